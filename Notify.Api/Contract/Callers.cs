@@ -1,0 +1,81 @@
+using System.Collections.Concurrent;
+using System.Security.Cryptography;
+using System.Text;
+using Marten;
+using Notify.Domain.Clients;
+using Notify.Projections.Privacy;
+
+namespace Notify.Api.Contract;
+
+/// <summary>
+/// Who calls: appKey and appSecret by HTTP Basic (RFC 7617). Secrets are random, so a keyed hash is enough to store;
+/// comparison takes the same time whatever is wrong. A change to a client counts within <see cref="Memory"/>.
+/// </summary>
+public sealed class Callers(IDocumentStore store, MasterKeyRing ring, TimeProvider clock)
+{
+    /// <summary>How long a client is remembered before it is read again.</summary>
+    public static readonly TimeSpan Memory = TimeSpan.FromSeconds(2);
+
+    private const string Item = "notify.caller";
+    private readonly ConcurrentDictionary<string, (Client? Client, long At)> known = new(StringComparer.Ordinal);
+
+    /// <summary>The calling client of a request that passed <see cref="RequireAsync"/>.</summary>
+    public static Client Of(HttpContext context) => (Client)context.Items[Item]!;
+
+    /// <summary>The keyed hash under which a secret is kept.</summary>
+    public static string Hash(MasterKeyRing ring, string secret) => ring.Fingerprint("client-secret", secret);
+
+    /// <summary>Lets a request pass if its caller is known and has the scope.</summary>
+    /// <returns>The problem, or <c>null</c>.</returns>
+    public async ValueTask<IResult?> RequireAsync(HttpContext context, string scope)
+    {
+        if (Parse(context.Request.Headers.Authorization) is not var (key, secret)) return Unauthorized(context, "Send Authorization: Basic with the base64 of appKey:appSecret.");
+        var client = await FindAsync(key, context.RequestAborted);
+        var hash = Encoding.UTF8.GetBytes(Hash(ring, secret));
+        var match = false;
+        foreach (var s in client?.Secrets ?? []) match |= CryptographicOperations.FixedTimeEquals(hash, Encoding.UTF8.GetBytes(s.Hash));
+        if (client is null || !match || client.IsDisabled) return Unauthorized(context, "The appKey or appSecret is wrong, or no longer counts. Check both, or ask an administrator for a new secret.");
+        if (!client.Scopes.Contains(scope))
+            return Problem.Of(StatusCodes.Status403Forbidden, "missing_scope", $"This client lacks the scope \"{scope}\". Ask an administrator for it, or call with a client that has it.");
+        context.Items[Item] = client;
+        return null;
+    }
+
+    /// <summary>Forgets a client, so that a change made here counts here at once.</summary>
+    public void Forget(string clientId) => known.TryRemove(clientId, out _);
+
+    private async ValueTask<Client?> FindAsync(string key, CancellationToken cancellation)
+    {
+        var now = clock.GetTimestamp();
+        if (known.TryGetValue(key, out var entry) && clock.GetElapsedTime(entry.At, now) < Memory) return entry.Client;
+        await using var session = store.QuerySession();
+        var client = await session.LoadAsync<Client>(Client.KeyOf(key), cancellation);
+        if (known.Count > 10_000) known.Clear(); // made-up keys must not fill the memory
+        known[key] = (client, now);
+        return client;
+    }
+
+    private static (string Key, string Secret)? Parse(string? header)
+    {
+        if (header is null || !header.StartsWith("Basic ", StringComparison.OrdinalIgnoreCase) || header.Length > 1000) return null;
+        Span<byte> bytes = stackalloc byte[1000];
+        if (!Convert.TryFromBase64String(header[6..].Trim(), bytes, out var length)) return null;
+        var text = Encoding.UTF8.GetString(bytes[..length]);
+        var colon = text.IndexOf(':', StringComparison.Ordinal);
+        return colon <= 0 || text.Contains('\0', StringComparison.Ordinal) ? null : (text[..colon], text[(colon + 1)..]);
+    }
+
+    private static IResult Unauthorized(HttpContext context, string detail)
+    {
+        context.Response.Headers.WWWAuthenticate = "Basic realm=\"notify\", charset=\"UTF-8\"";
+        return Problem.Of(StatusCodes.Status401Unauthorized, "unauthorized", detail);
+    }
+}
+
+/// <summary>Scopes as endpoint filters.</summary>
+public static class CallerExtensions
+{
+    /// <summary>Lets only clients with the scope pass.</summary>
+    public static RouteHandlerBuilder RequireScope(this RouteHandlerBuilder endpoint, string scope) => endpoint.AddEndpointFilter(async (context, next) =>
+        await context.HttpContext.RequestServices.GetRequiredService<Callers>().RequireAsync(context.HttpContext, scope) ?? await next(context));
+}

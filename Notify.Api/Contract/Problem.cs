@@ -1,0 +1,84 @@
+using System.Diagnostics;
+using System.Net.Sockets;
+using Microsoft.AspNetCore.Diagnostics;
+using Microsoft.AspNetCore.Mvc;
+using Npgsql;
+
+namespace Notify.Api.Contract;
+
+/// <summary>Every error is an RFC 9457 problem document with a stable <c>code</c> and a <c>traceId</c>; never a stack trace.</summary>
+public static class Problem
+{
+    /// <summary>A problem document.</summary>
+    /// <param name="detail">What is wrong and what to do.</param>
+    /// <param name="errors">For 400: every fault, by field.</param>
+    public static IResult Of(int status, string code, string detail, IDictionary<string, string[]>? errors = null, int? retryAfterSeconds = null) =>
+        new Result(status, code, detail, errors, retryAfterSeconds);
+
+    /// <summary>400 with every fault.</summary>
+    public static IResult Invalid(IDictionary<string, string[]> errors) =>
+        Of(StatusCodes.Status400BadRequest, "invalid_request", "The request has faults; errors names each of them by field. Mend them and send it again: nothing was stored.", errors);
+
+    /// <summary>404.</summary>
+    public static IResult NotFound(string what) => Of(StatusCodes.Status404NotFound, "not_found", $"There is no {what} that you may see. Check the ID, and that it is yours.");
+
+    /// <summary>503: storage is away, nothing was accepted.</summary>
+    public static IResult Unavailable() => Of(
+        StatusCodes.Status503ServiceUnavailable, "storage_unavailable",
+        "The database does not answer, so nothing is promised. Send the same request again after Retry-After: an event ID is never acted upon twice.", retryAfterSeconds: 2);
+
+    /// <summary>Whether an exception means that the database is away, restarting or overloaded.</summary>
+    public static bool IsStorageAway(Exception e) =>
+        e is NpgsqlException { IsTransient: true } or PostgresException { SqlState: "57P01" or "57P02" or "57P03" or "53300" or "40001" or "40P01" } or SocketException or TimeoutException or EndOfStreamException
+        || (e is NpgsqlException { InnerException: IOException or TimeoutException or SocketException })
+        || (e.InnerException is { } inner && IsStorageAway(inner));
+
+    private sealed class Result(int status, string code, string detail, IDictionary<string, string[]>? errors, int? retryAfterSeconds) : IResult
+    {
+        public Task ExecuteAsync(HttpContext httpContext)
+        {
+            var problem = new ProblemDetails
+            {
+                Type = $"urn:notify:problem:{code}",
+                Title = Title(status),
+                Status = status,
+                Detail = detail,
+                Extensions = { ["code"] = code, ["traceId"] = Activity.Current?.TraceId.ToString() ?? httpContext.TraceIdentifier },
+            };
+            if (errors is not null) problem.Extensions["errors"] = errors;
+            if (retryAfterSeconds is { } seconds) httpContext.Response.Headers.RetryAfter = seconds.ToString(System.Globalization.CultureInfo.InvariantCulture);
+            httpContext.Response.StatusCode = status;
+            return httpContext.Response.WriteAsJsonAsync(problem, options: null, contentType: "application/problem+json", httpContext.RequestAborted);
+        }
+
+        private static string Title(int status) => Microsoft.AspNetCore.WebUtilities.ReasonPhrases.GetReasonPhrase(status);
+    }
+}
+
+/// <summary>Turns what endpoints throw into problem documents.</summary>
+public sealed class ProblemHandler(ILogger<ProblemHandler> log) : IExceptionHandler
+{
+    /// <inheritdoc />
+    public async ValueTask<bool> TryHandleAsync(HttpContext httpContext, Exception exception, CancellationToken cancellationToken)
+    {
+        if (httpContext.RequestAborted.IsCancellationRequested) return true;
+        await Translate(exception).ExecuteAsync(httpContext);
+        return true;
+    }
+
+    private IResult Translate(Exception exception)
+    {
+        if (exception is BadHttpRequestException bad)
+            return bad.StatusCode == StatusCodes.Status413PayloadTooLarge ? RequestBody.TooLarge() : Problem.Of(bad.StatusCode, "bad_request", bad.Message);
+        if (Problem.IsStorageAway(exception))
+        {
+            log.LogWarning("The database is away: {Reason}", exception.GetBaseException().Message.Split('\n')[0]);
+            return Problem.Unavailable();
+        }
+
+        if (exception is OperationCanceledException)
+            return Problem.Of(StatusCodes.Status503ServiceUnavailable, "stopping", "This host is stopping. Send the same request again.", retryAfterSeconds: 1);
+        log.LogError(exception, "A request failed by a fault of ours.");
+        return Problem.Of(StatusCodes.Status500InternalServerError, "internal_error", "Something failed on our side. Send the same request again; if it keeps failing, tell the operators the traceId.");
+    }
+}

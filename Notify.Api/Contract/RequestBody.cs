@@ -1,0 +1,89 @@
+using System.Buffers;
+using System.Globalization;
+using System.Text.Json;
+using FluentValidation;
+using Notify.Projections;
+
+namespace Notify.Api.Contract;
+
+/// <summary>Reads JSON bodies: bounded, strict, and with every fault named at once.</summary>
+public static class RequestBody
+{
+    /// <summary>The largest body of a single request, in bytes.</summary>
+    public const int MaxBytes = 256 * 1024;
+
+    /// <summary>The largest body of a batch, in bytes.</summary>
+    public const int MaxBatchBytes = 8 * 1024 * 1024;
+
+    private static readonly JsonDocumentOptions Strict = new() { MaxDepth = 32, AllowDuplicateProperties = false };
+
+    /// <summary>413.</summary>
+    public static IResult TooLarge() => Problem.Of(
+        StatusCodes.Status413PayloadTooLarge, "too_large",
+        $"The body is too large: at most {MaxBytes / 1024} KiB for one request and {MaxBatchBytes / 1024 / 1024} MiB for a batch. Send less at a time.");
+
+    /// <summary>Reads and parses the body.</summary>
+    /// <returns>The document, to be disposed of, or the problem.</returns>
+    public static async Task<(JsonDocument? Document, IResult? Problem)> ReadAsync(HttpRequest request, int maxBytes = MaxBytes)
+    {
+        if (!request.HasJsonContentType())
+            return (null, Contract.Problem.Of(StatusCodes.Status415UnsupportedMediaType, "unsupported_media_type", "Send the body as JSON, with the header Content-Type: application/json."));
+        if (request.ContentLength > maxBytes) return (null, TooLarge());
+        var body = new ArrayBufferWriter<byte>((int)Math.Clamp(request.ContentLength ?? 1024, 256, maxBytes));
+        while (true)
+        {
+            var read = await request.Body.ReadAsync(body.GetMemory(4096), request.HttpContext.RequestAborted);
+            if (read == 0) break;
+            body.Advance(read);
+            if (body.WrittenCount > maxBytes) return (null, TooLarge());
+        }
+
+        try
+        {
+            var document = JsonDocument.Parse(body.WrittenMemory, Strict);
+            if (document.RootElement.ValueKind == JsonValueKind.Object) return (document, null);
+            document.Dispose();
+            return (null, Malformed("The body must be a JSON object."));
+        }
+        catch (JsonException e)
+        {
+            return (null, Malformed(string.Create(CultureInfo.InvariantCulture, $"The body is not JSON as it should be (line {e.LineNumber + 1}, byte {e.BytePositionInLine}): at most 32 levels deep, no name twice in an object, UTF-8.")));
+        }
+    }
+
+    /// <summary>Reads a body as a request and validates it.</summary>
+    public static async Task<(T? Value, IResult? Problem)> ReadAsync<T>(HttpRequest request, IValidator<T>? validator = null) where T : class
+    {
+        var (document, problem) = await ReadAsync(request);
+        if (document is null) return (null, problem);
+        using (document)
+        {
+            var errors = Bind(document.RootElement, validator, out var value);
+            return errors is null ? (value, null) : (null, Contract.Problem.Invalid(errors));
+        }
+    }
+
+    /// <summary>Binds an element to a request: its shape, then its validator.</summary>
+    /// <returns>Every fault by field, or <c>null</c>.</returns>
+    public static IDictionary<string, string[]>? Bind<T>(JsonElement element, IValidator<T>? validator, out T? value) where T : class
+    {
+        value = null;
+        var faults = JsonShape.Check(element, typeof(T));
+        if (faults.Count == 0)
+        {
+            value = element.Deserialize<T>(NotifyJson.Options)!;
+            if (validator is null) return null;
+            var result = validator.Validate(value);
+            if (result.IsValid) return null;
+            foreach (var failure in result.Errors) faults.Add((CamelCase(failure.PropertyName), failure.ErrorMessage));
+            value = null;
+        }
+
+        return faults.GroupBy(f => f.Field).ToDictionary(g => g.Key, g => g.Select(f => f.Fault).Distinct().ToArray());
+    }
+
+    private static IResult Malformed(string detail) => Contract.Problem.Of(StatusCodes.Status400BadRequest, "malformed_json", detail);
+
+    private static string CamelCase(string path) =>
+        string.Join('.', path.Split('.').Select(p => p.Length == 0 ? p : char.ToLowerInvariant(p[0]) + p[1..]));
+}

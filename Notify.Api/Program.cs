@@ -1,0 +1,77 @@
+using System.Text.Json;
+using JasperFx;
+using Marten;
+using Notify.Api.Clients;
+using Notify.Api.Contract;
+using Notify.Api.Notifications;
+using Notify.Api.Operations;
+using Notify.Api.Recipients;
+using Notify.Domain.Clients;
+using Notify.Projections;
+using Notify.Projections.Hosting;
+using Notify.Projections.Privacy;
+using Notify.Projections.QueueBacklog;
+using Wolverine;
+using Wolverine.Marten;
+
+const string Name = "notify-api";
+var command = args.FirstOrDefault(a => !a.StartsWith('-'));
+var builder = NotifyHost.CreateBuilder(Name, "http://127.0.0.1:5080", args, out var faults);
+if (command is not (null or "migrate" or "codegen" or "create-client")) faults.Add($"\"{command}\" is not a command; there are migrate, codegen and create-client");
+if (faults.Report()) return NotifyHost.WrongConfiguration;
+
+builder.WebHost.ConfigureKestrel(k => k.Limits.MaxRequestBodySize = RequestBody.MaxBatchBytes + 1);
+builder.Services.AddNotifyStore(builder.Configuration.Database(), mayCreate: command == "migrate").IntegrateWithWolverine(m =>
+{
+    m.MessageStorageSchemaName = "api_messages";
+    m.TransportSchemaName = NotifyBus.QueueSchema;
+});
+builder.Host.UseWolverine(o =>
+{
+    NotifyBus.Configure(o, Name, builder.Configuration, mayCreate: command == "migrate");
+    o.ApplicationAssembly = typeof(Acceptance).Assembly;
+});
+builder.Services.AddSingleton<Acceptance>().AddSingleton<Callers>().AddSingleton<QueueActivity>().AddSingleton<QueueBacklogReader>();
+builder.Services.AddExceptionHandler<ProblemHandler>();
+builder.Services.ConfigureHttpJsonOptions(o => NotifyJson.Configure(o.SerializerOptions));
+builder.Services.AddOpenApi("v1");
+if (command is null) builder.Services.AddHostedService(s => s.GetRequiredService<QueueActivity>());
+
+var app = builder.Build();
+switch (command)
+{
+    case "migrate":
+        await Migrations.ApplyMessagingAsync(app);
+        return 0;
+    case "codegen":
+        return await app.RunJasperFxCommands(args);
+    case "create-client":
+        var (key, secret) = await ClientEndpoints.RegisterAsync(
+            app.Services.GetRequiredService<IDocumentStore>(), app.Services.GetRequiredService<MasterKeyRing>(), app.Configuration["name"] ?? "development",
+            Enum.Parse<ClientMode>(app.Configuration["mode"] ?? "live", ignoreCase: true), app.Configuration["scopes"]?.Split(',') ?? [.. Scopes.All], "operator",
+            TimeProvider.System.GetUtcNow(), default);
+        Console.WriteLine(JsonSerializer.Serialize(new { appKey = key, appSecret = secret }));
+        return 0;
+}
+
+app.UseExceptionHandler(_ => { });
+app.UseStatusCodePages(async c =>
+{
+    var status = c.HttpContext.Response.StatusCode;
+    await Problem.Of(status, status == 404 ? "no_such_path" : status == 405 ? "method_not_allowed" : "bad_request",
+        status == 404 ? "There is nothing at this address. See /openapi/v1.json for what there is." : "The request cannot be answered like this. See /openapi/v1.json for how to ask.").ExecuteAsync(c.HttpContext);
+});
+app.MapOperations();
+app.MapOpenApi();
+RequestNotificationEndpoint.Map(app);
+GetNotification.Map(app);
+ListNotifications.Map(app);
+CancelNotification.Map(app);
+RescheduleEndpoint.Map(app);
+Users.Map(app);
+Devices.Map(app);
+Preferences.Map(app);
+Queues.Map(app);
+DeadLetters.Map(app);
+ClientEndpoints.Map(app);
+return await NotifyHost.RunAsync(app, Name);

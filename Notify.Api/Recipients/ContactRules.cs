@@ -1,0 +1,75 @@
+using System.Net.Mail;
+using Notify.Domain.Recipients;
+using PhoneNumbers;
+
+namespace Notify.Api.Recipients;
+
+/// <summary>A browser's push subscription (W3C Push API).</summary>
+public sealed record WebPushSubscription
+{
+    public string? Endpoint { get; init; }
+    public WebPushKeys? Keys { get; init; }
+}
+
+/// <summary>The subscription's keys, base64url (RFC 8291).</summary>
+public sealed record WebPushKeys
+{
+    public string? P256dh { get; init; }
+    public string? Auth { get; init; }
+}
+
+/// <summary>What contact data may look like.</summary>
+public static class ContactRules
+{
+    public const string EmailRule = "must be an email address such as name@example.com";
+    public const string PhoneRule = "must be a phone number with country code, such as +82 10-1234-5678";
+
+    private static readonly PhoneNumberUtil Phones = PhoneNumberUtil.GetInstance();
+
+    /// <summary>Whether a text is an email address (RFC 5321's length, no display name, no control characters).</summary>
+    public static bool IsEmail(string text) =>
+        text.Length <= 254 && !text.Any(c => char.IsControl(c) || char.IsWhiteSpace(c)) && MailAddress.TryCreate(text, out var address) && address.Address == text
+        && address.Host.Contains('.', StringComparison.Ordinal);
+
+    /// <summary>A phone number in E.164; <c>null</c> if it is none.</summary>
+    public static string? ToE164(string text)
+    {
+        if (text.Length > 40 || !text.TrimStart().StartsWith('+')) return null;
+        try
+        {
+            var number = Phones.Parse(text, null);
+            return Phones.IsPossibleNumber(number) ? Phones.Format(number, PhoneNumberFormat.E164) : null;
+        }
+        catch (NumberParseException)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>Every fault of a device's address.</summary>
+    public static IEnumerable<(string Field, string Fault)> CheckDevice(Platform? platform, string? token, WebPushSubscription? subscription)
+    {
+        switch (platform)
+        {
+            case null:
+                yield return ("Platform", "must be ios, android or web");
+                break;
+            case Platform.Web:
+                if (token is not null) yield return ("Token", "a browser has a subscription, not a token");
+                if (subscription?.Endpoint is not { Length: <= 2000 } endpoint || !Uri.TryCreate(endpoint, UriKind.Absolute, out var uri) || uri.Scheme != Uri.UriSchemeHttps)
+                    yield return ("Subscription.Endpoint", "must be an https address");
+                if (!IsBase64Url(subscription?.Keys?.P256dh, 65)) yield return ("Subscription.Keys.P256dh", "must be the base64url of 65 bytes");
+                if (!IsBase64Url(subscription?.Keys?.Auth, 16)) yield return ("Subscription.Keys.Auth", "must be the base64url of 16 bytes");
+                break;
+            default:
+                if (subscription is not null) yield return ("Subscription", "only browsers have one");
+                if (string.IsNullOrWhiteSpace(token) || token.Length > 4096) yield return ("Token", "must be the token that the platform gave to the app");
+                else if (platform == Platform.Ios && (token.Length is < 32 or > 200 || !token.All(char.IsAsciiHexDigit))) yield return ("Token", "must be an APNs token: 32 to 200 hexadecimal digits");
+                else if (token.Any(c => c is <= ' ' or > '~')) yield return ("Token", "must be printable ASCII");
+                break;
+        }
+    }
+
+    private static bool IsBase64Url(string? text, int bytes) =>
+        text is not null && System.Buffers.Text.Base64Url.IsValid(text, out var length) && length == bytes;
+}

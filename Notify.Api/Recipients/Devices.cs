@@ -1,0 +1,105 @@
+using System.Text.Json;
+using FluentValidation;
+using Marten;
+using Notify.Api.Contract;
+using Notify.Domain.Clients;
+using Notify.Domain.Recipients;
+using Notify.Projections;
+using Notify.Projections.Privacy;
+using Npgsql;
+
+namespace Notify.Api.Recipients;
+
+/// <summary>An app registers a device: the body of <c>POST /v1/users/{userId}/devices</c>.</summary>
+public sealed record RegisterDevice
+{
+    public Platform? Platform { get; init; }
+    public string? Token { get; init; }
+    public WebPushSubscription? Subscription { get; init; }
+}
+
+/// <summary>The shape of a device.</summary>
+public sealed class RegisterDeviceValidator : AbstractValidator<RegisterDevice>
+{
+    /// <summary>The rules.</summary>
+    public RegisterDeviceValidator() => RuleFor(d => d).Custom((d, context) =>
+    {
+        foreach (var (field, fault) in ContactRules.CheckDevice(d.Platform, d.Token, d.Subscription)) context.AddFailure(field, fault);
+    });
+}
+
+/// <summary>A user's devices: one user has many, a device has one user.</summary>
+public static class Devices
+{
+    private static readonly RegisterDeviceValidator Validator = new();
+
+    /// <summary>What is kept, sealed, as a device's address: its token, or its subscription as JSON.</summary>
+    public static string AddressOf(string? token, WebPushSubscription? subscription) => token ?? JsonSerializer.Serialize(subscription, NotifyJson.Options);
+
+    /// <summary>Maps the endpoints.</summary>
+    public static void Map(IEndpointRouteBuilder app)
+    {
+        app.MapPost("/v1/users/{userId}/devices", RegisterAsync).RequireScope(Scopes.Recipients).WithName("RegisterDevice").WithTags("Recipients")
+            .WithSummary("Register a device. The same token is the same device; a token moves to its latest user.");
+        app.MapDelete("/v1/users/{userId}/devices/{deviceId}", RemoveAsync).RequireScope(Scopes.Recipients).WithName("RemoveDevice").WithTags("Recipients")
+            .WithSummary("Remove a device.");
+    }
+
+    private static async Task<IResult> RegisterAsync(
+        string userId, HttpContext http, IDocumentStore store, SubjectKeys keys, MasterKeyRing ring, TimeProvider clock)
+    {
+        if (!Identifiers.IsUserId(userId)) return Problem.Invalid(new Dictionary<string, string[]> { ["userId"] = [Identifiers.UserIdRule] });
+        var (device, problem) = await RequestBody.ReadAsync(http.Request, Validator);
+        if (device is null) return problem!;
+
+        var address = AddressOf(device.Token, device.Subscription);
+        var deviceId = "d_" + ring.Fingerprint("device", $"{device.Platform}\n{device.Token ?? device.Subscription!.Endpoint}")[..22];
+        var by = Callers.Of(http).ClientId;
+        await RecipientChanges.RunAsync(store, userId, clock, async (session, recipient, now) =>
+        {
+            var owner = await OwnerAsync(session.Connection!, deviceId, userId, http.RequestAborted);
+            if (owner is not null && owner != userId)
+            {
+                await NotificationStreams.LockAsync(session, [Recipient.KeyOf(owner)], http.RequestAborted);
+                session.Events.Append(Recipient.KeyOf(owner), new DeviceRemoved(deviceId, DeviceRemovalReasons.MovedToAnotherUser, by, now));
+            }
+
+            var subject = Recipient.KeyOf(userId);
+            var current = await keys.CurrentAsync(session.Connection!, [subject], http.RequestAborted);
+            // Registering again renews the token's age: a provider's older word about it counts no more.
+            return [new DeviceRegistered(deviceId, device.Platform!.Value, current.Seal(subject, address), by, now)];
+        }, http.RequestAborted);
+        return Results.Created($"/v1/users/{userId}/devices/{deviceId}", new { deviceId });
+    }
+
+    private static async Task<IResult> RemoveAsync(string userId, string deviceId, HttpContext http, IDocumentStore store, TimeProvider clock)
+    {
+        var found = false;
+        await RecipientChanges.RunAsync(store, userId, clock, async (session, recipient, now) =>
+        {
+            found = recipient is not null && recipient.Devices.Any(d => d.Id == deviceId);
+            if (!found) return [];
+            await using var command = new NpgsqlCommand("delete from notify.devices where device_id = $1 and user_id = $2", session.Connection);
+            command.Parameters.Add(new NpgsqlParameter { Value = deviceId });
+            command.Parameters.Add(new NpgsqlParameter { Value = userId });
+            await command.ExecuteNonQueryAsync(http.RequestAborted);
+            return [new DeviceRemoved(deviceId, DeviceRemovalReasons.ByRequest, Callers.Of(http).ClientId, now)];
+        }, http.RequestAborted);
+        return found ? Results.NoContent() : Problem.NotFound("such device of this user");
+    }
+
+    // Makes the user the device's owner, and tells who was.
+    private static async Task<string?> OwnerAsync(NpgsqlConnection connection, string deviceId, string userId, CancellationToken cancellation)
+    {
+        await using var command = new NpgsqlCommand(
+            """
+            with before as (select user_id from notify.devices where device_id = $1 for update)
+            insert into notify.devices (device_id, user_id) values ($1, $2)
+            on conflict (device_id) do update set user_id = excluded.user_id
+            returning (select user_id from before)
+            """, connection);
+        command.Parameters.Add(new NpgsqlParameter { Value = deviceId });
+        command.Parameters.Add(new NpgsqlParameter { Value = userId });
+        return await command.ExecuteScalarAsync(cancellation) as string;
+    }
+}

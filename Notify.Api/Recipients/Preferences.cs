@@ -1,0 +1,119 @@
+using Marten;
+using Notify.Api.Contract;
+using Notify.Domain.Clients;
+using Notify.Domain.Notifications;
+using Notify.Domain.Recipients;
+
+namespace Notify.Api.Recipients;
+
+/// <summary>A choice about one channel.</summary>
+public sealed record ChannelChoice
+{
+    public bool? OptIn { get; init; }
+}
+
+/// <summary>What a user wants to receive: the body of <c>PUT /v1/users/{userId}/preferences</c>. What is absent follows the defaults.</summary>
+public sealed record PutPreferences
+{
+    public IReadOnlyDictionary<string, ChannelChoice>? Channels { get; init; }
+    public IReadOnlyDictionary<string, IReadOnlyDictionary<string, ChannelChoice>>? Categories { get; init; }
+}
+
+/// <summary>Users' preferences. Each change is an event: what was said, by whom, through what.</summary>
+public static class Preferences
+{
+    /// <summary>Maps the endpoints.</summary>
+    public static void Map(IEndpointRouteBuilder app)
+    {
+        app.MapGet("/v1/users/{userId}/preferences", GetAsync).RequireScope(Scopes.Recipients).WithName("GetPreferences").WithTags("Recipients")
+            .WithSummary("What a user wants to receive.");
+        app.MapPut("/v1/users/{userId}/preferences", PutAsync).RequireScope(Scopes.Recipients).WithName("PutPreferences").WithTags("Recipients")
+            .WithSummary("Set what a user wants to receive; what is absent follows the defaults again.");
+        app.MapGet("/v1/users/{userId}/preferences/history", HistoryAsync).RequireScope(Scopes.Recipients).WithName("GetPreferencesHistory").WithTags("Recipients")
+            .WithSummary("Each change of a user's preferences: when, by whom, through what.");
+    }
+
+    private static async Task<IResult> GetAsync(string userId, HttpContext http, IDocumentStore store)
+    {
+        await using var session = store.QuerySession();
+        var recipient = await session.LoadAsync<Recipient>(Recipient.KeyOf(userId), http.RequestAborted);
+        return recipient is null || recipient.IsErased ? Problem.NotFound("such user") : Results.Ok(Show(recipient.Choices));
+    }
+
+    private static async Task<IResult> PutAsync(string userId, HttpContext http, IDocumentStore store, TimeProvider clock)
+    {
+        if (!Identifiers.IsUserId(userId)) return Problem.Invalid(new Dictionary<string, string[]> { ["userId"] = [Identifiers.UserIdRule] });
+        var (put, problem) = await RequestBody.ReadAsync<PutPreferences>(http.Request);
+        if (put is null) return problem!;
+        var errors = new Dictionary<string, string[]>();
+        var wanted = Wanted(put, errors);
+        if (errors.Count > 0) return Problem.Invalid(errors);
+
+        var by = Callers.Of(http).ClientId;
+        await RecipientChanges.RunAsync(store, userId, clock, (_, recipient, now) =>
+        {
+            var events = new List<object>();
+            var said = recipient?.Choices ?? System.Collections.Immutable.ImmutableDictionary<string, bool>.Empty;
+            foreach (var (key, (channel, category, optIn)) in wanted.OrderBy(w => w.Key, StringComparer.Ordinal))
+            {
+                if (said.TryGetValue(key, out var before) && before == optIn) continue;
+                events.Add(optIn ? new OptedIn(channel, category, by, "api", now) : new OptedOut(channel, category, by, "api", now));
+            }
+
+            foreach (var key in said.Keys.Where(k => !wanted.ContainsKey(k)).Order(StringComparer.Ordinal))
+            {
+                var parts = key.Split('/', 2);
+                events.Add(new PreferenceWithdrawn(Enum.Parse<Channel>(parts[0], ignoreCase: true), parts.Length == 2 ? parts[1] : null, by, "api", now));
+            }
+
+            return Task.FromResult<IReadOnlyList<object>>(events);
+        }, http.RequestAborted);
+        return Results.Ok(Show(wanted.ToDictionary(w => w.Key, w => w.Value.OptIn)));
+    }
+
+    private static async Task<IResult> HistoryAsync(string userId, HttpContext http, IDocumentStore store)
+    {
+        await using var session = store.QuerySession();
+        var events = await session.Events.FetchStreamAsync(Recipient.KeyOf(userId), token: http.RequestAborted);
+        if (events.Count == 0) return Problem.NotFound("such user");
+        return Results.Ok(new
+        {
+            Changes = events.Where(e => e.Data is OptedIn or OptedOut or PreferenceWithdrawn)
+                .Select(e => new { e.Version, Type = e.Data.GetType().Name, Data = (object)e.Data }),
+        });
+    }
+
+    private static Dictionary<string, (Channel Channel, string? Category, bool OptIn)> Wanted(PutPreferences put, Dictionary<string, string[]> errors)
+    {
+        var wanted = new Dictionary<string, (Channel, string?, bool)>(StringComparer.Ordinal);
+        Add("channels", put.Channels, null);
+        foreach (var (category, channels) in put.Categories ?? new Dictionary<string, IReadOnlyDictionary<string, ChannelChoice>>())
+        {
+            if (!Identifiers.IsKey(category)) errors[$"categories.{category}"] = [Identifiers.KeyRule];
+            else Add($"categories.{category}", channels, category);
+        }
+
+        return wanted;
+
+        void Add(string path, IReadOnlyDictionary<string, ChannelChoice>? choices, string? category)
+        {
+            foreach (var (name, choice) in choices ?? new Dictionary<string, ChannelChoice>())
+            {
+                if (name is not ("push" or "sms" or "email")) errors[$"{path}.{name}"] = ["is not a channel; channels are push, sms, email"];
+                else if (choice?.OptIn is not { } optIn) errors[$"{path}.{name}.optIn"] = ["must be true or false"];
+                else
+                {
+                    var channel = Enum.Parse<Channel>(name, ignoreCase: true);
+                    wanted[Recipient.ChoiceKey(channel, category)] = (channel, category, optIn);
+                }
+            }
+        }
+    }
+
+    private static object Show(IReadOnlyDictionary<string, bool> choices) => new
+    {
+        Channels = choices.Where(c => !c.Key.Contains('/', StringComparison.Ordinal)).ToDictionary(c => c.Key, c => new { OptIn = c.Value }),
+        Categories = choices.Where(c => c.Key.Contains('/', StringComparison.Ordinal)).GroupBy(c => c.Key.Split('/', 2)[1])
+            .ToDictionary(g => g.Key, g => g.ToDictionary(c => c.Key.Split('/', 2)[0], c => new { OptIn = c.Value })),
+    };
+}

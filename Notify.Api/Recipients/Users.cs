@@ -1,0 +1,108 @@
+using FluentValidation;
+using Marten;
+using Notify.Api.Contract;
+using Notify.Domain.Clients;
+using Notify.Domain.Recipients;
+using Notify.Projections.Privacy;
+using Npgsql;
+
+namespace Notify.Api.Recipients;
+
+/// <summary>A user's contact details: the body of <c>PUT /v1/users/{userId}</c>. What is absent is not known any more.</summary>
+public sealed record PutUser
+{
+    public string? Email { get; init; }
+    public string? Phone { get; init; }
+    public string? Locale { get; init; }
+    public string? TimeZone { get; init; }
+}
+
+/// <summary>The shape of contact details.</summary>
+public sealed class PutUserValidator : AbstractValidator<PutUser>
+{
+    /// <summary>The rules.</summary>
+    public PutUserValidator()
+    {
+        RuleFor(u => u.Email).Must(e => ContactRules.IsEmail(e!)).When(u => u.Email is not null).WithMessage(ContactRules.EmailRule);
+        RuleFor(u => u.Phone).Must(p => ContactRules.ToE164(p!) is not null).When(u => u.Phone is not null).WithMessage(ContactRules.PhoneRule);
+        RuleFor(u => u.Locale).Matches(@"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*\z").When(u => u.Locale is not null).WithMessage("must be a BCP 47 language tag, such as ko or ko-KR");
+        RuleFor(u => u.TimeZone).Must(z => TimeZoneInfo.TryFindSystemTimeZoneById(z!, out _)).When(u => u.TimeZone is not null).WithMessage("must be an IANA time zone, such as Asia/Seoul");
+    }
+}
+
+/// <summary>Registered users.</summary>
+public static class Users
+{
+    private static readonly PutUserValidator Validator = new();
+
+    /// <summary>Maps the endpoints.</summary>
+    public static void Map(IEndpointRouteBuilder app)
+    {
+        app.MapPut("/v1/users/{userId}", PutAsync).RequireScope(Scopes.Recipients).WithName("PutUser").WithTags("Recipients")
+            .WithSummary("Register a user, or give new contact details.");
+        app.MapGet("/v1/users/{userId}", GetAsync).RequireScope(Scopes.Recipients).WithName("GetUser").WithTags("Recipients")
+            .WithSummary("A user's contact details and devices.");
+        app.MapDelete("/v1/users/{userId}", EraseAsync).RequireScope(Scopes.Recipients).WithName("EraseUser").WithTags("Recipients")
+            .WithSummary("Erase a user: the key is destroyed, and with it everything personal in every event.");
+    }
+
+    private static async Task<IResult> PutAsync(string userId, HttpContext http, IDocumentStore store, SubjectKeys keys, MasterKeyRing ring, TimeProvider clock)
+    {
+        if (!Identifiers.IsUserId(userId)) return Problem.Invalid(new Dictionary<string, string[]> { ["userId"] = [Identifiers.UserIdRule] });
+        var (user, problem) = await RequestBody.ReadAsync(http.Request, Validator);
+        if (user is null) return problem!;
+
+        var details = new ContactDetails(user.Email, user.Phone is null ? null : ContactRules.ToE164(user.Phone));
+        var subject = Recipient.KeyOf(userId);
+        await RecipientChanges.RunAsync(store, userId, clock, async (session, recipient, now) =>
+        {
+            var current = await keys.CurrentAsync(session.Connection!, [subject], http.RequestAborted);
+            if (recipient is { IsErased: false, Details: { } before } && current.OpenJson<ContactDetails>(before) == details
+                && recipient.Locale == user.Locale && recipient.TimeZone == user.TimeZone) return [];
+            return
+            [
+                new ContactDetailsGiven(
+                    current.SealJson(subject, details), details.Email is not null, details.Phone is not null,
+                    details.Email is null ? null : ring.Fingerprint("email", details.Email.ToLowerInvariant()),
+                    details.Phone is null ? null : ring.Fingerprint("phone", details.Phone), user.Locale, user.TimeZone, Callers.Of(http).ClientId, now),
+            ];
+        }, http.RequestAborted);
+        return Results.Ok(new { userId, details.Email, details.Phone, user.Locale, user.TimeZone });
+    }
+
+    private static async Task<IResult> GetAsync(string userId, HttpContext http, IDocumentStore store, SubjectKeys keys, NpgsqlDataSource database)
+    {
+        await using var session = store.QuerySession();
+        var recipient = await session.LoadAsync<Recipient>(Recipient.KeyOf(userId), http.RequestAborted);
+        if (recipient is null || recipient.IsErased) return Problem.NotFound("such user");
+        ContactDetails? details = null;
+        if (recipient.Details is { } sealedDetails)
+        {
+            await using var connection = await database.OpenConnectionAsync(http.RequestAborted);
+            details = (await keys.ForAsync(connection, [sealedDetails], http.RequestAborted)).OpenJson<ContactDetails>(sealedDetails);
+        }
+
+        return Results.Ok(new
+        {
+            userId, details?.Email, details?.Phone, recipient.Locale, recipient.TimeZone,
+            Devices = recipient.Devices.Select(d => new { DeviceId = d.Id, d.Platform, d.RegisteredAt }),
+        });
+    }
+
+    private static async Task<IResult> EraseAsync(string userId, HttpContext http, IDocumentStore store, SubjectKeys keys, TimeProvider clock)
+    {
+        var found = false;
+        await RecipientChanges.RunAsync(store, userId, clock, async (session, recipient, now) =>
+        {
+            // Also someone never registered may have notifications sealed under a key of theirs.
+            var hadKey = await keys.EraseAsync(session.Connection!, Recipient.KeyOf(userId), http.RequestAborted);
+            found = hadKey || recipient is { IsErased: false };
+            if (!found) return [];
+            await using var command = new NpgsqlCommand("delete from notify.devices where user_id = $1", session.Connection);
+            command.Parameters.Add(new NpgsqlParameter { Value = userId });
+            await command.ExecuteNonQueryAsync(http.RequestAborted);
+            return [new UserErased(Callers.Of(http).ClientId, now)];
+        }, http.RequestAborted);
+        return found ? Results.NoContent() : Problem.NotFound("such user");
+    }
+}

@@ -1,0 +1,68 @@
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
+using Microsoft.Extensions.Configuration;
+
+namespace Notify.Dispatch.Apns;
+
+/// <summary>Settings of Apple's push service: <c>Providers:Apns</c>.</summary>
+public sealed record ApnsOptions
+{
+    /// <summary>The developer team, ten characters; the token's issuer.</summary>
+    public string TeamId { get; init; } = "";
+
+    /// <summary>The signing key's ID, ten characters.</summary>
+    public string KeyId { get; init; } = "";
+
+    /// <summary>The signing key, PKCS#8 PEM, P-256; or <see cref="PrivateKeyPath"/>.</summary>
+    public string? PrivateKey { get; init; }
+
+    /// <summary>A file that holds the signing key.</summary>
+    public string? PrivateKeyPath { get; init; }
+
+    /// <summary>The app's bundle ID.</summary>
+    public string Topic { get; init; } = "";
+
+    /// <summary>The service's address.</summary>
+    public Uri BaseUrl { get; init; } = new("https://api.push.apple.com");
+
+    /// <summary>A certificate authority to trust, PEM; development only.</summary>
+    public string? TrustedCaPath { get; init; }
+
+    /// <summary>Calls under way at once.</summary>
+    public int Concurrency { get; init; } = 200;
+
+    /// <summary>How long one call may take.</summary>
+    public TimeSpan Timeout { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>Checks the settings and loads the key; every fault is added to <paramref name="faults"/>.</summary>
+    public ECDsa? LoadKey(string section, ICollection<string> faults)
+    {
+        if (TeamId.Length == 0) faults.Add($"{section}:TeamId is missing; it is the ten characters of the Apple developer team");
+        if (KeyId.Length == 0) faults.Add($"{section}:KeyId is missing; it is the ten characters of the signing key's ID");
+        if (Topic.Length == 0) faults.Add($"{section}:Topic is missing; it is the app's bundle ID");
+        if (TrustedCaPath is not null && !File.Exists(TrustedCaPath)) faults.Add($"{section}:TrustedCaPath names {TrustedCaPath}, which does not exist");
+        if (PrivateKey is null && PrivateKeyPath is null) faults.Add($"{section}:PrivateKeyPath is missing; it names the .p8 file from Apple's developer account");
+        else if (PrivateKey is null && !File.Exists(PrivateKeyPath)) faults.Add($"{section}:PrivateKeyPath names {PrivateKeyPath}, which does not exist");
+        else
+        {
+            var key = ECDsa.Create();
+            try
+            {
+                key.ImportFromPem(PrivateKey ?? File.ReadAllText(PrivateKeyPath!));
+                if (key.KeySize == 256) return key;
+                faults.Add($"{section}: the private key is not on the curve P-256");
+            }
+            catch (Exception e) when (e is ArgumentException or CryptographicException or IOException or UnauthorizedAccessException)
+            {
+                faults.Add($"{section}: the private key cannot be read as PKCS#8 PEM ({e.Message.Split('\n')[0]})");
+            }
+
+            key.Dispose();
+        }
+
+        return null;
+    }
+
+    /// <summary>The certificate to trust besides the system's.</summary>
+    public X509Certificate2? LoadTrustedCa() => TrustedCaPath is null ? null : X509Certificate2.CreateFromPem(File.ReadAllText(TrustedCaPath));
+}

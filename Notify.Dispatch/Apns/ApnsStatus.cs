@@ -1,0 +1,52 @@
+using System.Net;
+using System.Text.Json;
+using Notify.Dispatch.Dispatching;
+using Notify.Domain.Notifications;
+
+namespace Notify.Dispatch.Apns;
+
+/// <summary>What APNs' answers mean.</summary>
+/// <remarks>Apple: Handling notification responses from APNs.</remarks>
+public static class ApnsStatus
+{
+    /// <summary>The outcome of an answer.</summary>
+    /// <param name="reason">The body's <c>reason</c>.</param>
+    /// <param name="timestamp">With 410: since when the token has been dead.</param>
+    public static AttemptOutcome Outcome(HttpStatusCode status, string? reason, DateTimeOffset? timestamp, string? apnsId, TimeSpan? retryAfter)
+    {
+        var code = reason ?? ((int)status).ToString(System.Globalization.CultureInfo.InvariantCulture);
+        return ((int)status, reason) switch
+        {
+            (200, _) => new AttemptOutcome.Accepted(apnsId),
+            (410, _) => new AttemptOutcome.Rejected(Reasons.Unregistered, code, AddressVerdict.Dead, timestamp),
+            // These may only mean the wrong environment or topic: the token is kept.
+            (400, "BadDeviceToken" or "DeviceTokenNotForTopic") => new AttemptOutcome.Rejected(Reasons.BadAddress, code),
+            (400, "BadTopic" or "MissingTopic" or "TopicDisallowed" or "BadCertificate" or "BadCertificateEnvironment") => new AttemptOutcome.Halted(code),
+            (403, _) => new AttemptOutcome.Halted(code),
+            (413, _) => new AttemptOutcome.Rejected(Reasons.TooLarge, code),
+            (429, "TooManyProviderTokenUpdates") => new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter ?? TimeSpan.FromMinutes(1)),
+            (429, _) => new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter),
+            ( >= 500, _) => new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter),
+            ( >= 400, _) => new AttemptOutcome.Rejected(Reasons.Rejected, code),
+            _ => new AttemptOutcome.Retry(Reasons.Retry, code),
+        };
+    }
+
+    /// <summary>Reads an error's body; a malformed one says nothing.</summary>
+    public static (string? Reason, DateTimeOffset? Timestamp) Read(byte[] body)
+    {
+        try
+        {
+            using var json = JsonDocument.Parse(body);
+            if (json.RootElement.ValueKind != JsonValueKind.Object) return default;
+            var reason = json.RootElement.TryGetProperty("reason", out var r) && r.ValueKind == JsonValueKind.String ? r.GetString() : null;
+            DateTimeOffset? timestamp = json.RootElement.TryGetProperty("timestamp", out var t) && t.TryGetInt64(out var ms) && ms is > 0 and < 253402300799999
+                ? DateTimeOffset.FromUnixTimeMilliseconds(ms) : null;
+            return (reason, timestamp);
+        }
+        catch (JsonException)
+        {
+            return default;
+        }
+    }
+}

@@ -1,0 +1,45 @@
+namespace Notify.Dispatch.Dispatching;
+
+/// <summary>What came of one call of a provider, in the words that all providers share.</summary>
+public abstract record AttemptOutcome
+{
+    private AttemptOutcome()
+    {
+    }
+
+    /// <summary>The provider took it.</summary>
+    public sealed record Accepted(string? MessageId) : AttemptOutcome;
+
+    /// <summary>Not now: try again.</summary>
+    /// <param name="Code">The provider's own code.</param>
+    /// <param name="After">What the provider asked for; a lower bound.</param>
+    public sealed record Retry(string Reason, string? Code, TimeSpan? After = null) : AttemptOutcome;
+
+    /// <summary>Never.</summary>
+    /// <param name="Reason">One of <see cref="Domain.Notifications.Reasons"/>.</param>
+    /// <param name="Verdict">What it says about the address.</param>
+    /// <param name="Since">Since when the provider has known; a device registered later is another matter.</param>
+    public sealed record Rejected(string Reason, string? Code, AddressVerdict Verdict = AddressVerdict.None, DateTimeOffset? Since = null) : AttemptOutcome;
+
+    /// <summary>The provider refuses us, not the message: people must mend the configuration; deliveries wait, nothing is deleted.</summary>
+    public sealed record Halted(string Code) : AttemptOutcome;
+
+    /// <summary>It may or may not have been taken.</summary>
+    public sealed record Unknown(string Reason) : AttemptOutcome;
+
+    /// <summary>The provider was asked and has no record of it.</summary>
+    public sealed record NotFound : AttemptOutcome;
+}
+
+/// <summary>What a refusal says about the address that was tried.</summary>
+public enum AddressVerdict
+{
+    /// <summary>Nothing.</summary>
+    None,
+
+    /// <summary>The token is dead: drop it.</summary>
+    Dead,
+
+    /// <summary>The person does not want this: never use the address again.</summary>
+    Suppress,
+}

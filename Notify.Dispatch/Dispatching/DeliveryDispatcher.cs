@@ -1,0 +1,163 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using Notify.Domain.Messages;
+using Notify.Domain.Notifications;
+using Notify.Projections.Hosting;
+using Notify.Projections.Privacy;
+using Npgsql;
+
+namespace Notify.Dispatch.Dispatching;
+
+/// <summary>
+/// Works through one queue message: claims slices no larger than what can be in flight, calls the provider, and hands each
+/// outcome to the settlement as it arrives. No database connection is held while a provider is waited for.
+/// </summary>
+public sealed class DeliveryDispatcher(
+    SliceClaim slices, Providers providers, Settlement settlement, MasterKeyRing ring, TimeProvider clock, ILogger<DeliveryDispatcher> log)
+{
+    /// <summary>How long one message is worked on before what has not been started goes back to the queue.</summary>
+    public static readonly TimeSpan Budget = TimeSpan.FromSeconds(15);
+
+    /// <summary>Slices are at least so large, where there is enough to do: a claim costs a commit.</summary>
+    private const int SmallestSlice = 25;
+
+    private readonly ConcurrentDictionary<Guid, byte> claims = new();
+
+    /// <summary>The claims that this host is working on.</summary>
+    public Guid[] ActiveClaims => [.. claims.Keys];
+
+    /// <summary>Dispatches.</summary>
+    /// <returns>What was not started in time; it must be sent to the queue again.</returns>
+    public async Task<DispatchDeliveries?> DispatchAsync(DispatchDeliveries message, CancellationToken cancellation)
+    {
+        if (!providers.Gates.TryGetValue(message.Lane, out var gate))
+        {
+            // A newer Api knows a lane that this host does not: leave the deliveries to hosts that do.
+            log.LogError("No provider carries the lane {Lane} here; its deliveries wait.", message.Lane);
+            return null;
+        }
+
+        var started = clock.GetTimestamp();
+        var remaining = new ArraySegment<Guid>(message.Deliveries);
+        var running = new List<Task>();
+        while (remaining.Count > 0)
+        {
+            if (clock.GetElapsedTime(started) > Budget || cancellation.IsCancellationRequested) break;
+            var permits = await gate.TakeAsync(Math.Min(SmallestSlice, remaining.Count), remaining.Count, cancellation);
+            var slice = remaining[..permits].ToArray();
+            remaining = remaining[permits..];
+            running.Add(await StartAsync(slice, gate, cancellation));
+        }
+
+        await Task.WhenAll(running);
+        return remaining.Count > 0 ? message with { Deliveries = [.. remaining] } : null;
+    }
+
+    private async Task<Task> StartAsync(Guid[] ids, DispatchGate gate, CancellationToken cancellation)
+    {
+        var claim = Guid.NewGuid();
+        claims[claim] = 0;
+        var owed = ids.Length;
+        try
+        {
+            var claimed = await ClaimAsync(ids, claim, cancellation);
+            gate.Release(owed - claimed.Count);
+            owed = claimed.Count;
+            var calls = claimed.Select(c => Task.Run(() => CallAsync(c, gate), CancellationToken.None)).ToArray();
+            owed = 0;
+            return FinishAsync(calls, claim);
+        }
+        catch
+        {
+            gate.Release(owed);
+            claims.TryRemove(claim, out _);
+            throw;
+        }
+    }
+
+    private async Task FinishAsync(Task[] calls, Guid claim)
+    {
+        try
+        {
+            await Task.WhenAll(calls);
+        }
+        finally
+        {
+            claims.TryRemove(claim, out _);
+        }
+    }
+
+    // The commit's answer may be lost with the connection: the same claim is asked for again until it is clear who has it.
+    private async Task<IReadOnlyList<ClaimedDelivery>> ClaimAsync(Guid[] ids, Guid claim, CancellationToken cancellation)
+    {
+        for (var failures = 0; ; failures++)
+        {
+            try
+            {
+                return await slices.ClaimAsync(ids, claim, cancellation);
+            }
+            catch (Exception e) when (failures < 20 && !cancellation.IsCancellationRequested && (e is NpgsqlException or TimeoutException || e.InnerException is NpgsqlException))
+            {
+                if (failures == 0) log.LogWarning("A slice could not be claimed ({Reason}); it is tried again.", e.Message.Split('\n')[0]);
+                await Task.Delay(TimeSpan.FromMilliseconds(Math.Min(50 << Math.Min(failures, 6), 1000)), clock, cancellation);
+            }
+        }
+    }
+
+    // A call under way is never broken off: its own time-out bounds it, and its answer is worth more than a quick stop.
+    private async Task CallAsync(ClaimedDelivery c, DispatchGate gate)
+    {
+        var lane = c.Row.Queue.Lane;
+        var provider = providers.For(lane, c.Notification.Request.Mode);
+        var began = clock.GetTimestamp();
+        AttemptOutcome outcome;
+        using (var span = Telemetry.Source.StartActivity(
+            c.Ask is null ? $"send {lane}" : $"ask {lane}", ActivityKind.Client, Telemetry.ContextOf(c.Notification.Request.TraceParent),
+            links: Activity.Current is { } batch ? [new ActivityLink(batch.Context)] : null))
+        {
+            span?.SetTag("notify.delivery", c.Row.Id).SetTag("notify.provider", provider?.Name).SetTag("notify.attempt", c.Attempt);
+            try
+            {
+                outcome = provider switch
+                {
+                    null => new AttemptOutcome.Rejected(Reasons.NoProvider, null),
+                    IAnswersInquiries asked when c.Ask is { } since => await asked.AskAsync(c.Message, since, CancellationToken.None),
+                    _ when c.Ask is not null => new AttemptOutcome.Unknown(Reasons.TimedOut),
+                    _ => await provider.SendAsync(c.Message, CancellationToken.None),
+                };
+            }
+#pragma warning disable CA1031 // An adapter's bug is this delivery's trouble alone, and its outcome is unknown.
+            catch (Exception e)
+#pragma warning restore CA1031
+            {
+                log.LogError(e, "The adapter {Provider} failed for delivery {Delivery}.", provider?.Name, c.Row.Id);
+                outcome = new AttemptOutcome.Unknown(Reasons.ConnectionLost);
+            }
+
+            span?.SetTag("notify.outcome", outcome.GetType().Name);
+        }
+
+        gate.Release(1);
+        var latency = clock.GetElapsedTime(began);
+        Telemetry.ProviderCall.Record(latency.TotalSeconds, Telemetry.Tags(c.Row.Queue));
+        if (outcome is AttemptOutcome.Halted halted) LogHalted(provider!.Name, halted.Code);
+        await settlement.SettleAsync(new AttemptMade(
+            c.Row, c.Claim, c.Attempt, provider?.Name ?? "none", outcome, latency, ContentHash(c), clock.GetUtcNow(),
+            c.Ask is not null, c.Delivery.DeferredUntil,
+            c.Notification.Request.UserId is { } user ? Domain.Recipients.Recipient.KeyOf(user) : null, c.Delivery.DeviceId));
+    }
+
+    private string? ContentHash(ClaimedDelivery c) =>
+        c.Ask is null ? ring.Fingerprint("content", $"{c.Message.Content.Title}\n{c.Message.Content.Body}\n{c.Message.Content.Url}\n{c.Message.Content.Data}") : null;
+
+    private long lastHalted;
+
+    private void LogHalted(string provider, string code)
+    {
+        var now = clock.GetTimestamp();
+        var last = Interlocked.Read(ref lastHalted);
+        if (last != 0 && clock.GetElapsedTime(last, now) < TimeSpan.FromMinutes(1)) return;
+        if (Interlocked.CompareExchange(ref lastHalted, now, last) == last)
+            log.LogError("{Provider} refuses our configuration ({Code}); its deliveries wait and nothing is lost. Check Providers:{Section}.", provider, code, provider);
+    }
+}

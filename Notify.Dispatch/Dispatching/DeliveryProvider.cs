@@ -1,0 +1,36 @@
+using Notify.Domain.Notifications;
+
+namespace Notify.Dispatch.Dispatching;
+
+/// <summary>One delivery as a provider needs it, opened for the moment of the call; it is never logged or stored.</summary>
+/// <param name="DeliveryId">Names it at the provider, and makes repeats replace each other.</param>
+/// <param name="Address">Token, number or address.</param>
+public sealed record OutboundMessage(Guid DeliveryId, string Address, NotificationContent Content, Priority Priority, DateTimeOffset? ExpiresAt)
+{
+    /// <summary>Hides what is personal.</summary>
+    public override string ToString() => $"delivery {DeliveryId}";
+}
+
+/// <summary>A provider: the seam at which Notify ends and someone else's service begins.</summary>
+public interface IDeliveryProvider
+{
+    /// <summary>The provider's name, as in configuration, events and metrics.</summary>
+    string Name { get; }
+
+    /// <summary>The lane that it carries.</summary>
+    Lane Lane { get; }
+
+    /// <summary>Calls that may be under way at once.</summary>
+    int Concurrency { get; }
+
+    /// <summary>Sends one message. Answers with an outcome whatever happens; throws only what is a bug.</summary>
+    Task<AttemptOutcome> SendAsync(OutboundMessage message, CancellationToken cancellation);
+}
+
+/// <summary>A provider that can be asked what became of a call whose answer was lost.</summary>
+public interface IAnswersInquiries
+{
+    /// <summary>Looks for the message among those that the provider accepted since the attempt.</summary>
+    /// <returns><see cref="AttemptOutcome.Accepted"/>, <see cref="AttemptOutcome.NotFound"/>, or <see cref="AttemptOutcome.Unknown"/> when it cannot be told now.</returns>
+    Task<AttemptOutcome> AskAsync(OutboundMessage message, DateTimeOffset attemptedAt, CancellationToken cancellation);
+}

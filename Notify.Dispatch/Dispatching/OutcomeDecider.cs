@@ -1,0 +1,67 @@
+using Notify.Domain.Notifications;
+using Notify.Projections.OpenDeliveries;
+
+namespace Notify.Dispatch.Dispatching;
+
+/// <summary>An attempt that was made, and what came of it.</summary>
+/// <param name="Row">The claimed delivery.</param>
+/// <param name="Claim">The claim under which it was made.</param>
+/// <param name="Attempt">Which attempt, from 1.</param>
+/// <param name="WasAsked">Nothing was sent: the provider was asked about an earlier attempt.</param>
+/// <param name="UnknownDeadline">For an inquiry: when the waiting ends.</param>
+public sealed record AttemptMade(
+    OpenDelivery Row, Guid Claim, int Attempt, string Provider, AttemptOutcome Outcome, TimeSpan Latency, string? ContentHash, DateTimeOffset At,
+    bool WasAsked = false, DateTimeOffset? UnknownDeadline = null, string? UserKey = null, string? DeviceId = null);
+
+/// <summary>What follows from an attempt: the event, and what the delivery waits for next (<c>null</c>: nothing, it has ended).</summary>
+public sealed record Settled(object? Event, OpenDelivery? Next);
+
+/// <summary>Decides what an outcome means for a delivery. All retry rules are here and in <see cref="RetrySchedule"/>. Pure.</summary>
+public static class OutcomeDecider
+{
+    /// <summary>How long deliveries wait when the provider refuses our credentials.</summary>
+    public static readonly TimeSpan HaltedWait = TimeSpan.FromMinutes(1);
+
+    /// <summary>Decides.</summary>
+    /// <param name="random">Uniform in [0, 1), for jitter.</param>
+    public static Settled Decide(AttemptMade made, RetrySchedule schedule, DateTimeOffset now, double random)
+    {
+        var (row, id) = (made.Row, made.Row.Id);
+        switch (made.Outcome)
+        {
+            case AttemptOutcome.Accepted a:
+                return new(new NotificationDispatched(id, made.Attempt, made.Provider, a.MessageId, (int)made.Latency.TotalMilliseconds, made.ContentHash, made.At), null);
+            case AttemptOutcome.Rejected r:
+                return new(new NotificationFailed(id, made.Attempt, r.Reason, made.Provider, r.Code, made.At), null);
+            case AttemptOutcome.Halted h:
+                return Wait(Reasons.ChannelHalted, h.Code, now + HaltedWait + (HaltedWait * random));
+            case AttemptOutcome.Retry r:
+                return Again(r.Reason == Reasons.Retry && r.After is not null ? Reasons.ProviderAskedToWait : r.Reason, r.Code, r.After);
+            case AttemptOutcome.Unknown u when made.WasAsked:
+                return made.UnknownDeadline <= now ? GiveUp() : new(null, Open(OpenState.Unknown, now + Later(), Reasons.TimedOut));
+            case AttemptOutcome.NotFound when made.WasAsked:
+                // The provider was asked all through the waiting time and never had it: sending it is no repeat.
+                return made.UnknownDeadline <= now ? Again(Reasons.NotAtProvider, null, null) : new(null, Open(OpenState.Unknown, now + Later(), Reasons.NotAtProvider));
+            case AttemptOutcome.Unknown u when Lanes.RepeatReplacesItself(row.Queue.Lane):
+                return Again(u.Reason, null, null);
+            case AttemptOutcome.Unknown u:
+                var deadline = now + schedule.UnknownDeadline;
+                return new(new DispatchOutcomeUnknown(id, made.Attempt, made.Provider, u.Reason, deadline, made.At), Open(OpenState.Unknown, now + schedule.AskAfter, u.Reason));
+            default:
+                throw new ArgumentException($"{made.Outcome.GetType().Name} is no outcome of a send.", nameof(made));
+        }
+
+        Settled Again(string reason, string? code, TimeSpan? after) => schedule.Next(made.Attempt, after, now, random) is { } next
+            ? Wait(reason, code, next)
+            : new(new DeliveryDeadLettered(id, made.Attempt, Reasons.AttemptsExhausted, made.Provider, code ?? reason, now), Open(OpenState.Dead, null, code ?? reason));
+
+        Settled Wait(string reason, string? code, DateTimeOffset until) =>
+            new(new DeliveryDeferred(id, until, reason, made.Attempt, made.Provider, code, now), Open(OpenState.Deferred, until, reason));
+
+        Settled GiveUp() => new(new NotificationFailed(id, made.Attempt, Reasons.OutcomeNeverKnown, made.Provider, null, now), null);
+
+        TimeSpan Later() => TimeSpan.FromSeconds(Math.Clamp(((made.UnknownDeadline ?? now) - now).TotalSeconds / 2, 1, 300));
+
+        OpenDelivery Open(OpenState state, DateTimeOffset? due, string reason) => row with { State = state, DueAt = due, Attempts = made.Attempt, Reason = reason };
+    }
+}

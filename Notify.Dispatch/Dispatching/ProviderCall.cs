@@ -1,0 +1,105 @@
+using System.Globalization;
+using System.Net.Http.Headers;
+using System.Net.Security;
+using System.Net.Sockets;
+using System.Security.Cryptography.X509Certificates;
+using Notify.Domain.Notifications;
+
+namespace Notify.Dispatch.Dispatching;
+
+/// <summary>What HTTP providers have in common: connections, time-outs, and telling «never left» from «perhaps arrived».</summary>
+public static class ProviderCall
+{
+    /// <summary>How long a connection may take to stand.</summary>
+    public static readonly TimeSpan ConnectTimeout = TimeSpan.FromSeconds(5);
+
+    /// <summary>A client for one provider: long-lived connections, no redirects, no cookies.</summary>
+    /// <param name="trustedCa">A certificate to trust besides the system's; development only.</param>
+    public static HttpClient CreateClient(Uri baseUrl, TimeSpan timeout, X509Certificate2? trustedCa = null)
+    {
+        var handler = new SocketsHttpHandler
+        {
+            AllowAutoRedirect = false,
+            UseCookies = false,
+            ActivityHeadersPropagator = null,
+            EnableMultipleHttp2Connections = true,
+            PooledConnectionIdleTimeout = TimeSpan.FromMinutes(10),
+            PooledConnectionLifetime = TimeSpan.FromHours(1),
+            KeepAlivePingDelay = TimeSpan.FromSeconds(30),
+            KeepAlivePingTimeout = TimeSpan.FromSeconds(10),
+            KeepAlivePingPolicy = HttpKeepAlivePingPolicy.WithActiveRequests,
+            ConnectCallback = ConnectAsync,
+        };
+        if (trustedCa is not null)
+        {
+            handler.SslOptions = new SslClientAuthenticationOptions
+            {
+                CertificateChainPolicy = new X509ChainPolicy
+                {
+                    TrustMode = X509ChainTrustMode.CustomRootTrust,
+                    CustomTrustStore = { trustedCa },
+                    RevocationMode = X509RevocationMode.NoCheck,
+                },
+            };
+        }
+
+        return new HttpClient(handler) { BaseAddress = baseUrl, Timeout = timeout };
+    }
+
+    /// <summary>Sends a request; a call that has no answer becomes an outcome.</summary>
+    /// <returns>Either the response, with its body read, or the outcome.</returns>
+    public static async Task<(HttpResponseMessage? Response, AttemptOutcome? Outcome)> SendAsync(
+        HttpClient client, HttpRequestMessage request, CancellationToken cancellation)
+    {
+        try
+        {
+            return (await client.SendAsync(request, HttpCompletionOption.ResponseContentRead, cancellation), null);
+        }
+        catch (HttpRequestException e) when (e.HttpRequestError is HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError
+            or HttpRequestError.SecureConnectionError or HttpRequestError.ProxyTunnelError or HttpRequestError.VersionNegotiationError)
+        {
+            return (null, new AttemptOutcome.Retry(Reasons.ConnectionLost, e.HttpRequestError.ToString()));
+        }
+        catch (HttpRequestException)
+        {
+            return (null, new AttemptOutcome.Unknown(Reasons.ConnectionLost));
+        }
+        catch (OperationCanceledException)
+        {
+            return (null, new AttemptOutcome.Unknown(cancellation.IsCancellationRequested ? Reasons.HostLost : Reasons.TimedOut));
+        }
+    }
+
+    /// <summary>The provider's <c>Retry-After</c>, in seconds or as a date; <c>null</c> when absent or past.</summary>
+    public static TimeSpan? RetryAfter(HttpResponseHeaders headers, DateTimeOffset now) => headers.RetryAfter switch
+    {
+        { Delta: { } delta } when delta > TimeSpan.Zero => delta,
+        { Date: { } date } when date > now => date - now,
+        _ => null,
+    };
+
+    /// <summary>A status code as the provider's code.</summary>
+    public static string Code(HttpResponseMessage response) => ((int)response.StatusCode).ToString(CultureInfo.InvariantCulture);
+
+    private static async ValueTask<Stream> ConnectAsync(SocketsHttpConnectionContext context, CancellationToken cancellation)
+    {
+        var socket = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+        using var timeout = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        timeout.CancelAfter(ConnectTimeout);
+        try
+        {
+            await socket.ConnectAsync(context.DnsEndPoint, timeout.Token);
+            return new NetworkStream(socket, ownsSocket: true);
+        }
+        catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
+        {
+            socket.Dispose();
+            throw new TimeoutException($"No connection within {ConnectTimeout.TotalSeconds:0} s.");
+        }
+        catch
+        {
+            socket.Dispose();
+            throw;
+        }
+    }
+}

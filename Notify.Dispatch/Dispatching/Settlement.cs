@@ -1,0 +1,156 @@
+using Marten;
+using Microsoft.Extensions.Options;
+using Notify.Domain.Notifications;
+using Notify.Domain.Recipients;
+using Notify.Projections;
+using Notify.Projections.Hosting;
+using Notify.Projections.OpenDeliveries;
+using Notify.Projections.QueueBacklog;
+using Npgsql;
+using SessionOptions = Marten.Services.SessionOptions;
+
+namespace Notify.Dispatch.Dispatching;
+
+/// <summary>
+/// Writes outcomes down as their answers arrive, many in one transaction: the event and the delivery's row together. An
+/// outcome is never given up while the host lives: when the database is away, it is written when the database is back.
+/// </summary>
+public sealed class Settlement : IAsyncDisposable
+{
+    private readonly IDocumentStore store;
+    private readonly NpgsqlDataSource database;
+    private readonly TimeProvider clock;
+    private readonly RetrySchedule schedule;
+    private readonly QueueActivity activity;
+    private readonly ILogger<Settlement> log;
+    private readonly GroupCommit<AttemptMade, bool> group;
+
+    /// <summary>Starts the committer.</summary>
+    public Settlement(
+        IDocumentStore store, NpgsqlDataSource database, TimeProvider clock, IOptions<RetrySchedule> schedule, QueueActivity activity, ILogger<Settlement> log)
+    {
+        (this.store, this.database, this.clock, this.schedule, this.activity, this.log) = (store, database, clock, schedule.Value, activity, log);
+        group = new GroupCommit<AttemptMade, bool>(SettleAsync, maxGroup: 200, committers: 2, linger: TimeSpan.FromMilliseconds(10));
+    }
+
+    /// <summary>Settles one outcome; completes when it has been committed.</summary>
+    public Task SettleAsync(AttemptMade made) => group.AddAsync(made);
+
+    /// <inheritdoc />
+    public ValueTask DisposeAsync() => group.DisposeAsync();
+
+    private async Task<IReadOnlyList<bool>> SettleAsync(IReadOnlyList<AttemptMade> all, CancellationToken stopping)
+    {
+        for (var failures = 0; ; failures++)
+        {
+            try
+            {
+                await CommitAsync(all, stopping);
+                return [.. all.Select(_ => true)];
+            }
+            catch (Exception e) when (IsPassing(e) && !stopping.IsCancellationRequested)
+            {
+                if (failures % 20 == 0) log.LogWarning("{Count} outcomes could not be written ({Reason}); they are kept and written when the database is back.", all.Count, e.Message.Split('\n')[0]);
+                await Task.Delay(TimeSpan.FromMilliseconds(Math.Min(50 << Math.Min(failures, 6), 1000)), clock, stopping);
+            }
+            catch (Exception e) when (all.Count > 1 && !stopping.IsCancellationRequested)
+            {
+                // One of the group cannot be written; it must not hold up the others.
+                log.LogError(e, "A group of {Count} outcomes failed; they are written one by one.", all.Count);
+                foreach (var one in all) await SettleAsync([one], stopping);
+                return [.. all.Select(_ => true)];
+            }
+        }
+    }
+
+    private async Task CommitAsync(IReadOnlyList<AttemptMade> all, CancellationToken cancellation)
+    {
+        var now = clock.GetUtcNow();
+        await using var connection = await database.OpenConnectionAsync(cancellation);
+        await using var transaction = await connection.BeginTransactionAsync(cancellation);
+        await using var session = store.LightweightSession(SessionOptions.ForTransaction(transaction));
+
+        var held = await HeldAsync(connection, all, cancellation);
+        var late = all.Where(a => !held.Contains((a.Row.Id, a.Claim))).ToList();
+        var writes = all.Except(late).ToList();
+        if (late.Count > 0) writes.AddRange(await StillNewsAsync(session, late, cancellation));
+
+        var settled = writes.Select(made => (Made: made, Settled: OutcomeDecider.Decide(made, schedule, now, Random.Shared.NextDouble()))).ToList();
+        await OpenDeliveryTable.RemoveAsync(connection, [.. settled.Where(s => s.Settled.Next is null).Select(s => s.Made.Row.Id)], cancellation);
+        await OpenDeliveryTable.PutAsync(connection, [.. settled.Where(s => s.Settled.Next is not null).Select(s => s.Settled.Next!)], cancellation);
+
+        var aboutAddress = settled.Where(s => s.Made is { UserKey: not null, Outcome: AttemptOutcome.Rejected { Verdict: not AddressVerdict.None } }).ToList();
+        var keys = settled.Where(s => s.Settled.Event is not null).Select(s => s.Made.Row.Notification).Concat(aboutAddress.Select(s => s.Made.UserKey!)).ToList();
+        if (keys.Count > 0)
+        {
+            await NotificationStreams.LockAsync(session, keys, cancellation);
+            foreach (var stream in settled.Where(s => s.Settled.Event is not null).GroupBy(s => s.Made.Row.Notification))
+                session.Events.Append(stream.Key, stream.Select(s => s.Settled.Event!));
+            if (aboutAddress.Count > 0) await JudgeAddressesAsync(session, [.. aboutAddress.Select(s => s.Made)], now, cancellation);
+            await session.SaveChangesAsync(cancellation);
+        }
+
+        await transaction.CommitAsync(cancellation);
+        Count(settled, now);
+    }
+
+    // Which of the claims still stand. Others were taken over, or were settled by a commit whose answer was lost.
+    private static async Task<HashSet<(Guid, Guid)>> HeldAsync(NpgsqlConnection connection, IReadOnlyList<AttemptMade> all, CancellationToken cancellation)
+    {
+        await using var command = new NpgsqlCommand(
+            "select delivery_id, claim from notify.open_deliveries where delivery_id = any($1) and state = 1 order by delivery_id for update", connection);
+        command.Parameters.Add(new NpgsqlParameter { Value = all.Select(a => a.Row.Id).ToArray() });
+        await using var reader = await command.ExecuteReaderAsync(cancellation);
+        var held = new HashSet<(Guid, Guid)>();
+        while (await reader.ReadAsync(cancellation)) held.Add((reader.GetGuid(0), reader.GetGuid(1)));
+        return held;
+    }
+
+    // A provider's yes is a fact even when the claim was lost meanwhile; anything else is settled by whoever has the claim now.
+    private static async Task<List<AttemptMade>> StillNewsAsync(IDocumentSession session, List<AttemptMade> late, CancellationToken cancellation)
+    {
+        var folded = await NotificationStreams.LoadAsync(session, [.. late.Select(l => l.Row.Notification).Distinct()], cancellation);
+        return [.. late.Where(l => l.Outcome is AttemptOutcome.Accepted
+            && folded.TryGetValue(l.Row.Notification, out var n) && n.Deliveries.TryGetValue(l.Row.Id, out var d)
+            && d.Status is not (DeliveryStatus.Dispatched or DeliveryStatus.Delivered))];
+    }
+
+    private static async Task JudgeAddressesAsync(IDocumentSession session, List<AttemptMade> made, DateTimeOffset now, CancellationToken cancellation)
+    {
+        var recipients = (await session.LoadManyAsync<Recipient>(cancellation, made.Select(m => m.UserKey!).Distinct())).ToDictionary(r => r.Id);
+        foreach (var m in made)
+        {
+            if (!recipients.TryGetValue(m.UserKey!, out var recipient) || m.Outcome is not AttemptOutcome.Rejected rejected) continue;
+            if (rejected.Verdict == AddressVerdict.Dead && recipient.Devices.FirstOrDefault(d => d.Id == m.DeviceId) is { } device
+                && rejected.Since is { } since && device.RegisteredAt <= since)
+            {
+                session.Events.Append(recipient.Id, new DeviceRemoved(device.Id, DeviceRemovalReasons.Unregistered, m.Provider, now));
+            }
+            else if (rejected.Verdict == AddressVerdict.Suppress && recipient.PhoneFingerprint is { } fingerprint && !recipient.SuppressedFingerprints.Contains(fingerprint))
+            {
+                session.Events.Append(recipient.Id, new AddressSuppressed(Lanes.ChannelOf(m.Row.Queue.Lane), fingerprint, rejected.Reason, m.Provider, now));
+            }
+        }
+    }
+
+    private void Count(List<(AttemptMade Made, Settled Settled)> settled, DateTimeOffset now)
+    {
+        Telemetry.Commits.Add(1, new KeyValuePair<string, object?>("kind", "settle"));
+        foreach (var group in settled.GroupBy(s => (s.Made.Row.Queue, Kind: s.Made.Outcome.GetType().Name)))
+        {
+            var tags = Telemetry.Tags(group.Key.Queue);
+            if (group.Key.Kind == nameof(AttemptOutcome.Accepted))
+            {
+                activity.Dispatched(group.Key.Queue, group.Count());
+                foreach (var s in group) Telemetry.AcceptToProvider.Record(Math.Max(0, (s.Made.At - s.Made.Row.EnqueuedAt).TotalSeconds), tags);
+            }
+
+            tags.Add("outcome", group.Key.Kind);
+            Telemetry.Outcomes.Add(group.Count(), tags);
+        }
+    }
+
+    private static bool IsPassing(Exception e) =>
+        e is NpgsqlException { IsTransient: true } or PostgresException { SqlState: "57P01" or "57P02" or "57P03" or "40001" or "40P01" or "25006" } or TimeoutException or IOException or System.Net.Sockets.SocketException
+        || (e.InnerException is { } inner && IsPassing(inner));
+}

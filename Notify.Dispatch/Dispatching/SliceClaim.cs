@@ -1,0 +1,92 @@
+using Marten;
+using Notify.Domain.Notifications;
+using Notify.Domain.Recipients;
+using Notify.Projections;
+using Notify.Projections.Hosting;
+using Notify.Projections.OpenDeliveries;
+using Notify.Projections.Privacy;
+using Npgsql;
+using SessionOptions = Marten.Services.SessionOptions;
+
+namespace Notify.Dispatch.Dispatching;
+
+/// <summary>A claimed delivery, ready for its provider.</summary>
+/// <param name="Ask">Set when the provider is to be asked about an earlier attempt instead: that attempt's time.</param>
+public sealed record ClaimedDelivery(
+    OpenDelivery Row, Guid Claim, Notification Notification, Delivery Delivery, OutboundMessage Message, int Attempt, DateTimeOffset? Ask);
+
+/// <summary>
+/// Claims a slice of deliveries in one short transaction: from then on nobody else touches them. The last check is made
+/// here, and where a repeat would reach the person twice, the attempt is recorded here, before any call.
+/// </summary>
+public sealed class SliceClaim(IDocumentStore store, NpgsqlDataSource database, SubjectKeys keys, Providers providers, TimeProvider clock, HostIdentity host)
+{
+    /// <summary>Claims what of these deliveries is free, and ends what must not be sent any more.</summary>
+    /// <param name="claim">Names the slice; the same name claims the same slice again when a commit's answer was lost.</param>
+    public async Task<IReadOnlyList<ClaimedDelivery>> ClaimAsync(Guid[] ids, Guid claim, CancellationToken cancellation)
+    {
+        var now = clock.GetUtcNow();
+        await using var connection = await database.OpenConnectionAsync(cancellation);
+        await using var transaction = await connection.BeginTransactionAsync(cancellation);
+        await using var session = store.LightweightSession(SessionOptions.ForTransaction(transaction));
+
+        var rows = await OpenDeliveryTable.ClaimAsync(connection, ids, host.Id, claim, cancellation);
+        if (rows.Count == 0) return [];
+        var notifications = await NotificationStreams.LoadAsync(session, [.. rows.Select(r => r.Notification).Distinct()], cancellation);
+        var users = notifications.Values.Where(n => n.Request.UserId is not null).Select(n => Recipient.KeyOf(n.Request.UserId!)).Distinct().ToArray();
+        var recipients = users.Length == 0 ? [] : (await session.LoadManyAsync<Recipient>(cancellation, users)).ToDictionary(r => r.Id);
+        var opened = await keys.ForAsync(connection, notifications.Values.SelectMany(SealedIn), cancellation);
+
+        var claimed = new List<ClaimedDelivery>(rows.Count);
+        var ended = new List<Guid>();
+        var events = new List<(string Key, object Event)>();
+        foreach (var row in rows)
+        {
+            if (!notifications.TryGetValue(row.Notification, out var n) || !n.Deliveries.TryGetValue(row.Id, out var d) || d.IsTerminal)
+            {
+                ended.Add(row.Id);
+                continue;
+            }
+
+            var isAsk = d.Status == DeliveryStatus.Unknown;
+            var recipient = n.Request.UserId is { } user ? recipients.GetValueOrDefault(Recipient.KeyOf(user)) : null;
+            var message = Open(n, d, opened);
+            object? instead = isAsk ? null : NotificationDecider.LastCheck(n, d, recipient, now)
+                ?? (message is null ? new DeliverySuppressed(d.Id, Reasons.Unreadable, "key", now) : null);
+            if (instead is not null)
+            {
+                ended.Add(row.Id);
+                events.Add((row.Notification, instead));
+                continue;
+            }
+
+            // An erased person's unknown outcome can still be asked for, but not matched: nothing to look for.
+            message ??= new OutboundMessage(d.Id, "", new NotificationContent(), n.Request.Priority, n.Request.ExpiresAt);
+            var attempt = isAsk ? d.Attempts : Math.Max(row.Attempts, d.Attempts) + 1;
+            if (d.Status == DeliveryStatus.Attempting) attempt = d.Attempts; // the commit's answer was lost: it is recorded already
+            else if (!isAsk && !Lanes.RepeatReplacesItself(row.Queue.Lane) && providers.For(row.Queue.Lane, n.Request.Mode) is { } provider)
+                events.Add((row.Notification, new DispatchAttempted(d.Id, attempt, provider.Name, now)));
+            claimed.Add(new ClaimedDelivery(row, claim, n, d, message, attempt, isAsk ? d.AttemptedAt ?? now : null));
+        }
+
+        await OpenDeliveryTable.RemoveAsync(connection, [.. ended], cancellation);
+        if (events.Count > 0)
+        {
+            await NotificationStreams.LockAsync(session, events.Select(e => e.Key), cancellation);
+            foreach (var stream in events.GroupBy(e => e.Key)) session.Events.Append(stream.Key, stream.Select(e => e.Event));
+            await session.SaveChangesAsync(cancellation);
+        }
+
+        await transaction.CommitAsync(cancellation);
+        Telemetry.Commits.Add(1, new KeyValuePair<string, object?>("kind", "claim"));
+        return claimed;
+    }
+
+    private static IEnumerable<Domain.Privacy.Sealed> SealedIn(Notification n) =>
+        n.Deliveries.Values.Where(d => d.Contact is not null).Select(d => d.Contact!.Value).Prepend(n.Request.Payload);
+
+    private static OutboundMessage? Open(Notification n, Delivery d, KeySet opened) =>
+        d.Contact is { } contact && opened.OpenText(contact) is { } address && opened.OpenJson<NotificationPayload>(n.Request.Payload) is { } payload
+            ? new OutboundMessage(d.Id, address, payload.Content, n.Request.Priority, n.Request.ExpiresAt)
+            : null;
+}

@@ -1,0 +1,140 @@
+using Marten;
+using Notify.Dispatch.Dispatching;
+using Notify.Domain.Messages;
+using Notify.Domain.Notifications;
+using Notify.Domain.Recipients;
+using Notify.Projections;
+using Notify.Projections.Hosting;
+using Notify.Projections.OpenDeliveries;
+using Notify.Projections.Planning;
+using Notify.Projections.Privacy;
+using Npgsql;
+using Wolverine.Marten;
+
+namespace Notify.Dispatch.Due;
+
+/// <summary>
+/// Looks at what is due: plans what was scheduled, sends retries back to their queues, has unknown outcomes asked for, and
+/// re-sends what lay in a queue for too long. Runs on every host; rows that one host holds, the others pass over.
+/// </summary>
+public sealed class DuePump(
+    IDocumentStore store, SubjectKeys keys, IServiceScopeFactory scopes, Projections.QueueBacklog.QueueActivity activity, TimeProvider clock, ILogger<DuePump> log) : BackgroundService
+{
+    private const int Page = 500;
+    private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(250);
+
+    /// <inheritdoc />
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        while (!stoppingToken.IsCancellationRequested)
+        {
+            var found = 0;
+            try
+            {
+                found = await PumpAsync(stoppingToken);
+            }
+            catch (Exception e) when (!stoppingToken.IsCancellationRequested)
+            {
+                log.LogWarning("What is due could not be looked at ({Reason}); it is tried again.", e.Message.Split('\n')[0]);
+                await Task.Delay(TimeSpan.FromSeconds(1), clock, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            }
+
+            if (found < Page) await Task.Delay(Interval, clock, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+    }
+
+    /// <summary>Takes up one page of what is due.</summary>
+    /// <returns>How many were due.</returns>
+    public async Task<int> PumpAsync(CancellationToken cancellation)
+    {
+        var now = clock.GetUtcNow();
+        await using var scope = scopes.CreateAsyncScope();
+        await using var session = store.LightweightSession();
+        await session.BeginTransactionAsync(cancellation);
+        var connection = session.Connection!;
+        var due = await OpenDeliveryTable.DueAsync(connection, now, Page, cancellation);
+        if (due.Count == 0) return 0;
+
+        var again = due.Select(row => row.State switch
+        {
+            OpenState.Deferred or OpenState.Queued => row with { State = OpenState.Queued, DueAt = now + OpenDelivery.QueueSafetyNet, Reason = null },
+            OpenState.Unknown or OpenState.Asking => row with { State = OpenState.Asking, DueAt = now + OpenDelivery.QueueSafetyNet },
+            _ => null,
+        }).OfType<OpenDelivery>().ToList();
+        await OpenDeliveryTable.PutAsync(connection, again, cancellation);
+        // What is in flight has a host that answers for it; see Takeover. It is only looked at again later.
+        await PostponeAsync(connection, [.. due.Where(r => r.State == OpenState.InFlight).Select(r => r.Id)], now + OpenDelivery.QueueSafetyNet, cancellation);
+
+        var planned = await PlanAsync(session, [.. due.Where(r => r.State == OpenState.Scheduled)], now, cancellation);
+
+        var outbox = scope.ServiceProvider.GetRequiredService<IMartenOutbox>();
+        outbox.Enroll(session);
+        foreach (var queue in again.Concat(planned).GroupBy(r => r.Queue))
+        {
+            foreach (var message in DispatchDeliveries.Cut(queue.Key, queue.Select(r => r.Id)))
+            {
+                await outbox.EndpointFor(NotifyBus.AddressOf(queue.Key)).SendAsync(message);
+                Telemetry.Envelopes.Add(1);
+            }
+        }
+
+        session.QueueSqlCommand("select 1"); // a session without changes would not commit
+        await session.SaveChangesAsync(cancellation);
+        Telemetry.Commits.Add(1, new KeyValuePair<string, object?>("kind", "due"));
+        foreach (var queue in planned.GroupBy(r => r.Queue)) activity.Enqueued(queue.Key, queue.Count());
+        return due.Count;
+    }
+
+    private async Task<List<OpenDelivery>> PlanAsync(IDocumentSession session, List<OpenDelivery> scheduled, DateTimeOffset now, CancellationToken cancellation)
+    {
+        if (scheduled.Count == 0) return [];
+        var connection = session.Connection!;
+        await NotificationStreams.LockAsync(session, scheduled.Select(s => s.Notification), cancellation);
+        var notifications = await NotificationStreams.LoadAsync(session, [.. scheduled.Select(s => s.Notification)], cancellation);
+        var waiting = notifications.Values.Where(n => !n.IsPlanned && !n.IsCancelled && !n.IsExpired).ToList();
+        var users = waiting.Where(n => n.Request.UserId is not null).Select(n => Recipient.KeyOf(n.Request.UserId!)).Distinct().ToArray();
+        var recipients = users.Length == 0 ? [] : (await session.LoadManyAsync<Recipient>(cancellation, users)).ToDictionary(r => r.Id);
+        var payloadKeys = await keys.ForAsync(connection, waiting.Select(n => n.Request.Payload), cancellation);
+        var currentKeys = await keys.CurrentAsync(connection, waiting.Select(n => n.Request.Subject), cancellation);
+
+        var planned = new List<OpenDelivery>();
+        var later = new List<OpenDelivery>();
+        foreach (var row in scheduled)
+        {
+            if (!notifications.TryGetValue(row.Notification, out var n) || n.IsPlanned || n.IsCancelled || n.IsExpired) continue;
+            if (n.SendAt > now)
+            {
+                later.Add(row with { DueAt = n.SendAt });
+                continue;
+            }
+
+            if (n.Request.ExpiresAt <= now)
+            {
+                session.Events.Append(n.Key, new NotificationExpired([], now));
+                continue;
+            }
+
+            var recipient = n.Request.UserId is { } user ? recipients.GetValueOrDefault(Recipient.KeyOf(user)) : null;
+            var payload = payloadKeys.OpenJson<NotificationPayload>(n.Request.Payload);
+            var plan = payload is null
+                ? new DeliveriesPlanned([], [new LeftOutDelivery(DeterministicId.OfDelivery(n.Key, "push"), Channel.Push, null, Reasons.Erased, "key")], recipient?.Version ?? 0, now)
+                : NotificationPlanning.Plan(n.Key, n.Request, payload, recipient, currentKeys, now);
+            session.Events.Append(n.Key, plan);
+            planned.AddRange(plan.Deliveries.Select(d => OpenDelivery.Planned(n.Key, d, n.Request.Priority, now)));
+        }
+
+        await OpenDeliveryTable.RemoveAsync(connection, [.. scheduled.Select(s => s.Id).Except(later.Select(l => l.Id))], cancellation);
+        await OpenDeliveryTable.PutAsync(connection, later, cancellation);
+        await OpenDeliveryTable.AddAsync(connection, planned, cancellation);
+        return planned;
+    }
+
+    private static async Task PostponeAsync(NpgsqlConnection connection, Guid[] ids, DateTimeOffset until, CancellationToken cancellation)
+    {
+        if (ids.Length == 0) return;
+        await using var command = new NpgsqlCommand("update notify.open_deliveries set due_at = $2 where delivery_id = any($1)", connection);
+        command.Parameters.Add(new NpgsqlParameter { Value = ids });
+        command.Parameters.Add(new NpgsqlParameter { Value = until });
+        await command.ExecuteNonQueryAsync(cancellation);
+    }
+}

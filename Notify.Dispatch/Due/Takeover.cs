@@ -1,0 +1,119 @@
+using Marten;
+using Microsoft.Extensions.Options;
+using Notify.Dispatch.Dispatching;
+using Notify.Domain.Notifications;
+using Notify.Projections;
+using Notify.Projections.Hosting;
+using Notify.Projections.OpenDeliveries;
+using Npgsql;
+
+namespace Notify.Dispatch.Due;
+
+/// <summary>
+/// Says that this host lives, and takes over what dead hosts had in flight: where a repeat replaces itself it is queued
+/// again; where it would reach the person twice, the outcome is unknown and will be asked for.
+/// </summary>
+public sealed class Takeover(
+    IDocumentStore store, NpgsqlDataSource database, DeliveryDispatcher dispatcher, HostIdentity host, IOptions<RetrySchedule> schedule,
+    IConfiguration configuration, TimeProvider clock, ILogger<Takeover> log) : BackgroundService
+{
+    private const int Page = 500;
+
+    /// <inheritdoc />
+    public override async Task StartAsync(CancellationToken cancellationToken)
+    {
+        await BeatAsync(cancellationToken); // before the first message: nobody may take this host for dead
+        await base.StartAsync(cancellationToken);
+    }
+
+    /// <inheritdoc />
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        var stale = NotifyBus.Takeover(configuration);
+        using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(Math.Clamp(stale.TotalMilliseconds / 5, 200, 3000)), clock);
+        do
+        {
+            try
+            {
+                await BeatAsync(stoppingToken);
+                while (await TakeOverAsync(stale, stoppingToken) == Page)
+                {
+                }
+            }
+            catch (Exception e) when (!stoppingToken.IsCancellationRequested)
+            {
+                log.LogWarning("The sign of life could not be given ({Reason}); it is tried again.", e.Message.Split('\n')[0]);
+            }
+        }
+        while (await timer.WaitForNextTickAsync(stoppingToken));
+    }
+
+    /// <summary>Takes over one page of abandoned deliveries.</summary>
+    /// <returns>How many there were.</returns>
+    public async Task<int> TakeOverAsync(TimeSpan stale, CancellationToken cancellation)
+    {
+        var now = clock.GetUtcNow();
+        await using var session = store.LightweightSession();
+        await session.BeginTransactionAsync(cancellation);
+        var connection = session.Connection!;
+        var rows = await OpenDeliveryTable.AbandonedAsync(connection, host.Id, dispatcher.ActiveClaims, stale, Page, cancellation);
+        if (rows.Count == 0) return 0;
+
+        await NotificationStreams.LockAsync(session, rows.Select(r => r.Notification), cancellation);
+        var notifications = await NotificationStreams.LoadAsync(session, [.. rows.Select(r => r.Notification).Distinct()], cancellation);
+        var ended = new List<Guid>();
+        var put = new List<OpenDelivery>();
+        foreach (var row in rows)
+        {
+            var delivery = notifications.GetValueOrDefault(row.Notification)?.Deliveries.GetValueOrDefault(row.Id);
+            switch (delivery?.Status)
+            {
+                case null or not (DeliveryStatus.Queued or DeliveryStatus.Deferred or DeliveryStatus.Attempting or DeliveryStatus.Unknown):
+                    ended.Add(row.Id);
+                    break;
+                case DeliveryStatus.Attempting:
+                    session.Events.Append(row.Notification, new DispatchOutcomeUnknown(
+                        row.Id, delivery.Attempts, delivery.Provider ?? "", Reasons.HostLost, now + schedule.Value.UnknownDeadline, now));
+                    put.Add(row with { State = OpenState.Unknown, DueAt = now + schedule.Value.AskAfter, Attempts = delivery.Attempts, Reason = Reasons.HostLost });
+                    break;
+                case DeliveryStatus.Unknown:
+                    put.Add(row with { State = OpenState.Unknown, DueAt = now, Reason = Reasons.HostLost });
+                    break;
+                default:
+                    put.Add(row with { State = OpenState.Deferred, DueAt = now, Reason = Reasons.HostLost });
+                    break;
+            }
+        }
+
+        await OpenDeliveryTable.RemoveAsync(connection, [.. ended], cancellation);
+        await OpenDeliveryTable.PutAsync(connection, put, cancellation);
+        session.QueueSqlCommand("select 1");
+        await session.SaveChangesAsync(cancellation);
+        log.LogWarning("{Count} deliveries were taken over from hosts that are gone.", rows.Count);
+        return rows.Count;
+    }
+
+    /// <inheritdoc />
+    public override async Task StopAsync(CancellationToken cancellationToken)
+    {
+        await base.StopAsync(cancellationToken);
+        await using var command = database.CreateCommand("delete from notify.dispatchers where id = $1 or seen_at < now() - interval '1 day'");
+        command.Parameters.Add(new NpgsqlParameter { Value = host.Id });
+        try
+        {
+            await command.ExecuteNonQueryAsync(cancellationToken);
+        }
+        catch (Exception e) when (e is NpgsqlException or TimeoutException or OperationCanceledException)
+        {
+            log.LogInformation("The host could not sign off ({Reason}); others will notice.", e.Message.Split('\n')[0]);
+        }
+    }
+
+    private async Task BeatAsync(CancellationToken cancellation)
+    {
+        await using var command = database.CreateCommand(
+            "insert into notify.dispatchers (id, seen_at) values ($1, now()) on conflict (id) do update set seen_at = now()");
+        command.Parameters.Add(new NpgsqlParameter { Value = host.Id });
+        await command.ExecuteNonQueryAsync(cancellation);
+    }
+}

@@ -1,0 +1,72 @@
+using Microsoft.Extensions.Options;
+using Notify.Dispatch;
+using Notify.Dispatch.Apns;
+using Notify.Dispatch.Dispatching;
+using Notify.Dispatch.Due;
+using Notify.Dispatch.Sms.Twilio;
+using Notify.Domain.Clients;
+using Notify.Domain.Notifications;
+using Notify.Projections;
+using Notify.Projections.Hosting;
+using Notify.Projections.QueueBacklog;
+using JasperFx;
+using Wolverine;
+using Wolverine.Marten;
+
+const string Name = "notify-dispatch";
+var command = args.FirstOrDefault(a => !a.StartsWith('-'));
+var builder = NotifyHost.CreateBuilder(Name, "http://127.0.0.1:5081", args, out var faults);
+if (command is not (null or "migrate" or "codegen")) faults.Add($"\"{command}\" is not a command; there are migrate and codegen");
+
+var configuration = builder.Configuration;
+var providers = new Providers();
+if (command is null)
+{
+    AddProviders(ClientMode.Live, "Providers");
+    if (configuration.GetSection("TestProviders").Exists()) AddProviders(ClientMode.Test, "TestProviders");
+}
+
+var retry = configuration.GetSection("Notify:Retry").Get<RetrySchedule>() ?? new RetrySchedule();
+if (retry.MaxAttempts < 1 || retry.BaseDelay <= TimeSpan.Zero) faults.Add("Notify:Retry needs MaxAttempts of at least 1 and a BaseDelay above zero");
+if (faults.Report()) return NotifyHost.WrongConfiguration;
+
+builder.Services.AddSingleton(Options.Create(retry)).AddSingleton(providers);
+builder.Services.AddSingleton<HostIdentity>().AddSingleton<SliceClaim>().AddSingleton<Settlement>().AddSingleton<DeliveryDispatcher>();
+builder.Services.AddSingleton<QueueActivity>();
+if (command is null)
+{
+    // Registered before Wolverine, so stopped after it: the host signs off when its last message has been handled.
+    builder.Services.AddHostedService<Takeover>();
+    builder.Services.AddHostedService(s => s.GetRequiredService<QueueActivity>());
+}
+
+builder.Services.AddNotifyStore(configuration.Database(), mayCreate: command == "migrate").IntegrateWithWolverine(m =>
+{
+    m.MessageStorageSchemaName = "dispatch_messages";
+    m.TransportSchemaName = NotifyBus.QueueSchema;
+});
+builder.Host.UseWolverine(o => DispatchBus.Configure(o, configuration, mayCreate: command == "migrate"));
+if (command is null) builder.Services.AddHostedService<DuePump>();
+
+var app = builder.Build();
+switch (command)
+{
+    case "migrate":
+        await Migrations.ApplyMessagingAsync(app);
+        return 0;
+    case "codegen":
+        return await app.RunJasperFxCommands(args);
+    default:
+        app.MapOperations();
+        return await NotifyHost.RunAsync(app, Name);
+}
+
+void AddProviders(ClientMode mode, string section)
+{
+    var apns = configuration.GetSection($"{section}:Apns").Get<ApnsOptions>() ?? new ApnsOptions();
+    if (apns.LoadKey($"{section}:Apns", faults) is { } key) providers.Add(mode, new ApnsProvider(apns, key, TimeProvider.System));
+    var twilio = configuration.GetSection($"{section}:Twilio").Get<TwilioOptions>() ?? new TwilioOptions();
+    var before = faults.Count;
+    twilio.Check($"{section}:Twilio", faults);
+    if (faults.Count == before) providers.Add(mode, new TwilioProvider(twilio, TimeProvider.System));
+}

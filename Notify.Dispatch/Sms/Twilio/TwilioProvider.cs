@@ -1,0 +1,110 @@
+using System.Globalization;
+using System.Net;
+using System.Net.Http.Headers;
+using System.Text;
+using Notify.Dispatch.Dispatching;
+using Notify.Domain.Notifications;
+
+namespace Notify.Dispatch.Sms.Twilio;
+
+/// <summary>Settings of Twilio: <c>Providers:Twilio</c>.</summary>
+public sealed record TwilioOptions
+{
+    /// <summary>The account, <c>AC…</c>.</summary>
+    public string AccountSid { get; init; } = "";
+
+    /// <summary>The account's secret.</summary>
+    public string AuthToken { get; init; } = "";
+
+    /// <summary>The sender: a number, short code or alphanumeric ID; or <see cref="MessagingServiceSid"/>.</summary>
+    public string? From { get; init; }
+
+    /// <summary>A messaging service, <c>MG…</c>.</summary>
+    public string? MessagingServiceSid { get; init; }
+
+    /// <summary>The service's address.</summary>
+    public Uri BaseUrl { get; init; } = new("https://api.twilio.com");
+
+    /// <summary>Calls under way at once.</summary>
+    public int Concurrency { get; init; } = 100;
+
+    /// <summary>How long one call may take.</summary>
+    public TimeSpan Timeout { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>Checks the settings; every fault is added to <paramref name="faults"/>.</summary>
+    public void Check(string section, ICollection<string> faults)
+    {
+        if (AccountSid.Length == 0) faults.Add($"{section}:AccountSid is missing; it begins with AC");
+        if (AuthToken.Length == 0) faults.Add($"{section}:AuthToken is missing");
+        if (string.IsNullOrEmpty(From) && string.IsNullOrEmpty(MessagingServiceSid)) faults.Add($"{section}:From or {section}:MessagingServiceSid is missing");
+    }
+}
+
+/// <summary>SMS over Twilio's Messages resource.</summary>
+/// <remarks>It has no idempotency key: after an unclear call Twilio is asked whether it has the message, and nothing is repeated before it says no.</remarks>
+public sealed class TwilioProvider : IDeliveryProvider, IAnswersInquiries, IDisposable
+{
+    /// <summary>The longest text, in characters.</summary>
+    public const int MaxBody = 1600;
+
+    private readonly TwilioOptions options;
+    private readonly HttpClient client;
+    private readonly TimeProvider clock;
+    private readonly string path;
+
+    /// <summary>Opens no connection yet.</summary>
+    public TwilioProvider(TwilioOptions options, TimeProvider clock)
+    {
+        (this.options, this.clock) = (options, clock);
+        path = $"/2010-04-01/Accounts/{Uri.EscapeDataString(options.AccountSid)}/Messages.json";
+        client = ProviderCall.CreateClient(options.BaseUrl, options.Timeout);
+        client.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Basic", Convert.ToBase64String(Encoding.UTF8.GetBytes($"{options.AccountSid}:{options.AuthToken}")));
+        client.DefaultRequestHeaders.Accept.Add(new MediaTypeWithQualityHeaderValue("application/json"));
+    }
+
+    /// <inheritdoc />
+    public string Name => "twilio";
+
+    /// <inheritdoc />
+    public Lane Lane => Lane.Sms;
+
+    /// <inheritdoc />
+    public int Concurrency => options.Concurrency;
+
+    /// <inheritdoc />
+    public void Dispose() => client.Dispose();
+
+    /// <inheritdoc />
+    public async Task<AttemptOutcome> SendAsync(OutboundMessage message, CancellationToken cancellation)
+    {
+        var text = message.Content.Body ?? "";
+        if (text.Length > MaxBody) return new AttemptOutcome.Rejected(Reasons.TooLarge, "21617");
+        var form = new List<KeyValuePair<string, string>> { new("To", message.Address), new("Body", text) };
+        form.Add(string.IsNullOrEmpty(options.MessagingServiceSid) ? new("From", options.From!) : new("MessagingServiceSid", options.MessagingServiceSid));
+
+        using var request = new HttpRequestMessage(HttpMethod.Post, path) { Content = new FormUrlEncodedContent(form), Version = HttpVersion.Version11 };
+        var (response, outcome) = await ProviderCall.SendAsync(client, request, cancellation);
+        if (response is null) return outcome!;
+        using (response)
+        {
+            var (code, sid) = TwilioStatus.Read(await response.Content.ReadAsByteArrayAsync(cancellation));
+            return TwilioStatus.Outcome(response.StatusCode, code, sid, ProviderCall.RetryAfter(response.Headers, clock.GetUtcNow()));
+        }
+    }
+
+    /// <inheritdoc />
+    public async Task<AttemptOutcome> AskAsync(OutboundMessage message, DateTimeOffset attemptedAt, CancellationToken cancellation)
+    {
+        var since = attemptedAt.UtcDateTime.AddSeconds(-5).ToString("yyyy-MM-dd", CultureInfo.InvariantCulture);
+        using var request = new HttpRequestMessage(
+            HttpMethod.Get, $"{path}?To={Uri.EscapeDataString(message.Address)}&DateSent%3E={since}&PageSize=200") { Version = HttpVersion.Version11 };
+        var (response, _) = await ProviderCall.SendAsync(client, request, cancellation);
+        if (response is null) return new AttemptOutcome.Unknown(Reasons.TimedOut);
+        using (response)
+        {
+            if (!response.IsSuccessStatusCode) return new AttemptOutcome.Unknown(Reasons.TimedOut);
+            var (readable, sid) = TwilioStatus.Find(await response.Content.ReadAsByteArrayAsync(cancellation), message.Content.Body ?? "", attemptedAt);
+            return !readable ? new AttemptOutcome.Unknown(Reasons.TimedOut) : sid is null ? new AttemptOutcome.NotFound() : new AttemptOutcome.Accepted(sid);
+        }
+    }
+}

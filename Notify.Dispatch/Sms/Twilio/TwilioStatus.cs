@@ -1,0 +1,80 @@
+using System.Globalization;
+using System.Net;
+using System.Text.Json;
+using Notify.Dispatch.Dispatching;
+using Notify.Domain.Notifications;
+
+namespace Notify.Dispatch.Sms.Twilio;
+
+/// <summary>What Twilio's answers mean.</summary>
+/// <remarks>Twilio: Messages resource; Error and warning dictionary.</remarks>
+public static class TwilioStatus
+{
+    /// <summary>The outcome of an answer to <c>POST …/Messages.json</c>.</summary>
+    /// <param name="code">The body's <c>code</c>.</param>
+    /// <param name="sid">The body's <c>sid</c>.</param>
+    public static AttemptOutcome Outcome(HttpStatusCode status, int? code, string? sid, TimeSpan? retryAfter)
+    {
+        var word = (code ?? (int)status).ToString(CultureInfo.InvariantCulture);
+        return ((int)status, code) switch
+        {
+            ( >= 200 and < 300, _) => new AttemptOutcome.Accepted(sid),
+            (429, _) => new AttemptOutcome.Retry(Reasons.Retry, word, retryAfter),
+            // A gateway that gave up may have passed the request on.
+            (502 or 504, _) => new AttemptOutcome.Unknown(Reasons.TimedOut),
+            ( >= 500, _) => new AttemptOutcome.Retry(Reasons.Retry, word, retryAfter),
+            (400, 21610) => new AttemptOutcome.Rejected(Reasons.OptedOutAtProvider, word, AddressVerdict.Suppress),
+            (400, 21211 or 21614) => new AttemptOutcome.Rejected(Reasons.BadAddress, word),
+            // Sender or account, not the message: wrong From, wrong credentials, unknown or suspended account.
+            (400, 21212 or 21603 or 21606 or 21659 or 21660) => new AttemptOutcome.Halted(word),
+            (401 or 403 or 404, _) => new AttemptOutcome.Halted(word),
+            ( >= 400, _) => new AttemptOutcome.Rejected(Reasons.Rejected, word),
+            _ => new AttemptOutcome.Retry(Reasons.Retry, word),
+        };
+    }
+
+    /// <summary>Reads <c>code</c> and <c>sid</c>; a malformed body says nothing.</summary>
+    public static (int? Code, string? Sid) Read(byte[] body)
+    {
+        try
+        {
+            using var json = JsonDocument.Parse(body);
+            var root = json.RootElement;
+            if (root.ValueKind != JsonValueKind.Object) return default;
+            int? code = root.TryGetProperty("code", out var c) && c.ValueKind == JsonValueKind.Number && c.TryGetInt32(out var number) ? number : null;
+            return (code, root.TryGetProperty("sid", out var s) && s.ValueKind == JsonValueKind.String ? s.GetString() : null);
+        }
+        catch (JsonException)
+        {
+            return default;
+        }
+    }
+
+    /// <summary>
+    /// Finds a message in a page of <c>GET …/Messages.json</c>: same text, made between shortly before the attempt and a minute after it.
+    /// </summary>
+    /// <returns>Its SID; <c>null</c> when it is not there; a malformed page is <c>Readable: false</c>.</returns>
+    public static (bool Readable, string? Sid) Find(byte[] body, string text, DateTimeOffset attemptedAt)
+    {
+        try
+        {
+            using var json = JsonDocument.Parse(body);
+            if (!json.RootElement.TryGetProperty("messages", out var messages) || messages.ValueKind != JsonValueKind.Array) return (false, null);
+            foreach (var m in messages.EnumerateArray())
+            {
+                // Twilio's clock and ours differ a little, and its dates have whole seconds.
+                if (m.TryGetProperty("body", out var b) && b.GetString() == text
+                    && m.TryGetProperty("date_created", out var d) && DateTimeOffset.TryParse(d.GetString(), CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var made)
+                    && made >= attemptedAt.AddSeconds(-5) && made <= attemptedAt.AddMinutes(1)
+                    && m.TryGetProperty("sid", out var sid))
+                    return (true, sid.GetString());
+            }
+
+            return (true, null);
+        }
+        catch (Exception e) when (e is JsonException or InvalidOperationException)
+        {
+            return (false, null);
+        }
+    }
+}

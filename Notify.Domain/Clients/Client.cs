@@ -1,0 +1,29 @@
+using System.Collections.Immutable;
+
+namespace Notify.Domain.Clients;
+
+/// <summary>A secret that still counts.</summary>
+public sealed record ClientSecret(string Id, string Hash, DateTimeOffset IssuedAt);
+
+/// <summary>A service that calls Notify; snapshot of the stream <c>c/{clientId}</c>.</summary>
+/// <param name="Id">The stream key.</param>
+/// <param name="Secrets">At most <see cref="MaxSecrets"/>.</param>
+public sealed record Client(
+    string Id, string ClientId, string Name, ClientMode Mode, ImmutableList<string> Scopes, ImmutableList<ClientSecret> Secrets, bool IsDisabled = false)
+{
+    /// <summary>Two secrets may be active at a time, so that one can be replaced without a pause.</summary>
+    public const int MaxSecrets = 2;
+
+    /// <summary>The stream key of a client.</summary>
+    public static string KeyOf(string clientId) => $"c/{clientId}";
+
+    /// <summary>Folds one event into a client.</summary>
+    public static Client? Evolve(Client? state, string key, object @event) => @event switch
+    {
+        ClientRegistered e => new Client(key, e.ClientId, e.Name, e.Mode, [.. e.Scopes], []),
+        SecretIssued e => state! with { Secrets = state.Secrets.Add(new ClientSecret(e.SecretId, e.Hash, e.At)) },
+        SecretRevoked e => state! with { Secrets = state.Secrets.RemoveAll(s => s.Id == e.SecretId) },
+        ClientDisabled => state! with { IsDisabled = true },
+        _ => state,
+    };
+}

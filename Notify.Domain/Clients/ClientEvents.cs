@@ -1,0 +1,33 @@
+namespace Notify.Domain.Clients;
+
+/// <summary>Whether a client's notifications reach people, or the sandbox alone.</summary>
+public enum ClientMode { Live, Test }
+
+/// <summary>What a client may do. Names are those of the HTTP contract.</summary>
+public static class Scopes
+{
+    public const string Send = "send";
+    public const string Recipients = "recipients";
+    public const string Templates = "templates";
+    public const string Read = "read";
+    public const string Audit = "audit";
+    public const string Operate = "operate";
+    public const string Admin = "admin";
+
+    /// <summary>Every scope there is.</summary>
+    public static readonly IReadOnlyList<string> All = [Send, Recipients, Templates, Read, Audit, Operate, Admin];
+}
+
+/// <summary>A service may call Notify from now on.</summary>
+/// <param name="ClientId">Also its appKey; contains no colon.</param>
+public sealed record ClientRegistered(string ClientId, string Name, ClientMode Mode, IReadOnlyList<string> Scopes, string By, DateTimeOffset At);
+
+/// <summary>A client was given a secret; only its keyed hash is kept.</summary>
+/// <param name="Hash">HMAC-SHA-256 under the installation's pepper, base64.</param>
+public sealed record SecretIssued(string SecretId, string Hash, string By, DateTimeOffset At);
+
+/// <summary>A client's secret counts no more.</summary>
+public sealed record SecretRevoked(string SecretId, string By, DateTimeOffset At);
+
+/// <summary>A client may not call any more.</summary>
+public sealed record ClientDisabled(string By, DateTimeOffset At);

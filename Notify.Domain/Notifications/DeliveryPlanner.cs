@@ -1,0 +1,102 @@
+using Notify.Domain.Privacy;
+using Notify.Domain.Recipients;
+
+namespace Notify.Domain.Notifications;
+
+/// <summary>A contact point of someone who is not registered, sealed, with the fingerprint it is known by.</summary>
+public sealed record SealedContact(Lane Lane, string Contact, Sealed Address);
+
+/// <summary>Decides which contact points of a person a notification is tried on. Pure: the same input gives the same plan.</summary>
+public static class DeliveryPlanner
+{
+    /// <summary>Plans a notification to a registered user, who may be unknown or erased.</summary>
+    /// <param name="contact">The user's open details, re-sealed per channel; asked only for channels that are tried.</param>
+    public static DeliveriesPlanned ForUser(
+        string key, NotificationRequested request, NotificationContent content, Recipient? recipient,
+        Func<Channel, Sealed?> contact, DateTimeOffset now)
+    {
+        if (recipient is null || recipient.IsErased)
+        {
+            var reason = recipient is null ? Reasons.UnknownUser : Reasons.Erased;
+            return new DeliveriesPlanned([], [.. Wanted(request).Select(c => LeaveOut(key, c, null, reason, "user"))], recipient?.Version ?? 0, now);
+        }
+
+        var deliveries = new List<PlannedDelivery>();
+        var leftOut = new List<LeftOutDelivery>();
+        foreach (var channel in Wanted(request))
+        {
+            var (wants, rule) = recipient.Wants(channel, request.Category);
+            if (channel == Channel.Push)
+            {
+                if (recipient.Devices.Count == 0) Skip(channel, Reasons.NoContact, "devices: 0");
+                foreach (var device in recipient.Devices)
+                {
+                    if (Hindrance(device.Lane, content, wants, rule) is { } h) leftOut.Add(LeaveOut(key, channel, device.Id, h.Reason, h.Rule));
+                    else deliveries.Add(new PlannedDelivery(DeterministicId.OfDelivery(key, device.Id), device.Lane, device.Id, device.Token));
+                }
+
+                continue;
+            }
+
+            var lane = channel == Channel.Sms ? Lane.Sms : Lane.Email;
+            var has = channel == Channel.Sms ? recipient.HasPhone : recipient.HasEmail;
+            var fingerprint = channel == Channel.Sms ? recipient.PhoneFingerprint : recipient.EmailFingerprint;
+            if (!has) Skip(channel, Reasons.NoContact, "details");
+            else if (Hindrance(lane, content, wants, rule) is { } h) leftOut.Add(LeaveOut(key, channel, null, h.Reason, h.Rule));
+            else if (fingerprint is not null && recipient.SuppressedFingerprints.Contains(fingerprint))
+                leftOut.Add(LeaveOut(key, channel, null, Reasons.SuppressedAddress, "suppressions of the user"));
+            else if (contact(channel) is { } address)
+                deliveries.Add(new PlannedDelivery(DeterministicId.OfDelivery(key, ContactOf(channel)), lane, null, address));
+            else leftOut.Add(LeaveOut(key, channel, null, Reasons.Unreadable, "key"));
+        }
+
+        // Nobody asked for these channels by name: what simply does not exist is not worth a line, unless nothing is left.
+        if (request.Channels is null && deliveries.Count > 0)
+            leftOut.RemoveAll(l => l.Reason is Reasons.NoContact or Reasons.NoProvider or Reasons.NoContent);
+        return new DeliveriesPlanned(deliveries, leftOut, recipient.Version, now);
+
+        void Skip(Channel channel, string reason, string rule) => leftOut.Add(LeaveOut(key, channel, null, reason, rule));
+    }
+
+    /// <summary>Plans a notification to someone who is not registered: to every contact that was given and asked for.</summary>
+    public static DeliveriesPlanned ForUnregistered(
+        string key, NotificationRequested request, NotificationContent content, IReadOnlyList<SealedContact> contacts, DateTimeOffset now)
+    {
+        var deliveries = new List<PlannedDelivery>();
+        var leftOut = new List<LeftOutDelivery>();
+        var wanted = request.Channels ?? [.. contacts.Select(c => Lanes.ChannelOf(c.Lane)).Distinct()];
+        foreach (var channel in wanted)
+        {
+            var found = contacts.Where(c => Lanes.ChannelOf(c.Lane) == channel).ToList();
+            if (found.Count == 0) leftOut.Add(LeaveOut(key, channel, null, Reasons.NoContact, "to"));
+            foreach (var c in found)
+            {
+                if (Hindrance(c.Lane, content, true, "default") is { } h) leftOut.Add(LeaveOut(key, channel, null, h.Reason, h.Rule));
+                else deliveries.Add(new PlannedDelivery(DeterministicId.OfDelivery(key, c.Contact), c.Lane, null, c.Address));
+            }
+        }
+
+        return new DeliveriesPlanned(deliveries, leftOut, 0, now);
+    }
+
+    /// <summary>What names an SMS or email contact within its notification.</summary>
+    public static string ContactOf(Channel channel) => channel switch { Channel.Sms => "sms", Channel.Email => "email", _ => "push" };
+
+    private static IReadOnlyList<Channel> Wanted(NotificationRequested request) => request.Channels ?? [Channel.Push, Channel.Sms, Channel.Email];
+
+    private static (string Reason, string Rule)? Hindrance(Lane lane, NotificationContent content, bool wants, string rule)
+    {
+        if (!wants) return (Reasons.OptedOut, rule);
+        if (!Lanes.Carried.Contains(lane)) return (Reasons.NoProvider, $"lane {lane}".ToLowerInvariant());
+        var empty = Lanes.ChannelOf(lane) switch
+        {
+            Channel.Push => string.IsNullOrEmpty(content.Title) && string.IsNullOrEmpty(content.Body) && content.Data is null,
+            Channel.Sms => string.IsNullOrEmpty(content.Body),
+            _ => string.IsNullOrEmpty(content.Body) && string.IsNullOrEmpty(content.Html),
+        };
+        return empty ? (Reasons.NoContent, "content") : null;
+    }
+
+    private static LeftOutDelivery LeaveOut(string key, Channel channel, string? deviceId, string reason, string rule) =>
+        new(DeterministicId.OfDelivery(key, deviceId ?? ContactOf(channel)), channel, deviceId, reason, rule);
+}

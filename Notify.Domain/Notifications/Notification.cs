@@ -1,0 +1,126 @@
+using System.Collections.Immutable;
+
+namespace Notify.Domain.Notifications;
+
+/// <summary>Where one delivery stands.</summary>
+public enum DeliveryStatus
+{
+    /// <summary>Planned, waiting in its queue.</summary>
+    Queued,
+
+    /// <summary>Waits until a later time.</summary>
+    Deferred,
+
+    /// <summary>A provider is being called (recorded only where a repeat would reach the person twice).</summary>
+    Attempting,
+
+    /// <summary>The provider may or may not have accepted.</summary>
+    Unknown,
+
+    /// <summary>A provider accepted.</summary>
+    Dispatched,
+
+    /// <summary>It reached the person's device.</summary>
+    Delivered,
+
+    /// <summary>It failed for good.</summary>
+    Failed,
+
+    /// <summary>It used up its attempts; a person may send it on again.</summary>
+    DeadLettered,
+
+    /// <summary>It was left out, at planning or at the last check.</summary>
+    Suppressed,
+
+    /// <summary>The client withdrew it.</summary>
+    Cancelled,
+
+    /// <summary>Its time had passed.</summary>
+    Expired,
+}
+
+/// <summary>One delivery's state, folded from its notification's events.</summary>
+/// <param name="Contact">Where it goes, sealed; <c>null</c> for what was left out at planning.</param>
+/// <param name="Lane">The kind of provider; <c>null</c> for what was left out at planning.</param>
+/// <param name="Attempts">Calls made, or about to be made.</param>
+public sealed record Delivery(
+    Guid Id, Channel Channel, Lane? Lane, DeliveryStatus Status, string? DeviceId = null, Privacy.Sealed? Contact = null,
+    string? Reason = null, string? Provider = null, string? ProviderCode = null, string? ProviderMessageId = null, int Attempts = 0,
+    DateTimeOffset? AttemptedAt = null, DateTimeOffset? DeferredUntil = null, DateTimeOffset? DispatchedAt = null,
+    DateTimeOffset? DeliveredAt = null, DateTimeOffset? OpenedAt = null)
+{
+    /// <summary>Whether something is still to be done about it: queued, waiting, or being attempted.</summary>
+    public bool IsInFlight => Status is DeliveryStatus.Queued or DeliveryStatus.Deferred or DeliveryStatus.Attempting;
+
+    /// <summary>Whether it has ended; each delivery is exactly one of in flight, unknown and terminal.</summary>
+    public bool IsTerminal => !IsInFlight && Status != DeliveryStatus.Unknown;
+}
+
+/// <summary>A notification's state: a fold over its stream, never stored as the truth.</summary>
+/// <param name="Request">The first event; everything else follows from it.</param>
+/// <param name="Deliveries">By ID; empty until planned.</param>
+public sealed record Notification(
+    string Key, NotificationRequested Request, ImmutableDictionary<Guid, Delivery> Deliveries, bool IsPlanned, DateTimeOffset? SendAt,
+    bool IsCancelled = false, bool IsExpired = false, long Version = 0)
+{
+    /// <summary>Folds one event into a notification; <c>null</c> before the first, and unknown events change nothing.</summary>
+    public static Notification? Evolve(Notification? state, string key, object @event)
+    {
+        if (@event is NotificationRequested requested)
+            return new Notification(key, requested, ImmutableDictionary<Guid, Delivery>.Empty, false, requested.SendAt);
+        return state?.Apply(@event);
+    }
+
+    /// <summary>Folds a stream from its beginning.</summary>
+    public static Notification? Fold(string key, IEnumerable<object> events) =>
+        events.Aggregate((Notification?)null, (state, e) => Evolve(state, key, e));
+
+    private Notification Apply(object @event) => @event switch
+    {
+        DeliveriesPlanned e => this with { IsPlanned = true, Deliveries = Planned(e) },
+        DispatchAttempted e => With(e.DeliveryId, d => d.IsInFlight
+            ? d with { Status = DeliveryStatus.Attempting, Attempts = e.Attempt, Provider = e.Provider, AttemptedAt = e.At, DeferredUntil = null }
+            : d),
+        DeliveryDeferred { DeliveryId: { } id } e => With(id, d => d.IsInFlight || d.Status == DeliveryStatus.Unknown
+            ? d with { Status = DeliveryStatus.Deferred, DeferredUntil = e.Until, Reason = e.Reason, Attempts = e.Attempt, Provider = e.Provider ?? d.Provider, ProviderCode = e.ProviderCode }
+            : d),
+        DeliveryDeferred e => this with { SendAt = e.Until },
+        // A late or repeated fact is always welcome, and never takes back a better one.
+        NotificationDispatched e => With(e.DeliveryId, d => d.Status == DeliveryStatus.Delivered
+            ? d with { ProviderMessageId = e.ProviderMessageId, DispatchedAt = e.At, Provider = e.Provider, Attempts = Math.Max(d.Attempts, e.Attempt) }
+            : d with { Status = DeliveryStatus.Dispatched, ProviderMessageId = e.ProviderMessageId, DispatchedAt = e.At, Provider = e.Provider, Attempts = e.Attempt, Reason = null, ProviderCode = null, DeferredUntil = null }),
+        NotificationDelivered e => With(e.DeliveryId, d => d with { Status = DeliveryStatus.Delivered, DeliveredAt = d.DeliveredAt ?? e.At, Reason = null }),
+        NotificationFailed e => With(e.DeliveryId, d => d.Status == DeliveryStatus.Delivered ? d
+            : d with { Status = DeliveryStatus.Failed, Reason = e.Reason, Provider = e.Provider ?? d.Provider, ProviderCode = e.ProviderCode, Attempts = Math.Max(d.Attempts, e.Attempt), DeferredUntil = null }),
+        DispatchOutcomeUnknown e => With(e.DeliveryId, d => d.IsInFlight
+            ? d with { Status = DeliveryStatus.Unknown, Reason = e.Reason, Provider = e.Provider, Attempts = e.Attempt, DeferredUntil = e.Deadline }
+            : d),
+        DeliverySuppressed e => End(e.DeliveryId, DeliveryStatus.Suppressed, e.Reason),
+        DeliveryDeadLettered e => With(e.DeliveryId, d => d.IsTerminal ? d
+            : d with { Status = DeliveryStatus.DeadLettered, Reason = e.Reason, Attempts = e.Attempts, Provider = e.Provider ?? d.Provider, ProviderCode = e.ProviderCode, DeferredUntil = null }),
+        DeliveryRedriven e => With(e.DeliveryId, d => d.Status == DeliveryStatus.DeadLettered
+            ? d with { Status = DeliveryStatus.Queued, Reason = null, ProviderCode = null, Attempts = 0 }
+            : d),
+        NotificationCancelled e => e.Deliveries.Aggregate(this with { IsCancelled = !IsPlanned || IsCancelled }, (n, id) => n.End(id, DeliveryStatus.Cancelled, null)),
+        NotificationRescheduled e => this with { SendAt = e.SendAt },
+        NotificationExpired e => e.Deliveries.Aggregate(this with { IsExpired = !IsPlanned || IsExpired }, (n, id) => n.End(id, DeliveryStatus.Expired, null)),
+        NotificationOpened e => With(e.DeliveryId, d => d with { OpenedAt = d.OpenedAt ?? e.At }),
+        _ => this,
+    };
+
+    private Notification End(Guid id, DeliveryStatus status, string? reason) =>
+        With(id, d => d.IsTerminal ? d : d with { Status = status, Reason = reason, DeferredUntil = null });
+
+    private Notification With(Guid id, Func<Delivery, Delivery> change) =>
+        Deliveries.TryGetValue(id, out var delivery) ? this with { Deliveries = Deliveries.SetItem(id, change(delivery)) } : this;
+
+    private static ImmutableDictionary<Guid, Delivery> Planned(DeliveriesPlanned e)
+    {
+        var deliveries = ImmutableDictionary.CreateBuilder<Guid, Delivery>();
+        foreach (var p in e.Deliveries)
+            deliveries[p.Id] = new Delivery(p.Id, Lanes.ChannelOf(p.Lane), p.Lane, DeliveryStatus.Queued, p.DeviceId, p.Address);
+        foreach (var l in e.LeftOut)
+            deliveries[l.Id] = new Delivery(l.Id, l.Channel, null, DeliveryStatus.Suppressed, l.DeviceId, Reason: l.Reason);
+        return deliveries.ToImmutable();
+    }
+}

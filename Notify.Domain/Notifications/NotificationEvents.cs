@@ -1,0 +1,93 @@
+using Notify.Domain.Clients;
+using Notify.Domain.Privacy;
+
+namespace Notify.Domain.Notifications;
+
+// Everything that can happen to a notification. Facts, in the past tense, with who and when; none is ever changed.
+// The names are the vocabulary of API, tables and metrics alike. `At` is the clock of the host that saw it happen.
+
+/// <summary>A client asked for a notification and was promised that it is kept.</summary>
+/// <param name="ClientId">Who asked.</param>
+/// <param name="EventId">The idempotency key that the client chose; unique per client, for ever.</param>
+/// <param name="UserId">For whom, when registered; else <paramref name="Payload"/> holds <c>to</c>.</param>
+/// <param name="Subject">Whose key seals the payload.</param>
+/// <param name="Mode">Live or test; a test client's notifications go to the sandbox alone.</param>
+/// <param name="Channels">Channels asked for, in order; <c>null</c>: all that the person can be reached by.</param>
+/// <param name="Payload">Content, <c>to</c> and metadata, sealed.</param>
+/// <param name="RequestHash">Keyed hash of the request as received, canonicalised.</param>
+/// <param name="TraceParent">W3C trace context of the accepting request.</param>
+public sealed record NotificationRequested(
+    string ClientId, string EventId, string? UserId, string Subject, ClientMode Mode, string Category, Priority Priority,
+    IReadOnlyList<Channel>? Channels, Sealed Payload, DateTimeOffset? SendAt, DateTimeOffset? ExpiresAt,
+    string RequestHash, string? TraceParent, DateTimeOffset At);
+
+/// <summary>It was decided how the person will be reached, and how not, with the reasons.</summary>
+/// <param name="Deliveries">Each will end in exactly one outcome.</param>
+/// <param name="LeftOut">Considered and not tried.</param>
+/// <param name="RecipientVersion">Version of the recipient's stream that was decided upon; 0: unregistered or unknown.</param>
+public sealed record DeliveriesPlanned(
+    IReadOnlyList<PlannedDelivery> Deliveries, IReadOnlyList<LeftOutDelivery> LeftOut, long RecipientVersion, DateTimeOffset At);
+
+/// <summary>One contact point that will be tried.</summary>
+/// <param name="Id">Follows from the notification and the contact point; see <see cref="DeterministicId"/>.</param>
+/// <param name="DeviceId">The registered device, for push.</param>
+/// <param name="Address">Token, number or address, sealed.</param>
+public sealed record PlannedDelivery(Guid Id, Lane Lane, string? DeviceId, Sealed Address);
+
+/// <summary>One contact point or channel that will not be tried.</summary>
+/// <param name="Reason">One of <see cref="Reasons"/>.</param>
+/// <param name="Rule">The rule that decided, and its input.</param>
+public sealed record LeftOutDelivery(Guid Id, Channel Channel, string? DeviceId, string Reason, string Rule);
+
+/// <summary>A delivery waits until a later time.</summary>
+/// <param name="DeliveryId"><c>null</c>: the whole notification, before it is planned.</param>
+/// <param name="Attempt">Attempts made so far.</param>
+/// <param name="ProviderCode">The provider's own word for why.</param>
+public sealed record DeliveryDeferred(
+    Guid? DeliveryId, DateTimeOffset Until, string Reason, int Attempt, string? Provider, string? ProviderCode, DateTimeOffset At);
+
+/// <summary>A provider is about to be called for a delivery that must not reach the person twice; committed before the call.</summary>
+public sealed record DispatchAttempted(Guid DeliveryId, int Attempt, string Provider, DateTimeOffset At);
+
+/// <summary>A provider accepted the delivery.</summary>
+/// <param name="LatencyMs">Milliseconds from call to answer.</param>
+/// <param name="ContentHash">Keyed hash of what was sent.</param>
+public sealed record NotificationDispatched(
+    Guid DeliveryId, int Attempt, string Provider, string? ProviderMessageId, int LatencyMs, string? ContentHash, DateTimeOffset At);
+
+/// <summary>A provider or the app reported that the person's device has it.</summary>
+public sealed record NotificationDelivered(Guid DeliveryId, string Source, DateTimeOffset At);
+
+/// <summary>A delivery failed for good.</summary>
+/// <param name="Reason">Normalised; one of <see cref="Reasons"/>.</param>
+/// <param name="ProviderCode">The provider's own code, never its text, which may hold an address.</param>
+public sealed record NotificationFailed(
+    Guid DeliveryId, int Attempt, string Reason, string? Provider, string? ProviderCode, DateTimeOffset At);
+
+/// <summary>It is not known whether the provider accepted; nothing is repeated until that is found out or the deadline has passed.</summary>
+public sealed record DispatchOutcomeUnknown(
+    Guid DeliveryId, int Attempt, string Provider, string Reason, DateTimeOffset Deadline, DateTimeOffset At);
+
+/// <summary>A planned delivery was left out at the last check before the call.</summary>
+public sealed record DeliverySuppressed(Guid DeliveryId, string Reason, string Rule, DateTimeOffset At);
+
+/// <summary>A delivery used up its attempts and waits for a person to decide.</summary>
+public sealed record DeliveryDeadLettered(
+    Guid DeliveryId, int Attempts, string Reason, string? Provider, string? ProviderCode, DateTimeOffset At);
+
+/// <summary>Someone sent a dead-lettered delivery on its way again.</summary>
+public sealed record DeliveryRedriven(Guid DeliveryId, string Reason, string By, DateTimeOffset At);
+
+/// <summary>The client withdrew what was not yet in flight.</summary>
+/// <param name="Deliveries">What was stopped; empty where nothing had been planned yet.</param>
+public sealed record NotificationCancelled(IReadOnlyList<Guid> Deliveries, string By, DateTimeOffset At);
+
+/// <summary>The client chose another time for what was not yet due.</summary>
+public sealed record NotificationRescheduled(DateTimeOffset SendAt, string By, DateTimeOffset At);
+
+/// <summary>The time after which the notification is worth nothing passed before these deliveries were made.</summary>
+/// <param name="Deliveries">What expired; empty where nothing had been planned yet.</param>
+public sealed record NotificationExpired(IReadOnlyList<Guid> Deliveries, DateTimeOffset At);
+
+/// <summary>The person opened it: the first time per delivery.</summary>
+public sealed record NotificationOpened(Guid DeliveryId, string Source, DateTimeOffset At);

@@ -1,0 +1,27 @@
+using System.Text.Json;
+using Notify.Domain.Recipients;
+
+namespace Notify.Domain.Notifications;
+
+/// <summary>What a notification says, as the sender wrote it.</summary>
+/// <param name="Title">Heading of a push; at most 1,000 characters.</param>
+/// <param name="Body">Text of a push or SMS, plain text of an email.</param>
+/// <param name="Html">HTML of an email.</param>
+/// <param name="Data">Key-value data handed to the app with a push.</param>
+/// <param name="Url">Where a tap leads; https.</param>
+public sealed record NotificationContent(
+    string? Title = null, string? Body = null, string? Html = null, JsonElement? Data = null, string? Url = null);
+
+/// <summary>Where to reach someone who is not registered.</summary>
+/// <param name="Email">An email address.</param>
+/// <param name="Phone">A phone number; E.164 once accepted.</param>
+/// <param name="Device">A push token or subscription.</param>
+public sealed record UnregisteredRecipient(string? Email = null, string? Phone = null, DeviceAddress? Device = null);
+
+/// <summary>A device as an app names it.</summary>
+/// <param name="Platform">iOS, Android or web.</param>
+/// <param name="Token">The provider's token; hexadecimal for iOS.</param>
+public sealed record DeviceAddress(Platform Platform, string? Token = null);
+
+/// <summary>The personal part of a request: stored only as <see cref="Privacy.Sealed"/>.</summary>
+public sealed record NotificationPayload(NotificationContent Content, UnregisteredRecipient? To = null, JsonElement? Metadata = null);

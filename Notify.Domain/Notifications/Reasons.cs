@@ -1,0 +1,77 @@
+namespace Notify.Domain.Notifications;
+
+/// <summary>Why a delivery was left out, put off or failed: the normalised vocabulary of events, API and metrics.</summary>
+public static class Reasons
+{
+    /// <summary>No user has the ID that the notification names.</summary>
+    public const string UnknownUser = "UnknownUser";
+
+    /// <summary>The user was erased.</summary>
+    public const string Erased = "Erased";
+
+    /// <summary>There is no address, number or device for the channel.</summary>
+    public const string NoContact = "NoContact";
+
+    /// <summary>The person opted out of the channel, or of the category on it.</summary>
+    public const string OptedOut = "OptedOut";
+
+    /// <summary>The address must not be used: it bounced, complained or replied STOP.</summary>
+    public const string SuppressedAddress = "SuppressedAddress";
+
+    /// <summary>No provider carries this kind of delivery here.</summary>
+    public const string NoProvider = "NoProvider";
+
+    /// <summary>The content has nothing that this channel can show.</summary>
+    public const string NoContent = "NoContent";
+
+    /// <summary>The device was removed, or moved to another user, after planning.</summary>
+    public const string DeviceRemoved = "DeviceRemoved";
+
+    /// <summary>It waits for its <c>sendAt</c>.</summary>
+    public const string Scheduled = "Scheduled";
+
+    /// <summary>It is tried again after back-off.</summary>
+    public const string Retry = "Retry";
+
+    /// <summary>The provider named the time to try again.</summary>
+    public const string ProviderAskedToWait = "ProviderAskedToWait";
+
+    /// <summary>The provider refuses our credentials or configuration; people must act, the delivery waits.</summary>
+    public const string ChannelHalted = "ChannelHalted";
+
+    /// <summary>All attempts are used up.</summary>
+    public const string AttemptsExhausted = "AttemptsExhausted";
+
+    /// <summary>The token is dead.</summary>
+    public const string Unregistered = "Unregistered";
+
+    /// <summary>The provider calls the token, number or address wrong.</summary>
+    public const string BadAddress = "BadAddress";
+
+    /// <summary>The provider knows that the person does not want this.</summary>
+    public const string OptedOutAtProvider = "OptedOutAtProvider";
+
+    /// <summary>The message is larger than the channel allows.</summary>
+    public const string TooLarge = "TooLarge";
+
+    /// <summary>The provider refuses the message, and would again.</summary>
+    public const string Rejected = "Rejected";
+
+    /// <summary>The provider did not answer in time.</summary>
+    public const string TimedOut = "TimedOut";
+
+    /// <summary>The connection broke after the request had left.</summary>
+    public const string ConnectionLost = "ConnectionLost";
+
+    /// <summary>The host that made the attempt ended before it had recorded an outcome.</summary>
+    public const string HostLost = "HostLost";
+
+    /// <summary>The outcome was still unknown at its deadline; nothing was repeated.</summary>
+    public const string OutcomeNeverKnown = "OutcomeNeverKnown";
+
+    /// <summary>The provider has no record of the message, so it was never accepted.</summary>
+    public const string NotAtProvider = "NotAtProvider";
+
+    /// <summary>What was to be sent cannot be read any more.</summary>
+    public const string Unreadable = "Unreadable";
+}

@@ -1,0 +1,77 @@
+using System.Collections.Immutable;
+using Notify.Domain.Notifications;
+using Notify.Domain.Privacy;
+
+namespace Notify.Domain.Recipients;
+
+/// <summary>A device on which a user can be reached.</summary>
+/// <param name="RegisteredAt">When; a provider's word that a token is dead counts only if it is later.</param>
+public sealed record Device(string Id, Platform Platform, Sealed Token, DateTimeOffset RegisteredAt)
+{
+    /// <summary>The lane that carries a push to the platform.</summary>
+    public static Lane LaneOf(Platform platform) => platform switch
+    {
+        Platform.Ios => Lane.Apns,
+        Platform.Android => Lane.Fcm,
+        _ => Lane.Webpush,
+    };
+
+    /// <summary>The lane that carries a push to this device.</summary>
+    public Lane Lane => LaneOf(Platform);
+}
+
+/// <summary>A registered user as planning needs them; snapshot of the stream <c>u/{userId}</c>, with nothing readable in it.</summary>
+/// <param name="Id">The stream key.</param>
+/// <param name="Choices">Said preferences by <c>channel</c> or <c>channel/category</c>; what is absent follows the defaults.</param>
+/// <param name="SuppressedFingerprints">Addresses that must not be used.</param>
+public sealed record Recipient(
+    string Id, bool IsErased, Sealed? Details, bool HasEmail, bool HasPhone, string? EmailFingerprint, string? PhoneFingerprint,
+    string? Locale, string? TimeZone, ImmutableList<Device> Devices, ImmutableDictionary<string, bool> Choices,
+    ImmutableHashSet<string> SuppressedFingerprints, long Version = 0)
+{
+    /// <summary>The stream key of a user.</summary>
+    public static string KeyOf(string userId) => $"u/{userId}";
+
+    /// <summary>A user of whom nothing is known yet.</summary>
+    public static Recipient Unregistered(string key) => new(
+        key, false, null, false, false, null, null, null, null, [], ImmutableDictionary<string, bool>.Empty, ImmutableHashSet<string>.Empty);
+
+    /// <summary>Folds one event into a recipient.</summary>
+    public static Recipient Evolve(Recipient? state, string key, object @event)
+    {
+        var r = state ?? Unregistered(key);
+        r = r with { Version = r.Version + 1 };
+        return @event switch
+        {
+            ContactDetailsGiven e => r with
+            {
+                IsErased = false, Details = e.Details, HasEmail = e.HasEmail, HasPhone = e.HasPhone,
+                EmailFingerprint = e.EmailFingerprint, PhoneFingerprint = e.PhoneFingerprint, Locale = e.Locale, TimeZone = e.TimeZone,
+            },
+            DeviceRegistered e => r with
+            {
+                IsErased = false,
+                Devices = r.Devices.RemoveAll(d => d.Id == e.DeviceId).Add(new Device(e.DeviceId, e.Platform, e.Token, e.At)),
+            },
+            DeviceRemoved e => r with { Devices = r.Devices.RemoveAll(d => d.Id == e.DeviceId) },
+            OptedIn e => r with { Choices = r.Choices.SetItem(ChoiceKey(e.Channel, e.Category), true) },
+            OptedOut e => r with { Choices = r.Choices.SetItem(ChoiceKey(e.Channel, e.Category), false) },
+            PreferenceWithdrawn e => r with { Choices = r.Choices.Remove(ChoiceKey(e.Channel, e.Category)) },
+            AddressSuppressed e => r with { SuppressedFingerprints = r.SuppressedFingerprints.Add(e.Fingerprint) },
+            UserErased => Unregistered(key) with { IsErased = true, Version = r.Version },
+            _ => r,
+        };
+    }
+
+    /// <summary>What the person said about a category on a channel: category over channel over the default, which is yes.</summary>
+    /// <returns>Whether they may be reached, and the rule that says so.</returns>
+    public (bool OptedIn, string Rule) Wants(Channel channel, string category) =>
+        Choices.TryGetValue(ChoiceKey(channel, category), out var byCategory) ? (byCategory, $"category {category} on {Name(channel)}")
+        : Choices.TryGetValue(ChoiceKey(channel, null), out var byChannel) ? (byChannel, $"channel {Name(channel)}")
+        : (true, "default");
+
+    /// <summary>The key of a choice in <see cref="Choices"/>.</summary>
+    public static string ChoiceKey(Channel channel, string? category) => category is null ? Name(channel) : $"{Name(channel)}/{category}";
+
+    private static string Name(Channel channel) => channel switch { Channel.Push => "push", Channel.Sms => "sms", _ => "email" };
+}

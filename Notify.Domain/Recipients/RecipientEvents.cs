@@ -1,0 +1,58 @@
+using Notify.Domain.Notifications;
+using Notify.Domain.Privacy;
+
+namespace Notify.Domain.Recipients;
+
+// Everything that can happen to a registered user, in the stream u/{userId}. Addresses and tokens only sealed.
+
+/// <summary>A device's platform; it decides which provider carries a push.</summary>
+public enum Platform { Ios, Android, Web }
+
+/// <summary>Email and phone as kept under the user's key.</summary>
+/// <param name="Phone">E.164.</param>
+public sealed record ContactDetails(string? Email, string? Phone);
+
+/// <summary>The user's contact details became these; the first such event registers the user.</summary>
+/// <param name="HasEmail">Whether an email address is among the sealed details.</param>
+/// <param name="HasPhone">Whether a phone number is.</param>
+/// <param name="PhoneFingerprint">Keyed hash of the number, to tell whether it is the same one again.</param>
+/// <param name="Locale">BCP 47.</param>
+/// <param name="TimeZone">IANA name.</param>
+public sealed record ContactDetailsGiven(
+    Sealed Details, bool HasEmail, bool HasPhone, string? EmailFingerprint, string? PhoneFingerprint, string? Locale, string? TimeZone, string By, DateTimeOffset At);
+
+/// <summary>The user can be reached on this device.</summary>
+/// <param name="DeviceId">Follows from the token, so that the same token is the same device.</param>
+public sealed record DeviceRegistered(string DeviceId, Platform Platform, Sealed Token, string By, DateTimeOffset At);
+
+/// <summary>The user cannot be reached on this device any more.</summary>
+/// <param name="Reason">One of <see cref="DeviceRemovalReasons"/>.</param>
+public sealed record DeviceRemoved(string DeviceId, string Reason, string By, DateTimeOffset At);
+
+/// <summary>Why a device was removed.</summary>
+public static class DeviceRemovalReasons
+{
+    public const string ByRequest = "ByRequest";
+    public const string MovedToAnotherUser = "MovedToAnotherUser";
+
+    /// <summary>The provider saw the token die after it was registered.</summary>
+    public const string Unregistered = "Unregistered";
+}
+
+/// <summary>The user agreed to be reached on a channel, or about a category on it.</summary>
+/// <param name="Category"><c>null</c>: the channel as a whole.</param>
+/// <param name="Through">Where it was said: <c>api</c>, an app, a page.</param>
+public sealed record OptedIn(Channel Channel, string? Category, string By, string Through, DateTimeOffset At);
+
+/// <summary>The user does not want to be reached on a channel, or about a category on it.</summary>
+public sealed record OptedOut(Channel Channel, string? Category, string By, string Through, DateTimeOffset At);
+
+/// <summary>The user said nothing any more about a channel or category: the defaults hold again.</summary>
+public sealed record PreferenceWithdrawn(Channel Channel, string? Category, string By, string Through, DateTimeOffset At);
+
+/// <summary>A number or address must not be used any more.</summary>
+/// <param name="Fingerprint">Keyed hash of it.</param>
+public sealed record AddressSuppressed(Channel Channel, string Fingerprint, string Reason, string Source, DateTimeOffset At);
+
+/// <summary>The user's key was erased; what was sealed under it can never be read again.</summary>
+public sealed record UserErased(string By, DateTimeOffset At);

@@ -1,0 +1,53 @@
+using JasperFx;
+using JasperFx.CodeGeneration;
+using JasperFx.CodeGeneration.Model;
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.Hosting;
+using Notify.Domain.Messages;
+using Notify.Domain.Notifications;
+using Wolverine;
+using Wolverine.Postgresql;
+using Wolverine.Postgresql.Transport;
+
+namespace Notify.Projections.Hosting;
+
+/// <summary>How messages travel between hosts: what every host's Wolverine has in common.</summary>
+public static class NotifyBus
+{
+    /// <summary>The schema of the queues; the same in every host, or messages would be stranded.</summary>
+    public const string QueueSchema = "queues";
+
+    /// <summary>Sets up durability, transport and code generation.</summary>
+    /// <param name="service">The host's name; with its own message storage schema it is a cluster of its own.</param>
+    public static void Configure(WolverineOptions options, string service, IConfiguration configuration, bool mayCreate)
+    {
+        options.ServiceName = service;
+        options.Discovery.DisableConventionalDiscovery();
+        options.AutoBuildMessageStorageOnStartup = mayCreate ? AutoCreate.CreateOrUpdate : AutoCreate.None;
+        options.UseSystemTextJsonForSerialization(o => NotifyJson.Configure(o));
+        options.CodeGeneration.TypeLoadMode = configuration.GetValue("Notify:GenerateCode", false) ? TypeLoadMode.Auto : TypeLoadMode.Static;
+
+        // A host that dies is noticed within seconds and its messages are taken over; see docs/operations.md.
+        options.Durability.Mode = DurabilityMode.Balanced;
+        options.Durability.HealthCheckPollingTime = TimeSpan.FromSeconds(2);
+        options.Durability.StaleNodeTimeout = Takeover(configuration);
+        options.Durability.NodeReassignmentPollingTime = TimeSpan.FromSeconds(2);
+        options.Durability.OrphanedMessageSweepPollingTime = TimeSpan.FromSeconds(2);
+        options.Durability.ScheduledJobPollingTime = TimeSpan.FromSeconds(2);
+        options.Durability.KeepAfterMessageHandling = TimeSpan.FromMinutes(1);
+        options.Durability.DrainTimeout = TimeSpan.FromSeconds(20);
+        options.Durability.DurabilityMetricsEnabled = false;
+        options.Durability.NodeAssignmentHealthCheckTracingEnabled = false;
+        options.DefaultExecutionTimeout = TimeSpan.FromSeconds(60);
+
+        options.Transports.GetOrCreate<PostgresqlTransport>().EnableQueueNotifications = true;
+        foreach (var queue in DeliveryQueue.All)
+            options.PublishMessage<DispatchDeliveries>().ToPostgresqlQueue(queue.Name);
+    }
+
+    /// <summary>How long a host may be silent before its work is taken over. Setting <c>Notify:Takeover</c>; default 15 s.</summary>
+    public static TimeSpan Takeover(IConfiguration configuration) => configuration.GetValue("Notify:Takeover", TimeSpan.FromSeconds(15));
+
+    /// <summary>The address of a queue.</summary>
+    public static Uri AddressOf(DeliveryQueue queue) => new($"postgresql://{queue.Name}");
+}

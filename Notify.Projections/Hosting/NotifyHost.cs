@@ -1,0 +1,158 @@
+using System.Net.Sockets;
+using System.Text.Json;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Diagnostics.HealthChecks;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Diagnostics.HealthChecks;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+using Notify.Projections.Privacy;
+using Npgsql;
+
+namespace Notify.Projections.Hosting;
+
+/// <summary>What Api, Dispatch and Projections have in common as processes: configuration checked at start-up, logs, health, clear last words.</summary>
+public static class NotifyHost
+{
+    /// <summary>Exit code for wrong configuration (sysexits' <c>EX_CONFIG</c>).</summary>
+    public const int WrongConfiguration = 78;
+
+    /// <summary>Starts a host's builder and adds what every host needs.</summary>
+    /// <param name="name">The host's name in logs, traces and errors, such as <c>notify-api</c>.</param>
+    /// <param name="defaultUrl">Where it listens unless <c>Urls</c> or <c>ASPNETCORE_URLS</c> says otherwise.</param>
+    /// <param name="faults">Every fault of the configuration; the host reports all of them and does not start.</param>
+    public static WebApplicationBuilder CreateBuilder(string name, string defaultUrl, string[] args, out StartupFaults faults)
+    {
+        var builder = WebApplication.CreateBuilder(new WebApplicationOptions { Args = args, ApplicationName = null, ContentRootPath = args.Contains("codegen") ? Directory.GetCurrentDirectory() : AppContext.BaseDirectory });
+        faults = new StartupFaults(name);
+        if (string.IsNullOrEmpty(builder.Configuration[WebHostDefaults.ServerUrlsKey])) builder.WebHost.UseUrls(defaultUrl);
+
+        var connection = builder.Configuration.GetConnectionString("notify");
+        if (string.IsNullOrWhiteSpace(connection))
+            faults.Add("ConnectionStrings:notify is missing; set ConnectionStrings__notify, e.g. Host=127.0.0.1;Port=5432;Database=notify;Username=notify");
+        else if (!IsConnectionString(connection, out var why))
+            faults.Add($"ConnectionStrings:notify cannot be read: {why}");
+        if (builder.Configuration["Notify:Transport"] is { } transport && !transport.Equals("Postgres", StringComparison.OrdinalIgnoreCase))
+            faults.Add($"Notify:Transport is \"{transport}\"; this version carries messages over Postgres only");
+        foreach (var key in new[] { "Notify:Takeover" })
+        {
+            if (builder.Configuration[key] is { } text && !(TimeSpan.TryParse(text, out var span) && span > TimeSpan.Zero))
+                faults.Add($"{key} is \"{text}\"; give a time such as 00:00:15");
+        }
+
+        if (MasterKeyRing.Read(builder.Configuration, faults) is { } ring) builder.Services.AddSingleton(ring);
+        builder.Services.AddSingleton(TimeProvider.System).AddSingleton<SubjectKeys>();
+
+        builder.Logging.ClearProviders();
+        if (builder.Configuration.GetValue("Notify:JsonLogs", false)) builder.Logging.AddJsonConsole(o => o.UseUtcTimestamp = true);
+        else builder.Logging.AddSimpleConsole(o => { o.SingleLine = true; o.UseUtcTimestamp = true; o.TimestampFormat = "HH:mm:ss.fff "; });
+        builder.Logging.SetMinimumLevel(LogLevel.Information);
+        // Request paths of providers hold tokens, and Npgsql and Marten log statements with their parameters: warnings only.
+        foreach (var category in new[] { "Microsoft", "System.Net.Http", "Npgsql", "Marten", "Wolverine", "JasperFx", "Polly" })
+            builder.Logging.AddFilter(category, LogLevel.Warning);
+        builder.Logging.AddFilter("Microsoft.Hosting.Lifetime", LogLevel.Information);
+
+        builder.Services.AddHealthChecks().AddCheck<DatabaseHealth>("database", tags: ["ready"]);
+        builder.Services.Configure<HostOptions>(o => o.ShutdownTimeout = TimeSpan.FromSeconds(28));
+        builder.AddTelemetry(name);
+        return builder;
+    }
+
+    /// <summary>The database's address.</summary>
+    public static string Database(this IConfiguration configuration) => configuration.GetConnectionString("notify")!;
+
+    /// <summary>Serves liveness, readiness and metrics.</summary>
+    public static void MapOperations(this WebApplication app)
+    {
+        app.MapHealthChecks("/health/live", new HealthCheckOptions { Predicate = _ => false, ResponseWriter = WriteHealth });
+        app.MapHealthChecks("/health/ready", new HealthCheckOptions { Predicate = c => c.Tags.Contains("ready"), ResponseWriter = WriteHealth });
+        app.MapPrometheusScrapingEndpoint("/metrics");
+    }
+
+    /// <summary>Runs a host to its end; what keeps it from starting becomes one line.</summary>
+    public static async Task<int> RunAsync(this WebApplication app, string name)
+    {
+        try
+        {
+            await app.RunAsync();
+            return 0;
+        }
+        catch (IOException e) when (e.InnerException is AddressInUseException)
+        {
+            return Fail(name, $"{e.Message.TrimEnd('.')}; stop what listens there, or choose another port with ASPNETCORE_URLS");
+        }
+        catch (Exception e) when (Root(e) is NpgsqlException or SocketException or TimeoutException)
+        {
+            return Fail(name, $"PostgreSQL does not answer as it should ({Root(e).Message.Split('\n')[0]}); see that it runs, that ConnectionStrings:notify is right, and that the migration was run");
+        }
+    }
+
+    /// <summary>One line on the error stream, and an exit code.</summary>
+    public static int Fail(string name, string message)
+    {
+        Console.Error.WriteLine($"{name}: {message}");
+        return 1;
+    }
+
+    private static Exception Root(Exception e) => e switch
+    {
+        AggregateException { InnerExceptions: [var only] } => Root(only),
+        NpgsqlException or { InnerException: null } => e,
+        _ => Root(e.InnerException!),
+    };
+
+    private static bool IsConnectionString(string text, out string why)
+    {
+        try
+        {
+            why = new NpgsqlConnectionStringBuilder(text).Host is null ? "Host is missing" : "";
+            return why.Length == 0;
+        }
+        catch (Exception e) when (e is ArgumentException or FormatException)
+        {
+            why = e.Message;
+            return false;
+        }
+    }
+
+    private static Task WriteHealth(HttpContext context, HealthReport report) => context.Response.WriteAsJsonAsync(
+        new { status = report.Status.ToString(), checks = report.Entries.ToDictionary(e => e.Key, e => new { status = e.Value.Status.ToString(), e.Value.Description }) },
+        JsonSerializerOptions.Web);
+}
+
+/// <summary>The faults found in a host's configuration; all are told at once.</summary>
+public sealed class StartupFaults(string host) : List<string>
+{
+    /// <summary>Tells every fault, one line each, on the error stream.</summary>
+    /// <returns>Whether there were any.</returns>
+    public bool Report()
+    {
+        foreach (var fault in this) Console.Error.WriteLine($"{host}: configuration: {fault}");
+        return Count > 0;
+    }
+}
+
+/// <summary>Whether the database answers and has been migrated.</summary>
+public sealed class DatabaseHealth(NpgsqlDataSource database) : IHealthCheck
+{
+    /// <inheritdoc />
+    public async Task<HealthCheckResult> CheckHealthAsync(HealthCheckContext context, CancellationToken cancellationToken = default)
+    {
+        try
+        {
+            await using var command = database.CreateCommand("select to_regclass('notify.event_ids') is not null");
+            command.CommandTimeout = 3;
+            return await command.ExecuteScalarAsync(cancellationToken) is true
+                ? HealthCheckResult.Healthy()
+                : HealthCheckResult.Unhealthy("The database has not been migrated; run the migrate command.");
+        }
+        catch (Exception e) when (e is NpgsqlException or TimeoutException or SocketException)
+        {
+            return HealthCheckResult.Unhealthy("PostgreSQL does not answer.");
+        }
+    }
+}

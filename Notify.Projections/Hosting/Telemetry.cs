@@ -1,0 +1,68 @@
+using System.Diagnostics;
+using System.Diagnostics.Metrics;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.Extensions.DependencyInjection;
+using Notify.Domain.Notifications;
+using OpenTelemetry.Metrics;
+using OpenTelemetry.Resources;
+using OpenTelemetry.Trace;
+
+namespace Notify.Projections.Hosting;
+
+/// <summary>
+/// Traces and metrics under OpenTelemetry's names. Nothing here ever holds an address, a token or content: provider calls
+/// are traced by our own spans, not by an HTTP client's, whose URLs would hold device tokens.
+/// </summary>
+public static class Telemetry
+{
+    /// <summary>Spans of accepting, carrying and dispatching.</summary>
+    public static readonly ActivitySource Source = new("Notify");
+
+    private static readonly Meter Meter = new("Notify");
+
+    /// <summary>Notifications accepted.</summary>
+    public static readonly Counter<long> Accepted = Meter.CreateCounter<long>("notify_accepted", description: "Notifications accepted.");
+
+    /// <summary>Commits that accepted notifications; accepted ÷ commits is the size of the groups.</summary>
+    public static readonly Counter<long> Commits = Meter.CreateCounter<long>("notify_commits", description: "Grouped commits, by kind.");
+
+    /// <summary>Queue messages sent.</summary>
+    public static readonly Counter<long> Envelopes = Meter.CreateCounter<long>("notify_envelopes", description: "Queue messages sent.");
+
+    /// <summary>Outcomes of attempts, by lane and outcome.</summary>
+    public static readonly Counter<long> Outcomes = Meter.CreateCounter<long>("notify_outcomes", description: "Outcomes of attempts, by lane and outcome.");
+
+    /// <summary>From acceptance to the provider's yes, in seconds, by lane and priority.</summary>
+    public static readonly Histogram<double> AcceptToProvider = Meter.CreateHistogram(
+        "notify_accept_to_provider_seconds", "s", "From acceptance to the provider's acceptance.",
+        advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800] });
+
+    /// <summary>Duration of provider calls, in seconds, by lane.</summary>
+    public static readonly Histogram<double> ProviderCall = Meter.CreateHistogram(
+        "notify_provider_call_seconds", "s", "Duration of provider calls.",
+        advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10] });
+
+    /// <summary>Publishes the depth and age of the queues.</summary>
+    public static void ObserveQueues(Func<IEnumerable<Measurement<long>>> depth, Func<IEnumerable<Measurement<double>>> age)
+    {
+        Meter.CreateObservableGauge("notify_queue_depth", depth, description: "Open deliveries, by queue and state.");
+        Meter.CreateObservableGauge("notify_queue_oldest_age_seconds", age, "s", "Age of the oldest delivery that could go now, by queue.");
+    }
+
+    /// <summary>The tags of a queue.</summary>
+    public static TagList Tags(DeliveryQueue queue) => new() { { "lane", queue.Lane.ToString().ToLowerInvariant() }, { "priority", queue.Priority.ToString().ToLowerInvariant() } };
+
+    /// <summary>The trace context of a stored <c>traceparent</c>.</summary>
+    public static ActivityContext ContextOf(string? traceParent) =>
+        ActivityContext.TryParse(traceParent, null, isRemote: true, out var context) ? context : default;
+
+    internal static void AddTelemetry(this WebApplicationBuilder builder, string name)
+    {
+        var telemetry = builder.Services.AddOpenTelemetry()
+            .ConfigureResource(r => r.AddService(name))
+            .WithMetrics(m => m.AddMeter("Notify").AddMeter("Npgsql").AddAspNetCoreInstrumentation().AddRuntimeInstrumentation().AddPrometheusExporter());
+        if (string.IsNullOrEmpty(builder.Configuration["OTEL_EXPORTER_OTLP_ENDPOINT"])) return;
+        telemetry.WithTracing(t => t.AddSource("Notify").AddSource("Wolverine").AddAspNetCoreInstrumentation().AddOtlpExporter());
+        telemetry.WithMetrics(m => m.AddOtlpExporter());
+    }
+}

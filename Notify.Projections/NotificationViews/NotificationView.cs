@@ -1,0 +1,51 @@
+using System.Collections.Immutable;
+using JasperFx.Events;
+using Marten;
+using Marten.Events.Aggregation;
+using Notify.Domain.Notifications;
+using Notify.Domain.Privacy;
+
+namespace Notify.Projections.NotificationViews;
+
+/// <summary>
+/// A notification as lists and users' histories show it. The daemon keeps it, so it may lag by moments; a single
+/// notification is asked of its stream instead.
+/// </summary>
+/// <param name="Id">The stream key.</param>
+/// <param name="State">The folded notification, from which the rest follows.</param>
+public sealed record NotificationView(string Id, Notification State)
+{
+    public string ClientId => State.Request.ClientId;
+    public string? UserId => State.Request.UserId;
+    public NotificationStatus Status => NotificationStatusRule.Of(State);
+    public string Category => State.Request.Category;
+    public IReadOnlyList<Channel> Channels => [.. State.Deliveries.Values.Select(d => d.Channel).Distinct()];
+    public DateTimeOffset RequestedAt => State.Request.At;
+}
+
+/// <summary>Folds notifications' streams into <see cref="NotificationView"/>.</summary>
+public sealed partial class NotificationViewProjection : SingleStreamProjection<NotificationView, string>
+{
+    /// <summary>Listens to the events of notifications' streams.</summary>
+    public NotificationViewProjection()
+    {
+        Name = "notifications";
+        foreach (var type in NotifyStore.EventTypes.Where(t => t.Namespace == typeof(NotificationRequested).Namespace)) IncludeType(type);
+    }
+
+    /// <inheritdoc />
+    public override NotificationView? Evolve(NotificationView? snapshot, string id, IEvent e) =>
+        Notification.Evolve(snapshot?.State, id, e.Data) is { } state ? new NotificationView(id, WithoutPayload(state, e.Data)) : null;
+
+    private static Notification WithoutPayload(Notification state, object @event) => @event switch
+    {
+        NotificationRequested r => state with { Request = r with { Payload = Sealed.None, RequestHash = "" } },
+        DeliveriesPlanned => state with { Deliveries = state.Deliveries.ToImmutableDictionary(d => d.Key, d => d.Value with { Contact = null }) },
+        _ => state,
+    };
+
+    /// <summary>Indexes what lists ask by.</summary>
+    public static void Configure(StoreOptions options) => options.Schema.For<NotificationView>()
+        .Duplicate(v => v.ClientId).Duplicate(v => v.UserId!).Duplicate(v => v.RequestedAt)
+        .Duplicate(v => v.Status);
+}

@@ -1,0 +1,51 @@
+using Notify.Domain.Notifications;
+
+namespace Notify.Projections.OpenDeliveries;
+
+/// <summary>What an open delivery waits for. The numbers are stored: stable for ever.</summary>
+public enum OpenState : short
+{
+    /// <summary>In its queue.</summary>
+    Queued = 0,
+
+    /// <summary>Claimed by a Dispatch host, which is about to call a provider or waits for its answer.</summary>
+    InFlight = 1,
+
+    /// <summary>For its next attempt.</summary>
+    Deferred = 2,
+
+    /// <summary>For word of what became of an attempt.</summary>
+    Unknown = 3,
+
+    /// <summary>For a person's decision: a dead letter.</summary>
+    Dead = 4,
+
+    /// <summary>A whole notification that waits to be planned at its <c>sendAt</c>.</summary>
+    Scheduled = 5,
+
+    /// <summary>In its queue, for the provider to be asked what became of an attempt; nothing is sent.</summary>
+    Asking = 6,
+}
+
+/// <summary>A row of <c>notify.open_deliveries</c>.</summary>
+/// <param name="Notification">The stream key.</param>
+/// <param name="Attempts">Attempts made.</param>
+/// <param name="EnqueuedAt">When it was accepted.</param>
+/// <param name="DueAt">When somebody must look at it; <c>null</c> for dead letters.</param>
+public sealed record OpenDelivery(
+    Guid Id, string Notification, DeliveryQueue Queue, OpenState State, int Attempts, DateTimeOffset EnqueuedAt, DateTimeOffset? DueAt, string? Reason = null)
+{
+    /// <summary>
+    /// How long a queued delivery may lie before its message is sent again. A safety net under the durable queue, not a
+    /// part of the normal way; claims make a second message harmless.
+    /// </summary>
+    public static readonly TimeSpan QueueSafetyNet = TimeSpan.FromMinutes(10);
+
+    /// <summary>A delivery that was just planned, in its queue.</summary>
+    public static OpenDelivery Planned(string notification, PlannedDelivery delivery, Priority priority, DateTimeOffset now) =>
+        new(delivery.Id, notification, new DeliveryQueue(delivery.Lane, priority), OpenState.Queued, 0, now, now + QueueSafetyNet);
+
+    /// <summary>A notification that waits to be planned.</summary>
+    public static OpenDelivery Planning(string notification, Priority priority, DateTimeOffset now, DateTimeOffset due) =>
+        new(DeterministicId.OfPlanning(notification), notification, new DeliveryQueue(default, priority), OpenState.Scheduled, 0, now, due);
+}

@@ -1,0 +1,145 @@
+using Notify.Domain.Notifications;
+using Npgsql;
+using NpgsqlTypes;
+
+namespace Notify.Projections.OpenDeliveries;
+
+/// <summary>
+/// Set-based statements over <c>notify.open_deliveries</c>, all in the caller's transaction. Lock order everywhere: open
+/// deliveries first, then streams; rows by ID.
+/// </summary>
+public static class OpenDeliveryTable
+{
+    private const string Columns = "delivery_id, notification, queue, state, attempts, enqueued_at, due_at, reason";
+
+    /// <summary>Adds rows; one that is there already stays as it is.</summary>
+    public static async Task AddAsync(NpgsqlConnection connection, IReadOnlyList<OpenDelivery> rows, CancellationToken cancellation)
+    {
+        if (rows.Count == 0) return;
+        await using var command = Command(connection,
+            """
+            insert into notify.open_deliveries (delivery_id, notification, queue, state, attempts, enqueued_at, due_at)
+            select * from unnest($1, $2, $3, $4, $5, $6, $7) on conflict do nothing
+            """,
+            rows.Select(r => r.Id).ToArray(), rows.Select(r => r.Notification).ToArray(), rows.Select(r => r.Queue.Code).ToArray(),
+            rows.Select(r => (short)r.State).ToArray(), rows.Select(r => r.Attempts).ToArray(), rows.Select(r => r.EnqueuedAt).ToArray(),
+            rows.Select(r => r.DueAt).ToArray());
+        await command.ExecuteNonQueryAsync(cancellation);
+    }
+
+    /// <summary>
+    /// Claims queued deliveries for one slice of work: from here to its settlement nobody else touches them. What another
+    /// claim, or a cancellation, holds is passed over.
+    /// </summary>
+    /// <param name="claim">Names the slice, so that a claim whose commit's answer was lost can be repeated.</param>
+    public static Task<List<OpenDelivery>> ClaimAsync(
+        NpgsqlConnection connection, Guid[] ids, Guid owner, Guid claim, CancellationToken cancellation) =>
+        ReadAsync(Command(connection,
+            $"""
+            with mine as (
+                select delivery_id as id from notify.open_deliveries
+                where delivery_id = any($1) and (state in (0, 6) or (state = 1 and claim = $3))
+                order by delivery_id for update skip locked)
+            update notify.open_deliveries set state = 1, owner = $2, claim = $3 from mine where delivery_id = mine.id
+            returning {Columns}
+            """, ids, owner, claim), cancellation);
+
+    /// <summary>Removes deliveries that have come to their end.</summary>
+    public static async Task RemoveAsync(NpgsqlConnection connection, Guid[] ids, CancellationToken cancellation)
+    {
+        if (ids.Length == 0) return;
+        await using var command = Command(connection, "delete from notify.open_deliveries where delivery_id = any($1)", ids);
+        await command.ExecuteNonQueryAsync(cancellation);
+    }
+
+    /// <summary>Gives deliveries a new state, time and reason, and releases their claims; missing rows are made anew.</summary>
+    public static async Task PutAsync(NpgsqlConnection connection, IReadOnlyList<OpenDelivery> rows, CancellationToken cancellation)
+    {
+        if (rows.Count == 0) return;
+        await using var command = Command(connection,
+            """
+            insert into notify.open_deliveries as d (delivery_id, notification, queue, state, attempts, enqueued_at, due_at, reason)
+            select * from unnest($1, $2, $3, $4, $5, $6, $7, $8)
+            on conflict (delivery_id) do update
+            set state = excluded.state, attempts = excluded.attempts, due_at = excluded.due_at, reason = excluded.reason, owner = null, claim = null
+            """,
+            rows.Select(r => r.Id).ToArray(), rows.Select(r => r.Notification).ToArray(), rows.Select(r => r.Queue.Code).ToArray(),
+            rows.Select(r => (short)r.State).ToArray(), rows.Select(r => r.Attempts).ToArray(), rows.Select(r => r.EnqueuedAt).ToArray(),
+            rows.Select(r => r.DueAt).ToArray(), rows.Select(r => r.Reason).ToArray());
+        await command.ExecuteNonQueryAsync(cancellation);
+    }
+
+    /// <summary>Takes out all of a notification that is waiting: queued, deferred, or not yet planned. What is in flight stays.</summary>
+    /// <returns>The IDs taken out.</returns>
+    public static async Task<List<Guid>> TakeWaitingAsync(NpgsqlConnection connection, string notification, CancellationToken cancellation)
+    {
+        await using var command = Command(connection,
+            "delete from notify.open_deliveries where notification = $1 and state in (0, 2, 5) returning delivery_id", notification);
+        await using var reader = await command.ExecuteReaderAsync(cancellation);
+        var ids = new List<Guid>();
+        while (await reader.ReadAsync(cancellation)) ids.Add(reader.GetGuid(0));
+        return ids;
+    }
+
+    /// <summary>Locks rows that are due; rows that another host has locked are passed over.</summary>
+    public static Task<List<OpenDelivery>> DueAsync(NpgsqlConnection connection, DateTimeOffset now, int limit, CancellationToken cancellation) =>
+        ReadAsync(Command(connection,
+            $"select {Columns} from notify.open_deliveries where due_at <= $1 order by due_at limit $2 for update skip locked", now, limit), cancellation);
+
+    /// <summary>
+    /// Locks rows in flight whose host is gone, or whose claim their own living host knows nothing of (its commit's answer
+    /// was lost and the work was given up).
+    /// </summary>
+    /// <param name="owner">The asking host.</param>
+    /// <param name="claims">The asking host's claims at work.</param>
+    /// <param name="staleAfter">How long a host may be silent, by the database's clock.</param>
+    public static Task<List<OpenDelivery>> AbandonedAsync(
+        NpgsqlConnection connection, Guid owner, Guid[] claims, TimeSpan staleAfter, int limit, CancellationToken cancellation) =>
+        ReadAsync(Command(connection,
+            $"""
+            select {Columns} from notify.open_deliveries
+            where state = 1 and ((owner = $1 and claim <> all($2))
+               or owner not in (select id from notify.dispatchers where seen_at > now() - $3))
+            order by delivery_id limit $4 for update skip locked
+            """, owner, claims, staleAfter, limit), cancellation);
+
+    /// <summary>Reads rows by ID and locks them.</summary>
+    public static Task<List<OpenDelivery>> LockAsync(NpgsqlConnection connection, Guid[] ids, CancellationToken cancellation) =>
+        ReadAsync(Command(connection,
+            $"select {Columns} from notify.open_deliveries where delivery_id = any($1) order by delivery_id for update", ids), cancellation);
+
+    /// <summary>Reads dead letters, the newest first.</summary>
+    public static Task<List<OpenDelivery>> DeadAsync(NpgsqlConnection connection, string? clientPrefix, string? reason, int limit, CancellationToken cancellation) =>
+        ReadAsync(Command(connection,
+            $"""
+            select {Columns} from notify.open_deliveries
+            where state = 4 and ($1 is null or starts_with(notification, $1)) and ($2 is null or reason = $2)
+            order by enqueued_at desc, delivery_id limit $3
+            """, Text(clientPrefix), Text(reason), limit), cancellation);
+
+    private static NpgsqlParameter Text(string? value) => new() { Value = (object?)value ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Text };
+
+    private static NpgsqlCommand Command(NpgsqlConnection connection, string sql, params ReadOnlySpan<object> parameters)
+    {
+        var command = new NpgsqlCommand(sql, connection);
+        foreach (var p in parameters) command.Parameters.Add(p as NpgsqlParameter ?? new NpgsqlParameter { Value = p });
+        return command;
+    }
+
+    private static async Task<List<OpenDelivery>> ReadAsync(NpgsqlCommand command, CancellationToken cancellation)
+    {
+        await using (command)
+        {
+            await using var reader = await command.ExecuteReaderAsync(cancellation);
+            var rows = new List<OpenDelivery>();
+            while (await reader.ReadAsync(cancellation))
+            {
+                rows.Add(new OpenDelivery(
+                    reader.GetGuid(0), reader.GetString(1), DeliveryQueue.FromCode(reader.GetInt16(2)), (OpenState)reader.GetInt16(3), reader.GetInt32(4),
+                    reader.GetFieldValue<DateTimeOffset>(5), reader.IsDBNull(6) ? null : reader.GetFieldValue<DateTimeOffset>(6), reader.IsDBNull(7) ? null : reader.GetString(7)));
+            }
+
+            return rows;
+        }
+    }
+}

@@ -1,0 +1,44 @@
+using System.Text;
+using Notify.Domain.Notifications;
+using Notify.Domain.Recipients;
+using Notify.Projections.Privacy;
+
+namespace Notify.Projections.Planning;
+
+/// <summary>Joins the pure planner with what has to be opened and sealed for it.</summary>
+public static class NotificationPlanning
+{
+    /// <summary>Plans one notification.</summary>
+    /// <param name="payload">Its open payload.</param>
+    /// <param name="recipient">The user's snapshot; <c>null</c> for the unknown and the unregistered.</param>
+    /// <param name="keys">The current key of the request's subject, and the keys of the recipient's details.</param>
+    public static DeliveriesPlanned Plan(
+        string key, NotificationRequested request, NotificationPayload payload, Recipient? recipient, KeySet keys, DateTimeOffset now)
+    {
+        if (request.UserId is null)
+            return DeliveryPlanner.ForUnregistered(key, request, payload.Content, [.. ContactsOf(payload.To, request.Subject, keys)], now);
+
+        ContactDetails? details = null;
+        return DeliveryPlanner.ForUser(key, request, payload.Content, recipient, Contact, now);
+
+        Domain.Privacy.Sealed? Contact(Channel channel)
+        {
+            details ??= recipient?.Details is { } d ? keys.OpenJson<ContactDetails>(d) : null;
+            var address = channel == Channel.Sms ? details?.Phone : details?.Email;
+            return address is null ? null : keys.Seal(request.Subject, address);
+        }
+    }
+
+    /// <summary>The subject of someone who is not registered: a keyed hash of the first contact given, so that one person's notifications share a key.</summary>
+    public static string SubjectOf(UnregisteredRecipient to, MasterKeyRing ring) =>
+        "a/" + ring.Fingerprint("subject", to.Phone ?? to.Email ?? to.Device?.Token ?? "");
+
+    private static IEnumerable<SealedContact> ContactsOf(UnregisteredRecipient? to, string subject, KeySet keys)
+    {
+        if (to?.Device is { Token: { } token } device) yield return new SealedContact(Device.LaneOf(device.Platform), "push", Seal(token));
+        if (to?.Phone is { } phone) yield return new SealedContact(Lane.Sms, "sms", Seal(phone));
+        if (to?.Email is { } email) yield return new SealedContact(Lane.Email, "email", Seal(email));
+
+        Domain.Privacy.Sealed Seal(string text) => keys.Seal(subject, Encoding.UTF8.GetBytes(text));
+    }
+}

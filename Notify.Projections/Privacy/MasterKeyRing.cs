@@ -1,0 +1,108 @@
+using System.Security.Cryptography;
+using System.Text;
+using Microsoft.Extensions.Configuration;
+
+namespace Notify.Projections.Privacy;
+
+/// <summary>
+/// The installation's secrets: master keys that wrap subjects' keys, and the pepper of its keyed hashes. Several master
+/// keys may be configured so that one can be replaced: the current one wraps, all unwrap.
+/// </summary>
+/// <remarks>Settings: <c>Notify:MasterKeys:{id}</c> (base64 of 32 bytes), <c>Notify:MasterKey</c> (the current one's id), <c>Notify:Pepper</c> (base64 of at least 16 bytes).</remarks>
+public sealed class MasterKeyRing : IDisposable
+{
+    private readonly Dictionary<string, AesGcm> keys;
+    private readonly byte[] pepper;
+
+    private MasterKeyRing(string current, Dictionary<string, AesGcm> keys, byte[] pepper) =>
+        (CurrentId, this.keys, this.pepper) = (current, keys, pepper);
+
+    /// <summary>The ID of the key that wraps from now on.</summary>
+    public string CurrentId { get; }
+
+    /// <summary>Reads the secrets from configuration; every fault is added to <paramref name="faults"/>.</summary>
+    /// <returns>The ring, or <c>null</c> if there were faults.</returns>
+    public static MasterKeyRing? Read(IConfiguration configuration, ICollection<string> faults)
+    {
+        var before = faults.Count;
+        var keys = new Dictionary<string, AesGcm>();
+        foreach (var section in configuration.GetSection("Notify:MasterKeys").GetChildren())
+        {
+            if (Decode(section.Value) is { Length: 32 } key) keys[section.Key] = new AesGcm(key, 16);
+            else faults.Add($"Notify:MasterKeys:{section.Key} is not the base64 of 32 bytes; make one with: openssl rand -base64 32");
+        }
+
+        if (keys.Count == 0 && faults.Count == before)
+            faults.Add("Notify:MasterKeys has no key; set Notify__MasterKeys__1 to the base64 of 32 random bytes (openssl rand -base64 32)");
+        var current = configuration["Notify:MasterKey"] ?? keys.Keys.Order(StringComparer.Ordinal).LastOrDefault() ?? "";
+        if (keys.Count > 0 && !keys.ContainsKey(current)) faults.Add($"Notify:MasterKey names \"{current}\", which is not among Notify:MasterKeys");
+        var pepper = Decode(configuration["Notify:Pepper"]);
+        if (pepper is not { Length: >= 16 }) faults.Add("Notify:Pepper is not the base64 of at least 16 bytes; make one with: openssl rand -base64 32");
+        return faults.Count > before ? null : new MasterKeyRing(current, keys, pepper!);
+    }
+
+    /// <summary>Wraps a subject's key under the current master key.</summary>
+    public byte[] Wrap(ReadOnlySpan<byte> key, string subject) => Aead.Encrypt(keys[CurrentId], key, Encoding.UTF8.GetBytes(subject));
+
+    /// <summary>Unwraps a subject's key.</summary>
+    /// <returns>The key; <c>null</c> if the master key is not configured any more or the row was tampered with.</returns>
+    public byte[]? Unwrap(ReadOnlySpan<byte> wrapped, string masterKeyId, string subject) =>
+        keys.TryGetValue(masterKeyId, out var master) ? Aead.Decrypt(master, wrapped, Encoding.UTF8.GetBytes(subject)) : null;
+
+    /// <summary>A keyed hash, HMAC-SHA-256 in base64url: tells whether two texts are the same, and nothing else to whoever lacks the pepper.</summary>
+    /// <param name="purpose">Separates hashes of different kinds.</param>
+    public string Fingerprint(string purpose, ReadOnlySpan<byte> text)
+    {
+        using var hmac = IncrementalHash.CreateHMAC(HashAlgorithmName.SHA256, pepper);
+        hmac.AppendData(Encoding.UTF8.GetBytes(purpose));
+        hmac.AppendData([0]);
+        hmac.AppendData(text);
+        return System.Buffers.Text.Base64Url.EncodeToString(hmac.GetHashAndReset());
+    }
+
+    /// <summary>A keyed hash of a text.</summary>
+    public string Fingerprint(string purpose, string text) => Fingerprint(purpose, Encoding.UTF8.GetBytes(text));
+
+    /// <inheritdoc />
+    public void Dispose()
+    {
+        foreach (var key in keys.Values) key.Dispose();
+    }
+
+    private static byte[]? Decode(string? base64)
+    {
+        if (string.IsNullOrWhiteSpace(base64)) return null;
+        var bytes = new byte[base64.Length];
+        return Convert.TryFromBase64String(base64, bytes, out var length) ? bytes[..length] : null;
+    }
+}
+
+/// <summary>AES-256-GCM (NIST SP 800-38D) over nonce, ciphertext and tag in one array.</summary>
+internal static class Aead
+{
+    private const int NonceSize = 12, TagSize = 16;
+
+    public static byte[] Encrypt(AesGcm aes, ReadOnlySpan<byte> plain, ReadOnlySpan<byte> associated)
+    {
+        var result = new byte[NonceSize + plain.Length + TagSize];
+        var nonce = result.AsSpan(0, NonceSize);
+        RandomNumberGenerator.Fill(nonce);
+        aes.Encrypt(nonce, plain, result.AsSpan(NonceSize, plain.Length), result.AsSpan(NonceSize + plain.Length), associated);
+        return result;
+    }
+
+    public static byte[]? Decrypt(AesGcm aes, ReadOnlySpan<byte> cipher, ReadOnlySpan<byte> associated)
+    {
+        if (cipher.Length < NonceSize + TagSize) return null;
+        var plain = new byte[cipher.Length - NonceSize - TagSize];
+        try
+        {
+            aes.Decrypt(cipher[..NonceSize], cipher[NonceSize..^TagSize], cipher[^TagSize..], plain, associated);
+            return plain;
+        }
+        catch (AuthenticationTagMismatchException)
+        {
+            return null;
+        }
+    }
+}

@@ -1,0 +1,152 @@
+using System.Buffers.Text;
+using System.Globalization;
+using System.Security.Cryptography;
+using System.Text;
+using System.Text.Json;
+using Notify.Domain.Privacy;
+using Npgsql;
+using NpgsqlTypes;
+
+namespace Notify.Projections.Privacy;
+
+/// <summary>
+/// The keys of subjects (people), kept wrapped in <c>notify.subject_keys</c>. Read for a whole group at a time and never
+/// cached, so that an erased key is gone for every host at once.
+/// </summary>
+public sealed class SubjectKeys(MasterKeyRing ring, TimeProvider clock)
+{
+    /// <summary>The current keys of subjects, made where there are none.</summary>
+    /// <remarks>Makes keys in the connection's transaction, in the order of the subjects, so that racing callers do not lock each other out.</remarks>
+    public async Task<KeySet> CurrentAsync(NpgsqlConnection connection, IEnumerable<string> subjects, CancellationToken cancellation)
+    {
+        var wanted = subjects.Distinct().Order(StringComparer.Ordinal).ToArray();
+        var set = new KeySet(ring);
+        if (wanted.Length == 0) return set;
+        await ReadAsync(connection, set, "subject = any($1) and erased_at is null", new NpgsqlParameter { Value = wanted }, cancellation);
+        var missing = wanted.Where(s => !set.HasCurrent(s)).ToArray();
+        if (missing.Length == 0) return set;
+
+        await using var insert = new NpgsqlCommand(
+            """
+            insert into notify.subject_keys (subject, wrapped, master_key, created_at)
+            select s, w, $3, $4 from unnest($1, $2) as t(s, w) order by s
+            on conflict (subject) where erased_at is null do nothing
+            """, connection);
+        insert.Parameters.Add(new NpgsqlParameter { Value = missing });
+        insert.Parameters.Add(new NpgsqlParameter { Value = missing.Select(s => ring.Wrap(RandomNumberGenerator.GetBytes(32), s)).ToArray(), NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bytea });
+        insert.Parameters.Add(new NpgsqlParameter { Value = ring.CurrentId });
+        insert.Parameters.Add(new NpgsqlParameter { Value = clock.GetUtcNow() });
+        await insert.ExecuteNonQueryAsync(cancellation);
+        await ReadAsync(connection, set, "subject = any($1) and erased_at is null", new NpgsqlParameter { Value = missing }, cancellation);
+        return set;
+    }
+
+    /// <summary>The keys that sealed these texts; those that were erased are not among them.</summary>
+    public async Task<KeySet> ForAsync(NpgsqlConnection connection, IEnumerable<Sealed> texts, CancellationToken cancellation)
+    {
+        var set = new KeySet(ring);
+        var ids = texts.Select(t => t.KeyId).Distinct().ToArray();
+        if (ids.Length > 0) await ReadAsync(connection, set, "id = any($1)", new NpgsqlParameter { Value = ids }, cancellation);
+        return set;
+    }
+
+    /// <summary>Erases a subject's key for good.</summary>
+    /// <returns>Whether there was one.</returns>
+    public async Task<bool> EraseAsync(NpgsqlConnection connection, string subject, CancellationToken cancellation)
+    {
+        await using var command = new NpgsqlCommand(
+            "update notify.subject_keys set wrapped = null, erased_at = $2 where subject = $1 and erased_at is null", connection);
+        command.Parameters.Add(new NpgsqlParameter { Value = subject });
+        command.Parameters.Add(new NpgsqlParameter { Value = clock.GetUtcNow() });
+        return await command.ExecuteNonQueryAsync(cancellation) > 0;
+    }
+
+    /// <summary>Wraps every key anew that an older master key wraps, so that the older one can be taken out of the configuration.</summary>
+    /// <returns>How many were wrapped anew.</returns>
+    public async Task<int> RewrapAsync(NpgsqlDataSource database, CancellationToken cancellation)
+    {
+        var total = 0;
+        while (true)
+        {
+            await using var connection = await database.OpenConnectionAsync(cancellation);
+            await using var transaction = await connection.BeginTransactionAsync(cancellation);
+            var rows = new List<(long Id, string Subject, byte[] Wrapped, string Master)>();
+            await using (var select = new NpgsqlCommand(
+                "select id, subject, wrapped, master_key from notify.subject_keys where wrapped is not null and master_key <> $1 order by id limit 1000 for update", connection))
+            {
+                select.Parameters.Add(new NpgsqlParameter { Value = ring.CurrentId });
+                await using var reader = await select.ExecuteReaderAsync(cancellation);
+                while (await reader.ReadAsync(cancellation))
+                    rows.Add((reader.GetInt64(0), reader.GetString(1), reader.GetFieldValue<byte[]>(2), reader.GetString(3)));
+            }
+
+            var anew = rows.Select(r => (r.Id, Key: ring.Unwrap(r.Wrapped, r.Master, r.Subject), r.Subject)).Where(r => r.Key is not null)
+                .Select(r => (r.Id, Wrapped: ring.Wrap(r.Key!, r.Subject))).ToList();
+            if (anew.Count == 0) return total;
+            await using var update = new NpgsqlCommand(
+                "update notify.subject_keys k set wrapped = t.w, master_key = $3 from unnest($1, $2) as t(id, w) where k.id = t.id", connection);
+            update.Parameters.Add(new NpgsqlParameter { Value = anew.Select(r => r.Id).ToArray() });
+            update.Parameters.Add(new NpgsqlParameter { Value = anew.Select(r => r.Wrapped).ToArray(), NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bytea });
+            update.Parameters.Add(new NpgsqlParameter { Value = ring.CurrentId });
+            total += await update.ExecuteNonQueryAsync(cancellation);
+            await transaction.CommitAsync(cancellation);
+        }
+    }
+
+    private static async Task ReadAsync(NpgsqlConnection connection, KeySet set, string where, NpgsqlParameter parameter, CancellationToken cancellation)
+    {
+        await using var command = new NpgsqlCommand($"select id, subject, wrapped, master_key, erased_at is null from notify.subject_keys where {where}", connection);
+        command.Parameters.Add(parameter);
+        await using var reader = await command.ExecuteReaderAsync(cancellation);
+        while (await reader.ReadAsync(cancellation))
+        {
+            if (!reader.IsDBNull(2))
+                set.Add(reader.GetInt64(0), reader.GetString(1), reader.GetFieldValue<byte[]>(2), reader.GetString(3), reader.GetBoolean(4));
+        }
+    }
+}
+
+/// <summary>The keys of one group of subjects, open for as long as the group is worked on.</summary>
+public sealed class KeySet(MasterKeyRing ring)
+{
+    private readonly Dictionary<long, (string Subject, AesGcm Key)> byId = [];
+    private readonly Dictionary<string, long> current = new(StringComparer.Ordinal);
+
+    internal void Add(long id, string subject, byte[] wrapped, string masterKeyId, bool isCurrent)
+    {
+        if (byId.ContainsKey(id) || ring.Unwrap(wrapped, masterKeyId, subject) is not { } key) return;
+        byId[id] = (subject, new AesGcm(key, 16));
+        if (isCurrent) current[subject] = id;
+    }
+
+    /// <summary>Whether the subject has a key.</summary>
+    public bool HasCurrent(string subject) => current.ContainsKey(subject);
+
+    /// <summary>Seals a text under the subject's current key.</summary>
+    public Sealed Seal(string subject, ReadOnlySpan<byte> plain)
+    {
+        var id = current[subject];
+        var cipher = Aead.Encrypt(byId[id].Key, plain, Encoding.UTF8.GetBytes(subject));
+        return new Sealed(string.Create(CultureInfo.InvariantCulture, $"{id}.{Base64Url.EncodeToString(cipher)}"));
+    }
+
+    /// <summary>Seals a text under the subject's current key.</summary>
+    public Sealed Seal(string subject, string plain) => Seal(subject, Encoding.UTF8.GetBytes(plain));
+
+    /// <summary>Seals a value's JSON under the subject's current key.</summary>
+    public Sealed SealJson<T>(string subject, T value) => Seal(subject, JsonSerializer.SerializeToUtf8Bytes(value, NotifyJson.Options));
+
+    /// <summary>Opens a sealed text; <c>null</c> when its key was erased.</summary>
+    public byte[]? Open(Sealed text)
+    {
+        if (!byId.TryGetValue(text.KeyId, out var entry)) return null;
+        var cipher = text.Text.AsSpan(text.Text.IndexOf('.', StringComparison.Ordinal) + 1);
+        return Aead.Decrypt(entry.Key, Base64Url.DecodeFromChars(cipher), Encoding.UTF8.GetBytes(entry.Subject));
+    }
+
+    /// <summary>Opens a sealed text as a string.</summary>
+    public string? OpenText(Sealed text) => Open(text) is { } bytes ? Encoding.UTF8.GetString(bytes) : null;
+
+    /// <summary>Opens sealed JSON.</summary>
+    public T? OpenJson<T>(Sealed text) where T : class => Open(text) is { } bytes ? JsonSerializer.Deserialize<T>(bytes, NotifyJson.Options) : null;
+}

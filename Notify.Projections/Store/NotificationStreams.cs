@@ -1,0 +1,55 @@
+using JasperFx.Events;
+using Marten;
+using Notify.Domain.Notifications;
+using Npgsql;
+
+namespace Notify.Projections;
+
+/// <summary>Reads and locks many notifications' streams at a time.</summary>
+public static class NotificationStreams
+{
+    /// <summary>Folds the streams with these keys; keys without a stream are not among the result.</summary>
+    public static async Task<Dictionary<string, Notification>> LoadAsync(IQuerySession session, IReadOnlyCollection<string> keys, CancellationToken cancellation)
+    {
+        var result = new Dictionary<string, Notification>(keys.Count, StringComparer.Ordinal);
+        if (keys.Count == 0) return result;
+        var wanted = keys as string[] ?? [.. keys];
+        var events = await session.Events.QueryAllRawEvents().Where(e => e.StreamKey!.IsOneOf(wanted)).OrderBy(e => e.Sequence).ToListAsync(cancellation);
+        foreach (var e in events)
+        {
+            result.TryGetValue(e.StreamKey!, out var state);
+            if (Notification.Evolve(state, e.StreamKey!, e.Data) is { } next) result[e.StreamKey!] = next with { Version = e.Version };
+        }
+
+        return result;
+    }
+
+    /// <summary>Folds one stream, as it is or as it was; <c>null</c> if there is none.</summary>
+    /// <param name="version">Only events up to this version.</param>
+    /// <param name="asOf">Only events up to this time.</param>
+    public static async Task<Notification?> LoadAsync(
+        IQuerySession session, string key, CancellationToken cancellation, long? version = null, DateTimeOffset? asOf = null)
+    {
+        var events = await session.Events.FetchStreamAsync(key, version ?? 0, asOf, token: cancellation);
+        Notification? state = null;
+        foreach (var e in events)
+        {
+            if (Notification.Evolve(state, key, e.Data) is { } next) state = next with { Version = e.Version };
+        }
+
+        return state;
+    }
+
+    /// <summary>
+    /// Locks streams that exist, in the order of their keys, until the transaction ends. Every transaction that appends to
+    /// existing streams does this first, so that two of them wait for each other instead of failing.
+    /// </summary>
+    public static async Task LockAsync(IDocumentSession session, IEnumerable<string> keys, CancellationToken cancellation)
+    {
+        await session.BeginTransactionAsync(cancellation);
+        await using var command = new NpgsqlCommand(
+            $"select 1 from {NotifyStore.Schema}.mt_streams where id = any($1) order by id for update", session.Connection);
+        command.Parameters.Add(new NpgsqlParameter { Value = keys.Distinct().Order(StringComparer.Ordinal).ToArray() });
+        await command.ExecuteNonQueryAsync(cancellation);
+    }
+}

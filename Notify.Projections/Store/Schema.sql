@@ -1,0 +1,61 @@
+-- Tables that stand beside the event store, in the schema "notify". Applied by the migration, as often as it is run.
+create schema if not exists notify;
+
+-- The idempotency keys: one row per notification, for ever. Inserted in the transaction that starts the stream, so that
+-- racing requests with one event ID wait for each other here and only the first goes on.
+create table if not exists notify.event_ids (
+    key          text primary key,
+    request_hash text not null
+);
+
+-- One row per delivery that is not yet at its end: what queues, claims, retries, deadlines and dead letters are counted
+-- from. Written in the transaction of the event that it follows from. Only due_at is indexed besides the key: claiming
+-- a delivery changes no index.
+create table if not exists notify.open_deliveries (
+    delivery_id  uuid primary key,
+    notification text        not null,
+    queue        smallint    not null,
+    state        smallint    not null,
+    attempts     integer     not null default 0,
+    enqueued_at  timestamptz not null,
+    due_at       timestamptz,
+    owner        uuid,
+    claim        uuid,
+    reason       text
+) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 5000);
+create index if not exists open_deliveries_due on notify.open_deliveries (due_at) where due_at is not null;
+create index if not exists open_deliveries_notification on notify.open_deliveries (notification);
+
+-- Dispatch hosts that are alive; what a host that is not had claimed is taken over.
+create table if not exists notify.dispatchers (
+    id      uuid primary key,
+    seen_at timestamptz not null
+);
+
+-- One row per subject's key, wrapped by the installation's master key. Erasing sets wrapped to null and leaves the row.
+create table if not exists notify.subject_keys (
+    id         bigint generated always as identity primary key,
+    subject    text        not null,
+    wrapped    bytea,
+    master_key text        not null,
+    created_at timestamptz not null,
+    erased_at  timestamptz
+);
+create unique index if not exists subject_keys_current on notify.subject_keys (subject) where erased_at is null;
+
+-- Which user a device belongs to now.
+create table if not exists notify.devices (
+    device_id text primary key,
+    user_id   text not null
+);
+create index if not exists devices_user on notify.devices (user_id);
+
+-- What went into and out of each queue, per host and ten seconds; kept for ten minutes, for rates.
+create table if not exists notify.queue_activity (
+    bucket     timestamptz not null,
+    queue      smallint    not null,
+    host       uuid        not null,
+    enqueued   bigint      not null,
+    dispatched bigint      not null,
+    primary key (bucket, queue, host)
+);

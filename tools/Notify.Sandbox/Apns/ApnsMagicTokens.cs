@@ -1,0 +1,39 @@
+using System.Collections.Concurrent;
+using Notify.Sandbox.Providers;
+
+namespace Notify.Sandbox.Apns;
+
+/// <summary>
+/// Device tokens that always meet the same fate, by their first four digits:
+/// <c>dead</c> is 410 Unregistered as of now, <c>bad0</c> 400 BadDeviceToken, <c>eeee</c> 500 InternalServerError,
+/// <c>fa11</c> 503 ServiceUnavailable twice per token and <c>apns-id</c> and accepted from the third attempt on.
+/// </summary>
+public sealed class ApnsMagicTokens
+{
+    private const int FailuresBeforeSuccess = 2;
+    private const int MaximumRemembered = 100_000;
+
+    private readonly ConcurrentDictionary<(string Token, string? MessageId), int> _attempts = new();
+
+    /// <summary>The token's fate; null if it is an ordinary one.</summary>
+    public ApnsRejection? Check(string deviceToken, string? requestedMessageId)
+    {
+        if (deviceToken.StartsWith("dead", StringComparison.OrdinalIgnoreCase))
+            return ApnsRejection.Unregistered;
+        if (deviceToken.StartsWith("bad0", StringComparison.OrdinalIgnoreCase))
+            return ApnsRejection.BadDeviceToken;
+        if (deviceToken.StartsWith("eeee", StringComparison.OrdinalIgnoreCase))
+            return ApnsRejection.InternalServerError;
+
+        return deviceToken.StartsWith("fa11", StringComparison.OrdinalIgnoreCase) && Attempt(deviceToken, requestedMessageId) <= FailuresBeforeSuccess
+            ? ApnsRejection.ServiceUnavailable
+            : null;
+    }
+
+    private int Attempt(string deviceToken, string? messageId)
+    {
+        if (_attempts.Count >= MaximumRemembered)
+            _attempts.Clear();
+        return _attempts.AddOrUpdate((deviceToken, messageId), 1, (_, attempts) => attempts + 1);
+    }
+}

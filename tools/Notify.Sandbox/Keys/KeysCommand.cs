@@ -1,0 +1,121 @@
+using System.Net;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
+using System.Text;
+using System.Text.Json;
+
+namespace Notify.Sandbox.Keys;
+
+/// <summary>
+/// <c>keys --home DIR</c>: creates what is missing of the sandbox's key material and leaves the rest as it is.
+/// </summary>
+public static class KeysCommand
+{
+    private const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite;
+    private const UnixFileMode Everyone = OwnerOnly | UnixFileMode.GroupRead | UnixFileMode.OtherRead;
+    private const string IdAlphabet = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
+
+    /// <summary>Returns the exit code: 0, or 2 when called wrongly.</summary>
+    public static int Run(string[] options)
+    {
+        if (options is not ["--home", { Length: > 0 } home])
+        {
+            Console.Error.WriteLine("Usage: dotnet Notify.Sandbox.dll keys --home DIR");
+            return 2;
+        }
+
+        var files = new SandboxFiles(home);
+        Directory.CreateDirectory(files.Home);
+        EnsureAuthKey(files);
+        EnsureCertificates(files, TimeProvider.System.GetUtcNow());
+        EnsureIdentity(files);
+        Console.WriteLine($"Sandbox keys are in {files.Home}");
+        return 0;
+    }
+
+    private static void EnsureAuthKey(SandboxFiles files)
+    {
+        using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        if (File.Exists(files.ApnsAuthKey))
+            key.ImportFromPem(File.ReadAllText(files.ApnsAuthKey));
+        else
+            Write(files.ApnsAuthKey, key.ExportPkcs8PrivateKeyPem(), OwnerOnly);
+
+        // Always rewritten: it can only ever be the private key's other half.
+        Write(files.ApnsAuthPublicKey, key.ExportSubjectPublicKeyInfoPem(), Everyone);
+    }
+
+    private static void EnsureCertificates(SandboxFiles files, DateTimeOffset now)
+    {
+        if (File.Exists(files.ApnsCa) && File.Exists(files.ApnsServer))
+            return;
+
+        var from = now.AddDays(-1);
+        using var caKey = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        using var ca = CertificateAuthority(caKey, from);
+        using var serverKey = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        using var server = ServerCertificate(ca, serverKey, from);
+
+        // The authority's key is not kept: nothing else is ever to be signed by it.
+        Write(files.ApnsCa, ca.ExportCertificatePem(), Everyone);
+        Write(files.ApnsServer, server.Export(X509ContentType.Pfx), OwnerOnly);
+    }
+
+    private static X509Certificate2 CertificateAuthority(ECDsa key, DateTimeOffset from)
+    {
+        var request = new CertificateRequest("CN=Notify Sandbox CA", key, HashAlgorithmName.SHA256);
+        request.CertificateExtensions.Add(new X509BasicConstraintsExtension(true, true, 0, true));
+        request.CertificateExtensions.Add(new X509KeyUsageExtension(X509KeyUsageFlags.KeyCertSign, true));
+        request.CertificateExtensions.Add(new X509SubjectKeyIdentifierExtension(request.PublicKey, false));
+        return request.CreateSelfSigned(from, from.AddYears(10));
+    }
+
+    private static X509Certificate2 ServerCertificate(X509Certificate2 ca, ECDsa key, DateTimeOffset from)
+    {
+        var names = new SubjectAlternativeNameBuilder();
+        names.AddIpAddress(IPAddress.Loopback);
+        names.AddIpAddress(IPAddress.IPv6Loopback);
+        names.AddDnsName("localhost");
+        names.AddDnsName("sandbox"); // its name in docker-compose
+
+        var request = new CertificateRequest("CN=Notify Sandbox APNs", key, HashAlgorithmName.SHA256);
+        request.CertificateExtensions.Add(names.Build());
+        request.CertificateExtensions.Add(new X509BasicConstraintsExtension(false, false, 0, true));
+        request.CertificateExtensions.Add(new X509KeyUsageExtension(X509KeyUsageFlags.DigitalSignature, true));
+        request.CertificateExtensions.Add(new X509EnhancedKeyUsageExtension([new Oid("1.3.6.1.5.5.7.3.1")], false));
+        request.CertificateExtensions.Add(
+            X509AuthorityKeyIdentifierExtension.CreateFromCertificate(ca, includeKeyIdentifier: true, includeIssuerAndSerial: false));
+
+        using var certificate = request.Create(ca, from, from.AddYears(10).AddDays(-1), RandomNumberGenerator.GetBytes(16));
+        return certificate.CopyWithPrivateKey(key);
+    }
+
+    private static void EnsureIdentity(SandboxFiles files)
+    {
+        if (File.Exists(files.Identity))
+            return;
+
+        var identity = new SandboxIdentity
+        {
+            ApnsTeamId = RandomNumberGenerator.GetString(IdAlphabet, 10),
+            ApnsKeyId = RandomNumberGenerator.GetString(IdAlphabet, 10),
+            ApnsTopic = "dev.notify.app",
+            TwilioAccountSid = "AC" + RandomNumberGenerator.GetHexString(32, lowercase: true),
+            TwilioAuthToken = RandomNumberGenerator.GetHexString(32, lowercase: true),
+            TwilioFrom = "+15005550006",
+        };
+        Write(files.Identity, JsonSerializer.Serialize(identity, SandboxIdentity.Json) + "\n", OwnerOnly);
+    }
+
+    private static void Write(string path, string text, UnixFileMode mode) => Write(path, Encoding.UTF8.GetBytes(text), mode);
+
+    private static void Write(string path, byte[] bytes, UnixFileMode mode)
+    {
+        var options = new FileStreamOptions { Mode = FileMode.Create, Access = FileAccess.Write };
+        if (!OperatingSystem.IsWindows())
+            options.UnixCreateMode = mode;
+
+        using var stream = new FileStream(path, options);
+        stream.Write(bytes);
+    }
+}

@@ -1,0 +1,30 @@
+namespace Notify.Sandbox.Keys;
+
+/// <summary>Where the sandbox's key material lies within its home.</summary>
+public sealed class SandboxFiles(string home)
+{
+    /// <summary>The folder, absolute.</summary>
+    public string Home { get; } = Path.GetFullPath(home);
+
+    /// <summary>PKCS#8 P-256 private key that an APNs client signs provider tokens with.</summary>
+    public string ApnsAuthKey => Path.Combine(Home, "apns-auth-key.p8");
+
+    /// <summary>Its public half, by which the sandbox verifies.</summary>
+    public string ApnsAuthPublicKey => Path.Combine(Home, "apns-auth-key.pub.pem");
+
+    /// <summary>The certificate authority that APNs clients have to trust.</summary>
+    public string ApnsCa => Path.Combine(Home, "apns-ca.pem");
+
+    /// <summary>The server's certificate and key, without a password.</summary>
+    public string ApnsServer => Path.Combine(Home, "apns-server.pfx");
+
+    /// <summary>The <see cref="SandboxIdentity"/>.</summary>
+    public string Identity => Path.Combine(Home, "sandbox.json");
+
+    /// <summary>What the server cannot start without.</summary>
+    public IEnumerable<string> Missing()
+    {
+        string[] needed = [ApnsAuthPublicKey, ApnsServer, Identity];
+        return needed.Where(path => !File.Exists(path));
+    }
+}

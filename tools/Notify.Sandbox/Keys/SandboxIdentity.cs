@@ -1,0 +1,32 @@
+using System.Text.Encodings.Web;
+using System.Text.Json;
+
+namespace Notify.Sandbox.Keys;
+
+/// <summary>Who the sandbox's one customer is at each provider; kept as <c>sandbox.json</c>.</summary>
+public sealed record SandboxIdentity
+{
+    /// <summary>Ten characters, the <c>iss</c> of an APNs provider token.</summary>
+    public required string ApnsTeamId { get; init; }
+
+    /// <summary>Ten characters, the <c>kid</c> of an APNs provider token.</summary>
+    public required string ApnsKeyId { get; init; }
+
+    /// <summary>The app's bundle ID, what <c>apns-topic</c> must name.</summary>
+    public required string ApnsTopic { get; init; }
+
+    /// <summary><c>AC</c> and 32 hex digits.</summary>
+    public required string TwilioAccountSid { get; init; }
+
+    /// <summary>32 hex digits: the password of Basic authentication and the key of callback signatures.</summary>
+    public required string TwilioAuthToken { get; init; }
+
+    /// <summary>The account's one phone number, E.164.</summary>
+    public required string TwilioFrom { get; init; }
+
+    internal static JsonSerializerOptions Json { get; } = new(JsonSerializerDefaults.Web)
+    {
+        WriteIndented = true,
+        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, // a plus stays a plus
+    };
+}

@@ -1,0 +1,26 @@
+namespace Notify.Sandbox.Providers;
+
+/// <summary>What a provider makes of one request.</summary>
+public readonly record struct ProviderAnswer
+{
+    /// <summary>The outcome of a request that the provider took on.</summary>
+    public const string Accepted = "accepted";
+
+    /// <summary>HTTP status; 0 breaks the connection (HTTP/2: the stream) off without an answer.</summary>
+    public int Status { get; init; }
+
+    /// <summary><see cref="Accepted"/>, or the provider's reason or code.</summary>
+    public required string Outcome { get; init; }
+
+    /// <summary>The provider's ID of the message; null if it got none.</summary>
+    public string? MessageId { get; init; }
+
+    /// <summary>JSON, or empty.</summary>
+    public ReadOnlyMemory<byte> Body { get; init; }
+
+    /// <summary>The <c>Retry-After</c> header, in seconds.</summary>
+    public int? RetryAfterSeconds { get; init; }
+
+    /// <summary>What the provider does once the answer is out, or lost.</summary>
+    public Action? Afterwards { get; init; }
+}

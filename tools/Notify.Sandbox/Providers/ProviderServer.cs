@@ -1,0 +1,117 @@
+using System.Globalization;
+using Notify.Sandbox.Knobs;
+using Notify.Sandbox.Ledger;
+
+namespace Notify.Sandbox.Providers;
+
+/// <summary>
+/// The way of every request through every provider: read, judged, recorded, delayed, answered.
+/// </summary>
+/// <remarks>
+/// A provider adds only its judgement; knobs and ledger work alike for all. Where nothing is answered, the connection
+/// is aborted; over HTTP/2 only the stream, with INTERNAL_ERROR: clients repeat what ends in REFUSED_STREAM by
+/// themselves, and one attempt would be recorded as many.
+/// </remarks>
+public abstract class ProviderServer(IProviderDialect dialect, RequestLedger ledger, KnobBoard board, TimeProvider time)
+{
+    private readonly KnobSwitch _knobs = board[dialect.Name];
+    private readonly byte _provider = ledger.IndexOf(dialect);
+
+    /// <summary>Takes one request.</summary>
+    public async Task HandleAsync(HttpContext context)
+    {
+        var receivedAt = time.GetUtcNow();
+        var knobs = _knobs.Current;
+        using var body = await ReadBodyAsync(context.Request, receivedAt);
+
+        if (knobs.Refuse)
+        {
+            Record(context.Request, receivedAt, body.Span, Broken("refused-connection"));
+            context.Abort();
+            return;
+        }
+
+        if (knobs.Blackhole)
+        {
+            Record(context.Request, receivedAt, body.Span, Broken("blackholed"));
+            await _knobs.WaitWhileBlackholedAsync(context.RequestAborted);
+            context.Abort();
+            return;
+        }
+
+        var answer = Answer(new ProviderRequest
+        {
+            Http = context.Request,
+            Body = body.Span,
+            ReceivedAt = receivedAt,
+            Fault = knobs.DrawFault(),
+            Receipts = knobs.Receipts,
+        });
+
+        // Before the answer: a client killed while it waits still leaves its trace.
+        Record(context.Request, receivedAt, body.Span, answer);
+
+        if (knobs.LatencyMs > 0)
+            await Task.Delay(knobs.DrawLatency(), time, context.RequestAborted).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+
+        if (!context.RequestAborted.IsCancellationRequested)
+            await SendAsync(context, answer);
+
+        answer.Afterwards?.Invoke();
+    }
+
+    /// <summary>Judges a request by the provider's rules, and takes it on if it is good and no fault is drawn.</summary>
+    protected abstract ProviderAnswer Answer(ProviderRequest request);
+
+    /// <summary>Whether a request asks for something to be sent, and so belongs in the ledger.</summary>
+    protected virtual bool IsSend(HttpRequest request) => true;
+
+    /// <summary>Adds the headers that the provider answers with beyond HTTP's own.</summary>
+    protected virtual void WriteHeaders(HttpResponse response, ProviderAnswer answer)
+    {
+    }
+
+    private async ValueTask<RequestBody> ReadBodyAsync(HttpRequest request, DateTimeOffset receivedAt)
+    {
+        try
+        {
+            return await RequestBody.ReadAsync(request.BodyReader);
+        }
+        catch (Exception error) when (error is IOException or OperationCanceledException)
+        {
+            Record(request, receivedAt, [], Broken("aborted"));
+            request.HttpContext.Abort();
+            throw; // On an aborted connection this is how the server ends the request, quietly.
+        }
+    }
+
+    private static ProviderAnswer Broken(string outcome) => new() { Outcome = outcome };
+
+    private void Record(HttpRequest request, DateTimeOffset receivedAt, ReadOnlySpan<byte> body, ProviderAnswer answer)
+    {
+        if (IsSend(request))
+            ledger.Record(_provider, receivedAt, request, body, answer);
+    }
+
+    private Task SendAsync(HttpContext context, ProviderAnswer answer)
+    {
+        if (answer.Status == 0)
+        {
+            context.Abort();
+            return Task.CompletedTask;
+        }
+
+        var response = context.Response;
+        response.StatusCode = answer.Status;
+        response.ContentLength = answer.Body.Length;
+        if (answer.RetryAfterSeconds is { } seconds)
+            response.Headers.RetryAfter = seconds.ToString(CultureInfo.InvariantCulture);
+        WriteHeaders(response, answer);
+
+        if (answer.Body.IsEmpty)
+            return Task.CompletedTask;
+
+        response.ContentType = "application/json";
+        return response.Body.WriteAsync(answer.Body).AsTask(); // Writing to a client that is gone does nothing.
+    }
+}

@@ -1,0 +1,115 @@
+using System.Net;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Notify.Sandbox.Apns;
+using Notify.Sandbox.Keys;
+using Notify.Sandbox.Knobs;
+using Notify.Sandbox.Ledger;
+using Notify.Sandbox.Twilio;
+
+namespace Notify.Sandbox;
+
+/// <summary>Builds and runs the server.</summary>
+public static class SandboxHost
+{
+    /// <summary>Streams that a client may have open at once on one APNs connection.</summary>
+    public const int StreamsPerConnection = 1_000;
+
+    /// <summary>Returns the exit code: 0 after an orderly stop, 1 if the server could not start.</summary>
+    public static async Task<int> RunAsync(string[] args)
+    {
+        var builder = WebApplication.CreateSlimBuilder(args);
+        var settings = builder.Configuration.GetSection("Sandbox");
+        if (!TryAddress(settings["Url"] ?? "http://127.0.0.1:5090", "http", out var main))
+            return Fail("Sandbox:Url must be like http://127.0.0.1:5090.");
+        if (!TryAddress(settings["ApnsUrl"] ?? "https://127.0.0.1:5091", "https", out var apns))
+            return Fail("Sandbox:ApnsUrl must be like https://127.0.0.1:5091.");
+        var (keys, problem) = SandboxKeys.Load(settings["Home"]);
+        if (keys is null)
+            return Fail(problem);
+
+        ConfigureLogging(builder.Logging);
+        builder.WebHost.ConfigureKestrel(kestrel => Listen(kestrel, main, apns, keys));
+        builder.Services
+            .Configure<HostOptions>(options => options.ShutdownTimeout = TimeSpan.FromSeconds(2))
+            .AddSingleton(TimeProvider.System)
+            .AddSingleton(keys)
+            .AddSingleton<KnobBoard>()
+            .AddSingleton<RequestLedger>()
+            .AddProblemDetails()
+            .AddApns()
+            .AddTwilio();
+
+        await using var app = builder.Build();
+        app.UseApns(apns.Port);
+        app.UseRouting();
+        app.UseStatusCodePages();
+        app.MapLedger();
+        app.MapKnobs();
+        app.MapTwilio();
+        app.MapGet("/health/live", () => Results.Text("live"));
+        app.MapGet("/health/ready", () => Results.Text("ready"));
+
+        try
+        {
+            await app.StartAsync();
+        }
+        catch (Exception error) when (error is IOException or System.Net.Sockets.SocketException)
+        {
+            return Fail($"The sandbox cannot listen on {main} and {apns}: {error.Message}");
+        }
+
+        Console.WriteLine($"The sandbox is on {main}, APNs on {apns}.");
+        await app.WaitForShutdownAsync();
+        return 0;
+    }
+
+    private static void Listen(KestrelServerOptions kestrel, BindingAddress main, BindingAddress apns, SandboxKeys keys)
+    {
+        kestrel.AddServerHeader = false;
+        kestrel.Limits.MaxRequestBodySize = null; // RequestBody has its own limit, and APNs its own answer beyond it.
+        kestrel.Limits.Http2.MaxStreamsPerConnection = StreamsPerConnection;
+        Listen(kestrel, main, options => options.Protocols = HttpProtocols.Http1);
+        Listen(kestrel, apns, options =>
+        {
+            options.Protocols = HttpProtocols.Http2;
+            options.UseHttps(keys.ApnsCertificate);
+        });
+    }
+
+    private static void Listen(KestrelServerOptions kestrel, BindingAddress address, Action<ListenOptions> configure)
+    {
+        if (IPAddress.TryParse(address.Host.Trim('[', ']'), out var ip))
+            kestrel.Listen(ip, address.Port, configure);
+        else if (address.Host == "localhost")
+            kestrel.ListenLocalhost(address.Port, configure);
+        else
+            kestrel.ListenAnyIP(address.Port, configure);
+    }
+
+    /// <summary>Quiet, and no work per request: hosting starts an activity for each one if its log is on at any level.</summary>
+    private static void ConfigureLogging(ILoggingBuilder logging) => logging
+        .SetMinimumLevel(LogLevel.Warning)
+        .AddFilter("Microsoft.AspNetCore.Hosting.Diagnostics", LogLevel.None)
+        .AddFilter("Microsoft.Extensions.Hosting.Internal.Host", LogLevel.None); // A failed start is told in one line below.
+
+    private static bool TryAddress(string url, string scheme, out BindingAddress address)
+    {
+        address = null!;
+        try
+        {
+            address = BindingAddress.Parse(url);
+            return address.Scheme == scheme && !address.IsUnixPipe && address.Port > 0;
+        }
+        catch (FormatException)
+        {
+            return false;
+        }
+    }
+
+    private static int Fail(string? problem)
+    {
+        Console.Error.WriteLine(problem);
+        return 1;
+    }
+}

@@ -1,11 +1,12 @@
 using Marten;
-using JasperFx.Events.Daemon;
 using Notify.Projections;
 using Notify.Projections.Hosting;
 using Notify.Projections.Privacy;
 using Notify.Projections.QueueBacklog;
 using Notify.Projections.Verification;
 using Npgsql;
+using Wolverine;
+using Wolverine.Marten;
 
 const string Name = "notify-projections";
 var command = args.FirstOrDefault(a => !a.StartsWith('-'));
@@ -14,9 +15,24 @@ if (command is not (null or "migrate" or "verify" or "rewrap-keys")) faults.Add(
 if (faults.Report()) return NotifyHost.WrongConfiguration;
 
 var store = builder.Services.AddNotifyStore(builder.Configuration.Database(), mayCreate: command == "migrate");
+if (command is null or "migrate")
+{
+    // Wolverine's leader hands the daemon's shards to the nodes there are: one node or several, each shard runs once.
+    store.IntegrateWithWolverine(m =>
+    {
+        m.MessageStorageSchemaName = "projections_messages";
+        m.TransportSchemaName = NotifyBus.QueueSchema;
+        m.UseWolverineManagedEventSubscriptionDistribution = true;
+    });
+    builder.Host.UseWolverine(o =>
+    {
+        NotifyBus.Configure(o, Name, builder.Configuration, mayCreate: command == "migrate");
+        o.ApplicationAssembly = typeof(NotifyStore).Assembly;
+    });
+}
+
 if (command is null)
 {
-    store.AddAsyncDaemon(DaemonMode.HotCold);
     builder.Services.AddSingleton<QueueBacklogReader>().AddHostedService<QueueBacklogMetrics>();
 }
 
@@ -25,6 +41,7 @@ switch (command)
 {
     case "migrate":
         await Migrations.ApplyStoreAsync(app.Services);
+        await Migrations.ApplyMessagingAsync(app);
         return 0;
     case "verify":
         return await Verifier.RunAsync(app.Services.GetRequiredService<IDocumentStore>(), app.Services.GetRequiredService<NpgsqlDataSource>(), Console.Out);

@@ -53,9 +53,9 @@ public static class ListNotifications
 
         var userId = historyOf ?? query["userId"].FirstOrDefault();
         if (userId is not null) views = views.Where(v => v.UserId == userId);
-        if (status is { } s) views = views.Where(v => v.Status == s);
+        if (status is not null && NotificationView.Name(status) is { } s) views = views.Where(v => v.Status == s);
         if (query["category"].FirstOrDefault() is { } category) views = views.Where(v => v.Category == category);
-        if (channel is { } c) views = views.Where(v => v.Channels.Contains(c));
+        if (channel is not null && NotificationView.Name(channel) is { } c) views = views.Where(v => v.Channels.Contains(c));
         if (from is { } f) views = views.Where(v => v.RequestedAt >= f);
         if (to is { } t) views = views.Where(v => v.RequestedAt < t);
         if (after is var (at, id)) views = views.Where(v => v.RequestedAt < at || (v.RequestedAt == at && string.Compare(v.Id, id) > 0));

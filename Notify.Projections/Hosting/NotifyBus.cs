@@ -29,6 +29,7 @@ public static class NotifyBus
 
         // A host that dies is noticed within seconds and its messages are taken over; see docs/operations.md.
         options.Durability.Mode = DurabilityMode.Balanced;
+        options.Durability.FirstHealthCheckExecution = TimeSpan.FromMilliseconds(500);
         options.Durability.HealthCheckPollingTime = TimeSpan.FromSeconds(2);
         options.Durability.StaleNodeTimeout = Takeover(configuration);
         options.Durability.NodeReassignmentPollingTime = TimeSpan.FromSeconds(2);

@@ -17,10 +17,18 @@ public sealed record NotificationView(string Id, Notification State)
 {
     public string ClientId => State.Request.ClientId;
     public string? UserId => State.Request.UserId;
-    public NotificationStatus Status => NotificationStatusRule.Of(State);
+
+    /// <summary>The status as the API writes it.</summary>
+    public string Status => Name(NotificationStatusRule.Of(State));
+
     public string Category => State.Request.Category;
-    public IReadOnlyList<Channel> Channels => [.. State.Deliveries.Values.Select(d => d.Channel).Distinct()];
+
+    /// <summary>The channels of its deliveries, as the API writes them.</summary>
+    public IReadOnlyList<string> Channels => [.. State.Deliveries.Values.Select(d => Name(d.Channel)).Distinct()];
     public DateTimeOffset RequestedAt => State.Request.At;
+
+    /// <summary>How an enumeration's value is written in documents and the API.</summary>
+    public static string Name(Enum value) => System.Text.Json.JsonNamingPolicy.CamelCase.ConvertName(value.ToString());
 }
 
 /// <summary>Folds notifications' streams into <see cref="NotificationView"/>.</summary>

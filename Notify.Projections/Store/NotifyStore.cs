@@ -40,9 +40,6 @@ public static class NotifyStore
         options.Events.StreamIdentity = StreamIdentity.AsString;
         options.Events.AppendMode = EventAppendMode.Quick;
         options.Events.UseMandatoryStreamTypeDeclaration = false;
-        // The lock library that monitors its connection cannot be had for data sources here. Without it a lost lock is
-        // noticed later; two daemons at once still cannot both advance a projection, its progress row decides.
-        options.Events.UseMonitoredAdvisoryLock = false;
         foreach (var type in EventTypes) options.Events.MapEventType(type, type.Name);
 
         options.Projections.Add(new RecipientProjection(), ProjectionLifecycle.Inline);

@@ -21,14 +21,14 @@ public static class RecipientChanges
         var key = Recipient.KeyOf(userId);
         for (var attempt = 1; ; attempt++)
         {
-            await using var session = store.LightweightSession();
-            await NotificationStreams.LockAsync(session, [key], cancellation);
-            var recipient = await session.LoadAsync<Recipient>(key, cancellation);
-            var events = await decide(session, recipient, clock.GetUtcNow());
-            if (events.Count == 0) return;
-            session.Events.Append(key, events);
             try
             {
+                await using var session = store.LightweightSession();
+                await NotificationStreams.LockAsync(session, [key], cancellation);
+                var recipient = await session.LoadAsync<Recipient>(key, cancellation);
+                var events = await decide(session, recipient, clock.GetUtcNow());
+                if (events.Count == 0) return;
+                session.Events.Append(key, events);
                 await session.SaveChangesAsync(cancellation);
                 return;
             }

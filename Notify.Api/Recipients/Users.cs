@@ -52,22 +52,21 @@ public static class Users
         var (user, problem) = await RequestBody.ReadAsync(http.Request, Validator);
         if (user is null) return problem!;
 
-        var details = new ContactDetails(user.Email, user.Phone is null ? null : ContactRules.ToE164(user.Phone));
+        var details = new ContactDetails(user.Email, user.Phone is null ? null : ContactRules.ToE164(user.Phone), user.Locale, user.TimeZone);
         var subject = Recipient.KeyOf(userId);
         await RecipientChanges.RunAsync(store, userId, clock, async (session, recipient, now) =>
         {
             var current = await keys.CurrentAsync(session.Connection!, [subject], http.RequestAborted);
-            if (recipient is { IsErased: false, Details: { } before } && current.OpenJson<ContactDetails>(before) == details
-                && recipient.Locale == user.Locale && recipient.TimeZone == user.TimeZone) return [];
+            if (recipient is { IsErased: false, Details: { } before } && current.OpenJson<ContactDetails>(before) == details) return [];
             return
             [
                 new ContactDetailsGiven(
                     current.SealJson(subject, details), details.Email is not null, details.Phone is not null,
                     details.Email is null ? null : ring.Fingerprint("email", details.Email.ToLowerInvariant()),
-                    details.Phone is null ? null : ring.Fingerprint("phone", details.Phone), user.Locale, user.TimeZone, Callers.Of(http).ClientId, now),
+                    details.Phone is null ? null : ring.Fingerprint("phone", details.Phone), Callers.Of(http).ClientId, now),
             ];
         }, http.RequestAborted);
-        return Results.Ok(new { userId, details.Email, details.Phone, user.Locale, user.TimeZone });
+        return Results.Ok(new { userId, details.Email, details.Phone, details.Locale, details.TimeZone });
     }
 
     private static async Task<IResult> GetAsync(string userId, HttpContext http, IDocumentStore store, SubjectKeys keys, NpgsqlDataSource database)
@@ -84,7 +83,7 @@ public static class Users
 
         return Results.Ok(new
         {
-            userId, details?.Email, details?.Phone, recipient.Locale, recipient.TimeZone,
+            userId, details?.Email, details?.Phone, details?.Locale, details?.TimeZone,
             Devices = recipient.Devices.Select(d => new { DeviceId = d.Id, d.Platform, d.RegisteredAt }),
         });
     }

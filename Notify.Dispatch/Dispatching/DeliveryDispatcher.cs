@@ -13,7 +13,7 @@ namespace Notify.Dispatch.Dispatching;
 /// outcome to the settlement as it arrives. No database connection is held while a provider is waited for.
 /// </summary>
 public sealed class DeliveryDispatcher(
-    SliceClaim slices, Providers providers, Settlement settlement, MasterKeyRing ring, TimeProvider clock, ILogger<DeliveryDispatcher> log)
+    SliceClaim slices, Providers providers, Settlement settlement, MasterKeyRing ring, IHostApplicationLifetime lifetime, TimeProvider clock, ILogger<DeliveryDispatcher> log)
 {
     /// <summary>How long one message is worked on before what has not been started goes back to the queue.</summary>
     public static readonly TimeSpan Budget = TimeSpan.FromSeconds(15);
@@ -37,13 +37,22 @@ public sealed class DeliveryDispatcher(
             return null;
         }
 
-        var started = clock.GetTimestamp();
+        using var budget = new CancellationTokenSource(Budget, clock);
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(budget.Token, lifetime.ApplicationStopping, cancellation);
         var remaining = new ArraySegment<Guid>(message.Deliveries);
         var running = new List<Task>();
-        while (remaining.Count > 0)
+        while (remaining.Count > 0 && !stop.IsCancellationRequested)
         {
-            if (clock.GetElapsedTime(started) > Budget || cancellation.IsCancellationRequested) break;
-            var permits = await gate.TakeAsync(Math.Min(SmallestSlice, remaining.Count), remaining.Count, cancellation);
+            int permits;
+            try
+            {
+                permits = await gate.TakeAsync(message.Priority, Math.Min(SmallestSlice, remaining.Count), remaining.Count, stop.Token);
+            }
+            catch (OperationCanceledException)
+            {
+                break;
+            }
+
             var slice = remaining[..permits].ToArray();
             remaining = remaining[permits..];
             running.Add(await StartAsync(slice, gate, cancellation));

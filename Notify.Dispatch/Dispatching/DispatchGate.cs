@@ -1,28 +1,31 @@
+using Notify.Domain.Notifications;
+
 namespace Notify.Dispatch.Dispatching;
 
 /// <summary>
 /// Bounds the calls under way to one provider. Permits are handed out in lots, so that a slice is never larger than what
-/// can be in flight, and never so small that claiming it costs more than sending it.
+/// can be in flight, and never so small that claiming it costs more than sending it. Who waits is served by priority,
+/// then in the order of arrival.
 /// </summary>
 public sealed class DispatchGate(int size)
 {
     private readonly Lock gate = new();
-    private readonly LinkedList<Waiter> waiters = [];
+    private readonly LinkedList<Waiter>[] waiting = [new(), new(), new()];
     private readonly int total = size;
     private int free = size;
 
-    /// <summary>Waits until at least <paramref name="atLeast"/> permits are free and takes up to <paramref name="atMost"/>; first come, first served.</summary>
+    /// <summary>Waits until at least <paramref name="atLeast"/> permits are free and takes up to <paramref name="atMost"/>.</summary>
     /// <returns>How many were taken.</returns>
-    public Task<int> TakeAsync(int atLeast, int atMost, CancellationToken cancellation)
+    public Task<int> TakeAsync(Priority priority, int atLeast, int atMost, CancellationToken cancellation)
     {
         atMost = Math.Min(atMost, total);
         atLeast = Math.Clamp(atLeast, 1, atMost);
         Waiter waiter;
         lock (gate)
         {
-            if (waiters.Count == 0 && free >= atLeast) return Task.FromResult(Grant(atMost));
+            if (free >= atLeast && waiting.Take((int)priority + 1).All(w => w.Count == 0)) return Task.FromResult(Grant(atMost));
             waiter = new Waiter(atLeast, atMost);
-            waiters.AddLast(waiter.Node);
+            waiting[(int)priority].AddLast(waiter.Node);
         }
 
         return WaitAsync(waiter, cancellation);
@@ -35,9 +38,9 @@ public sealed class DispatchGate(int size)
         lock (gate)
         {
             free += count;
-            while (waiters.First is { } first && free >= first.Value.AtLeast)
+            while (Array.Find(waiting, w => w.Count > 0) is { First: { } first } list && free >= first.Value.AtLeast)
             {
-                waiters.RemoveFirst();
+                list.RemoveFirst();
                 granted.Add((first.Value, Grant(first.Value.AtMost)));
             }
         }
@@ -58,8 +61,8 @@ public sealed class DispatchGate(int size)
         {
             lock (gate)
             {
-                if (waiter.Node.List is null) return;
-                waiters.Remove(waiter.Node);
+                if (waiter.Node.List is not { } list) return;
+                list.Remove(waiter.Node);
             }
 
             waiter.Granted.SetCanceled(cancellation);

@@ -26,7 +26,7 @@ public sealed record Device(string Id, Platform Platform, Sealed Token, DateTime
 /// <param name="SuppressedFingerprints">Addresses that must not be used.</param>
 public sealed record Recipient(
     string Id, bool IsErased, Sealed? Details, bool HasEmail, bool HasPhone, string? EmailFingerprint, string? PhoneFingerprint,
-    string? Locale, string? TimeZone, ImmutableList<Device> Devices, ImmutableDictionary<string, bool> Choices,
+    ImmutableList<Device> Devices, ImmutableDictionary<string, bool> Choices,
     ImmutableHashSet<string> SuppressedFingerprints, long Version = 0)
 {
     /// <summary>The stream key of a user.</summary>
@@ -34,7 +34,7 @@ public sealed record Recipient(
 
     /// <summary>A user of whom nothing is known yet.</summary>
     public static Recipient Unregistered(string key) => new(
-        key, false, null, false, false, null, null, null, null, [], ImmutableDictionary<string, bool>.Empty, ImmutableHashSet<string>.Empty);
+        key, false, null, false, false, null, null, [], ImmutableDictionary<string, bool>.Empty, ImmutableHashSet<string>.Empty);
 
     /// <summary>Folds one event into a recipient.</summary>
     public static Recipient Evolve(Recipient? state, string key, object @event)
@@ -46,7 +46,7 @@ public sealed record Recipient(
             ContactDetailsGiven e => r with
             {
                 IsErased = false, Details = e.Details, HasEmail = e.HasEmail, HasPhone = e.HasPhone,
-                EmailFingerprint = e.EmailFingerprint, PhoneFingerprint = e.PhoneFingerprint, Locale = e.Locale, TimeZone = e.TimeZone,
+                EmailFingerprint = e.EmailFingerprint, PhoneFingerprint = e.PhoneFingerprint,
             },
             DeviceRegistered e => r with
             {

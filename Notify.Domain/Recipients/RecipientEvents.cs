@@ -8,18 +8,18 @@ namespace Notify.Domain.Recipients;
 /// <summary>A device's platform; it decides which provider carries a push.</summary>
 public enum Platform { Ios, Android, Web }
 
-/// <summary>Email and phone as kept under the user's key.</summary>
+/// <summary>What is known of a user, as kept under the user's key.</summary>
 /// <param name="Phone">E.164.</param>
-public sealed record ContactDetails(string? Email, string? Phone);
+/// <param name="Locale">BCP 47.</param>
+/// <param name="TimeZone">IANA name.</param>
+public sealed record ContactDetails(string? Email, string? Phone, string? Locale = null, string? TimeZone = null);
 
 /// <summary>The user's contact details became these; the first such event registers the user.</summary>
 /// <param name="HasEmail">Whether an email address is among the sealed details.</param>
 /// <param name="HasPhone">Whether a phone number is.</param>
 /// <param name="PhoneFingerprint">Keyed hash of the number, to tell whether it is the same one again.</param>
-/// <param name="Locale">BCP 47.</param>
-/// <param name="TimeZone">IANA name.</param>
 public sealed record ContactDetailsGiven(
-    Sealed Details, bool HasEmail, bool HasPhone, string? EmailFingerprint, string? PhoneFingerprint, string? Locale, string? TimeZone, string By, DateTimeOffset At);
+    Sealed Details, bool HasEmail, bool HasPhone, string? EmailFingerprint, string? PhoneFingerprint, string By, DateTimeOffset At);
 
 /// <summary>The user can be reached on this device.</summary>
 /// <param name="DeviceId">Follows from the token, so that the same token is the same device.</param>

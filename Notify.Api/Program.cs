@@ -1,6 +1,4 @@
-using System.Text.Json;
 using JasperFx;
-using Marten;
 using Notify.Api.Clients;
 using Notify.Api.Contract;
 using Notify.Api.Notifications;
@@ -9,7 +7,6 @@ using Notify.Api.Recipients;
 using Notify.Domain.Clients;
 using Notify.Projections;
 using Notify.Projections.Hosting;
-using Notify.Projections.Privacy;
 using Notify.Projections.QueueBacklog;
 using Wolverine;
 using Wolverine.Marten;
@@ -41,17 +38,11 @@ var app = builder.Build();
 switch (command)
 {
     case "migrate":
-        await Migrations.ApplyMessagingAsync(app);
-        return 0;
+        return await NotifyHost.RunAsync(Name, () => Migrations.ApplyMessagingAsync(app));
     case "codegen":
         return await app.RunJasperFxCommands(args);
     case "create-client":
-        var (key, secret) = await ClientEndpoints.RegisterAsync(
-            app.Services.GetRequiredService<IDocumentStore>(), app.Services.GetRequiredService<MasterKeyRing>(), app.Configuration["name"] ?? "development",
-            Enum.Parse<ClientMode>(app.Configuration["mode"] ?? "live", ignoreCase: true), app.Configuration["scopes"]?.Split(',') ?? [.. Scopes.All], "operator",
-            TimeProvider.System.GetUtcNow(), default);
-        Console.WriteLine(JsonSerializer.Serialize(new { appKey = key, appSecret = secret }));
-        return 0;
+        return await NotifyHost.RunAsync(Name, () => ClientEndpoints.CreateFromCommandLineAsync(app.Services, app.Configuration));
 }
 
 app.UseExceptionHandler(_ => { });

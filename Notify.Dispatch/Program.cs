@@ -52,8 +52,7 @@ var app = builder.Build();
 switch (command)
 {
     case "migrate":
-        await Migrations.ApplyMessagingAsync(app);
-        return 0;
+        return await NotifyHost.RunAsync(Name, () => Migrations.ApplyMessagingAsync(app));
     case "codegen":
         return await app.RunJasperFxCommands(args);
     default:

@@ -14,7 +14,7 @@ var builder = NotifyHost.CreateBuilder(Name, "http://127.0.0.1:5082", args, out 
 if (command is not (null or "migrate" or "verify" or "rewrap-keys")) faults.Add($"\"{command}\" is not a command; there are migrate, verify and rewrap-keys");
 if (faults.Report()) return NotifyHost.WrongConfiguration;
 
-var store = builder.Services.AddNotifyStore(builder.Configuration.Database(), mayCreate: command == "migrate");
+var store = builder.Services.AddNotifyStore(builder.Configuration.Database(), mayCreate: command == "migrate", runsDaemon: command is null);
 if (command is null or "migrate")
 {
     // Wolverine's leader hands the daemon's shards to the nodes there are: one node or several, each shard runs once.
@@ -37,17 +37,23 @@ if (command is null)
 }
 
 var app = builder.Build();
+var database = app.Services.GetRequiredService<NpgsqlDataSource>();
 switch (command)
 {
     case "migrate":
-        await Migrations.ApplyStoreAsync(app.Services);
-        await Migrations.ApplyMessagingAsync(app);
-        return 0;
+        return await NotifyHost.RunAsync(Name, async () =>
+        {
+            await Migrations.ApplyStoreAsync(app.Services);
+            return await Migrations.ApplyMessagingAsync(app);
+        });
     case "verify":
-        return await Verifier.RunAsync(app.Services.GetRequiredService<IDocumentStore>(), app.Services.GetRequiredService<NpgsqlDataSource>(), Console.Out);
+        return await NotifyHost.RunAsync(Name, () => Verifier.RunAsync(app.Services.GetRequiredService<IDocumentStore>(), database, Console.Out));
     case "rewrap-keys":
-        Console.WriteLine($"{await app.Services.GetRequiredService<SubjectKeys>().RewrapAsync(app.Services.GetRequiredService<NpgsqlDataSource>(), default)} keys wrapped anew.");
-        return 0;
+        return await NotifyHost.RunAsync(Name, async () =>
+        {
+            Console.WriteLine($"{await app.Services.GetRequiredService<SubjectKeys>().RewrapAsync(database, default)} keys wrapped anew.");
+            return 0;
+        });
     default:
         app.MapOperations();
         return await NotifyHost.RunAsync(app, Name);

@@ -4,6 +4,7 @@ using Marten;
 using Notify.Api.Contract;
 using Notify.Domain.Clients;
 using Notify.Projections;
+using Notify.Projections.Hosting;
 using Notify.Projections.Privacy;
 
 namespace Notify.Api.Clients;
@@ -58,6 +59,20 @@ public static class ClientEndpoints
         session.Events.StartStream(Client.KeyOf(clientId), new ClientRegistered(clientId, name, mode, scopes, by, now), issued);
         await session.SaveChangesAsync(cancellation);
         return (clientId, secret);
+    }
+
+    /// <summary>Registers a client for an operator and prints its key and secret as one line of JSON. Settings: <c>name</c>, <c>mode</c>, <c>scopes</c>.</summary>
+    /// <returns>The exit code.</returns>
+    public static async Task<int> CreateFromCommandLineAsync(IServiceProvider services, IConfiguration settings)
+    {
+        var scopes = settings["scopes"]?.Split(',') ?? [.. Scopes.All];
+        if (scopes.Except(Scopes.All).FirstOrDefault() is { } unknown) return NotifyHost.Fail("notify-api", $"\"{unknown}\" is not a scope; scopes are {string.Join(", ", Scopes.All)}");
+        if (!Enum.TryParse<ClientMode>(settings["mode"] ?? "live", ignoreCase: true, out var mode)) return NotifyHost.Fail("notify-api", "--mode is live or test");
+        var (key, secret) = await RegisterAsync(
+            services.GetRequiredService<IDocumentStore>(), services.GetRequiredService<MasterKeyRing>(), settings["name"] ?? "development", mode, scopes,
+            "operator", services.GetRequiredService<TimeProvider>().GetUtcNow(), default);
+        Console.WriteLine(System.Text.Json.JsonSerializer.Serialize(new { appKey = key, appSecret = secret }));
+        return 0;
     }
 
     private static async Task<IResult> CreateAsync(HttpContext http, IDocumentStore store, MasterKeyRing ring, TimeProvider clock)

@@ -33,8 +33,9 @@ public sealed class DuePump(
             {
                 found = await PumpAsync(stoppingToken);
             }
-            catch (Exception e) when (!stoppingToken.IsCancellationRequested)
+            catch (Exception e)
             {
+                if (stoppingToken.IsCancellationRequested) return;
                 log.LogWarning("What is due could not be looked at ({Reason}); it is tried again.", e.Message.Split('\n')[0]);
                 await Task.Delay(TimeSpan.FromSeconds(1), clock, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }

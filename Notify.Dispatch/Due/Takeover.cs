@@ -40,12 +40,13 @@ public sealed class Takeover(
                 {
                 }
             }
-            catch (Exception e) when (!stoppingToken.IsCancellationRequested)
+            catch (Exception e)
             {
+                if (stoppingToken.IsCancellationRequested) return;
                 log.LogWarning("The sign of life could not be given ({Reason}); it is tried again.", e.Message.Split('\n')[0]);
             }
         }
-        while (await timer.WaitForNextTickAsync(stoppingToken));
+        while (await timer.NextAsync(stoppingToken));
     }
 
     /// <summary>Takes over one page of abandoned deliveries.</summary>

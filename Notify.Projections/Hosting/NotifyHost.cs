@@ -21,6 +21,8 @@ public static class NotifyHost
     /// <summary>Exit code for wrong configuration (sysexits' <c>EX_CONFIG</c>).</summary>
     public const int WrongConfiguration = 78;
 
+    private static volatile bool hasStarted;
+
     /// <summary>Starts a host's builder and adds what every host needs.</summary>
     /// <param name="name">The host's name in logs, traces and errors, such as <c>notify-api</c>.</param>
     /// <param name="defaultUrl">Where it listens unless <c>Urls</c> or <c>ASPNETCORE_URLS</c> says otherwise.</param>
@@ -54,7 +56,11 @@ public static class NotifyHost
         // Request paths of providers hold tokens, and Npgsql and Marten log statements with their parameters: warnings only.
         foreach (var category in new[] { "Microsoft", "System.Net.Http", "Npgsql", "Marten", "Wolverine", "JasperFx", "Polly" })
             builder.Logging.AddFilter(category, LogLevel.Warning);
+        // What keeps a host from starting is told in one line; see RunAsync.
+        builder.Logging.AddFilter("Microsoft.Extensions.Hosting.Internal.Host", _ => hasStarted);
         builder.Logging.AddFilter("Microsoft.Hosting.Lifetime", LogLevel.Information);
+        builder.Logging.AddFilter("Wolverine.Runtime", level => hasStarted ? level >= LogLevel.Warning : level > LogLevel.Error);
+        builder.Logging.AddFilter("JasperFx.Resources", level => level > LogLevel.Error); // the migration's own last line says it
         builder.Logging.AddFilter("Wolverine.Configuration", LogLevel.Error); // Api and Projections handle no messages, and Wolverine would warn of it
 
         builder.Services.AddHealthChecks().AddCheck<DatabaseHealth>("database", tags: ["ready"]);
@@ -75,12 +81,22 @@ public static class NotifyHost
     }
 
     /// <summary>Runs a host to its end; what keeps it from starting becomes one line.</summary>
-    public static async Task<int> RunAsync(this WebApplication app, string name)
+    public static Task<int> RunAsync(WebApplication app, string name)
     {
-        try
+        app.Lifetime.ApplicationStarted.Register(() => hasStarted = true);
+        return RunAsync(name, async () =>
         {
             await app.RunAsync();
             return 0;
+        });
+    }
+
+    /// <summary>Runs a command; what keeps it from its end becomes one line.</summary>
+    public static async Task<int> RunAsync(string name, Func<Task<int>> run)
+    {
+        try
+        {
+            return await run();
         }
         catch (IOException e) when (e.InnerException is AddressInUseException)
         {

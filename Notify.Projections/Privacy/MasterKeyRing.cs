@@ -9,12 +9,12 @@ namespace Notify.Projections.Privacy;
 /// keys may be configured so that one can be replaced: the current one wraps, all unwrap.
 /// </summary>
 /// <remarks>Settings: <c>Notify:MasterKeys:{id}</c> (base64 of 32 bytes), <c>Notify:MasterKey</c> (the current one's id), <c>Notify:Pepper</c> (base64 of at least 16 bytes).</remarks>
-public sealed class MasterKeyRing : IDisposable
+public sealed class MasterKeyRing
 {
-    private readonly Dictionary<string, AesGcm> keys;
+    private readonly Dictionary<string, byte[]> keys;
     private readonly byte[] pepper;
 
-    private MasterKeyRing(string current, Dictionary<string, AesGcm> keys, byte[] pepper) =>
+    private MasterKeyRing(string current, Dictionary<string, byte[]> keys, byte[] pepper) =>
         (CurrentId, this.keys, this.pepper) = (current, keys, pepper);
 
     /// <summary>The ID of the key that wraps from now on.</summary>
@@ -25,10 +25,10 @@ public sealed class MasterKeyRing : IDisposable
     public static MasterKeyRing? Read(IConfiguration configuration, ICollection<string> faults)
     {
         var before = faults.Count;
-        var keys = new Dictionary<string, AesGcm>();
+        var keys = new Dictionary<string, byte[]>();
         foreach (var section in configuration.GetSection("Notify:MasterKeys").GetChildren())
         {
-            if (Decode(section.Value) is { Length: 32 } key) keys[section.Key] = new AesGcm(key, 16);
+            if (Decode(section.Value) is { Length: 32 } key) keys[section.Key] = key;
             else faults.Add($"Notify:MasterKeys:{section.Key} is not the base64 of 32 bytes; make one with: openssl rand -base64 32");
         }
 
@@ -63,12 +63,6 @@ public sealed class MasterKeyRing : IDisposable
     /// <summary>A keyed hash of a text.</summary>
     public string Fingerprint(string purpose, string text) => Fingerprint(purpose, Encoding.UTF8.GetBytes(text));
 
-    /// <inheritdoc />
-    public void Dispose()
-    {
-        foreach (var key in keys.Values) key.Dispose();
-    }
-
     private static byte[]? Decode(string? base64)
     {
         if (string.IsNullOrWhiteSpace(base64)) return null;
@@ -77,13 +71,17 @@ public sealed class MasterKeyRing : IDisposable
     }
 }
 
-/// <summary>AES-256-GCM (NIST SP 800-38D) over nonce, ciphertext and tag in one array.</summary>
+/// <summary>
+/// AES-256-GCM (NIST SP 800-38D) over nonce, ciphertext and tag in one array. A cipher object serves one thread at a time,
+/// so each call makes its own.
+/// </summary>
 internal static class Aead
 {
     private const int NonceSize = 12, TagSize = 16;
 
-    public static byte[] Encrypt(AesGcm aes, ReadOnlySpan<byte> plain, ReadOnlySpan<byte> associated)
+    public static byte[] Encrypt(byte[] key, ReadOnlySpan<byte> plain, ReadOnlySpan<byte> associated)
     {
+        using var aes = new AesGcm(key, TagSize);
         var result = new byte[NonceSize + plain.Length + TagSize];
         var nonce = result.AsSpan(0, NonceSize);
         RandomNumberGenerator.Fill(nonce);
@@ -91,9 +89,10 @@ internal static class Aead
         return result;
     }
 
-    public static byte[]? Decrypt(AesGcm aes, ReadOnlySpan<byte> cipher, ReadOnlySpan<byte> associated)
+    public static byte[]? Decrypt(byte[] key, ReadOnlySpan<byte> cipher, ReadOnlySpan<byte> associated)
     {
         if (cipher.Length < NonceSize + TagSize) return null;
+        using var aes = new AesGcm(key, TagSize);
         var plain = new byte[cipher.Length - NonceSize - TagSize];
         try
         {

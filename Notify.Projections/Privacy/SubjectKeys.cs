@@ -109,13 +109,13 @@ public sealed class SubjectKeys(MasterKeyRing ring, TimeProvider clock)
 /// <summary>The keys of one group of subjects, open for as long as the group is worked on.</summary>
 public sealed class KeySet(MasterKeyRing ring)
 {
-    private readonly Dictionary<long, (string Subject, AesGcm Key)> byId = [];
+    private readonly Dictionary<long, (string Subject, byte[] Key)> byId = [];
     private readonly Dictionary<string, long> current = new(StringComparer.Ordinal);
 
     internal void Add(long id, string subject, byte[] wrapped, string masterKeyId, bool isCurrent)
     {
         if (byId.ContainsKey(id) || ring.Unwrap(wrapped, masterKeyId, subject) is not { } key) return;
-        byId[id] = (subject, new AesGcm(key, 16));
+        byId[id] = (subject, key);
         if (isCurrent) current[subject] = id;
     }
 

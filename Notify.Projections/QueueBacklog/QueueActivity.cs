@@ -25,14 +25,15 @@ public sealed class QueueActivity(NpgsqlDataSource database, TimeProvider clock,
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         using var timer = new PeriodicTimer(TimeSpan.FromSeconds(5), clock);
-        while (await timer.WaitForNextTickAsync(stoppingToken))
+        while (await timer.NextAsync(stoppingToken))
         {
             try
             {
                 await WriteAsync(stoppingToken);
             }
-            catch (Exception e) when (e is NpgsqlException or TimeoutException)
+            catch (Exception e) when (e is NpgsqlException or TimeoutException or OperationCanceledException)
             {
+                if (stoppingToken.IsCancellationRequested) return;
                 log.LogWarning("Queue activity could not be written ({Reason}); it is tried again.", e.Message);
             }
         }
@@ -94,12 +95,13 @@ public sealed class QueueBacklogMetrics(QueueBacklogReader reader, TimeProvider 
             {
                 last = await reader.ReadAsync(stoppingToken);
             }
-            catch (Exception e) when (e is NpgsqlException or TimeoutException)
+            catch (Exception e) when (e is NpgsqlException or TimeoutException or OperationCanceledException)
             {
+                if (stoppingToken.IsCancellationRequested) return;
                 log.LogWarning("The queues could not be counted ({Reason}); it is tried again.", e.Message);
             }
         }
-        while (await timer.WaitForNextTickAsync(stoppingToken));
+        while (await timer.NextAsync(stoppingToken));
     }
 
     private static KeyValuePair<string, object?> Tag(string key, string value) => new(key, value);

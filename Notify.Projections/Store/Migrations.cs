@@ -20,5 +20,10 @@ public static class Migrations
     }
 
     /// <summary>Applies a host's message storage and queues.</summary>
-    public static Task ApplyMessagingAsync(IHost host) => host.SetupResources();
+    /// <returns>The exit code.</returns>
+    public static async Task<int> ApplyMessagingAsync(IHost host)
+    {
+        await host.SetupResources();
+        return 0;
+    }
 }

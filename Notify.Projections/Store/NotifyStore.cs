@@ -22,14 +22,15 @@ public static class NotifyStore
 
     /// <summary>Adds the data source and the Marten store.</summary>
     /// <param name="mayCreate">Only the migration may create or change tables.</param>
+    /// <param name="runsDaemon">Whether this host's daemon keeps the read models.</param>
     public static MartenServiceCollectionExtensions.MartenConfigurationExpression AddNotifyStore(
-        this IServiceCollection services, string connectionString, bool mayCreate)
+        this IServiceCollection services, string connectionString, bool mayCreate, bool runsDaemon = false)
     {
         services.AddSingleton(_ => NpgsqlDataSource.Create(connectionString));
-        return services.AddMarten(options => Configure(options, mayCreate)).UseNpgsqlDataSource().UseLightweightSessions();
+        return services.AddMarten(options => Configure(options, mayCreate, runsDaemon)).UseNpgsqlDataSource().UseLightweightSessions();
     }
 
-    private static void Configure(StoreOptions options, bool mayCreate)
+    private static void Configure(StoreOptions options, bool mayCreate, bool runsDaemon)
     {
         options.DatabaseSchemaName = Schema;
         options.Events.DatabaseSchemaName = Schema;
@@ -44,7 +45,7 @@ public static class NotifyStore
 
         options.Projections.Add(new RecipientProjection(), ProjectionLifecycle.Inline);
         options.Projections.Add(new ClientProjection(), ProjectionLifecycle.Inline);
-        options.Projections.Add(new NotificationViewProjection(), ProjectionLifecycle.Async);
+        if (runsDaemon || mayCreate) options.Projections.Add(new NotificationViewProjection(), ProjectionLifecycle.Async);
         NotificationViewProjection.Configure(options);
 
         // A read model that cannot go on stops and is seen to have stopped; it never goes on with a hole in it.

@@ -22,8 +22,8 @@ public static class DispatchBus
         {
             options.ListenToPostgresqlQueue(queue.Name)
                 .UseDurableInbox()
-                .MaximumMessagesToReceive(10)
-                .MaximumParallelMessages(4)
+                .MaximumMessagesToReceive(50)
+                .MaximumParallelMessages(16) // a message mostly waits; how much is in flight, the lane's gate decides
                 .PollingInterval(TimeSpan.FromSeconds(1));
         }
 

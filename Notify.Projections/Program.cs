@@ -14,7 +14,7 @@ var builder = NotifyHost.CreateBuilder(Name, "http://127.0.0.1:5082", args, out 
 if (command is not (null or "migrate" or "verify" or "rewrap-keys")) faults.Add($"\"{command}\" is not a command; there are migrate, verify and rewrap-keys");
 if (faults.Report()) return NotifyHost.WrongConfiguration;
 
-var store = builder.Services.AddNotifyStore(builder.Configuration.Database(), mayCreate: command == "migrate", runsDaemon: command is null);
+var store = builder.Services.AddNotifyStore(builder.Configuration.Database(), mayCreate: command == "migrate");
 if (command is null or "migrate")
 {
     // Wolverine's leader hands the daemon's shards to the nodes there are: one node or several, each shard runs once.

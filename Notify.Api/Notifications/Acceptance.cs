@@ -52,7 +52,7 @@ public sealed class Acceptance : IAsyncDisposable
         IDocumentStore store, SubjectKeys subjectKeys, MasterKeyRing ring, QueueActivity activity, IServiceScopeFactory scopes, TimeProvider clock, ILogger<Acceptance> log)
     {
         (this.store, this.subjectKeys, this.ring, this.activity, this.scopes, this.clock, this.log) = (store, subjectKeys, ring, activity, scopes, clock, log);
-        group = new GroupCommit<Item, AcceptResult>(CommitAsync, MaxGroup, committers: 2);
+        group = new GroupCommit<Item, AcceptResult>(CommitAsync, MaxGroup, committers: 1, pace: TimeSpan.FromMilliseconds(20), clock);
     }
 
     /// <summary>Accepts one request; completes when it has been committed, or is known to have been before.</summary>

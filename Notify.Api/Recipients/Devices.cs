@@ -58,7 +58,7 @@ public static class Devices
         await RecipientChanges.RunAsync(store, userId, clock, async (session, recipient, now) =>
         {
             var owner = await OwnerAsync(session.Connection!, deviceId, userId, http.RequestAborted);
-            if (owner is not null && owner != userId)
+            if (owner != userId)
             {
                 await NotificationStreams.LockAsync(session, [Recipient.KeyOf(owner)], http.RequestAborted);
                 session.Events.Append(Recipient.KeyOf(owner), new DeviceRemoved(deviceId, DeviceRemovalReasons.MovedToAnotherUser, by, now));
@@ -88,18 +88,23 @@ public static class Devices
         return found ? Results.NoContent() : Problem.NotFound("such device of this user");
     }
 
-    // Makes the user the device's owner, and tells who was.
-    private static async Task<string?> OwnerAsync(NpgsqlConnection connection, string deviceId, string userId, CancellationToken cancellation)
+    // Makes the user the device's owner, and tells who was. In statements of their own: a later one sees, and waits for, the
+    // row that another request is just writing.
+    private static async Task<string> OwnerAsync(NpgsqlConnection connection, string deviceId, string userId, CancellationToken cancellation)
     {
-        await using var command = new NpgsqlCommand(
-            """
-            with before as (select user_id from notify.devices where device_id = $1 for update)
-            insert into notify.devices (device_id, user_id) values ($1, $2)
-            on conflict (device_id) do update set user_id = excluded.user_id
-            returning (select user_id from before)
-            """, connection);
-        command.Parameters.Add(new NpgsqlParameter { Value = deviceId });
-        command.Parameters.Add(new NpgsqlParameter { Value = userId });
-        return await command.ExecuteScalarAsync(cancellation) as string;
+        await using var insert = Command("insert into notify.devices (device_id, user_id) values ($1, $2) on conflict do nothing", deviceId, userId);
+        await insert.ExecuteNonQueryAsync(cancellation);
+        await using var select = Command("select user_id from notify.devices where device_id = $1 for update", deviceId);
+        var owner = (string)(await select.ExecuteScalarAsync(cancellation))!;
+        await using var update = Command("update notify.devices set user_id = $2 where device_id = $1 and user_id <> $2", deviceId, userId);
+        await update.ExecuteNonQueryAsync(cancellation);
+        return owner;
+
+        NpgsqlCommand Command(string sql, params string[] parameters)
+        {
+            var command = new NpgsqlCommand(sql, connection);
+            foreach (var p in parameters) command.Parameters.Add(new NpgsqlParameter { Value = p });
+            return command;
+        }
     }
 }

@@ -30,7 +30,7 @@ public sealed class Settlement : IAsyncDisposable
         IDocumentStore store, NpgsqlDataSource database, TimeProvider clock, IOptions<RetrySchedule> schedule, QueueActivity activity, ILogger<Settlement> log)
     {
         (this.store, this.database, this.clock, this.schedule, this.activity, this.log) = (store, database, clock, schedule.Value, activity, log);
-        group = new GroupCommit<AttemptMade, bool>(SettleAsync, maxGroup: 200, committers: 2, linger: TimeSpan.FromMilliseconds(10));
+        group = new GroupCommit<AttemptMade, bool>(SettleAsync, maxGroup: 200, committers: 1, pace: TimeSpan.FromMilliseconds(20), clock);
     }
 
     /// <summary>Settles one outcome; completes when it has been committed.</summary>

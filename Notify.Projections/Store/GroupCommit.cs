@@ -14,18 +14,19 @@ public sealed class GroupCommit<TItem, TResult> : IAsyncDisposable
     private readonly Func<IReadOnlyList<TItem>, CancellationToken, Task<IReadOnlyList<TResult>>> commit;
     private readonly Task[] committers;
     private readonly int maxGroup;
-    private readonly TimeSpan linger;
+    private readonly TimeSpan pace;
+    private readonly TimeProvider clock;
     private readonly CancellationTokenSource stopping = new();
 
     /// <summary>Starts the committers.</summary>
     /// <param name="commit">Commits a group and returns a result for each item, in order. What it throws, each caller of the group receives.</param>
     /// <param name="maxGroup">The most items in one commit.</param>
     /// <param name="committers">Commits that may run side by side.</param>
-    /// <param name="linger">How long a committer waits for company after the first item; zero: not at all.</param>
+    /// <param name="pace">The least time from the end of one commit to the next; who comes after a pause waits for nobody.</param>
     public GroupCommit(
-        Func<IReadOnlyList<TItem>, CancellationToken, Task<IReadOnlyList<TResult>>> commit, int maxGroup, int committers = 1, TimeSpan linger = default)
+        Func<IReadOnlyList<TItem>, CancellationToken, Task<IReadOnlyList<TResult>>> commit, int maxGroup, int committers = 1, TimeSpan pace = default, TimeProvider? clock = null)
     {
-        (this.commit, this.maxGroup, this.linger) = (commit, maxGroup, linger);
+        (this.commit, this.maxGroup, this.pace, this.clock) = (commit, maxGroup, pace, clock ?? TimeProvider.System);
         this.committers = [.. Enumerable.Range(0, committers).Select(_ => Task.Run(CommitAsync))];
     }
 
@@ -49,9 +50,11 @@ public sealed class GroupCommit<TItem, TResult> : IAsyncDisposable
 
     private async Task CommitAsync()
     {
+        long? ended = null;
         while (await waiting.Reader.WaitToReadAsync())
         {
-            if (linger > TimeSpan.Zero && waiting.Reader.Count < maxGroup) await Task.Delay(linger);
+            var wait = ended is { } last ? pace - clock.GetElapsedTime(last) : TimeSpan.Zero;
+            if (wait > TimeSpan.Zero && waiting.Reader.Count < maxGroup) await Task.Delay(wait, clock);
             var group = new List<Pending>();
             while (group.Count < maxGroup && waiting.Reader.TryRead(out var pending)) group.Add(pending);
             if (group.Count == 0) continue;
@@ -66,6 +69,8 @@ public sealed class GroupCommit<TItem, TResult> : IAsyncDisposable
             {
                 foreach (var pending in group) pending.Result.TrySetException(e);
             }
+
+            ended = clock.GetTimestamp();
         }
     }
 

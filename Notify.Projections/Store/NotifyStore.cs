@@ -1,5 +1,6 @@
 using JasperFx;
 using JasperFx.Events;
+using JasperFx.Events.Daemon;
 using JasperFx.Events.Projections;
 using Marten;
 using Microsoft.Extensions.Configuration;
@@ -22,20 +23,20 @@ public static class NotifyStore
 
     /// <summary>Adds the data source and the Marten store.</summary>
     /// <param name="mayCreate">Only the migration may create or change tables.</param>
-    /// <param name="runsDaemon">Whether this host's daemon keeps the read models.</param>
     public static MartenServiceCollectionExtensions.MartenConfigurationExpression AddNotifyStore(
-        this IServiceCollection services, string connectionString, bool mayCreate, bool runsDaemon = false)
+        this IServiceCollection services, string connectionString, bool mayCreate)
     {
-        services.AddSingleton(_ => NpgsqlDataSource.Create(connectionString));
-        return services.AddMarten(options => Configure(options, mayCreate, runsDaemon)).UseNpgsqlDataSource().UseLightweightSessions();
+        // Sessions in UTC, whatever the server's own zone: Marten stamps appended events with the session's clock.
+        services.AddSingleton(_ => NpgsqlDataSource.Create(new NpgsqlConnectionStringBuilder(connectionString) { Timezone = "UTC" }));
+        return services.AddMarten(options => Configure(options, mayCreate)).UseNpgsqlDataSource().UseLightweightSessions();
     }
 
-    private static void Configure(StoreOptions options, bool mayCreate, bool runsDaemon)
+    private static void Configure(StoreOptions options, bool mayCreate)
     {
         options.DatabaseSchemaName = Schema;
         options.Events.DatabaseSchemaName = Schema;
         options.AutoCreateSchemaObjects = mayCreate ? AutoCreate.CreateOrUpdate : AutoCreate.None;
-        options.UseSystemTextJsonForSerialization(configure: o => NotifyJson.Configure(o));
+        options.UseSystemTextJsonForSerialization(casing: Weasel.Core.Casing.CamelCase, configure: o => NotifyJson.Configure(o));
         options.DisableNpgsqlLogging = true;
 
         options.Events.StreamIdentity = StreamIdentity.AsString;
@@ -45,8 +46,17 @@ public static class NotifyStore
 
         options.Projections.Add(new RecipientProjection(), ProjectionLifecycle.Inline);
         options.Projections.Add(new ClientProjection(), ProjectionLifecycle.Inline);
-        if (runsDaemon || mayCreate) options.Projections.Add(new NotificationViewProjection(), ProjectionLifecycle.Async);
+        // Large pages, looked for twice a second: under load most of a notification's events then meet in one page, and its
+        // view is written once instead of once an event.
+        options.Projections.Add(new NotificationViewProjection(), ProjectionLifecycle.Async, async =>
+        {
+            async.BatchSize = 5000;
+            async.MaximumHopperSize = 20_000;
+        });
+        options.Projections.FastPollingTime = TimeSpan.FromMilliseconds(500);
+        options.Projections.SlowPollingTime = TimeSpan.FromMilliseconds(500);
         NotificationViewProjection.Configure(options);
+        options.Projections.AsyncMode = DaemonMode.ExternallyManaged; // the Projections host runs them; see its Program.cs
 
         // A read model that cannot go on stops and is seen to have stopped; it never goes on with a hole in it.
         options.Projections.Errors.SkipApplyErrors = false;

@@ -1,1 +1,9 @@
-return 0;
+using Notify.Bench;
+
+if (!BenchSettings.TryRead(args, out var settings, out var fault))
+{
+    Console.Error.WriteLine($"notify-bench: {fault}");
+    return 78;
+}
+
+return await new BenchRun(settings).RunAsync();

@@ -1,0 +1,153 @@
+using System.Net.Http.Headers;
+using System.Text;
+using Notify.Tests.Support;
+
+namespace Notify.Tests.EndToEnd;
+
+/// <summary>Who may call, and with which secret.</summary>
+public sealed class ClientsAndScopes : SystemTest
+{
+    private static readonly string[] AllScopes = ["send", "recipients", "templates", "read", "audit", "operate", "admin"];
+
+    [Theory]
+    [InlineData("POST", "/v1/notifications", "send")]
+    [InlineData("POST", "/v1/notifications/batch", "send")]
+    [InlineData("POST", "/v1/notifications/x/cancel", "send")]
+    [InlineData("POST", "/v1/notifications/x/reschedule", "send")]
+    [InlineData("GET", "/v1/notifications/x", "read")]
+    [InlineData("GET", "/v1/notifications/x/events", "read")]
+    [InlineData("GET", "/v1/notifications", "read")]
+    [InlineData("PUT", "/v1/users/x", "recipients")]
+    [InlineData("GET", "/v1/users/x", "recipients")]
+    [InlineData("DELETE", "/v1/users/x", "recipients")]
+    [InlineData("POST", "/v1/users/x/devices", "recipients")]
+    [InlineData("DELETE", "/v1/users/x/devices/y", "recipients")]
+    [InlineData("GET", "/v1/users/x/preferences", "recipients")]
+    [InlineData("PUT", "/v1/users/x/preferences", "recipients")]
+    [InlineData("GET", "/v1/users/x/preferences/history", "recipients")]
+    [InlineData("GET", "/v1/users/x/notifications", "recipients")]
+    [InlineData("GET", "/v1/queues", "operate")]
+    [InlineData("GET", "/v1/dead-letters", "operate")]
+    [InlineData("POST", "/v1/dead-letters/replay", "operate")]
+    [InlineData("POST", "/v1/clients", "admin")]
+    [InlineData("GET", "/v1/clients", "admin")]
+    [InlineData("POST", "/v1/clients/x/secrets", "admin")]
+    [InlineData("DELETE", "/v1/clients/x/secrets/y", "admin")]
+    [InlineData("DELETE", "/v1/clients/x", "admin")]
+    public async Task Every_endpoint_wants_its_scope_and_no_other(string method, string path, string scope)
+    {
+        var body = method is "POST" or "PUT" ? new { } : null;
+        using var without = await Installation.NewClientAsync([.. AllScopes.Except([scope])]);
+        using var with = await Installation.NewClientAsync([scope]);
+        using var nobody = new NotifyClient(Installation.ApiUrl, null, null);
+
+        (await without.CallAsync(new HttpMethod(method), path, body)).IsProblem(403, "missing_scope");
+        (await nobody.CallAsync(new HttpMethod(method), path, body)).IsProblem(401, "unauthorized");
+        Assert.False((await with.CallAsync(new HttpMethod(method), path, body)).Status is 401 or 403);
+    }
+
+    [Fact]
+    public async Task Wrong_credentials_are_refused_whatever_is_wrong_with_them()
+    {
+        using var client = await Installation.NewClientAsync(["read"]);
+        foreach (var authorization in new[]
+        {
+            Basic("nobody", "secret"), Basic(client.AppKey, "wrong"), Basic(client.AppKey, ""), Basic("", "x"), "Basic", "Basic ====", "Basic !!!", "Bearer abc", "Basic " + new string('A', 5000),
+            "Basic " + Convert.ToBase64String("no colon"u8), "Basic " + Convert.ToBase64String(Encoding.UTF8.GetBytes("nul\0:x")), "Basic " + Convert.ToBase64String([0xFF, 0xFE, 0x3A, 0xC3]),
+        })
+        {
+            using var nobody = new NotifyClient(Installation.ApiUrl, null, null);
+            var reply = await nobody.CallAsync(HttpMethod.Get, "/v1/notifications", shape: r => r.Headers.TryAddWithoutValidation("Authorization", authorization));
+            reply.IsProblem(401, "unauthorized");
+            Assert.StartsWith("Basic ", reply.Headers.WwwAuthenticate.ToString(), StringComparison.Ordinal);
+        }
+
+        static string Basic(string key, string secret) => "Basic " + Convert.ToBase64String(Encoding.UTF8.GetBytes($"{key}:{secret}"));
+    }
+
+    [Fact]
+    public async Task Two_secrets_count_at_a_time_and_a_revoked_one_no_more()
+    {
+        var made = (await Client.PostAsync("/v1/clients", new { name = "rotating", scopes = new[] { "read" } })).Is(201);
+        var key = made["appKey"]!;
+        async Task<Reply> Rotate() => (await Client.CallAsync(HttpMethod.Post, $"/v1/clients/{key}/secrets")).Is(201);
+        async Task<int> Try(string secret)
+        {
+            using var client = new NotifyClient(Installation.ApiUrl, key, secret);
+            return (await client.GetAsync("/v1/notifications")).Status;
+        }
+
+        var first = made["appSecret"]!;
+        var second = await Rotate();
+        Assert.Equal((200, 200), (await Try(first), await Try(second["appSecret"]!)));
+
+        var third = await Rotate(); // the older of two goes
+        await Eventually.Becomes(() => Try(first), s => s == 401, "the first secret counts no more");
+        Assert.Equal((200, 200), (await Try(second["appSecret"]!), await Try(third["appSecret"]!)));
+
+        (await Client.DeleteAsync($"/v1/clients/{key}/secrets/{second["secretId"]}")).Is(204);
+        await Eventually.Becomes(() => Try(second["appSecret"]!), s => s == 401, "the revoked secret counts no more");
+        Assert.Equal(200, await Try(third["appSecret"]!));
+
+        (await Client.DeleteAsync($"/v1/clients/{key}")).Is(204);
+        await Eventually.Becomes(() => Try(third["appSecret"]!), s => s == 401, "a disabled client is shut out");
+    }
+
+    [Fact]
+    public async Task Secrets_are_long_and_random_and_kept_only_as_hashes()
+    {
+        var made = (await Client.PostAsync("/v1/clients", new { name = "secretive", scopes = new[] { "read" } })).Is(201);
+        var secret = made["appSecret"]!;
+
+        Assert.True(System.Buffers.Text.Base64Url.DecodeFromChars(secret).Length >= 16);
+        var found = await DatabaseDump.SearchAsync(Installation, [secret, made["appKey"]!]);
+        Assert.DoesNotContain(found, f => f.Word == secret);
+        Assert.Contains(found, f => f.Word == made["appKey"]); // the search does find what is there
+        Assert.DoesNotContain(secret, (await Client.GetAsync("/v1/clients")).Is(200).Text, StringComparison.Ordinal);
+        Assert.DoesNotContain("hash", (await Client.GetAsync("/v1/clients")).Text, StringComparison.OrdinalIgnoreCase);
+    }
+
+    [Fact]
+    public async Task Only_the_scope_audit_reads_another_client_s()
+    {
+        var person = await Installation.NewPersonAsync(devices: 0);
+        var id = NewId("audited");
+        (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { body = id } })).Is(202);
+        using var reader = await Installation.NewClientAsync(["read"]);
+        using var auditor = await Installation.NewClientAsync(["read", "audit"]);
+        var paths = new[] { $"/v1/notifications/{id}?client={Client.AppKey}", $"/v1/notifications/{id}/events?client={Client.AppKey}", $"/v1/notifications?client={Client.AppKey}&limit=1" };
+
+        foreach (var path in paths)
+        {
+            (await reader.GetAsync(path)).IsProblem(403, "missing_scope");
+            (await auditor.GetAsync(path)).Is(200);
+        }
+
+        (await auditor.GetAsync($"/v1/notifications/{id}")).IsProblem(404, "not_found"); // event IDs are each client's own
+        Assert.Equal(id, (await auditor.GetAsync(paths[0])).Json["eventId"]!.ToString());
+    }
+
+    [Fact]
+    public async Task What_a_test_client_sends_goes_to_the_sandbox_for_tests_and_nowhere_else()
+    {
+        var person = await Installation.NewPersonAsync(devices: 0);
+        using var tester = await Installation.NewClientAsync(["send", "read"], mode: "test");
+        var (test, live) = (NewId("test"), NewId("live"));
+
+        (await tester.SendAsync(new { eventId = test, userId = person.Id, content = new { body = test } })).Is(202);
+        (await Client.SendAsync(new { eventId = live, userId = person.Id, content = new { body = live } })).Is(202);
+
+        await tester.BecomesAsync(test, "dispatched");
+        await Client.BecomesAsync(live, "dispatched");
+        Assert.Equal(((1, 1), (0, 0)), (await Installation.TestSandbox.CountAsync(test), await Sandbox.CountAsync(test)));
+        Assert.Equal(((0, 0), (1, 1)), (await Installation.TestSandbox.CountAsync(live), await Sandbox.CountAsync(live)));
+    }
+
+    [Theory]
+    [InlineData("""{"name":"x","scopes":["everything"]}""", "scopes")]
+    [InlineData("""{"name":"x","scopes":[]}""", "scopes")]
+    [InlineData("""{"scopes":["read"]}""", "name")]
+    [InlineData("""{"name":"x","scopes":["read"],"mode":"demo"}""", "mode")]
+    public async Task A_client_of_another_shape_is_refused(string body, string field) =>
+        Assert.NotNull((await Client.PostRawAsync("/v1/clients", body)).IsProblem(400, "invalid_request").Json["errors"]![field]);
+}

@@ -1,0 +1,148 @@
+using Notify.Tests.Support;
+
+namespace Notify.Tests.EndToEnd;
+
+/// <summary>What comes of a provider's answers: again, never, unknown. The sandbox's magic recipients decide.</summary>
+public sealed class ProviderOutcomes : SystemTest
+{
+    [Fact]
+    public async Task A_push_is_tried_again_with_back_off_until_it_is_accepted()
+    {
+        var person = await Installation.NewPersonAsync(phone: false, token: _ => Person.NewToken("fa11"));
+        var id = NewId("again");
+
+        (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { title = id } })).Is(202);
+
+        var state = await Client.BecomesAsync(id, "dispatched");
+        Assert.Equal(3, state.On("push").Attempts);
+        var entries = await Sandbox.LedgerAsync(id);
+        Assert.Equal(["ServiceUnavailable", "ServiceUnavailable", "accepted"], entries.Select(e => e.Outcome));
+        Assert.Single(entries.Select(e => e.Header("apns-collapse-id")).Distinct());
+        Assert.Single(entries.Select(e => e.Header("apns-id")).Distinct());
+        var events = await Client.EventsAsync(id);
+        Assert.Equal(["NotificationRequested", "DeliveriesPlanned", "DeliveryDeferred", "DeliveryDeferred", "NotificationDispatched"], events.Select(e => e.Type));
+        var deferred = events.Where(e => e.Type == "DeliveryDeferred").ToList();
+        Assert.All(deferred, d => Assert.Equal("ServiceUnavailable", d.Data["providerCode"]!.ToString()));
+        Assert.All(deferred.Zip(entries.Skip(1)), p => Assert.True(p.Second.ReceivedAt >= p.First.Data["until"]!.GetValue<DateTimeOffset>(), "tried again before its time"));
+    }
+
+    [Theory]
+    [InlineData("+15005550001", "BadAddress", "21211")]
+    [InlineData("+15005550002", "Rejected", "21612")]
+    [InlineData("+15005550009", "BadAddress", "21614")]
+    public async Task A_number_that_cannot_be_reached_fails_for_good(string number, string reason, string code)
+    {
+        var id = NewId("bad-number");
+
+        (await Client.SendAsync(new { eventId = id, to = new { phone = number }, content = new { body = id } })).Is(202);
+
+        var sms = (await Client.BecomesAsync(id, "failed")).On("sms");
+        Assert.Equal((reason, code, 1), (sms.Reason, sms["providerCode"], sms.Attempts));
+        Assert.Equal((1, 0), await Sandbox.CountAsync(id));
+        Assert.Equal("NotificationFailed", (await Client.EventTypesAsync(id))[^1]);
+    }
+
+    [Fact]
+    public async Task Who_opted_out_at_the_provider_is_not_tried_again()
+    {
+        var person = await Installation.NewPersonAsync(devices: 0, number: "+15005550004");
+        var (first, second) = (NewId("stop"), NewId("stopped"));
+        (await Client.SendAsync(new { eventId = first, userId = person.Id, content = new { body = first } })).Is(202);
+        Assert.Equal("OptedOutAtProvider", (await Client.BecomesAsync(first, "failed")).On("sms").Reason);
+
+        (await Client.SendAsync(new { eventId = second, userId = person.Id, content = new { body = second } })).Is(202);
+
+        Assert.Equal("SuppressedAddress", (await Client.BecomesAsync(second, "suppressed")).On("sms").Reason);
+        Assert.Equal((0, 0), await Sandbox.CountAsync(second));
+    }
+
+    [Fact]
+    public async Task A_dead_token_is_dropped_and_only_that()
+    {
+        var person = await Installation.NewPersonAsync(devices: 2, phone: false, token: i => Person.NewToken(i == 0 ? "dead" : "a0a0"));
+        var (first, second) = (NewId("dead"), NewId("after"));
+
+        (await Client.SendAsync(new { eventId = first, userId = person.Id, content = new { title = first } })).Is(202);
+
+        var state = await Client.BecomesAsync(first, "dispatched"); // the other device has it
+        Assert.Equal("Unregistered", Assert.Single(state.Deliveries, d => d.Status == "failed").Reason);
+        (await Client.SendAsync(new { eventId = second, userId = person.Id, content = new { title = second } })).Is(202);
+        await Client.BecomesAsync(second, "dispatched");
+        Assert.Equal(person.Tokens[1], Assert.Single(await Sandbox.LedgerAsync(second)).To);
+        Assert.Equal(person.DeviceIds[1], Assert.Single((await Client.GetAsync($"/v1/users/{person.Id}")).Json["devices"]!.AsArray())!["deviceId"]!.ToString());
+    }
+
+    [Fact]
+    public async Task A_token_that_APNs_calls_bad_fails_but_is_kept()
+    {
+        var person = await Installation.NewPersonAsync(phone: false, token: _ => Person.NewToken("bad0"));
+        var id = NewId("bad-token");
+
+        (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { title = id } })).Is(202);
+
+        var push = (await Client.BecomesAsync(id, "failed")).On("push");
+        Assert.Equal(("BadAddress", "BadDeviceToken", 1), (push.Reason, push["providerCode"], push.Attempts));
+        Assert.Single((await Client.GetAsync($"/v1/users/{person.Id}")).Json["devices"]!.AsArray());
+    }
+
+    [Fact]
+    public async Task A_token_of_another_topic_fails_but_is_kept()
+    {
+        // Test clients' pushes go out under a topic that is not the devices'; see NotifySystem.
+        using var tester = await Installation.NewClientAsync(["send", "read"], mode: "test");
+        var person = await Installation.NewPersonAsync(phone: false);
+        var id = NewId("topic");
+
+        (await tester.SendAsync(new { eventId = id, userId = person.Id, content = new { title = id } })).Is(202);
+
+        Assert.Equal("DeviceTokenNotForTopic", (await tester.BecomesAsync(id, "failed")).On("push")["providerCode"]);
+        Assert.Single((await Client.GetAsync($"/v1/users/{person.Id}")).Json["devices"]!.AsArray());
+    }
+
+    [Fact]
+    public async Task An_SMS_whose_answer_was_lost_is_found_at_Twilio_and_not_sent_again()
+    {
+        var id = NewId("unanswered");
+
+        (await Client.SendAsync(new { eventId = id, to = new { phone = "+15005550099" }, content = new { body = id } })).Is(202);
+
+        await Client.BecomesAsync(id, "unknown");
+        var state = await Client.BecomesAsync(id, "dispatched");
+        var entry = Assert.Single(await Sandbox.LedgerAsync(id));
+        Assert.True(entry.IsAccepted);
+        Assert.Equal(entry.MessageId, state.On("sms").ProviderMessageId);
+        Assert.Equal(
+            ["NotificationRequested", "DeliveriesPlanned", "DispatchAttempted", "DispatchOutcomeUnknown", "NotificationDispatched"], await Client.EventTypesAsync(id));
+        await Eventually.Stays(() => Sandbox.CountAsync(id), (1, 1), TimeSpan.FromSeconds(1));
+    }
+
+    [Fact]
+    public async Task An_SMS_that_Twilio_never_had_is_sent_again_only_after_the_deadline()
+    {
+        var id = NewId("dropped");
+
+        (await Client.SendAsync(new { eventId = id, to = new { phone = "+15005550098" }, content = new { body = id } })).Is(202);
+
+        await Client.BecomesAsync(id, "unknown");
+        var entries = await Eventually.Becomes(() => Sandbox.LedgerAsync(id), e => e.Count >= 2, "it is sent again", TimeSpan.FromSeconds(20));
+        Assert.True(entries[1].ReceivedAt - entries[0].ReceivedAt >= TimeSpan.FromSeconds(6), "sent again before the deadline");
+        Assert.All(entries, e => Assert.Equal("aborted", e.Outcome));
+        var events = await Client.EventsAsync(id);
+        var again = events.First(e => e.Type == "DeliveryDeferred");
+        Assert.Equal("NotAtProvider", again.Data["reason"]!.ToString());
+        Assert.True(events.First(e => e.Type == "DispatchOutcomeUnknown").Version < again.Version);
+    }
+
+    [Fact]
+    public async Task A_message_too_large_for_the_channel_fails_there_and_goes_elsewhere()
+    {
+        var person = await Installation.NewPersonAsync();
+        var id = NewId("large");
+
+        (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { title = id, body = $"{id} {new string('x', 1700)}" } })).Is(202);
+
+        var state = await Eventually.Becomes(() => Client.StateAsync(id), s => s.Deliveries.All(d => d.Status is "failed" or "dispatched"), "it ends");
+        Assert.Equal(("failed", "TooLarge"), (state.On("sms").Status, state.On("sms").Reason));
+        Assert.Equal("dispatched", state.On("push").Status);
+    }
+}

@@ -1,0 +1,192 @@
+using Notify.Tests.Support;
+
+namespace Notify.Tests.EndToEnd;
+
+/// <summary>Whom a notification reaches, and whom not, and why.</summary>
+public sealed class Recipients : SystemTest
+{
+    [Fact]
+    public async Task An_unknown_user_s_notification_is_accepted_and_ends_suppressed_with_the_reason()
+    {
+        var id = NewId("nobody");
+
+        (await Client.SendAsync(new { eventId = id, userId = $"ghost-{id}", channels = new[] { "sms" }, content = new { body = id } })).Is(202);
+
+        var state = await Client.BecomesAsync(id, "suppressed");
+        Assert.Equal("UnknownUser", state.On("sms").Reason);
+        var planned = Assert.Single(await Client.EventsAsync(id), e => e.Type == "DeliveriesPlanned");
+        Assert.Empty(planned.Data["deliveries"]!.AsArray());
+        Assert.Equal("UnknownUser", Assert.Single(planned.Data["leftOut"]!.AsArray())!["reason"]!.ToString());
+        Assert.Equal((0, 0), await Sandbox.CountAsync(id));
+    }
+
+    [Theory]
+    [InlineData("push", "NoContact")]
+    [InlineData("sms", "NoContact")]
+    [InlineData("email", "NoContact")]
+    [InlineData(null, "NoContact")]
+    public async Task A_user_who_cannot_be_reached_ends_suppressed_with_the_reason(string? channel, string reason)
+    {
+        var person = await Installation.NewPersonAsync(devices: 0, phone: false);
+        var id = NewId("unreachable");
+
+        (await Client.SendAsync(new { eventId = id, userId = person.Id, channels = channel is null ? null : new[] { channel }, content = new { title = "t", body = id } })).Is(202);
+
+        var state = await Client.BecomesAsync(id, "suppressed");
+        Assert.NotEmpty(state.Deliveries);
+        Assert.All(state.Deliveries, d => Assert.Equal(("suppressed", reason), (d.Status, d.Reason)));
+        Assert.Equal((0, 0), await Sandbox.CountAsync(id));
+    }
+
+    [Fact]
+    public async Task Every_device_gets_it_once()
+    {
+        var person = await Installation.NewPersonAsync(devices: 5, phone: false);
+        var id = NewId("devices");
+
+        (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { title = id } })).Is(202);
+
+        var state = await Client.BecomesAsync(id, "dispatched");
+        Assert.Equal(person.DeviceIds.Order(), state.Deliveries.Select(d => d["deviceId"]!).Order());
+        var entries = await Sandbox.LedgerAsync(id);
+        Assert.Equal(person.Tokens.Order(), entries.Select(e => e.To).Order());
+        Assert.Equal(5, entries.Select(e => e.Header("apns-collapse-id")).Distinct().Count());
+    }
+
+    [Fact]
+    public async Task An_opt_out_of_a_channel_is_respected_and_told()
+    {
+        var person = await Installation.NewPersonAsync();
+        (await Client.PutAsync($"/v1/users/{person.Id}/preferences", new { channels = new { sms = new { optIn = false } } })).Is(200);
+        var id = NewId("optout");
+
+        (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { body = id } })).Is(202);
+
+        var state = await Client.BecomesAsync(id, "dispatched");
+        Assert.Equal(("suppressed", "OptedOut"), (state.On("sms").Status, state.On("sms").Reason));
+        Assert.Equal("dispatched", state.On("push").Status);
+        Assert.Equal("apns", Assert.Single(await Sandbox.LedgerAsync(id)).Provider);
+        var leftOut = Assert.Single((await Client.EventsAsync(id))[1].Data["leftOut"]!.AsArray())!;
+        Assert.Equal("channel sms", leftOut["rule"]!.ToString());
+    }
+
+    [Fact]
+    public async Task A_choice_about_a_category_stands_over_the_one_about_the_channel()
+    {
+        var person = await Installation.NewPersonAsync();
+        (await Client.PutAsync($"/v1/users/{person.Id}/preferences", new
+        {
+            channels = new { sms = new { optIn = false } },
+            categories = new { marketing = new { push = new { optIn = false } }, security = new { sms = new { optIn = true } } },
+        })).Is(200);
+        async Task<string[]> Reached(string category)
+        {
+            var id = NewId(category);
+            (await Client.SendAsync(new { eventId = id, userId = person.Id, category, content = new { body = id } })).Is(202);
+            await Eventually.Becomes(() => Client.StateAsync(id), s => s.Status is "dispatched" or "suppressed", "it ends");
+            return [.. (await Sandbox.LedgerAsync(id)).Select(e => e.Provider).Order()];
+        }
+
+        Assert.Equal(["apns"], await Reached("shipping"));
+        Assert.Empty(await Reached("marketing"));
+        Assert.Equal(["apns", "twilio"], await Reached("security"));
+
+        // Saying nothing again lets the defaults hold again.
+        (await Client.PutAsync($"/v1/users/{person.Id}/preferences", new { })).Is(200);
+        Assert.Equal(["apns", "twilio"], await Reached("marketing"));
+        var history = (await Client.GetAsync($"/v1/users/{person.Id}/preferences/history")).Is(200).Json["changes"]!.AsArray();
+        Assert.Equal(["OptedIn", "OptedOut", "OptedOut", "PreferenceWithdrawn", "PreferenceWithdrawn", "PreferenceWithdrawn"], history.Select(c => c!["type"]!.ToString()).Order());
+        Assert.All(history, c => Assert.Equal(Client.AppKey, c!["data"]!["by"]!.ToString()));
+    }
+
+    [Fact]
+    public async Task Someone_unregistered_is_reached_by_phone_and_device()
+    {
+        var (id, phone, token) = (NewId("to"), Person.NewPhone(), Person.NewToken());
+        var written = $"{phone[..3]} {phone[3..5]}-{phone[5..9]}-{phone[9..]}"; // +82 10-1234-5678
+
+        (await Client.SendAsync(new { eventId = id, to = new { phone = written, device = new { platform = "ios", token } }, content = new { title = "hello", body = id } })).Is(202);
+
+        var state = await Client.BecomesAsync(id, "dispatched");
+        Assert.Equal(2, state.Deliveries.Count);
+        Assert.Equal([token, phone], (await Sandbox.LedgerAsync(id)).OrderBy(e => e.Provider).Select(e => e.To));
+    }
+
+    [Fact]
+    public async Task A_token_moves_to_its_latest_user()
+    {
+        var before = await Installation.NewPersonAsync(phone: false);
+        var after = await Installation.NewPersonAsync(devices: 0, phone: false);
+
+        var deviceId = await Installation.AddDeviceAsync(after, before.Tokens[0]);
+
+        Assert.Equal(before.DeviceIds[0], deviceId);
+        var (old, now) = (NewId("old"), NewId("now"));
+        (await Client.SendAsync(new { eventId = old, userId = before.Id, content = new { title = old } })).Is(202);
+        (await Client.SendAsync(new { eventId = now, userId = after.Id, content = new { title = now } })).Is(202);
+        await Client.BecomesAsync(old, "suppressed");
+        await Client.BecomesAsync(now, "dispatched");
+        Assert.Empty(await Sandbox.LedgerAsync(old));
+        Assert.Equal(before.Tokens[0], Assert.Single(await Sandbox.LedgerAsync(now)).To);
+        Assert.Empty((await Client.GetAsync($"/v1/users/{before.Id}")).Is(200).Json["devices"]!.AsArray());
+    }
+
+    [Fact]
+    public async Task Users_who_race_for_a_token_leave_it_with_one()
+    {
+        var token = Person.NewToken();
+        var people = await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => Installation.NewPersonAsync(devices: 0, phone: false)));
+
+        await Task.WhenAll(people.Concat(people).Select(async p => (await Client.PostAsync($"/v1/users/{p.Id}/devices", new { platform = "ios", token })).Is(201)));
+
+        var owners = new List<Person>();
+        foreach (var p in people)
+        {
+            if ((await Client.GetAsync($"/v1/users/{p.Id}")).Is(200).Json["devices"]!.AsArray().Count > 0) owners.Add(p);
+        }
+
+        Assert.Single(owners);
+    }
+
+    [Fact]
+    public async Task The_same_token_again_is_the_same_device()
+    {
+        var person = await Installation.NewPersonAsync(phone: false);
+
+        Assert.Equal(person.DeviceIds[0], await Installation.AddDeviceAsync(person, person.Tokens[0]));
+
+        var id = NewId("same");
+        (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { title = id } })).Is(202);
+        await Client.BecomesAsync(id, "dispatched");
+        Assert.Single(await Sandbox.LedgerAsync(id));
+        Assert.Single((await Client.GetAsync($"/v1/users/{person.Id}")).Json["devices"]!.AsArray());
+    }
+
+    [Fact]
+    public async Task A_removed_device_gets_nothing_more()
+    {
+        var person = await Installation.NewPersonAsync(devices: 2, phone: false);
+
+        (await Client.DeleteAsync($"/v1/users/{person.Id}/devices/{person.DeviceIds[0]}")).Is(204);
+
+        var id = NewId("removed");
+        (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { title = id } })).Is(202);
+        await Client.BecomesAsync(id, "dispatched");
+        Assert.Equal(person.Tokens[1], Assert.Single(await Sandbox.LedgerAsync(id)).To);
+        (await Client.DeleteAsync($"/v1/users/{person.Id}/devices/{person.DeviceIds[0]}")).IsProblem(404, "not_found");
+    }
+
+    [Fact]
+    public async Task Contact_details_are_kept_in_one_form_and_shown_to_whoever_may_see_them()
+    {
+        var userId = $"u-{NewId("details")}";
+        var phone = Person.NewPhone();
+
+        (await Client.PutAsync($"/v1/users/{userId}", new { email = "Minsu@Example.com", phone = $" {phone[..3]} ({phone[3..5]}) {phone[5..]}", locale = "ko-KR", timeZone = "Asia/Seoul" })).Is(200);
+
+        var shown = (await Client.GetAsync($"/v1/users/{userId}")).Is(200);
+        Assert.Equal(("Minsu@Example.com", phone, "ko-KR", "Asia/Seoul"), (shown["email"], shown["phone"], shown["locale"], shown["timeZone"]));
+        var reply = (await Client.PutAsync($"/v1/users/{userId}", new { email = "no address", phone = "12345", locale = "?", timeZone = "Mars/Olympus" })).IsProblem(400, "invalid_request");
+        Assert.Equal(["email", "locale", "phone", "timeZone"], reply.Json["errors"]!.AsObject().Select(e => e.Key).Order());
+    }
+}

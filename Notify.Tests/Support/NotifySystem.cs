@@ -1,0 +1,304 @@
+using System.Text.Json.Nodes;
+using Npgsql;
+
+namespace Notify.Tests.Support;
+
+/// <summary>
+/// Notify as it runs for real: a database, the sandbox, Api, Dispatch and Projections as processes of their own, on free
+/// ports. Timings are short, so that retries and takeovers happen while a test looks on.
+/// </summary>
+public sealed class NotifySystem : IAsyncDisposable
+{
+    /// <summary>After this time a silent host's work is taken over.</summary>
+    public static readonly TimeSpan Takeover = TimeSpan.FromSeconds(3);
+
+    private static readonly TimeSpan StartUp = TimeSpan.FromSeconds(60);
+    private static readonly Dictionary<string, string> ShortTimings = new()
+    {
+        ["Notify__Takeover"] = "00:00:03",
+        ["Notify__Retry__BaseDelay"] = "00:00:00.2",
+        ["Notify__Retry__MaxDelay"] = "00:00:01",
+        ["Notify__Retry__MaxAttempts"] = "4",
+        ["Notify__Retry__AskAfter"] = "00:00:01",
+        ["Notify__Retry__UnknownDeadline"] = "00:00:06",
+    };
+
+    private static int people;
+    private readonly string name;
+    private readonly PostgresCluster cluster;
+    private readonly bool ownsCluster;
+    private readonly string database;
+    private readonly Dictionary<string, string> settings;
+    private readonly Dictionary<string, string> environment = new(TestRun.Secrets);
+    private readonly int sandboxPort = HostProcess.FreePort(), apnsPort = HostProcess.FreePort(), apiPort = HostProcess.FreePort();
+    private readonly List<HostProcess> dispatchers = [];
+    private readonly List<HostProcess> all = [];
+
+    private NotifySystem(string name, PostgresCluster cluster, bool ownsCluster, string database, Dictionary<string, string> settings)
+    {
+        (this.name, this.cluster, this.ownsCluster, this.database, this.settings) = (name, cluster, ownsCluster, database, settings);
+        Database = NpgsqlDataSource.Create(cluster.ConnectionString(database));
+        SandboxUrl = new Uri($"http://127.0.0.1:{sandboxPort}");
+        ApiUrl = new Uri($"http://127.0.0.1:{apiPort}");
+        Sandbox = new SandboxClient(SandboxUrl);
+    }
+
+    /// <summary>The database, to look into.</summary>
+    public NpgsqlDataSource Database { get; }
+
+    /// <summary>Its connection string.</summary>
+    public string ConnectionString => cluster.ConnectionString(database);
+
+    /// <summary>The cluster it lies in.</summary>
+    public PostgresCluster Cluster => cluster;
+
+    public Uri SandboxUrl { get; }
+
+    public Uri ApiUrl { get; }
+
+    public Uri DispatchUrl { get; private set; } = null!;
+
+    public Uri ProjectionsUrl { get; private set; } = null!;
+
+    /// <summary>The providers.</summary>
+    public SandboxClient Sandbox { get; }
+
+    /// <summary>Where test clients' notifications go, in a system that has a sandbox of its own for them.</summary>
+    public SandboxClient TestSandbox { get; private set; } = null!;
+
+    /// <summary>The development client: live, with every scope.</summary>
+    public NotifyClient Client { get; private set; } = null!;
+
+    public HostProcess Api { get; private set; } = null!;
+
+    public HostProcess Projections { get; private set; } = null!;
+
+    /// <summary>The Dispatch hosts.</summary>
+    public IReadOnlyList<HostProcess> Dispatchers => dispatchers;
+
+    /// <summary>Starts a system.</summary>
+    /// <param name="settings">Settings that differ from the tests' own; for all hosts.</param>
+    /// <param name="ownCluster">Whether its PostgreSQL is its own, so that it may be stopped.</param>
+    /// <param name="projections">Whether the read models' host is needed.</param>
+    /// <param name="testSandbox">Whether what test clients send goes to a sandbox of its own, for pushes under a topic that is not the devices'.</param>
+    public static async Task<NotifySystem> StartAsync(
+        string name, Dictionary<string, string>? settings = null, bool ownCluster = false, bool projections = true, bool testSandbox = false)
+    {
+        PostgresCluster cluster;
+        string database;
+        if (ownCluster)
+        {
+            cluster = await PostgresCluster.StartAsync(Path.Combine(Repository.Home, $"pg-{name}"));
+            database = "notify";
+            await cluster.CreateDatabaseAsync(database);
+            await TestRun.MigrateAsync(cluster.ConnectionString(database));
+        }
+        else
+        {
+            (cluster, database) = await TestRun.NewDatabaseAsync();
+        }
+
+        var system = new NotifySystem(name, cluster, ownCluster, database, settings ?? []);
+        await system.StartAsync(projections, testSandbox);
+        return system;
+    }
+
+    /// <summary>Starts Api again after it was killed.</summary>
+    public async Task StartApiAsync()
+    {
+        Api = Start("Api", new() { ["ASPNETCORE_URLS"] = ApiUrl.ToString() });
+        await ReadyAsync(Api, ApiUrl);
+    }
+
+    /// <summary>Starts one more Dispatch host.</summary>
+    public async Task<HostProcess> StartDispatchAsync()
+    {
+        var url = new Uri($"http://127.0.0.1:{HostProcess.FreePort()}");
+        var host = Start("Dispatch", new() { ["ASPNETCORE_URLS"] = url.ToString() });
+        dispatchers.Add(host);
+        DispatchUrl = url;
+        await ReadyAsync(host, url);
+        return host;
+    }
+
+    /// <summary><c>kill -9</c> of the first Dispatch host.</summary>
+    public async Task KillDispatchAsync()
+    {
+        var host = dispatchers[0];
+        dispatchers.RemoveAt(0);
+        await host.KillAsync();
+    }
+
+    /// <summary>A client with these scopes.</summary>
+    public async Task<NotifyClient> NewClientAsync(string[] scopes, string mode = "live")
+    {
+        var made = (await Client.PostAsync("/v1/clients", new { name = "a test's", mode, scopes })).Is(201);
+        return new NotifyClient(ApiUrl, made["appKey"], made["appSecret"]);
+    }
+
+    /// <summary>A user with a phone number and iOS devices of their own.</summary>
+    public async Task<Person> NewPersonAsync(int devices = 1, bool phone = true, Func<int, string>? token = null, string? number = null)
+    {
+        var person = new Person($"u-{Interlocked.Increment(ref people)}-{Guid.NewGuid():N}", phone ? number ?? Person.NewPhone() : null, [], []);
+        (await Client.PutAsync($"/v1/users/{person.Id}", new { person.Phone })).Is(200);
+        for (var i = 0; i < devices; i++) await AddDeviceAsync(person, token?.Invoke(i) ?? Person.NewToken());
+        return person;
+    }
+
+    /// <summary>Registers an iOS device.</summary>
+    public async Task<string> AddDeviceAsync(Person person, string token)
+    {
+        var deviceId = (await Client.PostAsync($"/v1/users/{person.Id}/devices", new { platform = "ios", token })).Is(201)["deviceId"]!;
+        person.Tokens.Add(token);
+        person.DeviceIds.Add(deviceId);
+        return deviceId;
+    }
+
+    /// <summary>Waits until nothing is on its way any more; dead letters and what is scheduled may stay.</summary>
+    public Task QuietAsync(TimeSpan? within = null) => Eventually.Becomes(
+        () => ScalarAsync<string>("select coalesce(string_agg(state || ': ' || n, ', '), '') from (select state, count(*) n from notify.open_deliveries where state not in (4, 5) group by state order by state) t"),
+        open => open.Length == 0, "nothing is open", within);
+
+    /// <summary>One value from the database.</summary>
+    public async Task<T> ScalarAsync<T>(string sql, params object[] parameters)
+    {
+        await using var command = Database.CreateCommand(sql);
+        foreach (var p in parameters) command.Parameters.Add(new NpgsqlParameter { Value = p });
+        return (T)(await command.ExecuteScalarAsync())!;
+    }
+
+    /// <summary>Runs <c>verify</c>, and fails with its words if it finds anything wrong.</summary>
+    public async Task<string> VerifyAsync()
+    {
+        var (exitCode, output, _) = await HostProcess.RunAsync(
+            "verify", Repository.Program("Notify.Projections"), ["verify"], environment, TestRun.Log($"{name}-verify-{Guid.NewGuid():N}"));
+        Assert.True(exitCode == 0, $"verify ended with {exitCode}:\n{output}");
+        Assert.Contains("verified: accepted = terminal + in flight + unknown", output, StringComparison.Ordinal);
+        return output;
+    }
+
+    /// <summary>All that its hosts have logged.</summary>
+    public async Task<string> LogsAsync()
+    {
+        var logs = new List<string>();
+        foreach (var file in all.Select(h => h.LogFile).Distinct())
+        {
+            using var reader = new StreamReader(new FileStream(file, FileMode.Open, FileAccess.Read, FileShare.ReadWrite));
+            logs.Add(await reader.ReadToEndAsync());
+        }
+
+        return string.Concat(logs);
+    }
+
+    /// <summary>The ends of its hosts' logs, for a test that failed.</summary>
+    public string Tails(int lines = 25) => string.Join('\n', all.Select(h => $"--- {name} {h.Name}{(h.HasEnded ? " (ended)" : "")}\n{h.Tail(lines)}"));
+
+    /// <inheritdoc />
+    public async ValueTask DisposeAsync()
+    {
+        foreach (var host in all) await host.DisposeAsync();
+        Client?.Dispose();
+        Sandbox.Dispose();
+        TestSandbox?.Dispose();
+        await Database.DisposeAsync();
+        if (ownsCluster) await cluster.DisposeAsync();
+        else await cluster.DropDatabaseAsync(database);
+    }
+
+    private async Task StartAsync(bool projections, bool testSandbox)
+    {
+        var accounts = await TestRun.Accounts;
+        foreach (var section in new[] { "Providers", "TestProviders" })
+        {
+            environment[$"{section}__Apns__TeamId"] = accounts.GetProperty("apnsTeamId").GetString()!;
+            environment[$"{section}__Apns__KeyId"] = accounts.GetProperty("apnsKeyId").GetString()!;
+            environment[$"{section}__Apns__Topic"] = accounts.GetProperty("apnsTopic").GetString()!;
+            environment[$"{section}__Apns__PrivateKeyPath"] = $"{TestRun.SandboxHome}/apns-auth-key.p8";
+            environment[$"{section}__Apns__TrustedCaPath"] = $"{TestRun.SandboxHome}/apns-ca.pem";
+            environment[$"{section}__Apns__BaseUrl"] = $"https://127.0.0.1:{apnsPort}";
+            environment[$"{section}__Twilio__AccountSid"] = accounts.GetProperty("twilioAccountSid").GetString()!;
+            environment[$"{section}__Twilio__AuthToken"] = accounts.GetProperty("twilioAuthToken").GetString()!;
+            environment[$"{section}__Twilio__From"] = accounts.GetProperty("twilioFrom").GetString()!;
+            environment[$"{section}__Twilio__BaseUrl"] = SandboxUrl.ToString();
+        }
+
+        environment["ConnectionStrings__notify"] = $"{cluster.ConnectionString(database)};Maximum Pool Size=30";
+        foreach (var (key, value) in ShortTimings) environment[key] = value;
+        foreach (var (key, value) in settings) environment[key] = value;
+
+        var ready = new List<Task>();
+        if (testSandbox)
+        {
+            var (url, apns) = (new Uri($"http://127.0.0.1:{HostProcess.FreePort()}"), $"https://127.0.0.1:{HostProcess.FreePort()}");
+            environment["TestProviders__Apns__BaseUrl"] = apns;
+            environment["TestProviders__Apns__Topic"] = "some.other.app";
+            environment["TestProviders__Twilio__BaseUrl"] = url.ToString();
+            TestSandbox = new SandboxClient(url);
+            ready.Add(StartSandboxAsync("TestSandbox", url, apns));
+        }
+
+        ready.AddRange([StartSandboxAsync("Sandbox", SandboxUrl, $"https://127.0.0.1:{apnsPort}"), StartApiAsync(), StartDispatchAsync(), CreateClientAsync()]);
+        if (projections) ready.Add(StartProjectionsAsync());
+        await Task.WhenAll(ready);
+    }
+
+    private Task StartSandboxAsync(string host, Uri url, string apns) => ReadyAsync(
+        Start(host, new() { ["Sandbox__Home"] = TestRun.SandboxHome, ["Sandbox__Url"] = url.ToString().TrimEnd('/'), ["Sandbox__ApnsUrl"] = apns }, "tools/Notify.Sandbox"), url);
+
+    private async Task StartProjectionsAsync()
+    {
+        ProjectionsUrl = new Uri($"http://127.0.0.1:{HostProcess.FreePort()}");
+        Projections = Start("Projections", new() { ["ASPNETCORE_URLS"] = ProjectionsUrl.ToString() });
+        await ReadyAsync(Projections, ProjectionsUrl);
+    }
+
+    private async Task CreateClientAsync()
+    {
+        var (exitCode, output, _) = await HostProcess.RunAsync(
+            "create-client", Repository.Program("Notify.Api"), ["create-client"], environment, TestRun.Log($"{name}-create-client"));
+        if (exitCode != 0) throw new InvalidOperationException($"create-client ended with {exitCode}: {output}");
+        var made = JsonNode.Parse(output.Trim().Split('\n')[^1])!;
+        Client = new NotifyClient(ApiUrl, made["appKey"]!.GetValue<string>(), made["appSecret"]!.GetValue<string>());
+    }
+
+    private HostProcess Start(string host, Dictionary<string, string> own, string? project = null)
+    {
+        foreach (var (key, value) in environment) own.TryAdd(key, value);
+        var process = HostProcess.Start(host, Repository.Program(project ?? $"Notify.{host}"), [], own, TestRun.Log($"{name}-{host}"));
+        lock (all) all.Add(process);
+        return process;
+    }
+
+    private static async Task ReadyAsync(HostProcess host, Uri url)
+    {
+        using var http = new HttpClient { BaseAddress = url, Timeout = TimeSpan.FromSeconds(5) };
+        await Eventually.Holds(
+            async () =>
+            {
+                if (host.HasEnded) throw new InvalidOperationException($"{host.Name} ended before it was ready:\n{host.Tail(20)}");
+                try
+                {
+                    using var response = await http.GetAsync("/health/ready");
+                    return response.IsSuccessStatusCode;
+                }
+                catch (Exception e) when (e is HttpRequestException or TaskCanceledException)
+                {
+                    return false;
+                }
+            },
+            $"{host.Name} is ready", StartUp);
+    }
+}
+
+/// <summary>A user as a test made them.</summary>
+public sealed record Person(string Id, string? Phone, List<string> Tokens, List<string> DeviceIds)
+{
+    private static int lastPhone = Random.Shared.Next(10_000_000, 50_000_000);
+
+    /// <summary>A phone number that no other test has.</summary>
+    public static string NewPhone() => $"+8210{Interlocked.Increment(ref lastPhone)}";
+
+    /// <summary>An APNs token that no other test has.</summary>
+    /// <param name="fate">Its first four digits, by which the sandbox knows what becomes of it.</param>
+    public static string NewToken(string fate = "a0a0") => fate + Convert.ToHexStringLower(System.Security.Cryptography.RandomNumberGenerator.GetBytes(30));
+}

@@ -1,0 +1,119 @@
+using System.Diagnostics;
+using Npgsql;
+
+namespace Notify.Tests.Support;
+
+/// <summary>A PostgreSQL cluster of the tests' own. Started by the script, as a user's is; without the script, here.</summary>
+public sealed class PostgresCluster : IAsyncDisposable
+{
+    private readonly string folder;
+    private readonly NpgsqlConnectionStringBuilder address;
+
+    private PostgresCluster(string folder, string connectionString) => (this.folder, address) = (folder, new NpgsqlConnectionStringBuilder(connectionString));
+
+    /// <summary>Makes and starts a cluster.</summary>
+    public static async Task<PostgresCluster> StartAsync(string folder)
+    {
+        var port = HostProcess.FreePort();
+        Directory.CreateDirectory(Path.GetDirectoryName(folder)!);
+        if (Repository.Script is not null)
+        {
+            var output = await ScriptAsync("_pg", "start", folder, $"{port}");
+            return new PostgresCluster(folder, output.Trim().Split('\n')[^1].Trim());
+        }
+
+        var cluster = new PostgresCluster(folder, $"Host=127.0.0.1;Port={port};Username=notify;Database=postgres");
+        await RunAsync("install", "-d", "-o", "postgres", folder);
+        await AsOwnerAsync($"{Bin}/initdb", "-D", folder, "-U", "notify", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync");
+        await File.AppendAllTextAsync(Path.Combine(folder, "postgresql.conf"),
+            $"""
+
+            port = {port}
+            listen_addresses = '127.0.0.1'
+            unix_socket_directories = ''
+            max_connections = 400
+            shared_buffers = 256MB
+            fsync = off
+
+            """);
+        await cluster.ControlAsync("start");
+        return cluster;
+    }
+
+    /// <summary>The address of one of its databases.</summary>
+    public string ConnectionString(string database) => new NpgsqlConnectionStringBuilder(address.ConnectionString) { Database = database }.ConnectionString;
+
+    /// <summary>Makes a database, as a copy of another where one is named.</summary>
+    public async Task CreateDatabaseAsync(string name, string? template = null)
+    {
+        NpgsqlConnection.ClearAllPools(); // a database that is copied from may have no other visitors
+        await using var source = NpgsqlDataSource.Create(ConnectionString("postgres"));
+        await using var command = source.CreateCommand($"create database {name}{(template is null ? "" : $" template {template}")}");
+        await command.ExecuteNonQueryAsync();
+    }
+
+    /// <summary>Takes a database away, whoever is connected.</summary>
+    public async Task DropDatabaseAsync(string name)
+    {
+        await using var source = NpgsqlDataSource.Create(ConnectionString("postgres"));
+        await using var command = source.CreateCommand($"drop database if exists {name} with (force)");
+        await command.ExecuteNonQueryAsync();
+    }
+
+    /// <summary>Stops and starts it; <c>immediate</c> is as if its machine had failed.</summary>
+    public Task RestartAsync(string mode) => Repository.Script is null ? RestartHereAsync(mode) : ScriptAsync("_pg", "restart", folder, mode);
+
+    /// <summary>Stops it.</summary>
+    public Task StopAsync(string mode = "fast") => Repository.Script is null ? ControlAsync("stop", "-m", mode) : ScriptAsync("_pg", "stop", folder, mode);
+
+    /// <summary>Starts it again after a stop.</summary>
+    public Task StartAgainAsync() => Repository.Script is null ? ControlAsync("start") : ScriptAsync("_pg", "start", folder, $"{address.Port}");
+
+    /// <inheritdoc />
+    public async ValueTask DisposeAsync()
+    {
+        try
+        {
+            await StopAsync("immediate");
+        }
+        catch (InvalidOperationException)
+        {
+            // It does not run any more.
+        }
+
+        if (Directory.Exists(folder)) Directory.Delete(folder, recursive: true);
+    }
+
+    private const string Bin = "/usr/lib/postgresql/15/bin";
+
+    private async Task RestartHereAsync(string mode)
+    {
+        await ControlAsync("stop", "-m", mode);
+        await ControlAsync("start");
+    }
+
+    private Task ControlAsync(string action, params string[] more) => AsOwnerAsync([$"{Bin}/pg_ctl", "-D", folder, "-l", $"{folder}/server.log", "-w", action, .. more]);
+
+    private static Task<string> AsOwnerAsync(params string[] command) => RunAsync("runuser", ["-u", "postgres", "--", .. command]);
+
+    private static Task<string> ScriptAsync(params string[] arguments) => RunAsync(Repository.Script!, arguments);
+
+    private static async Task<string> RunAsync(string program, params string[] arguments)
+    {
+        // The server inherits the output of what starts it: through a file, so that nobody waits for the server's end.
+        var output = Path.GetTempFileName();
+        try
+        {
+            using var process = Process.Start(new ProcessStartInfo("sh", ["-c", "out=$1; shift; exec \"$@\" >\"$out\" 2>\"$out.err\" </dev/null", "sh", output, program, .. arguments]))!;
+            await process.WaitForExitAsync();
+            return process.ExitCode == 0
+                ? await File.ReadAllTextAsync(output)
+                : throw new InvalidOperationException($"{program} {string.Join(' ', arguments)} ended with {process.ExitCode}: {await File.ReadAllTextAsync(output)} {await File.ReadAllTextAsync(output + ".err")}");
+        }
+        finally
+        {
+            File.Delete(output);
+            File.Delete(output + ".err");
+        }
+    }
+}

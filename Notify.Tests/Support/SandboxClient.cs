@@ -1,0 +1,69 @@
+using System.Net.Http.Json;
+using System.Text.Json.Nodes;
+
+namespace Notify.Tests.Support;
+
+/// <summary>What a provider received: one entry of the sandbox's ledger.</summary>
+public sealed record LedgerEntry(JsonNode Json)
+{
+    public long Sequence => Json["sequence"]!.GetValue<long>();
+
+    public string Provider => Json["provider"]!.GetValue<string>();
+
+    public string? To => Json["to"]?.GetValue<string>();
+
+    public string? Text => Json["text"]?.GetValue<string>();
+
+    public string? MessageId => Json["providerMessageId"]?.GetValue<string>();
+
+    public string Outcome => Json["outcome"]!.GetValue<string>();
+
+    public bool IsAccepted => Outcome == "accepted";
+
+    public DateTimeOffset ReceivedAt => Json["receivedAt"]!.GetValue<DateTimeOffset>();
+
+    public string? Header(string name) => Json["request"]!["headers"]![name]?.GetValue<string>();
+
+    /// <inheritdoc />
+    public override string ToString() => $"{Provider} {To} {Outcome} {Text}";
+}
+
+/// <summary>The sandbox's ledger and knobs.</summary>
+public sealed class SandboxClient(Uri address) : IDisposable
+{
+    private readonly HttpClient http = new() { BaseAddress = address, Timeout = TimeSpan.FromSeconds(30) };
+
+    /// <summary>All that mentions a text, oldest first; all there is when none is given.</summary>
+    public async Task<List<LedgerEntry>> LedgerAsync(string? text = null, string? provider = null)
+    {
+        var entries = new List<LedgerEntry>();
+        while (true)
+        {
+            var after = entries.Count == 0 ? 0 : entries[^1].Sequence;
+            var page = (await http.GetFromJsonAsync<JsonNode>(
+                $"/ledger?limit=10000&after={after}&provider={provider}&text={Uri.EscapeDataString(text ?? "")}"))!["entries"]!.AsArray();
+            entries.AddRange(page.Select(e => new LedgerEntry(e!)));
+            if (page.Count < 10_000) return entries;
+        }
+    }
+
+    /// <summary>How many requests mention a text, and how many of them were accepted.</summary>
+    public async Task<(int Received, int Accepted)> CountAsync(string? text = null)
+    {
+        var summary = (await http.GetFromJsonAsync<JsonNode>($"/ledger/summary?text={Uri.EscapeDataString(text ?? "")}"))!;
+        return (summary["received"]!.GetValue<int>(), summary["accepted"]!.GetValue<int>());
+    }
+
+    /// <summary>Sets a provider's knobs; what is not named returns to its default.</summary>
+    public async Task KnobsAsync(string provider, object knobs) => (await http.PutAsJsonAsync($"/knobs/{provider}", knobs, NotifyClient.Json)).EnsureSuccessStatusCode();
+
+    /// <summary>Makes both providers behave again.</summary>
+    public async Task BehaveAsync()
+    {
+        await KnobsAsync("apns", new { });
+        await KnobsAsync("twilio", new { });
+    }
+
+    /// <inheritdoc />
+    public void Dispose() => http.Dispose();
+}

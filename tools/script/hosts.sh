@@ -1,0 +1,131 @@
+# shellcheck shell=bash
+# The hosts: their environment, their database, their start and their end.
+
+# The master key and the pepper, made once, before there are data.
+secrets() {
+  local line
+  if [ ! -f "$HOME_DIR/secrets.env" ]; then
+    [ ! -e "$HOME_DIR/pg/data" ] || [ -n "${Notify__MasterKeys__1:-}" ] ||
+      die "$HOME_DIR/secrets.env is gone, and without it the data cannot be read: put it back from a copy, or ./notify reset to begin anew (deletes the data)"
+    (umask 077 && printf 'Notify__MasterKeys__1=%s\nNotify__Pepper=%s\n' "$(random_base64 32)" "$(random_base64 32)" >"$HOME_DIR/secrets.env")
+  fi
+  while read -r line; do default "${line%%=*}" "${line#*=}"; done <"$HOME_DIR/secrets.env"
+}
+
+# The user's own settings win; what is missing is set to the sandbox.
+environment() {
+  local name section keys=$HOME_DIR/sandbox
+  [ -f "$keys/sandbox.json" ] && [ -f "$keys/apns-server.pfx" ] ||
+    dotnet "$(dll_of sandbox)" keys --home "$keys" >"$LOGS/sandbox.log" 2>&1 || die "the sandbox's keys could not be made: $(tail -n 1 "$LOGS/sandbox.log")"
+  for section in Providers TestProviders; do
+    name=${section}__Apns__BaseUrl
+    # A provider of the user's own is not trusted by the sandbox's certificate.
+    [ -n "${!name:-}" ] || default "${section}__Apns__TrustedCaPath" "$keys/apns-ca.pem"
+    default "$name" "$APNS"
+    default "${section}__Apns__PrivateKeyPath" "$keys/apns-auth-key.p8"
+    default "${section}__Apns__TeamId" "$(json_value apnsTeamId "$keys/sandbox.json")"
+    default "${section}__Apns__KeyId" "$(json_value apnsKeyId "$keys/sandbox.json")"
+    default "${section}__Apns__Topic" "$(json_value apnsTopic "$keys/sandbox.json")"
+    default "${section}__Twilio__BaseUrl" "$SANDBOX"
+    default "${section}__Twilio__AccountSid" "$(json_value twilioAccountSid "$keys/sandbox.json")"
+    default "${section}__Twilio__AuthToken" "$(json_value twilioAuthToken "$keys/sandbox.json")"
+    name=${section}__Twilio__MessagingServiceSid
+    [ -n "${!name:-}" ] || default "${section}__Twilio__From" "$(json_value twilioFrom "$keys/sandbox.json")"
+  done
+  default Sandbox__Home "$keys"
+  default Sandbox__Url "$SANDBOX"
+  default Sandbox__ApnsUrl "$APNS"
+}
+
+# ConnectionStrings__notify of the user's own: that database is used, and none started here.
+start_database() {
+  if [ -z "$THEIR_DATABASE" ]; then
+    pg_start "$HOME_DIR/pg" $((BASE + 20))
+    ConnectionStrings__notify="$(pg_connection "$HOME_DIR/pg");Maximum Pool Size=40;Keepalive=30"
+    export ConnectionStrings__notify
+  fi
+  (umask 077 && printf '%s\n' "$ConnectionStrings__notify" >"$RUN/database")
+}
+
+# Once per build and database; the first line of the stamp names the build.
+migrate() {
+  local host mark code
+  mark="$(head -n 1 "$STAMP") $(printf '%s' "$ConnectionStrings__notify" | cksum)"
+  if [ "$(cat "$HOME_DIR/migrated" 2>/dev/null)" = "$mark" ]; then return 0; fi
+  for host in projections api dispatch; do
+    code=0
+    printf '%s\n' "$(ASPNETCORE_URLS=http://127.0.0.1:0 dotnet "$(dll_of $host)" migrate 2>&1 </dev/null || echo "exit code $?")" >"$LOGS/migrate-$host.log"
+    case $(tail -n 1 "$LOGS/migrate-$host.log") in 'exit code '*) code=1 ;; esac
+    [ $code = 0 ] || { last_words "$LOGS/migrate-$host.log" >&2; die "the database could not be brought to this version; all of it is in $LOGS/migrate-$host.log"; }
+  done
+  echo "$mark" >"$HOME_DIR/migrated"
+}
+
+development_client() {
+  local line
+  if [ -s "$HOME_DIR/client.json" ] && [ "${1:-}" != anew ]; then return 0; fi
+  line=$(dotnet "$(dll_of api)" create-client 2>"$LOGS/create-client.log" </dev/null | tail -n 1) || true
+  case $line in
+    '{"appKey"'*) (umask 077 && printf '%s\n' "$line" >"$HOME_DIR/client.json") ;;
+    *) last_words "$LOGS/create-client.log" >&2; die 'the development client could not be made' ;;
+  esac
+}
+
+# Each host is a process group of its own, so that a Ctrl-C reaches only this script, which then stops them in order.
+launch() {
+  local host=$1
+  [ ! -e "$LOGS/$host.log" ] || mv -f "$LOGS/$host.log" "$LOGS/$host.log.1"
+  set -m
+  (
+    trap '' HUP
+    if [ "$host" = sandbox ]; then unset ASPNETCORE_URLS; else export ASPNETCORE_URLS=http://127.0.0.1:$(port_of "$host"); fi
+    exec dotnet "$(dll_of "$host")" "--Notify:Home=$HOME_DIR"
+  ) </dev/null >"$LOGS/$host.log" 2>&1 &
+  echo $! >"$RUN/$host.pid"
+  set +m
+  # Until it has become dotnet, its command line is this script's.
+  while kill -0 $! 2>/dev/null && ! host_runs "$host"; do sleep 0.02; done
+  disown $!
+}
+
+# last_words LOG: what a host said before it ended.
+last_words() { grep -E '^(notify-[a-z]+|Unhandled exception|The sandbox cannot|The keys)' "$1" | tail -n 12 | grep . || tail -n 4 "$1"; }
+
+wait_ready() {
+  local host waiting=$HOSTS left=600
+  while [ -n "$waiting" ]; do
+    for host in $waiting; do
+      if answers "$(port_of "$host")" /health/ready; then
+        waiting=$(printf '%s\n' $waiting | grep -v -x "$host" | tr '\n' ' ' || true)
+      elif ! host_runs "$host"; then
+        sleep 0.2
+        last_words "$LOGS/$host.log" >&2
+        die "$host ended while starting; its log is $LOGS/$host.log"
+      fi
+    done
+    left=$((left - 1))
+    [ $left -gt 0 ] || die "not ready after a minute: $waiting; see $LOGS"
+    sleep 0.1
+  done
+}
+
+# Hosts first, the sandbox when no call is under way to it any more, PostgreSQL last.
+stop_all() {
+  local group host left
+  for group in 'api dispatch projections' sandbox; do
+    for host in $group; do if host_runs "$host"; then kill -TERM "$(cat "$RUN/$host.pid")" 2>/dev/null || true; fi; done
+    left=300
+    for host in $group; do
+      while host_runs "$host"; do
+        left=$((left - 1))
+        if [ $left -le 0 ]; then
+          say "$host did not stop in 30 s and is killed." >&2
+          kill -KILL "$(cat "$RUN/$host.pid")" 2>/dev/null || true
+        fi
+        sleep 0.1
+      done
+      rm -f "$RUN/$host.pid"
+    done
+  done
+  pg_stop "$HOME_DIR/pg" fast
+}

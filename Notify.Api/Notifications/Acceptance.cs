@@ -4,7 +4,6 @@ using Marten;
 using Notify.Api.Contract;
 using Notify.Api.Recipients;
 using Notify.Domain.Clients;
-using Notify.Domain.Messages;
 using Notify.Domain.Notifications;
 using Notify.Domain.Recipients;
 using Notify.Projections;
@@ -104,17 +103,7 @@ public sealed class Acceptance : IAsyncDisposable
         if (fresh.Count > 0)
         {
             var queued = await StartStreamsAsync(session, fresh, now, cancellation);
-            var outbox = scope.ServiceProvider.GetRequiredService<IMartenOutbox>();
-            outbox.Enroll(session);
-            foreach (var queue in queued.GroupBy(d => d.Queue))
-            {
-                foreach (var message in DispatchDeliveries.Cut(queue.Key, queue.Select(d => d.Id)))
-                {
-                    await outbox.EndpointFor(NotifyBus.AddressOf(queue.Key)).SendAsync(message);
-                    Telemetry.Envelopes.Add(1);
-                }
-            }
-
+            await scope.ServiceProvider.GetRequiredService<IMartenOutbox>().CarryAsync(session, queued);
             await session.SaveChangesAsync(cancellation);
             Telemetry.Accepted.Add(fresh.Count);
             Telemetry.Commits.Add(1, new KeyValuePair<string, object?>("kind", "accept"));

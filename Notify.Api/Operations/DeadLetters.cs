@@ -2,9 +2,7 @@ using FluentValidation;
 using Marten;
 using Notify.Api.Contract;
 using Notify.Domain.Clients;
-using Notify.Domain.Messages;
 using Notify.Domain.Notifications;
-using Notify.Domain.Recipients;
 using Notify.Projections;
 using Notify.Projections.Hosting;
 using Notify.Projections.OpenDeliveries;
@@ -86,8 +84,7 @@ public static class DeadLetters
         var rows = (await OpenDeliveryTable.LockAsync(connection, ids, cancellation)).Where(r => r.State == OpenState.Dead).ToList();
         await NotificationStreams.LockAsync(session, rows.Select(r => r.Notification), cancellation);
         var notifications = await NotificationStreams.LoadAsync(session, [.. rows.Select(r => r.Notification).Distinct()], cancellation);
-        var users = notifications.Values.Where(n => n.Request.UserId is not null).Select(n => Recipient.KeyOf(n.Request.UserId!)).Distinct().ToArray();
-        var recipients = users.Length == 0 ? [] : (await session.LoadManyAsync<Recipient>(cancellation, users)).ToDictionary(r => r.Id);
+        var recipients = await NotificationStreams.RecipientsOfAsync(session, notifications.Values.Select(n => n.Request), cancellation);
 
         var redriven = new List<OpenDelivery>();
         var results = new List<object>();
@@ -97,8 +94,7 @@ public static class DeadLetters
             string? hindrance = "NotDeadLettered";
             if (row is not null && notifications.TryGetValue(row.Notification, out var n))
             {
-                var recipient = n.Request.UserId is { } user ? recipients.GetValueOrDefault(Recipient.KeyOf(user)) : null;
-                (var @event, hindrance) = NotificationDecider.Redrive(n, id, recipient, body.Reason!, Callers.Of(http).ClientId, now);
+                (var @event, hindrance) = NotificationDecider.Redrive(n, id, recipients.Of(n.Request), body.Reason!, Callers.Of(http).ClientId, now);
                 if (@event is not null)
                 {
                     session.Events.Append(row.Notification, @event);
@@ -112,13 +108,7 @@ public static class DeadLetters
         if (body.DryRun != true && redriven.Count > 0)
         {
             await OpenDeliveryTable.PutAsync(connection, redriven, cancellation);
-            outbox.Enroll(session);
-            foreach (var queue in redriven.GroupBy(r => r.Queue))
-            {
-                foreach (var message in DispatchDeliveries.Cut(queue.Key, queue.Select(r => r.Id)))
-                    await outbox.EndpointFor(NotifyBus.AddressOf(queue.Key)).SendAsync(message);
-            }
-
+            await outbox.CarryAsync(session, redriven);
             await session.SaveChangesAsync(cancellation);
         }
 

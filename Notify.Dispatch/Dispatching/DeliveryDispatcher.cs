@@ -3,6 +3,7 @@ using System.Diagnostics;
 using Notify.Domain.Messages;
 using Notify.Domain.Notifications;
 using Notify.Projections.Hosting;
+using Notify.Projections.OpenDeliveries;
 using Notify.Projections.Privacy;
 using Npgsql;
 
@@ -13,7 +14,7 @@ namespace Notify.Dispatch.Dispatching;
 /// outcome to the settlement as it arrives. No database connection is held while a provider is waited for.
 /// </summary>
 public sealed class DeliveryDispatcher(
-    SliceClaim slices, Providers providers, Settlement settlement, MasterKeyRing ring, IHostApplicationLifetime lifetime, TimeProvider clock, ILogger<DeliveryDispatcher> log)
+    SliceClaim slices, Providers providers, Settlement settlement, NpgsqlDataSource database, MasterKeyRing ring, IHostApplicationLifetime lifetime, TimeProvider clock, ILogger<DeliveryDispatcher> log)
 {
     /// <summary>How long one message is worked on before what has not been started goes back to the queue.</summary>
     public static readonly TimeSpan Budget = TimeSpan.FromSeconds(15);
@@ -130,7 +131,7 @@ public sealed class DeliveryDispatcher(
                 outcome = provider switch
                 {
                     null => new AttemptOutcome.Rejected(Reasons.NoProvider, null),
-                    IAnswersInquiries asked when c.Ask is { } since => await asked.AskAsync(c.Message, since, CancellationToken.None),
+                    IAnswersInquiries asked when c.Ask is { } since => await AskAsync(asked, provider.Name, c, since),
                     _ when c.Ask is not null => new AttemptOutcome.Unknown(Reasons.TimedOut),
                     _ => await provider.SendAsync(c.Message, CancellationToken.None),
                 };
@@ -154,6 +155,15 @@ public sealed class DeliveryDispatcher(
             c.Row, c.Claim, c.Attempt, provider?.Name ?? "none", outcome, latency, ContentHash(c), clock.GetUtcNow(),
             c.Ask is not null, c.Delivery.DeferredUntil,
             c.Notification.Request.UserId is { } user ? Domain.Recipients.Recipient.KeyOf(user) : null, c.Delivery.DeviceId));
+    }
+
+    // What was found belongs to this delivery only if no other one was told so: the same words may go to the same number twice.
+    private async Task<AttemptOutcome> AskAsync(IAnswersInquiries provider, string name, ClaimedDelivery c, DateTimeOffset since)
+    {
+        if (await provider.AskAsync(c.Message, since, CancellationToken.None) is not { } found) return new AttemptOutcome.Unknown(Reasons.TimedOut);
+        return found.Count > 0 && await ProviderMessages.FirstFreeAsync(database, name, found, c.Row.Id, CancellationToken.None) is { } mine
+            ? new AttemptOutcome.Accepted(mine)
+            : new AttemptOutcome.NotFound();
     }
 
     private string? ContentHash(ClaimedDelivery c) =>

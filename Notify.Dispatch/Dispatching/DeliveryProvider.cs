@@ -31,6 +31,6 @@ public interface IDeliveryProvider
 public interface IAnswersInquiries
 {
     /// <summary>Looks for the message among those that the provider accepted since the attempt.</summary>
-    /// <returns><see cref="AttemptOutcome.Accepted"/>, <see cref="AttemptOutcome.NotFound"/>, or <see cref="AttemptOutcome.Unknown"/> when it cannot be told now.</returns>
-    Task<AttemptOutcome> AskAsync(OutboundMessage message, DateTimeOffset attemptedAt, CancellationToken cancellation);
+    /// <returns>The IDs of all that it may be, the oldest first; empty: the provider has none; <c>null</c>: it cannot be told now.</returns>
+    Task<IReadOnlyList<string>?> AskAsync(OutboundMessage message, DateTimeOffset attemptedAt, CancellationToken cancellation);
 }

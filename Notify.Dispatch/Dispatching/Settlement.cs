@@ -75,6 +75,7 @@ public sealed class Settlement : IAsyncDisposable
         var writes = all.Except(late).ToList();
         if (late.Count > 0) writes.AddRange(await StillNewsAsync(session, late, cancellation));
 
+        await OwnMessagesAsync(connection, writes, cancellation);
         var settled = writes.Select(made => (Made: made, Settled: OutcomeDecider.Decide(made, schedule, now, Random.Shared.NextDouble()))).ToList();
         await OpenDeliveryTable.RemoveAsync(connection, [.. settled.Where(s => s.Settled.Next is null).Select(s => s.Made.Row.Id)], cancellation);
         await OpenDeliveryTable.PutAsync(connection, [.. settled.Where(s => s.Settled.Next is not null).Select(s => s.Settled.Next!)], cancellation);
@@ -92,6 +93,20 @@ public sealed class Settlement : IAsyncDisposable
 
         await transaction.CommitAsync(cancellation);
         Count(settled, now);
+    }
+
+    // Where a repeat would reach the person twice, each of a provider's messages belongs to one delivery. If two asked for
+    // theirs at once and found the same one, the second goes on asking.
+    private static async Task OwnMessagesAsync(NpgsqlConnection connection, List<AttemptMade> writes, CancellationToken cancellation)
+    {
+        var messages = writes.Where(w => !Lanes.RepeatReplacesItself(w.Row.Queue.Lane) && w.Outcome is AttemptOutcome.Accepted { MessageId: not null })
+            .Select(w => (w.Provider, ((AttemptOutcome.Accepted)w.Outcome).MessageId!, w.Row.Id)).ToList();
+        var others = await ProviderMessages.NoteAsync(connection, messages, cancellation);
+        for (var i = 0; i < writes.Count; i++)
+        {
+            if (writes[i] is { WasAsked: true, Outcome: AttemptOutcome.Accepted } w && others.Contains(w.Row.Id))
+                writes[i] = w with { Outcome = new AttemptOutcome.Unknown(Reasons.TimedOut) };
+        }
     }
 
     // Which of the claims still stand. Others were taken over, or were settled by a commit whose answer was lost.

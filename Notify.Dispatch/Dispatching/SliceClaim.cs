@@ -1,6 +1,5 @@
 using Marten;
 using Notify.Domain.Notifications;
-using Notify.Domain.Recipients;
 using Notify.Projections;
 using Notify.Projections.Hosting;
 using Notify.Projections.OpenDeliveries;
@@ -33,8 +32,7 @@ public sealed class SliceClaim(IDocumentStore store, NpgsqlDataSource database, 
         var rows = await OpenDeliveryTable.ClaimAsync(connection, ids, host.Id, claim, cancellation);
         if (rows.Count == 0) return [];
         var notifications = await NotificationStreams.LoadAsync(session, [.. rows.Select(r => r.Notification).Distinct()], cancellation);
-        var users = notifications.Values.Where(n => n.Request.UserId is not null).Select(n => Recipient.KeyOf(n.Request.UserId!)).Distinct().ToArray();
-        var recipients = users.Length == 0 ? [] : (await session.LoadManyAsync<Recipient>(cancellation, users)).ToDictionary(r => r.Id);
+        var recipients = await NotificationStreams.RecipientsOfAsync(session, notifications.Values.Select(n => n.Request), cancellation);
         var opened = await keys.ForAsync(connection, notifications.Values.SelectMany(SealedIn), cancellation);
 
         var claimed = new List<ClaimedDelivery>(rows.Count);
@@ -49,7 +47,7 @@ public sealed class SliceClaim(IDocumentStore store, NpgsqlDataSource database, 
             }
 
             var isAsk = d.Status == DeliveryStatus.Unknown;
-            var recipient = n.Request.UserId is { } user ? recipients.GetValueOrDefault(Recipient.KeyOf(user)) : null;
+            var recipient = recipients.Of(n.Request);
             var message = Open(n, d, opened);
             object? instead = isAsk ? null : NotificationDecider.LastCheck(n, d, recipient, now)
                 ?? (message is null ? new DeliverySuppressed(d.Id, Reasons.Unreadable, "key", now) : null);

@@ -1,8 +1,6 @@
 using Marten;
 using Notify.Dispatch.Dispatching;
-using Notify.Domain.Messages;
 using Notify.Domain.Notifications;
-using Notify.Domain.Recipients;
 using Notify.Projections;
 using Notify.Projections.Hosting;
 using Notify.Projections.OpenDeliveries;
@@ -68,17 +66,7 @@ public sealed class DuePump(
 
         var planned = await PlanAsync(session, [.. due.Where(r => r.State == OpenState.Scheduled)], now, cancellation);
 
-        var outbox = scope.ServiceProvider.GetRequiredService<IMartenOutbox>();
-        outbox.Enroll(session);
-        foreach (var queue in again.Concat(planned).GroupBy(r => r.Queue))
-        {
-            foreach (var message in DispatchDeliveries.Cut(queue.Key, queue.Select(r => r.Id)))
-            {
-                await outbox.EndpointFor(NotifyBus.AddressOf(queue.Key)).SendAsync(message);
-                Telemetry.Envelopes.Add(1);
-            }
-        }
-
+        await scope.ServiceProvider.GetRequiredService<IMartenOutbox>().CarryAsync(session, again.Concat(planned));
         session.QueueSqlCommand("select 1"); // a session without changes would not commit
         await session.SaveChangesAsync(cancellation);
         Telemetry.Commits.Add(1, new KeyValuePair<string, object?>("kind", "due"));
@@ -93,8 +81,7 @@ public sealed class DuePump(
         await NotificationStreams.LockAsync(session, scheduled.Select(s => s.Notification), cancellation);
         var notifications = await NotificationStreams.LoadAsync(session, [.. scheduled.Select(s => s.Notification)], cancellation);
         var waiting = notifications.Values.Where(n => !n.IsPlanned && !n.IsCancelled && !n.IsExpired).ToList();
-        var users = waiting.Where(n => n.Request.UserId is not null).Select(n => Recipient.KeyOf(n.Request.UserId!)).Distinct().ToArray();
-        var recipients = users.Length == 0 ? [] : (await session.LoadManyAsync<Recipient>(cancellation, users)).ToDictionary(r => r.Id);
+        var recipients = await NotificationStreams.RecipientsOfAsync(session, waiting.Select(n => n.Request), cancellation);
         var payloadKeys = await keys.ForAsync(connection, waiting.Select(n => n.Request.Payload), cancellation);
         var currentKeys = await keys.CurrentAsync(connection, waiting.Select(n => n.Request.Subject), cancellation);
 
@@ -115,7 +102,7 @@ public sealed class DuePump(
                 continue;
             }
 
-            var recipient = n.Request.UserId is { } user ? recipients.GetValueOrDefault(Recipient.KeyOf(user)) : null;
+            var recipient = recipients.Of(n.Request);
             var payload = payloadKeys.OpenJson<NotificationPayload>(n.Request.Payload);
             var plan = payload is null
                 ? new DeliveriesPlanned([], [new LeftOutDelivery(DeterministicId.OfDelivery(n.Key, "push"), Channel.Push, null, Reasons.Erased, "key")], recipient?.Version ?? 0, now)

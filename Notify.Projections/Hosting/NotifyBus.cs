@@ -1,11 +1,12 @@
 using JasperFx;
 using JasperFx.CodeGeneration;
-using JasperFx.CodeGeneration.Model;
+using Marten;
 using Microsoft.Extensions.Configuration;
-using Microsoft.Extensions.Hosting;
 using Notify.Domain.Messages;
 using Notify.Domain.Notifications;
+using Notify.Projections.OpenDeliveries;
 using Wolverine;
+using Wolverine.Marten;
 using Wolverine.Postgresql;
 using Wolverine.Postgresql.Transport;
 
@@ -48,6 +49,20 @@ public static class NotifyBus
 
     /// <summary>How long a host may be silent before its work is taken over. Setting <c>Notify:Takeover</c>; default 15 s.</summary>
     public static TimeSpan Takeover(IConfiguration configuration) => configuration.GetValue("Notify:Takeover", TimeSpan.FromSeconds(15));
+
+    /// <summary>Puts deliveries on their way: few messages, each naming many, in the outbox's transaction.</summary>
+    public static async Task CarryAsync(this IMartenOutbox outbox, IDocumentSession session, IEnumerable<OpenDelivery> deliveries)
+    {
+        outbox.Enroll(session);
+        foreach (var queue in deliveries.GroupBy(d => d.Queue))
+        {
+            foreach (var message in DispatchDeliveries.Cut(queue.Key, queue.Select(d => d.Id)))
+            {
+                await outbox.EndpointFor(AddressOf(queue.Key)).SendAsync(message);
+                Telemetry.Envelopes.Add(1);
+            }
+        }
+    }
 
     /// <summary>The address of a queue.</summary>
     public static Uri AddressOf(DeliveryQueue queue) => new($"postgresql://{queue.Name}");

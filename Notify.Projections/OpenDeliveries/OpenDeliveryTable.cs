@@ -29,7 +29,8 @@ public static class OpenDeliveryTable
 
     /// <summary>
     /// Claims queued deliveries for one slice of work: from here to its settlement nobody else touches them. What another
-    /// claim, or a cancellation, holds is passed over.
+    /// claim, or a cancellation, has taken is passed over; a row that is only looked at just now is waited for, since
+    /// nobody would come back for it soon.
     /// </summary>
     /// <param name="claim">Names the slice, so that a claim whose commit's answer was lost can be repeated.</param>
     public static Task<List<OpenDelivery>> ClaimAsync(
@@ -39,7 +40,7 @@ public static class OpenDeliveryTable
             with mine as (
                 select delivery_id as id from notify.open_deliveries
                 where delivery_id = any($1) and (state in (0, 6) or (state = 1 and claim = $3))
-                order by delivery_id for update skip locked)
+                order by delivery_id for update)
             update notify.open_deliveries set state = 1, owner = $2, claim = $3 from mine where delivery_id = mine.id
             returning {Columns}
             """, ids, owner, claim), cancellation);
@@ -74,7 +75,11 @@ public static class OpenDeliveryTable
     public static async Task<List<Guid>> TakeWaitingAsync(NpgsqlConnection connection, string notification, CancellationToken cancellation)
     {
         await using var command = Command(connection,
-            "delete from notify.open_deliveries where notification = $1 and state in (0, 2, 5) returning delivery_id", notification);
+            """
+            with waiting as (
+                select delivery_id as id from notify.open_deliveries where notification = $1 and state in (0, 2, 5) order by delivery_id for update)
+            delete from notify.open_deliveries using waiting where delivery_id = waiting.id returning delivery_id
+            """, notification);
         await using var reader = await command.ExecuteReaderAsync(cancellation);
         var ids = new List<Guid>();
         while (await reader.ReadAsync(cancellation)) ids.Add(reader.GetGuid(0));

@@ -59,3 +59,12 @@ create table if not exists notify.queue_activity (
     dispatched bigint      not null,
     primary key (bucket, queue, host)
 );
+
+-- Which delivery a provider's message belongs to, where a repeat would reach the person twice: a message that was found
+-- by asking must not be taken for another delivery with the same words.
+create table if not exists notify.provider_messages (
+    provider    text not null,
+    message_id  text not null,
+    delivery_id uuid not null,
+    primary key (provider, message_id)
+);

@@ -111,7 +111,7 @@ public sealed class HostProcess : IAsyncDisposable
     public string Tail(int lines)
     {
         using var reader = new StreamReader(new FileStream(LogFile, FileMode.Open, FileAccess.Read, FileShare.ReadWrite));
-        return string.Join('\n', reader.ReadToEnd().Split('\n').TakeLast(lines));
+        return string.Join('\n', reader.ReadToEnd().Split('\n').TakeLast(lines).Select(l => l.Length > 400 ? l[..400] + "…" : l));
     }
 
     /// <inheritdoc />

@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using Npgsql;
+using Xunit.Sdk;
 
 namespace Notify.Tests.Support;
 
@@ -129,6 +130,13 @@ public sealed class NotifySystem : IAsyncDisposable
         await host.KillAsync();
     }
 
+    /// <summary>Starts a Dispatch host in the place of one that has ended.</summary>
+    public Task<HostProcess> ReplaceDispatchAsync(HostProcess ended)
+    {
+        dispatchers.Remove(ended);
+        return StartDispatchAsync();
+    }
+
     /// <summary>A client with these scopes.</summary>
     public async Task<NotifyClient> NewClientAsync(string[] scopes, string mode = "live")
     {
@@ -155,16 +163,55 @@ public sealed class NotifySystem : IAsyncDisposable
     }
 
     /// <summary>Waits until nothing is on its way any more; dead letters and what is scheduled may stay.</summary>
-    public Task QuietAsync(TimeSpan? within = null) => Eventually.Becomes(
-        () => ScalarAsync<string>("select coalesce(string_agg(state || ': ' || n, ', '), '') from (select state, count(*) n from notify.open_deliveries where state not in (4, 5) group by state order by state) t"),
-        open => open.Length == 0, "nothing is open", within);
+    /// <param name="mark">What their event IDs begin with; all that there are, when none is given.</param>
+    public async Task QuietAsync(TimeSpan? within = null, string mark = "")
+    {
+        try
+        {
+            await Eventually.Becomes(
+                () => ScalarAsync<string>(
+                    """
+                    select coalesce(string_agg(state || ': ' || n, ', '), '') from (
+                        select state, count(*) n from notify.open_deliveries where state not in (4, 5) and notification like '%:' || $1 || '%' group by state order by state) t
+                    """, mark),
+                open => open.Length == 0, "nothing is open", within);
+        }
+        catch (XunitException e)
+        {
+            throw new XunitException($"{e.Message}\nWhere the messages are: {await WhereaboutsAsync()}");
+        }
+    }
 
-    /// <summary>One value from the database.</summary>
+    /// <summary>Which tables of the message stores have rows, for tests that fail because something got stuck.</summary>
+    public async Task<string> WhereaboutsAsync()
+    {
+        var found = new List<string>();
+        foreach (var (table, text) in await DatabaseDump.ReadAsync(this))
+        {
+            if (text.Length > 0 && (table.Contains("envelope", StringComparison.Ordinal) || table.Contains("dead_letter", StringComparison.Ordinal) || table.StartsWith("queues.", StringComparison.Ordinal) || table.EndsWith("nodes", StringComparison.Ordinal)))
+                found.Add($"{table}:\n{string.Join('\n', text.Split('\n').Take(5).Select(l => l.Length > 500 ? l[..500] + "…" : l))} ({text.Count(c => c == '\n')} rows)");
+        }
+
+        return string.Join('\n', found);
+    }
+
+    /// <summary>One value from the database; asked again where a restart of PostgreSQL came in between.</summary>
     public async Task<T> ScalarAsync<T>(string sql, params object[] parameters)
     {
-        await using var command = Database.CreateCommand(sql);
-        foreach (var p in parameters) command.Parameters.Add(new NpgsqlParameter { Value = p });
-        return (T)(await command.ExecuteScalarAsync())!;
+        for (var attempt = 1; ; attempt++)
+        {
+            try
+            {
+                await using var command = Database.CreateCommand(sql);
+                foreach (var p in parameters) command.Parameters.Add(new NpgsqlParameter { Value = p });
+                return (T)(await command.ExecuteScalarAsync())!;
+            }
+            catch (NpgsqlException e) when (attempt < 20 && (e.IsTransient || e is PostgresException { SqlState: "57P01" or "57P02" or "57P03" }))
+            {
+                NpgsqlConnection.ClearAllPools();
+                await Task.Delay(100);
+            }
+        }
     }
 
     /// <summary>Runs <c>verify</c>, and fails with its words if it finds anything wrong.</summary>
@@ -191,7 +238,7 @@ public sealed class NotifySystem : IAsyncDisposable
     }
 
     /// <summary>The ends of its hosts' logs, for a test that failed.</summary>
-    public string Tails(int lines = 25) => string.Join('\n', all.Select(h => $"--- {name} {h.Name}{(h.HasEnded ? " (ended)" : "")}\n{h.Tail(lines)}"));
+    public string Tails(int lines = 20) => string.Join('\n', all.GroupBy(h => h.LogFile).Select(h => $"--- {name} {h.Last().Name}{(h.Last().HasEnded ? " (ended)" : "")}\n{h.Last().Tail(lines)}"));
 
     /// <inheritdoc />
     public async ValueTask DisposeAsync()
@@ -245,7 +292,8 @@ public sealed class NotifySystem : IAsyncDisposable
     private Task StartSandboxAsync(string host, Uri url, string apns) => ReadyAsync(
         Start(host, new() { ["Sandbox__Home"] = TestRun.SandboxHome, ["Sandbox__Url"] = url.ToString().TrimEnd('/'), ["Sandbox__ApnsUrl"] = apns }, "tools/Notify.Sandbox"), url);
 
-    private async Task StartProjectionsAsync()
+    /// <summary>Starts Projections, again after it was killed.</summary>
+    public async Task StartProjectionsAsync()
     {
         ProjectionsUrl = new Uri($"http://127.0.0.1:{HostProcess.FreePort()}");
         Projections = Start("Projections", new() { ["ASPNETCORE_URLS"] = ProjectionsUrl.ToString() });
@@ -293,12 +341,21 @@ public sealed class NotifySystem : IAsyncDisposable
 /// <summary>A user as a test made them.</summary>
 public sealed record Person(string Id, string? Phone, List<string> Tokens, List<string> DeviceIds)
 {
+    private static readonly System.Collections.Concurrent.ConcurrentBag<string> Made = [];
     private static int lastPhone = Random.Shared.Next(10_000_000, 50_000_000);
+
+    /// <summary>Every token that was made in this run.</summary>
+    public static IReadOnlyCollection<string> EveryToken => Made;
 
     /// <summary>A phone number that no other test has.</summary>
     public static string NewPhone() => $"+8210{Interlocked.Increment(ref lastPhone)}";
 
     /// <summary>An APNs token that no other test has.</summary>
     /// <param name="fate">Its first four digits, by which the sandbox knows what becomes of it.</param>
-    public static string NewToken(string fate = "a0a0") => fate + Convert.ToHexStringLower(System.Security.Cryptography.RandomNumberGenerator.GetBytes(30));
+    public static string NewToken(string fate = "a0a0")
+    {
+        var token = fate + Convert.ToHexStringLower(System.Security.Cryptography.RandomNumberGenerator.GetBytes(30));
+        Made.Add(token);
+        return token;
+    }
 }

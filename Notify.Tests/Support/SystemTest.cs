@@ -4,7 +4,7 @@ namespace Notify.Tests.Support;
 public abstract class SystemTest : IAsyncLifetime
 {
     /// <summary>The system.</summary>
-    protected NotifySystem Installation { get; private set; } = null!;
+    protected NotifySystem Installation { get; private protected set; } = null!;
 
     /// <summary>Its client with every scope.</summary>
     protected NotifyClient Client => Installation.Client;

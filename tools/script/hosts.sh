@@ -47,23 +47,24 @@ start_database() {
   (umask 077 && printf '%s\n' "$ConnectionStrings__notify" >"$RUN/database")
 }
 
-# Once per build and database; the first line of the stamp names the build.
+# Once per build and database; the first line of the stamp names the build. A new database knows no client.
 migrate() {
-  local host mark code
-  mark="$(head -n 1 "$STAMP") $(printf '%s' "$ConnectionStrings__notify" | cksum)"
-  if [ "$(cat "$HOME_DIR/migrated" 2>/dev/null)" = "$mark" ]; then return 0; fi
+  local host database code
+  database=$(printf '%s' "${THEIR_DATABASE:-$(cat "$HOME_DIR/pg/password")}" | cksum)
+  grep -q -x "$database" "$HOME_DIR/migrated" 2>/dev/null || rm -f "$HOME_DIR/client.json"
+  if [ "$(cat "$HOME_DIR/migrated" 2>/dev/null)" = "$(head -n 1 "$STAMP")"$'\n'"$database" ]; then return 0; fi
   for host in projections api dispatch; do
     code=0
     printf '%s\n' "$(ASPNETCORE_URLS=http://127.0.0.1:0 dotnet "$(dll_of $host)" migrate 2>&1 </dev/null || echo "exit code $?")" >"$LOGS/migrate-$host.log"
     case $(tail -n 1 "$LOGS/migrate-$host.log") in 'exit code '*) code=1 ;; esac
     [ $code = 0 ] || { last_words "$LOGS/migrate-$host.log" >&2; die "the database could not be brought to this version; all of it is in $LOGS/migrate-$host.log"; }
   done
-  echo "$mark" >"$HOME_DIR/migrated"
+  printf '%s\n' "$(head -n 1 "$STAMP")" "$database" >"$HOME_DIR/migrated"
 }
 
 development_client() {
   local line
-  if [ -s "$HOME_DIR/client.json" ] && [ "${1:-}" != anew ]; then return 0; fi
+  if [ -s "$HOME_DIR/client.json" ]; then return 0; fi
   line=$(dotnet "$(dll_of api)" create-client 2>"$LOGS/create-client.log" </dev/null | tail -n 1) || true
   case $line in
     '{"appKey"'*) (umask 077 && printf '%s\n' "$line" >"$HOME_DIR/client.json") ;;
@@ -89,7 +90,7 @@ launch() {
 }
 
 # last_words LOG: what a host said before it ended.
-last_words() { grep -E '^(notify-[a-z]+|Unhandled exception|The sandbox cannot|The keys)' "$1" | tail -n 12 | grep . || tail -n 4 "$1"; }
+last_words() { grep -E '^(notify-[a-z]+|Unhandled exception|The sandbox cannot|The keys)' "$1" | tail -n 12 | grep . || grep -v 'info: Microsoft.Hosting' "$1" | tail -n 4 || true; }
 
 wait_ready() {
   local host waiting=$HOSTS left=600

@@ -18,6 +18,7 @@ clear_test_clusters() {
   for dir in "$HOME_DIR"/test/*/ "$HOME_DIR"/test/*/*/; do
     [ ! -e "$dir/data" ] || (pg_stop "${dir%/}" immediate) || true
   done
+  if [ -d "$HOME_DIR/test/logs" ]; then rm -rf "$LOGS/tests" && mv "$HOME_DIR/test/logs" "$LOGS/tests"; fi
   rm -rf "$HOME_DIR/test"
 }
 
@@ -47,6 +48,7 @@ run_tests() {
   fi
   if [ "$total" = 0 ]; then code=1; say 'No test was found.'; fi
   if [ $failed -gt 0 ] && [ $code = 0 ]; then code=1; fi
+  if [ $code != 0 ]; then say "The runner's output is in $LOGS/test.log, the hosts' logs are in $LOGS/tests."; fi
   say "$((total - failed - skipped)) passed, $failed failed$(if [ $skipped -gt 0 ]; then printf ', %s skipped' $skipped; fi)"
   exit $code
 }

@@ -93,18 +93,18 @@ public sealed class TwilioProvider : IDeliveryProvider, IAnswersInquiries, IDisp
     }
 
     /// <inheritdoc />
-    public async Task<AttemptOutcome> AskAsync(OutboundMessage message, DateTimeOffset attemptedAt, CancellationToken cancellation)
+    public async Task<IReadOnlyList<string>?> AskAsync(OutboundMessage message, DateTimeOffset attemptedAt, CancellationToken cancellation)
     {
-        var since = attemptedAt.UtcDateTime.AddSeconds(-5).ToString("yyyy-MM-dd", CultureInfo.InvariantCulture);
+        var since = (attemptedAt - TwilioStatus.ClockSkew).UtcDateTime.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture);
         using var request = new HttpRequestMessage(
             HttpMethod.Get, $"{path}?To={Uri.EscapeDataString(message.Address)}&DateSent%3E={since}&PageSize=200") { Version = HttpVersion.Version11 };
         var (response, _) = await ProviderCall.SendAsync(client, request, cancellation);
-        if (response is null) return new AttemptOutcome.Unknown(Reasons.TimedOut);
+        if (response is null) return null;
         using (response)
         {
-            if (!response.IsSuccessStatusCode) return new AttemptOutcome.Unknown(Reasons.TimedOut);
-            var (readable, sid) = TwilioStatus.Find(await response.Content.ReadAsByteArrayAsync(cancellation), message.Content.Body ?? "", attemptedAt);
-            return !readable ? new AttemptOutcome.Unknown(Reasons.TimedOut) : sid is null ? new AttemptOutcome.NotFound() : new AttemptOutcome.Accepted(sid);
+            return response.IsSuccessStatusCode
+                ? TwilioStatus.Find(await response.Content.ReadAsByteArrayAsync(cancellation), message.Content.Body ?? "", attemptedAt, attemptedAt + options.Timeout)
+                : null;
         }
     }
 }

@@ -50,31 +50,33 @@ public static class TwilioStatus
         }
     }
 
-    /// <summary>
-    /// Finds a message in a page of <c>GET …/Messages.json</c>: same text, made between shortly before the attempt and a minute after it.
-    /// </summary>
-    /// <returns>Its SID; <c>null</c> when it is not there; a malformed page is <c>Readable: false</c>.</returns>
-    public static (bool Readable, string? Sid) Find(byte[] body, string text, DateTimeOffset attemptedAt)
+    /// <summary>How far Twilio's clock and ours may differ; its dates have whole seconds.</summary>
+    public static readonly TimeSpan ClockSkew = TimeSpan.FromSeconds(5);
+
+    /// <summary>Finds messages in a page of <c>GET …/Messages.json</c>: same text, made while the attempt was under way.</summary>
+    /// <param name="until">When the attempt's time-out ended it.</param>
+    /// <returns>Their SIDs, the oldest first; <c>null</c> for a malformed page.</returns>
+    public static IReadOnlyList<string>? Find(byte[] body, string text, DateTimeOffset attemptedAt, DateTimeOffset until)
     {
         try
         {
             using var json = JsonDocument.Parse(body);
-            if (!json.RootElement.TryGetProperty("messages", out var messages) || messages.ValueKind != JsonValueKind.Array) return (false, null);
+            if (!json.RootElement.TryGetProperty("messages", out var messages) || messages.ValueKind != JsonValueKind.Array) return null;
+            var found = new List<(DateTimeOffset Made, string Sid)>();
             foreach (var m in messages.EnumerateArray())
             {
-                // Twilio's clock and ours differ a little, and its dates have whole seconds.
                 if (m.TryGetProperty("body", out var b) && b.GetString() == text
                     && m.TryGetProperty("date_created", out var d) && DateTimeOffset.TryParse(d.GetString(), CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var made)
-                    && made >= attemptedAt.AddSeconds(-5) && made <= attemptedAt.AddMinutes(1)
-                    && m.TryGetProperty("sid", out var sid))
-                    return (true, sid.GetString());
+                    && made >= attemptedAt - ClockSkew && made <= until + ClockSkew
+                    && m.TryGetProperty("sid", out var sid) && sid.GetString() is { } id)
+                    found.Add((made, id));
             }
 
-            return (true, null);
+            return [.. found.OrderBy(f => f.Made).Select(f => f.Sid)];
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException)
         {
-            return (false, null);
+            return null;
         }
     }
 }

@@ -1,0 +1,57 @@
+using Npgsql;
+
+namespace Notify.Projections.OpenDeliveries;
+
+/// <summary>Which delivery a provider's message belongs to: <c>notify.provider_messages</c>.</summary>
+public static class ProviderMessages
+{
+    /// <summary>Notes messages in the caller's transaction; who was first keeps a message.</summary>
+    /// <returns>The deliveries whose message belongs to another one.</returns>
+    public static async Task<HashSet<Guid>> NoteAsync(
+        NpgsqlConnection connection, IReadOnlyList<(string Provider, string MessageId, Guid Delivery)> messages, CancellationToken cancellation)
+    {
+        var others = new HashSet<Guid>();
+        if (messages.Count == 0) return others;
+        var sorted = messages.OrderBy(m => m.Provider, StringComparer.Ordinal).ThenBy(m => m.MessageId, StringComparer.Ordinal).ToList();
+        // Two statements: the second sees what a racing transaction committed while the first waited for it.
+        await using var batch = new NpgsqlBatch(connection);
+        foreach (var sql in new[]
+        {
+            "insert into notify.provider_messages select * from unnest($1, $2, $3) on conflict do nothing",
+            """
+            select n.delivery_id from unnest($1, $2, $3) as n(provider, message_id, delivery_id)
+            join notify.provider_messages m using (provider, message_id) where m.delivery_id <> n.delivery_id
+            """,
+        })
+        {
+            batch.BatchCommands.Add(new NpgsqlBatchCommand(sql)
+            {
+                Parameters =
+                {
+                    new NpgsqlParameter { Value = sorted.Select(m => m.Provider).ToArray() },
+                    new NpgsqlParameter { Value = sorted.Select(m => m.MessageId).ToArray() },
+                    new NpgsqlParameter { Value = sorted.Select(m => m.Delivery).ToArray() },
+                },
+            });
+        }
+
+        await using var reader = await batch.ExecuteReaderAsync(cancellation);
+        while (await reader.ReadAsync(cancellation)) others.Add(reader.GetGuid(0));
+        return others;
+    }
+
+    /// <summary>The first of these messages that belongs to no other delivery; <c>null</c> if all do.</summary>
+    public static async Task<string?> FirstFreeAsync(
+        NpgsqlDataSource database, string provider, IReadOnlyList<string> messageIds, Guid delivery, CancellationToken cancellation)
+    {
+        await using var command = database.CreateCommand(
+            "select message_id from notify.provider_messages where provider = $1 and message_id = any($2) and delivery_id <> $3");
+        command.Parameters.Add(new NpgsqlParameter { Value = provider });
+        command.Parameters.Add(new NpgsqlParameter { Value = messageIds.ToArray() });
+        command.Parameters.Add(new NpgsqlParameter { Value = delivery });
+        await using var reader = await command.ExecuteReaderAsync(cancellation);
+        var others = new HashSet<string>();
+        while (await reader.ReadAsync(cancellation)) others.Add(reader.GetString(0));
+        return messageIds.FirstOrDefault(m => !others.Contains(m));
+    }
+}

@@ -1,0 +1,168 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using Notify.Tests.Support;
+
+namespace Notify.Tests.Faults;
+
+/// <summary>
+/// Callers that send without a pause, SMS and pushes in turn, and behave as the contract tells them to: what is not
+/// answered by 202 or 200 is sent again under the same event ID until it is. Keeps exactly what was promised to them.
+/// </summary>
+public sealed class Load
+{
+    private readonly NotifySystem system;
+    private readonly IReadOnlyList<Person> people;
+    private readonly CancellationTokenSource stop = new();
+    private readonly ConcurrentBag<Task> sending = [];
+    private readonly ConcurrentDictionary<string, byte> accepted = new();
+    private readonly ConcurrentDictionary<int, int> answers = new();
+    private readonly Task pace;
+    private int sent;
+    private int repeated;
+
+    private Load(NotifySystem system, IReadOnlyList<Person> people, int perSecond)
+    {
+        (this.system, this.people) = (system, people);
+        pace = PaceAsync(perSecond);
+    }
+
+    /// <summary>What every text and event ID of this load begins with.</summary>
+    public string Mark { get; } = $"load-{Guid.NewGuid():N}";
+
+    /// <summary>Event IDs that were answered by 202, or by 200 after an answer was lost.</summary>
+    public IReadOnlyCollection<string> Accepted => [.. accepted.Keys];
+
+    /// <summary>How many answers there were of each status; 0: no answer.</summary>
+    public IReadOnlyDictionary<int, int> Answers => answers;
+
+    /// <summary>How often a caller had to send again.</summary>
+    public int Repeated => repeated;
+
+    /// <summary>Begins to send.</summary>
+    public static async Task<Load> StartAsync(NotifySystem system, int perSecond = 250)
+    {
+        var people = await Task.WhenAll(Enumerable.Range(0, 40).Select(_ => system.NewPersonAsync()));
+        return new Load(system, people, perSecond);
+    }
+
+    /// <summary>Waits until so many more have been accepted.</summary>
+    public Task GoOnAsync(int more)
+    {
+        var from = accepted.Count;
+        return Eventually.Holds(() => Task.FromResult(accepted.Count >= from + more), $"{more} more are accepted", TimeSpan.FromSeconds(60));
+    }
+
+    /// <summary>Stops sending anew, and waits until every caller has its answer.</summary>
+    public async Task StopAsync()
+    {
+        await stop.CancelAsync();
+        await pace;
+        await Task.WhenAll(sending).WaitAsync(TimeSpan.FromSeconds(60));
+        Assert.Equal(sent, accepted.Count);
+    }
+
+    private async Task PaceAsync(int perSecond)
+    {
+        var watch = Stopwatch.StartNew();
+        while (!stop.IsCancellationRequested)
+        {
+            // At most so many callers wait for an answer at a time: when nothing answers, nothing piles up.
+            for (; sent < watch.Elapsed.TotalSeconds * perSecond && sent - accepted.Count < 150; sent++)
+            {
+                var n = sent;
+                sending.Add(Task.Run(() => SendAsync(n)));
+            }
+
+            await Task.Delay(10);
+        }
+    }
+
+    private async Task SendAsync(int n)
+    {
+        var id = $"{Mark}-{n}";
+        var request = new { eventId = id, userId = people[n % people.Count].Id, channels = new[] { n % 2 == 0 ? "sms" : "push" }, content = new { body = id } };
+        while (true)
+        {
+            var status = 0;
+            try
+            {
+                status = (await system.Client.SendAsync(request)).Status;
+            }
+            catch (Exception e) when (e is HttpRequestException or TaskCanceledException)
+            {
+                // The connection was lost, or there was none.
+            }
+
+            answers.AddOrUpdate(status, 1, (_, count) => count + 1);
+            if (status is 200 or 202)
+            {
+                accepted[id] = 0;
+                return;
+            }
+
+            Interlocked.Increment(ref repeated);
+            await Task.Delay(250);
+        }
+    }
+}
+
+/// <summary>What the providers received of a load, counted against what was promised.</summary>
+public sealed class Balance
+{
+    private Balance(IReadOnlyCollection<string> accepted, List<LedgerEntry> entries)
+    {
+        var sms = entries.Where(e => e.Provider == "twilio" && e.IsAccepted).CountBy(e => e.Text!).ToDictionary();
+        Pushes = entries.Where(e => e.Provider == "apns").GroupBy(e => e.Text!).ToDictionary(g => g.Key, g => g.OrderBy(e => e.Sequence).ToList());
+        Lost = [.. accepted.Where(id => !sms.ContainsKey(id) && !(Pushes.TryGetValue(id, out var p) && p.Any(e => e.IsAccepted)))];
+        SmsTwice = [.. sms.Where(s => s.Value > 1).Select(s => s.Key)];
+        Strangers = [.. sms.Keys.Concat(Pushes.Keys).Except(accepted)];
+        Repeats = [.. Pushes.Where(p => p.Value.Count > 1).Select(p => p.Value)];
+        Sms = sms.Count;
+    }
+
+    /// <summary>Every push's requests, by event ID.</summary>
+    public Dictionary<string, List<LedgerEntry>> Pushes { get; }
+
+    /// <summary>Different SMS that Twilio took.</summary>
+    public int Sms { get; }
+
+    /// <summary>Accepted by Notify, and never by a provider.</summary>
+    public IReadOnlyList<string> Lost { get; }
+
+    /// <summary>Taken twice by Twilio.</summary>
+    public IReadOnlyList<string> SmsTwice { get; }
+
+    /// <summary>At a provider, though never accepted.</summary>
+    public IReadOnlyList<string> Strangers { get; }
+
+    /// <summary>Pushes that APNs received more than once.</summary>
+    public IReadOnlyList<List<LedgerEntry>> Repeats { get; }
+
+    /// <summary>Waits until all of a load has ended, and counts: nothing lost, no SMS twice, and the store agrees.</summary>
+    public static async Task<Balance> OfAsync(NotifySystem system, Load load, TimeSpan within)
+    {
+        await system.QuietAsync(within, load.Mark);
+        var balance = new Balance(load.Accepted, await system.Sandbox.LedgerAsync(load.Mark));
+        Assert.Empty(balance.Lost);
+        Assert.Empty(balance.SmsTwice);
+        Assert.Empty(balance.Strangers);
+        Assert.Equal(load.Accepted.Count, balance.Sms + balance.Pushes.Count);
+        Assert.DoesNotContain(load.Answers.Keys, s => s is not (0 or 200 or 202 or 503)); // no caller saw a fault of ours
+        Assert.All(balance.Repeats, r => Assert.Single(r.Select(e => e.Header("apns-collapse-id")).Distinct()));
+
+        // The store tells the same: every notification has a stream, and every stream ended as dispatched.
+        Assert.Equal(load.Accepted.Count, await system.ScalarAsync<long>("select count(*) from events.mt_streams where id like '%:' || $1 || '%'", load.Mark));
+        Assert.Equal(
+            load.Accepted.Count,
+            await system.ScalarAsync<long>("select count(distinct stream_id) from events.mt_events where type = 'NotificationDispatched' and stream_id like '%:' || $1 || '%'", load.Mark));
+        await system.VerifyAsync();
+        return balance;
+    }
+
+    /// <summary>Asserts that only such pushes were repeated as were on their way when something was killed.</summary>
+    public void RepeatsWereInFlightAt(IReadOnlyList<DateTimeOffset> kills)
+    {
+        // Claimed at most a moment before the kill, or called and not yet written down: three seconds are generous for that.
+        Assert.All(Repeats, r => Assert.Contains(kills, k => r[0].ReceivedAt <= k.AddSeconds(0.3) && r[0].ReceivedAt >= k.AddSeconds(-3)));
+    }
+}

@@ -57,7 +57,10 @@ public sealed class Takeover(
         await using var session = store.LightweightSession();
         await session.BeginTransactionAsync(cancellation);
         var connection = session.Connection!;
-        var rows = await OpenDeliveryTable.AbandonedAsync(connection, host.Id, dispatcher.ActiveClaims, stale, Page, cancellation);
+        // In this order: a claim is known to the dispatcher before it is in the table, and until it is settled. What is in
+        // the table and not known then was given up, its commit's answer lost.
+        var inTable = await OpenDeliveryTable.ClaimsOfAsync(connection, host.Id, cancellation);
+        var rows = await OpenDeliveryTable.AbandonedAsync(connection, [.. inTable.Except(dispatcher.ActiveClaims)], stale, Page, cancellation);
         if (rows.Count == 0) return 0;
 
         await NotificationStreams.LockAsync(session, rows.Select(r => r.Notification), cancellation);

@@ -91,22 +91,27 @@ public static class OpenDeliveryTable
         ReadAsync(Command(connection,
             $"select {Columns} from notify.open_deliveries where due_at <= $1 order by due_at limit $2 for update skip locked", now, limit), cancellation);
 
-    /// <summary>
-    /// Locks rows in flight whose host is gone, or whose claim their own living host knows nothing of (its commit's answer
-    /// was lost and the work was given up).
-    /// </summary>
-    /// <param name="owner">The asking host.</param>
-    /// <param name="claims">The asking host's claims at work.</param>
+    /// <summary>The claims under which a host has rows in flight.</summary>
+    public static async Task<List<Guid>> ClaimsOfAsync(NpgsqlConnection connection, Guid owner, CancellationToken cancellation)
+    {
+        await using var command = Command(connection, "select distinct claim from notify.open_deliveries where state = 1 and owner = $1", owner);
+        await using var reader = await command.ExecuteReaderAsync(cancellation);
+        var claims = new List<Guid>();
+        while (await reader.ReadAsync(cancellation)) claims.Add(reader.GetGuid(0));
+        return claims;
+    }
+
+    /// <summary>Locks rows in flight whose host is gone, or whose claim was given up.</summary>
+    /// <param name="givenUp">Claims that their own, living host knows nothing of.</param>
     /// <param name="staleAfter">How long a host may be silent, by the database's clock.</param>
     public static Task<List<OpenDelivery>> AbandonedAsync(
-        NpgsqlConnection connection, Guid owner, Guid[] claims, TimeSpan staleAfter, int limit, CancellationToken cancellation) =>
+        NpgsqlConnection connection, Guid[] givenUp, TimeSpan staleAfter, int limit, CancellationToken cancellation) =>
         ReadAsync(Command(connection,
             $"""
             select {Columns} from notify.open_deliveries
-            where state = 1 and ((owner = $1 and claim <> all($2))
-               or owner not in (select id from notify.dispatchers where seen_at > now() - $3))
-            order by delivery_id limit $4 for update skip locked
-            """, owner, claims, staleAfter, limit), cancellation);
+            where state = 1 and (claim = any($1) or owner not in (select id from notify.dispatchers where seen_at > now() - $2))
+            order by delivery_id limit $3 for update skip locked
+            """, givenUp, staleAfter, limit), cancellation);
 
     /// <summary>Reads rows by ID and locks them.</summary>
     public static Task<List<OpenDelivery>> LockAsync(NpgsqlConnection connection, Guid[] ids, CancellationToken cancellation) =>

@@ -31,6 +31,7 @@ public static class JsonShape
         }
 
         if (element.ValueKind == JsonValueKind.Null) return;
+        if (element.ValueKind == JsonValueKind.String && !CheckText(element, path, faults)) return;
         if (type == typeof(string)) Expect(element.ValueKind == JsonValueKind.String, "must be a string");
         else if (type == typeof(bool)) Expect(element.ValueKind is JsonValueKind.True or JsonValueKind.False, "must be true or false");
         else if (type == typeof(int)) Expect(element.ValueKind == JsonValueKind.Number && element.TryGetInt32(out _), "must be a whole number");
@@ -55,20 +56,18 @@ public static class JsonShape
         else if (Values(type) is { } value)
         {
             if (!Expect(element.ValueKind == JsonValueKind.Object, "must be an object")) return;
-            foreach (var p in element.EnumerateObject()) Check(p.Value, value, Join(path, p.Name), faults);
+            foreach (var (name, v) in Named(element, path, faults)) Check(v, value, Join(path, name), faults);
         }
         else
         {
             if (!Expect(element.ValueKind == JsonValueKind.Object, "must be an object")) return;
             var fields = Fields.GetOrAdd(type, FieldsOf);
-            foreach (var p in element.EnumerateObject())
+            foreach (var (name, v) in Named(element, path, faults))
             {
-                if (fields.TryGetValue(p.Name, out var field)) Check(p.Value, field, Join(path, p.Name), faults);
-                else faults.Add((Join(path, p.Name), $"is not known here; known are {string.Join(", ", fields.Keys)}"));
+                if (fields.TryGetValue(name, out var field)) Check(v, field, Join(path, name), faults);
+                else faults.Add((Join(path, name), $"is not known here; known are {string.Join(", ", fields.Keys)}"));
             }
         }
-
-        if (element.ValueKind == JsonValueKind.String) CheckText(element, path, faults);
 
         bool Expect(bool holds, string fault)
         {
@@ -86,23 +85,47 @@ public static class JsonShape
                 foreach (var e in element.EnumerateArray()) CheckFree(e, path, faults);
                 break;
             case JsonValueKind.Object:
-                foreach (var p in element.EnumerateObject()) CheckFree(p.Value, Join(path, p.Name), faults);
+                foreach (var (name, v) in Named(element, path, faults)) CheckFree(v, Join(path, name), faults);
                 break;
         }
     }
 
+    private const string HalfAPair = "has half a surrogate pair, which is not text";
+
     // NUL cannot be stored, and half a surrogate pair is not text.
-    private static void CheckText(JsonElement element, string path, List<(string, string)> faults)
+    private static bool CheckText(JsonElement element, string path, List<(string, string)> faults)
     {
-        if (!element.GetRawText().Contains("\\u", StringComparison.Ordinal)) return;
+        if (!element.GetRawText().Contains("\\u", StringComparison.Ordinal)) return true;
         try
         {
-            if (element.GetString()!.Contains('\0', StringComparison.Ordinal)) faults.Add((path, "must not contain the character U+0000"));
+            if (!element.GetString()!.Contains('\0', StringComparison.Ordinal)) return true;
+            faults.Add((path.Length == 0 ? "$" : path, "must not contain the character U+0000"));
         }
         catch (InvalidOperationException)
         {
-            faults.Add((path, "has half a surrogate pair, which is not text"));
+            faults.Add((path.Length == 0 ? "$" : path, HalfAPair));
         }
+
+        return false;
+    }
+
+    // The fields of an object; a name that is no text is a fault of the object.
+    private static List<(string Name, JsonElement Value)> Named(JsonElement element, string path, List<(string, string)> faults)
+    {
+        var fields = new List<(string, JsonElement)>();
+        foreach (var p in element.EnumerateObject())
+        {
+            try
+            {
+                fields.Add((p.Name, p.Value));
+            }
+            catch (InvalidOperationException)
+            {
+                faults.Add((path.Length == 0 ? "$" : path, "has a name with half a surrogate pair, which is not text"));
+            }
+        }
+
+        return fields;
     }
 
     private static Dictionary<string, Type> FieldsOf(Type type) => type.GetProperties(BindingFlags.Public | BindingFlags.Instance)

@@ -38,12 +38,18 @@ public static class RequestBody
             if (body.WrittenCount > maxBytes) return (null, TooLarge());
         }
 
+        // The parser does not look into strings; whoever reads one that is no UTF-8 would be thrown at.
+        if (!System.Text.Unicode.Utf8.IsValid(body.WrittenSpan)) return (null, Malformed("The body is not UTF-8."));
         try
         {
             var document = JsonDocument.Parse(body.WrittenMemory, Strict);
             if (document.RootElement.ValueKind == JsonValueKind.Object) return (document, null);
             document.Dispose();
             return (null, Malformed("The body must be a JSON object."));
+        }
+        catch (InvalidOperationException)
+        {
+            return (null, Malformed("The body has a name with half a surrogate pair, which is not text."));
         }
         catch (JsonException e)
         {

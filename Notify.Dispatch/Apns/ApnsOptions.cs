@@ -49,6 +49,7 @@ public sealed record ApnsOptions
             try
             {
                 key.ImportFromPem(PrivateKey ?? File.ReadAllText(PrivateKeyPath!));
+                key.ExportParameters(includePrivateParameters: true); // throws for a public key
                 if (key.KeySize == 256) return key;
                 faults.Add($"{section}: the private key is not on the curve P-256");
             }

@@ -40,11 +40,11 @@ public static class ApnsStatus
             using var json = JsonDocument.Parse(body);
             if (json.RootElement.ValueKind != JsonValueKind.Object) return default;
             var reason = json.RootElement.TryGetProperty("reason", out var r) && r.ValueKind == JsonValueKind.String ? r.GetString() : null;
-            DateTimeOffset? timestamp = json.RootElement.TryGetProperty("timestamp", out var t) && t.TryGetInt64(out var ms) && ms is > 0 and < 253402300799999
+            DateTimeOffset? timestamp = json.RootElement.TryGetProperty("timestamp", out var t) && t.ValueKind == JsonValueKind.Number && t.TryGetInt64(out var ms) && ms is > 0 and < 253402300799999
                 ? DateTimeOffset.FromUnixTimeMilliseconds(ms) : null;
             return (reason, timestamp);
         }
-        catch (JsonException)
+        catch (Exception e) when (e is JsonException or InvalidOperationException) // the latter: half a surrogate pair
         {
             return default;
         }

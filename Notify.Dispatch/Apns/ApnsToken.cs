@@ -11,7 +11,7 @@ namespace Notify.Dispatch.Apns;
 /// <remarks>Apple: Establishing a token-based connection to APNs.</remarks>
 public sealed class ApnsToken(ECDsa key, string teamId, string keyId, TimeProvider clock)
 {
-    private static readonly TimeSpan Grid = TimeSpan.FromMinutes(30);
+    private static readonly TimeSpan Grid = TimeSpan.FromMinutes(30), LeastAge = TimeSpan.FromMinutes(20);
     private readonly Lock gate = new();
     private readonly SigningCredentials credentials = new(new ECDsaSecurityKey(key) { KeyId = keyId }, SecurityAlgorithms.EcdsaSha256);
     private (DateTimeOffset IssuedAt, string Header) current;
@@ -23,7 +23,7 @@ public sealed class ApnsToken(ECDsa key, string teamId, string keyId, TimeProvid
         var issuedAt = new DateTimeOffset(now.Ticks - (now.Ticks % Grid.Ticks), TimeSpan.Zero);
         lock (gate)
         {
-            if (current.IssuedAt < issuedAt) current = (issuedAt, Sign(issuedAt));
+            if (issuedAt - current.IssuedAt >= LeastAge) current = (issuedAt, Sign(issuedAt));
             return current.Header;
         }
     }

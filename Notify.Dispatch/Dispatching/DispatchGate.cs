@@ -66,6 +66,7 @@ public sealed class DispatchGate(int size)
             }
 
             waiter.Granted.SetCanceled(cancellation);
+            Release(0); // what it stood in the way of may go now
         });
         return await waiter.Granted.Task;
     }

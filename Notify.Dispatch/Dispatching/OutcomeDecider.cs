@@ -34,7 +34,7 @@ public static class OutcomeDecider
             case AttemptOutcome.Rejected r:
                 return new(new NotificationFailed(id, made.Attempt, r.Reason, made.Provider, r.Code, made.At), null);
             case AttemptOutcome.Halted h:
-                return Wait(Reasons.ChannelHalted, h.Code, now + HaltedWait + (HaltedWait * random));
+                return Wait(Reasons.ChannelHalted, h.Code, now + HaltedWait + (HaltedWait * random), made.Attempt - 1); // no attempt of the delivery's
             case AttemptOutcome.Retry r:
                 return Again(r.Reason == Reasons.Retry && r.After is not null ? Reasons.ProviderAskedToWait : r.Reason, r.Code, r.After);
             case AttemptOutcome.Unknown u when made.WasAsked:
@@ -52,11 +52,11 @@ public static class OutcomeDecider
         }
 
         Settled Again(string reason, string? code, TimeSpan? after) => schedule.Next(made.Attempt, after, now, random) is { } next
-            ? Wait(reason, code, next)
+            ? Wait(reason, code, next, made.Attempt)
             : new(new DeliveryDeadLettered(id, made.Attempt, Reasons.AttemptsExhausted, made.Provider, code ?? reason, now), Open(OpenState.Dead, null, code ?? reason));
 
-        Settled Wait(string reason, string? code, DateTimeOffset until) =>
-            new(new DeliveryDeferred(id, until, reason, made.Attempt, made.Provider, code, now), Open(OpenState.Deferred, until, reason));
+        Settled Wait(string reason, string? code, DateTimeOffset until, int attempts) =>
+            new(new DeliveryDeferred(id, until, reason, attempts, made.Provider, code, now), Open(OpenState.Deferred, until, reason) with { Attempts = attempts });
 
         Settled GiveUp() => new(new NotificationFailed(id, made.Attempt, Reasons.OutcomeNeverKnown, made.Provider, null, now), null);
 

@@ -86,7 +86,7 @@ public sealed record Notification(
             : d),
         DeliveryDeferred e => this with { SendAt = e.Until },
         // A late or repeated fact is always welcome, and never takes back a better one.
-        NotificationDispatched e => With(e.DeliveryId, d => d.Status == DeliveryStatus.Delivered
+        NotificationDispatched e => With(e.DeliveryId, d => d.Status == DeliveryStatus.Delivered || (d.Status == DeliveryStatus.Failed && d.Reason != Reasons.OutcomeNeverKnown)
             ? d with { ProviderMessageId = e.ProviderMessageId, DispatchedAt = e.At, Provider = e.Provider, Attempts = Math.Max(d.Attempts, e.Attempt) }
             : d with { Status = DeliveryStatus.Dispatched, ProviderMessageId = e.ProviderMessageId, DispatchedAt = e.At, Provider = e.Provider, Attempts = e.Attempt, Reason = null, ProviderCode = null, DeferredUntil = null }),
         NotificationDelivered e => With(e.DeliveryId, d => d with { Status = DeliveryStatus.Delivered, DeliveredAt = d.DeliveredAt ?? e.At, Reason = null }),

@@ -13,6 +13,9 @@ public static class NotificationDecider
         if (recipient.IsErased) return new DeliverySuppressed(delivery.Id, Reasons.Erased, "user", now);
         var (wants, rule) = recipient.Wants(delivery.Channel, notification.Request.Category);
         if (!wants) return new DeliverySuppressed(delivery.Id, Reasons.OptedOut, rule, now);
+        var fingerprint = delivery.Channel switch { Channel.Sms => recipient.PhoneFingerprint, Channel.Email => recipient.EmailFingerprint, _ => null };
+        if (fingerprint is not null && recipient.SuppressedFingerprints.Contains(fingerprint))
+            return new DeliverySuppressed(delivery.Id, Reasons.SuppressedAddress, "suppressions of the user", now);
         if (delivery.DeviceId is { } device && recipient.Devices.All(d => d.Id != device))
             return new DeliverySuppressed(delivery.Id, Reasons.DeviceRemoved, "devices", now);
         return null;

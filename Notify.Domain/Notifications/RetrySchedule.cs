@@ -18,6 +18,9 @@ public sealed record RetrySchedule
     /// <summary>How long after an unclear call the provider is first asked what became of it.</summary>
     public TimeSpan AskAfter { get; init; } = TimeSpan.FromSeconds(15);
 
+    /// <summary>The longest that a provider's own word is heeded.</summary>
+    public TimeSpan MaxRetryAfter { get; init; } = TimeSpan.FromHours(6);
+
     /// <summary>The time of the next attempt; <c>null</c> when the attempts are used up.</summary>
     /// <param name="attempt">Attempts made, from 1.</param>
     /// <param name="retryAfter">What the provider asked for; a lower bound.</param>
@@ -26,6 +29,7 @@ public sealed record RetrySchedule
     {
         if (attempt >= MaxAttempts) return null;
         var ceiling = Math.Min(MaxDelay.TotalMilliseconds, BaseDelay.TotalMilliseconds * Math.Pow(2, Math.Min(attempt - 1, 30)));
-        return now + (retryAfter ?? TimeSpan.Zero) + TimeSpan.FromMilliseconds(ceiling * random);
+        var asked = retryAfter is { } after ? after < MaxRetryAfter ? after : MaxRetryAfter : TimeSpan.Zero;
+        return now + asked + TimeSpan.FromMilliseconds(ceiling * random);
     }
 }

@@ -34,7 +34,7 @@ public sealed class MasterKeyRing
 
         if (keys.Count == 0 && faults.Count == before)
             faults.Add("Notify:MasterKeys has no key; set Notify__MasterKeys__1 to the base64 of 32 random bytes (openssl rand -base64 32)");
-        var current = configuration["Notify:MasterKey"] ?? keys.Keys.Order(StringComparer.Ordinal).LastOrDefault() ?? "";
+        var current = configuration["Notify:MasterKey"] ?? keys.Keys.OrderBy(k => k.Length).ThenBy(k => k, StringComparer.Ordinal).LastOrDefault() ?? "";
         if (keys.Count > 0 && !keys.ContainsKey(current)) faults.Add($"Notify:MasterKey names \"{current}\", which is not among Notify:MasterKeys");
         var pepper = Decode(configuration["Notify:Pepper"]);
         if (pepper is not { Length: >= 16 }) faults.Add("Notify:Pepper is not the base64 of at least 16 bytes; make one with: openssl rand -base64 32");

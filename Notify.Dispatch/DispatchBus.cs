@@ -1,7 +1,7 @@
 using Notify.Dispatch.Dispatching;
 using Notify.Domain.Notifications;
+using Notify.Projections;
 using Notify.Projections.Hosting;
-using Npgsql;
 using Wolverine;
 using Wolverine.ErrorHandling;
 using Wolverine.Postgresql;
@@ -29,7 +29,7 @@ public static class DispatchBus
 
         // Deliveries have their own retries; a message fails only when the database is away, or by a bug. The first is
         // waited for. The second ends in Wolverine's dead letters, where the alarm looks; its deliveries are taken over.
-        options.Policies.OnException<NpgsqlException>().Or<TimeoutException>().Or<IOException>()
+        options.Policies.OnException(DatabaseFaults.IsPassing)
             .RetryWithCooldown(TimeSpan.FromMilliseconds(100), TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(5))
             .Then.RequeueIndefinitely();
     }

@@ -1,8 +1,7 @@
 using System.Diagnostics;
-using System.Net.Sockets;
 using Microsoft.AspNetCore.Diagnostics;
 using Microsoft.AspNetCore.Mvc;
-using Npgsql;
+using Notify.Projections;
 
 namespace Notify.Api.Contract;
 
@@ -27,12 +26,6 @@ public static class Problem
         StatusCodes.Status503ServiceUnavailable, "storage_unavailable",
         "The database does not answer, so nothing is promised. Send the same request again after Retry-After: an event ID is never acted upon twice.", retryAfterSeconds: 2);
 
-    /// <summary>Whether an exception means that the database is away, restarting or overloaded.</summary>
-    public static bool IsStorageAway(Exception e) =>
-        e is NpgsqlException { IsTransient: true } or PostgresException { SqlState: "57P01" or "57P02" or "57P03" or "53300" or "40001" or "40P01" } or SocketException or TimeoutException or EndOfStreamException
-        || (e is NpgsqlException { InnerException: IOException or TimeoutException or SocketException })
-        || (e.InnerException is { } inner && IsStorageAway(inner));
-
     private sealed class Result(int status, string code, string detail, IDictionary<string, string[]>? errors, int? retryAfterSeconds) : IResult
     {
         public Task ExecuteAsync(HttpContext httpContext)
@@ -56,8 +49,10 @@ public static class Problem
 }
 
 /// <summary>Turns what endpoints throw into problem documents.</summary>
-public sealed class ProblemHandler(ILogger<ProblemHandler> log) : IExceptionHandler
+public sealed class ProblemHandler(ILogger<ProblemHandler> log, TimeProvider clock) : IExceptionHandler
 {
+    private long warnedAt;
+
     /// <inheritdoc />
     public async ValueTask<bool> TryHandleAsync(HttpContext httpContext, Exception exception, CancellationToken cancellationToken)
     {
@@ -66,13 +61,22 @@ public sealed class ProblemHandler(ILogger<ProblemHandler> log) : IExceptionHand
         return true;
     }
 
+    // One line every ten seconds, however many requests fail.
+    private void WarnOnce(Exception exception)
+    {
+        var (now, last) = (clock.GetTimestamp(), Interlocked.Read(ref warnedAt));
+        if (last != 0 && clock.GetElapsedTime(last, now) < TimeSpan.FromSeconds(10)) return;
+        if (Interlocked.CompareExchange(ref warnedAt, now, last) == last)
+            log.LogWarning("The database is away, and requests are answered with 503: {Reason}", exception.GetBaseException().Message.Split('\n')[0]);
+    }
+
     private IResult Translate(Exception exception)
     {
         if (exception is BadHttpRequestException bad)
             return bad.StatusCode == StatusCodes.Status413PayloadTooLarge ? RequestBody.TooLarge() : Problem.Of(bad.StatusCode, "bad_request", bad.Message);
-        if (Problem.IsStorageAway(exception))
+        if (DatabaseFaults.IsPassing(exception))
         {
-            log.LogWarning("The database is away: {Reason}", exception.GetBaseException().Message.Split('\n')[0]);
+            WarnOnce(exception);
             return Problem.Unavailable();
         }
 

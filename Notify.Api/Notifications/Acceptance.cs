@@ -68,17 +68,24 @@ public sealed class Acceptance : IAsyncDisposable
 
     private async Task<IReadOnlyList<AcceptResult>> CommitAsync(IReadOnlyList<Item> items, CancellationToken cancellation)
     {
-        try
+        for (var attempt = 1; ; attempt++)
         {
-            return await TryCommitAsync(items, cancellation);
-        }
-        catch (Exception e) when (items.Count > 1 && !Problem.IsStorageAway(e))
-        {
-            // One of the group cannot be stored; it must not harm the others.
-            log.LogError(e, "A group of {Count} requests failed; they are accepted one by one.", items.Count);
-            var results = new List<AcceptResult>(items.Count);
-            foreach (var item in items) results.Add((await TryCommitAsync([item], cancellation))[0]);
-            return results;
+            try
+            {
+                return await TryCommitAsync(items, cancellation);
+            }
+            catch (Exception e) when (attempt < 5 && DatabaseFaults.IsReusedSequence(e))
+            {
+                // Only after a crash of the database; the next try draws other numbers.
+            }
+            catch (Exception e) when (items.Count > 1 && !DatabaseFaults.IsPassing(e))
+            {
+                // One of the group cannot be stored; it must not harm the others.
+                log.LogError(e, "A group of {Count} requests failed; they are accepted one by one.", items.Count);
+                var results = new List<AcceptResult>(items.Count);
+                foreach (var item in items) results.Add((await TryCommitAsync([item], cancellation))[0]);
+                return results;
+            }
         }
     }
 

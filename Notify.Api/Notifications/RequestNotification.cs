@@ -185,7 +185,7 @@ public static class RequestNotificationEndpoint
                 _ => new BatchItemResult(eventId, "rejected", new BatchItemError("event_id_conflict", "The event ID was used for another request.")),
             };
         }
-        catch (Exception e) when (Problem.IsStorageAway(e))
+        catch (Exception e) when (Projections.DatabaseFaults.IsPassing(e))
         {
             return new BatchItemResult(eventId, "rejected", new BatchItemError("storage_unavailable", "The database does not answer; send the item again."));
         }

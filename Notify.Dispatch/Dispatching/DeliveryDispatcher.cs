@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using System.Diagnostics;
 using Notify.Domain.Messages;
 using Notify.Domain.Notifications;
+using Notify.Projections;
 using Notify.Projections.Hosting;
 using Notify.Projections.OpenDeliveries;
 using Notify.Projections.Privacy;
@@ -106,7 +107,7 @@ public sealed class DeliveryDispatcher(
             {
                 return await slices.ClaimAsync(ids, claim, cancellation);
             }
-            catch (Exception e) when (failures < 20 && !cancellation.IsCancellationRequested && (e is NpgsqlException or TimeoutException || e.InnerException is NpgsqlException))
+            catch (Exception e) when (failures < 20 && !cancellation.IsCancellationRequested && DatabaseFaults.IsPassing(e))
             {
                 if (failures == 0) log.LogWarning("A slice could not be claimed ({Reason}); it is tried again.", e.Message.Split('\n')[0]);
                 await Task.Delay(TimeSpan.FromMilliseconds(Math.Min(50 << Math.Min(failures, 6), 1000)), clock, cancellation);

@@ -48,7 +48,7 @@ public sealed class Settlement : IAsyncDisposable
                 await CommitAsync(all, stopping);
                 return [.. all.Select(_ => true)];
             }
-            catch (Exception e) when (IsPassing(e) && !stopping.IsCancellationRequested)
+            catch (Exception e) when (DatabaseFaults.IsPassing(e) && !stopping.IsCancellationRequested)
             {
                 if (failures % 20 == 0) log.LogWarning("{Count} outcomes could not be written ({Reason}); they are kept and written when the database is back.", all.Count, e.Message.Split('\n')[0]);
                 await Task.Delay(TimeSpan.FromMilliseconds(Math.Min(50 << Math.Min(failures, 6), 1000)), clock, stopping);
@@ -164,8 +164,4 @@ public sealed class Settlement : IAsyncDisposable
             Telemetry.Outcomes.Add(group.Count(), tags);
         }
     }
-
-    private static bool IsPassing(Exception e) =>
-        e is NpgsqlException { IsTransient: true } or PostgresException { SqlState: "57P01" or "57P02" or "57P03" or "40001" or "40P01" or "25006" } or TimeoutException or IOException or System.Net.Sockets.SocketException
-        || (e.InnerException is { } inner && IsPassing(inner));
 }

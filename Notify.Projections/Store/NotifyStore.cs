@@ -38,6 +38,7 @@ public static class NotifyStore
         options.AutoCreateSchemaObjects = mayCreate ? AutoCreate.CreateOrUpdate : AutoCreate.None;
         options.UseSystemTextJsonForSerialization(casing: Weasel.Core.Casing.CamelCase, configure: o => NotifyJson.Configure(o));
         options.DisableNpgsqlLogging = true;
+        options.ConfigurePolly(_ => { }); // a statement is never repeated inside a broken transaction: we repeat transactions whole
 
         options.Events.StreamIdentity = StreamIdentity.AsString;
         options.Events.AppendMode = EventAppendMode.Quick;

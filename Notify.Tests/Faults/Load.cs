@@ -156,6 +156,11 @@ public sealed class Balance
             load.Accepted.Count,
             await system.ScalarAsync<long>("select count(distinct stream_id) from events.mt_events where type = 'NotificationDispatched' and stream_id like '%:' || $1 || '%'", load.Mark));
         await system.VerifyAsync();
+
+        // And so does the read model, once it has caught up: it skipped nothing.
+        await Eventually.Becomes(
+            () => system.ScalarAsync<long>("select count(*) from events.mt_doc_notificationview where id like '%:' || $1 || '%' and status = 'dispatched'", load.Mark),
+            n => n == load.Accepted.Count, $"the list has all {load.Accepted.Count}", TimeSpan.FromSeconds(30));
         return balance;
     }
 

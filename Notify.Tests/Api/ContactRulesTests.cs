@@ -1,0 +1,113 @@
+using System.Buffers.Text;
+using Notify.Api.Recipients;
+using Notify.Domain.Recipients;
+
+namespace Notify.Tests.Api;
+
+public class ContactRulesTests
+{
+    [Theory]
+    [InlineData("+821012345678", "+821012345678")]
+    [InlineData("+82 10-1234-5678", "+821012345678")]
+    [InlineData(" +82 (0)10 1234 5678 ", "+821012345678")]
+    [InlineData("+1 (650) 253-0000", "+16502530000")]
+    [InlineData("+44 20 7031 3000", "+442070313000")]
+    [InlineData("+15005550006", "+15005550006")]
+    [InlineData("010-1234-5678", null)]
+    [InlineData("821012345678", null)]
+    [InlineData("+", null)]
+    [InlineData("+82", null)]
+    [InlineData("+999123456789", null)]
+    [InlineData("+8210", null)]
+    [InlineData("+82101234567890123", null)]
+    [InlineData("", null)]
+    [InlineData("call me", null)]
+    [InlineData("+82 10-1234-5678; drop table", null)]
+    [InlineData("+82\r\nTo: +1", null)]
+    public void A_phone_number_becomes_e164_or_nothing(string text, string? e164) => Assert.Equal(e164, ContactRules.ToE164(text));
+
+    [Fact]
+    public void An_endless_number_is_none() => Assert.Null(ContactRules.ToE164("+82" + new string('1', 100_000)));
+
+    [Theory]
+    [InlineData("name@example.com", true)]
+    [InlineData("first.last+tag@sub.example.co.kr", true)]
+    [InlineData("o'brien@example.com", true)]
+    [InlineData("kim@localhost", false)]
+    [InlineData("name", false)]
+    [InlineData("@example.com", false)]
+    [InlineData("name@", false)]
+    [InlineData("a@b@example.com", false)]
+    [InlineData("Kim <kim@example.com>", false)]
+    [InlineData("kim@example.com, lee@example.com", false)]
+    [InlineData("kim@example.com\r\nBcc: x@example.com", false)]
+    [InlineData("kim\0@example.com", false)]
+    [InlineData("kim @example.com", false)]
+    [InlineData("", false)]
+    public void An_email_address_is_one_address_and_nothing_else(string text, bool holds) => Assert.Equal(holds, ContactRules.IsEmail(text));
+
+    [Fact]
+    public void An_email_address_has_up_to_254_characters()
+    {
+        Assert.True(ContactRules.IsEmail(new string('a', 60) + "@" + Domain(193)));
+        Assert.False(ContactRules.IsEmail(new string('a', 60) + "@" + Domain(194)));
+
+        static string Domain(int length) => string.Concat(Enumerable.Repeat("abcdefghi.", 20))[..(length - 3)].TrimEnd('.').PadRight(length - 3, 'x') + ".kr";
+    }
+
+    [Theory]
+    [InlineData(Platform.Ios, "5e0f5e0f5e0f5e0f5e0f5e0f5e0f5e0f5e0f5e0f5e0f5e0f5e0f5e0f5e0f5e0f", null)]
+    [InlineData(Platform.Ios, "5E0F5E0F5E0F5E0F5E0F5E0F5E0F5E0F", null)]
+    [InlineData(Platform.Ios, "xyz", "hexadecimal")]
+    [InlineData(Platform.Ios, "5e0f", "hexadecimal")]
+    [InlineData(Platform.Ios, "5e0f5e0f5e0f5e0f5e0f5e0f5e0f5e0g", "hexadecimal")]
+    [InlineData(Platform.Ios, "../../../../../../../../../../../../etc", "hexadecimal")]
+    [InlineData(Platform.Ios, "", "token")]
+    [InlineData(Platform.Ios, null, "token")]
+    [InlineData(Platform.Android, "fcm:APA91b-_x", null)]
+    [InlineData(Platform.Android, "with blank", "ASCII")]
+    [InlineData(Platform.Android, "line\nbreak", "ASCII")]
+    [InlineData(Platform.Android, "토큰", "ASCII")]
+    [InlineData(Platform.Android, "   ", "token")]
+    [InlineData(null, "x", "ios, android or web")]
+    public void A_token_looks_as_its_platform_s_do(Platform? platform, string? token, string? fault)
+    {
+        var faults = ContactRules.CheckDevice(platform, token, null).ToList();
+        if (fault is null) Assert.Empty(faults);
+        else Assert.Contains(fault, Assert.Single(faults).Fault, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_token_is_not_endless()
+    {
+        Assert.NotEmpty(ContactRules.CheckDevice(Platform.Android, new string('a', 4097), null));
+        Assert.NotEmpty(ContactRules.CheckDevice(Platform.Ios, new string('a', 201), null));
+    }
+
+    [Fact]
+    public void A_browser_has_a_subscription_and_an_app_a_token()
+    {
+        Assert.Empty(ContactRules.CheckDevice(Platform.Web, null, Subscription()));
+        Assert.Equal(["Token"], Fields(Platform.Web, "token", Subscription()));
+        Assert.Equal(["Subscription.Endpoint", "Subscription.Keys.P256dh", "Subscription.Keys.Auth"], Fields(Platform.Web, null, null));
+        Assert.Equal(["Subscription"], Fields(Platform.Android, "token", Subscription()));
+    }
+
+    [Theory]
+    [InlineData("http://push.example.com/x", 65, 16, "Subscription.Endpoint")]
+    [InlineData("javascript:alert(1)", 65, 16, "Subscription.Endpoint")]
+    [InlineData("/relative", 65, 16, "Subscription.Endpoint")]
+    [InlineData("https://push.example.com/x", 64, 16, "Subscription.Keys.P256dh")]
+    [InlineData("https://push.example.com/x", 65, 15, "Subscription.Keys.Auth")]
+    public void A_subscription_is_as_the_standards_have_it(string endpoint, int p256dh, int auth, string field) =>
+        Assert.Equal([field], Fields(Platform.Web, null, Subscription(endpoint, p256dh, auth)));
+
+    private static IEnumerable<string> Fields(Platform platform, string? token, WebPushSubscription? subscription) =>
+        ContactRules.CheckDevice(platform, token, subscription).Select(f => f.Field);
+
+    private static WebPushSubscription Subscription(string endpoint = "https://push.example.com/x", int p256dh = 65, int auth = 16) => new()
+    {
+        Endpoint = endpoint,
+        Keys = new WebPushKeys { P256dh = Base64Url.EncodeToString(new byte[p256dh]), Auth = Base64Url.EncodeToString(new byte[auth]) },
+    };
+}

@@ -1,0 +1,141 @@
+using System.Net;
+using System.Net.Sockets;
+using Notify.Tests.Support;
+
+namespace Notify.Tests.Contract;
+
+/// <summary>A host that cannot start says why, one line for each fault, and ends.</summary>
+public sealed class StartUp
+{
+    private static Dictionary<string, string> Good => new(TestRun.Secrets)
+    {
+        ["ConnectionStrings__notify"] = "Host=127.0.0.1;Port=1;Database=notify;Username=notify;Timeout=3",
+        ["ASPNETCORE_URLS"] = $"http://127.0.0.1:{HostProcess.FreePort()}",
+        ["Providers__Apns__TeamId"] = "T", ["Providers__Apns__KeyId"] = "K", ["Providers__Apns__Topic"] = "t", ["Providers__Apns__PrivateKeyPath"] = $"{TestRun.SandboxHome}/apns-auth-key.p8",
+        ["Providers__Twilio__AccountSid"] = "AC", ["Providers__Twilio__AuthToken"] = "x", ["Providers__Twilio__From"] = "+15005550006",
+    };
+
+    [Theory]
+    [InlineData("Api", "ConnectionStrings__notify", "", "ConnectionStrings:notify")]
+    [InlineData("Api", "ConnectionStrings__notify", "Hoast=x", "ConnectionStrings:notify")]
+    [InlineData("Api", "ConnectionStrings__notify", "Port=many;Host=x", "ConnectionStrings:notify")]
+    [InlineData("Api", "Notify__MasterKeys__1", "c2hvcnQ=", "Notify:MasterKeys:1")]
+    [InlineData("Api", "Notify__MasterKeys__1", "not base64!", "Notify:MasterKeys:1")]
+    [InlineData("Api", "Notify__MasterKeys__1", null, "Notify:MasterKeys")]
+    [InlineData("Api", "Notify__MasterKey", "2", "Notify:MasterKey")]
+    [InlineData("Api", "Notify__Pepper", null, "Notify:Pepper")]
+    [InlineData("Api", "Notify__Transport", "Pigeon", "Notify:Transport")]
+    [InlineData("Projections", "Notify__Takeover", "soon", "Notify:Takeover")]
+    [InlineData("Projections", "Notify__Takeover", "-00:00:01", "Notify:Takeover")]
+    [InlineData("Dispatch", "Providers__Apns__TeamId", null, "Providers:Apns:TeamId")]
+    [InlineData("Dispatch", "Providers__Apns__PrivateKeyPath", "/nowhere/key.p8", "Providers:Apns:PrivateKeyPath")]
+    [InlineData("Dispatch", "Providers__Apns__PrivateKey", "no PEM", "Providers:Apns")]
+    [InlineData("Dispatch", "Providers__Apns__TrustedCaPath", "/nowhere/ca.pem", "Providers:Apns:TrustedCaPath")]
+    [InlineData("Dispatch", "Providers__Apns__BaseUrl", "not an address", "Providers:Apns")]
+    [InlineData("Dispatch", "Providers__Apns__Concurrency", "many", "Providers:Apns")]
+    [InlineData("Dispatch", "Providers__Apns__Concurrency", "0", "Providers:Apns")]
+    [InlineData("Dispatch", "Providers__Apns__Timeout", "-00:00:01", "Providers:Apns")]
+    [InlineData("Dispatch", "Providers__Twilio__AuthToken", null, "Providers:Twilio:AuthToken")]
+    [InlineData("Dispatch", "Providers__Twilio__From", null, "Providers:Twilio:From")]
+    [InlineData("Dispatch", "Providers__Twilio__BaseUrl", "twilio", "Providers:Twilio")]
+    [InlineData("Dispatch", "Notify__Retry__MaxAttempts", "0", "Notify:Retry")]
+    [InlineData("Dispatch", "Notify__Retry__MaxAttempts", "several", "Notify:Retry")]
+    [InlineData("Dispatch", "Notify__Retry__BaseDelay", "a while", "Notify:Retry")]
+    [InlineData("Dispatch", "Notify__Retry__UnknownDeadline", "-00:00:01", "Notify:Retry")]
+    public async Task A_wrong_setting_is_named_in_one_line(string host, string setting, string? value, string named)
+    {
+        await TestRun.Accounts; // the keys that the settings name
+        var environment = Good;
+        if (value is null) environment.Remove(setting);
+        else environment[setting] = value;
+
+        var (exitCode, output, errors) = await RunAsync(host, environment);
+
+        Assert.True(exitCode == 78, $"ended with {exitCode}: {output}");
+        Assert.Contains(named, Assert.Single(errors), StringComparison.Ordinal);
+        Assert.StartsWith($"notify-{host.ToLowerInvariant()}: configuration: ", errors[0], StringComparison.Ordinal);
+        Assert.Equal(output.Trim(), errors[0]); // and nothing else is said
+    }
+
+    [Fact]
+    public async Task Every_fault_is_told_at_once()
+    {
+        await TestRun.Accounts;
+        var (exitCode, output, errors) = await RunAsync("Dispatch", new() { ["Notify__Takeover"] = "x", ["Notify__Retry__MaxAttempts"] = "0" });
+
+        Assert.True(exitCode == 78, output);
+        foreach (var named in new[] { "ConnectionStrings:notify", "Notify:MasterKeys", "Notify:Pepper", "Notify:Takeover", "Notify:Retry", "Apns:TeamId", "Apns:KeyId", "Apns:Topic", "Apns:PrivateKeyPath", "Twilio:AccountSid", "Twilio:AuthToken", "Twilio:From" })
+            Assert.Single(errors, e => e.Contains(named, StringComparison.Ordinal));
+    }
+
+    [Theory]
+    [InlineData("Api")]
+    [InlineData("Dispatch")]
+    [InlineData("Projections")]
+    public async Task An_unknown_command_is_named(string host)
+    {
+        await TestRun.Accounts;
+        var (exitCode, output, errors) = await RunAsync(host, Good, "dance");
+
+        Assert.True(exitCode == 78, output);
+        Assert.Contains("\"dance\" is not a command", Assert.Single(errors), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("Api")]
+    [InlineData("Dispatch")]
+    [InlineData("Projections")]
+    public async Task PostgreSQL_that_does_not_answer_is_told_in_one_line(string host)
+    {
+        await TestRun.Accounts;
+        var (exitCode, output, errors) = await RunAsync(host, Good);
+
+        Assert.True(exitCode == 1, $"ended with {exitCode}: {output}");
+        Assert.Contains("PostgreSQL does not answer", Assert.Single(errors), StringComparison.Ordinal);
+        Assert.DoesNotContain("   at ", output, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("Api")]
+    [InlineData("Dispatch")]
+    [InlineData("Projections")]
+    public async Task A_database_that_was_not_migrated_is_told_in_one_line(string host)
+    {
+        await TestRun.Accounts;
+        var cluster = await TestRun.Cluster;
+        var environment = Good;
+        environment["ConnectionStrings__notify"] = cluster.ConnectionString("postgres") + ";Pooling=false";
+
+        var (exitCode, output, errors) = await RunAsync(host, environment);
+
+        Assert.True(exitCode == 1, $"ended with {exitCode}: {output}");
+        Assert.Contains("migrat", Assert.Single(errors), StringComparison.Ordinal);
+        Assert.DoesNotContain("   at ", output, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("Api")]
+    [InlineData("Dispatch")]
+    [InlineData("Projections")]
+    public async Task A_taken_port_is_told_in_one_line(string host)
+    {
+        await TestRun.Accounts;
+        var (cluster, database) = await TestRun.NewDatabaseAsync();
+        using var taken = new TcpListener(IPAddress.Loopback, 0);
+        taken.Start();
+        var port = ((IPEndPoint)taken.LocalEndpoint).Port;
+        var environment = Good;
+        environment["ConnectionStrings__notify"] = cluster.ConnectionString(database) + ";Maximum Pool Size=10";
+        environment["ASPNETCORE_URLS"] = $"http://127.0.0.1:{port}";
+
+        var (exitCode, output, errors) = await RunAsync(host, environment);
+
+        Assert.True(exitCode == 1, $"ended with {exitCode}: {output}");
+        Assert.Contains($"{port}", Assert.Single(errors), StringComparison.Ordinal);
+        Assert.DoesNotContain("   at ", output, StringComparison.Ordinal);
+        await cluster.DropDatabaseAsync(database);
+    }
+
+    private static Task<(int ExitCode, string Output, IReadOnlyList<string> Errors)> RunAsync(string host, Dictionary<string, string> environment, params string[] arguments) =>
+        HostProcess.RunAsync(host, Repository.Program($"Notify.{host}"), arguments, environment, TestRun.Log($"start-{host}-{Guid.NewGuid():N}"));
+}

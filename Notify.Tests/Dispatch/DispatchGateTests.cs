@@ -1,0 +1,151 @@
+using Notify.Dispatch.Dispatching;
+using Notify.Domain.Notifications;
+
+namespace Notify.Tests.Dispatch;
+
+public class DispatchGateTests
+{
+    private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task Free_permits_are_given_at_once_and_never_more_than_asked_for()
+    {
+        var gate = new DispatchGate(10);
+        Assert.Equal(6, await Take(gate, 1, 6));
+        Assert.Equal(4, await Take(gate, 1, 6));
+        Assert.False(Take(gate, 1, 1).IsCompleted);
+    }
+
+    [Fact]
+    public async Task Who_asks_for_more_than_there_is_gets_all_there_is() =>
+        Assert.Equal(10, await Take(new DispatchGate(10), 50, 100));
+
+    [Fact]
+    public async Task Nobody_is_given_less_than_the_least_they_can_use()
+    {
+        var gate = new DispatchGate(10);
+        await Take(gate, 1, 8);
+        var waiting = Take(gate, 5, 10);
+        gate.Release(2);
+        Assert.False(waiting.IsCompleted);
+        gate.Release(1);
+        Assert.Equal(5, await waiting);
+    }
+
+    [Fact]
+    public async Task Who_came_first_is_served_first()
+    {
+        var gate = new DispatchGate(4);
+        await Take(gate, 4, 4);
+        var (first, second, third) = (Take(gate, 2, 2), Take(gate, 1, 1), Take(gate, 1, 1));
+        gate.Release(1);
+        Assert.False(first.IsCompleted || second.IsCompleted || third.IsCompleted);
+        gate.Release(1);
+        Assert.Equal(2, await first);
+        Assert.False(second.IsCompleted || third.IsCompleted);
+        gate.Release(2);
+        Assert.Equal((1, 1), (await second, await third));
+    }
+
+    [Fact]
+    public async Task The_critical_go_before_the_normal_before_bulk()
+    {
+        var gate = new DispatchGate(1);
+        await Take(gate, 1, 1);
+        var (bulk, normal, critical) = (Take(gate, 1, 1, Priority.Bulk), Take(gate, 1, 1), Take(gate, 1, 1, Priority.Critical));
+        gate.Release(1);
+        await critical;
+        Assert.False(normal.IsCompleted || bulk.IsCompleted);
+        gate.Release(1);
+        await normal;
+        Assert.False(bulk.IsCompleted);
+        gate.Release(1);
+        await bulk;
+    }
+
+    [Fact]
+    public async Task Nobody_overtakes_those_who_wait_unless_by_priority()
+    {
+        var gate = new DispatchGate(4);
+        await Take(gate, 2, 2);
+        var waiting = Take(gate, 4, 4);
+        var late = Take(gate, 1, 1);
+        Assert.False(late.IsCompleted);
+        Assert.Equal(1, await Take(gate, 1, 1, Priority.Critical));
+        gate.Release(3);
+        Assert.Equal(4, await waiting);
+        gate.Release(4);
+        Assert.Equal(1, await late);
+    }
+
+    [Fact]
+    public async Task Who_gives_up_takes_nothing()
+    {
+        var gate = new DispatchGate(2);
+        await Take(gate, 2, 2);
+        using var patience = new CancellationTokenSource();
+        var waiting = gate.TakeAsync(Priority.Normal, 1, 2, patience.Token);
+        await patience.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => waiting);
+        gate.Release(2);
+        Assert.Equal(2, await Take(gate, 2, 2));
+    }
+
+    [Fact]
+    public async Task Who_gives_up_lets_the_next_pass()
+    {
+        var gate = new DispatchGate(4);
+        await Take(gate, 2, 2);
+        using var patience = new CancellationTokenSource();
+        var greedy = gate.TakeAsync(Priority.Normal, 4, 4, patience.Token);
+        var modest = Take(gate, 1, 1);
+        await patience.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => greedy);
+        Assert.Equal(1, await modest.WaitAsync(TimeSpan.FromSeconds(5), Cancellation));
+    }
+
+    [Fact]
+    public async Task No_permit_is_lost_or_made_in_a_race()
+    {
+        const int Size = 7;
+        var gate = new DispatchGate(Size);
+        var (held, most) = (0, 0);
+        await Task.WhenAll(Enumerable.Range(0, 16).Select(worker => Task.Run(async () =>
+        {
+            var random = new Random(worker);
+            for (var i = 0; i < 500; i++)
+            {
+                using var patience = new CancellationTokenSource();
+                var taking = gate.TakeAsync((Priority)random.Next(3), random.Next(1, Size + 1), random.Next(1, Size + 1), patience.Token);
+                if (random.Next(3) == 0) patience.Cancel();
+                try
+                {
+                    var permits = await taking;
+                    var now = Interlocked.Add(ref held, permits);
+                    InterlockedMax(ref most, now);
+                    if (random.Next(2) == 0) await Task.Yield();
+                    Interlocked.Add(ref held, -permits);
+                    gate.Release(permits);
+                }
+                catch (OperationCanceledException)
+                {
+                    // It took nothing.
+                }
+            }
+        }))).WaitAsync(TimeSpan.FromSeconds(60), Cancellation);
+        Assert.InRange(most, 1, Size);
+        Assert.Equal(Size, await Take(gate, Size, Size).WaitAsync(TimeSpan.FromSeconds(5), Cancellation));
+    }
+
+    private static Task<int> Take(DispatchGate gate, int atLeast, int atMost, Priority priority = Priority.Normal) => gate.TakeAsync(priority, atLeast, atMost, Cancellation);
+
+    private static void InterlockedMax(ref int target, int value)
+    {
+        for (var seen = Volatile.Read(ref target); seen < value;)
+        {
+            var before = Interlocked.CompareExchange(ref target, value, seen);
+            if (before == seen) return;
+            seen = before;
+        }
+    }
+}

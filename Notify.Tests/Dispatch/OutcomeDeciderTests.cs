@@ -1,0 +1,172 @@
+using Notify.Dispatch.Dispatching;
+using Notify.Domain.Notifications;
+using Notify.Projections.OpenDeliveries;
+
+namespace Notify.Tests.Dispatch;
+
+public class OutcomeDeciderTests
+{
+    private static readonly DateTimeOffset Now = new(2026, 5, 4, 12, 0, 0, TimeSpan.Zero);
+    private static readonly RetrySchedule Schedule = new();
+
+    [Theory]
+    [InlineData(Lane.Apns, false)]
+    [InlineData(Lane.Sms, false)]
+    [InlineData(Lane.Sms, true)]
+    public void A_provider_s_yes_ends_it(Lane lane, bool asked)
+    {
+        var (e, next) = Decide(new AttemptOutcome.Accepted("m1"), lane, asked: asked, deadline: Now.AddMinutes(1));
+        var dispatched = Assert.IsType<NotificationDispatched>(e);
+        Assert.Equal(("m1", "prov", 1, 40, Now.AddSeconds(-1)), (dispatched.ProviderMessageId, dispatched.Provider, dispatched.Attempt, dispatched.LatencyMs, dispatched.At));
+        Assert.Null(next);
+    }
+
+    [Theory]
+    [InlineData(Lane.Apns)]
+    [InlineData(Lane.Sms)]
+    public void A_provider_s_no_ends_it(Lane lane)
+    {
+        var (e, next) = Decide(new AttemptOutcome.Rejected(Reasons.BadAddress, "21211"), lane);
+        Assert.Equal((Reasons.BadAddress, "21211", "prov"), (((NotificationFailed)e!).Reason, ((NotificationFailed)e).ProviderCode, ((NotificationFailed)e).Provider));
+        Assert.Null(next);
+    }
+
+    [Theory]
+    [InlineData(0, 60)]
+    [InlineData(0.5, 90)]
+    public void A_halted_channel_lets_deliveries_wait(double random, double seconds)
+    {
+        var (e, next) = Decide(new AttemptOutcome.Halted("InvalidProviderToken"), Lane.Apns, random: random);
+        var deferred = Assert.IsType<DeliveryDeferred>(e);
+        Assert.Equal((Reasons.ChannelHalted, "InvalidProviderToken", Now.AddSeconds(seconds)), (deferred.Reason, deferred.ProviderCode, deferred.Until));
+        Assert.Equal((OpenState.Deferred, Now.AddSeconds(seconds), Reasons.ChannelHalted), (next!.State, next.DueAt, next.Reason));
+    }
+
+    [Fact]
+    public void A_halted_channel_costs_no_delivery_its_life() =>
+        Assert.IsType<DeliveryDeferred>(Decide(new AttemptOutcome.Halted("403"), Lane.Apns, attempt: 1000).Event);
+
+    [Fact]
+    public void Waiting_for_a_halted_channel_uses_up_no_attempts()
+    {
+        var (e, next) = Decide(new AttemptOutcome.Halted("403"), Lane.Apns, attempt: 4);
+        Assert.Equal((3, 3), (((DeliveryDeferred)e!).Attempt, next!.Attempts));
+    }
+
+    [Theory]
+    [InlineData(Lane.Apns)]
+    [InlineData(Lane.Sms)]
+    public void Not_now_means_later_with_back_off(Lane lane)
+    {
+        var (e, next) = Decide(new AttemptOutcome.Retry(Reasons.Retry, "503"), lane, attempt: 3);
+        var deferred = Assert.IsType<DeliveryDeferred>(e);
+        Assert.Equal((Reasons.Retry, "503", 3, Now.AddSeconds(10)), (deferred.Reason, deferred.ProviderCode, deferred.Attempt, deferred.Until));
+        Assert.Equal((OpenState.Deferred, 3, Now.AddSeconds(10)), (next!.State, next.Attempts, next.DueAt));
+    }
+
+    [Fact]
+    public void The_provider_s_own_time_is_kept_and_told()
+    {
+        var deferred = Assert.IsType<DeliveryDeferred>(Decide(new AttemptOutcome.Retry(Reasons.Retry, "429", TimeSpan.FromMinutes(2)), Lane.Sms).Event);
+        Assert.Equal((Reasons.ProviderAskedToWait, Now.AddMinutes(2).AddSeconds(2.5)), (deferred.Reason, deferred.Until));
+    }
+
+    [Fact]
+    public void A_connection_that_never_stood_is_told_as_that() =>
+        Assert.Equal(Reasons.ConnectionLost, ((DeliveryDeferred)Decide(new AttemptOutcome.Retry(Reasons.ConnectionLost, "ConnectionError"), Lane.Sms).Event!).Reason);
+
+    [Theory]
+    [InlineData(Lane.Apns)]
+    [InlineData(Lane.Sms)]
+    public void The_last_attempt_makes_a_dead_letter(Lane lane)
+    {
+        var (e, next) = Decide(new AttemptOutcome.Retry(Reasons.Retry, "503"), lane, attempt: Schedule.MaxAttempts);
+        var dead = Assert.IsType<DeliveryDeadLettered>(e);
+        Assert.Equal((Schedule.MaxAttempts, Reasons.AttemptsExhausted, "503"), (dead.Attempts, dead.Reason, dead.ProviderCode));
+        Assert.Equal((OpenState.Dead, null, "503"), (next!.State, next.DueAt, next.Reason));
+    }
+
+    [Fact]
+    public void An_unclear_push_is_sent_again_since_it_replaces_itself() =>
+        Assert.Equal(Reasons.TimedOut, Assert.IsType<DeliveryDeferred>(Decide(new AttemptOutcome.Unknown(Reasons.TimedOut), Lane.Apns).Event).Reason);
+
+    [Fact]
+    public void An_unclear_sms_is_not_repeated_but_asked_for()
+    {
+        var (e, next) = Decide(new AttemptOutcome.Unknown(Reasons.ConnectionLost), Lane.Sms);
+        var unknown = Assert.IsType<DispatchOutcomeUnknown>(e);
+        Assert.Equal((Reasons.ConnectionLost, Now + Schedule.UnknownDeadline), (unknown.Reason, unknown.Deadline));
+        Assert.Equal((OpenState.Unknown, Now + Schedule.AskAfter), (next!.State, next.DueAt));
+    }
+
+    [Fact]
+    public void An_unclear_sms_is_asked_for_even_after_the_last_attempt() =>
+        Assert.IsType<DispatchOutcomeUnknown>(Decide(new AttemptOutcome.Unknown(Reasons.TimedOut), Lane.Sms, attempt: Schedule.MaxAttempts).Event);
+
+    [Theory]
+    [InlineData("unknown")]
+    [InlineData("not found")]
+    public void Before_the_deadline_it_is_asked_again_and_nothing_is_written(string answer)
+    {
+        var (e, next) = Decide(Asked(answer), Lane.Sms, asked: true, deadline: Now.AddMinutes(10));
+        Assert.Null(e);
+        Assert.Equal(OpenState.Unknown, next!.State);
+        Assert.InRange(next.DueAt!.Value, Now.AddSeconds(1), Now.AddMinutes(10));
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(-5)]
+    public void At_the_deadline_what_the_provider_never_had_is_sent(int minutes)
+    {
+        var (e, next) = Decide(new AttemptOutcome.NotFound(), Lane.Sms, asked: true, deadline: Now.AddMinutes(minutes));
+        Assert.Equal(Reasons.NotAtProvider, Assert.IsType<DeliveryDeferred>(e).Reason);
+        Assert.Equal(OpenState.Deferred, next!.State);
+    }
+
+    [Fact]
+    public void At_the_deadline_what_the_provider_never_had_becomes_a_dead_letter_if_it_was_the_last_attempt() =>
+        Assert.IsType<DeliveryDeadLettered>(Decide(new AttemptOutcome.NotFound(), Lane.Sms, asked: true, deadline: Now, attempt: Schedule.MaxAttempts).Event);
+
+    [Fact]
+    public void At_the_deadline_what_nobody_can_tell_has_failed_and_is_not_repeated()
+    {
+        var (e, next) = Decide(new AttemptOutcome.Unknown(Reasons.TimedOut), Lane.Sms, asked: true, deadline: Now);
+        Assert.Equal(Reasons.OutcomeNeverKnown, Assert.IsType<NotificationFailed>(e).Reason);
+        Assert.Null(next);
+    }
+
+    [Fact]
+    public void Asking_comes_to_an_end()
+    {
+        var (now, deadline, asked) = (Now, Now + Schedule.UnknownDeadline, 0);
+        while (OutcomeDecider.Decide(Made(new AttemptOutcome.Unknown(Reasons.TimedOut), Lane.Sms, 1, asked: true, deadline), Schedule, now, 0.5).Next is { } next)
+        {
+            now = next.DueAt!.Value;
+            Assert.InRange(++asked, 1, 100);
+        }
+    }
+
+    [Fact]
+    public void A_send_that_says_not_found_is_a_bug() =>
+        Assert.Throws<ArgumentException>(() => Decide(new AttemptOutcome.NotFound(), Lane.Sms));
+
+    [Fact]
+    public void What_waits_keeps_its_place_and_its_age()
+    {
+        var next = Decide(new AttemptOutcome.Retry(Reasons.Retry, "503"), Lane.Sms).Next!;
+        var row = Row(Lane.Sms);
+        Assert.Equal((row.Notification, row.Queue, row.EnqueuedAt), (next.Notification, next.Queue, next.EnqueuedAt));
+    }
+
+    private static AttemptOutcome Asked(string answer) => answer == "unknown" ? new AttemptOutcome.Unknown(Reasons.TimedOut) : new AttemptOutcome.NotFound();
+
+    private static Settled Decide(AttemptOutcome outcome, Lane lane, int attempt = 1, bool asked = false, DateTimeOffset? deadline = null, double random = 0.5) =>
+        OutcomeDecider.Decide(Made(outcome, lane, attempt, asked, deadline), Schedule, Now, random);
+
+    private static AttemptMade Made(AttemptOutcome outcome, Lane lane, int attempt, bool asked, DateTimeOffset? deadline) =>
+        new(Row(lane), Guid.Empty, attempt, "prov", outcome, TimeSpan.FromMilliseconds(40), null, Now.AddSeconds(-1), asked, deadline);
+
+    private static OpenDelivery Row(Lane lane) => new(
+        DeterministicId.OfDelivery("n/c:e", "x"), "n/c:e", new DeliveryQueue(lane, Priority.Normal), OpenState.InFlight, 0, Now.AddMinutes(-1), Now.AddMinutes(9));
+}

@@ -1,0 +1,191 @@
+using System.Text.Json;
+using Notify.Domain.Notifications;
+using Notify.Domain.Privacy;
+using Notify.Domain.Recipients;
+using static Notify.Tests.Domain.Some;
+
+namespace Notify.Tests.Domain;
+
+public class DeliveryPlannerTests
+{
+    private static readonly NotificationContent Text = new("Shipped", "It comes tomorrow.");
+
+    [Fact]
+    public void Someone_with_a_device_and_a_phone_is_tried_on_both() =>
+        Assert.Equal([(Lane.Apns, "d_1"), (Lane.Sms, null)], Tried(Plan(Recipient())));
+
+    [Fact]
+    public void Every_device_is_a_delivery_of_its_own() =>
+        Assert.Equal(["d_1", "d_2", "d_3"], Plan(Recipient(iPhone("d_2"), iPhone("d_3")), channels: [Channel.Push]).Deliveries.Select(d => d.DeviceId));
+
+    [Fact]
+    public void A_device_carries_its_own_sealed_token_and_an_sms_the_number_sealed_anew()
+    {
+        var plan = Plan(Recipient());
+        Assert.Equal(Sealed("token"), plan.Deliveries[0].Address);
+        Assert.Equal(Sealed("Sms"), plan.Deliveries[1].Address);
+    }
+
+    [Fact]
+    public void The_same_input_gives_the_same_plan()
+    {
+        var (first, second) = (Plan(Recipient(), channels: [Channel.Push, Channel.Sms, Channel.Email]), Plan(Recipient(), channels: [Channel.Push, Channel.Sms, Channel.Email]));
+        Assert.Equal(first.Deliveries, second.Deliveries);
+        Assert.Equal(first.LeftOut, second.LeftOut);
+    }
+
+    [Fact]
+    public void The_order_of_channels_changes_no_id() =>
+        Assert.Equal(
+            Plan(Recipient(), channels: [Channel.Push, Channel.Sms]).Deliveries.Select(d => d.Id).Order(),
+            Plan(Recipient(), channels: [Channel.Sms, Channel.Push]).Deliveries.Select(d => d.Id).Order());
+
+    [Fact]
+    public void No_two_deliveries_share_an_id()
+    {
+        var plan = Plan(Recipient(iPhone("d_2"), new DeviceRegistered("d_3", Platform.Android, Sealed("t3"), "c", Noon)), channels: [Channel.Push, Channel.Sms, Channel.Email]);
+        var ids = plan.Deliveries.Select(d => d.Id).Concat(plan.LeftOut.Select(l => l.Id)).ToList();
+        Assert.Equal(ids.Count, ids.Distinct().Count());
+    }
+
+    [Fact]
+    public void The_plan_names_the_version_of_the_recipient_it_was_made_upon() =>
+        Assert.Equal(Recipient().Version, Plan(Recipient()).RecipientVersion);
+
+    [Fact]
+    public void Nobody_known_is_left_out_on_every_channel() =>
+        Assert.Equal([(Channel.Push, Reasons.UnknownUser), (Channel.Sms, Reasons.UnknownUser), (Channel.Email, Reasons.UnknownUser)], LeftOut(Plan(null)));
+
+    [Fact]
+    public void Nobody_known_is_left_out_on_the_channels_asked_for() =>
+        Assert.Equal([(Channel.Sms, Reasons.UnknownUser)], LeftOut(Plan(null, channels: [Channel.Sms])));
+
+    [Fact]
+    public void An_erased_user_is_left_out() =>
+        Assert.All(LeftOut(Plan(Recipient(new UserErased("c", Noon)))), l => Assert.Equal(Reasons.Erased, l.Reason));
+
+    [Theory]
+    [InlineData(null, "channel sms")]
+    [InlineData("shipping", "category shipping on sms")]
+    public void An_opt_out_leaves_out_and_says_by_which_rule(string? category, string rule)
+    {
+        var plan = Plan(Recipient(OptOut(Channel.Sms, category)), channels: [Channel.Sms, Channel.Push]);
+        var left = Assert.Single(plan.LeftOut);
+        Assert.Equal((Channel.Sms, Reasons.OptedOut, rule), (left.Channel, left.Reason, left.Rule));
+        Assert.Single(plan.Deliveries);
+    }
+
+    [Fact]
+    public void A_category_goes_over_its_channel() =>
+        Assert.Equal([(Lane.Sms, null)], Tried(Plan(Recipient(OptOut(Channel.Sms, null), new OptedIn(Channel.Sms, "shipping", "u", "api", Noon)), channels: [Channel.Sms])));
+
+    [Fact]
+    public void Another_category_s_opt_out_does_not_matter() =>
+        Assert.Equal([(Lane.Sms, null)], Tried(Plan(Recipient(OptOut(Channel.Sms, "marketing")), channels: [Channel.Sms])));
+
+    [Fact]
+    public void An_opt_out_of_push_leaves_out_every_device() =>
+        Assert.Equal([(Channel.Push, Reasons.OptedOut), (Channel.Push, Reasons.OptedOut)], LeftOut(Plan(Recipient(iPhone("d_2"), OptOut(Channel.Push, null)), channels: [Channel.Push])));
+
+    [Fact]
+    public void Without_a_device_push_has_no_contact() =>
+        Assert.Equal([(Channel.Push, Reasons.NoContact)], LeftOut(Plan(Recipient(new DeviceRemoved("d_1", DeviceRemovalReasons.ByRequest, "c", Noon)), channels: [Channel.Push])));
+
+    [Fact]
+    public void Without_a_number_sms_has_no_contact() =>
+        Assert.Equal([(Channel.Sms, Reasons.NoContact)], LeftOut(Plan(Recipient(Details(phone: null)), channels: [Channel.Sms])));
+
+    [Fact]
+    public void A_suppressed_number_is_not_used() =>
+        Assert.Equal([(Channel.Sms, Reasons.SuppressedAddress)], LeftOut(Plan(Recipient(Suppressed("phone-print")), channels: [Channel.Sms])));
+
+    [Fact]
+    public void A_new_number_is_used_though_the_old_one_is_suppressed() =>
+        Assert.Equal([(Lane.Sms, null)], Tried(Plan(Recipient(Suppressed("phone-print"), Details(phone: "other-print")), channels: [Channel.Sms])));
+
+    [Fact]
+    public void A_number_that_cannot_be_opened_is_left_out() =>
+        Assert.Equal([(Channel.Sms, Reasons.Unreadable)], LeftOut(Plan(Recipient(), channels: [Channel.Sms], contact: _ => null)));
+
+    [Fact]
+    public void A_number_is_opened_only_where_it_is_tried()
+    {
+        var asked = new List<Channel>();
+        Plan(Recipient(OptOut(Channel.Sms, null)), channels: [Channel.Push, Channel.Sms], contact: c => { asked.Add(c); return Sealed("x"); });
+        Assert.Empty(asked);
+    }
+
+    [Fact]
+    public void What_no_provider_carries_is_left_out() =>
+        Assert.Contains((Channel.Push, Reasons.NoProvider), LeftOut(Plan(Recipient(new DeviceRegistered("d_2", Platform.Web, Sealed("t"), "c", Noon)), channels: [Channel.Push])));
+
+    [Theory]
+    [InlineData("{}", Channel.Push, Reasons.NoContent)]
+    [InlineData("""{ "title": "t" }""", Channel.Push, null)]
+    [InlineData("""{ "body": "b" }""", Channel.Push, null)]
+    [InlineData("""{ "data": {} }""", Channel.Push, null)]
+    [InlineData("""{ "html": "<p>" }""", Channel.Push, Reasons.NoContent)]
+    [InlineData("""{ "title": "t" }""", Channel.Sms, Reasons.NoContent)]
+    [InlineData("""{ "body": "" }""", Channel.Sms, Reasons.NoContent)]
+    [InlineData("""{ "body": "b" }""", Channel.Sms, null)]
+    public void A_channel_needs_content_that_it_can_show(string content, Channel channel, string? reason)
+    {
+        var plan = Plan(Recipient(), JsonSerializer.Deserialize<NotificationContent>(content, JsonSerializerOptions.Web)!, [channel]);
+        Assert.Equal(reason is null ? [] : [(channel, reason)], LeftOut(plan));
+    }
+
+    [Fact]
+    public void Channels_that_nobody_named_are_not_complained_of_when_another_works()
+    {
+        var plan = Plan(Recipient(Details(phone: null, email: null)));
+        Assert.Equal([(Lane.Apns, "d_1")], Tried(plan));
+        Assert.Empty(plan.LeftOut);
+    }
+
+    [Fact]
+    public void An_opt_out_is_told_even_of_a_channel_that_nobody_named() =>
+        Assert.Equal([(Channel.Sms, Reasons.OptedOut)], LeftOut(Plan(Recipient(Details(email: null), OptOut(Channel.Sms, null)))));
+
+    [Fact]
+    public void When_nothing_works_every_reason_is_told() =>
+        Assert.Equal(
+            [(Channel.Push, Reasons.NoContact), (Channel.Sms, Reasons.NoContact), (Channel.Email, Reasons.NoContact)],
+            LeftOut(Plan(Recipient(Details(phone: null, email: null), new DeviceRemoved("d_1", DeviceRemovalReasons.ByRequest, "c", Noon)))));
+
+    [Fact]
+    public void The_unregistered_are_tried_on_what_was_given() =>
+        Assert.Equal([Lane.Apns, Lane.Sms], DeliveryPlanner.ForUnregistered(Key, Requested(userId: null), Text, Contacts(Lane.Apns, Lane.Sms), Noon).Deliveries.Select(d => d.Lane));
+
+    [Fact]
+    public void The_unregistered_are_tried_on_the_channels_asked_for_alone()
+    {
+        var plan = DeliveryPlanner.ForUnregistered(Key, Requested(userId: null, channels: [Channel.Sms]), Text, Contacts(Lane.Apns, Lane.Sms), Noon);
+        Assert.Equal([Lane.Sms], plan.Deliveries.Select(d => d.Lane));
+        Assert.Empty(plan.LeftOut);
+    }
+
+    [Fact]
+    public void A_channel_asked_for_without_a_contact_is_left_out() =>
+        Assert.Equal(
+            [(Channel.Email, Reasons.NoContact)],
+            LeftOut(DeliveryPlanner.ForUnregistered(Key, Requested(userId: null, channels: [Channel.Sms, Channel.Email]), Text, Contacts(Lane.Sms), Noon)));
+
+    private static DeliveriesPlanned Plan(
+        Recipient? recipient, NotificationContent? content = null, IReadOnlyList<Channel>? channels = null, Func<Channel, Sealed?>? contact = null) =>
+        DeliveryPlanner.ForUser(Key, Requested(channels: channels), content ?? Text, recipient, contact ?? (c => Sealed($"{c}")), Noon);
+
+    private static IEnumerable<(Lane, string?)> Tried(DeliveriesPlanned plan) => plan.Deliveries.Select(d => (d.Lane, d.DeviceId));
+
+    private static IEnumerable<(Channel Channel, string Reason)> LeftOut(DeliveriesPlanned plan) => plan.LeftOut.Select(l => (l.Channel, l.Reason));
+
+    private static SealedContact[] Contacts(params Lane[] lanes) => [.. lanes.Select(l => new SealedContact(l, DeliveryPlanner.ContactOf(Lanes.ChannelOf(l)), Sealed($"{l}")))];
+
+    private static DeviceRegistered iPhone(string id) => new(id, Platform.Ios, Sealed(id), "c", Noon);
+
+    private static OptedOut OptOut(Channel channel, string? category) => new(channel, category, "u", "api", Noon);
+
+    private static AddressSuppressed Suppressed(string fingerprint) => new(Channel.Sms, fingerprint, Reasons.OptedOutAtProvider, "twilio", Noon);
+
+    private static ContactDetailsGiven Details(string? email = "email-print", string? phone = "phone-print") =>
+        new(Sealed("details"), email is not null, phone is not null, email, phone, "c", Noon);
+}

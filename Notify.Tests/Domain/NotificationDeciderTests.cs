@@ -1,0 +1,136 @@
+using Notify.Domain.Notifications;
+using Notify.Domain.Recipients;
+using static Notify.Tests.Domain.Some;
+
+namespace Notify.Tests.Domain;
+
+public class NotificationDeciderTests
+{
+    private static readonly DateTimeOffset Later = Noon.AddHours(1);
+
+    [Fact]
+    public void The_last_check_lets_go_what_nothing_speaks_against()
+    {
+        Assert.Null(NotificationDecider.LastCheck(Notification(), Notification().Deliveries[Push], Recipient(), Later));
+        Assert.Null(NotificationDecider.LastCheck(Notification(), Notification().Deliveries[Sms], null, Later));
+    }
+
+    [Theory]
+    [InlineData(-1, false)]
+    [InlineData(0, true)]
+    [InlineData(1, true)]
+    public void What_has_expired_is_not_sent(int secondsAfter, bool expires)
+    {
+        var n = Notify.Domain.Notifications.Notification.Fold(Key, [Requested(expiresAt: Later), Planned()])!;
+        var decided = NotificationDecider.LastCheck(n, n.Deliveries[Sms], Recipient(), Later.AddSeconds(secondsAfter));
+        if (expires) Assert.Equal([Sms], Assert.IsType<NotificationExpired>(decided).Deliveries);
+        else Assert.Null(decided);
+    }
+
+    [Fact]
+    public void Who_opted_out_since_is_not_reached()
+    {
+        var e = Suppressed(Sms, Recipient(new OptedOut(Channel.Sms, "shipping", "u", "api", Noon)));
+        Assert.Equal((Reasons.OptedOut, "category shipping on sms"), (e.Reason, e.Rule));
+    }
+
+    [Fact]
+    public void Who_replied_stop_since_is_not_reached() =>
+        Assert.Equal(Reasons.SuppressedAddress, Suppressed(Sms, Recipient(new AddressSuppressed(Channel.Sms, "phone-print", Reasons.OptedOutAtProvider, "twilio", Noon))).Reason);
+
+    [Fact]
+    public void Who_was_erased_since_is_not_reached() =>
+        Assert.Equal(Reasons.Erased, Suppressed(Sms, Recipient(new UserErased("c", Noon))).Reason);
+
+    [Fact]
+    public void A_device_that_was_removed_since_is_not_reached() =>
+        Assert.Equal(Reasons.DeviceRemoved, Suppressed(Push, Recipient(new DeviceRemoved("d_1", DeviceRemovalReasons.MovedToAnotherUser, "c", Noon))).Reason);
+
+    [Fact]
+    public void An_sms_does_not_mind_which_devices_there_are() =>
+        Assert.Null(NotificationDecider.LastCheck(Notification(), Notification().Deliveries[Sms], Recipient(new DeviceRemoved("d_1", DeviceRemovalReasons.ByRequest, "c", Noon)), Later));
+
+    [Fact]
+    public void Cancelling_stops_what_still_waits() =>
+        Assert.Equal([Push, Sms], NotificationDecider.Cancel(Notification(), [Push, Sms], "c_shop", Later)!.Deliveries);
+
+    [Fact]
+    public void Cancelling_leaves_out_what_has_ended_or_is_unknown()
+    {
+        var n = Notification(new NotificationDispatched(Push, 1, "apns", null, 1, null, Noon), new DispatchOutcomeUnknown(Sms, 1, "twilio", Reasons.TimedOut, Later, Noon));
+        Assert.Null(NotificationDecider.Cancel(n, [Push, Sms], "c_shop", Later));
+    }
+
+    [Fact]
+    public void Cancelling_ignores_deliveries_of_others() =>
+        Assert.Null(NotificationDecider.Cancel(Notification(), [Guid.NewGuid()], "c_shop", Later));
+
+    [Fact]
+    public void Cancelling_twice_yields_nothing_the_second_time()
+    {
+        var planned = Notification(new NotificationCancelled([Push, Sms], "c_shop", Noon));
+        Assert.Null(NotificationDecider.Cancel(planned, [Push, Sms], "c_shop", Later));
+        var waiting = Waiting(new NotificationCancelled([], "c_shop", Noon));
+        Assert.Null(NotificationDecider.Cancel(waiting, [], "c_shop", Later));
+    }
+
+    [Fact]
+    public void What_is_not_planned_is_cancelled_as_a_whole() =>
+        Assert.Empty(NotificationDecider.Cancel(Waiting(), [], "c_shop", Noon)!.Deliveries);
+
+    [Fact]
+    public void What_has_expired_is_not_cancelled() =>
+        Assert.Null(NotificationDecider.Cancel(Waiting(new NotificationExpired([], Noon)), [], "c_shop", Noon));
+
+    [Fact]
+    public void What_is_not_yet_due_moves() =>
+        Assert.Equal(Noon.AddDays(2), NotificationDecider.Reschedule(Waiting(), Noon.AddDays(2), "c_shop", Noon)!.SendAt);
+
+    [Fact]
+    public void What_is_due_planned_cancelled_expired_or_was_never_scheduled_does_not_move()
+    {
+        Assert.Null(NotificationDecider.Reschedule(Waiting(), Noon.AddDays(2), "c_shop", Noon.AddDays(1)));
+        Assert.Null(NotificationDecider.Reschedule(Waiting(Planned()), Noon.AddDays(2), "c_shop", Noon));
+        Assert.Null(NotificationDecider.Reschedule(Waiting(new NotificationCancelled([], "c", Noon)), Noon.AddDays(2), "c_shop", Noon));
+        Assert.Null(NotificationDecider.Reschedule(Waiting(new NotificationExpired([], Noon)), Noon.AddDays(2), "c_shop", Noon));
+        Assert.Null(NotificationDecider.Reschedule(Notify.Domain.Notifications.Notification.Fold(Key, [Requested()])!, Noon.AddDays(2), "c_shop", Noon));
+    }
+
+    [Fact]
+    public void A_rescheduled_notification_moves_again() =>
+        Assert.Equal(Noon.AddDays(3), NotificationDecider.Reschedule(Waiting(new NotificationRescheduled(Noon.AddDays(2), "c", Noon)), Noon.AddDays(3), "c_shop", Noon.AddDays(1))!.SendAt);
+
+    [Fact]
+    public void A_dead_letter_goes_on_its_way_again()
+    {
+        var (e, hindrance) = NotificationDecider.Redrive(Dead(), Sms, Recipient(), "mended", "c_ops", Later);
+        Assert.Null(hindrance);
+        Assert.Equal((Sms, "mended", "c_ops", Later), (e!.DeliveryId, e.Reason, e.By, e.At));
+    }
+
+    [Fact]
+    public void Only_a_dead_letter_is_redriven()
+    {
+        Assert.Equal((null, "NotDeadLettered"), NotificationDecider.Redrive(Notification(), Sms, Recipient(), "r", "c", Later));
+        Assert.Equal((null, "NotDeadLettered"), NotificationDecider.Redrive(Dead(), Guid.NewGuid(), Recipient(), "r", "c", Later));
+        Assert.Equal((null, "NotDeadLettered"), NotificationDecider.Redrive(Dead(new DeliveryRedriven(Sms, "r", "c", Noon)), Sms, Recipient(), "r", "c", Later));
+    }
+
+    [Fact]
+    public void Opt_out_and_expiry_speak_against_a_redrive_too()
+    {
+        Assert.Equal((null, Reasons.OptedOut), NotificationDecider.Redrive(Dead(), Sms, Recipient(new OptedOut(Channel.Sms, null, "u", "api", Noon)), "r", "c", Later));
+        var expiring = Notify.Domain.Notifications.Notification.Fold(Key, [Requested(expiresAt: Noon), Planned(), DeadLettered])!;
+        Assert.Equal((null, "Expired"), NotificationDecider.Redrive(expiring, Sms, Recipient(), "r", "c", Later));
+    }
+
+    private static readonly DeliveryDeadLettered DeadLettered = new(Sms, 12, Reasons.AttemptsExhausted, "twilio", "20429", Noon);
+
+    private static Notification Dead(params object[] since) => Notification([DeadLettered, .. since]);
+
+    private static Notification Waiting(params object[] since) =>
+        Notify.Domain.Notifications.Notification.Fold(Key, [Requested(sendAt: Noon.AddDays(1)), .. since])!;
+
+    private static DeliverySuppressed Suppressed(Guid delivery, Recipient recipient) =>
+        Assert.IsType<DeliverySuppressed>(NotificationDecider.LastCheck(Notification(), Notification().Deliveries[delivery], recipient, Later));
+}

@@ -1,0 +1,19 @@
+using Notify.Domain.Notifications;
+
+namespace Notify.Tests.Domain;
+
+public class NotificationKeyTests
+{
+    [Theory]
+    [InlineData("c_shop", "order-1")]
+    [InlineData("c_shop", "a:b:c")]
+    [InlineData("c_shop", "n/x:y")]
+    public void A_key_is_taken_apart_again(string client, string eventId) =>
+        Assert.Equal((client, eventId), NotificationKey.Parse(NotificationKey.Of(client, eventId)));
+
+    [Theory]
+    [InlineData("u/u-1")]
+    [InlineData("n/no-colon")]
+    [InlineData("")]
+    public void What_is_no_key_is_told(string key) => Assert.Null(NotificationKey.Parse(key));
+}

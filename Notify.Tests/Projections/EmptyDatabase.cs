@@ -1,0 +1,27 @@
+using Notify.Tests.Support;
+using Npgsql;
+
+namespace Notify.Tests.Projections;
+
+/// <summary>A migrated database of a test class's own; nothing runs in it.</summary>
+public sealed class EmptyDatabase : IAsyncLifetime
+{
+    private (PostgresCluster Cluster, string Name) place;
+
+    /// <summary>Its connections.</summary>
+    public NpgsqlDataSource Source { get; private set; } = null!;
+
+    /// <inheritdoc />
+    public async ValueTask InitializeAsync()
+    {
+        place = await TestRun.NewDatabaseAsync();
+        Source = NpgsqlDataSource.Create(place.Cluster.ConnectionString(place.Name) + ";Maximum Pool Size=20");
+    }
+
+    /// <inheritdoc />
+    public async ValueTask DisposeAsync()
+    {
+        await Source.DisposeAsync();
+        await place.Cluster.DropDatabaseAsync(place.Name);
+    }
+}

@@ -1,0 +1,165 @@
+using System.Collections.Concurrent;
+using Microsoft.Extensions.Time.Testing;
+using Notify.Projections;
+
+namespace Notify.Tests.Projections;
+
+public sealed class GroupCommitTests
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
+
+    [Fact]
+    public async Task One_alone_waits_for_nobody()
+    {
+        await using var group = Doubling(out var groups);
+        Assert.Equal(42, await group.AddAsync(21).WaitAsync(Patience, TestContext.Current.CancellationToken));
+        Assert.Equal([1], groups.Select(g => g.Length));
+    }
+
+    [Fact]
+    public async Task What_arrives_while_a_commit_runs_forms_the_next_group()
+    {
+        var (began, finish, groups) = (new TaskCompletionSource(), new TaskCompletionSource(), new List<int[]>());
+        await using var group = new GroupCommit<int, int>(
+            async (items, _) =>
+            {
+                groups.Add([.. items]);
+                began.TrySetResult();
+                await finish.Task;
+                return [.. items];
+            },
+            maxGroup: 100);
+        var first = group.AddAsync(0);
+        await began.Task.WaitAsync(Patience, TestContext.Current.CancellationToken);
+        var others = Enumerable.Range(1, 50).Select(group.AddAsync).ToList();
+        finish.SetResult();
+        await Task.WhenAll([first, .. others]).WaitAsync(Patience, TestContext.Current.CancellationToken);
+        Assert.Equal([0], groups[0]);
+        Assert.Equal(Enumerable.Range(1, 50), groups[1]);
+    }
+
+    [Fact]
+    public async Task No_group_is_larger_than_allowed()
+    {
+        var first = new TaskCompletionSource();
+        await using var group = Doubling(out var groups, maxGroup: 8, holdFirst: first);
+        var answers = Enumerable.Range(0, 100).Select(group.AddAsync).ToList();
+        first.SetResult();
+        await Task.WhenAll(answers).WaitAsync(Patience, TestContext.Current.CancellationToken);
+        Assert.All(groups, g => Assert.InRange(g.Length, 1, 8));
+        Assert.Equal(Enumerable.Range(0, 100), groups.SelectMany(g => g));
+    }
+
+    [Fact]
+    public async Task Everybody_gets_their_own_result_whoever_asks_at_once()
+    {
+        await using var group = Doubling(out var groups, maxGroup: 16, committers: 3);
+        var answers = await Task.WhenAll(Enumerable.Range(0, 2000).Select(i => Task.Run(async () => (Asked: i, Got: await group.AddAsync(i))))).WaitAsync(Patience, TestContext.Current.CancellationToken);
+        Assert.All(answers, a => Assert.Equal(a.Asked * 2, a.Got));
+        Assert.Equal(2000, groups.SelectMany(g => g).Distinct().Count());
+    }
+
+    [Fact]
+    public async Task A_group_that_fails_fails_for_its_members_alone()
+    {
+        var first = new TaskCompletionSource();
+        await using var group = new GroupCommit<int, int>(
+            async (items, _) =>
+            {
+                await first.Task;
+                return items.Contains(13) ? throw new InvalidOperationException("13") : [.. items];
+            },
+            maxGroup: 4);
+        var answers = Enumerable.Range(12, 9).Select(group.AddAsync).ToList();
+        first.SetResult();
+        await Task.WhenAll(answers).ContinueWith(_ => { }, TestContext.Current.CancellationToken, TaskContinuationOptions.None, TaskScheduler.Default).WaitAsync(Patience, TestContext.Current.CancellationToken);
+        Assert.Contains(answers, a => a.IsFaulted);
+        Assert.All(answers.Where(a => a.IsFaulted), a => Assert.Equal("13", a.Exception!.InnerException!.Message));
+        Assert.All(answers[^4..], a => Assert.True(a.IsCompletedSuccessfully));
+        Assert.Equal(99, await group.AddAsync(99).WaitAsync(Patience, TestContext.Current.CancellationToken));
+    }
+
+    [Fact]
+    public async Task A_commit_that_answers_too_few_leaves_nobody_waiting()
+    {
+        var first = new TaskCompletionSource();
+        await using var group = new GroupCommit<int, int>(
+            async (items, _) =>
+            {
+                await first.Task;
+                return [.. items.Take(1)];
+            },
+            maxGroup: 10);
+        var answers = Enumerable.Range(0, 5).Select(group.AddAsync).ToList();
+        first.SetResult();
+        foreach (var answer in answers) await answer.ContinueWith(_ => { }, TestContext.Current.CancellationToken, TaskContinuationOptions.None, TaskScheduler.Default).WaitAsync(Patience, TestContext.Current.CancellationToken);
+        Assert.Contains(answers, a => a.IsFaulted);
+    }
+
+    [Fact]
+    public async Task Committers_work_side_by_side()
+    {
+        var (both, running) = (new TaskCompletionSource(), 0);
+        await using var group = new GroupCommit<int, int>(
+            async (items, _) =>
+            {
+                if (Interlocked.Increment(ref running) == 2) both.SetResult();
+                await both.Task;
+                return [.. items];
+            },
+            maxGroup: 1, committers: 2);
+        await Task.WhenAll(group.AddAsync(1), group.AddAsync(2)).WaitAsync(Patience, TestContext.Current.CancellationToken);
+    }
+
+    [Fact]
+    public async Task Stopping_commits_what_waits_and_takes_nothing_more()
+    {
+        var first = new TaskCompletionSource();
+        var group = Doubling(out var groups, maxGroup: 4, holdFirst: first);
+        var answers = Enumerable.Range(0, 20).Select(group.AddAsync).ToList();
+        var stopped = group.DisposeAsync().AsTask();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => group.AddAsync(99));
+        first.SetResult();
+        await stopped.WaitAsync(Patience, TestContext.Current.CancellationToken);
+        Assert.All(answers, a => Assert.True(a.IsCompletedSuccessfully));
+        Assert.Equal(Enumerable.Range(0, 20), groups.SelectMany(g => g));
+    }
+
+    [Fact]
+    public async Task Between_two_commits_lies_the_pace()
+    {
+        var clock = new FakeTimeProvider();
+        var times = new List<DateTimeOffset>();
+        await using var group = new GroupCommit<int, int>(
+            (items, _) =>
+            {
+                times.Add(clock.GetUtcNow());
+                return Task.FromResult<IReadOnlyList<int>>([.. items]);
+            },
+            maxGroup: 10, pace: TimeSpan.FromMilliseconds(10), clock: clock);
+        for (var i = 0; i < 5; i++)
+        {
+            var answer = group.AddAsync(i);
+            while (!answer.IsCompleted)
+            {
+                clock.Advance(TimeSpan.FromMilliseconds(1));
+                await Task.Yield();
+            }
+        }
+
+        Assert.All(times.Zip(times.Skip(1)), pair => Assert.True(pair.Second - pair.First >= TimeSpan.FromMilliseconds(10)));
+    }
+
+    private static GroupCommit<int, int> Doubling(out ConcurrentQueue<int[]> groups, int maxGroup = 100, int committers = 1, TaskCompletionSource? holdFirst = null)
+    {
+        var seen = groups = new ConcurrentQueue<int[]>();
+        return new GroupCommit<int, int>(
+            async (items, _) =>
+            {
+                seen.Enqueue([.. items]);
+                if (holdFirst is not null && seen.Count == 1) await holdFirst.Task;
+                return [.. items.Select(i => i * 2)];
+            },
+            maxGroup, committers);
+    }
+}

@@ -1,0 +1,52 @@
+using System.Text.Json;
+using Notify.Domain.Clients;
+using Notify.Domain.Notifications;
+using Notify.Domain.Privacy;
+using Notify.Projections;
+
+namespace Notify.Tests.Projections;
+
+public class NotifyJsonTests
+{
+    private static readonly DateTimeOffset At = new(2026, 5, 4, 12, 0, 0, TimeSpan.Zero);
+
+    // Events are kept for ever: what was written once must be read for ever.
+    [Fact]
+    public void A_request_is_written_as_it_always_was() => Assert.Equal(
+        """{"clientId":"c","eventId":"e","userId":"u","subject":"u/u","mode":"live","category":"shipping","priority":"critical","channels":["push","sms"],"payload":"7.abc","expiresAt":"2026-05-04T12:00:00+00:00","requestHash":"h","at":"2026-05-04T12:00:00+00:00"}""",
+        JsonSerializer.Serialize(new NotificationRequested("c", "e", "u", "u/u", ClientMode.Live, "shipping", Priority.Critical, [Channel.Push, Channel.Sms], new Sealed("7.abc"), null, At, "h", null, At), NotifyJson.Options));
+
+    [Fact]
+    public void Every_event_comes_back_as_it_was_written()
+    {
+        var id = Guid.NewGuid();
+        object[] events =
+        [
+            new DeliveriesPlanned([new PlannedDelivery(id, Lane.Apns, "d", new Sealed("7.x"))], [new LeftOutDelivery(id, Channel.Email, null, "r", "rule")], 3, At),
+            new DeliveryDeferred(id, At, "r", 2, "p", "c", At), new DispatchAttempted(id, 1, "p", At), new NotificationDispatched(id, 1, "p", "m", 7, null, At),
+            new NotificationDelivered(id, "s", At), new NotificationFailed(id, 1, "r", null, null, At), new DispatchOutcomeUnknown(id, 1, "p", "r", At, At),
+            new DeliverySuppressed(id, "r", "rule", At), new DeliveryDeadLettered(id, 12, "r", "p", "c", At), new DeliveryRedriven(id, "r", "by", At),
+            new NotificationRescheduled(At, "by", At), new NotificationOpened(id, "s", At),
+        ];
+        Assert.All(events, e =>
+        {
+            var json = JsonSerializer.Serialize(e, e.GetType(), NotifyJson.Options);
+            Assert.Equal(json, JsonSerializer.Serialize(JsonSerializer.Deserialize(json, e.GetType(), NotifyJson.Options), e.GetType(), NotifyJson.Options));
+        });
+    }
+
+    [Fact]
+    public void Every_event_of_the_vocabulary_is_known_to_the_store()
+    {
+        var defined = typeof(NotificationRequested).Assembly.GetTypes()
+            .Where(t => t is { IsSealed: true, IsClass: true } && t.GetProperty("At")?.PropertyType == typeof(DateTimeOffset)).ToHashSet();
+        Assert.Equal(defined.Select(t => t.Name).Order(), NotifyStore.EventTypes.Select(t => t.Name).Order());
+    }
+
+    [Fact]
+    public void Numbers_are_no_names() =>
+        Assert.Throws<JsonException>(() => JsonSerializer.Deserialize<Priority>("1", NotifyJson.Options));
+
+    [Fact]
+    public void What_is_sealed_never_shows_in_a_text() => Assert.Equal("(sealed)", $"{new Sealed("7.abc")}");
+}

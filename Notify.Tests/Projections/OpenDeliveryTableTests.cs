@@ -1,0 +1,215 @@
+using System.Collections.Concurrent;
+using Notify.Domain.Notifications;
+using Notify.Projections.OpenDeliveries;
+using Npgsql;
+
+namespace Notify.Tests.Projections;
+
+public sealed class OpenDeliveryTableTests(EmptyDatabase database) : IClassFixture<EmptyDatabase>, IAsyncLifetime
+{
+    private static readonly DateTimeOffset Now = new(2026, 5, 4, 12, 0, 0, TimeSpan.Zero);
+    private NpgsqlConnection connection = null!;
+
+    private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
+
+    public async ValueTask InitializeAsync()
+    {
+        connection = await database.Source.OpenConnectionAsync(Cancellation);
+        await ExecuteAsync("truncate notify.open_deliveries, notify.dispatchers");
+    }
+
+    public ValueTask DisposeAsync() => connection.DisposeAsync();
+
+    [Fact]
+    public async Task Rows_come_back_as_they_were_written()
+    {
+        var row = Row(1, OpenState.Deferred) with { Attempts = 3, Reason = "Retry" };
+        await OpenDeliveryTable.PutAsync(connection, [row], Cancellation);
+        Assert.Equal([row], await OpenDeliveryTable.LockAsync(connection, [row.Id], Cancellation));
+    }
+
+    [Fact]
+    public async Task What_is_there_already_stays_as_it_is()
+    {
+        await AddAsync(Row(1, OpenState.Dead) with { DueAt = null });
+        await AddAsync(Row(1), Row(2));
+        Assert.Equal([OpenState.Dead, OpenState.Queued], (await AllAsync()).Select(r => r.State));
+    }
+
+    [Fact]
+    public async Task Racing_claimers_never_share_a_delivery_and_leave_none()
+    {
+        var rows = Enumerable.Range(0, 400).Select(i => Row(i)).ToArray();
+        await AddAsync(rows);
+        var claimed = new ConcurrentBag<(int Claimer, Guid Id)>();
+        await Parallel.ForEachAsync(Enumerable.Range(0, 8), new ParallelOptions { MaxDegreeOfParallelism = 8, CancellationToken = Cancellation }, async (claimer, cancellation) =>
+        {
+            for (var round = 0; round < 20; round++)
+            {
+                await using var mine = await database.Source.OpenConnectionAsync(cancellation);
+                await using var transaction = await mine.BeginTransactionAsync(cancellation);
+                var ids = rows.Skip((claimer + round) * 17 % 400).Take(60).Select(r => r.Id).ToArray();
+                foreach (var row in await OpenDeliveryTable.ClaimAsync(mine, ids, Guid.NewGuid(), Guid.NewGuid(), cancellation)) claimed.Add((claimer, row.Id));
+                await transaction.CommitAsync(cancellation);
+            }
+        });
+        foreach (var row in await ClaimAsync([.. rows.Select(r => r.Id)])) claimed.Add((-1, row.Id));
+        Assert.Equal(400, claimed.Count);
+        Assert.Equal(400, claimed.Select(c => c.Id).Distinct().Count());
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task What_another_transaction_is_claiming_is_waited_for_and_taken_only_if_it_gives_up(bool commits)
+    {
+        await AddAsync(Row(1), Row(2));
+        await using var other = await database.Source.OpenConnectionAsync(Cancellation);
+        await using var transaction = await other.BeginTransactionAsync(Cancellation);
+        await OpenDeliveryTable.ClaimAsync(other, [Row(1).Id], Guid.NewGuid(), Guid.NewGuid(), Cancellation);
+        var claiming = ClaimAsync([Row(1).Id, Row(2).Id]);
+        if (commits) await transaction.CommitAsync(Cancellation);
+        else await transaction.RollbackAsync(Cancellation);
+        var expected = commits ? new[] { Row(2).Id } : [Row(1).Id, Row(2).Id];
+        Assert.Equal(expected.Order(), (await claiming).Select(r => r.Id).Order());
+    }
+
+    [Fact]
+    public async Task A_claim_that_was_rolled_back_leaves_the_delivery_free()
+    {
+        await AddAsync(Row(1));
+        await using (var other = await database.Source.OpenConnectionAsync(Cancellation))
+        {
+            await using var transaction = await other.BeginTransactionAsync(Cancellation);
+            await OpenDeliveryTable.ClaimAsync(other, [Row(1).Id], Guid.NewGuid(), Guid.NewGuid(), Cancellation);
+        }
+
+        Assert.Single(await ClaimAsync([Row(1).Id]));
+    }
+
+    [Fact]
+    public async Task A_claim_whose_answer_was_lost_is_repeated_by_its_name()
+    {
+        await AddAsync(Row(1));
+        var claim = Guid.NewGuid();
+        Assert.Single(await ClaimAsync([Row(1).Id], claim));
+        Assert.Single(await ClaimAsync([Row(1).Id], claim));
+        Assert.Empty(await ClaimAsync([Row(1).Id]));
+    }
+
+    [Theory]
+    [InlineData(OpenState.Queued, true)]
+    [InlineData(OpenState.Asking, true)]
+    [InlineData(OpenState.InFlight, false)]
+    [InlineData(OpenState.Deferred, false)]
+    [InlineData(OpenState.Unknown, false)]
+    [InlineData(OpenState.Dead, false)]
+    [InlineData(OpenState.Scheduled, false)]
+    public async Task Only_what_is_in_a_queue_is_claimed(OpenState state, bool claimed)
+    {
+        await AddAsync(Row(1, state));
+        Assert.Equal(claimed, (await ClaimAsync([Row(1).Id])).Count == 1);
+    }
+
+    [Fact]
+    public async Task Putting_a_delivery_releases_its_claim()
+    {
+        await AddAsync(Row(1));
+        await ClaimAsync([Row(1).Id]);
+        await OpenDeliveryTable.PutAsync(connection, [Row(1)], Cancellation);
+        Assert.Single(await ClaimAsync([Row(1).Id]));
+    }
+
+    [Fact]
+    public async Task Withdrawing_takes_what_waits_and_leaves_what_does_not()
+    {
+        foreach (var state in Enum.GetValues<OpenState>()) await AddAsync(Row((int)state, state));
+        await AddAsync(Row(100) with { Notification = "n/c:other" });
+        var taken = await OpenDeliveryTable.TakeWaitingAsync(connection, "n/c:e", Cancellation);
+        Assert.Equal(new[] { OpenState.Queued, OpenState.Deferred, OpenState.Scheduled }.Select(s => Row((int)s).Id).Order(), taken.Order());
+        Assert.Equal(5, (await AllAsync()).Count);
+    }
+
+    [Fact]
+    public async Task What_is_being_claimed_is_not_withdrawn_as_well()
+    {
+        await AddAsync(Row(1));
+        await using var other = await database.Source.OpenConnectionAsync(Cancellation);
+        await using var transaction = await other.BeginTransactionAsync(Cancellation);
+        Assert.Single(await OpenDeliveryTable.ClaimAsync(other, [Row(1).Id], Guid.NewGuid(), Guid.NewGuid(), Cancellation));
+        var withdrawing = OpenDeliveryTable.TakeWaitingAsync(connection, "n/c:e", Cancellation);
+        await transaction.CommitAsync(Cancellation);
+        Assert.Empty(await withdrawing);
+    }
+
+    [Fact]
+    public async Task What_is_due_comes_oldest_first_and_no_more_than_asked_for()
+    {
+        await AddAsync(
+            Row(1) with { DueAt = Now }, Row(2) with { DueAt = Now.AddSeconds(-2) }, Row(3) with { DueAt = Now.AddSeconds(-1) },
+            Row(4) with { DueAt = Now.AddSeconds(1) }, Row(5, OpenState.Dead) with { DueAt = null });
+        Assert.Equal([Row(2).Id, Row(3).Id], (await OpenDeliveryTable.DueAsync(connection, Now, 2, Cancellation)).Select(r => r.Id));
+        Assert.Equal(3, (await OpenDeliveryTable.DueAsync(connection, Now, 100, Cancellation)).Count);
+    }
+
+    [Fact]
+    public async Task What_one_host_has_taken_up_the_others_pass_over()
+    {
+        await AddAsync(Row(1) with { DueAt = Now.AddSeconds(-2) }, Row(2) with { DueAt = Now.AddSeconds(-1) });
+        await using var other = await database.Source.OpenConnectionAsync(Cancellation);
+        await using var transaction = await other.BeginTransactionAsync(Cancellation);
+        await OpenDeliveryTable.DueAsync(other, Now, 1, Cancellation);
+        Assert.Equal([Row(2).Id], (await OpenDeliveryTable.DueAsync(connection, Now, 10, Cancellation)).Select(r => r.Id));
+    }
+
+    [Fact]
+    public async Task Only_what_nobody_alive_works_on_is_abandoned()
+    {
+        var (me, alive, silent, gone) = (Guid.NewGuid(), Guid.NewGuid(), Guid.NewGuid(), Guid.NewGuid());
+        await ExecuteAsync("insert into notify.dispatchers values ($1, now()), ($2, now()), ($3, now() - interval '20 seconds')", me, alive, silent);
+        var (working, forgotten) = (Guid.NewGuid(), Guid.NewGuid());
+        await AddAsync([.. Enumerable.Range(1, 6).Select(i => Row(i))]);
+        await ClaimAsync([Row(1).Id], working, me);
+        await ClaimAsync([Row(2).Id], forgotten, me);
+        await ClaimAsync([Row(3).Id], owner: alive);
+        await ClaimAsync([Row(4).Id], owner: silent);
+        await ClaimAsync([Row(5).Id], owner: gone);
+        Assert.Equal(new[] { working, forgotten }.Order(), (await OpenDeliveryTable.ClaimsOfAsync(connection, me, Cancellation)).Order());
+        var abandoned = await OpenDeliveryTable.AbandonedAsync(connection, [forgotten], TimeSpan.FromSeconds(15), 100, Cancellation);
+        Assert.Equal(new[] { Row(2).Id, Row(4).Id, Row(5).Id }.Order(), abandoned.Select(r => r.Id).Order());
+    }
+
+    [Fact]
+    public async Task Dead_letters_are_listed_by_client_and_reason_the_newest_first()
+    {
+        await AddAsync(Row(1), Row(7, OpenState.Dead));
+        await OpenDeliveryTable.PutAsync(connection,
+        [
+            Row(2, OpenState.Dead) with { Reason = "503", EnqueuedAt = Now.AddMinutes(-3) }, Row(3, OpenState.Dead) with { Reason = "503", EnqueuedAt = Now.AddMinutes(-2) },
+            Row(4, OpenState.Dead) with { Reason = "429", Notification = "n/cX:e" },
+        ], Cancellation);
+        Assert.Equal([Row(3).Id, Row(2).Id], (await OpenDeliveryTable.DeadAsync(connection, "n/c:", "503", 10, Cancellation)).Select(r => r.Id));
+        Assert.Equal([Row(4).Id], (await OpenDeliveryTable.DeadAsync(connection, null, "429", 10, Cancellation)).Select(r => r.Id));
+        Assert.Equal(4, (await OpenDeliveryTable.DeadAsync(connection, null, null, 10, Cancellation)).Count);
+        Assert.Single(await OpenDeliveryTable.DeadAsync(connection, "n/c:", "503", 1, Cancellation));
+    }
+
+    private Task AddAsync(params OpenDelivery[] rows) => OpenDeliveryTable.AddAsync(connection, rows, Cancellation);
+
+    private Task<List<OpenDelivery>> ClaimAsync(Guid[] ids, Guid? claim = null, Guid? owner = null) =>
+        OpenDeliveryTable.ClaimAsync(connection, ids, owner ?? Guid.NewGuid(), claim ?? Guid.NewGuid(), Cancellation);
+
+    private Task<List<OpenDelivery>> AllAsync() =>
+        OpenDeliveryTable.LockAsync(connection, [.. Enumerable.Range(0, 200).Select(i => Row(i).Id)], Cancellation)
+            .ContinueWith(t => t.Result.OrderBy(r => r.EnqueuedAt).ToList(), Cancellation, TaskContinuationOptions.None, TaskScheduler.Default);
+
+    private async Task ExecuteAsync(string sql, params Guid[] parameters)
+    {
+        await using var command = new NpgsqlCommand(sql, connection);
+        foreach (var p in parameters) command.Parameters.Add(new NpgsqlParameter { Value = p });
+        await command.ExecuteNonQueryAsync(Cancellation);
+    }
+
+    private static OpenDelivery Row(int number, OpenState state = OpenState.Queued) => new(
+        DeterministicId.OfDelivery("n/c:e", $"{number}"), "n/c:e", new DeliveryQueue(Lane.Sms, Priority.Normal), state, 0, Now.AddHours(-1).AddSeconds(number), Now.AddMinutes(10));
+}

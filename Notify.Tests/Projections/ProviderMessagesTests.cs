@@ -1,0 +1,61 @@
+using Notify.Projections.OpenDeliveries;
+
+namespace Notify.Tests.Projections;
+
+public sealed class ProviderMessagesTests(EmptyDatabase database) : IClassFixture<EmptyDatabase>
+{
+    private readonly Guid mine = Guid.NewGuid(), theirs = Guid.NewGuid();
+    private readonly string first = $"SM{Guid.NewGuid():N}", second = $"SM{Guid.NewGuid():N}";
+
+    private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task What_nobody_has_is_free() => Assert.Equal(first, await FirstFreeAsync(mine, first, second));
+
+    [Fact]
+    public async Task What_another_delivery_has_is_passed_over()
+    {
+        await NoteAsync(("twilio", first, theirs));
+        Assert.Equal(second, await FirstFreeAsync(mine, first, second));
+        Assert.Null(await FirstFreeAsync(mine, first));
+    }
+
+    [Fact]
+    public async Task What_a_delivery_has_stays_its_own()
+    {
+        Assert.Empty(await NoteAsync(("twilio", first, mine)));
+        Assert.Empty(await NoteAsync(("twilio", first, mine)));
+        Assert.Equal(first, await FirstFreeAsync(mine, first));
+    }
+
+    [Fact]
+    public async Task Who_was_first_keeps_a_message()
+    {
+        await NoteAsync(("twilio", first, theirs));
+        Assert.Equal([mine], await NoteAsync(("twilio", first, mine), ("twilio", second, Guid.NewGuid())));
+        Assert.Equal(first, await FirstFreeAsync(theirs, first));
+    }
+
+    [Fact]
+    public async Task Another_provider_s_message_is_another_message()
+    {
+        await NoteAsync(("vonage", first, theirs));
+        Assert.Equal(first, await FirstFreeAsync(mine, first));
+    }
+
+    [Fact]
+    public async Task Of_many_who_race_for_one_message_one_gets_it()
+    {
+        var losers = await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => NoteAsync(("twilio", second, Guid.NewGuid()), ("twilio", first, Guid.NewGuid()))));
+        Assert.Equal(14, losers.Sum(l => l.Count));
+    }
+
+    private async Task<HashSet<Guid>> NoteAsync(params (string, string, Guid)[] messages)
+    {
+        await using var connection = await database.Source.OpenConnectionAsync(Cancellation);
+        return await ProviderMessages.NoteAsync(connection, messages, Cancellation);
+    }
+
+    private Task<string?> FirstFreeAsync(Guid delivery, params string[] messages) =>
+        ProviderMessages.FirstFreeAsync(database.Source, "twilio", messages, delivery, Cancellation);
+}

@@ -17,7 +17,9 @@ var builder = NotifyHost.CreateBuilder(Name, "http://127.0.0.1:5080", args, out 
 if (command is not (null or "migrate" or "codegen" or "create-client")) faults.Add($"\"{command}\" is not a command; there are migrate, codegen and create-client");
 if (faults.Report()) return NotifyHost.WrongConfiguration;
 
-builder.WebHost.ConfigureKestrel(k => k.Limits.MaxRequestBodySize = RequestBody.MaxBatchBytes + 1);
+// RequestBody has limits of its own and answers as soon as one is passed; what the caller is still sending is then read and
+// thrown away, up to this, so that it sees the answer and not a broken connection.
+builder.WebHost.ConfigureKestrel(k => k.Limits.MaxRequestBodySize = 8 * RequestBody.MaxBatchBytes);
 builder.Services.AddNotifyStore(builder.Configuration.Database(), mayCreate: command == "migrate").IntegrateWithWolverine(m =>
 {
     m.MessageStorageSchemaName = "api_messages";
@@ -52,6 +54,7 @@ app.UseStatusCodePages(async c =>
     await Problem.Of(status, status == 404 ? "no_such_path" : status == 405 ? "method_not_allowed" : "bad_request",
         status == 404 ? "There is nothing at this address. See /openapi/v1.json for what there is." : "The request cannot be answered like this. See /openapi/v1.json for how to ask.").ExecuteAsync(c.HttpContext);
 });
+app.Use((context, next) => RequestQuery.Check(context.Request) is { } problem ? problem.ExecuteAsync(context) : next(context));
 app.MapOperations();
 app.MapOpenApi();
 RequestNotificationEndpoint.Map(app);

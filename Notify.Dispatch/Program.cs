@@ -26,8 +26,16 @@ if (command is null)
     if (configuration.GetSection("TestProviders").Exists()) AddProviders(ClientMode.Test, "TestProviders");
 }
 
-var retry = configuration.GetSection("Notify:Retry").Get<RetrySchedule>() ?? new RetrySchedule();
-if (retry.MaxAttempts < 1 || retry.BaseDelay <= TimeSpan.Zero) faults.Add("Notify:Retry needs MaxAttempts of at least 1 and a BaseDelay above zero");
+var retry = configuration.Read<RetrySchedule>("Notify:Retry", faults);
+if (retry.MaxAttempts < 1) faults.Add($"Notify:Retry:MaxAttempts is {retry.MaxAttempts}; give 1 or more");
+foreach (var (name, delay) in new[]
+{
+    (nameof(retry.BaseDelay), retry.BaseDelay), (nameof(retry.MaxDelay), retry.MaxDelay), (nameof(retry.AskAfter), retry.AskAfter), (nameof(retry.UnknownDeadline), retry.UnknownDeadline),
+})
+{
+    if (delay <= TimeSpan.Zero) faults.Add($"Notify:Retry:{name} is {delay}; give a time above zero");
+}
+
 if (faults.Report()) return NotifyHost.WrongConfiguration;
 
 builder.Services.AddSingleton(Options.Create(retry)).AddSingleton(providers);
@@ -62,10 +70,10 @@ switch (command)
 
 void AddProviders(ClientMode mode, string section)
 {
-    var apns = configuration.GetSection($"{section}:Apns").Get<ApnsOptions>() ?? new ApnsOptions();
+    var apns = configuration.Read<ApnsOptions>($"{section}:Apns", faults);
     if (apns.LoadKey($"{section}:Apns", faults) is { } key) providers.Add(mode, new ApnsProvider(apns, key, TimeProvider.System));
-    var twilio = configuration.GetSection($"{section}:Twilio").Get<TwilioOptions>() ?? new TwilioOptions();
     var before = faults.Count;
+    var twilio = configuration.Read<TwilioOptions>($"{section}:Twilio", faults);
     twilio.Check($"{section}:Twilio", faults);
     if (faults.Count == before) providers.Add(mode, new TwilioProvider(twilio, TimeProvider.System));
 }

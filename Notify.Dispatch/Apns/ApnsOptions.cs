@@ -1,6 +1,6 @@
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
-using Microsoft.Extensions.Configuration;
+using Notify.Dispatch.Dispatching;
 
 namespace Notify.Dispatch.Apns;
 
@@ -37,10 +37,12 @@ public sealed record ApnsOptions
     /// <summary>Checks the settings and loads the key; every fault is added to <paramref name="faults"/>.</summary>
     public ECDsa? LoadKey(string section, ICollection<string> faults)
     {
+        var before = faults.Count;
+        ProviderCall.Check(section, BaseUrl, Concurrency, Timeout, faults);
         if (TeamId.Length == 0) faults.Add($"{section}:TeamId is missing; it is the ten characters of the Apple developer team");
         if (KeyId.Length == 0) faults.Add($"{section}:KeyId is missing; it is the ten characters of the signing key's ID");
         if (Topic.Length == 0) faults.Add($"{section}:Topic is missing; it is the app's bundle ID");
-        if (TrustedCaPath is not null && !File.Exists(TrustedCaPath)) faults.Add($"{section}:TrustedCaPath names {TrustedCaPath}, which does not exist");
+        if (TrustedCaPath is not null) CheckTrustedCa(section, faults);
         if (PrivateKey is null && PrivateKeyPath is null) faults.Add($"{section}:PrivateKeyPath is missing; it names the .p8 file from Apple's developer account");
         else if (PrivateKey is null && !File.Exists(PrivateKeyPath)) faults.Add($"{section}:PrivateKeyPath names {PrivateKeyPath}, which does not exist");
         else
@@ -50,8 +52,8 @@ public sealed record ApnsOptions
             {
                 key.ImportFromPem(PrivateKey ?? File.ReadAllText(PrivateKeyPath!));
                 key.ExportParameters(includePrivateParameters: true); // throws for a public key
-                if (key.KeySize == 256) return key;
-                faults.Add($"{section}: the private key is not on the curve P-256");
+                if (key.KeySize != 256) faults.Add($"{section}: the private key is not on the curve P-256");
+                if (faults.Count == before) return key;
             }
             catch (Exception e) when (e is ArgumentException or CryptographicException or IOException or UnauthorizedAccessException)
             {
@@ -62,6 +64,22 @@ public sealed record ApnsOptions
         }
 
         return null;
+    }
+
+    private void CheckTrustedCa(string section, ICollection<string> faults)
+    {
+        try
+        {
+            LoadTrustedCa()?.Dispose();
+        }
+        catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
+        {
+            faults.Add($"{section}:TrustedCaPath names {TrustedCaPath}, which does not exist");
+        }
+        catch (Exception e) when (e is CryptographicException or IOException or UnauthorizedAccessException)
+        {
+            faults.Add($"{section}:TrustedCaPath names {TrustedCaPath}, which cannot be read as a certificate in PEM ({e.Message.Split('\n')[0]})");
+        }
     }
 
     /// <summary>The certificate to trust besides the system's.</summary>

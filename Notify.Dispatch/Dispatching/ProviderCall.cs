@@ -13,6 +13,14 @@ public static class ProviderCall
     /// <summary>How long a connection may take to stand.</summary>
     public static readonly TimeSpan ConnectTimeout = TimeSpan.FromSeconds(5);
 
+    /// <summary>Checks what every provider's settings have in common; every fault is added to <paramref name="faults"/>.</summary>
+    public static void Check(string section, Uri baseUrl, int concurrency, TimeSpan timeout, ICollection<string> faults)
+    {
+        if (!baseUrl.IsAbsoluteUri || (baseUrl.Scheme != Uri.UriSchemeHttps && baseUrl.Scheme != Uri.UriSchemeHttp)) faults.Add($"{section}:BaseUrl is \"{baseUrl}\"; give an address such as https://host");
+        if (concurrency < 1) faults.Add($"{section}:Concurrency is {concurrency}; give 1 or more");
+        if (timeout <= TimeSpan.Zero) faults.Add($"{section}:Timeout is {timeout}; give a time above zero");
+    }
+
     /// <summary>A client for one provider: long-lived connections, no redirects, no cookies.</summary>
     /// <param name="trustedCa">A certificate to trust besides the system's; development only.</param>
     public static HttpClient CreateClient(Uri baseUrl, TimeSpan timeout, X509Certificate2? trustedCa = null)

@@ -1,4 +1,6 @@
+using System.ComponentModel;
 using System.Net.Sockets;
+using System.Reflection;
 using System.Text.Json;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Connections;
@@ -67,6 +69,29 @@ public static class NotifyHost
         builder.Services.Configure<HostOptions>(o => o.ShutdownTimeout = TimeSpan.FromSeconds(28));
         builder.AddTelemetry(name);
         return builder;
+    }
+
+    /// <summary>Reads a section; a value that is not of its setting's type becomes a fault.</summary>
+    public static T Read<T>(this IConfiguration configuration, string section, ICollection<string> faults) where T : new()
+    {
+        var readable = new ConfigurationBuilder().AddInMemoryCollection(configuration.GetSection(section).GetChildren().Where(IsReadable).SelectMany(s => s.AsEnumerable())).Build();
+        return readable.GetSection(section).Get<T>() ?? new T();
+
+        bool IsReadable(IConfigurationSection setting)
+        {
+            if (setting.Value is null || typeof(T).GetProperty(setting.Key, BindingFlags.Public | BindingFlags.Instance | BindingFlags.IgnoreCase)?.PropertyType is not { } type) return true;
+            try
+            {
+                TypeDescriptor.GetConverter(type).ConvertFromInvariantString(setting.Value);
+                return true;
+            }
+            catch (Exception e) when (e is ArgumentException or FormatException or OverflowException or NotSupportedException)
+            {
+                type = Nullable.GetUnderlyingType(type) ?? type;
+                faults.Add($"{setting.Path} is \"{setting.Value}\"; give {(type == typeof(TimeSpan) ? "a time such as 00:00:15" : type == typeof(int) ? "a whole number" : $"a value of the kind {type.Name}")}");
+                return false;
+            }
+        }
     }
 
     /// <summary>The database's address.</summary>

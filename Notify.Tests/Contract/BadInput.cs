@@ -161,29 +161,24 @@ public sealed class BadInput : SystemTest
         (await Client.CallAsync(new HttpMethod(method), path)).IsProblem(status, code);
 
     [Theory]
-    [InlineData("GET", "/v1/notifications/%00")]
-    [InlineData("GET", "/v1/notifications/a%00b/events")]
-    [InlineData("GET", "/v1/users/a%00b")]
-    [InlineData("DELETE", "/v1/users/a%00b")]
-    [InlineData("PUT", "/v1/users/a%00b")]
-    [InlineData("GET", "/v1/users/a%00b/notifications")]
-    [InlineData("GET", "/v1/notifications?userId=a%00b")]
-    [InlineData("GET", "/v1/notifications?category=%00")]
-    [InlineData("GET", "/v1/notifications?client=a%00b")]
-    [InlineData("GET", "/v1/notifications/x?client=a%00b")]
-    [InlineData("GET", "/v1/dead-letters?reason=%00")]
-    [InlineData("GET", "/v1/dead-letters?limit=x")]
-    [InlineData("GET", "/v1/dead-letters?limit=0")]
-    [InlineData("DELETE", "/v1/clients/a%00b")]
-    [InlineData("POST", "/v1/notifications/a%00b/cancel")]
-    public async Task A_NUL_or_nonsense_in_an_address_is_the_caller_s_fault_not_ours(string method, string path)
-    {
-        var reply = await Client.CallAsync(new HttpMethod(method), path, method == "PUT" ? new { } : null);
+    [InlineData("/v1/notifications?userId=a%00b", "userId")]
+    [InlineData("/v1/notifications?category=%00", "category")]
+    [InlineData("/v1/notifications?client=a%00b", "client")]
+    [InlineData("/v1/notifications/x?client=a%00b", "client")]
+    [InlineData("/v1/dead-letters?reason=%00", "reason")]
+    [InlineData("/v1/dead-letters?limit=0", "limit")]
+    public async Task Nonsense_in_a_query_is_named(string path, string field) =>
+        Assert.NotNull((await Client.GetAsync(path)).IsProblem(400, "invalid_request").Json["errors"]![field]);
 
-        Assert.InRange(reply.Status, 400, 404);
-        Assert.Equal("application/problem+json", reply.ContentType);
-        Assert.NotNull(reply["code"]);
-    }
+    [Fact]
+    public async Task A_query_value_of_another_type() => (await Client.GetAsync("/v1/dead-letters?limit=x")).IsProblem(400, "bad_request");
+
+    [Theory]
+    [InlineData("GET", "/v1/notifications/%00")]
+    [InlineData("GET", "/v1/users/a%00b")]
+    [InlineData("POST", "/v1/notifications/a%00b/cancel")]
+    public async Task A_NUL_in_a_path_is_the_caller_s_fault(string method, string path) =>
+        (await Client.CallAsync(new HttpMethod(method), path)).Is(400); // said by the server itself, before there is a request
 
     [Theory]
     [InlineData("""{"ids":["x"],"reason":"r"}""", "ids")]

@@ -89,6 +89,8 @@ public class NotificationTests
         { "dispatched delivered failed", DeliveryStatus.Delivered },
         { "attempted unknown dispatched delivered failed", DeliveryStatus.Delivered },
         { "dispatched dispatched delivered delivered opened", DeliveryStatus.Delivered },
+        { "dispatched failed", DeliveryStatus.Failed },
+        { "attempted unknown dispatched failed", DeliveryStatus.Failed },
         { "attempted failed", DeliveryStatus.Failed },
         { "unknown failed", DeliveryStatus.Failed },
         { "dead dispatched", DeliveryStatus.Dispatched },

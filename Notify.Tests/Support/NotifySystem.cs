@@ -90,7 +90,7 @@ public sealed class NotifySystem : IAsyncDisposable
         if (ownCluster)
         {
             cluster = await PostgresCluster.StartAsync(Path.Combine(Repository.Home, $"pg-{name}"));
-            database = "notify";
+            database = "fault_test";
             await cluster.CreateDatabaseAsync(database);
             await TestRun.MigrateAsync(cluster.ConnectionString(database));
         }

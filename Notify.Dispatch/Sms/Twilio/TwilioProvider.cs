@@ -34,6 +34,7 @@ public sealed record TwilioOptions
     /// <summary>Checks the settings; every fault is added to <paramref name="faults"/>.</summary>
     public void Check(string section, ICollection<string> faults)
     {
+        ProviderCall.Check(section, BaseUrl, Concurrency, Timeout, faults);
         if (AccountSid.Length == 0) faults.Add($"{section}:AccountSid is missing; it begins with AC");
         if (AuthToken.Length == 0) faults.Add($"{section}:AuthToken is missing");
         if (string.IsNullOrEmpty(From) && string.IsNullOrEmpty(MessagingServiceSid)) faults.Add($"{section}:From or {section}:MessagingServiceSid is missing");

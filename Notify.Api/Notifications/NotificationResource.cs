@@ -22,6 +22,6 @@ public sealed record DeliveryResource(
 {
     /// <summary>Shows a folded delivery.</summary>
     public static DeliveryResource Of(Delivery d) => new(
-        d.Id, d.Channel, d.Provider ?? d.Lane?.ToString().ToLowerInvariant(), d.Status, d.Reason, d.ProviderCode, d.Attempts, d.DeviceId,
+        d.Id, d.Channel, d.Provider, d.Status, d.Reason, d.ProviderCode, d.Attempts, d.DeviceId,
         d.ProviderMessageId, d.DeferredUntil, d.DispatchedAt, d.DeliveredAt, d.OpenedAt);
 }

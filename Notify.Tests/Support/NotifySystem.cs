@@ -130,6 +130,18 @@ public sealed class NotifySystem : IAsyncDisposable
         await host.KillAsync();
     }
 
+    /// <summary>Stops all Dispatch hosts, as an operator does.</summary>
+    public async Task StopDispatchAsync()
+    {
+        foreach (var host in dispatchers)
+        {
+            host.Terminate();
+            await host.EndAsync(TimeSpan.FromSeconds(30));
+        }
+
+        dispatchers.Clear();
+    }
+
     /// <summary>Starts a Dispatch host in the place of one that has ended.</summary>
     public Task<HostProcess> ReplaceDispatchAsync(HostProcess ended)
     {

@@ -5,6 +5,13 @@ say() { printf '%s\n' "$*" 2>/dev/null || true; }
 die() { printf 'notify: %s\n' "$*" >&2; exit 1; }
 usage_error() { printf 'notify: %s\n' "$*" >&2; exit 2; }
 
+# without WORD WORDS: the words but this one.
+without() {
+  local word rest=
+  for word in $2; do [ "$word" = "$1" ] || rest="$rest $word"; done
+  printf '%s' "$rest"
+}
+
 # random_hex BYTES, random_base64 BYTES
 random_hex() { head -c "$1" /dev/urandom | od -An -v -tx1 | tr -d ' \n'; }
 random_base64() { head -c "$1" /dev/urandom | base64 | tr -d '\n'; }

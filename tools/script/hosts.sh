@@ -79,7 +79,10 @@ launch() {
   set -m
   (
     trap '' HUP
-    if [ "$host" = sandbox ]; then unset ASPNETCORE_URLS; else export ASPNETCORE_URLS=http://127.0.0.1:$(port_of "$host"); fi
+    ASPNETCORE_URLS=http://127.0.0.1:$(port_of "$host")
+    export ASPNETCORE_URLS
+    # The sandbox has settings of its own for where it listens.
+    [ "$host" != sandbox ] || unset ASPNETCORE_URLS
     exec dotnet "$(dll_of "$host")" "--Notify:Home=$HOME_DIR"
   ) </dev/null >"$LOGS/$host.log" 2>&1 &
   echo $! >"$RUN/$host.pid"
@@ -97,7 +100,7 @@ wait_ready() {
   while [ -n "$waiting" ]; do
     for host in $waiting; do
       if answers "$(port_of "$host")" /health/ready; then
-        waiting=$(printf '%s\n' $waiting | grep -v -x "$host" | tr '\n' ' ' || true)
+        waiting=$(without "$host" "$waiting")
       elif ! host_runs "$host"; then
         sleep 0.2
         last_words "$LOGS/$host.log" >&2

@@ -1,0 +1,45 @@
+using Notify.Tests.Support;
+
+namespace Notify.Tests.EndToEnd;
+
+/// <summary>Runs when the tests that share a system are through: what they all did must add up.</summary>
+[CollectionDefinition(Name, DisableParallelization = true)]
+public sealed class AfterwardsCollection
+{
+    public const string Name = "Afterwards";
+}
+
+[Collection(AfterwardsCollection.Name)]
+public sealed class Verification : SystemTest
+{
+    [Fact]
+    public async Task What_was_accepted_in_the_whole_run_is_terminal_or_in_flight_or_unknown()
+    {
+        var person = await Installation.NewPersonAsync();
+        var id = NewId("verified");
+        (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { body = id } })).Is(202);
+
+        var told = await Installation.VerifyAsync();
+
+        Assert.Contains($"{await Installation.ScalarAsync<long>("select count(*) from notify.event_ids"):N0}", told.Split('\n').Single(l => l.StartsWith("notifications accepted", StringComparison.Ordinal)), StringComparison.Ordinal);
+        Assert.Equal(0, await Installation.ScalarAsync<long>("select count(*) from dispatch_messages.wolverine_dead_letters")); // an envelope there means a bug
+    }
+
+    [Fact]
+    public async Task Verify_finds_what_does_not_add_up()
+    {
+        var person = await Installation.NewPersonAsync();
+        var id = NewId("tampered");
+        (await Client.SendAsync(new { eventId = id, userId = person.Id, sendAt = TimeProvider.System.GetUtcNow().AddHours(1), content = new { body = id } })).Is(202);
+        await Installation.ScalarAsync<long>("with gone as (delete from notify.open_deliveries where notification like '%' || $1 returning 1) select count(*) from gone", id);
+        try
+        {
+            var failure = await Assert.ThrowsAsync<Xunit.Sdk.TrueException>(Installation.VerifyAsync);
+            Assert.Contains($"{id}: not planned, and nothing will plan it", failure.Message, StringComparison.Ordinal);
+        }
+        finally
+        {
+            await Installation.ScalarAsync<long>("with gone as (delete from notify.event_ids where key like '%' || $1 returning 1) select count(*) from gone", id);
+        }
+    }
+}

@@ -48,6 +48,9 @@ public sealed class TwilioProvider : IDeliveryProvider, IAnswersInquiries, IDisp
     /// <summary>The longest text, in characters.</summary>
     public const int MaxBody = 1600;
 
+    // A number that was sent more than this in a day cannot be asked about: nobody knows, and nothing is repeated.
+    private const int MaxPages = 50;
+
     private readonly TwilioOptions options;
     private readonly HttpClient client;
     private readonly TimeProvider clock;
@@ -97,15 +100,24 @@ public sealed class TwilioProvider : IDeliveryProvider, IAnswersInquiries, IDisp
     public async Task<IReadOnlyList<string>?> AskAsync(OutboundMessage message, DateTimeOffset attemptedAt, CancellationToken cancellation)
     {
         var since = (attemptedAt - TwilioStatus.ClockSkew).UtcDateTime.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture);
-        using var request = new HttpRequestMessage(
-            HttpMethod.Get, $"{path}?To={Uri.EscapeDataString(message.Address)}&DateSent%3E={since}&PageSize=200") { Version = HttpVersion.Version11 };
-        var (response, _) = await ProviderCall.SendAsync(client, request, cancellation);
-        if (response is null) return null;
-        using (response)
+        var next = $"{path}?To={Uri.EscapeDataString(message.Address)}&DateSent%3E={since}&PageSize=200";
+        var found = new List<string>();
+        for (var page = 0; next is not null; page++)
         {
-            return response.IsSuccessStatusCode
-                ? TwilioStatus.Find(await response.Content.ReadAsByteArrayAsync(cancellation), message.Content.Body ?? "", attemptedAt, attemptedAt + options.Timeout)
-                : null;
+            if (page == MaxPages) return null;
+            using var request = new HttpRequestMessage(HttpMethod.Get, next) { Version = HttpVersion.Version11 };
+            var (response, _) = await ProviderCall.SendAsync(client, request, cancellation);
+            if (response is null) return null;
+            using (response)
+            {
+                if (!response.IsSuccessStatusCode) return null;
+                var body = await response.Content.ReadAsByteArrayAsync(cancellation);
+                if (TwilioStatus.Find(body, message.Content.Body ?? "", attemptedAt, attemptedAt + options.Timeout) is not { } here) return null;
+                found.InsertRange(0, here);
+                next = TwilioStatus.NextPage(body, attemptedAt);
+            }
         }
+
+        return found;
     }
 }

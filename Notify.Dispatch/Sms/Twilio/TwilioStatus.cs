@@ -79,4 +79,16 @@ public static class TwilioStatus
             return null;
         }
     }
+
+    /// <summary>Where a page that could be read goes on; <c>null</c> when it is the last, or all that follows is older than the attempt.</summary>
+    public static string? NextPage(byte[] body, DateTimeOffset attemptedAt)
+    {
+        using var json = JsonDocument.Parse(body);
+        var root = json.RootElement;
+        if (!root.TryGetProperty("next_page_uri", out var uri) || uri.ValueKind != JsonValueKind.String || uri.GetString() is not { } next || !next.StartsWith('/')) return null;
+        var messages = root.GetProperty("messages");
+        return messages.GetArrayLength() > 0 && messages[messages.GetArrayLength() - 1].TryGetProperty("date_created", out var d) && d.ValueKind == JsonValueKind.String
+            && DateTimeOffset.TryParse(d.GetString(), CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var oldest) && oldest < attemptedAt - ClockSkew
+            ? null : next;
+    }
 }

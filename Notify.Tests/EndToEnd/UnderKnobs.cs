@@ -162,7 +162,7 @@ public sealed class UnderKnobs(KnobSystem knobs) : KnobTest(knobs)
         var person = await Installation.NewPersonAsync();
         var mark = NewId("backlog");
         object Request(string id, string channel, string priority) => new { eventId = $"{mark}-{id}", userId = person.Id, priority, channels = new[] { channel }, content = new { title = mark, body = mark } };
-        await Sandbox.KnobsAsync("twilio", new { latencyMs = 4000 });
+        await Sandbox.KnobsAsync("twilio", new { latencyMs = 8000 });
         await Sandbox.KnobsAsync("apns", new { errorRate = 1, errorStatus = 503, retryAfterSeconds = 60 });
 
         // 5 SMS in flight and 12 that wait; 7 pushes that wait to be tried again; 1 dead letter.

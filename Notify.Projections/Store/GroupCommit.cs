@@ -23,8 +23,8 @@ public sealed class GroupCommit<TItem, TResult> : IAsyncDisposable
     /// <param name="maxGroup">The most items in one commit.</param>
     /// <param name="committers">Commits that may run side by side.</param>
     /// <param name="pace">
-    /// The least time from the end of one commit to the next while groups are small (at most an eighth of
-    /// <paramref name="maxGroup"/>): a trickle then shares commits, and who comes after a pause waits for nobody.
+    /// The least time from the end of one commit to the next while a group is not full: requests then share commits, and
+    /// who comes after a pause waits for nobody.
     /// </param>
     public GroupCommit(
         Func<IReadOnlyList<TItem>, CancellationToken, Task<IReadOnlyList<TResult>>> commit, int maxGroup, int committers = 1, TimeSpan pace = default, TimeProvider? clock = null)
@@ -57,7 +57,7 @@ public sealed class GroupCommit<TItem, TResult> : IAsyncDisposable
         while (await waiting.Reader.WaitToReadAsync())
         {
             var wait = ended is { } last ? pace - clock.GetElapsedTime(last) : TimeSpan.Zero;
-            if (wait > TimeSpan.Zero && waiting.Reader.Count <= maxGroup / 8) await Task.Delay(wait, clock);
+            if (wait > TimeSpan.Zero && waiting.Reader.Count < maxGroup) await Task.Delay(wait, clock);
             var group = new List<Pending>();
             while (group.Count < maxGroup && waiting.Reader.TryRead(out var pending)) group.Add(pending);
             if (group.Count == 0) continue;

@@ -55,20 +55,15 @@ public static class Devices
         var address = AddressOf(device.Token, device.Subscription);
         var deviceId = "d_" + ring.Fingerprint("device", $"{device.Platform}\n{device.Token ?? device.Subscription!.Endpoint}")[..22];
         var by = Callers.Of(http).ClientId;
+        var owner = userId;
         await RecipientChanges.RunAsync(store, userId, clock, async (session, recipient, now) =>
         {
-            var owner = await OwnerAsync(session.Connection!, deviceId, userId, http.RequestAborted);
-            if (owner != userId)
-            {
-                await NotificationStreams.LockAsync(session, [Recipient.KeyOf(owner)], http.RequestAborted);
-                session.Events.Append(Recipient.KeyOf(owner), new DeviceRemoved(deviceId, DeviceRemovalReasons.MovedToAnotherUser, by, now));
-            }
-
+            if (owner != userId) session.Events.Append(Recipient.KeyOf(owner), new DeviceRemoved(deviceId, DeviceRemovalReasons.MovedToAnotherUser, by, now));
             var subject = Recipient.KeyOf(userId);
             var current = await keys.CurrentAsync(session.Connection!, [subject], http.RequestAborted);
             // Registering again renews the token's age: a provider's older word about it counts no more.
             return [new DeviceRegistered(deviceId, device.Platform!.Value, current.Seal(subject, address), by, now)];
-        }, http.RequestAborted);
+        }, http.RequestAborted, first: async session => owner = await OwnerAsync(session.Connection!, deviceId, userId, http.RequestAborted));
         return Results.Created($"/v1/users/{userId}/devices/{deviceId}", new { deviceId });
     }
 

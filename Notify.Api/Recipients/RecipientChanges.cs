@@ -1,5 +1,4 @@
 using JasperFx;
-
 using Marten;
 using Marten.Exceptions;
 using Notify.Domain.Recipients;
@@ -16,7 +15,9 @@ public static class RecipientChanges
     public delegate Task<IReadOnlyList<object>> Decision(IDocumentSession session, Recipient? recipient, DateTimeOffset now);
 
     /// <summary>Runs a decision and appends what it returns.</summary>
-    public static async Task RunAsync(IDocumentStore store, string userId, TimeProvider clock, Decision decide, CancellationToken cancellation)
+    /// <param name="first">What must be locked before any stream; names another user whose stream the decision appends to.</param>
+    public static async Task RunAsync(
+        IDocumentStore store, string userId, TimeProvider clock, Decision decide, CancellationToken cancellation, Func<IDocumentSession, Task<string>>? first = null)
     {
         var key = Recipient.KeyOf(userId);
         for (var attempt = 1; ; attempt++)
@@ -24,7 +25,9 @@ public static class RecipientChanges
             try
             {
                 await using var session = store.LightweightSession();
-                await NotificationStreams.LockAsync(session, [key], cancellation);
+                await session.BeginTransactionAsync(cancellation);
+                string[] streams = first is null ? [key] : [key, Recipient.KeyOf(await first(session))];
+                await NotificationStreams.LockAsync(session, streams, cancellation);
                 var recipient = await session.LoadAsync<Recipient>(key, cancellation);
                 var events = await decide(session, recipient, clock.GetUtcNow());
                 if (events.Count == 0) return;

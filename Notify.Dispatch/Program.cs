@@ -1,9 +1,7 @@
 using Microsoft.Extensions.Options;
 using Notify.Dispatch;
-using Notify.Dispatch.Apns;
 using Notify.Dispatch.Dispatching;
 using Notify.Dispatch.Due;
-using Notify.Dispatch.Sms.Twilio;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Projections;
@@ -22,11 +20,11 @@ var configuration = builder.Configuration;
 var providers = new Providers();
 if (command is null)
 {
-    AddProviders(ClientMode.Live, "Providers");
-    if (configuration.GetSection("TestProviders").Exists()) AddProviders(ClientMode.Test, "TestProviders");
+    Adapters.AddTo(providers, ClientMode.Live, configuration.GetSection("Providers"), TimeProvider.System, faults);
+    Adapters.AddTo(providers, ClientMode.Test, configuration.GetSection("TestProviders"), TimeProvider.System, faults);
 }
 
-var retry = configuration.Read<RetrySchedule>("Notify:Retry", faults);
+var retry = configuration.GetSection("Notify:Retry").Read<RetrySchedule>(faults);
 if (retry.MaxAttempts < 1) faults.Add($"Notify:Retry:MaxAttempts is {retry.MaxAttempts}; give 1 or more");
 foreach (var (name, delay) in new[]
 {
@@ -65,15 +63,7 @@ switch (command)
         return await app.RunJasperFxCommands(args);
     default:
         app.MapOperations();
+        if (providers.NotCarried.ToList() is { Count: > 0 } lanes)
+            app.Logger.LogWarning("No provider is configured for {Lanes}; deliveries on them fail with {Reason}.", string.Join(", ", lanes).ToLowerInvariant(), Reasons.NoProvider);
         return await NotifyHost.RunAsync(app, Name);
-}
-
-void AddProviders(ClientMode mode, string section)
-{
-    var apns = configuration.Read<ApnsOptions>($"{section}:Apns", faults);
-    if (apns.LoadKey($"{section}:Apns", faults) is { } key) providers.Add(mode, new ApnsProvider(apns, key, TimeProvider.System));
-    var before = faults.Count;
-    var twilio = configuration.Read<TwilioOptions>($"{section}:Twilio", faults);
-    twilio.Check($"{section}:Twilio", faults);
-    if (faults.Count == before) providers.Add(mode, new TwilioProvider(twilio, TimeProvider.System));
 }

@@ -5,6 +5,7 @@ using System.Security.Cryptography;
 using System.Text.Json;
 using Notify.Dispatch.Dispatching;
 using Notify.Domain.Notifications;
+using Notify.Projections.Hosting;
 
 namespace Notify.Dispatch.Apns;
 
@@ -26,6 +27,13 @@ public sealed class ApnsProvider : IDeliveryProvider, IDisposable
         (this.options, this.clock) = (options, clock);
         token = new ApnsToken(key, options.TeamId, options.KeyId, clock);
         client = ProviderCall.CreateClient(options.BaseUrl, options.Timeout, options.LoadTrustedCa());
+    }
+
+    /// <summary>Made from its settings.</summary>
+    public static IDeliveryProvider? Create(IConfigurationSection settings, TimeProvider clock, ICollection<string> faults)
+    {
+        var options = settings.Read<ApnsOptions>(faults);
+        return options.LoadKey(settings.Path, faults) is { } key ? new ApnsProvider(options, key, clock) : null;
     }
 
     /// <inheritdoc />

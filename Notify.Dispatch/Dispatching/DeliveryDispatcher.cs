@@ -32,13 +32,7 @@ public sealed class DeliveryDispatcher(
     /// <returns>What was not started in time; it must be sent to the queue again.</returns>
     public async Task<DispatchDeliveries?> DispatchAsync(DispatchDeliveries message, CancellationToken cancellation)
     {
-        if (!providers.Gates.TryGetValue(message.Lane, out var gate))
-        {
-            // A newer Api knows a lane that this host does not: leave the deliveries to hosts that do.
-            log.LogError("No provider carries the lane {Lane} here; its deliveries wait.", message.Lane);
-            return null;
-        }
-
+        var gate = providers.Gates[message.Lane];
         using var budget = new CancellationTokenSource(Budget, clock);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(budget.Token, lifetime.ApplicationStopping, cancellation);
         var remaining = new ArraySegment<Guid>(message.Deliveries);

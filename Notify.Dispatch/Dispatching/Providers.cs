@@ -18,14 +18,20 @@ public sealed class Providers : IDisposable
 {
     private readonly Dictionary<(Lane, ClientMode), IDeliveryProvider> byLane = [];
 
+    // What no provider carries only needs to be told so.
+    private const int WithoutProvider = 100;
+
     /// <summary>Calls under way per lane, shared by both modes: a lane's workers are its own.</summary>
-    public Dictionary<Lane, DispatchGate> Gates { get; } = [];
+    public Dictionary<Lane, DispatchGate> Gates { get; } = Lanes.All.ToDictionary(lane => lane, _ => new DispatchGate(WithoutProvider));
+
+    /// <summary>The lanes that nothing carries for live clients; deliveries on them fail with <see cref="Reasons.NoProvider"/>.</summary>
+    public IEnumerable<Lane> NotCarried => Lanes.All.Where(lane => For(lane, ClientMode.Live) is null);
 
     /// <summary>Adds a provider.</summary>
     public void Add(ClientMode mode, IDeliveryProvider provider)
     {
         byLane[(provider.Lane, mode)] = provider;
-        if (mode == ClientMode.Live || !Gates.ContainsKey(provider.Lane)) Gates[provider.Lane] = new DispatchGate(provider.Concurrency);
+        if (mode == ClientMode.Live || !byLane.ContainsKey((provider.Lane, ClientMode.Live))) Gates[provider.Lane] = new DispatchGate(provider.Concurrency);
     }
 
     /// <summary>The provider of a lane; <c>null</c> where there is none.</summary>

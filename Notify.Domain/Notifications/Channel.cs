@@ -15,8 +15,8 @@ public enum Lane { Apns, Fcm, Webpush, Sms, Email }
 /// <summary>What is true of a lane, whichever provider serves it.</summary>
 public static class Lanes
 {
-    /// <summary>The lanes that this build has an adapter for; deliveries on others are left out with <see cref="Reasons.NoProvider"/>.</summary>
-    public static readonly IReadOnlyList<Lane> Carried = [Lane.Apns, Lane.Sms];
+    /// <summary>Every lane.</summary>
+    public static readonly IReadOnlyList<Lane> All = Enum.GetValues<Lane>();
 
     /// <summary>The channel that a lane belongs to.</summary>
     public static Channel ChannelOf(Lane lane) => lane switch
@@ -40,7 +40,7 @@ public readonly record struct DeliveryQueue(Lane Lane, Priority Priority)
 {
     /// <summary>Every queue that a Dispatch host listens to.</summary>
     public static IReadOnlyList<DeliveryQueue> All { get; } =
-        [.. from lane in Lanes.Carried from priority in Enum.GetValues<Priority>() select new DeliveryQueue(lane, priority)];
+        [.. from lane in Lanes.All from priority in Enum.GetValues<Priority>() select new DeliveryQueue(lane, priority)];
 
     /// <summary>The transport's name of the queue, such as <c>apns_critical</c>; letters and underscore only, since it becomes a table's name.</summary>
     public string Name => Names[((int)Lane * 3) + (int)Priority];
@@ -55,5 +55,5 @@ public readonly record struct DeliveryQueue(Lane Lane, Priority Priority)
     public override string ToString() => Name;
 
     private static readonly string[] Names =
-        [.. from lane in Enum.GetValues<Lane>() from priority in Enum.GetValues<Priority>() select $"{lane}_{priority}".ToLowerInvariant()];
+        [.. from lane in Lanes.All from priority in Enum.GetValues<Priority>() select $"{lane}_{priority}".ToLowerInvariant()];
 }

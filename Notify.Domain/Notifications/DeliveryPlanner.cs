@@ -52,7 +52,7 @@ public static class DeliveryPlanner
 
         // Nobody asked for these channels by name: what simply does not exist is not worth a line, unless nothing is left.
         if (request.Channels is null && deliveries.Count > 0)
-            leftOut.RemoveAll(l => l.Reason is Reasons.NoContact or Reasons.NoProvider or Reasons.NoContent);
+            leftOut.RemoveAll(l => l.Reason is Reasons.NoContact or Reasons.NoContent);
         return new DeliveriesPlanned(deliveries, leftOut, recipient.Version, now);
 
         void Skip(Channel channel, string reason, string rule) => leftOut.Add(LeaveOut(key, channel, null, reason, rule));
@@ -87,7 +87,6 @@ public static class DeliveryPlanner
     private static (string Reason, string Rule)? Hindrance(Lane lane, NotificationContent content, bool wants, string rule)
     {
         if (!wants) return (Reasons.OptedOut, rule);
-        if (!Lanes.Carried.Contains(lane)) return (Reasons.NoProvider, $"lane {lane}".ToLowerInvariant());
         var empty = Lanes.ChannelOf(lane) switch
         {
             Channel.Push => string.IsNullOrEmpty(content.Title) && string.IsNullOrEmpty(content.Body) && content.Data is null,

@@ -72,10 +72,10 @@ public static class NotifyHost
     }
 
     /// <summary>Reads a section; a value that is not of its setting's type becomes a fault.</summary>
-    public static T Read<T>(this IConfiguration configuration, string section, ICollection<string> faults) where T : new()
+    public static T Read<T>(this IConfigurationSection section, ICollection<string> faults) where T : new()
     {
-        var readable = new ConfigurationBuilder().AddInMemoryCollection(configuration.GetSection(section).GetChildren().Where(IsReadable).SelectMany(s => s.AsEnumerable())).Build();
-        return readable.GetSection(section).Get<T>() ?? new T();
+        var readable = new ConfigurationBuilder().AddInMemoryCollection(section.GetChildren().Where(IsReadable).SelectMany(s => s.AsEnumerable())).Build();
+        return readable.GetSection(section.Path).Get<T>() ?? new T();
 
         bool IsReadable(IConfigurationSection setting)
         {

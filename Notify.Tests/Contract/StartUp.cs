@@ -38,6 +38,8 @@ public sealed class StartUp
     [InlineData("Dispatch", "Providers__Twilio__AuthToken", null, "Providers:Twilio:AuthToken")]
     [InlineData("Dispatch", "Providers__Twilio__From", null, "Providers:Twilio:From")]
     [InlineData("Dispatch", "Providers__Twilio__BaseUrl", "twilio", "Providers:Twilio")]
+    [InlineData("Dispatch", "Providers__Pigeon__BaseUrl", "https://example.com", "Providers:Pigeon")]
+    [InlineData("Dispatch", "TestProviders__Pigeon__BaseUrl", "https://example.com", "TestProviders:Pigeon")]
     [InlineData("Dispatch", "Notify__Retry__MaxAttempts", "0", "Notify:Retry")]
     [InlineData("Dispatch", "Notify__Retry__MaxAttempts", "several", "Notify:Retry")]
     [InlineData("Dispatch", "Notify__Retry__BaseDelay", "a while", "Notify:Retry")]
@@ -61,11 +63,27 @@ public sealed class StartUp
     public async Task Every_fault_is_told_at_once()
     {
         await TestRun.Accounts;
-        var (exitCode, output, errors) = await RunAsync("Dispatch", new() { ["Notify__Takeover"] = "x", ["Notify__Retry__MaxAttempts"] = "0" });
+        var (exitCode, output, errors) = await RunAsync("Dispatch", new()
+        {
+            ["Notify__Takeover"] = "x", ["Notify__Retry__MaxAttempts"] = "0", ["Providers__Apns__BaseUrl"] = "https://example.com", ["Providers__Twilio__BaseUrl"] = "https://example.com",
+        });
 
         Assert.True(exitCode == 78, output);
         foreach (var named in new[] { "ConnectionStrings:notify", "Notify:MasterKeys", "Notify:Pepper", "Notify:Takeover", "Notify:Retry", "Apns:TeamId", "Apns:KeyId", "Apns:Topic", "Apns:PrivateKeyPath", "Twilio:AccountSid", "Twilio:AuthToken", "Twilio:From" })
             Assert.Single(errors, e => e.Contains(named, StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task A_dispatch_without_any_provider_does_not_start()
+    {
+        await TestRun.Accounts;
+        var environment = Good;
+        foreach (var setting in Good.Keys.Where(k => k.StartsWith("Providers", StringComparison.Ordinal))) environment.Remove(setting);
+
+        var (exitCode, output, errors) = await RunAsync("Dispatch", environment);
+
+        Assert.True(exitCode == 78, output);
+        Assert.Contains("no provider is configured", Assert.Single(errors), StringComparison.Ordinal);
     }
 
     [Theory]

@@ -15,6 +15,7 @@ public class ProvidersTests
         Assert.Same(live, providers.For(Lane.Sms, ClientMode.Live));
         Assert.Null(providers.For(Lane.Sms, ClientMode.Test));
         Assert.Null(providers.For(Lane.Apns, ClientMode.Live));
+        Assert.Equal([Lane.Apns, Lane.Fcm, Lane.Webpush, Lane.Email], providers.NotCarried);
     }
 
     [Fact]

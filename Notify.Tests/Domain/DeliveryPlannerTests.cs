@@ -11,8 +11,8 @@ public class DeliveryPlannerTests
     private static readonly NotificationContent Text = new("Shipped", "It comes tomorrow.");
 
     [Fact]
-    public void Someone_with_a_device_and_a_phone_is_tried_on_both() =>
-        Assert.Equal([(Lane.Apns, "d_1"), (Lane.Sms, null)], Tried(Plan(Recipient())));
+    public void Without_channels_everything_that_the_person_has_is_tried() =>
+        Assert.Equal([(Lane.Apns, "d_1"), (Lane.Sms, null), (Lane.Email, null)], Tried(Plan(Recipient())));
 
     [Fact]
     public void Every_device_is_a_delivery_of_its_own() =>
@@ -114,10 +114,6 @@ public class DeliveryPlannerTests
         Plan(Recipient(OptOut(Channel.Sms, null)), channels: [Channel.Push, Channel.Sms], contact: c => { asked.Add(c); return Sealed("x"); });
         Assert.Empty(asked);
     }
-
-    [Fact]
-    public void What_no_provider_carries_is_left_out() =>
-        Assert.Contains((Channel.Push, Reasons.NoProvider), LeftOut(Plan(Recipient(new DeviceRegistered("d_2", Platform.Web, Sealed("t"), "c", Noon)), channels: [Channel.Push])));
 
     [Theory]
     [InlineData("{}", Channel.Push, Reasons.NoContent)]

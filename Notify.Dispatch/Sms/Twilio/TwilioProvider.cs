@@ -4,6 +4,7 @@ using System.Net.Http.Headers;
 using System.Text;
 using Notify.Dispatch.Dispatching;
 using Notify.Domain.Notifications;
+using Notify.Projections.Hosting;
 
 namespace Notify.Dispatch.Sms.Twilio;
 
@@ -64,6 +65,15 @@ public sealed class TwilioProvider : IDeliveryProvider, IAnswersInquiries, IDisp
         client = ProviderCall.CreateClient(options.BaseUrl, options.Timeout);
         client.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Basic", Convert.ToBase64String(Encoding.UTF8.GetBytes($"{options.AccountSid}:{options.AuthToken}")));
         client.DefaultRequestHeaders.Accept.Add(new MediaTypeWithQualityHeaderValue("application/json"));
+    }
+
+    /// <summary>Made from its settings.</summary>
+    public static IDeliveryProvider? Create(IConfigurationSection settings, TimeProvider clock, ICollection<string> faults)
+    {
+        var before = faults.Count;
+        var options = settings.Read<TwilioOptions>(faults);
+        options.Check(settings.Path, faults);
+        return faults.Count == before ? new TwilioProvider(options, clock) : null;
     }
 
     /// <inheritdoc />

@@ -1,5 +1,6 @@
 using Notify.Dispatch.Apns;
 using Notify.Dispatch.Dispatching;
+using Notify.Dispatch.Fcm;
 using Notify.Dispatch.Sms.Twilio;
 using Notify.Domain.Clients;
 
@@ -15,6 +16,7 @@ public static class Adapters
     public static IReadOnlyDictionary<string, Adapter> All { get; } = new Dictionary<string, Adapter>(StringComparer.OrdinalIgnoreCase)
     {
         ["Apns"] = ApnsProvider.Create,
+        ["Fcm"] = FcmProvider.Create,
         ["Twilio"] = TwilioProvider.Create,
     };
 

@@ -23,7 +23,11 @@ public static class ProviderCall
 
     /// <summary>A client for one provider: long-lived connections, no redirects, no cookies.</summary>
     /// <param name="trustedCa">A certificate to trust besides the system's; development only.</param>
-    public static HttpClient CreateClient(Uri baseUrl, TimeSpan timeout, X509Certificate2? trustedCa = null)
+    public static HttpClient CreateClient(Uri baseUrl, TimeSpan timeout, X509Certificate2? trustedCa = null) =>
+        new(CreateHandler(trustedCa)) { BaseAddress = baseUrl, Timeout = timeout };
+
+    /// <summary>The connections of such a client, for a library that brings a client of its own.</summary>
+    public static SocketsHttpHandler CreateHandler(X509Certificate2? trustedCa = null)
     {
         var handler = new SocketsHttpHandler
         {
@@ -51,7 +55,7 @@ public static class ProviderCall
             };
         }
 
-        return new HttpClient(handler) { BaseAddress = baseUrl, Timeout = timeout };
+        return handler;
     }
 
     /// <summary>Sends a request; a call that has no answer becomes an outcome.</summary>

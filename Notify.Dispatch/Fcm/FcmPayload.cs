@@ -1,0 +1,107 @@
+using System.Buffers;
+using System.Globalization;
+using System.Text;
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using Notify.Dispatch.Dispatching;
+using Notify.Domain.Notifications;
+
+namespace Notify.Dispatch.Fcm;
+
+/// <summary>The message as FCM wants it: a notification that Android shows by itself, and the data that the app gets with it.</summary>
+/// <remarks>Firebase: REST resource projects.messages. Repeats of a delivery replace each other on the device by the notification's <c>tag</c>;
+/// there is no <c>collapse_key</c>, since FCM keeps only four different ones for a device that is away.</remarks>
+public static class FcmPayload
+{
+    /// <summary>The largest message, in bytes, not counting its token.</summary>
+    public const int MaxBytes = 4096;
+
+    /// <summary>How long FCM keeps a message at most for a device that is away.</summary>
+    public static readonly TimeSpan MaxTtl = TimeSpan.FromDays(28);
+
+    /// <summary>With this begin the names of data whose own name FCM or Notify has taken.</summary>
+    public const string TakenPrefix = "data.";
+
+    private static readonly JsonWriterOptions Relaxed = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
+    /// <summary>Writes a message.</summary>
+    /// <returns>The body of the call; <c>null</c> if FCM would call it too large.</returns>
+    public static ReadOnlyMemory<byte>? Write(OutboundMessage message, DateTimeOffset now)
+    {
+        var buffer = new ArrayBufferWriter<byte>(1024);
+        using (var json = new Utf8JsonWriter(buffer, Relaxed))
+        {
+            json.WriteStartObject();
+            json.WriteStartObject("message"u8);
+            json.WriteString("token"u8, message.Address);
+            WriteContent(json, message);
+            WriteAndroid(json, message, now);
+            json.WriteEndObject();
+            json.WriteEndObject();
+        }
+
+        // Without its type the null would become an empty message.
+        return buffer.WrittenCount - Encoding.UTF8.GetByteCount(message.Address) > MaxBytes ? (ReadOnlyMemory<byte>?)null : buffer.WrittenMemory;
+    }
+
+    private static bool IsShown(NotificationContent content) => content is { Title.Length: > 0 } or { Body.Length: > 0 };
+
+    private static void WriteContent(Utf8JsonWriter json, OutboundMessage message)
+    {
+        var content = message.Content;
+        if (IsShown(content))
+        {
+            json.WriteStartObject("notification"u8);
+            if (content.Title is { Length: > 0 } title) json.WriteString("title"u8, title);
+            if (content.Body is { Length: > 0 } body) json.WriteString("body"u8, body);
+            json.WriteEndObject();
+        }
+
+        json.WriteStartObject("data"u8);
+        json.WriteString("deliveryId"u8, message.DeliveryId);
+        if (content.Url is { } url) json.WriteString("url"u8, url);
+        if (content.Data is { ValueKind: JsonValueKind.Object } data) WriteData(json, data);
+        json.WriteEndObject();
+    }
+
+    // FCM's data are strings: what is none becomes its JSON text.
+    private static void WriteData(Utf8JsonWriter json, JsonElement data)
+    {
+        foreach (var property in data.EnumerateObject())
+        {
+            var name = property.Name;
+            if (IsTaken(name))
+            {
+                do name = TakenPrefix + name;
+                while (data.TryGetProperty(name, out _));
+            }
+
+            json.WriteString(name, property.Value.ValueKind == JsonValueKind.String ? property.Value.GetString() : property.Value.GetRawText());
+        }
+    }
+
+    // FCM refuses a message with one of its reserved names; the other two are Notify's own.
+    private static bool IsTaken(string name) =>
+        name is "deliveryId" or "url" || name.Equals("from", StringComparison.OrdinalIgnoreCase) || name.Equals("message_type", StringComparison.OrdinalIgnoreCase)
+        || name.StartsWith("google", StringComparison.OrdinalIgnoreCase) || name.StartsWith("gcm", StringComparison.OrdinalIgnoreCase);
+
+    private static void WriteAndroid(Utf8JsonWriter json, OutboundMessage message, DateTimeOffset now)
+    {
+        json.WriteStartObject("android"u8);
+        json.WriteString("priority"u8, message.Priority == Priority.Bulk ? "NORMAL"u8 : "HIGH"u8);
+        if (message.ExpiresAt is { } expires)
+        {
+            var seconds = (long)Math.Clamp((expires - now).TotalSeconds, 0, MaxTtl.TotalSeconds);
+            json.WriteString("ttl"u8, string.Create(CultureInfo.InvariantCulture, $"{seconds}s"));
+        }
+
+        if (IsShown(message.Content))
+        {
+            json.WriteStartObject("notification"u8);
+            json.WriteString("tag"u8, message.DeliveryId.ToString("N"));
+            json.WriteEndObject();
+        }
+
+        json.WriteEndObject();
+    }
+}

@@ -2,6 +2,7 @@ using System.Net;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Notify.Sandbox.Apns;
+using Notify.Sandbox.Fcm;
 using Notify.Sandbox.Keys;
 using Notify.Sandbox.Knobs;
 using Notify.Sandbox.Ledger;
@@ -38,6 +39,7 @@ public static class SandboxHost
             .AddSingleton<RequestLedger>()
             .AddProblemDetails()
             .AddApns()
+            .AddFcm()
             .AddTwilio();
 
         await using var app = builder.Build();
@@ -46,6 +48,7 @@ public static class SandboxHost
         app.UseStatusCodePages();
         app.MapLedger();
         app.MapKnobs();
+        app.MapFcm();
         app.MapTwilio();
         app.MapGet("/health/live", () => Results.Text("live"));
         app.MapGet("/health/ready", () => Results.Text("ready"));

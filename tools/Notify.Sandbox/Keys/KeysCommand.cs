@@ -3,11 +3,13 @@ using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using System.Text;
 using System.Text.Json;
+using Notify.Sandbox.Fcm;
 
 namespace Notify.Sandbox.Keys;
 
 /// <summary>
-/// <c>keys --home DIR</c>: creates what is missing of the sandbox's key material and leaves the rest as it is.
+/// <c>keys --home DIR [--url URL]</c>: creates what is missing of the sandbox's key material and leaves the rest as it is, but
+/// for the address in it, which is the sandbox's as clients reach it.
 /// </summary>
 public static class KeysCommand
 {
@@ -18,9 +20,9 @@ public static class KeysCommand
     /// <summary>Returns the exit code: 0, or 2 when called wrongly.</summary>
     public static int Run(string[] options)
     {
-        if (options is not ["--home", { Length: > 0 } home])
+        if (options is not ["--home", { Length: > 0 } home, .. var rest] || rest is not ([] or ["--url", { Length: > 0 }]))
         {
-            Console.Error.WriteLine("Usage: dotnet Notify.Sandbox.dll keys --home DIR");
+            Console.Error.WriteLine("Usage: dotnet Notify.Sandbox.dll keys --home DIR [--url URL]");
             return 2;
         }
 
@@ -28,6 +30,7 @@ public static class KeysCommand
         Directory.CreateDirectory(files.Home);
         EnsureAuthKey(files);
         EnsureCertificates(files, TimeProvider.System.GetUtcNow());
+        EnsureFcmAccount(files, rest is [_, var url] ? url : null);
         EnsureIdentity(files);
         Console.WriteLine($"Sandbox keys are in {files.Home}");
         return 0;
@@ -88,6 +91,15 @@ public static class KeysCommand
 
         using var certificate = request.Create(ca, from, from.AddYears(10).AddDays(-1), RandomNumberGenerator.GetBytes(16));
         return certificate.CopyWithPrivateKey(key);
+    }
+
+    private static void EnsureFcmAccount(SandboxFiles files, string? url)
+    {
+        var known = File.Exists(files.FcmServiceAccount) ? FcmAccount.Parse(File.ReadAllText(files.FcmServiceAccount)) : null;
+        var account = known is null ? FcmAccount.Create(url ?? FcmAccount.DefaultUrl)
+            : url is null ? known : known with { TokenUri = FcmAccount.TokenUriOf(url) };
+        if (account != known)
+            Write(files.FcmServiceAccount, account.ToJson(), OwnerOnly);
     }
 
     private static void EnsureIdentity(SandboxFiles files)

@@ -18,13 +18,16 @@ public sealed class SandboxFiles(string home)
     /// <summary>The server's certificate and key, without a password.</summary>
     public string ApnsServer => Path.Combine(Home, "apns-server.pfx");
 
+    /// <summary>The service account that an FCM client signs with, in the shape of Google's own.</summary>
+    public string FcmServiceAccount => Path.Combine(Home, "fcm-service-account.json");
+
     /// <summary>The <see cref="SandboxIdentity"/>.</summary>
     public string Identity => Path.Combine(Home, "sandbox.json");
 
     /// <summary>What the server cannot start without.</summary>
     public IEnumerable<string> Missing()
     {
-        string[] needed = [ApnsAuthPublicKey, ApnsServer, Identity];
+        string[] needed = [ApnsAuthPublicKey, ApnsServer, FcmServiceAccount, Identity];
         return needed.Where(path => !File.Exists(path));
     }
 }

@@ -1,12 +1,16 @@
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using System.Text.Json;
+using Notify.Sandbox.Fcm;
 
 namespace Notify.Sandbox.Keys;
 
 /// <summary>The key material that the server runs with, as read once at the start.</summary>
 public sealed record SandboxKeys(SandboxIdentity Identity, ECDsa ApnsPublicKey, X509Certificate2 ApnsCertificate)
 {
+    /// <summary>The service account that may send through FCM.</summary>
+    public required FcmAccount Fcm { get; init; }
+
     /// <summary>Reads the keys from <paramref name="home"/>; when that cannot be done, says what to do about it.</summary>
     public static (SandboxKeys? Keys, string? Problem) Load(string? home)
     {
@@ -35,6 +39,9 @@ public sealed record SandboxKeys(SandboxIdentity Identity, ECDsa ApnsPublicKey, 
 
         var publicKey = ECDsa.Create();
         publicKey.ImportFromPem(File.ReadAllText(files.ApnsAuthPublicKey));
-        return new SandboxKeys(identity, publicKey, X509CertificateLoader.LoadPkcs12FromFile(files.ApnsServer, password: null));
+        return new SandboxKeys(identity, publicKey, X509CertificateLoader.LoadPkcs12FromFile(files.ApnsServer, password: null))
+        {
+            Fcm = FcmAccount.Parse(File.ReadAllText(files.FcmServiceAccount)),
+        };
     }
 }

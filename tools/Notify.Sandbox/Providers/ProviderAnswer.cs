@@ -15,7 +15,7 @@ public readonly record struct ProviderAnswer
     /// <summary>The provider's ID of the message; null if it got none.</summary>
     public string? MessageId { get; init; }
 
-    /// <summary>JSON, or empty.</summary>
+    /// <summary>JSON unless the headers say otherwise, or empty.</summary>
     public ReadOnlyMemory<byte> Body { get; init; }
 
     /// <summary>The <c>Retry-After</c> header, in seconds.</summary>

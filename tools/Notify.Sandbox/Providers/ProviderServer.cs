@@ -111,7 +111,7 @@ public abstract class ProviderServer(IProviderDialect dialect, RequestLedger led
         if (answer.Body.IsEmpty)
             return Task.CompletedTask;
 
-        response.ContentType = "application/json";
+        response.ContentType ??= "application/json";
         return response.Body.WriteAsync(answer.Body).AsTask(); // Writing to a client that is gone does nothing.
     }
 }

@@ -1,0 +1,38 @@
+using System.Collections.Concurrent;
+
+namespace Notify.Sandbox.Fcm;
+
+/// <summary>
+/// Registration tokens that always meet the same fate, by how they begin: <c>dead</c> is 404 UNREGISTERED, <c>bad0</c> 400
+/// INVALID_ARGUMENT for <c>message.token</c>, <c>mismatch</c> 403 SENDER_ID_MISMATCH, <c>eeee</c> 500 INTERNAL; <c>quota</c> is 429
+/// QUOTA_EXCEEDED and <c>fa11</c> 503 UNAVAILABLE, both twice per token and tag, and accepted from the third attempt on.
+/// </summary>
+public sealed class FcmMagicTokens
+{
+    private const int FailuresBeforeSuccess = 2;
+    private const int MaximumRemembered = 100_000;
+
+    private readonly ConcurrentDictionary<(string Token, string? Tag), int> _attempts = new();
+
+    /// <summary>The token's fate; null if it is an ordinary one.</summary>
+    public FcmRejection? Check(string? token, string? tag) => token switch
+    {
+        null => null,
+        _ when Begins(token, "dead") => FcmRejection.Unregistered,
+        _ when Begins(token, "bad0") => FcmRejection.BadToken,
+        _ when Begins(token, "mismatch") => FcmRejection.SenderIdMismatch,
+        _ when Begins(token, "eeee") => FcmRejection.Internal,
+        _ when Begins(token, "quota") && Attempt(token, tag) <= FailuresBeforeSuccess => FcmRejection.QuotaExceeded,
+        _ when Begins(token, "fa11") && Attempt(token, tag) <= FailuresBeforeSuccess => FcmRejection.Unavailable,
+        _ => null,
+    };
+
+    private static bool Begins(string token, string fate) => token.StartsWith(fate, StringComparison.OrdinalIgnoreCase);
+
+    private int Attempt(string token, string? tag)
+    {
+        if (_attempts.Count >= MaximumRemembered)
+            _attempts.Clear();
+        return _attempts.AddOrUpdate((token, tag), 1, (_, attempts) => attempts + 1);
+    }
+}

@@ -12,6 +12,7 @@ public sealed class StartUp
         ["ConnectionStrings__notify"] = "Host=127.0.0.1;Port=1;Database=notify;Username=notify;Timeout=3",
         ["ASPNETCORE_URLS"] = $"http://127.0.0.1:{HostProcess.FreePort()}",
         ["Providers__Apns__TeamId"] = "T", ["Providers__Apns__KeyId"] = "K", ["Providers__Apns__Topic"] = "t", ["Providers__Apns__PrivateKeyPath"] = $"{TestRun.SandboxHome}/apns-auth-key.p8",
+        ["Providers__Fcm__ServiceAccountPath"] = $"{TestRun.SandboxHome}/fcm-service-account.json",
         ["Providers__Twilio__AccountSid"] = "AC", ["Providers__Twilio__AuthToken"] = "x", ["Providers__Twilio__From"] = "+15005550006",
     };
 
@@ -35,6 +36,9 @@ public sealed class StartUp
     [InlineData("Dispatch", "Providers__Apns__Concurrency", "many", "Providers:Apns")]
     [InlineData("Dispatch", "Providers__Apns__Concurrency", "0", "Providers:Apns")]
     [InlineData("Dispatch", "Providers__Apns__Timeout", "-00:00:01", "Providers:Apns")]
+    [InlineData("Dispatch", "Providers__Fcm__ServiceAccountPath", "/nowhere/account.json", "Providers:Fcm:ServiceAccountPath")]
+    [InlineData("Dispatch", "Providers__Fcm__ServiceAccountJson", "{}", "Providers:Fcm")]
+    [InlineData("Dispatch", "Providers__Fcm__Timeout", "long", "Providers:Fcm:Timeout")]
     [InlineData("Dispatch", "Providers__Twilio__AuthToken", null, "Providers:Twilio:AuthToken")]
     [InlineData("Dispatch", "Providers__Twilio__From", null, "Providers:Twilio:From")]
     [InlineData("Dispatch", "Providers__Twilio__BaseUrl", "twilio", "Providers:Twilio")]

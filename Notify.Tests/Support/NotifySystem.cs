@@ -81,7 +81,7 @@ public sealed class NotifySystem : IAsyncDisposable
     /// <param name="settings">Settings that differ from the tests' own; for all hosts.</param>
     /// <param name="ownCluster">Whether its PostgreSQL is its own, so that it may be stopped.</param>
     /// <param name="projections">Whether the read models' host is needed.</param>
-    /// <param name="testSandbox">Whether what test clients send goes to a sandbox of its own, for pushes under a topic that is not the devices'.</param>
+    /// <param name="testSandbox">Whether what test clients send goes to a sandbox of its own, for pushes under a topic and a project that are not the devices'.</param>
     public static async Task<NotifySystem> StartAsync(
         string name, Dictionary<string, string>? settings = null, bool ownCluster = false, bool projections = true, bool testSandbox = false)
     {
@@ -165,10 +165,10 @@ public sealed class NotifySystem : IAsyncDisposable
         return person;
     }
 
-    /// <summary>Registers an iOS device.</summary>
-    public async Task<string> AddDeviceAsync(Person person, string token)
+    /// <summary>Registers a device.</summary>
+    public async Task<string> AddDeviceAsync(Person person, string token, string platform = "ios")
     {
-        var deviceId = (await Client.PostAsync($"/v1/users/{person.Id}/devices", new { platform = "ios", token })).Is(201)["deviceId"]!;
+        var deviceId = (await Client.PostAsync($"/v1/users/{person.Id}/devices", new { platform, token })).Is(201)["deviceId"]!;
         person.Tokens.Add(token);
         person.DeviceIds.Add(deviceId);
         return deviceId;
@@ -275,6 +275,8 @@ public sealed class NotifySystem : IAsyncDisposable
             environment[$"{section}__Apns__PrivateKeyPath"] = $"{TestRun.SandboxHome}/apns-auth-key.p8";
             environment[$"{section}__Apns__TrustedCaPath"] = $"{TestRun.SandboxHome}/apns-ca.pem";
             environment[$"{section}__Apns__BaseUrl"] = $"https://127.0.0.1:{apnsPort}";
+            environment[$"{section}__Fcm__ServiceAccountJson"] = await TestRun.FcmAccountAsync(SandboxUrl);
+            environment[$"{section}__Fcm__BaseUrl"] = SandboxUrl.ToString();
             environment[$"{section}__Twilio__AccountSid"] = accounts.GetProperty("twilioAccountSid").GetString()!;
             environment[$"{section}__Twilio__AuthToken"] = accounts.GetProperty("twilioAuthToken").GetString()!;
             environment[$"{section}__Twilio__From"] = accounts.GetProperty("twilioFrom").GetString()!;
@@ -291,6 +293,8 @@ public sealed class NotifySystem : IAsyncDisposable
             var (url, apns) = (new Uri($"http://127.0.0.1:{HostProcess.FreePort()}"), $"https://127.0.0.1:{HostProcess.FreePort()}");
             environment["TestProviders__Apns__BaseUrl"] = apns;
             environment["TestProviders__Apns__Topic"] = "some.other.app";
+            environment["TestProviders__Fcm__ServiceAccountJson"] = await TestRun.FcmAccountAsync(url, "some-other-project");
+            environment["TestProviders__Fcm__BaseUrl"] = url.ToString();
             environment["TestProviders__Twilio__BaseUrl"] = url.ToString();
             TestSandbox = new SandboxClient(url);
             ready.Add(StartSandboxAsync("TestSandbox", url, apns));
@@ -361,6 +365,10 @@ public sealed record Person(string Id, string? Phone, List<string> Tokens, List<
 
     /// <summary>A phone number that no other test has.</summary>
     public static string NewPhone() => $"+8210{Interlocked.Increment(ref lastPhone)}";
+
+    /// <summary>An FCM token that no other test has.</summary>
+    /// <param name="fate">How it begins, by which the sandbox knows what becomes of it.</param>
+    public static string NewAndroidToken(string fate = "android") => NewToken($"{fate}:");
 
     /// <summary>An APNs token that no other test has.</summary>
     /// <param name="fate">Its first four digits, by which the sandbox knows what becomes of it.</param>

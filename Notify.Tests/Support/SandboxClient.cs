@@ -57,10 +57,11 @@ public sealed class SandboxClient(Uri address) : IDisposable
     /// <summary>Sets a provider's knobs; what is not named returns to its default.</summary>
     public async Task KnobsAsync(string provider, object knobs) => (await http.PutAsJsonAsync($"/knobs/{provider}", knobs, NotifyClient.Json)).EnsureSuccessStatusCode();
 
-    /// <summary>Makes both providers behave again.</summary>
+    /// <summary>Makes all providers behave again.</summary>
     public async Task BehaveAsync()
     {
         await KnobsAsync("apns", new { });
+        await KnobsAsync("fcm", new { });
         await KnobsAsync("twilio", new { });
     }
 

@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using System.Text.Json;
+using System.Text.Json.Nodes;
 
 [assembly: AssemblyFixture(typeof(Notify.Tests.Support.TestRun))]
 
@@ -32,6 +33,17 @@ public sealed class TestRun : IAsyncDisposable
 
     /// <summary>What the sandbox's accounts are called.</summary>
     public static Task<JsonElement> Accounts => SandboxKeys.Value;
+
+    /// <summary>The service account that may send through a sandbox's FCM, as JSON.</summary>
+    /// <param name="project">Another project than the account's own.</param>
+    public static async Task<string> FcmAccountAsync(Uri sandbox, string? project = null)
+    {
+        await Accounts;
+        var account = JsonNode.Parse(await File.ReadAllTextAsync(Path.Combine(SandboxHome, "fcm-service-account.json")))!;
+        account["token_uri"] = new Uri(sandbox, "/token").ToString();
+        if (project is not null) account["project_id"] = project;
+        return account.ToJsonString();
+    }
 
     /// <summary>The system that most tests share; each uses users and event IDs of its own, and nobody turns knobs or kills hosts.</summary>
     public static Task<NotifySystem> SharedSystem => Shared.Value;

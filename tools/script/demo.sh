@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# ./notify demo: one person with an iPhone and a phone number, one notification, and its timeline as it happens.
+# ./notify demo: one person with an iPhone, an Android phone and a phone number, one notification, and its timeline as it happens.
 
 # field NAME JSON: the first text or number of that name.
 field() { printf '%s\n' "$2" | grep -o "\"$1\":\\(\"[^\"]*\"\\|[0-9.]*\\)" | head -n 1 | sed 's/^[^:]*://; s/"//g' || true; }
@@ -13,7 +13,7 @@ milliseconds() {
   echo $((((10#${time:0:2} * 60 + 10#${time:3:2}) * 60 + 10#${time:6:2}) * 1000 + 10#$fraction))
 }
 
-lane_in_words() { case $1 in apns) echo 'push (APNs)' ;; sms) echo SMS ;; *) echo "$1" ;; esac; }
+lane_in_words() { case $1 in apns) echo 'push (APNs)' ;; fcm) echo 'push (FCM)' ;; sms) echo SMS ;; *) echo "$1" ;; esac; }
 
 # in_words EVENT: one event of the stream, as a person would tell it. PLANNED holds "id lane" lines.
 in_words() {
@@ -22,7 +22,7 @@ in_words() {
   lane=$(lane_in_words "$(printf '%s\n' "$PLANNED" | sed -n "s/^$(field deliveryId "$1") //p")")
   case $type in
     NotificationRequested) echo 'accepted, and kept from now on' ;;
-    DeliveriesPlanned) echo "planned: $(printf '%s\n' "$PLANNED" | while read -r _ lane; do lane_in_words "$lane"; done | sed 'N;s/\n/ and /')" ;;
+    DeliveriesPlanned) echo "planned: $(printf '%s\n' "$PLANNED" | while read -r _ lane; do lane_in_words "$lane"; done | paste -s -d ',' | sed 's/,/, /g')" ;;
     DispatchAttempted) echo "$lane: attempt $(field attempt "$1") written down, before $(field provider "$1") is called" ;;
     NotificationDispatched) echo "$lane: $(field provider "$1") took it in $(field latencyMs "$1") ms, as $(field providerMessageId "$1")" ;;
     DeliveryDeferred) echo "$lane: later, $reason" ;;
@@ -43,11 +43,12 @@ demo() {
   key=$(json_value appKey "$HOME_DIR/client.json"):$(json_value appSecret "$HOME_DIR/client.json")
   id=demo-$(date +%s) user=u-$(random_hex 4)
 
-  say "A user, $user, with a phone number and an iPhone:"
+  say "A user, $user, with a phone number, an iPhone and an Android phone:"
   ask PUT "/v1/users/$user" '{"phone":"+12025550142","locale":"en","timeZone":"Europe/Berlin"}' >/dev/null
   ask POST "/v1/users/$user/devices" "{\"platform\":\"ios\",\"token\":\"0d$(random_hex 31)\"}" >/dev/null
+  ask POST "/v1/users/$user/devices" "{\"platform\":\"android\",\"token\":\"demo:$(random_hex 60)\"}" >/dev/null
   say "  PUT  /v1/users/$user"
-  say "  POST /v1/users/$user/devices"
+  say "  POST /v1/users/$user/devices (twice)"
   say "One notification, $id:"
   line=$(ask POST /v1/notifications "{\"eventId\":\"$id\",\"userId\":\"$user\",\"category\":\"shipping\",\"content\":{\"title\":\"On its way\",\"body\":\"Your parcel $id is on its way.\"}}")
   say "  POST /v1/notifications -> $line"

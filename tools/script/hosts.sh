@@ -15,8 +15,9 @@ secrets() {
 # The user's own settings win; what is missing is set to the sandbox.
 environment() {
   local name section keys=$HOME_DIR/sandbox
-  [ -f "$keys/sandbox.json" ] && [ -f "$keys/apns-server.pfx" ] ||
-    dotnet "$(dll_of sandbox)" keys --home "$keys" >"$LOGS/sandbox.log" 2>&1 || die "the sandbox's keys could not be made: $(tail -n 1 "$LOGS/sandbox.log")"
+  # The service account names the sandbox's address, which follows NOTIFY_PORT.
+  [ -f "$keys/sandbox.json" ] && [ -f "$keys/apns-server.pfx" ] && [ "$(json_value token_uri "$keys/fcm-service-account.json" 2>/dev/null)" = "$SANDBOX/token" ] ||
+    dotnet "$(dll_of sandbox)" keys --home "$keys" --url "$SANDBOX" >"$LOGS/sandbox.log" 2>&1 || die "the sandbox's keys could not be made: $(tail -n 1 "$LOGS/sandbox.log")"
   for section in Providers TestProviders; do
     name=${section}__Apns__BaseUrl
     # A provider of the user's own is not trusted by the sandbox's certificate.
@@ -26,6 +27,9 @@ environment() {
     default "${section}__Apns__TeamId" "$(json_value apnsTeamId "$keys/sandbox.json")"
     default "${section}__Apns__KeyId" "$(json_value apnsKeyId "$keys/sandbox.json")"
     default "${section}__Apns__Topic" "$(json_value apnsTopic "$keys/sandbox.json")"
+    default "${section}__Fcm__BaseUrl" "$SANDBOX"
+    name=${section}__Fcm__ServiceAccountJson
+    [ -n "${!name:-}" ] || default "${section}__Fcm__ServiceAccountPath" "$keys/fcm-service-account.json"
     default "${section}__Twilio__BaseUrl" "$SANDBOX"
     default "${section}__Twilio__AccountSid" "$(json_value twilioAccountSid "$keys/sandbox.json")"
     default "${section}__Twilio__AuthToken" "$(json_value twilioAuthToken "$keys/sandbox.json")"

@@ -1,5 +1,6 @@
 using Notify.Dispatch.Apns;
 using Notify.Dispatch.Dispatching;
+using Notify.Dispatch.Email.SendGrid;
 using Notify.Dispatch.Fcm;
 using Notify.Dispatch.Sms.Twilio;
 using Notify.Domain.Clients;
@@ -18,6 +19,7 @@ public static class Adapters
         ["Apns"] = ApnsProvider.Create,
         ["Fcm"] = FcmProvider.Create,
         ["Twilio"] = TwilioProvider.Create,
+        ["SendGrid"] = SendGridProvider.Create,
     };
 
     /// <summary>Adds the providers that are configured: those whose section is there.</summary>

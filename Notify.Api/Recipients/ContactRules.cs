@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Net.Mail;
 using Notify.Domain.Recipients;
 using PhoneNumbers;
@@ -24,12 +25,32 @@ public static class ContactRules
     public const string EmailRule = "must be an email address such as name@example.com";
     public const string PhoneRule = "must be a phone number with country code, such as +82 10-1234-5678";
 
+    private static readonly IdnMapping Idn = new() { UseStd3AsciiRules = true };
     private static readonly PhoneNumberUtil Phones = PhoneNumberUtil.GetInstance();
 
-    /// <summary>Whether a text is an email address (RFC 5321's length, no display name, no control characters).</summary>
+    /// <summary>
+    /// Whether a text is an email address (RFC 5321's lengths, RFC 6531's letters, IDNA domains): no display name, nothing quoted,
+    /// no bare IP address, nothing invisible.
+    /// </summary>
     public static bool IsEmail(string text) =>
-        text.Length <= 254 && !text.Any(c => char.IsControl(c) || char.IsWhiteSpace(c)) && MailAddress.TryCreate(text, out var address) && address.Address == text
-        && address.Host.Contains('.', StringComparison.Ordinal);
+        text.Length <= 254 && !text.Any(IsUnseen) && !text.Contains('"', StringComparison.Ordinal) && MailAddress.TryCreate(text, out var address)
+        && address.Address == text && address.User.Length <= 64 && !address.User.EndsWith('.') && IsDomain(address.Host);
+
+    private static bool IsUnseen(char c) =>
+        char.IsControl(c) || char.IsWhiteSpace(c) || char.GetUnicodeCategory(c) is UnicodeCategory.Format or UnicodeCategory.PrivateUse or UnicodeCategory.OtherNotAssigned;
+
+    private static bool IsDomain(string host)
+    {
+        try
+        {
+            var labels = Idn.GetAscii(host).Split('.');
+            return labels.Length > 1 && labels[^1].Length > 1 && !labels[^1].All(char.IsAsciiDigit);
+        }
+        catch (ArgumentException)
+        {
+            return false;
+        }
+    }
 
     /// <summary>A phone number in E.164; <c>null</c> if it is none.</summary>
     public static string? ToE164(string text)

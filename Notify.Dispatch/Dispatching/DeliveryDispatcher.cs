@@ -114,6 +114,8 @@ public sealed class DeliveryDispatcher(
     {
         var lane = c.Row.Queue.Lane;
         var provider = providers.For(lane, c.Notification.Request.Mode);
+        // Only the provider that was called can tell what became of the call.
+        var asked = provider is IAnswersInquiries answers && (c.Ask is null || provider.Name == c.Delivery.Provider) ? answers : null;
         var began = clock.GetTimestamp();
         AttemptOutcome outcome;
         using (var span = Telemetry.Source.StartActivity(
@@ -123,11 +125,10 @@ public sealed class DeliveryDispatcher(
             span?.SetTag("notify.delivery", c.Row.Id).SetTag("notify.provider", provider?.Name).SetTag("notify.attempt", c.Attempt);
             try
             {
-                outcome = provider switch
+                outcome = (c.Ask, provider) switch
                 {
-                    null => new AttemptOutcome.Rejected(Reasons.NoProvider, null),
-                    IAnswersInquiries asked when c.Ask is { } since => await AskAsync(asked, provider.Name, c, since),
-                    _ when c.Ask is not null => new AttemptOutcome.Unknown(Reasons.TimedOut),
+                    ({ } since, _) => asked is null ? new AttemptOutcome.Unknown(Reasons.TimedOut) : await AskAsync(asked, provider!.Name, c, since),
+                    (null, null) => new AttemptOutcome.Rejected(Reasons.NoProvider, null),
                     _ => await provider.SendAsync(c.Message, CancellationToken.None),
                 };
             }
@@ -147,9 +148,9 @@ public sealed class DeliveryDispatcher(
         Telemetry.ProviderCall.Record(latency.TotalSeconds, Telemetry.Tags(c.Row.Queue));
         if (outcome is AttemptOutcome.Halted halted) LogHalted(provider!.Name, halted.Code);
         await settlement.SettleAsync(new AttemptMade(
-            c.Row, c.Claim, c.Attempt, provider?.Name ?? "none", outcome, latency, ContentHash(c), clock.GetUtcNow(),
+            c.Row, c.Claim, c.Attempt, (c.Ask is null ? provider?.Name : c.Delivery.Provider) ?? "none", outcome, latency, ContentHash(c), clock.GetUtcNow(),
             c.Ask is not null, c.Delivery.DeferredUntil,
-            c.Notification.Request.UserId is { } user ? Domain.Recipients.Recipient.KeyOf(user) : null, c.Delivery.DeviceId));
+            c.Notification.Request.UserId is { } user ? Domain.Recipients.Recipient.KeyOf(user) : null, c.Delivery.DeviceId, CanBeAsked: asked is not null));
     }
 
     // What was found belongs to this delivery only if no other one was told so: the same words may go to the same number twice.
@@ -162,7 +163,7 @@ public sealed class DeliveryDispatcher(
     }
 
     private string? ContentHash(ClaimedDelivery c) =>
-        c.Ask is null ? ring.Fingerprint("content", $"{c.Message.Content.Title}\n{c.Message.Content.Body}\n{c.Message.Content.Url}\n{c.Message.Content.Data}") : null;
+        c.Ask is null ? ring.Fingerprint("content", $"{c.Message.Content.Title}\n{c.Message.Content.Body}\n{c.Message.Content.Url}\n{c.Message.Content.Data}{(c.Message.Content.Html is { } html ? $"\n{html}" : "")}") : null;
 
     private long lastHalted;
 

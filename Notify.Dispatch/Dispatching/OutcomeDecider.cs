@@ -9,9 +9,10 @@ namespace Notify.Dispatch.Dispatching;
 /// <param name="Attempt">Which attempt, from 1.</param>
 /// <param name="WasAsked">Nothing was sent: the provider was asked about an earlier attempt.</param>
 /// <param name="UnknownDeadline">For an inquiry: when the waiting ends.</param>
+/// <param name="CanBeAsked">Whether the provider can be asked what became of an attempt; if not, only the deadline is waited for, and whatever word comes before it.</param>
 public sealed record AttemptMade(
     OpenDelivery Row, Guid Claim, int Attempt, string Provider, AttemptOutcome Outcome, TimeSpan Latency, string? ContentHash, DateTimeOffset At,
-    bool WasAsked = false, DateTimeOffset? UnknownDeadline = null, string? UserKey = null, string? DeviceId = null);
+    bool WasAsked = false, DateTimeOffset? UnknownDeadline = null, string? UserKey = null, string? DeviceId = null, bool CanBeAsked = true);
 
 /// <summary>What follows from an attempt: the event, and what the delivery waits for next (<c>null</c>: nothing, it has ended).</summary>
 public sealed record Settled(object? Event, OpenDelivery? Next);
@@ -38,7 +39,7 @@ public static class OutcomeDecider
             case AttemptOutcome.Retry r:
                 return Again(r.Reason == Reasons.Retry && r.After is not null ? Reasons.ProviderAskedToWait : r.Reason, r.Code, r.After);
             case AttemptOutcome.Unknown u when made.WasAsked:
-                return made.UnknownDeadline <= now ? GiveUp() : new(null, Open(OpenState.Unknown, now + Later(), Reasons.TimedOut));
+                return made.UnknownDeadline <= now ? GiveUp() : new(null, Open(OpenState.Unknown, made is { CanBeAsked: false, UnknownDeadline: { } end } ? end : now + Later(), u.Reason));
             case AttemptOutcome.NotFound when made.WasAsked:
                 // The provider was asked all through the waiting time and never had it: sending it is no repeat.
                 return made.UnknownDeadline <= now ? Again(Reasons.NotAtProvider, null, null) : new(null, Open(OpenState.Unknown, now + Later(), Reasons.NotAtProvider));
@@ -46,7 +47,7 @@ public static class OutcomeDecider
                 return Again(u.Reason, null, null);
             case AttemptOutcome.Unknown u:
                 var deadline = now + schedule.UnknownDeadline;
-                return new(new DispatchOutcomeUnknown(id, made.Attempt, made.Provider, u.Reason, deadline, made.At), Open(OpenState.Unknown, now + schedule.AskAfter, u.Reason));
+                return new(new DispatchOutcomeUnknown(id, made.Attempt, made.Provider, u.Reason, deadline, made.At), Open(OpenState.Unknown, made.CanBeAsked ? now + schedule.AskAfter : deadline, u.Reason));
             default:
                 throw new ArgumentException($"{made.Outcome.GetType().Name} is no outcome of a send.", nameof(made));
         }

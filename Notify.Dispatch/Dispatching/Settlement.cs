@@ -141,9 +141,12 @@ public sealed class Settlement : IAsyncDisposable
             {
                 session.Events.Append(recipient.Id, new DeviceRemoved(device.Id, DeviceRemovalReasons.Unregistered, m.Provider, now));
             }
-            else if (rejected.Verdict == AddressVerdict.Suppress && recipient.PhoneFingerprint is { } fingerprint && !recipient.SuppressedFingerprints.Contains(fingerprint))
+            else if (rejected.Verdict == AddressVerdict.Suppress)
             {
-                session.Events.Append(recipient.Id, new AddressSuppressed(Lanes.ChannelOf(m.Row.Queue.Lane), fingerprint, rejected.Reason, m.Provider, now));
+                var channel = Lanes.ChannelOf(m.Row.Queue.Lane);
+                var address = channel switch { Channel.Sms => recipient.PhoneFingerprint, Channel.Email => recipient.EmailFingerprint, _ => null };
+                if (address is not null && !recipient.SuppressedFingerprints.Contains(address))
+                    session.Events.Append(recipient.Id, new AddressSuppressed(channel, address, rejected.Reason, m.Provider, now));
             }
         }
     }

@@ -43,6 +43,26 @@ public class ContactRulesTests
     [InlineData("kim@example.com\r\nBcc: x@example.com", false)]
     [InlineData("kim\0@example.com", false)]
     [InlineData("kim @example.com", false)]
+    [InlineData("kim@münchen.example", true)]
+    [InlineData("kim@xn--mnchen-3ya.example", true)]
+    [InlineData("민수@예시.한국", true)]
+    [InlineData("kim@example.com\n", false)]
+    [InlineData("\"kim\"@example.com", false)]
+    [InlineData("\"a@b\"@example.com", false)]
+    [InlineData("\"a,b\"@example.com", false)]
+    [InlineData("kim@[127.0.0.1]", false)]
+    [InlineData("kim@127.0.0.1", false)]
+    [InlineData("kim@-example.com", false)]
+    [InlineData("kim@exam_ple.com", false)]
+    [InlineData("kim@exam/ple.com", false)]
+    [InlineData("kim@example.com.", false)]
+    [InlineData("kim@example..com", false)]
+    [InlineData("kim.@example.com", false)]
+    [InlineData(".kim@example.com", false)]
+    [InlineData("kim;lee@example.com", false)]
+    [InlineData("kim\u200b@example.com", false)]
+    [InlineData("kim\u202e@example.com", false)]
+    [InlineData("kim\u2028@example.com", false)]
     [InlineData("", false)]
     public void An_email_address_is_one_address_and_nothing_else(string text, bool holds) => Assert.Equal(holds, ContactRules.IsEmail(text));
 
@@ -51,6 +71,8 @@ public class ContactRulesTests
     {
         Assert.True(ContactRules.IsEmail(new string('a', 60) + "@" + Domain(193)));
         Assert.False(ContactRules.IsEmail(new string('a', 60) + "@" + Domain(194)));
+        Assert.True(ContactRules.IsEmail(new string('a', 64) + "@example.com"));
+        Assert.False(ContactRules.IsEmail(new string('a', 65) + "@example.com"));
 
         static string Domain(int length) => string.Concat(Enumerable.Repeat("abcdefghi.", 20))[..(length - 3)].TrimEnd('.').PadRight(length - 3, 'x') + ".kr";
     }

@@ -137,6 +137,25 @@ public class OutcomeDeciderTests
     }
 
     [Fact]
+    public void An_unclear_email_waits_for_its_deadline_when_the_provider_cannot_be_asked()
+    {
+        var deadline = Now + Schedule.UnknownDeadline;
+        var (e, next) = OutcomeDecider.Decide(Made(new AttemptOutcome.Unknown(Reasons.TimedOut), Lane.Email, 1, false, null) with { CanBeAsked = false }, Schedule, Now, 0.5);
+        Assert.Equal((Reasons.TimedOut, deadline), (((DispatchOutcomeUnknown)e!).Reason, ((DispatchOutcomeUnknown)e).Deadline));
+        Assert.Equal((OpenState.Unknown, deadline), (next!.State, next.DueAt));
+
+        // Looked at before, as after a takeover: it goes on waiting, and nothing is written.
+        var looked = Made(new AttemptOutcome.Unknown(Reasons.TimedOut), Lane.Email, 1, true, deadline) with { CanBeAsked = false };
+        (e, next) = OutcomeDecider.Decide(looked, Schedule, Now.AddMinutes(1), 0.5);
+        Assert.Null(e);
+        Assert.Equal((OpenState.Unknown, deadline), (next!.State, next.DueAt));
+
+        (e, next) = OutcomeDecider.Decide(looked, Schedule, deadline, 0.5);
+        Assert.Equal(Reasons.OutcomeNeverKnown, Assert.IsType<NotificationFailed>(e).Reason);
+        Assert.Null(next);
+    }
+
+    [Fact]
     public void Asking_comes_to_an_end()
     {
         var (now, deadline, asked) = (Now, Now + Schedule.UnknownDeadline, 0);

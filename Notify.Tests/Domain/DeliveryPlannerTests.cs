@@ -124,6 +124,10 @@ public class DeliveryPlannerTests
     [InlineData("""{ "title": "t" }""", Channel.Sms, Reasons.NoContent)]
     [InlineData("""{ "body": "" }""", Channel.Sms, Reasons.NoContent)]
     [InlineData("""{ "body": "b" }""", Channel.Sms, null)]
+    [InlineData("""{ "title": "t" }""", Channel.Email, Reasons.NoContent)]
+    [InlineData("""{ "title": "t", "body": "", "html": "" }""", Channel.Email, Reasons.NoContent)]
+    [InlineData("""{ "body": "b" }""", Channel.Email, null)]
+    [InlineData("""{ "html": "<p>" }""", Channel.Email, null)]
     public void A_channel_needs_content_that_it_can_show(string content, Channel channel, string? reason)
     {
         var plan = Plan(Recipient(), JsonSerializer.Deserialize<NotificationContent>(content, JsonSerializerOptions.Web)!, [channel]);

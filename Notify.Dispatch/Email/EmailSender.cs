@@ -1,0 +1,18 @@
+using System.Diagnostics.CodeAnalysis;
+using System.Net.Mail;
+
+namespace Notify.Dispatch.Email;
+
+/// <summary>Who an email comes from: an address, and the name that mail programs show.</summary>
+public sealed record EmailSender(string Address, string? Name)
+{
+    /// <summary>Reads <c>address</c> or <c>Name &lt;address&gt;</c>; the domain becomes ASCII.</summary>
+    public static bool TryParse(string? text, [NotNullWhen(true)] out EmailSender? sender)
+    {
+        sender = null;
+        if (string.IsNullOrWhiteSpace(text) || text.Any(char.IsControl) || !MailAddress.TryCreate(text, out var parsed)) return false;
+        if (!parsed.User.All(char.IsAscii) || EmailAddresses.ToAscii(parsed.Address) is not { } address) return false;
+        sender = new EmailSender(address, parsed.DisplayName.Length == 0 ? null : parsed.DisplayName);
+        return true;
+    }
+}

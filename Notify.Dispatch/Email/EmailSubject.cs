@@ -1,0 +1,53 @@
+using System.Net;
+using System.Text;
+using System.Text.RegularExpressions;
+using Notify.Domain.Notifications;
+
+namespace Notify.Dispatch.Email;
+
+/// <summary>
+/// The subject of an email: the content's title; without one, the first line of the text, or the first words of the HTML.
+/// Always one line: what breaks lines or controls terminals becomes a blank, so nothing in it can begin another header.
+/// </summary>
+public static class EmailSubject
+{
+    /// <summary>The longest subject that is made of a text, in characters; a title is kept whole.</summary>
+    public const int MaxDerived = 78;
+
+    // Without backtracking: HTML is what anyone may send, and time stays in proportion to it.
+    private static readonly Regex Unseen = new(
+        @"<!--.*?-->|<head\b.*?</head\s*>|<style\b.*?</style\s*>|<script\b.*?</script\s*>", RegexOptions.IgnoreCase | RegexOptions.Singleline | RegexOptions.NonBacktracking);
+
+    private static readonly Regex Tag = new("<[^>]*>", RegexOptions.NonBacktracking);
+
+    /// <summary>The subject; <c>null</c> where nothing could be one.</summary>
+    public static string? Of(NotificationContent content)
+    {
+        if (OneLine(content.Title) is { } title) return title;
+        return (content.Body ?? "").Split('\n', '\r').Select(OneLine).FirstOrDefault(line => line is not null) is { } first ? Shorten(first)
+            : content.Html is { } html && OneLine(WebUtility.HtmlDecode(Tag.Replace(Unseen.Replace(html, " "), " "))) is { } words ? Shorten(words)
+            : null;
+    }
+
+    private static string? OneLine(string? text)
+    {
+        if (string.IsNullOrWhiteSpace(text)) return null;
+        var line = new StringBuilder(text.Length);
+        foreach (var c in text)
+        {
+            if (!char.IsControl(c) && !char.IsWhiteSpace(c)) line.Append(c);
+            else if (line.Length > 0 && line[^1] != ' ') line.Append(' ');
+        }
+
+        return line.ToString().TrimEnd() is { Length: > 0 } trimmed ? trimmed : null;
+    }
+
+    // At a blank where there is one near the end, and never between the halves of a character.
+    private static string Shorten(string line)
+    {
+        if (line.Length <= MaxDerived) return line;
+        var end = line.LastIndexOf(' ', MaxDerived - 1, MaxDerived / 2);
+        if (end < 0) end = char.IsHighSurrogate(line[MaxDerived - 2]) ? MaxDerived - 2 : MaxDerived - 1;
+        return line[..end] + "…";
+    }
+}

@@ -1,0 +1,75 @@
+using System.Globalization;
+using System.Net;
+using System.Net.Http.Headers;
+using System.Text.Json;
+using System.Text.RegularExpressions;
+using Notify.Dispatch.Dispatching;
+using Notify.Domain.Notifications;
+
+namespace Notify.Dispatch.Email.SendGrid;
+
+/// <summary>What SendGrid's answers mean.</summary>
+/// <remarks>SendGrid: Mail Send; Mail Send errors; Rate limits.</remarks>
+public static partial class SendGridStatus
+{
+    // A reset further away is a mistake in its unit, and would put a delivery off for years.
+    private static readonly TimeSpan LongestWait = TimeSpan.FromHours(1);
+
+    /// <summary>The outcome of an answer to <c>POST /v3/mail/send</c>.</summary>
+    /// <param name="fields">The fields that the body's errors name.</param>
+    /// <param name="messageId">The answer's <c>X-Message-Id</c>.</param>
+    public static AttemptOutcome Outcome(HttpStatusCode status, IReadOnlyList<string> fields, string? messageId, TimeSpan? retryAfter)
+    {
+        var code = fields.Count > 0 ? $"{(int)status} {fields[0]}" : ((int)status).ToString(CultureInfo.InvariantCulture);
+        return (int)status switch
+        {
+            >= 200 and < 300 => new AttemptOutcome.Accepted(messageId),
+            // The sender or the account, not the message: a key without the right to send, a sender that is not verified.
+            401 or 403 or 404 or 405 or 415 => new AttemptOutcome.Halted(code),
+            400 when fields.Any(f => IsOf("from", f)) => new AttemptOutcome.Halted(code),
+            400 when fields.Any(f => Recipient().IsMatch(f)) => new AttemptOutcome.Rejected(Reasons.BadAddress, code),
+            413 => new AttemptOutcome.Rejected(Reasons.TooLarge, code),
+            408 or 429 => new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter),
+            // A gateway that gave up may have passed the request on.
+            502 or 504 => new AttemptOutcome.Unknown(Reasons.TimedOut),
+            >= 500 => new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter),
+            >= 400 => new AttemptOutcome.Rejected(Reasons.Rejected, code),
+            _ => new AttemptOutcome.Retry(Reasons.Retry, code),
+        };
+    }
+
+    /// <summary>Reads the fields that an error's body names, such as <c>personalizations.0.to.0.email</c>; a malformed body names none.</summary>
+    /// <remarks>The messages beside them are not read: they repeat addresses.</remarks>
+    public static IReadOnlyList<string> Read(byte[] body)
+    {
+        try
+        {
+            using var json = JsonDocument.Parse(body);
+            if (json.RootElement.ValueKind != JsonValueKind.Object || !json.RootElement.TryGetProperty("errors", out var errors) || errors.ValueKind != JsonValueKind.Array) return [];
+            return [.. errors.EnumerateArray()
+                .Select(e => e.ValueKind == JsonValueKind.Object && e.TryGetProperty("field", out var f) && f.ValueKind == JsonValueKind.String ? f.GetString() : null)
+                .OfType<string>().Where(f => f != "null" && FieldName().IsMatch(f))];
+        }
+        catch (Exception e) when (e is JsonException or InvalidOperationException) // the latter: half a surrogate pair
+        {
+            return [];
+        }
+    }
+
+    /// <summary>When to come back: <c>X-RateLimit-Reset</c> (epoch seconds) where requests were too many, else <c>Retry-After</c>; at most an hour.</summary>
+    public static TimeSpan? RetryAfter(HttpStatusCode status, HttpResponseHeaders headers, DateTimeOffset now)
+    {
+        if (status == HttpStatusCode.TooManyRequests && headers.TryGetValues("X-RateLimit-Reset", out var values)
+            && long.TryParse(values.FirstOrDefault(), NumberStyles.None, CultureInfo.InvariantCulture, out var reset) && reset > now.ToUnixTimeSeconds())
+            return TimeSpan.FromSeconds(Math.Min(reset - now.ToUnixTimeMilliseconds() / 1000d, LongestWait.TotalSeconds));
+        return ProviderCall.RetryAfter(headers, now) is { } after ? after < LongestWait ? after : LongestWait : null;
+    }
+
+    private static bool IsOf(string name, string field) => field == name || field.StartsWith(name + ".", StringComparison.Ordinal);
+
+    [GeneratedRegex(@"^personalizations\.\d+\.to(\.\d+(\.email)?)?\z")]
+    private static partial Regex Recipient();
+
+    [GeneratedRegex(@"^[A-Za-z0-9_.\[\]]{1,100}\z")]
+    private static partial Regex FieldName();
+}

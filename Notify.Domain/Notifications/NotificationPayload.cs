@@ -4,7 +4,7 @@ using Notify.Domain.Recipients;
 namespace Notify.Domain.Notifications;
 
 /// <summary>What a notification says, as the sender wrote it.</summary>
-/// <param name="Title">Heading of a push; at most 1,000 characters.</param>
+/// <param name="Title">Heading of a push, subject of an email; at most 1,000 characters.</param>
 /// <param name="Body">Text of a push or SMS, plain text of an email.</param>
 /// <param name="Html">HTML of an email.</param>
 /// <param name="Data">Key-value data handed to the app with a push.</param>

@@ -14,6 +14,7 @@ public sealed class StartUp
         ["Providers__Apns__TeamId"] = "T", ["Providers__Apns__KeyId"] = "K", ["Providers__Apns__Topic"] = "t", ["Providers__Apns__PrivateKeyPath"] = $"{TestRun.SandboxHome}/apns-auth-key.p8",
         ["Providers__Fcm__ServiceAccountPath"] = $"{TestRun.SandboxHome}/fcm-service-account.json",
         ["Providers__Twilio__AccountSid"] = "AC", ["Providers__Twilio__AuthToken"] = "x", ["Providers__Twilio__From"] = "+15005550006",
+        ["Providers__SendGrid__ApiKey"] = "SG.x", ["Providers__SendGrid__From"] = "hello@example.com",
     };
 
     [Theory]
@@ -42,6 +43,7 @@ public sealed class StartUp
     [InlineData("Dispatch", "Providers__Twilio__AuthToken", null, "Providers:Twilio:AuthToken")]
     [InlineData("Dispatch", "Providers__Twilio__From", null, "Providers:Twilio:From")]
     [InlineData("Dispatch", "Providers__Twilio__BaseUrl", "twilio", "Providers:Twilio")]
+    [InlineData("Dispatch", "Providers__SendGrid__From", "nobody", "Providers:SendGrid:From")]
     [InlineData("Dispatch", "Providers__Pigeon__BaseUrl", "https://example.com", "Providers:Pigeon")]
     [InlineData("Dispatch", "TestProviders__Pigeon__BaseUrl", "https://example.com", "TestProviders:Pigeon")]
     [InlineData("Dispatch", "Notify__Retry__MaxAttempts", "0", "Notify:Retry")]

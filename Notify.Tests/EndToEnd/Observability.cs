@@ -47,6 +47,7 @@ public sealed class Observability : SystemTest
         (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { title = words, body = words, url = $"https://x.example/{words}" } })).Is(202);
         (await Client.SendAsync(new { eventId = $"{id}-bad", to = new { phone = "+15005550001" }, content = new { body = words } })).Is(202);
         (await Client.SendAsync(new { eventId = $"{id}-unknown", to = new { phone = "+15005550099" }, content = new { body = words } })).Is(202);
+        (await Client.SendAsync(new { eventId = $"{id}-email", to = new { email = $"invalid.{email}" }, content = new { body = words, html = words } })).Is(202);
         (await Client.SendAsync(new { eventId = $"{id}-dead", to = new { device = new { platform = "ios", token = Person.NewToken("dead") } }, content = new { body = words } })).Is(202);
         (await Client.PostRawAsync("/v1/notifications", $"{{\"eventId\":\"{words}\",\"to\":{{\"phone\":\"{person.Phone}")).Is(400);
         (await Client.PutAsync($"/v1/users/{person.Id}", new { email = words, phone = words })).Is(400);
@@ -54,6 +55,7 @@ public sealed class Observability : SystemTest
         using (var wrong = new NotifyClient(Installation.ApiUrl, client.AppKey, words)) (await wrong.GetAsync("/v1/notifications")).Is(401);
         await Eventually.Becomes(() => Client.StateAsync(id), s => s.On("push").Status == "deadLettered" && s.On("sms").Status == "dispatched", "all has happened");
         await Client.BecomesAsync($"{id}-bad", "failed");
+        await Client.BecomesAsync($"{id}-email", "failed");
         await Client.BecomesAsync($"{id}-unknown", "dispatched");
 
         var logs = await Installation.LogsAsync();

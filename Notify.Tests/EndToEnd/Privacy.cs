@@ -13,17 +13,17 @@ public sealed class Privacy(KnobSystem knobs) : KnobTest(knobs)
         var mark = Guid.NewGuid().ToString("N");
         var (userId, phone, email, token) = ($"u-{mark}", Person.NewPhone(), $"zephyr.{mark[..8]}@quixotic.example", Person.NewToken());
         var (title, body, key, value, url, memo) = ($"Xylophone{mark[..10]}", $"민수야 안녕 Zwieback{mark[..11]}", $"Kumquat{mark[..9]}", $"Marzipan{mark[..12]}", $"https://shop.example/Ocelot{mark[..13]}", $"Platypus{mark[..14]}");
-        var (toPhone, toToken) = (Person.NewPhone(), Person.NewToken());
+        var (toPhone, toToken, toEmail, html) = (Person.NewPhone(), Person.NewToken(), $"mistral.{mark[..7]}@quixotic.example", $"Gherkin{mark[..15]}");
         string[] secrets =
         [
-            phone, phone[1..], phone[5..], email, email.Split('@')[0], token, token[..20], title, body, $"Zwieback{mark[..11]}", "민수야 안녕", key, value, url, $"Ocelot{mark[..13]}", memo, toPhone, toPhone[5..], toToken,
+            phone, phone[1..], phone[5..], email, email.Split('@')[0], token, token[..20], title, body, $"Zwieback{mark[..11]}", "민수야 안녕", key, value, url, $"Ocelot{mark[..13]}", memo, toPhone, toPhone[5..], toToken, toEmail, toEmail.Split('@')[0], html,
         ];
         (await Client.PutAsync($"/v1/users/{userId}", new { email, phone, locale = "ko-KR", timeZone = "Asia/Seoul" })).Is(200);
         (await Client.PostAsync($"/v1/users/{userId}/devices", new { platform = "ios", token })).Is(201);
         (await Client.PutAsync($"/v1/users/{userId}/preferences", new { categories = new { news = new { sms = new { optIn = false } } } })).Is(200);
         JsonObject Request(string id) => new()
         {
-            ["eventId"] = $"{mark}-{id}", ["content"] = new JsonObject { ["title"] = title, ["body"] = body, ["data"] = new JsonObject { [key] = value }, ["url"] = url }, ["metadata"] = new JsonObject { ["memo"] = memo },
+            ["eventId"] = $"{mark}-{id}", ["content"] = new JsonObject { ["title"] = title, ["body"] = body, ["html"] = $"<p>{html}</p>", ["data"] = new JsonObject { [key] = value }, ["url"] = url }, ["metadata"] = new JsonObject { ["memo"] = memo },
         };
         JsonObject With(JsonObject request, string name, JsonNode what)
         {
@@ -34,19 +34,20 @@ public sealed class Privacy(KnobSystem knobs) : KnobTest(knobs)
         // When notifications lie in queues (nobody dispatches), wait for their time, are to be retried and have been sent;
         await Installation.StopDispatchAsync();
         (await Client.SendAsync(With(Request("queued"), "userId", userId))).Is(202);
-        (await Client.SendAsync(With(Request("to"), "to", new JsonObject { ["phone"] = toPhone, ["device"] = new JsonObject { ["platform"] = "ios", ["token"] = toToken } }))).Is(202);
+        (await Client.SendAsync(With(Request("to"), "to", new JsonObject { ["phone"] = toPhone, ["email"] = toEmail, ["device"] = new JsonObject { ["platform"] = "ios", ["token"] = toToken } }))).Is(202);
         (await Client.SendAsync(With(With(Request("later"), "userId", userId), "sendAt", TimeProvider.System.GetUtcNow().AddHours(1)))).Is(202);
         await Eventually.Becomes(() => QueuedAsync(), n => n > 0, "messages lie in a queue");
         await SearchAsync("queued");
 
         await Sandbox.KnobsAsync("twilio", new { errorRate = 1, errorStatus = 503, retryAfterSeconds = 2 });
+        await Sandbox.KnobsAsync("sendgrid", new { errorRate = 1, errorStatus = 503, retryAfterSeconds = 2 });
         await Installation.StartDispatchAsync();
-        await Eventually.Becomes(() => Client.StateAsync($"{mark}-queued"), s => s.On("push").Status == "dispatched" && s.On("sms").Status == "deferred", "the push is sent, the SMS is to be tried again");
+        await Eventually.Becomes(() => Client.StateAsync($"{mark}-queued"), s => s.On("push").Status == "dispatched" && s.On("sms").Status == "deferred" && s.On("email").Status == "deferred", "the push is sent, the others are to be tried again");
         await SearchAsync("deferred");
         await Sandbox.BehaveAsync();
         await Client.BecomesAsync($"{mark}-queued", "dispatched");
         await Client.BecomesAsync($"{mark}-to", "dispatched");
-        Assert.Equal(4, (await Sandbox.LedgerAsync(body)).Count(e => e.IsAccepted)); // to the providers it did go out in the open
+        Assert.Equal(6, (await Sandbox.LedgerAsync(body)).Count(e => e.IsAccepted)); // to the providers it did go out in the open
         await Eventually.Becomes(() => ListedAsync(userId), n => n == 2, "the read model has them");
         await SearchAsync("dispatched");
 

@@ -156,11 +156,11 @@ public sealed class NotifySystem : IAsyncDisposable
         return new NotifyClient(ApiUrl, made["appKey"], made["appSecret"]);
     }
 
-    /// <summary>A user with a phone number and iOS devices of their own.</summary>
-    public async Task<Person> NewPersonAsync(int devices = 1, bool phone = true, Func<int, string>? token = null, string? number = null)
+    /// <summary>A user with a phone number and iOS devices of their own; with an email address, where one is given.</summary>
+    public async Task<Person> NewPersonAsync(int devices = 1, bool phone = true, Func<int, string>? token = null, string? number = null, string? email = null)
     {
-        var person = new Person($"u-{Interlocked.Increment(ref people)}-{Guid.NewGuid():N}", phone ? number ?? Person.NewPhone() : null, [], []);
-        (await Client.PutAsync($"/v1/users/{person.Id}", new { person.Phone })).Is(200);
+        var person = new Person($"u-{Interlocked.Increment(ref people)}-{Guid.NewGuid():N}", phone ? number ?? Person.NewPhone() : null, [], []) { Email = email };
+        (await Client.PutAsync($"/v1/users/{person.Id}", new { person.Phone, person.Email })).Is(200);
         for (var i = 0; i < devices; i++) await AddDeviceAsync(person, token?.Invoke(i) ?? Person.NewToken());
         return person;
     }
@@ -281,6 +281,9 @@ public sealed class NotifySystem : IAsyncDisposable
             environment[$"{section}__Twilio__AuthToken"] = accounts.GetProperty("twilioAuthToken").GetString()!;
             environment[$"{section}__Twilio__From"] = accounts.GetProperty("twilioFrom").GetString()!;
             environment[$"{section}__Twilio__BaseUrl"] = SandboxUrl.ToString();
+            environment[$"{section}__SendGrid__ApiKey"] = accounts.GetProperty("sendGridApiKey").GetString()!;
+            environment[$"{section}__SendGrid__From"] = $"Notify <{accounts.GetProperty("sendGridFrom").GetString()}>";
+            environment[$"{section}__SendGrid__BaseUrl"] = SandboxUrl.ToString();
         }
 
         environment["ConnectionStrings__notify"] = $"{cluster.ConnectionString(database)};Maximum Pool Size=30";
@@ -296,6 +299,7 @@ public sealed class NotifySystem : IAsyncDisposable
             environment["TestProviders__Fcm__ServiceAccountJson"] = await TestRun.FcmAccountAsync(url, "some-other-project");
             environment["TestProviders__Fcm__BaseUrl"] = url.ToString();
             environment["TestProviders__Twilio__BaseUrl"] = url.ToString();
+            environment["TestProviders__SendGrid__BaseUrl"] = url.ToString();
             TestSandbox = new SandboxClient(url);
             ready.Add(StartSandboxAsync("TestSandbox", url, apns));
         }
@@ -360,8 +364,15 @@ public sealed record Person(string Id, string? Phone, List<string> Tokens, List<
     private static readonly System.Collections.Concurrent.ConcurrentBag<string> Made = [];
     private static int lastPhone = Random.Shared.Next(10_000_000, 50_000_000);
 
+    /// <summary>Their email address, if they gave one.</summary>
+    public string? Email { get; init; }
+
     /// <summary>Every token that was made in this run.</summary>
     public static IReadOnlyCollection<string> EveryToken => Made;
+
+    /// <summary>An email address that no other test has.</summary>
+    /// <param name="fate">Its first word, by which the sandbox knows what becomes of it.</param>
+    public static string NewEmail(string fate = "kim") => $"{fate}.{Guid.NewGuid():N}@mail.example";
 
     /// <summary>A phone number that no other test has.</summary>
     public static string NewPhone() => $"+8210{Interlocked.Increment(ref lastPhone)}";

@@ -60,9 +60,7 @@ public sealed class SandboxClient(Uri address) : IDisposable
     /// <summary>Makes all providers behave again.</summary>
     public async Task BehaveAsync()
     {
-        await KnobsAsync("apns", new { });
-        await KnobsAsync("fcm", new { });
-        await KnobsAsync("twilio", new { });
+        foreach (var (provider, _) in (await http.GetFromJsonAsync<JsonObject>("/knobs"))!) await KnobsAsync(provider, new { });
     }
 
     /// <inheritdoc />

@@ -6,6 +6,7 @@ using Notify.Sandbox.Fcm;
 using Notify.Sandbox.Keys;
 using Notify.Sandbox.Knobs;
 using Notify.Sandbox.Ledger;
+using Notify.Sandbox.SendGrid;
 using Notify.Sandbox.Twilio;
 
 namespace Notify.Sandbox;
@@ -40,7 +41,8 @@ public static class SandboxHost
             .AddProblemDetails()
             .AddApns()
             .AddFcm()
-            .AddTwilio();
+            .AddTwilio()
+            .AddSendGrid();
 
         await using var app = builder.Build();
         app.UseApns(apns.Port);
@@ -50,6 +52,7 @@ public static class SandboxHost
         app.MapKnobs();
         app.MapFcm();
         app.MapTwilio();
+        app.MapSendGrid();
         app.MapGet("/health/live", () => Results.Text("live"));
         app.MapGet("/health/ready", () => Results.Text("ready"));
 

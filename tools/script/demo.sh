@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# ./notify demo: one person with an iPhone, an Android phone and a phone number, one notification, and its timeline as it happens.
+# ./notify demo: one person with a phone number, an email address and a device of each kind, one notification to all of
+# them, and its timeline as it happens.
 
 # field NAME JSON: the first text or number of that name.
 field() { printf '%s\n' "$2" | grep -o "\"$1\":\\(\"[^\"]*\"\\|[0-9.]*\\)" | head -n 1 | sed 's/^[^:]*://; s/"//g' || true; }
@@ -13,7 +14,18 @@ milliseconds() {
   echo $((((10#${time:0:2} * 60 + 10#${time:3:2}) * 60 + 10#${time:6:2}) * 1000 + 10#$fraction))
 }
 
-lane_in_words() { case $1 in apns) echo 'push (APNs)' ;; fcm) echo 'push (FCM)' ;; sms) echo SMS ;; *) echo "$1" ;; esac; }
+lane_in_words() {
+  case $1 in
+    apns) echo 'push (APNs)' ;;
+    fcm) echo 'push (FCM)' ;;
+    webpush) echo 'push (browser)' ;;
+    sms) echo SMS ;;
+    *) echo "$1" ;;
+  esac
+}
+
+# in_a_row: its lines as one: a, b and c.
+in_a_row() { sed -e ':all' -e '$!{' -e 'N' -e 'b all' -e '}' -e 's/\n/, /g' -e 's/\(.*\), /\1 and /'; }
 
 # in_words EVENT: one event of the stream, as a person would tell it. PLANNED holds "id lane" lines.
 in_words() {
@@ -22,7 +34,7 @@ in_words() {
   lane=$(lane_in_words "$(printf '%s\n' "$PLANNED" | sed -n "s/^$(field deliveryId "$1") //p")")
   case $type in
     NotificationRequested) echo 'accepted, and kept from now on' ;;
-    DeliveriesPlanned) echo "planned: $(printf '%s\n' "$PLANNED" | while read -r _ lane; do lane_in_words "$lane"; done | paste -s -d ',' | sed 's/,/, /g')" ;;
+    DeliveriesPlanned) echo "planned: $(printf '%s\n' "$PLANNED" | while read -r _ lane; do lane_in_words "$lane"; done | in_a_row)" ;;
     DispatchAttempted) echo "$lane: attempt $(field attempt "$1") written down, before $(field provider "$1") is called" ;;
     NotificationDispatched) echo "$lane: $(field provider "$1") took it in $(field latencyMs "$1") ms, as $(field providerMessageId "$1")" ;;
     DeliveryDeferred) echo "$lane: later, $reason" ;;
@@ -43,14 +55,14 @@ demo() {
   key=$(json_value appKey "$HOME_DIR/client.json"):$(json_value appSecret "$HOME_DIR/client.json")
   id=demo-$(date +%s) user=u-$(random_hex 4)
 
-  say "A user, $user, with a phone number, an iPhone and an Android phone:"
-  ask PUT "/v1/users/$user" '{"phone":"+12025550142","locale":"en","timeZone":"Europe/Berlin"}' >/dev/null
-  ask POST "/v1/users/$user/devices" "{\"platform\":\"ios\",\"token\":\"0d$(random_hex 31)\"}" >/dev/null
-  ask POST "/v1/users/$user/devices" "{\"platform\":\"android\",\"token\":\"demo:$(random_hex 60)\"}" >/dev/null
-  say "  PUT  /v1/users/$user"
-  say "  POST /v1/users/$user/devices (twice)"
+  say "A user, $user:"
+  ask PUT "/v1/users/$user" "{\"phone\":\"+12025550142\",\"email\":\"$user@mail.example\",\"locale\":\"en\",\"timeZone\":\"Europe/Berlin\"}" >/dev/null
+  say "  PUT  /v1/users/$user: a phone number and an email address"
+  device 'an iPhone' "{\"platform\":\"ios\",\"token\":\"0d$(random_hex 31)\"}"
+  if plays fcm; then device 'an Android phone' "{\"platform\":\"android\",\"token\":\"demo:$(random_hex 60)\"}"; fi
+  if plays webpush; then device 'a browser' "{\"platform\":\"web\",\"subscription\":$(curl -sS --max-time 20 -X POST "$SANDBOX/webpush/subscriptions")}"; fi
   say "One notification, $id:"
-  line=$(ask POST /v1/notifications "{\"eventId\":\"$id\",\"userId\":\"$user\",\"category\":\"shipping\",\"content\":{\"title\":\"On its way\",\"body\":\"Your parcel $id is on its way.\"}}")
+  line=$(ask POST /v1/notifications "{\"eventId\":\"$id\",\"userId\":\"$user\",\"category\":\"shipping\",\"content\":{\"title\":\"On its way\",\"body\":\"Your parcel $id is on its way.\",\"html\":\"<p>Your parcel <b>$id</b> is on its way.</p>\"}}")
   say "  POST /v1/notifications -> $line"
   say 'What happens to it:'
   PLANNED=
@@ -76,10 +88,19 @@ demo() {
   say 'What the providers got (the sandbox plays them):'
   events=$(curl -sS --max-time 20 "$SANDBOX/ledger?text=$id")
   while IFS= read -r line; do
-    [ -z "$(field receivedAt "$line")" ] || say "  $(field provider "$line"): to $(field to "$line" | cut -c 1-16), $(field outcome "$line"), $(field providerMessageId "$line")"
+    [ -z "$(field receivedAt "$line")" ] || say "  $(field provider "$line"): to $(field to "$line" | cut -c 1-24), $(field outcome "$line"), $(field providerMessageId "$line")"
   done <<<"${events//\{\"sequence\"/$'\n'}"
   say "Its event stream: curl -u $key $API/v1/notifications/$id/events"
   case $status in dispatched | delivered) ;; *) exit 1 ;; esac
+}
+
+# plays PROVIDER: whether the sandbox does.
+plays() { curl -sS --max-time 20 "$SANDBOX/knobs" | grep -q "\"$1\":"; }
+
+# device WHAT JSON: registers one of the user's.
+device() {
+  ask POST "/v1/users/$user/devices" "$2" >/dev/null
+  say "  POST /v1/users/$user/devices: $1"
 }
 
 # ask METHOD PATH [BODY] [CURL OPTIONS...]: calls the Api; stops on anything but success.

@@ -16,7 +16,7 @@ secrets() {
 environment() {
   local name section keys=$HOME_DIR/sandbox
   # The service account names the sandbox's address, which follows NOTIFY_PORT.
-  [ -f "$keys/sandbox.json" ] && [ -f "$keys/apns-server.pfx" ] && [ "$(json_value token_uri "$keys/fcm-service-account.json" 2>/dev/null)" = "$SANDBOX/token" ] ||
+  grep -q '"sendGridApiKey"' "$keys/sandbox.json" 2>/dev/null && [ -f "$keys/apns-server.pfx" ] && [ "$(json_value token_uri "$keys/fcm-service-account.json" 2>/dev/null)" = "$SANDBOX/token" ] ||
     dotnet "$(dll_of sandbox)" keys --home "$keys" --url "$SANDBOX" >"$LOGS/sandbox.log" 2>&1 || die "the sandbox's keys could not be made: $(tail -n 1 "$LOGS/sandbox.log")"
   for section in Providers TestProviders; do
     name=${section}__Apns__BaseUrl
@@ -35,6 +35,9 @@ environment() {
     default "${section}__Twilio__AuthToken" "$(json_value twilioAuthToken "$keys/sandbox.json")"
     name=${section}__Twilio__MessagingServiceSid
     [ -n "${!name:-}" ] || default "${section}__Twilio__From" "$(json_value twilioFrom "$keys/sandbox.json")"
+    default "${section}__SendGrid__BaseUrl" "$SANDBOX"
+    default "${section}__SendGrid__ApiKey" "$(json_value sendGridApiKey "$keys/sandbox.json")"
+    default "${section}__SendGrid__From" "Notify <$(json_value sendGridFrom "$keys/sandbox.json")>"
   done
   default Sandbox__Home "$keys"
   default Sandbox__Url "$SANDBOX"

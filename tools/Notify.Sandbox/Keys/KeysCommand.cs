@@ -3,6 +3,7 @@ using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using System.Text;
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using Notify.Sandbox.Fcm;
 
 namespace Notify.Sandbox.Keys;
@@ -16,6 +17,7 @@ public static class KeysCommand
     private const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite;
     private const UnixFileMode Everyone = OwnerOnly | UnixFileMode.GroupRead | UnixFileMode.OtherRead;
     private const string IdAlphabet = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
+    private const string KeyAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
     /// <summary>Returns the exit code: 0, or 2 when called wrongly.</summary>
     public static int Run(string[] options)
@@ -104,9 +106,6 @@ public static class KeysCommand
 
     private static void EnsureIdentity(SandboxFiles files)
     {
-        if (File.Exists(files.Identity))
-            return;
-
         var identity = new SandboxIdentity
         {
             ApnsTeamId = RandomNumberGenerator.GetString(IdAlphabet, 10),
@@ -115,8 +114,15 @@ public static class KeysCommand
             TwilioAccountSid = "AC" + RandomNumberGenerator.GetHexString(32, lowercase: true),
             TwilioAuthToken = RandomNumberGenerator.GetHexString(32, lowercase: true),
             TwilioFrom = "+15005550006",
+            SendGridApiKey = $"SG.{RandomNumberGenerator.GetString(KeyAlphabet, 22)}.{RandomNumberGenerator.GetString(KeyAlphabet, 43)}",
+            SendGridFrom = "hello@sandbox.example",
         };
-        Write(files.Identity, JsonSerializer.Serialize(identity, SandboxIdentity.Json) + "\n", OwnerOnly);
+        var all = JsonSerializer.SerializeToNode(identity, SandboxIdentity.Json)!.AsObject();
+        if (File.Exists(files.Identity))
+            foreach (var (name, value) in JsonNode.Parse(File.ReadAllText(files.Identity))!.AsObject())
+                all[name] = value?.DeepClone(); // what is there stays as it is
+
+        Write(files.Identity, all.ToJsonString(SandboxIdentity.Json) + "\n", OwnerOnly);
     }
 
     private static void Write(string path, string text, UnixFileMode mode) => Write(path, Encoding.UTF8.GetBytes(text), mode);

@@ -24,6 +24,12 @@ public sealed record SandboxIdentity
     /// <summary>The account's one phone number, E.164.</summary>
     public required string TwilioFrom { get; init; }
 
+    /// <summary><c>SG.</c>, then 22 and 43 characters.</summary>
+    public required string SendGridApiKey { get; init; }
+
+    /// <summary>The verified sender; mail from any address of its domain is let through.</summary>
+    public required string SendGridFrom { get; init; }
+
     internal static JsonSerializerOptions Json { get; } = new(JsonSerializerDefaults.Web)
     {
         WriteIndented = true,

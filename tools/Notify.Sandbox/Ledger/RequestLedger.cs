@@ -106,8 +106,8 @@ public sealed class RequestLedger(IEnumerable<IProviderDialect> dialects)
     {
         if (_last is null || !_last.TryAppend(entry))
         {
-            _last = new LedgerSegment(_recorded + 1, SegmentSize);
-            _last.TryAppend(entry); // No entry is as large as a segment.
+            _last = new LedgerSegment(_recorded + 1, Math.Max(SegmentSize, entry.Length));
+            _last.TryAppend(entry);
             _segments.Enqueue(_last);
             _bytes += _last.Capacity;
         }

@@ -8,7 +8,7 @@ public readonly ref struct ProviderRequest
     /// <summary>The request without its body, which has been read.</summary>
     public required HttpRequest Http { get; init; }
 
-    /// <summary>The raw body, cut at <see cref="RequestBody.MaximumLength"/>.</summary>
+    /// <summary>The raw body, cut where it is longer than the provider allows.</summary>
     public required ReadOnlySpan<byte> Body { get; init; }
 
     /// <summary>When the request arrived.</summary>

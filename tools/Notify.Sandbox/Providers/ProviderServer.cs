@@ -60,6 +60,9 @@ public abstract class ProviderServer(IProviderDialect dialect, RequestLedger led
         answer.Afterwards?.Invoke();
     }
 
+    /// <summary>Bytes that a body may have; of a longer one only one byte more is read.</summary>
+    protected virtual int MaximumBody => 64 * 1024;
+
     /// <summary>Judges a request by the provider's rules, and takes it on if it is good and no fault is drawn.</summary>
     protected abstract ProviderAnswer Answer(ProviderRequest request);
 
@@ -75,7 +78,7 @@ public abstract class ProviderServer(IProviderDialect dialect, RequestLedger led
     {
         try
         {
-            return await RequestBody.ReadAsync(request.BodyReader);
+            return await RequestBody.ReadAsync(request.BodyReader, MaximumBody);
         }
         catch (Exception error) when (error is IOException or OperationCanceledException)
         {

@@ -6,9 +6,6 @@ namespace Notify.Sandbox.Providers;
 /// <summary>A request's raw body in a rented buffer.</summary>
 public readonly struct RequestBody : IDisposable
 {
-    /// <summary>Bytes read at most; what comes after them is ignored. No provider here allows as many.</summary>
-    public const int MaximumLength = 64 * 1024;
-
     private readonly byte[]? _rented;
     private readonly int _length;
 
@@ -21,20 +18,20 @@ public readonly struct RequestBody : IDisposable
     /// <summary>The bytes, valid until disposal.</summary>
     public ReadOnlySpan<byte> Span => _rented.AsSpan(0, _length);
 
-    /// <summary>Reads to the end or to <see cref="MaximumLength"/>; throws what the server throws when the client goes away.</summary>
-    public static async ValueTask<RequestBody> ReadAsync(PipeReader reader)
+    /// <summary>Reads to the end, or to <paramref name="maximum"/> and one byte more; throws what the server throws when the client goes away.</summary>
+    public static async ValueTask<RequestBody> ReadAsync(PipeReader reader, int maximum)
     {
         while (true)
         {
             var result = await reader.ReadAsync();
             var buffer = result.Buffer;
-            if (!result.IsCompleted && buffer.Length < MaximumLength)
+            if (!result.IsCompleted && buffer.Length <= maximum)
             {
                 reader.AdvanceTo(buffer.Start, buffer.End);
                 continue;
             }
 
-            var body = Copy(buffer.Slice(0, Math.Min(buffer.Length, MaximumLength)));
+            var body = Copy(buffer.Slice(0, Math.Min(buffer.Length, maximum + 1L)));
             reader.AdvanceTo(buffer.End);
             return body;
         }

@@ -184,6 +184,21 @@ public sealed class EmailsUnderKnobs(KnobSystem knobs) : KnobTest(knobs)
     }
 
     [Fact]
+    public async Task An_email_whose_call_timed_out_is_unknown_and_not_repeated_when_SendGrid_is_well_again()
+    {
+        var id = NewId("hang");
+        await Sandbox.KnobsAsync("sendgrid", new { blackhole = true });
+        (await Client.SendAsync(new { eventId = id, to = new { email = Person.NewEmail() }, content = new { body = id } })).Is(202);
+
+        var email = (await Client.BecomesAsync(id, "unknown")).On("email");
+
+        Assert.Equal(("TimedOut", 1), (email.Reason, email.Attempts));
+        await Sandbox.BehaveAsync();
+        await Eventually.Stays(() => Sandbox.CountAsync(id), (1, 0), TimeSpan.FromSeconds(2)); // while others would ask
+        (await Client.CancelAsync(id)).IsProblem(409, "already_dispatched");
+    }
+
+    [Fact]
     public async Task A_sender_that_SendGrid_does_not_know_halts_and_loses_nothing()
     {
         var id = NewId("forbidden");

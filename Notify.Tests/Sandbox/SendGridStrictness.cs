@@ -2,6 +2,8 @@ using System.Net.Http.Headers;
 using System.Text;
 using System.Text.Json.Nodes;
 using Notify.Tests.Support;
+using SendGrid;
+using SendGrid.Helpers.Mail;
 
 namespace Notify.Tests.Sandbox;
 
@@ -21,6 +23,22 @@ public sealed class SendGridStrictness : SystemTest
         var entry = Assert.Single(await Sandbox.LedgerAsync(mark, "sendgrid"));
         Assert.Equal((Assert.Single(response.Headers.GetValues("X-Message-Id")), "a@mail.example", $"s\n{mark}"), (entry.MessageId!, entry.To, entry.Text));
         Assert.DoesNotContain("SG.", entry.Json.ToJsonString(), StringComparison.Ordinal); // the key is not kept
+    }
+
+    [Fact]
+    public async Task SendGrid_s_own_client_is_understood()
+    {
+        var mark = Guid.NewGuid().ToString("N");
+        var key = (await TestRun.Accounts).GetProperty("sendGridApiKey").GetString();
+        var client = new SendGridClient(new SendGridClientOptions { ApiKey = key, Host = Installation.SandboxUrl.ToString().TrimEnd('/') });
+        var mail = MailHelper.CreateSingleEmailToMultipleRecipients(
+            new EmailAddress("x@sandbox.example", "X"), [new EmailAddress("a@mail.example", "A"), new EmailAddress("b@mail.example")], "Hello", mark, $"<p>{mark}</p>");
+
+        var response = await client.SendEmailAsync(mail, TestContext.Current.CancellationToken);
+
+        Assert.Equal(202, (int)response.StatusCode);
+        var entry = Assert.Single(await Sandbox.LedgerAsync(mark));
+        Assert.Equal(("a@mail.example, b@mail.example", $"Hello\n{mark}\n<p>{mark}</p>"), (entry.To, entry.Text));
     }
 
     [Theory]

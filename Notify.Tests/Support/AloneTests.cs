@@ -7,7 +7,7 @@ public sealed class KnobCollection : ICollectionFixture<KnobSystem>
     public const string Name = "Knobs";
 }
 
-/// <summary>The system of <see cref="KnobCollection"/>: few SMS at a time, so that backlogs can be made and counted.</summary>
+/// <summary>The system of <see cref="KnobCollection"/>: few SMS at a time, so that backlogs can be made and counted; emails time out soon.</summary>
 public sealed class KnobSystem : IAsyncLifetime
 {
     /// <summary>SMS under way at once.</summary>
@@ -15,7 +15,7 @@ public sealed class KnobSystem : IAsyncLifetime
 
     public NotifySystem System { get; private set; } = null!;
 
-    public async ValueTask InitializeAsync() => System = await NotifySystem.StartAsync("knobs", new() { ["Providers__Twilio__Concurrency"] = $"{SmsConcurrency}" });
+    public async ValueTask InitializeAsync() => System = await NotifySystem.StartAsync("knobs", new() { ["Providers__Twilio__Concurrency"] = $"{SmsConcurrency}", ["Providers__SendGrid__Timeout"] = "00:00:05" });
 
     public ValueTask DisposeAsync() => System?.DisposeAsync() ?? ValueTask.CompletedTask;
 }

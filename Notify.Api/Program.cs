@@ -7,6 +7,7 @@ using Notify.Api.Recipients;
 using Notify.Domain.Clients;
 using Notify.Projections;
 using Notify.Projections.Hosting;
+using Notify.Projections.Net;
 using Notify.Projections.QueueBacklog;
 using Wolverine;
 using Wolverine.Marten;
@@ -31,6 +32,9 @@ builder.Host.UseWolverine(o =>
     o.ApplicationAssembly = typeof(Acceptance).Assembly;
 });
 builder.Services.AddSingleton<Acceptance>().AddSingleton<Callers>().AddSingleton<QueueActivity>().AddSingleton<QueueBacklogReader>();
+// What Dispatch may call, a device may be registered with.
+builder.Services.AddSingleton(new OutboundGuard(new[] { "Providers", "TestProviders" }.Any(s => bool.TryParse(builder.Configuration[$"{s}:WebPush:AllowPrivateNetworks"], out var allow) && allow)))
+    .AddSingleton<RegisterDeviceValidator>().AddSingleton<RequestNotificationValidator>();
 builder.Services.AddExceptionHandler<ProblemHandler>();
 builder.Services.ConfigureHttpJsonOptions(o => NotifyJson.Configure(o.SerializerOptions));
 builder.Services.AddOpenApi("v1");

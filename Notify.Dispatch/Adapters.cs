@@ -3,6 +3,7 @@ using Notify.Dispatch.Dispatching;
 using Notify.Dispatch.Email.SendGrid;
 using Notify.Dispatch.Fcm;
 using Notify.Dispatch.Sms.Twilio;
+using Notify.Dispatch.WebPush;
 using Notify.Domain.Clients;
 
 namespace Notify.Dispatch;
@@ -20,6 +21,7 @@ public static class Adapters
         ["Fcm"] = FcmProvider.Create,
         ["Twilio"] = TwilioProvider.Create,
         ["SendGrid"] = SendGridProvider.Create,
+        ["WebPush"] = WebPushProvider.Create,
     };
 
     /// <summary>Adds the providers that are configured: those whose section is there.</summary>

@@ -6,6 +6,7 @@ using Notify.Api.Recipients;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Domain.Recipients;
+using Notify.Projections.Net;
 
 namespace Notify.Api.Notifications;
 
@@ -58,7 +59,7 @@ public sealed record RequestedDevice
 public sealed class RequestNotificationValidator : AbstractValidator<RequestNotification>
 {
     /// <summary>The rules.</summary>
-    public RequestNotificationValidator()
+    public RequestNotificationValidator(OutboundGuard? guard = null)
     {
         RuleFor(r => r.EventId).Must(Identifiers.IsEventId).WithMessage("must be 1 to 128 of A-Z a-z 0-9 . _ ~ : -");
         RuleFor(r => r.UserId).Must(Identifiers.IsUserId).When(r => r.UserId is not null).WithMessage(Identifiers.UserIdRule);
@@ -72,7 +73,7 @@ public sealed class RequestNotificationValidator : AbstractValidator<RequestNoti
         RuleFor(r => r.ExpiresAt).GreaterThan(r => r.SendAt).When(r => r.SendAt is not null && r.ExpiresAt is not null).WithMessage("must be later than sendAt");
         RuleFor(r => r.Metadata).Must(m => m!.Value.ValueKind == JsonValueKind.Object).When(r => r.Metadata is { ValueKind: not JsonValueKind.Null }).WithMessage("must be an object");
         RuleFor(r => r.Content!).SetValidator(new RequestedContentValidator()).When(r => r.Content is not null);
-        RuleFor(r => r.To!).SetValidator(new RequestedRecipientValidator()).When(r => r.To is not null);
+        RuleFor(r => r.To!).SetValidator(new RequestedRecipientValidator(guard)).When(r => r.To is not null);
     }
 }
 
@@ -97,14 +98,14 @@ public sealed class RequestedContentValidator : AbstractValidator<RequestedConte
 public sealed class RequestedRecipientValidator : AbstractValidator<RequestedRecipient>
 {
     /// <summary>The rules.</summary>
-    public RequestedRecipientValidator()
+    public RequestedRecipientValidator(OutboundGuard? guard = null)
     {
         RuleFor(t => t).Must(t => t.Email is not null || t.Phone is not null || t.Device is not null).OverridePropertyName("").WithMessage("needs an email, phone or device");
         RuleFor(t => t.Email).Must(e => ContactRules.IsEmail(e!)).When(t => t.Email is not null).WithMessage(ContactRules.EmailRule);
         RuleFor(t => t.Phone).Must(p => ContactRules.ToE164(p!) is not null).When(t => t.Phone is not null).WithMessage(ContactRules.PhoneRule);
         RuleFor(t => t.Device!).Custom((d, context) =>
         {
-            foreach (var (field, fault) in ContactRules.CheckDevice(d.Platform, d.Token, d.Subscription)) context.AddFailure($"Device.{field}", fault);
+            foreach (var (field, fault) in ContactRules.CheckDevice(d.Platform, d.Token, d.Subscription, guard)) context.AddFailure($"Device.{field}", fault);
         }).When(t => t.Device is not null);
     }
 }
@@ -113,7 +114,6 @@ public sealed class RequestedRecipientValidator : AbstractValidator<RequestedRec
 public static class RequestNotificationEndpoint
 {
     private const int MaxBatch = 1000;
-    private static readonly RequestNotificationValidator Validator = new();
 
     /// <summary>Maps <c>POST /v1/notifications</c> and <c>…/batch</c>.</summary>
     public static void Map(IEndpointRouteBuilder app)
@@ -124,14 +124,14 @@ public static class RequestNotificationEndpoint
             .WithSummary("Request up to 1,000 notifications; one bad item harms no other.");
     }
 
-    private static async Task<IResult> OneAsync(HttpContext http, Acceptance acceptance, IDocumentStore store)
+    private static async Task<IResult> OneAsync(HttpContext http, Acceptance acceptance, RequestNotificationValidator validator, IDocumentStore store)
     {
         var (document, problem) = await RequestBody.ReadAsync(http.Request);
         if (document is null) return problem!;
         using (document)
         {
             var client = Callers.Of(http);
-            var errors = RequestBody.Bind(document.RootElement, Validator, out var request);
+            var errors = RequestBody.Bind(document.RootElement, validator, out var request);
             if (errors is not null) return Problem.Invalid(errors);
             var result = await acceptance.AcceptAsync(client, request!, document.RootElement);
             switch (result)
@@ -152,7 +152,7 @@ public static class RequestNotificationEndpoint
         }
     }
 
-    private static async Task<IResult> BatchAsync(HttpContext http, Acceptance acceptance)
+    private static async Task<IResult> BatchAsync(HttpContext http, Acceptance acceptance, RequestNotificationValidator validator)
     {
         var (document, problem) = await RequestBody.ReadAsync(http.Request, RequestBody.MaxBatchBytes);
         if (document is null) return problem!;
@@ -166,15 +166,15 @@ public static class RequestNotificationEndpoint
             if (errors.Count > 0) return Problem.Invalid(errors);
 
             var client = Callers.Of(http);
-            var results = await Task.WhenAll(list.EnumerateArray().Select(item => ItemAsync(acceptance, client, item)));
+            var results = await Task.WhenAll(list.EnumerateArray().Select(item => ItemAsync(acceptance, validator, client, item)));
             return Results.Ok(new { results });
         }
     }
 
-    private static async Task<BatchItemResult> ItemAsync(Acceptance acceptance, Client client, JsonElement item)
+    private static async Task<BatchItemResult> ItemAsync(Acceptance acceptance, RequestNotificationValidator validator, Client client, JsonElement item)
     {
         var eventId = item.ValueKind == JsonValueKind.Object && item.TryGetProperty("eventId", out var id) && id.ValueKind == JsonValueKind.String ? id.GetString() : null;
-        var errors = RequestBody.Bind(item, Validator, out var request);
+        var errors = RequestBody.Bind(item, validator, out var request);
         if (errors is not null) return new BatchItemResult(eventId, "rejected", new BatchItemError("invalid_request", "The item has faults; errors names each of them by field.", errors));
         try
         {

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Net.Mail;
 using Notify.Domain.Recipients;
+using Notify.Projections.Net;
 using PhoneNumbers;
 
 namespace Notify.Api.Recipients;
@@ -10,6 +11,9 @@ public sealed record WebPushSubscription
 {
     public string? Endpoint { get; init; }
     public WebPushKeys? Keys { get; init; }
+
+    /// <summary>When the browser will replace it, in milliseconds since 1970; browsers send it, mostly as <c>null</c>, and nothing follows from it.</summary>
+    public double? ExpirationTime { get; init; }
 }
 
 /// <summary>The subscription's keys, base64url (RFC 8291).</summary>
@@ -26,6 +30,7 @@ public static class ContactRules
     public const string PhoneRule = "must be a phone number with country code, such as +82 10-1234-5678";
 
     private static readonly IdnMapping Idn = new() { UseStd3AsciiRules = true };
+    private static readonly OutboundGuard PublicInternet = new(allowPrivateNetworks: false);
     private static readonly PhoneNumberUtil Phones = PhoneNumberUtil.GetInstance();
 
     /// <summary>
@@ -68,7 +73,8 @@ public static class ContactRules
     }
 
     /// <summary>Every fault of a device's address.</summary>
-    public static IEnumerable<(string Field, string Fault)> CheckDevice(Platform? platform, string? token, WebPushSubscription? subscription)
+    /// <param name="guard">Tells where a browser's push service may be; on the public Internet, unless given.</param>
+    public static IEnumerable<(string Field, string Fault)> CheckDevice(Platform? platform, string? token, WebPushSubscription? subscription, OutboundGuard? guard = null)
     {
         switch (platform)
         {
@@ -77,8 +83,8 @@ public static class ContactRules
                 break;
             case Platform.Web:
                 if (token is not null) yield return ("Token", "a browser has a subscription, not a token");
-                if (subscription?.Endpoint is not { Length: <= 2000 } endpoint || !Uri.TryCreate(endpoint, UriKind.Absolute, out var uri) || uri.Scheme != Uri.UriSchemeHttps)
-                    yield return ("Subscription.Endpoint", "must be an https address");
+                if (subscription?.Endpoint is not { Length: <= 2000 } endpoint || !Uri.TryCreate(endpoint, UriKind.Absolute, out var uri) || !(guard ?? PublicInternet).Allows(uri))
+                    yield return ("Subscription.Endpoint", (guard ?? PublicInternet).Rule);
                 if (!IsBase64Url(subscription?.Keys?.P256dh, 65)) yield return ("Subscription.Keys.P256dh", "must be the base64url of 65 bytes");
                 if (!IsBase64Url(subscription?.Keys?.Auth, 16)) yield return ("Subscription.Keys.Auth", "must be the base64url of 16 bytes");
                 break;

@@ -5,6 +5,7 @@ using Notify.Api.Contract;
 using Notify.Domain.Clients;
 using Notify.Domain.Recipients;
 using Notify.Projections;
+using Notify.Projections.Net;
 using Notify.Projections.Privacy;
 using Npgsql;
 
@@ -22,19 +23,17 @@ public sealed record RegisterDevice
 public sealed class RegisterDeviceValidator : AbstractValidator<RegisterDevice>
 {
     /// <summary>The rules.</summary>
-    public RegisterDeviceValidator() => RuleFor(d => d).Custom((d, context) =>
+    public RegisterDeviceValidator(OutboundGuard? guard = null) => RuleFor(d => d).Custom((d, context) =>
     {
-        foreach (var (field, fault) in ContactRules.CheckDevice(d.Platform, d.Token, d.Subscription)) context.AddFailure(field, fault);
+        foreach (var (field, fault) in ContactRules.CheckDevice(d.Platform, d.Token, d.Subscription, guard)) context.AddFailure(field, fault);
     });
 }
 
 /// <summary>A user's devices: one user has many, a device has one user.</summary>
 public static class Devices
 {
-    private static readonly RegisterDeviceValidator Validator = new();
-
     /// <summary>What is kept, sealed, as a device's address: its token, or its subscription as JSON.</summary>
-    public static string AddressOf(string? token, WebPushSubscription? subscription) => token ?? JsonSerializer.Serialize(subscription, NotifyJson.Options);
+    public static string AddressOf(string? token, WebPushSubscription? subscription) => token ?? JsonSerializer.Serialize(subscription! with { ExpirationTime = null }, NotifyJson.Options);
 
     /// <summary>Maps the endpoints.</summary>
     public static void Map(IEndpointRouteBuilder app)
@@ -46,10 +45,10 @@ public static class Devices
     }
 
     private static async Task<IResult> RegisterAsync(
-        string userId, HttpContext http, IDocumentStore store, SubjectKeys keys, MasterKeyRing ring, TimeProvider clock)
+        string userId, HttpContext http, IDocumentStore store, SubjectKeys keys, MasterKeyRing ring, RegisterDeviceValidator validator, TimeProvider clock)
     {
         if (!Identifiers.IsUserId(userId)) return Problem.Invalid(new Dictionary<string, string[]> { ["userId"] = [Identifiers.UserIdRule] });
-        var (device, problem) = await RequestBody.ReadAsync(http.Request, Validator);
+        var (device, problem) = await RequestBody.ReadAsync(http.Request, validator);
         if (device is null) return problem!;
 
         var address = AddressOf(device.Token, device.Subscription);

@@ -1,5 +1,4 @@
 using System.Security.Cryptography;
-using System.Security.Cryptography.X509Certificates;
 using Notify.Dispatch.Dispatching;
 
 namespace Notify.Dispatch.Apns;
@@ -42,7 +41,7 @@ public sealed record ApnsOptions
         if (TeamId.Length == 0) faults.Add($"{section}:TeamId is missing; it is the ten characters of the Apple developer team");
         if (KeyId.Length == 0) faults.Add($"{section}:KeyId is missing; it is the ten characters of the signing key's ID");
         if (Topic.Length == 0) faults.Add($"{section}:Topic is missing; it is the app's bundle ID");
-        if (TrustedCaPath is not null) CheckTrustedCa(section, faults);
+        TrustedCa.Check(section, TrustedCaPath, faults);
         if (PrivateKey is null && PrivateKeyPath is null) faults.Add($"{section}:PrivateKeyPath is missing; it names the .p8 file from Apple's developer account");
         else if (PrivateKey is null && !File.Exists(PrivateKeyPath)) faults.Add($"{section}:PrivateKeyPath names {PrivateKeyPath}, which does not exist");
         else
@@ -65,23 +64,4 @@ public sealed record ApnsOptions
 
         return null;
     }
-
-    private void CheckTrustedCa(string section, ICollection<string> faults)
-    {
-        try
-        {
-            LoadTrustedCa()?.Dispose();
-        }
-        catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
-        {
-            faults.Add($"{section}:TrustedCaPath names {TrustedCaPath}, which does not exist");
-        }
-        catch (Exception e) when (e is CryptographicException or IOException or UnauthorizedAccessException)
-        {
-            faults.Add($"{section}:TrustedCaPath names {TrustedCaPath}, which cannot be read as a certificate in PEM ({e.Message.Split('\n')[0]})");
-        }
-    }
-
-    /// <summary>The certificate to trust besides the system's.</summary>
-    public X509Certificate2? LoadTrustedCa() => TrustedCaPath is null ? null : X509Certificate2.CreateFromPem(File.ReadAllText(TrustedCaPath));
 }

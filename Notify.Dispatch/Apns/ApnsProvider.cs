@@ -26,7 +26,7 @@ public sealed class ApnsProvider : IDeliveryProvider, IDisposable
     {
         (this.options, this.clock) = (options, clock);
         token = new ApnsToken(key, options.TeamId, options.KeyId, clock);
-        client = ProviderCall.CreateClient(options.BaseUrl, options.Timeout, options.LoadTrustedCa());
+        client = ProviderCall.CreateClient(options.BaseUrl, options.Timeout, TrustedCa.Load(options.TrustedCaPath));
     }
 
     /// <summary>Made from its settings.</summary>

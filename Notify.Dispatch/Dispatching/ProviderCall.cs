@@ -4,6 +4,7 @@ using System.Net.Security;
 using System.Net.Sockets;
 using System.Security.Cryptography.X509Certificates;
 using Notify.Domain.Notifications;
+using Notify.Projections.Net;
 
 namespace Notify.Dispatch.Dispatching;
 
@@ -16,15 +17,27 @@ public static class ProviderCall
     /// <summary>Checks what every provider's settings have in common; every fault is added to <paramref name="faults"/>.</summary>
     public static void Check(string section, Uri baseUrl, int concurrency, TimeSpan timeout, ICollection<string> faults)
     {
+        Check(section, concurrency, timeout, faults);
         if (!baseUrl.IsAbsoluteUri || (baseUrl.Scheme != Uri.UriSchemeHttps && baseUrl.Scheme != Uri.UriSchemeHttp)) faults.Add($"{section}:BaseUrl is \"{baseUrl}\"; give an address such as https://host");
+    }
+
+    /// <summary>The same for a provider without an address of its own.</summary>
+    public static void Check(string section, int concurrency, TimeSpan timeout, ICollection<string> faults)
+    {
         if (concurrency < 1) faults.Add($"{section}:Concurrency is {concurrency}; give 1 or more");
         if (timeout <= TimeSpan.Zero) faults.Add($"{section}:Timeout is {timeout}; give a time above zero");
     }
 
     /// <summary>A client for one provider: long-lived connections, no redirects, no cookies.</summary>
-    /// <param name="trustedCa">A certificate to trust besides the system's; development only.</param>
-    public static HttpClient CreateClient(Uri baseUrl, TimeSpan timeout, X509Certificate2? trustedCa = null) =>
-        new(CreateHandler(trustedCa)) { BaseAddress = baseUrl, Timeout = timeout };
+    /// <param name="baseUrl">The provider's address; <c>null</c> where each message has one of its own.</param>
+    /// <param name="trustedCa">A certificate to trust instead of the system's; development only.</param>
+    /// <param name="shape">What this provider's connections have of their own.</param>
+    public static HttpClient CreateClient(Uri? baseUrl, TimeSpan timeout, X509Certificate2? trustedCa = null, Action<SocketsHttpHandler>? shape = null)
+    {
+        var handler = CreateHandler(trustedCa);
+        shape?.Invoke(handler);
+        return new HttpClient(handler) { BaseAddress = baseUrl, Timeout = timeout };
+    }
 
     /// <summary>The connections of such a client, for a library that brings a client of its own.</summary>
     public static SocketsHttpHandler CreateHandler(X509Certificate2? trustedCa = null)
@@ -59,13 +72,17 @@ public static class ProviderCall
     }
 
     /// <summary>Sends a request; a call that has no answer becomes an outcome.</summary>
-    /// <returns>Either the response, with its body read, or the outcome.</returns>
+    /// <returns>Either the response, with its body read unless <paramref name="completion"/> says otherwise, or the outcome.</returns>
     public static async Task<(HttpResponseMessage? Response, AttemptOutcome? Outcome)> SendAsync(
-        HttpClient client, HttpRequestMessage request, CancellationToken cancellation)
+        HttpClient client, HttpRequestMessage request, CancellationToken cancellation, HttpCompletionOption completion = HttpCompletionOption.ResponseContentRead)
     {
         try
         {
-            return (await client.SendAsync(request, HttpCompletionOption.ResponseContentRead, cancellation), null);
+            return (await client.SendAsync(request, completion, cancellation), null);
+        }
+        catch (HttpRequestException e) when (e.InnerException is ForbiddenAddressException)
+        {
+            return (null, new AttemptOutcome.Rejected(Reasons.BadAddress, "ForbiddenAddress"));
         }
         catch (HttpRequestException e) when (e.HttpRequestError is HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError
             or HttpRequestError.SecureConnectionError or HttpRequestError.ProxyTunnelError or HttpRequestError.VersionNegotiationError)

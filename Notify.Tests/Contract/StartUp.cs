@@ -15,6 +15,9 @@ public sealed class StartUp
         ["Providers__Fcm__ServiceAccountPath"] = $"{TestRun.SandboxHome}/fcm-service-account.json",
         ["Providers__Twilio__AccountSid"] = "AC", ["Providers__Twilio__AuthToken"] = "x", ["Providers__Twilio__From"] = "+15005550006",
         ["Providers__SendGrid__ApiKey"] = "SG.x", ["Providers__SendGrid__From"] = "hello@example.com",
+        ["Providers__WebPush__Subject"] = "mailto:ops@example.com",
+        // The example key pair of RFC 8291.
+        ["Providers__WebPush__PublicKey"] = "BP4z9KsN6nGRTbVYI_c7VJSPQTBtkgcy27mlmlMoZIIgDll6e3vCYLocInmYWAmS6TlzAC8wEqKK6PBru3jl7A8", ["Providers__WebPush__PrivateKey"] = "yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw",
     };
 
     [Theory]
@@ -44,6 +47,9 @@ public sealed class StartUp
     [InlineData("Dispatch", "Providers__Twilio__From", null, "Providers:Twilio:From")]
     [InlineData("Dispatch", "Providers__Twilio__BaseUrl", "twilio", "Providers:Twilio")]
     [InlineData("Dispatch", "Providers__SendGrid__From", "nobody", "Providers:SendGrid:From")]
+    [InlineData("Dispatch", "Providers__WebPush__Subject", "ops@example.com", "Providers:WebPush:Subject")]
+    [InlineData("Dispatch", "Providers__WebPush__PrivateKey", "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "Providers:WebPush:PrivateKey")]
+    [InlineData("Dispatch", "Providers__WebPush__AllowPrivateNetworks", "perhaps", "Providers:WebPush:AllowPrivateNetworks")]
     [InlineData("Dispatch", "Providers__Pigeon__BaseUrl", "https://example.com", "Providers:Pigeon")]
     [InlineData("Dispatch", "TestProviders__Pigeon__BaseUrl", "https://example.com", "TestProviders:Pigeon")]
     [InlineData("Dispatch", "Notify__Retry__MaxAttempts", "0", "Notify:Retry")]

@@ -174,6 +174,15 @@ public sealed class NotifySystem : IAsyncDisposable
         return deviceId;
     }
 
+    /// <summary>Registers a browser with a subscription that the sandbox made.</summary>
+    /// <param name="fate">What becomes of messages to it; see the sandbox.</param>
+    public async Task<WebSubscription> AddBrowserAsync(Person person, string? fate = null)
+    {
+        var subscription = await Sandbox.SubscribeAsync(fate, (await TestRun.VapidAsync()).GetProperty("publicKey").GetString());
+        person.DeviceIds.Add((await Client.PostAsync($"/v1/users/{person.Id}/devices", new { platform = "web", subscription })).Is(201)["deviceId"]!);
+        return subscription;
+    }
+
     /// <summary>Waits until nothing is on its way any more; dead letters and what is scheduled may stay.</summary>
     /// <param name="mark">What their event IDs begin with; all that there are, when none is given.</param>
     public async Task QuietAsync(TimeSpan? within = null, string mark = "")
@@ -267,6 +276,7 @@ public sealed class NotifySystem : IAsyncDisposable
     private async Task StartAsync(bool projections, bool testSandbox)
     {
         var accounts = await TestRun.Accounts;
+        var vapid = await TestRun.VapidAsync();
         foreach (var section in new[] { "Providers", "TestProviders" })
         {
             environment[$"{section}__Apns__TeamId"] = accounts.GetProperty("apnsTeamId").GetString()!;
@@ -277,6 +287,10 @@ public sealed class NotifySystem : IAsyncDisposable
             environment[$"{section}__Apns__BaseUrl"] = $"https://127.0.0.1:{apnsPort}";
             environment[$"{section}__Fcm__ServiceAccountJson"] = await TestRun.FcmAccountAsync(SandboxUrl);
             environment[$"{section}__Fcm__BaseUrl"] = SandboxUrl.ToString();
+            environment[$"{section}__WebPush__Subject"] = "mailto:push@example.com";
+            environment[$"{section}__WebPush__PublicKey"] = vapid.GetProperty("publicKey").GetString()!;
+            environment[$"{section}__WebPush__PrivateKey"] = vapid.GetProperty("privateKey").GetString()!;
+            environment[$"{section}__WebPush__AllowPrivateNetworks"] = "true";
             environment[$"{section}__Twilio__AccountSid"] = accounts.GetProperty("twilioAccountSid").GetString()!;
             environment[$"{section}__Twilio__AuthToken"] = accounts.GetProperty("twilioAuthToken").GetString()!;
             environment[$"{section}__Twilio__From"] = accounts.GetProperty("twilioFrom").GetString()!;

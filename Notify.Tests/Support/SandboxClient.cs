@@ -1,5 +1,6 @@
 using System.Net.Http.Json;
 using System.Text.Json.Nodes;
+using System.Text.Json.Serialization;
 
 namespace Notify.Tests.Support;
 
@@ -27,6 +28,17 @@ public sealed record LedgerEntry(JsonNode Json)
     /// <inheritdoc />
     public override string ToString() => $"{Provider} {To} {Outcome} {Text}";
 }
+
+/// <summary>A browser's push subscription, as its page gets it.</summary>
+public sealed record WebSubscription(string Endpoint, WebSubscriptionKeys Keys)
+{
+    /// <summary>How the ledger calls it.</summary>
+    [JsonIgnore]
+    public string Id => Endpoint[(Endpoint.LastIndexOf('/') + 1)..];
+}
+
+/// <summary>Its keys, base64url.</summary>
+public sealed record WebSubscriptionKeys(string P256dh, string Auth);
 
 /// <summary>The sandbox's ledger and knobs.</summary>
 public sealed class SandboxClient(Uri address) : IDisposable
@@ -56,6 +68,15 @@ public sealed class SandboxClient(Uri address) : IDisposable
 
     /// <summary>Sets a provider's knobs; what is not named returns to its default.</summary>
     public async Task KnobsAsync(string provider, object knobs) => (await http.PutAsJsonAsync($"/knobs/{provider}", knobs, NotifyClient.Json)).EnsureSuccessStatusCode();
+
+    /// <summary>A browser's subscription.</summary>
+    /// <param name="fate">What becomes of messages to it; <c>null</c>: they arrive.</param>
+    /// <param name="applicationServerKey">The only VAPID key that may send to it.</param>
+    public async Task<WebSubscription> SubscribeAsync(string? fate = null, string? applicationServerKey = null)
+    {
+        using var response = await http.PostAsJsonAsync("/webpush/subscriptions", new { fate, applicationServerKey }, NotifyClient.Json);
+        return (await response.EnsureSuccessStatusCode().Content.ReadFromJsonAsync<WebSubscription>(NotifyClient.Json))!;
+    }
 
     /// <summary>Makes all providers behave again.</summary>
     public async Task BehaveAsync()

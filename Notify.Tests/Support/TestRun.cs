@@ -45,6 +45,13 @@ public sealed class TestRun : IAsyncDisposable
         return account.ToJsonString();
     }
 
+    /// <summary>The sandbox's VAPID key pair: <c>publicKey</c>, <c>privateKey</c>.</summary>
+    public static async Task<JsonElement> VapidAsync()
+    {
+        await Accounts;
+        return JsonDocument.Parse(await File.ReadAllBytesAsync(Path.Combine(SandboxHome, "vapid.json"))).RootElement;
+    }
+
     /// <summary>The system that most tests share; each uses users and event IDs of its own, and nobody turns knobs or kills hosts.</summary>
     public static Task<NotifySystem> SharedSystem => Shared.Value;
 

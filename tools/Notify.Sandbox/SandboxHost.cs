@@ -8,6 +8,7 @@ using Notify.Sandbox.Knobs;
 using Notify.Sandbox.Ledger;
 using Notify.Sandbox.SendGrid;
 using Notify.Sandbox.Twilio;
+using Notify.Sandbox.WebPush;
 
 namespace Notify.Sandbox;
 
@@ -42,7 +43,8 @@ public static class SandboxHost
             .AddApns()
             .AddFcm()
             .AddTwilio()
-            .AddSendGrid();
+            .AddSendGrid()
+            .AddWebPush();
 
         await using var app = builder.Build();
         app.UseApns(apns.Port);
@@ -53,6 +55,7 @@ public static class SandboxHost
         app.MapFcm();
         app.MapTwilio();
         app.MapSendGrid();
+        app.MapWebPush();
         app.MapGet("/health/live", () => Results.Text("live"));
         app.MapGet("/health/ready", () => Results.Text("ready"));
 

@@ -27,7 +27,7 @@ dotnet_environment() {
 
 sources() {
   (cd "$CLONE" && find . \( -name bin -o -name obj -o -name '.?*' -o -name docs \) -prune -o -type f \
-    \( -name '*.cs' -o -name '*.csproj' -o -name '*.props' -o -name '*.targets' -o -name '*.sln' -o -name '*.sql' -o -name '*.txt' -o -name global.json \) "$@" -print)
+    \( -name '*.cs' -o -name '*.csproj' -o -name '*.props' -o -name '*.targets' -o -name '*.sln' -o -name '*.sql' -o -name '*.txt' -o -name '*.html' -o -name '*.js' -o -name global.json \) "$@" -print)
 }
 
 # The stamp belongs to the clone, whose bin and obj it speaks of: when it was built, and from which files.

@@ -34,6 +34,9 @@ with_apt() {
     { grep '^E: ' "$LOGS/apt.log" | head -n 3 >&2; return 1; }
 }
 
+# chromium_program: the browser's program; false where there is none.
+chromium_program() { command -v chromium || command -v chromium-browser || command -v google-chrome; }
+
 # command_of PID: its command line, empty when there is no such process (or only its corpse).
 command_of() {
   if [ -r "/proc/$1/cmdline" ]; then tr '\0' ' ' <"/proc/$1/cmdline" 2>/dev/null || true

@@ -59,8 +59,8 @@ demo() {
   ask PUT "/v1/users/$user" "{\"phone\":\"+12025550142\",\"email\":\"$user@mail.example\",\"locale\":\"en\",\"timeZone\":\"Europe/Berlin\"}" >/dev/null
   say "  PUT  /v1/users/$user: a phone number and an email address"
   device 'an iPhone' "{\"platform\":\"ios\",\"token\":\"0d$(random_hex 31)\"}"
-  if plays fcm; then device 'an Android phone' "{\"platform\":\"android\",\"token\":\"demo:$(random_hex 60)\"}"; fi
-  if plays webpush; then device 'a browser' "{\"platform\":\"web\",\"subscription\":$(curl -sS --max-time 20 -X POST "$SANDBOX/webpush/subscriptions")}"; fi
+  device 'an Android phone' "{\"platform\":\"android\",\"token\":\"demo:$(random_hex 60)\"}"
+  device 'a browser' "{\"platform\":\"web\",\"subscription\":$(curl -sS --max-time 20 -X POST "$SANDBOX/webpush/subscriptions")}"
   say "One notification, $id:"
   line=$(ask POST /v1/notifications "{\"eventId\":\"$id\",\"userId\":\"$user\",\"category\":\"shipping\",\"content\":{\"title\":\"On its way\",\"body\":\"Your parcel $id is on its way.\",\"html\":\"<p>Your parcel <b>$id</b> is on its way.</p>\"}}")
   say "  POST /v1/notifications -> $line"
@@ -93,9 +93,6 @@ demo() {
   say "Its event stream: curl -u $key $API/v1/notifications/$id/events"
   case $status in dispatched | delivered) ;; *) exit 1 ;; esac
 }
-
-# plays PROVIDER: whether the sandbox does.
-plays() { curl -sS --max-time 20 "$SANDBOX/knobs" | grep -q "\"$1\":"; }
 
 # device WHAT JSON: registers one of the user's.
 device() {

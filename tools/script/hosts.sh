@@ -16,7 +16,7 @@ secrets() {
 environment() {
   local name section keys=$HOME_DIR/sandbox
   # The service account names the sandbox's address, which follows NOTIFY_PORT.
-  grep -q '"sendGridApiKey"' "$keys/sandbox.json" 2>/dev/null && [ -f "$keys/apns-server.pfx" ] && [ "$(json_value token_uri "$keys/fcm-service-account.json" 2>/dev/null)" = "$SANDBOX/token" ] ||
+  grep -q '"sendGridApiKey"' "$keys/sandbox.json" 2>/dev/null && [ -f "$keys/apns-server.pfx" ] && [ -f "$keys/vapid.json" ] && [ "$(json_value token_uri "$keys/fcm-service-account.json" 2>/dev/null)" = "$SANDBOX/token" ] ||
     dotnet "$(dll_of sandbox)" keys --home "$keys" --url "$SANDBOX" >"$LOGS/sandbox.log" 2>&1 || die "the sandbox's keys could not be made: $(tail -n 1 "$LOGS/sandbox.log")"
   for section in Providers TestProviders; do
     name=${section}__Apns__BaseUrl
@@ -30,6 +30,14 @@ environment() {
     default "${section}__Fcm__BaseUrl" "$SANDBOX"
     name=${section}__Fcm__ServiceAccountJson
     [ -n "${!name:-}" ] || default "${section}__Fcm__ServiceAccountPath" "$keys/fcm-service-account.json"
+    name=${section}__WebPush__PublicKey
+    if [ -z "${!name:-}" ]; then
+      default "$name" "$(json_value publicKey "$keys/vapid.json")"
+      default "${section}__WebPush__PrivateKey" "$(json_value privateKey "$keys/vapid.json")"
+      default "${section}__WebPush__Subject" "$(json_value subject "$keys/vapid.json")"
+      # The sandbox's subscriptions lead to this machine; browsers' lead to the public Internet.
+      default "${section}__WebPush__AllowPrivateNetworks" true
+    fi
     default "${section}__Twilio__BaseUrl" "$SANDBOX"
     default "${section}__Twilio__AccountSid" "$(json_value twilioAccountSid "$keys/sandbox.json")"
     default "${section}__Twilio__AuthToken" "$(json_value twilioAuthToken "$keys/sandbox.json")"

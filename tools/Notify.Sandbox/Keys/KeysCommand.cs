@@ -34,6 +34,7 @@ public static class KeysCommand
         EnsureCertificates(files, TimeProvider.System.GetUtcNow());
         EnsureFcmAccount(files, rest is [_, var url] ? url : null);
         EnsureIdentity(files);
+        EnsureVapidKeys(files);
         Console.WriteLine($"Sandbox keys are in {files.Home}");
         return 0;
     }
@@ -123,6 +124,15 @@ public static class KeysCommand
                 all[name] = value?.DeepClone(); // what is there stays as it is
 
         Write(files.Identity, all.ToJsonString(SandboxIdentity.Json) + "\n", OwnerOnly);
+    }
+
+    private static void EnsureVapidKeys(SandboxFiles files)
+    {
+        if (File.Exists(files.Vapid))
+            return;
+
+        using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        Write(files.Vapid, JsonSerializer.Serialize(VapidKeys.Of(key), SandboxIdentity.Json) + "\n", OwnerOnly);
     }
 
     private static void Write(string path, string text, UnixFileMode mode) => Write(path, Encoding.UTF8.GetBytes(text), mode);

@@ -24,10 +24,13 @@ public sealed class SandboxFiles(string home)
     /// <summary>The <see cref="SandboxIdentity"/>.</summary>
     public string Identity => Path.Combine(Home, "sandbox.json");
 
+    /// <summary>The <see cref="VapidKeys"/> that a Web Push client signs with.</summary>
+    public string Vapid => Path.Combine(Home, "vapid.json");
+
     /// <summary>What the server cannot start without.</summary>
     public IEnumerable<string> Missing()
     {
-        string[] needed = [ApnsAuthPublicKey, ApnsServer, FcmServiceAccount, Identity];
+        string[] needed = [ApnsAuthPublicKey, ApnsServer, FcmServiceAccount, Identity, Vapid];
         return needed.Where(path => !File.Exists(path));
     }
 }

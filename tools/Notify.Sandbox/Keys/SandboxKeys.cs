@@ -6,7 +6,7 @@ using Notify.Sandbox.Fcm;
 namespace Notify.Sandbox.Keys;
 
 /// <summary>The key material that the server runs with, as read once at the start.</summary>
-public sealed record SandboxKeys(SandboxIdentity Identity, ECDsa ApnsPublicKey, X509Certificate2 ApnsCertificate)
+public sealed record SandboxKeys(SandboxIdentity Identity, ECDsa ApnsPublicKey, X509Certificate2 ApnsCertificate, string VapidPublicKey)
 {
     /// <summary>The service account that may send through FCM.</summary>
     public required FcmAccount Fcm { get; init; }
@@ -37,9 +37,12 @@ public sealed record SandboxKeys(SandboxIdentity Identity, ECDsa ApnsPublicKey, 
         var identity = JsonSerializer.Deserialize<SandboxIdentity>(File.ReadAllText(files.Identity), SandboxIdentity.Json)
             ?? throw new JsonException("sandbox.json is empty");
 
+        var vapid = JsonSerializer.Deserialize<VapidKeys>(File.ReadAllText(files.Vapid), SandboxIdentity.Json)
+            ?? throw new JsonException("vapid.json is empty");
+
         var publicKey = ECDsa.Create();
         publicKey.ImportFromPem(File.ReadAllText(files.ApnsAuthPublicKey));
-        return new SandboxKeys(identity, publicKey, X509CertificateLoader.LoadPkcs12FromFile(files.ApnsServer, password: null))
+        return new SandboxKeys(identity, publicKey, X509CertificateLoader.LoadPkcs12FromFile(files.ApnsServer, password: null), vapid.PublicKey)
         {
             Fcm = FcmAccount.Parse(File.ReadAllText(files.FcmServiceAccount)),
         };

@@ -21,6 +21,9 @@ public readonly record struct ProviderAnswer
     /// <summary>The <c>Retry-After</c> header, in seconds.</summary>
     public int? RetryAfterSeconds { get; init; }
 
+    /// <summary>The <c>Location</c> header; null for none.</summary>
+    public string? Location { get; init; }
+
     /// <summary>What the provider does once the answer is out, or lost.</summary>
     public Action? Afterwards { get; init; }
 }

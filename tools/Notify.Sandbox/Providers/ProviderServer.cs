@@ -23,17 +23,18 @@ public abstract class ProviderServer(IProviderDialect dialect, RequestLedger led
         var receivedAt = time.GetUtcNow();
         var knobs = _knobs.Current;
         using var body = await ReadBodyAsync(context.Request, receivedAt);
+        var opened = Open(context.Request, body.Span);
 
         if (knobs.Refuse)
         {
-            Record(context.Request, receivedAt, body.Span, Broken("refused-connection"));
+            Record(context.Request, receivedAt, opened ?? body.Span, Broken("refused-connection"));
             context.Abort();
             return;
         }
 
         if (knobs.Blackhole)
         {
-            Record(context.Request, receivedAt, body.Span, Broken("blackholed"));
+            Record(context.Request, receivedAt, opened ?? body.Span, Broken("blackholed"));
             await _knobs.WaitWhileBlackholedAsync(context.RequestAborted);
             context.Abort();
             return;
@@ -43,13 +44,14 @@ public abstract class ProviderServer(IProviderDialect dialect, RequestLedger led
         {
             Http = context.Request,
             Body = body.Span,
+            Opened = opened,
             ReceivedAt = receivedAt,
             Fault = knobs.DrawFault(),
             Receipts = knobs.Receipts,
         });
 
         // Before the answer: a client killed while it waits still leaves its trace.
-        Record(context.Request, receivedAt, body.Span, answer);
+        Record(context.Request, receivedAt, opened ?? body.Span, answer);
 
         if (knobs.LatencyMs > 0)
             await Task.Delay(knobs.DrawLatency(), time, context.RequestAborted).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
@@ -68,6 +70,9 @@ public abstract class ProviderServer(IProviderDialect dialect, RequestLedger led
 
     /// <summary>Whether a request asks for something to be sent, and so belongs in the ledger.</summary>
     protected virtual bool IsSend(HttpRequest request) => true;
+
+    /// <summary>Opens a body that is encrypted from end to end, for the ledger to keep what it says; null leaves it as it came.</summary>
+    protected virtual byte[]? Open(HttpRequest request, ReadOnlySpan<byte> body) => null;
 
     /// <summary>Adds the headers that the provider answers with beyond HTTP's own.</summary>
     protected virtual void WriteHeaders(HttpResponse response, ProviderAnswer answer)
@@ -109,6 +114,8 @@ public abstract class ProviderServer(IProviderDialect dialect, RequestLedger led
         response.ContentLength = answer.Body.Length;
         if (answer.RetryAfterSeconds is { } seconds)
             response.Headers.RetryAfter = seconds.ToString(CultureInfo.InvariantCulture);
+        if (answer.Location is { } location)
+            response.Headers.Location = location;
         WriteHeaders(response, answer);
 
         if (answer.Body.IsEmpty)

@@ -1,0 +1,76 @@
+using System.Buffers.Text;
+using System.Security.Cryptography;
+using Notify.Dispatch.Dispatching;
+
+namespace Notify.Dispatch.WebPush;
+
+/// <summary>Settings of Web Push: <c>Providers:WebPush</c>.</summary>
+public sealed record WebPushOptions
+{
+    /// <summary>Whom a push service may turn to: <c>mailto:</c> or <c>https:</c>.</summary>
+    public string Subject { get; init; } = "";
+
+    /// <summary>The application server's public key, base64url of 65 bytes: what the web app subscribes with.</summary>
+    public string PublicKey { get; init; } = "";
+
+    /// <summary>Its private key, base64url of 32 bytes.</summary>
+    public string PrivateKey { get; init; } = "";
+
+    /// <summary>Whether subscriptions may lead into private networks and over plain http; development only.</summary>
+    public bool AllowPrivateNetworks { get; init; }
+
+    /// <summary>A certificate authority to trust, PEM; development only.</summary>
+    public string? TrustedCaPath { get; init; }
+
+    /// <summary>Calls under way at once, over all push services.</summary>
+    public int Concurrency { get; init; } = 200;
+
+    /// <summary>How long one call may take.</summary>
+    public TimeSpan Timeout { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>Checks the settings and loads the key pair; every fault is added to <paramref name="faults"/>.</summary>
+    public ECDsa? LoadKey(string section, ICollection<string> faults)
+    {
+        var before = faults.Count;
+        ProviderCall.Check(section, Concurrency, Timeout, faults);
+        if (!Uri.TryCreate(Subject, UriKind.Absolute, out var subject) || (subject.Scheme != Uri.UriSchemeMailto && subject.Scheme != Uri.UriSchemeHttps))
+            faults.Add($"{section}:Subject is {(Subject.Length == 0 ? "missing" : $"\"{Subject}\"")}; give a contact for push services such as mailto:ops@example.com or an https address");
+        TrustedCa.Check(section, TrustedCaPath, faults);
+        var point = Decode(PublicKey, PushEncryption.PublicKeyLength);
+        var scalar = Decode(PrivateKey, 32);
+        if (point is null) faults.Add($"{section}:PublicKey is {(PublicKey.Length == 0 ? "missing" : "no VAPID key")}; give the base64url of 65 bytes, the one that the web app subscribes with");
+        if (scalar is null) faults.Add($"{section}:PrivateKey is {(PrivateKey.Length == 0 ? "missing" : "no VAPID key")}; give the base64url of the 32 bytes that belong to PublicKey");
+        if (point is null || scalar is null) return null;
+
+        var key = Pair(point, scalar);
+        if (key is null) faults.Add($"{section}:PrivateKey does not belong to PublicKey; give both of one VAPID key pair on the curve P-256");
+        if (faults.Count == before) return key;
+        key?.Dispose();
+        return null;
+    }
+
+    private static byte[]? Decode(string text, int length) =>
+        Base64Url.IsValid(text, out var decoded) && decoded == length ? Base64Url.DecodeFromChars(text) : null;
+
+    // What the private key signs, the public key alone must verify.
+    private static ECDsa? Pair(byte[] point, byte[] scalar)
+    {
+        if (point[0] != 4) return null;
+        var key = ECDsa.Create();
+        try
+        {
+            var parameters = new ECParameters { Curve = ECCurve.NamedCurves.nistP256, Q = new ECPoint { X = point[1..33], Y = point[33..] }, D = scalar };
+            key.ImportParameters(parameters);
+            using var verifier = ECDsa.Create(parameters with { D = null });
+            var proof = "a pair"u8.ToArray();
+            if (verifier.VerifyData(proof, key.SignData(proof, HashAlgorithmName.SHA256), HashAlgorithmName.SHA256)) return key;
+        }
+        catch (CryptographicException)
+        {
+            // Not on the curve, or not each other's.
+        }
+
+        key.Dispose();
+        return null;
+    }
+}

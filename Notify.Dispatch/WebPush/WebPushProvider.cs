@@ -1,0 +1,153 @@
+using System.Buffers.Text;
+using System.Globalization;
+using System.Net;
+using System.Net.Http.Headers;
+using System.Security.Cryptography;
+using System.Text;
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using Notify.Dispatch.Dispatching;
+using Notify.Domain.Notifications;
+using Notify.Projections.Hosting;
+using Notify.Projections.Net;
+
+namespace Notify.Dispatch.WebPush;
+
+/// <summary>Web Push to browsers, through whichever push service a subscription names.</summary>
+/// <remarks>
+/// RFC 8030, 8188, 8291, 8292. Repeats of a delivery replace each other: at the push service by their <c>Topic</c>, on the
+/// device by the <c>tag</c> that the service worker is given.
+/// </remarks>
+public sealed class WebPushProvider : IDeliveryProvider, IDisposable
+{
+    /// <summary>How long a push service is asked to keep what has no expiry: four weeks, the longest that all of them grant.</summary>
+    public static readonly TimeSpan MaxTimeToLive = TimeSpan.FromDays(28);
+
+    private const int ConnectionsPerService = 20;
+
+    private readonly WebPushOptions options;
+    private readonly OutboundGuard guard;
+    private readonly PushServices services;
+    private readonly HttpClient client;
+    private readonly TimeProvider clock;
+
+    /// <summary>Opens no connection yet.</summary>
+    public WebPushProvider(WebPushOptions options, ECDsa key, TimeProvider clock)
+    {
+        (this.options, this.clock) = (options, clock);
+        guard = new OutboundGuard(options.AllowPrivateNetworks);
+        services = new PushServices(key, options.PublicKey, options.Subject, options.Concurrency, clock);
+        client = ProviderCall.CreateClient(null, options.Timeout, TrustedCa.Load(options.TrustedCaPath), handler =>
+        {
+            handler.UseProxy = false; // a proxy would resolve names by itself
+            handler.ConnectCallback = guard.ConnectAsync;
+            handler.MaxConnectionsPerServer = ConnectionsPerService;
+        });
+    }
+
+    /// <summary>Made from its settings.</summary>
+    public static IDeliveryProvider? Create(IConfigurationSection settings, TimeProvider clock, ICollection<string> faults)
+    {
+        var options = settings.Read<WebPushOptions>(faults);
+        return options.LoadKey(settings.Path, faults) is { } key ? new WebPushProvider(options, key, clock) : null;
+    }
+
+    /// <inheritdoc />
+    public string Name => "webpush";
+
+    /// <inheritdoc />
+    public Lane Lane => Lane.Webpush;
+
+    /// <inheritdoc />
+    public int Concurrency => options.Concurrency;
+
+    /// <inheritdoc />
+    public void Dispose() => client.Dispose();
+
+    /// <inheritdoc />
+    public async Task<AttemptOutcome> SendAsync(OutboundMessage message, CancellationToken cancellation)
+    {
+        if (PushSubscription.Read(message.Address) is not { } subscription) return new AttemptOutcome.Rejected(Reasons.BadAddress, "BadSubscription");
+        if (!guard.Allows(subscription.Endpoint)) return Forbidden;
+        var text = Payload(message);
+        if (text.Length > PushEncryption.MaxText) return new AttemptOutcome.Rejected(Reasons.TooLarge, "PayloadTooLarge");
+        if (PushEncryption.Seal(text, subscription.Key, subscription.Authentication) is not { } body) return new AttemptOutcome.Rejected(Reasons.BadAddress, "BadKeys");
+
+        var service = services.Of(subscription.Endpoint);
+        if (!service.TryEnter()) return new AttemptOutcome.Retry(Reasons.Retry, "PushServiceSilent");
+        AttemptOutcome? outcome = null;
+        try
+        {
+            return outcome = await CallAsync(message, subscription.Endpoint, service, body, cancellation);
+        }
+        finally
+        {
+            service.Leave(outcome);
+        }
+    }
+
+    /// <summary>What the service worker is given: JSON with <c>title</c>, <c>body</c>, <c>url</c> and <c>data</c> as far as there are, <c>deliveryId</c> and <c>tag</c>.</summary>
+    public static byte[] Payload(OutboundMessage message)
+    {
+        var content = message.Content;
+        using var buffer = new MemoryStream(512);
+        using (var json = new Utf8JsonWriter(buffer, new JsonWriterOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping }))
+        {
+            json.WriteStartObject();
+            if (content.Title is { Length: > 0 } title) json.WriteString("title", title);
+            if (content.Body is { Length: > 0 } body) json.WriteString("body", body);
+            if (content.Url is { } url) json.WriteString("url", url);
+            if (content.Data is { } data)
+            {
+                json.WritePropertyName("data");
+                data.WriteTo(json);
+            }
+
+            json.WriteString("deliveryId", message.DeliveryId);
+            json.WriteString("tag", Topic(message.DeliveryId));
+            json.WriteEndObject();
+        }
+
+        return buffer.ToArray();
+    }
+
+    /// <summary>The delivery's <c>Topic</c> and tag: 22 characters of base64url, of which a push service allows 32.</summary>
+    public static string Topic(Guid deliveryId) => Base64Url.EncodeToString(deliveryId.ToByteArray(bigEndian: true));
+
+    /// <summary>
+    /// What an accepted message is called. Whoever knows its address at the push service may delete it there, so that only the
+    /// first 16 bytes of the address's SHA-256 are kept, as base64url.
+    /// </summary>
+    public static string? MessageId(Uri? location) =>
+        location is null ? null : Base64Url.EncodeToString(SHA256.HashData(Encoding.UTF8.GetBytes(location.OriginalString)).AsSpan(0, 16));
+
+    private static AttemptOutcome Forbidden => new AttemptOutcome.Rejected(Reasons.BadAddress, "ForbiddenAddress");
+
+    private async Task<AttemptOutcome> CallAsync(OutboundMessage message, Uri endpoint, PushService service, byte[] body, CancellationToken cancellation)
+    {
+        var now = clock.GetUtcNow();
+        using var request = new HttpRequestMessage(HttpMethod.Post, endpoint)
+        {
+            Version = HttpVersion.Version20,
+            VersionPolicy = HttpVersionPolicy.RequestVersionOrLower,
+            Content = new ByteArrayContent(body)
+            {
+                Headers = { ContentType = new MediaTypeHeaderValue("application/octet-stream"), ContentEncoding = { "aes128gcm" } },
+            },
+        };
+        var headers = request.Headers;
+        headers.TryAddWithoutValidation("Authorization", service.Authorization());
+        headers.TryAddWithoutValidation("TTL", TimeToLive(message.ExpiresAt, now).ToString(CultureInfo.InvariantCulture));
+        headers.TryAddWithoutValidation("Topic", Topic(message.DeliveryId));
+        headers.TryAddWithoutValidation("Urgency", message.Priority switch { Priority.Critical => "high", Priority.Bulk => "low", _ => "normal" });
+
+        // The answer's body is nobody's business, and may be endless: it is not read.
+        var (response, outcome) = await ProviderCall.SendAsync(client, request, cancellation, HttpCompletionOption.ResponseHeadersRead);
+        if (response is null) return outcome!;
+        using (response)
+            return WebPushStatus.Outcome(response.StatusCode, MessageId(response.Headers.Location), ProviderCall.RetryAfter(response.Headers, now), now, service.AcceptedLately);
+    }
+
+    private static long TimeToLive(DateTimeOffset? expiresAt, DateTimeOffset now) =>
+        (long)Math.Clamp(((expiresAt ?? DateTimeOffset.MaxValue) - now).TotalSeconds, 0, MaxTimeToLive.TotalSeconds);
+}

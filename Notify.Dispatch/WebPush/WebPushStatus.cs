@@ -1,0 +1,29 @@
+using System.Globalization;
+using System.Net;
+using Notify.Dispatch.Dispatching;
+using Notify.Domain.Notifications;
+
+namespace Notify.Dispatch.WebPush;
+
+/// <summary>What push services' answers mean.</summary>
+/// <remarks>RFC 8030, sections 5 and 8.4; RFC 8292, section 4.2.</remarks>
+public static class WebPushStatus
+{
+    /// <summary>The outcome of an answer.</summary>
+    /// <param name="attemptedAt">When the call began: a subscription that was registered later is another matter.</param>
+    /// <param name="acceptedLately">Whether the service took something else with the same token: then a refusal is about the subscription, such as one made with another key.</param>
+    public static AttemptOutcome Outcome(HttpStatusCode status, string? messageId, TimeSpan? retryAfter, DateTimeOffset attemptedAt, bool acceptedLately)
+    {
+        var code = ((int)status).ToString(CultureInfo.InvariantCulture);
+        return (int)status switch
+        {
+            >= 200 and < 300 => new AttemptOutcome.Accepted(messageId),
+            404 or 410 => new AttemptOutcome.Rejected(Reasons.Unregistered, code, AddressVerdict.Dead, attemptedAt),
+            401 or 403 when acceptedLately => new AttemptOutcome.Rejected(Reasons.BadAddress, code),
+            401 or 403 => new AttemptOutcome.Halted(code),
+            413 => new AttemptOutcome.Rejected(Reasons.TooLarge, code),
+            408 or 429 or >= 500 => new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter),
+            _ => new AttemptOutcome.Rejected(Reasons.Rejected, code),
+        };
+    }
+}

@@ -1,0 +1,93 @@
+using System.Net;
+using System.Net.Sockets;
+
+namespace Notify.Projections.Net;
+
+/// <summary>
+/// Keeps calls to addresses that outsiders chose (a browser's push service, a webhook) out of our own networks. A name is
+/// resolved once per connection, what came is checked, and the connection goes to exactly that: a name that answers
+/// differently the next time gains nothing.
+/// </summary>
+/// <param name="allowPrivateNetworks">Lets everything through, and plain http; for development only.</param>
+/// <param name="resolve">Resolves a name; the system's resolver unless given.</param>
+public sealed class OutboundGuard(bool allowPrivateNetworks, Func<string, CancellationToken, Task<IPAddress[]>>? resolve = null)
+{
+    /// <summary>How long a connection may take to stand, over all addresses of a name.</summary>
+    public static readonly TimeSpan ConnectTimeout = TimeSpan.FromSeconds(5);
+
+    // A name may have many addresses; more than these are not tried.
+    private const int MaxAddresses = 4;
+
+    private readonly Func<string, CancellationToken, Task<IPAddress[]>> resolve = resolve ?? Dns.GetHostAddressesAsync;
+
+    /// <summary>The rule in words, for whoever gave the address.</summary>
+    public string Rule => allowPrivateNetworks ? "must be an http or https address" : "must be an https address on the public Internet";
+
+    /// <summary>Whether an address may be called, as far as can be told without resolving its name: https, no user name or password, no address of ours.</summary>
+    public bool Allows(Uri address)
+    {
+        if (!address.IsAbsoluteUri || address.UserInfo.Length > 0 || address.IdnHost.Length == 0) return false;
+        if (allowPrivateNetworks) return address.Scheme == Uri.UriSchemeHttps || address.Scheme == Uri.UriSchemeHttp;
+        if (address.Scheme != Uri.UriSchemeHttps) return false;
+        var host = address.IdnHost.Trim('[', ']').TrimEnd('.');
+        return IPAddress.TryParse(host, out var literal)
+            ? PublicAddress.Is(literal)
+            : host.Contains('.', StringComparison.Ordinal) && !host.EndsWith(".localhost", StringComparison.OrdinalIgnoreCase);
+    }
+
+    /// <summary>Connects to the first address of the host that is allowed and answers; for <see cref="SocketsHttpHandler.ConnectCallback"/>.</summary>
+    /// <exception cref="ForbiddenAddressException">The host has no address that may be called; nothing was sent to it.</exception>
+    public async ValueTask<Stream> ConnectAsync(SocketsHttpConnectionContext context, CancellationToken cancellation)
+    {
+        var (host, port) = (context.DnsEndPoint.Host, context.DnsEndPoint.Port);
+        using var timeout = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        timeout.CancelAfter(ConnectTimeout);
+        try
+        {
+            var addresses = await AllowedAsync(host, timeout.Token);
+            for (var i = 0; ; i++)
+            {
+                try
+                {
+                    return await ConnectAsync(new IPEndPoint(addresses[i], port), addresses.Count - i, timeout.Token);
+                }
+                catch (Exception e) when (i < addresses.Count - 1 && !timeout.IsCancellationRequested && e is SocketException or OperationCanceledException)
+                {
+                    // The next address may answer.
+                }
+            }
+        }
+        catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
+        {
+            throw new TimeoutException($"No connection within {ConnectTimeout.TotalSeconds:0} s.");
+        }
+    }
+
+    private async Task<IReadOnlyList<IPAddress>> AllowedAsync(string host, CancellationToken cancellation)
+    {
+        var all = IPAddress.TryParse(host.Trim('[', ']'), out var literal) ? [literal] : await resolve(host, cancellation);
+        var allowed = all.Where(a => allowPrivateNetworks || PublicAddress.Is(a)).Take(MaxAddresses).ToList();
+        return allowed.Count > 0 ? allowed : throw new ForbiddenAddressException();
+    }
+
+    // Each address has its part of what is left of the time, so that one which swallows everything does not use up the others'.
+    private static async Task<Stream> ConnectAsync(IPEndPoint to, int left, CancellationToken cancellation)
+    {
+        var socket = new Socket(to.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+        using var part = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        if (left > 1) part.CancelAfter(ConnectTimeout / MaxAddresses);
+        try
+        {
+            await socket.ConnectAsync(to, part.Token);
+            return new NetworkStream(socket, ownsSocket: true);
+        }
+        catch
+        {
+            socket.Dispose();
+            throw;
+        }
+    }
+}
+
+/// <summary>An address leads into a private network, or to no network at all, and was not called.</summary>
+public sealed class ForbiddenAddressException() : Exception("The address is not on the public Internet.");

@@ -1,9 +1,11 @@
+using System.Text.Json.Serialization;
 using JasperFx;
 using Notify.Api.Clients;
 using Notify.Api.Contract;
 using Notify.Api.Notifications;
 using Notify.Api.Operations;
 using Notify.Api.Recipients;
+using Notify.Api.Reference;
 using Notify.Domain.Clients;
 using Notify.Projections;
 using Notify.Projections.Hosting;
@@ -14,8 +16,9 @@ using Wolverine.Marten;
 
 const string Name = "notify-api";
 var command = args.FirstOrDefault(a => !a.StartsWith('-'));
+if (command == "health") return await HealthCommand.RunAsync(Name, args, "http://127.0.0.1:5080");
 var builder = NotifyHost.CreateBuilder(Name, "http://127.0.0.1:5080", args, out var faults);
-if (command is not (null or "migrate" or "codegen" or "create-client")) faults.Add($"\"{command}\" is not a command; there are migrate, codegen and create-client");
+if (command is not (null or "migrate" or "codegen" or "create-client" or "routes")) faults.Add($"\"{command}\" is not a command; there are migrate, codegen, create-client, routes and health");
 if (faults.Report()) return NotifyHost.WrongConfiguration;
 
 // RequestBody has limits of its own and answers as soon as one is passed; what the caller is still sending is then read and
@@ -36,8 +39,8 @@ builder.Services.AddSingleton<Acceptance>().AddSingleton<Callers>().AddSingleton
 builder.Services.AddSingleton(new OutboundGuard(new[] { "Providers", "TestProviders" }.Any(s => bool.TryParse(builder.Configuration[$"{s}:WebPush:AllowPrivateNetworks"], out var allow) && allow)))
     .AddSingleton<RegisterDeviceValidator>().AddSingleton<RequestNotificationValidator>();
 builder.Services.AddExceptionHandler<ProblemHandler>();
-builder.Services.ConfigureHttpJsonOptions(o => NotifyJson.Configure(o.SerializerOptions));
-builder.Services.AddOpenApi("v1");
+builder.Services.ConfigureHttpJsonOptions(o => NotifyJson.Configure(o.SerializerOptions).NumberHandling = JsonNumberHandling.Strict);
+builder.Services.AddOpenApi("v1", ApiReference.Configure);
 if (command is null) builder.Services.AddHostedService(s => s.GetRequiredService<QueueActivity>());
 
 var app = builder.Build();
@@ -60,7 +63,7 @@ app.UseStatusCodePages(async c =>
 });
 app.Use((context, next) => RequestQuery.Check(context.Request) is { } problem ? problem.ExecuteAsync(context) : next(context));
 app.MapOperations();
-app.MapOpenApi();
+ApiReference.Map(app);
 RequestNotificationEndpoint.Map(app);
 GetNotification.Map(app);
 ListNotifications.Map(app);
@@ -72,4 +75,4 @@ Preferences.Map(app);
 Queues.Map(app);
 DeadLetters.Map(app);
 ClientEndpoints.Map(app);
-return await NotifyHost.RunAsync(app, Name);
+return command == "routes" ? Routes.Print(app, Console.Out) : await NotifyHost.RunAsync(app, Name);

@@ -13,8 +13,9 @@ using Wolverine.Marten;
 
 const string Name = "notify-dispatch";
 var command = args.FirstOrDefault(a => !a.StartsWith('-'));
+if (command == "health") return await HealthCommand.RunAsync(Name, args, "http://127.0.0.1:5081");
 var builder = NotifyHost.CreateBuilder(Name, "http://127.0.0.1:5081", args, out var faults);
-if (command is not (null or "migrate" or "codegen")) faults.Add($"\"{command}\" is not a command; there are migrate and codegen");
+if (command is not (null or "migrate" or "codegen")) faults.Add($"\"{command}\" is not a command; there are migrate, codegen and health");
 
 var configuration = builder.Configuration;
 var providers = new Providers();

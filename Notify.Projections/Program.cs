@@ -3,6 +3,7 @@ using Notify.Projections;
 using Notify.Projections.Hosting;
 using Notify.Projections.Privacy;
 using Notify.Projections.QueueBacklog;
+using Notify.Projections.Replay;
 using Notify.Projections.Verification;
 using Npgsql;
 using Wolverine;
@@ -10,8 +11,9 @@ using Wolverine.Marten;
 
 const string Name = "notify-projections";
 var command = args.FirstOrDefault(a => !a.StartsWith('-'));
+if (command == "health") return await HealthCommand.RunAsync(Name, args, "http://127.0.0.1:5082");
 var builder = NotifyHost.CreateBuilder(Name, "http://127.0.0.1:5082", args, out var faults);
-if (command is not (null or "migrate" or "verify" or "rewrap-keys")) faults.Add($"\"{command}\" is not a command; there are migrate, verify and rewrap-keys");
+if (command is not (null or "migrate" or "verify" or "replay" or "rewrap-keys")) faults.Add($"\"{command}\" is not a command; there are migrate, verify, replay, rewrap-keys and health");
 if (faults.Report()) return NotifyHost.WrongConfiguration;
 
 var store = builder.Services.AddNotifyStore(builder.Configuration.Database(), mayCreate: command == "migrate");
@@ -48,6 +50,11 @@ switch (command)
         });
     case "verify":
         return await NotifyHost.RunAsync(Name, () => Verifier.RunAsync(app.Services.GetRequiredService<IDocumentStore>(), database, Console.Out));
+    case "replay":
+        var (options, fault) = ReplayOptions.Parse([.. args.Skip(1)]);
+        if (options is null) return NotifyHost.Fail(Name, fault!);
+        return await NotifyHost.RunAsync(Name, () => new Replayer(
+            app.Services.GetRequiredService<IDocumentStore>(), database, app.Services.GetRequiredService<SubjectKeys>(), Console.Out).RunAsync(Name, options));
     case "rewrap-keys":
         return await NotifyHost.RunAsync(Name, async () =>
         {

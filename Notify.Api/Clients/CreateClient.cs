@@ -1,7 +1,9 @@
+using System.ComponentModel.DataAnnotations;
 using System.Security.Cryptography;
 using FluentValidation;
 using Marten;
 using Notify.Api.Contract;
+using Notify.Api.Reference;
 using Notify.Domain.Clients;
 using Notify.Projections;
 using Notify.Projections.Hosting;
@@ -12,10 +14,47 @@ namespace Notify.Api.Clients;
 /// <summary>A new client: the body of <c>POST /v1/clients</c>.</summary>
 public sealed record CreateClient
 {
+    /// <summary>What people call it; 1 to 100 characters.</summary>
+    [Required]
     public string? Name { get; init; }
+
+    /// <summary>What a <c>test</c> client sends goes to the sandbox and nowhere else. Absent: <c>live</c>.</summary>
     public ClientMode? Mode { get; init; }
+
+    /// <summary>What it may do: some of send, recipients, templates, read, audit, operate, admin.</summary>
+    [Required]
     public IReadOnlyList<string>? Scopes { get; init; }
 }
+
+/// <summary>A new client's key; the secret is shown this once.</summary>
+/// <param name="ClientId">The client; the same as its appKey.</param>
+/// <param name="AppKey">The user name of HTTP Basic.</param>
+/// <param name="AppSecret">The password of HTTP Basic.</param>
+public sealed record CreatedClient(string ClientId, string AppKey, string AppSecret);
+
+/// <summary>A client's new secret, shown this once.</summary>
+/// <param name="AppKey">The client's key.</param>
+/// <param name="AppSecret">The new secret.</param>
+/// <param name="SecretId">By which it can be revoked.</param>
+public sealed record CreatedSecret(string AppKey, string AppSecret, string SecretId);
+
+/// <summary>Every client.</summary>
+/// <param name="Clients">By name.</param>
+public sealed record ClientList(IReadOnlyList<ClientResource> Clients);
+
+/// <summary>A client as administrators see it.</summary>
+/// <param name="ClientId">Also its appKey.</param>
+/// <param name="Name">What people call it.</param>
+/// <param name="Mode">Live, or to the sandbox only.</param>
+/// <param name="Scopes">What it may do.</param>
+/// <param name="IsDisabled">Whether it was shut out.</param>
+/// <param name="Secrets">Those that count, at most two, without the secrets themselves.</param>
+public sealed record ClientResource(string ClientId, string Name, ClientMode Mode, IReadOnlyList<string> Scopes, bool IsDisabled, IReadOnlyList<SecretResource> Secrets);
+
+/// <summary>A secret that counts.</summary>
+/// <param name="Id">By which it can be revoked.</param>
+/// <param name="IssuedAt">When it was made.</param>
+public sealed record SecretResource(string Id, DateTimeOffset IssuedAt);
 
 /// <summary>The shape of a new client.</summary>
 public sealed class CreateClientValidator : AbstractValidator<CreateClient>
@@ -38,15 +77,27 @@ public static class ClientEndpoints
     public static void Map(IEndpointRouteBuilder app)
     {
         app.MapPost("/v1/clients", CreateAsync).RequireScope(Scopes.Admin).WithName("CreateClient").WithTags("Clients")
-            .WithSummary("Create a client. Its secret is shown this once.");
-        app.MapGet("/v1/clients", ListAsync).RequireScope(Scopes.Admin).WithName("ListClients").WithTags("Clients").WithSummary("All clients, without secrets.");
+            .WithSummary("Create a client").WithDescription("Answers its key and secret; the secret is shown this once and kept only as a keyed hash.")
+            .Takes("A shop that sends and reads", new CreateClient { Name = "shop", Mode = ClientMode.Live, Scopes = [Scopes.Send, Scopes.Read] })
+            .Answers(201, "It is made.", new CreatedClient(Someone, Someone, Secret), "Location");
+        app.MapGet("/v1/clients", ListAsync).RequireScope(Scopes.Admin).WithName("ListClients").WithTags("Clients")
+            .WithSummary("List clients").WithDescription("Every client, by name, without secrets.")
+            .Answers(200, "The clients.", new ClientList([new ClientResource(Someone, "shop", ClientMode.Live, [Scopes.Send, Scopes.Read], false, [new SecretResource("s_h7k2m9qa", Then)])]));
         app.MapPost("/v1/clients/{clientId}/secrets", RotateAsync).RequireScope(Scopes.Admin).WithName("RotateSecret").WithTags("Clients")
-            .WithSummary("Give a client another secret. Two may be active; the older of two is revoked.");
+            .WithSummary("Rotate a client's secret").WithDescription("Gives the client another secret, shown this once. Two may be active, so that one can be replaced without a pause; a third revokes the oldest.")
+            .Answers(201, "The new secret.", new CreatedSecret(Someone, Secret, "s_h7k2m9qa"), "Location")
+            .FailsNotFound("such client");
         app.MapDelete("/v1/clients/{clientId}/secrets/{secretId}", RevokeAsync).RequireScope(Scopes.Admin).WithName("RevokeSecret").WithTags("Clients")
-            .WithSummary("Revoke a secret.");
+            .WithSummary("Revoke a secret").WithDescription("The secret counts no more: here at once, at other hosts within two seconds.")
+            .Answers(204, "It is revoked.").FailsNotFound("such secret of this client");
         app.MapDelete("/v1/clients/{clientId}", DisableAsync).RequireScope(Scopes.Admin).WithName("DisableClient").WithTags("Clients")
-            .WithSummary("Shut a client out. Its notifications stay.");
+            .WithSummary("Shut a client out").WithDescription("The client may not call any more. Its notifications stay, and what it sent goes on.")
+            .Answers(204, "It is shut out.").FailsNotFound("such client");
     }
+
+    private const string Someone = "c_k3v9x2m7q4w8z5ab", Secret = "Zm9yLWV4YW1wbGUtb25seS1ub3QtYS1yZWFsLXNlY3JldA";
+
+    private static DateTimeOffset Then => new(2026, 12, 1, 9, 0, 0, TimeSpan.Zero);
 
     /// <summary>Registers a client.</summary>
     /// <returns>Its key and the only copy of its secret.</returns>
@@ -81,17 +132,15 @@ public static class ClientEndpoints
         if (body is null) return problem!;
         var (key, secret) = await RegisterAsync(
             store, ring, body.Name!, body.Mode ?? ClientMode.Live, [.. body.Scopes!.Distinct()], Callers.Of(http).ClientId, clock.GetUtcNow(), http.RequestAborted);
-        return Results.Created($"/v1/clients/{key}", new { clientId = key, appKey = key, appSecret = secret });
+        return Results.Created($"/v1/clients/{key}", new CreatedClient(key, key, secret));
     }
 
     private static async Task<IResult> ListAsync(HttpContext http, IDocumentStore store)
     {
         await using var session = store.QuerySession();
         var clients = await session.Query<Client>().OrderBy(c => c.Name).ToListAsync(http.RequestAborted);
-        return Results.Ok(new
-        {
-            clients = clients.Select(c => new { c.ClientId, c.Name, c.Mode, c.Scopes, c.IsDisabled, Secrets = c.Secrets.Select(s => new { s.Id, s.IssuedAt }) }),
-        });
+        return Results.Ok(new ClientList([.. clients.Select(c => new ClientResource(
+            c.ClientId, c.Name, c.Mode, c.Scopes, c.IsDisabled, [.. c.Secrets.Select(s => new SecretResource(s.Id, s.IssuedAt))]))]));
     }
 
     private static Task<IResult> RotateAsync(string clientId, HttpContext http, IDocumentStore store, MasterKeyRing ring, Callers callers, TimeProvider clock) =>
@@ -103,7 +152,7 @@ public static class ClientEndpoints
             object[] events = client.Secrets.Count >= Client.MaxSecrets
                 ? [new SecretRevoked(client.Secrets.OrderBy(s => s.IssuedAt).First().Id, by, now), issued]
                 : [issued];
-            return (events, Results.Created($"/v1/clients/{clientId}/secrets/{issued.SecretId}", new { appKey = clientId, appSecret = secret, issued.SecretId }));
+            return (events, Results.Created($"/v1/clients/{clientId}/secrets/{issued.SecretId}", new CreatedSecret(clientId, secret, issued.SecretId)));
         });
 
     private static Task<IResult> RevokeAsync(string clientId, string secretId, HttpContext http, IDocumentStore store, Callers callers, TimeProvider clock) =>

@@ -76,6 +76,6 @@ public sealed class Callers(IDocumentStore store, MasterKeyRing ring, TimeProvid
 public static class CallerExtensions
 {
     /// <summary>Lets only clients with the scope pass.</summary>
-    public static RouteHandlerBuilder RequireScope(this RouteHandlerBuilder endpoint, string scope) => endpoint.AddEndpointFilter(async (context, next) =>
+    public static RouteHandlerBuilder RequireScope(this RouteHandlerBuilder endpoint, string scope) => endpoint.WithMetadata(new Reference.ScopeNote(scope)).AddEndpointFilter(async (context, next) =>
         await context.HttpContext.RequestServices.GetRequiredService<Callers>().RequireAsync(context.HttpContext, scope) ?? await next(context));
 }

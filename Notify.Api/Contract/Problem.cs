@@ -1,13 +1,34 @@
 using System.Diagnostics;
 using Microsoft.AspNetCore.Diagnostics;
-using Microsoft.AspNetCore.Mvc;
 using Notify.Projections;
 
 namespace Notify.Api.Contract;
 
+/// <summary>What went wrong, and what to do (RFC 9457).</summary>
+/// <param name="Type">Names the kind of problem: <c>urn:notify:problem:</c> and the code.</param>
+/// <param name="Title">The status in words.</param>
+/// <param name="Status">The HTTP status.</param>
+/// <param name="Detail">What is wrong and what to do.</param>
+/// <param name="Code">Stable: for programs to decide by.</param>
+/// <param name="TraceId">By which the operators find this request.</param>
+/// <param name="Errors">For <c>invalid_request</c>: every fault, by field.</param>
+public sealed record ProblemDocument(
+    string Type, string Title, int Status, string Detail, string Code, string TraceId, IDictionary<string, string[]>? Errors)
+{
+    /// <summary>A document whose type and title follow from code and status.</summary>
+    public static ProblemDocument Of(int status, string code, string detail, string traceId, IDictionary<string, string[]>? errors) =>
+        new($"urn:notify:problem:{code}", Microsoft.AspNetCore.WebUtilities.ReasonPhrases.GetReasonPhrase(status), status, detail, code, traceId, errors);
+}
+
 /// <summary>Every error is an RFC 9457 problem document with a stable <c>code</c> and a <c>traceId</c>; never a stack trace.</summary>
 public static class Problem
 {
+    public const string InvalidDetail = "The request has faults; errors names each of them by field. Mend them and send it again: nothing was stored.";
+    public const string UnavailableDetail = "The database does not answer, so nothing is promised. Send the same request again after Retry-After: an event ID is never acted upon twice.";
+
+    /// <summary>404's words.</summary>
+    public static string NotFoundDetail(string what) => $"There is no {what} that you may see. Check the ID, and that it is yours.";
+
     /// <summary>A problem document.</summary>
     /// <param name="detail">What is wrong and what to do.</param>
     /// <param name="errors">For 400: every fault, by field.</param>
@@ -16,35 +37,23 @@ public static class Problem
 
     /// <summary>400 with every fault.</summary>
     public static IResult Invalid(IDictionary<string, string[]> errors) =>
-        Of(StatusCodes.Status400BadRequest, "invalid_request", "The request has faults; errors names each of them by field. Mend them and send it again: nothing was stored.", errors);
+        Of(StatusCodes.Status400BadRequest, "invalid_request", InvalidDetail, errors);
 
     /// <summary>404.</summary>
-    public static IResult NotFound(string what) => Of(StatusCodes.Status404NotFound, "not_found", $"There is no {what} that you may see. Check the ID, and that it is yours.");
+    public static IResult NotFound(string what) => Of(StatusCodes.Status404NotFound, "not_found", NotFoundDetail(what));
 
     /// <summary>503: storage is away, nothing was accepted.</summary>
-    public static IResult Unavailable() => Of(
-        StatusCodes.Status503ServiceUnavailable, "storage_unavailable",
-        "The database does not answer, so nothing is promised. Send the same request again after Retry-After: an event ID is never acted upon twice.", retryAfterSeconds: 2);
+    public static IResult Unavailable() => Of(StatusCodes.Status503ServiceUnavailable, "storage_unavailable", UnavailableDetail, retryAfterSeconds: 2);
 
     private sealed class Result(int status, string code, string detail, IDictionary<string, string[]>? errors, int? retryAfterSeconds) : IResult
     {
         public Task ExecuteAsync(HttpContext httpContext)
         {
-            var problem = new ProblemDetails
-            {
-                Type = $"urn:notify:problem:{code}",
-                Title = Title(status),
-                Status = status,
-                Detail = detail,
-                Extensions = { ["code"] = code, ["traceId"] = Activity.Current?.TraceId.ToString() ?? httpContext.TraceIdentifier },
-            };
-            if (errors is not null) problem.Extensions["errors"] = errors;
+            var problem = ProblemDocument.Of(status, code, detail, Activity.Current?.TraceId.ToString() ?? httpContext.TraceIdentifier, errors);
             if (retryAfterSeconds is { } seconds) httpContext.Response.Headers.RetryAfter = seconds.ToString(System.Globalization.CultureInfo.InvariantCulture);
             httpContext.Response.StatusCode = status;
             return httpContext.Response.WriteAsJsonAsync(problem, options: null, contentType: "application/problem+json", httpContext.RequestAborted);
         }
-
-        private static string Title(int status) => Microsoft.AspNetCore.WebUtilities.ReasonPhrases.GetReasonPhrase(status);
     }
 }
 

@@ -15,19 +15,23 @@ public static class RequestBody
     /// <summary>The largest body of a batch, in bytes.</summary>
     public const int MaxBatchBytes = 8 * 1024 * 1024;
 
+    public const string UnsupportedDetail = "Send the body as JSON, with the header Content-Type: application/json.";
+
+    public static readonly string TooLargeDetail =
+        $"The body is too large: at most {MaxBytes / 1024} KiB for one request and {MaxBatchBytes / 1024 / 1024} MiB for a batch. Send less at a time.";
+
     private static readonly JsonDocumentOptions Strict = new() { MaxDepth = 32, AllowDuplicateProperties = false };
 
     /// <summary>413.</summary>
     public static IResult TooLarge() => Problem.Of(
-        StatusCodes.Status413PayloadTooLarge, "too_large",
-        $"The body is too large: at most {MaxBytes / 1024} KiB for one request and {MaxBatchBytes / 1024 / 1024} MiB for a batch. Send less at a time.");
+        StatusCodes.Status413PayloadTooLarge, "too_large", TooLargeDetail);
 
     /// <summary>Reads and parses the body.</summary>
     /// <returns>The document, to be disposed of, or the problem.</returns>
     public static async Task<(JsonDocument? Document, IResult? Problem)> ReadAsync(HttpRequest request, int maxBytes = MaxBytes)
     {
         if (!request.HasJsonContentType())
-            return (null, Contract.Problem.Of(StatusCodes.Status415UnsupportedMediaType, "unsupported_media_type", "Send the body as JSON, with the header Content-Type: application/json."));
+            return (null, Contract.Problem.Of(StatusCodes.Status415UnsupportedMediaType, "unsupported_media_type", UnsupportedDetail));
         if (request.ContentLength > maxBytes) return (null, TooLarge());
         var body = new ArrayBufferWriter<byte>((int)Math.Clamp(request.ContentLength ?? 1024, 256, maxBytes));
         while (true)

@@ -1,6 +1,8 @@
+using System.ComponentModel.DataAnnotations;
 using FluentValidation;
 using Marten;
 using Notify.Api.Contract;
+using Notify.Api.Reference;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Projections;
@@ -8,13 +10,24 @@ using Notify.Projections.OpenDeliveries;
 
 namespace Notify.Api.Notifications;
 
+/// <summary>What a cancel stopped.</summary>
+/// <param name="EventId">The notification's.</param>
+/// <param name="Status">Where the notification stands now.</param>
+/// <param name="Stopped">The deliveries that were stopped; none where nothing had been planned yet.</param>
+public sealed record CancelledNotification(string EventId, NotificationStatus Status, IReadOnlyList<Guid> Stopped);
+
 /// <summary>Withdraws what of a notification is not in flight: exact, because what waits is taken out of the table that claims are made in.</summary>
 public static class CancelNotification
 {
     /// <summary>Maps <c>POST /v1/notifications/{eventId}/cancel</c>.</summary>
     public static void Map(IEndpointRouteBuilder app) =>
         app.MapPost("/v1/notifications/{eventId}/cancel", CancelAsync).RequireScope(Scopes.Send).WithName("CancelNotification").WithTags("Send")
-            .WithSummary("Withdraw what is not in flight. 200 with what was stopped; 409 when nothing could be.");
+            .WithSummary("Withdraw a notification").WithDescription("Stops every delivery that is not in flight, exactly: what it names as stopped was not and will not be sent. Said again it stops nothing more and answers 200.")
+            .Answers(200, "What was stopped.", new CancelledNotification("order-123-shipped", NotificationStatus.Cancelled, [Guid.Parse("0b1f7c3e-52ab-8d0e-9c41-6a7d2f90e513")]))
+            .FailsNotFound("notification with this event ID")
+            .Fails(409, "already_dispatched", AlreadyDispatched);
+
+    private const string AlreadyDispatched = "Nothing could be stopped: every delivery is in flight or has ended. Ask for the notification to see how.";
 
     private static async Task<IResult> CancelAsync(string eventId, HttpContext http, IDocumentStore store, TimeProvider clock)
     {
@@ -29,20 +42,28 @@ public static class CancelNotification
         if (NotificationStatusRule.Of(notification) == NotificationStatus.Cancelled) return Stopped(notification, []); // said before: nothing more to do
 
         if (NotificationDecider.Cancel(notification, taken, client.ClientId, clock.GetUtcNow()) is not { } cancelled)
-            return Problem.Of(StatusCodes.Status409Conflict, "already_dispatched", "Nothing could be stopped: every delivery is in flight or has ended. Ask for the notification to see how.");
+            return Problem.Of(StatusCodes.Status409Conflict, "already_dispatched", AlreadyDispatched);
         session.Events.Append(key, cancelled);
         await session.SaveChangesAsync(cancellation);
         return Stopped(Notification.Evolve(notification, key, cancelled)!, cancelled.Deliveries);
 
-        IResult Stopped(Notification n, IReadOnlyList<Guid> deliveries) => Results.Ok(new { eventId, Status = NotificationStatusRule.Of(n), Stopped = deliveries });
+        IResult Stopped(Notification n, IReadOnlyList<Guid> deliveries) => Results.Ok(new CancelledNotification(eventId, NotificationStatusRule.Of(n), deliveries));
     }
 }
 
 /// <summary>Another time for what is not yet due: the body of <c>POST …/reschedule</c>.</summary>
 public sealed record RescheduleNotification
 {
+    /// <summary>When to send instead.</summary>
+    [Required]
     public DateTimeOffset? SendAt { get; init; }
 }
+
+/// <summary>What a reschedule made of a notification.</summary>
+/// <param name="EventId">The notification's.</param>
+/// <param name="Status">Where the notification stands now.</param>
+/// <param name="SendAt">When it will be sent.</param>
+public sealed record RescheduledNotification(string EventId, NotificationStatus Status, DateTimeOffset SendAt);
 
 /// <summary>The shape of a reschedule.</summary>
 public sealed class RescheduleNotificationValidator : AbstractValidator<RescheduleNotification>
@@ -59,7 +80,15 @@ public static class RescheduleEndpoint
     /// <summary>Maps <c>POST /v1/notifications/{eventId}/reschedule</c>.</summary>
     public static void Map(IEndpointRouteBuilder app) =>
         app.MapPost("/v1/notifications/{eventId}/reschedule", RescheduleAsync).RequireScope(Scopes.Send).WithName("RescheduleNotification").WithTags("Send")
-            .WithSummary("Choose another sendAt while it is not yet due.");
+            .WithSummary("Move a scheduled notification").WithDescription("Chooses another sendAt, as long as the notification is not yet due.")
+            .Takes("To the next day", new RescheduleNotification { SendAt = NextDay })
+            .Answers(200, "It is moved.", new RescheduledNotification("order-123-shipped", NotificationStatus.Scheduled, NextDay))
+            .FailsNotFound("notification with this event ID")
+            .Fails(409, "already_due", AlreadyDue);
+
+    private const string AlreadyDue = "It is due, or has ended, and cannot be moved any more.";
+
+    private static DateTimeOffset NextDay => new(2126, 12, 2, 9, 0, 0, TimeSpan.Zero);
 
     private static async Task<IResult> RescheduleAsync(string eventId, HttpContext http, IDocumentStore store, TimeProvider clock)
     {
@@ -74,10 +103,10 @@ public static class RescheduleEndpoint
         await NotificationStreams.LockAsync(session, [key], cancellation);
         if (await NotificationStreams.LoadAsync(session, key, cancellation) is not { } notification) return Problem.NotFound("notification with this event ID");
         if (rows.Count == 0 || NotificationDecider.Reschedule(notification, body.SendAt!.Value, client.ClientId, clock.GetUtcNow()) is not { } moved)
-            return Problem.Of(StatusCodes.Status409Conflict, "already_due", "It is due, or has ended, and cannot be moved any more.");
+            return Problem.Of(StatusCodes.Status409Conflict, "already_due", AlreadyDue);
         await OpenDeliveryTable.PutAsync(session.Connection!, [.. rows.Select(r => r with { DueAt = moved.SendAt })], cancellation);
         session.Events.Append(key, moved);
         await session.SaveChangesAsync(cancellation);
-        return Results.Ok(new { eventId, Status = NotificationStatusRule.Of(Notification.Evolve(notification, key, moved)!), moved.SendAt });
+        return Results.Ok(new RescheduledNotification(eventId, NotificationStatusRule.Of(Notification.Evolve(notification, key, moved)!), moved.SendAt));
     }
 }

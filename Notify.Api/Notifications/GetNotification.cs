@@ -1,12 +1,17 @@
 using System.Text.Json;
-using JasperFx.Events;
 using Marten;
 using Notify.Api.Contract;
+using Notify.Api.Reference;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Projections;
+using Notify.Projections.Replay;
 
 namespace Notify.Api.Notifications;
+
+/// <summary>A notification's stream.</summary>
+/// <param name="Events">Oldest first.</param>
+public sealed record RecordedEvents(IReadOnlyList<RecordedEvent> Events);
 
 /// <summary>One notification and its events, read from its stream: right at once, and as it was at any time.</summary>
 public static class GetNotification
@@ -15,10 +20,27 @@ public static class GetNotification
     public static void Map(IEndpointRouteBuilder app)
     {
         app.MapGet("/v1/notifications/{eventId}", StateAsync).RequireScope(Scopes.Read).WithName("GetNotification").WithTags("Ask")
-            .WithSummary("A notification's state, folded live from its stream; asOfVersion or asOf rebuilds it as it was then.");
+            .WithSummary("A notification's state").WithDescription("Folded live from its stream, so it is right immediately after the 202. asOfVersion or asOf rebuilds the state as it was then.")
+            .Query("client", ClientRule, "c_k3v9x2m7q4w8z5ab").Query("asOfVersion", "The state after so many events.", 1).Query("asOf", "The state at this time.", AsOfExample)
+            .Answers(200, "The state.", NotificationResource.Example)
+            .FailsNotFound("notification with this event ID, or none at that time,");
         app.MapGet("/v1/notifications/{eventId}/events", EventsAsync).RequireScope(Scopes.Read).WithName("GetNotificationEvents").WithTags("Ask")
-            .WithSummary("A notification's events, as JSON or NDJSON.");
+            .WithSummary("A notification's events").WithDescription("Every event of its stream, oldest first, each with a sentence that says what happened. With `Accept: application/x-ndjson` one event a line. Addresses and content are sealed.")
+            .Query("client", ClientRule, "c_k3v9x2m7q4w8z5ab")
+            .Answers(200, "The events.", new RecordedEvents([Example]))
+            .AnswersText(200, "application/x-ndjson", "The events.", JsonSerializer.Serialize(Example, NotifyJson.Options) + "\n")
+            .FailsNotFound("notification with this event ID");
     }
+
+    /// <summary>What <c>client</c> means in a query.</summary>
+    internal const string ClientRule = "Another client's notifications; needs the scope `audit` too.";
+
+    private static DateTimeOffset AsOfExample => new(2126, 12, 1, 9, 0, 1, TimeSpan.Zero);
+
+    private static RecordedEvent Example => new(
+        4711, 3, nameof(NotificationDispatched), new DateTimeOffset(2026, 12, 1, 9, 0, 0, 214, TimeSpan.Zero), "The SMS was accepted by twilio at attempt 1, after 131 ms (their ID SM5f0c1d2e3b4a59687f6e5d4c3b2a1908).",
+        new NotificationDispatched(
+            Guid.Parse("0b1f7c3e-52ab-8d0e-9c41-6a7d2f90e513"), 1, "twilio", "SM5f0c1d2e3b4a59687f6e5d4c3b2a1908", 131, "m3b9kq", new DateTimeOffset(2026, 12, 1, 9, 0, 0, 214, TimeSpan.Zero)));
 
     /// <summary>The key that a caller means; another client's needs the scope audit.</summary>
     public static (string? Key, IResult? Problem) KeyOf(HttpContext http, string eventId, string? client)
@@ -62,8 +84,8 @@ public static class GetNotification
         await using var session = store.QuerySession();
         var events = await session.Events.FetchStreamAsync(key, token: http.RequestAborted);
         if (events.Count == 0) return Problem.NotFound("notification with this event ID");
-        var shown = events.Select(Show);
-        if (!http.Request.Headers.Accept.ToString().Contains("application/x-ndjson", StringComparison.OrdinalIgnoreCase)) return Results.Ok(new { events = shown });
+        var shown = RecordedEvent.Of(key, events);
+        if (!http.Request.Headers.Accept.ToString().Contains("application/x-ndjson", StringComparison.OrdinalIgnoreCase)) return Results.Ok(new RecordedEvents(shown));
 
         http.Response.ContentType = "application/x-ndjson";
         foreach (var e in shown)
@@ -74,8 +96,6 @@ public static class GetNotification
 
         return Results.Empty;
     }
-
-    private static object Show(IEvent e) => new { e.Sequence, e.Version, Type = e.Data.GetType().Name, e.Timestamp, Data = (object)e.Data };
 }
 
 /// <summary>Values in query strings.</summary>

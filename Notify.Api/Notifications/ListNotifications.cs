@@ -3,11 +3,17 @@ using System.Globalization;
 using System.Text;
 using Marten;
 using Notify.Api.Contract;
+using Notify.Api.Reference;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Projections.NotificationViews;
 
 namespace Notify.Api.Notifications;
+
+/// <summary>A page of notifications.</summary>
+/// <param name="Items">Newest first.</param>
+/// <param name="Next">Where the next page begins: give it as <c>after</c>. Absent on the last page.</param>
+public sealed record NotificationPage(IReadOnlyList<NotificationResource> Items, string? Next);
 
 /// <summary>Lists of notifications and users' histories, from the read model; they may lag by moments.</summary>
 public static class ListNotifications
@@ -16,11 +22,24 @@ public static class ListNotifications
     public static void Map(IEndpointRouteBuilder app)
     {
         app.MapGet("/v1/notifications", (HttpContext http, IDocumentStore store) => ListAsync(http, store, null)).RequireScope(Scopes.Read).WithName("ListNotifications").WithTags("Ask")
-            .WithSummary("Notifications, newest first; userId, status, channel, category, from, to, limit, after.");
+            .WithSummary("List notifications").WithDescription("Newest first, from the read model, which may lag by moments; ask for a single notification to see it as it is now.")
+            .Query("userId", "Only this user's.", "u-42").WithFilters()
+            .Answers(200, "A page.", Example);
         app.MapGet("/v1/users/{userId}/notifications", (string userId, HttpContext http, IDocumentStore store) => ListAsync(http, store, userId))
             .RequireScope(Scopes.Recipients).WithName("ListUserNotifications").WithTags("Recipients")
-            .WithSummary("A user's notifications, newest first, from every client.");
+            .WithSummary("A user's history").WithDescription("A user's notifications from every client, newest first, from the read model, which may lag by moments.")
+            .WithFilters()
+            .Answers(200, "A page.", Example);
     }
+
+    private static NotificationPage Example => new([NotificationResource.Example with { Version = null }], "NjM4OTk0MjQwMDAwMDAwMDAwIG4vYzpvcmRlci0xMjM");
+
+    private static RouteHandlerBuilder WithFilters(this RouteHandlerBuilder endpoint) => endpoint
+        .Query("status", "Only those that stand here.", NotificationStatus.Delivered).Query("channel", "Only those with a delivery on this channel.", Channel.Sms)
+        .Query("category", "Only those of this category.", "shipping").Query("from", "Only those requested at this time or later.", new DateTimeOffset(2026, 12, 1, 0, 0, 0, TimeSpan.Zero))
+        .Query("to", "Only those requested before this time.", new DateTimeOffset(2126, 12, 2, 0, 0, 0, TimeSpan.Zero))
+        .Query("limit", "How many at most: 1 to 500; absent: 50.", 50).Query("after", "The `next` of the answer before, for the page after it.", "NjM4OTk0MjQwMDAwMDAwMDAwIG4vYzpvcmRlci0xMjM")
+        .Query("client", GetNotification.ClientRule, "c_k3v9x2m7q4w8z5ab");
 
     private static async Task<IResult> ListAsync(HttpContext http, IDocumentStore store, string? historyOf)
     {
@@ -61,9 +80,9 @@ public static class ListNotifications
         if (after is var (at, id)) views = views.Where(v => v.RequestedAt < at || (v.RequestedAt == at && string.Compare(v.Id, id) > 0));
 
         var page = await views.OrderByDescending(v => v.RequestedAt).ThenBy(v => v.Id).Take(limit + 1).ToListAsync(http.RequestAborted);
-        var items = page.Take(limit).Select(v => NotificationResource.Of(v.State, withVersion: false));
+        var items = page.Take(limit).Select(v => NotificationResource.Of(v.State, withVersion: false)).ToList();
         var next = page.Count > limit ? Cursor(page[limit - 1]) : null;
-        return Results.Ok(new { items, next });
+        return Results.Ok(new NotificationPage(items, next));
 
         T? Choice<T>(string name) where T : struct, Enum
         {

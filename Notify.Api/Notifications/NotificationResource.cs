@@ -3,10 +3,29 @@ using Notify.Domain.Notifications;
 namespace Notify.Api.Notifications;
 
 /// <summary>A notification as callers see it.</summary>
+/// <param name="EventId">The client's own ID of it.</param>
+/// <param name="UserId">The registered user; absent for someone who is not registered.</param>
+/// <param name="Status">Follows from the deliveries.</param>
+/// <param name="Category">What kind of notification it is.</param>
+/// <param name="Priority">How urgent it is.</param>
+/// <param name="RequestedAt">When it was accepted.</param>
+/// <param name="SendAt">When it is to be sent; absent: at once.</param>
+/// <param name="ExpiresAt">After this time it is not sent any more.</param>
+/// <param name="Version">The number of events that this state was folded from; absent in lists.</param>
+/// <param name="Deliveries">One for each device, number and address, also those left out.</param>
 public sealed record NotificationResource(
     string EventId, string? UserId, NotificationStatus Status, string Category, Priority Priority, DateTimeOffset RequestedAt,
     DateTimeOffset? SendAt, DateTimeOffset? ExpiresAt, long? Version, IReadOnlyList<DeliveryResource> Deliveries)
 {
+    /// <summary>As the reference shows one.</summary>
+    internal static NotificationResource Example => new(
+        "order-123-shipped", "u-42", NotificationStatus.Dispatched, "shipping", Priority.Critical, DateTimeOffset.Parse("2026-12-01T09:00:00Z", System.Globalization.CultureInfo.InvariantCulture), null, null, 3,
+        [
+            new DeliveryResource(
+                Guid.Parse("0b1f7c3e-52ab-8d0e-9c41-6a7d2f90e513"), Channel.Sms, "twilio", DeliveryStatus.Dispatched, null, null, 1, null, "SM5f0c1d2e3b4a59687f6e5d4c3b2a1908", null,
+                DateTimeOffset.Parse("2026-12-01T09:00:00.214Z", System.Globalization.CultureInfo.InvariantCulture), null, null),
+        ]);
+
     /// <summary>Shows a folded notification.</summary>
     public static NotificationResource Of(Notification n, bool withVersion = true) => new(
         n.Request.EventId, n.Request.UserId, NotificationStatusRule.Of(n), n.Request.Category, n.Request.Priority, n.Request.At, n.SendAt, n.Request.ExpiresAt,
@@ -15,7 +34,19 @@ public sealed record NotificationResource(
 }
 
 /// <summary>One delivery as callers see it. Its address is not shown.</summary>
+/// <param name="DeliveryId">Follows from the notification and the device, number or address.</param>
+/// <param name="Channel">How the person is reached.</param>
+/// <param name="Provider">Who carries it, once that is known.</param>
+/// <param name="Status">Where it stands.</param>
+/// <param name="Reason">Why it was left out, put off or failed.</param>
+/// <param name="ProviderCode">The provider's own code.</param>
+/// <param name="Attempts">Calls made, or about to be made.</param>
+/// <param name="DeviceId">The device, for a push.</param>
+/// <param name="ProviderMessageId">The provider's ID of it.</param>
 /// <param name="NextAttemptAt">For a deferred delivery.</param>
+/// <param name="DispatchedAt">When the provider accepted it.</param>
+/// <param name="DeliveredAt">When the device had it.</param>
+/// <param name="OpenedAt">When the person first opened it.</param>
 public sealed record DeliveryResource(
     Guid DeliveryId, Channel Channel, string? Provider, DeliveryStatus Status, string? Reason, string? ProviderCode, int Attempts, string? DeviceId,
     string? ProviderMessageId, DateTimeOffset? NextAttemptAt, DateTimeOffset? DispatchedAt, DateTimeOffset? DeliveredAt, DateTimeOffset? OpenedAt)

@@ -1,8 +1,10 @@
+using System.ComponentModel.DataAnnotations;
 using System.Text.Json;
 using FluentValidation;
 using Marten;
 using Notify.Api.Contract;
 using Notify.Api.Recipients;
+using Notify.Api.Reference;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Domain.Recipients;
@@ -13,16 +15,38 @@ namespace Notify.Api.Notifications;
 /// <summary>A client asks for a notification: the body of <c>POST /v1/notifications</c>.</summary>
 public sealed record RequestNotification
 {
+    /// <summary>Your own ID of what happened: 1 to 128 of A-Z a-z 0-9 . _ ~ : -. Unique per client, for ever.</summary>
+    [Required]
     public string? EventId { get; init; }
+
+    /// <summary>The registered user to reach. Either this or <c>to</c>.</summary>
     public string? UserId { get; init; }
+
+    /// <summary>Someone who is not registered. Either this or <c>userId</c>.</summary>
     public RequestedRecipient? To { get; init; }
+
+    /// <summary>The channels to use; absent: all by which the person can be reached.</summary>
     public IReadOnlyList<Channel>? Channels { get; init; }
+
+    /// <summary>What kind of notification it is, such as <c>shipping</c>: people opt in and out by category. 1 to 64 of a-z 0-9 . _ -.</summary>
     public string? Category { get; init; }
+
+    /// <summary>How urgent it is; absent: <c>normal</c>.</summary>
     public Priority? Priority { get; init; }
+
+    /// <summary>A template to fill instead of <c>content</c>; not available in this version.</summary>
     public JsonElement? Template { get; init; }
+
+    /// <summary>What to say.</summary>
     public RequestedContent? Content { get; init; }
+
+    /// <summary>When to send; absent or past: now.</summary>
     public DateTimeOffset? SendAt { get; init; }
+
+    /// <summary>After this time it is worth nothing and is not sent any more.</summary>
     public DateTimeOffset? ExpiresAt { get; init; }
+
+    /// <summary>Anything of yours, kept with the notification; an object.</summary>
     public JsonElement? Metadata { get; init; }
 
     /// <summary>The category of notifications that name none.</summary>
@@ -32,26 +56,46 @@ public sealed record RequestNotification
 /// <summary>Literal content.</summary>
 public sealed record RequestedContent
 {
+    /// <summary>Heading of a push, subject of an email; at most 1,000 characters.</summary>
     public string? Title { get; init; }
+
+    /// <summary>Text of a push or SMS, plain text of an email; at most 10,000 characters.</summary>
     public string? Body { get; init; }
+
+    /// <summary>HTML of an email; at most 200,000 characters.</summary>
     public string? Html { get; init; }
+
+    /// <summary>Handed to the app with a push; an object.</summary>
     public JsonElement? Data { get; init; }
+
+    /// <summary>Where a tap leads: an absolute https address of at most 2,000 characters.</summary>
     public string? Url { get; init; }
 }
 
 /// <summary>Someone who is not registered.</summary>
 public sealed record RequestedRecipient
 {
+    /// <summary>An email address.</summary>
     public string? Email { get; init; }
+
+    /// <summary>A phone number with country code.</summary>
     public string? Phone { get; init; }
+
+    /// <summary>A device.</summary>
     public RequestedDevice? Device { get; init; }
 }
 
 /// <summary>A device of someone who is not registered.</summary>
 public sealed record RequestedDevice
 {
+    /// <summary>Which provider carries the push.</summary>
+    [Required]
     public Platform? Platform { get; init; }
+
+    /// <summary>The token that the platform gave to the app; for iOS and Android.</summary>
     public string? Token { get; init; }
+
+    /// <summary>The browser's subscription; for the web.</summary>
     public WebPushSubscription? Subscription { get; init; }
 }
 
@@ -110,6 +154,36 @@ public sealed class RequestedRecipientValidator : AbstractValidator<RequestedRec
     }
 }
 
+/// <summary>Many requests at once: the body of <c>POST /v1/notifications/batch</c>.</summary>
+public sealed record RequestNotifications
+{
+    /// <summary>1 to 1,000 requests.</summary>
+    [Required]
+    public IReadOnlyList<RequestNotification>? Notifications { get; init; }
+}
+
+/// <summary>What became of a request.</summary>
+/// <param name="EventId">The request's own.</param>
+/// <param name="Status">Where the notification stands.</param>
+/// <param name="Duplicate">Whether the same request was accepted before.</param>
+public sealed record RequestedNotification(string EventId, NotificationStatus Status, bool Duplicate);
+
+/// <summary>What became of a batch.</summary>
+/// <param name="Results">One for each item, in the order given.</param>
+public sealed record BatchResult(IReadOnlyList<BatchItemResult> Results);
+
+/// <summary>What became of one item of a batch.</summary>
+/// <param name="EventId">The item's own, where it had one.</param>
+/// <param name="Status"><c>accepted</c>, <c>duplicate</c> or <c>rejected</c>.</param>
+/// <param name="Error">Why it was rejected.</param>
+public sealed record BatchItemResult(string? EventId, string Status, BatchItemError? Error = null);
+
+/// <summary>Why an item was rejected; a rejected item uses up no ID.</summary>
+/// <param name="Code">As a problem's code.</param>
+/// <param name="Detail">What is wrong and what to do.</param>
+/// <param name="Errors">Every fault, by field.</param>
+public sealed record BatchItemError(string Code, string Detail, IDictionary<string, string[]>? Errors = null);
+
 /// <summary>The endpoints that accept notifications.</summary>
 public static class RequestNotificationEndpoint
 {
@@ -119,10 +193,45 @@ public static class RequestNotificationEndpoint
     public static void Map(IEndpointRouteBuilder app)
     {
         app.MapPost("/v1/notifications", OneAsync).RequireScope(Scopes.Send).WithName("RequestNotification").WithTags("Send")
-            .WithSummary("Request a notification. 202 only when it is durable; the same event ID is never acted upon twice.");
+            .WithSummary("Request a notification").WithDescription(
+                "Answers 202 only when the notification is durable. The same event ID is never acted upon twice: the same request again answers 200 and sends nothing, another one 409. "
+                + "A rejected request uses up no ID. An unknown user, or one who cannot be reached, is accepted and ends as suppressed, with the reason among its events.")
+            .Takes("To a registered user", Example).Takes("An SMS to a number", ToNumber).Takes("Later, and not too late", Scheduled)
+            .Answers(202, "It is durable.", new RequestedNotification("order-123-shipped", NotificationStatus.Accepted, false), "Location")
+            .Answers(200, "The same request was accepted before; nothing is sent again.", new RequestedNotification("order-123-shipped", NotificationStatus.Delivered, true))
+            .Fails(409, "event_id_conflict", ConflictDetail("order-123-shipped"));
         app.MapPost("/v1/notifications/batch", BatchAsync).RequireScope(Scopes.Send).WithName("RequestNotifications").WithTags("Send")
-            .WithSummary("Request up to 1,000 notifications; one bad item harms no other.");
+            .WithSummary("Request up to 1,000 notifications").WithDescription("One bad item harms no other: each has a result of its own, in the order given. Items are accepted as single requests are.")
+            .Takes("Two at once", new RequestNotifications { Notifications = [Example with { EventId = "order-124-shipped" }, ToNumber with { EventId = "code-78" }] })
+            .Answers(200, "What became of each.", new BatchResult(
+            [
+                new BatchItemResult("order-124-shipped", "accepted"),
+                new BatchItemResult("code-78", "rejected", new BatchItemError("event_id_conflict", "The event ID was used for another request.")),
+            ]));
     }
+
+    private static RequestNotification Example => new()
+    {
+        EventId = "order-123-shipped", UserId = "u-42", Channels = [Channel.Push, Channel.Sms], Category = "shipping", Priority = Priority.Critical,
+        Content = new RequestedContent { Title = "On its way", Body = "Your order 123 has left our house.", Data = JsonSerializer.SerializeToElement(new { orderId = "123" }), Url = "https://example.com/orders/123" },
+        Metadata = JsonSerializer.SerializeToElement(new { campaign = "none" }),
+    };
+
+    private static RequestNotification ToNumber => new()
+    {
+        EventId = "code-77", To = new RequestedRecipient { Phone = "+12025550123" }, Channels = [Channel.Sms], Category = "otp", Priority = Priority.Critical,
+        Content = new RequestedContent { Body = "Your code is 402817." },
+    };
+
+    private static RequestNotification Scheduled => new()
+    {
+        EventId = "reminder-9", UserId = "u-42", Category = "reminders", Priority = Priority.Bulk,
+        SendAt = new DateTimeOffset(2126, 12, 1, 9, 0, 0, TimeSpan.Zero), ExpiresAt = new DateTimeOffset(2126, 12, 1, 12, 0, 0, TimeSpan.Zero),
+        Content = new RequestedContent { Title = "Tomorrow at ten", Body = "We look forward to seeing you." },
+    };
+
+    private static string ConflictDetail(string eventId) =>
+        $"The event ID {eventId} was used for another request. It stays taken for ever: choose a new one, or send the first request unchanged.";
 
     private static async Task<IResult> OneAsync(HttpContext http, Acceptance acceptance, RequestNotificationValidator validator, IDocumentStore store)
     {
@@ -137,17 +246,16 @@ public static class RequestNotificationEndpoint
             switch (result)
             {
                 case AcceptResult.Accepted:
-                    return Results.Accepted($"/v1/notifications/{request!.EventId}", new { request.EventId, Status = "accepted", Duplicate = false });
+                    return Results.Accepted($"/v1/notifications/{request!.EventId}", new RequestedNotification(request.EventId!, NotificationStatus.Accepted, false));
                 case AcceptResult.Duplicate:
                     await using (var session = store.QuerySession())
                     {
                         var state = await Projections.NotificationStreams.LoadAsync(session, NotificationKey.Of(client.ClientId, request!.EventId!), http.RequestAborted);
-                        return Results.Ok(new { request.EventId, Status = state is null ? NotificationStatus.Accepted : NotificationStatusRule.Of(state), Duplicate = true });
+                        return Results.Ok(new RequestedNotification(request.EventId!, state is null ? NotificationStatus.Accepted : NotificationStatusRule.Of(state), true));
                     }
 
                 default:
-                    return Problem.Of(StatusCodes.Status409Conflict, "event_id_conflict",
-                        $"The event ID {request!.EventId} was used for another request. It stays taken for ever: choose a new one, or send the first request unchanged.");
+                    return Problem.Of(StatusCodes.Status409Conflict, "event_id_conflict", ConflictDetail(request!.EventId!));
             }
         }
     }
@@ -167,7 +275,7 @@ public static class RequestNotificationEndpoint
 
             var client = Callers.Of(http);
             var results = await Task.WhenAll(list.EnumerateArray().Select(item => ItemAsync(acceptance, validator, client, item)));
-            return Results.Ok(new { results });
+            return Results.Ok(new BatchResult(results));
         }
     }
 
@@ -190,8 +298,4 @@ public static class RequestNotificationEndpoint
             return new BatchItemResult(eventId, "rejected", new BatchItemError("storage_unavailable", "The database does not answer; send the item again."));
         }
     }
-
-    private sealed record BatchItemResult(string? EventId, string Status, BatchItemError? Error = null);
-
-    private sealed record BatchItemError(string Code, string Detail, IDictionary<string, string[]>? Errors = null);
 }

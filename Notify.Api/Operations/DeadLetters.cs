@@ -1,6 +1,8 @@
+using System.ComponentModel.DataAnnotations;
 using FluentValidation;
 using Marten;
 using Notify.Api.Contract;
+using Notify.Api.Reference;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Projections;
@@ -14,18 +16,55 @@ namespace Notify.Api.Operations;
 /// <summary>Which dead letters: by reason, by client.</summary>
 public sealed record DeadLetterQuery
 {
+    /// <summary>Only those that ended for this reason.</summary>
     public string? Reason { get; init; }
+
+    /// <summary>Only this client's.</summary>
     public string? Client { get; init; }
 }
 
 /// <summary>Sends dead letters on their way again: the body of <c>POST /v1/dead-letters/replay</c>.</summary>
 public sealed record ReplayDeadLetters
 {
+    /// <summary>1 to 1,000 delivery IDs. Either this or <c>query</c>.</summary>
     public IReadOnlyList<string>? Ids { get; init; }
+
+    /// <summary>All that match, at most 1,000 at a time. Either this or <c>ids</c>.</summary>
     public DeadLetterQuery? Query { get; init; }
+
+    /// <summary>Why, in at most 500 characters; kept in the notification's stream.</summary>
+    [Required]
     public string? Reason { get; init; }
+
+    /// <summary>Only tell what would happen.</summary>
     public bool? DryRun { get; init; }
 }
+
+/// <summary>A page of dead letters.</summary>
+/// <param name="Items">Newest first.</param>
+public sealed record DeadLetterList(IReadOnlyList<DeadLetter> Items);
+
+/// <summary>A delivery that used up its attempts.</summary>
+/// <param name="DeliveryId">The delivery.</param>
+/// <param name="Client">Whose notification it belongs to.</param>
+/// <param name="EventId">The notification.</param>
+/// <param name="Queue">Lane and priority.</param>
+/// <param name="Attempts">Calls made.</param>
+/// <param name="Reason">Why the last one failed.</param>
+/// <param name="RequestedAt">When it was accepted.</param>
+public sealed record DeadLetter(Guid DeliveryId, string? Client, string? EventId, string Queue, int Attempts, string? Reason, DateTimeOffset RequestedAt);
+
+/// <summary>What a replay did, or would do.</summary>
+/// <param name="DryRun">Whether it only tells.</param>
+/// <param name="Replayed">How many go on their way again.</param>
+/// <param name="Results">One for each delivery.</param>
+public sealed record ReplayedDeadLetters(bool DryRun, int Replayed, IReadOnlyList<ReplayedDeadLetter> Results);
+
+/// <summary>What became of one dead letter.</summary>
+/// <param name="DeliveryId">The delivery.</param>
+/// <param name="Result"><c>replayed</c> or <c>refused</c>.</param>
+/// <param name="Reason">Why it was refused.</param>
+public sealed record ReplayedDeadLetter(Guid DeliveryId, string Result, string? Reason);
 
 /// <summary>The shape of a replay.</summary>
 public sealed class ReplayDeadLettersValidator : AbstractValidator<ReplayDeadLetters>
@@ -49,24 +88,28 @@ public static class DeadLetters
     public static void Map(IEndpointRouteBuilder app)
     {
         app.MapGet("/v1/dead-letters", ListAsync).RequireScope(Scopes.Operate).WithName("ListDeadLetters").WithTags("Operate")
-            .WithSummary("Dead letters, newest first; reason, client, limit.");
+            .WithSummary("List dead letters").WithDescription("Deliveries that used up their attempts and wait for a person's decision, newest first.")
+            .Query("reason", "Only those that ended for this reason.", "Retry").Query("client", "Only this client's.", "c_k3v9x2m7q4w8z5ab").Query("limit", "How many at most: 1 to 1,000; absent: 100.", 100)
+            .Answers(200, "The dead letters.", new DeadLetterList([new DeadLetter(ExampleId, "c_k3v9x2m7q4w8z5ab", "order-123-shipped", "apns_normal", 12, "Retry", new DateTimeOffset(2026, 12, 1, 9, 0, 0, TimeSpan.Zero))]));
         app.MapPost("/v1/dead-letters/replay", ReplayAsync).RequireScope(Scopes.Operate).WithName("ReplayDeadLetters").WithTags("Operate")
-            .WithSummary("Send dead letters on their way again; opt-out and expiry are checked anew. dryRun only tells what would happen.");
+            .WithSummary("Replay dead letters").WithDescription("Sends dead letters on their way again. Opt-out and expiry are checked anew; dryRun only tells what would happen.")
+            .Takes("Some, by ID", new ReplayDeadLetters { Ids = [$"{ExampleId}"], Reason = "The provider was misconfigured; mended." })
+            .Takes("What would happen to all of one reason", new ReplayDeadLetters { Query = new DeadLetterQuery { Reason = "ProviderAskedToWait" }, Reason = "The provider is back.", DryRun = true })
+            .Answers(200, "What became of each.", new ReplayedDeadLetters(false, 1, [new ReplayedDeadLetter(ExampleId, "replayed", null)]));
     }
+
+    private static Guid ExampleId => Guid.Parse("0b1f7c3e-52ab-8d0e-9c41-6a7d2f90e513");
 
     private static async Task<IResult> ListAsync(HttpContext http, NpgsqlDataSource database, string? reason, string? client, int? limit)
     {
         if (limit is < 1 or > Page) return Problem.Invalid(new Dictionary<string, string[]> { ["limit"] = ["must be 1 to 1,000"] });
         await using var connection = await database.OpenConnectionAsync(http.RequestAborted);
         var rows = await OpenDeliveryTable.DeadAsync(connection, Prefix(client), reason, limit ?? 100, http.RequestAborted);
-        return Results.Ok(new
+        return Results.Ok(new DeadLetterList([.. rows.Select(r =>
         {
-            items = rows.Select(r =>
-            {
-                var id = NotificationKey.Parse(r.Notification);
-                return new { DeliveryId = r.Id, Client = id?.ClientId, EventId = id?.EventId, Queue = r.Queue.Name, r.Attempts, r.Reason, RequestedAt = r.EnqueuedAt };
-            }),
-        });
+            var id = NotificationKey.Parse(r.Notification);
+            return new DeadLetter(r.Id, id?.ClientId, id?.EventId, r.Queue.Name, r.Attempts, r.Reason, r.EnqueuedAt);
+        })]));
     }
 
     private static async Task<IResult> ReplayAsync(HttpContext http, IDocumentStore store, IMartenOutbox outbox, TimeProvider clock)
@@ -87,7 +130,7 @@ public static class DeadLetters
         var recipients = await NotificationStreams.RecipientsOfAsync(session, notifications.Values.Select(n => n.Request), cancellation);
 
         var redriven = new List<OpenDelivery>();
-        var results = new List<object>();
+        var results = new List<ReplayedDeadLetter>();
         foreach (var id in ids)
         {
             var row = rows.FirstOrDefault(r => r.Id == id);
@@ -102,7 +145,7 @@ public static class DeadLetters
                 }
             }
 
-            results.Add(new { DeliveryId = id, Result = hindrance is null ? "replayed" : "refused", Reason = hindrance });
+            results.Add(new ReplayedDeadLetter(id, hindrance is null ? "replayed" : "refused", hindrance));
         }
 
         if (body.DryRun != true && redriven.Count > 0)
@@ -112,7 +155,7 @@ public static class DeadLetters
             await session.SaveChangesAsync(cancellation);
         }
 
-        return Results.Ok(new { dryRun = body.DryRun == true, replayed = redriven.Count, results });
+        return Results.Ok(new ReplayedDeadLetters(body.DryRun == true, redriven.Count, results));
     }
 
     private static string? Prefix(string? client) => client is null ? null : NotificationKey.Of(client, "");

@@ -1,5 +1,7 @@
 using System.Globalization;
+using System.Collections.Frozen;
 using System.Net.Mail;
+using NodaTime;
 using Notify.Domain.Recipients;
 using Notify.Projections.Net;
 using PhoneNumbers;
@@ -9,7 +11,10 @@ namespace Notify.Api.Recipients;
 /// <summary>A browser's push subscription (W3C Push API).</summary>
 public sealed record WebPushSubscription
 {
+    /// <summary>The push service's address for this browser; https.</summary>
     public string? Endpoint { get; init; }
+
+    /// <summary>The browser's keys.</summary>
     public WebPushKeys? Keys { get; init; }
 
     /// <summary>When the browser will replace it, in milliseconds since 1970; browsers send it, mostly as <c>null</c>, and nothing follows from it.</summary>
@@ -19,7 +24,10 @@ public sealed record WebPushSubscription
 /// <summary>The subscription's keys, base64url (RFC 8291).</summary>
 public sealed record WebPushKeys
 {
+    /// <summary>The browser's public key: base64url of 65 bytes.</summary>
     public string? P256dh { get; init; }
+
+    /// <summary>The authentication secret: base64url of 16 bytes.</summary>
     public string? Auth { get; init; }
 }
 
@@ -31,6 +39,7 @@ public static class ContactRules
 
     private static readonly IdnMapping Idn = new() { UseStd3AsciiRules = true };
     private static readonly OutboundGuard PublicInternet = new(allowPrivateNetworks: false);
+    private static readonly FrozenSet<string> TimeZones = DateTimeZoneProviders.Tzdb.Ids.ToFrozenSet(StringComparer.Ordinal);
     private static readonly PhoneNumberUtil Phones = PhoneNumberUtil.GetInstance();
 
     /// <summary>
@@ -71,6 +80,9 @@ public static class ContactRules
             return null;
         }
     }
+
+    /// <summary>Whether a text is an IANA time zone, by the database that comes with this program: the machine's own may be old, or absent.</summary>
+    public static bool IsTimeZone(string text) => TimeZones.Contains(text);
 
     /// <summary>Every fault of a device's address.</summary>
     /// <param name="guard">Tells where a browser's push service may be; on the public Internet, unless given.</param>

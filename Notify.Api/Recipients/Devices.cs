@@ -1,7 +1,9 @@
+using System.ComponentModel.DataAnnotations;
 using System.Text.Json;
 using FluentValidation;
 using Marten;
 using Notify.Api.Contract;
+using Notify.Api.Reference;
 using Notify.Domain.Clients;
 using Notify.Domain.Recipients;
 using Notify.Projections;
@@ -14,10 +16,20 @@ namespace Notify.Api.Recipients;
 /// <summary>An app registers a device: the body of <c>POST /v1/users/{userId}/devices</c>.</summary>
 public sealed record RegisterDevice
 {
+    /// <summary>Which provider carries a push to it.</summary>
+    [Required]
     public Platform? Platform { get; init; }
+
+    /// <summary>The token that the platform gave to the app; for iOS and Android.</summary>
     public string? Token { get; init; }
+
+    /// <summary>The browser's subscription; for the web.</summary>
     public WebPushSubscription? Subscription { get; init; }
 }
+
+/// <summary>A device that is registered.</summary>
+/// <param name="DeviceId">Follows from the token: the same token is the same device.</param>
+public sealed record RegisteredDevice(string DeviceId);
 
 /// <summary>The shape of a device.</summary>
 public sealed class RegisterDeviceValidator : AbstractValidator<RegisterDevice>
@@ -39,9 +51,22 @@ public static class Devices
     public static void Map(IEndpointRouteBuilder app)
     {
         app.MapPost("/v1/users/{userId}/devices", RegisterAsync).RequireScope(Scopes.Recipients).WithName("RegisterDevice").WithTags("Recipients")
-            .WithSummary("Register a device. The same token is the same device; a token moves to its latest user.");
+            .WithSummary("Register a device").WithDescription("The same token again is the same device; a token moves to its latest user. Let the app call this at every start: it keeps the token fresh.")
+            .Takes("An iPhone", new RegisterDevice { Platform = Platform.Ios, Token = "a0a0c1f2e3d4b5a69788796a5b4c3d2e1f00112233445566778899aabbccddee" })
+            .Takes("An Android phone", new RegisterDevice { Platform = Platform.Android, Token = "dQw4w9WgXcQ:APA91bH-example-registration-token" })
+            .Takes("A browser", new RegisterDevice
+            {
+                Platform = Platform.Web,
+                Subscription = new WebPushSubscription
+                {
+                    Endpoint = "https://push.example.com/send/0123456789",
+                    Keys = new WebPushKeys { P256dh = "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4", Auth = "BTBZMqHH6r4Tts7J_aSIgg" },
+                },
+            })
+            .Answers(201, "It is registered.", new RegisteredDevice("d_7kQ2mX0aVbN3sT9yLpR4wE"), "Location");
         app.MapDelete("/v1/users/{userId}/devices/{deviceId}", RemoveAsync).RequireScope(Scopes.Recipients).WithName("RemoveDevice").WithTags("Recipients")
-            .WithSummary("Remove a device.");
+            .WithSummary("Remove a device").WithDescription("The user is not reached on it any more, also not by what is planned already.")
+            .Answers(204, "It is removed.").FailsNotFound("such device of this user");
     }
 
     private static async Task<IResult> RegisterAsync(
@@ -63,7 +88,7 @@ public static class Devices
             // Registering again renews the token's age: a provider's older word about it counts no more.
             return [new DeviceRegistered(deviceId, device.Platform!.Value, current.Seal(subject, address), by, now)];
         }, http.RequestAborted, first: async session => owner = await OwnerAsync(session.Connection!, deviceId, userId, http.RequestAborted));
-        return Results.Created($"/v1/users/{userId}/devices/{deviceId}", new { deviceId });
+        return Results.Created($"/v1/users/{userId}/devices/{deviceId}", new RegisteredDevice(deviceId));
     }
 
     private static async Task<IResult> RemoveAsync(string userId, string deviceId, HttpContext http, IDocumentStore store, TimeProvider clock)

@@ -1,5 +1,7 @@
+using System.ComponentModel.DataAnnotations;
 using Marten;
 using Notify.Api.Contract;
+using Notify.Api.Reference;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Domain.Recipients;
@@ -9,15 +11,30 @@ namespace Notify.Api.Recipients;
 /// <summary>A choice about one channel.</summary>
 public sealed record ChannelChoice
 {
+    /// <summary>Whether the person wants to be reached so.</summary>
+    [Required]
     public bool? OptIn { get; init; }
 }
 
 /// <summary>What a user wants to receive: the body of <c>PUT /v1/users/{userId}/preferences</c>. What is absent follows the defaults.</summary>
 public sealed record PutPreferences
 {
+    /// <summary>By channel: push, sms, email.</summary>
     public IReadOnlyDictionary<string, ChannelChoice>? Channels { get; init; }
+
+    /// <summary>By category, then by channel: counts before the channel as a whole.</summary>
     public IReadOnlyDictionary<string, IReadOnlyDictionary<string, ChannelChoice>>? Categories { get; init; }
 }
+
+/// <summary>Every change of a user's preferences.</summary>
+/// <param name="Changes">Oldest first.</param>
+public sealed record PreferenceHistory(IReadOnlyList<PreferenceChange> Changes);
+
+/// <summary>A change of a user's preferences.</summary>
+/// <param name="Version">Its place in the user's stream.</param>
+/// <param name="Type"><c>OptedIn</c>, <c>OptedOut</c> or <c>PreferenceWithdrawn</c>.</param>
+/// <param name="Data">The event: channel, category, by whom, through what, when.</param>
+public sealed record PreferenceChange(long Version, string Type, object Data);
 
 /// <summary>Users' preferences. Each change is an event: what was said, by whom, through what.</summary>
 public static class Preferences
@@ -26,12 +43,23 @@ public static class Preferences
     public static void Map(IEndpointRouteBuilder app)
     {
         app.MapGet("/v1/users/{userId}/preferences", GetAsync).RequireScope(Scopes.Recipients).WithName("GetPreferences").WithTags("Recipients")
-            .WithSummary("What a user wants to receive.");
+            .WithSummary("What a user wants to receive").WithDescription("What was said; what is absent follows the defaults.")
+            .Answers(200, "The preferences.", Example).FailsNotFound("such user");
         app.MapPut("/v1/users/{userId}/preferences", PutAsync).RequireScope(Scopes.Recipients).WithName("PutPreferences").WithTags("Recipients")
-            .WithSummary("Set what a user wants to receive; what is absent follows the defaults again.");
+            .WithSummary("Set what a user wants to receive").WithDescription("Replaces what was said before: what is absent follows the defaults again. Each change becomes an event.")
+            .Takes("No SMS, and no marketing by email", Example)
+            .Answers(200, "As they are now.", Example);
         app.MapGet("/v1/users/{userId}/preferences/history", HistoryAsync).RequireScope(Scopes.Recipients).WithName("GetPreferencesHistory").WithTags("Recipients")
-            .WithSummary("Each change of a user's preferences: when, by whom, through what.");
+            .WithSummary("How a user's preferences came about").WithDescription("Each change: when, by whom, through what.")
+            .Answers(200, "The changes.", new PreferenceHistory([new PreferenceChange(2, nameof(OptedOut), new OptedOut(Channel.Sms, null, "c_k3v9x2m7q4w8z5ab", "api", new DateTimeOffset(2026, 12, 1, 9, 0, 0, TimeSpan.Zero)))]))
+            .FailsNotFound("such user");
     }
+
+    private static PutPreferences Example => new()
+    {
+        Channels = new Dictionary<string, ChannelChoice> { ["sms"] = new() { OptIn = false } },
+        Categories = new Dictionary<string, IReadOnlyDictionary<string, ChannelChoice>> { ["marketing"] = new Dictionary<string, ChannelChoice> { ["email"] = new() { OptIn = false } } },
+    };
 
     private static async Task<IResult> GetAsync(string userId, HttpContext http, IDocumentStore store)
     {
@@ -76,11 +104,8 @@ public static class Preferences
         await using var session = store.QuerySession();
         var events = await session.Events.FetchStreamAsync(Recipient.KeyOf(userId), token: http.RequestAborted);
         if (events.Count == 0) return Problem.NotFound("such user");
-        return Results.Ok(new
-        {
-            Changes = events.Where(e => e.Data is OptedIn or OptedOut or PreferenceWithdrawn)
-                .Select(e => new { e.Version, Type = e.Data.GetType().Name, Data = (object)e.Data }),
-        });
+        return Results.Ok(new PreferenceHistory(
+            [.. events.Where(e => e.Data is OptedIn or OptedOut or PreferenceWithdrawn).Select(e => new PreferenceChange(e.Version, e.Data.GetType().Name, e.Data))]));
     }
 
     private static Dictionary<string, (Channel Channel, string? Category, bool OptIn)> Wanted(PutPreferences put, Dictionary<string, string[]> errors)
@@ -110,10 +135,10 @@ public static class Preferences
         }
     }
 
-    private static object Show(IReadOnlyDictionary<string, bool> choices) => new
+    private static PutPreferences Show(IReadOnlyDictionary<string, bool> choices) => new()
     {
-        Channels = choices.Where(c => !c.Key.Contains('/', StringComparison.Ordinal)).ToDictionary(c => c.Key, c => new { OptIn = c.Value }),
+        Channels = choices.Where(c => !c.Key.Contains('/', StringComparison.Ordinal)).ToDictionary(c => c.Key, c => new ChannelChoice { OptIn = c.Value }),
         Categories = choices.Where(c => c.Key.Contains('/', StringComparison.Ordinal)).GroupBy(c => c.Key.Split('/', 2)[1])
-            .ToDictionary(g => g.Key, g => g.ToDictionary(c => c.Key.Split('/', 2)[0], c => new { OptIn = c.Value })),
+            .ToDictionary(g => g.Key, g => (IReadOnlyDictionary<string, ChannelChoice>)g.ToDictionary(c => c.Key.Split('/', 2)[0], c => new ChannelChoice { OptIn = c.Value })),
     };
 }

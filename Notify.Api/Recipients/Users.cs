@@ -1,6 +1,7 @@
 using FluentValidation;
 using Marten;
 using Notify.Api.Contract;
+using Notify.Api.Reference;
 using Notify.Domain.Clients;
 using Notify.Domain.Recipients;
 using Notify.Projections.Privacy;
@@ -11,11 +12,41 @@ namespace Notify.Api.Recipients;
 /// <summary>A user's contact details: the body of <c>PUT /v1/users/{userId}</c>. What is absent is not known any more.</summary>
 public sealed record PutUser
 {
+    /// <summary>An email address.</summary>
     public string? Email { get; init; }
+
+    /// <summary>A phone number with country code; kept and shown in E.164.</summary>
     public string? Phone { get; init; }
+
+    /// <summary>A BCP 47 language tag.</summary>
     public string? Locale { get; init; }
+
+    /// <summary>An IANA time zone.</summary>
     public string? TimeZone { get; init; }
 }
+
+/// <summary>A user's contact details.</summary>
+/// <param name="UserId">The user.</param>
+/// <param name="Email">Their email address.</param>
+/// <param name="Phone">Their phone number, E.164.</param>
+/// <param name="Locale">Their language, BCP 47.</param>
+/// <param name="TimeZone">Their IANA time zone.</param>
+public sealed record UserDetails(string UserId, string? Email, string? Phone, string? Locale, string? TimeZone);
+
+/// <summary>A user, with the devices on which they can be reached.</summary>
+/// <param name="UserId">The user.</param>
+/// <param name="Email">Their email address.</param>
+/// <param name="Phone">Their phone number, E.164.</param>
+/// <param name="Locale">Their language, BCP 47.</param>
+/// <param name="TimeZone">Their IANA time zone.</param>
+/// <param name="Devices">Without tokens.</param>
+public sealed record UserResource(string UserId, string? Email, string? Phone, string? Locale, string? TimeZone, IReadOnlyList<DeviceResource> Devices);
+
+/// <summary>A device.</summary>
+/// <param name="DeviceId">Follows from its token.</param>
+/// <param name="Platform">Which provider carries a push to it.</param>
+/// <param name="RegisteredAt">When it was last registered.</param>
+public sealed record DeviceResource(string DeviceId, Platform Platform, DateTimeOffset RegisteredAt);
 
 /// <summary>The shape of contact details.</summary>
 public sealed class PutUserValidator : AbstractValidator<PutUser>
@@ -26,7 +57,7 @@ public sealed class PutUserValidator : AbstractValidator<PutUser>
         RuleFor(u => u.Email).Must(e => ContactRules.IsEmail(e!)).When(u => u.Email is not null).WithMessage(ContactRules.EmailRule);
         RuleFor(u => u.Phone).Must(p => ContactRules.ToE164(p!) is not null).When(u => u.Phone is not null).WithMessage(ContactRules.PhoneRule);
         RuleFor(u => u.Locale).Matches(@"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*\z").When(u => u.Locale is not null).WithMessage("must be a BCP 47 language tag, such as ko or ko-KR");
-        RuleFor(u => u.TimeZone).Must(z => TimeZoneInfo.TryFindSystemTimeZoneById(z!, out _)).When(u => u.TimeZone is not null).WithMessage("must be an IANA time zone, such as Asia/Seoul");
+        RuleFor(u => u.TimeZone).Must(z => ContactRules.IsTimeZone(z!)).When(u => u.TimeZone is not null).WithMessage("must be an IANA time zone, such as Asia/Seoul");
     }
 }
 
@@ -39,12 +70,20 @@ public static class Users
     public static void Map(IEndpointRouteBuilder app)
     {
         app.MapPut("/v1/users/{userId}", PutAsync).RequireScope(Scopes.Recipients).WithName("PutUser").WithTags("Recipients")
-            .WithSummary("Register a user, or give new contact details.");
+            .WithSummary("Register a user, or give new contact details").WithDescription("What is absent is not known any more. Users belong to the installation: every client may send to them.")
+            .Takes("Reachable by email and phone", new PutUser { Email = Someone.Email, Phone = "+1 202 555 0123", Locale = "en-US", TimeZone = "America/New_York" })
+            .Answers(200, "As they are kept.", Someone);
         app.MapGet("/v1/users/{userId}", GetAsync).RequireScope(Scopes.Recipients).WithName("GetUser").WithTags("Recipients")
-            .WithSummary("A user's contact details and devices.");
+            .WithSummary("A user's contact details and devices").WithDescription("As last given. Tokens are not shown.")
+            .Answers(200, "The user.", new UserResource(
+                Someone.UserId, Someone.Email, Someone.Phone, Someone.Locale, Someone.TimeZone, [new DeviceResource("d_7kQ2mX0aVbN3sT9yLpR4wE", Platform.Ios, new DateTimeOffset(2026, 12, 1, 9, 0, 0, TimeSpan.Zero))]))
+            .FailsNotFound("such user");
         app.MapDelete("/v1/users/{userId}", EraseAsync).RequireScope(Scopes.Recipients).WithName("EraseUser").WithTags("Recipients")
-            .WithSummary("Erase a user: the key is destroyed, and with it everything personal in every event.");
+            .WithSummary("Erase a user").WithDescription("The user's key is destroyed, and with it everything personal in every event. The events stay and prove what happened. This cannot be taken back.")
+            .Answers(204, "Erased.").FailsNotFound("such user");
     }
+
+    private static UserDetails Someone => new("u-42", "name@example.com", "+12025550123", "en-US", "America/New_York");
 
     private static async Task<IResult> PutAsync(string userId, HttpContext http, IDocumentStore store, SubjectKeys keys, MasterKeyRing ring, TimeProvider clock)
     {
@@ -66,7 +105,7 @@ public static class Users
                     details.Phone is null ? null : ring.Fingerprint("phone", details.Phone), Callers.Of(http).ClientId, now),
             ];
         }, http.RequestAborted);
-        return Results.Ok(new { userId, details.Email, details.Phone, details.Locale, details.TimeZone });
+        return Results.Ok(new UserDetails(userId, details.Email, details.Phone, details.Locale, details.TimeZone));
     }
 
     private static async Task<IResult> GetAsync(string userId, HttpContext http, IDocumentStore store, SubjectKeys keys, NpgsqlDataSource database)
@@ -81,11 +120,8 @@ public static class Users
             details = (await keys.ForAsync(connection, [sealedDetails], http.RequestAborted)).OpenJson<ContactDetails>(sealedDetails);
         }
 
-        return Results.Ok(new
-        {
-            userId, details?.Email, details?.Phone, details?.Locale, details?.TimeZone,
-            Devices = recipient.Devices.Select(d => new { DeviceId = d.Id, d.Platform, d.RegisteredAt }),
-        });
+        return Results.Ok(new UserResource(
+            userId, details?.Email, details?.Phone, details?.Locale, details?.TimeZone, [.. recipient.Devices.Select(d => new DeviceResource(d.Id, d.Platform, d.RegisteredAt))]));
     }
 
     private static async Task<IResult> EraseAsync(string userId, HttpContext http, IDocumentStore store, SubjectKeys keys, TimeProvider clock)

@@ -8,10 +8,13 @@ using Microsoft.AspNetCore.Diagnostics.HealthChecks;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.Configuration.KeyPerFile;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Diagnostics.HealthChecks;
+using Microsoft.Extensions.FileProviders;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Console;
 using Notify.Projections.Privacy;
 using Npgsql;
 
@@ -24,6 +27,7 @@ public static class NotifyHost
     public const int WrongConfiguration = 78;
 
     private static volatile bool hasStarted;
+    private static volatile bool logsJson;
 
     /// <summary>Starts a host's builder and adds what every host needs.</summary>
     /// <param name="name">The host's name in logs, traces and errors, such as <c>notify-api</c>.</param>
@@ -33,6 +37,8 @@ public static class NotifyHost
     {
         var builder = WebApplication.CreateBuilder(new WebApplicationOptions { Args = args, ApplicationName = null, ContentRootPath = args.Contains("codegen") ? Directory.GetCurrentDirectory() : AppContext.BaseDirectory });
         faults = new StartupFaults(name);
+        logsJson = bool.TryParse(builder.Configuration["Notify:JsonLogs"], out var json) && json;
+        AddSettingsFiles(builder.Configuration, faults);
         if (string.IsNullOrEmpty(builder.Configuration[WebHostDefaults.ServerUrlsKey])) builder.WebHost.UseUrls(defaultUrl);
 
         var connection = builder.Configuration.GetConnectionString("notify");
@@ -52,7 +58,11 @@ public static class NotifyHost
         builder.Services.AddSingleton(TimeProvider.System).AddSingleton<SubjectKeys>();
 
         builder.Logging.ClearProviders();
-        if (builder.Configuration.GetValue("Notify:JsonLogs", false)) builder.Logging.AddJsonConsole(o => o.UseUtcTimestamp = true);
+        if (logsJson)
+        {
+            builder.Logging.AddConsole(o => o.FormatterName = JsonLogFormatter.FormatterName);
+            builder.Services.AddSingleton<ConsoleFormatter>(new JsonLogFormatter(name, TimeProvider.System));
+        }
         else builder.Logging.AddSimpleConsole(o => { o.SingleLine = true; o.UseUtcTimestamp = true; o.TimestampFormat = "HH:mm:ss.fff "; });
         builder.Logging.SetMinimumLevel(LogLevel.Information);
         // Request paths of providers hold tokens, and Npgsql and Marten log statements with their parameters: warnings only.
@@ -136,8 +146,20 @@ public static class NotifyHost
     /// <summary>One line on the error stream, and an exit code.</summary>
     public static int Fail(string name, string message)
     {
-        Console.Error.WriteLine($"{name}: {message}");
+        Tell(name, message);
         return 1;
+    }
+
+    /// <summary>One line on the error stream; as JSON, like every other line, when logs are wanted as JSON.</summary>
+    internal static void Tell(string name, string message) => Console.Error.WriteLine(
+        logsJson ? JsonLogFormatter.Line(name, TimeProvider.System.GetUtcNow(), LogLevel.Critical, "start-up", message) : $"{name}: {message}");
+
+    // Settings as files, one each: the way in which containers are given secrets. What the environment says wins.
+    private static void AddSettingsFiles(ConfigurationManager configuration, StartupFaults faults)
+    {
+        if (configuration["Notify:SettingsPath"] is not { Length: > 0 } path) return;
+        if (!Directory.Exists(path)) faults.Add($"Notify:SettingsPath is \"{path}\", and there is no such folder; make it, with one file for each setting, named like Providers__Twilio__AuthToken");
+        else ((IConfigurationBuilder)configuration).Sources.Insert(0, new KeyPerFileConfigurationSource { FileProvider = new PhysicalFileProvider(Path.GetFullPath(path)), Optional = true });
     }
 
     private static Exception Root(Exception e) => e switch
@@ -173,7 +195,7 @@ public sealed class StartupFaults(string host) : List<string>
     /// <returns>Whether there were any.</returns>
     public bool Report()
     {
-        foreach (var fault in this) Console.Error.WriteLine($"{host}: configuration: {fault}");
+        foreach (var fault in this) NotifyHost.Tell(host, $"configuration: {fault}");
         return Count > 0;
     }
 }

@@ -4,6 +4,9 @@ using Npgsql;
 namespace Notify.Projections.QueueBacklog;
 
 /// <summary>One queue, counted in deliveries.</summary>
+/// <param name="Queue">Its name: lane and priority.</param>
+/// <param name="Lane">The kind of provider.</param>
+/// <param name="Priority">How urgent.</param>
 /// <param name="Ready">Could go now.</param>
 /// <param name="InFlight">With a provider.</param>
 /// <param name="Retrying">Wait for their next attempt or for word of an unknown outcome.</param>

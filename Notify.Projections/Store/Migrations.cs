@@ -9,21 +9,37 @@ namespace Notify.Projections;
 /// <summary>Brings the database to what this version needs. Run once per version, before its hosts start; running it again changes nothing.</summary>
 public static class Migrations
 {
+    // Any number that nothing else in the database locks by.
+    private const long Lock = 0x4E_6F_74_69_66_79;
+
+    /// <summary>Runs a migration while no other one runs: whoever comes second waits, and then finds nothing left to do.</summary>
+    private static async Task<int> AloneAsync(IServiceProvider services, Func<Task<int>> migrate, CancellationToken cancellation = default)
+    {
+        await using var connection = await services.GetRequiredService<NpgsqlDataSource>().OpenConnectionAsync(cancellation);
+        await using (var take = new NpgsqlCommand("select pg_advisory_lock($1)", connection) { CommandTimeout = 0, Parameters = { new NpgsqlParameter { Value = Lock } } })
+            await take.ExecuteNonQueryAsync(cancellation);
+        var code = await migrate();
+        await using var give = new NpgsqlCommand("select pg_advisory_unlock($1)", connection) { Parameters = { new NpgsqlParameter { Value = Lock } } };
+        await give.ExecuteNonQueryAsync(cancellation);
+        return code;
+    }
+
     /// <summary>Applies the event store's and documents' tables, then ours.</summary>
-    public static async Task ApplyStoreAsync(IServiceProvider services, CancellationToken cancellation = default)
+    public static Task ApplyStoreAsync(IServiceProvider services, CancellationToken cancellation = default) => AloneAsync(services, async () =>
     {
         await services.GetRequiredService<IDocumentStore>().Storage.ApplyAllConfiguredChangesToDatabaseAsync();
         await using var stream = typeof(Migrations).Assembly.GetManifestResourceStream("Notify.Projections.Store.Schema.sql")!;
         using var reader = new StreamReader(stream);
         await using var command = services.GetRequiredService<NpgsqlDataSource>().CreateCommand(await reader.ReadToEndAsync(cancellation));
         await command.ExecuteNonQueryAsync(cancellation);
-    }
+        return 0;
+    }, cancellation);
 
     /// <summary>Applies a host's message storage and queues.</summary>
     /// <returns>The exit code.</returns>
-    public static async Task<int> ApplyMessagingAsync(IHost host)
+    public static Task<int> ApplyMessagingAsync(IHost host) => AloneAsync(host.Services, async () =>
     {
         await host.SetupResources();
         return 0;
-    }
+    });
 }

@@ -7,6 +7,16 @@ namespace Notify.Tests.Api;
 public class ContactRulesTests
 {
     [Theory]
+    [InlineData("Asia/Seoul", true)]
+    [InlineData("America/Argentina/Buenos_Aires", true)]
+    [InlineData("UTC", true)]
+    [InlineData("asia/seoul", false)]
+    [InlineData("UTC+09:00", false)]
+    [InlineData("Korea Standard Time", false)]
+    [InlineData("", false)]
+    public void A_time_zone_is_one_of_IANA_s_whatever_the_machine_knows(string text, bool isOne) => Assert.Equal(isOne, ContactRules.IsTimeZone(text));
+
+    [Theory]
     [InlineData("+821012345678", "+821012345678")]
     [InlineData("+82 10-1234-5678", "+821012345678")]
     [InlineData(" +82 (0)10 1234 5678 ", "+821012345678")]

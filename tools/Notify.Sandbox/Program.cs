@@ -1,6 +1,10 @@
 using Notify.Sandbox;
 using Notify.Sandbox.Keys;
 
-return args is ["keys", .. var options]
-    ? KeysCommand.Run(options)
-    : await SandboxHost.RunAsync(args);
+return args switch
+{
+    ["keys", .. var options] => KeysCommand.Run(options),
+    ["settings", .. var options] => SettingsCommand.Run(options),
+    ["health"] => await HealthCommand.RunAsync(),
+    _ => await SandboxHost.RunAsync(args),
+};

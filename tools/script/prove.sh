@@ -13,6 +13,18 @@ verify() {
   exit $code
 }
 
+# From the store alone: PostgreSQL is started for as long as it takes, if it does not run.
+replay() {
+  local code=0 was=yes
+  build
+  if ! runs; then was=no; trap 'pg_stop "$HOME_DIR/pg"' EXIT; fi
+  secrets
+  start_database
+  if [ $was = no ]; then environment; migrate; fi
+  dotnet "$(dll_of projections)" replay "$@" || code=$?
+  exit $code
+}
+
 clear_test_clusters() {
   local dir
   for dir in "$HOME_DIR"/test/*/ "$HOME_DIR"/test/*/*/; do
@@ -22,6 +34,14 @@ clear_test_clusters() {
   rm -rf "$HOME_DIR/test"
 }
 
+# compose_tool: names the command that reads docker-compose.yml; installs one where there is none.
+compose_tool() {
+  if docker compose version >/dev/null 2>&1; then echo 'docker compose'; return 0; fi
+  command -v docker-compose >/dev/null || with_apt docker-compose ||
+    die 'neither docker compose nor docker-compose is to be found; install one (Debian, Ubuntu: apt-get install docker-compose)'
+  echo docker-compose
+}
+
 # number LABEL: that number of the runner's summary; none when it never got so far.
 number() { sed -n "s/.*Total:.*/&/;s/.* $1: \\([0-9]*\\).*/\\1/p" "$LOGS/test.log" | tail -n 1; }
 
@@ -29,6 +49,7 @@ run_tests() {
   local code=0 total failed skipped filter
   filter=()
   case ${1:-} in '') ;; --faults) filter=(-trait Category=Faults) ;; *) usage_error "test knows --faults, not $1" ;; esac
+  (build) || { say '0 passed, 1 failed'; exit 1; }
   build
   pg_programs
   # One test hands a push message to a real browser; without one it fails, and says so.

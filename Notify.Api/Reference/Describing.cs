@@ -1,0 +1,60 @@
+using Microsoft.AspNetCore.Http.Metadata;
+using Microsoft.OpenApi;
+using Notify.Api.Contract;
+
+namespace Notify.Api.Reference;
+
+/// <summary>A scope that an endpoint asks for.</summary>
+public sealed record ScopeNote(string Scope);
+
+/// <summary>An example of what an endpoint takes.</summary>
+public sealed record BodyNote(string Name, object Example);
+
+/// <summary>An answer that is not a problem.</summary>
+/// <param name="Example">Written as the answer itself would be; a text stands for itself.</param>
+public sealed record AnswerNote(int Status, string Description, object? Example, string ContentType, IReadOnlyList<string> Headers);
+
+/// <summary>A problem that is the endpoint's own; those that follow from scope and body need no note.</summary>
+public sealed record ProblemNote(int Status, string Code, string Detail);
+
+/// <summary>A parameter of the query, or one of the path that is not among <see cref="ApiReference.PathParameters"/>.</summary>
+public sealed record ParameterNote(string Name, string Description, object? Example, Type Type);
+
+/// <summary>
+/// What the reference says of an endpoint, said beside the endpoint. Bodies are read by <see cref="RequestBody"/>, so neither
+/// the framework nor its binding knows of them; types and examples are checked by the compiler, and every example by a test.
+/// </summary>
+public static class Describing
+{
+    /// <summary>What an endpoint takes: the type gives the schema. Say it again for another example.</summary>
+    /// <param name="name">What the example is about, in a few words.</param>
+    public static RouteHandlerBuilder Takes<T>(this RouteHandlerBuilder endpoint, string name, T example) where T : notnull => endpoint.WithMetadata(
+        new BodyNote(name, example),
+        new AcceptsMetadata([], typeof(T))); // no content type: the framework would refuse others before RequestBody could say why
+
+    /// <summary>An answer with a body.</summary>
+    /// <param name="headers">Names of <see cref="ApiReference.Headers"/>.</param>
+    public static RouteHandlerBuilder Answers<T>(this RouteHandlerBuilder endpoint, int status, string description, T example, params string[] headers) where T : notnull =>
+        endpoint.Produces<T>(status, "application/json").WithMetadata(new AnswerNote(status, description, example, "application/json", headers));
+
+    /// <summary>An answer that is not JSON.</summary>
+    public static RouteHandlerBuilder AnswersText(this RouteHandlerBuilder endpoint, int status, string contentType, string description, string example) =>
+        endpoint.WithMetadata(new AnswerNote(status, description, example, contentType, []));
+
+    /// <summary>An answer without a body.</summary>
+    public static RouteHandlerBuilder Answers(this RouteHandlerBuilder endpoint, int status, string description) =>
+        endpoint.Produces(status).WithMetadata(new AnswerNote(status, description, null, "", []));
+
+    /// <summary>A problem of the endpoint's own.</summary>
+    /// <param name="detail">As the problem's <c>detail</c> puts it.</param>
+    public static RouteHandlerBuilder Fails(this RouteHandlerBuilder endpoint, int status, string code, string detail) =>
+        endpoint.WithMetadata(new ProblemNote(status, code, detail));
+
+    /// <summary>404.</summary>
+    public static RouteHandlerBuilder FailsNotFound(this RouteHandlerBuilder endpoint, string what) =>
+        endpoint.Fails(StatusCodes.Status404NotFound, "not_found", Problem.NotFoundDetail(what));
+
+    /// <summary>A parameter of the query.</summary>
+    public static RouteHandlerBuilder Query<T>(this RouteHandlerBuilder endpoint, string name, string description, T example) where T : notnull =>
+        endpoint.WithMetadata(new ParameterNote(name, description, example, typeof(T)));
+}

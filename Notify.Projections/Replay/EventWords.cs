@@ -1,0 +1,78 @@
+using System.Globalization;
+using Notify.Domain.Notifications;
+
+namespace Notify.Projections.Replay;
+
+/// <summary>Says in a sentence what an event of a notification's stream means. Nothing personal is in it: addresses and content stay sealed.</summary>
+public static class EventWords
+{
+    /// <summary>The sentence.</summary>
+    /// <param name="state">The notification before the event; <c>null</c> before the first.</param>
+    public static string Of(Notification? state, object @event) => @event switch
+    {
+        NotificationRequested e =>
+            $"Client {e.ClientId} asked for a notification to {(e.UserId is null ? "someone who is not registered" : $"user {e.UserId}")}: category {e.Category}, priority {Lower(e.Priority)}, "
+            + $"{(e.Channels is null ? "by whatever reaches them" : $"by {List(e.Channels.Select(c => NameOf(c)))}")}"
+            + $"{(e.SendAt is { } at ? $", at {Time(at)}" : "")}{(e.ExpiresAt is { } end ? $", worth nothing after {Time(end)}" : "")}{(e.Mode == Domain.Clients.ClientMode.Test ? ", in test mode: to the sandbox only" : "")}.",
+        DeliveriesPlanned e => $"Planned: {(e.Deliveries.Count == 0 ? "nothing to send" : List(e.Deliveries.Select(PlannedName)))}.{(e.LeftOut.Count == 0 ? "" : $" Left out: {string.Join("; ", e.LeftOut.Select(l => $"{NameOf(l.Channel, l.DeviceId)}, because {Words(l.Reason)} (rule: {l.Rule})"))}.")}"
+            + (e.RecipientVersion > 0 ? $" Decided on version {e.RecipientVersion.ToString(CultureInfo.InvariantCulture)} of the user." : ""),
+        DeliveryDeferred { DeliveryId: { } id } e => $"{Name(state, id)} waits until {Time(e.Until)}{(e.Attempt > 0 ? $" after attempt {Count(e.Attempt)}" : "")}: {Words(e.Reason)}{By(e.Provider, e.ProviderCode)}.",
+        DeliveryDeferred e => $"The whole notification waits until {Time(e.Until)}: {Words(e.Reason)}.",
+        DispatchAttempted e => $"{Name(state, e.DeliveryId)}: attempt {Count(e.Attempt)} at {e.Provider} is about to be made.",
+        NotificationDispatched e => $"{Name(state, e.DeliveryId)} was accepted by {e.Provider} at attempt {Count(e.Attempt)}, after {Count(e.LatencyMs)} ms{(e.ProviderMessageId is null ? "" : $" (their ID {e.ProviderMessageId})")}.",
+        NotificationDelivered e => $"{Name(state, e.DeliveryId)} reached the device, says {e.Source}.",
+        NotificationFailed e => $"{Name(state, e.DeliveryId)} failed for good{(e.Attempt > 0 ? $" at attempt {Count(e.Attempt)}" : "")}: {Words(e.Reason)}{By(e.Provider, e.ProviderCode)}.",
+        DispatchOutcomeUnknown e => $"{Name(state, e.DeliveryId)}: whether {e.Provider} accepted attempt {Count(e.Attempt)} is not known ({Words(e.Reason)}). Nothing is repeated; it is decided by {Time(e.Deadline)}.",
+        DeliverySuppressed e => $"{Name(state, e.DeliveryId)} was left out at the last check: {Words(e.Reason)} (rule: {e.Rule}).",
+        DeliveryDeadLettered e => $"{Name(state, e.DeliveryId)} used up its {Count(e.Attempts)} attempts and is a dead letter: {Words(e.Reason)}{By(e.Provider, e.ProviderCode)}.",
+        DeliveryRedriven e => $"{e.By} sent {Name(state, e.DeliveryId, start: false)} on its way again: {e.Reason}",
+        NotificationCancelled e => $"{e.By} withdrew {(e.Deliveries.Count == 0 ? "the notification before it was planned" : List(e.Deliveries.Select(d => Name(state, d, start: false))))}.",
+        NotificationRescheduled e => $"{e.By} moved it to {Time(e.SendAt)}.",
+        NotificationExpired e => $"Its time had passed before {(e.Deliveries.Count == 0 ? "it was planned" : $"{List(e.Deliveries.Select(d => Name(state, d, start: false)))} could be made")}.",
+        NotificationOpened e => $"The person opened {Name(state, e.DeliveryId, start: false)} for the first time, says {e.Source}.",
+        _ => $"{Capital(Words(@event.GetType().Name))}.",
+    };
+
+    /// <summary>A name such as <c>ProviderAskedToWait</c> as words.</summary>
+    public static string Words(string name) => string.Concat(name.Select((c, i) => !char.IsUpper(c) ? $"{c}" : i == 0 ? $"{char.ToLowerInvariant(c)}" : $" {char.ToLowerInvariant(c)}"));
+
+    /// <summary>What a delivery is called: its channel, and for a push its device.</summary>
+    public static string Name(Notification? state, Guid deliveryId, bool start = true)
+    {
+        var name = state?.Deliveries.GetValueOrDefault(deliveryId) is { } d ? NameOf(d.Channel, d.DeviceId) : $"delivery {deliveryId}";
+        return start ? $"The {name}" : $"the {name}";
+    }
+
+    /// <summary>A time as the words write it: UTC, to the millisecond.</summary>
+    public static string Time(DateTimeOffset time) => time.UtcDateTime.ToString("yyyy-MM-dd HH:mm:ss.fff", CultureInfo.InvariantCulture) + "Z";
+
+    private static string PlannedName(PlannedDelivery d) => $"{NameOf(Lanes.ChannelOf(d.Lane), d.DeviceId)}{(Lanes.ChannelOf(d.Lane) == Channel.Push ? $" ({d.Lane})".ToLowerInvariant() : "")}";
+
+    private static string NameOf(Channel channel, string? deviceId = null) => channel switch
+    {
+        Channel.Sms => "SMS",
+        Channel.Push => deviceId is null ? "push" : $"push to {deviceId}",
+        _ => "email",
+    };
+
+    private static string By(string? provider, string? code) => (provider, code) switch
+    {
+        (null, null) => "",
+        (null, _) => $" (code {code})",
+        (_, null) => $" ({provider})",
+        _ => $" ({provider}: {code})",
+    };
+
+    private static string List(IEnumerable<string> names) => names.ToList() switch
+    {
+        [] => "nothing",
+        [var one] => one,
+        [.. var most, var last] => $"{string.Join(", ", most)} and {last}",
+    };
+
+    private static string Count(int number) => number.ToString(CultureInfo.InvariantCulture);
+
+    private static string Lower(Priority priority) => priority.ToString().ToLowerInvariant();
+
+    private static string Capital(string words) => words.Length == 0 ? words : char.ToUpperInvariant(words[0]) + words[1..];
+}

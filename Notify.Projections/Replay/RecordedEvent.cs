@@ -1,0 +1,28 @@
+using JasperFx.Events;
+using Notify.Domain.Notifications;
+
+namespace Notify.Projections.Replay;
+
+/// <summary>An event of a notification's stream as auditors see it.</summary>
+/// <param name="Sequence">Its place among all events of the installation.</param>
+/// <param name="Version">Its place in the stream, from 1.</param>
+/// <param name="Type">What happened; the vocabulary is in <c>docs/events.md</c>.</param>
+/// <param name="Timestamp">When it was stored.</param>
+/// <param name="Text">What happened, in a sentence.</param>
+/// <param name="Data">The event itself; personal data sealed.</param>
+public sealed record RecordedEvent(long Sequence, long Version, string Type, DateTimeOffset Timestamp, string Text, object Data)
+{
+    /// <summary>A stream's events, each told as it looked when it happened.</summary>
+    public static IReadOnlyList<RecordedEvent> Of(string key, IReadOnlyList<IEvent> events)
+    {
+        var recorded = new List<RecordedEvent>(events.Count);
+        Notification? state = null;
+        foreach (var e in events)
+        {
+            recorded.Add(new RecordedEvent(e.Sequence, e.Version, e.Data.GetType().Name, e.Timestamp, EventWords.Of(state, e.Data), e.Data));
+            state = Notification.Evolve(state, key, e.Data);
+        }
+
+        return recorded;
+    }
+}

@@ -1,0 +1,80 @@
+using System.Reflection;
+using Notify.Domain.Clients;
+using Notify.Domain.Notifications;
+using Notify.Domain.Privacy;
+using Notify.Projections;
+using Notify.Projections.Replay;
+using Notify.Tests.Support;
+
+namespace Notify.Tests.Audit;
+
+/// <summary>Each event in a sentence.</summary>
+public sealed class EventWordsTests
+{
+    private static readonly DateTimeOffset At = new(2026, 12, 1, 9, 0, 0, TimeSpan.Zero);
+    private static readonly Guid Sms = Guid.Parse("00000000-0000-8000-8000-000000000001"), Push = Guid.Parse("00000000-0000-8000-8000-000000000002");
+
+    private static readonly object[] Stream =
+    [
+        new NotificationRequested("c_shop", "order-1", "u-42", "u/u-42", ClientMode.Test, "shipping", Priority.Critical, [Channel.Sms, Channel.Push], new Sealed("1.x"), At.AddHours(1), At.AddHours(2), "h", null, At),
+        new DeliveriesPlanned(
+            [new PlannedDelivery(Sms, Lane.Sms, null, new Sealed("1.y")), new PlannedDelivery(Push, Lane.Apns, "d_1", new Sealed("1.z"))],
+            [new LeftOutDelivery(Guid.NewGuid(), Channel.Email, null, Reasons.OptedOut, "channel email")], 7, At),
+    ];
+
+    public static TheoryData<object, string> Sentences => new()
+    {
+        { Stream[0], "Client c_shop asked for a notification to user u-42: category shipping, priority critical, by SMS and push, at 2026-12-01 10:00:00.000Z, worth nothing after 2026-12-01 11:00:00.000Z, in test mode: to the sandbox only." },
+        { Stream[1], "Planned: SMS and push to d_1 (apns). Left out: email, because opted out (rule: channel email). Decided on version 7 of the user." },
+        { new DeliveryDeferred(Sms, At.AddSeconds(5), Reasons.ProviderAskedToWait, 1, "twilio", "429", At), "The SMS waits until 2026-12-01 09:00:05.000Z after attempt 1: provider asked to wait (twilio: 429)." },
+        { new DispatchAttempted(Sms, 2, "twilio", At), "The SMS: attempt 2 at twilio is about to be made." },
+        { new NotificationDispatched(Push, 1, "apns", "A-1", 131, "h", At), "The push to d_1 was accepted by apns at attempt 1, after 131 ms (their ID A-1)." },
+        { new NotificationFailed(Sms, 1, Reasons.BadAddress, "twilio", "21211", At), "The SMS failed for good at attempt 1: bad address (twilio: 21211)." },
+        { new DispatchOutcomeUnknown(Sms, 1, "twilio", Reasons.TimedOut, At.AddMinutes(15), At), "The SMS: whether twilio accepted attempt 1 is not known (timed out). Nothing is repeated; it is decided by 2026-12-01 09:15:00.000Z." },
+        { new DeliverySuppressed(Push, Reasons.DeviceRemoved, "devices", At), "The push to d_1 was left out at the last check: device removed (rule: devices)." },
+        { new DeliveryDeadLettered(Sms, 12, Reasons.AttemptsExhausted, "twilio", "503", At), "The SMS used up its 12 attempts and is a dead letter: attempts exhausted (twilio: 503)." },
+        { new DeliveryRedriven(Sms, "Mended.", "c_ops", At), "c_ops sent the SMS on its way again: Mended." },
+        { new NotificationCancelled([Sms, Push], "c_shop", At), "c_shop withdrew the SMS and the push to d_1." },
+        { new NotificationCancelled([], "c_shop", At), "c_shop withdrew the notification before it was planned." },
+        { new NotificationRescheduled(At, "c_shop", At), "c_shop moved it to 2026-12-01 09:00:00.000Z." },
+        { new NotificationExpired([Sms], At), "Its time had passed before the SMS could be made." },
+        { new NotificationDelivered(Sms, "twilio", At), "The SMS reached the device, says twilio." },
+        { new NotificationOpened(Push, "app", At), "The person opened the push to d_1 for the first time, says app." },
+    };
+
+    [Theory]
+    [MemberData(nameof(Sentences), DisableDiscoveryEnumeration = true)]
+    public void An_event_is_told_in_a_sentence(object @event, string sentence) =>
+        Assert.Equal(sentence, EventWords.Of(Notification.Fold("n/c_shop:order-1", Stream), @event));
+
+    [Fact]
+    public void Every_event_of_a_notification_has_words_of_its_own()
+    {
+        var told = Sentences.Select(s => s.Data.Item1.GetType()).ToHashSet();
+        var untold = NotifyStore.EventTypes.Where(t => t.Namespace == typeof(NotificationRequested).Namespace && !told.Contains(t)).Select(t => t.Name);
+        Assert.True(!untold.Any(), $"EventWords and this test do not tell of: {string.Join(", ", untold)}");
+    }
+
+    [Fact]
+    public void Every_event_and_each_of_its_fields_is_in_the_page_that_explains_them()
+    {
+        var page = File.ReadAllText(Path.Combine(Repository.Root, "docs", "events.md"));
+        var sections = page.Split("\n### ").Skip(1).ToDictionary(s => s.Split('\n')[0].Trim().Trim('`'), s => s, StringComparer.Ordinal);
+        var missing = NotifyStore.EventTypes.Where(t => !sections.ContainsKey(t.Name)).Select(t => $"### `{t.Name}`")
+            .Concat(NotifyStore.EventTypes.Where(t => sections.ContainsKey(t.Name)).SelectMany(t => FieldsOf(t).Where(f => !sections[t.Name].Contains($"`{f}`", StringComparison.Ordinal)).Select(f => $"{t.Name}.{f}")))
+            .Concat(sections.Keys.Where(s => NotifyStore.EventTypes.All(t => t.Name != s)).Select(s => $"{s} is explained, but is no event"))
+            .Concat(NotifyStore.EventTypes.Where(t => sections.TryGetValue(t.Name, out var text) && !text.Contains("Then:", StringComparison.Ordinal)).Select(t => $"{t.Name}: \"Then:\", what follows"));
+        Assert.True(!missing.Any(), $"docs/events.md lacks:\n{string.Join("\n", missing)}");
+    }
+
+    [Fact]
+    public void Every_reason_is_in_the_page_that_explains_them()
+    {
+        var page = File.ReadAllText(Path.Combine(Repository.Root, "docs", "events.md"));
+        var missing = typeof(Reasons).GetFields(BindingFlags.Public | BindingFlags.Static).Select(f => (string)f.GetRawConstantValue()!).Where(r => !page.Contains($"| `{r}` |", StringComparison.Ordinal));
+        Assert.True(!missing.Any(), $"docs/events.md does not explain the reasons {string.Join(", ", missing)}");
+    }
+
+    private static IEnumerable<string> FieldsOf(Type type) => type.GetProperties(BindingFlags.Public | BindingFlags.Instance)
+        .Where(p => p.Name is not ("At" or "By" or "DeliveryId")).Select(p => System.Text.Json.JsonNamingPolicy.CamelCase.ConvertName(p.Name));
+}

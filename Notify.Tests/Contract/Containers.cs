@@ -1,0 +1,173 @@
+using System.Diagnostics;
+using System.Text.Json;
+using System.Text.RegularExpressions;
+using Notify.Tests.Support;
+
+namespace Notify.Tests.Contract;
+
+/// <summary>While nothing else runs: publishing takes the machine for some seconds.</summary>
+[CollectionDefinition(nameof(Containers), DisableParallelization = true)]
+public sealed class ContainersCollection;
+
+/// <summary>
+/// No container engine is needed here: what the Dockerfiles run is run, on what .dockerignore and COPY let through, and
+/// what was published is started by its ENTRYPOINT, as the compose file orders it, and asked by its HEALTHCHECK.
+/// </summary>
+[Collection(nameof(Containers))]
+public sealed partial class Containers
+{
+    private static readonly string[] Projects = ["Notify.Projections", "Notify.Api", "Notify.Dispatch", "tools/Notify.Sandbox"];
+
+    [Fact]
+    public async Task What_the_Dockerfiles_run_builds_hosts_that_migrate_start_and_answer_their_health_checks()
+    {
+        var home = Directory.CreateDirectory(Path.Combine(Repository.Home, $"containers-{Environment.ProcessId}")).FullName;
+        var (source, keys) = (Path.Combine(home, "src"), Path.Combine(home, "var"));
+        CopyContext(source);
+        foreach (var project in Projects)
+        {
+            foreach (var command in Dockerfile.Of(project).Run)
+                await RunAsync(source, command.Replace("/var/lib/notify", keys, StringComparison.Ordinal).Replace(" /app", $" {home}/{project}", StringComparison.Ordinal));
+        }
+
+        var sandbox = Dockerfile.Of("tools/Notify.Sandbox");
+        var (sandboxUrl, apnsUrl) = ($"http://127.0.0.1:{HostProcess.FreePort()}", $"https://127.0.0.1:{HostProcess.FreePort()}");
+        var written = await StartAsync("settings", sandbox, home, ["settings", "--home", keys, "--into", $"{keys}/settings", "--url", sandboxUrl, "--apns-url", apnsUrl], [], run: true);
+        Assert.Equal(0, await written.EndAsync(TimeSpan.FromSeconds(60)));
+
+        var cluster = await TestRun.Cluster;
+        await cluster.CreateDatabaseAsync("containers");
+        var settings = new Dictionary<string, string>(TestRun.Secrets) { ["ConnectionStrings__notify"] = $"{cluster.ConnectionString("containers")};Maximum Pool Size=10", ["Notify__SettingsPath"] = $"{keys}/settings" };
+        foreach (var project in new[] { "Notify.Projections", "Notify.Api", "Notify.Dispatch" })
+        {
+            await using var migrate = await StartAsync($"migrate {project}", Dockerfile.Of(project), home, ["migrate"], settings, run: true);
+            var code = await migrate.EndAsync(TimeSpan.FromSeconds(60));
+            Assert.True(code == 0, migrate.Tail(20));
+        }
+
+        var hosts = new List<(Dockerfile Image, HostProcess Process, Dictionary<string, string> Environment)>();
+        try
+        {
+            foreach (var project in Projects.Reverse())
+            {
+                var image = Dockerfile.Of(project);
+                var environment = new Dictionary<string, string>(image == sandbox ? [] : settings);
+                foreach (var (name, value) in image.Environment) environment[name] = value.Replace("/var/lib/notify", keys, StringComparison.Ordinal);
+                if (image == sandbox) (environment["Sandbox__Url"], environment["Sandbox__ApnsUrl"]) = (sandboxUrl.Replace("127.0.0.1", "0.0.0.0", StringComparison.Ordinal), apnsUrl.Replace("127.0.0.1", "0.0.0.0", StringComparison.Ordinal));
+                else environment["ASPNETCORE_URLS"] = image.Environment["ASPNETCORE_URLS"].Replace("8080", $"{HostProcess.FreePort()}", StringComparison.Ordinal);
+                Assert.Equal(1, await HealthAsync(image, home, environment)); // nobody is there yet
+                hosts.Add((image, await StartAsync(project, image, home, [], environment, run: false), environment));
+            }
+
+            foreach (var (image, process, environment) in hosts)
+                await Eventually.Holds(async () => process.HasEnded ? throw new InvalidOperationException(process.Tail(20)) : await HealthAsync(image, home, environment) == 0, $"{process.Name} is healthy", TimeSpan.FromSeconds(60));
+            foreach (var (_, process, _) in hosts)
+            {
+                process.Terminate();
+                Assert.Equal(0, await process.EndAsync(TimeSpan.FromSeconds(30)));
+            }
+        }
+        finally
+        {
+            foreach (var (_, process, _) in hosts) await process.DisposeAsync();
+            await cluster.DropDatabaseAsync("containers");
+            Directory.Delete(home, recursive: true);
+        }
+    }
+
+    [Fact]
+    public async Task The_compose_file_is_valid_without_any_setting()
+    {
+        var tool = Repository.Script is null ? null : (await RunAsync(Repository.Root, $"'{Repository.Script}' _compose")).Trim().Split('\n')[^1];
+        tool ??= (await TryAsync(Repository.Root, "docker compose version")).ExitCode == 0 ? "docker compose" : "docker-compose";
+        var config = await RunAsync(Repository.Root, $"{tool} -f docker-compose.yml config");
+        foreach (var service in new[] { "postgres", "rabbitmq", "migrate", "api", "dispatch", "projections", "sandbox" }) Assert.Matches($@"(?m)^  {service}:", config);
+        Assert.DoesNotContain("container_name", config, StringComparison.Ordinal); // or it could not be scaled
+        Assert.Equal(2, ScalablePorts().Count(config));
+    }
+
+    [Theory]
+    [InlineData("Notify.Projections")]
+    [InlineData("Notify.Api")]
+    [InlineData("Notify.Dispatch")]
+    [InlineData("tools/Notify.Sandbox")]
+    public void An_image_is_built_in_stages_and_runs_as_nobody_special(string project)
+    {
+        var image = Dockerfile.Of(project);
+        Assert.Equal(["mcr.microsoft.com/dotnet/sdk:10.0 AS build", "mcr.microsoft.com/dotnet/aspnet:10.0"], image.All("FROM"));
+        Assert.Equal("$APP_UID", Assert.Single(image.All("USER")));
+        Assert.Equal($"{Path.GetFileName(project)}.dll", image.Entrypoint[1]);
+        Assert.Equal([.. image.Entrypoint, "health"], image.Health);
+    }
+
+    private static async Task<int> HealthAsync(Dockerfile image, string home, Dictionary<string, string> environment)
+    {
+        await using var health = HostProcess.Start("health", Path.Combine(home, image.Project, image.Health[1]), image.Health[2..], environment, TestRun.Log($"containers-health-{Path.GetFileName(image.Project)}"));
+        return await health.EndAsync(TimeSpan.FromSeconds(30));
+    }
+
+    private static Task<HostProcess> StartAsync(string name, Dockerfile image, string home, string[] arguments, Dictionary<string, string> environment, bool run)
+    {
+        Assert.Equal("dotnet", image.Entrypoint[0]);
+        return Task.FromResult(HostProcess.Start(name, Path.Combine(home, image.Project, image.Entrypoint[1]), [.. image.Entrypoint[2..], .. arguments], environment, TestRun.Log($"containers-{name.Replace('/', '-')}{(run ? "-run" : "")}")));
+    }
+
+    // What git has and .dockerignore lets through; new files too, as long as git does not ignore them.
+    private static void CopyContext(string to)
+    {
+        var ignored = File.ReadAllLines(Path.Combine(Repository.Root, ".dockerignore")).Where(l => l.Length > 0 && l[0] is not ('#' or '!')).ToList();
+        foreach (var file in Directory.EnumerateFiles(Repository.Root, "*", new EnumerationOptions { RecurseSubdirectories = true, AttributesToSkip = 0 }))
+        {
+            var relative = Path.GetRelativePath(Repository.Root, file);
+            var parts = relative.Split('/');
+            var kept = relative is ".dockerignore" or ".editorconfig";
+            if (!kept && ignored.Any(rule => rule.StartsWith("**/", StringComparison.Ordinal)
+                ? parts.Any(p => rule == "**/.*" ? p[0] == '.' : p == rule[3..])
+                : relative == rule || relative.StartsWith(rule + "/", StringComparison.Ordinal))) continue;
+            var target = Path.Combine(to, relative);
+            Directory.CreateDirectory(Path.GetDirectoryName(target)!);
+            File.Copy(file, target, overwrite: true);
+        }
+    }
+
+    private static async Task<string> RunAsync(string folder, string command)
+    {
+        var (exitCode, output) = await TryAsync(folder, command);
+        Assert.True(exitCode == 0, $"{command}\nended with {exitCode}: {output}");
+        return output;
+    }
+
+    private static async Task<(int ExitCode, string Output)> TryAsync(string folder, string command)
+    {
+        var info = new ProcessStartInfo("sh", ["-c", command]) { WorkingDirectory = folder, RedirectStandardOutput = true, RedirectStandardError = true };
+        info.Environment["MSBUILDDISABLENODEREUSE"] = "1";
+        info.Environment["UseSharedCompilation"] = "false";
+        using var process = Process.Start(info)!;
+        var (output, errors) = (process.StandardOutput.ReadToEndAsync(), process.StandardError.ReadToEndAsync());
+        await process.WaitForExitAsync();
+        return (process.ExitCode, await output + await errors);
+    }
+
+    [GeneratedRegex(@"5080-5089|5180-5199")]
+    private static partial Regex ScalablePorts();
+
+    /// <summary>A Dockerfile's instructions.</summary>
+    private sealed record Dockerfile(string Project, IReadOnlyList<(string Name, string Words)> Instructions)
+    {
+        private static readonly Dictionary<string, Dockerfile> Read = [];
+
+        public static Dockerfile Of(string project) => Read.TryGetValue(project, out var known) ? known : Read[project] = new Dockerfile(
+            project,
+            [.. File.ReadAllLines(Path.Combine(Repository.Root, project, "Dockerfile")).Where(l => l.Length > 0 && l[0] != '#').Select(l => l.Split(' ', 2)).Select(p => (p[0], p[1]))]);
+
+        public IReadOnlyList<string> Run => All("RUN");
+
+        public string[] Entrypoint => JsonSerializer.Deserialize<string[]>(All("ENTRYPOINT").Single())!;
+
+        public string[] Health => JsonSerializer.Deserialize<string[]>(All("HEALTHCHECK").Single().Split("CMD ")[1])!;
+
+        public Dictionary<string, string> Environment => All("ENV").SelectMany(e => e.Split(' ')).Select(e => e.Split('=', 2)).ToDictionary(e => e[0], e => e[1]);
+
+        public IReadOnlyList<string> All(string instruction) => [.. Instructions.Where(i => i.Name == instruction).Select(i => i.Words)];
+    }
+}

@@ -1,0 +1,143 @@
+using System.Text.Json.Nodes;
+using Notify.Tests.Support;
+
+namespace Notify.Tests.Contract;
+
+/// <summary>What the reference shows is what the API does: every operation is called with every example, and its answer is as documented.</summary>
+public sealed class ReferenceAlive : SystemTest
+{
+    private NotifyClient caller = null!;
+
+    /// <inheritdoc />
+    public override async ValueTask InitializeAsync()
+    {
+        await base.InitializeAsync();
+        caller = await Installation.NewClientAsync(["send", "recipients", "templates", "read", "audit", "operate", "admin"]);
+    }
+
+    /// <inheritdoc />
+    public override ValueTask DisposeAsync()
+    {
+        caller.Dispose();
+        GC.SuppressFinalize(this);
+        return base.DisposeAsync();
+    }
+
+    /// <summary>What must be there before an operation can succeed; the answer stands for names in the path.</summary>
+    private Dictionary<string, Func<Task<Dictionary<string, string>>>> Preparations => new()
+    {
+        ["CancelNotification"] = ScheduledAsync,
+        ["RescheduleNotification"] = ScheduledAsync,
+        ["GetNotification"] = ScheduledAsync,
+        ["GetNotificationEvents"] = ScheduledAsync,
+        ["GetUser"] = UserAsync,
+        ["GetPreferences"] = UserAsync,
+        ["GetPreferencesHistory"] = UserAsync,
+        ["EraseUser"] = UserAsync,
+        ["RemoveDevice"] = UserAsync,
+        ["RotateSecret"] = ClientAsync,
+        ["RevokeSecret"] = ClientAsync,
+        ["DisableClient"] = ClientAsync,
+    };
+
+    [Fact]
+    public async Task Every_operation_answers_every_example_as_documented()
+    {
+        var document = (await Client.GetAsync("/openapi/v1.json")).Is(200).Json;
+        var check = new SchemaCheck(document);
+        var faults = new List<string>();
+        foreach (var operation in DescribedOperation.Of(document))
+        {
+            var bodies = operation.Json["requestBody"]?["content"]!["application/json"]!["examples"]!.AsObject().Select(e => (JsonNode?)e.Value!["value"]) ?? [null];
+            foreach (var body in bodies)
+            {
+                var known = Preparations.TryGetValue(operation.Id, out var prepare) ? await prepare() : [];
+                var reply = await caller.CallAsync(new HttpMethod(operation.Method), PathOf(operation, known), body?.DeepClone());
+                var wanted = operation.Json["responses"]!.AsObject().Select(r => r.Key).Where(s => s[0] == '2').ToList();
+                if (!wanted.Contains($"{reply.Status}"))
+                {
+                    faults.Add($"{operation} {body?.ToJsonString()}: {reply}");
+                    continue;
+                }
+
+                var answer = operation.Json["responses"]![$"{reply.Status}"]!;
+                if (reply.Text.Length > 0 && answer["content"]?["application/json"]?["schema"] is { } schema)
+                    faults.AddRange(check.Faults(reply.Json, schema).Select(f => $"{operation}: its answer is not as documented: {f}"));
+                foreach (var (header, _) in answer["headers"]?.AsObject() ?? [])
+                {
+                    if (!reply.Headers.TryGetValues(header, out _)) faults.Add($"{operation}: its answer {reply.Status} lacks the header {header}");
+                }
+            }
+        }
+
+        Assert.True(faults.Count == 0, string.Join("\n", faults));
+    }
+
+    [Fact]
+    public async Task A_first_request_and_its_repeat_and_its_contradiction_answer_as_documented()
+    {
+        var document = (await Client.GetAsync("/openapi/v1.json")).Is(200).Json;
+        foreach (var (_, example) in document["paths"]!["/v1/notifications"]!["post"]!["requestBody"]!["content"]!["application/json"]!["examples"]!.AsObject())
+        {
+            var request = example!["value"]!;
+            Assert.NotNull((await caller.PostRawAsync("/v1/notifications", request.ToJsonString())).Is(202).Headers.Location);
+            (await caller.PostRawAsync("/v1/notifications", request.ToJsonString())).Is(200);
+            request["category"] = "another";
+            (await caller.PostRawAsync("/v1/notifications", request.ToJsonString())).IsProblem(409, "event_id_conflict");
+        }
+    }
+
+    [Fact]
+    public async Task Problems_are_as_documented()
+    {
+        var document = (await Client.GetAsync("/openapi/v1.json")).Is(200).Json;
+        var check = new SchemaCheck(document);
+        var schema = JsonNode.Parse("""{ "$ref": "#/components/schemas/ProblemDocument" }""")!;
+        using var nobody = new NotifyClient(Installation.ApiUrl, null, null);
+        using var reader = await Installation.NewClientAsync(["read"]);
+        foreach (var (reply, status) in new[]
+        {
+            (await Client.PostAsync("/v1/notifications", new { colour = "red" }), 400), (await nobody.GetAsync("/v1/queues"), 401), (await reader.GetAsync("/v1/queues"), 403),
+            (await Client.GetAsync("/v1/notifications/never-asked-for"), 404), (await Client.PostRawAsync("/v1/notifications", $"\"{new string('x', 300_000)}\""), 413),
+            (await Client.CallAsync(HttpMethod.Post, "/v1/notifications", new StringContent("eventId=1")), 415),
+        })
+        {
+            Assert.Empty(check.Faults(reply.Is(status).Json, schema));
+            Assert.Equal("application/problem+json", reply.ContentType);
+        }
+    }
+
+    private static string PathOf(DescribedOperation operation, Dictionary<string, string> known)
+    {
+        var path = operation.Path;
+        foreach (var parameter in operation.Json["parameters"]?.AsArray() ?? [])
+        {
+            if (parameter!["in"]!.ToString() != "path") continue;
+            var name = parameter["name"]!.ToString();
+            path = path.Replace($"{{{name}}}", Uri.EscapeDataString(known.GetValueOrDefault(name) ?? parameter["example"]!.ToString()), StringComparison.Ordinal);
+        }
+
+        return path;
+    }
+
+    private async Task<Dictionary<string, string>> ScheduledAsync()
+    {
+        var id = NewId("described");
+        (await caller.SendAsync(new { eventId = id, to = new { phone = "+12025550123" }, content = new { body = "x" }, sendAt = "2126-12-01T09:00:00Z" })).Is(202);
+        return new() { ["eventId"] = id };
+    }
+
+    private async Task<Dictionary<string, string>> UserAsync()
+    {
+        var person = await Installation.NewPersonAsync();
+        (await Client.PutAsync($"/v1/users/{person.Id}/preferences", new { channels = new { sms = new { optIn = false } } })).Is(200);
+        return new() { ["userId"] = person.Id, ["deviceId"] = person.DeviceIds[0] };
+    }
+
+    private async Task<Dictionary<string, string>> ClientAsync()
+    {
+        var made = (await Client.PostAsync("/v1/clients", new { name = "described", scopes = new[] { "read" } })).Is(201);
+        var secret = (await Client.PostAsync($"/v1/clients/{made["clientId"]}/secrets", new { })).Is(201)["secretId"]!;
+        return new() { ["clientId"] = made["clientId"]!, ["secretId"] = secret };
+    }
+}

@@ -1,0 +1,40 @@
+using Notify.Tests.Support;
+
+namespace Notify.Tests.Projections;
+
+/// <summary>Migrations may be run again, and by several at once: as when many hosts of one version are rolled out.</summary>
+public sealed class MigrationsTests
+{
+    [Fact]
+    public async Task Two_that_migrate_an_empty_database_at_once_both_succeed_and_a_third_changes_nothing()
+    {
+        var cluster = await TestRun.Cluster;
+        const string Database = "migrated_by_two";
+        await cluster.CreateDatabaseAsync(Database);
+        var connection = cluster.ConnectionString(Database) + ";Pooling=false";
+        await Task.WhenAll(RunAsync("Projections"), RunAsync("Projections"));
+        await Task.WhenAll(RunAsync("Api"), RunAsync("Api"), RunAsync("Dispatch"));
+        var before = await ShapeAsync();
+        await RunAsync("Projections");
+        Assert.Equal(before, await ShapeAsync());
+        await cluster.DropDatabaseAsync(Database);
+
+        async Task RunAsync(string host)
+        {
+            var environment = new Dictionary<string, string>(TestRun.Secrets) { ["ConnectionStrings__notify"] = connection };
+            var (exitCode, output, _) = await HostProcess.RunAsync($"migrate {host}", Repository.Program($"Notify.{host}"), ["migrate"], environment, TestRun.Log($"migrate-two-{Guid.NewGuid():N}"));
+            Assert.True(exitCode == 0, output);
+        }
+
+        async Task<string> ShapeAsync()
+        {
+            await using var source = Npgsql.NpgsqlDataSource.Create(connection);
+            await using var command = source.CreateCommand(
+                """
+                select string_agg(format('%s.%s.%s %s', table_schema, table_name, column_name, data_type), E'\n' order by table_schema, table_name, column_name)
+                from information_schema.columns where table_schema not in ('pg_catalog', 'information_schema')
+                """);
+            return (string)(await command.ExecuteScalarAsync())!;
+        }
+    }
+}

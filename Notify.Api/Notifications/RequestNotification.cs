@@ -199,7 +199,8 @@ public static class RequestNotificationEndpoint
             .Takes("To a registered user", Example).Takes("An SMS to a number", ToNumber).Takes("Later, and not too late", Scheduled)
             .Answers(202, "It is durable.", new RequestedNotification("order-123-shipped", NotificationStatus.Accepted, false), "Location")
             .Answers(200, "The same request was accepted before; nothing is sent again.", new RequestedNotification("order-123-shipped", NotificationStatus.Delivered, true))
-            .Fails(409, "event_id_conflict", ConflictDetail("order-123-shipped"));
+            .Fails(409, "event_id_conflict", ConflictDetail("order-123-shipped"))
+            .Fails(429, "rate_limited", TooMany);
         app.MapPost("/v1/notifications/batch", BatchAsync).RequireScope(Scopes.Send).WithName("RequestNotifications").WithTags("Send")
             .WithSummary("Request up to 1,000 notifications").WithDescription("One bad item harms no other: each has a result of its own, in the order given. Items are accepted as single requests are.")
             .Takes("Two at once", new RequestNotifications { Notifications = [Example with { EventId = "order-124-shipped" }, ToNumber with { EventId = "code-78" }] })
@@ -207,7 +208,8 @@ public static class RequestNotificationEndpoint
             [
                 new BatchItemResult("order-124-shipped", "accepted"),
                 new BatchItemResult("code-78", "rejected", new BatchItemError("event_id_conflict", "The event ID was used for another request.")),
-            ]));
+            ]))
+            .Fails(429, "rate_limited", TooMany);
     }
 
     private static RequestNotification Example => new()
@@ -229,6 +231,8 @@ public static class RequestNotificationEndpoint
         SendAt = new DateTimeOffset(2126, 12, 1, 9, 0, 0, TimeSpan.Zero), ExpiresAt = new DateTimeOffset(2126, 12, 1, 12, 0, 0, TimeSpan.Zero),
         Content = new RequestedContent { Title = "Tomorrow at ten", Body = "We look forward to seeing you." },
     };
+
+    private const string TooMany = "This client asks for more than its limit allows. Send the same request again after Retry-After: nothing was stored.";
 
     private static string ConflictDetail(string eventId) =>
         $"The event ID {eventId} was used for another request. It stays taken for ever: choose a new one, or send the first request unchanged.";

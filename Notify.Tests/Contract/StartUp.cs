@@ -30,6 +30,7 @@ public sealed class StartUp
     [InlineData("Api", "Notify__MasterKey", "2", "Notify:MasterKey")]
     [InlineData("Api", "Notify__Pepper", null, "Notify:Pepper")]
     [InlineData("Api", "Notify__Transport", "Pigeon", "Notify:Transport")]
+    [InlineData("Api", "Notify__SettingsPath", "/nowhere/settings", "Notify:SettingsPath")]
     [InlineData("Projections", "Notify__Takeover", "soon", "Notify:Takeover")]
     [InlineData("Projections", "Notify__Takeover", "-00:00:01", "Notify:Takeover")]
     [InlineData("Dispatch", "Providers__Apns__TeamId", null, "Providers:Apns:TeamId")]

@@ -105,6 +105,26 @@ public sealed class Kills(FaultSystem faults) : FaultTest(faults)
     }
 
     [Fact]
+    public async Task Api_stopped_under_load_answers_what_it_has_taken_and_ends_in_time()
+    {
+        var load = await Load.StartAsync(Installation);
+        for (var stop = 0; stop < 2; stop++)
+        {
+            await load.GoOnAsync(300);
+            Installation.Api.Terminate();
+            Assert.Equal(0, await Installation.Api.EndAsync(TimeSpan.FromSeconds(30)));
+            await Installation.StartApiAsync();
+        }
+
+        await load.GoOnAsync(200);
+        await load.StopAsync();
+
+        var balance = await Balance.OfAsync(Installation, load, TimeSpan.FromSeconds(40));
+        Assert.Empty(balance.Repeats);
+        Show(load, balance);
+    }
+
+    [Fact]
     public async Task One_of_two_Dispatch_hosts_killed_is_taken_over_within_seconds()
     {
         var second = await Installation.StartDispatchAsync();

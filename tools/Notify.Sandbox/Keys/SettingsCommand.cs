@@ -19,7 +19,7 @@ public static class SettingsCommand
             return 2;
         }
 
-        if (KeysCommand.Run(["--home", home]) is not 0 and var code) return code;
+        if (KeysCommand.Run(["--home", home, "--url", url]) is not 0 and var code) return code;
         var files = new SandboxFiles(home);
         var identity = JsonSerializer.Deserialize<SandboxIdentity>(File.ReadAllText(files.Identity), SandboxIdentity.Json)!;
         Directory.CreateDirectory(into);
@@ -36,6 +36,7 @@ public static class SettingsCommand
     [
         ("Apns__BaseUrl", apnsUrl), ("Apns__TeamId", identity.ApnsTeamId), ("Apns__KeyId", identity.ApnsKeyId), ("Apns__Topic", identity.ApnsTopic),
         ("Apns__PrivateKeyPath", files.ApnsAuthKey), ("Apns__TrustedCaPath", files.ApnsCa),
+        ("Fcm__BaseUrl", url), ("Fcm__ServiceAccountPath", files.FcmServiceAccount),
         ("Twilio__BaseUrl", url), ("Twilio__AccountSid", identity.TwilioAccountSid), ("Twilio__AuthToken", identity.TwilioAuthToken), ("Twilio__From", identity.TwilioFrom),
     ];
 

@@ -1,8 +1,10 @@
 using Marten;
 using Notify.Projections;
 using Notify.Projections.Hosting;
+using Notify.Projections.Lag;
 using Notify.Projections.Privacy;
 using Notify.Projections.QueueBacklog;
+using Notify.Projections.Rebuilding;
 using Notify.Projections.Replay;
 using Notify.Projections.Verification;
 using Npgsql;
@@ -13,7 +15,7 @@ const string Name = "notify-projections";
 var command = args.FirstOrDefault(a => !a.StartsWith('-'));
 if (command == "health") return await HealthCommand.RunAsync(Name, args, "http://127.0.0.1:5082");
 var builder = NotifyHost.CreateBuilder(Name, "http://127.0.0.1:5082", args, out var faults);
-if (command is not (null or "migrate" or "verify" or "replay" or "rewrap-keys")) faults.Add($"\"{command}\" is not a command; there are migrate, verify, replay, rewrap-keys and health");
+if (command is not (null or "migrate" or "verify" or "replay" or "rebuild" or "rewrap-keys")) faults.Add($"\"{command}\" is not a command; there are migrate, verify, replay, rebuild, rewrap-keys and health");
 if (faults.Report()) return NotifyHost.WrongConfiguration;
 
 var store = builder.Services.AddNotifyStore(builder.Configuration.Database(), mayCreate: command == "migrate");
@@ -35,7 +37,7 @@ if (command is null or "migrate")
 
 if (command is null)
 {
-    builder.Services.AddSingleton<QueueBacklogReader>().AddHostedService<QueueBacklogMetrics>();
+    builder.Services.AddSingleton<QueueBacklogReader>().AddHostedService<QueueBacklogMetrics>().AddHostedService<ProjectionLag>();
 }
 
 var app = builder.Build();
@@ -55,6 +57,8 @@ switch (command)
         if (options is null) return NotifyHost.Fail(Name, fault!);
         return await NotifyHost.RunAsync(Name, () => new Replayer(
             app.Services.GetRequiredService<IDocumentStore>(), database, app.Services.GetRequiredService<SubjectKeys>(), Console.Out).RunAsync(Name, options));
+    case "rebuild":
+        return await NotifyHost.RunAsync(Name, () => RebuildCommand.RunAsync(app.Services, args.Where(a => !a.StartsWith('-')).Skip(1).ToArray(), Console.Out));
     case "rewrap-keys":
         return await NotifyHost.RunAsync(Name, async () =>
         {

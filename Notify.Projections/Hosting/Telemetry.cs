@@ -49,6 +49,10 @@ public static class Telemetry
         Meter.CreateObservableGauge("notify_queue_oldest_age_seconds", age, "s", "Age of the oldest delivery that could go now, by queue.");
     }
 
+    /// <summary>Publishes how far the projections are behind the events.</summary>
+    public static void ObserveLag(Func<IEnumerable<Measurement<long>>> lag) =>
+        Meter.CreateObservableGauge("notify_projection_lag_events", lag, description: "Events that a projection has not yet taken in, by projection.");
+
     /// <summary>The tags of a queue.</summary>
     public static TagList Tags(DeliveryQueue queue) => new() { { "lane", queue.Lane.ToString().ToLowerInvariant() }, { "priority", queue.Priority.ToString().ToLowerInvariant() } };
 

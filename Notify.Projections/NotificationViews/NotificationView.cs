@@ -43,9 +43,10 @@ public sealed partial class NotificationViewProjection : SingleStreamProjection<
 
     /// <inheritdoc />
     public override NotificationView? Evolve(NotificationView? snapshot, string id, IEvent e) =>
-        Notification.Evolve(snapshot?.State, id, e.Data) is { } state ? new NotificationView(id, WithoutPayload(state, e.Data)) : null;
+        Notification.Evolve(snapshot?.State, id, e.Data) is { } state ? new NotificationView(id, WithoutSealed(state, e.Data)) : null;
 
-    private static Notification WithoutPayload(Notification state, object @event) => @event switch
+    /// <summary>A state that an event was just folded into, without the sealed data that the event brought.</summary>
+    public static Notification WithoutSealed(Notification state, object @event) => @event switch
     {
         NotificationRequested r => state with { Request = r with { Payload = Sealed.None, RequestHash = "" } },
         DeliveriesPlanned => state with { Deliveries = state.Deliveries.ToImmutableDictionary(d => d.Key, d => d.Value with { Contact = null }) },

@@ -28,10 +28,14 @@ public static class Migrations
     public static Task ApplyStoreAsync(IServiceProvider services, CancellationToken cancellation = default) => AloneAsync(services, async () =>
     {
         await services.GetRequiredService<IDocumentStore>().Storage.ApplyAllConfiguredChangesToDatabaseAsync();
-        await using var stream = typeof(Migrations).Assembly.GetManifestResourceStream("Notify.Projections.Store.Schema.sql")!;
-        using var reader = new StreamReader(stream);
-        await using var command = services.GetRequiredService<NpgsqlDataSource>().CreateCommand(await reader.ReadToEndAsync(cancellation));
-        await command.ExecuteNonQueryAsync(cancellation);
+        foreach (var script in new[] { "Store.Schema.sql", "Analytics.Analytics.sql" })
+        {
+            await using var stream = typeof(Migrations).Assembly.GetManifestResourceStream($"Notify.Projections.{script}")!;
+            using var reader = new StreamReader(stream);
+            await using var command = services.GetRequiredService<NpgsqlDataSource>().CreateCommand(await reader.ReadToEndAsync(cancellation));
+            await command.ExecuteNonQueryAsync(cancellation);
+        }
+
         return 0;
     }, cancellation);
 

@@ -8,8 +8,10 @@ using Microsoft.Extensions.DependencyInjection;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Domain.Recipients;
+using Notify.Projections.Analytics;
 using Notify.Projections.Clients;
 using Notify.Projections.NotificationViews;
+using Notify.Projections.Privacy;
 using Notify.Projections.Recipients;
 using Npgsql;
 
@@ -28,8 +30,18 @@ public static class NotifyStore
     {
         // Sessions in UTC, whatever the server's own zone: Marten stamps appended events with the session's clock.
         services.AddSingleton(_ => NpgsqlDataSource.Create(new NpgsqlConnectionStringBuilder(connectionString) { Timezone = "UTC" }));
+        services.ConfigureMarten((provider, options) => options.Projections.Add(
+            new AnalyticsProjection(provider.GetRequiredService<MasterKeyRing>()), ProjectionLifecycle.Async, AnalyticsProjection.ProjectionName, LargePages));
         return services.AddMarten(options => Configure(options, mayCreate)).UseNpgsqlDataSource().UseLightweightSessions();
     }
+
+    /// <summary>A store of the same configuration that reads the same events, and whose documents lie in another schema; for rebuilding.</summary>
+    public static DocumentStore Beside(NpgsqlDataSource database, string schema) => DocumentStore.For(options =>
+    {
+        Configure(options, mayCreate: false);
+        options.Connection(database);
+        options.DatabaseSchemaName = schema;
+    });
 
     private static void Configure(StoreOptions options, bool mayCreate)
     {
@@ -49,11 +61,7 @@ public static class NotifyStore
         options.Projections.Add(new ClientProjection(), ProjectionLifecycle.Inline);
         // Large pages, looked for twice a second: under load most of a notification's events then meet in one page, and its
         // view is written once instead of once an event.
-        options.Projections.Add(new NotificationViewProjection(), ProjectionLifecycle.Async, async =>
-        {
-            async.BatchSize = 5000;
-            async.MaximumHopperSize = 20_000;
-        });
+        options.Projections.Add(new NotificationViewProjection(), ProjectionLifecycle.Async, LargePages);
         options.Projections.FastPollingTime = TimeSpan.FromMilliseconds(500);
         options.Projections.SlowPollingTime = TimeSpan.FromMilliseconds(500);
         NotificationViewProjection.Configure(options);
@@ -63,6 +71,12 @@ public static class NotifyStore
         options.Projections.Errors.SkipApplyErrors = false;
         options.Projections.Errors.SkipSerializationErrors = false;
         options.Projections.Errors.SkipUnknownEvents = false;
+    }
+
+    private static void LargePages(AsyncOptions async)
+    {
+        async.BatchSize = 5000;
+        async.MaximumHopperSize = 20_000;
     }
 
     /// <summary>Every event there is; its type's name is its name in the store, the API and the tables.</summary>

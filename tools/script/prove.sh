@@ -1,7 +1,15 @@
 # shellcheck shell=bash
-# Proving and measuring: verify, test, bench.
+# Proving and measuring: verify, rebuild, test, bench.
 
-verify() {
+verify() { with_database verify; }
+
+rebuild() {
+  [ $# -le 1 ] || usage_error 'rebuild takes the name of one projection'
+  with_database rebuild "$@"
+}
+
+# with_database COMMAND...: runs a command of Projections, whether Notify is up or down.
+with_database() {
   local code=0 was=yes
   build
   if ! runs; then was=no; trap 'pg_stop "$HOME_DIR/pg"' EXIT; fi
@@ -9,7 +17,7 @@ verify() {
   start_database
   environment
   if [ $was = no ]; then migrate; fi
-  dotnet "$(dll_of projections)" verify || code=$?
+  dotnet "$(dll_of projections)" "$@" || code=$?
   exit $code
 }
 

@@ -22,20 +22,23 @@ public static class SettingsCommand
         if (KeysCommand.Run(["--home", home, "--url", url]) is not 0 and var code) return code;
         var files = new SandboxFiles(home);
         var identity = JsonSerializer.Deserialize<SandboxIdentity>(File.ReadAllText(files.Identity), SandboxIdentity.Json)!;
+        var vapid = JsonSerializer.Deserialize<VapidKeys>(File.ReadAllText(files.Vapid), SandboxIdentity.Json)!;
         Directory.CreateDirectory(into);
         foreach (var section in new[] { "Providers", "TestProviders" })
         {
-            foreach (var (name, value) in Settings(files, identity, url, apnsUrl)) Write(Path.Combine(into, $"{section}__{name}"), value);
+            foreach (var (name, value) in Settings(files, identity, vapid, url, apnsUrl)) Write(Path.Combine(into, $"{section}__{name}"), value);
         }
 
         Console.WriteLine($"The settings for this sandbox are in {into}");
         return 0;
     }
 
-    private static IEnumerable<(string Name, string Value)> Settings(SandboxFiles files, SandboxIdentity identity, string url, string apnsUrl) =>
+    private static IEnumerable<(string Name, string Value)> Settings(SandboxFiles files, SandboxIdentity identity, VapidKeys vapid, string url, string apnsUrl) =>
     [
         ("Apns__BaseUrl", apnsUrl), ("Apns__TeamId", identity.ApnsTeamId), ("Apns__KeyId", identity.ApnsKeyId), ("Apns__Topic", identity.ApnsTopic),
         ("Apns__PrivateKeyPath", files.ApnsAuthKey), ("Apns__TrustedCaPath", files.ApnsCa),
+        ("WebPush__Subject", vapid.Subject), ("WebPush__PublicKey", vapid.PublicKey), ("WebPush__PrivateKey", vapid.PrivateKey), ("WebPush__AllowPrivateNetworks", "true"),
+        ("SendGrid__BaseUrl", url), ("SendGrid__ApiKey", identity.SendGridApiKey), ("SendGrid__From", identity.SendGridFrom),
         ("Fcm__BaseUrl", url), ("Fcm__ServiceAccountPath", files.FcmServiceAccount),
         ("Twilio__BaseUrl", url), ("Twilio__AccountSid", identity.TwilioAccountSid), ("Twilio__AuthToken", identity.TwilioAuthToken), ("Twilio__From", identity.TwilioFrom),
     ];

@@ -1,0 +1,187 @@
+-- What analysts read, in a schema of its own: tables projected from the events, and nothing else. Applied by the migration,
+-- as often as it is run. Every table and column says what it holds; docs/analytics.md tells it at length.
+create schema if not exists analytics;
+comment on schema analytics is 'Read model for analysts, projected from the events. No addresses, names, tokens, content or user IDs.';
+
+create table if not exists analytics.deliveries (
+    delivery_id         uuid primary key,
+    client_id           text        not null,
+    event_id            text        not null,
+    recipient           uuid        not null,
+    registered          boolean     not null,
+    channel             text        not null,
+    lane                text,
+    provider            text,
+    category            text        not null,
+    priority            text        not null,
+    mode                text        not null,
+    template_key        text,
+    template_version    integer,
+    status              text        not null,
+    reason              text,
+    attempts            integer     not null,
+    requested_at        timestamptz not null,
+    planned_at          timestamptz not null,
+    first_attempt_at    timestamptz,
+    dispatched_at       timestamptz,
+    delivered_at        timestamptz,
+    failed_at           timestamptz,
+    status_at           timestamptz not null,
+    latency_ms          bigint,
+    provider_latency_ms integer,
+    delivery_latency_ms bigint,
+    opened_at           timestamptz,
+    opens               integer     not null,
+    clicked_at          timestamptz,
+    clicks              integer     not null,
+    unsubscribed_at     timestamptz
+) with (fillfactor = 80);
+create index if not exists deliveries_requested_at on analytics.deliveries using brin (requested_at) with (pages_per_range = 32);
+create index if not exists deliveries_client on analytics.deliveries (client_id, event_id);
+
+comment on table analytics.deliveries is 'One row per delivery: each device, number or address that a notification was planned to, and each channel that was left out.';
+comment on column analytics.deliveries.delivery_id is 'The delivery; also in the notification''s events and in the API.';
+comment on column analytics.deliveries.client_id is 'The client that asked; its appKey.';
+comment on column analytics.deliveries.event_id is 'The notification''s event ID, chosen by the client; unique per client.';
+comment on column analytics.deliveries.recipient is 'A keyed pseudonym of the recipient: the same person has the same value. It cannot be turned back into a user ID or an address.';
+comment on column analytics.deliveries.registered is 'Whether the recipient is a registered user; false: reached by an address given with the request.';
+comment on column analytics.deliveries.channel is 'push, sms or email.';
+comment on column analytics.deliveries.lane is 'The kind of provider: apns, fcm, webpush, sms or email; null for what was left out at planning.';
+comment on column analytics.deliveries.provider is 'The provider that was last called, such as apns or twilio; null before the first outcome or attempt is known.';
+comment on column analytics.deliveries.category is 'The notification''s category.';
+comment on column analytics.deliveries.priority is 'critical, normal or bulk.';
+comment on column analytics.deliveries.mode is 'live or test; what a test client sends reaches the sandbox alone.';
+comment on column analytics.deliveries.template_key is 'The template that was rendered; null where the content came with the request.';
+comment on column analytics.deliveries.template_version is 'The template''s version; null where there is no template.';
+comment on column analytics.deliveries.status is 'queued, deferred, attempting, unknown, dispatched, delivered, failed, deadLettered, suppressed, cancelled or expired; as in the API.';
+comment on column analytics.deliveries.reason is 'Why it has this status, in the normalised vocabulary of the events, such as OptedOut or Unregistered; null where there is nothing to say.';
+comment on column analytics.deliveries.attempts is 'Calls to a provider that counted as attempts, since the last redrive.';
+comment on column analytics.deliveries.requested_at is 'When the notification was accepted. Its day (UTC) is the day that daily counts it in.';
+comment on column analytics.deliveries.planned_at is 'When the delivery was planned: at acceptance, or when a scheduled notification became due.';
+comment on column analytics.deliveries.first_attempt_at is 'When an attempt was first recorded: for SMS and email before the call, for push with its first outcome; null: none yet.';
+comment on column analytics.deliveries.dispatched_at is 'When a provider accepted it; null: not, or not known.';
+comment on column analytics.deliveries.delivered_at is 'When it was first reported to have reached the device or mailbox; null: no such report.';
+comment on column analytics.deliveries.failed_at is 'When it last failed for good; stays when a late report corrects the status.';
+comment on column analytics.deliveries.status_at is 'Since when it has this status.';
+comment on column analytics.deliveries.latency_ms is 'Milliseconds from planned_at to dispatched_at; null while it is not dispatched.';
+comment on column analytics.deliveries.provider_latency_ms is 'Milliseconds that the accepted call to the provider took; null while it is not dispatched.';
+comment on column analytics.deliveries.delivery_latency_ms is 'Milliseconds from dispatched_at to delivered_at, not below 0; null where either is missing.';
+comment on column analytics.deliveries.opened_at is 'When it was first opened; null: not known to be.';
+comment on column analytics.deliveries.opens is 'Opens that are recorded as events: 1 once it was opened, else 0.';
+comment on column analytics.deliveries.clicked_at is 'When a link in it was first clicked; null: not known to be. No link is tracked in this version.';
+comment on column analytics.deliveries.clicks is 'Links in it that were clicked. No link is tracked in this version: 0.';
+comment on column analytics.deliveries.unsubscribed_at is 'When the person unsubscribed through it; null: not known to have. Not tracked in this version.';
+
+create table if not exists analytics.engagement (
+    delivery_id uuid        not null,
+    kind        text        not null,
+    link        text        not null,
+    client_id   text        not null,
+    channel     text        not null,
+    category    text        not null,
+    first_at    timestamptz not null,
+    source      text        not null,
+    primary key (delivery_id, kind, link)
+);
+create index if not exists engagement_first_at on analytics.engagement using brin (first_at) with (pages_per_range = 32);
+
+comment on table analytics.engagement is 'What people did with what they got: the first time per delivery, kind and link.';
+comment on column analytics.engagement.delivery_id is 'The delivery; joins deliveries.';
+comment on column analytics.engagement.kind is 'opened, clicked or unsubscribed. This version records opened.';
+comment on column analytics.engagement.link is 'Which link was clicked; empty for opened and unsubscribed.';
+comment on column analytics.engagement.client_id is 'The client that had asked for the notification.';
+comment on column analytics.engagement.channel is 'push, sms or email.';
+comment on column analytics.engagement.category is 'The notification''s category.';
+comment on column analytics.engagement.first_at is 'When it happened for the first time.';
+comment on column analytics.engagement.source is 'Who told of it: the app, a tracking link, or a provider.';
+
+create table if not exists analytics.daily (
+    day               date     not null,
+    client_id         text     not null,
+    channel           text     not null,
+    category          text     not null,
+    template          text     not null,
+    provider          text     not null,
+    mode              text     not null,
+    requested         bigint   not null,
+    suppressed        bigint   not null,
+    cancelled         bigint   not null,
+    expired           bigint   not null,
+    in_flight         bigint   not null,
+    unknown           bigint   not null,
+    dispatched        bigint   not null,
+    delivered         bigint   not null,
+    failed            bigint   not null,
+    dead_lettered     bigint   not null,
+    opened            bigint   not null,
+    opened_total      bigint   not null,
+    clicked           bigint   not null,
+    clicked_total     bigint   not null,
+    unsubscribed      bigint   not null,
+    latency_histogram bigint[] not null,
+    primary key (day, client_id, channel, category, template, provider, mode)
+) with (fillfactor = 70);
+
+comment on table analytics.daily is 'Deliveries, counted by the day (UTC) on which they were requested and by what they are; always the sum over the table deliveries.';
+comment on column analytics.daily.day is 'The day (UTC) on which the notification was accepted; later events change the counts of that day.';
+comment on column analytics.daily.client_id is 'The client that asked.';
+comment on column analytics.daily.channel is 'push, sms or email.';
+comment on column analytics.daily.category is 'The notification''s category.';
+comment on column analytics.daily.template is 'The template''s key; empty where the content came with the request.';
+comment on column analytics.daily.provider is 'The provider that was last called; empty where none has been.';
+comment on column analytics.daily.mode is 'live or test.';
+comment on column analytics.daily.requested is 'Deliveries planned or left out: all there are.';
+comment on column analytics.daily.suppressed is 'Left out: opted out, no contact, suppressed address, and so on.';
+comment on column analytics.daily.cancelled is 'Withdrawn by the client before they were made.';
+comment on column analytics.daily.expired is 'Not made before the notification''s expiresAt.';
+comment on column analytics.daily.in_flight is 'Queued, deferred or being attempted.';
+comment on column analytics.daily.unknown is 'Attempted, and it is not known whether the provider accepted.';
+comment on column analytics.daily.dispatched is 'Accepted by a provider, whatever came after; includes delivered.';
+comment on column analytics.daily.delivered is 'Reported to have reached the device or mailbox.';
+comment on column analytics.daily.failed is 'Failed for good.';
+comment on column analytics.daily.dead_lettered is 'Used up their attempts and wait for a person.';
+comment on column analytics.daily.opened is 'Deliveries that were opened: each counts once.';
+comment on column analytics.daily.opened_total is 'Opens that are recorded as events.';
+comment on column analytics.daily.clicked is 'Deliveries with a clicked link: each counts once. No link is tracked in this version: 0.';
+comment on column analytics.daily.clicked_total is 'Links that were clicked. No link is tracked in this version: 0.';
+comment on column analytics.daily.unsubscribed is 'Deliveries through which the person unsubscribed. Not tracked in this version: 0.';
+comment on column analytics.daily.latency_histogram is 'How many deliveries had which latency_ms; add up with histogram_sum, read with percentile. A percentile is off by at most 3.2 %.';
+
+-- Histograms count milliseconds in buckets: one for each value below 32, from there on 16 for each doubling.
+create or replace function analytics.histogram_add(a bigint[], b bigint[]) returns bigint[]
+language sql immutable parallel safe as
+'select coalesce(array_agg(coalesce(x, 0) + coalesce(y, 0) order by n), ''{}'') from rows from (unnest(a), unnest(b)) with ordinality as t(x, y, n)';
+comment on function analytics.histogram_add(bigint[], bigint[]) is 'The sum of two histograms, bucket by bucket.';
+
+do $$ begin
+    create aggregate analytics.histogram_sum(bigint[]) (sfunc = analytics.histogram_add, stype = bigint[], initcond = '{}', parallel = safe, combinefunc = analytics.histogram_add);
+    comment on aggregate analytics.histogram_sum(bigint[]) is 'The sum of many histograms, bucket by bucket.';
+exception when duplicate_function then null;
+end $$;
+
+create or replace function analytics.percentile(histogram bigint[], fraction double precision) returns double precision
+language sql immutable parallel safe as
+$$
+    with counts as (select n - 1 as bucket, sum(count) over (order by n) as upto, sum(count) over () as total from unnest(histogram) with ordinality as t(count, n))
+    select case when bucket < 32 then bucket::double precision
+                else (16.5 + (bucket - 32) % 16) * power(2::double precision, ((bucket - 32) / 16 + 1)::double precision) - 0.5 end
+    from counts where total > 0 and upto >= ceil(greatest(fraction, 0) * total) and upto > 0 order by bucket limit 1
+$$;
+comment on function analytics.percentile(bigint[], double precision) is 'The milliseconds below which that fraction of a histogram lies, off by at most 3.2 %; null for an empty one.';
+
+-- Whoever analyses gets this role: it can read this schema, and nothing else. Where the migration may not make roles, an
+-- administrator makes it and runs the migration again.
+do $$ begin
+    if not exists (select from pg_roles where rolname = 'notify_analyst') then
+        begin
+            create role notify_analyst nologin;
+        exception
+            when insufficient_privilege then raise notice 'notify_analyst was not made: the migration may not make roles';
+            when duplicate_object or unique_violation then null;
+        end;
+    end if;
+    if exists (select from pg_roles where rolname = 'notify_analyst') then
+        grant usage on schema analytics to notify_analyst;
+        grant select on all tables in schema analytics to notify_analyst;
+    end if;
+end $$;

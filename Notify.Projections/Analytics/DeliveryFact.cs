@@ -1,0 +1,55 @@
+using Notify.Domain.Notifications;
+using Notify.Projections.NotificationViews;
+using Notify.Projections.Privacy;
+
+namespace Notify.Projections.Analytics;
+
+/// <summary>A row of <c>analytics.deliveries</c>, with its rows of <c>analytics.engagement</c>. The columns' comments say what each holds.</summary>
+public sealed record DeliveryFact(
+    Guid DeliveryId, string ClientId, string EventId, Guid Recipient, bool Registered, string Channel, string? Lane, string? Provider,
+    string Category, string Priority, string Mode, string? TemplateKey, int? TemplateVersion, string Status, string? Reason, int Attempts,
+    DateTimeOffset RequestedAt, DeliveryTimes Times, DateTimeOffset? DispatchedAt, DateTimeOffset? DeliveredAt)
+{
+    /// <summary>Milliseconds from planning to the provider's yes.</summary>
+    public long? LatencyMs => Milliseconds(Times.PlannedAt, DispatchedAt);
+
+    /// <summary>Milliseconds from the provider's yes to the device.</summary>
+    public long? DeliveryLatencyMs => DispatchedAt is { } dispatched ? Milliseconds(dispatched, DeliveredAt) : null;
+
+    /// <summary>What daily counts of it.</summary>
+    public CountedDelivery Counted => new(
+        new DailyKey(DateOnly.FromDateTime(RequestedAt.UtcDateTime), ClientId, Channel, Category, TemplateKey ?? "", Provider ?? "", Mode),
+        Status, DispatchedAt is not null || DeliveredAt is not null, DeliveredAt is not null, LatencyMs,
+        Count("opened"), Count("clicked"), First("unsubscribed") is not null);
+
+    /// <summary>How many facts of a kind there are.</summary>
+    public int Count(string kind) => Times.Engagements.Count(e => e.Kind == kind);
+
+    /// <summary>When the first of a kind happened.</summary>
+    public DateTimeOffset? First(string kind) => Times.Engagements.Where(e => e.Kind == kind).Min(e => (DateTimeOffset?)e.At);
+
+    /// <summary>The rows of a notification's deliveries that are not as they were.</summary>
+    /// <param name="before">The history as it was written before; <c>null</c>: every delivery has a row to write.</param>
+    /// <param name="ring">Makes the recipient's pseudonym.</param>
+    public static IEnumerable<DeliveryFact> Changed(NotificationHistory? before, NotificationHistory after, MasterKeyRing ring)
+    {
+        var request = after.State.Request;
+        Guid? recipient = null;
+        foreach (var d in after.State.Deliveries.Values)
+        {
+            var times = after.Times[d.Id];
+            if (before is not null && before.State.Deliveries.TryGetValue(d.Id, out var was) && ReferenceEquals(was, d) && ReferenceEquals(before.Times[d.Id], times)) continue;
+            yield return new DeliveryFact(
+                d.Id, request.ClientId, request.EventId, recipient ??= PseudonymOf(request.Subject, ring), request.UserId is not null,
+                NotificationView.Name(d.Channel), d.Lane is { } lane ? NotificationView.Name(lane) : null, d.Provider,
+                request.Category, NotificationView.Name(request.Priority), NotificationView.Name(request.Mode), null, null,
+                NotificationView.Name(d.Status), d.Reason, d.Attempts, request.At, times, d.DispatchedAt, d.DeliveredAt);
+        }
+    }
+
+    /// <summary>The same person, under a name that nobody can turn back: the first half of a keyed hash of the subject.</summary>
+    public static Guid PseudonymOf(string subject, MasterKeyRing ring) =>
+        new(System.Buffers.Text.Base64Url.DecodeFromChars(ring.Fingerprint("analytics", subject)).AsSpan(0, 16));
+
+    private static long? Milliseconds(DateTimeOffset from, DateTimeOffset? to) => to is { } t ? Math.Max(0, (t - from).Ticks / TimeSpan.TicksPerMillisecond) : null;
+}

@@ -1,0 +1,67 @@
+using JasperFx.Events;
+using Marten;
+
+namespace Notify.Projections.Analytics;
+
+/// <summary>A stream as a page of events left it.</summary>
+/// <param name="Before">As the page found it; <c>null</c> where it began in the page, or where that is not known.</param>
+public sealed record FoldedStream<T>(string Key, T? Before, T After, long Version) where T : class;
+
+/// <summary>
+/// Folds the streams that a page of events touches, as of that page. What comes out follows from the events alone: a state
+/// is taken on where the version before is remembered, else the stream is read from its beginning.
+/// </summary>
+/// <param name="evolve">Folds an event into a state.</param>
+/// <param name="remembered">States kept in memory, at most twice as many; the oldest go.</param>
+public sealed class StreamFold<T>(Func<T?, IEvent, T?> evolve, int remembered = 20_000) where T : class
+{
+    private Dictionary<string, (long Version, T State)> young = new(StringComparer.Ordinal), old = new(StringComparer.Ordinal);
+
+    /// <summary>Folds a page. Pages come one after the other; the same page may come again.</summary>
+    /// <param name="events">In the order of their sequence.</param>
+    public async Task<List<FoldedStream<T>>> FoldAsync(IQuerySession session, IEnumerable<IEvent> events, CancellationToken cancellation)
+    {
+        var streams = events.GroupBy(e => e.StreamKey!, StringComparer.Ordinal).Select(g => (g.Key, Events: g.ToList())).ToList();
+        var starts = new Dictionary<string, T?>(streams.Count, StringComparer.Ordinal);
+        var unknown = new List<string>();
+        foreach (var (key, own) in streams)
+        {
+            var first = own[0].Version;
+            var isWhole = own[^1].Version - first == own.Count - 1;
+            if (isWhole && first == 1) starts[key] = null;
+            else if (isWhole && Recall(key) is { } known && known.Version == first - 1) starts[key] = known.State;
+            else unknown.Add(key);
+        }
+
+        var read = (unknown.Count == 0 ? [] : await ReadAsync(session, unknown, cancellation)).ToLookup(e => e.StreamKey!, StringComparer.Ordinal);
+        var folded = new List<FoldedStream<T>>(streams.Count);
+        foreach (var (key, own) in streams)
+        {
+            var isKnown = starts.TryGetValue(key, out var before);
+            var version = own[^1].Version;
+            IEnumerable<IEvent> since = isKnown ? own : read[key].Where(e => e.Version <= version).OrderBy(e => e.Version);
+            var after = since.Aggregate(before, evolve);
+            if (after is null) continue;
+            Remember(key, version, after);
+            folded.Add(new FoldedStream<T>(key, before, after, version));
+        }
+
+        return folded;
+    }
+
+    // Sorted by who asks: asked for an order, PostgreSQL would rather walk all events than use the streams' index.
+    private static async Task<IReadOnlyList<IEvent>> ReadAsync(IQuerySession session, List<string> keys, CancellationToken cancellation)
+    {
+        var wanted = keys.ToArray();
+        return await session.Events.QueryAllRawEvents().Where(e => e.StreamKey!.IsOneOf(wanted)).ToListAsync(cancellation);
+    }
+
+    private (long Version, T State)? Recall(string key) =>
+        young.TryGetValue(key, out var state) || old.TryGetValue(key, out state) ? state : null;
+
+    private void Remember(string key, long version, T state)
+    {
+        if (young.Count >= remembered) (old, young) = (young, new Dictionary<string, (long, T)>(StringComparer.Ordinal));
+        young[key] = (version, state);
+    }
+}

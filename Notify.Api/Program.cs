@@ -74,5 +74,6 @@ Devices.Map(app);
 Preferences.Map(app);
 Queues.Map(app);
 DeadLetters.Map(app);
+GetAnalytics.Map(app);
 ClientEndpoints.Map(app);
 return command == "routes" ? Routes.Print(app, Console.Out) : await NotifyHost.RunAsync(app, Name);

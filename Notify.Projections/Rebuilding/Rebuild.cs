@@ -20,7 +20,19 @@ public sealed class Rebuild(IDocumentStore store, NpgsqlDataSource database, Reb
     public async Task<int> RunAsync(CancellationToken cancellation = default)
     {
         await using var lease = await database.OpenConnectionAsync(cancellation);
-        if (!await TakeLeaseAsync(lease, cancellation)) return await SayAsync($"{projection.Name} is being rebuilt already; wait for that to end, and see what it says", 1);
+        if (!await LeaseAsync(lease, "pg_try_advisory_lock", cancellation)) return await SayAsync($"{projection.Name} is being rebuilt already; wait for that to end, and see what it says", 1);
+        try
+        {
+            return await RunAsync(lease, cancellation);
+        }
+        finally
+        {
+            if (lease.State == System.Data.ConnectionState.Open) await LeaseAsync(lease, "pg_advisory_unlock", CancellationToken.None);
+        }
+    }
+
+    private async Task<int> RunAsync(NpgsqlConnection lease, CancellationToken cancellation)
+    {
         if (await TablesBeside.DependentsAsync(lease, projection, cancellation) is { Count: > 0 } dependents)
             return await SayAsync($"{string.Join(", ", dependents)} would keep the tables from being replaced; drop these views, rebuild, and make them again. The live tables are untouched", 1);
         if (await ProgressAsync(lease, "", cancellation) is null)
@@ -126,9 +138,10 @@ public sealed class Rebuild(IDocumentStore store, NpgsqlDataSource database, Reb
         return await command.ExecuteScalarAsync(cancellation) as long?;
     }
 
-    private async Task<bool> TakeLeaseAsync(NpgsqlConnection connection, CancellationToken cancellation)
+    // One rebuild of a read model at a time; a process that dies gives it back with its connection.
+    private async Task<bool> LeaseAsync(NpgsqlConnection connection, string function, CancellationToken cancellation)
     {
-        await using var command = new NpgsqlCommand("select pg_try_advisory_lock(hashtextextended('notify rebuild ' || $1, 0))", connection);
+        await using var command = new NpgsqlCommand($"select {function}(hashtextextended('notify rebuild ' || $1, 0))", connection);
         command.Parameters.Add(new NpgsqlParameter { Value = projection.Name });
         return await command.ExecuteScalarAsync(cancellation) is true;
     }

@@ -245,6 +245,10 @@ public sealed class NotifySystem : IAsyncDisposable
         return output;
     }
 
+    /// <summary>Runs a command of Projections to its end.</summary>
+    public Task<(int ExitCode, string Output, IReadOnlyList<string> Errors)> RunProjectionsAsync(params string[] arguments) => HostProcess.RunAsync(
+        arguments[0], Repository.Program("Notify.Projections"), arguments, environment, TestRun.Log($"{name}-{arguments[0]}-{Guid.NewGuid():N}"));
+
     /// <summary>All that its hosts have logged.</summary>
     public async Task<string> LogsAsync()
     {

@@ -14,9 +14,6 @@ public sealed class AnalyticsTables(string schema = AnalyticsTables.Schema)
     /// <summary>The schema that analysts read.</summary>
     public const string Schema = "analytics";
 
-    /// <summary>The tables.</summary>
-    public static readonly IReadOnlyList<string> Names = ["deliveries", "engagement", "daily"];
-
     private const string DailyColumns = "day, client_id, channel, category, template, provider, mode";
 
     /// <summary>Writes what became of deliveries.</summary>

@@ -76,4 +76,4 @@ Queues.Map(app);
 DeadLetters.Map(app);
 GetAnalytics.Map(app);
 ClientEndpoints.Map(app);
-return command == "routes" ? Routes.Print(app, Console.Out) : await NotifyHost.RunAsync(app, Name);
+return command == "routes" ? Routes.Print(app, Console.Out) : await NotifyHost.RunAsync(app, Name, () => NotifyHost.CheckTransportAsync(app, mayBeAway: true));

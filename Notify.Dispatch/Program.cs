@@ -54,6 +54,7 @@ builder.Services.AddNotifyStore(configuration.Database(), mayCreate: command == 
 });
 builder.Host.UseWolverine(o => DispatchBus.Configure(o, configuration, mayCreate: command == "migrate"));
 if (command is null) builder.Services.AddHostedService<DuePump>();
+if (command is null && configuration.Transport() == NotifyTransport.RabbitMq) builder.Services.AddHostedService<ListenerWatch>();
 
 var app = builder.Build();
 switch (command)
@@ -66,5 +67,5 @@ switch (command)
         app.MapOperations();
         if (providers.NotCarried.ToList() is { Count: > 0 } lanes)
             app.Logger.LogWarning("No provider is configured for {Lanes}; deliveries on them fail with {Reason}.", string.Join(", ", lanes).ToLowerInvariant(), Reasons.NoProvider);
-        return await NotifyHost.RunAsync(app, Name);
+        return await NotifyHost.RunAsync(app, Name, () => NotifyHost.CheckTransportAsync(app, mayBeAway: false));
 }

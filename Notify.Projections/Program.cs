@@ -48,7 +48,8 @@ switch (command)
         return await NotifyHost.RunAsync(Name, async () =>
         {
             await Migrations.ApplyStoreAsync(app.Services);
-            return await Migrations.ApplyMessagingAsync(app);
+            var code = await Migrations.ApplyMessagingAsync(app);
+            return code != 0 ? code : await Migrations.ApplyTransportAsync(app, Name);
         });
     case "verify":
         return await NotifyHost.RunAsync(Name, () => Verifier.RunAsync(app.Services.GetRequiredService<IDocumentStore>(), database, Console.Out));

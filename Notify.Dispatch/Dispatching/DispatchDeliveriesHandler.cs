@@ -1,6 +1,5 @@
 using Notify.Domain.Messages;
 using Notify.Domain.Notifications;
-using Notify.Projections.Hosting;
 using Wolverine;
 
 namespace Notify.Dispatch.Dispatching;
@@ -12,6 +11,6 @@ public static class DispatchDeliveriesHandler
     public static async Task Handle(DispatchDeliveries message, DeliveryDispatcher dispatcher, IMessageContext bus, CancellationToken cancellation)
     {
         if (await dispatcher.DispatchAsync(message, cancellation) is { } rest)
-            await bus.EndpointFor(NotifyBus.AddressOf(new DeliveryQueue(rest.Lane, rest.Priority))).SendAsync(rest);
+            await bus.EndpointFor(new DeliveryQueue(rest.Lane, rest.Priority).Name).SendAsync(rest);
     }
 }

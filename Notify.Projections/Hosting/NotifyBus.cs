@@ -5,6 +5,7 @@ using Microsoft.Extensions.Configuration;
 using Notify.Domain.Messages;
 using Notify.Domain.Notifications;
 using Notify.Projections.OpenDeliveries;
+using Notify.Projections.RabbitMq;
 using Wolverine;
 using Wolverine.Marten;
 using Wolverine.Postgresql;
@@ -42,6 +43,12 @@ public static class NotifyBus
         options.Durability.NodeAssignmentHealthCheckTracingEnabled = false;
         options.DefaultExecutionTimeout = TimeSpan.FromSeconds(60);
 
+        if (configuration.Transport() == NotifyTransport.RabbitMq)
+        {
+            options.Transports.Add(new MandatoryTransport());
+            return;
+        }
+
         options.Transports.GetOrCreate<PostgresqlTransport>().EnableQueueNotifications = true;
         foreach (var queue in DeliveryQueue.All)
             options.PublishMessage<DispatchDeliveries>().ToPostgresqlQueue(queue.Name);
@@ -58,12 +65,9 @@ public static class NotifyBus
         {
             foreach (var message in DispatchDeliveries.Cut(queue.Key, queue.Select(d => d.Id)))
             {
-                await outbox.EndpointFor(AddressOf(queue.Key)).SendAsync(message);
+                await outbox.EndpointFor(queue.Key.Name).SendAsync(message);
                 Telemetry.Envelopes.Add(1);
             }
         }
     }
-
-    /// <summary>The address of a queue.</summary>
-    public static Uri AddressOf(DeliveryQueue queue) => new($"postgresql://{queue.Name}");
 }

@@ -16,6 +16,7 @@ using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Console;
 using Notify.Projections.Privacy;
+using Notify.Projections.RabbitMq;
 using Npgsql;
 
 namespace Notify.Projections.Hosting;
@@ -46,8 +47,7 @@ public static class NotifyHost
             faults.Add("ConnectionStrings:notify is missing; set ConnectionStrings__notify, e.g. Host=127.0.0.1;Port=5432;Database=notify;Username=notify");
         else if (!IsConnectionString(connection, out var why))
             faults.Add($"ConnectionStrings:notify cannot be read: {why}");
-        if (builder.Configuration["Notify:Transport"] is { } transport && !transport.Equals("Postgres", StringComparison.OrdinalIgnoreCase))
-            faults.Add($"Notify:Transport is \"{transport}\"; this version carries messages over Postgres only");
+        var broker = builder.Configuration.ReadBroker(faults);
         foreach (var key in new[] { "Notify:Takeover" })
         {
             if (builder.Configuration[key] is { } text && !(TimeSpan.TryParse(text, out var span) && span > TimeSpan.Zero))
@@ -75,7 +75,16 @@ public static class NotifyHost
         builder.Logging.AddFilter("JasperFx.Resources", level => level > LogLevel.Error); // the migration's own last line says it
         builder.Logging.AddFilter("Wolverine.Configuration", LogLevel.Error); // Api and Projections handle no messages, and Wolverine would warn of it
 
-        builder.Services.AddHealthChecks().AddCheck<DatabaseHealth>("database", tags: ["ready"]);
+        var health = builder.Services.AddHealthChecks().AddCheck<DatabaseHealth>("database", tags: ["ready"]);
+        if (broker is not null)
+        {
+            // A broker that is away is told once, by RabbitMqBroker; Wolverine would tell it for every message and listener.
+            builder.Logging.AddFilter("Wolverine.RabbitMQ", LogLevel.Critical);
+            builder.Logging.AddFilter("Wolverine.Persistence.Durability.DurableSendingAgent", LogLevel.Critical);
+            builder.Services.AddSingleton(s => new RabbitMqBroker(broker, name, s.GetRequiredService<TimeProvider>(), s.GetRequiredService<ILogger<RabbitMqBroker>>()));
+            if (name != "notify-projections") health.AddCheck<BrokerHealth>("broker", tags: ["ready"]); // Projections neither sends nor receives
+        }
+
         builder.Services.Configure<HostOptions>(o => o.ShutdownTimeout = TimeSpan.FromSeconds(28));
         builder.AddTelemetry(name);
         return builder;
@@ -116,14 +125,26 @@ public static class NotifyHost
     }
 
     /// <summary>Runs a host to its end; what keeps it from starting becomes one line.</summary>
-    public static Task<int> RunAsync(WebApplication app, string name)
+    /// <param name="check">What must be in order before it starts: returns what is wrong, and what to do.</param>
+    public static Task<int> RunAsync(WebApplication app, string name, Func<Task<string?>>? check = null)
     {
         app.Lifetime.ApplicationStarted.Register(() => hasStarted = true);
         return RunAsync(name, async () =>
         {
+            if (check is not null && await check() is { } fault) return Fail(name, fault);
             await app.RunAsync();
             return 0;
         });
+    }
+
+    /// <summary>Checks that a host that sends or receives uses the installation's transport, and that the transport is there; declares nothing.</summary>
+    /// <param name="mayBeAway">Whether the host can do its work while the broker is away.</param>
+    /// <returns>What is wrong, and what to do; <c>null</c> when nothing is.</returns>
+    public static async Task<string?> CheckTransportAsync(WebApplication app, bool mayBeAway)
+    {
+        if (await TransportMark.CheckAsync(app.Services.GetRequiredService<NpgsqlDataSource>(), app.Configuration.Transport(), default) is { } fault) return fault;
+        if (app.Services.GetService<RabbitMqBroker>() is not { } broker || await broker.CheckAsync(default) is not { } wrong) return null;
+        return wrong.IsAway && mayBeAway ? null : wrong.Message;
     }
 
     /// <summary>Runs a command; what keeps it from its end becomes one line.</summary>

@@ -1,7 +1,10 @@
 using JasperFx.Resources;
 using Marten;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.Hosting;
+using Notify.Projections.Hosting;
+using Notify.Projections.RabbitMq;
 using Npgsql;
 
 namespace Notify.Projections;
@@ -46,4 +49,15 @@ public static class Migrations
         await host.SetupResources();
         return 0;
     });
+
+    /// <summary>Declares the broker's queues where there is one, and notes the transport. When it has changed, what lay in the old queues is sent again.</summary>
+    /// <returns>The exit code.</returns>
+    public static async Task<int> ApplyTransportAsync(WebApplication app, string name, CancellationToken cancellation = default)
+    {
+        if (app.Services.GetService<RabbitMqBroker>() is { } broker && await broker.DeclareAsync(cancellation) is { } fault) return NotifyHost.Fail(name, fault.Message);
+        var transport = app.Configuration.Transport();
+        var again = await TransportMark.SetAsync(app.Services.GetRequiredService<NpgsqlDataSource>(), transport, cancellation);
+        if (again > 0) Console.WriteLine($"Messages go over {transport} from now on; {again} deliveries that lay in queues are sent again.");
+        return 0;
+    }
 }

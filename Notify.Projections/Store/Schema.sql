@@ -68,3 +68,10 @@ create table if not exists notify.provider_messages (
     delivery_id uuid not null,
     primary key (provider, message_id)
 );
+
+-- Which transport carries the messages; one row.
+create table if not exists notify.transport (
+    only_row boolean     primary key default true check (only_row),
+    name     text        not null,
+    since    timestamptz not null
+);

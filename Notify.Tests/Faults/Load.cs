@@ -10,7 +10,6 @@ namespace Notify.Tests.Faults;
 /// </summary>
 public sealed class Load
 {
-    private readonly NotifySystem system;
     private readonly IReadOnlyList<Person> people;
     private readonly CancellationTokenSource stop = new();
     private readonly ConcurrentBag<Task> sending = [];
@@ -20,9 +19,11 @@ public sealed class Load
     private int sent;
     private int repeated;
 
-    private Load(NotifySystem system, IReadOnlyList<Person> people, int perSecond)
+    private readonly IReadOnlyList<NotifyClient> clients;
+
+    private Load(IReadOnlyList<NotifyClient> clients, IReadOnlyList<Person> people, int perSecond)
     {
-        (this.system, this.people) = (system, people);
+        (this.clients, this.people) = (clients, people);
         pace = PaceAsync(perSecond);
     }
 
@@ -39,10 +40,11 @@ public sealed class Load
     public int Repeated => repeated;
 
     /// <summary>Begins to send.</summary>
-    public static async Task<Load> StartAsync(NotifySystem system, int perSecond = 250)
+    /// <param name="clients">What is called in turn, where there are several Apis; a caller without an answer tries the next.</param>
+    public static async Task<Load> StartAsync(NotifySystem system, int perSecond = 250, IReadOnlyList<NotifyClient>? clients = null)
     {
         var people = await Task.WhenAll(Enumerable.Range(0, 40).Select(_ => system.NewPersonAsync()));
-        return new Load(system, people, perSecond);
+        return new Load(clients ?? [system.Client], people, perSecond);
     }
 
     /// <summary>Waits until so many more have been accepted.</summary>
@@ -81,12 +83,12 @@ public sealed class Load
     {
         var id = $"{Mark}-{n}";
         var request = new { eventId = id, userId = people[n % people.Count].Id, channels = new[] { n % 2 == 0 ? "sms" : "push" }, content = new { body = id } };
-        while (true)
+        for (var attempt = 0; ; attempt++)
         {
             var status = 0;
             try
             {
-                status = (await system.Client.SendAsync(request)).Status;
+                status = (await clients[(n + attempt) % clients.Count].SendAsync(request)).Status;
             }
             catch (Exception e) when (e is HttpRequestException or TaskCanceledException)
             {

@@ -76,3 +76,30 @@ public abstract class FaultTest(FaultSystem faults) : SystemTest
         GC.SuppressFinalize(this);
     }
 }
+
+/// <summary>A system whose messages RabbitMQ carries, and whose broker is killed: its tests run one after the other, while nothing else runs.</summary>
+[CollectionDefinition(Name, DisableParallelization = true)]
+public sealed class BrokerCollection : ICollectionFixture<BrokerSystem>
+{
+    public const string Name = "Broker";
+}
+
+/// <summary>The system of <see cref="BrokerCollection"/>.</summary>
+public sealed class BrokerSystem : IAsyncLifetime
+{
+    public NotifySystem System { get; private set; } = null!;
+
+    public MessageBroker Broker { get; private set; } = null!;
+
+    public async ValueTask InitializeAsync()
+    {
+        Broker = await MessageBroker.StartAsync(Path.Combine(Repository.Home, "mq"));
+        System = await NotifySystem.StartAsync("broker", broker: Broker);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        if (System is not null) await System.DisposeAsync();
+        if (Broker is not null) await Broker.DisposeAsync();
+    }
+}

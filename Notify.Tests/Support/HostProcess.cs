@@ -136,6 +136,30 @@ public sealed class HostProcess : IAsyncDisposable
         }
     }
 
+    /// <summary>The first of some free ports in a row.</summary>
+    public static int FreePorts(int count)
+    {
+        while (true)
+        {
+            var first = FreePort();
+            if (Enumerable.Range(first + 1, count - 1).All(p => p < 65536 && IsFree(p) && GivenOut.TryAdd(p, 0))) return first;
+        }
+    }
+
+    private static bool IsFree(int port)
+    {
+        try
+        {
+            using var listener = new TcpListener(System.Net.IPAddress.Loopback, port);
+            listener.Start();
+            return true;
+        }
+        catch (SocketException)
+        {
+            return false;
+        }
+    }
+
     private static readonly ConcurrentDictionary<int, byte> GivenOut = new();
 
     private async Task ReadAsync(StreamReader from, bool isError)

@@ -70,6 +70,9 @@ public sealed class NotifySystem : IAsyncDisposable
     /// <summary>The development client: live, with every scope.</summary>
     public NotifyClient Client { get; private set; } = null!;
 
+    /// <summary>The broker that carries its messages; <c>null</c> when PostgreSQL does.</summary>
+    public MessageBroker? Broker { get; private init; }
+
     public HostProcess Api { get; private set; } = null!;
 
     public HostProcess Projections { get; private set; } = null!;
@@ -82,8 +85,9 @@ public sealed class NotifySystem : IAsyncDisposable
     /// <param name="ownCluster">Whether its PostgreSQL is its own, so that it may be stopped.</param>
     /// <param name="projections">Whether the read models' host is needed.</param>
     /// <param name="testSandbox">Whether what test clients send goes to a sandbox of its own, for pushes under a topic and a project that are not the devices'.</param>
+    /// <param name="broker">The RabbitMQ broker that carries its messages, in the virtual host <c>notify</c>; PostgreSQL does when none is given.</param>
     public static async Task<NotifySystem> StartAsync(
-        string name, Dictionary<string, string>? settings = null, bool ownCluster = false, bool projections = true, bool testSandbox = false)
+        string name, Dictionary<string, string>? settings = null, bool ownCluster = false, bool projections = true, bool testSandbox = false, MessageBroker? broker = null)
     {
         PostgresCluster cluster;
         string database;
@@ -99,7 +103,8 @@ public sealed class NotifySystem : IAsyncDisposable
             (cluster, database) = await TestRun.NewDatabaseAsync();
         }
 
-        var system = new NotifySystem(name, cluster, ownCluster, database, settings ?? []);
+        var system = new NotifySystem(name, cluster, ownCluster, database, settings ?? []) { Broker = broker };
+        if (broker is not null) await system.UseTransportAsync("RabbitMq");
         await system.StartAsync(projections, testSandbox);
         return system;
     }
@@ -110,6 +115,29 @@ public sealed class NotifySystem : IAsyncDisposable
         Api = Start("Api", new() { ["ASPNETCORE_URLS"] = ApiUrl.ToString() });
         await ReadyAsync(Api, ApiUrl);
     }
+
+    /// <summary>Starts one more Api, at an address of its own.</summary>
+    public async Task<(HostProcess Host, Uri Url)> StartAnotherApiAsync()
+    {
+        var url = new Uri($"http://127.0.0.1:{HostProcess.FreePort()}");
+        var host = Start("Api", new() { ["ASPNETCORE_URLS"] = url.ToString() });
+        await ReadyAsync(host, url);
+        return (host, url);
+    }
+
+    /// <summary>Migrates to a transport, which hosts that are started from now on use.</summary>
+    public async Task UseTransportAsync(string transport)
+    {
+        environment["Notify__Transport"] = transport;
+        if (Broker is not null) environment["ConnectionStrings__rabbitmq"] = Broker.Address("notify");
+        var (exitCode, output, _) = await HostProcess.RunAsync(
+            "migrate", Repository.Program("Notify.Projections"), ["migrate"],
+            new Dictionary<string, string>(environment) { ["ConnectionStrings__notify"] = $"{cluster.ConnectionString(database)};Pooling=false" }, TestRun.Log($"{name}-migrate-{Guid.NewGuid():N}"));
+        if (exitCode != 0) throw new InvalidOperationException($"The migration to {transport} ended with {exitCode}: {output}");
+    }
+
+    /// <summary>A host's environment, to start one that differs in a setting.</summary>
+    public Dictionary<string, string> Environment(Uri url) => new(environment) { ["ASPNETCORE_URLS"] = url.ToString() };
 
     /// <summary>Starts one more Dispatch host.</summary>
     public async Task<HostProcess> StartDispatchAsync()

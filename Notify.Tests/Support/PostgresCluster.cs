@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using Npgsql;
 
 namespace Notify.Tests.Support;
@@ -23,7 +22,7 @@ public sealed class PostgresCluster : IAsyncDisposable
         }
 
         var cluster = new PostgresCluster(folder, $"Host=127.0.0.1;Port={port};Username=notify;Database=postgres");
-        await RunAsync("install", "-d", "-o", "postgres", folder);
+        await Repository.RunAsync("install", "-d", "-o", "postgres", folder);
         await AsOwnerAsync($"{Bin}/initdb", "-D", folder, "-U", "notify", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync");
         await File.AppendAllTextAsync(Path.Combine(folder, "postgresql.conf"),
             $"""
@@ -94,26 +93,7 @@ public sealed class PostgresCluster : IAsyncDisposable
 
     private Task ControlAsync(string action, params string[] more) => AsOwnerAsync([$"{Bin}/pg_ctl", "-D", folder, "-l", $"{folder}/server.log", "-w", action, .. more]);
 
-    private static Task<string> AsOwnerAsync(params string[] command) => RunAsync("runuser", ["-u", "postgres", "--", .. command]);
+    private static Task<string> AsOwnerAsync(params string[] command) => Repository.RunAsync("runuser", ["-u", "postgres", "--", .. command]);
 
-    private static Task<string> ScriptAsync(params string[] arguments) => RunAsync(Repository.Script!, arguments);
-
-    private static async Task<string> RunAsync(string program, params string[] arguments)
-    {
-        // The server inherits the output of what starts it: through a file, so that nobody waits for the server's end.
-        var output = Path.GetTempFileName();
-        try
-        {
-            using var process = Process.Start(new ProcessStartInfo("sh", ["-c", "out=$1; shift; exec \"$@\" >\"$out\" 2>\"$out.err\" </dev/null", "sh", output, program, .. arguments]))!;
-            await process.WaitForExitAsync();
-            return process.ExitCode == 0
-                ? await File.ReadAllTextAsync(output)
-                : throw new InvalidOperationException($"{program} {string.Join(' ', arguments)} ended with {process.ExitCode}: {await File.ReadAllTextAsync(output)} {await File.ReadAllTextAsync(output + ".err")}");
-        }
-        finally
-        {
-            File.Delete(output);
-            File.Delete(output + ".err");
-        }
-    }
+    private static Task<string> ScriptAsync(params string[] arguments) => Repository.RunAsync(Repository.Script!, arguments);
 }

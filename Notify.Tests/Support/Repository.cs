@@ -1,3 +1,5 @@
+using System.Diagnostics;
+
 namespace Notify.Tests.Support;
 
 /// <summary>Where the repository and what was built in it lie, seen from the tests' own folder.</summary>
@@ -16,6 +18,27 @@ public static class Repository
     /// <summary>A host's program.</summary>
     public static string Program(string project) =>
         Path.Combine(Root, project, "bin", Configuration, "net10.0", $"{Path.GetFileName(project)}.dll");
+
+    /// <summary>Runs a program to its end; what it starts may stay.</summary>
+    /// <returns>Its output.</returns>
+    public static async Task<string> RunAsync(string program, params string[] arguments)
+    {
+        // The server inherits the output of what starts it: through a file, so that nobody waits for the server's end.
+        var output = Path.GetTempFileName();
+        try
+        {
+            using var process = Process.Start(new ProcessStartInfo("sh", ["-c", "out=$1; shift; exec \"$@\" >\"$out\" 2>\"$out.err\" </dev/null", "sh", output, program, .. arguments]))!;
+            await process.WaitForExitAsync();
+            return process.ExitCode == 0
+                ? await File.ReadAllTextAsync(output)
+                : throw new InvalidOperationException($"{program} {string.Join(' ', arguments)} ended with {process.ExitCode}: {await File.ReadAllTextAsync(output)} {await File.ReadAllTextAsync(output + ".err")}");
+        }
+        finally
+        {
+            File.Delete(output);
+            File.Delete(output + ".err");
+        }
+    }
 
     private static string Configuration { get; } = AppContext.BaseDirectory.Contains("/Debug/", StringComparison.Ordinal) ? "Debug" : "Release";
 

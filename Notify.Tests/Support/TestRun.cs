@@ -69,9 +69,11 @@ public sealed class TestRun : IAsyncDisposable
     }
 
     /// <summary>Runs the migrations, each once, as an installation does.</summary>
-    public static async Task MigrateAsync(string connectionString)
+    /// <param name="transport">The settings of the transport, where it is not PostgreSQL.</param>
+    public static async Task MigrateAsync(string connectionString, IReadOnlyDictionary<string, string>? transport = null)
     {
         var environment = new Dictionary<string, string>(Secrets) { ["ConnectionStrings__notify"] = connectionString };
+        foreach (var (key, value) in transport ?? new Dictionary<string, string>()) environment[key] = value;
         foreach (var host in new[] { "Projections", "Api", "Dispatch" })
         {
             var (exitCode, output, _) = await HostProcess.RunAsync($"migrate {host}", Repository.Program($"Notify.{host}"), ["migrate"], environment, Log($"migrate-{host}-{Guid.NewGuid():N}"));

@@ -62,19 +62,35 @@ start_database() {
   (umask 077 && printf '%s\n' "$ConnectionStrings__notify" >"$RUN/database")
 }
 
-# Once per build and database; the first line of the stamp names the build. A new database knows no client.
+# start_broker: with RabbitMQ as the transport, a private node; none beside ConnectionStrings__rabbitmq of the user's own.
+start_broker() {
+  default Notify__Transport Postgres
+  case $Notify__Transport in
+    [Rr][Aa][Bb][Bb][Ii][Tt][Mm][Qq])
+      Notify__Transport=RabbitMq
+      if [ -z "$THEIR_BROKER" ]; then
+        mq_start "$HOME_DIR/mq" $((BASE + 21))
+        ConnectionStrings__rabbitmq=$(mq_address "$HOME_DIR/mq" notify)
+        export ConnectionStrings__rabbitmq
+      fi ;;
+  esac
+  echo "$Notify__Transport" >"$RUN/transport"
+}
+
+# Once per build, database and transport; the first line of the stamp names the build. A new database knows no client.
 migrate() {
-  local host database code
+  local host database code transport
+  transport="${Notify__Transport:-Postgres} $([ "${Notify__Transport:-}" != RabbitMq ] || printf '%s' "$ConnectionStrings__rabbitmq" | cksum)"
   database=$(printf '%s' "${THEIR_DATABASE:-$(cat "$HOME_DIR/pg/password")}" | cksum)
   grep -q -x "$database" "$HOME_DIR/migrated" 2>/dev/null || rm -f "$HOME_DIR/client.json"
-  if [ "$(cat "$HOME_DIR/migrated" 2>/dev/null)" = "$(head -n 1 "$STAMP")"$'\n'"$database" ]; then return 0; fi
+  if [ "$(cat "$HOME_DIR/migrated" 2>/dev/null)" = "$(head -n 1 "$STAMP")"$'\n'"$database"$'\n'"$transport" ]; then return 0; fi
   for host in projections api dispatch; do
     code=0
     printf '%s\n' "$(ASPNETCORE_URLS=http://127.0.0.1:0 dotnet "$(dll_of $host)" migrate 2>&1 </dev/null || echo "exit code $?")" >"$LOGS/migrate-$host.log"
     case $(tail -n 1 "$LOGS/migrate-$host.log") in 'exit code '*) code=1 ;; esac
     [ $code = 0 ] || { last_words "$LOGS/migrate-$host.log" >&2; die "the database could not be brought to this version; all of it is in $LOGS/migrate-$host.log"; }
   done
-  printf '%s\n' "$(head -n 1 "$STAMP")" "$database" >"$HOME_DIR/migrated"
+  printf '%s\n' "$(head -n 1 "$STAMP")" "$database" "$transport" >"$HOME_DIR/migrated"
 }
 
 development_client() {
@@ -128,7 +144,7 @@ wait_ready() {
   done
 }
 
-# Hosts first, the sandbox when no call is under way to it any more, PostgreSQL last.
+# Hosts first, the sandbox when no call is under way to it any more, then what they stand on.
 stop_all() {
   local group host left
   for group in 'api dispatch projections' sandbox; do
@@ -146,5 +162,6 @@ stop_all() {
       rm -f "$RUN/$host.pid"
     done
   done
+  mq_stop "$HOME_DIR/mq"
   pg_stop "$HOME_DIR/pg" fast
 }

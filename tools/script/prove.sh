@@ -16,27 +16,20 @@ with_database() {
   secrets
   start_database
   environment
-  if [ $was = no ]; then migrate; fi
+  # The transport stays what it was: a migration would change it to that of this command.
+  if [ $was = no ] && [ "$(sed -n 1p "$HOME_DIR/migrated" 2>/dev/null)" != "$(head -n 1 "$STAMP")" ]; then migrate; fi
   dotnet "$(dll_of projections)" "$@" || code=$?
   exit $code
 }
 
 # From the store alone: PostgreSQL is started for as long as it takes, if it does not run.
-replay() {
-  local code=0 was=yes
-  build
-  if ! runs; then was=no; trap 'pg_stop "$HOME_DIR/pg"' EXIT; fi
-  secrets
-  start_database
-  if [ $was = no ]; then environment; migrate; fi
-  dotnet "$(dll_of projections)" replay "$@" || code=$?
-  exit $code
-}
+replay() { with_database replay "$@"; }
 
 clear_test_clusters() {
   local dir
   for dir in "$HOME_DIR"/test/*/ "$HOME_DIR"/test/*/*/; do
     [ ! -e "$dir/data" ] || (pg_stop "${dir%/}" immediate) || true
+    [ ! -e "$dir/rabbitmq.conf" ] || (mq_stop "${dir%/}" KILL) || true
   done
   if [ -d "$HOME_DIR/test/logs" ]; then rm -rf "$LOGS/tests" && mv "$HOME_DIR/test/logs" "$LOGS/tests"; fi
   rm -rf "$HOME_DIR/test"

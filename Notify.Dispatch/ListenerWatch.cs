@@ -1,7 +1,6 @@
 using Notify.Domain.Notifications;
 using Notify.Projections.Hosting;
 using Notify.Projections.RabbitMq;
-using RabbitMQ.Client.Exceptions;
 using Wolverine.Runtime;
 
 namespace Notify.Dispatch;
@@ -14,23 +13,27 @@ public sealed class ListenerWatch(IWolverineRuntime runtime, RabbitMqBroker brok
 {
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(3);
 
+    /// <summary>So many looks in a row must find a queue without a listener: Wolverine comes first, and needs a moment.</summary>
+    private const int Patience = 3;
+
     /// <inheritdoc />
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         using var timer = new PeriodicTimer(Interval, clock);
-        var before = new HashSet<DeliveryQueue>();
+        var deserted = new Dictionary<DeliveryQueue, int>();
         while (await timer.NextAsync(stoppingToken))
         {
             try
             {
-                // Twice in a row: for a moment a queue may be without, while Wolverine connects.
-                var deserted = (await broker.ConsumersAsync(stoppingToken)).Where(q => q.Value is 0).Select(q => q.Key).ToHashSet();
-                foreach (var queue in deserted.Intersect(before)) await ListenAgainAsync(queue);
-                before = deserted;
+                var consumers = await broker.ConsumersAsync(stoppingToken);
+                deserted = consumers.Where(q => q.Value is 0).ToDictionary(q => q.Key, q => deserted.GetValueOrDefault(q.Key) + 1);
+                foreach (var queue in deserted.Where(d => d.Value >= Patience).Select(d => d.Key)) await ListenAgainAsync(queue);
             }
-            catch (Exception e) when (e is RabbitMQClientException or IOException or OperationCanceledException or TimeoutException or ObjectDisposedException)
+#pragma warning disable CA1031 // The broker is away, or goes away again: it has its own log line and health check, and the next look comes.
+            catch (Exception)
+#pragma warning restore CA1031
             {
-                before.Clear(); // the broker is away, which the broker's own log line and the health check tell
+                deserted.Clear();
             }
         }
     }
@@ -39,7 +42,16 @@ public sealed class ListenerWatch(IWolverineRuntime runtime, RabbitMqBroker brok
     {
         var name = RabbitMqBroker.QueueName(queue);
         if (runtime.Endpoints.ActiveListeners().FirstOrDefault(l => l.Endpoint.EndpointName == name) is not { } listener) return;
-        log.LogWarning("Nobody listened to {Queue}; this host does again.", name);
-        await listener.RestartAsync(force: true);
+        log.LogWarning("Nobody listens to {Queue}; this host tries again to.", name);
+        try
+        {
+            await listener.RestartAsync(force: true);
+        }
+#pragma warning disable CA1031 // Wolverine has not connected again yet; the next look comes.
+        catch (Exception e)
+#pragma warning restore CA1031
+        {
+            log.LogWarning("It could not yet ({Reason}).", e.Message.Split('\n')[0]);
+        }
     }
 }

@@ -31,6 +31,8 @@ public sealed class StartUp
     [InlineData("Api", "Notify__Pepper", null, "Notify:Pepper")]
     [InlineData("Api", "Notify__Transport", "Pigeon", "Notify:Transport")]
     [InlineData("Api", "Notify__SettingsPath", "/nowhere/settings", "Notify:SettingsPath")]
+    [InlineData("Api", "Notify__Transport", "1", "Notify:Transport")]
+    [InlineData("Dispatch", "Notify__Transport", "RabbitMq", "ConnectionStrings:rabbitmq is missing")]
     [InlineData("Projections", "Notify__Takeover", "soon", "Notify:Takeover")]
     [InlineData("Projections", "Notify__Takeover", "-00:00:01", "Notify:Takeover")]
     [InlineData("Dispatch", "Providers__Apns__TeamId", null, "Providers:Apns:TeamId")]
@@ -70,6 +72,22 @@ public sealed class StartUp
         Assert.Contains(named, Assert.Single(errors), StringComparison.Ordinal);
         Assert.StartsWith($"notify-{host.ToLowerInvariant()}: configuration: ", errors[0], StringComparison.Ordinal);
         Assert.Equal(output.Trim(), errors[0]); // and nothing else is said
+    }
+
+    [Theory]
+    [InlineData("http://notify:hidden@127.0.0.1/x")]
+    [InlineData("notify:hidden")]
+    [InlineData("amqp://notify:hidden@:many/x")]
+    public async Task A_broker_s_address_that_cannot_be_read_is_named_without_its_password(string address)
+    {
+        var environment = Good;
+        (environment["Notify__Transport"], environment["ConnectionStrings__rabbitmq"]) = ("RabbitMq", address);
+
+        var (exitCode, output, errors) = await RunAsync("Api", environment);
+
+        Assert.True(exitCode == 78, output);
+        Assert.Contains("ConnectionStrings:rabbitmq cannot be read", Assert.Single(errors), StringComparison.Ordinal);
+        Assert.DoesNotContain("hidden", output, StringComparison.Ordinal);
     }
 
     [Fact]

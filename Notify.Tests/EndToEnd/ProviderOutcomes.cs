@@ -5,27 +5,6 @@ namespace Notify.Tests.EndToEnd;
 /// <summary>What comes of a provider's answers: again, never, unknown. The sandbox's magic recipients decide.</summary>
 public sealed class ProviderOutcomes : SystemTest
 {
-    [Fact]
-    public async Task A_push_is_tried_again_with_back_off_until_it_is_accepted()
-    {
-        var person = await Installation.NewPersonAsync(phone: false, token: _ => Person.NewToken("fa11"));
-        var id = NewId("again");
-
-        (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { title = id } })).Is(202);
-
-        var state = await Client.BecomesAsync(id, "dispatched");
-        Assert.Equal(3, state.On("push").Attempts);
-        var entries = await Sandbox.LedgerAsync(id);
-        Assert.Equal(["ServiceUnavailable", "ServiceUnavailable", "accepted"], entries.Select(e => e.Outcome));
-        Assert.Single(entries.Select(e => e.Header("apns-collapse-id")).Distinct());
-        Assert.Single(entries.Select(e => e.Header("apns-id")).Distinct());
-        var events = await Client.EventsAsync(id);
-        Assert.Equal(["NotificationRequested", "DeliveriesPlanned", "DeliveryDeferred", "DeliveryDeferred", "NotificationDispatched"], events.Select(e => e.Type));
-        var deferred = events.Where(e => e.Type == "DeliveryDeferred").ToList();
-        Assert.All(deferred, d => Assert.Equal("ServiceUnavailable", d.Data["providerCode"]!.ToString()));
-        Assert.All(deferred.Zip(entries.Skip(1)), p => Assert.True(p.Second.ReceivedAt >= p.First.Data["until"]!.GetValue<DateTimeOffset>(), "tried again before its time"));
-    }
-
     [Theory]
     [InlineData("+15005550001", "BadAddress", "21211")]
     [InlineData("+15005550002", "Rejected", "21612")]
@@ -97,23 +76,6 @@ public sealed class ProviderOutcomes : SystemTest
 
         Assert.Equal("DeviceTokenNotForTopic", (await tester.BecomesAsync(id, "failed")).On("push")["providerCode"]);
         Assert.Single((await Client.GetAsync($"/v1/users/{person.Id}")).Json["devices"]!.AsArray());
-    }
-
-    [Fact]
-    public async Task An_SMS_whose_answer_was_lost_is_found_at_Twilio_and_not_sent_again()
-    {
-        var id = NewId("unanswered");
-
-        (await Client.SendAsync(new { eventId = id, to = new { phone = "+15005550099" }, content = new { body = id } })).Is(202);
-
-        await Client.BecomesAsync(id, "unknown");
-        var state = await Client.BecomesAsync(id, "dispatched");
-        var entry = Assert.Single(await Sandbox.LedgerAsync(id));
-        Assert.True(entry.IsAccepted);
-        Assert.Equal(entry.MessageId, state.On("sms").ProviderMessageId);
-        Assert.Equal(
-            ["NotificationRequested", "DeliveriesPlanned", "DispatchAttempted", "DispatchOutcomeUnknown", "NotificationDispatched"], await Client.EventTypesAsync(id));
-        await Eventually.Stays(() => Sandbox.CountAsync(id), (1, 1), TimeSpan.FromSeconds(1));
     }
 
     [Fact]

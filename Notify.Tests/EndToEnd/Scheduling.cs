@@ -8,23 +8,6 @@ public sealed class Scheduling : SystemTest
     private static DateTimeOffset In(double seconds) => TimeProvider.System.GetUtcNow().AddSeconds(seconds);
 
     [Fact]
-    public async Task A_scheduled_notification_waits_and_is_planned_and_sent_when_due()
-    {
-        var person = await Installation.NewPersonAsync(devices: 0);
-        var (id, sendAt) = (NewId("later"), In(2));
-
-        (await Client.SendAsync(new { eventId = id, userId = person.Id, sendAt, content = new { body = id } })).Is(202);
-
-        var waiting = await Client.StateAsync(id);
-        Assert.Equal("scheduled", waiting.Status);
-        Assert.Equal(["NotificationRequested"], await Client.EventTypesAsync(id));
-        await Client.BecomesAsync(id, "dispatched");
-        var sent = Assert.Single(await Sandbox.LedgerAsync(id));
-        Assert.True(sent.ReceivedAt >= sendAt, $"sent {sendAt - sent.ReceivedAt} early");
-        Assert.Equal(["NotificationRequested", "DeliveriesPlanned", "DispatchAttempted", "NotificationDispatched"], await Client.EventTypesAsync(id));
-    }
-
-    [Fact]
     public async Task A_cancelled_notification_is_not_sent_when_its_time_comes()
     {
         var person = await Installation.NewPersonAsync();

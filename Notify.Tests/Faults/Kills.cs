@@ -26,55 +26,7 @@ public sealed class Kills(FaultSystem faults) : FaultTest(faults)
         var balance = await Balance.OfAsync(Installation, load, TimeSpan.FromSeconds(40));
         Assert.Empty(balance.Repeats); // nothing that sends was killed
         Assert.True(load.Answers.GetValueOrDefault(0) > 0, "no caller was cut off: the kills missed");
-        Show(load, balance);
-    }
-
-    [Fact]
-    public async Task Dispatch_killed_with_calls_in_flight_loses_nothing_and_sends_no_SMS_twice()
-    {
-        await Sandbox.KnobsAsync("apns", new { latencyMs = 200, jitter = 0.5 });
-        await Sandbox.KnobsAsync("twilio", new { latencyMs = 200, jitter = 0.5 });
-        var load = await Load.StartAsync(Installation);
-        var kills = new List<DateTimeOffset>();
-        for (var kill = 0; kill < 4; kill++)
-        {
-            await load.GoOnAsync(200);
-            await Eventually.Becomes(() => InFlightAsync(load), n => n >= 10, "calls are in flight");
-            await Installation.KillDispatchAsync();
-            kills.Add(Clock.GetUtcNow());
-            await Installation.StartDispatchAsync();
-        }
-
-        await load.GoOnAsync(200);
-        await load.StopAsync();
-
-        var balance = await Balance.OfAsync(Installation, load, TimeSpan.FromSeconds(60));
-        balance.RepeatsWereInFlightAt(kills);
-        Assert.NotEmpty(balance.Repeats); // the kills did hit calls in flight
-        Assert.True(await UnknownsAsync(load) > 0, "no SMS was in flight: the kills missed");
-        Show(load, balance);
-    }
-
-    [Fact]
-    public async Task PostgreSQL_restarted_under_load_loses_nothing_and_repeats_nothing()
-    {
-        await Sandbox.KnobsAsync("apns", new { latencyMs = 200, jitter = 0.5 });
-        await Sandbox.KnobsAsync("twilio", new { latencyMs = 200, jitter = 0.5 });
-        var load = await Load.StartAsync(Installation);
-        for (var restart = 0; restart < 3; restart++)
-        {
-            await load.GoOnAsync(300);
-            await Eventually.Becomes(() => InFlightAsync(load), n => n >= 10, "calls are in flight");
-            await Installation.Cluster.RestartAsync("immediate");
-        }
-
-        await load.GoOnAsync(300);
-        await load.StopAsync();
-
-        var balance = await Balance.OfAsync(Installation, load, TimeSpan.FromSeconds(60));
-        Assert.Empty(balance.Repeats); // the host lived on, and wrote down what it knew when the database was back
-        Assert.True(load.Answers.GetValueOrDefault(503) > 0, "no caller was told to come again: the restarts missed");
-        Show(load, balance);
+        balance.Show(load);
     }
 
     [Fact]
@@ -86,7 +38,7 @@ public sealed class Kills(FaultSystem faults) : FaultTest(faults)
         for (var stop = 0; stop < 2; stop++)
         {
             await load.GoOnAsync(300);
-            await Eventually.Becomes(() => InFlightAsync(load), n => n >= 10, "calls are in flight");
+            await load.IsInFlightAsync();
             var host = Installation.Dispatchers[0];
             var watch = Stopwatch.StartNew();
             host.Terminate();
@@ -100,8 +52,8 @@ public sealed class Kills(FaultSystem faults) : FaultTest(faults)
 
         var balance = await Balance.OfAsync(Installation, load, TimeSpan.FromSeconds(60));
         Assert.Empty(balance.Repeats);
-        Assert.Equal(0, await UnknownsAsync(load));
-        Show(load, balance);
+        Assert.Equal(0, await load.UnknownsAsync());
+        balance.Show(load);
     }
 
     [Fact]
@@ -121,31 +73,7 @@ public sealed class Kills(FaultSystem faults) : FaultTest(faults)
 
         var balance = await Balance.OfAsync(Installation, load, TimeSpan.FromSeconds(40));
         Assert.Empty(balance.Repeats);
-        Show(load, balance);
-    }
-
-    [Fact]
-    public async Task One_of_two_Dispatch_hosts_killed_is_taken_over_within_seconds()
-    {
-        var second = await Installation.StartDispatchAsync();
-        await Sandbox.KnobsAsync("apns", new { latencyMs = 200 });
-        await Sandbox.KnobsAsync("twilio", new { latencyMs = 200 });
-        var load = await Load.StartAsync(Installation);
-        await load.GoOnAsync(400);
-        await Eventually.Becomes(() => InFlightAsync(load), n => n >= 10, "calls are in flight");
-
-        await Installation.KillDispatchAsync();
-        var kill = Clock.GetUtcNow();
-        await load.StopAsync();
-
-        var balance = await Balance.OfAsync(Installation, load, TimeSpan.FromSeconds(30));
-        var quiet = Clock.GetUtcNow();
-        balance.RepeatsWereInFlightAt([kill]);
-        Assert.False(second.HasEnded);
-        // Pushes of the dead host go out again a takeover later; what it had in its queues, a sweep later.
-        var last = balance.Pushes.Values.Max(p => p.Max(e => e.ReceivedAt));
-        Assert.True(last - kill < NotifySystem.Takeover + TimeSpan.FromSeconds(10), $"the last push went out {last - kill} after the kill, {quiet - kill} until all was quiet");
-        Show(load, balance);
+        balance.Show(load);
     }
 
     [Fact]
@@ -155,7 +83,7 @@ public sealed class Kills(FaultSystem faults) : FaultTest(faults)
         await Sandbox.KnobsAsync("twilio", new { latencyMs = 200 });
         var load = await Load.StartAsync(Installation);
         await load.GoOnAsync(400);
-        await Eventually.Becomes(() => InFlightAsync(load), n => n >= 10, "calls are in flight");
+        await load.IsInFlightAsync();
 
         await Task.WhenAll(Installation.Api.KillAsync(), Installation.KillDispatchAsync(), Installation.Projections.KillAsync(), Installation.Cluster.StopAsync("immediate"));
         var kill = Clock.GetUtcNow();
@@ -166,7 +94,26 @@ public sealed class Kills(FaultSystem faults) : FaultTest(faults)
         await load.StopAsync();
         var balance = await Balance.OfAsync(Installation, load, TimeSpan.FromSeconds(60));
         balance.RepeatsWereInFlightAt([kill]);
-        Show(load, balance);
+        balance.Show(load);
+    }
+
+    [Fact]
+    public async Task One_of_two_Projections_hosts_killed_leaves_the_read_models_to_the_other()
+    {
+        const string Nodes = "select count(*) from projections_messages.wolverine_nodes";
+        var first = Installation.Projections;
+        await Installation.StartProjectionsAsync();
+        await Eventually.Becomes(() => Installation.ScalarAsync<long>(Nodes), n => n == 2, "there are two");
+        var load = await Load.StartAsync(Installation);
+        await load.GoOnAsync(200);
+
+        await first.KillAsync();
+        await load.GoOnAsync(200);
+        await load.StopAsync();
+
+        var balance = await Balance.OfAsync(Installation, load, TimeSpan.FromSeconds(40)); // the list has all
+        Assert.Empty(balance.Repeats);
+        await Eventually.Becomes(() => Installation.ScalarAsync<long>(Nodes), n => n == 1, "the dead one is forgotten");
     }
 
     [Fact]
@@ -183,13 +130,4 @@ public sealed class Kills(FaultSystem faults) : FaultTest(faults)
         Assert.All(Person.EveryToken, t => Assert.DoesNotContain(t, logs, StringComparison.OrdinalIgnoreCase));
         Assert.DoesNotContain(TestRun.Secrets["Notify__Pepper"], logs, StringComparison.Ordinal);
     }
-
-    private Task<long> InFlightAsync(Load load) =>
-        Installation.ScalarAsync<long>("select count(*) from notify.open_deliveries where state = 1 and notification like '%:' || $1 || '%'", load.Mark);
-
-    private Task<long> UnknownsAsync(Load load) =>
-        Installation.ScalarAsync<long>("select count(*) from events.mt_events where type = 'DispatchOutcomeUnknown' and stream_id like '%:' || $1 || '%'", load.Mark);
-
-    private static void Show(Load load, Balance balance) => TestContext.Current.TestOutputHelper?.WriteLine(
-        $"{load.Accepted.Count} accepted ({string.Join(", ", load.Answers.OrderBy(a => a.Key).Select(a => $"{a.Key}: {a.Value}"))}; {load.Repeated} asked again), {balance.Sms} SMS, {balance.Pushes.Count} pushes, {balance.Repeats.Count} of them repeated, 0 lost, 0 SMS twice.");
 }

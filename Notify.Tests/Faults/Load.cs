@@ -10,6 +10,8 @@ namespace Notify.Tests.Faults;
 /// </summary>
 public sealed class Load
 {
+    private readonly NotifySystem system;
+    private readonly IReadOnlyList<NotifyClient> clients;
     private readonly IReadOnlyList<Person> people;
     private readonly CancellationTokenSource stop = new();
     private readonly ConcurrentBag<Task> sending = [];
@@ -19,11 +21,9 @@ public sealed class Load
     private int sent;
     private int repeated;
 
-    private readonly IReadOnlyList<NotifyClient> clients;
-
-    private Load(IReadOnlyList<NotifyClient> clients, IReadOnlyList<Person> people, int perSecond)
+    private Load(NotifySystem system, IReadOnlyList<NotifyClient> clients, IReadOnlyList<Person> people, int perSecond)
     {
-        (this.clients, this.people) = (clients, people);
+        (this.system, this.clients, this.people) = (system, clients, people);
         pace = PaceAsync(perSecond);
     }
 
@@ -44,7 +44,7 @@ public sealed class Load
     public static async Task<Load> StartAsync(NotifySystem system, int perSecond = 250, IReadOnlyList<NotifyClient>? clients = null)
     {
         var people = await Task.WhenAll(Enumerable.Range(0, 40).Select(_ => system.NewPersonAsync()));
-        return new Load(clients ?? [system.Client], people, perSecond);
+        return new Load(system, clients ?? [system.Client], people, perSecond);
     }
 
     /// <summary>Waits until so many more have been accepted.</summary>
@@ -62,6 +62,14 @@ public sealed class Load
         await Task.WhenAll(sending).WaitAsync(TimeSpan.FromSeconds(60));
         Assert.Equal(sent, accepted.Count);
     }
+
+    /// <summary>Waits until calls are in flight, for a kill to hit.</summary>
+    public Task IsInFlightAsync() => Eventually.Becomes(
+        () => system.ScalarAsync<long>("select count(*) from notify.open_deliveries where state = 1 and notification like '%:' || $1 || '%'", Mark), n => n >= 10, "calls are in flight");
+
+    /// <summary>How many outcomes were unknown.</summary>
+    public Task<long> UnknownsAsync() =>
+        system.ScalarAsync<long>("select count(*) from events.mt_events where type = 'DispatchOutcomeUnknown' and stream_id like '%:' || $1 || '%'", Mark);
 
     private async Task PaceAsync(int perSecond)
     {
@@ -172,4 +180,8 @@ public sealed class Balance
         // Claimed at most a moment before the kill, or called and not yet written down: three seconds are generous for that.
         Assert.All(Repeats, r => Assert.Contains(kills, k => r[0].ReceivedAt <= k.AddSeconds(0.3) && r[0].ReceivedAt >= k.AddSeconds(-3)));
     }
+
+    /// <summary>Notes what was counted.</summary>
+    public void Show(Load load) => TestContext.Current.TestOutputHelper?.WriteLine(
+        $"{load.Accepted.Count} accepted ({string.Join(", ", load.Answers.OrderBy(a => a.Key).Select(a => $"{a.Key}: {a.Value}"))}; {load.Repeated} asked again), {Sms} SMS, {Pushes.Count} pushes, {Repeats.Count} of them repeated, 0 lost, 0 SMS twice.");
 }

@@ -62,6 +62,14 @@ public sealed class NotifyClient : IDisposable
             http.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Basic", Convert.ToBase64String(Encoding.UTF8.GetBytes($"{appKey}:{appSecret}")));
     }
 
+    /// <summary>The same client at another Api.</summary>
+    public NotifyClient At(Uri api)
+    {
+        var other = new NotifyClient(api, null, null);
+        other.http.DefaultRequestHeaders.Authorization = http.DefaultRequestHeaders.Authorization;
+        return other;
+    }
+
     /// <summary>The client's ID.</summary>
     public string AppKey { get; }
 

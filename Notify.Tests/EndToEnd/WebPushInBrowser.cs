@@ -7,6 +7,7 @@ namespace Notify.Tests.EndToEnd;
 public sealed class WebPushInBrowser : SystemTest
 {
     private const string Shop = "https://shop.example/";
+    private static readonly float Patience = (float)Eventually.Patience.TotalMilliseconds;
 
     [Theory]
     [InlineData(true)]
@@ -25,7 +26,7 @@ public sealed class WebPushInBrowser : SystemTest
         await context.RouteAsync($"{Shop}**", route => route.FulfillAsync(new() { ContentType = "text/html", Body = "<h1>The order</h1>" }));
         var page = await context.NewPageAsync();
         await page.GotoAsync(new Uri(Installation.SandboxUrl, "/webpush/sample/").ToString());
-        await Assertions.Expect(page.Locator("#state")).ToHaveTextAsync("ready");
+        await Assertions.Expect(page.Locator("#state")).ToHaveTextAsync("ready", new() { Timeout = Patience });
 
         await Browser.PushAsync(page, message);
 
@@ -52,7 +53,7 @@ public sealed class WebPushInBrowser : SystemTest
             opened = await context.RunAndWaitForPageAsync(click);
         }
 
-        await opened.WaitForURLAsync(Shop + id);
-        await Assertions.Expect(opened.Locator("h1")).ToHaveTextAsync("The order");
+        await Assertions.Expect(opened).ToHaveURLAsync(Shop + id, new() { Timeout = Patience });
+        await Assertions.Expect(opened.Locator("h1")).ToHaveTextAsync("The order", new() { Timeout = Patience });
     }
 }

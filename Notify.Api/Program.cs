@@ -10,6 +10,7 @@ using Notify.Domain.Clients;
 using Notify.Projections;
 using Notify.Projections.Hosting;
 using Notify.Projections.Net;
+using Notify.Projections.ProviderHealth;
 using Notify.Projections.QueueBacklog;
 using Wolverine;
 using Wolverine.Marten;
@@ -34,7 +35,7 @@ builder.Host.UseWolverine(o =>
     NotifyBus.Configure(o, Name, builder.Configuration, mayCreate: command == "migrate");
     o.ApplicationAssembly = typeof(Acceptance).Assembly;
 });
-builder.Services.AddSingleton<Acceptance>().AddSingleton<Callers>().AddSingleton<QueueActivity>().AddSingleton<QueueBacklogReader>();
+builder.Services.AddSingleton<Acceptance>().AddSingleton<Callers>().AddSingleton<QueueActivity>().AddSingleton<QueueBacklogReader>().AddSingleton<ProviderHealthReader>();
 // What Dispatch may call, a device may be registered with.
 builder.Services.AddSingleton(new OutboundGuard(new[] { "Providers", "TestProviders" }.Any(s => bool.TryParse(builder.Configuration[$"{s}:WebPush:AllowPrivateNetworks"], out var allow) && allow)))
     .AddSingleton<RegisterDeviceValidator>().AddSingleton<RequestNotificationValidator>();
@@ -73,6 +74,8 @@ Users.Map(app);
 Devices.Map(app);
 Preferences.Map(app);
 Queues.Map(app);
+Providers.Map(app);
+Alerts.Map(app);
 DeadLetters.Map(app);
 GetAnalytics.Map(app);
 ClientEndpoints.Map(app);

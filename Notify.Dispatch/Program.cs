@@ -5,7 +5,9 @@ using Notify.Dispatch.Due;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Projections;
+using Notify.Projections.Alerts;
 using Notify.Projections.Hosting;
+using Notify.Projections.ProviderHealth;
 using Notify.Projections.QueueBacklog;
 using JasperFx;
 using Wolverine;
@@ -35,16 +37,19 @@ foreach (var (name, delay) in new[]
     if (delay <= TimeSpan.Zero) faults.Add($"Notify:Retry:{name} is {delay}; give a time above zero");
 }
 
+var alerts = configuration.ReadAlertRules(faults);
 if (faults.Report()) return NotifyHost.WrongConfiguration;
 
 builder.Services.AddSingleton(Options.Create(retry)).AddSingleton(providers);
 builder.Services.AddSingleton<HostIdentity>().AddSingleton<SliceClaim>().AddSingleton<Settlement>().AddSingleton<DeliveryDispatcher>();
-builder.Services.AddSingleton<QueueActivity>();
+builder.Services.AddSingleton<QueueActivity>().AddSingleton<ProviderActivity>().AddSingleton(alerts);
 if (command is null)
 {
     // Registered before Wolverine, so stopped after it: the host signs off when its last message has been handled.
     builder.Services.AddHostedService<Takeover>();
     builder.Services.AddHostedService(s => s.GetRequiredService<QueueActivity>());
+    builder.Services.AddHostedService(s => s.GetRequiredService<ProviderActivity>());
+    builder.Services.AddAlerts();
 }
 
 builder.Services.AddNotifyStore(configuration.Database(), mayCreate: command == "migrate").IntegrateWithWolverine(m =>
@@ -65,6 +70,7 @@ switch (command)
         return await app.RunJasperFxCommands(args);
     default:
         app.MapOperations();
+        app.Services.GetRequiredService<ProviderActivity>().Carries(providers.Carried);
         if (providers.NotCarried.ToList() is { Count: > 0 } lanes)
             app.Logger.LogWarning("No provider is configured for {Lanes}; deliveries on them fail with {Reason}.", string.Join(", ", lanes).ToLowerInvariant(), Reasons.NoProvider);
         return await NotifyHost.RunAsync(app, Name, () => NotifyHost.CheckTransportAsync(app, mayBeAway: false));

@@ -1,5 +1,6 @@
 using Marten;
 using Notify.Projections;
+using Notify.Projections.Alerts;
 using Notify.Projections.Hosting;
 using Notify.Projections.Lag;
 using Notify.Projections.Privacy;
@@ -16,6 +17,7 @@ var command = args.FirstOrDefault(a => !a.StartsWith('-'));
 if (command == "health") return await HealthCommand.RunAsync(Name, args, "http://127.0.0.1:5082");
 var builder = NotifyHost.CreateBuilder(Name, "http://127.0.0.1:5082", args, out var faults);
 if (command is not (null or "migrate" or "verify" or "replay" or "rebuild" or "rewrap-keys")) faults.Add($"\"{command}\" is not a command; there are migrate, verify, replay, rebuild, rewrap-keys and health");
+var alerts = builder.Configuration.ReadAlertRules(faults);
 if (faults.Report()) return NotifyHost.WrongConfiguration;
 
 var store = builder.Services.AddNotifyStore(builder.Configuration.Database(), mayCreate: command == "migrate");
@@ -38,6 +40,7 @@ if (command is null or "migrate")
 if (command is null)
 {
     builder.Services.AddSingleton<QueueBacklogReader>().AddHostedService<QueueBacklogMetrics>().AddHostedService<ProjectionLag>();
+    builder.Services.AddSingleton(alerts).AddAlerts();
 }
 
 var app = builder.Build();

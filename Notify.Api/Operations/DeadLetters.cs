@@ -13,7 +13,7 @@ using Wolverine.Marten;
 
 namespace Notify.Api.Operations;
 
-/// <summary>Which dead letters: by reason, by client.</summary>
+/// <summary>Which dead letters: by reason, client, lane, priority.</summary>
 public sealed record DeadLetterQuery
 {
     /// <summary>Only those that ended for this reason.</summary>
@@ -21,6 +21,12 @@ public sealed record DeadLetterQuery
 
     /// <summary>Only this client's.</summary>
     public string? Client { get; init; }
+
+    /// <summary>Only of one kind of provider.</summary>
+    public Lane? Lane { get; init; }
+
+    /// <summary>Only of one priority.</summary>
+    public Priority? Priority { get; init; }
 }
 
 /// <summary>Sends dead letters on their way again: the body of <c>POST /v1/dead-letters/replay</c>.</summary>
@@ -89,7 +95,8 @@ public static class DeadLetters
     {
         app.MapGet("/v1/dead-letters", ListAsync).RequireScope(Scopes.Operate).WithName("ListDeadLetters").WithTags("Operate")
             .WithSummary("List dead letters").WithDescription("Deliveries that used up their attempts and wait for a person's decision, newest first.")
-            .Query("reason", "Only those that ended for this reason.", "Retry").Query("client", "Only this client's.", "c_k3v9x2m7q4w8z5ab").Query("limit", "How many at most: 1 to 1,000; absent: 100.", 100)
+            .Query("reason", "Only those that ended for this reason.", "Retry").Query("client", "Only this client's.", "c_k3v9x2m7q4w8z5ab")
+            .Query("lane", "Only of one kind of provider: apns, fcm, webpush, sms or email.", "apns").Query("priority", "Only of one priority: critical, normal or bulk.", "bulk").Query("limit", "How many at most: 1 to 1,000; absent: 100.", 100)
             .Answers(200, "The dead letters.", new DeadLetterList([new DeadLetter(ExampleId, "c_k3v9x2m7q4w8z5ab", "order-123-shipped", "apns_normal", 12, "Retry", new DateTimeOffset(2026, 12, 1, 9, 0, 0, TimeSpan.Zero))]));
         app.MapPost("/v1/dead-letters/replay", ReplayAsync).RequireScope(Scopes.Operate).WithName("ReplayDeadLetters").WithTags("Operate")
             .WithSummary("Replay dead letters").WithDescription("Sends dead letters on their way again. Opt-out and expiry are checked anew; dryRun only tells what would happen.")
@@ -100,11 +107,15 @@ public static class DeadLetters
 
     private static Guid ExampleId => Guid.Parse("0b1f7c3e-52ab-8d0e-9c41-6a7d2f90e513");
 
-    private static async Task<IResult> ListAsync(HttpContext http, NpgsqlDataSource database, string? reason, string? client, int? limit)
+    private static async Task<IResult> ListAsync(HttpContext http, NpgsqlDataSource database, string? reason, string? client, string? lane, string? priority, int? limit)
     {
-        if (limit is < 1 or > Page) return Problem.Invalid(new Dictionary<string, string[]> { ["limit"] = ["must be 1 to 1,000"] });
+        var errors = new Dictionary<string, string[]>();
+        if (limit is < 1 or > Page) errors["limit"] = ["must be 1 to 1,000"];
+        var onLane = Choice<Lane>(nameof(lane), lane, errors);
+        var atPriority = Choice<Priority>(nameof(priority), priority, errors);
+        if (errors.Count > 0) return Problem.Invalid(errors);
         await using var connection = await database.OpenConnectionAsync(http.RequestAborted);
-        var rows = await OpenDeliveryTable.DeadAsync(connection, Prefix(client), reason, limit ?? 100, http.RequestAborted);
+        var rows = await OpenDeliveryTable.DeadAsync(connection, Prefix(client), reason, limit ?? 100, http.RequestAborted, onLane, atPriority);
         return Results.Ok(new DeadLetterList([.. rows.Select(r =>
         {
             var id = NotificationKey.Parse(r.Notification);
@@ -123,7 +134,7 @@ public static class DeadLetters
         var connection = session.Connection!;
 
         var ids = body.Ids?.Select(Guid.Parse).Distinct().ToArray()
-            ?? [.. (await OpenDeliveryTable.DeadAsync(connection, Prefix(body.Query!.Client), body.Query.Reason, Page, cancellation)).Select(r => r.Id)];
+            ?? [.. (await OpenDeliveryTable.DeadAsync(connection, Prefix(body.Query!.Client), body.Query.Reason, Page, cancellation, body.Query.Lane, body.Query.Priority)).Select(r => r.Id)];
         var rows = (await OpenDeliveryTable.LockAsync(connection, ids, cancellation)).Where(r => r.State == OpenState.Dead).ToList();
         await NotificationStreams.LockAsync(session, rows.Select(r => r.Notification), cancellation);
         var notifications = await NotificationStreams.LoadAsync(session, [.. rows.Select(r => r.Notification).Distinct()], cancellation);
@@ -156,6 +167,14 @@ public static class DeadLetters
         }
 
         return Results.Ok(new ReplayedDeadLetters(body.DryRun == true, redriven.Count, results));
+    }
+
+    private static T? Choice<T>(string name, string? text, Dictionary<string, string[]> errors) where T : struct, Enum
+    {
+        if (text is null) return null;
+        if (Enum.TryParse<T>(text, ignoreCase: true, out var value) && Enum.IsDefined(value) && char.IsAsciiLetter(text[0])) return value;
+        errors[name] = [$"must be one of {string.Join(", ", Enum.GetNames<T>().Select(n => n.ToLowerInvariant()))}"];
+        return null;
     }
 
     private static string? Prefix(string? client) => client is null ? null : NotificationKey.Of(client, "");

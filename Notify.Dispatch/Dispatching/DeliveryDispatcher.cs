@@ -1,11 +1,13 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
+using Notify.Domain.Clients;
 using Notify.Domain.Messages;
 using Notify.Domain.Notifications;
 using Notify.Projections;
 using Notify.Projections.Hosting;
 using Notify.Projections.OpenDeliveries;
 using Notify.Projections.Privacy;
+using Notify.Projections.ProviderHealth;
 using Npgsql;
 
 namespace Notify.Dispatch.Dispatching;
@@ -15,7 +17,7 @@ namespace Notify.Dispatch.Dispatching;
 /// outcome to the settlement as it arrives. No database connection is held while a provider is waited for.
 /// </summary>
 public sealed class DeliveryDispatcher(
-    SliceClaim slices, Providers providers, Settlement settlement, NpgsqlDataSource database, MasterKeyRing ring, IHostApplicationLifetime lifetime, TimeProvider clock, ILogger<DeliveryDispatcher> log)
+    SliceClaim slices, Providers providers, Settlement settlement, ProviderActivity activity, NpgsqlDataSource database, MasterKeyRing ring, IHostApplicationLifetime lifetime, TimeProvider clock, ILogger<DeliveryDispatcher> log)
 {
     /// <summary>How long one message is worked on before what has not been started goes back to the queue.</summary>
     public static readonly TimeSpan Budget = TimeSpan.FromSeconds(15);
@@ -146,11 +148,20 @@ public sealed class DeliveryDispatcher(
         gate.Release(1);
         var latency = clock.GetElapsedTime(began);
         Telemetry.ProviderCall.Record(latency.TotalSeconds, Telemetry.Tags(c.Row.Queue));
+        if (c.Ask is null || asked is not null) CountCall(provider, c, outcome, latency);
         if (outcome is AttemptOutcome.Halted halted) LogHalted(provider!.Name, halted.Code);
         await settlement.SettleAsync(new AttemptMade(
-            c.Row, c.Claim, c.Attempt, (c.Ask is null ? provider?.Name : c.Delivery.Provider) ?? "none", outcome, latency, ContentHash(c), clock.GetUtcNow(),
+            c.Row, c.Claim, c.Attempt, (c.Ask is null ? provider?.Name : c.Delivery.Provider) ?? CallCounts.NoProvider, outcome, latency, ContentHash(c), clock.GetUtcNow(),
             c.Ask is not null, c.Delivery.DeferredUntil,
-            c.Notification.Request.UserId is { } user ? Domain.Recipients.Recipient.KeyOf(user) : null, c.Delivery.DeviceId, CanBeAsked: asked is not null));
+            c.Notification.Request.UserId is { } user ? Domain.Recipients.Recipient.KeyOf(user) : null, c.Delivery.DeviceId, asked is not null, c.Notification.Request.Mode));
+    }
+
+    private void CountCall(IDeliveryProvider? provider, ClaimedDelivery c, AttemptOutcome outcome, TimeSpan latency)
+    {
+        Telemetry.CountProviderCall(provider?.Name ?? CallCounts.NoProvider, outcome.GetType().Name);
+        if (c.Notification.Request.Mode != ClientMode.Live) return; // the sandbox's troubles wake nobody
+        var (kind, reason, code) = CallOutcomes.Of(outcome);
+        activity.Count(provider?.Name ?? CallCounts.NoProvider, c.Row.Queue, kind, reason, code, provider is null ? null : latency);
     }
 
     // What was found belongs to this delivery only if no other one was told so: the same words may go to the same number twice.

@@ -1,3 +1,4 @@
+using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Projections.OpenDeliveries;
 
@@ -12,7 +13,8 @@ namespace Notify.Dispatch.Dispatching;
 /// <param name="CanBeAsked">Whether the provider can be asked what became of an attempt; if not, only the deadline is waited for, and whatever word comes before it.</param>
 public sealed record AttemptMade(
     OpenDelivery Row, Guid Claim, int Attempt, string Provider, AttemptOutcome Outcome, TimeSpan Latency, string? ContentHash, DateTimeOffset At,
-    bool WasAsked = false, DateTimeOffset? UnknownDeadline = null, string? UserKey = null, string? DeviceId = null, bool CanBeAsked = true);
+    bool WasAsked = false, DateTimeOffset? UnknownDeadline = null, string? UserKey = null, string? DeviceId = null, bool CanBeAsked = true,
+    ClientMode Mode = ClientMode.Live);
 
 /// <summary>What follows from an attempt: the event, and what the delivery waits for next (<c>null</c>: nothing, it has ended).</summary>
 public sealed record Settled(object? Event, OpenDelivery? Next);

@@ -27,6 +27,9 @@ public sealed class Providers : IDisposable
     /// <summary>The lanes that nothing carries for live clients; deliveries on them fail with <see cref="Reasons.NoProvider"/>.</summary>
     public IEnumerable<Lane> NotCarried => Lanes.All.Where(lane => For(lane, ClientMode.Live) is null);
 
+    /// <summary>The providers of live clients, with the lanes that they carry.</summary>
+    public IEnumerable<(string Provider, Lane Lane)> Carried => byLane.Where(p => p.Key.Item2 == ClientMode.Live).Select(p => (p.Value.Name, p.Key.Item1));
+
     /// <summary>Adds a provider.</summary>
     public void Add(ClientMode mode, IDeliveryProvider provider)
     {

@@ -1,10 +1,12 @@
 using Marten;
 using Microsoft.Extensions.Options;
+using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Domain.Recipients;
 using Notify.Projections;
 using Notify.Projections.Hosting;
 using Notify.Projections.OpenDeliveries;
+using Notify.Projections.ProviderHealth;
 using Notify.Projections.QueueBacklog;
 using Npgsql;
 using SessionOptions = Marten.Services.SessionOptions;
@@ -22,14 +24,15 @@ public sealed class Settlement : IAsyncDisposable
     private readonly TimeProvider clock;
     private readonly RetrySchedule schedule;
     private readonly QueueActivity activity;
+    private readonly ProviderActivity providers;
     private readonly ILogger<Settlement> log;
     private readonly GroupCommit<AttemptMade, bool> group;
 
     /// <summary>Starts the committer.</summary>
     public Settlement(
-        IDocumentStore store, NpgsqlDataSource database, TimeProvider clock, IOptions<RetrySchedule> schedule, QueueActivity activity, ILogger<Settlement> log)
+        IDocumentStore store, NpgsqlDataSource database, TimeProvider clock, IOptions<RetrySchedule> schedule, QueueActivity activity, ProviderActivity providers, ILogger<Settlement> log)
     {
-        (this.store, this.database, this.clock, this.schedule, this.activity, this.log) = (store, database, clock, schedule.Value, activity, log);
+        (this.store, this.database, this.clock, this.schedule, this.activity, this.providers, this.log) = (store, database, clock, schedule.Value, activity, providers, log);
         group = new GroupCommit<AttemptMade, bool>(SettleAsync, maxGroup: 200, committers: 1, pace: TimeSpan.FromMilliseconds(20), clock);
     }
 
@@ -154,6 +157,12 @@ public sealed class Settlement : IAsyncDisposable
     private void Count(List<(AttemptMade Made, Settled Settled)> settled, DateTimeOffset now)
     {
         Telemetry.Commits.Add(1, new KeyValuePair<string, object?>("kind", "settle"));
+        foreach (var s in settled)
+        {
+            if (s is { Settled.Event: DeliveryDeadLettered dead, Made.Mode: ClientMode.Live })
+                providers.Count(s.Made.Provider, s.Made.Row.Queue, CallOutcome.DeadLettered, dead.Reason, s.Settled.Next?.Reason, null);
+        }
+
         foreach (var group in settled.GroupBy(s => (s.Made.Row.Queue, Kind: s.Made.Outcome.GetType().Name)))
         {
             var tags = Telemetry.Tags(group.Key.Queue);

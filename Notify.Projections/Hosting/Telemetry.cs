@@ -42,6 +42,17 @@ public static class Telemetry
         "notify_provider_call_seconds", "s", "Duration of provider calls.",
         advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10] });
 
+    private static readonly Counter<long> ProviderCalls = Meter.CreateCounter<long>("notify_provider_calls", description: "Provider calls, by provider and outcome.");
+
+    /// <summary>Counts a call of a provider.</summary>
+    /// <param name="outcome">The outcome's kind, such as <c>Accepted</c>.</param>
+    public static void CountProviderCall(string provider, string outcome) =>
+        ProviderCalls.Add(1, new KeyValuePair<string, object?>("provider", provider), new KeyValuePair<string, object?>("outcome", outcome));
+
+    /// <summary>Publishes how many alerts are open.</summary>
+    public static void ObserveAlerts(Func<IEnumerable<Measurement<int>>> open) =>
+        Meter.CreateObservableGauge("notify_alerts_open", open, description: "Open alerts, by kind; the same from every host.");
+
     /// <summary>Publishes the depth and age of the queues.</summary>
     public static void ObserveQueues(Func<IEnumerable<Measurement<long>>> depth, Func<IEnumerable<Measurement<double>>> age)
     {

@@ -119,13 +119,15 @@ public static class OpenDeliveryTable
             $"select {Columns} from notify.open_deliveries where delivery_id = any($1) order by delivery_id for update", ids), cancellation);
 
     /// <summary>Reads dead letters, the newest first.</summary>
-    public static Task<List<OpenDelivery>> DeadAsync(NpgsqlConnection connection, string? clientPrefix, string? reason, int limit, CancellationToken cancellation) =>
+    public static Task<List<OpenDelivery>> DeadAsync(
+        NpgsqlConnection connection, string? clientPrefix, string? reason, int limit, CancellationToken cancellation, Lane? lane = null, Priority? priority = null) =>
         ReadAsync(Command(connection,
             $"""
             select {Columns} from notify.open_deliveries
-            where state = 4 and ($1 is null or starts_with(notification, $1)) and ($2 is null or reason = $2)
+            where state = 4 and ($1 is null or starts_with(notification, $1)) and ($2 is null or reason = $2) and queue = any($4)
             order by enqueued_at desc, delivery_id limit $3
-            """, Text(clientPrefix), Text(reason), limit), cancellation);
+            """, Text(clientPrefix), Text(reason), limit,
+            DeliveryQueue.All.Where(q => q.Lane == (lane ?? q.Lane) && q.Priority == (priority ?? q.Priority)).Select(q => q.Code).ToArray()), cancellation);
 
     private static NpgsqlParameter Text(string? value) => new() { Value = (object?)value ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Text };
 

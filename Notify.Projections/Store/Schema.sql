@@ -75,3 +75,67 @@ create table if not exists notify.transport (
     name     text        not null,
     since    timestamptz not null
 );
+
+-- What came of provider calls, per host and short time bucket; kept for an hour, for alerts and GET /v1/providers. Counts
+-- and providers' codes only, never whom a call was for. latencies counts calls by duration; see LatencyHistogram.
+create table if not exists notify.provider_calls (
+    bucket    timestamptz not null,
+    provider  text        not null,
+    queue     smallint    not null,
+    outcome   smallint    not null,
+    reason    text        not null,
+    host      uuid        not null,
+    code      text,
+    calls     bigint      not null,
+    latencies bigint[]    not null,
+    primary key (bucket, provider, queue, outcome, reason, host)
+);
+
+-- Which providers the Dispatch hosts carry, so that an idle one is seen too.
+create table if not exists notify.carried_providers (
+    provider text        not null,
+    lane     smallint    not null,
+    seen_at  timestamptz not null,
+    primary key (provider, lane)
+);
+
+-- Troubles that developers are told of: one row from the opening to the recovery. At most one is open per subject, whichever
+-- host noticed it.
+create table if not exists notify.troubles (
+    id               uuid        primary key,
+    subject          text        not null,
+    kind             smallint    not null,
+    provider         text,
+    lane             smallint,
+    priority         smallint,
+    first_cause      text        not null,
+    opened_at        timestamptz not null,
+    first_failure_at timestamptz not null,
+    last_failure_at  timestamptz not null,
+    last_call_at     timestamptz,
+    failures         bigint      not null,
+    attempts         bigint      not null,
+    counted_failures bigint      not null,
+    counted_attempts bigint      not null,
+    counted_to       timestamptz not null,
+    recovered_at     timestamptz
+);
+create unique index if not exists troubles_open on notify.troubles (subject) where recovered_at is null;
+create index if not exists troubles_opened on notify.troubles (opened_at desc, id);
+create index if not exists troubles_recovered on notify.troubles (subject, recovered_at desc) where recovered_at is not null;
+
+-- What the webhook is still to be told, written in the transaction of the trouble that it tells of; sent in this order per
+-- trouble. A row is taken by moving due_at into the future, so that another host comes back for it if its sender dies.
+create table if not exists notify.alert_notices (
+    id           text        primary key,
+    number       bigint      generated always as identity,
+    trouble      uuid        not null,
+    type         text        not null,
+    body         text        not null,
+    created_at   timestamptz not null,
+    due_at       timestamptz,
+    attempts     integer     not null default 0,
+    delivered_at timestamptz,
+    last_error   text
+);
+create index if not exists alert_notices_due on notify.alert_notices (due_at) where delivered_at is null;

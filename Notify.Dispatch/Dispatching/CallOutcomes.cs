@@ -1,0 +1,18 @@
+using Notify.Domain.Notifications;
+using Notify.Projections.ProviderHealth;
+
+namespace Notify.Dispatch.Dispatching;
+
+/// <summary>What an outcome says about the provider: a dead token is the person's matter, and the provider works well. Pure.</summary>
+public static class CallOutcomes
+{
+    /// <summary>Tells.</summary>
+    public static (CallOutcome Outcome, string Reason, string? Code) Of(AttemptOutcome outcome) => outcome switch
+    {
+        AttemptOutcome.Retry r => (CallOutcome.Failed, r.Reason, r.Code),
+        AttemptOutcome.Unknown u => (CallOutcome.Failed, u.Reason, null),
+        AttemptOutcome.Halted h => (CallOutcome.Halted, Reasons.ChannelHalted, h.Code),
+        AttemptOutcome.Rejected { Reason: Reasons.Rejected or Reasons.TooLarge or Reasons.NoProvider } r => (CallOutcome.Refused, r.Reason, r.Code),
+        _ => (CallOutcome.Answered, "", null),
+    };
+}

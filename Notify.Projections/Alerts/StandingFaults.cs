@@ -1,0 +1,66 @@
+using Marten;
+using Npgsql;
+
+namespace Notify.Projections.Alerts;
+
+/// <summary>Looks at what must be as it should whatever traffic there is: the hosts' own dead letters, and how far the read models are.</summary>
+public sealed class StandingFaults(IDocumentStore store)
+{
+    private static readonly string[] MessageStores = ["api_messages", "dispatch_messages", "projections_messages"];
+    private readonly string[] shards = [.. ((DocumentStore)store).Options.Projections.AllShards().Select(s => s.Name.Identity)];
+
+    /// <summary>Looks.</summary>
+    public async Task<List<StandingFault>> ReadAsync(NpgsqlConnection connection, AlertRules rules, DateTimeOffset now, CancellationToken cancellation)
+    {
+        var faults = await BehindAsync(connection, rules, now, cancellation);
+        foreach (var schema in MessageStores)
+        {
+            if (await FailedAsync(connection, schema, now, cancellation) is { } fault) faults.Add(fault);
+        }
+
+        return faults;
+    }
+
+    // The age of the first event that a read model has not taken in: right whether it is slow, stopped, or its host is gone.
+    private async Task<List<StandingFault>> BehindAsync(NpgsqlConnection connection, AlertRules rules, DateTimeOffset now, CancellationToken cancellation)
+    {
+        await using var command = new NpgsqlCommand(
+            $"""
+            select s.name, (select e.timestamp from {NotifyStore.Schema}.mt_events e where e.seq_id > coalesce(p.last_seq_id, 0) order by e.seq_id limit 1),
+                   (select coalesce(max(e.seq_id), 0) from {NotifyStore.Schema}.mt_events e) - coalesce(p.last_seq_id, 0)
+            from unnest($1) as s(name) left join {NotifyStore.Schema}.mt_event_progression p on p.name = s.name
+            """, connection);
+        command.Parameters.Add(new NpgsqlParameter { Value = shards });
+        await using var reader = await command.ExecuteReaderAsync(cancellation);
+        var faults = new List<StandingFault>();
+        while (await reader.ReadAsync(cancellation))
+        {
+            var (name, oldest) = (reader.GetString(0), reader.IsDBNull(1) ? now : reader.GetFieldValue<DateTimeOffset>(1));
+            var lag = now - oldest;
+            faults.Add(new StandingFault(
+                Subjects.Projection(name), TroubleKind.ProjectionBehind, lag > rules.ProjectionLag ? true : lag < rules.ProjectionLag / 2 ? false : null,
+                "Behind the events", Math.Max(0, reader.GetInt64(2)), oldest));
+        }
+
+        return faults;
+    }
+
+    // Only the types are told: a message's body or an exception's words might name somebody.
+    private static async Task<StandingFault?> FailedAsync(NpgsqlConnection connection, string schema, DateTimeOffset now, CancellationToken cancellation)
+    {
+        await using (var exists = new NpgsqlCommand("select to_regclass($1) is not null", connection))
+        {
+            exists.Parameters.Add(new NpgsqlParameter { Value = $"{schema}.wolverine_dead_letters" });
+            if (await exists.ExecuteScalarAsync(cancellation) is not true) return null;
+        }
+
+        await using var command = new NpgsqlCommand(
+            $"select count(*), min(sent_at), (array_agg(exception_type order by sent_at))[1] from {schema}.wolverine_dead_letters", connection);
+        await using var reader = await command.ExecuteReaderAsync(cancellation);
+        await reader.ReadAsync(cancellation);
+        var count = reader.GetInt64(0);
+        return new StandingFault(
+            Subjects.Messages(schema), TroubleKind.MessageFailed, count > 0, reader.IsDBNull(2) ? "A message could not be handled" : reader.GetString(2), count,
+            reader.IsDBNull(1) ? now : reader.GetFieldValue<DateTimeOffset>(1));
+    }
+}

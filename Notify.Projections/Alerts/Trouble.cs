@@ -1,0 +1,42 @@
+using Notify.Domain.Notifications;
+
+namespace Notify.Projections.Alerts;
+
+/// <summary>What kind of trouble there is. The numbers are stored: stable for ever.</summary>
+public enum TroubleKind : short
+{
+    /// <summary>A provider fails or does not answer.</summary>
+    ProviderFailing = 0,
+
+    /// <summary>A provider refuses our credentials or configuration.</summary>
+    ProviderHalted = 1,
+
+    /// <summary>A provider refuses messages for one reason that is not the persons'; or no provider carries a lane.</summary>
+    MessagesRefused = 2,
+
+    /// <summary>The deliveries of one lane and priority fail, while their provider as a whole does not.</summary>
+    DeliveriesFailing = 3,
+
+    /// <summary>Deliveries of one lane and priority become dead letters, while their provider as a whole does not fail.</summary>
+    DeadLettering = 4,
+
+    /// <summary>A message lies in a host's own dead letters: a bug.</summary>
+    MessageFailed = 5,
+
+    /// <summary>A read model stopped or fell behind.</summary>
+    ProjectionBehind = 6,
+}
+
+/// <summary>A trouble from its opening to its recovery: a row of <c>notify.troubles</c>. Names nobody.</summary>
+/// <param name="Subject">What is in trouble; at most one trouble is open per subject.</param>
+/// <param name="FirstCause">The reason and the provider's code of the first failure, or what was found.</param>
+/// <param name="FirstFailureAt">From when on it failed, as finely as time is counted.</param>
+/// <param name="LastCallAt">The last time that anything was tried; <c>null</c> where nothing is.</param>
+/// <param name="Failures">Failures since then.</param>
+/// <param name="Attempts">Attempts since then, the failed ones among them.</param>
+/// <param name="Counted">The part of the counts that will not change any more, and up to which bucket.</param>
+/// <param name="RecoveredAt"><c>null</c> while it lasts.</param>
+public sealed record Trouble(
+    Guid Id, string Subject, TroubleKind Kind, string? Provider, Lane? Lane, Priority? Priority, string FirstCause, DateTimeOffset OpenedAt,
+    DateTimeOffset FirstFailureAt, DateTimeOffset LastFailureAt, DateTimeOffset? LastCallAt, long Failures, long Attempts,
+    (long Failures, long Attempts, DateTimeOffset To) Counted, DateTimeOffset? RecoveredAt = null);

@@ -1,0 +1,194 @@
+using Notify.Domain.Notifications;
+using Notify.Projections.ProviderHealth;
+
+namespace Notify.Projections.Alerts;
+
+/// <summary>Something that is either as it should be or not, whatever traffic there is.</summary>
+/// <param name="IsBad"><c>null</c>: neither clearly bad nor clearly good; what is open stays open.</param>
+/// <param name="Cause">What was found; names nobody.</param>
+/// <param name="Count">How many.</param>
+/// <param name="Since">Since when, as far as can be told.</param>
+public sealed record StandingFault(string Subject, TroubleKind Kind, bool? IsBad, string Cause, long Count, DateTimeOffset Since);
+
+/// <summary>All that is known when troubles are judged.</summary>
+/// <param name="Calls">The counts of the last hour.</param>
+/// <param name="Standing">What is looked at besides calls.</param>
+/// <param name="Open">The open troubles.</param>
+/// <param name="Recovered">When each subject's last trouble was over, of the last hour.</param>
+public sealed record Evidence(
+    IReadOnlyList<CallCounts> Calls, IReadOnlyList<StandingFault> Standing, IReadOnlyList<Trouble> Open, IReadOnlyDictionary<string, DateTimeOffset> Recovered);
+
+/// <summary>What follows: each trouble that opened, went on, or is over, with its counts as they are now.</summary>
+public sealed record Judgement(IReadOnlyList<Trouble> Opened, IReadOnlyList<Trouble> Going, IReadOnlyList<Trouble> Recovered);
+
+/// <summary>
+/// Decides when a trouble begins and when it is over. Opening takes many failures or several in a row, closing takes
+/// success; without traffic nothing changes. What a provider's own trouble explains is not told a second time. Pure.
+/// </summary>
+public static class TroubleDecider
+{
+    /// <summary>Judges.</summary>
+    public static Judgement Decide(AlertRules rules, Evidence evidence, DateTimeOffset now)
+    {
+        var open = evidence.Open.ToDictionary(t => t.Subject, StringComparer.Ordinal);
+        var (opened, going, recovered) = (new List<Trouble>(), new List<Trouble>(), new List<Trouble>());
+
+        // Providers first: what they explain is left out of what is judged after them.
+        foreach (var provider in evidence.Calls.Select(c => c.Provider).Where(p => p != CallCounts.NoProvider).Distinct(StringComparer.Ordinal))
+        {
+            var calls = evidence.Calls.Where(c => c.Provider == provider && c.Outcome != CallOutcome.DeadLettered).ToList();
+            Judge(new Series(Subjects.Halted(provider), TroubleKind.ProviderHalted, provider, null, null, calls, c => c.Outcome == CallOutcome.Halted, c => c.Outcome is CallOutcome.Answered or CallOutcome.Refused));
+            Judge(new Series(Subjects.Failing(provider), TroubleKind.ProviderFailing, provider, null, null, calls, c => c.Outcome == CallOutcome.Failed, c => c.Outcome is CallOutcome.Answered or CallOutcome.Refused));
+        }
+
+        // A halted provider's failures are its own, and so are all of a failing one, until it has recovered.
+        var troubled = open.Values.Concat(opened).Where(t => t.Provider is not null && t.Kind is TroubleKind.ProviderFailing or TroubleKind.ProviderHalted).Select(t => t.Provider!).ToHashSet(StringComparer.Ordinal);
+        var free = evidence.Calls.Where(c => !troubled.Contains(c.Provider)
+            && !(evidence.Recovered.TryGetValue(Subjects.Failing(c.Provider), out var failed) && c.Bucket <= failed)
+            && !(evidence.Recovered.TryGetValue(Subjects.Halted(c.Provider), out var halted) && c.Bucket <= halted)).ToList();
+
+        foreach (var (provider, lane, reason) in free.Where(c => c.Outcome == CallOutcome.Refused).Select(c => (c.Provider, c.Queue.Lane, c.Reason))
+            .Concat(evidence.Open.Where(t => t.Kind == TroubleKind.MessagesRefused).Select(t => (t.Provider!, t.Lane!.Value, t.Subject.Split(':')[^1]))).Distinct())
+        {
+            var calls = free.Where(c => c.Provider == provider && c.Queue.Lane == lane && c.Outcome != CallOutcome.DeadLettered).ToList();
+            Judge(new Series(Subjects.Refused(provider, lane, reason), TroubleKind.MessagesRefused, provider, lane, null, calls,
+                c => c.Outcome == CallOutcome.Refused && c.Reason == reason, c => c.Outcome == CallOutcome.Answered || (c.Outcome == CallOutcome.Refused && c.Reason != reason)));
+        }
+
+        foreach (var queue in free.Select(c => c.Queue).Distinct())
+        {
+            var calls = free.Where(c => c.Queue == queue).ToList();
+            Judge(new Series(Subjects.Queue(queue), TroubleKind.DeliveriesFailing, null, queue.Lane, queue.Priority, calls, c => c.Outcome == CallOutcome.Failed, c => c.Outcome is CallOutcome.Answered or CallOutcome.Refused));
+            if (opened.Concat(going).Any(t => t.Subject == Subjects.Queue(queue)) && !open.ContainsKey(Subjects.DeadLetters(queue))) continue;
+            if (evidence.Recovered.TryGetValue(Subjects.Queue(queue), out var over)) calls.RemoveAll(c => c.Bucket <= over);
+            Judge(new Series(Subjects.DeadLetters(queue), TroubleKind.DeadLettering, null, queue.Lane, queue.Priority, calls, c => c.Outcome == CallOutcome.DeadLettered, c => c.Outcome == CallOutcome.Answered));
+        }
+
+        foreach (var fault in evidence.Standing) JudgeStanding(fault);
+        going.AddRange(open.Values); // nothing was heard of these: they stay
+        return new Judgement(opened, going, recovered);
+
+        void Judge(Series series)
+        {
+            if (open.Remove(series.Subject, out var trouble))
+            {
+                trouble = Count(trouble, series, rules, now);
+                if (IsOver(trouble, series, rules, now)) recovered.Add(trouble with { RecoveredAt = now });
+                else going.Add(trouble);
+            }
+            else if (Begins(series, rules, evidence.Recovered.TryGetValue(series.Subject, out var last) ? last : null, now) is { } first)
+            {
+                opened.Add(Count(Opening(series, first, now), series, rules, now));
+            }
+        }
+
+        void JudgeStanding(StandingFault fault)
+        {
+            if (open.Remove(fault.Subject, out var trouble))
+            {
+                if (fault.IsBad == false) recovered.Add(trouble with { RecoveredAt = now });
+                else going.Add(trouble with { Failures = Math.Max(trouble.Failures, fault.Count), Attempts = Math.Max(trouble.Attempts, fault.Count), LastFailureAt = now });
+            }
+            else if (fault.IsBad == true)
+            {
+                opened.Add(new Trouble(DeterministicId.OfTrouble(fault.Subject, now), fault.Subject, fault.Kind, null, null, null, fault.Cause, now, fault.Since, now, null, fault.Count, fault.Count, (0, 0, now)));
+            }
+        }
+    }
+
+    // The first failure of the trouble that begins; null: none does.
+    private static CallCounts? Begins(Series series, AlertRules rules, DateTimeOffset? recoveredAt, DateTimeOffset now)
+    {
+        var fresh = series.Calls.Where(c => recoveredAt is null || c.Bucket > recoveredAt).OrderBy(c => c.Bucket).ToList();
+        switch (series.Kind)
+        {
+            case TroubleKind.ProviderHalted:
+                return fresh.FirstOrDefault(series.IsBad);
+            case TroubleKind.DeadLettering:
+                var (dead, well) = Sums(series, fresh, now - (10 * rules.Window));
+                return dead >= rules.DeadLetters && dead * 100 >= well ? fresh.First(c => c.Bucket > now - (10 * rules.Window) && series.IsBad(c)) : null;
+        }
+
+        var (bad, good) = Sums(series, fresh, now - rules.Window);
+        if (bad + good >= rules.MinAttempts) return bad >= rules.OpenRatio * (bad + good) ? fresh.First(c => c.Bucket > now - rules.Window && series.IsBad(c)) : null;
+        var lastGood = fresh.Where(series.IsGood).Select(c => (DateTimeOffset?)c.Bucket).Max();
+        var row = fresh.Where(c => series.IsBad(c) && !(c.Bucket <= lastGood)).ToList();
+        return row.Sum(c => c.Calls) >= rules.Consecutive ? row[0] : null;
+    }
+
+    private static bool IsOver(Trouble trouble, Series series, AlertRules rules, DateTimeOffset now)
+    {
+        // Halted deliveries come again only after minutes, and dead letters are few: both are given more time.
+        var (quiet, mayFail) = series.Kind switch { TroubleKind.ProviderHalted => (3, false), TroubleKind.DeadLettering => (10, false), _ => (1, true) };
+        var (bad, good) = Sums(series, series.Calls.Where(c => c.Bucket >= trouble.FirstFailureAt), now - (quiet * rules.Window));
+        return good > 0 && now - trouble.OpenedAt >= rules.Window && (mayFail ? bad < rules.CloseRatio * (bad + good) : bad == 0);
+    }
+
+    private static (long Bad, long Good) Sums(Series series, IEnumerable<CallCounts> calls, DateTimeOffset after)
+    {
+        var (bad, good) = (0L, 0L);
+        foreach (var c in calls.Where(c => c.Bucket > after))
+        {
+            if (series.IsBad(c)) bad += c.Calls;
+            else if (series.IsGood(c)) good += c.Calls;
+        }
+
+        return (bad, good);
+    }
+
+    private static Trouble Opening(Series series, CallCounts first, DateTimeOffset now) => new(
+        DeterministicId.OfTrouble(series.Subject, now), series.Subject, series.Kind, series.Provider, series.Lane ?? Only(series.Calls.Where(series.IsBad).Select(c => c.Queue.Lane)), series.Priority,
+        Cause(first), now, first.Bucket, first.Bucket, first.Bucket, 0, 0, (0, 0, first.Bucket.AddTicks(-1)));
+
+    // Buckets that hosts may still add to are counted anew each time; what is older is counted once, since it is not kept.
+    private static Trouble Count(Trouble trouble, Series series, AlertRules rules, DateTimeOffset now)
+    {
+        var mine = series.Calls.Where(c => c.Bucket > trouble.Counted.To && (series.IsBad(c) || series.IsGood(c))).ToList();
+        var settled = now - (4 * rules.Bucket);
+        var (oldBad, oldGood) = Sums(series, mine.Where(c => c.Bucket <= settled), DateTimeOffset.MinValue);
+        var (newBad, newGood) = Sums(series, mine.Where(c => c.Bucket > settled), DateTimeOffset.MinValue);
+        var counted = (Failures: trouble.Counted.Failures + oldBad, Attempts: trouble.Counted.Attempts + oldBad + oldGood, To: settled > trouble.Counted.To ? settled : trouble.Counted.To);
+        return trouble with
+        {
+            Counted = counted,
+            Failures = counted.Failures + newBad,
+            Attempts = counted.Attempts + newBad + newGood,
+            LastFailureAt = Latest(trouble.LastFailureAt, mine.Where(series.IsBad)),
+            LastCallAt = Latest(trouble.LastCallAt ?? trouble.OpenedAt, mine),
+        };
+    }
+
+    private static DateTimeOffset Latest(DateTimeOffset known, IEnumerable<CallCounts> calls) => calls.Select(c => c.Bucket).Append(known).Max();
+
+    private static Lane? Only(IEnumerable<Lane> lanes) => lanes.Distinct().ToList() is [var one] ? one : null;
+
+    private static string Cause(CallCounts first) => first.Code is null || first.Code == first.Reason ? first.Reason : $"{first.Reason} {first.Code}";
+
+    private sealed record Series(
+        string Subject, TroubleKind Kind, string? Provider, Lane? Lane, Priority? Priority, IReadOnlyList<CallCounts> Calls, Func<CallCounts, bool> IsBad, Func<CallCounts, bool> IsGood);
+}
+
+/// <summary>How subjects of troubles are named.</summary>
+public static class Subjects
+{
+    /// <summary>A provider that fails.</summary>
+    public static string Failing(string provider) => $"provider:{provider}";
+
+    /// <summary>A provider that refuses us.</summary>
+    public static string Halted(string provider) => $"halted:{provider}";
+
+    /// <summary>Messages refused for a reason.</summary>
+    public static string Refused(string provider, Lane lane, string reason) => $"refused:{provider}:{lane.ToString().ToLowerInvariant()}:{reason}";
+
+    /// <summary>A lane at a priority.</summary>
+    public static string Queue(DeliveryQueue queue) => $"deliveries:{queue.Name}";
+
+    /// <summary>Dead letters of a lane at a priority.</summary>
+    public static string DeadLetters(DeliveryQueue queue) => $"dead-letters:{queue.Name}";
+
+    /// <summary>Messages that a host could not handle.</summary>
+    public static string Messages(string schema) => $"messages:{schema}";
+
+    /// <summary>A read model.</summary>
+    public static string Projection(string name) => $"projection:{name}";
+}

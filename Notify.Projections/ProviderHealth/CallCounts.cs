@@ -1,0 +1,33 @@
+using Notify.Domain.Notifications;
+
+namespace Notify.Projections.ProviderHealth;
+
+/// <summary>What a provider call says about the provider. The numbers are stored: stable for ever.</summary>
+public enum CallOutcome : short
+{
+    /// <summary>It did its work: it accepted, or knows that the person cannot be reached at this address or does not want it.</summary>
+    Answered = 0,
+
+    /// <summary>It failed, did not answer in time, or the connection broke.</summary>
+    Failed = 1,
+
+    /// <summary>It refuses our credentials or configuration.</summary>
+    Halted = 2,
+
+    /// <summary>It refuses the message for good, for a reason that is ours and not the person's; or no provider carries the lane.</summary>
+    Refused = 3,
+
+    /// <summary>No call: a delivery used up its attempts.</summary>
+    DeadLettered = 4,
+}
+
+/// <summary>Calls of one bucket of time that came to the same end, over all hosts.</summary>
+/// <param name="Bucket">Start of the bucket.</param>
+/// <param name="Provider">Its name; <c>none</c> where no provider carries the lane.</param>
+/// <param name="Reason">One of <see cref="Reasons"/>; empty for <see cref="CallOutcome.Answered"/>.</param>
+/// <param name="Code">The provider's own code, the last one seen.</param>
+public sealed record CallCounts(DateTimeOffset Bucket, string Provider, DeliveryQueue Queue, CallOutcome Outcome, string Reason, string? Code, long Calls)
+{
+    /// <summary>The provider's name where there is none.</summary>
+    public const string NoProvider = "none";
+}

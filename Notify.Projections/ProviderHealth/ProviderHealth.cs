@@ -1,0 +1,103 @@
+using Notify.Domain.Notifications;
+using Notify.Projections.Alerts;
+using Npgsql;
+
+namespace Notify.Projections.ProviderHealth;
+
+/// <summary>How a provider is. Derived from its calls and its open trouble.</summary>
+public enum Health
+{
+    /// <summary>Calls go out, and no trouble is open.</summary>
+    Healthy,
+
+    /// <summary>It fails, and an alert is open.</summary>
+    Failing,
+
+    /// <summary>It refuses our credentials or configuration.</summary>
+    Halted,
+
+    /// <summary>Nothing was sent by it lately, so nothing is known.</summary>
+    Idle,
+}
+
+/// <summary>One provider on one lane, over the last <see cref="ProviderHealthReader.Window"/>; live clients' deliveries only.</summary>
+/// <param name="Circuit"><c>closed</c> while calls go out; absent when there were none.</param>
+/// <param name="ErrorRate">The share of calls that failed or were refused for our configuration, 0 to 1; absent without calls.</param>
+/// <param name="LatencyP50Ms">Of all calls, in milliseconds.</param>
+/// <param name="Since">Since when the health is so, where that is known: the trouble's first failure, or the last one's end.</param>
+/// <param name="LastErrorCode">The provider's own code, or our reason, of the last failure within the hour.</param>
+/// <param name="Alert">The open alert.</param>
+public sealed record ProviderHealth(
+    string Provider, string Lane, Health Health, string? Circuit, double CallsPerMinute, double? ErrorRate, double? LatencyP50Ms, double? LatencyP95Ms,
+    DateTimeOffset? Since, string? LastErrorCode, DateTimeOffset? LastErrorAt, Guid? Alert);
+
+/// <summary>Reads providers' health from the counts that Dispatch hosts write down; they lag by seconds.</summary>
+public sealed class ProviderHealthReader(NpgsqlDataSource database, TimeProvider clock)
+{
+    /// <summary>How far back rates and percentiles go.</summary>
+    public static readonly TimeSpan Window = TimeSpan.FromMinutes(5);
+
+    /// <summary>Every provider that a Dispatch host carries or has called within the hour.</summary>
+    public async Task<IReadOnlyList<ProviderHealth>> ReadAsync(CancellationToken cancellation)
+    {
+        var now = clock.GetUtcNow();
+        var calls = new Dictionary<(string, Lane), (long Calls, long Failed)>();
+        var errors = new Dictionary<(string, Lane), (string Code, DateTimeOffset At)>();
+        var latencies = new Dictionary<(string, Lane), long[]>();
+        var known = new SortedSet<(string Provider, Lane Lane)>();
+        await using var connection = await database.OpenConnectionAsync(cancellation);
+        await using (var batch = Batch(connection, now))
+        {
+            await using var reader = await batch.ExecuteReaderAsync(cancellation);
+            while (await reader.ReadAsync(cancellation)) calls[Key()] = (reader.GetInt64(2), reader.GetInt64(3));
+            await reader.NextResultAsync(cancellation);
+            while (await reader.ReadAsync(cancellation)) errors[Key()] = (reader.GetString(2), reader.GetFieldValue<DateTimeOffset>(3));
+            await reader.NextResultAsync(cancellation);
+            while (await reader.ReadAsync(cancellation))
+            {
+                if (!latencies.TryGetValue(Key(), out var counts)) latencies[Key()] = counts = new long[LatencyHistogram.Classes];
+                if (reader.GetInt64(2) <= counts.Length) counts[reader.GetInt64(2) - 1] = reader.GetInt64(3);
+            }
+
+            await reader.NextResultAsync(cancellation);
+            while (await reader.ReadAsync(cancellation)) known.Add(Key());
+            known.UnionWith(calls.Keys);
+            (string, Lane) Key() => (reader.GetString(0), (Lane)reader.GetInt16(1));
+        }
+
+        var troubles = (await TroubleTable.OpenAsync(connection, cancellation)).Where(t => t.Kind is TroubleKind.ProviderFailing or TroubleKind.ProviderHalted).ToList();
+        var recovered = await TroubleTable.RecoveredAsync(connection, now.AddDays(-30), cancellation);
+        return [.. known.Select(key =>
+        {
+            var (made, failed) = calls.GetValueOrDefault(key);
+            var trouble = troubles.Where(t => t.Provider == key.Provider).MaxBy(t => t.Kind);
+            var health = trouble switch { { Kind: TroubleKind.ProviderHalted } => Health.Halted, not null => Health.Failing, null => made > 0 ? Health.Healthy : Health.Idle };
+            var histogram = latencies.GetValueOrDefault(key) ?? [];
+            var error = errors.TryGetValue(key, out var last) ? last : ((string Code, DateTimeOffset At)?)null;
+            return new ProviderHealth(
+                key.Provider, key.Lane.ToString().ToLowerInvariant(), health, made > 0 ? "closed" : null, Math.Round(made / Window.TotalMinutes, 2),
+                made > 0 ? Math.Round((double)failed / made, 4) : null, LatencyHistogram.Percentile(histogram, 0.5), LatencyHistogram.Percentile(histogram, 0.95),
+                trouble?.FirstFailureAt ?? (health == Health.Healthy ? LastRecovery(recovered, key.Provider) : null), error?.Code, error?.At, trouble?.Id);
+        })];
+    }
+
+    private static DateTimeOffset? LastRecovery(Dictionary<string, DateTimeOffset> recovered, string provider) =>
+        new[] { Subjects.Failing(provider), Subjects.Halted(provider) }.Select(s => recovered.TryGetValue(s, out var at) ? at : (DateTimeOffset?)null).Max();
+
+    private static NpgsqlBatch Batch(NpgsqlConnection connection, DateTimeOffset now)
+    {
+        var batch = new NpgsqlBatch(connection);
+        foreach (var (sql, since) in new[]
+        {
+            ("select provider, queue / 10::smallint, sum(calls)::bigint, coalesce(sum(calls) filter (where outcome in (1, 2)), 0)::bigint from notify.provider_calls where bucket > $1 and outcome <> 4 and provider <> 'none' group by 1, 2", now - Window),
+            ("select distinct on (1, 2) provider, queue / 10::smallint, coalesce(code, reason), bucket from notify.provider_calls where bucket > $1 and outcome in (1, 2, 3) and provider <> 'none' order by 1, 2, bucket desc, outcome", now.AddHours(-1)),
+            ("select provider, queue / 10::smallint, h.class, sum(h.calls)::bigint from notify.provider_calls, unnest(latencies) with ordinality as h(calls, class) where bucket > $1 and outcome <> 4 and provider <> 'none' and h.calls > 0 group by 1, 2, 3", now - Window),
+            ("select provider, lane from notify.carried_providers where seen_at > $1", now - Window),
+        })
+        {
+            batch.BatchCommands.Add(new NpgsqlBatchCommand(sql) { Parameters = { new NpgsqlParameter { Value = since } } });
+        }
+
+        return batch;
+    }
+}

@@ -42,7 +42,7 @@ public static class TroubleDecider
         }
 
         // A halted provider's failures are its own, and so are all of a failing one, until it has recovered.
-        var troubled = open.Values.Concat(opened).Where(t => t.Provider is not null && t.Kind is TroubleKind.ProviderFailing or TroubleKind.ProviderHalted).Select(t => t.Provider!).ToHashSet(StringComparer.Ordinal);
+        var troubled = evidence.Open.Concat(opened).Where(t => t.Provider is not null && t.Kind is TroubleKind.ProviderFailing or TroubleKind.ProviderHalted).Select(t => t.Provider!).ToHashSet(StringComparer.Ordinal);
         var free = evidence.Calls.Where(c => !troubled.Contains(c.Provider)
             && !(evidence.Recovered.TryGetValue(Subjects.Failing(c.Provider), out var failed) && c.Bucket <= failed)
             && !(evidence.Recovered.TryGetValue(Subjects.Halted(c.Provider), out var halted) && c.Bucket <= halted)).ToList();
@@ -59,7 +59,7 @@ public static class TroubleDecider
         {
             var calls = free.Where(c => c.Queue == queue).ToList();
             Judge(new Series(Subjects.Queue(queue), TroubleKind.DeliveriesFailing, null, queue.Lane, queue.Priority, calls, c => c.Outcome == CallOutcome.Failed, c => c.Outcome is CallOutcome.Answered or CallOutcome.Refused));
-            if (opened.Concat(going).Any(t => t.Subject == Subjects.Queue(queue)) && !open.ContainsKey(Subjects.DeadLetters(queue))) continue;
+            if (evidence.Open.Concat(opened).Any(t => t.Subject == Subjects.Queue(queue)) && !open.ContainsKey(Subjects.DeadLetters(queue))) continue;
             if (evidence.Recovered.TryGetValue(Subjects.Queue(queue), out var over)) calls.RemoveAll(c => c.Bucket <= over);
             Judge(new Series(Subjects.DeadLetters(queue), TroubleKind.DeadLettering, null, queue.Lane, queue.Priority, calls, c => c.Outcome == CallOutcome.DeadLettered, c => c.Outcome == CallOutcome.Answered));
         }
@@ -100,20 +100,29 @@ public static class TroubleDecider
     private static CallCounts? Begins(Series series, AlertRules rules, DateTimeOffset? recoveredAt, DateTimeOffset now)
     {
         var fresh = series.Calls.Where(c => recoveredAt is null || c.Bucket > recoveredAt).OrderBy(c => c.Bucket).ToList();
+        // A part is judged a window later than its provider as a whole, which may be what it suffers from.
+        var isPart = series.Kind is TroubleKind.DeliveriesFailing or TroubleKind.DeadLettering;
+        var patience = isPart ? now - rules.Window : DateTimeOffset.MaxValue;
         switch (series.Kind)
         {
             case TroubleKind.ProviderHalted:
                 return fresh.FirstOrDefault(series.IsBad);
             case TroubleKind.DeadLettering:
                 var (dead, well) = Sums(series, fresh, now - (10 * rules.Window));
-                return dead >= rules.DeadLetters && dead * 100 >= well ? fresh.First(c => c.Bucket > now - (10 * rules.Window) && series.IsBad(c)) : null;
+                return dead >= rules.DeadLetters && dead * 100 >= well && fresh.First(c => c.Bucket > now - (10 * rules.Window) && series.IsBad(c)) is var one && one.Bucket <= patience ? one : null;
         }
 
         var (bad, good) = Sums(series, fresh, now - rules.Window);
+        if (bad + good >= rules.MinAttempts && isPart)
+        {
+            var (badBefore, goodBefore) = Sums(series, fresh.Where(c => c.Bucket <= patience), patience - rules.Window);
+            if (badBefore == 0 || badBefore < rules.OpenRatio * (badBefore + goodBefore)) return null;
+        }
+
         if (bad + good >= rules.MinAttempts) return bad >= rules.OpenRatio * (bad + good) ? fresh.First(c => c.Bucket > now - rules.Window && series.IsBad(c)) : null;
         var lastGood = fresh.Where(series.IsGood).Select(c => (DateTimeOffset?)c.Bucket).Max();
         var row = fresh.Where(c => series.IsBad(c) && !(c.Bucket <= lastGood)).ToList();
-        return row.Sum(c => c.Calls) >= rules.Consecutive ? row[0] : null;
+        return row.Sum(c => c.Calls) >= rules.Consecutive && row[0].Bucket <= patience ? row[0] : null;
     }
 
     private static bool IsOver(Trouble trouble, Series series, AlertRules rules, DateTimeOffset now)

@@ -59,6 +59,10 @@ public sealed class StartUp
     [InlineData("Dispatch", "Notify__Retry__MaxAttempts", "several", "Notify:Retry")]
     [InlineData("Dispatch", "Notify__Retry__BaseDelay", "a while", "Notify:Retry")]
     [InlineData("Dispatch", "Notify__Retry__UnknownDeadline", "-00:00:01", "Notify:Retry")]
+    [InlineData("Dispatch", "Notify__Alerts__Window", "00:00:00", "Notify:Alerts:Window")]
+    [InlineData("Dispatch", "Notify__Alerts__WebhookUrl", "https://example.com/hook", "Notify:Alerts:WebhookSecret")]
+    [InlineData("Projections", "Notify__Alerts__OpenRatio", "half", "Notify:Alerts:OpenRatio")]
+    [InlineData("Projections", "Notify__PublicUrl", "notify", "Notify:PublicUrl")]
     public async Task A_wrong_setting_is_named_in_one_line(string host, string setting, string? value, string named)
     {
         await TestRun.Accounts; // the keys that the settings name

@@ -140,10 +140,11 @@ public sealed class NotifySystem : IAsyncDisposable
     public Dictionary<string, string> Environment(Uri url) => new(environment) { ["ASPNETCORE_URLS"] = url.ToString() };
 
     /// <summary>Starts one more Dispatch host.</summary>
-    public async Task<HostProcess> StartDispatchAsync()
+    /// <param name="own">Settings that only it has.</param>
+    public async Task<HostProcess> StartDispatchAsync(Dictionary<string, string>? own = null)
     {
         var url = new Uri($"http://127.0.0.1:{HostProcess.FreePort()}");
-        var host = Start("Dispatch", new() { ["ASPNETCORE_URLS"] = url.ToString() });
+        var host = Start("Dispatch", new(own ?? []) { ["ASPNETCORE_URLS"] = url.ToString() });
         dispatchers.Add(host);
         DispatchUrl = url;
         await ReadyAsync(host, url);

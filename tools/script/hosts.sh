@@ -47,6 +47,7 @@ environment() {
     default "${section}__SendGrid__ApiKey" "$(json_value sendGridApiKey "$keys/sandbox.json")"
     default "${section}__SendGrid__From" "Notify <$(json_value sendGridFrom "$keys/sandbox.json")>"
   done
+  default Notify__PublicUrl "http://127.0.0.1:$BASE"
   default Sandbox__Home "$keys"
   default Sandbox__Url "$SANDBOX"
   default Sandbox__ApnsUrl "$APNS"

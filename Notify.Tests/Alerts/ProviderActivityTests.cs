@@ -1,0 +1,66 @@
+using System.Diagnostics;
+using Microsoft.Extensions.Logging.Abstractions;
+using Notify.Domain.Notifications;
+using Notify.Projections.Alerts;
+using Notify.Projections.ProviderHealth;
+using Notify.Tests.Projections;
+
+namespace Notify.Tests.Alerts;
+
+public sealed class ProviderActivityTests(EmptyDatabase database) : IClassFixture<EmptyDatabase>
+{
+    private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task Every_call_of_many_threads_and_hosts_is_counted_and_costs_no_more_than_a_look_up()
+    {
+        const int Threads = 4, Each = 100_000;
+        using ProviderActivity first = Host(), second = Host();
+        second.Carries([("twilio", Lane.Sms), ("apns", Lane.Apns)]);
+        var queue = new DeliveryQueue(Lane.Sms, Priority.Normal);
+        var watch = Stopwatch.StartNew();
+        await Task.WhenAll(Enumerable.Range(0, Threads).Select(_ => Task.Run(() =>
+        {
+            for (var i = 0; i < Each; i++) first.Count("twilio", queue, CallOutcome.Answered, "", null, TimeSpan.FromMilliseconds(40));
+        })));
+        var perCall = watch.Elapsed / (Threads * Each);
+        TestContext.Current.TestOutputHelper!.WriteLine($"{perCall.TotalNanoseconds:0} ns a call");
+        for (var i = 0; i < 100_000; i++) second.Count("twilio", queue, CallOutcome.Failed, Reasons.Retry, "503", TimeSpan.FromSeconds(20));
+        second.Count("twilio", queue, CallOutcome.DeadLettered, Reasons.AttemptsExhausted, "a code that is <no> code", null);
+
+        await first.WriteAsync(Cancellation);
+        await second.WriteAsync(Cancellation);
+        await second.WriteAsync(Cancellation); // written again, counted once
+
+        var health = (await new ProviderHealthReader(database.Source, TimeProvider.System).ReadAsync(Cancellation)).ToDictionary(h => h.Provider);
+        Assert.Equal((Health.Idle, null, null), (health["apns"].Health, health["apns"].Circuit, health["apns"].ErrorRate));
+        var twilio = health["twilio"];
+        Assert.Equal((Health.Healthy, "sms", "closed", "503"), (twilio.Health, twilio.Lane, twilio.Circuit, twilio.LastErrorCode));
+        Assert.Equal((500_000 / 5.0, 0.2), (twilio.CallsPerMinute, twilio.ErrorRate));
+        Assert.InRange(twilio.LatencyP50Ms!.Value, 35, 50);
+        Assert.Equal(10_000, twilio.LatencyP95Ms);
+        Assert.True(perCall < TimeSpan.FromMicroseconds(20), $"{perCall.TotalMicroseconds} µs a call");
+        await using var code = database.Source.CreateCommand("select count(*) from notify.provider_calls where outcome = 4 and code is null");
+        Assert.Equal(1L, await code.ExecuteScalarAsync(Cancellation));
+    }
+
+    [Theory]
+    [InlineData(0, 0)]
+    [InlineData(5, 0)]
+    [InlineData(5.1, 1)]
+    [InlineData(40, 4)]
+    [InlineData(10_000, 18)]
+    [InlineData(60_000, 19)]
+    public void A_duration_has_a_class(double ms, int expected) => Assert.Equal(expected, LatencyHistogram.ClassOf(TimeSpan.FromMilliseconds(ms)));
+
+    [Fact]
+    public void A_percentile_lies_in_the_class_where_it_must()
+    {
+        Assert.Null(LatencyHistogram.Percentile([], 0.5));
+        Assert.Equal(2.5, LatencyHistogram.Percentile([10], 0.5));
+        Assert.Equal(10, LatencyHistogram.Percentile([50, 50], 1));
+        Assert.InRange(LatencyHistogram.Percentile([90, 0, 0, 10], 0.95)!.Value, 20, 35);
+    }
+
+    private ProviderActivity Host() => new(database.Source, new AlertRules(), TimeProvider.System, NullLogger<ProviderActivity>.Instance);
+}

@@ -56,7 +56,7 @@ public sealed class DeveloperAlerts(AlertSystem alerts) : SystemTest, IClassFixt
         var told = (await Eventually.Becomes(() => Task.FromResult(Receiver.Taken(Subject)), t => t.Count > 0, "the alert", Long))[0];
 
         Assert.Equal(Opened, told.Type);
-        Assert.Equal(("providerFailing", "twilio", "sms", "Retry 503"), (told.Data["kind"]!.ToString(), told.Data["provider"]!.ToString(), told.Data["lane"]!.ToString(), told.Data["firstCause"]!.ToString()));
+        Assert.Equal(("providerFailing", "twilio", "sms", "Retry 20503"), (told.Data["kind"]!.ToString(), told.Data["provider"]!.ToString(), told.Data["lane"]!.ToString(), told.Data["firstCause"]!.ToString()));
         Assert.InRange(told.Data["failures"]!.GetValue<long>(), 5, told.Data["attempts"]!.GetValue<long>());
         Assert.True(told.Data["firstFailureAt"]!.GetValue<DateTimeOffset>() <= told.Data["openedAt"]!.GetValue<DateTimeOffset>());
 
@@ -68,7 +68,7 @@ public sealed class DeveloperAlerts(AlertSystem alerts) : SystemTest, IClassFixt
         await Installation.StartDispatchAsync();
         await SendAsync($"{id}-c", 30, person);
         var provider = (await Client.GetAsync("/v1/providers")).Is(200).Json["providers"]!.AsArray().Single(p => p!["provider"]!.ToString() == "twilio")!;
-        Assert.Equal(("failing", told.Data["alertId"]!.ToString(), "503"), (provider["health"]!.ToString(), provider["alert"]!.ToString(), provider["lastErrorCode"]!.ToString()));
+        Assert.Equal(("failing", told.Data["alertId"]!.ToString(), "20503"), (provider["health"]!.ToString(), provider["alert"]!.ToString(), provider["lastErrorCode"]!.ToString()));
         await Eventually.Passes(async () => Assert.True((await DeadLettersAsync(told)).Count > 0));
         Assert.All(await DeadLettersAsync(told), queue => Assert.Equal("sms_normal", queue));
         await Eventually.Passes(async () => Assert.Matches("notify_alerts_open\\{[^}]*kind=\"provider_failing\"[^}]*\\} 1 ", await MetricsAsync()));

@@ -80,8 +80,8 @@ public sealed class AlertWatch(
     private void Tell(AlertNotice n)
     {
         if (n.RecoveredAt is null)
-            log.LogError("ALERT {Summary}. Dead letters there: {DeadLetters}. {WhatToDo} {Link} (alert {Alert})", n.Summary, n.DeadLetters, n.WhatToDo, n.Link, n.AlertId);
+            log.LogError("ALERT {Summary}. Dead letters there: {DeadLetters}. {WhatToDo} {Link} (alert {Alert})", n.Summary, n.DeadLetters, n.WhatToDo, n.Link?.ToString() ?? "", n.AlertId);
         else
-            log.LogWarning("ALERT {Summary}. It lasted {Seconds} s. Dead letters there: {DeadLetters}. {Link} (alert {Alert})", n.Summary, n.DurationSeconds, n.DeadLetters, n.Link, n.AlertId);
+            log.LogWarning("ALERT {Summary}. It lasted {Seconds} s. Dead letters there: {DeadLetters}. {Link} (alert {Alert})", n.Summary, n.DurationSeconds, n.DeadLetters, n.Link?.ToString() ?? "", n.AlertId);
     }
 }

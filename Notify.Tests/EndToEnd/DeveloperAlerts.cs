@@ -60,6 +60,9 @@ public sealed class DeveloperAlerts(AlertSystem alerts) : SystemTest, IClassFixt
         Assert.InRange(told.Data["failures"]!.GetValue<long>(), 5, told.Data["attempts"]!.GetValue<long>());
         Assert.True(told.Data["firstFailureAt"]!.GetValue<DateTimeOffset>() <= told.Data["openedAt"]!.GetValue<DateTimeOffset>());
 
+        var provider = (await Client.GetAsync("/v1/providers")).Is(200).Json["providers"]!.AsArray().Single(p => p!["provider"]!.ToString() == "twilio")!;
+        Assert.Equal(("failing", told.Data["alertId"]!.ToString(), "20503"), (provider["health"]!.ToString(), provider["alert"]!.ToString(), provider["lastErrorCode"]!.ToString()));
+
         // It lasts; hosts die and come back; it is not told again.
         await Installation.KillDispatchAsync();
         await SendAsync($"{id}-b", 30, person);
@@ -67,11 +70,9 @@ public sealed class DeveloperAlerts(AlertSystem alerts) : SystemTest, IClassFixt
         await Installation.StartDispatchAsync();
         await Installation.StartDispatchAsync();
         await SendAsync($"{id}-c", 30, person);
-        var provider = (await Client.GetAsync("/v1/providers")).Is(200).Json["providers"]!.AsArray().Single(p => p!["provider"]!.ToString() == "twilio")!;
-        Assert.Equal(("failing", told.Data["alertId"]!.ToString(), "20503"), (provider["health"]!.ToString(), provider["alert"]!.ToString(), provider["lastErrorCode"]!.ToString()));
         await Eventually.Passes(async () => Assert.True((await DeadLettersAsync(told)).Count > 0));
         Assert.All(await DeadLettersAsync(told), queue => Assert.Equal("sms_normal", queue));
-        await Eventually.Passes(async () => Assert.Matches("notify_alerts_open\\{[^}]*kind=\"provider_failing\"[^}]*\\} 1 ", await MetricsAsync()));
+        await Eventually.Passes(async () => Assert.Matches("notify_alerts_open\\{[^}]*kind=\"provider_failing\"[^}]*\\} 1\\s", await MetricsAsync()));
         await Eventually.Stays(() => Task.FromResult(Receiver.Taken(Subject).Count), 1, TimeSpan.FromSeconds(6));
 
         await RecoversAsync(Subject, "twilio", person);

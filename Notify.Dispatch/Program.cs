@@ -41,7 +41,7 @@ var alerts = configuration.ReadAlertRules(faults);
 if (faults.Report()) return NotifyHost.WrongConfiguration;
 
 builder.Services.AddSingleton(Options.Create(retry)).AddSingleton(providers);
-builder.Services.AddSingleton<HostIdentity>().AddSingleton<SliceClaim>().AddSingleton<Settlement>().AddSingleton<DeliveryDispatcher>();
+builder.Services.AddSingleton<HostIdentity>().AddSingleton<FairTurns>().AddSingleton<SlicePick>().AddSingleton<SliceClaim>().AddSingleton<Settlement>().AddSingleton<DeliveryDispatcher>();
 builder.Services.AddSingleton<QueueActivity>().AddSingleton<ProviderActivity>().AddSingleton(alerts);
 if (command is null)
 {

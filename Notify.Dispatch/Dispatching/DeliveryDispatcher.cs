@@ -17,7 +17,8 @@ namespace Notify.Dispatch.Dispatching;
 /// outcome to the settlement as it arrives. No database connection is held while a provider is waited for.
 /// </summary>
 public sealed class DeliveryDispatcher(
-    SliceClaim slices, Providers providers, Settlement settlement, ProviderActivity activity, NpgsqlDataSource database, MasterKeyRing ring, IHostApplicationLifetime lifetime, TimeProvider clock, ILogger<DeliveryDispatcher> log)
+    SliceClaim slices, FairTurns turns, Providers providers, Settlement settlement, ProviderActivity activity, NpgsqlDataSource database, MasterKeyRing ring,
+    IHostApplicationLifetime lifetime, TimeProvider clock, ILogger<DeliveryDispatcher> log)
 {
     /// <summary>How long one message is worked on before what has not been started goes back to the queue.</summary>
     public static readonly TimeSpan Budget = TimeSpan.FromSeconds(15);
@@ -34,7 +35,23 @@ public sealed class DeliveryDispatcher(
     /// <returns>What was not started in time; it must be sent to the queue again.</returns>
     public async Task<DispatchDeliveries?> DispatchAsync(DispatchDeliveries message, CancellationToken cancellation)
     {
+        var queue = new DeliveryQueue(message.Lane, message.Priority);
+        turns.Enter(queue);
+        try
+        {
+            return await DispatchAsync(message, queue, cancellation);
+        }
+        finally
+        {
+            turns.Leave(queue);
+        }
+    }
+
+    private async Task<DispatchDeliveries?> DispatchAsync(DispatchDeliveries message, DeliveryQueue queue, CancellationToken cancellation)
+    {
         var gate = providers.Gates[message.Lane];
+        // What is critical starts with what there is; for the others a claim's commit must pay.
+        var least = message.Priority == Priority.Critical ? 1 : SmallestSlice;
         using var budget = new CancellationTokenSource(Budget, clock);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(budget.Token, lifetime.ApplicationStopping, cancellation);
         var remaining = new ArraySegment<Guid>(message.Deliveries);
@@ -44,7 +61,7 @@ public sealed class DeliveryDispatcher(
             int permits;
             try
             {
-                permits = await gate.TakeAsync(message.Priority, Math.Min(SmallestSlice, remaining.Count), remaining.Count, stop.Token);
+                permits = await gate.TakeAsync(message.Priority, Math.Min(least, remaining.Count), remaining.Count, stop.Token);
             }
             catch (OperationCanceledException)
             {
@@ -53,21 +70,21 @@ public sealed class DeliveryDispatcher(
 
             var slice = remaining[..permits].ToArray();
             remaining = remaining[permits..];
-            running.Add(await StartAsync(slice, gate, cancellation));
+            running.Add(await StartAsync(queue, slice, gate, cancellation));
         }
 
         await Task.WhenAll(running);
         return remaining.Count > 0 ? message with { Deliveries = [.. remaining] } : null;
     }
 
-    private async Task<Task> StartAsync(Guid[] ids, DispatchGate gate, CancellationToken cancellation)
+    private async Task<Task> StartAsync(DeliveryQueue queue, Guid[] ids, DispatchGate gate, CancellationToken cancellation)
     {
         var claim = Guid.NewGuid();
         claims[claim] = 0;
         var owed = ids.Length;
         try
         {
-            var claimed = await ClaimAsync(ids, claim, cancellation);
+            var claimed = await ClaimAsync(queue, ids, claim, cancellation);
             gate.Release(owed - claimed.Count);
             owed = claimed.Count;
             var calls = claimed.Select(c => Task.Run(() => CallAsync(c, gate), CancellationToken.None)).ToArray();
@@ -95,13 +112,13 @@ public sealed class DeliveryDispatcher(
     }
 
     // The commit's answer may be lost with the connection: the same claim is asked for again until it is clear who has it.
-    private async Task<IReadOnlyList<ClaimedDelivery>> ClaimAsync(Guid[] ids, Guid claim, CancellationToken cancellation)
+    private async Task<IReadOnlyList<ClaimedDelivery>> ClaimAsync(DeliveryQueue queue, Guid[] ids, Guid claim, CancellationToken cancellation)
     {
         for (var failures = 0; ; failures++)
         {
             try
             {
-                return await slices.ClaimAsync(ids, claim, cancellation);
+                return await slices.ClaimAsync(queue, ids, claim, again: failures > 0, cancellation);
             }
             catch (Exception e) when (failures < 20 && !cancellation.IsCancellationRequested && DatabaseFaults.IsPassing(e))
             {

@@ -5,7 +5,8 @@ namespace Notify.Dispatch.Dispatching;
 /// <summary>
 /// Bounds the calls under way to one provider. Permits are handed out in lots, so that a slice is never larger than what
 /// can be in flight, and never so small that claiming it costs more than sending it. Who waits is served by priority,
-/// then in the order of arrival.
+/// then in the order of arrival. Slow calls of a lower priority never hold all permits: of twenty, one is kept for what is
+/// critical, and four from bulk. A gate of fewer than five keeps nothing back.
 /// </summary>
 public sealed class DispatchGate(int size)
 {
@@ -18,12 +19,12 @@ public sealed class DispatchGate(int size)
     /// <returns>How many were taken.</returns>
     public Task<int> TakeAsync(Priority priority, int atLeast, int atMost, CancellationToken cancellation)
     {
-        atMost = Math.Min(atMost, total);
+        atMost = Math.Min(atMost, total - Reserve(priority));
         atLeast = Math.Clamp(atLeast, 1, atMost);
         Waiter waiter;
         lock (gate)
         {
-            if (free >= atLeast && waiting.Take((int)priority + 1).All(w => w.Count == 0)) return Task.FromResult(Grant(atMost));
+            if (Free(priority) >= atLeast && waiting.Take((int)priority + 1).All(w => w.Count == 0)) return Task.FromResult(Grant(priority, atMost));
             waiter = new Waiter(atLeast, atMost);
             waiting[(int)priority].AddLast(waiter.Node);
         }
@@ -38,19 +39,28 @@ public sealed class DispatchGate(int size)
         lock (gate)
         {
             free += count;
-            while (Array.Find(waiting, w => w.Count > 0) is { First: { } first } list && free >= first.Value.AtLeast)
+            while (Array.FindIndex(waiting, w => w.Count > 0) is >= 0 and var next && waiting[next].First!.Value is var first && Free((Priority)next) >= first.AtLeast)
             {
-                list.RemoveFirst();
-                granted.Add((first.Value, Grant(first.Value.AtMost)));
+                waiting[next].RemoveFirst();
+                granted.Add((first, Grant((Priority)next, first.AtMost)));
             }
         }
 
         foreach (var (waiter, permits) in granted) waiter.Granted.SetResult(permits);
     }
 
-    private int Grant(int atMost)
+    private int Free(Priority priority) => free - Reserve(priority);
+
+    private int Reserve(Priority priority) => priority switch
     {
-        var permits = Math.Min(free, atMost);
+        Priority.Critical => 0,
+        Priority.Normal => total / 20,
+        _ => total / 5,
+    };
+
+    private int Grant(Priority priority, int atMost)
+    {
+        var permits = Math.Min(Free(priority), atMost);
         free -= permits;
         return permits;
     }

@@ -18,18 +18,21 @@ public sealed record ClaimedDelivery(
 /// Claims a slice of deliveries in one short transaction: from then on nobody else touches them. The last check is made
 /// here, and where a repeat would reach the person twice, the attempt is recorded here, before any call.
 /// </summary>
-public sealed class SliceClaim(IDocumentStore store, NpgsqlDataSource database, SubjectKeys keys, Providers providers, TimeProvider clock, HostIdentity host)
+public sealed class SliceClaim(
+    IDocumentStore store, NpgsqlDataSource database, SubjectKeys keys, Providers providers, SlicePick pick, TimeProvider clock, HostIdentity host)
 {
-    /// <summary>Claims what of these deliveries is free, and ends what must not be sent any more.</summary>
-    /// <param name="claim">Names the slice; the same name claims the same slice again when a commit's answer was lost.</param>
-    public async Task<IReadOnlyList<ClaimedDelivery>> ClaimAsync(Guid[] ids, Guid claim, CancellationToken cancellation)
+    /// <summary>Claims as many deliveries as are named, those or others whose turn it is, and ends what must not be sent any more.</summary>
+    /// <param name="claim">Names the slice.</param>
+    /// <param name="again">The answer to this claim's commit was lost: if it was made, the same slice is returned again.</param>
+    public async Task<IReadOnlyList<ClaimedDelivery>> ClaimAsync(DeliveryQueue queue, Guid[] ids, Guid claim, bool again, CancellationToken cancellation)
     {
         var now = clock.GetUtcNow();
         await using var connection = await database.OpenConnectionAsync(cancellation);
         await using var transaction = await connection.BeginTransactionAsync(cancellation);
         await using var session = store.LightweightSession(SessionOptions.ForTransaction(transaction));
 
-        var rows = await OpenDeliveryTable.ClaimAsync(connection, ids, host.Id, claim, cancellation);
+        var rows = again ? await FairPick.ClaimedAsync(connection, host.Id, claim, cancellation) : [];
+        if (rows.Count == 0) rows = await pick.ClaimAsync(connection, queue, ids, claim, cancellation);
         if (rows.Count == 0) return [];
         var notifications = await NotificationStreams.LoadAsync(session, [.. rows.Select(r => r.Notification).Distinct()], cancellation);
         var recipients = await NotificationStreams.RecipientsOfAsync(session, notifications.Values.Select(n => n.Request), cancellation);

@@ -10,7 +10,7 @@ namespace Notify.Projections.OpenDeliveries;
 /// </summary>
 public static class OpenDeliveryTable
 {
-    private const string Columns = "delivery_id, notification, queue, state, attempts, enqueued_at, due_at, reason";
+    internal const string Columns = "delivery_id, notification, queue, state, attempts, enqueued_at, due_at, reason";
 
     /// <summary>Adds rows; one that is there already stays as it is.</summary>
     public static async Task AddAsync(NpgsqlConnection connection, IReadOnlyList<OpenDelivery> rows, CancellationToken cancellation)
@@ -131,14 +131,14 @@ public static class OpenDeliveryTable
 
     private static NpgsqlParameter Text(string? value) => new() { Value = (object?)value ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Text };
 
-    private static NpgsqlCommand Command(NpgsqlConnection connection, string sql, params ReadOnlySpan<object> parameters)
+    internal static NpgsqlCommand Command(NpgsqlConnection connection, string sql, params ReadOnlySpan<object> parameters)
     {
         var command = new NpgsqlCommand(sql, connection);
         foreach (var p in parameters) command.Parameters.Add(p as NpgsqlParameter ?? new NpgsqlParameter { Value = p });
         return command;
     }
 
-    private static async Task<List<OpenDelivery>> ReadAsync(NpgsqlCommand command, CancellationToken cancellation)
+    internal static async Task<List<OpenDelivery>> ReadAsync(NpgsqlCommand command, CancellationToken cancellation)
     {
         await using (command)
         {

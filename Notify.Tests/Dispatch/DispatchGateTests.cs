@@ -64,6 +64,30 @@ public class DispatchGateTests
     }
 
     [Fact]
+    public async Task Slow_bulk_and_normal_calls_leave_permits_for_what_is_critical()
+    {
+        var gate = new DispatchGate(100);
+        Assert.Equal(80, await Take(gate, 1, 200, Priority.Bulk));
+        Assert.False(Take(gate, 1, 1, Priority.Bulk).IsCompleted);
+        Assert.Equal(15, await Take(gate, 1, 200));
+        Assert.False(Take(gate, 1, 1).IsCompleted);
+        Assert.Equal(5, await Take(gate, 1, 200, Priority.Critical));
+    }
+
+    [Fact]
+    public async Task What_is_kept_back_is_kept_back_from_those_who_wait_too()
+    {
+        var gate = new DispatchGate(100);
+        await Take(gate, 100, 100, Priority.Critical);
+        var bulk = Take(gate, 25, 50, Priority.Bulk);
+        gate.Release(44);
+        Assert.False(bulk.IsCompleted);
+        gate.Release(1);
+        Assert.Equal(25, await bulk);
+        Assert.Equal(20, await Take(gate, 1, 100, Priority.Critical));
+    }
+
+    [Fact]
     public async Task Nobody_overtakes_those_who_wait_unless_by_priority()
     {
         var gate = new DispatchGate(4);

@@ -1,0 +1,54 @@
+using Notify.Domain.Notifications;
+using Npgsql;
+
+namespace Notify.Projections.OpenDeliveries;
+
+/// <summary>
+/// Claims deliveries of a queue by whose turn it is instead of by name. A queue message then is a permit to work on so many
+/// deliveries: what one message leaves to others, another one finds.
+/// </summary>
+public static class FairPick
+{
+    /// <summary>The most clients that are told apart at a time; others have their turn when one of these has nothing left.</summary>
+    public const int MaxClients = 500;
+
+    /// <summary>The clients that have deliveries waiting in a queue, in the order of their IDs.</summary>
+    public static async Task<List<string>> WaitingAsync(NpgsqlConnection connection, DeliveryQueue queue, CancellationToken cancellation)
+    {
+        // From one client to the next along the index, however many rows each has.
+        await using var command = OpenDeliveryTable.Command(connection,
+            """
+            with recursive found (client) as (
+                (select client from notify.open_deliveries where queue = $1 and client is not null order by client limit 1)
+                union all
+                select (select d.client from notify.open_deliveries d where d.queue = $1 and d.client > found.client order by d.client limit 1)
+                from found where found.client is not null)
+            select client from found
+            where client is not null
+              and exists (select 1 from notify.open_deliveries d where d.queue = $1 and d.client = found.client and d.state in (0, 6) limit 1)
+            limit $2
+            """, queue.Code, MaxClients);
+        await using var reader = await command.ExecuteReaderAsync(cancellation);
+        var clients = new List<string>();
+        while (await reader.ReadAsync(cancellation)) clients.Add(reader.GetString(0));
+        return clients;
+    }
+
+    /// <summary>Claims each client's oldest, as many as its share. What another transaction is taking is passed over: its own permit pays for it.</summary>
+    public static Task<List<OpenDelivery>> ClaimAsync(
+        NpgsqlConnection connection, DeliveryQueue queue, IReadOnlyList<FairShare> shares, Guid owner, Guid claim, CancellationToken cancellation) =>
+        OpenDeliveryTable.ReadAsync(OpenDeliveryTable.Command(connection,
+            $"""
+            update notify.open_deliveries set state = 1, owner = $4, claim = $5 where delivery_id = any (array(
+                select oldest.delivery_id from unnest($2, $3) as share (client, places), lateral (
+                    select d.delivery_id from notify.open_deliveries d
+                    where d.queue = $1 and d.client = share.client and d.state in (0, 6)
+                    order by d.enqueued_at limit share.places for update skip locked) oldest))
+            returning {OpenDeliveryTable.Columns}
+            """, queue.Code, shares.Select(s => s.Client).ToArray(), shares.Select(s => s.Places).ToArray(), owner, claim), cancellation);
+
+    /// <summary>What a claim has already, when its commit's answer was lost.</summary>
+    public static Task<List<OpenDelivery>> ClaimedAsync(NpgsqlConnection connection, Guid owner, Guid claim, CancellationToken cancellation) =>
+        OpenDeliveryTable.ReadAsync(OpenDeliveryTable.Command(connection,
+            $"select {OpenDeliveryTable.Columns} from notify.open_deliveries where state = 1 and owner = $1 and claim = $2 order by delivery_id for update", owner, claim), cancellation);
+}

@@ -20,6 +20,8 @@ var command = args.FirstOrDefault(a => !a.StartsWith('-'));
 if (command == "health") return await HealthCommand.RunAsync(Name, args, "http://127.0.0.1:5080");
 var builder = NotifyHost.CreateBuilder(Name, "http://127.0.0.1:5080", args, out var faults);
 if (command is not (null or "migrate" or "codegen" or "create-client" or "routes")) faults.Add($"\"{command}\" is not a command; there are migrate, codegen, create-client, routes and health");
+var acceptLimit = builder.Configuration.GetSection("Notify:AcceptLimit").Read<AcceptLimitOptions>(faults);
+acceptLimit.Check("Notify:AcceptLimit", faults);
 if (faults.Report()) return NotifyHost.WrongConfiguration;
 
 // RequestBody has limits of its own and answers as soon as one is passed; what the caller is still sending is then read and
@@ -35,6 +37,7 @@ builder.Host.UseWolverine(o =>
     NotifyBus.Configure(o, Name, builder.Configuration, mayCreate: command == "migrate");
     o.ApplicationAssembly = typeof(Acceptance).Assembly;
 });
+builder.Services.AddSingleton(acceptLimit).AddSingleton<AcceptLimit>().AddSingleton<ApiHosts>();
 builder.Services.AddSingleton<Acceptance>().AddSingleton<Callers>().AddSingleton<QueueActivity>().AddSingleton<QueueBacklogReader>().AddSingleton<ProviderHealthReader>();
 // What Dispatch may call, a device may be registered with.
 builder.Services.AddSingleton(new OutboundGuard(new[] { "Providers", "TestProviders" }.Any(s => bool.TryParse(builder.Configuration[$"{s}:WebPush:AllowPrivateNetworks"], out var allow) && allow)))
@@ -42,7 +45,8 @@ builder.Services.AddSingleton(new OutboundGuard(new[] { "Providers", "TestProvid
 builder.Services.AddExceptionHandler<ProblemHandler>();
 builder.Services.ConfigureHttpJsonOptions(o => NotifyJson.Configure(o.SerializerOptions).NumberHandling = JsonNumberHandling.Strict);
 builder.Services.AddOpenApi("v1", ApiReference.Configure);
-if (command is null) builder.Services.AddHostedService(s => s.GetRequiredService<QueueActivity>());
+if (command is null)
+    builder.Services.AddHostedService(s => s.GetRequiredService<QueueActivity>()).AddHostedService(s => s.GetRequiredService<ApiHosts>());
 
 var app = builder.Build();
 switch (command)

@@ -1,8 +1,11 @@
 using System.ComponentModel.DataAnnotations;
+using System.Globalization;
 using System.Security.Cryptography;
+using System.Text.Json;
 using FluentValidation;
 using Marten;
 using Notify.Api.Contract;
+using Notify.Api.Notifications;
 using Notify.Api.Reference;
 using Notify.Domain.Clients;
 using Notify.Projections;
@@ -24,6 +27,12 @@ public sealed record CreateClient
     /// <summary>What it may do: some of send, recipients, templates, read, audit, operate, admin.</summary>
     [Required]
     public IReadOnlyList<string>? Scopes { get; init; }
+
+    /// <summary>How many notifications it may ask for each second, over longer; 0: any number. Absent: as configured.</summary>
+    public int? AcceptPerSecond { get; init; }
+
+    /// <summary>How many it may ask for at once; at least <c>acceptPerSecond</c>. Absent: as configured.</summary>
+    public int? AcceptBurst { get; init; }
 }
 
 /// <summary>A new client's key; the secret is shown this once.</summary>
@@ -48,8 +57,10 @@ public sealed record ClientList(IReadOnlyList<ClientResource> Clients);
 /// <param name="Mode">Live, or to the sandbox only.</param>
 /// <param name="Scopes">What it may do.</param>
 /// <param name="IsDisabled">Whether it was shut out.</param>
+/// <param name="AcceptPerSecond">How many notifications it may ask for each second; 0: any number; absent: as configured.</param>
+/// <param name="AcceptBurst">How many it may ask for at once; absent: as configured.</param>
 /// <param name="Secrets">Those that count, at most two, without the secrets themselves.</param>
-public sealed record ClientResource(string ClientId, string Name, ClientMode Mode, IReadOnlyList<string> Scopes, bool IsDisabled, IReadOnlyList<SecretResource> Secrets);
+public sealed record ClientResource(string ClientId, string Name, ClientMode Mode, IReadOnlyList<string> Scopes, bool IsDisabled, int? AcceptPerSecond, int? AcceptBurst, IReadOnlyList<SecretResource> Secrets);
 
 /// <summary>A secret that counts.</summary>
 /// <param name="Id">By which it can be revoked.</param>
@@ -65,6 +76,9 @@ public sealed class CreateClientValidator : AbstractValidator<CreateClient>
         RuleFor(c => c.Name).NotEmpty().MaximumLength(100).WithMessage("must be 1 to 100 characters");
         RuleFor(c => c.Scopes).Must(s => s is { Count: > 0 } && s.All(Domain.Clients.Scopes.All.Contains))
             .WithMessage($"must be some of {string.Join(", ", Domain.Clients.Scopes.All)}");
+        RuleFor(c => c.AcceptPerSecond).InclusiveBetween(0, AcceptLimitOptions.Highest).WithMessage($"must be 0 (no limit) to {AcceptLimitOptions.Highest}");
+        RuleFor(c => c.AcceptBurst).InclusiveBetween(1, AcceptLimitOptions.Highest).WithMessage($"must be 1 to {AcceptLimitOptions.Highest}");
+        RuleFor(c => c.AcceptBurst).Null().When(c => c.AcceptPerSecond is null or 0).WithMessage("needs an acceptPerSecond above 0 beside it");
     }
 }
 
@@ -102,36 +116,47 @@ public static class ClientEndpoints
     /// <summary>Registers a client.</summary>
     /// <returns>Its key and the only copy of its secret.</returns>
     public static async Task<(string AppKey, string AppSecret)> RegisterAsync(
-        IDocumentStore store, MasterKeyRing ring, string name, ClientMode mode, IReadOnlyList<string> scopes, string by, DateTimeOffset now, CancellationToken cancellation)
+        IDocumentStore store, MasterKeyRing ring, CreateClient client, string by, DateTimeOffset now, CancellationToken cancellation)
     {
         var clientId = "c_" + RandomNumberGenerator.GetString("abcdefghijkmnpqrstuvwxyz23456789", 16);
         var (issued, secret) = NewSecret(ring, by, now);
         await using var session = store.LightweightSession();
-        session.Events.StartStream(Client.KeyOf(clientId), new ClientRegistered(clientId, name, mode, scopes, by, now), issued);
+        session.Events.StartStream(Client.KeyOf(clientId), new ClientRegistered(
+            clientId, client.Name!, client.Mode ?? ClientMode.Live, [.. client.Scopes!.Distinct()], by, now, client.AcceptPerSecond, client.AcceptBurst), issued);
         await session.SaveChangesAsync(cancellation);
         return (clientId, secret);
     }
 
-    /// <summary>Registers a client for an operator and prints its key and secret as one line of JSON. Settings: <c>name</c>, <c>mode</c>, <c>scopes</c>.</summary>
+    /// <summary>Registers a client for an operator and prints its key and secret as one line of JSON. Settings: <c>name</c>, <c>mode</c>, <c>scopes</c>, <c>acceptPerSecond</c>, <c>acceptBurst</c>.</summary>
     /// <returns>The exit code.</returns>
     public static async Task<int> CreateFromCommandLineAsync(IServiceProvider services, IConfiguration settings)
     {
         var scopes = settings["scopes"]?.Split(',') ?? [.. Scopes.All];
         if (scopes.Except(Scopes.All).FirstOrDefault() is { } unknown) return NotifyHost.Fail("notify-api", $"\"{unknown}\" is not a scope; scopes are {string.Join(", ", Scopes.All)}");
         if (!Enum.TryParse<ClientMode>(settings["mode"] ?? "live", ignoreCase: true, out var mode)) return NotifyHost.Fail("notify-api", "--mode is live or test");
+        if (!IsLimit(settings["acceptPerSecond"], out var perSecond) || !IsLimit(settings["acceptBurst"], out var burst))
+            return NotifyHost.Fail("notify-api", "--acceptPerSecond and --acceptBurst are whole numbers");
+        var client = new CreateClient { Name = settings["name"] ?? "development", Mode = mode, Scopes = scopes, AcceptPerSecond = perSecond, AcceptBurst = burst };
+        if (Validator.Validate(client) is { IsValid: false } found)
+            return NotifyHost.Fail("notify-api", string.Join("; ", found.Errors.Select(e => $"--{JsonNamingPolicy.CamelCase.ConvertName(e.PropertyName)} {e.ErrorMessage}")));
         var (key, secret) = await RegisterAsync(
-            services.GetRequiredService<IDocumentStore>(), services.GetRequiredService<MasterKeyRing>(), settings["name"] ?? "development", mode, scopes,
-            "operator", services.GetRequiredService<TimeProvider>().GetUtcNow(), default);
-        Console.WriteLine(System.Text.Json.JsonSerializer.Serialize(new { appKey = key, appSecret = secret }));
+            services.GetRequiredService<IDocumentStore>(), services.GetRequiredService<MasterKeyRing>(), client, "operator",
+            services.GetRequiredService<TimeProvider>().GetUtcNow(), default);
+        Console.WriteLine(JsonSerializer.Serialize(new { appKey = key, appSecret = secret }));
         return 0;
+    }
+
+    private static bool IsLimit(string? text, out int? limit)
+    {
+        limit = int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number : null;
+        return text is null || limit is not null;
     }
 
     private static async Task<IResult> CreateAsync(HttpContext http, IDocumentStore store, MasterKeyRing ring, TimeProvider clock)
     {
         var (body, problem) = await RequestBody.ReadAsync(http.Request, Validator);
         if (body is null) return problem!;
-        var (key, secret) = await RegisterAsync(
-            store, ring, body.Name!, body.Mode ?? ClientMode.Live, [.. body.Scopes!.Distinct()], Callers.Of(http).ClientId, clock.GetUtcNow(), http.RequestAborted);
+        var (key, secret) = await RegisterAsync(store, ring, body, Callers.Of(http).ClientId, clock.GetUtcNow(), http.RequestAborted);
         return Results.Created($"/v1/clients/{key}", new CreatedClient(key, key, secret));
     }
 
@@ -140,7 +165,7 @@ public static class ClientEndpoints
         await using var session = store.QuerySession();
         var clients = await session.Query<Client>().OrderBy(c => c.Name).ToListAsync(http.RequestAborted);
         return Results.Ok(new ClientList([.. clients.Select(c => new ClientResource(
-            c.ClientId, c.Name, c.Mode, c.Scopes, c.IsDisabled, [.. c.Secrets.Select(s => new SecretResource(s.Id, s.IssuedAt))]))]));
+            c.ClientId, c.Name, c.Mode, c.Scopes, c.IsDisabled, c.AcceptPerSecond, c.AcceptBurst, [.. c.Secrets.Select(s => new SecretResource(s.Id, s.IssuedAt))]))]));
     }
 
     private static Task<IResult> RotateAsync(string clientId, HttpContext http, IDocumentStore store, MasterKeyRing ring, Callers callers, TimeProvider clock) =>

@@ -32,7 +32,8 @@ public enum AcceptResult
 
 /// <summary>
 /// Accepts notifications, many in one transaction: duplicates found, recipients loaded, deliveries planned, streams started
-/// and queue messages written, all or nothing. What waits while one transaction runs goes into the next.
+/// and queue messages written, all or nothing. What waits while one transaction runs goes into the next: what is critical
+/// first, then clients in turn, so that one client's flood is not waited for by others.
 /// </summary>
 public sealed class Acceptance : IAsyncDisposable
 {
@@ -51,7 +52,7 @@ public sealed class Acceptance : IAsyncDisposable
         IDocumentStore store, SubjectKeys subjectKeys, MasterKeyRing ring, QueueActivity activity, IServiceScopeFactory scopes, TimeProvider clock, ILogger<Acceptance> log)
     {
         (this.store, this.subjectKeys, this.ring, this.activity, this.scopes, this.clock, this.log) = (store, subjectKeys, ring, activity, scopes, clock, log);
-        group = new GroupCommit<Item, AcceptResult>(CommitAsync, MaxGroup, committers: 1, pace: TimeSpan.FromMilliseconds(20), clock);
+        group = new GroupCommit<Item, AcceptResult>(CommitAsync, MaxGroup, committers: 1, pace: TimeSpan.FromMilliseconds(20), clock, BelongsTo);
     }
 
     /// <summary>Accepts one request; completes when it has been committed, or is known to have been before.</summary>
@@ -65,6 +66,13 @@ public sealed class Acceptance : IAsyncDisposable
 
     /// <inheritdoc />
     public ValueTask DisposeAsync() => group.DisposeAsync();
+
+    private static (int Rank, string Owner) BelongsTo(Item item) => item.Request.Priority switch
+    {
+        Priority.Critical => (0, item.Client.ClientId),
+        Priority.Bulk => (1, $"{item.Client.ClientId}:bulk"),
+        _ => (1, item.Client.ClientId),
+    };
 
     private async Task<IReadOnlyList<AcceptResult>> CommitAsync(IReadOnlyList<Item> items, CancellationToken cancellation)
     {

@@ -187,7 +187,8 @@ public sealed record BatchItemError(string Code, string Detail, IDictionary<stri
 /// <summary>The endpoints that accept notifications.</summary>
 public static class RequestNotificationEndpoint
 {
-    private const int MaxBatch = 1000;
+    /// <summary>The most notifications in one batch.</summary>
+    public const int MaxBatch = 1000;
 
     /// <summary>Maps <c>POST /v1/notifications</c> and <c>…/batch</c>.</summary>
     public static void Map(IEndpointRouteBuilder app)
@@ -237,7 +238,7 @@ public static class RequestNotificationEndpoint
     private static string ConflictDetail(string eventId) =>
         $"The event ID {eventId} was used for another request. It stays taken for ever: choose a new one, or send the first request unchanged.";
 
-    private static async Task<IResult> OneAsync(HttpContext http, Acceptance acceptance, RequestNotificationValidator validator, IDocumentStore store)
+    private static async Task<IResult> OneAsync(HttpContext http, Acceptance acceptance, RequestNotificationValidator validator, AcceptLimit limit, IDocumentStore store)
     {
         var (document, problem) = await RequestBody.ReadAsync(http.Request);
         if (document is null) return problem!;
@@ -246,6 +247,7 @@ public static class RequestNotificationEndpoint
             var client = Callers.Of(http);
             var errors = RequestBody.Bind(document.RootElement, validator, out var request);
             if (errors is not null) return Problem.Invalid(errors);
+            if (limit.Take(http.Response, client, 1) is { } over) return over;
             var result = await acceptance.AcceptAsync(client, request!, document.RootElement);
             switch (result)
             {
@@ -264,7 +266,7 @@ public static class RequestNotificationEndpoint
         }
     }
 
-    private static async Task<IResult> BatchAsync(HttpContext http, Acceptance acceptance, RequestNotificationValidator validator)
+    private static async Task<IResult> BatchAsync(HttpContext http, Acceptance acceptance, RequestNotificationValidator validator, AcceptLimit limit)
     {
         var (document, problem) = await RequestBody.ReadAsync(http.Request, RequestBody.MaxBatchBytes);
         if (document is null) return problem!;
@@ -278,6 +280,7 @@ public static class RequestNotificationEndpoint
             if (errors.Count > 0) return Problem.Invalid(errors);
 
             var client = Callers.Of(http);
+            if (limit.Take(http.Response, client, list.GetArrayLength()) is { } over) return over;
             var results = await Task.WhenAll(list.EnumerateArray().Select(item => ItemAsync(acceptance, validator, client, item)));
             return Results.Ok(new BatchResult(results));
         }

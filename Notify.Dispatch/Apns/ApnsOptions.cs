@@ -30,14 +30,20 @@ public sealed record ApnsOptions
     /// <summary>Calls under way at once.</summary>
     public int Concurrency { get; init; } = 200;
 
-    /// <summary>How long one call may take.</summary>
+    /// <summary>How long a connection may take to stand.</summary>
+    public TimeSpan ConnectTimeout { get; init; } = ProviderCall.ConnectTimeout;
+
+    /// <summary>How long one request may take.</summary>
     public TimeSpan Timeout { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>How long all requests for one delivery may take together; see <see cref="ProviderCall.TotalTimeout"/>.</summary>
+    public TimeSpan? TotalTimeout { get; init; }
 
     /// <summary>Checks the settings and loads the key; every fault is added to <paramref name="faults"/>.</summary>
     public ECDsa? LoadKey(string section, ICollection<string> faults)
     {
         var before = faults.Count;
-        ProviderCall.Check(section, BaseUrl, Concurrency, Timeout, faults);
+        ProviderCall.Check(section, BaseUrl, Concurrency, Timeout, faults, ConnectTimeout, TotalTimeout);
         if (TeamId.Length == 0) faults.Add($"{section}:TeamId is missing; it is the ten characters of the Apple developer team");
         if (KeyId.Length == 0) faults.Add($"{section}:KeyId is missing; it is the ten characters of the signing key's ID");
         if (Topic.Length == 0) faults.Add($"{section}:Topic is missing; it is the app's bundle ID");

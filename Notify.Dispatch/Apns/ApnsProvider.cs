@@ -26,7 +26,7 @@ public sealed class ApnsProvider : IDeliveryProvider, IDisposable
     {
         (this.options, this.clock) = (options, clock);
         token = new ApnsToken(key, options.TeamId, options.KeyId, clock);
-        client = ProviderCall.CreateClient(options.BaseUrl, options.Timeout, TrustedCa.Load(options.TrustedCaPath));
+        client = ProviderCall.CreateClient(options.BaseUrl, options.Timeout, TrustedCa.Load(options.TrustedCaPath), options.ConnectTimeout);
     }
 
     /// <summary>Made from its settings.</summary>
@@ -44,6 +44,9 @@ public sealed class ApnsProvider : IDeliveryProvider, IDisposable
 
     /// <inheritdoc />
     public int Concurrency => options.Concurrency;
+
+    /// <inheritdoc />
+    public TimeSpan TotalTimeout => ProviderCall.TotalTimeout(options.TotalTimeout, options.Timeout);
 
     /// <inheritdoc />
     public void Dispose() => client.Dispose();

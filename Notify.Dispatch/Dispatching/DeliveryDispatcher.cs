@@ -137,6 +137,7 @@ public sealed class DeliveryDispatcher(
         var asked = provider is IAnswersInquiries answers && (c.Ask is null || provider.Name == c.Delivery.Provider) ? answers : null;
         var began = clock.GetTimestamp();
         AttemptOutcome outcome;
+        using var total = new CancellationTokenSource(provider?.TotalTimeout ?? Timeout.InfiniteTimeSpan, clock);
         using (var span = Telemetry.Source.StartActivity(
             c.Ask is null ? $"send {lane}" : $"ask {lane}", ActivityKind.Client, Telemetry.ContextOf(c.Notification.Request.TraceParent),
             links: Activity.Current is { } batch ? [new ActivityLink(batch.Context)] : null))
@@ -146,9 +147,9 @@ public sealed class DeliveryDispatcher(
             {
                 outcome = (c.Ask, provider) switch
                 {
-                    ({ } since, _) => asked is null ? new AttemptOutcome.Unknown(Reasons.TimedOut) : await AskAsync(asked, provider!.Name, c, since),
+                    ({ } since, _) => asked is null ? new AttemptOutcome.Unknown(Reasons.TimedOut) : await AskAsync(asked, provider!.Name, c, since, total.Token),
                     (null, null) => new AttemptOutcome.Rejected(Reasons.NoProvider, null),
-                    _ => await provider.SendAsync(c.Message, CancellationToken.None),
+                    _ => await provider.SendAsync(c.Message, total.Token),
                 };
             }
 #pragma warning disable CA1031 // An adapter's bug is this delivery's trouble alone, and its outcome is unknown.
@@ -182,9 +183,9 @@ public sealed class DeliveryDispatcher(
     }
 
     // What was found belongs to this delivery only if no other one was told so: the same words may go to the same number twice.
-    private async Task<AttemptOutcome> AskAsync(IAnswersInquiries provider, string name, ClaimedDelivery c, DateTimeOffset since)
+    private async Task<AttemptOutcome> AskAsync(IAnswersInquiries provider, string name, ClaimedDelivery c, DateTimeOffset since, CancellationToken total)
     {
-        if (await provider.AskAsync(c.Message, since, CancellationToken.None) is not { } found) return new AttemptOutcome.Unknown(Reasons.TimedOut);
+        if (await provider.AskAsync(c.Message, since, total) is not { } found) return new AttemptOutcome.Unknown(Reasons.TimedOut);
         return found.Count > 0 && await ProviderMessages.FirstFreeAsync(database, name, found, c.Row.Id, CancellationToken.None) is { } mine
             ? new AttemptOutcome.Accepted(mine)
             : new AttemptOutcome.NotFound();

@@ -23,6 +23,9 @@ public interface IDeliveryProvider
     /// <summary>Calls that may be under way at once.</summary>
     int Concurrency { get; }
 
+    /// <summary>How long all requests for one delivery may take together, such as a second one with new credentials or the pages of an inquiry.</summary>
+    TimeSpan TotalTimeout => TimeSpan.FromSeconds(30);
+
     /// <summary>Sends one message. Answers with an outcome whatever happens; throws only what is a bug.</summary>
     Task<AttemptOutcome> SendAsync(OutboundMessage message, CancellationToken cancellation);
 }

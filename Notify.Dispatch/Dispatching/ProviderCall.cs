@@ -11,37 +11,44 @@ namespace Notify.Dispatch.Dispatching;
 /// <summary>What HTTP providers have in common: connections, time-outs, and telling «never left» from «perhaps arrived».</summary>
 public static class ProviderCall
 {
-    /// <summary>How long a connection may take to stand.</summary>
+    /// <summary>How long a connection may take to stand, unless a provider's settings say otherwise.</summary>
     public static readonly TimeSpan ConnectTimeout = TimeSpan.FromSeconds(5);
 
     /// <summary>Checks what every provider's settings have in common; every fault is added to <paramref name="faults"/>.</summary>
-    public static void Check(string section, Uri baseUrl, int concurrency, TimeSpan timeout, ICollection<string> faults)
+    public static void Check(string section, Uri baseUrl, int concurrency, TimeSpan timeout, ICollection<string> faults, TimeSpan? connectTimeout = null, TimeSpan? totalTimeout = null)
     {
-        Check(section, concurrency, timeout, faults);
+        Check(section, concurrency, timeout, faults, connectTimeout, totalTimeout);
         if (!baseUrl.IsAbsoluteUri || (baseUrl.Scheme != Uri.UriSchemeHttps && baseUrl.Scheme != Uri.UriSchemeHttp)) faults.Add($"{section}:BaseUrl is \"{baseUrl}\"; give an address such as https://host");
     }
 
     /// <summary>The same for a provider without an address of its own.</summary>
-    public static void Check(string section, int concurrency, TimeSpan timeout, ICollection<string> faults)
+    public static void Check(string section, int concurrency, TimeSpan timeout, ICollection<string> faults, TimeSpan? connectTimeout = null, TimeSpan? totalTimeout = null)
     {
         if (concurrency < 1) faults.Add($"{section}:Concurrency is {concurrency}; give 1 or more");
-        if (timeout <= TimeSpan.Zero) faults.Add($"{section}:Timeout is {timeout}; give a time above zero");
+        foreach (var (name, time) in new[] { ("Timeout", timeout), ("ConnectTimeout", connectTimeout), ("TotalTimeout", totalTimeout) })
+        {
+            if (time <= TimeSpan.Zero) faults.Add($"{section}:{name} is {time}; give a time above zero");
+        }
     }
 
     /// <summary>A client for one provider: long-lived connections, no redirects, no cookies.</summary>
     /// <param name="baseUrl">The provider's address; <c>null</c> where each message has one of its own.</param>
+    /// <param name="timeout">How long one request may take, its connection and its answer included.</param>
     /// <param name="trustedCa">A certificate to trust instead of the system's; development only.</param>
+    /// <param name="connectTimeout">How long a connection may take to stand; <see cref="ConnectTimeout"/> where not given.</param>
     /// <param name="shape">What this provider's connections have of their own.</param>
-    public static HttpClient CreateClient(Uri? baseUrl, TimeSpan timeout, X509Certificate2? trustedCa = null, Action<SocketsHttpHandler>? shape = null)
+    public static HttpClient CreateClient(
+        Uri? baseUrl, TimeSpan timeout, X509Certificate2? trustedCa = null, TimeSpan? connectTimeout = null, Action<SocketsHttpHandler>? shape = null)
     {
-        var handler = CreateHandler(trustedCa);
+        var handler = CreateHandler(trustedCa, connectTimeout);
         shape?.Invoke(handler);
         return new HttpClient(handler) { BaseAddress = baseUrl, Timeout = timeout };
     }
 
     /// <summary>The connections of such a client, for a library that brings a client of its own.</summary>
-    public static SocketsHttpHandler CreateHandler(X509Certificate2? trustedCa = null)
+    public static SocketsHttpHandler CreateHandler(X509Certificate2? trustedCa = null, TimeSpan? connectTimeout = null)
     {
+        var patience = connectTimeout ?? ConnectTimeout;
         var handler = new SocketsHttpHandler
         {
             AllowAutoRedirect = false,
@@ -53,7 +60,8 @@ public static class ProviderCall
             KeepAlivePingDelay = TimeSpan.FromSeconds(30),
             KeepAlivePingTimeout = TimeSpan.FromSeconds(10),
             KeepAlivePingPolicy = HttpKeepAlivePingPolicy.WithActiveRequests,
-            ConnectCallback = ConnectAsync,
+            ConnectTimeout = patience, // with the handshake
+            ConnectCallback = (context, cancellation) => ConnectAsync(context, patience, cancellation),
         };
         if (trustedCa is not null)
         {
@@ -95,9 +103,13 @@ public static class ProviderCall
         }
         catch (OperationCanceledException)
         {
-            return (null, new AttemptOutcome.Unknown(cancellation.IsCancellationRequested ? Reasons.HostLost : Reasons.TimedOut));
+            return (null, new AttemptOutcome.Unknown(Reasons.TimedOut));
         }
     }
+
+    /// <summary>How long all requests for one delivery may take together, where the settings do not say: three times one, and at most 40 s.</summary>
+    public static TimeSpan TotalTimeout(TimeSpan? configured, TimeSpan timeout) =>
+        configured ?? TimeSpan.FromSeconds(Math.Max(timeout.TotalSeconds, Math.Min(3 * timeout.TotalSeconds, 40)));
 
     /// <summary>The provider's <c>Retry-After</c>, in seconds or as a date; <c>null</c> when absent or past.</summary>
     public static TimeSpan? RetryAfter(HttpResponseHeaders headers, DateTimeOffset now) => headers.RetryAfter switch
@@ -110,11 +122,11 @@ public static class ProviderCall
     /// <summary>A status code as the provider's code.</summary>
     public static string Code(HttpResponseMessage response) => ((int)response.StatusCode).ToString(CultureInfo.InvariantCulture);
 
-    private static async ValueTask<Stream> ConnectAsync(SocketsHttpConnectionContext context, CancellationToken cancellation)
+    private static async ValueTask<Stream> ConnectAsync(SocketsHttpConnectionContext context, TimeSpan patience, CancellationToken cancellation)
     {
         var socket = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
         using var timeout = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
-        timeout.CancelAfter(ConnectTimeout);
+        timeout.CancelAfter(patience);
         try
         {
             await socket.ConnectAsync(context.DnsEndPoint, timeout.Token);
@@ -123,7 +135,7 @@ public static class ProviderCall
         catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
         {
             socket.Dispose();
-            throw new TimeoutException($"No connection within {ConnectTimeout.TotalSeconds:0} s.");
+            throw new TimeoutException($"No connection within {patience.TotalSeconds:0.#} s.");
         }
         catch
         {

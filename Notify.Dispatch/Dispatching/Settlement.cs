@@ -169,7 +169,7 @@ public sealed class Settlement : IAsyncDisposable
             if (group.Key.Kind == nameof(AttemptOutcome.Accepted))
             {
                 activity.Dispatched(group.Key.Queue, group.Count());
-                foreach (var s in group) Telemetry.AcceptToProvider.Record(Math.Max(0, (s.Made.At - s.Made.Row.EnqueuedAt).TotalSeconds), tags);
+                foreach (var s in group.Where(s => s.Made is { Attempt: 1, WasAsked: false })) Telemetry.AcceptToProvider.Record(Math.Max(0, (s.Made.At - s.Made.Row.EnqueuedAt).TotalSeconds), tags);
             }
 
             tags.Add("outcome", group.Key.Kind);

@@ -17,14 +17,20 @@ public sealed record FcmOptions
     /// <summary>Calls under way at once.</summary>
     public int Concurrency { get; init; } = 200;
 
-    /// <summary>How long one call may take; Google advises against less than 10 seconds.</summary>
+    /// <summary>How long a connection may take to stand.</summary>
+    public TimeSpan ConnectTimeout { get; init; } = ProviderCall.ConnectTimeout;
+
+    /// <summary>How long one request may take; Google advises against less than 10 seconds.</summary>
     public TimeSpan Timeout { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>How long all requests for one delivery may take together; see <see cref="ProviderCall.TotalTimeout"/>.</summary>
+    public TimeSpan? TotalTimeout { get; init; }
 
     /// <summary>Checks the settings and reads the service account; every fault is added to <paramref name="faults"/>.</summary>
     public FcmAccount? LoadAccount(string section, ICollection<string> faults)
     {
         var before = faults.Count;
-        ProviderCall.Check(section, BaseUrl, Concurrency, Timeout, faults);
+        ProviderCall.Check(section, BaseUrl, Concurrency, Timeout, faults, ConnectTimeout, TotalTimeout);
         if (ReadJson(section, faults) is not { } json) return null;
         var account = FcmAccount.Read(json, ServiceAccountJson is null ? ServiceAccountPath! : $"{section}:ServiceAccountJson", section, faults);
         if (faults.Count == before) return account;

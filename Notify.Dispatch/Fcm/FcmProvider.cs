@@ -27,7 +27,7 @@ public sealed class FcmProvider : IDeliveryProvider, IDisposable
         (this.options, this.account, this.clock) = (options, account, clock);
         path = $"/v1/projects/{Uri.EscapeDataString(account.ProjectId)}/messages:send";
         token = new FcmToken(account, options.Timeout, clock, trustedCa);
-        client = ProviderCall.CreateClient(options.BaseUrl, options.Timeout, trustedCa);
+        client = ProviderCall.CreateClient(options.BaseUrl, options.Timeout, trustedCa, options.ConnectTimeout);
     }
 
     /// <summary>Made from its settings.</summary>
@@ -45,6 +45,9 @@ public sealed class FcmProvider : IDeliveryProvider, IDisposable
 
     /// <inheritdoc />
     public int Concurrency => options.Concurrency;
+
+    /// <inheritdoc />
+    public TimeSpan TotalTimeout => ProviderCall.TotalTimeout(options.TotalTimeout, options.Timeout);
 
     /// <inheritdoc />
     public void Dispose()

@@ -25,14 +25,20 @@ public sealed record WebPushOptions
     /// <summary>Calls under way at once, over all push services.</summary>
     public int Concurrency { get; init; } = 200;
 
-    /// <summary>How long one call may take.</summary>
+    /// <summary>How long a connection may take to stand.</summary>
+    public TimeSpan ConnectTimeout { get; init; } = ProviderCall.ConnectTimeout;
+
+    /// <summary>How long one request may take.</summary>
     public TimeSpan Timeout { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>How long all requests for one delivery may take together; see <see cref="ProviderCall.TotalTimeout"/>.</summary>
+    public TimeSpan? TotalTimeout { get; init; }
 
     /// <summary>Checks the settings and loads the key pair; every fault is added to <paramref name="faults"/>.</summary>
     public ECDsa? LoadKey(string section, ICollection<string> faults)
     {
         var before = faults.Count;
-        ProviderCall.Check(section, Concurrency, Timeout, faults);
+        ProviderCall.Check(section, Concurrency, Timeout, faults, ConnectTimeout, TotalTimeout);
         if (!Uri.TryCreate(Subject, UriKind.Absolute, out var subject) || (subject.Scheme != Uri.UriSchemeMailto && subject.Scheme != Uri.UriSchemeHttps))
             faults.Add($"{section}:Subject is {(Subject.Length == 0 ? "missing" : $"\"{Subject}\"")}; give a contact for push services such as mailto:ops@example.com or an https address");
         TrustedCa.Check(section, TrustedCaPath, faults);

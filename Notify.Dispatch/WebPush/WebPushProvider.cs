@@ -37,7 +37,7 @@ public sealed class WebPushProvider : IDeliveryProvider, IDisposable
         (this.options, this.clock) = (options, clock);
         guard = new OutboundGuard(options.AllowPrivateNetworks);
         services = new PushServices(key, options.PublicKey, options.Subject, options.Concurrency, clock);
-        client = ProviderCall.CreateClient(null, options.Timeout, TrustedCa.Load(options.TrustedCaPath), handler =>
+        client = ProviderCall.CreateClient(null, options.Timeout, TrustedCa.Load(options.TrustedCaPath), options.ConnectTimeout, handler =>
         {
             handler.UseProxy = false; // a proxy would resolve names by itself
             handler.ConnectCallback = guard.ConnectAsync;
@@ -60,6 +60,9 @@ public sealed class WebPushProvider : IDeliveryProvider, IDisposable
 
     /// <inheritdoc />
     public int Concurrency => options.Concurrency;
+
+    /// <inheritdoc />
+    public TimeSpan TotalTimeout => ProviderCall.TotalTimeout(options.TotalTimeout, options.Timeout);
 
     /// <inheritdoc />
     public void Dispose() => client.Dispose();

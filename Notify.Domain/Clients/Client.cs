@@ -8,8 +8,10 @@ public sealed record ClientSecret(string Id, string Hash, DateTimeOffset IssuedA
 /// <summary>A service that calls Notify; snapshot of the stream <c>c/{clientId}</c>.</summary>
 /// <param name="Id">The stream key.</param>
 /// <param name="Secrets">At most <see cref="MaxSecrets"/>.</param>
+/// <param name="AcceptPerSecond">Its accept limit; 0: none; <c>null</c>: the installation's.</param>
 public sealed record Client(
-    string Id, string ClientId, string Name, ClientMode Mode, ImmutableList<string> Scopes, ImmutableList<ClientSecret> Secrets, bool IsDisabled = false)
+    string Id, string ClientId, string Name, ClientMode Mode, ImmutableList<string> Scopes, ImmutableList<ClientSecret> Secrets, bool IsDisabled = false,
+    int? AcceptPerSecond = null, int? AcceptBurst = null)
 {
     /// <summary>Two secrets may be active at a time, so that one can be replaced without a pause.</summary>
     public const int MaxSecrets = 2;
@@ -20,7 +22,7 @@ public sealed record Client(
     /// <summary>Folds one event into a client.</summary>
     public static Client? Evolve(Client? state, string key, object @event) => @event switch
     {
-        ClientRegistered e => new Client(key, e.ClientId, e.Name, e.Mode, [.. e.Scopes], []),
+        ClientRegistered e => new Client(key, e.ClientId, e.Name, e.Mode, [.. e.Scopes], [], false, e.AcceptPerSecond, e.AcceptBurst),
         SecretIssued e => state! with { Secrets = state.Secrets.Add(new ClientSecret(e.SecretId, e.Hash, e.At)) },
         SecretRevoked e => state! with { Secrets = state.Secrets.RemoveAll(s => s.Id == e.SecretId) },
         ClientDisabled => state! with { IsDisabled = true },

@@ -20,7 +20,10 @@ public static class Scopes
 
 /// <summary>A service may call Notify from now on.</summary>
 /// <param name="ClientId">Also its appKey; contains no colon.</param>
-public sealed record ClientRegistered(string ClientId, string Name, ClientMode Mode, IReadOnlyList<string> Scopes, string By, DateTimeOffset At);
+/// <param name="AcceptPerSecond">How many notifications of its are accepted a second, on average; 0: any number; <c>null</c>: the installation's default.</param>
+/// <param name="AcceptBurst">How many at once; set only where <paramref name="AcceptPerSecond"/> is.</param>
+public sealed record ClientRegistered(
+    string ClientId, string Name, ClientMode Mode, IReadOnlyList<string> Scopes, string By, DateTimeOffset At, int? AcceptPerSecond = null, int? AcceptBurst = null);
 
 /// <summary>A client was given a secret; only its keyed hash is kept.</summary>
 /// <param name="Hash">HMAC-SHA-256 under the installation's pepper, base64.</param>

@@ -32,10 +32,10 @@ public static class Telemetry
     /// <summary>Outcomes of attempts, by lane and outcome.</summary>
     public static readonly Counter<long> Outcomes = Meter.CreateCounter<long>("notify_outcomes", description: "Outcomes of attempts, by lane and outcome.");
 
-    /// <summary>From acceptance to the provider's yes, in seconds, by lane and priority.</summary>
+    /// <summary>From acceptance to the provider's yes to the first attempt, in seconds, by channel, lane and priority.</summary>
     public static readonly Histogram<double> AcceptToProvider = Meter.CreateHistogram(
-        "notify_accept_to_provider_seconds", "s", "From acceptance to the provider's acceptance.",
-        advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800] });
+        "notify_accept_to_provider_seconds", "s", "From acceptance to the provider's acceptance at the first attempt.",
+        advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 1800, 3600] });
 
     /// <summary>Duration of provider calls, in seconds, by lane.</summary>
     public static readonly Histogram<double> ProviderCall = Meter.CreateHistogram(
@@ -65,7 +65,12 @@ public static class Telemetry
         Meter.CreateObservableGauge("notify_projection_lag_events", lag, description: "Events that a projection has not yet taken in, by projection.");
 
     /// <summary>The tags of a queue.</summary>
-    public static TagList Tags(DeliveryQueue queue) => new() { { "lane", queue.Lane.ToString().ToLowerInvariant() }, { "priority", queue.Priority.ToString().ToLowerInvariant() } };
+    public static TagList Tags(DeliveryQueue queue) => new()
+    {
+        { "channel", Lanes.ChannelOf(queue.Lane).ToString().ToLowerInvariant() },
+        { "lane", queue.Lane.ToString().ToLowerInvariant() },
+        { "priority", queue.Priority.ToString().ToLowerInvariant() },
+    };
 
     /// <summary>The trace context of a stored <c>traceparent</c>.</summary>
     public static ActivityContext ContextOf(string? traceParent) =>

@@ -86,8 +86,8 @@ public sealed class QueueBacklogMetrics(QueueBacklogReader reader, TimeProvider 
     {
         Telemetry.ObserveQueues(
             () => last.SelectMany(q => new[] { ("ready", q.Ready), ("in_flight", q.InFlight), ("retrying", q.Retrying), ("dead", q.Dead) }
-                .Select(s => new Measurement<long>(s.Item2, Tag("lane", q.Lane), Tag("priority", q.Priority), Tag("state", s.Item1)))),
-            () => last.Select(q => new Measurement<double>(q.OldestAgeSeconds, Tag("lane", q.Lane), Tag("priority", q.Priority))));
+                .Select(s => new Measurement<long>(s.Item2, Tag("channel", q.Channel), Tag("lane", q.Lane), Tag("priority", q.Priority), Tag("state", s.Item1)))),
+            () => last.Select(q => new Measurement<double>(q.OldestAgeSeconds, Tag("channel", q.Channel), Tag("lane", q.Lane), Tag("priority", q.Priority))));
         using var timer = new PeriodicTimer(TimeSpan.FromSeconds(5), clock);
         do
         {

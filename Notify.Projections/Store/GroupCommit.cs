@@ -4,13 +4,19 @@ namespace Notify.Projections;
 
 /// <summary>
 /// Self-clocking group commit: what arrives while a commit runs forms the next group. One alone waits for nobody; under
-/// load the groups grow by themselves, and a commit's cost is shared by all in it.
+/// load the groups grow by themselves, and a commit's cost is shared by all in it. When more waits than fits, those whom it
+/// belongs to take turns: nobody waits for all that somebody else has brought.
 /// </summary>
 /// <typeparam name="TItem">What is asked for.</typeparam>
 /// <typeparam name="TResult">What came of it.</typeparam>
 public sealed class GroupCommit<TItem, TResult> : IAsyncDisposable
 {
-    private readonly Channel<Pending> waiting = Channel.CreateUnbounded<Pending>();
+    private readonly Channel<Pending> waiting = Channel.CreateUnboundedPrioritized(new UnboundedPrioritizedChannelOptions<Pending> { Comparer = ByTurn });
+    private readonly Lock turns = new();
+    private readonly Dictionary<(int Rank, string Owner), long> lastTurns = [];
+    private readonly Dictionary<int, long> reached = [];
+    private readonly Func<TItem, (int Rank, string Owner)>? belongsTo;
+    private long arrivals;
     private readonly Func<IReadOnlyList<TItem>, CancellationToken, Task<IReadOnlyList<TResult>>> commit;
     private readonly Task[] committers;
     private readonly int maxGroup;
@@ -26,9 +32,12 @@ public sealed class GroupCommit<TItem, TResult> : IAsyncDisposable
     /// The least time from the end of one commit to the next while a group is not full: requests then share commits, and
     /// who comes after a pause waits for nobody.
     /// </param>
+    /// <param name="belongsTo">The lower rank goes first; within a rank, owners take turns. Without it, all go as they come.</param>
     public GroupCommit(
-        Func<IReadOnlyList<TItem>, CancellationToken, Task<IReadOnlyList<TResult>>> commit, int maxGroup, int committers = 1, TimeSpan pace = default, TimeProvider? clock = null)
+        Func<IReadOnlyList<TItem>, CancellationToken, Task<IReadOnlyList<TResult>>> commit, int maxGroup, int committers = 1, TimeSpan pace = default,
+        TimeProvider? clock = null, Func<TItem, (int Rank, string Owner)>? belongsTo = null)
     {
+        this.belongsTo = belongsTo;
         (this.commit, this.maxGroup, this.pace, this.clock) = (commit, maxGroup, pace, clock ?? TimeProvider.System);
         this.committers = [.. Enumerable.Range(0, committers).Select(_ => Task.Run(CommitAsync))];
     }
@@ -36,10 +45,16 @@ public sealed class GroupCommit<TItem, TResult> : IAsyncDisposable
     /// <summary>Adds an item and waits until its group has been committed.</summary>
     public Task<TResult> AddAsync(TItem item)
     {
-        var pending = new Pending(item, new TaskCompletionSource<TResult>(TaskCreationOptions.RunContinuationsAsynchronously));
-        return waiting.Writer.TryWrite(pending)
-            ? pending.Result.Task
-            : Task.FromException<TResult>(new OperationCanceledException("The host is stopping."));
+        var (rank, owner) = belongsTo?.Invoke(item) ?? (0, "");
+        lock (turns)
+        {
+            // Who brings more than one is given later turns for the others; who was away does not come before those who waited.
+            var turn = Math.Max(lastTurns.GetValueOrDefault((rank, owner)), reached.GetValueOrDefault(rank)) + 1;
+            var pending = new Pending(item, new TaskCompletionSource<TResult>(TaskCreationOptions.RunContinuationsAsynchronously), rank, turn, ++arrivals);
+            if (!waiting.Writer.TryWrite(pending)) return Task.FromException<TResult>(new OperationCanceledException("The host is stopping."));
+            lastTurns[(rank, owner)] = turn;
+            return pending.Result.Task;
+        }
     }
 
     /// <summary>Commits what waits, then stops.</summary>
@@ -58,8 +73,7 @@ public sealed class GroupCommit<TItem, TResult> : IAsyncDisposable
         {
             var wait = ended is { } last ? pace - clock.GetElapsedTime(last) : TimeSpan.Zero;
             if (wait > TimeSpan.Zero && waiting.Reader.Count < maxGroup) await Task.Delay(wait, clock);
-            var group = new List<Pending>();
-            while (group.Count < maxGroup && waiting.Reader.TryRead(out var pending)) group.Add(pending);
+            var group = TakeGroup();
             if (group.Count == 0) continue;
             try
             {
@@ -77,5 +91,25 @@ public sealed class GroupCommit<TItem, TResult> : IAsyncDisposable
         }
     }
 
-    private sealed record Pending(TItem Item, TaskCompletionSource<TResult> Result);
+    private List<Pending> TakeGroup()
+    {
+        var group = new List<Pending>();
+        lock (turns)
+        {
+            while (group.Count < maxGroup && waiting.Reader.TryRead(out var pending))
+            {
+                group.Add(pending);
+                reached[pending.Rank] = Math.Max(reached.GetValueOrDefault(pending.Rank), pending.Turn);
+            }
+
+            if (waiting.Reader.Count == 0) lastTurns.Clear();
+        }
+
+        return group;
+    }
+
+    private static readonly Comparer<Pending> ByTurn =
+        Comparer<Pending>.Create((a, b) => (a.Rank, a.Turn, a.Arrival).CompareTo((b.Rank, b.Turn, b.Arrival)));
+
+    private sealed record Pending(TItem Item, TaskCompletionSource<TResult> Result, int Rank, long Turn, long Arrival);
 }

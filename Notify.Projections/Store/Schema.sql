@@ -37,6 +37,12 @@ create table if not exists notify.dispatchers (
     seen_at timestamptz not null
 );
 
+-- Api hosts that are alive: each grants its part of a client's accept limit.
+create table if not exists notify.acceptors (
+    id      uuid primary key,
+    seen_at timestamptz not null
+);
+
 -- One row per subject's key, wrapped by the installation's master key. Erasing sets wrapped to null and leaves the row.
 create table if not exists notify.subject_keys (
     id         bigint generated always as identity primary key,

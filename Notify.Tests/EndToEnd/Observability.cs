@@ -36,6 +36,39 @@ public sealed class Observability : SystemTest
     }
 
     [Fact]
+    public async Task Queues_and_waiting_times_are_metrics_by_channel_and_priority()
+    {
+        var person = await Installation.NewPersonAsync(devices: 0);
+        var id = NewId("waiting");
+        (await Client.SendAsync(new { eventId = id, userId = person.Id, priority = "critical", content = new { body = id } })).Is(202);
+        await Client.BecomesAsync(id, "dispatched");
+
+        await MetricsHaveAsync(
+            Installation.DispatchUrl,
+            """^notify_accept_to_provider_seconds_bucket\{[^}]*channel="sms"[^}]*lane="sms"[^}]*priority="critical"[^}]*le="0\.005"\} \d""",
+            """^notify_accept_to_provider_seconds_bucket\{[^}]*channel="sms"[^}]*le="3600"\} [1-9]""",
+            """^notify_accept_to_provider_seconds_count\{[^}]*channel="sms"[^}]*priority="critical"[^}]*\} [1-9]""");
+        await MetricsHaveAsync(
+            Installation.ProjectionsUrl,
+            """^notify_queue_depth\{[^}]*channel="push"[^}]*lane="apns"[^}]*priority="bulk"[^}]*state="ready"\} \d""",
+            """^notify_queue_depth\{[^}]*channel="sms"[^}]*state="in_flight"\} \d""",
+            """^notify_queue_depth\{[^}]*channel="sms"[^}]*state="retrying"\} \d""",
+            """^notify_queue_depth\{[^}]*channel="email"[^}]*state="dead"\} \d""",
+            """^notify_queue_oldest_age_seconds\{[^}]*channel="email"[^}]*lane="email"[^}]*priority="normal"\} \d""");
+    }
+
+    private static async Task MetricsHaveAsync(Uri url, params string[] lines)
+    {
+        using var host = new NotifyClient(url, null, null);
+        await Eventually.Passes(async () =>
+        {
+            // The exporter adds labels of its own, such as the meter's name.
+            var text = (await host.GetAsync("/metrics")).Is(200).Text.Split('\n');
+            Assert.All(lines, l => Assert.Contains(text, t => System.Text.RegularExpressions.Regex.IsMatch(t, l)));
+        });
+    }
+
+    [Fact]
     public async Task Logs_hold_no_number_no_token_no_text_and_no_secret_whatever_happens()
     {
         var person = await Installation.NewPersonAsync(token: _ => Person.NewToken("eeee"));

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using Microsoft.Extensions.Time.Testing;
 using Notify.Projections;
+using Notify.Tests.Support;
 
 namespace Notify.Tests.Projections;
 
@@ -123,6 +124,56 @@ public sealed class GroupCommitTests
         await stopped.WaitAsync(Patience, TestContext.Current.CancellationToken);
         Assert.All(answers, a => Assert.True(a.IsCompletedSuccessfully));
         Assert.Equal(Enumerable.Range(0, 20), groups.SelectMany(g => g));
+    }
+
+    [Fact]
+    public async Task Owners_take_turns_and_the_lower_rank_goes_first()
+    {
+        var (first, groups) = (new TaskCompletionSource(), new ConcurrentQueue<string[]>());
+        await using var group = new GroupCommit<string, string>(
+            async (items, _) =>
+            {
+                groups.Enqueue([.. items]);
+                if (groups.Count == 1) await first.Task;
+                return [.. items];
+            },
+            maxGroup: 10, belongsTo: item => (item[0] == '!' ? 0 : 1, item.TrimStart('!')[..1]));
+        var answers = new List<Task<string>> { group.AddAsync("a-first") };
+        await Eventually.Holds(() => Task.FromResult(groups.Count == 1), "the first group is being committed");
+        answers.AddRange(Enumerable.Range(0, 100).Select(i => group.AddAsync($"a{i:00}")));
+        answers.AddRange(Enumerable.Range(0, 7).Select(i => group.AddAsync($"b{i:00}")));
+        answers.AddRange(Enumerable.Range(0, 3).Select(i => group.AddAsync($"!a{i:00}")));
+        first.SetResult();
+        await Task.WhenAll(answers).WaitAsync(Patience, TestContext.Current.CancellationToken);
+        var second = groups.ElementAt(1);
+        Assert.Equal(["!a00", "!a01", "!a02"], second[..3]);
+        Assert.Equal((4, 3), (second[3..].Count(i => i[0] == 'a'), second[3..].Count(i => i[0] == 'b')));
+        Assert.Equal(4, groups.ElementAt(2).Count(i => i[0] == 'b'));
+        Assert.Equal(Enumerable.Range(0, 100).Select(i => $"a{i:00}"), groups.Skip(1).SelectMany(g => g).Where(i => i[0] == 'a'));
+    }
+
+    [Fact]
+    public async Task Who_was_away_does_not_come_before_those_who_waited()
+    {
+        var (first, groups) = (new TaskCompletionSource(), new ConcurrentQueue<string[]>());
+        await using var group = new GroupCommit<string, string>(
+            async (items, _) =>
+            {
+                groups.Enqueue([.. items]);
+                if (groups.Count is 1 or 6) await first.Task;
+                return [.. items];
+            },
+            maxGroup: 10, belongsTo: item => (0, item[..1]));
+        var answers = Enumerable.Range(0, 101).Select(i => group.AddAsync($"a{i:000}")).ToList();
+        await Eventually.Holds(() => Task.FromResult(!groups.IsEmpty), "the first group is being committed");
+        var stuck = first;
+        first = new TaskCompletionSource();
+        stuck.SetResult();
+        await Eventually.Holds(() => Task.FromResult(groups.Count == 6), "half of it is through");
+        answers.AddRange(Enumerable.Range(0, 50).Select(i => group.AddAsync($"b{i:000}")));
+        first.SetResult();
+        await Task.WhenAll(answers).WaitAsync(Patience, TestContext.Current.CancellationToken);
+        Assert.All(groups.Skip(6).Take(8), g => Assert.InRange(g.Count(i => i[0] == 'b'), 4, 6));
     }
 
     [Fact]

@@ -21,13 +21,19 @@ public sealed record SendGridOptions
     /// <summary>Calls under way at once.</summary>
     public int Concurrency { get; init; } = 100;
 
-    /// <summary>How long one call may take.</summary>
+    /// <summary>How long a connection may take to stand.</summary>
+    public TimeSpan ConnectTimeout { get; init; } = ProviderCall.ConnectTimeout;
+
+    /// <summary>How long one request may take.</summary>
     public TimeSpan Timeout { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>How long all requests for one delivery may take together; see <see cref="ProviderCall.TotalTimeout"/>.</summary>
+    public TimeSpan? TotalTimeout { get; init; }
 
     /// <summary>Checks the settings and reads the sender; every fault is added to <paramref name="faults"/>.</summary>
     public EmailSender? LoadSender(string section, ICollection<string> faults)
     {
-        ProviderCall.Check(section, BaseUrl, Concurrency, Timeout, faults);
+        ProviderCall.Check(section, BaseUrl, Concurrency, Timeout, faults, ConnectTimeout, TotalTimeout);
         if (ApiKey.Length == 0) faults.Add($"{section}:ApiKey is missing; it begins with SG.");
         else if (ApiKey.Any(c => c is <= ' ' or > '~')) faults.Add($"{section}:ApiKey has blanks or characters that no key has; copy it anew");
         if (WebhookPublicKey is { } key && !IsPublicKey(key)) faults.Add($"{section}:WebhookPublicKey cannot be read; it is the verification key that SendGrid shows for the signed event webhook");

@@ -25,7 +25,7 @@ public sealed class SendGridProvider : IDeliveryProvider, IDisposable
     public SendGridProvider(SendGridOptions options, EmailSender from, TimeProvider clock)
     {
         (this.options, this.from, this.clock) = (options, from, clock);
-        client = ProviderCall.CreateClient(options.BaseUrl, options.Timeout);
+        client = ProviderCall.CreateClient(options.BaseUrl, options.Timeout, connectTimeout: options.ConnectTimeout);
         client.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", options.ApiKey);
         client.DefaultRequestHeaders.Accept.Add(new MediaTypeWithQualityHeaderValue("application/json"));
     }
@@ -47,6 +47,9 @@ public sealed class SendGridProvider : IDeliveryProvider, IDisposable
 
     /// <inheritdoc />
     public int Concurrency => options.Concurrency;
+
+    /// <inheritdoc />
+    public TimeSpan TotalTimeout => ProviderCall.TotalTimeout(options.TotalTimeout, options.Timeout);
 
     /// <inheritdoc />
     public void Dispose() => client.Dispose();

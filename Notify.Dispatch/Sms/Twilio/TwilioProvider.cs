@@ -29,13 +29,19 @@ public sealed record TwilioOptions
     /// <summary>Calls under way at once.</summary>
     public int Concurrency { get; init; } = 100;
 
-    /// <summary>How long one call may take.</summary>
+    /// <summary>How long a connection may take to stand.</summary>
+    public TimeSpan ConnectTimeout { get; init; } = ProviderCall.ConnectTimeout;
+
+    /// <summary>How long one request may take.</summary>
     public TimeSpan Timeout { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>How long all requests for one delivery may take together; see <see cref="ProviderCall.TotalTimeout"/>.</summary>
+    public TimeSpan? TotalTimeout { get; init; }
 
     /// <summary>Checks the settings; every fault is added to <paramref name="faults"/>.</summary>
     public void Check(string section, ICollection<string> faults)
     {
-        ProviderCall.Check(section, BaseUrl, Concurrency, Timeout, faults);
+        ProviderCall.Check(section, BaseUrl, Concurrency, Timeout, faults, ConnectTimeout, TotalTimeout);
         if (AccountSid.Length == 0) faults.Add($"{section}:AccountSid is missing; it begins with AC");
         if (AuthToken.Length == 0) faults.Add($"{section}:AuthToken is missing");
         if (string.IsNullOrEmpty(From) && string.IsNullOrEmpty(MessagingServiceSid)) faults.Add($"{section}:From or {section}:MessagingServiceSid is missing");
@@ -62,7 +68,7 @@ public sealed class TwilioProvider : IDeliveryProvider, IAnswersInquiries, IDisp
     {
         (this.options, this.clock) = (options, clock);
         path = $"/2010-04-01/Accounts/{Uri.EscapeDataString(options.AccountSid)}/Messages.json";
-        client = ProviderCall.CreateClient(options.BaseUrl, options.Timeout);
+        client = ProviderCall.CreateClient(options.BaseUrl, options.Timeout, connectTimeout: options.ConnectTimeout);
         client.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Basic", Convert.ToBase64String(Encoding.UTF8.GetBytes($"{options.AccountSid}:{options.AuthToken}")));
         client.DefaultRequestHeaders.Accept.Add(new MediaTypeWithQualityHeaderValue("application/json"));
     }
@@ -84,6 +90,9 @@ public sealed class TwilioProvider : IDeliveryProvider, IAnswersInquiries, IDisp
 
     /// <inheritdoc />
     public int Concurrency => options.Concurrency;
+
+    /// <inheritdoc />
+    public TimeSpan TotalTimeout => ProviderCall.TotalTimeout(options.TotalTimeout, options.Timeout);
 
     /// <inheritdoc />
     public void Dispose() => client.Dispose();

@@ -1,0 +1,117 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using Notify.Tests.Support;
+
+namespace Notify.Tests.Faults;
+
+/// <summary>A provider swallows everything for two minutes: the others must not notice, and afterwards all must be right.</summary>
+[Collection(CrowdCollection.Name)]
+[Trait("Category", "Faults")]
+public sealed class BlackHole : SystemTest
+{
+    private const int PerSecond = 30; // of each channel
+    private static readonly TimeSpan Window = TimeSpan.FromSeconds(4);
+    private static readonly TimeProvider Clock = TimeProvider.System;
+
+    /// <inheritdoc />
+    public override async ValueTask InitializeAsync() => Installation = await NotifySystem.StartAsync("black-hole", new()
+    {
+        ["Notify__Retry__AskAfter"] = "00:00:05",
+        ["Notify__Retry__UnknownDeadline"] = "00:00:45",
+    });
+
+    /// <inheritdoc />
+    public override async ValueTask DisposeAsync()
+    {
+        await base.DisposeAsync();
+        await Installation.DisposeAsync();
+        GC.SuppressFinalize(this);
+    }
+
+    [Fact]
+    public async Task Two_minutes_of_a_black_hole_are_not_noticed_by_other_channels_and_lose_and_repeat_nothing()
+    {
+        var people = await Task.WhenAll(Enumerable.Range(0, 40).Select(_ => Installation.NewPersonAsync()));
+        var (push, sms) = (NewId("push"), NewId("sms"));
+        var asked = new ConcurrentDictionary<string, DateTimeOffset>();
+        using var stop = new CancellationTokenSource();
+        var steady = SteadyAsync(people, push, sms, asked, stop.Token);
+        await Task.Delay(TimeSpan.FromSeconds(8)); // the first seconds compile code
+
+        var phases = new List<(string Name, DateTimeOffset From, DateTimeOffset To)> { await PhaseAsync("before", 6) };
+        await Sandbox.KnobsAsync("twilio", new { blackhole = true });
+        phases.Add(await PhaseAsync("during", 30));
+        await Sandbox.BehaveAsync();
+        var recovered = Clock.GetUtcNow();
+        await Task.Delay(TimeSpan.FromSeconds(12)); // what has waited is sent now
+        phases.Add(await PhaseAsync("after", 6));
+        await stop.CancelAsync();
+        await steady;
+        await Installation.QuietAsync(TimeSpan.FromSeconds(120), sms);
+
+        var arrivals = (await Sandbox.LedgerAsync(push)).GroupBy(e => e.Text!).ToDictionary(g => g.Key, g => g.Min(e => e.ReceivedAt));
+        var p99 = phases.ToDictionary(p => p.Name, p => MedianOfP99(asked, arrivals, push, p.From, p.To));
+        Show($"push, median of the windows' p99, ms: before {p99["before"]:0}, during {p99["during"]:0}, after {p99["after"]:0}; load average {await LoadAverageAsync()}");
+
+        // Each SMS arrived once; or it was swallowed, could not be asked about until its deadline, and is held to be failed.
+        var entries = (await Sandbox.LedgerAsync(sms)).GroupBy(e => e.Text!).ToDictionary(g => g.Key, g => g.ToList());
+        var taken = entries.Where(e => e.Value.Any(x => x.IsAccepted)).ToDictionary();
+        var swallowed = entries.Keys.Except(taken.Keys).ToList();
+        var given = asked.Keys.Where(k => k.StartsWith(sms, StringComparison.Ordinal)).ToList();
+        Assert.Equal(given.Count, entries.Count);
+        Assert.All(taken, t => Assert.Single(t.Value, e => e.IsAccepted));
+        var resent = taken.Count(t => t.Value.Count > 1);
+        var held = await Installation.ScalarAsync<long>(
+            "select count(*) from events.mt_events where type = 'NotificationFailed' and data ->> 'reason' = 'OutcomeNeverKnown' and stream_id like '%:' || $1 || '%'", sms);
+        Show($"SMS: {given.Count} accepted, {taken.Count} sent once, of which {resent} again after they were known not to be there, {held} never known");
+        Assert.Equal(swallowed.Count, held);
+        Assert.True(resent > 0 && held > 0);
+        Assert.All(swallowed, s => Assert.True(entries[s].Max(e => e.ReceivedAt) <= recovered));
+        await Installation.VerifyAsync();
+
+        Assert.Equal(asked.Count - given.Count, arrivals.Count);
+        var usual = Math.Max(p99["before"], p99["after"]);
+        Assert.True(p99["during"] <= (1.1 * usual) + 10, $"push took {p99["during"]:0} ms while SMS were swallowed, and {usual:0} ms otherwise");
+    }
+
+    private async Task SteadyAsync(Person[] people, string push, string sms, ConcurrentDictionary<string, DateTimeOffset> asked, CancellationToken stop)
+    {
+        var calls = new List<Task>();
+        var watch = Stopwatch.StartNew();
+        for (var n = 0; !stop.IsCancellationRequested; n++)
+        {
+            if (TimeSpan.FromSeconds((double)n / PerSecond) - watch.Elapsed is { Ticks: > 0 } wait) await Task.Delay(wait, CancellationToken.None);
+            foreach (var (mark, channel) in new[] { (push, "push"), (sms, "sms") })
+            {
+                var id = $"{mark}-{n}.";
+                asked[id] = Clock.GetUtcNow();
+                calls.Add(Client.SendAsync(new { eventId = id, userId = people[n % people.Length].Id, channels = new[] { channel }, content = new { body = id } }).ContinueWith(r => r.Result.Is(202), TaskScheduler.Default));
+            }
+        }
+
+        await Task.WhenAll(calls);
+    }
+
+    private static async Task<(string, DateTimeOffset, DateTimeOffset)> PhaseAsync(string name, int windows)
+    {
+        var from = Clock.GetUtcNow();
+        await Task.Delay(windows * Window);
+        return (name, from, Clock.GetUtcNow());
+    }
+
+    // One bad second of the machine spoils one window, not the figure.
+    private static double MedianOfP99(
+        ConcurrentDictionary<string, DateTimeOffset> asked, Dictionary<string, DateTimeOffset> arrivals, string push, DateTimeOffset from, DateTimeOffset to)
+    {
+        var windows = asked.Where(a => a.Key.StartsWith(push, StringComparison.Ordinal) && a.Value >= from && a.Value < to)
+            .GroupBy(a => (long)((a.Value - from) / Window), a => (arrivals[a.Key] - a.Value).TotalMilliseconds)
+            .Where(g => g.Count() > PerSecond)
+            .Select(g => g.Order().ElementAt((int)Math.Ceiling(g.Count() * 0.99) - 1)).Order().ToList();
+        return windows[windows.Count / 2];
+    }
+
+    private static async Task<string> LoadAverageAsync() =>
+        File.Exists("/proc/loadavg") ? (await File.ReadAllTextAsync("/proc/loadavg")).Split(' ')[0] : "unknown";
+
+    private static void Show(string what) => TestContext.Current.TestOutputHelper!.WriteLine(what);
+}

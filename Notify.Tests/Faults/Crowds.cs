@@ -1,0 +1,118 @@
+using System.Globalization;
+using System.Diagnostics;
+using Notify.Tests.Support;
+
+namespace Notify.Tests.Faults;
+
+/// <summary>Crowded queues: who is urgent does not stand behind them, and who has little does not stand behind who has much.</summary>
+[Collection(CrowdCollection.Name)]
+[Trait("Category", "Faults")]
+public sealed class Crowds : SystemTest
+{
+    private static readonly TimeProvider Clock = TimeProvider.System;
+
+    /// <inheritdoc />
+    public override async ValueTask InitializeAsync() => Installation = await NotifySystem.StartAsync("crowd", projections: false);
+
+    /// <inheritdoc />
+    public override async ValueTask DisposeAsync()
+    {
+        await base.DisposeAsync();
+        await Installation.DisposeAsync();
+        GC.SuppressFinalize(this);
+    }
+
+    [Fact]
+    public async Task With_100_000_bulk_in_the_queue_what_is_critical_arrives_within_a_second_and_a_small_client_in_its_fair_share()
+    {
+        const int Flood = 100_000, Criticals = 200, Few = 500;
+        var people = await Task.WhenAll(Enumerable.Range(0, 40).Select(_ => Installation.NewPersonAsync(phone: false)));
+        using var flooder = await NewClientAsync();
+        using var small = await NewClientAsync();
+        var (flood, critical, few) = (NewId("flood"), NewId("critical"), NewId("few"));
+        await Sandbox.KnobsAsync("apns", new { latencyMs = 400, jitter = 0.2 });
+        await Installation.StopDispatchAsync();
+        await Parallel.ForEachAsync(Enumerable.Range(0, Flood / 1000), new ParallelOptions { MaxDegreeOfParallelism = 4 }, async (batch, _) =>
+            await BatchAsync(flooder, flood, batch * 1000, 1000, "bulk", people));
+        await Installation.StartDispatchAsync();
+        await Installation.StartDispatchAsync();
+        await Eventually.Becomes(() => Sandbox.CountAsync(flood), c => c.Received > 500, "the flood is being worked on", TimeSpan.FromSeconds(60));
+        Assert.True(await QueuedAsync(flooder) > 90_000);
+
+        // One every 50 ms, whatever becomes of those before.
+        var asked = new DateTimeOffset[Criticals];
+        var calls = new List<Task>();
+        var watch = Stopwatch.StartNew();
+        for (var i = 0; i < Criticals; i++)
+        {
+            if (TimeSpan.FromMilliseconds(50 * i) - watch.Elapsed is { Ticks: > 0 } wait) await Task.Delay(wait);
+            asked[i] = Clock.GetUtcNow();
+            var id = $"{critical}-{i}";
+            calls.Add(small.SendAsync(new { eventId = id, userId = people[i % people.Length].Id, priority = "critical", content = new { body = id } }).ContinueWith(r => r.Result.Is(202), TaskScheduler.Default));
+        }
+
+        await Task.WhenAll(calls);
+        await Eventually.Becomes(() => Sandbox.CountAsync(critical), c => c.Received == Criticals, "all that is critical has arrived", TimeSpan.FromSeconds(60));
+        var waited = (await Sandbox.LedgerAsync(critical)).Select(e => (e.ReceivedAt - asked[int.Parse(e.Text![(critical.Length + 1)..], CultureInfo.InvariantCulture)]).TotalMilliseconds).Order().ToList();
+        Show($"critical beside {await QueuedAsync(flooder)} bulk, ms: p50 {waited[99]:0}, p95 {waited[189]:0}, p99 {waited[197]:0}, max {waited[^1]:0}");
+
+        // The same for a client with a few of the same priority: it shares the lane with one other client.
+        var (before, began) = (await Sandbox.CountAsync(flood), Clock.GetUtcNow());
+        await BatchAsync(small, few, 0, Few, "bulk", people);
+        await Eventually.Becomes(() => Sandbox.CountAsync(few), c => c.Received == Few, "the few have arrived", TimeSpan.FromSeconds(120));
+        var arrived = (await Sandbox.LedgerAsync(few)).Select(e => (e.ReceivedAt - began).TotalSeconds).Order().ToList();
+        var rate = ((await Sandbox.CountAsync(flood)).Received - before.Received + Few) / (Clock.GetUtcNow() - began).TotalSeconds;
+        var (share, p99) = (2 * Few / rate, arrived[(int)(Few * 0.99) - 1]);
+        var left = await QueuedAsync(flooder);
+        Show($"{Few} of another client beside {left} bulk at {rate:0}/s: p99 {p99:0.00} s, their fair share {share:0.00} s, first come first served {left / rate:0} s");
+
+        Assert.True(left > 50_000);
+        Assert.True(waited[197] <= 1000, $"what was critical took {waited[197]:0} ms");
+        Assert.True(p99 <= (2 * share) + 1, $"the few took {p99:0.00} s; their share is {share:0.00} s");
+        await Installation.VerifyAsync();
+    }
+
+    [Fact]
+    public async Task However_clients_share_a_queue_everything_arrives_once_and_nothing_is_left()
+    {
+        var people = await Task.WhenAll(Enumerable.Range(0, 20).Select(_ => Installation.NewPersonAsync()));
+        await Installation.StartDispatchAsync();
+        await Sandbox.KnobsAsync("apns", new { latencyMs = 50, errorRate = 0.05, errorStatus = 503 });
+        var mark = NewId("shared");
+        var sizes = new[] { 3000, 700, 40, 1 };
+        var clients = await Task.WhenAll(sizes.Select(_ => NewClientAsync()));
+        await Parallel.ForEachAsync(sizes.SelectMany((size, c) => Enumerable.Range(0, (size + 499) / 500).Select(b => (c, From: b * 500, Count: Math.Min(500, size - (b * 500))))), async (batch, _) =>
+            await BatchAsync(clients[batch.c], $"{mark}-{batch.c}", batch.From, batch.Count, "normal", people, "push"));
+
+        await Installation.QuietAsync(TimeSpan.FromSeconds(90), mark);
+
+        var accepted = (await Sandbox.LedgerAsync(mark)).Where(e => e.IsAccepted).CountBy(e => e.Text!).ToDictionary();
+        Assert.Equal(sizes.Sum(), accepted.Count);
+        Assert.All(accepted, a => Assert.Equal(1, a.Value));
+        foreach (var client in clients) client.Dispose();
+    }
+
+    private static async Task BatchAsync(NotifyClient client, string mark, int from, int count, string priority, Person[] people, string channel = "push") =>
+        (await client.PostAsync("/v1/notifications/batch", new
+        {
+            notifications = Enumerable.Range(from, count).Select(i => new { eventId = $"{mark}-{i}", userId = people[i % people.Length].Id, channels = new[] { channel }, priority, content = new { body = $"{mark}-{i}" } }),
+        })).Is(200);
+
+    private async Task<NotifyClient> NewClientAsync()
+    {
+        var made = (await Client.PostAsync("/v1/clients", new { name = "a test's", mode = "live", scopes = new[] { "send", "read" }, acceptPerSecond = 0 })).Is(201);
+        return new NotifyClient(Installation.ApiUrl, made["appKey"], made["appSecret"]);
+    }
+
+    private Task<long> QueuedAsync(NotifyClient client) =>
+        Installation.ScalarAsync<long>("select count(*) from notify.open_deliveries where client = $1 and state = 0", client.AppKey);
+
+    private static void Show(string what) => TestContext.Current.TestOutputHelper!.WriteLine(what);
+}
+
+/// <summary>Runs while nothing else does.</summary>
+[CollectionDefinition(Name, DisableParallelization = true)]
+public sealed class CrowdCollection
+{
+    public const string Name = "Crowds";
+}

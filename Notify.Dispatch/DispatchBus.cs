@@ -41,7 +41,8 @@ public static class DispatchBus
                 .UseDurableInbox()
                 .MaximumMessagesToReceive(MessagesAtOnce)
                 .MaximumParallelMessages(ParallelMessages)
-                .PollingInterval(TimeSpan.FromSeconds(1));
+                // Queues say when they have something; looking is for when that got lost, and what is critical does not wait long for it.
+                .PollingInterval(TimeSpan.FromMilliseconds(queue.Priority == Priority.Critical ? 250 : 1000));
         }
     }
 

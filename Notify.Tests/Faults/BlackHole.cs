@@ -13,6 +13,8 @@ public sealed class BlackHole : SystemTest
     private static readonly TimeSpan Window = TimeSpan.FromSeconds(4);
     private static readonly TimeProvider Clock = TimeProvider.System;
 
+    private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
+
     /// <inheritdoc />
     public override async ValueTask InitializeAsync() => Installation = await NotifySystem.StartAsync("black-hole", new()
     {
@@ -36,14 +38,14 @@ public sealed class BlackHole : SystemTest
         var asked = new ConcurrentDictionary<string, DateTimeOffset>();
         using var stop = new CancellationTokenSource();
         var steady = SteadyAsync(people, push, sms, asked, stop.Token);
-        await Task.Delay(TimeSpan.FromSeconds(8)); // the first seconds compile code
+        await Task.Delay(TimeSpan.FromSeconds(8), Cancellation); // the first seconds compile code
 
         var phases = new List<(string Name, DateTimeOffset From, DateTimeOffset To)> { await PhaseAsync("before", 6) };
         await Sandbox.KnobsAsync("twilio", new { blackhole = true });
         phases.Add(await PhaseAsync("during", 30));
         await Sandbox.BehaveAsync();
         var recovered = Clock.GetUtcNow();
-        await Task.Delay(TimeSpan.FromSeconds(12)); // what has waited is sent now
+        await Task.Delay(TimeSpan.FromSeconds(12), Cancellation); // what has waited is sent now
         phases.Add(await PhaseAsync("after", 6));
         await stop.CancelAsync();
         await steady;
@@ -51,7 +53,7 @@ public sealed class BlackHole : SystemTest
 
         var arrivals = (await Sandbox.LedgerAsync(push)).GroupBy(e => e.Text!).ToDictionary(g => g.Key, g => g.Min(e => e.ReceivedAt));
         var p99 = phases.ToDictionary(p => p.Name, p => MedianOfP99(asked, arrivals, push, p.From, p.To));
-        Show($"push, median of the windows' p99, ms: before {p99["before"]:0}, during {p99["during"]:0}, after {p99["after"]:0}; load average {await LoadAverageAsync()}");
+        Show($"push, median of the windows' p99, ms: before {p99["before"]:0}, during {p99["during"]:0}, after {p99["after"]:0}; load average {await MachineLoad.AverageAsync()}");
 
         // Each SMS arrived once; or it was swallowed, could not be asked about until its deadline, and is held to be failed.
         var entries = (await Sandbox.LedgerAsync(sms)).GroupBy(e => e.Text!).ToDictionary(g => g.Key, g => g.ToList());
@@ -109,9 +111,6 @@ public sealed class BlackHole : SystemTest
             .Select(g => g.Order().ElementAt((int)Math.Ceiling(g.Count() * 0.99) - 1)).Order().ToList();
         return windows[windows.Count / 2];
     }
-
-    private static async Task<string> LoadAverageAsync() =>
-        File.Exists("/proc/loadavg") ? (await File.ReadAllTextAsync("/proc/loadavg")).Split(' ')[0] : "unknown";
 
     private static void Show(string what) => TestContext.Current.TestOutputHelper!.WriteLine(what);
 }

@@ -92,11 +92,11 @@ public static class ClientEndpoints
     {
         app.MapPost("/v1/clients", CreateAsync).RequireScope(Scopes.Admin).WithName("CreateClient").WithTags("Clients")
             .WithSummary("Create a client").WithDescription("Answers its key and secret; the secret is shown this once and kept only as a keyed hash.")
-            .Takes("A shop that sends and reads", new CreateClient { Name = "shop", Mode = ClientMode.Live, Scopes = [Scopes.Send, Scopes.Read] })
+            .Takes("A shop that sends and reads", new CreateClient { Name = "shop", Mode = ClientMode.Live, Scopes = [Scopes.Send, Scopes.Read], AcceptPerSecond = 500, AcceptBurst = 1000 })
             .Answers(201, "It is made.", new CreatedClient(Someone, Someone, Secret), "Location");
         app.MapGet("/v1/clients", ListAsync).RequireScope(Scopes.Admin).WithName("ListClients").WithTags("Clients")
             .WithSummary("List clients").WithDescription("Every client, by name, without secrets.")
-            .Answers(200, "The clients.", new ClientList([new ClientResource(Someone, "shop", ClientMode.Live, [Scopes.Send, Scopes.Read], false, [new SecretResource("s_h7k2m9qa", Then)])]));
+            .Answers(200, "The clients.", new ClientList([new ClientResource(Someone, "shop", ClientMode.Live, [Scopes.Send, Scopes.Read], false, 500, 1000, [new SecretResource("s_h7k2m9qa", Then)])]));
         app.MapPost("/v1/clients/{clientId}/secrets", RotateAsync).RequireScope(Scopes.Admin).WithName("RotateSecret").WithTags("Clients")
             .WithSummary("Rotate a client's secret").WithDescription("Gives the client another secret, shown this once. Two may be active, so that one can be replaced without a pause; a third revokes the oldest.")
             .Answers(201, "The new secret.", new CreatedSecret(Someone, Secret, "s_h7k2m9qa"), "Location")

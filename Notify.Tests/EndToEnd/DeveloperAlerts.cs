@@ -124,8 +124,11 @@ public sealed class DeveloperAlerts(AlertSystem alerts) : SystemTest, IClassFixt
         await Eventually.Stays(() => Task.FromResult(Receiver.Taken(Subject).Count), 1, TimeSpan.FromSeconds(2));
         var provider = (await Client.GetAsync("/v1/providers")).Is(200).Json["providers"]!.AsArray().Single(p => p!["provider"]!.ToString() == "twilio")!;
         Assert.Equal(("halted", "20003"), (provider["health"]!.ToString(), provider["lastErrorCode"]!.ToString()));
+
         await wrong.KillAsync();
         await Installation.ReplaceDispatchAsync(wrong);
+        await RecoversAsync(Subject, "twilio", person);
+        Assert.Equal([Opened, Recovered], Receiver.Taken(Subject).Select(p => p.Type));
     }
 
     [Fact]
@@ -188,7 +191,7 @@ public sealed class DeveloperAlerts(AlertSystem alerts) : SystemTest, IClassFixt
         await Eventually.Becomes(
             async () =>
             {
-                await SendAsync(NewId("well"), 10, person);
+                await SendAsync(NewId("well"), 2, person);
                 return Receiver.Taken(subject).Count(p => p.Type == Recovered);
             },
             n => n > 0, "the recovery", Long);

@@ -42,7 +42,7 @@ public static class DispatchBus
                 .MaximumMessagesToReceive(MessagesAtOnce)
                 .MaximumParallelMessages(ParallelMessages)
                 // Queues say when they have something; looking is for when that got lost, and what is critical does not wait long for it.
-                .PollingInterval(TimeSpan.FromMilliseconds(queue.Priority == Priority.Critical ? 250 : 1000));
+                .PollingInterval(TimeSpan.FromMilliseconds(queue.Priority == Priority.Critical ? 500 : 1000));
         }
     }
 

@@ -1,5 +1,6 @@
 using System.Globalization;
 using Notify.Api.Contract;
+using Notify.Api.Reference;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Projections.Alerts;
@@ -14,6 +15,11 @@ public sealed record AlertResource(
     Guid AlertId, string State, string Subject, TroubleKind Kind, string? Provider, Lane? Lane, Priority? Priority, string Summary, string FirstCause, long Failures, long Attempts,
     DateTimeOffset FirstFailureAt, DateTimeOffset LastFailureAt, DateTimeOffset OpenedAt, DateTimeOffset? RecoveredAt, bool? WithoutTraffic, Uri? Link, string WhatToDo);
 
+/// <summary>Alerts, newest first.</summary>
+/// <param name="Items">A page of them.</param>
+/// <param name="Next">Pass it as <c>after</c> for the next page; absent on the last.</param>
+public sealed record AlertList(IReadOnlyList<AlertResource> Items, string? Next);
+
 /// <summary>What developers were alerted to, and still are.</summary>
 public static class Alerts
 {
@@ -23,8 +29,16 @@ public static class Alerts
     /// <summary>Maps <c>GET /v1/alerts</c>.</summary>
     public static void Map(IEndpointRouteBuilder app) =>
         app.MapGet("/v1/alerts", ListAsync).RequireScope(Scopes.Operate).WithName("ListAlerts").WithTags("Operate")
-            .WithSummary("Alerts, newest first; state (open, recovered), limit, after.")
-            .WithDescription("Each trouble is one alert from its opening to its recovery, with counts, first cause, time span, and a link to where to look. next is given while there are more; pass it as after.");
+            .WithSummary("List alerts").WithDescription("Newest first. Each trouble is one alert from its opening to its recovery, with counts, first cause, time span, and a link to where to look. next is given while there are more; pass it as after.")
+            .Query("state", "open or recovered; absent: both.", "open").Query("limit", "How many at most: 1 to 500; absent: 50.", 50).Query("after", "The next of an earlier answer.", "639157284000000000-0b1f7c3e52ab8d0e9c416a7d2f90e513")
+            .Answers(200, "The alerts.", new AlertList(
+            [
+                new AlertResource(
+                    Guid.Parse("0b1f7c3e-52ab-8d0e-9c41-6a7d2f90e513"), "open", "provider twilio", TroubleKind.ProviderFailing, "twilio", Lane.Sms, null, "twilio fails: 48 of 50 attempts in a row of a minute.", "Retry 20503", 48, 50,
+                    Then, Then.AddMinutes(1), Then.AddSeconds(20), null, false, new Uri("https://notify.example.com/v1/dead-letters?lane=sms"), "Look at the provider's status page."),
+            ], null));
+
+    private static DateTimeOffset Then => new(2026, 12, 1, 9, 0, 0, TimeSpan.Zero);
 
     private static async Task<IResult> ListAsync(HttpContext http, NpgsqlDataSource database, TimeProvider clock, IConfiguration configuration, string? state, int? limit, string? after)
     {
@@ -39,11 +53,7 @@ public static class Alerts
         var size = limit ?? 50;
         var troubles = await TroubleTable.ListAsync(connection, state is null ? null : state == "open", cursor, size + 1, http.RequestAborted);
         var (now, publicUrl) = (clock.GetUtcNow(), configuration.PublicUrl());
-        return Results.Ok(new
-        {
-            items = troubles.Take(size).Select(t => Show(AlertNotice.Of(t, 0, publicUrl), t, now)),
-            next = troubles.Count > size ? Cursor(troubles[size - 1]) : null,
-        });
+        return Results.Ok(new AlertList([.. troubles.Take(size).Select(t => Show(AlertNotice.Of(t, 0, publicUrl), t, now))], troubles.Count > size ? Cursor(troubles[size - 1]) : null));
     }
 
     private static AlertResource Show(AlertNotice n, Trouble t, DateTimeOffset now) => new(

@@ -1,6 +1,6 @@
-using System.ComponentModel;
 using Notify.Api.Contract;
 using Notify.Api.Notifications;
+using Notify.Api.Reference;
 using Notify.Domain.Clients;
 using Notify.Projections.Analytics;
 using Npgsql;
@@ -27,16 +27,19 @@ public static class GetAnalytics
     /// <summary>Maps <c>GET /v1/analytics</c>.</summary>
     public static void Map(IEndpointRouteBuilder app) => app.MapGet("/v1/analytics", ReadAsync)
         .RequireScope(Scopes.Read).WithName("GetAnalytics").WithTags("Operate")
-        .WithSummary("Deliveries in numbers: requested, dispatched, delivered, failed, opened and more, with latency percentiles.")
-        .WithDescription("Deliveries are counted by the day (UTC) on which they were requested. A client sees its own numbers; with the scope audit or operate it may ask for another's, or for all.")
-        .Produces<AnalyticsResource>().ProducesProblem(StatusCodes.Status400BadRequest).ProducesProblem(StatusCodes.Status403Forbidden);
+        .WithSummary("Count deliveries").WithDescription(
+            "Deliveries in numbers: requested, dispatched, delivered, failed, opened and more, with latency percentiles. Each is counted on the day (UTC) on which it was requested. "
+            + "A client sees its own numbers; with the scope audit or operate it may ask for another's, or for all.")
+        .Query("from", "The first day: a time in ISO 8601, counted from the beginning of its day (UTC); absent: seven days before to.", "2026-12-01T00:00:00Z")
+        .Query("to", "The end, itself not counted: a time in ISO 8601, rounded up to whole days (UTC); absent: the end of today.", "2026-12-08T00:00:00Z")
+        .Query("groupBy", "Some of day, channel, category, template, provider, mode and client, separated by commas; absent: one sum.", "day,channel")
+        .Query("client", "Another client's ID, or all; needs the scope audit or operate.", "all")
+        .Answers(200, "The numbers.", new AnalyticsResource(
+            new DateTimeOffset(2026, 12, 1, 0, 0, 0, TimeSpan.Zero), new DateTimeOffset(2026, 12, 8, 0, 0, 0, TimeSpan.Zero), ["channel"],
+            [new AnalyticsRow(null, null, null, "push", null, null, null, 1200, 30, 4, 2, 0, 0, 1150, 0, 14, 0, 310, 310, 0, 0, 0, new LatencyPercentiles(38, 120, 410))]));
 
     private static async Task<IResult> ReadAsync(
-        HttpContext http, NpgsqlDataSource database, TimeProvider clock,
-        [Description("The first day: a time in ISO 8601, counted from the beginning of its day (UTC). Default: seven days before to.")] string? from,
-        [Description("The end, itself not counted: a time in ISO 8601, rounded up to whole days (UTC). Default: the end of today.")] string? to,
-        [Description("Some of day, channel, category, template, provider, mode and client, separated by commas. Default: none, one sum.")] string? groupBy,
-        [Description("Another client's ID, or all; needs the scope audit or operate.")] string? client)
+        HttpContext http, NpgsqlDataSource database, TimeProvider clock, string? from, string? to, string? groupBy, string? client)
     {
         var caller = Callers.Of(http);
         var errors = new Dictionary<string, string[]>();

@@ -1,8 +1,14 @@
 using Notify.Api.Contract;
+using Notify.Api.Reference;
 using Notify.Domain.Clients;
 using Notify.Projections.ProviderHealth;
 
 namespace Notify.Api.Operations;
+
+/// <summary>Every provider.</summary>
+/// <param name="WindowSeconds">How far back rates and latencies go.</param>
+/// <param name="Providers">One for each provider and lane.</param>
+public sealed record ProviderList(int WindowSeconds, IReadOnlyList<ProviderHealth> Providers);
 
 /// <summary>The providers' health as operators watch it.</summary>
 public static class Providers
@@ -10,9 +16,10 @@ public static class Providers
     /// <summary>Maps <c>GET /v1/providers</c>.</summary>
     public static void Map(IEndpointRouteBuilder app) =>
         app.MapGet("/v1/providers", async (ProviderHealthReader reader, HttpContext http) =>
-                Results.Ok(new { windowSeconds = (int)ProviderHealthReader.Window.TotalSeconds, providers = await reader.ReadAsync(http.RequestAborted) }))
+                Results.Ok(new ProviderList((int)ProviderHealthReader.Window.TotalSeconds, await reader.ReadAsync(http.RequestAborted))))
             .RequireScope(Scopes.Operate).WithName("GetProviders").WithTags("Operate")
-            .WithSummary("Every provider: health, circuit, calls per minute, error rate, latency, and the open alert.")
-            .WithDescription("Counted over the last windowSeconds from live clients' deliveries; a few seconds behind. health is healthy, failing or halted (an alert is open), or idle (no calls). "
-                + "errorRate counts calls that failed or were refused for our configuration, not addresses that are dead or do not want it. circuit is closed while calls go out.");
+            .WithSummary("The providers").WithDescription(
+                "Each provider's health, counted over the last windowSeconds from live clients' deliveries; a few seconds behind. health is healthy, failing or halted (an alert is open), or idle (no calls). "
+                + "errorRate counts calls that failed or were refused for our configuration, not addresses that are dead or do not want it. circuit is closed while calls go out.")
+            .Answers(200, "The providers.", new ProviderList(300, [new ProviderHealth("apns", "apns", Health.Healthy, "closed", 512.4, 0.002, 41.5, 118.2, null, "503", new DateTimeOffset(2026, 12, 1, 9, 0, 0, TimeSpan.Zero), null)]));
 }

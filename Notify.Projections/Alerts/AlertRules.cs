@@ -1,5 +1,6 @@
 using Microsoft.Extensions.Configuration;
 using Notify.Projections.Hosting;
+using Notify.Projections.Net;
 
 namespace Notify.Projections.Alerts;
 
@@ -41,6 +42,9 @@ public sealed record AlertRules
 
     /// <summary>Whether the webhook may be plain HTTP and in a private network; for development.</summary>
     public bool AllowPrivateNetworks { get; init; }
+
+    /// <summary>Which addresses the webhook may have.</summary>
+    public OutboundGuard Guard => new(AllowPrivateNetworks);
 
     /// <summary>How finely time is counted.</summary>
     public TimeSpan Bucket => Window / 6 is { Ticks: > TimeSpan.TicksPerSecond / 2 } sixth ? sixth : TimeSpan.FromMilliseconds(500);
@@ -85,8 +89,8 @@ public sealed record AlertRules
             return;
         }
 
-        if (!WebhookUrl.IsAbsoluteUri || WebhookUrl.UserInfo.Length > 0 || !(WebhookUrl.Scheme == Uri.UriSchemeHttps || (AllowPrivateNetworks && WebhookUrl.Scheme == Uri.UriSchemeHttp)))
-            faults.Add($"{section}:{nameof(WebhookUrl)} is no address to post to; give one such as https://host/path, without a user or password (plain http only with {nameof(AllowPrivateNetworks)})");
+        if (!Guard.Allows(WebhookUrl))
+            faults.Add($"{section}:{nameof(WebhookUrl)} is no address to post to; give one such as https://hooks.example.com/path, without a user or password (plain http and private networks only with {nameof(AllowPrivateNetworks)})");
         var key = new byte[128];
         if (WebhookSecret is null || !WebhookSecret.StartsWith("whsec_", StringComparison.Ordinal)
             || !Convert.TryFromBase64String(WebhookSecret["whsec_".Length..], key, out var length) || length is < 24 or > 64)

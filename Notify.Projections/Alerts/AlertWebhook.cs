@@ -5,6 +5,7 @@ using System.Text;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Notify.Projections.Hosting;
+using Notify.Projections.Net;
 using Npgsql;
 
 namespace Notify.Projections.Alerts;
@@ -19,13 +20,14 @@ public sealed class AlertWebhook(NpgsqlDataSource database, AlertRules rules, Ti
     private static readonly TimeSpan FirstDelay = TimeSpan.FromSeconds(5);
     private readonly HttpClient client = CreateClient(rules);
 
-    /// <summary>The client that posts: no redirects, no cookies, no proxy of its own choosing. The one place that decides which addresses are reached.</summary>
+    /// <summary>The client that posts: no redirects, no cookies, no proxy, and only to addresses that <see cref="OutboundGuard"/> lets through.</summary>
     public static HttpClient CreateClient(AlertRules rules) => new(new SocketsHttpHandler
     {
         AllowAutoRedirect = false,
         UseCookies = false,
+        UseProxy = false, // it would resolve names by itself
         ActivityHeadersPropagator = null,
-        ConnectTimeout = TimeSpan.FromSeconds(5),
+        ConnectCallback = rules.Guard.ConnectAsync,
         PooledConnectionIdleTimeout = TimeSpan.FromSeconds(30),
     })
     { Timeout = rules.WebhookTimeout };

@@ -31,7 +31,7 @@ public sealed class ProviderActivity(NpgsqlDataSource database, AlertRules rules
         var now = clock.GetUtcNow().UtcTicks;
         var entry = counts.GetOrAdd(new Key(now - (now % bucket.Ticks), provider, queue, outcome, reason), static _ => new Counts());
         Interlocked.Increment(ref entry.Calls);
-        if (latency is { } taken) Interlocked.Increment(ref entry.Latencies[LatencyHistogram.ClassOf(taken)]);
+        if (latency is { } taken) Interlocked.Increment(ref entry.Latencies[LatencyClasses.ClassOf(taken)]);
         if (code is not null) entry.Code = code;
     }
 
@@ -43,10 +43,10 @@ public sealed class ProviderActivity(NpgsqlDataSource database, AlertRules rules
         await using var batch = database.CreateBatch();
         if (rows.Length > 0)
         {
-            var latencies = new long[rows.Length, LatencyHistogram.Classes];
+            var latencies = new long[rows.Length, LatencyClasses.Classes];
             for (var r = 0; r < rows.Length; r++)
             {
-                for (var c = 0; c < LatencyHistogram.Classes; c++) latencies[r, c] = Interlocked.Read(ref rows[r].Value.Latencies[c]);
+                for (var c = 0; c < LatencyClasses.Classes; c++) latencies[r, c] = Interlocked.Read(ref rows[r].Value.Latencies[c]);
             }
 
             // Unnest would flatten the latencies, so each row takes its slice of them.
@@ -112,15 +112,15 @@ public sealed class ProviderActivity(NpgsqlDataSource database, AlertRules rules
         return command;
     }
 
-    // A code comes from outside and goes into alerts: a word, or nothing.
+    // A code comes from outside and goes into alerts: a word or two, or nothing.
     private static string? Clean(string? code) =>
-        code is { Length: > 0 and <= 64 } && code.All(c => char.IsAsciiLetterOrDigit(c) || c is '.' or '_' or '-') ? code : null;
+        code is { Length: > 0 and <= 64 } && code.All(c => char.IsAsciiLetterOrDigit(c) || c is '.' or '_' or '-' or ' ') ? code : null;
 
     private readonly record struct Key(long Bucket, string Provider, DeliveryQueue Queue, CallOutcome Outcome, string Reason);
 
     private sealed class Counts
     {
-        public readonly long[] Latencies = new long[LatencyHistogram.Classes];
+        public readonly long[] Latencies = new long[LatencyClasses.Classes];
         public long Calls;
         public volatile string? Code;
     }

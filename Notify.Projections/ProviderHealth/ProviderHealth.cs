@@ -55,7 +55,7 @@ public sealed class ProviderHealthReader(NpgsqlDataSource database, TimeProvider
             await reader.NextResultAsync(cancellation);
             while (await reader.ReadAsync(cancellation))
             {
-                if (!latencies.TryGetValue(Key(), out var counts)) latencies[Key()] = counts = new long[LatencyHistogram.Classes];
+                if (!latencies.TryGetValue(Key(), out var counts)) latencies[Key()] = counts = new long[LatencyClasses.Classes];
                 if (reader.GetInt64(2) <= counts.Length) counts[reader.GetInt64(2) - 1] = reader.GetInt64(3);
             }
 
@@ -76,7 +76,7 @@ public sealed class ProviderHealthReader(NpgsqlDataSource database, TimeProvider
             var error = errors.TryGetValue(key, out var last) ? last : ((string Code, DateTimeOffset At)?)null;
             return new ProviderHealth(
                 key.Provider, key.Lane.ToString().ToLowerInvariant(), health, made > 0 ? "closed" : null, Math.Round(made / Window.TotalMinutes, 2),
-                made > 0 ? Math.Round((double)failed / made, 4) : null, LatencyHistogram.Percentile(histogram, 0.5), LatencyHistogram.Percentile(histogram, 0.95),
+                made > 0 ? Math.Round((double)failed / made, 4) : null, LatencyClasses.Percentile(histogram, 0.5), LatencyClasses.Percentile(histogram, 0.95),
                 trouble?.FirstFailureAt ?? (health == Health.Healthy ? LastRecovery(recovered, key.Provider) : null), error?.Code, error?.At, trouble?.Id);
         })];
     }

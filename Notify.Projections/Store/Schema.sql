@@ -88,7 +88,7 @@ create table if not exists notify.transport (
 );
 
 -- What came of provider calls, per host and short time bucket; kept for an hour, for alerts and GET /v1/providers. Counts
--- and providers' codes only, never whom a call was for. latencies counts calls by duration; see LatencyHistogram.
+-- and providers' codes only, never whom a call was for. latencies counts calls by duration; see LatencyClasses.
 create table if not exists notify.provider_calls (
     bucket    timestamptz not null,
     provider  text        not null,

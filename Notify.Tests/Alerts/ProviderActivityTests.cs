@@ -51,15 +51,15 @@ public sealed class ProviderActivityTests(EmptyDatabase database) : IClassFixtur
     [InlineData(40, 4)]
     [InlineData(10_000, 18)]
     [InlineData(60_000, 19)]
-    public void A_duration_has_a_class(double ms, int expected) => Assert.Equal(expected, LatencyHistogram.ClassOf(TimeSpan.FromMilliseconds(ms)));
+    public void A_duration_has_a_class(double ms, int expected) => Assert.Equal(expected, LatencyClasses.ClassOf(TimeSpan.FromMilliseconds(ms)));
 
     [Fact]
     public void A_percentile_lies_in_the_class_where_it_must()
     {
-        Assert.Null(LatencyHistogram.Percentile([], 0.5));
-        Assert.Equal(2.5, LatencyHistogram.Percentile([10], 0.5));
-        Assert.Equal(10, LatencyHistogram.Percentile([50, 50], 1));
-        Assert.InRange(LatencyHistogram.Percentile([90, 0, 0, 10], 0.95)!.Value, 20, 35);
+        Assert.Null(LatencyClasses.Percentile([], 0.5));
+        Assert.Equal(2.5, LatencyClasses.Percentile([10], 0.5));
+        Assert.Equal(10, LatencyClasses.Percentile([50, 50], 1));
+        Assert.InRange(LatencyClasses.Percentile([90, 0, 0, 10], 0.95)!.Value, 20, 35);
     }
 
     private ProviderActivity Host() => new(database.Source, new AlertRules(), TimeProvider.System, NullLogger<ProviderActivity>.Instance);

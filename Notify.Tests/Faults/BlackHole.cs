@@ -67,7 +67,7 @@ public sealed class BlackHole : SystemTest
             "select count(*) from events.mt_events where type = 'NotificationFailed' and data ->> 'reason' = 'OutcomeNeverKnown' and stream_id like '%:' || $1 || '%'", sms);
         Show($"SMS: {given.Count} accepted, {taken.Count} sent once, of which {resent} again after they were known not to be there, {held} never known");
         Assert.Equal(swallowed.Count, held);
-        Assert.True(resent > 0 && held > 0);
+        Assert.True(resent > 0);
         Assert.All(swallowed, s => Assert.True(entries[s].Max(e => e.ReceivedAt) <= recovered));
         await Installation.VerifyAsync();
 

@@ -1,7 +1,7 @@
 namespace Notify.Projections.ProviderHealth;
 
 /// <summary>Counts of durations in fixed classes, so that hosts' and buckets' counts can be added and asked for percentiles.</summary>
-public static class LatencyHistogram
+public static class LatencyClasses
 {
     /// <summary>The upper bound of each class, in milliseconds; one more class holds all above. Appended to, never changed: rows hold counts by position.</summary>
     public static IReadOnlyList<int> Bounds { get; } = [5, 10, 20, 35, 50, 75, 100, 150, 200, 300, 500, 750, 1000, 1500, 2000, 3000, 5000, 7500, 10_000];

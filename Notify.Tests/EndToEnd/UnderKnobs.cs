@@ -167,6 +167,7 @@ public sealed class UnderKnobs(KnobSystem knobs) : KnobTest(knobs)
 
         // 5 SMS in flight and 12 that wait; 7 pushes that wait to be tried again; 1 dead letter.
         await DieAsync(person, $"{mark}-dead");
+        var dead = await Installation.ScalarAsync<long>("select count(*) from notify.open_deliveries where state = 4 and queue = 1"); // other tests leave theirs
         await Sandbox.KnobsAsync("apns", new { errorRate = 1, errorStatus = 503, retryAfterSeconds = 60 });
         (await Client.PostAsync("/v1/notifications/batch", new { notifications = Enumerable.Range(0, 17).Select(i => Request($"s{i}", "sms", "normal")).Concat(Enumerable.Range(0, 7).Select(i => Request($"p{i}", "push", "critical"))) })).Is(200);
 
@@ -177,7 +178,7 @@ public sealed class UnderKnobs(KnobSystem knobs) : KnobTest(knobs)
 
         Assert.Equal((12, 5, 0, 0), (Count(queues["sms_normal"], "ready"), Count(queues["sms_normal"], "inFlight"), Count(queues["sms_normal"], "retrying"), Count(queues["sms_normal"], "dead")));
         Assert.Equal((0, 0, 7, 0), (Count(queues["apns_critical"], "ready"), Count(queues["apns_critical"], "inFlight"), Count(queues["apns_critical"], "retrying"), Count(queues["apns_critical"], "dead")));
-        Assert.Equal((0, 1), (Count(queues["apns_normal"], "ready"), Count(queues["apns_normal"], "dead")));
+        Assert.Equal((0, dead), (Count(queues["apns_normal"], "ready"), Count(queues["apns_normal"], "dead")));
         Assert.Equal(Notify.Domain.Notifications.DeliveryQueue.All.Select(q => q.Name).Order(), queues.Keys.Order());
         Assert.InRange(queues["sms_normal"]["oldestAgeSeconds"]!.GetValue<double>(), 0.01, 30);
         Assert.True(Count(queues["sms_normal"], "suggestedWorkers") >= 1);

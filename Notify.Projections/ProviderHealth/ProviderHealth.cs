@@ -21,11 +21,17 @@ public enum Health
 }
 
 /// <summary>One provider on one lane, over the last <see cref="ProviderHealthReader.Window"/>; live clients' deliveries only.</summary>
+/// <param name="Provider">Its name, as in configuration, events and metrics.</param>
+/// <param name="Lane">The kind of delivery that it carries.</param>
+/// <param name="Health">How it does.</param>
 /// <param name="Circuit"><c>closed</c> while calls go out; absent when there were none.</param>
+/// <param name="CallsPerMinute">Calls made.</param>
 /// <param name="ErrorRate">The share of calls that failed or were refused for our configuration, 0 to 1; absent without calls.</param>
-/// <param name="LatencyP50Ms">Of all calls, in milliseconds.</param>
+/// <param name="LatencyP50Ms">Half of the calls took no longer, in milliseconds.</param>
+/// <param name="LatencyP95Ms">Nineteen of twenty took no longer, in milliseconds.</param>
 /// <param name="Since">Since when the health is so, where that is known: the trouble's first failure, or the last one's end.</param>
 /// <param name="LastErrorCode">The provider's own code, or our reason, of the last failure within the hour.</param>
+/// <param name="LastErrorAt">When that was.</param>
 /// <param name="Alert">The open alert.</param>
 public sealed record ProviderHealth(
     string Provider, string Lane, Health Health, string? Circuit, double CallsPerMinute, double? ErrorRate, double? LatencyP50Ms, double? LatencyP95Ms,

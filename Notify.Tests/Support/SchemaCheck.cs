@@ -79,6 +79,7 @@ public sealed class SchemaCheck(JsonNode document)
 
     private static bool IsFormat(JsonNode value, string format) => format switch
     {
+        "uri" => Uri.TryCreate(value.ToString(), UriKind.Absolute, out _),
         "date-time" => DateTimeOffset.TryParse(value.ToString(), CultureInfo.InvariantCulture, DateTimeStyles.None, out _),
         "uuid" => Guid.TryParse(value.ToString(), out _),
         "int32" => int.TryParse(value.ToString(), CultureInfo.InvariantCulture, out _),

@@ -63,6 +63,12 @@ public static class Reasons
     /// <summary>The connection broke after the request had left.</summary>
     public const string ConnectionLost = "ConnectionLost";
 
+    /// <summary>The provider took the request, and its answer cannot be read.</summary>
+    public const string UnreadableAnswer = "UnreadableAnswer";
+
+    /// <summary>The provider took some parts of the message and refused others.</summary>
+    public const string PartlyAccepted = "PartlyAccepted";
+
     /// <summary>The host that made the attempt ended before it had recorded an outcome.</summary>
     public const string HostLost = "HostLost";
 

@@ -1,0 +1,42 @@
+using Notify.Dispatch.Dispatching;
+
+namespace Notify.Dispatch.Sms.Vonage;
+
+/// <summary>Settings of Vonage's SMS API: <c>Providers:Vonage</c>.</summary>
+public sealed record VonageOptions
+{
+    /// <summary>The account's key, eight characters.</summary>
+    public string ApiKey { get; init; } = "";
+
+    /// <summary>The account's secret.</summary>
+    public string ApiSecret { get; init; } = "";
+
+    /// <summary>The sender: a number without +, or an alphanumeric ID of up to eleven characters.</summary>
+    public string From { get; init; } = "";
+
+    /// <summary>The secret that receipts are signed with.</summary>
+    public string? SignatureSecret { get; init; }
+
+    /// <summary>How receipts are signed: <c>md5hash</c>, <c>md5</c>, <c>sha1</c>, <c>sha256</c> or <c>sha512</c>.</summary>
+    public string SignatureMethod { get; init; } = "md5hash";
+
+    /// <summary>The service's address.</summary>
+    public Uri BaseUrl { get; init; } = new("https://rest.nexmo.com");
+
+    /// <summary>Calls under way at once.</summary>
+    public int Concurrency { get; init; } = 30;
+
+    /// <summary>How long one call may take.</summary>
+    public TimeSpan Timeout { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>Checks the settings; every fault is added to <paramref name="faults"/>.</summary>
+    public void Check(string section, ICollection<string> faults)
+    {
+        ProviderCall.Check(section, BaseUrl, Concurrency, Timeout, faults);
+        if (ApiKey.Length == 0) faults.Add($"{section}:ApiKey is missing; it is the account's key, of eight characters");
+        if (ApiSecret.Length == 0) faults.Add($"{section}:ApiSecret is missing");
+        if (From.Length == 0) faults.Add($"{section}:From is missing; it is the number or the name that messages come from");
+        if (SignatureMethod is not ("md5hash" or "md5" or "sha1" or "sha256" or "sha512"))
+            faults.Add($"{section}:SignatureMethod is \"{SignatureMethod}\"; there are md5hash, md5, sha1, sha256 and sha512");
+    }
+}

@@ -1,0 +1,128 @@
+using Microsoft.AspNetCore.WebUtilities;
+using Microsoft.Extensions.Time.Testing;
+using Notify.Dispatch.Dispatching;
+using Notify.Dispatch.Sms.Vonage;
+using Notify.Domain.Notifications;
+using static Notify.Tests.Dispatch.ScriptedServer;
+
+namespace Notify.Tests.Dispatch;
+
+public sealed class VonageProviderTests : IAsyncDisposable
+{
+    private static readonly DateTimeOffset Now = new(2026, 5, 4, 12, 10, 0, TimeSpan.Zero);
+    private readonly FakeTimeProvider clock = new(Now);
+    private readonly List<IAsyncDisposable> servers = [];
+    private VonageProvider? provider;
+
+    public async ValueTask DisposeAsync()
+    {
+        provider?.Dispose();
+        foreach (var server in servers) await server.DisposeAsync();
+    }
+
+    [Theory]
+    [InlineData("Gruß & Küsse = 50 %", null)]
+    [InlineData("안녕 👋", "unicode")]
+    public async Task An_sms_is_sent_as_Vonage_wants_it(string text, string? type)
+    {
+        var server = await ServeAsync(Answer(200, """{"message-count":"1","messages":[{"to":"821012345678","message-id":"0A01","status":"0"}]}"""));
+        var message = Message(text);
+        Assert.Equal(new AttemptOutcome.Accepted("0A01"), await provider!.SendAsync(message, TestContext.Current.CancellationToken));
+
+        var request = Assert.Single(server.Received);
+        Assert.Equal(("POST", "/sms/json"), (request.Method, request.Target));
+        Assert.StartsWith("application/x-www-form-urlencoded", request.Headers["content-type"], StringComparison.Ordinal);
+        var form = QueryHelpers.ParseQuery(request.Body).ToDictionary(f => f.Key, f => f.Value.ToString());
+        Assert.Equal(type, form.GetValueOrDefault("type"));
+        form.Remove("type");
+        Assert.Equal(
+            new SortedDictionary<string, string>
+            {
+                ["api_key"] = "abcd1234", ["api_secret"] = "secret", ["from"] = "Acme", ["to"] = "821012345678", ["text"] = text, ["client-ref"] = message.DeliveryId.ToString("N"),
+            },
+            new SortedDictionary<string, string>(form));
+        Assert.True(form["client-ref"].Length <= 40);
+    }
+
+    public static readonly TheoryData<int, string, AttemptOutcome> Errors = new()
+    {
+        { 200, """{"messages":[{"status":"1","error-text":"Throughput Rate Exceeded"}]}""", new AttemptOutcome.Retry(Reasons.Retry, "1", TimeSpan.FromSeconds(30)) },
+        { 200, """{"messages":[{"status":"4","error-text":"Bad Credentials"}]}""", new AttemptOutcome.Halted("4") },
+        { 200, """{"messages":[{"status":"7","error-text":"Number barred"}]}""", new AttemptOutcome.Rejected(Reasons.Rejected, "7") },
+        { 200, """{"messages":[{"status":"0","message-id":"A"},{"status":"5"}]}""", new AttemptOutcome.Unknown(Reasons.PartlyAccepted) },
+        { 200, "half a bod", new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
+        { 401, "", new AttemptOutcome.Halted("401") },
+        { 500, "<html>", new AttemptOutcome.Retry(Reasons.Retry, "500", TimeSpan.FromSeconds(30)) },
+        { 504, "", new AttemptOutcome.Unknown(Reasons.TimedOut) },
+    };
+
+    [Theory, MemberData(nameof(Errors))]
+    public async Task An_answer_becomes_an_outcome_and_nothing_is_repeated(int status, string body, AttemptOutcome expected)
+    {
+        var server = await ServeAsync(Answer(status, body, ("Retry-After", "30")));
+        Assert.Equal(expected, await provider!.SendAsync(Message(), TestContext.Current.CancellationToken));
+        Assert.Single(server.Received);
+    }
+
+    [Fact]
+    public async Task Silence_is_an_unknown_outcome()
+    {
+        await ServeAsync(Silence, timeout: TimeSpan.FromMilliseconds(300));
+        Assert.Equal(new AttemptOutcome.Unknown(Reasons.TimedOut), await provider!.SendAsync(Message(), TestContext.Current.CancellationToken));
+    }
+
+    [Fact]
+    public async Task A_connection_reset_after_the_request_is_an_unknown_outcome()
+    {
+        await ServeAsync((_, context) => { context.Abort(); return Task.CompletedTask; });
+        Assert.Equal(new AttemptOutcome.Unknown(Reasons.ConnectionLost), await provider!.SendAsync(Message(), TestContext.Current.CancellationToken));
+    }
+
+    [Fact]
+    public async Task A_connection_that_never_stood_is_tried_again()
+    {
+        provider = new VonageProvider(Options(new Uri($"http://127.0.0.1:{ClosedPort()}"), null), clock);
+        Assert.IsType<AttemptOutcome.Retry>(await provider.SendAsync(Message(), TestContext.Current.CancellationToken));
+    }
+
+    [Theory]
+    [InlineData("2026-05-04T12:00:00Z", "2026-05-04")]
+    [InlineData("2026-05-04T23:59:55Z", "2026-05-04,2026-05-05")]
+    [InlineData("2026-05-04T00:00:02Z", "2026-05-03,2026-05-04")]
+    public async Task The_search_is_asked_for_each_day_it_may_be_on(string attempt, string days)
+    {
+        var server = await ServeAsync(Answer(200, """{"count":0,"items":[]}"""));
+        Assert.Equal([], await provider!.AskAsync(Message(), DateTimeOffset.Parse(attempt, System.Globalization.CultureInfo.InvariantCulture), TestContext.Current.CancellationToken));
+        Assert.Equal(days.Split(',').Select(d => $"/search/messages?api_key=abcd1234&api_secret=secret&date={d}&to=821012345678"), server.Received.Select(r => r.Target));
+    }
+
+    [Fact]
+    public async Task Trouble_with_the_search_tells_nothing()
+    {
+        await ServeAsync(Answer(503));
+        Assert.Null(await provider!.AskAsync(Message(), Now, TestContext.Current.CancellationToken));
+    }
+
+    [Fact]
+    public void Every_fault_of_the_settings_is_told()
+    {
+        var faults = new List<string>();
+        new VonageOptions { SignatureMethod = "rot13", Concurrency = 0 }.Check("Providers:Vonage", faults);
+        Assert.Equal(5, faults.Count);
+        Assert.All(faults, f => Assert.StartsWith("Providers:Vonage", f, StringComparison.Ordinal));
+    }
+
+    private static OutboundMessage Message(string text = "Hello") =>
+        new(Guid.Parse("0199c0de-0000-7000-8000-000000000001"), "+821012345678", new NotificationContent(Body: text), Priority.Normal, null);
+
+    private static VonageOptions Options(Uri url, TimeSpan? timeout) =>
+        new() { ApiKey = "abcd1234", ApiSecret = "secret", From = "Acme", BaseUrl = url, Timeout = timeout ?? TimeSpan.FromSeconds(10) };
+
+    private async Task<ScriptedServer> ServeAsync(Script script, TimeSpan? timeout = null)
+    {
+        var server = await Http1Async(script);
+        servers.Add(server);
+        provider = new VonageProvider(Options(server.Url, timeout), clock);
+        return server;
+    }
+}

@@ -1,9 +1,13 @@
 using Notify.Dispatch.Apns;
 using Notify.Dispatch.Dispatching;
+using Notify.Dispatch.Email.Mailchimp;
 using Notify.Dispatch.Email.SendGrid;
 using Notify.Dispatch.Fcm;
 using Notify.Dispatch.Sms.Twilio;
 using Notify.Dispatch.WebPush;
+using Notify.Dispatch.Email.Smtp;
+using Notify.Dispatch.Sms.Twilio;
+using Notify.Dispatch.Sms.Vonage;
 using Notify.Domain.Clients;
 
 namespace Notify.Dispatch;
@@ -22,6 +26,9 @@ public static class Adapters
         ["Twilio"] = TwilioProvider.Create,
         ["SendGrid"] = SendGridProvider.Create,
         ["WebPush"] = WebPushProvider.Create,
+        ["Vonage"] = VonageProvider.Create,
+        ["Mailchimp"] = MailchimpProvider.Create,
+        ["Smtp"] = SmtpProvider.Create,
     };
 
     /// <summary>Adds the providers that are configured: those whose section is there.</summary>

@@ -63,6 +63,12 @@ public static class Reasons
     /// <summary>The connection broke after the request had left.</summary>
     public const string ConnectionLost = "ConnectionLost";
 
+    /// <summary>The mailbox does not exist or takes no mail: never write to it again.</summary>
+    public const string HardBounced = "HardBounced";
+
+    /// <summary>The person called an earlier message unwanted: never write to them again.</summary>
+    public const string Complained = "Complained";
+
     /// <summary>The provider took the request, and its answer cannot be read.</summary>
     public const string UnreadableAnswer = "UnreadableAnswer";
 

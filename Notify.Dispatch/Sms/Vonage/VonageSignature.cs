@@ -1,3 +1,4 @@
+using System.Buffers.Text;
 using System.Security.Cryptography;
 using System.Text;
 using Microsoft.IdentityModel.JsonWebTokens;
@@ -63,7 +64,6 @@ public static class VonageSignature
     // Base64url has more than one spelling of the same bytes; only the one that encoders write is taken.
     private static bool IsCanonical(string text)
     {
-        var bytes = new byte[text.Length];
-        return System.Buffers.Text.Base64Url.TryDecodeFromChars(text, bytes, out var length) && System.Buffers.Text.Base64Url.EncodeToString(bytes.AsSpan(0, length)) == text;
+        return Base64Url.IsValid(text) && Base64Url.EncodeToString(Base64Url.DecodeFromChars(text)) == text;
     }
 }

@@ -1,0 +1,36 @@
+using Notify.Dispatch.Dispatching;
+
+namespace Notify.Dispatch.Email.Mailchimp;
+
+/// <summary>Settings of Mailchimp Transactional (Mandrill): <c>Providers:Mailchimp</c>.</summary>
+public sealed record MailchimpOptions
+{
+    /// <summary>A key that may send.</summary>
+    public string ApiKey { get; init; } = "";
+
+    /// <summary>The sender, of a verified domain: <c>address</c> or <c>Name &lt;address&gt;</c>.</summary>
+    public string From { get; init; } = "";
+
+    /// <summary>The key that webhooks are signed with.</summary>
+    public string? WebhookKey { get; init; }
+
+    /// <summary>The service's address; without a path, <c>/api/1.0</c>.</summary>
+    public Uri BaseUrl { get; init; } = new("https://mandrillapp.com/api/1.0");
+
+    /// <summary>Calls under way at once.</summary>
+    public int Concurrency { get; init; } = 50;
+
+    /// <summary>How long one call may take.</summary>
+    public TimeSpan Timeout { get; init; } = TimeSpan.FromSeconds(15);
+
+    /// <summary>Checks the settings and reads the sender; every fault is added to <paramref name="faults"/>.</summary>
+    public EmailSender? LoadSender(string section, ICollection<string> faults)
+    {
+        ProviderCall.Check(section, BaseUrl, Concurrency, Timeout, faults);
+        if (ApiKey.Length == 0) faults.Add($"{section}:ApiKey is missing");
+        if (From.Length == 0) faults.Add($"{section}:From is missing; give the sender's address, or Name <address>");
+        else if (!EmailSender.TryParse(From, out var sender)) faults.Add($"{section}:From is \"{From}\"; give an address such as news@example.com, or Name <address>");
+        else return sender;
+        return null;
+    }
+}

@@ -1,0 +1,76 @@
+using System.Globalization;
+using System.Net;
+using System.Text.Json;
+using Notify.Dispatch.Dispatching;
+using Notify.Domain.Notifications;
+
+namespace Notify.Dispatch.Email.Mailchimp;
+
+/// <summary>What Mailchimp Transactional's answers mean: 200 brings a word for each recipient, an error is known by its <c>name</c>.</summary>
+/// <remarks>Mailchimp Transactional: messages/send; Errors.</remarks>
+public static class MailchimpStatus
+{
+    /// <summary>The outcome of an answer to <c>POST …/messages/send.json</c> with one recipient.</summary>
+    public static AttemptOutcome Outcome(HttpStatusCode status, byte[] body, TimeSpan? retryAfter)
+    {
+        var word = ((int)status).ToString(CultureInfo.InvariantCulture);
+        try
+        {
+            using var json = JsonDocument.Parse(body);
+            var root = json.RootElement;
+            if (status == HttpStatusCode.OK && root.ValueKind == JsonValueKind.Array && root.GetArrayLength() == 1 && root[0].ValueKind == JsonValueKind.Object)
+                return OfRecipient(Text(root[0], "status"), Text(root[0], "reject_reason"), Text(root[0], "_id"));
+            // An error may come with any status.
+            if (root.ValueKind == JsonValueKind.Object && Text(root, "status") == "error" && Text(root, "name") is { } name) return OfError(status, name, retryAfter);
+        }
+        catch (Exception e) when (e is JsonException or InvalidOperationException) // the latter: half a surrogate pair
+        {
+            // The status alone must do.
+        }
+
+        return (int)status switch
+        {
+            >= 200 and < 300 => new AttemptOutcome.Unknown(Reasons.UnreadableAnswer),
+            408 or 429 => new AttemptOutcome.Retry(Reasons.Retry, word, retryAfter),
+            401 or 402 or 403 or 404 => new AttemptOutcome.Halted(word),
+            // A gateway that gave up may have passed the request on.
+            502 or 504 => new AttemptOutcome.Unknown(Reasons.TimedOut),
+            >= 500 => new AttemptOutcome.Retry(Reasons.Retry, word, retryAfter),
+            >= 400 => new AttemptOutcome.Rejected(Reasons.Rejected, word),
+            _ => new AttemptOutcome.Retry(Reasons.Retry, word),
+        };
+    }
+
+    /// <summary>What a recipient's <c>status</c> and <c>reject_reason</c> mean.</summary>
+    public static AttemptOutcome OfRecipient(string? status, string? rejected, string? id) => (status, rejected) switch
+    {
+        ("sent" or "queued" or "scheduled", _) => new AttemptOutcome.Accepted(id),
+        ("invalid", _) => new AttemptOutcome.Rejected(Reasons.BadAddress, "invalid"),
+        ("rejected", "hard-bounce") => new AttemptOutcome.Rejected(Reasons.HardBounced, rejected, AddressVerdict.Suppress),
+        ("rejected", "spam") => new AttemptOutcome.Rejected(Reasons.Complained, rejected, AddressVerdict.Suppress),
+        ("rejected", "unsub") => new AttemptOutcome.Rejected(Reasons.OptedOutAtProvider, rejected, AddressVerdict.Suppress),
+        ("rejected", "invalid") => new AttemptOutcome.Rejected(Reasons.BadAddress, rejected),
+        // The sender or the account, not the message.
+        ("rejected", "invalid-sender" or "unsigned" or "test-mode-limit") => new AttemptOutcome.Halted(rejected),
+        // soft-bounce lasts for a while only; custom and rule are the account's own lists.
+        ("rejected", _) => new AttemptOutcome.Rejected(Reasons.Rejected, rejected ?? "rejected"),
+        _ => new AttemptOutcome.Unknown(Reasons.UnreadableAnswer),
+    };
+
+    /// <summary>What an error's <c>name</c> means, whatever the HTTP status: even a 500 can be for ever.</summary>
+    public static AttemptOutcome OfError(HttpStatusCode status, string name, TimeSpan? retryAfter)
+    {
+        var code = name.Length <= 60 && name.All(c => char.IsAsciiLetterOrDigit(c) || c == '_') ? name : ((int)status).ToString(CultureInfo.InvariantCulture);
+        return name switch
+        {
+            "GeneralError" or "ServiceUnavailable" or "RequestLimitExceeded" => new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter),
+            "Invalid_Key" or "PaymentRequired" or "Unknown_Subaccount" => new AttemptOutcome.Halted(code),
+            _ when (int)status == 429 => new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter),
+            _ when (int)status is 401 or 402 or 403 => new AttemptOutcome.Halted(code),
+            _ => new AttemptOutcome.Rejected(Reasons.Rejected, code),
+        };
+    }
+
+    private static string? Text(JsonElement element, string name) =>
+        element.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
+}

@@ -1,0 +1,126 @@
+using System.Net.Sockets;
+using MailKit;
+using MailKit.Net.Smtp;
+using MailKit.Security;
+using MimeKit;
+using Notify.Dispatch.Dispatching;
+using Notify.Domain.Notifications;
+using Notify.Projections.Hosting;
+
+namespace Notify.Dispatch.Email.Smtp;
+
+/// <summary>Email over a mail server of one's own.</summary>
+/// <remarks>
+/// RFC 5321, through MailKit. Until the message itself has begun to leave, any trouble means that nothing was sent. After
+/// that a lost answer is an unknown outcome, which is never repeated; the <c>Message-ID</c> follows from the delivery.
+/// </remarks>
+public sealed class SmtpProvider : IDeliveryProvider, IDisposable
+{
+    private readonly SmtpOptions options;
+    private readonly EmailSender from;
+    private readonly SmtpConnections connections;
+    private readonly TimeProvider clock;
+
+    /// <summary>Opens no connection yet.</summary>
+    public SmtpProvider(SmtpOptions options, EmailSender from, TimeProvider clock)
+    {
+        (this.options, this.from, this.clock) = (options, from, clock);
+        connections = new SmtpConnections(options, clock);
+    }
+
+    /// <summary>Made from its settings.</summary>
+    public static IDeliveryProvider? Create(IConfigurationSection settings, TimeProvider clock, ICollection<string> faults)
+    {
+        var before = faults.Count;
+        var options = settings.Read<SmtpOptions>(faults);
+        var from = options.LoadSender(settings.Path, faults);
+        return faults.Count == before ? new SmtpProvider(options, from!, clock) : null;
+    }
+
+    /// <inheritdoc />
+    public string Name => "smtp";
+
+    /// <inheritdoc />
+    public Lane Lane => Lane.Email;
+
+    /// <inheritdoc />
+    public int Concurrency => options.Concurrency;
+
+    /// <inheritdoc />
+    public void Dispose() => connections.Dispose();
+
+    /// <inheritdoc />
+    public async Task<AttemptOutcome> SendAsync(OutboundMessage message, CancellationToken cancellation)
+    {
+        if (EmailAddresses.ToAscii(message.Address) is not { } to) return new AttemptOutcome.Rejected(Reasons.BadAddress, "domain");
+        if (EmailSubject.Of(message.Content) is not { } subject) return new AttemptOutcome.Rejected(Reasons.NoContent, "subject");
+        using var mail = Mail(message, to, subject);
+
+        using var timeout = new CancellationTokenSource(options.Timeout, clock);
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, cancellation);
+        var left = new LeftHere();
+        SmtpClient? client = null;
+        try
+        {
+            client = await connections.TakeAsync(stop.Token);
+            await client.SendAsync(mail, stop.Token, left);
+            connections.Return(client);
+            client = null;
+            return new AttemptOutcome.Accepted(mail.MessageId);
+        }
+        catch (SmtpCommandException e)
+        {
+            if (client is { IsConnected: true })
+            {
+                connections.Return(client);
+                client = null;
+            }
+
+            return SmtpStatus.Outcome(StageOf(e), (int)e.StatusCode, e.Message);
+        }
+        catch (AuthenticationException)
+        {
+            return new AttemptOutcome.Halted("535");
+        }
+        catch (Exception e) when (e is SslHandshakeException or NotSupportedException)
+        {
+            return new AttemptOutcome.Halted(e is SslHandshakeException ? "tls" : "starttls"); // its certificate, or no STARTTLS at all
+        }
+        catch (Exception e) when (e is SmtpProtocolException or IOException or SocketException or ServiceNotConnectedException or OperationCanceledException)
+        {
+            var reason = e is not OperationCanceledException ? Reasons.ConnectionLost : timeout.IsCancellationRequested ? Reasons.TimedOut : Reasons.HostLost;
+            return left.HasBegun ? new AttemptOutcome.Unknown(reason) : new AttemptOutcome.Retry(reason, null);
+        }
+        finally
+        {
+            client?.Dispose();
+        }
+    }
+
+    private MimeMessage Mail(OutboundMessage message, string to, string subject)
+    {
+        var mail = new MimeMessage { Subject = subject, Date = clock.GetUtcNow(), MessageId = $"{message.DeliveryId:N}@{from.Address[(from.Address.LastIndexOf('@') + 1)..]}" };
+        mail.From.Add(new MailboxAddress(from.Name, from.Address));
+        mail.To.Add(new MailboxAddress(null, to));
+        mail.Body = new BodyBuilder { TextBody = message.Content.Body is { Length: > 0 } text ? text : null, HtmlBody = message.Content.Html is { Length: > 0 } html ? html : null }.ToMessageBody();
+        return mail;
+    }
+
+    private static SmtpStage StageOf(SmtpCommandException e) => e.ErrorCode switch
+    {
+        SmtpErrorCode.SenderNotAccepted => SmtpStage.Sender,
+        SmtpErrorCode.RecipientNotAccepted => SmtpStage.Recipient,
+        SmtpErrorCode.MessageNotAccepted => SmtpStage.Message,
+        _ => SmtpStage.Session,
+    };
+
+    // MailKit tells of progress from the moment at which the message's own bytes go out.
+    private sealed class LeftHere : ITransferProgress
+    {
+        public bool HasBegun { get; private set; }
+
+        public void Report(long bytesTransferred, long totalSize) => HasBegun = true;
+
+        public void Report(long bytesTransferred) => HasBegun = true;
+    }
+}

@@ -1,0 +1,51 @@
+using System.Text.RegularExpressions;
+using Notify.Dispatch.Dispatching;
+using Notify.Domain.Notifications;
+
+namespace Notify.Dispatch.Email.Smtp;
+
+/// <summary>At which command a server refused.</summary>
+public enum SmtpStage
+{
+    /// <summary>Greeting, EHLO, STARTTLS or AUTH.</summary>
+    Session,
+
+    /// <summary>MAIL FROM.</summary>
+    Sender,
+
+    /// <summary>RCPT TO.</summary>
+    Recipient,
+
+    /// <summary>DATA and what follows.</summary>
+    Message,
+}
+
+/// <summary>What a mail server's refusals mean.</summary>
+/// <remarks>RFC 5321 4.2 (4yz: not now; 5yz: never); RFC 3463 (enhanced status codes).</remarks>
+public static partial class SmtpStatus
+{
+    /// <summary>The outcome of a refusal.</summary>
+    /// <param name="status">The three digits.</param>
+    /// <param name="text">The answer's text, which may begin with an enhanced code; the rest of it is not kept, as it may hold the address.</param>
+    public static AttemptOutcome Outcome(SmtpStage stage, int status, string? text)
+    {
+        var enhanced = Enhanced().Match(text ?? "") is { Success: true } m ? m.Value : null;
+        var code = enhanced is null ? $"{status}" : $"{status} {enhanced}";
+        return (stage, status, enhanced) switch
+        {
+            (_, >= 400 and < 500, _) => new AttemptOutcome.Retry(Reasons.Retry, code),
+            (_, _, "5.2.2") => new AttemptOutcome.Rejected(Reasons.Rejected, code), // the mailbox is full, and will not be for ever
+            (_, 552, _) or (_, _, "5.3.4" or "5.2.3") => new AttemptOutcome.Rejected(Reasons.TooLarge, code),
+            // The server refuses us: who we are, or whom we say the mail is from.
+            (SmtpStage.Session or SmtpStage.Sender, _, _) => new AttemptOutcome.Halted(code),
+            (_, _, "5.7.0" or "5.7.8" or "5.7.9" or "5.7.14") => new AttemptOutcome.Halted(code), // authentication wanted
+            // The mailbox or its domain does not exist: kin of 5.1.1.
+            (_, _, "5.1.1" or "5.1.2" or "5.1.3" or "5.1.6" or "5.1.10" or "5.2.1") => new AttemptOutcome.Rejected(Reasons.HardBounced, code, AddressVerdict.Suppress),
+            (SmtpStage.Recipient, 550 or 551 or 553, null) => new AttemptOutcome.Rejected(Reasons.BadAddress, code),
+            _ => new AttemptOutcome.Rejected(Reasons.Rejected, code),
+        };
+    }
+
+    [GeneratedRegex(@"\b[245]\.\d{1,3}\.\d{1,3}\b")]
+    private static partial Regex Enhanced();
+}

@@ -1,0 +1,179 @@
+using Microsoft.Extensions.Time.Testing;
+using MimeKit;
+using Notify.Dispatch.Dispatching;
+using Notify.Dispatch.Email;
+using Notify.Dispatch.Email.Smtp;
+using Notify.Domain.Notifications;
+
+namespace Notify.Tests.Dispatch;
+
+public sealed class SmtpProviderTests : IAsyncDisposable
+{
+    private static readonly DateTimeOffset Now = new(2026, 5, 4, 12, 10, 0, TimeSpan.Zero);
+    private static readonly Guid Delivery = Guid.Parse("0199c0de-0000-7000-8000-000000000001");
+    private readonly List<IAsyncDisposable> servers = [];
+    private SmtpProvider? provider;
+
+    public async ValueTask DisposeAsync()
+    {
+        provider?.Dispose();
+        foreach (var server in servers) await server.DisposeAsync();
+    }
+
+    [Fact]
+    public async Task A_mail_arrives_as_it_was_meant()
+    {
+        var server = Serve();
+        var id = $"{Delivery:N}@example.com";
+        Assert.Equal(new AttemptOutcome.Accepted(id), await SendAsync(new NotificationContent(Title: "Gruß 안녕", Body: "line\n.\n..dots\nend", Html: "<p>안녕 👋</p>")));
+
+        var mail = await MimeMessage.LoadAsync(new MemoryStream(System.Text.Encoding.UTF8.GetBytes(Assert.Single(server.Mails))), TestContext.Current.CancellationToken);
+        Assert.Equal(("Gruß 안녕", id), (mail.Subject, mail.MessageId));
+        Assert.Equal("line\n.\n..dots\nend", mail.TextBody!.ReplaceLineEndings("\n").TrimEnd('\n'));
+        Assert.Equal("<p>안녕 👋</p>", mail.HtmlBody!.Trim());
+        Assert.Equal("\"Acme, Inc.\" <news@example.com>", mail.From.ToString());
+        Assert.Equal(Now, mail.Date);
+        Assert.Contains("MAIL FROM:<news@example.com>", server.Commands[1], StringComparison.Ordinal);
+        Assert.Contains(server.Commands, c => c.StartsWith("RCPT TO:<someone@xn--mnchen-3ya.example>", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task No_header_can_be_slipped_in()
+    {
+        var server = Serve();
+        await SendAsync(new NotificationContent(Title: "Hello\r\nBcc: all@example.com\r\n\r\nbody", Body: "b"));
+        var mail = await MimeMessage.LoadAsync(new MemoryStream(System.Text.Encoding.UTF8.GetBytes(Assert.Single(server.Mails))), TestContext.Current.CancellationToken);
+        Assert.Empty(mail.Bcc);
+        Assert.Equal("Hello Bcc: all@example.com body", mail.Subject);
+        Assert.Single(server.Commands, c => c.StartsWith("RCPT", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task One_connection_carries_many_mails()
+    {
+        var server = Serve();
+        for (var i = 0; i < 5; i++) Assert.IsType<AttemptOutcome.Accepted>(await SendAsync());
+        Assert.Equal((1, 5), (server.Connections, server.Mails.Count));
+    }
+
+    [Fact]
+    public async Task A_connection_that_died_while_idle_costs_no_attempt()
+    {
+        var server = Serve();
+        Assert.IsType<AttemptOutcome.Accepted>(await SendAsync());
+        server.HangUp();
+        Assert.IsType<AttemptOutcome.Accepted>(await SendAsync());
+        Assert.Equal((2, 2), (server.Connections, server.Mails.Count));
+    }
+
+    public static readonly TheoryData<string, string, AttemptOutcome> Refusals = new()
+    {
+        { "greeting", "554 5.7.1 go away", new AttemptOutcome.Halted("554 5.7.1") },
+        { "greeting", "421 4.3.2 shutting down", new AttemptOutcome.Retry(Reasons.Retry, "421 4.3.2") },
+        { "MAIL", "550 5.7.1 not you", new AttemptOutcome.Halted("550 5.7.1") },
+        { "MAIL", "451 4.3.0 later", new AttemptOutcome.Retry(Reasons.Retry, "451 4.3.0") },
+        { "MAIL", "552 5.3.4 too big", new AttemptOutcome.Rejected(Reasons.TooLarge, "552 5.3.4") },
+        { "RCPT", "550 5.1.1 <someone@example.com>: no such user", new AttemptOutcome.Rejected(Reasons.HardBounced, "550 5.1.1", AddressVerdict.Suppress) },
+        { "RCPT", "550 no such user", new AttemptOutcome.Rejected(Reasons.BadAddress, "550") },
+        { "RCPT", "552 5.2.2 mailbox full", new AttemptOutcome.Rejected(Reasons.Rejected, "552 5.2.2") },
+        { "RCPT", "450 4.2.0 greylisted", new AttemptOutcome.Retry(Reasons.Retry, "450 4.2.0") },
+        { "RCPT", "554 5.7.1 policy", new AttemptOutcome.Rejected(Reasons.Rejected, "554 5.7.1") },
+        { "DATA", "451 4.3.0 later", new AttemptOutcome.Retry(Reasons.Retry, "451 4.3.0") },
+        { ".", "550 5.7.1 spam", new AttemptOutcome.Rejected(Reasons.Rejected, "550 5.7.1") },
+        { ".", "451 4.7.1 later", new AttemptOutcome.Retry(Reasons.Retry, "451 4.7.1") },
+        { ".", "552 5.3.4 too big", new AttemptOutcome.Rejected(Reasons.TooLarge, "552 5.3.4") },
+    };
+
+    [Theory, MemberData(nameof(Refusals))]
+    public async Task A_refusal_has_a_meaning(string at, string answer, AttemptOutcome expected)
+    {
+        Serve(line => line.StartsWith(at, StringComparison.OrdinalIgnoreCase) ? answer : null);
+        Assert.Equal(expected, await SendAsync());
+    }
+
+    [Theory]
+    [InlineData("greeting")]
+    [InlineData("EHLO")]
+    [InlineData("MAIL")]
+    [InlineData("RCPT")]
+    [InlineData("DATA")]
+    public async Task What_breaks_before_the_mail_leaves_is_tried_again(string at)
+    {
+        var server = Serve(line => line.StartsWith(at, StringComparison.OrdinalIgnoreCase) ? ScriptedMailServer.Drop : null);
+        Assert.Equal(new AttemptOutcome.Retry(Reasons.ConnectionLost, null), await SendAsync());
+        Assert.Empty(server.Mails);
+    }
+
+    [Theory]
+    [InlineData(ScriptedMailServer.Drop, Reasons.ConnectionLost)]
+    [InlineData(ScriptedMailServer.Silence, Reasons.TimedOut)]
+    public async Task A_lost_answer_after_the_final_dot_is_an_unknown_outcome(string how, string reason)
+    {
+        var server = Serve(line => line == "." ? how : null, timeout: TimeSpan.FromMilliseconds(700));
+        Assert.Equal(new AttemptOutcome.Unknown(reason), await SendAsync());
+        Assert.Single(server.Mails);
+    }
+
+    [Fact]
+    public async Task Silence_before_the_mail_leaves_is_tried_again()
+    {
+        Serve(line => line.StartsWith("RCPT", StringComparison.Ordinal) ? ScriptedMailServer.Silence : null, timeout: TimeSpan.FromMilliseconds(700));
+        Assert.Equal(new AttemptOutcome.Retry(Reasons.TimedOut, null), await SendAsync());
+    }
+
+    [Fact]
+    public async Task A_server_that_is_not_there_is_tried_again()
+    {
+        provider = Provider(ScriptedServer.ClosedPort());
+        Assert.Equal(new AttemptOutcome.Retry(Reasons.ConnectionLost, null), await SendAsync());
+    }
+
+    [Fact]
+    public async Task Without_STARTTLS_no_mail_leaves()
+    {
+        var server = Serve(security: SmtpSecurity.StartTls);
+        Assert.Equal(new AttemptOutcome.Halted("starttls"), await SendAsync());
+        Assert.DoesNotContain(server.Commands, c => c.StartsWith("MAIL", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task A_wrong_password_halts()
+    {
+        servers.Add(new ScriptedMailServer(line => line.StartsWith("AUTH", StringComparison.Ordinal) ? "535 5.7.8 wrong" : null, "AUTH PLAIN"));
+        provider = Provider(((ScriptedMailServer)servers[0]).Port, user: "u");
+        Assert.Equal(new AttemptOutcome.Halted("535"), await SendAsync());
+    }
+
+    [Fact]
+    public void Every_fault_of_the_settings_is_told()
+    {
+        var faults = new List<string>();
+        new SmtpOptions { Host = "smtp://x", Port = 0, UserName = "u", Concurrency = 0, Timeout = TimeSpan.Zero, TrustedCaPath = "/nowhere/ca.pem", From = "nobody" }.LoadSender("Providers:Smtp", faults);
+        Assert.Equal(7, faults.Count);
+        Assert.All(faults, f => Assert.StartsWith("Providers:Smtp:", f, StringComparison.Ordinal));
+    }
+
+    private ScriptedMailServer Serve(Func<string, string?>? script = null, TimeSpan? timeout = null, SmtpSecurity security = SmtpSecurity.None)
+    {
+        var server = new ScriptedMailServer(script);
+        servers.Add(server);
+        provider = Provider(server.Port, timeout, security);
+        return server;
+    }
+
+    private static SmtpProvider Provider(int port, TimeSpan? timeout = null, SmtpSecurity security = SmtpSecurity.None, string? user = null)
+    {
+        var options = new SmtpOptions
+        {
+            Host = "127.0.0.1", Port = port, Security = security, From = "\"Acme, Inc.\" <news@example.com>", Timeout = timeout ?? TimeSpan.FromSeconds(20), UserName = user, Password = user,
+        };
+        var faults = new List<string>();
+        var from = options.LoadSender("Providers:Smtp", faults);
+        Assert.Empty(faults);
+        // The time stamp is a test's, the time-outs are real.
+        return new SmtpProvider(options, from!, timeout is null ? new FakeTimeProvider(Now) : TimeProvider.System);
+    }
+
+    private Task<AttemptOutcome> SendAsync(NotificationContent? content = null) => provider!.SendAsync(
+        new OutboundMessage(Delivery, "someone@münchen.example", content ?? new NotificationContent(Title: "t", Body: "b"), Priority.Normal, null), TestContext.Current.CancellationToken);
+}

@@ -2,12 +2,11 @@ using Notify.Dispatch.Apns;
 using Notify.Dispatch.Dispatching;
 using Notify.Dispatch.Email.Mailchimp;
 using Notify.Dispatch.Email.SendGrid;
+using Notify.Dispatch.Email.Smtp;
 using Notify.Dispatch.Fcm;
 using Notify.Dispatch.Sms.Twilio;
-using Notify.Dispatch.WebPush;
-using Notify.Dispatch.Email.Smtp;
-using Notify.Dispatch.Sms.Twilio;
 using Notify.Dispatch.Sms.Vonage;
+using Notify.Dispatch.WebPush;
 using Notify.Domain.Clients;
 
 namespace Notify.Dispatch;
@@ -38,7 +37,12 @@ public static class Adapters
         foreach (var settings in section.GetChildren())
         {
             if (!All.TryGetValue(settings.Key, out var create)) faults.Add($"{settings.Path} is no provider; there are {string.Join(", ", All.Keys)}");
-            else if (create(settings, clock, faults) is { } provider) providers.Add(mode, provider);
+            else if (create(settings, clock, faults) is { } provider)
+            {
+                if (providers.For(provider.Lane, mode) is { } other)
+                    faults.Add($"{settings.Path} and {section.Path}:{other.Name} both carry {provider.Lane.ToString().ToLowerInvariant()}; configure one of them");
+                providers.Add(mode, provider);
+            }
         }
 
         if (mode == ClientMode.Live && !section.GetChildren().Any())

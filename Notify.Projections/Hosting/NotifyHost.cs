@@ -107,7 +107,7 @@ public static class NotifyHost
             catch (Exception e) when (e is ArgumentException or FormatException or OverflowException or NotSupportedException)
             {
                 type = Nullable.GetUnderlyingType(type) ?? type;
-                faults.Add($"{setting.Path} is \"{setting.Value}\"; give {(type == typeof(TimeSpan) ? "a time such as 00:00:15" : type == typeof(int) ? "a whole number" : $"a value of the kind {type.Name}")}");
+                faults.Add($"{setting.Path} is \"{setting.Value}\"; give {(type == typeof(TimeSpan) ? "a time such as 00:00:15" : type == typeof(int) ? "a whole number" : type.IsEnum ? $"one of {string.Join(", ", Enum.GetNames(type))}" : $"a value of the kind {type.Name}")}");
                 return false;
             }
         }

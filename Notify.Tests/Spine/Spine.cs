@@ -33,8 +33,10 @@ public abstract class Spine(NotifySystem system) : SystemTest
     [Fact]
     public async Task What_is_accepted_goes_out_on_every_channel_and_only_once()
     {
-        var person = await Installation.NewPersonAsync();
         var id = NewId("every");
+        var person = await Installation.NewPersonAsync(email: $"{id}@mail.example");
+        await Installation.AddDeviceAsync(person, Person.NewAndroidToken(), "android");
+        await Installation.AddBrowserAsync(person);
         var request = new { eventId = id, userId = person.Id, priority = "critical", content = new { title = "Shipped", body = id } };
 
         (await Client.SendAsync(request)).Is(202);
@@ -45,7 +47,7 @@ public abstract class Spine(NotifySystem system) : SystemTest
         var entries = await Sandbox.LedgerAsync(id);
         Assert.Equal(state.Deliveries.Count, entries.Count);
         Assert.All(entries, e => Assert.True(e.IsAccepted));
-        Assert.Equal(["apns", "twilio"], entries.Select(e => e.Provider).Order());
+        Assert.Equal(["apns", "fcm", "sendgrid", "twilio", "webpush"], entries.Select(e => e.Provider).Order());
         Assert.Equal(["NotificationRequested", "DeliveriesPlanned"], (await Client.EventTypesAsync(id)).Take(2));
     }
 

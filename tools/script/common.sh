@@ -23,6 +23,9 @@ json_text() { printf '"%s"' "$(printf '%s' "$1" | sed 's/\\/\\\\/g; s/"/\\"/g')"
 # default NAME VALUE: exports an environment variable unless the user has set it.
 default() { [ -n "${!1:-}" ] || export "$1=$2"; }
 
+# is_set PREFIX: whether an environment variable of such a name is there.
+is_set() { [ -n "$(compgen -v "$1" || true)" ]; }
+
 # with_apt PACKAGE: installs a system package; false where that is not possible without a question.
 with_apt() {
   local sudo=

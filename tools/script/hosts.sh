@@ -38,14 +38,19 @@ environment() {
       # The sandbox's subscriptions lead to this machine; browsers' lead to the public Internet.
       default "${section}__WebPush__AllowPrivateNetworks" true
     fi
-    default "${section}__Twilio__BaseUrl" "$SANDBOX"
-    default "${section}__Twilio__AccountSid" "$(json_value twilioAccountSid "$keys/sandbox.json")"
-    default "${section}__Twilio__AuthToken" "$(json_value twilioAuthToken "$keys/sandbox.json")"
-    name=${section}__Twilio__MessagingServiceSid
-    [ -n "${!name:-}" ] || default "${section}__Twilio__From" "$(json_value twilioFrom "$keys/sandbox.json")"
-    default "${section}__SendGrid__BaseUrl" "$SANDBOX"
-    default "${section}__SendGrid__ApiKey" "$(json_value sendGridApiKey "$keys/sandbox.json")"
-    default "${section}__SendGrid__From" "Notify <$(json_value sendGridFrom "$keys/sandbox.json")>"
+    # A lane has one provider: where the user has set another one, the sandbox's is left away.
+    if ! is_set "${section}__Vonage__"; then
+      default "${section}__Twilio__BaseUrl" "$SANDBOX"
+      default "${section}__Twilio__AccountSid" "$(json_value twilioAccountSid "$keys/sandbox.json")"
+      default "${section}__Twilio__AuthToken" "$(json_value twilioAuthToken "$keys/sandbox.json")"
+      name=${section}__Twilio__MessagingServiceSid
+      [ -n "${!name:-}" ] || default "${section}__Twilio__From" "$(json_value twilioFrom "$keys/sandbox.json")"
+    fi
+    if ! is_set "${section}__Mailchimp__" && ! is_set "${section}__Smtp__"; then
+      default "${section}__SendGrid__BaseUrl" "$SANDBOX"
+      default "${section}__SendGrid__ApiKey" "$(json_value sendGridApiKey "$keys/sandbox.json")"
+      default "${section}__SendGrid__From" "Notify <$(json_value sendGridFrom "$keys/sandbox.json")>"
+    fi
   done
   default Notify__PublicUrl "http://127.0.0.1:$BASE"
   default Sandbox__Home "$keys"

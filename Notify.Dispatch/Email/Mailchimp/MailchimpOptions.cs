@@ -20,13 +20,19 @@ public sealed record MailchimpOptions
     /// <summary>Calls under way at once.</summary>
     public int Concurrency { get; init; } = 50;
 
-    /// <summary>How long one call may take.</summary>
+    /// <summary>How long a connection may take to stand.</summary>
+    public TimeSpan ConnectTimeout { get; init; } = ProviderCall.ConnectTimeout;
+
+    /// <summary>How long one request may take.</summary>
     public TimeSpan Timeout { get; init; } = TimeSpan.FromSeconds(15);
+
+    /// <summary>How long all requests for one delivery may take together; see <see cref="ProviderCall.TotalTimeout"/>.</summary>
+    public TimeSpan? TotalTimeout { get; init; }
 
     /// <summary>Checks the settings and reads the sender; every fault is added to <paramref name="faults"/>.</summary>
     public EmailSender? LoadSender(string section, ICollection<string> faults)
     {
-        ProviderCall.Check(section, BaseUrl, Concurrency, Timeout, faults);
+        ProviderCall.Check(section, BaseUrl, Concurrency, Timeout, faults, ConnectTimeout, TotalTimeout);
         if (ApiKey.Length == 0) faults.Add($"{section}:ApiKey is missing");
         if (From.Length == 0) faults.Add($"{section}:From is missing; give the sender's address, or Name <address>");
         else if (!EmailSender.TryParse(From, out var sender)) faults.Add($"{section}:From is \"{From}\"; give an address such as news@example.com, or Name <address>");

@@ -27,7 +27,7 @@ public sealed class MailchimpProvider : IDeliveryProvider, IDisposable
     public MailchimpProvider(MailchimpOptions options, EmailSender from, TimeProvider clock)
     {
         (this.options, this.from, this.clock) = (options, from, clock);
-        client = ProviderCall.CreateClient(options.BaseUrl, options.Timeout);
+        client = ProviderCall.CreateClient(options.BaseUrl, options.Timeout, connectTimeout: options.ConnectTimeout);
         var path = options.BaseUrl.AbsolutePath.TrimEnd('/');
         address = new Uri(options.BaseUrl, $"{(path.Length == 0 ? "/api/1.0" : path)}/messages/send.json");
     }
@@ -49,6 +49,9 @@ public sealed class MailchimpProvider : IDeliveryProvider, IDisposable
 
     /// <inheritdoc />
     public int Concurrency => options.Concurrency;
+
+    /// <inheritdoc />
+    public TimeSpan TotalTimeout => ProviderCall.TotalTimeout(options.TotalTimeout, options.Timeout);
 
     /// <inheritdoc />
     public void Dispose() => client.Dispose();

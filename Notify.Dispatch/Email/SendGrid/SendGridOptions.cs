@@ -1,4 +1,3 @@
-using System.Security.Cryptography;
 using Notify.Dispatch.Dispatching;
 
 namespace Notify.Dispatch.Email.SendGrid;
@@ -46,15 +45,7 @@ public sealed record SendGridOptions
 
     private static bool IsPublicKey(string text)
     {
-        using var key = ECDsa.Create();
-        try
-        {
-            key.ImportSubjectPublicKeyInfo(Convert.FromBase64String(text), out _);
-            return key.KeySize == 256;
-        }
-        catch (Exception e) when (e is FormatException or CryptographicException)
-        {
-            return false;
-        }
+        using var key = SendGridSignature.From(text);
+        return key is not null;
     }
 }

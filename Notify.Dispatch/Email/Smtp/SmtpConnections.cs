@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using System.Security.Cryptography.X509Certificates;
 using MailKit.Net.Smtp;
 using MailKit.Security;
+using Notify.Dispatch.Dispatching;
 
 namespace Notify.Dispatch.Email.Smtp;
 
@@ -12,7 +13,7 @@ public sealed class SmtpConnections(SmtpOptions options, TimeProvider clock) : I
     private static readonly TimeSpan Fresh = TimeSpan.FromMinutes(1);
 
     private readonly ConcurrentStack<(SmtpClient Client, long Since)> idle = new();
-    private readonly X509Certificate2? trusted = options.LoadTrustedCa();
+    private readonly X509Certificate2? trusted = TrustedCa.Load(options.TrustedCaPath);
 
     /// <summary>A connection that is ready for a mail. Throws what MailKit throws when there is none to be had.</summary>
     public async Task<SmtpClient> TakeAsync(CancellationToken cancellation)

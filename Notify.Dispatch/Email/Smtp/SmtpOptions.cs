@@ -1,5 +1,4 @@
-using System.Security.Cryptography;
-using System.Security.Cryptography.X509Certificates;
+using Notify.Dispatch.Dispatching;
 
 namespace Notify.Dispatch.Email.Smtp;
 
@@ -49,9 +48,6 @@ public sealed record SmtpOptions
     /// <summary>The port to connect to.</summary>
     public int EffectivePort => Port ?? Security switch { SmtpSecurity.StartTls => 587, SmtpSecurity.Tls => 465, _ => 25 };
 
-    /// <summary>The certificate to trust besides the system's.</summary>
-    public X509Certificate2? LoadTrustedCa() => TrustedCaPath is null ? null : X509Certificate2.CreateFromPem(File.ReadAllText(TrustedCaPath));
-
     /// <summary>Checks the settings and reads the sender; every fault is added to <paramref name="faults"/>.</summary>
     public EmailSender? LoadSender(string section, ICollection<string> faults)
     {
@@ -63,22 +59,10 @@ public sealed record SmtpOptions
         if (UserName is null && Password is not null) faults.Add($"{section}:UserName is missing, and Password is set");
         if (Concurrency < 1) faults.Add($"{section}:Concurrency is {Concurrency}; give 1 or more");
         if (Timeout <= TimeSpan.Zero) faults.Add($"{section}:Timeout is {Timeout}; give a time above zero");
-        CheckTrustedCa(section, faults);
+        TrustedCa.Check(section, TrustedCaPath, faults);
         if (From.Length == 0) faults.Add($"{section}:From is missing; give the sender's address, or Name <address>");
         else if (!EmailSender.TryParse(From, out var sender)) faults.Add($"{section}:From is \"{From}\"; give an address such as news@example.com, or Name <address>");
         else return sender;
         return null;
-    }
-
-    private void CheckTrustedCa(string section, ICollection<string> faults)
-    {
-        try
-        {
-            LoadTrustedCa()?.Dispose();
-        }
-        catch (Exception e) when (e is CryptographicException or IOException or UnauthorizedAccessException)
-        {
-            faults.Add($"{section}:TrustedCaPath names {TrustedCaPath}, which cannot be read as a certificate in PEM ({e.Message.Split('\n')[0]})");
-        }
     }
 }

@@ -47,6 +47,9 @@ public sealed class SmtpProvider : IDeliveryProvider, IDisposable
     public int Concurrency => options.Concurrency;
 
     /// <inheritdoc />
+    public TimeSpan TotalTimeout => options.Timeout + TimeSpan.FromSeconds(5); // its own time-out knows whether the mail had begun to leave
+
+    /// <inheritdoc />
     public void Dispose() => connections.Dispose();
 
     /// <inheritdoc />

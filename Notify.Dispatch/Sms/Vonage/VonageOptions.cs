@@ -26,13 +26,19 @@ public sealed record VonageOptions
     /// <summary>Calls under way at once.</summary>
     public int Concurrency { get; init; } = 30;
 
-    /// <summary>How long one call may take.</summary>
+    /// <summary>How long a connection may take to stand.</summary>
+    public TimeSpan ConnectTimeout { get; init; } = ProviderCall.ConnectTimeout;
+
+    /// <summary>How long one request may take.</summary>
     public TimeSpan Timeout { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>How long all requests for one delivery may take together; see <see cref="ProviderCall.TotalTimeout"/>.</summary>
+    public TimeSpan? TotalTimeout { get; init; }
 
     /// <summary>Checks the settings; every fault is added to <paramref name="faults"/>.</summary>
     public void Check(string section, ICollection<string> faults)
     {
-        ProviderCall.Check(section, BaseUrl, Concurrency, Timeout, faults);
+        ProviderCall.Check(section, BaseUrl, Concurrency, Timeout, faults, ConnectTimeout, TotalTimeout);
         if (ApiKey.Length == 0) faults.Add($"{section}:ApiKey is missing; it is the account's key, of eight characters");
         if (ApiSecret.Length == 0) faults.Add($"{section}:ApiSecret is missing");
         if (From.Length == 0) faults.Add($"{section}:From is missing; it is the number or the name that messages come from");

@@ -18,7 +18,7 @@ public sealed class VonageProvider : IDeliveryProvider, IAnswersInquiries, IDisp
     public VonageProvider(VonageOptions options, TimeProvider clock)
     {
         (this.options, this.clock) = (options, clock);
-        client = ProviderCall.CreateClient(options.BaseUrl, options.Timeout);
+        client = ProviderCall.CreateClient(options.BaseUrl, options.Timeout, connectTimeout: options.ConnectTimeout);
     }
 
     /// <summary>Made from its settings.</summary>
@@ -38,6 +38,9 @@ public sealed class VonageProvider : IDeliveryProvider, IAnswersInquiries, IDisp
 
     /// <inheritdoc />
     public int Concurrency => options.Concurrency;
+
+    /// <inheritdoc />
+    public TimeSpan TotalTimeout => ProviderCall.TotalTimeout(options.TotalTimeout, options.Timeout);
 
     /// <inheritdoc />
     public void Dispose() => client.Dispose();

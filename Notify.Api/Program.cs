@@ -46,7 +46,7 @@ builder.Services.AddExceptionHandler<ProblemHandler>();
 builder.Services.ConfigureHttpJsonOptions(o => NotifyJson.Configure(o.SerializerOptions).NumberHandling = JsonNumberHandling.Strict);
 builder.Services.AddOpenApi("v1", ApiReference.Configure);
 if (command is null)
-    builder.Services.AddHostedService(s => s.GetRequiredService<QueueActivity>()).AddHostedService(s => s.GetRequiredService<ApiHosts>());
+    builder.Services.AddHostedService(s => s.GetRequiredService<QueueActivity>()).AddHostedService(s => s.GetRequiredService<ApiHosts>()).AddOutboxSweep("api_messages");
 
 var app = builder.Build();
 switch (command)

@@ -58,7 +58,7 @@ builder.Services.AddNotifyStore(configuration.Database(), mayCreate: command == 
     m.TransportSchemaName = NotifyBus.QueueSchema;
 });
 builder.Host.UseWolverine(o => DispatchBus.Configure(o, configuration, mayCreate: command == "migrate"));
-if (command is null) builder.Services.AddHostedService<DuePump>();
+if (command is null) builder.Services.AddHostedService<DuePump>().AddOutboxSweep("dispatch_messages");
 if (command is null && configuration.Transport() == NotifyTransport.RabbitMq) builder.Services.AddHostedService<ListenerWatch>();
 
 var app = builder.Build();

@@ -2,10 +2,13 @@ using JasperFx;
 using JasperFx.CodeGeneration;
 using Marten;
 using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.DependencyInjection;
 using Notify.Domain.Messages;
 using Notify.Domain.Notifications;
 using Notify.Projections.OpenDeliveries;
 using Notify.Projections.RabbitMq;
+using Npgsql;
 using Wolverine;
 using Wolverine.Marten;
 using Wolverine.Postgresql;
@@ -53,6 +56,11 @@ public static class NotifyBus
         foreach (var queue in DeliveryQueue.All)
             options.PublishMessage<DispatchDeliveries>().ToPostgresqlQueue(queue.Name);
     }
+
+    /// <summary>Frees what a host's outbox has lost sight of; see <see cref="OutboxSweep"/>.</summary>
+    /// <param name="schema">The host's message storage.</param>
+    public static IServiceCollection AddOutboxSweep(this IServiceCollection services, string schema) => services.AddHostedService(
+        s => new OutboxSweep(s.GetRequiredService<NpgsqlDataSource>(), schema, s.GetRequiredService<TimeProvider>(), s.GetRequiredService<ILogger<OutboxSweep>>()));
 
     /// <summary>How long a host may be silent before its work is taken over. Setting <c>Notify:Takeover</c>; default 15 s.</summary>
     public static TimeSpan Takeover(IConfiguration configuration) => configuration.GetValue("Notify:Takeover", TimeSpan.FromSeconds(15));

@@ -4,10 +4,12 @@ using Notify.Dispatch.Email.Mailchimp;
 using Notify.Dispatch.Email.SendGrid;
 using Notify.Dispatch.Email.Smtp;
 using Notify.Dispatch.Fcm;
+using Notify.Dispatch.Routing;
 using Notify.Dispatch.Sms.Twilio;
 using Notify.Dispatch.Sms.Vonage;
 using Notify.Dispatch.WebPush;
 using Notify.Domain.Clients;
+using Notify.Domain.Notifications;
 
 namespace Notify.Dispatch;
 
@@ -17,35 +19,65 @@ public delegate IDeliveryProvider? Adapter(IConfigurationSection settings, TimeP
 /// <summary>Every adapter, by the name of its section under <c>Providers</c>: a new one is its folder and a line here.</summary>
 public static class Adapters
 {
-    /// <summary>The adapters.</summary>
-    public static IReadOnlyDictionary<string, Adapter> All { get; } = new Dictionary<string, Adapter>(StringComparer.OrdinalIgnoreCase)
-    {
-        ["Apns"] = ApnsProvider.Create,
-        ["Fcm"] = FcmProvider.Create,
-        ["Twilio"] = TwilioProvider.Create,
-        ["SendGrid"] = SendGridProvider.Create,
-        ["WebPush"] = WebPushProvider.Create,
-        ["Vonage"] = VonageProvider.Create,
-        ["Mailchimp"] = MailchimpProvider.Create,
-        ["Smtp"] = SmtpProvider.Create,
-    };
+    private static readonly (string Name, Adapter Create)[] InOrder =
+    [
+        ("Apns", ApnsProvider.Create),
+        ("Fcm", FcmProvider.Create),
+        ("Twilio", TwilioProvider.Create),
+        ("SendGrid", SendGridProvider.Create),
+        ("WebPush", WebPushProvider.Create),
+        ("Vonage", VonageProvider.Create),
+        ("Mailchimp", MailchimpProvider.Create),
+        ("Smtp", SmtpProvider.Create),
+    ];
 
-    /// <summary>Adds the providers that are configured: those whose section is there.</summary>
+    /// <summary>The adapters. Where <c>Routing</c> says nothing, the providers of a lane are tried in this order.</summary>
+    public static IReadOnlyDictionary<string, Adapter> All { get; } = InOrder.ToDictionary(a => a.Name, a => a.Create, StringComparer.OrdinalIgnoreCase);
+
+    /// <summary>Adds the providers that are configured, those whose section is there, and the routes over them.</summary>
     /// <param name="section"><c>Providers</c>, or <c>TestProviders</c> for the clients in test mode.</param>
-    public static void AddTo(Providers providers, ClientMode mode, IConfigurationSection section, TimeProvider clock, ICollection<string> faults)
+    /// <param name="routing"><c>Routing</c>: which of them carry a lane, and in which order or by which weights; without it all, in the order of <see cref="All"/>.</param>
+    public static void AddTo(
+        Providers providers, ClientMode mode, IConfigurationSection section, IReadOnlyDictionary<Lane, IReadOnlyList<RouteEntry>> routing, TimeProvider clock, ICollection<string> faults)
     {
-        foreach (var settings in section.GetChildren())
+        var sections = section.GetChildren().ToDictionary(s => s.Key, StringComparer.OrdinalIgnoreCase);
+        foreach (var unknown in sections.Values.Where(s => !All.ContainsKey(s.Key)))
+            faults.Add($"{unknown.Path} is no provider; there are {string.Join(", ", All.Keys)}");
+
+        var made = new Dictionary<string, RouteMember>(StringComparer.OrdinalIgnoreCase);
+        foreach (var (name, create) in InOrder)
         {
-            if (!All.TryGetValue(settings.Key, out var create)) faults.Add($"{settings.Path} is no provider; there are {string.Join(", ", All.Keys)}");
-            else if (create(settings, clock, faults) is { } provider)
-            {
-                if (providers.For(provider.Lane, mode) is { } other)
-                    faults.Add($"{settings.Path} and {section.Path}:{other.Name} both carry {provider.Lane.ToString().ToLowerInvariant()}; configure one of them");
-                providers.Add(mode, provider);
-            }
+            if (!sections.TryGetValue(name, out var settings)) continue;
+            var before = faults.Count;
+            var pace = Pace.Read(settings, faults);
+            if (create(settings, clock, faults) is not { } provider) continue;
+            if (faults.Count == before) made[name] = new RouteMember(provider, Pace: pace.Or(provider.Pace));
+            providers.Add(mode, provider);
         }
 
-        if (mode == ClientMode.Live && !section.GetChildren().Any())
+        if (mode == ClientMode.Live && sections.Count == 0)
             faults.Add($"{section.Path} is missing: no provider is configured; there are {string.Join(", ", All.Keys)}");
+
+        foreach (var (lane, setting) in RouteSettings.Lanes.Select(l => (l.Value, l.Key)))
+        {
+            // What test clients send stays in order where it can; a provider that only live clients have is passed over.
+            var named = routing.GetValueOrDefault(lane) ?? [];
+            if (mode == ClientMode.Live) Check(lane, setting, named, sections, made, section.Path, faults);
+            var members = named.Where(e => made.TryGetValue(e.Name, out var m) && m.Provider.Lane == lane).Select(e => made[e.Name] with { Weight = e.Weight }).ToList();
+            if (members.Count == 0) members = [.. InOrder.Where(a => made.TryGetValue(a.Name, out var m) && m.Provider.Lane == lane).Select(a => made[a.Name])];
+            if (members.Count > 0) providers.Route(mode, new ProviderRoute(lane, members, clock));
+        }
+    }
+
+    private static void Check(
+        Lane lane, string setting, IReadOnlyList<RouteEntry> named, Dictionary<string, IConfigurationSection> sections, Dictionary<string, RouteMember> made, string path, ICollection<string> faults)
+    {
+        foreach (var name in named.Select(e => e.Name))
+        {
+            if (!All.ContainsKey(name)) faults.Add($"Routing:{setting} names {name}, which is no provider; there are {string.Join(", ", All.Keys)}");
+            else if (!sections.ContainsKey(name)) faults.Add($"Routing:{setting} names {name}, which is not configured; set it up under {path}:{All.Keys.First(k => k.Equals(name, StringComparison.OrdinalIgnoreCase))}, or leave it out");
+            else if (made.TryGetValue(name, out var member) && member.Provider.Lane != lane)
+                faults.Add($"Routing:{setting} names {name}, which carries {RouteSettings.Lanes.First(l => l.Value == member.Provider.Lane).Key}; leave it out");
+        }
     }
 }

@@ -2,6 +2,7 @@ using Microsoft.Extensions.Options;
 using Notify.Dispatch;
 using Notify.Dispatch.Dispatching;
 using Notify.Dispatch.Due;
+using Notify.Dispatch.Routing;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Projections;
@@ -23,8 +24,9 @@ var configuration = builder.Configuration;
 var providers = new Providers();
 if (command is null)
 {
-    Adapters.AddTo(providers, ClientMode.Live, configuration.GetSection("Providers"), TimeProvider.System, faults);
-    Adapters.AddTo(providers, ClientMode.Test, configuration.GetSection("TestProviders"), TimeProvider.System, faults);
+    var routing = RouteSettings.Read(configuration.GetSection("Routing"), faults);
+    Adapters.AddTo(providers, ClientMode.Live, configuration.GetSection("Providers"), routing, TimeProvider.System, faults);
+    Adapters.AddTo(providers, ClientMode.Test, configuration.GetSection("TestProviders"), routing, TimeProvider.System, faults);
 }
 
 var retry = configuration.GetSection("Notify:Retry").Read<RetrySchedule>(faults);
@@ -47,6 +49,7 @@ if (command is null)
 {
     // Registered before Wolverine, so stopped after it: the host signs off when its last message has been handled.
     builder.Services.AddHostedService<Takeover>();
+    builder.Services.AddHostedService<ProviderStateKeeper>();
     builder.Services.AddHostedService(s => s.GetRequiredService<QueueActivity>());
     builder.Services.AddHostedService(s => s.GetRequiredService<ProviderActivity>());
     builder.Services.AddAlerts();
@@ -70,7 +73,8 @@ switch (command)
         return await app.RunJasperFxCommands(args);
     default:
         app.MapOperations();
-        app.Services.GetRequiredService<ProviderActivity>().Carries(providers.Carried);
+        app.Services.GetRequiredService<ProviderActivity>().Carries(
+            providers.Routes.Where(r => r.Mode == ClientMode.Live).SelectMany(r => r.Route.Members.Select((m, i) => new CarriedProvider(m.Provider.Name, r.Route.Lane, i + 1, m.Weight))));
         if (providers.NotCarried.ToList() is { Count: > 0 } lanes)
             app.Logger.LogWarning("No provider is configured for {Lanes}; deliveries on them fail with {Reason}.", string.Join(", ", lanes).ToLowerInvariant(), Reasons.NoProvider);
         return await NotifyHost.RunAsync(app, Name, () => NotifyHost.CheckTransportAsync(app, mayBeAway: false));

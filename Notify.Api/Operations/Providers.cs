@@ -1,6 +1,7 @@
 using Notify.Api.Contract;
 using Notify.Api.Reference;
 using Notify.Domain.Clients;
+using Notify.Domain.Routing;
 using Notify.Projections.ProviderHealth;
 
 namespace Notify.Api.Operations;
@@ -20,6 +21,17 @@ public static class Providers
             .RequireScope(Scopes.Operate).WithName("GetProviders").WithTags("Operate")
             .WithSummary("The providers").WithDescription(
                 "Each provider's health, counted over the last windowSeconds from live clients' deliveries; a few seconds behind. health is healthy, failing or halted (an alert is open), or idle (no calls). "
-                + "errorRate counts calls that failed or were refused for our configuration, not addresses that are dead or do not want it. circuit is closed while calls go out.")
-            .Answers(200, "The providers.", new ProviderList(300, [new ProviderHealth("apns", "apns", Health.Healthy, "closed", 512.4, 0.002, 41.5, 118.2, null, "503", new DateTimeOffset(2026, 12, 1, 9, 0, 0, TimeSpan.Zero), null)]));
+                + "errorRate counts calls that failed or were refused for our configuration, not addresses that are dead or do not want it. circuit is closed while it is sent to, open while others of its route take its place, halfOpen while it is tried with one delivery at a time. A lane's providers stand in its route by position; where it goes by weight, weight is what each gets now. changes tells why.")
+            .Answers(200, "The providers.", new ProviderList(300, [Example]));
+
+    private static ProviderHealth Example
+    {
+        get
+        {
+            var at = new DateTimeOffset(2026, 12, 1, 9, 0, 0, TimeSpan.Zero);
+            return new ProviderHealth(
+                "twilio", "sms", Health.Failing, CircuitState.Open, 12.4, 0.91, 41.5, 118.2, at, "20503", at.AddSeconds(4), null, 1, null, null, at.AddSeconds(4), at.AddSeconds(14), null,
+                "5 failures in a row: Retry 20503", [new ProviderHistory("CircuitOpened", at.AddSeconds(4), "5 failures in a row: Retry 20503", at.AddSeconds(14))]);
+        }
+    }
 }

@@ -84,7 +84,16 @@ public sealed class DeliveryDispatcher(
         var owed = ids.Length;
         try
         {
-            var claimed = await ClaimAsync(queue, ids, claim, cancellation);
+            IReadOnlyList<ClaimedDelivery> claimed;
+            try
+            {
+                claimed = await ClaimAsync(queue, ids, claim, cancellation);
+            }
+            finally
+            {
+                gate.Chosen(ids.Length);
+            }
+
             gate.Release(owed - claimed.Count);
             owed = claimed.Count;
             var calls = claimed.Select(c => Task.Run(() => CallAsync(c, gate), CancellationToken.None)).ToArray();
@@ -132,10 +141,11 @@ public sealed class DeliveryDispatcher(
     private async Task CallAsync(ClaimedDelivery c, DispatchGate gate)
     {
         var lane = c.Row.Queue.Lane;
-        var provider = providers.For(lane, c.Notification.Request.Mode);
-        // Only the provider that was called can tell what became of the call.
-        var asked = provider is IAnswersInquiries answers && (c.Ask is null || provider.Name == c.Delivery.Provider) ? answers : null;
-        var began = clock.GetTimestamp();
+        var provider = c.Provider;
+        var asked = provider as IAnswersInquiries;
+        var route = c.Ask is null && provider is not null ? providers.RouteOf(lane, c.Notification.Request.Mode) : null;
+        route?.Begin(provider!);
+        var (began, beganAt) = (clock.GetTimestamp(), clock.GetUtcNow());
         AttemptOutcome outcome;
         using var total = new CancellationTokenSource(provider?.TotalTimeout ?? Timeout.InfiniteTimeSpan, clock);
         using (var span = Telemetry.Source.StartActivity(
@@ -163,15 +173,17 @@ public sealed class DeliveryDispatcher(
             span?.SetTag("notify.outcome", outcome.GetType().Name);
         }
 
-        gate.Release(1);
         var latency = clock.GetElapsedTime(began);
+        route?.End(provider!, outcome, latency, beganAt);
+        gate.Release(1);
         Telemetry.ProviderCall.Record(latency.TotalSeconds, Telemetry.Tags(c.Row.Queue));
         if (c.Ask is null || asked is not null) CountCall(provider, c, outcome, latency);
-        if (outcome is AttemptOutcome.Halted halted) LogHalted(provider!.Name, halted.Code);
+        if (outcome is AttemptOutcome.Halted halted) LogHalted(provider!.Name, halted.Code, c.Notification.Request.Mode);
         await settlement.SettleAsync(new AttemptMade(
             c.Row, c.Claim, c.Attempt, (c.Ask is null ? provider?.Name : c.Delivery.Provider) ?? CallCounts.NoProvider, outcome, latency, ContentHash(c), clock.GetUtcNow(),
             c.Ask is not null, c.Delivery.DeferredUntil,
-            c.Notification.Request.UserId is { } user ? Domain.Recipients.Recipient.KeyOf(user) : null, c.Delivery.DeviceId, asked is not null, c.Notification.Request.Mode));
+            c.Notification.Request.UserId is { } user ? Domain.Recipients.Recipient.KeyOf(user) : null, c.Delivery.DeviceId, asked is not null, c.Notification.Request.Mode,
+            c.Delivery.Moves, route?.HasAnother([.. c.Delivery.Tried ?? [], provider!.Name]) == true));
     }
 
     private void CountCall(IDeliveryProvider? provider, ClaimedDelivery c, AttemptOutcome outcome, TimeSpan latency)
@@ -196,12 +208,12 @@ public sealed class DeliveryDispatcher(
 
     private long lastHalted;
 
-    private void LogHalted(string provider, string code)
+    private void LogHalted(string provider, string code, ClientMode mode)
     {
         var now = clock.GetTimestamp();
         var last = Interlocked.Read(ref lastHalted);
         if (last != 0 && clock.GetElapsedTime(last, now) < TimeSpan.FromMinutes(1)) return;
         if (Interlocked.CompareExchange(ref lastHalted, now, last) == last)
-            log.LogError("{Provider} refuses our configuration ({Code}); its deliveries wait and nothing is lost. Check Providers:{Section}.", provider, code, provider);
+            log.LogError("{Provider} refuses our configuration ({Code}); its deliveries wait and nothing is lost. Check {Section}:{Provider}.", provider, code, mode == ClientMode.Test ? "TestProviders" : "Providers", provider);
     }
 }

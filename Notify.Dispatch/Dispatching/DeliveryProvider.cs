@@ -1,3 +1,4 @@
+using Notify.Dispatch.Routing;
 using Notify.Domain.Notifications;
 
 namespace Notify.Dispatch.Dispatching;
@@ -25,6 +26,12 @@ public interface IDeliveryProvider
 
     /// <summary>How long all requests for one delivery may take together, such as a second one with new credentials or the pages of an inquiry.</summary>
     TimeSpan TotalTimeout => TimeSpan.FromSeconds(30);
+
+    /// <summary>How fast it may be sent to, where the settings do not say.</summary>
+    Pace Pace => new();
+
+    /// <summary>Whether an answer only asks us to go slower: the provider is then left alone for as long, and has not failed.</summary>
+    bool IsThrottle(AttemptOutcome.Retry answer) => answer.Code?.EndsWith("429", StringComparison.Ordinal) == true;
 
     /// <summary>Sends one message. Answers with an outcome whatever happens; throws only what is a bug.</summary>
     Task<AttemptOutcome> SendAsync(OutboundMessage message, CancellationToken cancellation);

@@ -2,30 +2,42 @@ using Notify.Domain.Notifications;
 
 namespace Notify.Dispatch.Dispatching;
 
+/// <summary>What a rate leaves room for.</summary>
+/// <param name="Tokens">Deliveries that may go now.</param>
+/// <param name="Burst">The most there can be at once.</param>
+/// <param name="PerSecond">How fast they grow.</param>
+public readonly record struct Room(double Tokens, double Burst, double PerSecond)
+{
+    /// <summary>Any number.</summary>
+    public static readonly Room Unlimited = new(double.PositiveInfinity, double.PositiveInfinity, double.PositiveInfinity);
+}
+
 /// <summary>
-/// Bounds the calls under way to one provider. Permits are handed out in lots, so that a slice is never larger than what
-/// can be in flight, and never so small that claiming it costs more than sending it. Who waits is served by priority,
-/// then in the order of arrival. Slow calls of a lower priority never hold all permits: of twenty, one is kept for what is
-/// critical, and four from bulk. A gate of fewer than five keeps nothing back.
+/// Bounds the calls under way on one lane, and their rate. Permits are handed out in lots, so that a slice is never larger
+/// than what can be in flight, and never so small that claiming it costs more than sending it. Who waits is served by
+/// priority, then in the order of arrival, and holds nothing while waiting. Slow calls of a lower priority never hold all
+/// permits: of twenty, one is kept for what is critical, and four from bulk; of a rate's tokens likewise. A gate of fewer
+/// than five keeps nothing back.
 /// </summary>
-public sealed class DispatchGate(int size)
+/// <param name="room">What the rate leaves room for; <c>null</c>: there is none.</param>
+public sealed class DispatchGate(int size, TimeProvider? clock = null, Func<Room>? room = null)
 {
     private readonly Lock gate = new();
     private readonly LinkedList<Waiter>[] waiting = [new(), new(), new()];
-    private readonly int total = size;
+    private int total = size;
     private int free = size;
+    private int spoken; // granted, and no provider chosen yet: their tokens are still to be taken
+    private DateTimeOffset? wakesAt;
 
     /// <summary>Waits until at least <paramref name="atLeast"/> permits are free and takes up to <paramref name="atMost"/>.</summary>
     /// <returns>How many were taken.</returns>
     public Task<int> TakeAsync(Priority priority, int atLeast, int atMost, CancellationToken cancellation)
     {
-        atMost = Math.Min(atMost, total - Reserve(priority));
-        atLeast = Math.Clamp(atLeast, 1, atMost);
         Waiter waiter;
         lock (gate)
         {
-            if (Free(priority) >= atLeast && waiting.Take((int)priority + 1).All(w => w.Count == 0)) return Task.FromResult(Grant(priority, atMost));
             waiter = new Waiter(atLeast, atMost);
+            if (waiting.Take((int)priority + 1).All(w => w.Count == 0) && Possible(priority, waiter) is > 0 and var permits) return Task.FromResult(Grant(permits));
             waiting[(int)priority].AddLast(waiter.Node);
         }
 
@@ -33,23 +45,54 @@ public sealed class DispatchGate(int size)
     }
 
     /// <summary>Gives permits back.</summary>
-    public void Release(int count)
+    public void Release(int count) => Release(() => free += count);
+
+    /// <summary>Of so many permits the providers were chosen, or will not be.</summary>
+    public void Chosen(int count)
+    {
+        if (room is not null) Release(() => spoken -= count);
+    }
+
+    /// <summary>Changes how many calls may be under way; what is under way already goes on.</summary>
+    public void Resize(Func<int> size) => Release(() =>
+    {
+        var wanted = size();
+        free += wanted - total;
+        total = wanted;
+    });
+
+    private void Release(Action change)
     {
         List<(Waiter Waiter, int Permits)> granted = [];
         lock (gate)
         {
-            free += count;
-            while (Array.FindIndex(waiting, w => w.Count > 0) is >= 0 and var next && waiting[next].First!.Value is var first && Free((Priority)next) >= first.AtLeast)
+            change();
+            while (Array.FindIndex(waiting, w => w.Count > 0) is >= 0 and var next && waiting[next].First!.Value is var first && Possible((Priority)next, first) is > 0 and var permits)
             {
                 waiting[next].RemoveFirst();
-                granted.Add((first, Grant((Priority)next, first.AtMost)));
+                granted.Add((first, Grant(permits)));
             }
         }
 
         foreach (var (waiter, permits) in granted) waiter.Granted.SetResult(permits);
     }
 
-    private int Free(Priority priority) => free - Reserve(priority);
+    // How many a waiter gets now; 0: not yet. Asked for less than there can ever be, it would wait for ever.
+    private int Possible(Priority priority, Waiter waiter)
+    {
+        var most = Math.Min(free - Reserve(priority), waiter.AtMost);
+        var least = Math.Clamp(waiter.AtLeast, 1, Math.Max(1, Math.Min(waiter.AtMost, total - Reserve(priority))));
+        if (most < least || room is null) return most < least ? 0 : most;
+
+        var (tokens, burst, perSecond) = room();
+        if (double.IsPositiveInfinity(tokens)) return most;
+        var kept = priority switch { Priority.Critical => 0, Priority.Normal => Math.Floor(burst / 20), _ => Math.Floor(burst / 5) };
+        var left = Math.Floor(tokens - spoken - kept);
+        least = Math.Min(least, Math.Max(1, (int)(burst - kept)));
+        if (left >= least) return (int)Math.Min(most, left);
+        WakeAfter(TimeSpan.FromSeconds(Math.Clamp((least - (tokens - spoken - kept)) / perSecond, 0.002, 60)));
+        return 0;
+    }
 
     private int Reserve(Priority priority) => priority switch
     {
@@ -58,11 +101,21 @@ public sealed class DispatchGate(int size)
         _ => total / 5,
     };
 
-    private int Grant(Priority priority, int atMost)
+    private int Grant(int permits)
     {
-        var permits = Math.Min(Free(priority), atMost);
         free -= permits;
+        if (room is not null) spoken += permits;
         return permits;
+    }
+
+    // A rate's tokens grow with nobody to tell of it.
+    private void WakeAfter(TimeSpan wait)
+    {
+        var time = clock ?? TimeProvider.System;
+        var due = time.GetUtcNow() + wait;
+        if (wakesAt <= due) return;
+        wakesAt = due;
+        _ = Task.Delay(wait, time).ContinueWith(_ => Release(() => wakesAt = null), TaskScheduler.Default);
     }
 
     private async Task<int> WaitAsync(Waiter waiter, CancellationToken cancellation)

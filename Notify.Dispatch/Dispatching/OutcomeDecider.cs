@@ -10,11 +10,13 @@ namespace Notify.Dispatch.Dispatching;
 /// <param name="Attempt">Which attempt, from 1.</param>
 /// <param name="WasAsked">Nothing was sent: the provider was asked about an earlier attempt.</param>
 /// <param name="UnknownDeadline">For an inquiry: when the waiting ends.</param>
+/// <param name="Moves">How many of the attempts before it ended with a move to another provider: they began no round of their own.</param>
+/// <param name="MayMove">Whether another provider is usable that has not been tried in this round.</param>
 /// <param name="CanBeAsked">Whether the provider can be asked what became of an attempt; if not, only the deadline is waited for, and whatever word comes before it.</param>
 public sealed record AttemptMade(
     OpenDelivery Row, Guid Claim, int Attempt, string Provider, AttemptOutcome Outcome, TimeSpan Latency, string? ContentHash, DateTimeOffset At,
     bool WasAsked = false, DateTimeOffset? UnknownDeadline = null, string? UserKey = null, string? DeviceId = null, bool CanBeAsked = true,
-    ClientMode Mode = ClientMode.Live);
+    ClientMode Mode = ClientMode.Live, int Moves = 0, bool MayMove = false);
 
 /// <summary>What follows from an attempt: the event, and what the delivery waits for next (<c>null</c>: nothing, it has ended).</summary>
 public sealed record Settled(object? Event, OpenDelivery? Next);
@@ -36,6 +38,11 @@ public static class OutcomeDecider
                 return new(new NotificationDispatched(id, made.Attempt, made.Provider, a.MessageId, (int)made.Latency.TotalMilliseconds, made.ContentHash, made.At), null);
             case AttemptOutcome.Rejected r:
                 return new(new NotificationFailed(id, made.Attempt, r.Reason, made.Provider, r.Code, made.At), null);
+            // The next provider takes it at once; back-off, and any word of when to come back, count when all have been tried.
+            case AttemptOutcome.Halted h when made.MayMove:
+                return Wait(Reasons.FailedOver, h.Code, now, made.Attempt);
+            case AttemptOutcome.Retry r when made.MayMove:
+                return Wait(Reasons.FailedOver, r.Code ?? r.Reason, now, made.Attempt);
             case AttemptOutcome.Halted h:
                 return Wait(Reasons.ChannelHalted, h.Code, now + HaltedWait + (HaltedWait * random), made.Attempt - 1); // no attempt of the delivery's
             case AttemptOutcome.Retry r:
@@ -54,7 +61,7 @@ public static class OutcomeDecider
                 throw new ArgumentException($"{made.Outcome.GetType().Name} is no outcome of a send.", nameof(made));
         }
 
-        Settled Again(string reason, string? code, TimeSpan? after) => schedule.Next(made.Attempt, after, now, random) is { } next
+        Settled Again(string reason, string? code, TimeSpan? after) => schedule.Next(made.Attempt - made.Moves, after, now, random) is { } next
             ? Wait(reason, code, next, made.Attempt)
             : new(new DeliveryDeadLettered(id, made.Attempt, Reasons.AttemptsExhausted, made.Provider, code ?? reason, now), Open(OpenState.Dead, null, code ?? reason));
 

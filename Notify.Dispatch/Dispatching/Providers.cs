@@ -1,3 +1,4 @@
+using Notify.Dispatch.Routing;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 
@@ -11,12 +12,13 @@ public sealed class HostIdentity
 }
 
 /// <summary>
-/// Which provider carries a lane, for live and for test clients. A test client's deliveries go to what is configured under
-/// <c>TestProviders</c>, the sandbox, and nowhere else.
+/// The providers and the routes over them, for live and for test clients. A test client's deliveries go to what is configured
+/// under <c>TestProviders</c>, the sandbox, and nowhere else.
 /// </summary>
 public sealed class Providers : IDisposable
 {
-    private readonly Dictionary<(Lane, ClientMode), IDeliveryProvider> byLane = [];
+    private readonly Dictionary<(string, ClientMode), IDeliveryProvider> byName = [];
+    private readonly Dictionary<(Lane, ClientMode), ProviderRoute> routes = [];
 
     // What no provider carries only needs to be told so.
     private const int WithoutProvider = 100;
@@ -25,24 +27,30 @@ public sealed class Providers : IDisposable
     public Dictionary<Lane, DispatchGate> Gates { get; } = Lanes.All.ToDictionary(lane => lane, _ => new DispatchGate(WithoutProvider));
 
     /// <summary>The lanes that nothing carries for live clients; deliveries on them fail with <see cref="Reasons.NoProvider"/>.</summary>
-    public IEnumerable<Lane> NotCarried => Lanes.All.Where(lane => For(lane, ClientMode.Live) is null);
+    public IEnumerable<Lane> NotCarried => Lanes.All.Where(lane => RouteOf(lane, ClientMode.Live) is null);
 
-    /// <summary>The providers of live clients, with the lanes that they carry.</summary>
-    public IEnumerable<(string Provider, Lane Lane)> Carried => byLane.Where(p => p.Key.Item2 == ClientMode.Live).Select(p => (p.Value.Name, p.Key.Item1));
+    /// <summary>All routes.</summary>
+    public IEnumerable<(ClientMode Mode, ProviderRoute Route)> Routes => routes.Select(r => (r.Key.Item2, r.Value));
 
-    /// <summary>Adds a provider.</summary>
-    public void Add(ClientMode mode, IDeliveryProvider provider)
+    /// <summary>Adds a provider. It may be in no route: deliveries that it was sent earlier are still asked about.</summary>
+    public void Add(ClientMode mode, IDeliveryProvider provider) => byName[(provider.Name, mode)] = provider;
+
+    /// <summary>Has a route carry its lane.</summary>
+    public void Route(ClientMode mode, ProviderRoute route)
     {
-        byLane[(provider.Lane, mode)] = provider;
-        if (mode == ClientMode.Live || !byLane.ContainsKey((provider.Lane, ClientMode.Live))) Gates[provider.Lane] = new DispatchGate(provider.Concurrency);
+        routes[(route.Lane, mode)] = route;
+        if (mode == ClientMode.Live || !routes.ContainsKey((route.Lane, ClientMode.Live))) Gates[route.Lane] = route.OpenGate();
     }
 
-    /// <summary>The provider of a lane; <c>null</c> where there is none.</summary>
-    public IDeliveryProvider? For(Lane lane, ClientMode mode) => byLane.GetValueOrDefault((lane, mode));
+    /// <summary>The route of a lane; <c>null</c> where nothing carries it.</summary>
+    public ProviderRoute? RouteOf(Lane lane, ClientMode mode) => routes.GetValueOrDefault((lane, mode));
+
+    /// <summary>A provider by its name; <c>null</c> where it is not configured.</summary>
+    public IDeliveryProvider? Named(string? name, ClientMode mode) => name is null ? null : byName.GetValueOrDefault((name, mode));
 
     /// <inheritdoc />
     public void Dispose()
     {
-        foreach (var provider in byLane.Values.OfType<IDisposable>()) provider.Dispose();
+        foreach (var provider in byName.Values.OfType<IDisposable>()) provider.Dispose();
     }
 }

@@ -10,9 +10,10 @@ using SessionOptions = Marten.Services.SessionOptions;
 namespace Notify.Dispatch.Dispatching;
 
 /// <summary>A claimed delivery, ready for its provider.</summary>
+/// <param name="Provider">Who is called, chosen once; for an inquiry, who was called; <c>null</c> where there is nobody.</param>
 /// <param name="Ask">Set when the provider is to be asked about an earlier attempt instead: that attempt's time.</param>
 public sealed record ClaimedDelivery(
-    OpenDelivery Row, Guid Claim, Notification Notification, Delivery Delivery, OutboundMessage Message, int Attempt, DateTimeOffset? Ask);
+    OpenDelivery Row, Guid Claim, Notification Notification, Delivery Delivery, OutboundMessage Message, int Attempt, IDeliveryProvider? Provider, DateTimeOffset? Ask);
 
 /// <summary>
 /// Claims a slice of deliveries in one short transaction: from then on nobody else touches them. The last check is made
@@ -64,10 +65,15 @@ public sealed class SliceClaim(
             // An erased person's unknown outcome can still be asked for, but not matched: nothing to look for.
             message ??= new OutboundMessage(d.Id, "", new NotificationContent(), n.Request.Priority, n.Request.ExpiresAt);
             var attempt = isAsk ? d.Attempts : Math.Max(row.Attempts, d.Attempts) + 1;
-            if (d.Status == DeliveryStatus.Attempting) attempt = d.Attempts; // the commit's answer was lost: it is recorded already
-            else if (!isAsk && !Lanes.RepeatReplacesItself(row.Queue.Lane) && providers.For(row.Queue.Lane, n.Request.Mode) is { } provider)
+            var isRecorded = d.Status == DeliveryStatus.Attempting; // the commit's answer was lost
+            if (isRecorded) attempt = d.Attempts;
+            // Only who was called can tell what became of the call, wherever it now stands in the route.
+            var provider = isAsk || isRecorded
+                ? providers.Named(d.Provider, n.Request.Mode)
+                : providers.RouteOf(row.Queue.Lane, n.Request.Mode)?.Choose(d.Tried ?? [], Random.Shared.NextDouble());
+            if (!isAsk && !isRecorded && !Lanes.RepeatReplacesItself(row.Queue.Lane) && provider is not null)
                 events.Add((row.Notification, new DispatchAttempted(d.Id, attempt, provider.Name, now)));
-            claimed.Add(new ClaimedDelivery(row, claim, n, d, message, attempt, isAsk ? d.AttemptedAt ?? now : null));
+            claimed.Add(new ClaimedDelivery(row, claim, n, d, message, attempt, provider, isAsk ? d.AttemptedAt ?? now : null));
         }
 
         await OpenDeliveryTable.RemoveAsync(connection, [.. ended], cancellation);

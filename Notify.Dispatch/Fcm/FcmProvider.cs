@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Http.Headers;
 using System.Security.Cryptography.X509Certificates;
 using Notify.Dispatch.Dispatching;
+using Notify.Dispatch.Routing;
 using Notify.Domain.Notifications;
 using Notify.Projections.Hosting;
 
@@ -48,6 +49,13 @@ public sealed class FcmProvider : IDeliveryProvider, IDisposable
 
     /// <inheritdoc />
     public TimeSpan TotalTimeout => ProviderCall.TotalTimeout(options.TotalTimeout, options.Timeout);
+
+    /// <inheritdoc />
+    /// <remarks>Firebase: 600,000 messages a minute for a project, reached over at least a minute.</remarks>
+    public Pace Pace => new() { RatePerSecond = 10_000, RampUp = TimeSpan.FromMinutes(1) };
+
+    /// <inheritdoc />
+    public bool IsThrottle(AttemptOutcome.Retry answer) => answer.Code is "429" or "QUOTA_EXCEEDED" or "RESOURCE_EXHAUSTED";
 
     /// <inheritdoc />
     public void Dispose()

@@ -43,11 +43,13 @@ public enum DeliveryStatus
 /// <param name="Contact">Where it goes, sealed; <c>null</c> for what was left out at planning.</param>
 /// <param name="Lane">The kind of provider; <c>null</c> for what was left out at planning.</param>
 /// <param name="Attempts">Calls made, or about to be made.</param>
+/// <param name="Tried">The providers that could not take it in this round, before the one that is tried next; <c>null</c>: none.</param>
+/// <param name="Moves">How often it went on to another provider; so many of its attempts began no round of their own.</param>
 public sealed record Delivery(
     Guid Id, Channel Channel, Lane? Lane, DeliveryStatus Status, string? DeviceId = null, Privacy.Sealed? Contact = null,
     string? Reason = null, string? Provider = null, string? ProviderCode = null, string? ProviderMessageId = null, int Attempts = 0,
     DateTimeOffset? AttemptedAt = null, DateTimeOffset? DeferredUntil = null, DateTimeOffset? DispatchedAt = null,
-    DateTimeOffset? DeliveredAt = null, DateTimeOffset? OpenedAt = null)
+    DateTimeOffset? DeliveredAt = null, DateTimeOffset? OpenedAt = null, ImmutableList<string>? Tried = null, int Moves = 0)
 {
     /// <summary>Whether something is still to be done about it: queued, waiting, or being attempted.</summary>
     public bool IsInFlight => Status is DeliveryStatus.Queued or DeliveryStatus.Deferred or DeliveryStatus.Attempting;
@@ -82,7 +84,7 @@ public sealed record Notification(
             ? d with { Status = DeliveryStatus.Attempting, Attempts = e.Attempt, Provider = e.Provider, AttemptedAt = e.At, DeferredUntil = null }
             : d),
         DeliveryDeferred { DeliveryId: { } id } e => With(id, d => d.IsInFlight || d.Status == DeliveryStatus.Unknown
-            ? d with { Status = DeliveryStatus.Deferred, DeferredUntil = e.Until, Reason = e.Reason, Attempts = e.Attempt, Provider = e.Provider ?? d.Provider, ProviderCode = e.ProviderCode }
+            ? Moved(d, e) with { Status = DeliveryStatus.Deferred, DeferredUntil = e.Until, Reason = e.Reason, Attempts = e.Attempt, Provider = e.Provider ?? d.Provider, ProviderCode = e.ProviderCode }
             : d),
         DeliveryDeferred e => this with { SendAt = e.Until },
         // A late or repeated fact is always welcome, and never takes back a better one.
@@ -99,7 +101,7 @@ public sealed record Notification(
         DeliveryDeadLettered e => With(e.DeliveryId, d => d.IsTerminal ? d
             : d with { Status = DeliveryStatus.DeadLettered, Reason = e.Reason, Attempts = e.Attempts, Provider = e.Provider ?? d.Provider, ProviderCode = e.ProviderCode, DeferredUntil = null }),
         DeliveryRedriven e => With(e.DeliveryId, d => d.Status == DeliveryStatus.DeadLettered
-            ? d with { Status = DeliveryStatus.Queued, Reason = null, ProviderCode = null, Attempts = 0 }
+            ? d with { Status = DeliveryStatus.Queued, Reason = null, ProviderCode = null, Attempts = 0, Tried = null, Moves = 0 }
             : d),
         NotificationCancelled e => e.Deliveries.Aggregate(this with { IsCancelled = !IsPlanned || IsCancelled }, (n, id) => n.End(id, DeliveryStatus.Cancelled, null)),
         NotificationRescheduled e => this with { SendAt = e.SendAt },
@@ -107,6 +109,12 @@ public sealed record Notification(
         NotificationOpened e => With(e.DeliveryId, d => d with { OpenedAt = d.OpenedAt ?? e.At }),
         _ => this,
     };
+
+    // A move goes on with the round; any other pause ends it.
+    private static Delivery Moved(Delivery d, DeliveryDeferred e) =>
+        e is not { Reason: Reasons.FailedOver, Provider: { } tried } ? d with { Tried = null }
+        : d.Tried?.Contains(tried) == true ? d
+        : d with { Tried = (d.Tried ?? []).Add(tried), Moves = d.Moves + 1 };
 
     private Notification End(Guid id, DeliveryStatus status, string? reason) =>
         With(id, d => d.IsTerminal ? d : d with { Status = status, Reason = reason, DeferredUntil = null });

@@ -39,6 +39,9 @@ public static class Reasons
     /// <summary>The provider refuses our credentials or configuration; people must act, the delivery waits.</summary>
     public const string ChannelHalted = "ChannelHalted";
 
+    /// <summary>A provider could not take it for now, and the next one of its route is tried at once.</summary>
+    public const string FailedOver = "FailedOver";
+
     /// <summary>All attempts are used up.</summary>
     public const string AttemptsExhausted = "AttemptsExhausted";
 

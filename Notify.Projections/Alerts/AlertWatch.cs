@@ -3,6 +3,7 @@ using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Notify.Projections.Hosting;
+using Notify.Projections.ProviderHealth;
 using Npgsql;
 
 namespace Notify.Projections.Alerts;
@@ -38,7 +39,8 @@ public sealed class AlertWatch(
         var judgement = TroubleDecider.Decide(rules, new Evidence(
             await TroubleTable.CallsAsync(connection, now.AddHours(-1), now - (10 * rules.Window) - rules.Bucket, cancellation),
             await standing.ReadAsync(connection, rules, now, cancellation), known,
-            await TroubleTable.RecoveredAsync(connection, now.AddHours(-1), cancellation)), now);
+            await TroubleTable.RecoveredAsync(connection, now.AddHours(-1), cancellation),
+            await ProviderStateTable.DivertedAsync(connection, cancellation)), now);
 
         foreach (var trouble in judgement.Going.Except(known)) await TroubleTable.PutAsync(connection, trouble, cancellation);
         var notices = new List<AlertNotice>();

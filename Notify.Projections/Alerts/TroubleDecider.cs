@@ -15,8 +15,10 @@ public sealed record StandingFault(string Subject, TroubleKind Kind, bool? IsBad
 /// <param name="Standing">What is looked at besides calls.</param>
 /// <param name="Open">The open troubles.</param>
 /// <param name="Recovered">When each subject's last trouble was over, of the last hour.</param>
+/// <param name="Diverted">The providers whose circuit is not closed: they get little more than a try now and then.</param>
 public sealed record Evidence(
-    IReadOnlyList<CallCounts> Calls, IReadOnlyList<StandingFault> Standing, IReadOnlyList<Trouble> Open, IReadOnlyDictionary<string, DateTimeOffset> Recovered);
+    IReadOnlyList<CallCounts> Calls, IReadOnlyList<StandingFault> Standing, IReadOnlyList<Trouble> Open, IReadOnlyDictionary<string, DateTimeOffset> Recovered,
+    IReadOnlySet<string> Diverted);
 
 /// <summary>What follows: each trouble that opened, went on, or is over, with its counts as they are now.</summary>
 public sealed record Judgement(IReadOnlyList<Trouble> Opened, IReadOnlyList<Trouble> Going, IReadOnlyList<Trouble> Recovered);
@@ -73,7 +75,9 @@ public static class TroubleDecider
             if (open.Remove(series.Subject, out var trouble))
             {
                 trouble = Count(trouble, series, rules, now);
-                if (IsOver(trouble, series, rules, now)) recovered.Add(trouble with { RecoveredAt = now });
+                // A try that succeeds is no recovery yet; it is one when the provider is sent to again.
+                var isLeftAlone = series.Kind is TroubleKind.ProviderFailing or TroubleKind.ProviderHalted && evidence.Diverted.Contains(series.Provider!);
+                if (!isLeftAlone && IsOver(trouble, series, rules, now)) recovered.Add(trouble with { RecoveredAt = now });
                 else going.Add(trouble);
             }
             else if (Begins(series, rules, evidence.Recovered.TryGetValue(series.Subject, out var last) ? last : null, now) is { } first)

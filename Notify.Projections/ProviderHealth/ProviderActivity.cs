@@ -8,6 +8,11 @@ using Npgsql;
 
 namespace Notify.Projections.ProviderHealth;
 
+/// <summary>A provider that a host carries.</summary>
+/// <param name="Position">Its place in its lane's route, from 1.</param>
+/// <param name="Weight">Its configured weight; <c>null</c> where the route is ordered.</param>
+public sealed record CarriedProvider(string Provider, Lane Lane, int Position, double? Weight = null);
+
 /// <summary>
 /// Counts what came of this host's provider calls, and writes the counts down every few seconds: a call costs a dictionary
 /// look-up and three additions, and no statement. What a host had not written when it was killed is missing from the counts.
@@ -18,10 +23,10 @@ public sealed class ProviderActivity(NpgsqlDataSource database, AlertRules rules
     private readonly ConcurrentDictionary<Key, Counts> counts = new();
     private readonly TimeSpan bucket = rules.Bucket;
     private readonly Guid host = Guid.NewGuid();
-    private (string Provider, Lane Lane)[] carried = [];
+    private CarriedProvider[] carried = [];
 
     /// <summary>Names the providers that this host carries.</summary>
-    public void Carries(IEnumerable<(string Provider, Lane Lane)> providers) => carried = [.. providers.Distinct()];
+    public void Carries(IEnumerable<CarriedProvider> providers) => carried = [.. providers];
 
     /// <summary>Counts one call.</summary>
     /// <param name="code">The provider's own code.</param>
@@ -67,10 +72,12 @@ public sealed class ProviderActivity(NpgsqlDataSource database, AlertRules rules
         {
             batch.BatchCommands.Add(Command(
                 """
-                insert into notify.carried_providers (provider, lane, seen_at) select p, l, $3 from unnest($1, $2) as t(p, l) order by 1, 2
-                on conflict (provider, lane) do update set seen_at = excluded.seen_at where carried_providers.seen_at < excluded.seen_at - interval '30 seconds'
+                insert into notify.carried_providers (provider, lane, position, weight, seen_at) select p, l, n, w, $5 from unnest($1, $2, $3, $4) as t(p, l, n, w) order by 1, 2
+                on conflict (provider, lane) do update set seen_at = excluded.seen_at, position = excluded.position, weight = excluded.weight
+                where carried_providers.seen_at < excluded.seen_at - interval '30 seconds'
+                    or (carried_providers.position, carried_providers.weight) is distinct from (excluded.position, excluded.weight)
                 """,
-                carried.Select(c => c.Provider).ToArray(), carried.Select(c => (short)c.Lane).ToArray(), now));
+                carried.Select(c => c.Provider).ToArray(), carried.Select(c => (short)c.Lane).ToArray(), carried.Select(c => (short)c.Position).ToArray(), carried.Select(c => c.Weight).ToArray(), now));
         }
 
         batch.BatchCommands.Add(Command("delete from notify.provider_calls where bucket < $1", now - Kept));

@@ -1,5 +1,6 @@
 using System.Globalization;
 using Notify.Domain.Notifications;
+using Notify.Domain.Routing;
 
 namespace Notify.Projections.Replay;
 
@@ -30,6 +31,10 @@ public static class EventWords
         NotificationRescheduled e => $"{e.By} moved it to {Time(e.SendAt)}.",
         NotificationExpired e => $"Its time had passed before {(e.Deliveries.Count == 0 ? "it was planned" : $"{List(e.Deliveries.Select(d => Name(state, d, start: false)))} could be made")}.",
         NotificationOpened e => $"The person opened {Name(state, e.DeliveryId, start: false)} for the first time, says {e.Source}.",
+        CircuitOpened e => $"{e.Provider} is left alone until {Time(e.Until)}: {e.Reason}.",
+        CircuitHalfOpened e => $"{e.Provider} is tried with one delivery at a time: {e.Reason}.",
+        CircuitClosed e => $"{e.Provider} is sent to as before: {e.Reason}.",
+        ProviderWeightChanged e => $"{e.Provider} gets {Percent(e.To)} of its weight instead of {Percent(e.From)}: {e.Reason}.",
         _ => $"{Capital(Words(@event.GetType().Name))}.",
     };
 
@@ -71,6 +76,8 @@ public static class EventWords
     };
 
     private static string Count(int number) => number.ToString(CultureInfo.InvariantCulture);
+
+    private static string Percent(double factor) => $"{Count((int)Math.Round(factor * 100))}%";
 
     private static string Lower(Priority priority) => priority.ToString().ToLowerInvariant();
 

@@ -8,6 +8,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Domain.Recipients;
+using Notify.Domain.Routing;
 using Notify.Projections.Analytics;
 using Notify.Projections.Clients;
 using Notify.Projections.NotificationViews;
@@ -88,5 +89,6 @@ public static class NotifyStore
         typeof(ContactDetailsGiven), typeof(DeviceRegistered), typeof(DeviceRemoved), typeof(OptedIn), typeof(OptedOut), typeof(PreferenceWithdrawn),
         typeof(AddressSuppressed), typeof(UserErased),
         typeof(ClientRegistered), typeof(SecretIssued), typeof(SecretRevoked), typeof(ClientDisabled),
+        typeof(CircuitOpened), typeof(CircuitHalfOpened), typeof(CircuitClosed), typeof(ProviderWeightChanged),
     ];
 }

@@ -109,6 +109,25 @@ create table if not exists notify.carried_providers (
     seen_at  timestamptz not null,
     primary key (provider, lane)
 );
+alter table notify.carried_providers add column if not exists position smallint not null default 0;
+alter table notify.carried_providers add column if not exists weight double precision;
+
+-- How each provider is treated by all Dispatch hosts: its circuit, and what it gets of its weight. A host changes a row by
+-- comparing the version, in the transaction of the event that tells of it, so that what several notice is written once.
+create table if not exists notify.provider_states (
+    provider      text             primary key,
+    lane          smallint         not null,
+    circuit       smallint         not null default 0,
+    since         timestamptz      not null,
+    until         timestamptz,
+    reason        text,
+    openings      integer          not null default 0,
+    factor        double precision not null default 1,
+    factor_since  timestamptz      not null,
+    factor_reason text,
+    paused_until  timestamptz,
+    version       bigint           not null default 0
+);
 
 -- Troubles that developers are told of: one row from the opening to the recovery. At most one is open per subject, whichever
 -- host noticed it.

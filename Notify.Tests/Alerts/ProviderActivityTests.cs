@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using Microsoft.Extensions.Logging.Abstractions;
 using Notify.Domain.Notifications;
+using Notify.Domain.Routing;
 using Notify.Projections.Alerts;
 using Notify.Projections.ProviderHealth;
 using Notify.Tests.Projections;
@@ -16,7 +17,7 @@ public sealed class ProviderActivityTests(EmptyDatabase database) : IClassFixtur
     {
         const int Threads = 4, Each = 100_000;
         using ProviderActivity first = Host(), second = Host();
-        second.Carries([("twilio", Lane.Sms), ("apns", Lane.Apns)]);
+        second.Carries([new("twilio", Lane.Sms, 2, 30), new("apns", Lane.Apns, 1)]);
         var queue = new DeliveryQueue(Lane.Sms, Priority.Normal);
         var watch = Stopwatch.StartNew();
         await Task.WhenAll(Enumerable.Range(0, Threads).Select(_ => Task.Run(() =>
@@ -33,9 +34,9 @@ public sealed class ProviderActivityTests(EmptyDatabase database) : IClassFixtur
         await second.WriteAsync(Cancellation); // written again, counted once
 
         var health = (await new ProviderHealthReader(database.Source, TimeProvider.System).ReadAsync(Cancellation)).ToDictionary(h => h.Provider);
-        Assert.Equal((Health.Idle, null, null), (health["apns"].Health, health["apns"].Circuit, health["apns"].ErrorRate));
+        Assert.Equal((Health.Idle, CircuitState.Closed, 1, null, null), (health["apns"].Health, health["apns"].Circuit, health["apns"].Position, health["apns"].Weight, health["apns"].ErrorRate));
         var twilio = health["twilio"];
-        Assert.Equal((Health.Healthy, "sms", "closed", "503"), (twilio.Health, twilio.Lane, twilio.Circuit, twilio.LastErrorCode));
+        Assert.Equal((Health.Healthy, "sms", 2, 30d, "503"), (twilio.Health, twilio.Lane, twilio.Position, twilio.Weight, twilio.LastErrorCode));
         Assert.Equal((500_000 / 5.0, 0.2), (twilio.CallsPerMinute, twilio.ErrorRate));
         Assert.InRange(twilio.LatencyP50Ms!.Value, 35, 50);
         Assert.Equal(10_000, twilio.LatencyP95Ms);

@@ -24,6 +24,8 @@ public class TroubleDeciderTests
 
         public List<StandingFault> Standing { get; } = [];
 
+        public HashSet<string> Diverted { get; } = [];
+
         public Trouble Only => Assert.Single(Open);
 
         public Installation Calls(long good = 0, long failed = 0, long halted = 0, long refused = 0, long dead = 0, string code = "503", DeliveryQueue? queue = null, string provider = "twilio")
@@ -55,7 +57,7 @@ public class TroubleDeciderTests
         public Judgement Judge()
         {
             var recovered = over.GroupBy(t => t.Subject).ToDictionary(g => g.Key, g => g.Max(t => t.RecoveredAt!.Value));
-            var judgement = TroubleDecider.Decide(Rules, new Evidence([.. calls.Where(c => c.Bucket > Now.AddHours(-1))], Standing, [.. Open], recovered), Now);
+            var judgement = TroubleDecider.Decide(Rules, new Evidence([.. calls.Where(c => c.Bucket > Now.AddHours(-1))], Standing, [.. Open], recovered, Diverted), Now);
             Open.Clear();
             Open.AddRange(judgement.Opened.Concat(judgement.Going));
             over.AddRange(judgement.Recovered);
@@ -80,6 +82,24 @@ public class TroubleDeciderTests
         house.For(60, good: 50);
         Assert.Equal(["+provider:twilio", "-provider:twilio"], house.Told);
         Assert.Empty(house.Open);
+    }
+
+    [Fact]
+    public void A_provider_that_only_gets_tries_is_told_once_and_over_when_it_is_sent_to_again()
+    {
+        var house = new Installation().For(6, good: 50).For(1, failed: 5);
+        house.Diverted.Add("twilio");
+        for (var tries = 0; tries < 8; tries++) house.Calls(failed: 1).After(20 << tries);
+        Assert.Equal(["+provider:twilio"], house.Told);
+
+        // One try succeeds, the next one fails again: it lasts.
+        house.Calls(good: 1).After(120).Calls(failed: 1).After(300);
+        Assert.Equal(["+provider:twilio"], house.Told);
+
+        house.Calls(good: 3);
+        house.Diverted.Clear();
+        house.After(10).For(60, good: 50);
+        Assert.Equal(["+provider:twilio", "-provider:twilio"], house.Told);
     }
 
     [Fact]

@@ -2,6 +2,7 @@ using System.Reflection;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Domain.Privacy;
+using Notify.Domain.Routing;
 using Notify.Projections;
 using Notify.Projections.Replay;
 using Notify.Tests.Support;
@@ -39,6 +40,10 @@ public sealed class EventWordsTests
         { new NotificationRescheduled(At, "c_shop", At), "c_shop moved it to 2026-12-01 09:00:00.000Z." },
         { new NotificationExpired([Sms], At), "Its time had passed before the SMS could be made." },
         { new NotificationDelivered(Sms, "twilio", At), "The SMS reached the device, says twilio." },
+        { new CircuitOpened("twilio", "5 failures in a row: Retry 503", At, At), "twilio is left alone until 2026-12-01 09:00:00.000Z: 5 failures in a row: Retry 503." },
+        { new CircuitHalfOpened("twilio", "tried again after 10 s", At), "twilio is tried with one delivery at a time: tried again after 10 s." },
+        { new CircuitClosed("twilio", "3 calls succeeded", At), "twilio is sent to as before: 3 calls succeeded." },
+        { new ProviderWeightChanged("twilio", 1, 0.25, "40% of 50 calls failed", At), "twilio gets 25% of its weight instead of 100%: 40% of 50 calls failed." },
         { new NotificationOpened(Push, "app", At), "The person opened the push to d_1 for the first time, says app." },
     };
 

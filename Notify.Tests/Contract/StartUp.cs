@@ -63,6 +63,8 @@ public sealed class StartUp
     [InlineData("Dispatch", "Notify__Retry__MaxAttempts", "several", "Notify:Retry")]
     [InlineData("Dispatch", "Notify__Retry__BaseDelay", "a while", "Notify:Retry")]
     [InlineData("Dispatch", "Notify__Retry__UnknownDeadline", "-00:00:01", "Notify:Retry")]
+    [InlineData("Dispatch", "Routing__sms", "twilio, vonage", "Routing:sms names vonage, which is not configured")]
+    [InlineData("Dispatch", "Providers__Twilio__RatePerSecond", "-1", "Providers:Twilio:RatePerSecond")]
     [InlineData("Dispatch", "Notify__Alerts__Window", "00:00:00", "Notify:Alerts:Window")]
     [InlineData("Dispatch", "Notify__Alerts__WebhookUrl", "https://example.com/hook", "Notify:Alerts:WebhookSecret")]
     [InlineData("Projections", "Notify__Alerts__OpenRatio", "half", "Notify:Alerts:OpenRatio")]

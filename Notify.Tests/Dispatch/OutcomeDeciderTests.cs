@@ -71,6 +71,57 @@ public class OutcomeDeciderTests
         Assert.Equal((Reasons.ProviderAskedToWait, Now.AddMinutes(2).AddSeconds(2.5)), (deferred.Reason, deferred.Until));
     }
 
+    [Theory]
+    [InlineData("retry", Reasons.FailedOver, "503")]
+    [InlineData("wait", Reasons.FailedOver, "429")]
+    [InlineData("nameless", Reasons.FailedOver, Reasons.ConnectionLost)]
+    [InlineData("halted", Reasons.FailedOver, "401")]
+    public void What_one_provider_cannot_take_the_next_one_gets_at_once(string outcome, string reason, string code)
+    {
+        var made = Made(Outcome(outcome), Lane.Sms, 2, false, null) with { MayMove = true };
+        var (e, next) = OutcomeDecider.Decide(made, Schedule, Now, 0.5);
+        var deferred = Assert.IsType<DeliveryDeferred>(e);
+        Assert.Equal((reason, code, "prov", 2, Now), (deferred.Reason, deferred.ProviderCode, deferred.Provider, deferred.Attempt, deferred.Until));
+        Assert.Equal((OpenState.Deferred, Now, 2), (next!.State, next.DueAt, next.Attempts));
+    }
+
+    [Theory]
+    [InlineData("unknown")]
+    [InlineData("rejected")]
+    [InlineData("accepted")]
+    public void What_is_unknown_refused_or_taken_never_goes_to_another_provider(string outcome)
+    {
+        var made = Made(Outcome(outcome), Lane.Sms, 1, false, null);
+        Assert.Equal(OutcomeDecider.Decide(made, Schedule, Now, 0.5), OutcomeDecider.Decide(made with { MayMove = true }, Schedule, Now, 0.5));
+    }
+
+    [Fact]
+    public void What_ends_a_round_is_pauses_and_rounds_are_what_is_counted()
+    {
+        // The third round of two providers: six calls, of which three ended with a move.
+        var made = Made(Outcome("retry"), Lane.Sms, 6, false, null) with { Moves = 3 };
+        Assert.Equal((Reasons.Retry, 6, Now.AddSeconds(10)), Told(made));
+        Assert.IsType<DeliveryDeadLettered>(OutcomeDecider.Decide(made with { Attempt = 24, Moves = 12 }, Schedule, Now, 0.5).Event);
+        Assert.IsType<DeliveryDeferred>(OutcomeDecider.Decide(made with { Attempt = 24, Moves = 13 }, Schedule, Now, 0.5).Event);
+
+        static (string, int, DateTimeOffset) Told(AttemptMade made)
+        {
+            var e = Assert.IsType<DeliveryDeferred>(OutcomeDecider.Decide(made, Schedule, Now, 0.5).Event);
+            return (e.Reason, e.Attempt, e.Until);
+        }
+    }
+
+    private static AttemptOutcome Outcome(string name) => name switch
+    {
+        "retry" => new AttemptOutcome.Retry(Reasons.Retry, "503"),
+        "wait" => new AttemptOutcome.Retry(Reasons.Retry, "429", TimeSpan.FromMinutes(5)),
+        "nameless" => new AttemptOutcome.Retry(Reasons.ConnectionLost, null),
+        "halted" => new AttemptOutcome.Halted("401"),
+        "unknown" => new AttemptOutcome.Unknown(Reasons.TimedOut),
+        "rejected" => new AttemptOutcome.Rejected(Reasons.BadAddress, "21211"),
+        _ => new AttemptOutcome.Accepted("m"),
+    };
+
     [Fact]
     public void A_connection_that_never_stood_is_told_as_that() =>
         Assert.Equal(Reasons.ConnectionLost, ((DeliveryDeferred)Decide(new AttemptOutcome.Retry(Reasons.ConnectionLost, "ConnectionError"), Lane.Sms).Event!).Reason);

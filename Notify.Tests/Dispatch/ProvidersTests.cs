@@ -1,8 +1,10 @@
 using Microsoft.Extensions.Configuration;
 using Notify.Dispatch;
 using Notify.Dispatch.Dispatching;
+using Notify.Dispatch.Routing;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
+using Notify.Tests.Dispatch.Routing;
 
 namespace Notify.Tests.Dispatch;
 
@@ -11,29 +13,21 @@ public class ProvidersTests
     [Fact]
     public void A_test_client_s_deliveries_never_meet_a_live_provider()
     {
-        var live = new Stub();
+        var live = new StubProvider("stub");
         using var providers = new Providers();
         providers.Add(ClientMode.Live, live);
-        Assert.Same(live, providers.For(Lane.Sms, ClientMode.Live));
-        Assert.Null(providers.For(Lane.Sms, ClientMode.Test));
-        Assert.Null(providers.For(Lane.Apns, ClientMode.Live));
+        providers.Route(ClientMode.Live, new ProviderRoute(Lane.Sms, [new RouteMember(live)], TimeProvider.System));
+        Assert.Same(live, providers.RouteOf(Lane.Sms, ClientMode.Live)!.Choose([], 0.5));
+        Assert.Same(live, providers.Named("stub", ClientMode.Live));
+        Assert.Null(providers.RouteOf(Lane.Sms, ClientMode.Test));
+        Assert.Null(providers.Named("stub", ClientMode.Test));
+        Assert.Null(providers.RouteOf(Lane.Apns, ClientMode.Live));
         Assert.Equal([Lane.Apns, Lane.Fcm, Lane.Webpush, Lane.Email], providers.NotCarried);
     }
 
     [Fact]
     public void A_message_never_tells_what_is_personal() =>
         Assert.DoesNotContain("+8210", $"{new OutboundMessage(Guid.Empty, "+821012345678", new NotificationContent(Body: "+8210"), Priority.Normal, null)}", StringComparison.Ordinal);
-
-    [Fact]
-    public void A_lane_has_one_provider()
-    {
-        var faults = Faults(new()
-        {
-            ["Providers:Twilio:AccountSid"] = "AC", ["Providers:Twilio:AuthToken"] = "x", ["Providers:Twilio:From"] = "+15005550006",
-            ["Providers:Vonage:ApiKey"] = "abcd1234", ["Providers:Vonage:ApiSecret"] = "x", ["Providers:Vonage:From"] = "Acme",
-        });
-        Assert.Equal("Providers:Vonage and Providers:twilio both carry sms; configure one of them", Assert.Single(faults));
-    }
 
     [Fact]
     public void A_choice_that_is_none_is_told_with_what_there_is() => Assert.Contains(
@@ -44,18 +38,7 @@ public class ProvidersTests
     {
         var faults = new List<string>();
         using var providers = new Providers();
-        Adapters.AddTo(providers, ClientMode.Live, new ConfigurationBuilder().AddInMemoryCollection(settings).Build().GetSection("Providers"), TimeProvider.System, faults);
+        Adapters.AddTo(providers, ClientMode.Live, new ConfigurationBuilder().AddInMemoryCollection(settings).Build().GetSection("Providers"), new Dictionary<Lane, IReadOnlyList<RouteEntry>>(), TimeProvider.System, faults);
         return faults;
-    }
-
-    private sealed class Stub : IDeliveryProvider
-    {
-        public string Name => "stub";
-
-        public Lane Lane => Lane.Sms;
-
-        public int Concurrency => 1;
-
-        public Task<AttemptOutcome> SendAsync(OutboundMessage message, CancellationToken cancellation) => throw new NotSupportedException();
     }
 }

@@ -55,6 +55,30 @@ public class NotificationTests
         Assert.Equal(Notification().Deliveries[Push], n.Deliveries[Push]);
     }
 
+    [Fact]
+    public void Who_was_tried_is_known_until_the_round_ends_and_moves_until_it_is_sent_on_its_way_again()
+    {
+        object[] round =
+        [
+            new DispatchAttempted(Sms, 1, "twilio", Noon), new DeliveryDeferred(Sms, Noon, Reasons.FailedOver, 1, "twilio", "503", Noon),
+            new DispatchAttempted(Sms, 2, "vonage", Noon), new DeliveryDeferred(Sms, Noon, Reasons.FailedOver, 2, "vonage", "5", Noon),
+            new DispatchAttempted(Sms, 3, "third", Noon),
+        ];
+        var during = Notification(round).Deliveries[Sms];
+        Assert.Equal((2, 3, "third"), (during.Moves, during.Attempts, during.Provider));
+        Assert.Equal(["twilio", "vonage"], during.Tried!);
+        var repeated = Notification(round.SelectMany(e => new[] { e, e })).Deliveries[Sms];
+        Assert.Equal((2, 3), (repeated.Moves, repeated.Attempts));
+        Assert.Equal(during.Tried, repeated.Tried!);
+
+        object paused = new DeliveryDeferred(Sms, Noon.AddMinutes(1), Reasons.Retry, 3, "third", "500", Noon);
+        var after = Notification([.. round, paused]).Deliveries[Sms];
+        Assert.Equal((2, null), (after.Moves, after.Tried));
+
+        var again = Notification([.. round, paused, new DeliveryDeadLettered(Sms, 3, Reasons.AttemptsExhausted, "third", "500", Noon), new DeliveryRedriven(Sms, "mended", "c_ops", Noon)]).Deliveries[Sms];
+        Assert.Equal((0, 0, null), (again.Moves, again.Attempts, again.Tried));
+    }
+
     [Theory, MemberData(nameof(OneEvent))]
     public void A_repeated_event_changes_nothing(object happened, DeliveryStatus expected)
     {

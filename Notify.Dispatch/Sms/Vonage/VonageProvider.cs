@@ -43,6 +43,9 @@ public sealed class VonageProvider : IDeliveryProvider, IAnswersInquiries, IDisp
     public TimeSpan TotalTimeout => ProviderCall.TotalTimeout(options.TotalTimeout, options.Timeout);
 
     /// <inheritdoc />
+    public bool IsThrottle(AttemptOutcome.Retry answer) => answer.Code is "1" or "420" or "429";
+
+    /// <inheritdoc />
     public void Dispose() => client.Dispose();
 
     /// <inheritdoc />

@@ -1,0 +1,153 @@
+using Notify.Dispatch.Dispatching;
+using Notify.Domain.Notifications;
+using Notify.Domain.Routing;
+using Notify.Projections.ProviderHealth;
+
+namespace Notify.Dispatch.Routing;
+
+/// <summary>A provider's place in a route.</summary>
+/// <param name="Weight">As configured; <c>null</c> where the route is ordered.</param>
+public sealed record RouteMember(IDeliveryProvider Provider, double? Weight = null, Pace? Pace = null);
+
+/// <summary>A change that the installation is to be told of.</summary>
+/// <param name="State">What is to be written, with the version that it follows from.</param>
+/// <param name="Events">What tells of it, in order.</param>
+public sealed record ProviderChange(ProviderState State, IReadOnlyList<object> Events);
+
+/// <summary>What this host knows of one provider of a route. Not safe for threads: the route locks.</summary>
+public sealed class ProviderMonitor(RouteMember member, DateTimeOffset start)
+{
+    // What could not be told while the database was away: the newest are kept.
+    private const int MostEvents = 100;
+
+    private readonly OutcomeWindow window = new();
+    private readonly List<object> untold = [];
+    private Circuit circuit = new(CircuitState.Closed, start);
+    private WeightFactor weight = new(1, start);
+    private double? usualMs;
+    private DateTimeOffset lookedAt = start;
+    private DateTimeOffset? pausedUntil, probeUntil;
+    private long version;
+
+    /// <summary>The provider.</summary>
+    public IDeliveryProvider Provider => member.Provider;
+
+    /// <summary>Its configured weight.</summary>
+    public double? Weight => member.Weight;
+
+    /// <summary>What its rate leaves room for; <c>null</c>: anything.</summary>
+    public Pacer? Pacer { get; } = member.Pace?.RatePerSecond is { } rate ? new Pacer(rate, member.Pace.RampUp ?? TimeSpan.Zero, start) : null;
+
+    /// <summary>Calls under way.</summary>
+    public int Calls { get; private set; }
+
+    /// <summary>Whether it is sent to as usual.</summary>
+    public bool IsOpenForTraffic(DateTimeOffset now) => StateAt(now) == CircuitState.Closed && !(pausedUntil > now);
+
+    /// <summary>As it is when a provider is chosen.</summary>
+    public Candidate At(DateTimeOffset now) => new(
+        Provider.Name, !(pausedUntil > now) && StateAt(now) switch { CircuitState.Closed => true, CircuitState.HalfOpen => probeUntil is null || probeUntil <= now, _ => false },
+        (member.Weight ?? 1) * weight.Factor, Pacer is null || Pacer.Tokens(now) >= 1);
+
+    /// <summary>It was chosen for a delivery.</summary>
+    public void Choose(DateTimeOffset now)
+    {
+        Pacer?.Take(now);
+        // A claim whose commit failed never calls: the probe is given up when it must have ended.
+        if (StateAt(now) == CircuitState.HalfOpen) probeUntil = now + Provider.TotalTimeout + TimeSpan.FromSeconds(5);
+    }
+
+    /// <summary>A call begins.</summary>
+    public void Begin() => Calls++;
+
+    /// <summary>A call has ended.</summary>
+    public void End(AttemptOutcome outcome, TimeSpan latency, DateTimeOffset began, DateTimeOffset now)
+    {
+        Calls--;
+        var verdict = CircuitDecider.Judge(Provider, outcome);
+        if (verdict == Verdict.Throttles)
+        {
+            var until = now + (outcome is AttemptOutcome.Retry { After: { } after } && after < CircuitDecider.LongestPause ? after : CircuitDecider.LongestPause);
+            if (!(pausedUntil >= until)) pausedUntil = until;
+            if (began >= circuit.Since) probeUntil = null;
+            return;
+        }
+
+        StateAt(now);
+        window.Add(verdict != Verdict.Works, latency, now);
+        if (began >= circuit.Since) probeUntil = null;
+        var (_, reason, code) = CallOutcomes.Of(outcome);
+        Become(CircuitDecider.After(circuit, window.Counts(now), verdict, code is null || code == reason ? reason : $"{reason} {code}", began, now));
+    }
+
+    /// <summary>Looks at the weight again.</summary>
+    public void Weigh(DateTimeOffset now)
+    {
+        StateAt(now);
+        if (member.Weight is null || now - lookedAt < TimeSpan.FromSeconds(1)) return;
+        var sample = window.Sample(now);
+        usualMs = WeightDecider.Usual(usualMs, sample, now - lookedAt);
+        lookedAt = now;
+        var next = WeightDecider.Decide(weight, sample, usualMs, Provider.TotalTimeout / 3, now);
+        if (next != weight) Tell(new ProviderWeightChanged(Provider.Name, weight.Factor, next.Factor, next.Reason!, now));
+        weight = next;
+    }
+
+    /// <summary>What the installation is to be told; <c>null</c>: nothing.</summary>
+    public ProviderChange? Untold(Lane lane) => untold.Count == 0 ? null : new ProviderChange(State(lane), [.. untold]);
+
+    /// <summary>How the provider is now.</summary>
+    public ProviderState State(Lane lane) => new(
+        Provider.Name, lane, circuit.State, circuit.Since, circuit.Until, circuit.Reason, circuit.Openings, weight.Factor, weight.Since, weight.Reason, pausedUntil, version);
+
+    /// <summary>A change was written.</summary>
+    public void Told(ProviderChange change)
+    {
+        if (change.State.Version != version) return;
+        untold.RemoveRange(0, Math.Min(change.Events.Count, untold.Count));
+        version++;
+    }
+
+    /// <summary>Takes over what the installation knows, where that is newer; what this host had to tell was told by another.</summary>
+    public void Adopt(ProviderState known)
+    {
+        if (known.PausedUntil is { } until && !(pausedUntil >= until)) pausedUntil = until;
+        if (known.Version <= version) return;
+        untold.Clear();
+        version = known.Version;
+        weight = new WeightFactor(known.Factor, known.FactorSince, known.FactorReason);
+        var successes = known.Circuit == circuit.State ? circuit.Successes : 0;
+        if (known.Circuit != circuit.State) Changed();
+        circuit = new Circuit(known.Circuit, known.Since, known.Until, known.Reason, known.Openings, successes);
+    }
+
+    private CircuitState StateAt(DateTimeOffset now)
+    {
+        Become(CircuitDecider.At(circuit, now));
+        return circuit.State;
+    }
+
+    private void Become(Circuit next)
+    {
+        if (CircuitDecider.Told(Provider.Name, circuit, next) is { } told)
+        {
+            Tell(told);
+            Changed();
+        }
+
+        circuit = next;
+    }
+
+    // What was counted before says nothing about the time after.
+    private void Changed()
+    {
+        window.Clear();
+        probeUntil = null;
+    }
+
+    private void Tell(object @event)
+    {
+        if (untold.Count == MostEvents) untold.RemoveAt(0);
+        untold.Add(@event);
+    }
+}

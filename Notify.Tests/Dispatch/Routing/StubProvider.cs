@@ -1,0 +1,16 @@
+using Notify.Dispatch.Dispatching;
+using Notify.Domain.Notifications;
+
+namespace Notify.Tests.Dispatch.Routing;
+
+/// <summary>A provider that is never called; what it would answer, the test says itself.</summary>
+internal sealed class StubProvider(string name, Lane lane = Lane.Sms, int concurrency = 10) : IDeliveryProvider
+{
+    public string Name => name;
+
+    public Lane Lane => lane;
+
+    public int Concurrency => concurrency;
+
+    public Task<AttemptOutcome> SendAsync(OutboundMessage message, CancellationToken cancellation) => throw new NotSupportedException();
+}

@@ -1,0 +1,115 @@
+using System.Text.Json.Nodes;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.WebUtilities;
+using Notify.Tests.Dispatch;
+using Notify.Tests.Support;
+
+namespace Notify.Tests.EndToEnd;
+
+/// <summary>A system in which Vonage stands behind Twilio.</summary>
+public sealed class FailoverSystem : IAsyncLifetime
+{
+    public NotifySystem System { get; private set; } = null!;
+
+    /// <summary>Vonage: takes everything.</summary>
+    internal ScriptedServer Vonage { get; private set; } = null!;
+
+    public async ValueTask InitializeAsync()
+    {
+        Vonage = await ScriptedServer.Http1Async(async (number, context) =>
+            await context.Response.WriteAsync($$"""{"message-count":"1","messages":[{"to":"1","message-id":"V{{number}}","status":"0"}]}"""));
+        System = await NotifySystem.StartAsync("failover", new()
+        {
+            ["Providers__Vonage__ApiKey"] = "abcd1234", ["Providers__Vonage__ApiSecret"] = "x", ["Providers__Vonage__From"] = "Acme", ["Providers__Vonage__BaseUrl"] = Vonage.Url.ToString(),
+            ["Routing__sms"] = "twilio > vonage",
+            ["Providers__Twilio__Timeout"] = "00:00:01",
+        });
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        if (System is not null) await System.DisposeAsync();
+        await Vonage.DisposeAsync();
+    }
+}
+
+/// <summary>One provider of a route fails: the next one takes its place, and nothing that is unknown goes to it.</summary>
+public sealed class Failover(FailoverSystem failover) : SystemTest, IClassFixture<FailoverSystem>
+{
+    private static readonly TimeSpan Long = TimeSpan.FromSeconds(60);
+
+    /// <inheritdoc />
+    public override async ValueTask InitializeAsync()
+    {
+        Installation = failover.System;
+        await Sandbox.BehaveAsync();
+        await IsSentToAsync();
+    }
+
+    [Fact]
+    public async Task The_next_provider_takes_over_and_the_first_one_is_sent_to_again_when_it_works()
+    {
+        await Sandbox.KnobsAsync("twilio", new { errorRate = 1, errorStatus = 503 });
+        var id = NewId("over");
+        var ids = Enumerable.Range(0, 30).Select(i => $"{id}-{i}.").ToList();
+        foreach (var one in ids) (await SendAsync(one)).Is(202);
+
+        await Installation.QuietAsync(Long, id);
+        Assert.Equal(ids.Order(), AtVonage(id).Order());
+        Assert.DoesNotContain(await Sandbox.LedgerAsync(id), e => e.IsAccepted);
+        Assert.Equal(
+            ["NotificationRequested", "DeliveriesPlanned", "DispatchAttempted", "DeliveryDeferred", "DispatchAttempted", "NotificationDispatched"], await Client.EventTypesAsync(ids[0]));
+        var delivery = (await Client.GetAsync($"/v1/notifications/{ids[0]}")).Is(200).Json["deliveries"]![0]!;
+        Assert.Equal(("dispatched", "vonage", 2), (delivery["status"]!.ToString(), delivery["provider"]!.ToString(), delivery["attempts"]!.GetValue<int>()));
+
+        var twilio = await Eventually.Becomes(() => ProviderAsync("twilio"), p => p["circuit"]!.ToString() != "closed", "the circuit is seen", Long);
+        Assert.Equal((1, "CircuitOpened"), (twilio["position"]!.GetValue<int>(), twilio["changes"]!.AsArray()[^1]!["type"]!.ToString()));
+        Assert.Contains("failures in a row: Retry 20503", twilio["changes"]!.AsArray()[^1]!["reason"]!.ToString(), StringComparison.Ordinal);
+        Assert.Equal("closed", await CircuitAsync("vonage"));
+
+        await Sandbox.BehaveAsync();
+        await IsSentToAsync();
+        var after = NewId("back");
+        (await SendAsync(after)).Is(202);
+        await Installation.QuietAsync(Long, after);
+        Assert.Single(await Sandbox.LedgerAsync(after), e => e.IsAccepted);
+        Assert.Empty(AtVonage(after));
+        await Installation.VerifyAsync();
+    }
+
+    [Fact]
+    public async Task What_may_have_been_taken_goes_to_nobody_else()
+    {
+        await Sandbox.KnobsAsync("twilio", new { blackhole = true });
+        var id = NewId("hole");
+        (await SendAsync(id)).Is(202);
+        await Eventually.Becomes(() => Client.EventTypesAsync(id), types => types.Contains("DispatchOutcomeUnknown"), "it is unknown", Long);
+        await Eventually.Stays(() => Task.FromResult(AtVonage(id).Count), 0, TimeSpan.FromSeconds(3));
+        Assert.DoesNotContain("DeliveryDeferred", await Client.EventTypesAsync(id));
+
+        // Asked until its deadline, and never there: only then is it sent.
+        await Sandbox.BehaveAsync();
+        await Installation.QuietAsync(Long, id);
+        Assert.Equal(1, AtVonage(id).Count + (await Sandbox.LedgerAsync(id)).Count(e => e.IsAccepted));
+    }
+
+    // A little traffic until it is so: what is half-open lives by its tries.
+    private Task IsSentToAsync() => Eventually.Becomes(
+        async () =>
+        {
+            (await SendAsync(NewId("try"))).Is(202);
+            return await CircuitAsync("twilio");
+        },
+        c => c == "closed", "Twilio is sent to", Long);
+
+    private Task<Reply> SendAsync(string id) =>
+        Client.SendAsync(new { eventId = id, to = new { phone = Person.NewPhone() }, channels = new[] { "sms" }, category = "test", content = new { body = id } });
+
+    private List<string> AtVonage(string text) =>
+        [.. failover.Vonage.Received.Where(r => r.Method == "POST").Select(r => QueryHelpers.ParseQuery(r.Body)["text"].ToString()).Where(t => t.StartsWith(text, StringComparison.Ordinal))];
+
+    private async Task<string> CircuitAsync(string provider) => (await ProviderAsync(provider))["circuit"]!.ToString();
+
+    private async Task<JsonNode> ProviderAsync(string name) =>
+        (await Client.GetAsync("/v1/providers")).Is(200).Json["providers"]!.AsArray().FirstOrDefault(p => p!["provider"]!.ToString() == name) ?? JsonNode.Parse("""{"circuit":"not there yet"}""")!;
+}

@@ -9,7 +9,7 @@ namespace Notify.Dispatch.Routing;
 /// <param name="Until">While open: when the provider is tried again.</param>
 /// <param name="Reason">Why it changed last.</param>
 /// <param name="Openings">How often it opened in a row; the pauses grow with it.</param>
-/// <param name="Successes">While half-open: calls that succeeded.</param>
+/// <param name="Successes">While half-open: calls that succeeded; while open: those in a row.</param>
 public sealed record Circuit(CircuitState State, DateTimeOffset Since, DateTimeOffset? Until = null, string? Reason = null, int Openings = 0, int Successes = 0);
 
 /// <summary>What one call says about its provider.</summary>
@@ -46,6 +46,9 @@ public static class CircuitDecider
     /// <summary>Successes of a half-open circuit that close it.</summary>
     public const int ToClose = 3;
 
+    /// <summary>Successes in a row that end the pause of an open circuit early, where deliveries are sent all the same.</summary>
+    public const int SignsOfLife = 5;
+
     /// <summary>How long it stays open the first time; doubled with each opening.</summary>
     public static readonly TimeSpan FirstPause = TimeSpan.FromSeconds(10);
 
@@ -79,8 +82,13 @@ public static class CircuitDecider
                 return Open($"{counts.FailuresInARow} failures in a row: {word}");
             case (CircuitState.Closed, Verdict.Fails) when counts.Calls >= MinCalls && counts.FailureRate >= OpenRatio:
                 return Open($"{counts.Failures} of {counts.Calls} calls failed within {OutcomeWindow.Length.TotalSeconds:0} s: {word}");
-            case (CircuitState.Open, Verdict.Works): // sent to all the same, because nobody else was there
-                return new Circuit(CircuitState.HalfOpen, now, null, "it answers again", circuit.Openings, 1);
+            // Sent to all the same, because nobody else was there.
+            case (CircuitState.Open, Verdict.Works) when circuit.Successes + 1 >= SignsOfLife && now - circuit.Since >= Least(circuit):
+                return new Circuit(CircuitState.HalfOpen, now, null, $"{circuit.Successes + 1} calls in a row succeeded", circuit.Openings);
+            case (CircuitState.Open, Verdict.Works):
+                return circuit with { Successes = circuit.Successes + 1 };
+            case (CircuitState.Open, _):
+                return circuit with { Successes = 0 };
             case (CircuitState.HalfOpen, Verdict.Works) when circuit.Successes + 1 >= ToClose:
                 return new Circuit(CircuitState.Closed, now, null, $"{ToClose} calls succeeded", circuit.Openings);
             case (CircuitState.HalfOpen, Verdict.Works):
@@ -110,6 +118,9 @@ public static class CircuitDecider
         CircuitState.HalfOpen => new CircuitHalfOpened(provider, after.Reason!, after.Since),
         _ => new CircuitClosed(provider, after.Reason!, after.Since),
     };
+
+    // Half of the calls may succeed for hours: the circuit does not follow each of them.
+    private static TimeSpan Least(Circuit circuit) => Pause(circuit.Openings) / 4 is var quarter && quarter > FirstPause ? quarter : FirstPause;
 
     private static TimeSpan Pause(int openings)
     {

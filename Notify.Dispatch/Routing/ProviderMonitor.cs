@@ -74,10 +74,12 @@ public sealed class ProviderMonitor(RouteMember member, DateTimeOffset start)
         }
 
         StateAt(now);
+        if (began < circuit.Since) return;
         window.Add(verdict != Verdict.Works, latency, now);
-        if (began >= circuit.Since) probeUntil = null;
+        probeUntil = null;
         var (_, reason, code) = CallOutcomes.Of(outcome);
-        Become(CircuitDecider.After(circuit, window.Counts(now), verdict, code is null || code == reason ? reason : $"{reason} {code}", began, now));
+        var counts = verdict == Verdict.Works ? default : window.Counts(now); // what works costs no sums
+        Become(CircuitDecider.After(circuit, counts, verdict, code is null || code == reason ? reason : $"{reason} {code}", began, now));
     }
 
     /// <summary>Looks at the weight again.</summary>

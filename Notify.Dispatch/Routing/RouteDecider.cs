@@ -35,8 +35,8 @@ public static class RouteDecider
         return usable[^1];
     }
 
-    /// <summary>Whether another one is usable that this delivery has not tried in this round.</summary>
-    public static bool HasAnother(IReadOnlyList<Candidate> candidates, IReadOnlyCollection<string> tried) => candidates.Any(c => c.IsUsable && !tried.Contains(c.Name));
+    /// <summary>Whether another one is usable, with room in its rate, that this delivery has not tried in this round.</summary>
+    public static bool HasAnother(IReadOnlyList<Candidate> candidates, IReadOnlyCollection<string> tried) => candidates.Any(c => c is { IsUsable: true, HasToken: true } && !tried.Contains(c.Name));
 
     private static List<int> Places(IReadOnlyList<Candidate> candidates, Func<Candidate, bool> which) => [.. Enumerable.Range(0, candidates.Count).Where(i => which(candidates[i]))];
 }

@@ -28,7 +28,7 @@ public static partial class RouteSettings
         if (!string.IsNullOrWhiteSpace(section.Value)) faults.Add($"{section.Path} is \"{section.Value}\"; give {section.Path}:sms or another of {string.Join(", ", Lanes.Keys)}");
         foreach (var lane in section.GetChildren())
         {
-            if (!Lanes.TryGetValue(lane.Key, out var known))
+            if (!Lanes.TryGetValue(lane.Key.Replace('_', '-'), out var known)) // shells know no variables with a hyphen
             {
                 faults.Add($"{lane.Path} is no route; there are {string.Join(", ", Lanes.Keys)}");
                 continue;

@@ -118,11 +118,13 @@ public class CircuitDeciderTests
     }
 
     [Fact]
-    public void A_success_of_what_was_sent_all_the_same_is_a_first_sign_of_life()
+    public void Successes_in_a_row_of_what_was_sent_all_the_same_are_signs_of_life()
     {
-        var line = new Line().Calls("-----+");
-        Assert.Equal((CircuitState.HalfOpen, 1), (line.Circuit.State, line.Circuit.Successes));
-        Assert.Equal(CircuitState.Closed, line.Calls("++").Circuit.State);
+        var line = new Line().Calls("-----").Wait(10).Calls("-"); // open for 20 s
+        Assert.Equal(CircuitState.Open, line.Calls("++++++").Circuit.State); // too soon
+        Assert.Equal(CircuitState.Open, line.Wait(10).Calls("-++++").Circuit.State); // too few
+        Assert.Equal(CircuitState.HalfOpen, line.Calls("+").Circuit.State);
+        Assert.Equal(CircuitState.Closed, line.Calls("+++").Circuit.State);
     }
 
     [Fact]

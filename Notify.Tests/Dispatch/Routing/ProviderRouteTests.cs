@@ -67,6 +67,27 @@ public class ProviderRouteTests
     }
 
     [Fact]
+    public void A_provider_that_half_works_for_an_hour_is_told_of_seldom()
+    {
+        var route = new ProviderRoute(Lane.Sms, [new RouteMember(first)], clock);
+        var (random, told) = (new Random(5), 0);
+        for (var i = 0; i < 36_000; i++)
+        {
+            clock.Advance(TimeSpan.FromMilliseconds(100));
+            route.Choose([], 0);
+            Call(route, random.NextDouble() < 0.6 ? Broken : Fine, 1);
+            foreach (var change in route.Untold())
+            {
+                told += change.Events.Count;
+                route.Told(change);
+            }
+        }
+
+        Assert.InRange(told, 3, 120);
+        TestContext.Current.TestOutputHelper!.WriteLine($"{told} changes");
+    }
+
+    [Fact]
     public async Task No_provider_gets_more_than_its_concurrency_and_calls_of_one_that_fell_silent_hold_up_nobody()
     {
         var route = Ordered();

@@ -43,6 +43,7 @@ public class RouteDeciderTests
     [Theory]
     [InlineData("a b", "a", true)]
     [InlineData("a -b", "a", false)]
+    [InlineData("a ~b", "a", false)]
     [InlineData("a b", "a b", false)]
     [InlineData("a", "a", false)]
     public void Another_one_is_there_if_it_is_usable_and_was_not_tried(string route, string tried, bool expected) =>

@@ -37,6 +37,15 @@ public class RouteSettingsTests
         Assert.Equal(["twilio", "vonage"], Sms("").Route.Members.Select(m => m.Provider.Name));
 
     [Fact]
+    public void A_lane_may_be_written_with_an_underscore()
+    {
+        var faults = new List<string>();
+        var section = new ConfigurationBuilder().AddInMemoryCollection([new("Routing:push_ios", "apns")]).Build().GetSection("Routing");
+        Assert.Equal([Lane.Apns], RouteSettings.Read(section, faults).Keys);
+        Assert.Empty(faults);
+    }
+
+    [Fact]
     public void Who_is_not_named_carries_nothing_and_is_still_asked_about_earlier_messages()
     {
         var (providers, faults) = Providers(new() { ["Routing:sms"] = "vonage" });

@@ -9,6 +9,9 @@ namespace Notify.Tests.EndToEnd;
 /// <summary>A system in which Vonage stands behind Twilio.</summary>
 public sealed class FailoverSystem : IAsyncLifetime
 {
+    /// <summary>How many emails may be sent a second.</summary>
+    public const int EmailsPerSecond = 5;
+
     public NotifySystem System { get; private set; } = null!;
 
     /// <summary>Vonage: takes everything.</summary>
@@ -23,6 +26,7 @@ public sealed class FailoverSystem : IAsyncLifetime
             ["Providers__Vonage__ApiKey"] = "abcd1234", ["Providers__Vonage__ApiSecret"] = "x", ["Providers__Vonage__From"] = "Acme", ["Providers__Vonage__BaseUrl"] = Vonage.Url.ToString(),
             ["Routing__sms"] = "twilio > vonage",
             ["Providers__Twilio__Timeout"] = "00:00:01",
+            ["Providers__SendGrid__RatePerSecond"] = $"{EmailsPerSecond}",
         });
     }
 
@@ -92,6 +96,31 @@ public sealed class Failover(FailoverSystem failover) : SystemTest, IClassFixtur
         await Installation.QuietAsync(Long, id);
         Assert.Equal(1, AtVonage(id).Count + (await Sandbox.LedgerAsync(id)).Count(e => e.IsAccepted));
     }
+
+    [Fact]
+    public async Task A_rate_is_kept_and_holds_up_neither_what_is_critical_nor_another_lane()
+    {
+        const int Bulk = 40;
+        var (bulk, critical, sms) = (NewId("bulk"), NewId("critical"), NewId("sms"));
+        (await Client.PostAsync("/v1/notifications/batch", new { notifications = Enumerable.Range(0, Bulk).Select(i => Email($"{bulk}-{i}.", "bulk")) })).Is(200);
+        await Eventually.Becomes(() => Sandbox.LedgerAsync(bulk), l => l.Count >= 3, "bulk is on its way", Long);
+        var asked = TimeProvider.System.GetUtcNow();
+        (await Client.SendAsync(Email(critical, "critical"))).Is(202);
+        (await SendAsync(sms)).Is(202);
+        await Installation.QuietAsync(Long, bulk);
+        await Installation.QuietAsync(Long, critical);
+
+        var sent = (await Sandbox.LedgerAsync(bulk)).Select(e => e.ReceivedAt).Order().ToList();
+        Assert.Equal(Bulk, sent.Count);
+        Assert.True((sent[^1] - sent[0]).TotalSeconds >= (Bulk - 3) / (double)FailoverSystem.EmailsPerSecond, $"{Bulk} emails took {(sent[^1] - sent[0]).TotalSeconds:0.0} s");
+        foreach (var id in new[] { critical, sms })
+            Assert.InRange(((await Sandbox.LedgerAsync(id)).First().ReceivedAt - asked).TotalSeconds, -1, (sent[^1] - asked).TotalSeconds / 2);
+    }
+
+    private static object Email(string id, string priority) => new
+    {
+        eventId = id, to = new { email = $"{Guid.NewGuid():N}@example.com" }, channels = new[] { "email" }, category = "test", priority, content = new { title = id, body = id },
+    };
 
     // A little traffic until it is so: what is half-open lives by its tries.
     private Task IsSentToAsync() => Eventually.Becomes(

@@ -6,12 +6,15 @@ using Notify.Api.Notifications;
 using Notify.Api.Operations;
 using Notify.Api.Recipients;
 using Notify.Api.Reference;
+using Notify.Api.Tracking;
 using Notify.Domain.Clients;
+using Notify.Domain.Notifications;
 using Notify.Projections;
 using Notify.Projections.Hosting;
 using Notify.Projections.Net;
 using Notify.Projections.ProviderHealth;
 using Notify.Projections.QueueBacklog;
+using Notify.Projections.Tracking;
 using Wolverine;
 using Wolverine.Marten;
 
@@ -22,6 +25,8 @@ var builder = NotifyHost.CreateBuilder(Name, "http://127.0.0.1:5080", args, out 
 if (command is not (null or "migrate" or "codegen" or "create-client" or "routes")) faults.Add($"\"{command}\" is not a command; there are migrate, codegen, create-client, routes and health");
 var acceptLimit = builder.Configuration.GetSection("Notify:AcceptLimit").Read<AcceptLimitOptions>(faults);
 acceptLimit.Check("Notify:AcceptLimit", faults);
+var sms = builder.Configuration.GetSection("Notify:Sms").Read<SmsLimits>(faults);
+sms.Check("Notify:Sms", faults);
 if (faults.Report()) return NotifyHost.WrongConfiguration;
 
 // RequestBody has limits of its own and answers as soon as one is passed; what the caller is still sending is then read and
@@ -37,6 +42,7 @@ builder.Host.UseWolverine(o =>
     NotifyBus.Configure(o, Name, builder.Configuration, mayCreate: command == "migrate");
     o.ApplicationAssembly = typeof(Acceptance).Assembly;
 });
+builder.Services.AddSingleton(sms).AddSingleton<DeliveryTokens>().AddSingleton<Unsubscribing>();
 builder.Services.AddSingleton(acceptLimit).AddSingleton<AcceptLimit>().AddSingleton<ApiHosts>();
 builder.Services.AddSingleton<Acceptance>().AddSingleton<Callers>().AddSingleton<QueueActivity>().AddSingleton<QueueBacklogReader>().AddSingleton<ProviderHealthReader>();
 // What Dispatch may call, a device may be registered with.
@@ -83,4 +89,5 @@ Alerts.Map(app);
 DeadLetters.Map(app);
 GetAnalytics.Map(app);
 ClientEndpoints.Map(app);
+UnsubscribeEndpoints.Map(app);
 return command == "routes" ? Routes.Print(app, Console.Out) : await NotifyHost.RunAsync(app, Name, () => NotifyHost.CheckTransportAsync(app, mayBeAway: true));

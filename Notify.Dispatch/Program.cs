@@ -10,6 +10,7 @@ using Notify.Projections.Alerts;
 using Notify.Projections.Hosting;
 using Notify.Projections.ProviderHealth;
 using Notify.Projections.QueueBacklog;
+using Notify.Projections.Tracking;
 using JasperFx;
 using Wolverine;
 using Wolverine.Marten;
@@ -39,10 +40,12 @@ foreach (var (name, delay) in new[]
     if (delay <= TimeSpan.Zero) faults.Add($"Notify:Retry:{name} is {delay}; give a time above zero");
 }
 
+var sms = configuration.GetSection("Notify:Sms").Read<SmsLimits>(faults);
+sms.Check("Notify:Sms", faults);
 var alerts = configuration.ReadAlertRules(faults);
 if (faults.Report()) return NotifyHost.WrongConfiguration;
 
-builder.Services.AddSingleton(Options.Create(retry)).AddSingleton(providers);
+builder.Services.AddSingleton(Options.Create(retry)).AddSingleton(providers).AddSingleton(sms).AddSingleton<DeliveryTokens>().AddSingleton<UnsubscribeLinks>();
 builder.Services.AddSingleton<HostIdentity>().AddSingleton<FairTurns>().AddSingleton<SlicePick>().AddSingleton<SliceClaim>().AddSingleton<Settlement>().AddSingleton<DeliveryDispatcher>();
 builder.Services.AddSingleton<QueueActivity>().AddSingleton<ProviderActivity>().AddSingleton(alerts);
 if (command is null)

@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Globalization;
 using System.Text.Json;
 using FluentValidation;
+using Notify.Domain.Notifications;
 using Notify.Projections;
 
 namespace Notify.Api.Contract;
@@ -15,10 +16,13 @@ public static class RequestBody
     /// <summary>The largest body of a batch, in bytes.</summary>
     public const int MaxBatchBytes = 8 * 1024 * 1024;
 
+    /// <summary>What the files of an email may add to a single request: base64 of <see cref="AttachmentRules.MaxBytes"/>.</summary>
+    public const int MaxAttachmentBytes = (AttachmentRules.MaxBytes / 3 * 4) + 1024;
+
     public const string UnsupportedDetail = "Send the body as JSON, with the header Content-Type: application/json.";
 
     public static readonly string TooLargeDetail =
-        $"The body is too large: at most {MaxBytes / 1024} KiB for one request and {MaxBatchBytes / 1024 / 1024} MiB for a batch. Send less at a time.";
+        $"The body is too large: at most {MaxBytes / 1024} KiB for one request, its attachments aside ({AttachmentRules.MaxBytes / 1024 / 1024} MiB before base64), and {MaxBatchBytes / 1024 / 1024} MiB for a batch. Send less at a time.";
 
     private static readonly JsonDocumentOptions Strict = new() { MaxDepth = 32, AllowDuplicateProperties = false };
 
@@ -27,37 +31,48 @@ public static class RequestBody
         StatusCodes.Status413PayloadTooLarge, "too_large", TooLargeDetail);
 
     /// <summary>Reads and parses the body.</summary>
+    /// <param name="maxBytes">How large it may be.</param>
+    /// <param name="maxAside">How much larger, by parts that do not count.</param>
+    /// <param name="aside">Bytes of those parts.</param>
     /// <returns>The document, to be disposed of, or the problem.</returns>
-    public static async Task<(JsonDocument? Document, IResult? Problem)> ReadAsync(HttpRequest request, int maxBytes = MaxBytes)
+    public static async Task<(JsonDocument? Document, IResult? Problem)> ReadAsync(HttpRequest request, int maxBytes = MaxBytes, int maxAside = 0, Func<JsonElement, long>? aside = null)
+    {
+        var (document, problem, bytes) = await ReadAllAsync(request, maxBytes + maxAside);
+        if (bytes <= maxBytes || (document is not null && bytes - aside!(document.RootElement) <= maxBytes)) return (document, problem);
+        document?.Dispose();
+        return (null, TooLarge());
+    }
+
+    private static async Task<(JsonDocument? Document, IResult? Problem, long Bytes)> ReadAllAsync(HttpRequest request, int maxBytes)
     {
         if (!request.HasJsonContentType())
-            return (null, Contract.Problem.Of(StatusCodes.Status415UnsupportedMediaType, "unsupported_media_type", UnsupportedDetail));
-        if (request.ContentLength > maxBytes) return (null, TooLarge());
+            return (null, Contract.Problem.Of(StatusCodes.Status415UnsupportedMediaType, "unsupported_media_type", UnsupportedDetail), 0);
+        if (request.ContentLength > maxBytes) return (null, TooLarge(), 0);
         var body = new ArrayBufferWriter<byte>((int)Math.Clamp(request.ContentLength ?? 1024, 256, maxBytes));
         while (true)
         {
             var read = await request.Body.ReadAsync(body.GetMemory(4096), request.HttpContext.RequestAborted);
             if (read == 0) break;
             body.Advance(read);
-            if (body.WrittenCount > maxBytes) return (null, TooLarge());
+            if (body.WrittenCount > maxBytes) return (null, TooLarge(), 0);
         }
 
         // The parser does not look into strings; whoever reads one that is no UTF-8 would be thrown at.
-        if (!System.Text.Unicode.Utf8.IsValid(body.WrittenSpan)) return (null, Malformed("The body is not UTF-8."));
+        if (!System.Text.Unicode.Utf8.IsValid(body.WrittenSpan)) return (null, Malformed("The body is not UTF-8."), body.WrittenCount);
         try
         {
             var document = JsonDocument.Parse(body.WrittenMemory, Strict);
-            if (document.RootElement.ValueKind == JsonValueKind.Object) return (document, null);
+            if (document.RootElement.ValueKind == JsonValueKind.Object) return (document, null, body.WrittenCount);
             document.Dispose();
-            return (null, Malformed("The body must be a JSON object."));
+            return (null, Malformed("The body must be a JSON object."), body.WrittenCount);
         }
         catch (InvalidOperationException)
         {
-            return (null, Malformed("The body has a name with half a surrogate pair, which is not text."));
+            return (null, Malformed("The body has a name with half a surrogate pair, which is not text."), body.WrittenCount);
         }
         catch (JsonException e)
         {
-            return (null, Malformed(string.Create(CultureInfo.InvariantCulture, $"The body is not JSON as it should be (line {e.LineNumber + 1}, byte {e.BytePositionInLine}): at most 32 levels deep, no name twice in an object, UTF-8.")));
+            return (null, Malformed(string.Create(CultureInfo.InvariantCulture, $"The body is not JSON as it should be (line {e.LineNumber + 1}, byte {e.BytePositionInLine}): at most 32 levels deep, no name twice in an object, UTF-8.")), body.WrittenCount);
         }
     }
 

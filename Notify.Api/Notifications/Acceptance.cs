@@ -42,6 +42,7 @@ public sealed class Acceptance : IAsyncDisposable
     private readonly SubjectKeys subjectKeys;
     private readonly MasterKeyRing ring;
     private readonly QueueActivity activity;
+    private readonly SmsLimits sms;
     private readonly IServiceScopeFactory scopes;
     private readonly TimeProvider clock;
     private readonly ILogger<Acceptance> log;
@@ -49,9 +50,9 @@ public sealed class Acceptance : IAsyncDisposable
 
     /// <summary>Starts the committers.</summary>
     public Acceptance(
-        IDocumentStore store, SubjectKeys subjectKeys, MasterKeyRing ring, QueueActivity activity, IServiceScopeFactory scopes, TimeProvider clock, ILogger<Acceptance> log)
+        IDocumentStore store, SubjectKeys subjectKeys, MasterKeyRing ring, QueueActivity activity, SmsLimits sms, IServiceScopeFactory scopes, TimeProvider clock, ILogger<Acceptance> log)
     {
-        (this.store, this.subjectKeys, this.ring, this.activity, this.scopes, this.clock, this.log) = (store, subjectKeys, ring, activity, scopes, clock, log);
+        (this.store, this.subjectKeys, this.ring, this.activity, this.sms, this.scopes, this.clock, this.log) = (store, subjectKeys, ring, activity, sms, scopes, clock, log);
         group = new GroupCommit<Item, AcceptResult>(CommitAsync, MaxGroup, committers: 1, pace: TimeSpan.FromMilliseconds(20), clock, BelongsTo);
     }
 
@@ -183,7 +184,7 @@ public sealed class Acceptance : IAsyncDisposable
             else
             {
                 var recipient = r.UserId is null ? null : recipients.GetValueOrDefault(subject);
-                var plan = NotificationPlanning.Plan(item.Key, requested, payload, recipient, keys, now);
+                var plan = NotificationPlanning.Plan(item.Key, requested, payload, recipient, keys, now, sms);
                 session.Events.StartStream(item.Key, requested, plan);
                 open.AddRange(plan.Deliveries.Select(d => OpenDelivery.Planned(item.Key, d, requested.Priority, now)));
             }
@@ -198,7 +199,8 @@ public sealed class Acceptance : IAsyncDisposable
     private string SubjectOf(RequestNotification r) => r.UserId is { } user ? Recipient.KeyOf(user) : NotificationPlanning.SubjectOf(ToOf(r)!, ring);
 
     private static NotificationPayload PayloadOf(RequestNotification r) => new(
-        new NotificationContent(r.Content!.Title, r.Content.Body, r.Content.Html, r.Content.Data, r.Content.Url), ToOf(r), r.Metadata);
+        new NotificationContent(r.Content!.Title, r.Content.Body, r.Content.Html, r.Content.Data, r.Content.Url, r.Content.Push, r.Content.Attachments is { Count: > 0 } files ? [.. files.Select(f => f.Kept())] : null),
+        ToOf(r), r.Metadata);
 
     private static UnregisteredRecipient? ToOf(RequestNotification r) => r.To is not { } to ? null : new UnregisteredRecipient(
         to.Email, to.Phone is null ? null : ContactRules.ToE164(to.Phone),

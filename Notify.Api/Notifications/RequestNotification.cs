@@ -1,4 +1,5 @@
 using System.ComponentModel.DataAnnotations;
+using System.Globalization;
 using System.Text.Json;
 using FluentValidation;
 using Marten;
@@ -59,7 +60,7 @@ public sealed record RequestedContent
     /// <summary>Heading of a push, subject of an email; at most 1,000 characters.</summary>
     public string? Title { get; init; }
 
-    /// <summary>Text of a push or SMS, plain text of an email; at most 10,000 characters.</summary>
+    /// <summary>Text of a push or SMS, plain text of an email; at most 10,000 characters. As SMS at most as many segments as the installation allows.</summary>
     public string? Body { get; init; }
 
     /// <summary>HTML of an email; at most 200,000 characters.</summary>
@@ -70,6 +71,12 @@ public sealed record RequestedContent
 
     /// <summary>Where a tap leads: an absolute https address of at most 2,000 characters.</summary>
     public string? Url { get; init; }
+
+    /// <summary>How a push looks, sounds and behaves.</summary>
+    public PushOptions? Push { get; init; }
+
+    /// <summary>Files of an email: at most 10, together at most 5,242,880 bytes before base64. They do not count towards the limit of a request's size.</summary>
+    public IReadOnlyList<RequestedAttachment>? Attachments { get; init; }
 }
 
 /// <summary>Someone who is not registered.</summary>
@@ -103,7 +110,9 @@ public sealed record RequestedDevice
 public sealed class RequestNotificationValidator : AbstractValidator<RequestNotification>
 {
     /// <summary>The rules.</summary>
-    public RequestNotificationValidator(OutboundGuard? guard = null)
+    /// <param name="guard">Tells where a browser's push service may be.</param>
+    /// <param name="sms">How long an SMS may be.</param>
+    public RequestNotificationValidator(OutboundGuard? guard = null, SmsLimits? sms = null)
     {
         RuleFor(r => r.EventId).Must(Identifiers.IsEventId).WithMessage("must be 1 to 128 of A-Z a-z 0-9 . _ ~ : -");
         RuleFor(r => r.UserId).Must(Identifiers.IsUserId).When(r => r.UserId is not null).WithMessage(Identifiers.UserIdRule);
@@ -117,8 +126,15 @@ public sealed class RequestNotificationValidator : AbstractValidator<RequestNoti
         RuleFor(r => r.ExpiresAt).GreaterThan(r => r.SendAt).When(r => r.SendAt is not null && r.ExpiresAt is not null).WithMessage("must be later than sendAt");
         RuleFor(r => r.Metadata).Must(m => m!.Value.ValueKind == JsonValueKind.Object).When(r => r.Metadata is { ValueKind: not JsonValueKind.Null }).WithMessage("must be an object");
         RuleFor(r => r.Content!).SetValidator(new RequestedContentValidator()).When(r => r.Content is not null);
+        RuleFor(r => r.Content!.Body).Custom((body, context) =>
+        {
+            if ((sms ?? new SmsLimits()).Excess(body) is { } segments) context.AddFailure("Content.Body", TooManySegments(body!, segments, (sms ?? new SmsLimits()).MaxSegments));
+        }).When(r => r.Content is not null && r.Channels?.Contains(Channel.Sms) == true);
         RuleFor(r => r.To!).SetValidator(new RequestedRecipientValidator(guard)).When(r => r.To is not null);
     }
+
+    private static string TooManySegments(string body, int segments, int most) => string.Create(CultureInfo.InvariantCulture,
+        $"takes {segments} SMS segments{(SmsText.IsGsm7(body) ? "" : " (67 characters each, since some are not in the GSM 7-bit alphabet)")}, and at most {most} are allowed; shorten it, or leave sms out of channels");
 }
 
 /// <summary>The shape of literal content.</summary>
@@ -135,6 +151,12 @@ public sealed class RequestedContentValidator : AbstractValidator<RequestedConte
         RuleFor(c => c.Data).Must(d => d!.Value.ValueKind == JsonValueKind.Object).When(c => c.Data is { ValueKind: not JsonValueKind.Null }).WithMessage("must be an object");
         RuleFor(c => c.Url).Must(u => u!.Length <= 2000 && Uri.TryCreate(u, UriKind.Absolute, out var uri) && uri.Scheme == Uri.UriSchemeHttps)
             .When(c => c.Url is not null).WithMessage("must be an absolute https address of at most 2,000 characters");
+        RuleFor(c => c.Push!).SetValidator(new PushOptionsValidator()).When(c => c.Push is not null);
+        RuleForEach(c => c.Attachments).SetValidator(new RequestedAttachmentValidator()).When(c => c.Attachments is not null);
+        RuleFor(c => c.Attachments).Custom((files, context) =>
+        {
+            if (RequestedAttachmentValidator.Excess(files!) is { } excess) context.AddFailure(excess);
+        }).When(c => c.Attachments is not null);
     }
 }
 
@@ -197,7 +219,7 @@ public static class RequestNotificationEndpoint
             .WithSummary("Request a notification").WithDescription(
                 "Answers 202 only when the notification is durable. The same event ID is never acted upon twice: the same request again answers 200 and sends nothing, another one 409. "
                 + "A rejected request uses up no ID. An unknown user, or one who cannot be reached, is accepted and ends as suppressed, with the reason among its events.")
-            .Takes("To a registered user", Example).Takes("An SMS to a number", ToNumber).Takes("Later, and not too late", Scheduled)
+            .Takes("To a registered user", Example).Takes("An SMS to a number", ToNumber).Takes("Later, and not too late", Scheduled).Takes("A push with a sound and a picture", Rich).Takes("An email with a file", WithFile)
             .Answers(202, "It is durable.", new RequestedNotification("order-123-shipped", NotificationStatus.Accepted, false), "Location")
             .Answers(200, "The same request was accepted before; nothing is sent again.", new RequestedNotification("order-123-shipped", NotificationStatus.Delivered, true))
             .Fails(409, "event_id_conflict", ConflictDetail("order-123-shipped"))
@@ -233,6 +255,32 @@ public static class RequestNotificationEndpoint
         Content = new RequestedContent { Title = "Tomorrow at ten", Body = "We look forward to seeing you." },
     };
 
+    private static RequestNotification Rich => new()
+    {
+        EventId = "match-3-goal", UserId = "u-42", Channels = [Channel.Push], Category = "sports",
+        Content = new RequestedContent
+        {
+            Title = "Goal!", Body = "1:0 in the 12th minute", Url = "https://example.com/matches/3",
+            Push = new PushOptions
+            {
+                Sound = "cheer", Badge = 3, Image = "https://example.com/matches/3.jpg", CollapseKey = "match-3", TtlSeconds = 5400,
+                Android = new AndroidOptions { ChannelId = "scores", Icon = "ball", Color = "#1a7f37" },
+                Ios = new IosOptions { ThreadId = "match-3", Category = "MATCH", InterruptionLevel = InterruptionLevel.TimeSensitive },
+                Web = new WebOptions { Icon = "https://example.com/ball.png", RequireInteraction = false },
+            },
+        },
+    };
+
+    private static RequestNotification WithFile => new()
+    {
+        EventId = "invoice-2026-17", To = new RequestedRecipient { Email = "minsu@example.com" }, Channels = [Channel.Email], Category = "invoices",
+        Content = new RequestedContent
+        {
+            Title = "Your invoice 17", Body = "It is attached.",
+            Attachments = [new RequestedAttachment { Filename = "invoice-17.txt", ContentType = "text/plain", Content = "VG90YWw6IDQyIEVVUgo=" }],
+        },
+    };
+
     private const string TooMany = "This client asks for more than its limit allows. Send the same request again after Retry-After: nothing was stored.";
 
     private static string ConflictDetail(string eventId) =>
@@ -240,7 +288,7 @@ public static class RequestNotificationEndpoint
 
     private static async Task<IResult> OneAsync(HttpContext http, Acceptance acceptance, RequestNotificationValidator validator, AcceptLimit limit, IDocumentStore store)
     {
-        var (document, problem) = await RequestBody.ReadAsync(http.Request);
+        var (document, problem) = await RequestBody.ReadAsync(http.Request, RequestBody.MaxBytes, RequestBody.MaxAttachmentBytes, RequestedAttachmentValidator.BytesOf);
         if (document is null) return problem!;
         using (document)
         {

@@ -17,6 +17,7 @@ public static class ApiReference
         ["userId"] = ("The user's ID, chosen by you: 1 to 128 of A-Z a-z 0-9 . _ ~ : @ + -.", "u-42"),
         ["deviceId"] = ("The device's ID, as its registration answered.", "d_7kQ2mX0aVbN3sT9yLpR4wE"),
         ["clientId"] = ("The client's ID, which is its appKey.", "c_k3v9x2m7q4w8z5ab"),
+        ["token"] = ("The token of the email's link.", "AQsffD5Sq40OnEFqfS-Q5RMAAAAAAAAAAAAAAAA"),
         ["secretId"] = ("The secret's ID, as its making answered.", "s_h7k2m9qa"),
     };
 
@@ -49,6 +50,7 @@ public static class ApiReference
         ("Recipients", "Users, their devices and what they want to receive."),
         ("Operate", "Queues and dead letters."),
         ("Clients", "Who may call, and their secrets."),
+        ("Public", "What links in messages lead to; no authentication."),
         ("Health", "For load balancers, orchestrators and Prometheus."),
     ];
 

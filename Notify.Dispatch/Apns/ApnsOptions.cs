@@ -30,6 +30,9 @@ public sealed record ApnsOptions
     /// <summary>Calls under way at once.</summary>
     public int Concurrency { get; init; } = 200;
 
+    /// <summary>Connections that are kept, 1 to 20; each carries as many calls at once as Apple allows on it.</summary>
+    public int Connections { get; init; } = 2;
+
     /// <summary>How long a connection may take to stand.</summary>
     public TimeSpan ConnectTimeout { get; init; } = ProviderCall.ConnectTimeout;
 
@@ -44,6 +47,7 @@ public sealed record ApnsOptions
     {
         var before = faults.Count;
         ProviderCall.Check(section, BaseUrl, Concurrency, Timeout, faults, ConnectTimeout, TotalTimeout);
+        if (Connections is < 1 or > 20) faults.Add($"{section}:Connections is {Connections}; give 1 to 20");
         if (TeamId.Length == 0) faults.Add($"{section}:TeamId is missing; it is the ten characters of the Apple developer team");
         if (KeyId.Length == 0) faults.Add($"{section}:KeyId is missing; it is the ten characters of the signing key's ID");
         if (Topic.Length == 0) faults.Add($"{section}:Topic is missing; it is the app's bundle ID");

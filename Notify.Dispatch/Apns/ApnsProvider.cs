@@ -2,7 +2,6 @@ using System.Globalization;
 using System.Net;
 using System.Net.Http.Headers;
 using System.Security.Cryptography;
-using System.Text.Json;
 using Notify.Dispatch.Dispatching;
 using Notify.Domain.Notifications;
 using Notify.Projections.Hosting;
@@ -13,20 +12,19 @@ namespace Notify.Dispatch.Apns;
 /// <remarks>Apple: Sending notification requests to APNs. Repeats of a delivery replace each other on the device by <c>apns-collapse-id</c>.</remarks>
 public sealed class ApnsProvider : IDeliveryProvider, IDisposable
 {
-    /// <summary>The largest payload, in bytes.</summary>
-    public const int MaxPayload = 4096;
-
     private readonly ApnsOptions options;
     private readonly ApnsToken token;
-    private readonly HttpClient client;
+    private readonly HttpClient[] clients;
     private readonly TimeProvider clock;
+    private int turn;
 
     /// <summary>Opens no connection yet.</summary>
     public ApnsProvider(ApnsOptions options, ECDsa key, TimeProvider clock)
     {
         (this.options, this.clock) = (options, clock);
         token = new ApnsToken(key, options.TeamId, options.KeyId, clock);
-        client = ProviderCall.CreateClient(options.BaseUrl, options.Timeout, TrustedCa.Load(options.TrustedCaPath), options.ConnectTimeout);
+        var trusted = TrustedCa.Load(options.TrustedCaPath);
+        clients = [.. Enumerable.Range(0, Math.Clamp(options.Connections, 1, options.Concurrency)).Select(_ => ProviderCall.CreateClient(options.BaseUrl, options.Timeout, trusted, options.ConnectTimeout, LongLived))];
     }
 
     /// <summary>Made from its settings.</summary>
@@ -49,14 +47,17 @@ public sealed class ApnsProvider : IDeliveryProvider, IDisposable
     public TimeSpan TotalTimeout => ProviderCall.TotalTimeout(options.TotalTimeout, options.Timeout);
 
     /// <inheritdoc />
-    public void Dispose() => client.Dispose();
+    public void Dispose()
+    {
+        foreach (var client in clients) client.Dispose();
+    }
 
     /// <inheritdoc />
     public async Task<AttemptOutcome> SendAsync(OutboundMessage message, CancellationToken cancellation)
     {
         if (!message.Address.All(char.IsAsciiHexDigit)) return new AttemptOutcome.Rejected(Reasons.BadAddress, "BadDeviceToken");
-        var payload = Payload(message);
-        if (payload.Length > MaxPayload) return new AttemptOutcome.Rejected(Reasons.TooLarge, "PayloadTooLarge");
+        var payload = ApnsPayload.Write(message);
+        if (payload.Length > ApnsPayload.MaxBytes) return new AttemptOutcome.Rejected(Reasons.TooLarge, "PayloadTooLarge");
 
         var header = token.Header();
         var outcome = await CallAsync(message, payload, header, cancellation);
@@ -65,33 +66,14 @@ public sealed class ApnsProvider : IDeliveryProvider, IDisposable
             : outcome;
     }
 
-    /// <summary>The JSON payload of a message.</summary>
-    public static byte[] Payload(OutboundMessage message)
+    // One connection each, however many streams Apple allows on it: at first it is one, until a token was found good. What finds
+    // none free waits for one; a connection more would look like an attack to Apple. A dead one is noticed also while it is idle.
+    private static void LongLived(SocketsHttpHandler handler)
     {
-        var content = message.Content;
-        using var buffer = new MemoryStream(512);
-        using (var json = new Utf8JsonWriter(buffer, new JsonWriterOptions { Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping }))
-        {
-            json.WriteStartObject();
-            json.WriteStartObject("aps");
-            json.WriteStartObject("alert");
-            if (content.Title is { Length: > 0 } title) json.WriteString("title", title);
-            if (content.Body is { Length: > 0 } body) json.WriteString("body", body);
-            json.WriteEndObject();
-            json.WriteString("sound", "default");
-            json.WriteEndObject();
-            json.WriteString("deliveryId", message.DeliveryId);
-            if (content.Url is { } url) json.WriteString("url", url);
-            if (content.Data is { } data)
-            {
-                json.WritePropertyName("data");
-                data.WriteTo(json);
-            }
-
-            json.WriteEndObject();
-        }
-
-        return buffer.ToArray();
+        handler.EnableMultipleHttp2Connections = false;
+        handler.PooledConnectionLifetime = Timeout.InfiniteTimeSpan;
+        handler.PooledConnectionIdleTimeout = TimeSpan.FromHours(1);
+        handler.KeepAlivePingPolicy = HttpKeepAlivePingPolicy.Always;
     }
 
     private async Task<AttemptOutcome> CallAsync(OutboundMessage message, byte[] payload, string authorization, CancellationToken cancellation)
@@ -105,14 +87,15 @@ public sealed class ApnsProvider : IDeliveryProvider, IDisposable
         var headers = request.Headers;
         headers.TryAddWithoutValidation("authorization", authorization);
         headers.TryAddWithoutValidation("apns-topic", options.Topic);
-        headers.TryAddWithoutValidation("apns-push-type", "alert");
-        headers.TryAddWithoutValidation("apns-priority", message.Priority == Priority.Bulk ? "5" : "10");
+        var isShown = message.Content.IsShown;
+        headers.TryAddWithoutValidation("apns-push-type", isShown ? "alert" : "background");
+        headers.TryAddWithoutValidation("apns-priority", isShown && message.Priority != Priority.Bulk ? "10" : "5"); // Apple takes no other for background
         headers.TryAddWithoutValidation("apns-id", message.DeliveryId.ToString());
-        headers.TryAddWithoutValidation("apns-collapse-id", message.DeliveryId.ToString("N"));
-        if (message.ExpiresAt is { } expires)
-            headers.TryAddWithoutValidation("apns-expiration", expires.ToUnixTimeSeconds().ToString(CultureInfo.InvariantCulture));
+        headers.TryAddWithoutValidation("apns-collapse-id", message.Content.Push?.CollapseKey ?? message.DeliveryId.ToString("N"));
+        if (PushLifetime.End(message.ExpiresAt, message.Content.Push, clock.GetUtcNow()) is { } expires)
+            headers.TryAddWithoutValidation("apns-expiration", message.Content.Push?.TtlSeconds == 0 ? "0" : expires.ToUnixTimeSeconds().ToString(CultureInfo.InvariantCulture)); // 0: now or never
 
-        var (response, outcome) = await ProviderCall.SendAsync(client, request, cancellation);
+        var (response, outcome) = await ProviderCall.SendAsync(clients[(int)((uint)Interlocked.Increment(ref turn) % (uint)clients.Length)], request, cancellation);
         if (response is null) return outcome!;
         using (response)
         {

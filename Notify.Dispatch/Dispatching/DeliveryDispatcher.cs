@@ -183,7 +183,8 @@ public sealed class DeliveryDispatcher(
             c.Row, c.Claim, c.Attempt, (c.Ask is null ? provider?.Name : c.Delivery.Provider) ?? CallCounts.NoProvider, outcome, latency, ContentHash(c), clock.GetUtcNow(),
             c.Ask is not null, c.Delivery.DeferredUntil,
             c.Notification.Request.UserId is { } user ? Domain.Recipients.Recipient.KeyOf(user) : null, c.Delivery.DeviceId, asked is not null, c.Notification.Request.Mode,
-            c.Delivery.Moves, route?.HasAnother([.. c.Delivery.Tried ?? [], provider!.Name]) == true));
+            c.Delivery.Moves, route?.HasAnother([.. c.Delivery.Tried ?? [], provider!.Name]) == true,
+            lane == Lane.Sms && c.Message.Content.Body is { } text ? SmsText.Segments(text) : null));
     }
 
     private void CountCall(IDeliveryProvider? provider, ClaimedDelivery c, AttemptOutcome outcome, TimeSpan latency)
@@ -203,8 +204,7 @@ public sealed class DeliveryDispatcher(
             : new AttemptOutcome.NotFound();
     }
 
-    private string? ContentHash(ClaimedDelivery c) =>
-        c.Ask is null ? ring.Fingerprint("content", $"{c.Message.Content.Title}\n{c.Message.Content.Body}\n{c.Message.Content.Url}\n{c.Message.Content.Data}{(c.Message.Content.Html is { } html ? $"\n{html}" : "")}") : null;
+    private string? ContentHash(ClaimedDelivery c) => c.Ask is null ? ring.Fingerprint("content", ContentFingerprint.TextOf(c.Message.Content)) : null;
 
     private long lastHalted;
 

@@ -6,7 +6,9 @@ namespace Notify.Dispatch.Dispatching;
 /// <summary>One delivery as a provider needs it, opened for the moment of the call; it is never logged or stored.</summary>
 /// <param name="DeliveryId">Names it at the provider, and makes repeats replace each other.</param>
 /// <param name="Address">Token, number or address.</param>
-public sealed record OutboundMessage(Guid DeliveryId, string Address, NotificationContent Content, Priority Priority, DateTimeOffset? ExpiresAt)
+/// <param name="Unsubscribe">Where the recipient of an email says that they want no more; <c>null</c> where none is due.</param>
+public sealed record OutboundMessage(
+    Guid DeliveryId, string Address, NotificationContent Content, Priority Priority, DateTimeOffset? ExpiresAt, Uri? Unsubscribe = null)
 {
     /// <summary>Hides what is personal.</summary>
     public override string ToString() => $"delivery {DeliveryId}";

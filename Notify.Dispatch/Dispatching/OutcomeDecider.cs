@@ -13,10 +13,11 @@ namespace Notify.Dispatch.Dispatching;
 /// <param name="Moves">How many of the attempts before it ended with a move to another provider: they began no round of their own.</param>
 /// <param name="MayMove">Whether another provider is usable that has not been tried in this round.</param>
 /// <param name="CanBeAsked">Whether the provider can be asked what became of an attempt; if not, only the deadline is waited for, and whatever word comes before it.</param>
+/// <param name="Segments">Parts of an SMS.</param>
 public sealed record AttemptMade(
     OpenDelivery Row, Guid Claim, int Attempt, string Provider, AttemptOutcome Outcome, TimeSpan Latency, string? ContentHash, DateTimeOffset At,
     bool WasAsked = false, DateTimeOffset? UnknownDeadline = null, string? UserKey = null, string? DeviceId = null, bool CanBeAsked = true,
-    ClientMode Mode = ClientMode.Live, int Moves = 0, bool MayMove = false);
+    ClientMode Mode = ClientMode.Live, int Moves = 0, bool MayMove = false, int? Segments = null);
 
 /// <summary>What follows from an attempt: the event, and what the delivery waits for next (<c>null</c>: nothing, it has ended).</summary>
 public sealed record Settled(object? Event, OpenDelivery? Next);
@@ -35,7 +36,7 @@ public static class OutcomeDecider
         switch (made.Outcome)
         {
             case AttemptOutcome.Accepted a:
-                return new(new NotificationDispatched(id, made.Attempt, made.Provider, a.MessageId, (int)made.Latency.TotalMilliseconds, made.ContentHash, made.At), null);
+                return new(new NotificationDispatched(id, made.Attempt, made.Provider, a.MessageId, (int)made.Latency.TotalMilliseconds, made.ContentHash, made.At, Segments: made.Segments), null);
             case AttemptOutcome.Rejected r:
                 return new(new NotificationFailed(id, made.Attempt, r.Reason, made.Provider, r.Code, made.At), null);
             // The next provider takes it at once; back-off, and any word of when to come back, count when all have been tried.

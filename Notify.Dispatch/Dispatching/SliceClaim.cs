@@ -4,6 +4,7 @@ using Notify.Projections;
 using Notify.Projections.Hosting;
 using Notify.Projections.OpenDeliveries;
 using Notify.Projections.Privacy;
+using Notify.Projections.Tracking;
 using Npgsql;
 using SessionOptions = Marten.Services.SessionOptions;
 
@@ -20,7 +21,7 @@ public sealed record ClaimedDelivery(
 /// here, and where a repeat would reach the person twice, the attempt is recorded here, before any call.
 /// </summary>
 public sealed class SliceClaim(
-    IDocumentStore store, NpgsqlDataSource database, SubjectKeys keys, Providers providers, SlicePick pick, TimeProvider clock, HostIdentity host)
+    IDocumentStore store, NpgsqlDataSource database, SubjectKeys keys, Providers providers, SlicePick pick, UnsubscribeLinks links, TimeProvider clock, HostIdentity host)
 {
     /// <summary>Claims as many deliveries as are named, those or others whose turn it is, and ends what must not be sent any more.</summary>
     /// <param name="claim">Names the slice.</param>
@@ -77,6 +78,8 @@ public sealed class SliceClaim(
         }
 
         await OpenDeliveryTable.RemoveAsync(connection, [.. ended], cancellation);
+        // Before the call: a receipt may come before its answer.
+        await DeliveryStreams.NoteAsync(connection, claimed.Where(c => c.Ask is null && !Lanes.RepeatReplacesItself(c.Row.Queue.Lane)).Select(c => (c.Row.Id, c.Row.Notification)), cancellation);
         if (events.Count > 0)
         {
             await NotificationStreams.LockAsync(session, events.Select(e => e.Key), cancellation);
@@ -92,8 +95,8 @@ public sealed class SliceClaim(
     private static IEnumerable<Domain.Privacy.Sealed> SealedIn(Notification n) =>
         n.Deliveries.Values.Where(d => d.Contact is not null).Select(d => d.Contact!.Value).Prepend(n.Request.Payload);
 
-    private static OutboundMessage? Open(Notification n, Delivery d, KeySet opened) =>
+    private OutboundMessage? Open(Notification n, Delivery d, KeySet opened) =>
         d.Contact is { } contact && opened.OpenText(contact) is { } address && opened.OpenJson<NotificationPayload>(n.Request.Payload) is { } payload
-            ? new OutboundMessage(d.Id, address, payload.Content, n.Request.Priority, n.Request.ExpiresAt)
+            ? new OutboundMessage(d.Id, address, payload.Content, n.Request.Priority, n.Request.ExpiresAt, links.Of(d.Id, d.Lane, n.Request.Priority))
             : null;
 }

@@ -16,7 +16,7 @@ namespace Notify.Dispatch.Due;
 /// re-sends what lay in a queue for too long. Runs on every host; rows that one host holds, the others pass over.
 /// </summary>
 public sealed class DuePump(
-    IDocumentStore store, SubjectKeys keys, IServiceScopeFactory scopes, Projections.QueueBacklog.QueueActivity activity, TimeProvider clock, ILogger<DuePump> log) : BackgroundService
+    IDocumentStore store, SubjectKeys keys, IServiceScopeFactory scopes, Projections.QueueBacklog.QueueActivity activity, SmsLimits sms, TimeProvider clock, ILogger<DuePump> log) : BackgroundService
 {
     private const int Page = 500;
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(250);
@@ -106,7 +106,7 @@ public sealed class DuePump(
             var payload = payloadKeys.OpenJson<NotificationPayload>(n.Request.Payload);
             var plan = payload is null
                 ? new DeliveriesPlanned([], [new LeftOutDelivery(DeterministicId.OfDelivery(n.Key, "push"), Channel.Push, null, Reasons.Erased, "key")], recipient?.Version ?? 0, now)
-                : NotificationPlanning.Plan(n.Key, n.Request, payload, recipient, currentKeys, now);
+                : NotificationPlanning.Plan(n.Key, n.Request, payload, recipient, currentKeys, now, sms);
             session.Events.Append(n.Key, plan);
             planned.AddRange(plan.Deliveries.Select(d => OpenDelivery.Planned(n.Key, d, n.Request.Priority, now)));
         }

@@ -44,16 +44,15 @@ public static class FcmPayload
         return buffer.WrittenCount - Encoding.UTF8.GetByteCount(message.Address) > MaxBytes ? (ReadOnlyMemory<byte>?)null : buffer.WrittenMemory;
     }
 
-    private static bool IsShown(NotificationContent content) => content is { Title.Length: > 0 } or { Body.Length: > 0 };
-
     private static void WriteContent(Utf8JsonWriter json, OutboundMessage message)
     {
         var content = message.Content;
-        if (IsShown(content))
+        if (content.IsShown)
         {
             json.WriteStartObject("notification"u8);
             if (content.Title is { Length: > 0 } title) json.WriteString("title"u8, title);
             if (content.Body is { Length: > 0 } body) json.WriteString("body"u8, body);
+            if (content.Push?.Image is { } image) json.WriteString("image"u8, image);
             json.WriteEndObject();
         }
 
@@ -89,19 +88,27 @@ public static class FcmPayload
     {
         json.WriteStartObject("android"u8);
         json.WriteString("priority"u8, message.Priority == Priority.Bulk ? "NORMAL"u8 : "HIGH"u8);
-        if (message.ExpiresAt is { } expires)
+        if (PushLifetime.End(message.ExpiresAt, message.Content.Push, now) is { } expires)
         {
             var seconds = (long)Math.Clamp((expires - now).TotalSeconds, 0, MaxTtl.TotalSeconds);
             json.WriteString("ttl"u8, string.Create(CultureInfo.InvariantCulture, $"{seconds}s"));
         }
 
-        if (IsShown(message.Content))
-        {
-            json.WriteStartObject("notification"u8);
-            json.WriteString("tag"u8, message.DeliveryId.ToString("N"));
-            json.WriteEndObject();
-        }
+        if (message.Content.IsShown) WriteLook(json, message);
+        json.WriteEndObject();
+    }
 
+    private static void WriteLook(Utf8JsonWriter json, OutboundMessage message)
+    {
+        var (push, android) = (message.Content.Push, message.Content.Push?.Android);
+        json.WriteStartObject("notification"u8);
+        json.WriteString("tag"u8, push?.CollapseKey ?? message.DeliveryId.ToString("N"));
+        if (push?.Sound is { } sound && sound != PushOptions.NoSound) json.WriteString("sound"u8, sound);
+        if (push?.Badge is { } badge) json.WriteNumber("notification_count"u8, badge);
+        if (android?.ChannelId is { } channel) json.WriteString("channel_id"u8, channel);
+        if (android?.Icon is { } icon) json.WriteString("icon"u8, icon);
+        if (android?.Color is { } color) json.WriteString("color"u8, color);
+        if (android?.ClickAction is { } action) json.WriteString("click_action"u8, action);
         json.WriteEndObject();
     }
 }

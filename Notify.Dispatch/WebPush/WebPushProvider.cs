@@ -32,10 +32,11 @@ public sealed class WebPushProvider : IDeliveryProvider, IDisposable
     private readonly TimeProvider clock;
 
     /// <summary>Opens no connection yet.</summary>
-    public WebPushProvider(WebPushOptions options, ECDsa key, TimeProvider clock)
+    /// <param name="guard">Where subscriptions may lead; as the options say, unless given.</param>
+    public WebPushProvider(WebPushOptions options, ECDsa key, TimeProvider clock, OutboundGuard? guard = null)
     {
         (this.options, this.clock) = (options, clock);
-        guard = new OutboundGuard(options.AllowPrivateNetworks);
+        this.guard = guard ??= new OutboundGuard(options.AllowPrivateNetworks);
         services = new PushServices(key, options.PublicKey, options.Subject, options.Concurrency, clock);
         client = ProviderCall.CreateClient(null, options.Timeout, TrustedCa.Load(options.TrustedCaPath), options.ConnectTimeout, handler =>
         {
@@ -89,7 +90,10 @@ public sealed class WebPushProvider : IDeliveryProvider, IDisposable
         }
     }
 
-    /// <summary>What the service worker is given: JSON with <c>title</c>, <c>body</c>, <c>url</c> and <c>data</c> as far as there are, <c>deliveryId</c> and <c>tag</c>.</summary>
+    /// <summary>
+    /// What the service worker is given: JSON with <c>title</c>, <c>body</c>, <c>url</c>, <c>data</c>, <c>image</c>, <c>icon</c>,
+    /// <c>badge</c>, <c>silent</c> and <c>requireInteraction</c> as far as there are, <c>deliveryId</c> and <c>tag</c>.
+    /// </summary>
     public static byte[] Payload(OutboundMessage message)
     {
         var content = message.Content;
@@ -106,13 +110,26 @@ public sealed class WebPushProvider : IDeliveryProvider, IDisposable
                 data.WriteTo(json);
             }
 
+            if (content.Push is { } push) WriteLook(json, push);
             json.WriteString("deliveryId", message.DeliveryId);
-            json.WriteString("tag", Topic(message.DeliveryId));
+            json.WriteString("tag", content.Push?.CollapseKey ?? Topic(message.DeliveryId));
             json.WriteEndObject();
         }
 
         return buffer.ToArray();
     }
+
+    private static void WriteLook(Utf8JsonWriter json, PushOptions push)
+    {
+        if (push.Image is { } image) json.WriteString("image", image);
+        if (push.Web?.Icon is { } icon) json.WriteString("icon", icon);
+        if (push.Badge is { } badge) json.WriteNumber("badge", badge);
+        if (push.Sound == PushOptions.NoSound) json.WriteBoolean("silent", true);
+        if (push.Web?.RequireInteraction is { } stays) json.WriteBoolean("requireInteraction", stays);
+    }
+
+    /// <summary>The <c>Topic</c> of a collapse key: the first 24 bytes of its SHA-256 as base64url, since a push service takes 32 characters of that alphabet.</summary>
+    public static string Topic(string collapseKey) => Base64Url.EncodeToString(SHA256.HashData(Encoding.UTF8.GetBytes(collapseKey)).AsSpan(0, 24));
 
     /// <summary>The delivery's <c>Topic</c> and tag: 22 characters of base64url, of which a push service allows 32.</summary>
     public static string Topic(Guid deliveryId) => Base64Url.EncodeToString(deliveryId.ToByteArray(bigEndian: true));
@@ -140,8 +157,8 @@ public sealed class WebPushProvider : IDeliveryProvider, IDisposable
         };
         var headers = request.Headers;
         headers.TryAddWithoutValidation("Authorization", service.Authorization());
-        headers.TryAddWithoutValidation("TTL", TimeToLive(message.ExpiresAt, now).ToString(CultureInfo.InvariantCulture));
-        headers.TryAddWithoutValidation("Topic", Topic(message.DeliveryId));
+        headers.TryAddWithoutValidation("TTL", TimeToLive(PushLifetime.End(message.ExpiresAt, message.Content.Push, now), now).ToString(CultureInfo.InvariantCulture));
+        headers.TryAddWithoutValidation("Topic", message.Content.Push?.CollapseKey is { } key ? Topic(key) : Topic(message.DeliveryId));
         headers.TryAddWithoutValidation("Urgency", message.Priority switch { Priority.Critical => "high", Priority.Bulk => "low", _ => "normal" });
 
         // The answer's body is nobody's business, and may be endless: it is not read.

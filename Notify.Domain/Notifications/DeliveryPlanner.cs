@@ -1,3 +1,4 @@
+using System.Globalization;
 using Notify.Domain.Privacy;
 using Notify.Domain.Recipients;
 
@@ -11,9 +12,10 @@ public static class DeliveryPlanner
 {
     /// <summary>Plans a notification to a registered user, who may be unknown or erased.</summary>
     /// <param name="contact">The user's open details, re-sealed per channel; asked only for channels that are tried.</param>
+    /// <param name="sms">How long an SMS may be.</param>
     public static DeliveriesPlanned ForUser(
         string key, NotificationRequested request, NotificationContent content, Recipient? recipient,
-        Func<Channel, Sealed?> contact, DateTimeOffset now)
+        Func<Channel, Sealed?> contact, DateTimeOffset now, SmsLimits? sms = null)
     {
         if (recipient is null || recipient.IsErased)
         {
@@ -31,7 +33,7 @@ public static class DeliveryPlanner
                 if (recipient.Devices.Count == 0) Skip(channel, Reasons.NoContact, "devices: 0");
                 foreach (var device in recipient.Devices)
                 {
-                    if (Hindrance(device.Lane, content, wants, rule) is { } h) leftOut.Add(LeaveOut(key, channel, device.Id, h.Reason, h.Rule));
+                    if (Hindrance(device.Lane, content, wants, rule, sms) is { } h) leftOut.Add(LeaveOut(key, channel, device.Id, h.Reason, h.Rule));
                     else deliveries.Add(new PlannedDelivery(DeterministicId.OfDelivery(key, device.Id), device.Lane, device.Id, device.Token));
                 }
 
@@ -42,7 +44,7 @@ public static class DeliveryPlanner
             var has = channel == Channel.Sms ? recipient.HasPhone : recipient.HasEmail;
             var fingerprint = channel == Channel.Sms ? recipient.PhoneFingerprint : recipient.EmailFingerprint;
             if (!has) Skip(channel, Reasons.NoContact, "details");
-            else if (Hindrance(lane, content, wants, rule) is { } h) leftOut.Add(LeaveOut(key, channel, null, h.Reason, h.Rule));
+            else if (Hindrance(lane, content, wants, rule, sms) is { } h) leftOut.Add(LeaveOut(key, channel, null, h.Reason, h.Rule));
             else if (fingerprint is not null && recipient.SuppressedFingerprints.Contains(fingerprint))
                 leftOut.Add(LeaveOut(key, channel, null, Reasons.SuppressedAddress, "suppressions of the user"));
             else if (contact(channel) is { } address)
@@ -60,7 +62,8 @@ public static class DeliveryPlanner
 
     /// <summary>Plans a notification to someone who is not registered: to every contact that was given and asked for.</summary>
     public static DeliveriesPlanned ForUnregistered(
-        string key, NotificationRequested request, NotificationContent content, IReadOnlyList<SealedContact> contacts, DateTimeOffset now)
+        string key, NotificationRequested request, NotificationContent content, IReadOnlyList<SealedContact> contacts, DateTimeOffset now,
+        SmsLimits? sms = null)
     {
         var deliveries = new List<PlannedDelivery>();
         var leftOut = new List<LeftOutDelivery>();
@@ -71,7 +74,7 @@ public static class DeliveryPlanner
             if (found.Count == 0) leftOut.Add(LeaveOut(key, channel, null, Reasons.NoContact, "to"));
             foreach (var c in found)
             {
-                if (Hindrance(c.Lane, content, true, "default") is { } h) leftOut.Add(LeaveOut(key, channel, null, h.Reason, h.Rule));
+                if (Hindrance(c.Lane, content, true, "default", sms) is { } h) leftOut.Add(LeaveOut(key, channel, null, h.Reason, h.Rule));
                 else deliveries.Add(new PlannedDelivery(DeterministicId.OfDelivery(key, c.Contact), c.Lane, null, c.Address));
             }
         }
@@ -79,12 +82,14 @@ public static class DeliveryPlanner
         return new DeliveriesPlanned(deliveries, leftOut, 0, now);
     }
 
+    private static readonly SmsLimits Unset = new();
+
     /// <summary>What names an SMS or email contact within its notification.</summary>
     public static string ContactOf(Channel channel) => channel switch { Channel.Sms => "sms", Channel.Email => "email", _ => "push" };
 
     private static IReadOnlyList<Channel> Wanted(NotificationRequested request) => request.Channels ?? [Channel.Push, Channel.Sms, Channel.Email];
 
-    private static (string Reason, string Rule)? Hindrance(Lane lane, NotificationContent content, bool wants, string rule)
+    private static (string Reason, string Rule)? Hindrance(Lane lane, NotificationContent content, bool wants, string rule, SmsLimits? sms)
     {
         if (!wants) return (Reasons.OptedOut, rule);
         var empty = Lanes.ChannelOf(lane) switch
@@ -93,7 +98,10 @@ public static class DeliveryPlanner
             Channel.Sms => string.IsNullOrEmpty(content.Body),
             _ => string.IsNullOrEmpty(content.Body) && string.IsNullOrEmpty(content.Html),
         };
-        return empty ? (Reasons.NoContent, "content") : null;
+        if (empty) return (Reasons.NoContent, "content");
+        return lane == Lane.Sms && (sms ?? Unset).Excess(content.Body) is { } segments
+            ? (Reasons.TooLarge, string.Create(CultureInfo.InvariantCulture, $"sms: {segments} segments, at most {(sms ?? Unset).MaxSegments}"))
+            : null;
     }
 
     private static LeftOutDelivery LeaveOut(string key, Channel channel, string? deviceId, string reason, string rule) =>

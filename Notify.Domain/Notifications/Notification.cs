@@ -49,7 +49,7 @@ public sealed record Delivery(
     Guid Id, Channel Channel, Lane? Lane, DeliveryStatus Status, string? DeviceId = null, Privacy.Sealed? Contact = null,
     string? Reason = null, string? Provider = null, string? ProviderCode = null, string? ProviderMessageId = null, int Attempts = 0,
     DateTimeOffset? AttemptedAt = null, DateTimeOffset? DeferredUntil = null, DateTimeOffset? DispatchedAt = null,
-    DateTimeOffset? DeliveredAt = null, DateTimeOffset? OpenedAt = null, ImmutableList<string>? Tried = null, int Moves = 0)
+    DateTimeOffset? DeliveredAt = null, DateTimeOffset? OpenedAt = null, ImmutableList<string>? Tried = null, int Moves = 0, DateTimeOffset? UnsubscribedAt = null)
 {
     /// <summary>Whether something is still to be done about it: queued, waiting, or being attempted.</summary>
     public bool IsInFlight => Status is DeliveryStatus.Queued or DeliveryStatus.Deferred or DeliveryStatus.Attempting;
@@ -107,6 +107,7 @@ public sealed record Notification(
         NotificationRescheduled e => this with { SendAt = e.SendAt },
         NotificationExpired e => e.Deliveries.Aggregate(this with { IsExpired = !IsPlanned || IsExpired }, (n, id) => n.End(id, DeliveryStatus.Expired, null)),
         NotificationOpened e => With(e.DeliveryId, d => d with { OpenedAt = d.OpenedAt ?? e.At }),
+        Unsubscribed e => With(e.DeliveryId, d => d with { UnsubscribedAt = d.UnsubscribedAt ?? e.At }),
         _ => this,
     };
 

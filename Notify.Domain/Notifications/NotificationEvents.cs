@@ -52,8 +52,9 @@ public sealed record DispatchAttempted(Guid DeliveryId, int Attempt, string Prov
 /// <summary>A provider accepted the delivery.</summary>
 /// <param name="LatencyMs">Milliseconds from call to answer.</param>
 /// <param name="ContentHash">Keyed hash of what was sent.</param>
+/// <param name="Segments">Parts of an SMS, each of which is paid for; <c>null</c> elsewhere.</param>
 public sealed record NotificationDispatched(
-    Guid DeliveryId, int Attempt, string Provider, string? ProviderMessageId, int LatencyMs, string? ContentHash, DateTimeOffset At);
+    Guid DeliveryId, int Attempt, string Provider, string? ProviderMessageId, int LatencyMs, string? ContentHash, DateTimeOffset At, int? Segments = null);
 
 /// <summary>A provider or the app reported that the person's device has it.</summary>
 public sealed record NotificationDelivered(Guid DeliveryId, string Source, DateTimeOffset At);
@@ -91,3 +92,17 @@ public sealed record NotificationExpired(IReadOnlyList<Guid> Deliveries, DateTim
 
 /// <summary>The person opened it: the first time per delivery.</summary>
 public sealed record NotificationOpened(Guid DeliveryId, string Source, DateTimeOffset At);
+
+/// <summary>The person wants no more emails of this category, and said so in this one: the first time per delivery.</summary>
+/// <param name="Source">How: one of <see cref="UnsubscribeSources"/>.</param>
+public sealed record Unsubscribed(Guid DeliveryId, string Source, DateTimeOffset At);
+
+/// <summary>How a person unsubscribed.</summary>
+public static class UnsubscribeSources
+{
+    /// <summary>By the mail program's own button (RFC 8058).</summary>
+    public const string OneClick = "one-click";
+
+    /// <summary>On the page that the email links to.</summary>
+    public const string Page = "page";
+}

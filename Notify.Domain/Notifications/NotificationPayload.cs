@@ -9,8 +9,15 @@ namespace Notify.Domain.Notifications;
 /// <param name="Html">HTML of an email.</param>
 /// <param name="Data">Key-value data handed to the app with a push.</param>
 /// <param name="Url">Where a tap leads; https.</param>
+/// <param name="Push">How a push looks, sounds and behaves.</param>
+/// <param name="Attachments">Files of an email.</param>
 public sealed record NotificationContent(
-    string? Title = null, string? Body = null, string? Html = null, JsonElement? Data = null, string? Url = null);
+    string? Title = null, string? Body = null, string? Html = null, JsonElement? Data = null, string? Url = null,
+    PushOptions? Push = null, IReadOnlyList<EmailAttachment>? Attachments = null)
+{
+    /// <summary>Whether a push of it has something to show; else it is data for the app alone.</summary>
+    public bool IsShown => this is { Title.Length: > 0 } or { Body.Length: > 0 };
+}
 
 /// <summary>Where to reach someone who is not registered.</summary>
 /// <param name="Email">An email address.</param>

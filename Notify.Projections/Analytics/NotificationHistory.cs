@@ -59,6 +59,7 @@ public sealed record NotificationHistory(Notification State, ImmutableDictionary
         {
             NotificationDispatched e => times with { ProviderLatencyMs = e.LatencyMs },
             NotificationOpened e => First(times, new Engagement("opened", "", e.Source, e.At)),
+            Unsubscribed e => First(times, new Engagement("unsubscribed", "", e.Source, e.At)),
             _ => times,
         };
     }

@@ -12,14 +12,15 @@ public static class NotificationPlanning
     /// <param name="payload">Its open payload.</param>
     /// <param name="recipient">The user's snapshot; <c>null</c> for the unknown and the unregistered.</param>
     /// <param name="keys">The current key of the request's subject, and the keys of the recipient's details.</param>
+    /// <param name="sms">How long an SMS may be.</param>
     public static DeliveriesPlanned Plan(
-        string key, NotificationRequested request, NotificationPayload payload, Recipient? recipient, KeySet keys, DateTimeOffset now)
+        string key, NotificationRequested request, NotificationPayload payload, Recipient? recipient, KeySet keys, DateTimeOffset now, SmsLimits? sms = null)
     {
         if (request.UserId is null)
-            return DeliveryPlanner.ForUnregistered(key, request, payload.Content, [.. ContactsOf(payload.To, request.Subject, keys)], now);
+            return DeliveryPlanner.ForUnregistered(key, request, payload.Content, [.. ContactsOf(payload.To, request.Subject, keys)], now, sms);
 
         ContactDetails? details = null;
-        return DeliveryPlanner.ForUser(key, request, payload.Content, recipient, Contact, now);
+        return DeliveryPlanner.ForUser(key, request, payload.Content, recipient, Contact, now, sms);
 
         Domain.Privacy.Sealed? Contact(Channel channel)
         {

@@ -20,7 +20,7 @@ public static class EventWords
         DeliveryDeferred { DeliveryId: { } id } e => $"{Name(state, id)} waits until {Time(e.Until)}{(e.Attempt > 0 ? $" after attempt {Count(e.Attempt)}" : "")}: {Words(e.Reason)}{By(e.Provider, e.ProviderCode)}.",
         DeliveryDeferred e => $"The whole notification waits until {Time(e.Until)}: {Words(e.Reason)}.",
         DispatchAttempted e => $"{Name(state, e.DeliveryId)}: attempt {Count(e.Attempt)} at {e.Provider} is about to be made.",
-        NotificationDispatched e => $"{Name(state, e.DeliveryId)} was accepted by {e.Provider} at attempt {Count(e.Attempt)}, after {Count(e.LatencyMs)} ms{(e.ProviderMessageId is null ? "" : $" (their ID {e.ProviderMessageId})")}.",
+        NotificationDispatched e => $"{Name(state, e.DeliveryId)} was accepted by {e.Provider} at attempt {Count(e.Attempt)}, after {Count(e.LatencyMs)} ms{(e.Segments > 1 ? $", in {Count(e.Segments.Value)} segments" : "")}{(e.ProviderMessageId is null ? "" : $" (their ID {e.ProviderMessageId})")}.",
         NotificationDelivered e => $"{Name(state, e.DeliveryId)} reached the device, says {e.Source}.",
         NotificationFailed e => $"{Name(state, e.DeliveryId)} failed for good{(e.Attempt > 0 ? $" at attempt {Count(e.Attempt)}" : "")}: {Words(e.Reason)}{By(e.Provider, e.ProviderCode)}.",
         DispatchOutcomeUnknown e => $"{Name(state, e.DeliveryId)}: whether {e.Provider} accepted attempt {Count(e.Attempt)} is not known ({Words(e.Reason)}). Nothing is repeated; it is decided by {Time(e.Deadline)}.",
@@ -35,6 +35,7 @@ public static class EventWords
         CircuitHalfOpened e => $"{e.Provider} is tried with one delivery at a time: {e.Reason}.",
         CircuitClosed e => $"{e.Provider} is sent to as before: {e.Reason}.",
         ProviderWeightChanged e => $"{e.Provider} gets {Percent(e.To)} of its weight instead of {Percent(e.From)}: {e.Reason}.",
+        Unsubscribed e => $"The person unsubscribed by {Name(state, e.DeliveryId, start: false)} ({Words(e.Source)}): no more emails of category {state?.Request.Category}.",
         _ => $"{Capital(Words(@event.GetType().Name))}.",
     };
 

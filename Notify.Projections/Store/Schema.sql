@@ -169,3 +169,10 @@ create table if not exists notify.alert_notices (
     last_error   text
 );
 create index if not exists alert_notices_due on notify.alert_notices (due_at) where delivered_at is null;
+
+-- Which notification a delivery belongs to, where its provider sends receipts: written before the first call, so that a
+-- receipt finds its notification however early or late it comes.
+create table if not exists notify.delivery_streams (
+    delivery_id  uuid primary key,
+    notification text not null
+);

@@ -49,6 +49,19 @@ public class RequestBodyTests
     public async Task What_is_no_utf8_is_malformed() => Assert.Equal((400, true), await ProblemAsync(Request([.. "{\"a\":\""u8, 0xFF, 0xFE, .. "\"}"u8])));
 
     [Theory]
+    [InlineData(0, 6_000_000, null)]
+    [InlineData(RequestBody.MaxBytes, 0, 413)]
+    [InlineData(RequestBody.MaxBytes, 6_000_000, 413)]
+    [InlineData(0, RequestBody.MaxAttachmentBytes + RequestBody.MaxBytes, 413)]
+    public async Task Files_do_not_count_towards_a_request_s_size_and_nothing_else_hides_behind_them(int text, int file, int? status)
+    {
+        var body = $"{{\"content\":{{\"body\":\"{new string('x', text)}\",\"attachments\":[{{\"content\":\"{new string('A', file)}\"}}]}}}}";
+        var (document, problem) = await RequestBody.ReadAsync(Request(body), RequestBody.MaxBytes, RequestBody.MaxAttachmentBytes, Notify.Api.Notifications.RequestedAttachmentValidator.BytesOf);
+        document?.Dispose();
+        Assert.Equal(status is null, problem is null);
+    }
+
+    [Theory]
     [InlineData(0, false)]
     [InlineData(1, true)]
     public async Task A_body_is_not_endless(int more, bool refused)

@@ -34,6 +34,14 @@ public class RequestNotificationTests
     [InlineData("{" + User + ",\"template\":{\"key\":\"k\"}," + Content + "}", "template")]
     [InlineData("{" + User + "," + Content + ",\"Priority\":\"bulk\"}", "Priority")]
     [InlineData("{" + User + ",\"content\":{\"body\":1},\"priority\":\"x\"}", "content.body", "priority")]
+    [InlineData("{" + User + ",\"content\":{\"body\":\"b\",\"push\":{}}}")]
+    [InlineData("{" + User + ",\"content\":{\"body\":\"b\",\"push\":{\"sound\":\"none\",\"badge\":0,\"ttlSeconds\":0,\"collapseKey\":\"k\",\"image\":\"https://x.example/y\",\"android\":{\"color\":\"#00ffAA\"},\"ios\":{\"interruptionLevel\":\"timeSensitive\"},\"web\":{\"requireInteraction\":true}}}}")]
+    [InlineData("{" + User + ",\"content\":{\"body\":\"b\",\"push\":{\"sound\":\"\",\"badge\":-1,\"ttlSeconds\":2419201,\"collapseKey\":\"a b\",\"image\":\"http://x.example/y\",\"android\":{\"color\":\"red\",\"channelId\":\"\"},\"ios\":{\"threadId\":\"a\\nb\"},\"web\":{\"icon\":\"x\"}}}}",
+        "content.push.sound", "content.push.badge", "content.push.ttlSeconds", "content.push.collapseKey", "content.push.image", "content.push.android.color", "content.push.android.channelId", "content.push.ios.threadId", "content.push.web.icon")]
+    [InlineData("{" + User + ",\"content\":{\"body\":\"b\",\"push\":{\"badge\":\"3\",\"volume\":1,\"ios\":{\"interruptionLevel\":\"loud\"}}}}", "content.push.badge", "content.push.volume", "content.push.ios.interruptionLevel")]
+    [InlineData("{" + User + ",\"content\":{\"body\":\"b\",\"attachments\":[{\"filename\":\"a.txt\",\"contentType\":\"text/plain\",\"content\":\"YQ==\",\"contentId\":\"a@x.example\"}]}}")]
+    [InlineData("{" + User + ",\"content\":{\"body\":\"b\",\"attachments\":[{},{\"filename\":\"../\",\"contentType\":\"text/plain; charset=x\",\"content\":\"!\",\"contentId\":\"a b\"}]}}",
+        "content.attachments[0].filename", "content.attachments[0].contentType", "content.attachments[0].content", "content.attachments[1].filename", "content.attachments[1].contentType", "content.attachments[1].content", "content.attachments[1].contentId")]
     public void Every_fault_is_named_by_its_field(string json, params string[] fields) =>
         Assert.Equal(fields.Order(), Faults(json).Order());
 
@@ -45,6 +53,31 @@ public class RequestNotificationTests
     {
         Assert.Empty(Faults($"{{{User},\"content\":{{\"{field}\":\"{new string('x', limit)}\"}}}}"));
         Assert.Equal([$"content.{field}"], Faults($"{{{User},\"content\":{{\"{field}\":\"{new string('x', limit + 1)}\"}}}}"));
+    }
+
+    [Theory]
+    [InlineData("\"sms\"", 1530, "a", false)]
+    [InlineData("\"sms\"", 1531, "a", true)]
+    [InlineData("\"push\",\"sms\"", 671, "가", true)]
+    [InlineData("\"push\",\"email\"", 1531, "a", false)] // no SMS is meant
+    [InlineData(null, 1531, "a", false)] // it is left out, and others are not
+    public void A_text_for_SMS_has_no_more_segments_than_are_allowed(string? channels, int length, string character, bool refused)
+    {
+        var text = string.Concat(Enumerable.Repeat(character, length));
+        Assert.Equal(refused ? ["content.body"] : [], Faults($"{{{User},\"content\":{{\"body\":\"{text}\"}}{(channels is null ? "" : $",\"channels\":[{channels}]")}}}"));
+    }
+
+    [Fact]
+    public void Files_are_few_and_small_and_each_picture_has_its_name()
+    {
+        Assert.Empty(Faults(Files(10, 1000)));
+        Assert.Equal(["content.attachments"], Faults(Files(11, 10)));
+        Assert.Empty(Faults(Files(1, 5 * 1024 * 1024)));
+        Assert.Equal(["content.attachments"], Faults(Files(2, 5 * 1024 * 512 + 1)));
+        Assert.Equal(["content.attachments"], Faults(Files(2, 10, ",\"contentId\":\"same\"")));
+
+        static string Files(int count, int bytes, string more = "") =>
+            $"{{{User},\"content\":{{\"body\":\"b\",\"attachments\":[{string.Join(',', Enumerable.Repeat($"{{\"filename\":\"f\",\"contentType\":\"text/plain\",\"content\":\"{Convert.ToBase64String(new byte[bytes])}\"{more}}}", count))}]}}}}";
     }
 
     private static IEnumerable<string> Faults(string json)

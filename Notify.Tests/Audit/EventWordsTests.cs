@@ -30,6 +30,7 @@ public sealed class EventWordsTests
         { new DeliveryDeferred(Sms, At.AddSeconds(5), Reasons.ProviderAskedToWait, 1, "twilio", "429", At), "The SMS waits until 2026-12-01 09:00:05.000Z after attempt 1: provider asked to wait (twilio: 429)." },
         { new DispatchAttempted(Sms, 2, "twilio", At), "The SMS: attempt 2 at twilio is about to be made." },
         { new NotificationDispatched(Push, 1, "apns", "A-1", 131, "h", At), "The push to d_1 was accepted by apns at attempt 1, after 131 ms (their ID A-1)." },
+        { new NotificationDispatched(Sms, 1, "twilio", null, 131, "h", At, Segments: 2), "The SMS was accepted by twilio at attempt 1, after 131 ms, in 2 segments." },
         { new NotificationFailed(Sms, 1, Reasons.BadAddress, "twilio", "21211", At), "The SMS failed for good at attempt 1: bad address (twilio: 21211)." },
         { new DispatchOutcomeUnknown(Sms, 1, "twilio", Reasons.TimedOut, At.AddMinutes(15), At), "The SMS: whether twilio accepted attempt 1 is not known (timed out). Nothing is repeated; it is decided by 2026-12-01 09:15:00.000Z." },
         { new DeliverySuppressed(Push, Reasons.DeviceRemoved, "devices", At), "The push to d_1 was left out at the last check: device removed (rule: devices)." },
@@ -45,6 +46,7 @@ public sealed class EventWordsTests
         { new CircuitClosed("twilio", "3 calls succeeded", At), "twilio is sent to as before: 3 calls succeeded." },
         { new ProviderWeightChanged("twilio", 1, 0.25, "40% of 50 calls failed", At), "twilio gets 25% of its weight instead of 100%: 40% of 50 calls failed." },
         { new NotificationOpened(Push, "app", At), "The person opened the push to d_1 for the first time, says app." },
+        { new Unsubscribed(Sms, UnsubscribeSources.OneClick, At), "The person unsubscribed by the SMS (one-click): no more emails of category shipping." },
     };
 
     [Theory]

@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using Notify.Tests.EndToEnd;
 using Notify.Tests.Support;
 
 namespace Notify.Tests.Contract;
@@ -38,6 +39,8 @@ public sealed class ReferenceAlive : SystemTest
         ["RotateSecret"] = ClientAsync,
         ["RevokeSecret"] = ClientAsync,
         ["DisableClient"] = ClientAsync,
+        ["ShowUnsubscribePage"] = EmailAsync,
+        ["Unsubscribe"] = EmailAsync,
     };
 
     [Fact]
@@ -125,6 +128,14 @@ public sealed class ReferenceAlive : SystemTest
         var id = NewId("described");
         (await caller.SendAsync(new { eventId = id, to = new { phone = "+12025550123" }, content = new { body = "x" }, sendAt = "2126-12-01T09:00:00Z" })).Is(202);
         return new() { ["eventId"] = id };
+    }
+
+    private async Task<Dictionary<string, string>> EmailAsync()
+    {
+        var id = NewId("described");
+        (await caller.SendAsync(new { eventId = id, to = new { email = Person.NewEmail() }, content = new { title = id, body = "x" } })).Is(202);
+        await caller.BecomesAsync(id, "dispatched");
+        return new() { ["token"] = Unsubscribing.TokenIn(Assert.Single(await Sandbox.LedgerAsync(id))) };
     }
 
     private async Task<Dictionary<string, string>> UserAsync()

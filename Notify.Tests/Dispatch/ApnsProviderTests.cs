@@ -72,6 +72,15 @@ public sealed class ApnsProviderTests : IAsyncDisposable
     public static readonly TheoryData<int, string, AttemptOutcome> Errors = new()
     {
         { 400, """{"reason":"BadDeviceToken"}""", new AttemptOutcome.Rejected(Reasons.BadAddress, "BadDeviceToken") },
+        { 400, """{"reason":"DeviceTokenNotForTopic"}""", new AttemptOutcome.Rejected(Reasons.BadAddress, "DeviceTokenNotForTopic") },
+        { 400, """{"reason":"BadTopic"}""", new AttemptOutcome.Halted("BadTopic") },
+        { 400, """{"reason":"MissingTopic"}""", new AttemptOutcome.Halted("MissingTopic") },
+        { 400, """{"reason":"PayloadEmpty"}""", new AttemptOutcome.Rejected(Reasons.Rejected, "PayloadEmpty") },
+        { 403, """{"reason":"Forbidden"}""", new AttemptOutcome.Halted("Forbidden") },
+        { 403, """{"reason":"BadCertificate"}""", new AttemptOutcome.Halted("BadCertificate") },
+        { 410, """{"reason":"ExpiredToken","timestamp":1777593600000}""", new AttemptOutcome.Rejected(Reasons.Unregistered, "ExpiredToken", AddressVerdict.Dead, DateTimeOffset.FromUnixTimeMilliseconds(1777593600000)) },
+        { 429, """{"reason":"TooManyProviderTokenUpdates"}""", new AttemptOutcome.Retry(Reasons.Retry, "TooManyProviderTokenUpdates", TimeSpan.FromSeconds(30)) },
+        { 503, """{"reason":"Shutdown"}""", new AttemptOutcome.Retry(Reasons.Retry, "Shutdown", TimeSpan.FromSeconds(30)) },
         { 400, """{"reason":"TopicDisallowed"}""", new AttemptOutcome.Halted("TopicDisallowed") },
         { 403, """{"reason":"InvalidProviderToken"}""", new AttemptOutcome.Halted("InvalidProviderToken") },
         { 410, """{"reason":"Unregistered","timestamp":1777593600000}""", new AttemptOutcome.Rejected(Reasons.Unregistered, "Unregistered", AddressVerdict.Dead, DateTimeOffset.FromUnixTimeMilliseconds(1777593600000)) },
@@ -212,11 +221,11 @@ public sealed class ApnsProviderTests : IAsyncDisposable
     public void The_payload_has_what_there_is_and_nothing_else()
     {
         using var data = JsonDocument.Parse("""{ "order": 7 }""");
-        var full = JsonDocument.Parse(ApnsProvider.Payload(Message() with { Content = new NotificationContent("t", "b", "<p>", data.RootElement, "https://x.example/y") })).RootElement;
+        var full = JsonDocument.Parse(ApnsPayload.Write(Message() with { Content = new NotificationContent("t", "b", "<p>", data.RootElement, "https://x.example/y") })).RootElement;
         Assert.Equal("https://x.example/y", full.GetProperty("url").GetString());
         Assert.Equal(7, full.GetProperty("data").GetProperty("order").GetInt32());
         Assert.Equal(Id, full.GetProperty("deliveryId").GetGuid());
-        var bare = JsonDocument.Parse(ApnsProvider.Payload(Message() with { Content = new NotificationContent(Body: "b") })).RootElement;
+        var bare = JsonDocument.Parse(ApnsPayload.Write(Message() with { Content = new NotificationContent(Body: "b") })).RootElement;
         Assert.Equal(["aps", "deliveryId"], bare.EnumerateObject().Select(p => p.Name));
         Assert.Equal(["body"], bare.GetProperty("aps").GetProperty("alert").EnumerateObject().Select(p => p.Name));
     }

@@ -134,6 +134,23 @@ public class DeliveryPlannerTests
         Assert.Equal(reason is null ? [] : [(channel, reason)], LeftOut(plan));
     }
 
+    [Theory]
+    [InlineData("a", 306, 2, true)]
+    [InlineData("a", 307, 2, false)]
+    [InlineData("가", 134, 2, true)]
+    [InlineData("가", 135, 2, false)]
+    [InlineData("a", 1530, 10, true)]
+    [InlineData("a", 1531, 10, false)]
+    public void An_sms_of_too_many_segments_is_left_out_and_the_rule_says_how_many(string character, int length, int most, bool goes)
+    {
+        var text = new NotificationContent("t", string.Concat(Enumerable.Repeat(character, length)));
+        var plan = DeliveryPlanner.ForUser(Key, Requested(), text, Recipient(), c => Sealed($"{c}"), Noon, new SmsLimits { MaxSegments = most });
+        Assert.Equal(goes, plan.Deliveries.Any(d => d.Lane == Lane.Sms));
+        Assert.Equal(goes ? [] : [(Channel.Sms, Reasons.TooLarge)], LeftOut(plan));
+        Assert.All(plan.LeftOut, l => Assert.Equal($"sms: {SmsText.Segments(text.Body)} segments, at most {most}", l.Rule));
+        Assert.Contains(plan.Deliveries, d => d.Lane == Lane.Email);
+    }
+
     [Fact]
     public void Channels_that_nobody_named_are_not_complained_of_when_another_works()
     {

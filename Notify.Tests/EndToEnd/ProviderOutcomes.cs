@@ -96,15 +96,35 @@ public sealed class ProviderOutcomes : SystemTest
     }
 
     [Fact]
-    public async Task A_message_too_large_for_the_channel_fails_there_and_goes_elsewhere()
+    public async Task A_text_too_long_for_SMS_is_left_out_there_and_goes_elsewhere()
     {
         var person = await Installation.NewPersonAsync();
         var id = NewId("large");
 
         (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { title = id, body = $"{id} {new string('x', 1700)}" } })).Is(202);
 
-        var state = await Eventually.Becomes(() => Client.StateAsync(id), s => s.Deliveries.All(d => d.Status is "failed" or "dispatched"), "it ends");
-        Assert.Equal(("failed", "TooLarge"), (state.On("sms").Status, state.On("sms").Reason));
+        var state = await Client.BecomesAsync(id, "dispatched");
+        Assert.Equal(("suppressed", "TooLarge"), (state.On("sms").Status, state.On("sms").Reason));
         Assert.Equal("dispatched", state.On("push").Status);
+        var leftOut = (await Client.EventsAsync(id))[1].Data["leftOut"]!.AsArray().Single()!;
+        Assert.Equal("sms: 12 segments, at most 10", leftOut["rule"]!.ToString());
+    }
+
+    [Fact]
+    public async Task A_wrong_topic_fails_every_push_and_deletes_no_token()
+    {
+        // Test clients' pushes go out under a topic that is not the devices'; see NotifySystem.
+        using var tester = await Installation.NewClientAsync(["send", "read"], mode: "test");
+        var people = await Task.WhenAll(Enumerable.Range(0, 4).Select(_ => Installation.NewPersonAsync(devices: 10, phone: false)));
+        var ids = people.Select(_ => NewId("topics")).ToList();
+
+        for (var i = 0; i < people.Length; i++) (await tester.SendAsync(new { eventId = ids[i], userId = people[i].Id, content = new { title = ids[i] } })).Is(202);
+
+        foreach (var id in ids) Assert.All((await tester.BecomesAsync(id, "failed")).Deliveries, d => Assert.Equal(("BadAddress", "DeviceTokenNotForTopic"), (d.Reason, d["providerCode"])));
+        foreach (var person in people)
+        {
+            Assert.Equal(10, (await Client.GetAsync($"/v1/users/{person.Id}")).Json["devices"]!.AsArray().Count);
+            Assert.Equal(0, await Installation.ScalarAsync<long>("select count(*) from events.mt_events where stream_id = $1 and type = 'DeviceRemoved'", $"u/{person.Id}"));
+        }
     }
 }

@@ -100,6 +100,8 @@ public sealed class MailchimpProvider : IDeliveryProvider, IDisposable
             json.WriteBoolean("important", message.Priority == Priority.Critical);
             json.WriteBoolean("auto_text", false);
             json.WriteBoolean("auto_html", false);
+            WriteHeaders(json, message);
+            WriteFiles(json, message);
             json.WriteStartObject("metadata");
             json.WriteString(DeliveryField, message.DeliveryId);
             json.WriteEndObject();
@@ -108,5 +110,32 @@ public sealed class MailchimpProvider : IDeliveryProvider, IDisposable
         }
 
         return buffer.ToArray();
+    }
+
+    private static void WriteHeaders(Utf8JsonWriter json, OutboundMessage message)
+    {
+        if (message.Unsubscribe is null) return;
+        json.WriteStartObject("headers");
+        foreach (var (name, value) in EmailHeaders.Of(message)) json.WriteString(name, value);
+        json.WriteEndObject();
+    }
+
+    // What the HTML shows stands among the images, under the name of its content ID; Mailchimp takes only pictures there.
+    private static void WriteFiles(Utf8JsonWriter json, OutboundMessage message)
+    {
+        foreach (var group in EmailFiles.Of(message.Content).ToLookup(f => f.ContentId is not null && f.ContentType.StartsWith("image/", StringComparison.OrdinalIgnoreCase)))
+        {
+            json.WriteStartArray(group.Key ? "images" : "attachments");
+            foreach (var file in group)
+            {
+                json.WriteStartObject();
+                json.WriteString("type", file.ContentType);
+                json.WriteString("name", group.Key ? file.ContentId : file.Filename);
+                json.WriteBase64String("content", file.Content);
+                json.WriteEndObject();
+            }
+
+            json.WriteEndArray();
+        }
     }
 }

@@ -1,9 +1,15 @@
 using Notify.Dispatch.Dispatching;
+using Notify.Domain.Notifications;
 using SendGrid.Helpers.Mail;
 
 namespace Notify.Dispatch.Email.SendGrid;
 
-/// <summary>A delivery as SendGrid's mail, in the SDK's own model and serialisation.</summary>
+/// <summary>A delivery, and what SendGrid is told of its recipient.</summary>
+/// <param name="Address">As SendGrid takes it.</param>
+/// <param name="Subject">One line, not empty.</param>
+public sealed record AddressedMail(OutboundMessage Message, string Address, string Subject);
+
+/// <summary>Deliveries as SendGrid's mail, in the SDK's own model and serialisation.</summary>
 /// <remarks>
 /// What is one person's stands in their personalization (address, subject, delivery ID), what is everyone's beside it, so
 /// that a mail to many has more personalizations and is otherwise the same. Serialising costs some 11 µs of CPU a mail.
@@ -16,21 +22,53 @@ public static class SendGridMail
     /// <summary>The custom argument that holds the delivery's ID; event webhooks bring it back.</summary>
     public const string DeliveryArgument = "notify_delivery";
 
+    /// <summary>The most personalizations, and so recipients, in one request.</summary>
+    public const int MaxRecipients = 1000;
+
     /// <summary>The mail of one delivery. Text is sent as it was written and none is derived from HTML.</summary>
     /// <param name="address">The recipient as SendGrid takes it.</param>
-    public static SendGridMessage Of(OutboundMessage message, string address, string subject, EmailSender from)
+    public static SendGridMessage Of(OutboundMessage message, string address, string subject, EmailSender from) => OfMany([new(message, address, subject)], from);
+
+    /// <summary>
+    /// One mail to many, each alone in a personalization: nobody sees the others, and each has a subject, a delivery ID and an
+    /// unsubscribe link of their own. SendGrid takes or refuses the request as a whole.
+    /// </summary>
+    /// <param name="mails">1 to <see cref="MaxRecipients"/> deliveries whose contents <see cref="HaveOneContent"/>.</param>
+    /// <exception cref="ArgumentException">There are none, too many, or their contents differ.</exception>
+    public static SendGridMessage OfMany(IReadOnlyList<AddressedMail> mails, EmailSender from)
     {
-        var mail = new SendGridMessage { From = new EmailAddress(from.Address, from.Name), Personalizations = [PersonalizationOf(message, address, subject)], Contents = [] };
+        if (mails.Count is 0 or > MaxRecipients) throw new ArgumentException($"{mails.Count} mails; there must be 1 to {MaxRecipients}.", nameof(mails));
+        var first = mails[0].Message.Content;
+        if (mails.Skip(1).Any(m => !HaveOneContent(first, m.Message.Content))) throw new ArgumentException("The mails' contents differ.", nameof(mails));
+        var mail = new SendGridMessage { From = new EmailAddress(from.Address, from.Name), Personalizations = [.. mails.Select(PersonalizationOf)], Contents = [] };
         // In this order, and none that is empty: SendGrid refuses both.
-        if (message.Content.Body is { Length: > 0 } text) mail.Contents.Add(new Content("text/plain", text));
-        if (message.Content.Html is { Length: > 0 } html) mail.Contents.Add(new Content("text/html", html));
+        if (first.Body is { Length: > 0 } text) mail.Contents.Add(new Content("text/plain", text));
+        if (first.Html is { Length: > 0 } html) mail.Contents.Add(new Content("text/html", html));
+        if (EmailFiles.Of(first) is { Count: > 0 } files) mail.Attachments = [.. files.Select(AttachmentOf)];
         return mail;
     }
 
-    private static Personalization PersonalizationOf(OutboundMessage message, string address, string subject) => new()
+    /// <summary>Whether two contents make the same mail, subjects aside: they may then go in one request.</summary>
+    public static bool HaveOneContent(NotificationContent one, NotificationContent other) =>
+        (one.Body ?? "") == (other.Body ?? "") && (one.Html ?? "") == (other.Html ?? "")
+        && (one.Attachments ?? []).Count == (other.Attachments ?? []).Count
+        && (one.Attachments ?? []).Zip(other.Attachments ?? []).All(p =>
+            (p.First.Filename, p.First.ContentType, p.First.ContentId) == (p.Second.Filename, p.Second.ContentType, p.Second.ContentId) && p.First.Content.AsSpan().SequenceEqual(p.Second.Content));
+
+    private static Personalization PersonalizationOf(AddressedMail mail) => new()
     {
-        Tos = [new EmailAddress(address)],
-        Subject = subject,
-        CustomArgs = new() { [DeliveryArgument] = message.DeliveryId.ToString() },
+        Tos = [new EmailAddress(mail.Address)],
+        Subject = mail.Subject,
+        Headers = EmailHeaders.Of(mail.Message).ToDictionary(h => h.Name, h => h.Value) is { Count: > 0 } headers ? headers : null,
+        CustomArgs = new() { [DeliveryArgument] = mail.Message.DeliveryId.ToString() },
+    };
+
+    private static Attachment AttachmentOf(EmailAttachment file) => new()
+    {
+        Content = Convert.ToBase64String(file.Content),
+        Type = file.ContentType,
+        Filename = file.Filename,
+        Disposition = file.ContentId is null ? "attachment" : "inline",
+        ContentId = file.ContentId,
     };
 }

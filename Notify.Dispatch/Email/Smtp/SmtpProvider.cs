@@ -105,7 +105,16 @@ public sealed class SmtpProvider : IDeliveryProvider, IDisposable
         var mail = new MimeMessage { Subject = subject, Date = clock.GetUtcNow(), MessageId = $"{message.DeliveryId:N}@{from.Address[(from.Address.LastIndexOf('@') + 1)..]}" };
         mail.From.Add(new MailboxAddress(from.Name, from.Address));
         mail.To.Add(new MailboxAddress(null, to));
-        mail.Body = new BodyBuilder { TextBody = message.Content.Body is { Length: > 0 } text ? text : null, HtmlBody = message.Content.Html is { Length: > 0 } html ? html : null }.ToMessageBody();
+        foreach (var (name, value) in EmailHeaders.Of(message)) mail.Headers.Add(name, value);
+        var body = new BodyBuilder { TextBody = message.Content.Body is { Length: > 0 } text ? text : null, HtmlBody = message.Content.Html is { Length: > 0 } html ? html : null };
+        foreach (var file in EmailFiles.Of(message.Content))
+        {
+            var part = (file.ContentId is null ? body.Attachments : body.LinkedResources).Add(file.Filename, file.Content, ContentType.Parse(file.ContentType));
+            part.ContentLocation = null; // only the name would stand there
+            if (file.ContentId is not null) (part.ContentId, part.ContentDisposition) = (file.ContentId, new ContentDisposition(ContentDisposition.Inline) { FileName = file.Filename });
+        }
+
+        mail.Body = body.ToMessageBody();
         return mail;
     }
 

@@ -23,6 +23,9 @@ public sealed record TwilioOptions
     /// <summary>A messaging service, <c>MG…</c>.</summary>
     public string? MessagingServiceSid { get; init; }
 
+    /// <summary>Senders, or messaging services, for countries that want one of their own; see <see cref="SenderIds"/>.</summary>
+    public Dictionary<string, string> Senders { get; init; } = [];
+
     /// <summary>The service's address.</summary>
     public Uri BaseUrl { get; init; } = new("https://api.twilio.com");
 
@@ -45,6 +48,7 @@ public sealed record TwilioOptions
         if (AccountSid.Length == 0) faults.Add($"{section}:AccountSid is missing; it begins with AC");
         if (AuthToken.Length == 0) faults.Add($"{section}:AuthToken is missing");
         if (string.IsNullOrEmpty(From) && string.IsNullOrEmpty(MessagingServiceSid)) faults.Add($"{section}:From or {section}:MessagingServiceSid is missing");
+        SenderIds.Read(section, From, Senders, services: true, faults);
     }
 }
 
@@ -59,6 +63,7 @@ public sealed class TwilioProvider : IDeliveryProvider, IAnswersInquiries, IDisp
     private const int MaxPages = 50;
 
     private readonly TwilioOptions options;
+    private readonly SenderIds senders;
     private readonly HttpClient client;
     private readonly TimeProvider clock;
     private readonly string path;
@@ -67,6 +72,7 @@ public sealed class TwilioProvider : IDeliveryProvider, IAnswersInquiries, IDisp
     public TwilioProvider(TwilioOptions options, TimeProvider clock)
     {
         (this.options, this.clock) = (options, clock);
+        senders = SenderIds.Read("", string.IsNullOrEmpty(options.MessagingServiceSid) ? options.From : options.MessagingServiceSid, options.Senders, services: true, []);
         path = $"/2010-04-01/Accounts/{Uri.EscapeDataString(options.AccountSid)}/Messages.json";
         client = ProviderCall.CreateClient(options.BaseUrl, options.Timeout, connectTimeout: options.ConnectTimeout);
         client.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Basic", Convert.ToBase64String(Encoding.UTF8.GetBytes($"{options.AccountSid}:{options.AuthToken}")));
@@ -103,7 +109,8 @@ public sealed class TwilioProvider : IDeliveryProvider, IAnswersInquiries, IDisp
         var text = message.Content.Body ?? "";
         if (text.Length > MaxBody) return new AttemptOutcome.Rejected(Reasons.TooLarge, "21617");
         var form = new List<KeyValuePair<string, string>> { new("To", message.Address), new("Body", text) };
-        form.Add(string.IsNullOrEmpty(options.MessagingServiceSid) ? new("From", options.From!) : new("MessagingServiceSid", options.MessagingServiceSid));
+        var sender = senders.For(message.Address)!;
+        form.Add(new(SenderIds.IsService(sender) || sender == options.MessagingServiceSid ? "MessagingServiceSid" : "From", sender));
 
         using var request = new HttpRequestMessage(HttpMethod.Post, path) { Content = new FormUrlEncodedContent(form), Version = HttpVersion.Version11 };
         var (response, outcome) = await ProviderCall.SendAsync(client, request, cancellation);

@@ -14,6 +14,9 @@ public sealed record VonageOptions
     /// <summary>The sender: a number without +, or an alphanumeric ID of up to eleven characters.</summary>
     public string From { get; init; } = "";
 
+    /// <summary>Senders for countries that want one of their own; see <see cref="SenderIds"/>.</summary>
+    public Dictionary<string, string> Senders { get; init; } = [];
+
     /// <summary>The secret that receipts are signed with.</summary>
     public string? SignatureSecret { get; init; }
 
@@ -44,5 +47,6 @@ public sealed record VonageOptions
         if (From.Length == 0) faults.Add($"{section}:From is missing; it is the number or the name that messages come from");
         if (SignatureMethod is not ("md5hash" or "md5" or "sha1" or "sha256" or "sha512"))
             faults.Add($"{section}:SignatureMethod is \"{SignatureMethod}\"; there are md5hash, md5, sha1, sha256 and sha512");
+        SenderIds.Read(section, From, Senders, services: false, faults);
     }
 }

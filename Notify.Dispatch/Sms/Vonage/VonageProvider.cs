@@ -11,6 +11,7 @@ namespace Notify.Dispatch.Sms.Vonage;
 public sealed class VonageProvider : IDeliveryProvider, IAnswersInquiries, IDisposable
 {
     private readonly VonageOptions options;
+    private readonly SenderIds senders;
     private readonly HttpClient client;
     private readonly TimeProvider clock;
 
@@ -18,6 +19,7 @@ public sealed class VonageProvider : IDeliveryProvider, IAnswersInquiries, IDisp
     public VonageProvider(VonageOptions options, TimeProvider clock)
     {
         (this.options, this.clock) = (options, clock);
+        senders = SenderIds.Read("", options.From, options.Senders, services: false, []);
         client = ProviderCall.CreateClient(options.BaseUrl, options.Timeout, connectTimeout: options.ConnectTimeout);
     }
 
@@ -54,7 +56,7 @@ public sealed class VonageProvider : IDeliveryProvider, IAnswersInquiries, IDisp
         var text = message.Content.Body ?? "";
         var form = new List<KeyValuePair<string, string>>
         {
-            new("api_key", options.ApiKey), new("api_secret", options.ApiSecret), new("from", options.From), new("to", Number(message.Address)),
+            new("api_key", options.ApiKey), new("api_secret", options.ApiSecret), new("from", Number(senders.For(message.Address)!)), new("to", Number(message.Address)),
             new("text", text), new("client-ref", message.DeliveryId.ToString("N")),
         };
         if (!SmsText.IsGsm7(text)) form.Add(new("type", "unicode"));

@@ -1,0 +1,60 @@
+using Microsoft.AspNetCore.Http.Features;
+using Notify.Api.Reference;
+using Notify.Domain.Notifications;
+using Notify.Projections.Tracking;
+
+namespace Notify.Api.Tracking;
+
+/// <summary>Where the unsubscribe links of emails lead, for people and for mail programs (RFC 8058). Public: the token in the link is the permission.</summary>
+public static class UnsubscribeEndpoints
+{
+    private const int MaxForm = 16 * 1024;
+
+    /// <summary>Maps <c>GET</c> and <c>POST /u/{token}</c>.</summary>
+    public static void Map(IEndpointRouteBuilder app)
+    {
+        app.MapGet("/u/{token}", ShowAsync).WithName("ShowUnsubscribePage").WithTags("Public")
+            .WithSummary("The page behind an email's unsubscribe link").WithDescription("Asks for a confirmation and changes nothing by itself, since mail scanners open every link. Needs no authentication: the token is signed and holds no address.")
+            .AnswersText(200, "text/html", "The page, with a button that posts to the same address.", UnsubscribePage.Ask("newsletter"))
+            .AnswersText(404, "text/html", "The link is none of ours, or was cut.", UnsubscribePage.Unknown);
+        app.MapPost("/u/{token}", UnsubscribeAsync).WithName("Unsubscribe").WithTags("Public")
+            .WithSummary("Unsubscribe from an email's category").WithDescription(
+                "For the page's button, and for mail programs: they post the form `List-Unsubscribe=One-Click` (RFC 8058). Opts the recipient out of the category on email; the same again changes nothing. Needs no authentication: the token is signed and holds no address.")
+            .AnswersText(200, "text/html", "The recipient is unsubscribed, now or before.", UnsubscribePage.Done("newsletter"))
+            .AnswersText(404, "text/html", "The link is none of ours, or was cut.", UnsubscribePage.Unknown);
+    }
+
+    private static async Task<IResult> ShowAsync(string token, HttpContext http, DeliveryTokens tokens, Unsubscribing unsubscribing) =>
+        Page(http, tokens.Read(DeliveryTokens.Unsubscribe, token) is { } delivery && await unsubscribing.CategoryAsync(delivery, http.RequestAborted) is { } category ? UnsubscribePage.Ask(category) : null);
+
+    private static async Task<IResult> UnsubscribeAsync(string token, HttpContext http, DeliveryTokens tokens, Unsubscribing unsubscribing)
+    {
+        if (tokens.Read(DeliveryTokens.Unsubscribe, token) is not { } delivery) return Page(http, null);
+        var source = await IsOneClickAsync(http) ? UnsubscribeSources.OneClick : UnsubscribeSources.Page;
+        return Page(http, await unsubscribing.UnsubscribeAsync(delivery, source, http.RequestAborted) is { } category ? UnsubscribePage.Done(category) : null);
+    }
+
+    private static async Task<bool> IsOneClickAsync(HttpContext http)
+    {
+        if (!http.Request.HasFormContentType) return false;
+        if (http.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } limit) limit.MaxRequestBodySize = MaxForm;
+        try
+        {
+            return (await http.Request.ReadFormAsync(http.RequestAborted))["List-Unsubscribe"] == "One-Click";
+        }
+        catch (InvalidDataException)
+        {
+            return false; // not a form after all; the address alone says what is wanted
+        }
+    }
+
+    private static IResult Page(HttpContext http, string? html)
+    {
+        var headers = http.Response.Headers;
+        headers.ContentSecurityPolicy = UnsubscribePage.Policy;
+        headers.CacheControl = "no-store";
+        headers["Referrer-Policy"] = "no-referrer";
+        headers.XContentTypeOptions = "nosniff";
+        return Results.Content(html ?? UnsubscribePage.Unknown, "text/html; charset=utf-8", statusCode: html is null ? StatusCodes.Status404NotFound : StatusCodes.Status200OK);
+    }
+}

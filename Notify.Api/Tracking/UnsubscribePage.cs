@@ -1,0 +1,56 @@
+using System.Net;
+
+namespace Notify.Api.Tracking;
+
+/// <summary>The pages behind an email's unsubscribe link: plain HTML that needs no script, loads nothing and works with a keyboard and a screen reader.</summary>
+public static class UnsubscribePage
+{
+    /// <summary>What the browser may do with the pages: show them, and post the form to where it came from.</summary>
+    public const string Policy = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+
+    /// <summary>Asks for the confirmation. Opening it does nothing: mail scanners open every link.</summary>
+    public static string Ask(string category) => Page(
+        "Unsubscribe",
+        $"""
+        <p>Do you want no more emails of the kind <strong>{WebUtility.HtmlEncode(category)}</strong> at this address?</p>
+        <form method="post"><button type="submit">Unsubscribe</button></form>
+        <p>Other emails are not affected. If you came here by mistake, close this page: nothing has changed.</p>
+        """);
+
+    /// <summary>Says that it is done.</summary>
+    public static string Done(string category) => Page(
+        "You are unsubscribed",
+        $"""
+        <p role="status">You will get no more emails of the kind <strong>{WebUtility.HtmlEncode(category)}</strong>. One that is just on its way may still arrive.</p>
+        <p>To get them again, change your settings with the sender.</p>
+        """);
+
+    /// <summary>Says that the link is none of ours.</summary>
+    public static string Unknown { get; } = Page(
+        "This link is not complete",
+        "<p>Nothing has changed. Copy the whole link from the email, or use your mail program's own button to unsubscribe. If neither works, answer to the sender of the email.</p>");
+
+    private static string Page(string title, string body) =>
+        $$"""
+        <!DOCTYPE html>
+        <html lang="en">
+        <head>
+        <meta charset="utf-8">
+        <meta name="viewport" content="width=device-width, initial-scale=1">
+        <meta name="robots" content="noindex">
+        <title>{{title}}</title>
+        <style>
+        :root { color-scheme: light dark; }
+        body { font: 1.1rem/1.5 system-ui, sans-serif; max-width: 34rem; margin: 3rem auto; padding: 0 1rem; }
+        button { font: inherit; padding: .6rem 1.4rem; cursor: pointer; }
+        </style>
+        </head>
+        <body>
+        <main>
+        <h1>{{title}}</h1>
+        {{body}}
+        </main>
+        </body>
+        </html>
+        """;
+}

@@ -1,0 +1,69 @@
+using Marten;
+using Notify.Api.Recipients;
+using Notify.Domain.Notifications;
+using Notify.Domain.Recipients;
+using Notify.Projections;
+using Npgsql;
+
+namespace Notify.Api.Tracking;
+
+/// <summary>Does what a person wants who unsubscribes in an email: no more emails of its category. Said twice, it is done once.</summary>
+public sealed class Unsubscribing(IDocumentStore store, TimeProvider clock)
+{
+    /// <summary>By whom a choice was made that came through a link: whoever had the email.</summary>
+    public const string Recipient = "recipient";
+
+    /// <summary>The category of a delivery's notification; <c>null</c> where there is no such delivery.</summary>
+    public async Task<string?> CategoryAsync(Guid deliveryId, CancellationToken cancellation)
+    {
+        await using var session = store.LightweightSession();
+        await session.BeginTransactionAsync(cancellation);
+        return (await FindAsync(session, deliveryId, cancellation))?.Request.Category;
+    }
+
+    /// <summary>Opts the recipient out of the category on email, and notes in the notification's stream that they said so here.</summary>
+    /// <param name="source">One of <see cref="UnsubscribeSources"/>.</param>
+    /// <returns>The category; <c>null</c> where there is no such delivery.</returns>
+    public async Task<string?> UnsubscribeAsync(Guid deliveryId, string source, CancellationToken cancellation)
+    {
+        for (var attempt = 1; ; attempt++)
+        {
+            try
+            {
+                return await TryUnsubscribeAsync(deliveryId, source, cancellation);
+            }
+            catch (Exception e) when (attempt < 5 && RecipientChanges.IsRace(e))
+            {
+                await Task.Delay(TimeSpan.FromMilliseconds(10 * attempt), clock, cancellation);
+            }
+        }
+    }
+
+    private async Task<string?> TryUnsubscribeAsync(Guid deliveryId, string source, CancellationToken cancellation)
+    {
+        await using var session = store.LightweightSession();
+        await session.BeginTransactionAsync(cancellation);
+        if (await FindAsync(session, deliveryId, cancellation) is not { } found) return null;
+        var (key, category) = (found.Key, found.Request.Category);
+        var user = found.Request.UserId is { } id ? Domain.Recipients.Recipient.KeyOf(id) : null;
+        await NotificationStreams.LockAsync(session, user is null ? [key] : [key, user], cancellation);
+
+        var now = clock.GetUtcNow();
+        var notification = (await NotificationStreams.LoadAsync(session, key, cancellation))!;
+        var isNews = notification.Deliveries.TryGetValue(deliveryId, out var delivery) && delivery.UnsubscribedAt is null;
+        if (isNews) session.Events.Append(key, new Unsubscribed(deliveryId, source, now));
+        var recipient = user is null ? null : await session.LoadAsync<Recipient>(user, cancellation);
+        var isWanted = recipient is { IsErased: false } && recipient.Wants(Channel.Email, category).OptedIn;
+        if (isWanted) session.Events.Append(user!, new OptedOut(Channel.Email, category, Recipient, source, now));
+        if (isNews || isWanted) await session.SaveChangesAsync(cancellation);
+        return category;
+    }
+
+    private static async Task<Notification?> FindAsync(IDocumentSession session, Guid deliveryId, CancellationToken cancellation)
+    {
+        await using var command = new NpgsqlCommand("select notification from notify.delivery_streams where delivery_id = $1", session.Connection);
+        command.Parameters.Add(new NpgsqlParameter { Value = deliveryId });
+        return await command.ExecuteScalarAsync(cancellation) is string key
+            && await NotificationStreams.LoadAsync(session, key, cancellation) is { } notification && notification.Deliveries.ContainsKey(deliveryId) ? notification : null;
+    }
+}

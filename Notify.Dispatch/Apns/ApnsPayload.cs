@@ -1,0 +1,75 @@
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using Notify.Dispatch.Dispatching;
+using Notify.Domain.Notifications;
+
+namespace Notify.Dispatch.Apns;
+
+/// <summary>
+/// The payload that an iPhone gets: under <c>aps</c> what iOS shows, beside it what the app gets: <c>deliveryId</c>, and
+/// <c>url</c>, <c>image</c> and <c>data</c> as far as there are.
+/// </summary>
+/// <remarks>Apple: Generating a remote notification; Pushing background updates to your App.</remarks>
+public static class ApnsPayload
+{
+    /// <summary>The largest payload, in bytes.</summary>
+    public const int MaxBytes = 4096;
+
+    /// <summary>Writes the payload.</summary>
+    public static byte[] Write(OutboundMessage message)
+    {
+        var content = message.Content;
+        using var buffer = new MemoryStream(512);
+        using (var json = new Utf8JsonWriter(buffer, new JsonWriterOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping }))
+        {
+            json.WriteStartObject();
+            json.WriteStartObject("aps");
+            if (content.IsShown) WriteAlert(json, content);
+            else WriteSilent(json, content.Push);
+            json.WriteEndObject();
+            json.WriteString("deliveryId", message.DeliveryId);
+            if (content.Url is { } url) json.WriteString("url", url);
+            if (content.Push?.Image is { } image) json.WriteString("image", image);
+            if (content.Data is { } data)
+            {
+                json.WritePropertyName("data");
+                data.WriteTo(json);
+            }
+
+            json.WriteEndObject();
+        }
+
+        return buffer.ToArray();
+    }
+
+    private static void WriteAlert(Utf8JsonWriter json, NotificationContent content)
+    {
+        var (push, ios) = (content.Push, content.Push?.Ios);
+        json.WriteStartObject("alert");
+        if (content.Title is { Length: > 0 } title) json.WriteString("title", title);
+        if (ios?.Subtitle is { } subtitle) json.WriteString("subtitle", subtitle);
+        if (content.Body is { Length: > 0 } body) json.WriteString("body", body);
+        json.WriteEndObject();
+        if (push?.Sound != PushOptions.NoSound) json.WriteString("sound", push?.Sound ?? "default");
+        if (push?.Badge is { } badge) json.WriteNumber("badge", badge);
+        if (ios?.ThreadId is { } thread) json.WriteString("thread-id", thread);
+        if (ios?.Category is { } category) json.WriteString("category", category);
+        if (ios?.InterruptionLevel is { } level) json.WriteString("interruption-level", LevelOf(level));
+        if (ios?.MutableContent == true || push?.Image is not null) json.WriteNumber("mutable-content", 1); // the app's extension fetches the image
+    }
+
+    // Nothing is shown and nothing sounds: iOS wakes the app when it sees fit.
+    private static void WriteSilent(Utf8JsonWriter json, PushOptions? push)
+    {
+        json.WriteNumber("content-available", 1);
+        if (push?.Badge is { } badge) json.WriteNumber("badge", badge);
+    }
+
+    private static string LevelOf(InterruptionLevel level) => level switch
+    {
+        InterruptionLevel.Passive => "passive",
+        InterruptionLevel.TimeSensitive => "time-sensitive",
+        InterruptionLevel.Critical => "critical",
+        _ => "active",
+    };
+}

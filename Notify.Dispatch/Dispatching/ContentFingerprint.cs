@@ -1,0 +1,22 @@
+using System.Security.Cryptography;
+using System.Text;
+using System.Text.Json;
+using Notify.Domain.Notifications;
+using Notify.Projections;
+
+namespace Notify.Dispatch.Dispatching;
+
+/// <summary>What the keyed hash of a content is made of. Never changed for content that could be sent before, so that old hashes can still be compared.</summary>
+public static class ContentFingerprint
+{
+    /// <summary>The text: every part that the recipient gets, files by their SHA-256.</summary>
+    public static string TextOf(NotificationContent content)
+    {
+        var text = new StringBuilder($"{content.Title}\n{content.Body}\n{content.Url}\n{content.Data}");
+        if (content.Html is { } html) text.Append('\n').Append(html);
+        if (content.Push is { } push) text.Append("\npush ").Append(JsonSerializer.Serialize(push, NotifyJson.Options));
+        foreach (var file in content.Attachments ?? [])
+            text.Append("\nfile ").Append(file.Filename).Append('\n').Append(file.ContentType).Append('\n').Append(file.ContentId).Append('\n').Append(Convert.ToHexString(SHA256.HashData(file.Content)));
+        return text.ToString();
+    }
+}

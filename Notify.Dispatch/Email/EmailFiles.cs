@@ -1,0 +1,21 @@
+using Notify.Domain.Notifications;
+
+namespace Notify.Dispatch.Email;
+
+/// <summary>The files of an email as they may stand in a mail's headers, whatever their names are.</summary>
+public static class EmailFiles
+{
+    /// <summary>The name of a file whose own name leaves nothing to be sent.</summary>
+    public const string Unnamed = "attachment";
+
+    /// <summary>The files, with names, types and content IDs that cannot begin another header.</summary>
+    public static IReadOnlyList<EmailAttachment> Of(NotificationContent content) =>
+    [
+        .. (content.Attachments ?? []).Select(f => f with
+        {
+            Filename = AttachmentRules.Clean(f.Filename) ?? Unnamed,
+            ContentType = AttachmentRules.IsType(f.ContentType) ? f.ContentType : AttachmentRules.AnyType,
+            ContentId = f.ContentId is { } id && content.Html is { Length: > 0 } && AttachmentRules.IsContentId(id) ? id : null, // only HTML can show it
+        }),
+    ];
+}

@@ -1,0 +1,126 @@
+using System.Text.Json.Nodes;
+using Notify.Tests.Support;
+
+namespace Notify.Tests.EndToEnd;
+
+/// <summary>Every email can be answered with «no more of these», by a mail program's button or by a page.</summary>
+public sealed class Unsubscribing : SystemTest
+{
+    private const string OneClick = "List-Unsubscribe=One-Click";
+
+    [Fact]
+    public async Task One_click_opts_the_recipient_out_of_the_category_on_email_and_of_nothing_else()
+    {
+        var (person, id, entry) = await EmailAsync("newsletter");
+        var token = TokenIn(entry);
+        Assert.Equal(OneClick, HeadersOf(entry)["List-Unsubscribe-Post"]!.ToString());
+        Assert.DoesNotContain(person.Email!, Uri.UnescapeDataString(HeadersOf(entry)["List-Unsubscribe"]!.ToString()), StringComparison.Ordinal);
+
+        await PostAsync(token, OneClick, 200);
+
+        var events = await Client.EventsAsync(id);
+        Assert.Equal(["NotificationRequested", "DeliveriesPlanned", "DispatchAttempted", "NotificationDispatched", "Unsubscribed"], events.Select(e => e.Type));
+        Assert.Equal("one-click", events[4].Data["source"]!.ToString());
+        Assert.NotNull((await Client.StateAsync(id)).On("email")["unsubscribedAt"]);
+        var change = Assert.Single((await Client.GetAsync($"/v1/users/{person.Id}/preferences/history")).Is(200).Json["changes"]!.AsArray())!["data"]!;
+        Assert.Equal(("email", "newsletter", "recipient", "one-click"), (change["channel"]!.ToString(), change["category"]!.ToString(), change["by"]!.ToString(), change["through"]!.ToString()));
+
+        var (more, other) = (NewId("more"), NewId("other"));
+        (await Client.SendAsync(new { eventId = more, userId = person.Id, category = "newsletter", content = new { title = more, body = more } })).Is(202);
+        (await Client.SendAsync(new { eventId = other, userId = person.Id, category = "invoices", content = new { title = other, body = other } })).Is(202);
+        Assert.Equal("OptedOut", (await Client.BecomesAsync(more, "suppressed")).On("email").Reason);
+        await Client.BecomesAsync(other, "dispatched");
+    }
+
+    [Fact]
+    public async Task The_page_changes_nothing_until_its_button_is_pressed()
+    {
+        var (person, id, entry) = await EmailAsync("tips");
+        var token = TokenIn(entry);
+        using var nobody = new NotifyClient(Installation.ApiUrl, null, null);
+        for (var i = 0; i < 3; i++) // as scanners do
+        {
+            var page = (await nobody.GetAsync($"/u/{token}")).Is(200);
+            Assert.Equal("text/html", page.ContentType);
+            Assert.Contains("<form method=\"post\">", page.Text, StringComparison.Ordinal);
+            Assert.Contains("<strong>tips</strong>", page.Text, StringComparison.Ordinal);
+            Assert.Contains("frame-ancestors 'none'", page.Headers.GetValues("Content-Security-Policy").Single(), StringComparison.Ordinal);
+            Assert.Equal("no-referrer", page.Headers.GetValues("Referrer-Policy").Single());
+        }
+
+        Assert.Empty((await Client.GetAsync($"/v1/users/{person.Id}/preferences/history")).Is(200).Json["changes"]!.AsArray());
+
+        Assert.Contains("You are unsubscribed", await PostAsync(token, "", 200), StringComparison.Ordinal);
+
+        Assert.Equal("page", (await Client.EventsAsync(id))[^1].Data["source"]!.ToString());
+    }
+
+    [Fact]
+    public async Task Said_many_times_at_once_it_is_done_once()
+    {
+        var (person, id, entry) = await EmailAsync("offers");
+        await Task.WhenAll(Enumerable.Range(0, 20).Select(_ => PostAsync(TokenIn(entry), OneClick, 200)));
+        Assert.Single(await Client.EventTypesAsync(id), t => t == "Unsubscribed");
+        Assert.Single((await Client.GetAsync($"/v1/users/{person.Id}/preferences/history")).Is(200).Json["changes"]!.AsArray());
+    }
+
+    [Fact]
+    public async Task Someone_unregistered_is_heard_too()
+    {
+        var id = NewId("stranger");
+        (await Client.SendAsync(new { eventId = id, to = new { email = Person.NewEmail() }, content = new { title = id, body = id } })).Is(202);
+        await Client.BecomesAsync(id, "dispatched");
+        await PostAsync(TokenIn(Assert.Single(await Sandbox.LedgerAsync(id))), OneClick, 200);
+        Assert.Contains("Unsubscribed", await Client.EventTypesAsync(id));
+    }
+
+    [Fact]
+    public async Task A_link_that_we_did_not_make_does_nothing()
+    {
+        var (person, _, entry) = await EmailAsync("news");
+        var token = TokenIn(entry);
+        foreach (var wrong in new[] { token[..^1], token[..20] + (token[20] == 'A' ? 'B' : 'A') + token[21..], "x", new string('A', 39), token + "A", "%00", "..%2F..%2Fetc" })
+        {
+            using var nobody = new NotifyClient(Installation.ApiUrl, null, null);
+            var reply = await nobody.GetAsync($"/u/{wrong}");
+            Assert.True(reply.Status is 404 or 400, $"{wrong}: {reply}");
+            Assert.True((await nobody.CallAsync(HttpMethod.Post, $"/u/{wrong}", new FormUrlEncodedContent([new("List-Unsubscribe", "One-Click")]))).Status is 404 or 400, wrong);
+        }
+
+        Assert.Empty((await Client.GetAsync($"/v1/users/{person.Id}/preferences/history")).Is(200).Json["changes"]!.AsArray());
+    }
+
+    [Fact]
+    public async Task A_critical_email_has_no_such_link()
+    {
+        var (_, _, entry) = await EmailAsync("otp", "critical");
+        Assert.Null(MailOf(entry)["personalizations"]![0]!["headers"]);
+    }
+
+    /// <summary>The token of the unsubscribe link in an email that SendGrid got.</summary>
+    public static string TokenIn(LedgerEntry entry)
+    {
+        var link = HeadersOf(entry)["List-Unsubscribe"]!.ToString();
+        Assert.Matches("^<https?://[^>]+/u/[A-Za-z0-9_-]{39}>$", link);
+        return link[(link.LastIndexOf('/') + 1)..^1];
+    }
+
+    private async Task<(Person Person, string Id, LedgerEntry Entry)> EmailAsync(string category, string priority = "normal")
+    {
+        var person = await Installation.NewPersonAsync(devices: 0, phone: false, email: Person.NewEmail());
+        var id = NewId(category);
+        (await Client.SendAsync(new { eventId = id, userId = person.Id, category, priority, content = new { title = id, body = id } })).Is(202);
+        await Client.BecomesAsync(id, "dispatched");
+        return (person, id, Assert.Single(await Sandbox.LedgerAsync(id)));
+    }
+
+    private async Task<string> PostAsync(string token, string form, int status)
+    {
+        using var mailProgram = new NotifyClient(Installation.ApiUrl, null, null);
+        return (await mailProgram.CallAsync(HttpMethod.Post, $"/u/{token}", new StringContent(form, System.Text.Encoding.UTF8, "application/x-www-form-urlencoded"))).Is(status).Text;
+    }
+
+    private static JsonObject HeadersOf(LedgerEntry entry) => MailOf(entry)["personalizations"]![0]!["headers"]!.AsObject();
+
+    private static JsonObject MailOf(LedgerEntry entry) => JsonNode.Parse(entry.Json["request"]!["body"]!.GetValue<string>())!.AsObject();
+}

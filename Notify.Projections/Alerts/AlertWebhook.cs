@@ -21,13 +21,14 @@ public sealed class AlertWebhook(NpgsqlDataSource database, AlertRules rules, Ti
     private readonly HttpClient client = CreateClient(rules);
 
     /// <summary>The client that posts: no redirects, no cookies, no proxy, and only to addresses that <see cref="OutboundGuard"/> lets through.</summary>
-    public static HttpClient CreateClient(AlertRules rules) => new(new SocketsHttpHandler
+    /// <param name="guard">Which addresses those are; as the rules say, unless given.</param>
+    public static HttpClient CreateClient(AlertRules rules, OutboundGuard? guard = null) => new(new SocketsHttpHandler
     {
         AllowAutoRedirect = false,
         UseCookies = false,
         UseProxy = false, // it would resolve names by itself
         ActivityHeadersPropagator = null,
-        ConnectCallback = rules.Guard.ConnectAsync,
+        ConnectCallback = (guard ?? rules.Guard).ConnectAsync,
         PooledConnectionIdleTimeout = TimeSpan.FromSeconds(30),
     })
     { Timeout = rules.WebhookTimeout };

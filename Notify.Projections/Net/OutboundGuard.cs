@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 
@@ -18,21 +19,32 @@ public sealed class OutboundGuard(bool allowPrivateNetworks, Func<string, Cancel
     // A name may have many addresses; more than these are not tried.
     private const int MaxAddresses = 4;
 
+    // Names that no public resolver answers for: whoever does is inside (RFC 6761, 6762, 8375; .internal by ICANN).
+    private static readonly string[] InsideNames = [".localhost", ".local", ".localdomain", ".internal", ".intranet", ".lan", ".home", ".corp", ".home.arpa", ".arpa", ".onion", ".invalid"];
+
     private readonly Func<string, CancellationToken, Task<IPAddress[]>> resolve = resolve ?? Dns.GetHostAddressesAsync;
 
     /// <summary>The rule in words, for whoever gave the address.</summary>
     public string Rule => allowPrivateNetworks ? "must be an http or https address" : "must be an https address on the public Internet";
 
-    /// <summary>Whether an address may be called, as far as can be told without resolving its name: https, no user name or password, no address of ours.</summary>
+    /// <summary>Whether an address may be called, as far as can be told without resolving its name: https, no user name or password, no address or name of ours, port 443 or none of a well-known service.</summary>
     public bool Allows(Uri address)
     {
         if (!address.IsAbsoluteUri || address.UserInfo.Length > 0 || address.IdnHost.Length == 0) return false;
         if (allowPrivateNetworks) return address.Scheme == Uri.UriSchemeHttps || address.Scheme == Uri.UriSchemeHttp;
-        if (address.Scheme != Uri.UriSchemeHttps) return false;
+        if (address.Scheme != Uri.UriSchemeHttps || address.Port is not (443 or > 1023)) return false;
         var host = address.IdnHost.Trim('[', ']').TrimEnd('.');
         return IPAddress.TryParse(host, out var literal)
             ? PublicAddress.Is(literal)
-            : host.Contains('.', StringComparison.Ordinal) && !host.EndsWith(".localhost", StringComparison.OrdinalIgnoreCase);
+            : IsName(address.Host) && !Array.Exists(InsideNames, n => host.EndsWith(n, StringComparison.OrdinalIgnoreCase));
+    }
+
+    // Letters of any script, but no digits, dots or invisible characters that somebody might read as those of an address.
+    private static bool IsName(string host)
+    {
+        var labels = host.TrimEnd('.').Split('.');
+        return labels.Length > 1 && labels.All(l => l.Length > 0) && !labels[^1].All(char.IsAsciiDigit)
+            && host.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '_' or '.' || (c > '\x7f' && (char.IsLetter(c) || char.GetUnicodeCategory(c) is UnicodeCategory.NonSpacingMark or UnicodeCategory.SpacingCombiningMark)));
     }
 
     /// <summary>Connects to the first address of the host that is allowed and answers; for <see cref="SocketsHttpHandler.ConnectCallback"/>.</summary>
@@ -65,7 +77,7 @@ public sealed class OutboundGuard(bool allowPrivateNetworks, Func<string, Cancel
 
     private async Task<IReadOnlyList<IPAddress>> AllowedAsync(string host, CancellationToken cancellation)
     {
-        var all = IPAddress.TryParse(host.Trim('[', ']'), out var literal) ? [literal] : await resolve(host, cancellation);
+        var all = IPAddress.TryParse(host.Trim('[', ']').TrimEnd('.'), out var literal) ? [literal] : await resolve(host, cancellation);
         var allowed = all.Where(a => allowPrivateNetworks || PublicAddress.Is(a)).Take(MaxAddresses).ToList();
         return allowed.Count > 0 ? allowed : throw new ForbiddenAddressException();
     }

@@ -36,12 +36,20 @@ public static class PublicAddress
         }.Select(n => IPNetwork.Parse(n)),
     ];
 
-    /// <summary>Whether an address is public. One that wraps another (mapped, NAT64, 6to4, Teredo) never is, whatever it wraps.</summary>
+    /// <summary>Whether an address is public. One that wraps another (mapped, NAT64, 6to4, Teredo, ISATAP) never is, whatever it wraps.</summary>
     public static bool Is(IPAddress address) => address.AddressFamily switch
     {
         AddressFamily.InterNetwork => !Array.Exists(SpecialV4, n => n.Contains(address)),
         AddressFamily.InterNetworkV6 => !address.IsIPv4MappedToIPv6 && address.ScopeId == 0
-            && GlobalUnicastV6.Contains(address) && !Array.Exists(SpecialV6, n => n.Contains(address)),
+            && GlobalUnicastV6.Contains(address) && !Array.Exists(SpecialV6, n => n.Contains(address)) && !IsIsatap(address),
         _ => false,
     };
+
+    // RFC 5214: an interface that is named 00-00-5E-FE or 02-00-5E-FE, and then the IPv4 address.
+    private static bool IsIsatap(IPAddress address)
+    {
+        Span<byte> bytes = stackalloc byte[16];
+        address.TryWriteBytes(bytes, out _);
+        return bytes[8] is 0 or 2 && bytes[9] == 0 && bytes[10] == 0x5E && bytes[11] == 0xFE;
+    }
 }

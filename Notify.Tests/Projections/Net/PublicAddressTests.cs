@@ -60,6 +60,8 @@ public sealed class PublicAddressTests
     [InlineData("fe80::1%2")]
     [InlineData("fec0::1")]
     [InlineData("ff02::1")]
+    [InlineData("2a00:1450:4001::5efe:10.0.0.1")]
+    [InlineData("2a00:1450:4001::200:5efe:127.0.0.1")]
     [InlineData("2a00:1450:4001::200e%2")]
     public void Any_other_address_is_not(string address) => Assert.False(PublicAddress.Is(IPAddress.Parse(address)));
 }

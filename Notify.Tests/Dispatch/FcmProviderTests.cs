@@ -55,6 +55,10 @@ public sealed class FcmProviderTests : IAsyncDisposable
     public static readonly TheoryData<int, string, AttemptOutcome> Errors = new()
     {
         { 400, Error("INVALID_ARGUMENT", "INVALID_ARGUMENT", "message.data"), new AttemptOutcome.Rejected(Reasons.Rejected, "INVALID_ARGUMENT") },
+        { 400, Error("INVALID_ARGUMENT", "INVALID_ARGUMENT"), new AttemptOutcome.Rejected(Reasons.Rejected, "INVALID_ARGUMENT") },
+        { 400, Error("INVALID_ARGUMENT", null, "message.android.ttl"), new AttemptOutcome.Rejected(Reasons.Rejected, "INVALID_ARGUMENT") },
+        { 404, Error("NOT_FOUND", null), new AttemptOutcome.Halted("NOT_FOUND") },
+        { 413, "", new AttemptOutcome.Rejected(Reasons.TooLarge, "413") },
         { 403, Error("PERMISSION_DENIED", "SENDER_ID_MISMATCH"), new AttemptOutcome.Rejected(Reasons.BadAddress, "SENDER_ID_MISMATCH") },
         { 403, Error("PERMISSION_DENIED", null), new AttemptOutcome.Halted("PERMISSION_DENIED") },
         { 401, Error("UNAUTHENTICATED", "THIRD_PARTY_AUTH_ERROR"), new AttemptOutcome.Halted("THIRD_PARTY_AUTH_ERROR") },
@@ -71,6 +75,22 @@ public sealed class FcmProviderTests : IAsyncDisposable
         var server = await ServeAsync(Answer(status, body, ("retry-after", "30")));
         Assert.Equal(expected, await SendAsync());
         Assert.Single(server.Sends());
+    }
+
+    [Fact]
+    public async Task A_limit_without_a_time_is_waited_for_a_minute()
+    {
+        await ServeAsync(Answer(429, Error("RESOURCE_EXHAUSTED", "QUOTA_EXCEEDED")));
+        Assert.Equal(new AttemptOutcome.Retry(Reasons.Retry, "QUOTA_EXCEEDED", TimeSpan.FromSeconds(60)), await SendAsync());
+    }
+
+    [Fact]
+    public async Task A_payload_that_is_refused_every_time_says_nothing_about_any_token()
+    {
+        var server = await ServeAsync(Answer(400, Error("INVALID_ARGUMENT", "INVALID_ARGUMENT", "message.android.notification.color")));
+        for (var i = 0; i < 100; i++)
+            Assert.Equal(AddressVerdict.None, Assert.IsType<AttemptOutcome.Rejected>(await SendAsync(Message() with { Address = $"token-{i}" })).Verdict);
+        Assert.Equal(100, server.Sends().Count);
     }
 
     [Theory]

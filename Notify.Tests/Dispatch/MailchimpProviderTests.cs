@@ -1,5 +1,3 @@
-using System.Net;
-using System.Text;
 using System.Text.Json.Nodes;
 using Notify.Dispatch.Dispatching;
 using Notify.Dispatch.Email.Mailchimp;
@@ -62,8 +60,8 @@ public sealed class MailchimpProviderTests : IAsyncDisposable
     };
 
     [Theory, MemberData(nameof(Recipients))]
-    public void Two_hundred_says_nothing_and_the_recipient_s_status_all(string status, string? rejected, AttemptOutcome expected) => Assert.Equal(
-        expected, Outcome(200, $$"""[{"email":"a@example.com","status":"{{status}}","_id":"id","reject_reason":{{(rejected is null ? "null" : $"\"{rejected}\"")}}}]"""));
+    public async Task Two_hundred_says_nothing_and_the_recipient_s_status_all(string status, string? rejected, AttemptOutcome expected) => Assert.Equal(
+        expected, await OutcomeAsync(200, $$"""[{"email":"a@example.com","status":"{{status}}","_id":"id","reject_reason":{{(rejected is null ? "null" : $"\"{rejected}\"")}}}]"""));
 
     public static readonly TheoryData<int, string, AttemptOutcome> Errors = new()
     {
@@ -81,8 +79,8 @@ public sealed class MailchimpProviderTests : IAsyncDisposable
     };
 
     [Theory, MemberData(nameof(Errors))]
-    public void An_error_is_known_by_its_name(int status, string name, AttemptOutcome expected) =>
-        Assert.Equal(expected, Outcome(status, $$"""{"status":"error","code":-2,"name":"{{name}}","message":"for a person"}"""));
+    public async Task An_error_is_known_by_its_name(int status, string name, AttemptOutcome expected) =>
+        Assert.Equal(expected, await OutcomeAsync(status, $$"""{"status":"error","code":-2,"name":"{{name}}","message":"for a person"}"""));
 
     public static readonly TheoryData<int, string, AttemptOutcome> Unreadable = new()
     {
@@ -100,7 +98,30 @@ public sealed class MailchimpProviderTests : IAsyncDisposable
     };
 
     [Theory, MemberData(nameof(Unreadable))]
-    public void Without_a_readable_body_the_status_must_do(int status, string body, AttemptOutcome expected) => Assert.Equal(expected, Outcome(status, body));
+    public async Task Without_a_readable_body_the_status_must_do(int status, string body, AttemptOutcome expected) => Assert.Equal(expected, await OutcomeAsync(status, body));
+
+    [Fact]
+    public async Task A_limit_s_time_is_waited_for()
+    {
+        await ServeAsync(Answer(429, "", ("Retry-After", "30")));
+        Assert.Equal(new AttemptOutcome.Retry(Reasons.Retry, "429", TimeSpan.FromSeconds(30)), await SendAsync());
+    }
+
+    [Fact]
+    public async Task A_connection_broken_after_the_request_left_is_an_unknown_outcome_and_nothing_is_repeated()
+    {
+        var server = await ServeAsync(Break);
+        Assert.Equal(new AttemptOutcome.Unknown(Reasons.ConnectionLost), await SendAsync());
+        Assert.Single(server.Received);
+    }
+
+    [Fact]
+    public async Task A_refused_connection_is_tried_again_since_nothing_left()
+    {
+        var options = new MailchimpOptions { ApiKey = "k", From = "news@example.com", BaseUrl = new Uri($"http://127.0.0.1:{ClosedPort()}") };
+        provider = new MailchimpProvider(options, options.LoadSender("Providers:Mailchimp", [])!, TimeProvider.System);
+        Assert.Equal(Reasons.ConnectionLost, Assert.IsType<AttemptOutcome.Retry>(await SendAsync()).Reason);
+    }
 
     [Fact]
     public async Task Silence_is_an_unknown_outcome()
@@ -118,7 +139,11 @@ public sealed class MailchimpProviderTests : IAsyncDisposable
         Assert.All(faults, f => Assert.StartsWith("Providers:Mailchimp:", f, StringComparison.Ordinal));
     }
 
-    private static AttemptOutcome Outcome(int status, string body) => MailchimpStatus.Outcome((HttpStatusCode)status, Encoding.UTF8.GetBytes(body), null);
+    private async Task<AttemptOutcome> OutcomeAsync(int status, string body)
+    {
+        await ServeAsync(Answer(status, body));
+        return await SendAsync();
+    }
 
     private Task<AttemptOutcome> SendAsync() => provider!.SendAsync(
         new OutboundMessage(Delivery, "someone@example.com", new NotificationContent(Title: "Gruß", Body: "Hello", Html: "<p>Hello</p>"), Priority.Normal, null), TestContext.Current.CancellationToken);

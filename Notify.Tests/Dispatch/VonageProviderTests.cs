@@ -64,6 +64,13 @@ public sealed class VonageProviderTests : IAsyncDisposable
         Assert.Single(server.Received);
     }
 
+    [Theory, MemberData(nameof(VonageStatusTests.Statuses), MemberType = typeof(VonageStatusTests))]
+    public async Task Each_status_means_the_same_on_the_wire(string status, AttemptOutcome expected)
+    {
+        await ServeAsync(Answer(200, $$"""{"messages":[{"status":"{{status}}","message-id":"ID0"}]}"""));
+        Assert.Equal(expected, await provider!.SendAsync(Message(), TestContext.Current.CancellationToken));
+    }
+
     [Fact]
     public async Task Silence_is_an_unknown_outcome()
     {

@@ -43,6 +43,23 @@ public sealed class AndroidPushUnderKnobs(KnobSystem knobs) : KnobTest(knobs)
         (await Client.CancelAsync(id)).Is(200);
     }
 
+    [Fact]
+    public async Task A_token_registered_again_while_FCM_calls_it_dead_is_kept()
+    {
+        var person = await Installation.NewPersonAsync(devices: 0, phone: false);
+        var token = Person.NewAndroidToken("dead");
+        await Installation.AddDeviceAsync(person, token, "android");
+        var id = NewId("fcm-race");
+        await Sandbox.KnobsAsync("fcm", new { latencyMs = 1500 });
+        (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { title = id } })).Is(202);
+        await Eventually.Becomes(() => Installation.ScalarAsync<long>("select count(*) from notify.open_deliveries where state = 1 and notification like '%' || $1", id), n => n == 1, "FCM is being called");
+
+        await Installation.AddDeviceAsync(person, token, "android"); // before the answer, after the call
+
+        Assert.Equal("Unregistered", (await Client.BecomesAsync(id, "failed")).On("push").Reason);
+        Assert.Single((await Client.GetAsync($"/v1/users/{person.Id}")).Json["devices"]!.AsArray());
+    }
+
     private async Task<Person> NewPersonAsync()
     {
         var person = await Installation.NewPersonAsync(devices: 0, phone: false);

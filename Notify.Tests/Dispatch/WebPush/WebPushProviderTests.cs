@@ -174,6 +174,27 @@ public sealed class WebPushProviderTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task A_connection_broken_after_the_request_left_is_an_unknown_outcome()
+    {
+        await ServeAsync(Break);
+        Assert.Equal(new AttemptOutcome.Unknown(Reasons.ConnectionLost), await SendAsync(Message()));
+    }
+
+    [Fact]
+    public async Task An_answer_s_body_is_not_waited_for_and_may_be_nonsense()
+    {
+        await ServeAsync(async (_, context) =>
+        {
+            context.Response.StatusCode = 201;
+            context.Response.ContentLength = 1_000_000;
+            await context.Response.Body.WriteAsync("<html>"u8.ToArray());
+            await context.Response.Body.FlushAsync();
+            await Task.Delay(Timeout.Infinite, context.RequestAborted).ContinueWith(_ => { }, TaskScheduler.Default);
+        });
+        Assert.Equal(new AttemptOutcome.Accepted(null), await SendAsync(Message()));
+    }
+
+    [Fact]
     public async Task A_silent_service_holds_no_more_than_its_share()
     {
         var server = await ServeAsync(InTurn(Silence), options with { Timeout = TimeSpan.FromSeconds(2), Concurrency = 8 });

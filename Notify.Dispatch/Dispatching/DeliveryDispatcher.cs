@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
+using Notify.Dispatch.Routing;
 using Notify.Domain.Clients;
 using Notify.Domain.Messages;
 using Notify.Domain.Notifications;
@@ -96,7 +97,7 @@ public sealed class DeliveryDispatcher(
 
             gate.Release(owed - claimed.Count);
             owed = claimed.Count;
-            var calls = claimed.Select(c => Task.Run(() => CallAsync(c, gate), CancellationToken.None)).ToArray();
+            var calls = SharedCalls.Of(claimed).Select(call => Task.Run(() => CallAsync(call, gate), CancellationToken.None)).ToArray();
             owed = 0;
             return FinishAsync(calls, claim);
         }
@@ -138,53 +139,62 @@ public sealed class DeliveryDispatcher(
     }
 
     // A call under way is never broken off: its own time-out bounds it, and its answer is worth more than a quick stop.
-    private async Task CallAsync(ClaimedDelivery c, DispatchGate gate)
+    private async Task CallAsync(IReadOnlyList<ClaimedDelivery> call, DispatchGate gate)
     {
+        var c = call[0];
         var lane = c.Row.Queue.Lane;
         var provider = c.Provider;
         var asked = provider as IAnswersInquiries;
         var route = c.Ask is null && provider is not null ? providers.RouteOf(lane, c.Notification.Request.Mode) : null;
-        route?.Begin(provider!);
+        foreach (var _ in call) route?.Begin(provider!);
         var (began, beganAt) = (clock.GetTimestamp(), clock.GetUtcNow());
-        AttemptOutcome outcome;
+        IReadOnlyList<AttemptOutcome> outcomes;
         using var total = new CancellationTokenSource(provider?.TotalTimeout ?? Timeout.InfiniteTimeSpan, clock);
         using (var span = Telemetry.Source.StartActivity(
             c.Ask is null ? $"send {lane}" : $"ask {lane}", ActivityKind.Client, Telemetry.ContextOf(c.Notification.Request.TraceParent),
             links: Activity.Current is { } batch ? [new ActivityLink(batch.Context)] : null))
         {
-            span?.SetTag("notify.delivery", c.Row.Id).SetTag("notify.provider", provider?.Name).SetTag("notify.attempt", c.Attempt);
+            span?.SetTag("notify.delivery", c.Row.Id).SetTag("notify.provider", provider?.Name).SetTag("notify.attempt", c.Attempt).SetTag("notify.deliveries", call.Count);
             try
             {
-                outcome = (c.Ask, provider) switch
+                outcomes = (c.Ask, provider) switch
                 {
-                    ({ } since, _) => asked is null ? new AttemptOutcome.Unknown(Reasons.TimedOut) : await AskAsync(asked, provider!.Name, c, since, total.Token),
-                    (null, null) => new AttemptOutcome.Rejected(Reasons.NoProvider, null),
-                    _ => await provider.SendAsync(c.Message, total.Token),
+                    ({ } since, _) => [asked is null ? new AttemptOutcome.Unknown(Reasons.TimedOut) : await AskAsync(asked, provider!.Name, c, since, total.Token)],
+                    (null, null) => [new AttemptOutcome.Rejected(Reasons.NoProvider, null)],
+                    (null, ISendsMany many) when call.Count > 1 => await many.SendManyAsync([.. call.Select(d => d.Message)], total.Token),
+                    _ => [await provider.SendAsync(c.Message, total.Token)],
                 };
+                if (outcomes.Count != call.Count) throw new InvalidOperationException($"{outcomes.Count} outcomes for {call.Count} deliveries.");
             }
-#pragma warning disable CA1031 // An adapter's bug is this delivery's trouble alone, and its outcome is unknown.
+#pragma warning disable CA1031 // An adapter's bug is these deliveries' trouble alone, and their outcome is unknown.
             catch (Exception e)
 #pragma warning restore CA1031
             {
-                log.LogError(e, "The adapter {Provider} failed for delivery {Delivery}.", provider?.Name, c.Row.Id);
-                outcome = new AttemptOutcome.Unknown(Reasons.ConnectionLost);
+                log.LogError(e, "The adapter {Provider} failed for delivery {Delivery} and {Others} others.", provider?.Name, c.Row.Id, call.Count - 1);
+                outcomes = [.. call.Select(_ => new AttemptOutcome.Unknown(Reasons.ConnectionLost))];
             }
 
-            span?.SetTag("notify.outcome", outcome.GetType().Name);
+            span?.SetTag("notify.outcome", outcomes[0].GetType().Name);
         }
 
         var latency = clock.GetElapsedTime(began);
-        route?.End(provider!, outcome, latency, beganAt);
-        gate.Release(1);
+        foreach (var outcome in outcomes) route?.End(provider!, outcome, latency, beganAt);
+        gate.Release(call.Count);
+        await Task.WhenAll(call.Zip(outcomes, (delivery, outcome) => SettleAsync(delivery, outcome, route, latency)));
+    }
+
+    private Task SettleAsync(ClaimedDelivery c, AttemptOutcome outcome, ProviderRoute? route, TimeSpan latency)
+    {
+        var (provider, canBeAsked) = (c.Provider, c.Provider is IAnswersInquiries);
         Telemetry.ProviderCall.Record(latency.TotalSeconds, Telemetry.Tags(c.Row.Queue));
-        if (c.Ask is null || asked is not null) CountCall(provider, c, outcome, latency);
+        if (c.Ask is null || canBeAsked) CountCall(provider, c, outcome, latency);
         if (outcome is AttemptOutcome.Halted halted) LogHalted(provider!.Name, halted.Code, c.Notification.Request.Mode);
-        await settlement.SettleAsync(new AttemptMade(
+        return settlement.SettleAsync(new AttemptMade(
             c.Row, c.Claim, c.Attempt, (c.Ask is null ? provider?.Name : c.Delivery.Provider) ?? CallCounts.NoProvider, outcome, latency, ContentHash(c), clock.GetUtcNow(),
             c.Ask is not null, c.Delivery.DeferredUntil,
-            c.Notification.Request.UserId is { } user ? Domain.Recipients.Recipient.KeyOf(user) : null, c.Delivery.DeviceId, asked is not null, c.Notification.Request.Mode,
+            c.Notification.Request.UserId is { } user ? Domain.Recipients.Recipient.KeyOf(user) : null, c.Delivery.DeviceId, canBeAsked, c.Notification.Request.Mode,
             c.Delivery.Moves, route?.HasAnother([.. c.Delivery.Tried ?? [], provider!.Name]) == true,
-            lane == Lane.Sms && c.Message.Content.Body is { } text ? SmsText.Segments(text) : null));
+            c.Row.Queue.Lane == Lane.Sms && c.Message.Content.Body is { } text ? SmsText.Segments(text) : null));
     }
 
     private void CountCall(IDeliveryProvider? provider, ClaimedDelivery c, AttemptOutcome outcome, TimeSpan latency)

@@ -26,6 +26,9 @@ public interface IDeliveryProvider
     /// <summary>Calls that may be under way at once.</summary>
     int Concurrency { get; }
 
+    /// <summary>Deliveries that may be under way at once: more than calls where one call carries many.</summary>
+    int InFlight => Concurrency;
+
     /// <summary>How long all requests for one delivery may take together, such as a second one with new credentials or the pages of an inquiry.</summary>
     TimeSpan TotalTimeout => TimeSpan.FromSeconds(30);
 
@@ -45,4 +48,17 @@ public interface IAnswersInquiries
     /// <summary>Looks for the message among those that the provider accepted since the attempt.</summary>
     /// <returns>The IDs of all that it may be, the oldest first; empty: the provider has none; <c>null</c>: it cannot be told now.</returns>
     Task<IReadOnlyList<string>?> AskAsync(OutboundMessage message, DateTimeOffset attemptedAt, CancellationToken cancellation);
+}
+
+/// <summary>A provider that takes many deliveries in one call.</summary>
+public interface ISendsMany
+{
+    /// <summary>The most deliveries in one call.</summary>
+    int MostTogether { get; }
+
+    /// <summary>What a delivery shares with those that may go with it in one call; <c>null</c>: it goes alone.</summary>
+    object? SharedBy(OutboundMessage message);
+
+    /// <summary>Sends 2 to <see cref="MostTogether"/> messages in one call. Answers with each one's own outcome, in their order; throws only what is a bug.</summary>
+    Task<IReadOnlyList<AttemptOutcome>> SendManyAsync(IReadOnlyList<OutboundMessage> messages, CancellationToken cancellation);
 }

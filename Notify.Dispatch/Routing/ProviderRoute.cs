@@ -119,11 +119,11 @@ public sealed class ProviderRoute
     }
 
     // The sum of what the providers in use can have in flight, and of what is still under way at the others: a provider that
-    // takes over is not held up by the calls of the one that fell silent, and none gets more than its Concurrency.
+    // takes over is not held up by the calls of the one that fell silent, and none gets more than it may have in flight.
     private int Capacity(DateTimeOffset now)
     {
         var use = InUse(now);
-        return use.Sum(m => m.Provider.Concurrency) + members.Except(use).Sum(m => Math.Min(m.Calls, m.Provider.Concurrency));
+        return use.Sum(m => m.Provider.InFlight) + members.Except(use).Sum(m => Math.Min(m.Calls, m.Provider.InFlight));
     }
 
     private void Fit()

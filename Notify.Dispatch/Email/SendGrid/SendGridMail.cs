@@ -55,6 +55,9 @@ public static class SendGridMail
         && (one.Attachments ?? []).Zip(other.Attachments ?? []).All(p =>
             (p.First.Filename, p.First.ContentType, p.First.ContentId) == (p.Second.Filename, p.Second.ContentType, p.Second.ContentId) && p.First.Content.AsSpan().SequenceEqual(p.Second.Content));
 
+    /// <summary>What mails share that may go in one request; <c>null</c> for one with files, which goes alone.</summary>
+    public static object? SharedBy(NotificationContent content) => content.Attachments is { Count: > 0 } ? null : (content.Body ?? "", content.Html ?? "");
+
     private static Personalization PersonalizationOf(AddressedMail mail) => new()
     {
         Tos = [new EmailAddress(mail.Address)],

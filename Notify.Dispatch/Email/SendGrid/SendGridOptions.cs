@@ -20,6 +20,9 @@ public sealed record SendGridOptions
     /// <summary>Calls under way at once.</summary>
     public int Concurrency { get; init; } = 100;
 
+    /// <summary>Recipients in one request, where their mails are the same: 1 to 1,000.</summary>
+    public int MaxRecipients { get; init; } = SendGridMail.MaxRecipients;
+
     /// <summary>How long a connection may take to stand.</summary>
     public TimeSpan ConnectTimeout { get; init; } = ProviderCall.ConnectTimeout;
 
@@ -33,6 +36,7 @@ public sealed record SendGridOptions
     public EmailSender? LoadSender(string section, ICollection<string> faults)
     {
         ProviderCall.Check(section, BaseUrl, Concurrency, Timeout, faults, ConnectTimeout, TotalTimeout);
+        if (MaxRecipients is < 1 or > SendGridMail.MaxRecipients) faults.Add($"{section}:MaxRecipients is {MaxRecipients}; give 1 to {SendGridMail.MaxRecipients}");
         if (ApiKey.Length == 0) faults.Add($"{section}:ApiKey is missing; it begins with SG.");
         else if (ApiKey.Any(c => c is <= ' ' or > '~')) faults.Add($"{section}:ApiKey has blanks or characters that no key has; copy it anew");
         if (WebhookPublicKey is { } key && !IsPublicKey(key)) faults.Add($"{section}:WebhookPublicKey cannot be read; it is the verification key that SendGrid shows for the signed event webhook");

@@ -11,8 +11,10 @@ namespace Notify.Dispatch.Email.SendGrid;
 /// <remarks>
 /// It has no idempotency key and cannot be asked what it has: an unclear call stays unknown until its deadline, and nothing
 /// is repeated. The calls are made here and not by the SDK's client, so that what never left is told from what may have arrived.
+/// Mails of the same words go together. SendGrid takes or refuses a request as a whole: whom it names in a refusal is left out,
+/// and the others go again, which is no repeat.
 /// </remarks>
-public sealed class SendGridProvider : IDeliveryProvider, IDisposable
+public sealed class SendGridProvider : IDeliveryProvider, ISendsMany, IDisposable
 {
     private const string Path = "/v3/mail/send";
 
@@ -20,11 +22,12 @@ public sealed class SendGridProvider : IDeliveryProvider, IDisposable
     private readonly EmailSender from;
     private readonly HttpClient client;
     private readonly TimeProvider clock;
+    private readonly SemaphoreSlim slots;
 
     /// <summary>Opens no connection yet.</summary>
     public SendGridProvider(SendGridOptions options, EmailSender from, TimeProvider clock)
     {
-        (this.options, this.from, this.clock) = (options, from, clock);
+        (this.options, this.from, this.clock, slots) = (options, from, clock, new SemaphoreSlim(options.Concurrency));
         client = ProviderCall.CreateClient(options.BaseUrl, options.Timeout, connectTimeout: options.ConnectTimeout);
         client.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", options.ApiKey);
         client.DefaultRequestHeaders.Accept.Add(new MediaTypeWithQualityHeaderValue("application/json"));
@@ -49,31 +52,101 @@ public sealed class SendGridProvider : IDeliveryProvider, IDisposable
     public int Concurrency => options.Concurrency;
 
     /// <inheritdoc />
+    public int InFlight => Math.Max(options.Concurrency, options.MaxRecipients);
+
+    /// <inheritdoc />
+    public int MostTogether => options.MaxRecipients;
+
+    /// <inheritdoc />
     public TimeSpan TotalTimeout => ProviderCall.TotalTimeout(options.TotalTimeout, options.Timeout);
 
     /// <inheritdoc />
-    public void Dispose() => client.Dispose();
+    public void Dispose()
+    {
+        client.Dispose();
+        slots.Dispose();
+    }
 
     /// <inheritdoc />
-    public async Task<AttemptOutcome> SendAsync(OutboundMessage message, CancellationToken cancellation)
-    {
-        if (EmailAddresses.ToAscii(message.Address) is not { } address) return new AttemptOutcome.Rejected(Reasons.BadAddress, "domain");
-        if (EmailSubject.Of(message.Content) is not { } subject) return new AttemptOutcome.Rejected(Reasons.NoContent, "subject");
-        var mail = Encoding.UTF8.GetBytes(SendGridMail.Of(message, address, subject, from).Serialize());
-        if (mail.Length > SendGridMail.MaxBytes) return new AttemptOutcome.Rejected(Reasons.TooLarge, "413");
+    public object? SharedBy(OutboundMessage message) => SendGridMail.SharedBy(message.Content);
 
-        using var request = new HttpRequestMessage(HttpMethod.Post, Path)
+    /// <inheritdoc />
+    public async Task<AttemptOutcome> SendAsync(OutboundMessage message, CancellationToken cancellation) => (await SendManyAsync([message], cancellation))[0];
+
+    /// <inheritdoc />
+    public async Task<IReadOnlyList<AttemptOutcome>> SendManyAsync(IReadOnlyList<OutboundMessage> messages, CancellationToken cancellation)
+    {
+        var outcomes = new AttemptOutcome[messages.Count];
+        var mails = new List<(int At, AddressedMail Mail)>(messages.Count);
+        for (var i = 0; i < messages.Count; i++)
         {
-            Version = HttpVersion.Version11,
-            Content = new ByteArrayContent(mail) { Headers = { ContentType = new MediaTypeHeaderValue("application/json") } },
-        };
-        var (response, outcome) = await ProviderCall.SendAsync(client, request, cancellation);
-        if (response is null) return outcome!;
-        using (response)
+            if (EmailAddresses.ToAscii(messages[i].Address) is not { } address) outcomes[i] = new AttemptOutcome.Rejected(Reasons.BadAddress, "domain");
+            else if (EmailSubject.Of(messages[i].Content) is not { } subject) outcomes[i] = new AttemptOutcome.Rejected(Reasons.NoContent, "subject");
+            else mails.Add((i, new AddressedMail(messages[i], address, subject)));
+        }
+
+        var waiting = new Stack<List<(int At, AddressedMail Mail)>>();
+        if (mails.Count > 0) waiting.Push(mails);
+        while (waiting.TryPop(out var together))
         {
-            var messageId = response.Headers.TryGetValues("X-Message-Id", out var ids) ? ids.FirstOrDefault() : null;
-            var fields = response.IsSuccessStatusCode ? [] : SendGridStatus.Read(await response.Content.ReadAsByteArrayAsync(cancellation));
-            return SendGridStatus.Outcome(response.StatusCode, fields, messageId, SendGridStatus.RetryAfter(response.StatusCode, response.Headers, clock.GetUtcNow()));
+            var (outcome, fields) = await CallAsync([.. together.Select(m => m.Mail)], messages[0].Priority, cancellation);
+            var (ended, others) = SendGridStatus.Refused(fields, together.Count) is { Count: > 0 } named && outcome is AttemptOutcome.Rejected
+                ? (together.Where((_, i) => named.Contains(i)).ToList(), together.Where((_, i) => !named.Contains(i)).ToList())
+                : (together, []);
+            if (ended.Count > 1 && others.Count == 0 && outcome is AttemptOutcome.Rejected && fields.Count == 0)
+            {
+                // Whom or what it does not like, it did not say: one of them must not stand in the way of the others.
+                waiting.Push(ended[(ended.Count / 2)..]);
+                waiting.Push(ended[..(ended.Count / 2)]);
+                continue;
+            }
+
+            foreach (var (at, _) in ended) outcomes[at] = outcome;
+            if (others.Count > 0) waiting.Push(others);
+        }
+
+        return outcomes;
+    }
+
+    private async Task<(AttemptOutcome Outcome, IReadOnlyList<string> Fields)> CallAsync(IReadOnlyList<AddressedMail> mails, Priority priority, CancellationToken cancellation)
+    {
+        var body = Encoding.UTF8.GetBytes(SendGridMail.OfMany(mails, from).Serialize());
+        if (body.Length > SendGridMail.MaxBytes) return (new AttemptOutcome.Rejected(Reasons.TooLarge, "413"), []);
+        var waits = priority != Priority.Critical; // their number is the gate's matter, and they wait for nobody's
+        if (waits && !await TakeSlotAsync(cancellation)) return (new AttemptOutcome.Retry(Reasons.TimedOut, "Concurrency"), []);
+        try
+        {
+            using var request = new HttpRequestMessage(HttpMethod.Post, Path)
+            {
+                Version = HttpVersion.Version11,
+                Content = new ByteArrayContent(body) { Headers = { ContentType = new MediaTypeHeaderValue("application/json") } },
+            };
+            var (response, outcome) = await ProviderCall.SendAsync(client, request, cancellation);
+            if (response is null) return (outcome!, []);
+            using (response)
+            {
+                var messageId = response.Headers.TryGetValues("X-Message-Id", out var ids) ? ids.FirstOrDefault() : null;
+                var fields = response.IsSuccessStatusCode ? [] : SendGridStatus.Read(await response.Content.ReadAsByteArrayAsync(cancellation));
+                return (SendGridStatus.Outcome(response.StatusCode, fields, messageId, SendGridStatus.RetryAfter(response.StatusCode, response.Headers, clock.GetUtcNow())), fields);
+            }
+        }
+        finally
+        {
+            if (waits) slots.Release();
+        }
+    }
+
+    // More deliveries may be under way than calls; those with words of their own wait here for a call. False: too long.
+    private async Task<bool> TakeSlotAsync(CancellationToken cancellation)
+    {
+        try
+        {
+            await slots.WaitAsync(cancellation);
+            return true;
+        }
+        catch (OperationCanceledException)
+        {
+            return false;
         }
     }
 }

@@ -56,6 +56,20 @@ public static partial class SendGridStatus
         }
     }
 
+    /// <summary>Whose mails a refusal names, by their places; empty when it names something that all share, or nothing.</summary>
+    /// <param name="count">How many there were.</param>
+    public static IReadOnlyCollection<int> Refused(IReadOnlyList<string> fields, int count)
+    {
+        var places = new HashSet<int>();
+        foreach (var field in fields)
+        {
+            if (!Personalization().IsMatch(field) || !int.TryParse(field.Split('.')[1], NumberStyles.None, CultureInfo.InvariantCulture, out var place) || place >= count) return [];
+            places.Add(place);
+        }
+
+        return places;
+    }
+
     /// <summary>When to come back: <c>X-RateLimit-Reset</c> (epoch seconds) where requests were too many, else <c>Retry-After</c>; at most an hour.</summary>
     public static TimeSpan? RetryAfter(HttpStatusCode status, HttpResponseHeaders headers, DateTimeOffset now)
     {
@@ -69,6 +83,9 @@ public static partial class SendGridStatus
 
     [GeneratedRegex(@"^personalizations\.\d+\.to(\.\d+(\.email)?)?\z")]
     private static partial Regex Recipient();
+
+    [GeneratedRegex(@"^personalizations\.\d{1,4}\.")]
+    private static partial Regex Personalization();
 
     [GeneratedRegex(@"^[A-Za-z0-9_.\[\]]{1,100}\z")]
     private static partial Regex FieldName();

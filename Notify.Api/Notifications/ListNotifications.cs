@@ -1,6 +1,3 @@
-using System.Buffers.Text;
-using System.Globalization;
-using System.Text;
 using Marten;
 using Notify.Api.Contract;
 using Notify.Api.Reference;
@@ -56,7 +53,7 @@ public static class ListNotifications
         var from = Time("from");
         var to = Time("to");
         (DateTimeOffset At, string Id)? after = null;
-        if (query["after"].FirstOrDefault() is { } cursor && (after = Cursor(cursor)) is null) errors["after"] = ["must be the next of an earlier answer"];
+        if (query["after"].FirstOrDefault() is { } cursor && (after = PageCursor.Read(cursor)) is null) errors["after"] = [PageCursor.Rule];
         var client = query["client"].FirstOrDefault();
         if (client is not null && client != caller.ClientId && !caller.Scopes.Contains(Scopes.Audit))
             return Problem.Of(StatusCodes.Status403Forbidden, "missing_scope", "Reading another client's notifications needs the scope \"audit\".");
@@ -81,7 +78,7 @@ public static class ListNotifications
 
         var page = await views.OrderByDescending(v => v.RequestedAt).ThenBy(v => v.Id).Take(limit + 1).ToListAsync(http.RequestAborted);
         var items = page.Take(limit).Select(v => NotificationResource.Of(v.State, withVersion: false)).ToList();
-        var next = page.Count > limit ? Cursor(page[limit - 1]) : null;
+        var next = page.Count > limit ? PageCursor.Of(page[limit - 1].RequestedAt, page[limit - 1].Id) : null;
         return Results.Ok(new NotificationPage(items, next));
 
         T? Choice<T>(string name) where T : struct, Enum
@@ -99,15 +96,5 @@ public static class ListNotifications
             errors[name] = [QueryText.TimeRule];
             return null;
         }
-    }
-
-    private static string Cursor(NotificationView view) =>
-        Base64Url.EncodeToString(Encoding.UTF8.GetBytes(string.Create(CultureInfo.InvariantCulture, $"{view.RequestedAt.UtcTicks} {view.Id}")));
-
-    private static (DateTimeOffset At, string Id)? Cursor(string text)
-    {
-        if (!Base64Url.IsValid(text)) return null;
-        var parts = Encoding.UTF8.GetString(Base64Url.DecodeFromChars(text)).Split(' ', 2);
-        return parts.Length == 2 && long.TryParse(parts[0], out var ticks) && ticks > 0 && ticks < DateTimeOffset.MaxValue.UtcTicks ? (new DateTimeOffset(ticks, TimeSpan.Zero), parts[1]) : null;
     }
 }

@@ -47,7 +47,8 @@ public static class StreamChanges
         }
     }
 
-    private static bool IsRace(Exception e) =>
+    /// <summary>Whether somebody else was quicker, and the whole transaction is to be repeated.</summary>
+    internal static bool IsRace(Exception e) =>
         e is ConcurrencyException or JasperFx.Events.ExistingStreamIdCollisionException or JasperFx.Events.EventStreamUnexpectedMaxEventIdException
             or PostgresException { SqlState: PostgresErrorCodes.UniqueViolation or PostgresErrorCodes.DeadlockDetected or PostgresErrorCodes.SerializationFailure } // also a reused sequence number
         || (e.InnerException is { } inner && IsRace(inner));

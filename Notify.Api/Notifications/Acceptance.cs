@@ -163,6 +163,9 @@ public sealed class Acceptance : IAsyncDisposable
         var requests = fresh.Select(i => (Item: i, Payload: PayloadOf(i.Request), Subject: SubjectOf(i.Request))).ToList();
         var users = fresh.Where(i => i.Request.UserId is not null && !IsLater(i, now)).Select(i => Recipient.KeyOf(i.Request.UserId!)).Distinct().ToArray();
         var recipients = users.Length == 0 ? [] : (await session.LoadManyAsync<Recipient>(cancellation, users)).ToDictionary(r => r.Id, StringComparer.Ordinal);
+        var rules = await ReachRulesReader.LoadAsync(
+            session, connection, fresh.Select(i => i.Request.Category ?? RequestNotification.DefaultCategory),
+            requests.Where(r => !IsLater(r.Item, now)).SelectMany(r => ReachRulesReader.OfPlanning(r.Payload, recipients.GetValueOrDefault(r.Subject), ring)), now, cancellation);
         var keys = await subjectKeys.CurrentAsync(connection, requests.Select(r => r.Subject), cancellation);
 
         var open = new List<OpenDelivery>(fresh.Count);
@@ -184,7 +187,7 @@ public sealed class Acceptance : IAsyncDisposable
             else
             {
                 var recipient = r.UserId is null ? null : recipients.GetValueOrDefault(subject);
-                var plan = NotificationPlanning.Plan(item.Key, requested, payload, recipient, keys, now, sms);
+                var plan = NotificationPlanning.Plan(item.Key, requested, payload, recipient, rules, keys, ring, now, sms);
                 session.Events.StartStream(item.Key, requested, plan);
                 open.AddRange(plan.Deliveries.Select(d => OpenDelivery.Planned(item.Key, d, requested.Priority, now)));
             }

@@ -5,9 +5,12 @@ using Notify.Api.Contract;
 using Notify.Api.Reference;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
+using Notify.Domain.Suppressions;
 using Notify.Projections;
 using Notify.Projections.Hosting;
 using Notify.Projections.OpenDeliveries;
+using Notify.Projections.Planning;
+using Notify.Projections.Privacy;
 using Npgsql;
 using Wolverine.Marten;
 
@@ -99,7 +102,7 @@ public static class DeadLetters
             .Query("lane", "Only of one kind of provider: apns, fcm, webpush, sms or email.", "apns").Query("priority", "Only of one priority: critical, normal or bulk.", "bulk").Query("limit", "How many at most: 1 to 1,000; absent: 100.", 100)
             .Answers(200, "The dead letters.", new DeadLetterList([new DeadLetter(ExampleId, "c_k3v9x2m7q4w8z5ab", "order-123-shipped", "apns_normal", 12, "Retry", new DateTimeOffset(2026, 12, 1, 9, 0, 0, TimeSpan.Zero))]));
         app.MapPost("/v1/dead-letters/replay", ReplayAsync).RequireScope(Scopes.Operate).WithName("ReplayDeadLetters").WithTags("Operate")
-            .WithSummary("Replay dead letters").WithDescription("Sends dead letters on their way again. Opt-out and expiry are checked anew; dryRun only tells what would happen.")
+            .WithSummary("Replay dead letters").WithDescription("Sends dead letters on their way again. Opt-out, suppressions and expiry are checked anew; dryRun only tells what would happen.")
             .Takes("Some, by ID", new ReplayDeadLetters { Ids = [$"{ExampleId}"], Reason = "The provider was misconfigured; mended." })
             .Takes("What would happen to all of one reason", new ReplayDeadLetters { Query = new DeadLetterQuery { Reason = "ProviderAskedToWait" }, Reason = "The provider is back.", DryRun = true })
             .Answers(200, "What became of each.", new ReplayedDeadLetters(false, 1, [new ReplayedDeadLetter(ExampleId, "replayed", null)]));
@@ -123,7 +126,8 @@ public static class DeadLetters
         })]));
     }
 
-    private static async Task<IResult> ReplayAsync(HttpContext http, IDocumentStore store, IMartenOutbox outbox, TimeProvider clock)
+    private static async Task<IResult> ReplayAsync(
+        HttpContext http, IDocumentStore store, IMartenOutbox outbox, SubjectKeys keys, MasterKeyRing ring, TimeProvider clock)
     {
         var (body, problem) = await RequestBody.ReadAsync(http.Request, Validator);
         if (body is null) return problem!;
@@ -139,6 +143,9 @@ public static class DeadLetters
         await NotificationStreams.LockAsync(session, rows.Select(r => r.Notification), cancellation);
         var notifications = await NotificationStreams.LoadAsync(session, [.. rows.Select(r => r.Notification).Distinct()], cancellation);
         var recipients = await NotificationStreams.RecipientsOfAsync(session, notifications.Values.Select(n => n.Request), cancellation);
+        var fingerprints = await FingerprintsAsync(connection, keys, ring, notifications.Values.SelectMany(n => n.Deliveries.Values).IntersectBy(rows.Select(r => r.Id), d => d.Id), cancellation);
+        var rules = await ReachRulesReader.LoadAsync(
+            session, connection, notifications.Values.Select(n => n.Request.Category), fingerprints.Values.Select(f => Suppression.IdOf(f.Channel, f.Fingerprint)), now, cancellation);
 
         var redriven = new List<OpenDelivery>();
         var results = new List<ReplayedDeadLetter>();
@@ -148,7 +155,7 @@ public static class DeadLetters
             string? hindrance = "NotDeadLettered";
             if (row is not null && notifications.TryGetValue(row.Notification, out var n))
             {
-                (var @event, hindrance) = NotificationDecider.Redrive(n, id, recipients.Of(n.Request), body.Reason!, Callers.Of(http).ClientId, now);
+                (var @event, hindrance) = NotificationDecider.Redrive(n, id, recipients.Of(n.Request), rules, fingerprints.GetValueOrDefault(id).Fingerprint, body.Reason!, Callers.Of(http).ClientId, now);
                 if (@event is not null)
                 {
                     session.Events.Append(row.Notification, @event);
@@ -167,6 +174,15 @@ public static class DeadLetters
         }
 
         return Results.Ok(new ReplayedDeadLetters(body.DryRun == true, redriven.Count, results));
+    }
+
+    private static async Task<Dictionary<Guid, (Channel Channel, string Fingerprint)>> FingerprintsAsync(
+        NpgsqlConnection connection, SubjectKeys keys, MasterKeyRing ring, IEnumerable<Delivery> deliveries, CancellationToken cancellation)
+    {
+        var addressed = deliveries.Where(d => d is { Channel: not Channel.Push, Contact: not null }).ToList();
+        var opened = await keys.ForAsync(connection, addressed.Select(d => d.Contact!.Value), cancellation);
+        return addressed.Select(d => (Delivery: d, Fingerprint: ring.Of(d.Channel, opened.OpenText(d.Contact!.Value)))).Where(d => d.Fingerprint is not null)
+            .ToDictionary(d => d.Delivery.Id, d => (d.Delivery.Channel, d.Fingerprint!));
     }
 
     private static T? Choice<T>(string name, string? text, Dictionary<string, string[]> errors) where T : struct, Enum

@@ -3,7 +3,9 @@ using Marten;
 using Notify.Api.Contract;
 using Notify.Api.Reference;
 using Notify.Domain.Clients;
+using Notify.Domain.Notifications;
 using Notify.Domain.Recipients;
+using Notify.Domain.Suppressions;
 using Notify.Projections.Privacy;
 using Npgsql;
 
@@ -101,8 +103,8 @@ public static class Users
             [
                 new ContactDetailsGiven(
                     current.SealJson(subject, details), details.Email is not null, details.Phone is not null,
-                    details.Email is null ? null : ring.Fingerprint("email", details.Email.ToLowerInvariant()),
-                    details.Phone is null ? null : ring.Fingerprint("phone", details.Phone), Callers.Of(http).ClientId, now),
+                    details.Email is null ? null : ring.OfEmail(details.Email),
+                    details.Phone is null ? null : ring.OfPhone(details.Phone), Callers.Of(http).ClientId, now),
             ];
         }, http.RequestAborted);
         return Results.Ok(new UserDetails(userId, details.Email, details.Phone, details.Locale, details.TimeZone));
@@ -133,6 +135,9 @@ public static class Users
             var hadKey = await keys.EraseAsync(session.Connection!, Recipient.KeyOf(userId), http.RequestAborted);
             found = hadKey || recipient is { IsErased: false };
             if (!found) return [];
+            // What a client gave to be suppressed is theirs, too: the suppression stays, and what it is of cannot be read any more.
+            if (recipient?.PhoneFingerprint is { } phone) await keys.EraseAsync(session.Connection!, Suppression.KeyOf(Channel.Sms, phone), http.RequestAborted);
+            if (recipient?.EmailFingerprint is { } email) await keys.EraseAsync(session.Connection!, Suppression.KeyOf(Channel.Email, email), http.RequestAborted);
             await using var command = new NpgsqlCommand("delete from notify.devices where user_id = $1", session.Connection);
             command.Parameters.Add(new NpgsqlParameter { Value = userId });
             await command.ExecuteNonQueryAsync(http.RequestAborted);

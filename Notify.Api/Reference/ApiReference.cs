@@ -16,6 +16,8 @@ public static class ApiReference
         ["eventId"] = ("The event ID that the client chose.", "order-123-shipped"),
         ["userId"] = ("The user's ID, chosen by you: 1 to 128 of A-Z a-z 0-9 . _ ~ : @ + -.", "u-42"),
         ["deviceId"] = ("The device's ID, as its registration answered.", "d_7kQ2mX0aVbN3sT9yLpR4wE"),
+        ["category"] = ("The category's key: 1 to 64 of a-z 0-9 . _ -.", "weekly-offers"),
+        ["suppressionId"] = ("The suppression's ID, as its making or a list answered.", "sms_cV5jFq9d0y2Xb7mQk1nT4zL8wRaEoHu3sG6iPvNtYcM"),
         ["clientId"] = ("The client's ID, which is its appKey.", "c_k3v9x2m7q4w8z5ab"),
         ["token"] = ("The token of the email's link.", "AQsffD5Sq40OnEFqfS-Q5RMAAAAAAAAAAAAAAAA"),
         ["secretId"] = ("The secret's ID, as its making answered.", "s_h7k2m9qa"),
@@ -47,7 +49,7 @@ public static class ApiReference
     [
         ("Send", "Request notifications, withdraw and move them."),
         ("Ask", "What became of a notification, and every event on the way."),
-        ("Recipients", "Users, their devices and what they want to receive."),
+        ("Recipients", "Users, their devices, what they want to receive, and addresses that must not be used."),
         ("Operate", "Queues and dead letters."),
         ("Clients", "Who may call, and their secrets."),
         ("Public", "What links in messages lead to; no authentication."),

@@ -32,7 +32,7 @@ public sealed class Unsubscribing(IDocumentStore store, TimeProvider clock)
             {
                 return await TryUnsubscribeAsync(deliveryId, source, cancellation);
             }
-            catch (Exception e) when (attempt < 5 && RecipientChanges.IsRace(e))
+            catch (Exception e) when (attempt < 5 && Contract.StreamChanges.IsRace(e))
             {
                 await Task.Delay(TimeSpan.FromMilliseconds(10 * attempt), clock, cancellation);
             }

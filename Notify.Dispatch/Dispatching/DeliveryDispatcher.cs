@@ -193,7 +193,7 @@ public sealed class DeliveryDispatcher(
             c.Row, c.Claim, c.Attempt, (c.Ask is null ? provider?.Name : c.Delivery.Provider) ?? CallCounts.NoProvider, outcome, latency, ContentHash(c), clock.GetUtcNow(),
             c.Ask is not null, c.Delivery.DeferredUntil,
             c.Notification.Request.UserId is { } user ? Domain.Recipients.Recipient.KeyOf(user) : null, c.Delivery.DeviceId, canBeAsked, c.Notification.Request.Mode,
-            c.Delivery.Moves, route?.HasAnother([.. c.Delivery.Tried ?? [], provider!.Name]) == true,
+            c.Fingerprint, c.Delivery.Contact, c.ResendBefore, c.Delivery.Moves, route?.HasAnother([.. c.Delivery.Tried ?? [], provider!.Name]) == true,
             c.Row.Queue.Lane == Lane.Sms && c.Message.Content.Body is { } text ? SmsText.Segments(text) : null));
     }
 

@@ -1,5 +1,6 @@
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
+using Notify.Domain.Privacy;
 using Notify.Projections.OpenDeliveries;
 
 namespace Notify.Dispatch.Dispatching;
@@ -12,12 +13,16 @@ namespace Notify.Dispatch.Dispatching;
 /// <param name="UnknownDeadline">For an inquiry: when the waiting ends.</param>
 /// <param name="Moves">How many of the attempts before it ended with a move to another provider: they began no round of their own.</param>
 /// <param name="MayMove">Whether another provider is usable that has not been tried in this round.</param>
+/// <param name="Fingerprint">Keyed hash of the number or address that was used; <c>null</c> for devices.</param>
+/// <param name="Contact">The number or address, sealed.</param>
+/// <param name="ResendBefore">Set when the category says that an unknown outcome is sent again: before the notification's end; <c>null</c>: it is not, or was already.</param>
 /// <param name="CanBeAsked">Whether the provider can be asked what became of an attempt; if not, only the deadline is waited for, and whatever word comes before it.</param>
 /// <param name="Segments">Parts of an SMS.</param>
 public sealed record AttemptMade(
     OpenDelivery Row, Guid Claim, int Attempt, string Provider, AttemptOutcome Outcome, TimeSpan Latency, string? ContentHash, DateTimeOffset At,
     bool WasAsked = false, DateTimeOffset? UnknownDeadline = null, string? UserKey = null, string? DeviceId = null, bool CanBeAsked = true,
-    ClientMode Mode = ClientMode.Live, int Moves = 0, bool MayMove = false, int? Segments = null);
+    ClientMode Mode = ClientMode.Live, string? Fingerprint = null, Sealed? Contact = null, DateTimeOffset? ResendBefore = null,
+    int Moves = 0, bool MayMove = false, int? Segments = null);
 
 /// <summary>What follows from an attempt: the event, and what the delivery waits for next (<c>null</c>: nothing, it has ended).</summary>
 public sealed record Settled(object? Event, OpenDelivery? Next);
@@ -69,7 +74,9 @@ public static class OutcomeDecider
         Settled Wait(string reason, string? code, DateTimeOffset until, int attempts) =>
             new(new DeliveryDeferred(id, until, reason, attempts, made.Provider, code, now), Open(OpenState.Deferred, until, reason) with { Attempts = attempts });
 
-        Settled GiveUp() => new(new NotificationFailed(id, made.Attempt, Reasons.OutcomeNeverKnown, made.Provider, null, now), null);
+        Settled GiveUp() => made.ResendBefore > now && made.Attempt < schedule.MaxAttempts
+            ? Wait(Reasons.ResentByPolicy, null, now, made.Attempt)
+            : new(new NotificationFailed(id, made.Attempt, Reasons.OutcomeNeverKnown, made.Provider, null, now), null);
 
         TimeSpan Later() => TimeSpan.FromSeconds(Math.Clamp(((made.UnknownDeadline ?? now) - now).TotalSeconds / 2, 1, 300));
 

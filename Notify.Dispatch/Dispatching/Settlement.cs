@@ -3,11 +3,13 @@ using Microsoft.Extensions.Options;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Domain.Recipients;
+using Notify.Domain.Suppressions;
 using Notify.Projections;
 using Notify.Projections.Hosting;
 using Notify.Projections.OpenDeliveries;
 using Notify.Projections.ProviderHealth;
 using Notify.Projections.QueueBacklog;
+using Notify.Projections.Suppressions;
 using Npgsql;
 using SessionOptions = Marten.Services.SessionOptions;
 
@@ -83,14 +85,15 @@ public sealed class Settlement : IAsyncDisposable
         await OpenDeliveryTable.RemoveAsync(connection, [.. settled.Where(s => s.Settled.Next is null).Select(s => s.Made.Row.Id)], cancellation);
         await OpenDeliveryTable.PutAsync(connection, [.. settled.Where(s => s.Settled.Next is not null).Select(s => s.Settled.Next!)], cancellation);
 
-        var aboutAddress = settled.Where(s => s.Made is { UserKey: not null, Outcome: AttemptOutcome.Rejected { Verdict: not AddressVerdict.None } }).ToList();
-        var keys = settled.Where(s => s.Settled.Event is not null).Select(s => s.Made.Row.Notification).Concat(aboutAddress.Select(s => s.Made.UserKey!)).ToList();
+        var dead = settled.Select(s => s.Made).Where(m => m is { UserKey: not null, Outcome: AttemptOutcome.Rejected { Verdict: AddressVerdict.Dead } }).ToList();
+        var keys = settled.Where(s => s.Settled.Event is not null).Select(s => s.Made.Row.Notification).Concat(dead.Select(m => m.UserKey!)).ToList();
         if (keys.Count > 0)
         {
             await NotificationStreams.LockAsync(session, keys, cancellation);
             foreach (var stream in settled.Where(s => s.Settled.Event is not null).GroupBy(s => s.Made.Row.Notification))
                 session.Events.Append(stream.Key, stream.Select(s => s.Settled.Event!));
-            if (aboutAddress.Count > 0) await JudgeAddressesAsync(session, [.. aboutAddress.Select(s => s.Made)], now, cancellation);
+            if (dead.Count > 0) await RemoveDevicesAsync(session, dead, now, cancellation);
+            await SuppressionTable.SuppressAsync(session, [.. settled.Select(s => ToSuppress(s.Made, now)).OfType<AddressToSuppress>()], now, cancellation);
             await session.SaveChangesAsync(cancellation);
         }
 
@@ -133,26 +136,22 @@ public sealed class Settlement : IAsyncDisposable
             && d.Status is not (DeliveryStatus.Dispatched or DeliveryStatus.Delivered))];
     }
 
-    private static async Task JudgeAddressesAsync(IDocumentSession session, List<AttemptMade> made, DateTimeOffset now, CancellationToken cancellation)
+    private static async Task RemoveDevicesAsync(IDocumentSession session, List<AttemptMade> made, DateTimeOffset now, CancellationToken cancellation)
     {
         var recipients = (await session.LoadManyAsync<Recipient>(cancellation, made.Select(m => m.UserKey!).Distinct())).ToDictionary(r => r.Id);
         foreach (var m in made)
         {
-            if (!recipients.TryGetValue(m.UserKey!, out var recipient) || m.Outcome is not AttemptOutcome.Rejected rejected) continue;
-            if (rejected.Verdict == AddressVerdict.Dead && recipient.Devices.FirstOrDefault(d => d.Id == m.DeviceId) is { } device
-                && rejected.Since is { } since && device.RegisteredAt <= since)
-            {
+            if (recipients.TryGetValue(m.UserKey!, out var recipient) && recipient.Devices.FirstOrDefault(d => d.Id == m.DeviceId) is { } device
+                && m.Outcome is AttemptOutcome.Rejected { Since: { } since } && device.RegisteredAt <= since)
                 session.Events.Append(recipient.Id, new DeviceRemoved(device.Id, DeviceRemovalReasons.Unregistered, m.Provider, now));
-            }
-            else if (rejected.Verdict == AddressVerdict.Suppress)
-            {
-                var channel = Lanes.ChannelOf(m.Row.Queue.Lane);
-                var address = channel switch { Channel.Sms => recipient.PhoneFingerprint, Channel.Email => recipient.EmailFingerprint, _ => null };
-                if (address is not null && !recipient.SuppressedFingerprints.Contains(address))
-                    session.Events.Append(recipient.Id, new AddressSuppressed(channel, address, rejected.Reason, m.Provider, now));
-            }
         }
     }
+
+    // What the sandbox says to a test client about an address is no word about it.
+    private static AddressToSuppress? ToSuppress(AttemptMade m, DateTimeOffset now) =>
+        m is { Mode: ClientMode.Live, Fingerprint: { } fingerprint, Outcome: AttemptOutcome.Rejected { Verdict: AddressVerdict.Suppress } rejected }
+            ? new AddressToSuppress(Lanes.ChannelOf(m.Row.Queue.Lane), fingerprint, rejected.Reason, m.Provider, m.Provider, Suppression.ExpiryOf(rejected.Reason, now), m.Contact)
+            : null;
 
     private void Count(List<(AttemptMade Made, Settled Settled)> settled, DateTimeOffset now)
     {

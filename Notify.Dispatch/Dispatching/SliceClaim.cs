@@ -1,8 +1,11 @@
 using Marten;
+using Notify.Domain.Categories;
 using Notify.Domain.Notifications;
+using Notify.Domain.Suppressions;
 using Notify.Projections;
 using Notify.Projections.Hosting;
 using Notify.Projections.OpenDeliveries;
+using Notify.Projections.Planning;
 using Notify.Projections.Privacy;
 using Notify.Projections.Tracking;
 using Npgsql;
@@ -13,15 +16,18 @@ namespace Notify.Dispatch.Dispatching;
 /// <summary>A claimed delivery, ready for its provider.</summary>
 /// <param name="Provider">Who is called, chosen once; for an inquiry, who was called; <c>null</c> where there is nobody.</param>
 /// <param name="Ask">Set when the provider is to be asked about an earlier attempt instead: that attempt's time.</param>
+/// <param name="Fingerprint">Keyed hash of the number or address; <c>null</c> for devices.</param>
+/// <param name="ResendBefore">See <see cref="AttemptMade"/>.</param>
 public sealed record ClaimedDelivery(
-    OpenDelivery Row, Guid Claim, Notification Notification, Delivery Delivery, OutboundMessage Message, int Attempt, IDeliveryProvider? Provider, DateTimeOffset? Ask);
+    OpenDelivery Row, Guid Claim, Notification Notification, Delivery Delivery, OutboundMessage Message, int Attempt, IDeliveryProvider? Provider, DateTimeOffset? Ask,
+    string? Fingerprint = null, DateTimeOffset? ResendBefore = null);
 
 /// <summary>
 /// Claims a slice of deliveries in one short transaction: from then on nobody else touches them. The last check is made
 /// here, and where a repeat would reach the person twice, the attempt is recorded here, before any call.
 /// </summary>
 public sealed class SliceClaim(
-    IDocumentStore store, NpgsqlDataSource database, SubjectKeys keys, Providers providers, SlicePick pick, UnsubscribeLinks links, TimeProvider clock, HostIdentity host)
+    IDocumentStore store, NpgsqlDataSource database, SubjectKeys keys, MasterKeyRing ring, Providers providers, SlicePick pick, UnsubscribeLinks links, TimeProvider clock, HostIdentity host)
 {
     /// <summary>Claims as many deliveries as are named, those or others whose turn it is, and ends what must not be sent any more.</summary>
     /// <param name="claim">Names the slice.</param>
@@ -39,6 +45,10 @@ public sealed class SliceClaim(
         var notifications = await NotificationStreams.LoadAsync(session, [.. rows.Select(r => r.Notification).Distinct()], cancellation);
         var recipients = await NotificationStreams.RecipientsOfAsync(session, notifications.Values.Select(n => n.Request), cancellation);
         var opened = await keys.ForAsync(connection, notifications.Values.SelectMany(SealedIn), cancellation);
+        var messages = rows.ToDictionary(r => r.Id, r => notifications.TryGetValue(r.Notification, out var n) && n.Deliveries.TryGetValue(r.Id, out var d) ? Open(n, d, opened) : null);
+        var fingerprints = rows.ToDictionary(r => r.Id, r => ring.Of(Lanes.ChannelOf(r.Queue.Lane), messages[r.Id]?.Address));
+        var rules = await ReachRulesReader.LoadAsync(
+            session, connection, notifications.Values.Select(n => n.Request.Category), SuppressionIds(queue, fingerprints.Values), now, cancellation);
 
         var claimed = new List<ClaimedDelivery>(rows.Count);
         var ended = new List<Guid>();
@@ -53,8 +63,8 @@ public sealed class SliceClaim(
 
             var isAsk = d.Status == DeliveryStatus.Unknown;
             var recipient = recipients.Of(n.Request);
-            var message = Open(n, d, opened);
-            object? instead = isAsk ? null : NotificationDecider.LastCheck(n, d, recipient, now)
+            var message = messages[row.Id];
+            object? instead = isAsk ? null : NotificationDecider.LastCheck(n, d, recipient, rules, fingerprints[row.Id], now)
                 ?? (message is null ? new DeliverySuppressed(d.Id, Reasons.Unreadable, "key", now) : null);
             if (instead is not null)
             {
@@ -74,7 +84,9 @@ public sealed class SliceClaim(
                 : providers.RouteOf(row.Queue.Lane, n.Request.Mode)?.Choose(d.Tried ?? [], Random.Shared.NextDouble());
             if (!isAsk && !isRecorded && !Lanes.RepeatReplacesItself(row.Queue.Lane) && provider is not null)
                 events.Add((row.Notification, new DispatchAttempted(d.Id, attempt, provider.Name, now)));
-            claimed.Add(new ClaimedDelivery(row, claim, n, d, message, attempt, provider, isAsk ? d.AttemptedAt ?? now : null));
+            var resend = isAsk && !d.WasResent && rules.Of(n.Request.Category).UnknownOutcome == UnknownOutcome.Resend;
+            claimed.Add(new ClaimedDelivery(
+                row, claim, n, d, message, attempt, provider, isAsk ? d.AttemptedAt ?? now : null, fingerprints[row.Id], resend ? n.Request.ExpiresAt ?? DateTimeOffset.MaxValue : null));
         }
 
         await OpenDeliveryTable.RemoveAsync(connection, [.. ended], cancellation);
@@ -94,6 +106,9 @@ public sealed class SliceClaim(
 
     private static IEnumerable<Domain.Privacy.Sealed> SealedIn(Notification n) =>
         n.Deliveries.Values.Where(d => d.Contact is not null).Select(d => d.Contact!.Value).Prepend(n.Request.Payload);
+
+    private static IEnumerable<string> SuppressionIds(DeliveryQueue queue, IEnumerable<string?> fingerprints) =>
+        fingerprints.OfType<string>().Select(f => Suppression.IdOf(Lanes.ChannelOf(queue.Lane), f));
 
     private OutboundMessage? Open(Notification n, Delivery d, KeySet opened) =>
         d.Contact is { } contact && opened.OpenText(contact) is { } address && opened.OpenJson<NotificationPayload>(n.Request.Payload) is { } payload

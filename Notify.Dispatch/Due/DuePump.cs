@@ -16,7 +16,7 @@ namespace Notify.Dispatch.Due;
 /// re-sends what lay in a queue for too long. Runs on every host; rows that one host holds, the others pass over.
 /// </summary>
 public sealed class DuePump(
-    IDocumentStore store, SubjectKeys keys, IServiceScopeFactory scopes, Projections.QueueBacklog.QueueActivity activity, SmsLimits sms, TimeProvider clock, ILogger<DuePump> log) : BackgroundService
+    IDocumentStore store, SubjectKeys keys, MasterKeyRing ring, IServiceScopeFactory scopes, Projections.QueueBacklog.QueueActivity activity, SmsLimits sms, TimeProvider clock, ILogger<DuePump> log) : BackgroundService
 {
     private const int Page = 500;
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(250);
@@ -83,6 +83,9 @@ public sealed class DuePump(
         var waiting = notifications.Values.Where(n => !n.IsPlanned && !n.IsCancelled && !n.IsExpired).ToList();
         var recipients = await NotificationStreams.RecipientsOfAsync(session, waiting.Select(n => n.Request), cancellation);
         var payloadKeys = await keys.ForAsync(connection, waiting.Select(n => n.Request.Payload), cancellation);
+        var payloads = waiting.ToDictionary(n => n.Key, n => payloadKeys.OpenJson<NotificationPayload>(n.Request.Payload), StringComparer.Ordinal);
+        var rules = await ReachRulesReader.LoadAsync(
+            session, connection, waiting.Select(n => n.Request.Category), waiting.SelectMany(n => ReachRulesReader.OfPlanning(payloads[n.Key], recipients.Of(n.Request), ring)), now, cancellation);
         var currentKeys = await keys.CurrentAsync(connection, waiting.Select(n => n.Request.Subject), cancellation);
 
         var planned = new List<OpenDelivery>();
@@ -103,10 +106,10 @@ public sealed class DuePump(
             }
 
             var recipient = recipients.Of(n.Request);
-            var payload = payloadKeys.OpenJson<NotificationPayload>(n.Request.Payload);
+            var payload = payloads[n.Key];
             var plan = payload is null
                 ? new DeliveriesPlanned([], [new LeftOutDelivery(DeterministicId.OfDelivery(n.Key, "push"), Channel.Push, null, Reasons.Erased, "key")], recipient?.Version ?? 0, now)
-                : NotificationPlanning.Plan(n.Key, n.Request, payload, recipient, currentKeys, now, sms);
+                : NotificationPlanning.Plan(n.Key, n.Request, payload, recipient, rules, currentKeys, ring, now, sms);
             session.Events.Append(n.Key, plan);
             planned.AddRange(plan.Deliveries.Select(d => OpenDelivery.Planned(n.Key, d, n.Request.Priority, now)));
         }

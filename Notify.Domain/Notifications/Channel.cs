@@ -26,6 +26,9 @@ public static class Lanes
         _ => Channel.Push,
     };
 
+    /// <summary>A channel's name, as senders write it.</summary>
+    public static string NameOf(Channel channel) => channel switch { Channel.Push => "push", Channel.Sms => "sms", _ => "email" };
+
     /// <summary>
     /// Whether the same delivery sent twice shows once: push replaces itself on the device by its collapse ID or tag.
     /// Where this is false an attempt is recorded before the call, and an unclear outcome is never repeated blindly.

@@ -4,37 +4,41 @@ using Notify.Domain.Recipients;
 
 namespace Notify.Domain.Notifications;
 
-/// <summary>A contact point of someone who is not registered, sealed, with the fingerprint it is known by.</summary>
-public sealed record SealedContact(Lane Lane, string Contact, Sealed Address);
+/// <summary>A contact point of someone who is not registered, sealed.</summary>
+/// <param name="Fingerprint">Keyed hash by which it is known whether the address is suppressed; <c>null</c> for devices.</param>
+public sealed record SealedContact(Lane Lane, string Contact, Sealed Address, string? Fingerprint = null);
 
 /// <summary>Decides which contact points of a person a notification is tried on. Pure: the same input gives the same plan.</summary>
 public static class DeliveryPlanner
 {
     /// <summary>Plans a notification to a registered user, who may be unknown or erased.</summary>
+    /// <param name="rules">What is laid down about the category and the user's addresses.</param>
     /// <param name="contact">The user's open details, re-sealed per channel; asked only for channels that are tried.</param>
     /// <param name="sms">How long an SMS may be.</param>
     public static DeliveriesPlanned ForUser(
-        string key, NotificationRequested request, NotificationContent content, Recipient? recipient,
+        string key, NotificationRequested request, NotificationContent content, Recipient? recipient, ReachRules rules,
         Func<Channel, Sealed?> contact, DateTimeOffset now, SmsLimits? sms = null)
     {
+        var category = rules.Of(request.Category);
         if (recipient is null || recipient.IsErased)
         {
             var reason = recipient is null ? Reasons.UnknownUser : Reasons.Erased;
-            return new DeliveriesPlanned([], [.. Wanted(request).Select(c => LeaveOut(key, c, null, reason, "user"))], recipient?.Version ?? 0, now);
+            return new DeliveriesPlanned([], [.. Wanted(request).Select(c => LeaveOut(key, c, null, reason, "user"))], recipient?.Version ?? 0, now, category.Version);
         }
 
         var deliveries = new List<PlannedDelivery>();
         var leftOut = new List<LeftOutDelivery>();
         foreach (var channel in Wanted(request))
         {
-            var (wants, rule) = recipient.Wants(channel, request.Category);
+            var (wants, rule, passed) = category.Reaches(recipient, channel);
+            var why = passed ? rule : null;
             if (channel == Channel.Push)
             {
                 if (recipient.Devices.Count == 0) Skip(channel, Reasons.NoContact, "devices: 0");
                 foreach (var device in recipient.Devices)
                 {
                     if (Hindrance(device.Lane, content, wants, rule, sms) is { } h) leftOut.Add(LeaveOut(key, channel, device.Id, h.Reason, h.Rule));
-                    else deliveries.Add(new PlannedDelivery(DeterministicId.OfDelivery(key, device.Id), device.Lane, device.Id, device.Token));
+                    else deliveries.Add(new PlannedDelivery(DeterministicId.OfDelivery(key, device.Id), device.Lane, device.Id, device.Token, why));
                 }
 
                 continue;
@@ -45,47 +49,51 @@ public static class DeliveryPlanner
             var fingerprint = channel == Channel.Sms ? recipient.PhoneFingerprint : recipient.EmailFingerprint;
             if (!has) Skip(channel, Reasons.NoContact, "details");
             else if (Hindrance(lane, content, wants, rule, sms) is { } h) leftOut.Add(LeaveOut(key, channel, null, h.Reason, h.Rule));
-            else if (fingerprint is not null && recipient.SuppressedFingerprints.Contains(fingerprint))
-                leftOut.Add(LeaveOut(key, channel, null, Reasons.SuppressedAddress, "suppressions of the user"));
+            else if (rules.Against(channel, fingerprint, now) is { } suppression)
+                leftOut.Add(LeaveOut(key, channel, null, Reasons.SuppressedAddress, suppression.Rule));
             else if (contact(channel) is { } address)
-                deliveries.Add(new PlannedDelivery(DeterministicId.OfDelivery(key, ContactOf(channel)), lane, null, address));
+                deliveries.Add(new PlannedDelivery(DeterministicId.OfDelivery(key, ContactOf(channel)), lane, null, address, why));
             else leftOut.Add(LeaveOut(key, channel, null, Reasons.Unreadable, "key"));
         }
 
         // Nobody asked for these channels by name: what simply does not exist is not worth a line, unless nothing is left.
         if (request.Channels is null && deliveries.Count > 0)
             leftOut.RemoveAll(l => l.Reason is Reasons.NoContact or Reasons.NoContent);
-        return new DeliveriesPlanned(deliveries, leftOut, recipient.Version, now);
+        return new DeliveriesPlanned(deliveries, leftOut, recipient.Version, now, category.Version);
 
         void Skip(Channel channel, string reason, string rule) => leftOut.Add(LeaveOut(key, channel, null, reason, rule));
     }
 
     /// <summary>Plans a notification to someone who is not registered: to every contact that was given and asked for.</summary>
+    /// <remarks>They have said nothing, so the category's defaults hold for them.</remarks>
     public static DeliveriesPlanned ForUnregistered(
-        string key, NotificationRequested request, NotificationContent content, IReadOnlyList<SealedContact> contacts, DateTimeOffset now,
+        string key, NotificationRequested request, NotificationContent content, IReadOnlyList<SealedContact> contacts, ReachRules rules, DateTimeOffset now,
         SmsLimits? sms = null)
     {
+        var category = rules.Of(request.Category);
         var deliveries = new List<PlannedDelivery>();
         var leftOut = new List<LeftOutDelivery>();
         var wanted = request.Channels ?? [.. contacts.Select(c => Lanes.ChannelOf(c.Lane)).Distinct()];
         foreach (var channel in wanted)
         {
             var found = contacts.Where(c => Lanes.ChannelOf(c.Lane) == channel).ToList();
+            var (wants, rule, passed) = category.Reaches(null, channel);
             if (found.Count == 0) leftOut.Add(LeaveOut(key, channel, null, Reasons.NoContact, "to"));
             foreach (var c in found)
             {
-                if (Hindrance(c.Lane, content, true, "default", sms) is { } h) leftOut.Add(LeaveOut(key, channel, null, h.Reason, h.Rule));
-                else deliveries.Add(new PlannedDelivery(DeterministicId.OfDelivery(key, c.Contact), c.Lane, null, c.Address));
+                if (Hindrance(c.Lane, content, wants, rule, sms) is { } h) leftOut.Add(LeaveOut(key, channel, null, h.Reason, h.Rule));
+                else if (rules.Against(channel, c.Fingerprint, now) is { } s) leftOut.Add(LeaveOut(key, channel, null, Reasons.SuppressedAddress, s.Rule));
+                else deliveries.Add(new PlannedDelivery(DeterministicId.OfDelivery(key, c.Contact), c.Lane, null, c.Address, passed ? rule : null));
             }
         }
 
-        return new DeliveriesPlanned(deliveries, leftOut, 0, now);
+        return new DeliveriesPlanned(deliveries, leftOut, 0, now, category.Version);
     }
 
     private static readonly SmsLimits Unset = new();
 
     /// <summary>What names an SMS or email contact within its notification.</summary>
-    public static string ContactOf(Channel channel) => channel switch { Channel.Sms => "sms", Channel.Email => "email", _ => "push" };
+    public static string ContactOf(Channel channel) => Lanes.NameOf(channel);
 
     private static IReadOnlyList<Channel> Wanted(NotificationRequested request) => request.Channels ?? [Channel.Push, Channel.Sms, Channel.Email];
 

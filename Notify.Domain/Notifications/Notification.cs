@@ -45,11 +45,12 @@ public enum DeliveryStatus
 /// <param name="Attempts">Calls made, or about to be made.</param>
 /// <param name="Tried">The providers that could not take it in this round, before the one that is tried next; <c>null</c>: none.</param>
 /// <param name="Moves">How often it went on to another provider; so many of its attempts began no round of their own.</param>
+/// <param name="WasResent">Whether it was sent again although it may have arrived, as its category says; that is done once.</param>
 public sealed record Delivery(
     Guid Id, Channel Channel, Lane? Lane, DeliveryStatus Status, string? DeviceId = null, Privacy.Sealed? Contact = null,
     string? Reason = null, string? Provider = null, string? ProviderCode = null, string? ProviderMessageId = null, int Attempts = 0,
     DateTimeOffset? AttemptedAt = null, DateTimeOffset? DeferredUntil = null, DateTimeOffset? DispatchedAt = null,
-    DateTimeOffset? DeliveredAt = null, DateTimeOffset? OpenedAt = null, ImmutableList<string>? Tried = null, int Moves = 0, DateTimeOffset? UnsubscribedAt = null)
+    DateTimeOffset? DeliveredAt = null, DateTimeOffset? OpenedAt = null, ImmutableList<string>? Tried = null, int Moves = 0, bool WasResent = false, DateTimeOffset? UnsubscribedAt = null)
 {
     /// <summary>Whether something is still to be done about it: queued, waiting, or being attempted.</summary>
     public bool IsInFlight => Status is DeliveryStatus.Queued or DeliveryStatus.Deferred or DeliveryStatus.Attempting;
@@ -84,7 +85,7 @@ public sealed record Notification(
             ? d with { Status = DeliveryStatus.Attempting, Attempts = e.Attempt, Provider = e.Provider, AttemptedAt = e.At, DeferredUntil = null }
             : d),
         DeliveryDeferred { DeliveryId: { } id } e => With(id, d => d.IsInFlight || d.Status == DeliveryStatus.Unknown
-            ? Moved(d, e) with { Status = DeliveryStatus.Deferred, DeferredUntil = e.Until, Reason = e.Reason, Attempts = e.Attempt, Provider = e.Provider ?? d.Provider, ProviderCode = e.ProviderCode }
+            ? Moved(d, e) with { Status = DeliveryStatus.Deferred, DeferredUntil = e.Until, Reason = e.Reason, Attempts = e.Attempt, Provider = e.Provider ?? d.Provider, ProviderCode = e.ProviderCode, WasResent = d.WasResent || e.Reason == Reasons.ResentByPolicy }
             : d),
         DeliveryDeferred e => this with { SendAt = e.Until },
         // A late or repeated fact is always welcome, and never takes back a better one.

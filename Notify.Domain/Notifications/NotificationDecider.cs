@@ -5,18 +5,18 @@ public static class NotificationDecider
 {
     /// <summary>The last check before a provider is called.</summary>
     /// <param name="recipient">The recipient now; <c>null</c> for the unregistered.</param>
+    /// <param name="rules">What is laid down now about the category and the address.</param>
+    /// <param name="fingerprint">Keyed hash of the number or address that is about to be used; <c>null</c> for devices.</param>
     /// <returns>The event that ends the delivery instead, or <c>null</c>: go ahead.</returns>
-    public static object? LastCheck(Notification notification, Delivery delivery, Recipients.Recipient? recipient, DateTimeOffset now)
+    public static object? LastCheck(Notification notification, Delivery delivery, Recipients.Recipient? recipient, Recipients.ReachRules rules, string? fingerprint, DateTimeOffset now)
     {
         if (notification.Request.ExpiresAt <= now) return new NotificationExpired([delivery.Id], now);
-        if (recipient is null) return null;
-        if (recipient.IsErased) return new DeliverySuppressed(delivery.Id, Reasons.Erased, "user", now);
-        var (wants, rule) = recipient.Wants(delivery.Channel, notification.Request.Category);
+        if (recipient?.IsErased == true) return new DeliverySuppressed(delivery.Id, Reasons.Erased, "user", now);
+        var (wants, rule, _) = rules.Of(notification.Request.Category).Reaches(recipient, delivery.Channel);
         if (!wants) return new DeliverySuppressed(delivery.Id, Reasons.OptedOut, rule, now);
-        var fingerprint = delivery.Channel switch { Channel.Sms => recipient.PhoneFingerprint, Channel.Email => recipient.EmailFingerprint, _ => null };
-        if (fingerprint is not null && recipient.SuppressedFingerprints.Contains(fingerprint))
-            return new DeliverySuppressed(delivery.Id, Reasons.SuppressedAddress, "suppressions of the user", now);
-        if (delivery.DeviceId is { } device && recipient.Devices.All(d => d.Id != device))
+        if (rules.Against(delivery.Channel, fingerprint, now) is { } suppression)
+            return new DeliverySuppressed(delivery.Id, Reasons.SuppressedAddress, suppression.Rule, now);
+        if (recipient is not null && delivery.DeviceId is { } device && recipient.Devices.All(d => d.Id != device))
             return new DeliverySuppressed(delivery.Id, Reasons.DeviceRemoved, "devices", now);
         return null;
     }
@@ -41,11 +41,11 @@ public static class NotificationDecider
     /// <summary>Sends a dead-lettered delivery on its way again, if opt-out and expiry allow.</summary>
     /// <returns>Whether it may go, and if not, why.</returns>
     public static (DeliveryRedriven? Event, string? Hindrance) Redrive(
-        Notification notification, Guid deliveryId, Recipients.Recipient? recipient, string reason, string by, DateTimeOffset now)
+        Notification notification, Guid deliveryId, Recipients.Recipient? recipient, Recipients.ReachRules rules, string? fingerprint, string reason, string by, DateTimeOffset now)
     {
         if (!notification.Deliveries.TryGetValue(deliveryId, out var delivery) || delivery.Status != DeliveryStatus.DeadLettered)
             return (null, "NotDeadLettered");
-        return LastCheck(notification, delivery, recipient, now) switch
+        return LastCheck(notification, delivery, recipient, rules, fingerprint, now) switch
         {
             NotificationExpired => (null, "Expired"),
             DeliverySuppressed s => (null, s.Reason),

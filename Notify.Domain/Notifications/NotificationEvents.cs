@@ -25,14 +25,16 @@ public sealed record NotificationRequested(
 /// <param name="Deliveries">Each will end in exactly one outcome.</param>
 /// <param name="LeftOut">Considered and not tried.</param>
 /// <param name="RecipientVersion">Version of the recipient's stream that was decided upon; 0: unregistered or unknown.</param>
+/// <param name="CategoryVersion">Version of the category's stream that was decided upon; 0: nobody has defined it.</param>
 public sealed record DeliveriesPlanned(
-    IReadOnlyList<PlannedDelivery> Deliveries, IReadOnlyList<LeftOutDelivery> LeftOut, long RecipientVersion, DateTimeOffset At);
+    IReadOnlyList<PlannedDelivery> Deliveries, IReadOnlyList<LeftOutDelivery> LeftOut, long RecipientVersion, DateTimeOffset At, long CategoryVersion = 0);
 
 /// <summary>One contact point that will be tried.</summary>
 /// <param name="Id">Follows from the notification and the contact point; see <see cref="DeterministicId"/>.</param>
 /// <param name="DeviceId">The registered device, for push.</param>
 /// <param name="Address">Token, number or address, sealed.</param>
-public sealed record PlannedDelivery(Guid Id, Lane Lane, string? DeviceId, Sealed Address);
+/// <param name="Rule">The rule that passed over the person's no; <c>null</c>: there was none.</param>
+public sealed record PlannedDelivery(Guid Id, Lane Lane, string? DeviceId, Sealed Address, string? Rule = null);
 
 /// <summary>One contact point or channel that will not be tried.</summary>
 /// <param name="Reason">One of <see cref="Reasons"/>.</param>

@@ -84,6 +84,9 @@ public static class Reasons
     /// <summary>The outcome was still unknown at its deadline; nothing was repeated.</summary>
     public const string OutcomeNeverKnown = "OutcomeNeverKnown";
 
+    /// <summary>The outcome was still unknown at its deadline, and the category says to send again, once.</summary>
+    public const string ResentByPolicy = "ResentByPolicy";
+
     /// <summary>The provider has no record of the message, so it was never accepted.</summary>
     public const string NotAtProvider = "NotAtProvider";
 

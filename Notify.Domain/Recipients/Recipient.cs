@@ -23,18 +23,16 @@ public sealed record Device(string Id, Platform Platform, Sealed Token, DateTime
 /// <summary>A registered user as planning needs them; snapshot of the stream <c>u/{userId}</c>, with nothing readable in it.</summary>
 /// <param name="Id">The stream key.</param>
 /// <param name="Choices">Said preferences by <c>channel</c> or <c>channel/category</c>; what is absent follows the defaults.</param>
-/// <param name="SuppressedFingerprints">Addresses that must not be used.</param>
 public sealed record Recipient(
     string Id, bool IsErased, Sealed? Details, bool HasEmail, bool HasPhone, string? EmailFingerprint, string? PhoneFingerprint,
-    ImmutableList<Device> Devices, ImmutableDictionary<string, bool> Choices,
-    ImmutableHashSet<string> SuppressedFingerprints, long Version = 0)
+    ImmutableList<Device> Devices, ImmutableDictionary<string, bool> Choices, long Version = 0)
 {
     /// <summary>The stream key of a user.</summary>
     public static string KeyOf(string userId) => $"u/{userId}";
 
     /// <summary>A user of whom nothing is known yet.</summary>
     public static Recipient Unregistered(string key) => new(
-        key, false, null, false, false, null, null, [], ImmutableDictionary<string, bool>.Empty, ImmutableHashSet<string>.Empty);
+        key, false, null, false, false, null, null, [], ImmutableDictionary<string, bool>.Empty);
 
     /// <summary>Folds one event into a recipient.</summary>
     public static Recipient Evolve(Recipient? state, string key, object @event)
@@ -57,21 +55,18 @@ public sealed record Recipient(
             OptedIn e => r with { Choices = r.Choices.SetItem(ChoiceKey(e.Channel, e.Category), true) },
             OptedOut e => r with { Choices = r.Choices.SetItem(ChoiceKey(e.Channel, e.Category), false) },
             PreferenceWithdrawn e => r with { Choices = r.Choices.Remove(ChoiceKey(e.Channel, e.Category)) },
-            AddressSuppressed e => r with { SuppressedFingerprints = r.SuppressedFingerprints.Add(e.Fingerprint) },
             UserErased => Unregistered(key) with { IsErased = true, Version = r.Version },
             _ => r,
         };
     }
 
-    /// <summary>What the person said about a category on a channel: category over channel over the default, which is yes.</summary>
-    /// <returns>Whether they may be reached, and the rule that says so.</returns>
-    public (bool OptedIn, string Rule) Wants(Channel channel, string category) =>
-        Choices.TryGetValue(ChoiceKey(channel, category), out var byCategory) ? (byCategory, $"category {category} on {Name(channel)}")
-        : Choices.TryGetValue(ChoiceKey(channel, null), out var byChannel) ? (byChannel, $"channel {Name(channel)}")
-        : (true, "default");
+    /// <summary>What the person said about a category on a channel: their word about the category goes over that about the channel.</summary>
+    /// <returns>Yes or no, and the rule that says so; <c>null</c> when they said nothing.</returns>
+    public (bool OptedIn, string Rule)? Said(Channel channel, string category) =>
+        Choices.TryGetValue(ChoiceKey(channel, category), out var byCategory) ? (byCategory, $"category {category} on {Lanes.NameOf(channel)}")
+        : Choices.TryGetValue(ChoiceKey(channel, null), out var byChannel) ? (byChannel, $"channel {Lanes.NameOf(channel)}")
+        : null;
 
     /// <summary>The key of a choice in <see cref="Choices"/>.</summary>
-    public static string ChoiceKey(Channel channel, string? category) => category is null ? Name(channel) : $"{Name(channel)}/{category}";
-
-    private static string Name(Channel channel) => channel switch { Channel.Push => "push", Channel.Sms => "sms", _ => "email" };
+    public static string ChoiceKey(Channel channel, string? category) => category is null ? Lanes.NameOf(channel) : $"{Lanes.NameOf(channel)}/{category}";
 }

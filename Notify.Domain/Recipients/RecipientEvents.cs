@@ -50,9 +50,5 @@ public sealed record OptedOut(Channel Channel, string? Category, string By, stri
 /// <summary>The user said nothing any more about a channel or category: the defaults hold again.</summary>
 public sealed record PreferenceWithdrawn(Channel Channel, string? Category, string By, string Through, DateTimeOffset At);
 
-/// <summary>A number or address must not be used any more.</summary>
-/// <param name="Fingerprint">Keyed hash of it.</param>
-public sealed record AddressSuppressed(Channel Channel, string Fingerprint, string Reason, string Source, DateTimeOffset At);
-
 /// <summary>The user's key was erased; what was sealed under it can never be read again.</summary>
 public sealed record UserErased(string By, DateTimeOffset At);

@@ -11,16 +11,18 @@ public static class NotificationPlanning
     /// <summary>Plans one notification.</summary>
     /// <param name="payload">Its open payload.</param>
     /// <param name="recipient">The user's snapshot; <c>null</c> for the unknown and the unregistered.</param>
+    /// <param name="rules">What is laid down about its category and addresses.</param>
     /// <param name="keys">The current key of the request's subject, and the keys of the recipient's details.</param>
     /// <param name="sms">How long an SMS may be.</param>
     public static DeliveriesPlanned Plan(
-        string key, NotificationRequested request, NotificationPayload payload, Recipient? recipient, KeySet keys, DateTimeOffset now, SmsLimits? sms = null)
+        string key, NotificationRequested request, NotificationPayload payload, Recipient? recipient, ReachRules rules, KeySet keys, MasterKeyRing ring, DateTimeOffset now,
+        SmsLimits? sms = null)
     {
         if (request.UserId is null)
-            return DeliveryPlanner.ForUnregistered(key, request, payload.Content, [.. ContactsOf(payload.To, request.Subject, keys)], now, sms);
+            return DeliveryPlanner.ForUnregistered(key, request, payload.Content, [.. ContactsOf(payload.To, request.Subject, keys, ring)], rules, now, sms);
 
         ContactDetails? details = null;
-        return DeliveryPlanner.ForUser(key, request, payload.Content, recipient, Contact, now, sms);
+        return DeliveryPlanner.ForUser(key, request, payload.Content, recipient, rules, Contact, now, sms);
 
         Domain.Privacy.Sealed? Contact(Channel channel)
         {
@@ -34,11 +36,11 @@ public static class NotificationPlanning
     public static string SubjectOf(UnregisteredRecipient to, MasterKeyRing ring) =>
         "a/" + ring.Fingerprint("subject", to.Phone ?? to.Email ?? to.Device?.Token ?? "");
 
-    private static IEnumerable<SealedContact> ContactsOf(UnregisteredRecipient? to, string subject, KeySet keys)
+    private static IEnumerable<SealedContact> ContactsOf(UnregisteredRecipient? to, string subject, KeySet keys, MasterKeyRing ring)
     {
         if (to?.Device is { Token: { } token } device) yield return new SealedContact(Device.LaneOf(device.Platform), "push", Seal(token));
-        if (to?.Phone is { } phone) yield return new SealedContact(Lane.Sms, "sms", Seal(phone));
-        if (to?.Email is { } email) yield return new SealedContact(Lane.Email, "email", Seal(email));
+        if (to?.Phone is { } phone) yield return new SealedContact(Lane.Sms, "sms", Seal(phone), ring.OfPhone(phone));
+        if (to?.Email is { } email) yield return new SealedContact(Lane.Email, "email", Seal(email), ring.OfEmail(email));
 
         Domain.Privacy.Sealed Seal(string text) => keys.Seal(subject, Encoding.UTF8.GetBytes(text));
     }

@@ -16,7 +16,6 @@ public sealed partial class RecipientProjection : SingleStreamProjection<Recipie
         IncludeType<OptedIn>();
         IncludeType<OptedOut>();
         IncludeType<PreferenceWithdrawn>();
-        IncludeType<AddressSuppressed>();
         IncludeType<UserErased>();
     }
 

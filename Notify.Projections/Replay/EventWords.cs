@@ -16,7 +16,7 @@ public static class EventWords
             + $"{(e.Channels is null ? "by whatever reaches them" : $"by {List(e.Channels.Select(c => NameOf(c)))}")}"
             + $"{(e.SendAt is { } at ? $", at {Time(at)}" : "")}{(e.ExpiresAt is { } end ? $", worth nothing after {Time(end)}" : "")}{(e.Mode == Domain.Clients.ClientMode.Test ? ", in test mode: to the sandbox only" : "")}.",
         DeliveriesPlanned e => $"Planned: {(e.Deliveries.Count == 0 ? "nothing to send" : List(e.Deliveries.Select(PlannedName)))}.{(e.LeftOut.Count == 0 ? "" : $" Left out: {string.Join("; ", e.LeftOut.Select(l => $"{NameOf(l.Channel, l.DeviceId)}, because {Words(l.Reason)} (rule: {l.Rule})"))}.")}"
-            + (e.RecipientVersion > 0 ? $" Decided on version {e.RecipientVersion.ToString(CultureInfo.InvariantCulture)} of the user." : ""),
+            + DecidedOn(e.RecipientVersion, e.CategoryVersion),
         DeliveryDeferred { DeliveryId: { } id } e => $"{Name(state, id)} waits until {Time(e.Until)}{(e.Attempt > 0 ? $" after attempt {Count(e.Attempt)}" : "")}: {Words(e.Reason)}{By(e.Provider, e.ProviderCode)}.",
         DeliveryDeferred e => $"The whole notification waits until {Time(e.Until)}: {Words(e.Reason)}.",
         DispatchAttempted e => $"{Name(state, e.DeliveryId)}: attempt {Count(e.Attempt)} at {e.Provider} is about to be made.",
@@ -52,7 +52,16 @@ public static class EventWords
     /// <summary>A time as the words write it: UTC, to the millisecond.</summary>
     public static string Time(DateTimeOffset time) => time.UtcDateTime.ToString("yyyy-MM-dd HH:mm:ss.fff", CultureInfo.InvariantCulture) + "Z";
 
-    private static string PlannedName(PlannedDelivery d) => $"{NameOf(Lanes.ChannelOf(d.Lane), d.DeviceId)}{(Lanes.ChannelOf(d.Lane) == Channel.Push ? $" ({d.Lane})".ToLowerInvariant() : "")}";
+    private static string PlannedName(PlannedDelivery d) =>
+        $"{NameOf(Lanes.ChannelOf(d.Lane), d.DeviceId)}{(Lanes.ChannelOf(d.Lane) == Channel.Push ? $" ({d.Lane})".ToLowerInvariant() : "")}{(d.Rule is null ? "" : $" (rule: {d.Rule})")}";
+
+    private static string DecidedOn(long user, long category) => (user, category) switch
+    {
+        (0, 0) => "",
+        (_, 0) => string.Create(CultureInfo.InvariantCulture, $" Decided on version {user} of the user."),
+        (0, _) => string.Create(CultureInfo.InvariantCulture, $" Decided on version {category} of the category."),
+        _ => string.Create(CultureInfo.InvariantCulture, $" Decided on version {user} of the user and version {category} of the category."),
+    };
 
     private static string NameOf(Channel channel, string? deviceId = null) => channel switch
     {

@@ -5,11 +5,14 @@ using JasperFx.Events.Projections;
 using Marten;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
+using Notify.Domain.Categories;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Domain.Recipients;
 using Notify.Domain.Routing;
+using Notify.Domain.Suppressions;
 using Notify.Projections.Analytics;
+using Notify.Projections.Categories;
 using Notify.Projections.Clients;
 using Notify.Projections.NotificationViews;
 using Notify.Projections.Privacy;
@@ -60,6 +63,10 @@ public static class NotifyStore
 
         options.Projections.Add(new RecipientProjection(), ProjectionLifecycle.Inline);
         options.Projections.Add(new ClientProjection(), ProjectionLifecycle.Inline);
+        options.Projections.Add(new CategoryProjection(), ProjectionLifecycle.Inline);
+        // A snapshot's version is its stream's, read from its column: at the append it is not known yet.
+        options.Schema.For<Recipient>().Metadata(m => m.Revision.MapTo(r => r.Version));
+        options.Schema.For<Category>().Metadata(m => m.Revision.MapTo(c => c.Version));
         // Large pages, looked for twice a second: under load most of a notification's events then meet in one page, and its
         // view is written once instead of once an event.
         options.Projections.Add(new NotificationViewProjection(), ProjectionLifecycle.Async, LargePages);
@@ -87,7 +94,7 @@ public static class NotifyStore
         typeof(NotificationDelivered), typeof(NotificationFailed), typeof(DispatchOutcomeUnknown), typeof(DeliverySuppressed), typeof(DeliveryDeadLettered),
         typeof(DeliveryRedriven), typeof(NotificationCancelled), typeof(NotificationRescheduled), typeof(NotificationExpired), typeof(NotificationOpened), typeof(Unsubscribed),
         typeof(ContactDetailsGiven), typeof(DeviceRegistered), typeof(DeviceRemoved), typeof(OptedIn), typeof(OptedOut), typeof(PreferenceWithdrawn),
-        typeof(AddressSuppressed), typeof(UserErased),
+        typeof(UserErased), typeof(AddressSuppressed), typeof(SuppressionLifted), typeof(CategoryDefined),
         typeof(ClientRegistered), typeof(SecretIssued), typeof(SecretRevoked), typeof(ClientDisabled),
         typeof(CircuitOpened), typeof(CircuitHalfOpened), typeof(CircuitClosed), typeof(ProviderWeightChanged),
     ];

@@ -176,3 +176,18 @@ create table if not exists notify.delivery_streams (
     delivery_id  uuid primary key,
     notification text not null
 );
+-- Addresses that must not be used, whoever they belong to: known by their keyed hash, the address itself only sealed. One row
+-- per address for ever, folded from its stream and written with it; lifted_at says that it may be used again.
+create table if not exists notify.suppressions (
+    id            text        primary key,
+    channel       smallint    not null,
+    fingerprint   text        not null,
+    reason        text        not null,
+    source        text        not null,
+    suppressed_by text        not null,
+    since         timestamptz not null,
+    expires_at    timestamptz,
+    address       text,
+    lifted_at     timestamptz
+);
+create index if not exists suppressions_since on notify.suppressions (since desc, id) where lifted_at is null;

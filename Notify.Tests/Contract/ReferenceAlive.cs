@@ -36,6 +36,10 @@ public sealed class ReferenceAlive : SystemTest
         ["GetPreferencesHistory"] = UserAsync,
         ["EraseUser"] = UserAsync,
         ["RemoveDevice"] = UserAsync,
+        ["GetCategory"] = CategoryAsync,
+        ["ListSuppressions"] = SuppressionAsync,
+        ["LookUpSuppression"] = SuppressionAsync,
+        ["LiftSuppression"] = SuppressionAsync,
         ["RotateSecret"] = ClientAsync,
         ["RevokeSecret"] = ClientAsync,
         ["DisableClient"] = ClientAsync,
@@ -144,6 +148,17 @@ public sealed class ReferenceAlive : SystemTest
         (await Client.PutAsync($"/v1/users/{person.Id}/preferences", new { channels = new { sms = new { optIn = false } } })).Is(200);
         return new() { ["userId"] = person.Id, ["deviceId"] = person.DeviceIds[0] };
     }
+
+    private async Task<Dictionary<string, string>> CategoryAsync()
+    {
+        (await Client.PutAsync("/v1/categories/described", new { defaults = new { sms = false } })).Is(200);
+        return new() { ["category"] = "described" };
+    }
+
+    private async Task<Dictionary<string, string>> SuppressionAsync() => new()
+    {
+        ["suppressionId"] = (await Client.PostAsync("/v1/suppressions", new { channel = "sms", address = Person.NewPhone(), reason = "ByRequest" })).Is(201)["id"]!,
+    };
 
     private async Task<Dictionary<string, string>> ClientAsync()
     {

@@ -206,6 +206,31 @@ public class OutcomeDeciderTests
         Assert.Null(next);
     }
 
+    [Theory]
+    [InlineData(Lane.Sms)]
+    [InlineData(Lane.Email)]
+    public void At_the_deadline_what_nobody_can_tell_is_sent_again_at_once_if_its_category_says_so(Lane lane)
+    {
+        var (e, next) = Resendable(lane, attempt: 2, before: DateTimeOffset.MaxValue);
+        var deferred = Assert.IsType<DeliveryDeferred>(e);
+        Assert.Equal((Reasons.ResentByPolicy, Now, 2), (deferred.Reason, deferred.Until, deferred.Attempt));
+        Assert.Equal((OpenState.Deferred, Now, 2), (next!.State, next.DueAt, next.Attempts));
+    }
+
+    [Fact]
+    public void Nothing_is_sent_again_before_the_deadline() =>
+        Assert.Null(OutcomeDecider.Decide(Made(new AttemptOutcome.Unknown(Reasons.TimedOut), Lane.Sms, 1, true, Now.AddMinutes(1)) with { ResendBefore = DateTimeOffset.MaxValue }, Schedule, Now, 0.5).Event);
+
+    [Fact]
+    public void What_is_worth_nothing_any_more_is_not_sent_again_nor_what_has_used_up_its_attempts()
+    {
+        Assert.Equal(Reasons.OutcomeNeverKnown, Assert.IsType<NotificationFailed>(Resendable(Lane.Sms, 1, before: Now).Event).Reason);
+        Assert.Equal(Reasons.OutcomeNeverKnown, Assert.IsType<NotificationFailed>(Resendable(Lane.Sms, Schedule.MaxAttempts, before: DateTimeOffset.MaxValue).Event).Reason);
+    }
+
+    private static Settled Resendable(Lane lane, int attempt, DateTimeOffset before) =>
+        OutcomeDecider.Decide(Made(new AttemptOutcome.Unknown(Reasons.TimedOut), lane, attempt, true, Now) with { ResendBefore = before }, Schedule, Now, 0.5);
+
     [Fact]
     public void Asking_comes_to_an_end()
     {

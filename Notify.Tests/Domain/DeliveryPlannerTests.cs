@@ -97,11 +97,62 @@ public class DeliveryPlannerTests
 
     [Fact]
     public void A_suppressed_number_is_not_used() =>
-        Assert.Equal([(Channel.Sms, Reasons.SuppressedAddress)], LeftOut(Plan(Recipient(Suppressed("phone-print")), channels: [Channel.Sms])));
+        Assert.Equal([(Channel.Sms, Reasons.SuppressedAddress)], LeftOut(Plan(Recipient(), channels: [Channel.Sms], rules: Rules([Suppression("phone-print")]))));
 
     [Fact]
     public void A_new_number_is_used_though_the_old_one_is_suppressed() =>
-        Assert.Equal([(Lane.Sms, null)], Tried(Plan(Recipient(Suppressed("phone-print"), Details(phone: "other-print")), channels: [Channel.Sms])));
+        Assert.Equal([(Lane.Sms, null)], Tried(Plan(Recipient(Details(phone: "other-print")), channels: [Channel.Sms], rules: Rules([Suppression("phone-print")]))));
+
+    [Fact]
+    public void The_rule_names_the_suppression_s_reason_source_and_age() => Assert.Equal(
+        "suppression: OptedOutAtProvider, says twilio, since 2026-05-03 12:00:00Z",
+        Assert.Single(Plan(Recipient(), channels: [Channel.Sms], rules: Rules([Suppression("phone-print")])).LeftOut).Rule);
+
+    [Fact]
+    public void An_email_s_suppression_does_not_matter_to_an_SMS() =>
+        Assert.Equal([(Lane.Sms, null)], Tried(Plan(Recipient(), channels: [Channel.Sms], rules: Rules([Suppression("phone-print", Channel.Email)]))));
+
+    [Fact]
+    public void What_has_expired_suppresses_no_more() =>
+        Assert.Equal([(Lane.Sms, null)], Tried(Plan(Recipient(), channels: [Channel.Sms], rules: Rules([Suppression("phone-print", expiresAt: Noon)]))));
+
+    [Fact]
+    public void A_suppressed_number_is_not_used_for_the_unregistered_either() => Assert.Equal(
+        [(Channel.Sms, Reasons.SuppressedAddress)],
+        LeftOut(DeliveryPlanner.ForUnregistered(Key, Requested(userId: null), Text, [new SealedContact(Lane.Sms, "sms", Sealed("x"), "print")], Rules([Suppression("print")]), Noon)));
+
+    [Theory]
+    [InlineData(null, true, "default of category shipping on sms, version 3")]
+    [InlineData("channel", false, null)]
+    [InlineData("category", false, null)]
+    public void A_category_s_default_holds_for_whoever_said_nothing(string? said, bool leftOut, string? rule)
+    {
+        var recipient = Recipient(said is null ? [] : [new OptedIn(Channel.Sms, said == "category" ? "shipping" : null, "u", "api", Noon)]);
+        var plan = Plan(recipient, channels: [Channel.Sms], rules: Rules(null, Category(defaults: ("sms", false))));
+        Assert.Equal(leftOut ? [(Channel.Sms, Reasons.OptedOut)] : [], LeftOut(plan));
+        Assert.Equal((rule, 3), (plan.LeftOut.Select(l => l.Rule).SingleOrDefault(), plan.CategoryVersion));
+    }
+
+    [Fact]
+    public void A_category_s_default_holds_for_the_unregistered() => Assert.Equal(
+        [(Channel.Sms, Reasons.OptedOut)],
+        LeftOut(DeliveryPlanner.ForUnregistered(Key, Requested(userId: null), Text, Contacts(Lane.Sms), Rules(null, Category(defaults: ("sms", false))), Noon)));
+
+    [Fact]
+    public void What_is_required_passes_every_opt_out_and_says_so()
+    {
+        var plan = Plan(Recipient(OptOut(Channel.Sms, "shipping"), OptOut(Channel.Push, null)), rules: Rules(null, Category(required: true, defaults: ("email", false))));
+        Assert.Equal([(Lane.Apns, "d_1"), (Lane.Sms, null), (Lane.Email, null)], Tried(plan));
+        Assert.Equal(
+            ["category shipping is required, version 3; passes channel push", "category shipping is required, version 3; passes category shipping on sms",
+             "category shipping is required, version 3; passes default of category shipping on email, version 3"],
+            plan.Deliveries.Select(d => d.Rule));
+    }
+
+    [Fact]
+    public void What_is_required_passes_no_suppression() => Assert.Equal(
+        [(Channel.Sms, Reasons.SuppressedAddress)],
+        LeftOut(Plan(Recipient(), channels: [Channel.Sms], rules: Rules([Suppression("phone-print")], Category(required: true)))));
 
     [Fact]
     public void A_number_that_cannot_be_opened_is_left_out() =>
@@ -171,12 +222,12 @@ public class DeliveryPlannerTests
 
     [Fact]
     public void The_unregistered_are_tried_on_what_was_given() =>
-        Assert.Equal([Lane.Apns, Lane.Sms], DeliveryPlanner.ForUnregistered(Key, Requested(userId: null), Text, Contacts(Lane.Apns, Lane.Sms), Noon).Deliveries.Select(d => d.Lane));
+        Assert.Equal([Lane.Apns, Lane.Sms], DeliveryPlanner.ForUnregistered(Key, Requested(userId: null), Text, Contacts(Lane.Apns, Lane.Sms), ReachRules.None, Noon).Deliveries.Select(d => d.Lane));
 
     [Fact]
     public void The_unregistered_are_tried_on_the_channels_asked_for_alone()
     {
-        var plan = DeliveryPlanner.ForUnregistered(Key, Requested(userId: null, channels: [Channel.Sms]), Text, Contacts(Lane.Apns, Lane.Sms), Noon);
+        var plan = DeliveryPlanner.ForUnregistered(Key, Requested(userId: null, channels: [Channel.Sms]), Text, Contacts(Lane.Apns, Lane.Sms), ReachRules.None, Noon);
         Assert.Equal([Lane.Sms], plan.Deliveries.Select(d => d.Lane));
         Assert.Empty(plan.LeftOut);
     }
@@ -185,11 +236,11 @@ public class DeliveryPlannerTests
     public void A_channel_asked_for_without_a_contact_is_left_out() =>
         Assert.Equal(
             [(Channel.Email, Reasons.NoContact)],
-            LeftOut(DeliveryPlanner.ForUnregistered(Key, Requested(userId: null, channels: [Channel.Sms, Channel.Email]), Text, Contacts(Lane.Sms), Noon)));
+            LeftOut(DeliveryPlanner.ForUnregistered(Key, Requested(userId: null, channels: [Channel.Sms, Channel.Email]), Text, Contacts(Lane.Sms), ReachRules.None, Noon)));
 
     private static DeliveriesPlanned Plan(
-        Recipient? recipient, NotificationContent? content = null, IReadOnlyList<Channel>? channels = null, Func<Channel, Sealed?>? contact = null) =>
-        DeliveryPlanner.ForUser(Key, Requested(channels: channels), content ?? Text, recipient, contact ?? (c => Sealed($"{c}")), Noon);
+        Recipient? recipient, NotificationContent? content = null, IReadOnlyList<Channel>? channels = null, Func<Channel, Sealed?>? contact = null, ReachRules? rules = null) =>
+        DeliveryPlanner.ForUser(Key, Requested(channels: channels), content ?? Text, recipient, rules ?? ReachRules.None, contact ?? (c => Sealed($"{c}")), Noon);
 
     private static IEnumerable<(Lane, string?)> Tried(DeliveriesPlanned plan) => plan.Deliveries.Select(d => (d.Lane, d.DeviceId));
 
@@ -200,8 +251,6 @@ public class DeliveryPlannerTests
     private static DeviceRegistered iPhone(string id) => new(id, Platform.Ios, Sealed(id), "c", Noon);
 
     private static OptedOut OptOut(Channel channel, string? category) => new(channel, category, "u", "api", Noon);
-
-    private static AddressSuppressed Suppressed(string fingerprint) => new(Channel.Sms, fingerprint, Reasons.OptedOutAtProvider, "twilio", Noon);
 
     private static ContactDetailsGiven Details(string? email = "email-print", string? phone = "phone-print") =>
         new(Sealed("details"), email is not null, phone is not null, email, phone, "c", Noon);

@@ -11,8 +11,8 @@ public class NotificationDeciderTests
     [Fact]
     public void The_last_check_lets_go_what_nothing_speaks_against()
     {
-        Assert.Null(NotificationDecider.LastCheck(Notification(), Notification().Deliveries[Push], Recipient(), Later));
-        Assert.Null(NotificationDecider.LastCheck(Notification(), Notification().Deliveries[Sms], null, Later));
+        Assert.Null(NotificationDecider.LastCheck(Notification(), Notification().Deliveries[Push], Recipient(), ReachRules.None, null, Later));
+        Assert.Null(NotificationDecider.LastCheck(Notification(), Notification().Deliveries[Sms], null, ReachRules.None, "phone-print", Later));
     }
 
     [Theory]
@@ -22,7 +22,7 @@ public class NotificationDeciderTests
     public void What_has_expired_is_not_sent(int secondsAfter, bool expires)
     {
         var n = Notify.Domain.Notifications.Notification.Fold(Key, [Requested(expiresAt: Later), Planned()])!;
-        var decided = NotificationDecider.LastCheck(n, n.Deliveries[Sms], Recipient(), Later.AddSeconds(secondsAfter));
+        var decided = NotificationDecider.LastCheck(n, n.Deliveries[Sms], Recipient(), ReachRules.None, null, Later.AddSeconds(secondsAfter));
         if (expires) Assert.Equal([Sms], Assert.IsType<NotificationExpired>(decided).Deliveries);
         else Assert.Null(decided);
     }
@@ -36,7 +36,23 @@ public class NotificationDeciderTests
 
     [Fact]
     public void Who_replied_stop_since_is_not_reached() =>
-        Assert.Equal(Reasons.SuppressedAddress, Suppressed(Sms, Recipient(new AddressSuppressed(Channel.Sms, "phone-print", Reasons.OptedOutAtProvider, "twilio", Noon))).Reason);
+        Assert.Equal(Reasons.SuppressedAddress, Suppressed(Sms, Recipient(), Rules([Suppression("phone-print")])).Reason);
+
+    [Fact]
+    public void The_number_that_is_about_to_be_used_counts_also_of_the_unregistered()
+    {
+        Assert.Equal(Reasons.SuppressedAddress, Suppressed(Sms, null, Rules([Suppression("phone-print")])).Reason);
+        Assert.Null(NotificationDecider.LastCheck(Notification(), Notification().Deliveries[Sms], null, Rules([Suppression("other-print")]), "phone-print", Later));
+        Assert.Null(NotificationDecider.LastCheck(Notification(), Notification().Deliveries[Sms], null, Rules([Suppression("phone-print", expiresAt: Later)]), "phone-print", Later));
+    }
+
+    [Fact]
+    public void What_is_required_passes_an_opt_out_at_the_last_check_and_no_suppression()
+    {
+        var optedOut = Recipient(new OptedOut(Channel.Sms, null, "u", "api", Noon));
+        Assert.Null(NotificationDecider.LastCheck(Notification(), Notification().Deliveries[Sms], optedOut, Rules(null, Category(required: true)), "phone-print", Later));
+        Assert.Equal(Reasons.SuppressedAddress, Suppressed(Sms, optedOut, Rules([Suppression("phone-print")], Category(required: true))).Reason);
+    }
 
     [Fact]
     public void Who_was_erased_since_is_not_reached() =>
@@ -48,7 +64,7 @@ public class NotificationDeciderTests
 
     [Fact]
     public void An_sms_does_not_mind_which_devices_there_are() =>
-        Assert.Null(NotificationDecider.LastCheck(Notification(), Notification().Deliveries[Sms], Recipient(new DeviceRemoved("d_1", DeviceRemovalReasons.ByRequest, "c", Noon)), Later));
+        Assert.Null(NotificationDecider.LastCheck(Notification(), Notification().Deliveries[Sms], Recipient(new DeviceRemoved("d_1", DeviceRemovalReasons.ByRequest, "c", Noon)), ReachRules.None, null, Later));
 
     [Fact]
     public void Cancelling_stops_what_still_waits() =>
@@ -103,7 +119,7 @@ public class NotificationDeciderTests
     [Fact]
     public void A_dead_letter_goes_on_its_way_again()
     {
-        var (e, hindrance) = NotificationDecider.Redrive(Dead(), Sms, Recipient(), "mended", "c_ops", Later);
+        var (e, hindrance) = NotificationDecider.Redrive(Dead(), Sms, Recipient(), ReachRules.None, null, "mended", "c_ops", Later);
         Assert.Null(hindrance);
         Assert.Equal((Sms, "mended", "c_ops", Later), (e!.DeliveryId, e.Reason, e.By, e.At));
     }
@@ -111,17 +127,21 @@ public class NotificationDeciderTests
     [Fact]
     public void Only_a_dead_letter_is_redriven()
     {
-        Assert.Equal((null, "NotDeadLettered"), NotificationDecider.Redrive(Notification(), Sms, Recipient(), "r", "c", Later));
-        Assert.Equal((null, "NotDeadLettered"), NotificationDecider.Redrive(Dead(), Guid.NewGuid(), Recipient(), "r", "c", Later));
-        Assert.Equal((null, "NotDeadLettered"), NotificationDecider.Redrive(Dead(new DeliveryRedriven(Sms, "r", "c", Noon)), Sms, Recipient(), "r", "c", Later));
+        Assert.Equal((null, "NotDeadLettered"), NotificationDecider.Redrive(Notification(), Sms, Recipient(), ReachRules.None, null, "r", "c", Later));
+        Assert.Equal((null, "NotDeadLettered"), NotificationDecider.Redrive(Dead(), Guid.NewGuid(), Recipient(), ReachRules.None, null, "r", "c", Later));
+        Assert.Equal((null, "NotDeadLettered"), NotificationDecider.Redrive(Dead(new DeliveryRedriven(Sms, "r", "c", Noon)), Sms, Recipient(), ReachRules.None, null, "r", "c", Later));
     }
+
+    [Fact]
+    public void A_suppression_speaks_against_a_redrive() =>
+        Assert.Equal((null, Reasons.SuppressedAddress), NotificationDecider.Redrive(Dead(), Sms, Recipient(), Rules([Suppression("phone-print")]), "phone-print", "r", "c", Later));
 
     [Fact]
     public void Opt_out_and_expiry_speak_against_a_redrive_too()
     {
-        Assert.Equal((null, Reasons.OptedOut), NotificationDecider.Redrive(Dead(), Sms, Recipient(new OptedOut(Channel.Sms, null, "u", "api", Noon)), "r", "c", Later));
+        Assert.Equal((null, Reasons.OptedOut), NotificationDecider.Redrive(Dead(), Sms, Recipient(new OptedOut(Channel.Sms, null, "u", "api", Noon)), ReachRules.None, null, "r", "c", Later));
         var expiring = Notify.Domain.Notifications.Notification.Fold(Key, [Requested(expiresAt: Noon), Planned(), DeadLettered])!;
-        Assert.Equal((null, "Expired"), NotificationDecider.Redrive(expiring, Sms, Recipient(), "r", "c", Later));
+        Assert.Equal((null, "Expired"), NotificationDecider.Redrive(expiring, Sms, Recipient(), ReachRules.None, null, "r", "c", Later));
     }
 
     private static readonly DeliveryDeadLettered DeadLettered = new(Sms, 12, Reasons.AttemptsExhausted, "twilio", "20429", Noon);
@@ -131,6 +151,6 @@ public class NotificationDeciderTests
     private static Notification Waiting(params object[] since) =>
         Notify.Domain.Notifications.Notification.Fold(Key, [Requested(sendAt: Noon.AddDays(1)), .. since])!;
 
-    private static DeliverySuppressed Suppressed(Guid delivery, Recipient recipient) =>
-        Assert.IsType<DeliverySuppressed>(NotificationDecider.LastCheck(Notification(), Notification().Deliveries[delivery], recipient, Later));
+    private static DeliverySuppressed Suppressed(Guid delivery, Recipient? recipient, ReachRules? rules = null) =>
+        Assert.IsType<DeliverySuppressed>(NotificationDecider.LastCheck(Notification(), Notification().Deliveries[delivery], recipient, rules ?? ReachRules.None, delivery == Sms ? "phone-print" : null, Later));
 }

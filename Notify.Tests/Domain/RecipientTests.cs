@@ -44,14 +44,7 @@ public class RecipientTests
     public void A_category_goes_over_a_channel_over_the_default(string said, bool wants, string rule)
     {
         var r = Recipient(said.Split(' ', StringSplitOptions.RemoveEmptyEntries).Select(Said));
-        Assert.Equal((wants, rule), r.Wants(Channel.Sms, "shipping"));
-    }
-
-    [Fact]
-    public void An_address_stays_suppressed()
-    {
-        var r = Recipient(new AddressSuppressed(Channel.Sms, "phone-print", Reasons.OptedOutAtProvider, "twilio", Noon));
-        Assert.Contains("phone-print", r.SuppressedFingerprints);
+        Assert.Equal((wants, rule, false), Notify.Domain.Categories.Category.Undefined("shipping").Reaches(r, Channel.Sms));
     }
 
     [Fact]
@@ -62,7 +55,6 @@ public class RecipientTests
         Assert.Equal((null, false, false, null, null), (r.Details, r.HasEmail, r.HasPhone, r.EmailFingerprint, r.PhoneFingerprint));
         Assert.Empty(r.Devices);
         Assert.Empty(r.Choices);
-        Assert.Empty(r.SuppressedFingerprints);
     }
 
     [Fact]

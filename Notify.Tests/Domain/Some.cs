@@ -1,7 +1,10 @@
+using System.Collections.Immutable;
+using Notify.Domain.Categories;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Domain.Privacy;
 using Notify.Domain.Recipients;
+using Notify.Domain.Suppressions;
 
 namespace Notify.Tests.Domain;
 
@@ -28,6 +31,18 @@ internal static class Some
     /// <summary>A notification of one push and one SMS, and what happened to it since.</summary>
     public static Notification Notification(params IEnumerable<object> since) =>
         Notify.Domain.Notifications.Notification.Fold(Key, [Requested(), Planned(), .. since])!;
+
+    /// <summary>That an address is suppressed.</summary>
+    public static Suppression Suppression(string fingerprint, Channel channel = Channel.Sms, string reason = SuppressionReasons.OptedOutAtProvider, DateTimeOffset? expiresAt = null) =>
+        new(channel, fingerprint, reason, "twilio", "twilio", Noon.AddDays(-1), expiresAt, null);
+
+    /// <summary>A category.</summary>
+    public static Category Category(string key = "shipping", bool required = false, UnknownOutcome unknownOutcome = UnknownOutcome.Hold, params (string Channel, bool OptIn)[] defaults) =>
+        new(Notify.Domain.Categories.Category.KeyOf(key), required, defaults.ToImmutableDictionary(d => d.Channel, d => d.OptIn), unknownOutcome, "c_shop", Noon, 3);
+
+    /// <summary>That these are laid down.</summary>
+    public static ReachRules Rules(IEnumerable<Suppression>? suppressions = null, params IEnumerable<Category> categories) =>
+        new(categories.ToDictionary(c => c.Id), (suppressions ?? []).ToDictionary(s => s.Id));
 
     public static Delivery Delivery(DeliveryStatus status, int attempts = 0) =>
         new(Guid.NewGuid(), Channel.Push, Lane.Apns, status, Attempts: attempts);

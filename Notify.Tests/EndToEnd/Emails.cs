@@ -52,6 +52,28 @@ public sealed class Emails : SystemTest
         Assert.Equal(("kim@xn--vv4b11d.xn--3e0b707e", $"{id}\n{id}\nmore"), (entry.To, entry.Text)); // its first line is its subject
     }
 
+    [Fact]
+    public async Task An_email_of_a_category_that_says_so_is_sent_again_once_at_its_deadline()
+    {
+        var (id, tooLate) = (NewId("resend"), NewId("resend-late"));
+        (await Client.PutAsync("/v1/categories/resend-test", new { unknownOutcome = "resend" })).Is(200);
+        object Request(string id, DateTimeOffset? expiresAt) => new { eventId = id, to = new { email = Person.NewEmail("dropped") }, category = "resend-test", expiresAt, content = new { title = id, body = id } };
+
+        (await Client.SendAsync(Request(id, null))).Is(202);
+        (await Client.SendAsync(Request(tooLate, TimeProvider.System.GetUtcNow().AddSeconds(5)))).Is(202); // before the deadline
+
+        await Client.BecomesAsync(tooLate, "failed");
+        Assert.Equal((1, 0), await Sandbox.CountAsync(tooLate));
+        Assert.Equal("OutcomeNeverKnown", (await Client.BecomesAsync(id, "failed", TimeSpan.FromSeconds(30))).On("email").Reason);
+        Assert.Equal((2, 0), await Sandbox.CountAsync(id));
+        var events = await Client.EventsAsync(id);
+        Assert.Equal(
+            ["NotificationRequested", "DeliveriesPlanned", "DispatchAttempted", "DispatchOutcomeUnknown", "DeliveryDeferred", "DispatchAttempted", "DispatchOutcomeUnknown", "NotificationFailed"],
+            events.Select(e => e.Type));
+        Assert.Equal("ResentByPolicy", events[4].Data["reason"]!.ToString());
+        Assert.True(events[4].Timestamp >= events[3].Data["deadline"]!.GetValue<DateTimeOffset>(), "sent again before the deadline");
+    }
+
     [Theory]
     [InlineData("unanswered", true)]
     [InlineData("dropped", false)]

@@ -33,6 +33,23 @@ public sealed class ProviderOutcomes : SystemTest
 
         Assert.Equal("SuppressedAddress", (await Client.BecomesAsync(second, "suppressed")).On("sms").Reason);
         Assert.Equal((0, 0), await Sandbox.CountAsync(second));
+
+        // Nor is whoever else has the number, not even if it is required and they are not registered;
+        (await Client.PutAsync("/v1/categories/stop-test", new { required = true })).Is(200);
+        var third = NewId("required");
+        (await Client.SendAsync(new { eventId = third, to = new { phone = "+1 500 555 0004" }, category = "stop-test", content = new { body = third } })).Is(202);
+        Assert.Equal("SuppressedAddress", (await Client.BecomesAsync(third, "suppressed")).On("sms").Reason);
+        var leftOut = Assert.Single((await Client.EventsAsync(third))[1].Data["leftOut"]!.AsArray())!;
+        Assert.StartsWith("suppression: OptedOutAtProvider, says twilio, since ", leftOut["rule"]!.ToString(), StringComparison.Ordinal);
+
+        // it can be looked up, and once it is lifted the provider is asked again.
+        var found = Assert.Single((await Client.PostAsync("/v1/suppressions/lookup", new { channel = "sms", address = "+15005550004" })).Is(200).Json["items"]!.AsArray())!;
+        Assert.Equal(("OptedOutAtProvider", "twilio", "+1•••0004"), (found["reason"]!.ToString(), found["source"]!.ToString(), found["address"]!.ToString()));
+        (await Client.DeleteAsync($"/v1/suppressions/{found["id"]}")).Is(204);
+        var fourth = NewId("lifted");
+        (await Client.SendAsync(new { eventId = fourth, userId = person.Id, content = new { body = fourth } })).Is(202);
+        Assert.Equal("OptedOutAtProvider", (await Client.BecomesAsync(fourth, "failed")).On("sms").Reason);
+        Assert.Equal((1, 0), await Sandbox.CountAsync(fourth));
     }
 
     [Fact]

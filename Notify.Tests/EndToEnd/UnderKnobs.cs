@@ -316,6 +316,44 @@ public sealed class UnderKnobs(KnobSystem knobs) : KnobTest(knobs)
     }
 
     [Fact]
+    public async Task An_SMS_that_nobody_can_tell_of_is_sent_again_only_if_its_category_says_so()
+    {
+        (await Client.PutAsync("/v1/categories/otp-test", new { unknownOutcome = "resend" })).Is(200);
+        var (held, again) = (NewId("held"), NewId("again"));
+        await Sandbox.KnobsAsync("twilio", new { refuse = true }); // nor does it answer when it is asked
+        (await Client.SendAsync(new { eventId = held, to = new { phone = Person.NewPhone() }, content = new { body = held } })).Is(202);
+        (await Client.SendAsync(new { eventId = again, to = new { phone = Person.NewPhone() }, category = "otp-test", content = new { body = again } })).Is(202);
+
+        Assert.Equal("OutcomeNeverKnown", (await Client.BecomesAsync(held, "failed")).On("sms").Reason);
+        await Eventually.Becomes(() => Client.EventTypesAsync(again), e => e.Count(t => t == "DispatchOutcomeUnknown") == 2, "it was sent again");
+        await Sandbox.BehaveAsync(); // now it can tell, and had none of them: sending the third is no repeat
+
+        await Client.BecomesAsync(again, "dispatched");
+        Assert.Equal(1, (await Sandbox.CountAsync(again)).Accepted);
+        Assert.Equal(["ResentByPolicy", "NotAtProvider"], (await Client.EventsAsync(again)).Where(e => e.Type == "DeliveryDeferred").Select(e => e.Data["reason"]!.ToString()));
+        Assert.Equal("failed", (await Client.StateAsync(held)).Status);
+    }
+
+    [Fact]
+    public async Task An_address_suppressed_after_planning_gets_nothing_and_once_it_is_lifted_it_does()
+    {
+        var (phone, id, next) = (Person.NewPhone(), NewId("suppressed-since"), NewId("lifted-since"));
+        await Sandbox.KnobsAsync("twilio", new { errorRate = 1, errorStatus = 503, retryAfterSeconds = 1 });
+        (await Client.SendAsync(new { eventId = id, to = new { phone }, content = new { body = id } })).Is(202);
+        await Eventually.Becomes(() => Client.StateAsync(id), s => s.On("sms").Status == "deferred", "it waits");
+
+        var suppressed = (await Client.PostAsync("/v1/suppressions", new { channel = "sms", address = phone, reason = "ByRequest" })).Is(201);
+
+        await Sandbox.BehaveAsync();
+        Assert.Equal("SuppressedAddress", (await Client.BecomesAsync(id, "suppressed")).On("sms").Reason);
+        Assert.Equal("DeliverySuppressed", (await Client.EventTypesAsync(id))[^1]);
+        Assert.Equal((1, 0), await Sandbox.CountAsync(id));
+        (await Client.DeleteAsync($"/v1/suppressions/{suppressed["id"]}")).Is(204);
+        (await Client.SendAsync(new { eventId = next, to = new { phone }, content = new { body = next } })).Is(202);
+        await Client.BecomesAsync(next, "dispatched");
+    }
+
+    [Fact]
     public async Task An_SMS_that_was_never_taken_is_not_mistaken_for_one_with_the_same_words()
     {
         var person = await Installation.NewPersonAsync(devices: 0);

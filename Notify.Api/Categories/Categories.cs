@@ -1,0 +1,150 @@
+using FluentValidation;
+using Marten;
+using Notify.Api.Contract;
+using Notify.Api.Reference;
+using Notify.Domain.Categories;
+using Notify.Domain.Clients;
+
+namespace Notify.Api.Categories;
+
+/// <summary>Over which time a cap counts.</summary>
+public enum CapPeriod { Hour, Day, Week }
+
+/// <summary>What becomes of what is over a cap.</summary>
+public enum CapExceeding { Defer, Suppress }
+
+/// <summary>How many notifications of a category a person may get.</summary>
+public sealed record CategoryCap
+{
+    /// <summary>On which channel: push, sms or email.</summary>
+    public string? Channel { get; init; }
+
+    /// <summary>How many at most.</summary>
+    public int? Limit { get; init; }
+
+    /// <summary>In which time.</summary>
+    public CapPeriod? Per { get; init; }
+
+    /// <summary>What becomes of the rest.</summary>
+    public CapExceeding? Exceeding { get; init; }
+}
+
+/// <summary>How a category's notifications are collected into one.</summary>
+public sealed record CategoryDigest
+{
+    /// <summary>For how long they are collected, such as 01:00:00.</summary>
+    public string? Window { get; init; }
+}
+
+/// <summary>The rules of a kind of notification: the body of <c>PUT /v1/categories/{category}</c>. What is absent takes its default.</summary>
+public sealed record PutCategory
+{
+    /// <summary>Whether it passes opt-outs, as security notices and one-time codes must; absent: it does not. It never passes a suppression.</summary>
+    public bool? Required { get; init; }
+
+    /// <summary>By channel (push, sms, email): whether people who said nothing are reached; a channel that is absent: they are.</summary>
+    public IReadOnlyDictionary<string, bool?>? Defaults { get; init; }
+
+    /// <summary>What becomes of an SMS or email whose outcome is still unknown at its deadline: resend sends it once more, hold (absent: this) does not.</summary>
+    public UnknownOutcome? UnknownOutcome { get; init; }
+
+    /// <summary>Not available in this version; leave it out.</summary>
+    public IReadOnlyList<CategoryCap>? Caps { get; init; }
+
+    /// <summary>Not available in this version; leave it out.</summary>
+    public CategoryDigest? Digest { get; init; }
+}
+
+/// <summary>A kind of notification and its rules.</summary>
+/// <param name="Category">The key by which notifications name it.</param>
+/// <param name="Required">Whether it passes opt-outs.</param>
+/// <param name="Defaults">By channel: whether people who said nothing are reached; a channel that is absent: they are.</param>
+/// <param name="UnknownOutcome">What becomes of an SMS or email whose outcome is still unknown at its deadline.</param>
+/// <param name="Version">Which definition this is, from 1; deliveries that were planned tell which one decided.</param>
+/// <param name="DefinedAt">When it was defined so.</param>
+/// <param name="By">The client that did.</param>
+public sealed record CategoryResource(
+    string Category, bool Required, IReadOnlyDictionary<string, bool> Defaults, UnknownOutcome UnknownOutcome, long Version, DateTimeOffset DefinedAt, string By);
+
+/// <summary>Every category that is defined.</summary>
+/// <param name="Items">By key.</param>
+public sealed record CategoryList(IReadOnlyList<CategoryResource> Items);
+
+/// <summary>The shape of a category.</summary>
+public sealed class PutCategoryValidator : AbstractValidator<PutCategory>
+{
+    /// <summary>The rules.</summary>
+    public PutCategoryValidator()
+    {
+        RuleFor(c => c.Defaults).Custom((defaults, context) =>
+        {
+            foreach (var (name, optIn) in defaults ?? new Dictionary<string, bool?>())
+            {
+                if (name is not ("push" or "sms" or "email")) context.AddFailure($"Defaults.{name}", "is not a channel; channels are push, sms, email");
+                else if (optIn is null) context.AddFailure($"Defaults.{name}", "must be true or false");
+            }
+        });
+        RuleFor(c => c.Caps).Must(c => c is null or { Count: 0 }).WithMessage("caps are not available in this version; leave them out");
+        RuleFor(c => c.Digest).Null().WithMessage("digests are not available in this version; leave it out");
+    }
+}
+
+/// <summary>Kinds of notifications and their rules. They belong to the installation; a category that nobody defined can be used all the same.</summary>
+public static class CategoryEndpoints
+{
+    private static readonly PutCategoryValidator Validator = new();
+
+    /// <summary>Maps the endpoints.</summary>
+    public static void Map(IEndpointRouteBuilder app)
+    {
+        app.MapPut("/v1/categories/{category}", PutAsync).RequireScope(Scopes.Recipients).WithName("PutCategory").WithTags("Recipients")
+            .WithSummary("Define a category").WithDescription(
+                "Replaces its rules; what is absent takes its default. They hold from the next planning and the next last check on. A person's word about the category goes over their word about the channel, over the category's default, over yes; "
+                + "for someone who is not registered the default decides. A required category passes all of these, and never a suppression. The same again changes nothing.")
+            .Takes("Security: always, and rather twice than never", new PutCategory { Required = true, UnknownOutcome = UnknownOutcome.Resend })
+            .Takes("Offers: no SMS and no email to whoever did not ask for it", new PutCategory { Defaults = new Dictionary<string, bool?> { ["sms"] = false, ["email"] = false } })
+            .Answers(200, "As it is now.", Example);
+        app.MapGet("/v1/categories", ListAsync).RequireScope(Scopes.Recipients).WithName("ListCategories").WithTags("Recipients")
+            .WithSummary("List categories").WithDescription("Every category that is defined.")
+            .Answers(200, "The categories.", new CategoryList([Example]));
+        app.MapGet("/v1/categories/{category}", GetAsync).RequireScope(Scopes.Recipients).WithName("GetCategory").WithTags("Recipients")
+            .WithSummary("A category's rules").WithDescription("A category that nobody defined can be used all the same: everybody who said nothing is reached, and nothing is repeated.")
+            .Answers(200, "The category.", Example).FailsNotFound("such category");
+    }
+
+    private static CategoryResource Example => new(
+        "weekly-offers", false, new Dictionary<string, bool> { ["sms"] = false, ["email"] = false }, UnknownOutcome.Hold, 1, new DateTimeOffset(2026, 12, 1, 9, 0, 0, TimeSpan.Zero), "c_k3v9x2m7q4w8z5ab");
+
+    private static async Task<IResult> PutAsync(string category, HttpContext http, IDocumentStore store, TimeProvider clock)
+    {
+        if (!Identifiers.IsKey(category)) return Problem.Invalid(new Dictionary<string, string[]> { ["category"] = [Identifiers.KeyRule] });
+        var (put, problem) = await RequestBody.ReadAsync(http.Request, Validator);
+        if (put is null) return problem!;
+
+        var defaults = (put.Defaults ?? new Dictionary<string, bool?>()).ToDictionary(d => d.Key, d => d.Value!.Value);
+        Category? now = null;
+        var key = Category.KeyOf(category);
+        await StreamChanges.RunAsync<Category>(store, key, clock, (_, current, at) =>
+        {
+            var defined = Category.Define(
+                current, category, put.Required ?? false, defaults, put.UnknownOutcome ?? UnknownOutcome.Hold, Callers.Of(http).ClientId, at);
+            now = defined is null ? current : Category.Evolve(current, key, defined);
+            return Task.FromResult<IReadOnlyList<object>>(defined is null ? [] : [defined]);
+        }, http.RequestAborted);
+        return Results.Ok(Show(now!));
+    }
+
+    private static async Task<IResult> ListAsync(HttpContext http, IDocumentStore store)
+    {
+        await using var session = store.QuerySession();
+        return Results.Ok(new CategoryList([.. (await session.Query<Category>().OrderBy(c => c.Id).ToListAsync(http.RequestAborted)).Select(Show)]));
+    }
+
+    private static async Task<IResult> GetAsync(string category, HttpContext http, IDocumentStore store)
+    {
+        await using var session = store.QuerySession();
+        return await session.LoadAsync<Category>(Category.KeyOf(category), http.RequestAborted) is { } found ? Results.Ok(Show(found)) : Problem.NotFound("such category");
+    }
+
+    private static CategoryResource Show(Category c) => new(c.Key, c.Required, c.Defaults, c.UnknownOutcome, c.Version, c.DefinedAt, c.By);
+}

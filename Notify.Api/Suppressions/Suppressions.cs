@@ -1,0 +1,144 @@
+using System.ComponentModel.DataAnnotations;
+using FluentValidation;
+using Marten;
+using Notify.Api.Contract;
+using Notify.Api.Reference;
+using Notify.Domain.Clients;
+using Notify.Domain.Notifications;
+using Notify.Domain.Suppressions;
+using Notify.Projections.Privacy;
+using Notify.Projections.Suppressions;
+using Npgsql;
+
+namespace Notify.Api.Suppressions;
+
+/// <summary>An address that must not be used.</summary>
+/// <param name="Id">Follows from channel and address: the same address is the same suppression.</param>
+/// <param name="Channel">sms or email.</param>
+/// <param name="Address">Masked; absent once it cannot be read any more because the person was erased.</param>
+/// <param name="Reason">Why: OptedOutAtProvider, Complained, HardBounced, BadAddress, ByRequest or Blocked.</param>
+/// <param name="Source">Who knows it: a provider, or <c>api</c>.</param>
+/// <param name="By">Who told: a client, or the provider.</param>
+/// <param name="Since">When the reason and the end were learned.</param>
+/// <param name="ExpiresAt">From then on it may be used again; absent: not before it is lifted.</param>
+public sealed record SuppressionResource(string Id, Channel Channel, string? Address, string Reason, string Source, string By, DateTimeOffset Since, DateTimeOffset? ExpiresAt)
+{
+    internal static SuppressionResource Example => new(
+        "sms_cV5jFq9d0y2Xb7mQk1nT4zL8wRaEoHu3sG6iPvNtYcM", Channel.Sms, "+1•••0147", SuppressionReasons.OptedOutAtProvider, "twilio", "twilio", new DateTimeOffset(2026, 12, 1, 9, 0, 0, TimeSpan.Zero), null);
+
+    internal static SuppressionResource Of(Suppression s, string? address) =>
+        new(s.Id, s.Channel, address is null ? null : MaskedAddress.Of(s.Channel, address), s.Reason, s.Source, s.By, s.Since, s.ExpiresAt);
+}
+
+/// <summary>A page of suppressions.</summary>
+/// <param name="Items">Those that stand, the newest first.</param>
+/// <param name="Next">Where the next page begins: give it as <c>after</c>. Absent on the last page.</param>
+public sealed record SuppressionList(IReadOnlyList<SuppressionResource> Items, string? Next);
+
+/// <summary>An address to look for: the body of <c>POST /v1/suppressions/lookup</c>.</summary>
+public sealed record LookUpSuppression
+{
+    /// <summary>sms or email.</summary>
+    [Required]
+    public Channel? Channel { get; init; }
+
+    /// <summary>The phone number with country code, or the email address.</summary>
+    [Required]
+    public string? Address { get; init; }
+}
+
+/// <summary>The shape of a look-up.</summary>
+public sealed class LookUpSuppressionValidator : AbstractValidator<LookUpSuppression>
+{
+    /// <summary>The rules.</summary>
+    public LookUpSuppressionValidator()
+    {
+        RuleFor(s => s.Channel).Must(c => c is Channel.Sms or Channel.Email).WithMessage("must be sms or email");
+        RuleFor(s => s.Address).Must((s, a) => a is not null && AddressRules.Normal(s.Channel, a) is not null).WithMessage(s => AddressRules.Rule(s.Channel));
+    }
+}
+
+/// <summary>The addresses that must not be used, and the way back for them. They belong to the installation.</summary>
+public static class SuppressionEndpoints
+{
+    private const int MaxPage = 500;
+    private static readonly string[] Known = ["channel", "reason", "address", "limit", "after"];
+    private static readonly LookUpSuppressionValidator Validator = new();
+
+    /// <summary>Maps the endpoints.</summary>
+    public static void Map(IEndpointRouteBuilder app)
+    {
+        app.MapGet("/v1/suppressions", ListAsync).RequireScope(Scopes.Recipients).WithName("ListSuppressions").WithTags("Recipients")
+            .WithSummary("List suppressed addresses").WithDescription("Those that stand now, the newest first; addresses are masked. What expired or was lifted is not listed.")
+            .Query("channel", "Only those of this channel: sms or email.", "sms").Query("reason", "Only those of this reason.", SuppressionReasons.OptedOutAtProvider)
+            .Query("address", "Only this one; together with channel. Addresses in URLs end in the logs of whatever stands in between: rather use the look-up.", "+12025550147")
+            .Query("limit", "How many at most: 1 to 500; absent: 50.", 50).Query("after", "The `next` of the answer before, for the page after it.", "NjM4OTk0MjQwMDAwMDAwMDAwIHNtc19jVjVqRnE")
+            .Answers(200, "A page.", new SuppressionList([SuppressionResource.Example], "NjM4OTk0MjQwMDAwMDAwMDAwIHNtc19jVjVqRnE"));
+        app.MapPost("/v1/suppressions/lookup", LookUpAsync).RequireScope(Scopes.Recipients).WithName("LookUpSuppression").WithTags("Recipients")
+            .WithSummary("Whether an address is suppressed").WithDescription("The address is compared by its keyed hash, and neither stored nor logged.")
+            .Takes("A number", new LookUpSuppression { Channel = Channel.Sms, Address = "+1 202 555 0147" })
+            .Answers(200, "Its suppression, or an empty list.", new SuppressionList([SuppressionResource.Example], null));
+        app.MapDelete("/v1/suppressions/{suppressionId}", LiftAsync).RequireScope(Scopes.Recipients).WithName("LiftSuppression").WithTags("Recipients")
+            .WithSummary("Lift a suppression").WithDescription("The address may be used again from now on. Who lifted it, and when, stays on record; a provider that was told STOP goes on refusing until it is told START.")
+            .Answers(204, "It is lifted.").FailsNotFound("suppression that stands");
+    }
+
+    private static async Task<IResult> ListAsync(HttpContext http, NpgsqlDataSource database, SubjectKeys keys, MasterKeyRing ring, TimeProvider clock)
+    {
+        var query = http.Request.Query;
+        var errors = new Dictionary<string, string[]>();
+        foreach (var name in query.Keys.Where(k => !Known.Contains(k))) errors[name] = [$"is not known here; known are {string.Join(", ", Known)}"];
+        var limit = 50;
+        if (query["limit"].FirstOrDefault() is { } limitText && !(int.TryParse(limitText, out limit) && limit is >= 1 and <= MaxPage)) errors["limit"] = ["must be 1 to 500"];
+        Channel? channel = query["channel"].FirstOrDefault() switch { "sms" => Channel.Sms, "email" => Channel.Email, _ => null };
+        if (query.ContainsKey("channel") && channel is null) errors["channel"] = ["must be sms or email"];
+        var reason = query["reason"].FirstOrDefault();
+        if (reason is not null && !SuppressionReasons.All.Contains(reason)) errors["reason"] = [$"must be one of {string.Join(", ", SuppressionReasons.All)}"];
+        (DateTimeOffset, string)? after = null;
+        if (query["after"].FirstOrDefault() is { } cursor && (after = PageCursor.Read(cursor)) is null) errors["after"] = [PageCursor.Rule];
+        string? id = null;
+        if (query["address"].FirstOrDefault() is { } text)
+        {
+            // A plus that was not encoded arrives as a blank.
+            var address = channel is null ? null : AddressRules.Normal(channel, channel == Channel.Sms && text.StartsWith(' ') ? $"+{text[1..]}" : text);
+            if (channel is null) errors.TryAdd("channel", ["say which channel the address is of: sms or email"]);
+            else if (address is null) errors["address"] = [AddressRules.Rule(channel)];
+            else id = Suppression.IdOf(channel.Value, ring.Of(channel.Value, address)!);
+        }
+
+        if (errors.Count > 0) return Problem.Invalid(errors);
+        await using var connection = await database.OpenConnectionAsync(http.RequestAborted);
+        var page = await SuppressionTable.ListAsync(connection, channel, reason, id, clock.GetUtcNow(), limit + 1, after, http.RequestAborted);
+        var next = page.Count > limit ? PageCursor.Of(page[limit - 1].Since, page[limit - 1].Id) : null;
+        return Results.Ok(new SuppressionList(await ShowAsync(connection, keys, [.. page.Take(limit)], http.RequestAborted), next));
+    }
+
+    private static async Task<IResult> LookUpAsync(HttpContext http, NpgsqlDataSource database, SubjectKeys keys, MasterKeyRing ring, TimeProvider clock)
+    {
+        var (body, problem) = await RequestBody.ReadAsync(http.Request, Validator);
+        if (body is null) return problem!;
+        var channel = body.Channel!.Value;
+        var id = Suppression.IdOf(channel, ring.Of(channel, AddressRules.Normal(channel, body.Address!))!);
+        await using var connection = await database.OpenConnectionAsync(http.RequestAborted);
+        var found = await SuppressionTable.StandingAsync(connection, [id], clock.GetUtcNow(), http.RequestAborted);
+        return Results.Ok(new SuppressionList(await ShowAsync(connection, keys, [.. found.Values], http.RequestAborted), null));
+    }
+
+    private static async Task<IResult> LiftAsync(string suppressionId, HttpContext http, IDocumentStore store, SubjectKeys keys, TimeProvider clock)
+    {
+        var lifted = false;
+        await StreamChanges.RepeatAsync(clock, async () =>
+        {
+            await using var session = store.LightweightSession();
+            lifted = await SuppressionTable.LiftAsync(session, keys, suppressionId, LiftReasons.ByRequest, Callers.Of(http).ClientId, clock.GetUtcNow(), http.RequestAborted);
+            if (lifted) await session.SaveChangesAsync(http.RequestAborted);
+        }, http.RequestAborted);
+        return lifted ? Results.NoContent() : Problem.NotFound("suppression that stands");
+    }
+
+    private static async Task<IReadOnlyList<SuppressionResource>> ShowAsync(NpgsqlConnection connection, SubjectKeys keys, IReadOnlyList<Suppression> found, CancellationToken cancellation)
+    {
+        var opened = await keys.ForAsync(connection, found.Where(s => s.Address is not null).Select(s => s.Address!.Value), cancellation);
+        return [.. found.Select(s => SuppressionResource.Of(s, s.Address is { } address ? opened.OpenText(address) : null))];
+    }
+}

@@ -1,0 +1,17 @@
+namespace Notify.Domain.Categories;
+
+/// <summary>What becomes of an SMS or email whose outcome is still unknown at its deadline. The names are stored: stable for ever.</summary>
+public enum UnknownOutcome
+{
+    /// <summary>Nothing is repeated: it has failed. For what must not come twice.</summary>
+    Hold,
+
+    /// <summary>It is sent once more, which may reach the person twice. For what must come, such as a one-time code.</summary>
+    Resend,
+}
+
+/// <summary>A kind of notification was given these rules, in place of those before; in the stream <c>k/{key}</c>.</summary>
+/// <param name="Required">Whether it passes opt-outs; never a suppression.</param>
+/// <param name="Defaults">By channel: whether people who said nothing are reached; a channel that is absent: yes.</param>
+public sealed record CategoryDefined(
+    string Key, bool Required, IReadOnlyDictionary<string, bool> Defaults, UnknownOutcome UnknownOutcome, string By, DateTimeOffset At);

@@ -1,0 +1,54 @@
+using Notify.Domain.Notifications;
+using Notify.Domain.Privacy;
+
+namespace Notify.Domain.Suppressions;
+
+// Everything that can happen to an address that must not be used, in the stream s/{channel}:{fingerprint}.
+
+/// <summary>A number or address must not be used any more, whoever it belongs to; or it must not for a heavier reason, or for longer.</summary>
+/// <param name="Fingerprint">Keyed hash of the address, by which it is found again.</param>
+/// <param name="Reason">One of <see cref="SuppressionReasons"/>.</param>
+/// <param name="Source">Who knows it: a provider's name, or <c>api</c>.</param>
+/// <param name="ExpiresAt">From then on it may be used again; <c>null</c>: until it is lifted.</param>
+/// <param name="Address">The address, sealed; <c>null</c> when it was not known.</param>
+public sealed record AddressSuppressed(
+    Channel Channel, string Fingerprint, string Reason, string Source, DateTimeOffset? ExpiresAt, Sealed? Address, string By, DateTimeOffset At);
+
+/// <summary>The number or address may be used again.</summary>
+/// <param name="Reason">One of <see cref="LiftReasons"/>.</param>
+public sealed record SuppressionLifted(Channel Channel, string Fingerprint, string Reason, string By, DateTimeOffset At);
+
+/// <summary>Why an address must not be used. Where a delivery failed for the same reason, it is the same word.</summary>
+public static class SuppressionReasons
+{
+    /// <summary>The person told the provider to stop: STOP, or an unsubscription there. The law; nothing passes it.</summary>
+    public const string OptedOutAtProvider = Reasons.OptedOutAtProvider;
+
+    /// <summary>The person called a message unwanted.</summary>
+    public const string Complained = Reasons.Complained;
+
+    /// <summary>The mailbox does not exist, or takes no mail.</summary>
+    public const string HardBounced = Reasons.HardBounced;
+
+    /// <summary>The provider calls the number or address wrong.</summary>
+    public const string BadAddress = Reasons.BadAddress;
+
+    /// <summary>A client asked for it.</summary>
+    public const string ByRequest = "ByRequest";
+
+    /// <summary>The receiving side blocks us for now, or the mailbox stays full: it may be tried again after <see cref="Suppression.SoftFor"/>.</summary>
+    public const string Blocked = "Blocked";
+
+    /// <summary>All of them, the heaviest first.</summary>
+    public static readonly IReadOnlyList<string> All = [OptedOutAtProvider, Complained, HardBounced, BadAddress, ByRequest, Blocked];
+}
+
+/// <summary>Why an address may be used again.</summary>
+public static class LiftReasons
+{
+    /// <summary>A client asked for it.</summary>
+    public const string ByRequest = "ByRequest";
+
+    /// <summary>The person told the provider to go on: START.</summary>
+    public const string OptedInAtProvider = "OptedInAtProvider";
+}

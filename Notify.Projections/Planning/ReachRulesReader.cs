@@ -1,0 +1,36 @@
+using System.Collections.Immutable;
+using Marten;
+using Notify.Domain.Categories;
+using Notify.Domain.Notifications;
+using Notify.Domain.Recipients;
+using Notify.Domain.Suppressions;
+using Notify.Projections.Privacy;
+using Notify.Projections.Suppressions;
+using Npgsql;
+
+namespace Notify.Projections.Planning;
+
+/// <summary>Reads the rules that a group of notifications needs, set-based: never cached, so that a suppression counts everywhere at once.</summary>
+public static class ReachRulesReader
+{
+    /// <summary>Reads.</summary>
+    /// <param name="categories">The categories' keys.</param>
+    /// <param name="suppressions">The IDs of the addresses' suppressions; see <see cref="OfPlanning"/> and <see cref="Suppression.IdOf"/>.</param>
+    public static async Task<ReachRules> LoadAsync(
+        IQuerySession session, NpgsqlConnection connection, IEnumerable<string> categories, IEnumerable<string> suppressions, DateTimeOffset now, CancellationToken cancellation)
+    {
+        var keys = categories.Distinct().Select(Category.KeyOf).ToArray();
+        var defined = keys.Length == 0 ? [] : await session.LoadManyAsync<Category>(cancellation, keys);
+        return new ReachRules(
+            defined.ToImmutableDictionary(c => c.Id, StringComparer.Ordinal), await SuppressionTable.StandingAsync(connection, [.. suppressions.Distinct()], now, cancellation));
+    }
+
+    /// <summary>The IDs of the suppressions that may stand in the way of a notification that is about to be planned.</summary>
+    /// <param name="payload">Its open payload; names someone who is not registered.</param>
+    /// <param name="recipient">The registered user.</param>
+    public static IEnumerable<string> OfPlanning(NotificationPayload? payload, Recipient? recipient, MasterKeyRing ring)
+    {
+        if ((payload?.To is { } to ? ring.Of(Channel.Sms, to.Phone) : recipient?.PhoneFingerprint) is { } phone) yield return Suppression.IdOf(Channel.Sms, phone);
+        if ((payload?.To is { } too ? ring.Of(Channel.Email, too.Email) : recipient?.EmailFingerprint) is { } email) yield return Suppression.IdOf(Channel.Email, email);
+    }
+}

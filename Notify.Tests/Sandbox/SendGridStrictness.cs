@@ -37,8 +37,9 @@ public sealed class SendGridStrictness : SystemTest
         var response = await client.SendEmailAsync(mail, TestContext.Current.CancellationToken);
 
         Assert.Equal(202, (int)response.StatusCode);
-        var entry = Assert.Single(await Sandbox.LedgerAsync(mark));
-        Assert.Equal(("a@mail.example, b@mail.example", $"Hello\n{mark}\n<p>{mark}</p>"), (entry.To, entry.Text));
+        var entries = await Sandbox.LedgerAsync(mark); // one for each personalization
+        Assert.Equal(["a@mail.example", "b@mail.example"], entries.Select(e => e.To));
+        Assert.All(entries, e => Assert.Equal(($"Hello\n{mark}\n<p>{mark}</p>", Assert.Single(response.Headers.GetValues("X-Message-Id"))), (e.Text!, e.MessageId!)));
     }
 
     [Theory]
@@ -125,6 +126,26 @@ public sealed class SendGridStrictness : SystemTest
         Assert.Equal(400, await StatusAsync(r => r.Content = Json("[]")));
         Assert.Equal(400, await StatusAsync(r => r.Content = Json(Good.Replace("\"v\"", "\"\\ud800\""))));
         Assert.Equal(413, await StatusAsync(r => r.Content = Json(Good.Replace("\"v\"", $"\"{new string('v', 30 * 1024 * 1024)}\""))));
+    }
+
+    [Fact]
+    public async Task A_thousand_personalizations_are_one_request_and_a_thousand_entries()
+    {
+        var mark = Guid.NewGuid().ToString("N");
+        var mail = JsonNode.Parse(Good.Replace("\"v\"", $"\"{mark}\""))!;
+        mail["personalizations"] = new JsonArray([.. Enumerable.Range(0, 1000).Select(i => new JsonObject { ["to"] = new JsonArray(new JsonObject { ["email"] = $"a{i}@mail.example" }) })]);
+
+        using var response = await PostAsync(mail.ToJsonString());
+        mail["personalizations"]![500]!["to"]![0]!["email"] = "failed@mail.example";
+        using var refused = await PostAsync(mail.ToJsonString());
+
+        var entries = await Sandbox.LedgerAsync(mark);
+        Assert.Equal((202, 400, 2000), ((int)response.StatusCode, (int)refused.StatusCode, entries.Count));
+        Assert.Equal(Enumerable.Range(0, 1000).Select(i => $"a{i}@mail.example"), entries.Take(1000).Select(e => e.To));
+        Assert.Equal(Assert.Single(response.Headers.GetValues("X-Message-Id")), Assert.Single(entries.Take(1000).Select(e => e.MessageId).Distinct()));
+        Assert.Equal("400 personalizations.500.to.0.email", Assert.Single(entries.Skip(1000).Select(e => e.Outcome).Distinct())); // all or none
+        Assert.All(entries, e => Assert.Single(JsonNode.Parse(e.Json["request"]!["body"]!.GetValue<string>())!["personalizations"]!.AsArray()));
+        Assert.Equal((2000, 1000), await Sandbox.CountAsync(mark));
     }
 
     private async Task<int> StatusAsync(Action<HttpRequestMessage> shape)

@@ -6,6 +6,8 @@ using Notify.Sandbox.Fcm;
 using Notify.Sandbox.Keys;
 using Notify.Sandbox.Knobs;
 using Notify.Sandbox.Ledger;
+using Notify.Sandbox.Magic;
+using Notify.Sandbox.Receipts;
 using Notify.Sandbox.SendGrid;
 using Notify.Sandbox.Twilio;
 using Notify.Sandbox.WebPush;
@@ -27,6 +29,8 @@ public static class SandboxHost
             return Fail("Sandbox:Url must be like http://127.0.0.1:5090.");
         if (!TryAddress(settings["ApnsUrl"] ?? "https://127.0.0.1:5091", "https", out var apns))
             return Fail("Sandbox:ApnsUrl must be like https://127.0.0.1:5091.");
+        if (settings["WebhookUrl"] is { Length: > 0 } webhook && !(Uri.TryCreate(webhook, UriKind.Absolute, out var url) && url.Scheme is "http" or "https"))
+            return Fail("Sandbox:WebhookUrl must be the address of Notify's Dispatch, like http://127.0.0.1:5081, or be left out.");
         var (keys, problem) = SandboxKeys.Load(settings["Home"]);
         if (keys is null)
             return Fail(problem);
@@ -39,6 +43,10 @@ public static class SandboxHost
             .AddSingleton(keys)
             .AddSingleton<KnobBoard>()
             .AddSingleton<RequestLedger>()
+            .AddSingleton<MagicAddresses>()
+            .AddSingleton<WebhookSender>()
+            .AddSingleton<Journeys>()
+            .AddHostedService(provider => provider.GetRequiredService<Journeys>())
             .AddProblemDetails()
             .AddApns()
             .AddFcm()

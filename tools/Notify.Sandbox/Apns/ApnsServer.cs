@@ -1,5 +1,6 @@
 using Notify.Sandbox.Knobs;
 using Notify.Sandbox.Ledger;
+using Notify.Sandbox.Magic;
 using Notify.Sandbox.Providers;
 
 namespace Notify.Sandbox.Apns;
@@ -19,24 +20,33 @@ public sealed class ApnsServer(
         var hasBadId = requestedId is not null && !Guid.TryParseExact(requestedId, "D", out _);
         var messageId = requestedId is null || hasBadId ? Guid.NewGuid().ToString("D") : requestedId;
 
-        var rejection = Judge(request, requestedId, hasBadId);
+        var rejection = Judge(request, requestedId, hasBadId, out var deviceToken);
         if (rejection is null && request.Fault is { } fault)
             return Reject(ApnsRejection.ForStatus(fault.Status), messageId, request.ReceivedAt) with { RetryAfterSeconds = fault.RetryAfterSeconds };
 
-        return rejection is null
-            ? new ProviderAnswer { Status = StatusCodes.Status200OK, Outcome = ProviderAnswer.Accepted, MessageId = messageId }
-            : Reject(rejection, messageId, request.ReceivedAt);
+        if (rejection is not null)
+            return Reject(rejection, messageId, request.ReceivedAt);
+
+        var fate = ApnsMagicTokens.FateOf(deviceToken);
+        return new ProviderAnswer
+        {
+            Status = fate == Fate.Unknown ? 0 : StatusCodes.Status200OK,
+            Delay = fate == Fate.Slow ? Fates.SlowAnswer : TimeSpan.Zero,
+            Outcome = ProviderAnswer.Accepted,
+            MessageId = messageId,
+        };
     }
 
     /// <inheritdoc/>
     protected override void WriteHeaders(HttpResponse response, ProviderAnswer answer) =>
         response.Headers[MessageIdHeader] = answer.MessageId;
 
-    private ApnsRejection? Judge(ProviderRequest request, string? requestedId, bool hasBadId)
+    private ApnsRejection? Judge(ProviderRequest request, string? requestedId, bool hasBadId, out string deviceToken)
     {
         var headers = request.Http.Headers;
+        deviceToken = "";
         return ApnsRules.CheckSingle(headers)
-            ?? ApnsRules.CheckTarget(request.Http.Method, request.Http.Path.Value ?? "", out var deviceToken)
+            ?? ApnsRules.CheckTarget(request.Http.Method, request.Http.Path.Value ?? "", out deviceToken)
             ?? (hasBadId ? ApnsRejection.BadMessageId : null)
             ?? tokens.Check(headers.Authorization, request.ReceivedAt)
             ?? rules.CheckHeaders(headers, deviceToken)

@@ -3,6 +3,7 @@ using System.Text.Json;
 using Notify.Sandbox.Keys;
 using Notify.Sandbox.Knobs;
 using Notify.Sandbox.Ledger;
+using Notify.Sandbox.Magic;
 using Notify.Sandbox.Providers;
 
 namespace Notify.Sandbox.Fcm;
@@ -66,7 +67,8 @@ public sealed class FcmServer(
 
         var message = FcmSchema.Find(body, "message");
         var tag = FcmSchema.Find(FcmSchema.Find(FcmSchema.Find(message, "android"), "notification"), "tag")?.GetString();
-        if ((FcmRules.Check(body) ?? magic.Check(FcmSchema.Find(message, "token")?.GetString(), tag)) is { } rejection)
+        var token = FcmSchema.Find(message, "token")?.GetString();
+        if ((FcmRules.Check(body) ?? magic.Check(token, tag)) is { } rejection)
             return rejection.ToAnswer();
         if (request.Fault is { } fault)
             return FcmRejection.ForStatus(fault.Status).ToAnswer() with { RetryAfterSeconds = fault.RetryAfterSeconds };
@@ -74,9 +76,11 @@ public sealed class FcmServer(
         var isTest = FcmSchema.Find(body, "validateOnly") is { ValueKind: JsonValueKind.True };
         var id = isTest ? "fake_message_id" : $"0:{request.ReceivedAt.ToUnixTimeMilliseconds()}%{RandomNumberGenerator.GetHexString(16, lowercase: true)}";
         var name = $"projects/{project}/messages/{id}";
+        var fate = isTest ? null : FcmMagicTokens.FateOf(token);
         return new ProviderAnswer
         {
-            Status = StatusCodes.Status200OK,
+            Status = fate == Fate.Unknown ? 0 : StatusCodes.Status200OK,
+            Delay = fate == Fate.Slow ? Fates.SlowAnswer : TimeSpan.Zero,
             Outcome = isTest ? "validated" : ProviderAnswer.Accepted,
             MessageId = name,
             Body = JsonSerializer.SerializeToUtf8Bytes(new { name }),

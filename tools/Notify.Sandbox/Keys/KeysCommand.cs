@@ -30,25 +30,28 @@ public static class KeysCommand
 
         var files = new SandboxFiles(home);
         Directory.CreateDirectory(files.Home);
-        EnsureAuthKey(files);
+        EnsureKeyPair(files.ApnsAuthKey, files.ApnsAuthPublicKey);
         EnsureCertificates(files, TimeProvider.System.GetUtcNow());
         EnsureFcmAccount(files, rest is [_, var url] ? url : null);
-        EnsureIdentity(files);
+        EnsureIdentity(files, EnsureKeyPair(files.SendGridWebhookKey));
         EnsureVapidKeys(files);
         Console.WriteLine($"Sandbox keys are in {files.Home}");
         return 0;
     }
 
-    private static void EnsureAuthKey(SandboxFiles files)
+    /// <summary>The public half: PEM where it has a file of its own, and as it is returned base64 of the SubjectPublicKeyInfo.</summary>
+    private static string EnsureKeyPair(string privateKey, string? publicKey = null)
     {
         using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
-        if (File.Exists(files.ApnsAuthKey))
-            key.ImportFromPem(File.ReadAllText(files.ApnsAuthKey));
+        if (File.Exists(privateKey))
+            key.ImportFromPem(File.ReadAllText(privateKey));
         else
-            Write(files.ApnsAuthKey, key.ExportPkcs8PrivateKeyPem(), OwnerOnly);
+            Write(privateKey, key.ExportPkcs8PrivateKeyPem(), OwnerOnly);
 
         // Always rewritten: it can only ever be the private key's other half.
-        Write(files.ApnsAuthPublicKey, key.ExportSubjectPublicKeyInfoPem(), Everyone);
+        if (publicKey is not null)
+            Write(publicKey, key.ExportSubjectPublicKeyInfoPem(), Everyone);
+        return Convert.ToBase64String(key.ExportSubjectPublicKeyInfo());
     }
 
     private static void EnsureCertificates(SandboxFiles files, DateTimeOffset now)
@@ -105,7 +108,7 @@ public static class KeysCommand
             Write(files.FcmServiceAccount, account.ToJson(), OwnerOnly);
     }
 
-    private static void EnsureIdentity(SandboxFiles files)
+    private static void EnsureIdentity(SandboxFiles files, string sendGridWebhookPublicKey)
     {
         var identity = new SandboxIdentity
         {
@@ -117,11 +120,24 @@ public static class KeysCommand
             TwilioFrom = "+15005550006",
             SendGridApiKey = $"SG.{RandomNumberGenerator.GetString(KeyAlphabet, 22)}.{RandomNumberGenerator.GetString(KeyAlphabet, 43)}",
             SendGridFrom = "hello@sandbox.example",
+            SendGridWebhookPublicKey = sendGridWebhookPublicKey,
+            VonageApiKey = RandomNumberGenerator.GetHexString(8, lowercase: true),
+            VonageApiSecret = RandomNumberGenerator.GetString(KeyAlphabet.AsSpan()[..^2], 16),
+            VonageFrom = "15005550007",
+            VonageSignatureSecret = RandomNumberGenerator.GetString(KeyAlphabet.AsSpan()[..^2], 32),
+            VonageSignatureMethod = "sha256",
+            MailchimpApiKey = $"md-{RandomNumberGenerator.GetString(KeyAlphabet, 22)}",
+            MailchimpFrom = "hello@sandbox.example",
+            MailchimpWebhookKey = RandomNumberGenerator.GetString(KeyAlphabet, 22),
+            SmtpUserName = "notify",
+            SmtpPassword = RandomNumberGenerator.GetString(KeyAlphabet, 24),
+            SmtpFrom = "hello@sandbox.example",
         };
         var all = JsonSerializer.SerializeToNode(identity, SandboxIdentity.Json)!.AsObject();
         if (File.Exists(files.Identity))
             foreach (var (name, value) in JsonNode.Parse(File.ReadAllText(files.Identity))!.AsObject())
                 all[name] = value?.DeepClone(); // what is there stays as it is
+        all["sendGridWebhookPublicKey"] = sendGridWebhookPublicKey;
 
         Write(files.Identity, all.ToJsonString(SandboxIdentity.Json) + "\n", OwnerOnly);
     }

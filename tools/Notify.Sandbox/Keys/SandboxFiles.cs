@@ -21,6 +21,9 @@ public sealed class SandboxFiles(string home)
     /// <summary>The service account that an FCM client signs with, in the shape of Google's own.</summary>
     public string FcmServiceAccount => Path.Combine(Home, "fcm-service-account.json");
 
+    /// <summary>PKCS#8 P-256 private key that SendGrid's event webhook is signed with.</summary>
+    public string SendGridWebhookKey => Path.Combine(Home, "sendgrid-webhook-key.pem");
+
     /// <summary>The <see cref="SandboxIdentity"/>.</summary>
     public string Identity => Path.Combine(Home, "sandbox.json");
 
@@ -30,7 +33,7 @@ public sealed class SandboxFiles(string home)
     /// <summary>What the server cannot start without.</summary>
     public IEnumerable<string> Missing()
     {
-        string[] needed = [ApnsAuthPublicKey, ApnsServer, FcmServiceAccount, Identity, Vapid];
+        string[] needed = [ApnsAuthPublicKey, ApnsServer, FcmServiceAccount, Identity, SendGridWebhookKey, Vapid];
         return needed.Where(path => !File.Exists(path));
     }
 }

@@ -24,11 +24,47 @@ public sealed record SandboxIdentity
     /// <summary>The account's one phone number, E.164.</summary>
     public required string TwilioFrom { get; init; }
 
+    /// <summary>Eight characters.</summary>
+    public required string VonageApiKey { get; init; }
+
+    /// <summary>16 characters.</summary>
+    public required string VonageApiSecret { get; init; }
+
+    /// <summary>The account's one number, without a plus.</summary>
+    public required string VonageFrom { get; init; }
+
+    /// <summary>What receipts and inbound messages are signed with.</summary>
+    public required string VonageSignatureSecret { get; init; }
+
+    /// <summary>How: <c>md5hash</c>, <c>md5</c>, <c>sha1</c>, <c>sha256</c> or <c>sha512</c>.</summary>
+    public required string VonageSignatureMethod { get; init; }
+
     /// <summary><c>SG.</c>, then 22 and 43 characters.</summary>
     public required string SendGridApiKey { get; init; }
 
     /// <summary>The verified sender; mail from any address of its domain is let through.</summary>
     public required string SendGridFrom { get; init; }
+
+    /// <summary>The public half of what SendGrid's event webhook is signed with: base64 of its SubjectPublicKeyInfo.</summary>
+    public required string SendGridWebhookPublicKey { get; init; }
+
+    /// <summary><c>md-</c>, then 22 characters.</summary>
+    public required string MailchimpApiKey { get; init; }
+
+    /// <summary>The verified sender; mail from any address of its domain is let through.</summary>
+    public required string MailchimpFrom { get; init; }
+
+    /// <summary>What webhooks are signed with.</summary>
+    public required string MailchimpWebhookKey { get; init; }
+
+    /// <summary>The mail server's one account.</summary>
+    public required string SmtpUserName { get; init; }
+
+    /// <summary>Its password.</summary>
+    public required string SmtpPassword { get; init; }
+
+    /// <summary>A sender; mail from any address of its domain is let through.</summary>
+    public required string SmtpFrom { get; init; }
 
     internal static JsonSerializerOptions Json { get; } = new(JsonSerializerDefaults.Web)
     {

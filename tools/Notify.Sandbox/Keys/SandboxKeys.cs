@@ -11,6 +11,9 @@ public sealed record SandboxKeys(SandboxIdentity Identity, ECDsa ApnsPublicKey, 
     /// <summary>The service account that may send through FCM.</summary>
     public required FcmAccount Fcm { get; init; }
 
+    /// <summary>What SendGrid's event webhook is signed with.</summary>
+    public required ECDsa SendGridWebhookKey { get; init; }
+
     /// <summary>Reads the keys from <paramref name="home"/>; when that cannot be done, says what to do about it.</summary>
     public static (SandboxKeys? Keys, string? Problem) Load(string? home)
     {
@@ -42,9 +45,12 @@ public sealed record SandboxKeys(SandboxIdentity Identity, ECDsa ApnsPublicKey, 
 
         var publicKey = ECDsa.Create();
         publicKey.ImportFromPem(File.ReadAllText(files.ApnsAuthPublicKey));
+        var webhookKey = ECDsa.Create();
+        webhookKey.ImportFromPem(File.ReadAllText(files.SendGridWebhookKey));
         return new SandboxKeys(identity, publicKey, X509CertificateLoader.LoadPkcs12FromFile(files.ApnsServer, password: null), vapid.PublicKey)
         {
             Fcm = FcmAccount.Parse(File.ReadAllText(files.FcmServiceAccount)),
+            SendGridWebhookKey = webhookKey,
         };
     }
 }

@@ -56,8 +56,9 @@ public sealed record ProviderKnobs
     internal ProviderFault? DrawFault() =>
         ErrorRate > 0 && Random.Shared.NextDouble() < ErrorRate ? new ProviderFault(ErrorStatus, RetryAfterSeconds) : null;
 
-    internal TimeSpan DrawLatency() =>
-        TimeSpan.FromMilliseconds(LatencyMs * (1 + Jitter * (2 * Random.Shared.NextDouble() - 1)));
+    internal TimeSpan DrawLatency() => LatencyMs == 0
+        ? TimeSpan.Zero
+        : TimeSpan.FromMilliseconds(LatencyMs * (1 + Jitter * (2 * Random.Shared.NextDouble() - 1)));
 
     private sealed class CamelCaseEnumConverter() : JsonStringEnumConverter<ReceiptKnob>(System.Text.Json.JsonNamingPolicy.CamelCase);
 }

@@ -1,7 +1,6 @@
 using System.Buffers;
 using System.Buffers.Binary;
 using System.Text;
-using Microsoft.AspNetCore.Http.Features;
 using Microsoft.Net.Http.Headers;
 
 namespace Notify.Sandbox.Ledger;
@@ -52,19 +51,17 @@ internal readonly ref struct LedgerRecord
 
     public HeaderEnumerator GetHeaders() => new(_headers, HeaderCount);
 
-    public static void Pack(
-        ArrayBufferWriter<byte> into, byte provider, DateTimeOffset receivedAt, string? messageId, string outcome,
-        HttpRequest request, ReadOnlySpan<byte> body)
+    public static void Pack(ArrayBufferWriter<byte> into, in LedgerEntry entry, string? messageId, string outcome, ReadOnlySpan<byte> body)
     {
         var head = into.GetSpan(9);
-        head[0] = provider;
-        BinaryPrimitives.WriteInt64LittleEndian(head[1..], receivedAt.UtcTicks);
+        head[0] = entry.Provider;
+        BinaryPrimitives.WriteInt64LittleEndian(head[1..], entry.ReceivedAt.UtcTicks);
         into.Advance(9);
         PutText(into, messageId);
         PutText(into, outcome);
-        PutText(into, request.Method);
-        PutText(into, request.HttpContext.Features.Get<IHttpRequestFeature>()?.RawTarget);
-        PutHeaders(into, request.Headers);
+        PutText(into, entry.Method);
+        PutText(into, entry.Target);
+        PutHeaders(into, entry.Headers);
         BinaryPrimitives.WriteInt32LittleEndian(into.GetSpan(4), body.Length);
         into.Advance(4);
         into.Write(body);

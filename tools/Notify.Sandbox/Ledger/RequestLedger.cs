@@ -11,6 +11,12 @@ public readonly record struct LedgerCounts(long Received, long Accepted)
     public long Refused => Received - Accepted;
 }
 
+/// <summary>A request as it came, without its body.</summary>
+/// <param name="Provider">By <see cref="RequestLedger.IndexOf"/>.</param>
+/// <param name="Method">HTTP's, or the command by which another protocol sends.</param>
+/// <param name="Target">HTTP's, with the query; another protocol's recipient.</param>
+public readonly record struct LedgerEntry(byte Provider, DateTimeOffset ReceivedAt, string Method, string? Target, IHeaderDictionary Headers);
+
 /// <summary>
 /// All that clients asked the providers to send, in the order in which it was judged, refused requests included.
 /// </summary>
@@ -43,17 +49,20 @@ public sealed class RequestLedger(IEnumerable<IProviderDialect> dialects)
     public IProviderDialect Dialect(byte provider) => _dialects[provider];
 
     /// <summary>Adds a request; cheap enough for every request there is.</summary>
-    public void Record(byte provider, DateTimeOffset receivedAt, HttpRequest request, ReadOnlySpan<byte> body, ProviderAnswer answer)
+    /// <param name="messageId">The provider's ID of the message; null if it got none.</param>
+    /// <param name="outcome"><see cref="ProviderAnswer.Accepted"/>, or the provider's reason or code.</param>
+    public void Record(in LedgerEntry entry, ReadOnlySpan<byte> body, string? messageId, string outcome)
     {
         var packing = _packing ??= new ArrayBufferWriter<byte>(4096);
         packing.ResetWrittenCount();
-        LedgerRecord.Pack(packing, provider, receivedAt, answer.MessageId, answer.Outcome, request, body);
+        LedgerRecord.Pack(packing, entry, messageId, outcome, body);
+        var provider = entry.Provider;
 
         lock (_lock)
         {
             Append(packing.WrittenSpan);
             var counts = _counts[provider];
-            _counts[provider] = new LedgerCounts(counts.Received + 1, counts.Accepted + (answer.Outcome == ProviderAnswer.Accepted ? 1 : 0));
+            _counts[provider] = new LedgerCounts(counts.Received + 1, counts.Accepted + (outcome == ProviderAnswer.Accepted ? 1 : 0));
         }
     }
 

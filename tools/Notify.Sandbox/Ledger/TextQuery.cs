@@ -20,7 +20,11 @@ public sealed class TextQuery(string text)
     public bool IsInForm(ReadOnlySpan<byte> body) =>
         IsIn(body) || (body.ContainsAny(FormEscapes) && IsIn(WebUtility.UrlDecodeToBytes(body.ToArray(), 0, body.Length)));
 
-    private bool IsIn(ReadOnlySpan<byte> bytes) => bytes.IndexOf(_utf8) >= 0;
+    /// <summary>Whether the text occurs in bytes as they stand.</summary>
+    public bool IsIn(ReadOnlySpan<byte> bytes) => bytes.IndexOf(_utf8) >= 0;
+
+    /// <summary>Whether the text occurs in another.</summary>
+    public bool IsIn(string? other) => other?.Contains(text, StringComparison.Ordinal) == true;
 
     private bool IsInStrings(ReadOnlySpan<byte> json)
     {

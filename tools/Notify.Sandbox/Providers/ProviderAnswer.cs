@@ -24,6 +24,12 @@ public readonly record struct ProviderAnswer
     /// <summary>The <c>Location</c> header; null for none.</summary>
     public string? Location { get; init; }
 
+    /// <summary>How long the answer takes beside what the knobs say.</summary>
+    public TimeSpan Delay { get; init; }
+
+    /// <summary>What each of the parts that a request was split into came to; null where that is the same for all.</summary>
+    public IReadOnlyList<(string? MessageId, string Outcome)>? Parts { get; init; }
+
     /// <summary>What the provider does once the answer is out, or lost.</summary>
     public Action? Afterwards { get; init; }
 }

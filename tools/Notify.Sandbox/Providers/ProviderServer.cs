@@ -1,4 +1,5 @@
 using System.Globalization;
+using Microsoft.AspNetCore.Http.Features;
 using Notify.Sandbox.Knobs;
 using Notify.Sandbox.Ledger;
 
@@ -24,17 +25,18 @@ public abstract class ProviderServer(IProviderDialect dialect, RequestLedger led
         var knobs = _knobs.Current;
         using var body = await ReadBodyAsync(context.Request, receivedAt);
         var opened = Open(context.Request, body.Span);
+        var kept = Split(context.Request, opened ?? body.Span);
 
         if (knobs.Refuse)
         {
-            Record(context.Request, receivedAt, opened ?? body.Span, Broken("refused-connection"));
+            Record(context.Request, receivedAt, kept, opened ?? body.Span, Broken("refused-connection"));
             context.Abort();
             return;
         }
 
         if (knobs.Blackhole)
         {
-            Record(context.Request, receivedAt, opened ?? body.Span, Broken("blackholed"));
+            Record(context.Request, receivedAt, kept, opened ?? body.Span, Broken("blackholed"));
             await _knobs.WaitWhileBlackholedAsync(context.RequestAborted);
             context.Abort();
             return;
@@ -51,10 +53,10 @@ public abstract class ProviderServer(IProviderDialect dialect, RequestLedger led
         });
 
         // Before the answer: a client killed while it waits still leaves its trace.
-        Record(context.Request, receivedAt, opened ?? body.Span, answer);
+        Record(context.Request, receivedAt, kept, opened ?? body.Span, answer);
 
-        if (knobs.LatencyMs > 0)
-            await Task.Delay(knobs.DrawLatency(), time, context.RequestAborted).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (knobs.DrawLatency() + answer.Delay is var delay && delay > TimeSpan.Zero)
+            await Task.Delay(delay, time, context.RequestAborted).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
 
         if (!context.RequestAborted.IsCancellationRequested)
             await SendAsync(context, answer);
@@ -71,8 +73,14 @@ public abstract class ProviderServer(IProviderDialect dialect, RequestLedger led
     /// <summary>Whether a request asks for something to be sent, and so belongs in the ledger.</summary>
     protected virtual bool IsSend(HttpRequest request) => true;
 
-    /// <summary>Opens a body that is encrypted from end to end, for the ledger to keep what it says; null leaves it as it came.</summary>
+    /// <summary>
+    /// What the ledger keeps in a body's place: one that is encrypted from end to end is opened, a secret in it taken out; null
+    /// leaves it as it came.
+    /// </summary>
     protected virtual byte[]? Open(HttpRequest request, ReadOnlySpan<byte> body) => null;
+
+    /// <summary>The parts of a request for many recipients, each as a body of its own for the ledger; null for a request as any other.</summary>
+    protected virtual IReadOnlyList<byte[]>? Split(HttpRequest request, ReadOnlySpan<byte> body) => null;
 
     /// <summary>Adds the headers that the provider answers with beyond HTTP's own.</summary>
     protected virtual void WriteHeaders(HttpResponse response, ProviderAnswer answer)
@@ -87,7 +95,7 @@ public abstract class ProviderServer(IProviderDialect dialect, RequestLedger led
         }
         catch (Exception error) when (error is IOException or OperationCanceledException)
         {
-            Record(request, receivedAt, [], Broken("aborted"));
+            Record(request, receivedAt, null, [], Broken("aborted"));
             request.HttpContext.Abort();
             throw; // On an aborted connection this is how the server ends the request, quietly.
         }
@@ -95,10 +103,23 @@ public abstract class ProviderServer(IProviderDialect dialect, RequestLedger led
 
     private static ProviderAnswer Broken(string outcome) => new() { Outcome = outcome };
 
-    private void Record(HttpRequest request, DateTimeOffset receivedAt, ReadOnlySpan<byte> body, ProviderAnswer answer)
+    private void Record(HttpRequest request, DateTimeOffset receivedAt, IReadOnlyList<byte[]>? parts, ReadOnlySpan<byte> body, ProviderAnswer answer)
     {
-        if (IsSend(request))
-            ledger.Record(_provider, receivedAt, request, body, answer);
+        if (!IsSend(request))
+            return;
+
+        var entry = new LedgerEntry(_provider, receivedAt, request.Method, request.HttpContext.Features.Get<IHttpRequestFeature>()?.RawTarget, request.Headers);
+        if (parts is null)
+        {
+            ledger.Record(entry, body, answer.MessageId, answer.Outcome);
+            return;
+        }
+
+        for (var i = 0; i < parts.Count; i++)
+        {
+            var (messageId, outcome) = answer.Parts?[i] ?? (answer.MessageId, answer.Outcome);
+            ledger.Record(entry, parts[i], messageId, outcome);
+        }
     }
 
     private Task SendAsync(HttpContext context, ProviderAnswer answer)

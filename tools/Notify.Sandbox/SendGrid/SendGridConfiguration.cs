@@ -9,7 +9,8 @@ public static class SendGridConfiguration
     public static IServiceCollection AddSendGrid(this IServiceCollection services) => services
         .AddSingleton<SendGridDialect>()
         .AddSingleton<IProviderDialect>(provider => provider.GetRequiredService<SendGridDialect>())
-        .AddSingleton<SendGridMagicAddresses>()
+        .AddSingleton<SendGridEvents>()
+        .AddHostedService(provider => provider.GetRequiredService<SendGridEvents>())
         .AddSingleton<SendGridServer>();
 
     /// <summary>Maps all paths under the one it serves; the server answers them in its own shape.</summary>

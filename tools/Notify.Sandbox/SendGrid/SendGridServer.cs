@@ -5,13 +5,15 @@ using System.Text.Json;
 using Notify.Sandbox.Keys;
 using Notify.Sandbox.Knobs;
 using Notify.Sandbox.Ledger;
+using Notify.Sandbox.Magic;
 using Notify.Sandbox.Providers;
+using Notify.Sandbox.Receipts;
 
 namespace Notify.Sandbox.SendGrid;
 
 /// <summary>Plays SendGrid's Mail Send (API v3). The account's one sender identity is the domain of its address.</summary>
 public sealed class SendGridServer(
-    SendGridDialect dialect, SendGridMagicAddresses magic, SandboxKeys keys, RequestLedger ledger, KnobBoard board, TimeProvider time)
+    SendGridDialect dialect, MagicAddresses magic, SendGridEvents events, SandboxKeys keys, RequestLedger ledger, KnobBoard board, TimeProvider time)
     : ProviderServer(dialect, ledger, board, time)
 {
     internal const string SendPath = "/v3/mail/send";
@@ -75,17 +77,51 @@ public sealed class SendGridServer(
         if (request.Fault is { } fault)
             return SendGridError.ToAnswer(fault.Status, SendGridError.ForStatus(fault.Status)) with { RetryAfterSeconds = fault.RetryAfterSeconds };
 
-        // A mail to many shares the fate of its first recipient.
-        var to = SendGridDialect.RecipientsOf(mail).First();
-        var accepted = new ProviderAnswer { Status = StatusCodes.Status202Accepted, Outcome = ProviderAnswer.Accepted, MessageId = NewMessageId() };
-        return SendGridMagicAddresses.FateOf(to) switch
+        var messageId = NewMessageId();
+        var recipients = SendGridMail.Recipients(mail).ToList();
+        return Refuse(recipients) ?? new ProviderAnswer
         {
-            SendGridMagicAddresses.Invalid => SendGridError.ToAnswer(400, new SendGridError("personalizations.0.to.0.email", "Does not contain a valid address.")),
-            SendGridMagicAddresses.Failing => SendGridError.ToAnswer(500, SendGridError.ForStatus(500)),
-            SendGridMagicAddresses.Unavailable when magic.IsStillUnavailable(to, SendGridDialect.SubjectOf(mail)) => SendGridError.ToAnswer(503, SendGridError.ForStatus(503)),
-            SendGridMagicAddresses.Dropped => new ProviderAnswer { Outcome = "aborted" },
-            SendGridMagicAddresses.Unanswered => accepted with { Status = 0 },
-            _ => accepted,
+            Status = Any(recipients, Fate.Unknown) || recipients.Exists(r => MagicAddresses.WordOf(r.Email) == MagicAddresses.Unanswered) ? 0 : StatusCodes.Status202Accepted,
+            Delay = Any(recipients, Fate.Slow) ? Fates.SlowAnswer : TimeSpan.Zero,
+            Outcome = ProviderAnswer.Accepted,
+            MessageId = messageId,
+            Afterwards = Follow(messageId, recipients, request.Receipts),
+        };
+    }
+
+    /// <inheritdoc/>
+    protected override IReadOnlyList<byte[]>? Split(HttpRequest request, ReadOnlySpan<byte> body) => SendGridMail.Split(body);
+
+    // One recipient's fate is that of the whole request: SendGrid takes all of it or none.
+    private ProviderAnswer? Refuse(IEnumerable<SendGridRecipient> recipients)
+    {
+        foreach (var (email, field, subject, _) in recipients)
+        {
+            switch (MagicAddresses.WordOf(email))
+            {
+                case MagicAddresses.Invalid or "failed":
+                    return SendGridError.ToAnswer(400, new SendGridError($"{field}.email", "Does not contain a valid address."));
+                case MagicAddresses.Failing:
+                    return SendGridError.ToAnswer(500, SendGridError.ForStatus(500));
+                case MagicAddresses.Unavailable when magic.IsStillUnavailable(email, subject):
+                    return SendGridError.ToAnswer(503, SendGridError.ForStatus(503));
+                case MagicAddresses.Dropped:
+                    return new ProviderAnswer { Outcome = "aborted" };
+            }
+        }
+
+        return null;
+    }
+
+    private static bool Any(IEnumerable<SendGridRecipient> recipients, Fate fate) => recipients.Any(r => MagicAddresses.FateOf(r.Email) == fate);
+
+    private Action? Follow(string messageId, List<SendGridRecipient> recipients, ReceiptKnob receipts)
+    {
+        if (!events.HasWebhook) return null;
+        var followed = recipients.Select(r => (Recipient: r, Knob: Journeys.KnobFor(receipts, MagicAddresses.FateOf(r.Email)))).Where(r => r.Knob is not null).ToList();
+        return followed.Count == 0 ? null : () =>
+        {
+            foreach (var (recipient, knob) in followed) events.Begin(messageId, recipient, knob!.Value);
         };
     }
 

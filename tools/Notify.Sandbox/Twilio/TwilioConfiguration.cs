@@ -11,9 +11,8 @@ public static class TwilioConfiguration
         .AddSingleton<TwilioDialect>()
         .AddSingleton<IProviderDialect>(provider => provider.GetRequiredService<TwilioDialect>())
         .AddSingleton(provider => new TwilioRules(provider.GetRequiredService<SandboxKeys>().Identity.TwilioFrom))
-        .AddSingleton<TwilioMessages>()
+        .AddSingleton(_ => new SentMessages<TwilioMessage>(message => message.Sid, message => message.To))
         .AddSingleton<TwilioReceipts>()
-        .AddHostedService(provider => provider.GetRequiredService<TwilioReceipts>())
         .AddSingleton<TwilioServer>();
 
     /// <summary>Maps all of the API's paths; the server knows them itself, and answers in its own shape.</summary>

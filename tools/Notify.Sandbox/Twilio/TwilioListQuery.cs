@@ -1,4 +1,5 @@
 using System.Globalization;
+using Notify.Sandbox.Providers;
 
 namespace Notify.Sandbox.Twilio;
 
@@ -51,7 +52,7 @@ public sealed record TwilioListQuery
     }
 
     /// <summary>One page in Twilio's shape, newest first.</summary>
-    public object Read(TwilioMessages messages, string path)
+    public object Read(SentMessages<TwilioMessage> messages, string path)
     {
         var found = messages.NewestFirst(To).Where(Matches);
         var rest = AfterSid is null

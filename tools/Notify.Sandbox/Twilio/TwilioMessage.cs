@@ -1,3 +1,5 @@
+using Notify.Sandbox.Sms;
+
 namespace Notify.Sandbox.Twilio;
 
 /// <summary>How far a message has come.</summary>

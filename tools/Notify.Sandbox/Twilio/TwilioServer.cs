@@ -3,13 +3,15 @@ using System.Text;
 using Notify.Sandbox.Keys;
 using Notify.Sandbox.Knobs;
 using Notify.Sandbox.Ledger;
+using Notify.Sandbox.Magic;
 using Notify.Sandbox.Providers;
+using Notify.Sandbox.Receipts;
 
 namespace Notify.Sandbox.Twilio;
 
 /// <summary>Plays Twilio's Messages resource (API 2010-04-01): create, list and fetch.</summary>
 public sealed class TwilioServer(
-    TwilioDialect dialect, TwilioRules rules, TwilioMessages messages, TwilioReceipts receipts, SandboxKeys keys,
+    TwilioDialect dialect, TwilioRules rules, SentMessages<TwilioMessage> messages, TwilioReceipts receipts, SandboxKeys keys,
     RequestLedger ledger, KnobBoard board, TimeProvider time)
     : ProviderServer(dialect, ledger, board, time)
 {
@@ -63,24 +65,26 @@ public sealed class TwilioServer(
         if (form.To == TwilioRules.DroppedNumber)
             return new ProviderAnswer { Outcome = "aborted" };
 
+        var fate = MagicNumbers.FateOf(form.To!);
+        if (fate == Fate.Failed)
+            return TwilioError.Unreachable(form.To!, form.From).ToAnswer();
+
         var message = new TwilioMessage(NewSid(form), _accountSid, form, request.ReceivedAt);
         messages.Add(message);
         var answer = new ProviderAnswer
         {
-            Status = form.To == TwilioRules.UnansweredNumber ? 0 : StatusCodes.Status201Created,
+            Status = form.To == TwilioRules.UnansweredNumber || fate == Fate.Unknown ? 0 : StatusCodes.Status201Created,
+            Delay = fate == Fate.Slow ? Fates.SlowAnswer : TimeSpan.Zero,
             Outcome = ProviderAnswer.Accepted,
             MessageId = message.Sid,
             Body = TwilioJson.Write(message.ToResource()),
         };
 
-        if (request.Receipts == ReceiptKnob.None)
-        {
-            message.Advance("sent", request.ReceivedAt);
-            return answer;
-        }
+        if (Journeys.KnobFor(request.Receipts, fate) is { } knob)
+            return answer with { Afterwards = () => receipts.Begin(message, form.StatusCallback, knob, fate) };
 
-        var knob = request.Receipts;
-        return answer with { Afterwards = () => receipts.Schedule(message, form.StatusCallback, knob) };
+        message.Advance("sent", request.ReceivedAt);
+        return answer;
     }
 
     private ProviderAnswer List(ProviderRequest request, string path)

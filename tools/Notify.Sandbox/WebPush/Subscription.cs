@@ -1,6 +1,7 @@
 using System.Buffers.Text;
 using System.Collections.Concurrent;
 using System.Security.Cryptography;
+using Notify.Sandbox.Magic;
 
 namespace Notify.Sandbox.WebPush;
 
@@ -16,12 +17,12 @@ public sealed record Subscription(string Id, ECDiffieHellman PrivateKey, byte[] 
 /// The subscriptions, until the sandbox ends. An ID begins with its fate, if it has one:
 /// <c>gone-</c> is 410, <c>notfound-</c> 404, <c>toolarge-</c> 413, <c>failing-</c> 500, <c>moved-</c> 307 to another address;
 /// <c>throttled-</c> is 429 with <c>Retry-After: 1</c> twice per topic, then accepted; <c>lost-</c> is accepted, and the
-/// first answer per topic is lost.
+/// first answer per topic is lost. The <see cref="Fate"/>s' names do what all channels' do: <c>failed-</c> is 400, <c>bounced-</c> 410.
 /// </summary>
 public sealed class Subscriptions
 {
     /// <summary>The fates that a subscription can be made with.</summary>
-    public static readonly IReadOnlyList<string> Fates = ["gone", "notfound", "toolarge", "failing", "moved", "throttled", "lost"];
+    public static readonly IReadOnlyList<string> Fates = [.. Magic.Fates.Names, "gone", "notfound", "toolarge", "failing", "moved", "throttled", "lost"];
 
     private const int MaximumKept = 100_000;
     private const int RefusalsBeforeSuccess = 2;
@@ -46,10 +47,11 @@ public sealed class Subscriptions
     /// <summary>What a fate brings for a message that is otherwise good.</summary>
     public static (WebPushRejection? Rejection, bool IsAnswerLost) Check(Subscription subscription, string topic)
     {
-        var dash = subscription.Id.IndexOf('-');
-        return (dash < 0 ? "" : subscription.Id[..dash]) switch
+        return WordOf(subscription) switch
         {
-            "gone" => (WebPushRejection.Gone, false),
+            "failed" => (WebPushRejection.Refused, false),
+            "unknown" => (null, true),
+            "gone" or "bounced" => (WebPushRejection.Gone, false),
             "notfound" => (WebPushRejection.NotFound, false),
             "toolarge" => (WebPushRejection.TooLarge, false),
             "failing" => (WebPushRejection.ServerError, false),
@@ -59,6 +61,12 @@ public sealed class Subscriptions
             _ => (null, false),
         };
     }
+
+    /// <summary>Whether its answers take their time.</summary>
+    public static bool IsSlow(Subscription subscription) => WordOf(subscription) == "slow";
+
+    private static string WordOf(Subscription subscription) =>
+        subscription.Id.IndexOf('-') is > 0 and var dash && subscription.Id[..dash] is var word && Fates.Contains(word) ? word : "";
 
     private static int Attempt(Subscription subscription, string topic) => subscription.Attempts.AddOrUpdate(topic, 1, (_, attempts) => attempts + 1);
 }

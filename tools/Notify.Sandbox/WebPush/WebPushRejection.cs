@@ -14,6 +14,7 @@ public sealed record WebPushRejection(int Status, string Reason)
     internal static readonly WebPushRejection BadUrgency = new(400, nameof(BadUrgency));
     internal static readonly WebPushRejection BadContentEncoding = new(400, nameof(BadContentEncoding));
     internal static readonly WebPushRejection Undecryptable = new(400, nameof(Undecryptable));
+    internal static readonly WebPushRejection Refused = new(400, nameof(Refused));
     internal static readonly WebPushRejection MissingAuthorization = new(401, nameof(MissingAuthorization));
     internal static readonly WebPushRejection BadAuthorization = new(403, nameof(BadAuthorization));
     internal static readonly WebPushRejection BadSignature = new(403, nameof(BadSignature));

@@ -3,6 +3,7 @@ using System.Security.Cryptography;
 using System.Text;
 using Notify.Sandbox.Knobs;
 using Notify.Sandbox.Ledger;
+using Notify.Sandbox.Magic;
 using Notify.Sandbox.Providers;
 
 namespace Notify.Sandbox.WebPush;
@@ -29,6 +30,7 @@ public sealed class WebPushServer(
         return new ProviderAnswer
         {
             Status = isAnswerLost ? 0 : StatusCodes.Status201Created,
+            Delay = Subscriptions.IsSlow(subscription!) ? Fates.SlowAnswer : TimeSpan.Zero,
             Outcome = ProviderAnswer.Accepted,
             MessageId = NameOf(location),
             Location = location,

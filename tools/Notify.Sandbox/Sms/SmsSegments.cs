@@ -1,6 +1,6 @@
 using System.Buffers;
 
-namespace Notify.Sandbox.Twilio;
+namespace Notify.Sandbox.Sms;
 
 /// <summary>How many SMS a text takes (3GPP TS 23.038).</summary>
 public static class SmsSegments
@@ -25,6 +25,18 @@ public static class SmsSegments
         }
 
         return Parts(septets, 160, 153);
+    }
+
+    /// <summary>Whether every character is of GSM-7, extended ones included.</summary>
+    public static bool IsBasic(ReadOnlySpan<char> text)
+    {
+        foreach (var character in text)
+        {
+            if (!Basic.Contains(character) && !Extended.Contains(character))
+                return false;
+        }
+
+        return true;
     }
 
     private static int Parts(int length, int single, int part) => length <= single ? 1 : (length + part - 1) / part;

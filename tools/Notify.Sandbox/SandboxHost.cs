@@ -3,13 +3,17 @@ using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Notify.Sandbox.Apns;
 using Notify.Sandbox.Fcm;
+using Notify.Sandbox.Inbound;
 using Notify.Sandbox.Keys;
 using Notify.Sandbox.Knobs;
 using Notify.Sandbox.Ledger;
 using Notify.Sandbox.Magic;
+using Notify.Sandbox.Mailchimp;
 using Notify.Sandbox.Receipts;
 using Notify.Sandbox.SendGrid;
+using Notify.Sandbox.Smtp;
 using Notify.Sandbox.Twilio;
+using Notify.Sandbox.Vonage;
 using Notify.Sandbox.WebPush;
 
 namespace Notify.Sandbox;
@@ -29,8 +33,12 @@ public static class SandboxHost
             return Fail("Sandbox:Url must be like http://127.0.0.1:5090.");
         if (!TryAddress(settings["ApnsUrl"] ?? "https://127.0.0.1:5091", "https", out var apns))
             return Fail("Sandbox:ApnsUrl must be like https://127.0.0.1:5091.");
+        if (!TryAddress(settings["SmtpUrl"] ?? "smtp://127.0.0.1:5092", "smtp", out var smtp))
+            return Fail("Sandbox:SmtpUrl must be like smtp://127.0.0.1:5092.");
         if (settings["WebhookUrl"] is { Length: > 0 } webhook && !(Uri.TryCreate(webhook, UriKind.Absolute, out var url) && url.Scheme is "http" or "https"))
             return Fail("Sandbox:WebhookUrl must be the address of Notify's Dispatch, like http://127.0.0.1:5081, or be left out.");
+        if (settings["VonageWebhookMethod"] is { } method && !VonageReceipts.Methods.Contains(method))
+            return Fail($"Sandbox:VonageWebhookMethod must be one of {string.Join(", ", VonageReceipts.Methods)}.");
         var (keys, problem) = SandboxKeys.Load(settings["Home"]);
         if (keys is null)
             return Fail(problem);
@@ -52,7 +60,10 @@ public static class SandboxHost
             .AddFcm()
             .AddTwilio()
             .AddSendGrid()
-            .AddWebPush();
+            .AddWebPush()
+            .AddVonage()
+            .AddMailchimp()
+            .AddSmtp(smtp);
 
         await using var app = builder.Build();
         app.UseApns(apns.Port);
@@ -64,6 +75,9 @@ public static class SandboxHost
         app.MapTwilio();
         app.MapSendGrid();
         app.MapWebPush();
+        app.MapVonage();
+        app.MapMailchimp();
+        app.MapInbound();
         app.MapGet("/health/live", () => Results.Text("live"));
         app.MapGet("/health/ready", () => Results.Text("ready"));
 
@@ -73,10 +87,10 @@ public static class SandboxHost
         }
         catch (Exception error) when (error is IOException or System.Net.Sockets.SocketException)
         {
-            return Fail($"The sandbox cannot listen on {main} and {apns}: {error.Message}");
+            return Fail($"The sandbox cannot listen on {main}, {apns} and {smtp}: {error.Message}");
         }
 
-        Console.WriteLine($"The sandbox is on {main}, APNs on {apns}.");
+        Console.WriteLine($"The sandbox is on {main}, APNs on {apns}, SMTP on {smtp}.");
         await app.WaitForShutdownAsync();
         return 0;
     }

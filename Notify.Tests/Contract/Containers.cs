@@ -53,7 +53,7 @@ public sealed partial class Containers
                 var image = Dockerfile.Of(project);
                 var environment = new Dictionary<string, string>(image == sandbox ? [] : settings);
                 foreach (var (name, value) in image.Environment) environment[name] = value.Replace("/var/lib/notify", keys, StringComparison.Ordinal);
-                if (image == sandbox) (environment["Sandbox__Url"], environment["Sandbox__ApnsUrl"]) = (sandboxUrl.Replace("127.0.0.1", "0.0.0.0", StringComparison.Ordinal), apnsUrl.Replace("127.0.0.1", "0.0.0.0", StringComparison.Ordinal));
+                if (image == sandbox) (environment["Sandbox__SmtpUrl"], environment["Sandbox__Url"], environment["Sandbox__ApnsUrl"]) = ($"smtp://0.0.0.0:{HostProcess.FreePort()}", sandboxUrl.Replace("127.0.0.1", "0.0.0.0", StringComparison.Ordinal), apnsUrl.Replace("127.0.0.1", "0.0.0.0", StringComparison.Ordinal));
                 else environment["ASPNETCORE_URLS"] = image.Environment["ASPNETCORE_URLS"].Replace("8080", $"{HostProcess.FreePort()}", StringComparison.Ordinal);
                 Assert.Equal(1, await HealthAsync(image, home, environment)); // nobody is there yet
                 hosts.Add((image, await StartAsync(project, image, home, [], environment, run: false), environment));

@@ -1,3 +1,4 @@
+using System.Text.Json;
 using System.Text.Json.Nodes;
 using Npgsql;
 using Xunit.Sdk;
@@ -31,7 +32,7 @@ public sealed class NotifySystem : IAsyncDisposable
     private readonly string database;
     private readonly Dictionary<string, string> settings;
     private readonly Dictionary<string, string> environment = new(TestRun.Secrets);
-    private readonly int sandboxPort = HostProcess.FreePort(), apnsPort = HostProcess.FreePort(), apiPort = HostProcess.FreePort();
+    private readonly int sandboxPort = HostProcess.FreePort(), apnsPort = HostProcess.FreePort(), smtpPort = HostProcess.FreePort(), receiptsPort = HostProcess.FreePort(), apiPort = HostProcess.FreePort();
     private readonly List<HostProcess> dispatchers = [];
     private readonly List<HostProcess> all = [];
 
@@ -86,8 +87,10 @@ public sealed class NotifySystem : IAsyncDisposable
     /// <param name="projections">Whether the read models' host is needed.</param>
     /// <param name="testSandbox">Whether what test clients send goes to a sandbox of its own, for pushes under a topic and a project that are not the devices'.</param>
     /// <param name="broker">The RabbitMQ broker that carries its messages, in the virtual host <c>notify</c>; PostgreSQL does when none is given.</param>
+    /// <param name="carriers">The providers of SMS and email, played by the sandbox; Twilio and SendGrid when none are named.</param>
     public static async Task<NotifySystem> StartAsync(
-        string name, Dictionary<string, string>? settings = null, bool ownCluster = false, bool projections = true, bool testSandbox = false, MessageBroker? broker = null)
+        string name, Dictionary<string, string>? settings = null, bool ownCluster = false, bool projections = true, bool testSandbox = false, MessageBroker? broker = null,
+        string[]? carriers = null)
     {
         PostgresCluster cluster;
         string database;
@@ -105,7 +108,7 @@ public sealed class NotifySystem : IAsyncDisposable
 
         var system = new NotifySystem(name, cluster, ownCluster, database, settings ?? []) { Broker = broker };
         if (broker is not null) await system.UseTransportAsync("RabbitMq");
-        await system.StartAsync(projections, testSandbox);
+        await system.StartAsync(projections, testSandbox, carriers ?? ["twilio", "sendgrid"]);
         return system;
     }
 
@@ -140,10 +143,11 @@ public sealed class NotifySystem : IAsyncDisposable
     public Dictionary<string, string> Environment(Uri url) => new(environment) { ["ASPNETCORE_URLS"] = url.ToString() };
 
     /// <summary>Starts one more Dispatch host.</summary>
-    /// <param name="own">Settings that only it has.</param>
+    /// <param name="own">Settings that only it has; an empty one is left away.</param>
     public async Task<HostProcess> StartDispatchAsync(Dictionary<string, string>? own = null)
     {
-        var url = new Uri($"http://127.0.0.1:{HostProcess.FreePort()}");
+        // Where the sandbox posts receipts, one always listens.
+        var url = new Uri($"http://127.0.0.1:{(dispatchers.Count == 0 ? receiptsPort : HostProcess.FreePort())}");
         var host = Start("Dispatch", new(own ?? []) { ["ASPNETCORE_URLS"] = url.ToString() });
         dispatchers.Add(host);
         DispatchUrl = url;
@@ -306,7 +310,7 @@ public sealed class NotifySystem : IAsyncDisposable
         else await cluster.DropDatabaseAsync(database);
     }
 
-    private async Task StartAsync(bool projections, bool testSandbox)
+    private async Task StartAsync(bool projections, bool testSandbox, string[] carriers)
     {
         var accounts = await TestRun.Accounts;
         var vapid = await TestRun.VapidAsync();
@@ -324,13 +328,7 @@ public sealed class NotifySystem : IAsyncDisposable
             environment[$"{section}__WebPush__PublicKey"] = vapid.GetProperty("publicKey").GetString()!;
             environment[$"{section}__WebPush__PrivateKey"] = vapid.GetProperty("privateKey").GetString()!;
             environment[$"{section}__WebPush__AllowPrivateNetworks"] = "true";
-            environment[$"{section}__Twilio__AccountSid"] = accounts.GetProperty("twilioAccountSid").GetString()!;
-            environment[$"{section}__Twilio__AuthToken"] = accounts.GetProperty("twilioAuthToken").GetString()!;
-            environment[$"{section}__Twilio__From"] = accounts.GetProperty("twilioFrom").GetString()!;
-            environment[$"{section}__Twilio__BaseUrl"] = SandboxUrl.ToString();
-            environment[$"{section}__SendGrid__ApiKey"] = accounts.GetProperty("sendGridApiKey").GetString()!;
-            environment[$"{section}__SendGrid__From"] = $"Notify <{accounts.GetProperty("sendGridFrom").GetString()}>";
-            environment[$"{section}__SendGrid__BaseUrl"] = SandboxUrl.ToString();
+            foreach (var carrier in carriers) UseCarrier(environment, section, carrier, accounts);
         }
 
         environment["ConnectionStrings__notify"] = $"{cluster.ConnectionString(database)};Maximum Pool Size=30";
@@ -357,7 +355,37 @@ public sealed class NotifySystem : IAsyncDisposable
     }
 
     private Task StartSandboxAsync(string host, Uri url, string apns) => ReadyAsync(
-        Start(host, new() { ["Sandbox__Home"] = TestRun.SandboxHome, ["Sandbox__Url"] = url.ToString().TrimEnd('/'), ["Sandbox__ApnsUrl"] = apns }, "tools/Notify.Sandbox"), url);
+        Start(host, new()
+        {
+            ["Sandbox__Home"] = TestRun.SandboxHome, ["Sandbox__Url"] = url.ToString().TrimEnd('/'), ["Sandbox__ApnsUrl"] = apns,
+            ["Sandbox__SmtpUrl"] = $"smtp://127.0.0.1:{(url == SandboxUrl ? smtpPort : HostProcess.FreePort())}", ["Sandbox__WebhookUrl"] = $"http://127.0.0.1:{receiptsPort}",
+        }, "tools/Notify.Sandbox"), url);
+
+    /// <summary>The settings by which a host finds a provider of SMS or email that the sandbox plays.</summary>
+    /// <param name="section"><c>Providers</c> or <c>TestProviders</c>.</param>
+    public async Task<Dictionary<string, string>> CarrierAsync(string section, string carrier)
+    {
+        var settings = new Dictionary<string, string>();
+        UseCarrier(settings, section, carrier, await TestRun.Accounts);
+        return settings;
+    }
+
+    private void UseCarrier(Dictionary<string, string> settings, string section, string carrier, JsonElement accounts)
+    {
+        var sandbox = SandboxUrl.ToString();
+        foreach (var (name, value) in carrier switch
+        {
+            "twilio" => [("Twilio__AccountSid", Account("twilioAccountSid")), ("Twilio__AuthToken", Account("twilioAuthToken")), ("Twilio__From", Account("twilioFrom")), ("Twilio__BaseUrl", sandbox)],
+            "vonage" => [("Vonage__ApiKey", Account("vonageApiKey")), ("Vonage__ApiSecret", Account("vonageApiSecret")), ("Vonage__From", Account("vonageFrom")), ("Vonage__SignatureSecret", Account("vonageSignatureSecret")), ("Vonage__SignatureMethod", Account("vonageSignatureMethod")), ("Vonage__BaseUrl", sandbox)],
+            "sendgrid" => [("SendGrid__ApiKey", Account("sendGridApiKey")), ("SendGrid__From", $"Notify <{Account("sendGridFrom")}>"), ("SendGrid__WebhookPublicKey", Account("sendGridWebhookPublicKey")), ("SendGrid__BaseUrl", sandbox)],
+            "mailchimp" => [("Mailchimp__ApiKey", Account("mailchimpApiKey")), ("Mailchimp__From", $"Notify <{Account("mailchimpFrom")}>"), ("Mailchimp__WebhookKey", Account("mailchimpWebhookKey")), ("Mailchimp__BaseUrl", sandbox)],
+            "smtp" => new (string, string)[] { ("Smtp__Host", "127.0.0.1"), ("Smtp__Port", $"{smtpPort}"), ("Smtp__UserName", Account("smtpUserName")), ("Smtp__Password", Account("smtpPassword")), ("Smtp__From", $"Notify <{Account("smtpFrom")}>"), ("Smtp__TrustedCaPath", $"{TestRun.SandboxHome}/apns-ca.pem") },
+            _ => throw new ArgumentException($"{carrier} carries neither SMS nor email.", nameof(carrier)),
+        })
+            settings[$"{section}__{name}"] = value;
+
+        string Account(string name) => accounts.GetProperty(name).GetString()!;
+    }
 
     /// <summary>Starts Projections, again after it was killed.</summary>
     public async Task StartProjectionsAsync()
@@ -379,6 +407,7 @@ public sealed class NotifySystem : IAsyncDisposable
     private HostProcess Start(string host, Dictionary<string, string> own, string? project = null)
     {
         foreach (var (key, value) in environment) own.TryAdd(key, value);
+        foreach (var key in own.Keys.Where(key => own[key].Length == 0).ToList()) own.Remove(key);
         var process = HostProcess.Start(host, Repository.Program(project ?? $"Notify.{host}"), [], own, TestRun.Log($"{name}-{host}"));
         lock (all) all.Add(process);
         return process;

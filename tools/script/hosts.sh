@@ -12,12 +12,41 @@ secrets() {
   while read -r line; do default "${line%%=*}" "${line#*=}"; done <"$HOME_DIR/secrets.env"
 }
 
+# own_carriers SECTION NAME...: which of these providers the user has set anything of, as Routing names them.
+own_carriers() {
+  local section=$1 name own=
+  shift
+  for name; do
+    if is_set "${section}__${name}__"; then own=${own:+$own,}$(printf '%s' "$name" | tr '[:upper:]' '[:lower:]'); fi
+  done
+  printf '%s' "$own"
+}
+
+# routes LANE NAME: whether a lane's Routing names a provider, however it is written.
+routes() {
+  local name all=
+  for name in $(compgen -v "Routing__$1" || true); do all="$all ${!name}"; done
+  case " $(printf '%s' "$all" | tr '[:upper:]' '[:lower:]') " in *[!a-z]"$2"[!a-z]*) return 0 ;; esac
+  return 1
+}
+
+# plays LANE NAME OWN: whether the sandbox is to play this carrier: Routing names it, and the user has set none of the lane's
+# providers (OWN). What is missing of Twilio and SendGrid is the sandbox's even beside settings of the user's own.
+plays() {
+  case $3 in '' | twilio | sendgrid) ;; *) return 1 ;; esac
+  [ -z "$3" ] || [ "$3" = "$2" ] || return 1
+  routes "$1" "$2"
+}
+
 # The user's own settings win; what is missing is set to the sandbox.
 environment() {
-  local name section keys=$HOME_DIR/sandbox
+  local name section keys=$HOME_DIR/sandbox sms email
   # The service account names the sandbox's address, which follows NOTIFY_PORT.
-  grep -q '"sendGridApiKey"' "$keys/sandbox.json" 2>/dev/null && [ -f "$keys/apns-server.pfx" ] && [ -f "$keys/vapid.json" ] && [ "$(json_value token_uri "$keys/fcm-service-account.json" 2>/dev/null)" = "$SANDBOX/token" ] ||
+  grep -q '"smtpPassword"' "$keys/sandbox.json" 2>/dev/null && [ -f "$keys/sendgrid-webhook-key.pem" ] && [ -f "$keys/apns-server.pfx" ] && [ -f "$keys/vapid.json" ] && [ "$(json_value token_uri "$keys/fcm-service-account.json" 2>/dev/null)" = "$SANDBOX/token" ] ||
     dotnet "$(dll_of sandbox)" keys --home "$keys" --url "$SANDBOX" >"$LOGS/sandbox.log" 2>&1 || die "the sandbox's keys could not be made: $(tail -n 1 "$LOGS/sandbox.log")"
+  sms=$(own_carriers Providers Twilio Vonage) email=$(own_carriers Providers SendGrid Mailchimp Smtp)
+  [ -n "$(compgen -v Routing__sms || true)" ] || export Routing__sms="${sms:-twilio}"
+  [ -n "$(compgen -v Routing__email || true)" ] || export Routing__email="${email:-sendgrid}"
   for section in Providers TestProviders; do
     name=${section}__Apns__BaseUrl
     # A provider of the user's own is not trusted by the sandbox's certificate.
@@ -38,24 +67,46 @@ environment() {
       # The sandbox's subscriptions lead to this machine; browsers' lead to the public Internet.
       default "${section}__WebPush__AllowPrivateNetworks" true
     fi
-    # A lane has one provider: where the user has set another one, the sandbox's is left away.
-    if ! is_set "${section}__Vonage__"; then
+    # Of the providers that share a lane, the sandbox plays those that Routing names, where the user has set no other one.
+    sms=$(own_carriers "$section" Twilio Vonage) email=$(own_carriers "$section" SendGrid Mailchimp Smtp)
+    if plays sms twilio "$sms"; then
       default "${section}__Twilio__BaseUrl" "$SANDBOX"
       default "${section}__Twilio__AccountSid" "$(json_value twilioAccountSid "$keys/sandbox.json")"
       default "${section}__Twilio__AuthToken" "$(json_value twilioAuthToken "$keys/sandbox.json")"
       name=${section}__Twilio__MessagingServiceSid
       [ -n "${!name:-}" ] || default "${section}__Twilio__From" "$(json_value twilioFrom "$keys/sandbox.json")"
     fi
-    if ! is_set "${section}__Mailchimp__" && ! is_set "${section}__Smtp__"; then
+    if plays sms vonage "$sms"; then
+      default "${section}__Vonage__BaseUrl" "$SANDBOX"
+      for name in ApiKey ApiSecret From SignatureSecret SignatureMethod; do default "${section}__Vonage__$name" "$(json_value "vonage$name" "$keys/sandbox.json")"; done
+    fi
+    if plays email sendgrid "$email"; then
       default "${section}__SendGrid__BaseUrl" "$SANDBOX"
       default "${section}__SendGrid__ApiKey" "$(json_value sendGridApiKey "$keys/sandbox.json")"
       default "${section}__SendGrid__From" "Notify <$(json_value sendGridFrom "$keys/sandbox.json")>"
+      default "${section}__SendGrid__WebhookPublicKey" "$(json_value sendGridWebhookPublicKey "$keys/sandbox.json")"
+    fi
+    if plays email mailchimp "$email"; then
+      default "${section}__Mailchimp__BaseUrl" "$SANDBOX"
+      default "${section}__Mailchimp__ApiKey" "$(json_value mailchimpApiKey "$keys/sandbox.json")"
+      default "${section}__Mailchimp__From" "Notify <$(json_value mailchimpFrom "$keys/sandbox.json")>"
+      default "${section}__Mailchimp__WebhookKey" "$(json_value mailchimpWebhookKey "$keys/sandbox.json")"
+    fi
+    if plays email smtp "$email"; then
+      name=${section}__Smtp__Host
+      [ -n "${!name:-}" ] || default "${section}__Smtp__TrustedCaPath" "$keys/apns-ca.pem"
+      default "$name" 127.0.0.1
+      default "${section}__Smtp__Port" $((BASE + 12))
+      for name in UserName Password; do default "${section}__Smtp__$name" "$(json_value "smtp$name" "$keys/sandbox.json")"; done
+      default "${section}__Smtp__From" "Notify <$(json_value smtpFrom "$keys/sandbox.json")>"
     fi
   done
   default Notify__PublicUrl "http://127.0.0.1:$BASE"
   default Sandbox__Home "$keys"
   default Sandbox__Url "$SANDBOX"
   default Sandbox__ApnsUrl "$APNS"
+  default Sandbox__SmtpUrl "$SMTP"
+  default Sandbox__WebhookUrl "$DISPATCH"
 }
 
 # ConnectionStrings__notify of the user's own: that database is used, and none started here.

@@ -7,7 +7,7 @@ public sealed class MagicRecipients : SystemTest
 {
     [Theory]
     [InlineData("sms", "+15005552", "failed", "Rejected")]
-    [InlineData("email", "failed", "failed", "Rejected")]
+    [InlineData("email", "failed", "failed", "BadAddress")]
     [InlineData("android", "failed", "failed", "BadAddress")]
     [InlineData("android", "bounced", "failed", "Unregistered")]
     [InlineData("web", "failed", "failed", "Rejected")]

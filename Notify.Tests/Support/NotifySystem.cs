@@ -1,4 +1,3 @@
-using System.Text.Json;
 using System.Text.Json.Nodes;
 using Npgsql;
 using Xunit.Sdk;
@@ -328,7 +327,8 @@ public sealed class NotifySystem : IAsyncDisposable
             environment[$"{section}__WebPush__PublicKey"] = vapid.GetProperty("publicKey").GetString()!;
             environment[$"{section}__WebPush__PrivateKey"] = vapid.GetProperty("privateKey").GetString()!;
             environment[$"{section}__WebPush__AllowPrivateNetworks"] = "true";
-            foreach (var carrier in carriers) UseCarrier(environment, section, carrier, accounts);
+            foreach (var carrier in carriers)
+                foreach (var (key, value) in CarrierSettings.Of(section, carrier, accounts, SandboxUrl, smtpPort)) environment[key] = value;
         }
 
         environment["ConnectionStrings__notify"] = $"{cluster.ConnectionString(database)};Maximum Pool Size=30";
@@ -363,29 +363,8 @@ public sealed class NotifySystem : IAsyncDisposable
 
     /// <summary>The settings by which a host finds a provider of SMS or email that the sandbox plays.</summary>
     /// <param name="section"><c>Providers</c> or <c>TestProviders</c>.</param>
-    public async Task<Dictionary<string, string>> CarrierAsync(string section, string carrier)
-    {
-        var settings = new Dictionary<string, string>();
-        UseCarrier(settings, section, carrier, await TestRun.Accounts);
-        return settings;
-    }
-
-    private void UseCarrier(Dictionary<string, string> settings, string section, string carrier, JsonElement accounts)
-    {
-        var sandbox = SandboxUrl.ToString();
-        foreach (var (name, value) in carrier switch
-        {
-            "twilio" => [("Twilio__AccountSid", Account("twilioAccountSid")), ("Twilio__AuthToken", Account("twilioAuthToken")), ("Twilio__From", Account("twilioFrom")), ("Twilio__BaseUrl", sandbox)],
-            "vonage" => [("Vonage__ApiKey", Account("vonageApiKey")), ("Vonage__ApiSecret", Account("vonageApiSecret")), ("Vonage__From", Account("vonageFrom")), ("Vonage__SignatureSecret", Account("vonageSignatureSecret")), ("Vonage__SignatureMethod", Account("vonageSignatureMethod")), ("Vonage__BaseUrl", sandbox)],
-            "sendgrid" => [("SendGrid__ApiKey", Account("sendGridApiKey")), ("SendGrid__From", $"Notify <{Account("sendGridFrom")}>"), ("SendGrid__WebhookPublicKey", Account("sendGridWebhookPublicKey")), ("SendGrid__BaseUrl", sandbox)],
-            "mailchimp" => [("Mailchimp__ApiKey", Account("mailchimpApiKey")), ("Mailchimp__From", $"Notify <{Account("mailchimpFrom")}>"), ("Mailchimp__WebhookKey", Account("mailchimpWebhookKey")), ("Mailchimp__BaseUrl", sandbox)],
-            "smtp" => new (string, string)[] { ("Smtp__Host", "127.0.0.1"), ("Smtp__Port", $"{smtpPort}"), ("Smtp__UserName", Account("smtpUserName")), ("Smtp__Password", Account("smtpPassword")), ("Smtp__From", $"Notify <{Account("smtpFrom")}>"), ("Smtp__TrustedCaPath", $"{TestRun.SandboxHome}/apns-ca.pem") },
-            _ => throw new ArgumentException($"{carrier} carries neither SMS nor email.", nameof(carrier)),
-        })
-            settings[$"{section}__{name}"] = value;
-
-        string Account(string name) => accounts.GetProperty(name).GetString()!;
-    }
+    public async Task<Dictionary<string, string>> CarrierAsync(string section, string carrier) =>
+        CarrierSettings.Of(section, carrier, await TestRun.Accounts, SandboxUrl, smtpPort);
 
     /// <summary>Starts Projections, again after it was killed.</summary>
     public async Task StartProjectionsAsync()

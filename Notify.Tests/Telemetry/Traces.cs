@@ -22,6 +22,8 @@ public sealed class Traces
         (await system.Client.CallAsync(HttpMethod.Post, "/v1/notifications", new { eventId = "traced", userId = person.Id, content = new { title = "T", body = words } },
             r => r.Headers.Add("traceparent", $"00-{Trace}-00f067aa0ba902b7-01"))).Is(202);
         await system.Client.BecomesAsync("traced", "dispatched");
+        var token = new string('A', 39);
+        (await system.Client.GetAsync($"/u/{token}")).Is(404);
 
         await Eventually.Passes(() =>
         {
@@ -35,12 +37,13 @@ public sealed class Traces
                 Assert.Contains(accepted.TraceId, sent.LinkedTraces);
             }
 
+            Assert.Single(spans, s => s.Name == "GET /u/{token}");
             return Task.CompletedTask;
         });
 
         var raw = string.Concat(collector.Raw);
         Assert.Contains("accept group", raw, StringComparison.Ordinal);
-        foreach (var secret in new[] { words, person.Phone!, person.Phone![1..], person.Tokens[0] })
+        foreach (var secret in new[] { words, person.Phone!, person.Phone![1..], person.Tokens[0], token })
             Assert.DoesNotContain(secret, raw, StringComparison.OrdinalIgnoreCase);
     }
 }

@@ -53,7 +53,7 @@ public sealed class Unsubscribing(IDocumentStore store, TimeProvider clock)
         var isNews = notification.Deliveries.TryGetValue(deliveryId, out var delivery) && delivery.UnsubscribedAt is null;
         if (isNews) session.Events.Append(key, new Unsubscribed(deliveryId, source, now));
         var recipient = user is null ? null : await session.LoadAsync<Recipient>(user, cancellation);
-        var isWanted = recipient is { IsErased: false } && recipient.Wants(Channel.Email, category).OptedIn;
+        var isWanted = recipient is { IsErased: false } && recipient.Said(Channel.Email, category)?.OptedIn != false;
         if (isWanted) session.Events.Append(user!, new OptedOut(Channel.Email, category, Recipient, source, now));
         if (isNews || isWanted) await session.SaveChangesAsync(cancellation);
         return category;

@@ -50,10 +50,14 @@ public sealed record Delivery(
     Guid Id, Channel Channel, Lane? Lane, DeliveryStatus Status, string? DeviceId = null, Privacy.Sealed? Contact = null,
     string? Reason = null, string? Provider = null, string? ProviderCode = null, string? ProviderMessageId = null, int Attempts = 0,
     DateTimeOffset? AttemptedAt = null, DateTimeOffset? DeferredUntil = null, DateTimeOffset? DispatchedAt = null,
-    DateTimeOffset? DeliveredAt = null, DateTimeOffset? OpenedAt = null, ImmutableList<string>? Tried = null, int Moves = 0, bool WasResent = false, DateTimeOffset? UnsubscribedAt = null)
+    DateTimeOffset? DeliveredAt = null, DateTimeOffset? OpenedAt = null, ImmutableList<string>? Tried = null, int Moves = 0, bool WasResent = false,
+    DateTimeOffset? ComplainedAt = null, DateTimeOffset? UnsubscribedAt = null)
 {
     /// <summary>Whether something is still to be done about it: queued, waiting, or being attempted.</summary>
     public bool IsInFlight => Status is DeliveryStatus.Queued or DeliveryStatus.Deferred or DeliveryStatus.Attempting;
+
+    /// <summary>Whether it has moved on from a provider: another one was tried last.</summary>
+    public bool HasLeft(string? provider) => Provider is not null && provider is not null && !string.Equals(Provider, provider, StringComparison.Ordinal);
 
     /// <summary>Whether it has ended; each delivery is exactly one of in flight, unknown and terminal.</summary>
     public bool IsTerminal => !IsInFlight && Status != DeliveryStatus.Unknown;
@@ -92,8 +96,10 @@ public sealed record Notification(
         NotificationDispatched e => With(e.DeliveryId, d => d.Status == DeliveryStatus.Delivered || (d.Status == DeliveryStatus.Failed && d.Reason != Reasons.OutcomeNeverKnown)
             ? d with { ProviderMessageId = e.ProviderMessageId, DispatchedAt = e.At, Provider = e.Provider, Attempts = Math.Max(d.Attempts, e.Attempt) }
             : d with { Status = DeliveryStatus.Dispatched, ProviderMessageId = e.ProviderMessageId, DispatchedAt = e.At, Provider = e.Provider, Attempts = e.Attempt, Reason = null, ProviderCode = null, DeferredUntil = null }),
-        NotificationDelivered e => With(e.DeliveryId, d => d with { Status = DeliveryStatus.Delivered, DeliveredAt = d.DeliveredAt ?? e.At, Reason = null }),
-        NotificationFailed e => With(e.DeliveryId, d => d.Status == DeliveryStatus.Delivered ? d
+        NotificationDelivered e => With(e.DeliveryId, d => d is { Status: DeliveryStatus.Failed, Reason: Reasons.HardBounced }
+            ? d with { DeliveredAt = d.DeliveredAt ?? e.At }
+            : d with { Status = DeliveryStatus.Delivered, DeliveredAt = d.DeliveredAt ?? e.At, Reason = null, ProviderCode = null, DeferredUntil = null }),
+        NotificationFailed e => With(e.DeliveryId, d => !Prevails(e, d) ? d
             : d with { Status = DeliveryStatus.Failed, Reason = e.Reason, Provider = e.Provider ?? d.Provider, ProviderCode = e.ProviderCode, Attempts = Math.Max(d.Attempts, e.Attempt), DeferredUntil = null }),
         DispatchOutcomeUnknown e => With(e.DeliveryId, d => d.IsInFlight
             ? d with { Status = DeliveryStatus.Unknown, Reason = e.Reason, Provider = e.Provider, Attempts = e.Attempt, DeferredUntil = e.Deadline }
@@ -108,6 +114,7 @@ public sealed record Notification(
         NotificationRescheduled e => this with { SendAt = e.SendAt },
         NotificationExpired e => e.Deliveries.Aggregate(this with { IsExpired = !IsPlanned || IsExpired }, (n, id) => n.End(id, DeliveryStatus.Expired, null)),
         NotificationOpened e => With(e.DeliveryId, d => d with { OpenedAt = d.OpenedAt ?? e.At }),
+        Complained e => With(e.DeliveryId, d => d with { ComplainedAt = d.ComplainedAt ?? e.At }),
         Unsubscribed e => With(e.DeliveryId, d => d with { UnsubscribedAt = d.UnsubscribedAt ?? e.At }),
         _ => this,
     };
@@ -117,6 +124,23 @@ public sealed record Notification(
         e is not { Reason: Reasons.FailedOver, Provider: { } tried } ? d with { Tried = null }
         : d.Tried?.Contains(tried) == true ? d
         : d with { Tried = (d.Tried ?? []).Add(tried), Moves = d.Moves + 1 };
+
+    // Delivered beats failed in both orders; only a mailbox that took the message first and bounced it afterwards beats delivered.
+    // Of two failures the same one stands whichever came first; and what a provider reports of a delivery that another one has
+    // taken over since is history.
+    private static bool Prevails(NotificationFailed e, Delivery d) => d.Status switch
+    {
+        _ when e.Receipt is not null && d.HasLeft(e.Provider) => false,
+        DeliveryStatus.Delivered => e.Reason == Reasons.HardBounced,
+        DeliveryStatus.Failed => (Weight(e.Reason), Weight(d.Reason)) switch
+        {
+            var (its, ours) when its != ours => its > ours,
+            _ => string.CompareOrdinal($"{e.Reason} {e.ProviderCode}", $"{d.Reason} {d.ProviderCode}") < 0,
+        },
+        _ => true,
+    };
+
+    private static int Weight(string? reason) => reason switch { Reasons.OutcomeNeverKnown => 0, Reasons.HardBounced => 2, _ => 1 };
 
     private Notification End(Guid id, DeliveryStatus status, string? reason) =>
         With(id, d => d.IsTerminal ? d : d with { Status = status, Reason = reason, DeferredUntil = null });

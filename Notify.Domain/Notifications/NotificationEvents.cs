@@ -55,17 +55,20 @@ public sealed record DispatchAttempted(Guid DeliveryId, int Attempt, string Prov
 /// <param name="LatencyMs">Milliseconds from call to answer.</param>
 /// <param name="ContentHash">Keyed hash of what was sent.</param>
 /// <param name="Segments">Parts of an SMS, each of which is paid for; <c>null</c> elsewhere.</param>
+/// <param name="Receipt">Where a receipt said so and no answer to the call: its ID, under which it is kept as it came.</param>
 public sealed record NotificationDispatched(
-    Guid DeliveryId, int Attempt, string Provider, string? ProviderMessageId, int LatencyMs, string? ContentHash, DateTimeOffset At, int? Segments = null);
+    Guid DeliveryId, int Attempt, string Provider, string? ProviderMessageId, int LatencyMs, string? ContentHash, DateTimeOffset At, string? Receipt = null, int? Segments = null);
 
 /// <summary>A provider or the app reported that the person's device has it.</summary>
-public sealed record NotificationDelivered(Guid DeliveryId, string Source, DateTimeOffset At);
+/// <param name="Receipt">The receipt's ID, where a provider said so.</param>
+public sealed record NotificationDelivered(Guid DeliveryId, string Source, DateTimeOffset At, string? Receipt = null);
 
 /// <summary>A delivery failed for good.</summary>
 /// <param name="Reason">Normalised; one of <see cref="Reasons"/>.</param>
 /// <param name="ProviderCode">The provider's own code, never its text, which may hold an address.</param>
+/// <param name="Receipt">Where a receipt said so after the provider had accepted: its ID.</param>
 public sealed record NotificationFailed(
-    Guid DeliveryId, int Attempt, string Reason, string? Provider, string? ProviderCode, DateTimeOffset At);
+    Guid DeliveryId, int Attempt, string Reason, string? Provider, string? ProviderCode, DateTimeOffset At, string? Receipt = null);
 
 /// <summary>It is not known whether the provider accepted; nothing is repeated until that is found out or the deadline has passed.</summary>
 public sealed record DispatchOutcomeUnknown(
@@ -93,11 +96,17 @@ public sealed record NotificationRescheduled(DateTimeOffset SendAt, string By, D
 public sealed record NotificationExpired(IReadOnlyList<Guid> Deliveries, DateTimeOffset At);
 
 /// <summary>The person opened it: the first time per delivery.</summary>
-public sealed record NotificationOpened(Guid DeliveryId, string Source, DateTimeOffset At);
+/// <param name="Receipt">The receipt's ID, where a provider said so.</param>
+public sealed record NotificationOpened(Guid DeliveryId, string Source, DateTimeOffset At, string? Receipt = null);
+
+/// <summary>The person called it unwanted where they read their mail: the first time per delivery.</summary>
+/// <param name="Receipt">The receipt's ID, where a provider said so.</param>
+public sealed record Complained(Guid DeliveryId, string Source, DateTimeOffset At, string? Receipt = null);
 
 /// <summary>The person wants no more emails of this category, and said so in this one: the first time per delivery.</summary>
-/// <param name="Source">How: one of <see cref="UnsubscribeSources"/>.</param>
-public sealed record Unsubscribed(Guid DeliveryId, string Source, DateTimeOffset At);
+/// <param name="Source">How: one of <see cref="UnsubscribeSources"/>, or the provider that says so.</param>
+/// <param name="Receipt">The receipt's ID, where a provider said so.</param>
+public sealed record Unsubscribed(Guid DeliveryId, string Source, DateTimeOffset At, string? Receipt = null);
 
 /// <summary>How a person unsubscribed.</summary>
 public static class UnsubscribeSources

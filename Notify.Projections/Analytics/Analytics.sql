@@ -87,8 +87,8 @@ create index if not exists engagement_first_at on analytics.engagement using bri
 
 comment on table analytics.engagement is 'What people did with what they got: the first time per delivery, kind and link.';
 comment on column analytics.engagement.delivery_id is 'The delivery; joins deliveries.';
-comment on column analytics.engagement.kind is 'opened, clicked or unsubscribed. This version records opened.';
-comment on column analytics.engagement.link is 'Which link was clicked; empty for opened and unsubscribed.';
+comment on column analytics.engagement.kind is 'opened, clicked, complained or unsubscribed. This version records all but clicked.';
+comment on column analytics.engagement.link is 'Which link was clicked; empty for all but clicked.';
 comment on column analytics.engagement.client_id is 'The client that had asked for the notification.';
 comment on column analytics.engagement.channel is 'push, sms or email.';
 comment on column analytics.engagement.category is 'The notification''s category.';

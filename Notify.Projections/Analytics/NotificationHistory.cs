@@ -6,7 +6,7 @@ using Notify.Projections.NotificationViews;
 namespace Notify.Projections.Analytics;
 
 /// <summary>A person did something with a delivery, for the first time.</summary>
-/// <param name="Kind"><c>opened</c>, <c>clicked</c> or <c>unsubscribed</c>.</param>
+/// <param name="Kind"><c>opened</c>, <c>clicked</c>, <c>complained</c> or <c>unsubscribed</c>.</param>
 /// <param name="Link">Which link was clicked; else empty.</param>
 /// <param name="Source">Who told of it.</param>
 public sealed record Engagement(string Kind, string Link, string Source, DateTimeOffset At);
@@ -57,8 +57,9 @@ public sealed record NotificationHistory(Notification State, ImmutableDictionary
         if (times.FirstAttemptAt is null && delivery.Attempts > 0) times = times with { FirstAttemptAt = at };
         return @event switch
         {
-            NotificationDispatched e => times with { ProviderLatencyMs = e.LatencyMs },
+            NotificationDispatched { Receipt: null } e => times with { ProviderLatencyMs = e.LatencyMs },
             NotificationOpened e => First(times, new Engagement("opened", "", e.Source, e.At)),
+            Complained e => First(times, new Engagement("complained", "", e.Source, e.At)),
             Unsubscribed e => First(times, new Engagement("unsubscribed", "", e.Source, e.At)),
             _ => times,
         };

@@ -92,7 +92,8 @@ public static class NotifyStore
     [
         typeof(NotificationRequested), typeof(DeliveriesPlanned), typeof(DeliveryDeferred), typeof(DispatchAttempted), typeof(NotificationDispatched),
         typeof(NotificationDelivered), typeof(NotificationFailed), typeof(DispatchOutcomeUnknown), typeof(DeliverySuppressed), typeof(DeliveryDeadLettered),
-        typeof(DeliveryRedriven), typeof(NotificationCancelled), typeof(NotificationRescheduled), typeof(NotificationExpired), typeof(NotificationOpened), typeof(Unsubscribed),
+        typeof(DeliveryRedriven), typeof(NotificationCancelled), typeof(NotificationRescheduled), typeof(NotificationExpired), typeof(NotificationOpened),
+        typeof(Complained), typeof(Unsubscribed),
         typeof(ContactDetailsGiven), typeof(DeviceRegistered), typeof(DeviceRemoved), typeof(OptedIn), typeof(OptedOut), typeof(PreferenceWithdrawn),
         typeof(UserErased), typeof(AddressSuppressed), typeof(SuppressionLifted), typeof(CategoryDefined),
         typeof(ClientRegistered), typeof(SecretIssued), typeof(SecretRevoked), typeof(ClientDisabled),

@@ -48,6 +48,10 @@ public sealed class EventWordsTests
         { new CircuitHalfOpened("twilio", "tried again after 10 s", At), "twilio is tried with one delivery at a time: tried again after 10 s." },
         { new CircuitClosed("twilio", "3 calls succeeded", At), "twilio is sent to as before: 3 calls succeeded." },
         { new ProviderWeightChanged("twilio", 1, 0.25, "40% of 50 calls failed", At), "twilio gets 25% of its weight instead of 100%: 40% of 50 calls failed." },
+        { new NotificationDispatched(Sms, 1, "twilio", "SM1", 0, null, At, "SM1:sent"), "The SMS was accepted by twilio, says a receipt (their ID SM1)." },
+        { new NotificationFailed(Sms, 1, Reasons.Undelivered, "twilio", "30003", At, "SM1:undelivered:30003"), "The SMS failed for good, says a receipt: undelivered (twilio: 30003)." },
+        { new Complained(Sms, "sendgrid", At), "The person called the SMS unwanted, says sendgrid." },
+        { new Unsubscribed(Sms, "sendgrid", At), "The person unsubscribed through the SMS, says sendgrid." },
         { new NotificationOpened(Push, "app", At), "The person opened the push to d_1 for the first time, says app." },
         { new Unsubscribed(Sms, UnsubscribeSources.OneClick, At), "The person unsubscribed by the SMS (one-click): no more emails of category shipping." },
     };

@@ -2,6 +2,7 @@ using Microsoft.Extensions.Options;
 using Notify.Dispatch;
 using Notify.Dispatch.Dispatching;
 using Notify.Dispatch.Due;
+using Notify.Dispatch.Receipts;
 using Notify.Dispatch.Routing;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
@@ -25,6 +26,7 @@ var configuration = builder.Configuration;
 var providers = new Providers();
 if (command is null)
 {
+    ReceiptsUrl.GiveTo(configuration, faults);
     var routing = RouteSettings.Read(configuration.GetSection("Routing"), faults);
     Adapters.AddTo(providers, ClientMode.Live, configuration.GetSection("Providers"), routing, TimeProvider.System, faults);
     Adapters.AddTo(providers, ClientMode.Test, configuration.GetSection("TestProviders"), routing, TimeProvider.System, faults);
@@ -48,6 +50,7 @@ if (faults.Report()) return NotifyHost.WrongConfiguration;
 builder.Services.AddSingleton(Options.Create(retry)).AddSingleton(providers).AddSingleton(sms).AddSingleton<DeliveryTokens>().AddSingleton<UnsubscribeLinks>();
 builder.Services.AddSingleton<HostIdentity>().AddSingleton<FairTurns>().AddSingleton<SlicePick>().AddSingleton<SliceClaim>().AddSingleton<Settlement>().AddSingleton<DeliveryDispatcher>();
 builder.Services.AddSingleton<QueueActivity>().AddSingleton<ProviderActivity>().AddSingleton(alerts);
+builder.Services.AddSingleton<ReceiptJudgement>().AddSingleton<ReceiptIntake>();
 if (command is null)
 {
     // Registered before Wolverine, so stopped after it: the host signs off when its last message has been handled.
@@ -64,7 +67,7 @@ builder.Services.AddNotifyStore(configuration.Database(), mayCreate: command == 
     m.TransportSchemaName = NotifyBus.QueueSchema;
 });
 builder.Host.UseWolverine(o => DispatchBus.Configure(o, configuration, mayCreate: command == "migrate"));
-if (command is null) builder.Services.AddHostedService<DuePump>().AddOutboxSweep("dispatch_messages");
+if (command is null) builder.Services.AddHostedService<DuePump>().AddHostedService<WaitingReceipts>().AddOutboxSweep("dispatch_messages");
 if (command is null && configuration.Transport() == NotifyTransport.RabbitMq) builder.Services.AddHostedService<ListenerWatch>();
 
 var app = builder.Build();
@@ -76,6 +79,7 @@ switch (command)
         return await app.RunJasperFxCommands(args);
     default:
         app.MapOperations();
+        ReceiptEndpoints.Map(app);
         app.Services.GetRequiredService<ProviderActivity>().Carries(
             providers.Routes.Where(r => r.Mode == ClientMode.Live).SelectMany(r => r.Route.Members.Select((m, i) => new CarriedProvider(m.Provider.Name, r.Route.Lane, i + 1, m.Weight))));
         if (providers.NotCarried.ToList() is { Count: > 0 } lanes)

@@ -76,12 +76,12 @@ public sealed class Settlement : IAsyncDisposable
         await using var session = store.LightweightSession(SessionOptions.ForTransaction(transaction));
 
         var held = await HeldAsync(connection, all, cancellation);
-        var late = all.Where(a => !held.Contains((a.Row.Id, a.Claim))).ToList();
+        var late = all.Where(a => !held.ContainsKey((a.Row.Id, a.Claim))).ToList();
         var writes = all.Except(late).ToList();
         if (late.Count > 0) writes.AddRange(await StillNewsAsync(session, late, cancellation));
 
         await OwnMessagesAsync(connection, writes, cancellation);
-        var settled = writes.Select(made => (Made: made, Settled: OutcomeDecider.Decide(made, schedule, now, Random.Shared.NextDouble()))).ToList();
+        var settled = writes.Select(made => (Made: made, Settled: HasEnded(made) ? new Settled(null, null) : OutcomeDecider.Decide(made, schedule, now, Random.Shared.NextDouble()))).ToList();
         await OpenDeliveryTable.RemoveAsync(connection, [.. settled.Where(s => s.Settled.Next is null).Select(s => s.Made.Row.Id)], cancellation);
         await OpenDeliveryTable.PutAsync(connection, [.. settled.Where(s => s.Settled.Next is not null).Select(s => s.Settled.Next!)], cancellation);
 
@@ -99,6 +99,9 @@ public sealed class Settlement : IAsyncDisposable
 
         await transaction.CommitAsync(cancellation);
         Count(settled, now);
+
+        // A receipt was faster than the answer, and knows better than a call that failed.
+        bool HasEnded(AttemptMade made) => made.Outcome is not AttemptOutcome.Accepted && held.GetValueOrDefault((made.Row.Id, made.Claim));
     }
 
     // Where a repeat would reach the person twice, each of a provider's messages belongs to one delivery. If two asked for
@@ -106,7 +109,7 @@ public sealed class Settlement : IAsyncDisposable
     private static async Task OwnMessagesAsync(NpgsqlConnection connection, List<AttemptMade> writes, CancellationToken cancellation)
     {
         var messages = writes.Where(w => !Lanes.RepeatReplacesItself(w.Row.Queue.Lane) && w.Outcome is AttemptOutcome.Accepted { MessageId: not null })
-            .Select(w => (w.Provider, ((AttemptOutcome.Accepted)w.Outcome).MessageId!, w.Row.Id)).ToList();
+            .Select(w => (w.Provider, ((AttemptOutcome.Accepted)w.Outcome).MessageId!, w.Row.Id, w.Row.Notification)).ToList();
         var others = await ProviderMessages.NoteAsync(connection, messages, cancellation);
         for (var i = 0; i < writes.Count; i++)
         {
@@ -115,15 +118,16 @@ public sealed class Settlement : IAsyncDisposable
         }
     }
 
-    // Which of the claims still stand. Others were taken over, or were settled by a commit whose answer was lost.
-    private static async Task<HashSet<(Guid, Guid)>> HeldAsync(NpgsqlConnection connection, IReadOnlyList<AttemptMade> all, CancellationToken cancellation)
+    // Which of the claims still stand, and whether a receipt has ended the delivery meanwhile. Others were taken over, or were
+    // settled by a commit whose answer was lost.
+    private static async Task<Dictionary<(Guid, Guid), bool>> HeldAsync(NpgsqlConnection connection, IReadOnlyList<AttemptMade> all, CancellationToken cancellation)
     {
         await using var command = new NpgsqlCommand(
-            "select delivery_id, claim from notify.open_deliveries where delivery_id = any($1) and state = 1 order by delivery_id for update", connection);
+            "select delivery_id, claim, has_ended from notify.open_deliveries where delivery_id = any($1) and state = 1 order by delivery_id for update", connection);
         command.Parameters.Add(new NpgsqlParameter { Value = all.Select(a => a.Row.Id).ToArray() });
         await using var reader = await command.ExecuteReaderAsync(cancellation);
-        var held = new HashSet<(Guid, Guid)>();
-        while (await reader.ReadAsync(cancellation)) held.Add((reader.GetGuid(0), reader.GetGuid(1)));
+        var held = new Dictionary<(Guid, Guid), bool>();
+        while (await reader.ReadAsync(cancellation)) held[(reader.GetGuid(0), reader.GetGuid(1))] = reader.GetBoolean(2);
         return held;
     }
 

@@ -42,6 +42,17 @@ public static class Telemetry
         "notify_provider_call_seconds", "s", "Duration of provider calls.",
         advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10] });
 
+    /// <summary>Receipts kept, by provider and what they say.</summary>
+    public static readonly Counter<long> Receipts = Meter.CreateCounter<long>("notify_receipts", description: "Receipts kept, by provider and what they say; repeated ones count once.");
+
+    /// <summary>Receipts turned away, by provider and why.</summary>
+    public static readonly Counter<long> ReceiptsRefused = Meter.CreateCounter<long>("notify_receipts_refused", description: "Posts of receipts that were turned away, by provider and why.");
+
+    /// <summary>From what a receipt tells of to its being kept, in seconds, by provider; only where the provider says when it happened.</summary>
+    public static readonly Histogram<double> ReceiptLag = Meter.CreateHistogram(
+        "notify_receipt_lag_seconds", "s", "From what a receipt tells of to its being kept.",
+        advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21600, 86400] });
+
     private static readonly Counter<long> ProviderCalls = Meter.CreateCounter<long>("notify_provider_calls", description: "Provider calls, by provider and outcome.");
 
     /// <summary>Counts a call of a provider.</summary>

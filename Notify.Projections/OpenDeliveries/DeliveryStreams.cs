@@ -2,7 +2,12 @@ using Npgsql;
 
 namespace Notify.Projections.OpenDeliveries;
 
-/// <summary>Which notification a delivery belongs to: <c>notify.delivery_streams</c>.</summary>
+/// <summary>What a receipt may be known by.</summary>
+/// <param name="DeliveryId">Ours, if the provider brought it back.</param>
+/// <param name="MessageId">The provider's.</param>
+public readonly record struct ReceiptAddress(string Provider, Guid? DeliveryId, string? MessageId);
+
+/// <summary>Which notification a delivery belongs to: <c>notify.delivery_streams</c>, and by a provider's own ID <c>notify.provider_messages</c>.</summary>
 public static class DeliveryStreams
 {
     /// <summary>Notes deliveries, in the caller's transaction, before their provider is called; what is noted already stays.</summary>
@@ -14,5 +19,25 @@ public static class DeliveryStreams
             connection, "insert into notify.delivery_streams (delivery_id, notification) select * from unnest($1, $2) on conflict do nothing",
             sorted.Select(d => d.Delivery).ToArray(), sorted.Select(d => d.Notification).ToArray());
         await command.ExecuteNonQueryAsync(cancellation);
+    }
+
+    /// <summary>The notification and delivery that each address belongs to, in order; <c>null</c> where that is not known (yet).</summary>
+    public static async Task<IReadOnlyList<(Guid Delivery, string Notification)?>> FindAsync(
+        NpgsqlConnection connection, IReadOnlyList<ReceiptAddress> addresses, CancellationToken cancellation)
+    {
+        var found = new (Guid, string)?[addresses.Count];
+        if (addresses.Count == 0) return found;
+        await using var command = OpenDeliveryTable.Command(connection,
+            """
+            select a.n, coalesce(s.delivery_id, m.delivery_id), coalesce(s.notification, m.notification)
+            from unnest($1, $2, $3, $4) as a (n, delivery_id, provider, message_id)
+            left join notify.delivery_streams s on s.delivery_id = a.delivery_id
+            left join notify.provider_messages m on s.delivery_id is null and m.provider = a.provider and m.message_id = a.message_id and not m.is_shared
+            where coalesce(s.notification, m.notification) is not null
+            """,
+            Enumerable.Range(0, addresses.Count).ToArray(), addresses.Select(a => a.DeliveryId).ToArray(), addresses.Select(a => a.Provider).ToArray(), addresses.Select(a => a.MessageId).ToArray());
+        await using var reader = await command.ExecuteReaderAsync(cancellation);
+        while (await reader.ReadAsync(cancellation)) found[reader.GetInt32(0)] = (reader.GetGuid(1), reader.GetString(2));
+        return found;
     }
 }

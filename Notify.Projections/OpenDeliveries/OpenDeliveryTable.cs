@@ -53,6 +53,14 @@ public static class OpenDeliveryTable
         await command.ExecuteNonQueryAsync(cancellation);
     }
 
+    /// <summary>Notes of deliveries in flight that a receipt ended them: nothing follows any more from what their calls come to.</summary>
+    public static async Task EndInFlightAsync(NpgsqlConnection connection, Guid[] ids, CancellationToken cancellation)
+    {
+        if (ids.Length == 0) return;
+        await using var command = Command(connection, "update notify.open_deliveries set has_ended = true where delivery_id = any($1) and state = 1", ids);
+        await command.ExecuteNonQueryAsync(cancellation);
+    }
+
     /// <summary>Gives deliveries a new state, time and reason, and releases their claims; missing rows are made anew.</summary>
     public static async Task PutAsync(NpgsqlConnection connection, IReadOnlyList<OpenDelivery> rows, CancellationToken cancellation)
     {
@@ -62,7 +70,7 @@ public static class OpenDeliveryTable
             insert into notify.open_deliveries as d (delivery_id, notification, queue, state, attempts, enqueued_at, due_at, reason)
             select * from unnest($1, $2, $3, $4, $5, $6, $7, $8)
             on conflict (delivery_id) do update
-            set state = excluded.state, attempts = excluded.attempts, due_at = excluded.due_at, reason = excluded.reason, owner = null, claim = null
+            set state = excluded.state, attempts = excluded.attempts, due_at = excluded.due_at, reason = excluded.reason, owner = null, claim = null, has_ended = false
             """,
             rows.Select(r => r.Id).ToArray(), rows.Select(r => r.Notification).ToArray(), rows.Select(r => r.Queue.Code).ToArray(),
             rows.Select(r => (short)r.State).ToArray(), rows.Select(r => r.Attempts).ToArray(), rows.Select(r => r.EnqueuedAt).ToArray(),

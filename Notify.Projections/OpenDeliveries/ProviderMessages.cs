@@ -5,21 +5,30 @@ namespace Notify.Projections.OpenDeliveries;
 /// <summary>Which delivery a provider's message belongs to: <c>notify.provider_messages</c>.</summary>
 public static class ProviderMessages
 {
-    /// <summary>Notes messages in the caller's transaction; who was first keeps a message.</summary>
+    /// <summary>Notes messages in the caller's transaction; who was first keeps a message, and one that two have is no name for either.</summary>
     /// <returns>The deliveries whose message belongs to another one.</returns>
     public static async Task<HashSet<Guid>> NoteAsync(
-        NpgsqlConnection connection, IReadOnlyList<(string Provider, string MessageId, Guid Delivery)> messages, CancellationToken cancellation)
+        NpgsqlConnection connection, IReadOnlyList<(string Provider, string MessageId, Guid Delivery, string Notification)> messages, CancellationToken cancellation)
     {
         var others = new HashSet<Guid>();
         if (messages.Count == 0) return others;
         var sorted = messages.OrderBy(m => m.Provider, StringComparer.Ordinal).ThenBy(m => m.MessageId, StringComparer.Ordinal).ToList();
-        // Two statements: the second sees what a racing transaction committed while the first waited for it.
+        // More than one statement: the later ones see what a racing transaction committed while the first waited for it.
         await using var batch = new NpgsqlBatch(connection);
         foreach (var sql in new[]
         {
-            "insert into notify.provider_messages select * from unnest($1, $2, $3) on conflict do nothing",
             """
-            select n.delivery_id from unnest($1, $2, $3) as n(provider, message_id, delivery_id)
+            insert into notify.provider_messages (provider, message_id, delivery_id, notification) select * from unnest($1, $2, $3, $4) on conflict do nothing
+            """,
+            """
+            with taken as (
+                select provider, message_id from unnest($1, $2, $3, $4) as n(provider, message_id, delivery_id, notification)
+                join notify.provider_messages m using (provider, message_id) where m.delivery_id <> n.delivery_id and not m.is_shared
+                order by provider, message_id for update of m)
+            update notify.provider_messages m set is_shared = true from taken where m.provider = taken.provider and m.message_id = taken.message_id
+            """,
+            """
+            select n.delivery_id from unnest($1, $2, $3, $4) as n(provider, message_id, delivery_id, notification)
             join notify.provider_messages m using (provider, message_id) where m.delivery_id <> n.delivery_id
             """,
         })
@@ -31,6 +40,7 @@ public static class ProviderMessages
                     new NpgsqlParameter { Value = sorted.Select(m => m.Provider).ToArray() },
                     new NpgsqlParameter { Value = sorted.Select(m => m.MessageId).ToArray() },
                     new NpgsqlParameter { Value = sorted.Select(m => m.Delivery).ToArray() },
+                    new NpgsqlParameter { Value = sorted.Select(m => m.Notification).ToArray() },
                 },
             });
         }

@@ -176,6 +176,7 @@ create table if not exists notify.delivery_streams (
     delivery_id  uuid primary key,
     notification text not null
 );
+
 -- Addresses that must not be used, whoever they belong to: known by their keyed hash, the address itself only sealed. One row
 -- per address for ever, folded from its stream and written with it; lifted_at says that it may be used again.
 create table if not exists notify.suppressions (
@@ -191,3 +192,30 @@ create table if not exists notify.suppressions (
     lifted_at     timestamptz
 );
 create index if not exists suppressions_since on notify.suppressions (since desc, id) where lifted_at is null;
+
+-- The same by the provider's own ID, for receipts without ours. One request may have gone to several people under one ID:
+-- such an ID says nothing.
+alter table notify.provider_messages add column if not exists notification text;
+alter table notify.provider_messages add column if not exists is_shared boolean not null default false;
+
+-- A receipt ended the delivery while its provider was being called: whatever the call comes to, nothing follows from it.
+alter table notify.open_deliveries add column if not exists has_ended boolean not null default false;
+
+-- Receipts as providers posted them, each once, for ever: facts. raw is sealed under the notification's subject's key, and
+-- under the installation's own until the notification is known. due_at is when one that cannot be judged yet is looked at again.
+create table if not exists notify.receipts (
+    provider     text        not null,
+    event_id     text        not null,
+    received_at  timestamptz not null,
+    modes        smallint    not null,
+    what         text        not null,
+    message_id   text,
+    delivery_id  uuid,
+    notification text,
+    facts        jsonb       not null,
+    raw          text        not null,
+    due_at       timestamptz,
+    primary key (provider, event_id)
+);
+create index if not exists receipts_notification on notify.receipts (notification, received_at) where notification is not null;
+create index if not exists receipts_due on notify.receipts (due_at) where due_at is not null;

@@ -44,6 +44,24 @@ public sealed class ProviderMessagesTests(EmptyDatabase database) : IClassFixtur
     }
 
     [Fact]
+    public async Task A_receipt_finds_its_notification_by_either_ID_but_not_by_one_that_two_share()
+    {
+        await NoteAsync(("sendgrid", first, mine));
+        Assert.Equal((mine, $"n/c_shop:{mine}"), await FindAsync(null, first));
+        Assert.Null(await FindAsync(theirs, second));
+        await using (var connection = await database.Source.OpenConnectionAsync(Cancellation))
+        {
+            await DeliveryStreams.NoteAsync(connection, [(theirs, "n/c_shop:theirs"), (mine, "n/c_shop:mine")], Cancellation);
+            await DeliveryStreams.NoteAsync(connection, [(mine, "n/c_shop:another")], Cancellation);
+        }
+
+        Assert.Equal((theirs, "n/c_shop:theirs"), await FindAsync(theirs, first));
+        await NoteAsync(("sendgrid", first, theirs));
+        Assert.Null(await FindAsync(null, first));
+        Assert.Equal((mine, "n/c_shop:mine"), await FindAsync(mine, first));
+    }
+
+    [Fact]
     public async Task Of_many_who_race_for_one_message_one_gets_it()
     {
         var losers = await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => NoteAsync(("twilio", second, Guid.NewGuid()), ("twilio", first, Guid.NewGuid()))));
@@ -53,7 +71,13 @@ public sealed class ProviderMessagesTests(EmptyDatabase database) : IClassFixtur
     private async Task<HashSet<Guid>> NoteAsync(params (string, string, Guid)[] messages)
     {
         await using var connection = await database.Source.OpenConnectionAsync(Cancellation);
-        return await ProviderMessages.NoteAsync(connection, messages, Cancellation);
+        return await ProviderMessages.NoteAsync(connection, [.. messages.Select(m => (m.Item1, m.Item2, m.Item3, $"n/c_shop:{m.Item3}"))], Cancellation);
+    }
+
+    private async Task<(Guid, string)?> FindAsync(Guid? delivery, string message)
+    {
+        await using var connection = await database.Source.OpenConnectionAsync(Cancellation);
+        return Assert.Single(await DeliveryStreams.FindAsync(connection, [new ReceiptAddress("sendgrid", delivery, message)], Cancellation));
     }
 
     private Task<string?> FirstFreeAsync(Guid delivery, params string[] messages) =>

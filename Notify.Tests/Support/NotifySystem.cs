@@ -147,7 +147,7 @@ public sealed class NotifySystem : IAsyncDisposable
     {
         // Where the sandbox posts receipts, one always listens.
         var url = new Uri($"http://127.0.0.1:{(dispatchers.Count == 0 ? receiptsPort : HostProcess.FreePort())}");
-        var host = Start("Dispatch", new(own ?? []) { ["ASPNETCORE_URLS"] = url.ToString() });
+        var host = Start("Dispatch", new(own ?? []) { ["ASPNETCORE_URLS"] = url.ToString(), ["Notify__ReceiptsUrl"] = $"http://127.0.0.1:{receiptsPort}" });
         dispatchers.Add(host);
         DispatchUrl = url;
         await ReadyAsync(host, url);

@@ -102,6 +102,8 @@ environment() {
     fi
   done
   default Notify__PublicUrl "http://127.0.0.1:$BASE"
+  # Where the sandbox posts receipts; a service on the Internet is told none of this machine's own addresses.
+  [ "$Notify__PublicUrl" != "http://127.0.0.1:$BASE" ] || default Notify__ReceiptsUrl "http://127.0.0.1:$(port_of dispatch)"
   default Sandbox__Home "$keys"
   default Sandbox__Url "$SANDBOX"
   default Sandbox__ApnsUrl "$APNS"

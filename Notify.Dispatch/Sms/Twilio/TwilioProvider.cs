@@ -3,6 +3,7 @@ using System.Net;
 using System.Net.Http.Headers;
 using System.Text;
 using Notify.Dispatch.Dispatching;
+using Notify.Dispatch.Receipts;
 using Notify.Domain.Notifications;
 using Notify.Projections.Hosting;
 
@@ -28,6 +29,9 @@ public sealed record TwilioOptions
 
     /// <summary>The service's address.</summary>
     public Uri BaseUrl { get; init; } = new("https://api.twilio.com");
+
+    /// <summary>Where Twilio posts what becomes of messages; by default <c>Notify:ReceiptsUrl</c>.</summary>
+    public Uri? ReceiptsUrl { get; init; }
 
     /// <summary>Calls under way at once.</summary>
     public int Concurrency { get; init; } = 100;
@@ -111,6 +115,7 @@ public sealed class TwilioProvider : IDeliveryProvider, IAnswersInquiries, IDisp
         var form = new List<KeyValuePair<string, string>> { new("To", message.Address), new("Body", text) };
         var sender = senders.For(message.Address)!;
         form.Add(new(SenderIds.IsService(sender) || sender == options.MessagingServiceSid ? "MessagingServiceSid" : "From", sender));
+        if (ReceiptsUrl.For(options.ReceiptsUrl, options.BaseUrl) is { } receipts) form.Add(new("StatusCallback", TwilioReceipts.Callback(receipts, message.DeliveryId)));
 
         using var request = new HttpRequestMessage(HttpMethod.Post, path) { Content = new FormUrlEncodedContent(form), Version = HttpVersion.Version11 };
         var (response, outcome) = await ProviderCall.SendAsync(client, request, cancellation);

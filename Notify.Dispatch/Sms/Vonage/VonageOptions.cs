@@ -26,6 +26,9 @@ public sealed record VonageOptions
     /// <summary>The service's address.</summary>
     public Uri BaseUrl { get; init; } = new("https://rest.nexmo.com");
 
+    /// <summary>Where Vonage posts what becomes of messages; by default <c>Notify:ReceiptsUrl</c>.</summary>
+    public Uri? ReceiptsUrl { get; init; }
+
     /// <summary>Calls under way at once.</summary>
     public int Concurrency { get; init; } = 30;
 

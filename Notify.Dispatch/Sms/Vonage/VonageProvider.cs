@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Net;
 using Notify.Dispatch.Dispatching;
+using Notify.Dispatch.Receipts;
 using Notify.Domain.Notifications;
 using Notify.Projections.Hosting;
 
@@ -59,6 +60,7 @@ public sealed class VonageProvider : IDeliveryProvider, IAnswersInquiries, IDisp
             new("api_key", options.ApiKey), new("api_secret", options.ApiSecret), new("from", Number(senders.For(message.Address)!)), new("to", Number(message.Address)),
             new("text", text), new("client-ref", message.DeliveryId.ToString("N")),
         };
+        if (ReceiptsUrl.For(options.ReceiptsUrl, options.BaseUrl) is { } receipts) form.Add(new("callback", VonageReceipts.Callback(receipts)));
         if (!SmsText.IsGsm7(text)) form.Add(new("type", "unicode"));
 
         using var request = new HttpRequestMessage(HttpMethod.Post, "/sms/json") { Content = new FormUrlEncodedContent(form), Version = HttpVersion.Version11 };

@@ -1,0 +1,111 @@
+using Microsoft.AspNetCore.Http.Features;
+using Notify.Dispatch.Email.Mailchimp;
+using Notify.Dispatch.Email.SendGrid;
+using Notify.Dispatch.Sms.Twilio;
+using Notify.Dispatch.Sms.Vonage;
+using Notify.Projections;
+using Notify.Projections.Hosting;
+using Notify.Projections.Receipts;
+
+namespace Notify.Dispatch.Receipts;
+
+/// <summary>
+/// <c>/receipts/{provider}</c>: where providers post what becomes of messages. Nobody logs in here; the signature over the raw
+/// body decides. 204 is answered when the receipts have been committed, and anything else makes the provider come again.
+/// </summary>
+public static class ReceiptEndpoints
+{
+    /// <summary>The largest post, in bytes.</summary>
+    public const int MaxBytes = 8 * 1024 * 1024;
+
+    /// <summary>Every provider that posts receipts, with the name of its section: a new one is its folder and a line here.</summary>
+    public static IReadOnlyDictionary<string, IReceiptSource> Sources { get; } = new Dictionary<string, IReceiptSource>(StringComparer.OrdinalIgnoreCase)
+    {
+        ["Twilio"] = new TwilioReceipts(),
+        ["Vonage"] = new VonageReceipts(),
+        ["SendGrid"] = new SendGridReceipts(),
+        ["Mailchimp"] = new MailchimpReceipts(),
+    };
+
+    /// <summary>Maps the addresses.</summary>
+    public static void Map(IEndpointRouteBuilder app) => app.Map("/receipts/{provider}", ReceiveAsync);
+
+    private static async Task<IResult> ReceiveAsync(
+        string provider, HttpContext http, IConfiguration configuration, ReceiptIntake intake, TimeProvider clock, ILogger<ReceiptIntake> log)
+    {
+        if (!Sources.TryGetValue(provider, out var source))
+            return Refusal.Of(http, 404, "no_such_provider", $"No provider of that name posts receipts. There are {string.Join(", ", Sources.Values.Select(s => s.Name))}.");
+        var section = Sources.First(s => s.Value == source).Key;
+        if (HttpMethods.IsHead(http.Request.Method)) return Results.Ok(); // Mailchimp asks whether there is something before it posts
+        if (!HttpMethods.IsPost(http.Request.Method) && !(HttpMethods.IsGet(http.Request.Method) && source is VonageReceipts)) return Refused(405, "method_not_allowed", "Receipts are posted: use POST.");
+        var sections = new[] { ("Providers", ReceiptModes.Live), ("TestProviders", ReceiptModes.Test) }
+            .Select(s => (Settings: configuration.GetSection($"{s.Item1}:{section}"), Mode: s.Item2)).Where(s => !string.IsNullOrEmpty(s.Settings[source.KeySetting])).ToList();
+        if (sections.Count == 0)
+            return Refused(404, "not_configured", $"Receipts of {source.Name} cannot be verified here: set Providers:{section}:{source.KeySetting}.");
+
+        if (await ReadAsync(http.Request) is not { } body) return Refused(413, "too_large", $"The body is too large: at most {MaxBytes / 1024 / 1024} MiB. Post fewer events at a time.");
+        var post = new ReceiptPost(HttpMethod.Parse(http.Request.Method), Urls(http, configuration), http.Request.Query, http.Request.QueryString.Value ?? "", http.Request.Headers, http.Request.ContentType, body);
+        var modes = ReceiptModes.None;
+        foreach (var (settings, mode) in sections)
+        {
+            if (await source.IsValidAsync(settings, post, clock.GetUtcNow())) modes |= mode;
+        }
+
+        if (modes == ReceiptModes.None)
+        {
+            if (source.IsTrial(post)) return Results.NoContent();
+            return Refused(403, "wrong_signature", $"The signature is missing, wrong or too old. Check that Providers:{section}:{source.KeySetting} is the account's, that this host's clock is right, "
+                + "and that Notify:ReceiptsUrl (or Notify:PublicUrl) is the address that the provider posts to.");
+        }
+
+        var read = source.Read(post);
+        if (read.Fault is { } fault)
+        {
+            log.LogWarning("A signed post of {Provider} cannot be read: {Fault}.", source.Name, fault);
+            return Refused(400, "malformed", $"The signature is right, but the post cannot be read: {fault}.");
+        }
+
+        try
+        {
+            if (await intake.KeepAllAsync([.. read.Receipts.Select(r => new ReceivedReceipt(source.Name, r, modes))])) return Results.NoContent();
+            return Refused(503, "busy", "More receipts are waiting than can be kept at once. Post the same again after Retry-After.", 2);
+        }
+        catch (Exception e) when (DatabaseFaults.IsPassing(e) || e is OperationCanceledException)
+        {
+            return Refused(503, "storage_unavailable", "The database does not answer, so nothing was kept. Post the same again after Retry-After: no receipt counts twice.", 5);
+        }
+        catch (ReceiptsNotKeptException e)
+        {
+            log.LogError(e, "A receipt of {Provider} could not be kept, by a fault of ours.", source.Name);
+            return Refused(500, "internal_error", "A receipt could not be kept, by a fault on our side. Post the same again; if it keeps failing, tell the operators the traceId.");
+        }
+
+        IResult Refused(int status, string code, string detail, int? retryAfterSeconds = null)
+        {
+            Telemetry.ReceiptsRefused.Add(1, new("provider", source.Name), new("why", code));
+            return Refusal.Of(http, status, code, detail, retryAfterSeconds);
+        }
+    }
+
+    // What the provider was told, and the address as the request came: any may be the one that it signed.
+    private static List<string> Urls(HttpContext http, IConfiguration configuration)
+    {
+        var target = http.Features.Get<IHttpRequestFeature>()!.RawTarget;
+        return [.. new[] { configuration["Notify:ReceiptsUrl"], configuration["Notify:PublicUrl"], $"{http.Request.Scheme}://{http.Request.Host}" }
+            .OfType<string>().Where(b => b.Length > 0).Select(b => b.TrimEnd('/') + target).Distinct(StringComparer.Ordinal)];
+    }
+
+    private static async Task<byte[]?> ReadAsync(HttpRequest request)
+    {
+        if (request.ContentLength > MaxBytes) return null;
+        using var body = new MemoryStream((int)(request.ContentLength ?? 0));
+        var buffer = new byte[16 * 1024];
+        while (await request.Body.ReadAsync(buffer, request.HttpContext.RequestAborted) is > 0 and var read)
+        {
+            if (body.Length + read > MaxBytes) return null;
+            body.Write(buffer, 0, read);
+        }
+
+        return body.ToArray();
+    }
+}

@@ -1,0 +1,126 @@
+using System.Text;
+using Marten;
+using Notify.Domain.Clients;
+using Notify.Domain.Notifications;
+using Notify.Domain.Privacy;
+using Notify.Domain.Recipients;
+using Notify.Projections;
+using Notify.Projections.OpenDeliveries;
+using Notify.Projections.Privacy;
+using Notify.Projections.Receipts;
+using Npgsql;
+
+namespace Notify.Dispatch.Receipts;
+
+/// <summary>A receipt to be judged, with its raw text, opened for as long as that takes.</summary>
+/// <param name="Subject">Whose key seals it where it is about no notification; <c>null</c>: the installation's.</param>
+public sealed record JudgedReceipt(ReceiptRow Row, byte[] Raw, string? Subject = null);
+
+/// <summary>
+/// Finds the deliveries that receipts are about, decides what follows, and writes all of it in the caller's transaction.
+/// Locks: open deliveries, notifications' streams, users' streams.
+/// </summary>
+public sealed class ReceiptJudgement(SubjectKeys keys, ILogger<ReceiptJudgement> log)
+{
+    /// <summary>Whose key seals receipts whose notification is not known.</summary>
+    public const string InstallationSubject = "i/receipts";
+
+    /// <summary>For so long a receipt waits for its delivery.</summary>
+    public static readonly TimeSpan Patience = TimeSpan.FromDays(30);
+
+    /// <summary>Judges and writes.</summary>
+    /// <param name="isNew">Whether they came just now: those that are kept already are then passed over.</param>
+    /// <returns>The receipts as they were written.</returns>
+    public async Task<IReadOnlyList<ReceiptRow>> JudgeAsync(
+        NpgsqlConnection connection, IDocumentSession session, IReadOnlyList<JudgedReceipt> receipts, bool isNew, DateTimeOffset now, CancellationToken cancellation)
+    {
+        var found = await DeliveryStreams.FindAsync(connection, [.. receipts.Select(r => new ReceiptAddress(r.Row.Provider, r.Row.DeliveryId, r.Row.MessageId))], cancellation);
+        var matched = receipts.Select((r, i) => (Receipt: r, Found: found[i])).ToList();
+        var open = (await OpenDeliveryTable.LockAsync(connection, [.. found.OfType<(Guid Delivery, string)>().Select(f => f.Delivery).Distinct()], cancellation)).ToDictionary(r => r.Id);
+        await NoteMessagesAsync(connection, matched, open, cancellation);
+        var streams = found.OfType<(Guid, string Notification)>().Select(f => f.Notification).Distinct(StringComparer.Ordinal).ToList();
+        if (streams.Count > 0) await NotificationStreams.LockAsync(session, streams, cancellation);
+        if (isNew)
+        {
+            var known = await ReceiptTable.KnownAsync(connection, [.. receipts.Select(r => (r.Row.Provider, r.Row.EventId))], cancellation);
+            matched.RemoveAll(m => known.Contains((m.Receipt.Row.Provider, m.Receipt.Row.EventId)));
+        }
+
+        var notifications = await NotificationStreams.LoadAsync(session, streams, cancellation);
+        var verdicts = new Verdicts(notifications, open, now);
+        foreach (var (receipt, place) in matched) verdicts.Add(receipt, place, MayTouch);
+        var judged = await AddressesAsync(connection, verdicts, cancellation);
+
+        await OpenDeliveryTable.RemoveAsync(connection, [.. verdicts.Removed], cancellation);
+        await OpenDeliveryTable.EndInFlightAsync(connection, [.. verdicts.EndedInFlight], cancellation);
+        await Suppressions.ApplyAsync(session, judged, now, cancellation);
+        foreach (var stream in verdicts.Events.GroupBy(e => e.Key)) session.Events.Append(stream.Key, stream.Select(e => e.Event));
+        var rows = await SealAsync(connection, verdicts, cancellation);
+        await ReceiptTable.PutAsync(connection, rows, cancellation);
+        await session.SaveChangesAsync(cancellation);
+        return rows;
+    }
+
+    // A message that a receipt names for a delivery whose own answer was lost belongs to it, and to no other one that asks.
+    private static async Task NoteMessagesAsync(
+        NpgsqlConnection connection, List<(JudgedReceipt Receipt, (Guid Delivery, string Notification)? Found)> matched, Dictionary<Guid, OpenDelivery> open, CancellationToken cancellation)
+    {
+        var messages = matched
+            .Where(m => m is { Found: not null, Receipt.Row: { MessageId: not null, DeliveryId: not null } } && open.TryGetValue(m.Found.Value.Delivery, out var row) && row.State != OpenState.InFlight)
+            .Select(m => (m.Receipt.Row.Provider, m.Receipt.Row.MessageId!, m.Found!.Value.Delivery, m.Found.Value.Notification)).Distinct().ToList();
+        await ProviderMessages.NoteAsync(connection, messages, cancellation);
+    }
+
+    private bool MayTouch(ReceiptRow row, Notification notification)
+    {
+        var needed = notification.Request.Mode == ClientMode.Live ? ReceiptModes.Live : ReceiptModes.Test;
+        if (row.Modes.HasFlag(needed)) return true;
+        log.LogWarning("A receipt of {Provider} that only {Section} verifies names a {Mode} notification; it is kept, and nothing follows from it.",
+            row.Provider, needed == ReceiptModes.Live ? "TestProviders" : "Providers", notification.Request.Mode);
+        return false;
+    }
+
+    // By the address that was written to; by the one that the receipt names only where there is no delivery. What test clients
+    // send, and what is verified for them alone, judges nobody.
+    private async Task<List<JudgedAddress>> AddressesAsync(NpgsqlConnection connection, Verdicts verdicts, CancellationToken cancellation)
+    {
+        var judged = new List<JudgedAddress>();
+        var about = verdicts.All.Where(v => v.Row.Facts is { Suppress: not null } or { Lift: not null }).ToList();
+        if (about.Count == 0) return judged;
+        var opened = await keys.ForAsync(connection, about.Where(v => v.Delivery?.Contact is not null).Select(v => v.Delivery!.Contact!.Value), cancellation);
+        foreach (var v in about)
+        {
+            var facts = v.Row.Facts;
+            if (v.Row.What == ReportKind.Inbound)
+            {
+                if (v.Row.Modes.HasFlag(ReceiptModes.Live) && facts.Fingerprint is { } writer)
+                    judged.Add(new JudgedAddress(Channel.Sms, writer, null, (facts.Suppress ?? facts.Lift)!, v.Row.Provider, facts.Suppress is null));
+                continue;
+            }
+
+            if (v is not { Notification.Request: { Mode: ClientMode.Live } request, Delivery: { } delivery, MayTouch: true } || facts.Suppress is null) continue;
+            if ((opened.FingerprintOf(delivery) ?? facts.Fingerprint) is { } fingerprint)
+                judged.Add(new JudgedAddress(delivery.Channel, fingerprint, request.UserId is { } user ? Recipient.KeyOf(user) : null, facts.Suppress, v.Row.Provider));
+        }
+
+        return judged;
+    }
+
+    private async Task<List<ReceiptRow>> SealAsync(NpgsqlConnection connection, Verdicts verdicts, CancellationToken cancellation)
+    {
+        // Nothing is written under a new key of someone who was erased: their receipts are kept without what was in them.
+        var payloads = verdicts.All.Where(v => v.Notification is not null).Select(v => v.Notification!.Request.Payload).Distinct().ToList();
+        var alive = await keys.ForAsync(connection, payloads, cancellation);
+        var subjects = verdicts.All.Select(v => (Verdict: v, Subject: SubjectOf(v, alive))).ToList();
+        var current = await keys.CurrentAsync(connection, subjects.Select(s => s.Subject).OfType<string>(), cancellation);
+        return [.. subjects.Select(s => s.Verdict.Row with { Raw = s is { Subject: { } subject, Verdict.Raw.Length: > 0 } ? current.Seal(subject, s.Verdict.Raw) : Sealed.None })];
+
+        // What nothing was found for in all that time is about nobody here.
+        static string? SubjectOf(Verdict v, KeySet alive) => v switch
+        {
+            { Notification: { } n, MayTouch: true } => alive.Has(n.Request.Payload) ? n.Request.Subject : null,
+            { WasGivenUp: true } => null,
+            _ => v.Subject ?? InstallationSubject,
+        };
+    }
+}

@@ -1,0 +1,24 @@
+namespace Notify.Dispatch.Receipts;
+
+/// <summary>Where providers are told to post receipts: <c>Notify:ReceiptsUrl</c>, else <c>Notify:PublicUrl</c>.</summary>
+public static class ReceiptsUrl
+{
+    /// <summary>Gives it to the providers that are told with every message, unless their own <c>ReceiptsUrl</c> says otherwise.</summary>
+    public static void GiveTo(ConfigurationManager configuration, ICollection<string> faults)
+    {
+        foreach (var key in new[] { "Notify:ReceiptsUrl", "Notify:PublicUrl" })
+        {
+            if (configuration[key] is { Length: > 0 } text && !(Uri.TryCreate(text, UriKind.Absolute, out var url) && (url.Scheme == Uri.UriSchemeHttps || url.Scheme == Uri.UriSchemeHttp) && url.Query.Length == 0))
+                faults.Add($"{key} is \"{text}\"; give an address such as https://notify.example.com");
+        }
+
+        if ((configuration["Notify:ReceiptsUrl"] ?? configuration["Notify:PublicUrl"]) is not { Length: > 0 } address) return;
+        var given = new[] { "Providers:Twilio", "Providers:Vonage", "TestProviders:Twilio", "TestProviders:Vonage" }
+            .Where(s => configuration.GetSection(s).Exists() && configuration[$"{s}:ReceiptsUrl"] is null)
+            .Select(s => new KeyValuePair<string, string?>($"{s}:ReceiptsUrl", address)).ToList();
+        if (given.Count > 0) configuration.AddInMemoryCollection(given);
+    }
+
+    /// <summary>The address as a provider may be told it: a service on the Internet cannot post to this machine's loopback, and refuses to be told so.</summary>
+    public static Uri? For(Uri? receiptsUrl, Uri provider) => receiptsUrl is { IsLoopback: true } && !provider.IsLoopback ? null : receiptsUrl;
+}

@@ -1,0 +1,57 @@
+using Marten;
+using Notify.Domain.Privacy;
+using Notify.Projections;
+using Notify.Projections.Hosting;
+using Notify.Projections.Privacy;
+using Notify.Projections.Receipts;
+using Npgsql;
+using SessionOptions = Marten.Services.SessionOptions;
+
+namespace Notify.Dispatch.Receipts;
+
+/// <summary>Looks again at receipts that came too early to be judged: before their delivery was known, or while its provider was still being called.</summary>
+public sealed class WaitingReceipts(IDocumentStore store, NpgsqlDataSource database, SubjectKeys keys, ReceiptJudgement judgement, TimeProvider clock, ILogger<WaitingReceipts> log) : BackgroundService
+{
+    private const int Page = 200;
+
+    /// <inheritdoc />
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        using var timer = new PeriodicTimer(TimeSpan.FromSeconds(1), clock);
+        while (await timer.NextAsync(stoppingToken))
+        {
+            try
+            {
+                while (await JudgeAsync(stoppingToken) == Page)
+                {
+                }
+            }
+            catch (Exception e) when (!stoppingToken.IsCancellationRequested)
+            {
+                if (DatabaseFaults.IsPassing(e)) log.LogWarning("Waiting receipts could not be looked at ({Reason}); it is tried again.", e.Message.Split('\n')[0]);
+                else log.LogError(e, "Waiting receipts could not be judged; it is tried again.");
+            }
+            catch (Exception) when (stoppingToken.IsCancellationRequested)
+            {
+                return;
+            }
+        }
+    }
+
+    /// <summary>Judges one page of those that are due.</summary>
+    /// <returns>How many there were.</returns>
+    public async Task<int> JudgeAsync(CancellationToken cancellation)
+    {
+        var now = clock.GetUtcNow();
+        await using var connection = await database.OpenConnectionAsync(cancellation);
+        await using var transaction = await connection.BeginTransactionAsync(cancellation);
+        var due = await ReceiptTable.DueAsync(connection, now, Page, cancellation);
+        if (due.Count == 0) return 0;
+        await using var session = store.LightweightSession(SessionOptions.ForTransaction(transaction));
+        var opened = await keys.ForAsync(connection, due.Where(r => r.Raw != Sealed.None).Select(r => r.Raw), cancellation);
+        await judgement.JudgeAsync(
+            connection, session, [.. due.Select(r => new JudgedReceipt(r, r.Raw == Sealed.None ? [] : opened.Open(r.Raw) ?? []))], isNew: false, now, cancellation);
+        await transaction.CommitAsync(cancellation);
+        return due.Count;
+    }
+}

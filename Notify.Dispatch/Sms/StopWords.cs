@@ -1,0 +1,27 @@
+using Notify.Domain.Notifications;
+
+namespace Notify.Dispatch.Sms;
+
+/// <summary>What a person's reply to an SMS asks for. Only a reply that is nothing but the word counts: «please don't stop» is no STOP.</summary>
+/// <remarks>CTIA, Messaging principles and best practices; Twilio: Support for opt-out keywords; the carriers' words in other languages.</remarks>
+public static class StopWords
+{
+    private static readonly HashSet<string> Stop = new(StringComparer.OrdinalIgnoreCase)
+    {
+        "STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "REVOKE", "OPTOUT",
+        "ARRET", "ARRÊT", "ALTO", "BAJA", "PARAR", "SAIR", "STOPP", "TD", "수신거부", "거부", "退订", "退訂", "停止", "配信停止",
+    };
+
+    private static readonly HashSet<string> Start = new(StringComparer.OrdinalIgnoreCase) { "START", "UNSTOP" };
+
+    /// <summary>The reason to suppress the number for, or the one to lift it for; both <c>null</c> where the reply asks for neither.</summary>
+    /// <param name="optOutType">What the provider itself made of it, where it says so: <c>STOP</c>, <c>START</c> or <c>HELP</c>.</param>
+    public static (string? Suppress, string? Lift) Read(string? text, string? optOutType = null)
+    {
+        // «Stop.», «STOP ALL» and «opt-out» are what they look like.
+        var word = string.Concat((text ?? "").Normalize().Where(char.IsLetter));
+        var isOneOrTwo = (text ?? "").Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries).Length <= 2;
+        if (optOutType == "STOP" || (isOneOrTwo && Stop.Contains(word))) return (Reasons.OptedOutByReply, null);
+        return optOutType == "START" || (isOneOrTwo && Start.Contains(word)) ? (null, Reasons.OptedOutByReply) : (null, null);
+    }
+}

@@ -1,0 +1,36 @@
+using Notify.Domain.Notifications;
+using Notify.Domain.Privacy;
+
+namespace Notify.Projections.Receipts;
+
+/// <summary>For whose notifications a receipt may speak: those whose provider's key verified it. The numbers are stored: stable for ever.</summary>
+[Flags]
+public enum ReceiptModes : short
+{
+    None = 0,
+
+    /// <summary>A key under <c>Providers</c> verified it.</summary>
+    Live = 1,
+
+    /// <summary>A key under <c>TestProviders</c> did.</summary>
+    Test = 2,
+}
+
+/// <summary>What a receipt says, without whom it is about.</summary>
+/// <param name="At">When it happened, by the provider's clock where it tells, else when the receipt came.</param>
+/// <param name="Reason">Of a failure; one of <see cref="Reasons"/>.</param>
+/// <param name="Code">The provider's own code.</param>
+/// <param name="Suppress">Why the address must not be used any more; <c>null</c>: it may.</param>
+/// <param name="Lift">Why a suppressed address may be used again.</param>
+/// <param name="Fingerprint">Keyed hash of the address, where the receipt names it.</param>
+public sealed record ReceiptFacts(
+    DateTimeOffset At, string? Reason = null, string? Code = null, string? Suppress = null, string? Lift = null, string? Fingerprint = null);
+
+/// <summary>A row of <c>notify.receipts</c>.</summary>
+/// <param name="EventId">The provider's own ID of the receipt; with the provider it names it for ever.</param>
+/// <param name="Notification">The stream key; <c>null</c> until it is known.</param>
+/// <param name="Raw">As it came, sealed; <see cref="Sealed.None"/> where the person had been erased when it came.</param>
+/// <param name="DueAt">When it is looked at again; <c>null</c>: it is settled, or was given up.</param>
+public sealed record ReceiptRow(
+    string Provider, string EventId, DateTimeOffset ReceivedAt, ReceiptModes Modes, ReportKind What, string? MessageId, Guid? DeliveryId, string? Notification,
+    ReceiptFacts Facts, Sealed Raw, DateTimeOffset? DueAt);

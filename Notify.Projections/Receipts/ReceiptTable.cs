@@ -1,0 +1,89 @@
+using System.Text.Json;
+using Notify.Domain.Notifications;
+using Notify.Domain.Privacy;
+using Npgsql;
+using NpgsqlTypes;
+
+namespace Notify.Projections.Receipts;
+
+/// <summary>Set-based statements over <c>notify.receipts</c>, in the caller's transaction. Rows that wait are locked before open deliveries and streams.</summary>
+public static class ReceiptTable
+{
+    private const string Columns = "provider, event_id, received_at, modes, what, message_id, delivery_id, notification, facts, raw, due_at";
+
+    /// <summary>Which of these receipts are kept already.</summary>
+    public static async Task<HashSet<(string Provider, string EventId)>> KnownAsync(
+        NpgsqlConnection connection, IReadOnlyCollection<(string Provider, string EventId)> receipts, CancellationToken cancellation)
+    {
+        await using var command = new NpgsqlCommand(
+            "select r.provider, r.event_id from unnest($1, $2) as n (provider, event_id) join notify.receipts r using (provider, event_id)", connection);
+        command.Parameters.Add(new NpgsqlParameter { Value = receipts.Select(r => r.Provider).ToArray() });
+        command.Parameters.Add(new NpgsqlParameter { Value = receipts.Select(r => r.EventId).ToArray() });
+        await using var reader = await command.ExecuteReaderAsync(cancellation);
+        var known = new HashSet<(string, string)>();
+        while (await reader.ReadAsync(cancellation)) known.Add((reader.GetString(0), reader.GetString(1)));
+        return known;
+    }
+
+    /// <summary>Keeps receipts: those that wait are given their new place, those that are not there yet are added.</summary>
+    public static async Task PutAsync(NpgsqlConnection connection, IEnumerable<ReceiptRow> receipts, CancellationToken cancellation)
+    {
+        var rows = receipts.OrderBy(r => r.Provider, StringComparer.Ordinal).ThenBy(r => r.EventId, StringComparer.Ordinal).ToList();
+        if (rows.Count == 0) return;
+        // Whoever was first keeps its row, unless that row waits to be judged.
+        await using var command = new NpgsqlCommand(
+            $"""
+            insert into notify.receipts as r ({Columns})
+            select t.provider, t.event_id, t.received_at, t.modes, t.what, t.message_id, t.delivery_id, t.notification, t.facts, t.raw, t.due_at
+            from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) as t ({Columns})
+            on conflict (provider, event_id) do update
+            set delivery_id = excluded.delivery_id, notification = excluded.notification, raw = excluded.raw, due_at = excluded.due_at
+            where r.due_at is not null
+            """, connection);
+        command.Parameters.Add(new NpgsqlParameter { Value = rows.Select(r => r.Provider).ToArray() });
+        command.Parameters.Add(new NpgsqlParameter { Value = rows.Select(r => r.EventId).ToArray() });
+        command.Parameters.Add(new NpgsqlParameter { Value = rows.Select(r => r.ReceivedAt).ToArray() });
+        command.Parameters.Add(new NpgsqlParameter { Value = rows.Select(r => (short)r.Modes).ToArray() });
+        command.Parameters.Add(new NpgsqlParameter { Value = rows.Select(r => r.What.ToString()).ToArray() });
+        command.Parameters.Add(new NpgsqlParameter { Value = rows.Select(r => r.MessageId).ToArray() });
+        command.Parameters.Add(new NpgsqlParameter { Value = rows.Select(r => r.DeliveryId).ToArray() });
+        command.Parameters.Add(new NpgsqlParameter { Value = rows.Select(r => r.Notification).ToArray() });
+        command.Parameters.Add(new NpgsqlParameter { Value = rows.Select(r => JsonSerializer.Serialize(r.Facts, NotifyJson.Options)).ToArray(), NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Jsonb });
+        command.Parameters.Add(new NpgsqlParameter { Value = rows.Select(r => r.Raw.Text).ToArray() });
+        command.Parameters.Add(new NpgsqlParameter { Value = rows.Select(r => r.DueAt).ToArray() });
+        await command.ExecuteNonQueryAsync(cancellation);
+    }
+
+    /// <summary>Locks receipts that wait and are due; those that another host has locked are passed over.</summary>
+    public static async Task<List<ReceiptRow>> DueAsync(NpgsqlConnection connection, DateTimeOffset now, int limit, CancellationToken cancellation)
+    {
+        await using var command = new NpgsqlCommand($"select {Columns} from notify.receipts where due_at <= $1 order by due_at limit $2 for update skip locked", connection);
+        command.Parameters.Add(new NpgsqlParameter { Value = now });
+        command.Parameters.Add(new NpgsqlParameter { Value = limit });
+        return await ReadAsync(command, cancellation);
+    }
+
+    /// <summary>A notification's receipts, as they came.</summary>
+    public static async Task<List<ReceiptRow>> OfAsync(NpgsqlConnection connection, string notification, CancellationToken cancellation)
+    {
+        await using var command = new NpgsqlCommand($"select {Columns} from notify.receipts where notification = $1 order by received_at, provider, event_id", connection);
+        command.Parameters.Add(new NpgsqlParameter { Value = notification });
+        return await ReadAsync(command, cancellation);
+    }
+
+    private static async Task<List<ReceiptRow>> ReadAsync(NpgsqlCommand command, CancellationToken cancellation)
+    {
+        await using var reader = await command.ExecuteReaderAsync(cancellation);
+        var rows = new List<ReceiptRow>();
+        while (await reader.ReadAsync(cancellation))
+        {
+            rows.Add(new ReceiptRow(
+                reader.GetString(0), reader.GetString(1), reader.GetFieldValue<DateTimeOffset>(2), (ReceiptModes)reader.GetInt16(3), Enum.Parse<ReportKind>(reader.GetString(4)),
+                reader.IsDBNull(5) ? null : reader.GetString(5), reader.IsDBNull(6) ? null : reader.GetGuid(6), reader.IsDBNull(7) ? null : reader.GetString(7),
+                JsonSerializer.Deserialize<ReceiptFacts>(reader.GetString(8), NotifyJson.Options)!, new Sealed(reader.GetString(9)),
+                reader.IsDBNull(10) ? null : reader.GetFieldValue<DateTimeOffset>(10)));
+        }
+
+        return rows;
+    }
+}

@@ -27,7 +27,11 @@ public sealed class Callers(IDocumentStore store, MasterKeyRing ring, TimeProvid
 
     /// <summary>Lets a request pass if its caller is known and has the scope.</summary>
     /// <returns>The problem, or <c>null</c>.</returns>
-    public async ValueTask<IResult?> RequireAsync(HttpContext context, string scope)
+    public ValueTask<IResult?> RequireAsync(HttpContext context, string scope) => RequireAnyAsync(context, [scope]);
+
+    /// <summary>Lets a request pass if its caller is known and has one of the scopes.</summary>
+    /// <returns>The problem, or <c>null</c>.</returns>
+    public async ValueTask<IResult?> RequireAnyAsync(HttpContext context, IReadOnlyList<string> scopes)
     {
         if (Parse(context.Request.Headers.Authorization) is not var (key, secret)) return Unauthorized(context, "Send Authorization: Basic with the base64 of appKey:appSecret.");
         var client = await FindAsync(key, context.RequestAborted);
@@ -35,8 +39,8 @@ public sealed class Callers(IDocumentStore store, MasterKeyRing ring, TimeProvid
         var match = false;
         foreach (var s in client?.Secrets ?? []) match |= CryptographicOperations.FixedTimeEquals(hash, Encoding.UTF8.GetBytes(s.Hash));
         if (client is null || !match || client.IsDisabled) return Unauthorized(context, "The appKey or appSecret is wrong, or no longer counts. Check both, or ask an administrator for a new secret.");
-        if (!client.Scopes.Contains(scope))
-            return Problem.Of(StatusCodes.Status403Forbidden, "missing_scope", $"This client lacks the scope \"{scope}\". Ask an administrator for it, or call with a client that has it.");
+        if (!scopes.Any(client.Scopes.Contains))
+            return Problem.Of(StatusCodes.Status403Forbidden, "missing_scope", $"This client lacks the scope \"{scopes[0]}\". Ask an administrator for it, or call with a client that has it.");
         context.Items[Item] = client;
         return null;
     }
@@ -78,4 +82,8 @@ public static class CallerExtensions
     /// <summary>Lets only clients with the scope pass.</summary>
     public static RouteHandlerBuilder RequireScope(this RouteHandlerBuilder endpoint, string scope) => endpoint.WithMetadata(new Reference.ScopeNote(scope)).AddEndpointFilter(async (context, next) =>
         await context.HttpContext.RequestServices.GetRequiredService<Callers>().RequireAsync(context.HttpContext, scope) ?? await next(context));
+
+    /// <summary>Lets only clients with one of the scopes pass; the first is the one to ask for.</summary>
+    public static RouteHandlerBuilder RequireAnyScope(this RouteHandlerBuilder endpoint, params string[] scopes) => endpoint.WithMetadata(new Reference.ScopeNote(scopes[0])).AddEndpointFilter(async (context, next) =>
+        await context.HttpContext.RequestServices.GetRequiredService<Callers>().RequireAnyAsync(context.HttpContext, scopes) ?? await next(context));
 }

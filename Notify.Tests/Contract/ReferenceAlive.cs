@@ -24,13 +24,15 @@ public sealed class ReferenceAlive : SystemTest
         return base.DisposeAsync();
     }
 
-    /// <summary>What must be there before an operation can succeed; the answer stands for names in the path.</summary>
+    /// <summary>What must be there before an operation can succeed; the answer stands for names in the path, and after <c>body.</c> for fields of the body.</summary>
     private Dictionary<string, Func<Task<Dictionary<string, string>>>> Preparations => new()
     {
         ["CancelNotification"] = ScheduledAsync,
         ["RescheduleNotification"] = ScheduledAsync,
         ["GetNotification"] = ScheduledAsync,
         ["GetNotificationEvents"] = ScheduledAsync,
+        ["GetNotificationReceipts"] = ScheduledAsync,
+        ["AcknowledgeDelivery"] = PushedAsync,
         ["GetUser"] = UserAsync,
         ["GetPreferences"] = UserAsync,
         ["GetPreferencesHistory"] = UserAsync,
@@ -59,7 +61,9 @@ public sealed class ReferenceAlive : SystemTest
             foreach (var body in bodies)
             {
                 var known = Preparations.TryGetValue(operation.Id, out var prepare) ? await prepare() : [];
-                var reply = await caller.CallAsync(new HttpMethod(operation.Method), PathOf(operation, known), body?.DeepClone());
+                var sent = body?.DeepClone();
+                foreach (var (name, value) in known.Where(k => k.Key.StartsWith("body.", StringComparison.Ordinal))) sent![name[5..]] = value;
+                var reply = await caller.CallAsync(new HttpMethod(operation.Method), PathOf(operation, known), sent);
                 var wanted = operation.Json["responses"]!.AsObject().Select(r => r.Key).Where(s => s[0] == '2').ToList();
                 if (!wanted.Contains($"{reply.Status}"))
                 {
@@ -140,6 +144,13 @@ public sealed class ReferenceAlive : SystemTest
         (await caller.SendAsync(new { eventId = id, to = new { email = Person.NewEmail() }, content = new { title = id, body = "x" } })).Is(202);
         await caller.BecomesAsync(id, "dispatched");
         return new() { ["token"] = Unsubscribing.TokenIn(Assert.Single(await Sandbox.LedgerAsync(id))) };
+    }
+
+    private async Task<Dictionary<string, string>> PushedAsync()
+    {
+        var (id, person) = (NewId("described"), await Installation.NewPersonAsync(phone: false));
+        (await caller.SendAsync(new { eventId = id, userId = person.Id, content = new { title = "x", body = "x" } })).Is(202);
+        return new() { ["eventId"] = id, ["body.deliveryId"] = (await caller.BecomesAsync(id, "dispatched")).On("push").Id };
     }
 
     private async Task<Dictionary<string, string>> UserAsync()

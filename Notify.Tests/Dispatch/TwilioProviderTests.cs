@@ -48,6 +48,17 @@ public sealed class TwilioProviderTests : IAsyncDisposable
         Assert.False(form.ContainsKey("From"));
     }
 
+    [Fact]
+    public async Task Twilio_is_told_where_receipts_go_and_which_delivery_they_are_about()
+    {
+        var server = await Http1Async(Answer(201, """{"sid":"SM1"}"""));
+        servers.Add(server);
+        provider = new TwilioProvider(new TwilioOptions { AccountSid = "AC123", AuthToken = "secret", From = "+15005550006", BaseUrl = server.Url, ReceiptsUrl = new Uri("https://notify.example.com/") }, clock);
+        var message = Message();
+        await SendAsync(message);
+        Assert.Equal($"https://notify.example.com/receipts/twilio?d={message.DeliveryId:N}", QueryHelpers.ParseQuery(server.Received[0].Body)["StatusCallback"].ToString());
+    }
+
     public static readonly TheoryData<int, string, AttemptOutcome> Errors = new()
     {
         { 400, """{"code":21610,"status":400}""", new AttemptOutcome.Rejected(Reasons.OptedOutAtProvider, "21610", AddressVerdict.Suppress) },

@@ -20,6 +20,15 @@ public sealed class VonageProviderTests : IAsyncDisposable
         foreach (var server in servers) await server.DisposeAsync();
     }
 
+    [Fact]
+    public async Task Vonage_is_told_where_receipts_go()
+    {
+        var server = await ServeAsync(Answer(200, """{"messages":[{"message-id":"0A01","status":"0"}]}"""));
+        using var told = new VonageProvider(Options(server.Url, null) with { ReceiptsUrl = new Uri("https://notify.example.com") }, clock);
+        await told.SendAsync(Message("x"), TestContext.Current.CancellationToken);
+        Assert.Equal("https://notify.example.com/receipts/vonage", QueryHelpers.ParseQuery(server.Received[0].Body)["callback"].ToString());
+    }
+
     [Theory]
     [InlineData("Gruß & Küsse = 50 %", null)]
     [InlineData("안녕 👋", "unicode")]

@@ -129,8 +129,8 @@ public sealed class ReceiptIntake : IAsyncDisposable
         r is { What: ReportKind.Inbound, Address: { Length: > 0 } number } ? NotificationPlanning.SubjectOf(new UnregisteredRecipient(null, number, null), ring) : null;
 
     private string? Fingerprint(Receipt r) => r.Address is not { Length: > 0 } address ? null
-        : address.Contains('@', StringComparison.Ordinal) ? ring.Fingerprint("email", address.ToLowerInvariant())
-        : address[0] == '+' ? ring.Fingerprint("phone", address) : null;
+        : address.Contains('@', StringComparison.Ordinal) ? ring.OfEmail(address)
+        : address[0] == '+' ? ring.OfPhone(address) : null;
 }
 
 /// <summary>A receipt could not be kept, by a fault that will not pass by itself.</summary>

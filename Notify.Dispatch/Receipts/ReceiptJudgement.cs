@@ -3,11 +3,12 @@ using Marten;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Domain.Privacy;
-using Notify.Domain.Recipients;
+using Notify.Domain.Suppressions;
 using Notify.Projections;
 using Notify.Projections.OpenDeliveries;
 using Notify.Projections.Privacy;
 using Notify.Projections.Receipts;
+using Notify.Projections.Suppressions;
 using Npgsql;
 
 namespace Notify.Dispatch.Receipts;
@@ -18,7 +19,7 @@ public sealed record JudgedReceipt(ReceiptRow Row, byte[] Raw, string? Subject =
 
 /// <summary>
 /// Finds the deliveries that receipts are about, decides what follows, and writes all of it in the caller's transaction.
-/// Locks: open deliveries, notifications' streams, users' streams.
+/// Locks: open deliveries, notifications' streams, addresses' suppressions.
 /// </summary>
 public sealed class ReceiptJudgement(SubjectKeys keys, ILogger<ReceiptJudgement> log)
 {
@@ -49,14 +50,16 @@ public sealed class ReceiptJudgement(SubjectKeys keys, ILogger<ReceiptJudgement>
         var notifications = await NotificationStreams.LoadAsync(session, streams, cancellation);
         var verdicts = new Verdicts(notifications, open, now);
         foreach (var (receipt, place) in matched) verdicts.Add(receipt, place, MayTouch);
-        var judged = await AddressesAsync(connection, verdicts, cancellation);
+        var judged = await AddressesAsync(connection, verdicts, now, cancellation);
 
         await OpenDeliveryTable.RemoveAsync(connection, [.. verdicts.Removed], cancellation);
         await OpenDeliveryTable.EndInFlightAsync(connection, [.. verdicts.EndedInFlight], cancellation);
-        await Suppressions.ApplyAsync(session, judged, now, cancellation);
         foreach (var stream in verdicts.Events.GroupBy(e => e.Key)) session.Events.Append(stream.Key, stream.Select(e => e.Event));
         var rows = await SealAsync(connection, verdicts, cancellation);
         await ReceiptTable.PutAsync(connection, rows, cancellation);
+        await SuppressionTable.SuppressAsync(session, [.. judged.Select(j => j.Suppress).OfType<AddressToSuppress>()], now, cancellation);
+        foreach (var lift in judged.Select(j => j.Lift).OfType<string>().Distinct().Order(StringComparer.Ordinal))
+            await SuppressionTable.LiftAsync(session, keys, lift, LiftReasons.OptedInAtProvider, "reply", now, cancellation, SuppressionReasons.LiftedByReply);
         await session.SaveChangesAsync(cancellation);
         return rows;
     }
@@ -82,9 +85,9 @@ public sealed class ReceiptJudgement(SubjectKeys keys, ILogger<ReceiptJudgement>
 
     // By the address that was written to; by the one that the receipt names only where there is no delivery. What test clients
     // send, and what is verified for them alone, judges nobody.
-    private async Task<List<JudgedAddress>> AddressesAsync(NpgsqlConnection connection, Verdicts verdicts, CancellationToken cancellation)
+    private async Task<List<(AddressToSuppress? Suppress, string? Lift)>> AddressesAsync(NpgsqlConnection connection, Verdicts verdicts, DateTimeOffset now, CancellationToken cancellation)
     {
-        var judged = new List<JudgedAddress>();
+        var judged = new List<(AddressToSuppress?, string?)>();
         var about = verdicts.All.Where(v => v.Row.Facts is { Suppress: not null } or { Lift: not null }).ToList();
         if (about.Count == 0) return judged;
         var opened = await keys.ForAsync(connection, about.Where(v => v.Delivery?.Contact is not null).Select(v => v.Delivery!.Contact!.Value), cancellation);
@@ -94,16 +97,19 @@ public sealed class ReceiptJudgement(SubjectKeys keys, ILogger<ReceiptJudgement>
             if (v.Row.What == ReportKind.Inbound)
             {
                 if (v.Row.Modes.HasFlag(ReceiptModes.Live) && facts.Fingerprint is { } writer)
-                    judged.Add(new JudgedAddress(Channel.Sms, writer, null, (facts.Suppress ?? facts.Lift)!, v.Row.Provider, facts.Suppress is null));
+                    judged.Add(facts.Suppress is { } no ? (ToSuppress(v, Channel.Sms, writer, no, null), null) : (null, Suppression.IdOf(Channel.Sms, writer)));
                 continue;
             }
 
-            if (v is not { Notification.Request: { Mode: ClientMode.Live } request, Delivery: { } delivery, MayTouch: true } || facts.Suppress is null) continue;
+            if (v is not { Notification.Request.Mode: ClientMode.Live, Delivery: { } delivery, MayTouch: true } || facts.Suppress is null) continue;
             if ((opened.FingerprintOf(delivery) ?? facts.Fingerprint) is { } fingerprint)
-                judged.Add(new JudgedAddress(delivery.Channel, fingerprint, request.UserId is { } user ? Recipient.KeyOf(user) : null, facts.Suppress, v.Row.Provider));
+                judged.Add((ToSuppress(v, delivery.Channel, fingerprint, facts.Suppress, delivery.Contact), null));
         }
 
         return judged;
+
+        AddressToSuppress ToSuppress(Verdict v, Channel channel, string address, string reason, Sealed? contact) =>
+            new(channel, address, reason, v.Row.Provider, v.Row.Provider, Suppression.ExpiryOf(reason, now), contact);
     }
 
     private async Task<List<ReceiptRow>> SealAsync(NpgsqlConnection connection, Verdicts verdicts, CancellationToken cancellation)

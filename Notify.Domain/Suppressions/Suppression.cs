@@ -62,10 +62,10 @@ public sealed record Suppression(
     }
 
     /// <summary>Decides whether there is something to lift.</summary>
-    /// <param name="only">The reason for which alone it may be lifted; <c>null</c>: any.</param>
+    /// <param name="only">The reasons for which alone it may be lifted; <c>null</c>: any.</param>
     /// <returns>The event, or <c>null</c>.</returns>
-    public static SuppressionLifted? Lift(Suppression? current, string reason, string by, DateTimeOffset now, string? only = null) =>
-        current?.StandsAt(now) == true && (only is null || only == current.Reason) ? new(current.Channel, current.Fingerprint, reason, by, now) : null;
+    public static SuppressionLifted? Lift(Suppression? current, string reason, string by, DateTimeOffset now, IReadOnlyCollection<string>? only = null) =>
+        current?.StandsAt(now) == true && (only?.Contains(current.Reason) ?? true) ? new(current.Channel, current.Fingerprint, reason, by, now) : null;
 
     /// <summary>Folds one event into a suppression.</summary>
     public static Suppression? Evolve(Suppression? state, object @event) => @event switch

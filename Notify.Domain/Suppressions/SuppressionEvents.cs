@@ -24,6 +24,9 @@ public static class SuppressionReasons
     /// <summary>The person told the provider to stop: STOP, or an unsubscription there. The law; nothing passes it.</summary>
     public const string OptedOutAtProvider = Reasons.OptedOutAtProvider;
 
+    /// <summary>The person replied STOP. As heavy; START lifts both.</summary>
+    public const string OptedOutByReply = Reasons.OptedOutByReply;
+
     /// <summary>The person called a message unwanted.</summary>
     public const string Complained = Reasons.Complained;
 
@@ -39,8 +42,11 @@ public static class SuppressionReasons
     /// <summary>The receiving side blocks us for now, or the mailbox stays full: it may be tried again after <see cref="Suppression.SoftFor"/>.</summary>
     public const string Blocked = "Blocked";
 
+    /// <summary>Those that the person takes back by replying START.</summary>
+    public static readonly IReadOnlyList<string> LiftedByReply = [OptedOutAtProvider, OptedOutByReply];
+
     /// <summary>All of them, the heaviest first.</summary>
-    public static readonly IReadOnlyList<string> All = [OptedOutAtProvider, Complained, HardBounced, BadAddress, ByRequest, Blocked];
+    public static readonly IReadOnlyList<string> All = [OptedOutAtProvider, OptedOutByReply, Complained, HardBounced, BadAddress, ByRequest, Blocked];
 }
 
 /// <summary>Why an address may be used again.</summary>
@@ -49,6 +55,6 @@ public static class LiftReasons
     /// <summary>A client asked for it.</summary>
     public const string ByRequest = "ByRequest";
 
-    /// <summary>The person told the provider to go on: START.</summary>
+    /// <summary>The person replied START.</summary>
     public const string OptedInAtProvider = "OptedInAtProvider";
 }

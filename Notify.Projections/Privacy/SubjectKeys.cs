@@ -127,12 +127,7 @@ public sealed class KeySet(MasterKeyRing ring)
 
     /// <summary>The keyed hash of the number or address that a delivery goes to, as suppressions know it; <c>null</c> for a push, or when its key was erased.</summary>
     public string? FingerprintOf(Notify.Domain.Notifications.Delivery delivery) =>
-        delivery.Contact is not { } contact || OpenText(contact) is not { } address ? null : delivery.Channel switch
-        {
-            Notify.Domain.Notifications.Channel.Sms => ring.Fingerprint("phone", address),
-            Notify.Domain.Notifications.Channel.Email => ring.Fingerprint("email", address.ToLowerInvariant()),
-            _ => null,
-        };
+        delivery.Contact is { } contact ? ring.Of(delivery.Channel, OpenText(contact)) : null;
 
     /// <summary>Seals a text under the subject's current key.</summary>
     public Sealed Seal(string subject, ReadOnlySpan<byte> plain)

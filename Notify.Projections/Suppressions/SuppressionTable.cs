@@ -56,10 +56,10 @@ public static class SuppressionTable
 
     /// <summary>Lifts a suppression in the session's transaction; committed with its next save. The address that a client gave is erased.</summary>
     /// <param name="reason">One of <see cref="LiftReasons"/>.</param>
-    /// <param name="only">The reason for which alone it may be lifted, as START lifts what STOP did; <c>null</c>: any.</param>
+    /// <param name="only">The reasons for which alone it may be lifted, as START lifts what STOP did; <c>null</c>: any.</param>
     /// <returns>Whether one stood.</returns>
     public static async Task<bool> LiftAsync(
-        IDocumentSession session, SubjectKeys keys, string id, string reason, string by, DateTimeOffset now, CancellationToken cancellation, string? only = null)
+        IDocumentSession session, SubjectKeys keys, string id, string reason, string by, DateTimeOffset now, CancellationToken cancellation, IReadOnlyCollection<string>? only = null)
     {
         await session.BeginTransactionAsync(cancellation);
         var known = await LockAsync(session.Connection!, [id], cancellation);

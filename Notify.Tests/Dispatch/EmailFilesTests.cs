@@ -9,6 +9,7 @@ using Notify.Dispatch.Email.SendGrid;
 using Notify.Dispatch.Email.Smtp;
 using Notify.Domain.Notifications;
 using Notify.Sandbox.SendGrid;
+using SendGridMail = Notify.Dispatch.Email.SendGrid.SendGridMail;
 
 namespace Notify.Tests.Dispatch;
 

@@ -195,7 +195,7 @@ public class DeliveryPlannerTests
     public void An_sms_of_too_many_segments_is_left_out_and_the_rule_says_how_many(string character, int length, int most, bool goes)
     {
         var text = new NotificationContent("t", string.Concat(Enumerable.Repeat(character, length)));
-        var plan = DeliveryPlanner.ForUser(Key, Requested(), text, Recipient(), c => Sealed($"{c}"), Noon, new SmsLimits { MaxSegments = most });
+        var plan = DeliveryPlanner.ForUser(Key, Requested(), text, Recipient(), ReachRules.None, c => Sealed($"{c}"), Noon, new SmsLimits { MaxSegments = most });
         Assert.Equal(goes, plan.Deliveries.Any(d => d.Lane == Lane.Sms));
         Assert.Equal(goes ? [] : [(Channel.Sms, Reasons.TooLarge)], LeftOut(plan));
         Assert.All(plan.LeftOut, l => Assert.Equal($"sms: {SmsText.Segments(text.Body)} segments, at most {most}", l.Rule));

@@ -91,8 +91,9 @@ public class SuppressionTests
     [Fact]
     public void START_lifts_what_STOP_did_and_nothing_else()
     {
-        Assert.NotNull(Suppression.Lift(Standing(SuppressionReasons.OptedOutAtProvider), LiftReasons.OptedInAtProvider, "twilio", Noon, only: SuppressionReasons.OptedOutAtProvider));
-        Assert.Null(Suppression.Lift(Standing(SuppressionReasons.BadAddress), LiftReasons.OptedInAtProvider, "twilio", Noon, only: SuppressionReasons.OptedOutAtProvider));
+        Assert.NotNull(Suppression.Lift(Standing(SuppressionReasons.OptedOutByReply), LiftReasons.OptedInAtProvider, "twilio", Noon, only: SuppressionReasons.LiftedByReply));
+        Assert.NotNull(Suppression.Lift(Standing(SuppressionReasons.OptedOutAtProvider), LiftReasons.OptedInAtProvider, "twilio", Noon, only: SuppressionReasons.LiftedByReply));
+        Assert.Null(Suppression.Lift(Standing(SuppressionReasons.BadAddress), LiftReasons.OptedInAtProvider, "twilio", Noon, only: SuppressionReasons.LiftedByReply));
     }
 
     [Fact]

@@ -9,11 +9,14 @@ namespace Notify.Tests.Support;
 /// <summary>Posts receipts as providers do, each signed by the provider's scheme.</summary>
 public static class SignedReceipts
 {
-    private static readonly ECDsa SendGridKey = ECDsa.Create(ECCurve.NamedCurves.nistP256);
-    private static readonly HttpClient Http = new() { Timeout = TimeSpan.FromSeconds(60) };
+    private static readonly Lazy<ECDsa> SendGridKey = new(() =>
+    {
+        var key = ECDsa.Create();
+        key.ImportFromPem(File.ReadAllText(Path.Combine(TestRun.SandboxHome, "sendgrid-webhook-key.pem")));
+        return key;
+    });
 
-    /// <summary>What the hosts verify SendGrid's posts with.</summary>
-    public static string SendGridPublicKey { get; } = Convert.ToBase64String(SendGridKey.ExportSubjectPublicKeyInfo());
+    private static readonly HttpClient Http = new() { Timeout = TimeSpan.FromSeconds(60) };
 
     /// <summary>A status callback, or a message that a person sent.</summary>
     public static async Task<HttpResponseMessage> TwilioAsync(Uri dispatch, Guid? delivery, params (string Name, string Value)[] form)
@@ -33,7 +36,7 @@ public static class SignedReceipts
     {
         var timestamp = (signedAt ?? TimeProvider.System.GetUtcNow()).ToUnixTimeSeconds().ToString(System.Globalization.CultureInfo.InvariantCulture);
         byte[] signature;
-        lock (SendGridKey) signature = SendGridKey.SignData(Encoding.UTF8.GetBytes(timestamp + events), HashAlgorithmName.SHA256, DSASignatureFormat.Rfc3279DerSequence);
+        lock (SendGridKey) signature = SendGridKey.Value.SignData(Encoding.UTF8.GetBytes(timestamp + events), HashAlgorithmName.SHA256, DSASignatureFormat.Rfc3279DerSequence);
         var request = new HttpRequestMessage(HttpMethod.Post, new Uri(dispatch, "/receipts/sendgrid"))
         {
             Content = new ByteArrayContent(Encoding.UTF8.GetBytes(altered ? events + " " : events)) { Headers = { ContentType = new MediaTypeHeaderValue("application/json") } },

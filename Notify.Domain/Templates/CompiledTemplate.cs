@@ -1,0 +1,191 @@
+using System.Text;
+using System.Text.Json;
+using Fluid.Values;
+using Notify.Domain.Notifications;
+using Notify.Domain.Templates.Liquid;
+
+namespace Notify.Domain.Templates;
+
+/// <summary>What a template makes of one request for one channel.</summary>
+/// <param name="Content">What is sent; <c>null</c> when there is a fault.</param>
+/// <param name="Locale">The locale that it is written in; <c>null</c>: the default.</param>
+/// <param name="Fault">Why there is no content.</param>
+public sealed record Rendering(NotificationContent? Content, string? Locale, TemplateFault? Fault);
+
+/// <summary>
+/// A version of a template, ready to be rendered by any number of threads. Pure: the same version, layouts, parameters and
+/// time give the same result, so that an attempt that is repeated says the same words.
+/// </summary>
+public sealed class CompiledTemplate
+{
+    /// <summary>The most characters of an email's HTML and of its text.</summary>
+    public const int MaxEmail = 512 * 1024;
+
+    /// <summary>The most characters of an SMS.</summary>
+    public const int MaxSms = 1600;
+
+    /// <summary>The most bytes of a push: title, text and address together.</summary>
+    public const int MaxPush = 4096;
+
+    private const int MaxLine = 1000, MaxUrl = 2000;
+
+    private readonly TemplateDefinition definition;
+    private readonly Dictionary<string, LiquidText> texts;
+
+    private CompiledTemplate(TemplateDefinition definition, Dictionary<string, LiquidText> texts) => (this.definition, this.texts) = (definition, texts);
+
+    /// <summary>What was compiled.</summary>
+    public TemplateDefinition Definition => definition;
+
+    /// <summary>Compiles a template.</summary>
+    /// <param name="infer">Whether the parameters are what the texts use, all required, instead of what the definition says.</param>
+    /// <returns>The template, or every fault.</returns>
+    public static (CompiledTemplate? Template, IReadOnlyList<TemplateFault> Faults) Compile(TemplateDefinition definition, bool infer = false)
+    {
+        var faults = new List<TemplateFault>();
+        var texts = new Dictionary<string, LiquidText>(StringComparer.Ordinal);
+        var names = new SortedSet<string>(StringComparer.Ordinal);
+        foreach (var (path, variant) in definition.Variants())
+        {
+            faults.AddRange(Shape(path, variant));
+            if (path != "channels") faults.AddRange(variant.Served().Except(definition.Channels.Served()).Select(c => Whole($"{path}.{NameOf(c)}", $"the default has none: give channels.{NameOf(c)} too, for whom no locale fits")));
+            foreach (var (_, field, source) in variant.Texts())
+            {
+                if (source is null) continue;
+                var (text, fault) = LiquidText.Parse(source, html: field == "email.html");
+                if (fault is { } f) faults.Add(At($"{path}.{field}", source, f.Offset, f.Message));
+                if (text is null) continue;
+                texts[$"{path}.{field}"] = text;
+                names.UnionWith(text.Parameters.Select(p => p.Name));
+                if (!infer) faults.AddRange(text.Parameters.Where(p => !definition.Params.ContainsKey(p.Name)).Select(p => At($"{path}.{field}", source, p.Offset, Undeclared(p.Name, definition.Params.Keys))));
+            }
+        }
+
+        if (definition.Variants().Sum(v => v.Channels.Texts().Sum(t => (long)(t.Text?.Length ?? 0))) > TemplateDefinition.MaxSize)
+            faults.Add(Whole("channels", $"all texts together must have at most {TemplateDefinition.MaxSize / 1024} KiB"));
+        if (faults.Count > 0) return (null, faults);
+        var whole = infer ? definition with { Params = names.ToDictionary(n => n, _ => new ParameterRule(true, ParameterType.Any)) } : definition;
+        return (new CompiledTemplate(whole, texts), []);
+    }
+
+    /// <summary>Renders every text with parameters such as a request might have, and tells of budgets that are used up.</summary>
+    public IReadOnlyList<TemplateFault> Try(IReadOnlyList<CompiledLayout> layouts)
+    {
+        var sample = TemplateParams.Sample(definition.Params);
+        return [.. definition.Locales.Keys.Prepend("").SelectMany(locale => definition.Channels.Served().Select(c => Render(c, locale, sample, layouts, DateTimeOffset.UnixEpoch).Fault))
+            .OfType<TemplateFault>().Where(f => f.IsBudget).Distinct()];
+    }
+
+    /// <summary>Renders what one channel sends.</summary>
+    /// <param name="locale">The locale that is wanted; <c>null</c>: the default.</param>
+    /// <param name="parameters">The request's, checked by <see cref="TemplateParams"/>.</param>
+    /// <param name="layouts">Those that emails are set into, from the inside out.</param>
+    /// <param name="now">What the template takes for now; the same at every attempt.</param>
+    public Rendering Render(Channel channel, string? locale, JsonElement? parameters, IReadOnlyList<CompiledLayout> layouts, DateTimeOffset now)
+    {
+        var chosen = TemplateLocale.For(definition, channel, locale);
+        var message = new Message(texts, chosen is null ? "channels" : $"locales.{chosen}", [.. TemplateParams.Values(definition.Params, parameters)], now);
+        var content = channel switch
+        {
+            Channel.Sms => message.Sms(),
+            Channel.Push => message.Push(),
+            _ => message.Email(layouts, chosen),
+        };
+        return new Rendering(message.Fault is null ? content : null, chosen, message.Fault);
+    }
+
+    /// <summary>A channel's name in fields.</summary>
+    public static string NameOf(Channel channel) => channel switch { Channel.Push => "push", Channel.Sms => "sms", _ => "email" };
+
+    private static IEnumerable<TemplateFault> Shape(string path, ChannelTemplates variant)
+    {
+        if (variant.Served().Count == 0) yield return Whole(path, "needs an email, an sms or a push");
+        if (variant.Email is { } email && string.IsNullOrWhiteSpace(email.Subject)) yield return Whole($"{path}.email.subject", "is missing");
+        if (variant.Email is { Html: null, Text: null }) yield return Whole($"{path}.email", "needs html or text");
+        if (variant.Sms is { } sms && string.IsNullOrWhiteSpace(sms.Text)) yield return Whole($"{path}.sms.text", "is missing");
+        if (variant.Push is { } push && string.IsNullOrWhiteSpace(push.Title) && string.IsNullOrWhiteSpace(push.Body)) yield return Whole($"{path}.push", "needs a title or a body");
+    }
+
+    private static string Undeclared(string name, IEnumerable<string> known) =>
+        $"the parameter {name} is not among params{(ExpressionReader.Nearest(name, known) is { } near ? $"; did you mean {near}?" : "; declare it there")}";
+
+    private static TemplateFault Whole(string field, string message) => new(field, 0, 0, message);
+
+    private static TemplateFault At(string field, string source, int offset, string message)
+    {
+        var (line, column) = LiquidText.Place(source, offset);
+        return new TemplateFault(field, line, column, message);
+    }
+
+    // One message in the making: its texts share a budget, and the first fault ends it.
+    private sealed class Message(Dictionary<string, LiquidText> texts, string path, IReadOnlyList<(string Name, FluidValue Value)> values, DateTimeOffset now)
+    {
+        private RenderContext? last;
+
+        public TemplateFault? Fault { get; private set; }
+
+        public NotificationContent Sms() => new(Body: Needed("sms.text", MaxSms));
+
+        public NotificationContent Push()
+        {
+            var content = new NotificationContent(OneLine(Part("push.title", MaxLine)), Part("push.body", MaxPush), Url: Part("push.url", MaxUrl)?.Trim() is { Length: > 0 } url ? url : null);
+            if (Fault is null && string.IsNullOrWhiteSpace(content.Title) && string.IsNullOrWhiteSpace(content.Body)) Fail("push", "becomes empty with these parameters");
+            if (content.Url is { } link && !(Uri.TryCreate(link, UriKind.Absolute, out var uri) && uri.Scheme == Uri.UriSchemeHttps)) Fail("push.url", "must become an absolute https address");
+            if (new[] { content.Title, content.Body, content.Url }.Sum(t => t is null ? 0 : Encoding.UTF8.GetByteCount(t)) > MaxPush) Fail("push", $"becomes larger than {MaxPush:N0} bytes");
+            return content;
+        }
+
+        public NotificationContent Email(IReadOnlyList<CompiledLayout> layouts, string? locale)
+        {
+            var subject = OneLine(Needed("email.subject", MaxLine));
+            var (html, text) = (Part("email.html", MaxEmail), Part("email.text", MaxEmail));
+            foreach (var layout in layouts)
+            {
+                html = Around("layout.html", layout.Html, html, subject, locale);
+                if (layout.Text is { } around) text = Around("layout.text", around, text, subject, locale);
+            }
+
+            if (Fault is null && string.IsNullOrWhiteSpace(html) && string.IsNullOrWhiteSpace(text)) Fail("email", "becomes empty with these parameters");
+            return new NotificationContent(subject, text, html is null ? null : Styled(html, layouts));
+        }
+
+        private string? Around(string field, LiquidText layout, string? content, string? subject, string? locale) => content is null ? null : Run(field, layout, MaxEmail,
+        [
+            (CompiledLayout.Content, new StringValue(content, encode: false)), ("subject", new StringValue(subject ?? "")), ("locale", new StringValue(locale ?? "")),
+        ]);
+
+        private string? Needed(string field, int limit)
+        {
+            var text = Part(field, limit);
+            if (Fault is null && string.IsNullOrWhiteSpace(text)) Fail(field, "becomes empty with these parameters");
+            return text;
+        }
+
+        private string? Part(string field, int limit) => texts.TryGetValue($"{path}.{field}", out var text) ? Run($"{path}.{field}", text, limit, values) : null;
+
+        private string? Run(string field, LiquidText text, int limit, IReadOnlyList<(string Name, FluidValue Value)> model)
+        {
+            if (Fault is not null) return null;
+            var context = new RenderContext(Filters.Options, text.Html) { Now = () => now }.After(last);
+            last = context;
+            foreach (var (name, value) in model) context.SetValue(name, value);
+            var (result, fault) = text.Render(context, limit);
+            if (fault is not { } f) return result;
+            var (line, column) = text.Place(f.Offset);
+            Fault = new TemplateFault(field, line, column, f.Message) { IsBudget = f.IsBudget };
+            return null;
+        }
+
+        private void Fail(string field, string message) => Fault ??= new TemplateFault($"{path}.{field}", 0, 0, message);
+
+        private static string Styled(string html, IReadOnlyList<CompiledLayout> layouts)
+        {
+            var styles = string.Join('\n', layouts.Reverse().Select(l => l.Styles).Where(s => !string.IsNullOrWhiteSpace(s)));
+            if (styles.Length == 0) return html;
+            var head = html.IndexOf("</head>", StringComparison.OrdinalIgnoreCase);
+            return html.Insert(Math.Max(0, head), $"<style>\n{styles}\n</style>\n");
+        }
+
+        private static string? OneLine(string? text) => text is null ? null : string.Join(' ', text.Split([' ', '\t', '\r', '\n', '\v', '\f', '\u0085', '\u2028', '\u2029'], StringSplitOptions.RemoveEmptyEntries));
+    }
+}

@@ -1,0 +1,217 @@
+using Fluid.Ast;
+
+namespace Notify.Domain.Templates.Liquid;
+
+/// <summary>Reads a template's blocks into statements that Fluid carries out. There is no tag that reaches a file or another template.</summary>
+internal sealed class Parser(List<Token> tokens, bool html)
+{
+    private const int MaxDepth = 30;
+
+    private static readonly string[] Tags =
+        ["assign", "break", "capture", "case", "comment", "continue", "cycle", "decrement", "echo", "for", "if", "increment", "raw", "unless"];
+
+    private static readonly string[] Foreign = ["include", "render", "layout", "extends", "import", "from", "macro", "section"];
+
+    private readonly Dictionary<string, int> used = new(StringComparer.Ordinal);
+    private readonly HashSet<string> own = new(StringComparer.Ordinal) { "forloop" };
+    private readonly Stack<HtmlContext> contexts = new([new HtmlContext()]);
+    private int next, depth;
+
+    /// <summary>The first fault, and where it is.</summary>
+    public (int Offset, string Message)? Fault { get; private set; }
+
+    /// <summary>The variables that are read and not made by the template itself, and where first.</summary>
+    public IEnumerable<(string Name, int Offset)> Parameters => used.Where(u => !own.Contains(u.Key)).Select(u => (u.Key, u.Value));
+
+    /// <summary>The whole template.</summary>
+    public List<Statement> Read()
+    {
+        var statements = Block(null, [], out var end);
+        if (end is not null) Fail(end.Offset, $"{{% {end.Name} %}} closes nothing that is open here");
+        return statements;
+    }
+
+    private List<Statement> Block(Token? opener, string[] ends, out Token? end)
+    {
+        var statements = new List<Statement>();
+        end = null;
+        if (opener is not null && ++depth > MaxDepth) Fail(opener.Offset, $"blocks stand at most {MaxDepth} deep in each other");
+        while (Fault is null && next < tokens.Count)
+        {
+            var token = tokens[next++];
+            if (token.Kind == TokenKind.Text)
+            {
+                if (html) contexts.Peek().Read(token.Text, depth);
+                statements.Add(new PlainText(token.Text));
+            }
+            else if (token.Kind == TokenKind.Output) Add(statements, token, Write(token, Expressions(token, 0)));
+            else if (ends.Contains(token.Name) || token.Name.StartsWith("end", StringComparison.Ordinal) || token.Name is "else" or "elsif" or "when")
+            {
+                end = token;
+                if (opener is not null && !ends.Contains(token.Name)) Fail(token.Offset, $"{{% {token.Name} %}} does not fit here: {{% {opener.Name} %}} waits for {string.Join(" or ", ends)}");
+                break;
+            }
+            else Add(statements, token, Tag(token, Expressions(token, token.AfterName)));
+        }
+
+        if (opener is not null)
+        {
+            depth--;
+            if (end is null) Fail(opener.Offset, $"{{% {opener.Name} %}} is never closed with {{% end{opener.Name} %}}");
+        }
+
+        return statements;
+    }
+
+    private static void Add(List<Statement> statements, Token token, Statement? statement)
+    {
+        if (statement is not null) statements.Add(new Located(token.Offset, statement));
+    }
+
+    private Statement? Tag(Token token, ExpressionReader reader)
+    {
+        switch (token.Name)
+        {
+            case "if": return If(token, reader);
+            case "unless": return Unless(token, reader);
+            case "case": return Case(token, reader);
+            case "for": return For(token, reader);
+            case "echo": return Write(token, reader);
+            case "break": return Ended(reader) ? new BreakStatement() : null;
+            case "continue": return Ended(reader) ? new ContinueStatement() : null;
+            case "assign":
+                var name = reader.Identifier("the name of what is assigned");
+                if (name is not null && !reader.Symbol("=")) reader.Fail("assign is written {% assign name = value %}; the = is missing");
+                var value = name is null ? null : reader.Filtered();
+                if (!Ended(reader) || value is null) return null;
+                own.Add(name!);
+                return new AssignStatement(name!, value);
+            case "capture":
+                var captured = reader.Identifier("the name of what is captured");
+                if (!Ended(reader)) return null;
+                own.Add(captured!);
+                contexts.Push(new HtmlContext());
+                var inside = Block(token, ["endcapture"], out _);
+                contexts.Pop();
+                return new Capture(captured!, inside);
+            case "increment" or "decrement":
+                var counter = reader.Identifier("a counter's name");
+                if (!Ended(reader)) return null;
+                own.Add(counter!);
+                return token.Name == "increment" ? new IncrementStatement(counter!) : new DecrementStatement(counter!);
+            case "cycle":
+                var values = new List<Expression>();
+                do
+                {
+                    if (reader.Value() is { } one) values.Add(one);
+                }
+                while (reader.Symbol(","));
+                return Ended(reader) ? new CycleStatement(null, values) : null;
+            case "":
+                return Failed(token.Offset, "a tag's name is missing, such as if, for or assign");
+            default:
+                return Failed(token.Offset, Foreign.Contains(token.Name)
+                    ? $"the tag {token.Name} is not available: a template reaches no other files; set its layout beside it"
+                    : $"the tag {token.Name} is not known{(ExpressionReader.Nearest(token.Name, Tags) is { } near ? $"; did you mean {near}?" : $"; known are {string.Join(", ", Tags)}")}");
+        }
+    }
+
+    private Output? Write(Token token, ExpressionReader reader)
+    {
+        var value = reader.Filtered();
+        if (!Ended(reader) || value is null) return null;
+        if (!html) return new Output(value, HtmlPlace.Plain);
+        var (place, fault) = contexts.Peek().Write();
+        if (fault is not null) Fail(token.Offset, $"the value {fault}");
+        return new Output(value, place);
+    }
+
+    private IfStatement? If(Token token, ExpressionReader reader)
+    {
+        var condition = reader.Condition();
+        if (!Ended(reader) || condition is null) return null;
+        var then = Block(token, ["elsif", "else", "endif"], out var end);
+        var others = new List<ElseIfStatement>();
+        while (Fault is null && end?.Name == "elsif")
+        {
+            var another = Expressions(end, end.AfterName);
+            var otherwise = another.Condition();
+            if (!Ended(another) || otherwise is null) return null;
+            others.Add(new ElseIfStatement(otherwise, Block(token, ["elsif", "else", "endif"], out end)));
+        }
+
+        return new IfStatement(condition, then, Else(token, ref end, "endif"), others);
+    }
+
+    private UnlessStatement? Unless(Token token, ExpressionReader reader)
+    {
+        var condition = reader.Condition();
+        if (!Ended(reader) || condition is null) return null;
+        var then = Block(token, ["else", "endunless"], out var end);
+        return new UnlessStatement(condition, then, Else(token, ref end, "endunless"));
+    }
+
+    private CaseStatement? Case(Token token, ExpressionReader reader)
+    {
+        var value = reader.Value();
+        if (!Ended(reader) || value is null) return null;
+        Block(token, ["when", "else", "endcase"], out var end);
+        var whens = new List<WhenStatement>();
+        while (Fault is null && end?.Name == "when")
+        {
+            var options = new List<Expression>();
+            var when = Expressions(end, end.AfterName);
+            do
+            {
+                if (when.Value() is { } option) options.Add(option);
+            }
+            while (when.Symbol(",") || when.Word("or"));
+            if (!Ended(when)) return null;
+            whens.Add(new WhenStatement(options, Block(token, ["when", "else", "endcase"], out end)));
+        }
+
+        return new CaseStatement(value, Else(token, ref end, "endcase"), [.. whens]);
+    }
+
+    private ForStatement? For(Token token, ExpressionReader reader)
+    {
+        var name = reader.Identifier("the name of the loop's variable");
+        if (name is not null && !reader.Word("in")) reader.Fail("for is written {% for item in items %}; the in is missing");
+        var source = name is null ? null : reader.Value();
+        Expression? limit = null, offset = null;
+        var reversed = false;
+        while (source is not null && !reader.AtEnd)
+        {
+            if (reader.Word("reversed")) reversed = true;
+            else if (reader.Word("limit") && reader.Symbol(":")) limit = reader.Value();
+            else if (reader.Word("offset") && reader.Symbol(":")) offset = reader.Value();
+            else break;
+        }
+
+        if (!Ended(reader) || source is null) return null;
+        own.Add(name!);
+        var body = Block(token, ["else", "endfor"], out var end);
+        return new ForStatement([new Located(token.Offset, null), .. body], name!, source, limit, offset, reversed, Else(token, ref end, "endfor"));
+    }
+
+    private ElseStatement? Else(Token token, ref Token? end, string last) =>
+        end?.Name == "else" && Ended(Expressions(end, end.AfterName)) ? new ElseStatement(Block(token, [last], out end)) : null;
+
+    private ExpressionReader Expressions(Token token, int from) => new(token.Text[from..], token.Offset + from, (name, offset) => used.TryAdd(name, offset));
+
+    // Whether a tag was read to its end; else its fault is the template's.
+    private bool Ended(ExpressionReader reader)
+    {
+        reader.End();
+        if (reader.Fault is { } fault) Fail(fault.Offset, fault.Message);
+        return Fault is null;
+    }
+
+    private Statement? Failed(int offset, string message)
+    {
+        Fail(offset, message);
+        return null;
+    }
+
+    private void Fail(int offset, string message) => Fault ??= (offset, message);
+}

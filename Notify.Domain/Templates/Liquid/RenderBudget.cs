@@ -1,0 +1,127 @@
+using System.Text;
+using Fluid;
+using Fluid.Values;
+
+namespace Notify.Domain.Templates.Liquid;
+
+/// <summary>
+/// What rendering one message may cost. Counted in steps and characters, not in time: the same template with the same
+/// parameters costs the same on every machine and at every attempt, so what was rendered at acceptance is rendered at
+/// dispatch too. The limits together stay below some 200 ms.
+/// </summary>
+internal static class RenderBudget
+{
+    /// <summary>Statements carried out, each turn of a loop counted.</summary>
+    public const int Steps = 50_000;
+
+    /// <summary>Characters and list items that filters take and give, together.</summary>
+    public const int Work = 4_000_000;
+
+    /// <summary>Characters of one value.</summary>
+    public const int ValueLength = 128 * 1024;
+
+    /// <summary>Items of one list or range.</summary>
+    public const int Items = 10_000;
+}
+
+/// <summary>A rendering that must not go on. It passes through the library that carries out the statements; nobody else sees it.</summary>
+internal sealed class RenderStopped(string message) : Exception(message)
+{
+    /// <summary>Whether a budget was used up; else the template did what it must not.</summary>
+    public bool IsBudget { get; init; }
+
+    /// <summary>The budget was used up.</summary>
+    public static RenderStopped Budget(string message) => new(message) { IsBudget = true };
+}
+
+/// <summary>One message's rendering: its values, where it is, and what it has used.</summary>
+internal sealed class RenderContext(TemplateOptions options, bool html) : TemplateContext(options, StringComparer.Ordinal)
+{
+    private int steps, work;
+
+    /// <summary>Whether HTML is made.</summary>
+    public bool Html { get; } = html;
+
+    /// <summary>Where in the source the statement that is carried out stands.</summary>
+    public int Position { get; set; }
+
+    /// <summary>Counts a statement.</summary>
+    public void Step()
+    {
+        if (++steps > RenderBudget.Steps) throw RenderStopped.Budget($"takes more than {RenderBudget.Steps:N0} steps: does a loop never end?");
+    }
+
+    /// <summary>Counts what a filter or a comparison looks at.</summary>
+    public void Spend(long amount)
+    {
+        if (amount < 0 || (work = (int)Math.Min(int.MaxValue, work + amount)) > RenderBudget.Work) throw RenderStopped.Budget("does more work than one message may cost: does a loop make a text longer and longer?");
+    }
+
+    /// <summary>Continues with what another part of the same message has used.</summary>
+    public RenderContext After(RenderContext? earlier)
+    {
+        if (earlier is not null) (steps, work) = (earlier.steps, earlier.work);
+        return this;
+    }
+
+    /// <summary>How much a value is, in characters and items; stops when it is more than a value may be.</summary>
+    public static int Weigh(FluidValue value, int depth = 0)
+    {
+        switch (value)
+        {
+            case StringValue text:
+                var length = text.ToStringValue().Length;
+                return length <= RenderBudget.ValueLength ? length : throw RenderStopped.Budget($"makes a value of more than {RenderBudget.ValueLength:N0} characters");
+            case ArrayValue list:
+                if (list.Values.Count > RenderBudget.Items) throw RenderStopped.Budget($"makes a list of more than {RenderBudget.Items:N0} items");
+                if (depth > 8) throw RenderStopped.Budget("makes lists within lists more than 8 deep");
+                var sum = 0L;
+                foreach (var item in list.Values)
+                {
+                    sum += 1 + Weigh(item, depth + 1);
+                    if (sum > RenderBudget.Work) throw RenderStopped.Budget("makes a list that is too large");
+                }
+
+                return (int)sum;
+            default:
+                return 1;
+        }
+    }
+}
+
+/// <summary>Collects what is rendered, up to a limit.</summary>
+internal sealed class LimitedWriter(int limit) : StringWriter(System.Globalization.CultureInfo.InvariantCulture)
+{
+    /// <inheritdoc />
+    public override void Write(char value)
+    {
+        Check(1);
+        base.Write(value);
+    }
+
+    /// <inheritdoc />
+    public override void Write(char[] buffer, int index, int count)
+    {
+        Check(count);
+        base.Write(buffer, index, count);
+    }
+
+    /// <inheritdoc />
+    public override void Write(ReadOnlySpan<char> buffer)
+    {
+        Check(buffer.Length);
+        base.Write(buffer);
+    }
+
+    /// <inheritdoc />
+    public override void Write(string? value)
+    {
+        Check(value?.Length ?? 0);
+        base.Write(value);
+    }
+
+    private void Check(int more)
+    {
+        if (GetStringBuilder().Length + more > limit) throw RenderStopped.Budget($"becomes longer than {limit:N0} characters");
+    }
+}

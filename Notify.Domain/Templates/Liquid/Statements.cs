@@ -1,0 +1,122 @@
+using System.Text.Encodings.Web;
+using System.Text.Unicode;
+using Fluid;
+using Fluid.Ast;
+using Fluid.Values;
+
+namespace Notify.Domain.Templates.Liquid;
+
+/// <summary>Where in HTML a value is written, as far as encoding it is not enough.</summary>
+internal enum HtmlPlace
+{
+    /// <summary>Between tags, or in a quoted attribute without a meaning of its own.</summary>
+    Plain,
+
+    /// <summary>At the beginning of an address: it must not be a script.</summary>
+    Link,
+
+    /// <summary>In a <c>style</c> attribute.</summary>
+    Style,
+}
+
+/// <summary>Text that stands for itself.</summary>
+internal sealed class PlainText(string text) : Statement
+{
+    /// <inheritdoc />
+    public override ValueTask<Completion> WriteToAsync(TextWriter writer, TextEncoder encoder, TemplateContext context)
+    {
+        ((RenderContext)context).Step();
+        writer.Write(text);
+        return Normal();
+    }
+}
+
+/// <summary>A statement, counted, with its place remembered for what goes wrong in it.</summary>
+internal sealed class Located(int position, Statement? inner) : Statement
+{
+    /// <inheritdoc />
+    public override ValueTask<Completion> WriteToAsync(TextWriter writer, TextEncoder encoder, TemplateContext context)
+    {
+        var render = (RenderContext)context;
+        render.Position = position;
+        render.Step();
+        return inner?.WriteToAsync(writer, encoder, context) ?? Normal();
+    }
+}
+
+/// <summary>A value, written so that it cannot become anything but text.</summary>
+internal sealed class Output(Expression expression, HtmlPlace place) : Statement
+{
+    // Letters of all scripts stay readable; < > & " ' and whatever else HTML could take for its own is encoded.
+    internal static readonly HtmlEncoder Encoder = HtmlEncoder.Create(UnicodeRanges.All);
+    private static readonly System.Buffers.SearchValues<char> StyleSafe = System.Buffers.SearchValues.Create("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 #%.,-");
+
+    /// <inheritdoc />
+    public override async ValueTask<Completion> WriteToAsync(TextWriter writer, TextEncoder encoder, TemplateContext context)
+    {
+        var render = (RenderContext)context;
+        var value = await expression.EvaluateAsync(context);
+        render.Spend(RenderContext.Weigh(value));
+        var text = value.ToStringValue();
+        if (!render.Html)
+        {
+            writer.Write(text);
+            return Completion.Normal;
+        }
+
+        var isMade = value is StringValue { Encode: false };
+        if (place == HtmlPlace.Link && !IsHarmless(isMade ? System.Net.WebUtility.HtmlDecode(text) : text)) throw new RenderStopped("makes a link that leads to neither https, http, mailto nor tel");
+        if (place == HtmlPlace.Style && text.AsSpan().IndexOfAnyExcept(StyleSafe) >= 0) throw new RenderStopped("writes into a style attribute what is more than letters, digits, blanks and # % . , -");
+        writer.Write(isMade ? text : Encoder.Encode(text));
+        return Completion.Normal;
+    }
+
+    // What has no scheme is relative to something that has one.
+    private static bool IsHarmless(string text)
+    {
+        var address = string.Concat(text.Where(c => !char.IsControl(c) && !char.IsWhiteSpace(c)));
+        var end = address.AsSpan().IndexOfAny(":/?#");
+        return end < 0 || address[end] != ':' || address[..end].ToLowerInvariant() is "https" or "http" or "mailto" or "tel" or "sms";
+    }
+}
+
+/// <summary>What is between <c>capture</c> and <c>endcapture</c>, kept as a value: in HTML already encoded.</summary>
+internal sealed class Capture(string name, IReadOnlyList<Statement> statements) : Statement
+{
+    /// <inheritdoc />
+    public override async ValueTask<Completion> WriteToAsync(TextWriter writer, TextEncoder encoder, TemplateContext context)
+    {
+        await using var captured = new LimitedWriter(RenderBudget.ValueLength);
+        var completion = await LiquidText.RunAsync(statements, captured, encoder, context);
+        var text = captured.ToString();
+        ((RenderContext)context).Spend(text.Length);
+        context.SetValue(name, new StringValue(text, encode: false));
+        return completion;
+    }
+}
+
+/// <summary>A range of whole numbers that is not endless.</summary>
+internal sealed class BoundedRange(Expression from, Expression to) : Expression
+{
+    private readonly RangeExpression range = new(from, to);
+
+    /// <inheritdoc />
+    public override async ValueTask<FluidValue> EvaluateAsync(TemplateContext context)
+    {
+        var (first, last) = ((await from.EvaluateAsync(context)).ToNumberValue(), (await to.EvaluateAsync(context)).ToNumberValue());
+        if (Math.Abs(first) > int.MaxValue || Math.Abs(last) > int.MaxValue || last - first >= RenderBudget.Items) throw RenderStopped.Budget($"makes a range of more than {RenderBudget.Items:N0} numbers");
+        ((RenderContext)context).Spend((long)Math.Max(0, last - first));
+        return await range.EvaluateAsync(context);
+    }
+}
+
+/// <summary>A comparison of values that may be long.</summary>
+internal sealed class Weighed(BinaryExpression inner) : Expression
+{
+    /// <inheritdoc />
+    public override async ValueTask<FluidValue> EvaluateAsync(TemplateContext context)
+    {
+        ((RenderContext)context).Spend(RenderContext.Weigh(await inner.Left.EvaluateAsync(context)));
+        return await inner.EvaluateAsync(context);
+    }
+}

@@ -1,0 +1,186 @@
+using System.Diagnostics;
+using System.Net;
+using Notify.Domain.Notifications;
+using Notify.Domain.Templates;
+
+namespace Notify.Tests.Templates;
+
+/// <summary>Parameters and templates that want more than to be a message: none gets it.</summary>
+public sealed class HostileCorpus
+{
+    private static readonly string[] Payloads =
+    [
+        "<script>alert(1)</script>", "<SCRIPT SRC=//x.example/x.js></SCRIPT>", "<img src=x onerror=alert(1)>", "<svg/onload=alert(1)>", "<svg><script>alert(1)</script></svg>",
+        "\"><script>alert(1)</script>", "'><script>alert(1)</script>", "\" onmouseover=\"alert(1)", "' onmouseover='alert(1)", "`onmouseover=alert(1)", "</p><script>alert(1)</script>",
+        "</title><script>alert(1)</script>", "</style><script>alert(1)</script>", "</textarea><script>", "--><script>alert(1)</script>", "<!--", "]]><script>", "<![CDATA[<script>", "<?php echo 1 ?>", "<% 1 %>",
+        "<iframe src=\"javascript:alert(1)\">", "<object data=x>", "<embed src=x>", "<form action=//x.example><input type=submit>", "<base href=//x.example/>", "<link rel=stylesheet href=//x.example>",
+        "<meta http-equiv=refresh content=\"0;url=//x.example\">", "<math><mi xlink:href=\"javascript:alert(1)\">", "<a href=\"jAvAsCrIpT:alert(1)\">x</a>", "<style>@import '//x.example';</style>",
+        "&lt;script&gt;alert(1)&lt;/script&gt;", "&#60;script&#62;", "&#x3c;script&#x3e;", "&quot;onclick=alert(1)&quot;", "\u003cscript\u003e", "＜script＞", "<scr\u0000ipt>", "<scr\tipt>", "<\u200bscript>", "%3Cscript%3E",
+        "{{ 7 | times: 7 }}", "{% for i in (1..9) %}x{% endfor %}", "{% raw %}{{ x }}{% endraw %}", "{{ x | raw }}", "{{{ x }}}", "${7*7}", "#{7*7}", "<%= 7*7 %>", "{{constructor}}", "{% include '/etc/passwd' %}", "{% endraw %}{% endif %}",
+        "x\r\nBcc: victim@mail.example", "x\nSubject: other", "x\r\n\r\n<html>", "x%0d%0aBcc: y", "x\u2028Bcc: y", "x\u0085Bcc: y", "x\vBcc: y", "\r\n.\r\nMAIL FROM:<x>",
+        "\u202Egnp.exe", "a\u202Bb\u202Dc", "\u2066x\u2069", "abc\u202E", "\u200F\u200E", "\uFEFFx", "x\u0007\u001b[31m", "\u0001\u0002", "\ud83d\ude00😀", "e\u0301", "ﷺ", "İıſK", "\U000E0041", "A\u0300\u0300\u0300\u0300",
+        "'; drop table users; --", "' or '1'='1", "../../../etc/passwd", "..\\..\\x", "file:///etc/passwd", "$(id)", "`id`", "| id", "; id", "%s%n%x", "=cmd|' /C calc'!A0", "+1", "@x", "NaN", "null", "true", "[]", "{}", "\\", "\\u003c", "\"", "'", "&", "<", ">", "",
+    ];
+
+    private static readonly string[] FilterCalls =
+    [
+        "append: x", "prepend: x", "capitalize", "compact", "concat: list", "date: x", "default: x", "downcase", "escape", "escape_once", "first", "join: x", "last", "lstrip", "map: x", "newline_to_br", "remove: 'b'",
+        "replace: 'a', x", "replace_first: 'a', x", "replace_last: 'a', x", "reverse", "rstrip", "size", "slice: 0, 9", "sort", "sort_natural", "split: 'a'", "strip", "strip_html", "strip_newlines", "truncate: 9, x", "truncatewords: 2, x",
+        "uniq", "upcase", "url_decode", "url_encode", "where: x", "find: x", "reject: x", "sum", "abs", "plus: x", "times: x", "round", "ceil", "floor", "at_least: 1", "escape | url_decode", "escape | replace: '&lt;', '<'",
+        "url_encode | url_decode", "newline_to_br | replace: 'lt;', '<'", "escape | append: x", "split: '' | join: ''", "strip_html | append: x", "escape_once | escape_once | downcase", "newline_to_br | newline_to_br", "time_zone: x",
+    ];
+
+    public static TheoryData<string> Values => [.. Payloads];
+
+    [Theory]
+    [MemberData(nameof(Values), DisableDiscoveryEnumeration = true)]
+    public void A_value_is_text_and_nothing_else(string value)
+    {
+        var clean = TemplateParams.Clean(value);
+        Assert.All(clean, c => Assert.False((char.IsControl(c) && c is not ('\r' or '\n' or '\t')) || c is (>= '\u202A' and <= '\u202E') or (>= '\u2066' and <= '\u2069')));
+
+        // In HTML: between tags, in attributes, in loops, captured, through a layout.
+        foreach (var (before, write, after) in new[]
+        {
+            ("<p>", "{{ x }}", "</p>"), ("<p title=\"", "{{ x }}", "\">"), ("<p title='", "{{ x }}", "'>"), ("<a href=\"https://example.com/?q=", "{{ x }}", "\">"), ("<textarea>", "{{ x }}", "</textarea>"), ("<!-- ", "{{ x }}", " -->"),
+            ("<p>", "{% capture c %}{{ x }}{% endcapture %}{{ c }}", "</p>"), ("<p>", "{% assign c = x %}{{ c }}", "</p>"), ("<p>", "{% for i in list %}{{ i }}{% endfor %}", "</p>"), ("<p>", "{{ o.k }}", "</p>"), ("<p>", "{{ x | append: '' }}", "</p>"),
+        })
+        {
+            var page = Liquids.Page($"{{% if x or list or o %}}.{{% endif %}}{before}{write}{after}", new { x = value, list = new[] { value }, o = new { k = value } });
+            Assert.StartsWith($".{before}", page, StringComparison.Ordinal);
+            Assert.EndsWith(after, page, StringComparison.Ordinal);
+            var inside = page[(before.Length + 1)..^after.Length];
+            Assert.DoesNotContain(inside, c => c is '<' or '>' or '"' or '\'');
+            Assert.Equal(clean, WebUtility.HtmlDecode(inside));
+        }
+
+        // As text it stays as it is; a subject is one line.
+        Assert.Equal($"[{clean}]", Liquids.Text("[{{ x }}]", new { x = value }));
+        var subject = Liquids.Rendered(Liquids.Html("<p>", "s {{ x }}"), Channel.Email, new { x = value }).Title!;
+        Assert.DoesNotContain(subject, c => char.IsControl(c) || c is '\u2028' or '\u2029');
+    }
+
+    [Theory]
+    [MemberData(nameof(Values), DisableDiscoveryEnumeration = true)]
+    public void No_filter_lets_a_value_out(string value)
+    {
+        foreach (var filter in FilterCalls)
+        {
+            var rendering = Liquids.Try(Liquids.Html($"<p>{{{{ x | {filter} }}}}</p>{{{{ list | {filter} }}}}<i>{{{{ list }}}}</i>"), Channel.Email, new { x = value, list = new[] { value, value } });
+            if (rendering.Fault is not null) continue; // refused: nothing came out
+            var page = rendering.Content!.Html!.Replace("<br />", "", StringComparison.Ordinal);
+            Assert.True(page.Count(c => c == '<') == 4 && page.Count(c => c == '>') == 4 && !page.Contains('"', StringComparison.Ordinal) && !page.Contains('\'', StringComparison.Ordinal), $"{filter}: {page}");
+        }
+    }
+
+    [Fact]
+    public void The_filters_that_are_tried_do_render()
+    {
+        var failed = FilterCalls.Where(f => Liquids.Try(Liquids.Html($"<p>{{{{ x | {f} }}}}{{{{ list | {f} }}}}"), Channel.Email, new { x = "2", list = new[] { "2" } }).Fault is not null);
+        Assert.Empty(failed);
+    }
+
+    [Theory]
+    [InlineData("javascript:alert(1)")]
+    [InlineData(" JavaScript:alert(1)")]
+    [InlineData("java\nscript:alert(1)")]
+    [InlineData("java\tscript:alert(1)")]
+    [InlineData("\u0001javascript:alert(1)")]
+    [InlineData("data:text/html,<script>alert(1)</script>")]
+    [InlineData("vbscript:x")]
+    [InlineData("file:///etc/passwd")]
+    [InlineData("x:y")]
+    public void A_link_leads_to_no_code(string link)
+    {
+        foreach (var html in new[] { "<a href=\"{{ x }}\">", "<a HREF = '{{ x }}'>", "<img src=\"{{ x }}\">", "<a href=\"{% if x %}{{ x }}{% endif %}\">", "<a href=\"{% if y %}https://a/{% endif %}{{ x }}\">", "{% capture c %}{{ x }}{% endcapture %}<a href=\"{{ c }}\">", "<a href=\"{{ x | escape }}\">", "<a href=\"{% for i in list %}{{ i }}{% endfor %}\">" })
+        {
+            var fault = Liquids.Try(Liquids.Html($"{html}{{% if y or list %}}{{% endif %}}"), Channel.Email, new { x = link, y = false, list = new[] { link } }).Fault;
+            Assert.Contains("leads to neither https", fault?.Message ?? "no fault", StringComparison.Ordinal);
+        }
+
+        Assert.NotNull(Liquids.Try(Liquids.Html("<a href=\"{{ x }}{{ y }}\">"), Channel.Email, new { x = "javascript", y = ":alert(1)" }).Fault);
+        Assert.Null(Liquids.Try(Liquids.Html("<a href=\"{{ x }}\">{{ x }}</a>"), Channel.Email, new { x = "https://example.com/?a=1&b=\"" }).Fault);
+    }
+
+    [Theory]
+    [InlineData("red", true)]
+    [InlineData("#ff0000", true)]
+    [InlineData("red; background: url(//x.example)", false)]
+    [InlineData("expression(alert(1))", false)]
+    public void A_style_takes_plain_words(string value, bool isTaken) => Assert.Equal(isTaken, Liquids.Try(Liquids.Html("<p style=\"color: {{ x }}\">"), Channel.Email, new { x = value }).Fault is null);
+
+    [Theory]
+    [InlineData("{% for i in (1..1000000000) %}x{% endfor %}")]
+    [InlineData("{% for i in (1..n) %}x{% endfor %}")]
+    [InlineData("{% for i in (1..9999) %}{% for j in (1..9999) %}{% endfor %}{% endfor %}")]
+    [InlineData("{% for i in (1..999) %}{% for j in (1..999) %}{% for k in (1..999) %}{{ k }}{% endfor %}{% endfor %}{% endfor %}")]
+    [InlineData("{% assign s = 'aaaaaaaaaa' %}{% for i in (1..60) %}{% assign s = s | append: s %}{% endfor %}{{ s | size }}")]
+    [InlineData("{% assign s = 'a' %}{% for i in (1..60) %}{% assign s = s | replace: 'a', 'aaaaaaaaaa' %}{% endfor %}")]
+    [InlineData("{% capture s %}aaaaaaaaaa{% endcapture %}{% for i in (1..60) %}{% capture s %}{{ s }}{{ s }}{% endcapture %}{% endfor %}")]
+    [InlineData("{% assign s = 'aaaaaaaaaa' %}{% for i in (1..60) %}{% assign s = s | prepend: s | upcase | replace: 'A', 'bb' %}{% endfor %}")]
+    [InlineData("{% assign l = 'a,b' | split: ',' %}{% for i in (1..60) %}{% assign l = l | concat: l %}{% endfor %}{{ l | size }}")]
+    [InlineData("{% assign l = 'a,b' | split: ',' %}{% for i in (1..12) %}{% assign l = l | concat: l %}{% endfor %}{% for i in (1..999) %}{{ l | join: 'aaaaaaaaaaaaaaaaaaaaaaaaa' | size }}{% endfor %}")]
+    [InlineData("{% for i in (1..9999) %}{{ 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa' | append: 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa' }}{% endfor %}")]
+    [InlineData("{% for i in (1..9999) %}{% assign l = '' | split: '' %}{% if s contains 'aab' %}{% endif %}{% assign s = s | append: 'aaaaaaaaaaaaaaaaaaa' %}{% endfor %}")]
+    [InlineData("{{ (1..10000000) | join: ',' }}")]
+    [InlineData("{{ (0..99999999999999999999) | size }}")]
+    [InlineData("{{ 'now' | date: '%99999999d' }}")]
+    [InlineData("{{ 10 | times: 99999999999999999999 | times: 99999999999999999999 }}")]
+    [InlineData("{{ 1 | divided_by: 0 }}")]
+    [InlineData("{{ 1.5 | round: 99999999999 }}")]
+    [InlineData("{{ 'a' | slice: 'x', 'y' }}")]
+    [InlineData("{{ 'x' | replace: '', 'y' }}")]
+    [InlineData("{{ 'x' | time_zone: '../../etc/passwd' | date: '%Y' }}")]
+    public void What_takes_without_end_ends_with_a_clear_fault(string text)
+    {
+        var began = Stopwatch.GetTimestamp();
+        var template = Liquids.Compile(Liquids.Sms(text + "{% if n or s %}{% endif %}")).Template!;
+        var rendering = template.Render(Channel.Sms, null, Liquids.Json(new { n = 2_000_000_000, s = "x" }), [], Liquids.Noon);
+
+        Assert.True(rendering.Fault is not null, $"it became {rendering.Content?.Body?.Length} characters: {rendering.Content?.Body}");
+        Assert.Equal("channels.sms.text", rendering.Fault.Field);
+        TestContext.Current.TestOutputHelper?.WriteLine(rendering.Fault.Detail);
+        Assert.True(rendering.Fault.Line == 1 || rendering.Fault.Message.Contains("empty", StringComparison.Ordinal), rendering.Fault.Detail);
+        Assert.True(Stopwatch.GetElapsedTime(began) < TimeSpan.FromSeconds(5), $"took {Stopwatch.GetElapsedTime(began)}");
+    }
+
+    [Theory]
+    [InlineData("{% if true %}", 20_000)]
+    [InlineData("{% for i in x %}", 20_000)]
+    [InlineData("{% capture a %}", 20_000)]
+    [InlineData("{{ a[", 20_000)]
+    [InlineData("{{ (", 20_000)]
+    [InlineData("{{ a | append: a", 10_000)]
+    [InlineData("{% if a", 10_000)]
+    [InlineData("<", 200_000)]
+    [InlineData("{", 200_000)]
+    [InlineData("{%", 100_000)]
+    [InlineData("{% raw %}", 20_000)]
+    [InlineData("{% comment %}", 18_000)]
+    public void What_is_nested_without_end_is_refused_or_read_at_once(string text, int times)
+    {
+        var began = Stopwatch.GetTimestamp();
+        var source = text switch
+        {
+            "{{ a[" => "{{ a" + string.Concat(Enumerable.Repeat("[a", times)) + " }}",
+            "{{ (" => "{{ " + new string('(', times) + " }}",
+            "{{ a | append: a" => "{{ a" + string.Concat(Enumerable.Repeat(" | append: a", times)) + " }}",
+            "{% if a" => "{% if a" + string.Concat(Enumerable.Repeat(" or a", times)) + " %}{% endif %}",
+            _ => string.Concat(Enumerable.Repeat(text, times)),
+        };
+        var (template, faults) = Liquids.Compile(Liquids.Html(source));
+
+        Assert.True(template is not null || faults.Count > 0);
+        Assert.True(Stopwatch.GetElapsedTime(began) < TimeSpan.FromSeconds(5), $"took {Stopwatch.GetElapsedTime(began)}");
+    }
+
+    [Theory]
+    [InlineData(1601, "sms")]
+    [InlineData(4097, "push")]
+    public void A_message_has_a_size(int length, string channel)
+    {
+        var x = new string('x', length);
+        var fault = (channel == "sms" ? Liquids.Try(Liquids.Sms("{{ x }}"), Channel.Sms, new { x }) : Liquids.Try(new ChannelTemplates(Push: new PushTemplate(Body: "{{ x }}")), Channel.Push, new { x })).Fault;
+        Assert.Contains("becomes longer than", fault!.Message, StringComparison.Ordinal);
+    }
+}

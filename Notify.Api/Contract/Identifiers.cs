@@ -8,6 +8,11 @@ public static partial class Identifiers
     public const string UserIdRule = "must be 1 to 128 of A-Z a-z 0-9 . _ ~ : @ + -; choose one that is not itself an address";
     public const string KeyRule = "must be 1 to 64 of a-z 0-9 . _ -";
 
+    public const string TemplateKeyRule = "must be 1 to 64 of a-z 0-9 . _ - and begin with a letter or digit";
+
+    /// <summary>Whether a text is the key of a template or layout: it can also be the name of a folder.</summary>
+    public static bool IsTemplateKey(string? text) => IsKey(text) && char.IsAsciiLetterOrDigit(text![0]);
+
     /// <summary>Whether a text is an event ID.</summary>
     public static bool IsEventId(string? text) => text is not null && EventId().IsMatch(text);
 

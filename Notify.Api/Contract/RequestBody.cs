@@ -109,6 +109,7 @@ public static class RequestBody
 
     private static IResult Malformed(string detail) => Contract.Problem.Of(StatusCodes.Status400BadRequest, "malformed_json", detail);
 
-    private static string CamelCase(string path) =>
+    /// <summary>A path of properties as JSON names it.</summary>
+    public static string CamelCase(string path) =>
         string.Join('.', path.Split('.').Select(p => p.Length == 0 ? p : char.ToLowerInvariant(p[0]) + p[1..]));
 }

@@ -58,11 +58,16 @@ public sealed class Acceptance : IAsyncDisposable
 
     /// <summary>Accepts one request; completes when it has been committed, or is known to have been before.</summary>
     /// <param name="received">The request as it was received, before defaults: what «the same request» means.</param>
-    public Task<AcceptResult> AcceptAsync(Client client, RequestNotification request, JsonElement received)
+    /// <param name="template">The template that it names, with the versions that it is accepted with.</param>
+    public Task<AcceptResult> AcceptAsync(Client client, RequestNotification request, JsonElement received, ResolvedTemplate? template = null) =>
+        group.AddAsync(new Item(NotificationKey.Of(client.ClientId, request.EventId!), client, request, HashOf(received), Activity.Current, template));
+
+    /// <summary>What is known of a request that cannot be accepted now: whether it, or another one under its event ID, was accepted before.</summary>
+    public async Task<AcceptResult?> KnownAsync(Client client, RequestNotification request, JsonElement received, CancellationToken cancellation)
     {
-        var key = NotificationKey.Of(client.ClientId, request.EventId!);
-        var hash = ring.Fingerprint("request", CanonicalJson.Of(received).Span);
-        return group.AddAsync(new Item(key, client, request, hash, Activity.Current));
+        await using var session = store.QuerySession();
+        var hash = (await session.QueryAsync<string>("select request_hash from notify.event_ids where key = ?", cancellation, NotificationKey.Of(client.ClientId, request.EventId!))).FirstOrDefault();
+        return hash is null ? null : Compare(hash, HashOf(received));
     }
 
     /// <inheritdoc />
@@ -131,6 +136,8 @@ public sealed class Acceptance : IAsyncDisposable
             : Compare(stored, i.Hash))];
     }
 
+    private string HashOf(JsonElement received) => ring.Fingerprint("request", CanonicalJson.Of(received).Span);
+
     private static AcceptResult Compare(string first, string repeat) => first == repeat ? AcceptResult.Duplicate : AcceptResult.Conflict;
 
     // Takes the keys that are free, in order; whoever races for one waits here until it is clear who has it.
@@ -173,8 +180,8 @@ public sealed class Acceptance : IAsyncDisposable
         {
             var r = item.Request;
             var requested = new NotificationRequested(
-                item.Client.ClientId, r.EventId!, r.UserId, subject, item.Client.Mode, r.Category ?? RequestNotification.DefaultCategory, r.Priority ?? Priority.Normal,
-                r.Channels, keys.SealJson(subject, payload), r.SendAt, r.ExpiresAt, item.Hash, item.Trace?.Id, now);
+                item.Client.ClientId, r.EventId!, r.UserId, subject, item.Client.Mode, r.Category ?? item.Template?.Category ?? RequestNotification.DefaultCategory, r.Priority ?? Priority.Normal,
+                r.Channels, keys.SealJson(subject, payload), r.SendAt, r.ExpiresAt, item.Hash, item.Trace?.Id, now, item.Template?.Pin);
             if (IsLater(item, now))
             {
                 session.Events.StartStream(item.Key, requested);
@@ -202,12 +209,14 @@ public sealed class Acceptance : IAsyncDisposable
     private string SubjectOf(RequestNotification r) => r.UserId is { } user ? Recipient.KeyOf(user) : NotificationPlanning.SubjectOf(ToOf(r)!, ring);
 
     private static NotificationPayload PayloadOf(RequestNotification r) => new(
-        new NotificationContent(r.Content!.Title, r.Content.Body, r.Content.Html, r.Content.Data, r.Content.Url, r.Content.Push, r.Content.Attachments is { Count: > 0 } files ? [.. files.Select(f => f.Kept())] : null),
-        ToOf(r), r.Metadata);
+        r.Content is { } c
+            ? new NotificationContent(c.Title, c.Body, c.Html, c.Data, c.Url, c.Push, c.Attachments is { Count: > 0 } files ? [.. files.Select(f => f.Kept())] : null)
+            : new NotificationContent(),
+        ToOf(r), r.Metadata, r.Template?.Params);
 
     private static UnregisteredRecipient? ToOf(RequestNotification r) => r.To is not { } to ? null : new UnregisteredRecipient(
         to.Email, to.Phone is null ? null : ContactRules.ToE164(to.Phone),
         to.Device is { } d ? new DeviceAddress(d.Platform!.Value, Devices.AddressOf(d.Token, d.Subscription)) : null);
 
-    private sealed record Item(string Key, Client Client, RequestNotification Request, string Hash, Activity? Trace);
+    private sealed record Item(string Key, Client Client, RequestNotification Request, string Hash, Activity? Trace, ResolvedTemplate? Template);
 }

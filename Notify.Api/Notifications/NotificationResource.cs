@@ -11,15 +11,16 @@ namespace Notify.Api.Notifications;
 /// <param name="RequestedAt">When it was accepted.</param>
 /// <param name="SendAt">When it is to be sent; absent: at once.</param>
 /// <param name="ExpiresAt">After this time it is not sent any more.</param>
+/// <param name="Template">The template that says it, where the request gave no content.</param>
 /// <param name="Version">The number of events that this state was folded from; absent in lists.</param>
 /// <param name="Deliveries">One for each device, number and address, also those left out.</param>
 public sealed record NotificationResource(
     string EventId, string? UserId, NotificationStatus Status, string Category, Priority Priority, DateTimeOffset RequestedAt,
-    DateTimeOffset? SendAt, DateTimeOffset? ExpiresAt, long? Version, IReadOnlyList<DeliveryResource> Deliveries)
+    DateTimeOffset? SendAt, DateTimeOffset? ExpiresAt, NotificationTemplate? Template, long? Version, IReadOnlyList<DeliveryResource> Deliveries)
 {
     /// <summary>As the reference shows one.</summary>
     internal static NotificationResource Example => new(
-        "order-123-shipped", "u-42", NotificationStatus.Dispatched, "shipping", Priority.Critical, DateTimeOffset.Parse("2026-12-01T09:00:00Z", System.Globalization.CultureInfo.InvariantCulture), null, null, 3,
+        "order-123-shipped", "u-42", NotificationStatus.Dispatched, "shipping", Priority.Critical, DateTimeOffset.Parse("2026-12-01T09:00:00Z", System.Globalization.CultureInfo.InvariantCulture), null, null, new NotificationTemplate("order-shipped", 3, "ko-KR"), 3,
         [
             new DeliveryResource(
                 Guid.Parse("0b1f7c3e-52ab-8d0e-9c41-6a7d2f90e513"), Channel.Sms, "twilio", DeliveryStatus.Dispatched, null, null, 1, null, "SM5f0c1d2e3b4a59687f6e5d4c3b2a1908", null,
@@ -29,9 +30,15 @@ public sealed record NotificationResource(
     /// <summary>Shows a folded notification.</summary>
     public static NotificationResource Of(Notification n, bool withVersion = true) => new(
         n.Request.EventId, n.Request.UserId, NotificationStatusRule.Of(n), n.Request.Category, n.Request.Priority, n.Request.At, n.SendAt, n.Request.ExpiresAt,
-        withVersion ? n.Version : null,
+        n.Request.Template is { } t ? new NotificationTemplate(t.Key, t.Version, n.Locale ?? t.Locale) : null, withVersion ? n.Version : null,
         [.. n.Deliveries.Values.OrderBy(d => d.Channel).ThenBy(d => d.Id).Select(DeliveryResource.Of)]);
 }
+
+/// <summary>The template that a notification was accepted with.</summary>
+/// <param name="Key">The template's key.</param>
+/// <param name="Version">The version; later ones change nothing.</param>
+/// <param name="Locale">The language that is written in, as far as the template has it; absent: its default.</param>
+public sealed record NotificationTemplate(string Key, int Version, string? Locale);
 
 /// <summary>One delivery as callers see it. Its address is not shown.</summary>
 /// <param name="DeliveryId">Follows from the notification and the device, number or address.</param>

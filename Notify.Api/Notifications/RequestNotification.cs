@@ -9,6 +9,7 @@ using Notify.Api.Reference;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Domain.Recipients;
+using Notify.Domain.Templates;
 using Notify.Projections.Net;
 
 namespace Notify.Api.Notifications;
@@ -26,19 +27,19 @@ public sealed record RequestNotification
     /// <summary>Someone who is not registered. Either this or <c>userId</c>.</summary>
     public RequestedRecipient? To { get; init; }
 
-    /// <summary>The channels to use; absent: all by which the person can be reached.</summary>
+    /// <summary>The channels to use; absent: the template's, else all by which the person can be reached.</summary>
     public IReadOnlyList<Channel>? Channels { get; init; }
 
-    /// <summary>What kind of notification it is, such as <c>shipping</c>: people opt in and out by category. 1 to 64 of a-z 0-9 . _ -.</summary>
+    /// <summary>What kind of notification it is, such as <c>shipping</c>: people opt in and out by category. 1 to 64 of a-z 0-9 . _ -. Absent: the template's.</summary>
     public string? Category { get; init; }
 
     /// <summary>How urgent it is; absent: <c>normal</c>.</summary>
     public Priority? Priority { get; init; }
 
-    /// <summary>A template to fill instead of <c>content</c>; not available in this version.</summary>
-    public JsonElement? Template { get; init; }
+    /// <summary>The template that says it. Either this or <c>content</c>.</summary>
+    public RequestedTemplate? Template { get; init; }
 
-    /// <summary>What to say.</summary>
+    /// <summary>What to say. Either this or <c>template</c>.</summary>
     public RequestedContent? Content { get; init; }
 
     /// <summary>When to send; absent or past: now.</summary>
@@ -52,6 +53,20 @@ public sealed record RequestNotification
 
     /// <summary>The category of notifications that name none.</summary>
     public const string DefaultCategory = "default";
+}
+
+/// <summary>A template, and what to fill it with.</summary>
+public sealed record RequestedTemplate
+{
+    /// <summary>The template's key. Its current version is used, whenever the notification is sent.</summary>
+    [Required]
+    public string? Key { get; init; }
+
+    /// <summary>The language to write in, BCP 47; absent: the user's own. Where a template lacks <c>ko-KR</c> it takes <c>ko</c>, else its default.</summary>
+    public string? Locale { get; init; }
+
+    /// <summary>The template's parameters, by name; an object of at most 64 KiB. They are values: nothing in them is evaluated.</summary>
+    public JsonElement? Params { get; init; }
 }
 
 /// <summary>Literal content.</summary>
@@ -121,8 +136,9 @@ public sealed class RequestNotificationValidator : AbstractValidator<RequestNoti
         RuleFor(r => r.Channels).Must(c => c!.Count is > 0 and <= 3 && c.Distinct().Count() == c.Count).When(r => r.Channels is not null)
             .WithMessage("must name at least one channel, and each only once");
         RuleFor(r => r.Category).Must(Identifiers.IsKey).When(r => r.Category is not null).WithMessage(Identifiers.KeyRule);
-        RuleFor(r => r.Template).Null().WithMessage("templates are not available in this version; send content");
-        RuleFor(r => r.Content).NotNull().When(r => r.Template is null).WithMessage("say what to send");
+        RuleFor(r => r.Template).Null().When(r => r.Content is not null).WithMessage("give either template or content, not both");
+        RuleFor(r => r.Content).NotNull().When(r => r.Template is null).WithMessage("say what to send, here or by a template");
+        RuleFor(r => r.Template!).SetValidator(new RequestedTemplateValidator()).When(r => r.Template is not null);
         RuleFor(r => r.ExpiresAt).GreaterThan(r => r.SendAt).When(r => r.SendAt is not null && r.ExpiresAt is not null).WithMessage("must be later than sendAt");
         RuleFor(r => r.Metadata).Must(m => m!.Value.ValueKind == JsonValueKind.Object).When(r => r.Metadata is { ValueKind: not JsonValueKind.Null }).WithMessage("must be an object");
         RuleFor(r => r.Content!).SetValidator(new RequestedContentValidator()).When(r => r.Content is not null);
@@ -135,6 +151,18 @@ public sealed class RequestNotificationValidator : AbstractValidator<RequestNoti
 
     private static string TooManySegments(string body, int segments, int most) => string.Create(CultureInfo.InvariantCulture,
         $"takes {segments} SMS segments{(SmsText.IsGsm7(body) ? "" : " (67 characters each, since some are not in the GSM 7-bit alphabet)")}, and at most {most} are allowed; shorten it, or leave sms out of channels");
+}
+
+/// <summary>The shape of what names a template; whether there is one, and what it needs, is asked afterwards.</summary>
+public sealed class RequestedTemplateValidator : AbstractValidator<RequestedTemplate>
+{
+    /// <summary>The rules.</summary>
+    public RequestedTemplateValidator()
+    {
+        RuleFor(t => t.Key).Must(Identifiers.IsTemplateKey).WithMessage(Identifiers.TemplateKeyRule);
+        RuleFor(t => t.Locale).Must(l => TemplateLocale.IsTag(l!)).When(t => t.Locale is not null).WithMessage(TemplateLocale.Rule);
+        RuleFor(t => t.Params).Must(p => p!.Value.ValueKind == JsonValueKind.Object).When(t => t.Params is { ValueKind: not JsonValueKind.Null }).WithMessage("must be an object");
+    }
 }
 
 /// <summary>The shape of literal content.</summary>
@@ -219,7 +247,7 @@ public static class RequestNotificationEndpoint
             .WithSummary("Request a notification").WithDescription(
                 "Answers 202 only when the notification is durable. The same event ID is never acted upon twice: the same request again answers 200 and sends nothing, another one 409. "
                 + "A rejected request uses up no ID. An unknown user, or one who cannot be reached, is accepted and ends as suppressed, with the reason among its events.")
-            .Takes("To a registered user", Example).Takes("An SMS to a number", ToNumber).Takes("Later, and not too late", Scheduled).Takes("A push with a sound and a picture", Rich).Takes("An email with a file", WithFile)
+            .Takes("To a registered user", Example).Takes("An SMS to a number", ToNumber).Takes("With a template", WithTemplate).Takes("Later, and not too late", Scheduled).Takes("A push with a sound and a picture", Rich).Takes("An email with a file", WithFile)
             .Answers(202, "It is durable.", new RequestedNotification("order-123-shipped", NotificationStatus.Accepted, false), "Location")
             .Answers(200, "The same request was accepted before; nothing is sent again.", new RequestedNotification("order-123-shipped", NotificationStatus.Delivered, true))
             .Fails(409, "event_id_conflict", ConflictDetail("order-123-shipped"))
@@ -246,6 +274,12 @@ public static class RequestNotificationEndpoint
     {
         EventId = "code-77", To = new RequestedRecipient { Phone = "+12025550123" }, Channels = [Channel.Sms], Category = "otp", Priority = Priority.Critical,
         Content = new RequestedContent { Body = "Your code is 402817." },
+    };
+
+    private static RequestNotification WithTemplate => new()
+    {
+        EventId = "order-125-shipped", UserId = "u-42",
+        Template = new RequestedTemplate { Key = "order-shipped", Locale = "ko", Params = JsonSerializer.SerializeToElement(new { name = "민수", orderUrl = "https://example.com/orders/125" }) },
     };
 
     private static RequestNotification Scheduled => new()
@@ -286,7 +320,7 @@ public static class RequestNotificationEndpoint
     private static string ConflictDetail(string eventId) =>
         $"The event ID {eventId} was used for another request. It stays taken for ever: choose a new one, or send the first request unchanged.";
 
-    private static async Task<IResult> OneAsync(HttpContext http, Acceptance acceptance, RequestNotificationValidator validator, AcceptLimit limit, IDocumentStore store)
+    private static async Task<IResult> OneAsync(HttpContext http, TemplateRequests requests, RequestNotificationValidator validator, AcceptLimit limit, IDocumentStore store)
     {
         var (document, problem) = await RequestBody.ReadAsync(http.Request, RequestBody.MaxBytes, RequestBody.MaxAttachmentBytes, RequestedAttachmentValidator.BytesOf);
         if (document is null) return problem!;
@@ -296,7 +330,8 @@ public static class RequestNotificationEndpoint
             var errors = RequestBody.Bind(document.RootElement, validator, out var request);
             if (errors is not null) return Problem.Invalid(errors);
             if (limit.Take(http.Response, client, 1) is { } over) return over;
-            var result = await acceptance.AcceptAsync(client, request!, document.RootElement);
+            var (result, faults) = await requests.AcceptAsync(client, request!, document.RootElement);
+            if (faults is not null) return Problem.Invalid(faults);
             switch (result)
             {
                 case AcceptResult.Accepted:
@@ -314,7 +349,7 @@ public static class RequestNotificationEndpoint
         }
     }
 
-    private static async Task<IResult> BatchAsync(HttpContext http, Acceptance acceptance, RequestNotificationValidator validator, AcceptLimit limit)
+    private static async Task<IResult> BatchAsync(HttpContext http, TemplateRequests requests, RequestNotificationValidator validator, AcceptLimit limit)
     {
         var (document, problem) = await RequestBody.ReadAsync(http.Request, RequestBody.MaxBatchBytes);
         if (document is null) return problem!;
@@ -329,19 +364,21 @@ public static class RequestNotificationEndpoint
 
             var client = Callers.Of(http);
             if (limit.Take(http.Response, client, list.GetArrayLength()) is { } over) return over;
-            var results = await Task.WhenAll(list.EnumerateArray().Select(item => ItemAsync(acceptance, validator, client, item)));
+            var results = await Task.WhenAll(list.EnumerateArray().Select(item => ItemAsync(requests, validator, client, item)));
             return Results.Ok(new BatchResult(results));
         }
     }
 
-    private static async Task<BatchItemResult> ItemAsync(Acceptance acceptance, RequestNotificationValidator validator, Client client, JsonElement item)
+    private static async Task<BatchItemResult> ItemAsync(TemplateRequests requests, RequestNotificationValidator validator, Client client, JsonElement item)
     {
         var eventId = item.ValueKind == JsonValueKind.Object && item.TryGetProperty("eventId", out var id) && id.ValueKind == JsonValueKind.String ? id.GetString() : null;
         var errors = RequestBody.Bind(item, validator, out var request);
         if (errors is not null) return new BatchItemResult(eventId, "rejected", new BatchItemError("invalid_request", "The item has faults; errors names each of them by field.", errors));
         try
         {
-            return await acceptance.AcceptAsync(client, request!, item) switch
+            var (result, faults) = await requests.AcceptAsync(client, request!, item);
+            if (faults is not null) return new BatchItemResult(eventId, "rejected", new BatchItemError("invalid_request", "The item has faults; errors names each of them by field.", faults));
+            return result switch
             {
                 AcceptResult.Accepted => new BatchItemResult(eventId, "accepted"),
                 AcceptResult.Duplicate => new BatchItemResult(eventId, "duplicate"),

@@ -20,6 +20,8 @@ public static class ApiReference
         ["suppressionId"] = ("The suppression's ID, as its making or a list answered.", "sms_cV5jFq9d0y2Xb7mQk1nT4zL8wRaEoHu3sG6iPvNtYcM"),
         ["clientId"] = ("The client's ID, which is its appKey.", "c_k3v9x2m7q4w8z5ab"),
         ["token"] = ("The token of the email's link.", "AQsffD5Sq40OnEFqfS-Q5RMAAAAAAAAAAAAAAAA"),
+        ["templateKey"] = ("The template's key, chosen by you: 1 to 64 of a-z 0-9 . _ -, first a letter or digit.", "order-shipped"),
+        ["layoutKey"] = ("The layout's key, chosen by you: 1 to 64 of a-z 0-9 . _ -, first a letter or digit.", "letter"),
         ["secretId"] = ("The secret's ID, as its making answered.", "s_h7k2m9qa"),
     };
 
@@ -50,6 +52,7 @@ public static class ApiReference
         ("Send", "Request notifications, withdraw and move them."),
         ("Ask", "What became of a notification, and every event on the way."),
         ("Recipients", "Users, their devices, what they want to receive, and addresses that must not be used."),
+        ("Templates", "What notifications say: in Liquid, per channel and language, in versions."),
         ("Operate", "Queues and dead letters."),
         ("Clients", "Who may call, and their secrets."),
         ("Public", "What links in messages lead to; no authentication."),

@@ -2,11 +2,13 @@ using Marten;
 using Notify.Domain.Categories;
 using Notify.Domain.Notifications;
 using Notify.Domain.Suppressions;
+using Notify.Domain.Templates;
 using Notify.Projections;
 using Notify.Projections.Hosting;
 using Notify.Projections.OpenDeliveries;
 using Notify.Projections.Planning;
 using Notify.Projections.Privacy;
+using Notify.Projections.Templates;
 using Notify.Projections.Tracking;
 using Npgsql;
 using SessionOptions = Marten.Services.SessionOptions;
@@ -27,7 +29,8 @@ public sealed record ClaimedDelivery(
 /// here, and where a repeat would reach the person twice, the attempt is recorded here, before any call.
 /// </summary>
 public sealed class SliceClaim(
-    IDocumentStore store, NpgsqlDataSource database, SubjectKeys keys, MasterKeyRing ring, Providers providers, SlicePick pick, UnsubscribeLinks links, TimeProvider clock, HostIdentity host)
+    IDocumentStore store, NpgsqlDataSource database, SubjectKeys keys, MasterKeyRing ring, Providers providers, SlicePick pick, TemplateBook templates, UnsubscribeLinks links, TimeProvider clock,
+    HostIdentity host)
 {
     /// <summary>Claims as many deliveries as are named, those or others whose turn it is, and ends what must not be sent any more.</summary>
     /// <param name="claim">Names the slice.</param>
@@ -44,9 +47,10 @@ public sealed class SliceClaim(
         if (rows.Count == 0) return [];
         var notifications = await NotificationStreams.LoadAsync(session, [.. rows.Select(r => r.Notification).Distinct()], cancellation);
         var recipients = await NotificationStreams.RecipientsOfAsync(session, notifications.Values.Select(n => n.Request), cancellation);
+        var ready = await templates.PinnedAsync(session, notifications.Values.Select(n => n.Request.Template), cancellation);
         var opened = await keys.ForAsync(connection, notifications.Values.SelectMany(SealedIn), cancellation);
-        var messages = rows.ToDictionary(r => r.Id, r => notifications.TryGetValue(r.Notification, out var n) && n.Deliveries.TryGetValue(r.Id, out var d) ? Open(n, d, opened) : null);
-        var fingerprints = rows.ToDictionary(r => r.Id, r => ring.Of(Lanes.ChannelOf(r.Queue.Lane), messages[r.Id]?.Address));
+        var messages = rows.ToDictionary(r => r.Id, r => notifications.TryGetValue(r.Notification, out var n) && n.Deliveries.TryGetValue(r.Id, out var d) ? Open(n, d, opened, ready) : default);
+        var fingerprints = rows.ToDictionary(r => r.Id, r => ring.Of(Lanes.ChannelOf(r.Queue.Lane), messages[r.Id].Message?.Address));
         var rules = await ReachRulesReader.LoadAsync(
             session, connection, notifications.Values.Select(n => n.Request.Category), SuppressionIds(queue, fingerprints.Values), now, cancellation);
 
@@ -63,9 +67,10 @@ public sealed class SliceClaim(
 
             var isAsk = d.Status == DeliveryStatus.Unknown;
             var recipient = recipients.Of(n.Request);
-            var message = messages[row.Id];
+            var (message, fault) = messages[row.Id];
             object? instead = isAsk ? null : NotificationDecider.LastCheck(n, d, recipient, rules, fingerprints[row.Id], now)
-                ?? (message is null ? new DeliverySuppressed(d.Id, Reasons.Unreadable, "key", now) : null);
+                ?? (fault is not null ? new NotificationFailed(d.Id, d.Attempts, Reasons.TemplateFailed, null, fault.Place, now)
+                    : message is null ? new DeliverySuppressed(d.Id, Reasons.Unreadable, "key", now) : null);
             if (instead is not null)
             {
                 ended.Add(row.Id);
@@ -110,8 +115,10 @@ public sealed class SliceClaim(
     private static IEnumerable<string> SuppressionIds(DeliveryQueue queue, IEnumerable<string?> fingerprints) =>
         fingerprints.OfType<string>().Select(f => Suppression.IdOf(Lanes.ChannelOf(queue.Lane), f));
 
-    private OutboundMessage? Open(Notification n, Delivery d, KeySet opened) =>
-        d.Contact is { } contact && opened.OpenText(contact) is { } address && opened.OpenJson<NotificationPayload>(n.Request.Payload) is { } payload
-            ? new OutboundMessage(d.Id, address, payload.Content, n.Request.Priority, n.Request.ExpiresAt, links.Of(d.Id, d.Lane, n.Request.Priority))
-            : null;
+    private (OutboundMessage? Message, TemplateFault? Fault) Open(Notification n, Delivery d, KeySet opened, IReadOnlyDictionary<string, ReadyTemplate> templates)
+    {
+        if (d.Contact is not { } contact || opened.OpenText(contact) is not { } address || opened.OpenJson<NotificationPayload>(n.Request.Payload) is not { } payload) return (null, null);
+        var (content, fault) = ContentRendering.Of(n, d.Channel, payload, templates);
+        return (content is null ? null : new OutboundMessage(d.Id, address, content, n.Request.Priority, n.Request.ExpiresAt, links.Of(d.Id, d.Lane, n.Request.Priority)), fault);
+    }
 }

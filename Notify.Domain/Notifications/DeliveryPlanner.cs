@@ -37,7 +37,7 @@ public static class DeliveryPlanner
                 if (recipient.Devices.Count == 0) Skip(channel, Reasons.NoContact, "devices: 0");
                 foreach (var device in recipient.Devices)
                 {
-                    if (Hindrance(device.Lane, content, wants, rule, sms) is { } h) leftOut.Add(LeaveOut(key, channel, device.Id, h.Reason, h.Rule));
+                    if (Hindrance(device.Lane, request, content, wants, rule, sms) is { } h) leftOut.Add(LeaveOut(key, channel, device.Id, h.Reason, h.Rule));
                     else deliveries.Add(new PlannedDelivery(DeterministicId.OfDelivery(key, device.Id), device.Lane, device.Id, device.Token, why));
                 }
 
@@ -48,7 +48,7 @@ public static class DeliveryPlanner
             var has = channel == Channel.Sms ? recipient.HasPhone : recipient.HasEmail;
             var fingerprint = channel == Channel.Sms ? recipient.PhoneFingerprint : recipient.EmailFingerprint;
             if (!has) Skip(channel, Reasons.NoContact, "details");
-            else if (Hindrance(lane, content, wants, rule, sms) is { } h) leftOut.Add(LeaveOut(key, channel, null, h.Reason, h.Rule));
+            else if (Hindrance(lane, request, content, wants, rule, sms) is { } h) leftOut.Add(LeaveOut(key, channel, null, h.Reason, h.Rule));
             else if (rules.Against(channel, fingerprint, now) is { } suppression)
                 leftOut.Add(LeaveOut(key, channel, null, Reasons.SuppressedAddress, suppression.Rule));
             else if (contact(channel) is { } address)
@@ -81,12 +81,13 @@ public static class DeliveryPlanner
             if (found.Count == 0) leftOut.Add(LeaveOut(key, channel, null, Reasons.NoContact, "to"));
             foreach (var c in found)
             {
-                if (Hindrance(c.Lane, content, wants, rule, sms) is { } h) leftOut.Add(LeaveOut(key, channel, null, h.Reason, h.Rule));
+                if (Hindrance(c.Lane, request, content, wants, rule, sms) is { } h) leftOut.Add(LeaveOut(key, channel, null, h.Reason, h.Rule));
                 else if (rules.Against(channel, c.Fingerprint, now) is { } s) leftOut.Add(LeaveOut(key, channel, null, Reasons.SuppressedAddress, s.Rule));
                 else deliveries.Add(new PlannedDelivery(DeterministicId.OfDelivery(key, c.Contact), c.Lane, null, c.Address, passed ? rule : null));
             }
         }
 
+        if (request is { Channels: null, Template: not null } && deliveries.Count > 0) leftOut.RemoveAll(l => l.Reason == Reasons.NoContent);
         return new DeliveriesPlanned(deliveries, leftOut, 0, now, category.Version);
     }
 
@@ -95,11 +96,12 @@ public static class DeliveryPlanner
     /// <summary>What names an SMS or email contact within its notification.</summary>
     public static string ContactOf(Channel channel) => Lanes.NameOf(channel);
 
-    private static IReadOnlyList<Channel> Wanted(NotificationRequested request) => request.Channels ?? [Channel.Push, Channel.Sms, Channel.Email];
+    private static IReadOnlyList<Channel> Wanted(NotificationRequested request) => request.Channels ?? request.Template?.Channels ?? [Channel.Push, Channel.Sms, Channel.Email];
 
-    private static (string Reason, string Rule)? Hindrance(Lane lane, NotificationContent content, bool wants, string rule, SmsLimits? sms)
+    private static (string Reason, string Rule)? Hindrance(Lane lane, NotificationRequested request, NotificationContent content, bool wants, string rule, SmsLimits? sms)
     {
         if (!wants) return (Reasons.OptedOut, rule);
+        if (request.Template is { } template) return template.Channels.Contains(Lanes.ChannelOf(lane)) ? null : (Reasons.NoContent, "template");
         var empty = Lanes.ChannelOf(lane) switch
         {
             Channel.Push => string.IsNullOrEmpty(content.Title) && string.IsNullOrEmpty(content.Body) && content.Data is null,

@@ -68,7 +68,7 @@ public sealed record Delivery(
 /// <param name="Deliveries">By ID; empty until planned.</param>
 public sealed record Notification(
     string Key, NotificationRequested Request, ImmutableDictionary<Guid, Delivery> Deliveries, bool IsPlanned, DateTimeOffset? SendAt,
-    bool IsCancelled = false, bool IsExpired = false, long Version = 0)
+    bool IsCancelled = false, bool IsExpired = false, long Version = 0, string? Locale = null)
 {
     /// <summary>Folds one event into a notification; <c>null</c> before the first, and unknown events change nothing.</summary>
     public static Notification? Evolve(Notification? state, string key, object @event)
@@ -84,7 +84,7 @@ public sealed record Notification(
 
     private Notification Apply(object @event) => @event switch
     {
-        DeliveriesPlanned e => this with { IsPlanned = true, Deliveries = Planned(e) },
+        DeliveriesPlanned e => this with { IsPlanned = true, Deliveries = Planned(e), Locale = e.Locale },
         DispatchAttempted e => With(e.DeliveryId, d => d.IsInFlight
             ? d with { Status = DeliveryStatus.Attempting, Attempts = e.Attempt, Provider = e.Provider, AttemptedAt = e.At, DeferredUntil = null }
             : d),

@@ -16,18 +16,29 @@ namespace Notify.Domain.Notifications;
 /// <param name="Payload">Content, <c>to</c> and metadata, sealed.</param>
 /// <param name="RequestHash">Keyed hash of the request as received, canonicalised.</param>
 /// <param name="TraceParent">W3C trace context of the accepting request.</param>
+/// <param name="Template">The template that says it, where the request gave no content.</param>
 public sealed record NotificationRequested(
     string ClientId, string EventId, string? UserId, string Subject, ClientMode Mode, string Category, Priority Priority,
     IReadOnlyList<Channel>? Channels, Sealed Payload, DateTimeOffset? SendAt, DateTimeOffset? ExpiresAt,
-    string RequestHash, string? TraceParent, DateTimeOffset At);
+    string RequestHash, string? TraceParent, DateTimeOffset At, PinnedTemplate? Template = null);
+
+/// <summary>A template as a notification was accepted with: whatever becomes of it later, this version is rendered.</summary>
+/// <param name="Locale">The locale that the request named; <c>null</c>: the person's own.</param>
+/// <param name="Channels">Those that the version has words for.</param>
+/// <param name="Layouts">Those that emails are set into, from the inside out.</param>
+public sealed record PinnedTemplate(string Key, int Version, string? Locale, IReadOnlyList<Channel> Channels, IReadOnlyList<PinnedLayout> Layouts);
+
+/// <summary>A layout as a notification was accepted with.</summary>
+public sealed record PinnedLayout(string Key, int Version);
 
 /// <summary>It was decided how the person will be reached, and how not, with the reasons.</summary>
 /// <param name="Deliveries">Each will end in exactly one outcome.</param>
 /// <param name="LeftOut">Considered and not tried.</param>
 /// <param name="RecipientVersion">Version of the recipient's stream that was decided upon; 0: unregistered or unknown.</param>
 /// <param name="CategoryVersion">Version of the category's stream that was decided upon; 0: nobody has defined it.</param>
+/// <param name="Locale">The locale that a template is rendered in, as far as it has it; <c>null</c>: its default.</param>
 public sealed record DeliveriesPlanned(
-    IReadOnlyList<PlannedDelivery> Deliveries, IReadOnlyList<LeftOutDelivery> LeftOut, long RecipientVersion, DateTimeOffset At, long CategoryVersion = 0);
+    IReadOnlyList<PlannedDelivery> Deliveries, IReadOnlyList<LeftOutDelivery> LeftOut, long RecipientVersion, DateTimeOffset At, long CategoryVersion = 0, string? Locale = null);
 
 /// <summary>One contact point that will be tried.</summary>
 /// <param name="Id">Follows from the notification and the contact point; see <see cref="DeterministicId"/>.</param>

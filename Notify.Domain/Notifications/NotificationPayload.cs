@@ -31,4 +31,6 @@ public sealed record UnregisteredRecipient(string? Email = null, string? Phone =
 public sealed record DeviceAddress(Platform Platform, string? Token = null);
 
 /// <summary>The personal part of a request: stored only as <see cref="Privacy.Sealed"/>.</summary>
-public sealed record NotificationPayload(NotificationContent Content, UnregisteredRecipient? To = null, JsonElement? Metadata = null);
+/// <param name="Content">Empty where a template says it.</param>
+/// <param name="Params">The template's parameters.</param>
+public sealed record NotificationPayload(NotificationContent Content, UnregisteredRecipient? To = null, JsonElement? Metadata = null, JsonElement? Params = null);

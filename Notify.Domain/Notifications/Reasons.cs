@@ -24,6 +24,9 @@ public static class Reasons
     /// <summary>The content has nothing that this channel can show.</summary>
     public const string NoContent = "NoContent";
 
+    /// <summary>The template cannot be rendered with the request's parameters.</summary>
+    public const string TemplateFailed = "TemplateFailed";
+
     /// <summary>The device was removed, or moved to another user, after planning.</summary>
     public const string DeviceRemoved = "DeviceRemoved";
 

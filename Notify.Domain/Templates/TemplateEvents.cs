@@ -15,8 +15,9 @@ public sealed record LayoutDefined(string Key, int Version, LayoutDefinition Def
 
 /// <summary>A template as it is now; snapshot of the stream <c>t/{key}</c>.</summary>
 /// <param name="Id">The stream key.</param>
+/// <param name="CurrentVersion">Not called Version, which the event store would take for the stream's own.</param>
 /// <param name="DefinedAt">When this version was.</param>
-public sealed record Template(string Id, string Key, int Version, TemplateDefinition Definition, bool IsArchived, DateTimeOffset DefinedAt)
+public sealed record Template(string Id, string Key, int CurrentVersion, TemplateDefinition Definition, bool IsArchived, DateTimeOffset DefinedAt)
 {
     /// <summary>The stream key of a template.</summary>
     public static string KeyOf(string key) => $"t/{key}";
@@ -32,8 +33,9 @@ public sealed record Template(string Id, string Key, int Version, TemplateDefini
 
 /// <summary>A layout as it is now; snapshot of the stream <c>l/{key}</c>.</summary>
 /// <param name="Id">The stream key.</param>
+/// <param name="CurrentVersion">Not called Version, which the event store would take for the stream's own.</param>
 /// <param name="DefinedAt">When this version was.</param>
-public sealed record Layout(string Id, string Key, int Version, LayoutDefinition Definition, DateTimeOffset DefinedAt)
+public sealed record Layout(string Id, string Key, int CurrentVersion, LayoutDefinition Definition, DateTimeOffset DefinedAt)
 {
     /// <summary>The most layouts that may stand around each other.</summary>
     public const int MaxDepth = 5;

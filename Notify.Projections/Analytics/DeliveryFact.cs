@@ -42,7 +42,7 @@ public sealed record DeliveryFact(
             yield return new DeliveryFact(
                 d.Id, request.ClientId, request.EventId, recipient ??= PseudonymOf(request.Subject, ring), request.UserId is not null,
                 NotificationView.Name(d.Channel), d.Lane is { } lane ? NotificationView.Name(lane) : null, d.Provider,
-                request.Category, NotificationView.Name(request.Priority), NotificationView.Name(request.Mode), null, null,
+                request.Category, NotificationView.Name(request.Priority), NotificationView.Name(request.Mode), request.Template?.Key, request.Template?.Version,
                 NotificationView.Name(d.Status), d.Reason, d.Attempts, request.At, times, d.DispatchedAt, d.DeliveredAt);
         }
     }

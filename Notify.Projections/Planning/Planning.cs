@@ -19,15 +19,17 @@ public static class NotificationPlanning
         SmsLimits? sms = null)
     {
         if (request.UserId is null)
-            return DeliveryPlanner.ForUnregistered(key, request, payload.Content, [.. ContactsOf(payload.To, request.Subject, keys, ring)], rules, now, sms);
+            return DeliveryPlanner.ForUnregistered(key, request, payload.Content, [.. ContactsOf(payload.To, request.Subject, keys, ring)], rules, now, sms) with { Locale = request.Template?.Locale };
 
         ContactDetails? details = null;
-        return DeliveryPlanner.ForUser(key, request, payload.Content, recipient, rules, Contact, now, sms);
+        var plan = DeliveryPlanner.ForUser(key, request, payload.Content, recipient, rules, Contact, now, sms);
+        return request.Template is { } template ? plan with { Locale = template.Locale ?? Details()?.Locale } : plan;
+
+        ContactDetails? Details() => details ??= recipient?.Details is { } d ? keys.OpenJson<ContactDetails>(d) : null;
 
         Domain.Privacy.Sealed? Contact(Channel channel)
         {
-            details ??= recipient?.Details is { } d ? keys.OpenJson<ContactDetails>(d) : null;
-            var address = channel == Channel.Sms ? details?.Phone : details?.Email;
+            var address = channel == Channel.Sms ? Details()?.Phone : Details()?.Email;
             return address is null ? null : keys.Seal(request.Subject, address);
         }
     }

@@ -14,9 +14,11 @@ public static class EventWords
         NotificationRequested e =>
             $"Client {e.ClientId} asked for a notification to {(e.UserId is null ? "someone who is not registered" : $"user {e.UserId}")}: category {e.Category}, priority {Lower(e.Priority)}, "
             + $"{(e.Channels is null ? "by whatever reaches them" : $"by {List(e.Channels.Select(c => NameOf(c)))}")}"
+            + $"{(e.Template is { } t ? $", with version {Count(t.Version)} of the template {t.Key}" : "")}"
             + $"{(e.SendAt is { } at ? $", at {Time(at)}" : "")}{(e.ExpiresAt is { } end ? $", worth nothing after {Time(end)}" : "")}{(e.Mode == Domain.Clients.ClientMode.Test ? ", in test mode: to the sandbox only" : "")}.",
         DeliveriesPlanned e => $"Planned: {(e.Deliveries.Count == 0 ? "nothing to send" : List(e.Deliveries.Select(PlannedName)))}.{(e.LeftOut.Count == 0 ? "" : $" Left out: {string.Join("; ", e.LeftOut.Select(l => $"{NameOf(l.Channel, l.DeviceId)}, because {Words(l.Reason)} (rule: {l.Rule})"))}.")}"
-            + DecidedOn(e.RecipientVersion, e.CategoryVersion),
+            + DecidedOn(e.RecipientVersion, e.CategoryVersion)
+            + (e.Locale is { } locale ? $" The template speaks {locale}, where it can." : ""),
         DeliveryDeferred { DeliveryId: { } id } e => $"{Name(state, id)} waits until {Time(e.Until)}{(e.Attempt > 0 ? $" after attempt {Count(e.Attempt)}" : "")}: {Words(e.Reason)}{By(e.Provider, e.ProviderCode)}.",
         DeliveryDeferred e => $"The whole notification waits until {Time(e.Until)}: {Words(e.Reason)}.",
         DispatchAttempted e => $"{Name(state, e.DeliveryId)}: attempt {Count(e.Attempt)} at {e.Provider} is about to be made.",

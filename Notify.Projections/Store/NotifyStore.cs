@@ -11,12 +11,14 @@ using Notify.Domain.Notifications;
 using Notify.Domain.Recipients;
 using Notify.Domain.Routing;
 using Notify.Domain.Suppressions;
+using Notify.Domain.Templates;
 using Notify.Projections.Analytics;
 using Notify.Projections.Categories;
 using Notify.Projections.Clients;
 using Notify.Projections.NotificationViews;
 using Notify.Projections.Privacy;
 using Notify.Projections.Recipients;
+using Notify.Projections.Templates;
 using Npgsql;
 
 namespace Notify.Projections;
@@ -64,6 +66,8 @@ public static class NotifyStore
         options.Projections.Add(new RecipientProjection(), ProjectionLifecycle.Inline);
         options.Projections.Add(new ClientProjection(), ProjectionLifecycle.Inline);
         options.Projections.Add(new CategoryProjection(), ProjectionLifecycle.Inline);
+        options.Projections.Add(new TemplateProjection(), ProjectionLifecycle.Inline);
+        options.Projections.Add(new LayoutProjection(), ProjectionLifecycle.Inline);
         // A snapshot's version is its stream's, read from its column: at the append it is not known yet.
         options.Schema.For<Recipient>().Metadata(m => m.Revision.MapTo(r => r.Version));
         options.Schema.For<Category>().Metadata(m => m.Revision.MapTo(c => c.Version));
@@ -96,6 +100,7 @@ public static class NotifyStore
         typeof(Complained), typeof(Unsubscribed),
         typeof(ContactDetailsGiven), typeof(DeviceRegistered), typeof(DeviceRemoved), typeof(OptedIn), typeof(OptedOut), typeof(PreferenceWithdrawn),
         typeof(UserErased), typeof(AddressSuppressed), typeof(SuppressionLifted), typeof(CategoryDefined),
+        typeof(TemplateDefined), typeof(TemplateArchived), typeof(LayoutDefined),
         typeof(ClientRegistered), typeof(SecretIssued), typeof(SecretRevoked), typeof(ClientDisabled),
         typeof(CircuitOpened), typeof(CircuitHalfOpened), typeof(CircuitClosed), typeof(ProviderWeightChanged),
     ];

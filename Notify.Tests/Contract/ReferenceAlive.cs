@@ -14,6 +14,10 @@ public sealed class ReferenceAlive : SystemTest
     {
         await base.InitializeAsync();
         caller = await Installation.NewClientAsync(["send", "recipients", "templates", "read", "audit", "operate", "admin"]);
+        // What the examples name.
+        await caller.PutAsync("/v1/layouts/letter", new { html = "<main>{{ content }}</main>" });
+        var parameters = new { name = new { required = true, type = "string" }, orderUrl = new { type = "url" } };
+        await caller.PutAsync("/v1/templates/order-shipped", new { channels = new { email = new { subject = "{{ name }}", text = "x" }, sms = new { text = "{{ name }}" }, push = new { title = "{{ name }}" } }, layout = "letter", @params = parameters });
     }
 
     /// <inheritdoc />
@@ -42,6 +46,7 @@ public sealed class ReferenceAlive : SystemTest
         ["ListSuppressions"] = SuppressionAsync,
         ["LookUpSuppression"] = SuppressionAsync,
         ["LiftSuppression"] = SuppressionAsync,
+        ["ArchiveTemplate"] = TemplateAsync,
         ["RotateSecret"] = ClientAsync,
         ["RevokeSecret"] = ClientAsync,
         ["DisableClient"] = ClientAsync,
@@ -170,6 +175,13 @@ public sealed class ReferenceAlive : SystemTest
     {
         ["suppressionId"] = (await Client.PostAsync("/v1/suppressions", new { channel = "sms", address = Person.NewPhone(), reason = "ByRequest" })).Is(201)["id"]!,
     };
+
+    private async Task<Dictionary<string, string>> TemplateAsync()
+    {
+        var key = NewId("described");
+        (await Client.PutAsync($"/v1/templates/{key}", new { channels = new { sms = new { text = "x" } } })).Is(201);
+        return new() { ["templateKey"] = key };
+    }
 
     private async Task<Dictionary<string, string>> ClientAsync()
     {

@@ -56,7 +56,7 @@ public sealed class NotifyClient : IDisposable
     /// <summary>A caller with a key.</summary>
     public NotifyClient(Uri api, string? appKey, string? appSecret)
     {
-        AppKey = appKey ?? "";
+        (AppKey, Credentials) = (appKey ?? "", $"{appKey}:{appSecret}");
         http = new HttpClient(new SocketsHttpHandler()) { BaseAddress = api, Timeout = TimeSpan.FromSeconds(60) };
         if (appKey is not null)
             http.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Basic", Convert.ToBase64String(Encoding.UTF8.GetBytes($"{appKey}:{appSecret}")));
@@ -72,6 +72,9 @@ public sealed class NotifyClient : IDisposable
 
     /// <summary>The client's ID.</summary>
     public string AppKey { get; }
+
+    /// <summary><c>appKey:appSecret</c>.</summary>
+    public string Credentials { get; }
 
     /// <summary>Calls the API.</summary>
     public async Task<Reply> CallAsync(HttpMethod method, string path, object? body = null, Action<HttpRequestMessage>? shape = null)

@@ -1,0 +1,57 @@
+using System.Text.Json;
+using Notify.Domain.Clients;
+using Notify.Domain.Notifications;
+using Notify.Domain.Templates;
+using Notify.Projections.Templates;
+
+namespace Notify.Api.Notifications;
+
+/// <summary>A template as a request was found to name it.</summary>
+/// <param name="Pin">The versions that the notification is accepted with.</param>
+/// <param name="Category">The category of requests that name none.</param>
+public sealed record ResolvedTemplate(PinnedTemplate Pin, string? Category);
+
+/// <summary>
+/// Accepts requests, those with a template after it was found, its parameters were checked and it was rendered once: a
+/// request that could not be rendered later is refused now.
+/// </summary>
+public sealed class TemplateRequests(TemplateBook book, Acceptance acceptance, TimeProvider clock)
+{
+    /// <summary>Accepts a request whose shape is right.</summary>
+    /// <param name="received">The request as it was received.</param>
+    /// <returns>What became of it, or every fault by field.</returns>
+    public async Task<(AcceptResult? Result, IDictionary<string, string[]>? Faults)> AcceptAsync(Client client, RequestNotification request, JsonElement received)
+    {
+        if (request.Template is null) return (await acceptance.AcceptAsync(client, request, received), null);
+        var (template, faults) = await ResolveAsync(request);
+        if (faults is null) return (await acceptance.AcceptAsync(client, request, received, template), null);
+        // What repeats an accepted request is a repeat, whatever has become of the template since.
+        return await acceptance.KnownAsync(client, request, received, default) is { } known ? (known, null) : (null, faults);
+    }
+
+    private async Task<(ResolvedTemplate? Template, IDictionary<string, string[]>? Faults)> ResolveAsync(RequestNotification request)
+    {
+        var wanted = request.Template!;
+        if (await book.CurrentAsync(wanted.Key!) is not { } current) return Fault("template.key", $"there is no template {wanted.Key}; GET /v1/templates lists those there are");
+        if (current.IsArchived) return Fault("template.key", $"the template {wanted.Key} is archived and takes no requests; PUT /v1/templates/{wanted.Key} brings it back");
+        if (current.Ready is not { } ready) return Fault("template.key", $"the template {wanted.Key} cannot be read any more; PUT /v1/templates/{wanted.Key} tells what is wrong with it");
+        var definition = ready.Template.Definition;
+        var faults = TemplateParams.Check(definition.Params, wanted.Params);
+        if (faults.Count > 0) return (null, Named("template.params", faults));
+
+        var now = clock.GetUtcNow();
+        var then = request.SendAt > now ? request.SendAt.Value : now;
+        foreach (var channel in definition.Channels.Served().Where(c => request.Channels?.Contains(c) != false))
+        {
+            if (ready.Template.Render(channel, wanted.Locale, wanted.Params, ready.Layouts, then).Fault is { } fault) return Fault("template", $"{fault.Field}: {fault.Detail}");
+        }
+
+        return (new ResolvedTemplate(current.Pin(wanted.Locale), definition.Category), null);
+    }
+
+    /// <summary>Faults of parameters, as fields under a prefix.</summary>
+    public static IDictionary<string, string[]> Named(string prefix, IReadOnlyList<(string Name, string Fault)> faults) =>
+        faults.GroupBy(f => f.Name.Length == 0 ? prefix : $"{prefix}.{f.Name}").ToDictionary(g => g.Key, g => g.Select(f => f.Fault).ToArray());
+
+    private static (ResolvedTemplate?, IDictionary<string, string[]>?) Fault(string field, string fault) => (null, new Dictionary<string, string[]> { [field] = [fault] });
+}

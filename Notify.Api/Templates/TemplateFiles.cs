@@ -1,0 +1,123 @@
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+
+namespace Notify.Api.Templates;
+
+/// <summary>
+/// A template or layout as files, so that it can lie in a repository: <c>template.json</c> with what is not text, a file for
+/// each text, a folder for each locale. A file's last line break is the editor's, and not part of the text.
+/// </summary>
+public static class TemplateFiles
+{
+    /// <summary>The folder of layouts, beside those of templates; no template can be called so.</summary>
+    public const string Layouts = "@layouts";
+
+    private static readonly (string Channel, string Field, string File)[] Texts =
+    [
+        ("email", "subject", "email.subject.liquid"), ("email", "html", "email.html"), ("email", "text", "email.txt"), ("sms", "text", "sms.liquid"),
+        ("push", "title", "push.title.liquid"), ("push", "body", "push.body.liquid"), ("push", "url", "push.url.liquid"),
+    ];
+
+    private static readonly (string Field, string File)[] LayoutTexts = [("html", "layout.html"), ("text", "layout.txt"), ("styles", "styles.css")];
+
+    private static readonly JsonSerializerOptions Readable = new() { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
+    /// <summary>The body that defines the template in a folder.</summary>
+    /// <returns>The body, or what is wrong with the files.</returns>
+    public static (JsonObject? Body, string? Fault) ReadTemplate(string folder)
+    {
+        var (body, fault) = ReadJson(Path.Combine(folder, "template.json"), ["category", "layout", "params"]);
+        if (body is null) return (null, fault);
+        body["channels"] = ReadTexts(folder);
+        var locales = new JsonObject();
+        foreach (var locale in Directory.GetDirectories(folder).Order(StringComparer.Ordinal)) locales[Path.GetFileName(locale)] = ReadTexts(locale);
+        if (locales.Count > 0) body["locales"] = locales;
+        return (body, null);
+    }
+
+    /// <summary>The body that defines the layout in a folder.</summary>
+    /// <returns>The body, or what is wrong with the files.</returns>
+    public static (JsonObject? Body, string? Fault) ReadLayout(string folder)
+    {
+        var (body, fault) = ReadJson(Path.Combine(folder, "layout.json"), ["layout"]);
+        if (body is null) return (null, fault);
+        foreach (var (field, file) in LayoutTexts) if (ReadText(Path.Combine(folder, file)) is { } text) body[field] = text;
+        return (body, null);
+    }
+
+    /// <summary>Writes a template into a folder; texts that it does not have are deleted there.</summary>
+    public static void WriteTemplate(string folder, JsonNode template)
+    {
+        WriteJson(folder, "template.json", template, ["category", "layout", "params"]);
+        WriteTexts(folder, template["channels"]);
+        var locales = template["locales"]?.AsObject() ?? [];
+        foreach (var (tag, texts) in locales) WriteTexts(Path.Combine(folder, tag), texts);
+        foreach (var locale in Directory.GetDirectories(folder).Where(d => !locales.ContainsKey(Path.GetFileName(d))))
+        {
+            WriteTexts(locale, null);
+            if (!Directory.EnumerateFileSystemEntries(locale).Any()) Directory.Delete(locale);
+        }
+    }
+
+    /// <summary>Writes a layout into a folder; texts that it does not have are deleted there.</summary>
+    public static void WriteLayout(string folder, JsonNode layout)
+    {
+        WriteJson(folder, "layout.json", layout, ["layout"]);
+        foreach (var (field, file) in LayoutTexts) WriteText(Path.Combine(folder, file), layout[field]?.GetValue<string>());
+    }
+
+    private static JsonObject ReadTexts(string folder)
+    {
+        var channels = new JsonObject();
+        foreach (var (channel, field, file) in Texts)
+        {
+            if (ReadText(Path.Combine(folder, file)) is not { } text) continue;
+            if (channels[channel] is not JsonObject texts) channels[channel] = texts = [];
+            texts[field] = text;
+        }
+
+        return channels;
+    }
+
+    private static string? ReadText(string file)
+    {
+        if (!File.Exists(file)) return null;
+        var text = File.ReadAllText(file).Replace("\r\n", "\n", StringComparison.Ordinal);
+        return text.EndsWith('\n') ? text[..^1] : text;
+    }
+
+    private static (JsonObject? Body, string? Fault) ReadJson(string file, string[] known)
+    {
+        if (!File.Exists(file)) return (null, $"{file} is missing; write {{}} into it at least");
+        try
+        {
+            if (JsonNode.Parse(File.ReadAllText(file)) is not JsonObject body) return (null, $"{file} must hold a JSON object");
+            return body.FirstOrDefault(p => !known.Contains(p.Key)).Key is { } foreign ? (null, $"{file}: {foreign} is not known here; known are {string.Join(", ", known)}") : (body, null);
+        }
+        catch (JsonException e)
+        {
+            return (null, $"{file} is not JSON (line {e.LineNumber + 1})");
+        }
+    }
+
+    private static void WriteJson(string folder, string file, JsonNode from, string[] fields)
+    {
+        Directory.CreateDirectory(folder);
+        var body = new JsonObject();
+        foreach (var field in fields) if (from[field] is { } value) body[field] = value.DeepClone();
+        File.WriteAllText(Path.Combine(folder, file), body.ToJsonString(Readable) + "\n");
+    }
+
+    private static void WriteTexts(string folder, JsonNode? texts)
+    {
+        if (texts is not null) Directory.CreateDirectory(folder);
+        foreach (var (channel, field, file) in Texts) WriteText(Path.Combine(folder, file), texts?[channel]?[field]?.GetValue<string>());
+    }
+
+    private static void WriteText(string file, string? text)
+    {
+        if (text is null) File.Delete(file);
+        else File.WriteAllText(file, text + "\n");
+    }
+}

@@ -1,0 +1,22 @@
+using Notify.Domain.Notifications;
+using Notify.Domain.Templates;
+using Notify.Projections.Templates;
+
+namespace Notify.Dispatch.Dispatching;
+
+/// <summary>What a delivery says: the request's own content, or what its template makes of the request's parameters.</summary>
+public static class ContentRendering
+{
+    /// <summary>The content for a channel. The same at every attempt: a template's now is when the notification was meant to be sent.</summary>
+    /// <param name="templates">By <see cref="TemplateBook.NameOf"/>.</param>
+    /// <returns>The content, or why there is none.</returns>
+    public static (NotificationContent? Content, TemplateFault? Fault) Of(
+        Notification notification, Channel channel, NotificationPayload payload, IReadOnlyDictionary<string, ReadyTemplate> templates)
+    {
+        if (notification.Request.Template is not { } pin) return (payload.Content, null);
+        if (!templates.TryGetValue(TemplateBook.NameOf(pin), out var ready)) return (null, new TemplateFault($"{pin.Key}@{pin.Version}", 0, 0, "is not there"));
+        var now = notification.SendAt > notification.Request.At ? notification.SendAt.Value : notification.Request.At;
+        var rendering = ready.Template.Render(channel, notification.Locale, payload.Params, ready.Layouts, now);
+        return (rendering.Content, rendering.Fault);
+    }
+}

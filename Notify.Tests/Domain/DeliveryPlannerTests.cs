@@ -15,6 +15,23 @@ public class DeliveryPlannerTests
         Assert.Equal([(Lane.Apns, "d_1"), (Lane.Sms, null), (Lane.Email, null)], Tried(Plan(Recipient())));
 
     [Fact]
+    public void A_template_is_tried_on_the_channels_that_it_serves()
+    {
+        var request = Requested() with { Template = new PinnedTemplate("t", 1, null, [Channel.Sms], []) };
+        var plan = DeliveryPlanner.ForUser(Key, request, new NotificationContent(), Recipient(), c => Sealed($"{c}"), Noon);
+        Assert.Equal((Lane.Sms, 0), (Assert.Single(plan.Deliveries).Lane, plan.LeftOut.Count));
+
+        plan = DeliveryPlanner.ForUser(Key, request with { Channels = [Channel.Email, Channel.Sms] }, new NotificationContent(), Recipient(), c => Sealed($"{c}"), Noon);
+        Assert.Equal(Lane.Sms, Assert.Single(plan.Deliveries).Lane);
+        Assert.Equal((Channel.Email, Reasons.NoContent, "template"), (Assert.Single(plan.LeftOut).Channel, plan.LeftOut[0].Reason, plan.LeftOut[0].Rule));
+
+        plan = DeliveryPlanner.ForUnregistered(Key, request with { UserId = null }, new NotificationContent(), Contacts(Lane.Sms, Lane.Email), Noon);
+        Assert.Equal((Lane.Sms, 0), (Assert.Single(plan.Deliveries).Lane, plan.LeftOut.Count));
+        plan = DeliveryPlanner.ForUnregistered(Key, request with { UserId = null }, new NotificationContent(), Contacts(Lane.Email), Noon);
+        Assert.Equal((0, Reasons.NoContent), (plan.Deliveries.Count, Assert.Single(plan.LeftOut).Reason));
+    }
+
+    [Fact]
     public void Every_device_is_a_delivery_of_its_own() =>
         Assert.Equal(["d_1", "d_2", "d_3"], Plan(Recipient(iPhone("d_2"), iPhone("d_3")), channels: [Channel.Push]).Deliveries.Select(d => d.DeviceId));
 

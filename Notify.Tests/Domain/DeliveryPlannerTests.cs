@@ -18,16 +18,16 @@ public class DeliveryPlannerTests
     public void A_template_is_tried_on_the_channels_that_it_serves()
     {
         var request = Requested() with { Template = new PinnedTemplate("t", 1, null, [Channel.Sms], []) };
-        var plan = DeliveryPlanner.ForUser(Key, request, new NotificationContent(), Recipient(), c => Sealed($"{c}"), Noon);
+        var plan = DeliveryPlanner.ForUser(Key, request, new NotificationContent(), Recipient(), ReachRules.None, c => Sealed($"{c}"), Noon);
         Assert.Equal((Lane.Sms, 0), (Assert.Single(plan.Deliveries).Lane, plan.LeftOut.Count));
 
-        plan = DeliveryPlanner.ForUser(Key, request with { Channels = [Channel.Email, Channel.Sms] }, new NotificationContent(), Recipient(), c => Sealed($"{c}"), Noon);
+        plan = DeliveryPlanner.ForUser(Key, request with { Channels = [Channel.Email, Channel.Sms] }, new NotificationContent(), Recipient(), ReachRules.None, c => Sealed($"{c}"), Noon);
         Assert.Equal(Lane.Sms, Assert.Single(plan.Deliveries).Lane);
         Assert.Equal((Channel.Email, Reasons.NoContent, "template"), (Assert.Single(plan.LeftOut).Channel, plan.LeftOut[0].Reason, plan.LeftOut[0].Rule));
 
-        plan = DeliveryPlanner.ForUnregistered(Key, request with { UserId = null }, new NotificationContent(), Contacts(Lane.Sms, Lane.Email), Noon);
+        plan = DeliveryPlanner.ForUnregistered(Key, request with { UserId = null }, new NotificationContent(), Contacts(Lane.Sms, Lane.Email), ReachRules.None, Noon);
         Assert.Equal((Lane.Sms, 0), (Assert.Single(plan.Deliveries).Lane, plan.LeftOut.Count));
-        plan = DeliveryPlanner.ForUnregistered(Key, request with { UserId = null }, new NotificationContent(), Contacts(Lane.Email), Noon);
+        plan = DeliveryPlanner.ForUnregistered(Key, request with { UserId = null }, new NotificationContent(), Contacts(Lane.Email), ReachRules.None, Noon);
         Assert.Equal((0, Reasons.NoContent), (plan.Deliveries.Count, Assert.Single(plan.LeftOut).Reason));
     }
 

@@ -4,6 +4,7 @@ using Notify.Dispatch.Email.Mailchimp;
 using Notify.Dispatch.Email.SendGrid;
 using Notify.Dispatch.Email.Smtp;
 using Notify.Dispatch.Fcm;
+using Notify.Dispatch.Receipts;
 using Notify.Dispatch.Routing;
 using Notify.Dispatch.Sms.Twilio;
 using Notify.Dispatch.Sms.Vonage;
@@ -19,20 +20,24 @@ public delegate IDeliveryProvider? Adapter(IConfigurationSection settings, TimeP
 /// <summary>Every adapter, by the name of its section under <c>Providers</c>: a new one is its folder and a line here.</summary>
 public static class Adapters
 {
-    private static readonly (string Name, Adapter Create)[] InOrder =
+    private static readonly (string Name, Adapter Create, IReceiptSource? Receipts)[] InOrder =
     [
-        ("Apns", ApnsProvider.Create),
-        ("Fcm", FcmProvider.Create),
-        ("Twilio", TwilioProvider.Create),
-        ("SendGrid", SendGridProvider.Create),
-        ("WebPush", WebPushProvider.Create),
-        ("Vonage", VonageProvider.Create),
-        ("Mailchimp", MailchimpProvider.Create),
-        ("Smtp", SmtpProvider.Create),
+        ("Apns", ApnsProvider.Create, null),
+        ("Fcm", FcmProvider.Create, null),
+        ("Twilio", TwilioProvider.Create, new TwilioReceipts()),
+        ("SendGrid", SendGridProvider.Create, new SendGridReceipts()),
+        ("WebPush", WebPushProvider.Create, null),
+        ("Vonage", VonageProvider.Create, new VonageReceipts()),
+        ("Mailchimp", MailchimpProvider.Create, new MailchimpReceipts()),
+        ("Smtp", SmtpProvider.Create, null),
     ];
 
     /// <summary>The adapters. Where <c>Routing</c> says nothing, the providers of a lane are tried in this order.</summary>
     public static IReadOnlyDictionary<string, Adapter> All { get; } = InOrder.ToDictionary(a => a.Name, a => a.Create, StringComparer.OrdinalIgnoreCase);
+
+    /// <summary>Those that post receipts, by the name of their section.</summary>
+    public static IReadOnlyDictionary<string, IReceiptSource> Receipts { get; } =
+        InOrder.Where(a => a.Receipts is not null).ToDictionary(a => a.Name, a => a.Receipts!, StringComparer.OrdinalIgnoreCase);
 
     /// <summary>Adds the providers that are configured, those whose section is there, and the routes over them.</summary>
     /// <param name="section"><c>Providers</c>, or <c>TestProviders</c> for the clients in test mode.</param>
@@ -45,7 +50,7 @@ public static class Adapters
             faults.Add($"{unknown.Path} is no provider; there are {string.Join(", ", All.Keys)}");
 
         var made = new Dictionary<string, RouteMember>(StringComparer.OrdinalIgnoreCase);
-        foreach (var (name, create) in InOrder)
+        foreach (var (name, create, _) in InOrder)
         {
             if (!sections.TryGetValue(name, out var settings)) continue;
             var before = faults.Count;

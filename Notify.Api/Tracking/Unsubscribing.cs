@@ -1,14 +1,21 @@
 using Marten;
 using Notify.Api.Recipients;
+using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Domain.Recipients;
+using Notify.Domain.Suppressions;
 using Notify.Projections;
+using Notify.Projections.Privacy;
+using Notify.Projections.Suppressions;
 using Npgsql;
 
 namespace Notify.Api.Tracking;
 
-/// <summary>Does what a person wants who unsubscribes in an email: no more emails of its category. Said twice, it is done once.</summary>
-public sealed class Unsubscribing(IDocumentStore store, TimeProvider clock)
+/// <summary>
+/// Does what a person wants who unsubscribes in an email: no more emails of its category. Who is not registered has no
+/// choices of their own to note it among: their address is suppressed. Said twice, it is done once.
+/// </summary>
+public sealed class Unsubscribing(IDocumentStore store, SubjectKeys keys, TimeProvider clock)
 {
     /// <summary>By whom a choice was made that came through a link: whoever had the email.</summary>
     public const string Recipient = "recipient";
@@ -55,6 +62,9 @@ public sealed class Unsubscribing(IDocumentStore store, TimeProvider clock)
         var recipient = user is null ? null : await session.LoadAsync<Recipient>(user, cancellation);
         var isWanted = recipient is { IsErased: false } && recipient.Said(Channel.Email, category)?.OptedIn != false;
         if (isWanted) session.Events.Append(user!, new OptedOut(Channel.Email, category, Recipient, source, now));
+        if (user is null && isNews && found.Request.Mode == ClientMode.Live && delivery!.Contact is { } contact
+            && (await keys.ForAsync(session.Connection!, [contact], cancellation)).FingerprintOf(delivery) is { } fingerprint)
+            await SuppressionTable.SuppressAsync(session, [new AddressToSuppress(Channel.Email, fingerprint, SuppressionReasons.ByRequest, Recipient, source, Address: contact)], now, cancellation);
         if (isNews || isWanted) await session.SaveChangesAsync(cancellation);
         return category;
     }

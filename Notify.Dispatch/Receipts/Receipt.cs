@@ -76,6 +76,9 @@ public interface IReceiptSource
     /// <summary>The setting whose value verifies the receipts, under the provider's section.</summary>
     string KeySetting { get; }
 
+    /// <summary>Whether receipts may also come by GET, with their fields in the address.</summary>
+    bool MayGet => false;
+
     /// <summary>Whether the post was signed with the key, just now where the scheme tells.</summary>
     /// <param name="settings">The provider's section, which holds the key.</param>
     ValueTask<bool> IsValidAsync(IConfigurationSection settings, ReceiptPost post, DateTimeOffset now);

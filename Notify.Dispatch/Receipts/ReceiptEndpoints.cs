@@ -1,8 +1,4 @@
 using Microsoft.AspNetCore.Http.Features;
-using Notify.Dispatch.Email.Mailchimp;
-using Notify.Dispatch.Email.SendGrid;
-using Notify.Dispatch.Sms.Twilio;
-using Notify.Dispatch.Sms.Vonage;
 using Notify.Projections;
 using Notify.Projections.Hosting;
 using Notify.Projections.Receipts;
@@ -18,26 +14,17 @@ public static class ReceiptEndpoints
     /// <summary>The largest post, in bytes.</summary>
     public const int MaxBytes = 8 * 1024 * 1024;
 
-    /// <summary>Every provider that posts receipts, with the name of its section: a new one is its folder and a line here.</summary>
-    public static IReadOnlyDictionary<string, IReceiptSource> Sources { get; } = new Dictionary<string, IReceiptSource>(StringComparer.OrdinalIgnoreCase)
-    {
-        ["Twilio"] = new TwilioReceipts(),
-        ["Vonage"] = new VonageReceipts(),
-        ["SendGrid"] = new SendGridReceipts(),
-        ["Mailchimp"] = new MailchimpReceipts(),
-    };
-
     /// <summary>Maps the addresses.</summary>
     public static void Map(IEndpointRouteBuilder app) => app.Map("/receipts/{provider}", ReceiveAsync);
 
     private static async Task<IResult> ReceiveAsync(
         string provider, HttpContext http, IConfiguration configuration, ReceiptIntake intake, TimeProvider clock, ILogger<ReceiptIntake> log)
     {
-        if (!Sources.TryGetValue(provider, out var source))
-            return Refusal.Of(http, 404, "no_such_provider", $"No provider of that name posts receipts. There are {string.Join(", ", Sources.Values.Select(s => s.Name))}.");
-        var section = Sources.First(s => s.Value == source).Key;
+        if (!Adapters.Receipts.TryGetValue(provider, out var source))
+            return Refusal.Of(http, 404, "no_such_provider", $"No provider of that name posts receipts. There are {string.Join(", ", Adapters.Receipts.Values.Select(s => s.Name))}.");
+        var section = Adapters.Receipts.First(s => s.Value == source).Key;
         if (HttpMethods.IsHead(http.Request.Method)) return Results.Ok(); // Mailchimp asks whether there is something before it posts
-        if (!HttpMethods.IsPost(http.Request.Method) && !(HttpMethods.IsGet(http.Request.Method) && source is VonageReceipts)) return Refused(405, "method_not_allowed", "Receipts are posted: use POST.");
+        if (!HttpMethods.IsPost(http.Request.Method) && !(HttpMethods.IsGet(http.Request.Method) && source.MayGet)) return Refused(405, "method_not_allowed", "Receipts are posted: use POST.");
         var sections = new[] { ("Providers", ReceiptModes.Live), ("TestProviders", ReceiptModes.Test) }
             .Select(s => (Settings: configuration.GetSection($"{s.Item1}:{section}"), Mode: s.Item2)).Where(s => !string.IsNullOrEmpty(s.Settings[source.KeySetting])).ToList();
         if (sections.Count == 0)

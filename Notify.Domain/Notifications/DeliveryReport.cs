@@ -37,7 +37,7 @@ public enum ReportKind
 /// <param name="Reason">Of a failure; one of <see cref="Reasons"/>.</param>
 /// <param name="Code">The provider's own code.</param>
 public sealed record DeliveryReport(
-    ReportKind What, string Source, DateTimeOffset At, string? Receipt = null, string? MessageId = null, string? Reason = null, string? Code = null)
+    ReportKind What, string Source, DateTimeOffset HappenedAt, string? Receipt = null, string? MessageId = null, string? Reason = null, string? Code = null)
 {
     /// <summary>The source that an app's own word goes by.</summary>
     public const string App = "app";
@@ -70,22 +70,22 @@ public static class ReportDecider
                 // It will be tried again, or a person decides. Only if this very message turns out to have been the one, this counts.
                 if (!isCalling && delivery.Status is DeliveryStatus.Queued or DeliveryStatus.Deferred or DeliveryStatus.DeadLettered) return new([], delivery, IsEarly: true);
                 if (delivery.Status == DeliveryStatus.Unknown) Append(Dispatched());
-                Append(new NotificationFailed(delivery.Id, delivery.Attempts, report.Reason ?? Reasons.Undelivered, report.Source, report.Code, report.At, report.Receipt));
+                Append(new NotificationFailed(delivery.Id, delivery.Attempts, report.Reason ?? Reasons.Undelivered, report.Source, report.Code, report.HappenedAt, report.Receipt));
                 break;
             case ReportKind.Delivered:
                 Arrive();
                 break;
             case ReportKind.Opened:
                 Arrive();
-                if (delivery.OpenedAt is null) Append(new NotificationOpened(delivery.Id, report.Source, report.At, report.Receipt));
+                if (delivery.OpenedAt is null) Append(new NotificationOpened(delivery.Id, report.Source, report.HappenedAt, report.Receipt));
                 break;
             case ReportKind.Complained:
                 Arrive();
-                if (delivery.ComplainedAt is null) Append(new Complained(delivery.Id, report.Source, report.At, report.Receipt));
+                if (delivery.ComplainedAt is null) Append(new Complained(delivery.Id, report.Source, report.HappenedAt, report.Receipt));
                 break;
             case ReportKind.Unsubscribed:
                 Arrive();
-                if (delivery.UnsubscribedAt is null) Append(new Unsubscribed(delivery.Id, report.Source, report.At, report.Receipt));
+                if (delivery.UnsubscribedAt is null) Append(new Unsubscribed(delivery.Id, report.Source, report.HappenedAt, report.Receipt));
                 break;
         }
 
@@ -96,7 +96,7 @@ public static class ReportDecider
         {
             if (delivery.DeliveredAt is not null) return;
             if (delivery.DispatchedAt is null && !isCalling && report.Receipt is not null && !delivery.HasLeft(report.Source)) Append(Dispatched());
-            Append(new NotificationDelivered(delivery.Id, report.Source, report.At, report.Receipt));
+            Append(new NotificationDelivered(delivery.Id, report.Source, report.HappenedAt, report.Receipt));
         }
 
         // An attempt that was given up may turn out to have been taken; by then the delivery may have gone out as another message. A mailbox that
@@ -104,7 +104,7 @@ public static class ReportDecider
         bool IsOfAnother() => delivery.Attempts > 1 && report.Reason != Reasons.HardBounced && delivery.ProviderMessageId is { } own && report.MessageId is { } its && own != its;
 
         NotificationDispatched Dispatched() =>
-            new(delivery.Id, Math.Max(1, delivery.Attempts), report.Source, report.MessageId, 0, null, report.At, report.Receipt);
+            new(delivery.Id, Math.Max(1, delivery.Attempts), report.Source, report.MessageId, 0, null, report.HappenedAt, report.Receipt);
 
         // What would change nothing is no event.
         void Append(object @event)

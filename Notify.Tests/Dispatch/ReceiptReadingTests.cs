@@ -1,6 +1,7 @@
 using System.Text;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.WebUtilities;
+using Notify.Dispatch;
 using Notify.Dispatch.Email.Mailchimp;
 using Notify.Dispatch.Email.SendGrid;
 using Notify.Dispatch.Receipts;
@@ -133,7 +134,7 @@ public sealed class ReceiptReadingTests
     [Theory, MemberData(nameof(Malformed))]
     public void What_cannot_be_read_is_said_in_a_few_words(string provider, string body, string? type)
     {
-        var read = Read(ReceiptEndpoints.Sources[provider], body, type);
+        var read = Read(Adapters.Receipts[provider], body, type);
         Assert.Empty(read.Receipts);
         Assert.NotNull(read.Fault);
     }
@@ -152,7 +153,7 @@ public sealed class ReceiptReadingTests
         {
             var bytes = Encoding.UTF8.GetBytes(bodies[i % bodies.Length]);
             for (var edits = random.Next(1, 5); edits > 0; edits--) bytes[random.Next(bytes.Length)] = (byte)random.Next(256);
-            foreach (var source in ReceiptEndpoints.Sources.Values)
+            foreach (var source in Adapters.Receipts.Values)
             {
                 foreach (var r in Read(source, bytes, i % 2 == 0 ? Form : Json).Receipts)
                     Assert.True(r.EventId.All(c => c is > ' ' and <= '~') && r.EventId.Length <= 200 && (r.Code?.Length ?? 0) <= 60 && r.MessageId?.Any(c => c is <= ' ' or > '~') != true, r.EventId);

@@ -35,6 +35,43 @@ public sealed class Carriers : SystemTest
         await ArrivedAsync(more, "email", "smtp", "kim@mail.example", $"안녕\n{more}\n<p>{more}</p>");
     }
 
+    [Fact]
+    public async Task What_each_reports_ends_in_the_right_state()
+    {
+        foreach (var (knob, status) in new[] { ("delivered", "delivered"), ("shuffled", "delivered"), ("repeated", "delivered"), ("failed", "failed") })
+        {
+            await Sandbox.KnobsAsync("vonage", new { receipts = knob });
+            await Sandbox.KnobsAsync("mailchimp", new { receipts = knob });
+            var (sms, email) = (NewId(knob), NewId(knob));
+            (await Client.SendAsync(new { eventId = sms, to = new { phone = Person.NewPhone() }, content = new { body = sms } })).Is(202);
+            (await Client.SendAsync(new { eventId = email, to = new { email = Person.NewEmail() }, content = new { title = "Hello", body = email } })).Is(202);
+            await Client.BecomesAsync(sms, status);
+            await Client.BecomesAsync(email, status);
+        }
+
+        await Sandbox.BehaveAsync();
+    }
+
+    [Fact]
+    public async Task A_bounced_address_is_suppressed_and_a_reply_of_STOP_too_until_START()
+    {
+        var (email, bounced) = ($"bounced+{NewId("b")}@mail.example", NewId("bounced"));
+        (await Client.SendAsync(new { eventId = bounced, to = new { email }, content = new { title = "Hello", body = bounced } })).Is(202);
+        await Client.BecomesAsync(bounced, "failed");
+        var again = NewId("again");
+        (await Client.SendAsync(new { eventId = again, to = new { email }, content = new { title = "Hello", body = again } })).Is(202);
+        Assert.Equal("SuppressedAddress", (await Client.BecomesAsync(again, "suppressed")).On("email")["reason"]);
+
+        var phone = Person.NewPhone();
+        foreach (var (reply, status) in new[] { ("STOP", "suppressed"), ("START", "dispatched") })
+        {
+            Assert.Equal(204, await Sandbox.InboundAsync("vonage", phone, reply));
+            var id = NewId(reply);
+            (await Client.SendAsync(new { eventId = id, to = new { phone }, content = new { body = id } })).Is(202);
+            await Client.BecomesAsync(id, status);
+        }
+    }
+
     private async Task ArrivedAsync(string id, string channel, string provider, string to, string text)
     {
         var delivery = (await Client.BecomesAsync(id, "dispatched")).On(channel);

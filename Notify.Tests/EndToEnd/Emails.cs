@@ -41,6 +41,21 @@ public sealed class Emails : SystemTest
     }
 
     [Fact]
+    public async Task Many_with_the_same_words_share_requests_and_one_that_is_refused_harms_no_other()
+    {
+        var (mark, refused) = (NewId("shared"), Person.NewEmail("failed"));
+        string[] addresses = [.. Enumerable.Range(0, 150).Select(i => i == 70 ? refused : Person.NewEmail())];
+        var requests = addresses.Select((a, i) => new { eventId = $"{mark}-{i}", to = new { email = a }, content = new { title = "News", body = mark, html = $"<p>{mark}</p>" } }).ToArray();
+
+        (await Client.PostAsync("/v1/notifications/batch", new { notifications = requests })).Is(200);
+
+        foreach (var request in requests) await Client.BecomesAsync(request.eventId, request.to.email == refused ? "failed" : "dispatched");
+        var taken = (await Sandbox.LedgerAsync(mark)).Where(e => e.IsAccepted).ToList();
+        Assert.Equal(addresses.Where(a => a != refused).Order(), taken.Select(e => e.To!).Order());
+        Assert.True(taken.Select(e => e.MessageId).Distinct().Count() < taken.Count, "no two emails went in one request");
+    }
+
+    [Fact]
     public async Task Someone_unregistered_is_reached_at_a_domain_of_other_letters()
     {
         var id = NewId("idn");

@@ -69,6 +69,14 @@ public sealed class SandboxClient(Uri address) : IDisposable
     /// <summary>Sets a provider's knobs; what is not named returns to its default.</summary>
     public async Task KnobsAsync(string provider, object knobs) => (await http.PutAsJsonAsync($"/knobs/{provider}", knobs, NotifyClient.Json)).EnsureSuccessStatusCode();
 
+    /// <summary>Has somebody write an SMS to the provider's account.</summary>
+    /// <returns>The status with which the webhook answered.</returns>
+    public async Task<int?> InboundAsync(string provider, string from, string text)
+    {
+        using var response = await http.PostAsJsonAsync($"/inbound/{provider}", new { from, text }, NotifyClient.Json);
+        return (await response.EnsureSuccessStatusCode().Content.ReadFromJsonAsync<JsonNode>())!["status"]?.GetValue<int>();
+    }
+
     /// <summary>A browser's subscription.</summary>
     /// <param name="fate">What becomes of messages to it; <c>null</c>: they arrive.</param>
     /// <param name="applicationServerKey">The only VAPID key that may send to it.</param>

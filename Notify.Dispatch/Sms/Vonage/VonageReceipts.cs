@@ -13,6 +13,9 @@ public sealed class VonageReceipts : IReceiptSource
     public string Name => "vonage";
 
     /// <inheritdoc />
+    public bool MayGet => true;
+
+    /// <inheritdoc />
     public string KeySetting => nameof(VonageOptions.SignatureSecret);
 
     /// <summary>Where Vonage is to post what becomes of a delivery; <c>client-ref</c> brings its ID back.</summary>

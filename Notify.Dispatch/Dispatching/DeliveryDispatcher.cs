@@ -18,7 +18,7 @@ namespace Notify.Dispatch.Dispatching;
 /// outcome to the settlement as it arrives. No database connection is held while a provider is waited for.
 /// </summary>
 public sealed class DeliveryDispatcher(
-    SliceClaim slices, FairTurns turns, Providers providers, Settlement settlement, ProviderActivity activity, NpgsqlDataSource database, MasterKeyRing ring,
+    SliceClaim slices, SliceWeights weights, FairTurns turns, Providers providers, Settlement settlement, ProviderActivity activity, NpgsqlDataSource database, MasterKeyRing ring,
     IHostApplicationLifetime lifetime, TimeProvider clock, ILogger<DeliveryDispatcher> log)
 {
     /// <summary>How long one message is worked on before what has not been started goes back to the queue.</summary>
@@ -180,6 +180,7 @@ public sealed class DeliveryDispatcher(
         var latency = clock.GetElapsedTime(began);
         foreach (var outcome in outcomes) route?.End(provider!, outcome, latency, beganAt);
         gate.Release(call.Count);
+        weights.Release(call.Sum(d => d.Weight));
         await Task.WhenAll(call.Zip(outcomes, (delivery, outcome) => SettleAsync(delivery, outcome, route, latency)));
     }
 

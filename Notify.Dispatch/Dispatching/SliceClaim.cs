@@ -20,22 +20,39 @@ namespace Notify.Dispatch.Dispatching;
 /// <param name="Ask">Set when the provider is to be asked about an earlier attempt instead: that attempt's time.</param>
 /// <param name="Fingerprint">Keyed hash of the number or address; <c>null</c> for devices.</param>
 /// <param name="ResendBefore">See <see cref="AttemptMade"/>.</param>
+/// <param name="Weight">What <see cref="SliceWeights"/> holds for it until its call has ended.</param>
 public sealed record ClaimedDelivery(
     OpenDelivery Row, Guid Claim, Notification Notification, Delivery Delivery, OutboundMessage Message, int Attempt, IDeliveryProvider? Provider, DateTimeOffset? Ask,
-    string? Fingerprint = null, DateTimeOffset? ResendBefore = null);
+    string? Fingerprint = null, DateTimeOffset? ResendBefore = null, long Weight = 0);
 
 /// <summary>
 /// Claims a slice of deliveries in one short transaction: from then on nobody else touches them. The last check is made
 /// here, and where a repeat would reach the person twice, the attempt is recorded here, before any call.
 /// </summary>
 public sealed class SliceClaim(
-    IDocumentStore store, NpgsqlDataSource database, SubjectKeys keys, MasterKeyRing ring, Providers providers, SlicePick pick, TemplateBook templates, UnsubscribeLinks links, TimeProvider clock,
-    HostIdentity host)
+    IDocumentStore store, NpgsqlDataSource database, SubjectKeys keys, MasterKeyRing ring, Providers providers, SlicePick pick, TemplateBook templates, UnsubscribeLinks links,
+    SliceWeights weights, TimeProvider clock, HostIdentity host)
 {
+    private static readonly TimeSpan HeavyWait = TimeSpan.FromSeconds(1);
+
     /// <summary>Claims as many deliveries as are named, those or others whose turn it is, and ends what must not be sent any more.</summary>
     /// <param name="claim">Names the slice.</param>
     /// <param name="again">The answer to this claim's commit was lost: if it was made, the same slice is returned again.</param>
     public async Task<IReadOnlyList<ClaimedDelivery>> ClaimAsync(DeliveryQueue queue, Guid[] ids, Guid claim, bool again, CancellationToken cancellation)
+    {
+        var taken = new Dictionary<Guid, long>();
+        IReadOnlyList<ClaimedDelivery> claimed = [];
+        try
+        {
+            return claimed = await ClaimAsync(queue, ids, claim, again, taken, cancellation);
+        }
+        finally
+        {
+            weights.Release(taken.Values.Sum() - claimed.Sum(c => c.Weight));
+        }
+    }
+
+    private async Task<IReadOnlyList<ClaimedDelivery>> ClaimAsync(DeliveryQueue queue, Guid[] ids, Guid claim, bool again, Dictionary<Guid, long> taken, CancellationToken cancellation)
     {
         var now = clock.GetUtcNow();
         await using var connection = await database.OpenConnectionAsync(cancellation);
@@ -45,6 +62,7 @@ public sealed class SliceClaim(
         var rows = again ? await FairPick.ClaimedAsync(connection, host.Id, claim, cancellation) : [];
         if (rows.Count == 0) rows = await pick.ClaimAsync(connection, queue, ids, claim, cancellation);
         if (rows.Count == 0) return [];
+        if (queue.Lane == Lane.Email) rows = await WithinWeightAsync(connection, rows, taken, now, cancellation);
         var notifications = await NotificationStreams.LoadAsync(session, [.. rows.Select(r => r.Notification).Distinct()], cancellation);
         var recipients = await NotificationStreams.RecipientsOfAsync(session, notifications.Values.Select(n => n.Request), cancellation);
         var ready = await templates.PinnedAsync(session, notifications.Values.Select(n => n.Request.Template), cancellation);
@@ -91,7 +109,7 @@ public sealed class SliceClaim(
                 events.Add((row.Notification, new DispatchAttempted(d.Id, attempt, provider.Name, now)));
             var resend = isAsk && !d.WasResent && rules.Of(n.Request.Category).UnknownOutcome == UnknownOutcome.Resend;
             claimed.Add(new ClaimedDelivery(
-                row, claim, n, d, message, attempt, provider, isAsk ? d.AttemptedAt ?? now : null, fingerprints[row.Id], resend ? n.Request.ExpiresAt ?? DateTimeOffset.MaxValue : null));
+                row, claim, n, d, message, attempt, provider, isAsk ? d.AttemptedAt ?? now : null, fingerprints[row.Id], resend ? n.Request.ExpiresAt ?? DateTimeOffset.MaxValue : null, taken.GetValueOrDefault(row.Id)));
         }
 
         await OpenDeliveryTable.RemoveAsync(connection, [.. ended], cancellation);
@@ -107,6 +125,23 @@ public sealed class SliceClaim(
         await transaction.CommitAsync(cancellation);
         Telemetry.Commits.Add(1, new KeyValuePair<string, object?>("kind", "claim"));
         return claimed;
+    }
+
+    // What is too heavy to be opened beside the others goes back to its queue for a moment.
+    private async Task<List<OpenDelivery>> WithinWeightAsync(
+        NpgsqlConnection connection, List<OpenDelivery> rows, Dictionary<Guid, long> taken, DateTimeOffset now, CancellationToken cancellation)
+    {
+        var sizes = await SliceWeights.WeighAsync(connection, rows.Select(r => r.Notification), cancellation);
+        foreach (var row in rows)
+        {
+            var size = sizes.GetValueOrDefault(row.Notification);
+            if (weights.TryTake(size, evenIfHeavy: taken.Count == 0)) taken[row.Id] = size;
+        }
+
+        // Only what is to be asked about has a reason in its queue.
+        var back = rows.Where(r => !taken.ContainsKey(r.Id)).Select(r => r with { State = r.Reason is null ? OpenState.Queued : OpenState.Asking, DueAt = now + HeavyWait });
+        await OpenDeliveryTable.PutAsync(connection, [.. back], cancellation);
+        return [.. rows.Where(r => taken.ContainsKey(r.Id))];
     }
 
     private static IEnumerable<Domain.Privacy.Sealed> SealedIn(Notification n) =>

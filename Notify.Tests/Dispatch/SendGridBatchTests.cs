@@ -50,10 +50,9 @@ public sealed class SendGridBatchTests : IAsyncDisposable
     {
         var bad = Message();
         OutboundMessage[] messages = [.. Enumerable.Range(0, 8).Select(i => i == 5 ? bad : Message())];
-        var outcomes = await SendAsync(async (_, context) =>
+        var outcomes = await SendAsync(async (number, context) =>
         {
-            using var reader = new StreamReader(context.Request.Body);
-            var refused = (await reader.ReadToEndAsync()).Contains(bad.DeliveryId.ToString(), StringComparison.Ordinal);
+            var refused = server!.Received[number - 1].Body.Contains(bad.DeliveryId.ToString(), StringComparison.Ordinal);
             context.Response.StatusCode = refused ? 400 : 202;
             await context.Response.WriteAsync(refused ? "{}" : "");
         }, messages);

@@ -56,6 +56,17 @@ public sealed class Emails : SystemTest
     }
 
     [Fact]
+    public async Task Mails_too_heavy_to_be_open_together_all_arrive_once()
+    {
+        var mark = NewId("heavy");
+        var file = new { filename = "a.bin", contentType = "application/octet-stream", content = Convert.ToBase64String(new byte[3 * 1024 * 1024]) };
+        string[] ids = [.. Enumerable.Range(0, 14).Select(i => $"{mark}-{i}")];
+        foreach (var id in ids) (await Client.SendAsync(new { eventId = id, to = new { email = Person.NewEmail() }, content = new { title = "Files", body = mark, attachments = new[] { file } } })).Is(202);
+        foreach (var id in ids) await Client.BecomesAsync(id, "dispatched", TimeSpan.FromSeconds(60));
+        Assert.Equal((ids.Length, ids.Length), await Sandbox.CountAsync(mark));
+    }
+
+    [Fact]
     public async Task Someone_unregistered_is_reached_at_a_domain_of_other_letters()
     {
         var id = NewId("idn");

@@ -15,23 +15,23 @@ public static class UnsubscribeEndpoints
     {
         app.MapGet("/u/{token}", ShowAsync).WithName("ShowUnsubscribePage").WithTags("Public")
             .WithSummary("The page behind an email's unsubscribe link").WithDescription("Asks for a confirmation and changes nothing by itself, since mail scanners open every link. Needs no authentication: the token is signed and holds no address.")
-            .AnswersText(200, "text/html", "The page, with a button that posts to the same address.", UnsubscribePage.Ask("newsletter"))
+            .AnswersText(200, "text/html", "The page, with a button that posts to the same address.", UnsubscribePage.Ask(new("newsletter")))
             .AnswersText(404, "text/html", "The link is none of ours, or was cut.", UnsubscribePage.Unknown);
         app.MapPost("/u/{token}", UnsubscribeAsync).WithName("Unsubscribe").WithTags("Public")
             .WithSummary("Unsubscribe from an email's category").WithDescription(
-                "For the page's button, and for mail programs: they post the form `List-Unsubscribe=One-Click` (RFC 8058). Opts the recipient out of the category on email; the same again changes nothing. Needs no authentication: the token is signed and holds no address.")
-            .AnswersText(200, "text/html", "The recipient is unsubscribed, now or before.", UnsubscribePage.Done("newsletter"))
+                "For the page's button, and for mail programs: they post the form `List-Unsubscribe=One-Click` (RFC 8058). Opts the recipient out of the category on email, and suppresses the address of someone who is not registered; the same again changes nothing. Needs no authentication: the token is signed and holds no address.")
+            .AnswersText(200, "text/html", "The recipient is unsubscribed, now or before.", UnsubscribePage.Done(new("newsletter")))
             .AnswersText(404, "text/html", "The link is none of ours, or was cut.", UnsubscribePage.Unknown);
     }
 
     private static async Task<IResult> ShowAsync(string token, HttpContext http, DeliveryTokens tokens, Unsubscribing unsubscribing) =>
-        Page(http, tokens.Read(DeliveryTokens.Unsubscribe, token) is { } delivery && await unsubscribing.CategoryAsync(delivery, http.RequestAborted) is { } category ? UnsubscribePage.Ask(category) : null);
+        Page(http, tokens.Read(DeliveryTokens.Unsubscribe, token) is { } delivery && await unsubscribing.ScopeAsync(delivery, http.RequestAborted) is { } scope ? UnsubscribePage.Ask(scope) : null);
 
     private static async Task<IResult> UnsubscribeAsync(string token, HttpContext http, DeliveryTokens tokens, Unsubscribing unsubscribing)
     {
         if (tokens.Read(DeliveryTokens.Unsubscribe, token) is not { } delivery) return Page(http, null);
         var source = await IsOneClickAsync(http) ? UnsubscribeSources.OneClick : UnsubscribeSources.Page;
-        return Page(http, await unsubscribing.UnsubscribeAsync(delivery, source, http.RequestAborted) is { } category ? UnsubscribePage.Done(category) : null);
+        return Page(http, await unsubscribing.UnsubscribeAsync(delivery, source, http.RequestAborted) is { } scope ? UnsubscribePage.Done(scope) : null);
     }
 
     private static async Task<bool> IsOneClickAsync(HttpContext http)

@@ -9,19 +9,19 @@ public static class UnsubscribePage
     public const string Policy = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
     /// <summary>Asks for the confirmation. Opening it does nothing: mail scanners open every link.</summary>
-    public static string Ask(string category) => Page(
+    public static string Ask(UnsubscribeScope scope) => Page(
         "Unsubscribe",
         $"""
-        <p>Do you want no more emails of the kind <strong>{WebUtility.HtmlEncode(category)}</strong> at this address?</p>
+        <p>Do you want no more {Emails(scope)} at this address?</p>
         <form method="post"><button type="submit">Unsubscribe</button></form>
-        <p>Other emails are not affected. If you came here by mistake, close this page: nothing has changed.</p>
+        <p>{(scope.Category is null ? "" : "Other emails are not affected. ")}If you came here by mistake, close this page: nothing has changed.</p>
         """);
 
     /// <summary>Says that it is done.</summary>
-    public static string Done(string category) => Page(
+    public static string Done(UnsubscribeScope scope) => Page(
         "You are unsubscribed",
         $"""
-        <p role="status">You will get no more emails of the kind <strong>{WebUtility.HtmlEncode(category)}</strong>. One that is just on its way may still arrive.</p>
+        <p role="status">You will get no more {Emails(scope)}. One that is just on its way may still arrive.</p>
         <p>To get them again, change your settings with the sender.</p>
         """);
 
@@ -29,6 +29,8 @@ public static class UnsubscribePage
     public static string Unknown { get; } = Page(
         "This link is not complete",
         "<p>Nothing has changed. Copy the whole link from the email, or use your mail program's own button to unsubscribe. If neither works, answer to the sender of the email.</p>");
+
+    private static string Emails(UnsubscribeScope scope) => scope.Category is { } category ? $"emails of the kind <strong>{WebUtility.HtmlEncode(category)}</strong>" : "emails from this sender";
 
     private static string Page(string title, string body) =>
         $$"""

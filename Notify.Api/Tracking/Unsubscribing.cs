@@ -11,6 +11,10 @@ using Npgsql;
 
 namespace Notify.Api.Tracking;
 
+/// <summary>What an unsubscribe link ends.</summary>
+/// <param name="Category">The kind of emails; <c>null</c>: all emails to the address, whose owner is not registered.</param>
+public sealed record UnsubscribeScope(string? Category);
+
 /// <summary>
 /// Does what a person wants who unsubscribes in an email: no more emails of its category. Who is not registered has no
 /// choices of their own to note it among: their address is suppressed. Said twice, it is done once.
@@ -20,18 +24,18 @@ public sealed class Unsubscribing(IDocumentStore store, SubjectKeys keys, TimePr
     /// <summary>By whom a choice was made that came through a link: whoever had the email.</summary>
     public const string Recipient = "recipient";
 
-    /// <summary>The category of a delivery's notification; <c>null</c> where there is no such delivery.</summary>
-    public async Task<string?> CategoryAsync(Guid deliveryId, CancellationToken cancellation)
+    /// <summary>What the link in a delivery ends; <c>null</c> where there is no such delivery.</summary>
+    public async Task<UnsubscribeScope?> ScopeAsync(Guid deliveryId, CancellationToken cancellation)
     {
         await using var session = store.LightweightSession();
         await session.BeginTransactionAsync(cancellation);
-        return (await FindAsync(session, deliveryId, cancellation))?.Request.Category;
+        return await FindAsync(session, deliveryId, cancellation) is { } found ? ScopeOf(found) : null;
     }
 
     /// <summary>Opts the recipient out of the category on email, and notes in the notification's stream that they said so here.</summary>
     /// <param name="source">One of <see cref="UnsubscribeSources"/>.</param>
-    /// <returns>The category; <c>null</c> where there is no such delivery.</returns>
-    public async Task<string?> UnsubscribeAsync(Guid deliveryId, string source, CancellationToken cancellation)
+    /// <returns>What was ended; <c>null</c> where there is no such delivery.</returns>
+    public async Task<UnsubscribeScope?> UnsubscribeAsync(Guid deliveryId, string source, CancellationToken cancellation)
     {
         for (var attempt = 1; ; attempt++)
         {
@@ -46,7 +50,7 @@ public sealed class Unsubscribing(IDocumentStore store, SubjectKeys keys, TimePr
         }
     }
 
-    private async Task<string?> TryUnsubscribeAsync(Guid deliveryId, string source, CancellationToken cancellation)
+    private async Task<UnsubscribeScope?> TryUnsubscribeAsync(Guid deliveryId, string source, CancellationToken cancellation)
     {
         await using var session = store.LightweightSession();
         await session.BeginTransactionAsync(cancellation);
@@ -66,8 +70,10 @@ public sealed class Unsubscribing(IDocumentStore store, SubjectKeys keys, TimePr
             && (await keys.ForAsync(session.Connection!, [contact], cancellation)).FingerprintOf(delivery) is { } fingerprint)
             await SuppressionTable.SuppressAsync(session, [new AddressToSuppress(Channel.Email, fingerprint, SuppressionReasons.ByRequest, Recipient, source, Address: contact)], now, cancellation);
         if (isNews || isWanted) await session.SaveChangesAsync(cancellation);
-        return category;
+        return ScopeOf(found);
     }
+
+    private static UnsubscribeScope ScopeOf(Notification n) => new(n.Request.UserId is null ? null : n.Request.Category);
 
     private static async Task<Notification?> FindAsync(IDocumentSession session, Guid deliveryId, CancellationToken cancellation)
     {

@@ -67,11 +67,13 @@ public sealed class Unsubscribing : SystemTest
     [Fact]
     public async Task Someone_unregistered_is_heard_too()
     {
-        var id = NewId("stranger");
-        (await Client.SendAsync(new { eventId = id, to = new { email = Person.NewEmail() }, content = new { title = id, body = id } })).Is(202);
+        var (id, more, email) = (NewId("stranger"), NewId("more"), Person.NewEmail());
+        (await Client.SendAsync(new { eventId = id, to = new { email }, content = new { title = id, body = id } })).Is(202);
         await Client.BecomesAsync(id, "dispatched");
-        await PostAsync(TokenIn(Assert.Single(await Sandbox.LedgerAsync(id))), OneClick, 200);
+        Assert.Contains("no more emails from this sender", await PostAsync(TokenIn(Assert.Single(await Sandbox.LedgerAsync(id))), OneClick, 200), StringComparison.Ordinal);
         Assert.Contains("Unsubscribed", await Client.EventTypesAsync(id));
+        (await Client.SendAsync(new { eventId = more, to = new { email }, content = new { title = more, body = more } })).Is(202);
+        Assert.Equal("SuppressedAddress", (await Client.BecomesAsync(more, "suppressed")).On("email").Reason);
     }
 
     [Fact]

@@ -164,6 +164,7 @@ public sealed class DeliveryDispatcher(
                     (null, ISendsMany many) when call.Count > 1 => await many.SendManyAsync([.. call.Select(d => d.Message)], total.Token),
                     _ => [await provider.SendAsync(c.Message, total.Token)],
                 };
+                outcomes = [.. outcomes.Select(StorableWords.Of)];
                 if (outcomes.Count != call.Count) throw new InvalidOperationException($"{outcomes.Count} outcomes for {call.Count} deliveries.");
             }
 #pragma warning disable CA1031 // An adapter's bug is these deliveries' trouble alone, and their outcome is unknown.
@@ -178,17 +179,20 @@ public sealed class DeliveryDispatcher(
         }
 
         var latency = clock.GetElapsedTime(began);
-        foreach (var outcome in outcomes) route?.End(provider!, outcome, latency, beganAt);
+        // One call is one word about the provider, however many it was for; what only waited for a call is none.
+        var words = new HashSet<string>(StringComparer.Ordinal);
+        var counted = outcomes.Select(o => o is not AttemptOutcome.Retry { Code: ProviderCall.NoCallFree } && words.Add(o.GetType().Name)).ToList();
+        for (var i = 0; i < outcomes.Count; i++) route?.End(provider!, outcomes[i], latency, beganAt, counted[i]);
         gate.Release(call.Count);
         weights.Release(call.Sum(d => d.Weight));
-        await Task.WhenAll(call.Zip(outcomes, (delivery, outcome) => SettleAsync(delivery, outcome, route, latency)));
+        await Task.WhenAll(call.Select((delivery, i) => SettleAsync(delivery, outcomes[i], route, latency, counted[i])));
     }
 
-    private Task SettleAsync(ClaimedDelivery c, AttemptOutcome outcome, ProviderRoute? route, TimeSpan latency)
+    private Task SettleAsync(ClaimedDelivery c, AttemptOutcome outcome, ProviderRoute? route, TimeSpan latency, bool counts)
     {
         var (provider, canBeAsked) = (c.Provider, c.Provider is IAnswersInquiries);
         Telemetry.ProviderCall.Record(latency.TotalSeconds, Telemetry.Tags(c.Row.Queue));
-        if (c.Ask is null || canBeAsked) CountCall(provider, c, outcome, latency);
+        if (counts && (c.Ask is null || canBeAsked)) CountCall(provider, c, outcome, latency);
         if (outcome is AttemptOutcome.Halted halted) LogHalted(provider!.Name, halted.Code, c.Notification.Request.Mode);
         return settlement.SettleAsync(new AttemptMade(
             c.Row, c.Claim, c.Attempt, (c.Ask is null ? provider?.Name : c.Delivery.Provider) ?? CallCounts.NoProvider, outcome, latency, ContentHash(c), clock.GetUtcNow(),

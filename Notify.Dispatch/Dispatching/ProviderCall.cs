@@ -14,6 +14,9 @@ public static class ProviderCall
     /// <summary>How long a connection may take to stand, unless a provider's settings say otherwise.</summary>
     public static readonly TimeSpan ConnectTimeout = TimeSpan.FromSeconds(5);
 
+    /// <summary>The code of a delivery for which no call was made, because all that the provider may have under way were: no word about the provider.</summary>
+    public const string NoCallFree = "Concurrency";
+
     /// <summary>Checks what every provider's settings have in common; every fault is added to <paramref name="faults"/>.</summary>
     public static void Check(string section, Uri baseUrl, int concurrency, TimeSpan timeout, ICollection<string> faults, TimeSpan? connectTimeout = null, TimeSpan? totalTimeout = null)
     {

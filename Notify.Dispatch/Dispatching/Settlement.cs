@@ -62,7 +62,18 @@ public sealed class Settlement : IAsyncDisposable
             {
                 // One of the group cannot be written; it must not hold up the others.
                 log.LogError(e, "A group of {Count} outcomes failed; they are written one by one.", all.Count);
-                foreach (var one in all) await SettleAsync([one], stopping);
+                foreach (var one in all)
+                {
+                    try
+                    {
+                        await SettleAsync([one], stopping);
+                    }
+                    catch (Exception fault) when (!stopping.IsCancellationRequested)
+                    {
+                        log.LogError(fault, "The outcome of delivery {Delivery} cannot be written; it is taken for unknown.", one.Row.Id);
+                    }
+                }
+
                 return [.. all.Select(_ => true)];
             }
         }
@@ -85,7 +96,7 @@ public sealed class Settlement : IAsyncDisposable
         await OpenDeliveryTable.RemoveAsync(connection, [.. settled.Where(s => s.Settled.Next is null).Select(s => s.Made.Row.Id)], cancellation);
         await OpenDeliveryTable.PutAsync(connection, [.. settled.Where(s => s.Settled.Next is not null).Select(s => s.Settled.Next!)], cancellation);
 
-        var dead = settled.Select(s => s.Made).Where(m => m is { UserKey: not null, Outcome: AttemptOutcome.Rejected { Verdict: AddressVerdict.Dead } }).ToList();
+        var dead = settled.Select(s => s.Made).Where(m => m is { Mode: ClientMode.Live, UserKey: not null, Outcome: AttemptOutcome.Rejected { Verdict: AddressVerdict.Dead } }).ToList();
         var keys = settled.Where(s => s.Settled.Event is not null).Select(s => s.Made.Row.Notification).Concat(dead.Select(m => m.UserKey!)).ToList();
         if (keys.Count > 0)
         {
@@ -151,7 +162,7 @@ public sealed class Settlement : IAsyncDisposable
         }
     }
 
-    // What the sandbox says to a test client about an address is no word about it.
+    // What the sandbox says to a test client about an address or a token is no word about it.
     private static AddressToSuppress? ToSuppress(AttemptMade m, DateTimeOffset now) =>
         m is { Mode: ClientMode.Live, Fingerprint: { } fingerprint, Outcome: AttemptOutcome.Rejected { Verdict: AddressVerdict.Suppress } rejected }
             ? new AddressToSuppress(Lanes.ChannelOf(m.Row.Queue.Lane), fingerprint, rejected.Reason, m.Provider, m.Provider, Suppression.ExpiryOf(rejected.Reason, now), m.Contact)

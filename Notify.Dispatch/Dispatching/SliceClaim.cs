@@ -135,7 +135,7 @@ public sealed class SliceClaim(
         foreach (var row in rows)
         {
             var size = sizes.GetValueOrDefault(row.Notification);
-            if (weights.TryTake(size, evenIfHeavy: taken.Count == 0)) taken[row.Id] = size;
+            if (weights.TryTake(size, evenIfHeavy: taken.Count == 0 || row.Queue.Priority == Priority.Critical)) taken[row.Id] = size;
         }
 
         // Only what is to be asked about has a reason in its queue.

@@ -5,7 +5,7 @@ namespace Notify.Dispatch.Dispatching;
 
 /// <summary>
 /// Bounds how much of what is to be sent this host has open at once. A mail's files may be megabytes, and a slice hundreds of
-/// mails: what does not fit stays in its queue until others have gone. A single one always goes, however heavy.
+/// mails: what does not fit stays in its queue until others have gone. A single one always goes, however heavy, and what is critical waits for nothing.
 /// </summary>
 /// <param name="most">Bytes as they are stored; opened, they take several times as much.</param>
 public sealed class SliceWeights(long most = SliceWeights.Most)

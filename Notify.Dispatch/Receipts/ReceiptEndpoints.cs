@@ -85,7 +85,7 @@ public static class ReceiptEndpoints
     private static async Task<byte[]?> ReadAsync(HttpRequest request)
     {
         if (request.ContentLength > MaxBytes) return null;
-        using var body = new MemoryStream((int)(request.ContentLength ?? 0));
+        using var body = new MemoryStream((int)Math.Min(request.ContentLength ?? 0, 64 * 1024));
         var buffer = new byte[16 * 1024];
         while (await request.Body.ReadAsync(buffer, request.HttpContext.RequestAborted) is > 0 and var read)
         {

@@ -106,6 +106,9 @@ public sealed class ReceiptJudgement(SubjectKeys keys, ILogger<ReceiptJudgement>
                 judged.Add((ToSuppress(v, delivery.Channel, fingerprint, facts.Suppress, delivery.Contact), null));
         }
 
+        // Of a STOP and a START in one group, the later one holds.
+        var last = judged.GroupBy(j => j.Item2 ?? j.Item1!.Id, StringComparer.Ordinal).ToDictionary(g => g.Key, g => g.Last().Item2 is not null, StringComparer.Ordinal);
+        judged.RemoveAll(j => last[j.Item2 ?? j.Item1!.Id] != j.Item2 is not null);
         return judged;
 
         AddressToSuppress ToSuppress(Verdict v, Channel channel, string address, string reason, Sealed? contact) =>

@@ -68,11 +68,12 @@ public sealed class Verdicts(IReadOnlyDictionary<string, Notification> notificat
         All.Add(new Verdict(row, receipt.Raw, notifications[key], delivery, true));
     }
 
-    // Soon at first, then ever more seldom: at a tenth of its age.
+    // Soon at first, then ever more seldom: at half of its age, some fifty times in all. An account may be shared with others,
+    // and then most of what waits will never be ours.
     private DateTimeOffset? Later(ReceiptRow row)
     {
         var age = now - row.ReceivedAt;
-        return age > ReceiptJudgement.Patience ? null : now + TimeSpan.FromSeconds(Math.Clamp(age.TotalSeconds / 10, 1, 3600));
+        return age > ReceiptJudgement.Patience ? null : now + TimeSpan.FromSeconds(Math.Clamp(age.TotalSeconds / 2, 1, 86_400));
     }
 
     private Notification? State(string key) => states.TryGetValue(key, out var state) || notifications.TryGetValue(key, out state) ? state : null;

@@ -22,14 +22,18 @@ public sealed class WaitingReceipts(IDocumentStore store, NpgsqlDataSource datab
         {
             try
             {
-                while (await JudgeAsync(stoppingToken) == Page)
+                while (await JudgeAsync(Page, stoppingToken) == Page)
                 {
                 }
             }
             catch (Exception e) when (!stoppingToken.IsCancellationRequested)
             {
                 if (DatabaseFaults.IsPassing(e)) log.LogWarning("Waiting receipts could not be looked at ({Reason}); it is tried again.", e.Message.Split('\n')[0]);
-                else log.LogError(e, "Waiting receipts could not be judged; it is tried again.");
+                else
+                {
+                    log.LogError(e, "A page of waiting receipts could not be judged; they are judged one by one.");
+                    await JudgeEachAsync(stoppingToken);
+                }
             }
             catch (Exception) when (stoppingToken.IsCancellationRequested)
             {
@@ -38,14 +42,38 @@ public sealed class WaitingReceipts(IDocumentStore store, NpgsqlDataSource datab
         }
     }
 
+    // One that cannot be judged must not hold up the others: it is looked at again much later.
+    private async Task JudgeEachAsync(CancellationToken cancellation)
+    {
+        for (var i = 0; i < Page && !cancellation.IsCancellationRequested; i++)
+        {
+            try
+            {
+                if (await JudgeAsync(1, cancellation) == 0) return;
+            }
+            catch (Exception e) when (!cancellation.IsCancellationRequested && !DatabaseFaults.IsPassing(e))
+            {
+                log.LogError(e, "A waiting receipt could not be judged; it is looked at again in an hour.");
+                await using var connection = await database.OpenConnectionAsync(cancellation);
+                await ReceiptTable.PostponeFirstAsync(connection, clock.GetUtcNow(), TimeSpan.FromHours(1), cancellation);
+            }
+            catch (Exception e) when (!cancellation.IsCancellationRequested)
+            {
+                log.LogWarning("Waiting receipts could not be looked at ({Reason}); it is tried again.", e.Message.Split('\n')[0]);
+                return;
+            }
+        }
+    }
+
     /// <summary>Judges one page of those that are due.</summary>
+    /// <param name="most">How many at once.</param>
     /// <returns>How many there were.</returns>
-    public async Task<int> JudgeAsync(CancellationToken cancellation)
+    public async Task<int> JudgeAsync(int most, CancellationToken cancellation)
     {
         var now = clock.GetUtcNow();
         await using var connection = await database.OpenConnectionAsync(cancellation);
         await using var transaction = await connection.BeginTransactionAsync(cancellation);
-        var due = await ReceiptTable.DueAsync(connection, now, Page, cancellation);
+        var due = await ReceiptTable.DueAsync(connection, now, most, cancellation);
         if (due.Count == 0) return 0;
         await using var session = store.LightweightSession(SessionOptions.ForTransaction(transaction));
         var opened = await keys.ForAsync(connection, due.Where(r => r.Raw != Sealed.None).Select(r => r.Raw), cancellation);

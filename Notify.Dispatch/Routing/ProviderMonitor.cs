@@ -60,10 +60,13 @@ public sealed class ProviderMonitor(RouteMember member, DateTimeOffset start)
     /// <summary>A call begins.</summary>
     public void Begin() => Calls++;
 
-    /// <summary>A call has ended.</summary>
-    public void End(AttemptOutcome outcome, TimeSpan latency, DateTimeOffset began, DateTimeOffset now)
+    /// <summary>A delivery's call has ended.</summary>
+    /// <param name="counts">Whether it says something about the provider.</param>
+    public void End(AttemptOutcome outcome, TimeSpan latency, DateTimeOffset began, DateTimeOffset now, bool counts = true)
     {
         Calls--;
+        if (!counts) return;
+        if (Provider.InFlight > Provider.Concurrency) latency = TimeSpan.Zero; // it holds the waiting for a call, too: no word about slowness
         var verdict = CircuitDecider.Judge(Provider, outcome);
         if (verdict == Verdict.Throttles)
         {
@@ -78,8 +81,8 @@ public sealed class ProviderMonitor(RouteMember member, DateTimeOffset start)
         window.Add(verdict != Verdict.Works, latency, now);
         probeUntil = null;
         var (_, reason, code) = CallOutcomes.Of(outcome);
-        var counts = verdict == Verdict.Works ? default : window.Counts(now); // what works costs no sums
-        Become(CircuitDecider.After(circuit, counts, verdict, code is null || code == reason ? reason : $"{reason} {code}", began, now));
+        var sums = verdict == Verdict.Works ? default : window.Counts(now); // what works costs none
+        Become(CircuitDecider.After(circuit, sums, verdict, code is null || code == reason ? reason : $"{reason} {code}", began, now));
     }
 
     /// <summary>Looks at the weight again.</summary>

@@ -63,10 +63,11 @@ public sealed class ProviderRoute
         Fit();
     }
 
-    /// <summary>A call has ended.</summary>
-    public void End(IDeliveryProvider provider, AttemptOutcome outcome, TimeSpan latency, DateTimeOffset began)
+    /// <summary>A delivery's call has ended.</summary>
+    /// <param name="counts">Whether it says something about the provider; a call that was for many says it once.</param>
+    public void End(IDeliveryProvider provider, AttemptOutcome outcome, TimeSpan latency, DateTimeOffset began, bool counts = true)
     {
-        lock (gate) Find(provider.Name)?.End(outcome, latency, began, clock.GetUtcNow());
+        lock (gate) Find(provider.Name)?.End(outcome, latency, began, clock.GetUtcNow(), counts);
         Fit();
     }
 

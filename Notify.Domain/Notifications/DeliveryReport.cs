@@ -68,7 +68,8 @@ public static class ReportDecider
             case ReportKind.Failed:
                 if (delivery.HasLeft(report.Source) || IsOfAnother()) break;
                 // It will be tried again, or a person decides. Only if this very message turns out to have been the one, this counts.
-                if (!isCalling && delivery.Status is DeliveryStatus.Queued or DeliveryStatus.Deferred or DeliveryStatus.DeadLettered) return new([], delivery, IsEarly: true);
+                // While it is being tried again, nobody knows yet which message this is about.
+                if (isCalling ? delivery.WasRepeated : delivery.Status is DeliveryStatus.Queued or DeliveryStatus.Deferred or DeliveryStatus.DeadLettered) return new([], delivery, IsEarly: true);
                 if (delivery.Status == DeliveryStatus.Unknown) Append(Dispatched());
                 Append(new NotificationFailed(delivery.Id, delivery.Attempts, report.Reason ?? Reasons.Undelivered, report.Source, report.Code, report.HappenedAt, report.Receipt));
                 break;
@@ -101,7 +102,7 @@ public static class ReportDecider
 
         // An attempt that was given up may turn out to have been taken; by then the delivery may have gone out as another message. A mailbox that
         // bounces does so for every message.
-        bool IsOfAnother() => delivery.Attempts > 1 && report.Reason != Reasons.HardBounced && delivery.ProviderMessageId is { } own && report.MessageId is { } its && own != its;
+        bool IsOfAnother() => delivery.WasRepeated && report.Reason != Reasons.HardBounced && delivery.ProviderMessageId is { } own && report.MessageId is { } its && own != its;
 
         NotificationDispatched Dispatched() =>
             new(delivery.Id, Math.Max(1, delivery.Attempts), report.Source, report.MessageId, 0, null, report.HappenedAt, report.Receipt);

@@ -45,16 +45,20 @@ public enum DeliveryStatus
 /// <param name="Attempts">Calls made, or about to be made.</param>
 /// <param name="Tried">The providers that could not take it in this round, before the one that is tried next; <c>null</c>: none.</param>
 /// <param name="Moves">How often it went on to another provider; so many of its attempts began no round of their own.</param>
+/// <param name="WasRedriven">Whether a person sent it on its way again after its attempts were used up; they count anew.</param>
 /// <param name="WasResent">Whether it was sent again although it may have arrived, as its category says; that is done once.</param>
 public sealed record Delivery(
     Guid Id, Channel Channel, Lane? Lane, DeliveryStatus Status, string? DeviceId = null, Privacy.Sealed? Contact = null,
     string? Reason = null, string? Provider = null, string? ProviderCode = null, string? ProviderMessageId = null, int Attempts = 0,
     DateTimeOffset? AttemptedAt = null, DateTimeOffset? DeferredUntil = null, DateTimeOffset? DispatchedAt = null,
-    DateTimeOffset? DeliveredAt = null, DateTimeOffset? OpenedAt = null, ImmutableList<string>? Tried = null, int Moves = 0, bool WasResent = false,
+    DateTimeOffset? DeliveredAt = null, DateTimeOffset? OpenedAt = null, ImmutableList<string>? Tried = null, int Moves = 0, bool WasResent = false, bool WasRedriven = false,
     DateTimeOffset? ComplainedAt = null, DateTimeOffset? UnsubscribedAt = null)
 {
     /// <summary>Whether something is still to be done about it: queued, waiting, or being attempted.</summary>
     public bool IsInFlight => Status is DeliveryStatus.Queued or DeliveryStatus.Deferred or DeliveryStatus.Attempting;
+
+    /// <summary>Whether more than one call was made, or may have been.</summary>
+    public bool WasRepeated => Attempts > 1 || WasRedriven;
 
     /// <summary>Whether it has moved on from a provider: another one was tried last.</summary>
     public bool HasLeft(string? provider) => Provider is not null && provider is not null && !string.Equals(Provider, provider, StringComparison.Ordinal);
@@ -108,7 +112,7 @@ public sealed record Notification(
         DeliveryDeadLettered e => With(e.DeliveryId, d => d.IsTerminal ? d
             : d with { Status = DeliveryStatus.DeadLettered, Reason = e.Reason, Attempts = e.Attempts, Provider = e.Provider ?? d.Provider, ProviderCode = e.ProviderCode, DeferredUntil = null }),
         DeliveryRedriven e => With(e.DeliveryId, d => d.Status == DeliveryStatus.DeadLettered
-            ? d with { Status = DeliveryStatus.Queued, Reason = null, ProviderCode = null, Attempts = 0, Tried = null, Moves = 0 }
+            ? d with { Status = DeliveryStatus.Queued, Reason = null, ProviderCode = null, Attempts = 0, Tried = null, Moves = 0, WasRedriven = true }
             : d),
         NotificationCancelled e => e.Deliveries.Aggregate(this with { IsCancelled = !IsPlanned || IsCancelled }, (n, id) => n.End(id, DeliveryStatus.Cancelled, null)),
         NotificationRescheduled e => this with { SendAt = e.SendAt },

@@ -63,6 +63,16 @@ public static class ReceiptTable
         return await ReadAsync(command, cancellation);
     }
 
+    /// <summary>Puts off the receipt that is due first.</summary>
+    public static async Task PostponeFirstAsync(NpgsqlConnection connection, DateTimeOffset now, TimeSpan wait, CancellationToken cancellation)
+    {
+        await using var command = new NpgsqlCommand(
+            "update notify.receipts set due_at = $2 where (provider, event_id) in (select provider, event_id from notify.receipts where due_at <= $1 order by due_at limit 1 for update skip locked)", connection);
+        command.Parameters.Add(new NpgsqlParameter { Value = now });
+        command.Parameters.Add(new NpgsqlParameter { Value = now + wait });
+        await command.ExecuteNonQueryAsync(cancellation);
+    }
+
     /// <summary>A notification's receipts, as they came.</summary>
     public static async Task<List<ReceiptRow>> OfAsync(NpgsqlConnection connection, string notification, CancellationToken cancellation)
     {

@@ -39,8 +39,6 @@ public sealed class ApnsConnectionTests : IAsyncDisposable
                     answered.Add((1, id));
                     await c.AnswerAsync(id);
                 }
-
-                await c.ShutdownAsync();
             }
         }, connections: 1);
 

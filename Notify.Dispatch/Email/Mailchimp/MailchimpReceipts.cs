@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
 using Notify.Dispatch.Dispatching;
@@ -73,10 +74,10 @@ public sealed class MailchimpReceipts : IReceiptSource
         double? seconds = item.TryGetProperty("ts", out var ts) && ts.ValueKind == JsonValueKind.Number && ts.TryGetDouble(out var at) ? at : null;
         var time = seconds is { } s ? Receipt.Time(s) : null;
         if (!item.TryGetProperty("msg", out var msg) || msg.ValueKind != JsonValueKind.Object)
-            return new Receipt(Receipt.Id($"{name}:{Encoding.UTF8.GetString(raw)}"), ReportKind.Ignored, raw, time);
+            return new Receipt(Receipt.Id($"{name}:{Hash(raw)}"), ReportKind.Ignored, raw, time);
 
         // The event's ID, which Mailchimp gives the message as well.
-        var id = Text(item, "_id") ?? Text(msg, "_id") ?? Encoding.UTF8.GetString(raw);
+        var id = Text(item, "_id") ?? Text(msg, "_id") ?? Hash(raw);
         var rejected = msg.TryGetProperty("reject", out var reject) && reject.ValueKind == JsonValueKind.Object ? Text(reject, "reason") : Text(msg, "reject") ?? Text(item, "reject_reason");
         var (what, reason, suppress) = Meaning(name, rejected);
         var code = name == "reject" ? rejected : Text(msg, "bounce_description") ?? name;
@@ -85,6 +86,9 @@ public sealed class MailchimpReceipts : IReceiptSource
             Receipt.Id(string.Create(CultureInfo.InvariantCulture, $"{id}:{name}:{seconds ?? 0}")), what, raw, time, Text(msg, "_id") is { Length: > 0 } message ? Receipt.Id(message) : null,
             Guid.TryParse(delivery, out var ours) ? ours : null, reason, what == ReportKind.Failed ? Receipt.CodeOf(code) : null, suppress, Address: Text(msg, "email"));
     }
+
+    // What has no ID is known by its content, of which nothing may be read from the ID.
+    private static string Hash(byte[] raw) => Convert.ToHexStringLower(SHA256.HashData(raw));
 
     private static string? Text(JsonElement element, string name) =>
         element.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;

@@ -93,7 +93,7 @@ public sealed class SendGridProvider : IDeliveryProvider, ISendsMany, IDisposabl
             var (ended, others) = SendGridStatus.Refused(fields, together.Count) is { Count: > 0 } named && outcome is AttemptOutcome.Rejected
                 ? (together.Where((_, i) => named.Contains(i)).ToList(), together.Where((_, i) => !named.Contains(i)).ToList())
                 : (together, []);
-            if (ended.Count > 1 && others.Count == 0 && outcome is AttemptOutcome.Rejected && fields.Count == 0)
+            if (ended.Count > 1 && others.Count == 0 && outcome is AttemptOutcome.Rejected && !SendGridStatus.ConcernsAll(fields))
             {
                 // Whom or what it does not like, it did not say: one of them must not stand in the way of the others.
                 waiting.Push(ended[(ended.Count / 2)..]);
@@ -110,10 +110,11 @@ public sealed class SendGridProvider : IDeliveryProvider, ISendsMany, IDisposabl
 
     private async Task<(AttemptOutcome Outcome, IReadOnlyList<string> Fields)> CallAsync(IReadOnlyList<AddressedMail> mails, Priority priority, CancellationToken cancellation)
     {
+        if (cancellation.IsCancellationRequested) return (new AttemptOutcome.Retry(Reasons.TimedOut, ProviderCall.NoCallFree), []);
         var body = Encoding.UTF8.GetBytes(SendGridMail.OfMany(mails, from).Serialize());
         if (body.Length > SendGridMail.MaxBytes) return (new AttemptOutcome.Rejected(Reasons.TooLarge, "413"), []);
         var waits = priority != Priority.Critical; // their number is the gate's matter, and they wait for nobody's
-        if (waits && !await TakeSlotAsync(cancellation)) return (new AttemptOutcome.Retry(Reasons.TimedOut, "Concurrency"), []);
+        if (waits && !await TakeSlotAsync(cancellation)) return (new AttemptOutcome.Retry(Reasons.TimedOut, ProviderCall.NoCallFree), []);
         try
         {
             using var request = new HttpRequestMessage(HttpMethod.Post, Path)

@@ -70,6 +70,9 @@ public static partial class SendGridStatus
         return places;
     }
 
+    /// <summary>Whether a refusal names only what all mails of the request share: each of them alone would be refused, too.</summary>
+    public static bool ConcernsAll(IReadOnlyList<string> fields) => fields.Count > 0 && fields.All(f => IsOf("content", f) || IsOf("attachments", f) || IsOf("from", f) || IsOf("subject", f));
+
     /// <summary>When to come back: <c>X-RateLimit-Reset</c> (epoch seconds) where requests were too many, else <c>Retry-After</c>; at most an hour.</summary>
     public static TimeSpan? RetryAfter(HttpStatusCode status, HttpResponseHeaders headers, DateTimeOffset now)
     {

@@ -50,8 +50,11 @@ public static class TwilioStatus
         }
     }
 
-    /// <summary>How far Twilio's clock and ours may differ; its dates have whole seconds.</summary>
-    public static readonly TimeSpan ClockSkew = TimeSpan.FromSeconds(5);
+    /// <summary>
+    /// How far Twilio's clock and ours may differ, and how much later than it was recorded a call may begin: rather wide than
+    /// narrow, since what is overlooked is sent again, and other deliveries' messages with the same words are known as theirs.
+    /// </summary>
+    public static readonly TimeSpan ClockSkew = TimeSpan.FromMinutes(2);
 
     /// <summary>Finds messages in a page of <c>GET …/Messages.json</c>: same text, made while the attempt was under way.</summary>
     /// <param name="until">When the attempt's time-out ended it.</param>

@@ -17,6 +17,7 @@ public static class VonageSignature
     {
         var named = fields.Where(f => f.Key == "sig").Select(f => f.Value).ToList();
         if (named.Count != 1 || fields.GroupBy(f => f.Key).Any(g => g.Count() > 1)) return false;
+        if (fields.Any(f => f.Key.AsSpan().ContainsAny('&', '='))) return false; // names are signed as they are: two fields could pass for one
         return Signatures.AreEqual(Sign(secret, method, fields).ToUpperInvariant(), named[0].ToUpperInvariant())
             && Signatures.IsFresh(fields.FirstOrDefault(f => f.Key == "timestamp").Value, now);
     }

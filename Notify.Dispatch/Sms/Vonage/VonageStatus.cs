@@ -13,8 +13,8 @@ public readonly record struct VonagePart(string Status, string? MessageId);
 /// <remarks>Vonage: SMS API, «Troubleshooting failed SMS»; Search API.</remarks>
 public static class VonageStatus
 {
-    /// <summary>How far Vonage's clock may be from ours.</summary>
-    public static readonly TimeSpan ClockSkew = TimeSpan.FromSeconds(5);
+    /// <summary>How far Vonage's clock may be from ours, and how much later than it was recorded a call may begin; wide, as with Twilio.</summary>
+    public static readonly TimeSpan ClockSkew = TimeSpan.FromMinutes(2);
 
     /// <summary>The outcome of an answer to <c>POST /sms/json</c>.</summary>
     /// <param name="parts">The body's <c>messages</c>; <c>null</c> when it could not be read.</param>

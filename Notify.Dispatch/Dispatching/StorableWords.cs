@@ -1,0 +1,22 @@
+using System.Security.Cryptography;
+using System.Text;
+
+namespace Notify.Dispatch.Dispatching;
+
+/// <summary>Makes a provider's own words fit to be stored: an answer from outside must not be able to keep an outcome from being written. Pure.</summary>
+public static class StorableWords
+{
+    private const int Longest = 200;
+
+    /// <summary>The outcome with an ID and a code of printable ASCII, at most 200 characters: another ID is replaced by its hash, another code left away.</summary>
+    public static AttemptOutcome Of(AttemptOutcome outcome) => outcome switch
+    {
+        AttemptOutcome.Accepted { MessageId: { } id } a when !IsPlain(id) => a with { MessageId = $"sha256:{Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(id)))}" },
+        AttemptOutcome.Retry { Code: { } code } r when !IsPlain(code) => r with { Code = null },
+        AttemptOutcome.Rejected { Code: { } code } r when !IsPlain(code) => r with { Code = null },
+        AttemptOutcome.Halted h when !IsPlain(h.Code) => new AttemptOutcome.Halted("unreadable"),
+        _ => outcome,
+    };
+
+    private static bool IsPlain(string text) => text.Length is > 0 and <= Longest && text.All(c => c is >= ' ' and <= '~');
+}

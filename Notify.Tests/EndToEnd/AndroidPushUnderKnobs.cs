@@ -52,7 +52,7 @@ public sealed class AndroidPushUnderKnobs(KnobSystem knobs) : KnobTest(knobs)
         var id = NewId("fcm-race");
         await Sandbox.KnobsAsync("fcm", new { latencyMs = 1500 });
         (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { title = id } })).Is(202);
-        await Eventually.Becomes(() => Installation.ScalarAsync<long>("select count(*) from notify.open_deliveries where state = 1 and notification like '%' || $1", id), n => n == 1, "FCM is being called");
+        await Eventually.Becomes(() => Sandbox.CountAsync(id), c => c.Received == 1, "FCM is being called");
 
         await Installation.AddDeviceAsync(person, token, "android"); // before the answer, after the call
 

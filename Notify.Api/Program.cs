@@ -15,6 +15,7 @@ using Notify.Domain.Notifications;
 using Notify.Projections;
 using Notify.Projections.Hosting;
 using Notify.Projections.Net;
+using Notify.Projections.Planning;
 using Notify.Projections.ProviderHealth;
 using Notify.Projections.QueueBacklog;
 using Notify.Projections.Templates;
@@ -49,7 +50,7 @@ builder.Host.UseWolverine(o =>
 });
 builder.Services.AddSingleton(sms).AddSingleton<DeliveryTokens>().AddSingleton<Unsubscribing>();
 builder.Services.AddSingleton(acceptLimit).AddSingleton<AcceptLimit>().AddSingleton<ApiHosts>();
-builder.Services.AddSingleton<Acceptance>().AddSingleton<TemplateBook>().AddSingleton<TemplateRequests>().AddSingleton<Callers>().AddSingleton<QueueActivity>().AddSingleton<QueueBacklogReader>().AddSingleton<ProviderHealthReader>();
+builder.Services.AddSingleton<NotificationIntake>().AddSingleton<Acceptance>().AddSingleton<TemplateBook>().AddSingleton<TemplateRequests>().AddSingleton<Callers>().AddSingleton<QueueActivity>().AddSingleton<QueueBacklogReader>().AddSingleton<ProviderHealthReader>();
 // What Dispatch may call, a device may be registered with.
 builder.Services.AddSingleton(new OutboundGuard(new[] { "Providers", "TestProviders" }.Any(s => bool.TryParse(builder.Configuration[$"{s}:WebPush:AllowPrivateNetworks"], out var allow) && allow)))
     .AddSingleton<RegisterDeviceValidator>().AddSingleton<RequestNotificationValidator>();

@@ -5,14 +5,13 @@ using Notify.Api.Contract;
 using Notify.Api.Recipients;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
+using Notify.Domain.Privacy;
 using Notify.Domain.Recipients;
 using Notify.Projections;
 using Notify.Projections.Hosting;
-using Notify.Projections.OpenDeliveries;
 using Notify.Projections.Planning;
 using Notify.Projections.Privacy;
 using Notify.Projections.QueueBacklog;
-using Npgsql;
 using Wolverine.Marten;
 
 namespace Notify.Api.Notifications;
@@ -39,10 +38,9 @@ public sealed class Acceptance : IAsyncDisposable
 {
     private const int MaxGroup = 250;
     private readonly IDocumentStore store;
-    private readonly SubjectKeys subjectKeys;
+    private readonly NotificationIntake intake;
     private readonly MasterKeyRing ring;
     private readonly QueueActivity activity;
-    private readonly SmsLimits sms;
     private readonly IServiceScopeFactory scopes;
     private readonly TimeProvider clock;
     private readonly ILogger<Acceptance> log;
@@ -50,9 +48,9 @@ public sealed class Acceptance : IAsyncDisposable
 
     /// <summary>Starts the committers.</summary>
     public Acceptance(
-        IDocumentStore store, SubjectKeys subjectKeys, MasterKeyRing ring, QueueActivity activity, SmsLimits sms, IServiceScopeFactory scopes, TimeProvider clock, ILogger<Acceptance> log)
+        IDocumentStore store, NotificationIntake intake, MasterKeyRing ring, QueueActivity activity, IServiceScopeFactory scopes, TimeProvider clock, ILogger<Acceptance> log)
     {
-        (this.store, this.subjectKeys, this.ring, this.activity, this.sms, this.scopes, this.clock, this.log) = (store, subjectKeys, ring, activity, sms, scopes, clock, log);
+        (this.store, this.intake, this.ring, this.activity, this.scopes, this.clock, this.log) = (store, intake, ring, activity, scopes, clock, log);
         group = new GroupCommit<Item, AcceptResult>(CommitAsync, MaxGroup, committers: 1, pace: TimeSpan.FromMilliseconds(20), clock, BelongsTo);
     }
 
@@ -118,12 +116,12 @@ public sealed class Acceptance : IAsyncDisposable
         // The first of each key in the group stands for it; its repeats are compared with it.
         var firsts = new Dictionary<string, Item>(StringComparer.Ordinal);
         foreach (var item in items) firsts.TryAdd(item.Key, item);
-        var hashes = await ClaimAsync(connection, firsts, cancellation);
+        var hashes = await NotificationIntake.ClaimAsync(connection, firsts.ToDictionary(f => f.Key, f => f.Value.Hash, StringComparer.Ordinal), cancellation);
         var fresh = firsts.Values.Where(i => !hashes.ContainsKey(i.Key)).ToList();
 
         if (fresh.Count > 0)
         {
-            var queued = await StartStreamsAsync(session, fresh, now, cancellation);
+            var queued = await intake.StartAsync(session, [.. fresh.Select(i => IncomingOf(i, now))], now, cancellation);
             await scope.ServiceProvider.GetRequiredService<IMartenOutbox>().CarryAsync(session, queued);
             await session.SaveChangesAsync(cancellation);
             Telemetry.Accepted.Add(fresh.Count);
@@ -136,79 +134,26 @@ public sealed class Acceptance : IAsyncDisposable
             : Compare(stored, i.Hash))];
     }
 
-    private string HashOf(JsonElement received) => ring.Fingerprint("request", CanonicalJson.Of(received).Span);
+    /// <summary>The keyed hash of a request as it was received.</summary>
+    public string HashOf(JsonElement received) => ring.Fingerprint("request", CanonicalJson.Of(received).Span);
 
     private static AcceptResult Compare(string first, string repeat) => first == repeat ? AcceptResult.Duplicate : AcceptResult.Conflict;
 
-    // Takes the keys that are free, in order; whoever races for one waits here until it is clear who has it.
-    // Returns the hashes of those that were taken before.
-    private static async Task<Dictionary<string, string>> ClaimAsync(NpgsqlConnection connection, Dictionary<string, Item> firsts, CancellationToken cancellation)
+    private IncomingNotification IncomingOf(Item item, DateTimeOffset now)
     {
-        var keys = firsts.Keys.Order(StringComparer.Ordinal).ToArray();
-        var claimed = new HashSet<string>(StringComparer.Ordinal);
-        await using (var insert = new NpgsqlCommand(
-            "insert into notify.event_ids (key, request_hash) select k, h from unnest($1, $2) as t(k, h) on conflict do nothing returning key", connection))
-        {
-            insert.Parameters.Add(new NpgsqlParameter { Value = keys });
-            insert.Parameters.Add(new NpgsqlParameter { Value = keys.Select(k => firsts[k].Hash).ToArray() });
-            await using var reader = await insert.ExecuteReaderAsync(cancellation);
-            while (await reader.ReadAsync(cancellation)) claimed.Add(reader.GetString(0));
-        }
-
-        var taken = new Dictionary<string, string>(StringComparer.Ordinal);
-        if (claimed.Count == keys.Length) return taken;
-        await using var select = new NpgsqlCommand("select key, request_hash from notify.event_ids where key = any($1)", connection);
-        select.Parameters.Add(new NpgsqlParameter { Value = keys.Where(k => !claimed.Contains(k)).ToArray() });
-        await using var rows = await select.ExecuteReaderAsync(cancellation);
-        while (await rows.ReadAsync(cancellation)) taken[rows.GetString(0)] = rows.GetString(1);
-        return taken;
+        var r = item.Request;
+        return new IncomingNotification(
+            item.Key,
+            new NotificationRequested(
+                item.Client.ClientId, r.EventId!, r.UserId, SubjectOf(r), item.Client.Mode, r.Category ?? item.Template?.Category ?? RequestNotification.DefaultCategory, r.Priority ?? Priority.Normal,
+                r.Channels, Sealed.None, r.SendAt, r.ExpiresAt, item.Hash, item.Trace?.Id, now, item.Template?.Pin),
+            PayloadOf(r));
     }
-
-    private async Task<List<OpenDelivery>> StartStreamsAsync(IDocumentSession session, List<Item> fresh, DateTimeOffset now, CancellationToken cancellation)
-    {
-        var connection = session.Connection!;
-        var requests = fresh.Select(i => (Item: i, Payload: PayloadOf(i.Request), Subject: SubjectOf(i.Request))).ToList();
-        var users = fresh.Where(i => i.Request.UserId is not null && !IsLater(i, now)).Select(i => Recipient.KeyOf(i.Request.UserId!)).Distinct().ToArray();
-        var recipients = users.Length == 0 ? [] : (await session.LoadManyAsync<Recipient>(cancellation, users)).ToDictionary(r => r.Id, StringComparer.Ordinal);
-        var rules = await ReachRulesReader.LoadAsync(
-            session, connection, fresh.Select(i => i.Request.Category ?? RequestNotification.DefaultCategory),
-            requests.Where(r => !IsLater(r.Item, now)).SelectMany(r => ReachRulesReader.OfPlanning(r.Payload, recipients.GetValueOrDefault(r.Subject), ring)), now, cancellation);
-        var keys = await subjectKeys.CurrentAsync(connection, requests.Select(r => r.Subject), cancellation);
-
-        var open = new List<OpenDelivery>(fresh.Count);
-        foreach (var (item, payload, subject) in requests)
-        {
-            var r = item.Request;
-            var requested = new NotificationRequested(
-                item.Client.ClientId, r.EventId!, r.UserId, subject, item.Client.Mode, r.Category ?? item.Template?.Category ?? RequestNotification.DefaultCategory, r.Priority ?? Priority.Normal,
-                r.Channels, keys.SealJson(subject, payload), r.SendAt, r.ExpiresAt, item.Hash, item.Trace?.Id, now, item.Template?.Pin);
-            if (IsLater(item, now))
-            {
-                session.Events.StartStream(item.Key, requested);
-                open.Add(OpenDelivery.Planning(item.Key, requested.Priority, now, r.SendAt!.Value));
-            }
-            else if (r.ExpiresAt <= now)
-            {
-                session.Events.StartStream(item.Key, requested, new NotificationExpired([], now));
-            }
-            else
-            {
-                var recipient = r.UserId is null ? null : recipients.GetValueOrDefault(subject);
-                var plan = NotificationPlanning.Plan(item.Key, requested, payload, recipient, rules, keys, ring, now, sms);
-                session.Events.StartStream(item.Key, requested, plan);
-                open.AddRange(plan.Deliveries.Select(d => OpenDelivery.Planned(item.Key, d, requested.Priority, now)));
-            }
-        }
-
-        await OpenDeliveryTable.AddAsync(connection, open, cancellation);
-        return [.. open.Where(o => o.State == OpenState.Queued)];
-    }
-
-    private static bool IsLater(Item item, DateTimeOffset now) => item.Request.SendAt > now;
 
     private string SubjectOf(RequestNotification r) => r.UserId is { } user ? Recipient.KeyOf(user) : NotificationPlanning.SubjectOf(ToOf(r)!, ring);
 
-    private static NotificationPayload PayloadOf(RequestNotification r) => new(
+    /// <summary>What is personal in a request.</summary>
+    public static NotificationPayload PayloadOf(RequestNotification r) => new(
         r.Content is { } c
             ? new NotificationContent(c.Title, c.Body, c.Html, c.Data, c.Url, c.Push, c.Attachments is { Count: > 0 } files ? [.. files.Select(f => f.Kept())] : null)
             : new NotificationContent(),

@@ -1,0 +1,89 @@
+using Marten;
+using Notify.Domain.Notifications;
+using Notify.Domain.Privacy;
+using Notify.Domain.Recipients;
+using Notify.Projections.OpenDeliveries;
+using Notify.Projections.Privacy;
+using Npgsql;
+
+namespace Notify.Projections.Planning;
+
+/// <summary>A notification that is about to be accepted.</summary>
+/// <param name="Key">The stream key.</param>
+/// <param name="Request">Its first event; the payload is sealed on the way in.</param>
+/// <param name="Payload">The open payload.</param>
+public sealed record IncomingNotification(string Key, NotificationRequested Request, NotificationPayload Payload)
+{
+    /// <summary>Whether it waits for its <c>sendAt</c>.</summary>
+    public bool IsLater => Request.SendAt > Request.At;
+}
+
+/// <summary>
+/// Takes notifications in, many in the caller's transaction, set-based: their IDs are claimed, recipients and rules loaded,
+/// deliveries planned, streams started. Both what clients request one by one and what broadcasts make come in here.
+/// </summary>
+public sealed class NotificationIntake(SubjectKeys subjectKeys, MasterKeyRing ring, SmsLimits sms)
+{
+    /// <summary>Takes the keys that are free, in order; whoever races for one waits here until it is clear who has it.</summary>
+    /// <param name="hashes">By stream key: the keyed hash of the request.</param>
+    /// <returns>The hashes of those that were taken before.</returns>
+    public static async Task<Dictionary<string, string>> ClaimAsync(NpgsqlConnection connection, IReadOnlyDictionary<string, string> hashes, CancellationToken cancellation)
+    {
+        var keys = hashes.Keys.Order(StringComparer.Ordinal).ToArray();
+        var claimed = new HashSet<string>(StringComparer.Ordinal);
+        await using (var insert = new NpgsqlCommand(
+            "insert into notify.event_ids (key, request_hash) select k, h from unnest($1, $2) as t(k, h) on conflict do nothing returning key", connection))
+        {
+            insert.Parameters.Add(new NpgsqlParameter { Value = keys });
+            insert.Parameters.Add(new NpgsqlParameter { Value = keys.Select(k => hashes[k]).ToArray() });
+            await using var reader = await insert.ExecuteReaderAsync(cancellation);
+            while (await reader.ReadAsync(cancellation)) claimed.Add(reader.GetString(0));
+        }
+
+        var taken = new Dictionary<string, string>(StringComparer.Ordinal);
+        if (claimed.Count == keys.Length) return taken;
+        await using var select = new NpgsqlCommand("select key, request_hash from notify.event_ids where key = any($1)", connection);
+        select.Parameters.Add(new NpgsqlParameter { Value = keys.Where(k => !claimed.Contains(k)).ToArray() });
+        await using var rows = await select.ExecuteReaderAsync(cancellation);
+        while (await rows.ReadAsync(cancellation)) taken[rows.GetString(0)] = rows.GetString(1);
+        return taken;
+    }
+
+    /// <summary>Starts the streams of notifications whose keys were claimed.</summary>
+    /// <returns>The deliveries that are to be carried to their queues.</returns>
+    public async Task<IReadOnlyList<OpenDelivery>> StartAsync(IDocumentSession session, IReadOnlyList<IncomingNotification> incoming, DateTimeOffset now, CancellationToken cancellation)
+    {
+        var connection = session.Connection!;
+        var users = incoming.Where(i => i.Request.UserId is not null && !i.IsLater).Select(i => i.Request.Subject).Distinct().ToArray();
+        var recipients = users.Length == 0 ? [] : (await session.LoadManyAsync<Recipient>(cancellation, users)).ToDictionary(r => r.Id, StringComparer.Ordinal);
+        var rules = await ReachRulesReader.LoadAsync(
+            session, connection, incoming.Select(i => i.Request.Category),
+            incoming.Where(i => !i.IsLater).SelectMany(i => ReachRulesReader.OfPlanning(i.Payload, recipients.GetValueOrDefault(i.Request.Subject), ring)), now, cancellation);
+        var keys = await subjectKeys.CurrentAsync(connection, incoming.Select(i => i.Request.Subject), cancellation);
+
+        var open = new List<OpenDelivery>(incoming.Count);
+        foreach (var i in incoming)
+        {
+            var requested = i.Request with { Payload = keys.SealJson(i.Request.Subject, i.Payload) };
+            if (i.IsLater)
+            {
+                session.Events.StartStream(i.Key, requested);
+                open.Add(OpenDelivery.Planning(i.Key, requested.Priority, now, requested.SendAt!.Value));
+            }
+            else if (requested.ExpiresAt <= now)
+            {
+                session.Events.StartStream(i.Key, requested, new NotificationExpired([], now));
+            }
+            else
+            {
+                var recipient = requested.UserId is null ? null : recipients.GetValueOrDefault(requested.Subject);
+                var plan = NotificationPlanning.Plan(i.Key, requested, i.Payload, recipient, rules, keys, ring, now, sms);
+                session.Events.StartStream(i.Key, requested, plan);
+                open.AddRange(plan.Deliveries.Select(d => OpenDelivery.Planned(i.Key, d, requested.Priority, now)));
+            }
+        }
+
+        await OpenDeliveryTable.AddAsync(connection, open, cancellation);
+        return [.. open.Where(o => o.State == OpenState.Queued)];
+    }
+}

@@ -1,5 +1,6 @@
 using System.Text.Json.Serialization;
 using JasperFx;
+using Notify.Api.Broadcasts;
 using Notify.Api.Categories;
 using Notify.Api.Clients;
 using Notify.Api.Contract;
@@ -9,6 +10,7 @@ using Notify.Api.Recipients;
 using Notify.Api.Reference;
 using Notify.Api.Suppressions;
 using Notify.Api.Templates;
+using Notify.Api.Topics;
 using Notify.Api.Tracking;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
@@ -53,7 +55,7 @@ builder.Services.AddSingleton(acceptLimit).AddSingleton<AcceptLimit>().AddSingle
 builder.Services.AddSingleton<NotificationIntake>().AddSingleton<Acceptance>().AddSingleton<TemplateBook>().AddSingleton<TemplateRequests>().AddSingleton<Callers>().AddSingleton<QueueActivity>().AddSingleton<QueueBacklogReader>().AddSingleton<ProviderHealthReader>();
 // What Dispatch may call, a device may be registered with.
 builder.Services.AddSingleton(new OutboundGuard(new[] { "Providers", "TestProviders" }.Any(s => bool.TryParse(builder.Configuration[$"{s}:WebPush:AllowPrivateNetworks"], out var allow) && allow)))
-    .AddSingleton<RegisterDeviceValidator>().AddSingleton<RequestNotificationValidator>();
+    .AddSingleton<RegisterDeviceValidator>().AddSingleton<RequestNotificationValidator>().AddSingleton<RequestBroadcastValidator>();
 builder.Services.AddExceptionHandler<ProblemHandler>();
 builder.Services.ConfigureHttpJsonOptions(o => NotifyJson.Configure(o.SerializerOptions).NumberHandling = JsonNumberHandling.Strict);
 builder.Services.AddOpenApi("v1", ApiReference.Configure);
@@ -92,6 +94,10 @@ Users.Map(app);
 Devices.Map(app);
 Preferences.Map(app);
 CategoryEndpoints.Map(app);
+TopicEndpoints.Map(app);
+TopicMembers.Map(app);
+RequestBroadcastEndpoint.Map(app);
+BroadcastEndpoints.Map(app);
 SuppressAddressEndpoint.Map(app);
 SuppressionEndpoints.Map(app);
 Templates.Map(app);

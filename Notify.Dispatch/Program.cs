@@ -1,14 +1,17 @@
 using Microsoft.Extensions.Options;
 using Notify.Dispatch;
+using Notify.Dispatch.Broadcasts;
 using Notify.Dispatch.Dispatching;
 using Notify.Dispatch.Due;
 using Notify.Dispatch.Receipts;
 using Notify.Dispatch.Routing;
+using Notify.Domain.Broadcasts;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Projections;
 using Notify.Projections.Alerts;
 using Notify.Projections.Hosting;
+using Notify.Projections.Planning;
 using Notify.Projections.ProviderHealth;
 using Notify.Projections.QueueBacklog;
 using Notify.Projections.Templates;
@@ -45,10 +48,12 @@ foreach (var (name, delay) in new[]
 
 var sms = configuration.GetSection("Notify:Sms").Read<SmsLimits>(faults);
 sms.Check("Notify:Sms", faults);
+var pace = configuration.GetSection("Notify:Broadcasts").Read<BroadcastPace>(faults);
+pace.Check("Notify:Broadcasts", faults);
 var alerts = configuration.ReadAlertRules(faults);
 if (faults.Report()) return NotifyHost.WrongConfiguration;
 
-builder.Services.AddSingleton(Options.Create(retry)).AddSingleton(providers).AddSingleton(sms).AddSingleton<DeliveryTokens>().AddSingleton<UnsubscribeLinks>();
+builder.Services.AddSingleton(Options.Create(retry)).AddSingleton(providers).AddSingleton(sms).AddSingleton(pace).AddSingleton<NotificationIntake>().AddSingleton<DeliveryTokens>().AddSingleton<UnsubscribeLinks>();
 builder.Services.AddSingleton<HostIdentity>().AddSingleton<FairTurns>().AddSingleton<SlicePick>().AddSingleton(new SliceWeights()).AddSingleton<TemplateBook>().AddSingleton<SliceClaim>().AddSingleton<Settlement>().AddSingleton<DeliveryDispatcher>();
 builder.Services.AddSingleton<QueueActivity>().AddSingleton<ProviderActivity>().AddSingleton(alerts);
 builder.Services.AddSingleton<ReceiptJudgement>().AddSingleton<ReceiptIntake>();
@@ -68,7 +73,7 @@ builder.Services.AddNotifyStore(configuration.Database(), mayCreate: command == 
     m.TransportSchemaName = NotifyBus.QueueSchema;
 });
 builder.Host.UseWolverine(o => DispatchBus.Configure(o, configuration, mayCreate: command == "migrate"));
-if (command is null) builder.Services.AddHostedService<DuePump>().AddHostedService<WaitingReceipts>().AddOutboxSweep("dispatch_messages");
+if (command is null) builder.Services.AddHostedService<DuePump>().AddHostedService<BroadcastExpansion>().AddHostedService<WaitingReceipts>().AddOutboxSweep("dispatch_messages");
 if (command is null && configuration.Transport() == NotifyTransport.RabbitMq) builder.Services.AddHostedService<ListenerWatch>();
 
 var app = builder.Build();

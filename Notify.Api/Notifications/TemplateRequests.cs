@@ -29,7 +29,9 @@ public sealed class TemplateRequests(TemplateBook book, Acceptance acceptance, T
         return await acceptance.KnownAsync(client, request, received, default) is { } known ? (known, null) : (null, faults);
     }
 
-    private async Task<(ResolvedTemplate? Template, IDictionary<string, string[]>? Faults)> ResolveAsync(RequestNotification request)
+    /// <summary>Finds the template that a request names, checks its parameters and renders it once.</summary>
+    /// <returns>The template, or every fault by field.</returns>
+    public async Task<(ResolvedTemplate? Template, IDictionary<string, string[]>? Faults)> ResolveAsync(RequestNotification request)
     {
         var wanted = request.Template!;
         if (await book.CurrentAsync(wanted.Key!) is not { } current) return Fault("template.key", $"there is no template {wanted.Key}; GET /v1/templates lists those there are");

@@ -7,6 +7,7 @@ using Notify.Domain.Notifications;
 using Notify.Domain.Recipients;
 using Notify.Domain.Suppressions;
 using Notify.Projections.Privacy;
+using Notify.Projections.Topics;
 using Npgsql;
 
 namespace Notify.Api.Recipients;
@@ -141,6 +142,7 @@ public static class Users
             await using var command = new NpgsqlCommand("delete from notify.devices where user_id = $1", session.Connection);
             command.Parameters.Add(new NpgsqlParameter { Value = userId });
             await command.ExecuteNonQueryAsync(http.RequestAborted);
+            await TopicSubscribers.ForgetAsync(session.Connection!, userId, http.RequestAborted);
             return [new UserErased(Callers.Of(http).ClientId, now)];
         }, http.RequestAborted);
         return found ? Results.NoContent() : Problem.NotFound("such user");

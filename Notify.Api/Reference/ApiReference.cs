@@ -18,6 +18,8 @@ public static class ApiReference
         ["deviceId"] = ("The device's ID, as its registration answered.", "d_7kQ2mX0aVbN3sT9yLpR4wE"),
         ["category"] = ("The category's key: 1 to 64 of a-z 0-9 . _ -.", "weekly-offers"),
         ["suppressionId"] = ("The suppression's ID, as its making or a list answered.", "sms_cV5jFq9d0y2Xb7mQk1nT4zL8wRaEoHu3sG6iPvNtYcM"),
+        ["topic"] = ("The topic's key, chosen by you: 1 to 64 of a-z 0-9 . _ -.", "club-news"),
+        ["broadcastId"] = ("The broadcast ID that the client chose.", "spring-sale-1"),
         ["clientId"] = ("The client's ID, which is its appKey.", "c_k3v9x2m7q4w8z5ab"),
         ["token"] = ("The token of the email's link.", "AQsffD5Sq40OnEFqfS-Q5RMAAAAAAAAAAAAAAAA"),
         ["templateKey"] = ("The template's key, chosen by you: 1 to 64 of a-z 0-9 . _ -, first a letter or digit.", "order-shipped"),

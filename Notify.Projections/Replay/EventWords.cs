@@ -1,6 +1,8 @@
 using System.Globalization;
+using Notify.Domain.Broadcasts;
 using Notify.Domain.Notifications;
 using Notify.Domain.Routing;
+using Notify.Domain.Topics;
 
 namespace Notify.Projections.Replay;
 
@@ -42,6 +44,16 @@ public static class EventWords
         CircuitHalfOpened e => $"{e.Provider} is tried with one delivery at a time: {e.Reason}.",
         CircuitClosed e => $"{e.Provider} is sent to as before: {e.Reason}.",
         ProviderWeightChanged e => $"{e.Provider} gets {Percent(e.To)} of its weight instead of {Percent(e.From)}: {e.Reason}.",
+        TopicDefined e => $"{e.By} named the topic {e.Key}: {e.Name}.",
+        TopicJoined e => $"{e.By} let the user follow the topic {e.Topic}.",
+        TopicLeft e => $"{e.By} let the user follow the topic {e.Topic} no more.",
+        BroadcastRequested e => $"Client {e.ClientId} asked for a broadcast: category {e.Category}, priority {Lower(e.Priority)}{(e.SendAt is { } at ? $", at {Time(at)}" : "")}.",
+        BroadcastStarted e => $"Its notifications are being made, for {Many(e.Total)} users.",
+        BroadcastPaused e => $"{e.By} held it after {Many(e.Expanded)} notifications.",
+        BroadcastResumed e => $"{e.By} let it go on.",
+        BroadcastCancelled e => $"{e.By} withdrew it after {Many(e.Expanded)} notifications.",
+        BroadcastExpired e => $"Its time had passed after {Many(e.Expanded)} notifications.",
+        BroadcastCompleted e => $"All of its {Many(e.Expanded)} notifications are made.",
         _ => $"{Capital(Words(@event.GetType().Name))}.",
     };
 
@@ -92,6 +104,8 @@ public static class EventWords
     };
 
     private static string Count(int number) => number.ToString(CultureInfo.InvariantCulture);
+
+    private static string Many(long number) => number.ToString(CultureInfo.InvariantCulture);
 
     private static string Percent(double factor) => $"{Count((int)Math.Round(factor * 100))}%";
 

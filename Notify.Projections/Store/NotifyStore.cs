@@ -5,6 +5,7 @@ using JasperFx.Events.Projections;
 using Marten;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
+using Notify.Domain.Broadcasts;
 using Notify.Domain.Categories;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
@@ -12,6 +13,7 @@ using Notify.Domain.Recipients;
 using Notify.Domain.Routing;
 using Notify.Domain.Suppressions;
 using Notify.Domain.Templates;
+using Notify.Domain.Topics;
 using Notify.Projections.Analytics;
 using Notify.Projections.Categories;
 using Notify.Projections.Clients;
@@ -19,6 +21,7 @@ using Notify.Projections.NotificationViews;
 using Notify.Projections.Privacy;
 using Notify.Projections.Recipients;
 using Notify.Projections.Templates;
+using Notify.Projections.Topics;
 using Npgsql;
 
 namespace Notify.Projections;
@@ -68,6 +71,7 @@ public static class NotifyStore
         options.Projections.Add(new CategoryProjection(), ProjectionLifecycle.Inline);
         options.Projections.Add(new TemplateProjection(), ProjectionLifecycle.Inline);
         options.Projections.Add(new LayoutProjection(), ProjectionLifecycle.Inline);
+        options.Projections.Add(new TopicProjection(), ProjectionLifecycle.Inline);
         // A snapshot's version is its stream's, read from its column: at the append it is not known yet.
         options.Schema.For<Recipient>().Metadata(m => m.Revision.MapTo(r => r.Version));
         options.Schema.For<Category>().Metadata(m => m.Revision.MapTo(c => c.Version));
@@ -101,6 +105,9 @@ public static class NotifyStore
         typeof(ContactDetailsGiven), typeof(DeviceRegistered), typeof(DeviceRemoved), typeof(OptedIn), typeof(OptedOut), typeof(PreferenceWithdrawn),
         typeof(UserErased), typeof(AddressSuppressed), typeof(SuppressionLifted), typeof(CategoryDefined),
         typeof(TemplateDefined), typeof(TemplateArchived), typeof(LayoutDefined),
+        typeof(TopicDefined), typeof(TopicJoined), typeof(TopicLeft),
+        typeof(BroadcastRequested), typeof(BroadcastStarted), typeof(BroadcastPaused), typeof(BroadcastResumed), typeof(BroadcastCancelled),
+        typeof(BroadcastExpired), typeof(BroadcastCompleted),
         typeof(ClientRegistered), typeof(SecretIssued), typeof(SecretRevoked), typeof(ClientDisabled),
         typeof(CircuitOpened), typeof(CircuitHalfOpened), typeof(CircuitClosed), typeof(ProviderWeightChanged),
     ];

@@ -219,3 +219,32 @@ create table if not exists notify.receipts (
 );
 create index if not exists receipts_notification on notify.receipts (notification, received_at) where notification is not null;
 create index if not exists receipts_due on notify.receipts (due_at) where due_at is not null;
+
+-- Who belongs to which topic. The facts are in the users' streams, so that no stream grows with a topic; written with them.
+create table if not exists notify.topic_subscribers (
+    topic   text collate "C" not null,
+    user_id text collate "C" not null,
+    since   timestamptz      not null,
+    primary key (topic, user_id)
+);
+create index if not exists topic_subscribers_user on notify.topic_subscribers (user_id);
+
+-- Broadcasts: state, and how far each has come. Whoever makes a chunk of one holds its row, and moves after_user in the
+-- transaction that accepts the chunk's notifications. due_at is when the next chunk may be made.
+create table if not exists notify.broadcasts (
+    key          text        primary key,
+    client       text        not null,
+    request_hash text        not null,
+    requested_at timestamptz not null,
+    state        smallint    not null,
+    send_at      timestamptz,
+    expires_at   timestamptz,
+    due_at       timestamptz,
+    after_user   text        not null,
+    expanded     bigint      not null,
+    total        bigint,
+    started_at   timestamptz,
+    ended_at     timestamptz
+);
+create index if not exists broadcasts_due on notify.broadcasts (due_at) where due_at is not null;
+create index if not exists broadcasts_client on notify.broadcasts (client, requested_at desc, key desc);

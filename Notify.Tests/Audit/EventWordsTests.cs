@@ -1,8 +1,10 @@
 using System.Reflection;
+using Notify.Domain.Broadcasts;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Domain.Privacy;
 using Notify.Domain.Routing;
+using Notify.Domain.Topics;
 using Notify.Projections;
 using Notify.Projections.Replay;
 using Notify.Tests.Support;
@@ -54,6 +56,16 @@ public sealed class EventWordsTests
         { new NotificationFailed(Sms, 1, Reasons.Undelivered, "twilio", "30003", At, "SM1:undelivered:30003"), "The SMS failed for good, says a receipt: undelivered (twilio: 30003)." },
         { new Complained(Sms, "sendgrid", At), "The person called the SMS unwanted, says sendgrid." },
         { new Unsubscribed(Sms, "sendgrid", At), "The person unsubscribed through the SMS, says sendgrid." },
+        { new TopicDefined("club-news", "News of the club", "c_shop", At), "c_shop named the topic club-news: News of the club." },
+        { new TopicJoined("club-news", "c_shop", At), "c_shop let the user follow the topic club-news." },
+        { new TopicLeft("club-news", "c_shop", At), "c_shop let the user follow the topic club-news no more." },
+        { new BroadcastRequested("c_shop", "b-1", ClientMode.Live, Audience.Of("club-news"), "news", Priority.Bulk, null, new Sealed("1.x"), At, null, "h", null, At), "Client c_shop asked for a broadcast: category news, priority bulk, at 2026-12-01 09:00:00.000Z." },
+        { new BroadcastStarted(20000, At), "Its notifications are being made, for 20000 users." },
+        { new BroadcastPaused(500, "c_shop", At), "c_shop held it after 500 notifications." },
+        { new BroadcastResumed("c_shop", At), "c_shop let it go on." },
+        { new BroadcastCancelled(500, "c_shop", At), "c_shop withdrew it after 500 notifications." },
+        { new BroadcastExpired(500, At), "Its time had passed after 500 notifications." },
+        { new BroadcastCompleted(20000, At), "All of its 20000 notifications are made." },
         { new NotificationOpened(Push, "app", At), "The person opened the push to d_1 for the first time, says app." },
         { new Unsubscribed(Sms, UnsubscribeSources.OneClick, At), "The person unsubscribed by the SMS (one-click): no more emails of category shipping." },
     };

@@ -16,6 +16,8 @@ public sealed class ReferenceAlive : SystemTest
         caller = await Installation.NewClientAsync(["send", "recipients", "templates", "read", "audit", "operate", "admin"]);
         // What the examples name.
         await caller.PutAsync("/v1/layouts/letter", new { html = "<main>{{ content }}</main>" });
+        foreach (var topic in new[] { "club-news", "no-offers" }) await caller.PutAsync($"/v1/topics/{topic}", new { name = topic });
+        await caller.PutAsync($"/v1/topics/club-news/subscribers/{(await Installation.NewPersonAsync()).Id}", new { });
         var parameters = new { name = new { required = true, type = "string" }, orderUrl = new { type = "url" } };
         await caller.PutAsync("/v1/templates/order-shipped", new { channels = new { email = new { subject = "{{ name }}", text = "x" }, sms = new { text = "{{ name }}" }, push = new { title = "{{ name }}" } }, layout = "letter", @params = parameters });
     }
@@ -43,6 +45,12 @@ public sealed class ReferenceAlive : SystemTest
         ["EraseUser"] = UserAsync,
         ["RemoveDevice"] = UserAsync,
         ["GetCategory"] = CategoryAsync,
+        ["JoinTopic"] = UserAsync,
+        ["LeaveTopic"] = FollowerAsync,
+        ["GetBroadcast"] = BroadcastAsync,
+        ["PauseBroadcast"] = BroadcastAsync,
+        ["ResumeBroadcast"] = BroadcastAsync,
+        ["CancelBroadcast"] = BroadcastAsync,
         ["ListSuppressions"] = SuppressionAsync,
         ["LookUpSuppression"] = SuppressionAsync,
         ["LiftSuppression"] = SuppressionAsync,
@@ -169,6 +177,20 @@ public sealed class ReferenceAlive : SystemTest
     {
         (await Client.PutAsync("/v1/categories/described", new { defaults = new { sms = false } })).Is(200);
         return new() { ["category"] = "described" };
+    }
+
+    private async Task<Dictionary<string, string>> FollowerAsync()
+    {
+        var known = await UserAsync();
+        (await caller.PutAsync($"/v1/topics/club-news/subscribers/{known["userId"]}", new { })).Is(204);
+        return known;
+    }
+
+    private async Task<Dictionary<string, string>> BroadcastAsync()
+    {
+        var id = NewId("described");
+        (await caller.PostAsync("/v1/broadcasts", new { broadcastId = id, all = true, content = new { body = "x" }, sendAt = "2126-12-01T09:00:00Z" })).Is(202);
+        return new() { ["broadcastId"] = id };
     }
 
     private async Task<Dictionary<string, string>> SuppressionAsync() => new()

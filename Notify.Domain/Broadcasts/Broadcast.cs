@@ -1,0 +1,92 @@
+using Notify.Domain.Notifications;
+
+namespace Notify.Domain.Broadcasts;
+
+/// <summary>Where a broadcast stands. The numbers are stored: stable for ever.</summary>
+public enum BroadcastState
+{
+    /// <summary>It has not started yet.</summary>
+    Scheduled = 0,
+
+    /// <summary>Its notifications are being made.</summary>
+    Expanding = 1,
+
+    /// <summary>It waits to be resumed.</summary>
+    Paused = 2,
+
+    /// <summary>Everybody had their turn.</summary>
+    Completed = 3,
+
+    /// <summary>It was withdrawn.</summary>
+    Cancelled = 4,
+
+    /// <summary>Its time passed.</summary>
+    Expired = 5,
+}
+
+/// <summary>A broadcast as it is worked on: a row of <c>notify.broadcasts</c>, written with the events of its stream.</summary>
+/// <param name="Key">The stream key.</param>
+/// <param name="DueAt">When the next chunk may be made; <c>null</c>: not by itself.</param>
+/// <param name="AfterUser">The checkpoint: everybody up to this user ID had their turn; empty before the first.</param>
+/// <param name="Expanded">Notifications made.</param>
+/// <param name="Total">Users in its audience when it started; <c>null</c> before.</param>
+public sealed record Broadcast(
+    string Key, BroadcastState State, DateTimeOffset? SendAt, DateTimeOffset? ExpiresAt, DateTimeOffset? DueAt, string AfterUser, long Expanded, long? Total,
+    DateTimeOffset? StartedAt, DateTimeOffset? EndedAt)
+{
+    /// <summary>The stream key of a client's broadcast.</summary>
+    public static string KeyOf(string clientId, string broadcastId) => $"b/{clientId}:{broadcastId}";
+
+    /// <summary>
+    /// The event ID of a user's notification: <c>{broadcastId}@{userId}</c>. It follows from both, and no event ID that a
+    /// client may choose has an @.
+    /// </summary>
+    public static string EventIdOf(string broadcastId, string userId) => $"{broadcastId}@{userId}";
+
+    /// <summary>Whether nothing can happen to it any more.</summary>
+    public bool HasEnded => State is BroadcastState.Completed or BroadcastState.Cancelled or BroadcastState.Expired;
+
+    /// <summary>Pauses it.</summary>
+    /// <returns>The broadcast and the event; no event when it is paused already, nothing when it has ended.</returns>
+    public (Broadcast Next, object? Event)? Pause(string by, DateTimeOffset now) =>
+        HasEnded ? null
+        : State == BroadcastState.Paused ? (this, null)
+        : (this with { State = BroadcastState.Paused, DueAt = null }, new BroadcastPaused(Expanded, by, now));
+
+    /// <summary>Resumes it: where it was, or at its <c>sendAt</c> if it never started and that is still to come.</summary>
+    /// <returns>The broadcast and the event; no event when it is not paused, nothing when it has ended.</returns>
+    public (Broadcast Next, object? Event)? Resume(string by, DateTimeOffset now) =>
+        HasEnded ? null
+        : State != BroadcastState.Paused ? (this, null)
+        : (this with { State = StartedAt is null ? BroadcastState.Scheduled : BroadcastState.Expanding, DueAt = StartedAt is null && SendAt > now ? SendAt : now }, new BroadcastResumed(by, now));
+
+    /// <summary>Withdraws it.</summary>
+    /// <returns>The broadcast and the event; no event when it is withdrawn already, nothing when it has ended otherwise.</returns>
+    public (Broadcast Next, object? Event)? Cancel(string by, DateTimeOffset now) =>
+        State == BroadcastState.Cancelled ? (this, null)
+        : HasEnded ? null
+        : (this with { State = BroadcastState.Cancelled, DueAt = null, EndedAt = now }, new BroadcastCancelled(Expanded, by, now));
+
+    /// <summary>Starts it.</summary>
+    public (Broadcast Next, object Event) Start(long total, DateTimeOffset now) =>
+        (this with { State = BroadcastState.Expanding, StartedAt = now, Total = total }, new BroadcastStarted(total, now));
+
+    /// <summary>Ends it, because its time has passed.</summary>
+    public (Broadcast Next, object Event) Expire(DateTimeOffset now) =>
+        (this with { State = BroadcastState.Expired, DueAt = null, EndedAt = now }, new BroadcastExpired(Expanded, now));
+
+    /// <summary>Notes that a chunk was made.</summary>
+    /// <param name="afterUser">The last user who had their turn.</param>
+    /// <param name="made">Notifications made.</param>
+    /// <param name="isLast">Whether nobody is left.</param>
+    /// <returns>The broadcast, and the event if it is complete.</returns>
+    public (Broadcast Next, object? Event) Expand(string afterUser, int made, bool isLast, DateTimeOffset now)
+    {
+        var next = this with { AfterUser = afterUser, Expanded = Expanded + made, DueAt = now };
+        return isLast ? (next with { State = BroadcastState.Completed, DueAt = null, EndedAt = now }, new BroadcastCompleted(next.Expanded, now)) : (next, null);
+    }
+
+    /// <summary>The queues that its deliveries may go through.</summary>
+    public static IEnumerable<DeliveryQueue> QueuesOf(BroadcastRequested request) =>
+        DeliveryQueue.All.Where(q => q.Priority == request.Priority && request.Channels?.Contains(Lanes.ChannelOf(q.Lane)) != false);
+}

@@ -1,0 +1,47 @@
+using Notify.Domain.Clients;
+using Notify.Domain.Notifications;
+using Notify.Domain.Privacy;
+
+namespace Notify.Domain.Broadcasts;
+
+// Everything that can happen to a broadcast, in the stream b/{clientId}:{broadcastId}. What happens to each of its
+// notifications is in that notification's own stream.
+
+/// <summary>A client asked that a notification be sent to many, and was promised that it is kept.</summary>
+/// <param name="ClientId">Who asked.</param>
+/// <param name="BroadcastId">The idempotency key that the client chose; unique per client, for ever.</param>
+/// <param name="Mode">Live or test; a test client's broadcasts go to the sandbox alone.</param>
+/// <param name="Audience">For whom: who belongs to it when their turn comes.</param>
+/// <param name="Channels">Channels asked for; <c>null</c>: all that each person can be reached by.</param>
+/// <param name="Payload">Content or a template's parameters, sealed under the broadcast's own key.</param>
+/// <param name="SendAt">When it starts; <c>null</c>: at once.</param>
+/// <param name="ExpiresAt">After this time nobody else gets it.</param>
+/// <param name="RequestHash">Keyed hash of the request as received, canonicalised.</param>
+/// <param name="TraceParent">W3C trace context of the accepting request.</param>
+/// <param name="Template">The template that says it, where the request gave no content.</param>
+public sealed record BroadcastRequested(
+    string ClientId, string BroadcastId, ClientMode Mode, Audience Audience, string Category, Priority Priority, IReadOnlyList<Channel>? Channels,
+    Sealed Payload, DateTimeOffset? SendAt, DateTimeOffset? ExpiresAt, string RequestHash, string? TraceParent, DateTimeOffset At, PinnedTemplate? Template = null);
+
+/// <summary>Its notifications are being made, one for each user, in the order of their IDs.</summary>
+/// <param name="Total">How many users belonged to its audience at that time.</param>
+public sealed record BroadcastStarted(long Total, DateTimeOffset At);
+
+/// <summary>No further notifications are made until it is resumed.</summary>
+/// <param name="Expanded">Notifications made so far.</param>
+public sealed record BroadcastPaused(long Expanded, string By, DateTimeOffset At);
+
+/// <summary>It goes on where it was paused.</summary>
+public sealed record BroadcastResumed(string By, DateTimeOffset At);
+
+/// <summary>No further notifications are made, for good.</summary>
+/// <param name="Expanded">Notifications made before; they go on.</param>
+public sealed record BroadcastCancelled(long Expanded, string By, DateTimeOffset At);
+
+/// <summary>Its time had passed before everybody had their turn.</summary>
+/// <param name="Expanded">Notifications made before; they have the same end.</param>
+public sealed record BroadcastExpired(long Expanded, DateTimeOffset At);
+
+/// <summary>Everybody had their turn.</summary>
+/// <param name="Expanded">Notifications made.</param>
+public sealed record BroadcastCompleted(long Expanded, DateTimeOffset At);

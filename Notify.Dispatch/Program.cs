@@ -10,6 +10,7 @@ using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Projections;
 using Notify.Projections.Alerts;
+using Notify.Projections.Caps;
 using Notify.Projections.Hosting;
 using Notify.Projections.Planning;
 using Notify.Projections.ProviderHealth;
@@ -73,7 +74,8 @@ builder.Services.AddNotifyStore(configuration.Database(), mayCreate: command == 
     m.TransportSchemaName = NotifyBus.QueueSchema;
 });
 builder.Host.UseWolverine(o => DispatchBus.Configure(o, configuration, mayCreate: command == "migrate"));
-if (command is null) builder.Services.AddHostedService<DuePump>().AddHostedService<BroadcastExpansion>().AddHostedService<WaitingReceipts>().AddOutboxSweep("dispatch_messages");
+if (command is null)
+    builder.Services.AddHostedService<DuePump>().AddHostedService<BroadcastExpansion>().AddHostedService<WaitingReceipts>().AddHostedService<CapSweep>().AddOutboxSweep("dispatch_messages");
 if (command is null && configuration.Transport() == NotifyTransport.RabbitMq) builder.Services.AddHostedService<ListenerWatch>();
 
 var app = builder.Build();

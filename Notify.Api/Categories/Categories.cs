@@ -2,30 +2,26 @@ using FluentValidation;
 using Marten;
 using Notify.Api.Contract;
 using Notify.Api.Reference;
+using Notify.Domain.Caps;
 using Notify.Domain.Categories;
 using Notify.Domain.Clients;
+using Notify.Domain.Notifications;
 
 namespace Notify.Api.Categories;
 
-/// <summary>Over which time a cap counts.</summary>
-public enum CapPeriod { Hour, Day, Week }
-
-/// <summary>What becomes of what is over a cap.</summary>
-public enum CapExceeding { Defer, Suppress }
-
-/// <summary>How many notifications of a category a person may get.</summary>
+/// <summary>How many notifications of a category a person may get on a channel.</summary>
 public sealed record CategoryCap
 {
     /// <summary>On which channel: push, sms or email.</summary>
     public string? Channel { get; init; }
 
-    /// <summary>How many at most.</summary>
+    /// <summary>How many at most, 1 to 1000; a push to several devices is one.</summary>
     public int? Limit { get; init; }
 
-    /// <summary>In which time.</summary>
+    /// <summary>In which time: a full hour, a day from midnight, or a week from Monday, all UTC.</summary>
     public CapPeriod? Per { get; init; }
 
-    /// <summary>What becomes of the rest.</summary>
+    /// <summary>What becomes of the rest: defer gives it a place in the next window that has room, suppress leaves it out.</summary>
     public CapExceeding? Exceeding { get; init; }
 }
 
@@ -48,7 +44,7 @@ public sealed record PutCategory
     /// <summary>What becomes of an SMS or email whose outcome is still unknown at its deadline: resend sends it once more, hold (absent: this) does not.</summary>
     public UnknownOutcome? UnknownOutcome { get; init; }
 
-    /// <summary>Not available in this version; leave it out.</summary>
+    /// <summary>How many of them a person may get, at most one cap per channel and period; absent: any number.</summary>
     public IReadOnlyList<CategoryCap>? Caps { get; init; }
 
     /// <summary>Not available in this version; leave it out.</summary>
@@ -60,11 +56,12 @@ public sealed record PutCategory
 /// <param name="Required">Whether it passes opt-outs.</param>
 /// <param name="Defaults">By channel: whether people who said nothing are reached; a channel that is absent: they are.</param>
 /// <param name="UnknownOutcome">What becomes of an SMS or email whose outcome is still unknown at its deadline.</param>
+/// <param name="Caps">How many of them a person may get; empty: any number.</param>
 /// <param name="Version">Which definition this is, from 1; deliveries that were planned tell which one decided.</param>
 /// <param name="DefinedAt">When it was defined so.</param>
 /// <param name="By">The client that did.</param>
 public sealed record CategoryResource(
-    string Category, bool Required, IReadOnlyDictionary<string, bool> Defaults, UnknownOutcome UnknownOutcome, long Version, DateTimeOffset DefinedAt, string By);
+    string Category, bool Required, IReadOnlyDictionary<string, bool> Defaults, UnknownOutcome UnknownOutcome, IReadOnlyList<CategoryCap> Caps, long Version, DateTimeOffset DefinedAt, string By);
 
 /// <summary>Every category that is defined.</summary>
 /// <param name="Items">By key.</param>
@@ -84,8 +81,26 @@ public sealed class PutCategoryValidator : AbstractValidator<PutCategory>
                 else if (optIn is null) context.AddFailure($"Defaults.{name}", "must be true or false");
             }
         });
-        RuleFor(c => c.Caps).Must(c => c is null or { Count: 0 }).WithMessage("caps are not available in this version; leave them out");
+        RuleForEach(c => c.Caps).NotNull().WithMessage("must be a cap: { channel, limit, per, exceeding }").SetValidator(new CategoryCapValidator());
+        RuleFor(c => c.Caps).Custom((caps, context) =>
+        {
+            var twice = (caps ?? []).Select((cap, i) => (Cap: cap, Index: i)).Where(c => c.Cap is { Channel: not null, Per: not null }).GroupBy(c => (c.Cap.Channel, c.Cap.Per)).SelectMany(g => g.Skip(1));
+            foreach (var (cap, i) in twice) context.AddFailure($"Caps[{i}]", $"is the second one on {cap.Channel} for this period; give one");
+        });
         RuleFor(c => c.Digest).Null().WithMessage("digests are not available in this version; leave it out");
+    }
+}
+
+/// <summary>The shape of a cap.</summary>
+public sealed class CategoryCapValidator : AbstractValidator<CategoryCap>
+{
+    /// <summary>The rules.</summary>
+    public CategoryCapValidator()
+    {
+        RuleFor(c => c.Channel).Must(c => c is "push" or "sms" or "email").WithMessage("must be push, sms or email");
+        RuleFor(c => c.Limit).NotNull().WithMessage("must be given").InclusiveBetween(1, 1000).WithMessage("must be 1 to 1000; to reach nobody who did not ask for it, set the channel's default to false");
+        RuleFor(c => c.Per).NotNull().WithMessage("must be hour, day or week");
+        RuleFor(c => c.Exceeding).NotNull().WithMessage("must be defer or suppress");
     }
 }
 
@@ -93,6 +108,7 @@ public sealed class PutCategoryValidator : AbstractValidator<PutCategory>
 public static class CategoryEndpoints
 {
     private static readonly PutCategoryValidator Validator = new();
+    private static readonly Channel[] Channels = Enum.GetValues<Channel>();
 
     /// <summary>Maps the endpoints.</summary>
     public static void Map(IEndpointRouteBuilder app)
@@ -100,9 +116,13 @@ public static class CategoryEndpoints
         app.MapPut("/v1/categories/{category}", PutAsync).RequireScope(Scopes.Recipients).WithName("PutCategory").WithTags("Recipients")
             .WithSummary("Define a category").WithDescription(
                 "Replaces its rules; what is absent takes its default. They hold from the next planning and the next last check on. A person's word about the category goes over their word about the channel, over the category's default, over yes; "
-                + "for someone who is not registered the default decides. A required category passes all of these, and never a suppression. The same again changes nothing.")
+                + "for someone who is not registered the default decides. A required category passes all of these, and never a suppression. The same again changes nothing. "
+                + "Caps say how many of them a person may get on a channel in an hour, day or week (UTC), whoever sends them; someone who is not registered is known by the address. Each notification takes its place when it is planned, "
+                + "and does not give it back, even if it is cancelled or fails. What is over a cap waits for the next window that has room, or is left out; also what would expire before, or wait for more than 30 days. "
+                + "What is critical, and what is of a required category, takes a place and is never stopped. A test client's notifications are counted apart. A cap counts from its first definition on.")
             .Takes("Security: always, and rather twice than never", new PutCategory { Required = true, UnknownOutcome = UnknownOutcome.Resend })
             .Takes("Offers: no SMS and no email to whoever did not ask for it", new PutCategory { Defaults = new Dictionary<string, bool?> { ["sms"] = false, ["email"] = false } })
+            .Takes("News: three SMS a day, the rest on the days after; five pushes an hour, and no more", new PutCategory { Caps = ExampleCaps })
             .Answers(200, "As it is now.", Example);
         app.MapGet("/v1/categories", ListAsync).RequireScope(Scopes.Recipients).WithName("ListCategories").WithTags("Recipients")
             .WithSummary("List categories").WithDescription("Every category that is defined.")
@@ -113,7 +133,12 @@ public static class CategoryEndpoints
     }
 
     private static CategoryResource Example => new(
-        "weekly-offers", false, new Dictionary<string, bool> { ["sms"] = false, ["email"] = false }, UnknownOutcome.Hold, 1, new DateTimeOffset(2026, 12, 1, 9, 0, 0, TimeSpan.Zero), "c_k3v9x2m7q4w8z5ab");
+        "weekly-offers", false, new Dictionary<string, bool> { ["sms"] = false, ["email"] = false }, UnknownOutcome.Hold, ExampleCaps, 1, new DateTimeOffset(2026, 12, 1, 9, 0, 0, TimeSpan.Zero), "c_k3v9x2m7q4w8z5ab");
+
+    private static CategoryCap[] ExampleCaps =>
+    [
+        new() { Channel = "push", Limit = 5, Per = CapPeriod.Hour, Exceeding = CapExceeding.Suppress }, new() { Channel = "sms", Limit = 3, Per = CapPeriod.Day, Exceeding = CapExceeding.Defer },
+    ];
 
     private static async Task<IResult> PutAsync(string category, HttpContext http, IDocumentStore store, TimeProvider clock)
     {
@@ -122,12 +147,13 @@ public static class CategoryEndpoints
         if (put is null) return problem!;
 
         var defaults = (put.Defaults ?? new Dictionary<string, bool?>()).ToDictionary(d => d.Key, d => d.Value!.Value);
+        var caps = (put.Caps ?? []).Select(c => new Cap(Channels.First(n => Lanes.NameOf(n) == c.Channel), c.Limit!.Value, c.Per!.Value, c.Exceeding!.Value)).ToList();
         Category? now = null;
         var key = Category.KeyOf(category);
         await StreamChanges.RunAsync<Category>(store, key, clock, (_, current, at) =>
         {
             var defined = Category.Define(
-                current, category, put.Required ?? false, defaults, put.UnknownOutcome ?? UnknownOutcome.Hold, Callers.Of(http).ClientId, at);
+                current, category, put.Required ?? false, defaults, put.UnknownOutcome ?? UnknownOutcome.Hold, Callers.Of(http).ClientId, at, caps);
             now = defined is null ? current : Category.Evolve(current, key, defined);
             return Task.FromResult<IReadOnlyList<object>>(defined is null ? [] : [defined]);
         }, http.RequestAborted);
@@ -146,5 +172,7 @@ public static class CategoryEndpoints
         return await session.LoadAsync<Category>(Category.KeyOf(category), http.RequestAborted) is { } found ? Results.Ok(Show(found)) : Problem.NotFound("such category");
     }
 
-    private static CategoryResource Show(Category c) => new(c.Key, c.Required, c.Defaults, c.UnknownOutcome, c.Version, c.DefinedAt, c.By);
+    private static CategoryResource Show(Category c) => new(
+        c.Key, c.Required, c.Defaults, c.UnknownOutcome,
+        [.. (c.Caps ?? []).Select(cap => new CategoryCap { Channel = Lanes.NameOf(cap.Channel), Limit = cap.Limit, Per = cap.Per, Exceeding = cap.Exceeding })], c.Version, c.DefinedAt, c.By);
 }

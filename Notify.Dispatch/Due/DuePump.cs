@@ -2,6 +2,7 @@ using Marten;
 using Notify.Dispatch.Dispatching;
 using Notify.Domain.Notifications;
 using Notify.Projections;
+using Notify.Projections.Caps;
 using Notify.Projections.Hosting;
 using Notify.Projections.OpenDeliveries;
 using Notify.Projections.Planning;
@@ -64,7 +65,7 @@ public sealed class DuePump(
         // What is in flight has a host that answers for it; see Takeover. It is only looked at again later.
         await PostponeAsync(connection, [.. due.Where(r => r.State == OpenState.InFlight).Select(r => r.Id)], now + OpenDelivery.QueueSafetyNet, cancellation);
 
-        var planned = await PlanAsync(session, [.. due.Where(r => r.State == OpenState.Scheduled)], now, cancellation);
+        var planned = (await PlanAsync(session, [.. due.Where(r => r.State == OpenState.Scheduled)], now, cancellation)).Where(r => r.State == OpenState.Queued).ToList();
 
         await scope.ServiceProvider.GetRequiredService<IMartenOutbox>().CarryAsync(session, again.Concat(planned));
         session.QueueSqlCommand("select 1"); // a session without changes would not commit
@@ -88,7 +89,7 @@ public sealed class DuePump(
             session, connection, waiting.Select(n => n.Request.Category), waiting.SelectMany(n => ReachRulesReader.OfPlanning(payloads[n.Key], recipients.Of(n.Request), ring)), now, cancellation);
         var currentKeys = await keys.CurrentAsync(connection, waiting.Select(n => n.Request.Subject), cancellation);
 
-        var planned = new List<OpenDelivery>();
+        var plans = new List<NotificationPlan>();
         var later = new List<OpenDelivery>();
         foreach (var row in scheduled)
         {
@@ -110,8 +111,14 @@ public sealed class DuePump(
             var plan = payload is null
                 ? new DeliveriesPlanned([], [new LeftOutDelivery(DeterministicId.OfDelivery(n.Key, "push"), Channel.Push, null, Reasons.Erased, "key")], recipient?.Version ?? 0, now)
                 : NotificationPlanning.Plan(n.Key, n.Request, payload, recipient, rules, currentKeys, ring, now, sms);
-            session.Events.Append(n.Key, plan);
-            planned.AddRange(plan.Deliveries.Select(d => OpenDelivery.Planned(n.Key, d, n.Request.Priority, now)));
+            plans.Add(new NotificationPlan(n.Key, n.Request, payload, plan));
+        }
+
+        var planned = new List<OpenDelivery>();
+        foreach (var plan in await CapPlanning.HoldAsync(connection, plans, rules, ring, now, cancellation))
+        {
+            session.Events.Append(plan.Key, plan.Events);
+            planned.AddRange(plan.Open(now));
         }
 
         await OpenDeliveryTable.RemoveAsync(connection, [.. scheduled.Select(s => s.Id).Except(later.Select(l => l.Id))], cancellation);

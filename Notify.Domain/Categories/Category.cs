@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using Notify.Domain.Caps;
 using Notify.Domain.Notifications;
 using Notify.Domain.Recipients;
 
@@ -9,8 +10,10 @@ namespace Notify.Domain.Categories;
 /// <param name="Required">Whether it passes opt-outs.</param>
 /// <param name="Defaults">By channel's name: whether people who said nothing are reached; absent: yes.</param>
 /// <param name="Version">Of the stream; 0: nobody has defined it.</param>
+/// <param name="Caps">How many of them a person may get, by channel and period; <c>null</c>: any number.</param>
 public sealed record Category(
-    string Id, bool Required, ImmutableDictionary<string, bool> Defaults, UnknownOutcome UnknownOutcome, string By, DateTimeOffset DefinedAt, long Version)
+    string Id, bool Required, ImmutableDictionary<string, bool> Defaults, UnknownOutcome UnknownOutcome, string By, DateTimeOffset DefinedAt, long Version,
+    IReadOnlyList<Cap>? Caps = null)
 {
     /// <summary>The key by which notifications name it.</summary>
     [System.Text.Json.Serialization.JsonIgnore]
@@ -24,17 +27,22 @@ public sealed record Category(
 
     /// <summary>Folds one event into a category.</summary>
     public static Category? Evolve(Category? state, string key, object @event) => @event is CategoryDefined e
-        ? new Category(key, e.Required, e.Defaults.ToImmutableDictionary(), e.UnknownOutcome, e.By, e.At, (state?.Version ?? 0) + 1)
+        ? new Category(key, e.Required, e.Defaults.ToImmutableDictionary(), e.UnknownOutcome, e.By, e.At, (state?.Version ?? 0) + 1, e.Caps)
         : state;
 
     /// <summary>Defines a category.</summary>
     /// <returns>The event; <c>null</c> when it is defined so already.</returns>
     public static CategoryDefined? Define(
-        Category? current, string category, bool required, IReadOnlyDictionary<string, bool> defaults, UnknownOutcome unknownOutcome, string by, DateTimeOffset now) =>
-        current is not null && current.Required == required && current.UnknownOutcome == unknownOutcome
-        && current.Defaults.Count == defaults.Count && defaults.All(d => current.Defaults.TryGetValue(d.Key, out var before) && before == d.Value)
-            ? null
-            : new CategoryDefined(category, required, defaults, unknownOutcome, by, now);
+        Category? current, string category, bool required, IReadOnlyDictionary<string, bool> defaults, UnknownOutcome unknownOutcome, string by, DateTimeOffset now,
+        IReadOnlyCollection<Cap>? caps = null)
+    {
+        IReadOnlyList<Cap> sorted = [.. (caps ?? []).OrderBy(c => c.Channel).ThenBy(c => c.Per)];
+        return current is not null && current.Required == required && current.UnknownOutcome == unknownOutcome
+            && current.Defaults.Count == defaults.Count && defaults.All(d => current.Defaults.TryGetValue(d.Key, out var before) && before == d.Value)
+            && sorted.SequenceEqual(current.Caps ?? [])
+                ? null
+                : new CategoryDefined(category, required, defaults, unknownOutcome, by, now, sorted.Count == 0 ? null : sorted);
+    }
 
     /// <summary>
     /// Whether a person may be reached about this category on a channel: their word about the category goes over their word

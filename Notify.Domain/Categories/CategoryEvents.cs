@@ -1,3 +1,5 @@
+using Notify.Domain.Caps;
+
 namespace Notify.Domain.Categories;
 
 /// <summary>What becomes of an SMS or email whose outcome is still unknown at its deadline. The names are stored: stable for ever.</summary>
@@ -13,5 +15,6 @@ public enum UnknownOutcome
 /// <summary>A kind of notification was given these rules, in place of those before; in the stream <c>k/{key}</c>.</summary>
 /// <param name="Required">Whether it passes opt-outs; never a suppression.</param>
 /// <param name="Defaults">By channel: whether people who said nothing are reached; a channel that is absent: yes.</param>
+/// <param name="Caps">How many of them a person may get, at most one cap per channel and period; <c>null</c>: any number.</param>
 public sealed record CategoryDefined(
-    string Key, bool Required, IReadOnlyDictionary<string, bool> Defaults, UnknownOutcome UnknownOutcome, string By, DateTimeOffset At);
+    string Key, bool Required, IReadOnlyDictionary<string, bool> Defaults, UnknownOutcome UnknownOutcome, string By, DateTimeOffset At, IReadOnlyList<Cap>? Caps = null);

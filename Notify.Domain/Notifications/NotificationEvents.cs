@@ -56,8 +56,9 @@ public sealed record LeftOutDelivery(Guid Id, Channel Channel, string? DeviceId,
 /// <param name="DeliveryId"><c>null</c>: the whole notification, before it is planned.</param>
 /// <param name="Attempt">Attempts made so far.</param>
 /// <param name="ProviderCode">The provider's own word for why.</param>
+/// <param name="Rule">The rule that put it off, and its input; <c>null</c> where an attempt's outcome did.</param>
 public sealed record DeliveryDeferred(
-    Guid? DeliveryId, DateTimeOffset Until, string Reason, int Attempt, string? Provider, string? ProviderCode, DateTimeOffset At);
+    Guid? DeliveryId, DateTimeOffset Until, string Reason, int Attempt, string? Provider, string? ProviderCode, DateTimeOffset At, string? Rule = null);
 
 /// <summary>A provider is about to be called for a delivery that must not reach the person twice; committed before the call.</summary>
 public sealed record DispatchAttempted(Guid DeliveryId, int Attempt, string Provider, DateTimeOffset At);

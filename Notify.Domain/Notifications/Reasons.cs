@@ -15,6 +15,9 @@ public static class Reasons
     /// <summary>The person opted out of the channel, or of the category on it.</summary>
     public const string OptedOut = "OptedOut";
 
+    /// <summary>The person has got as many notifications of the category on the channel as its caps allow.</summary>
+    public const string CapExceeded = "CapExceeded";
+
     /// <summary>The address must not be used: it bounced, complained or replied STOP.</summary>
     public const string SuppressedAddress = "SuppressedAddress";
 

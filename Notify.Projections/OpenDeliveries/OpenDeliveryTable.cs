@@ -18,12 +18,12 @@ public static class OpenDeliveryTable
         if (rows.Count == 0) return;
         await using var command = Command(connection,
             """
-            insert into notify.open_deliveries (delivery_id, notification, queue, state, attempts, enqueued_at, due_at)
-            select * from unnest($1, $2, $3, $4, $5, $6, $7) on conflict do nothing
+            insert into notify.open_deliveries (delivery_id, notification, queue, state, attempts, enqueued_at, due_at, reason)
+            select * from unnest($1, $2, $3, $4, $5, $6, $7, $8) on conflict do nothing
             """,
             rows.Select(r => r.Id).ToArray(), rows.Select(r => r.Notification).ToArray(), rows.Select(r => r.Queue.Code).ToArray(),
             rows.Select(r => (short)r.State).ToArray(), rows.Select(r => r.Attempts).ToArray(), rows.Select(r => r.EnqueuedAt).ToArray(),
-            rows.Select(r => r.DueAt).ToArray());
+            rows.Select(r => r.DueAt).ToArray(), rows.Select(r => r.Reason).ToArray());
         await command.ExecuteNonQueryAsync(cancellation);
     }
 

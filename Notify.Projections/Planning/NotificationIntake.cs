@@ -2,6 +2,7 @@ using Marten;
 using Notify.Domain.Notifications;
 using Notify.Domain.Privacy;
 using Notify.Domain.Recipients;
+using Notify.Projections.Caps;
 using Notify.Projections.OpenDeliveries;
 using Notify.Projections.Privacy;
 using Npgsql;
@@ -62,6 +63,7 @@ public sealed class NotificationIntake(SubjectKeys subjectKeys, MasterKeyRing ri
         var keys = await subjectKeys.CurrentAsync(connection, incoming.Select(i => i.Request.Subject), cancellation);
 
         var open = new List<OpenDelivery>(incoming.Count);
+        var plans = new List<NotificationPlan>(incoming.Count);
         foreach (var i in incoming)
         {
             var requested = i.Request with { Payload = keys.SealJson(i.Request.Subject, i.Payload) };
@@ -77,10 +79,14 @@ public sealed class NotificationIntake(SubjectKeys subjectKeys, MasterKeyRing ri
             else
             {
                 var recipient = requested.UserId is null ? null : recipients.GetValueOrDefault(requested.Subject);
-                var plan = NotificationPlanning.Plan(i.Key, requested, i.Payload, recipient, rules, keys, ring, now, sms);
-                session.Events.StartStream(i.Key, requested, plan);
-                open.AddRange(plan.Deliveries.Select(d => OpenDelivery.Planned(i.Key, d, requested.Priority, now)));
+                plans.Add(new NotificationPlan(i.Key, requested, i.Payload, NotificationPlanning.Plan(i.Key, requested, i.Payload, recipient, rules, keys, ring, now, sms)));
             }
+        }
+
+        foreach (var plan in await CapPlanning.HoldAsync(connection, plans, rules, ring, now, cancellation))
+        {
+            session.Events.StartStream(plan.Key, [plan.Request, .. plan.Events]);
+            open.AddRange(plan.Open(now));
         }
 
         await OpenDeliveryTable.AddAsync(connection, open, cancellation);

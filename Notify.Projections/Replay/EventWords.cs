@@ -21,7 +21,7 @@ public static class EventWords
         DeliveriesPlanned e => $"Planned: {(e.Deliveries.Count == 0 ? "nothing to send" : List(e.Deliveries.Select(PlannedName)))}.{(e.LeftOut.Count == 0 ? "" : $" Left out: {string.Join("; ", e.LeftOut.Select(l => $"{NameOf(l.Channel, l.DeviceId)}, because {Words(l.Reason)} (rule: {l.Rule})"))}.")}"
             + DecidedOn(e.RecipientVersion, e.CategoryVersion)
             + (e.Locale is { } locale ? $" The template speaks {locale}, where it can." : ""),
-        DeliveryDeferred { DeliveryId: { } id } e => $"{Name(state, id)} waits until {Time(e.Until)}{(e.Attempt > 0 ? $" after attempt {Count(e.Attempt)}" : "")}: {Words(e.Reason)}{By(e.Provider, e.ProviderCode)}.",
+        DeliveryDeferred { DeliveryId: { } id } e => $"{Name(state, id)} waits until {Time(e.Until)}{(e.Attempt > 0 ? $" after attempt {Count(e.Attempt)}" : "")}: {Words(e.Reason)}{By(e.Provider, e.ProviderCode)}{(e.Rule is null ? "" : $" (rule: {e.Rule})")}.",
         DeliveryDeferred e => $"The whole notification waits until {Time(e.Until)}: {Words(e.Reason)}.",
         DispatchAttempted e => $"{Name(state, e.DeliveryId)}: attempt {Count(e.Attempt)} at {e.Provider} is about to be made.",
         NotificationDispatched { Receipt: not null } e => $"{Name(state, e.DeliveryId)} was accepted by {e.Provider}, says a receipt{(e.ProviderMessageId is null ? "" : $" (their ID {e.ProviderMessageId})")}.",

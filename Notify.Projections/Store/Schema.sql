@@ -248,3 +248,18 @@ create table if not exists notify.broadcasts (
 );
 create index if not exists broadcasts_due on notify.broadcasts (due_at) where due_at is not null;
 create index if not exists broadcasts_client on notify.broadcasts (client, requested_at desc, key desc);
+
+-- How many notifications of a category a person was given a place for, per channel and period that has a cap: taken counts
+-- by window from first_window on, also windows to come. Locked last of all, in key order; removed a day after the last
+-- window. person is a user, or the keyed hash of an address.
+create table if not exists notify.cap_counts (
+    person       text        not null,
+    category     text        not null,
+    channel      smallint    not null,
+    per          smallint    not null,
+    first_window bigint      not null,
+    taken        integer[]   not null,
+    ends_at      timestamptz not null,
+    primary key (person, category, channel, per)
+) with (fillfactor = 70);
+create index if not exists cap_counts_ends on notify.cap_counts (ends_at);

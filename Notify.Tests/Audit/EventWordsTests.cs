@@ -34,6 +34,7 @@ public sealed class EventWordsTests
         { new DeliveryDeferred(Sms, At, Reasons.ResentByPolicy, 1, "twilio", null, At), "The SMS waits until 2026-12-01 09:00:00.000Z after attempt 1: resent by policy (twilio)." },
         { ((NotificationRequested)Stream[0]) with { Template = new PinnedTemplate("order-shipped", 3, "ko", [Channel.Sms], []) }, "Client c_shop asked for a notification to user u-42: category shipping, priority critical, by SMS and push, with version 3 of the template order-shipped, at 2026-12-01 10:00:00.000Z, worth nothing after 2026-12-01 11:00:00.000Z, in test mode: to the sandbox only." },
         { new DeliveriesPlanned([new PlannedDelivery(Sms, Lane.Sms, null, new Sealed("1.y"))], [], 0, At, Locale: "ko-KR"), "Planned: SMS. The template speaks ko-KR, where it can." },
+        { new DeliveryDeferred(Sms, At.AddDays(1), Reasons.CapExceeded, 0, null, null, At, "3 per day"), "The SMS waits until 2026-12-02 09:00:00.000Z: cap exceeded (rule: 3 per day)." },
         { new DeliveryDeferred(Sms, At.AddSeconds(5), Reasons.ProviderAskedToWait, 1, "twilio", "429", At), "The SMS waits until 2026-12-01 09:00:05.000Z after attempt 1: provider asked to wait (twilio: 429)." },
         { new DispatchAttempted(Sms, 2, "twilio", At), "The SMS: attempt 2 at twilio is about to be made." },
         { new NotificationDispatched(Push, 1, "apns", "A-1", 131, "h", At), "The push to d_1 was accepted by apns at attempt 1, after 131 ms (their ID A-1)." },

@@ -159,7 +159,13 @@ public sealed class Suppressions : SystemTest
     }
 
     [Theory]
-    [InlineData("""{ "caps": [ { "channel": "sms", "limit": 3, "per": "day", "exceeding": "defer" } ] }""", "caps")]
+    [InlineData("""{ "caps": [ { "channel": "fax", "limit": 3, "per": "day", "exceeding": "defer" } ] }""", "caps[0].channel")]
+    [InlineData("""{ "caps": [ { "channel": "sms", "limit": 0, "per": "day", "exceeding": "defer" } ] }""", "caps[0].limit")]
+    [InlineData("""{ "caps": [ { "channel": "sms", "limit": 3, "exceeding": "defer" } ] }""", "caps[0].per")]
+    [InlineData("""{ "caps": [ { "channel": "sms", "limit": 3, "per": "month", "exceeding": "defer" } ] }""", "caps[0].per")]
+    [InlineData("""{ "caps": [ { "channel": "sms", "limit": 3, "per": "day" } ] }""", "caps[0].exceeding")]
+    [InlineData("""{ "caps": [ { "channel": "sms", "limit": 3, "per": "day", "exceeding": "defer" }, { "channel": "sms", "limit": 9, "per": "day", "exceeding": "suppress" } ] }""", "caps[1]")]
+    [InlineData("""{ "caps": [ null ] }""", "caps[0]")]
     [InlineData("""{ "digest": { "window": "01:00:00" } }""", "digest")]
     [InlineData("""{ "defaults": { "fax": true } }""", "defaults.fax")]
     [InlineData("""{ "defaults": { "sms": "yes" } }""", "defaults.sms")]

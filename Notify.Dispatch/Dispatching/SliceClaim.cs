@@ -1,6 +1,7 @@
 using Marten;
 using Notify.Domain.Categories;
 using Notify.Domain.Notifications;
+using Notify.Domain.Recipients;
 using Notify.Domain.Suppressions;
 using Notify.Domain.Templates;
 using Notify.Projections;
@@ -31,7 +32,7 @@ public sealed record ClaimedDelivery(
 /// </summary>
 public sealed class SliceClaim(
     IDocumentStore store, NpgsqlDataSource database, SubjectKeys keys, MasterKeyRing ring, Providers providers, SlicePick pick, TemplateBook templates, UnsubscribeLinks links,
-    SliceWeights weights, TimeProvider clock, HostIdentity host)
+    SliceWeights weights, TimeZones zones, TimeProvider clock, HostIdentity host)
 {
     private static readonly TimeSpan HeavyWait = TimeSpan.FromSeconds(1);
 
@@ -66,7 +67,7 @@ public sealed class SliceClaim(
         var notifications = await NotificationStreams.LoadAsync(session, [.. rows.Select(r => r.Notification).Distinct()], cancellation);
         var recipients = await NotificationStreams.RecipientsOfAsync(session, notifications.Values.Select(n => n.Request), cancellation);
         var ready = await templates.PinnedAsync(session, notifications.Values.Select(n => n.Request.Template), cancellation);
-        var opened = await keys.ForAsync(connection, notifications.Values.SelectMany(SealedIn), cancellation);
+        var opened = await keys.ForAsync(connection, notifications.Values.SelectMany(SealedIn).Concat(recipients.Values.Where(r => r.QuietHours is not null).Select(r => r.Details).OfType<Domain.Privacy.Sealed>()), cancellation);
         var messages = rows.ToDictionary(r => r.Id, r => notifications.TryGetValue(r.Notification, out var n) && n.Deliveries.TryGetValue(r.Id, out var d) ? Open(n, d, opened, ready) : default);
         var fingerprints = rows.ToDictionary(r => r.Id, r => ring.Of(Lanes.ChannelOf(r.Queue.Lane), messages[r.Id].Message?.Address));
         var rules = await ReachRulesReader.LoadAsync(
@@ -74,6 +75,7 @@ public sealed class SliceClaim(
 
         var claimed = new List<ClaimedDelivery>(rows.Count);
         var ended = new List<Guid>();
+        var putOff = new List<OpenDelivery>();
         var events = new List<(string Key, object Event)>();
         foreach (var row in rows)
         {
@@ -96,6 +98,14 @@ public sealed class SliceClaim(
                 continue;
             }
 
+            if (!isAsk && d.Status != DeliveryStatus.Attempting && QuietHoursDecider.PutOff(n.Request, recipient, rules, () => zones.Of(recipient, opened), now) is var (until, rule))
+            {
+                var why = new DeliveryDeferred(d.Id, until, Reasons.QuietHours, Math.Max(row.Attempts, d.Attempts), null, null, now, rule);
+                putOff.Add(row.PutOff(why));
+                events.Add((row.Notification, why));
+                continue;
+            }
+
             // An erased person's unknown outcome can still be asked for, but not matched: nothing to look for.
             message ??= new OutboundMessage(d.Id, "", new NotificationContent(), n.Request.Priority, n.Request.ExpiresAt);
             var attempt = isAsk ? d.Attempts : Math.Max(row.Attempts, d.Attempts) + 1;
@@ -113,6 +123,7 @@ public sealed class SliceClaim(
         }
 
         await OpenDeliveryTable.RemoveAsync(connection, [.. ended], cancellation);
+        await OpenDeliveryTable.PutAsync(connection, putOff, cancellation);
         // Before the call: a receipt may come before its answer.
         await DeliveryStreams.NoteAsync(connection, claimed.Where(c => c.Ask is null && !Lanes.RepeatReplacesItself(c.Row.Queue.Lane)).Select(c => (c.Row.Id, c.Row.Notification)), cancellation);
         if (events.Count > 0)

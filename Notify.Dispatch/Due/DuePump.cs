@@ -17,7 +17,7 @@ namespace Notify.Dispatch.Due;
 /// re-sends what lay in a queue for too long. Runs on every host; rows that one host holds, the others pass over.
 /// </summary>
 public sealed class DuePump(
-    IDocumentStore store, SubjectKeys keys, MasterKeyRing ring, IServiceScopeFactory scopes, Projections.QueueBacklog.QueueActivity activity, SmsLimits sms, TimeProvider clock, ILogger<DuePump> log) : BackgroundService
+    IDocumentStore store, SubjectKeys keys, MasterKeyRing ring, IServiceScopeFactory scopes, Projections.QueueBacklog.QueueActivity activity, SmsLimits sms, TimeZones zones, TimeProvider clock, ILogger<DuePump> log) : BackgroundService
 {
     private const int Page = 500;
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(250);
@@ -115,8 +115,9 @@ public sealed class DuePump(
         }
 
         var planned = new List<OpenDelivery>();
-        foreach (var plan in await CapPlanning.HoldAsync(connection, plans, rules, ring, now, cancellation))
+        foreach (var held in await CapPlanning.HoldAsync(connection, plans, rules, ring, now, cancellation))
         {
+            var plan = held.WithQuiet(NotificationPlanning.PutOff(held.Plan, held.Request, recipients.Of(held.Request), rules, currentKeys, zones, now));
             session.Events.Append(plan.Key, plan.Events);
             planned.AddRange(plan.Open(now));
         }
@@ -124,7 +125,7 @@ public sealed class DuePump(
         await OpenDeliveryTable.RemoveAsync(connection, [.. scheduled.Select(s => s.Id).Except(later.Select(l => l.Id))], cancellation);
         await OpenDeliveryTable.PutAsync(connection, later, cancellation);
         await OpenDeliveryTable.AddAsync(connection, planned, cancellation);
-        return planned;
+        return [.. planned.Where(p => p.State == OpenState.Queued)];
     }
 
     private static async Task PostponeAsync(NpgsqlConnection connection, Guid[] ids, DateTimeOffset until, CancellationToken cancellation)

@@ -36,6 +36,9 @@ public static class Reasons
     /// <summary>It waits for its <c>sendAt</c>.</summary>
     public const string Scheduled = "Scheduled";
 
+    /// <summary>The person is not to be disturbed now.</summary>
+    public const string QuietHours = "QuietHours";
+
     /// <summary>It is tried again after back-off.</summary>
     public const string Retry = "Retry";
 

@@ -23,9 +23,12 @@ public sealed record Device(string Id, Platform Platform, Sealed Token, DateTime
 /// <summary>A registered user as planning needs them; snapshot of the stream <c>u/{userId}</c>, with nothing readable in it.</summary>
 /// <param name="Id">The stream key.</param>
 /// <param name="Choices">Said preferences by <c>channel</c> or <c>channel/category</c>; what is absent follows the defaults.</param>
+/// <param name="QuietHours">When the user is not to be disturbed; <c>null</c>: they said nothing.</param>
+/// <param name="Since">When each of <paramref name="Choices"/> was said.</param>
 public sealed record Recipient(
     string Id, bool IsErased, Sealed? Details, bool HasEmail, bool HasPhone, string? EmailFingerprint, string? PhoneFingerprint,
-    ImmutableList<Device> Devices, ImmutableDictionary<string, bool> Choices, long Version = 0)
+    ImmutableList<Device> Devices, ImmutableDictionary<string, bool> Choices, long Version = 0, QuietHours? QuietHours = null,
+    ImmutableDictionary<string, DateTimeOffset>? Since = null)
 {
     /// <summary>The stream key of a user.</summary>
     public static string KeyOf(string userId) => $"u/{userId}";
@@ -52,9 +55,11 @@ public sealed record Recipient(
                 Devices = r.Devices.RemoveAll(d => d.Id == e.DeviceId).Add(new Device(e.DeviceId, e.Platform, e.Token, e.At)),
             },
             DeviceRemoved e => r with { Devices = r.Devices.RemoveAll(d => d.Id == e.DeviceId) },
-            OptedIn e => r with { Choices = r.Choices.SetItem(ChoiceKey(e.Channel, e.Category), true) },
-            OptedOut e => r with { Choices = r.Choices.SetItem(ChoiceKey(e.Channel, e.Category), false) },
-            PreferenceWithdrawn e => r with { Choices = r.Choices.Remove(ChoiceKey(e.Channel, e.Category)) },
+            OptedIn e => r.WithChoice(ChoiceKey(e.Channel, e.Category), true, e.At),
+            OptedOut e => r.WithChoice(ChoiceKey(e.Channel, e.Category), false, e.At),
+            PreferenceWithdrawn e => r with { Choices = r.Choices.Remove(ChoiceKey(e.Channel, e.Category)), Since = r.Since?.Remove(ChoiceKey(e.Channel, e.Category)) },
+            QuietHoursSet e => r with { QuietHours = new QuietHours(e.From, e.To) },
+            QuietHoursWithdrawn => r with { QuietHours = null },
             UserErased => Unregistered(key) with { IsErased = true, Version = r.Version },
             _ => r,
         };
@@ -66,6 +71,11 @@ public sealed record Recipient(
         Choices.TryGetValue(ChoiceKey(channel, category), out var byCategory) ? (byCategory, $"category {category} on {Lanes.NameOf(channel)}")
         : Choices.TryGetValue(ChoiceKey(channel, null), out var byChannel) ? (byChannel, $"channel {Lanes.NameOf(channel)}")
         : null;
+
+    private Recipient WithChoice(string key, bool optedIn, DateTimeOffset at) => this with
+    {
+        Choices = Choices.SetItem(key, optedIn), Since = (Since ?? ImmutableDictionary<string, DateTimeOffset>.Empty).SetItem(key, at),
+    };
 
     /// <summary>The key of a choice in <see cref="Choices"/>.</summary>
     public static string ChoiceKey(Channel channel, string? category) => category is null ? Lanes.NameOf(channel) : $"{Lanes.NameOf(channel)}/{category}";

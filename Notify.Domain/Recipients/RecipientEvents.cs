@@ -41,7 +41,8 @@ public static class DeviceRemovalReasons
 
 /// <summary>The user agreed to be reached on a channel, or about a category on it.</summary>
 /// <param name="Category"><c>null</c>: the channel as a whole.</param>
-/// <param name="Through">Where it was said: <c>api</c>, an app, a page.</param>
+/// <param name="By">A client, or <c>recipient</c>: the person themselves.</param>
+/// <param name="Through">Where it was said: <c>api</c>, <c>app:{clientId}</c> (the app of a client, by a client token), a page.</param>
 public sealed record OptedIn(Channel Channel, string? Category, string By, string Through, DateTimeOffset At);
 
 /// <summary>The user does not want to be reached on a channel, or about a category on it.</summary>
@@ -49,6 +50,15 @@ public sealed record OptedOut(Channel Channel, string? Category, string By, stri
 
 /// <summary>The user said nothing any more about a channel or category: the defaults hold again.</summary>
 public sealed record PreferenceWithdrawn(Channel Channel, string? Category, string By, string Through, DateTimeOffset At);
+
+/// <summary>The user is not to be disturbed at these hours of the day, in their own time zone; in place of those before.</summary>
+/// <param name="From">From this time on.</param>
+/// <param name="To">Until this time, of the next day where it is not later.</param>
+/// <param name="Through">Where it was said.</param>
+public sealed record QuietHoursSet(TimeOnly From, TimeOnly To, string By, string Through, DateTimeOffset At);
+
+/// <summary>The user may be disturbed at any hour again.</summary>
+public sealed record QuietHoursWithdrawn(string By, string Through, DateTimeOffset At);
 
 /// <summary>The user's key was erased; what was sealed under it can never be read again.</summary>
 public sealed record UserErased(string By, DateTimeOffset At);

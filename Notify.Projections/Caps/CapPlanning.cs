@@ -3,6 +3,7 @@ using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Domain.Recipients;
 using Notify.Projections.OpenDeliveries;
+using Notify.Projections.Planning;
 using Notify.Projections.Privacy;
 using Npgsql;
 
@@ -16,13 +17,14 @@ public sealed record NotificationPlan(string Key, NotificationRequested Request,
     /// <summary>What of it waits although it is planned.</summary>
     public IReadOnlyList<DeliveryDeferred> PutOff { get; init; } = [];
 
+    /// <summary>With what waits for quiet hours to end, beside what waits already.</summary>
+    public NotificationPlan WithQuiet(IEnumerable<DeliveryDeferred> quiet) => this with { PutOff = [.. PutOff, .. quiet.Where(q => PutOff.All(p => p.DeliveryId != q.DeliveryId))] };
+
     /// <summary>What goes into its stream.</summary>
     public IReadOnlyList<object> Events => [Plan, .. PutOff];
 
     /// <summary>Its open deliveries: in their queues, or put off.</summary>
-    public IEnumerable<OpenDelivery> Open(DateTimeOffset now) => Plan.Deliveries
-        .Select(d => (Row: OpenDelivery.Planned(Key, d, Request.Priority, now), PutOff: PutOff.FirstOrDefault(p => p.DeliveryId == d.Id)))
-        .Select(d => d.PutOff is { } p ? d.Row with { State = OpenState.Deferred, DueAt = p.Until, Reason = p.Reason } : d.Row);
+    public IEnumerable<OpenDelivery> Open(DateTimeOffset now) => NotificationPlanning.Open(Key, Plan, PutOff, Request.Priority, now);
 }
 
 /// <summary>Holds a group of plans against their categories' caps, set-based; what no cap concerns costs nothing.</summary>

@@ -55,6 +55,7 @@ public static class NotifyHost
         }
 
         if (MasterKeyRing.Read(builder.Configuration, faults) is { } ring) builder.Services.AddSingleton(ring);
+        builder.Services.AddSingleton(Planning.TimeZones.Read(builder.Configuration, faults));
         builder.Services.AddSingleton(TimeProvider.System).AddSingleton<SubjectKeys>();
 
         builder.Logging.ClearProviders();

@@ -45,6 +45,9 @@ public sealed record OpenDelivery(
     public static OpenDelivery Planned(string notification, PlannedDelivery delivery, Priority priority, DateTimeOffset now) =>
         new(delivery.Id, notification, new DeliveryQueue(delivery.Lane, priority), OpenState.Queued, 0, now, now + QueueSafetyNet);
 
+    /// <summary>This delivery, put off.</summary>
+    public OpenDelivery PutOff(DeliveryDeferred why) => this with { State = OpenState.Deferred, DueAt = why.Until, Reason = why.Reason };
+
     /// <summary>A notification that waits to be planned.</summary>
     public static OpenDelivery Planning(string notification, Priority priority, DateTimeOffset now, DateTimeOffset due) =>
         new(DeterministicId.OfPlanning(notification), notification, new DeliveryQueue(default, priority), OpenState.Scheduled, 0, now, due);

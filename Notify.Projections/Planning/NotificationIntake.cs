@@ -23,7 +23,7 @@ public sealed record IncomingNotification(string Key, NotificationRequested Requ
 /// Takes notifications in, many in the caller's transaction, set-based: their IDs are claimed, recipients and rules loaded,
 /// deliveries planned, streams started. Both what clients request one by one and what broadcasts make come in here.
 /// </summary>
-public sealed class NotificationIntake(SubjectKeys subjectKeys, MasterKeyRing ring, SmsLimits sms)
+public sealed class NotificationIntake(SubjectKeys subjectKeys, MasterKeyRing ring, SmsLimits sms, TimeZones zones)
 {
     /// <summary>Takes the keys that are free, in order; whoever races for one waits here until it is clear who has it.</summary>
     /// <param name="hashes">By stream key: the keyed hash of the request.</param>
@@ -83,8 +83,10 @@ public sealed class NotificationIntake(SubjectKeys subjectKeys, MasterKeyRing ri
             }
         }
 
-        foreach (var plan in await CapPlanning.HoldAsync(connection, plans, rules, ring, now, cancellation))
+        foreach (var held in await CapPlanning.HoldAsync(connection, plans, rules, ring, now, cancellation))
         {
+            var recipient = held.Request.UserId is null ? null : recipients.GetValueOrDefault(held.Request.Subject);
+            var plan = held.WithQuiet(NotificationPlanning.PutOff(held.Plan, held.Request, recipient, rules, keys, zones, now));
             session.Events.StartStream(plan.Key, [plan.Request, .. plan.Events]);
             open.AddRange(plan.Open(now));
         }

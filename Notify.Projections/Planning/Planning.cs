@@ -1,6 +1,7 @@
 using System.Text;
 using Notify.Domain.Notifications;
 using Notify.Domain.Recipients;
+using Notify.Projections.OpenDeliveries;
 using Notify.Projections.Privacy;
 
 namespace Notify.Projections.Planning;
@@ -33,6 +34,18 @@ public static class NotificationPlanning
             return address is null ? null : keys.Seal(request.Subject, address);
         }
     }
+
+    /// <summary>The deliveries of a plan that are put off at once, since the person is not to be disturbed now.</summary>
+    /// <param name="keys">Those of the recipient's details.</param>
+    public static IReadOnlyList<DeliveryDeferred> PutOff(
+        DeliveriesPlanned plan, NotificationRequested request, Recipient? recipient, ReachRules rules, KeySet keys, TimeZones zones, DateTimeOffset now) =>
+        plan.Deliveries.Count > 0 && QuietHoursDecider.PutOff(request, recipient, rules, () => zones.Of(recipient, keys), now) is var (until, rule)
+            ? [.. plan.Deliveries.Select(d => new DeliveryDeferred(d.Id, until, Reasons.QuietHours, 0, null, null, now, rule))]
+            : [];
+
+    /// <summary>The rows of a plan's deliveries: in their queues, or put off.</summary>
+    public static IEnumerable<OpenDelivery> Open(string key, DeliveriesPlanned plan, IReadOnlyList<DeliveryDeferred> putOff, Priority priority, DateTimeOffset now) =>
+        plan.Deliveries.Select(d => OpenDelivery.Planned(key, d, priority, now)).Select(row => putOff.FirstOrDefault(p => p.DeliveryId == row.Id) is { } why ? row.PutOff(why) : row);
 
     /// <summary>The subject of someone who is not registered: a keyed hash of the first contact given, so that one person's notifications share a key.</summary>
     public static string SubjectOf(UnregisteredRecipient to, MasterKeyRing ring) =>

@@ -16,6 +16,8 @@ public sealed partial class RecipientProjection : SingleStreamProjection<Recipie
         IncludeType<OptedIn>();
         IncludeType<OptedOut>();
         IncludeType<PreferenceWithdrawn>();
+        IncludeType<QuietHoursSet>();
+        IncludeType<QuietHoursWithdrawn>();
         IncludeType<UserErased>();
     }
 

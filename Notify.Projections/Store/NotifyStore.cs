@@ -103,7 +103,7 @@ public static class NotifyStore
         typeof(DeliveryRedriven), typeof(NotificationCancelled), typeof(NotificationRescheduled), typeof(NotificationExpired), typeof(NotificationOpened),
         typeof(Complained), typeof(Unsubscribed),
         typeof(ContactDetailsGiven), typeof(DeviceRegistered), typeof(DeviceRemoved), typeof(OptedIn), typeof(OptedOut), typeof(PreferenceWithdrawn),
-        typeof(UserErased), typeof(AddressSuppressed), typeof(SuppressionLifted), typeof(CategoryDefined),
+        typeof(QuietHoursSet), typeof(QuietHoursWithdrawn), typeof(UserErased), typeof(AddressSuppressed), typeof(SuppressionLifted), typeof(CategoryDefined),
         typeof(TemplateDefined), typeof(TemplateArchived), typeof(LayoutDefined),
         typeof(TopicDefined), typeof(TopicJoined), typeof(TopicLeft),
         typeof(BroadcastRequested), typeof(BroadcastStarted), typeof(BroadcastPaused), typeof(BroadcastResumed), typeof(BroadcastCancelled),

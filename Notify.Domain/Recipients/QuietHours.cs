@@ -1,0 +1,63 @@
+using System.Globalization;
+using NodaTime;
+using NodaTime.TimeZones;
+using Notify.Domain.Notifications;
+
+namespace Notify.Domain.Recipients;
+
+/// <summary>The part of each day in which a person is not to be disturbed, by the clock on their wall. <paramref name="To"/> before <paramref name="From"/>: it goes over midnight.</summary>
+/// <param name="From">From this time on.</param>
+/// <param name="To">Until just before this time; never the same as <paramref name="From"/>.</param>
+public sealed record QuietHours(TimeOnly From, TimeOnly To)
+{
+    // A clock that is put forward over a time shows it as passed. One that is put back shows it twice: what begins does so at
+    // the first, what ends at the second; in doubt it is quiet.
+    private static readonly ZoneLocalMappingResolver Begins = Resolvers.CreateMappingResolver(Resolvers.ReturnEarlier, Resolvers.ReturnStartOfIntervalAfter);
+    private static readonly ZoneLocalMappingResolver Ends = Resolvers.CreateMappingResolver(Resolvers.ReturnLater, Resolvers.ReturnStartOfIntervalAfter);
+
+    /// <summary>When the quiet hours are over in which a moment lies; <c>null</c>: it lies in none.</summary>
+    public DateTimeOffset? EndAfter(DateTimeOffset moment, DateTimeZone zone)
+    {
+        var now = Instant.FromDateTimeOffset(moment);
+        Instant? end = null;
+        // Where a clock is put back, one night's end may lie in the next night's beginning.
+        while (NightOf(end ?? now, zone) is { } next) end = next;
+        return end?.ToDateTimeOffset();
+    }
+
+    private Instant? NightOf(Instant now, DateTimeZone zone)
+    {
+        var today = now.InZone(zone).Date;
+        // Not only yesterday's and today's: zones have left out whole days, and had others twice.
+        for (var day = today.PlusDays(-2); day <= today.PlusDays(1); day = day.PlusDays(1))
+        {
+            var from = zone.ResolveLocal(day + LocalTime.FromTimeOnly(From), Begins).ToInstant();
+            var to = zone.ResolveLocal((To > From ? day : day.PlusDays(1)) + LocalTime.FromTimeOnly(To), Ends).ToInstant();
+            if (from <= now && now < to) return to;
+        }
+
+        return null;
+    }
+
+    /// <summary>As people write them: <c>22:00 to 08:00</c>.</summary>
+    public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{From:HH\\:mm} to {To:HH\\:mm}");
+}
+
+/// <summary>Decides whether a person may be disturbed now. Pure.</summary>
+public static class QuietHoursDecider
+{
+    /// <summary>Until when a notification's deliveries are put off.</summary>
+    /// <param name="recipient"><c>null</c> for someone who is not registered, and so has said nothing.</param>
+    /// <param name="rules">What is laid down about the category: a required one passes.</param>
+    /// <param name="zone">The person's time zone; asked only where it matters.</param>
+    /// <returns>The end of the quiet hours, or the time after which the notification is worth nothing where that is before, and the rule; <c>null</c>: they are not put off.</returns>
+    public static (DateTimeOffset Until, string Rule)? PutOff(NotificationRequested request, Recipient? recipient, ReachRules rules, Func<DateTimeZone> zone, DateTimeOffset now)
+    {
+        if (recipient is not { IsErased: false, QuietHours: { } quiet } || rules.Of(request.Category).Required) return null;
+        var where = zone();
+        if (quiet.EndAfter(now, where) is not { } end) return null;
+        var expires = request.ExpiresAt is { } expiresAt && expiresAt < end ? expiresAt : (DateTimeOffset?)null;
+        return (expires ?? end, string.Create(
+            CultureInfo.InvariantCulture, $"quiet hours {quiet} in {where.Id}, version {recipient.Version}{(expires is null ? "" : "; worth nothing before they end")}"));
+    }
+}

@@ -3,6 +3,7 @@ using JasperFx;
 using Notify.Api.Broadcasts;
 using Notify.Api.Categories;
 using Notify.Api.Clients;
+using Notify.Api.ClientTokens;
 using Notify.Api.Contract;
 using Notify.Api.Notifications;
 using Notify.Api.Operations;
@@ -52,7 +53,8 @@ builder.Host.UseWolverine(o =>
 });
 builder.Services.AddSingleton(sms).AddSingleton<DeliveryTokens>().AddSingleton<Unsubscribing>();
 builder.Services.AddSingleton(acceptLimit).AddSingleton<AcceptLimit>().AddSingleton<ApiHosts>();
-builder.Services.AddSingleton<NotificationIntake>().AddSingleton<Acceptance>().AddSingleton<TemplateBook>().AddSingleton<TemplateRequests>().AddSingleton<Callers>().AddSingleton<QueueActivity>().AddSingleton<QueueBacklogReader>().AddSingleton<ProviderHealthReader>();
+builder.Services.AddSingleton<NotificationIntake>().AddSingleton<Acceptance>().AddSingleton<TemplateBook>().AddSingleton<TemplateRequests>().AddSingleton<TokenKeys>().AddSingleton<Callers>();
+builder.Services.AddSingleton<QueueActivity>().AddSingleton<QueueBacklogReader>().AddSingleton<ProviderHealthReader>();
 // What Dispatch may call, a device may be registered with.
 builder.Services.AddSingleton(new OutboundGuard(new[] { "Providers", "TestProviders" }.Any(s => bool.TryParse(builder.Configuration[$"{s}:WebPush:AllowPrivateNetworks"], out var allow) && allow)))
     .AddSingleton<RegisterDeviceValidator>().AddSingleton<RequestNotificationValidator>().AddSingleton<RequestBroadcastValidator>();
@@ -93,6 +95,7 @@ AcknowledgeDeliveryEndpoint.Map(app);
 Users.Map(app);
 Devices.Map(app);
 Preferences.Map(app);
+CreateClientTokenEndpoint.Map(app);
 CategoryEndpoints.Map(app);
 TopicEndpoints.Map(app);
 TopicMembers.Map(app);

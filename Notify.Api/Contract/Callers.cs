@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using System.Security.Cryptography;
 using System.Text;
 using Marten;
+using Notify.Api.ClientTokens;
 using Notify.Domain.Clients;
 using Notify.Projections.Privacy;
 
@@ -9,18 +10,35 @@ namespace Notify.Api.Contract;
 
 /// <summary>
 /// Who calls: appKey and appSecret by HTTP Basic (RFC 7617). Secrets are random, so a keyed hash is enough to store;
-/// comparison takes the same time whatever is wrong. A change to a client counts within <see cref="Memory"/>.
+/// comparison takes the same time whatever is wrong. Or an app by a client token, as Bearer (RFC 6750), where the endpoint
+/// is open to it. A change to a client counts within <see cref="Memory"/>.
 /// </summary>
-public sealed class Callers(IDocumentStore store, MasterKeyRing ring, TimeProvider clock)
+public sealed class Callers(IDocumentStore store, MasterKeyRing ring, TokenKeys tokens, TimeProvider clock)
 {
     /// <summary>How long a client is remembered before it is read again.</summary>
     public static readonly TimeSpan Memory = TimeSpan.FromSeconds(2);
 
-    private const string Item = "notify.caller";
+    /// <summary>The code of a refusal for what a client token does not allow.</summary>
+    public const string TokenLacks = "token_lacks";
+
+    private const string Item = "notify.caller", TokenItem = "notify.token";
+    private const string Bearer = "Bearer ";
     private readonly ConcurrentDictionary<string, (Client? Client, long At)> known = new(StringComparer.Ordinal);
 
     /// <summary>The calling client of a request that passed <see cref="RequireAsync"/>.</summary>
     public static Client Of(HttpContext context) => (Client)context.Items[Item]!;
+
+    /// <summary>The client token of a request that came with one.</summary>
+    public static ClientToken? TokenOf(HttpContext context) => context.Items.TryGetValue(TokenItem, out var token) ? (ClientToken)token! : null;
+
+    /// <summary>By whom something was done: the client, or the person themselves.</summary>
+    public static string NameOf(HttpContext context) => TokenOf(context) is null ? Of(context).ClientId : Tracking.Unsubscribing.Recipient;
+
+    /// <summary>Through what something was said: <c>api</c>, or the app of a client.</summary>
+    public static string ThroughOf(HttpContext context) => TokenOf(context) is { } token ? $"app:{token.ClientId}" : "api";
+
+    /// <summary>Whether the caller may see what is a user's: a client may, and an app what is its own user's.</summary>
+    public static bool MaySee(HttpContext context, string? userId) => TokenOf(context) is not { } token || token.UserId == userId;
 
     /// <summary>The keyed hash under which a secret is kept.</summary>
     public static string Hash(MasterKeyRing ring, string secret) => ring.Fingerprint("client-secret", secret);
@@ -33,6 +51,7 @@ public sealed class Callers(IDocumentStore store, MasterKeyRing ring, TimeProvid
     /// <returns>The problem, or <c>null</c>.</returns>
     public async ValueTask<IResult?> RequireAnyAsync(HttpContext context, IReadOnlyList<string> scopes)
     {
+        if (context.Request.Headers.Authorization.ToString() is { } header && header.StartsWith(Bearer, StringComparison.OrdinalIgnoreCase)) return await RequireTokenAsync(context, header[Bearer.Length..].Trim());
         if (Parse(context.Request.Headers.Authorization) is not var (key, secret)) return Unauthorized(context, "Send Authorization: Basic with the base64 of appKey:appSecret.");
         var client = await FindAsync(key, context.RequestAborted);
         var hash = Encoding.UTF8.GetBytes(Hash(ring, secret));
@@ -43,6 +62,27 @@ public sealed class Callers(IDocumentStore store, MasterKeyRing ring, TimeProvid
             return Problem.Of(StatusCodes.Status403Forbidden, "missing_scope", $"This client lacks the scope \"{scopes[0]}\". Ask an administrator for it, or call with a client that has it.");
         context.Items[Item] = client;
         return null;
+    }
+
+    private async ValueTask<IResult?> RequireTokenAsync(HttpContext context, string text)
+    {
+        if (await tokens.ReadAsync(text) is not { } token) return TokenInvalid(context);
+        if (await FindAsync(token.ClientId, context.RequestAborted) is not { IsDisabled: false } client || client.Mode != token.Mode) return TokenInvalid(context);
+        if (context.GetEndpoint()?.Metadata.GetMetadata<TokenNote>() is not { } note)
+            return Lacks("A client token may not do this, whatever it allows. Let your service call with its appKey and appSecret.");
+        if (!token.Allows(note.Grant)) return Lacks($"This client token lacks \"{note.Grant}\". Let your service make one that allows it.");
+        if (context.GetRouteValue("userId") is string user && user != token.UserId) return Lacks("This client token is another user's. Use one that was made for the user in the path.");
+        context.Items[Item] = client with { Scopes = [] }; // what the client may do, its users' apps may not
+        context.Items[TokenItem] = token;
+        return null;
+
+        static IResult Lacks(string detail) => Problem.Of(StatusCodes.Status403Forbidden, TokenLacks, detail);
+    }
+
+    private static IResult TokenInvalid(HttpContext context)
+    {
+        context.Response.Headers.WWWAuthenticate = "Bearer realm=\"notify\", error=\"invalid_token\"";
+        return Problem.Of(StatusCodes.Status401Unauthorized, "unauthorized", "The client token has expired, was altered, or its client counts no more. Get a new one from your service.");
     }
 
     /// <summary>Forgets a client, so that a change made here counts here at once.</summary>
@@ -76,12 +116,16 @@ public sealed class Callers(IDocumentStore store, MasterKeyRing ring, TimeProvid
     }
 }
 
-/// <summary>Scopes as endpoint filters.</summary>
+/// <summary>Scopes, and what client tokens allow, as endpoint filters.</summary>
 public static class CallerExtensions
 {
     /// <summary>Lets only clients with the scope pass.</summary>
     public static RouteHandlerBuilder RequireScope(this RouteHandlerBuilder endpoint, string scope) => endpoint.WithMetadata(new Reference.ScopeNote(scope)).AddEndpointFilter(async (context, next) =>
         await context.HttpContext.RequestServices.GetRequiredService<Callers>().RequireAsync(context.HttpContext, scope) ?? await next(context));
+
+    /// <summary>Opens an endpoint to apps whose client token allows it.</summary>
+    /// <param name="grant">One of <see cref="TokenGrants"/>.</param>
+    public static RouteHandlerBuilder OrToken(this RouteHandlerBuilder endpoint, string grant) => endpoint.WithMetadata(new TokenNote(grant));
 
     /// <summary>Lets only clients with one of the scopes pass; the first is the one to ask for.</summary>
     public static RouteHandlerBuilder RequireAnyScope(this RouteHandlerBuilder endpoint, params string[] scopes) => endpoint.WithMetadata(new Reference.ScopeNote(scopes[0])).AddEndpointFilter(async (context, next) =>

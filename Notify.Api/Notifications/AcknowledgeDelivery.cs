@@ -1,6 +1,7 @@
 using System.ComponentModel.DataAnnotations;
 using FluentValidation;
 using Marten;
+using Notify.Api.ClientTokens;
 using Notify.Api.Contract;
 using Notify.Api.Reference;
 using Notify.Domain.Clients;
@@ -43,7 +44,7 @@ public static class AcknowledgeDeliveryEndpoint
 
     /// <summary>Maps <c>POST /v1/notifications/{eventId}/ack</c>.</summary>
     public static void Map(IEndpointRouteBuilder app) =>
-        app.MapPost("/v1/notifications/{eventId}/ack", AcknowledgeAsync).RequireAnyScope(Scopes.Send, Scopes.Recipients).WithName("AcknowledgeDelivery").WithTags("Send")
+        app.MapPost("/v1/notifications/{eventId}/ack", AcknowledgeAsync).RequireAnyScope(Scopes.Send, Scopes.Recipients).OrToken(TokenGrants.Ack).WithName("AcknowledgeDelivery").WithTags("Send")
             .WithSummary("Acknowledge a push").WithDescription("Tells that a push reached the device, or that the person opened it. Said again it changes nothing and answers 200. The scope `recipients` will do as well. Carriers and mail servers tell of SMS and email by themselves.")
             .Takes("Opened", new AcknowledgeDelivery { DeliveryId = ExampleId, Event = AcknowledgedEvent.Opened })
             .Answers(200, "The delivery as it is now.", NotificationResource.Example.Deliveries[0] with { Channel = Channel.Push, Provider = "apns", Status = DeliveryStatus.Delivered, DeviceId = "d_7kQ2mX0aVbN3sT9yLpR4wE" })
@@ -66,7 +67,7 @@ public static class AcknowledgeDeliveryEndpoint
         await session.BeginTransactionAsync(cancellation);
         var open = (await OpenDeliveryTable.LockAsync(session.Connection!, [id], cancellation)).FirstOrDefault();
         await NotificationStreams.LockAsync(session, [key], cancellation);
-        if (await NotificationStreams.LoadAsync(session, key, cancellation) is not { } notification) return Problem.NotFound("notification with this event ID");
+        if (await NotificationStreams.LoadAsync(session, key, cancellation) is not { } notification || !Callers.MaySee(http, notification.Request.UserId)) return Problem.NotFound("notification with this event ID");
         if (!notification.Deliveries.TryGetValue(id, out var delivery) || delivery.Channel != Channel.Push) return Problem.Of(StatusCodes.Status404NotFound, "no_such_delivery", NoSuchDelivery);
         if (delivery.Lane is null) return Problem.Of(StatusCodes.Status409Conflict, "not_sent", NotSent);
 

@@ -1,4 +1,5 @@
 using Marten;
+using Notify.Api.ClientTokens;
 using Notify.Api.Contract;
 using Notify.Api.Reference;
 using Notify.Domain.Clients;
@@ -23,7 +24,7 @@ public static class ListNotifications
             .Query("userId", "Only this user's.", "u-42").WithFilters()
             .Answers(200, "A page.", Example);
         app.MapGet("/v1/users/{userId}/notifications", (string userId, HttpContext http, IDocumentStore store) => ListAsync(http, store, userId))
-            .RequireScope(Scopes.Recipients).WithName("ListUserNotifications").WithTags("Recipients")
+            .RequireScope(Scopes.Recipients).OrToken(TokenGrants.History).WithName("ListUserNotifications").WithTags("Recipients")
             .WithSummary("A user's history").WithDescription("A user's notifications from every client, newest first, from the read model, which may lag by moments.")
             .WithFilters()
             .Answers(200, "A page.", Example);

@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Text.Json;
 using FluentValidation;
 using Marten;
+using Notify.Api.ClientTokens;
 using Notify.Api.Contract;
 using Notify.Api.Recipients;
 using Notify.Api.Reference;
@@ -243,7 +244,7 @@ public static class RequestNotificationEndpoint
     /// <summary>Maps <c>POST /v1/notifications</c> and <c>…/batch</c>.</summary>
     public static void Map(IEndpointRouteBuilder app)
     {
-        app.MapPost("/v1/notifications", OneAsync).RequireScope(Scopes.Send).WithName("RequestNotification").WithTags("Send")
+        app.MapPost("/v1/notifications", OneAsync).RequireScope(Scopes.Send).OrToken(TokenGrants.Send).WithName("RequestNotification").WithTags("Send")
             .WithSummary("Request a notification").WithDescription(
                 "Answers 202 only when the notification is durable. The same event ID is never acted upon twice: the same request again answers 200 and sends nothing, another one 409. "
                 + "A rejected request uses up no ID. An unknown user, or one who cannot be reached, is accepted and ends as suppressed, with the reason among its events.")
@@ -329,6 +330,7 @@ public static class RequestNotificationEndpoint
             var client = Callers.Of(http);
             var errors = RequestBody.Bind(document.RootElement, validator, out var request);
             if (errors is not null) return Problem.Invalid(errors);
+            if (Callers.TokenOf(http)?.HindranceToSend(request!) is { } hindrance) return Problem.Of(StatusCodes.Status403Forbidden, Callers.TokenLacks, hindrance);
             if (limit.Take(http.Response, client, 1) is { } over) return over;
             var (result, faults) = await requests.AcceptAsync(client, request!, document.RootElement);
             if (faults is not null) return Problem.Invalid(faults);

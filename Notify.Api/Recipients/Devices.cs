@@ -2,6 +2,7 @@ using System.ComponentModel.DataAnnotations;
 using System.Text.Json;
 using FluentValidation;
 using Marten;
+using Notify.Api.ClientTokens;
 using Notify.Api.Contract;
 using Notify.Api.Reference;
 using Notify.Domain.Clients;
@@ -50,7 +51,7 @@ public static class Devices
     /// <summary>Maps the endpoints.</summary>
     public static void Map(IEndpointRouteBuilder app)
     {
-        app.MapPost("/v1/users/{userId}/devices", RegisterAsync).RequireScope(Scopes.Recipients).WithName("RegisterDevice").WithTags("Recipients")
+        app.MapPost("/v1/users/{userId}/devices", RegisterAsync).RequireScope(Scopes.Recipients).OrToken(TokenGrants.Devices).WithName("RegisterDevice").WithTags("Recipients")
             .WithSummary("Register a device").WithDescription("The same token again is the same device; a token moves to its latest user. Let the app call this at every start: it keeps the token fresh.")
             .Takes("An iPhone", new RegisterDevice { Platform = Platform.Ios, Token = "a0a0c1f2e3d4b5a69788796a5b4c3d2e1f00112233445566778899aabbccddee" })
             .Takes("An Android phone", new RegisterDevice { Platform = Platform.Android, Token = "dQw4w9WgXcQ:APA91bH-example-registration-token" })
@@ -64,7 +65,7 @@ public static class Devices
                 },
             })
             .Answers(201, "It is registered.", new RegisteredDevice("d_7kQ2mX0aVbN3sT9yLpR4wE"), "Location");
-        app.MapDelete("/v1/users/{userId}/devices/{deviceId}", RemoveAsync).RequireScope(Scopes.Recipients).WithName("RemoveDevice").WithTags("Recipients")
+        app.MapDelete("/v1/users/{userId}/devices/{deviceId}", RemoveAsync).RequireScope(Scopes.Recipients).OrToken(TokenGrants.Devices).WithName("RemoveDevice").WithTags("Recipients")
             .WithSummary("Remove a device").WithDescription("The user is not reached on it any more, also not by what is planned already.")
             .Answers(204, "It is removed.").FailsNotFound("such device of this user");
     }
@@ -78,7 +79,7 @@ public static class Devices
 
         var address = AddressOf(device.Token, device.Subscription);
         var deviceId = "d_" + ring.Fingerprint("device", $"{device.Platform}\n{device.Token ?? device.Subscription!.Endpoint}")[..22];
-        var by = Callers.Of(http).ClientId;
+        var by = Callers.NameOf(http);
         var owner = userId;
         await RecipientChanges.RunAsync(store, userId, clock, async (session, recipient, now) =>
         {
@@ -102,7 +103,7 @@ public static class Devices
             command.Parameters.Add(new NpgsqlParameter { Value = deviceId });
             command.Parameters.Add(new NpgsqlParameter { Value = userId });
             await command.ExecuteNonQueryAsync(http.RequestAborted);
-            return [new DeviceRemoved(deviceId, DeviceRemovalReasons.ByRequest, Callers.Of(http).ClientId, now)];
+            return [new DeviceRemoved(deviceId, DeviceRemovalReasons.ByRequest, Callers.NameOf(http), now)];
         }, http.RequestAborted);
         return found ? Results.NoContent() : Problem.NotFound("such device of this user");
     }

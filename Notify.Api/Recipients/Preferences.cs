@@ -1,5 +1,7 @@
 using System.ComponentModel.DataAnnotations;
+using System.Globalization;
 using Marten;
+using Notify.Api.ClientTokens;
 using Notify.Api.Contract;
 using Notify.Api.Reference;
 using Notify.Domain.Clients;
@@ -16,6 +18,18 @@ public sealed record ChannelChoice
     public bool? OptIn { get; init; }
 }
 
+/// <summary>The hours of the day at which a person is not to be disturbed, in their own time zone.</summary>
+public sealed record QuietHoursChoice
+{
+    /// <summary>From this time on, such as 22:00.</summary>
+    [Required]
+    public string? From { get; init; }
+
+    /// <summary>Until this time, such as 08:00; of the next day where it is not later.</summary>
+    [Required]
+    public string? To { get; init; }
+}
+
 /// <summary>What a user wants to receive: the body of <c>PUT /v1/users/{userId}/preferences</c>. What is absent follows the defaults.</summary>
 public sealed record PutPreferences
 {
@@ -24,6 +38,9 @@ public sealed record PutPreferences
 
     /// <summary>By category, then by channel: counts before the channel as a whole.</summary>
     public IReadOnlyDictionary<string, IReadOnlyDictionary<string, ChannelChoice>>? Categories { get; init; }
+
+    /// <summary>When not to be disturbed: what would be sent then is put off until they end. Absent: at no hour.</summary>
+    public QuietHoursChoice? QuietHours { get; init; }
 }
 
 /// <summary>Every change of a user's preferences.</summary>
@@ -32,7 +49,7 @@ public sealed record PreferenceHistory(IReadOnlyList<PreferenceChange> Changes);
 
 /// <summary>A change of a user's preferences.</summary>
 /// <param name="Version">Its place in the user's stream.</param>
-/// <param name="Type"><c>OptedIn</c>, <c>OptedOut</c> or <c>PreferenceWithdrawn</c>.</param>
+/// <param name="Type"><c>OptedIn</c>, <c>OptedOut</c>, <c>PreferenceWithdrawn</c>, <c>QuietHoursSet</c> or <c>QuietHoursWithdrawn</c>.</param>
 /// <param name="Data">The event: channel, category, by whom, through what, when.</param>
 public sealed record PreferenceChange(long Version, string Type, object Data);
 
@@ -42,14 +59,14 @@ public static class Preferences
     /// <summary>Maps the endpoints.</summary>
     public static void Map(IEndpointRouteBuilder app)
     {
-        app.MapGet("/v1/users/{userId}/preferences", GetAsync).RequireScope(Scopes.Recipients).WithName("GetPreferences").WithTags("Recipients")
+        app.MapGet("/v1/users/{userId}/preferences", GetAsync).RequireScope(Scopes.Recipients).OrToken(TokenGrants.Preferences).WithName("GetPreferences").WithTags("Recipients")
             .WithSummary("What a user wants to receive").WithDescription("What was said; what is absent follows the defaults.")
             .Answers(200, "The preferences.", Example).FailsNotFound("such user");
-        app.MapPut("/v1/users/{userId}/preferences", PutAsync).RequireScope(Scopes.Recipients).WithName("PutPreferences").WithTags("Recipients")
-            .WithSummary("Set what a user wants to receive").WithDescription("Replaces what was said before: what is absent follows the defaults again. Each change becomes an event.")
-            .Takes("No SMS, and no marketing by email", Example)
+        app.MapPut("/v1/users/{userId}/preferences", PutAsync).RequireScope(Scopes.Recipients).OrToken(TokenGrants.Preferences).WithName("PutPreferences").WithTags("Recipients")
+            .WithSummary("Set what a user wants to receive").WithDescription("Replaces what was said before: what is absent follows the defaults again. Each change becomes an event. Quiet hours are by the clock of the user's own time zone (without one, of the installation's), also where clocks are put forward or back; what would be sent in them waits until they end, except for required categories.")
+            .Takes("No SMS, no marketing by email, and nothing at night", Example)
             .Answers(200, "As they are now.", Example);
-        app.MapGet("/v1/users/{userId}/preferences/history", HistoryAsync).RequireScope(Scopes.Recipients).WithName("GetPreferencesHistory").WithTags("Recipients")
+        app.MapGet("/v1/users/{userId}/preferences/history", HistoryAsync).RequireScope(Scopes.Recipients).OrToken(TokenGrants.Preferences).WithName("GetPreferencesHistory").WithTags("Recipients")
             .WithSummary("How a user's preferences came about").WithDescription("Each change: when, by whom, through what.")
             .Answers(200, "The changes.", new PreferenceHistory([new PreferenceChange(2, nameof(OptedOut), new OptedOut(Channel.Sms, null, "c_k3v9x2m7q4w8z5ab", "api", new DateTimeOffset(2026, 12, 1, 9, 0, 0, TimeSpan.Zero)))]))
             .FailsNotFound("such user");
@@ -59,13 +76,14 @@ public static class Preferences
     {
         Channels = new Dictionary<string, ChannelChoice> { ["sms"] = new() { OptIn = false } },
         Categories = new Dictionary<string, IReadOnlyDictionary<string, ChannelChoice>> { ["marketing"] = new Dictionary<string, ChannelChoice> { ["email"] = new() { OptIn = false } } },
+        QuietHours = new QuietHoursChoice { From = "22:00", To = "08:00" },
     };
 
     private static async Task<IResult> GetAsync(string userId, HttpContext http, IDocumentStore store)
     {
         await using var session = store.QuerySession();
         var recipient = await session.LoadAsync<Recipient>(Recipient.KeyOf(userId), http.RequestAborted);
-        return recipient is null || recipient.IsErased ? Problem.NotFound("such user") : Results.Ok(Show(recipient.Choices));
+        return recipient is null || recipient.IsErased ? Problem.NotFound("such user") : Results.Ok(Show(recipient.Choices, recipient.QuietHours));
     }
 
     private static async Task<IResult> PutAsync(string userId, HttpContext http, IDocumentStore store, TimeProvider clock)
@@ -75,9 +93,10 @@ public static class Preferences
         if (put is null) return problem!;
         var errors = new Dictionary<string, string[]>();
         var wanted = Wanted(put, errors);
+        var quiet = Quiet(put.QuietHours, errors);
         if (errors.Count > 0) return Problem.Invalid(errors);
 
-        var by = Callers.Of(http).ClientId;
+        var (by, through) = (Callers.NameOf(http), Callers.ThroughOf(http));
         await RecipientChanges.RunAsync(store, userId, clock, (_, recipient, now) =>
         {
             var events = new List<object>();
@@ -85,18 +104,20 @@ public static class Preferences
             foreach (var (key, (channel, category, optIn)) in wanted.OrderBy(w => w.Key, StringComparer.Ordinal))
             {
                 if (said.TryGetValue(key, out var before) && before == optIn) continue;
-                events.Add(optIn ? new OptedIn(channel, category, by, "api", now) : new OptedOut(channel, category, by, "api", now));
+                events.Add(optIn ? new OptedIn(channel, category, by, through, now) : new OptedOut(channel, category, by, through, now));
             }
 
             foreach (var key in said.Keys.Where(k => !wanted.ContainsKey(k)).Order(StringComparer.Ordinal))
             {
                 var parts = key.Split('/', 2);
-                events.Add(new PreferenceWithdrawn(Enum.Parse<Channel>(parts[0], ignoreCase: true), parts.Length == 2 ? parts[1] : null, by, "api", now));
+                events.Add(new PreferenceWithdrawn(Enum.Parse<Channel>(parts[0], ignoreCase: true), parts.Length == 2 ? parts[1] : null, by, through, now));
             }
+
+            if (quiet != recipient?.QuietHours) events.Add(quiet is null ? new QuietHoursWithdrawn(by, through, now) : new QuietHoursSet(quiet.From, quiet.To, by, through, now));
 
             return Task.FromResult<IReadOnlyList<object>>(events);
         }, http.RequestAborted);
-        return Results.Ok(Show(wanted.ToDictionary(w => w.Key, w => w.Value.OptIn)));
+        return Results.Ok(Show(wanted.ToDictionary(w => w.Key, w => w.Value.OptIn), quiet));
     }
 
     private static async Task<IResult> HistoryAsync(string userId, HttpContext http, IDocumentStore store)
@@ -105,7 +126,7 @@ public static class Preferences
         var events = await session.Events.FetchStreamAsync(Recipient.KeyOf(userId), token: http.RequestAborted);
         if (events.Count == 0) return Problem.NotFound("such user");
         return Results.Ok(new PreferenceHistory(
-            [.. events.Where(e => e.Data is OptedIn or OptedOut or PreferenceWithdrawn).Select(e => new PreferenceChange(e.Version, e.Data.GetType().Name, e.Data))]));
+            [.. events.Where(e => e.Data is OptedIn or OptedOut or PreferenceWithdrawn or QuietHoursSet or QuietHoursWithdrawn).Select(e => new PreferenceChange(e.Version, e.Data.GetType().Name, e.Data))]));
     }
 
     private static Dictionary<string, (Channel Channel, string? Category, bool OptIn)> Wanted(PutPreferences put, Dictionary<string, string[]> errors)
@@ -135,8 +156,26 @@ public static class Preferences
         }
     }
 
-    private static PutPreferences Show(IReadOnlyDictionary<string, bool> choices) => new()
+    private static QuietHours? Quiet(QuietHoursChoice? choice, Dictionary<string, string[]> errors)
     {
+        if (choice is null) return null;
+        var from = Time("from", choice.From);
+        var to = Time("to", choice.To);
+        if (from is null || to is null) return null;
+        if (from == to) errors["quietHours.to"] = ["must be another time than from; for no quiet hours leave quietHours out, for no notifications opt out of the channels"];
+        return new QuietHours(from.Value, to.Value);
+
+        TimeOnly? Time(string name, string? text)
+        {
+            if (TimeOnly.TryParseExact(text, "HH:mm", CultureInfo.InvariantCulture, DateTimeStyles.None, out var time)) return time;
+            errors[$"quietHours.{name}"] = ["must be a time of the day such as 22:00"];
+            return null;
+        }
+    }
+
+    private static PutPreferences Show(IReadOnlyDictionary<string, bool> choices, QuietHours? quiet) => new()
+    {
+        QuietHours = quiet is null ? null : new QuietHoursChoice { From = quiet.From.ToString("HH:mm", CultureInfo.InvariantCulture), To = quiet.To.ToString("HH:mm", CultureInfo.InvariantCulture) },
         Channels = choices.Where(c => !c.Key.Contains('/', StringComparison.Ordinal)).ToDictionary(c => c.Key, c => new ChannelChoice { OptIn = c.Value }),
         Categories = choices.Where(c => c.Key.Contains('/', StringComparison.Ordinal)).GroupBy(c => c.Key.Split('/', 2)[1])
             .ToDictionary(g => g.Key, g => (IReadOnlyDictionary<string, ChannelChoice>)g.ToDictionary(c => c.Key.Split('/', 2)[0], c => new ChannelChoice { OptIn = c.Value })),

@@ -10,6 +10,9 @@ public static class ApiReference
     /// <summary>The security scheme's name.</summary>
     public const string Basic = "basic";
 
+    /// <summary>The security scheme of client tokens.</summary>
+    public const string Bearer = "bearer";
+
     /// <summary>What the names in paths mean, and an example of each.</summary>
     public static readonly IReadOnlyDictionary<string, (string Description, string Example)> PathParameters = new Dictionary<string, (string, string)>(StringComparer.Ordinal)
     {
@@ -42,7 +45,7 @@ public static class ApiReference
 
         **Start**: `POST /v1/notifications`. The answer 202 means that it is durable. Send the same request again as often as you like: nothing is sent twice. `GET /v1/notifications/{eventId}` tells what became of it, `…/events` how.
 
-        **Authenticate** by HTTP Basic with your client's appKey and appSecret. A client has scopes; each operation names the one that it needs. What a client in `test` mode sends goes to the sandbox and nowhere else.
+        **Authenticate** by HTTP Basic with your client's appKey and appSecret. A client has scopes; each operation names the one that it needs. An app authenticates by a client token instead, which its service makes for it (`POST /v1/client-tokens`). What a client in `test` mode sends goes to the sandbox and nowhere else.
 
         **Errors** are problem documents (RFC 9457). `code` is stable, `detail` says what is wrong and what to do, `errors` names every fault of a request by field, `traceId` helps the operators. After 429 and 503 send the same request again when `Retry-After` has passed.
 
@@ -74,6 +77,7 @@ public static class ApiReference
             document.Components.SecuritySchemes = new Dictionary<string, IOpenApiSecurityScheme>
             {
                 [Basic] = new OpenApiSecurityScheme { Type = SecuritySchemeType.Http, Scheme = "basic", Description = "appKey as the user name, appSecret as the password." },
+                [Bearer] = new OpenApiSecurityScheme { Type = SecuritySchemeType.Http, Scheme = "bearer", BearerFormat = "JWT", Description = "A client token, for a user's app: see POST /v1/client-tokens." },
             };
             HostEndpoints.AddTo(document);
             SchemaNotes.WithoutNulls(document);

@@ -33,6 +33,11 @@ public sealed class OperationNotes : IOpenApiOperationTransformer
         {
             operation.Description = $"{operation.Description}\n\nScope: `{scope.Scope}`.".Trim();
             operation.Security = [new OpenApiSecurityRequirement { [new OpenApiSecuritySchemeReference(ApiReference.Basic, context.Document)] = [] }];
+            if (notes.OfType<ClientTokens.TokenNote>().FirstOrDefault() is { } token)
+            {
+                operation.Description += $"\n\nOr a client token that allows `{token.Grant}`, for its own user.";
+                operation.Security.Add(new OpenApiSecurityRequirement { [new OpenApiSecuritySchemeReference(ApiReference.Bearer, context.Document)] = [] });
+            }
         }
     }
 
@@ -97,6 +102,7 @@ public sealed class OperationNotes : IOpenApiOperationTransformer
         if (notes.OfType<ScopeNote>().FirstOrDefault() is not { } scope) yield break;
         yield return new(401, "unauthorized", "The appKey or appSecret is wrong, or no longer counts. Check both, or ask an administrator for a new secret.");
         yield return new(403, "missing_scope", $"This client lacks the scope \"{scope.Scope}\". Ask an administrator for it, or call with a client that has it.");
+        if (notes.OfType<ClientTokens.TokenNote>().FirstOrDefault() is { } token) yield return new(403, Callers.TokenLacks, $"This client token lacks \"{token.Grant}\". Let your service make one that allows it.");
         yield return new(503, "storage_unavailable", Problem.UnavailableDetail);
     }
 

@@ -49,6 +49,13 @@ public sealed class MasterKeyRing
     public byte[]? Unwrap(ReadOnlySpan<byte> wrapped, string masterKeyId, string subject) =>
         keys.TryGetValue(masterKeyId, out var master) ? Aead.Decrypt(master, wrapped, Encoding.UTF8.GetBytes(subject)) : null;
 
+    /// <summary>The IDs of all its master keys.</summary>
+    public IEnumerable<string> Ids => keys.Keys;
+
+    /// <summary>A key of 32 bytes that follows from a master key (HKDF-SHA-256, RFC 5869), for one purpose alone.</summary>
+    /// <param name="masterKeyId">One of <see cref="Ids"/>.</param>
+    public byte[] Derive(string masterKeyId, string purpose) => HKDF.DeriveKey(HashAlgorithmName.SHA256, keys[masterKeyId], 32, info: Encoding.UTF8.GetBytes(purpose));
+
     /// <summary>A keyed hash, HMAC-SHA-256 in base64url: tells whether two texts are the same, and nothing else to whoever lacks the pepper.</summary>
     /// <param name="purpose">Separates hashes of different kinds.</param>
     public string Fingerprint(string purpose, ReadOnlySpan<byte> text)

@@ -1,0 +1,51 @@
+using Notify.Api.Notifications;
+using Notify.Domain.Clients;
+
+namespace Notify.Api.ClientTokens;
+
+/// <summary>That an endpoint is open to client tokens that allow this.</summary>
+/// <param name="Grant">One of <see cref="TokenGrants"/>.</param>
+public sealed record TokenNote(string Grant);
+
+/// <summary>What a client token may allow. Names are those of the HTTP contract.</summary>
+public static class TokenGrants
+{
+    public const string Devices = "devices";
+    public const string Preferences = "preferences";
+    public const string History = "history";
+    public const string Ack = "ack";
+
+    /// <summary>To send to oneself: <c>send:</c> and the category.</summary>
+    public const string Send = "send:{category}";
+
+    /// <summary>What stands before the category.</summary>
+    public const string SendPrefix = "send:";
+
+    public const string Rule = "must be devices, preferences, history, ack, or send: and a category";
+
+    /// <summary>Whether a text is something that a token may allow.</summary>
+    public static bool IsGrant(string text) =>
+        text is Devices or Preferences or History or Ack || (text.StartsWith(SendPrefix, StringComparison.Ordinal) && Contract.Identifiers.IsKey(text[SendPrefix.Length..]));
+}
+
+/// <summary>What a client token says: whose app may do what in a client's name. Nothing of it is stored.</summary>
+/// <param name="Mode">The client's, when the token was made.</param>
+/// <param name="Allow">As <see cref="TokenGrants"/> names it.</param>
+public sealed record ClientToken(string ClientId, ClientMode Mode, string UserId, IReadOnlyList<string> Allow)
+{
+    /// <summary>How the event IDs of apps begin, so that none can take an ID that its service is going to use.</summary>
+    public const string EventIdPrefix = "app:";
+
+    /// <summary>Whether it allows something; to send: in any category.</summary>
+    public bool Allows(string grant) => grant == TokenGrants.Send ? Allow.Any(a => a.StartsWith(TokenGrants.SendPrefix, StringComparison.Ordinal)) : Allow.Contains(grant);
+
+    /// <summary>Why the app may not send this: an app sends to its own user, in categories that are allowed.</summary>
+    /// <returns>What is wrong and what to do; <c>null</c>: it may.</returns>
+    public string? HindranceToSend(RequestNotification request)
+    {
+        if (request.UserId != UserId) return "With this client token an app may send to its own user only: give the userId that the token was made for, and no other recipient.";
+        if (!request.EventId!.StartsWith(EventIdPrefix, StringComparison.Ordinal)) return $"With a client token an event ID begins with {EventIdPrefix}, so that it takes none of the service's own. Put that before it.";
+        if (request.Category is null) return "With a client token a request names its category. Name one that the token allows.";
+        return Allow.Contains(TokenGrants.SendPrefix + request.Category) ? null : $"This client token lacks \"{TokenGrants.SendPrefix}{request.Category}\". Let your service make one that allows it.";
+    }
+}

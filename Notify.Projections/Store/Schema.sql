@@ -263,3 +263,15 @@ create table if not exists notify.cap_counts (
     primary key (person, category, channel, per)
 ) with (fillfactor = 70);
 create index if not exists cap_counts_ends on notify.cap_counts (ends_at);
+
+-- What people said they want to receive, from the snapshots that planning goes by: always right, nothing beside the events.
+create or replace view notify.preferences as
+select substr(r.id, 3) as user_id, split_part(c.key, '/', 1) as channel, nullif(split_part(c.key, '/', 2), '') as category,
+       c.value::boolean as opt_in, (r.data -> 'since' ->> c.key)::timestamptz as since
+from events.mt_doc_recipient r cross join lateral jsonb_each_text(r.data -> 'choices') as c;
+comment on view notify.preferences is 'What registered users said they want to receive; what is absent follows the defaults. Erased users are not in it.';
+comment on column notify.preferences.user_id is 'The user''s ID, as clients chose it';
+comment on column notify.preferences.channel is 'push, sms or email';
+comment on column notify.preferences.category is 'About which category; null: the channel as a whole. A category goes over the channel';
+comment on column notify.preferences.opt_in is 'Whether they want to be reached so';
+comment on column notify.preferences.since is 'When they said so';

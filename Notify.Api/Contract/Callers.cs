@@ -22,7 +22,7 @@ public sealed class Callers(IDocumentStore store, MasterKeyRing ring, TokenKeys 
     public const string TokenLacks = "token_lacks";
 
     private const string Item = "notify.caller", TokenItem = "notify.token";
-    private const string Bearer = "Bearer ";
+    private const string Bearer = "Bearer ", BasicChallenge = "Basic realm=\"notify\", charset=\"UTF-8\"";
     private readonly ConcurrentDictionary<string, (Client? Client, long At)> known = new(StringComparer.Ordinal);
 
     /// <summary>The calling client of a request that passed <see cref="RequireAsync"/>.</summary>
@@ -81,7 +81,7 @@ public sealed class Callers(IDocumentStore store, MasterKeyRing ring, TokenKeys 
 
     private static IResult TokenInvalid(HttpContext context)
     {
-        context.Response.Headers.WWWAuthenticate = "Bearer realm=\"notify\", error=\"invalid_token\"";
+        context.Response.Headers.WWWAuthenticate = new([BasicChallenge, "Bearer realm=\"notify\", error=\"invalid_token\""]);
         return Problem.Of(StatusCodes.Status401Unauthorized, "unauthorized", "The client token has expired, was altered, or its client counts no more. Get a new one from your service.");
     }
 
@@ -111,7 +111,7 @@ public sealed class Callers(IDocumentStore store, MasterKeyRing ring, TokenKeys 
 
     private static IResult Unauthorized(HttpContext context, string detail)
     {
-        context.Response.Headers.WWWAuthenticate = "Basic realm=\"notify\", charset=\"UTF-8\"";
+        context.Response.Headers.WWWAuthenticate = BasicChallenge;
         return Problem.Of(StatusCodes.Status401Unauthorized, "unauthorized", detail);
     }
 }

@@ -30,8 +30,9 @@ const string Name = "notify-api";
 var command = args.FirstOrDefault(a => !a.StartsWith('-'));
 if (command == "health") return await HealthCommand.RunAsync(Name, args, "http://127.0.0.1:5080");
 if (command == "templates") return await TemplatesCommand.RunAsync(args[1..]);
+if (command == "import") return await ImportCommand.RunAsync(args[1..]);
 var builder = NotifyHost.CreateBuilder(Name, "http://127.0.0.1:5080", args, out var faults);
-if (command is not (null or "migrate" or "codegen" or "create-client" or "routes")) faults.Add($"\"{command}\" is not a command; there are migrate, codegen, create-client, routes, templates and health");
+if (command is not (null or "migrate" or "codegen" or "create-client" or "routes")) faults.Add($"\"{command}\" is not a command; there are migrate, codegen, create-client, routes, templates, import and health");
 var acceptLimit = builder.Configuration.GetSection("Notify:AcceptLimit").Read<AcceptLimitOptions>(faults);
 acceptLimit.Check("Notify:AcceptLimit", faults);
 var sms = builder.Configuration.GetSection("Notify:Sms").Read<SmsLimits>(faults);
@@ -57,7 +58,7 @@ builder.Services.AddSingleton<NotificationIntake>().AddSingleton<Acceptance>().A
 builder.Services.AddSingleton<QueueActivity>().AddSingleton<QueueBacklogReader>().AddSingleton<ProviderHealthReader>();
 // What Dispatch may call, a device may be registered with.
 builder.Services.AddSingleton(new OutboundGuard(new[] { "Providers", "TestProviders" }.Any(s => bool.TryParse(builder.Configuration[$"{s}:WebPush:AllowPrivateNetworks"], out var allow) && allow)))
-    .AddSingleton<RegisterDeviceValidator>().AddSingleton<RequestNotificationValidator>().AddSingleton<RequestBroadcastValidator>();
+    .AddSingleton<RegisterDeviceValidator>().AddSingleton<ImportUserValidator>().AddSingleton<RecipientImport>().AddSingleton<RequestNotificationValidator>().AddSingleton<RequestBroadcastValidator>();
 builder.Services.AddExceptionHandler<ProblemHandler>();
 builder.Services.ConfigureHttpJsonOptions(o => NotifyJson.Configure(o.SerializerOptions).NumberHandling = JsonNumberHandling.Strict);
 builder.Services.AddOpenApi("v1", ApiReference.Configure);
@@ -93,6 +94,7 @@ CancelNotification.Map(app);
 RescheduleEndpoint.Map(app);
 AcknowledgeDeliveryEndpoint.Map(app);
 Users.Map(app);
+ImportUsers.Map(app);
 Devices.Map(app);
 Preferences.Map(app);
 CreateClientTokenEndpoint.Map(app);

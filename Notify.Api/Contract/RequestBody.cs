@@ -57,22 +57,31 @@ public static class RequestBody
             if (body.WrittenCount > maxBytes) return (null, TooLarge(), 0);
         }
 
+        var (document, fault) = Parse(body.WrittenMemory, "The body");
+        return (document, fault is null ? null : Malformed(fault), body.WrittenCount);
+    }
+
+    /// <summary>Parses a JSON object.</summary>
+    /// <param name="what">What the text is, to begin a sentence with.</param>
+    /// <returns>The document, to be disposed of, or what is wrong with it.</returns>
+    public static (JsonDocument? Document, string? Fault) Parse(ReadOnlyMemory<byte> text, string what)
+    {
         // The parser does not look into strings; whoever reads one that is no UTF-8 would be thrown at.
-        if (!System.Text.Unicode.Utf8.IsValid(body.WrittenSpan)) return (null, Malformed("The body is not UTF-8."), body.WrittenCount);
+        if (!System.Text.Unicode.Utf8.IsValid(text.Span)) return (null, $"{what} is not UTF-8.");
         try
         {
-            var document = JsonDocument.Parse(body.WrittenMemory, Strict);
-            if (document.RootElement.ValueKind == JsonValueKind.Object) return (document, null, body.WrittenCount);
+            var document = JsonDocument.Parse(text, Strict);
+            if (document.RootElement.ValueKind == JsonValueKind.Object) return (document, null);
             document.Dispose();
-            return (null, Malformed("The body must be a JSON object."), body.WrittenCount);
+            return (null, $"{what} must be a JSON object.");
         }
         catch (InvalidOperationException)
         {
-            return (null, Malformed("The body has a name with half a surrogate pair, which is not text."), body.WrittenCount);
+            return (null, $"{what} has a name with half a surrogate pair, which is not text.");
         }
         catch (JsonException e)
         {
-            return (null, Malformed(string.Create(CultureInfo.InvariantCulture, $"The body is not JSON as it should be (line {e.LineNumber + 1}, byte {e.BytePositionInLine}): at most 32 levels deep, no name twice in an object, UTF-8.")), body.WrittenCount);
+            return (null, string.Create(CultureInfo.InvariantCulture, $"{what} is not JSON as it should be (line {e.LineNumber + 1}, byte {e.BytePositionInLine}): at most 32 levels deep, no name twice in an object, UTF-8."));
         }
     }
 

@@ -48,6 +48,9 @@ public static class Devices
     /// <summary>What is kept, sealed, as a device's address: its token, or its subscription as JSON.</summary>
     public static string AddressOf(string? token, WebPushSubscription? subscription) => token ?? JsonSerializer.Serialize(subscription! with { ExpirationTime = null }, NotifyJson.Options);
 
+    /// <summary>A device's ID, which follows from its token: the same token is the same device.</summary>
+    public static string IdOf(MasterKeyRing ring, RegisterDevice device) => "d_" + ring.Fingerprint("device", $"{device.Platform}\n{device.Token ?? device.Subscription!.Endpoint}")[..22];
+
     /// <summary>Maps the endpoints.</summary>
     public static void Map(IEndpointRouteBuilder app)
     {
@@ -78,7 +81,7 @@ public static class Devices
         if (device is null) return problem!;
 
         var address = AddressOf(device.Token, device.Subscription);
-        var deviceId = "d_" + ring.Fingerprint("device", $"{device.Platform}\n{device.Token ?? device.Subscription!.Endpoint}")[..22];
+        var deviceId = IdOf(ring, device);
         var by = Callers.NameOf(http);
         var owner = userId;
         await RecipientChanges.RunAsync(store, userId, clock, async (session, recipient, now) =>

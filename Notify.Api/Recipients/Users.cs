@@ -100,16 +100,15 @@ public static class Users
         {
             var current = await keys.CurrentAsync(session.Connection!, [subject], http.RequestAborted);
             if (recipient is { IsErased: false, Details: { } before } && current.OpenJson<ContactDetails>(before) == details) return [];
-            return
-            [
-                new ContactDetailsGiven(
-                    current.SealJson(subject, details), details.Email is not null, details.Phone is not null,
-                    details.Email is null ? null : ring.OfEmail(details.Email),
-                    details.Phone is null ? null : ring.OfPhone(details.Phone), Callers.Of(http).ClientId, now),
-            ];
+            return [Given(current.SealJson(subject, details), details, ring, Callers.Of(http).ClientId, now)];
         }, http.RequestAborted);
         return Results.Ok(new UserDetails(userId, details.Email, details.Phone, details.Locale, details.TimeZone));
     }
+
+    /// <summary>The event of contact details.</summary>
+    public static ContactDetailsGiven Given(Domain.Privacy.Sealed kept, ContactDetails details, MasterKeyRing ring, string by, DateTimeOffset now) => new(
+        kept, details.Email is not null, details.Phone is not null,
+        details.Email is null ? null : ring.OfEmail(details.Email), details.Phone is null ? null : ring.OfPhone(details.Phone), by, now);
 
     private static async Task<IResult> GetAsync(string userId, HttpContext http, IDocumentStore store, SubjectKeys keys, NpgsqlDataSource database)
     {

@@ -8,7 +8,8 @@ namespace Notify.Api.Reference;
 public sealed record ScopeNote(string Scope);
 
 /// <summary>An example of what an endpoint takes.</summary>
-public sealed record BodyNote(string Name, object Example);
+/// <param name="Lines">Set where it takes such bodies one a line: what it says to whoever sends something else.</param>
+public sealed record BodyNote(string Name, object Example, string? Lines = null);
 
 /// <summary>An answer that is not a problem.</summary>
 /// <param name="Example">Written as the answer itself would be; a text stands for itself.</param>
@@ -31,6 +32,13 @@ public static class Describing
     public static RouteHandlerBuilder Takes<T>(this RouteHandlerBuilder endpoint, string name, T example) where T : notnull => endpoint.WithMetadata(
         new BodyNote(name, example),
         new AcceptsMetadata([], typeof(T))); // no content type: the framework would refuse others before RequestBody could say why
+
+    /// <summary>What an endpoint takes line by line (NDJSON): the type gives the schema of a line.</summary>
+    /// <param name="unsupported">What it says to whoever sends something else.</param>
+    /// <param name="name">What the example is about, in a few words.</param>
+    public static RouteHandlerBuilder TakesLines<T>(this RouteHandlerBuilder endpoint, string unsupported, string name, T example) where T : notnull => endpoint.WithMetadata(
+        new BodyNote(name, example, unsupported),
+        new AcceptsMetadata([], typeof(T)));
 
     /// <summary>An answer with a body.</summary>
     /// <param name="headers">Names of <see cref="ApiReference.Headers"/>.</param>

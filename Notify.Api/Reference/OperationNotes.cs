@@ -47,6 +47,13 @@ public sealed class OperationNotes : IOpenApiOperationTransformer
         body.Required = true;
         body.Description = "JSON, UTF-8. Unknown fields are refused.";
         if (!content.TryGetValue("application/json", out var json)) return;
+        if (bodies[0].Lines is not null)
+        {
+            body.Description = "NDJSON, UTF-8: one JSON object a line. Unknown fields are refused.";
+            content.Remove("application/json");
+            content["application/x-ndjson"] = json;
+        }
+
         json.Examples = bodies.ToDictionary(b => Slug(b.Name), b => (IOpenApiExample)new OpenApiExample { Summary = b.Name, Value = Json(b.Example) });
     }
 
@@ -89,7 +96,9 @@ public sealed class OperationNotes : IOpenApiOperationTransformer
     private static IEnumerable<ProblemNote> Problems(OpenApiOperation operation, IEnumerable<object> notes)
     {
         var own = notes.OfType<ProblemNote>().ToList();
-        var takesBody = notes.OfType<BodyNote>().Any();
+        var takesLines = notes.OfType<BodyNote>().Select(b => b.Lines).FirstOrDefault(l => l is not null);
+        var takesBody = takesLines is null && notes.OfType<BodyNote>().Any();
+        if (takesLines is not null) yield return new(415, "unsupported_media_type", takesLines);
         if (takesBody || notes.OfType<ParameterNote>().Any()) yield return new(400, "invalid_request", Problem.InvalidDetail);
         if (takesBody)
         {

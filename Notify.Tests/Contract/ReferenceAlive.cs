@@ -70,7 +70,7 @@ public sealed class ReferenceAlive : SystemTest
         var faults = new List<string>();
         foreach (var operation in DescribedOperation.Of(document))
         {
-            var bodies = operation.Json["requestBody"]?["content"]!["application/json"]!["examples"]!.AsObject().Select(e => (JsonNode?)e.Value!["value"]) ?? [null];
+            var bodies = operation.Json["requestBody"]?["content"]!.AsObject().First().Value!["examples"]!.AsObject().Select(e => (JsonNode?)e.Value!["value"]) ?? [null];
             foreach (var body in bodies)
             {
                 var known = Preparations.TryGetValue(operation.Id, out var prepare) ? await prepare() : [];

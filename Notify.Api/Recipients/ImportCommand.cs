@@ -1,0 +1,168 @@
+using System.Globalization;
+using System.IO.Pipelines;
+using System.Net;
+using System.Net.Http.Headers;
+using System.Text;
+using System.Text.Json;
+using Notify.Projections;
+using Notify.Projections.Hosting;
+
+namespace Notify.Api.Recipients;
+
+/// <summary>
+/// <c>import FILE</c>: registers the users of an NDJSON file with a running Notify, showing how far it is and what is wrong
+/// with each line that is refused. Settings as those of <see cref="Templates.TemplatesCommand"/>; the scope is recipients.
+/// </summary>
+public static class ImportCommand
+{
+    private const string Name = "notify";
+    private const int LinesAtOnce = 1000, BytesAtOnce = 4 * 1024 * 1024, Tries = 15;
+
+    /// <summary>Runs the command.</summary>
+    /// <param name="args">What follows <c>import</c>.</param>
+    /// <returns>The exit code: 0 when every line was taken, 1 when some or all were not, 2 when the command is no command.</returns>
+    public static async Task<int> RunAsync(string[] args)
+    {
+        if (args is not [{ Length: > 0 } path])
+        {
+            Console.Error.WriteLine($"{Name}: import FILE registers the users of a file, one JSON object a line");
+            return 2;
+        }
+
+        using var http = new HttpClient(new SocketsHttpHandler { UseProxy = false })
+        {
+            BaseAddress = new Uri(Environment.GetEnvironmentVariable("NOTIFY_API") is { Length: > 0 } url ? url : "http://127.0.0.1:5080"), Timeout = TimeSpan.FromSeconds(60),
+        };
+        http.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Basic", Convert.ToBase64String(Encoding.UTF8.GetBytes(Environment.GetEnvironmentVariable("NOTIFY_KEY") ?? "")));
+        try
+        {
+            await using var file = File.OpenRead(path);
+            return await ImportAsync(http, file);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return NotifyHost.Fail(Name, e.Message);
+        }
+    }
+
+    private static async Task<int> ImportAsync(HttpClient http, FileStream file)
+    {
+        var (imported, unchanged, failed, read, lines) = (0L, 0L, 0L, 0L, 0L);
+        var batch = new Batch();
+        await foreach (var (number, text) in ImportLines.ReadAsync(PipeReader.Create(file), ImportUsers.MaxLine, CancellationToken.None))
+        {
+            if (text is null)
+            {
+                failed++;
+                Say($"line {number} {ImportUsers.TooLong}");
+            }
+
+            batch.Add(text ?? []); // a line that is left out stays as an empty one, so that the numbers hold
+            if (batch.Lines < LinesAtOnce && batch.Bytes < BytesAtOnce) continue;
+            if (await SendAsync() is { } fault) return Stopped(fault);
+        }
+
+        if (batch.Lines > 0 && await SendAsync() is { } last) return Stopped(last);
+        Show("");
+        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{imported:N0} imported, {unchanged:N0} as they were, {failed:N0} refused."));
+        return failed == 0 ? 0 : 1;
+
+        async Task<string?> SendAsync()
+        {
+            var (summary, fault) = await PostAsync(http, batch.Take(out var count));
+            if (summary is null) return fault;
+            foreach (var error in summary.Errors) Say(string.Create(CultureInfo.InvariantCulture, $"line {lines + error.Line}: {(error.Field is null ? "" : error.Field + ": ")}{error.Message}"));
+            if (summary.ErrorsLeftOut > 0) Say(string.Create(CultureInfo.InvariantCulture, $"and {summary.ErrorsLeftOut} more faults up to line {lines + count}"));
+            (imported, unchanged, failed, lines, read) = (imported + summary.Imported, unchanged + summary.Unchanged, failed + summary.Failed, lines + count, file.Position);
+            Show(Bar(file.Length == 0 ? 1 : Math.Min(1, (double)read / file.Length), lines, failed));
+            return null;
+        }
+
+        int Stopped(string fault)
+        {
+            Show("");
+            return NotifyHost.Fail(Name, string.Create(CultureInfo.InvariantCulture, $"stopped after line {lines}: {fault}. Import the same file again to go on: what is there already is not done twice"));
+        }
+    }
+
+    // Again while Notify is away for a moment: a line that was taken already changes nothing.
+    private static async Task<(ImportSummary? Summary, string? Fault)> PostAsync(HttpClient http, byte[] lines)
+    {
+        for (var attempt = 1; ; attempt++)
+        {
+            string fault;
+            try
+            {
+                using var content = new ByteArrayContent(lines) { Headers = { ContentType = new MediaTypeHeaderValue("application/x-ndjson") } };
+                using var response = await http.PostAsync(new Uri("/v1/users/import", UriKind.Relative), content);
+                var text = await response.Content.ReadAsStringAsync();
+                if (response.IsSuccessStatusCode) return (JsonSerializer.Deserialize<ImportSummary>(text, NotifyJson.Options), null);
+                fault = Told(text, response);
+                if (response.StatusCode is not (HttpStatusCode.ServiceUnavailable or HttpStatusCode.TooManyRequests)) return (null, fault);
+            }
+            catch (Exception e) when (e is HttpRequestException or TaskCanceledException)
+            {
+                fault = $"Notify does not answer at {http.BaseAddress}";
+            }
+
+            if (attempt == Tries) return (null, fault);
+            await Task.Delay(TimeSpan.FromSeconds(Math.Min(attempt, 3)));
+        }
+    }
+
+    private static string Told(string text, HttpResponseMessage response)
+    {
+        try
+        {
+            using var problem = JsonDocument.Parse(text);
+            return problem.RootElement.GetProperty("detail").GetString()!.TrimEnd('.');
+        }
+        catch (Exception e) when (e is JsonException or KeyNotFoundException or InvalidOperationException)
+        {
+            return $"{(int)response.StatusCode} from {response.RequestMessage!.RequestUri}; is this Notify's Api?";
+        }
+    }
+
+    private static string Bar(double part, long lines, long failed)
+    {
+        var full = (int)(part * 30);
+        return string.Create(CultureInfo.InvariantCulture, $"[{new string('#', full)}{new string('.', 30 - full)}] {part:P0}  {lines:N0} lines, {failed:N0} refused");
+    }
+
+    private static void Say(string message)
+    {
+        Show("");
+        Console.Error.WriteLine($"{Name}: {message}");
+    }
+
+    // On a line of its own that is written over; only where somebody looks.
+    private static void Show(string bar)
+    {
+        if (!Console.IsErrorRedirected) Console.Error.Write($"\r\x1b[K{bar}");
+    }
+
+    private sealed class Batch
+    {
+        private readonly MemoryStream stream = new();
+
+        public int Lines { get; private set; }
+
+        public long Bytes => stream.Length;
+
+        public void Add(byte[] line)
+        {
+            stream.Write(line);
+            stream.WriteByte((byte)'\n');
+            Lines++;
+        }
+
+        public byte[] Take(out int lines)
+        {
+            lines = Lines;
+            var taken = stream.ToArray();
+            stream.SetLength(0);
+            Lines = 0;
+            return taken;
+        }
+    }
+}

@@ -1,0 +1,127 @@
+using Marten;
+using Notify.Api.Contract;
+using Notify.Domain.Recipients;
+using Notify.Projections;
+using Notify.Projections.Privacy;
+using Npgsql;
+
+namespace Notify.Api.Recipients;
+
+/// <summary>Takes many users at a time: what is known of them is read as a set, and what is new is one commit.</summary>
+public sealed class RecipientImport(IDocumentStore store, SubjectKeys keys, MasterKeyRing ring, TimeProvider clock)
+{
+    /// <summary>Takes users, in their order; of a user named twice the later word counts.</summary>
+    /// <returns>How many of them brought something new.</returns>
+    public async Task<int> CommitAsync(IReadOnlyList<ImportUser> users, string by, CancellationToken cancellation)
+    {
+        var changed = 0;
+        await StreamChanges.RepeatAsync(clock, async () => changed = await TryCommitAsync(users, by, cancellation), cancellation);
+        return changed;
+    }
+
+    private async Task<int> TryCommitAsync(IReadOnlyList<ImportUser> users, string by, CancellationToken cancellation)
+    {
+        await using var session = store.LightweightSession();
+        await session.BeginTransactionAsync(cancellation);
+        var connection = session.Connection!;
+        var lines = users.Select(u => (User: u, Devices: (u.Devices ?? []).Select(d => (Id: Devices.IdOf(ring, d), Device: d)).ToList())).ToList();
+        // As when a device is registered: its row first, then the streams of whom it leaves and whom it joins.
+        var owners = await OwnersAsync(connection, [.. lines.SelectMany(l => l.Devices.Select(d => (d.Id, l.User.UserId!))).DistinctBy(d => d.Id)], cancellation);
+        var streams = users.Select(u => u.UserId!).Concat(owners.Values).Distinct().Select(Recipient.KeyOf).Order(StringComparer.Ordinal).ToArray();
+        var states = await LockAsync(session, streams, cancellation);
+
+        var sealedBefore = states.Values.Where(r => r is { IsErased: false, Details: not null }).ToDictionary(r => r.Id, r => r.Details!.Value, StringComparer.Ordinal);
+        var opened = await keys.ForAsync(connection, sealedBefore.Values, cancellation);
+        var known = sealedBefore.ToDictionary(s => s.Key, s => opened.OpenJson<ContactDetails>(s.Value), StringComparer.Ordinal);
+        var current = await keys.CurrentAsync(connection, users.Select(u => Recipient.KeyOf(u.UserId!)), cancellation);
+
+        var now = clock.GetUtcNow();
+        var news = new Dictionary<string, List<object>>(StringComparer.Ordinal);
+        var moved = new Dictionary<string, string>(StringComparer.Ordinal);
+        var changed = 0;
+        foreach (var (user, devices) in lines)
+        {
+            var (key, isNews) = (Recipient.KeyOf(user.UserId!), false);
+            var details = new ContactDetails(user.Email, user.Phone is null ? null : ContactRules.ToE164(user.Phone), user.Locale, user.TimeZone);
+            if (known.GetValueOrDefault(key) != details)
+            {
+                Happened(key, Users.Given(current.SealJson(key, details), details, ring, by, now));
+                (known[key], isNews) = (details, true);
+            }
+
+            foreach (var (id, device) in devices)
+            {
+                var owner = moved.GetValueOrDefault(id, owners[id]);
+                if (owner == user.UserId && Has(key, id)) continue;
+                if (owner != user.UserId && Has(Recipient.KeyOf(owner), id)) Happened(Recipient.KeyOf(owner), new DeviceRemoved(id, DeviceRemovalReasons.MovedToAnotherUser, by, now));
+                Happened(key, new DeviceRegistered(id, device.Platform!.Value, current.Seal(key, Devices.AddressOf(device.Token, device.Subscription)), by, now));
+                (moved[id], isNews) = (user.UserId!, true);
+            }
+
+            if (isNews) changed++;
+        }
+
+        if (changed == 0) return 0;
+        await MoveAsync(connection, moved, cancellation);
+        foreach (var (key, events) in news) session.Events.Append(key, events);
+        await session.SaveChangesAsync(cancellation);
+        return changed;
+
+        bool Has(string key, string deviceId) => states.TryGetValue(key, out var recipient) && recipient.Devices.Exists(d => d.Id == deviceId);
+
+        void Happened(string key, object @event)
+        {
+            states[key] = Recipient.Evolve(states.GetValueOrDefault(key), key, @event);
+            if (news.TryGetValue(key, out var events)) events.Add(@event);
+            else news[key] = [@event];
+        }
+    }
+
+    private static async Task<Dictionary<string, Recipient>> LockAsync(IDocumentSession session, string[] streams, CancellationToken cancellation)
+    {
+        await NotificationStreams.LockAsync(session, streams, cancellation);
+        var states = await LoadAsync();
+        var absent = streams.Where(s => !states.ContainsKey(s)).ToArray();
+        if (absent.Length == 0) return states;
+        // Before a stream's first event there is nothing to lock: who races for it waits here, and then sees it.
+        await using (var turn = new NpgsqlCommand("select count(pg_advisory_xact_lock(hashtextextended(s.key, 0))) from (select key from unnest($1) as key order by hashtextextended(key, 0) offset 0) s", session.Connection))
+        {
+            turn.Parameters.Add(new NpgsqlParameter { Value = absent });
+            await turn.ExecuteNonQueryAsync(cancellation);
+        }
+
+        await NotificationStreams.LockAsync(session, streams, cancellation);
+        return await LoadAsync();
+
+        async Task<Dictionary<string, Recipient>> LoadAsync() => (await session.LoadManyAsync<Recipient>(cancellation, streams)).ToDictionary(r => r.Id, StringComparer.Ordinal);
+    }
+
+    private static async Task<Dictionary<string, string>> OwnersAsync(NpgsqlConnection connection, IReadOnlyList<(string Device, string User)> devices, CancellationToken cancellation)
+    {
+        var owners = new Dictionary<string, string>(StringComparer.Ordinal);
+        if (devices.Count == 0) return owners;
+        var ids = devices.Select(d => d.Device).ToArray();
+        // In statements of their own: a later one sees, and waits for, the rows that another request is just writing.
+        await using (var insert = new NpgsqlCommand("insert into notify.devices (device_id, user_id) select d, u from unnest($1, $2) as t(d, u) order by d on conflict do nothing", connection))
+        {
+            insert.Parameters.Add(new NpgsqlParameter { Value = ids });
+            insert.Parameters.Add(new NpgsqlParameter { Value = devices.Select(d => d.User).ToArray() });
+            await insert.ExecuteNonQueryAsync(cancellation);
+        }
+
+        await using var select = new NpgsqlCommand("select device_id, user_id from notify.devices where device_id = any($1) order by device_id for update", connection);
+        select.Parameters.Add(new NpgsqlParameter { Value = ids });
+        await using var reader = await select.ExecuteReaderAsync(cancellation);
+        while (await reader.ReadAsync(cancellation)) owners[reader.GetString(0)] = reader.GetString(1);
+        return owners;
+    }
+
+    private static async Task MoveAsync(NpgsqlConnection connection, Dictionary<string, string> moved, CancellationToken cancellation)
+    {
+        if (moved.Count == 0) return;
+        await using var update = new NpgsqlCommand("update notify.devices d set user_id = t.u from unnest($1, $2) as t(d, u) where d.device_id = t.d and d.user_id <> t.u", connection);
+        update.Parameters.Add(new NpgsqlParameter { Value = moved.Keys.ToArray() });
+        update.Parameters.Add(new NpgsqlParameter { Value = moved.Values.ToArray() });
+        await update.ExecuteNonQueryAsync(cancellation);
+    }
+}

@@ -52,7 +52,7 @@ builder.Host.UseWolverine(o =>
     NotifyBus.Configure(o, Name, builder.Configuration, mayCreate: command == "migrate");
     o.ApplicationAssembly = typeof(Acceptance).Assembly;
 });
-builder.Services.AddSingleton(sms).AddSingleton<DeliveryTokens>().AddSingleton<Unsubscribing>();
+builder.Services.AddSingleton(sms).AddSingleton<DeliveryTokens>().AddSingleton<Unsubscribing>().AddSingleton<Engaging>();
 builder.Services.AddSingleton(acceptLimit).AddSingleton<AcceptLimit>().AddSingleton<ApiHosts>();
 builder.Services.AddSingleton<NotificationIntake>().AddSingleton<Acceptance>().AddSingleton<TemplateBook>().AddSingleton<TemplateRequests>().AddSingleton<TokenKeys>().AddSingleton<Callers>();
 builder.Services.AddSingleton<QueueActivity>().AddSingleton<QueueBacklogReader>().AddSingleton<ProviderHealthReader>();
@@ -117,4 +117,5 @@ DeadLetters.Map(app);
 GetAnalytics.Map(app);
 ClientEndpoints.Map(app);
 UnsubscribeEndpoints.Map(app);
+TrackingEndpoints.Map(app);
 return command == "routes" ? Routes.Print(app, Console.Out) : await NotifyHost.RunAsync(app, Name, () => NotifyHost.CheckTransportAsync(app, mayBeAway: true));

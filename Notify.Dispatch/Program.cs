@@ -54,7 +54,8 @@ pace.Check("Notify:Broadcasts", faults);
 var alerts = configuration.ReadAlertRules(faults);
 if (faults.Report()) return NotifyHost.WrongConfiguration;
 
-builder.Services.AddSingleton(Options.Create(retry)).AddSingleton(providers).AddSingleton(sms).AddSingleton(pace).AddSingleton<NotificationIntake>().AddSingleton<DeliveryTokens>().AddSingleton<UnsubscribeLinks>();
+builder.Services.AddSingleton(Options.Create(retry)).AddSingleton(providers).AddSingleton(sms).AddSingleton(pace).AddSingleton<NotificationIntake>();
+builder.Services.AddSingleton<DeliveryTokens>().AddSingleton<UnsubscribeLinks>().AddSingleton<TrackedLinks>();
 builder.Services.AddSingleton<HostIdentity>().AddSingleton<FairTurns>().AddSingleton<SlicePick>().AddSingleton(new SliceWeights()).AddSingleton<TemplateBook>().AddSingleton<SliceClaim>().AddSingleton<Settlement>().AddSingleton<DeliveryDispatcher>();
 builder.Services.AddSingleton<QueueActivity>().AddSingleton<ProviderActivity>().AddSingleton(alerts);
 builder.Services.AddSingleton<ReceiptJudgement>().AddSingleton<ReceiptIntake>();

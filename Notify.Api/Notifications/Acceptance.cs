@@ -155,7 +155,7 @@ public sealed class Acceptance : IAsyncDisposable
     /// <summary>What is personal in a request.</summary>
     public static NotificationPayload PayloadOf(RequestNotification r) => new(
         r.Content is { } c
-            ? new NotificationContent(c.Title, c.Body, c.Html, c.Data, c.Url, c.Push, c.Attachments is { Count: > 0 } files ? [.. files.Select(f => f.Kept())] : null)
+            ? new NotificationContent(c.Title, c.Body, c.Html, c.Data, c.Url, c.Push, c.Attachments is { Count: > 0 } files ? [.. files.Select(f => f.Kept())] : null, c.Track)
             : new NotificationContent(),
         ToOf(r), r.Metadata, r.Template?.Params);
 

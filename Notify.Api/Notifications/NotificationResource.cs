@@ -56,13 +56,14 @@ public sealed record NotificationTemplate(string Key, int Version, string? Local
 /// <param name="OpenedAt">When the person first opened it.</param>
 /// <param name="ComplainedAt">When the person called it unwanted.</param>
 /// <param name="UnsubscribedAt">When the person unsubscribed through it.</param>
+/// <param name="ClickedAt">When the person first followed a link of it.</param>
 public sealed record DeliveryResource(
     Guid DeliveryId, Channel Channel, string? Provider, DeliveryStatus Status, string? Reason, string? ProviderCode, int Attempts, string? DeviceId,
     string? ProviderMessageId, DateTimeOffset? NextAttemptAt, DateTimeOffset? DispatchedAt, DateTimeOffset? DeliveredAt, DateTimeOffset? OpenedAt,
-    DateTimeOffset? ComplainedAt = null, DateTimeOffset? UnsubscribedAt = null)
+    DateTimeOffset? ComplainedAt = null, DateTimeOffset? UnsubscribedAt = null, DateTimeOffset? ClickedAt = null)
 {
     /// <summary>Shows a folded delivery.</summary>
     public static DeliveryResource Of(Delivery d) => new(
         d.Id, d.Channel, d.Provider, d.Status, d.Reason, d.ProviderCode, d.Attempts, d.DeviceId,
-        d.ProviderMessageId, d.DeferredUntil, d.DispatchedAt, d.DeliveredAt, d.OpenedAt, d.ComplainedAt, d.UnsubscribedAt);
+        d.ProviderMessageId, d.DeferredUntil, d.DispatchedAt, d.DeliveredAt, d.OpenedAt, d.ComplainedAt, d.UnsubscribedAt, d.ClickedAt);
 }

@@ -93,6 +93,9 @@ public sealed record RequestedContent
 
     /// <summary>Files of an email: at most 10, together at most 5,242,880 bytes before base64. They do not count towards the limit of a request's size.</summary>
     public IReadOnlyList<RequestedAttachment>? Attachments { get; init; }
+
+    /// <summary>What is noticed of its reading, by email and SMS; absent: nothing.</summary>
+    public TrackOptions? Track { get; init; }
 }
 
 /// <summary>Someone who is not registered.</summary>

@@ -5,6 +5,7 @@ using Marten;
 using Notify.Api.Contract;
 using Notify.Api.Reference;
 using Notify.Domain.Clients;
+using Notify.Domain.Notifications;
 using Notify.Domain.Templates;
 using Notify.Projections;
 using Notify.Projections.Templates;
@@ -29,6 +30,9 @@ public sealed record PutTemplate
 
     /// <summary>Its parameters, by name. Absent: all that its texts use, each required and of any type.</summary>
     public IReadOnlyDictionary<string, PutParameter>? Params { get; init; }
+
+    /// <summary>What is noticed of the reading of its emails and SMS; absent: nothing.</summary>
+    public TrackOptions? Track { get; init; }
 }
 
 /// <summary>A parameter of a template.</summary>
@@ -124,7 +128,7 @@ public static class PutTemplateEndpoint
 
     private static TemplateDefinition DefinitionOf(PutTemplate put) => new(
         put.Category, put.Channels!, put.Locales ?? new Dictionary<string, ChannelTemplates>(), put.Layout,
-        put.Params?.ToDictionary(p => p.Key, p => new ParameterRule(p.Value.Required ?? false, p.Value.Type ?? ParameterType.Any)) ?? []);
+        put.Params?.ToDictionary(p => p.Key, p => new ParameterRule(p.Value.Required ?? false, p.Value.Type ?? ParameterType.Any)) ?? [], put.Track);
 }
 
 /// <summary>Changes templates and layouts one after the other: what one names, another must not take away meanwhile.</summary>

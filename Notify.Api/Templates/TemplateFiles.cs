@@ -27,7 +27,7 @@ public static class TemplateFiles
     /// <returns>The body, or what is wrong with the files.</returns>
     public static (JsonObject? Body, string? Fault) ReadTemplate(string folder)
     {
-        var (body, fault) = ReadJson(Path.Combine(folder, "template.json"), ["category", "layout", "params"]);
+        var (body, fault) = ReadJson(Path.Combine(folder, "template.json"), ["category", "layout", "params", "track"]);
         if (body is null) return (null, fault);
         body["channels"] = ReadTexts(folder);
         var locales = new JsonObject();
@@ -49,7 +49,7 @@ public static class TemplateFiles
     /// <summary>Writes a template into a folder; texts that it does not have are deleted there.</summary>
     public static void WriteTemplate(string folder, JsonNode template)
     {
-        WriteJson(folder, "template.json", template, ["category", "layout", "params"]);
+        WriteJson(folder, "template.json", template, ["category", "layout", "params", "track"]);
         WriteTexts(folder, template["channels"]);
         var locales = template["locales"]?.AsObject() ?? [];
         foreach (var (tag, texts) in locales) WriteTexts(Path.Combine(folder, tag), texts);

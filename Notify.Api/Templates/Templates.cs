@@ -2,6 +2,7 @@ using Marten;
 using Notify.Api.Contract;
 using Notify.Api.Reference;
 using Notify.Domain.Clients;
+using Notify.Domain.Notifications;
 using Notify.Domain.Templates;
 
 namespace Notify.Api.Templates;
@@ -16,9 +17,10 @@ namespace Notify.Api.Templates;
 /// <param name="Locales">What it says in other languages.</param>
 /// <param name="Layout">The layout that emails are set into.</param>
 /// <param name="Params">Its parameters, by name.</param>
+/// <param name="Track">What is noticed of the reading of its emails and SMS.</param>
 public sealed record TemplateResource(
     string Key, int Version, bool IsArchived, DateTimeOffset DefinedAt, string? Category, ChannelTemplates Channels,
-    IReadOnlyDictionary<string, ChannelTemplates> Locales, string? Layout, IReadOnlyDictionary<string, ParameterRule> Params)
+    IReadOnlyDictionary<string, ChannelTemplates> Locales, string? Layout, IReadOnlyDictionary<string, ParameterRule> Params, TrackOptions? Track = null)
 {
     /// <summary>As the reference shows one.</summary>
     internal static TemplateResource Example => new(
@@ -31,7 +33,7 @@ public sealed record TemplateResource(
 
     /// <summary>Shows a template.</summary>
     public static TemplateResource Of(Template t) => new(
-        t.Key, t.CurrentVersion, t.IsArchived, t.DefinedAt, t.Definition.Category, t.Definition.Channels, t.Definition.Locales, t.Definition.Layout, t.Definition.Params);
+        t.Key, t.CurrentVersion, t.IsArchived, t.DefinedAt, t.Definition.Category, t.Definition.Channels, t.Definition.Locales, t.Definition.Layout, t.Definition.Params, t.Definition.Track);
 }
 
 /// <summary>Every template.</summary>

@@ -32,7 +32,7 @@ public static class UnsubscribePage
 
     private static string Emails(UnsubscribeScope scope) => scope.Category is { } category ? $"emails of the kind <strong>{WebUtility.HtmlEncode(category)}</strong>" : "emails from this sender";
 
-    private static string Page(string title, string body) =>
+    internal static string Page(string title, string body) =>
         $$"""
         <!DOCTYPE html>
         <html lang="en">

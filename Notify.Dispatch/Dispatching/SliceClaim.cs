@@ -32,7 +32,7 @@ public sealed record ClaimedDelivery(
 /// </summary>
 public sealed class SliceClaim(
     IDocumentStore store, NpgsqlDataSource database, SubjectKeys keys, MasterKeyRing ring, Providers providers, SlicePick pick, TemplateBook templates, UnsubscribeLinks links,
-    SliceWeights weights, TimeZones zones, TimeProvider clock, HostIdentity host)
+    TrackedLinks tracked, SliceWeights weights, TimeZones zones, TimeProvider clock, HostIdentity host)
 {
     private static readonly TimeSpan HeavyWait = TimeSpan.FromSeconds(1);
 
@@ -76,6 +76,7 @@ public sealed class SliceClaim(
         var claimed = new List<ClaimedDelivery>(rows.Count);
         var ended = new List<Guid>();
         var putOff = new List<OpenDelivery>();
+        var followed = new List<TrackedLink>();
         var events = new List<(string Key, object Event)>();
         foreach (var row in rows)
         {
@@ -87,7 +88,7 @@ public sealed class SliceClaim(
 
             var isAsk = d.Status == DeliveryStatus.Unknown;
             var recipient = recipients.Of(n.Request);
-            var (message, fault) = messages[row.Id];
+            var (message, fault, destinations) = messages[row.Id];
             object? instead = isAsk ? null : NotificationDecider.LastCheck(n, d, recipient, rules, fingerprints[row.Id], now)
                 ?? (fault is not null ? new NotificationFailed(d.Id, d.Attempts, Reasons.TemplateFailed, null, fault.Place, now)
                     : message is null ? new DeliverySuppressed(d.Id, Reasons.Unreadable, "key", now) : null);
@@ -118,6 +119,7 @@ public sealed class SliceClaim(
             if (!isAsk && !isRecorded && !Lanes.RepeatReplacesItself(row.Queue.Lane) && provider is not null)
                 events.Add((row.Notification, new DispatchAttempted(d.Id, attempt, provider.Name, now)));
             var resend = isAsk && !d.WasResent && rules.Of(n.Request.Category).UnknownOutcome == UnknownOutcome.Resend;
+            if (destinations is not null) followed.AddRange(destinations.Select((to, i) => new TrackedLink(tracked.TokenOf(d.Id, i), d.Id, row.Notification, i, opened.Seal(n.Request.Subject, to))));
             claimed.Add(new ClaimedDelivery(
                 row, claim, n, d, message, attempt, provider, isAsk ? d.AttemptedAt ?? now : null, fingerprints[row.Id], resend ? n.Request.ExpiresAt ?? DateTimeOffset.MaxValue : null, taken.GetValueOrDefault(row.Id)));
         }
@@ -126,6 +128,7 @@ public sealed class SliceClaim(
         await OpenDeliveryTable.PutAsync(connection, putOff, cancellation);
         // Before the call: a receipt may come before its answer.
         await DeliveryStreams.NoteAsync(connection, claimed.Where(c => c.Ask is null && !Lanes.RepeatReplacesItself(c.Row.Queue.Lane)).Select(c => (c.Row.Id, c.Row.Notification)), cancellation);
+        await TrackedLinks.NoteAsync(connection, followed, cancellation);
         if (events.Count > 0)
         {
             await NotificationStreams.LockAsync(session, events.Select(e => e.Key), cancellation);
@@ -161,10 +164,12 @@ public sealed class SliceClaim(
     private static IEnumerable<string> SuppressionIds(DeliveryQueue queue, IEnumerable<string?> fingerprints) =>
         fingerprints.OfType<string>().Select(f => Suppression.IdOf(Lanes.ChannelOf(queue.Lane), f));
 
-    private (OutboundMessage? Message, TemplateFault? Fault) Open(Notification n, Delivery d, KeySet opened, IReadOnlyDictionary<string, ReadyTemplate> templates)
+    private (OutboundMessage? Message, TemplateFault? Fault, IReadOnlyList<string>? Destinations) Open(Notification n, Delivery d, KeySet opened, IReadOnlyDictionary<string, ReadyTemplate> templates)
     {
-        if (d.Contact is not { } contact || opened.OpenText(contact) is not { } address || opened.OpenJson<NotificationPayload>(n.Request.Payload) is not { } payload) return (null, null);
+        if (d.Contact is not { } contact || opened.OpenText(contact) is not { } address || opened.OpenJson<NotificationPayload>(n.Request.Payload) is not { } payload) return (null, null, null);
         var (content, fault) = ContentRendering.Of(n, d.Channel, payload, templates);
-        return (content is null ? null : new OutboundMessage(d.Id, address, content, n.Request.Priority, n.Request.ExpiresAt, links.Of(d.Id, d.Lane, n.Request.Priority)), fault);
+        if (content is null) return (null, fault, null);
+        var sent = tracked.Of(d.Id, d.Channel, content);
+        return (new OutboundMessage(d.Id, address, sent.Content, n.Request.Priority, n.Request.ExpiresAt, links.Of(d.Id, d.Lane, n.Request.Priority)), null, sent.Destinations);
     }
 }

@@ -47,12 +47,14 @@ public enum DeliveryStatus
 /// <param name="Moves">How often it went on to another provider; so many of its attempts began no round of their own.</param>
 /// <param name="WasRedriven">Whether a person sent it on its way again after its attempts were used up; they count anew.</param>
 /// <param name="WasResent">Whether it was sent again although it may have arrived, as its category says; that is done once.</param>
+/// <param name="ClickedAt">When a link was first followed.</param>
+/// <param name="Clicked">The links that were followed, by number; <c>null</c>: none.</param>
 public sealed record Delivery(
     Guid Id, Channel Channel, Lane? Lane, DeliveryStatus Status, string? DeviceId = null, Privacy.Sealed? Contact = null,
     string? Reason = null, string? Provider = null, string? ProviderCode = null, string? ProviderMessageId = null, int Attempts = 0,
     DateTimeOffset? AttemptedAt = null, DateTimeOffset? DeferredUntil = null, DateTimeOffset? DispatchedAt = null,
     DateTimeOffset? DeliveredAt = null, DateTimeOffset? OpenedAt = null, ImmutableList<string>? Tried = null, int Moves = 0, bool WasResent = false, bool WasRedriven = false,
-    DateTimeOffset? ComplainedAt = null, DateTimeOffset? UnsubscribedAt = null)
+    DateTimeOffset? ComplainedAt = null, DateTimeOffset? UnsubscribedAt = null, DateTimeOffset? ClickedAt = null, ImmutableList<int>? Clicked = null)
 {
     /// <summary>Whether something is still to be done about it: queued, waiting, or being attempted.</summary>
     public bool IsInFlight => Status is DeliveryStatus.Queued or DeliveryStatus.Deferred or DeliveryStatus.Attempting;
@@ -118,6 +120,7 @@ public sealed record Notification(
         NotificationRescheduled e => this with { SendAt = e.SendAt },
         NotificationExpired e => e.Deliveries.Aggregate(this with { IsExpired = !IsPlanned || IsExpired }, (n, id) => n.End(id, DeliveryStatus.Expired, null)),
         NotificationOpened e => With(e.DeliveryId, d => d with { OpenedAt = d.OpenedAt ?? e.At }),
+        LinkClicked e => With(e.DeliveryId, d => d.Clicked?.Contains(e.Link) == true ? d : d with { ClickedAt = d.ClickedAt ?? e.At, Clicked = (d.Clicked ?? []).Add(e.Link) }),
         Complained e => With(e.DeliveryId, d => d with { ComplainedAt = d.ComplainedAt ?? e.At }),
         Unsubscribed e => With(e.DeliveryId, d => d with { UnsubscribedAt = d.UnsubscribedAt ?? e.At }),
         _ => this,

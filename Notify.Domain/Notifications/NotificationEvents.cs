@@ -111,6 +111,11 @@ public sealed record NotificationExpired(IReadOnlyList<Guid> Deliveries, DateTim
 /// <param name="Receipt">The receipt's ID, where a provider said so.</param>
 public sealed record NotificationOpened(Guid DeliveryId, string Source, DateTimeOffset At, string? Receipt = null);
 
+/// <summary>The person followed a link of it: the first time per delivery and link.</summary>
+/// <param name="Link">Which of the delivery's links, from 0.</param>
+/// <param name="Source">Who noticed.</param>
+public sealed record LinkClicked(Guid DeliveryId, int Link, string Source, DateTimeOffset At);
+
 /// <summary>The person called it unwanted where they read their mail: the first time per delivery.</summary>
 /// <param name="Receipt">The receipt's ID, where a provider said so.</param>
 public sealed record Complained(Guid DeliveryId, string Source, DateTimeOffset At, string? Receipt = null);

@@ -11,9 +11,10 @@ namespace Notify.Domain.Notifications;
 /// <param name="Url">Where a tap leads; https.</param>
 /// <param name="Push">How a push looks, sounds and behaves.</param>
 /// <param name="Attachments">Files of an email.</param>
+/// <param name="Track">What is noticed of its reading.</param>
 public sealed record NotificationContent(
     string? Title = null, string? Body = null, string? Html = null, JsonElement? Data = null, string? Url = null,
-    PushOptions? Push = null, IReadOnlyList<EmailAttachment>? Attachments = null)
+    PushOptions? Push = null, IReadOnlyList<EmailAttachment>? Attachments = null, TrackOptions? Track = null)
 {
     /// <summary>Whether a push of it has something to show; else it is data for the app alone.</summary>
     public bool IsShown => this is { Title.Length: > 0 } or { Body.Length: > 0 };

@@ -91,7 +91,7 @@ public sealed class CompiledTemplate
             Channel.Push => message.Push(),
             _ => message.Email(layouts, chosen),
         };
-        return new Rendering(message.Fault is null ? content : null, chosen, message.Fault);
+        return new Rendering(message.Fault is null ? content with { Track = definition.Track } : null, chosen, message.Fault);
     }
 
     /// <summary>A channel's name in fields.</summary>

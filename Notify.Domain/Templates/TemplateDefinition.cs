@@ -53,9 +53,10 @@ public sealed record ChannelTemplates(EmailTemplate? Email = null, SmsTemplate? 
 /// <param name="Locales">What it says instead, by BCP 47 tag.</param>
 /// <param name="Layout">The layout that emails are set into.</param>
 /// <param name="Params">Every parameter that it uses.</param>
+/// <param name="Track">What is noticed of the reading of its emails and SMS.</param>
 public sealed record TemplateDefinition(
     string? Category, ChannelTemplates Channels, IReadOnlyDictionary<string, ChannelTemplates> Locales, string? Layout,
-    IReadOnlyDictionary<string, ParameterRule> Params)
+    IReadOnlyDictionary<string, ParameterRule> Params, TrackOptions? Track = null)
 {
     /// <summary>The most that all its texts may have together, in characters.</summary>
     public const int MaxSize = 256 * 1024;

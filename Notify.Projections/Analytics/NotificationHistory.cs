@@ -59,6 +59,7 @@ public sealed record NotificationHistory(Notification State, ImmutableDictionary
         {
             NotificationDispatched { Receipt: null } e => times with { ProviderLatencyMs = e.LatencyMs },
             NotificationOpened e => First(times, new Engagement("opened", "", e.Source, e.At)),
+            LinkClicked e => First(times, new Engagement("clicked", e.Link.ToString(System.Globalization.CultureInfo.InvariantCulture), e.Source, e.At)),
             Complained e => First(times, new Engagement("complained", "", e.Source, e.At)),
             Unsubscribed e => First(times, new Engagement("unsubscribed", "", e.Source, e.At)),
             _ => times,

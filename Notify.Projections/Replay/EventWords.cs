@@ -37,6 +37,7 @@ public static class EventWords
         NotificationRescheduled e => $"{e.By} moved it to {Time(e.SendAt)}.",
         NotificationExpired e => $"Its time had passed before {(e.Deliveries.Count == 0 ? "it was planned" : $"{List(e.Deliveries.Select(d => Name(state, d, start: false)))} could be made")}.",
         NotificationOpened e => $"The person opened {Name(state, e.DeliveryId, start: false)} for the first time, says {e.Source}.",
+        LinkClicked e => $"The person followed link {Count(e.Link + 1)} of {Name(state, e.DeliveryId, start: false)} for the first time.",
         Complained e => $"The person called {Name(state, e.DeliveryId, start: false)} unwanted, says {e.Source}.",
         Unsubscribed { Source: UnsubscribeSources.OneClick or UnsubscribeSources.Page } e => $"The person unsubscribed by {Name(state, e.DeliveryId, start: false)} ({Words(e.Source)}): no more emails of category {state?.Request.Category}.",
         Unsubscribed e => $"The person unsubscribed through {Name(state, e.DeliveryId, start: false)}, says {e.Source}.",

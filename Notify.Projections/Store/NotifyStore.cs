@@ -101,7 +101,7 @@ public static class NotifyStore
         typeof(NotificationRequested), typeof(DeliveriesPlanned), typeof(DeliveryDeferred), typeof(DispatchAttempted), typeof(NotificationDispatched),
         typeof(NotificationDelivered), typeof(NotificationFailed), typeof(DispatchOutcomeUnknown), typeof(DeliverySuppressed), typeof(DeliveryDeadLettered),
         typeof(DeliveryRedriven), typeof(NotificationCancelled), typeof(NotificationRescheduled), typeof(NotificationExpired), typeof(NotificationOpened),
-        typeof(Complained), typeof(Unsubscribed),
+        typeof(LinkClicked), typeof(Complained), typeof(Unsubscribed),
         typeof(ContactDetailsGiven), typeof(DeviceRegistered), typeof(DeviceRemoved), typeof(OptedIn), typeof(OptedOut), typeof(PreferenceWithdrawn),
         typeof(QuietHoursSet), typeof(QuietHoursWithdrawn), typeof(UserErased), typeof(AddressSuppressed), typeof(SuppressionLifted), typeof(CategoryDefined),
         typeof(TemplateDefined), typeof(TemplateArchived), typeof(LayoutDefined),

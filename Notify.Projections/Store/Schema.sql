@@ -275,3 +275,22 @@ comment on column notify.preferences.channel is 'push, sms or email';
 comment on column notify.preferences.category is 'About which category; null: the channel as a whole. A category goes over the channel';
 comment on column notify.preferences.opt_in is 'Whether they want to be reached so';
 comment on column notify.preferences.since is 'When they said so';
+
+-- Where the tracked links of deliveries lead: written before the message goes out, and the only place that /t/{token} takes a
+-- destination from. The destination is sealed under the recipient's key.
+create table if not exists notify.tracked_links (
+    token        text    primary key,
+    delivery_id  uuid    not null,
+    notification text    not null,
+    number       integer not null,
+    destination  text    not null
+);
+
+-- How often each link was followed and each email opened (number -1), by people and, as far as it can be told, by machines.
+create table if not exists notify.tracked_hits (
+    delivery_id uuid    not null,
+    number      integer not null,
+    people      bigint  not null,
+    machines    bigint  not null,
+    primary key (delivery_id, number)
+);

@@ -15,6 +15,9 @@ public sealed class DeliveryTokens(MasterKeyRing ring)
     /// <summary>The purpose of links by which people unsubscribe.</summary>
     public const string Unsubscribe = "unsubscribe";
 
+    /// <summary>The purpose of the image that tells of an opening.</summary>
+    public const string Open = "open";
+
     private const byte Version = 1;
     private const int IdEnd = 17, Length = 29;
 

@@ -57,6 +57,7 @@ public sealed class EventWordsTests
         { new NotificationDispatched(Sms, 1, "twilio", "SM1", 0, null, At, "SM1:sent"), "The SMS was accepted by twilio, says a receipt (their ID SM1)." },
         { new NotificationFailed(Sms, 1, Reasons.Undelivered, "twilio", "30003", At, "SM1:undelivered:30003"), "The SMS failed for good, says a receipt: undelivered (twilio: 30003)." },
         { new Complained(Sms, "sendgrid", At), "The person called the SMS unwanted, says sendgrid." },
+        { new LinkClicked(Sms, 0, "link", At), "The person followed link 1 of the SMS for the first time." },
         { new Unsubscribed(Sms, "sendgrid", At), "The person unsubscribed through the SMS, says sendgrid." },
         { new TopicDefined("club-news", "News of the club", "c_shop", At), "c_shop named the topic club-news: News of the club." },
         { new TopicJoined("club-news", "c_shop", At), "c_shop let the user follow the topic club-news." },

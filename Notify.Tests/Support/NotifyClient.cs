@@ -57,7 +57,7 @@ public sealed class NotifyClient : IDisposable
     public NotifyClient(Uri api, string? appKey, string? appSecret)
     {
         (AppKey, Credentials) = (appKey ?? "", $"{appKey}:{appSecret}");
-        http = new HttpClient(new SocketsHttpHandler()) { BaseAddress = api, Timeout = TimeSpan.FromSeconds(60) };
+        http = new HttpClient(new SocketsHttpHandler { AllowAutoRedirect = false }) { BaseAddress = api, Timeout = TimeSpan.FromSeconds(60) };
         if (appKey is not null)
             http.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Basic", Convert.ToBase64String(Encoding.UTF8.GetBytes($"{appKey}:{appSecret}")));
     }

@@ -1,0 +1,78 @@
+using Marten;
+using Notify.Api.Contract;
+using Notify.Domain.Notifications;
+using Notify.Projections;
+using Notify.Projections.OpenDeliveries;
+using Notify.Projections.Privacy;
+using Notify.Projections.Tracking;
+using Npgsql;
+
+namespace Notify.Api.Tracking;
+
+/// <summary>Notes that a person followed a link or opened an email: the first time is an event, every time is counted.</summary>
+public sealed class Engaging(IDocumentStore store, NpgsqlDataSource database, SubjectKeys keys, TimeProvider clock)
+{
+    /// <summary>Who noticed a click.</summary>
+    public const string Link = "link";
+
+    /// <summary>Who noticed an opening.</summary>
+    public const string Pixel = "pixel";
+
+    private const int Opening = -1;
+
+    /// <summary>Notes a click.</summary>
+    /// <returns>Where the link leads; <c>null</c>: it is none of ours, or its recipient was erased.</returns>
+    public async Task<string?> ClickAsync(string token, bool isMachine, CancellationToken cancellation)
+    {
+        TrackedLink? link;
+        string? destination;
+        await using (var connection = await database.OpenConnectionAsync(cancellation))
+        {
+            link = await TrackedLinks.FindAsync(connection, token, cancellation);
+            if (link is null) return null;
+            destination = (await keys.ForAsync(connection, [link.Destination], cancellation)).OpenText(link.Destination);
+        }
+
+        if (destination is null) return null;
+        await NoteAsync(link.DeliveryId, link.Notification, link.Number, isMachine, cancellation);
+        return destination;
+    }
+
+    /// <summary>Notes an opening; one of a delivery that is not there is none.</summary>
+    public async Task OpenAsync(Guid deliveryId, bool isMachine, CancellationToken cancellation)
+    {
+        await using var command = database.CreateCommand("select notification from notify.delivery_streams where delivery_id = $1");
+        command.Parameters.Add(new NpgsqlParameter { Value = deliveryId });
+        if (await command.ExecuteScalarAsync(cancellation) is string notification) await NoteAsync(deliveryId, notification, Opening, isMachine, cancellation);
+    }
+
+    private Task NoteAsync(Guid deliveryId, string key, int number, bool isMachine, CancellationToken cancellation) => StreamChanges.RepeatAsync(clock, async () =>
+    {
+        await using var session = store.LightweightSession();
+        await session.BeginTransactionAsync(cancellation);
+        var connection = session.Connection!;
+        var open = isMachine ? null : (await OpenDeliveryTable.LockAsync(connection, [deliveryId], cancellation)).FirstOrDefault();
+        if (!isMachine) await NotificationStreams.LockAsync(session, [key], cancellation);
+        if (await NotificationStreams.LoadAsync(session, key, cancellation) is not { } notification || !notification.Deliveries.TryGetValue(deliveryId, out var delivery)) return;
+
+        var now = clock.GetUtcNow();
+        // Nobody reads so fast: a gateway looks at what it is just taking in.
+        var isOfMachine = isMachine || now - (delivery.DispatchedAt ?? now) < MachineHits.TooSoon;
+        await TrackedLinks.CountAsync(connection, deliveryId, number, isOfMachine, cancellation);
+        if (!isOfMachine && number == Opening)
+        {
+            var isCalling = open?.State == OpenState.InFlight;
+            var reported = ReportDecider.Decide(notification, delivery, new DeliveryReport(ReportKind.Opened, Pixel, now), isCalling);
+            session.Events.Append(key, reported.Events);
+            if (open is not null && reported.Events.Count > 0 && reported.Delivery.IsTerminal)
+            {
+                if (isCalling) await OpenDeliveryTable.EndInFlightAsync(connection, [deliveryId], cancellation);
+                else await OpenDeliveryTable.RemoveAsync(connection, [deliveryId], cancellation);
+            }
+        }
+        else if (!isOfMachine && delivery.Clicked?.Contains(number) != true) session.Events.Append(key, new LinkClicked(deliveryId, number, Link, now));
+
+        session.QueueSqlCommand("select 1"); // a session without changes would not commit
+        await session.SaveChangesAsync(cancellation);
+    }, cancellation);
+}

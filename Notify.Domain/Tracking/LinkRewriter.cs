@@ -1,0 +1,137 @@
+using System.Net;
+using System.Text;
+using System.Text.RegularExpressions;
+using Notify.Domain.Notifications;
+
+namespace Notify.Domain.Tracking;
+
+/// <summary>A message whose links lead through Notify.</summary>
+/// <param name="Destinations">Where each link leads in the end, by its number from 0.</param>
+public sealed record TrackedContent(NotificationContent Content, IReadOnlyList<string> Destinations);
+
+/// <summary>
+/// Replaces the web links of a message by tracked ones. Pure: the same message gives the same links, so that an attempt that
+/// is repeated says the same words. An address that stands there twice is one link.
+/// </summary>
+public static partial class LinkRewriter
+{
+    /// <summary>The most links of a message; those after it stay as they are.</summary>
+    public const int Most = 200;
+
+    private static readonly string[] Unread = ["script", "style", "textarea", "title"];
+
+    /// <summary>Rewrites a message.</summary>
+    /// <param name="linkOf">A link's address by its number.</param>
+    /// <param name="pixel">The address of the image that tells of an opening.</param>
+    /// <param name="own">What addresses of Notify itself begin with: they stay as they are.</param>
+    public static TrackedContent Rewrite(NotificationContent content, Channel channel, Func<int, string> linkOf, string pixel, string own)
+    {
+        if (content.Track is not { } track || channel == Channel.Push) return new TrackedContent(content, []);
+        var destinations = new List<string>();
+        if (track.Links)
+        {
+            content = content with
+            {
+                Html = channel == Channel.Email && content.Html is { } html ? InHtml(html, LinkTo) : content.Html,
+                Body = content.Body is { } body ? InText(body, LinkTo) : null,
+            };
+        }
+
+        if (track.Opens && channel == Channel.Email && content.Html is { } page) content = content with { Html = WithPixel(page, pixel) };
+        return new TrackedContent(content, destinations);
+
+        string? LinkTo(string address)
+        {
+            if (address.StartsWith(own, StringComparison.OrdinalIgnoreCase) || !IsWeb(address)) return null;
+            var number = destinations.IndexOf(address);
+            if (number < 0 && destinations.Count < Most)
+            {
+                number = destinations.Count;
+                destinations.Add(address);
+            }
+
+            return number < 0 ? null : linkOf(number);
+        }
+    }
+
+    /// <summary>Whether an address is one of the web's, to which a browser may be sent.</summary>
+    public static bool IsWeb(string address) =>
+        address.Length <= 4000 && !address.Any(char.IsControl) && Uri.TryCreate(address, UriKind.Absolute, out var uri) && (uri.Scheme == Uri.UriSchemeHttps || uri.Scheme == Uri.UriSchemeHttp) && uri.Host.Length > 0;
+
+    // One pass. Comments, scripts and styles are passed over as a whole; of other tags only the address of a link is touched.
+    private static string InHtml(string html, Func<string, string?> linkTo)
+    {
+        var result = new StringBuilder(html.Length + 256);
+        var (copied, at) = (0, 0);
+        while ((at = html.IndexOf('<', at)) >= 0)
+        {
+            if (Is("<!--")) at = EndOf("-->");
+            else if (Unread.FirstOrDefault(t => Is("<" + t) && IsEndOfName(at + 1 + t.Length)) is { } unread) at = EndOf("</" + unread);
+            else if ((Is("<a") && IsEndOfName(at + 2)) || (Is("<area") && IsEndOfName(at + 5))) at = Link(at + 2);
+            else at++;
+        }
+
+        return result.Append(html, copied, html.Length - copied).ToString();
+
+        bool Is(string text) => string.Compare(html, at, text, 0, text.Length, StringComparison.OrdinalIgnoreCase) == 0;
+
+        bool IsEndOfName(int i) => i < html.Length && (char.IsWhiteSpace(html[i]) || html[i] is '/' or '>');
+
+        int EndOf(string text) => html.IndexOf(text, at + 1, StringComparison.OrdinalIgnoreCase) is >= 0 and var end ? end + 1 : html.Length;
+
+        // Reads the attributes of a tag from behind "<a".
+        int Link(int i)
+        {
+            while (i < html.Length && html[i] != '>')
+            {
+                if (char.IsWhiteSpace(html[i]) || html[i] == '/')
+                {
+                    i++;
+                    continue;
+                }
+
+                var name = i++;
+                while (i < html.Length && !char.IsWhiteSpace(html[i]) && html[i] is not ('=' or '>' or '/')) i++;
+                var isHref = html.AsSpan(name, i - name).Equals("href", StringComparison.OrdinalIgnoreCase);
+                while (i < html.Length && char.IsWhiteSpace(html[i])) i++;
+                if (i >= html.Length || html[i] != '=') continue;
+                for (i++; i < html.Length && char.IsWhiteSpace(html[i]); i++) { }
+
+                if (i >= html.Length) break;
+                var quote = html[i] is '"' or '\'' ? html[i] : (char?)null;
+                var value = quote is null ? i : i + 1;
+                var end = quote is { } q ? html.IndexOf(q, value) : value;
+                if (quote is null) while (end < html.Length && !char.IsWhiteSpace(html[end]) && html[end] != '>') end++;
+                if (end < 0) return html.Length; // a quote that nobody closes: what follows cannot be told from it
+                if (isHref && linkTo(WebUtility.HtmlDecode(html[value..end]).Trim()) is { } link)
+                {
+                    result.Append(html, copied, i - copied).Append('"').Append(link).Append('"');
+                    copied = quote is null ? end : end + 1;
+                }
+
+                i = quote is null ? end : end + 1;
+            }
+
+            return Math.Min(i, html.Length);
+        }
+    }
+
+    private static string InText(string text, Func<string, string?> linkTo) => TextLink().Replace(text, found =>
+    {
+        var address = found.Value.TrimEnd('.', ',', ';', ':', '!', '?', '\'', '"', '…', '。', '，');
+        // A bracket belongs to the address only if it was opened there.
+        var open = address.Count(c => c == '(') - address.Count(c => c == ')');
+        for (; open < 0 && address.EndsWith(')'); open++) address = address[..^1];
+        return linkTo(address) is { } link ? link + found.Value[address.Length..] : found.Value;
+    });
+
+    private static string WithPixel(string html, string pixel)
+    {
+        var image = $"<img src=\"{WebUtility.HtmlEncode(pixel)}\" width=\"1\" height=\"1\" alt=\"\" style=\"border:0;height:1px;width:1px\">";
+        var end = html.LastIndexOf("</body", StringComparison.OrdinalIgnoreCase);
+        return new StringBuilder(html).Insert(end < 0 ? html.Length : end, image).ToString();
+    }
+
+    [GeneratedRegex("""(?<![\w@])https?://[^\s<>"'\u0000-\u001f]+""", RegexOptions.IgnoreCase | RegexOptions.CultureInvariant)]
+    private static partial Regex TextLink();
+}

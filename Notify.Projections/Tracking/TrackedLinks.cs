@@ -1,0 +1,72 @@
+using System.Globalization;
+using Microsoft.Extensions.Configuration;
+using Notify.Domain.Notifications;
+using Notify.Domain.Privacy;
+using Notify.Domain.Tracking;
+using Notify.Projections.Alerts;
+using Notify.Projections.Privacy;
+using Npgsql;
+
+namespace Notify.Projections.Tracking;
+
+/// <summary>A link of a delivery, as it is kept.</summary>
+/// <param name="Number">Which of the delivery's links, from 0.</param>
+/// <param name="Destination">Where it leads, sealed under the recipient's key: an erased person's links lead nowhere.</param>
+public sealed record TrackedLink(string Token, Guid DeliveryId, string Notification, int Number, Sealed Destination);
+
+/// <summary>
+/// The addresses by which a delivery's links and its opening are noticed: <c>{Notify:PublicUrl}/t/{token}</c>, short enough for
+/// an SMS, and <c>/o/{token}</c>. Tokens are keyed hashes: nobody can make one, and none holds an address.
+/// </summary>
+public sealed class TrackedLinks(DeliveryTokens tokens, MasterKeyRing ring, IConfiguration configuration)
+{
+    /// <summary>The length of a link's token: base64url of 12 bytes of an HMAC-SHA-256 under the pepper.</summary>
+    public const int TokenLength = 16;
+
+    private readonly string start = configuration.PublicUrl().AbsoluteUri.TrimEnd('/');
+
+    /// <summary>A link's token; the same at every attempt.</summary>
+    public string TokenOf(Guid deliveryId, int number) => ring.Fingerprint("tracked-link", string.Create(CultureInfo.InvariantCulture, $"{deliveryId:N} {number}"))[..TokenLength];
+
+    /// <summary>A delivery's content with tracked links, if it asks for them.</summary>
+    public TrackedContent Of(Guid deliveryId, Channel channel, NotificationContent content) => LinkRewriter.Rewrite(
+        content, channel, number => $"{start}/t/{TokenOf(deliveryId, number)}", $"{start}/o/{tokens.Make(DeliveryTokens.Open, deliveryId)}", $"{start}/");
+
+    /// <summary>Keeps where links lead, before anybody can follow them.</summary>
+    public static async Task NoteAsync(NpgsqlConnection connection, IEnumerable<TrackedLink> links, CancellationToken cancellation)
+    {
+        var rows = links.OrderBy(l => l.Token, StringComparer.Ordinal).ToList();
+        if (rows.Count == 0) return;
+        await using var command = new NpgsqlCommand(
+            """
+            insert into notify.tracked_links (token, delivery_id, notification, number, destination)
+            select * from unnest($1, $2, $3, $4, $5) on conflict (token) do nothing
+            """, connection);
+        foreach (var column in new object[] { rows.Select(r => r.Token).ToArray(), rows.Select(r => r.DeliveryId).ToArray(), rows.Select(r => r.Notification).ToArray(), rows.Select(r => r.Number).ToArray(), rows.Select(r => r.Destination.Text).ToArray() })
+            command.Parameters.Add(new NpgsqlParameter { Value = column });
+        await command.ExecuteNonQueryAsync(cancellation);
+    }
+
+    /// <summary>The link of a token; <c>null</c>: there is none.</summary>
+    public static async Task<TrackedLink?> FindAsync(NpgsqlConnection connection, string token, CancellationToken cancellation)
+    {
+        if (token.Length != TokenLength) return null;
+        await using var command = new NpgsqlCommand("select delivery_id, notification, number, destination from notify.tracked_links where token = $1", connection) { Parameters = { new NpgsqlParameter { Value = token } } };
+        await using var reader = await command.ExecuteReaderAsync(cancellation);
+        return await reader.ReadAsync(cancellation) ? new TrackedLink(token, reader.GetGuid(0), reader.GetString(1), reader.GetInt32(2), new Sealed(reader.GetString(3))) : null;
+    }
+
+    /// <summary>Counts a hit.</summary>
+    /// <param name="number">The link; −1: the opening.</param>
+    /// <param name="isMachine">Whether it was a scanner's or prefetcher's, and no person's.</param>
+    public static async Task CountAsync(NpgsqlConnection connection, Guid deliveryId, int number, bool isMachine, CancellationToken cancellation)
+    {
+        await using var command = new NpgsqlCommand(
+            """
+            insert into notify.tracked_hits as h (delivery_id, number, people, machines) values ($1, $2, $3, $4)
+            on conflict (delivery_id, number) do update set people = h.people + $3, machines = h.machines + $4
+            """, connection);
+        foreach (var value in new object[] { deliveryId, number, isMachine ? 0L : 1L, isMachine ? 1L : 0L }) command.Parameters.Add(new NpgsqlParameter { Value = value });
+        await command.ExecuteNonQueryAsync(cancellation);
+    }
+}

@@ -1,0 +1,108 @@
+using Notify.Domain.Notifications;
+using Notify.Domain.Tracking;
+
+namespace Notify.Tests.Domain;
+
+public class LinkRewriterTests
+{
+    private const string Own = "https://n.example/";
+
+    [Theory]
+    [InlineData("<a href=\"https://x.example/1?a=1&amp;b=2\">x</a>", "<a href=\"[0]\">x</a>", "https://x.example/1?a=1&b=2")]
+    [InlineData("<a class='b' HREF = 'http://x.example' id=i>x</a>", "<a class='b' HREF = \"[0]\" id=i>x</a>", "http://x.example")]
+    [InlineData("<a href=https://x.example/a?b>x</a>", "<a href=\"[0]\">x</a>", "https://x.example/a?b")]
+    [InlineData("<map><area href=\"https://x.example\"></map>", "<map><area href=\"[0]\"></map>", "https://x.example")]
+    [InlineData("<a href=\"https://x.example/1\"></a><a href=\"https://x.example/2\"></a><a href=\"https://x.example/1\"></a>", "<a href=\"[0]\"></a><a href=\"[1]\"></a><a href=\"[0]\"></a>", "https://x.example/1 https://x.example/2")]
+    [InlineData("<a title=\"a > b\" data-href=\"https://no.example\" href=\"https://x.example\">", "<a title=\"a > b\" data-href=\"https://no.example\" href=\"[0]\">", "https://x.example")]
+    [InlineData("<a/href=\"https://x.example\">", "<a/href=\"[0]\">", "https://x.example")]
+    [InlineData("<a href=\"  https://x.example  \">", "<a href=\"[0]\">", "https://x.example")]
+    public void Links_of_html_are_replaced_and_nothing_else(string html, string expected, string destinations)
+    {
+        var tracked = Rewrite(new NotificationContent("t", null, html));
+        Assert.Equal((expected, destinations), (tracked.Content.Html, string.Join(' ', tracked.Destinations)));
+    }
+
+    [Theory]
+    [InlineData("<a href=\"mailto:a@x.example\">")]
+    [InlineData("<a href=\"tel:+12025550123\">")]
+    [InlineData("<a href=\"#top\">")]
+    [InlineData("<a href=\"/orders\">")]
+    [InlineData("<a href=\"javascript:alert(1)\">")]
+    [InlineData("<a href=\"//x.example\">")]
+    [InlineData("<a href=\"https://n.example/u/token\">")]
+    [InlineData("<a href=\"\">")]
+    [InlineData("<a href>")]
+    [InlineData("<a href=")]
+    [InlineData("<a href=\"https://x.example")]
+    [InlineData("<a title=\"never closed href='https://x.example'>")]
+    [InlineData("<abbr href=\"https://x.example\">")]
+    [InlineData("<img src=\"https://x.example/i.png\"><link href=\"https://x.example/s.css\">")]
+    [InlineData("<!-- <a href=\"https://x.example\"> -->")]
+    [InlineData("<!-- <a href=\"https://x.example\">")]
+    [InlineData("<style>a[href=\"https://x.example\"]{} <a href=\"https://x.example\"></style>")]
+    [InlineData("<script>'<a href=\"https://x.example\">'</script>")]
+    [InlineData("<p>https://x.example</p>")]
+    [InlineData("<")]
+    [InlineData("<a")]
+    public void What_is_no_web_link_stays_as_it_is(string html)
+    {
+        var tracked = Rewrite(new NotificationContent("t", null, html));
+        Assert.Equal(html, tracked.Content.Html);
+        Assert.Empty(tracked.Destinations);
+    }
+
+    [Theory]
+    [InlineData("See https://x.example/a.", "See [0].", "https://x.example/a")]
+    [InlineData("(https://x.example/a_(b)), next", "([0]), next", "https://x.example/a_(b)")]
+    [InlineData("https://x.example/?a=1&b=2#c\nhttp://y.example!", "[0]\n[1]!", "https://x.example/?a=1&b=2#c http://y.example")]
+    [InlineData("<https://x.example>", "<[0]>", "https://x.example")]
+    [InlineData("mail a@x.example, www.x.example, https://, ftp://x.example", "mail a@x.example, www.x.example, https://, ftp://x.example", "")]
+    [InlineData("링크 https://x.example/한글 끝", "링크 [0] 끝", "https://x.example/한글")]
+    public void Links_of_texts_are_replaced_without_what_stands_around(string text, string expected, string destinations)
+    {
+        var tracked = Rewrite(new NotificationContent(Body: text), Channel.Sms);
+        Assert.Equal((expected, destinations), (tracked.Content.Body, string.Join(' ', tracked.Destinations)));
+    }
+
+    [Fact]
+    public void A_link_in_html_and_text_is_one()
+    {
+        var tracked = Rewrite(new NotificationContent("t", "https://x.example/a", "<a href=\"https://x.example/a\">"));
+        Assert.Equal(("[0]", "<a href=\"[0]\">", 1), (tracked.Content.Body, tracked.Content.Html, tracked.Destinations.Count));
+    }
+
+    [Fact]
+    public void The_image_stands_at_the_end_of_the_body_of_an_email_only()
+    {
+        var opens = new TrackOptions { Opens = true };
+        Assert.Contains("<p>x</p><img src=\"[pixel]\"", LinkRewriter.Rewrite(new NotificationContent(Html: "<body><p>x</p></body>", Track: opens), Channel.Email, i => "", "[pixel]", Own).Content.Html, StringComparison.Ordinal);
+        var sms = new NotificationContent(Body: "x", Track: opens);
+        Assert.Equal(sms, LinkRewriter.Rewrite(sms, Channel.Sms, i => "", "[pixel]", Own).Content);
+    }
+
+    [Fact]
+    public void Who_does_not_ask_is_not_tracked_and_no_push_is()
+    {
+        var content = new NotificationContent("t", "https://x.example", "<a href=\"https://x.example\">");
+        Assert.Same(content, LinkRewriter.Rewrite(content, Channel.Email, i => "", "", Own).Content);
+        Assert.Empty(Rewrite(content, Channel.Push).Destinations);
+    }
+
+    [Theory]
+    [InlineData("<a ")]
+    [InlineData("<a href=\"")]
+    [InlineData("<!--")]
+    [InlineData("<script>")]
+    [InlineData("https://x.example/((((")]
+    [InlineData("https://x.example/))))")]
+    public void A_hostile_message_of_half_a_megabyte_takes_no_time(string part)
+    {
+        var text = string.Concat(Enumerable.Repeat(part, 512 * 1024 / part.Length));
+        var clock = System.Diagnostics.Stopwatch.StartNew();
+        Rewrite(new NotificationContent("t", text, text));
+        Assert.True(clock.Elapsed < TimeSpan.FromSeconds(5), $"{clock.Elapsed}");
+    }
+
+    private static TrackedContent Rewrite(NotificationContent content, Channel channel = Channel.Email) =>
+        LinkRewriter.Rewrite(content with { Track = new TrackOptions { Links = true } }, channel, i => $"[{i}]", "", Own);
+}

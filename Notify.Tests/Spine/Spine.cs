@@ -110,6 +110,23 @@ public abstract class Spine(NotifySystem system) : SystemTest
     }
 
     [Fact]
+    public async Task What_falls_due_while_Dispatch_is_dead_is_sent_once_when_it_is_back()
+    {
+        await Installation.KillDispatchAsync();
+        var (mark, sendAt) = (NewId("due"), Clock.GetUtcNow().AddSeconds(1));
+        var ids = Enumerable.Range(0, 20).Select(i => $"{mark}-{i}").ToList();
+        foreach (var id in ids) (await Client.SendAsync(new { eventId = id, to = new { phone = Person.NewPhone() }, sendAt, content = new { body = id } })).Is(202);
+        await Eventually.Becomes(() => Task.FromResult(Clock.GetUtcNow()), now => now > sendAt, "the time has come");
+        Assert.Equal((0, 0), await Sandbox.CountAsync(mark));
+
+        await Installation.StartDispatchAsync();
+
+        foreach (var id in ids) await Client.BecomesAsync(id, "dispatched");
+        Assert.Equal((20, 20), await Sandbox.CountAsync(mark));
+        Assert.All(await Sandbox.LedgerAsync(mark), e => Assert.True(e.ReceivedAt >= sendAt));
+    }
+
+    [Fact]
     public async Task A_dead_letter_is_sent_when_it_is_replayed()
     {
         var person = await Installation.NewPersonAsync(phone: false);

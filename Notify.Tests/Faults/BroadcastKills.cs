@@ -6,9 +6,17 @@ namespace Notify.Tests.Faults;
 
 /// <summary>The host that makes a broadcast's notifications dies, twice: nobody is left out, and nobody gets it twice.</summary>
 [Trait("Category", "Faults")]
-public sealed class BroadcastKills(FaultSystem faults) : FaultTest(faults)
+[Collection(BroadcastCollection.Name)]
+public sealed class BroadcastKills(BroadcastSystem broadcasts) : SystemTest
 {
     private const int Followers = 20_000;
+
+    /// <inheritdoc />
+    public override ValueTask InitializeAsync()
+    {
+        Installation = broadcasts.System;
+        return ValueTask.CompletedTask;
+    }
 
     [Fact]
     public async Task Killed_twice_every_follower_gets_it_exactly_once()

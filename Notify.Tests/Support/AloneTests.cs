@@ -77,6 +77,23 @@ public abstract class FaultTest(FaultSystem faults) : SystemTest
     }
 }
 
+/// <summary>A system that sends to crowds and whose hosts are killed meanwhile; what it leaves to be projected keeps nobody else waiting.</summary>
+[CollectionDefinition(Name, DisableParallelization = true)]
+public sealed class BroadcastCollection : ICollectionFixture<BroadcastSystem>
+{
+    public const string Name = "Broadcasts";
+}
+
+/// <summary>The system of <see cref="BroadcastCollection"/>.</summary>
+public sealed class BroadcastSystem : IAsyncLifetime
+{
+    public NotifySystem System { get; private set; } = null!;
+
+    public async ValueTask InitializeAsync() => System = await NotifySystem.StartAsync("broadcasts");
+
+    public ValueTask DisposeAsync() => System?.DisposeAsync() ?? ValueTask.CompletedTask;
+}
+
 /// <summary>A system whose messages RabbitMQ carries, and whose broker is killed: its tests run one after the other, while nothing else runs.</summary>
 [CollectionDefinition(Name, DisableParallelization = true)]
 public sealed class BrokerCollection : ICollectionFixture<BrokerSystem>

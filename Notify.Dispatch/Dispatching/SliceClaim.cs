@@ -5,6 +5,7 @@ using Notify.Domain.Recipients;
 using Notify.Domain.Suppressions;
 using Notify.Domain.Templates;
 using Notify.Projections;
+using Notify.Projections.Caps;
 using Notify.Projections.Hosting;
 using Notify.Projections.OpenDeliveries;
 using Notify.Projections.Planning;
@@ -75,7 +76,7 @@ public sealed class SliceClaim(
 
         var claimed = new List<ClaimedDelivery>(rows.Count);
         var ended = new List<Guid>();
-        var putOff = new List<OpenDelivery>();
+        var late = new List<LateQuiet>();
         var followed = new List<TrackedLink>();
         var events = new List<(string Key, object Event)>();
         foreach (var row in rows)
@@ -99,11 +100,10 @@ public sealed class SliceClaim(
                 continue;
             }
 
-            if (!isAsk && d.Status != DeliveryStatus.Attempting && QuietHoursDecider.PutOff(n.Request, recipient, rules, () => zones.Of(recipient, opened), now) is var (until, rule))
+            var quiet = NotificationPlanning.QuietOf(n.Request, recipient, rules, opened, zones);
+            if (!isAsk && d.Status != DeliveryStatus.Attempting && quiet(now) is not null)
             {
-                var why = new DeliveryDeferred(d.Id, until, Reasons.QuietHours, Math.Max(row.Attempts, d.Attempts), null, null, now, rule);
-                putOff.Add(row.PutOff(why));
-                events.Add((row.Notification, why));
+                late.Add(new LateQuiet(row, n, d, quiet));
                 continue;
             }
 
@@ -124,14 +124,22 @@ public sealed class SliceClaim(
                 row, claim, n, d, message, attempt, provider, isAsk ? d.AttemptedAt ?? now : null, fingerprints[row.Id], resend ? n.Request.ExpiresAt ?? DateTimeOffset.MaxValue : null, taken.GetValueOrDefault(row.Id)));
         }
 
-        await OpenDeliveryTable.RemoveAsync(connection, [.. ended], cancellation);
-        await OpenDeliveryTable.PutAsync(connection, putOff, cancellation);
         // Before the call: a receipt may come before its answer.
         await DeliveryStreams.NoteAsync(connection, claimed.Where(c => c.Ask is null && !Lanes.RepeatReplacesItself(c.Row.Queue.Lane)).Select(c => (c.Row.Id, c.Row.Notification)), cancellation);
         await TrackedLinks.NoteAsync(connection, followed, cancellation);
+        if (events.Count + late.Count > 0) await NotificationStreams.LockAsync(session, events.Select(e => e.Key).Concat(late.Select(l => l.Row.Notification)), cancellation);
+        var putOff = new List<OpenDelivery>();
+        foreach (var (put, what) in late.Count == 0 ? [] : await CapPlanning.AgainAsync(connection, late, rules, now, cancellation))
+        {
+            events.Add((put.Row.Notification, what));
+            if (what is DeliveryDeferred why) putOff.Add(put.Row.PutOff(why));
+            else ended.Add(put.Row.Id);
+        }
+
+        await OpenDeliveryTable.PutAsync(connection, putOff, cancellation);
+        await OpenDeliveryTable.RemoveAsync(connection, [.. ended], cancellation);
         if (events.Count > 0)
         {
-            await NotificationStreams.LockAsync(session, events.Select(e => e.Key), cancellation);
             foreach (var stream in events.GroupBy(e => e.Key)) session.Events.Append(stream.Key, stream.Select(e => e.Event));
             await session.SaveChangesAsync(cancellation);
         }

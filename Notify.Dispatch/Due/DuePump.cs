@@ -111,13 +111,12 @@ public sealed class DuePump(
             var plan = payload is null
                 ? new DeliveriesPlanned([], [new LeftOutDelivery(DeterministicId.OfDelivery(n.Key, "push"), Channel.Push, null, Reasons.Erased, "key")], recipient?.Version ?? 0, now)
                 : NotificationPlanning.Plan(n.Key, n.Request, payload, recipient, rules, currentKeys, ring, now, sms);
-            plans.Add(new NotificationPlan(n.Key, n.Request, payload, plan));
+            plans.Add(new NotificationPlan(n.Key, n.Request, payload, plan) { Quiet = NotificationPlanning.QuietOf(n.Request, recipient, rules, currentKeys, zones) });
         }
 
         var planned = new List<OpenDelivery>();
-        foreach (var held in await CapPlanning.HoldAsync(connection, plans, rules, ring, now, cancellation))
+        foreach (var plan in await CapPlanning.HoldAsync(connection, plans, rules, ring, now, cancellation))
         {
-            var plan = held.WithQuiet(NotificationPlanning.PutOff(held.Plan, held.Request, recipients.Of(held.Request), rules, currentKeys, zones, now));
             session.Events.Append(plan.Key, plan.Events);
             planned.AddRange(plan.Open(now));
         }

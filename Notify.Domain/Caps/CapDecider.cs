@@ -4,10 +4,17 @@ using Notify.Domain.Notifications;
 
 namespace Notify.Domain.Caps;
 
+/// <summary>Where a notification gets on a channel.</summary>
+/// <param name="At">When it may leave; <c>null</c>: never, it is over a cap that leaves out, or there is no room in time.</param>
+/// <param name="Reason">Why that is not now; <c>null</c>: it is.</param>
+/// <param name="Rule">The rules behind the reason, their inputs and versions, in the order in which they were met.</param>
+/// <param name="Counts">Whether it takes a place: not if it leaves never, and not if its time has passed before it may.</param>
+public readonly record struct CapPlace(DateTimeOffset? At, string? Reason, string Rule, bool Counts);
+
 /// <summary>
-/// Decides what of a plan is over its category's caps. A place is taken when a notification is planned, for the window in
-/// which it may leave, and is not given back whatever becomes of it: so a cap is never exceeded. What is critical, and
-/// what is of a required category, takes its place and is never stopped.
+/// Decides when what is planned may leave, by its category's caps and the person's quiet hours together. A place is taken when
+/// a notification is planned, for the window in which it leaves, and is not given back whatever becomes of it: so a cap
+/// is never exceeded. What is critical, and what is of a required category, takes its place and is stopped by no cap.
 /// </summary>
 public static class CapDecider
 {
@@ -17,59 +24,89 @@ public static class CapDecider
     /// <summary>The counts that a plan is decided upon; none where its category has no caps on the channels that are tried.</summary>
     /// <param name="person">Who is counted on a channel; see <see cref="CapKey"/>.</param>
     public static IEnumerable<CapKey> Concerns(DeliveriesPlanned plan, Category category, Func<Channel, string> person) =>
-        from cap in category.Caps ?? []
-        where plan.Deliveries.Any(d => Lanes.ChannelOf(d.Lane) == cap.Channel)
-        select new CapKey(person(cap.Channel), category.Key, cap.Channel, cap.Per);
+        plan.Deliveries.Select(d => Lanes.ChannelOf(d.Lane)).Distinct().SelectMany(channel => Concerns(channel, category, person(channel)));
 
-    /// <summary>Decides.</summary>
-    /// <param name="counts">Those of <see cref="Concerns"/>; the places that are taken are noted in them.</param>
+    /// <summary>The counts that one channel is decided upon.</summary>
+    public static IEnumerable<CapKey> Concerns(Channel channel, Category category, string person) =>
+        (category.Caps ?? []).Where(c => c.Channel == channel).Select(c => new CapKey(person, category.Key, c.Channel, c.Per));
+
+    /// <summary>Decides on a plan.</summary>
+    /// <param name="counts">Those of <see cref="Concerns(DeliveriesPlanned, Category, Func{Channel, string})"/>; the places that are taken are noted in them.</param>
+    /// <param name="quiet">Until when a time is too quiet to disturb the person, and the rule; <c>null</c>: it is not.</param>
     /// <returns>The plan without what is left out, and what of it waits, and until when.</returns>
     public static (DeliveriesPlanned Plan, IReadOnlyList<DeliveryDeferred> PutOff) Decide(
-        NotificationRequested request, DeliveriesPlanned plan, Category category, Func<Channel, string> person, IDictionary<CapKey, CapCount> counts, DateTimeOffset now)
+        NotificationRequested request, DeliveriesPlanned plan, Category category, Func<Channel, string> person, IDictionary<CapKey, CapCount> counts,
+        Func<DateTimeOffset, (DateTimeOffset Until, string Rule)?> quiet, DateTimeOffset now)
     {
         var putOff = new List<DeliveryDeferred>();
-        foreach (var channel in (category.Caps ?? []).GroupBy(c => c.Channel))
+        foreach (var channel in plan.Deliveries.GroupBy(d => Lanes.ChannelOf(d.Lane)).ToList())
         {
-            var deliveries = plan.Deliveries.Where(d => Lanes.ChannelOf(d.Lane) == channel.Key).ToList();
-            if (deliveries.Count == 0) continue;
-            // Where both kinds are full, there is no use in waiting.
-            var caps = channel.OrderByDescending(c => c.Exceeding == CapExceeding.Suppress).Select(c => (Cap: c, Key: new CapKey(person(c.Channel), category.Key, c.Channel, c.Per))).ToList();
-            var passes = category.Required || request.Priority == Priority.Critical;
-            var (place, rule) = passes ? (now, "") : Place(caps, counts, category, request.ExpiresAt, now);
-            if (place is not { } at)
+            var place = Take(request, channel.Key, category, person(channel.Key), counts, [], quiet, now);
+            if (place.At is not { } at)
             {
                 plan = plan with
                 {
-                    Deliveries = [.. plan.Deliveries.Except(deliveries)],
-                    LeftOut = [.. plan.LeftOut, .. deliveries.Select(d => new LeftOutDelivery(d.Id, channel.Key, d.DeviceId, Reasons.CapExceeded, rule))],
+                    Deliveries = [.. plan.Deliveries.Except(channel)],
+                    LeftOut = [.. plan.LeftOut, .. channel.Select(d => new LeftOutDelivery(d.Id, channel.Key, d.DeviceId, Reasons.CapExceeded, place.Rule))],
                 };
                 continue;
             }
 
-            foreach (var (_, key) in caps) counts[key] = counts[key].Take(at);
-            if (at > now) putOff.AddRange(deliveries.Select(d => new DeliveryDeferred(d.Id, at, Reasons.CapExceeded, 0, null, null, now, rule)));
+            if (place.Reason is { } reason) putOff.AddRange(channel.Select(d => new DeliveryDeferred(d.Id, at, reason, 0, null, null, now, place.Rule)));
         }
 
         return (plan, putOff);
     }
 
-    // The first time from now on at which every cap has room; null: there is none, or what stands in the way says not to wait.
-    private static (DateTimeOffset? At, string Rule) Place(
-        List<(Cap Cap, CapKey Key)> caps, IDictionary<CapKey, CapCount> counts, Category category, DateTimeOffset? expiresAt, DateTimeOffset now)
+    /// <summary>Takes the first place from now on that every cap has room for and that disturbs nobody.</summary>
+    /// <param name="held">For when the notification holds places on the channel already: one in a window counts once, however often it is put off.</param>
+    public static CapPlace Take(
+        NotificationRequested request, Channel channel, Category category, string person, IDictionary<CapKey, CapCount> counts, IReadOnlyCollection<DateTimeOffset> held,
+        Func<DateTimeOffset, (DateTimeOffset Until, string Rule)?> quiet, DateTimeOffset now)
     {
-        var (at, first) = (now, "");
+        // Where both kinds are full, there is no use in waiting.
+        var caps = (category.Caps ?? []).Where(c => c.Channel == channel).OrderByDescending(c => c.Exceeding == CapExceeding.Suppress)
+            .Select(c => (Cap: c, Key: new CapKey(person, category.Key, c.Channel, c.Per))).ToList();
+        var passes = category.Required || request.Priority == Priority.Critical;
+        var place = Find(request.ExpiresAt, category, passes ? [] : caps, counts, Holds, quiet, now);
+        if (place is { Counts: true, At: { } at })
+            foreach (var (_, key) in caps.Where(c => !Holds(c.Key, at))) counts[key] = counts[key].Take(at);
+        return place;
+
+        bool Holds(CapKey key, DateTimeOffset time) => held.Any(h => CapWindows.Of(key.Per, h) == CapWindows.Of(key.Per, time));
+    }
+
+    private static CapPlace Find(
+        DateTimeOffset? expiresAt, Category category, List<(Cap Cap, CapKey Key)> caps, IDictionary<CapKey, CapCount> counts, Func<CapKey, DateTimeOffset, bool> holds,
+        Func<DateTimeOffset, (DateTimeOffset Until, string Rule)?> quiet, DateTimeOffset now)
+    {
+        var at = now;
+        string? reason = null;
+        var rules = new List<string>();
         while (true)
         {
-            var (cap, key) = caps.FirstOrDefault(c => counts[c.Key].At(at) >= c.Cap.Limit);
-            if (cap is null) return (at, first);
+            if (quiet(at) is var (until, why))
+            {
+                reason ??= Reasons.QuietHours;
+                if (!rules.Contains(why)) rules.Add(why);
+                at = until;
+                if (at >= expiresAt) return Ends(at, counts: false);
+            }
+
+            var (cap, key) = caps.FirstOrDefault(c => counts[c.Key].At(at) >= c.Cap.Limit && !holds(c.Key, at));
+            if (cap is null) return Ends(at, counts: true);
             var count = counts[key];
-            var rule = Rule(category, cap, count.At(at), CapWindows.StartOf(cap.Per, count.WindowAt(at)));
-            if (cap.Exceeding == CapExceeding.Suppress) return (null, rule);
-            if (first.Length == 0) first = rule;
+            var full = Rule(category, cap, count.At(at), CapWindows.StartOf(cap.Per, count.WindowAt(at)));
+            if (reason != Reasons.CapExceeded || cap.Exceeding == CapExceeding.Suppress) rules.Add(full);
+            reason = Reasons.CapExceeded;
+            if (cap.Exceeding == CapExceeding.Suppress) return Never();
             at = CapWindows.StartOf(cap.Per, count.WindowAt(at) + 1);
-            if (at >= expiresAt) return (null, $"{first}; it expires before there is room");
-            if (at > now + Horizon) return (null, $"{first}; there is no room within {Horizon.Days} days");
+            if (at >= expiresAt) return Never("it expires before there is room");
+            if (at > now + Horizon) return Never($"there is no room within {Horizon.Days} days");
         }
+
+        CapPlace Ends(DateTimeOffset time, bool counts) => new(time, reason, string.Join("; ", rules), counts);
+        CapPlace Never(params string[] last) => new(null, Reasons.CapExceeded, string.Join("; ", [.. rules, .. last]), false);
     }
 
     private static string Rule(Category category, Cap cap, int taken, DateTimeOffset since) => string.Create(

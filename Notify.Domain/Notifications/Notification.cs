@@ -49,12 +49,14 @@ public enum DeliveryStatus
 /// <param name="WasResent">Whether it was sent again although it may have arrived, as its category says; that is done once.</param>
 /// <param name="ClickedAt">When a link was first followed.</param>
 /// <param name="Clicked">The links that were followed, by number; <c>null</c>: none.</param>
+/// <param name="PlaceAt">When it was to leave by its category's caps and the person's quiet hours; <c>null</c> for what was left out at planning.</param>
 public sealed record Delivery(
     Guid Id, Channel Channel, Lane? Lane, DeliveryStatus Status, string? DeviceId = null, Privacy.Sealed? Contact = null,
     string? Reason = null, string? Provider = null, string? ProviderCode = null, string? ProviderMessageId = null, int Attempts = 0,
     DateTimeOffset? AttemptedAt = null, DateTimeOffset? DeferredUntil = null, DateTimeOffset? DispatchedAt = null,
     DateTimeOffset? DeliveredAt = null, DateTimeOffset? OpenedAt = null, ImmutableList<string>? Tried = null, int Moves = 0, bool WasResent = false, bool WasRedriven = false,
-    DateTimeOffset? ComplainedAt = null, DateTimeOffset? UnsubscribedAt = null, DateTimeOffset? ClickedAt = null, ImmutableList<int>? Clicked = null)
+    DateTimeOffset? ComplainedAt = null, DateTimeOffset? UnsubscribedAt = null, DateTimeOffset? ClickedAt = null, ImmutableList<int>? Clicked = null,
+    DateTimeOffset? PlaceAt = null)
 {
     /// <summary>Whether something is still to be done about it: queued, waiting, or being attempted.</summary>
     public bool IsInFlight => Status is DeliveryStatus.Queued or DeliveryStatus.Deferred or DeliveryStatus.Attempting;
@@ -95,7 +97,7 @@ public sealed record Notification(
             ? d with { Status = DeliveryStatus.Attempting, Attempts = e.Attempt, Provider = e.Provider, AttemptedAt = e.At, DeferredUntil = null }
             : d),
         DeliveryDeferred { DeliveryId: { } id } e => With(id, d => d.IsInFlight || d.Status == DeliveryStatus.Unknown
-            ? Moved(d, e) with { Status = DeliveryStatus.Deferred, DeferredUntil = e.Until, Reason = e.Reason, Attempts = e.Attempt, Provider = e.Provider ?? d.Provider, ProviderCode = e.ProviderCode, WasResent = d.WasResent || e.Reason == Reasons.ResentByPolicy }
+            ? Moved(d, e) with { Status = DeliveryStatus.Deferred, DeferredUntil = e.Until, Reason = e.Reason, Attempts = e.Attempt, Provider = e.Provider ?? d.Provider, ProviderCode = e.ProviderCode, WasResent = d.WasResent || e.Reason == Reasons.ResentByPolicy, PlaceAt = e.Reason is Reasons.QuietHours or Reasons.CapExceeded ? e.Until : d.PlaceAt }
             : d),
         DeliveryDeferred e => this with { SendAt = e.Until },
         // A late or repeated fact is always welcome, and never takes back a better one.
@@ -159,7 +161,7 @@ public sealed record Notification(
     {
         var deliveries = ImmutableDictionary.CreateBuilder<Guid, Delivery>();
         foreach (var p in e.Deliveries)
-            deliveries[p.Id] = new Delivery(p.Id, Lanes.ChannelOf(p.Lane), p.Lane, DeliveryStatus.Queued, p.DeviceId, p.Address);
+            deliveries[p.Id] = new Delivery(p.Id, Lanes.ChannelOf(p.Lane), p.Lane, DeliveryStatus.Queued, p.DeviceId, p.Address, PlaceAt: e.At);
         foreach (var l in e.LeftOut)
             deliveries[l.Id] = new Delivery(l.Id, l.Channel, null, DeliveryStatus.Suppressed, l.DeviceId, Reason: l.Reason);
         return deliveries.ToImmutable();

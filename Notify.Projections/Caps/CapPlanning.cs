@@ -17,8 +17,8 @@ public sealed record NotificationPlan(string Key, NotificationRequested Request,
     /// <summary>What of it waits although it is planned.</summary>
     public IReadOnlyList<DeliveryDeferred> PutOff { get; init; } = [];
 
-    /// <summary>With what waits for quiet hours to end, beside what waits already.</summary>
-    public NotificationPlan WithQuiet(IEnumerable<DeliveryDeferred> quiet) => this with { PutOff = [.. PutOff, .. quiet.Where(q => PutOff.All(p => p.DeliveryId != q.DeliveryId))] };
+    /// <summary>Until when a time is too quiet to disturb the person, and the rule; <c>null</c>: it is not.</summary>
+    public Func<DateTimeOffset, (DateTimeOffset Until, string Rule)?> Quiet { get; init; } = _ => null;
 
     /// <summary>What goes into its stream.</summary>
     public IReadOnlyList<object> Events => [Plan, .. PutOff];
@@ -27,7 +27,11 @@ public sealed record NotificationPlan(string Key, NotificationRequested Request,
     public IEnumerable<OpenDelivery> Open(DateTimeOffset now) => NotificationPlanning.Open(Key, Plan, PutOff, Request.Priority, now);
 }
 
-/// <summary>Holds a group of plans against their categories' caps, set-based; what no cap concerns costs nothing.</summary>
+/// <summary>A delivery that the last check puts off, since the person is not to be disturbed now.</summary>
+/// <param name="Quiet">See <see cref="NotificationPlan.Quiet"/>.</param>
+public sealed record LateQuiet(OpenDelivery Row, Notification Notification, Delivery Delivery, Func<DateTimeOffset, (DateTimeOffset Until, string Rule)?> Quiet);
+
+/// <summary>Holds a group of plans against their categories' caps and people's quiet hours, set-based; caps cost nothing where there are none.</summary>
 public static class CapPlanning
 {
     /// <summary>Takes the plans' places, first come first served, in the transaction that keeps the plans; see <see cref="CapTable"/> for the lock order.</summary>
@@ -37,18 +41,45 @@ public static class CapPlanning
         NpgsqlConnection connection, IReadOnlyList<NotificationPlan> plans, ReachRules rules, MasterKeyRing ring, DateTimeOffset now, CancellationToken cancellation)
     {
         var keys = plans.SelectMany(p => CapDecider.Concerns(p.Plan, rules.Of(p.Request.Category), Person(p))).ToHashSet();
-        if (keys.Count == 0) return plans;
-        var counts = await CapTable.LockAsync(connection, keys, now, cancellation);
-        var before = counts.ToDictionary();
-        var held = plans.Select(p =>
+        return await WithCountsAsync(connection, keys, now, cancellation, counts => plans.Select(p =>
         {
-            var (plan, putOff) = CapDecider.Decide(p.Request, p.Plan, rules.Of(p.Request.Category), Person(p), counts, now);
+            var (plan, putOff) = CapDecider.Decide(p.Request, p.Plan, rules.Of(p.Request.Category), Person(p), counts, p.Quiet, now);
             return p with { Plan = plan, PutOff = putOff };
-        }).ToList();
-        await CapTable.WriteAsync(connection, [.. counts.Where(c => !ReferenceEquals(c.Value, before[c.Key]))], cancellation);
-        return held;
+        }).ToList());
 
         Func<Channel, string> Person(NotificationPlan p) => channel => PersonOf(p, channel, ring);
+    }
+
+    /// <summary>Finds new places for what was planned for now but has to wait, in the transaction that claims it; streams are locked before.</summary>
+    /// <returns>What becomes of each, in the order given: <see cref="DeliveryDeferred"/>, or <see cref="DeliverySuppressed"/> where no cap has room in time.</returns>
+    public static Task<List<(LateQuiet Late, object Event)>> AgainAsync(
+        NpgsqlConnection connection, IReadOnlyList<LateQuiet> late, ReachRules rules, DateTimeOffset now, CancellationToken cancellation)
+    {
+        var keys = late.SelectMany(l => CapDecider.Concerns(l.Delivery.Channel, rules.Of(l.Notification.Request.Category), PersonOf(l.Notification.Request))).ToHashSet();
+        return WithCountsAsync(connection, keys, now, cancellation, counts =>
+        {
+            var held = late.GroupBy(l => (l.Notification.Key, l.Delivery.Channel)).ToDictionary(
+                g => g.Key, g => g.First().Notification.Deliveries.Values.Where(d => d.Channel == g.Key.Channel).Select(d => d.PlaceAt).OfType<DateTimeOffset>().ToList());
+            return late.Select(l =>
+            {
+                var (request, d, places) = (l.Notification.Request, l.Delivery, held[(l.Notification.Key, l.Delivery.Channel)]);
+                var place = CapDecider.Take(request, d.Channel, rules.Of(request.Category), PersonOf(request), counts, places, l.Quiet, now);
+                if (place is { Counts: true, At: { } taken }) places.Add(taken);
+                return (l, place is { At: { } at, Reason: { } reason }
+                    ? (object)new DeliveryDeferred(d.Id, at, reason, Math.Max(l.Row.Attempts, d.Attempts), null, null, now, place.Rule)
+                    : new DeliverySuppressed(d.Id, Reasons.CapExceeded, place.Rule, now));
+            }).ToList();
+        });
+    }
+
+    private static async Task<T> WithCountsAsync<T>(
+        NpgsqlConnection connection, HashSet<CapKey> keys, DateTimeOffset now, CancellationToken cancellation, Func<Dictionary<CapKey, CapCount>, T> decide)
+    {
+        var counts = await CapTable.LockAsync(connection, keys, now, cancellation);
+        var before = counts.ToDictionary();
+        var decided = decide(counts);
+        await CapTable.WriteAsync(connection, [.. counts.Where(c => !ReferenceEquals(c.Value, before[c.Key]))], cancellation);
+        return decided;
     }
 
     // People who are not registered are known by the address that is tried; what test clients try out takes nobody's place.
@@ -56,6 +87,10 @@ public static class CapPlanning
     {
         var person = plan.Request.UserId is not null || plan.Payload?.To is not { } to ? plan.Request.Subject
             : "a/" + (ring.Of(channel, channel == Channel.Sms ? to.Phone : to.Email) ?? ring.Fingerprint("device", to.Device?.Token ?? ""));
-        return plan.Request.Mode == ClientMode.Test ? $"test/{person}" : person;
+        return In(plan.Request.Mode, person);
     }
+
+    private static string PersonOf(NotificationRequested request) => In(request.Mode, request.Subject);
+
+    private static string In(ClientMode mode, string person) => mode == ClientMode.Test ? $"test/{person}" : person;
 }

@@ -79,14 +79,15 @@ public sealed class NotificationIntake(SubjectKeys subjectKeys, MasterKeyRing ri
             else
             {
                 var recipient = requested.UserId is null ? null : recipients.GetValueOrDefault(requested.Subject);
-                plans.Add(new NotificationPlan(i.Key, requested, i.Payload, NotificationPlanning.Plan(i.Key, requested, i.Payload, recipient, rules, keys, ring, now, sms)));
+                plans.Add(new NotificationPlan(i.Key, requested, i.Payload, NotificationPlanning.Plan(i.Key, requested, i.Payload, recipient, rules, keys, ring, now, sms))
+                {
+                    Quiet = NotificationPlanning.QuietOf(requested, recipient, rules, keys, zones),
+                });
             }
         }
 
-        foreach (var held in await CapPlanning.HoldAsync(connection, plans, rules, ring, now, cancellation))
+        foreach (var plan in await CapPlanning.HoldAsync(connection, plans, rules, ring, now, cancellation))
         {
-            var recipient = held.Request.UserId is null ? null : recipients.GetValueOrDefault(held.Request.Subject);
-            var plan = held.WithQuiet(NotificationPlanning.PutOff(held.Plan, held.Request, recipient, rules, keys, zones, now));
             session.Events.StartStream(plan.Key, [plan.Request, .. plan.Events]);
             open.AddRange(plan.Open(now));
         }

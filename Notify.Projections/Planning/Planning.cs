@@ -1,4 +1,5 @@
 using System.Text;
+using NodaTime;
 using Notify.Domain.Notifications;
 using Notify.Domain.Recipients;
 using Notify.Projections.OpenDeliveries;
@@ -35,13 +36,15 @@ public static class NotificationPlanning
         }
     }
 
-    /// <summary>The deliveries of a plan that are put off at once, since the person is not to be disturbed now.</summary>
+    /// <summary>Tells until when a time is too quiet to disturb the person, and the rule.</summary>
     /// <param name="keys">Those of the recipient's details.</param>
-    public static IReadOnlyList<DeliveryDeferred> PutOff(
-        DeliveriesPlanned plan, NotificationRequested request, Recipient? recipient, ReachRules rules, KeySet keys, TimeZones zones, DateTimeOffset now) =>
-        plan.Deliveries.Count > 0 && QuietHoursDecider.PutOff(request, recipient, rules, () => zones.Of(recipient, keys), now) is var (until, rule)
-            ? [.. plan.Deliveries.Select(d => new DeliveryDeferred(d.Id, until, Reasons.QuietHours, 0, null, null, now, rule))]
-            : [];
+    public static Func<DateTimeOffset, (DateTimeOffset Until, string Rule)?> QuietOf(
+        NotificationRequested request, Recipient? recipient, ReachRules rules, KeySet keys, TimeZones zones)
+    {
+        if (recipient?.QuietHours is null) return _ => null;
+        DateTimeZone? zone = null;
+        return time => QuietHoursDecider.PutOff(request, recipient, rules, () => zone ??= zones.Of(recipient, keys), time);
+    }
 
     /// <summary>The rows of a plan's deliveries: in their queues, or put off.</summary>
     public static IEnumerable<OpenDelivery> Open(string key, DeliveriesPlanned plan, IReadOnlyList<DeliveryDeferred> putOff, Priority priority, DateTimeOffset now) =>

@@ -66,6 +66,53 @@ public class CapTests
     }
 
     [Fact]
+    public void In_quiet_hours_a_place_is_taken_in_the_window_in_which_they_end()
+    {
+        var counts = new Dictionary<CapKey, CapCount>();
+        var category = Capped(ThreeADay with { Limit = 1 });
+        var planned = Enumerable.Range(0, 3).Select(_ => Decide(counts, category, quiet: Nights, now: At("2026-05-04T23:00:00Z"))).ToList();
+
+        Assert.Equal(["2026-05-05T08:00:00Z", "2026-05-06T08:00:00Z", "2026-05-07T08:00:00Z"], planned.Select(p => $"{p.PutOff.Single(d => d.DeliveryId == Sms).Until.UtcDateTime:yyyy-MM-ddTHH:mm:ssZ}"));
+        Assert.Equal((Reasons.QuietHours, "at night"), (planned[0].PutOff[1].Reason, planned[0].PutOff[1].Rule));
+        Assert.Equal(
+            (Reasons.CapExceeded, "at night; cap of category shipping on sms, version 3: 1 per day, 1 taken of the day from 2026-05-05 00:00Z"),
+            (planned[1].PutOff[1].Reason, planned[1].PutOff[1].Rule));
+        Assert.All(planned, p => Assert.Equal((Reasons.QuietHours, At("2026-05-05T08:00:00Z")), (p.PutOff[0].Reason, p.PutOff[0].Until))); // the push has no cap
+        // The day it was asked for on has its place still.
+        Assert.Empty(Decide(counts, category, now: At("2026-05-04T23:00:00Z")).PutOff);
+
+        // What is critical is not stopped by the cap, and disturbs nobody.
+        Assert.Equal(At("2026-05-05T08:00:00Z"), Decide(counts, category, priority: Priority.Critical, quiet: Nights, now: At("2026-05-04T23:00:00Z")).PutOff[1].Until);
+    }
+
+    [Fact]
+    public void What_expires_in_quiet_hours_takes_no_place()
+    {
+        var counts = new Dictionary<CapKey, CapCount>();
+        var expires = Decide(counts, Capped(ThreeADay), expiresAt: At("2026-05-05T03:00:00Z"), quiet: Nights, now: At("2026-05-04T23:00:00Z"));
+        Assert.Equal((2, 2), (expires.Plan.Deliveries.Count, expires.PutOff.Count));
+        Assert.All(counts.Values, c => Assert.Empty(c.Taken));
+    }
+
+    [Fact]
+    public void Put_off_again_it_takes_a_place_in_another_window_only()
+    {
+        var counts = new Dictionary<CapKey, CapCount>();
+        var category = Capped(ThreeADay with { Limit = 1 });
+        Decide(counts, category, now: At("2026-05-04T07:00:00Z"));
+        CapPlace Again(Func<DateTimeOffset, (DateTimeOffset Until, string Rule)?> quiet, string now) =>
+            CapDecider.Take(Requested(), Channel.Sms, category, "u/u-1", counts, [At("2026-05-04T07:00:00Z")], quiet, At(now));
+
+        Assert.Equal(At("2026-05-04T08:00:00Z"), Again(Nights, "2026-05-04T07:00:00Z").At);
+        Assert.Equal([1], Assert.Single(counts).Value.Taken);
+        Assert.Equal(At("2026-05-05T08:00:00Z"), Again(Nights, "2026-05-04T23:00:00Z").At);
+        Assert.Equal([1, 1], Assert.Single(counts).Value.Taken);
+    }
+
+    private static (DateTimeOffset Until, string Rule)? Nights(DateTimeOffset time) =>
+        time.Hour is >= 22 or < 8 ? (new DateTimeOffset(time.AddHours(2).Date.AddHours(8), TimeSpan.Zero), "at night") : null;
+
+    [Fact]
     public void A_push_to_several_devices_is_one_and_a_channel_that_is_not_tried_is_none()
     {
         var counts = new Dictionary<CapKey, CapCount>();
@@ -145,11 +192,12 @@ public class CapTests
     private static Category Capped(params Cap[] caps) => Category() with { Caps = caps };
 
     private static (DeliveriesPlanned Plan, IReadOnlyList<DeliveryDeferred> PutOff) Decide(
-        Dictionary<CapKey, CapCount> counts, Category category, DateTimeOffset? expiresAt = null, DeliveriesPlanned? plan = null, string person = "u/u-1", Priority priority = Priority.Normal, DateTimeOffset? now = null)
+        Dictionary<CapKey, CapCount> counts, Category category, DateTimeOffset? expiresAt = null, DeliveriesPlanned? plan = null, string person = "u/u-1", Priority priority = Priority.Normal, DateTimeOffset? now = null,
+        Func<DateTimeOffset, (DateTimeOffset Until, string Rule)?>? quiet = null)
     {
         var at = now ?? Noon;
         foreach (var key in CapDecider.Concerns(plan ?? Planned(), category, _ => person)) counts[key] = counts.TryGetValue(key, out var known) ? known.From(at) : CapCount.None(key.Per, at);
-        return CapDecider.Decide(Requested(expiresAt: expiresAt, priority: priority), plan ?? Planned(), category, _ => person, counts, at);
+        return CapDecider.Decide(Requested(expiresAt: expiresAt, priority: priority), plan ?? Planned(), category, _ => person, counts, quiet ?? (_ => null), at);
     }
 
     private static DateTimeOffset At(string time) => DateTimeOffset.Parse(time, System.Globalization.CultureInfo.InvariantCulture);

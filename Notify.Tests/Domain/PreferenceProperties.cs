@@ -12,13 +12,13 @@ namespace Notify.Tests.Domain;
 /// <summary>For any order of what people say and what is laid down: nothing opted out is sent, nothing required is held back, nobody is disturbed.</summary>
 public sealed class PreferenceProperties
 {
-    private static readonly DateTimeZone Zone = DateTimeZoneProviders.Tzdb["Asia/Kolkata"]; // its clock is never changed: a minute of the day is enough to tell
+    internal static readonly DateTimeZone Zone = DateTimeZoneProviders.Tzdb["Asia/Kolkata"]; // its clock is never changed: a minute of the day is enough to tell
     private static readonly Config Many = Config.QuickThrowOnFailure.WithMaxTest(500);
 
     // Said and laid down between the planning and the last check, and before.
     private sealed record Story(ImmutableList<object> Before, ImmutableList<object> Between, int MinutesLater);
 
-    private static Gen<object> Step => Gen.OneOf(
+    internal static Gen<object> Step => Gen.OneOf(
         from channel in Channels from category in Gen.Elements(null, "shipping", "other") from kind in Gen.Choose(0, 2)
         select kind switch
         {
@@ -70,7 +70,7 @@ public sealed class PreferenceProperties
     }).Check(Many);
 
     // The same rules said another way: who spoke last, and what goes over what.
-    private sealed record Truth(Recipient Recipient, ReachRules Rules, IReadOnlyList<object> Said)
+    internal sealed record Truth(Recipient Recipient, ReachRules Rules, IReadOnlyList<object> Said)
     {
         public bool IsRequired => Said.OfType<CategoryDefined>().LastOrDefault()?.Required == true;
 
@@ -102,7 +102,7 @@ public sealed class PreferenceProperties
             Said.OfType<CategoryDefined>().LastOrDefault()?.Defaults.TryGetValue(Lanes.NameOf(channel), out var optIn) != true || optIn;
     }
 
-    private static Truth After(ImmutableList<object> said)
+    internal static Truth After(ImmutableList<object> said)
     {
         var category = said.OfType<CategoryDefined>().Aggregate((Category?)null, (c, e) => Notify.Domain.Categories.Category.Evolve(c, "k/shipping", e));
         return new Truth(Recipient(said), category is null ? ReachRules.None : Rules(null, category), said);

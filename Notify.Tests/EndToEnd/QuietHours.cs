@@ -37,6 +37,43 @@ public sealed class QuietHours : SystemTest
     }
 
     [Fact]
+    public async Task What_is_capped_takes_its_place_where_the_quiet_hours_end_and_once_however_often_it_is_put_off()
+    {
+        var category = $"capped-{Guid.NewGuid():N}";
+        (await Client.PutAsync($"/v1/categories/{category}", new { caps = new[] { new { channel = "sms", limit = 1, per = "hour", exceeding = "defer" } } })).Is(200);
+        var (person, awake) = (await PersonAsync("Asia/Kolkata", quiet: true), await PersonAsync("Asia/Kolkata", quiet: false));
+        Task<string?> TakenAsync(Person who) => Installation.ScalarAsync<string?>("select string_agg(taken::text, ' ') from notify.cap_counts where category = $1 and person = 'u/' || $2", category, who.Id);
+        async Task<string> SendAsync(Person who)
+        {
+            var id = NewId("capped");
+            (await Client.SendAsync(new { eventId = id, userId = who.Id, category, channels = new[] { "sms" }, content = new { body = id } })).Is(202);
+            return id;
+        }
+
+        var (first, second) = (await SendAsync(person), await SendAsync(person));
+        Assert.Equal("QuietHours", (await Client.StateAsync(first)).On("sms").Reason);
+        Assert.Equal("CapExceeded", (await Client.StateAsync(second)).On("sms").Reason);
+        Assert.Matches("^quiet hours .*; cap of category .*1 per hour, 1 taken of the hour", (await Client.EventsAsync(second))[^1].Data["rule"]!.ToString());
+        var taken = await TakenAsync(person);
+        Assert.EndsWith("1,1}", taken, StringComparison.Ordinal);
+        await LookNowAsync(first);
+        await Eventually.Holds(async () => (await Client.EventTypesAsync(first)).Count(t => t == "DeliveryDeferred") == 2, "it was put off again");
+        Assert.Equal(taken, await TakenAsync(person));
+
+        // Planned for now, and found asleep by the last check: it goes on to where there is room.
+        await SendAsync(awake);
+        var waiting = await SendAsync(awake);
+        Assert.Equal("{1,1}", await TakenAsync(awake));
+        await PreferAsync(awake, new { quietHours = new { from = Clock(Now.AddMinutes(330).AddHours(-2)), to = Clock(Now.AddMinutes(330).AddHours(3)) } });
+        await LookNowAsync(waiting);
+        await Eventually.Holds(async () => (await Client.EventTypesAsync(waiting)).Count(t => t == "DeliveryDeferred") == 2, "the last check put it off");
+        Assert.Equal("QuietHours", (await Client.StateAsync(waiting)).On("sms").Reason);
+        Assert.EndsWith(",1}", await TakenAsync(awake), StringComparison.Ordinal);
+        Assert.Equal(3, (await TakenAsync(awake))!.Count(c => c == '1'));
+        Assert.Equal((0, 0), await Sandbox.CountAsync(waiting));
+    }
+
+    [Fact]
     public async Task A_required_category_passes_quiet_hours_and_who_has_none_now_is_reached()
     {
         var (security, other) = ($"security-{Guid.NewGuid():N}"[..30], await PersonAsync("Asia/Kolkata", quiet: false));

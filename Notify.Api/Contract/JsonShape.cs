@@ -23,6 +23,7 @@ public static class JsonShape
 
     private static void Check(JsonElement element, Type type, string path, List<(string Field, string Fault)> faults)
     {
+        var mayBeNull = !type.IsValueType || Nullable.GetUnderlyingType(type) is not null;
         type = Nullable.GetUnderlyingType(type) ?? type;
         if (type == typeof(JsonElement))
         {
@@ -30,7 +31,14 @@ public static class JsonShape
             return;
         }
 
-        if (element.ValueKind == JsonValueKind.Null) return;
+        if (element.ValueKind == JsonValueKind.Null)
+        {
+            // A field may be left out; what is asked for as a whole may not.
+            if (path.Length == 0) faults.Add(("$", "must be an object"));
+            else if (!mayBeNull) faults.Add((path, "must not be null; leave it out"));
+            return;
+        }
+
         if (element.ValueKind == JsonValueKind.String && !CheckText(element, path, faults)) return;
         if (type == typeof(string)) Expect(element.ValueKind == JsonValueKind.String, "must be a string");
         else if (type == typeof(bool)) Expect(element.ValueKind is JsonValueKind.True or JsonValueKind.False, "must be true or false");

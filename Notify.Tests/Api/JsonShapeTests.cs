@@ -19,6 +19,7 @@ public class JsonShapeTests
     [InlineData("""{ "number": 1.5 }""", "number", "must be a whole number")]
     [InlineData("""{ "number": 99999999999 }""", "number", "must be a whole number")]
     [InlineData("""{ "flag": "true" }""", "flag", "must be true or false")]
+    [InlineData("""{ "sure": null }""", "sure", "must not be null")]
     [InlineData("""{ "time": "yesterday" }""", "time", "must be a time in ISO 8601")]
     [InlineData("""{ "time": 1 }""", "time", "must be a time in ISO 8601")]
     [InlineData("""{ "time": "2026-13-01T00:00:00Z" }""", "time", "must be a time in ISO 8601")]
@@ -38,6 +39,7 @@ public class JsonShapeTests
     [InlineData("""{ "inner": { "unknown": 1 } }""", "inner.unknown", "is not known here")]
     [InlineData("[]", "$", "must be an object")]
     [InlineData("7", "$", "must be an object")]
+    [InlineData("null", "$", "must be an object")]
     [InlineData("\"x\"", "$", "must be an object")]
     public void A_fault_is_named_with_its_place(string json, string field, string fault)
     {
@@ -87,6 +89,8 @@ public class JsonShapeTests
         public int? Number { get; init; }
 
         public bool? Flag { get; init; }
+
+        public bool Sure { get; init; }
 
         public DateTimeOffset? Time { get; init; }
 

@@ -9,7 +9,7 @@ public static class UnsubscribePage
     public const string Policy = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
     /// <summary>Asks for the confirmation. Opening it does nothing: mail scanners open every link.</summary>
-    public static string Ask(UnsubscribeScope scope) => Page(
+    public static string Ask(UnsubscribeScope scope) => scope.IsRequired ? Page("These emails must be sent", $"<p>{Must(scope)} Nothing has changed.</p>") : Page(
         "Unsubscribe",
         $"""
         <p>Do you want no more {Emails(scope)} at this address?</p>
@@ -18,7 +18,7 @@ public static class UnsubscribePage
         """);
 
     /// <summary>Says that it is done.</summary>
-    public static string Done(UnsubscribeScope scope) => Page(
+    public static string Done(UnsubscribeScope scope) => scope.IsRequired ? Page("These emails must be sent", $"<p role=\"status\">{Must(scope)} That you do not want them is noted, and counts as soon as they may be left out.</p>") : Page(
         "You are unsubscribed",
         $"""
         <p role="status">You will get no more {Emails(scope)}. One that is just on its way may still arrive.</p>
@@ -29,6 +29,8 @@ public static class UnsubscribePage
     public static string Unknown { get; } = Page(
         "This link is not complete",
         "<p>Nothing has changed. Copy the whole link from the email, or use your mail program's own button to unsubscribe. If neither works, answer to the sender of the email.</p>");
+
+    private static string Must(UnsubscribeScope scope) => $"The sender must send {Emails(scope)}, such as security notices and codes, so they go on.";
 
     private static string Emails(UnsubscribeScope scope) => scope.Category is { } category ? $"emails of the kind <strong>{WebUtility.HtmlEncode(category)}</strong>" : "emails from this sender";
 

@@ -1,5 +1,6 @@
 using Marten;
 using Notify.Api.Recipients;
+using Notify.Domain.Categories;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Domain.Recipients;
@@ -13,7 +14,8 @@ namespace Notify.Api.Tracking;
 
 /// <summary>What an unsubscribe link ends.</summary>
 /// <param name="Category">The kind of emails; <c>null</c>: all emails to the address, whose owner is not registered.</param>
-public sealed record UnsubscribeScope(string? Category);
+/// <param name="IsRequired">Whether the category has become required since the email was sent: it passes what the person says, which is noted all the same.</param>
+public sealed record UnsubscribeScope(string? Category, bool IsRequired = false);
 
 /// <summary>
 /// Does what a person wants who unsubscribes in an email: no more emails of its category. Who is not registered has no
@@ -29,7 +31,7 @@ public sealed class Unsubscribing(IDocumentStore store, SubjectKeys keys, TimePr
     {
         await using var session = store.LightweightSession();
         await session.BeginTransactionAsync(cancellation);
-        return await FindAsync(session, deliveryId, cancellation) is { } found ? ScopeOf(found) : null;
+        return await FindAsync(session, deliveryId, cancellation) is { } found ? await ScopeOfAsync(session, found, cancellation) : null;
     }
 
     /// <summary>Opts the recipient out of the category on email, and notes in the notification's stream that they said so here.</summary>
@@ -71,11 +73,14 @@ public sealed class Unsubscribing(IDocumentStore store, SubjectKeys keys, TimePr
             && (await keys.ForAsync(session.Connection!, [contact], cancellation)).FingerprintOf(delivery) is { } fingerprint)
             await SuppressionTable.SuppressAsync(session, [new AddressToSuppress(Channel.Email, fingerprint, SuppressionReasons.ByRequest, Recipient, source, Address: contact)], now, cancellation);
         session.QueueSqlCommand("select 1"); // a session without events would not commit
+        var scope = await ScopeOfAsync(session, found, cancellation);
         await session.SaveChangesAsync(cancellation);
-        return ScopeOf(found);
+        return scope;
     }
 
-    private static UnsubscribeScope ScopeOf(Notification n) => new(n.Request.UserId is null ? null : n.Request.Category);
+    private static async Task<UnsubscribeScope> ScopeOfAsync(IQuerySession session, Notification n, CancellationToken cancellation) => n.Request.UserId is null
+        ? new UnsubscribeScope(null)
+        : new UnsubscribeScope(n.Request.Category, (await session.LoadAsync<Category>(Category.KeyOf(n.Request.Category), cancellation))?.Required == true);
 
     private static async Task<Notification?> FindAsync(IDocumentSession session, Guid deliveryId, CancellationToken cancellation)
     {

@@ -9,7 +9,7 @@ public sealed class UnsubscribeLinks(DeliveryTokens tokens, IConfiguration confi
 {
     private readonly string start = $"{configuration.PublicUrl().AbsoluteUri.TrimEnd('/')}/u/";
 
-    /// <summary>The link of a delivery; <c>null</c> where none is due: only emails have one, and not critical ones such as one-time codes.</summary>
+    /// <summary>The link of a delivery; <c>null</c> where none is due: only emails have one, and not critical ones such as one-time codes. Those of required categories are sent without it, too.</summary>
     public Uri? Of(Guid deliveryId, Lane? lane, Priority priority) =>
         lane == Lane.Email && priority != Priority.Critical ? new Uri(start + tokens.Make(DeliveryTokens.Unsubscribe, deliveryId)) : null;
 }

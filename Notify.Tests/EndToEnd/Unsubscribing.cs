@@ -99,6 +99,27 @@ public sealed class Unsubscribing : SystemTest
         Assert.Null(MailOf(entry)["personalizations"]![0]!["headers"]);
     }
 
+    [Fact]
+    public async Task An_email_of_a_required_category_has_no_such_link_and_one_that_has_become_required_promises_nothing()
+    {
+        var category = $"k-{Guid.NewGuid():N}"[..20];
+        var (person, _, entry) = await EmailAsync(category);
+        var token = TokenIn(entry);
+        (await Client.PutAsync($"/v1/categories/{category}", new { required = true })).Is(200);
+
+        using var nobody = new NotifyClient(Installation.ApiUrl, null, null);
+        var page = (await nobody.GetAsync($"/u/{token}")).Is(200).Text;
+        Assert.Contains("must be sent", page, StringComparison.Ordinal);
+        Assert.DoesNotContain("<form", page, StringComparison.Ordinal);
+        var answer = await PostAsync(token, OneClick, 200);
+        Assert.Contains("must be sent", answer, StringComparison.Ordinal);
+        Assert.DoesNotContain("You will get no more", answer, StringComparison.Ordinal);
+        Assert.Single((await Client.GetAsync($"/v1/users/{person.Id}/preferences/history")).Is(200).Json["changes"]!.AsArray());
+
+        var (_, _, required) = await EmailAsync(category);
+        Assert.Null(MailOf(required)["personalizations"]![0]!["headers"]);
+    }
+
     /// <summary>The token of the unsubscribe link in an email that SendGrid got.</summary>
     public static string TokenIn(LedgerEntry entry)
     {

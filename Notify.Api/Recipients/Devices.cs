@@ -45,6 +45,9 @@ public sealed class RegisterDeviceValidator : AbstractValidator<RegisterDevice>
 /// <summary>A user's devices: one user has many, a device has one user.</summary>
 public static class Devices
 {
+    /// <summary>How many devices of a user are kept: a push to the user is tried on each.</summary>
+    public const int Most = 100;
+
     /// <summary>What is kept, sealed, as a device's address: its token, or its subscription as JSON.</summary>
     public static string AddressOf(string? token, WebPushSubscription? subscription) => token ?? JsonSerializer.Serialize(subscription! with { ExpirationTime = null }, NotifyJson.Options);
 
@@ -55,7 +58,7 @@ public static class Devices
     public static void Map(IEndpointRouteBuilder app)
     {
         app.MapPost("/v1/users/{userId}/devices", RegisterAsync).RequireScope(Scopes.Recipients).OrToken(TokenGrants.Devices).WithName("RegisterDevice").WithTags("Recipients")
-            .WithSummary("Register a device").WithDescription("The same token again is the same device; a token moves to its latest user. Let the app call this at every start: it keeps the token fresh.")
+            .WithSummary("Register a device").WithDescription("The same token again is the same device; a token moves to its latest user. A user has at most 100: the one registered longest ago makes room. Let the app call this at every start: it keeps the token fresh.")
             .Takes("An iPhone", new RegisterDevice { Platform = Platform.Ios, Token = "a0a0c1f2e3d4b5a69788796a5b4c3d2e1f00112233445566778899aabbccddee" })
             .Takes("An Android phone", new RegisterDevice { Platform = Platform.Android, Token = "dQw4w9WgXcQ:APA91bH-example-registration-token" })
             .Takes("A browser", new RegisterDevice
@@ -89,8 +92,15 @@ public static class Devices
             if (owner != userId) session.Events.Append(Recipient.KeyOf(owner), new DeviceRemoved(deviceId, DeviceRemovalReasons.MovedToAnotherUser, by, now));
             var subject = Recipient.KeyOf(userId);
             var current = await keys.CurrentAsync(session.Connection!, [subject], http.RequestAborted);
+            var others = recipient is null ? [] : recipient.Devices.Where(d => d.Id != deviceId).Select(d => d.Id).ToArray();
+            var tooMany = others[..Math.Max(0, others.Length + 1 - Most)]; // the oldest come first
+            await ForgetAsync(session.Connection!, userId, tooMany, http.RequestAborted);
             // Registering again renews the token's age: a provider's older word about it counts no more.
-            return [new DeviceRegistered(deviceId, device.Platform!.Value, current.Seal(subject, address), by, now)];
+            return
+            [
+                .. tooMany.Select(d => new DeviceRemoved(d, DeviceRemovalReasons.TooMany, by, now)),
+                new DeviceRegistered(deviceId, device.Platform!.Value, current.Seal(subject, address), by, now),
+            ];
         }, http.RequestAborted, first: async session => owner = await OwnerAsync(session.Connection!, deviceId, userId, http.RequestAborted));
         return Results.Created($"/v1/users/{userId}/devices/{deviceId}", new RegisteredDevice(deviceId));
     }
@@ -102,13 +112,19 @@ public static class Devices
         {
             found = recipient is not null && recipient.Devices.Any(d => d.Id == deviceId);
             if (!found) return [];
-            await using var command = new NpgsqlCommand("delete from notify.devices where device_id = $1 and user_id = $2", session.Connection);
-            command.Parameters.Add(new NpgsqlParameter { Value = deviceId });
-            command.Parameters.Add(new NpgsqlParameter { Value = userId });
-            await command.ExecuteNonQueryAsync(http.RequestAborted);
+            await ForgetAsync(session.Connection!, userId, [deviceId], http.RequestAborted);
             return [new DeviceRemoved(deviceId, DeviceRemovalReasons.ByRequest, Callers.NameOf(http), now)];
         }, http.RequestAborted);
         return found ? Results.NoContent() : Problem.NotFound("such device of this user");
+    }
+
+    private static async Task ForgetAsync(NpgsqlConnection connection, string userId, string[] deviceIds, CancellationToken cancellation)
+    {
+        if (deviceIds.Length == 0) return;
+        await using var command = new NpgsqlCommand("delete from notify.devices where device_id = any($1) and user_id = $2", connection);
+        command.Parameters.Add(new NpgsqlParameter { Value = deviceIds });
+        command.Parameters.Add(new NpgsqlParameter { Value = userId });
+        await command.ExecuteNonQueryAsync(cancellation);
     }
 
     // Makes the user the device's owner, and tells who was. In statements of their own: a later one sees, and waits for, the

@@ -35,6 +35,9 @@ public static class DeviceRemovalReasons
     public const string ByRequest = "ByRequest";
     public const string MovedToAnotherUser = "MovedToAnotherUser";
 
+    /// <summary>The user had as many devices as are kept; this one was registered longest ago, and made room for another.</summary>
+    public const string TooMany = "TooMany";
+
     /// <summary>The provider saw the token die after it was registered.</summary>
     public const string Unregistered = "Unregistered";
 }

@@ -163,6 +163,27 @@ public sealed class Recipients : SystemTest
     }
 
     [Fact]
+    public async Task The_device_registered_longest_ago_makes_room_for_the_hundred_and_first()
+    {
+        var person = await Installation.NewPersonAsync(devices: 1, phone: false);
+        var lines = Enumerable.Range(0, 3).Select(_ => new { userId = person.Id, devices = Enumerable.Range(0, 33).Select(_ => new { platform = "ios", token = Person.NewToken() }) });
+        var import = new StringContent(string.Join('\n', lines.Select(l => System.Text.Json.JsonSerializer.Serialize(l))), System.Text.Encoding.UTF8, "application/x-ndjson");
+        Assert.Equal("3", (await Client.CallAsync(HttpMethod.Post, "/v1/users/import", import)).Is(200)["imported"]);
+        async Task<HashSet<string>> DevicesAsync() => [.. (await Client.GetAsync($"/v1/users/{person.Id}")).Is(200).Json["devices"]!.AsArray().Select(d => d!["deviceId"]!.ToString())];
+        var before = await DevicesAsync();
+        Assert.Equal(100, before.Count);
+
+        await Installation.AddDeviceAsync(person, person.Tokens[0]); // again: it is the latest now, and nothing has to go
+        Assert.Equal(before, await DevicesAsync());
+        var added = await Installation.AddDeviceAsync(person, Person.NewToken());
+
+        var after = await DevicesAsync();
+        Assert.Equal((100, true, true), (after.Count, after.Contains(added), after.Contains(person.DeviceIds[0])));
+        Assert.Equal("TooMany", await Installation.ScalarAsync<string>("select data ->> 'reason' from events.mt_events where stream_id = $1 and type = 'DeviceRemoved'", $"u/{person.Id}"));
+        Assert.Equal(100, await Installation.ScalarAsync<long>("select count(*) from notify.devices where user_id = $1", person.Id));
+    }
+
+    [Fact]
     public async Task A_removed_device_gets_nothing_more()
     {
         var person = await Installation.NewPersonAsync(devices: 2, phone: false);

@@ -1,5 +1,8 @@
+using System.Buffers.Text;
 using System.ComponentModel.DataAnnotations;
 using System.Globalization;
+using System.Security.Cryptography;
+using System.Text;
 using Marten;
 using Notify.Api.ClientTokens;
 using Notify.Api.Contract;
@@ -36,7 +39,7 @@ public sealed record PutPreferences
     /// <summary>By channel: push, sms, email.</summary>
     public IReadOnlyDictionary<string, ChannelChoice>? Channels { get; init; }
 
-    /// <summary>By category, then by channel: counts before the channel as a whole.</summary>
+    /// <summary>By category, then by channel: counts before the channel as a whole. At most 200 categories.</summary>
     public IReadOnlyDictionary<string, IReadOnlyDictionary<string, ChannelChoice>>? Categories { get; init; }
 
     /// <summary>When not to be disturbed: what would be sent then is put off until they end. Absent: at no hour.</summary>
@@ -56,21 +59,26 @@ public sealed record PreferenceChange(long Version, string Type, object Data);
 /// <summary>Users' preferences. Each change is an event: what was said, by whom, through what.</summary>
 public static class Preferences
 {
+    private const int MaxCategories = 200; // each choice is an event
+
     /// <summary>Maps the endpoints.</summary>
     public static void Map(IEndpointRouteBuilder app)
     {
         app.MapGet("/v1/users/{userId}/preferences", GetAsync).RequireScope(Scopes.Recipients).OrToken(TokenGrants.Preferences).WithName("GetPreferences").WithTags("Recipients")
             .WithSummary("What a user wants to receive").WithDescription("What was said; what is absent follows the defaults.")
-            .Answers(200, "The preferences.", Example).FailsNotFound("such user");
+            .Answers(200, "The preferences.", Example, "ETag").FailsNotFound("such user");
         app.MapPut("/v1/users/{userId}/preferences", PutAsync).RequireScope(Scopes.Recipients).OrToken(TokenGrants.Preferences).WithName("PutPreferences").WithTags("Recipients")
-            .WithSummary("Set what a user wants to receive").WithDescription("Replaces what was said before: what is absent follows the defaults again. Each change becomes an event. Quiet hours are by the clock of the user's own time zone (without one, of the installation's), also where clocks are put forward or back; what would be sent in them waits until they end, except for required categories.")
+            .WithSummary("Set what a user wants to receive").WithDescription("Replaces what was said before: what is absent follows the defaults again. Each change becomes an event. A settings page gives the `ETag` of what it showed as `If-Match`: then an unsubscription that came meanwhile is not undone. Quiet hours are by the clock of the user's own time zone (without one, of the installation's), also where clocks are put forward or back; what would be sent in them waits until they end, except for required categories.")
             .Takes("No SMS, no marketing by email, and nothing at night", Example)
-            .Answers(200, "As they are now.", Example);
+            .Header("If-Match", "The `ETag` of the preferences that the change starts from; absent: whatever they are.", "\"Zk3mQ9tV0c7H1pLx\"")
+            .Answers(200, "As they are now.", Example, "ETag").Fails(412, "preferences_changed", Changed);
         app.MapGet("/v1/users/{userId}/preferences/history", HistoryAsync).RequireScope(Scopes.Recipients).OrToken(TokenGrants.Preferences).WithName("GetPreferencesHistory").WithTags("Recipients")
             .WithSummary("How a user's preferences came about").WithDescription("Each change: when, by whom, through what.")
             .Answers(200, "The changes.", new PreferenceHistory([new PreferenceChange(2, nameof(OptedOut), new OptedOut(Channel.Sms, null, "c_k3v9x2m7q4w8z5ab", "api", new DateTimeOffset(2026, 12, 1, 9, 0, 0, TimeSpan.Zero)))]))
             .FailsNotFound("such user");
     }
+
+    private const string Changed = "The preferences are no longer what If-Match names, so nothing was stored. Get them again, and send the change in what they are now.";
 
     private static PutPreferences Example => new()
     {
@@ -83,7 +91,9 @@ public static class Preferences
     {
         await using var session = store.QuerySession();
         var recipient = await session.LoadAsync<Recipient>(Recipient.KeyOf(userId), http.RequestAborted);
-        return recipient is null || recipient.IsErased ? Problem.NotFound("such user") : Results.Ok(Show(recipient.Choices, recipient.QuietHours));
+        if (recipient is null || recipient.IsErased) return Problem.NotFound("such user");
+        http.Response.Headers.ETag = TagOf(recipient.Choices, recipient.QuietHours);
+        return Results.Ok(Show(recipient.Choices, recipient.QuietHours));
     }
 
     private static async Task<IResult> PutAsync(string userId, HttpContext http, IDocumentStore store, TimeProvider clock)
@@ -96,11 +106,13 @@ public static class Preferences
         var quiet = Quiet(put.QuietHours, errors);
         if (errors.Count > 0) return Problem.Invalid(errors);
 
-        var (by, through) = (Callers.NameOf(http), Callers.ThroughOf(http));
+        var (by, through, isStale) = (Callers.NameOf(http), Callers.ThroughOf(http), false);
         await RecipientChanges.RunAsync(store, userId, clock, (_, recipient, now) =>
         {
             var events = new List<object>();
             var said = recipient?.Choices ?? System.Collections.Immutable.ImmutableDictionary<string, bool>.Empty;
+            isStale = !Matches(http.Request, TagOf(said, recipient?.QuietHours));
+            if (isStale) return Task.FromResult<IReadOnlyList<object>>([]);
             foreach (var (key, (channel, category, optIn)) in wanted.OrderBy(w => w.Key, StringComparer.Ordinal))
             {
                 if (said.TryGetValue(key, out var before) && before == optIn) continue;
@@ -117,8 +129,19 @@ public static class Preferences
 
             return Task.FromResult<IReadOnlyList<object>>(events);
         }, http.RequestAborted);
-        return Results.Ok(Show(wanted.ToDictionary(w => w.Key, w => w.Value.OptIn), quiet));
+        if (isStale) return Problem.Of(StatusCodes.Status412PreconditionFailed, "preferences_changed", Changed);
+        var now = wanted.ToDictionary(w => w.Key, w => w.Value.OptIn);
+        http.Response.Headers.ETag = TagOf(now, quiet);
+        return Results.Ok(Show(now, quiet));
     }
+
+    private static string TagOf(IReadOnlyDictionary<string, bool> choices, QuietHours? quiet) =>
+        $"\"{Base64Url.EncodeToString(SHA256.HashData(Encoding.UTF8.GetBytes(string.Join('\n', [.. choices.OrderBy(c => c.Key, StringComparer.Ordinal).Select(c => $"{c.Key} {c.Value}"), $"{quiet}"]))))[..16]}\"";
+
+    // Whoever names nothing means whatever they are; proxies that compress weaken a tag.
+    private static bool Matches(HttpRequest request, string tag) =>
+        request.Headers.IfMatch is not { Count: > 0 } named
+        || named.ToString().Split(',', StringSplitOptions.TrimEntries).Any(t => t == "*" || t == tag || t == $"W/{tag}");
 
     private static async Task<IResult> HistoryAsync(string userId, HttpContext http, IDocumentStore store)
     {
@@ -132,6 +155,7 @@ public static class Preferences
     private static Dictionary<string, (Channel Channel, string? Category, bool OptIn)> Wanted(PutPreferences put, Dictionary<string, string[]> errors)
     {
         var wanted = new Dictionary<string, (Channel, string?, bool)>(StringComparer.Ordinal);
+        if (put.Categories?.Count > MaxCategories) errors["categories"] = [string.Create(CultureInfo.InvariantCulture, $"must have at most {MaxCategories} items")];
         Add("channels", put.Channels, null);
         foreach (var (category, channels) in put.Categories ?? new Dictionary<string, IReadOnlyDictionary<string, ChannelChoice>>())
         {

@@ -34,6 +34,7 @@ public static class ApiReference
     public static readonly IReadOnlyDictionary<string, (string Description, string Example)> Headers = new Dictionary<string, (string, string)>(StringComparer.Ordinal)
     {
         ["Location"] = ("Where to ask about what was made.", "/v1/notifications/order-123-shipped"),
+        ["ETag"] = ("Names what is answered: give it as `If-Match` to change only that.", "\"Zk3mQ9tV0c7H1pLx\""),
         ["Retry-After"] = ("Seconds to wait before the same request is sent again.", "2"),
         ["WWW-Authenticate"] = ("How to authenticate.", "Basic realm=\"notify\", charset=\"UTF-8\""),
         ["RateLimit-Policy"] = ("The limit that holds for this client: how many in how many seconds.", "\"accept\";q=1000;w=1"),

@@ -19,7 +19,8 @@ public sealed record AnswerNote(int Status, string Description, object? Example,
 public sealed record ProblemNote(int Status, string Code, string Detail);
 
 /// <summary>A parameter of the query, or one of the path that is not among <see cref="ApiReference.PathParameters"/>.</summary>
-public sealed record ParameterNote(string Name, string Description, object? Example, Type Type);
+/// <param name="IsHeader">Whether it is a header of the request instead.</param>
+public sealed record ParameterNote(string Name, string Description, object? Example, Type Type, bool IsHeader = false);
 
 /// <summary>
 /// What the reference says of an endpoint, said beside the endpoint. Bodies are read by <see cref="RequestBody"/>, so neither
@@ -61,6 +62,10 @@ public static class Describing
     /// <summary>404.</summary>
     public static RouteHandlerBuilder FailsNotFound(this RouteHandlerBuilder endpoint, string what) =>
         endpoint.Fails(StatusCodes.Status404NotFound, "not_found", Problem.NotFoundDetail(what));
+
+    /// <summary>A header of the request.</summary>
+    public static RouteHandlerBuilder Header(this RouteHandlerBuilder endpoint, string name, string description, string example) =>
+        endpoint.WithMetadata(new ParameterNote(name, description, example, typeof(string), IsHeader: true));
 
     /// <summary>A parameter of the query.</summary>
     public static RouteHandlerBuilder Query<T>(this RouteHandlerBuilder endpoint, string name, string description, T example) where T : notnull =>

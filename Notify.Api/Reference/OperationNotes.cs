@@ -70,7 +70,7 @@ public sealed class OperationNotes : IOpenApiOperationTransformer
         {
             if (operation.Parameters?.OfType<OpenApiParameter>().FirstOrDefault(p => p.Name == note.Name) is not { } parameter)
             {
-                parameter = new OpenApiParameter { Name = note.Name, In = ParameterLocation.Query };
+                parameter = new OpenApiParameter { Name = note.Name, In = note.IsHeader ? ParameterLocation.Header : ParameterLocation.Query };
                 (operation.Parameters ??= []).Add(parameter);
             }
 

@@ -201,6 +201,15 @@ public sealed class BadInput : SystemTest
     }
 
     [Fact]
+    public async Task Preferences_about_more_categories_than_anybody_has()
+    {
+        var user = NewId("many");
+        object About(int categories) => new { categories = Enumerable.Range(0, categories).ToDictionary(i => $"k{i}", _ => new { sms = new { optIn = false } }) };
+        Assert.NotNull((await Client.PutAsync($"/v1/users/{user}/preferences", About(201))).IsProblem(400, "invalid_request").Json["errors"]!["categories"]);
+        (await Client.PutAsync($"/v1/users/{user}/preferences", About(200))).Is(200);
+    }
+
+    [Fact]
     public async Task A_trace_ID_of_the_caller_s_is_the_one_in_the_problem()
     {
         var reply = await Client.CallAsync(HttpMethod.Post, Path, new { }, r => r.Headers.Add("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"));

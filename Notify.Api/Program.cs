@@ -37,6 +37,7 @@ var acceptLimit = builder.Configuration.GetSection("Notify:AcceptLimit").Read<Ac
 acceptLimit.Check("Notify:AcceptLimit", faults);
 var sms = builder.Configuration.GetSection("Notify:Sms").Read<SmsLimits>(faults);
 sms.Check("Notify:Sms", faults);
+var appOrigins = AppOrigins.Read(builder.Configuration, faults);
 if (faults.Report()) return NotifyHost.WrongConfiguration;
 
 // RequestBody has limits of its own and answers as soon as one is passed; what the caller is still sending is then read and
@@ -59,7 +60,7 @@ builder.Services.AddSingleton<QueueActivity>().AddSingleton<QueueBacklogReader>(
 // What Dispatch may call, a device may be registered with.
 builder.Services.AddSingleton(new OutboundGuard(new[] { "Providers", "TestProviders" }.Any(s => bool.TryParse(builder.Configuration[$"{s}:WebPush:AllowPrivateNetworks"], out var allow) && allow)))
     .AddSingleton<RegisterDeviceValidator>().AddSingleton<ImportUserValidator>().AddSingleton<RecipientImport>().AddSingleton<RequestNotificationValidator>().AddSingleton<RequestBroadcastValidator>();
-builder.Services.AddExceptionHandler<ProblemHandler>();
+builder.Services.AddExceptionHandler<ProblemHandler>().AddCors(appOrigins.Configure);
 builder.Services.ConfigureHttpJsonOptions(o => NotifyJson.Configure(o.SerializerOptions).NumberHandling = JsonNumberHandling.Strict);
 builder.Services.AddOpenApi("v1", ApiReference.Configure);
 if (command is null)
@@ -83,6 +84,7 @@ app.UseStatusCodePages(async c =>
     await Problem.Of(status, status == 404 ? "no_such_path" : status == 405 ? "method_not_allowed" : "bad_request",
         status == 404 ? "There is nothing at this address. See /openapi/v1.json for what there is." : "The request cannot be answered like this. See /openapi/v1.json for how to ask.").ExecuteAsync(c.HttpContext);
 });
+app.UseCors();
 app.Use((context, next) => RequestQuery.Check(context.Request) is { } problem ? problem.ExecuteAsync(context) : next(context));
 app.MapOperations();
 ApiReference.Map(app);

@@ -119,7 +119,7 @@ public static class CategoryEndpoints
                 + "for someone who is not registered the default decides. A required category passes all of these, and never a suppression. The same again changes nothing. "
                 + "Caps say how many of them a person may get on a channel in an hour, day or week (UTC), whoever sends them; someone who is not registered is known by the address. Each notification takes its place when it is planned, for the window in which it leaves (that in which the person's quiet hours end), "
                 + "and does not give it back, even if it is cancelled or fails. What is over a cap waits for the next window that has room, or is left out; also what would expire before, or wait for more than 30 days. "
-                + "What is critical, and what is of a required category, takes a place and is never stopped. A test client's notifications are counted apart. A cap counts from its first definition on.")
+                + "What is critical, and what is of a required category, takes a place and is never stopped; what an app sends by a client token is critical for no cap. A test client's notifications are counted apart. A cap counts from its first definition on.")
             .Takes("Security: always, and rather twice than never", new PutCategory { Required = true, UnknownOutcome = UnknownOutcome.Resend })
             .Takes("Offers: no SMS and no email to whoever did not ask for it", new PutCategory { Defaults = new Dictionary<string, bool?> { ["sms"] = false, ["email"] = false } })
             .Takes("News: three SMS a day, the rest on the days after; five pushes an hour, and no more", new PutCategory { Caps = ExampleCaps })

@@ -33,6 +33,9 @@ public static class TokenGrants
 /// <param name="Allow">As <see cref="TokenGrants"/> names it.</param>
 public sealed record ClientToken(string ClientId, ClientMode Mode, string UserId, IReadOnlyList<string> Allow)
 {
+    /// <summary>When it was made, in whole seconds.</summary>
+    public DateTimeOffset MadeAt { get; init; }
+
     /// <summary>How the event IDs of apps begin, so that none can take an ID that its service is going to use.</summary>
     public const string EventIdPrefix = "app:";
 

@@ -47,7 +47,7 @@ public sealed class TokenKeys(MasterKeyRing ring, TimeProvider clock)
         return result.IsValid && result.SecurityToken is JsonWebToken jwt
             && jwt.TryGetPayloadValue<string>(Client, out var client) && jwt.TryGetPayloadValue<string>(Mode, out var mode) && Enum.TryParse<ClientMode>(mode, out var parsed)
             && jwt.TryGetPayloadValue<string>(Scope, out var scope) && jwt.Subject is { Length: > 0 } user
-            ? new ClientToken(client, parsed, user, scope.Split(' '))
+            ? new ClientToken(client, parsed, user, scope.Split(' ')) { MadeAt = new DateTimeOffset(jwt.IssuedAt, TimeSpan.Zero) }
             : null;
     }
 }

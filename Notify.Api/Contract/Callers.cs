@@ -4,6 +4,7 @@ using System.Text;
 using Marten;
 using Notify.Api.ClientTokens;
 using Notify.Domain.Clients;
+using Notify.Domain.Recipients;
 using Notify.Projections.Privacy;
 
 namespace Notify.Api.Contract;
@@ -35,7 +36,10 @@ public sealed class Callers(IDocumentStore store, MasterKeyRing ring, TokenKeys 
     public static string NameOf(HttpContext context) => TokenOf(context) is null ? Of(context).ClientId : Tracking.Unsubscribing.Recipient;
 
     /// <summary>Through what something was said: <c>api</c>, or the app of a client.</summary>
-    public static string ThroughOf(HttpContext context) => TokenOf(context) is { } token ? $"app:{token.ClientId}" : "api";
+    public static string ThroughOf(HttpContext context) => AppOf(context) ?? "api";
+
+    /// <summary>The app that calls, <c>app:{clientId}</c>; <c>null</c>: the client itself does.</summary>
+    public static string? AppOf(HttpContext context) => TokenOf(context) is { } token ? $"app:{token.ClientId}" : null;
 
     /// <summary>Whether the caller may see what is a user's: a client may, and an app what is its own user's.</summary>
     public static bool MaySee(HttpContext context, string? userId) => TokenOf(context) is not { } token || token.UserId == userId;
@@ -72,6 +76,7 @@ public sealed class Callers(IDocumentStore store, MasterKeyRing ring, TokenKeys 
             return Lacks("A client token may not do this, whatever it allows. Let your service call with its appKey and appSecret.");
         if (!token.Allows(note.Grant)) return Lacks($"This client token lacks \"{note.Grant}\". Let your service make one that allows it.");
         if (context.GetRouteValue("userId") is string user && user != token.UserId) return Lacks("This client token is another user's. Use one that was made for the user in the path.");
+        if (await IsOfErasedAsync(token, context.RequestAborted)) return TokenInvalid(context);
         context.Items[Item] = client with { Scopes = [] }; // what the client may do, its users' apps may not
         context.Items[TokenItem] = token;
         return null;
@@ -79,10 +84,17 @@ public sealed class Callers(IDocumentStore store, MasterKeyRing ring, TokenKeys 
         static IResult Lacks(string detail) => Problem.Of(StatusCodes.Status403Forbidden, TokenLacks, detail);
     }
 
+    // An app that was not told of it would make the person known again, by registering its device.
+    private async ValueTask<bool> IsOfErasedAsync(ClientToken token, CancellationToken cancellation)
+    {
+        await using var session = store.QuerySession();
+        return (await session.LoadAsync<Recipient>(Recipient.KeyOf(token.UserId), cancellation))?.ErasedAt >= token.MadeAt;
+    }
+
     private static IResult TokenInvalid(HttpContext context)
     {
         context.Response.Headers.WWWAuthenticate = new([BasicChallenge, "Bearer realm=\"notify\", error=\"invalid_token\""]);
-        return Problem.Of(StatusCodes.Status401Unauthorized, "unauthorized", "The client token has expired, was altered, or its client counts no more. Get a new one from your service.");
+        return Problem.Of(StatusCodes.Status401Unauthorized, "unauthorized", "The client token has expired, was altered, or its client or user counts no more. Get a new one from your service.");
     }
 
     /// <summary>Forgets a client, so that a change made here counts here at once.</summary>
@@ -125,7 +137,7 @@ public static class CallerExtensions
 
     /// <summary>Opens an endpoint to apps whose client token allows it.</summary>
     /// <param name="grant">One of <see cref="TokenGrants"/>.</param>
-    public static RouteHandlerBuilder OrToken(this RouteHandlerBuilder endpoint, string grant) => endpoint.WithMetadata(new TokenNote(grant));
+    public static RouteHandlerBuilder OrToken(this RouteHandlerBuilder endpoint, string grant) => endpoint.WithMetadata(new TokenNote(grant)).RequireCors(AppOrigins.Policy);
 
     /// <summary>Lets only clients with one of the scopes pass; the first is the one to ask for.</summary>
     public static RouteHandlerBuilder RequireAnyScope(this RouteHandlerBuilder endpoint, params string[] scopes) => endpoint.WithMetadata(new Reference.ScopeNote(scopes[0])).AddEndpointFilter(async (context, next) =>

@@ -57,8 +57,9 @@ public sealed class Acceptance : IAsyncDisposable
     /// <summary>Accepts one request; completes when it has been committed, or is known to have been before.</summary>
     /// <param name="received">The request as it was received, before defaults: what «the same request» means.</param>
     /// <param name="template">The template that it names, with the versions that it is accepted with.</param>
-    public Task<AcceptResult> AcceptAsync(Client client, RequestNotification request, JsonElement received, ResolvedTemplate? template = null) =>
-        group.AddAsync(new Item(NotificationKey.Of(client.ClientId, request.EventId!), client, request, HashOf(received), Activity.Current, template));
+    /// <param name="through">See <see cref="NotificationRequested.Through"/>.</param>
+    public Task<AcceptResult> AcceptAsync(Client client, RequestNotification request, JsonElement received, ResolvedTemplate? template = null, string? through = null) =>
+        group.AddAsync(new Item(NotificationKey.Of(client.ClientId, request.EventId!), client, request, HashOf(received), Activity.Current, template, through));
 
     /// <summary>What is known of a request that cannot be accepted now: whether it, or another one under its event ID, was accepted before.</summary>
     public async Task<AcceptResult?> KnownAsync(Client client, RequestNotification request, JsonElement received, CancellationToken cancellation)
@@ -146,7 +147,7 @@ public sealed class Acceptance : IAsyncDisposable
             item.Key,
             new NotificationRequested(
                 item.Client.ClientId, r.EventId!, r.UserId, SubjectOf(r), item.Client.Mode, r.Category ?? item.Template?.Category ?? RequestNotification.DefaultCategory, r.Priority ?? Priority.Normal,
-                r.Channels, Sealed.None, r.SendAt, r.ExpiresAt, item.Hash, item.Trace?.Id, now, item.Template?.Pin),
+                r.Channels, Sealed.None, r.SendAt, r.ExpiresAt, item.Hash, item.Trace?.Id, now, item.Template?.Pin, item.Through),
             PayloadOf(r));
     }
 
@@ -163,5 +164,5 @@ public sealed class Acceptance : IAsyncDisposable
         to.Email, to.Phone is null ? null : ContactRules.ToE164(to.Phone),
         to.Device is { } d ? new DeviceAddress(d.Platform!.Value, Devices.AddressOf(d.Token, d.Subscription)) : null);
 
-    private sealed record Item(string Key, Client Client, RequestNotification Request, string Hash, Activity? Trace, ResolvedTemplate? Template);
+    private sealed record Item(string Key, Client Client, RequestNotification Request, string Hash, Activity? Trace, ResolvedTemplate? Template, string? Through);
 }

@@ -335,7 +335,7 @@ public static class RequestNotificationEndpoint
             if (errors is not null) return Problem.Invalid(errors);
             if (Callers.TokenOf(http)?.HindranceToSend(request!) is { } hindrance) return Problem.Of(StatusCodes.Status403Forbidden, Callers.TokenLacks, hindrance);
             if (limit.Take(http.Response, client, 1) is { } over) return over;
-            var (result, faults) = await requests.AcceptAsync(client, request!, document.RootElement);
+            var (result, faults) = await requests.AcceptAsync(client, request!, document.RootElement, Callers.AppOf(http));
             if (faults is not null) return Problem.Invalid(faults);
             switch (result)
             {

@@ -19,12 +19,13 @@ public sealed class TemplateRequests(TemplateBook book, Acceptance acceptance, T
 {
     /// <summary>Accepts a request whose shape is right.</summary>
     /// <param name="received">The request as it was received.</param>
+    /// <param name="through">See <see cref="NotificationRequested.Through"/>.</param>
     /// <returns>What became of it, or every fault by field.</returns>
-    public async Task<(AcceptResult? Result, IDictionary<string, string[]>? Faults)> AcceptAsync(Client client, RequestNotification request, JsonElement received)
+    public async Task<(AcceptResult? Result, IDictionary<string, string[]>? Faults)> AcceptAsync(Client client, RequestNotification request, JsonElement received, string? through = null)
     {
-        if (request.Template is null) return (await acceptance.AcceptAsync(client, request, received), null);
+        if (request.Template is null) return (await acceptance.AcceptAsync(client, request, received, through: through), null);
         var (template, faults) = await ResolveAsync(request);
-        if (faults is null) return (await acceptance.AcceptAsync(client, request, received, template), null);
+        if (faults is null) return (await acceptance.AcceptAsync(client, request, received, template, through), null);
         // What repeats an accepted request is a repeat, whatever has become of the template since.
         return await acceptance.KnownAsync(client, request, received, default) is { } known ? (known, null) : (null, faults);
     }

@@ -14,7 +14,7 @@ public readonly record struct CapPlace(DateTimeOffset? At, string? Reason, strin
 /// <summary>
 /// Decides when what is planned may leave, by its category's caps and the person's quiet hours together. A place is taken when
 /// a notification is planned, for the window in which it leaves, and is not given back whatever becomes of it: so a cap
-/// is never exceeded. What is critical, and what is of a required category, takes its place and is stopped by no cap.
+/// is never exceeded. What is critical, and what is of a required category, takes its place and is stopped by no cap; but an app's own word that it is critical lifts none.
 /// </summary>
 public static class CapDecider
 {
@@ -67,7 +67,7 @@ public static class CapDecider
         // Where both kinds are full, there is no use in waiting.
         var caps = (category.Caps ?? []).Where(c => c.Channel == channel).OrderByDescending(c => c.Exceeding == CapExceeding.Suppress)
             .Select(c => (Cap: c, Key: new CapKey(person, category.Key, c.Channel, c.Per))).ToList();
-        var passes = category.Required || request.Priority == Priority.Critical;
+        var passes = category.Required || request is { Priority: Priority.Critical, Through: null };
         var place = Find(request.ExpiresAt, category, passes ? [] : caps, counts, Holds, quiet, now);
         if (place is { Counts: true, At: { } at })
             foreach (var (_, key) in caps.Where(c => !Holds(c.Key, at))) counts[key] = counts[key].Take(at);

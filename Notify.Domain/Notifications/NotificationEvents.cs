@@ -17,10 +17,11 @@ namespace Notify.Domain.Notifications;
 /// <param name="RequestHash">Keyed hash of the request as received, canonicalised.</param>
 /// <param name="TraceParent">W3C trace context of the accepting request.</param>
 /// <param name="Template">The template that says it, where the request gave no content.</param>
+/// <param name="Through"><c>app:{clientId}</c>: the user's own app asked, by a client token; <c>null</c>: the client itself.</param>
 public sealed record NotificationRequested(
     string ClientId, string EventId, string? UserId, string Subject, ClientMode Mode, string Category, Priority Priority,
     IReadOnlyList<Channel>? Channels, Sealed Payload, DateTimeOffset? SendAt, DateTimeOffset? ExpiresAt,
-    string RequestHash, string? TraceParent, DateTimeOffset At, PinnedTemplate? Template = null);
+    string RequestHash, string? TraceParent, DateTimeOffset At, PinnedTemplate? Template = null, string? Through = null);
 
 /// <summary>A template as a notification was accepted with: whatever becomes of it later, this version is rendered.</summary>
 /// <param name="Locale">The locale that the request named; <c>null</c>: the person's own.</param>

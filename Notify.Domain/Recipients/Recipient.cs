@@ -25,10 +25,11 @@ public sealed record Device(string Id, Platform Platform, Sealed Token, DateTime
 /// <param name="Choices">Said preferences by <c>channel</c> or <c>channel/category</c>; what is absent follows the defaults.</param>
 /// <param name="QuietHours">When the user is not to be disturbed; <c>null</c>: they said nothing.</param>
 /// <param name="Since">When each of <paramref name="Choices"/> was said.</param>
+/// <param name="ErasedAt">When the user was last erased: what was handed out for them before counts no more, also if they are known again.</param>
 public sealed record Recipient(
     string Id, bool IsErased, Sealed? Details, bool HasEmail, bool HasPhone, string? EmailFingerprint, string? PhoneFingerprint,
     ImmutableList<Device> Devices, ImmutableDictionary<string, bool> Choices, long Version = 0, QuietHours? QuietHours = null,
-    ImmutableDictionary<string, DateTimeOffset>? Since = null)
+    ImmutableDictionary<string, DateTimeOffset>? Since = null, DateTimeOffset? ErasedAt = null)
 {
     /// <summary>The stream key of a user.</summary>
     public static string KeyOf(string userId) => $"u/{userId}";
@@ -58,9 +59,9 @@ public sealed record Recipient(
             OptedIn e => r.WithChoice(ChoiceKey(e.Channel, e.Category), true, e.At),
             OptedOut e => r.WithChoice(ChoiceKey(e.Channel, e.Category), false, e.At),
             PreferenceWithdrawn e => r with { Choices = r.Choices.Remove(ChoiceKey(e.Channel, e.Category)), Since = r.Since?.Remove(ChoiceKey(e.Channel, e.Category)) },
-            QuietHoursSet e => r with { QuietHours = new QuietHours(e.From, e.To) },
+            QuietHoursSet e => r with { IsErased = false, QuietHours = new QuietHours(e.From, e.To) },
             QuietHoursWithdrawn => r with { QuietHours = null },
-            UserErased => Unregistered(key) with { IsErased = true, Version = r.Version },
+            UserErased e => Unregistered(key) with { IsErased = true, Version = r.Version, ErasedAt = e.At },
             _ => r,
         };
     }
@@ -74,7 +75,7 @@ public sealed record Recipient(
 
     private Recipient WithChoice(string key, bool optedIn, DateTimeOffset at) => this with
     {
-        Choices = Choices.SetItem(key, optedIn), Since = (Since ?? ImmutableDictionary<string, DateTimeOffset>.Empty).SetItem(key, at),
+        IsErased = false, Choices = Choices.SetItem(key, optedIn), Since = (Since ?? ImmutableDictionary<string, DateTimeOffset>.Empty).SetItem(key, at),
     };
 
     /// <summary>The key of a choice in <see cref="Choices"/>.</summary>

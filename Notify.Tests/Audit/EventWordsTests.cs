@@ -28,6 +28,7 @@ public sealed class EventWordsTests
     public static TheoryData<object, string> Sentences => new()
     {
         { Stream[0], "Client c_shop asked for a notification to user u-42: category shipping, priority critical, by SMS and push, at 2026-12-01 10:00:00.000Z, worth nothing after 2026-12-01 11:00:00.000Z, in test mode: to the sandbox only." },
+        { new NotificationRequested("c_shop", "app:1", "u-42", "u/u-42", ClientMode.Live, "otp", Priority.Critical, [Channel.Sms], new Sealed("1.x"), null, null, "h", null, At, null, "app:c_shop"), "The user's app, with a token of client c_shop, asked for a notification to user u-42: category otp, priority critical, by SMS." },
         { Stream[1], "Planned: SMS and push to d_1 (apns). Left out: email, because opted out (rule: channel email). Decided on version 7 of the user." },
         { new DeliveriesPlanned([new PlannedDelivery(Sms, Lane.Sms, null, new Sealed("1.y"), "category security is required, version 2; passes channel sms")], [], 7, At, 2), "Planned: SMS (rule: category security is required, version 2; passes channel sms). Decided on version 7 of the user and version 2 of the category." },
         { new DeliveriesPlanned([], [], 0, At, 2), "Planned: nothing to send. Decided on version 2 of the category." },

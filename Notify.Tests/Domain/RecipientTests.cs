@@ -64,6 +64,18 @@ public class RecipientTests
         Assert.False(Recipient(new UserErased("c", Noon), new DeviceRegistered("d_9", Platform.Ios, Sealed("t"), "c", Noon)).IsErased);
     }
 
+    [Fact]
+    public void Who_says_again_what_they_want_is_not_erased_any_more_and_when_they_were_is_kept()
+    {
+        foreach (var said in new object[] { new OptedOut(Channel.Sms, null, "c", "api", Noon.AddDays(1)), new OptedIn(Channel.Sms, "news", "c", "api", Noon.AddDays(1)), new QuietHoursSet(new(22, 0), new(8, 0), "c", "api", Noon.AddDays(1)) })
+        {
+            var r = Recipient(new UserErased("c", Noon), said);
+            Assert.Equal((false, Noon), (r.IsErased, r.ErasedAt));
+        }
+
+        Assert.True(Recipient(new UserErased("c", Noon), new PreferenceWithdrawn(Channel.Sms, null, "c", "api", Noon)).IsErased);
+    }
+
     [Theory]
     [InlineData(Platform.Ios, Lane.Apns)]
     [InlineData(Platform.Android, Lane.Fcm)]

@@ -99,6 +99,98 @@ public sealed class AppTokens : SystemTest
     }
 
     [Fact]
+    public async Task A_user_who_is_erased_takes_the_tokens_with_them_so_that_no_app_makes_them_known_again()
+    {
+        var person = await Installation.NewPersonAsync(devices: 0);
+        var app = await AppAsync(Client, person.Id, "devices", "preferences", "history", "send:otp");
+        (await app(HttpMethod.Get, $"/v1/users/{person.Id}/preferences", null)).Is(200);
+
+        (await Client.DeleteAsync($"/v1/users/{person.Id}")).Is(204);
+
+        (await app(HttpMethod.Post, $"/v1/users/{person.Id}/devices", new { platform = "ios", token = Person.NewToken() })).IsProblem(401, "unauthorized");
+        (await app(HttpMethod.Put, $"/v1/users/{person.Id}/preferences", new { channels = new { sms = new { optIn = false } } })).IsProblem(401, "unauthorized");
+        (await app(HttpMethod.Get, $"/v1/users/{person.Id}/notifications", null)).IsProblem(401, "unauthorized");
+        (await Client.GetAsync($"/v1/users/{person.Id}")).IsProblem(404, "not_found");
+
+        // Known again, by the service: the old token stays dead, and a new one counts.
+        (await Client.PutAsync($"/v1/users/{person.Id}/preferences", new { channels = new { sms = new { optIn = false } } })).Is(200);
+        Assert.Equal("false", (await Client.GetAsync($"/v1/users/{person.Id}/preferences")).Is(200).Json["channels"]!["sms"]!["optIn"]!.ToString());
+        (await app(HttpMethod.Get, $"/v1/users/{person.Id}/preferences", null)).IsProblem(401, "unauthorized");
+        await Eventually.Holds(
+            async () => (await (await AppAsync(Client, person.Id, "preferences"))(HttpMethod.Get, $"/v1/users/{person.Id}/preferences", null)).Status == 200, "a token made after the second of the erasure counts");
+    }
+
+    [Fact]
+    public async Task An_apps_own_word_that_it_is_critical_lifts_no_cap_and_the_stream_says_that_the_app_asked()
+    {
+        var (person, category) = (await Installation.NewPersonAsync(devices: 0), $"k-{Guid.NewGuid():N}"[..20]);
+        (await Client.PutAsync($"/v1/categories/{category}", new { caps = new[] { new { channel = "sms", limit = 1, per = "week", exceeding = "suppress" } } })).Is(200);
+        var app = await AppAsync(Client, person.Id, $"send:{category}");
+        var ids = Enumerable.Range(0, 2).Select(_ => "app:" + NewId("code")).ToArray();
+        foreach (var id in ids)
+            (await app(HttpMethod.Post, "/v1/notifications", new { eventId = id, userId = person.Id, channels = new[] { "sms" }, category, priority = "critical", content = new { body = id } })).Is(202);
+
+        await Client.BecomesAsync(ids[0], "dispatched");
+        Assert.Equal("CapExceeded", (await Client.BecomesAsync(ids[1], "suppressed")).On("sms").Reason);
+        Assert.Equal($"app:{Client.AppKey}", (await Client.EventsAsync(ids[0]))[0].Data["through"]!.ToString());
+
+        var own = NewId("own");
+        (await Client.SendAsync(new { eventId = own, userId = person.Id, channels = new[] { "sms" }, category, priority = "critical", content = new { body = own } })).Is(202);
+        await Client.BecomesAsync(own, "dispatched");
+        Assert.Null((await Client.EventsAsync(own))[0].Data["through"]);
+    }
+
+    [Fact]
+    public async Task A_web_apps_page_may_call_with_its_token_if_its_origin_is_configured_and_nothing_else()
+    {
+        var person = await Installation.NewPersonAsync(devices: 0);
+        var path = $"/v1/users/{person.Id}/preferences";
+        using var page = new NotifyClient(Installation.ApiUrl, null, null);
+        async Task<string?> AllowedAsync(HttpMethod method, string at, string origin)
+        {
+            var reply = await page.CallAsync(method, at, null, r =>
+            {
+                r.Headers.Add("Origin", origin);
+                if (method != HttpMethod.Options) return;
+                r.Headers.Add("Access-Control-Request-Method", "PUT");
+                r.Headers.Add("Access-Control-Request-Headers", "authorization,content-type");
+            });
+            return reply.Headers.TryGetValues("Access-Control-Allow-Origin", out var allowed) ? allowed.Single() : null;
+        }
+
+        foreach (var origin in new[] { "https://app.example.com", "http://localhost:3000" })
+        {
+            Assert.Equal(origin, await AllowedAsync(HttpMethod.Options, path, origin));
+            Assert.Equal(origin, await AllowedAsync(HttpMethod.Get, path, origin)); // 401, which the page can read
+        }
+
+        foreach (var origin in new[] { "https://app.example.com.evil.example", "http://app.example.com", "null" }) Assert.Null(await AllowedAsync(HttpMethod.Options, path, origin));
+        foreach (var closed in new[] { $"/v1/users/{person.Id}", "/v1/client-tokens", "/v1/notifications/batch" }) Assert.Null(await AllowedAsync(HttpMethod.Options, closed, "https://app.example.com"));
+        Assert.Null(await AllowedAsync(HttpMethod.Get, $"/v1/users/{person.Id}", "https://app.example.com"));
+    }
+
+    [Fact]
+    public async Task A_settings_page_that_has_not_seen_an_unsubscription_does_not_undo_it()
+    {
+        var person = await Installation.NewPersonAsync(devices: 0);
+        var path = $"/v1/users/{person.Id}/preferences";
+        var shown = (await Client.GetAsync(path)).Is(200).Headers.ETag!.ToString();
+        Task<Reply> SaveAsync(object preferences, string tag) => Client.CallAsync(HttpMethod.Put, path, preferences, r => r.Headers.TryAddWithoutValidation("If-Match", tag));
+        var no = new { categories = new { offers = new { email = new { optIn = false } } } };
+
+        var said = (await SaveAsync(no, shown)).Is(200).Headers.ETag!.ToString(); // as the page behind an email's link says it
+
+        (await SaveAsync(new { channels = new { sms = new { optIn = true } } }, shown)).IsProblem(412, "preferences_changed");
+        var now = (await Client.GetAsync(path)).Is(200);
+        Assert.Equal(("false", said), (now.Json["categories"]!["offers"]!["email"]!["optIn"]!.ToString(), now.Headers.ETag!.ToString()));
+        var withQuiet = (await SaveAsync(new { no.categories, quietHours = new { from = "22:00", to = "08:00" } }, $"W/{said}")).Is(200).Headers.ETag!.ToString();
+        Assert.NotEqual(said, withQuiet);
+        (await SaveAsync(new { }, $"\"other\", {withQuiet}")).Is(200);
+        Assert.Equal(shown, (await Client.GetAsync(path)).Is(200).Headers.ETag!.ToString());
+        (await Client.PutAsync(path, no)).Is(200); // who names nothing replaces whatever it is
+    }
+
+    [Fact]
     public async Task A_token_is_made_only_for_what_its_client_may_do_and_is_in_no_log()
     {
         using var client = await Installation.NewClientAsync(["recipients"]);

@@ -17,6 +17,7 @@ public sealed class NotifySystem : IAsyncDisposable
     private static readonly Dictionary<string, string> ShortTimings = new()
     {
         ["Notify__Takeover"] = "00:00:03",
+        ["Notify__AppOrigins"] = "https://app.example.com, http://localhost:3000",
         ["Notify__Retry__BaseDelay"] = "00:00:00.2",
         ["Notify__Retry__MaxDelay"] = "00:00:01",
         ["Notify__Retry__MaxAttempts"] = "4",

@@ -9,7 +9,7 @@ namespace Notify.Projections.QueueBacklog;
 /// <param name="Priority">How urgent.</param>
 /// <param name="Ready">Could go now.</param>
 /// <param name="InFlight">With a provider.</param>
-/// <param name="Retrying">Wait for their next attempt or for word of an unknown outcome; what is put off by quiet hours does not count, as what is scheduled does not.</param>
+/// <param name="Retrying">Wait for their next attempt or for word of an unknown outcome; what is put off by quiet hours or a cap does not count, as what is scheduled does not.</param>
 /// <param name="Dead">Dead letters.</param>
 /// <param name="OldestAgeSeconds">Age of the oldest that is ready; 0 when none is.</param>
 /// <param name="EnqueuedPerSecond">Planned, over the last minute.</param>
@@ -51,8 +51,9 @@ public sealed class QueueBacklogReader(NpgsqlDataSource database, TimeProvider c
         var hosts = 0;
         await using var batch = database.CreateBatch();
         batch.BatchCommands.Add(new NpgsqlBatchCommand(
-            """
-            select queue, count(*) filter (where state = 0), count(*) filter (where state = 1), count(*) filter (where state in (2, 3, 6) and not (state = 2 and reason = 'QuietHours')),
+            $"""
+            select queue, count(*) filter (where state = 0), count(*) filter (where state = 1),
+                   count(*) filter (where state in (2, 3, 6) and coalesce(reason, '') not in ('{Reasons.QuietHours}', '{Reasons.CapExceeded}')),
                    count(*) filter (where state = 4), min(enqueued_at) filter (where state = 0)
             from notify.open_deliveries where state <> 5 group by queue
             """));

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using Notify.Domain.Notifications;
 using Notify.Projections.OpenDeliveries;
+using Notify.Projections.QueueBacklog;
 using Npgsql;
 
 namespace Notify.Tests.Projections;
@@ -34,6 +35,18 @@ public sealed class OpenDeliveryTableTests(EmptyDatabase database) : IClassFixtu
         await AddAsync(Row(1, OpenState.Dead) with { DueAt = null });
         await AddAsync(Row(1), Row(2));
         Assert.Equal([OpenState.Dead, OpenState.Queued], (await AllAsync()).Select(r => r.State));
+    }
+
+    [Fact]
+    public async Task What_Notify_itself_put_off_is_no_retry_in_the_backlog()
+    {
+        await AddAsync(
+            Row(1, OpenState.Deferred) with { Reason = Reasons.QuietHours }, Row(2, OpenState.Deferred) with { Reason = Reasons.CapExceeded },
+            Row(3, OpenState.Deferred) with { Reason = Reasons.Retry }, Row(4, OpenState.Unknown), Row(5, OpenState.Asking) with { Reason = Reasons.Retry }, Row(6));
+
+        var backlog = await new QueueBacklogReader(database.Source, new Microsoft.Extensions.Time.Testing.FakeTimeProvider(Now)).ReadAsync(Cancellation);
+
+        Assert.Equal((1, 3), (backlog.Sum(b => b.Ready), backlog.Sum(b => b.Retrying)));
     }
 
     [Fact]

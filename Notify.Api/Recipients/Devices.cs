@@ -94,7 +94,6 @@ public static class Devices
             var current = await keys.CurrentAsync(session.Connection!, [subject], http.RequestAborted);
             var others = recipient is null ? [] : recipient.Devices.Where(d => d.Id != deviceId).Select(d => d.Id).ToArray();
             var tooMany = others[..Math.Max(0, others.Length + 1 - Most)]; // the oldest come first
-            await ForgetAsync(session.Connection!, userId, tooMany, http.RequestAborted);
             // Registering again renews the token's age: a provider's older word about it counts no more.
             return
             [
@@ -112,38 +111,44 @@ public static class Devices
         {
             found = recipient is not null && recipient.Devices.Any(d => d.Id == deviceId);
             if (!found) return [];
-            await ForgetAsync(session.Connection!, userId, [deviceId], http.RequestAborted);
+            await using var command = Command(session.Connection!, "delete from notify.devices where device_id = $1 and user_id = $2", deviceId, userId);
+            await command.ExecuteNonQueryAsync(http.RequestAborted);
             return [new DeviceRemoved(deviceId, DeviceRemovalReasons.ByRequest, Callers.NameOf(http), now)];
-        }, http.RequestAborted);
+        }, http.RequestAborted, first: session => HoldAsync(session.Connection!, userId, http.RequestAborted));
         return found ? Results.NoContent() : Problem.NotFound("such device of this user");
     }
 
-    private static async Task ForgetAsync(NpgsqlConnection connection, string userId, string[] deviceIds, CancellationToken cancellation)
+    /// <summary>Holds a user's devices until the transaction ends, before any stream: in the order in which devices are registered.</summary>
+    /// <returns>The user.</returns>
+    internal static async Task<string> HoldAsync(NpgsqlConnection connection, string userId, CancellationToken cancellation)
     {
-        if (deviceIds.Length == 0) return;
-        await using var command = new NpgsqlCommand("delete from notify.devices where device_id = any($1) and user_id = $2", connection);
-        command.Parameters.Add(new NpgsqlParameter { Value = deviceIds });
-        command.Parameters.Add(new NpgsqlParameter { Value = userId });
+        await using var command = Command(connection, "select 1 from notify.devices where user_id = $1 order by device_id for update", userId);
         await command.ExecuteNonQueryAsync(cancellation);
+        return userId;
     }
 
     // Makes the user the device's owner, and tells who was. In statements of their own: a later one sees, and waits for, the
     // row that another request is just writing.
     private static async Task<string> OwnerAsync(NpgsqlConnection connection, string deviceId, string userId, CancellationToken cancellation)
     {
-        await using var insert = Command("insert into notify.devices (device_id, user_id) values ($1, $2) on conflict do nothing", deviceId, userId);
-        await insert.ExecuteNonQueryAsync(cancellation);
-        await using var select = Command("select user_id from notify.devices where device_id = $1 for update", deviceId);
-        var owner = (string)(await select.ExecuteScalarAsync(cancellation))!;
-        await using var update = Command("update notify.devices set user_id = $2 where device_id = $1 and user_id <> $2", deviceId, userId);
+        string? owner = null;
+        while (owner is null)
+        {
+            await using var insert = Command(connection, "insert into notify.devices (device_id, user_id) values ($1, $2) on conflict do nothing", deviceId, userId);
+            await insert.ExecuteNonQueryAsync(cancellation);
+            await using var select = Command(connection, "select user_id from notify.devices where device_id = $1 for update", deviceId);
+            owner = (string?)await select.ExecuteScalarAsync(cancellation); // none: it was just being removed, so it is free now
+        }
+
+        await using var update = Command(connection, "update notify.devices set user_id = $2 where device_id = $1 and user_id <> $2", deviceId, userId);
         await update.ExecuteNonQueryAsync(cancellation);
         return owner;
+    }
 
-        NpgsqlCommand Command(string sql, params string[] parameters)
-        {
-            var command = new NpgsqlCommand(sql, connection);
-            foreach (var p in parameters) command.Parameters.Add(new NpgsqlParameter { Value = p });
-            return command;
-        }
+    private static NpgsqlCommand Command(NpgsqlConnection connection, string sql, params string[] parameters)
+    {
+        var command = new NpgsqlCommand(sql, connection);
+        foreach (var p in parameters) command.Parameters.Add(new NpgsqlParameter { Value = p });
+        return command;
     }
 }

@@ -143,7 +143,7 @@ public static class Users
             await command.ExecuteNonQueryAsync(http.RequestAborted);
             await TopicSubscribers.ForgetAsync(session.Connection!, userId, http.RequestAborted);
             return [new UserErased(Callers.Of(http).ClientId, now)];
-        }, http.RequestAborted);
+        }, http.RequestAborted, first: session => Devices.HoldAsync(session.Connection!, userId, http.RequestAborted));
         return found ? Results.NoContent() : Problem.NotFound("such user");
     }
 }

@@ -16,6 +16,7 @@ using Notify.Api.Tracking;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Projections;
+using Notify.Projections.Alerts;
 using Notify.Projections.Hosting;
 using Notify.Projections.Net;
 using Notify.Projections.Planning;
@@ -35,7 +36,7 @@ var builder = NotifyHost.CreateBuilder(Name, "http://127.0.0.1:5080", args, out 
 if (command is not (null or "migrate" or "codegen" or "create-client" or "routes")) faults.Add($"\"{command}\" is not a command; there are migrate, codegen, create-client, routes, templates, import and health");
 var acceptLimit = builder.Configuration.GetSection("Notify:AcceptLimit").Read<AcceptLimitOptions>(faults);
 acceptLimit.Check("Notify:AcceptLimit", faults);
-var sms = builder.Configuration.GetSection("Notify:Sms").Read<SmsLimits>(faults);
+var sms = builder.Configuration.GetSection("Notify:Sms").Read<SmsLimits>(faults) with { PublicUrl = builder.Configuration.PublicUrl().AbsoluteUri.TrimEnd('/') };
 sms.Check("Notify:Sms", faults);
 var appOrigins = AppOrigins.Read(builder.Configuration, faults);
 if (faults.Report()) return NotifyHost.WrongConfiguration;

@@ -47,7 +47,7 @@ foreach (var (name, delay) in new[]
     if (delay <= TimeSpan.Zero) faults.Add($"Notify:Retry:{name} is {delay}; give a time above zero");
 }
 
-var sms = configuration.GetSection("Notify:Sms").Read<SmsLimits>(faults);
+var sms = configuration.GetSection("Notify:Sms").Read<SmsLimits>(faults) with { PublicUrl = configuration.PublicUrl().AbsoluteUri.TrimEnd('/') };
 sms.Check("Notify:Sms", faults);
 var pace = configuration.GetSection("Notify:Broadcasts").Read<BroadcastPace>(faults);
 pace.Check("Notify:Broadcasts", faults);

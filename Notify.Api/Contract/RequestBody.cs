@@ -64,7 +64,8 @@ public static class RequestBody
     /// <summary>Parses a JSON object.</summary>
     /// <param name="what">What the text is, to begin a sentence with.</param>
     /// <returns>The document, to be disposed of, or what is wrong with it.</returns>
-    public static (JsonDocument? Document, string? Fault) Parse(ReadOnlyMemory<byte> text, string what)
+    /// <param name="isLine">Whether it is one line, of which only the byte is told.</param>
+    public static (JsonDocument? Document, string? Fault) Parse(ReadOnlyMemory<byte> text, string what, bool isLine = false)
     {
         // The parser does not look into strings; whoever reads one that is no UTF-8 would be thrown at.
         if (!System.Text.Unicode.Utf8.IsValid(text.Span)) return (null, $"{what} is not UTF-8.");
@@ -81,7 +82,7 @@ public static class RequestBody
         }
         catch (JsonException e)
         {
-            return (null, string.Create(CultureInfo.InvariantCulture, $"{what} is not JSON as it should be (line {e.LineNumber + 1}, byte {e.BytePositionInLine}): at most 32 levels deep, no name twice in an object, UTF-8."));
+            return (null, string.Create(CultureInfo.InvariantCulture, $"{what} is not JSON as it should be ({(isLine ? "" : $"line {e.LineNumber + 1}, ")}byte {e.BytePositionInLine}): at most 32 levels deep, no name twice in an object, UTF-8."));
         }
     }
 

@@ -6,6 +6,8 @@ using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Projections;
 using Notify.Projections.Replay;
+using Notify.Projections.Tracking;
+using Npgsql;
 
 namespace Notify.Api.Notifications;
 
@@ -52,7 +54,7 @@ public static class GetNotification
             : (null, Contract.Problem.Of(StatusCodes.Status403Forbidden, "missing_scope", "Reading another client's notifications needs the scope \"audit\"."));
     }
 
-    private static async Task<IResult> StateAsync(string eventId, HttpContext http, IDocumentStore store, string? client, string? asOfVersion, string? asOf)
+    private static async Task<IResult> StateAsync(string eventId, HttpContext http, IDocumentStore store, NpgsqlDataSource database, string? client, string? asOfVersion, string? asOf)
     {
         var (key, problem) = KeyOf(http, eventId, client);
         if (key is null) return problem!;
@@ -74,7 +76,18 @@ public static class GetNotification
         if (errors.Count > 0) return Problem.Invalid(errors);
         await using var session = store.QuerySession();
         var state = await NotificationStreams.LoadAsync(session, key, http.RequestAborted, version, time);
-        return state is null ? Problem.NotFound("notification with this event ID, or none at that time,") : Results.Ok(NotificationResource.Of(state));
+        if (state is null) return Problem.NotFound("notification with this event ID, or none at that time,");
+        var shown = NotificationResource.Of(state);
+        if (version is not null || time is not null) return Results.Ok(shown);
+        var hits = await HitsAsync(database, [.. state.Deliveries.Values.Where(d => d.Channel != Channel.Push && d.DispatchedAt is not null).Select(d => d.Id)], http.RequestAborted);
+        return Results.Ok(shown with { Deliveries = [.. shown.Deliveries.Select(d => d.With(hits[d.DeliveryId]))] });
+    }
+
+    private static async Task<ILookup<Guid, TrackedHit>> HitsAsync(NpgsqlDataSource database, Guid[] deliveries, CancellationToken cancellation)
+    {
+        if (deliveries.Length == 0) return Array.Empty<TrackedHit>().ToLookup(_ => Guid.Empty);
+        await using var connection = await database.OpenConnectionAsync(cancellation);
+        return await TrackedHits.OfAsync(connection, deliveries, cancellation);
     }
 
     private static async Task<IResult> EventsAsync(string eventId, HttpContext http, IDocumentStore store, string? client)

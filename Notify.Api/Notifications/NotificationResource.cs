@@ -1,4 +1,5 @@
 using Notify.Domain.Notifications;
+using Notify.Projections.Tracking;
 
 namespace Notify.Api.Notifications;
 
@@ -57,13 +58,38 @@ public sealed record NotificationTemplate(string Key, int Version, string? Local
 /// <param name="ComplainedAt">When the person called it unwanted.</param>
 /// <param name="UnsubscribedAt">When the person unsubscribed through it.</param>
 /// <param name="ClickedAt">When the person first followed a link of it.</param>
+/// <param name="Opens">How often the person opened it, the first time included; absent where there was none, in lists, and as of an earlier time. So are the following.</param>
+/// <param name="Clicks">How often the person followed its links.</param>
+/// <param name="MachineHits">How often scanners and prefetchers opened it or followed its links, as far as they show themselves; in none of the other counts.</param>
+/// <param name="Links">Those of its links that were followed.</param>
 public sealed record DeliveryResource(
     Guid DeliveryId, Channel Channel, string? Provider, DeliveryStatus Status, string? Reason, string? ProviderCode, int Attempts, string? DeviceId,
     string? ProviderMessageId, DateTimeOffset? NextAttemptAt, DateTimeOffset? DispatchedAt, DateTimeOffset? DeliveredAt, DateTimeOffset? OpenedAt,
-    DateTimeOffset? ComplainedAt = null, DateTimeOffset? UnsubscribedAt = null, DateTimeOffset? ClickedAt = null)
+    DateTimeOffset? ComplainedAt = null, DateTimeOffset? UnsubscribedAt = null, DateTimeOffset? ClickedAt = null,
+    long? Opens = null, long? Clicks = null, long? MachineHits = null, IReadOnlyList<LinkHits>? Links = null)
 {
     /// <summary>Shows a folded delivery.</summary>
     public static DeliveryResource Of(Delivery d) => new(
         d.Id, d.Channel, d.Provider, d.Status, d.Reason, d.ProviderCode, d.Attempts, d.DeviceId,
         d.ProviderMessageId, d.DeferredUntil, d.DispatchedAt, d.DeliveredAt, d.OpenedAt, d.ComplainedAt, d.UnsubscribedAt, d.ClickedAt);
+
+    /// <summary>The same with how often it was opened and followed.</summary>
+    public DeliveryResource With(IEnumerable<TrackedHit> hits)
+    {
+        var (opening, links) = (hits.FirstOrDefault(h => h.Number == TrackedHits.Opening), hits.Where(h => h.Number != TrackedHits.Opening).Select(h => new LinkHits(h.Number, h.People, h.Machines)).ToList());
+        // An app, or a provider that tracks by itself, tells of the first time alone.
+        return this with
+        {
+            Opens = Some(Math.Max(opening?.People ?? 0, OpenedAt is null ? 0 : 1)), Clicks = Some(links.Sum(l => l.Clicks)),
+            MachineHits = Some((opening?.Machines ?? 0) + links.Sum(l => l.MachineClicks)), Links = links.Count > 0 ? links : null,
+        };
+
+        static long? Some(long count) => count > 0 ? count : null;
+    }
 }
+
+/// <summary>How often a link was followed. Where it leads is not shown.</summary>
+/// <param name="Link">Which of the message's links, from 0, as in the event `LinkClicked`; an address that stands there twice is one.</param>
+/// <param name="Clicks">By people, the first time included.</param>
+/// <param name="MachineClicks">By scanners and prefetchers, as far as they show themselves.</param>
+public sealed record LinkHits(int Link, long Clicks, long MachineClicks);

@@ -76,7 +76,7 @@ public sealed record RequestedContent
     /// <summary>Heading of a push, subject of an email; at most 1,000 characters.</summary>
     public string? Title { get; init; }
 
-    /// <summary>Text of a push or SMS, plain text of an email; at most 10,000 characters. As SMS at most as many segments as the installation allows.</summary>
+    /// <summary>Text of a push or SMS, plain text of an email; at most 10,000 characters. As SMS at most as many segments as the installation allows, counted with tracked links where it asks for these.</summary>
     public string? Body { get; init; }
 
     /// <summary>HTML of an email; at most 200,000 characters.</summary>
@@ -146,9 +146,10 @@ public sealed class RequestNotificationValidator : AbstractValidator<RequestNoti
         RuleFor(r => r.ExpiresAt).GreaterThan(r => r.SendAt).When(r => r.SendAt is not null && r.ExpiresAt is not null).WithMessage("must be later than sendAt");
         RuleFor(r => r.Metadata).Must(m => m!.Value.ValueKind == JsonValueKind.Object).When(r => r.Metadata is { ValueKind: not JsonValueKind.Null }).WithMessage("must be an object");
         RuleFor(r => r.Content!).SetValidator(new RequestedContentValidator()).When(r => r.Content is not null);
-        RuleFor(r => r.Content!.Body).Custom((body, context) =>
+        RuleFor(r => r.Content!).Custom((content, context) =>
         {
-            if ((sms ?? new SmsLimits()).Excess(body) is { } segments) context.AddFailure("Content.Body", TooManySegments(body!, segments, (sms ?? new SmsLimits()).MaxSegments));
+            var limits = sms ?? new SmsLimits();
+            if (limits.Excess(content.Body, content.Track) is { } segments) context.AddFailure("Content.Body", TooManySegments(limits.AsSent(content.Body!, content.Track), segments, limits.MaxSegments));
         }).When(r => r.Content is not null && r.Channels?.Contains(Channel.Sms) == true);
         RuleFor(r => r.To!).SetValidator(new RequestedRecipientValidator(guard)).When(r => r.To is not null);
     }

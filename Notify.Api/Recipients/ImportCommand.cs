@@ -1,7 +1,9 @@
 using System.Globalization;
+using System.IO.Compression;
 using System.IO.Pipelines;
 using System.Net;
 using System.Net.Http.Headers;
+using System.Runtime.InteropServices;
 using System.Text;
 using System.Text.Json;
 using Notify.Projections;
@@ -10,17 +12,17 @@ using Notify.Projections.Hosting;
 namespace Notify.Api.Recipients;
 
 /// <summary>
-/// <c>import FILE</c>: registers the users of an NDJSON file with a running Notify, showing how far it is and what is wrong
-/// with each line that is refused. Settings as those of <see cref="Templates.TemplatesCommand"/>; the scope is recipients.
+/// <c>import FILE</c>: registers the users of an NDJSON file, gzipped or not, with a running Notify, showing how far it is and what
+/// is wrong with each line that is refused. Settings as those of <see cref="Templates.TemplatesCommand"/>; the scope is recipients.
 /// </summary>
 public static class ImportCommand
 {
     private const string Name = "notify";
-    private const int LinesAtOnce = 1000, BytesAtOnce = 4 * 1024 * 1024, Tries = 15;
+    private const int LinesAtOnce = 1000, BytesAtOnce = 4 * 1024 * 1024, Tries = 15, Interrupted = 130;
 
     /// <summary>Runs the command.</summary>
     /// <param name="args">What follows <c>import</c>.</param>
-    /// <returns>The exit code: 0 when every line was taken, 1 when some or all were not, 2 when the command is no command.</returns>
+    /// <returns>The exit code: 0 when every line was taken, 1 when some or all were not, 2 when the command is no command, 130 when it was interrupted.</returns>
     public static async Task<int> RunAsync(string[] args)
     {
         if (args is not [{ Length: > 0 } path])
@@ -34,59 +36,81 @@ public static class ImportCommand
             BaseAddress = new Uri(Environment.GetEnvironmentVariable("NOTIFY_API") is { Length: > 0 } url ? url : "http://127.0.0.1:5080"), Timeout = TimeSpan.FromSeconds(60),
         };
         http.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Basic", Convert.ToBase64String(Encoding.UTF8.GetBytes(Environment.GetEnvironmentVariable("NOTIFY_KEY") ?? "")));
+        // What is under way is brought to its end first; whoever is in a hurry says so twice.
+        using var stop = new CancellationTokenSource();
+        using var interrupted = PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop);
+        using var ended = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop);
         try
         {
+            if (Directory.Exists(path)) return NotifyHost.Fail(Name, $"{path} is a folder; give a file with one JSON object a line");
             await using var file = File.OpenRead(path);
-            return await ImportAsync(http, file);
+            return await ImportAsync(http, file, stop.Token);
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or InvalidDataException)
         {
-            return NotifyHost.Fail(Name, e.Message);
+            return NotifyHost.Fail(Name, $"{path} cannot be read: {e.Message}");
+        }
+
+        void Stop(PosixSignalContext signal)
+        {
+            signal.Cancel = !stop.IsCancellationRequested;
+            stop.Cancel();
         }
     }
 
-    private static async Task<int> ImportAsync(HttpClient http, FileStream file)
+    private static async Task<int> ImportAsync(HttpClient http, FileStream file, CancellationToken stop)
     {
-        var (imported, unchanged, failed, read, lines) = (0L, 0L, 0L, 0L, 0L);
-        var batch = new Batch();
-        await foreach (var (number, text) in ImportLines.ReadAsync(PipeReader.Create(file), ImportUsers.MaxLine, CancellationToken.None))
+        var (imported, unchanged, failed, lines) = (0L, 0L, 0L, 0L);
+        var (progress, batch) = (ImportProgress.OfConsole(), new Batch());
+        await using var text = IsGzip(file) ? new GZipStream(file, CompressionMode.Decompress) : (Stream)file;
+        await foreach (var (number, line) in ImportLines.ReadAsync(PipeReader.Create(text), ImportUsers.MaxLine, CancellationToken.None))
         {
-            if (text is null)
+            if (line is null)
             {
                 failed++;
-                Say($"line {number} {ImportUsers.TooLong}");
+                progress.Say($"line {number} {ImportUsers.TooLong}");
             }
 
-            batch.Add(text ?? []); // a line that is left out stays as an empty one, so that the numbers hold
+            batch.Add(line ?? []); // a line that is left out stays as an empty one, so that the numbers hold
             if (batch.Lines < LinesAtOnce && batch.Bytes < BytesAtOnce) continue;
-            if (await SendAsync() is { } fault) return Stopped(fault);
+            if (await SendAsync() is { } fault) return Stopped(fault, 1);
+            if (stop.IsCancellationRequested) return Stopped("interrupted", Interrupted);
         }
 
-        if (batch.Lines > 0 && await SendAsync() is { } last) return Stopped(last);
-        Show("");
+        if (batch.Lines > 0 && await SendAsync() is { } last) return Stopped(last, 1);
+        progress.Clear();
+        if (lines == 0) progress.Say("there is no line in the file");
         Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{imported:N0} imported, {unchanged:N0} as they were, {failed:N0} refused."));
         return failed == 0 ? 0 : 1;
 
         async Task<string?> SendAsync()
         {
-            var (summary, fault) = await PostAsync(http, batch.Take(out var count));
+            var (summary, fault) = await PostAsync(http, batch.Take(out var count), stop);
             if (summary is null) return fault;
-            foreach (var error in summary.Errors) Say(string.Create(CultureInfo.InvariantCulture, $"line {lines + error.Line}: {(error.Field is null ? "" : error.Field + ": ")}{error.Message}"));
-            if (summary.ErrorsLeftOut > 0) Say(string.Create(CultureInfo.InvariantCulture, $"and {summary.ErrorsLeftOut} more faults up to line {lines + count}"));
-            (imported, unchanged, failed, lines, read) = (imported + summary.Imported, unchanged + summary.Unchanged, failed + summary.Failed, lines + count, file.Position);
-            Show(Bar(file.Length == 0 ? 1 : Math.Min(1, (double)read / file.Length), lines, failed));
+            foreach (var error in summary.Errors) progress.Say(string.Create(CultureInfo.InvariantCulture, $"line {lines + error.Line}: {(error.Field is null ? "" : error.Field + ": ")}{error.Message}"));
+            if (summary.ErrorsLeftOut > 0) progress.Say(string.Create(CultureInfo.InvariantCulture, $"and {summary.ErrorsLeftOut} more faults up to line {lines + count}"));
+            (imported, unchanged, failed, lines) = (imported + summary.Imported, unchanged + summary.Unchanged, failed + summary.Failed, lines + count);
+            progress.Show(file.Length == 0 ? 1 : Math.Min(1, (double)file.Position / file.Length), lines, failed);
             return null;
         }
 
-        int Stopped(string fault)
+        int Stopped(string fault, int code)
         {
-            Show("");
-            return NotifyHost.Fail(Name, string.Create(CultureInfo.InvariantCulture, $"stopped after line {lines}: {fault}. Import the same file again to go on: what is there already is not done twice"));
+            progress.Say(string.Create(CultureInfo.InvariantCulture, $"stopped after line {lines}: {fault}. Import the same file again to go on: what is there already is not done twice"));
+            return code;
         }
     }
 
+    private static bool IsGzip(FileStream file)
+    {
+        Span<byte> start = stackalloc byte[2];
+        var isGzip = file.ReadAtLeast(start, 2, throwOnEndOfStream: false) == 2 && start is [0x1F, 0x8B];
+        file.Position = 0;
+        return isGzip;
+    }
+
     // Again while Notify is away for a moment: a line that was taken already changes nothing.
-    private static async Task<(ImportSummary? Summary, string? Fault)> PostAsync(HttpClient http, byte[] lines)
+    private static async Task<(ImportSummary? Summary, string? Fault)> PostAsync(HttpClient http, byte[] lines, CancellationToken stop)
     {
         for (var attempt = 1; ; attempt++)
         {
@@ -105,8 +129,8 @@ public static class ImportCommand
                 fault = $"Notify does not answer at {http.BaseAddress}";
             }
 
-            if (attempt == Tries) return (null, fault);
-            await Task.Delay(TimeSpan.FromSeconds(Math.Min(attempt, 3)));
+            if (attempt == Tries || stop.IsCancellationRequested) return (null, fault);
+            await Task.WhenAny(Task.Delay(TimeSpan.FromSeconds(Math.Min(attempt, 3)), stop));
         }
     }
 
@@ -121,24 +145,6 @@ public static class ImportCommand
         {
             return $"{(int)response.StatusCode} from {response.RequestMessage!.RequestUri}; is this Notify's Api?";
         }
-    }
-
-    private static string Bar(double part, long lines, long failed)
-    {
-        var full = (int)(part * 30);
-        return string.Create(CultureInfo.InvariantCulture, $"[{new string('#', full)}{new string('.', 30 - full)}] {part:P0}  {lines:N0} lines, {failed:N0} refused");
-    }
-
-    private static void Say(string message)
-    {
-        Show("");
-        Console.Error.WriteLine($"{Name}: {message}");
-    }
-
-    // On a line of its own that is written over; only where somebody looks.
-    private static void Show(string bar)
-    {
-        if (!Console.IsErrorRedirected) Console.Error.Write($"\r\x1b[K{bar}");
     }
 
     private sealed class Batch

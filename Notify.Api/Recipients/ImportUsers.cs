@@ -76,6 +76,7 @@ public static class ImportUsers
     public const int MaxLine = 64 * 1024;
 
     private const int Chunk = 500, MaxErrors = 1000;
+    private const string Compressed = "Send the lines as they are, without Content-Encoding.";
     private const string Unsupported = "Send one JSON object a line, with the header Content-Type: application/x-ndjson.";
 
     /// <summary>What is wrong with a line that is longer than <see cref="MaxLine"/>.</summary>
@@ -98,6 +99,7 @@ public static class ImportUsers
         var type = http.Request.ContentType?.Split(';')[0].Trim();
         if (type is not ("application/x-ndjson" or "application/ndjson" or "application/jsonl" or "application/json"))
             return Problem.Of(StatusCodes.Status415UnsupportedMediaType, "unsupported_media_type", Unsupported);
+        if (http.Request.Headers.ContentEncoding.ToString() is not ("" or "identity")) return Problem.Of(StatusCodes.Status415UnsupportedMediaType, "unsupported_media_type", Compressed);
         if (http.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } limit) limit.MaxRequestBodySize = null;
 
         var (imported, unchanged, failed, leftOut) = (0L, 0L, 0L, 0L);
@@ -136,7 +138,7 @@ public static class ImportUsers
     private static (ImportUser? User, IReadOnlyList<ImportFault> Faults) Parse(long line, byte[]? text, ImportUserValidator validator)
     {
         if (text is null) return (null, [new ImportFault(line, null, TooLong)]);
-        var (document, fault) = RequestBody.Parse(text, "The line");
+        var (document, fault) = RequestBody.Parse(text, "The line", isLine: true);
         if (document is null) return (null, [new ImportFault(line, null, fault!)]);
         using (document)
         {

@@ -6,13 +6,14 @@ using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Domain.Recipients;
 using Notify.Domain.Suppressions;
+using Notify.Domain.Templates;
 using Notify.Projections.Privacy;
 using Notify.Projections.Topics;
 using Npgsql;
 
 namespace Notify.Api.Recipients;
 
-/// <summary>A user's contact details: the body of <c>PUT /v1/users/{userId}</c>. What is absent is not known any more.</summary>
+/// <summary>A user's contact details: the body of <c>PUT /v1/users/{userId}</c>. What is absent or <c>null</c> is not known any more.</summary>
 public sealed record PutUser
 {
     /// <summary>An email address.</summary>
@@ -59,7 +60,7 @@ public sealed class PutUserValidator : AbstractValidator<PutUser>
     {
         RuleFor(u => u.Email).Must(e => ContactRules.IsEmail(e!)).When(u => u.Email is not null).WithMessage(ContactRules.EmailRule);
         RuleFor(u => u.Phone).Must(p => ContactRules.ToE164(p!) is not null).When(u => u.Phone is not null).WithMessage(ContactRules.PhoneRule);
-        RuleFor(u => u.Locale).Matches(@"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*\z").When(u => u.Locale is not null).WithMessage("must be a BCP 47 language tag, such as ko or ko-KR");
+        RuleFor(u => u.Locale).Must(l => TemplateLocale.IsTag(l!)).When(u => u.Locale is not null).WithMessage(TemplateLocale.Rule);
         RuleFor(u => u.TimeZone).Must(z => ContactRules.IsTimeZone(z!)).When(u => u.TimeZone is not null).WithMessage("must be an IANA time zone, such as Asia/Seoul");
     }
 }
@@ -73,7 +74,9 @@ public static class Users
     public static void Map(IEndpointRouteBuilder app)
     {
         app.MapPut("/v1/users/{userId}", PutAsync).RequireScope(Scopes.Recipients).WithName("PutUser").WithTags("Recipients")
-            .WithSummary("Register a user, or give new contact details").WithDescription("What is absent is not known any more. Users belong to the installation: every client may send to them.")
+            .WithSummary("Register a user, or give new contact details").WithDescription(
+                "Takes the place of the details given before: what is absent or null is not known any more, and deliveries that need it are left out with the reason NoContact. Devices, preferences and topics stay. "
+                + "Several users may have the same number or address. Users belong to the installation: every client may send to them.")
             .Takes("Reachable by email and phone", new PutUser { Email = Someone.Email, Phone = "+1 202 555 0123", Locale = "en-US", TimeZone = "America/New_York" })
             .Answers(200, "As they are kept.", Someone);
         app.MapGet("/v1/users/{userId}", GetAsync).RequireScope(Scopes.Recipients).WithName("GetUser").WithTags("Recipients")

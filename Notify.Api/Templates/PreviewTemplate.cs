@@ -6,6 +6,7 @@ using Notify.Api.Reference;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Domain.Templates;
+using Notify.Domain.Tracking;
 using Notify.Projections.Templates;
 
 namespace Notify.Api.Templates;
@@ -40,8 +41,8 @@ public sealed record TemplatePreview(string Key, int Version, EmailPreview? Emai
 public sealed record EmailPreview(string? Subject, string? Html, string? Text, string? Locale);
 
 /// <summary>An SMS as it would be sent.</summary>
-/// <param name="Text">Its text.</param>
-/// <param name="Segments">How many parts it takes, each of which costs.</param>
+/// <param name="Text">Its text, with its own links.</param>
+/// <param name="Segments">How many parts it takes as it is sent, with tracked links where the template asks for these; each costs.</param>
 /// <param name="Encoding"><c>GSM-7</c>, or <c>UCS-2</c>, of which a part holds less than half.</param>
 /// <param name="Locale">The locale that it is written in; absent: the default.</param>
 public sealed record SmsPreview(string Text, int Segments, string Encoding, string? Locale);
@@ -79,7 +80,7 @@ public static class PreviewTemplateEndpoint
                 new PushPreview("On its way", "민수, your order has left our house.", "https://example.com/orders/125", null), ["email: there is no ko-KR, so the default is used"]))
             .FailsNotFound("such template or version");
 
-    private static async Task<IResult> PreviewAsync(string templateKey, HttpContext http, TemplateBook book)
+    private static async Task<IResult> PreviewAsync(string templateKey, HttpContext http, TemplateBook book, SmsLimits limits)
     {
         var (preview, problem) = await RequestBody.ReadAsync(http.Request, Validator);
         if (preview is null) return problem!;
@@ -95,22 +96,35 @@ public static class PreviewTemplateEndpoint
         return Results.Ok(new TemplatePreview(
             templateKey, version,
             email is null ? null : new EmailPreview(email.Content!.Title, email.Content.Html, email.Content.Body, email.Locale),
-            sms is null ? null : new SmsPreview(sms.Content!.Body!, SmsText.Segments(sms.Content.Body), SmsText.IsGsm7(sms.Content.Body) ? "GSM-7" : "UCS-2", sms.Locale),
+            sms is null ? null : SmsOf(sms.Content!, sms.Locale, limits),
             push is null ? null : new PushPreview(push.Content!.Title, push.Content.Body, push.Content.Url, push.Locale),
-            [.. Warnings(preview.Locale, renderings)]));
+            [.. Warnings(preview.Locale, renderings, limits)]));
     }
 
-    private static IEnumerable<string> Warnings(string? locale, Dictionary<Channel, Rendering> renderings)
+    private static SmsPreview SmsOf(NotificationContent content, string? locale, SmsLimits limits)
+    {
+        var sent = limits.AsSent(content.Body!, content.Track);
+        return new SmsPreview(content.Body!, SmsText.Segments(sent), SmsText.IsGsm7(sent) ? "GSM-7" : "UCS-2", locale);
+    }
+
+    private static IEnumerable<string> Warnings(string? locale, Dictionary<Channel, Rendering> renderings, SmsLimits limits)
     {
         foreach (var (channel, rendering) in renderings)
         {
             var name = CompiledTemplate.NameOf(channel);
             if (locale is not null && rendering.Locale is null) yield return $"{name}: there is no {locale}, so the default is used";
             var content = rendering.Content!;
-            if (channel == Channel.Sms && SmsText.Segments(content.Body) is > 1 and var segments)
+            if (channel == Channel.Sms)
             {
-                var costly = content.Body!.EnumerateRunes().FirstOrDefault(r => !SmsText.IsGsm7(r.ToString()));
-                yield return $"sms: takes {segments} segments{(costly.Value == 0 ? "" : $"; \"{costly}\" is not in the GSM alphabet, and makes all of it UCS-2")}";
+                var sent = limits.AsSent(content.Body!, content.Track);
+                if (SmsText.Segments(sent) is > 1 and var segments)
+                {
+                    var costly = sent.EnumerateRunes().FirstOrDefault(r => !SmsText.IsGsm7(r.ToString()));
+                    yield return $"sms: takes {segments} segments{(costly.Value == 0 ? "" : $"; \"{costly}\" is not in the GSM alphabet, and makes all of it UCS-2")}";
+                }
+
+                if (sent != content.Body) yield return $"sms: its links are tracked, {limits.AnyTrackedLink.Length} characters each, so that {sent.Length} characters are sent";
+                else if (content.Track is { Links: true } && LinkRewriter.HasLink(content.Body!)) yield return $"sms: its links are not tracked, since {limits.AnyTrackedLink.Length} characters each would make it too long";
             }
 
             if (channel == Channel.Email && content.Body is null) yield return "email: there is no text, for programs that show no HTML";

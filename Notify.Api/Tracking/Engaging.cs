@@ -18,8 +18,6 @@ public sealed class Engaging(IDocumentStore store, NpgsqlDataSource database, Su
     /// <summary>Who noticed an opening.</summary>
     public const string Pixel = "pixel";
 
-    private const int Opening = -1;
-
     /// <summary>Notes a click.</summary>
     /// <returns>Where the link leads; <c>null</c>: it is none of ours, or its recipient was erased.</returns>
     public async Task<string?> ClickAsync(string token, bool isMachine, CancellationToken cancellation)
@@ -43,7 +41,7 @@ public sealed class Engaging(IDocumentStore store, NpgsqlDataSource database, Su
     {
         await using var command = database.CreateCommand("select notification from notify.delivery_streams where delivery_id = $1");
         command.Parameters.Add(new NpgsqlParameter { Value = deliveryId });
-        if (await command.ExecuteScalarAsync(cancellation) is string notification) await NoteAsync(deliveryId, notification, Opening, isMachine, cancellation);
+        if (await command.ExecuteScalarAsync(cancellation) is string notification) await NoteAsync(deliveryId, notification, TrackedHits.Opening, isMachine, cancellation);
     }
 
     private Task NoteAsync(Guid deliveryId, string key, int number, bool isMachine, CancellationToken cancellation) => StreamChanges.RepeatAsync(clock, async () =>
@@ -55,22 +53,23 @@ public sealed class Engaging(IDocumentStore store, NpgsqlDataSource database, Su
         if (!isMachine) await NotificationStreams.LockAsync(session, [key], cancellation);
         if (await NotificationStreams.LoadAsync(session, key, cancellation) is not { } notification || !notification.Deliveries.TryGetValue(deliveryId, out var delivery)) return;
 
-        var now = clock.GetUtcNow();
-        // Nobody reads so fast: a gateway looks at what it is just taking in.
-        var isOfMachine = isMachine || now - (delivery.DispatchedAt ?? now) < MachineHits.TooSoon;
-        await TrackedLinks.CountAsync(connection, deliveryId, number, isOfMachine, cancellation);
-        if (!isOfMachine && number == Opening)
+        var (now, isOpening) = (clock.GetUtcNow(), number == TrackedHits.Opening);
+        var isOfMachine = isMachine || MachineHits.IsTooSoon(delivery, now)
+            || (!isOpening && await TrackedHits.OtherLinkSinceAsync(connection, deliveryId, number, now - MachineHits.Sweep, cancellation));
+        var isFirst = !isOfMachine && (isOpening ? delivery.OpenedAt is null : delivery.Clicked?.Contains(number) != true);
+        await TrackedHits.CountAsync(connection, notification.Request, delivery, number, isOfMachine, isFirst, now, cancellation);
+        if (isFirst && isOpening)
         {
             var isCalling = open?.State == OpenState.InFlight;
             var reported = ReportDecider.Decide(notification, delivery, new DeliveryReport(ReportKind.Opened, Pixel, now), isCalling);
             session.Events.Append(key, reported.Events);
-            if (open is not null && reported.Events.Count > 0 && reported.Delivery.IsTerminal)
+            if (open is not null && reported.Delivery.IsTerminal)
             {
                 if (isCalling) await OpenDeliveryTable.EndInFlightAsync(connection, [deliveryId], cancellation);
                 else await OpenDeliveryTable.RemoveAsync(connection, [deliveryId], cancellation);
             }
         }
-        else if (!isOfMachine && delivery.Clicked?.Contains(number) != true) session.Events.Append(key, new LinkClicked(deliveryId, number, Link, now));
+        else if (isFirst) session.Events.Append(key, new LinkClicked(deliveryId, number, Link, now));
 
         session.QueueSqlCommand("select 1"); // a session without changes would not commit
         await session.SaveChangesAsync(cancellation);

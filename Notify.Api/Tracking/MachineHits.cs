@@ -1,24 +1,41 @@
 using System.Text.RegularExpressions;
+using Notify.Domain.Notifications;
 
 namespace Notify.Api.Tracking;
 
-/// <summary>Tells the hits of scanners, prefetchers and image proxies from those of people, as far as they show themselves.</summary>
+/// <summary>
+/// Tells the hits of scanners and prefetchers from those of people, as far as they show themselves. Whatever shows nothing counts
+/// as a person's: a scanner that passes itself off as a browser and takes its time cannot be told.
+/// </summary>
+/// <remarks>
+/// Gmail's and Yahoo's image proxies fetch a picture when its reader looks at it, so theirs are openings. Apple's fetches every
+/// picture of every email, whether or not anybody reads it, and its user agent is a bare Mozilla/5.0.
+/// </remarks>
 public static partial class MachineHits
 {
-    /// <summary>What comes sooner after the dispatch is no person's.</summary>
+    /// <summary>What comes sooner after the dispatch is no person's: a gateway looks at what it is just taking in.</summary>
     public static readonly TimeSpan TooSoon = TimeSpan.FromSeconds(2);
+
+    /// <summary>Whoever follows another link of the same message within this time follows them all, and is no person.</summary>
+    public static readonly TimeSpan Sweep = TimeSpan.FromSeconds(1);
+
+    private static readonly string[] Purposes = ["Purpose", "Sec-Purpose", "X-Purpose", "X-Moz"];
 
     /// <summary>Whether a request shows itself as a machine's.</summary>
     public static bool Is(HttpRequest request) =>
         HttpMethods.IsHead(request.Method)
-        || new[] { "Purpose", "Sec-Purpose", "X-Purpose", "X-Moz" }.Any(h => request.Headers[h].ToString() is var said && (said.Contains("prefetch", StringComparison.OrdinalIgnoreCase) || said.Contains("preview", StringComparison.OrdinalIgnoreCase)))
+        || Purposes.Any(h => request.Headers[h].ToString() is var said && (said.Contains("prefetch", StringComparison.OrdinalIgnoreCase) || said.Contains("prerender", StringComparison.OrdinalIgnoreCase) || said.Contains("preview", StringComparison.OrdinalIgnoreCase)))
         || IsAgent(request.Headers.UserAgent.ToString());
 
-    /// <summary>Whether a user agent is a machine's: one that says so, none at all, or Apple's mail proxy, which says nothing but Mozilla/5.0.</summary>
+    /// <summary>Whether a user agent is a machine's: one that says so, none at all, or the bare one of Apple's mail proxy.</summary>
     public static bool IsAgent(string agent) => agent.Trim() is "" or "Mozilla/5.0" || Agents().IsMatch(agent);
 
+    /// <summary>Whether a delivery was dispatched so shortly before, or not yet, that nobody can have read it.</summary>
+    public static bool IsTooSoon(Delivery delivery, DateTimeOffset now) => now - (delivery.DispatchedAt ?? now) < TooSoon;
+
+    // A Cubot is a telephone.
     [GeneratedRegex(
-        @"bot\b|bot/|crawl|spider|slurp|preview|scanner|GoogleImageProxy|YahooMailProxy|BingPreview|facebookexternalhit|WhatsApp|TelegramBot|Slack|Discord|Barracuda|Mimecast|Proofpoint|safelinks|urldefense|Symantec|Trend ?Micro|curl/|wget/|python|Go-http-client|okhttp|Java/|Headless",
+        @"(?<!cu)bot\b|crawl|spider|slurp|preview|scanner|scrap|facebookexternalhit|WhatsApp/|Viber|Slack-ImgProxy|Embedly|Iframely|Barracuda|Mimecast|Proofpoint|safelinks|urldefense|Symantec|Trend ?Micro|Google-(Safety|PageRenderer|Read-Aloud)|curl/|wget/|python|Go-http-client|okhttp|Java/|Apache-HttpClient|libwww|node-fetch|axios|undici|Dart/|^Ruby\b|Headless|PhantomJS",
         RegexOptions.IgnoreCase | RegexOptions.CultureInvariant)]
     private static partial Regex Agents();
 }

@@ -1,4 +1,5 @@
 using Notify.Api.Reference;
+using Notify.Domain.Tracking;
 using Notify.Projections;
 using Notify.Projections.Tracking;
 
@@ -18,7 +19,7 @@ public static class TrackingEndpoints
             .Answers(302, "Sends on to the link's destination.")
             .AnswersText(404, "text/html", "The link is none of ours, or was cut, or its recipient was erased.", TrackingPage.Unknown);
         app.MapGet("/o/{token}", OpenAsync).WithName("ShowOpenPixel").WithTags("Public")
-            .WithSummary("An email's invisible image").WithDescription("Answers any token with the same image. A person's first opening is the event `NotificationOpened`; those of image proxies are counted apart.")
+            .WithSummary("An email's invisible image").WithDescription("Answers any token with the same image. A person's first opening is the event `NotificationOpened`; those of proxies that fetch every picture are counted apart.")
             .AnswersText(200, "image/gif", "A transparent image of one pixel.", "GIF89a");
         app.MapMethods("/t/{token}", [HttpMethods.Head], FollowAsync).ExcludeFromDescription();
         app.MapMethods("/o/{token}", [HttpMethods.Head], OpenAsync).ExcludeFromDescription();
@@ -30,13 +31,13 @@ public static class TrackingEndpoints
         headers.CacheControl = "no-store";
         headers["Referrer-Policy"] = "no-referrer";
         headers["X-Robots-Tag"] = "noindex";
-        if (await engaging.ClickAsync(token, MachineHits.Is(http.Request), http.RequestAborted) is not { } destination)
+        if (await engaging.ClickAsync(token, MachineHits.Is(http.Request), http.RequestAborted) is not { } destination || LinkRewriter.ForHeader(destination) is not { } location)
         {
             headers.ContentSecurityPolicy = UnsubscribePage.Policy;
             return Results.Content(TrackingPage.Unknown, "text/html; charset=utf-8", statusCode: StatusCodes.Status404NotFound);
         }
 
-        headers.Location = new Uri(destination).AbsoluteUri;
+        headers.Location = location;
         return Results.StatusCode(StatusCodes.Status302Found);
     }
 

@@ -109,7 +109,7 @@ public static class DeliveryPlanner
             _ => string.IsNullOrEmpty(content.Body) && string.IsNullOrEmpty(content.Html),
         };
         if (empty) return (Reasons.NoContent, "content");
-        return lane == Lane.Sms && (sms ?? Unset).Excess(content.Body) is { } segments
+        return lane == Lane.Sms && (sms ?? Unset).Excess(content.Body, content.Track) is { } segments
             ? (Reasons.TooLarge, string.Create(CultureInfo.InvariantCulture, $"sms: {segments} segments, at most {(sms ?? Unset).MaxSegments}"))
             : null;
     }

@@ -7,7 +7,8 @@ namespace Notify.Domain.Tracking;
 
 /// <summary>A message whose links lead through Notify.</summary>
 /// <param name="Destinations">Where each link leads in the end, by its number from 0.</param>
-public sealed record TrackedContent(NotificationContent Content, IReadOnlyList<string> Destinations);
+/// <param name="Addresses">What stands in the content instead of each, and of the image, word for word.</param>
+public sealed record TrackedContent(NotificationContent Content, IReadOnlyList<string> Destinations, IReadOnlyList<string> Addresses);
 
 /// <summary>
 /// Replaces the web links of a message by tracked ones. Pure: the same message gives the same links, so that an attempt that
@@ -18,27 +19,42 @@ public static partial class LinkRewriter
     /// <summary>The most links of a message; those after it stay as they are.</summary>
     public const int Most = 200;
 
+    /// <summary>The length of a tracked link's token.</summary>
+    public const int TokenLength = 16;
+
+    private const int MaxAddress = 4000;
+
     private static readonly string[] Unread = ["script", "style", "textarea", "title"];
 
     /// <summary>Rewrites a message.</summary>
     /// <param name="linkOf">A link's address by its number.</param>
     /// <param name="pixel">The address of the image that tells of an opening.</param>
     /// <param name="own">What addresses of Notify itself begin with: they stay as they are.</param>
-    public static TrackedContent Rewrite(NotificationContent content, Channel channel, Func<int, string> linkOf, string pixel, string own)
+    /// <param name="sms">How long an SMS may be; one that would become longer stays as it is.</param>
+    public static TrackedContent Rewrite(NotificationContent content, Channel channel, Func<int, string> linkOf, string pixel, string own, SmsLimits sms)
     {
-        if (content.Track is not { } track || channel == Channel.Push) return new TrackedContent(content, []);
+        if (content.Track is not { } track || channel == Channel.Push) return new TrackedContent(content, [], []);
         var destinations = new List<string>();
         if (track.Links)
         {
+            var before = content;
             content = content with
             {
                 Html = channel == Channel.Email && content.Html is { } html ? InHtml(html, LinkTo) : content.Html,
                 Body = content.Body is { } body ? InText(body, LinkTo) : null,
             };
+            if (channel == Channel.Sms && before.Body is { } text && sms.IsTooLongTracked(text, content.Body!)) return new TrackedContent(before, [], []);
         }
 
-        if (track.Opens && channel == Channel.Email && content.Html is { } page) content = content with { Html = WithPixel(page, pixel) };
-        return new TrackedContent(content, destinations);
+        var addresses = destinations.Select((_, i) => linkOf(i)).ToList();
+        if (track.Opens && channel == Channel.Email && content.Html is { } page)
+        {
+            var image = WebUtility.HtmlEncode(pixel);
+            content = content with { Html = WithPixel(page, image) };
+            addresses.Add(image);
+        }
+
+        return new TrackedContent(content, destinations, addresses);
 
         string? LinkTo(string address)
         {
@@ -54,9 +70,32 @@ public static partial class LinkRewriter
         }
     }
 
+    /// <summary>Whether there is a web link in a text.</summary>
+    public static bool HasLink(string text) => TextLink().IsMatch(text);
+
     /// <summary>Whether an address is one of the web's, to which a browser may be sent.</summary>
-    public static bool IsWeb(string address) =>
-        address.Length <= 4000 && !address.Any(char.IsControl) && Uri.TryCreate(address, UriKind.Absolute, out var uri) && (uri.Scheme == Uri.UriSchemeHttps || uri.Scheme == Uri.UriSchemeHttp) && uri.Host.Length > 0;
+    public static bool IsWeb(string address) => ForHeader(address) is not null;
+
+    /// <summary>
+    /// An address as the header <c>Location</c> has it: as it was written where that is ASCII, else in the form that browsers make of it
+    /// (IDNA, percent-encoding). <c>null</c> for what is no address of the web.
+    /// </summary>
+    public static string? ForHeader(string address)
+    {
+        if (address.Length > MaxAddress || address.Any(char.IsControl) || !Uri.TryCreate(address, UriKind.Absolute, out var uri)
+            || (uri.Scheme != Uri.UriSchemeHttps && uri.Scheme != Uri.UriSchemeHttp) || uri.Host.Length == 0) return null;
+        if (IsAscii(address)) return address;
+        try
+        {
+            return new UriBuilder(uri) { Host = uri.IdnHost }.Uri.AbsoluteUri is var written && IsAscii(written) ? written : null;
+        }
+        catch (UriFormatException)
+        {
+            return null; // a host that has no name in ASCII
+        }
+
+        static bool IsAscii(string text) => text.All(c => c is > ' ' and <= '~');
+    }
 
     // One pass. Comments, scripts and styles are passed over as a whole; of other tags only the address of a link is touched.
     private static string InHtml(string html, Func<string, string?> linkTo)
@@ -127,7 +166,7 @@ public static partial class LinkRewriter
 
     private static string WithPixel(string html, string pixel)
     {
-        var image = $"<img src=\"{WebUtility.HtmlEncode(pixel)}\" width=\"1\" height=\"1\" alt=\"\" style=\"border:0;height:1px;width:1px\">";
+        var image = $"<img src=\"{pixel}\" width=\"1\" height=\"1\" alt=\"\" style=\"border:0;height:1px;width:1px\">";
         var end = html.LastIndexOf("</body", StringComparison.OrdinalIgnoreCase);
         return new StringBuilder(html).Insert(end < 0 ? html.Length : end, image).ToString();
     }

@@ -1,5 +1,5 @@
--- What analysts read, in a schema of its own: tables projected from the events, and nothing else. Applied by the migration,
--- as often as it is run. Every table and column says what it holds; docs/analytics.md tells it at length.
+-- What analysts read, in a schema of its own: tables projected from the events, and views over what is counted beside them.
+-- Applied by the migration, as often as it is run. Every table and column says what it holds; docs/analytics.md tells it at length.
 create schema if not exists analytics;
 comment on schema analytics is 'Read model for analysts, projected from the events. No addresses, names, tokens, content or user IDs.';
 
@@ -67,10 +67,10 @@ comment on column analytics.deliveries.latency_ms is 'Milliseconds from planned_
 comment on column analytics.deliveries.provider_latency_ms is 'Milliseconds that the accepted call to the provider took; null while it is not dispatched.';
 comment on column analytics.deliveries.delivery_latency_ms is 'Milliseconds from dispatched_at to delivered_at, not below 0; null where either is missing.';
 comment on column analytics.deliveries.opened_at is 'When it was first opened; null: not known to be.';
-comment on column analytics.deliveries.opens is 'Opens that are recorded as events: 1 once it was opened, else 0.';
-comment on column analytics.deliveries.clicked_at is 'When a link in it was first clicked; null: not known to be. No link is tracked in this version.';
-comment on column analytics.deliveries.clicks is 'Links in it that were clicked. No link is tracked in this version: 0.';
-comment on column analytics.deliveries.unsubscribed_at is 'When the person unsubscribed through it; null: not known to have. Not tracked in this version.';
+comment on column analytics.deliveries.opens is '1 once it was opened, else 0. How often is in hits.';
+comment on column analytics.deliveries.clicked_at is 'When a link in it was first clicked; null: not known to be.';
+comment on column analytics.deliveries.clicks is 'Links in it that were clicked, each once. How often is in hits.';
+comment on column analytics.deliveries.unsubscribed_at is 'When the person unsubscribed through it; null: not known to have.';
 
 create table if not exists analytics.engagement (
     delivery_id uuid        not null,
@@ -87,8 +87,8 @@ create index if not exists engagement_first_at on analytics.engagement using bri
 
 comment on table analytics.engagement is 'What people did with what they got: the first time per delivery, kind and link.';
 comment on column analytics.engagement.delivery_id is 'The delivery; joins deliveries.';
-comment on column analytics.engagement.kind is 'opened, clicked, complained or unsubscribed. This version records all but clicked.';
-comment on column analytics.engagement.link is 'Which link was clicked; empty for all but clicked.';
+comment on column analytics.engagement.kind is 'opened, clicked, complained or unsubscribed.';
+comment on column analytics.engagement.link is 'Which link was clicked, by its number in the message from 0; empty for all but clicked.';
 comment on column analytics.engagement.client_id is 'The client that had asked for the notification.';
 comment on column analytics.engagement.channel is 'push, sms or email.';
 comment on column analytics.engagement.category is 'The notification''s category.';
@@ -141,10 +141,10 @@ comment on column analytics.daily.delivered is 'Reported to have reached the dev
 comment on column analytics.daily.failed is 'Failed for good.';
 comment on column analytics.daily.dead_lettered is 'Used up their attempts and wait for a person.';
 comment on column analytics.daily.opened is 'Deliveries that were opened: each counts once.';
-comment on column analytics.daily.opened_total is 'Opens that are recorded as events.';
-comment on column analytics.daily.clicked is 'Deliveries with a clicked link: each counts once. No link is tracked in this version: 0.';
-comment on column analytics.daily.clicked_total is 'Links that were clicked. No link is tracked in this version: 0.';
-comment on column analytics.daily.unsubscribed is 'Deliveries through which the person unsubscribed. Not tracked in this version: 0.';
+comment on column analytics.daily.opened_total is 'Opens that are recorded as events: as many as opened. All there were are in daily_engagement.';
+comment on column analytics.daily.clicked is 'Deliveries with a clicked link: each counts once.';
+comment on column analytics.daily.clicked_total is 'Links that were clicked: each counts once per delivery. All clicks there were are in daily_engagement.';
+comment on column analytics.daily.unsubscribed is 'Deliveries through which the person unsubscribed.';
 comment on column analytics.daily.latency_histogram is 'How many deliveries had which latency_ms; add up with histogram_sum, read with percentile. A percentile is off by at most 3.2 %.';
 
 -- Histograms count milliseconds in buckets: one for each value below 32, from there on 16 for each doubling.
@@ -168,6 +168,70 @@ $$
     from counts where total > 0 and upto >= ceil(greatest(fraction, 0) * total) and upto > 0 order by bucket limit 1
 $$;
 comment on function analytics.percentile(bigint[], double precision) is 'The milliseconds below which that fraction of a histogram lies, off by at most 3.2 %; null for an empty one.';
+
+-- What is counted beside the events: a first hit is an event, further ones and those of machines are only counted. These are
+-- no projections; a rebuild leaves them alone.
+create or replace view analytics.hits as
+select delivery_id, case when number < 0 then 'opened' else 'clicked' end as kind, case when number < 0 then '' else number::text end as link, people, machines, last_at
+from notify.tracked_hits;
+
+comment on view analytics.hits is 'How often each tracked email was opened and each tracked link followed, the first time included.';
+comment on column analytics.hits.delivery_id is 'The delivery; joins deliveries.';
+comment on column analytics.hits.kind is 'opened or clicked.';
+comment on column analytics.hits.link is 'Which link, by its number in the message from 0; empty for opened. Joins engagement together with delivery_id and kind.';
+comment on column analytics.hits.people is 'Hits of people: all that do not show themselves as machines.';
+comment on column analytics.hits.machines is 'Hits of scanners and prefetchers, as far as they show themselves. None of them is an event.';
+comment on column analytics.hits.last_at is 'When it was last hit.';
+
+create or replace view analytics.daily_hits as
+select day, client_id, channel, category, template, provider, mode,
+       sum(opened_again)::bigint as opened_again, sum(clicked_again)::bigint as clicked_again, sum(machine_opens)::bigint as machine_opens, sum(machine_clicks)::bigint as machine_clicks
+from notify.tracked_daily group by 1, 2, 3, 4, 5, 6, 7;
+
+comment on view analytics.daily_hits is 'What hits add to the events, counted by what daily counts by.';
+comment on column analytics.daily_hits.day is 'The day (UTC) on which the notification was accepted, as in daily.';
+comment on column analytics.daily_hits.client_id is 'The client that asked.';
+comment on column analytics.daily_hits.channel is 'sms or email.';
+comment on column analytics.daily_hits.category is 'The notification''s category.';
+comment on column analytics.daily_hits.template is 'The template''s key; empty where the content came with the request.';
+comment on column analytics.daily_hits.provider is 'The provider that had been called last when it was hit; empty where none had been.';
+comment on column analytics.daily_hits.mode is 'live or test.';
+comment on column analytics.daily_hits.opened_again is 'Openings by people after the first of a delivery.';
+comment on column analytics.daily_hits.clicked_again is 'Clicks by people after the first of a link in a delivery.';
+comment on column analytics.daily_hits.machine_opens is 'Openings by machines.';
+comment on column analytics.daily_hits.machine_clicks is 'Clicks by machines.';
+
+-- Behind a function, since a view over a table that is built anew would keep it from being replaced.
+create or replace function analytics.engagement_by_day()
+returns table (day date, client_id text, channel text, category text, template text, provider text, mode text, opened bigint, opened_total bigint,
+               clicked bigint, clicked_links bigint, clicked_total bigint, unsubscribed bigint, machine_opens bigint, machine_clicks bigint)
+language sql stable parallel safe as
+$$
+    select day, client_id, channel, category, template, provider, mode, coalesce(d.opened, 0), coalesce(d.opened_total, 0) + coalesce(h.opened_again, 0),
+           coalesce(d.clicked, 0), coalesce(d.clicked_total, 0), coalesce(d.clicked_total, 0) + coalesce(h.clicked_again, 0), coalesce(d.unsubscribed, 0),
+           coalesce(h.machine_opens, 0), coalesce(h.machine_clicks, 0)
+    from analytics.daily d full join analytics.daily_hits h using (day, client_id, channel, category, template, provider, mode)
+$$;
+comment on function analytics.engagement_by_day() is 'What the view daily_engagement shows.';
+
+create or replace view analytics.daily_engagement as select * from analytics.engagement_by_day();
+
+comment on view analytics.daily_engagement is 'Openings and clicks, unique and in total, counted by what daily counts by.';
+comment on column analytics.daily_engagement.day is 'The day (UTC) on which the notification was accepted, as in daily.';
+comment on column analytics.daily_engagement.client_id is 'The client that asked.';
+comment on column analytics.daily_engagement.channel is 'push, sms or email.';
+comment on column analytics.daily_engagement.category is 'The notification''s category.';
+comment on column analytics.daily_engagement.template is 'The template''s key; empty where the content came with the request.';
+comment on column analytics.daily_engagement.provider is 'The provider that was last called; empty where none has been.';
+comment on column analytics.daily_engagement.mode is 'live or test.';
+comment on column analytics.daily_engagement.opened is 'Deliveries that were opened: each counts once.';
+comment on column analytics.daily_engagement.opened_total is 'All openings by people.';
+comment on column analytics.daily_engagement.clicked is 'Deliveries with a clicked link: each counts once.';
+comment on column analytics.daily_engagement.clicked_links is 'Links that were clicked: each counts once per delivery.';
+comment on column analytics.daily_engagement.clicked_total is 'All clicks by people.';
+comment on column analytics.daily_engagement.unsubscribed is 'Deliveries through which the person unsubscribed.';
+comment on column analytics.daily_engagement.machine_opens is 'Openings by machines, in none of the other counts.';
+comment on column analytics.daily_engagement.machine_clicks is 'Clicks by machines, in none of the other counts.';
 
 -- Whoever analyses gets this role: it can read this schema, and nothing else. Where the migration may not make roles, an
 -- administrator makes it and runs the migration again.

@@ -27,22 +27,28 @@ public sealed record LatencyPercentiles(double P50, double P95, double P99);
 /// <param name="Failed">Failed for good.</param>
 /// <param name="DeadLettered">Used up their attempts and wait for a person.</param>
 /// <param name="Opened">Deliveries that were opened: each counts once.</param>
-/// <param name="OpenedTotal">Opens recorded.</param>
+/// <param name="OpenedTotal">All openings by people.</param>
 /// <param name="Clicked">Deliveries with a clicked link: each counts once.</param>
-/// <param name="ClickedTotal">Links clicked.</param>
+/// <param name="ClickedTotal">All clicks by people.</param>
 /// <param name="Unsubscribed">Deliveries through which the person unsubscribed.</param>
 /// <param name="LatencyMs"><c>null</c> where nothing was dispatched.</param>
+/// <param name="ClickedLinks">Links that were clicked: each counts once per delivery.</param>
+/// <param name="MachineOpens">Openings by machines, in none of the other counts.</param>
+/// <param name="MachineClicks">Clicks by scanners and prefetchers, in none of the other counts.</param>
 public sealed record AnalyticsRow(
     DateOnly? Day, string? Client, string? Mode, string? Channel, string? Category, string? Template, string? Provider,
     long Requested, long Suppressed, long Cancelled, long Expired, long InFlight, long Unknown, long Dispatched, long Delivered, long Failed, long DeadLettered,
-    long Opened, long OpenedTotal, long Clicked, long ClickedTotal, long Unsubscribed, LatencyPercentiles? LatencyMs);
+    long Opened, long OpenedTotal, long Clicked, long ClickedTotal, long Unsubscribed, LatencyPercentiles? LatencyMs,
+    long ClickedLinks = 0, long MachineOpens = 0, long MachineClicks = 0);
 
-/// <summary>Adds up <c>analytics.daily</c>.</summary>
+/// <summary>Adds up <c>analytics.daily</c>, and what <c>analytics.daily_hits</c> counts beside it.</summary>
 public static class AnalyticsReader
 {
     /// <summary>What can be grouped by, and the columns it is.</summary>
     public static readonly IReadOnlyList<(string Name, string Column)> Groups =
         [("day", "day"), ("client", "client_id"), ("mode", "mode"), ("channel", "channel"), ("category", "category"), ("template", "template"), ("provider", "provider")];
+
+    private static readonly string[] Hits = ["opened_again", "clicked_again", "machine_opens", "machine_clicks"];
 
     /// <summary>Reads the counts of the days from <paramref name="from"/> to before <paramref name="to"/>.</summary>
     /// <param name="client">Whose; <c>null</c>: everybody's.</param>
@@ -53,12 +59,17 @@ public static class AnalyticsReader
     {
         var grouped = Groups.Where(g => groupBy.Contains(g.Name)).Select(g => g.Column).ToList();
         var grouping = grouped.Count == 0 ? "" : $"group by {string.Join(", ", grouped)} order by {string.Join(", ", grouped)}";
+        var keys = Groups.Select(g => g.Column).ToList();
+        string[] events = [.. keys, .. DailyCounts.Columns, "latency_histogram", .. Hits.Select(h => $"0 as {h}")];
+        string[] hits = [.. keys, .. DailyCounts.Columns.Select(_ => "0"), "'{}'", .. Hits];
         await using var command = database.CreateCommand(
             $"""
             select {string.Join(", ", Groups.Select(g => grouped.Contains(g.Column) ? g.Column : $"null as no_{g.Column}"))},
-                   array[{string.Join(", ", DailyCounts.Columns.Select(c => $"coalesce(sum({c}), 0)::bigint"))}],
+                   array[{string.Join(", ", DailyCounts.Columns.Concat(Hits).Select(c => $"coalesce(sum({c}), 0)::bigint"))}],
                    array[{string.Join(", ", new[] { "0.5", "0.95", "0.99" }.Select(p => $"{AnalyticsTables.Schema}.percentile({AnalyticsTables.Schema}.histogram_sum(latency_histogram), {p})"))}]
-            from {AnalyticsTables.Schema}.daily
+            from (select {string.Join(", ", events)} from {AnalyticsTables.Schema}.daily
+                  union all
+                  select {string.Join(", ", hits)} from {AnalyticsTables.Schema}.daily_hits) counted
             where day >= $1 and day < $2 and ($3::text is null or client_id = $3)
             {grouping} limit $4
             """);
@@ -72,8 +83,8 @@ public static class AnalyticsReader
             var p = reader.GetFieldValue<double?[]>(8);
             rows.Add(new AnalyticsRow(
                 reader.IsDBNull(0) ? null : reader.GetFieldValue<DateOnly>(0), Text(1), Text(2), Text(3), Text(4), Text(5), Text(6),
-                c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7], c[8], c[9], c[10], c[11], c[12], c[13], c[14],
-                p is [{ } p50, { } p95, { } p99] ? new LatencyPercentiles(p50, p95, p99) : null));
+                c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7], c[8], c[9], c[10], c[11] + c[15], c[12], c[13] + c[16], c[14],
+                p is [{ } p50, { } p95, { } p99] ? new LatencyPercentiles(p50, p95, p99) : null, c[13], c[17], c[18]));
         }
 
         return rows;

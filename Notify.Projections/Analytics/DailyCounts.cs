@@ -1,11 +1,20 @@
+using Notify.Domain.Notifications;
+using Notify.Projections.NotificationViews;
+
 namespace Notify.Projections.Analytics;
 
 /// <summary>What a row of <c>analytics.daily</c> counts: the day of the request (UTC), and what the deliveries are. None is empty text, not <c>null</c>.</summary>
-public readonly record struct DailyKey(DateOnly Day, string ClientId, string Channel, string Category, string Template, string Provider, string Mode);
+public readonly record struct DailyKey(DateOnly Day, string ClientId, string Channel, string Category, string Template, string Provider, string Mode)
+{
+    /// <summary>Where a delivery is counted as it is now.</summary>
+    public static DailyKey Of(NotificationRequested request, Delivery delivery) => new(
+        DateOnly.FromDateTime(request.At.UtcDateTime), request.ClientId, NotificationView.Name(delivery.Channel), request.Category, request.Template?.Key ?? "",
+        delivery.Provider ?? "", NotificationView.Name(request.Mode));
+}
 
 /// <summary>One delivery, as far as it is counted.</summary>
 /// <param name="Opens">Opens recorded as events.</param>
-/// <param name="Clicks">Links clicked.</param>
+/// <param name="Clicks">Links clicked, each once.</param>
 public sealed record CountedDelivery(
     DailyKey Key, string Status, bool Dispatched, bool Delivered, long? LatencyMs, int Opens, int Clicks, bool Unsubscribed);
 

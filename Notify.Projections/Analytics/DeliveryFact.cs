@@ -16,7 +16,7 @@ public sealed record DeliveryFact(
     /// <summary>Milliseconds from the provider's yes to the device.</summary>
     public long? DeliveryLatencyMs => DispatchedAt is { } dispatched ? Milliseconds(dispatched, DeliveredAt) : null;
 
-    /// <summary>What daily counts of it.</summary>
+    /// <summary>What daily counts of it; its key is <see cref="DailyKey.Of"/>.</summary>
     public CountedDelivery Counted => new(
         new DailyKey(DateOnly.FromDateTime(RequestedAt.UtcDateTime), ClientId, Channel, Category, TemplateKey ?? "", Provider ?? "", Mode),
         Status, DispatchedAt is not null || DeliveredAt is not null, DeliveredAt is not null, LatencyMs,

@@ -294,3 +294,22 @@ create table if not exists notify.tracked_hits (
     machines    bigint  not null,
     primary key (delivery_id, number)
 );
+alter table notify.tracked_hits add column if not exists last_at timestamptz;
+
+-- The same added up, by what analytics.daily counts by: what no event tells. Whoever counts takes one of a few slots, so that
+-- those who open the same newsletter at the same time need not wait for each other.
+create table if not exists notify.tracked_daily (
+    day             date     not null,
+    client_id       text     not null,
+    channel         text     not null,
+    category        text     not null,
+    template        text     not null,
+    provider        text     not null,
+    mode            text     not null,
+    slot            smallint not null,
+    opened_again    bigint   not null,
+    clicked_again   bigint   not null,
+    machine_opens   bigint   not null,
+    machine_clicks  bigint   not null,
+    primary key (day, client_id, channel, category, template, provider, mode, slot)
+) with (fillfactor = 70);

@@ -18,10 +18,10 @@ public sealed record TrackedLink(string Token, Guid DeliveryId, string Notificat
 /// The addresses by which a delivery's links and its opening are noticed: <c>{Notify:PublicUrl}/t/{token}</c>, short enough for
 /// an SMS, and <c>/o/{token}</c>. Tokens are keyed hashes: nobody can make one, and none holds an address.
 /// </summary>
-public sealed class TrackedLinks(DeliveryTokens tokens, MasterKeyRing ring, IConfiguration configuration)
+public sealed class TrackedLinks(DeliveryTokens tokens, MasterKeyRing ring, IConfiguration configuration, SmsLimits sms)
 {
     /// <summary>The length of a link's token: base64url of 12 bytes of an HMAC-SHA-256 under the pepper.</summary>
-    public const int TokenLength = 16;
+    public const int TokenLength = LinkRewriter.TokenLength;
 
     private readonly string start = configuration.PublicUrl().AbsoluteUri.TrimEnd('/');
 
@@ -30,7 +30,7 @@ public sealed class TrackedLinks(DeliveryTokens tokens, MasterKeyRing ring, ICon
 
     /// <summary>A delivery's content with tracked links, if it asks for them.</summary>
     public TrackedContent Of(Guid deliveryId, Channel channel, NotificationContent content) => LinkRewriter.Rewrite(
-        content, channel, number => $"{start}/t/{TokenOf(deliveryId, number)}", $"{start}/o/{tokens.Make(DeliveryTokens.Open, deliveryId)}", $"{start}/");
+        content, channel, number => $"{start}/t/{TokenOf(deliveryId, number)}", $"{start}/o/{tokens.Make(DeliveryTokens.Open, deliveryId)}", $"{start}/", sms);
 
     /// <summary>Keeps where links lead, before anybody can follow them.</summary>
     public static async Task NoteAsync(NpgsqlConnection connection, IEnumerable<TrackedLink> links, CancellationToken cancellation)
@@ -54,19 +54,5 @@ public sealed class TrackedLinks(DeliveryTokens tokens, MasterKeyRing ring, ICon
         await using var command = new NpgsqlCommand("select delivery_id, notification, number, destination from notify.tracked_links where token = $1", connection) { Parameters = { new NpgsqlParameter { Value = token } } };
         await using var reader = await command.ExecuteReaderAsync(cancellation);
         return await reader.ReadAsync(cancellation) ? new TrackedLink(token, reader.GetGuid(0), reader.GetString(1), reader.GetInt32(2), new Sealed(reader.GetString(3))) : null;
-    }
-
-    /// <summary>Counts a hit.</summary>
-    /// <param name="number">The link; −1: the opening.</param>
-    /// <param name="isMachine">Whether it was a scanner's or prefetcher's, and no person's.</param>
-    public static async Task CountAsync(NpgsqlConnection connection, Guid deliveryId, int number, bool isMachine, CancellationToken cancellation)
-    {
-        await using var command = new NpgsqlCommand(
-            """
-            insert into notify.tracked_hits as h (delivery_id, number, people, machines) values ($1, $2, $3, $4)
-            on conflict (delivery_id, number) do update set people = h.people + $3, machines = h.machines + $4
-            """, connection);
-        foreach (var value in new object[] { deliveryId, number, isMachine ? 0L : 1L, isMachine ? 1L : 0L }) command.Parameters.Add(new NpgsqlParameter { Value = value });
-        await command.ExecuteNonQueryAsync(cancellation);
     }
 }

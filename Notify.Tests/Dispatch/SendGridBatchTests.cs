@@ -112,6 +112,47 @@ public sealed class SendGridBatchTests : IAsyncDisposable
         Assert.All(calls, c => Assert.Single(c.Select(d => d.Provider).Distinct()));
     }
 
+    [Fact]
+    public async Task Mails_with_tracked_links_of_their_own_go_together_and_each_has_its_own()
+    {
+        var messages = Enumerable.Range(0, 3).Select(i => Tracked($"a{i}", links: 2)).ToList();
+        Assert.Single(messages.Select(m => SendGridMail.SharedBy(m)).Distinct());
+
+        await SendAsync(Answer(202), messages);
+
+        var mail = JsonNode.Parse(Assert.Single(server!.Received).Body)!;
+        Assert.DoesNotContain("n.example", mail["content"]!.ToJsonString(), StringComparison.Ordinal);
+        Assert.Equal(messages.Select(m => (m.Content.Body, m.Content.Html)), mail["personalizations"]!.AsArray().Select(p =>
+            ((string?)Put(p!, mail["content"]![0]!["value"]!.ToString()), (string?)Put(p!, mail["content"]![1]!["value"]!.ToString()))));
+
+        static string Put(JsonNode personalization, string text) =>
+            personalization["substitutions"]!.AsObject().Aggregate(text, (t, tag) => t.Replace(tag.Key, tag.Value!.ToString(), StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task A_tracked_mail_alone_and_one_with_too_many_links_or_with_a_mark_of_ours_need_no_replacing()
+    {
+        OutboundMessage many = Tracked("many", links: 200), marked = Tracked("marked", links: 1);
+        marked = marked with { Content = marked.Content with { Title = "-notify-link-0-" } };
+        Assert.Equal((many.Content.Body ?? "", many.Content.Html ?? ""), SendGridMail.SharedBy(many));
+        Assert.Equal((marked.Content.Body ?? "", marked.Content.Html ?? ""), SendGridMail.SharedBy(marked));
+
+        var one = Tracked("one", links: 2);
+        await SendAsync(Answer(202), [one]);
+
+        var mail = JsonNode.Parse(Assert.Single(server!.Received).Body)!;
+        Assert.Null(mail["personalizations"]![0]!["substitutions"]);
+        Assert.Equal(one.Content.Html, mail["content"]![1]!["value"]!.ToString());
+    }
+
+    // As the link rewriter leaves it: the same words, and addresses of its own.
+    private static OutboundMessage Tracked(string token, int links)
+    {
+        var own = Enumerable.Range(0, links).Select(i => $"https://n.example/t/{token}-{i:0000}-with-more-characters").Append($"https://n.example/o/{token}").ToList();
+        var content = new NotificationContent("News", string.Join('\n', own.SkipLast(1)), string.Concat(own.SkipLast(1).Select(l => $"<a href=\"{l}\">x</a>")) + $"<img src=\"{own[^1]}\">");
+        return Message(content) with { Links = own };
+    }
+
     private async Task<IReadOnlyList<AttemptOutcome>> SendAsync(Script script, IReadOnlyList<OutboundMessage> messages)
     {
         server = await Http1Async(script);

@@ -6,6 +6,7 @@ namespace Notify.Tests.Domain;
 public class LinkRewriterTests
 {
     private const string Own = "https://n.example/";
+    private static readonly SmsLimits Limits = new() { PublicUrl = "https://n.example" };
 
     [Theory]
     [InlineData("<a href=\"https://x.example/1?a=1&amp;b=2\">x</a>", "<a href=\"[0]\">x</a>", "https://x.example/1?a=1&b=2")]
@@ -16,6 +17,9 @@ public class LinkRewriterTests
     [InlineData("<a title=\"a > b\" data-href=\"https://no.example\" href=\"https://x.example\">", "<a title=\"a > b\" data-href=\"https://no.example\" href=\"[0]\">", "https://x.example")]
     [InlineData("<a/href=\"https://x.example\">", "<a/href=\"[0]\">", "https://x.example")]
     [InlineData("<a href=\"  https://x.example  \">", "<a href=\"[0]\">", "https://x.example")]
+    [InlineData("<a href=\"https://x.example/?a=1&b=2&copy=3&#38;c=4\">", "<a href=\"[0]\">", "https://x.example/?a=1&b=2&copy=3&c=4")]
+    [InlineData("<area shape=rect coords=\"0,0,1,1\" href='HTTPS://X.example/A'>", "<area shape=rect coords=\"0,0,1,1\" href=\"[0]\">", "HTTPS://X.example/A")]
+    [InlineData("<a href=\"https://한글.example/길?값=1\">", "<a href=\"[0]\">", "https://한글.example/길?값=1")]
     public void Links_of_html_are_replaced_and_nothing_else(string html, string expected, string destinations)
     {
         var tracked = Rewrite(new NotificationContent("t", null, html));
@@ -29,6 +33,16 @@ public class LinkRewriterTests
     [InlineData("<a href=\"/orders\">")]
     [InlineData("<a href=\"javascript:alert(1)\">")]
     [InlineData("<a href=\"//x.example\">")]
+    [InlineData("<a href=\"data:text/html,<script>alert(1)</script>\">")]
+    [InlineData("<a href=\"java&#115;cript:alert(1)\">")]
+    [InlineData("<a href=\"&#x6a;avascript&colon;alert(1)\">")]
+    [InlineData("<a href=\"vbscript:x\">")]
+    [InlineData("<a href=\"file:///etc/passwd\">")]
+    [InlineData("<a href=\"intent://x#Intent;end\">")]
+    [InlineData("<a href=\"https://x.example/&#13;&#10;Set-Cookie: a=b\">")]
+    [InlineData("<a href=\"https://x.example/a\nb\">")]
+    [InlineData("<a href=\"https://\">")]
+    [InlineData("<a href=\"https://x.example:99999/\">")]
     [InlineData("<a href=\"https://n.example/u/token\">")]
     [InlineData("<a href=\"\">")]
     [InlineData("<a href>")]
@@ -64,6 +78,37 @@ public class LinkRewriterTests
         Assert.Equal((expected, destinations), (tracked.Content.Body, string.Join(' ', tracked.Destinations)));
     }
 
+    [Theory]
+    [InlineData("https://x.example/a%2Fb/../c/%7Ed?e=f%20g&sig=%2B%3D#h", "https://x.example/a%2Fb/../c/%7Ed?e=f%20g&sig=%2B%3D#h")]
+    [InlineData("https://한글.example/길?값=1", "https://xn--bj0bj06e.example/%EA%B8%B8?%EA%B0%92=1")]
+    [InlineData("https://user@münchen.example:8443/a b", "https://user@xn--mnchen-3ya.example:8443/a%20b")]
+    [InlineData("https://x.example/\U0001F600", "https://x.example/%F0%9F%98%80")]
+    [InlineData("https://x.example/\r\nSet-Cookie: a=b", null)]
+    [InlineData("https://x.example/\u0085", null)]
+    [InlineData("javascript:alert(1)", null)]
+    [InlineData("data:text/html,x", null)]
+    [InlineData("//x.example", null)]
+    [InlineData("/x", null)]
+    [InlineData("", null)]
+    public void An_address_stands_in_a_header_as_it_was_written_or_as_browsers_write_it(string address, string? header) => Assert.Equal(header, LinkRewriter.ForHeader(address));
+
+    [Fact]
+    public void Whatever_is_rewritten_can_stand_in_a_header()
+    {
+        var random = new Random(20261123);
+        string[] parts = ["a", ".", "..", "한", "ß", "\u200d", "\U0001F600", "\ud83d", "%", "%zz", "@", ":", "[", "]", "::1", "/", "\\", "?", "#", " ", "\u00ad", "xn--", "-", "1", "\"", "\u3002", "\u0301", "\r", "\0"];
+        var rewritten = 0;
+        for (var i = 0; i < 20_000; i++)
+        {
+            var address = "https://" + string.Concat(Enumerable.Range(0, random.Next(1, 8)).Select(_ => parts[random.Next(parts.Length)]));
+            if (LinkRewriter.ForHeader(address) is not { } header) continue;
+            rewritten++;
+            Assert.True(header.StartsWith("https://", StringComparison.OrdinalIgnoreCase) && header.All(c => c is > ' ' and <= '~'), header);
+        }
+
+        Assert.InRange(rewritten, 1000, 20_000);
+    }
+
     [Fact]
     public void A_link_in_html_and_text_is_one()
     {
@@ -75,16 +120,16 @@ public class LinkRewriterTests
     public void The_image_stands_at_the_end_of_the_body_of_an_email_only()
     {
         var opens = new TrackOptions { Opens = true };
-        Assert.Contains("<p>x</p><img src=\"[pixel]\"", LinkRewriter.Rewrite(new NotificationContent(Html: "<body><p>x</p></body>", Track: opens), Channel.Email, i => "", "[pixel]", Own).Content.Html, StringComparison.Ordinal);
+        Assert.Contains("<p>x</p><img src=\"[pixel]\"", LinkRewriter.Rewrite(new NotificationContent(Html: "<body><p>x</p></body>", Track: opens), Channel.Email, i => "", "[pixel]", Own, Limits).Content.Html, StringComparison.Ordinal);
         var sms = new NotificationContent(Body: "x", Track: opens);
-        Assert.Equal(sms, LinkRewriter.Rewrite(sms, Channel.Sms, i => "", "[pixel]", Own).Content);
+        Assert.Equal(sms, LinkRewriter.Rewrite(sms, Channel.Sms, i => "", "[pixel]", Own, Limits).Content);
     }
 
     [Fact]
     public void Who_does_not_ask_is_not_tracked_and_no_push_is()
     {
         var content = new NotificationContent("t", "https://x.example", "<a href=\"https://x.example\">");
-        Assert.Same(content, LinkRewriter.Rewrite(content, Channel.Email, i => "", "", Own).Content);
+        Assert.Same(content, LinkRewriter.Rewrite(content, Channel.Email, i => "", "", Own, Limits).Content);
         Assert.Empty(Rewrite(content, Channel.Push).Destinations);
     }
 
@@ -104,5 +149,5 @@ public class LinkRewriterTests
     }
 
     private static TrackedContent Rewrite(NotificationContent content, Channel channel = Channel.Email) =>
-        LinkRewriter.Rewrite(content with { Track = new TrackOptions { Links = true } }, channel, i => $"[{i}]", "", Own);
+        LinkRewriter.Rewrite(content with { Track = new TrackOptions { Links = true } }, channel, i => $"[{i}]", "", Own, Limits);
 }

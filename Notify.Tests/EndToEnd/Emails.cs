@@ -40,12 +40,14 @@ public sealed class Emails : SystemTest
         Assert.Equal([("apns", person.Tokens[0]), ("sendgrid", person.Email), ("twilio", person.Phone)], (await Sandbox.LedgerAsync(id)).Select(e => (e.Provider, e.To)).Order());
     }
 
-    [Fact]
-    public async Task Many_with_the_same_words_share_requests_and_one_that_is_refused_harms_no_other()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Many_with_the_same_words_share_requests_and_one_that_is_refused_harms_no_other(bool isTracked)
     {
         var (mark, refused) = (NewId("shared"), Person.NewEmail("failed"));
         string[] addresses = [.. Enumerable.Range(0, 150).Select(i => i == 70 ? refused : Person.NewEmail())];
-        var requests = addresses.Select((a, i) => new { eventId = $"{mark}-{i}", to = new { email = a }, content = new { title = "News", body = mark, html = $"<p>{mark}</p>" } }).ToArray();
+        var requests = addresses.Select((a, i) => new { eventId = $"{mark}-{i}", to = new { email = a }, content = new { title = "News", body = mark, html = $"<p>{mark}</p><a href=\"https://shop.example/1\">x</a>", track = new { links = isTracked, opens = isTracked } } }).ToArray();
 
         (await Client.PostAsync("/v1/notifications/batch", new { notifications = requests })).Is(200);
 
@@ -53,6 +55,10 @@ public sealed class Emails : SystemTest
         var taken = (await Sandbox.LedgerAsync(mark)).Where(e => e.IsAccepted).ToList();
         Assert.Equal(addresses.Where(a => a != refused).Order(), taken.Select(e => e.To!).Order());
         Assert.True(taken.Select(e => e.MessageId).Distinct().Count() < taken.Count, "no two emails went in one request");
+        // Each has links of its own, wherever they were put in.
+        var links = taken.Select(e => e.Text!.Split("href=\"")[1].Split('"')[0]).ToList();
+        Assert.Equal(isTracked ? taken.Count : 1, links.Distinct().Count());
+        Assert.All(taken, e => Assert.Equal((isTracked, false), (e.Text!.Contains("/o/", StringComparison.Ordinal), e.Text.Contains("-notify-link-", StringComparison.Ordinal))));
     }
 
     [Fact]

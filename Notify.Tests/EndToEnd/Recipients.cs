@@ -185,6 +185,58 @@ public sealed class Recipients : SystemTest
     }
 
     [Fact]
+    public async Task Fifty_registrations_that_race_leave_the_token_with_one_of_two_and_the_other_s_stream_says_that_it_left()
+    {
+        var token = Person.NewToken();
+        Person[] people = [await Installation.NewPersonAsync(devices: 0, phone: false), await Installation.NewPersonAsync(devices: 0, phone: false)];
+
+        await Task.WhenAll(Enumerable.Range(0, 50).Select(async i => (await Client.PostAsync($"/v1/users/{people[i % 2].Id}/devices", new { platform = "ios", token })).Is(201)));
+
+        var deviceId = await Installation.ScalarAsync<string>("select device_id from notify.devices where user_id = any($1)", (object)people.Select(p => p.Id).ToArray());
+        var owner = await Installation.ScalarAsync<string>("select user_id from notify.devices where device_id = $1", deviceId);
+        var (has, had) = people[0].Id == owner ? (people[0], people[1]) : (people[1], people[0]);
+        Assert.Single((await Client.GetAsync($"/v1/users/{has.Id}")).Is(200).Json["devices"]!.AsArray());
+        Assert.Empty((await Client.GetAsync($"/v1/users/{had.Id}")).Is(200).Json["devices"]!.AsArray());
+        // Each stream tells of coming and leaving in turn, and who has it now came last.
+        Assert.Matches("^(device_registered device_removed )*device_registered$", await TypesAsync(has));
+        Assert.Matches("^(device_registered device_removed ?)*$", await TypesAsync(had));
+        Assert.NotEmpty(await TypesAsync(has));
+
+        var id = NewId("raced");
+        foreach (var (person, n) in new[] { (has, 0), (had, 1) }) (await Client.SendAsync(new { eventId = $"{id}-{n}", userId = person.Id, content = new { title = id } })).Is(202);
+        await Client.BecomesAsync($"{id}-0", "dispatched");
+        await Client.BecomesAsync($"{id}-1", "suppressed");
+        Assert.Equal(token, Assert.Single(await Sandbox.LedgerAsync(id)).To);
+
+        Task<string> TypesAsync(Person person) => Installation.ScalarAsync<string>(
+            $"select coalesce(string_agg(type, ' ' order by version), '') from {Notify.Projections.NotifyStore.Schema}.mt_events where stream_id = $1 and type like 'device_%'", $"u/{person.Id}");
+    }
+
+    [Fact]
+    public async Task Contact_details_are_given_whole_and_each_fault_names_its_field()
+    {
+        var (userId, other, phone) = ($"u-{NewId("whole")}", $"u-{NewId("other")}", Person.NewPhone());
+        var path = $"/v1/users/{userId}";
+        (await Client.PutAsync(path, new { email = "a@mail.example", phone, locale = "ko", timeZone = "Asia/Seoul" })).Is(200);
+        object[] wrong = [new { phone = "010-1234-5678" }, new { phone = "" }, new { email = "" }, new { locale = "" }, new { locale = "ko_KR" }, new { locale = new string('a', 3) + string.Concat(Enumerable.Repeat("-abcd", 50)) }, new { timeZone = "asia/seoul" }, new { timeZone = "" }, new { phone = 12 }];
+        foreach (var body in wrong)
+        {
+            var field = Assert.Single(body.GetType().GetProperties()).Name;
+            var reply = (await Client.PutAsync(path, body)).IsProblem(400, "invalid_request");
+            Assert.Equal([field], reply.Json["errors"]!.AsObject().Select(e => e.Key));
+        }
+
+        Assert.Equal(phone, (await Client.GetAsync(path)).Is(200)["phone"]); // nothing of what was refused
+        (await Client.PutAsync($"/v1/users/{other}", new { phone })).Is(200); // a family may share a telephone
+
+        var absent = (await Client.CallAsync(HttpMethod.Put, path, new StringContent("{\"email\":\"b@mail.example\",\"locale\":null}", System.Text.Encoding.UTF8, "application/json"))).Is(200);
+        Assert.Equal(("b@mail.example", null, null, null), (absent["email"], absent["phone"], absent["locale"], absent["timeZone"]));
+        var id = NewId("gone");
+        (await Client.SendAsync(new { eventId = id, userId, channels = new[] { "sms" }, content = new { body = id } })).Is(202);
+        Assert.Equal("NoContact", (await Client.BecomesAsync(id, "suppressed")).On("sms").Reason);
+    }
+
+    [Fact]
     public async Task The_same_token_again_is_the_same_device()
     {
         var person = await Installation.NewPersonAsync(phone: false);

@@ -1,3 +1,5 @@
+using System.Text.Json;
+using System.Text.Json.Nodes;
 using Notify.Tests.Support;
 
 namespace Notify.Tests.EndToEnd;
@@ -10,11 +12,13 @@ public sealed class Tracking : SystemTest
     [Fact]
     public async Task A_person_s_first_click_and_opening_are_events_and_further_ones_are_counted()
     {
-        var (id, text) = await EmailAsync();
+        using var client = await Installation.NewClientAsync(["send", "read", "audit"]);
+        var (id, text) = await EmailAsync(client);
         var (link, pixel) = (PathIn(text, "/t/", '"'), PathIn(text, "/o/", '"'));
         Assert.DoesNotContain("shop.example", text, StringComparison.Ordinal);
         Assert.Contains("mailto:a@help.example", text, StringComparison.Ordinal);
-        await PastTheMachinesAsync(id);
+        await PastTheMachinesAsync(id, client);
+        await HitAsync(link, r => r.Method = HttpMethod.Head);
 
         for (var i = 0; i < 3; i++)
         {
@@ -23,15 +27,23 @@ public sealed class Tracking : SystemTest
             Assert.Equal(("image/gif", "no-store"), (image.ContentType, image.Headers.CacheControl!.NoStore ? "no-store" : ""));
         }
 
-        var events = await Client.EventsAsync(id);
+        var events = await client.EventsAsync(id);
         Assert.Equal(
             ["NotificationRequested", "DeliveriesPlanned", "DispatchAttempted", "NotificationDispatched", "LinkClicked", "NotificationDelivered", "NotificationOpened"], events.Select(e => e.Type));
-        var delivery = (await Client.StateAsync(id)).On("email");
+        var delivery = (await client.StateAsync(id)).On("email");
         Assert.NotNull(delivery["clickedAt"]);
         Assert.NotNull(delivery["openedAt"]);
-        Assert.Equal("-1:3:0 0:3:0", await HitsAsync(delivery.Id));
+        Assert.Equal(("3", "3", "1"), (delivery["opens"], delivery["clicks"], delivery["machineHits"]));
+        Assert.Null((await client.GetAsync($"/v1/notifications/{id}?asOfVersion=7")).Is(200).Json["deliveries"]![0]!["opens"]);
+        Assert.Equal("-1:3:0 0:3:1", await HitsAsync(delivery.Id));
         Assert.DoesNotContain("shop.example", await Installation.ScalarAsync<string>("select destination from notify.tracked_links where delivery_id = $1", Guid.Parse(delivery.Id)), StringComparison.Ordinal);
-        await Eventually.Becomes(() => Installation.ScalarAsync<long>("select count(*) from analytics.engagement where delivery_id = $1 and kind in ('opened', 'clicked')", Guid.Parse(delivery.Id)), n => n == 2, "analytics know it");
+        const string Said = "opened 1/3 clicked 1/1/3 machines 0/1";
+        await Eventually.Becomes(async () => Told((await client.GetAsync("/v1/analytics")).Is(200).Json["items"]![0]!, n => n), told => told == Said, "the numbers are unique and total");
+        var row = await Installation.ScalarAsync<string>("select to_jsonb(d)::text from analytics.daily_engagement d where client_id = $1", client.AppKey);
+        Assert.Equal(Said, Told(JsonNode.Parse(row)!, JsonNamingPolicy.SnakeCaseLower.ConvertName));
+
+        static string Told(JsonNode n, Func<string, string> name) =>
+            $"opened {n[name("opened")]}/{n[name("openedTotal")]} clicked {n[name("clicked")]}/{n[name("clickedLinks")]}/{n[name("clickedTotal")]} machines {n[name("machineOpens")]}/{n[name("machineClicks")]}";
     }
 
     [Fact]
@@ -42,13 +54,63 @@ public sealed class Tracking : SystemTest
         await HitAsync(link); // sooner than anybody can read
         await PastTheMachinesAsync(id);
 
-        foreach (var agent in new[] { "Mozilla/5.0", "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)" }) await HitAsync(pixel, r => Agent(r, agent));
+        foreach (var agent in new[] { "Mozilla/5.0", "Mozilla/5.0 (compatible; Barracuda Sentinel)" }) await HitAsync(pixel, r => Agent(r, agent)); // Apple's proxy fetches every picture
         await HitAsync(link, r => Agent(r, "Mozilla/5.0 (compatible; bingbot/2.0)"));
         await HitAsync(link, r => r.Headers.Add("Sec-Purpose", "prefetch;prerender"));
         await HitAsync(link, r => r.Method = HttpMethod.Head);
 
         Assert.Equal("NotificationDispatched", (await Client.EventTypesAsync(id))[^1]);
         Assert.Equal("-1:0:2 0:0:4", await HitsAsync((await Client.StateAsync(id)).On("email").Id));
+    }
+
+    [Fact]
+    public async Task Whoever_follows_every_link_at_once_is_a_machine_from_the_second_on()
+    {
+        const string Html = "<a href=\"https://shop.example/0\">0</a><a href=\"https://한글.example/길\">1</a><a href=\"javascript:alert(2)\">2</a><a href=\"https://shop.example/2\">3</a>";
+        var (id, text) = await EmailAsync(Client, Html);
+        Assert.Contains("javascript:alert(2)", text, StringComparison.Ordinal);
+        var links = Enumerable.Range(0, 3).Select(i => PathIn(text[NthOf(text, "/t/", i)..], "/t/", '"')).ToList();
+        await PastTheMachinesAsync(id, Client);
+
+        var replies = new List<Reply>();
+        foreach (var link in links) replies.Add((await HitAsync(link)).Is(302));
+
+        Assert.Equal(["https://shop.example/0", "https://xn--bj0bj06e.example/%EA%B8%B8", "https://shop.example/2"], replies.Select(r => r.Headers.Location!.OriginalString));
+        Assert.Equal(1, (await Client.EventTypesAsync(id)).Count(t => t == "LinkClicked"));
+        var delivery = (await Client.StateAsync(id)).On("email").Id;
+        Assert.Equal("0:1:0 1:0:1 2:0:1", await HitsAsync(delivery));
+
+        await Eventually.Holds(
+            () => Installation.ScalarAsync<bool>("select max(last_at) < now() - interval '1 second' from notify.tracked_hits where delivery_id = $1", Guid.Parse(delivery)), "a person may have read on");
+        await HitAsync(links[2]);
+        Assert.Equal(2, (await Client.EventTypesAsync(id)).Count(t => t == "LinkClicked"));
+    }
+
+    [Fact]
+    public async Task Of_ten_thousand_altered_tokens_none_leads_anywhere()
+    {
+        var (_, text) = await EmailAsync(Client);
+        var (token, random) = (PathIn(text, "/t/", '"')[3..], new Random(20261123));
+        const string Characters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        var altered = new HashSet<string>(StringComparer.Ordinal);
+        while (altered.Count < 10_000)
+        {
+            var letters = token.ToCharArray();
+            for (var changes = random.Next(1, 4); changes > 0; changes--) letters[random.Next(letters.Length)] = Characters[random.Next(Characters.Length)];
+            if (new string(letters) is var other && other != token) altered.Add(other);
+        }
+
+        using var nobody = new NotifyClient(Installation.ApiUrl, null, null);
+        var redirects = 0;
+        await Parallel.ForEachAsync(altered, new ParallelOptions { MaxDegreeOfParallelism = 16, CancellationToken = TestContext.Current.CancellationToken }, async (other, _) =>
+        {
+            if ((await nobody.GetAsync($"/t/{other}")).Status != 404) Interlocked.Increment(ref redirects);
+        });
+
+        Assert.Equal(0, redirects);
+        foreach (var huge in new[] { new string('A', 4000), string.Concat(Enumerable.Repeat(token, 200)), "%0d%0aLocation:%20https://evil.example", "..%2f..%2f", "%00", "%F0%9F%98%80" })
+            Assert.InRange((await HitAsync($"/t/{huge}")).Status, 400, 499);
+        Assert.Equal("https://shop.example/orders?a=1&b=2", (await HitAsync($"/t/{token}?to=https://evil.example")).Is(302).Headers.Location!.OriginalString);
     }
 
     [Fact]
@@ -74,6 +136,9 @@ public sealed class Tracking : SystemTest
         (await Client.PutAsync($"/v1/templates/{key}", new { channels = new { sms = new { text = "{{ id }} {{ url }}." } }, track = new { links = true } })).Is(201);
         var person = await Installation.NewPersonAsync(devices: 0);
 
+        var preview = (await Client.PostAsync($"/v1/templates/{key}/preview", new { @params = new { id, url = "https://shop.example/" + new string('a', 140) } })).Is(200).Json;
+        Assert.Equal("1", preview["sms"]!["segments"]!.ToString()); // two with its own address
+        Assert.Contains(preview["warnings"]!.AsArray(), w => w!.ToString().StartsWith("sms: its links are tracked", StringComparison.Ordinal));
         (await Client.SendAsync(new { eventId = id, userId = person.Id, template = new { key, @params = new { id, url = "https://shop.example/a/long/address?with=much&more=of-it" } } })).Is(202);
 
         await Client.BecomesAsync(id, "dispatched");
@@ -86,30 +151,22 @@ public sealed class Tracking : SystemTest
         (await HitAsync(link)).Is(404);
     }
 
-    [Fact]
-    public async Task A_repeated_attempt_sends_the_same_links()
-    {
-        var id = NewId("again");
-        (await Client.SendAsync(new { eventId = id, to = new { phone = Person.NewPhone() }, content = new { body = $"{id} https://shop.example/1", track = new { links = true } } })).Is(202);
-        await Client.BecomesAsync(id, "dispatched");
-        var text = Assert.Single(await Sandbox.LedgerAsync(id)).Text!;
-        var delivery = (await Client.StateAsync(id)).On("sms").Id;
+    private Task<(string Id, string Text)> EmailAsync() => EmailAsync(Client);
 
-        Assert.Equal(PathIn(text, "/t/", ' ')[3..], await Installation.ScalarAsync<string>("select token from notify.tracked_links where delivery_id = $1", Guid.Parse(delivery)));
-    }
-
-    private async Task<(string Id, string Text)> EmailAsync()
+    private async Task<(string Id, string Text)> EmailAsync(
+        NotifyClient client, string html = "<p><a href=\"https://shop.example/orders?a=1&amp;b=2\">Your order</a> <a href='mailto:a@help.example'>Help</a></p>")
     {
         var id = NewId("tracked");
-        const string Html = "<p><a href=\"https://shop.example/orders?a=1&amp;b=2\">Your order</a> <a href='mailto:a@help.example'>Help</a></p>";
-        (await Client.SendAsync(new { eventId = id, to = new { email = Person.NewEmail() }, content = new { title = id, html = Html, track = new { links = true, opens = true } } })).Is(202);
-        await Client.BecomesAsync(id, "dispatched");
+        (await client.SendAsync(new { eventId = id, to = new { email = Person.NewEmail() }, content = new { title = id, html, track = new { links = true, opens = true } } })).Is(202);
+        await client.BecomesAsync(id, "dispatched");
         return (id, Assert.Single(await Sandbox.LedgerAsync(id)).Text!);
     }
 
-    private async Task PastTheMachinesAsync(string id)
+    private Task PastTheMachinesAsync(string id) => PastTheMachinesAsync(id, Client);
+
+    private static async Task PastTheMachinesAsync(string id, NotifyClient client)
     {
-        var dispatched = DateTimeOffset.Parse((await Client.StateAsync(id)).Deliveries[0]["dispatchedAt"]!, System.Globalization.CultureInfo.InvariantCulture);
+        var dispatched = DateTimeOffset.Parse((await client.StateAsync(id)).Deliveries[0]["dispatchedAt"]!, System.Globalization.CultureInfo.InvariantCulture);
         await Eventually.Becomes(() => Task.FromResult(TimeProvider.System.GetUtcNow() - dispatched), past => past > TimeSpan.FromSeconds(2.1), "a person may have read it");
     }
 
@@ -130,6 +187,13 @@ public sealed class Tracking : SystemTest
     {
         request.Headers.Remove("User-Agent");
         request.Headers.TryAddWithoutValidation("User-Agent", agent);
+    }
+
+    private static int NthOf(string text, string part, int n)
+    {
+        var at = text.IndexOf(part, StringComparison.Ordinal);
+        for (; n > 0; n--) at = text.IndexOf(part, at + 1, StringComparison.Ordinal);
+        return at;
     }
 
     // The path of our own address in a text, from its beginning to a mark or the end.

@@ -7,7 +7,11 @@ namespace Notify.Dispatch.Email.SendGrid;
 /// <summary>A delivery, and what SendGrid is told of its recipient.</summary>
 /// <param name="Address">As SendGrid takes it.</param>
 /// <param name="Subject">One line, not empty.</param>
-public sealed record AddressedMail(OutboundMessage Message, string Address, string Subject);
+public sealed record AddressedMail(OutboundMessage Message, string Address, string Subject)
+{
+    /// <summary>The content that it may share with others.</summary>
+    public NotificationContent Shared { get; } = SendGridLinks.Marked(Message);
+}
 
 /// <summary>Deliveries as SendGrid's mail, in the SDK's own model and serialisation.</summary>
 /// <remarks>
@@ -31,16 +35,17 @@ public static class SendGridMail
 
     /// <summary>
     /// One mail to many, each alone in a personalization: nobody sees the others, and each has a subject, a delivery ID and an
-    /// unsubscribe link of their own. SendGrid takes or refuses the request as a whole.
+    /// unsubscribe link of their own, and tracked links where they have some. SendGrid takes or refuses the request as a whole.
     /// </summary>
     /// <param name="mails">1 to <see cref="MaxRecipients"/> deliveries whose contents <see cref="HaveOneContent"/>.</param>
     /// <exception cref="ArgumentException">There are none, too many, or their contents differ.</exception>
     public static SendGridMessage OfMany(IReadOnlyList<AddressedMail> mails, EmailSender from)
     {
         if (mails.Count is 0 or > MaxRecipients) throw new ArgumentException($"{mails.Count} mails; there must be 1 to {MaxRecipients}.", nameof(mails));
-        var first = mails[0].Message.Content;
-        if (mails.Skip(1).Any(m => !HaveOneContent(first, m.Message.Content))) throw new ArgumentException("The mails' contents differ.", nameof(mails));
-        var mail = new SendGridMessage { From = new EmailAddress(from.Address, from.Name), Personalizations = [.. mails.Select(PersonalizationOf)], Contents = [] };
+        var isShared = mails.Count > 1;
+        var first = isShared ? mails[0].Shared : mails[0].Message.Content;
+        if (mails.Skip(1).Any(m => !HaveOneContent(first, m.Shared))) throw new ArgumentException("The mails' contents differ.", nameof(mails));
+        var mail = new SendGridMessage { From = new EmailAddress(from.Address, from.Name), Personalizations = [.. mails.Select(m => PersonalizationOf(m, isShared))], Contents = [] };
         // In this order, and none that is empty: SendGrid refuses both.
         if (first.Body is { Length: > 0 } text) mail.Contents.Add(new Content("text/plain", text));
         if (first.Html is { Length: > 0 } html) mail.Contents.Add(new Content("text/html", html));
@@ -56,13 +61,19 @@ public static class SendGridMail
             (p.First.Filename, p.First.ContentType, p.First.ContentId) == (p.Second.Filename, p.Second.ContentType, p.Second.ContentId) && p.First.Content.AsSpan().SequenceEqual(p.Second.Content));
 
     /// <summary>What mails share that may go in one request; <c>null</c> for one with files, which goes alone.</summary>
-    public static object? SharedBy(NotificationContent content) => content.Attachments is { Count: > 0 } ? null : (content.Body ?? "", content.Html ?? "");
+    public static object? SharedBy(OutboundMessage message)
+    {
+        if (message.Content.Attachments is { Count: > 0 }) return null;
+        var content = SendGridLinks.Marked(message);
+        return (content.Body ?? "", content.Html ?? "");
+    }
 
-    private static Personalization PersonalizationOf(AddressedMail mail) => new()
+    private static Personalization PersonalizationOf(AddressedMail mail, bool isShared) => new()
     {
         Tos = [new EmailAddress(mail.Address)],
         Subject = mail.Subject,
         Headers = EmailHeaders.Of(mail.Message).ToDictionary(h => h.Name, h => h.Value) is { Count: > 0 } headers ? headers : null,
+        Substitutions = isShared && !ReferenceEquals(mail.Shared, mail.Message.Content) ? SendGridLinks.Of(mail.Message) : null,
         CustomArgs = new() { [DeliveryArgument] = mail.Message.DeliveryId.ToString() },
     };
 

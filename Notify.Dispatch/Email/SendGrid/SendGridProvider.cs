@@ -11,7 +11,7 @@ namespace Notify.Dispatch.Email.SendGrid;
 /// <remarks>
 /// It has no idempotency key and cannot be asked what it has: an unclear call stays unknown until its deadline, and nothing
 /// is repeated. The calls are made here and not by the SDK's client, so that what never left is told from what may have arrived.
-/// Mails of the same words go together. SendGrid takes or refuses a request as a whole: whom it names in a refusal is left out,
+/// Mails of the same words go together, tracked links aside. SendGrid takes or refuses a request as a whole: whom it names in a refusal is left out,
 /// and the others go again, which is no repeat.
 /// </remarks>
 public sealed class SendGridProvider : IDeliveryProvider, ISendsMany, IDisposable
@@ -68,7 +68,7 @@ public sealed class SendGridProvider : IDeliveryProvider, ISendsMany, IDisposabl
     }
 
     /// <inheritdoc />
-    public object? SharedBy(OutboundMessage message) => SendGridMail.SharedBy(message.Content);
+    public object? SharedBy(OutboundMessage message) => SendGridMail.SharedBy(message);
 
     /// <inheritdoc />
     public async Task<AttemptOutcome> SendAsync(OutboundMessage message, CancellationToken cancellation) => (await SendManyAsync([message], cancellation))[0];

@@ -31,7 +31,7 @@ public sealed partial class AnalystTests(AnalyticsDatabase database) : IClassFix
     {
         var page = await PageAsync();
         Assert.All(
-            await database.RowsAsync("select attname from pg_attribute join pg_class c on c.oid = attrelid where relnamespace = 'analytics'::regnamespace and relkind = 'r' and attnum > 0 and not attisdropped"),
+            await database.RowsAsync("select attname from pg_attribute join pg_class c on c.oid = attrelid where relnamespace = 'analytics'::regnamespace and relkind in ('r', 'v') and attnum > 0 and not attisdropped"),
             row => Assert.Contains($"`{JsonNode.Parse(row)!["attname"]}`", page, StringComparison.Ordinal));
     }
 
@@ -50,7 +50,8 @@ public sealed partial class AnalystTests(AnalyticsDatabase database) : IClassFix
                     Assert.Equal(PostgresErrorCodes.InsufficientPrivilege, (await Assert.ThrowsAsync<PostgresException>(() => RunAsync(analyst, change))).SqlState);
             }
 
-            foreach (var forbidden in new[] { "select from events.mt_events", "select from notify.event_ids", "create table analytics.mine (a int)", "create schema mine", "select from queues.wolverine_queue_sms_normal" })
+            foreach (var view in new[] { "hits", "daily_hits", "daily_engagement" }) await RunAsync(analyst, $"select count(*) from analytics.{view}");
+            foreach (var forbidden in new[] { "delete from analytics.hits", "update analytics.hits set people = 0", "select from notify.tracked_hits", "select from notify.tracked_links", "select from events.mt_events", "select from notify.event_ids", "create table analytics.mine (a int)", "create schema mine", "select from queues.wolverine_queue_sms_normal" })
                 Assert.Equal(PostgresErrorCodes.InsufficientPrivilege, (await Assert.ThrowsAsync<PostgresException>(() => RunAsync(analyst, forbidden))).SqlState);
 
             Assert.Empty(await database.RowsAsync(

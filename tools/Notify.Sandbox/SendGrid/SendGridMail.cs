@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Text;
 using System.Text.Json;
 
 namespace Notify.Sandbox.SendGrid;
@@ -57,7 +58,7 @@ public static class SendGridMail
                 return null;
 
             var head = Head(mail.RootElement, isWhole: (long)body.Length * all.Count <= MaximumKept);
-            return [.. all.Select(one => (byte[])[.. head, .. System.Text.Encoding.UTF8.GetBytes(one.GetRawText()), (byte)']', (byte)'}'])];
+            return [.. all.Select(one => (byte[])[.. Substituted(head, one), .. Encoding.UTF8.GetBytes(one.GetRawText()), (byte)']', (byte)'}'])];
         }
         catch (JsonException)
         {
@@ -88,6 +89,16 @@ public static class SendGridMail
         }
 
         return buffer.WrittenSpan.ToArray();
+    }
+
+    // As this personalization's recipient gets it.
+    private static byte[] Substituted(byte[] head, JsonElement one)
+    {
+        var tags = Properties(one, "substitutions").Where(t => t.Name.Length > 0 && t.Value.ValueKind == JsonValueKind.String).ToList();
+        return tags.Count == 0 ? head : Encoding.UTF8.GetBytes(tags.Aggregate(
+            new StringBuilder(Encoding.UTF8.GetString(head)), (mail, tag) => mail.Replace(Written(tag.Name), Written(tag.Value.GetString()!))).ToString());
+
+        static string Written(string text) => JsonEncodedText.Encode(text, System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping).ToString();
     }
 
     private static IEnumerable<JsonProperty> Properties(JsonElement of, string name) =>

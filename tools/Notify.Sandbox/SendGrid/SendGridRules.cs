@@ -10,7 +10,7 @@ public sealed class SendGridRules
     public const int MaximumBody = 30 * 1024 * 1024;
 
     private const int MaximumRecipients = 1_000;
-    private const int MaximumCustomArgs = 10_000;
+    private const int MaximumCustomArgs = 10_000, MaximumSubstitutions = 10_000;
     private static readonly TimeSpan LongestDelay = TimeSpan.FromHours(72);
 
     private static readonly HashSet<string> Known = new(StringComparer.Ordinal)
@@ -83,6 +83,7 @@ public sealed class SendGridRules
             CheckHeaders(one, field + ".");
             CheckSendAt(one, field + ".");
             CheckCustomArgs(mail, one, field);
+            CheckSubstitutions(one, field);
         }
 
         if (recipients > MaximumRecipients) Fault("personalizations", $"There is a limit of {MaximumRecipients} total recipients (to + cc + bcc) per request.");
@@ -206,6 +207,15 @@ public sealed class SendGridRules
 
         if (merged.Sum(a => Encoding.UTF8.GetByteCount(a.Key) + Encoding.UTF8.GetByteCount(a.Value)) >= MaximumCustomArgs)
             Fault($"{field}.custom_args", $"The combined size of custom arguments must be less than {MaximumCustomArgs} bytes.");
+    }
+
+    private void CheckSubstitutions(JsonElement personalization, string field)
+    {
+        if (!personalization.TryGetProperty("substitutions", out var tags)) return;
+        if (tags.ValueKind != JsonValueKind.Object) Fault($"{field}.substitutions", "Invalid type. Expected: object.");
+        else if (tags.EnumerateObject().Any(t => t.Value.ValueKind != JsonValueKind.String)) Fault($"{field}.substitutions", "Invalid type. Expected: string.");
+        else if (tags.EnumerateObject().Sum(t => Encoding.UTF8.GetByteCount(t.Name) + Encoding.UTF8.GetByteCount(Text(t.Value)!)) > MaximumSubstitutions)
+            Fault($"{field}.substitutions", $"The total size of the substitutions must not exceed {MaximumSubstitutions} bytes per personalization.");
     }
 
     private void CheckSendAt(JsonElement of, string prefix)

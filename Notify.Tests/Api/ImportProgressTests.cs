@@ -1,0 +1,42 @@
+using Notify.Api.Recipients;
+
+namespace Notify.Tests.Api;
+
+public class ImportProgressTests
+{
+    [Theory]
+    [InlineData(120, "[###############...............] 50%  50,000 lines, 3 refused")]
+    [InlineData(0, "[###############...............] 50%  50,000 lines, 3 refused")] // not known: 80
+    [InlineData(50, "[#########.........] 50%  50,000 lines, 3 refused")]
+    [InlineData(40, "[####....] 50%  50,000 lines, 3 refused")]
+    [InlineData(35, "50%  50,000 lines, 3 refused")]
+    [InlineData(20, "50%  50,000 lines, ")]
+    [InlineData(1, "")]
+    public void The_bar_fits_into_the_line(int width, string bar) => Assert.Equal(bar, ImportProgress.Bar(0.5, 50_000, 3, width));
+
+    [Fact]
+    public void Where_nobody_looks_there_is_a_line_for_every_tenth_and_no_control_character()
+    {
+        using var output = new StringWriter { NewLine = "\n" };
+        var progress = new ImportProgress(output, isTerminal: false, () => throw new IOException("there is no terminal"));
+        for (var i = 1; i <= 100; i++) progress.Show(i / 100.0, i, 0);
+        progress.Say("line 7: wrong");
+        progress.Clear();
+        var lines = output.ToString().TrimEnd('\n').Split('\n');
+        Assert.Equal(11, lines.Length);
+        Assert.Equal(("notify: 10%  10 lines, 0 refused", "notify: 100%  100 lines, 0 refused", "notify: line 7: wrong"), (lines[0], lines[9], lines[10]));
+        Assert.DoesNotContain('\u001b', output.ToString());
+    }
+
+    [Fact]
+    public void What_is_said_stands_on_a_line_of_its_own_and_the_bar_below_it()
+    {
+        using var output = new StringWriter { NewLine = "\n" };
+        var progress = new ImportProgress(output, isTerminal: true, () => 80);
+        progress.Show(0.5, 500, 0);
+        progress.Say("line 7: wrong");
+        progress.Show(1, 1000, 1);
+        progress.Clear();
+        Assert.Equal($"\r\x1b[K{ImportProgress.Bar(0.5, 500, 0, 80)}\r\x1b[Knotify: line 7: wrong\n\r\x1b[K{ImportProgress.Bar(1, 1000, 1, 80)}\r\x1b[K", output.ToString());
+    }
+}

@@ -17,6 +17,7 @@ using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Projections;
 using Notify.Projections.Alerts;
+using Notify.Projections.Broadcasts;
 using Notify.Projections.Hosting;
 using Notify.Projections.Net;
 using Notify.Projections.Planning;
@@ -56,7 +57,7 @@ builder.Host.UseWolverine(o =>
 });
 builder.Services.AddSingleton(sms).AddSingleton<DeliveryTokens>().AddSingleton<Unsubscribing>().AddSingleton<Engaging>();
 builder.Services.AddSingleton(acceptLimit).AddSingleton<AcceptLimit>().AddSingleton<ApiHosts>();
-builder.Services.AddSingleton<NotificationIntake>().AddSingleton<Acceptance>().AddSingleton<TemplateBook>().AddSingleton<TemplateRequests>().AddSingleton<TokenKeys>().AddSingleton<Callers>();
+builder.Services.AddSingleton<NotificationIntake>().AddSingleton<AudienceDetails>().AddSingleton<Acceptance>().AddSingleton<TemplateBook>().AddSingleton<TemplateRequests>().AddSingleton<TokenKeys>().AddSingleton<Callers>();
 builder.Services.AddSingleton<QueueActivity>().AddSingleton<QueueBacklogReader>().AddSingleton<ProviderHealthReader>();
 // What Dispatch may call, a device may be registered with.
 builder.Services.AddSingleton(new OutboundGuard(new[] { "Providers", "TestProviders" }.Any(s => bool.TryParse(builder.Configuration[$"{s}:WebPush:AllowPrivateNetworks"], out var allow) && allow)))

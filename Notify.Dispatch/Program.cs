@@ -10,6 +10,7 @@ using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Projections;
 using Notify.Projections.Alerts;
+using Notify.Projections.Broadcasts;
 using Notify.Projections.Caps;
 using Notify.Projections.Hosting;
 using Notify.Projections.Planning;
@@ -54,7 +55,7 @@ pace.Check("Notify:Broadcasts", faults);
 var alerts = configuration.ReadAlertRules(faults);
 if (faults.Report()) return NotifyHost.WrongConfiguration;
 
-builder.Services.AddSingleton(Options.Create(retry)).AddSingleton(providers).AddSingleton(sms).AddSingleton(pace).AddSingleton<NotificationIntake>();
+builder.Services.AddSingleton(Options.Create(retry)).AddSingleton(providers).AddSingleton(sms).AddSingleton(pace).AddSingleton<NotificationIntake>().AddSingleton<AudienceDetails>();
 builder.Services.AddSingleton<DeliveryTokens>().AddSingleton<UnsubscribeLinks>().AddSingleton<TrackedLinks>();
 builder.Services.AddSingleton<HostIdentity>().AddSingleton<FairTurns>().AddSingleton<SlicePick>().AddSingleton(new SliceWeights()).AddSingleton<TemplateBook>().AddSingleton<SliceClaim>().AddSingleton<Settlement>().AddSingleton<DeliveryDispatcher>();
 builder.Services.AddSingleton<QueueActivity>().AddSingleton<ProviderActivity>().AddSingleton(alerts);

@@ -4,7 +4,9 @@ using Notify.Api.Reference;
 using Notify.Domain.Broadcasts;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
+using Notify.Projections.Analytics;
 using Notify.Projections.Broadcasts;
+using Notify.Projections.OpenDeliveries;
 using Npgsql;
 
 namespace Notify.Api.Broadcasts;
@@ -13,7 +15,7 @@ namespace Notify.Api.Broadcasts;
 /// <param name="BroadcastId">Its ID.</param>
 /// <param name="State">Where it stands.</param>
 /// <param name="Topic">The topic that it goes to.</param>
-/// <param name="Filter">The topics by which it goes to people.</param>
+/// <param name="Filter">To whom it goes, by topics, languages and time zones.</param>
 /// <param name="All">true: it goes to every registered user.</param>
 /// <param name="Category">What kind of notification it is.</param>
 /// <param name="Priority">How urgent it is.</param>
@@ -23,11 +25,12 @@ namespace Notify.Api.Broadcasts;
 /// <param name="ExpiresAt">After this time nobody else gets it.</param>
 /// <param name="StartedAt">When it started.</param>
 /// <param name="EndedAt">When it was complete, cancelled or expired.</param>
-/// <param name="Total">How many users it was for when it started; those who come or go later make a difference.</param>
+/// <param name="Total">How many users it was for when it started; those who come or go later make a difference. With <c>locales</c> or <c>timeZones</c>: among how many they are looked for.</param>
 /// <param name="Expanded">How many notifications have been made: each has the event ID <c>{broadcastId}@{userId}</c>.</param>
+/// <param name="Deliveries">What became of their deliveries, about a second ago; absent until the first are counted.</param>
 public sealed record BroadcastResource(
     string BroadcastId, BroadcastState State, string? Topic, BroadcastFilter? Filter, bool? All, string Category, Priority Priority, BroadcastTemplate? Template,
-    DateTimeOffset RequestedAt, DateTimeOffset? SendAt, DateTimeOffset? ExpiresAt, DateTimeOffset? StartedAt, DateTimeOffset? EndedAt, long? Total, long Expanded);
+    DateTimeOffset RequestedAt, DateTimeOffset? SendAt, DateTimeOffset? ExpiresAt, DateTimeOffset? StartedAt, DateTimeOffset? EndedAt, long? Total, long Expanded, BroadcastOutcome? Deliveries);
 
 /// <summary>The template of a broadcast.</summary>
 /// <param name="Key">Its key.</param>
@@ -42,7 +45,7 @@ public sealed record BroadcastList(IReadOnlyList<BroadcastResource> Items, strin
 /// <summary>Asks for broadcasts, and holds, resumes and withdraws them.</summary>
 public static class BroadcastEndpoints
 {
-    private const string Ended = "The broadcast has ended, so nothing can be changed about it. GET /v1/broadcasts/{broadcastId} tells how.";
+    private const string Ended = "The broadcast has ended and nothing of it waits, so nothing can be changed about it. GET /v1/broadcasts/{broadcastId} tells how.";
 
     /// <summary>Maps the endpoints.</summary>
     public static void Map(IEndpointRouteBuilder app)
@@ -52,35 +55,37 @@ public static class BroadcastEndpoints
             .Query("limit", "How many at most: 1 to 500; absent: 50.", 50).Query("after", "The `next` of the answer before, for the page after it.", "NjM4OTk0MjQwMDAwMDAwMDAwIGIvYzpzcHJpbmc")
             .Answers(200, "A page.", new BroadcastList([Example], "NjM4OTk0MjQwMDAwMDAwMDAwIGIvYzpzcHJpbmc"));
         app.MapGet("/v1/broadcasts/{broadcastId}", GetAsync).RequireScope(Scopes.Read).WithName("GetBroadcast").WithTags("Ask")
-            .WithSummary("How far a broadcast has come").WithDescription("`expanded` counts the notifications that were made; what became of each tells `GET /v1/notifications/{broadcastId}@{userId}`.")
+            .WithSummary("How far a broadcast has come").WithDescription("`expanded` of `total` notifications were made. `deliveries` counts what became of them, per device, number and address: it follows within about a second. What became of each tells `GET /v1/notifications/{broadcastId}@{userId}`.")
             .Answers(200, "The broadcast.", Example).FailsNotFound("such broadcast");
         Change(app, "pause", "PauseBroadcast", "Hold a broadcast", "No further notifications are made until it is resumed. Those that were made go on. Again, it changes nothing.",
-            Example with { State = BroadcastState.Paused }, (b, by, now) => b.Pause(by, now));
-        Change(app, "resume", "ResumeBroadcast", "Resume a broadcast", "It goes on where it was held. Again, it changes nothing.", Example, (b, by, now) => b.Resume(by, now));
+            Example with { State = BroadcastState.Paused }, (b, _, by, now) => b.Pause(by, now));
+        Change(app, "resume", "ResumeBroadcast", "Resume a broadcast", "It goes on where it was held. Again, it changes nothing.", Example, (b, _, by, now) => b.Resume(by, now));
         Change(app, "cancel", "CancelBroadcast", "Withdraw a broadcast",
-            "No further notifications are made, for good. Those that were made go on: at most some thousands wait in the queues at a time; each can be cancelled by its event ID. Again, it changes nothing.",
-            Example with { State = BroadcastState.Cancelled, EndedAt = Example.StartedAt!.Value.AddMinutes(1) }, (b, by, now) => b.Cancel(by, now));
+            "No further notifications are made, for good, and what waits of those that were made, in a queue or for quiet hours to end, is withdrawn within seconds: `deliveries.cancelled` counts it. What is with a provider cannot be called back. A complete broadcast can be withdrawn while anything of it waits. Again, it changes nothing.",
+            Example with { State = BroadcastState.Cancelled, EndedAt = Example.StartedAt!.Value.AddMinutes(1) }, (b, isWaiting, by, now) => b.Cancel(isWaiting, by, now));
     }
 
     private static BroadcastResource Example => new(
         "spring-sale-1", BroadcastState.Expanding, "club-news", null, null, "weekly-offers", Priority.Bulk, new BroadcastTemplate("spring-sale", 3), new DateTimeOffset(2026, 12, 1, 8, 0, 0, TimeSpan.Zero),
-        new DateTimeOffset(2026, 12, 1, 9, 0, 0, TimeSpan.Zero), null, new DateTimeOffset(2026, 12, 1, 9, 0, 0, TimeSpan.Zero), null, 1280, 500);
+        new DateTimeOffset(2026, 12, 1, 9, 0, 0, TimeSpan.Zero), null, new DateTimeOffset(2026, 12, 1, 9, 0, 0, TimeSpan.Zero), null, 1280, 500,
+        new BroadcastOutcome(540, 25, 40, 470, 430, 5, 0, 0, 0, 0, 61, 12, 1));
 
     private static void Change(
-        IEndpointRouteBuilder app, string verb, string name, string summary, string description, BroadcastResource example, Func<Broadcast, string, DateTimeOffset, (Broadcast Next, object? Event)?> decide) =>
+        IEndpointRouteBuilder app, string verb, string name, string summary, string description, BroadcastResource example, Func<Broadcast, bool, string, DateTimeOffset, (Broadcast Next, object? Event)?> decide) =>
         app.MapPost($"/v1/broadcasts/{{broadcastId}}/{verb}", (string broadcastId, HttpContext http, IDocumentStore store, TimeProvider clock) => ChangeAsync(broadcastId, http, store, clock, decide))
             .RequireScope(Scopes.Send).WithName(name).WithTags("Send").WithSummary(summary).WithDescription($"{description} Takes no body.")
             .Answers(200, "As it is now.", example).FailsNotFound("such broadcast").Fails(409, "broadcast_ended", Ended);
 
     private static async Task<IResult> ChangeAsync(
-        string broadcastId, HttpContext http, IDocumentStore store, TimeProvider clock, Func<Broadcast, string, DateTimeOffset, (Broadcast Next, object? Event)?> decide)
+        string broadcastId, HttpContext http, IDocumentStore store, TimeProvider clock, Func<Broadcast, bool, string, DateTimeOffset, (Broadcast Next, object? Event)?> decide)
     {
         var client = Callers.Of(http).ClientId;
         await using var session = store.LightweightSession();
         await session.BeginTransactionAsync(http.RequestAborted);
         if (await BroadcastTable.HoldAsync(session.Connection!, Broadcast.KeyOf(client, broadcastId), http.RequestAborted) is not { } broadcast) return Problem.NotFound("such broadcast");
-        if (decide(broadcast, client, clock.GetUtcNow()) is not var (next, @event)) return Problem.Of(StatusCodes.Status409Conflict, "broadcast_ended", Ended);
-        var shown = (await ShowAsync(session, [next], http.RequestAborted))[0];
+        var isWaiting = broadcast.State == BroadcastState.Completed && await BroadcastDeliveries.AreWaitingAsync(session.Connection!, broadcast, http.RequestAborted);
+        if (decide(broadcast, isWaiting, client, clock.GetUtcNow()) is not var (next, @event)) return Problem.Of(StatusCodes.Status409Conflict, "broadcast_ended", Ended);
+        var shown = (await ShowAsync(session, session.Connection!, client, [next], http.RequestAborted))[0];
         if (@event is null) return Results.Ok(shown);
         session.Events.Append(next.Key, @event);
         await BroadcastTable.PutAsync(session.Connection!, next, http.RequestAborted);
@@ -93,7 +98,7 @@ public static class BroadcastEndpoints
         await using var connection = await database.OpenConnectionAsync(http.RequestAborted);
         if (await BroadcastTable.FindAsync(connection, Broadcast.KeyOf(Callers.Of(http).ClientId, broadcastId), http.RequestAborted) is not { } broadcast) return Problem.NotFound("such broadcast");
         await using var session = store.QuerySession();
-        return Results.Ok((await ShowAsync(session, [broadcast], http.RequestAborted))[0]);
+        return Results.Ok((await ShowAsync(session, connection, Callers.Of(http).ClientId, [broadcast], http.RequestAborted))[0]);
     }
 
     private static async Task<IResult> ListAsync(HttpContext http, IDocumentStore store, NpgsqlDataSource database)
@@ -110,26 +115,27 @@ public static class BroadcastEndpoints
         await using var connection = await database.OpenConnectionAsync(http.RequestAborted);
         var page = await BroadcastTable.ListAsync(connection, Callers.Of(http).ClientId, limit + 1, after, http.RequestAborted);
         await using var session = store.QuerySession();
-        var items = await ShowAsync(session, [.. page.Take(limit)], http.RequestAborted);
+        var items = await ShowAsync(session, connection, Callers.Of(http).ClientId, [.. page.Take(limit)], http.RequestAborted);
         return Results.Ok(new BroadcastList(items, page.Count > limit ? PageCursor.Of(items[^1].RequestedAt, page[limit - 1].Key) : null));
     }
 
-    private static async Task<IReadOnlyList<BroadcastResource>> ShowAsync(IQuerySession session, IReadOnlyList<Broadcast> broadcasts, CancellationToken cancellation)
+    private static async Task<IReadOnlyList<BroadcastResource>> ShowAsync(IQuerySession session, NpgsqlConnection connection, string client, IReadOnlyList<Broadcast> broadcasts, CancellationToken cancellation)
     {
         var keys = broadcasts.Select(b => b.Key).ToArray();
         var requests = keys.Length == 0 ? [] : (await session.Events.QueryAllRawEvents().Where(e => e.StreamKey!.IsOneOf(keys) && e.Version == 1).ToListAsync(cancellation))
             .ToDictionary(e => e.StreamKey!, e => (BroadcastRequested)e.Data, StringComparer.Ordinal);
-        return [.. broadcasts.Select(b => Show(b, requests[b.Key]))];
+        var outcomes = await BroadcastCounts.ReadAsync(connection, client, [.. requests.Values.Select(r => r.BroadcastId)], cancellation);
+        return [.. broadcasts.Select(b => Show(b, requests[b.Key], outcomes.GetValueOrDefault(requests[b.Key].BroadcastId)))];
     }
 
-    private static BroadcastResource Show(Broadcast b, BroadcastRequested r)
+    private static BroadcastResource Show(Broadcast b, BroadcastRequested r, BroadcastOutcome? outcome)
     {
         var a = r.Audience;
-        var isTopic = a is { Any.Count: 1, All.Count: 0, None.Count: 0 };
-        var isAll = a is { Any.Count: 0, All.Count: 0, None.Count: 0 };
+        var isTopic = a is { Any.Count: 1, All.Count: 0, None.Count: 0, AsksForDetails: false };
+        var isAll = a is { Any.Count: 0, All.Count: 0, None.Count: 0, AsksForDetails: false };
         return new BroadcastResource(
-            r.BroadcastId, b.State, isTopic ? a.Any[0] : null, isTopic || isAll ? null : new BroadcastFilter { TopicsAny = Some(a.Any), TopicsAll = Some(a.All), TopicsNone = Some(a.None) }, isAll ? true : null,
-            r.Category, r.Priority, r.Template is { } t ? new BroadcastTemplate(t.Key, t.Version) : null, r.At, r.SendAt, r.ExpiresAt, b.StartedAt, b.EndedAt, b.Total, b.Expanded);
+            r.BroadcastId, b.State, isTopic ? a.Any[0] : null, isTopic || isAll ? null : new BroadcastFilter { TopicsAny = Some(a.Any), TopicsAll = Some(a.All), TopicsNone = Some(a.None), Locales = a.Locales, TimeZones = a.TimeZones }, isAll ? true : null,
+            r.Category, r.Priority, r.Template is { } t ? new BroadcastTemplate(t.Key, t.Version) : null, r.At, r.SendAt, r.ExpiresAt, b.StartedAt, b.EndedAt, b.Total, b.Expanded, outcome);
 
         static IReadOnlyList<string>? Some(IReadOnlyList<string> topics) => topics.Count == 0 ? null : topics;
     }

@@ -5,10 +5,12 @@ using FluentValidation;
 using Marten;
 using Notify.Api.Contract;
 using Notify.Api.Notifications;
+using Notify.Api.Recipients;
 using Notify.Api.Reference;
 using Notify.Domain.Broadcasts;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
+using Notify.Domain.Templates;
 using Notify.Domain.Topics;
 using Notify.Projections.Broadcasts;
 using Notify.Projections.Net;
@@ -54,7 +56,7 @@ public sealed record RequestBroadcast
     public DateTimeOffset? ExpiresAt { get; init; }
 }
 
-/// <summary>Whom a broadcast is for, by topics. At least one of the lists has a topic; each at most 20.</summary>
+/// <summary>Whom a broadcast is for: whoever is as every list wants it. At least one list is given; each has at most 20 items.</summary>
 public sealed record BroadcastFilter
 {
     /// <summary>Those who follow at least one of these.</summary>
@@ -65,12 +67,18 @@ public sealed record BroadcastFilter
 
     /// <summary>Of them, those who follow none of these.</summary>
     public IReadOnlyList<string>? TopicsNone { get; init; }
+
+    /// <summary>Those whose language is one of these BCP 47 tags; <c>ko</c> is also met by <c>ko-KR</c>.</summary>
+    public IReadOnlyList<string>? Locales { get; init; }
+
+    /// <summary>Those who live in one of these IANA time zones.</summary>
+    public IReadOnlyList<string>? TimeZones { get; init; }
 }
 
 /// <summary>The shape of a broadcast.</summary>
 public sealed class RequestBroadcastValidator : AbstractValidator<RequestBroadcast>
 {
-    private const int MostTopics = 20;
+    private const int MostItems = 20;
 
     /// <summary>The rules.</summary>
     public RequestBroadcastValidator(OutboundGuard guard, SmsLimits sms)
@@ -83,12 +91,17 @@ public sealed class RequestBroadcastValidator : AbstractValidator<RequestBroadca
         RuleFor(b => b.Filter).Custom((filter, context) =>
         {
             if (filter is null) return;
-            var lists = new[] { (Name: "TopicsAny", Topics: filter.TopicsAny), (Name: "TopicsAll", Topics: filter.TopicsAll), (Name: "TopicsNone", Topics: filter.TopicsNone) };
-            if (lists.All(l => l.Topics is null or { Count: 0 })) context.AddFailure("Filter", "must name at least one topic; for everybody give all: true");
-            foreach (var (name, topics) in lists)
+            var lists = new (string Name, IReadOnlyList<string>? Items, Func<string?, bool> IsRight, string Rule)[]
             {
-                if (topics?.Count > MostTopics) context.AddFailure($"Filter.{name}", "must have at most 20 items");
-                if (topics?.All(Identifiers.IsKey) == false) context.AddFailure($"Filter.{name}", $"each topic {Identifiers.KeyRule}");
+                ("TopicsAny", filter.TopicsAny, Identifiers.IsKey, $"each topic {Identifiers.KeyRule}"), ("TopicsAll", filter.TopicsAll, Identifiers.IsKey, $"each topic {Identifiers.KeyRule}"),
+                ("TopicsNone", filter.TopicsNone, Identifiers.IsKey, $"each topic {Identifiers.KeyRule}"), ("Locales", filter.Locales, l => l is not null && TemplateLocale.IsTag(l), $"each {TemplateLocale.Rule}"),
+                ("TimeZones", filter.TimeZones, z => z is not null && ContactRules.IsTimeZone(z), "each must be an IANA time zone, such as Asia/Seoul"),
+            };
+            if (lists.All(l => l.Items is null or { Count: 0 })) context.AddFailure("Filter", "must have something in at least one of its lists; for everybody give all: true");
+            foreach (var (name, items, isRight, rule) in lists)
+            {
+                if (items?.Count > MostItems) context.AddFailure($"Filter.{name}", "must have at most 20 items");
+                if (items?.All(isRight) == false) context.AddFailure($"Filter.{name}", rule);
             }
         });
         RuleFor(b => b.Content!.Attachments).Null().When(b => b.Content is not null).WithMessage("a broadcast has no attachments; link to the file instead");
@@ -120,14 +133,14 @@ public static class RequestBroadcastEndpoint
     public static void Map(IEndpointRouteBuilder app) =>
         app.MapPost("/v1/broadcasts", RequestAsync).RequireScope(Scopes.Send).WithName("RequestBroadcast").WithTags("Send")
             .WithSummary("Send to many").WithDescription(
-                "To those who follow a topic (or topics), or to every registered user. Answers 202 only when it is durable; the same broadcast ID is never acted upon twice. "
+                "To those who follow a topic, to those whom a filter describes, or to every registered user. Answers 202 only when it is durable; the same broadcast ID is never acted upon twice. "
                 + "From `sendAt` on, each user gets a notification of their own, with the event ID `{broadcastId}@{userId}`, which can be asked for like any other; preferences, suppressions and categories count for it as ever. "
                 + "Users have their turn in the order of their IDs, and only as fast as the queues are emptied; whoever joins or leaves a topic meanwhile is met as they are when their turn comes. "
                 + "A broadcast to nobody is refused; one that is for later, and whose topics are empty then, completes with none.")
             .Takes("To a topic, with a template", Example)
-            .Takes("To followers of one topic who do not follow another", new RequestBroadcast
+            .Takes("To those who follow one topic and not another, and read English", new RequestBroadcast
             {
-                BroadcastId = "spring-sale-2", Filter = new BroadcastFilter { TopicsAny = ["club-news"], TopicsNone = ["no-offers"] }, Category = "weekly-offers",
+                BroadcastId = "spring-sale-2", Filter = new BroadcastFilter { TopicsAny = ["club-news"], TopicsNone = ["no-offers"], Locales = ["en"] }, Category = "weekly-offers",
                 Content = new RequestedContent { Title = "Spring sale", Body = "Until Sunday." },
             })
             .Answers(202, "It is durable.", new RequestedBroadcast("order-news-1", BroadcastState.Scheduled, false), "Location")
@@ -146,7 +159,7 @@ public static class RequestBroadcastEndpoint
         $"The broadcast ID {broadcastId} was used for another request. It stays taken for ever: choose a new one, or send the first request unchanged.";
 
     private static async Task<IResult> RequestAsync(
-        HttpContext http, RequestBroadcastValidator validator, TemplateRequests templates, Acceptance acceptance, AcceptLimit limit, IDocumentStore store, SubjectKeys keys, TimeProvider clock)
+        HttpContext http, RequestBroadcastValidator validator, TemplateRequests templates, Acceptance acceptance, AcceptLimit limit, IDocumentStore store, SubjectKeys keys, AudienceDetails details, TimeProvider clock)
     {
         var (document, problem) = await RequestBody.ReadAsync(http.Request);
         if (document is null) return problem!;
@@ -163,7 +176,7 @@ public static class RequestBroadcastEndpoint
             if (await BroadcastTable.HashAsync(session.Connection!, key, http.RequestAborted) is { } known) return await KnownAsync(session, request, key, known, hash, http.RequestAborted);
 
             var (template, faults) = request.Template is null ? (null, null) : await templates.ResolveAsync(each);
-            faults ??= await AudienceFaultsAsync(session, request, clock.GetUtcNow(), http.RequestAborted);
+            faults ??= await AudienceFaultsAsync(details, session, request, clock.GetUtcNow(), http.RequestAborted);
             if (faults is not null) return Problem.Invalid(faults);
 
             var now = clock.GetUtcNow();
@@ -185,11 +198,11 @@ public static class RequestBroadcastEndpoint
 
     private static Audience AudienceOf(RequestBroadcast request) =>
         request.Topic is { } topic ? Audience.Of(topic)
-        : request.Filter is { } filter ? new Audience(filter.TopicsAny ?? [], filter.TopicsAll ?? [], filter.TopicsNone ?? [])
+        : request.Filter is { } filter ? new Audience(filter.TopicsAny ?? [], filter.TopicsAll ?? [], filter.TopicsNone ?? [], filter.Locales, filter.TimeZones)
         : Audience.Everybody;
 
     // A topic that is not there is a mistake at any time; one that nobody follows yet may have followers when the time comes.
-    private static async Task<IDictionary<string, string[]>?> AudienceFaultsAsync(IDocumentSession session, RequestBroadcast request, DateTimeOffset now, CancellationToken cancellation)
+    private static async Task<IDictionary<string, string[]>?> AudienceFaultsAsync(AudienceDetails details, IDocumentSession session, RequestBroadcast request, DateTimeOffset now, CancellationToken cancellation)
     {
         var named = new[] { ("topic", request.Topic is { } t ? [t] : null), ("filter.topicsAny", request.Filter?.TopicsAny), ("filter.topicsAll", request.Filter?.TopicsAll), ("filter.topicsNone", request.Filter?.TopicsNone) };
         var wanted = named.SelectMany(n => n.Item2 ?? []).Distinct().Select(Topic.KeyOf).ToArray();
@@ -197,7 +210,7 @@ public static class RequestBroadcastEndpoint
         var faults = named.SelectMany(n => (n.Item2 ?? []).Where(k => !there.Contains(k)).Select(k => (Field: n.Item1, Fault: $"there is no topic {k}; PUT /v1/topics/{k} makes it")))
             .GroupBy(f => f.Field).ToDictionary(g => g.Key, g => g.Select(f => f.Fault).Distinct().ToArray());
         if (faults.Count > 0) return faults;
-        if (request.SendAt > now || !await AudienceReader.IsEmptyAsync(session.Connection!, AudienceOf(request), cancellation)) return null;
+        if (request.SendAt > now || !await details.IsNobodyAsync(session, session.Connection!, AudienceOf(request), cancellation)) return null;
         var (field, fault) = request.Topic is not null ? ("topic", "nobody follows this topic yet, so this would reach nobody")
             : request.Filter is not null ? ("filter", "no user is as the filter says, so this would reach nobody")
             : ("all", "no user is registered yet, so this would reach nobody");

@@ -16,10 +16,11 @@ namespace Notify.Dispatch.Broadcasts;
 /// <summary>
 /// Turns broadcasts into notifications, a chunk of users at a time: the chunk's notifications, their queue messages and the
 /// checkpoint are one transaction, which holds the broadcast's row. So a host that dies takes its chunk with it, and whoever
-/// comes next makes it again, whole. Runs on every host; a broadcast that one host holds, the others pass over.
+/// comes next makes it again, whole. Of those that were withdrawn it takes back what waits. Runs on every host; a broadcast
+/// that one host holds, the others pass over.
 /// </summary>
 public sealed class BroadcastExpansion(
-    IDocumentStore store, SubjectKeys keys, NotificationIntake intake, IServiceScopeFactory scopes, QueueActivity activity, BroadcastPace pace, TimeProvider clock,
+    IDocumentStore store, SubjectKeys keys, AudienceDetails details, NotificationIntake intake, IServiceScopeFactory scopes, QueueActivity activity, BroadcastPace pace, TimeProvider clock,
     ILogger<BroadcastExpansion> log) : BackgroundService
 {
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(250);
@@ -75,6 +76,14 @@ public sealed class BroadcastExpansion(
     private async Task<Step> ExpandAsync(IDocumentSession session, Broadcast broadcast, DateTimeOffset now, CancellationToken cancellation)
     {
         var connection = session.Connection!;
+        if (broadcast.State == BroadcastState.Cancelled)
+        {
+            var again = await BroadcastWithdrawal.TakeBackAsync(session, broadcast, pace.Chunk, now, cancellation);
+            await BroadcastTable.PutAsync(connection, broadcast with { DueAt = again }, cancellation);
+            await CommitAsync(session, cancellation);
+            return again == now ? Step.Worked : Step.Waited;
+        }
+
         var request = (await session.Events.FetchStreamAsync(broadcast.Key, version: 1, token: cancellation)).Select(e => e.Data).OfType<BroadcastRequested>().Single();
         if (broadcast.ExpiresAt <= now)
         {
@@ -99,6 +108,7 @@ public sealed class BroadcastExpansion(
         }
 
         var (users, last, isLast) = await AudienceReader.NextAsync(connection, request.Audience, broadcast.AfterUser, pace.Chunk, cancellation);
+        users = await details.OfAsync(session, connection, request.Audience, users, cancellation);
         var incoming = await IncomingAsync(connection, broadcast, request, users, now, cancellation);
         var queued = await intake.StartAsync(session, incoming, now, cancellation);
 

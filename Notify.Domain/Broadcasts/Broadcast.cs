@@ -43,7 +43,16 @@ public sealed record Broadcast(
     /// </summary>
     public static string EventIdOf(string broadcastId, string userId) => $"{broadcastId}@{userId}";
 
-    /// <summary>Whether nothing can happen to it any more.</summary>
+    /// <summary>The broadcast that made a notification, from its event ID; <c>null</c>: none did.</summary>
+    public static string? IdOf(string eventId) => eventId.IndexOf('@', StringComparison.Ordinal) is > 0 and var at ? eventId[..at] : null;
+
+    /// <summary>What the stream keys of all its notifications begin with.</summary>
+    public string NotificationPrefix => $"n/{Key[2..]}@";
+
+    /// <summary>Who asked for it.</summary>
+    public string ClientId => Key[2..Key.IndexOf(':', StringComparison.Ordinal)];
+
+    /// <summary>Whether no further notifications are made.</summary>
     public bool HasEnded => State is BroadcastState.Completed or BroadcastState.Cancelled or BroadcastState.Expired;
 
     /// <summary>Pauses it.</summary>
@@ -60,12 +69,13 @@ public sealed record Broadcast(
         : State != BroadcastState.Paused ? (this, null)
         : (this with { State = StartedAt is null ? BroadcastState.Scheduled : BroadcastState.Expanding, DueAt = StartedAt is null && SendAt > now ? SendAt : now }, new BroadcastResumed(by, now));
 
-    /// <summary>Withdraws it.</summary>
-    /// <returns>The broadcast and the event; no event when it is withdrawn already, nothing when it has ended otherwise.</returns>
-    public (Broadcast Next, object? Event)? Cancel(string by, DateTimeOffset now) =>
+    /// <summary>Withdraws it, and what of its notifications waits: that is taken back from <see cref="DueAt"/> on.</summary>
+    /// <param name="isWaiting">Whether anything of it waits; that alone can still be withdrawn when it is complete.</param>
+    /// <returns>The broadcast and the event; no event when it is withdrawn already, nothing when there is nothing to withdraw.</returns>
+    public (Broadcast Next, object? Event)? Cancel(bool isWaiting, string by, DateTimeOffset now) =>
         State == BroadcastState.Cancelled ? (this, null)
-        : HasEnded ? null
-        : (this with { State = BroadcastState.Cancelled, DueAt = null, EndedAt = now }, new BroadcastCancelled(Expanded, by, now));
+        : HasEnded && !isWaiting ? null
+        : (this with { State = BroadcastState.Cancelled, DueAt = now, EndedAt = now }, new BroadcastCancelled(Expanded, by, now));
 
     /// <summary>Starts it.</summary>
     public (Broadcast Next, object Event) Start(long total, DateTimeOffset now) =>

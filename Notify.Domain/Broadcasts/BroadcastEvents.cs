@@ -34,8 +34,8 @@ public sealed record BroadcastPaused(long Expanded, string By, DateTimeOffset At
 /// <summary>It goes on where it was paused.</summary>
 public sealed record BroadcastResumed(string By, DateTimeOffset At);
 
-/// <summary>No further notifications are made, for good.</summary>
-/// <param name="Expanded">Notifications made before; they go on.</param>
+/// <summary>No further notifications are made, for good, and what waits of those that were made is withdrawn.</summary>
+/// <param name="Expanded">Notifications made before.</param>
 public sealed record BroadcastCancelled(long Expanded, string By, DateTimeOffset At);
 
 /// <summary>Its time had passed before everybody had their turn.</summary>

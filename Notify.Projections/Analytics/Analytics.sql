@@ -147,6 +147,48 @@ comment on column analytics.daily.clicked_total is 'Links that were clicked: eac
 comment on column analytics.daily.unsubscribed is 'Deliveries through which the person unsubscribed.';
 comment on column analytics.daily.latency_histogram is 'How many deliveries had which latency_ms; add up with histogram_sum, read with percentile. A percentile is off by at most 3.2 %.';
 
+create table if not exists analytics.broadcasts (
+    client_id     text   not null,
+    broadcast_id  text   not null,
+    channel       text   not null,
+    requested     bigint not null,
+    suppressed    bigint not null,
+    cancelled     bigint not null,
+    expired       bigint not null,
+    in_flight     bigint not null,
+    unknown       bigint not null,
+    dispatched    bigint not null,
+    delivered     bigint not null,
+    failed        bigint not null,
+    dead_lettered bigint not null,
+    opened        bigint not null,
+    opened_total  bigint not null,
+    clicked       bigint not null,
+    clicked_total bigint not null,
+    unsubscribed  bigint not null,
+    primary key (client_id, broadcast_id, channel)
+) with (fillfactor = 70);
+
+comment on table analytics.broadcasts is 'Deliveries of broadcasts, counted by what became of them; always the sum over the table deliveries, where the event ID is the broadcast''s, an @ and the user''s.';
+comment on column analytics.broadcasts.client_id is 'The client that asked.';
+comment on column analytics.broadcasts.broadcast_id is 'The broadcast, as its client named it.';
+comment on column analytics.broadcasts.channel is 'push, sms or email.';
+comment on column analytics.broadcasts.requested is 'Deliveries planned or left out: all there are so far.';
+comment on column analytics.broadcasts.suppressed is 'Left out: opted out, no contact, suppressed address, and so on.';
+comment on column analytics.broadcasts.cancelled is 'Withdrawn before they were made.';
+comment on column analytics.broadcasts.expired is 'Not made before the broadcast''s expiresAt.';
+comment on column analytics.broadcasts.in_flight is 'Queued, deferred or being attempted.';
+comment on column analytics.broadcasts.unknown is 'Attempted, and it is not known whether the provider accepted.';
+comment on column analytics.broadcasts.dispatched is 'Accepted by a provider, whatever came after; includes delivered.';
+comment on column analytics.broadcasts.delivered is 'Reported to have reached the device or mailbox.';
+comment on column analytics.broadcasts.failed is 'Failed for good.';
+comment on column analytics.broadcasts.dead_lettered is 'Used up their attempts and wait for a person.';
+comment on column analytics.broadcasts.opened is 'Deliveries that were opened: each counts once.';
+comment on column analytics.broadcasts.opened_total is 'Opens that are recorded as events.';
+comment on column analytics.broadcasts.clicked is 'Deliveries with a clicked link: each counts once.';
+comment on column analytics.broadcasts.clicked_total is 'Links that were clicked.';
+comment on column analytics.broadcasts.unsubscribed is 'Deliveries through which the person unsubscribed.';
+
 -- Histograms count milliseconds in buckets: one for each value below 32, from there on 16 for each doubling.
 create or replace function analytics.histogram_add(a bigint[], b bigint[]) returns bigint[]
 language sql immutable parallel safe as

@@ -1,3 +1,4 @@
+using Notify.Domain.Broadcasts;
 using Npgsql;
 using NpgsqlTypes;
 
@@ -5,7 +6,8 @@ namespace Notify.Projections.Analytics;
 
 /// <summary>
 /// Set-based writing of the analytics tables, in the caller's transaction. Rows of deliveries are replaced by what they
-/// are now; the daily counts change by exactly what replacing them changed, so that they stay the sum over the deliveries.
+/// are now; the counts by day and by broadcast change by exactly what replacing them changed, so that they stay the sum over
+/// the deliveries.
 /// One writer at a time: whoever holds the row of the projection's progress.
 /// </summary>
 /// <param name="schema">Where the tables are: the live ones, or those of a rebuild.</param>
@@ -23,17 +25,23 @@ public sealed class AnalyticsTables(string schema = AnalyticsTables.Schema)
         if (facts.Count == 0) return;
         var sorted = facts.OrderBy(f => f.DeliveryId).ToList();
         var changes = new Dictionary<DailyKey, DailyCounts>();
+        var broadcasts = new Dictionary<BroadcastKey, DailyCounts>();
         foreach (var old in await ReadAsync(connection, [.. sorted.Select(f => f.DeliveryId)], cancellation)) Change(old, -1);
         foreach (var fact in sorted) Change(fact.Counted, 1);
 
         await UpsertDeliveriesAsync(connection, sorted, cancellation);
         await UpsertEngagementAsync(connection, sorted, cancellation);
         await AddDailyAsync(connection, changes, cancellation);
+        await BroadcastCounts.AddAsync(connection, schema, broadcasts, cancellation);
 
         void Change(CountedDelivery delivery, int sign)
         {
             if (!changes.TryGetValue(delivery.Key, out var counts)) changes[delivery.Key] = counts = new DailyCounts();
             counts.Add(delivery, sign);
+            if (delivery.BroadcastId is not { } id) return;
+            var key = new BroadcastKey(delivery.Key.ClientId, id, delivery.Key.Channel);
+            if (!broadcasts.TryGetValue(key, out var own)) broadcasts[key] = own = new DailyCounts();
+            own.Add(delivery, sign);
         }
     }
 
@@ -42,7 +50,7 @@ public sealed class AnalyticsTables(string schema = AnalyticsTables.Schema)
         await using var command = Command(connection,
             $"""
             select (requested_at at time zone 'UTC')::date, client_id, channel, category, coalesce(template_key, ''), coalesce(provider, ''), mode,
-                   status, dispatched_at is not null or delivered_at is not null, delivered_at is not null, latency_ms, opens, clicks, unsubscribed_at is not null
+                   status, dispatched_at is not null or delivered_at is not null, delivered_at is not null, latency_ms, opens, clicks, unsubscribed_at is not null, event_id
             from {schema}.deliveries where delivery_id = any($1)
             """, ids);
         await using var reader = await command.ExecuteReaderAsync(cancellation);
@@ -50,7 +58,7 @@ public sealed class AnalyticsTables(string schema = AnalyticsTables.Schema)
         while (await reader.ReadAsync(cancellation))
         {
             rows.Add(new CountedDelivery(
-                KeyOf(reader), reader.GetString(7), reader.GetBoolean(8), reader.GetBoolean(9), reader.IsDBNull(10) ? null : reader.GetInt64(10),
+                KeyOf(reader), Broadcast.IdOf(reader.GetString(14)), reader.GetString(7), reader.GetBoolean(8), reader.GetBoolean(9), reader.IsDBNull(10) ? null : reader.GetInt64(10),
                 reader.GetInt32(11), reader.GetInt32(12), reader.GetBoolean(13)));
         }
 

@@ -15,8 +15,9 @@ public readonly record struct DailyKey(DateOnly Day, string ClientId, string Cha
 /// <summary>One delivery, as far as it is counted.</summary>
 /// <param name="Opens">Opens recorded as events.</param>
 /// <param name="Clicks">Links clicked, each once.</param>
+/// <param name="BroadcastId">The broadcast that made its notification; <c>null</c>: none did.</param>
 public sealed record CountedDelivery(
-    DailyKey Key, string Status, bool Dispatched, bool Delivered, long? LatencyMs, int Opens, int Clicks, bool Unsubscribed);
+    DailyKey Key, string? BroadcastId, string Status, bool Dispatched, bool Delivered, long? LatencyMs, int Opens, int Clicks, bool Unsubscribed);
 
 /// <summary>The counts of a row of <c>analytics.daily</c>.</summary>
 public sealed class DailyCounts

@@ -1,3 +1,4 @@
+using Notify.Domain.Broadcasts;
 using Notify.Domain.Notifications;
 using Notify.Projections.NotificationViews;
 using Notify.Projections.Privacy;
@@ -19,7 +20,7 @@ public sealed record DeliveryFact(
     /// <summary>What daily counts of it; its key is <see cref="DailyKey.Of"/>.</summary>
     public CountedDelivery Counted => new(
         new DailyKey(DateOnly.FromDateTime(RequestedAt.UtcDateTime), ClientId, Channel, Category, TemplateKey ?? "", Provider ?? "", Mode),
-        Status, DispatchedAt is not null || DeliveredAt is not null, DeliveredAt is not null, LatencyMs,
+        Broadcast.IdOf(EventId), Status, DispatchedAt is not null || DeliveredAt is not null, DeliveredAt is not null, LatencyMs,
         Count("opened"), Count("clicked"), First("unsubscribed") is not null);
 
     /// <summary>How many facts of a kind there are.</summary>

@@ -15,6 +15,7 @@ public sealed class RebuildableAnalytics(MasterKeyRing ring) : RebuildableProjec
     new ProjectedTable("deliveries", ["delivery_id"], []),
     new ProjectedTable("engagement", ["delivery_id", "kind", "link"], []),
     new ProjectedTable("daily", ["day", "client_id", "channel", "category", "template", "provider", "mode"], []),
+    new ProjectedTable("broadcasts", ["client_id", "broadcast_id", "channel"], []),
 ])
 {
     private readonly StreamFold<NotificationHistory> streams = AnalyticsProjection.Streams();

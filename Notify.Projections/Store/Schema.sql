@@ -23,7 +23,10 @@ create table if not exists notify.open_deliveries (
     reason       text
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 5000);
 create index if not exists open_deliveries_due on notify.open_deliveries (due_at) where due_at is not null;
-create index if not exists open_deliveries_notification on notify.open_deliveries (notification);
+
+-- By notification, and by what keys begin with, whatever the database's collation: a broadcast's are withdrawn so.
+create index if not exists open_deliveries_of on notify.open_deliveries (notification text_pattern_ops);
+drop index if exists notify.open_deliveries_notification;
 
 -- Whose delivery it is, while it is in its queue or with a provider: who waits in a queue, and whose turn it is, is read
 -- from this index alone. Claiming leaves the value as it is, so it still changes no index.

@@ -25,7 +25,7 @@ public sealed class BroadcastTests
     {
         var held = Expanding.Pause("c", Now)!.Value.Next;
         Assert.Equal(Expanding, held.Resume("c", Now)!.Value.Next);
-        Assert.Equal(("u-1", 1, BroadcastState.Cancelled), (held.Cancel("c", Now)!.Value.Next.AfterUser, held.Cancel("c", Now)!.Value.Next.Expanded, held.Cancel("c", Now)!.Value.Next.State));
+        Assert.Equal(("u-1", 1, BroadcastState.Cancelled), (held.Cancel(false, "c", Now)!.Value.Next.AfterUser, held.Cancel(false, "c", Now)!.Value.Next.Expanded, held.Cancel(false, "c", Now)!.Value.Next.State));
     }
 
     [Fact]
@@ -33,7 +33,7 @@ public sealed class BroadcastTests
     {
         Assert.Null(Expanding.Resume("c", Now)!.Value.Event);
         Assert.Null(Expanding.Pause("c", Now)!.Value.Next.Pause("c", Now)!.Value.Event);
-        Assert.Null(Expanding.Cancel("c", Now)!.Value.Next.Cancel("c", Now)!.Value.Event);
+        Assert.Null(Expanding.Cancel(false, "c", Now)!.Value.Next.Cancel(false, "c", Now)!.Value.Event);
     }
 
     [Fact]
@@ -45,10 +45,19 @@ public sealed class BroadcastTests
         {
             Assert.Null(ended.Pause("c", Now));
             Assert.Null(ended.Resume("c", Now));
-            Assert.Null(ended.Cancel("c", Now));
+            Assert.Null(ended.Cancel(false, "c", Now));
         }
 
-        Assert.Null(Expanding.Cancel("c", Now)!.Value.Next.Resume("c", Now));
+        Assert.Null(Expanding.Cancel(false, "c", Now)!.Value.Next.Resume("c", Now));
+    }
+
+    [Fact]
+    public void Complete_it_can_be_withdrawn_while_something_of_it_waits()
+    {
+        var done = Expanding.Expand("u-3", 2, true, Now).Next;
+        var (withdrawn, cancelled) = done.Cancel(true, "c", Now.AddHours(1))!.Value;
+        Assert.Equal((BroadcastState.Cancelled, Now.AddHours(1), Now.AddHours(1), new BroadcastCancelled(3, "c", Now.AddHours(1))), (withdrawn.State, withdrawn.DueAt, withdrawn.EndedAt, cancelled));
+        Assert.Null(withdrawn.Cancel(true, "c", Now)!.Value.Event);
     }
 
     [Fact]
@@ -66,5 +75,8 @@ public sealed class BroadcastTests
     {
         Assert.Equal(eventId, Broadcast.EventIdOf(broadcastId, userId));
         Assert.False(Notify.Api.Contract.Identifiers.IsEventId(eventId));
+        Assert.Equal(broadcastId, Broadcast.IdOf(eventId));
+        Assert.Equal(NotificationKey.Of("c", eventId), (Scheduled with { Key = Broadcast.KeyOf("c", broadcastId) }).NotificationPrefix + userId);
+        Assert.Null(Broadcast.IdOf(broadcastId));
     }
 }

@@ -43,7 +43,7 @@ public sealed class Broadcasts : SystemTest
     {
         var (topic, other) = (NewTopic(), NewTopic());
         var people = await FollowersAsync(topic, 3);
-        await FollowersAsync(other, 1, people[1]);
+        await FollowersAsync(other, 0, people[1]);
         (await Client.PutAsync($"/v1/users/{people[2].Id}/preferences", new { categories = new Dictionary<string, object> { ["news"] = new { push = new { optIn = false } } } })).Is(200);
         var (id, filtered) = (NewId("news"), NewId("filtered"));
         object Body(string title) => new { broadcastId = id, topic, category = "news", channels = new[] { "push" }, content = new { title, body = "x" } };
@@ -54,6 +54,9 @@ public sealed class Broadcasts : SystemTest
         Assert.Equal(("completed", "3", "3", topic, "bulk"), (done["state"], done["total"], done["expanded"], done["topic"], done["priority"]));
         await Eventually.Becomes(() => Sandbox.CountAsync(id), c => c.Accepted == 2, "two of them are reached");
         Assert.Equal("OptedOut", (await Client.StateAsync($"{id}@{people[2].Id}")).On("push").Reason);
+        await Eventually.Becomes(
+            async () => (await Client.GetAsync($"/v1/broadcasts/{id}")).Is(200).Json["deliveries"],
+            d => ("3", "1", "2", "0") == (d?["planned"]!.ToString(), d?["suppressed"]!.ToString(), d?["dispatched"]!.ToString(), d?["inFlight"]!.ToString()), "what became of them is counted");
 
         // Again it is the same, and another is a conflict.
         Assert.Equal("true", (await Client.PostAsync("/v1/broadcasts", Body(id))).Is(200)["duplicate"]);
@@ -68,6 +71,80 @@ public sealed class Broadcasts : SystemTest
         Assert.Equal((2, 2), await Sandbox.CountAsync(id));
         using var stranger = await Installation.NewClientAsync(["read", "send"]);
         (await stranger.GetAsync($"/v1/broadcasts/{id}")).IsProblem(404, "not_found");
+        foreach (var verb in new[] { "pause", "resume", "cancel" }) (await stranger.PostAsync($"/v1/broadcasts/{id}/{verb}", new { })).IsProblem(404, "not_found");
+        using var reader = await Installation.NewClientAsync(["read"]);
+        (await reader.PostAsync("/v1/broadcasts", Body(id))).IsProblem(403, "missing_scope");
+        (await reader.PostAsync($"/v1/broadcasts/{id}/cancel", new { })).IsProblem(403, "missing_scope");
+    }
+
+    [Fact]
+    public async Task Filters_name_topics_of_which_people_follow_some_all_or_none()
+    {
+        var (a, b, c) = (NewTopic(), NewTopic(), NewTopic());
+        var both = Assert.Single(await FollowersAsync(a, 1));
+        await FollowersAsync(b, 0, both);
+        var (onlyA, onlyB, all) = (Assert.Single(await FollowersAsync(a, 1)), Assert.Single(await FollowersAsync(b, 1)), Assert.Single(await FollowersAsync(c, 1)));
+        foreach (var topic in new[] { a, b }) await FollowersAsync(topic, 0, all);
+        foreach (var (filter, reached) in new (object, Person[])[]
+        {
+            (new { topicsAny = new[] { a, b } }, [both, onlyA, onlyB, all]),
+            (new { topicsAll = new[] { a, b } }, [both, all]),
+            (new { topicsAll = new[] { b, b }, topicsNone = new[] { c } }, [both, onlyB]),
+            (new { topicsAny = new[] { a, b }, topicsAll = new[] { a }, topicsNone = new[] { b } }, [onlyA]),
+        })
+        {
+            var id = NewId("filter");
+            (await Client.PostAsync("/v1/broadcasts", new { broadcastId = id, filter, channels = new[] { "push" }, content = new { title = id, body = "x" } })).Is(202);
+            Assert.Equal(($"{reached.Length}", $"{reached.Length}"), ((await EndsAsync(id))["total"], (await EndsAsync(id))["expanded"]));
+            foreach (var person in reached) await Client.BecomesAsync($"{id}@{person.Id}", "dispatched");
+        }
+    }
+
+    [Fact]
+    public async Task Filters_find_people_by_what_is_sealed_about_them()
+    {
+        var topic = NewTopic();
+        var people = await FollowersAsync(topic, 4);
+        foreach (var (person, locale, timeZone) in people.Zip(new[] { "ko-KR", "ko", "en", null }, new[] { "Asia/Seoul", "Europe/Berlin", "Asia/Seoul", "Asia/Seoul" }))
+            (await Client.PutAsync($"/v1/users/{person.Id}", new { locale, timeZone })).Is(200);
+        foreach (var (filter, reached) in new (object, int[])[]
+        {
+            (new { topicsAny = new[] { topic }, locales = new[] { "KO" } }, [0, 1]),
+            (new { topicsAny = new[] { topic }, locales = new[] { "en", "ko-KR" }, timeZones = new[] { "Asia/Seoul" } }, [0, 2]),
+            (new { topicsAll = new[] { topic }, timeZones = new[] { "Asia/Seoul" } }, [0, 2, 3]),
+        })
+        {
+            var id = NewId("sealed");
+            (await Client.PostAsync("/v1/broadcasts", new { broadcastId = id, filter, channels = new[] { "push" }, content = new { title = id, body = "x" } })).Is(202);
+            var done = await EndsAsync(id);
+            Assert.Equal(($"{reached.Length}", "4"), (done["expanded"], done["total"]));
+            foreach (var i in reached) await Client.BecomesAsync($"{id}@{people[i].Id}", "dispatched");
+        }
+
+        var nobody = (await Client.PostAsync("/v1/broadcasts", new { broadcastId = "b", filter = new { topicsAny = new[] { topic }, locales = new[] { "fr" } }, content = new { title = "x" } })).IsProblem(400, "invalid_request");
+        Assert.True(nobody.Json["errors"]!.AsObject().ContainsKey("filter"), nobody.Text);
+    }
+
+    [Fact]
+    public async Task Complete_it_can_be_withdrawn_while_somebody_s_quiet_hours_last()
+    {
+        var (topic, id) = (NewTopic(), NewId("quiet"));
+        var people = await FollowersAsync(topic, 2);
+        var now = TimeProvider.System.GetUtcNow();
+        string At(int hours) => now.AddHours(hours).ToString("HH:mm", System.Globalization.CultureInfo.InvariantCulture);
+        (await Client.PutAsync($"/v1/users/{people[0].Id}/preferences", new { quietHours = new { from = At(-2), to = At(2) } })).Is(200);
+        (await Client.PostAsync("/v1/broadcasts", new { broadcastId = id, topic, channels = new[] { "push" }, content = new { title = id, body = "x" } })).Is(202);
+        Assert.Equal("completed", (await EndsAsync(id))["state"]);
+        await Client.BecomesAsync($"{id}@{people[1].Id}", "dispatched");
+
+        Assert.Equal("cancelled", (await Client.PostAsync($"/v1/broadcasts/{id}/cancel", new { })).Is(200)["state"]);
+        await Client.BecomesAsync($"{id}@{people[0].Id}", "cancelled");
+        Assert.Equal("dispatched", (await Client.StateAsync($"{id}@{people[1].Id}")).Status);
+        Assert.Equal("cancelled", (await Client.PostAsync($"/v1/broadcasts/{id}/cancel", new { })).Is(200)["state"]);
+        Assert.Equal("BroadcastRequested BroadcastStarted BroadcastCompleted BroadcastCancelled", await EventsOfAsync(id));
+        await Eventually.Becomes(
+            async () => (await Client.GetAsync($"/v1/broadcasts/{id}")).Is(200).Json["deliveries"],
+            d => ("1", "1") == (d?["cancelled"]!.ToString(), d?["dispatched"]!.ToString()), "what became of them is counted");
     }
 
     [Fact]
@@ -114,6 +191,11 @@ public sealed class Broadcasts : SystemTest
             (new { broadcastId = "b", all = false, content }, "all"),
             (new { broadcastId = "b", filter = new { }, content }, "filter"),
             (new { broadcastId = "b", filter = new { topicsAny = new[] { "a b" } }, content }, "filter.topicsAny"),
+            (new { broadcastId = "b", filter = new { locales = new[] { "Korean" } }, content }, "filter.locales"),
+            (new { broadcastId = "b", filter = new { timeZones = new[] { "Asia/Nowhere" } }, content }, "filter.timeZones"),
+            (new { broadcastId = "b", filter = new { topicsAny = new[] { empty }, locales = new[] { "ko" } }, content }, "filter"),
+            (new { broadcastId = "b", filter = new { shoeSize = 43 }, content }, "filter.shoeSize"),
+            (new { broadcastId = "b", everybody = true, content }, "everybody"),
             (new { broadcastId = "b", filter = new { topicsNone = new[] { "not-there" } }, content }, "filter.topicsNone"),
             (new { broadcastId = "b", topic = "not-there", content }, "topic"),
             (new { broadcastId = "b", topic = empty, content }, "topic"),
@@ -139,13 +221,14 @@ public sealed class Broadcasts : SystemTest
         (await Client.PutAsync($"/v1/templates/{key}", new
         {
             channels = new { push = new { title = "Hello {{ mark }}", body = "x" } }, locales = new { ko = new { push = new { title = "안녕 {{ mark }}", body = "x" } } },
-            @params = new { mark = new { required = true, type = "string" } },
+            @params = new { mark = new { required = true, type = "string" }, date = new { required = true, type = "string" } },
         })).Is(201);
         var people = await FollowersAsync(topic, 2);
         (await Client.PutAsync($"/v1/users/{people[1].Id}", new { locale = "ko-KR" })).Is(200);
 
-        Assert.Contains("template.params.mark", (await Client.PostAsync("/v1/broadcasts", new { broadcastId = id, topic, template = new { key } })).IsProblem(400, "invalid_request").Text, StringComparison.Ordinal);
-        (await Client.PostAsync("/v1/broadcasts", new { broadcastId = id, topic, template = new { key, @params = new { mark = id } } })).Is(202);
+        var errors = (await Client.PostAsync("/v1/broadcasts", new { broadcastId = id, topic, template = new { key } })).IsProblem(400, "invalid_request").Json["errors"]!.AsObject();
+        Assert.Equal(["template.params.date", "template.params.mark"], errors.Select(e => e.Key).Order(StringComparer.Ordinal));
+        (await Client.PostAsync("/v1/broadcasts", new { broadcastId = id, topic, template = new { key, @params = new { mark = id, date = "x" } } })).Is(202);
 
         var sent = await Eventually.Becomes(() => Sandbox.LedgerAsync(id), l => l.Count == 2, "both are reached");
         Assert.Single(sent, e => e.Json.ToJsonString().Contains("Hello", StringComparison.Ordinal));
@@ -157,7 +240,7 @@ public sealed class Broadcasts : SystemTest
     private async Task<List<Person>> FollowersAsync(string topic, int count, params Person[] others)
     {
         (await Client.PutAsync($"/v1/topics/{topic}", new { name = "A test's" })).Is(200);
-        var people = others.Length > 0 ? [.. others] : (await Task.WhenAll(Enumerable.Range(0, count).Select(_ => Installation.NewPersonAsync(phone: false)))).ToList();
+        var people = count == 0 ? [.. others] : (await Task.WhenAll(Enumerable.Range(0, count).Select(_ => Installation.NewPersonAsync(phone: false)))).ToList();
         (await Client.PostAsync($"/v1/topics/{topic}/subscribers", new { userIds = people.Select(p => p.Id).ToArray() })).Is(200);
         return people;
     }

@@ -94,6 +94,77 @@ public sealed class BroadcastSystem : IAsyncLifetime
     public ValueTask DisposeAsync() => System?.DisposeAsync() ?? ValueTask.CompletedTask;
 }
 
+/// <summary>A test that sends to crowds; afterwards they are gone.</summary>
+[Collection(BroadcastCollection.Name)]
+public abstract class CrowdTest(BroadcastSystem broadcasts) : SystemTest
+{
+    /// <inheritdoc />
+    public override async ValueTask InitializeAsync()
+    {
+        Installation = broadcasts.System;
+        await Sandbox.BehaveAsync();
+    }
+
+    /// <inheritdoc />
+    public override async ValueTask DisposeAsync()
+    {
+        await Installation.ScalarAsync<long>("with gone as (delete from events.mt_doc_recipient where id like 'u/crowd-%' returning 1) select count(*) from gone");
+        await base.DisposeAsync();
+        GC.SuppressFinalize(this);
+    }
+
+    /// <summary>A topic and those who follow it: one real person, and as many more as are wanted that are like them, since registering each would take longer than the test.</summary>
+    /// <param name="muted">Whether they have no device: all is suppressed, and no provider is called.</param>
+    protected async Task<string> CrowdAsync(int count, bool muted = false)
+    {
+        var (topic, person) = (NewId("crowd"), await Installation.NewPersonAsync(devices: muted ? 0 : 1, phone: false));
+        (await Client.PutAsync($"/v1/topics/{topic}", new { name = "A crowd" })).Is(200);
+        Assert.Equal(count, await Installation.ScalarAsync<long>(
+            """
+            with people as (
+                insert into events.mt_doc_recipient
+                select (jsonb_populate_record(r, jsonb_build_object('id', n.id, 'data', jsonb_set(r.data, '{id}', to_jsonb(n.id))))).*
+                from events.mt_doc_recipient r, (select 'u/' || $2 || '-' || g as id from generate_series(1, $3) g) n where r.id = 'u/' || $1
+                returning id),
+            joined as (insert into notify.topic_subscribers select $2, substr(id, 3), now() from people returning 1)
+            select count(*) from joined
+            """, person.Id, topic, count));
+        return topic;
+    }
+
+    /// <summary>Requests a broadcast to a topic, by push.</summary>
+    protected async Task<string> BroadcastAsync(string topic, string what)
+    {
+        var id = NewId(what);
+        (await Client.PostAsync("/v1/broadcasts", new { broadcastId = id, topic, channels = new[] { "push" }, content = new { title = id, body = "x" } })).Is(202);
+        return id;
+    }
+
+    /// <summary>Waits until so many of its notifications are made.</summary>
+    protected Task ReachesAsync(string id, long count) => Eventually.Becomes(() => ExpandedAsync(id), e => e >= count, $"{count} are made", TimeSpan.FromMinutes(3));
+
+    /// <summary>Waits until it has ended.</summary>
+    protected Task<Reply> EndsAsync(string id) =>
+        Eventually.Becomes(async () => (await Client.GetAsync($"/v1/broadcasts/{id}")).Is(200), r => r["endedAt"] is not null, $"{id} ends", TimeSpan.FromMinutes(3));
+
+    /// <summary>How many of its notifications are made.</summary>
+    protected Task<long> ExpandedAsync(string id) => Installation.ScalarAsync<long>("select expanded from notify.broadcasts where key = $1", $"b/{Client.AppKey}:{id}");
+
+    /// <summary>How many streams its notifications have.</summary>
+    protected Task<long> StreamsAsync(string id) => Installation.ScalarAsync<long>("select count(*) from events.mt_streams where id like 'n/%:' || $1 || '@%'", id);
+
+    /// <summary>Asserts that everybody has one notification, and each was reached; a push that was in flight at a kill is repeated, under the collapse ID by which it replaces itself.</summary>
+    protected async Task ReachedOnceAsync(string id, int count)
+    {
+        Assert.Equal(count, await StreamsAsync(id));
+        var sent = (await Sandbox.LedgerAsync(id)).Where(e => e.IsAccepted).ToList();
+        Assert.Equal(count, sent.Select(e => e.Header("apns-collapse-id")).Distinct().Count());
+        Assert.InRange(sent.Count - count, 0, 1_000);
+        Assert.Equal("BroadcastRequested BroadcastStarted BroadcastCompleted", await Installation.ScalarAsync<string>(
+            "select string_agg(type, ' ' order by version) from events.mt_events where stream_id = $1", $"b/{Client.AppKey}:{id}"));
+    }
+}
+
 /// <summary>A system whose messages RabbitMQ carries, and whose broker is killed: its tests run one after the other, while nothing else runs.</summary>
 [CollectionDefinition(Name, DisableParallelization = true)]
 public sealed class BrokerCollection : ICollectionFixture<BrokerSystem>

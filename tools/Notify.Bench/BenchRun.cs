@@ -55,7 +55,15 @@ internal sealed class BenchRun(BenchSettings settings)
         if (settings.Scenarios.Contains("latency"))
         {
             Tell($"latency at {settings.Rate}/s for {settings.Seconds} s");
+            await ledger.ClearAsync();
             latency = await new Latency(settings, ledger).MeasureAsync();
+        }
+
+        var crowds = new List<Crowd.Result>();
+        foreach (var scenario in settings.Scenarios.Where(s => s is "crowd" or "muted"))
+        {
+            Tell($"{scenario}: a broadcast to {settings.Count:N0}");
+            crowds.Add(await new Crowd(settings, http, database, ledger, usage).MeasureAsync(scenario == "muted"));
         }
 
         double? physical = null;
@@ -66,7 +74,8 @@ internal sealed class BenchRun(BenchSettings settings)
         }
 
         Report(rates, latency, physical);
-        return rates.All(r => r is { Lost: 0, Twice: 0, Refused: 0 }) && latency is null or { Lost: 0, Twice: 0, Refused: 0 };
+        Report(crowds);
+        return crowds.All(c => c.IsExact) && rates.All(r => r is { Lost: 0, Twice: 0, Refused: 0 }) && latency is null or { Lost: 0, Twice: 0, Refused: 0 };
     }
 
     private void Report(List<EndToEnd.Result> rates, Latency.Result? latency, double? physical)
@@ -103,6 +112,23 @@ internal sealed class BenchRun(BenchSettings settings)
         var push = rates.FirstOrDefault(r => r.Name == "push")?.EndToEndRate;
         Console.WriteLine($"Physical limit, the same kind of rows by raw Npgsql in commits of {PhysicalLimit.Group}: {physical:N0} notifications/s"
             + (push is { } rate ? $"; end to end reaches {rate / physical:P0} of it." : "."));
+    }
+
+    private void Report(List<Crowd.Result> crowds)
+    {
+        if (crowds.Count == 0) return;
+        Table.Of(crowds,
+            ("broadcast", c => c.Name), ("people", c => $"{c.Count:N0}"), ("made/s", c => $"{c.Rate:N0}"), ("slowest tenth/s", c => $"{c.SlowestTenth:N0}"),
+            ("open at most", c => $"{c.MostOpen:N0}"), ("sent", c => $"{c.Sent:N0}"), ("each once", c => c.IsExact ? "yes" : "NO"),
+            ("CPU s per 1,000", c => $"{c.Usage.Cpu.Values.Sum():N2}"), ("commits per 1,000", c => $"{c.Usage.Commits:N0}")).Write(settings.Markdown);
+        Table.Of([.. crowds.SelectMany(c => c.Peaks.Select(p => (c.Name, p.Host, p.Before, p.Peak, Cpu: c.Usage.Cpu.GetValueOrDefault(p.Host))))],
+            ("broadcast", p => p.Name), ("host", p => p.Host), ("MiB before", p => $"{p.Before:N0}"), ("MiB at most", p => $"{p.Peak:N0}"), ("CPU s per 1,000", p => $"{p.Cpu:N3}")).Write(settings.Markdown);
+        foreach (var c in crowds.Where(c => c.Before is not null))
+        {
+            Table.Of([("before", c.Before!), ("during", c.During!)],
+                ($"push, {c.Before!.Rate}/s", l => l.Item1), ("p50 ms", l => $"{l.Item2.AcceptToProvider.At(0.5):N0}"), ("p99 ms", l => $"{l.Item2.AcceptToProvider.At(0.99):N0}"),
+                ("max ms", l => $"{l.Item2.AcceptToProvider.At(1):N0}"), ("lost", l => $"{l.Item2.Lost}"), ("twice", l => $"{l.Item2.Twice}")).Write(settings.Markdown);
+        }
     }
 
     private void Tell(string what) => Console.Error.WriteLine($"bench: {watch.Elapsed.TotalSeconds,4:N0} s  {what} …");

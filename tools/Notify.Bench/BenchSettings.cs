@@ -9,9 +9,10 @@ namespace Notify.Bench;
 internal sealed record BenchSettings
 {
     public const string Usage = """
-        usage: Notify.Bench [--quick] [--scenario accept|push|batch|sms|e2e|latency|physical]… [--count N] [--connections N] [--batch N]
+        usage: Notify.Bench [--quick] [--scenario accept|push|batch|sms|e2e|latency|physical|crowd|muted]… [--count N] [--connections N] [--batch N]
                             [--users N] [--rate N] [--seconds N] [--markdown]
         environment: NOTIFY_API, NOTIFY_SANDBOX, NOTIFY_APPKEY, NOTIFY_APPSECRET, NOTIFY_DATABASE; optional NOTIFY_DISPATCH, NOTIFY_PROJECTIONS
+        crowd is a broadcast to --count people, muted one to as many without a device; neither runs unless it is asked for.
         The sandbox's ledger is emptied.
         """;
 
@@ -23,6 +24,7 @@ internal sealed record BenchSettings
     public Uri? Dispatch { get; init; }
     public Uri? Projections { get; init; }
     public required string Authorization { get; init; }
+    public required string ClientId { get; init; }
     public required string Database { get; init; }
     public required IReadOnlyList<string> Scenarios { get; init; }
     public required int Count { get; init; }
@@ -47,7 +49,7 @@ internal sealed record BenchSettings
                 case "--quick" or "--markdown":
                     flags.Add(args[i]);
                     break;
-                case "--scenario" when i + 1 < args.Length && (args[i + 1] == "e2e" || AllScenarios.Contains(args[i + 1])):
+                case "--scenario" when i + 1 < args.Length && (args[i + 1] is "e2e" or "crowd" or "muted" || AllScenarios.Contains(args[i + 1])):
                     scenarios.AddRange(args[++i] == "e2e" ? ["push", "batch", "sms"] : [args[i]]);
                     break;
                 case "--count" or "--connections" or "--batch" or "--users" or "--rate" or "--seconds"
@@ -84,6 +86,7 @@ internal sealed record BenchSettings
             Dispatch = Variable("NOTIFY_DISPATCH") is { } dispatch ? new Uri(dispatch) : null,
             Projections = Variable("NOTIFY_PROJECTIONS") is { } projections ? new Uri(projections) : null,
             Authorization = "Basic " + Convert.ToBase64String(Encoding.UTF8.GetBytes($"{Variable("NOTIFY_APPKEY")}:{Variable("NOTIFY_APPSECRET")}")),
+            ClientId = Variable("NOTIFY_APPKEY")!,
             Database = new NpgsqlConnectionStringBuilder(Variable("NOTIFY_DATABASE")) { ApplicationName = "notify-bench" }.ConnectionString,
             Scenarios = scenarios.Count > 0 ? scenarios : AllScenarios,
             Count = count,

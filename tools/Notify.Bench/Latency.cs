@@ -19,7 +19,6 @@ internal sealed class Latency(BenchSettings settings, Ledger ledger)
         var due = Channel.CreateUnbounded<int>(new UnboundedChannelOptions { SingleWriter = true });
         var connections = await Task.WhenAll(Enumerable.Range(0, settings.Connections)
             .Select(_ => ApiConnection.OpenAsync(settings.Api, "/v1/notifications", settings.Authorization)));
-        await ledger.ClearAsync();
 
         var workers = connections.Select(async connection =>
         {
@@ -44,7 +43,7 @@ internal sealed class Latency(BenchSettings settings, Ledger ledger)
         due.Writer.Complete();
         await Task.WhenAll(workers);
         var refused = answered.Count(a => a is null);
-        await ledger.DrainAsync(count - refused);
+        await ledger.DrainAsync(count - refused, requests.Marker);
         var receipts = await ledger.ReadAsync(requests.Marker, count);
         return new Result(settings.Rate, count, Math.Max(0, receipts.Missing - refused), receipts.Twice, refused,
             new Percentiles(Enumerable.Range(0, count).Where(n => answered[n] is not null).Select(n => (answered[n]!.Value - sent[n]).TotalMilliseconds)),

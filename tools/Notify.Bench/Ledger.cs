@@ -19,19 +19,27 @@ internal sealed class Ledger(HttpClient http, Uri sandbox)
     }
 
     /// <summary>Waits until the providers have accepted as many; gives up when for a minute nothing more comes.</summary>
-    public async Task DrainAsync(int count)
+    /// <param name="text">Of what mentions it; of all, where none is given.</param>
+    public async Task DrainAsync(int count, string text = "")
     {
         var (last, since) = (-1L, Stopwatch.StartNew());
         while (true)
         {
-            await using var body = await http.GetStreamAsync(new Uri(sandbox, "/ledger/summary"));
-            using var summary = await JsonDocument.ParseAsync(body);
-            var accepted = summary.RootElement.GetProperty("accepted").GetInt64();
+            var accepted = await AcceptedAsync(text);
             if (accepted >= count) return;
             if (accepted > last) (last, since) = (accepted, Stopwatch.StartNew());
             else if (since.Elapsed > Patience) return;
             await Task.Delay(Poll);
         }
+    }
+
+    /// <summary>How many the providers have accepted.</summary>
+    /// <param name="text">Of what mentions it.</param>
+    public async Task<long> AcceptedAsync(string text)
+    {
+        await using var body = await http.GetStreamAsync(new Uri(sandbox, $"/ledger/summary?text={text}"));
+        using var summary = await JsonDocument.ParseAsync(body);
+        return summary.RootElement.GetProperty("accepted").GetInt64();
     }
 
     /// <summary>When each notification of a run was received by its provider for the first time, and how often.</summary>

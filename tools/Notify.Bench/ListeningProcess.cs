@@ -25,6 +25,24 @@ internal static class ListeningProcess
         }
     }
 
+    /// <summary>Resident MiB: now, and the most so far.</summary>
+    /// <returns><c>null</c> when nobody listens there, or when it cannot be told.</returns>
+    public static (double Now, double Peak)? Memory(int port)
+    {
+        try
+        {
+            if (!OperatingSystem.IsLinux() || Find(port) is not { } id) return null;
+            var lines = File.ReadAllLines($"/proc/{id}/status");
+            return (Value("VmRSS:"), Value("VmHWM:"));
+
+            double Value(string name) => double.Parse(lines.First(l => l.StartsWith(name, StringComparison.Ordinal)).Split(' ', StringSplitOptions.RemoveEmptyEntries)[^2], CultureInfo.InvariantCulture) / 1024;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return null;
+        }
+    }
+
     private static int? Find(int port)
     {
         var suffix = ":" + port.ToString("X4", CultureInfo.InvariantCulture);

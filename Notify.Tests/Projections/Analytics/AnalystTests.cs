@@ -15,7 +15,7 @@ public sealed partial class AnalystTests(AnalyticsDatabase database) : IClassFix
     [Fact]
     public async Task Every_table_and_every_column_says_what_it_holds()
     {
-        Assert.Equal(3, (await database.RowsAsync("select from pg_tables where schemaname = 'analytics'")).Count);
+        Assert.Equal(4, (await database.RowsAsync("select from pg_tables where schemaname = 'analytics'")).Count);
         Assert.Empty(await database.RowsAsync(
             """
             select c.relname, a.attname from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum >= 0 and not a.attisdropped
@@ -43,7 +43,7 @@ public sealed partial class AnalystTests(AnalyticsDatabase database) : IClassFix
         try
         {
             await using var analyst = NpgsqlDataSource.Create(new NpgsqlConnectionStringBuilder(database.Source.ConnectionString) { Username = name, Password = "of-a-test", Pooling = false }.ConnectionString);
-            foreach (var table in new[] { "deliveries", "engagement", "daily" })
+            foreach (var table in new[] { "deliveries", "engagement", "daily", "broadcasts" })
             {
                 await RunAsync(analyst, $"select count(*) from analytics.{table}");
                 foreach (var change in new[] { $"insert into analytics.{table} select * from analytics.{table}", $"delete from analytics.{table}", $"truncate analytics.{table}", $"drop table analytics.{table}" })

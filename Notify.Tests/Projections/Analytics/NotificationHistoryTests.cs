@@ -80,7 +80,7 @@ public class NotificationHistoryTests
     [Fact]
     public void Taking_out_what_was_added_leaves_nothing()
     {
-        var delivery = new CountedDelivery(new DailyKey(new DateOnly(2026, 5, 4), "c", "push", "news", "", "apns", "live"), "delivered", true, true, 77, 1, 2, true);
+        var delivery = new CountedDelivery(new DailyKey(new DateOnly(2026, 5, 4), "c", "push", "news", "", "apns", "live"), null, "delivered", true, true, 77, 1, 2, true);
         var counts = new DailyCounts();
         counts.Add(delivery, 1);
         Assert.Equal([1L, 0, 0, 0, 0, 0, 1, 1, 0, 0, 1, 1, 1, 2, 1], Enumerable.Range(0, DailyCounts.Columns.Count).Select(i => counts[i]));

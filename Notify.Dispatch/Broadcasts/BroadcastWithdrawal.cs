@@ -1,0 +1,39 @@
+using Marten;
+using Notify.Domain.Broadcasts;
+using Notify.Domain.Notifications;
+using Notify.Projections;
+using Notify.Projections.OpenDeliveries;
+
+namespace Notify.Dispatch.Broadcasts;
+
+/// <summary>
+/// Takes back what waits of a broadcast that was withdrawn: queued, put off for hours, or come back from a provider for another
+/// attempt. What is in flight is left alone, and looked at again.
+/// </summary>
+public static class BroadcastWithdrawal
+{
+    private static readonly TimeSpan WhileInFlight = TimeSpan.FromSeconds(1), WhileUnknown = TimeSpan.FromSeconds(30);
+
+    /// <summary>Takes back some, in the caller's transaction, which holds the broadcast's row.</summary>
+    /// <param name="most">How many deliveries at a time.</param>
+    /// <returns>When more may wait; <c>null</c>: nothing can any more.</returns>
+    public static async Task<DateTimeOffset?> TakeBackAsync(IDocumentSession session, Broadcast broadcast, int most, DateTimeOffset now, CancellationToken cancellation)
+    {
+        var connection = session.Connection!;
+        var waiting = await BroadcastDeliveries.LockWaitingAsync(connection, broadcast, most, cancellation);
+        if (waiting.Count == 0)
+            return await BroadcastDeliveries.MayWaitAsync(connection, broadcast, cancellation) is { } isInFlight ? now + (isInFlight ? WhileInFlight : WhileUnknown) : null;
+
+        var keys = waiting.Select(w => w.Notification).Distinct().ToArray();
+        await NotificationStreams.LockAsync(session, keys, cancellation);
+        var notifications = await NotificationStreams.LoadAsync(session, keys, cancellation);
+        foreach (var own in waiting.GroupBy(w => w.Notification, StringComparer.Ordinal))
+        {
+            if (notifications.GetValueOrDefault(own.Key) is not { } notification) continue;
+            if (NotificationDecider.Cancel(notification, [.. own.Select(w => w.Id)], broadcast.ClientId, now) is { } cancelled) session.Events.Append(own.Key, cancelled);
+        }
+
+        await OpenDeliveryTable.RemoveAsync(connection, [.. waiting.Select(w => w.Id)], cancellation);
+        return now;
+    }
+}

@@ -1,0 +1,43 @@
+using Notify.Domain.Broadcasts;
+using Npgsql;
+
+namespace Notify.Projections.OpenDeliveries;
+
+/// <summary>What of a broadcast is open, found by what its notifications' keys begin with; in the caller's transaction.</summary>
+public static class BroadcastDeliveries
+{
+    private const string Own = "notification ~>=~ $1 and notification ~<~ $2";
+    private const string Waits = "state in (0, 2, 5)";
+
+    /// <summary>Whether anything of it waits: queued, or put off.</summary>
+    public static async Task<bool> AreWaitingAsync(NpgsqlConnection connection, Broadcast broadcast, CancellationToken cancellation) =>
+        (bool)(await ScalarAsync(connection, $"select exists (select 1 from notify.open_deliveries where {Own} and {Waits})", broadcast, cancellation))!;
+
+    /// <summary>Locks some of what waits, rows by ID.</summary>
+    /// <param name="most">How many at most; fewer do not mean that no more wait.</param>
+    public static async Task<List<OpenDelivery>> LockWaitingAsync(NpgsqlConnection connection, Broadcast broadcast, int most, CancellationToken cancellation)
+    {
+        var (from, to) = Range(broadcast);
+        return await OpenDeliveryTable.ReadAsync(OpenDeliveryTable.Command(connection,
+            $"""
+            select {OpenDeliveryTable.Columns} from notify.open_deliveries
+            where delivery_id in (select delivery_id from notify.open_deliveries where {Own} and {Waits} order by notification using ~<~ limit $3) and {Waits}
+            order by delivery_id for update
+            """, from, to, most), cancellation);
+    }
+
+    /// <summary>What may yet come back to wait: in flight, or with an unknown outcome. Dead letters do not by themselves.</summary>
+    /// <returns><c>null</c>: nothing; else whether something is in flight.</returns>
+    public static async Task<bool?> MayWaitAsync(NpgsqlConnection connection, Broadcast broadcast, CancellationToken cancellation) =>
+        await ScalarAsync(connection, $"select bool_or(state <> 3) from notify.open_deliveries where {Own} and state <> 4", broadcast, cancellation) as bool?;
+
+    private static async Task<object?> ScalarAsync(NpgsqlConnection connection, string sql, Broadcast broadcast, CancellationToken cancellation)
+    {
+        var (from, to) = Range(broadcast);
+        await using var command = OpenDeliveryTable.Command(connection, sql, from, to);
+        return await command.ExecuteScalarAsync(cancellation);
+    }
+
+    // The prefix ends in @, and A is what comes after it.
+    private static (string From, string To) Range(Broadcast broadcast) => (broadcast.NotificationPrefix, $"{broadcast.NotificationPrefix[..^1]}A");
+}

@@ -34,8 +34,8 @@ if (command is null)
 {
     ReceiptsUrl.GiveTo(configuration, faults);
     var routing = RouteSettings.Read(configuration.GetSection("Routing"), faults);
-    Adapters.AddTo(providers, ClientMode.Live, configuration.GetSection("Providers"), routing, TimeProvider.System, faults);
-    Adapters.AddTo(providers, ClientMode.Test, configuration.GetSection("TestProviders"), routing, TimeProvider.System, faults);
+    Adapters.AddTo(providers, ClientMode.Live, configuration.GetSection("Providers"), routing, builder.Clock(), faults);
+    Adapters.AddTo(providers, ClientMode.Test, configuration.GetSection("TestProviders"), routing, builder.Clock(), faults);
 }
 
 var retry = configuration.GetSection("Notify:Retry").Read<RetrySchedule>(faults);

@@ -1,4 +1,5 @@
 using Marten;
+using Microsoft.Extensions.Options;
 using Notify.Dispatch.Dispatching;
 using Notify.Domain.Notifications;
 using Notify.Projections;
@@ -16,31 +17,95 @@ namespace Notify.Dispatch.Due;
 /// Looks at what is due: plans what was scheduled, sends retries back to their queues, has unknown outcomes asked for, and
 /// re-sends what lay in a queue for too long. Runs on every host; rows that one host holds, the others pass over.
 /// </summary>
+/// <remarks>
+/// It sleeps until the next is due, so that what is due now and then goes at once; while much is due, what comes in between
+/// two pages shares the next one. Where a page is full, further hands take the next ones beside it.
+/// </remarks>
 public sealed class DuePump(
-    IDocumentStore store, SubjectKeys keys, MasterKeyRing ring, IServiceScopeFactory scopes, Projections.QueueBacklog.QueueActivity activity, SmsLimits sms, TimeZones zones, TimeProvider clock, ILogger<DuePump> log) : BackgroundService
+    IDocumentStore store, NpgsqlDataSource database, SubjectKeys keys, MasterKeyRing ring, IServiceScopeFactory scopes, Projections.QueueBacklog.QueueActivity activity, SmsLimits sms, TimeZones zones,
+    IOptions<RetrySchedule> schedule, TimeProvider clock, ILogger<DuePump> log) : BackgroundService
 {
-    private const int Page = 500;
-    private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(250);
+    private const int Page = 200, Hands = 3;
+    private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(250), Pace = TimeSpan.FromMilliseconds(40), Noticeable = TimeSpan.FromSeconds(2);
+    private readonly SemaphoreSlim more = new(0);
+    private DateTimeOffset? latest; // null: what waits must be looked through for what waits too long
 
     /// <inheritdoc />
-    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    public override void Dispose()
     {
-        while (!stoppingToken.IsCancellationRequested)
+        more.Dispose();
+        base.Dispose();
+    }
+
+    /// <inheritdoc />
+    protected override Task ExecuteAsync(CancellationToken stoppingToken) =>
+        Task.WhenAll([LookAsync(stoppingToken), .. Enumerable.Range(1, Hands - 1).Select(_ => HelpAsync(stoppingToken))]);
+
+    private async Task LookAsync(CancellationToken stopping)
+    {
+        while (!stopping.IsCancellationRequested)
         {
-            var found = 0;
+            TimeSpan wait;
             try
             {
-                found = await PumpAsync(stoppingToken);
+                var (began, now) = (clock.GetTimestamp(), clock.GetUtcNow());
+                await SetBackAsync(now, stopping);
+                wait = await PumpAsync(stopping) switch
+                {
+                    Page => TimeSpan.Zero,
+                    0 => await UntilNextAsync(now, stopping),
+                    _ => Pace - clock.GetElapsedTime(began),
+                };
             }
             catch (Exception e)
             {
-                if (stoppingToken.IsCancellationRequested) return;
+                if (stopping.IsCancellationRequested) return;
                 log.LogWarning("What is due could not be looked at ({Reason}); it is tried again.", e.Message.Split('\n')[0]);
-                await Task.Delay(TimeSpan.FromSeconds(1), clock, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                wait = TimeSpan.FromSeconds(1);
             }
 
-            if (found < Page) await Task.Delay(Interval, clock, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            if (wait > TimeSpan.Zero) await Task.Delay(wait, clock, stopping).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
+    }
+
+    private async Task HelpAsync(CancellationToken stopping)
+    {
+        while (!stopping.IsCancellationRequested)
+        {
+            try
+            {
+                await more.WaitAsync(stopping);
+                while (await PumpAsync(stopping) == Page)
+                {
+                }
+            }
+            catch (Exception e)
+            {
+                if (stopping.IsCancellationRequested) return;
+                log.LogWarning("What is due could not be taken up ({Reason}); it is tried again.", e.Message.Split('\n')[0]);
+            }
+        }
+    }
+
+    // What is scheduled meanwhile for sooner than the next is seen at the next look all the same.
+    private async Task<TimeSpan> UntilNextAsync(DateTimeOffset now, CancellationToken cancellation)
+    {
+        await using var connection = await database.OpenConnectionAsync(cancellation);
+        return await OpenDeliveryTable.NextDueAsync(connection, now, cancellation) is { } next && next - clock.GetUtcNow() is var wait && wait < Interval ? wait : Interval;
+    }
+
+    // Also when the host starts: the clock may have been set while none ran.
+    private async Task SetBackAsync(DateTimeOffset now, CancellationToken cancellation)
+    {
+        if (!(now > latest - Noticeable))
+        {
+            latest = null;
+            await using var connection = await database.OpenConnectionAsync(cancellation);
+            if (await CountedWaits.PullInAsync(connection, schedule.Value, now, cancellation) is > 0 and var count)
+                log.LogWarning("{Count} deliveries would have waited too long, since the clock was set back; they are due now.", count);
+        }
+
+        latest = now;
     }
 
     /// <summary>Takes up one page of what is due.</summary>
@@ -54,6 +119,7 @@ public sealed class DuePump(
         var connection = session.Connection!;
         var due = await OpenDeliveryTable.DueAsync(connection, now, Page, cancellation);
         if (due.Count == 0) return 0;
+        if (due.Count == Page && more.CurrentCount == 0) more.Release();
 
         var again = due.Select(row => row.State switch
         {

@@ -18,6 +18,8 @@ public sealed class Takeover(
     IConfiguration configuration, TimeProvider clock, ILogger<Takeover> log) : BackgroundService
 {
     private const int Page = 500;
+    private readonly SignsOfLife signs = new(NotifyBus.Takeover(configuration), Beat(configuration), clock);
+    private Guid[] gone = [];
 
     /// <inheritdoc />
     public override async Task StartAsync(CancellationToken cancellationToken)
@@ -29,14 +31,14 @@ public sealed class Takeover(
     /// <inheritdoc />
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        var stale = NotifyBus.Takeover(configuration);
-        using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(Math.Clamp(stale.TotalMilliseconds / 5, 200, 3000)), clock);
+        using var timer = new PeriodicTimer(Beat(configuration), clock);
         do
         {
             try
             {
                 await BeatAsync(stoppingToken);
-                while (await TakeOverAsync(stale, stoppingToken) == Page)
+                gone = [.. signs.Gone(await SignsAsync(stoppingToken)).Where(id => id != host.Id)];
+                while (await TakeOverAsync(stoppingToken) == Page)
                 {
                 }
             }
@@ -49,9 +51,8 @@ public sealed class Takeover(
         while (await timer.NextAsync(stoppingToken));
     }
 
-    /// <summary>Takes over one page of abandoned deliveries.</summary>
-    /// <returns>How many there were.</returns>
-    public async Task<int> TakeOverAsync(TimeSpan stale, CancellationToken cancellation)
+    // Takes over one page of abandoned deliveries, and tells how many there were.
+    private async Task<int> TakeOverAsync(CancellationToken cancellation)
     {
         var now = clock.GetUtcNow();
         await using var session = store.LightweightSession();
@@ -60,7 +61,7 @@ public sealed class Takeover(
         // In this order: a claim is known to the dispatcher before it is in the table, and until it is settled. What is in
         // the table and not known then was given up, its commit's answer lost.
         var inTable = await OpenDeliveryTable.ClaimsOfAsync(connection, host.Id, cancellation);
-        var rows = await OpenDeliveryTable.AbandonedAsync(connection, [.. inTable.Except(dispatcher.ActiveClaims)], stale, Page, cancellation);
+        var rows = await OpenDeliveryTable.AbandonedAsync(connection, [.. inTable.Except(dispatcher.ActiveClaims)], gone, Page, cancellation);
         if (rows.Count == 0) return 0;
 
         await NotificationStreams.LockAsync(session, rows.Select(r => r.Notification), cancellation);
@@ -101,8 +102,9 @@ public sealed class Takeover(
     public override async Task StopAsync(CancellationToken cancellationToken)
     {
         await base.StopAsync(cancellationToken);
-        await using var command = database.CreateCommand("delete from notify.dispatchers where id = $1 or seen_at < now() - interval '1 day'");
+        await using var command = database.CreateCommand("delete from notify.dispatchers where id = $1 or (id = any($2) and seen_at < now() - interval '1 day')");
         command.Parameters.Add(new NpgsqlParameter { Value = host.Id });
+        command.Parameters.Add(new NpgsqlParameter { Value = gone });
         try
         {
             await command.ExecuteNonQueryAsync(cancellationToken);
@@ -111,6 +113,17 @@ public sealed class Takeover(
         {
             log.LogInformation("The host could not sign off ({Reason}); others will notice.", e.Message.Split('\n')[0]);
         }
+    }
+
+    private static TimeSpan Beat(IConfiguration configuration) => TimeSpan.FromMilliseconds(Math.Clamp(NotifyBus.Takeover(configuration).TotalMilliseconds / 5, 200, 3000));
+
+    private async Task<List<SignOfLife>> SignsAsync(CancellationToken cancellation)
+    {
+        await using var command = database.CreateCommand("select id, seen_at, now() - seen_at from notify.dispatchers");
+        await using var reader = await command.ExecuteReaderAsync(cancellation);
+        var all = new List<SignOfLife>();
+        while (await reader.ReadAsync(cancellation)) all.Add(new SignOfLife(reader.GetGuid(0), reader.GetFieldValue<DateTimeOffset>(1), reader.GetTimeSpan(2)));
+        return all;
     }
 
     private async Task BeatAsync(CancellationToken cancellation)

@@ -57,6 +57,9 @@ public sealed class Pacer(double perSecond, TimeSpan rampUp, DateTimeOffset star
         (tokens, used) = (tokens - 1, now);
     }
 
+    /// <summary>The clock was set back by so much.</summary>
+    public void SetBack(TimeSpan by) => (counted, used, rampedFrom) = (counted - by, used - by, rampedFrom - by);
+
     /// <summary>How fast tokens grow now, a second.</summary>
     public double Rate(DateTimeOffset now) =>
         rampUp <= TimeSpan.Zero ? perSecond : perSecond * (FirstShare + ((1 - FirstShare) * Math.Clamp((now - rampedFrom) / rampUp, 0, 1)));

@@ -114,16 +114,28 @@ public sealed class ProviderMonitor(RouteMember member, DateTimeOffset start)
     }
 
     /// <summary>Takes over what the installation knows, where that is newer; what this host had to tell was told by another.</summary>
-    public void Adopt(ProviderState known)
+    public void Adopt(ProviderState known, DateTimeOffset now)
     {
-        if (known.PausedUntil is { } until && !(pausedUntil >= until)) pausedUntil = until;
+        // Nobody pauses for longer: what does was written before the clock was set back.
+        var longest = now + CircuitDecider.LongestPause + TimeSpan.FromSeconds(30);
+        if (known.PausedUntil is { } until && until <= longest && !(pausedUntil >= until)) pausedUntil = until;
         if (known.Version <= version) return;
         untold.Clear();
         version = known.Version;
         weight = new WeightFactor(known.Factor, known.FactorSince, known.FactorReason);
         var successes = known.Circuit == circuit.State ? circuit.Successes : 0;
         if (known.Circuit != circuit.State) Changed();
-        circuit = new Circuit(known.Circuit, known.Since, known.Until, known.Reason, known.Openings, successes);
+        circuit = new Circuit(known.Circuit, known.Since > longest ? now : known.Since, known.Until > longest ? now : known.Until, known.Reason, known.Openings, successes);
+    }
+
+    /// <summary>The clock was set back by so much.</summary>
+    public void SetBack(TimeSpan by)
+    {
+        circuit = circuit with { Since = circuit.Since - by, Until = circuit.Until - by };
+        weight = weight with { Since = weight.Since - by };
+        (lookedAt, pausedUntil, probeUntil) = (lookedAt - by, pausedUntil - by, probeUntil - by);
+        window.Clear();
+        Pacer?.SetBack(by);
     }
 
     private CircuitState StateAt(DateTimeOffset now)

@@ -7,12 +7,14 @@ namespace Notify.Dispatch.Routing;
 /// <summary>The providers that carry a lane, in order or by weight, as this host knows them. Reacts to every outcome at once.</summary>
 public sealed class ProviderRoute
 {
+    private static readonly TimeSpan SetBack = TimeSpan.FromSeconds(1);
     private readonly Lock gate = new();
     private readonly TimeProvider clock;
     private readonly ProviderMonitor[] members;
     private readonly bool isPaced;
     private DispatchGate? bounds;
     private int capacity;
+    private DateTimeOffset latest;
 
     /// <summary>Makes a route of at least one provider.</summary>
     public ProviderRoute(Lane lane, IReadOnlyList<RouteMember> members, TimeProvider clock)
@@ -42,7 +44,7 @@ public sealed class ProviderRoute
     {
         lock (gate)
         {
-            var now = clock.GetUtcNow();
+            var now = Now();
             var chosen = members[members.Length == 1 ? 0 : RouteDecider.Choose(Candidates(now), IsWeighted, tried, random)];
             chosen.Choose(now);
             return chosen.Provider;
@@ -53,7 +55,7 @@ public sealed class ProviderRoute
     public bool HasAnother(IReadOnlyCollection<string> tried)
     {
         if (members.Length == 1) return false;
-        lock (gate) return RouteDecider.HasAnother(Candidates(clock.GetUtcNow()), tried);
+        lock (gate) return RouteDecider.HasAnother(Candidates(Now()), tried);
     }
 
     /// <summary>A call begins.</summary>
@@ -67,7 +69,7 @@ public sealed class ProviderRoute
     /// <param name="counts">Whether it says something about the provider; a call that was for many says it once.</param>
     public void End(IDeliveryProvider provider, AttemptOutcome outcome, TimeSpan latency, DateTimeOffset began, bool counts = true)
     {
-        lock (gate) Find(provider.Name)?.End(outcome, latency, began, clock.GetUtcNow(), counts);
+        lock (gate) Find(provider.Name)?.End(outcome, latency, began, Now(), counts);
         Fit();
     }
 
@@ -76,7 +78,7 @@ public sealed class ProviderRoute
     {
         lock (gate)
         {
-            foreach (var member in members) member.Weigh(clock.GetUtcNow());
+            foreach (var member in members) member.Weigh(Now());
         }
 
         Fit();
@@ -103,8 +105,20 @@ public sealed class ProviderRoute
     /// <summary>Takes over what the installation knows.</summary>
     public void Adopt(ProviderState known)
     {
-        lock (gate) Find(known.Provider)?.Adopt(known);
+        lock (gate) Find(known.Provider)?.Adopt(known, Now());
         Fit();
+    }
+
+    // Under the lock. Where the clock was set back, what is remembered moves with it: nobody waits for an hour that comes twice.
+    private DateTimeOffset Now()
+    {
+        var now = clock.GetUtcNow();
+        if (latest - now is var back && back > SetBack)
+        {
+            foreach (var member in members) member.SetBack(back);
+        }
+
+        return latest = now;
     }
 
     private ProviderMonitor? Find(string name) => Array.Find(members, m => m.Provider.Name == name);
@@ -132,7 +146,7 @@ public sealed class ProviderRoute
         if (members.Length == 1) return;
         lock (gate)
         {
-            var fits = Capacity(clock.GetUtcNow());
+            var fits = Capacity(Now());
             if (fits == capacity) return;
             capacity = fits;
         }
@@ -144,7 +158,7 @@ public sealed class ProviderRoute
     {
         lock (gate)
         {
-            var now = clock.GetUtcNow();
+            var now = Now();
             var (tokens, burst, rate) = (0d, 0d, 0d);
             foreach (var member in InUse(now))
             {

@@ -56,7 +56,8 @@ public static class NotifyHost
 
         if (MasterKeyRing.Read(builder.Configuration, faults) is { } ring) builder.Services.AddSingleton(ring);
         builder.Services.AddSingleton(Planning.TimeZones.Read(builder.Configuration, faults));
-        builder.Services.AddSingleton(TimeProvider.System).AddSingleton<SubjectKeys>();
+        var clock = new InstallationClock(TimeProvider.System);
+        builder.Services.AddSingleton<TimeProvider>(clock).AddSingleton(clock).AddHostedService<ClockWatch>().AddSingleton<SubjectKeys>(); // the first that starts
 
         builder.Logging.ClearProviders();
         if (logsJson)
@@ -113,6 +114,9 @@ public static class NotifyHost
             }
         }
     }
+
+    /// <summary>The host's clock, for what is made before its services are.</summary>
+    public static TimeProvider Clock(this WebApplicationBuilder builder) => (TimeProvider)builder.Services.Last(s => s.ServiceType == typeof(TimeProvider)).ImplementationInstance!;
 
     /// <summary>The database's address.</summary>
     public static string Database(this IConfiguration configuration) => configuration.GetConnectionString("notify")!;

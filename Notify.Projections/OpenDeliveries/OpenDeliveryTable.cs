@@ -109,17 +109,45 @@ public static class OpenDeliveryTable
         return claims;
     }
 
-    /// <summary>Locks rows in flight whose host is gone, or whose claim was given up.</summary>
+    /// <summary>Locks rows in flight whose host is gone or has signed off, or whose claim was given up.</summary>
     /// <param name="givenUp">Claims that their own, living host knows nothing of.</param>
-    /// <param name="staleAfter">How long a host may be silent, by the database's clock.</param>
+    /// <param name="gone">Hosts that give no sign of life any more.</param>
     public static Task<List<OpenDelivery>> AbandonedAsync(
-        NpgsqlConnection connection, Guid[] givenUp, TimeSpan staleAfter, int limit, CancellationToken cancellation) =>
+        NpgsqlConnection connection, Guid[] givenUp, Guid[] gone, int limit, CancellationToken cancellation) =>
         ReadAsync(Command(connection,
             $"""
             select {Columns} from notify.open_deliveries
-            where state = 1 and (claim = any($1) or owner not in (select id from notify.dispatchers where seen_at > now() - $2))
+            where state = 1 and (claim = any($1) or owner = any($2) or owner not in (select id from notify.dispatchers))
             order by delivery_id limit $3 for update skip locked
-            """, givenUp, staleAfter, limit), cancellation);
+            """, givenUp, gone, limit), cancellation);
+
+    /// <summary>When the next row is due after a time; <c>null</c>: never.</summary>
+    public static async Task<DateTimeOffset?> NextDueAsync(NpgsqlConnection connection, DateTimeOffset after, CancellationToken cancellation)
+    {
+        await using var command = Command(connection, "select due_at from notify.open_deliveries where due_at > $1 order by due_at limit 1", after);
+        await using var reader = await command.ExecuteReaderAsync(cancellation);
+        return await reader.ReadAsync(cancellation) ? reader.GetFieldValue<DateTimeOffset>(0) : null;
+    }
+
+    /// <summary>
+    /// Makes due what waits longer than it ever may: the clock that its time was counted with has been set back since. What waits
+    /// for a time of day is not among the limits, and goes on waiting.
+    /// </summary>
+    /// <param name="limits">The longest wait by state and reason; a reason of <c>null</c> stands for all.</param>
+    /// <returns>How many; a full page means that there are more.</returns>
+    public static async Task<int> PullInAsync(
+        NpgsqlConnection connection, DateTimeOffset now, IReadOnlyCollection<(OpenState State, string? Reason, TimeSpan Longest)> limits, int page, CancellationToken cancellation)
+    {
+        await using var command = Command(connection,
+            """
+            update notify.open_deliveries set due_at = $1 where delivery_id = any(array(
+                select d.delivery_id from notify.open_deliveries d join unnest($2, $3, $4) as l (state, reason, until)
+                    on d.state = l.state and (l.reason is null or d.reason = l.reason) and d.due_at > l.until
+                order by d.delivery_id limit $5 for update of d skip locked))
+            """,
+            now, limits.Select(l => (short)l.State).ToArray(), limits.Select(l => l.Reason).ToArray(), limits.Select(l => now + l.Longest).ToArray(), page);
+        return await command.ExecuteNonQueryAsync(cancellation);
+    }
 
     /// <summary>Reads rows by ID and locks them.</summary>
     public static Task<List<OpenDelivery>> LockAsync(NpgsqlConnection connection, Guid[] ids, CancellationToken cancellation) =>

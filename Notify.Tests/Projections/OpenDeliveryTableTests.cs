@@ -178,18 +178,26 @@ public sealed class OpenDeliveryTableTests(EmptyDatabase database) : IClassFixtu
     [Fact]
     public async Task Only_what_nobody_alive_works_on_is_abandoned()
     {
-        var (me, alive, silent, gone) = (Guid.NewGuid(), Guid.NewGuid(), Guid.NewGuid(), Guid.NewGuid());
-        await ExecuteAsync("insert into notify.dispatchers values ($1, now()), ($2, now()), ($3, now() - interval '20 seconds')", me, alive, silent);
+        var (me, alive, silent, signedOff) = (Guid.NewGuid(), Guid.NewGuid(), Guid.NewGuid(), Guid.NewGuid());
+        await ExecuteAsync("insert into notify.dispatchers values ($1, now()), ($2, now() - interval '1 hour'), ($3, now())", me, alive, silent);
         var (working, forgotten) = (Guid.NewGuid(), Guid.NewGuid());
         await AddAsync([.. Enumerable.Range(1, 6).Select(i => Row(i))]);
         await ClaimAsync([Row(1).Id], working, me);
         await ClaimAsync([Row(2).Id], forgotten, me);
         await ClaimAsync([Row(3).Id], owner: alive);
         await ClaimAsync([Row(4).Id], owner: silent);
-        await ClaimAsync([Row(5).Id], owner: gone);
+        await ClaimAsync([Row(5).Id], owner: signedOff);
         Assert.Equal(new[] { working, forgotten }.Order(), (await OpenDeliveryTable.ClaimsOfAsync(connection, me, Cancellation)).Order());
-        var abandoned = await OpenDeliveryTable.AbandonedAsync(connection, [forgotten], TimeSpan.FromSeconds(15), 100, Cancellation);
+        var abandoned = await OpenDeliveryTable.AbandonedAsync(connection, [forgotten], [silent], 100, Cancellation);
         Assert.Equal(new[] { Row(2).Id, Row(4).Id, Row(5).Id }.Order(), abandoned.Select(r => r.Id).Order());
+    }
+
+    [Fact]
+    public async Task What_is_due_next_is_known_without_what_is_due_already()
+    {
+        Assert.Null(await OpenDeliveryTable.NextDueAsync(connection, Now, Cancellation));
+        await AddAsync(Row(1) with { DueAt = Now }, Row(2) with { DueAt = Now.AddSeconds(2) }, Row(3) with { DueAt = Now.AddSeconds(1) }, Row(4, OpenState.Dead) with { DueAt = null });
+        Assert.Equal(Now.AddSeconds(1), await OpenDeliveryTable.NextDueAsync(connection, Now, Cancellation));
     }
 
     [Fact]

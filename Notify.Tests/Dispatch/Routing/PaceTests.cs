@@ -102,6 +102,23 @@ public class PaceTests
     }
 
     [Fact]
+    public async Task A_clock_that_is_set_back_holds_up_nobody()
+    {
+        var (route, gate) = Route(100);
+        await AdvanceAsync(1000);
+        Assert.Equal(20, await gate.TakeAsync(Priority.Critical, 1, 200, Cancellation));
+        for (var i = 0; i < 20; i++) route.Choose([], 0);
+        gate.Chosen(20);
+        gate.Release(20);
+
+        clock.AdjustTime(clock.GetUtcNow().AddHours(-1));
+        route.Tick();
+        await AdvanceAsync(100);
+
+        Assert.InRange(await gate.TakeAsync(Priority.Critical, 1, 200, Cancellation), 9, 10);
+    }
+
+    [Fact]
     public async Task Another_provider_s_limit_is_no_limit_where_it_is_not_in_use()
     {
         var route = new ProviderRoute(Lane.Sms, [new RouteMember(new StubProvider("a")), new RouteMember(new StubProvider("b"), Pace: new Pace { RatePerSecond = 1 })], clock);

@@ -57,6 +57,27 @@ public class ProviderRouteTests
     }
 
     [Fact]
+    public void A_clock_that_is_set_back_by_an_hour_prolongs_no_pause_and_what_happens_then_counts()
+    {
+        var route = Ordered();
+        Call(route, new AttemptOutcome.Retry(Reasons.Retry, "429", TimeSpan.FromSeconds(20)), 1);
+        var paused = route.States()[0];
+        clock.AdjustTime(clock.GetUtcNow().AddHours(-1));
+        route.Tick();
+        route.Adopt(paused); // as it still stands in the table
+        Assert.Same(second, route.Choose([], 0));
+        clock.Advance(TimeSpan.FromSeconds(20));
+        Assert.Same(first, route.Choose([], 0));
+
+        Call(route, Broken, 5);
+        Assert.Equal(CircuitState.Open, route.States()[0].Circuit);
+        clock.AdjustTime(clock.GetUtcNow().AddHours(-1));
+        route.Tick();
+        clock.Advance(CircuitDecider.FirstPause);
+        Assert.Same(first, route.Choose([], 0));
+    }
+
+    [Fact]
     public void One_provider_alone_is_never_left_alone()
     {
         var route = new ProviderRoute(Lane.Sms, [new RouteMember(first)], clock);

@@ -1,0 +1,44 @@
+using Notify.Dispatch.Dispatching;
+using Notify.Domain.Notifications;
+using Notify.Projections.OpenDeliveries;
+using Npgsql;
+
+namespace Notify.Dispatch.Due;
+
+/// <summary>
+/// Waits that are counted from a moment on, in contrast to those for a time of day. After the clock was set back such a wait
+/// would last as much longer; no wait is longer than the longest that there is, so what is due later than that is due now.
+/// </summary>
+public static class CountedWaits
+{
+    private const int Page = 5000;
+    private static readonly TimeSpan Slack = TimeSpan.FromMinutes(1);
+
+    private static readonly string[] Retries =
+        [Reasons.Retry, Reasons.TimedOut, Reasons.ConnectionLost, Reasons.UnreadableAnswer, Reasons.ChannelHalted, Reasons.FailedOver, Reasons.HostLost, Reasons.ResentByPolicy, Reasons.NotAtProvider];
+
+    /// <summary>The longest waits by state and reason; a reason of <c>null</c> stands for all.</summary>
+    public static IReadOnlyList<(OpenState State, string? Reason, TimeSpan Longest)> Of(RetrySchedule schedule)
+    {
+        var retry = Longer(schedule.MaxDelay, OutcomeDecider.HaltedWait * 2) + Slack;
+        return
+        [
+            (OpenState.Queued, null, OpenDelivery.QueueSafetyNet + Slack),
+            (OpenState.Asking, null, OpenDelivery.QueueSafetyNet + Slack),
+            (OpenState.Unknown, null, Longer(schedule.UnknownDeadline, schedule.AskAfter) + Slack),
+            (OpenState.Deferred, Reasons.ProviderAskedToWait, schedule.MaxRetryAfter + schedule.MaxDelay + Slack),
+            .. Retries.Select(reason => (OpenState.Deferred, (string?)reason, retry)),
+        ];
+    }
+
+    /// <summary>Makes due what would wait longer.</summary>
+    /// <returns>How many deliveries.</returns>
+    public static async Task<int> PullInAsync(NpgsqlConnection connection, RetrySchedule schedule, DateTimeOffset now, CancellationToken cancellation)
+    {
+        var all = 0;
+        for (var count = Page; count == Page; all += count) count = await OpenDeliveryTable.PullInAsync(connection, now, Of(schedule), Page, cancellation);
+        return all;
+    }
+
+    private static TimeSpan Longer(TimeSpan a, TimeSpan b) => a > b ? a : b;
+}

@@ -1,0 +1,42 @@
+using Notify.Dispatch.Due;
+using Notify.Domain.Notifications;
+using Notify.Projections.OpenDeliveries;
+using Notify.Tests.Projections;
+
+namespace Notify.Tests.Dispatch;
+
+/// <summary>After the clock was set back nothing waits for the same hour twice, except for what waits for a time of day.</summary>
+public sealed class CountedWaitsTests(EmptyDatabase database) : IClassFixture<EmptyDatabase>
+{
+    private static readonly DateTimeOffset Now = new(2026, 5, 4, 12, 0, 0, TimeSpan.Zero);
+    private static readonly RetrySchedule Schedule = new();
+
+    private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
+
+    [Theory]
+    [InlineData(OpenState.Queued, null, 10, 70)]
+    [InlineData(OpenState.Asking, "TimedOut", 10, 70)]
+    [InlineData(OpenState.Unknown, "TimedOut", 15, 75)]
+    [InlineData(OpenState.Deferred, "Retry", 15, 61)]
+    [InlineData(OpenState.Deferred, "ChannelHalted", 2, 62)]
+    [InlineData(OpenState.Deferred, "ProviderAskedToWait", 360, 420)]
+    [InlineData(OpenState.Deferred, "QuietHours", 61, null)]
+    [InlineData(OpenState.Deferred, "CapExceeded", 600, null)]
+    [InlineData(OpenState.Scheduled, null, 60_000, null)]
+    public async Task What_waits_longer_than_it_ever_may_is_due_now(OpenState state, string? reason, int stays, int? tooLong)
+    {
+        await using var connection = await database.Source.OpenConnectionAsync(Cancellation);
+        await using var transaction = await connection.BeginTransactionAsync(Cancellation);
+        var (may, mayNot) = (Row("may", state, reason, stays), Row("may not", state, reason, tooLong ?? stays));
+        await OpenDeliveryTable.AddAsync(connection, [may, mayNot], Cancellation);
+
+        Assert.Equal(tooLong is null ? 0 : 1, await CountedWaits.PullInAsync(connection, Schedule, Now, Cancellation));
+
+        var rows = await OpenDeliveryTable.LockAsync(connection, [may.Id, mayNot.Id], Cancellation);
+        Assert.Equal(may.DueAt, rows.Single(r => r.Id == may.Id).DueAt);
+        Assert.Equal(tooLong is null ? mayNot.DueAt : Now, rows.Single(r => r.Id == mayNot.Id).DueAt);
+    }
+
+    private static OpenDelivery Row(string name, OpenState state, string? reason, int minutes) => new(
+        DeterministicId.OfDelivery("n/c:e", name), "n/c:e", new DeliveryQueue(Lane.Sms, Priority.Normal), state, 1, Now.AddHours(-1), Now.AddMinutes(minutes), reason);
+}

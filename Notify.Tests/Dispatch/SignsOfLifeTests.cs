@@ -1,0 +1,75 @@
+using Microsoft.Extensions.Time.Testing;
+using Notify.Dispatch.Due;
+
+namespace Notify.Tests.Dispatch;
+
+/// <summary>Who is gone is told by silence, not by a clock that may be set.</summary>
+public sealed class SignsOfLifeTests
+{
+    private static readonly DateTimeOffset Start = new(2026, 5, 4, 12, 0, 0, TimeSpan.Zero);
+    private static readonly TimeSpan Stale = TimeSpan.FromSeconds(15), Beat = TimeSpan.FromSeconds(3);
+    private readonly Guid other = Guid.NewGuid();
+    private readonly FakeTimeProvider clock = new(Start);
+    private readonly SignsOfLife signs;
+
+    public SignsOfLifeTests() => signs = new SignsOfLife(Stale, Beat, clock);
+
+    [Fact]
+    public void Who_gives_signs_lives()
+    {
+        for (var i = 0; i < 20; i++) Assert.Empty(Look(at: i * 3, age: 1));
+    }
+
+    [Fact]
+    public void Who_is_silent_for_too_long_is_gone()
+    {
+        Assert.Empty(Look(at: 0, age: 0));
+        for (var age = 3; age <= 15; age += 3) Assert.Empty(Look(at: 0, age));
+        Assert.Equal([other], Look(at: 0, age: 18));
+        Assert.Empty(Look(at: 18, age: 0)); // it was only stopped for a while
+    }
+
+    [Fact]
+    public void Who_was_silent_long_before_the_first_look_is_gone_after_two_signs_that_do_not_come()
+    {
+        Assert.Empty(Look(at: 0, age: 3600));
+        Assert.Empty(Look(at: 0, age: 3603));
+        Assert.Empty(Look(at: 0, age: 3606));
+        Assert.Equal([other], Look(at: 0, age: 3609));
+    }
+
+    [Fact]
+    public void A_clock_that_was_set_forward_takes_nothing_from_the_living()
+    {
+        Assert.Empty(Look(at: 0, age: 1));
+        Assert.Empty(Look(at: 0, age: 3601)); // set forward by an hour: every sign looks old
+        Assert.Empty(Look(at: 3604, age: 1));
+        Assert.Empty(Look(at: 3607, age: 1));
+    }
+
+    [Fact]
+    public void While_the_database_is_away_nobody_is_silent()
+    {
+        Assert.Empty(Look(at: 0, age: 0));
+        Assert.Empty(Look(at: 0, age: 3));
+        clock.Advance(TimeSpan.FromMinutes(2));
+        Assert.Empty(Look(at: 0, age: 126)); // the first look after it; the other's sign is still to come
+        Assert.Empty(Look(at: 128, age: 1));
+    }
+
+    [Fact]
+    public void Who_dies_before_the_clock_is_set_back_is_gone_all_the_same()
+    {
+        Assert.Empty(Look(at: 0, age: 0));
+        for (var i = 1; i <= 5; i++) Assert.Empty(Look(at: 0, age: -3600 + (i * 3)));
+        Assert.Equal([other], Look(at: 0, age: -3600 + 18));
+    }
+
+    // One look a beat.
+    private Guid[] Look(double at, double age)
+    {
+        var gone = signs.Gone([new SignOfLife(other, Start.AddSeconds(at), TimeSpan.FromSeconds(age))]);
+        clock.Advance(Beat);
+        return gone;
+    }
+}

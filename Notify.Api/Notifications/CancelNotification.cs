@@ -37,6 +37,8 @@ public static class CancelNotification
         await using var session = store.LightweightSession();
         await session.BeginTransactionAsync(cancellation);
         var taken = await OpenDeliveryTable.TakeWaitingAsync(session.Connection!, key, cancellation);
+        // Who was planning it just then has put its deliveries in its place: the first look waited for that, the second sees them.
+        if (taken.Count == 0) taken = await OpenDeliveryTable.TakeWaitingAsync(session.Connection!, key, cancellation);
         await NotificationStreams.LockAsync(session, [key], cancellation);
         if (await NotificationStreams.LoadAsync(session, key, cancellation) is not { } notification) return Problem.NotFound("notification with this event ID");
         if (NotificationStatusRule.Of(notification) == NotificationStatus.Cancelled) return Stopped(notification, []); // said before: nothing more to do
@@ -80,7 +82,7 @@ public static class RescheduleEndpoint
     /// <summary>Maps <c>POST /v1/notifications/{eventId}/reschedule</c>.</summary>
     public static void Map(IEndpointRouteBuilder app) =>
         app.MapPost("/v1/notifications/{eventId}/reschedule", RescheduleAsync).RequireScope(Scopes.Send).WithName("RescheduleNotification").WithTags("Send")
-            .WithSummary("Move a scheduled notification").WithDescription("Chooses another sendAt, as long as the notification is not yet due.")
+            .WithSummary("Move a scheduled notification").WithDescription("Chooses another sendAt, as long as the notification is not yet due. A time that has passed means at once; a time at or after expiresAt is a fault.")
             .Takes("To the next day", new RescheduleNotification { SendAt = NextDay })
             .Answers(200, "It is moved.", new RescheduledNotification("order-123-shipped", NotificationStatus.Scheduled, NextDay))
             .FailsNotFound("notification with this event ID")
@@ -104,6 +106,7 @@ public static class RescheduleEndpoint
         if (await NotificationStreams.LoadAsync(session, key, cancellation) is not { } notification) return Problem.NotFound("notification with this event ID");
         if (rows.Count == 0 || NotificationDecider.Reschedule(notification, body.SendAt!.Value, client.ClientId, clock.GetUtcNow()) is not { } moved)
             return Problem.Of(StatusCodes.Status409Conflict, "already_due", AlreadyDue);
+        if (moved.SendAt >= notification.Request.ExpiresAt) return Problem.Invalid(new Dictionary<string, string[]> { ["sendAt"] = ["must be earlier than the notification's expiresAt"] });
         await OpenDeliveryTable.PutAsync(session.Connection!, [.. rows.Select(r => r with { DueAt = moved.SendAt })], cancellation);
         session.Events.Append(key, moved);
         await session.SaveChangesAsync(cancellation);

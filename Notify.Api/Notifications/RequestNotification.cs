@@ -43,7 +43,7 @@ public sealed record RequestNotification
     /// <summary>What to say. Either this or <c>template</c>.</summary>
     public RequestedContent? Content { get; init; }
 
-    /// <summary>When to send; absent or past: now.</summary>
+    /// <summary>When to send, to the microsecond and up to the year 9999; absent or past: now.</summary>
     public DateTimeOffset? SendAt { get; init; }
 
     /// <summary>After this time it is worth nothing and is not sent any more.</summary>

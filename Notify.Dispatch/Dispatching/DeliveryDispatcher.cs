@@ -199,7 +199,7 @@ public sealed class DeliveryDispatcher(
             c.Ask is not null, c.Delivery.DeferredUntil,
             c.Notification.Request.UserId is { } user ? Domain.Recipients.Recipient.KeyOf(user) : null, c.Delivery.DeviceId, canBeAsked, c.Notification.Request.Mode,
             c.Fingerprint, c.Delivery.Contact, c.ResendBefore, c.Delivery.Moves, route?.HasAnother([.. c.Delivery.Tried ?? [], provider!.Name]) == true,
-            c.Row.Queue.Lane == Lane.Sms && c.Message.Content.Body is { } text ? SmsText.Segments(text) : null));
+            c.Row.Queue.Lane == Lane.Sms && c.Message.Content.Body is { } text ? SmsText.Segments(text) : null, c.Notification.Request.ExpiresAt));
     }
 
     private void CountCall(IDeliveryProvider? provider, ClaimedDelivery c, AttemptOutcome outcome, TimeSpan latency)

@@ -18,11 +18,12 @@ namespace Notify.Dispatch.Dispatching;
 /// <param name="ResendBefore">Set when the category says that an unknown outcome is sent again: before the notification's end; <c>null</c>: it is not, or was already.</param>
 /// <param name="CanBeAsked">Whether the provider can be asked what became of an attempt; if not, only the deadline is waited for, and whatever word comes before it.</param>
 /// <param name="Segments">Parts of an SMS.</param>
+/// <param name="ExpiresAt">When the notification is worth nothing any more: no wait is longer.</param>
 public sealed record AttemptMade(
     OpenDelivery Row, Guid Claim, int Attempt, string Provider, AttemptOutcome Outcome, TimeSpan Latency, string? ContentHash, DateTimeOffset At,
     bool WasAsked = false, DateTimeOffset? UnknownDeadline = null, string? UserKey = null, string? DeviceId = null, bool CanBeAsked = true,
     ClientMode Mode = ClientMode.Live, string? Fingerprint = null, Sealed? Contact = null, DateTimeOffset? ResendBefore = null,
-    int Moves = 0, bool MayMove = false, int? Segments = null);
+    int Moves = 0, bool MayMove = false, int? Segments = null, DateTimeOffset? ExpiresAt = null);
 
 /// <summary>What follows from an attempt: the event, and what the delivery waits for next (<c>null</c>: nothing, it has ended).</summary>
 public sealed record Settled(object? Event, OpenDelivery? Next);
@@ -71,8 +72,11 @@ public static class OutcomeDecider
             ? Wait(reason, code, next, made.Attempt)
             : new(new DeliveryDeadLettered(id, made.Attempt, Reasons.AttemptsExhausted, made.Provider, code ?? reason, now), Open(OpenState.Dead, null, code ?? reason));
 
-        Settled Wait(string reason, string? code, DateTimeOffset until, int attempts) =>
-            new(new DeliveryDeferred(id, until, reason, attempts, made.Provider, code, now), Open(OpenState.Deferred, until, reason) with { Attempts = attempts });
+        Settled Wait(string reason, string? code, DateTimeOffset next, int attempts)
+        {
+            var until = made.ExpiresAt < next ? made.ExpiresAt.Value : next;
+            return new(new DeliveryDeferred(id, until, reason, attempts, made.Provider, code, now), Open(OpenState.Deferred, until, reason) with { Attempts = attempts });
+        }
 
         Settled GiveUp() => made.ResendBefore > now && made.Attempt < schedule.MaxAttempts
             ? Wait(Reasons.ResentByPolicy, null, now, made.Attempt)

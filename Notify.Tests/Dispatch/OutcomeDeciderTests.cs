@@ -42,6 +42,16 @@ public class OutcomeDeciderTests
         Assert.Equal((OpenState.Deferred, Now.AddSeconds(seconds), Reasons.ChannelHalted), (next!.State, next.DueAt, next.Reason));
     }
 
+    [Theory]
+    [InlineData(20, 20)]
+    [InlineData(600, 60)]
+    public void Nothing_waits_longer_than_it_is_worth_something(int expires, int waits)
+    {
+        var made = Made(new AttemptOutcome.Halted("403"), Lane.Apns, 1, false, null) with { ExpiresAt = Now.AddSeconds(expires) };
+        var (e, next) = OutcomeDecider.Decide(made, Schedule, Now, 0);
+        Assert.Equal((Now.AddSeconds(waits), Now.AddSeconds(waits)), (((DeliveryDeferred)e!).Until, next!.DueAt));
+    }
+
     [Fact]
     public void A_halted_channel_costs_no_delivery_its_life() =>
         Assert.IsType<DeliveryDeferred>(Decide(new AttemptOutcome.Halted("403"), Lane.Apns, attempt: 1000).Event);

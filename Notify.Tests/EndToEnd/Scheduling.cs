@@ -1,4 +1,5 @@
 using Notify.Tests.Support;
+using Npgsql;
 
 namespace Notify.Tests.EndToEnd;
 
@@ -112,6 +113,122 @@ public sealed class Scheduling : SystemTest
     }
 
     [Fact]
+    public async Task What_is_due_in_fractions_of_a_second_is_never_early()
+    {
+        var person = await Installation.NewPersonAsync(phone: false);
+        var (mark, start) = (NewId("exact"), In(2));
+        var times = Enumerable.Range(0, 20).ToDictionary(i => $"{mark}-{i:D2}", i => start.AddMilliseconds(i * 37.25));
+        await ScheduleAsync(person, times);
+
+        foreach (var id in times.Keys) await Client.BecomesAsync(id, "dispatched");
+
+        foreach (var (id, sendAt) in times)
+        {
+            var sent = Assert.Single(await Sandbox.LedgerAsync(id));
+            Assert.True(sent.ReceivedAt >= sendAt, $"{id} was sent {(sendAt - sent.ReceivedAt).TotalMilliseconds} ms early");
+        }
+    }
+
+    [Fact]
+    public async Task A_time_that_has_passed_means_at_once_and_one_in_thousands_of_years_can_still_be_withdrawn()
+    {
+        var person = await Installation.NewPersonAsync(devices: 0);
+        var (past, far, moved) = (NewId("past"), NewId("far"), NewId("moved"));
+        (await Client.SendAsync(new { eventId = past, userId = person.Id, sendAt = In(-86_400), content = new { body = past } })).Is(202);
+        (await Client.SendAsync(new { eventId = far, userId = person.Id, sendAt = DateTimeOffset.MaxValue, content = new { body = far } })).Is(202);
+        (await Client.SendAsync(new { eventId = moved, userId = person.Id, sendAt = In(3600), content = new { body = moved } })).Is(202);
+
+        (await Client.PostAsync($"/v1/notifications/{moved}/reschedule", new { sendAt = In(-60) })).Is(200);
+
+        await Client.BecomesAsync(past, "dispatched");
+        await Client.BecomesAsync(moved, "dispatched");
+        Assert.Equal("scheduled", (await Client.StateAsync(far)).Status);
+        Assert.Equal("cancelled", (await Client.CancelAsync(far)).Is(200)["status"]);
+    }
+
+    [Fact]
+    public async Task It_is_not_moved_to_where_it_would_be_worth_nothing()
+    {
+        var person = await Installation.NewPersonAsync(devices: 0);
+        var (id, expiresAt) = (NewId("worthless"), In(7200));
+        (await Client.SendAsync(new { eventId = id, userId = person.Id, sendAt = In(3600), expiresAt, content = new { body = id } })).Is(202);
+
+        var reply = await Client.PostAsync($"/v1/notifications/{id}/reschedule", new { sendAt = expiresAt });
+
+        Assert.NotNull(reply.IsProblem(400, "invalid_request").Json["errors"]!["sendAt"]);
+        (await Client.PostAsync($"/v1/notifications/{id}/reschedule", new { sendAt = expiresAt.AddMilliseconds(-1) })).Is(200);
+        Assert.Equal(["NotificationRequested", "NotificationRescheduled"], await Client.EventTypesAsync(id));
+        (await Client.CancelAsync(id)).Is(200);
+    }
+
+    [Fact]
+    public async Task Fifty_withdrawn_and_fifty_moved_at_the_moment_when_they_fall_due_end_exactly_one_way_each()
+    {
+        var person = await Installation.NewPersonAsync(phone: false);
+        var (mark, sendAt) = (NewId("race"), In(2.5));
+        var ids = Enumerable.Range(0, 100).Select(i => $"{mark}-{i:D3}").ToList();
+        await ScheduleAsync(person, ids.ToDictionary(id => id, _ => sendAt));
+
+        // From just before the time to just after what it takes to send them.
+        var answers = await Task.WhenAll(ids.Select(async (id, i) =>
+        {
+            var wait = sendAt.AddMilliseconds((i / 2 * 12) - 150) - TimeProvider.System.GetUtcNow();
+            if (wait > TimeSpan.Zero) await Task.Delay(wait);
+            return i % 2 == 0 ? await Client.CancelAsync(id) : await Client.PostAsync($"/v1/notifications/{id}/reschedule", new { sendAt = In(3600) });
+        }));
+
+        TestContext.Current.TestOutputHelper?.WriteLine(string.Join(", ", answers.Select((a, i) => (i % 2 == 0 ? "cancel " : "move ") + a.Status).CountBy(a => a).Select(a => $"{a.Value} {a.Key}")));
+        for (var i = 0; i < ids.Count; i++)
+        {
+            if (answers[i].Status == 200) continue;
+            answers[i].IsProblem(409, i % 2 == 0 ? "already_dispatched" : "already_due");
+            await Client.BecomesAsync(ids[i], "dispatched");
+        }
+
+        await Eventually.Stays(() => Sandbox.CountAsync(mark), (answers.Count(a => a.Status == 409), answers.Count(a => a.Status == 409)), TimeSpan.FromSeconds(0.7));
+        var sent = (await Sandbox.LedgerAsync(mark)).CountBy(e => ids.Single(id => e.Text!.Contains(id, StringComparison.Ordinal))).ToDictionary();
+        for (var i = 0; i < ids.Count; i++)
+        {
+            Assert.Equal(answers[i].Status == 409 ? 1 : 0, sent.GetValueOrDefault(ids[i]));
+            if (answers[i].Status == 200) Assert.Equal(i % 2 == 0 ? "cancelled" : "scheduled", (await Client.StateAsync(ids[i])).Status);
+            if (i % 2 == 1 && answers[i].Status == 200) (await Client.CancelAsync(ids[i])).Is(200);
+        }
+
+        await Installation.VerifyAsync();
+    }
+
+    [Fact]
+    public async Task A_cancel_that_waited_for_the_planning_stops_what_was_planned()
+    {
+        var person = await Installation.NewPersonAsync(phone: false);
+        var id = NewId("planned");
+        (await Client.SendAsync(new { eventId = id, userId = person.Id, sendAt = In(3600), content = new { title = id } })).Is(202);
+        await using var connection = await Installation.Database.OpenConnectionAsync(TestContext.Current.CancellationToken);
+        await using var planning = await connection.BeginTransactionAsync(TestContext.Current.CancellationToken);
+
+        // As planning does it: the notification's row goes, its deliveries' rows come, and who cancels waits for both.
+        Assert.Equal(1, await ExecuteAsync(
+            """
+            with gone as (delete from notify.open_deliveries where notification like '%' || $1 returning *)
+            insert into notify.open_deliveries (delivery_id, notification, queue, state, enqueued_at, due_at)
+            select gen_random_uuid(), notification, queue, 2, enqueued_at, due_at from gone
+            """));
+        var cancelling = Client.CancelAsync(id);
+        await Eventually.Holds(async () => await Installation.ScalarAsync<long>("select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query like '%state in (0, 2, 5)%'") > 0, "the cancel waits");
+        await planning.CommitAsync(TestContext.Current.CancellationToken);
+
+        (await cancelling).Is(200);
+        Assert.Equal(0, await Installation.ScalarAsync<long>("select count(*) from notify.open_deliveries where notification like '%' || $1", id));
+
+        async Task<int> ExecuteAsync(string sql)
+        {
+            await using var command = new NpgsqlCommand(sql, connection);
+            command.Parameters.Add(new NpgsqlParameter { Value = id });
+            return await command.ExecuteNonQueryAsync(TestContext.Current.CancellationToken);
+        }
+    }
+
+    [Fact]
     public async Task An_opt_out_between_the_request_and_its_time_is_respected()
     {
         var person = await Installation.NewPersonAsync();
@@ -123,5 +240,14 @@ public sealed class Scheduling : SystemTest
         var state = await Client.BecomesAsync(id, "dispatched");
         Assert.Equal("OptedOut", state.On("sms").Reason);
         Assert.Equal("apns", Assert.Single(await Sandbox.LedgerAsync(id)).Provider);
+    }
+
+    private async Task ScheduleAsync(Person person, Dictionary<string, DateTimeOffset> times)
+    {
+        var reply = (await Client.PostAsync("/v1/notifications/batch", new
+        {
+            notifications = times.Select(t => new { eventId = t.Key, userId = person.Id, sendAt = t.Value, content = new { title = t.Key } }),
+        })).Is(200);
+        Assert.All(reply.Json["results"]!.AsArray(), r => Assert.Equal("accepted", r!["status"]!.ToString()));
     }
 }

@@ -1,0 +1,25 @@
+using Notify.Tests.Support;
+
+namespace Notify.Tests.EndToEnd;
+
+/// <summary>Times that pass while a delivery waits for something else.</summary>
+public sealed class SchedulingUnderKnobs(KnobSystem knobs) : KnobTest(knobs)
+{
+    [Fact]
+    public async Task What_is_worth_nothing_before_its_next_attempt_expires_at_its_time_and_is_never_sent()
+    {
+        await Sandbox.KnobsAsync("twilio", new { errorRate = 1, errorStatus = 429, retryAfterSeconds = 600 });
+        var (id, expiresAt) = (NewId("worthless"), TimeProvider.System.GetUtcNow().AddSeconds(2.5));
+
+        (await Client.SendAsync(new { eventId = id, to = new { phone = Person.NewPhone() }, expiresAt, content = new { body = id } })).Is(202);
+        await Eventually.Becomes(() => Client.StateAsync(id), s => s.On("sms").Status == "deferred", "it waits");
+        await Sandbox.BehaveAsync();
+
+        await Client.BecomesAsync(id, "expired"); // ten minutes before the provider's own word
+        var events = await Client.EventsAsync(id);
+        Assert.Equal(["NotificationRequested", "DeliveriesPlanned", "DispatchAttempted", "DeliveryDeferred", "NotificationExpired"], events.Select(e => e.Type));
+        Assert.Equal("ProviderAskedToWait", events[3].Data["reason"]!.ToString());
+        Assert.True(events[4].Data["at"]!.GetValue<DateTimeOffset>() >= expiresAt);
+        Assert.Equal(0, (await Sandbox.CountAsync(id)).Accepted);
+    }
+}

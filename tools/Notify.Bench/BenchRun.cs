@@ -66,6 +66,16 @@ internal sealed class BenchRun(BenchSettings settings)
             crowds.Add(await new Crowd(settings, http, database, ledger, usage).MeasureAsync(scenario == "muted"));
         }
 
+        var due = new List<Due.Result>();
+        if (settings.Scenarios.Contains("due"))
+        {
+            foreach (var onTheSecond in new[] { false, true })
+            {
+                Tell($"{settings.DueRate:N0} due a second for {settings.DueSeconds} s, {(onTheSecond ? "on the second" : "evenly")}");
+                due.Add(await new Due(settings, load, ledger, usage).MeasureAsync(onTheSecond));
+            }
+        }
+
         double? physical = null;
         if (settings.Scenarios.Contains("physical"))
         {
@@ -73,12 +83,13 @@ internal sealed class BenchRun(BenchSettings settings)
             physical = await new PhysicalLimit(database).MeasureAsync(settings.Count);
         }
 
-        Report(rates, latency, physical);
+        Report(rates, latency, due, physical);
         Report(crowds);
-        return crowds.All(c => c.IsExact) && rates.All(r => r is { Lost: 0, Twice: 0, Refused: 0 }) && latency is null or { Lost: 0, Twice: 0, Refused: 0 };
+        return crowds.All(c => c.IsExact) && rates.All(r => r is { Lost: 0, Twice: 0, Refused: 0 }) && latency is null or { Lost: 0, Twice: 0, Refused: 0 }
+            && due.All(d => d is { Lost: 0, Twice: 0, Refused: 0, Early: 0 });
     }
 
-    private void Report(List<EndToEnd.Result> rates, Latency.Result? latency, double? physical)
+    private void Report(List<EndToEnd.Result> rates, Latency.Result? latency, List<Due.Result> due, double? physical)
     {
         var memory = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / (1024.0 * 1024 * 1024);
         Console.WriteLine($"{Environment.ProcessorCount} cores, {memory:N0} GiB, {RuntimeInformation.OSDescription}, {RuntimeInformation.FrameworkDescription}; load generator, providers, database and hosts on the same machine.");
@@ -106,6 +117,15 @@ internal sealed class BenchRun(BenchSettings settings)
                 [("accept", latency.Accept), ("accept to provider", latency.AcceptToProvider)],
                 ("ms", l => l.Item1), ("p50", l => $"{l.Item2.At(0.50):N1}"), ("p95", l => $"{l.Item2.At(0.95):N1}"),
                 ("p99", l => $"{l.Item2.At(0.99):N1}"), ("max", l => $"{l.Item2.At(1):N1}")).Write(settings.Markdown);
+        }
+
+        if (due.Count > 0)
+        {
+            Table.Of(due,
+                ("due", d => d.Name), ("count", d => $"{d.Count:N0}"), ("late ms p50", d => $"{d.Late.At(0.50):N0}"), ("p95", d => $"{d.Late.At(0.95):N0}"),
+                ("p99", d => $"{d.Late.At(0.99):N0}"), ("max", d => $"{d.Late.At(1):N0}"), ("lost", d => $"{d.Lost}"), ("twice", d => $"{d.Twice}"), ("refused", d => $"{d.Refused}"),
+                ("early", d => $"{d.Early}"), ("CPU s per 1,000", d => $"{d.Usage.Cpu.Values.Sum():N3}"), ("of which dispatch", d => $"{d.Usage.Cpu.GetValueOrDefault("dispatch"):N3}"),
+                ("postgres", d => $"{d.Usage.Cpu.GetValueOrDefault("postgres"):N3}"), ("due commits", d => $"{d.Usage.Of("commits due") ?? 0:N1}"), ("envelopes", d => $"{d.Usage.Of("envelopes") ?? 0:N1}")).Write(settings.Markdown);
         }
 
         if (physical is null) return;

@@ -9,15 +9,15 @@ namespace Notify.Bench;
 internal sealed record BenchSettings
 {
     public const string Usage = """
-        usage: Notify.Bench [--quick] [--scenario accept|push|batch|sms|e2e|latency|physical|crowd|muted]… [--count N] [--connections N] [--batch N]
-                            [--users N] [--rate N] [--seconds N] [--markdown]
+        usage: Notify.Bench [--quick] [--scenario accept|push|batch|sms|e2e|latency|due|physical|crowd|muted]… [--count N] [--connections N] [--batch N]
+                            [--users N] [--rate N] [--seconds N] [--due-rate N] [--markdown]
         environment: NOTIFY_API, NOTIFY_SANDBOX, NOTIFY_APPKEY, NOTIFY_APPSECRET, NOTIFY_DATABASE; optional NOTIFY_DISPATCH, NOTIFY_PROJECTIONS
         crowd is a broadcast to --count people, muted one to as many without a device; neither runs unless it is asked for.
         The sandbox's ledger is emptied.
         """;
 
     /// <summary>Every scenario, in the order of the report; <c>e2e</c> stands for the middle three.</summary>
-    public static readonly string[] AllScenarios = ["accept", "push", "batch", "sms", "latency", "physical"];
+    public static readonly string[] AllScenarios = ["accept", "push", "batch", "sms", "latency", "due", "physical"];
 
     public required Uri Api { get; init; }
     public required Uri Sandbox { get; init; }
@@ -32,6 +32,8 @@ internal sealed record BenchSettings
     public required int Users { get; init; }
     public required int Seconds { get; init; }
     public int Rate { get; init; } = 200;
+    public required int DueSeconds { get; init; }
+    public int DueRate { get; init; } = 1000;
     public int Connections { get; init; } = 96;
     public int Batch { get; init; } = 100;
     public bool Markdown { get; init; }
@@ -52,7 +54,7 @@ internal sealed record BenchSettings
                 case "--scenario" when i + 1 < args.Length && (args[i + 1] is "e2e" or "crowd" or "muted" || AllScenarios.Contains(args[i + 1])):
                     scenarios.AddRange(args[++i] == "e2e" ? ["push", "batch", "sms"] : [args[i]]);
                     break;
-                case "--count" or "--connections" or "--batch" or "--users" or "--rate" or "--seconds"
+                case "--count" or "--connections" or "--batch" or "--users" or "--rate" or "--seconds" or "--due-rate"
                     when i + 1 < args.Length && int.TryParse(args[i + 1], NumberStyles.None, CultureInfo.InvariantCulture, out var number) && number > 0:
                     numbers[args[i++]] = number;
                     break;
@@ -94,6 +96,8 @@ internal sealed record BenchSettings
             Users = numbers.GetValueOrDefault("--users", quick ? 200 : 1_000),
             Seconds = numbers.GetValueOrDefault("--seconds", quick ? 8 : 30),
             Rate = numbers.GetValueOrDefault("--rate", 200),
+            DueSeconds = quick ? 5 : 10,
+            DueRate = numbers.GetValueOrDefault("--due-rate", 1000),
             Connections = numbers.GetValueOrDefault("--connections", 96),
             Batch = Math.Min(numbers.GetValueOrDefault("--batch", 100), 1000),
             Markdown = flags.Contains("--markdown"),

@@ -9,13 +9,14 @@ internal sealed class Requests
     private readonly string before;
     private readonly string after;
     private readonly int users;
+    private readonly Func<int, DateTimeOffset>? sendAt;
 
-    private Requests(string marker, string channel, int users, string userPrefix = BenchUsers.Prefix)
+    private Requests(string marker, string channel, int users, string userPrefix = BenchUsers.Prefix, Func<int, DateTimeOffset>? sendAt = null)
     {
-        (Marker, this.users) = (marker, users);
+        (Marker, this.users, this.sendAt) = (marker, users, sendAt);
         before = $$"""{"eventId":"{{marker}}-""";
         after = $$$"""
-            ","userId":"{{{userPrefix}}}#","channels":["{{{channel}}}"],"category":"shipping","content":{"title":"Your order has shipped","body":"It arrives tomorrow between 9 and 12. Track it in the app. {{{marker}}}-@."}}
+            ","userId":"{{{userPrefix}}}#","channels":["{{{channel}}}"],"category":"shipping","content":{"title":"Your order has shipped","body":"It arrives tomorrow between 9 and 12. Track it in the app. {{{marker}}}-@."}~}
             """;
     }
 
@@ -27,6 +28,9 @@ internal sealed class Requests
 
     /// <summary>One push each.</summary>
     public static Requests Push(string marker, int users) => new(marker, "push", users);
+
+    /// <summary>One push each, at its time.</summary>
+    public static Requests Scheduled(string marker, int users, Func<int, DateTimeOffset> sendAt) => new(marker, "push", users, sendAt: sendAt);
 
     /// <summary>One SMS each.</summary>
     public static Requests Sms(string marker, int users) => new(marker, "sms", users);
@@ -47,7 +51,8 @@ internal sealed class Requests
 
     private string Text(int n) => string.Concat(before, Number(n), after
         .Replace("#", (n % users).ToString("D5", CultureInfo.InvariantCulture), StringComparison.Ordinal)
-        .Replace("@", Number(n), StringComparison.Ordinal));
+        .Replace("@", Number(n), StringComparison.Ordinal)
+        .Replace("~", sendAt is null ? "" : string.Create(CultureInfo.InvariantCulture, $",\"sendAt\":\"{sendAt(n):O}\""), StringComparison.Ordinal));
 
     private static string Number(int n) => n.ToString("D7", CultureInfo.InvariantCulture);
 }

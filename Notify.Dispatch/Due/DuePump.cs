@@ -25,8 +25,8 @@ public sealed class DuePump(
     IDocumentStore store, NpgsqlDataSource database, SubjectKeys keys, MasterKeyRing ring, IServiceScopeFactory scopes, Projections.QueueBacklog.QueueActivity activity, SmsLimits sms, TimeZones zones,
     IOptions<RetrySchedule> schedule, TimeProvider clock, ILogger<DuePump> log) : BackgroundService
 {
-    private const int Page = 200, Hands = 3;
-    private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(250), Pace = TimeSpan.FromMilliseconds(40), Noticeable = TimeSpan.FromSeconds(2);
+    private const int Page = 500, Hands = 2;
+    private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(250), Pace = TimeSpan.FromMilliseconds(100), Noticeable = TimeSpan.FromSeconds(2);
     private readonly SemaphoreSlim more = new(0);
     private DateTimeOffset? latest; // null: what waits must be looked through for what waits too long
 

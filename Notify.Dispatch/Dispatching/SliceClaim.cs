@@ -5,6 +5,7 @@ using Notify.Domain.Recipients;
 using Notify.Domain.Suppressions;
 using Notify.Domain.Templates;
 using Notify.Projections;
+using Notify.Projections.Caching;
 using Notify.Projections.Caps;
 using Notify.Projections.Hosting;
 using Notify.Projections.OpenDeliveries;
@@ -32,7 +33,7 @@ public sealed record ClaimedDelivery(
 /// here, and where a repeat would reach the person twice, the attempt is recorded here, before any call.
 /// </summary>
 public sealed class SliceClaim(
-    IDocumentStore store, NpgsqlDataSource database, SubjectKeys keys, MasterKeyRing ring, Providers providers, SlicePick pick, TemplateBook templates, UnsubscribeLinks links,
+    IDocumentStore store, NpgsqlDataSource database, Snapshots snapshots, SubjectKeys keys, MasterKeyRing ring, Providers providers, SlicePick pick, TemplateBook templates, UnsubscribeLinks links,
     TrackedLinks tracked, SliceWeights weights, TimeZones zones, TimeProvider clock, HostIdentity host)
 {
     private static readonly TimeSpan HeavyWait = TimeSpan.FromSeconds(1);
@@ -66,13 +67,12 @@ public sealed class SliceClaim(
         if (rows.Count == 0) return [];
         if (queue.Lane == Lane.Email) rows = await WithinWeightAsync(connection, rows, taken, now, cancellation);
         var notifications = await NotificationStreams.LoadAsync(session, [.. rows.Select(r => r.Notification).Distinct()], cancellation);
-        var recipients = await NotificationStreams.RecipientsOfAsync(session, notifications.Values.Select(n => n.Request), cancellation);
+        var (recipients, categories) = await snapshots.OfAsync(connection, [.. notifications.Values.Select(n => n.Request)], cancellation);
         var ready = await templates.PinnedAsync(session, notifications.Values.Select(n => n.Request.Template), cancellation);
         var opened = await keys.ForAsync(connection, notifications.Values.SelectMany(SealedIn).Concat(recipients.Values.Where(r => r.QuietHours is not null).Select(r => r.Details).OfType<Domain.Privacy.Sealed>()), cancellation);
         var messages = rows.ToDictionary(r => r.Id, r => notifications.TryGetValue(r.Notification, out var n) && n.Deliveries.TryGetValue(r.Id, out var d) ? Open(n, d, opened, ready) : default);
         var fingerprints = rows.ToDictionary(r => r.Id, r => ring.Of(Lanes.ChannelOf(r.Queue.Lane), messages[r.Id].Message?.Address));
-        var rules = await ReachRulesReader.LoadAsync(
-            session, connection, notifications.Values.Select(n => n.Request.Category), SuppressionIds(queue, fingerprints.Values), now, cancellation);
+        var rules = await ReachRulesReader.LoadAsync(categories, connection, SuppressionIds(queue, fingerprints.Values), now, cancellation);
 
         var claimed = new List<ClaimedDelivery>(rows.Count);
         var ended = new List<Guid>();

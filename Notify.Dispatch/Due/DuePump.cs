@@ -3,6 +3,7 @@ using Microsoft.Extensions.Options;
 using Notify.Dispatch.Dispatching;
 using Notify.Domain.Notifications;
 using Notify.Projections;
+using Notify.Projections.Caching;
 using Notify.Projections.Caps;
 using Notify.Projections.Hosting;
 using Notify.Projections.OpenDeliveries;
@@ -22,8 +23,8 @@ namespace Notify.Dispatch.Due;
 /// two pages shares the next one. Where a page is full, further hands take the next ones beside it.
 /// </remarks>
 public sealed class DuePump(
-    IDocumentStore store, NpgsqlDataSource database, SubjectKeys keys, MasterKeyRing ring, IServiceScopeFactory scopes, Projections.QueueBacklog.QueueActivity activity, SmsLimits sms, TimeZones zones,
-    IOptions<RetrySchedule> schedule, TimeProvider clock, ILogger<DuePump> log) : BackgroundService
+    IDocumentStore store, NpgsqlDataSource database, Snapshots snapshots, SubjectKeys keys, MasterKeyRing ring, IServiceScopeFactory scopes, Projections.QueueBacklog.QueueActivity activity, SmsLimits sms,
+    TimeZones zones, IOptions<RetrySchedule> schedule, TimeProvider clock, ILogger<DuePump> log) : BackgroundService
 {
     private const int Page = 500, Hands = 2;
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(250), Pace = TimeSpan.FromMilliseconds(100), Noticeable = TimeSpan.FromSeconds(2);
@@ -148,11 +149,11 @@ public sealed class DuePump(
         await NotificationStreams.LockAsync(session, scheduled.Select(s => s.Notification), cancellation);
         var notifications = await NotificationStreams.LoadAsync(session, [.. scheduled.Select(s => s.Notification)], cancellation);
         var waiting = notifications.Values.Where(n => !n.IsPlanned && !n.IsCancelled && !n.IsExpired).ToList();
-        var recipients = await NotificationStreams.RecipientsOfAsync(session, waiting.Select(n => n.Request), cancellation);
+        var (recipients, categories) = await snapshots.OfAsync(connection, [.. waiting.Select(n => n.Request)], cancellation);
         var payloadKeys = await keys.ForAsync(connection, waiting.Select(n => n.Request.Payload), cancellation);
         var payloads = waiting.ToDictionary(n => n.Key, n => payloadKeys.OpenJson<NotificationPayload>(n.Request.Payload), StringComparer.Ordinal);
         var rules = await ReachRulesReader.LoadAsync(
-            session, connection, waiting.Select(n => n.Request.Category), waiting.SelectMany(n => ReachRulesReader.OfPlanning(payloads[n.Key], recipients.Of(n.Request), ring)), now, cancellation);
+            categories, connection, waiting.SelectMany(n => ReachRulesReader.OfPlanning(payloads[n.Key], recipients.Of(n.Request), ring)), now, cancellation);
         var currentKeys = await keys.CurrentAsync(connection, waiting.Select(n => n.Request.Subject), cancellation);
 
         var plans = new List<NotificationPlan>();

@@ -15,6 +15,7 @@ using Microsoft.Extensions.FileProviders;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Console;
+using Notify.Projections.Caching;
 using Notify.Projections.Privacy;
 using Notify.Projections.RabbitMq;
 using Npgsql;
@@ -87,6 +88,7 @@ public static class NotifyHost
             if (name != "notify-projections") health.AddCheck<BrokerHealth>("broker", tags: ["ready"]); // Projections neither sends nor receives
         }
 
+        if (name != "notify-projections") builder.AddCache(faults); // Projections plans and sends nothing
         builder.Services.Configure<HostOptions>(o => o.ShutdownTimeout = TimeSpan.FromSeconds(28));
         builder.AddTelemetry(name);
         return builder;

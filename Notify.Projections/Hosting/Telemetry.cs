@@ -53,6 +53,25 @@ public static class Telemetry
         "notify_receipt_lag_seconds", "s", "From what a receipt tells of to its being kept.",
         advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21600, 86400] });
 
+    private static readonly Counter<long> CacheReads = Meter.CreateCounter<long>("notify_cache_reads", description: "Documents read through the cache, by kind and outcome: kept (still right), changed (an older one was kept), missed.");
+
+    private static readonly Counter<long> RedisReads = Meter.CreateCounter<long>("notify_cache_redis_reads", description: "Look-ups in the cache's second level, by outcome: hit, miss, failed (away, slow or passed over).");
+
+    /// <summary>Counts documents that were read through the cache.</summary>
+    /// <param name="kept">Those whose kept copy was still right.</param>
+    /// <param name="changed">Those of which an older copy was kept.</param>
+    /// <param name="missed">Those of which none was.</param>
+    public static void CountCacheReads(string kind, int kept, int changed, int missed)
+    {
+        foreach (var (outcome, count) in new[] { ("kept", kept), ("changed", changed), ("missed", missed) })
+        {
+            if (count > 0) CacheReads.Add(count, new KeyValuePair<string, object?>("kind", kind), new KeyValuePair<string, object?>("outcome", outcome));
+        }
+    }
+
+    /// <summary>Counts a look-up in the cache's second level.</summary>
+    public static void CountRedisReads(string outcome) => RedisReads.Add(1, new KeyValuePair<string, object?>("outcome", outcome));
+
     private static readonly Counter<long> ProviderCalls = Meter.CreateCounter<long>("notify_provider_calls", description: "Provider calls, by provider and outcome.");
 
     /// <summary>Counts a call of a provider.</summary>

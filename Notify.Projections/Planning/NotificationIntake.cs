@@ -2,6 +2,7 @@ using Marten;
 using Notify.Domain.Notifications;
 using Notify.Domain.Privacy;
 using Notify.Domain.Recipients;
+using Notify.Projections.Caching;
 using Notify.Projections.Caps;
 using Notify.Projections.OpenDeliveries;
 using Notify.Projections.Privacy;
@@ -23,7 +24,7 @@ public sealed record IncomingNotification(string Key, NotificationRequested Requ
 /// Takes notifications in, many in the caller's transaction, set-based: their IDs are claimed, recipients and rules loaded,
 /// deliveries planned, streams started. Both what clients request one by one and what broadcasts make come in here.
 /// </summary>
-public sealed class NotificationIntake(SubjectKeys subjectKeys, MasterKeyRing ring, SmsLimits sms, TimeZones zones)
+public sealed class NotificationIntake(Snapshots snapshots, SubjectKeys subjectKeys, MasterKeyRing ring, SmsLimits sms, TimeZones zones)
 {
     /// <summary>Takes the keys that are free, in order; whoever races for one waits here until it is clear who has it.</summary>
     /// <param name="hashes">By stream key: the keyed hash of the request.</param>
@@ -55,11 +56,9 @@ public sealed class NotificationIntake(SubjectKeys subjectKeys, MasterKeyRing ri
     public async Task<IReadOnlyList<OpenDelivery>> StartAsync(IDocumentSession session, IReadOnlyList<IncomingNotification> incoming, DateTimeOffset now, CancellationToken cancellation)
     {
         var connection = session.Connection!;
-        var users = incoming.Where(i => i.Request.UserId is not null && !i.IsLater).Select(i => i.Request.Subject).Distinct().ToArray();
-        var recipients = users.Length == 0 ? [] : (await session.LoadManyAsync<Recipient>(cancellation, users)).ToDictionary(r => r.Id, StringComparer.Ordinal);
+        var (recipients, categories) = await snapshots.OfAsync(connection, [.. incoming.Where(i => !i.IsLater).Select(i => i.Request)], cancellation);
         var rules = await ReachRulesReader.LoadAsync(
-            session, connection, incoming.Select(i => i.Request.Category),
-            incoming.Where(i => !i.IsLater).SelectMany(i => ReachRulesReader.OfPlanning(i.Payload, recipients.GetValueOrDefault(i.Request.Subject), ring)), now, cancellation);
+            categories, connection, incoming.Where(i => !i.IsLater).SelectMany(i => ReachRulesReader.OfPlanning(i.Payload, recipients.GetValueOrDefault(i.Request.Subject), ring)), now, cancellation);
         var keys = await subjectKeys.CurrentAsync(connection, incoming.Select(i => i.Request.Subject), cancellation);
 
         var open = new List<OpenDelivery>(incoming.Count);

@@ -10,7 +10,7 @@ using Npgsql;
 
 namespace Notify.Projections.Planning;
 
-/// <summary>Reads the rules that a group of notifications needs, set-based: never cached, so that a suppression counts everywhere at once.</summary>
+/// <summary>Reads the rules that a group of notifications needs, set-based and as they are now, so that a suppression counts everywhere at once.</summary>
 public static class ReachRulesReader
 {
     /// <summary>Reads.</summary>
@@ -21,9 +21,15 @@ public static class ReachRulesReader
     {
         var keys = categories.Distinct().Select(Category.KeyOf).ToArray();
         var defined = keys.Length == 0 ? [] : await session.LoadManyAsync<Category>(cancellation, keys);
-        return new ReachRules(
-            defined.ToImmutableDictionary(c => c.Id, StringComparer.Ordinal), await SuppressionTable.StandingAsync(connection, [.. suppressions.Distinct()], now, cancellation));
+        return await LoadAsync(defined.ToImmutableDictionary(c => c.Id, StringComparer.Ordinal), connection, suppressions, now, cancellation);
     }
+
+    /// <summary>Reads what is missing beside the categories.</summary>
+    /// <param name="categories">Those that are defined, by stream key; see <see cref="Caching.Snapshots"/>.</param>
+    /// <param name="suppressions">The IDs of the addresses' suppressions; see <see cref="OfPlanning"/> and <see cref="Suppression.IdOf"/>.</param>
+    public static async Task<ReachRules> LoadAsync(
+        IReadOnlyDictionary<string, Category> categories, NpgsqlConnection connection, IEnumerable<string> suppressions, DateTimeOffset now, CancellationToken cancellation) =>
+        new(categories, await SuppressionTable.StandingAsync(connection, [.. suppressions.Distinct()], now, cancellation));
 
     /// <summary>The IDs of the suppressions that may stand in the way of a notification that is about to be planned.</summary>
     /// <param name="payload">Its open payload; names someone who is not registered.</param>

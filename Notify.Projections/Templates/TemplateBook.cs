@@ -2,6 +2,8 @@ using System.Collections.Concurrent;
 using Marten;
 using Notify.Domain.Notifications;
 using Notify.Domain.Templates;
+using Notify.Projections.Caching;
+using Npgsql;
 
 namespace Notify.Projections.Templates;
 
@@ -19,20 +21,22 @@ public sealed record CurrentTemplate(string Key, int Version, bool IsArchived, I
 
 /// <summary>
 /// Templates and layouts, compiled. A version never changes, so what was compiled once is kept; which version is the current
-/// one is read each time, for all who ask at once in one query.
+/// one is asked each time, for all who ask at once in one query; see <see cref="Snapshots"/>.
 /// </summary>
 public sealed class TemplateBook : IAsyncDisposable
 {
     private const int MostKept = 2000;
     private readonly IDocumentStore store;
+    private readonly NpgsqlDataSource database;
+    private readonly Snapshots snapshots;
     private readonly GroupCommit<string, CurrentTemplate?> asking;
     private readonly ConcurrentDictionary<(string Key, int Version), CompiledTemplate> templates = new();
     private readonly ConcurrentDictionary<(string Key, int Version), CompiledLayout> layouts = new();
 
     /// <summary>Starts with nothing compiled.</summary>
-    public TemplateBook(IDocumentStore store, TimeProvider clock)
+    public TemplateBook(IDocumentStore store, NpgsqlDataSource database, Snapshots snapshots, TimeProvider clock)
     {
-        this.store = store;
+        (this.store, this.database, this.snapshots) = (store, database, snapshots);
         asking = new GroupCommit<string, CurrentTemplate?>(ReadCurrentAsync, maxGroup: 1000, committers: 2, clock: clock);
     }
 
@@ -76,17 +80,17 @@ public sealed class TemplateBook : IAsyncDisposable
 
     private async Task<IReadOnlyList<CurrentTemplate?>> ReadCurrentAsync(IReadOnlyList<string> keys, CancellationToken cancellation)
     {
-        await using var session = store.QuerySession();
-        var ids = keys.Distinct().Select(Template.KeyOf).ToArray();
-        var heads = (await session.Query<Template>().Where(t => t.Id.IsOneOf(ids)).Select(t => new { t.Key, Version = t.CurrentVersion, t.IsArchived, t.Definition.Layout }).ToListAsync(cancellation))
-            .ToDictionary(t => t.Key, StringComparer.Ordinal);
-        var layoutHeads = heads.Values.Any(h => h.Layout is not null) ? await LayoutHeadsAsync(session, cancellation) : [];
+        await using var connection = await database.OpenConnectionAsync(cancellation);
+        var heads = (await snapshots.TemplatesAsync(connection, keys.Distinct(), cancellation)).Values;
+        var around = await snapshots.LayoutsAsync(connection, heads.Select(t => t.Definition.Layout).OfType<string>(), cancellation);
+        var outer = around.ToDictionary(l => l.Key, l => (l.Value.CurrentVersion, l.Value.Definition.Layout), StringComparer.Ordinal);
         var current = new Dictionary<string, CurrentTemplate>(StringComparer.Ordinal);
-        foreach (var head in heads.Values)
+        foreach (var head in heads)
         {
-            var around = Around(head.Layout, layoutHeads);
-            var ready = head.IsArchived ? null : await ReadyAsync(session, head.Key, head.Version, around, cancellation);
-            current[head.Key] = new CurrentTemplate(head.Key, head.Version, head.IsArchived, around, ready);
+            var pinned = Around(head.Definition.Layout, outer);
+            var compiled = pinned.Select(pin => Compiled(pin, around[pin.Key].Definition)).OfType<CompiledLayout>().ToList();
+            var ready = !head.IsArchived && compiled.Count == pinned.Count && Compiled(head.Key, head.CurrentVersion, head.Definition) is { } template ? new ReadyTemplate(template, compiled) : null;
+            current[head.Key] = new CurrentTemplate(head.Key, head.CurrentVersion, head.IsArchived, pinned, ready);
         }
 
         return [.. keys.Select(k => current.GetValueOrDefault(k))];
@@ -118,8 +122,13 @@ public sealed class TemplateBook : IAsyncDisposable
     private async Task<CompiledTemplate?> TemplateAsync(IQuerySession session, string key, int version, CancellationToken cancellation)
     {
         if (templates.TryGetValue((key, version), out var known)) return known;
-        if (await FindAsync<TemplateDefined>(session, Template.KeyOf(key), version, e => e.Version, cancellation) is not { } defined) return null;
-        if (CompiledTemplate.Compile(defined.Definition).Template is not { } compiled) return null;
+        return await FindAsync<TemplateDefined>(session, Template.KeyOf(key), version, e => e.Version, cancellation) is { } defined ? Compiled(key, version, defined.Definition) : null;
+    }
+
+    private CompiledTemplate? Compiled(string key, int version, TemplateDefinition definition)
+    {
+        if (templates.TryGetValue((key, version), out var known)) return known;
+        if (CompiledTemplate.Compile(definition).Template is not { } compiled) return null;
         if (templates.Count >= MostKept) templates.Clear();
         return templates[(key, version)] = compiled;
     }
@@ -127,8 +136,13 @@ public sealed class TemplateBook : IAsyncDisposable
     private async Task<CompiledLayout?> LayoutAsync(IQuerySession session, PinnedLayout pin, CancellationToken cancellation)
     {
         if (layouts.TryGetValue((pin.Key, pin.Version), out var known)) return known;
-        if (await FindAsync<LayoutDefined>(session, Layout.KeyOf(pin.Key), pin.Version, e => e.Version, cancellation) is not { } defined) return null;
-        if (CompiledLayout.Compile(defined.Definition).Layout is not { } compiled) return null;
+        return await FindAsync<LayoutDefined>(session, Layout.KeyOf(pin.Key), pin.Version, e => e.Version, cancellation) is { } defined ? Compiled(pin, defined.Definition) : null;
+    }
+
+    private CompiledLayout? Compiled(PinnedLayout pin, LayoutDefinition definition)
+    {
+        if (layouts.TryGetValue((pin.Key, pin.Version), out var known)) return known;
+        if (CompiledLayout.Compile(definition).Layout is not { } compiled) return null;
         if (layouts.Count >= MostKept) layouts.Clear();
         return layouts[(pin.Key, pin.Version)] = compiled;
     }

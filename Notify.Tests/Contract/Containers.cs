@@ -82,6 +82,8 @@ public sealed partial class Containers
         tool ??= (await TryAsync(Repository.Root, "docker compose version")).ExitCode == 0 ? "docker compose" : "docker-compose";
         var config = await RunAsync(Repository.Root, $"{tool} -f docker-compose.yml config");
         foreach (var service in new[] { "postgres", "rabbitmq", "migrate", "api", "dispatch", "projections", "sandbox" }) Assert.Matches($@"(?m)^  {service}:", config);
+        Assert.DoesNotMatch("(?m)^  redis:", config); // only for who wants it
+        Assert.Matches("(?m)^  redis:", await RunAsync(Repository.Root, $"{tool} -f docker-compose.yml --profile redis config"));
         Assert.DoesNotContain("container_name", config, StringComparison.Ordinal); // or it could not be scaled
         Assert.Equal(2, ScalablePorts().Count(config));
     }

@@ -191,3 +191,36 @@ public sealed class BrokerSystem : IAsyncLifetime
         if (Broker is not null) await Broker.DisposeAsync();
     }
 }
+
+/// <summary>A system with Redis as its cache's second level, and two hosts of each kind: its tests run one after the other, while nothing else runs.</summary>
+[CollectionDefinition(Name, DisableParallelization = true)]
+public sealed class CacheCollection : ICollectionFixture<CacheSystem>
+{
+    public const string Name = "Cache";
+}
+
+/// <summary>The system of <see cref="CacheCollection"/>.</summary>
+public sealed class CacheSystem : IAsyncLifetime
+{
+    public NotifySystem System { get; private set; } = null!;
+
+    public RedisServer Redis { get; private set; } = null!;
+
+    /// <summary>Its client, at one Api and at the other.</summary>
+    public NotifyClient[] Clients { get; private set; } = [];
+
+    public async ValueTask InitializeAsync()
+    {
+        Redis = await RedisServer.StartAsync(Path.Combine(Repository.Home, "redis"));
+        System = await NotifySystem.StartAsync("cache", new() { ["ConnectionStrings__redis"] = Redis.Address });
+        await System.StartDispatchAsync();
+        Clients = [System.Client, System.Client.At((await System.StartAnotherApiAsync()).Url)];
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        if (Clients.Length > 1) Clients[1].Dispose();
+        if (System is not null) await System.DisposeAsync();
+        if (Redis is not null) await Redis.DisposeAsync();
+    }
+}

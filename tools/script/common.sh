@@ -37,6 +37,18 @@ with_apt() {
     { grep '^E: ' "$LOGS/apt.log" | head -n 3 >&2; return 1; }
 }
 
+# with_apt_idle PACKAGE: the same for a server, whose package would start one of its own; a passing policy keeps it from that,
+# where there is none yet.
+with_apt_idle() {
+  local policy=/usr/sbin/policy-rc.d sudo='' rc=0
+  [ "$(id -u)" = 0 ] || sudo='sudo -n'
+  if [ -e "$policy" ] || ! command -v apt-get >/dev/null; then policy=; fi
+  [ -z "$policy" ] || printf '#!/bin/sh\nexit 101\n' | $sudo tee "$policy" >/dev/null 2>&1 && $sudo chmod +x "$policy" 2>/dev/null || policy=
+  with_apt "$1" || rc=1
+  [ -z "$policy" ] || $sudo rm -f "$policy" 2>/dev/null || true
+  return $rc
+}
+
 # chromium_program: the browser's program; false where there is none.
 chromium_program() { command -v chromium || command -v chromium-browser || command -v google-chrome; }
 

@@ -30,6 +30,7 @@ clear_test_clusters() {
   for dir in "$HOME_DIR"/test/*/ "$HOME_DIR"/test/*/*/; do
     [ ! -e "$dir/data" ] || (pg_stop "${dir%/}" immediate) || true
     [ ! -e "$dir/rabbitmq.conf" ] || (mq_stop "${dir%/}" KILL) || true
+    if is_running "$dir/redis.pid" redis-server; then kill -KILL "$(cat "$dir/redis.pid")" || true; fi
   done
   if [ -d "$HOME_DIR/test/logs" ]; then rm -rf "$LOGS/tests" && mv "$HOME_DIR/test/logs" "$LOGS/tests"; fi
   rm -rf "$HOME_DIR/test"

@@ -5,7 +5,7 @@
 # mq_programs: sets MQ_SERVER to the server's start script; installs it where that is possible.
 mq_programs() {
   [ -z "${MQ_SERVER:-}" ] || return 0
-  mq_find || { mq_install && mq_find; } ||
+  mq_find || { with_apt_idle rabbitmq-server && mq_find; } ||
     die "RabbitMQ's server is not to be found; install it (Debian, Ubuntu: apt-get install rabbitmq-server; Fedora: dnf install rabbitmq-server; macOS: brew install rabbitmq), or name a broker of yours in ConnectionStrings__rabbitmq"
 }
 
@@ -17,17 +17,6 @@ mq_find() {
     if [ -x "$file" ]; then MQ_SERVER=$file; return 0; fi
   done
   return 1
-}
-
-# The package would start a node of its own; a passing policy keeps it from that, where there is none yet.
-mq_install() {
-  local policy=/usr/sbin/policy-rc.d sudo='' rc=0
-  [ "$(id -u)" = 0 ] || sudo='sudo -n'
-  if [ -e "$policy" ] || ! command -v apt-get >/dev/null; then policy=; fi
-  [ -z "$policy" ] || printf '#!/bin/sh\nexit 101\n' | $sudo tee "$policy" >/dev/null 2>&1 && $sudo chmod +x "$policy" 2>/dev/null || policy=
-  with_apt rabbitmq-server || rc=1
-  [ -z "$policy" ] || $sudo rm -f "$policy" 2>/dev/null || true
-  return $rc
 }
 
 # mq_as COMMAND...: runs as the node's user, which is never root.

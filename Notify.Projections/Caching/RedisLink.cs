@@ -1,0 +1,46 @@
+using Microsoft.Extensions.Hosting;
+using StackExchange.Redis;
+
+namespace Notify.Projections.Caching;
+
+/// <summary>The connection to Redis, made at the host's start and made again by itself; a Redis that is away delays the start by a second at most.</summary>
+public sealed class RedisLink(ConfigurationOptions options, TimeProvider clock) : IHostedService, IAsyncDisposable
+{
+    private static readonly TimeSpan StartUp = TimeSpan.FromSeconds(1);
+    private readonly Lazy<Task<IConnectionMultiplexer>> connection = new(async () => await ConnectionMultiplexer.ConnectAsync(options));
+
+    /// <summary>The connection; it may be without a server.</summary>
+    public Task<IConnectionMultiplexer> ConnectionAsync() => connection.Value;
+
+    /// <summary>Reads an address as StackExchange.Redis writes it, and lets no call wait for a server that is away.</summary>
+    /// <returns><c>null</c> when it cannot be read.</returns>
+    public static ConfigurationOptions? Read(string text)
+    {
+        try
+        {
+            var options = ConfigurationOptions.Parse(text);
+            options.AbortOnConnectFail = false;
+            options.ConnectTimeout = (int)StartUp.TotalMilliseconds;
+            options.BacklogPolicy = BacklogPolicy.FailFast;
+            options.ClientName ??= "notify";
+            return options.EndPoints.Count > 0 ? options : null;
+        }
+        catch (Exception e) when (e is ArgumentException or FormatException or OverflowException)
+        {
+            return null;
+        }
+    }
+
+    /// <inheritdoc />
+    public async Task StartAsync(CancellationToken cancellationToken) =>
+        await ((Task)ConnectionAsync()).WaitAsync(StartUp, clock, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+
+    /// <inheritdoc />
+    public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    /// <inheritdoc />
+    public async ValueTask DisposeAsync()
+    {
+        if (connection is { IsValueCreated: true, Value.IsCompletedSuccessfully: true }) await (await connection.Value).DisposeAsync();
+    }
+}

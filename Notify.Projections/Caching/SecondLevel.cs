@@ -1,0 +1,108 @@
+using System.Text;
+using Microsoft.Extensions.Caching.Distributed;
+using Microsoft.Extensions.Logging;
+using Notify.Domain.Recipients;
+using Notify.Projections.Hosting;
+using Notify.Projections.Privacy;
+
+namespace Notify.Projections.Caching;
+
+/// <summary>
+/// Redis as the cache's second level, shared by all hosts: what it holds is sealed under the master key, names included, and a
+/// Redis that is away or slow is passed over. It may forget, hold old things or invent some: <see cref="Snapshots"/> believes nothing of it unasked.
+/// </summary>
+public sealed class SecondLevel(IDistributedCache redis, MasterKeyRing ring, TimeProvider clock, ILogger<SecondLevel> log) : IDistributedCache
+{
+    /// <summary>How long an answer is waited for.</summary>
+    public static readonly TimeSpan Limit = TimeSpan.FromMilliseconds(50);
+
+    /// <summary>How long Redis is not asked after it did not answer; then one call tries.</summary>
+    public static readonly TimeSpan Pause = TimeSpan.FromSeconds(5);
+
+    // Documents of another version of Notify are not read: what it wrote may mean something else.
+    private static readonly string Shape = $"{typeof(Recipient).Module.ModuleVersionId:N}{typeof(Snapshots).Module.ModuleVersionId:N}";
+    private readonly byte[] key = ring.Derive(ring.CurrentId, "cache");
+    private long asksAgainAt;
+
+    /// <summary>Whether Redis did not answer the last time.</summary>
+    public bool IsAway => Volatile.Read(ref asksAgainAt) != 0;
+
+    /// <inheritdoc />
+    public async Task<byte[]?> GetAsync(string key, CancellationToken token = default)
+    {
+        var name = NameOf(key);
+        var (answered, found) = await TryAsync(() => redis.GetAsync(name, CancellationToken.None), token);
+        var opened = found is null ? null : Aead.Decrypt(this.key, found, Encoding.UTF8.GetBytes(name));
+        Telemetry.CountRedisReads(!answered ? "failed" : opened is null ? "miss" : "hit");
+        return opened;
+    }
+
+    /// <inheritdoc />
+    public Task SetAsync(string key, byte[] value, DistributedCacheEntryOptions options, CancellationToken token = default)
+    {
+        var name = NameOf(key);
+        return TryAsync(async () =>
+        {
+            await redis.SetAsync(name, Aead.Encrypt(this.key, value, Encoding.UTF8.GetBytes(name)), options, CancellationToken.None);
+            return true;
+        }, token);
+    }
+
+    /// <inheritdoc />
+    public Task RemoveAsync(string key, CancellationToken token = default)
+    {
+        var name = NameOf(key);
+        return TryAsync(async () =>
+        {
+            await redis.RemoveAsync(name, CancellationToken.None);
+            return true;
+        }, token);
+    }
+
+    /// <inheritdoc />
+    public Task RefreshAsync(string key, CancellationToken token = default) => Task.CompletedTask; // nothing expires by not being read
+
+    /// <inheritdoc />
+    public byte[]? Get(string key) => GetAsync(key).GetAwaiter().GetResult();
+
+    /// <inheritdoc />
+    public void Set(string key, byte[] value, DistributedCacheEntryOptions options) => SetAsync(key, value, options).GetAwaiter().GetResult();
+
+    /// <inheritdoc />
+    public void Remove(string key) => RemoveAsync(key).GetAwaiter().GetResult();
+
+    /// <inheritdoc />
+    public void Refresh(string key)
+    {
+    }
+
+    // A user's ID may say who it is.
+    private string NameOf(string key) => ring.Fingerprint("cache", $"{Shape}\n{key}");
+
+    private async Task<(bool Answered, T? Answer)> TryAsync<T>(Func<Task<T>> ask, CancellationToken cancellation)
+    {
+        if (!MayAsk()) return (false, default);
+        try
+        {
+            var answer = await ask().WaitAsync(Limit, clock, cancellation);
+            if (Interlocked.Exchange(ref asksAgainAt, 0) != 0) log.LogInformation("Redis answers again; the cache's second level is used.");
+            return (true, answer);
+        }
+#pragma warning disable CA1031 // Whatever is wrong with Redis, the database has what was asked for.
+        catch (Exception e) when (!cancellation.IsCancellationRequested)
+#pragma warning restore CA1031
+        {
+            if (Interlocked.Exchange(ref asksAgainAt, clock.GetUtcNow().Add(Pause).UtcTicks) == 0)
+                log.LogWarning("Redis does not answer ({Reason}); the cache does without its second level until it does.", e is TimeoutException ? $"not within {Limit.TotalMilliseconds:N0} ms" : e.Message.Split('\n')[0]);
+            return (false, default);
+        }
+    }
+
+    private bool MayAsk()
+    {
+        var again = Volatile.Read(ref asksAgainAt);
+        if (again == 0) return true;
+        var now = clock.GetUtcNow();
+        return now.UtcTicks >= again && Interlocked.CompareExchange(ref asksAgainAt, now.Add(Pause).UtcTicks, again) == again;
+    }
+}

@@ -1,0 +1,89 @@
+using Marten;
+using Microsoft.Extensions.Caching.Hybrid;
+using Notify.Domain.Categories;
+using Notify.Domain.Notifications;
+using Notify.Domain.Recipients;
+using Notify.Domain.Templates;
+using Npgsql;
+
+namespace Notify.Projections.Caching;
+
+/// <summary>
+/// Recipients with their preferences, categories, templates and layouts, read through the cache and always as the database has
+/// them now: what the cache kept is named to the database by its row version, and the database sends what has changed since.
+/// </summary>
+/// <remarks>
+/// So nothing is ever believed because it is young. An opt-out counts, and a new device is reached, from its commit on and on
+/// every host, whatever Redis still holds and whether it answers or not. What the cache saves is the carrying and the decoding.
+/// </remarks>
+public sealed class Snapshots
+{
+    private readonly HybridCache? cache;
+    private readonly SnapshotSource<Recipient> recipients;
+    private readonly SnapshotSource<Category> categories;
+    private readonly SnapshotSource<Template> templates;
+    private readonly SnapshotSource<Layout> layouts;
+
+    /// <summary>Starts with nothing kept.</summary>
+    public Snapshots(IDocumentStore store, HybridCache cache, CacheSettings settings)
+    {
+        this.cache = settings.Megabytes > 0 ? cache : null;
+        recipients = new SnapshotSource<Recipient>("recipient", store, (recipient, version) => recipient with { Version = version });
+        categories = new SnapshotSource<Category>("category", store, (category, version) => category with { Version = version });
+        templates = new SnapshotSource<Template>("template", store);
+        layouts = new SnapshotSource<Layout>("layout", store);
+    }
+
+    /// <summary>The registered users that notifications are for, and the notifications' categories, by stream key; who and what there is not is not among them.</summary>
+    public async Task<(Dictionary<string, Recipient> Recipients, Dictionary<string, Category> Categories)> OfAsync(
+        NpgsqlConnection connection, IReadOnlyCollection<NotificationRequested> requests, CancellationToken cancellation)
+    {
+        var people = await SnapshotReading<Recipient>.StartAsync(cache, recipients, requests.Where(r => r.UserId is not null).Select(r => Recipient.KeyOf(r.UserId!)));
+        var kinds = await SnapshotReading<Category>.StartAsync(cache, categories, requests.Select(r => Category.KeyOf(r.Category)));
+        if (people.IsEmpty && kinds.IsEmpty) return ([], []);
+        await using var batch = new NpgsqlBatch(connection);
+        people.AddTo(batch);
+        kinds.AddTo(batch);
+        await using var reader = await batch.ExecuteReaderAsync(cancellation);
+        return (await people.ReadAsync(reader, cancellation), await kinds.ReadAsync(reader, cancellation));
+    }
+
+    /// <summary>Templates as they are now, by stream key.</summary>
+    public async Task<Dictionary<string, Template>> TemplatesAsync(NpgsqlConnection connection, IEnumerable<string> keys, CancellationToken cancellation) =>
+        await LoadAsync(await SnapshotReading<Template>.StartAsync(cache, templates, keys.Select(Template.KeyOf)), connection, cancellation);
+
+    /// <summary>Layouts as they are now with all that stand around them, by key.</summary>
+    public async Task<Dictionary<string, Layout>> LayoutsAsync(NpgsqlConnection connection, IEnumerable<string> keys, CancellationToken cancellation)
+    {
+        var found = new Dictionary<string, Layout>(StringComparer.Ordinal);
+        var asked = new HashSet<string>(StringComparer.Ordinal);
+        for (var wanted = keys.ToHashSet(StringComparer.Ordinal); wanted.Count > 0;)
+        {
+            // What stood around them before is asked for along with them: mostly it still does, and one query is enough.
+            var reading = await SnapshotReading<Layout>.StartAsync(cache, layouts, wanted.Select(Layout.KeyOf));
+            for (var outer = Outer(reading.Kept, wanted); outer.Count > 0; outer = Outer(reading.Kept, wanted))
+            {
+                wanted.UnionWith(outer);
+                reading = await SnapshotReading<Layout>.StartAsync(cache, layouts, wanted.Select(Layout.KeyOf));
+            }
+
+            asked.UnionWith(wanted);
+            foreach (var layout in (await LoadAsync(reading, connection, cancellation)).Values) found[layout.Key] = layout;
+            wanted = Outer(found.Values, asked);
+        }
+
+        return found;
+    }
+
+    private static HashSet<string> Outer(IEnumerable<Layout> layouts, HashSet<string> known) =>
+        layouts.Select(l => l.Definition.Layout).OfType<string>().Where(key => !known.Contains(key)).ToHashSet(StringComparer.Ordinal);
+
+    private static async Task<Dictionary<string, T>> LoadAsync<T>(SnapshotReading<T> reading, NpgsqlConnection connection, CancellationToken cancellation) where T : class
+    {
+        if (reading.IsEmpty) return [];
+        await using var batch = new NpgsqlBatch(connection);
+        reading.AddTo(batch);
+        await using var reader = await batch.ExecuteReaderAsync(cancellation);
+        return await reading.ReadAsync(reader, cancellation);
+    }
+}

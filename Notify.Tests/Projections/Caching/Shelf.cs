@@ -1,0 +1,45 @@
+using System.Collections.Concurrent;
+using Microsoft.Extensions.Caching.Distributed;
+
+namespace Notify.Tests.Projections.Caching;
+
+/// <summary>A second level that holds what it was given, for ever, and can be made to keep the old, to fail and to hang.</summary>
+internal sealed class Shelf : IDistributedCache
+{
+    /// <summary>What lies on it, by name.</summary>
+    public ConcurrentDictionary<string, byte[]> Things { get; } = new();
+
+    /// <summary>Whether it takes nothing more: what lies on it grows old.</summary>
+    public bool IsFull { get; set; }
+
+    /// <summary>What it does before it answers.</summary>
+    public Func<Task> Before { get; set; } = () => Task.CompletedTask;
+
+    /// <summary>How often it was asked.</summary>
+    public int Asked { get; private set; }
+
+    public async Task<byte[]?> GetAsync(string key, CancellationToken token = default)
+    {
+        Asked++;
+        await Before();
+        return Things.GetValueOrDefault(key);
+    }
+
+    public async Task SetAsync(string key, byte[] value, DistributedCacheEntryOptions options, CancellationToken token = default)
+    {
+        await Before();
+        if (!IsFull) Things[key] = [.. value];
+    }
+
+    public Task RemoveAsync(string key, CancellationToken token = default) => Task.FromResult(Things.TryRemove(key, out _));
+
+    public Task RefreshAsync(string key, CancellationToken token = default) => Task.CompletedTask;
+
+    public byte[]? Get(string key) => throw new NotSupportedException();
+
+    public void Set(string key, byte[] value, DistributedCacheEntryOptions options) => throw new NotSupportedException();
+
+    public void Remove(string key) => throw new NotSupportedException();
+
+    public void Refresh(string key) => throw new NotSupportedException();
+}

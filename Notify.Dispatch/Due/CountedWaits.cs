@@ -1,5 +1,6 @@
 using Notify.Dispatch.Dispatching;
 using Notify.Domain.Notifications;
+using Notify.Projections.Broadcasts;
 using Notify.Projections.OpenDeliveries;
 using Npgsql;
 
@@ -31,10 +32,11 @@ public static class CountedWaits
         ];
     }
 
-    /// <summary>Makes due what would wait longer.</summary>
+    /// <summary>Makes due what would wait longer, broadcasts among it.</summary>
     /// <returns>How many deliveries.</returns>
     public static async Task<int> PullInAsync(NpgsqlConnection connection, RetrySchedule schedule, DateTimeOffset now, CancellationToken cancellation)
     {
+        await BroadcastTable.PullInAsync(connection, now, cancellation);
         var all = 0;
         for (var count = Page; count == Page; all += count) count = await OpenDeliveryTable.PullInAsync(connection, now, Of(schedule), Page, cancellation);
         return all;

@@ -28,29 +28,30 @@ public sealed class DuePump(
 {
     private const int Page = 500, Hands = 2;
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(250), Pace = TimeSpan.FromMilliseconds(100), Noticeable = TimeSpan.FromSeconds(2);
-    private readonly SemaphoreSlim more = new(0);
-    private DateTimeOffset? latest; // null: what waits must be looked through for what waits too long
+    private readonly SemaphoreSlim more = new(0), setBack = new(0);
 
     /// <inheritdoc />
     public override void Dispose()
     {
         more.Dispose();
+        setBack.Dispose();
         base.Dispose();
     }
 
     /// <inheritdoc />
     protected override Task ExecuteAsync(CancellationToken stoppingToken) =>
-        Task.WhenAll([LookAsync(stoppingToken), .. Enumerable.Range(1, Hands - 1).Select(_ => HelpAsync(stoppingToken))]);
+        Task.WhenAll([LookAsync(stoppingToken), PullInAsync(stoppingToken), .. Enumerable.Range(1, Hands - 1).Select(_ => HelpAsync(stoppingToken))]);
 
     private async Task LookAsync(CancellationToken stopping)
     {
-        while (!stopping.IsCancellationRequested)
+        for (var latest = DateTimeOffset.MinValue; !stopping.IsCancellationRequested;)
         {
             TimeSpan wait;
             try
             {
                 var (began, now) = (clock.GetTimestamp(), clock.GetUtcNow());
-                await SetBackAsync(now, stopping);
+                if (latest - now > Noticeable) setBack.Release();
+                latest = now;
                 wait = await PumpAsync(stopping) switch
                 {
                     Page => TimeSpan.Zero,
@@ -95,18 +96,28 @@ public sealed class DuePump(
         return await OpenDeliveryTable.NextDueAsync(connection, now, cancellation) is { } next && next - clock.GetUtcNow() is var wait && wait < Interval ? wait : Interval;
     }
 
-    // Also when the host starts: the clock may have been set while none ran.
-    private async Task SetBackAsync(DateTimeOffset now, CancellationToken cancellation)
+    // Also when the host starts: the clock may have been set while none ran. Beside the rest: of millions it takes its time.
+    private async Task PullInAsync(CancellationToken stopping)
     {
-        if (!(now > latest - Noticeable))
+        while (!stopping.IsCancellationRequested)
         {
-            latest = null;
-            await using var connection = await database.OpenConnectionAsync(cancellation);
-            if (await CountedWaits.PullInAsync(connection, schedule.Value, now, cancellation) is > 0 and var count)
-                log.LogWarning("{Count} deliveries would have waited too long, since the clock was set back; they are due now.", count);
-        }
+            try
+            {
+                await using (var connection = await database.OpenConnectionAsync(stopping))
+                {
+                    if (await CountedWaits.PullInAsync(connection, schedule.Value, clock.GetUtcNow(), stopping) is > 0 and var count)
+                        log.LogWarning("{Count} deliveries would have waited too long, since the clock was set back; they are due now.", count);
+                }
 
-        latest = now;
+                await setBack.WaitAsync(stopping);
+            }
+            catch (Exception e)
+            {
+                if (stopping.IsCancellationRequested) return;
+                log.LogWarning("What waits too long could not be looked for ({Reason}); it is tried again.", e.Message.Split('\n')[0]);
+                await Task.Delay(TimeSpan.FromSeconds(5), clock, stopping).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            }
+        }
     }
 
     /// <summary>Takes up one page of what is due.</summary>

@@ -63,6 +63,13 @@ public static class BroadcastTable
         await command.ExecuteNonQueryAsync(cancellation);
     }
 
+    /// <summary>Makes due what waits for its next chunk much longer than it ever does: the clock has been set back since.</summary>
+    public static async Task PullInAsync(NpgsqlConnection connection, DateTimeOffset now, CancellationToken cancellation)
+    {
+        await using var command = Command(connection, "update notify.broadcasts set due_at = $1 where due_at > greatest($1, coalesce(send_at, $1)) + interval '1 minute'", now);
+        await command.ExecuteNonQueryAsync(cancellation);
+    }
+
     /// <summary>Looks at a broadcast again later, if nobody has changed that meanwhile.</summary>
     public static async Task PostponeAsync(NpgsqlConnection connection, string key, DateTimeOffset until, CancellationToken cancellation)
     {

@@ -146,6 +146,7 @@ public static class OpenDeliveryTable
                 order by d.delivery_id limit $5 for update of d skip locked))
             """,
             now, limits.Select(l => (short)l.State).ToArray(), limits.Select(l => l.Reason).ToArray(), limits.Select(l => now + l.Longest).ToArray(), page);
+        command.CommandTimeout = 600; // however many rows wait
         return await command.ExecuteNonQueryAsync(cancellation);
     }
 

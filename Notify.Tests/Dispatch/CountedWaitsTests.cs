@@ -1,7 +1,10 @@
 using Notify.Dispatch.Due;
+using Notify.Domain.Broadcasts;
 using Notify.Domain.Notifications;
+using Notify.Projections.Broadcasts;
 using Notify.Projections.OpenDeliveries;
 using Notify.Tests.Projections;
+using Npgsql;
 
 namespace Notify.Tests.Dispatch;
 
@@ -35,6 +38,23 @@ public sealed class CountedWaitsTests(EmptyDatabase database) : IClassFixture<Em
         var rows = await OpenDeliveryTable.LockAsync(connection, [may.Id, mayNot.Id], Cancellation);
         Assert.Equal(may.DueAt, rows.Single(r => r.Id == may.Id).DueAt);
         Assert.Equal(tooLong is null ? mayNot.DueAt : Now, rows.Single(r => r.Id == mayNot.Id).DueAt);
+    }
+
+    [Fact]
+    public async Task A_broadcast_waits_for_its_time_and_no_longer()
+    {
+        await using var connection = await database.Source.OpenConnectionAsync(Cancellation);
+        await using var transaction = await connection.BeginTransactionAsync(Cancellation);
+        await AddAsync("b/c:scheduled", Now.AddHours(5), Now.AddHours(5));
+        await AddAsync("b/c:waits", Now.AddHours(-5), Now.AddSeconds(10));
+        await AddAsync("b/c:stuck", null, Now.AddHours(1));
+        await CountedWaits.PullInAsync(connection, Schedule, Now, Cancellation);
+
+        await using var select = new NpgsqlCommand("select array_agg(due_at order by key) from notify.broadcasts", connection);
+        Assert.Equal([Now.AddHours(5), Now, Now.AddSeconds(10)], ((DateTime[])(await select.ExecuteScalarAsync(Cancellation))!).Select(d => new DateTimeOffset(d)));
+
+        async Task AddAsync(string key, DateTimeOffset? sendAt, DateTimeOffset dueAt) => Assert.True(await BroadcastTable.AddAsync(
+            connection, new Broadcast(key, BroadcastState.Scheduled, sendAt, null, dueAt, "", 0, null, null, null), "c", "hash", Now, Cancellation));
     }
 
     private static OpenDelivery Row(string name, OpenState state, string? reason, int minutes) => new(

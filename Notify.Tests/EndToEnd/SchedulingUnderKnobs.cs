@@ -9,7 +9,7 @@ public sealed class SchedulingUnderKnobs(KnobSystem knobs) : KnobTest(knobs)
     public async Task What_is_worth_nothing_before_its_next_attempt_expires_at_its_time_and_is_never_sent()
     {
         await Sandbox.KnobsAsync("twilio", new { errorRate = 1, errorStatus = 429, retryAfterSeconds = 600 });
-        var (id, expiresAt) = (NewId("worthless"), TimeProvider.System.GetUtcNow().AddSeconds(2.5));
+        var (id, expiresAt) = (NewId("worthless"), TimeProvider.System.GetUtcNow().AddSeconds(6));
 
         (await Client.SendAsync(new { eventId = id, to = new { phone = Person.NewPhone() }, expiresAt, content = new { body = id } })).Is(202);
         await Eventually.Becomes(() => Client.StateAsync(id), s => s.On("sms").Status == "deferred", "it waits");

@@ -104,9 +104,9 @@ public static class ImportUsers
 
         var (imported, unchanged, failed, leftOut) = (0L, 0L, 0L, 0L);
         var errors = new List<ImportFault>();
-        var chunk = new List<ImportUser>(Chunk);
-        var by = Callers.Of(http).ClientId;
-        await foreach (var (number, text) in ImportLines.ReadAsync(http.Request.BodyReader, MaxLine, http.RequestAborted))
+        var (chunk, committing) = (new List<ImportUser>(Chunk), Task.CompletedTask);
+        var (by, aborted) = (Callers.Of(http).ClientId, http.RequestAborted);
+        await foreach (var (number, text) in ImportLines.ReadAsync(http.Request.BodyReader, MaxLine, aborted))
         {
             if (text is { } blank && ImportLines.IsBlank(blank)) continue;
             var (user, faults) = Parse(number, text, validator);
@@ -119,19 +119,26 @@ public static class ImportUsers
                 leftOut += faults.Count - room;
             }
 
-            if (chunk.Count == Chunk) await CommitAsync();
+            if (chunk.Count == Chunk) await HandOverAsync();
         }
 
-        await CommitAsync();
+        await HandOverAsync();
+        await committing;
         return Results.Ok(new ImportSummary(imported, unchanged, failed, errors, leftOut));
 
-        async Task CommitAsync()
+        // One after the other, as their lines stand; the next chunk is read meanwhile.
+        async Task HandOverAsync()
         {
-            if (chunk.Count == 0) return;
-            var changed = await import.CommitAsync(chunk, by, http.RequestAborted);
+            await committing;
+            (committing, chunk) = (CommitAsync(chunk), new List<ImportUser>(Chunk));
+        }
+
+        async Task CommitAsync(List<ImportUser> users)
+        {
+            if (users.Count == 0) return;
+            var changed = await import.CommitAsync(users, by, aborted);
             imported += changed;
-            unchanged += chunk.Count - changed;
-            chunk.Clear();
+            unchanged += users.Count - changed;
         }
     }
 

@@ -10,7 +10,7 @@ using Npgsql;
 namespace Notify.Api.Tracking;
 
 /// <summary>Notes that a person followed a link or opened an email: the first time is an event, every time is counted.</summary>
-public sealed class Engaging(IDocumentStore store, NpgsqlDataSource database, SubjectKeys keys, TimeProvider clock)
+public sealed class Engaging(IDocumentStore store, NpgsqlDataSource database, SubjectKeys keys, TimeProvider clock, ILogger<Engaging> log)
 {
     /// <summary>Who noticed a click.</summary>
     public const string Link = "link";
@@ -32,7 +32,15 @@ public sealed class Engaging(IDocumentStore store, NpgsqlDataSource database, Su
         }
 
         if (destination is null) return null;
-        await NoteAsync(link.DeliveryId, link.Notification, link.Number, isMachine, cancellation);
+        try
+        {
+            await NoteAsync(link.DeliveryId, link.Notification, link.Number, isMachine, cancellation);
+        }
+        catch (Exception e) when (DatabaseFaults.IsPassing(e))
+        {
+            log.LogWarning("A click could not be noted ({Reason}).", e.Message.Split('\n')[0]); // who clicks wants to get there
+        }
+
         return destination;
     }
 

@@ -1,3 +1,4 @@
+using System.IO.Compression;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
@@ -90,7 +91,7 @@ public sealed class Importing : SystemTest
     {
         var file = Path.GetTempFileName();
         var lines = Enumerable.Range(0, 1500).Select(i => Line(new { userId = NewId($"file-{i}"), phone = i == 1400 ? "none" : Person.NewPhone() })).ToArray();
-        await File.WriteAllLinesAsync(file, lines, TestContext.Current.CancellationToken);
+        await File.WriteAllTextAsync(file, string.Join("\r\n", lines), new UTF8Encoding(encoderShouldEmitUTF8Identifier: true), TestContext.Current.CancellationToken); // as Windows writes it
         try
         {
             var (code, output) = await RunAsync(file);
@@ -98,10 +99,15 @@ public sealed class Importing : SystemTest
             Assert.Contains("line 1401: phone: must be a phone number", output, StringComparison.Ordinal);
             Assert.Contains("1,499 imported, 0 as they were, 1 refused.", output, StringComparison.Ordinal);
 
-            await File.WriteAllLinesAsync(file, lines.Where((_, i) => i != 1400), TestContext.Current.CancellationToken);
+            await using (var gzip = new GZipStream(File.Create(file), CompressionLevel.Fastest))
+                await gzip.WriteAsync(Encoding.UTF8.GetBytes(string.Join('\n', lines.Where((_, i) => i != 1400))), TestContext.Current.CancellationToken);
             var (again, said) = await RunAsync(file);
             Assert.Equal((0, true), (again, said.Contains("0 imported, 1,499 as they were, 0 refused.", StringComparison.Ordinal)));
-            Assert.Equal(1, (await RunAsync(file + ".absent")).Code);
+            foreach (var (none, why) in new[] { (file + ".absent", "Could not find file"), (Path.GetTempPath(), "is a folder") })
+            {
+                var (refused, told) = await RunAsync(none);
+                Assert.True(refused == 1 && told.Contains(why, StringComparison.Ordinal), told);
+            }
         }
         finally
         {
@@ -113,6 +119,9 @@ public sealed class Importing : SystemTest
     public async Task What_is_no_import_is_refused()
     {
         (await Client.CallAsync(HttpMethod.Post, "/v1/users/import", new StringContent("userId=1", Encoding.UTF8, "text/csv"))).IsProblem(415, "unsupported_media_type");
+        var compressed = new StringContent("{}", Encoding.UTF8, "application/x-ndjson");
+        compressed.Headers.ContentEncoding.Add("gzip");
+        (await Client.CallAsync(HttpMethod.Post, "/v1/users/import", compressed)).IsProblem(415, "unsupported_media_type");
         using var sender = await Installation.NewClientAsync(["send"]);
         (await sender.CallAsync(HttpMethod.Post, "/v1/users/import", new StringContent("{}", Encoding.UTF8, "application/x-ndjson"))).IsProblem(403, "missing_scope");
         Assert.Equal(("0", "0", "0"), Counts(await ImportAsync()));

@@ -4,7 +4,7 @@ namespace Notify.Domain.Broadcasts;
 public sealed record BroadcastPace
 {
     /// <summary>Users at a time, in one transaction: 1 to 1,000.</summary>
-    public int Chunk { get; init; } = 500;
+    public int Chunk { get; init; } = 1000;
 
     /// <summary>While one of its queues has so many deliveries, a broadcast adds none: 1 or more.</summary>
     public int MostWaiting { get; init; } = 5000;

@@ -1,3 +1,4 @@
+using System.Data.Common;
 using JasperFx;
 using JasperFx.Events;
 using JasperFx.Events.Daemon;
@@ -37,8 +38,7 @@ public static class NotifyStore
     public static MartenServiceCollectionExtensions.MartenConfigurationExpression AddNotifyStore(
         this IServiceCollection services, string connectionString, bool mayCreate)
     {
-        // Sessions in UTC, whatever the server's own zone: Marten stamps appended events with the session's clock.
-        services.AddSingleton(_ => NpgsqlDataSource.Create(new NpgsqlConnectionStringBuilder(connectionString) { Timezone = "UTC" }));
+        services.AddSingleton(_ => NpgsqlDataSource.Create(Connection(connectionString)));
         services.ConfigureMarten((provider, options) => options.Projections.Add(
             new AnalyticsProjection(provider.GetRequiredService<MasterKeyRing>()), ProjectionLifecycle.Async, AnalyticsProjection.ProjectionName, LargePages));
         return services.AddMarten(options => Configure(options, mayCreate)).UseNpgsqlDataSource().UseLightweightSessions();
@@ -51,6 +51,19 @@ public static class NotifyStore
         options.Connection(database);
         options.DatabaseSchemaName = schema;
     });
+
+    /// <summary>
+    /// How connections are made. Sessions are in UTC, whatever the server's own zone: Marten stamps appended events with the
+    /// session's clock. Statements that come again are prepared, since an append is thousands of the same.
+    /// </summary>
+    /// <param name="configured">Goes over that: <c>Max Auto Prepare=0</c> prepares nothing, as a pooler that shares sessions may need.</param>
+    public static NpgsqlConnectionStringBuilder Connection(string configured)
+    {
+        var connection = new NpgsqlConnectionStringBuilder(configured) { Timezone = "UTC" };
+        var isSaid = new DbConnectionStringBuilder { ConnectionString = connection.ConnectionString }.ContainsKey("Max Auto Prepare");
+        if (!isSaid) (connection.MaxAutoPrepare, connection.AutoPrepareMinUsages) = (60, 3);
+        return connection;
+    }
 
     private static void Configure(StoreOptions options, bool mayCreate)
     {

@@ -1,12 +1,10 @@
 using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.Caching.Distributed;
 using Microsoft.Extensions.Caching.Hybrid;
-using Microsoft.Extensions.Caching.StackExchangeRedis;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Diagnostics.HealthChecks;
 using Microsoft.Extensions.Logging;
-using Microsoft.Extensions.Options;
 using Notify.Projections.Hosting;
 using Notify.Projections.Privacy;
 
@@ -40,8 +38,7 @@ public static class CacheServices
         if (redis is null || settings.Megabytes <= 0) return;
         services.AddSingleton(s => new RedisLink(redis, s.GetRequiredService<TimeProvider>())).AddHostedService(s => s.GetRequiredService<RedisLink>());
         services.AddSingleton(s => new SecondLevel(
-            new RedisCache(Options.Create(new RedisCacheOptions { InstanceName = "notify:", ConnectionMultiplexerFactory = s.GetRequiredService<RedisLink>().ConnectionAsync })),
-            s.GetRequiredService<MasterKeyRing>(), s.GetRequiredService<TimeProvider>(), s.GetRequiredService<ILogger<SecondLevel>>()));
+            s.GetRequiredService<RedisLink>().Cache, s.GetRequiredService<MasterKeyRing>(), s.GetRequiredService<TimeProvider>(), s.GetRequiredService<ILogger<SecondLevel>>()));
         services.AddSingleton<IDistributedCache>(s => s.GetRequiredService<SecondLevel>());
         services.AddHealthChecks().AddCheck<RedisHealth>("redis", tags: ["ready"]);
     }

@@ -1,16 +1,31 @@
+using Microsoft.Extensions.Caching.Distributed;
+using Microsoft.Extensions.Caching.StackExchangeRedis;
 using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Options;
 using StackExchange.Redis;
 
 namespace Notify.Projections.Caching;
 
-/// <summary>The connection to Redis, made at the host's start and made again by itself; a Redis that is away delays the start by a second at most.</summary>
-public sealed class RedisLink(ConfigurationOptions options, TimeProvider clock) : IHostedService, IAsyncDisposable
+/// <summary>
+/// The connection to Redis, made and tried at the host's start, and made again by itself; a Redis that is away delays the start
+/// by two seconds at most.
+/// </summary>
+public sealed class RedisLink : IHostedService, IAsyncDisposable
 {
-    private static readonly TimeSpan StartUp = TimeSpan.FromSeconds(1);
-    private readonly Lazy<Task<IConnectionMultiplexer>> connection = new(async () => await ConnectionMultiplexer.ConnectAsync(options));
+    private static readonly TimeSpan StartUp = TimeSpan.FromSeconds(2);
+    private readonly Lazy<Task<IConnectionMultiplexer>> connection;
+    private readonly TimeProvider clock;
 
-    /// <summary>The connection; it may be without a server.</summary>
-    public Task<IConnectionMultiplexer> ConnectionAsync() => connection.Value;
+    /// <summary>Connects to nothing yet.</summary>
+    public RedisLink(ConfigurationOptions options, TimeProvider clock)
+    {
+        this.clock = clock;
+        connection = new(async () => await ConnectionMultiplexer.ConnectAsync(options));
+        Cache = new RedisCache(Options.Create(new RedisCacheOptions { InstanceName = "notify:", ConnectionMultiplexerFactory = () => connection.Value }));
+    }
+
+    /// <summary>What lies in Redis.</summary>
+    public IDistributedCache Cache { get; }
 
     /// <summary>Reads an address as StackExchange.Redis writes it, and lets no call wait for a server that is away.</summary>
     /// <returns><c>null</c> when it cannot be read.</returns>
@@ -33,7 +48,7 @@ public sealed class RedisLink(ConfigurationOptions options, TimeProvider clock) 
 
     /// <inheritdoc />
     public async Task StartAsync(CancellationToken cancellationToken) =>
-        await ((Task)ConnectionAsync()).WaitAsync(StartUp, clock, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await ((Task)Cache.GetAsync("start", CancellationToken.None)).WaitAsync(StartUp, clock, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
 
     /// <inheritdoc />
     public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;

@@ -4,6 +4,7 @@ using Microsoft.Extensions.Logging;
 using Notify.Domain.Recipients;
 using Notify.Projections.Hosting;
 using Notify.Projections.Privacy;
+using StackExchange.Redis;
 
 namespace Notify.Projections.Caching;
 
@@ -93,10 +94,18 @@ public sealed class SecondLevel(IDistributedCache redis, MasterKeyRing ring, Tim
 #pragma warning restore CA1031
         {
             if (Interlocked.Exchange(ref asksAgainAt, clock.GetUtcNow().Add(Pause).UtcTicks) == 0)
-                log.LogWarning("Redis does not answer ({Reason}); the cache does without its second level until it does.", e is TimeoutException ? $"not within {Limit.TotalMilliseconds:N0} ms" : e.Message.Split('\n')[0]);
+                log.LogWarning("Redis does not answer ({Reason}); the cache does without its second level until it does.", Reason(e));
             return (false, default);
         }
     }
+
+    // The library's own words about a lost connection are a page of its state.
+    private static string Reason(Exception e) => e switch
+    {
+        TimeoutException => $"not within {Limit.TotalMilliseconds:N0} ms",
+        RedisConnectionException => "there is no connection",
+        _ => e.Message.Split('\n')[0],
+    };
 
     private bool MayAsk()
     {

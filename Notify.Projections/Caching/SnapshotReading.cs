@@ -34,6 +34,8 @@ internal sealed record SnapshotSource<T>(string Kind, IDocumentStore Store, Func
 internal sealed class SnapshotReading<T> where T : class
 {
     private static readonly HybridCacheEntryOptions Peek = new() { Flags = HybridCacheEntryFlags.DisableUnderlyingData };
+    private static readonly HybridCacheEntryOptions HereAlone = new() { Flags = HybridCacheEntryFlags.DisableDistributedCache };
+    private static readonly Snapshot<T> Absent = new(0, default, null);
     private readonly HybridCache? cache;
     private readonly SnapshotSource<T> source;
     private readonly Dictionary<string, Snapshot<T>?> kept;
@@ -44,7 +46,7 @@ internal sealed class SnapshotReading<T> where T : class
     public bool IsEmpty => kept.Count == 0;
 
     /// <summary>What the cache kept: a guess, which only <see cref="ReadAsync"/> makes sure of.</summary>
-    public IEnumerable<T> Kept => kept.Values.OfType<Snapshot<T>>().Select(s => s.Document);
+    public IEnumerable<T> Kept => kept.Values.Select(s => s?.Document).OfType<T>();
 
     /// <summary>Looks up what the cache kept, for all at once; without I/O for what this host kept itself.</summary>
     public static async Task<SnapshotReading<T>> StartAsync(HybridCache? cache, SnapshotSource<T> source, IEnumerable<string> ids)
@@ -74,8 +76,8 @@ internal sealed class SnapshotReading<T> where T : class
         if (IsEmpty) return;
         var command = new NpgsqlBatchCommand(source.Sql);
         command.Parameters.Add(new NpgsqlParameter { Value = kept.Keys.ToArray(), NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Text });
-        command.Parameters.Add(new NpgsqlParameter { Value = kept.Values.Select(s => s?.ChangedBy).ToArray(), NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Xid });
-        command.Parameters.Add(new NpgsqlParameter { Value = kept.Values.Select(s => s?.ChangedAt.UtcDateTime).ToArray(), NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.TimestampTz });
+        command.Parameters.Add(new NpgsqlParameter { Value = kept.Values.Select(s => s?.Document is null ? (uint?)null : s.ChangedBy).ToArray(), NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Xid });
+        command.Parameters.Add(new NpgsqlParameter { Value = kept.Values.Select(s => s?.Document is null ? (DateTime?)null : s.ChangedAt.UtcDateTime).ToArray(), NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.TimestampTz });
         batch.BatchCommands.Add(command);
     }
 
@@ -91,24 +93,29 @@ internal sealed class SnapshotReading<T> where T : class
             var before = kept[id];
             if (await reader.IsDBNullAsync(5, cancellation))
             {
-                documents[id] = before!.Document;
+                documents[id] = before!.Document!;
                 same++;
                 continue;
             }
 
-            if (before is not null) changed++;
+            if (before?.Document is not null) changed++;
             var document = documents[id] = source.Read(reader);
             if (!reader.GetBoolean(4)) Keep(id, new Snapshot<T>(reader.GetFieldValue<uint>(1), reader.GetFieldValue<DateTimeOffset>(2), document));
         }
 
         await reader.NextResultAsync(cancellation);
+        foreach (var (id, before) in kept)
+        {
+            if (before is null && !documents.ContainsKey(id)) Keep(id, Absent, HereAlone);
+        }
+
         Telemetry.CountCacheReads(source.Kind, same, changed, documents.Count - same - changed);
         return documents;
     }
 
     // On this host at once; Redis is not waited for.
-    private void Keep(string id, Snapshot<T> snapshot)
+    private void Keep(string id, Snapshot<T> snapshot, HybridCacheEntryOptions? options = null)
     {
-        if (cache?.SetAsync(id, snapshot, cancellationToken: CancellationToken.None) is { IsCompleted: false } writing) _ = writing.AsTask();
+        if (cache?.SetAsync(id, snapshot, options, cancellationToken: CancellationToken.None) is { IsCompleted: false } writing) _ = writing.AsTask();
     }
 }

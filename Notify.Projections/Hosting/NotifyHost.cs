@@ -75,6 +75,7 @@ public static class NotifyHost
         builder.Logging.AddFilter("Microsoft.Extensions.Hosting.Internal.Host", _ => hasStarted);
         builder.Logging.AddFilter("Microsoft.Hosting.Lifetime", LogLevel.Information);
         builder.Logging.AddFilter("Wolverine.Runtime", level => hasStarted ? level >= LogLevel.Warning : level > LogLevel.Error);
+        builder.Logging.AddFilter("Microsoft.Extensions.Diagnostics.HealthChecks", LogLevel.Error); // who is degraded has said so once
         builder.Logging.AddFilter("JasperFx.Resources", level => level > LogLevel.Error); // the migration's own last line says it
         builder.Logging.AddFilter("Wolverine.Configuration", LogLevel.Error); // Api and Projections handle no messages, and Wolverine would warn of it
 

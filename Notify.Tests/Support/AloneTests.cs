@@ -212,7 +212,7 @@ public sealed class CacheSystem : IAsyncLifetime
     public async ValueTask InitializeAsync()
     {
         Redis = await RedisServer.StartAsync(Path.Combine(Repository.Home, "redis"));
-        System = await NotifySystem.StartAsync("cache", new() { ["ConnectionStrings__redis"] = Redis.Address });
+        System = await NotifySystem.StartAsync("cache", new() { ["ConnectionStrings__redis"] = Redis.Address, ["Notify__Retry__MaxAttempts"] = "100" });
         await System.StartDispatchAsync();
         Clients = [System.Client, System.Client.At((await System.StartAnotherApiAsync()).Url)];
     }

@@ -79,7 +79,9 @@ public sealed class SnapshotsTests(AnalyticsDatabase database) : IClassFixture<A
     public async Task Who_is_not_there_yet_is_found_as_soon_as_they_are()
     {
         var (user, host) = ($"late-{Guid.NewGuid():N}", Host());
+        var asked = shelf.Asked;
         for (var i = 0; i < 3; i++) Assert.Null(await ReadAsync(host, user));
+        Assert.InRange(shelf.Asked - asked, 1, 2); // the user and the category: each once, and no more
 
         await NewUserAsync(user);
 

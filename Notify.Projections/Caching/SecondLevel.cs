@@ -31,34 +31,31 @@ public sealed class SecondLevel(IDistributedCache redis, MasterKeyRing ring, Tim
     /// <inheritdoc />
     public async Task<byte[]?> GetAsync(string key, CancellationToken token = default)
     {
-        var name = NameOf(key);
-        var (answered, found) = await TryAsync(() => redis.GetAsync(name, CancellationToken.None), token);
-        var opened = found is null ? null : Aead.Decrypt(this.key, found, Encoding.UTF8.GetBytes(name));
+        var (answered, opened) = await TryAsync(async () =>
+        {
+            var name = NameOf(key);
+            return await redis.GetAsync(name, CancellationToken.None) is { } found ? Aead.Decrypt(this.key, found, Encoding.UTF8.GetBytes(name)) : null;
+        }, token);
         Telemetry.CountRedisReads(!answered ? "failed" : opened is null ? "miss" : "hit");
         return opened;
     }
 
     /// <inheritdoc />
-    public Task SetAsync(string key, byte[] value, DistributedCacheEntryOptions options, CancellationToken token = default)
-    {
-        var name = NameOf(key);
-        return TryAsync(async () =>
+    public Task SetAsync(string key, byte[] value, DistributedCacheEntryOptions options, CancellationToken token = default) =>
+        TryAsync(async () =>
         {
+            var name = NameOf(key);
             await redis.SetAsync(name, Aead.Encrypt(this.key, value, Encoding.UTF8.GetBytes(name)), options, CancellationToken.None);
             return true;
         }, token);
-    }
 
     /// <inheritdoc />
-    public Task RemoveAsync(string key, CancellationToken token = default)
-    {
-        var name = NameOf(key);
-        return TryAsync(async () =>
+    public Task RemoveAsync(string key, CancellationToken token = default) =>
+        TryAsync(async () =>
         {
-            await redis.RemoveAsync(name, CancellationToken.None);
+            await redis.RemoveAsync(NameOf(key), CancellationToken.None);
             return true;
         }, token);
-    }
 
     /// <inheritdoc />
     public Task RefreshAsync(string key, CancellationToken token = default) => Task.CompletedTask; // nothing expires by not being read
@@ -93,7 +90,7 @@ public sealed class SecondLevel(IDistributedCache redis, MasterKeyRing ring, Tim
         catch (Exception e) when (!cancellation.IsCancellationRequested)
 #pragma warning restore CA1031
         {
-            if (Interlocked.Exchange(ref asksAgainAt, clock.GetUtcNow().Add(Pause).UtcTicks) == 0)
+            if (Interlocked.Exchange(ref asksAgainAt, AfterPause()) == 0)
                 log.LogWarning("Redis does not answer ({Reason}); the cache does without its second level until it does.", Reason(e));
             return (false, default);
         }
@@ -110,8 +107,9 @@ public sealed class SecondLevel(IDistributedCache redis, MasterKeyRing ring, Tim
     private bool MayAsk()
     {
         var again = Volatile.Read(ref asksAgainAt);
-        if (again == 0) return true;
-        var now = clock.GetUtcNow();
-        return now.UtcTicks >= again && Interlocked.CompareExchange(ref asksAgainAt, now.Add(Pause).UtcTicks, again) == again;
+        return again == 0 || (clock.GetTimestamp() >= again && Interlocked.CompareExchange(ref asksAgainAt, AfterPause(), again) == again);
     }
+
+    // By a clock that nobody sets.
+    private long AfterPause() => clock.GetTimestamp() + (long)(Pause.TotalSeconds * clock.TimestampFrequency);
 }

@@ -5,7 +5,9 @@ using Notify.Api.Reference;
 using Notify.Domain.Caps;
 using Notify.Domain.Categories;
 using Notify.Domain.Clients;
+using Notify.Domain.Digests;
 using Notify.Domain.Notifications;
+using Notify.Projections.Templates;
 
 namespace Notify.Api.Categories;
 
@@ -25,11 +27,20 @@ public sealed record CategoryCap
     public CapExceeding? Exceeding { get; init; }
 }
 
-/// <summary>How a category's notifications are collected into one.</summary>
+/// <summary>How a category's notifications are collected into one, for each person.</summary>
 public sealed record CategoryDigest
 {
-    /// <summary>For how long they are collected, such as 01:00:00.</summary>
-    public string? Window { get; init; }
+    /// <summary>For how many seconds they are collected, from the first one on: 1 to 604800, a week.</summary>
+    public int? WindowSeconds { get; init; }
+
+    /// <summary>The template that says it, with the parameters count and items; absent: plain words that name each.</summary>
+    public string? Template { get; init; }
+
+    /// <summary>Where it goes: push, sms, email; absent: where its template has words for, else where its notifications would have gone.</summary>
+    public IReadOnlyList<string?>? Channels { get; init; }
+
+    /// <summary>How many are told one by one, 1 to 200; the rest is counted. Absent: 50.</summary>
+    public int? MaxItems { get; init; }
 }
 
 /// <summary>The rules of a kind of notification: the body of <c>PUT /v1/categories/{category}</c>. What is absent takes its default.</summary>
@@ -47,7 +58,7 @@ public sealed record PutCategory
     /// <summary>How many of them a person may get, at most one cap per channel and period; absent: any number.</summary>
     public IReadOnlyList<CategoryCap>? Caps { get; init; }
 
-    /// <summary>Not available in this version; leave it out.</summary>
+    /// <summary>How they are collected into one for each person; absent: each goes by itself.</summary>
     public CategoryDigest? Digest { get; init; }
 }
 
@@ -57,11 +68,12 @@ public sealed record PutCategory
 /// <param name="Defaults">By channel: whether people who said nothing are reached; a channel that is absent: they are.</param>
 /// <param name="UnknownOutcome">What becomes of an SMS or email whose outcome is still unknown at its deadline.</param>
 /// <param name="Caps">How many of them a person may get; empty: any number.</param>
+/// <param name="Digest">How they are collected into one for each person; absent: each goes by itself.</param>
 /// <param name="Version">Which definition this is, from 1; deliveries that were planned tell which one decided.</param>
 /// <param name="DefinedAt">When it was defined so.</param>
 /// <param name="By">The client that did.</param>
 public sealed record CategoryResource(
-    string Category, bool Required, IReadOnlyDictionary<string, bool> Defaults, UnknownOutcome UnknownOutcome, IReadOnlyList<CategoryCap> Caps, long Version, DateTimeOffset DefinedAt, string By);
+    string Category, bool Required, IReadOnlyDictionary<string, bool> Defaults, UnknownOutcome UnknownOutcome, IReadOnlyList<CategoryCap> Caps, CategoryDigest? Digest, long Version, DateTimeOffset DefinedAt, string By);
 
 /// <summary>Every category that is defined.</summary>
 /// <param name="Items">By key.</param>
@@ -87,7 +99,8 @@ public sealed class PutCategoryValidator : AbstractValidator<PutCategory>
             var twice = (caps ?? []).Select((cap, i) => (Cap: cap, Index: i)).Where(c => c.Cap is { Channel: not null, Per: not null }).GroupBy(c => (c.Cap.Channel, c.Cap.Per)).SelectMany(g => g.Skip(1));
             foreach (var (cap, i) in twice) context.AddFailure($"Caps[{i}]", $"is the second one on {cap.Channel} for this period; give one");
         });
-        RuleFor(c => c.Digest).Null().WithMessage("digests are not available in this version; leave it out");
+        RuleFor(c => c.Digest).Null().When(c => c.Required == true).WithMessage("cannot be given for a required category: what must come does not wait; leave one of them out");
+        RuleFor(c => c.Digest!).SetValidator(new CategoryDigestValidator()).When(c => c.Digest is not null);
     }
 }
 
@@ -101,6 +114,21 @@ public sealed class CategoryCapValidator : AbstractValidator<CategoryCap>
         RuleFor(c => c.Limit).NotNull().WithMessage("must be given").InclusiveBetween(1, 1000).WithMessage("must be 1 to 1000; to reach nobody who did not ask for it, set the channel's default to false");
         RuleFor(c => c.Per).NotNull().WithMessage("must be hour, day or week");
         RuleFor(c => c.Exceeding).NotNull().WithMessage("must be defer or suppress");
+    }
+}
+
+/// <summary>The shape of a digest; whether its template fits is asked afterwards.</summary>
+public sealed class CategoryDigestValidator : AbstractValidator<CategoryDigest>
+{
+    /// <summary>The rules.</summary>
+    public CategoryDigestValidator()
+    {
+        RuleFor(d => d.WindowSeconds).NotNull().WithMessage("must be given: for how many seconds they are collected")
+            .InclusiveBetween(DigestRule.MinWindowSeconds, DigestRule.MaxWindowSeconds).WithMessage("must be 1 to 604800, which is a week");
+        RuleFor(d => d.Template).Must(Identifiers.IsTemplateKey).When(d => d.Template is not null).WithMessage(Identifiers.TemplateKeyRule);
+        RuleFor(d => d.Channels).Must(c => c!.Count > 0 && c.All(n => n is "push" or "sms" or "email") && c.Distinct().Count() == c.Count).When(d => d.Channels is not null)
+            .WithMessage("must name at least one of push, sms, email, and each only once");
+        RuleFor(d => d.MaxItems).InclusiveBetween(1, DigestRule.MostItems).WithMessage("must be 1 to 200");
     }
 }
 
@@ -119,10 +147,14 @@ public static class CategoryEndpoints
                 + "for someone who is not registered the default decides. A required category passes all of these, and never a suppression. The same again changes nothing. "
                 + "Caps say how many of them a person may get on a channel in an hour, day or week (UTC), whoever sends them; someone who is not registered is known by the address. Each notification takes its place when it is planned, for the window in which it leaves (that in which the person's quiet hours end), "
                 + "and does not give it back, even if it is cancelled or fails. What is over a cap waits for the next window that has room, or is left out; also what would expire before, or wait for more than 30 days. "
-                + "What is critical, and what is of a required category, takes a place and is never stopped; what an app sends by a client token is critical for no cap. A test client's notifications are counted apart. A cap counts from its first definition on.")
+                + "What is critical, and what is of a required category, takes a place and is never stopped; what an app sends by a client token is critical for no cap. A test client's notifications are counted apart. A cap counts from its first definition on. "
+                + "A digest collects what comes for a person, of one client, from the first notification on, and then sends one notification that tells all of it, under an event ID of its own; each of them names it as `digest`. "
+                + "Opt-outs, suppressions, quiet hours and caps are asked when it closes, for it as a whole. What is critical, what carries files and what only an app can read goes by itself; a digest tells at most 1000, and what comes then begins the next one. "
+                + "What was opened keeps the rules that it was opened with; the template's version is chosen when it closes.")
             .Takes("Security: always, and rather twice than never", new PutCategory { Required = true, UnknownOutcome = UnknownOutcome.Resend })
             .Takes("Offers: no SMS and no email to whoever did not ask for it", new PutCategory { Defaults = new Dictionary<string, bool?> { ["sms"] = false, ["email"] = false } })
             .Takes("News: three SMS a day, the rest on the days after; five pushes an hour, and no more", new PutCategory { Caps = ExampleCaps })
+            .Takes("Comments: one email an hour that tells them all", new PutCategory { Digest = ExampleDigest })
             .Answers(200, "As it is now.", Example);
         app.MapGet("/v1/categories", ListAsync).RequireScope(Scopes.Recipients).WithName("ListCategories").WithTags("Recipients")
             .WithSummary("List categories").WithDescription("Every category that is defined.")
@@ -133,27 +165,32 @@ public static class CategoryEndpoints
     }
 
     private static CategoryResource Example => new(
-        "weekly-offers", false, new Dictionary<string, bool> { ["sms"] = false, ["email"] = false }, UnknownOutcome.Hold, ExampleCaps, 1, new DateTimeOffset(2026, 12, 1, 9, 0, 0, TimeSpan.Zero), "c_k3v9x2m7q4w8z5ab");
+        "weekly-offers", false, new Dictionary<string, bool> { ["sms"] = false, ["email"] = false }, UnknownOutcome.Hold, ExampleCaps, null, 1, new DateTimeOffset(2026, 12, 1, 9, 0, 0, TimeSpan.Zero), "c_k3v9x2m7q4w8z5ab");
 
     private static CategoryCap[] ExampleCaps =>
     [
         new() { Channel = "push", Limit = 5, Per = CapPeriod.Hour, Exceeding = CapExceeding.Suppress }, new() { Channel = "sms", Limit = 3, Per = CapPeriod.Day, Exceeding = CapExceeding.Defer },
     ];
 
-    private static async Task<IResult> PutAsync(string category, HttpContext http, IDocumentStore store, TimeProvider clock)
+    private static CategoryDigest ExampleDigest => new() { WindowSeconds = 3600, Channels = ["email"], MaxItems = 20 };
+
+    private static async Task<IResult> PutAsync(string category, HttpContext http, IDocumentStore store, TemplateBook book, TimeProvider clock)
     {
         if (!Identifiers.IsKey(category)) return Problem.Invalid(new Dictionary<string, string[]> { ["category"] = [Identifiers.KeyRule] });
         var (put, problem) = await RequestBody.ReadAsync(http.Request, Validator);
         if (put is null) return problem!;
+        if (put.Digest is { Template: not null } given && await DigestTemplates.FaultAsync(book, category, given) is var (field, fault)) return Problem.Invalid(new Dictionary<string, string[]> { [field] = [fault] });
 
         var defaults = (put.Defaults ?? new Dictionary<string, bool?>()).ToDictionary(d => d.Key, d => d.Value!.Value);
         var caps = (put.Caps ?? []).Select(c => new Cap(Channels.First(n => Lanes.NameOf(n) == c.Channel), c.Limit!.Value, c.Per!.Value, c.Exceeding!.Value)).ToList();
+        var digest = put.Digest is not { } asked ? null : new DigestRule(
+            asked.WindowSeconds!.Value, asked.Template, asked.Channels is null ? null : [.. Channels.Where(c => asked.Channels.Contains(Lanes.NameOf(c)))], asked.MaxItems ?? DigestRule.DefaultItems);
         Category? now = null;
         var key = Category.KeyOf(category);
         await StreamChanges.RunAsync<Category>(store, key, clock, (_, current, at) =>
         {
             var defined = Category.Define(
-                current, category, put.Required ?? false, defaults, put.UnknownOutcome ?? UnknownOutcome.Hold, Callers.Of(http).ClientId, at, caps);
+                current, category, put.Required ?? false, defaults, put.UnknownOutcome ?? UnknownOutcome.Hold, Callers.Of(http).ClientId, at, caps, digest);
             now = defined is null ? current : Category.Evolve(current, key, defined);
             return Task.FromResult<IReadOnlyList<object>>(defined is null ? [] : [defined]);
         }, http.RequestAborted);
@@ -174,5 +211,7 @@ public static class CategoryEndpoints
 
     private static CategoryResource Show(Category c) => new(
         c.Key, c.Required, c.Defaults, c.UnknownOutcome,
-        [.. (c.Caps ?? []).Select(cap => new CategoryCap { Channel = Lanes.NameOf(cap.Channel), Limit = cap.Limit, Per = cap.Per, Exceeding = cap.Exceeding })], c.Version, c.DefinedAt, c.By);
+        [.. (c.Caps ?? []).Select(cap => new CategoryCap { Channel = Lanes.NameOf(cap.Channel), Limit = cap.Limit, Per = cap.Per, Exceeding = cap.Exceeding })],
+        c.Digest is not { } d ? null : new CategoryDigest { WindowSeconds = d.WindowSeconds, Template = d.Template, Channels = d.Channels is null ? null : [.. d.Channels.Select(Lanes.NameOf)], MaxItems = d.MaxItems },
+        c.Version, c.DefinedAt, c.By);
 }

@@ -6,6 +6,7 @@ using Notify.Api.Reference;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Projections;
+using Notify.Projections.Digests;
 using Notify.Projections.OpenDeliveries;
 
 namespace Notify.Api.Notifications;
@@ -22,12 +23,12 @@ public static class CancelNotification
     /// <summary>Maps <c>POST /v1/notifications/{eventId}/cancel</c>.</summary>
     public static void Map(IEndpointRouteBuilder app) =>
         app.MapPost("/v1/notifications/{eventId}/cancel", CancelAsync).RequireScope(Scopes.Send).WithName("CancelNotification").WithTags("Send")
-            .WithSummary("Withdraw a notification").WithDescription("Stops every delivery that is not in flight, exactly: what it names as stopped was not and will not be sent. Said again it stops nothing more and answers 200.")
+            .WithSummary("Withdraw a notification").WithDescription("Stops every delivery that is not in flight, exactly: what it names as stopped was not and will not be sent. Said again it stops nothing more and answers 200. What waits in a digest is taken out of it; a digest that is withdrawn before it closes is so with all that waits in it.")
             .Answers(200, "What was stopped.", new CancelledNotification("order-123-shipped", NotificationStatus.Cancelled, [Guid.Parse("0b1f7c3e-52ab-8d0e-9c41-6a7d2f90e513")]))
             .FailsNotFound("notification with this event ID")
             .Fails(409, "already_dispatched", AlreadyDispatched);
 
-    private const string AlreadyDispatched = "Nothing could be stopped: every delivery is in flight or has ended. Ask for the notification to see how.";
+    private const string AlreadyDispatched = "Nothing could be stopped: every delivery is in flight or has ended, or the digest that told it has closed. Ask for the notification to see how.";
 
     private static async Task<IResult> CancelAsync(string eventId, HttpContext http, IDocumentStore store, TimeProvider clock)
     {
@@ -39,13 +40,16 @@ public static class CancelNotification
         var taken = await OpenDeliveryTable.TakeWaitingAsync(session.Connection!, key, cancellation);
         // Who was planning it just then has put its deliveries in its place: the first look waited for that, the second sees them.
         if (taken.Count == 0) taken = await OpenDeliveryTable.TakeWaitingAsync(session.Connection!, key, cancellation);
+        await DigestWithdrawal.TakeOutAsync(session.Connection!, key, cancellation);
         await NotificationStreams.LockAsync(session, [key], cancellation);
         if (await NotificationStreams.LoadAsync(session, key, cancellation) is not { } notification) return Problem.NotFound("notification with this event ID");
         if (NotificationStatusRule.Of(notification) == NotificationStatus.Cancelled) return Stopped(notification, []); // said before: nothing more to do
 
-        if (NotificationDecider.Cancel(notification, taken, client.ClientId, clock.GetUtcNow()) is not { } cancelled)
+        var now = clock.GetUtcNow();
+        if (NotificationDecider.Cancel(notification, taken, client.ClientId, now) is not { } cancelled)
             return Problem.Of(StatusCodes.Status409Conflict, "already_dispatched", AlreadyDispatched);
         session.Events.Append(key, cancelled);
+        if (notification.IsToBePlanned) await DigestWithdrawal.WithdrawMembersAsync(session, notification, client.ClientId, now, cancellation);
         await session.SaveChangesAsync(cancellation);
         return Stopped(Notification.Evolve(notification, key, cancelled)!, cancelled.Deliveries);
 
@@ -108,6 +112,7 @@ public static class RescheduleEndpoint
             return Problem.Of(StatusCodes.Status409Conflict, "already_due", AlreadyDue);
         if (moved.SendAt >= notification.Request.ExpiresAt) return Problem.Invalid(new Dictionary<string, string[]> { ["sendAt"] = ["must be earlier than the notification's expiresAt"] });
         await OpenDeliveryTable.PutAsync(session.Connection!, [.. rows.Select(r => r with { DueAt = moved.SendAt })], cancellation);
+        await DigestWithdrawal.MoveAsync(session.Connection!, notification, moved.SendAt, cancellation);
         session.Events.Append(key, moved);
         await session.SaveChangesAsync(cancellation);
         return Results.Ok(new RescheduledNotification(eventId, NotificationStatusRule.Of(Notification.Evolve(notification, key, moved)!), moved.SendAt));

@@ -15,9 +15,12 @@ namespace Notify.Api.Notifications;
 /// <param name="Template">The template that says it, where the request gave no content.</param>
 /// <param name="Version">The number of events that this state was folded from; absent in lists.</param>
 /// <param name="Deliveries">One for each device, number and address, also those left out.</param>
+/// <param name="Digest">The event ID of the digest that it is told by, or will be; it has no deliveries of its own then.</param>
+/// <param name="Members">What a digest tells, by event ID; absent until it closes, and in lists.</param>
 public sealed record NotificationResource(
     string EventId, string? UserId, NotificationStatus Status, string Category, Priority Priority, DateTimeOffset RequestedAt,
-    DateTimeOffset? SendAt, DateTimeOffset? ExpiresAt, NotificationTemplate? Template, long? Version, IReadOnlyList<DeliveryResource> Deliveries)
+    DateTimeOffset? SendAt, DateTimeOffset? ExpiresAt, NotificationTemplate? Template, long? Version, IReadOnlyList<DeliveryResource> Deliveries,
+    string? Digest = null, IReadOnlyList<string>? Members = null)
 {
     /// <summary>As the reference shows one.</summary>
     internal static NotificationResource Example => new(
@@ -32,7 +35,7 @@ public sealed record NotificationResource(
     public static NotificationResource Of(Notification n, bool withVersion = true) => new(
         n.Request.EventId, n.Request.UserId, NotificationStatusRule.Of(n), n.Request.Category, n.Request.Priority, n.Request.At, n.SendAt, n.Request.ExpiresAt,
         n.Request.Template is { } t ? new NotificationTemplate(t.Key, t.Version, n.Locale ?? t.Locale) : null, withVersion ? n.Version : null,
-        [.. n.Deliveries.Values.OrderBy(d => d.Channel).ThenBy(d => d.Id).Select(DeliveryResource.Of)]);
+        [.. n.Deliveries.Values.OrderBy(d => d.Channel).ThenBy(d => d.Id).Select(DeliveryResource.Of)], n.CollectedIn, withVersion ? n.Members : null);
 }
 
 /// <summary>The template that a notification was accepted with.</summary>

@@ -4,7 +4,7 @@ using Notify.Projections.Templates;
 
 namespace Notify.Dispatch.Dispatching;
 
-/// <summary>What a delivery says: the request's own content, or what its template makes of the request's parameters.</summary>
+/// <summary>What a delivery says: the request's own content, or what its template makes of the request's parameters; for a digest what it says on the channel.</summary>
 public static class ContentRendering
 {
     /// <summary>The content for a channel. The same at every attempt: a template's now is when the notification was meant to be sent.</summary>
@@ -13,10 +13,11 @@ public static class ContentRendering
     public static (NotificationContent? Content, TemplateFault? Fault) Of(
         Notification notification, Channel channel, NotificationPayload payload, IReadOnlyDictionary<string, ReadyTemplate> templates)
     {
-        if (notification.Request.Template is not { } pin) return (payload.Content, null);
+        var words = payload.ByChannel?.GetValueOrDefault(Lanes.NameOf(channel));
+        if (notification.Request.Template is not { } pin) return (words?.Content ?? payload.Content, null);
         if (!templates.TryGetValue(TemplateBook.NameOf(pin), out var ready)) return (null, new TemplateFault($"{pin.Key}@{pin.Version}", 0, 0, "is not there"));
         var now = notification.SendAt > notification.Request.At ? notification.SendAt.Value : notification.Request.At;
-        var rendering = ready.Template.Render(channel, notification.Locale, payload.Params, ready.Layouts, now);
+        var rendering = ready.Template.Render(channel, notification.Locale, words?.Params ?? payload.Params, ready.Layouts, now);
         return (rendering.Content, rendering.Fault);
     }
 }

@@ -5,6 +5,7 @@ using Notify.Domain.Notifications;
 using Notify.Projections;
 using Notify.Projections.Caching;
 using Notify.Projections.Caps;
+using Notify.Projections.Digests;
 using Notify.Projections.Hosting;
 using Notify.Projections.OpenDeliveries;
 using Notify.Projections.Planning;
@@ -15,7 +16,7 @@ using Wolverine.Marten;
 namespace Notify.Dispatch.Due;
 
 /// <summary>
-/// Looks at what is due: plans what was scheduled, sends retries back to their queues, has unknown outcomes asked for, and
+/// Looks at what is due: plans what was scheduled, closes digests, sends retries back to their queues, has unknown outcomes asked for, and
 /// re-sends what lay in a queue for too long. Runs on every host; rows that one host holds, the others pass over.
 /// </summary>
 /// <remarks>
@@ -24,7 +25,7 @@ namespace Notify.Dispatch.Due;
 /// </remarks>
 public sealed class DuePump(
     IDocumentStore store, NpgsqlDataSource database, Snapshots snapshots, SubjectKeys keys, MasterKeyRing ring, IServiceScopeFactory scopes, Projections.QueueBacklog.QueueActivity activity, SmsLimits sms,
-    TimeZones zones, IOptions<RetrySchedule> schedule, TimeProvider clock, ILogger<DuePump> log) : BackgroundService
+    TimeZones zones, DigestDue digests, IOptions<RetrySchedule> schedule, TimeProvider clock, ILogger<DuePump> log) : BackgroundService
 {
     private const int Page = 500, Hands = 2;
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(250), Pace = TimeSpan.FromMilliseconds(100), Noticeable = TimeSpan.FromSeconds(2);
@@ -159,7 +160,7 @@ public sealed class DuePump(
         var connection = session.Connection!;
         await NotificationStreams.LockAsync(session, scheduled.Select(s => s.Notification), cancellation);
         var notifications = await NotificationStreams.LoadAsync(session, [.. scheduled.Select(s => s.Notification)], cancellation);
-        var waiting = notifications.Values.Where(n => !n.IsPlanned && !n.IsCancelled && !n.IsExpired).ToList();
+        var waiting = notifications.Values.Where(n => n.IsToBePlanned).ToList();
         var (recipients, categories) = await snapshots.OfAsync(connection, [.. waiting.Select(n => n.Request)], cancellation);
         var payloadKeys = await keys.ForAsync(connection, waiting.Select(n => n.Request.Payload), cancellation);
         var payloads = waiting.ToDictionary(n => n.Key, n => payloadKeys.OpenJson<NotificationPayload>(n.Request.Payload), StringComparer.Ordinal);
@@ -167,12 +168,14 @@ public sealed class DuePump(
             categories, connection, waiting.SelectMany(n => ReachRulesReader.OfPlanning(payloads[n.Key], recipients.Of(n.Request), ring)), now, cancellation);
         var currentKeys = await keys.CurrentAsync(connection, waiting.Select(n => n.Request.Subject), cancellation);
 
+        var step = await digests.TakeUpAsync(session, notifications, payloads, recipients, rules, currentKeys, now, cancellation);
+
         var plans = new List<NotificationPlan>();
         var later = new List<OpenDelivery>();
         foreach (var row in scheduled)
         {
-            if (!notifications.TryGetValue(row.Notification, out var n) || n.IsPlanned || n.IsCancelled || n.IsExpired) continue;
-            if (n.SendAt > now)
+            if (!notifications.TryGetValue(row.Notification, out var n) || !n.IsToBePlanned) continue;
+            if (n.SendAt > now || step.Waiting.Contains(n.Key))
             {
                 later.Add(row with { DueAt = n.SendAt });
                 continue;
@@ -201,7 +204,7 @@ public sealed class DuePump(
 
         await OpenDeliveryTable.RemoveAsync(connection, [.. scheduled.Select(s => s.Id).Except(later.Select(l => l.Id))], cancellation);
         await OpenDeliveryTable.PutAsync(connection, later, cancellation);
-        await OpenDeliveryTable.AddAsync(connection, planned, cancellation);
+        await OpenDeliveryTable.AddAsync(connection, [.. planned, .. step.Opened], cancellation);
         return [.. planned.Where(p => p.State == OpenState.Queued)];
     }
 

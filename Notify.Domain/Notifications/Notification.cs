@@ -74,10 +74,23 @@ public sealed record Delivery(
 /// <summary>A notification's state: a fold over its stream, never stored as the truth.</summary>
 /// <param name="Request">The first event; everything else follows from it.</param>
 /// <param name="Deliveries">By ID; empty until planned.</param>
+/// <param name="CollectedIn">The event ID of the digest that it was put into; <c>null</c>: it goes by itself.</param>
+/// <param name="IsDigested">Whether that digest has closed with it.</param>
+/// <param name="Digest">Set where this is a digest.</param>
+/// <param name="Members">What the digest tells, by event ID; <c>null</c> until it closes.</param>
 public sealed record Notification(
     string Key, NotificationRequested Request, ImmutableDictionary<Guid, Delivery> Deliveries, bool IsPlanned, DateTimeOffset? SendAt,
-    bool IsCancelled = false, bool IsExpired = false, long Version = 0, string? Locale = null)
+    bool IsCancelled = false, bool IsExpired = false, long Version = 0, string? Locale = null,
+    string? CollectedIn = null, bool IsDigested = false, DigestOpened? Digest = null, IReadOnlyList<string>? Members = null)
 {
+    /// <summary>Whether it is still to be decided how the person is reached.</summary>
+    [System.Text.Json.Serialization.JsonIgnore]
+    public bool IsToBePlanned => !IsPlanned && !IsCancelled && !IsExpired && CollectedIn is null;
+
+    /// <summary>Whether it waits in a digest that is open.</summary>
+    [System.Text.Json.Serialization.JsonIgnore]
+    public bool IsInOpenDigest => !IsPlanned && !IsCancelled && !IsExpired && CollectedIn is not null && !IsDigested;
+
     /// <summary>Folds one event into a notification; <c>null</c> before the first, and unknown events change nothing.</summary>
     public static Notification? Evolve(Notification? state, string key, object @event)
     {
@@ -121,12 +134,30 @@ public sealed record Notification(
         NotificationCancelled e => e.Deliveries.Aggregate(this with { IsCancelled = !IsPlanned || IsCancelled }, (n, id) => n.End(id, DeliveryStatus.Cancelled, null)),
         NotificationRescheduled e => this with { SendAt = e.SendAt },
         NotificationExpired e => e.Deliveries.Aggregate(this with { IsExpired = !IsPlanned || IsExpired }, (n, id) => n.End(id, DeliveryStatus.Expired, null)),
+        NotificationCollected e => this with { CollectedIn = e.Digest },
+        NotificationDigested e => this with { CollectedIn = e.Digest, IsDigested = true },
+        DigestOpened e => this with { Digest = e },
+        DigestClosed e => Closed(e),
         NotificationOpened e => With(e.DeliveryId, d => d with { OpenedAt = d.OpenedAt ?? e.At }),
         LinkClicked e => With(e.DeliveryId, d => d.Clicked?.Contains(e.Link) == true ? d : d with { ClickedAt = d.ClickedAt ?? e.At, Clicked = (d.Clicked ?? []).Add(e.Link) }),
         Complained e => With(e.DeliveryId, d => d with { ComplainedAt = d.ComplainedAt ?? e.At }),
         Unsubscribed e => With(e.DeliveryId, d => d with { UnsubscribedAt = d.UnsubscribedAt ?? e.At }),
         _ => this,
     };
+
+    // From here on it is what its members make of it; without any it has ended as they have.
+    private Notification Closed(DigestClosed e)
+    {
+        var closed = this with
+        {
+            Members = e.Members,
+            Request = Request with { Priority = e.Priority, Channels = e.Channels, Template = e.Template, ExpiresAt = e.ExpiresAt, Payload = e.Payload ?? Request.Payload },
+        };
+        if (e.Members.Count > 0) return closed;
+        return e.LeftOut.Count == 0 ? closed with { IsCancelled = true }
+            : e.LeftOut.Any(l => l.Reason == Reasons.Expired) ? closed with { IsExpired = true }
+            : closed with { IsPlanned = true };
+    }
 
     // A move goes on with the round; any other pause ends it.
     private static Delivery Moved(Delivery d, DeliveryDeferred e) =>

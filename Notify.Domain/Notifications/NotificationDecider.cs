@@ -26,15 +26,15 @@ public static class NotificationDecider
     /// <returns>The event; <c>null</c> when nothing could be stopped.</returns>
     public static NotificationCancelled? Cancel(Notification notification, IReadOnlyCollection<Guid> stopped, string by, DateTimeOffset now)
     {
-        if (!notification.IsPlanned) return notification.IsCancelled || notification.IsExpired ? null : new NotificationCancelled([], by, now);
+        if (!notification.IsPlanned) return notification is { IsCancelled: false, IsExpired: false, IsDigested: false } ? new NotificationCancelled([], by, now) : null;
         var still = stopped.Where(id => notification.Deliveries.TryGetValue(id, out var d) && !d.IsTerminal && d.Status != DeliveryStatus.Unknown).ToList();
         return still.Count == 0 ? null : new NotificationCancelled(still, by, now);
     }
 
     /// <summary>Moves a notification that is not yet due.</summary>
-    /// <returns>The event; <c>null</c> when it is due, planned, cancelled or expired already.</returns>
+    /// <returns>The event; <c>null</c> when it is due, planned, collected, cancelled or expired already.</returns>
     public static NotificationRescheduled? Reschedule(Notification notification, DateTimeOffset sendAt, string by, DateTimeOffset now) =>
-        notification is { IsPlanned: false, IsCancelled: false, IsExpired: false, SendAt: { } current } && current > now
+        notification is { IsToBePlanned: true, SendAt: { } current } && current > now
             ? new NotificationRescheduled(sendAt, by, now)
             : null;
 

@@ -34,4 +34,12 @@ public sealed record DeviceAddress(Platform Platform, string? Token = null);
 /// <summary>The personal part of a request: stored only as <see cref="Privacy.Sealed"/>.</summary>
 /// <param name="Content">Empty where a template says it.</param>
 /// <param name="Params">The template's parameters.</param>
-public sealed record NotificationPayload(NotificationContent Content, UnregisteredRecipient? To = null, JsonElement? Metadata = null, JsonElement? Params = null);
+/// <param name="ByChannel">What a digest says instead, by the channel's name.</param>
+public sealed record NotificationPayload(
+    NotificationContent Content, UnregisteredRecipient? To = null, JsonElement? Metadata = null, JsonElement? Params = null,
+    IReadOnlyDictionary<string, ChannelWords>? ByChannel = null);
+
+/// <summary>What a digest says on one channel.</summary>
+/// <param name="Content">In plain words; <c>null</c> where a template says it.</param>
+/// <param name="Params">The template's parameters.</param>
+public sealed record ChannelWords(NotificationContent? Content, JsonElement? Params = null);

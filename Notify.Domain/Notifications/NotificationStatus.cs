@@ -3,7 +3,7 @@ namespace Notify.Domain.Notifications;
 /// <summary>A notification's status as callers see it; follows from its deliveries alone.</summary>
 public enum NotificationStatus
 {
-    Accepted, Scheduled, Dispatching, Dispatched, Delivered, PartiallyDelivered, Failed, Suppressed, Cancelled, Expired, Unknown,
+    Accepted, Scheduled, Dispatching, Dispatched, Delivered, PartiallyDelivered, Failed, Suppressed, Cancelled, Expired, Unknown, Digested,
 }
 
 /// <summary>The rule by which deliveries make a notification's status: the first that matches.</summary>
@@ -13,6 +13,7 @@ public static class NotificationStatusRule
     /// <remarks>
     /// Any in flight: dispatching (accepted or scheduled before the first attempt); any unknown: unknown; all left out:
     /// suppressed, or cancelled or expired if that is why; all delivered; some delivered; any dispatched; else failed.
+    /// What waits in a digest is scheduled, and digested once that has closed: the digest then tells what becomes of it.
     /// What was left out does not stand in the way of «all delivered».
     /// </remarks>
     public static NotificationStatus Of(Notification notification)
@@ -21,7 +22,8 @@ public static class NotificationStatusRule
         {
             if (notification.IsCancelled) return NotificationStatus.Cancelled;
             if (notification.IsExpired) return NotificationStatus.Expired;
-            return notification.SendAt is null ? NotificationStatus.Accepted : NotificationStatus.Scheduled;
+            if (notification.IsDigested) return NotificationStatus.Digested;
+            return notification is { SendAt: null, CollectedIn: null } ? NotificationStatus.Accepted : NotificationStatus.Scheduled;
         }
 
         int inFlight = 0, waiting = 0, attempts = 0, unknown = 0, leftOut = 0, cancelled = 0, expired = 0, delivered = 0, dispatched = 0, ended = 0;

@@ -105,6 +105,9 @@ public static class Reasons
     /// <summary>The provider has no record of the message, so it was never accepted.</summary>
     public const string NotAtProvider = "NotAtProvider";
 
+    /// <summary>Its time had passed before the digest that it waited in was closed.</summary>
+    public const string Expired = "Expired";
+
     /// <summary>What was to be sent cannot be read any more.</summary>
     public const string Unreadable = "Unreadable";
 }

@@ -8,7 +8,7 @@ namespace Notify.Projections.Caps;
 
 /// <summary>
 /// Set-based statements over <c>notify.cap_counts</c>, in the caller's transaction. Lock order: these rows last, after open
-/// deliveries, streams, suppressions and subjects' keys; among themselves by person, category, channel and period. Who holds one
+/// deliveries, streams, suppressions, subjects' keys and digests; among themselves by person, category, channel and period. Who holds one
 /// waits for nothing any more, except for rows that nobody else can have.
 /// </summary>
 public static class CapTable

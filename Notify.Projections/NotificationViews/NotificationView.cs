@@ -49,6 +49,7 @@ public sealed partial class NotificationViewProjection : SingleStreamProjection<
     public static Notification WithoutSealed(Notification state, object @event) => @event switch
     {
         NotificationRequested r => state with { Request = r with { Payload = Sealed.None, RequestHash = "" } },
+        DigestClosed => state with { Request = state.Request with { Payload = Sealed.None } },
         DeliveriesPlanned => state with { Deliveries = state.Deliveries.ToImmutableDictionary(d => d.Key, d => d.Value with { Contact = null }) },
         _ => state,
     };

@@ -4,6 +4,7 @@ using Notify.Domain.Privacy;
 using Notify.Domain.Recipients;
 using Notify.Projections.Caching;
 using Notify.Projections.Caps;
+using Notify.Projections.Digests;
 using Notify.Projections.OpenDeliveries;
 using Notify.Projections.Privacy;
 using Npgsql;
@@ -22,7 +23,7 @@ public sealed record IncomingNotification(string Key, NotificationRequested Requ
 
 /// <summary>
 /// Takes notifications in, many in the caller's transaction, set-based: their IDs are claimed, recipients and rules loaded,
-/// deliveries planned, streams started. Both what clients request one by one and what broadcasts make come in here.
+/// deliveries planned or left to a digest, streams started. Both what clients request one by one and what broadcasts make come in here.
 /// </summary>
 public sealed class NotificationIntake(Snapshots snapshots, SubjectKeys subjectKeys, MasterKeyRing ring, SmsLimits sms, TimeZones zones)
 {
@@ -61,7 +62,11 @@ public sealed class NotificationIntake(Snapshots snapshots, SubjectKeys subjectK
             categories, connection, incoming.Where(i => !i.IsLater).SelectMany(i => ReachRulesReader.OfPlanning(i.Payload, recipients.GetValueOrDefault(i.Request.Subject), ring)), now, cancellation);
         var keys = await subjectKeys.CurrentAsync(connection, incoming.Select(i => i.Request.Subject), cancellation);
 
+        var digests = await DigestCollecting.CollectAsync(
+            session, incoming.Where(i => !i.IsLater && !(i.Request.ExpiresAt <= now)).Select(i => new DueNotification(i.Key, i.Request, i.Payload)), rules, keys, ring, now, cancellation);
+
         var open = new List<OpenDelivery>(incoming.Count);
+        open.AddRange(digests.Opened);
         var plans = new List<NotificationPlan>(incoming.Count);
         foreach (var i in incoming)
         {
@@ -74,6 +79,10 @@ public sealed class NotificationIntake(Snapshots snapshots, SubjectKeys subjectK
             else if (requested.ExpiresAt <= now)
             {
                 session.Events.StartStream(i.Key, requested, new NotificationExpired([], now));
+            }
+            else if (digests.Collected.TryGetValue(i.Key, out var collected))
+            {
+                session.Events.StartStream(i.Key, requested, collected);
             }
             else
             {

@@ -36,6 +36,12 @@ public static class EventWords
         NotificationCancelled e => $"{e.By} withdrew {(e.Deliveries.Count == 0 ? "the notification before it was planned" : List(e.Deliveries.Select(d => Name(state, d, start: false))))}.",
         NotificationRescheduled e => $"{e.By} moved it to {Time(e.SendAt)}.",
         NotificationExpired e => $"Its time had passed before {(e.Deliveries.Count == 0 ? "it was planned" : $"{List(e.Deliveries.Select(d => Name(state, d, start: false)))} could be made")}.",
+        NotificationCollected e => $"It waits in the digest {e.Digest} until {Time(e.Until)} (rule: {e.Rule}).",
+        NotificationDigested e => $"The digest {e.Digest} tells it, and what becomes of it.",
+        DigestOpened e => $"A digest was opened: for {Count(e.Rule.WindowSeconds)} s it takes what comes of the category{(e.CategoryVersion == 0 ? "" : $", by version {Many(e.CategoryVersion)} of it")}.",
+        DigestClosed { Members.Count: 0, LeftOut.Count: 0 } => "The digest closed with nothing in it: everything was withdrawn. Nothing is sent.",
+        DigestClosed e => $"The digest closed {(e.Members.Count == 0 ? "with nothing to tell" : $"and tells {Count(e.Members.Count)}: {List(e.Members.Count > 20 ? [.. e.Members.Take(20), $"{Count(e.Members.Count - 20)} more"] : e.Members)}")}"
+            + $"{(e.Template is { } t ? $", with version {Count(t.Version)} of the template {t.Key}" : "")}{(e.Fault is { } fault ? $", in plain words, since its template failed ({fault})" : "")}.{(e.LeftOut.Count == 0 ? "" : $" Left out: {string.Join("; ", e.LeftOut.Select(l => $"{l.EventId}, because {Words(l.Reason)}"))}.")}",
         NotificationOpened e => $"The person opened {Name(state, e.DeliveryId, start: false)} for the first time, says {e.Source}.",
         LinkClicked e => $"The person followed link {Count(e.Link + 1)} of {Name(state, e.DeliveryId, start: false)} for the first time.",
         Complained e => $"The person called {Name(state, e.DeliveryId, start: false)} unwanted, says {e.Source}.",

@@ -60,7 +60,7 @@ public sealed class Replayer(IDocumentStore store, NpgsqlDataSource database, Su
 
     private async Task RevealAsync(List<IEvent> events, bool ndjson, CancellationToken cancellation)
     {
-        var payload = ((NotificationRequested)events[0].Data).Payload;
+        var payload = events.Select(e => e.Data).OfType<DigestClosed>().Select(c => c.Payload).LastOrDefault() ?? ((NotificationRequested)events[0].Data).Payload;
         var addresses = events.Select(e => e.Data).OfType<DeliveriesPlanned>().SelectMany(p => p.Deliveries).ToList();
         await using var connection = await database.OpenConnectionAsync(cancellation);
         var open = await keys.ForAsync(connection, [payload, .. addresses.Select(a => a.Address)], cancellation);

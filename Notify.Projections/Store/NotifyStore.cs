@@ -115,6 +115,7 @@ public static class NotifyStore
         typeof(NotificationDelivered), typeof(NotificationFailed), typeof(DispatchOutcomeUnknown), typeof(DeliverySuppressed), typeof(DeliveryDeadLettered),
         typeof(DeliveryRedriven), typeof(NotificationCancelled), typeof(NotificationRescheduled), typeof(NotificationExpired), typeof(NotificationOpened),
         typeof(LinkClicked), typeof(Complained), typeof(Unsubscribed),
+        typeof(NotificationCollected), typeof(NotificationDigested), typeof(DigestOpened), typeof(DigestClosed),
         typeof(ContactDetailsGiven), typeof(DeviceRegistered), typeof(DeviceRemoved), typeof(OptedIn), typeof(OptedOut), typeof(PreferenceWithdrawn),
         typeof(QuietHoursSet), typeof(QuietHoursWithdrawn), typeof(UserErased), typeof(AddressSuppressed), typeof(SuppressionLifted), typeof(CategoryDefined),
         typeof(TemplateDefined), typeof(TemplateArchived), typeof(LayoutDefined),

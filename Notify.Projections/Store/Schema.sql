@@ -316,3 +316,26 @@ create table if not exists notify.tracked_daily (
     machine_clicks  bigint   not null,
     primary key (day, client_id, channel, category, template, provider, mode, slot)
 ) with (fillfactor = 70);
+
+-- Digests that take what comes: at most one per client, category and person. Who puts something into one, takes something
+-- out of it or closes it holds this row first; see DigestTable for the order. A row without a digest is only held.
+create table if not exists notify.digests (
+    client    text        not null,
+    category  text        not null,
+    person    text        not null,
+    digest    text,
+    closes_at timestamptz,
+    members   integer     not null default 0,
+    primary key (client, category, person)
+);
+
+-- What waits in digests, until they close: each notification in one, in the order of number. category and person are
+-- those of the digest's row.
+create table if not exists notify.digest_items (
+    member   text   primary key,
+    digest   text   not null,
+    category text   not null,
+    person   text   not null,
+    number   bigint not null generated always as identity
+);
+create index if not exists digest_items_digest on notify.digest_items (digest);

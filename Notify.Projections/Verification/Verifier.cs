@@ -7,11 +7,12 @@ namespace Notify.Projections.Verification;
 
 /// <summary>What a verification counted, and what it found wrong.</summary>
 /// <param name="Notifications">Accepted notifications: idempotency keys.</param>
-/// <param name="Waiting">Notifications not yet planned: scheduled, or cancelled or expired before.</param>
+/// <param name="Waiting">Notifications without deliveries of their own: scheduled, collected, or cancelled or expired before.</param>
+/// <param name="Digested">Those of them that a digest told.</param>
 /// <param name="Deliveries">Planned deliveries and those left out.</param>
 /// <param name="Faults">One line each; empty when all is well.</param>
 public sealed record Verification(
-    long Notifications, long Waiting, long Deliveries, long Terminal, long InFlight, long Unknown, long DeadLetters, IReadOnlyList<string> Faults);
+    long Notifications, long Waiting, long Deliveries, long Terminal, long InFlight, long Unknown, long DeadLetters, long Digested, IReadOnlyList<string> Faults);
 
 /// <summary>
 /// Proves from the event store that nothing accepted is lost: every idempotency key has its stream, every delivery is
@@ -26,7 +27,7 @@ public static class Verifier
     public static async Task<int> RunAsync(IDocumentStore store, NpgsqlDataSource database, TextWriter output, CancellationToken cancellation = default)
     {
         var v = await VerifyAsync(store, database, cancellation);
-        await output.WriteLineAsync($"notifications accepted  {v.Notifications,12:N0}   (not yet planned {v.Waiting:N0})");
+        await output.WriteLineAsync($"notifications accepted  {v.Notifications,12:N0}   (not yet planned {v.Waiting - v.Digested:N0}, told by digests {v.Digested:N0})");
         await output.WriteLineAsync($"deliveries              {v.Deliveries,12:N0}");
         await output.WriteLineAsync($"  = terminal            {v.Terminal,12:N0}   (dead letters {v.DeadLetters:N0})");
         await output.WriteLineAsync($"  + in flight           {v.InFlight,12:N0}");
@@ -52,6 +53,7 @@ public static class Verifier
             while (await reader.ReadAsync(cancellation)) open[reader.GetGuid(0)] = (reader.GetString(1), (OpenState)reader.GetInt16(2), reader.GetBoolean(3));
         }
 
+        var digests = await DigestCheck.BeginAsync(connection, cancellation);
         var after = "";
         while (true)
         {
@@ -59,6 +61,7 @@ public static class Verifier
             if (keys.Count == 0) break;
             after = keys[^1];
             var folded = await NotificationStreams.LoadAsync(session, keys, cancellation);
+            await digests.CheckAsync(session, folded.Values, Fault, cancellation);
             foreach (var key in keys)
             {
                 notifications++;
@@ -67,7 +70,7 @@ public static class Verifier
                 {
                     waiting++;
                     var planning = open.Remove(DeterministicId.OfPlanning(key), out _);
-                    if (planning == (n.IsCancelled || n.IsExpired)) Fault($"{key}: {(planning ? "ended, but still waits to be planned" : "not planned, and nothing will plan it")}");
+                    if (planning != n.IsToBePlanned) Fault($"{key}: {(planning ? "ended or collected, but still waits to be planned" : "not planned, and nothing will plan it")}");
                     continue;
                 }
 
@@ -98,9 +101,10 @@ public static class Verifier
             }
         }
 
+        digests.End(Fault);
         foreach (var (id, row) in open) Fault($"{row.Notification} {id}: open as {row.State}, but no stream knows it");
         if (deliveries != terminal + inFlight + unknown) Fault("the sums do not agree");
-        return new Verification(notifications, waiting, deliveries, terminal, inFlight, unknown, dead, faults);
+        return new Verification(notifications, waiting, deliveries, terminal, inFlight, unknown, dead, digests.Digested, faults);
 
         void Fault(string text)
         {

@@ -1,6 +1,7 @@
 using System.Reflection;
 using Notify.Domain.Broadcasts;
 using Notify.Domain.Clients;
+using Notify.Domain.Digests;
 using Notify.Domain.Notifications;
 using Notify.Domain.Privacy;
 using Notify.Domain.Routing;
@@ -57,6 +58,12 @@ public sealed class EventWordsTests
         { new ProviderWeightChanged("twilio", 1, 0.25, "40% of 50 calls failed", At), "twilio gets 25% of its weight instead of 100%: 40% of 50 calls failed." },
         { new NotificationDispatched(Sms, 1, "twilio", "SM1", 0, null, At, "SM1:sent"), "The SMS was accepted by twilio, says a receipt (their ID SM1)." },
         { new NotificationFailed(Sms, 1, Reasons.Undelivered, "twilio", "30003", At, "SM1:undelivered:30003"), "The SMS failed for good, says a receipt: undelivered (twilio: 30003)." },
+        { new NotificationCollected("digest@1", At.AddHours(1), "digest of category shipping, version 2", At), "It waits in the digest digest@1 until 2026-12-01 10:00:00.000Z (rule: digest of category shipping, version 2)." },
+        { new NotificationDigested("digest@1", At), "The digest digest@1 tells it, and what becomes of it." },
+        { new DigestOpened("u/u-42", new DigestRule(3600, null, null, 50), 2, At), "A digest was opened: for 3600 s it takes what comes of the category, by version 2 of it." },
+        { new DigestClosed(["a", "b"], [new DigestLeftOut("c", Reasons.Expired)], Priority.Normal, null, new PinnedTemplate("told", 3, null, [Channel.Sms], []), null, new Sealed("1.x"), null, At), "The digest closed and tells 2: a and b, with version 3 of the template told. Left out: c, because expired." },
+        { new DigestClosed(["a"], [], Priority.Normal, null, null, null, new Sealed("1.x"), "sms.text 1:4", At), "The digest closed and tells 1: a, in plain words, since its template failed (sms.text 1:4)." },
+        { new DigestClosed([], [], Priority.Bulk, null, null, null, null, null, At), "The digest closed with nothing in it: everything was withdrawn. Nothing is sent." },
         { new Complained(Sms, "sendgrid", At), "The person called the SMS unwanted, says sendgrid." },
         { new LinkClicked(Sms, 0, "link", At), "The person followed link 1 of the SMS for the first time." },
         { new Unsubscribed(Sms, "sendgrid", At), "The person unsubscribed through the SMS, says sendgrid." },

@@ -1,4 +1,5 @@
 using Notify.Domain.Clients;
+using Notify.Domain.Digests;
 using Notify.Domain.Notifications;
 using Notify.Domain.Privacy;
 
@@ -19,6 +20,18 @@ internal sealed class AnyHistory(int seed)
         {
             events.Add(random.Next(2) == 0 ? new NotificationCancelled([], "c", at) : new NotificationExpired([], at));
             return (key, events);
+        }
+
+        if (number % 23 == 7)
+        {
+            events.AddRange([new NotificationCollected("digest@1", at.AddHours(1), "rule", at), new NotificationDigested("digest@1", at.AddHours(1))]);
+            return (key, events);
+        }
+
+        if (number % 23 == 8)
+        {
+            events.Add(new DigestOpened("u/u-1", new DigestRule(3600, null, null, 50), 1, at));
+            events.Add(new DigestClosed(["a", "b"], [], Priority.Normal, null, null, null, new Sealed("7.words"), null, at.AddSeconds(1)));
         }
 
         if (random.Next(4) == 0) events.Add(new NotificationRescheduled(at.AddHours(1), "c", at.AddSeconds(1)));

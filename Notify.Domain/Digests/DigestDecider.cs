@@ -1,0 +1,83 @@
+using System.Globalization;
+using Notify.Domain.Categories;
+using Notify.Domain.Notifications;
+
+namespace Notify.Domain.Digests;
+
+/// <summary>What one digest at a time is open for.</summary>
+/// <param name="Person">A user's stream key, or the keyed hash of the addresses that were given.</param>
+public readonly record struct DigestPlace(string ClientId, string Category, string Person);
+
+/// <summary>A digest that takes what comes.</summary>
+/// <param name="Key">Its stream.</param>
+/// <param name="ClosesAt">When it takes no more; it may be closed a moment later, and takes what comes until then.</param>
+/// <param name="Members">How many it has taken, also those that were withdrawn since.</param>
+public sealed record OpenDigest(string Key, DateTimeOffset ClosesAt, int Members);
+
+/// <summary>A notification that waits in a digest which is about to close.</summary>
+/// <param name="Notification">As it is now.</param>
+/// <param name="IsReadable">Whether what it says can be read; else its person was erased since.</param>
+public sealed record DigestMember(Notification Notification, bool IsReadable);
+
+/// <summary>What a closing came to.</summary>
+/// <param name="Told">The members that it tells, in the order of their coming.</param>
+/// <param name="Events">What goes into the streams of all that waited in it, by stream key.</param>
+public sealed record DigestClosing(IReadOnlyList<DigestMember> Told, IReadOnlyList<DigestLeftOut> LeftOut, IReadOnlyList<(string Key, object Event)> Events)
+{
+    /// <summary>The most urgent priority of what is told.</summary>
+    public Priority Priority => Told.Select(m => m.Notification.Request.Priority).DefaultIfEmpty(Priority.Bulk).Min();
+
+    /// <summary>When the last of what is told is worth nothing; <c>null</c>: one of it always is worth something.</summary>
+    public DateTimeOffset? ExpiresAt =>
+        Told.Count == 0 || Told.Any(m => m.Notification.Request.ExpiresAt is null) ? null : Told.Max(m => m.Notification.Request.ExpiresAt);
+}
+
+/// <summary>Decides what is collected, in which digest, and what of it a digest tells when it closes. Pure.</summary>
+public static class DigestDecider
+{
+    /// <summary>
+    /// The rule by which a notification is collected; <c>null</c>: it goes by itself, as do what is critical, what carries
+    /// files, and what only an app can read.
+    /// </summary>
+    /// <param name="content">Literal content; empty where a template says it.</param>
+    public static DigestRule? RuleFor(NotificationRequested request, NotificationContent content, Category category) =>
+        category is { Digest: { } rule, Required: false } && request.Priority != Priority.Critical && content.Attachments is not { Count: > 0 }
+        && (request.Template is not null || content.IsShown || content.Html is { Length: > 0 })
+            ? rule
+            : null;
+
+    /// <summary>Puts a notification into the digest that is open, or into a new one, where none is or it is full.</summary>
+    /// <param name="newKey">The stream of a new one.</param>
+    public static (OpenDigest Digest, bool IsNew) Join(OpenDigest? open, DigestRule rule, Func<string> newKey, DateTimeOffset now) =>
+        open is { Members: < DigestRule.MostMembers } ? (open with { Members = open.Members + 1 }, false) : (new OpenDigest(newKey(), now + rule.Window, 1), true);
+
+    /// <summary>What a notification's stream tells of its being collected.</summary>
+    public static NotificationCollected Collected(OpenDigest digest, DigestRule rule, Category category, DateTimeOffset now) => new(
+        NotificationKey.Parse(digest.Key)!.Value.EventId, digest.ClosesAt,
+        string.Create(CultureInfo.InvariantCulture, $"digest of category {category.Key}, version {category.Version}: {rule.WindowSeconds} s from its first notification on"), now);
+
+    /// <summary>Closes a digest: tells of each that waited in it whether it is told, and if not, why.</summary>
+    /// <param name="digest">Its event ID.</param>
+    /// <param name="waiting">In the order of their coming; none of them was withdrawn.</param>
+    public static DigestClosing Close(string digest, IEnumerable<DigestMember> waiting, DateTimeOffset now)
+    {
+        var told = new List<DigestMember>();
+        var leftOut = new List<DigestLeftOut>();
+        var events = new List<(string, object)>();
+        foreach (var member in waiting)
+        {
+            var n = member.Notification;
+            var reason = n.Request.ExpiresAt <= now ? Reasons.Expired : member.IsReadable ? null : Reasons.Erased;
+            events.Add((n.Key, reason switch
+            {
+                null => (object)new NotificationDigested(digest, now),
+                Reasons.Expired => new NotificationExpired([], now),
+                _ => new DeliveriesPlanned([], [new LeftOutDelivery(DeterministicId.OfDelivery(n.Key, "push"), Channel.Push, null, Reasons.Erased, "key")], 0, now),
+            }));
+            if (reason is null) told.Add(member);
+            else leftOut.Add(new DigestLeftOut(n.Request.EventId, reason));
+        }
+
+        return new DigestClosing(told, leftOut, events);
+    }
+}

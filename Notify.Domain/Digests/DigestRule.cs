@@ -1,0 +1,28 @@
+using System.Text.Json.Serialization;
+using Notify.Domain.Notifications;
+
+namespace Notify.Domain.Digests;
+
+/// <summary>How a category's notifications are collected into one, for each person.</summary>
+/// <param name="WindowSeconds">For how long, from the first one on; <see cref="MinWindowSeconds"/> to <see cref="MaxWindowSeconds"/>.</param>
+/// <param name="Template">The template that says it; <c>null</c>: plain words.</param>
+/// <param name="Channels">Where it goes; <c>null</c>: where its template has words for, else where its notifications would have gone.</param>
+/// <param name="MaxItems">How many of them are told one by one, 1 to <see cref="MostItems"/>; the rest is counted.</param>
+public sealed record DigestRule(int WindowSeconds, string? Template, IReadOnlyList<Channel>? Channels, int MaxItems)
+{
+    public const int MinWindowSeconds = 1, MaxWindowSeconds = 7 * 86_400, DefaultItems = 50, MostItems = 200;
+
+    /// <summary>The most notifications in one digest: whoever comes then begins the next one, so that each is closed in one transaction.</summary>
+    public const int MostMembers = 1000;
+
+    /// <summary>For how long.</summary>
+    [JsonIgnore]
+    public TimeSpan Window => TimeSpan.FromSeconds(WindowSeconds);
+
+    /// <inheritdoc />
+    public bool Equals(DigestRule? other) => other is not null && WindowSeconds == other.WindowSeconds && Template == other.Template && MaxItems == other.MaxItems
+        && (Channels ?? []).SequenceEqual(other.Channels ?? []);
+
+    /// <inheritdoc />
+    public override int GetHashCode() => HashCode.Combine(WindowSeconds, Template, MaxItems);
+}

@@ -1,0 +1,125 @@
+using Notify.Domain.Digests;
+using Notify.Domain.Notifications;
+using Notify.Projections.OpenDeliveries;
+using Npgsql;
+
+namespace Notify.Projections.Digests;
+
+/// <summary>What waits in a digest.</summary>
+/// <param name="Member">Its stream.</param>
+/// <param name="Digest">The digest's stream.</param>
+/// <param name="Place">What the digest is open for, or was.</param>
+public sealed record DigestEntry(string Member, string Digest, DigestPlace Place);
+
+/// <summary>
+/// Set-based statements over <c>notify.digests</c> and <c>notify.digest_items</c>, in the caller's transaction. Lock order:
+/// the places of digests after open deliveries, the streams of those, suppressions and subjects' keys, and before the streams
+/// of what waits in the digests, which come before caps; among themselves by client, category and person, all in one statement.
+/// </summary>
+public static class DigestTable
+{
+    /// <summary>Holds places until the transaction ends, and reads which digest is open in each; whoever concerns themselves with the same person's digest waits here.</summary>
+    /// <returns>All of them; <c>null</c> where none is open.</returns>
+    public static async Task<Dictionary<DigestPlace, OpenDigest?>> LockAsync(NpgsqlConnection connection, IEnumerable<DigestPlace> places, CancellationToken cancellation)
+    {
+        var sorted = places.Distinct().OrderBy(p => p.ClientId, StringComparer.Ordinal).ThenBy(p => p.Category, StringComparer.Ordinal).ThenBy(p => p.Person, StringComparer.Ordinal).ToList();
+        var open = sorted.ToDictionary(p => p, _ => (OpenDigest?)null);
+        if (sorted.Count == 0) return open;
+        // An update that is never made locks the row all the same, in the order of the list, and writes nothing.
+        await using (var insert = OpenDeliveryTable.Command(
+            connection,
+            """
+            insert into notify.digests (client, category, person) select * from unnest($1, $2, $3)
+            on conflict (client, category, person) do update set members = excluded.members where false
+            """,
+            ColumnsOf(sorted)))
+            await insert.ExecuteNonQueryAsync(cancellation);
+
+        await using var select = OpenDeliveryTable.Command(
+            connection,
+            """
+            select d.client, d.category, d.person, d.digest, d.closes_at, d.members from notify.digests d
+            join unnest($1, $2, $3) as t(l, g, p) on d.client = t.l and d.category = t.g and d.person = t.p where d.digest is not null
+            """,
+            ColumnsOf(sorted));
+        await using var reader = await select.ExecuteReaderAsync(cancellation);
+        while (await reader.ReadAsync(cancellation))
+        {
+            open[new DigestPlace(reader.GetString(0), reader.GetString(1), reader.GetString(2))] =
+                new OpenDigest(reader.GetString(3), reader.GetFieldValue<DateTimeOffset>(4), reader.GetInt32(5));
+        }
+
+        return open;
+    }
+
+    /// <summary>Writes which digest is open in places that the transaction holds; where none is, the row goes.</summary>
+    public static async Task WriteAsync(NpgsqlConnection connection, IReadOnlyDictionary<DigestPlace, OpenDigest?> places, CancellationToken cancellation)
+    {
+        var open = places.Where(p => p.Value is not null).ToList();
+        if (open.Count > 0)
+        {
+            await using var update = OpenDeliveryTable.Command(
+                connection,
+                """
+                update notify.digests d set digest = t.k, closes_at = t.c, members = t.m from unnest($1, $2, $3, $4, $5, $6) as t(l, g, p, k, c, m)
+                where d.client = t.l and d.category = t.g and d.person = t.p
+                """,
+                [.. ColumnsOf([.. open.Select(p => p.Key)]), open.Select(p => p.Value!.Key).ToArray(), open.Select(p => p.Value!.ClosesAt).ToArray(), open.Select(p => p.Value!.Members).ToArray()]);
+            await update.ExecuteNonQueryAsync(cancellation);
+        }
+
+        if (open.Count == places.Count) return;
+        await using var delete = OpenDeliveryTable.Command(
+            connection,
+            "delete from notify.digests d using unnest($1, $2, $3) as t(l, g, p) where d.client = t.l and d.category = t.g and d.person = t.p",
+            ColumnsOf([.. places.Where(p => p.Value is null).Select(p => p.Key)]));
+        await delete.ExecuteNonQueryAsync(cancellation);
+    }
+
+    /// <summary>Puts notifications into digests whose places the transaction holds.</summary>
+    public static async Task AddAsync(NpgsqlConnection connection, IReadOnlyCollection<DigestEntry> entries, CancellationToken cancellation)
+    {
+        if (entries.Count == 0) return;
+        await using var command = OpenDeliveryTable.Command(
+            connection, "insert into notify.digest_items (member, digest, category, person) select * from unnest($1, $2, $3, $4)",
+            entries.Select(e => e.Member).ToArray(), entries.Select(e => e.Digest).ToArray(), entries.Select(e => e.Place.Category).ToArray(), entries.Select(e => e.Place.Person).ToArray());
+        await command.ExecuteNonQueryAsync(cancellation);
+    }
+
+    /// <summary>What waits in digests, in the order of its coming.</summary>
+    public static async Task<ILookup<string, DigestEntry>> InAsync(NpgsqlConnection connection, IEnumerable<string> digests, CancellationToken cancellation) =>
+        (await ReadAsync(OpenDeliveryTable.Command(connection, "select member, digest, category, person from notify.digest_items where digest = any($1) order by number", (object)digests.ToArray()), cancellation))
+            .ToLookup(e => e.Digest, StringComparer.Ordinal);
+
+    /// <summary>The digest that a notification waits in; <c>null</c>: in none.</summary>
+    public static async Task<DigestEntry?> OfAsync(NpgsqlConnection connection, string member, CancellationToken cancellation) =>
+        (await ReadAsync(OpenDeliveryTable.Command(connection, "select member, digest, category, person from notify.digest_items where member = $1", member), cancellation)).SingleOrDefault();
+
+    /// <summary>Everything that waits in digests.</summary>
+    public static Task<List<DigestEntry>> AllAsync(NpgsqlConnection connection, CancellationToken cancellation) =>
+        ReadAsync(OpenDeliveryTable.Command(connection, "select member, digest, category, person from notify.digest_items"), cancellation);
+
+    /// <summary>Takes notifications out of digests whose places the transaction holds.</summary>
+    public static async Task RemoveAsync(NpgsqlConnection connection, IReadOnlyCollection<string> members, CancellationToken cancellation)
+    {
+        if (members.Count == 0) return;
+        await using var command = OpenDeliveryTable.Command(connection, "delete from notify.digest_items where member = any($1)", (object)members.ToArray());
+        await command.ExecuteNonQueryAsync(cancellation);
+    }
+
+    private static object[] ColumnsOf(IReadOnlyCollection<DigestPlace> places) =>
+        [places.Select(p => p.ClientId).ToArray(), places.Select(p => p.Category).ToArray(), places.Select(p => p.Person).ToArray()];
+
+    private static async Task<List<DigestEntry>> ReadAsync(NpgsqlCommand command, CancellationToken cancellation)
+    {
+        await using (command)
+        {
+            await using var reader = await command.ExecuteReaderAsync(cancellation);
+            var entries = new List<DigestEntry>();
+            while (await reader.ReadAsync(cancellation))
+                entries.Add(new DigestEntry(
+                    reader.GetString(0), reader.GetString(1), new DigestPlace(NotificationKey.Parse(reader.GetString(0))!.Value.ClientId, reader.GetString(2), reader.GetString(3))));
+            return entries;
+        }
+    }
+}

@@ -1,0 +1,56 @@
+using Notify.Domain.Digests;
+using Notify.Domain.Notifications;
+using static Notify.Tests.Domain.Some;
+
+namespace Notify.Tests.Domain;
+
+public class DigestTextTests
+{
+    private static readonly DigestItem[] Two =
+    [
+        new("a", "Ann", "likes your\n picture", "https://example.com/1", null, Noon), new("b", null, "Bob <b@example.com> & co", null, null, Noon),
+    ];
+
+    [Fact]
+    public void Each_channel_tells_every_one_in_its_own_way()
+    {
+        var sms = DigestText.Of(Channel.Sms, "social", 2, Two, new SmsLimits());
+        Assert.Equal("2 x social\n- Ann: likes your picture https://example.com/1\n- Bob <b@example.com> & co", sms.Body);
+        Assert.True(SmsText.IsGsm7(sms.Body));
+
+        var push = DigestText.Of(Channel.Push, "social", 2, Two, new SmsLimits());
+        Assert.Equal(("2 × social", "• Ann: likes your picture\n• Bob <b@example.com> & co", null), (push.Title, push.Body, push.Url));
+        Assert.Equal("https://example.com/1", DigestText.Of(Channel.Push, "social", 1, [Two[0]], new SmsLimits()).Url);
+
+        var email = DigestText.Of(Channel.Email, "social", 3, Two, new SmsLimits());
+        Assert.Equal("3 × social", email.Title);
+        Assert.Equal("3 × social\n\nAnn\nlikes your\n picture\nhttps://example.com/1\n\nBob <b@example.com> & co\n\n+ 1 more\n", email.Body);
+        Assert.Contains("<li><strong>Ann</strong><br>likes your<br> picture<br><a href=\"https://example.com/1\">https://example.com/1</a></li>", email.Html, StringComparison.Ordinal);
+        Assert.Contains("<li>Bob &lt;b@example.com&gt; &amp; co</li>", email.Html, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(1, "x")]
+    [InlineData(3, "x")]
+    [InlineData(3, "말")]
+    [InlineData(10, "말")]
+    public void An_SMS_stays_within_its_limits_and_counts_what_it_has_no_room_for(int segments, string letter)
+    {
+        var many = Enumerable.Range(0, 200).Select(i => new DigestItem($"e-{i}", $"{i}", string.Concat(Enumerable.Repeat(letter, 100)), null, null, Noon)).ToArray();
+        var body = DigestText.Of(Channel.Sms, "social", 700, many, new SmsLimits { MaxSegments = segments }).Body!;
+
+        Assert.InRange(SmsText.Segments(body), 1, segments);
+        var told = body.Split('\n').Count(l => l.StartsWith("- ", StringComparison.Ordinal));
+        Assert.EndsWith($"\n+ {700 - told} more", body, StringComparison.Ordinal);
+        Assert.True(told > 0 || (segments == 1 && letter != "x"));
+    }
+
+    [Fact]
+    public void A_push_is_cut_to_what_every_provider_takes_and_no_character_is_cut_in_half()
+    {
+        var many = Enumerable.Range(0, 200).Select(i => new DigestItem($"e-{i}", null, string.Concat(Enumerable.Repeat("🎉", 100)), null, null, Noon)).ToArray();
+        var body = DigestText.Of(Channel.Push, "social", 200, many, new SmsLimits()).Body!;
+        Assert.InRange(System.Text.Encoding.UTF8.GetByteCount(body), 1, 1500);
+        Assert.DoesNotContain('\uFFFD', System.Text.Encoding.UTF8.GetString(System.Text.Encoding.UTF8.GetBytes(body)));
+    }
+}

@@ -1,0 +1,37 @@
+using Notify.Tests.EndToEnd;
+using Notify.Tests.Support;
+
+namespace Notify.Tests.Faults;
+
+/// <summary>Hosts die while digests are filled and closed: nothing is lost, and nothing is told twice.</summary>
+[Trait("Category", "Faults")]
+public sealed class DigestKills(FaultSystem faults) : FaultTest(faults)
+{
+    private const int People = 30, Each = 20;
+
+    [Fact]
+    public async Task Dispatch_killed_while_digests_close_tells_each_once()
+    {
+        var (category, mark) = ($"collected-{Guid.NewGuid():N}", NewId("k"));
+        (await Client.PutAsync($"/v1/categories/{category}", new { digest = new { windowSeconds = 1 } })).Is(200);
+        var people = await Task.WhenAll(Enumerable.Range(0, People).Select(_ => Installation.NewPersonAsync(devices: 0)));
+        for (var kill = 0; kill < 3; kill++)
+        {
+            var from = kill * People * Each / 3;
+            await Parallel.ForEachAsync(Enumerable.Range(from, People * Each / 3), new ParallelOptions { MaxDegreeOfParallelism = 20 }, async (i, _) =>
+                (await Client.SendAsync(new { eventId = $"{mark}-{i:000}", userId = people[i % People].Id, category, content = new { body = $"{mark}-{i:000}" } })).Is(202));
+            var closed = await ClosedAsync(category);
+            await Eventually.Becomes(() => ClosedAsync(category), n => n > closed, "digests are being closed");
+            await Installation.KillDispatchAsync();
+            await Installation.StartDispatchAsync();
+        }
+
+        await Eventually.Becomes(() => Installation.ScalarAsync<long>("select count(*) from notify.digest_items where category = $1", category), n => n == 0, "all digests have closed", TimeSpan.FromSeconds(60));
+        await Digests.ExactlyOnceAsync(Installation, category, mark, People * Each);
+        await Installation.QuietAsync(TimeSpan.FromSeconds(60), "digest@");
+        await Installation.VerifyAsync();
+    }
+
+    private Task<long> ClosedAsync(string category) => Installation.ScalarAsync<long>(
+        "select count(*) from events.mt_events c join events.mt_events r on r.stream_id = c.stream_id and r.version = 1 where c.type = 'DigestClosed' and r.data ->> 'category' = $1", category);
+}

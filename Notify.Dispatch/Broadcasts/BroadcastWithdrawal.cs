@@ -2,12 +2,13 @@ using Marten;
 using Notify.Domain.Broadcasts;
 using Notify.Domain.Notifications;
 using Notify.Projections;
+using Notify.Projections.Digests;
 using Notify.Projections.OpenDeliveries;
 
 namespace Notify.Dispatch.Broadcasts;
 
 /// <summary>
-/// Takes back what waits of a broadcast that was withdrawn: queued, put off for hours, or come back from a provider for another
+/// Takes back what waits of a broadcast that was withdrawn: queued, put off for hours, waiting in a digest, or come back from a provider for another
 /// attempt. What is in flight is left alone, and looked at again.
 /// </summary>
 public static class BroadcastWithdrawal
@@ -21,6 +22,7 @@ public static class BroadcastWithdrawal
     {
         var connection = session.Connection!;
         var waiting = await BroadcastDeliveries.LockWaitingAsync(connection, broadcast, most, cancellation);
+        if (waiting.Count == 0 && await DigestWithdrawal.TakeBackAsync(session, broadcast, most, now, cancellation)) return now;
         if (waiting.Count == 0)
             return await BroadcastDeliveries.MayWaitAsync(connection, broadcast, cancellation) is { } isInFlight ? now + (isInFlight ? WhileInFlight : WhileUnknown) : null;
 

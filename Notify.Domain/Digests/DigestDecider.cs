@@ -24,8 +24,8 @@ public sealed record DigestMember(Notification Notification, bool IsReadable);
 /// <param name="Events">What goes into the streams of all that waited in it, by stream key.</param>
 public sealed record DigestClosing(IReadOnlyList<DigestMember> Told, IReadOnlyList<DigestLeftOut> LeftOut, IReadOnlyList<(string Key, object Event)> Events)
 {
-    /// <summary>The most urgent priority of what is told.</summary>
-    public Priority Priority => Told.Select(m => m.Notification.Request.Priority).DefaultIfEmpty(Priority.Bulk).Min();
+    /// <summary>The most urgent priority of what is told, and never critical.</summary>
+    public Priority Priority => DigestDecider.PriorityOf(Told.Select(m => m.Notification.Request.Priority).DefaultIfEmpty(Priority.Bulk).Min());
 
     /// <summary>When the last of what is told is worth nothing; <c>null</c>: one of it always is worth something.</summary>
     public DateTimeOffset? ExpiresAt =>
@@ -36,15 +36,18 @@ public sealed record DigestClosing(IReadOnlyList<DigestMember> Told, IReadOnlyLi
 public static class DigestDecider
 {
     /// <summary>
-    /// The rule by which a notification is collected; <c>null</c>: it goes by itself, as do what is critical, what carries
-    /// files, and what only an app can read.
+    /// The rule by which a notification is collected; <c>null</c>: it goes by itself, as do what is critical (what an app asks
+    /// for by a client token never is), what carries files, and what only an app can read.
     /// </summary>
     /// <param name="content">Literal content; empty where a template says it.</param>
     public static DigestRule? RuleFor(NotificationRequested request, NotificationContent content, Category category) =>
-        category is { Digest: { } rule, Required: false } && request.Priority != Priority.Critical && content.Attachments is not { Count: > 0 }
+        category is { Digest: { } rule, Required: false } && request is not { Priority: Priority.Critical, Through: null } && content.Attachments is not { Count: > 0 }
         && (request.Template is not null || content.IsShown || content.Html is { Length: > 0 })
             ? rule
             : null;
+
+    /// <summary>A digest's priority, from that of what it tells: what waited is not critical, and so never passes a cap.</summary>
+    public static Priority PriorityOf(Priority told) => told == Priority.Critical ? Priority.Normal : told;
 
     /// <summary>Puts a notification into the digest that is open, or into a new one, where none is or it is full.</summary>
     /// <param name="newKey">The stream of a new one.</param>

@@ -85,11 +85,11 @@ public static class DigestCollecting
     private static string PersonOf(DueNotification due, MasterKeyRing ring) =>
         due.Request.UserId is not null ? due.Request.Subject : "a/" + ring.Fingerprint("digest", JsonSerializer.SerializeToUtf8Bytes(due.Payload.To, NotifyJson.Options));
 
-    // Follows from its first member, which begins no other one; no client can choose it, since an event ID has no @.
-    private static string KeyOf(DueNotification first, MasterKeyRing ring) => NotificationKey.Of(first.Request.ClientId, $"digest@{ring.Fingerprint("digest", first.Key)}");
+    // Follows from its first member, which begins no other one; no client can choose it, since an event ID has no =.
+    private static string KeyOf(DueNotification first, MasterKeyRing ring) => NotificationKey.Of(first.Request.ClientId, $"digest={ring.Fingerprint("digest", first.Key)}");
 
     private static NotificationRequested RequestOf(OpenDigest digest, DueNotification first, KeySet keys, MasterKeyRing ring, DateTimeOffset now) => new(
-        first.Request.ClientId, NotificationKey.Parse(digest.Key)!.Value.EventId, first.Request.UserId, first.Request.Subject, first.Request.Mode, first.Request.Category, first.Request.Priority,
+        first.Request.ClientId, NotificationKey.Parse(digest.Key)!.Value.EventId, first.Request.UserId, first.Request.Subject, first.Request.Mode, first.Request.Category, DigestDecider.PriorityOf(first.Request.Priority),
         null, keys.SealJson(first.Request.Subject, new NotificationPayload(new NotificationContent(), first.Payload.To)), digest.ClosesAt, null, ring.Fingerprint("request", digest.Key),
         first.Request.TraceParent, now);
 

@@ -99,12 +99,20 @@ public static class DigestTable
     public static Task<List<DigestEntry>> AllAsync(NpgsqlConnection connection, CancellationToken cancellation) =>
         ReadAsync(OpenDeliveryTable.Command(connection, "select member, digest, category, person from notify.digest_items"), cancellation);
 
+    /// <summary>Some of what waits in digests and whose stream keys lie between two texts.</summary>
+    public static Task<List<DigestEntry>> BetweenAsync(NpgsqlConnection connection, string from, string to, int most, CancellationToken cancellation) => ReadAsync(OpenDeliveryTable.Command(
+        connection, "select member, digest, category, person from notify.digest_items where member >= $1 and member < $2 order by member limit $3", from, to, most), cancellation);
+
     /// <summary>Takes notifications out of digests whose places the transaction holds.</summary>
-    public static async Task RemoveAsync(NpgsqlConnection connection, IReadOnlyCollection<string> members, CancellationToken cancellation)
+    /// <returns>Those that were in them.</returns>
+    public static async Task<List<string>> RemoveAsync(NpgsqlConnection connection, IReadOnlyCollection<string> members, CancellationToken cancellation)
     {
-        if (members.Count == 0) return;
-        await using var command = OpenDeliveryTable.Command(connection, "delete from notify.digest_items where member = any($1)", (object)members.ToArray());
-        await command.ExecuteNonQueryAsync(cancellation);
+        var removed = new List<string>(members.Count);
+        if (members.Count == 0) return removed;
+        await using var command = OpenDeliveryTable.Command(connection, "delete from notify.digest_items where member = any($1) returning member", (object)members.ToArray());
+        await using var reader = await command.ExecuteReaderAsync(cancellation);
+        while (await reader.ReadAsync(cancellation)) removed.Add(reader.GetString(0));
+        return removed;
     }
 
     private static object[] ColumnsOf(IReadOnlyCollection<DigestPlace> places) =>

@@ -1,6 +1,8 @@
 using Marten;
+using Notify.Domain.Broadcasts;
 using Notify.Domain.Digests;
 using Notify.Domain.Notifications;
+using Notify.Projections.OpenDeliveries;
 using Npgsql;
 
 namespace Notify.Projections.Digests;
@@ -33,6 +35,23 @@ public static class DigestWithdrawal
         await DigestTable.RemoveAsync(connection, members, cancellation);
         if (places[place]?.Key == digest.Key) places[place] = null;
         await DigestTable.WriteAsync(connection, places, cancellation);
+    }
+
+    /// <summary>Withdraws some of a broadcast's notifications that wait in digests.</summary>
+    /// <param name="most">How many at most.</param>
+    /// <returns>Whether there were any; more may be left.</returns>
+    public static async Task<bool> TakeBackAsync(IDocumentSession session, Broadcast broadcast, int most, DateTimeOffset now, CancellationToken cancellation)
+    {
+        var connection = session.Connection!;
+        var (from, to) = BroadcastDeliveries.RangeOf(broadcast);
+        var entries = await DigestTable.BetweenAsync(connection, from, to, most, cancellation);
+        if (entries.Count == 0) return false;
+        var places = await DigestTable.LockAsync(connection, entries.Select(e => e.Place), cancellation);
+        var taken = await DigestTable.RemoveAsync(connection, [.. entries.Select(e => e.Member)], cancellation);
+        await NotificationStreams.LockAsync(session, taken, cancellation);
+        foreach (var member in taken) session.Events.Append(member, new NotificationCancelled([], broadcast.ClientId, now));
+        await DigestTable.WriteAsync(connection, places, cancellation);
+        return true;
     }
 
     /// <summary>Notes that a digest closes at another time, for what is collected from now on. The caller has locked its stream.</summary>

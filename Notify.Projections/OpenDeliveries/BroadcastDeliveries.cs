@@ -9,15 +9,16 @@ public static class BroadcastDeliveries
     private const string Own = "notification ~>=~ $1 and notification ~<~ $2";
     private const string Waits = "state in (0, 2, 5)";
 
-    /// <summary>Whether anything of it waits: queued, or put off.</summary>
+    /// <summary>Whether anything of it waits: queued, put off, or in digests.</summary>
     public static async Task<bool> AreWaitingAsync(NpgsqlConnection connection, Broadcast broadcast, CancellationToken cancellation) =>
-        (bool)(await ScalarAsync(connection, $"select exists (select 1 from notify.open_deliveries where {Own} and {Waits})", broadcast, cancellation))!;
+        (bool)(await ScalarAsync(
+            connection, $"select exists (select 1 from notify.open_deliveries where {Own} and {Waits}) or exists (select 1 from notify.digest_items where member >= $1 and member < $2)", broadcast, cancellation))!;
 
     /// <summary>Locks some of what waits, rows by ID.</summary>
     /// <param name="most">How many at most; fewer do not mean that no more wait.</param>
     public static async Task<List<OpenDelivery>> LockWaitingAsync(NpgsqlConnection connection, Broadcast broadcast, int most, CancellationToken cancellation)
     {
-        var (from, to) = Range(broadcast);
+        var (from, to) = RangeOf(broadcast);
         return await OpenDeliveryTable.ReadAsync(OpenDeliveryTable.Command(connection,
             $"""
             select {OpenDeliveryTable.Columns} from notify.open_deliveries
@@ -33,11 +34,11 @@ public static class BroadcastDeliveries
 
     private static async Task<object?> ScalarAsync(NpgsqlConnection connection, string sql, Broadcast broadcast, CancellationToken cancellation)
     {
-        var (from, to) = Range(broadcast);
+        var (from, to) = RangeOf(broadcast);
         await using var command = OpenDeliveryTable.Command(connection, sql, from, to);
         return await command.ExecuteScalarAsync(cancellation);
     }
 
-    // The prefix ends in @, and A is what comes after it.
-    private static (string From, string To) Range(Broadcast broadcast) => (broadcast.NotificationPrefix, $"{broadcast.NotificationPrefix[..^1]}A");
+    /// <summary>Between what the keys of its notifications lie, byte by byte.</summary>
+    internal static (string From, string To) RangeOf(Broadcast broadcast) => (broadcast.NotificationPrefix, $"{broadcast.NotificationPrefix[..^1]}A"); // it ends in @, after which A comes
 }

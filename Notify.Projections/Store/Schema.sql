@@ -332,7 +332,7 @@ create table if not exists notify.digests (
 -- What waits in digests, until they close: each notification in one, in the order of number. category and person are
 -- those of the digest's row.
 create table if not exists notify.digest_items (
-    member   text   primary key,
+    member   text collate "C" primary key,
     digest   text   not null,
     category text   not null,
     person   text   not null,

@@ -20,6 +20,8 @@ public class DigestTests
         Assert.Equal(Hourly, DigestDecider.RuleFor(Requested(priority: Priority.Bulk), new NotificationContent(Html: "<p>"), Collecting));
         Assert.Equal(Hourly, DigestDecider.RuleFor(Requested() with { Template = new PinnedTemplate("t", 1, null, [Channel.Sms], []) }, new NotificationContent(), Collecting));
 
+        Assert.Equal(Hourly, DigestDecider.RuleFor(Requested(priority: Priority.Critical) with { Through = "app:c_shop" }, Words, Collecting)); // an app's word is not critical
+
         Assert.Null(DigestDecider.RuleFor(Requested(), Words, Category()));
         Assert.Null(DigestDecider.RuleFor(Requested(priority: Priority.Critical), Words, Collecting));
         Assert.Null(DigestDecider.RuleFor(Requested(), Words, Collecting with { Required = true }));
@@ -30,27 +32,28 @@ public class DigestTests
     [Fact]
     public void The_first_opens_a_digest_for_the_whole_window_and_a_full_one_is_followed_by_the_next()
     {
-        var (first, isNew) = DigestDecider.Join(null, Hourly, () => "n/c_shop:digest@1", Noon);
-        Assert.Equal((new OpenDigest("n/c_shop:digest@1", Noon.AddHours(1), 1), true), (first, isNew));
+        var (first, isNew) = DigestDecider.Join(null, Hourly, () => "n/c_shop:digest=1", Noon);
+        Assert.Equal((new OpenDigest("n/c_shop:digest=1", Noon.AddHours(1), 1), true), (first, isNew));
         Assert.Equal((first with { Members = 2 }, false), DigestDecider.Join(first, Hourly, () => "never", Noon.AddMinutes(59)));
         Assert.Equal((first with { Members = 2 }, false), DigestDecider.Join(first, Hourly, () => "never", Noon.AddHours(2))); // late, and still open
-        var next = DigestDecider.Join(first with { Members = DigestRule.MostMembers }, Hourly, () => "n/c_shop:digest@2", Noon.AddMinutes(1));
-        Assert.Equal((new OpenDigest("n/c_shop:digest@2", Noon.AddMinutes(61), 1), true), next);
+        var next = DigestDecider.Join(first with { Members = DigestRule.MostMembers }, Hourly, () => "n/c_shop:digest=2", Noon.AddMinutes(1));
+        Assert.Equal((new OpenDigest("n/c_shop:digest=2", Noon.AddMinutes(61), 1), true), next);
 
         var collected = DigestDecider.Collected(first, Hourly, Collecting, Noon);
-        Assert.Equal(("digest@1", Noon.AddHours(1), "digest of category shipping, version 3: 3600 s from its first notification on"), (collected.Digest, collected.Until, collected.Rule));
+        Assert.Equal(("digest=1", Noon.AddHours(1), "digest of category shipping, version 3: 3600 s from its first notification on"), (collected.Digest, collected.Until, collected.Rule));
     }
 
     [Fact]
     public void What_is_worth_nothing_or_cannot_be_read_any_more_is_left_out_when_it_closes()
     {
         var now = Noon.AddHours(1);
-        var closing = DigestDecider.Close("digest@1", [Waiting("a", expiresAt: now), Waiting("b", Priority.Bulk, expiresAt: now.AddMinutes(1)), Waiting("c", isReadable: false), Waiting("d", expiresAt: now.AddMinutes(2))], now);
+        var closing = DigestDecider.Close("digest=1", [Waiting("a", expiresAt: now), Waiting("b", Priority.Bulk, expiresAt: now.AddMinutes(1)), Waiting("c", isReadable: false), Waiting("d", expiresAt: now.AddMinutes(2))], now);
 
         Assert.Equal(["b", "d"], closing.Told.Select(m => m.Notification.Request.EventId));
         Assert.Equal([new DigestLeftOut("a", Reasons.Expired), new DigestLeftOut("c", Reasons.Erased)], closing.LeftOut);
         Assert.Equal((Priority.Normal, now.AddMinutes(2)), (closing.Priority, closing.ExpiresAt));
-        Assert.Null(DigestDecider.Close("digest@1", [Waiting("a", expiresAt: now.AddDays(1)), Waiting("b")], now).ExpiresAt);
+        Assert.Equal(Priority.Normal, DigestDecider.Close("digest=1", [Waiting("a", Priority.Critical)], now).Priority);
+        Assert.Null(DigestDecider.Close("digest=1", [Waiting("a", expiresAt: now.AddDays(1)), Waiting("b")], now).ExpiresAt);
         Assert.Equal(
             [("n/c_shop:a", typeof(NotificationExpired)), ("n/c_shop:b", typeof(NotificationDigested)), ("n/c_shop:c", typeof(DeliveriesPlanned)), ("n/c_shop:d", typeof(NotificationDigested))],
             closing.Events.Select(e => (e.Key, e.Event.GetType())));
@@ -59,9 +62,9 @@ public class DigestTests
     [Fact]
     public void A_member_is_scheduled_until_the_digest_closes_and_then_digested_or_as_it_ended()
     {
-        object collected = new NotificationCollected("digest@1", Noon.AddHours(1), "rule", Noon);
+        object collected = new NotificationCollected("digest=1", Noon.AddHours(1), "rule", Noon);
         Assert.Equal(NotificationStatus.Scheduled, StatusOf(collected));
-        Assert.Equal(NotificationStatus.Digested, StatusOf(collected, new NotificationDigested("digest@1", Noon)));
+        Assert.Equal(NotificationStatus.Digested, StatusOf(collected, new NotificationDigested("digest=1", Noon)));
         Assert.Equal(NotificationStatus.Cancelled, StatusOf(collected, new NotificationCancelled([], "c", Noon)));
         Assert.Equal(NotificationStatus.Expired, StatusOf(collected, new NotificationExpired([], Noon)));
 
@@ -69,7 +72,7 @@ public class DigestTests
         Assert.True(waiting is { IsToBePlanned: false, IsInOpenDigest: true });
         Assert.NotNull(NotificationDecider.Cancel(waiting, [], "c", Noon));
         Assert.Null(NotificationDecider.Reschedule(waiting, Noon.AddHours(3), "c", Noon));
-        Assert.Null(NotificationDecider.Cancel(Notify.Domain.Notifications.Notification.Evolve(waiting, Key, new NotificationDigested("digest@1", Noon))!, [], "c", Noon));
+        Assert.Null(NotificationDecider.Cancel(Notify.Domain.Notifications.Notification.Evolve(waiting, Key, new NotificationDigested("digest=1", Noon))!, [], "c", Noon));
     }
 
     [Fact]
@@ -143,7 +146,7 @@ public class DigestTests
             {
                 case Add add:
                     var member = Waiting($"e-{number++}", expiresAt: add.ExpiresIn == 0 ? null : now.AddMinutes(add.ExpiresIn)).Notification;
-                    var (digest, isNew) = DigestDecider.Join(open.GetValueOrDefault(add.Person), Hourly, () => $"n/c_shop:digest@{member.Key}", now);
+                    var (digest, isNew) = DigestDecider.Join(open.GetValueOrDefault(add.Person), Hourly, () => $"n/c_shop:digest={member.Key}", now);
                     open[add.Person] = digest;
                     if (isNew) owner.Add(digest.Key, add.Person);
                     items.Add((digest.Key, member, add.Person));
@@ -167,7 +170,7 @@ public class DigestTests
     }
 
     private static DigestMember Waiting(string eventId, Priority priority = Priority.Normal, DateTimeOffset? expiresAt = null, bool isReadable = true) => new(
-        Notify.Domain.Notifications.Notification.Fold($"n/c_shop:{eventId}", [Requested(priority: priority, expiresAt: expiresAt) with { EventId = eventId }, new NotificationCollected("digest@1", Noon.AddHours(1), "rule", Noon)])!, isReadable);
+        Notify.Domain.Notifications.Notification.Fold($"n/c_shop:{eventId}", [Requested(priority: priority, expiresAt: expiresAt) with { EventId = eventId }, new NotificationCollected("digest=1", Noon.AddHours(1), "rule", Noon)])!, isReadable);
 
     private static NotificationStatus StatusOf(params object[] since) => NotificationStatusRule.Of(Notify.Domain.Notifications.Notification.Fold(Key, [Requested(), .. since])!);
 }

@@ -207,6 +207,49 @@ public sealed class Digests : SystemTest
         await Installation.VerifyAsync();
     }
 
+    [Fact]
+    public async Task A_flood_fills_a_digest_and_goes_on_in_the_next_and_an_SMS_counts_what_it_cannot_name()
+    {
+        var (person, category, mark) = (await Installation.NewPersonAsync(devices: 0), await CategoryAsync(Long), NewId("flood"));
+        foreach (var (from, count) in new[] { (0, 1000), (1000, 5) })
+            (await Client.PostAsync("/v1/notifications/batch", new { notifications = Enumerable.Range(from, count).Select(i => Request(person, category, $"{mark}-{i:0000}")) })).Is(200);
+        Assert.Equal("1000 5", await Installation.ScalarAsync<string>("select string_agg(n::text, ' ' order by n desc) from (select count(*) n from notify.digest_items where category = $1 group by digest) t", category));
+        var digests = (await Installation.ScalarAsync<string>("select string_agg(d, ' ') from (select distinct split_part(digest, ':', 2) d from notify.digest_items where category = $1) t", category)).Split(' ');
+
+        var watch = System.Diagnostics.Stopwatch.StartNew();
+        foreach (var digest in digests) await CloseAsync(digest);
+        var sent = await Task.WhenAll(digests.Select(d => Client.BecomesAsync(d, "dispatched")));
+        TestContext.Current.TestOutputHelper?.WriteLine($"1,005 were told by two digests after {watch.ElapsedMilliseconds} ms.");
+        Assert.Equal(1005, sent.SelectMany(s => s.Json["members"]!.AsArray().Select(m => m!.ToString())).Distinct().Count());
+        var entries = await Sandbox.LedgerAsync(mark);
+        Assert.Equal(2, entries.Count);
+        var large = entries.Single(e => e.Text!.StartsWith("1000 x ", StringComparison.Ordinal)).Text!;
+        Assert.EndsWith($"\n+ {1000 - large.Split('\n').Count(l => l.StartsWith("- ", StringComparison.Ordinal))} more", large, StringComparison.Ordinal);
+        Assert.InRange(Notify.Domain.Notifications.SmsText.Segments(large), 2, 10);
+        await Installation.VerifyAsync();
+    }
+
+    [Fact]
+    public async Task A_broadcast_that_is_withdrawn_takes_back_what_waits_in_digests()
+    {
+        var (category, topic, broadcast) = (await CategoryAsync(Long), NewId("topic"), NewId("broadcast"));
+        var people = await Task.WhenAll(Enumerable.Range(0, 3).Select(_ => Installation.NewPersonAsync(devices: 0)));
+        (await Client.PutAsync($"/v1/topics/{topic}", new { name = "x" })).Is(200);
+        (await Client.PostAsync($"/v1/topics/{topic}/subscribers", new { userIds = people.Select(p => p.Id) })).Is(200);
+        var kept = (await SendAsync(people[0], category, 1))[0];
+        (await Client.PostAsync("/v1/broadcasts", new { broadcastId = broadcast, topic, category, content = new { body = broadcast } })).Is(202);
+        await Eventually.Becomes(() => Client.GetAsync($"/v1/broadcasts/{broadcast}"), b => b["state"] == "completed", "all are made");
+
+        (await Client.PostAsync($"/v1/broadcasts/{broadcast}/cancel", new { })).Is(200);
+        foreach (var person in people) await Client.BecomesAsync($"{broadcast}@{person.Id}", "cancelled");
+        var digest = await DigestOfAsync(kept);
+        await CloseAsync(digest);
+        await Client.BecomesAsync(digest, "dispatched");
+        Assert.Equal((0, 0), await Sandbox.CountAsync(broadcast));
+        Assert.Equal((1, 1), await Sandbox.CountAsync(kept));
+        await Installation.VerifyAsync();
+    }
+
     [Theory]
     [InlineData("""{ "digest": { } }""", "digest.windowSeconds")]
     [InlineData("""{ "digest": { "windowSeconds": 0 } }""", "digest.windowSeconds")]

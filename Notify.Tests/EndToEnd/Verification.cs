@@ -42,4 +42,24 @@ public sealed class Verification : SystemTest
             await Installation.ScalarAsync<long>("with gone as (delete from notify.event_ids where key like '%' || $1 returning 1) select count(*) from gone", id);
         }
     }
+
+    [Fact]
+    public async Task Verify_finds_what_was_collected_and_is_in_no_digest()
+    {
+        var (person, category, id) = (await Installation.NewPersonAsync(), $"collected-{Guid.NewGuid():N}", NewId("collected"));
+        (await Client.PutAsync($"/v1/categories/{category}", new { digest = new { windowSeconds = 3600 } })).Is(200);
+        (await Client.SendAsync(new { eventId = id, userId = person.Id, category, content = new { body = id } })).Is(202);
+        Task TamperAsync(string digest) => Installation.ScalarAsync<long>($"with other as (update notify.digest_items set digest = {digest} where category = $1 returning 1) select count(*) from other", category);
+        await Installation.VerifyAsync();
+        await TamperAsync("digest || 'x'");
+        try
+        {
+            var failure = await Assert.ThrowsAsync<Xunit.Sdk.TrueException>(Installation.VerifyAsync);
+            Assert.Matches($"{id}: waits in digest=[A-Za-z0-9_-]+, which does not have it", failure.Message);
+        }
+        finally
+        {
+            await TamperAsync("left(digest, -1)");
+        }
+    }
 }

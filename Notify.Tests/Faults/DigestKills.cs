@@ -28,7 +28,7 @@ public sealed class DigestKills(FaultSystem faults) : FaultTest(faults)
 
         await Eventually.Becomes(() => Installation.ScalarAsync<long>("select count(*) from notify.digest_items where category = $1", category), n => n == 0, "all digests have closed", TimeSpan.FromSeconds(60));
         await Digests.ExactlyOnceAsync(Installation, category, mark, People * Each);
-        await Installation.QuietAsync(TimeSpan.FromSeconds(60), "digest@");
+        await Installation.QuietAsync(TimeSpan.FromSeconds(60), "digest=");
         await Installation.VerifyAsync();
     }
 

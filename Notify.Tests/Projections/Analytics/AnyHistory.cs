@@ -24,7 +24,7 @@ internal sealed class AnyHistory(int seed)
 
         if (number % 23 == 7)
         {
-            events.AddRange([new NotificationCollected("digest@1", at.AddHours(1), "rule", at), new NotificationDigested("digest@1", at.AddHours(1))]);
+            events.AddRange([new NotificationCollected("digest=1", at.AddHours(1), "rule", at), new NotificationDigested("digest=1", at.AddHours(1))]);
             return (key, events);
         }
 

@@ -111,8 +111,7 @@ public static class Devices
         {
             found = recipient is not null && recipient.Devices.Any(d => d.Id == deviceId);
             if (!found) return [];
-            await using var command = Command(session.Connection!, "delete from notify.devices where device_id = $1 and user_id = $2", deviceId, userId);
-            await command.ExecuteNonQueryAsync(http.RequestAborted);
+            await ForgetAsync(session.Connection!, userId, deviceId, http.RequestAborted);
             return [new DeviceRemoved(deviceId, DeviceRemovalReasons.ByRequest, Callers.NameOf(http), now)];
         }, http.RequestAborted, first: session => HoldAsync(session.Connection!, userId, http.RequestAborted));
         return found ? Results.NoContent() : Problem.NotFound("such device of this user");
@@ -127,19 +126,38 @@ public static class Devices
         return userId;
     }
 
-    // Makes the user the device's owner, and tells who was. In statements of their own: a later one sees, and waits for, the
-    // row that another request is just writing.
+    /// <summary>Takes devices, before any stream: those that are nobody's for these users, the others are held until the transaction ends.</summary>
+    /// <remarks>One statement in the order of the devices, so that two that share some wait for each other; one that is just being removed is waited for, and then free.</remarks>
+    internal static async Task TakeAsync(NpgsqlConnection connection, string[] deviceIds, string[] userIds, CancellationToken cancellation)
+    {
+        await using var command = new NpgsqlCommand(
+            """
+            insert into notify.devices as d (device_id, user_id) select t.device_id, t.user_id from unnest($1, $2) as t(device_id, user_id) order by t.device_id
+            on conflict (device_id) do update set user_id = d.user_id where false
+            """, connection) { Parameters = { new NpgsqlParameter { Value = deviceIds }, new NpgsqlParameter { Value = userIds } } };
+        await command.ExecuteNonQueryAsync(cancellation);
+    }
+
+    /// <summary>Forgets whose a user's devices are: one, or all. What another request holds is just being given to somebody, and waits for this one.</summary>
+    internal static async Task ForgetAsync(NpgsqlConnection connection, string userId, string? deviceId, CancellationToken cancellation)
+    {
+        await using var command = new NpgsqlCommand(
+            """
+            delete from notify.devices where device_id = any(array(
+                select device_id from notify.devices where user_id = $1 and ($2 is null or device_id = $2) order by device_id for update skip locked))
+            """, connection)
+        {
+            Parameters = { new NpgsqlParameter { Value = userId }, new NpgsqlParameter { Value = (object?)deviceId ?? DBNull.Value, NpgsqlDbType = NpgsqlTypes.NpgsqlDbType.Text } },
+        };
+        await command.ExecuteNonQueryAsync(cancellation);
+    }
+
+    // Makes the user the device's owner, and tells who was.
     private static async Task<string> OwnerAsync(NpgsqlConnection connection, string deviceId, string userId, CancellationToken cancellation)
     {
-        string? owner = null;
-        while (owner is null)
-        {
-            await using var insert = Command(connection, "insert into notify.devices (device_id, user_id) values ($1, $2) on conflict do nothing", deviceId, userId);
-            await insert.ExecuteNonQueryAsync(cancellation);
-            await using var select = Command(connection, "select user_id from notify.devices where device_id = $1 for update", deviceId);
-            owner = (string?)await select.ExecuteScalarAsync(cancellation); // none: it was just being removed, so it is free now
-        }
-
+        await TakeAsync(connection, [deviceId], [userId], cancellation);
+        await using var select = Command(connection, "select user_id from notify.devices where device_id = $1", deviceId);
+        var owner = (string)(await select.ExecuteScalarAsync(cancellation))!;
         await using var update = Command(connection, "update notify.devices set user_id = $2 where device_id = $1 and user_id <> $2", deviceId, userId);
         await update.ExecuteNonQueryAsync(cancellation);
         return owner;

@@ -100,24 +100,11 @@ public sealed class RecipientImport(IDocumentStore store, SubjectKeys keys, Mast
     {
         var owners = new Dictionary<string, string>(StringComparer.Ordinal);
         if (devices.Count == 0) return owners;
-        while (devices.Where(d => !owners.ContainsKey(d.Device)).ToList() is { Count: > 0 } missing)
-        {
-            var ids = missing.Select(d => d.Device).ToArray();
-            // In statements of their own: a later one sees, and waits for, the rows that another request is just writing; one
-            // that was just being removed is not among them, and is free now.
-            await using (var insert = new NpgsqlCommand("insert into notify.devices (device_id, user_id) select d, u from unnest($1, $2) as t(d, u) order by d on conflict do nothing", connection))
-            {
-                insert.Parameters.Add(new NpgsqlParameter { Value = ids });
-                insert.Parameters.Add(new NpgsqlParameter { Value = missing.Select(d => d.User).ToArray() });
-                await insert.ExecuteNonQueryAsync(cancellation);
-            }
-
-            await using var select = new NpgsqlCommand("select device_id, user_id from notify.devices where device_id = any($1) order by device_id for update", connection);
-            select.Parameters.Add(new NpgsqlParameter { Value = ids });
-            await using var reader = await select.ExecuteReaderAsync(cancellation);
-            while (await reader.ReadAsync(cancellation)) owners[reader.GetString(0)] = reader.GetString(1);
-        }
-
+        var ids = devices.Select(d => d.Device).ToArray();
+        await Devices.TakeAsync(connection, ids, [.. devices.Select(d => d.User)], cancellation);
+        await using var select = new NpgsqlCommand("select device_id, user_id from notify.devices where device_id = any($1)", connection) { Parameters = { new NpgsqlParameter { Value = ids } } };
+        await using var reader = await select.ExecuteReaderAsync(cancellation);
+        while (await reader.ReadAsync(cancellation)) owners[reader.GetString(0)] = reader.GetString(1);
         return owners;
     }
 

@@ -141,9 +141,7 @@ public static class Users
             // What a client gave to be suppressed is theirs, too: the suppression stays, and what it is of cannot be read any more.
             if (recipient?.PhoneFingerprint is { } phone) await keys.EraseAsync(session.Connection!, Suppression.KeyOf(Channel.Sms, phone), http.RequestAborted);
             if (recipient?.EmailFingerprint is { } email) await keys.EraseAsync(session.Connection!, Suppression.KeyOf(Channel.Email, email), http.RequestAborted);
-            await using var command = new NpgsqlCommand("delete from notify.devices where user_id = $1", session.Connection);
-            command.Parameters.Add(new NpgsqlParameter { Value = userId });
-            await command.ExecuteNonQueryAsync(http.RequestAborted);
+            await Devices.ForgetAsync(session.Connection!, userId, null, http.RequestAborted);
             await TopicSubscribers.ForgetAsync(session.Connection!, userId, http.RequestAborted);
             return [new UserErased(Callers.Of(http).ClientId, now)];
         }, http.RequestAborted, first: session => Devices.HoldAsync(session.Connection!, userId, http.RequestAborted));

@@ -171,11 +171,12 @@ public static class RequestBroadcastEndpoint
             if (limit.Take(http.Response, client, 1) is { } over) return over;
 
             var (key, hash, each) = (Broadcast.KeyOf(client.ClientId, request!.BroadcastId!), acceptance.HashOf(document.RootElement), RequestBroadcastValidator.AsNotification(request));
+            // Before a connection is held: it is read over another one.
+            var (template, faults) = request.Template is null ? (null, null) : await templates.ResolveAsync(each);
             await using var session = store.LightweightSession();
             await session.BeginTransactionAsync(http.RequestAborted);
             if (await BroadcastTable.HashAsync(session.Connection!, key, http.RequestAborted) is { } known) return await KnownAsync(session, request, key, known, hash, http.RequestAborted);
 
-            var (template, faults) = request.Template is null ? (null, null) : await templates.ResolveAsync(each);
             faults ??= await AudienceFaultsAsync(details, session, request, clock.GetUtcNow(), http.RequestAborted);
             if (faults is not null) return Problem.Invalid(faults);
 

@@ -19,9 +19,9 @@ public sealed class DigestKills(FaultSystem faults) : FaultTest(faults)
         {
             var from = kill * People * Each / 3;
             await Parallel.ForEachAsync(Enumerable.Range(from, People * Each / 3), new ParallelOptions { MaxDegreeOfParallelism = 20 }, async (i, _) =>
-                (await Client.SendAsync(new { eventId = $"{mark}-{i:000}", userId = people[i % People].Id, category, content = new { body = $"{mark}-{i:000}" } })).Is(202));
-            var closed = await ClosedAsync(category);
-            await Eventually.Becomes(() => ClosedAsync(category), n => n > closed, "digests are being closed");
+                (await Client.SendAsync(new { eventId = $"{mark}-{i:0000}", userId = people[i % People].Id, category, content = new { body = $"{mark}-{i:0000}" } })).Is(202));
+            var closed = await Digests.ClosedAsync(Installation, category);
+            await Eventually.Becomes(() => Digests.ClosedAsync(Installation, category), n => n > closed, "digests are being closed");
             await Installation.KillDispatchAsync();
             await Installation.StartDispatchAsync();
         }
@@ -31,7 +31,4 @@ public sealed class DigestKills(FaultSystem faults) : FaultTest(faults)
         await Installation.QuietAsync(TimeSpan.FromSeconds(60), "digest=");
         await Installation.VerifyAsync();
     }
-
-    private Task<long> ClosedAsync(string category) => Installation.ScalarAsync<long>(
-        "select count(*) from events.mt_events c join events.mt_events r on r.stream_id = c.stream_id and r.version = 1 where c.type = 'DigestClosed' and r.data ->> 'category' = $1", category);
 }

@@ -166,7 +166,7 @@ public sealed class Suppressions : SystemTest
     [InlineData("""{ "caps": [ { "channel": "sms", "limit": 3, "per": "day" } ] }""", "caps[0].exceeding")]
     [InlineData("""{ "caps": [ { "channel": "sms", "limit": 3, "per": "day", "exceeding": "defer" }, { "channel": "sms", "limit": 9, "per": "day", "exceeding": "suppress" } ] }""", "caps[1]")]
     [InlineData("""{ "caps": [ null ] }""", "caps[0]")]
-    [InlineData("""{ "digest": { "window": "01:00:00" } }""", "digest")]
+    [InlineData("""{ "digest": { "window": "01:00:00" } }""", "digest.window")]
     [InlineData("""{ "defaults": { "fax": true } }""", "defaults.fax")]
     [InlineData("""{ "defaults": { "sms": "yes" } }""", "defaults.sms")]
     [InlineData("""{ "defaults": { "sms": null } }""", "defaults.sms")]

@@ -23,17 +23,15 @@ public static class StreamChanges
             await using var session = store.LightweightSession();
             await session.BeginTransactionAsync(cancellation);
             string[] streams = first is null ? [key] : [key, await first(session)];
-            await NotificationStreams.LockAsync(session, streams, cancellation);
-            var snapshot = await session.LoadAsync<T>(key, cancellation);
-            if (snapshot is null)
+            if (!await NotificationStreams.LockAsync(session, streams, cancellation))
             {
                 // Before the first event there is nothing to lock: who races for it waits here, and then sees it.
                 await using (var turn = new NpgsqlCommand("select pg_advisory_xact_lock(hashtextextended($1, 0))", session.Connection) { Parameters = { new NpgsqlParameter { Value = key } } })
                     await turn.ExecuteNonQueryAsync(cancellation);
                 await NotificationStreams.LockAsync(session, streams, cancellation);
-                snapshot = await session.LoadAsync<T>(key, cancellation);
             }
 
+            var snapshot = await session.LoadAsync<T>(key, cancellation);
             var events = await decide(session, snapshot, clock.GetUtcNow());
             if (events.Count == 0) return;
             session.Events.Append(key, events);

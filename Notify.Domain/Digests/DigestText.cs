@@ -8,8 +8,8 @@ namespace Notify.Domain.Digests;
 
 /// <summary>What one notification says, as a digest tells it on one channel.</summary>
 /// <param name="Params">Its template's parameters.</param>
-/// <param name="At">When it was meant to be sent.</param>
-public sealed record DigestItem(string EventId, string? Title, string? Body, string? Url, JsonElement? Params, DateTimeOffset At);
+/// <param name="SentAt">When it was meant to be sent.</param>
+public sealed record DigestItem(string EventId, string? Title, string? Body, string? Url, JsonElement? Params, DateTimeOffset SentAt);
 
 /// <summary>What a digest says. Pure: the same items give the same words.</summary>
 public static class DigestText
@@ -26,7 +26,7 @@ public static class DigestText
         count,
         items = items.Select(i => new
         {
-            eventId = i.EventId, title = i.Title is null ? null : Cut(i.Title, MaxTitle), body = i.Body is null ? null : Cut(i.Body, MaxBody), url = i.Url, @params = i.Params, at = i.At.UtcDateTime.ToString("yyyy-MM-ddTHH:mm:ssZ", CultureInfo.InvariantCulture),
+            eventId = i.EventId, title = i.Title is null ? null : Cut(i.Title, MaxTitle), body = i.Body is null ? null : Cut(i.Body, MaxBody), url = i.Url, @params = i.Params, at = i.SentAt.UtcDateTime.ToString("yyyy-MM-ddTHH:mm:ssZ", CultureInfo.InvariantCulture),
         }),
     });
 

@@ -58,12 +58,14 @@ public static class NotificationStreams
     /// Locks streams that exist, in the order of their keys, until the transaction ends. Every transaction that appends to
     /// existing streams does this first, so that two of them wait for each other instead of failing.
     /// </summary>
-    public static async Task LockAsync(IDocumentSession session, IEnumerable<string> keys, CancellationToken cancellation)
+    /// <returns>Whether all of them exist, and so are locked.</returns>
+    public static async Task<bool> LockAsync(IDocumentSession session, IEnumerable<string> keys, CancellationToken cancellation)
     {
         await session.BeginTransactionAsync(cancellation);
+        var sorted = keys.Distinct().Order(StringComparer.Ordinal).ToArray();
         await using var command = new NpgsqlCommand(
-            $"select 1 from {NotifyStore.Schema}.mt_streams where id = any($1) order by id for update", session.Connection);
-        command.Parameters.Add(new NpgsqlParameter { Value = keys.Distinct().Order(StringComparer.Ordinal).ToArray() });
-        await command.ExecuteNonQueryAsync(cancellation);
+            $"select count(*) from (select 1 from {NotifyStore.Schema}.mt_streams where id = any($1) order by id for update) locked", session.Connection);
+        command.Parameters.Add(new NpgsqlParameter { Value = sorted });
+        return (long)(await command.ExecuteScalarAsync(cancellation))! == sorted.Length;
     }
 }

@@ -147,15 +147,18 @@ public sealed class Suppressions : SystemTest
     [Fact]
     public async Task Definitions_that_race_become_versions_one_after_the_other()
     {
-        var path = $"/v1/categories/race-{Guid.NewGuid():N}";
+        for (var round = 0; round < 12; round++) // the first definition of each is where they could pass one another
+        {
+            var path = $"/v1/categories/race-{Guid.NewGuid():N}";
 
-        var replies = await Task.WhenAll(Enumerable.Range(0, 8).Select(i => Client.PutAsync(path, new { required = i % 2 == 0 })));
+            var replies = await Task.WhenAll(Enumerable.Range(0, 8).Select(i => Client.PutAsync(path, new { required = i % 2 == 0 })));
 
-        Assert.All(replies, r => r.Is(200));
-        Assert.All(replies.GroupBy(r => r["version"]), version => Assert.Single(version.Select(r => r["required"]).Distinct())); // a version says one thing
-        var last = (await Client.GetAsync(path)).Is(200);
-        Assert.Equal(last["version"], $"{replies.Max(r => int.Parse(r["version"]!))}");
-        Assert.Equal(last["required"], replies.First(r => r["version"] == last["version"])["required"]);
+            Assert.All(replies, r => r.Is(200));
+            Assert.All(replies.GroupBy(r => r["version"]), version => Assert.Single(version.Select(r => r["required"]).Distinct())); // a version says one thing
+            var last = (await Client.GetAsync(path)).Is(200);
+            Assert.Equal(last["version"], $"{replies.Max(r => int.Parse(r["version"]!))}");
+            Assert.Equal(last["required"], replies.First(r => r["version"] == last["version"])["required"]);
+        }
     }
 
     [Theory]

@@ -51,8 +51,8 @@ public sealed class DeliveryDispatcher(
     private async Task<DispatchDeliveries?> DispatchAsync(DispatchDeliveries message, DeliveryQueue queue, CancellationToken cancellation)
     {
         var gate = providers.Gates[message.Lane];
-        // What is critical starts with what there is; for the others a claim's commit must pay.
-        var least = message.Priority == Priority.Critical ? 1 : SmallestSlice;
+        // What is critical starts with what there is; for the others a claim's commit must pay, but a small gate need not be empty for it.
+        var least = message.Priority == Priority.Critical ? 1 : Math.Clamp(gate.Size / 2, 1, SmallestSlice);
         using var budget = new CancellationTokenSource(Budget, clock);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(budget.Token, lifetime.ApplicationStopping, cancellation);
         var remaining = new ArraySegment<Guid>(message.Deliveries);

@@ -29,6 +29,9 @@ public sealed class DispatchGate(int size, TimeProvider? clock = null, Func<Room
     private int spoken; // granted, and no provider chosen yet: their tokens are still to be taken
     private DateTimeOffset? wakesAt;
 
+    /// <summary>How many calls may be under way.</summary>
+    public int Size => Volatile.Read(ref total);
+
     /// <summary>Waits until at least <paramref name="atLeast"/> permits are free and takes up to <paramref name="atMost"/>.</summary>
     /// <returns>How many were taken.</returns>
     public Task<int> TakeAsync(Priority priority, int atLeast, int atMost, CancellationToken cancellation)

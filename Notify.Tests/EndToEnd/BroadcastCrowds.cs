@@ -58,6 +58,27 @@ public sealed class BroadcastCrowds(BroadcastSystem broadcasts) : CrowdTest(broa
     }
 
     [Fact]
+    public async Task Where_the_provider_does_not_keep_up_it_waits_for_its_queue()
+    {
+        const int Followers = 6_000;
+        await Sandbox.KnobsAsync("apns", new { latencyMs = 5000 });
+        var id = await BroadcastAsync(await CrowdAsync(Followers), "paced");
+
+        // It is looked at again and again, and makes none.
+        var looks = new Dictionary<long, HashSet<string>>();
+        await Eventually.Becomes(
+            async () => (Made: await ExpandedAsync(id), Due: await Installation.ScalarAsync<string>("select due_at::text from notify.broadcasts where key = $1", $"b/{Client.AppKey}:{id}")),
+            look => (looks.TryGetValue(look.Made, out var dues) ? dues : looks[look.Made] = []).Add(look.Due) && look.Made > 0 && looks[look.Made].Count == 4, "it waits", TimeSpan.FromMinutes(1));
+        Assert.InRange(await ExpandedAsync(id), BroadcastSystem.MostWaiting, Followers - 1);
+        Assert.InRange(await Installation.ScalarAsync<long>("select count(*) from notify.open_deliveries where notification like '%:' || $1 || '@%'", id), 1, BroadcastSystem.MostWaiting + 1_000); // and one chunk at most
+
+        await Sandbox.BehaveAsync();
+        Assert.Equal($"{Followers}", (await EndsAsync(id))["expanded"]);
+        await Installation.QuietAsync(TimeSpan.FromMinutes(1), id);
+        await ReachedOnceAsync(id, Followers);
+    }
+
+    [Fact]
     public async Task Withdrawn_in_the_middle_what_waits_is_withdrawn_with_it()
     {
         const int Followers = 4_000;

@@ -84,12 +84,15 @@ public sealed class BroadcastCollection : ICollectionFixture<BroadcastSystem>
     public const string Name = "Broadcasts";
 }
 
-/// <summary>The system of <see cref="BroadcastCollection"/>.</summary>
+/// <summary>The system of <see cref="BroadcastCollection"/>: a broadcast waits before long.</summary>
 public sealed class BroadcastSystem : IAsyncLifetime
 {
+    /// <summary>Deliveries in a queue at which a broadcast waits.</summary>
+    public const int MostWaiting = 2000;
+
     public NotifySystem System { get; private set; } = null!;
 
-    public async ValueTask InitializeAsync() => System = await NotifySystem.StartAsync("broadcasts");
+    public async ValueTask InitializeAsync() => System = await NotifySystem.StartAsync("broadcasts", new() { ["Notify__Broadcasts__MostWaiting"] = $"{MostWaiting}" });
 
     public ValueTask DisposeAsync() => System?.DisposeAsync() ?? ValueTask.CompletedTask;
 }

@@ -8,25 +8,25 @@ public class DigestTextTests
 {
     private static readonly DigestItem[] Two =
     [
-        new("a", "Ann", "likes your\n picture", "https://example.com/1", null, Noon), new("b", null, "Bob <b@example.com> & co", null, null, Noon),
+        new("a", "App", "likes your\n picture", "https://example.com/1", null, Noon), new("b", null, "Bot <b@example.com> & co", null, null, Noon),
     ];
 
     [Fact]
     public void Each_channel_tells_every_one_in_its_own_way()
     {
         var sms = DigestText.Of(Channel.Sms, "social", 2, Two, new SmsLimits());
-        Assert.Equal("2 x social\n- Ann: likes your picture https://example.com/1\n- Bob <b@example.com> & co", sms.Body);
+        Assert.Equal("2 x social\n- App: likes your picture https://example.com/1\n- Bot <b@example.com> & co", sms.Body);
         Assert.True(SmsText.IsGsm7(sms.Body));
 
         var push = DigestText.Of(Channel.Push, "social", 2, Two, new SmsLimits());
-        Assert.Equal(("2 × social", "• Ann: likes your picture\n• Bob <b@example.com> & co", null), (push.Title, push.Body, push.Url));
+        Assert.Equal(("2 × social", "• App: likes your picture\n• Bot <b@example.com> & co", null), (push.Title, push.Body, push.Url));
         Assert.Equal("https://example.com/1", DigestText.Of(Channel.Push, "social", 1, [Two[0]], new SmsLimits()).Url);
 
         var email = DigestText.Of(Channel.Email, "social", 3, Two, new SmsLimits());
         Assert.Equal("3 × social", email.Title);
-        Assert.Equal("3 × social\n\nAnn\nlikes your\n picture\nhttps://example.com/1\n\nBob <b@example.com> & co\n\n+ 1 more\n", email.Body);
-        Assert.Contains("<li><strong>Ann</strong><br>likes your<br> picture<br><a href=\"https://example.com/1\">https://example.com/1</a></li>", email.Html, StringComparison.Ordinal);
-        Assert.Contains("<li>Bob &lt;b@example.com&gt; &amp; co</li>", email.Html, StringComparison.Ordinal);
+        Assert.Equal("3 × social\n\nApp\nlikes your\n picture\nhttps://example.com/1\n\nBot <b@example.com> & co\n\n+ 1 more\n", email.Body);
+        Assert.Contains("<li><strong>App</strong><br>likes your<br> picture<br><a href=\"https://example.com/1\">https://example.com/1</a></li>", email.Html, StringComparison.Ordinal);
+        Assert.Contains("<li>Bot &lt;b@example.com&gt; &amp; co</li>", email.Html, StringComparison.Ordinal);
     }
 
     [Theory]

@@ -71,7 +71,7 @@ if (command is null)
     builder.Services.AddAlerts();
 }
 
-builder.Services.AddNotifyStore(configuration.Database(), mayCreate: command == "migrate").IntegrateWithWolverine(m =>
+builder.Services.AddNotifyStore(configuration.Database(), mayCreate: command == "migrate", byIndex: true).IntegrateWithWolverine(m =>
 {
     m.MessageStorageSchemaName = "dispatch_messages";
     m.TransportSchemaName = NotifyBus.QueueSchema;

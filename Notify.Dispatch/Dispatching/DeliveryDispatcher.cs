@@ -28,9 +28,13 @@ public sealed class DeliveryDispatcher(
     private const int SmallestSlice = 25;
 
     private readonly ConcurrentDictionary<Guid, byte> claims = new();
+    private int givenUp;
 
     /// <summary>The claims that this host is working on.</summary>
     public Guid[] ActiveClaims => [.. claims.Keys];
+
+    /// <summary>How many claims it gave up since it started; their deliveries may be in flight with nobody at work on them.</summary>
+    public int ClaimsGivenUp => Volatile.Read(ref givenUp);
 
     /// <summary>Dispatches.</summary>
     /// <returns>What was not started in time; it must be sent to the queue again.</returns>
@@ -105,6 +109,7 @@ public sealed class DeliveryDispatcher(
         {
             gate.Release(owed);
             claims.TryRemove(claim, out _);
+            Interlocked.Increment(ref givenUp);
             throw;
         }
     }
@@ -114,6 +119,11 @@ public sealed class DeliveryDispatcher(
         try
         {
             await Task.WhenAll(calls);
+        }
+        catch
+        {
+            Interlocked.Increment(ref givenUp);
+            throw;
         }
         finally
         {

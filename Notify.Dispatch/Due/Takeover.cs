@@ -19,6 +19,7 @@ public sealed class Takeover(
 {
     private const int Page = 500;
     private readonly SignsOfLife signs = new(NotifyBus.Takeover(configuration), Beat(configuration), clock);
+    private readonly AbandonedLooks looks = new(Beat(configuration) * 20, clock);
     private Guid[] gone = [];
 
     /// <inheritdoc />
@@ -37,10 +38,14 @@ public sealed class Takeover(
             try
             {
                 await BeatAsync(stoppingToken);
-                gone = [.. signs.Gone(await SignsAsync(stoppingToken)).Where(id => id != host.Id)];
+                var given = await SignsAsync(stoppingToken);
+                gone = [.. signs.Gone(given).Where(id => id != host.Id)];
+                if (!looks.IsDue(given.Select(s => s.Host).Except(gone), dispatcher.ClaimsGivenUp)) continue;
                 while (await TakeOverAsync(stoppingToken) == Page)
                 {
                 }
+
+                looks.Looked();
             }
             catch (Exception e)
             {

@@ -14,4 +14,11 @@ public sealed class ConnectionTests
         Assert.Equal(prepared, NotifyStore.Connection(configured).MaxAutoPrepare);
         Assert.Equal("UTC", NotifyStore.Connection(configured).Timezone);
     }
+
+    [Theory]
+    [InlineData("Host=db", false, null)]
+    [InlineData("Host=db", true, "-c enable_seqscan=off -c enable_bitmapscan=off -c jit=off")]
+    [InlineData("Host=db;Options=-c enable_seqscan=on", true, "-c enable_seqscan=off -c enable_bitmapscan=off -c jit=off -c enable_seqscan=on")]
+    public void A_host_that_reads_along_indexes_says_so_and_the_connection_string_has_the_last_word(string configured, bool byIndex, string? options) =>
+        Assert.Equal(options, NotifyStore.Connection(configured, byIndex).Options);
 }

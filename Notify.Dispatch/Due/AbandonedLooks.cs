@@ -1,0 +1,37 @@
+namespace Notify.Dispatch.Due;
+
+/// <summary>
+/// Tells when to look for deliveries that nobody works on any more. The look reads every open delivery, so it is worth its
+/// price only when one may have been abandoned: at the start, when a host that was there is not any more, and when a claim
+/// was given up. Then it is repeated a few times, since what is locked is passed over. And whatever happened unseen, it is
+/// found by the look that comes after <paramref name="longest"/> at the latest.
+/// </summary>
+/// <param name="longest">The longest time without a look.</param>
+public sealed class AbandonedLooks(TimeSpan longest, TimeProvider clock)
+{
+    /// <summary>How many looks follow what may have abandoned something.</summary>
+    public const int Repeats = 3;
+
+    private HashSet<Guid> alive = [];
+    private int owed = Repeats;
+    private int givenUp;
+    private long lookedAt = clock.GetTimestamp();
+
+    /// <summary>Whether to look now.</summary>
+    /// <param name="hosts">The hosts that are alive.</param>
+    /// <param name="claimsGivenUp">How many claims this host has given up since it started.</param>
+    public bool IsDue(IEnumerable<Guid> hosts, int claimsGivenUp)
+    {
+        var now = hosts.ToHashSet();
+        if (!now.IsSupersetOf(alive) || claimsGivenUp != givenUp) owed = Repeats;
+        (alive, givenUp) = (now, claimsGivenUp);
+        return owed > 0 || clock.GetElapsedTime(lookedAt) >= longest;
+    }
+
+    /// <summary>A look has gone through to its end; one that failed is still owed.</summary>
+    public void Looked()
+    {
+        owed = Math.Max(0, owed - 1);
+        lookedAt = clock.GetTimestamp();
+    }
+}

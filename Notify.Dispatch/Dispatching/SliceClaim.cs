@@ -1,4 +1,5 @@
 using Marten;
+using Notify.Domain.Caps;
 using Notify.Domain.Categories;
 using Notify.Domain.Notifications;
 using Notify.Domain.Recipients;
@@ -62,31 +63,34 @@ public sealed class SliceClaim(
         await using var transaction = await connection.BeginTransactionAsync(cancellation);
         await using var session = store.LightweightSession(SessionOptions.ForTransaction(transaction));
 
-        var rows = again ? await FairPick.ClaimedAsync(connection, host.Id, claim, cancellation) : [];
+        var rows = again ? await FairPick.ClaimedAsync(connection, queue, host.Id, claim, cancellation) : [];
         if (rows.Count == 0) rows = await pick.ClaimAsync(connection, queue, ids, claim, cancellation);
         if (rows.Count == 0) return [];
         if (queue.Lane == Lane.Email) rows = await WithinWeightAsync(connection, rows, taken, now, cancellation);
         var notifications = await NotificationStreams.LoadAsync(session, [.. rows.Select(r => r.Notification).Distinct()], cancellation);
         var (recipients, categories) = await snapshots.OfAsync(connection, [.. notifications.Values.Select(n => n.Request)], cancellation);
         var ready = await templates.PinnedAsync(session, notifications.Values.Select(n => n.Request.Template), cancellation);
-        var opened = await keys.ForAsync(connection, notifications.Values.SelectMany(SealedIn).Concat(recipients.Values.Where(r => r.QuietHours is not null).Select(r => r.Details).OfType<Domain.Privacy.Sealed>()), cancellation);
-        var messages = rows.ToDictionary(r => r.Id, r => notifications.TryGetValue(r.Notification, out var n) && n.Deliveries.TryGetValue(r.Id, out var d) ? Open(n, d, opened, ready) : default);
+        var opened = await keys.ForAsync(connection, notifications.Values.SelectMany(SealedIn).Concat(recipients.Values.Where(r => r.QuietHours is not null || queue.Lane is Lane.Sms or Lane.Email).Select(r => r.Details).OfType<Domain.Privacy.Sealed>()), cancellation);
+        var deliveries = rows.Where(r => notifications.TryGetValue(r.Notification, out var n) && n.Deliveries.ContainsKey(r.Id))
+            .ToDictionary(r => r.Id, r => notifications[r.Notification] is var n ? Readdressing.Of(n, n.Deliveries[r.Id], recipients.Of(n.Request), opened, ring, now) : default);
+        var messages = rows.ToDictionary(r => r.Id, r => deliveries.TryGetValue(r.Id, out var d) ? Open(notifications[r.Notification], d.Delivery, opened, ready) : default);
         var fingerprints = rows.ToDictionary(r => r.Id, r => ring.Of(Lanes.ChannelOf(r.Queue.Lane), messages[r.Id].Message?.Address));
         var rules = await ReachRulesReader.LoadAsync(categories, connection, SuppressionIds(queue, fingerprints.Values), now, cancellation);
 
         var claimed = new List<ClaimedDelivery>(rows.Count);
         var ended = new List<Guid>();
-        var late = new List<LateQuiet>();
+        var late = new List<LateDelivery>();
         var followed = new List<TrackedLink>();
         var events = new List<(string Key, object Event)>();
         foreach (var row in rows)
         {
-            if (!notifications.TryGetValue(row.Notification, out var n) || !n.Deliveries.TryGetValue(row.Id, out var d) || d.IsTerminal)
+            if (!deliveries.TryGetValue(row.Id, out var found) || found.Delivery.IsTerminal)
             {
                 ended.Add(row.Id);
                 continue;
             }
 
+            var (n, d) = (notifications[row.Notification], found.Delivery);
             var isAsk = d.Status == DeliveryStatus.Unknown;
             var recipient = recipients.Of(n.Request);
             var (message, fault, destinations) = messages[row.Id];
@@ -101,12 +105,20 @@ public sealed class SliceClaim(
             }
 
             var quiet = NotificationPlanning.QuietOf(n.Request, recipient, rules, opened, zones);
-            if (!isAsk && d.Status != DeliveryStatus.Attempting && quiet(now) is not null)
+            if (!isAsk && d.Status != DeliveryStatus.Attempting && (quiet(now) is not null || CapDecider.IsPlacePast(d.Channel, rules.Of(n.Request.Category), d.PlaceAt, now)))
             {
-                late.Add(new LateQuiet(row, n, d, quiet));
+                late.Add(new LateDelivery(row, n, d, fingerprints[row.Id] ?? ring.Fingerprint("device", message?.Address ?? ""), quiet));
                 continue;
             }
 
+            Claim(row);
+        }
+
+        void Claim(OpenDelivery row)
+        {
+            var (n, (d, readdressed)) = (notifications[row.Notification], deliveries[row.Id]);
+            var (message, _, destinations) = messages[row.Id];
+            var isAsk = d.Status == DeliveryStatus.Unknown;
             // An erased person's unknown outcome can still be asked for, but not matched: nothing to look for.
             message ??= new OutboundMessage(d.Id, "", new NotificationContent(), n.Request.Priority, n.Request.ExpiresAt);
             if (rules.Of(n.Request.Category).Required) message = message with { Unsubscribe = null }; // it would promise what is not kept
@@ -117,6 +129,7 @@ public sealed class SliceClaim(
             var provider = isAsk || isRecorded
                 ? providers.Named(d.Provider, n.Request.Mode)
                 : providers.RouteOf(row.Queue.Lane, n.Request.Mode)?.Choose(d.Tried ?? [], Random.Shared.NextDouble());
+            if (readdressed is not null) events.Add((row.Notification, readdressed));
             if (!isAsk && !isRecorded && !Lanes.RepeatReplacesItself(row.Queue.Lane) && provider is not null)
                 events.Add((row.Notification, new DispatchAttempted(d.Id, attempt, provider.Name, now)));
             var resend = isAsk && !d.WasResent && rules.Of(n.Request.Category).UnknownOutcome == UnknownOutcome.Resend;
@@ -125,18 +138,19 @@ public sealed class SliceClaim(
                 row, claim, n, d, message, attempt, provider, isAsk ? d.AttemptedAt ?? now : null, fingerprints[row.Id], resend ? n.Request.ExpiresAt ?? DateTimeOffset.MaxValue : null, taken.GetValueOrDefault(row.Id)));
         }
 
+        if (events.Count + late.Count > 0) await NotificationStreams.LockAsync(session, events.Select(e => e.Key).Concat(late.Select(l => l.Row.Notification)), cancellation);
+        var putOff = new List<OpenDelivery>();
+        foreach (var (l, what) in late.Count == 0 ? [] : await CapPlanning.AgainAsync(connection, late, rules, now, cancellation))
+        {
+            events.Add((l.Row.Notification, what));
+            if (what is DeliveryDeferred why) putOff.Add(l.Row.PutOff(why));
+            else if (what is CapPlaceMoved) Claim(l.Row);
+            else ended.Add(l.Row.Id);
+        }
+
         // Before the call: a receipt may come before its answer.
         await DeliveryStreams.NoteAsync(connection, claimed.Where(c => c.Ask is null && !Lanes.RepeatReplacesItself(c.Row.Queue.Lane)).Select(c => (c.Row.Id, c.Row.Notification)), cancellation);
         await TrackedLinks.NoteAsync(connection, followed, cancellation);
-        if (events.Count + late.Count > 0) await NotificationStreams.LockAsync(session, events.Select(e => e.Key).Concat(late.Select(l => l.Row.Notification)), cancellation);
-        var putOff = new List<OpenDelivery>();
-        foreach (var (put, what) in late.Count == 0 ? [] : await CapPlanning.AgainAsync(connection, late, rules, now, cancellation))
-        {
-            events.Add((put.Row.Notification, what));
-            if (what is DeliveryDeferred why) putOff.Add(put.Row.PutOff(why));
-            else ended.Add(put.Row.Id);
-        }
-
         await OpenDeliveryTable.PutAsync(connection, putOff, cancellation);
         await OpenDeliveryTable.RemoveAsync(connection, [.. ended], cancellation);
         if (events.Count > 0)

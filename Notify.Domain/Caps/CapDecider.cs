@@ -13,7 +13,7 @@ public readonly record struct CapPlace(DateTimeOffset? At, string? Reason, strin
 
 /// <summary>
 /// Decides when what is planned may leave, by its category's caps and the person's quiet hours together. A place is taken when
-/// a notification is planned, for the window in which it leaves, and is not given back whatever becomes of it: so a cap
+/// a notification is planned, for the window in which it is to leave, and another one where it leaves in a later window after all; none is given back, whatever becomes of it: so a cap
 /// is never exceeded. What is critical, and what is of a required category, takes its place and is stopped by no cap; but an app's own word that it is critical lifts none.
 /// </summary>
 public static class CapDecider
@@ -29,6 +29,11 @@ public static class CapDecider
     /// <summary>The counts that one channel is decided upon.</summary>
     public static IEnumerable<CapKey> Concerns(Channel channel, Category category, string person) =>
         (category.Caps ?? []).Where(c => c.Channel == channel).Select(c => new CapKey(person, category.Key, c.Channel, c.Per));
+
+    /// <summary>Whether a window that a delivery was to leave in is over, so that its place there says nothing about the present one.</summary>
+    /// <param name="placeAt">When it was to leave.</param>
+    public static bool IsPlacePast(Channel channel, Category category, DateTimeOffset? placeAt, DateTimeOffset now) =>
+        placeAt is { } at && (category.Caps ?? []).Any(c => c.Channel == channel && CapWindows.Of(c.Per, at) < CapWindows.Of(c.Per, now));
 
     /// <summary>Decides on a plan.</summary>
     /// <param name="counts">Those of <see cref="Concerns(DeliveriesPlanned, Category, Func{Channel, string})"/>; the places that are taken are noted in them.</param>

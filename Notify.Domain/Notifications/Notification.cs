@@ -49,7 +49,7 @@ public enum DeliveryStatus
 /// <param name="WasResent">Whether it was sent again although it may have arrived, as its category says; that is done once.</param>
 /// <param name="ClickedAt">When a link was first followed.</param>
 /// <param name="Clicked">The links that were followed, by number; <c>null</c>: none.</param>
-/// <param name="PlaceAt">When it was to leave by its category's caps and the person's quiet hours; <c>null</c> for what was left out at planning.</param>
+/// <param name="PlaceAt">When it was to leave by its category's caps and the person's quiet hours, which is where it has its place; <c>null</c> for what was left out at planning.</param>
 public sealed record Delivery(
     Guid Id, Channel Channel, Lane? Lane, DeliveryStatus Status, string? DeviceId = null, Privacy.Sealed? Contact = null,
     string? Reason = null, string? Provider = null, string? ProviderCode = null, string? ProviderMessageId = null, int Attempts = 0,
@@ -106,6 +106,8 @@ public sealed record Notification(
     private Notification Apply(object @event) => @event switch
     {
         DeliveriesPlanned e => this with { IsPlanned = true, Deliveries = Planned(e), Locale = e.Locale },
+        DeliveryReaddressed e => With(e.DeliveryId, d => d.IsInFlight ? d with { Contact = e.Address } : d),
+        CapPlaceMoved e => With(e.DeliveryId, d => d with { PlaceAt = e.At }),
         DispatchAttempted e => With(e.DeliveryId, d => d.IsInFlight
             ? d with { Status = DeliveryStatus.Attempting, Attempts = e.Attempt, Provider = e.Provider, AttemptedAt = e.At, DeferredUntil = null }
             : d),

@@ -18,6 +18,8 @@ public static class NotificationDecider
             return new DeliverySuppressed(delivery.Id, Reasons.SuppressedAddress, suppression.Rule, now);
         if (recipient is not null && delivery.DeviceId is { } device && recipient.Devices.All(d => d.Id != device))
             return new DeliverySuppressed(delivery.Id, Reasons.DeviceRemoved, "devices", now);
+        if (recipient is not null && delivery.Channel switch { Channel.Sms => !recipient.HasPhone, Channel.Email => !recipient.HasEmail, _ => false })
+            return new DeliverySuppressed(delivery.Id, Reasons.NoContact, "details", now);
         return null;
     }
 

@@ -61,6 +61,15 @@ public sealed record LeftOutDelivery(Guid Id, Channel Channel, string? DeviceId,
 public sealed record DeliveryDeferred(
     Guid? DeliveryId, DateTimeOffset Until, string Reason, int Attempt, string? Provider, string? ProviderCode, DateTimeOffset At, string? Rule = null);
 
+/// <summary>The user's number or address changed before the delivery went out: it goes to the new one.</summary>
+/// <param name="Address">The new number or address, sealed.</param>
+/// <param name="RecipientVersion">Version of the recipient's stream that it was taken from.</param>
+public sealed record DeliveryReaddressed(Guid DeliveryId, Sealed Address, long RecipientVersion, DateTimeOffset At);
+
+/// <summary>A delivery goes out after the window that it was planned for, and took its place under its category's caps in the present one.</summary>
+/// <param name="Rule">The caps, and when it was to go out.</param>
+public sealed record CapPlaceMoved(Guid DeliveryId, string Rule, DateTimeOffset At);
+
 /// <summary>A provider is about to be called for a delivery that must not reach the person twice; committed before the call.</summary>
 public sealed record DispatchAttempted(Guid DeliveryId, int Attempt, string Provider, DateTimeOffset At);
 

@@ -73,6 +73,9 @@ public sealed record Recipient(
         : Choices.TryGetValue(ChoiceKey(channel, null), out var byChannel) ? (byChannel, $"channel {Lanes.NameOf(channel)}")
         : null;
 
+    /// <summary>The keyed hash of the number or address that a channel reaches them by; <c>null</c> where there is none, and for push.</summary>
+    public string? FingerprintOn(Channel channel) => channel switch { Channel.Sms => PhoneFingerprint, Channel.Email => EmailFingerprint, _ => null };
+
     private Recipient WithChoice(string key, bool optedIn, DateTimeOffset at) => this with
     {
         IsErased = false, Choices = Choices.SetItem(key, optedIn), Since = (Since ?? ImmutableDictionary<string, DateTimeOffset>.Empty).SetItem(key, at),

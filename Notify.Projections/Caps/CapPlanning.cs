@@ -1,3 +1,4 @@
+using System.Globalization;
 using Notify.Domain.Caps;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
@@ -27,9 +28,11 @@ public sealed record NotificationPlan(string Key, NotificationRequested Request,
     public IEnumerable<OpenDelivery> Open(DateTimeOffset now) => NotificationPlanning.Open(Key, Plan, PutOff, Request.Priority, now);
 }
 
-/// <summary>A delivery that the last check puts off, since the person is not to be disturbed now.</summary>
+/// <summary>A delivery that did not leave when it was planned to, and may not leave now as it stands: the person is not to be disturbed, or the window of its place is over.</summary>
+/// <param name="Fingerprint">Keyed hash of the number or address, or of the token, that it goes to; who is not registered is known by it.</param>
 /// <param name="Quiet">See <see cref="NotificationPlan.Quiet"/>.</param>
-public sealed record LateQuiet(OpenDelivery Row, Notification Notification, Delivery Delivery, Func<DateTimeOffset, (DateTimeOffset Until, string Rule)?> Quiet);
+public sealed record LateDelivery(
+    OpenDelivery Row, Notification Notification, Delivery Delivery, string Fingerprint, Func<DateTimeOffset, (DateTimeOffset Until, string Rule)?> Quiet);
 
 /// <summary>Holds a group of plans against their categories' caps and people's quiet hours, set-based; caps cost nothing where there are none.</summary>
 public static class CapPlanning
@@ -50,12 +53,15 @@ public static class CapPlanning
         Func<Channel, string> Person(NotificationPlan p) => channel => PersonOf(p, channel, ring);
     }
 
-    /// <summary>Finds new places for what was planned for now but has to wait, in the transaction that claims it; streams are locked before.</summary>
-    /// <returns>What becomes of each, in the order given: <see cref="DeliveryDeferred"/>, or <see cref="DeliverySuppressed"/> where no cap has room in time.</returns>
-    public static Task<List<(LateQuiet Late, object Event)>> AgainAsync(
-        NpgsqlConnection connection, IReadOnlyList<LateQuiet> late, ReachRules rules, DateTimeOffset now, CancellationToken cancellation)
+    /// <summary>Finds new places for what leaves later than planned, in the transaction that claims it; streams are locked before.</summary>
+    /// <returns>
+    /// What becomes of each, in the order given: <see cref="CapPlaceMoved"/>, it goes now; <see cref="DeliveryDeferred"/>; or
+    /// <see cref="DeliverySuppressed"/> where no cap has room in time.
+    /// </returns>
+    public static Task<List<(LateDelivery Late, object Event)>> AgainAsync(
+        NpgsqlConnection connection, IReadOnlyList<LateDelivery> late, ReachRules rules, DateTimeOffset now, CancellationToken cancellation)
     {
-        var keys = late.SelectMany(l => CapDecider.Concerns(l.Delivery.Channel, rules.Of(l.Notification.Request.Category), PersonOf(l.Notification.Request))).ToHashSet();
+        var keys = late.SelectMany(l => CapDecider.Concerns(l.Delivery.Channel, rules.Of(l.Notification.Request.Category), PersonOf(l))).ToHashSet();
         return WithCountsAsync(connection, keys, now, cancellation, counts =>
         {
             var held = late.GroupBy(l => (l.Notification.Key, l.Delivery.Channel)).ToDictionary(
@@ -63,11 +69,16 @@ public static class CapPlanning
             return late.Select(l =>
             {
                 var (request, d, places) = (l.Notification.Request, l.Delivery, held[(l.Notification.Key, l.Delivery.Channel)]);
-                var place = CapDecider.Take(request, d.Channel, rules.Of(request.Category), PersonOf(request), counts, places, l.Quiet, now);
+                var category = rules.Of(request.Category);
+                var place = CapDecider.Take(request, d.Channel, category, PersonOf(l), counts, places, l.Quiet, now);
                 if (place is { Counts: true, At: { } taken }) places.Add(taken);
-                return (l, place is { At: { } at, Reason: { } reason }
-                    ? (object)new DeliveryDeferred(d.Id, at, reason, Math.Max(l.Row.Attempts, d.Attempts), null, null, now, place.Rule)
-                    : new DeliverySuppressed(d.Id, Reasons.CapExceeded, place.Rule, now));
+                return (l, place switch
+                {
+                    { At: null } => new DeliverySuppressed(d.Id, Reasons.CapExceeded, place.Rule, now),
+                    { At: { } at, Reason: { } reason } => new DeliveryDeferred(d.Id, at, reason, Math.Max(l.Row.Attempts, d.Attempts), null, null, now, place.Rule),
+                    _ => (object)new CapPlaceMoved(d.Id, string.Create(
+                        CultureInfo.InvariantCulture, $"caps of category {category.Key} on {Lanes.NameOf(d.Channel)}, version {category.Version}; planned for {d.PlaceAt?.UtcDateTime:yyyy-MM-dd HH:mm}Z"), now),
+                });
             }).ToList();
         });
     }
@@ -90,7 +101,8 @@ public static class CapPlanning
         return In(plan.Request.Mode, person);
     }
 
-    private static string PersonOf(NotificationRequested request) => In(request.Mode, request.Subject);
+    private static string PersonOf(LateDelivery late) =>
+        In(late.Notification.Request.Mode, late.Notification.Request.UserId is null ? "a/" + late.Fingerprint : late.Notification.Request.Subject);
 
     private static string In(ClientMode mode, string person) => mode == ClientMode.Test ? $"test/{person}" : person;
 }

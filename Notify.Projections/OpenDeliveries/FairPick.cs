@@ -48,7 +48,7 @@ public static class FairPick
             """, queue.Code, shares.Select(s => s.Client).ToArray(), shares.Select(s => s.Places).ToArray(), owner, claim), cancellation);
 
     /// <summary>What a claim has already, when its commit's answer was lost.</summary>
-    public static Task<List<OpenDelivery>> ClaimedAsync(NpgsqlConnection connection, Guid owner, Guid claim, CancellationToken cancellation) =>
+    public static Task<List<OpenDelivery>> ClaimedAsync(NpgsqlConnection connection, DeliveryQueue queue, Guid owner, Guid claim, CancellationToken cancellation) =>
         OpenDeliveryTable.ReadAsync(OpenDeliveryTable.Command(connection,
-            $"select {OpenDeliveryTable.Columns} from notify.open_deliveries where state = 1 and owner = $1 and claim = $2 order by delivery_id for update", owner, claim), cancellation);
+            $"select {OpenDeliveryTable.Columns} from notify.open_deliveries where queue = $3 and client is not null and state = 1 and owner = $1 and claim = $2 order by delivery_id for update", owner, claim, queue.Code), cancellation);
 }

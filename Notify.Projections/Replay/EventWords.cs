@@ -23,6 +23,8 @@ public static class EventWords
             + (e.Locale is { } locale ? $" The template speaks {locale}, where it can." : ""),
         DeliveryDeferred { DeliveryId: { } id } e => $"{Name(state, id)} waits until {Time(e.Until)}{(e.Attempt > 0 ? $" after attempt {Count(e.Attempt)}" : "")}: {Words(e.Reason)}{By(e.Provider, e.ProviderCode)}{(e.Rule is null ? "" : $" (rule: {e.Rule})")}.",
         DeliveryDeferred e => $"The whole notification waits until {Time(e.Until)}: {Words(e.Reason)}.",
+        DeliveryReaddressed e => $"{Name(state, e.DeliveryId)} goes to the user's new {(state?.Deliveries.GetValueOrDefault(e.DeliveryId)?.Channel == Channel.Sms ? "number" : "address")}: theirs changed since it was planned (version {Many(e.RecipientVersion)} of the user).",
+        CapPlaceMoved e => $"{Name(state, e.DeliveryId)} leaves later than planned, and counts where it leaves (rule: {e.Rule}).",
         DispatchAttempted e => $"{Name(state, e.DeliveryId)}: attempt {Count(e.Attempt)} at {e.Provider} is about to be made.",
         NotificationDispatched { Receipt: not null } e => $"{Name(state, e.DeliveryId)} was accepted by {e.Provider}, says a receipt{(e.ProviderMessageId is null ? "" : $" (their ID {e.ProviderMessageId})")}.",
         NotificationDispatched e => $"{Name(state, e.DeliveryId)} was accepted by {e.Provider} at attempt {Count(e.Attempt)}, after {Count(e.LatencyMs)} ms{(e.Segments > 1 ? $", in {Count(e.Segments.Value)} segments" : "")}{(e.ProviderMessageId is null ? "" : $" (their ID {e.ProviderMessageId})")}.",

@@ -61,14 +61,15 @@ public static class NotifyStore
     /// <param name="byIndex">
     /// For a host whose statements all go along an index, in its order. PostgreSQL plans by what it last counted, and that is
     /// wrong when it matters most: a queue that was empty then holds 100,000 rows now. It then reads and sorts whole tables
-    /// for 25 rows, three times as dear as all the rest of the work (measured). <c>Options</c> in the connection string go over it.
+    /// for 25 rows, three times as dear as all the rest of the work (measured). <c>Options</c> in the connection string go over it; with
+    /// <c>Max Auto Prepare=0</c> it is not said, since a pooler takes no options.
     /// </param>
     public static NpgsqlConnectionStringBuilder Connection(string configured, bool byIndex = false)
     {
         var connection = new NpgsqlConnectionStringBuilder(configured) { Timezone = "UTC" };
         var isSaid = new DbConnectionStringBuilder { ConnectionString = connection.ConnectionString }.ContainsKey("Max Auto Prepare");
         if (!isSaid) (connection.MaxAutoPrepare, connection.AutoPrepareMinUsages) = (60, 3);
-        if (byIndex) connection.Options = $"-c enable_seqscan=off -c enable_bitmapscan=off -c jit=off {connection.Options}".TrimEnd();
+        if (byIndex && connection.MaxAutoPrepare > 0) connection.Options = $"-c enable_seqscan=off -c enable_bitmapscan=off -c jit=off {connection.Options}".TrimEnd();
         return connection;
     }
 
@@ -118,7 +119,7 @@ public static class NotifyStore
     /// <summary>Every event there is; its type's name is its name in the store, the API and the tables.</summary>
     public static IReadOnlyList<Type> EventTypes { get; } =
     [
-        typeof(NotificationRequested), typeof(DeliveriesPlanned), typeof(DeliveryDeferred), typeof(DispatchAttempted), typeof(NotificationDispatched),
+        typeof(NotificationRequested), typeof(DeliveriesPlanned), typeof(DeliveryDeferred), typeof(DeliveryReaddressed), typeof(CapPlaceMoved), typeof(DispatchAttempted), typeof(NotificationDispatched),
         typeof(NotificationDelivered), typeof(NotificationFailed), typeof(DispatchOutcomeUnknown), typeof(DeliverySuppressed), typeof(DeliveryDeadLettered),
         typeof(DeliveryRedriven), typeof(NotificationCancelled), typeof(NotificationRescheduled), typeof(NotificationExpired), typeof(NotificationOpened),
         typeof(LinkClicked), typeof(Complained), typeof(Unsubscribed),

@@ -39,6 +39,8 @@ public sealed class EventWordsTests
         { new DeliveryDeferred(Sms, At.AddDays(1), Reasons.CapExceeded, 0, null, null, At, "3 per day"), "The SMS waits until 2026-12-02 09:00:00.000Z: cap exceeded (rule: 3 per day)." },
         { new DeliveryDeferred(Sms, At.AddSeconds(5), Reasons.ProviderAskedToWait, 1, "twilio", "429", At), "The SMS waits until 2026-12-01 09:00:05.000Z after attempt 1: provider asked to wait (twilio: 429)." },
         { new DeliveryDeferred(Sms, At, Reasons.QuietHours, 0, null, null, At, "quiet hours 22:00 to 08:00 in Asia/Seoul, version 4"), "The SMS waits until 2026-12-01 09:00:00.000Z: quiet hours (rule: quiet hours 22:00 to 08:00 in Asia/Seoul, version 4)." },
+        { new DeliveryReaddressed(Sms, new Sealed("1.y"), 9, At), "The SMS goes to the user's new number: theirs changed since it was planned (version 9 of the user)." },
+        { new CapPlaceMoved(Sms, "caps of category shipping on sms, version 2; planned for 2026-12-01 08:55Z", At), "The SMS leaves later than planned, and counts where it leaves (rule: caps of category shipping on sms, version 2; planned for 2026-12-01 08:55Z)." },
         { new DispatchAttempted(Sms, 2, "twilio", At), "The SMS: attempt 2 at twilio is about to be made." },
         { new NotificationDispatched(Push, 1, "apns", "A-1", 131, "h", At), "The push to d_1 was accepted by apns at attempt 1, after 131 ms (their ID A-1)." },
         { new NotificationDispatched(Sms, 1, "twilio", null, 131, "h", At, Segments: 2), "The SMS was accepted by twilio at attempt 1, after 131 ms, in 2 segments." },

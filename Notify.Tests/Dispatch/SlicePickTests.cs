@@ -123,8 +123,8 @@ public sealed class SlicePickTests(EmptyDatabase database) : IClassFixture<Empty
         turns.Enter(Queue);
         turns.Enter(Queue);
         var rows = await new SlicePick(turns, host).ClaimAsync(connection, Queue, Ids(b.Take(10)), claim, Cancellation);
-        Assert.Equal(rows.Select(r => r.Id).Order(), (await FairPick.ClaimedAsync(connection, host.Id, claim, Cancellation)).Select(r => r.Id).Order());
-        Assert.Empty(await FairPick.ClaimedAsync(connection, host.Id, Guid.NewGuid(), Cancellation));
+        Assert.Equal(rows.Select(r => r.Id).Order(), (await FairPick.ClaimedAsync(connection, Queue, host.Id, claim, Cancellation)).Select(r => r.Id).Order());
+        Assert.Empty(await FairPick.ClaimedAsync(connection, Queue, host.Id, Guid.NewGuid(), Cancellation));
     }
 
     [Fact]

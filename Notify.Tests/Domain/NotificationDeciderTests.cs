@@ -62,6 +62,17 @@ public class NotificationDeciderTests
     public void A_device_that_was_removed_since_is_not_reached() =>
         Assert.Equal(Reasons.DeviceRemoved, Suppressed(Push, Recipient(new DeviceRemoved("d_1", DeviceRemovalReasons.MovedToAnotherUser, "c", Noon))).Reason);
 
+    [Theory]
+    [InlineData(true, false)]
+    [InlineData(false, true)]
+    public void Whose_number_is_not_known_any_more_is_not_reached_at_it(bool hasEmail, bool hasPhone)
+    {
+        var now = Recipient(new ContactDetailsGiven(Sealed("details"), hasEmail, hasPhone, hasEmail ? "email-print" : null, hasPhone ? "phone-print" : null, "c_shop", Noon));
+        var decided = NotificationDecider.LastCheck(Notification(), Notification().Deliveries[Sms], now, ReachRules.None, "phone-print", Later);
+        if (hasPhone) Assert.Null(decided);
+        else Assert.Equal((Reasons.NoContact, "details"), (Assert.IsType<DeliverySuppressed>(decided).Reason, ((DeliverySuppressed)decided).Rule));
+    }
+
     [Fact]
     public void An_sms_does_not_mind_which_devices_there_are() =>
         Assert.Null(NotificationDecider.LastCheck(Notification(), Notification().Deliveries[Sms], Recipient(new DeviceRemoved("d_1", DeviceRemovalReasons.ByRequest, "c", Noon)), ReachRules.None, null, Later));

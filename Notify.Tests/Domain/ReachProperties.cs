@@ -15,7 +15,7 @@ namespace Notify.Tests.Domain;
 /// </summary>
 public sealed class ReachProperties
 {
-    private sealed record Send(Priority Priority, int ExpiresIn);
+    private sealed record Send(Priority Priority, int ExpiresIn, int Late);
 
     private sealed record Days(ImmutableList<Cap> Caps, ImmutableList<(int Minutes, object What)> Steps);
 
@@ -25,7 +25,8 @@ public sealed class ReachProperties
 
     private static Gen<object> Message =>
         from critical in Gen.Frequency((5, Gen.Constant(false)), (1, Gen.Constant(true))) from expires in Gen.Frequency((4, Gen.Constant(0)), (1, Gen.Choose(1, 2000)))
-        select (object)new Send(critical ? Priority.Critical : Priority.Normal, expires);
+        from late in Gen.Frequency((4, Gen.Constant(0)), (2, Gen.Choose(1, 200)), (1, Gen.Choose(200, 9000)))
+        select (object)new Send(critical ? Priority.Critical : Priority.Normal, expires, late);
 
     private static Gen<(int, object)> Step =>
         from minutes in Gen.Frequency((1, Gen.Constant(0)), (3, Gen.Choose(0, 60)), (1, Gen.Choose(60, 900))) from what in Gen.Frequency((1, PreferenceProperties.Step), (3, Message))
@@ -83,10 +84,10 @@ public sealed class ReachProperties
             if (truth.IsRequired || send.Priority == Priority.Critical) passing.Add(key);
             Assert.All(putOff, p => Assert.False(string.IsNullOrEmpty(p.Rule)));
             streams[key] = [request, held, .. putOff];
-            foreach (var d in held.Deliveries) waiting.Add((putOff.FirstOrDefault(p => p.DeliveryId == d.Id)?.Until ?? now, order++, key, d.Id));
+            foreach (var d in held.Deliveries) waiting.Add(((putOff.FirstOrDefault(p => p.DeliveryId == d.Id)?.Until ?? now).AddMinutes(send.Late), order++, key, d.Id));
         }
 
-        // What is due leaves at its time, to the minute, unless the last check finds otherwise.
+        // What is due leaves at its time, or as much later as its provider is away, unless the last check finds otherwise.
         private void PassTo(DateTimeOffset time)
         {
             while (waiting.Count > 0 && waiting.Min.At <= time)
@@ -113,29 +114,40 @@ public sealed class ReachProperties
             }
 
             var quiet = Quiet(n.Request, truth);
-            if (quiet(now) is null)
+            var category = truth.Rules.Of("shipping");
+            if (quiet(now) is null && !CapDecider.IsPlacePast(d.Channel, category, d.PlaceAt, now))
+            {
+                Leave();
+                return;
+            }
+
+            Know([d.Channel], category);
+            List<DateTimeOffset> held = [.. n.Deliveries.Values.Where(s => s.Channel == d.Channel).Select(s => s.PlaceAt).OfType<DateTimeOffset>()];
+            var place = CapDecider.Take(n.Request, d.Channel, category, "u/u-1", counts, held, quiet, now);
+            switch (place)
+            {
+                case { At: null }:
+                    Assert.False(truth.IsRequired);
+                    streams[key].Add(new DeliverySuppressed(id, place.Reason!, place.Rule, now));
+                    break;
+                case { Reason: null }:
+                    streams[key].Add(new CapPlaceMoved(id, "late", now));
+                    if (truth.IsRequired) passing.Add(key); // its category has become so since it was planned
+                    Leave();
+                    break;
+                case { At: { } later }:
+                    Assert.True(later > now);
+                    streams[key].Add(new DeliveryDeferred(id, later, place.Reason!, 0, null, null, now, place.Rule));
+                    waiting.Add((later, order++, key, id));
+                    break;
+            }
+
+            void Leave()
             {
                 Assert.True(truth.IsRequired || (truth.Wants(d.Channel) && !truth.IsQuiet(now)));
                 Assert.True(n.Request.ExpiresAt is not { } end || now < end);
                 sent.Add((now, key, d.Channel));
                 streams[key].Add(new NotificationDispatched(id, 1, "any", "id", 1, "hash", now));
-                return;
-            }
-
-            var category = truth.Rules.Of("shipping");
-            Know([d.Channel], category);
-            List<DateTimeOffset> held = [.. n.Deliveries.Values.Where(s => s.Channel == d.Channel).Select(s => s.PlaceAt).OfType<DateTimeOffset>()];
-            var place = CapDecider.Take(n.Request, d.Channel, category, "u/u-1", counts, held, quiet, now);
-            if (place.At is { } later)
-            {
-                Assert.True(later > now);
-                streams[key].Add(new DeliveryDeferred(id, later, place.Reason!, 0, null, null, now, place.Rule));
-                waiting.Add((later, order++, key, id));
-            }
-            else
-            {
-                Assert.False(truth.IsRequired);
-                streams[key].Add(new DeliverySuppressed(id, place.Reason!, place.Rule, now));
             }
         }
 

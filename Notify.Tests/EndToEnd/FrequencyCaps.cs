@@ -68,6 +68,37 @@ public sealed class FrequencyCaps : SystemTest
     }
 
     [Fact]
+    public async Task What_leaves_later_than_planned_takes_its_place_where_it_leaves_and_waits_again_where_there_is_none()
+    {
+        var person = await Installation.NewPersonAsync(devices: 0);
+        var category = await CategoryAsync("sms", 1, "defer");
+        var ids = new[] { NewId("first"), NewId("late") };
+        foreach (var id in ids) (await Client.SendAsync(new { eventId = id, userId = person.Id, category, content = new { body = id } })).Is(202);
+        await Client.BecomesAsync(ids[0], "dispatched");
+        await Client.BecomesAsync(ids[1], "scheduled");
+
+        // It was to leave last week, and could not; this week's place is taken by the first.
+        await LateAsync(ids[1]);
+        await Eventually.Becomes(() => Client.EventTypesAsync(ids[1]), t => t.Count(e => e == "DeliveryDeferred") == 2, "it waits again");
+        Assert.Contains("1 taken of the week from ", (await Client.EventsAsync(ids[1]))[3].Data["rule"]!.ToString(), StringComparison.Ordinal);
+        Assert.Equal((0, 0), await Sandbox.CountAsync(ids[1]));
+
+        await Installation.ScalarAsync<string>("delete from notify.cap_counts where category = $1 returning category", category);
+        await LateAsync(ids[1]);
+        await Client.BecomesAsync(ids[1], "dispatched");
+        Assert.Equal(["CapPlaceMoved", "DispatchAttempted", "NotificationDispatched"], (await Client.EventTypesAsync(ids[1])).TakeLast(3));
+        Assert.Equal(1, await Installation.ScalarAsync<int>("select taken[1] from notify.cap_counts where category = $1", category));
+        await Installation.VerifyAsync();
+    }
+
+    private async Task LateAsync(string id)
+    {
+        var key = $"n/{Client.AppKey}:{id}";
+        await Installation.ScalarAsync<string>("update events.mt_events set data = jsonb_set(data, '{until}', to_jsonb(now() - interval '8 days')) where stream_id = $1 and type = 'DeliveryDeferred' returning stream_id", key);
+        await Installation.ScalarAsync<string>("update notify.open_deliveries set due_at = now() where notification = $1 returning notification", key);
+    }
+
+    [Fact]
     public async Task A_required_category_is_never_stopped_and_a_template_s_category_counts()
     {
         var person = await Installation.NewPersonAsync(devices: 0);

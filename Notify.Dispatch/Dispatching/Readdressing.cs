@@ -1,0 +1,28 @@
+using Notify.Domain.Notifications;
+using Notify.Domain.Recipients;
+using Notify.Projections.Privacy;
+
+namespace Notify.Dispatch.Dispatching;
+
+/// <summary>Follows a user's number or address where it changed after a delivery was planned: what waits goes to the new one.</summary>
+public static class Readdressing
+{
+    /// <summary>Looks at a delivery that is about to go out.</summary>
+    /// <param name="recipient">The user now; <c>null</c> for the unregistered, who have only what the request gave.</param>
+    /// <param name="keys">Those of the delivery's address, the user's details and the request.</param>
+    /// <returns>The delivery as it goes out, and what happened to it; no event where nothing changed, where the user has none any more (see <see cref="NotificationDecider.LastCheck"/>), or where it may have gone out already.</returns>
+    public static (Delivery Delivery, DeliveryReaddressed? Event) Of(Notification notification, Delivery delivery, Recipient? recipient, KeySet keys, MasterKeyRing ring, DateTimeOffset now)
+    {
+        if (recipient is null or { IsErased: true } || delivery is not { DeviceId: null, Contact: { } planned, Status: DeliveryStatus.Queued or DeliveryStatus.Deferred }) return (delivery, null);
+        var fingerprint = recipient.FingerprintOn(delivery.Channel);
+        if (fingerprint is null || keys.OpenText(planned) is not { } address || ring.Of(delivery.Channel, address) == fingerprint) return (delivery, null);
+
+        // Fingerprints also differ where the installation's pepper was changed; the details decide.
+        var known = recipient.Details is { } sealedDetails ? keys.OpenJson<ContactDetails>(sealedDetails) : null;
+        var current = delivery.Channel == Channel.Sms ? known?.Phone : known?.Email;
+        var subject = notification.Request.Subject;
+        if (current is null || current == address || !keys.HasCurrent(subject)) return (delivery, null);
+        var readdressed = new DeliveryReaddressed(delivery.Id, keys.Seal(subject, current), recipient.Version, now);
+        return (delivery with { Contact = readdressed.Address }, readdressed);
+    }
+}

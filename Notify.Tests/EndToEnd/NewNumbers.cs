@@ -1,0 +1,61 @@
+using Notify.Tests.Support;
+
+namespace Notify.Tests.EndToEnd;
+
+/// <summary>What waits follows the person: to a new number or address, and never to the old one.</summary>
+public sealed class NewNumbers : SystemTest
+{
+    [Theory]
+    [InlineData("sms")]
+    [InlineData("email")]
+    public async Task What_waits_goes_to_the_number_or_address_that_the_person_has_when_it_leaves(string channel)
+    {
+        var (person, old, next) = (await Installation.NewPersonAsync(devices: 0, email: Person.NewEmail()), Person.NewPhone(), Person.NewPhone());
+        var (email, nextEmail) = (Person.NewEmail(), Person.NewEmail());
+        (await Client.PutAsync($"/v1/users/{person.Id}", new { phone = old, email })).Is(200);
+        var id = await WaitingAsync(person, channel);
+
+        (await Client.PutAsync($"/v1/users/{person.Id}", new { phone = next, email = nextEmail })).Is(200);
+        await DueAsync(id);
+
+        await Client.BecomesAsync(id, "dispatched");
+        Assert.Equal(channel == "sms" ? next : nextEmail, Assert.Single(await Sandbox.LedgerAsync(id)).To);
+        var events = await Client.EventsAsync(id);
+        Assert.Equal(["NotificationRequested", "DeliveriesPlanned", "DeliveryDeferred", "DeliveryReaddressed", "DispatchAttempted", "NotificationDispatched"], events.Select(e => e.Type));
+        Assert.DoesNotContain(channel == "sms" ? next : nextEmail, events[3].Data.ToJsonString(), StringComparison.Ordinal);
+        await Installation.VerifyAsync();
+    }
+
+    [Fact]
+    public async Task What_waits_for_a_number_that_is_not_known_any_more_goes_nowhere_and_one_that_stays_is_no_event()
+    {
+        var person = await Installation.NewPersonAsync(devices: 0, email: Person.NewEmail());
+        var (sms, email) = (await WaitingAsync(person, "sms"), await WaitingAsync(person, "email"));
+
+        (await Client.PutAsync($"/v1/users/{person.Id}", new { email = person.Email, locale = "ko" })).Is(200);
+        await DueAsync(sms);
+        await DueAsync(email);
+
+        var left = (await Client.BecomesAsync(sms, "suppressed")).On("sms");
+        Assert.Equal("NoContact", left.Reason);
+        Assert.Equal((0, 0), await Sandbox.CountAsync(sms));
+        await Client.BecomesAsync(email, "dispatched");
+        Assert.DoesNotContain("DeliveryReaddressed", await Client.EventTypesAsync(email));
+    }
+
+    // The cap of its category has put it off into next week.
+    private async Task<string> WaitingAsync(Person person, string channel)
+    {
+        var category = $"waits-{Guid.NewGuid():N}";
+        (await Client.PutAsync($"/v1/categories/{category}", new { caps = new[] { new { channel, limit = 1, per = "week", exceeding = "defer" } } })).Is(200);
+        var ids = new[] { NewId("first"), NewId("waits") };
+        foreach (var id in ids)
+            (await Client.SendAsync(new { eventId = id, userId = person.Id, category, channels = new[] { channel }, content = new { title = "x", body = id } })).Is(202);
+        await Client.BecomesAsync(ids[0], "dispatched");
+        await Client.BecomesAsync(ids[1], "scheduled");
+        return ids[1];
+    }
+
+    private Task DueAsync(string id) =>
+        Installation.ScalarAsync<string>("update notify.open_deliveries set due_at = now() where notification = $1 returning notification", $"n/{Client.AppKey}:{id}");
+}

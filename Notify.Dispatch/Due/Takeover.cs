@@ -21,6 +21,7 @@ public sealed class Takeover(
     private readonly SignsOfLife signs = new(NotifyBus.Takeover(configuration), Beat(configuration), clock);
     private readonly AbandonedLooks looks = new(Beat(configuration) * 20, clock);
     private Guid[] gone = [];
+    private Task<bool>? look;
 
     /// <inheritdoc />
     public override async Task StartAsync(CancellationToken cancellationToken)
@@ -40,12 +41,14 @@ public sealed class Takeover(
                 await BeatAsync(stoppingToken);
                 var given = await SignsAsync(stoppingToken);
                 gone = [.. signs.Gone(given).Where(id => id != host.Id)];
-                if (!looks.IsDue(given.Select(s => s.Host).Except(gone), dispatcher.ClaimsGivenUp)) continue;
-                while (await TakeOverAsync(stoppingToken) == Page)
+                // Beside the signs of life: a look takes as long as it takes, and this host lives meanwhile.
+                if (look is { IsCompleted: true })
                 {
+                    if (await look) looks.Looked();
+                    look = null;
                 }
 
-                looks.Looked();
+                if (looks.IsDue(given.Select(s => s.Host).Except(gone), dispatcher.ClaimsGivenUp)) look ??= LookAsync(gone, stoppingToken);
             }
             catch (Exception e)
             {
@@ -54,10 +57,29 @@ public sealed class Takeover(
             }
         }
         while (await timer.NextAsync(stoppingToken));
+        if (look is not null) await look;
+    }
+
+    // Whether it went through to its end.
+    private async Task<bool> LookAsync(Guid[] gone, CancellationToken cancellation)
+    {
+        try
+        {
+            while (await TakeOverAsync(gone, cancellation) == Page)
+            {
+            }
+
+            return true;
+        }
+        catch (Exception e)
+        {
+            if (!cancellation.IsCancellationRequested) log.LogWarning("What hosts left behind could not be looked for ({Reason}); it is tried again.", e.Message.Split('\n')[0]);
+            return false;
+        }
     }
 
     // Takes over one page of abandoned deliveries, and tells how many there were.
-    private async Task<int> TakeOverAsync(CancellationToken cancellation)
+    private async Task<int> TakeOverAsync(Guid[] gone, CancellationToken cancellation)
     {
         var now = clock.GetUtcNow();
         await using var session = store.LightweightSession();

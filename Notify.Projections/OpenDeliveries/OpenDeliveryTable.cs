@@ -10,6 +10,9 @@ namespace Notify.Projections.OpenDeliveries;
 /// </summary>
 public static class OpenDeliveryTable
 {
+    // However many rows are in the queues.
+    private const int LookSeconds = 300;
+
     internal const string Columns = "delivery_id, notification, queue, state, attempts, enqueued_at, due_at, reason";
 
     /// <summary>Adds rows; one that is there already stays as it is.</summary>
@@ -99,10 +102,15 @@ public static class OpenDeliveryTable
         ReadAsync(Command(connection,
             $"select {Columns} from notify.open_deliveries where due_at <= $1 order by due_at limit $2 for update skip locked", now, limit), cancellation);
 
+    // What is in flight has a client (see the schema): so these go along the index of the queues, and pass over what is scheduled,
+    // put off or dead, however much that is.
+    private const string InFlight = "state = 1 and client is not null";
+
     /// <summary>The claims under which a host has rows in flight.</summary>
     public static async Task<List<Guid>> ClaimsOfAsync(NpgsqlConnection connection, Guid owner, CancellationToken cancellation)
     {
-        await using var command = Command(connection, "select distinct claim from notify.open_deliveries where state = 1 and owner = $1", owner);
+        await using var command = Command(connection, $"select distinct claim from notify.open_deliveries where {InFlight} and owner = $1", owner);
+        command.CommandTimeout = LookSeconds;
         await using var reader = await command.ExecuteReaderAsync(cancellation);
         var claims = new List<Guid>();
         while (await reader.ReadAsync(cancellation)) claims.Add(reader.GetGuid(0));
@@ -113,13 +121,17 @@ public static class OpenDeliveryTable
     /// <param name="givenUp">Claims that their own, living host knows nothing of.</param>
     /// <param name="gone">Hosts that give no sign of life any more.</param>
     public static Task<List<OpenDelivery>> AbandonedAsync(
-        NpgsqlConnection connection, Guid[] givenUp, Guid[] gone, int limit, CancellationToken cancellation) =>
-        ReadAsync(Command(connection,
+        NpgsqlConnection connection, Guid[] givenUp, Guid[] gone, int limit, CancellationToken cancellation)
+    {
+        var command = Command(connection,
             $"""
             select {Columns} from notify.open_deliveries
-            where state = 1 and (claim = any($1) or owner = any($2) or owner not in (select id from notify.dispatchers))
-            order by delivery_id limit $3 for update skip locked
-            """, givenUp, gone, limit), cancellation);
+            where {InFlight} and (claim = any($1) or owner = any($2) or owner not in (select id from notify.dispatchers))
+            limit $3 for update skip locked
+            """, givenUp, gone, limit);
+        command.CommandTimeout = LookSeconds;
+        return ReadAsync(command, cancellation);
+    }
 
     /// <summary>When the next row is due after a time; <c>null</c>: never.</summary>
     public static async Task<DateTimeOffset?> NextDueAsync(NpgsqlConnection connection, DateTimeOffset after, CancellationToken cancellation)

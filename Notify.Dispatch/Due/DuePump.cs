@@ -28,7 +28,7 @@ public sealed class DuePump(
     TimeZones zones, DigestDue digests, IOptions<RetrySchedule> schedule, TimeProvider clock, ILogger<DuePump> log) : BackgroundService
 {
     private const int Page = 500, Hands = 2;
-    private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(250), Pace = TimeSpan.FromMilliseconds(100), Noticeable = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(250), Pace = TimeSpan.FromMilliseconds(100), Noticeable = TimeSpan.FromSeconds(2), Aside = TimeSpan.FromMinutes(5);
     private readonly SemaphoreSlim more = new(0), setBack = new(0);
 
     /// <inheritdoc />
@@ -121,16 +121,54 @@ public sealed class DuePump(
         }
     }
 
-    /// <summary>Takes up one page of what is due.</summary>
+    /// <summary>Takes up one page of what is due; what cannot be taken up, whenever it is tried, holds nothing else up.</summary>
     /// <returns>How many were due.</returns>
     public async Task<int> PumpAsync(CancellationToken cancellation)
+    {
+        try
+        {
+            return await PumpAsync(Page, [], cancellation);
+        }
+        catch (Exception e) when (IsOfTheRows(e, cancellation))
+        {
+            return await OneByOneAsync(cancellation);
+        }
+    }
+
+    private static bool IsOfTheRows(Exception e, CancellationToken cancellation) => !cancellation.IsCancellationRequested && e is not OutOfMemoryException && !DatabaseFaults.IsPassing(e);
+
+    private async Task<int> OneByOneAsync(CancellationToken cancellation)
+    {
+        var count = 0;
+        for (var isMore = true; isMore && count < Page; count += isMore ? 1 : 0)
+        {
+            var taken = new List<OpenDelivery>();
+            try
+            {
+                isMore = await PumpAsync(1, taken, cancellation) > 0;
+            }
+            catch (Exception e) when (taken is [var culprit] && IsOfTheRows(e, cancellation))
+            {
+                await using var connection = await database.OpenConnectionAsync(cancellation);
+                await PostponeAsync(connection, [culprit.Id], clock.GetUtcNow() + Aside, cancellation);
+                // Its words may hold what it is about.
+                log.LogError("{Delivery} is due and cannot be taken up ({Fault} {Where}); it is tried again in {Minutes} minutes and keeps nothing else waiting.",
+                    culprit.Id, e.GetType().Name, e.StackTrace?.Split('\n').FirstOrDefault(l => l.Contains("Notify.", StringComparison.Ordinal))?.Trim(), Aside.TotalMinutes);
+            }
+        }
+
+        return count;
+    }
+
+    private async Task<int> PumpAsync(int limit, List<OpenDelivery> taken, CancellationToken cancellation)
     {
         var now = clock.GetUtcNow();
         await using var scope = scopes.CreateAsyncScope();
         await using var session = store.LightweightSession();
         await session.BeginTransactionAsync(cancellation);
         var connection = session.Connection!;
-        var due = await OpenDeliveryTable.DueAsync(connection, now, Page, cancellation);
+        var due = await OpenDeliveryTable.DueAsync(connection, now, limit, cancellation);
+        taken.AddRange(due);
         if (due.Count == 0) return 0;
         if (due.Count == Page && more.CurrentCount == 0) more.Release();
 

@@ -27,6 +27,29 @@ public sealed class Scheduling : SystemTest
     }
 
     [Fact]
+    public async Task What_cannot_be_taken_up_keeps_nothing_else_waiting_and_goes_when_it_is_mended()
+    {
+        var (unreadable, person) = (await Installation.NewPersonAsync(devices: 0), await Installation.NewPersonAsync(devices: 0));
+        var (stuck, id, sendAt) = (NewId("stuck"), NewId("beside"), In(1.5));
+        (await Client.SendAsync(new { eventId = stuck, userId = unreadable.Id, sendAt, content = new { body = stuck } })).Is(202);
+        (await Client.SendAsync(new { eventId = id, userId = person.Id, sendAt, content = new { body = id } })).Is(202);
+        var before = await Installation.ScalarAsync<string>("select data::text from events.mt_doc_recipient where id = $1", $"u/{unreadable.Id}");
+        await RewriteAsync("""{ "devices": 5 }""");
+
+        await Client.BecomesAsync(id, "dispatched");
+        await Eventually.Holds(
+            () => Installation.ScalarAsync<bool>("select due_at > now() + interval '1 minute' from notify.open_deliveries where notification = $1", $"n/{Client.AppKey}:{stuck}"), "the other waits aside");
+        Assert.Equal("scheduled", (await Client.StateAsync(stuck)).Status);
+        await RewriteAsync(before);
+        await Installation.ScalarAsync<int>("update notify.open_deliveries set due_at = now() where notification = $1 returning 1", $"n/{Client.AppKey}:{stuck}");
+
+        await Client.BecomesAsync(stuck, "dispatched");
+        Assert.Equal((1, 1), await Sandbox.CountAsync(stuck));
+
+        Task RewriteAsync(string json) => Installation.ScalarAsync<int>("update events.mt_doc_recipient set data = $2::jsonb where id = $1 returning 1", $"u/{unreadable.Id}", json);
+    }
+
+    [Fact]
     public async Task What_was_dispatched_cannot_be_cancelled()
     {
         var person = await Installation.NewPersonAsync();

@@ -79,7 +79,7 @@ public static class GetNotification
         if (state is null) return Problem.NotFound("notification with this event ID, or none at that time,");
         var shown = NotificationResource.Of(state);
         if (version is not null || time is not null) return Results.Ok(shown);
-        var hits = await HitsAsync(database, [.. state.Deliveries.Values.Where(d => d.Channel != Channel.Push && d.DispatchedAt is not null).Select(d => d.Id)], http.RequestAborted);
+        var hits = await HitsAsync(database, [.. state.Deliveries.Values.Where(d => d.Channel != Channel.Push && (d.DispatchedAt ?? d.AttemptedAt) is not null).Select(d => d.Id)], http.RequestAborted);
         return Results.Ok(shown with { Deliveries = [.. shown.Deliveries.Select(d => d.With(hits[d.DeliveryId]))] });
     }
 

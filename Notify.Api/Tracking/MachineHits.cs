@@ -30,8 +30,12 @@ public static partial class MachineHits
     /// <summary>Whether a user agent is a machine's: one that says so, none at all, or the bare one of Apple's mail proxy.</summary>
     public static bool IsAgent(string agent) => agent.Trim() is "" or "Mozilla/5.0" || Agents().IsMatch(agent);
 
-    /// <summary>Whether a delivery was dispatched so shortly before, or not yet, that nobody can have read it.</summary>
-    public static bool IsTooSoon(Delivery delivery, DateTimeOffset now) => now - (delivery.DispatchedAt ?? now) < TooSoon;
+    /// <summary>
+    /// Whether a delivery was dispatched so shortly before, or not yet, that nobody can have read it. Where nobody knows whether
+    /// it was, its attempt counts, once that has ended.
+    /// </summary>
+    public static bool IsTooSoon(Delivery delivery, DateTimeOffset now) =>
+        now - (delivery.DispatchedAt ?? (delivery.Status == DeliveryStatus.Attempting ? now : delivery.AttemptedAt ?? now)) < TooSoon;
 
     // A Cubot is a telephone.
     [GeneratedRegex(

@@ -1,5 +1,6 @@
 using Microsoft.AspNetCore.Http;
 using Notify.Api.Tracking;
+using Notify.Domain.Notifications;
 
 namespace Notify.Tests.Api;
 
@@ -33,6 +34,22 @@ public class MachineHitsTests
     [InlineData("Go-http-client/2.0", true)]
     [InlineData("Ruby", true)]
     public void A_user_agent_shows_a_machine(string agent, bool isMachine) => Assert.Equal(isMachine, MachineHits.IsAgent(agent));
+
+    [Theory]
+    [InlineData(DeliveryStatus.Queued, null, null, true)]
+    [InlineData(DeliveryStatus.Attempting, 60, null, true)] // nobody has taken it yet, as far as is known
+    [InlineData(DeliveryStatus.Dispatched, 60, 1, true)]
+    [InlineData(DeliveryStatus.Dispatched, 60, 2, false)]
+    [InlineData(DeliveryStatus.Unknown, 1, null, true)]
+    [InlineData(DeliveryStatus.Unknown, 2, null, false)]
+    [InlineData(DeliveryStatus.Delivered, 60, null, false)] // by an opening
+    [InlineData(DeliveryStatus.Deferred, 60, null, false)]
+    public void What_comes_too_soon_is_a_machine_s(DeliveryStatus status, int? attempted, int? dispatched, bool isTooSoon)
+    {
+        var now = new DateTimeOffset(2026, 12, 1, 9, 0, 0, TimeSpan.Zero);
+        var delivery = new Delivery(Guid.NewGuid(), Channel.Email, Lane.Email, status, AttemptedAt: attempted is { } a ? now.AddSeconds(-a) : null, DispatchedAt: dispatched is { } d ? now.AddSeconds(-d) : null);
+        Assert.Equal(isTooSoon, MachineHits.IsTooSoon(delivery, now));
+    }
 
     [Theory]
     [InlineData("GET", "Accept", "*/*", false)]

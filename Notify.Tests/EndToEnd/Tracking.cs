@@ -47,6 +47,28 @@ public sealed class Tracking : SystemTest
     }
 
     [Fact]
+    public async Task An_email_whose_answer_was_lost_has_arrived_when_its_reader_opens_it()
+    {
+        var id = NewId("unclear");
+        var content = new { title = id, html = "<p><a href=\"https://shop.example/1\">1</a></p>", track = new { links = true, opens = true } };
+        (await Client.SendAsync(new { eventId = id, to = new { email = Person.NewEmail("unanswered") }, content })).Is(202);
+        await Client.BecomesAsync(id, "unknown");
+        var text = Assert.Single(await Sandbox.LedgerAsync(id)).Text!;
+        var attempted = (await Client.EventsAsync(id)).Single(e => e.Type == "DispatchAttempted").Data["at"]!.GetValue<DateTimeOffset>();
+        await Eventually.Becomes(() => Task.FromResult(TimeProvider.System.GetUtcNow() - attempted), past => past > TimeSpan.FromSeconds(2.1), "a person may have read it");
+
+        (await HitAsync(PathIn(text, "/t/", '"'))).Is(302);
+        (await HitAsync(PathIn(text, "/o/", '"'))).Is(200);
+        (await HitAsync(PathIn(text, "/o/", '"'))).Is(200);
+
+        var state = await Client.StateAsync(id);
+        var email = state.On("email");
+        Assert.Equal(("delivered", "2", "1", null), (state.Status, email["opens"], email["clicks"], email["machineHits"]));
+        Assert.Equal(["DispatchOutcomeUnknown", "LinkClicked", "NotificationDelivered", "NotificationOpened"], (await Client.EventTypesAsync(id)).TakeLast(4));
+        Assert.Equal(0, await Installation.ScalarAsync<long>("select count(*) from notify.open_deliveries where delivery_id = $1", Guid.Parse(email.Id))); // nobody asks any more
+    }
+
+    [Fact]
     public async Task Machines_are_counted_apart_and_are_no_event()
     {
         var (id, text) = await EmailAsync();

@@ -43,11 +43,10 @@ public static class CancelNotification
         await DigestWithdrawal.TakeOutAsync(session.Connection!, key, cancellation);
         await NotificationStreams.LockAsync(session, [key], cancellation);
         if (await NotificationStreams.LoadAsync(session, key, cancellation) is not { } notification) return Problem.NotFound("notification with this event ID");
-        if (NotificationStatusRule.Of(notification) == NotificationStatus.Cancelled) return Stopped(notification, []); // said before: nothing more to do
 
         var now = clock.GetUtcNow();
         if (NotificationDecider.Cancel(notification, taken, client.ClientId, now) is not { } cancelled)
-            return Problem.Of(StatusCodes.Status409Conflict, "already_dispatched", AlreadyDispatched);
+            return NotificationDecider.IsCancelled(notification) ? Stopped(notification, []) : Problem.Of(StatusCodes.Status409Conflict, "already_dispatched", AlreadyDispatched);
         session.Events.Append(key, cancelled);
         if (notification.IsToBePlanned) await DigestWithdrawal.WithdrawMembersAsync(session, notification, client.ClientId, now, cancellation);
         await session.SaveChangesAsync(cancellation);

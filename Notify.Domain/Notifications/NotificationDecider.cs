@@ -33,6 +33,10 @@ public static class NotificationDecider
         return still.Count == 0 ? null : new NotificationCancelled(still, by, now);
     }
 
+    /// <summary>Whether it was withdrawn before, as a whole or what of it was waiting: who says so again has nothing more to do.</summary>
+    public static bool IsCancelled(Notification notification) =>
+        notification.IsPlanned ? notification.Deliveries.Values.Any(d => d.Status == DeliveryStatus.Cancelled) : NotificationStatusRule.Of(notification) == NotificationStatus.Cancelled;
+
     /// <summary>Moves a notification that is not yet due.</summary>
     /// <returns>The event; <c>null</c> when it is due, planned, collected, cancelled or expired already.</returns>
     public static NotificationRescheduled? Reschedule(Notification notification, DateTimeOffset sendAt, string by, DateTimeOffset now) =>

@@ -102,6 +102,17 @@ public class NotificationDeciderTests
     }
 
     [Fact]
+    public void What_was_withdrawn_in_part_was_withdrawn()
+    {
+        Assert.False(NotificationDecider.IsCancelled(Notification()));
+        var partly = Notification(new NotificationDispatched(Push, 1, "apns", null, 1, null, Noon), new NotificationCancelled([Sms], "c_shop", Noon));
+        Assert.True(NotificationDecider.IsCancelled(partly));
+        Assert.Null(NotificationDecider.Cancel(partly, [], "c_shop", Later));
+        Assert.True(NotificationDecider.IsCancelled(Waiting(new NotificationCancelled([], "c_shop", Noon))));
+        Assert.False(NotificationDecider.IsCancelled(Waiting()));
+    }
+
+    [Fact]
     public void What_is_not_planned_is_cancelled_as_a_whole() =>
         Assert.Empty(NotificationDecider.Cancel(Waiting(), [], "c_shop", Noon)!.Deliveries);
 

@@ -13,6 +13,8 @@ public static class TemplateFiles
     /// <summary>The folder of layouts, beside those of templates; no template can be called so.</summary>
     public const string Layouts = "@layouts";
 
+    private const string Head = "template.json";
+
     private static readonly (string Channel, string Field, string File)[] Texts =
     [
         ("email", "subject", "email.subject.liquid"), ("email", "html", "email.html"), ("email", "text", "email.txt"), ("sms", "text", "sms.liquid"),
@@ -27,7 +29,7 @@ public static class TemplateFiles
     /// <returns>The body, or what is wrong with the files.</returns>
     public static (JsonObject? Body, string? Fault) ReadTemplate(string folder)
     {
-        var (body, fault) = ReadJson(Path.Combine(folder, "template.json"), ["category", "layout", "params", "track"]);
+        var (body, fault) = ReadJson(Path.Combine(folder, Head), ["category", "layout", "params", "track"]);
         if (body is null) return (null, fault);
         body["channels"] = ReadTexts(folder);
         var locales = new JsonObject();
@@ -49,7 +51,7 @@ public static class TemplateFiles
     /// <summary>Writes a template into a folder; texts that it does not have are deleted there.</summary>
     public static void WriteTemplate(string folder, JsonNode template)
     {
-        WriteJson(folder, "template.json", template, ["category", "layout", "params", "track"]);
+        WriteJson(folder, Head, template, ["category", "layout", "params", "track"]);
         WriteTexts(folder, template["channels"]);
         var locales = template["locales"]?.AsObject() ?? [];
         foreach (var (tag, texts) in locales) WriteTexts(Path.Combine(folder, tag), texts);
@@ -60,12 +62,30 @@ public static class TemplateFiles
         }
     }
 
+    /// <summary>Takes away what <see cref="WriteTemplate"/> writes, and with it folders that are empty then; other files stay.</summary>
+    /// <returns>Whether there was something.</returns>
+    public static bool RemoveTemplate(string folder)
+    {
+        if (!IsTemplate(folder)) return false;
+        foreach (var file in Folders(folder).SelectMany(FilesIn).Append(Path.Combine(folder, Head))) File.Delete(file);
+        foreach (var empty in Folders(folder).Where(f => !Directory.EnumerateFileSystemEntries(f).Any()).ToList()) Directory.Delete(empty);
+        return true;
+    }
+
+    /// <summary>Whether a folder holds a template, or a part of one.</summary>
+    public static bool IsTemplate(string folder) => Directory.Exists(folder) && (File.Exists(Path.Combine(folder, Head)) || Folders(folder).SelectMany(FilesIn).Any());
+
     /// <summary>Writes a layout into a folder; texts that it does not have are deleted there.</summary>
     public static void WriteLayout(string folder, JsonNode layout)
     {
         WriteJson(folder, "layout.json", layout, ["layout"]);
         foreach (var (field, file) in LayoutTexts) WriteText(Path.Combine(folder, file), layout[field]?.GetValue<string>());
     }
+
+    // Those of the locales, and then the template's own.
+    private static IEnumerable<string> Folders(string folder) => Directory.GetDirectories(folder).Append(folder);
+
+    private static IEnumerable<string> FilesIn(string folder) => Texts.Select(t => Path.Combine(folder, t.File)).Where(File.Exists);
 
     private static JsonObject ReadTexts(string folder)
     {

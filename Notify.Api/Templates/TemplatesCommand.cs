@@ -66,6 +66,12 @@ public static class TemplatesCommand
             count++;
         }
 
+        // They would be brought back by the next push.
+        foreach (var key in list["templates"]!.AsArray().Where(t => t!["isArchived"]!.GetValue<bool>()).Select(t => $"{t!["key"]}"))
+        {
+            if (TemplateFiles.RemoveTemplate(Path.Combine(folder, key))) Console.WriteLine($"template {key} is archived: its files are taken out of {folder}");
+        }
+
         Console.WriteLine($"{count} templates and {layouts["layouts"]!.AsArray().Count} layouts are in {folder}.");
         return 0;
     }
@@ -76,7 +82,7 @@ public static class TemplatesCommand
         var (same, changed, refused) = (0, 0, 0);
         var layouts = Folders(Path.Combine(folder, TemplateFiles.Layouts)).Select(f => (Folder: f, Read: TemplateFiles.ReadLayout(f))).ToList();
         foreach (var (from, read) in OutermostFirst(layouts)) await OneAsync("layout", from, read);
-        foreach (var from in Folders(folder).Where(f => Path.GetFileName(f) != TemplateFiles.Layouts)) await OneAsync("template", from, TemplateFiles.ReadTemplate(from));
+        foreach (var from in Folders(folder).Where(f => Path.GetFileName(f) != TemplateFiles.Layouts && TemplateFiles.IsTemplate(f))) await OneAsync("template", from, TemplateFiles.ReadTemplate(from));
         Console.WriteLine($"{changed} changed, {same} as they were, {refused} refused.");
         return refused == 0 ? 0 : 1;
 

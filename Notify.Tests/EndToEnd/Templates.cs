@@ -245,6 +245,19 @@ public sealed class Templates : SystemTest
         Assert.Contains("colour is not known here", said, StringComparison.Ordinal);
         Assert.Equal(1, (await RunAsync("push", $"{folder}-nowhere")).ExitCode);
         Assert.Equal(2, (await RunAsync("fetch", folder)).ExitCode);
+
+        // What is archived leaves with everything but what somebody else put there, and stays away.
+        File.WriteAllText(Path.Combine(folder, "@layouts", layout, "layout.json"), "{}");
+        File.WriteAllText(Path.Combine(folder, key, "notes.md"), "mine");
+        (await Client.DeleteAsync($"/v1/templates/{key}")).Is(204);
+        (code, said) = await RunAsync("pull", folder);
+        Assert.Equal((0, true), (code, said.Contains($"template {key} is archived: its files are taken out of {folder}", StringComparison.Ordinal)));
+        Assert.Equal([Path.Combine(folder, key, "notes.md")], Directory.GetFileSystemEntries(Path.Combine(folder, key)));
+        foreach (var other in Directory.GetDirectories(folder).Where(d => Path.GetFileName(d) != key)) Directory.Delete(other, recursive: true);
+        (code, said) = await RunAsync("push", folder);
+        Assert.Equal((0, true), (code, said.Contains("0 changed, 0 as they were, 0 refused.", StringComparison.Ordinal)));
+        Assert.Equal("true", (await Client.GetAsync($"/v1/templates/{key}")).Is(200)["isArchived"]);
+        Assert.DoesNotContain("is archived", (await RunAsync("pull", folder)).Output, StringComparison.Ordinal);
     }
 
     private async Task<(int ExitCode, string Output)> RunAsync(string command, string folder)

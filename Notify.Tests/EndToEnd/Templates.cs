@@ -81,6 +81,9 @@ public sealed class Templates : SystemTest
         Assert.Equal(["template.key", "template.locale", "template.params"], await FaultsAsync(new { key = "../x", locale = "!", @params = new[] { 1 } }));
         Assert.Equal(["template.key"], await FaultsAsync(new { locale = "ko" }));
         Assert.Equal(["template"], await FaultsAsync(new { key, @params = new { name = new string('x', 2000), url = "https://example.com" } }));
+        var listing = NewKey("listing");
+        (await Client.PutAsync($"/v1/templates/{listing}", new { channels = new { sms = new { text = "{{ items | map: 'sku' }}" } } })).Is(201);
+        Assert.Equal(["template"], await FaultsAsync(new { key = listing, @params = new { items = new[] { 1, 2 } } }));
         (await Client.DeleteAsync($"/v1/templates/{key}")).Is(204);
         Assert.Equal(["template.key"], await FaultsAsync(new { key, @params = new { name = "x", url = "https://example.com" } }));
         Assert.Equal("2", (await Client.PutAsync($"/v1/templates/{key}", Shipped())).Is(201)["version"]);

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Net;
+using System.Text.Json;
 using Notify.Domain.Notifications;
 using Notify.Domain.Templates;
 
@@ -71,6 +72,33 @@ public sealed class HostileCorpus
             var page = rendering.Content!.Html!.Replace("<br />", "", StringComparison.Ordinal);
             Assert.True(page.Count(c => c == '<') == 4 && page.Count(c => c == '>') == 4 && !page.Contains('"', StringComparison.Ordinal) && !page.Contains('\'', StringComparison.Ordinal), $"{filter}: {page}");
         }
+    }
+
+    [Theory]
+    [InlineData("{{ x | map: 'sku' }}", "[1, 2]")]
+    [InlineData("{{ x['id'] }}", "5")]
+    [InlineData("{{ x | modulo }}", "5")]
+    public void What_a_value_does_not_fit_is_a_fault_and_no_exception(string text, string value)
+    {
+        var fault = Liquids.Try(Liquids.Sms(text), Channel.Sms, new { x = JsonDocument.Parse(value).RootElement }).Fault;
+        Assert.True(fault is { Field: "channels.sms.text", IsBudget: false }, fault?.Detail);
+    }
+
+    [Fact]
+    public void Whatever_a_filter_is_given_there_is_a_message_or_a_fault()
+    {
+        var names = FilterCalls.Select(f => f.Split(':', ' ')[0]).Concat(["at_most", "divided_by", "has", "minus", "modulo", "remove_first", "remove_last"]).Distinct().ToList();
+        var values = JsonDocument.Parse("""[1, -0.5, "x", "", true, null, [], [1, "a", null], [[1], { "a": 1 }], { "a": [1] }, 79228162514264337593543950335]""").RootElement;
+        var texts = names.SelectMany(f => new[] { $"{{{{ x | {f} }}}}", $"{{{{ x | {f}: y }}}}", $"{{{{ x | {f}: y, y, y }}}}" })
+            .Concat(["{% if x > y %}1{% endif %}", "{% if x contains y %}1{% endif %}", "{% for i in x limit: y offset: y %}1{% endfor %}", "{% for i in (x..y) %}1{% endfor %}", "{{ x[y] }}", "{{ x.a.first.size }}", "{% case x %}{% when y %}1{% endcase %}"])
+            .Select(t => Liquids.Compile(Liquids.Sms(t + "{% if x or y %}{% endif %}")).Template!);
+        foreach (var template in texts)
+            foreach (var x in values.EnumerateArray())
+                foreach (var y in values.EnumerateArray())
+                {
+                    var rendering = template.Render(Channel.Sms, null, Liquids.Json(new { x, y }), [], Liquids.Noon);
+                    Assert.True(rendering.Content is null != rendering.Fault is null);
+                }
     }
 
     [Fact]

@@ -56,10 +56,10 @@ internal sealed class LiquidText
         {
             return (null, (context.Position, "divides by zero", false));
         }
-        catch (Exception e) when (e is ArgumentException or FormatException or OverflowException or InvalidOperationException or InvalidCastException or NotSupportedException or IndexOutOfRangeException)
+        catch (Exception e) when (e is not (OperationCanceledException or OutOfMemoryException))
         {
-            // Of a filter; its words may hold values.
-            return (null, (context.Position, "gives a filter what it cannot use", false));
+            // Of the library, whatever it is: the same parameters would meet it at every attempt. Its words may hold values.
+            return (null, (context.Position, "gives a filter, a member or a comparison what it cannot use", false));
         }
     }
 

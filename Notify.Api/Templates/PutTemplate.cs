@@ -108,12 +108,13 @@ public static class PutTemplateEndpoint
         var (compiled, faults) = CompiledTemplate.Compile(DefinitionOf(put), infer: put.Params is null);
         if (compiled is null) return Problem.Invalid(ByField(faults));
 
+        // Before anybody waits for it, and while it waits for nobody.
         var definition = compiled.Definition;
+        if (await LayoutsAsync(store, book, definition.Layout, http.RequestAborted) is { } around && compiled.Try(around) is { Count: > 0 } tried) return Problem.Invalid(ByField(tried));
         return await DefinitionChanges.RunAsync<IResult>(store, http.RequestAborted, async session =>
         {
             if (definition.Layout is { } layout && await session.LoadAsync<Layout>(Layout.KeyOf(layout), http.RequestAborted) is null)
                 return (Problem.Invalid(new Dictionary<string, string[]> { ["layout"] = [$"there is no layout {layout}; PUT /v1/layouts/{layout} first"] }), false);
-            if (await book.LayoutsAsync(session, definition.Layout, http.RequestAborted) is { } around && compiled.Try(around) is { Count: > 0 } tried) return (Problem.Invalid(ByField(tried)), false);
             var key = Template.KeyOf(templateKey);
             var current = await session.LoadAsync<Template>(key, http.RequestAborted);
             if (current is { IsArchived: false } && DefinitionChanges.AreSame(current.Definition, definition)) return (Results.Ok(TemplateResource.Of(current)), false);
@@ -121,6 +122,12 @@ public static class PutTemplateEndpoint
             session.Events.Append(key, defined);
             return (Results.Created($"/v1/templates/{templateKey}", TemplateResource.Of(Template.Evolve(current, key, defined)!)), true);
         });
+    }
+
+    private static async Task<IReadOnlyList<CompiledLayout>?> LayoutsAsync(IDocumentStore store, TemplateBook book, string? first, CancellationToken cancellation)
+    {
+        await using var session = store.QuerySession();
+        return await book.LayoutsAsync(session, first, cancellation);
     }
 
     /// <summary>Faults of texts, by field.</summary>

@@ -27,7 +27,7 @@ public sealed class CompiledTemplate
     /// <summary>The most bytes of a push: title, text and address together.</summary>
     public const int MaxPush = 4096;
 
-    private const int MaxLine = 1000, MaxUrl = 2000;
+    private const int MaxLine = 1000, MaxUrl = 2000, MostTried = 4;
 
     private readonly TemplateDefinition definition;
     private readonly Dictionary<string, LiquidText> texts;
@@ -68,12 +68,23 @@ public sealed class CompiledTemplate
         return (new CompiledTemplate(whole, texts), []);
     }
 
-    /// <summary>Renders every text with parameters such as a request might have, and tells of budgets that are used up.</summary>
+    /// <summary>Renders every text once with parameters such as a request might have, and tells of budgets that are used up.</summary>
+    /// <remarks>It ends when all together have cost what a few messages may: what is left is tried by the first request that needs it.</remarks>
     public IReadOnlyList<TemplateFault> Try(IReadOnlyList<CompiledLayout> layouts)
     {
         var sample = TemplateParams.Sample(definition.Params);
-        return [.. definition.Locales.Keys.Prepend("").SelectMany(locale => definition.Channels.Served().Select(c => Render(c, locale, sample, layouts, DateTimeOffset.UnixEpoch).Fault))
-            .OfType<TemplateFault>().Where(f => f.IsBudget).Distinct()];
+        var texts = definition.Locales.Keys.Prepend("").SelectMany(locale => definition.Channels.Served().Select(c => (Channel: c, Chosen: TemplateLocale.For(definition, c, locale)))).Distinct();
+        var faults = new List<TemplateFault>();
+        var used = 0.0;
+        foreach (var (channel, chosen) in texts.TakeWhile(_ => used < MostTried))
+        {
+            var message = MessageOf(chosen, sample, DateTimeOffset.UnixEpoch);
+            Compose(message, channel, layouts, chosen);
+            used += message.Used;
+            if (message.Fault is { IsBudget: true } fault) faults.Add(fault);
+        }
+
+        return faults;
     }
 
     /// <summary>Renders what one channel sends.</summary>
@@ -84,15 +95,20 @@ public sealed class CompiledTemplate
     public Rendering Render(Channel channel, string? locale, JsonElement? parameters, IReadOnlyList<CompiledLayout> layouts, DateTimeOffset now)
     {
         var chosen = TemplateLocale.For(definition, channel, locale);
-        var message = new Message(texts, chosen is null ? "channels" : $"locales.{chosen}", [.. TemplateParams.Values(definition.Params, parameters)], now);
-        var content = channel switch
-        {
-            Channel.Sms => message.Sms(),
-            Channel.Push => message.Push(),
-            _ => message.Email(layouts, chosen),
-        };
+        var message = MessageOf(chosen, parameters, now);
+        var content = Compose(message, channel, layouts, chosen);
         return new Rendering(message.Fault is null ? content with { Track = definition.Track } : null, chosen, message.Fault);
     }
+
+    private Message MessageOf(string? chosen, JsonElement? parameters, DateTimeOffset now) =>
+        new(texts, chosen is null ? "channels" : $"locales.{chosen}", [.. TemplateParams.Values(definition.Params, parameters)], now);
+
+    private static NotificationContent Compose(Message message, Channel channel, IReadOnlyList<CompiledLayout> layouts, string? chosen) => channel switch
+    {
+        Channel.Sms => message.Sms(),
+        Channel.Push => message.Push(),
+        _ => message.Email(layouts, chosen),
+    };
 
     /// <summary>A channel's name in fields.</summary>
     public static string NameOf(Channel channel) => channel switch { Channel.Push => "push", Channel.Sms => "sms", _ => "email" };
@@ -124,6 +140,9 @@ public sealed class CompiledTemplate
 
         public TemplateFault? Fault { get; private set; }
 
+        /// <summary>What it has cost, as a part of what it may.</summary>
+        public double Used => last?.Used ?? 0;
+
         public NotificationContent Sms() => new(Body: Needed("sms.text", MaxSms));
 
         public NotificationContent Push()
@@ -149,10 +168,12 @@ public sealed class CompiledTemplate
             return new NotificationContent(subject, text, html is null ? null : Styled(html, layouts));
         }
 
-        private string? Around(string field, LiquidText layout, string? content, string? subject, string? locale) => content is null ? null : Run(field, layout, MaxEmail,
-        [
-            (CompiledLayout.Content, new StringValue(content, encode: false)), ("subject", new StringValue(subject ?? "")), ("locale", new StringValue(locale ?? "")),
-        ]);
+        private string? Around(string field, LiquidText layout, string? content, string? subject, string? locale)
+        {
+            if (content is null) return null;
+            var email = new StringValue(content, encode: false);
+            return Run(field, layout, MaxEmail, [(CompiledLayout.Content, email), ("subject", new StringValue(subject ?? "")), ("locale", new StringValue(locale ?? ""))], email);
+        }
 
         private string? Needed(string field, int limit)
         {
@@ -163,10 +184,10 @@ public sealed class CompiledTemplate
 
         private string? Part(string field, int limit) => texts.TryGetValue($"{path}.{field}", out var text) ? Run($"{path}.{field}", text, limit, values) : null;
 
-        private string? Run(string field, LiquidText text, int limit, IReadOnlyList<(string Name, FluidValue Value)> model)
+        private string? Run(string field, LiquidText text, int limit, IReadOnlyList<(string Name, FluidValue Value)> model, FluidValue? content = null)
         {
             if (Fault is not null) return null;
-            var context = new RenderContext(Filters.Options, text.Html) { Now = () => now }.After(last);
+            var context = new RenderContext(Filters.Options, text.Html) { Now = () => now, Content = content }.After(last);
             last = context;
             foreach (var (name, value) in model) context.SetValue(name, value);
             var (result, fault) = text.Render(context, limit);

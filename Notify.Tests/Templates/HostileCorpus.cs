@@ -44,7 +44,7 @@ public sealed class HostileCorpus
         foreach (var (before, write, after) in new[]
         {
             ("<p>", "{{ x }}", "</p>"), ("<p title=\"", "{{ x }}", "\">"), ("<p title='", "{{ x }}", "'>"), ("<a href=\"https://example.com/?q=", "{{ x }}", "\">"), ("<textarea>", "{{ x }}", "</textarea>"), ("<!-- ", "{{ x }}", " -->"),
-            ("<p>", "{% capture c %}{{ x }}{% endcapture %}{{ c }}", "</p>"), ("<p>", "{% assign c = x %}{{ c }}", "</p>"), ("<p>", "{% for i in list %}{{ i }}{% endfor %}", "</p>"), ("<p>", "{{ o.k }}", "</p>"), ("<p>", "{{ x | append: '' }}", "</p>"),
+            ("<p>", "{% capture c %}{{ x }}{% endcapture %}{{ c }}", "</p>"), ("<p>", "{% assign c = x %}{{ c }}", "</p>"), ("<p>", "{% for i in list %}{{ i }}{% endfor %}", "</p>"), ("<p>", "{{ o.k }}", "</p>"), ("<p>", "{{ x | append: '' }}", "</p>"), ("<p>", "{% cycle x, 'even' %}", "</p>"),
         })
         {
             var page = Liquids.Page($"{{% if x or list or o %}}.{{% endif %}}{before}{write}{after}", new { x = value, list = new[] { value }, o = new { k = value } });
@@ -131,6 +131,39 @@ public sealed class HostileCorpus
     }
 
     [Theory]
+    [InlineData("<a href=\"{{ x }}://{{ y }}/\">", 17)]
+    [InlineData("<a href=\"{{ x }}:{{ y }}\">", 17)]
+    [InlineData("<a href='{{ x }}  :{{ y }}'>", 19)]
+    [InlineData("<a href=\"{{ x }}&#58;{{ y }}\">", 18)]
+    [InlineData("<a href=\"java{{ x }}:{{ y }}\">", 21)]
+    [InlineData("<a href=\"{{ x -}}   :{{ y }}\">", 21)]
+    [InlineData("<a href=\"{% if y %}{{ x }}{% endif %}:y\">", 38)]
+    [InlineData("<a href=\"{% if y %}https{% else %}{{ x }}{% endif %}://{{ y }}\">", 53)]
+    [InlineData("<a href=\"{{ x }}{% if y %}/{% endif %}:y\">", 39)]
+    [InlineData("<a href=\"{% for i in y %}{% if forloop.last %}:{% endif %}{{ x }}{% endfor %}\">", 47)]
+    [InlineData("<a href=\"{% cycle x, y %}:y\">", 26)]
+    [InlineData("<a href=\"{% case y %}{% when 1 %}https{% when 2 %}{{ x }}{% endcase %}:y\">", 71)]
+    public void A_value_is_no_scheme(string html, int column)
+    {
+        var fault = Liquids.Fault(Liquids.Html(html));
+        Assert.Equal(("channels.email.html", 1, column), (fault.Field, fault.Line, fault.Column));
+        Assert.Contains("makes a scheme of it", fault.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("<a href=\"https://{{ x }}:{{ y }}/\">")]
+    [InlineData("<a href=\"{{ x }}?at=1:2\">")]
+    [InlineData("<a href=\"{{ x }}&amp;a=b#c:d\">")]
+    [InlineData("<a href=\"{{ x }}{% if y %}?at=1:2{% endif %}\">")]
+    [InlineData("<a href=\"{% if x %}{{ x }}{% else %}https://example.com{% endif %}\">")]
+    [InlineData("<a href=\"{% unless x %}{{ x }}{% else %}mailto:{{ y }}{% endunless %}\">")]
+    [InlineData("<a href=\"{% case x %}{% when 1 %}{{ x }}{% else %}https://example.com:80/{% endcase %}\">")]
+    [InlineData("<a href=\"{% if x %}https://{% else %}http://{% endif %}{{ y }}:80/\">")]
+    [InlineData("{% for i in y %}<a href=\"https://example.com/{{ x }}\">{% endfor %}")]
+    [InlineData("<p title=\"{{ x }}: {{ y }}\">{{ x }}: {{ y }}</p>")]
+    public void A_colon_that_makes_no_scheme_of_a_value_is_a_colon(string html) => Assert.Empty(Liquids.Compile(Liquids.Html(html)).Faults);
+
+    [Theory]
     [InlineData("red", true)]
     [InlineData("#ff0000", true)]
     [InlineData("red; background: url(//x.example)", false)]
@@ -170,6 +203,21 @@ public sealed class HostileCorpus
         TestContext.Current.TestOutputHelper?.WriteLine(rendering.Fault.Detail);
         Assert.True(rendering.Fault.Line == 1 || rendering.Fault.Message.Contains("empty", StringComparison.Ordinal), rendering.Fault.Detail);
         Assert.True(Stopwatch.GetElapsedTime(began) < TimeSpan.FromSeconds(5), $"took {Stopwatch.GetElapsedTime(began)}");
+    }
+
+    [Theory]
+    [InlineData("{% case s %}{% when ", "n,", 20_000, "n %}{% endcase %}")]
+    [InlineData("{% if z %}", "{% elsif z %}", 9_000, "{% endif %}")]
+    [InlineData("{{ s | default: ", "'',", 20_000, "'' }}")]
+    [InlineData("{% if ", "(", 19, "1..1)..1)..1)..1)..1)..1)..1)..1)..1)..1)..1)..1)..1)..1)..1)..1)..1)..1)..1) %}{% endif %}")]
+    public void What_one_tag_does_many_times_is_counted_as_often(string begin, string part, int times, string end)
+    {
+        var began = Stopwatch.GetTimestamp();
+        var text = $"{{% for i in (1..9999) %}}{begin}{string.Concat(Enumerable.Repeat(part, times))}{end}{{% endfor %}}";
+        var fault = Liquids.Try(Liquids.Sms(text), Channel.Sms, new { n = "y", s = "x", z = false }).Fault;
+
+        Assert.True(fault is { IsBudget: true, Line: 1 } || (part == "(" && fault?.Message == "becomes empty with these parameters"), fault?.Detail);
+        Assert.True(Stopwatch.GetElapsedTime(began) < TimeSpan.FromSeconds(3), $"took {Stopwatch.GetElapsedTime(began)}");
     }
 
     [Theory]

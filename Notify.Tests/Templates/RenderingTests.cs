@@ -57,6 +57,36 @@ public sealed class RenderingTests
     }
 
     [Fact]
+    public void A_large_email_is_set_into_its_layouts_too()
+    {
+        var layout = Layout(new LayoutDefinition("{% if content != blank and locale != content %}<main>{{ content }}</main>{% endif %}", "[{{ content }}]"));
+        var template = Liquids.Compile(new ChannelTemplates(new EmailTemplate("s", "{% for i in (1..8) %}{{ x }}{% endfor %}", "{% for i in (1..8) %}{{ x }}{% endfor %}"))).Template!;
+        var parameters = Liquids.Json(new { x = new string('x', 64_000) });
+
+        var rendering = template.Render(Channel.Email, null, parameters, [layout, layout, layout, layout, layout], Liquids.Noon);
+
+        Assert.True(rendering.Fault is null, rendering.Fault?.Detail);
+        Assert.Equal((512_065, 512_010), (rendering.Content!.Html!.Length, rendering.Content.Body!.Length));
+        var twice = template.Render(Channel.Email, null, parameters, [Layout(new LayoutDefinition("{{ content }}{{ content }}"))], Liquids.Noon).Fault!;
+        Assert.Equal(("layout.html", "becomes longer than 524,288 characters"), (twice.Field, twice.Message));
+        Assert.True(template.Render(Channel.Email, null, parameters, [Layout(new LayoutDefinition("{% for i in (1..99) %}{% if content contains 'y' %}{% endif %}{% endfor %}{{ content }}"))], Liquids.Noon).Fault!.IsBudget);
+    }
+
+    [Fact]
+    public void Cycles_go_on_where_they_stood() =>
+        Assert.Equal("abak1aba", Liquids.Text("{% for i in (1..3) %}{% cycle 'a', 'b' %}{% endfor %}{% cycle k, 'x' %}{% cycle 1, 2 %}{% for i in (1..3) %}{% cycle 'a','b' %}{% endfor %}", new { k = "k" }));
+
+    [Fact]
+    public void A_template_is_tried_within_bounds_however_many_languages_it_has()
+    {
+        var dear = new ChannelTemplates(Sms: new SmsTemplate("{% for i in (1..9999) %}{% for j in (1..9) %}{% endfor %}{% endfor %}x"));
+        var all = Enumerable.Range(0, 100).ToDictionary(i => $"x{(char)('a' + (i / 26))}{(char)('a' + (i % 26))}", _ => dear);
+        Assert.InRange(Liquids.Compile(dear, all).Template!.Try([]).Count, 1, 5);
+        Assert.Equal("channels.sms.text", Assert.Single(Liquids.Compile(dear, new Dictionary<string, ChannelTemplates> { ["ko"] = Liquids.Sms("x") }).Template!.Try([])).Field);
+        Assert.Empty(Liquids.Compile(Liquids.Sms("x {{ n }}"), Enumerable.Range(0, 26).ToDictionary(i => $"x{(char)('a' + i)}", i => Liquids.Sms("{% for i in (1..4000) %}{% endfor %}x"))).Template!.Try([]));
+    }
+
+    [Fact]
     public void A_circle_of_layouts_is_named()
     {
         var outer = new Dictionary<string, string?> { ["a"] = "b", ["b"] = "c", ["c"] = "a", ["d"] = null, ["e"] = "d" };

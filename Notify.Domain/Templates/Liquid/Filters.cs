@@ -43,11 +43,11 @@ internal static class Filters
     private static FilterDelegate Guarded(string name, FilterDelegate filter) => async (input, arguments, context) =>
     {
         var render = (RenderContext)context;
-        render.Spend(1 + RenderContext.Weigh(input));
-        for (var i = 0; i < arguments.Count; i++) render.Spend(RenderContext.Weigh(arguments.At(i)));
-        CheckGrowth(name, input, arguments);
+        render.Spend(1 + render.Weigh(input));
+        for (var i = 0; i < arguments.Count; i++) render.Spend(1 + render.Weigh(arguments.At(i)));
+        CheckGrowth(name, input, arguments, render);
         var result = await filter(input, arguments, context);
-        render.Spend(RenderContext.Weigh(result));
+        render.Spend(render.Weigh(result));
         return Makers.Contains(name) || (result is StringValue { Encode: false } && input is StringValue { Encode: false } && result.ToStringValue() == input.ToStringValue()) ? result : Untrusted(result);
     };
 
@@ -64,7 +64,7 @@ internal static class Filters
     private static ValueTask<FluidValue> EscapeOnce(FluidValue input, FilterArguments arguments, TemplateContext context) =>
         new StringValue(Output.Encoder.Encode(System.Net.WebUtility.HtmlDecode(input.ToStringValue())), encode: false);
 
-    private static void CheckGrowth(string name, FluidValue input, FilterArguments arguments)
+    private static void CheckGrowth(string name, FluidValue input, FilterArguments arguments, RenderContext render)
     {
         switch (name)
         {
@@ -77,7 +77,7 @@ internal static class Filters
             case "replace":
                 throw new RenderStopped("replaces the empty text");
             case "join" when input is ArrayValue list:
-                if (RenderContext.Weigh(list) + ((long)list.Values.Count * arguments.At(0).ToStringValue().Length) > 2 * RenderBudget.ValueLength) throw TooLong();
+                if (render.Weigh(list) + ((long)list.Values.Count * arguments.At(0).ToStringValue().Length) > 2 * RenderBudget.ValueLength) throw TooLong();
                 break;
             case "date":
                 // strftime pads to any width.

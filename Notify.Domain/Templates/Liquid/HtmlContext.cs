@@ -1,5 +1,14 @@
 namespace Notify.Domain.Templates.Liquid;
 
+/// <summary>What may stand before the next character of an attribute that is an address.</summary>
+/// <param name="IsOpen">Whether it may still be undecided where the address leads: neither its scheme nor its path has surely begun.</param>
+/// <param name="HasValue">Whether a value may have been written since it began.</param>
+internal readonly record struct AddressStart(bool IsOpen, bool HasValue)
+{
+    /// <summary>Either of two.</summary>
+    public AddressStart Or(AddressStart other) => new(IsOpen || other.IsOpen, HasValue || other.HasValue);
+}
+
 /// <summary>
 /// Follows HTML far enough to know where a value would be written. Encoding protects between tags and in quoted attributes;
 /// elsewhere a template must not write values.
@@ -13,15 +22,28 @@ internal sealed class HtmlContext
 
     private State state = State.Text;
     private string element = "", attribute = "", recent = "", address = "";
-    private bool isEnd, valueBegun;
-    private int valueDepth;
+    private bool isEnd;
+    private char before;
+
+    /// <summary>What may stand before in the address that is read. Where there are several ways to get here, it holds for each of them.</summary>
+    public AddressStart Start { get; set; }
 
     /// <summary>Reads the template's own text.</summary>
-    /// <param name="depth">How many blocks it stands in: what may be left out begins no address for sure.</param>
-    public void Read(ReadOnlySpan<char> text, int depth)
+    /// <returns>Where in it a colon makes a scheme of the value before it; <c>null</c>: nowhere.</returns>
+    public int? Read(ReadOnlySpan<char> text)
     {
-        foreach (var c in text) Read(c, depth);
+        int? fault = null;
+        for (var i = 0; i < text.Length; i++)
+        {
+            if (EndsScheme(text[i])) fault ??= i;
+            Read(text[i]);
+        }
+
+        return fault;
     }
+
+    /// <summary>A block begins here that is carried out any number of times: what it writes at its end may stand before its beginning.</summary>
+    public void BeginLoop() => Start = Start with { HasValue = true };
 
     /// <summary>A value is written here.</summary>
     /// <returns>How, or why it must not be.</returns>
@@ -40,7 +62,7 @@ internal sealed class HtmlContext
                 if (!Links.Contains(attribute)) return (HtmlPlace.Plain, null);
                 return address.StartsWith("javascript:", StringComparison.Ordinal) || address.StartsWith("vbscript:", StringComparison.Ordinal) || address.StartsWith("data:", StringComparison.Ordinal)
                     ? (HtmlPlace.Link, $"stands in the attribute {attribute} after {address[..(address.IndexOf(':', StringComparison.Ordinal) + 1)]}, which is code; let links lead to https addresses")
-                    : (valueBegun ? HtmlPlace.Plain : HtmlPlace.Link, null);
+                    : (OfAddress(), null);
             case State.BeforeValue or State.Unquoted:
                 return (HtmlPlace.Plain, $"stands in the attribute {attribute} without quotes; put the attribute's value in quotes");
             default:
@@ -48,7 +70,17 @@ internal sealed class HtmlContext
         }
     }
 
-    private void Read(char c, int depth)
+    private HtmlPlace OfAddress()
+    {
+        if (!Start.IsOpen) return HtmlPlace.Plain;
+        (Start, before) = (Start with { HasValue = true }, default);
+        return HtmlPlace.Link;
+    }
+
+    private bool EndsScheme(char c) =>
+        state is State.Double or State.Single && Start is { IsOpen: true, HasValue: true } && Links.Contains(attribute) && (c == ':' || (c == '#' && before == '&'));
+
+    private void Read(char c)
     {
         switch (state)
         {
@@ -78,7 +110,7 @@ internal sealed class HtmlContext
                 else if (attribute.Length < 40) attribute += char.ToLowerInvariant(c);
                 break;
             case State.BeforeValue:
-                if (c is '"' or '\'') (state, valueBegun, valueDepth, address) = (c == '"' ? State.Double : State.Single, false, depth, "");
+                if (c is '"' or '\'') (state, Start, address, before) = (c == '"' ? State.Double : State.Single, new AddressStart(true, false), "", default);
                 else if (c == '>') Close();
                 else if (!char.IsWhiteSpace(c)) state = State.Unquoted;
                 break;
@@ -88,8 +120,9 @@ internal sealed class HtmlContext
                 break;
             case State.Double or State.Single:
                 if (c == (state == State.Double ? '"' : '\'')) state = State.InTag;
-                // Only what is surely there, and can be no part of a scheme, begins an address.
-                else if (depth <= valueDepth && c is '/' or '?' or '#' or ':') valueBegun = true;
+                // What can be no part of a scheme.
+                else if (c is '/' or '?' or ':' || (c == '#' && before != '&')) Start = Start with { IsOpen = false };
+                before = c;
                 if (address.Length < 20 && !char.IsWhiteSpace(c) && !char.IsControl(c)) address += char.ToLowerInvariant(c);
                 break;
             case State.Comment:

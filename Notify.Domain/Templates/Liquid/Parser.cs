@@ -41,7 +41,8 @@ internal sealed class Parser(List<Token> tokens, bool html)
             var token = tokens[next++];
             if (token.Kind == TokenKind.Text)
             {
-                if (html) contexts.Peek().Read(token.Text, depth);
+                if (html && contexts.Peek().Read(token.Text) is { } colon)
+                    Fail(token.Offset + colon, "the colon after a value makes a scheme of it, such as javascript; write the scheme into the template (https://), or the whole address into one value");
                 statements.Add(new PlainText(token.Text));
             }
             else if (token.Kind == TokenKind.Output) Add(statements, token, Write(token, Expressions(token, 0)));
@@ -106,7 +107,7 @@ internal sealed class Parser(List<Token> tokens, bool html)
                     if (reader.Value() is { } one) values.Add(one);
                 }
                 while (reader.Symbol(","));
-                return Ended(reader) ? new CycleStatement(null, values) : null;
+                return Ended(reader) ? new Cycle(token.Text.Trim(), Outputs(token, values)) : null;
             case "":
                 return Failed(token.Offset, "a tag's name is missing, such as if, for or assign");
             default:
@@ -120,35 +121,49 @@ internal sealed class Parser(List<Token> tokens, bool html)
     {
         var value = reader.Filtered();
         if (!Ended(reader) || value is null) return null;
-        if (!html) return new Output(value, HtmlPlace.Plain);
+        return new Output(value, Place(token));
+    }
+
+    // What the template says by itself may stand anywhere.
+    private List<Output> Outputs(Token token, List<Expression> values)
+    {
+        var place = values.All(v => v is LiteralExpression) ? HtmlPlace.Plain : Place(token);
+        return [.. values.Select(v => new Output(v, place))];
+    }
+
+    private HtmlPlace Place(Token token)
+    {
+        if (!html) return HtmlPlace.Plain;
         var (place, fault) = contexts.Peek().Write();
         if (fault is not null) Fail(token.Offset, $"the value {fault}");
-        return new Output(value, place);
+        return place;
     }
 
     private IfStatement? If(Token token, ExpressionReader reader)
     {
         var condition = reader.Condition();
         if (!Ended(reader) || condition is null) return null;
-        var then = Block(token, ["elsif", "else", "endif"], out var end);
+        var ways = new Ways(contexts.Peek());
+        var then = ways.Of(Block(token, ["elsif", "else", "endif"], out var end));
         var others = new List<ElseIfStatement>();
         while (Fault is null && end?.Name == "elsif")
         {
             var another = Expressions(end, end.AfterName);
             var otherwise = another.Condition();
             if (!Ended(another) || otherwise is null) return null;
-            others.Add(new ElseIfStatement(otherwise, Block(token, ["elsif", "else", "endif"], out end)));
+            others.Add(new ElseIfStatement(new LocatedCondition(end.Offset, otherwise), ways.Of(Block(token, ["elsif", "else", "endif"], out end))));
         }
 
-        return new IfStatement(condition, then, Else(token, ref end, "endif"), others);
+        return new IfStatement(condition, then, Else(token, ref end, "endif", ways), others);
     }
 
     private UnlessStatement? Unless(Token token, ExpressionReader reader)
     {
         var condition = reader.Condition();
         if (!Ended(reader) || condition is null) return null;
-        var then = Block(token, ["else", "endunless"], out var end);
-        return new UnlessStatement(condition, then, Else(token, ref end, "endunless"));
+        var ways = new Ways(contexts.Peek());
+        var then = ways.Of(Block(token, ["else", "endunless"], out var end));
+        return new UnlessStatement(condition, then, Else(token, ref end, "endunless", ways));
     }
 
     private CaseStatement? Case(Token token, ExpressionReader reader)
@@ -156,6 +171,7 @@ internal sealed class Parser(List<Token> tokens, bool html)
         var value = reader.Value();
         if (!Ended(reader) || value is null) return null;
         Block(token, ["when", "else", "endcase"], out var end);
+        var ways = new Ways(contexts.Peek());
         var whens = new List<WhenStatement>();
         while (Fault is null && end?.Name == "when")
         {
@@ -163,14 +179,14 @@ internal sealed class Parser(List<Token> tokens, bool html)
             var when = Expressions(end, end.AfterName);
             do
             {
-                if (when.Value() is { } option) options.Add(option);
+                if (when.Value() is { } option) options.Add(new Option(end.Offset, option));
             }
             while (when.Symbol(",") || when.Word("or"));
             if (!Ended(when)) return null;
-            whens.Add(new WhenStatement(options, Block(token, ["when", "else", "endcase"], out end)));
+            whens.Add(new WhenStatement(options, ways.Of(Block(token, ["when", "else", "endcase"], out end))));
         }
 
-        return new CaseStatement(value, Else(token, ref end, "endcase"), [.. whens]);
+        return new CaseStatement(value, Else(token, ref end, "endcase", ways), [.. whens]);
     }
 
     private ForStatement? For(Token token, ExpressionReader reader)
@@ -190,12 +206,19 @@ internal sealed class Parser(List<Token> tokens, bool html)
 
         if (!Ended(reader) || source is null) return null;
         own.Add(name!);
-        var body = Block(token, ["else", "endfor"], out var end);
-        return new ForStatement([new Located(token.Offset, null), .. body], name!, source, limit, offset, reversed, Else(token, ref end, "endfor"));
+        var ways = new Ways(contexts.Peek());
+        contexts.Peek().BeginLoop();
+        var body = ways.Of(Block(token, ["else", "endfor"], out var end));
+        return new ForStatement([new Located(token.Offset, null), .. body], name!, source, limit, offset, reversed, Else(token, ref end, "endfor", ways));
     }
 
-    private ElseStatement? Else(Token token, ref Token? end, string last) =>
-        end?.Name == "else" && Ended(Expressions(end, end.AfterName)) ? new ElseStatement(Block(token, [last], out end)) : null;
+    // The last of a block's ways; without it there is one that writes nothing. A loop that is left early has written a part.
+    private ElseStatement? Else(Token token, ref Token? end, string last, Ways ways)
+    {
+        var otherwise = end?.Name == "else" && Ended(Expressions(end, end.AfterName)) ? new ElseStatement(ways.Of(Block(token, [last], out end))) : null;
+        ways.Join(isAnySure: otherwise is not null && token.Name != "for");
+        return otherwise;
+    }
 
     private ExpressionReader Expressions(Token token, int from) => new(token.Text[from..], token.Offset + from, (name, offset) => used.TryAdd(name, offset));
 
@@ -214,4 +237,20 @@ internal sealed class Parser(List<Token> tokens, bool html)
     }
 
     private void Fail(int offset, string message) => Fault ??= (offset, message);
+
+    // The ways through a block: each begins where the block does, and what follows it follows any of them.
+    private sealed class Ways(HtmlContext context)
+    {
+        private readonly AddressStart before = context.Start;
+        private AddressStart? after;
+
+        public List<Statement> Of(List<Statement> way)
+        {
+            after = after?.Or(context.Start) ?? context.Start;
+            context.Start = before;
+            return way;
+        }
+
+        public void Join(bool isAnySure) => context.Start = after is not { } any ? before : isAnySure ? any : any.Or(before);
+    }
 }

@@ -37,7 +37,11 @@ internal sealed class RenderStopped(string message) : Exception(message)
 /// <summary>One message's rendering: its values, where it is, and what it has used.</summary>
 internal sealed class RenderContext(TemplateOptions options, bool html) : TemplateContext(options, StringComparer.Ordinal)
 {
+    private readonly Dictionary<string, int> turns = new(StringComparer.Ordinal);
     private int steps, work;
+
+    /// <summary>What was used, as a part of what one message may cost; from 0 to a little above 1.</summary>
+    public double Used => Math.Max((double)steps / RenderBudget.Steps, (double)work / RenderBudget.Work);
 
     /// <summary>Whether HTML is made.</summary>
     public bool Html { get; } = html;
@@ -57,6 +61,14 @@ internal sealed class RenderContext(TemplateOptions options, bool html) : Templa
         if (amount < 0 || (work = (int)Math.Min(int.MaxValue, work + amount)) > RenderBudget.Work) throw RenderStopped.Budget("does more work than one message may cost: does a loop make a text longer and longer?");
     }
 
+    /// <summary>Which value of a cycle is the next, from 0.</summary>
+    public int Turn(string cycle, int length)
+    {
+        var turn = turns.GetValueOrDefault(cycle);
+        turns[cycle] = (turn + 1) % length;
+        return turn;
+    }
+
     /// <summary>Continues with what another part of the same message has used.</summary>
     public RenderContext After(RenderContext? earlier)
     {
@@ -64,14 +76,17 @@ internal sealed class RenderContext(TemplateOptions options, bool html) : Templa
         return this;
     }
 
+    /// <summary>The email that a layout is set around, which is bounded as an email is and not as a value; <c>null</c>: none.</summary>
+    public FluidValue? Content { get; init; }
+
     /// <summary>How much a value is, in characters and items; stops when it is more than a value may be.</summary>
-    public static int Weigh(FluidValue value, int depth = 0)
+    public int Weigh(FluidValue value, int depth = 0)
     {
         switch (value)
         {
             case StringValue text:
                 var length = text.ToStringValue().Length;
-                return length <= RenderBudget.ValueLength ? length : throw RenderStopped.Budget($"makes a value of more than {RenderBudget.ValueLength:N0} characters");
+                return length <= RenderBudget.ValueLength || ReferenceEquals(value, Content) ? length : throw RenderStopped.Budget($"makes a value of more than {RenderBudget.ValueLength:N0} characters");
             case ArrayValue list:
                 if (list.Values.Count > RenderBudget.Items) throw RenderStopped.Budget($"makes a list of more than {RenderBudget.Items:N0} items");
                 if (depth > 8) throw RenderStopped.Budget("makes lists within lists more than 8 deep");

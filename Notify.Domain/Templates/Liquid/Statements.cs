@@ -56,7 +56,8 @@ internal sealed class Output(Expression expression, HtmlPlace place) : Statement
     {
         var render = (RenderContext)context;
         var value = await expression.EvaluateAsync(context);
-        render.Spend(RenderContext.Weigh(value));
+        // How much of the email itself is written, the length of the whole bounds.
+        if (!ReferenceEquals(value, render.Content)) render.Spend(render.Weigh(value));
         var text = value.ToStringValue();
         if (!render.Html)
         {
@@ -80,6 +81,14 @@ internal sealed class Output(Expression expression, HtmlPlace place) : Statement
     }
 }
 
+/// <summary>One value after another, each time the next. Cycles that are written alike count together.</summary>
+internal sealed class Cycle(string name, IReadOnlyList<Output> values) : Statement
+{
+    /// <inheritdoc />
+    public override ValueTask<Completion> WriteToAsync(TextWriter writer, TextEncoder encoder, TemplateContext context) =>
+        values[((RenderContext)context).Turn(name, values.Count)].WriteToAsync(writer, encoder, context);
+}
+
 /// <summary>What is between <c>capture</c> and <c>endcapture</c>, kept as a value: in HTML already encoded.</summary>
 internal sealed class Capture(string name, IReadOnlyList<Statement> statements) : Statement
 {
@@ -98,15 +107,13 @@ internal sealed class Capture(string name, IReadOnlyList<Statement> statements) 
 /// <summary>A range of whole numbers that is not endless.</summary>
 internal sealed class BoundedRange(Expression from, Expression to) : Expression
 {
-    private readonly RangeExpression range = new(from, to);
-
     /// <inheritdoc />
     public override async ValueTask<FluidValue> EvaluateAsync(TemplateContext context)
     {
         var (first, last) = ((await from.EvaluateAsync(context)).ToNumberValue(), (await to.EvaluateAsync(context)).ToNumberValue());
         if (Math.Abs(first) > int.MaxValue || Math.Abs(last) > int.MaxValue || last - first >= RenderBudget.Items) throw RenderStopped.Budget($"makes a range of more than {RenderBudget.Items:N0} numbers");
-        ((RenderContext)context).Spend((long)Math.Max(0, last - first));
-        return await range.EvaluateAsync(context);
+        ((RenderContext)context).Spend(1 + (long)Math.Max(0, last - first));
+        return await new RangeExpression(new LiteralExpression(NumberValue.Create(first)), new LiteralExpression(NumberValue.Create(last))).EvaluateAsync(context);
     }
 }
 
@@ -116,7 +123,35 @@ internal sealed class Weighed(BinaryExpression inner) : Expression
     /// <inheritdoc />
     public override async ValueTask<FluidValue> EvaluateAsync(TemplateContext context)
     {
-        ((RenderContext)context).Spend(RenderContext.Weigh(await inner.Left.EvaluateAsync(context)));
+        var render = (RenderContext)context;
+        render.Spend(render.Weigh(await inner.Left.EvaluateAsync(context)));
         return await inner.EvaluateAsync(context);
+    }
+}
+
+/// <summary>The condition of an <c>elsif</c>, counted as a statement is, with its place remembered.</summary>
+internal sealed class LocatedCondition(int position, Expression inner) : Expression
+{
+    /// <inheritdoc />
+    public override ValueTask<FluidValue> EvaluateAsync(TemplateContext context)
+    {
+        var render = (RenderContext)context;
+        render.Position = position;
+        render.Step();
+        return inner.EvaluateAsync(context);
+    }
+}
+
+/// <summary>What a <c>when</c> compares with: there may be any number of them, so each is counted.</summary>
+internal sealed class Option(int position, Expression inner) : Expression
+{
+    /// <inheritdoc />
+    public override async ValueTask<FluidValue> EvaluateAsync(TemplateContext context)
+    {
+        var render = (RenderContext)context;
+        render.Position = position;
+        var value = await inner.EvaluateAsync(context);
+        render.Spend(1 + render.Weigh(value));
+        return value;
     }
 }

@@ -58,8 +58,9 @@ internal static class Tokens
         {
             var text = source.AsSpan(start, end - start);
             if (trimStart) text = text.TrimStart();
+            var begin = end - text.Length;
             if (trimEnd) text = text.TrimEnd();
-            if (text.Length > 0) tokens.Add(new Token(TokenKind.Text, text.ToString(), start));
+            if (text.Length > 0) tokens.Add(new Token(TokenKind.Text, text.ToString(), begin));
         }
     }
 

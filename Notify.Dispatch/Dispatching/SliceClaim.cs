@@ -66,14 +66,16 @@ public sealed class SliceClaim(
         var rows = again ? await FairPick.ClaimedAsync(connection, queue, host.Id, claim, cancellation) : [];
         if (rows.Count == 0) rows = await pick.ClaimAsync(connection, queue, ids, claim, cancellation);
         if (rows.Count == 0) return [];
-        if (queue.Lane == Lane.Email) rows = await WithinWeightAsync(connection, rows, taken, now, cancellation);
+        rows = await WithinWeightAsync(connection, rows, taken, now, cancellation);
         var notifications = await NotificationStreams.LoadAsync(session, [.. rows.Select(r => r.Notification).Distinct()], cancellation);
         var (recipients, categories) = await snapshots.OfAsync(connection, [.. notifications.Values.Select(n => n.Request)], cancellation);
         var ready = await templates.PinnedAsync(session, notifications.Values.Select(n => n.Request.Template), cancellation);
         var opened = await keys.ForAsync(connection, notifications.Values.SelectMany(SealedIn).Concat(recipients.Values.Where(r => r.QuietHours is not null || queue.Lane is Lane.Sms or Lane.Email).Select(r => r.Details).OfType<Domain.Privacy.Sealed>()), cancellation);
         var deliveries = rows.Where(r => notifications.TryGetValue(r.Notification, out var n) && n.Deliveries.ContainsKey(r.Id))
             .ToDictionary(r => r.Id, r => notifications[r.Notification] is var n ? Readdressing.Of(n, n.Deliveries[r.Id], recipients.Of(n.Request), opened, ring, now) : default);
-        var messages = rows.ToDictionary(r => r.Id, r => deliveries.TryGetValue(r.Id, out var d) ? Open(notifications[r.Notification], d.Delivery, opened, ready) : default);
+        // Once each: a notification may have deliveries to many devices, and files of megabytes.
+        var payloads = notifications.Values.ToDictionary(n => n.Key, n => opened.OpenJson<NotificationPayload>(n.Request.Payload), StringComparer.Ordinal);
+        var messages = rows.ToDictionary(r => r.Id, r => deliveries.TryGetValue(r.Id, out var d) ? Open(notifications[r.Notification], d.Delivery, payloads[r.Notification], opened, ready) : default);
         var fingerprints = rows.ToDictionary(r => r.Id, r => ring.Of(Lanes.ChannelOf(r.Queue.Lane), messages[r.Id].Message?.Address));
         var rules = await ReachRulesReader.LoadAsync(categories, connection, SuppressionIds(queue, fingerprints.Values), now, cancellation);
 
@@ -168,12 +170,8 @@ public sealed class SliceClaim(
     private async Task<List<OpenDelivery>> WithinWeightAsync(
         NpgsqlConnection connection, List<OpenDelivery> rows, Dictionary<Guid, long> taken, DateTimeOffset now, CancellationToken cancellation)
     {
-        var sizes = await SliceWeights.WeighAsync(connection, rows.Select(r => r.Notification), cancellation);
-        foreach (var row in rows)
-        {
-            var size = sizes.GetValueOrDefault(row.Notification);
-            if (weights.TryTake(size, evenIfHeavy: taken.Count == 0 || row.Queue.Priority == Priority.Critical)) taken[row.Id] = size;
-        }
+        var sizes = await NotificationStreams.WeighAsync(connection, rows.Select(r => r.Notification), cancellation);
+        foreach (var (id, size) in weights.Take(rows, sizes, inAnyCase: r => r.Queue.Priority == Priority.Critical)) taken[id] = size;
 
         // Only what is to be asked about has a reason in its queue.
         var back = rows.Where(r => !taken.ContainsKey(r.Id)).Select(r => r with { State = r.Reason is null ? OpenState.Queued : OpenState.Asking, DueAt = now + HeavyWait });
@@ -187,9 +185,9 @@ public sealed class SliceClaim(
     private static IEnumerable<string> SuppressionIds(DeliveryQueue queue, IEnumerable<string?> fingerprints) =>
         fingerprints.OfType<string>().Select(f => Suppression.IdOf(Lanes.ChannelOf(queue.Lane), f));
 
-    private (OutboundMessage? Message, TemplateFault? Fault, IReadOnlyList<string>? Destinations) Open(Notification n, Delivery d, KeySet opened, IReadOnlyDictionary<string, ReadyTemplate> templates)
+    private (OutboundMessage? Message, TemplateFault? Fault, IReadOnlyList<string>? Destinations) Open(Notification n, Delivery d, NotificationPayload? said, KeySet opened, IReadOnlyDictionary<string, ReadyTemplate> templates)
     {
-        if (d.Contact is not { } contact || opened.OpenText(contact) is not { } address || opened.OpenJson<NotificationPayload>(n.Request.Payload) is not { } payload) return (null, null, null);
+        if (d.Contact is not { } contact || opened.OpenText(contact) is not { } address || said is not { } payload) return (null, null, null);
         var (content, fault) = ContentRendering.Of(n, d.Channel, payload, templates);
         if (content is null) return (null, fault, null);
         var sent = tracked.Of(d.Id, d.Channel, content);

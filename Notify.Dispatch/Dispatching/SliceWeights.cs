@@ -1,17 +1,20 @@
-using Notify.Projections;
-using Npgsql;
+using Notify.Projections.OpenDeliveries;
 
 namespace Notify.Dispatch.Dispatching;
 
 /// <summary>
-/// Bounds how much of what is to be sent this host has open at once. A mail's files may be megabytes, and a slice hundreds of
-/// mails: what does not fit stays in its queue until others have gone. A single one always goes, however heavy, and what is critical waits for nothing.
+/// Bounds how much of what notifications say this host has open at once. A mail's files may be megabytes, and a slice or a
+/// page hundreds of notifications: what does not fit stays where it is until others have gone. A single one always goes,
+/// however heavy, and what is light waits for no heavy one.
 /// </summary>
 /// <param name="most">Bytes as they are stored; opened, they take several times as much.</param>
 public sealed class SliceWeights(long most = SliceWeights.Most)
 {
     /// <summary>So many stored bytes at once: some hundreds of megabytes of memory at worst.</summary>
     public const long Most = 48 * 1024 * 1024;
+
+    /// <summary>Up to so many stored bytes a notification is light: as many as can be under way are a few megabytes.</summary>
+    public const long Light = 32 * 1024;
 
     private long held;
 
@@ -27,18 +30,25 @@ public sealed class SliceWeights(long most = SliceWeights.Most)
         return false;
     }
 
+    /// <summary>Takes what fits of these, in their order; a notification is open once, however many of its deliveries there are.</summary>
+    /// <param name="sizes">By stream key: the notifications' stored bytes.</param>
+    /// <param name="inAnyCase">What is taken even if it does not fit, beside the first and what is light.</param>
+    /// <returns>What is held for each that was taken, by delivery; to be given back.</returns>
+    public Dictionary<Guid, long> Take(IEnumerable<OpenDelivery> rows, IReadOnlyDictionary<string, long> sizes, Func<OpenDelivery, bool>? inAnyCase = null)
+    {
+        var taken = new Dictionary<Guid, long>();
+        var open = new HashSet<string>(StringComparer.Ordinal);
+        foreach (var row in rows)
+        {
+            var size = open.Contains(row.Notification) ? 0 : sizes.GetValueOrDefault(row.Notification);
+            if (!TryTake(size, evenIfHeavy: taken.Count == 0 || size <= Light || inAnyCase?.Invoke(row) == true)) continue;
+            taken[row.Id] = size;
+            open.Add(row.Notification);
+        }
+
+        return taken;
+    }
+
     /// <summary>Gives bytes back.</summary>
     public void Release(long bytes) => Interlocked.Add(ref held, -bytes);
-
-    /// <summary>How many bytes the events of these notifications take as they are stored; what they hold is not read for it.</summary>
-    public static async Task<Dictionary<string, long>> WeighAsync(NpgsqlConnection connection, IEnumerable<string> notifications, CancellationToken cancellation)
-    {
-        await using var command = new NpgsqlCommand(
-            $"select stream_id, sum(pg_column_size(data)) from {NotifyStore.Schema}.mt_events where stream_id = any($1) group by stream_id", connection);
-        command.Parameters.Add(new NpgsqlParameter { Value = notifications.Distinct(StringComparer.Ordinal).ToArray() });
-        await using var reader = await command.ExecuteReaderAsync(cancellation);
-        var weights = new Dictionary<string, long>(StringComparer.Ordinal);
-        while (await reader.ReadAsync(cancellation)) weights[reader.GetString(0)] = reader.GetInt64(1);
-        return weights;
-    }
 }

@@ -21,7 +21,8 @@ namespace Notify.Dispatch.Due;
 /// </summary>
 /// <remarks>
 /// It sleeps until the next is due, so that what is due now and then goes at once; while much is due, what comes in between
-/// two pages shares the next one. Where a page is full, further hands take the next ones beside it.
+/// two pages shares the next one. Where more is due than a page takes, further hands take the next ones beside it. Of what
+/// is scheduled a page takes no more than may be open at once: mails may carry files, and many be due at the same time.
 /// </remarks>
 public sealed class DuePump(
     IDocumentStore store, NpgsqlDataSource database, Snapshots snapshots, SubjectKeys keys, MasterKeyRing ring, IServiceScopeFactory scopes, Projections.QueueBacklog.QueueActivity activity, SmsLimits sms,
@@ -29,6 +30,7 @@ public sealed class DuePump(
 {
     private const int Page = 500, Hands = 2;
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(250), Pace = TimeSpan.FromMilliseconds(100), Noticeable = TimeSpan.FromSeconds(2), Aside = TimeSpan.FromMinutes(5);
+    private readonly SliceWeights weights = new(); // of its own: what waits for a provider keeps nothing from being planned
     private readonly SemaphoreSlim more = new(0), setBack = new(0);
 
     /// <inheritdoc />
@@ -55,8 +57,8 @@ public sealed class DuePump(
                 latest = now;
                 wait = await PumpAsync(stopping) switch
                 {
-                    Page => TimeSpan.Zero,
-                    0 => await UntilNextAsync(now, stopping),
+                    (_, IsMore: true) => TimeSpan.Zero,
+                    (0, _) => await UntilNextAsync(now, stopping),
                     _ => Pace - clock.GetElapsedTime(began),
                 };
             }
@@ -78,7 +80,7 @@ public sealed class DuePump(
             try
             {
                 await more.WaitAsync(stopping);
-                while (await PumpAsync(stopping) == Page)
+                while ((await PumpAsync(stopping)).IsMore)
                 {
                 }
             }
@@ -122,8 +124,8 @@ public sealed class DuePump(
     }
 
     /// <summary>Takes up one page of what is due; what cannot be taken up, whenever it is tried, holds nothing else up.</summary>
-    /// <returns>How many were due.</returns>
-    public async Task<int> PumpAsync(CancellationToken cancellation)
+    /// <returns>How many were taken up, and whether more is due.</returns>
+    public async Task<(int Taken, bool IsMore)> PumpAsync(CancellationToken cancellation)
     {
         try
         {
@@ -131,7 +133,7 @@ public sealed class DuePump(
         }
         catch (Exception e) when (IsOfTheRows(e, cancellation))
         {
-            return await OneByOneAsync(cancellation);
+            return (await OneByOneAsync(cancellation), IsMore: true);
         }
     }
 
@@ -142,12 +144,12 @@ public sealed class DuePump(
         var count = 0;
         for (var isMore = true; isMore && count < Page; count += isMore ? 1 : 0)
         {
-            var taken = new List<OpenDelivery>();
+            var tried = new List<OpenDelivery>();
             try
             {
-                isMore = await PumpAsync(1, taken, cancellation) > 0;
+                isMore = (await PumpAsync(1, tried, cancellation)).Taken > 0;
             }
-            catch (Exception e) when (taken is [var culprit] && IsOfTheRows(e, cancellation))
+            catch (Exception e) when (tried is [var culprit] && IsOfTheRows(e, cancellation))
             {
                 await using var connection = await database.OpenConnectionAsync(cancellation);
                 await PostponeAsync(connection, [culprit.Id], clock.GetUtcNow() + Aside, cancellation);
@@ -160,7 +162,7 @@ public sealed class DuePump(
         return count;
     }
 
-    private async Task<int> PumpAsync(int limit, List<OpenDelivery> taken, CancellationToken cancellation)
+    private async Task<(int Taken, bool IsMore)> PumpAsync(int limit, List<OpenDelivery> tried, CancellationToken cancellation)
     {
         var now = clock.GetUtcNow();
         await using var scope = scopes.CreateAsyncScope();
@@ -168,10 +170,32 @@ public sealed class DuePump(
         await session.BeginTransactionAsync(cancellation);
         var connection = session.Connection!;
         var due = await OpenDeliveryTable.DueAsync(connection, now, limit, cancellation);
-        taken.AddRange(due);
-        if (due.Count == 0) return 0;
-        if (due.Count == Page && more.CurrentCount == 0) more.Release();
+        tried.AddRange(due);
+        if (due.Count == 0) return (0, false);
 
+        // What is too heavy to be opened beside the others stays due; what is urgent has its turn first.
+        var scheduled = due.Where(r => r.State == OpenState.Scheduled).OrderBy(r => r.Queue.Priority).ToList();
+        var sizes = await NotificationStreams.WeighAsync(connection, scheduled.Select(s => s.Notification), cancellation);
+        var taken = weights.Take(scheduled, sizes);
+        var left = scheduled.RemoveAll(s => !taken.ContainsKey(s.Id));
+        try
+        {
+            var isMore = due.Count == Page || left > 0;
+            if (isMore && more.CurrentCount == 0) more.Release();
+            var areWaiting = await TakeUpAsync(scope, session, due, scheduled, now, cancellation);
+            return (due.Count - left, isMore || areWaiting);
+        }
+        finally
+        {
+            weights.Release(taken.Values.Sum());
+        }
+    }
+
+    // Tells whether digests are due that another transaction closes.
+    private async Task<bool> TakeUpAsync(
+        AsyncServiceScope scope, IDocumentSession session, List<OpenDelivery> due, List<OpenDelivery> scheduled, DateTimeOffset now, CancellationToken cancellation)
+    {
+        var connection = session.Connection!;
         var again = due.Select(row => row.State switch
         {
             OpenState.Deferred or OpenState.Queued => row with { State = OpenState.Queued, DueAt = now + OpenDelivery.QueueSafetyNet, Reason = null },
@@ -182,19 +206,19 @@ public sealed class DuePump(
         // What is in flight has a host that answers for it; see Takeover. It is only looked at again later.
         await PostponeAsync(connection, [.. due.Where(r => r.State == OpenState.InFlight).Select(r => r.Id)], now + OpenDelivery.QueueSafetyNet, cancellation);
 
-        var planned = (await PlanAsync(session, [.. due.Where(r => r.State == OpenState.Scheduled)], now, cancellation)).Where(r => r.State == OpenState.Queued).ToList();
+        var (planned, areWaiting) = await PlanAsync(session, scheduled, now, cancellation);
 
         await scope.ServiceProvider.GetRequiredService<IMartenOutbox>().CarryAsync(session, again.Concat(planned));
         session.QueueSqlCommand("select 1"); // a session without changes would not commit
         await session.SaveChangesAsync(cancellation);
         Telemetry.Commits.Add(1, new KeyValuePair<string, object?>("kind", "due"));
         foreach (var queue in planned.GroupBy(r => r.Queue)) activity.Enqueued(queue.Key, queue.Count());
-        return due.Count;
+        return areWaiting;
     }
 
-    private async Task<List<OpenDelivery>> PlanAsync(IDocumentSession session, List<OpenDelivery> scheduled, DateTimeOffset now, CancellationToken cancellation)
+    private async Task<(List<OpenDelivery> Queued, bool AreWaiting)> PlanAsync(IDocumentSession session, List<OpenDelivery> scheduled, DateTimeOffset now, CancellationToken cancellation)
     {
-        if (scheduled.Count == 0) return [];
+        if (scheduled.Count == 0) return ([], false);
         var connection = session.Connection!;
         await NotificationStreams.LockAsync(session, scheduled.Select(s => s.Notification), cancellation);
         var notifications = await NotificationStreams.LoadAsync(session, [.. scheduled.Select(s => s.Notification)], cancellation);
@@ -243,7 +267,7 @@ public sealed class DuePump(
         await OpenDeliveryTable.RemoveAsync(connection, [.. scheduled.Select(s => s.Id).Except(later.Select(l => l.Id))], cancellation);
         await OpenDeliveryTable.PutAsync(connection, later, cancellation);
         await OpenDeliveryTable.AddAsync(connection, [.. planned, .. step.Opened], cancellation);
-        return [.. planned.Where(p => p.State == OpenState.Queued)];
+        return ([.. planned.Where(p => p.State == OpenState.Queued)], step.Waiting.Count > 0);
     }
 
     private static async Task PostponeAsync(NpgsqlConnection connection, Guid[] ids, DateTimeOffset until, CancellationToken cancellation)

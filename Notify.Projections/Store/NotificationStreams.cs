@@ -26,6 +26,20 @@ public static class NotificationStreams
         return result;
     }
 
+    /// <summary>How many bytes the events of these streams take as they are stored; what they hold is not read for it.</summary>
+    public static async Task<Dictionary<string, long>> WeighAsync(NpgsqlConnection connection, IEnumerable<string> keys, CancellationToken cancellation)
+    {
+        var weights = new Dictionary<string, long>(StringComparer.Ordinal);
+        var wanted = keys.Distinct(StringComparer.Ordinal).ToArray();
+        if (wanted.Length == 0) return weights;
+        await using var command = new NpgsqlCommand(
+            $"select stream_id, sum(pg_column_size(data)) from {NotifyStore.Schema}.mt_events where stream_id = any($1) group by stream_id", connection);
+        command.Parameters.Add(new NpgsqlParameter { Value = wanted });
+        await using var reader = await command.ExecuteReaderAsync(cancellation);
+        while (await reader.ReadAsync(cancellation)) weights[reader.GetString(0)] = reader.GetInt64(1);
+        return weights;
+    }
+
     /// <summary>The registered users that these notifications are for, by stream key.</summary>
     public static async Task<Dictionary<string, Recipient>> RecipientsOfAsync(
         IQuerySession session, IEnumerable<NotificationRequested> requests, CancellationToken cancellation)

@@ -265,6 +265,33 @@ public sealed class Scheduling : SystemTest
         Assert.Equal("apns", Assert.Single(await Sandbox.LedgerAsync(id)).Provider);
     }
 
+    [Fact]
+    public async Task Mails_with_large_files_that_are_due_at_once_are_planned_some_at_a_time()
+    {
+        var (person, mark) = (await Installation.NewPersonAsync(devices: 0, phone: false, email: Person.NewEmail()), NewId("heavy"));
+        (await Client.PutAsync($"/v1/users/{person.Id}/preferences", new { channels = new { email = new { optIn = false } } })).Is(200); // no provider need carry them
+        var file = Convert.ToBase64String(new byte[5 * 1024 * 1024]);
+        await using var connection = await Installation.Database.OpenConnectionAsync(TestContext.Current.CancellationToken);
+        await using var holding = await connection.BeginTransactionAsync(TestContext.Current.CancellationToken);
+        var due = In(0);
+        for (var i = 0; i < 6; i++)
+        {
+            due = In(5);
+            var attachments = new[] { new { filename = "a.bin", contentType = "application/octet-stream", content = file } };
+            (await Client.SendAsync(new { eventId = $"{mark}-{i}", userId = person.Id, channels = new[] { "email" }, sendAt = due, content = new { title = mark, body = mark, attachments } })).Is(202);
+            // Held, so that none is taken up before all are due.
+            await using var hold = new NpgsqlCommand("select count(*) from (select 1 from notify.open_deliveries where notification = $1 for update) held", connection);
+            hold.Parameters.Add(new NpgsqlParameter { Value = $"n/{Client.AppKey}:{mark}-{i}" });
+            Assert.Equal(1L, await hold.ExecuteScalarAsync(TestContext.Current.CancellationToken));
+        }
+
+        await Eventually.Holds(() => Task.FromResult(TimeProvider.System.GetUtcNow() > due), "all are due");
+        await holding.CommitAsync(TestContext.Current.CancellationToken);
+
+        for (var i = 0; i < 6; i++) Assert.Equal("OptedOut", (await Client.BecomesAsync($"{mark}-{i}", "suppressed")).On("email").Reason);
+        Assert.InRange(await Installation.ScalarAsync<long>("select count(distinct data ->> 'at') from events.mt_events where type = 'DeliveriesPlanned' and stream_id like '%:' || $1 || '-%'", mark), 2, 6);
+    }
+
     private async Task ScheduleAsync(Person person, Dictionary<string, DateTimeOffset> times)
     {
         var reply = (await Client.PostAsync("/v1/notifications/batch", new

@@ -24,6 +24,10 @@ public sealed record DigestMember(Notification Notification, bool IsReadable);
 /// <param name="Events">What goes into the streams of all that waited in it, by stream key.</param>
 public sealed record DigestClosing(IReadOnlyList<DigestMember> Told, IReadOnlyList<DigestLeftOut> LeftOut, IReadOnlyList<(string Key, object Event)> Events)
 {
+    /// <summary>A closing that was decided part by part.</summary>
+    public static DigestClosing Of(IReadOnlyCollection<DigestClosing> parts) =>
+        new([.. parts.SelectMany(p => p.Told)], [.. parts.SelectMany(p => p.LeftOut)], [.. parts.SelectMany(p => p.Events)]);
+
     /// <summary>The most urgent priority of what is told, and never critical.</summary>
     public Priority Priority => DigestDecider.PriorityOf(Told.Select(m => m.Notification.Request.Priority).DefaultIfEmpty(Priority.Bulk).Min());
 

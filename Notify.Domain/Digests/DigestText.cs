@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Net;
+using System.Runtime.InteropServices;
 using System.Text;
 using System.Text.Json;
 using Notify.Domain.Notifications;
@@ -7,14 +8,17 @@ using Notify.Domain.Notifications;
 namespace Notify.Domain.Digests;
 
 /// <summary>What one notification says, as a digest tells it on one channel.</summary>
-/// <param name="Params">Its template's parameters.</param>
+/// <param name="Params">Its template's parameters; in a digest's template, where they are no larger than <see cref="DigestText.MaxParams"/>.</param>
 /// <param name="SentAt">When it was meant to be sent.</param>
 public sealed record DigestItem(string EventId, string? Title, string? Body, string? Url, JsonElement? Params, DateTimeOffset SentAt);
 
 /// <summary>What a digest says. Pure: the same items give the same words.</summary>
 public static class DigestText
 {
-    private const int MaxTitle = 200, MaxBody = 1000, MaxSmsLine = 160, MaxPushLine = 120, MaxPushBytes = 1500;
+    /// <summary>Bytes of a notification's parameters, as JSON, up to which a digest's template gets them: two hundred larger ones, on three channels, would be an event of tens of megabytes.</summary>
+    public const int MaxParams = 4 * 1024;
+
+    private const int MaxTitle = 200, MaxBody = 1000, MaxRead = 10_000, MaxSmsLine = 160, MaxPushLine = 120, MaxPushBytes = 1500;
 
     /// <summary>The parameters that a digest's template gets.</summary>
     public static readonly IReadOnlyList<string> ParameterNames = ["count", "items"];
@@ -26,9 +30,16 @@ public static class DigestText
         count,
         items = items.Select(i => new
         {
-            eventId = i.EventId, title = i.Title is null ? null : Cut(i.Title, MaxTitle), body = i.Body is null ? null : Cut(i.Body, MaxBody), url = i.Url, @params = i.Params, at = i.SentAt.UtcDateTime.ToString("yyyy-MM-ddTHH:mm:ssZ", CultureInfo.InvariantCulture),
+            eventId = i.EventId, title = i.Title is null ? null : Cut(i.Title, MaxTitle), body = i.Body is null ? null : Cut(i.Body, MaxBody), url = i.Url, @params = i.Params is { } p && JsonMarshal.GetRawUtf8Value(p).Length <= MaxParams ? i.Params : null, at = i.SentAt.UtcDateTime.ToString("yyyy-MM-ddTHH:mm:ssZ", CultureInfo.InvariantCulture),
         }),
     });
+
+    /// <summary>An item without what no channel has room for: what a template made of it may be long.</summary>
+    public static DigestItem Shortened(DigestItem item) => item with
+    {
+        Title = item.Title is null ? null : Cut(item.Title, MaxRead),
+        Body = item.Body is null ? null : Cut(item.Body, MaxRead),
+    };
 
     /// <summary>The plain words for a channel: how many there are, and each in turn, as far as the channel has room; the rest is counted.</summary>
     /// <param name="count">How many notifications it tells; may be more than there are items.</param>

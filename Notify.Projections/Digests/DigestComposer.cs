@@ -6,7 +6,12 @@ using Notify.Projections.Templates;
 namespace Notify.Projections.Digests;
 
 /// <summary>A notification that a digest tells, opened.</summary>
-public sealed record ToldMember(NotificationRequested Request, NotificationPayload Payload);
+public sealed record ToldMember(NotificationRequested Request, NotificationPayload Payload)
+{
+    /// <summary>It, as far as a digest of several tells it.</summary>
+    public ToldMember AsTold() =>
+        this with { Payload = new NotificationPayload(new NotificationContent(Payload.Content.Title, Payload.Content.Body, Url: Payload.Content.Url), Params: Payload.Params) };
+}
 
 /// <summary>What a digest says, where, and by which template.</summary>
 /// <param name="Channels">Where it goes; <c>null</c>: to all that the person can be reached by.</param>
@@ -83,7 +88,7 @@ public sealed record DigestComposer(
         var (request, payload) = member;
         var at = request.SendAt > request.At ? request.SendAt.Value : request.At;
         var content = request.Template is { } pin ? Rendered(pin, payload, channel, at) : payload.Content;
-        return new DigestItem(request.EventId, content?.Title, content?.Body, content?.Url, payload.Params, at);
+        return DigestText.Shortened(new DigestItem(request.EventId, content?.Title, content?.Body, content?.Url, payload.Params, at));
     }
 
     // What its template says on the channel; what is missing there, such as the plain text of an email, as it says it elsewhere.

@@ -21,8 +21,9 @@ public sealed record DigestStep(IReadOnlyList<OpenDelivery> Opened, IReadOnlySet
 /// </summary>
 public sealed class DigestDue(SubjectKeys subjectKeys, MasterKeyRing ring, TemplateBook book, SmsLimits sms)
 {
-    // So many members are closed in one transaction, and at least one digest: whoever collects for the same people waits for it.
-    private const int MostMembers = DigestRule.MostMembers;
+    // So many members, and so many stored bytes of them, are closed in one transaction, and at least one digest: whoever collects for the same people waits for it.
+    private const long MostMembers = DigestRule.MostMembers, MostBytes = DigestReading.MostBytes;
+    private readonly DigestReading reading = new(subjectKeys);
 
     /// <summary>Takes up a page, in the transaction that plans it and has locked its streams.</summary>
     /// <param name="notifications">By stream key; what is closed or collected is noted in them.</param>
@@ -40,9 +41,7 @@ public sealed class DigestDue(SubjectKeys subjectKeys, MasterKeyRing ring, Templ
         var connection = session.Connection!;
         var templates = await TemplatesAsync(digests); // read over another connection, before places are held
         var places = await DigestTable.LockAsync(connection, [.. digests.Select(PlaceOf), .. candidates.Select(c => c.Place)], cancellation);
-        var entries = await DigestTable.InAsync(connection, digests.Select(d => d.Key), cancellation);
-        var (closing, later) = Split(digests, entries);
-        await CloseAsync(session, closing, entries, places, templates, notifications, payloads, recipients, keys, now, cancellation);
+        var closing = await CloseAsync(session, digests, places, templates, notifications, payloads, recipients, keys, now, cancellation);
         var collection = await DigestCollecting.CollectAsync(session, candidates, places, rules, keys, ring, now, cancellation);
         foreach (var (key, collected) in collection.Collected)
         {
@@ -51,43 +50,35 @@ public sealed class DigestDue(SubjectKeys subjectKeys, MasterKeyRing ring, Templ
         }
 
         await DigestTable.WriteAsync(connection, places, cancellation);
-        return new DigestStep(collection.Opened, later);
+        return new DigestStep(collection.Opened, digests.Skip(closing).Select(d => d.Key).ToHashSet(StringComparer.Ordinal));
     }
 
     private static DigestPlace PlaceOf(Notification digest) => new(digest.Request.ClientId, digest.Request.Category, digest.Digest!.Person);
 
-    private static (List<Notification> Now, HashSet<string> Later) Split(List<Notification> digests, ILookup<string, DigestEntry> entries)
-    {
-        var (taken, members) = (new List<Notification>(), 0);
-        foreach (var digest in digests)
-        {
-            members += entries[digest.Key].Count();
-            if (taken.Count > 0 && members > MostMembers) break;
-            taken.Add(digest);
-        }
-
-        return (taken, digests.Skip(taken.Count).Select(d => d.Key).ToHashSet(StringComparer.Ordinal));
-    }
-
-    private async Task CloseAsync(
-        IDocumentSession session, List<Notification> digests, ILookup<string, DigestEntry> entries, Dictionary<DigestPlace, OpenDigest?> places, Dictionary<string, CurrentTemplate?> templates,
+    // Tells how many of them were closed, in their order.
+    private async Task<int> CloseAsync(
+        IDocumentSession session, List<Notification> all, Dictionary<DigestPlace, OpenDigest?> places, Dictionary<string, CurrentTemplate?> templates,
         Dictionary<string, Notification> notifications, Dictionary<string, NotificationPayload?> payloads, Dictionary<string, Recipient> recipients, KeySet keys, DateTimeOffset now, CancellationToken cancellation)
     {
-        if (digests.Count == 0) return;
+        if (all.Count == 0) return 0;
         var connection = session.Connection!;
+        var counts = await DigestTable.CountAsync(connection, all.Select(d => d.Key), cancellation);
+        var few = DigestReading.FirstOf(all, d => counts.GetValueOrDefault(d.Key), MostMembers);
+        var entries = await DigestTable.InAsync(connection, few.Select(d => d.Key), cancellation);
+        var sizes = await NotificationStreams.WeighAsync(connection, few.SelectMany(d => entries[d.Key]).Select(e => e.Member), cancellation);
+        var digests = DigestReading.FirstOf(few, d => entries[d.Key].Sum(e => sizes.GetValueOrDefault(e.Member)), MostBytes);
+
         var waiting = digests.SelectMany(d => entries[d.Key]).Select(e => e.Member).ToList();
         await NotificationStreams.LockAsync(session, waiting, cancellation);
-        var members = await NotificationStreams.LoadAsync(session, waiting, cancellation);
-        var memberKeys = await subjectKeys.ForAsync(connection, members.Values.Select(m => m.Request.Payload), cancellation);
-        var ready = await book.PinnedAsync(session, members.Values.Select(m => m.Request.Template), cancellation);
+        var contents = await reading.ReadAsync(session, digests, entries, sizes, now, cancellation);
+        var ready = await book.PinnedAsync(session, contents.Values.SelectMany(c => c.Items).Select(i => i.Request.Template), cancellation);
         foreach (var digest in digests)
         {
-            var closing = DigestDecider.Close(
-                digest.Request.EventId, entries[digest.Key].Select(e => members[e.Member]).Where(m => m.IsInOpenDigest).Select(m => new DigestMember(m, memberKeys.Has(m.Request.Payload))), now);
+            var (closing, items) = contents[digest.Key];
             foreach (var (key, @event) in closing.Events) session.Events.Append(key, @event);
 
             var locale = recipients.Of(digest.Request)?.Details is { } details ? keys.OpenJson<ContactDetails>(details)?.Locale : null;
-            var said = Say(digest, closing, templates, m => memberKeys.OpenJson<NotificationPayload>(m.Request.Payload)!, ready, locale, now);
+            var said = Say(digest, closing, items, templates, ready, locale, now);
             var closed = new DigestClosed(
                 [.. closing.Told.Select(m => m.Notification.Request.EventId)], closing.LeftOut, closing.Priority, said?.Channels, said?.Template, closing.ExpiresAt,
                 said is null ? (Domain.Privacy.Sealed?)null : keys.SealJson(digest.Request.Subject, said.Payload), said?.Fault, now);
@@ -98,18 +89,18 @@ public sealed class DigestDue(SubjectKeys subjectKeys, MasterKeyRing ring, Templ
         }
 
         await DigestTable.RemoveAsync(connection, waiting, cancellation);
+        return digests.Count;
     }
 
     private DigestWords? Say(
-        Notification digest, DigestClosing closing, Dictionary<string, CurrentTemplate?> templates, Func<Notification, NotificationPayload> open,
-        IReadOnlyDictionary<string, ReadyTemplate> ready, string? locale, DateTimeOffset now)
+        Notification digest, DigestClosing closing, IReadOnlyList<ToldMember> items, Dictionary<string, CurrentTemplate?> templates, IReadOnlyDictionary<string, ReadyTemplate> ready, string? locale,
+        DateTimeOffset now)
     {
         if (closing.Told.Count == 0) return null;
         var rule = digest.Digest!.Rule;
-        var told = closing.Told.Take(rule.MaxItems).Select(m => new ToldMember(m.Notification.Request, open(m.Notification))).ToList();
         var current = rule.Template is { } key ? templates.GetValueOrDefault(key) : null;
         var composer = new DigestComposer(digest.Request.Category, rule, current, pin => ready.GetValueOrDefault(TemplateBook.NameOf(pin))?.Template, locale, sms, digest.SendAt ?? now);
-        return composer.Compose([.. closing.Told.Select(m => m.Notification.Request)], told);
+        return composer.Compose([.. closing.Told.Select(m => m.Notification.Request)], items);
     }
 
     private async Task<Dictionary<string, CurrentTemplate?>> TemplatesAsync(List<Notification> digests)

@@ -86,6 +86,16 @@ public static class DigestTable
         await command.ExecuteNonQueryAsync(cancellation);
     }
 
+    /// <summary>How many wait in digests; those in which none waits are not among the result.</summary>
+    public static async Task<Dictionary<string, long>> CountAsync(NpgsqlConnection connection, IEnumerable<string> digests, CancellationToken cancellation)
+    {
+        var counts = new Dictionary<string, long>(StringComparer.Ordinal);
+        await using var command = OpenDeliveryTable.Command(connection, "select digest, count(*) from notify.digest_items where digest = any($1) group by digest", (object)digests.ToArray());
+        await using var reader = await command.ExecuteReaderAsync(cancellation);
+        while (await reader.ReadAsync(cancellation)) counts[reader.GetString(0)] = reader.GetInt64(1);
+        return counts;
+    }
+
     /// <summary>What waits in digests, in the order of its coming.</summary>
     public static async Task<ILookup<string, DigestEntry>> InAsync(NpgsqlConnection connection, IEnumerable<string> digests, CancellationToken cancellation) =>
         (await ReadAsync(OpenDeliveryTable.Command(connection, "select member, digest, category, person from notify.digest_items where digest = any($1) order by number", (object)digests.ToArray()), cancellation))

@@ -1,3 +1,4 @@
+using System.Text.Json;
 using Notify.Domain.Digests;
 using Notify.Domain.Notifications;
 using static Notify.Tests.Domain.Some;
@@ -52,5 +53,18 @@ public class DigestTextTests
         var body = DigestText.Of(Channel.Push, "social", 200, many, new SmsLimits()).Body!;
         Assert.InRange(System.Text.Encoding.UTF8.GetByteCount(body), 1, 1500);
         Assert.DoesNotContain('\uFFFD', System.Text.Encoding.UTF8.GetString(System.Text.Encoding.UTF8.GetBytes(body)));
+    }
+
+    [Fact]
+    public void A_template_gets_each_one_s_parameters_unless_they_are_too_large_and_the_whole_stays_small()
+    {
+        static JsonElement Params(int bytes) => JsonSerializer.SerializeToElement(new { x = new string('x', bytes - 8) });
+        Assert.Equal(DigestText.MaxParams, Params(DigestText.MaxParams).GetRawText().Length);
+        var items = DigestText.Params(2, [new("a", null, null, null, Params(DigestText.MaxParams), Noon), new("b", "t", null, null, Params(DigestText.MaxParams + 1), Noon)]).GetProperty("items");
+        Assert.Equal((JsonValueKind.Object, JsonValueKind.Null, "b", "t"), (items[0].GetProperty("params").ValueKind, items[1].GetProperty("params").ValueKind, items[1].GetProperty("eventId").GetString(), items[1].GetProperty("title").GetString()));
+
+        var most = Enumerable.Range(0, DigestRule.MostItems).Select(i => DigestText.Shortened(new DigestItem($"e-{i}", new string('t', 1000), new string('b', 500_000), $"https://example.com/{new string('u', 1980)}", Params(64 * 1024), Noon))).ToList();
+        Assert.All(most, i => Assert.InRange(i.Body!.Length, 1, 10_000));
+        Assert.InRange(DigestText.Params(1000, most).GetRawText().Length, DigestRule.MostItems * 3000, 1024 * 1024);
     }
 }

@@ -1,0 +1,89 @@
+using Marten;
+using Notify.Domain.Digests;
+using Notify.Domain.Notifications;
+using Notify.Domain.Privacy;
+using Notify.Projections.Privacy;
+using Npgsql;
+
+namespace Notify.Projections.Digests;
+
+/// <summary>What a digest that closes has to tell.</summary>
+/// <param name="Closing">What becomes of each that waited in it; none of them holds what it says.</param>
+/// <param name="Items">Those that are told one by one, opened: the first whole, for it may be the only one, the others as far as a digest tells them.</param>
+public sealed record DigestContents(DigestClosing Closing, IReadOnlyList<ToldMember> Items);
+
+/// <summary>
+/// Reads what waits in digests that close, part by part: what a thousand notifications say may be hundreds of megabytes, and
+/// a digest tells a title, a text and an address of each. What is not told is not kept.
+/// </summary>
+/// <param name="most">So many stored bytes are read at once.</param>
+public sealed class DigestReading(SubjectKeys subjectKeys, long most = DigestReading.MostBytes)
+{
+    /// <summary>So many stored bytes at once; opened, they take several times as much.</summary>
+    public const long MostBytes = 16 * 1024 * 1024;
+
+    /// <summary>Reads, in a transaction that has locked the streams of all that is read.</summary>
+    /// <param name="digests">Those that close.</param>
+    /// <param name="entries">What waits in them, in the order of its coming.</param>
+    /// <param name="sizes">By stream key: the stored bytes of what waits.</param>
+    /// <returns>By the digest's stream key.</returns>
+    public async Task<Dictionary<string, DigestContents>> ReadAsync(
+        IDocumentSession session, IReadOnlyList<Notification> digests, ILookup<string, DigestEntry> entries, IReadOnlyDictionary<string, long> sizes, DateTimeOffset now, CancellationToken cancellation)
+    {
+        var byKey = digests.ToDictionary(d => d.Key, StringComparer.Ordinal);
+        var parts = digests.ToDictionary(d => d.Key, _ => new List<DigestContents>(), StringComparer.Ordinal);
+        foreach (var part in PartsOf([.. digests.SelectMany(d => entries[d.Key])], e => sizes.GetValueOrDefault(e.Member), most))
+        {
+            var members = await NotificationStreams.LoadAsync(session, [.. part.Select(e => e.Member)], cancellation);
+            var keys = await subjectKeys.ForAsync(session.Connection!, members.Values.Select(m => m.Request.Payload), cancellation);
+            foreach (var own in part.GroupBy(e => e.Digest, StringComparer.Ordinal))
+            {
+                var told = parts[own.Key].Sum(p => p.Items.Count);
+                parts[own.Key].Add(Read(byKey[own.Key], [.. own.Select(e => members[e.Member])], told, keys, now));
+            }
+        }
+
+        return parts.ToDictionary(p => p.Key, p => new DigestContents(DigestClosing.Of([.. p.Value.Select(c => c.Closing)]), [.. p.Value.SelectMany(c => c.Items)]), StringComparer.Ordinal);
+    }
+
+    /// <summary>Divides what comes in an order into parts that are no heavier than this, or one alone.</summary>
+    public static IEnumerable<IReadOnlyList<T>> PartsOf<T>(IReadOnlyList<T> all, Func<T, long> sizeOf, long most)
+    {
+        for (var next = 0; next < all.Count;)
+        {
+            var part = FirstOf(all.Skip(next), sizeOf, most);
+            yield return part;
+            next += part.Count;
+        }
+    }
+
+    /// <summary>The first ones, as many as are no heavier than this together, and at least one.</summary>
+    public static List<T> FirstOf<T>(IEnumerable<T> all, Func<T, long> sizeOf, long most)
+    {
+        var (taken, weight) = (new List<T>(), 0L);
+        foreach (var one in all)
+        {
+            weight += sizeOf(one);
+            if (taken.Count > 0 && weight > most) break;
+            taken.Add(one);
+        }
+
+        return taken;
+    }
+
+    // told: how many earlier parts have told one by one.
+    private static DigestContents Read(Notification digest, IReadOnlyList<Notification> members, int told, KeySet keys, DateTimeOffset now)
+    {
+        var waiting = members.Where(m => m.IsInOpenDigest).ToList();
+        var closing = DigestDecider.Close(digest.Request.EventId, waiting.Select(m => new DigestMember(m with { Request = m.Request with { Payload = Sealed.None } }, keys.Has(m.Request.Payload))), now);
+        var payloads = waiting.ToDictionary(m => m.Key, m => m.Request.Payload, StringComparer.Ordinal);
+        var items = new List<ToldMember>();
+        foreach (var member in closing.Told.Take(digest.Digest!.Rule.MaxItems - told))
+        {
+            var item = new ToldMember(member.Notification.Request, keys.OpenJson<NotificationPayload>(payloads[member.Notification.Key])!);
+            items.Add(told + items.Count == 0 ? item : item.AsTold());
+        }
+
+        return new DigestContents(closing, items);
+    }
+}

@@ -5,6 +5,7 @@ using Notify.Domain.Recipients;
 using Notify.Projections;
 using Notify.Projections.Broadcasts;
 using Notify.Projections.Hosting;
+using Notify.Projections.OpenDeliveries;
 using Notify.Projections.Planning;
 using Notify.Projections.Privacy;
 using Notify.Projections.QueueBacklog;
@@ -76,15 +77,16 @@ public sealed class BroadcastExpansion(
     private async Task<Step> ExpandAsync(IDocumentSession session, Broadcast broadcast, DateTimeOffset now, CancellationToken cancellation)
     {
         var connection = session.Connection!;
+        var request = (await session.Events.FetchStreamAsync(broadcast.Key, version: 1, token: cancellation)).Select(e => e.Data).OfType<BroadcastRequested>().Single();
+        var chunk = pace.ChunkOf(request.Payload.Text.Length);
         if (broadcast.State == BroadcastState.Cancelled)
         {
-            var again = await BroadcastWithdrawal.TakeBackAsync(session, broadcast, pace.Chunk, now, cancellation);
+            var again = await BroadcastWithdrawal.TakeBackAsync(session, broadcast, chunk, now, cancellation);
             await BroadcastTable.PutAsync(connection, broadcast with { DueAt = again }, cancellation);
             await CommitAsync(session, cancellation);
             return again == now ? Step.Worked : Step.Waited;
         }
 
-        var request = (await session.Events.FetchStreamAsync(broadcast.Key, version: 1, token: cancellation)).Select(e => e.Data).OfType<BroadcastRequested>().Single();
         if (broadcast.ExpiresAt <= now)
         {
             var (expired, ended) = broadcast.Expire(now);
@@ -94,7 +96,7 @@ public sealed class BroadcastExpansion(
             return Step.Worked;
         }
 
-        if (await IsFullAsync(connection, request, cancellation))
+        if (await BroadcastDeliveries.AreFullAsync(connection, request.ClientId, [.. Broadcast.QueuesOf(request)], pace.MostWaiting, cancellation))
         {
             await BroadcastTable.PutAsync(connection, broadcast with { DueAt = now + Interval }, cancellation);
             await CommitAsync(session, cancellation);
@@ -107,7 +109,7 @@ public sealed class BroadcastExpansion(
             session.Events.Append(broadcast.Key, started);
         }
 
-        var (users, last, isLast) = await AudienceReader.NextAsync(connection, request.Audience, broadcast.AfterUser, pace.Chunk, cancellation);
+        var (users, last, isLast) = await AudienceReader.NextAsync(connection, request.Audience, broadcast.AfterUser, chunk, cancellation);
         users = await details.OfAsync(session, connection, request.Audience, users, cancellation);
         var incoming = await IncomingAsync(connection, broadcast, request, users, now, cancellation);
         var queued = await intake.StartAsync(session, incoming, now, cancellation);
@@ -144,18 +146,6 @@ public sealed class BroadcastExpansion(
         // The checkpoint says that none of them was made before; that nobody gets it twice rests on this alone.
         var taken = await NotificationIntake.ClaimAsync(connection, all.ToDictionary(i => i.Key, _ => request.RequestHash, StringComparer.Ordinal), cancellation);
         return [.. all.Where(i => !taken.ContainsKey(i.Key))];
-    }
-
-    private async Task<bool> IsFullAsync(NpgsqlConnection connection, BroadcastRequested request, CancellationToken cancellation)
-    {
-        await using var command = new NpgsqlCommand(
-            """
-            select exists (select 1 from unnest($1) as q(code) where
-                (select count(*) from (select 1 from notify.open_deliveries d where d.queue = q.code and d.client is not null limit $2) few) >= $2)
-            """, connection);
-        command.Parameters.Add(new NpgsqlParameter { Value = Broadcast.QueuesOf(request).Select(q => q.Code).ToArray() });
-        command.Parameters.Add(new NpgsqlParameter { Value = (long)pace.MostWaiting });
-        return (bool)(await command.ExecuteScalarAsync(cancellation))!;
     }
 
     private static Task CommitAsync(IDocumentSession session, CancellationToken cancellation)

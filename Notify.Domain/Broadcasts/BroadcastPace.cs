@@ -3,10 +3,16 @@ namespace Notify.Domain.Broadcasts;
 /// <summary>How broadcasts are turned into notifications: <c>Notify:Broadcasts</c>.</summary>
 public sealed record BroadcastPace
 {
+    private const int MostBytes = 16 * 1024 * 1024;
+
     /// <summary>Users at a time, in one transaction: 1 to 1,000.</summary>
     public int Chunk { get; init; } = 1000;
 
-    /// <summary>While one of its queues has so many deliveries, a broadcast adds none: 1 or more.</summary>
+    /// <summary>Users at a time of a broadcast that says so much: fewer where a chunk would take more than 16 MiB, since it is sealed for each of them.</summary>
+    /// <param name="bytes">What it says, sealed.</param>
+    public int ChunkOf(int bytes) => Math.Clamp(MostBytes / Math.Max(1, bytes), 1, Chunk);
+
+    /// <summary>While its client has so many deliveries in one of its queues, a broadcast adds none: 1 or more.</summary>
     public int MostWaiting { get; init; } = 5000;
 
     /// <summary>Checks the settings; every fault is added to <paramref name="faults"/>.</summary>

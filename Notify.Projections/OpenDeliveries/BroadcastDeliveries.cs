@@ -1,4 +1,5 @@
 using Notify.Domain.Broadcasts;
+using Notify.Domain.Notifications;
 using Npgsql;
 
 namespace Notify.Projections.OpenDeliveries;
@@ -31,6 +32,22 @@ public static class BroadcastDeliveries
     /// <returns><c>null</c>: nothing; else whether something is in flight.</returns>
     public static async Task<bool?> MayWaitAsync(NpgsqlConnection connection, Broadcast broadcast, CancellationToken cancellation) =>
         await ScalarAsync(connection, $"select bool_or(state <> 3) from notify.open_deliveries where {Own} and state <> 4", broadcast, cancellation) as bool?;
+
+    /// <summary>
+    /// Whether so many of a client's deliveries are in one of these queues, or with its provider. What others have there
+    /// keeps nobody waiting: clients take turns.
+    /// </summary>
+    public static async Task<bool> AreFullAsync(NpgsqlConnection connection, string client, IReadOnlyCollection<DeliveryQueue> queues, int most, CancellationToken cancellation)
+    {
+        await using var command = OpenDeliveryTable.Command(
+            connection,
+            """
+            select exists (select 1 from unnest($1) as q(code) where
+                (select count(*) from (select 1 from notify.open_deliveries d where d.queue = q.code and d.client = $3 limit $2) few) >= $2)
+            """,
+            queues.Select(q => q.Code).ToArray(), (long)most, client);
+        return (bool)(await command.ExecuteScalarAsync(cancellation))!;
+    }
 
     private static async Task<object?> ScalarAsync(NpgsqlConnection connection, string sql, Broadcast broadcast, CancellationToken cancellation)
     {

@@ -66,7 +66,19 @@ public sealed class BroadcastTests
         var request = new BroadcastRequested("c", "x", ClientMode.Live, Audience.Everybody, "news", Priority.Bulk, [Channel.Sms], Sealed.None, null, null, "h", null, Now);
         Assert.Equal([new DeliveryQueue(Lane.Sms, Priority.Bulk)], Broadcast.QueuesOf(request));
         Assert.Equal(Lanes.All.Count, Broadcast.QueuesOf(request with { Channels = null }).Count());
+
+        // What its template has no words for goes nowhere.
+        var template = new PinnedTemplate("t", 1, null, [Channel.Email, Channel.Sms], []);
+        Assert.Equal([Lane.Sms, Lane.Email], Broadcast.QueuesOf(request with { Channels = null, Template = template }).Select(q => q.Lane));
+        Assert.Equal([Lane.Sms], Broadcast.QueuesOf(request with { Channels = [Channel.Push, Channel.Sms], Template = template }).Select(q => q.Lane));
     }
+
+    [Theory]
+    [InlineData(0, 1000)]
+    [InlineData(16_000, 1000)]
+    [InlineData(160_000, 104)]
+    [InlineData(20_000_000, 1)]
+    public void The_more_it_says_the_fewer_are_made_at_once(int bytes, int users) => Assert.Equal(users, new BroadcastPace().ChunkOf(bytes));
 
     [Theory]
     [InlineData("b", "u@x", "b@u@x")]

@@ -215,6 +215,22 @@ public sealed class OpenDeliveryTableTests(EmptyDatabase database) : IClassFixtu
         Assert.Single(await OpenDeliveryTable.DeadAsync(connection, "n/c:", "503", 1, Cancellation));
     }
 
+    [Fact]
+    public async Task A_broadcast_s_queues_are_full_of_its_own_client_s_deliveries()
+    {
+        OpenDelivery Of(string client, int number, OpenState state = OpenState.Queued, Lane lane = Lane.Sms) =>
+            Row(number, state) with { Id = DeterministicId.OfDelivery(client, $"{number}"), Notification = $"n/{client}:e", Queue = new DeliveryQueue(lane, Priority.Bulk) };
+        Task<bool> AreFullAsync(string client, params Lane[] lanes) => BroadcastDeliveries.AreFullAsync(connection, client, [.. lanes.Select(l => new DeliveryQueue(l, Priority.Bulk))], 5, Cancellation);
+        await AddAsync([.. Enumerable.Range(0, 20).Select(i => Of("c_flood", i)), .. Enumerable.Range(0, 3).Select(i => Of("c_small", i)), Of("c_small", 3, OpenState.InFlight), Of("c_small", 4, OpenState.Deferred), Of("c_small", 5, lane: Lane.Email)]);
+
+        Assert.True(await AreFullAsync("c_flood", Lane.Email, Lane.Sms));
+        Assert.False(await AreFullAsync("c_flood", Lane.Email));
+        Assert.False(await AreFullAsync("c_small", Lane.Email, Lane.Sms));
+        Assert.False(await AreFullAsync("c_flood"));
+        await AddAsync(Of("c_small", 6, OpenState.Asking));
+        Assert.True(await AreFullAsync("c_small", Lane.Sms));
+    }
+
     private Task AddAsync(params OpenDelivery[] rows) => OpenDeliveryTable.AddAsync(connection, rows, Cancellation);
 
     private Task<List<OpenDelivery>> ClaimAsync(Guid[] ids, Guid? claim = null, Guid? owner = null) =>

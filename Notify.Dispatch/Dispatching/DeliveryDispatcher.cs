@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using System.Diagnostics;
 using Notify.Dispatch.Routing;
 using Notify.Domain.Clients;
@@ -27,14 +26,8 @@ public sealed class DeliveryDispatcher(
     /// <summary>Slices are at least so large, where there is enough to do: a claim costs a commit.</summary>
     private const int SmallestSlice = 25;
 
-    private readonly ConcurrentDictionary<Guid, byte> claims = new();
-    private int givenUp;
-
-    /// <summary>The claims that this host is working on.</summary>
-    public Guid[] ActiveClaims => [.. claims.Keys];
-
-    /// <summary>How many claims it gave up since it started; their deliveries may be in flight with nobody at work on them.</summary>
-    public int ClaimsGivenUp => Volatile.Read(ref givenUp);
+    /// <summary>What this host is working on.</summary>
+    public ClaimsAtWork Claims { get; } = new();
 
     /// <summary>Dispatches.</summary>
     /// <returns>What was not started in time; it must be sent to the queue again.</returns>
@@ -85,7 +78,7 @@ public sealed class DeliveryDispatcher(
     private async Task<Task> StartAsync(DeliveryQueue queue, Guid[] ids, DispatchGate gate, CancellationToken cancellation)
     {
         var claim = Guid.NewGuid();
-        claims[claim] = 0;
+        Claims.Begin(claim);
         var owed = ids.Length;
         try
         {
@@ -103,31 +96,13 @@ public sealed class DeliveryDispatcher(
             owed = claimed.Count;
             var calls = SharedCalls.Of(claimed).Select(call => Task.Run(() => CallAsync(call, gate), CancellationToken.None)).ToArray();
             owed = 0;
-            return FinishAsync(calls, claim);
+            return Claims.FinishAsync(claim, calls);
         }
         catch
         {
             gate.Release(owed);
-            claims.TryRemove(claim, out _);
-            Interlocked.Increment(ref givenUp);
+            Claims.GiveUp(claim);
             throw;
-        }
-    }
-
-    private async Task FinishAsync(Task[] calls, Guid claim)
-    {
-        try
-        {
-            await Task.WhenAll(calls);
-        }
-        catch
-        {
-            Interlocked.Increment(ref givenUp);
-            throw;
-        }
-        finally
-        {
-            claims.TryRemove(claim, out _);
         }
     }
 
@@ -149,7 +124,8 @@ public sealed class DeliveryDispatcher(
     }
 
     // A call under way is never broken off: its own time-out bounds it, and its answer is worth more than a quick stop.
-    private async Task CallAsync(IReadOnlyList<ClaimedDelivery> call, DispatchGate gate)
+    // It tells whether what came of it was written.
+    private async Task<bool> CallAsync(IReadOnlyList<ClaimedDelivery> call, DispatchGate gate)
     {
         var c = call[0];
         var lane = c.Row.Queue.Lane;
@@ -195,10 +171,10 @@ public sealed class DeliveryDispatcher(
         for (var i = 0; i < outcomes.Count; i++) route?.End(provider!, outcomes[i], latency, beganAt, counted[i]);
         gate.Release(call.Count);
         weights.Release(call.Sum(d => d.Weight));
-        await Task.WhenAll(call.Select((delivery, i) => SettleAsync(delivery, outcomes[i], route, latency, counted[i])));
+        return (await Task.WhenAll(call.Select((delivery, i) => SettleAsync(delivery, outcomes[i], route, latency, counted[i])))).All(written => written);
     }
 
-    private Task SettleAsync(ClaimedDelivery c, AttemptOutcome outcome, ProviderRoute? route, TimeSpan latency, bool counts)
+    private Task<bool> SettleAsync(ClaimedDelivery c, AttemptOutcome outcome, ProviderRoute? route, TimeSpan latency, bool counts)
     {
         var (provider, canBeAsked) = (c.Provider, c.Provider is IAnswersInquiries);
         Telemetry.ProviderCall.Record(latency.TotalSeconds, Telemetry.Tags(c.Row.Queue));

@@ -39,7 +39,8 @@ public sealed class Settlement : IAsyncDisposable
     }
 
     /// <summary>Settles one outcome; completes when it has been committed.</summary>
-    public Task SettleAsync(AttemptMade made) => group.AddAsync(made);
+    /// <returns>Whether it was written; if not, the delivery is in flight under a claim that nobody settles any more.</returns>
+    public Task<bool> SettleAsync(AttemptMade made) => group.AddAsync(made);
 
     /// <inheritdoc />
     public ValueTask DisposeAsync() => group.DisposeAsync();
@@ -62,19 +63,21 @@ public sealed class Settlement : IAsyncDisposable
             {
                 // One of the group cannot be written; it must not hold up the others.
                 log.LogError(e, "A group of {Count} outcomes failed; they are written one by one.", all.Count);
+                var written = new List<bool>(all.Count);
                 foreach (var one in all)
                 {
                     try
                     {
-                        await SettleAsync([one], stopping);
+                        written.AddRange(await SettleAsync([one], stopping));
                     }
                     catch (Exception fault) when (!stopping.IsCancellationRequested)
                     {
-                        log.LogError(fault, "The outcome of delivery {Delivery} cannot be written; it is taken for unknown.", one.Row.Id);
+                        log.LogError(fault, "The outcome of delivery {Delivery} cannot be written; its claim is given up.", one.Row.Id);
+                        written.Add(false);
                     }
                 }
 
-                return [.. all.Select(_ => true)];
+                return written;
             }
         }
     }

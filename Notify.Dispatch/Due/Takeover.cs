@@ -48,7 +48,7 @@ public sealed class Takeover(
                     look = null;
                 }
 
-                if (looks.IsDue(given.Select(s => s.Host).Except(gone), dispatcher.ClaimsGivenUp)) look ??= LookAsync(gone, stoppingToken);
+                if (looks.IsDue(given.Select(s => s.Host).Except(gone), dispatcher.Claims.GivenUp)) look ??= LookAsync(gone, stoppingToken);
             }
             catch (Exception e)
             {
@@ -88,7 +88,7 @@ public sealed class Takeover(
         // In this order: a claim is known to the dispatcher before it is in the table, and until it is settled. What is in
         // the table and not known then was given up, its commit's answer lost.
         var inTable = await OpenDeliveryTable.ClaimsOfAsync(connection, host.Id, cancellation);
-        var rows = await OpenDeliveryTable.AbandonedAsync(connection, [.. inTable.Except(dispatcher.ActiveClaims)], gone, Page, cancellation);
+        var rows = await OpenDeliveryTable.AbandonedAsync(connection, [.. inTable.Except(dispatcher.Claims.Active)], gone, Page, cancellation);
         if (rows.Count == 0) return 0;
 
         await NotificationStreams.LockAsync(session, rows.Select(r => r.Notification), cancellation);

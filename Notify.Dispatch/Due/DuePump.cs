@@ -30,7 +30,8 @@ public sealed class DuePump(
 {
     private const int Page = 500, Hands = 2;
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(250), Pace = TimeSpan.FromMilliseconds(100), Noticeable = TimeSpan.FromSeconds(2), Aside = TimeSpan.FromMinutes(5);
-    private readonly SliceWeights weights = new(); // of its own: what waits for a provider keeps nothing from being planned
+    // Of its own: what waits for a provider keeps nothing from being planned. And less of it, since it only delays what is heavy.
+    private readonly SliceWeights weights = new(SliceWeights.Most / 3);
     private readonly SemaphoreSlim more = new(0), setBack = new(0);
 
     /// <inheritdoc />

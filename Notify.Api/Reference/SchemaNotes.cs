@@ -13,6 +13,9 @@ public sealed class SchemaNotes : IOpenApiSchemaTransformer
     public Task TransformAsync(OpenApiSchema schema, OpenApiSchemaTransformerContext context, CancellationToken cancellationToken)
     {
         var type = context.JsonTypeInfo;
+        // How Notify reads times says nothing of their type, so that it has to be said here.
+        if ((Nullable.GetUnderlyingType(type.Type) ?? type.Type) == typeof(DateTimeOffset)) (schema.Type, schema.Format) = (JsonSchemaType.String, "date-time");
+        if (type.Type == typeof(object)) schema.Type = JsonSchemaType.Object;
         if (type.Type == typeof(JsonElement)) (schema.Type, schema.Description) = (JsonSchemaType.Object, "An object of yours, of any shape.");
         if (type.Kind == JsonTypeInfoKind.Object && type.Properties.Count > 0)
         {

@@ -7,7 +7,7 @@ namespace Notify.Projections;
 /// <summary>The one way in which Notify writes and reads JSON: events, documents, messages and HTTP alike.</summary>
 public static class NotifyJson
 {
-    /// <summary>camelCase names, enums as camelCase strings, absent instead of null.</summary>
+    /// <summary>camelCase names, enums as camelCase strings, times in UTC, absent instead of null.</summary>
     public static JsonSerializerOptions Options { get; } = Configure(new JsonSerializerOptions());
 
     /// <summary>Applies the conventions to options that a library owns.</summary>
@@ -17,6 +17,7 @@ public static class NotifyJson
         options.PropertyNameCaseInsensitive = false;
         options.DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull;
         options.Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping;
+        options.Converters.Add(new UtcTimes());
         options.Converters.Add(new JsonStringEnumConverter(JsonNamingPolicy.CamelCase, allowIntegerValues: false));
         return options;
     }

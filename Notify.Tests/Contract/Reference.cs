@@ -72,7 +72,10 @@ public sealed class Reference : SystemTest
         foreach (var (name, schema) in document["components"]!["schemas"]!.AsObject())
         {
             foreach (var (field, property) in schema!["properties"]?.AsObject() ?? [])
+            {
                 Need(property!["description"] ?? property["$ref"], $"{name}.{field}: a doc comment");
+                Need(property["type"] ?? property["$ref"] ?? property["enum"], $"{name}.{field}: its type (SchemaNotes)");
+            }
         }
 
         Assert.True(missing.Count == 0, $"not described: {string.Join("\n", missing)}");

@@ -50,6 +50,30 @@ public sealed class Scheduling : SystemTest
     }
 
     [Fact]
+    public async Task A_time_may_be_written_with_any_offset()
+    {
+        var (id, bulk, far, later) = (NewId("offset"), NewId("offsets"), In(3600).ToOffset(TimeSpan.FromHours(9)), In(7200).ToOffset(TimeSpan.FromHours(-3.5)));
+        object Request(string eventId) => new { eventId, to = new { phone = Person.NewPhone() }, sendAt = far, expiresAt = later, content = new { body = id } };
+
+        (await Client.SendAsync(Request(id))).Is(202);
+
+        Assert.Equal(("scheduled", far), (await SentAtAsync()));
+        (await Client.PostAsync($"/v1/notifications/{id}/reschedule", new { sendAt = later.AddMinutes(-1) })).Is(200);
+        Assert.Equal(("scheduled", later.AddMinutes(-1)), (await SentAtAsync()));
+        var batch = (await Client.PostAsync("/v1/notifications/batch", new { notifications = Enumerable.Range(0, 5).Select(i => Request($"{bulk}-{i}")) })).Is(200);
+        Assert.All(batch.Json["results"]!.AsArray(), r => Assert.Equal("accepted", r!["status"]!.ToString()));
+        (await Client.PutAsync($"/v1/topics/{id}", new { name = "nobody's" })).Is(200);
+        (await Client.PostAsync("/v1/broadcasts", new { broadcastId = id, topic = id, content = new { body = id }, sendAt = far, expiresAt = later })).Is(202);
+        (await Client.PostAsync($"/v1/broadcasts/{id}/cancel", new { })).Is(200);
+
+        async Task<(string, DateTimeOffset)> SentAtAsync()
+        {
+            var state = await Client.StateAsync(id);
+            return (state.Status, state.Json["sendAt"]!.GetValue<DateTimeOffset>());
+        }
+    }
+
+    [Fact]
     public async Task What_was_dispatched_cannot_be_cancelled()
     {
         var person = await Installation.NewPersonAsync();

@@ -47,6 +47,28 @@ public class NotifyJsonTests
     public void Numbers_are_no_names() =>
         Assert.Throws<JsonException>(() => JsonSerializer.Deserialize<Priority>("1", NotifyJson.Options));
 
+    [Theory]
+    [InlineData("2026-12-01T09:00:00+09:00", "2026-12-01T00:00:00")]
+    [InlineData("2026-12-01T09:00:00.123456-03:30", "2026-12-01T12:30:00.123456")]
+    [InlineData("2026-12-01T09:00:00Z", "2026-12-01T09:00:00")]
+    [InlineData("2026-12-01T09:00:00+00:00", "2026-12-01T09:00:00")]
+    [InlineData("2026-12-01T09:00:00", "2026-12-01T09:00:00")]
+    [InlineData("2026-12-01T09:00", "2026-12-01T09:00:00")]
+    [InlineData("2026-12-01", "2026-12-01T00:00:00")]
+    public void A_time_is_read_into_UTC_whatever_offset_it_was_written_with(string written, string utc)
+    {
+        var expected = new DateTimeOffset(DateTime.Parse(utc, System.Globalization.CultureInfo.InvariantCulture), TimeSpan.Zero);
+        foreach (var read in new[] { JsonSerializer.Deserialize<DateTimeOffset>($"\"{written}\"", NotifyJson.Options), JsonSerializer.Deserialize<DateTimeOffset?>($"\"{written}\"", NotifyJson.Options)!.Value })
+            Assert.Equal((expected, TimeSpan.Zero), (read, read.Offset));
+        Assert.Equal(JsonSerializer.Serialize(expected), JsonSerializer.Serialize(expected.ToOffset(TimeSpan.FromHours(9)), NotifyJson.Options));
+    }
+
+    [Theory]
+    [InlineData("0001-01-01T00:00:00+09:00")]
+    [InlineData("9999-12-31T23:59:59-01:00")]
+    [InlineData("yesterday")]
+    public void What_is_no_moment_is_no_time(string written) => Assert.Throws<JsonException>(() => JsonSerializer.Deserialize<DateTimeOffset>($"\"{written}\"", NotifyJson.Options));
+
     [Fact]
     public void What_is_sealed_never_shows_in_a_text() => Assert.Equal("(sealed)", $"{new Sealed("7.abc")}");
 }

@@ -44,14 +44,14 @@ public sealed class Acceptance : IAsyncDisposable
     private readonly IServiceScopeFactory scopes;
     private readonly TimeProvider clock;
     private readonly ILogger<Acceptance> log;
-    private readonly GroupCommit<Item, AcceptResult> group;
+    private readonly GroupCommit<Item, Task<AcceptResult>> group; // a task each, so that what fails is one item's alone
 
     /// <summary>Starts the committers.</summary>
     public Acceptance(
         IDocumentStore store, NotificationIntake intake, MasterKeyRing ring, QueueActivity activity, IServiceScopeFactory scopes, TimeProvider clock, ILogger<Acceptance> log)
     {
         (this.store, this.intake, this.ring, this.activity, this.scopes, this.clock, this.log) = (store, intake, ring, activity, scopes, clock, log);
-        group = new GroupCommit<Item, AcceptResult>(CommitAsync, MaxGroup, committers: 1, pace: TimeSpan.FromMilliseconds(20), clock, BelongsTo);
+        group = new GroupCommit<Item, Task<AcceptResult>>(CommitAsync, MaxGroup, committers: 1, pace: TimeSpan.FromMilliseconds(20), clock, BelongsTo);
     }
 
     /// <summary>Accepts one request; completes when it has been committed, or is known to have been before.</summary>
@@ -59,7 +59,7 @@ public sealed class Acceptance : IAsyncDisposable
     /// <param name="template">The template that it names, with the versions that it is accepted with.</param>
     /// <param name="through">See <see cref="NotificationRequested.Through"/>.</param>
     public Task<AcceptResult> AcceptAsync(Client client, RequestNotification request, JsonElement received, ResolvedTemplate? template = null, string? through = null) =>
-        group.AddAsync(new Item(NotificationKey.Of(client.ClientId, request.EventId!), client, request, HashOf(received), Activity.Current, template, through));
+        group.AddAsync(new Item(NotificationKey.Of(client.ClientId, request.EventId!), client, request, HashOf(received), Activity.Current, template, through)).Unwrap();
 
     /// <summary>What is known of a request that cannot be accepted now: whether it, or another one under its event ID, was accepted before.</summary>
     public async Task<AcceptResult?> KnownAsync(Client client, RequestNotification request, JsonElement received, CancellationToken cancellation)
@@ -79,27 +79,49 @@ public sealed class Acceptance : IAsyncDisposable
         _ => (1, item.Client.ClientId),
     };
 
-    private async Task<IReadOnlyList<AcceptResult>> CommitAsync(IReadOnlyList<Item> items, CancellationToken cancellation)
+    private async Task<IReadOnlyList<Task<AcceptResult>>> CommitAsync(IReadOnlyList<Item> items, CancellationToken cancellation)
     {
         for (var attempt = 1; ; attempt++)
         {
             try
             {
-                return await TryCommitAsync(items, cancellation);
+                return [.. (await TryCommitAsync(items, cancellation)).Select(Task.FromResult)];
             }
             catch (Exception e) when (attempt < 5 && DatabaseFaults.IsReusedSequence(e))
             {
                 // Only after a crash of the database; the next try draws other numbers.
             }
-            catch (Exception e) when (items.Count > 1 && !DatabaseFaults.IsPassing(e))
+            catch (Exception e) when (items.Count > 1 && !DatabaseFaults.IsPassing(e) && !cancellation.IsCancellationRequested)
             {
                 // One of the group cannot be stored; it must not harm the others.
                 log.LogError(e, "A group of {Count} requests failed; they are accepted one by one.", items.Count);
-                var results = new List<AcceptResult>(items.Count);
-                foreach (var item in items) results.Add((await TryCommitAsync([item], cancellation))[0]);
-                return results;
+                return await OneByOneAsync(items, cancellation);
             }
         }
+    }
+
+    private async Task<IReadOnlyList<Task<AcceptResult>>> OneByOneAsync(IReadOnlyList<Item> items, CancellationToken cancellation)
+    {
+        var results = new List<Task<AcceptResult>>(items.Count);
+        Exception? away = null;
+        foreach (var item in items)
+        {
+            try
+            {
+                if (away is null) results.AddRange(await CommitAsync([item], cancellation));
+                else results.Add(Task.FromException<AcceptResult>(away));
+            }
+#pragma warning disable CA1031 // Whatever went wrong belongs to who asked for this item.
+            catch (Exception e)
+#pragma warning restore CA1031
+            {
+                results.Add(Task.FromException<AcceptResult>(e));
+                // When the database goes away meanwhile, the rest need not each wait for it.
+                if (DatabaseFaults.IsPassing(e) || cancellation.IsCancellationRequested) away = e;
+            }
+        }
+
+        return results;
     }
 
     private async Task<IReadOnlyList<AcceptResult>> TryCommitAsync(IReadOnlyList<Item> items, CancellationToken cancellation)

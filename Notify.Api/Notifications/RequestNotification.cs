@@ -355,7 +355,7 @@ public static class RequestNotificationEndpoint
         }
     }
 
-    private static async Task<IResult> BatchAsync(HttpContext http, TemplateRequests requests, RequestNotificationValidator validator, AcceptLimit limit)
+    private static async Task<IResult> BatchAsync(HttpContext http, TemplateRequests requests, RequestNotificationValidator validator, AcceptLimit limit, ILogger<RequestNotification> log)
     {
         var (document, problem) = await RequestBody.ReadAsync(http.Request, RequestBody.MaxBatchBytes);
         if (document is null) return problem!;
@@ -370,12 +370,12 @@ public static class RequestNotificationEndpoint
 
             var client = Callers.Of(http);
             if (limit.Take(http.Response, client, list.GetArrayLength()) is { } over) return over;
-            var results = await Task.WhenAll(list.EnumerateArray().Select(item => ItemAsync(requests, validator, client, item)));
+            var results = await Task.WhenAll(list.EnumerateArray().Select(item => ItemAsync(requests, validator, client, item, log)));
             return Results.Ok(new BatchResult(results));
         }
     }
 
-    private static async Task<BatchItemResult> ItemAsync(TemplateRequests requests, RequestNotificationValidator validator, Client client, JsonElement item)
+    private static async Task<BatchItemResult> ItemAsync(TemplateRequests requests, RequestNotificationValidator validator, Client client, JsonElement item, ILogger log)
     {
         var eventId = item.ValueKind == JsonValueKind.Object && item.TryGetProperty("eventId", out var id) && id.ValueKind == JsonValueKind.String ? id.GetString() : null;
         var errors = RequestBody.Bind(item, validator, out var request);
@@ -394,6 +394,13 @@ public static class RequestNotificationEndpoint
         catch (Exception e) when (Projections.DatabaseFaults.IsPassing(e))
         {
             return new BatchItemResult(eventId, "rejected", new BatchItemError("storage_unavailable", "The database does not answer; send the item again."));
+        }
+#pragma warning disable CA1031 // What fails is this item's alone: others of the batch are durable, and must be told so.
+        catch (Exception e) when (e is not OperationCanceledException)
+#pragma warning restore CA1031
+        {
+            log.LogError(e, "An item of a batch failed by a fault of ours.");
+            return new BatchItemResult(eventId, "rejected", new BatchItemError("internal_error", "Something failed on our side; send the item again, and if it keeps failing, tell the operators."));
         }
     }
 }

@@ -7,6 +7,34 @@ namespace Notify.Tests.EndToEnd;
 public sealed class Batches : SystemTest
 {
     [Fact]
+    public async Task An_item_that_cannot_be_stored_is_told_so_and_all_others_are_durable()
+    {
+        var mark = NewId("unstorable");
+        await Installation.ScalarAsync<object?>($"""
+            create function public.refuse() returns trigger language plpgsql as 'begin raise exception using message = ''not this one''; end';
+            create trigger refuse before insert on notify.event_ids for each row when (new.key like '%{mark}-bad%') execute function public.refuse()
+            """);
+        try
+        {
+            var ids = Enumerable.Range(0, 60).Select(i => i % 20 == 10 ? $"{mark}-bad-{i}" : $"{mark}-{i}").ToArray();
+            using var neighbour = await Installation.NewClientAsync(["send"]);
+            object Request(string eventId) => new { eventId, userId = $"nobody-{mark}", content = new { body = mark } };
+
+            var (batch, others) = (Client.PostAsync("/v1/notifications/batch", new { notifications = ids.Select(Request) }), Enumerable.Range(0, 20).Select(i => neighbour.SendAsync(Request($"{mark}-{i}"))).ToList());
+
+            var results = (await batch).Is(200).Json["results"]!.AsArray();
+            Assert.Equal(ids.Select(i => i.Contains("bad", StringComparison.Ordinal) ? "rejected internal_error" : "accepted "), results.Select(r => $"{r!["status"]} {r["error"]?["code"]}"));
+            foreach (var other in others) (await other).Is(202);
+            (await Client.SendAsync(Request($"{mark}-bad-alone"))).IsProblem(500, "internal_error");
+            Assert.Equal(57 + 20, await Installation.ScalarAsync<long>("select count(*) from notify.event_ids where key like '%' || $1 || '%'", mark));
+        }
+        finally
+        {
+            await Installation.ScalarAsync<object?>("drop trigger refuse on notify.event_ids; drop function public.refuse()");
+        }
+    }
+
+    [Fact]
     public async Task A_thousand_items_are_answered_in_order_and_bad_ones_harm_none()
     {
         var mark = NewId("batch");

@@ -43,6 +43,7 @@ public static class JsonShape
         if (type == typeof(string)) Expect(element.ValueKind == JsonValueKind.String, "must be a string");
         else if (type == typeof(bool)) Expect(element.ValueKind is JsonValueKind.True or JsonValueKind.False, "must be true or false");
         else if (type == typeof(int)) Expect(element.ValueKind == JsonValueKind.Number && element.TryGetInt32(out _), "must be a whole number");
+        else if (type == typeof(double)) Expect(element.ValueKind == JsonValueKind.Number && element.TryGetDouble(out var number) && double.IsFinite(number), "must be a number");
         else if (type == typeof(Guid)) Expect(element.ValueKind == JsonValueKind.String && element.TryGetGuid(out _), "must be a UUID, such as 0b1f7c3e-52ab-8d0e-9c41-6a7d2f90e513");
         else if (type == typeof(DateTimeOffset))
             Expect(element.ValueKind == JsonValueKind.String && element.TryGetDateTimeOffset(out _), "must be a time in ISO 8601, such as 2026-12-01T09:00:00Z");

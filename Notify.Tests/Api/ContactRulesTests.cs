@@ -1,6 +1,10 @@
 using System.Buffers.Text;
+using System.Text.Json;
+using Notify.Api.Contract;
+using Notify.Api.Notifications;
 using Notify.Api.Recipients;
 using Notify.Domain.Recipients;
+using Notify.Projections;
 
 namespace Notify.Tests.Api;
 
@@ -114,6 +118,22 @@ public class ContactRulesTests
     {
         Assert.NotEmpty(ContactRules.CheckDevice(Platform.Android, new string('a', 4097), null));
         Assert.NotEmpty(ContactRules.CheckDevice(Platform.Ios, new string('a', 201), null));
+    }
+
+    [Theory]
+    [InlineData("null")]
+    [InlineData("1767225600000")]
+    [InlineData("1767225600000.123")]
+    public void A_subscription_is_taken_as_the_browser_writes_it(string expirationTime)
+    {
+        var browser = JsonSerializer.Serialize(new { platform = "web", subscription = Subscription() }, NotifyJson.Options).Replace("\"keys\"", $"\"expirationTime\":{expirationTime},\"keys\"", StringComparison.Ordinal);
+        Assert.Contains("expirationTime", browser, StringComparison.Ordinal);
+
+        Assert.Null(Faults(browser, new RegisterDeviceValidator()));
+        Assert.Null(Faults($$"""{ "userId": "u", "devices": [{{browser}}] }""", new ImportUserValidator()));
+        Assert.Null(Faults($$"""{ "eventId": "e", "to": { "device": {{browser}} }, "content": { "title": "t" } }""", new RequestNotificationValidator()));
+
+        static IDictionary<string, string[]>? Faults<T>(string json, FluentValidation.IValidator<T> validator) where T : class => RequestBody.Bind(JsonElement.Parse(json), validator, out _);
     }
 
     [Fact]

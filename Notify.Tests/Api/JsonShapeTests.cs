@@ -8,8 +8,8 @@ public class JsonShapeTests
 {
     [Theory]
     [InlineData("{}")]
-    [InlineData("""{ "text": "x", "number": 1, "flag": true, "time": "2026-12-01T09:00:00Z", "priority": "bulk", "channels": ["push", "sms"], "inner": { "text": "y" }, "free": { "any": [1, null, "x"] }, "named": { "a": { "text": "z" } } }""")]
-    [InlineData("""{ "text": null, "number": null, "flag": null, "time": null, "priority": null, "channels": null, "inner": null, "free": null, "named": null }""")]
+    [InlineData("""{ "text": "x", "number": 1, "amount": 1767225600000.5, "flag": true, "time": "2026-12-01T09:00:00Z", "priority": "bulk", "channels": ["push", "sms"], "inner": { "text": "y" }, "free": { "any": [1, null, "x"] }, "named": { "a": { "text": "z" } } }""")]
+    [InlineData("""{ "text": null, "number": null, "amount": null, "flag": null, "time": null, "priority": null, "channels": null, "inner": null, "free": null, "named": null }""")]
     public void What_fits_has_no_fault(string json) => Assert.Empty(Check(json));
 
     [Theory]
@@ -18,6 +18,9 @@ public class JsonShapeTests
     [InlineData("""{ "number": "1" }""", "number", "must be a whole number")]
     [InlineData("""{ "number": 1.5 }""", "number", "must be a whole number")]
     [InlineData("""{ "number": 99999999999 }""", "number", "must be a whole number")]
+    [InlineData("""{ "amount": "1" }""", "amount", "must be a number")]
+    [InlineData("""{ "amount": {} }""", "amount", "must be a number")]
+    [InlineData("""{ "amount": 1e999 }""", "amount", "must be a number")]
     [InlineData("""{ "flag": "true" }""", "flag", "must be true or false")]
     [InlineData("""{ "sure": null }""", "sure", "must not be null")]
     [InlineData("""{ "time": "yesterday" }""", "time", "must be a time in ISO 8601")]
@@ -76,6 +79,29 @@ public class JsonShapeTests
     [InlineData("""{ "named": { "\ud800": {} } }""")]
     public void Half_a_surrogate_pair_is_a_fault_wherever_it_stands(string json) => Assert.NotEmpty(Check(json));
 
+    // What the check does not know it takes for an object, and refuses whatever is given.
+    [Fact]
+    public void Every_kind_of_value_in_a_request_is_known_to_the_check()
+    {
+        var requests = typeof(JsonShape).Assembly.GetTypes().Where(t => t is { IsClass: true, IsAbstract: false }
+            && t.BaseType is { IsGenericType: true } b && b.GetGenericTypeDefinition() == typeof(FluentValidation.AbstractValidator<>)).Select(t => t.BaseType!.GetGenericArguments()[0]).Append(typeof(Notify.Api.Recipients.PutPreferences));
+        var (open, seen) = (new Stack<Type>(requests), new HashSet<Type>());
+        while (open.TryPop(out var type))
+        {
+            type = Nullable.GetUnderlyingType(type) ?? type;
+            if (!seen.Add(type) || type == typeof(string) || type == typeof(JsonElement)) continue;
+            if (type.IsValueType) Assert.Empty(JsonShape.Check(JsonSerializer.SerializeToElement(Activator.CreateInstance(type), Notify.Projections.NotifyJson.Options), type));
+            else if (type.IsGenericType) Array.ForEach(type.GetGenericArguments(), open.Push);
+            else
+            {
+                Assert.StartsWith("Notify.", type.Namespace, StringComparison.Ordinal);
+                foreach (var property in type.GetProperties()) open.Push(property.PropertyType);
+            }
+        }
+
+        Assert.Superset(new HashSet<Type> { typeof(double), typeof(DateTimeOffset), typeof(int), typeof(bool), typeof(Channel) }, seen);
+    }
+
     private static List<(string Field, string Fault)> Check(string json)
     {
         using var document = JsonDocument.Parse(json);
@@ -87,6 +113,8 @@ public class JsonShapeTests
         public string? Text { get; init; }
 
         public int? Number { get; init; }
+
+        public double? Amount { get; init; }
 
         public bool? Flag { get; init; }
 

@@ -35,7 +35,7 @@ public sealed record WebPushKeys
 public static class ContactRules
 {
     public const string EmailRule = "must be an email address such as name@example.com";
-    public const string PhoneRule = "must be a phone number with country code, such as +82 10-1234-5678";
+    public const string PhoneRule = "must be a phone number with country code and area code and without an extension, such as +82 10-1234-5678";
 
     private static readonly IdnMapping Idn = new() { UseStd3AsciiRules = true };
     private static readonly OutboundGuard PublicInternet = new(allowPrivateNetworks: false);
@@ -66,14 +66,14 @@ public static class ContactRules
         }
     }
 
-    /// <summary>A phone number in E.164; <c>null</c> if it is none.</summary>
+    /// <summary>A phone number in E.164; <c>null</c> if it is none that the world can dial: without its area code, say, or with an extension, which no SMS reaches.</summary>
     public static string? ToE164(string text)
     {
         if (text.Length > 40 || !text.TrimStart().StartsWith('+')) return null;
         try
         {
             var number = Phones.Parse(text, null);
-            return Phones.IsPossibleNumber(number) ? Phones.Format(number, PhoneNumberFormat.E164) : null;
+            return Phones.IsPossibleNumberWithReason(number) == PhoneNumberUtil.ValidationResult.IS_POSSIBLE && !number.HasExtension ? Phones.Format(number, PhoneNumberFormat.E164) : null;
         }
         catch (NumberParseException)
         {

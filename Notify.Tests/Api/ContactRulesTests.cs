@@ -27,6 +27,12 @@ public class ContactRulesTests
     [InlineData("+1 (650) 253-0000", "+16502530000")]
     [InlineData("+44 20 7031 3000", "+442070313000")]
     [InlineData("+15005550006", "+15005550006")]
+    [InlineData("+39 06 6982", "+39066982")] // a leading zero that belongs to it
+    [InlineData("+1 555 0123", null)] // no area code: only a neighbour could dial it
+    [InlineData("+44 7031 3000", null)]
+    [InlineData("+1 650 253 0000 ext. 45", null)] // no SMS goes to an extension
+    [InlineData("+1 650 253 0000;ext=45", null)]
+    [InlineData("+16502530000x45", null)]
     [InlineData("010-1234-5678", null)]
     [InlineData("821012345678", null)]
     [InlineData("+", null)]

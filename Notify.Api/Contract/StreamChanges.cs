@@ -13,7 +13,7 @@ public static class StreamChanges
     /// <param name="snapshot">As last committed; <c>null</c> for a stream that is not there yet.</param>
     public delegate Task<IReadOnlyList<object>> Decision<in T>(IDocumentSession session, T? snapshot, DateTimeOffset now);
 
-    /// <summary>Runs a decision and appends what it returns.</summary>
+    /// <summary>Runs a decision and appends what it returns, together with what it has put into the session; where that is nothing, nothing is committed.</summary>
     /// <param name="key">The stream's key, and its snapshot's ID.</param>
     /// <param name="first">What must be locked before any stream; names another stream that the decision appends to.</param>
     public static Task RunAsync<T>(
@@ -33,8 +33,7 @@ public static class StreamChanges
 
             var snapshot = await session.LoadAsync<T>(key, cancellation);
             var events = await decide(session, snapshot, clock.GetUtcNow());
-            if (events.Count == 0) return;
-            session.Events.Append(key, events);
+            if (events.Count > 0) session.Events.Append(key, events);
             await session.SaveChangesAsync(cancellation);
         }, cancellation);
 

@@ -10,6 +10,7 @@ using Notify.Domain.Recipients;
 using Notify.Projections;
 using Notify.Projections.Net;
 using Notify.Projections.Privacy;
+using Notify.Projections.Recipients;
 using Npgsql;
 
 namespace Notify.Api.Recipients;
@@ -48,6 +49,9 @@ public static class Devices
     /// <summary>How many devices of a user are kept: a push to the user is tried on each.</summary>
     public const int Most = 100;
 
+    // Said again within this time, nothing has happened: apps register at every start.
+    private static readonly TimeSpan Renewal = TimeSpan.FromDays(1);
+
     /// <summary>What is kept, sealed, as a device's address: its token, or its subscription as JSON.</summary>
     public static string AddressOf(string? token, WebPushSubscription? subscription) => token ?? JsonSerializer.Serialize(subscription! with { ExpirationTime = null }, NotifyJson.Options);
 
@@ -58,7 +62,7 @@ public static class Devices
     public static void Map(IEndpointRouteBuilder app)
     {
         app.MapPost("/v1/users/{userId}/devices", RegisterAsync).RequireScope(Scopes.Recipients).OrToken(TokenGrants.Devices).WithName("RegisterDevice").WithTags("Recipients")
-            .WithSummary("Register a device").WithDescription("The same token again is the same device; a token moves to its latest user. A user has at most 100: the one registered longest ago makes room. Let the app call this at every start: it keeps the token fresh.")
+            .WithSummary("Register a device").WithDescription("The same token again is the same device; a token moves to its latest user. A user has at most 100: the one registered longest ago makes room. Let the app call this at every start: it keeps the token fresh, and is an event only where it tells something new, or once a day.")
             .Takes("An iPhone", new RegisterDevice { Platform = Platform.Ios, Token = "a0a0c1f2e3d4b5a69788796a5b4c3d2e1f00112233445566778899aabbccddee" })
             .Takes("An Android phone", new RegisterDevice { Platform = Platform.Android, Token = "dQw4w9WgXcQ:APA91bH-example-registration-token" })
             .Takes("A browser", new RegisterDevice
@@ -91,10 +95,13 @@ public static class Devices
         {
             if (owner != userId) session.Events.Append(Recipient.KeyOf(owner), new DeviceRemoved(deviceId, DeviceRemovalReasons.MovedToAnotherUser, by, now));
             var subject = Recipient.KeyOf(userId);
+            // Registering again renews the token's age, be it news or not: a provider's older word about it counts no more.
+            session.QueueSqlCommand("update notify.devices set registered_at = ? where device_id = ?", now, deviceId);
+            if (owner == userId && recipient?.Devices.Find(d => d.Id == deviceId) is { } known && now - known.RegisteredAt < Renewal
+                && (await keys.ForAsync(session.Connection!, [known.Token], http.RequestAborted)).OpenText(known.Token) == address) return [];
             var current = await keys.CurrentAsync(session.Connection!, [subject], http.RequestAborted);
-            var others = recipient is null ? [] : recipient.Devices.Where(d => d.Id != deviceId).Select(d => d.Id).ToArray();
-            var tooMany = others[..Math.Max(0, others.Length + 1 - Most)]; // the oldest come first
-            // Registering again renews the token's age: a provider's older word about it counts no more.
+            var last = await CrowdAsync(session.Connection!, recipient, 1, http.RequestAborted);
+            var tooMany = recipient is null ? [] : TooMany(recipient, deviceId, last);
             return
             [
                 .. tooMany.Select(d => new DeviceRemoved(d, DeviceRemovalReasons.TooMany, by, now)),
@@ -115,6 +122,23 @@ public static class Devices
             return [new DeviceRemoved(deviceId, DeviceRemovalReasons.ByRequest, Callers.NameOf(http), now)];
         }, http.RequestAborted, first: session => HoldAsync(session.Connection!, userId, http.RequestAborted));
         return found ? Results.NoContent() : Problem.NotFound("such device of this user");
+    }
+
+    /// <summary>When a user's devices were last registered, if so many more could be too many; else nothing is asked.</summary>
+    internal static async Task<Dictionary<string, DateTimeOffset>> CrowdAsync(NpgsqlConnection connection, Recipient? recipient, int more, CancellationToken cancellation) =>
+        recipient is null || recipient.Devices.Count + more <= Most ? [] : await DeviceTable.LastRegisteredAsync(connection, [.. recipient.Devices.Select(d => d.Id)], cancellation);
+
+    /// <summary>When a device was last registered.</summary>
+    /// <param name="last">What <c>notify.devices</c> knows of it; the user's stream does not tell what was no news.</param>
+    internal static DateTimeOffset LastRegistered(Device device, IReadOnlyDictionary<string, DateTimeOffset> last) =>
+        last.TryGetValue(device.Id, out var later) && later > device.RegisteredAt ? later : device.RegisteredAt;
+
+    /// <summary>Which of a user's devices make room for one: those that were registered longest ago.</summary>
+    /// <param name="last">See <see cref="LastRegistered"/>.</param>
+    internal static IReadOnlyList<string> TooMany(Recipient recipient, string deviceId, IReadOnlyDictionary<string, DateTimeOffset> last)
+    {
+        var others = recipient.Devices.RemoveAll(d => d.Id == deviceId);
+        return [.. others.OrderBy(d => LastRegistered(d, last)).Take(others.Count + 1 - Most).Select(d => d.Id)];
     }
 
     /// <summary>Holds a user's devices until the transaction ends, before any stream: in the order in which devices are registered.</summary>

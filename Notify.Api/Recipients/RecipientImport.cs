@@ -31,8 +31,18 @@ public sealed class RecipientImport(IDocumentStore store, SubjectKeys keys, Mast
         var states = await LockAsync(session, streams, cancellation);
 
         var sealedBefore = states.Values.Where(r => r is { IsErased: false, Details: not null }).ToDictionary(r => r.Id, r => r.Details!.Value, StringComparer.Ordinal);
-        var opened = await keys.ForAsync(connection, sealedBefore.Values, cancellation);
+        // A browser keeps its endpoint when its keys change; any other device's ID follows from all of its address.
+        var named = lines.SelectMany(l => l.Devices).Where(d => d.Device.Platform == Platform.Web).Select(d => d.Id).ToHashSet(StringComparer.Ordinal);
+        var browsers = states.Values.SelectMany(r => r.Devices.Where(d => named.Contains(d.Id)).Select(d => (User: r.Id, d.Id, d.Token))).ToList();
+        var opened = await keys.ForAsync(connection, sealedBefore.Values.Concat(browsers.Select(b => b.Token)), cancellation);
+        var subscriptions = browsers.ToDictionary(b => (b.User, b.Id), b => opened.OpenText(b.Token));
         var known = sealedBefore.ToDictionary(s => s.Key, s => opened.OpenJson<ContactDetails>(s.Value), StringComparer.Ordinal);
+        var registered = new Dictionary<string, DateTimeOffset>(StringComparer.Ordinal);
+        foreach (var user in lines.GroupBy(l => Recipient.KeyOf(l.User.UserId!)))
+        {
+            foreach (var (id, at) in await Devices.CrowdAsync(connection, states.GetValueOrDefault(user.Key), user.Sum(l => l.Devices.Count), cancellation)) registered[id] = at;
+        }
+
         var current = await keys.CurrentAsync(connection, users.Select(u => Recipient.KeyOf(u.UserId!)), cancellation);
 
         var now = clock.GetUtcNow();
@@ -52,9 +62,16 @@ public sealed class RecipientImport(IDocumentStore store, SubjectKeys keys, Mast
             foreach (var (id, device) in devices)
             {
                 var owner = moved.GetValueOrDefault(id, owners[id]);
-                if (owner == user.UserId && Has(key, id)) continue;
+                var address = Devices.AddressOf(device.Token, device.Subscription);
+                if (owner == user.UserId && Has(key, id) && (!named.Contains(id) || subscriptions.GetValueOrDefault((key, id)) == address)) continue;
                 if (owner != user.UserId && Has(Recipient.KeyOf(owner), id)) Happened(Recipient.KeyOf(owner), new DeviceRemoved(id, DeviceRemovalReasons.MovedToAnotherUser, by, now));
-                Happened(key, new DeviceRegistered(id, device.Platform!.Value, current.Seal(key, Devices.AddressOf(device.Token, device.Subscription)), by, now));
+                if (states.TryGetValue(key, out var has))
+                {
+                    foreach (var oldest in Devices.TooMany(has, id, registered)) Happened(key, new DeviceRemoved(oldest, DeviceRemovalReasons.TooMany, by, now));
+                }
+
+                Happened(key, new DeviceRegistered(id, device.Platform!.Value, current.Seal(key, address), by, now));
+                if (named.Contains(id)) subscriptions[(key, id)] = address;
                 (moved[id], isNews) = (user.UserId!, true);
             }
 

@@ -8,6 +8,7 @@ using Notify.Domain.Recipients;
 using Notify.Domain.Suppressions;
 using Notify.Domain.Templates;
 using Notify.Projections.Privacy;
+using Notify.Projections.Recipients;
 using Notify.Projections.Topics;
 using Npgsql;
 
@@ -118,15 +119,11 @@ public static class Users
         await using var session = store.QuerySession();
         var recipient = await session.LoadAsync<Recipient>(Recipient.KeyOf(userId), http.RequestAborted);
         if (recipient is null || recipient.IsErased) return Problem.NotFound("such user");
-        ContactDetails? details = null;
-        if (recipient.Details is { } sealedDetails)
-        {
-            await using var connection = await database.OpenConnectionAsync(http.RequestAborted);
-            details = (await keys.ForAsync(connection, [sealedDetails], http.RequestAborted)).OpenJson<ContactDetails>(sealedDetails);
-        }
-
+        await using var connection = await database.OpenConnectionAsync(http.RequestAborted);
+        var details = recipient.Details is { } sealedDetails ? (await keys.ForAsync(connection, [sealedDetails], http.RequestAborted)).OpenJson<ContactDetails>(sealedDetails) : null;
+        var last = await DeviceTable.LastRegisteredAsync(connection, [.. recipient.Devices.Select(d => d.Id)], http.RequestAborted);
         return Results.Ok(new UserResource(
-            userId, details?.Email, details?.Phone, details?.Locale, details?.TimeZone, [.. recipient.Devices.Select(d => new DeviceResource(d.Id, d.Platform, d.RegisteredAt))]));
+            userId, details?.Email, details?.Phone, details?.Locale, details?.TimeZone, [.. recipient.Devices.Select(d => new DeviceResource(d.Id, d.Platform, Devices.LastRegistered(d, last)))]));
     }
 
     private static async Task<IResult> EraseAsync(string userId, HttpContext http, IDocumentStore store, SubjectKeys keys, TimeProvider clock)

@@ -9,6 +9,7 @@ using Notify.Projections.Hosting;
 using Notify.Projections.OpenDeliveries;
 using Notify.Projections.ProviderHealth;
 using Notify.Projections.QueueBacklog;
+using Notify.Projections.Recipients;
 using Notify.Projections.Suppressions;
 using Npgsql;
 using SessionOptions = Marten.Services.SessionOptions;
@@ -157,10 +158,12 @@ public sealed class Settlement : IAsyncDisposable
     private static async Task RemoveDevicesAsync(IDocumentSession session, List<AttemptMade> made, DateTimeOffset now, CancellationToken cancellation)
     {
         var recipients = (await session.LoadManyAsync<Recipient>(cancellation, made.Select(m => m.UserKey!).Distinct())).ToDictionary(r => r.Id);
+        // Read after the streams were locked, as registrations lock them: who registers now sees what is removed here.
+        var registered = await DeviceTable.LastRegisteredAsync(session.Connection!, [.. made.Select(m => m.DeviceId).OfType<string>()], cancellation);
         foreach (var m in made)
         {
             if (recipients.TryGetValue(m.UserKey!, out var recipient) && recipient.Devices.FirstOrDefault(d => d.Id == m.DeviceId) is { } device
-                && m.Outcome is AttemptOutcome.Rejected { Since: { } since } && device.RegisteredAt <= since)
+                && m.Outcome is AttemptOutcome.Rejected { Since: { } since } && device.RegisteredAt <= since && !(registered.GetValueOrDefault(device.Id) > since))
                 session.Events.Append(recipient.Id, new DeviceRemoved(device.Id, DeviceRemovalReasons.Unregistered, m.Provider, now));
         }
     }

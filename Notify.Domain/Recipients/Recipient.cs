@@ -5,7 +5,7 @@ using Notify.Domain.Privacy;
 namespace Notify.Domain.Recipients;
 
 /// <summary>A device on which a user can be reached.</summary>
-/// <param name="RegisteredAt">When; a provider's word that a token is dead counts only if it is later.</param>
+/// <param name="RegisteredAt">When, as far as it was news; a provider's word that a token is dead counts only if it is later than this and than <c>notify.devices</c> says.</param>
 public sealed record Device(string Id, Platform Platform, Sealed Token, DateTimeOffset RegisteredAt)
 {
     /// <summary>The lane that carries a push to the platform.</summary>

@@ -63,6 +63,9 @@ create table if not exists notify.devices (
     user_id   text not null
 );
 create index if not exists devices_user on notify.devices (user_id);
+-- When it was last registered, also where that told nothing new: what a provider says of the token as it was before does not
+-- count. Without it: when the user's stream says.
+alter table notify.devices add column if not exists registered_at timestamptz;
 
 -- What went into and out of each queue, per host and ten seconds; kept for ten minutes, for rates.
 create table if not exists notify.queue_activity (

@@ -1,3 +1,5 @@
+using System.Diagnostics;
+using System.Globalization;
 using System.IO.Compression;
 using System.Text;
 using System.Text.Json;
@@ -116,6 +118,37 @@ public sealed class Importing : SystemTest
     }
 
     [Fact]
+    public async Task A_user_keeps_at_most_100_devices_also_when_they_are_brought_in_parts()
+    {
+        var (user, tokens) = (NewId("many"), Enumerable.Range(0, 150).Select(_ => Person.NewToken()).ToArray());
+        var lines = tokens.Chunk(50).Select(part => Line(new { userId = user, devices = part.Select(token => new { platform = "ios", token }) })).ToArray();
+
+        Assert.Equal(("3", "0", "0"), Counts(await ImportAsync(lines)));
+
+        var kept = (await Client.GetAsync($"/v1/users/{user}")).Is(200).Json["devices"]!.AsArray().Select(d => d!["deviceId"]!.ToString()).ToHashSet();
+        var registered = await Installation.ScalarAsync<string>("select string_agg(data ->> 'deviceId', ' ' order by version) from events.mt_events where stream_id = $1 and type = 'DeviceRegistered'", $"u/{user}");
+        Assert.Equal(registered.Split(' ')[50..].Order(), kept.Order()); // whose came first have left
+        Assert.Equal(("50", "TooMany"), (await Installation.ScalarAsync<string>("select count(*) || '' from events.mt_events where stream_id = $1 and type = 'DeviceRemoved'", $"u/{user}"), await Installation.ScalarAsync<string>("select max(data ->> 'reason') from events.mt_events where stream_id = $1 and type = 'DeviceRemoved'", $"u/{user}")));
+        // Brought once more, in one import with what is known, the last hundred change nothing.
+        Assert.Equal(("0", "2", "0"), Counts(await ImportAsync(lines[1..])));
+    }
+
+    [Fact]
+    public async Task A_browser_whose_keys_have_changed_is_news()
+    {
+        var (user, endpoint, p256dh) = (NewId("browser"), $"https://push.example.com/{Guid.NewGuid():N}", Convert.ToBase64String(new byte[65]).TrimEnd('='));
+        string Browser(byte key) => Line(new { userId = user, devices = new[] { new { platform = "web", subscription = new { endpoint, keys = new { p256dh, auth = System.Buffers.Text.Base64Url.EncodeToString(Enumerable.Repeat(key, 16).ToArray()) } } } } });
+
+        Assert.Equal(("1", "0", "0"), Counts(await ImportAsync(Browser(1))));
+        Assert.Equal(("0", "1", "0"), Counts(await ImportAsync(Browser(1))));
+        Assert.Equal(("1", "1", "0"), Counts(await ImportAsync(Browser(2), Browser(2))));
+        Assert.Equal(("2", "0", "0"), Counts(await ImportAsync(Browser(3), Browser(2))));
+
+        Assert.Single((await Client.GetAsync($"/v1/users/{user}")).Is(200).Json["devices"]!.AsArray());
+        Assert.Equal(4, await Installation.ScalarAsync<long>("select count(*) from events.mt_events where stream_id = $1 and type = 'DeviceRegistered'", $"u/{user}"));
+    }
+
+    [Fact]
     public async Task What_is_no_import_is_refused()
     {
         (await Client.CallAsync(HttpMethod.Post, "/v1/users/import", new StringContent("userId=1", Encoding.UTF8, "text/csv"))).IsProblem(415, "unsupported_media_type");
@@ -127,10 +160,44 @@ public sealed class Importing : SystemTest
         Assert.Equal(("0", "0", "0"), Counts(await ImportAsync()));
     }
 
-    private async Task<(int Code, string Output)> RunAsync(string file)
+    private async Task<Dictionary<string, string>> EnvironmentAsync()
     {
         var made = (await Client.PostAsync("/v1/clients", new { name = "a test's", mode = "live", scopes = new[] { "recipients" } })).Is(201);
-        var environment = new Dictionary<string, string> { ["NOTIFY_API"] = Installation.ApiUrl.ToString(), ["NOTIFY_KEY"] = $"{made["appKey"]}:{made["appSecret"]}" };
+        return new() { ["NOTIFY_API"] = Installation.ApiUrl.ToString(), ["NOTIFY_KEY"] = $"{made["appKey"]}:{made["appSecret"]}" };
+    }
+
+    private async Task<Process> StartAsync(string program, params string[] arguments)
+    {
+        var info = new ProcessStartInfo(program, arguments) { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
+        foreach (var (key, value) in await EnvironmentAsync()) info.Environment[key] = value;
+        return Process.Start(info)!;
+    }
+
+    private static async Task EndAsync(Process process)
+    {
+        using var within = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
+        within.CancelAfter(TimeSpan.FromSeconds(60));
+        try
+        {
+            await process.WaitForExitAsync(within.Token);
+        }
+        finally
+        {
+            if (!process.HasExited) process.Kill(entireProcessTree: true);
+        }
+    }
+
+    private async Task<(int Code, string Output)> InShellAsync(string script, params string[] arguments)
+    {
+        using var process = await StartAsync("bash", ["-c", script, .. arguments]);
+        var (output, errors) = (process.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken), process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken));
+        await EndAsync(process);
+        return (process.ExitCode, $"{await output}\n{await errors}");
+    }
+
+    private async Task<(int Code, string Output)> RunAsync(string file)
+    {
+        var environment = await EnvironmentAsync();
         var (code, output, errors) = await HostProcess.RunAsync("import", Repository.Program("Notify.Api"), ["import", file], environment, TestRun.Log($"import-{Guid.NewGuid():N}"));
         return (code, $"{output}\n{string.Join('\n', errors)}");
     }

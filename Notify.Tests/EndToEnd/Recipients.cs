@@ -271,6 +271,38 @@ public sealed class Recipients : SystemTest
     }
 
     [Fact]
+    public async Task Registered_at_every_start_a_device_is_one_event_as_long_as_nothing_is_new()
+    {
+        var person = await Installation.NewPersonAsync(devices: 0, phone: false);
+        var (endpoint, token) = ($"https://push.example.com/{Guid.NewGuid():N}", Person.NewToken());
+        object Browser(string auth) => new { platform = "web", subscription = new { endpoint, keys = new { p256dh = new string('A', 87), auth } } };
+        async Task<DateTimeOffset> RegisterAsync(object device)
+        {
+            var id = (await Client.PostAsync($"/v1/users/{person.Id}/devices", device)).Is(201)["deviceId"];
+            return Assert.Single((await Client.GetAsync($"/v1/users/{person.Id}")).Is(200).Json["devices"]!.AsArray(), d => d!["deviceId"]!.ToString() == id)!["registeredAt"]!.GetValue<DateTimeOffset>();
+        }
+
+        var (first, again) = (await RegisterAsync(new { platform = "ios", token }), await RegisterAsync(new { platform = "ios", token }));
+        Assert.True(again > first); // it is known, though it is no event
+        foreach (var auth in new[] { "A", "A", "Q", "Q", "A" }) await RegisterAsync(Browser(auth.PadRight(22, 'A')));
+        Assert.Equal(1 + 3, await RegisteredAsync());
+
+        // The next day it is one again, and so it is after it was somebody else's, or was removed.
+        var ios = await Installation.ScalarAsync<string>("select data -> 'devices' -> 0 ->> 'id' from events.mt_doc_recipient where id = $1", $"u/{person.Id}");
+        await Installation.ScalarAsync<object?>($$"""update events.mt_doc_recipient set data = jsonb_set(data, '{devices,0,registeredAt}', to_jsonb(now() - interval '25 hours')) where id = 'u/{{person.Id}}'""");
+        await RegisterAsync(new { platform = "ios", token });
+        Assert.Equal(5, await RegisteredAsync());
+        var other = await Installation.NewPersonAsync(devices: 0, phone: false);
+        await Installation.AddDeviceAsync(other, token);
+        await RegisterAsync(new { platform = "ios", token });
+        (await Client.DeleteAsync($"/v1/users/{person.Id}/devices/{ios}")).Is(204);
+        await RegisterAsync(new { platform = "ios", token });
+        Assert.Equal(7, await RegisteredAsync());
+
+        Task<long> RegisteredAsync() => Installation.ScalarAsync<long>("select count(*) from events.mt_events where stream_id = $1 and type = 'DeviceRegistered'", $"u/{person.Id}");
+    }
+
+    [Fact]
     public async Task A_removed_device_gets_nothing_more()
     {
         var person = await Installation.NewPersonAsync(devices: 2, phone: false);

@@ -3,9 +3,7 @@ using Marten;
 using Notify.Api.Contract;
 using Notify.Api.Reference;
 using Notify.Domain.Clients;
-using Notify.Domain.Notifications;
 using Notify.Domain.Recipients;
-using Notify.Domain.Suppressions;
 using Notify.Domain.Templates;
 using Notify.Projections.Privacy;
 using Notify.Projections.Recipients;
@@ -86,7 +84,7 @@ public static class Users
                 Someone.UserId, Someone.Email, Someone.Phone, Someone.Locale, Someone.TimeZone, [new DeviceResource("d_7kQ2mX0aVbN3sT9yLpR4wE", Platform.Ios, new DateTimeOffset(2026, 12, 1, 9, 0, 0, TimeSpan.Zero))]))
             .FailsNotFound("such user");
         app.MapDelete("/v1/users/{userId}", EraseAsync).RequireScope(Scopes.Recipients).WithName("EraseUser").WithTags("Recipients")
-            .WithSummary("Erase a user").WithDescription("The user's key is destroyed, and with it everything personal in every event. The events stay and prove what happened. This cannot be taken back.")
+            .WithSummary("Erase a user").WithDescription("The user's key is destroyed, and with it everything personal in every event. So is what was given to be suppressed of every number and address that the user ever had, unless another user has it now; it stays suppressed. The events stay and prove what happened. This cannot be taken back.")
             .Answers(204, "Erased.").FailsNotFound("such user");
     }
 
@@ -128,16 +126,21 @@ public static class Users
 
     private static async Task<IResult> EraseAsync(string userId, HttpContext http, IDocumentStore store, SubjectKeys keys, TimeProvider clock)
     {
-        var found = false;
+        var (found, key) = (false, Recipient.KeyOf(userId));
+        IReadOnlySet<string> others;
+        await using (var session = store.QuerySession()) others = await SuppressedAddresses.OthersHaveAsync(session, key, http.RequestAborted);
         await RecipientChanges.RunAsync(store, userId, clock, async (session, recipient, now) =>
         {
             // Also someone never registered may have notifications sealed under a key of theirs.
-            var hadKey = await keys.EraseAsync(session.Connection!, Recipient.KeyOf(userId), http.RequestAborted);
+            var hadKey = await keys.EraseAsync(session.Connection!, key, http.RequestAborted);
             found = hadKey || recipient is { IsErased: false };
             if (!found) return [];
             // What a client gave to be suppressed is theirs, too: the suppression stays, and what it is of cannot be read any more.
-            if (recipient?.PhoneFingerprint is { } phone) await keys.EraseAsync(session.Connection!, Suppression.KeyOf(Channel.Sms, phone), http.RequestAborted);
-            if (recipient?.EmailFingerprint is { } email) await keys.EraseAsync(session.Connection!, Suppression.KeyOf(Channel.Email, email), http.RequestAborted);
+            foreach (var subject in await SuppressedAddresses.EverGivenAsync(session, key, http.RequestAborted))
+            {
+                if (!others.Contains(subject)) await keys.EraseAsync(session.Connection!, subject, http.RequestAborted);
+            }
+
             await Devices.ForgetAsync(session.Connection!, userId, null, http.RequestAborted);
             await TopicSubscribers.ForgetAsync(session.Connection!, userId, http.RequestAborted);
             return [new UserErased(Callers.Of(http).ClientId, now)];

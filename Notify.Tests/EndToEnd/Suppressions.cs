@@ -88,6 +88,30 @@ public sealed class Suppressions : SystemTest
         Assert.Null((await Found($"channel=email&address={Uri.EscapeDataString(person.Email!)}"))!["address"]);
     }
 
+    [Fact]
+    public async Task Whoever_is_erased_takes_along_every_address_that_they_ever_had_except_what_somebody_else_has_now()
+    {
+        var (former, now, passedOn, shared, first, second) = (Person.NewPhone(), Person.NewPhone(), Person.NewPhone(), Person.NewPhone(), Person.NewEmail(), Person.NewEmail());
+        var path = $"/v1/users/{NewId("moved")}";
+        foreach (var details in new[] { new { phone = former, email = first }, new { phone = passedOn, email = first }, new { phone = shared, email = second }, new { phone = now, email = second } }) (await Client.PutAsync(path, details)).Is(200);
+        await Installation.NewPersonAsync(devices: 0, number: passedOn);
+        var family = await Installation.NewPersonAsync(devices: 0, number: shared);
+        foreach (var phone in new[] { former, now, passedOn, shared }) (await Client.PostAsync("/v1/suppressions", new { channel = "sms", address = phone, reason = "ByRequest" })).Is(201);
+        foreach (var email in new[] { first, second }) (await Client.PostAsync("/v1/suppressions", new { channel = "email", address = email, reason = "ByRequest" })).Is(201);
+
+        (await Client.DeleteAsync(path)).Is(204);
+
+        // All of it stays suppressed; what was only theirs nobody can read any more.
+        foreach (var phone in new[] { former, now }) Assert.Null(await ShownAsync("sms", phone));
+        foreach (var email in new[] { first, second }) Assert.Null(await ShownAsync("email", email));
+        foreach (var phone in new[] { passedOn, shared }) Assert.Equal($"+82•••{phone[^4..]}", await ShownAsync("sms", phone));
+        (await Client.DeleteAsync($"/v1/users/{family.Id}")).Is(204);
+        Assert.Null(await ShownAsync("sms", shared)); // it was the last one's who had it
+
+        async Task<string?> ShownAsync(string channel, string address) =>
+            Assert.Single((await Client.PostAsync("/v1/suppressions/lookup", new { channel, address })).Is(200).Json["items"]!.AsArray())!["address"]?.ToString();
+    }
+
     [Theory]
     [InlineData("""{ "channel": "push", "address": "x", "reason": "ByRequest" }""", "channel", "remove the device")]
     [InlineData("""{ "channel": "sms", "address": "12345", "reason": "ByRequest" }""", "address", "country code")]

@@ -4,12 +4,14 @@ using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
 using Marten;
+using Marten.Events;
 using Notify.Api.ClientTokens;
 using Notify.Api.Contract;
 using Notify.Api.Reference;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Domain.Recipients;
+using Notify.Projections.Privacy;
 
 namespace Notify.Api.Recipients;
 
@@ -96,7 +98,7 @@ public static class Preferences
         return Results.Ok(Show(recipient.Choices, recipient.QuietHours));
     }
 
-    private static async Task<IResult> PutAsync(string userId, HttpContext http, IDocumentStore store, TimeProvider clock)
+    private static async Task<IResult> PutAsync(string userId, HttpContext http, IDocumentStore store, SubjectKeys keys, MasterKeyRing ring, TimeProvider clock)
     {
         if (!Identifiers.IsUserId(userId)) return Problem.Invalid(new Dictionary<string, string[]> { ["userId"] = [Identifiers.UserIdRule] });
         var (put, problem) = await RequestBody.ReadAsync<PutPreferences>(http.Request);
@@ -107,12 +109,12 @@ public static class Preferences
         if (errors.Count > 0) return Problem.Invalid(errors);
 
         var (by, through, isStale) = (Callers.NameOf(http), Callers.ThroughOf(http), false);
-        await RecipientChanges.RunAsync(store, userId, clock, (_, recipient, now) =>
+        await RecipientChanges.RunAsync(store, userId, clock, async (session, recipient, now) =>
         {
             var events = new List<object>();
             var said = recipient?.Choices ?? System.Collections.Immutable.ImmutableDictionary<string, bool>.Empty;
             isStale = !Matches(http.Request, TagOf(said, recipient?.QuietHours));
-            if (isStale) return Task.FromResult<IReadOnlyList<object>>([]);
+            if (isStale) return [];
             foreach (var (key, (channel, category, optIn)) in wanted.OrderBy(w => w.Key, StringComparer.Ordinal))
             {
                 if (said.TryGetValue(key, out var before) && before == optIn) continue;
@@ -127,7 +129,14 @@ public static class Preferences
 
             if (quiet != recipient?.QuietHours) events.Add(quiet is null ? new QuietHoursWithdrawn(by, through, now) : new QuietHoursSet(quiet.From, quiet.To, by, through, now));
 
-            return Task.FromResult<IReadOnlyList<object>>(events);
+            // Who says nothing is known from then on all the same, as one who says something is: with no contact details.
+            if (events.Count == 0 && recipient is null or { IsErased: true })
+            {
+                var (subject, nothing) = (Recipient.KeyOf(userId), new ContactDetails(null, null));
+                events.Add(Users.Given((await keys.CurrentAsync(session.Connection!, [subject], http.RequestAborted)).SealJson(subject, nothing), nothing, ring, by, now));
+            }
+
+            return events;
         }, http.RequestAborted);
         if (isStale) return Problem.Of(StatusCodes.Status412PreconditionFailed, "preferences_changed", Changed);
         var now = wanted.ToDictionary(w => w.Key, w => w.Value.OptIn);
@@ -146,10 +155,12 @@ public static class Preferences
     private static async Task<IResult> HistoryAsync(string userId, HttpContext http, IDocumentStore store)
     {
         await using var session = store.QuerySession();
-        var events = await session.Events.FetchStreamAsync(Recipient.KeyOf(userId), token: http.RequestAborted);
-        if (events.Count == 0) return Problem.NotFound("such user");
-        return Results.Ok(new PreferenceHistory(
-            [.. events.Where(e => e.Data is OptedIn or OptedOut or PreferenceWithdrawn or QuietHoursSet or QuietHoursWithdrawn).Select(e => new PreferenceChange(e.Version, e.Data.GetType().Name, e.Data))]));
+        var key = Recipient.KeyOf(userId);
+        var events = await session.Events.QueryAllRawEvents()
+            .Where(e => e.StreamKey == key && e.EventTypesAre(typeof(OptedIn), typeof(OptedOut), typeof(PreferenceWithdrawn), typeof(QuietHoursSet), typeof(QuietHoursWithdrawn)))
+            .OrderBy(e => e.Version).ToListAsync(http.RequestAborted);
+        if (events.Count == 0 && await session.Events.FetchStreamStateAsync(key, http.RequestAborted) is null) return Problem.NotFound("such user");
+        return Results.Ok(new PreferenceHistory([.. events.Select(e => new PreferenceChange(e.Version, e.Data.GetType().Name, e.Data))]));
     }
 
     private static Dictionary<string, (Channel Channel, string? Category, bool OptIn)> Wanted(PutPreferences put, Dictionary<string, string[]> errors)

@@ -303,6 +303,26 @@ public sealed class Recipients : SystemTest
     }
 
     [Fact]
+    public async Task Who_says_nothing_of_their_preferences_is_known_from_then_on_as_the_answer_says()
+    {
+        var path = $"/v1/users/{NewId("silent")}/preferences";
+        (await Client.GetAsync(path)).IsProblem(404, "not_found");
+        (await Client.GetAsync($"{path}/history")).IsProblem(404, "not_found");
+
+        var put = (await Client.PutAsync(path, new { })).Is(200);
+
+        var got = (await Client.GetAsync(path)).Is(200);
+        Assert.Equal((put.Text, put.Headers.ETag), (got.Text, got.Headers.ETag));
+        Assert.Empty((await Client.GetAsync($"{path}/history")).Is(200).Json["changes"]!.AsArray());
+        (await Client.PutAsync(path, new { })).Is(200);
+        (await Client.DeleteAsync(path[..^"/preferences".Length])).Is(204);
+        (await Client.GetAsync(path)).IsProblem(404, "not_found");
+        (await Client.PutAsync(path, new { })).Is(200);
+        (await Client.GetAsync(path)).Is(200);
+        Assert.Equal(3, await Installation.ScalarAsync<long>("select count(*) from events.mt_events where stream_id = $1", $"u/{path.Split('/')[3]}"));
+    }
+
+    [Fact]
     public async Task A_removed_device_gets_nothing_more()
     {
         var person = await Installation.NewPersonAsync(devices: 2, phone: false);

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Globalization;
 using System.IO.Compression;
 using System.IO.Pipelines;
@@ -12,7 +13,7 @@ using Notify.Projections.Hosting;
 namespace Notify.Api.Recipients;
 
 /// <summary>
-/// <c>import FILE</c>: registers the users of an NDJSON file, gzipped or not, with a running Notify, showing how far it is and what
+/// <c>import FILE</c>: registers the users of an NDJSON file (<c>-</c>: standard input), gzipped or not, with a running Notify, showing how far it is and what
 /// is wrong with each line that is refused. Settings as those of <see cref="Templates.TemplatesCommand"/>; the scope is recipients.
 /// </summary>
 public static class ImportCommand
@@ -27,7 +28,7 @@ public static class ImportCommand
     {
         if (args is not [{ Length: > 0 } path])
         {
-            Console.Error.WriteLine($"{Name}: import FILE registers the users of a file, one JSON object a line");
+            Console.Error.WriteLine($"{Name}: import FILE registers the users of a file, one JSON object a line; - is standard input");
             return 2;
         }
 
@@ -43,12 +44,12 @@ public static class ImportCommand
         try
         {
             if (Directory.Exists(path)) return NotifyHost.Fail(Name, $"{path} is a folder; give a file with one JSON object a line");
-            await using var file = File.OpenRead(path);
-            return await ImportAsync(http, file, stop.Token);
+            // Not disposed: what is read from may be a pipe in which a read still waits, and the process ends now.
+            return await ImportAsync(http, path == "-" ? Console.OpenStandardInput() : File.OpenRead(path), stop.Token);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or InvalidDataException)
         {
-            return NotifyHost.Fail(Name, $"{path} cannot be read: {e.Message}");
+            return NotifyHost.Fail(Name, $"{(path == "-" ? "standard input" : path)} cannot be read: {e.Message}");
         }
 
         void Stop(PosixSignalContext signal)
@@ -58,28 +59,35 @@ public static class ImportCommand
         }
     }
 
-    private static async Task<int> ImportAsync(HttpClient http, FileStream file, CancellationToken stop)
+    private static async Task<int> ImportAsync(HttpClient http, Stream file, CancellationToken stop)
     {
         var (imported, unchanged, failed, lines) = (0L, 0L, 0L, 0L);
         var (progress, batch) = (ImportProgress.OfConsole(), new Batch());
-        await using var text = IsGzip(file) ? new GZipStream(file, CompressionMode.Decompress) : (Stream)file;
-        await foreach (var (number, line) in ImportLines.ReadAsync(PipeReader.Create(text), ImportUsers.MaxLine, CancellationToken.None))
+        double? length = file.CanSeek ? Math.Max(1, file.Length) : null; // a pipe tells no length
+        try
         {
-            if (line is null)
+            await foreach (var (number, line) in ImportLines.ReadAsync(await UncompressedAsync(file, stop), ImportUsers.MaxLine, stop))
             {
-                failed++;
-                progress.Say($"line {number} {ImportUsers.TooLong}");
-            }
+                if (line is null)
+                {
+                    failed++;
+                    progress.Say($"line {number} {ImportUsers.TooLong}");
+                }
 
-            batch.Add(line ?? []); // a line that is left out stays as an empty one, so that the numbers hold
-            if (batch.Lines < LinesAtOnce && batch.Bytes < BytesAtOnce) continue;
-            if (await SendAsync() is { } fault) return Stopped(fault, 1);
-            if (stop.IsCancellationRequested) return Stopped("interrupted", Interrupted);
+                batch.Add(line ?? []); // a line that is left out stays as an empty one, so that the numbers hold
+                if (batch.Lines < LinesAtOnce && batch.Bytes < BytesAtOnce) continue;
+                if (await SendAsync() is { } fault) return Stopped(fault, 1);
+                if (stop.IsCancellationRequested) return Stopped("interrupted", Interrupted);
+            }
+        }
+        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        {
+            return Stopped("interrupted", Interrupted);
         }
 
         if (batch.Lines > 0 && await SendAsync() is { } last) return Stopped(last, 1);
         progress.Clear();
-        if (lines == 0) progress.Say("there is no line in the file");
+        if (lines == 0) progress.Say("there is no line in it");
         Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{imported:N0} imported, {unchanged:N0} as they were, {failed:N0} refused."));
         return failed == 0 ? 0 : 1;
 
@@ -90,23 +98,25 @@ public static class ImportCommand
             foreach (var error in summary.Errors) progress.Say(string.Create(CultureInfo.InvariantCulture, $"line {lines + error.Line}: {(error.Field is null ? "" : error.Field + ": ")}{error.Message}"));
             if (summary.ErrorsLeftOut > 0) progress.Say(string.Create(CultureInfo.InvariantCulture, $"and {summary.ErrorsLeftOut} more faults up to line {lines + count}"));
             (imported, unchanged, failed, lines) = (imported + summary.Imported, unchanged + summary.Unchanged, failed + summary.Failed, lines + count);
-            progress.Show(file.Length == 0 ? 1 : Math.Min(1, (double)file.Position / file.Length), lines, failed);
+            progress.Show(length is { } all ? Math.Min(1, file.Position / all) : null, lines, failed);
             return null;
         }
 
         int Stopped(string fault, int code)
         {
-            progress.Say(string.Create(CultureInfo.InvariantCulture, $"stopped after line {lines}: {fault}. Import the same file again to go on: what is there already is not done twice"));
+            progress.Say(string.Create(CultureInfo.InvariantCulture, $"stopped after line {lines}: {fault}. Import the same again to go on: what is there already is not done twice"));
             return code;
         }
     }
 
-    private static bool IsGzip(FileStream file)
+    // A pipe cannot be read from the start again: its first bytes are looked at and left where they are.
+    private static async Task<PipeReader> UncompressedAsync(Stream file, CancellationToken stop)
     {
-        Span<byte> start = stackalloc byte[2];
-        var isGzip = file.ReadAtLeast(start, 2, throwOnEndOfStream: false) == 2 && start is [0x1F, 0x8B];
-        file.Position = 0;
-        return isGzip;
+        var reader = PipeReader.Create(file);
+        var start = (await reader.ReadAtLeastAsync(2, stop).AsTask().WaitAsync(stop)).Buffer;
+        var isGzip = start.Length >= 2 && start.Slice(0, 2).ToArray() is [0x1F, 0x8B];
+        reader.AdvanceTo(start.Start);
+        return isGzip ? PipeReader.Create(new GZipStream(reader.AsStream(), CompressionMode.Decompress)) : reader;
     }
 
     // Again while Notify is away for a moment: a line that was taken already changes nothing.

@@ -14,6 +14,20 @@ public class ImportProgressTests
     [InlineData(1, "")]
     public void The_bar_fits_into_the_line(int width, string bar) => Assert.Equal(bar, ImportProgress.Bar(0.5, 50_000, 3, width));
 
+    [Theory]
+    [InlineData(120, "50,000 lines, 3 refused")]
+    [InlineData(10, "50,000 li")]
+    public void Where_nobody_knows_the_end_there_is_no_bar(int width, string text) => Assert.Equal(text, ImportProgress.Bar(null, 50_000, 3, width));
+
+    [Fact]
+    public void Where_nobody_knows_the_end_and_nobody_looks_there_is_a_line_now_and_then()
+    {
+        using var output = new StringWriter { NewLine = "\n" };
+        var progress = new ImportProgress(output, isTerminal: false, () => 0);
+        for (var lines = 1_000; lines <= 250_000; lines += 1_000) progress.Show(null, lines, 0);
+        Assert.Equal("notify: 100,000 lines, 0 refused\nnotify: 200,000 lines, 0 refused\n", output.ToString());
+    }
+
     [Fact]
     public void Where_nobody_looks_there_is_a_line_for_every_tenth_and_no_control_character()
     {

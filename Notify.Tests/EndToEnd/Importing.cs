@@ -118,6 +118,46 @@ public sealed class Importing : SystemTest
     }
 
     [Fact]
+    public async Task The_command_reads_from_a_pipe_gzipped_or_not_and_from_standard_input()
+    {
+        var file = Path.GetTempFileName();
+        await File.WriteAllLinesAsync(file, Enumerable.Range(0, 1100).Select(i => Line(new { userId = NewId($"pipe-{i}"), locale = "ko" })), TestContext.Current.CancellationToken);
+        try
+        {
+            foreach (var (shell, expected) in new[]
+            {
+                ("""dotnet "$0" import <(gzip -c "$1")""", "1,100 imported, 0 as they were, 0 refused."),
+                ("""cat "$1" | dotnet "$0" import -""", "0 imported, 1,100 as they were, 0 refused."),
+                ("""dotnet "$0" import - < "$1" """, "0 imported, 1,100 as they were, 0 refused."),
+            })
+            {
+                var (code, output) = await InShellAsync(shell, Repository.Program("Notify.Api"), file);
+                Assert.True(code == 0 && output.Contains(expected, StringComparison.Ordinal), output);
+            }
+        }
+        finally
+        {
+            File.Delete(file);
+        }
+    }
+
+    [Fact]
+    public async Task An_import_from_a_pipe_that_nobody_closes_can_be_interrupted()
+    {
+        var mark = NewId("piped");
+        using var import = await StartAsync("dotnet", Repository.Program("Notify.Api"), "import", "-");
+        var (output, errors) = (import.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken), import.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken));
+        await import.StandardInput.WriteLineAsync(string.Join('\n', Enumerable.Range(1, 1000).Select(i => Line(new { userId = $"{mark}-{i}" }))));
+        await import.StandardInput.FlushAsync(TestContext.Current.CancellationToken);
+        await Eventually.Becomes(async () => (await Client.GetAsync($"/v1/users/{mark}-1000")).Status, status => status == 200, "the first thousand are there");
+
+        using var kill = Process.Start("kill", ["-TERM", import.Id.ToString(CultureInfo.InvariantCulture)]);
+
+        await EndAsync(import);
+        Assert.True(import.ExitCode == 130 && (await errors).Contains("stopped after line 1000: interrupted. Import the same again to go on", StringComparison.Ordinal), $"{import.ExitCode} {await output} {await errors}");
+    }
+
+    [Fact]
     public async Task A_user_keeps_at_most_100_devices_also_when_they_are_brought_in_parts()
     {
         var (user, tokens) = (NewId("many"), Enumerable.Range(0, 150).Select(_ => Person.NewToken()).ToArray());

@@ -30,11 +30,12 @@ public sealed class Scheduling : SystemTest
     public async Task What_cannot_be_taken_up_keeps_nothing_else_waiting_and_goes_when_it_is_mended()
     {
         var (unreadable, person) = (await Installation.NewPersonAsync(devices: 0), await Installation.NewPersonAsync(devices: 0));
-        var (stuck, id, sendAt) = (NewId("stuck"), NewId("beside"), In(1.5));
+        var (stuck, id, sendAt) = (NewId("stuck"), NewId("beside"), In(600));
         (await Client.SendAsync(new { eventId = stuck, userId = unreadable.Id, sendAt, content = new { body = stuck } })).Is(202);
         (await Client.SendAsync(new { eventId = id, userId = person.Id, sendAt, content = new { body = id } })).Is(202);
         var before = await Installation.ScalarAsync<string>("select data::text from events.mt_doc_recipient where id = $1", $"u/{unreadable.Id}");
         await RewriteAsync("""{ "devices": 5 }""");
+        foreach (var due in new[] { stuck, id }) (await Client.PostAsync($"/v1/notifications/{due}/reschedule", new { sendAt = In(0.5) })).Is(200);
 
         await Client.BecomesAsync(id, "dispatched");
         await Eventually.Holds(

@@ -38,6 +38,7 @@ public static class NotifyBus
         options.Durability.HealthCheckPollingTime = TimeSpan.FromSeconds(2);
         options.Durability.StaleNodeTimeout = Takeover(configuration);
         options.Durability.NodeReassignmentPollingTime = TimeSpan.FromSeconds(2);
+        options.Durability.CheckAssignmentPeriod = TimeSpan.FromSeconds(5); // a read model whose first move from a dead host failed stands still so long
         options.Durability.OrphanedMessageSweepPollingTime = TimeSpan.FromSeconds(2);
         options.Durability.ScheduledJobPollingTime = TimeSpan.FromSeconds(2);
         options.Durability.KeepAfterMessageHandling = TimeSpan.FromMinutes(1);

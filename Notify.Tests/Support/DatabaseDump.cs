@@ -1,5 +1,6 @@
 using System.Text;
 using System.Text.RegularExpressions;
+using Npgsql;
 
 namespace Notify.Tests.Support;
 
@@ -48,8 +49,15 @@ public static partial class DatabaseDump
         await using var connection = await system.Database.OpenConnectionAsync();
         foreach (var table in tables)
         {
-            using var rows = await connection.BeginTextExportAsync($"copy (select * from {table}) to stdout");
-            result[table] = await rows.ReadToEndAsync();
+            try
+            {
+                using var rows = await connection.BeginTextExportAsync($"copy (select * from {table}) to stdout");
+                result[table] = await rows.ReadToEndAsync();
+            }
+            catch (PostgresException e) when (e.SqlState is PostgresErrorCodes.UndefinedTable or PostgresErrorCodes.InvalidSchemaName)
+            {
+                // A rebuild's, which has ended meanwhile.
+            }
         }
 
         return result;

@@ -10,7 +10,7 @@ public static class Readdressing
     /// <summary>Looks at a delivery that is about to go out.</summary>
     /// <param name="recipient">The user now; <c>null</c> for the unregistered, who have only what the request gave.</param>
     /// <param name="keys">Those of the delivery's address, the user's details and the request.</param>
-    /// <returns>The delivery as it goes out, and what happened to it; no event where nothing changed, where the user has none any more (see <see cref="NotificationDecider.LastCheck"/>), or where it may have gone out already.</returns>
+    /// <returns>The delivery as it goes out, and what happened to it; no event where nothing changed, where the user has none any more (see <see cref="NotificationDecider.LastCheck"/>), or where its outcome is still open.</returns>
     public static (Delivery Delivery, DeliveryReaddressed? Event) Of(Notification notification, Delivery delivery, Recipient? recipient, KeySet keys, MasterKeyRing ring, DateTimeOffset now)
     {
         if (recipient is null or { IsErased: true } || delivery is not { DeviceId: null, Contact: { } planned, Status: DeliveryStatus.Queued or DeliveryStatus.Deferred }) return (delivery, null);

@@ -61,7 +61,7 @@ public static class NotifyStore
     /// <param name="byIndex">
     /// For a host whose statements all go along an index, in its order. PostgreSQL plans by what it last counted, and that is
     /// wrong when it matters most: a queue that was empty then holds 100,000 rows now. It then reads and sorts whole tables
-    /// for 25 rows, three times as dear as all the rest of the work (measured). <c>Options</c> in the connection string go over it; with
+    /// for 25 rows, and sends at a third of the rate (measured; docs/performance.md). <c>Options</c> in the connection string go over it; with
     /// <c>Max Auto Prepare=0</c> it is not said, since a pooler takes no options.
     /// </param>
     public static NpgsqlConnectionStringBuilder Connection(string configured, bool byIndex = false)

@@ -101,9 +101,17 @@ public sealed class HostProcess : IAsyncDisposable
     }
 
     /// <summary><c>kill -TERM</c>.</summary>
-    public void Terminate()
+    public void Terminate() => Signal("TERM");
+
+    /// <summary><c>kill -STOP</c>: the process stops where it is until <see cref="Resume"/>; its connections stay open.</summary>
+    public void Pause() => Signal("STOP");
+
+    /// <summary><c>kill -CONT</c>: the process goes on as if no time had passed.</summary>
+    public void Resume() => Signal("CONT");
+
+    private void Signal(string signal)
     {
-        using var kill = Process.Start("kill", ["-TERM", process.Id.ToString(System.Globalization.CultureInfo.InvariantCulture)]);
+        using var kill = Process.Start("kill", [$"-{signal}", process.Id.ToString(System.Globalization.CultureInfo.InvariantCulture)]);
         kill.WaitForExit();
     }
 

@@ -89,6 +89,13 @@ public sealed class ProblemHandler(ILogger<ProblemHandler> log, TimeProvider clo
             return Problem.Unavailable();
         }
 
+        if (exception is UnreadableStreamException unreadable)
+        {
+            log.LogError("{Fault}", unreadable.Message);
+            return Problem.Of(StatusCodes.Status503ServiceUnavailable, "stream_unreadable",
+                "This host cannot read an event of this stream: a newer version wrote it, or it is damaged. Other notifications are not affected. Tell the operators the traceId.");
+        }
+
         if (exception is OperationCanceledException)
             return Problem.Of(StatusCodes.Status503ServiceUnavailable, "stopping", "This host is stopping. Send the same request again.", retryAfterSeconds: 1);
         log.LogError(exception, "A request failed by a fault of ours.");

@@ -345,7 +345,8 @@ public static class RequestNotificationEndpoint
                 case AcceptResult.Duplicate:
                     await using (var session = store.QuerySession())
                     {
-                        var state = await Projections.NotificationStreams.LoadAsync(session, NotificationKey.Of(client.ClientId, request!.EventId!), http.RequestAborted);
+                        var key = NotificationKey.Of(client.ClientId, request!.EventId!);
+                        var state = (await Projections.NotificationStreams.LoadAsync(session, [key], http.RequestAborted)).States.GetValueOrDefault(key);
                         return Results.Ok(new RequestedNotification(request.EventId!, state is null ? NotificationStatus.Accepted : NotificationStatusRule.Of(state), true));
                     }
 

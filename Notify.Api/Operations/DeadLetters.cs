@@ -141,7 +141,8 @@ public static class DeadLetters
             ?? [.. (await OpenDeliveryTable.DeadAsync(connection, Prefix(body.Query!.Client), body.Query.Reason, Page, cancellation, body.Query.Lane, body.Query.Priority)).Select(r => r.Id)];
         var rows = (await OpenDeliveryTable.LockAsync(connection, ids, cancellation)).Where(r => r.State == OpenState.Dead).ToList();
         await NotificationStreams.LockAsync(session, rows.Select(r => r.Notification), cancellation);
-        var notifications = await NotificationStreams.LoadAsync(session, [.. rows.Select(r => r.Notification).Distinct()], cancellation);
+        var loaded = await NotificationStreams.LoadAsync(session, [.. rows.Select(r => r.Notification).Distinct()], cancellation);
+        var notifications = loaded.States;
         var recipients = await NotificationStreams.RecipientsOfAsync(session, notifications.Values.Select(n => n.Request), cancellation);
         var fingerprints = await FingerprintsAsync(connection, keys, ring, notifications.Values.SelectMany(n => n.Deliveries.Values).IntersectBy(rows.Select(r => r.Id), d => d.Id), cancellation);
         var rules = await ReachRulesReader.LoadAsync(
@@ -152,7 +153,7 @@ public static class DeadLetters
         foreach (var id in ids)
         {
             var row = rows.FirstOrDefault(r => r.Id == id);
-            string? hindrance = "NotDeadLettered";
+            var hindrance = row is not null && loaded.Faults.ContainsKey(row.Notification) ? Reasons.StreamUnreadable : "NotDeadLettered";
             if (row is not null && notifications.TryGetValue(row.Notification, out var n))
             {
                 (var @event, hindrance) = NotificationDecider.Redrive(n, id, recipients.Of(n.Request), rules, fingerprints.GetValueOrDefault(id).Fingerprint, body.Reason!, Callers.Of(http).ClientId, now);

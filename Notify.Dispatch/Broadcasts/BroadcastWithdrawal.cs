@@ -28,9 +28,16 @@ public static class BroadcastWithdrawal
 
         var keys = waiting.Select(w => w.Notification).Distinct().ToArray();
         await NotificationStreams.LockAsync(session, keys, cancellation);
-        var notifications = await NotificationStreams.LoadAsync(session, keys, cancellation);
+        var (notifications, faults) = await NotificationStreams.LoadAsync(session, keys, cancellation);
         foreach (var own in waiting.GroupBy(w => w.Notification, StringComparer.Ordinal))
         {
+            if (faults.ContainsKey(own.Key))
+            {
+                // The rows were locked while they waited, so their deliveries can be withdrawn without the stream.
+                session.Events.Append(own.Key, new NotificationCancelled([.. own.Where(w => w.State != OpenState.Scheduled).Select(w => w.Id)], broadcast.ClientId, now));
+                continue;
+            }
+
             if (notifications.GetValueOrDefault(own.Key) is not { } notification) continue;
             if (NotificationDecider.Cancel(notification, [.. own.Select(w => w.Id)], broadcast.ClientId, now) is { } cancelled) session.Events.Append(own.Key, cancelled);
         }

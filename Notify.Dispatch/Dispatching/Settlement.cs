@@ -150,9 +150,10 @@ public sealed class Settlement : IAsyncDisposable
     private static async Task<List<AttemptMade>> StillNewsAsync(IDocumentSession session, List<AttemptMade> late, CancellationToken cancellation)
     {
         var folded = await NotificationStreams.LoadAsync(session, [.. late.Select(l => l.Row.Notification).Distinct()], cancellation);
-        return [.. late.Where(l => l.Outcome is AttemptOutcome.Accepted
-            && folded.TryGetValue(l.Row.Notification, out var n) && n.Deliveries.TryGetValue(l.Row.Id, out var d)
-            && d.Status is not (DeliveryStatus.Dispatched or DeliveryStatus.Delivered))];
+        // Of a stream that cannot be read here it is not known whether it is news: twice is harmless, not at all is not.
+        return [.. late.Where(l => l.Outcome is AttemptOutcome.Accepted && (folded.Faults.ContainsKey(l.Row.Notification)
+            || (folded.States.TryGetValue(l.Row.Notification, out var n) && n.Deliveries.TryGetValue(l.Row.Id, out var d)
+                && d.Status is not (DeliveryStatus.Dispatched or DeliveryStatus.Delivered))))];
     }
 
     private static async Task RemoveDevicesAsync(IDocumentSession session, List<AttemptMade> made, DateTimeOffset now, CancellationToken cancellation)

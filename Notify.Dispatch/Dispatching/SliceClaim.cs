@@ -35,7 +35,7 @@ public sealed record ClaimedDelivery(
 /// </summary>
 public sealed class SliceClaim(
     IDocumentStore store, NpgsqlDataSource database, Snapshots snapshots, SubjectKeys keys, MasterKeyRing ring, Providers providers, SlicePick pick, TemplateBook templates, UnsubscribeLinks links,
-    TrackedLinks tracked, SliceWeights weights, TimeZones zones, TimeProvider clock, HostIdentity host)
+    TrackedLinks tracked, SliceWeights weights, TimeZones zones, StreamFaults faults, TimeProvider clock, HostIdentity host)
 {
     private static readonly TimeSpan HeavyWait = TimeSpan.FromSeconds(1);
 
@@ -67,7 +67,9 @@ public sealed class SliceClaim(
         if (rows.Count == 0) rows = await pick.ClaimAsync(connection, queue, ids, claim, cancellation);
         if (rows.Count == 0) return [];
         rows = await WithinWeightAsync(connection, rows, taken, now, cancellation);
-        var notifications = await NotificationStreams.LoadAsync(session, [.. rows.Select(r => r.Notification).Distinct()], cancellation);
+        var loaded = await NotificationStreams.LoadAsync(session, [.. rows.Select(r => r.Notification).Distinct()], cancellation);
+        rows = await faults.SetAsideAsync(connection, rows, loaded, now, cancellation);
+        var notifications = loaded.States;
         var (recipients, categories) = await snapshots.OfAsync(connection, [.. notifications.Values.Select(n => n.Request)], cancellation);
         var ready = await templates.PinnedAsync(session, notifications.Values.Select(n => n.Request.Template), cancellation);
         var opened = await keys.ForAsync(connection, notifications.Values.SelectMany(SealedIn).Concat(recipients.Values.Where(r => r.QuietHours is not null || queue.Lane is Lane.Sms or Lane.Email).Select(r => r.Details).OfType<Domain.Privacy.Sealed>()), cancellation);

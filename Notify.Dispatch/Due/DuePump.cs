@@ -26,7 +26,7 @@ namespace Notify.Dispatch.Due;
 /// </remarks>
 public sealed class DuePump(
     IDocumentStore store, NpgsqlDataSource database, Snapshots snapshots, SubjectKeys keys, MasterKeyRing ring, IServiceScopeFactory scopes, Projections.QueueBacklog.QueueActivity activity, SmsLimits sms,
-    TimeZones zones, DigestDue digests, IOptions<RetrySchedule> schedule, TimeProvider clock, ILogger<DuePump> log) : BackgroundService
+    TimeZones zones, DigestDue digests, StreamFaults faults, IOptions<RetrySchedule> schedule, TimeProvider clock, ILogger<DuePump> log) : BackgroundService
 {
     private const int Page = 500, Hands = 2;
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(250), Pace = TimeSpan.FromMilliseconds(100), Noticeable = TimeSpan.FromSeconds(2), Aside = TimeSpan.FromMinutes(5);
@@ -222,7 +222,9 @@ public sealed class DuePump(
         if (scheduled.Count == 0) return ([], false);
         var connection = session.Connection!;
         await NotificationStreams.LockAsync(session, scheduled.Select(s => s.Notification), cancellation);
-        var notifications = await NotificationStreams.LoadAsync(session, [.. scheduled.Select(s => s.Notification)], cancellation);
+        var loaded = await NotificationStreams.LoadAsync(session, [.. scheduled.Select(s => s.Notification)], cancellation);
+        scheduled = await faults.SetAsideAsync(connection, scheduled, loaded, now, cancellation);
+        var notifications = loaded.States;
         var waiting = notifications.Values.Where(n => n.IsToBePlanned).ToList();
         var (recipients, categories) = await snapshots.OfAsync(connection, [.. waiting.Select(n => n.Request)], cancellation);
         var payloadKeys = await keys.ForAsync(connection, waiting.Select(n => n.Request.Payload), cancellation);
@@ -238,9 +240,9 @@ public sealed class DuePump(
         foreach (var row in scheduled)
         {
             if (!notifications.TryGetValue(row.Notification, out var n) || !n.IsToBePlanned) continue;
-            if (n.SendAt > now || step.Waiting.Contains(n.Key))
+            if (n.SendAt > now || step.Waiting.Contains(n.Key) || step.SetAside.Contains(n.Key))
             {
-                later.Add(row with { DueAt = n.SendAt });
+                later.Add(row with { DueAt = step.SetAside.Contains(n.Key) ? now + LoadedStreams.WaitOf(n.SendAt ?? n.Request.At, now) : n.SendAt });
                 continue;
             }
 

@@ -15,7 +15,7 @@ namespace Notify.Dispatch.Due;
 /// </summary>
 public sealed class Takeover(
     IDocumentStore store, NpgsqlDataSource database, DeliveryDispatcher dispatcher, HostIdentity host, IOptions<RetrySchedule> schedule,
-    IConfiguration configuration, TimeProvider clock, ILogger<Takeover> log) : BackgroundService
+    StreamFaults faults, IConfiguration configuration, TimeProvider clock, ILogger<Takeover> log) : BackgroundService
 {
     private const int Page = 500;
     private readonly SignsOfLife signs = new(NotifyBus.Takeover(configuration), Beat(configuration), clock);
@@ -65,7 +65,8 @@ public sealed class Takeover(
     {
         try
         {
-            while (await TakeOverAsync(gone, cancellation) == Page)
+            var unreadable = new HashSet<Guid>();
+            while (await TakeOverAsync(gone, unreadable, cancellation) == Page)
             {
             }
 
@@ -78,8 +79,9 @@ public sealed class Takeover(
         }
     }
 
-    // Takes over one page of abandoned deliveries, and tells how many there were.
-    private async Task<int> TakeOverAsync(Guid[] gone, CancellationToken cancellation)
+    // Takes over one page of abandoned deliveries, and returns how many there were. A delivery whose stream cannot be read stays as
+    // it is, since its outcome may be unknown; the next look tries it again.
+    private async Task<int> TakeOverAsync(Guid[] gone, HashSet<Guid> unreadable, CancellationToken cancellation)
     {
         var now = clock.GetUtcNow();
         await using var session = store.LightweightSession();
@@ -88,16 +90,23 @@ public sealed class Takeover(
         // In this order: a claim is known to the dispatcher before it is in the table, and until it is settled. What is in
         // the table and not known then was given up, its commit's answer lost.
         var inTable = await OpenDeliveryTable.ClaimsOfAsync(connection, host.Id, cancellation);
-        var rows = await OpenDeliveryTable.AbandonedAsync(connection, [.. inTable.Except(dispatcher.Claims.Active)], gone, Page, cancellation);
+        var rows = await OpenDeliveryTable.AbandonedAsync(connection, [.. inTable.Except(dispatcher.Claims.Active)], gone, [.. unreadable], Page, cancellation);
         if (rows.Count == 0) return 0;
 
         await NotificationStreams.LockAsync(session, rows.Select(r => r.Notification), cancellation);
-        var notifications = await NotificationStreams.LoadAsync(session, [.. rows.Select(r => r.Notification).Distinct()], cancellation);
+        var loaded = await NotificationStreams.LoadAsync(session, [.. rows.Select(r => r.Notification).Distinct()], cancellation);
+        await faults.NoteAsync(connection, loaded, now, cancellation);
         var ended = new List<Guid>();
         var put = new List<OpenDelivery>();
         foreach (var row in rows)
         {
-            var delivery = notifications.GetValueOrDefault(row.Notification)?.Deliveries.GetValueOrDefault(row.Id);
+            if (loaded.Faults.ContainsKey(row.Notification))
+            {
+                unreadable.Add(row.Id);
+                continue;
+            }
+
+            var delivery = loaded.States.GetValueOrDefault(row.Notification)?.Deliveries.GetValueOrDefault(row.Id);
             switch (delivery?.Status)
             {
                 case null or not (DeliveryStatus.Queued or DeliveryStatus.Deferred or DeliveryStatus.Attempting or DeliveryStatus.Unknown):
@@ -121,7 +130,7 @@ public sealed class Takeover(
         await OpenDeliveryTable.PutAsync(connection, put, cancellation);
         session.QueueSqlCommand("select 1");
         await session.SaveChangesAsync(cancellation);
-        log.LogWarning("{Count} deliveries were taken over from hosts that are gone.", rows.Count);
+        log.LogWarning("{Count} deliveries were taken over from hosts that are gone.", ended.Count + put.Count);
         return rows.Count;
     }
 

@@ -21,7 +21,7 @@ public sealed record JudgedReceipt(ReceiptRow Row, byte[] Raw, string? Subject =
 /// Finds the deliveries that receipts are about, decides what follows, and writes all of it in the caller's transaction.
 /// Locks: open deliveries, notifications' streams, addresses' suppressions.
 /// </summary>
-public sealed class ReceiptJudgement(SubjectKeys keys, ILogger<ReceiptJudgement> log)
+public sealed class ReceiptJudgement(SubjectKeys keys, StreamFaults faults, ILogger<ReceiptJudgement> log)
 {
     /// <summary>Whose key seals receipts whose notification is not known.</summary>
     public const string InstallationSubject = "i/receipts";
@@ -47,8 +47,10 @@ public sealed class ReceiptJudgement(SubjectKeys keys, ILogger<ReceiptJudgement>
             matched.RemoveAll(m => known.Contains((m.Receipt.Row.Provider, m.Receipt.Row.EventId)));
         }
 
-        var notifications = await NotificationStreams.LoadAsync(session, streams, cancellation);
-        var verdicts = new Verdicts(notifications, open, now);
+        // A receipt of a stream that cannot be read here waits, as one does that came before its delivery.
+        var loaded = await NotificationStreams.LoadAsync(session, streams, cancellation);
+        await faults.NoteAsync(connection, loaded, now, cancellation);
+        var verdicts = new Verdicts(loaded.States, open, now);
         foreach (var (receipt, place) in matched) verdicts.Add(receipt, place, MayTouch);
         var judged = await AddressesAsync(connection, verdicts, now, cancellation);
 

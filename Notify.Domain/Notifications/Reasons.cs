@@ -105,6 +105,9 @@ public static class Reasons
     /// <summary>The provider has no record of the message, so it was never accepted.</summary>
     public const string NotAtProvider = "NotAtProvider";
 
+    /// <summary>Work on it is set aside: the host that looked at its stream cannot read one of its events. Never in an event.</summary>
+    public const string StreamUnreadable = "StreamUnreadable";
+
     /// <summary>Its time had passed before the digest that it waited in was closed.</summary>
     public const string Expired = "Expired";
 

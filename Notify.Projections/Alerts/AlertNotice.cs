@@ -41,7 +41,7 @@ public sealed record AlertNotice(
         var lane = t.Lane?.ToString().ToLowerInvariant();
         return t.Kind switch
         {
-            TroubleKind.MessageFailed or TroubleKind.ProjectionBehind => null,
+            TroubleKind.MessageFailed or TroubleKind.ProjectionBehind or TroubleKind.StreamUnreadable => null,
             TroubleKind.MessagesRefused => At($"/v1/notifications?status=failed&channel={Lanes.ChannelOf(t.Lane!.Value).ToString().ToLowerInvariant()}"),
             _ => At((lane, t.Priority) switch
             {
@@ -64,12 +64,14 @@ public sealed record AlertNotice(
             TroubleKind.DeliveriesFailing => $"{t.Priority} deliveries on {t.Lane} fail",
             TroubleKind.DeadLettering => $"{t.Priority} deliveries on {t.Lane} become dead letters",
             TroubleKind.MessageFailed => $"a message lies in {t.Subject.Split(':')[^1]}.wolverine_dead_letters",
+            TroubleKind.StreamUnreadable => "hosts cannot read some notifications",
             _ => $"the read model {t.Subject[(t.Subject.IndexOf(':', StringComparison.Ordinal) + 1)..]} is behind",
         };
         var counts = t.Kind switch
         {
             TroubleKind.MessageFailed => $"{t.Failures} messages",
             TroubleKind.ProjectionBehind => $"{t.Failures} events",
+            TroubleKind.StreamUnreadable => $"{t.Failures} streams",
             _ => $"{t.Failures} of {t.Attempts}",
         };
         return string.Create(CultureInfo.InvariantCulture, $"{(t.RecoveredAt is null ? "" : "over: ")}{what} ({t.FirstCause}; {counts} since {t.FirstFailureAt:yyyy-MM-dd HH:mm:ss}Z)");
@@ -84,6 +86,7 @@ public sealed record AlertNotice(
         TroubleKind.DeliveriesFailing => "Nothing is lost: deliveries are tried again. Look at what these have in common.",
         TroubleKind.DeadLettering => "Look at the dead letters' reasons, mend the cause, then replay them.",
         TroubleKind.MessageFailed => "This is a bug; its deliveries are taken over all the same. Report it with the row, then delete the row.",
+        TroubleKind.StreamUnreadable => "Only these wait; nothing of them is lost. The table notify.stream_faults names each stream and event. Start the hosts of the newest version, or repair the event.",
         _ => "Sending goes on. See that a Projections host runs, and look for errors in its log.",
     };
 }

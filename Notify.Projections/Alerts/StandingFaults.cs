@@ -13,6 +13,8 @@ public sealed class StandingFaults(IDocumentStore store)
     public async Task<List<StandingFault>> ReadAsync(NpgsqlConnection connection, AlertRules rules, DateTimeOffset now, CancellationToken cancellation)
     {
         var faults = await BehindAsync(connection, rules, now, cancellation);
+        var unreadable = await StreamFaults.LastingAsync(connection, now, cancellation);
+        faults.Add(new StandingFault(Subjects.Streams, TroubleKind.StreamUnreadable, unreadable.Count > 0, unreadable.First ?? "An event cannot be read", unreadable.Count, unreadable.Since));
         foreach (var schema in MessageStores)
         {
             if (await FailedAsync(connection, schema, now, cancellation) is { } fault) faults.Add(fault);

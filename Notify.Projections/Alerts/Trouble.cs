@@ -25,6 +25,9 @@ public enum TroubleKind : short
 
     /// <summary>A read model stopped or fell behind.</summary>
     ProjectionBehind = 6,
+
+    /// <summary>A host cannot read the streams of some notifications; the work on them is set aside.</summary>
+    StreamUnreadable = 20,
 }
 
 /// <summary>A trouble from its opening to its recovery: a row of <c>notify.troubles</c>. Names nobody.</summary>

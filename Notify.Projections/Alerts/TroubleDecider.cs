@@ -202,6 +202,9 @@ public static class Subjects
     /// <summary>Messages that a host could not handle.</summary>
     public static string Messages(string schema) => $"messages:{schema}";
 
+    /// <summary>Streams that a host cannot read.</summary>
+    public static string Streams => "streams:unreadable";
+
     /// <summary>A read model.</summary>
     public static string Projection(string name) => $"projection:{name}";
 }

@@ -13,17 +13,18 @@ namespace Notify.Projections.Digests;
 /// <summary>What became of a page of due notifications before it is planned.</summary>
 /// <param name="Opened">The rows by which digests that were opened wait for their time.</param>
 /// <param name="Waiting">The digests that are closed in another transaction.</param>
-public sealed record DigestStep(IReadOnlyList<OpenDelivery> Opened, IReadOnlySet<string> Waiting);
+/// <param name="SetAside">The digests with a member that this host cannot read.</param>
+public sealed record DigestStep(IReadOnlyList<OpenDelivery> Opened, IReadOnlySet<string> Waiting, IReadOnlySet<string> SetAside);
 
 /// <summary>
 /// Takes up what is due: closes the digests among it, and collects what is to be collected, so that what is left is planned
 /// as ever. A digest that is closed is planned like any other notification, in the same transaction.
 /// </summary>
-public sealed class DigestDue(SubjectKeys subjectKeys, MasterKeyRing ring, TemplateBook book, SmsLimits sms)
+public sealed class DigestDue(SubjectKeys subjectKeys, MasterKeyRing ring, TemplateBook book, SmsLimits sms, StreamFaults streamFaults)
 {
     // So many members, and so many stored bytes of them, are closed in one transaction, and at least one digest: whoever collects for the same people waits for it.
     private const long MostMembers = DigestRule.MostMembers, MostBytes = DigestReading.MostBytes;
-    private readonly DigestReading reading = new(subjectKeys);
+    private readonly DigestReading reading = new(subjectKeys, streamFaults);
 
     /// <summary>Takes up a page, in the transaction that plans it and has locked its streams.</summary>
     /// <param name="notifications">By stream key; what is closed or collected is noted in them.</param>
@@ -36,12 +37,12 @@ public sealed class DigestDue(SubjectKeys subjectKeys, MasterKeyRing ring, Templ
         var due = notifications.Values.Where(n => n.IsToBePlanned && !(n.SendAt > now) && !(n.Request.ExpiresAt <= now)).ToList();
         var digests = due.Where(n => n.Digest is not null).OrderBy(n => n.SendAt).ThenBy(n => n.Key, StringComparer.Ordinal).ToList();
         var candidates = DigestCollecting.Candidates(due.Where(n => n.Digest is null && payloads[n.Key] is not null).Select(n => new DueNotification(n.Key, n.Request, payloads[n.Key]!)), rules, ring);
-        if (digests.Count == 0 && candidates.Count == 0) return new DigestStep([], new HashSet<string>());
+        if (digests.Count == 0 && candidates.Count == 0) return new DigestStep([], new HashSet<string>(), new HashSet<string>());
 
         var connection = session.Connection!;
         var templates = await TemplatesAsync(digests); // read over another connection, before places are held
         var places = await DigestTable.LockAsync(connection, [.. digests.Select(PlaceOf), .. candidates.Select(c => c.Place)], cancellation);
-        var closing = await CloseAsync(session, digests, places, templates, notifications, payloads, recipients, keys, now, cancellation);
+        var (closing, setAside) = await CloseAsync(session, digests, places, templates, notifications, payloads, recipients, keys, now, cancellation);
         var collection = await DigestCollecting.CollectAsync(session, candidates, places, rules, keys, ring, now, cancellation);
         foreach (var (key, collected) in collection.Collected)
         {
@@ -50,17 +51,17 @@ public sealed class DigestDue(SubjectKeys subjectKeys, MasterKeyRing ring, Templ
         }
 
         await DigestTable.WriteAsync(connection, places, cancellation);
-        return new DigestStep(collection.Opened, digests.Skip(closing).Select(d => d.Key).ToHashSet(StringComparer.Ordinal));
+        return new DigestStep(collection.Opened, digests.Skip(closing).Select(d => d.Key).ToHashSet(StringComparer.Ordinal), setAside);
     }
 
     private static DigestPlace PlaceOf(Notification digest) => new(digest.Request.ClientId, digest.Request.Category, digest.Digest!.Person);
 
-    // Tells how many of them were closed, in their order.
-    private async Task<int> CloseAsync(
+    // Returns how many of them were closed or set aside, in their order.
+    private async Task<(int Count, HashSet<string> SetAside)> CloseAsync(
         IDocumentSession session, List<Notification> all, Dictionary<DigestPlace, OpenDigest?> places, Dictionary<string, CurrentTemplate?> templates,
         Dictionary<string, Notification> notifications, Dictionary<string, NotificationPayload?> payloads, Dictionary<string, Recipient> recipients, KeySet keys, DateTimeOffset now, CancellationToken cancellation)
     {
-        if (all.Count == 0) return 0;
+        if (all.Count == 0) return (0, []);
         var connection = session.Connection!;
         var counts = await DigestTable.CountAsync(connection, all.Select(d => d.Key), cancellation);
         var few = DigestReading.FirstOf(all, d => counts.GetValueOrDefault(d.Key), MostMembers);
@@ -72,7 +73,7 @@ public sealed class DigestDue(SubjectKeys subjectKeys, MasterKeyRing ring, Templ
         await NotificationStreams.LockAsync(session, waiting, cancellation);
         var contents = await reading.ReadAsync(session, digests, entries, sizes, now, cancellation);
         var ready = await book.PinnedAsync(session, contents.Values.SelectMany(c => c.Items).Select(i => i.Request.Template), cancellation);
-        foreach (var digest in digests)
+        foreach (var digest in digests.Where(d => contents.ContainsKey(d.Key)))
         {
             var (closing, items) = contents[digest.Key];
             foreach (var (key, @event) in closing.Events) session.Events.Append(key, @event);
@@ -88,8 +89,8 @@ public sealed class DigestDue(SubjectKeys subjectKeys, MasterKeyRing ring, Templ
             if (places[PlaceOf(digest)]?.Key == digest.Key) places[PlaceOf(digest)] = null;
         }
 
-        await DigestTable.RemoveAsync(connection, waiting, cancellation);
-        return digests.Count;
+        await DigestTable.RemoveAsync(connection, [.. contents.Keys.SelectMany(d => entries[d]).Select(e => e.Member)], cancellation);
+        return (digests.Count, digests.Select(d => d.Key).Where(d => !contents.ContainsKey(d)).ToHashSet(StringComparer.Ordinal));
     }
 
     private DigestWords? Say(

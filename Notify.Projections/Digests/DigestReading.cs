@@ -17,7 +17,7 @@ public sealed record DigestContents(DigestClosing Closing, IReadOnlyList<ToldMem
 /// a digest tells a title, a text and an address of each. What is not told is not kept.
 /// </summary>
 /// <param name="most">So many stored bytes are read at once.</param>
-public sealed class DigestReading(SubjectKeys subjectKeys, long most = DigestReading.MostBytes)
+public sealed class DigestReading(SubjectKeys subjectKeys, StreamFaults streamFaults, long most = DigestReading.MostBytes)
 {
     /// <summary>So many stored bytes at once; opened, they take several times as much.</summary>
     public const long MostBytes = 16 * 1024 * 1024;
@@ -26,24 +26,28 @@ public sealed class DigestReading(SubjectKeys subjectKeys, long most = DigestRea
     /// <param name="digests">Those that close.</param>
     /// <param name="entries">What waits in them, in the order of its coming.</param>
     /// <param name="sizes">By stream key: the stored bytes of what waits.</param>
-    /// <returns>By the digest's stream key.</returns>
+    /// <returns>By the digest's stream key; a digest with a member that this host cannot read is not among them.</returns>
     public async Task<Dictionary<string, DigestContents>> ReadAsync(
         IDocumentSession session, IReadOnlyList<Notification> digests, ILookup<string, DigestEntry> entries, IReadOnlyDictionary<string, long> sizes, DateTimeOffset now, CancellationToken cancellation)
     {
         var byKey = digests.ToDictionary(d => d.Key, StringComparer.Ordinal);
         var parts = digests.ToDictionary(d => d.Key, _ => new List<DigestContents>(), StringComparer.Ordinal);
+        var unreadable = new HashSet<string>(StringComparer.Ordinal);
         foreach (var part in PartsOf([.. digests.SelectMany(d => entries[d.Key])], e => sizes.GetValueOrDefault(e.Member), most))
         {
-            var members = await NotificationStreams.LoadAsync(session, [.. part.Select(e => e.Member)], cancellation);
+            var loaded = await NotificationStreams.LoadAsync(session, [.. part.Select(e => e.Member)], cancellation);
+            await streamFaults.NoteAsync(session.Connection!, loaded, now, cancellation);
+            var members = loaded.States;
+            unreadable.UnionWith(part.Where(e => loaded.Faults.ContainsKey(e.Member)).Select(e => e.Digest));
             var keys = await subjectKeys.ForAsync(session.Connection!, members.Values.Select(m => m.Request.Payload), cancellation);
-            foreach (var own in part.GroupBy(e => e.Digest, StringComparer.Ordinal))
+            foreach (var own in part.GroupBy(e => e.Digest, StringComparer.Ordinal).Where(o => !unreadable.Contains(o.Key)))
             {
                 var told = parts[own.Key].Sum(p => p.Items.Count);
                 parts[own.Key].Add(Read(byKey[own.Key], [.. own.Select(e => members[e.Member])], told, keys, now));
             }
         }
 
-        return parts.ToDictionary(p => p.Key, p => new DigestContents(DigestClosing.Of([.. p.Value.Select(c => c.Closing)]), [.. p.Value.SelectMany(c => c.Items)]), StringComparer.Ordinal);
+        return parts.Where(p => !unreadable.Contains(p.Key)).ToDictionary(p => p.Key, p => new DigestContents(DigestClosing.Of([.. p.Value.Select(c => c.Closing)]), [.. p.Value.SelectMany(c => c.Items)]), StringComparer.Ordinal);
     }
 
     /// <summary>Divides what comes in an order into parts that are no heavier than this, or one alone.</summary>

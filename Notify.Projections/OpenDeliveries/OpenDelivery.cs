@@ -48,6 +48,16 @@ public sealed record OpenDelivery(
     /// <summary>This delivery, put off.</summary>
     public OpenDelivery PutOff(DeliveryDeferred why) => this with { State = OpenState.Deferred, DueAt = why.Until, Reason = why.Reason };
 
+    /// <summary>This delivery, set aside until a time: it comes back to where it was then, and no attempt is used.</summary>
+    /// <param name="reason">One that no event has, such as <see cref="Reasons.StreamUnreadable"/>.</param>
+    /// <remarks>Only a row that is to be asked about has a reason while it is in its queue or claimed.</remarks>
+    public OpenDelivery SetAside(DateTimeOffset until, string reason) => State switch
+    {
+        OpenState.Scheduled => this with { DueAt = until },
+        _ when Reason is not null => this with { State = OpenState.Unknown, DueAt = until },
+        _ => this with { State = OpenState.Deferred, DueAt = until, Reason = reason },
+    };
+
     /// <summary>A notification that waits to be planned.</summary>
     public static OpenDelivery Planning(string notification, Priority priority, DateTimeOffset now, DateTimeOffset due) =>
         new(DeterministicId.OfPlanning(notification), notification, new DeliveryQueue(default, priority), OpenState.Scheduled, 0, now, due);

@@ -1,4 +1,3 @@
-using JasperFx.Events;
 using Marten;
 using Notify.Domain.Notifications;
 using Notify.Domain.Recipients;
@@ -9,21 +8,33 @@ namespace Notify.Projections;
 /// <summary>Reads and locks many notifications' streams at a time.</summary>
 public static class NotificationStreams
 {
-    /// <summary>Folds the streams with these keys; keys without a stream are not among the result.</summary>
-    public static async Task<Dictionary<string, Notification>> LoadAsync(IQuerySession session, IReadOnlyCollection<string> keys, CancellationToken cancellation)
+    /// <summary>Folds the streams with these keys: for each a state or a fault. Event types unknown to this host change nothing.</summary>
+    public static async Task<LoadedStreams> LoadAsync(IQuerySession session, IReadOnlyCollection<string> keys, CancellationToken cancellation)
     {
-        var result = new Dictionary<string, Notification>(keys.Count, StringComparer.Ordinal);
-        if (keys.Count == 0) return result;
-        var wanted = keys as string[] ?? [.. keys];
-        // Sorted here: asked for an order, PostgreSQL would rather walk all events in that order than use the streams' index.
-        var events = await session.Events.QueryAllRawEvents().Where(e => e.StreamKey!.IsOneOf(wanted)).ToListAsync(cancellation);
-        foreach (var e in events.OrderBy(e => e.Version))
+        var loaded = LoadedStreams.None;
+        if (keys.Count == 0) return loaded;
+        foreach (var e in await StoredEvents.OfStreamsAsync(session, keys as string[] ?? [.. keys], cancellation)) Fold(loaded, e);
+        return loaded;
+    }
+
+    private static void Fold(LoadedStreams loaded, StoredEvent e)
+    {
+        if (loaded.Faults.ContainsKey(e.Stream)) return;
+        var state = loaded.States.GetValueOrDefault(e.Stream);
+        var fault = e.Fault;
+        try
         {
-            result.TryGetValue(e.StreamKey!, out var state);
-            if (Notification.Evolve(state, e.StreamKey!, e.Data) is { } next) result[e.StreamKey!] = next with { Version = e.Version };
+            if (fault is null && (e.Data is null ? state : Notification.Evolve(state, e.Stream, e.Data)) is { } next)
+                loaded.States[e.Stream] = next with { Version = e.Version };
+        }
+        catch (Exception failure) when (failure is not OutOfMemoryException)
+        {
+            fault = $"it cannot be folded ({failure.GetType().Name})";
         }
 
-        return result;
+        if (fault is null) return;
+        loaded.States.Remove(e.Stream);
+        loaded.Faults[e.Stream] = new StreamFault(e.Stream, e.Version, e.Type, fault);
     }
 
     /// <summary>How many bytes the events of these streams take as they are stored; what they hold is not read for it.</summary>
@@ -55,17 +66,17 @@ public static class NotificationStreams
     /// <summary>Folds one stream, as it is or as it was; <c>null</c> if there is none.</summary>
     /// <param name="version">Only events up to this version.</param>
     /// <param name="asOf">Only events up to this time.</param>
+    /// <exception cref="UnreadableStreamException">An event among them cannot be read by this host.</exception>
     public static async Task<Notification?> LoadAsync(
         IQuerySession session, string key, CancellationToken cancellation, long? version = null, DateTimeOffset? asOf = null)
     {
-        var events = await session.Events.FetchStreamAsync(key, version ?? 0, asOf, token: cancellation);
-        Notification? state = null;
-        foreach (var e in events)
+        var loaded = LoadedStreams.None;
+        foreach (var e in await StoredEvents.OfStreamsAsync(session, [key], cancellation))
         {
-            if (Notification.Evolve(state, key, e.Data) is { } next) state = next with { Version = e.Version };
+            if (e.Version <= (version ?? long.MaxValue) && e.Timestamp <= (asOf ?? DateTimeOffset.MaxValue)) Fold(loaded, e);
         }
 
-        return state;
+        return loaded.Faults.TryGetValue(key, out var fault) ? throw new UnreadableStreamException(fault) : loaded.States.GetValueOrDefault(key);
     }
 
     /// <summary>

@@ -342,3 +342,15 @@ create table if not exists notify.digest_items (
     number   bigint not null generated always as identity
 );
 create index if not exists digest_items_digest on notify.digest_items (digest);
+
+-- Streams that a host could not read: a newer version's event, or damaged data. Work on them is set aside; the alert and
+-- operators read this. What was not met for a while is over.
+create table if not exists notify.stream_faults (
+    stream     text primary key,
+    version    bigint      not null,
+    event_type text        not null,
+    cause      text        not null,
+    first_at   timestamptz not null,
+    last_at    timestamptz not null
+);
+create index if not exists stream_faults_last on notify.stream_faults (last_at);

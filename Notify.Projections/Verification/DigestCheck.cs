@@ -26,11 +26,11 @@ internal sealed class DigestCheck(Dictionary<string, DigestEntry> waiting)
     public async Task CheckAsync(IQuerySession session, IReadOnlyCollection<Notification> page, Action<string> fault, CancellationToken cancellation)
     {
         var digested = page.Where(n => n.IsDigested).ToList();
-        var digests = await NotificationStreams.LoadAsync(session, [.. digested.Select(DigestOf).Distinct()], cancellation);
+        var (digests, unreadable) = await NotificationStreams.LoadAsync(session, [.. digested.Select(DigestOf).Distinct()], cancellation);
         foreach (var n in digested)
         {
             Digested++;
-            if (digests.GetValueOrDefault(DigestOf(n))?.Members?.Contains(n.Request.EventId) != true) fault($"{n.Key}: told by {n.CollectedIn}, which does not tell it");
+            if (!unreadable.ContainsKey(DigestOf(n)) && digests.GetValueOrDefault(DigestOf(n))?.Members?.Contains(n.Request.EventId) != true) fault($"{n.Key}: told by {n.CollectedIn}, which does not tell it");
         }
 
         foreach (var n in page)

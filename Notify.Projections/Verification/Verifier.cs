@@ -60,11 +60,18 @@ public static class Verifier
             var keys = await KeysAsync(connection, after, cancellation);
             if (keys.Count == 0) break;
             after = keys[^1];
-            var folded = await NotificationStreams.LoadAsync(session, keys, cancellation);
+            var (folded, unreadable) = await NotificationStreams.LoadAsync(session, keys, cancellation);
             await digests.CheckAsync(session, folded.Values, Fault, cancellation);
             foreach (var key in keys)
             {
                 notifications++;
+                if (unreadable.TryGetValue(key, out var cause))
+                {
+                    foreach (var id in open.Where(o => o.Value.Notification == key).Select(o => o.Key).ToList()) open.Remove(id);
+                    Fault($"{cause}");
+                    continue;
+                }
+
                 if (!folded.TryGetValue(key, out var n)) { Fault($"{key}: accepted, but has no stream"); continue; }
                 if (!n.IsPlanned)
                 {

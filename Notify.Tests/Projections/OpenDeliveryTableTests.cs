@@ -188,7 +188,7 @@ public sealed class OpenDeliveryTableTests(EmptyDatabase database) : IClassFixtu
         await ClaimAsync([Row(4).Id], owner: silent);
         await ClaimAsync([Row(5).Id], owner: signedOff);
         Assert.Equal(new[] { working, forgotten }.Order(), (await OpenDeliveryTable.ClaimsOfAsync(connection, me, Cancellation)).Order());
-        var abandoned = await OpenDeliveryTable.AbandonedAsync(connection, [forgotten], [silent], 100, Cancellation);
+        var abandoned = await OpenDeliveryTable.AbandonedAsync(connection, [forgotten], [silent], [], 100, Cancellation);
         Assert.Equal(new[] { Row(2).Id, Row(4).Id, Row(5).Id }.Order(), abandoned.Select(r => r.Id).Order());
     }
 

@@ -38,7 +38,7 @@ public sealed class AnalyticsProjectionTests(AnalyticsDatabase database) : IClas
         await database.CaughtUpAsync();
 
         await using var query = database.Store.QuerySession();
-        var folded = await NotificationStreams.LoadAsync(query, [.. told.Keys], TestContext.Current.CancellationToken);
+        var folded = (await NotificationStreams.LoadAsync(query, [.. told.Keys], TestContext.Current.CancellationToken)).States;
         Assert.Equal(Notifications, folded.Count);
         var expected = folded.SelectMany(n => n.Value.Deliveries.Values.Select(d => Line(
             d.Id, n.Value.Request.ClientId, n.Value.Request.EventId, d.Channel, d.Provider, d.Status, d.Reason, d.Attempts, d.DispatchedAt, d.DeliveredAt, d.OpenedAt))).Order(StringComparer.Ordinal).ToList();

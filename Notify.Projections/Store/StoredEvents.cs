@@ -1,0 +1,91 @@
+using System.Collections.Concurrent;
+using System.Collections.Frozen;
+using System.Data.Common;
+using System.Reflection;
+using System.Text.Json;
+using Marten;
+using Npgsql;
+
+namespace Notify.Projections;
+
+/// <summary>An event as it is stored, read by itself.</summary>
+/// <param name="Sequence">Its place among all events of the installation.</param>
+/// <param name="Type">The name of its type in the store.</param>
+/// <param name="Data">The event; <c>null</c> where the type is unknown to this host or the data cannot be read.</param>
+/// <param name="Fault">The reason why the data cannot be read, without the data; <c>null</c> where they can, or where the type is unknown.</param>
+public sealed record StoredEvent(string Stream, long Version, long Sequence, DateTimeOffset Timestamp, string Type, object? Data, string? Fault)
+{
+    /// <summary>Whether a newer host wrote it: its type changes nothing for this host.</summary>
+    public bool IsOfUnknownType => Data is null && Fault is null;
+}
+
+/// <summary>Reads events row by row, so that one that cannot be read is a fault of its own stream and of no other.</summary>
+/// <remarks>
+/// Marten's own queries throw for the whole result when one row has an unknown type or unreadable data. The serializer and the
+/// type names are Marten's.
+/// </remarks>
+public static class StoredEvents
+{
+    private static readonly FrozenDictionary<string, Type> Types = NotifyStore.EventTypes.ToFrozenDictionary(t => t.Name, StringComparer.Ordinal);
+    private static readonly ConcurrentDictionary<Type, PropertyInfo[]> Required = new();
+
+    /// <summary>Reads all events of these streams, in no order between streams and in the order of versions in each.</summary>
+    public static async Task<List<StoredEvent>> OfStreamsAsync(IQuerySession session, string[] keys, CancellationToken cancellation)
+    {
+        // Sorted here: asked for an order, PostgreSQL would rather walk all events in that order than use the streams' index.
+        var events = await ReadAsync(session, "stream_id = any($1)", [keys], cancellation);
+        events.Sort((a, b) => a.Version.CompareTo(b.Version));
+        return events;
+    }
+
+    /// <summary>Reads events by a condition on <c>mt_events</c>.</summary>
+    /// <param name="where">SQL with positional parameters; may end with an order and a limit.</param>
+    public static async Task<List<StoredEvent>> ReadAsync(IQuerySession session, string where, IReadOnlyList<object> parameters, CancellationToken cancellation)
+    {
+        await using var command = new NpgsqlCommand($"select stream_id, version, seq_id, timestamp, type, data from {NotifyStore.Schema}.mt_events where {where}");
+        foreach (var value in parameters) command.Parameters.Add(new NpgsqlParameter { Value = value });
+        var serializer = session.DocumentStore.Options.Serializer();
+        await using var reader = await session.ExecuteReaderAsync(command, cancellation);
+        var events = new List<StoredEvent>();
+        while (await reader.ReadAsync(cancellation))
+        {
+            var type = reader.GetString(4);
+            var (data, fault) = Types.TryGetValue(type, out var known) ? Read(serializer, known, reader) : (null, null);
+            events.Add(new StoredEvent(reader.GetString(0), reader.GetInt64(1), reader.GetInt64(2), reader.GetFieldValue<DateTimeOffset>(3), type, data, fault));
+        }
+
+        return events;
+    }
+
+    private static (object? Data, string? Fault) Read(ISerializer serializer, Type type, DbDataReader reader)
+    {
+        try
+        {
+            if (serializer.FromJson(type, reader, 5) is not { } data) return (null, "it has no data");
+            // A missing property is read as null, whatever its type says: the fold would fail on it later, and for more than this stream.
+            return MissingOf(data) is { } missing ? (null, $"it has no {JsonNamingPolicy.CamelCase.ConvertName(missing)}") : (data, null);
+        }
+        catch (Exception e) when (e is JsonException or NotSupportedException or FormatException or InvalidCastException or ArgumentException or InvalidOperationException { Source: not "Npgsql" })
+        {
+            // The exception's message may hold a part of the data.
+            return (null, $"its data cannot be read ({(e is JsonException { Path: { } path } ? $"at {path}" : e.GetType().Name)})");
+        }
+    }
+
+    private static string? MissingOf(object data)
+    {
+        foreach (var property in Required.GetOrAdd(data.GetType(), RequiredOf))
+        {
+            if (property.GetValue(data) is null) return property.Name;
+        }
+
+        return null;
+    }
+
+    private static PropertyInfo[] RequiredOf(Type type)
+    {
+        var nullability = new NullabilityInfoContext();
+        return [.. type.GetProperties(BindingFlags.Public | BindingFlags.Instance).Where(p =>
+            p.CanWrite && !p.PropertyType.IsValueType && p.GetIndexParameters().Length == 0 && nullability.Create(p).ReadState == NullabilityState.NotNull)];
+    }
+}

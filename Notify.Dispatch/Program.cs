@@ -58,7 +58,11 @@ if (faults.Report()) return NotifyHost.WrongConfiguration;
 
 builder.Services.AddSingleton(Options.Create(retry)).AddSingleton(providers).AddSingleton(sms).AddSingleton(pace).AddSingleton<NotificationIntake>().AddSingleton<AudienceDetails>();
 builder.Services.AddSingleton<DeliveryTokens>().AddSingleton<UnsubscribeLinks>().AddSingleton<TrackedLinks>();
-builder.Services.AddSingleton<HostIdentity>().AddSingleton<FairTurns>().AddSingleton<SlicePick>().AddSingleton(new SliceWeights()).AddSingleton<TemplateBook>().AddSingleton<StreamFaults>().AddSingleton<DigestDue>().AddSingleton<SliceClaim>().AddSingleton<Settlement>().AddSingleton<DeliveryDispatcher>();
+builder.Services.AddSingleton<HostIdentity>()
+    .AddSingleton(s => new HostLease(NotifyBus.Takeover(configuration), s.GetRequiredService<TimeProvider>()))
+    .AddSingleton<FairTurns>().AddSingleton<SlicePick>().AddSingleton(new SliceWeights()).AddSingleton<TemplateBook>()
+    .AddSingleton<StreamFaults>().AddSingleton<DigestDue>().AddSingleton<SliceClaim>()
+    .AddSingleton<Settlement>().AddSingleton<DeliveryDispatcher>();
 builder.Services.AddSingleton<QueueActivity>().AddSingleton<ProviderActivity>().AddSingleton(alerts);
 builder.Services.AddSingleton<ReceiptJudgement>().AddSingleton<ReceiptIntake>();
 if (command is null)

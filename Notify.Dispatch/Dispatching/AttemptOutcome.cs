@@ -27,6 +27,27 @@ public abstract record AttemptOutcome
     /// <summary>It may or may not have been taken.</summary>
     public sealed record Unknown(string Reason) : AttemptOutcome;
 
+    /// <summary>
+    /// No call was made: the host's lease, the notification's expiry or a change since the last check forbade it at the last
+    /// moment.
+    /// </summary>
+    /// <remarks>
+    /// It says nothing about the provider and is no attempt. The delivery goes back to its queue, if the claim is still this
+    /// host's.
+    /// </remarks>
+    /// <param name="Reason">One of the constants.</param>
+    public sealed record NotSent(string Reason) : AttemptOutcome
+    {
+        /// <summary>The host's lease had ended, or was about to: another host may have the delivery.</summary>
+        public const string LeaseEnded = "lease ended";
+
+        /// <summary>The notification had expired.</summary>
+        public const string Expired = "expired";
+
+        /// <summary>The last check was too old, and what it saw has changed since, or could not be looked at.</summary>
+        public const string CheckOutdated = "check outdated";
+    }
+
     /// <summary>The provider was asked and has no record of it.</summary>
     public sealed record NotFound : AttemptOutcome;
 }

@@ -6,7 +6,7 @@ namespace Notify.Dispatch.Dispatching;
 /// <summary>What an outcome says about the provider: a dead token is the person's matter, and the provider works well. Pure.</summary>
 public static class CallOutcomes
 {
-    /// <summary>Tells.</summary>
+    /// <summary>Classifies an outcome. <see cref="AttemptOutcome.NotSent"/> is no call: callers do not count it.</summary>
     public static (CallOutcome Outcome, string Reason, string? Code) Of(AttemptOutcome outcome) => outcome switch
     {
         AttemptOutcome.Retry r => (CallOutcome.Failed, r.Reason, r.Code),

@@ -17,7 +17,8 @@ namespace Notify.Dispatch.Dispatching;
 /// outcome to the settlement as it arrives. No database connection is held while a provider is waited for.
 /// </summary>
 public sealed class DeliveryDispatcher(
-    SliceClaim slices, SliceWeights weights, FairTurns turns, Providers providers, Settlement settlement, ProviderActivity activity, NpgsqlDataSource database, MasterKeyRing ring,
+    SliceClaim slices, SliceWeights weights, FairTurns turns, Providers providers, Settlement settlement, HostLease lease,
+    ProviderActivity activity, NpgsqlDataSource database, MasterKeyRing ring,
     IHostApplicationLifetime lifetime, TimeProvider clock, ILogger<DeliveryDispatcher> log)
 {
     /// <summary>How long one message is worked on before what has not been started goes back to the queue.</summary>
@@ -59,6 +60,7 @@ public sealed class DeliveryDispatcher(
             int permits;
             try
             {
+                await lease.WaitAsync(stop.Token);
                 permits = await gate.TakeAsync(message.Priority, Math.Min(least, remaining.Count), remaining.Count, stop.Token);
             }
             catch (OperationCanceledException)
@@ -78,6 +80,7 @@ public sealed class DeliveryDispatcher(
     private async Task<Task> StartAsync(DeliveryQueue queue, Guid[] ids, DispatchGate gate, CancellationToken cancellation)
     {
         var claim = Guid.NewGuid();
+        var moment = new ClaimMoment(lease.Term, clock.GetTimestamp(), clock.GetUtcNow());
         Claims.Begin(claim);
         var owed = ids.Length;
         try
@@ -94,7 +97,8 @@ public sealed class DeliveryDispatcher(
 
             gate.Release(owed - claimed.Count);
             owed = claimed.Count;
-            var calls = SharedCalls.Of(claimed).Select(call => Task.Run(() => CallAsync(call, gate), CancellationToken.None)).ToArray();
+            var calls =
+                SharedCalls.Of(claimed).Select(call => Task.Run(() => CallAsync(call, moment, gate), CancellationToken.None)).ToArray();
             owed = 0;
             return Claims.FinishAsync(claim, calls);
         }
@@ -125,7 +129,7 @@ public sealed class DeliveryDispatcher(
 
     // A call under way is never broken off: its own time-out bounds it, and its answer is worth more than a quick stop.
     // It tells whether what came of it was written.
-    private async Task<bool> CallAsync(IReadOnlyList<ClaimedDelivery> call, DispatchGate gate)
+    private async Task<bool> CallAsync(IReadOnlyList<ClaimedDelivery> call, ClaimMoment moment, DispatchGate gate)
     {
         var c = call[0];
         var lane = c.Row.Queue.Lane;
@@ -136,6 +140,8 @@ public sealed class DeliveryDispatcher(
         var (began, beganAt) = (clock.GetTimestamp(), clock.GetUtcNow());
         IReadOnlyList<AttemptOutcome> outcomes;
         using var total = new CancellationTokenSource(provider?.TotalTimeout ?? Timeout.InfiniteTimeSpan, clock);
+        var permit = c.Ask is null ? PermitOf(call, moment) : null;
+        permit?.Enter();
         using (var span = Telemetry.Source.StartActivity(
             c.Ask is null ? $"send {lane}" : $"ask {lane}", ActivityKind.Client, Telemetry.ContextOf(c.Notification.Request.TraceParent),
             links: Activity.Current is { } batch ? [new ActivityLink(batch.Context)] : null))
@@ -151,6 +157,9 @@ public sealed class DeliveryDispatcher(
                     _ => [await provider.SendAsync(c.Message, total.Token)],
                 };
                 outcomes = [.. outcomes.Select(StorableWords.Of)];
+                if (permit is { WasChecked: false } && outcomes.Any(o => o is AttemptOutcome.Accepted))
+                    log.LogCritical("The adapter {Provider} sends past its permit: make its calls by ProviderCall.CreateClient.",
+                        provider?.Name);
                 if (outcomes.Count != call.Count) throw new InvalidOperationException($"{outcomes.Count} outcomes for {call.Count} deliveries.");
             }
 #pragma warning disable CA1031 // An adapter's bug is these deliveries' trouble alone, and their outcome is unknown.
@@ -167,11 +176,20 @@ public sealed class DeliveryDispatcher(
         var latency = clock.GetElapsedTime(began);
         // One call is one word about the provider, however many it was for; what only waited for a call is none.
         var words = new HashSet<string>(StringComparer.Ordinal);
-        var counted = outcomes.Select(o => o is not AttemptOutcome.Retry { Code: ProviderCall.NoCallFree } && words.Add(o.GetType().Name)).ToList();
+        var counted = outcomes.Select(o => o is not (AttemptOutcome.NotSent or AttemptOutcome.Retry { Code: ProviderCall.NoCallFree })
+            && words.Add(o.GetType().Name)).ToList();
         for (var i = 0; i < outcomes.Count; i++) route?.End(provider!, outcomes[i], latency, beganAt, counted[i]);
         gate.Release(call.Count);
         weights.Release(call.Sum(d => d.Weight));
         return (await Task.WhenAll(call.Select((delivery, i) => SettleAsync(delivery, outcomes[i], route, latency, counted[i])))).All(written => written);
+    }
+
+    // Deliveries of one call leave together or not at all. What keeps one of them back is found at its next claim.
+    private SendPermit PermitOf(IReadOnlyList<ClaimedDelivery> call, ClaimMoment moment)
+    {
+        var checks = call.Select(d => (d.Row.Id, d.Basis!)).ToList();
+        return new SendPermit(lease, moment.Term, clock, moment.Timestamp, call.Min(d => d.Notification.Request.ExpiresAt) - moment.Now,
+            stop => LastCheck.IsUnchangedAsync(database, call[0].Claim, checks, clock.GetUtcNow(), stop));
     }
 
     private Task<bool> SettleAsync(ClaimedDelivery c, AttemptOutcome outcome, ProviderRoute? route, TimeSpan latency, bool counts)
@@ -206,6 +224,9 @@ public sealed class DeliveryDispatcher(
     }
 
     private string? ContentHash(ClaimedDelivery c) => c.Ask is null ? ring.Fingerprint("content", ContentFingerprint.TextOf(c.Message.Content)) : null;
+
+    // Taken before the claim: its lease, and what its last checks see, are no younger.
+    private readonly record struct ClaimMoment(int Term, long Timestamp, DateTimeOffset Now);
 
     private long lastHalted;
 

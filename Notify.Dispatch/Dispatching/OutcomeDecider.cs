@@ -45,6 +45,12 @@ public static class OutcomeDecider
                 return new(new NotificationDispatched(id, made.Attempt, made.Provider, a.MessageId, (int)made.Latency.TotalMilliseconds, made.ContentHash, made.At, Segments: made.Segments), null);
             case AttemptOutcome.Rejected r:
                 return new(new NotificationFailed(id, made.Attempt, r.Reason, made.Provider, r.Code, made.At), null);
+            // No attempt of the delivery's: it goes back to its queue, where the last check is made anew. Where an attempt was
+            // recorded, an event takes it back.
+            case AttemptOutcome.NotSent n:
+                var back = Open(OpenState.Deferred, now, Reasons.CallNotMade) with { Attempts = made.Attempt - 1 };
+                return new(Lanes.RepeatReplacesItself(row.Queue.Lane) ? null
+                    : new DeliveryDeferred(id, now, Reasons.CallNotMade, made.Attempt - 1, made.Provider, null, now, n.Reason), back);
             // The next provider takes it at once; back-off, and any word of when to come back, count when all have been tried.
             case AttemptOutcome.Halted h when made.MayMove:
                 return Wait(Reasons.FailedOver, h.Code, now, made.Attempt);

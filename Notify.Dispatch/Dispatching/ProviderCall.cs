@@ -34,7 +34,10 @@ public static class ProviderCall
         }
     }
 
-    /// <summary>A client for one provider: long-lived connections, no redirects, no cookies.</summary>
+    /// <summary>
+    /// A client for one provider: long-lived connections, no redirects, no cookies. Its requests leave only with their <see
+    /// cref="SendPermit"/>.
+    /// </summary>
     /// <param name="baseUrl">The provider's address; <c>null</c> where each message has one of its own.</param>
     /// <param name="timeout">How long one request may take, its connection and its answer included.</param>
     /// <param name="trustedCa">A certificate to trust instead of the system's; development only.</param>
@@ -45,7 +48,7 @@ public static class ProviderCall
     {
         var handler = CreateHandler(trustedCa, connectTimeout);
         shape?.Invoke(handler);
-        return new HttpClient(handler) { BaseAddress = baseUrl, Timeout = timeout };
+        return new HttpClient(new PermitHandler(handler, timeout)) { BaseAddress = baseUrl, Timeout = timeout };
     }
 
     /// <summary>The connections of such a client, for a library that brings a client of its own.</summary>
@@ -91,6 +94,14 @@ public static class ProviderCall
         {
             return (await client.SendAsync(request, completion, cancellation), null);
         }
+        catch (CallNotMadeException e)
+        {
+            return (null, new AttemptOutcome.NotSent(e.Reason));
+        }
+        catch (HttpRequestException e) when (e.InnerException is CallNotMadeException refused)
+        {
+            return (null, new AttemptOutcome.NotSent(refused.Reason));
+        }
         catch (HttpRequestException e) when (e.InnerException is ForbiddenAddressException)
         {
             return (null, new AttemptOutcome.Rejected(Reasons.BadAddress, "ForbiddenAddress"));
@@ -102,13 +113,18 @@ public static class ProviderCall
         }
         catch (HttpRequestException)
         {
-            return (null, new AttemptOutcome.Unknown(Reasons.ConnectionLost));
+            return (null, Broken(request, Reasons.ConnectionLost));
         }
         catch (OperationCanceledException)
         {
-            return (null, new AttemptOutcome.Unknown(Reasons.TimedOut));
+            return (null, Broken(request, Reasons.TimedOut));
         }
     }
+
+    // A request that was still waiting for its connection has not left.
+    private static AttemptOutcome Broken(HttpRequestMessage request, string reason) =>
+        request.Content is PermittedContent { HasLeft: false } ? new AttemptOutcome.Retry(reason, null)
+            : new AttemptOutcome.Unknown(reason);
 
     /// <summary>How long all requests for one delivery may take together, where the settings do not say: three times one, and at most 40 s.</summary>
     public static TimeSpan TotalTimeout(TimeSpan? configured, TimeSpan timeout) =>

@@ -90,23 +90,29 @@ public sealed class Settlement : IAsyncDisposable
         await using var transaction = await connection.BeginTransactionAsync(cancellation);
         await using var session = store.LightweightSession(SessionOptions.ForTransaction(transaction));
 
-        var held = await HeldAsync(connection, all, cancellation);
+        var (held, unknown) = await LockAsync(connection, all, cancellation);
         var late = all.Where(a => !held.ContainsKey((a.Row.Id, a.Claim))).ToList();
         var writes = all.Except(late).ToList();
-        if (late.Count > 0) writes.AddRange(await StillNewsAsync(session, late, cancellation));
+        var duplicates = new List<AttemptMade>();
+        foreach (var (made, what) in late.Count == 0 ? [] : await LateAsync(session, late, unknown, cancellation))
+        {
+            if (what == LateOutcome.Outcome) writes.Add(made);
+            else if (what == LateOutcome.Duplicate) duplicates.Add(made);
+        }
 
-        await OwnMessagesAsync(connection, writes, cancellation);
+        await OwnMessagesAsync(connection, writes, duplicates, cancellation);
         var settled = writes.Select(made => (Made: made, Settled: HasEnded(made) ? new Settled(null, null) : OutcomeDecider.Decide(made, schedule, now, Random.Shared.NextDouble()))).ToList();
         await OpenDeliveryTable.RemoveAsync(connection, [.. settled.Where(s => s.Settled.Next is null).Select(s => s.Made.Row.Id)], cancellation);
         await OpenDeliveryTable.PutAsync(connection, [.. settled.Where(s => s.Settled.Next is not null).Select(s => s.Settled.Next!)], cancellation);
 
         var dead = settled.Select(s => s.Made).Where(m => m is { Mode: ClientMode.Live, UserKey: not null, Outcome: AttemptOutcome.Rejected { Verdict: AddressVerdict.Dead } }).ToList();
-        var keys = settled.Where(s => s.Settled.Event is not null).Select(s => s.Made.Row.Notification).Concat(dead.Select(m => m.UserKey!)).ToList();
+        var events = settled.Where(s => s.Settled.Event is not null).Select(s => (s.Made.Row.Notification, Event: s.Settled.Event!))
+            .Concat(duplicates.Select(d => (d.Row.Notification, Event: (object)Duplicate(d, now)))).ToList();
+        var keys = events.Select(e => e.Notification).Concat(dead.Select(m => m.UserKey!)).ToList();
         if (keys.Count > 0)
         {
             await NotificationStreams.LockAsync(session, keys, cancellation);
-            foreach (var stream in settled.Where(s => s.Settled.Event is not null).GroupBy(s => s.Made.Row.Notification))
-                session.Events.Append(stream.Key, stream.Select(s => s.Settled.Event!));
+            foreach (var stream in events.GroupBy(e => e.Notification)) session.Events.Append(stream.Key, stream.Select(e => e.Event));
             if (dead.Count > 0) await RemoveDevicesAsync(session, dead, now, cancellation);
             await SuppressionTable.SuppressAsync(session, [.. settled.Select(s => ToSuppress(s.Made, now)).OfType<AddressToSuppress>()], now, cancellation);
             await session.SaveChangesAsync(cancellation);
@@ -114,6 +120,9 @@ public sealed class Settlement : IAsyncDisposable
 
         await transaction.CommitAsync(cancellation);
         Count(settled, now);
+        if (duplicates.Count > 0)
+            log.LogError("{Count} deliveries went out twice, {Delivery} among them: others had taken them over and sent them.",
+                duplicates.Count, duplicates[0].Row.Id);
 
         // A receipt was faster than the answer, and knows better than a call that failed.
         bool HasEnded(AttemptMade made) => made.Outcome is not AttemptOutcome.Accepted && held.GetValueOrDefault((made.Row.Id, made.Claim));
@@ -121,9 +130,11 @@ public sealed class Settlement : IAsyncDisposable
 
     // Where a repeat would reach the person twice, each of a provider's messages belongs to one delivery. If two asked for
     // theirs at once and found the same one, the second goes on asking.
-    private static async Task OwnMessagesAsync(NpgsqlConnection connection, List<AttemptMade> writes, CancellationToken cancellation)
+    private static async Task OwnMessagesAsync(NpgsqlConnection connection, List<AttemptMade> writes, List<AttemptMade> duplicates,
+        CancellationToken cancellation)
     {
-        var messages = writes.Where(w => !Lanes.RepeatReplacesItself(w.Row.Queue.Lane) && w.Outcome is AttemptOutcome.Accepted { MessageId: not null })
+        var messages = writes.Concat(duplicates).Where(w => !Lanes.RepeatReplacesItself(w.Row.Queue.Lane)
+            && w.Outcome is AttemptOutcome.Accepted { MessageId: not null })
             .Select(w => (w.Provider, ((AttemptOutcome.Accepted)w.Outcome).MessageId!, w.Row.Id, w.Row.Notification)).ToList();
         var others = await ProviderMessages.NoteAsync(connection, messages, cancellation);
         for (var i = 0; i < writes.Count; i++)
@@ -133,28 +144,41 @@ public sealed class Settlement : IAsyncDisposable
         }
     }
 
-    // Which of the claims still stand, and whether a receipt has ended the delivery meanwhile. Others were taken over, or were
-    // settled by a commit whose answer was lost.
-    private static async Task<Dictionary<(Guid, Guid), bool>> HeldAsync(NpgsqlConnection connection, IReadOnlyList<AttemptMade> all, CancellationToken cancellation)
+    // The claims that are still held, and whether a receipt has ended the delivery meanwhile; and the deliveries that wait as
+    // unknown. Others were taken over, or were settled by a commit whose answer was lost.
+    private static async Task<(Dictionary<(Guid, Guid), bool> Held, HashSet<Guid> Unknown)> LockAsync(NpgsqlConnection connection,
+        IReadOnlyList<AttemptMade> all, CancellationToken cancellation)
     {
         await using var command = new NpgsqlCommand(
-            "select delivery_id, claim, has_ended from notify.open_deliveries where delivery_id = any($1) and state = 1 order by delivery_id for update", connection);
+            """
+            select delivery_id, claim, has_ended, state from notify.open_deliveries where delivery_id = any($1) and state in (1, 3)
+            order by delivery_id for update
+            """, connection);
         command.Parameters.Add(new NpgsqlParameter { Value = all.Select(a => a.Row.Id).ToArray() });
         await using var reader = await command.ExecuteReaderAsync(cancellation);
-        var held = new Dictionary<(Guid, Guid), bool>();
-        while (await reader.ReadAsync(cancellation)) held[(reader.GetGuid(0), reader.GetGuid(1))] = reader.GetBoolean(2);
-        return held;
+        var (held, unknown) = (new Dictionary<(Guid, Guid), bool>(), new HashSet<Guid>());
+        while (await reader.ReadAsync(cancellation))
+        {
+            if (reader.GetInt16(3) == (short)OpenState.Unknown) unknown.Add(reader.GetGuid(0));
+            else held[(reader.GetGuid(0), reader.GetGuid(1))] = reader.GetBoolean(2);
+        }
+
+        return (held, unknown);
     }
 
-    // A provider's yes is a fact even when the claim was lost meanwhile; anything else is settled by whoever has the claim now.
-    private static async Task<List<AttemptMade>> StillNewsAsync(IDocumentSession session, List<AttemptMade> late, CancellationToken cancellation)
+    private static async Task<List<(AttemptMade Made, LateOutcome What)>> LateAsync(
+        IDocumentSession session, List<AttemptMade> late, HashSet<Guid> unknown, CancellationToken cancellation)
     {
         var folded = await NotificationStreams.LoadAsync(session, [.. late.Select(l => l.Row.Notification).Distinct()], cancellation);
         // Of a stream that cannot be read here it is not known whether it is news: twice is harmless, not at all is not.
-        return [.. late.Where(l => l.Outcome is AttemptOutcome.Accepted && (folded.Faults.ContainsKey(l.Row.Notification)
-            || (folded.States.TryGetValue(l.Row.Notification, out var n) && n.Deliveries.TryGetValue(l.Row.Id, out var d)
-                && d.Status is not (DeliveryStatus.Dispatched or DeliveryStatus.Delivered))))];
+        return [.. late.Select(l => (l, folded.Faults.ContainsKey(l.Row.Notification)
+            ? l.Outcome is AttemptOutcome.Accepted ? LateOutcome.Outcome : LateOutcome.Nothing
+            : folded.States.GetValueOrDefault(l.Row.Notification)?.Deliveries.GetValueOrDefault(l.Row.Id) is { } d
+                ? LateOutcomes.Decide(l, d, unknown.Contains(l.Row.Id)) : LateOutcome.Nothing))];
     }
+
+    private static DuplicateDispatchDetected Duplicate(AttemptMade made, DateTimeOffset now) =>
+        new(made.Row.Id, made.Attempt, made.Provider, ((AttemptOutcome.Accepted)made.Outcome).MessageId, now);
 
     private static async Task RemoveDevicesAsync(IDocumentSession session, List<AttemptMade> made, DateTimeOffset now, CancellationToken cancellation)
     {

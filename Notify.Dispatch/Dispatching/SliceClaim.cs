@@ -25,9 +25,11 @@ namespace Notify.Dispatch.Dispatching;
 /// <param name="Fingerprint">Keyed hash of the number or address; <c>null</c> for devices.</param>
 /// <param name="ResendBefore">See <see cref="AttemptMade"/>.</param>
 /// <param name="Weight">What <see cref="SliceWeights"/> holds for it until its call has ended.</param>
+/// <param name="Basis">The state that its last check was decided on; <c>null</c> for an inquiry, which has none.</param>
 public sealed record ClaimedDelivery(
     OpenDelivery Row, Guid Claim, Notification Notification, Delivery Delivery, OutboundMessage Message, int Attempt, IDeliveryProvider? Provider, DateTimeOffset? Ask,
-    string? Fingerprint = null, DateTimeOffset? ResendBefore = null, long Weight = 0);
+    string? Fingerprint = null, DateTimeOffset? ResendBefore = null, long Weight = 0,
+    LastCheckBasis? Basis = null);
 
 /// <summary>
 /// Claims a slice of deliveries in one short transaction: from then on nobody else touches them. The last check is made
@@ -139,7 +141,10 @@ public sealed class SliceClaim(
             var resend = isAsk && !d.WasResent && rules.Of(n.Request.Category).UnknownOutcome == UnknownOutcome.Resend;
             if (destinations is not null) followed.AddRange(destinations.Select((to, i) => new TrackedLink(tracked.TokenOf(d.Id, i), d.Id, row.Notification, i, opened.Seal(n.Request.Subject, to))));
             claimed.Add(new ClaimedDelivery(
-                row, claim, n, d, message, attempt, provider, isAsk ? d.AttemptedAt ?? now : null, fingerprints[row.Id], resend ? n.Request.ExpiresAt ?? DateTimeOffset.MaxValue : null, taken.GetValueOrDefault(row.Id)));
+                row, claim, n, d, message, attempt, provider, isAsk ? d.AttemptedAt ?? now : null, fingerprints[row.Id], resend
+                    ? n.Request.ExpiresAt ?? DateTimeOffset.MaxValue : null, taken.GetValueOrDefault(row.Id),
+                isAsk ? null
+                    : LastCheckBasis.Of(n, d.Channel, recipients.Of(n.Request), rules.Of(n.Request.Category), fingerprints[row.Id])));
         }
 
         if (events.Count + late.Count > 0) await NotificationStreams.LockAsync(session, events.Select(e => e.Key).Concat(late.Select(l => l.Row.Notification)), cancellation);

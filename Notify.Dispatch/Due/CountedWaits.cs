@@ -16,7 +16,8 @@ public static class CountedWaits
     private static readonly TimeSpan Slack = TimeSpan.FromMinutes(1);
 
     private static readonly string[] Retries =
-        [Reasons.Retry, Reasons.TimedOut, Reasons.ConnectionLost, Reasons.UnreadableAnswer, Reasons.ChannelHalted, Reasons.FailedOver, Reasons.HostLost, Reasons.ResentByPolicy, Reasons.NotAtProvider];
+        [Reasons.Retry, Reasons.TimedOut, Reasons.ConnectionLost, Reasons.UnreadableAnswer, Reasons.ChannelHalted, Reasons.FailedOver,
+            Reasons.HostLost, Reasons.CallNotMade, Reasons.ResentByPolicy, Reasons.NotAtProvider];
 
     /// <summary>The longest waits by state and reason; a reason of <c>null</c> stands for all.</summary>
     public static IReadOnlyList<(OpenState State, string? Reason, TimeSpan Longest)> Of(RetrySchedule schedule)

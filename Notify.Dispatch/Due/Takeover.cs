@@ -14,13 +14,14 @@ namespace Notify.Dispatch.Due;
 /// again; where it would reach the person twice, the outcome is unknown and will be asked for.
 /// </summary>
 public sealed class Takeover(
-    IDocumentStore store, NpgsqlDataSource database, DeliveryDispatcher dispatcher, HostIdentity host, IOptions<RetrySchedule> schedule,
-    StreamFaults faults, IConfiguration configuration, TimeProvider clock, ILogger<Takeover> log) : BackgroundService
+    IDocumentStore store, NpgsqlDataSource database, DeliveryDispatcher dispatcher, HostIdentity host, HostLease lease,
+    IOptions<RetrySchedule> schedule, StreamFaults faults, IConfiguration configuration, TimeProvider clock,
+    ILogger<Takeover> log) : BackgroundService
 {
     private const int Page = 500;
     private readonly SignsOfLife signs = new(NotifyBus.Takeover(configuration), Beat(configuration), clock);
     private readonly AbandonedLooks looks = new(Beat(configuration) * 20, clock);
-    private Guid[] gone = [];
+    private SignOfLife[] gone = [];
     private Task<bool>? look;
 
     /// <inheritdoc />
@@ -40,7 +41,8 @@ public sealed class Takeover(
             {
                 await BeatAsync(stoppingToken);
                 var given = await SignsAsync(stoppingToken);
-                gone = [.. signs.Gone(given).Where(id => id != host.Id)];
+                var silent = signs.Gone(given);
+                gone = [.. given.Where(s => s.Host != host.Id && silent.Contains(s.Host))];
                 // Beside the signs of life: a look takes as long as it takes, and this host lives meanwhile.
                 if (look is { IsCompleted: true })
                 {
@@ -48,7 +50,7 @@ public sealed class Takeover(
                     look = null;
                 }
 
-                if (looks.IsDue(given.Select(s => s.Host).Except(gone), dispatcher.Claims.GivenUp)) look ??= LookAsync(gone, stoppingToken);
+                if (looks.IsDue(given.Except(gone).Select(s => s.Host), dispatcher.Claims.GivenUp)) look ??= LookAsync(gone, stoppingToken);
             }
             catch (Exception e)
             {
@@ -61,7 +63,7 @@ public sealed class Takeover(
     }
 
     // Whether it went through to its end.
-    private async Task<bool> LookAsync(Guid[] gone, CancellationToken cancellation)
+    private async Task<bool> LookAsync(SignOfLife[] gone, CancellationToken cancellation)
     {
         try
         {
@@ -81,7 +83,7 @@ public sealed class Takeover(
 
     // Takes over one page of abandoned deliveries, and returns how many there were. A delivery whose stream cannot be read stays as
     // it is, since its outcome may be unknown; the next look tries it again.
-    private async Task<int> TakeOverAsync(Guid[] gone, HashSet<Guid> unreadable, CancellationToken cancellation)
+    private async Task<int> TakeOverAsync(SignOfLife[] gone, HashSet<Guid> unreadable, CancellationToken cancellation)
     {
         var now = clock.GetUtcNow();
         await using var session = store.LightweightSession();
@@ -90,7 +92,9 @@ public sealed class Takeover(
         // In this order: a claim is known to the dispatcher before it is in the table, and until it is settled. What is in
         // the table and not known then was given up, its commit's answer lost.
         var inTable = await OpenDeliveryTable.ClaimsOfAsync(connection, host.Id, cancellation);
-        var rows = await OpenDeliveryTable.AbandonedAsync(connection, [.. inTable.Except(dispatcher.Claims.Active)], gone, [.. unreadable], Page, cancellation);
+        var rows = await OpenDeliveryTable.AbandonedAsync(
+            connection, [.. inTable.Except(dispatcher.Claims.Active)], [.. gone.Select(g => (g.Host, g.At))], [.. unreadable], Page,
+                cancellation);
         if (rows.Count == 0) return 0;
 
         await NotificationStreams.LockAsync(session, rows.Select(r => r.Notification), cancellation);
@@ -140,7 +144,7 @@ public sealed class Takeover(
         await base.StopAsync(cancellationToken);
         await using var command = database.CreateCommand("delete from notify.dispatchers where id = $1 or (id = any($2) and seen_at < now() - interval '1 day')");
         command.Parameters.Add(new NpgsqlParameter { Value = host.Id });
-        command.Parameters.Add(new NpgsqlParameter { Value = gone });
+        command.Parameters.Add(new NpgsqlParameter { Value = gone.Select(g => g.Host).ToArray() });
         try
         {
             await command.ExecuteNonQueryAsync(cancellationToken);
@@ -164,9 +168,11 @@ public sealed class Takeover(
 
     private async Task BeatAsync(CancellationToken cancellation)
     {
+        var sentAt = clock.GetTimestamp();
         await using var command = database.CreateCommand(
             "insert into notify.dispatchers (id, seen_at) values ($1, now()) on conflict (id) do update set seen_at = now()");
         command.Parameters.Add(new NpgsqlParameter { Value = host.Id });
         await command.ExecuteNonQueryAsync(cancellation);
+        lease.Renew(sentAt);
     }
 }

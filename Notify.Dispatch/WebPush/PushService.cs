@@ -108,6 +108,7 @@ public sealed class PushService(Func<DateTimeOffset, string> sign, int share, Ti
     public void Leave(AttemptOutcome? outcome)
     {
         Interlocked.Decrement(ref underWay);
+        if (outcome is AttemptOutcome.NotSent) return; // it was not called
         isSilent = outcome is null or AttemptOutcome.Unknown or AttemptOutcome.Retry { Reason: Reasons.ConnectionLost };
         if (outcome is not AttemptOutcome.Accepted) return;
         lock (gate) acceptedAt = clock.GetUtcNow();

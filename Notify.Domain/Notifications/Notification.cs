@@ -161,9 +161,10 @@ public sealed record Notification(
             : closed with { IsPlanned = true };
     }
 
-    // A move goes on with the round; any other pause ends it.
+    // A move goes on with the round, and a call that was not made changes nothing about it; any other pause ends it.
     private static Delivery Moved(Delivery d, DeliveryDeferred e) =>
-        e is not { Reason: Reasons.FailedOver, Provider: { } tried } ? d with { Tried = null }
+        e.Reason == Reasons.CallNotMade ? d
+        : e is not { Reason: Reasons.FailedOver, Provider: { } tried } ? d with { Tried = null }
         : d.Tried?.Contains(tried) == true ? d
         : d with { Tried = (d.Tried ?? []).Add(tried), Moves = d.Moves + 1 };
 

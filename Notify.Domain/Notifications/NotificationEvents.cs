@@ -81,6 +81,14 @@ public sealed record DispatchAttempted(Guid DeliveryId, int Attempt, string Prov
 public sealed record NotificationDispatched(
     Guid DeliveryId, int Attempt, string Provider, string? ProviderMessageId, int LatencyMs, string? ContentHash, DateTimeOffset At, string? Receipt = null, int? Segments = null);
 
+/// <summary>
+/// A provider accepted a delivery that was already sent, by another attempt: a host went on whose deliveries had been taken
+/// over.
+/// </summary>
+/// <remarks>It changes nothing about the delivery. Where a repeat does not replace itself, the person has it twice.</remarks>
+/// <param name="ProviderMessageId">The provider's ID of the second message.</param>
+public sealed record DuplicateDispatchDetected(Guid DeliveryId, int Attempt, string Provider, string? ProviderMessageId, DateTimeOffset At);
+
 /// <summary>A provider or the app reported that the person's device has it.</summary>
 /// <param name="Receipt">The receipt's ID, where a provider said so.</param>
 public sealed record NotificationDelivered(Guid DeliveryId, string Source, DateTimeOffset At, string? Receipt = null);

@@ -90,8 +90,17 @@ public static class Reasons
     /// <summary>The provider took the request, and its answer cannot be read.</summary>
     public const string UnreadableAnswer = "UnreadableAnswer";
 
+    /// <summary>A gateway answered in the provider's place; the provider may have taken the request.</summary>
+    public const string GatewayAnswered = "GatewayAnswered";
+
     /// <summary>The provider took some parts of the message and refused others.</summary>
     public const string PartlyAccepted = "PartlyAccepted";
+
+    /// <summary>
+    /// No call was made: at the last moment the host's lease, the expiry or a change since the last check forbade it. It is no
+    /// attempt.
+    /// </summary>
+    public const string CallNotMade = "CallNotMade";
 
     /// <summary>The host that made the attempt ended before it had recorded an outcome.</summary>
     public const string HostLost = "HostLost";

@@ -57,7 +57,7 @@ public static class NotifyHost
 
         if (MasterKeyRing.Read(builder.Configuration, faults) is { } ring) builder.Services.AddSingleton(ring);
         builder.Services.AddSingleton(Planning.TimeZones.Read(builder.Configuration, faults));
-        var clock = new InstallationClock(TimeProvider.System);
+        var clock = new InstallationClock(BootTimeProvider.Instance);
         builder.Services.AddSingleton<TimeProvider>(clock).AddSingleton(clock).AddHostedService<ClockWatch>().AddSingleton<SubjectKeys>(); // the first that starts
 
         builder.Logging.ClearProviders();

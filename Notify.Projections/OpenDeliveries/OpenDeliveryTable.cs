@@ -119,17 +119,23 @@ public static class OpenDeliveryTable
 
     /// <summary>Locks rows in flight whose host is gone or has signed off, or whose claim was given up.</summary>
     /// <param name="givenUp">Claims that their own, living host knows nothing of.</param>
-    /// <param name="gone">Hosts that give no sign of life any more.</param>
+    /// <param name="gone">Hosts that give no sign of life any more, each with its last sign. A host that has given one since is
+    /// left alone: what it has claimed since then is its own.</param>
     /// <param name="except">Deliveries that are left where they are.</param>
     public static Task<List<OpenDelivery>> AbandonedAsync(
-        NpgsqlConnection connection, Guid[] givenUp, Guid[] gone, Guid[] except, int limit, CancellationToken cancellation)
+        NpgsqlConnection connection, Guid[] givenUp, IReadOnlyCollection<(Guid Host, DateTimeOffset LastSign)> gone, Guid[] except,
+            int limit,
+        CancellationToken cancellation)
     {
         var command = Command(connection,
             $"""
             select {Columns} from notify.open_deliveries
-            where {InFlight} and (claim = any($1) or owner = any($2) or owner not in (select id from notify.dispatchers)) and delivery_id <> all($4)
-            limit $3 for update skip locked
-            """, givenUp, gone, limit, except);
+            where {InFlight} and delivery_id <> all($5) and (claim = any($1) or owner not in (select id from notify.dispatchers)
+                or owner in (
+                    select d.id from notify.dispatchers d
+                    join unnest($2, $3) as gone (id, sign) on gone.id = d.id and gone.sign = d.seen_at))
+            limit $4 for update skip locked
+            """, givenUp, gone.Select(g => g.Host).ToArray(), gone.Select(g => g.LastSign).ToArray(), limit, except);
         command.CommandTimeout = LookSeconds;
         return ReadAsync(command, cancellation);
     }

@@ -28,6 +28,9 @@ public static class EventWords
         DispatchAttempted e => $"{Name(state, e.DeliveryId)}: attempt {Count(e.Attempt)} at {e.Provider} is about to be made.",
         NotificationDispatched { Receipt: not null } e => $"{Name(state, e.DeliveryId)} was accepted by {e.Provider}, says a receipt{(e.ProviderMessageId is null ? "" : $" (their ID {e.ProviderMessageId})")}.",
         NotificationDispatched e => $"{Name(state, e.DeliveryId)} was accepted by {e.Provider} at attempt {Count(e.Attempt)}, after {Count(e.LatencyMs)} ms{(e.Segments > 1 ? $", in {Count(e.Segments.Value)} segments" : "")}{(e.ProviderMessageId is null ? "" : $" (their ID {e.ProviderMessageId})")}.",
+        DuplicateDispatchDetected e =>
+            $"{Name(state, e.DeliveryId)} was accepted by {e.Provider} a second time, at attempt {Count(e.Attempt)}"
+            + (e.ProviderMessageId is null ? "." : $" (their ID {e.ProviderMessageId})."),
         NotificationDelivered e => $"{Name(state, e.DeliveryId)} reached the device, says {e.Source}.",
         NotificationFailed { Receipt: not null } e => $"{Name(state, e.DeliveryId)} failed for good, says a receipt: {Words(e.Reason)}{By(e.Provider, e.ProviderCode)}.",
         NotificationFailed e => $"{Name(state, e.DeliveryId)} failed for good{(e.Attempt > 0 ? $" at attempt {Count(e.Attempt)}" : "")}: {Words(e.Reason)}{By(e.Provider, e.ProviderCode)}.",

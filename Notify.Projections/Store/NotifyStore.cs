@@ -119,7 +119,8 @@ public static class NotifyStore
     /// <summary>Every event there is; its type's name is its name in the store, the API and the tables.</summary>
     public static IReadOnlyList<Type> EventTypes { get; } =
     [
-        typeof(NotificationRequested), typeof(DeliveriesPlanned), typeof(DeliveryDeferred), typeof(DeliveryReaddressed), typeof(CapPlaceMoved), typeof(DispatchAttempted), typeof(NotificationDispatched),
+        typeof(NotificationRequested), typeof(DeliveriesPlanned), typeof(DeliveryDeferred), typeof(DeliveryReaddressed),
+            typeof(CapPlaceMoved), typeof(DispatchAttempted), typeof(NotificationDispatched), typeof(DuplicateDispatchDetected),
         typeof(NotificationDelivered), typeof(NotificationFailed), typeof(DispatchOutcomeUnknown), typeof(DeliverySuppressed), typeof(DeliveryDeadLettered),
         typeof(DeliveryRedriven), typeof(NotificationCancelled), typeof(NotificationRescheduled), typeof(NotificationExpired), typeof(NotificationOpened),
         typeof(LinkClicked), typeof(Complained), typeof(Unsubscribed),

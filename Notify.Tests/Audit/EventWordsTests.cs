@@ -44,6 +44,8 @@ public sealed class EventWordsTests
         { new DispatchAttempted(Sms, 2, "twilio", At), "The SMS: attempt 2 at twilio is about to be made." },
         { new NotificationDispatched(Push, 1, "apns", "A-1", 131, "h", At), "The push to d_1 was accepted by apns at attempt 1, after 131 ms (their ID A-1)." },
         { new NotificationDispatched(Sms, 1, "twilio", null, 131, "h", At, Segments: 2), "The SMS was accepted by twilio at attempt 1, after 131 ms, in 2 segments." },
+        { new DuplicateDispatchDetected(Sms, 2, "twilio", "SM2", At),
+            "The SMS was accepted by twilio a second time, at attempt 2 (their ID SM2)." },
         { new NotificationFailed(Sms, 1, Reasons.BadAddress, "twilio", "21211", At), "The SMS failed for good at attempt 1: bad address (twilio: 21211)." },
         { new DispatchOutcomeUnknown(Sms, 1, "twilio", Reasons.TimedOut, At.AddMinutes(15), At), "The SMS: whether twilio accepted attempt 1 is not known (timed out). Nothing is repeated; it is decided by 2026-12-01 09:15:00.000Z." },
         { new DeliverySuppressed(Push, Reasons.DeviceRemoved, "devices", At), "The push to d_1 was left out at the last check: device removed (rule: devices)." },

@@ -30,9 +30,7 @@ public sealed class SettlementTests(AnalyticsDatabase database) : IClassFixture<
             await OpenDeliveryTable.ClaimAsync(connection, [.. rows.Select(r => r.Id)], Guid.NewGuid(), claim, Cancellation);
         }
 
-        await using var settlement = new Settlement(
-            database.Store, database.Source, clock, Options.Create(new RetrySchedule()), new QueueActivity(database.Source, clock, NullLogger<QueueActivity>.Instance),
-            new ProviderActivity(database.Source, new AlertRules(), clock, NullLogger<ProviderActivity>.Instance), NullLogger<Settlement>.Instance);
+        await using var settlement = NewSettlement();
         // While the first is written, the others gather; JSON has no room for a NUL.
         var written = await Task.WhenAll(rows.Select((row, i) => settlement.SettleAsync(
             new AttemptMade(row, claim, 1, "apns", new AttemptOutcome.Accepted(i == 3 ? "m\0" : $"m{i}"), TimeSpan.Zero, null, now))));
@@ -40,5 +38,90 @@ public sealed class SettlementTests(AnalyticsDatabase database) : IClassFixture<
         Assert.Equal(rows.Select((_, i) => i != 3), written);
         Assert.Equal([rows[3].Id.ToString()], (await database.RowsAsync($"select delivery_id from notify.open_deliveries where state = 1 and claim = '{claim}'")).Select(r => System.Text.Json.Nodes.JsonNode.Parse(r)!["delivery_id"]!.ToString()));
         Assert.Equal(7, (await database.RowsAsync("select 1 from events.mt_events where type = 'NotificationDispatched' and stream_id like 'n/c_shop:settled-%'")).Count);
+    }
+
+    [Fact]
+    public async Task Acceptance_of_what_another_host_has_sent_is_kept_as_a_duplicate_and_its_commit_may_be_repeated()
+    {
+        var row = await OpenAsync("n/c_shop:twice", OpenState.Queued, claimed: true, Attempted,
+            new DispatchAttempted(Sms, 2, "twilio", Now), Dispatched("SM2", 2));
+        await using var settlement = NewSettlement();
+
+        Assert.True(await settlement.SettleAsync(Late(row, new AttemptOutcome.Accepted("SM1"))));
+        Assert.True(await settlement.SettleAsync(Late(row, new AttemptOutcome.Accepted("SM2")))); // known already
+
+        Assert.Equal(["SM1"], (await EventsAsync(row, "DuplicateDispatchDetected")).Select(e => e["providerMessageId"]!.ToString()));
+        Assert.Single(await EventsAsync(row, "NotificationDispatched"));
+        Assert.Equal("1", (await RowOfAsync(row))["state"]!.ToString()); // the other host's claim stays
+    }
+
+    [Fact]
+    public async Task Call_that_was_not_made_frees_what_others_had_to_hold_unknown()
+    {
+        var row = await OpenAsync("n/c_shop:not-made", OpenState.Unknown, claimed: false, Attempted,
+            new DispatchOutcomeUnknown(Sms, 1, "twilio", Reasons.HostLost, Now.AddMinutes(15), Now));
+        await using var settlement = NewSettlement();
+
+        await settlement.SettleAsync(Late(row, new AttemptOutcome.NotSent(AttemptOutcome.NotSent.LeaseEnded)));
+
+        Assert.Equal((Reasons.CallNotMade, "lease ended"), (
+            Assert.Single(await EventsAsync(row, "DeliveryDeferred"))["reason"]!.ToString(),
+                (await EventsAsync(row, "DeliveryDeferred"))[0]["rule"]!.ToString()));
+        Assert.Equal(("2", "0"), ((await RowOfAsync(row))["state"]!.ToString(), (await RowOfAsync(row))["attempts"]!.ToString()));
+    }
+
+    [Fact]
+    public async Task Call_that_was_not_made_changes_nothing_of_what_another_host_works_on()
+    {
+        var row = await OpenAsync("n/c_shop:taken-over", OpenState.Queued, claimed: true, Attempted,
+            new DispatchOutcomeUnknown(Sms, 1, "twilio", Reasons.HostLost, Now.AddMinutes(15), Now));
+        await using var settlement = NewSettlement();
+
+        await settlement.SettleAsync(Late(row, new AttemptOutcome.NotSent(AttemptOutcome.NotSent.LeaseEnded)));
+
+        Assert.Empty(await EventsAsync(row, "DeliveryDeferred"));
+        Assert.Equal("1", (await RowOfAsync(row))["state"]!.ToString());
+    }
+
+    private static Guid Sms => Some.Sms;
+
+    private static DateTimeOffset Now => Some.Noon;
+
+    private static DispatchAttempted Attempted => new(Sms, 1, "twilio", Now);
+
+    private static NotificationDispatched Dispatched(string id, int attempt) => new(Sms, attempt, "twilio", id, 9, null, Now.AddSeconds(9));
+
+    // An SMS that is in the table as it is now, after these events.
+    private async Task<OpenDelivery> OpenAsync(string key, OpenState state, bool claimed, params object[] events)
+    {
+        await database.AppendAsync(key, [Some.Requested(), Some.Planned(), .. events]);
+        await database.ExecuteAsync($"delete from notify.open_deliveries where delivery_id = '{Sms}'");
+        var row = new OpenDelivery(Sms, key, new DeliveryQueue(Lane.Sms, Priority.Normal), state, 1, Now, Now);
+        await using var connection = await database.Source.OpenConnectionAsync(Cancellation);
+        await OpenDeliveryTable.AddAsync(connection, [row], Cancellation);
+        if (claimed) await OpenDeliveryTable.ClaimAsync(connection, [row.Id], Guid.NewGuid(), Guid.NewGuid(), Cancellation);
+        return row;
+    }
+
+    private static AttemptMade Late(OpenDelivery row, AttemptOutcome outcome) =>
+        new(row, Guid.NewGuid(), 1, "twilio", outcome, TimeSpan.Zero, null, Now.AddSeconds(5));
+
+    private async Task<List<System.Text.Json.Nodes.JsonNode>> EventsAsync(OpenDelivery row, string type) =>
+        [.. (await database.RowsAsync(
+            $"select data from events.mt_events where stream_id = '{row.Notification}' and type = '{type}' order by version"))
+            .Select(r => System.Text.Json.Nodes.JsonNode.Parse(r)!["data"]!)];
+
+    private async Task<System.Text.Json.Nodes.JsonNode> RowOfAsync(OpenDelivery row) =>
+        System.Text.Json.Nodes.JsonNode.Parse(Assert.Single(await database.RowsAsync(
+            $"select state, attempts from notify.open_deliveries where delivery_id = '{row.Id}'")))!;
+
+    private Settlement NewSettlement()
+    {
+        var clock = TimeProvider.System;
+        return new Settlement(
+            database.Store, database.Source, clock, Options.Create(new RetrySchedule()),
+                new QueueActivity(database.Source, clock, NullLogger<QueueActivity>.Instance),
+            new ProviderActivity(database.Source, new AlertRules(), clock, NullLogger<ProviderActivity>.Instance),
+                NullLogger<Settlement>.Instance);
     }
 }

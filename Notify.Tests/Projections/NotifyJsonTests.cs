@@ -24,7 +24,8 @@ public class NotifyJsonTests
         [
             new DeliveriesPlanned([new PlannedDelivery(id, Lane.Apns, "d", new Sealed("7.x"))], [new LeftOutDelivery(id, Channel.Email, null, "r", "rule")], 3, At),
             new DeliveryDeferred(id, At, "r", 2, "p", "c", At), new DispatchAttempted(id, 1, "p", At), new NotificationDispatched(id, 1, "p", "m", 7, null, At),
-            new NotificationDelivered(id, "s", At), new NotificationFailed(id, 1, "r", null, null, At), new DispatchOutcomeUnknown(id, 1, "p", "r", At, At),
+            new DuplicateDispatchDetected(id, 1, "p", "m", At), new NotificationDelivered(id, "s", At),
+                new NotificationFailed(id, 1, "r", null, null, At), new DispatchOutcomeUnknown(id, 1, "p", "r", At, At),
             new DeliverySuppressed(id, "r", "rule", At), new DeliveryDeadLettered(id, 12, "r", "p", "c", At), new DeliveryRedriven(id, "r", "by", At),
             new NotificationRescheduled(At, "by", At), new NotificationOpened(id, "s", At),
         ];

@@ -178,17 +178,21 @@ public sealed class OpenDeliveryTableTests(EmptyDatabase database) : IClassFixtu
     [Fact]
     public async Task Only_what_nobody_alive_works_on_is_abandoned()
     {
-        var (me, alive, silent, signedOff) = (Guid.NewGuid(), Guid.NewGuid(), Guid.NewGuid(), Guid.NewGuid());
-        await ExecuteAsync("insert into notify.dispatchers values ($1, now()), ($2, now() - interval '1 hour'), ($3, now())", me, alive, silent);
+        var (me, alive, silent, signedOff, back) = (Guid.NewGuid(), Guid.NewGuid(), Guid.NewGuid(), Guid.NewGuid(), Guid.NewGuid());
+        await ExecuteAsync(
+            $"insert into notify.dispatchers values ($1, now()), ($2, now() - interval '1 hour'), ($3, '{Now:O}'), ($4, '{Now:O}')",
+            me, alive, silent, back);
         var (working, forgotten) = (Guid.NewGuid(), Guid.NewGuid());
-        await AddAsync([.. Enumerable.Range(1, 6).Select(i => Row(i))]);
+        await AddAsync([.. Enumerable.Range(1, 7).Select(i => Row(i))]);
         await ClaimAsync([Row(1).Id], working, me);
         await ClaimAsync([Row(2).Id], forgotten, me);
         await ClaimAsync([Row(3).Id], owner: alive);
         await ClaimAsync([Row(4).Id], owner: silent);
         await ClaimAsync([Row(5).Id], owner: signedOff);
+        await ClaimAsync([Row(7).Id], owner: back); // silent until now, and alive again
         Assert.Equal(new[] { working, forgotten }.Order(), (await OpenDeliveryTable.ClaimsOfAsync(connection, me, Cancellation)).Order());
-        var abandoned = await OpenDeliveryTable.AbandonedAsync(connection, [forgotten], [silent], [], 100, Cancellation);
+        var abandoned = await OpenDeliveryTable.AbandonedAsync(
+            connection, [forgotten], [(silent, Now), (back, Now.AddSeconds(-30))], [], 100, Cancellation);
         Assert.Equal(new[] { Row(2).Id, Row(4).Id, Row(5).Id }.Order(), abandoned.Select(r => r.Id).Order());
     }
 

@@ -46,6 +46,21 @@ public static class Eventually
         }
     }
 
+    /// <summary>Waits until something has stayed as it is for a while, and returns it.</summary>
+    public static async Task<T> Settles<T>(Func<Task<T>> ask, TimeSpan during)
+    {
+        var (watch, since, last) = (Stopwatch.StartNew(), TimeSpan.Zero, await ask());
+        while (watch.Elapsed - since < during)
+        {
+            await Task.Delay(Interval * 2);
+            var next = await ask();
+            if (!Equals(next, last)) (since, last) = (watch.Elapsed, next);
+            if (watch.Elapsed > Patience * 3) throw new XunitException($"It does not settle. The last answer was: {last}");
+        }
+
+        return last;
+    }
+
     /// <summary>Watches for a while that something stays as it is: for what must not happen.</summary>
     public static async Task Stays<T>(Func<Task<T>> ask, T expected, TimeSpan during)
     {

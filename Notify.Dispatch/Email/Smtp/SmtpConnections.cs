@@ -24,7 +24,7 @@ public sealed class SmtpConnections(SmtpOptions options, TimeProvider clock) : I
             kept.Client.Dispose();
         }
 
-        var client = new SmtpClient { CheckCertificateRevocation = false };
+        var client = new PermittedSmtpClient(options.Timeout) { CheckCertificateRevocation = false };
         try
         {
             if (trusted is not null) client.ServerCertificateValidationCallback = (_, certificate, _, _) => IsTrusted(certificate);

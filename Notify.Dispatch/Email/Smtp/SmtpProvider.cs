@@ -71,6 +71,10 @@ public sealed class SmtpProvider : IDeliveryProvider, IDisposable
             client = null;
             return new AttemptOutcome.Accepted(mail.MessageId);
         }
+        catch (CallNotMadeException e)
+        {
+            return new AttemptOutcome.NotSent(e.Reason);
+        }
         catch (SmtpCommandException e)
         {
             if (client is { IsConnected: true })
@@ -126,13 +130,20 @@ public sealed class SmtpProvider : IDeliveryProvider, IDisposable
         _ => SmtpStage.Session,
     };
 
-    // MailKit tells of progress from the moment at which the message's own bytes go out.
+    // MailKit reports progress after each part of the message's own bytes, and before the final dot: a mail whose dot has not
+    // come is none (RFC 5321 4.1.1.10).
     private sealed class LeftHere : ITransferProgress
     {
+        private readonly SendPermit? permit = SendPermit.Current;
+
         public bool HasBegun { get; private set; }
 
-        public void Report(long bytesTransferred, long totalSize) => HasBegun = true;
+        public void Report(long bytesTransferred, long totalSize) => Report(bytesTransferred);
 
-        public void Report(long bytesTransferred) => HasBegun = true;
+        public void Report(long bytesTransferred)
+        {
+            permit?.CheckLease();
+            HasBegun = true;
+        }
     }
 }

@@ -1,0 +1,40 @@
+using Notify.Domain.Notifications;
+
+namespace Notify.Dispatch.Dispatching;
+
+/// <summary>What is written of an outcome whose claim was lost before it came.</summary>
+public enum LateOutcome
+{
+    /// <summary>Nothing: the host that has the delivery now settles it, or it was settled by a commit whose answer was lost.</summary>
+    Nothing,
+
+    /// <summary>The outcome, as if the claim were still held.</summary>
+    Outcome,
+
+    /// <summary>That the provider has accepted the delivery twice.</summary>
+    Duplicate,
+}
+
+/// <summary>Decides about outcomes whose claim was lost. Pure.</summary>
+public static class LateOutcomes
+{
+    /// <summary>Decides.</summary>
+    /// <param name="delivery">The delivery now.</param>
+    /// <param name="isHeldUnknown">Whether its row waits as unknown, so that no host works on it.</param>
+    public static LateOutcome Decide(AttemptMade made, Delivery delivery, bool isHeldUnknown) => made.Outcome switch
+    {
+        // A provider's yes is a fact, whoever has the delivery now.
+        AttemptOutcome.Accepted a => delivery.DispatchedAt is null ? LateOutcome.Outcome : IsTheSame(made, a, delivery)
+            ? LateOutcome.Nothing : LateOutcome.Duplicate,
+        // This host alone knows that the call was never made. Who took over had to hold the outcome unknown.
+        AttemptOutcome.NotSent when isHeldUnknown && delivery.Status == DeliveryStatus.Unknown && delivery.Attempts == made.Attempt
+            && delivery.Provider == made.Provider => LateOutcome.Outcome,
+        _ => LateOutcome.Nothing,
+    };
+
+    // Where a repeat replaces itself, its message has the same ID at the provider; the time then tells two acceptances apart.
+    private static bool IsTheSame(AttemptMade made, AttemptOutcome.Accepted accepted, Delivery delivery) =>
+        delivery.DispatchedAt == made.At
+        || (accepted.MessageId is { } id && id == delivery.ProviderMessageId && made.Provider == delivery.Provider
+            && !Lanes.RepeatReplacesItself(made.Row.Queue.Lane));
+}

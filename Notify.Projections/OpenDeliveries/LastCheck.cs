@@ -1,0 +1,63 @@
+using Notify.Domain.Categories;
+using Notify.Domain.Notifications;
+using Notify.Domain.Recipients;
+using Notify.Domain.Suppressions;
+using Npgsql;
+using NpgsqlTypes;
+
+namespace Notify.Projections.OpenDeliveries;
+
+/// <summary>The state that a delivery's last check was decided on.</summary>
+/// <param name="Recipient">The user's stream; <c>null</c> for the unregistered.</param>
+/// <param name="Suppression">The ID that a suppression of the address would have; <c>null</c> for devices.</param>
+/// <param name="Key">The key that encrypts the request.</param>
+public sealed record LastCheckBasis(string? Recipient, long RecipientVersion, string Category, long CategoryVersion, string? Suppression,
+    long Key)
+{
+    /// <summary>The basis of a check.</summary>
+    /// <param name="fingerprint">Keyed hash of the number or address; <c>null</c> for devices.</param>
+    public static LastCheckBasis Of(Notification notification, Channel channel, Recipient? recipient, Category category,
+        string? fingerprint) => new(
+        notification.Request.UserId is { } user ? Domain.Recipients.Recipient.KeyOf(user) : null, recipient?.Version ?? 0,
+        Domain.Categories.Category.KeyOf(notification.Request.Category), category.Version,
+        fingerprint is null ? null : Domain.Suppressions.Suppression.IdOf(channel, fingerprint), notification.Request.Payload.KeyId);
+}
+
+/// <summary>Looks whether last checks would come out the same now, for calls that had to wait before they could leave.</summary>
+public static class LastCheck
+{
+    /// <summary>
+    /// Whether the claim is still this host's for all of these deliveries, and nothing has changed that their checks were
+    /// decided on.
+    /// </summary>
+    public static async Task<bool> IsUnchangedAsync(
+        NpgsqlDataSource database, Guid claim, IReadOnlyList<(Guid Delivery, LastCheckBasis Basis)> checks, DateTimeOffset now,
+            CancellationToken cancellation)
+    {
+        await using var connection = await database.OpenConnectionAsync(cancellation);
+        await using var command = OpenDeliveryTable.Command(
+            connection,
+            $"""
+            select count(*)
+            from unnest($1, $2, $3, $4, $5, $6, $7)
+                as c(delivery, recipient, recipient_version, category, category_version, suppression, key)
+            join notify.open_deliveries d on d.delivery_id = c.delivery and d.state = 1 and d.claim = $8 and not d.has_ended
+            where (c.recipient is null
+                or c.recipient_version = coalesce((select version from {NotifyStore.Schema}.mt_streams where id = c.recipient), 0))
+              and c.category_version = coalesce((select version from {NotifyStore.Schema}.mt_streams where id = c.category), 0)
+              and exists (select from notify.subject_keys k where k.id = c.key and k.erased_at is null)
+              and not exists (
+                select from notify.suppressions s
+                where s.id = c.suppression and s.lifted_at is null and (s.expires_at is null or s.expires_at > $9))
+            """,
+            checks.Select(c => c.Delivery).ToArray(), Texts(checks.Select(c => c.Basis.Recipient)),
+                checks.Select(c => c.Basis.RecipientVersion).ToArray(),
+            checks.Select(c => c.Basis.Category).ToArray(), checks.Select(c => c.Basis.CategoryVersion).ToArray(),
+                Texts(checks.Select(c => c.Basis.Suppression)),
+            checks.Select(c => c.Basis.Key).ToArray(), claim, now);
+        return (long)(await command.ExecuteScalarAsync(cancellation))! == checks.Count;
+    }
+
+    private static NpgsqlParameter Texts(IEnumerable<string?> texts) =>
+        new() { Value = texts.ToArray(), NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Text };
+}

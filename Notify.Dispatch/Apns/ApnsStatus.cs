@@ -26,6 +26,7 @@ public static class ApnsStatus
             (413, _) => new AttemptOutcome.Rejected(Reasons.TooLarge, code),
             (429, "TooManyProviderTokenUpdates") => new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter ?? TimeSpan.FromMinutes(1)),
             (429, _) => new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter),
+            // Also where a gateway answered: a repeat replaces itself on the device.
             ( >= 500, _) => new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter),
             ( >= 400, _) => new AttemptOutcome.Rejected(Reasons.Rejected, code),
             _ => new AttemptOutcome.Retry(Reasons.Retry, code),

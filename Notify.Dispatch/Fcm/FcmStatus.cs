@@ -39,6 +39,7 @@ public static class FcmStatus
             (408, _) => new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter),
             (413, _) => new AttemptOutcome.Rejected(Reasons.TooLarge, code),
             (429, _) => new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter ?? QuotaWait),
+            // Also where a gateway answered: a repeat replaces itself on the device.
             ( >= 500, _) => new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter),
             ( >= 400, _) => new AttemptOutcome.Rejected(Reasons.Rejected, code),
             _ => new AttemptOutcome.Retry(Reasons.Retry, code),

@@ -22,6 +22,7 @@ public static class WebPushStatus
             401 or 403 when acceptedLately => new AttemptOutcome.Rejected(Reasons.BadAddress, code),
             401 or 403 => new AttemptOutcome.Halted(code),
             413 => new AttemptOutcome.Rejected(Reasons.TooLarge, code),
+            // Also where a gateway answered: a repeat replaces itself on the device.
             408 or 429 or >= 500 => new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter),
             _ => new AttemptOutcome.Rejected(Reasons.Rejected, code),
         };

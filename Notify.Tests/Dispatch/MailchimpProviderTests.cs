@@ -74,7 +74,8 @@ public sealed class MailchimpProviderTests : IAsyncDisposable
         { 429, "RequestLimitExceeded", new AttemptOutcome.Retry(Reasons.Retry, "RequestLimitExceeded") },
         { 503, "ServiceUnavailable", new AttemptOutcome.Retry(Reasons.Retry, "ServiceUnavailable") },
         { 200, "ValidationError", new AttemptOutcome.Rejected(Reasons.Rejected, "ValidationError") },
-        { 500, "Something_New", new AttemptOutcome.Rejected(Reasons.Rejected, "Something_New") },
+        { 500, "Something_New", new AttemptOutcome.Retry(Reasons.Retry, "Something_New") },
+        { 500, "Unknown_Template", new AttemptOutcome.Rejected(Reasons.Rejected, "Unknown_Template") },
         { 400, "a name with someone@example.com in it", new AttemptOutcome.Rejected(Reasons.Rejected, "400") },
     };
 
@@ -88,9 +89,10 @@ public sealed class MailchimpProviderTests : IAsyncDisposable
         { 200, "[]", new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
         { 200, "[1]", new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
         { 200, """[{"status":"\ud800"}]""", new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
-        { 500, "<html>", new AttemptOutcome.Retry(Reasons.Retry, "500") },
-        { 502, "<html>", new AttemptOutcome.Unknown(Reasons.TimedOut) },
-        { 504, "", new AttemptOutcome.Unknown(Reasons.TimedOut) },
+        { 500, "<html>", new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
+        { 500, "", new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
+        { 502, "<html>", new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
+        { 504, "", new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
         { 429, "", new AttemptOutcome.Retry(Reasons.Retry, "429") },
         { 403, "", new AttemptOutcome.Halted("403") },
         { 400, "", new AttemptOutcome.Rejected(Reasons.Rejected, "400") },

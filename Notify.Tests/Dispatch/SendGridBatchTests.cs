@@ -66,7 +66,8 @@ public sealed class SendGridBatchTests : IAsyncDisposable
     [InlineData(400, "from.email", typeof(AttemptOutcome.Halted))]
     [InlineData(400, "content.0.value", typeof(AttemptOutcome.Rejected))]
     [InlineData(429, null, typeof(AttemptOutcome.Retry))]
-    [InlineData(500, null, typeof(AttemptOutcome.Retry))]
+    [InlineData(500, null, typeof(AttemptOutcome.Unknown))]
+    [InlineData(500, "personalizations", typeof(AttemptOutcome.Retry))]
     [InlineData(502, null, typeof(AttemptOutcome.Unknown))]
     public async Task What_concerns_all_is_everyones_outcome_by_one_request(int status, string? field, Type expected)
     {

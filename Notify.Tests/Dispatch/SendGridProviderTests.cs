@@ -97,10 +97,16 @@ public sealed class SendGridProviderTests : IAsyncDisposable
         { 404, "<html>", new AttemptOutcome.Halted("404") },
         { 413, "", new AttemptOutcome.Rejected(Reasons.TooLarge, "413") },
         { 429, Fields(null), new AttemptOutcome.Retry(Reasons.Retry, "429", TimeSpan.FromSeconds(30)) },
-        { 500, "", new AttemptOutcome.Retry(Reasons.Retry, "500", TimeSpan.FromSeconds(30)) },
-        { 503, "<html>", new AttemptOutcome.Retry(Reasons.Retry, "503", TimeSpan.FromSeconds(30)) },
-        { 502, "<html>", new AttemptOutcome.Unknown(Reasons.TimedOut) },
-        { 504, "", new AttemptOutcome.Unknown(Reasons.TimedOut) },
+        { 500, """{"errors":[{"message":"internal server error"}]}""",
+            new AttemptOutcome.Retry(Reasons.Retry, "500", TimeSpan.FromSeconds(30)) },
+        { 503, """{"errors":[{"message":"service unavailable","field":null}]}""",
+            new AttemptOutcome.Retry(Reasons.Retry, "503", TimeSpan.FromSeconds(30)) },
+        { 500, "", new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
+        { 500, """{"errors":[]}""", new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
+        { 503, "<html>", new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
+        { 502, "<html>", new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
+        { 504, "", new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
+        { 525, "<html>", new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
     };
 
     [Theory, MemberData(nameof(Errors))]

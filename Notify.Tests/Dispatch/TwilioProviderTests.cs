@@ -73,10 +73,15 @@ public sealed class TwilioProviderTests : IAsyncDisposable
         { 400, "not json", new AttemptOutcome.Rejected(Reasons.Rejected, "400") },
         { 401, """{"code":20003,"status":401}""", new AttemptOutcome.Halted("20003") },
         { 429, """{"code":20429,"status":429}""", new AttemptOutcome.Retry(Reasons.Retry, "20429", TimeSpan.FromSeconds(30)) },
-        { 500, "", new AttemptOutcome.Retry(Reasons.Retry, "500", TimeSpan.FromSeconds(30)) },
-        { 503, "<html>", new AttemptOutcome.Retry(Reasons.Retry, "503", TimeSpan.FromSeconds(30)) },
-        { 502, "<html>", new AttemptOutcome.Unknown(Reasons.TimedOut) },
-        { 504, "", new AttemptOutcome.Unknown(Reasons.TimedOut) },
+        { 500, """{"code":20500,"message":"Internal Server Error","status":500}""",
+            new AttemptOutcome.Retry(Reasons.Retry, "20500", TimeSpan.FromSeconds(30)) },
+        { 503, """{"code":20503,"message":"Service Unavailable","status":503}""",
+            new AttemptOutcome.Retry(Reasons.Retry, "20503", TimeSpan.FromSeconds(30)) },
+        { 500, "", new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
+        { 503, "<html>", new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
+        { 502, "<html>", new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
+        { 504, "", new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
+        { 521, "<html>", new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
     };
 
     [Theory, MemberData(nameof(Errors))]

@@ -18,9 +18,13 @@ public class TwilioStatusTests
         { 429, null, new AttemptOutcome.Retry(Reasons.Retry, "429") },
         { 500, 20500, new AttemptOutcome.Retry(Reasons.Retry, "20500") },
         { 503, 20503, new AttemptOutcome.Retry(Reasons.Retry, "20503") },
-        { 503, null, new AttemptOutcome.Retry(Reasons.Retry, "503") },
-        { 502, null, new AttemptOutcome.Unknown(Reasons.TimedOut) },
-        { 504, null, new AttemptOutcome.Unknown(Reasons.TimedOut) },
+        { 500, null, new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
+        { 503, null, new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
+        { 502, null, new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
+        { 504, null, new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
+        { 504, 20504, new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
+        { 520, null, new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
+        { 527, null, new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
         { 400, 21610, new AttemptOutcome.Rejected(Reasons.OptedOutAtProvider, "21610", AddressVerdict.Suppress) },
         { 400, 21211, new AttemptOutcome.Rejected(Reasons.BadAddress, "21211") },
         { 400, 21614, new AttemptOutcome.Rejected(Reasons.BadAddress, "21614") },
@@ -42,10 +46,11 @@ public class TwilioStatusTests
         Assert.Equal(expected, TwilioStatus.Outcome((HttpStatusCode)status, code, status < 300 ? "SM1" : null, null));
 
     [Theory]
-    [InlineData(429)]
-    [InlineData(503)]
-    public void Twilio_s_own_word_on_when_to_come_back_counts(int status) =>
-        Assert.Equal(TimeSpan.FromSeconds(7), Assert.IsType<AttemptOutcome.Retry>(TwilioStatus.Outcome((HttpStatusCode)status, null, null, TimeSpan.FromSeconds(7))).After);
+    [InlineData(429, 20429)]
+    [InlineData(503, 20503)]
+    public void Twilio_s_own_word_on_when_to_come_back_counts(int status, int code) =>
+        Assert.Equal(TimeSpan.FromSeconds(7),
+            Assert.IsType<AttemptOutcome.Retry>(TwilioStatus.Outcome((HttpStatusCode)status, code, null, TimeSpan.FromSeconds(7))).After);
 
     [Fact]
     public void An_error_is_read() =>

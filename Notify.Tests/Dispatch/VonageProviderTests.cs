@@ -61,8 +61,12 @@ public sealed class VonageProviderTests : IAsyncDisposable
         { 200, """{"messages":[{"status":"0","message-id":"A"},{"status":"5"}]}""", new AttemptOutcome.Unknown(Reasons.PartlyAccepted) },
         { 200, "half a bod", new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
         { 401, "", new AttemptOutcome.Halted("401") },
-        { 500, "<html>", new AttemptOutcome.Retry(Reasons.Retry, "500", TimeSpan.FromSeconds(30)) },
-        { 504, "", new AttemptOutcome.Unknown(Reasons.TimedOut) },
+        { 500, """{"messages":[{"status":"5","error-text":"Internal Error"}]}""",
+            new AttemptOutcome.Retry(Reasons.Retry, "5", TimeSpan.FromSeconds(30)) },
+        { 500, """{"messages":[{"status":"0","message-id":"0A01"}]}""", new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
+        { 500, "<html>", new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
+        { 503, "", new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
+        { 504, "", new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
     };
 
     [Theory, MemberData(nameof(Errors))]

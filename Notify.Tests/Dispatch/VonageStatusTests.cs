@@ -56,10 +56,11 @@ public class VonageStatusTests
         { 400, new AttemptOutcome.Rejected(Reasons.Rejected, "400") },
         { 420, new AttemptOutcome.Retry(Reasons.Retry, "420") },
         { 429, new AttemptOutcome.Retry(Reasons.Retry, "429") },
-        { 500, new AttemptOutcome.Retry(Reasons.Retry, "500") },
-        { 503, new AttemptOutcome.Retry(Reasons.Retry, "503") },
-        { 502, new AttemptOutcome.Unknown(Reasons.TimedOut) },
-        { 504, new AttemptOutcome.Unknown(Reasons.TimedOut) },
+        { 500, new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
+        { 503, new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
+        { 502, new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
+        { 504, new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
+        { 522, new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
         { 302, new AttemptOutcome.Retry(Reasons.Retry, "302") },
     };
 

@@ -97,6 +97,36 @@ public sealed class Failover(FailoverSystem failover) : SystemTest, IClassFixtur
         Assert.Equal(1, AtVonage(id).Count + (await Sandbox.LedgerAsync(id)).Count(e => e.IsAccepted));
     }
 
+    [Theory]
+    [InlineData(502, "lost")]
+    [InlineData(503, "passed")]
+    public async Task Outage_behind_a_gateway_fails_over_and_repeats_nothing_that_may_have_been_taken(int status, string gateway)
+    {
+        await Sandbox.KnobsAsync("twilio", new { errorRate = 1, errorStatus = status, gateway });
+        var id = NewId("gateway");
+        var ids = Enumerable.Range(0, 30).Select(i => $"{id}-{i}.").ToList();
+        foreach (var one in ids)
+        {
+            (await SendAsync(one)).Is(202);
+            await Eventually.Becomes(
+                () => Client.EventTypesAsync(one), types => types.Any(t => t is "DispatchOutcomeUnknown" or "NotificationDispatched"),
+                    "it was tried", Long);
+            if (AtVonage(one).Count > 0) break;
+        }
+
+        // An unknown outcome counts as a failure: a few later the route goes to the next provider, and those few wait until Twilio
+        // has been asked.
+        var tried = (await Sandbox.LedgerAsync(id)).Select(e => e.Text!).Distinct().ToList();
+        Assert.InRange(tried.Count, 1, 20);
+        Assert.NotEmpty(AtVonage(id));
+        await Sandbox.BehaveAsync();
+        await Installation.QuietAsync(Long, id);
+        var sent = (await Sandbox.LedgerAsync(id)).Where(e => e.IsAccepted).Select(e => e.Text!).Concat(AtVonage(id)).ToList();
+        Assert.Equal(sent.Distinct().Count(), sent.Count);
+        Assert.Superset(tried.ToHashSet(), sent.ToHashSet());
+        await Installation.VerifyAsync();
+    }
+
     [Fact]
     public async Task A_rate_is_kept_and_holds_up_neither_what_is_critical_nor_another_lane()
     {

@@ -33,9 +33,9 @@ public static class MailchimpStatus
             >= 200 and < 300 => new AttemptOutcome.Unknown(Reasons.UnreadableAnswer),
             408 or 429 => new AttemptOutcome.Retry(Reasons.Retry, word, retryAfter),
             401 or 402 or 403 or 404 => new AttemptOutcome.Halted(word),
-            // A gateway that gave up may have passed the request on.
-            502 or 504 => new AttemptOutcome.Unknown(Reasons.TimedOut),
-            >= 500 => new AttemptOutcome.Retry(Reasons.Retry, word, retryAfter),
+            // Mailchimp Transactional, Errors: «any non-200 response code is an error», with a document of status, code, name and
+            // message. This has none.
+            >= 500 => GatewayAnswers.Of((int)status, hasDocument: false, word, retryAfter),
             >= 400 => new AttemptOutcome.Rejected(Reasons.Rejected, word),
             _ => new AttemptOutcome.Retry(Reasons.Retry, word),
         };
@@ -63,10 +63,16 @@ public static class MailchimpStatus
         var code = name.Length <= 60 && name.All(c => char.IsAsciiLetterOrDigit(c) || c == '_') ? name : ((int)status).ToString(CultureInfo.InvariantCulture);
         return name switch
         {
+            // «GeneralError: an unknown error occurred processing your request. Please try again later.»
             "GeneralError" or "ServiceUnavailable" or "RequestLimitExceeded" => new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter),
             "Invalid_Key" or "PaymentRequired" or "Unknown_Subaccount" => new AttemptOutcome.Halted(code),
             _ when (int)status == 429 => new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter),
             _ when (int)status is 401 or 402 or 403 => new AttemptOutcome.Halted(code),
+            // Also what is wrong for good comes with 500, under names such as these; a name that is none of them is a fault of the service.
+            "ValidationError" => new AttemptOutcome.Rejected(Reasons.Rejected, code),
+            _ when (int)status >= 500 && !name.StartsWith("Invalid_", StringComparison.Ordinal)
+                && !name.StartsWith("Unknown_", StringComparison.Ordinal) =>
+                new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter),
             _ => new AttemptOutcome.Rejected(Reasons.Rejected, code),
         };
     }

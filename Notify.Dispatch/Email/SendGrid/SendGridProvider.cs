@@ -127,8 +127,11 @@ public sealed class SendGridProvider : IDeliveryProvider, ISendsMany, IDisposabl
             using (response)
             {
                 var messageId = response.Headers.TryGetValues("X-Message-Id", out var ids) ? ids.FirstOrDefault() : null;
-                var fields = response.IsSuccessStatusCode ? [] : SendGridStatus.Read(await response.Content.ReadAsByteArrayAsync(cancellation));
-                return (SendGridStatus.Outcome(response.StatusCode, fields, messageId, SendGridStatus.RetryAfter(response.StatusCode, response.Headers, clock.GetUtcNow())), fields);
+                var answer = response.IsSuccessStatusCode ? [] : await response.Content.ReadAsByteArrayAsync(cancellation);
+                var fields = SendGridStatus.Read(answer);
+                var retryAfter = SendGridStatus.RetryAfter(response.StatusCode, response.Headers, clock.GetUtcNow());
+                return (SendGridStatus.Outcome(response.StatusCode, fields, messageId, retryAfter, SendGridStatus.IsDocument(answer)),
+                    fields);
             }
         }
         finally

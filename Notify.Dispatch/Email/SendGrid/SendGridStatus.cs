@@ -18,7 +18,9 @@ public static partial class SendGridStatus
     /// <summary>The outcome of an answer to <c>POST /v3/mail/send</c>.</summary>
     /// <param name="fields">The fields that the body's errors name.</param>
     /// <param name="messageId">The answer's <c>X-Message-Id</c>.</param>
-    public static AttemptOutcome Outcome(HttpStatusCode status, IReadOnlyList<string> fields, string? messageId, TimeSpan? retryAfter)
+    /// <param name="hasDocument">Whether the body is SendGrid's own error document; see <see cref="IsDocument"/>.</param>
+    public static AttemptOutcome Outcome(HttpStatusCode status, IReadOnlyList<string> fields, string? messageId, TimeSpan? retryAfter,
+        bool hasDocument)
     {
         var code = fields.Count > 0 ? $"{(int)status} {fields[0]}" : ((int)status).ToString(CultureInfo.InvariantCulture);
         return (int)status switch
@@ -30,9 +32,9 @@ public static partial class SendGridStatus
             400 when fields.Any(f => Recipient().IsMatch(f)) => new AttemptOutcome.Rejected(Reasons.BadAddress, code),
             413 => new AttemptOutcome.Rejected(Reasons.TooLarge, code),
             408 or 429 => new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter),
-            // A gateway that gave up may have passed the request on.
-            502 or 504 => new AttemptOutcome.Unknown(Reasons.TimedOut),
-            >= 500 => new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter),
+            // SendGrid, Mail Send errors: «500: internal server error», «503: the SendGrid v3 Web API is not available», each with
+            // an ErrorResponse, { errors: [{ message }] }.
+            >= 500 => GatewayAnswers.Of((int)status, hasDocument, code, retryAfter),
             >= 400 => new AttemptOutcome.Rejected(Reasons.Rejected, code),
             _ => new AttemptOutcome.Retry(Reasons.Retry, code),
         };
@@ -53,6 +55,23 @@ public static partial class SendGridStatus
         catch (Exception e) when (e is JsonException or InvalidOperationException) // the latter: half a surrogate pair
         {
             return [];
+        }
+    }
+
+    /// <summary>Whether a body is SendGrid's error document: <c>errors</c>, each with a <c>message</c>.</summary>
+    public static bool IsDocument(byte[] body)
+    {
+        try
+        {
+            using var json = JsonDocument.Parse(body);
+            return json.RootElement.ValueKind == JsonValueKind.Object && json.RootElement.TryGetProperty("errors", out var errors)
+                && errors.ValueKind == JsonValueKind.Array
+                && errors.GetArrayLength() > 0
+                    && errors.EnumerateArray().All(e => e.ValueKind == JsonValueKind.Object && e.TryGetProperty("message", out _));
+        }
+        catch (JsonException)
+        {
+            return false;
         }
     }
 

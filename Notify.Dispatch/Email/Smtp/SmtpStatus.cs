@@ -21,7 +21,10 @@ public enum SmtpStage
 }
 
 /// <summary>What a mail server's refusals mean.</summary>
-/// <remarks>RFC 5321 4.2 (4yz: not now; 5yz: never); RFC 3463 (enhanced status codes).</remarks>
+/// <remarks>
+/// RFC 5321 4.2 (4yz: not now; 5yz: never); RFC 3463 (enhanced status codes). A reply is the server's own word that it did not
+/// take the mail: SMTP has no gateway that answers in its place. A reply that does not come is an unknown outcome.
+/// </remarks>
 public static partial class SmtpStatus
 {
     /// <summary>The outcome of a refusal.</summary>

@@ -106,9 +106,8 @@ public static class ClicklineStatus
             (400, "bad_number") => new AttemptOutcome.Rejected(Reasons.BadAddress, word),
             (400, "opted_out") => new AttemptOutcome.Rejected(Reasons.OptedOutAtProvider, word, AddressVerdict.Suppress),
             (429, _) => new AttemptOutcome.Retry(Reasons.Retry, word, retryAfter),
-            // A gateway that gave up may have passed it on: nobody knows, and nothing is repeated.
-            (502 or 504, _) => new AttemptOutcome.Unknown(Reasons.TimedOut),
-            ( >= 500, _) => new AttemptOutcome.Retry(Reasons.Retry, word, retryAfter),
+            // With its own error document it did not take the message; without one a gateway answered, and nothing is repeated.
+            ( >= 500, _) => GatewayAnswers.Of((int)status, Read(body, "code") is not null, word, retryAfter),
             _ => new AttemptOutcome.Rejected(Reasons.Rejected, word),
         };
     }

@@ -27,8 +27,9 @@ public sealed class ClicklineTests
         { 400, """{"code":"opted_out"}""", new AttemptOutcome.Rejected(Reasons.OptedOutAtProvider, "opted_out", AddressVerdict.Suppress) },
         { 400, """{"code":"too_rude"}""", new AttemptOutcome.Rejected(Reasons.Rejected, "too_rude") },
         { 429, "", new AttemptOutcome.Retry(Reasons.Retry, "429", TimeSpan.FromSeconds(7)) },
-        { 503, "", new AttemptOutcome.Retry(Reasons.Retry, "503", TimeSpan.FromSeconds(7)) },
-        { 504, "", new AttemptOutcome.Unknown(Reasons.TimedOut) },
+        { 503, """{"code":"maintenance"}""", new AttemptOutcome.Retry(Reasons.Retry, "maintenance", TimeSpan.FromSeconds(7)) },
+        { 503, "", new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
+        { 504, "", new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
     };
 
     [Theory]

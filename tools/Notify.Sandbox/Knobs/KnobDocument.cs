@@ -30,6 +30,7 @@ public sealed class KnobDocument
         "errorRate" => _knobs with { ErrorRate = Fraction(name, value) },
         "errorStatus" => _knobs with { ErrorStatus = Integer(name, value, 400, 599) },
         "retryAfterSeconds" => _knobs with { RetryAfterSeconds = value.ValueKind == JsonValueKind.Null ? null : Integer(name, value, 0, 86_400) },
+        "gateway" => _knobs with { Gateway = Gateway(name, value) },
         "blackhole" => _knobs with { Blackhole = Flag(name, value) },
         "refuse" => _knobs with { Refuse = Flag(name, value) },
         "receipts" => _knobs with { Receipts = Receipts(name, value) },
@@ -50,6 +51,15 @@ public sealed class KnobDocument
         value.ValueKind is JsonValueKind.True or JsonValueKind.False
             ? value.GetBoolean()
             : Fault(name, "must be true or false", false);
+
+    private GatewayKnob Gateway(string name, JsonElement value) =>
+        (value.ValueKind == JsonValueKind.String ? value.GetString() : null) switch
+        {
+            "none" => GatewayKnob.None,
+            "lost" => GatewayKnob.Lost,
+            "passed" => GatewayKnob.Passed,
+            _ => Fault(name, "must be one of none | lost | passed", GatewayKnob.None),
+        };
 
     private ReceiptKnob Receipts(string name, JsonElement value) =>
         (value.ValueKind == JsonValueKind.String ? value.GetString() : null) switch

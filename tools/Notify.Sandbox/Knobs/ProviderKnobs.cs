@@ -25,6 +25,19 @@ public enum ReceiptKnob
     Repeated,
 }
 
+/// <summary>Which part a gateway before the provider has in a fault.</summary>
+public enum GatewayKnob
+{
+    /// <summary>None: the provider itself answers, in its own error shape.</summary>
+    None,
+
+    /// <summary>It answers with a page of its own, and the provider never gets the request.</summary>
+    Lost,
+
+    /// <summary>It answers with a page of its own, and the provider takes the request all the same.</summary>
+    Passed,
+}
+
 /// <summary>How one provider misbehaves. The default is not at all.</summary>
 public sealed record ProviderKnobs
 {
@@ -40,6 +53,10 @@ public sealed record ProviderKnobs
     /// <summary>The HTTP status that they fail with, 400 to 599.</summary>
     public int ErrorStatus { get; init; } = 500;
 
+    /// <summary>Whether a gateway answers them, instead of the provider.</summary>
+    [JsonConverter(typeof(CamelCaseEnumConverter<GatewayKnob>))]
+    public GatewayKnob Gateway { get; init; }
+
     /// <summary>Their <c>Retry-After</c>, 0 to 86,400 seconds; null sends none.</summary>
     public int? RetryAfterSeconds { get; init; }
 
@@ -50,7 +67,7 @@ public sealed record ProviderKnobs
     public bool Refuse { get; init; }
 
     /// <summary>Which receipts follow.</summary>
-    [JsonConverter(typeof(CamelCaseEnumConverter))]
+    [JsonConverter(typeof(CamelCaseEnumConverter<ReceiptKnob>))]
     public ReceiptKnob Receipts { get; init; }
 
     internal ProviderFault? DrawFault() =>
@@ -60,5 +77,6 @@ public sealed record ProviderKnobs
         ? TimeSpan.Zero
         : TimeSpan.FromMilliseconds(LatencyMs * (1 + Jitter * (2 * Random.Shared.NextDouble() - 1)));
 
-    private sealed class CamelCaseEnumConverter() : JsonStringEnumConverter<ReceiptKnob>(System.Text.Json.JsonNamingPolicy.CamelCase);
+    private sealed class CamelCaseEnumConverter<T>() : JsonStringEnumConverter<T>(System.Text.Json.JsonNamingPolicy.CamelCase) where T
+        : struct, Enum;
 }

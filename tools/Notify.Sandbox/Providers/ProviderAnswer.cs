@@ -15,7 +15,10 @@ public readonly record struct ProviderAnswer
     /// <summary>The provider's ID of the message; null if it got none.</summary>
     public string? MessageId { get; init; }
 
-    /// <summary>JSON unless the headers say otherwise, or empty.</summary>
+    /// <summary>The body's <c>Content-Type</c>; null: JSON, unless the headers say otherwise.</summary>
+    public string? ContentType { get; init; }
+
+    /// <summary>The body, or empty.</summary>
     public ReadOnlyMemory<byte> Body { get; init; }
 
     /// <summary>The <c>Retry-After</c> header, in seconds.</summary>

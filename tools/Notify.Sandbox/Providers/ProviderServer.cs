@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text;
 using Microsoft.AspNetCore.Http.Features;
 using Notify.Sandbox.Knobs;
 using Notify.Sandbox.Ledger;
@@ -42,15 +43,18 @@ public abstract class ProviderServer(IProviderDialect dialect, RequestLedger led
             return;
         }
 
-        var answer = Answer(new ProviderRequest
+        var fault = knobs.Gateway == GatewayKnob.None || IsSend(context.Request) ? knobs.DrawFault() : null;
+        var gateway = fault is null ? GatewayKnob.None : knobs.Gateway;
+        var answer = gateway == GatewayKnob.Lost ? GatewayPage(fault!.Value) : Answer(new ProviderRequest
         {
             Http = context.Request,
             Body = body.Span,
             Opened = opened,
             ReceivedAt = receivedAt,
-            Fault = knobs.DrawFault(),
+            Fault = gateway == GatewayKnob.None ? fault : null,
             Receipts = knobs.Receipts,
         });
+        if (gateway == GatewayKnob.Passed) answer = Hidden(answer, fault!.Value);
 
         // Before the answer: a client killed while it waits still leaves its trace.
         Record(context.Request, receivedAt, kept, opened ?? body.Span, answer);
@@ -101,6 +105,25 @@ public abstract class ProviderServer(IProviderDialect dialect, RequestLedger led
         }
     }
 
+    // As common gateways write it.
+    private static ProviderAnswer GatewayPage(ProviderFault fault) => new()
+    {
+        Status = fault.Status,
+        Outcome = string.Create(CultureInfo.InvariantCulture, $"gateway-{fault.Status}"),
+        RetryAfterSeconds = fault.RetryAfterSeconds,
+        ContentType = "text/html",
+        Body = Encoding.UTF8.GetBytes(string.Create(
+            CultureInfo.InvariantCulture,
+            $"<html><head><title>{fault.Status}</title></head><body><h1>{fault.Status}</h1><hr>nginx</body></html>")),
+    };
+
+    // The provider's answer as the client sees it, with all that follows from it.
+    private static ProviderAnswer Hidden(ProviderAnswer answer, ProviderFault fault) => answer with
+    {
+        Status = fault.Status, Body = GatewayPage(fault).Body, ContentType = GatewayPage(fault).ContentType,
+            RetryAfterSeconds = fault.RetryAfterSeconds, Location = null,
+    };
+
     private static ProviderAnswer Broken(string outcome) => new() { Outcome = outcome };
 
     private void Record(HttpRequest request, DateTimeOffset receivedAt, IReadOnlyList<byte[]>? parts, ReadOnlySpan<byte> body, ProviderAnswer answer)
@@ -142,7 +165,7 @@ public abstract class ProviderServer(IProviderDialect dialect, RequestLedger led
         if (answer.Body.IsEmpty)
             return Task.CompletedTask;
 
-        response.ContentType ??= "application/json";
+        response.ContentType ??= answer.ContentType ?? "application/json";
         return response.Body.WriteAsync(answer.Body).AsTask(); // Writing to a client that is gone does nothing.
     }
 }

@@ -36,12 +36,34 @@ clear_test_clusters() {
   rm -rf "$HOME_DIR/test"
 }
 
-# compose_tool: names the command that reads docker-compose.yml; installs one where there is none.
+# compose_tool: prints the command that reads docker-compose.yml; installs one where there is none.
 compose_tool() {
-  if docker compose version >/dev/null 2>&1; then echo 'docker compose'; return 0; fi
-  command -v docker-compose >/dev/null || with_apt docker-compose ||
+  compose_find || { with_apt docker-compose >&2 && compose_find; } ||
     die 'neither docker compose nor docker-compose is to be found; install one (Debian, Ubuntu: apt-get install docker-compose)'
-  echo docker-compose
+}
+
+compose_find() {
+  if docker compose version >/dev/null 2>&1; then echo 'docker compose'; return 0; fi
+  command -v docker-compose >/dev/null && echo docker-compose
+}
+
+# browser_program: prints the browser's program; installs it where that is possible.
+browser_program() {
+  chromium_program || { with_apt chromium >&2 && chromium_program; } ||
+    die 'Chromium is not to be found; install it (Debian, Ubuntu: apt-get install chromium), or name its program in NOTIFY_CHROMIUM'
+}
+
+# test_programs: finds or installs all that the tests need, before the first of them; the tests themselves install nothing. A program
+# that cannot be had is named here with the way to get it, and the tests that need it fail and say so again.
+test_programs() {
+  local missing=''
+  pg_programs
+  (mq_programs) || missing="$missing RabbitMQ"
+  (redis_program >/dev/null) || missing="$missing Redis"
+  NOTIFY_COMPOSE=$(compose_tool) || missing="$missing Compose"
+  [ -n "${NOTIFY_CHROMIUM:-}" ] || NOTIFY_CHROMIUM=$(browser_program) || missing="$missing Chromium"
+  export NOTIFY_COMPOSE NOTIFY_CHROMIUM NOTIFY_INSTALLS_NOTHING=1
+  [ -z "$missing" ] || say "Tests that need these programs will fail:$missing. See above how to install them." >&2
 }
 
 # number LABEL: that number of the runner's summary; none when it never got so far.
@@ -49,20 +71,19 @@ number() { sed -n "s/.*Total:.*/&/;s/.* $1: \\([0-9]*\\).*/\\1/p" "$LOGS/test.lo
 
 run_tests() {
   local code=0 total failed skipped filter
-  filter=()
-  case ${1:-} in '') ;; --faults) filter=(-trait Category=Faults) ;; *) usage_error "test knows --faults, not $1" ;; esac
+  filter=(-trait- Category=Long)
+  if [ "${1:-}" = --faults ]; then filter=(-trait Category=Faults -trait Category=Long); shift; fi
+  case ${1:-} in '' | -[a-z]*) filter+=("$@") ;; *) usage_error "test knows --faults and the runner's -class, -method, -namespace and -trait, not $1" ;; esac
   (build) || { say '0 passed, 1 failed'; exit 1; }
   build
-  pg_programs
-  # One test hands a push message to a real browser; without one it fails, and says so.
-  [ -n "${NOTIFY_CHROMIUM:-}" ] || NOTIFY_CHROMIUM=$(chromium_program || { with_apt chromium && chromium_program; } || true)
-  export NOTIFY_CHROMIUM
+  test_programs
   clear_test_clusters
   mkdir -p "$HOME_DIR/test"
   trap clear_test_clusters EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM HUP
-  NOTIFY_SCRIPT=$SELF NOTIFY_TEST_HOME=$HOME_DIR/test dotnet "$(dll_of tests)" -noLogo -noColor ${filter[@]+"${filter[@]}"} 2>&1 </dev/null | tee "$LOGS/test.log" || code=$?
+  NOTIFY_SCRIPT=$SELF NOTIFY_TEST_HOME=$HOME_DIR/test NOTIFY_PG_FSYNC=off NOTIFY_PG_CONNECTIONS=400 \
+    dotnet "$(dll_of tests)" -noLogo -noColor "${filter[@]}" 2>&1 </dev/null | tee "$LOGS/test.log" || code=$?
   clear_test_clusters
   trap - EXIT
   total=$(number Total) skipped=$(($(number Skipped) + $(number 'Not Run'))) failed=$(($(number Failed) + $(number Errors)))

@@ -79,9 +79,29 @@ public sealed class Crowds : SystemTest
         await Installation.QuietAsync(TimeSpan.FromSeconds(90), mark);
 
         var accepted = (await Sandbox.LedgerAsync(mark)).Where(e => e.IsAccepted).CountBy(e => e.Text!).ToDictionary();
+        var expected = sizes.SelectMany((size, c) => Enumerable.Range(0, size).Select(i => $"{mark}-{c}-{i}"));
+        await NoneIsMissingAsync([.. expected.Where(text => !accepted.ContainsKey(text))]);
         Assert.Equal(sizes.Sum(), accepted.Count);
         Assert.All(accepted, a => Assert.Equal(1, a.Value));
         foreach (var client in clients) client.Dispose();
+    }
+
+    // Names each missing notification with its events and what is open of it: where it is, not only that it is missing.
+    private async Task NoneIsMissingAsync(List<string> missing)
+    {
+        if (missing.Count == 0) return;
+        var found = new List<string>();
+        foreach (var id in missing.Take(5))
+        {
+            found.Add(await Installation.ScalarAsync<string>(
+                """
+                select $1 || ': ' || coalesce((select string_agg(version || ' ' || type || ' ' || left(data::text, 300), E'\n  ' order by version)
+                    from events.mt_events where stream_id like '%:' || $1), 'no stream')
+                || E'\n  open: ' || coalesce((select string_agg(d::text, '; ') from notify.open_deliveries d where notification like '%:' || $1), 'nothing')
+                """, id));
+        }
+
+        Assert.Fail($"{missing.Count} accepted notifications never reached the provider:\n{string.Join('\n', found)}");
     }
 
     // One every 50 ms, whatever becomes of those before. Answers with the sorted times from request to provider, in ms.

@@ -65,9 +65,8 @@ public static partial class SendGridStatus
         {
             using var json = JsonDocument.Parse(body);
             return json.RootElement.ValueKind == JsonValueKind.Object && json.RootElement.TryGetProperty("errors", out var errors)
-                && errors.ValueKind == JsonValueKind.Array
-                && errors.GetArrayLength() > 0
-                    && errors.EnumerateArray().All(e => e.ValueKind == JsonValueKind.Object && e.TryGetProperty("message", out _));
+                && errors.ValueKind == JsonValueKind.Array && errors.GetArrayLength() > 0
+                && errors.EnumerateArray().All(e => e.ValueKind == JsonValueKind.Object && e.TryGetProperty("message", out _));
         }
         catch (JsonException)
         {

@@ -21,8 +21,7 @@ public static class TwilioStatus
             ( >= 200 and < 300, _) => new AttemptOutcome.Accepted(sid),
             (429, _) => new AttemptOutcome.Retry(Reasons.Retry, word, retryAfter),
             // Twilio, «Twilio's Response»: errors come as an exception document of status, message, code and more_info; «500 Server
-            // Error: we couldn't
-            // return the representation due to an internal server error». Without a code in it, it is not Twilio's.
+            // Error: we couldn't return the representation due to an internal server error». Without a code it is not Twilio's.
             ( >= 500, _) => GatewayAnswers.Of((int)status, code is not null, word, retryAfter),
             (400, 21610) => new AttemptOutcome.Rejected(Reasons.OptedOutAtProvider, word, AddressVerdict.Suppress),
             (400, 21211 or 21614) => new AttemptOutcome.Rejected(Reasons.BadAddress, word),

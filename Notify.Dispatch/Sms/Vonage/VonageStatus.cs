@@ -28,8 +28,7 @@ public static class VonageStatus
             (200, _) => new AttemptOutcome.Unknown(Reasons.UnreadableAnswer),
             (420 or 429, _) => new AttemptOutcome.Retry(Reasons.Retry, word, retryAfter),
             // Vonage, SMS API: «status 5, Internal Error: an error has occurred in the platform whilst processing this message». It
-            // says so in messages[].status;
-            // a 5xx without that is not the SMS API's.
+            // says so in messages[].status; a 5xx without that is not the SMS API's.
             ( >= 500, { Count: > 0 }) when parts.All(p => p.Status != "0")
                 && GatewayAnswers.Of((int)status, true, word, null) is AttemptOutcome.Retry => Of(parts),
             ( >= 500, _) => GatewayAnswers.Of((int)status, hasDocument: false, word, retryAfter),

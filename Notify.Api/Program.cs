@@ -117,6 +117,7 @@ Layouts.Map(app);
 Queues.Map(app);
 Providers.Map(app);
 Alerts.Map(app);
+Verifications.Map(app);
 DeadLetters.Map(app);
 GetAnalytics.Map(app);
 ClientEndpoints.Map(app);

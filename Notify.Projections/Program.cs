@@ -1,3 +1,4 @@
+using System.Globalization;
 using Marten;
 using Notify.Projections;
 using Notify.Projections.Alerts;
@@ -18,6 +19,13 @@ if (command == "health") return await HealthCommand.RunAsync(Name, args, "http:/
 var builder = NotifyHost.CreateBuilder(Name, "http://127.0.0.1:5082", args, out var faults);
 if (command is not (null or "migrate" or "verify" or "replay" or "rebuild" or "rewrap-keys")) faults.Add($"\"{command}\" is not a command; there are migrate, verify, replay, rebuild, rewrap-keys and health");
 var alerts = builder.Configuration.ReadAlertRules(faults);
+foreach (var key in new[] { "Notify:Verification:Interval" })
+{
+    if (builder.Configuration[key] is { } text && !(TimeSpan.TryParse(text, CultureInfo.InvariantCulture, out var span)
+        && span >= TimeSpan.Zero))
+        faults.Add($"{key} is \"{text}\"; give a time such as 01:00:00, or 00:00:00 for never");
+}
+
 if (faults.Report()) return NotifyHost.WrongConfiguration;
 
 var store = builder.Services.AddNotifyStore(builder.Configuration.Database(), mayCreate: command == "migrate");
@@ -40,8 +48,12 @@ if (command is null or "migrate")
 if (command is null)
 {
     builder.Services.AddSingleton<QueueBacklogReader>().AddHostedService<QueueBacklogMetrics>().AddHostedService<ProjectionLag>();
-    builder.Services.AddSingleton(alerts).AddAlerts();
+    builder.Services.AddSingleton(alerts).AddAlerts().AddHostedService<VerificationService>();
 }
+
+builder.Services.AddSingleton(s => new Verifier(
+    s.GetRequiredService<IDocumentStore>(), s.GetRequiredService<NpgsqlDataSource>(), s.GetRequiredService<TimeProvider>(),
+        new VerificationLimits()));
 
 var app = builder.Build();
 var database = app.Services.GetRequiredService<NpgsqlDataSource>();
@@ -55,7 +67,10 @@ switch (command)
             return code != 0 ? code : await Migrations.ApplyTransportAsync(app, Name);
         });
     case "verify":
-        return await NotifyHost.RunAsync(Name, () => Verifier.RunAsync(app.Services.GetRequiredService<IDocumentStore>(), database, Console.Out));
+        var (scope, unknown) = VerifyCommand.Parse([.. args.Skip(1)]);
+        if (scope is null) return NotifyHost.Fail(Name, unknown!);
+        return await NotifyHost.RunAsync(Name, () => VerifyCommand.RunAsync(
+            app.Services.GetRequiredService<Verifier>(), database, app.Services.GetRequiredService<TimeProvider>(), scope, Console.Out));
     case "replay":
         var (options, fault) = ReplayOptions.Parse([.. args.Skip(1)]);
         if (options is null) return NotifyHost.Fail(Name, fault!);

@@ -20,7 +20,23 @@ public sealed class StandingFaults(IDocumentStore store)
             if (await FailedAsync(connection, schema, now, cancellation) is { } fault) faults.Add(fault);
         }
 
+        if (await UnverifiedAsync(connection, cancellation) is { } found) faults.Add(found);
         return faults;
+    }
+
+    // Streams with faults are checked in each run again: the last run says whether they still exist.
+    private static async Task<StandingFault?> UnverifiedAsync(NpgsqlConnection connection, CancellationToken cancellation)
+    {
+        await using var command = new NpgsqlCommand(
+            """
+            select fault_count, coalesce(faults -> 0 ->> 'kind', ''), ended_at from notify.verifications
+            where is_automatic and ended_at is not null order by id desc limit 1
+            """, connection);
+        await using var reader = await command.ExecuteReaderAsync(cancellation);
+        if (!await reader.ReadAsync(cancellation)) return null;
+        return new StandingFault(
+            Subjects.Verification, TroubleKind.VerificationFailed, reader.GetInt64(0) > 0, reader.GetString(1), reader.GetInt64(0),
+                reader.GetFieldValue<DateTimeOffset>(2));
     }
 
     // The age of the first event that a read model has not taken in: right whether it is slow, stopped, or its host is gone.

@@ -28,6 +28,9 @@ public enum TroubleKind : short
 
     /// <summary>A host cannot read the streams of some notifications; the work on them is set aside.</summary>
     StreamUnreadable = 20,
+
+    /// <summary>A verification found faults in the store.</summary>
+    VerificationFailed = 60,
 }
 
 /// <summary>A trouble from its opening to its recovery: a row of <c>notify.troubles</c>. Names nobody.</summary>

@@ -205,6 +205,9 @@ public static class Subjects
     /// <summary>Streams that a host cannot read.</summary>
     public static string Streams => "streams:unreadable";
 
+    /// <summary>The store, as the last verification found it.</summary>
+    public const string Verification = "verification";
+
     /// <summary>A read model.</summary>
     public static string Projection(string name) => $"projection:{name}";
 }

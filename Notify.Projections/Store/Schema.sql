@@ -354,3 +354,19 @@ create table if not exists notify.stream_faults (
     last_at    timestamptz not null
 );
 create index if not exists stream_faults_last on notify.stream_faults (last_at);
+
+-- Runs of verification, the newest thousand; at most one that a host runs by itself is under way. seen_at is the sign of life
+-- of the host that runs it.
+create table if not exists notify.verifications (
+    id           bigint      generated always as identity primary key,
+    is_automatic boolean     not null,
+    since        bigint      not null,
+    position     bigint,
+    started_at   timestamptz not null,
+    seen_at      timestamptz not null,
+    ended_at     timestamptz,
+    counts       jsonb,
+    fault_count  bigint,
+    faults       jsonb
+);
+create unique index if not exists verifications_running on notify.verifications (is_automatic) where is_automatic and ended_at is null;

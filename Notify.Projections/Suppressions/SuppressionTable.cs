@@ -99,6 +99,15 @@ public static class SuppressionTable
         return await ReadAsync(command, cancellation);
     }
 
+    /// <summary>Reads suppressions, active and lifted, by ID.</summary>
+    public static async Task<Dictionary<string, Suppression>> FindAsync(NpgsqlConnection connection, string[] ids,
+        CancellationToken cancellation)
+    {
+        await using var command = OpenDeliveryTable.Command(connection, $"select {Columns} from notify.suppressions where id = any($1)",
+            (object)ids);
+        return (await ReadAsync(command, cancellation)).ToDictionary(s => s.Id, StringComparer.Ordinal);
+    }
+
     /// <summary>Locks rows until the transaction ends.</summary>
     public static async Task<Dictionary<string, Suppression>> LockAsync(NpgsqlConnection connection, string[] ids, CancellationToken cancellation)
     {

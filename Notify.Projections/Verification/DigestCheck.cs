@@ -1,54 +1,115 @@
-using Marten;
 using Notify.Domain.Notifications;
-using Notify.Projections.Digests;
+using Notify.Projections.OpenDeliveries;
 using Npgsql;
 
 namespace Notify.Projections.Verification;
 
 /// <summary>
-/// Proves that whatever was collected is in exactly one digest: while that is open, in the table from which it is closed;
-/// afterwards, among what it tells.
+/// Checks that each collected notification is in exactly one digest: while that is open, in the table from which it is
+/// closed; afterwards, among its members.
 /// </summary>
-/// <param name="waiting">What waits in digests, by stream key.</param>
-internal sealed class DigestCheck(Dictionary<string, DigestEntry> waiting)
+internal static class DigestCheck
 {
-    /// <summary>Notifications that a digest has told.</summary>
-    public long Digested { get; private set; }
+    private const int MembersAtOnce = 1000;
 
-    private long told;
-
-    /// <summary>Reads what waits.</summary>
-    public static async Task<DigestCheck> BeginAsync(NpgsqlConnection connection, CancellationToken cancellation) =>
-        new((await DigestTable.AllAsync(connection, cancellation)).ToDictionary(e => e.Member, StringComparer.Ordinal));
-
-    /// <summary>Checks a page of notifications.</summary>
-    /// <param name="fault">Takes each fault.</param>
-    public async Task CheckAsync(IQuerySession session, IReadOnlyCollection<Notification> page, Action<string> fault, CancellationToken cancellation)
+    /// <summary>Checks notifications, in the snapshot in which they were read.</summary>
+    /// <param name="fault">Receives each fault.</param>
+    public static async Task CheckAsync(
+        NpgsqlConnection connection, IReadOnlyCollection<Notification> page, Action<VerificationFault> fault,
+            CancellationToken cancellation)
     {
-        var digested = page.Where(n => n.IsDigested).ToList();
-        var (digests, unreadable) = await NotificationStreams.LoadAsync(session, [.. digested.Select(DigestOf).Distinct()], cancellation);
-        foreach (var n in digested)
+        await CheckWaitingAsync(connection, page, fault, cancellation);
+        await CheckDigestedAsync(connection, [.. page.Where(n => n.IsDigested)], fault, cancellation);
+        foreach (var digest in page.Where(n => n.Members is not null)) await CheckMembersAsync(connection, digest, fault, cancellation);
+    }
+
+    /// <summary>Checks the waiting members that have no stream, a page at a time.</summary>
+    /// <returns>Where the next page begins; <c>null</c>: this is the last.</returns>
+    public static async Task<string?> CheckOrphansAsync(
+        NpgsqlConnection connection, string after, int limit, Action<VerificationFault> fault, CancellationToken cancellation)
+    {
+        await using var command = OpenDeliveryTable.Command(
+            connection,
+            """
+            select i.member, i.digest, k.key is not null
+            from (select member, digest from notify.digest_items where member > $1 order by member limit $2) i
+            left join notify.event_ids k on k.key = i.member order by i.member
+            """, after, limit);
+        await using var reader = await command.ExecuteReaderAsync(cancellation);
+        var (rows, last) = (0, after);
+        while (await reader.ReadAsync(cancellation))
         {
-            Digested++;
-            if (!unreadable.ContainsKey(DigestOf(n)) && digests.GetValueOrDefault(DigestOf(n))?.Members?.Contains(n.Request.EventId) != true) fault($"{n.Key}: told by {n.CollectedIn}, which does not tell it");
+            rows++;
+            last = reader.GetString(0);
+            if (!reader.GetBoolean(2))
+                fault(new VerificationFault(VerificationFaultKind.RowWithoutStream, last, null,
+                    $"waits in {reader.GetString(1)}, but has no stream"));
+        }
+
+        return rows < limit ? null : last;
+    }
+
+    private static async Task CheckWaitingAsync(
+        NpgsqlConnection connection, IReadOnlyCollection<Notification> page, Action<VerificationFault> fault,
+            CancellationToken cancellation)
+    {
+        var waiting = new Dictionary<string, string>(StringComparer.Ordinal);
+        await using (var command = OpenDeliveryTable.Command(
+            connection, "select member, digest from notify.digest_items where member = any($1)", (object)page.Select(n => n.Key).ToArray()))
+        {
+            await using var reader = await command.ExecuteReaderAsync(cancellation);
+            while (await reader.ReadAsync(cancellation)) waiting[reader.GetString(0)] = reader.GetString(1);
         }
 
         foreach (var n in page)
         {
-            var isWaiting = waiting.Remove(n.Key, out var entry);
-            if (n.IsInOpenDigest && entry?.Digest != DigestOf(n)) fault($"{n.Key}: waits in {n.CollectedIn}, which does not have it");
-            else if (isWaiting && !n.IsInOpenDigest) fault($"{n.Key}: ended, but still waits in {entry!.Digest}");
-            if (n.Members is null) continue;
-            told += n.Members.Count;
-            if (n.Members.Distinct(StringComparer.Ordinal).Count() != n.Members.Count) fault($"{n.Key}: tells the same twice");
+            var isWaiting = waiting.TryGetValue(n.Key, out var digest);
+            if (n.IsInOpenDigest && digest != DigestOf(n)) Report(n, $"waits in {n.CollectedIn}, which does not have it");
+            else if (isWaiting && !n.IsInOpenDigest) Report(n, $"ended, but still waits in {digest}");
         }
+
+        void Report(Notification n, string what) => fault(new VerificationFault(VerificationFaultKind.DigestDiffers, n.Key, null, what));
     }
 
-    /// <summary>Checks what no page had.</summary>
-    public void End(Action<string> fault)
+    private static async Task CheckDigestedAsync(
+        NpgsqlConnection connection, List<Notification> digested, Action<VerificationFault> fault, CancellationToken cancellation)
     {
-        foreach (var entry in waiting.Values) fault($"{entry.Member}: waits in {entry.Digest}, but has no stream");
-        if (told != Digested) fault($"digests tell {told} notifications, and {Digested} were told");
+        if (digested.Count == 0) return;
+        var missing = await StreamReader.TextsAsync(
+            connection,
+            $"""
+            with members as (
+                select distinct e.stream_id, m.member
+                from {NotifyStore.Schema}.mt_events e cross join lateral jsonb_array_elements_text(e.data -> 'members') as m(member)
+                where e.stream_id = any($2) and e.type = 'DigestClosed')
+            select n.key from unnest($1, $2, $3) as n(key, digest, event_id)
+            left join members m on m.stream_id = n.digest and m.member = n.event_id where m.member is null
+            """, cancellation,
+            digested.Select(n => n.Key).ToArray(), digested.Select(DigestOf).ToArray(), digested.Select(n => n.Request.EventId).ToArray());
+        var by = digested.ToDictionary(n => n.Key, StringComparer.Ordinal);
+        foreach (var key in missing)
+            fault(new VerificationFault(VerificationFaultKind.DigestDiffers, key, null,
+                $"told by {by[key].CollectedIn}, which does not tell it"));
+    }
+
+    private static async Task CheckMembersAsync(
+        NpgsqlConnection connection, Notification digest, Action<VerificationFault> fault, CancellationToken cancellation)
+    {
+        if (digest.Members!.Distinct(StringComparer.Ordinal).Count() != digest.Members!.Count)
+            fault(new VerificationFault(VerificationFaultKind.DigestDiffers, digest.Key, null, "tells the same twice"));
+        foreach (var part in digest.Members!.Chunk(MembersAtOnce))
+        {
+            var missing = await StreamReader.TextsAsync(
+                connection,
+                $"""
+                select m.key from unnest($1) as m(key) where not exists (
+                    select from {NotifyStore.Schema}.mt_events e
+                    where e.stream_id = m.key and e.type = 'NotificationDigested' and e.data ->> 'digest' = $2)
+                """, cancellation, part.Select(m => NotificationKey.Of(digest.Request.ClientId, m)).ToArray(), digest.Request.EventId);
+            foreach (var key in missing)
+                fault(new VerificationFault(VerificationFaultKind.DigestDiffers, digest.Key, null,
+                    $"tells {key}, which was not told by it"));
+        }
     }
 
     private static string DigestOf(Notification member) => NotificationKey.Of(member.Request.ClientId, member.CollectedIn!);

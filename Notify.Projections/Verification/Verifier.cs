@@ -1,132 +1,284 @@
+using System.Data;
 using Marten;
 using Notify.Domain.Notifications;
-using Notify.Projections.OpenDeliveries;
 using Npgsql;
+using SessionOptions = Marten.Services.SessionOptions;
 
 namespace Notify.Projections.Verification;
 
-/// <summary>What a verification counted, and what it found wrong.</summary>
-/// <param name="Notifications">Accepted notifications: idempotency keys.</param>
-/// <param name="Waiting">Notifications without deliveries of their own: scheduled, collected, or cancelled or expired before.</param>
-/// <param name="Digested">Those of them that a digest told.</param>
-/// <param name="Deliveries">Planned deliveries and those left out.</param>
-/// <param name="Faults">One line each; empty when all is well.</param>
-public sealed record Verification(
-    long Notifications, long Waiting, long Deliveries, long Terminal, long InFlight, long Unknown, long DeadLetters, long Digested, IReadOnlyList<string> Faults);
+/// <summary>How much a verification holds at once, and how long things may be late before they are faults.</summary>
+public sealed record VerificationLimits
+{
+    /// <summary>Streams and rows of a page.</summary>
+    public int Page { get; init; } = 1000;
+
+    /// <summary>Bytes of events that are in memory at once, as they are stored; a larger stream is read by itself.</summary>
+    public long Bytes { get; init; } = 16 * 1024 * 1024;
+
+    /// <summary>Faults that are listed in the result; all are counted.</summary>
+    public int Faults { get; init; } = 1000;
+
+    /// <summary>How late an unknown outcome or a broadcast may be.</summary>
+    public TimeSpan Overdue { get; init; } = TimeSpan.FromMinutes(5);
+
+    /// <summary>How long a claim may be without a living host; verification looks a second time after so long.</summary>
+    public TimeSpan Recovery { get; init; } = TimeSpan.FromSeconds(30);
+}
+
+/// <summary>What is verified: everything, or the streams with new events.</summary>
+/// <param name="Sequence">Streams with events after this sequence; 0: all.</param>
+/// <param name="Again">Streams that are checked in any case.</param>
+public sealed record VerificationScope(long Sequence = 0, IReadOnlyCollection<string>? Again = null)
+{
+    /// <summary>Whether all streams are checked.</summary>
+    public bool IsFull => Sequence == 0;
+}
 
 /// <summary>
-/// Proves from the event store that nothing accepted is lost: every idempotency key has its stream, every delivery is
-/// exactly one of terminal, in flight and unknown, and whatever is not terminal is in the table that work is driven from.
+/// Proves from the event store that nothing accepted is lost: every event ID has its stream, every delivery is exactly one
+/// of terminal, in flight and unknown, and every open delivery is in the table that work is driven from.
 /// </summary>
-public static class Verifier
+/// <remarks>
+/// Streams are read in pages, each part of a page in a snapshot of its own, so that memory is bounded and no transaction is
+/// long. Within a snapshot a stream and its rows belong together, so it may run beside the hosts. A page that failed with a
+/// passing fault of the database is read again.
+/// </remarks>
+public sealed class Verifier(IDocumentStore store, NpgsqlDataSource database, TimeProvider clock, VerificationLimits limits)
 {
-    private const int Page = 1000, MaxFaults = 50;
+    private const int Tries = 5;
 
-    /// <summary>Verifies and prints.</summary>
-    /// <returns>The exit code: 0 when all is well.</returns>
-    public static async Task<int> RunAsync(IDocumentStore store, NpgsqlDataSource database, TextWriter output, CancellationToken cancellation = default)
+    /// <summary>Verifies.</summary>
+    /// <param name="found">Receives each fault as it is found.</param>
+    /// <param name="progress">Called after each page.</param>
+    public async Task<VerificationResult> VerifyAsync(
+        VerificationScope scope, CancellationToken cancellation, Action<VerificationFault>? found = null, Func<Task>? progress = null)
     {
-        var v = await VerifyAsync(store, database, cancellation);
-        await output.WriteLineAsync($"notifications accepted  {v.Notifications,12:N0}   (not yet planned {v.Waiting - v.Digested:N0}, told by digests {v.Digested:N0})");
-        await output.WriteLineAsync($"deliveries              {v.Deliveries,12:N0}");
-        await output.WriteLineAsync($"  = terminal            {v.Terminal,12:N0}   (dead letters {v.DeadLetters:N0})");
-        await output.WriteLineAsync($"  + in flight           {v.InFlight,12:N0}");
-        await output.WriteLineAsync($"  + unknown             {v.Unknown,12:N0}");
-        foreach (var fault in v.Faults) await output.WriteLineAsync($"FAULT {fault}");
-        await output.WriteLineAsync(v.Faults.Count == 0 ? "verified: accepted = terminal + in flight + unknown, and every open delivery is in hand" : $"NOT verified: {v.Faults.Count} faults");
-        return v.Faults.Count == 0 ? 0 : 1;
+        var run = new Run(scope, clock.GetUtcNow(), found, progress, limits);
+        var position = await PagedAsync(run, (connection, _) => StreamPages.LastAsync(connection, cancellation), cancellation);
+        var orphaned = await PagedAsync(run, (connection, _) =>
+            WorkCheck.OrphanedAsync(connection, limits.Recovery, limits.Page, cancellation), cancellation);
+        var looked = clock.GetTimestamp();
+
+        foreach (var keys in (scope.Again ?? []).Chunk(limits.Page))
+            await CheckPageAsync(run, await PagedAsync(run, (connection, _) => StreamPages.NamedAsync(connection, keys, cancellation),
+                cancellation), cancellation);
+        if (scope.IsFull) await CheckAllAsync(run, cancellation);
+        else await CheckSinceAsync(run, position, cancellation);
+        await CheckRowsAsync(run, cancellation);
+        await CheckClaimsAsync(run, orphaned, looked, cancellation);
+        return new VerificationResult(scope.Sequence, position, run.Counts, run.Faults, run.LargestPage);
     }
 
-    /// <summary>Verifies, in one snapshot of the database, so that it may run beside the hosts.</summary>
-    public static async Task<Verification> VerifyAsync(IDocumentStore store, NpgsqlDataSource database, CancellationToken cancellation = default)
+    private async Task CheckAllAsync(Run run, CancellationToken cancellation)
     {
-        await using var connection = await database.OpenConnectionAsync(cancellation);
-        await using var transaction = await connection.BeginTransactionAsync(System.Data.IsolationLevel.RepeatableRead, cancellation);
-        await using var session = store.QuerySession(Marten.Services.SessionOptions.ForTransaction(transaction));
-        var faults = new List<string>();
-        long notifications = 0, waiting = 0, deliveries = 0, terminal = 0, inFlight = 0, unknown = 0, dead = 0;
-
-        var open = new Dictionary<Guid, (string Notification, OpenState State, bool HasDue)>();
-        await using (var command = new NpgsqlCommand("select delivery_id, notification, state, due_at is not null from notify.open_deliveries", connection))
-        await using (var reader = await command.ExecuteReaderAsync(cancellation))
+        for (string? next = ""; next is not null;)
         {
-            while (await reader.ReadAsync(cancellation)) open[reader.GetGuid(0)] = (reader.GetString(1), (OpenState)reader.GetInt16(2), reader.GetBoolean(3));
+            var after = next;
+            (var keys, next) = await PagedAsync(run, (connection, _) =>
+                StreamPages.AllAsync(connection, after, limits.Page, cancellation), cancellation);
+            await CheckPageAsync(run, keys, cancellation);
+        }
+    }
+
+    private async Task CheckSinceAsync(Run run, long position, CancellationToken cancellation)
+    {
+        var again = (run.Scope.Again ?? []).ToHashSet(StringComparer.Ordinal);
+        for (long? next = run.Scope.Sequence; next is not null;)
+        {
+            var after = next.Value;
+            (var keys, next) = await PagedAsync(run, (connection, _) =>
+                StreamPages.SinceAsync(connection, after, position, limits.Page, cancellation), cancellation);
+            await CheckPageAsync(run, [.. keys.Where(k => !again.Contains(k.Key))], cancellation);
+        }
+    }
+
+    private async Task CheckPageAsync(Run run, IReadOnlyList<PageKey> page, CancellationToken cancellation)
+    {
+        await PagedAsync(run, (_, part) =>
+        {
+            foreach (var k in page) part.CheckKey(k);
+            return Task.FromResult(true);
+        }, cancellation);
+        string[] keys = [.. page.Where(k => k.HasStream && k.Key[..Math.Min(2, k.Key.Length)] is "n/" or "b/" or "s/").Select(k => k.Key)];
+        var parts = await PagedAsync(run, (connection, _) => StreamReader.PartsAsync(connection, keys, limits.Bytes, cancellation),
+            cancellation);
+        foreach (var part in parts)
+        {
+            await PagedAsync(run, (connection, result) => CheckPartAsync(connection, result, part, cancellation), cancellation,
+                IsolationLevel.RepeatableRead);
         }
 
-        var digests = await DigestCheck.BeginAsync(connection, cancellation);
-        var after = "";
-        while (true)
+        if (run.Progress is { } progress) await progress();
+    }
+
+    private async Task<bool> CheckPartAsync(NpgsqlConnection connection, PageResult result, string[] keys, CancellationToken cancellation)
+    {
+        await using var session = store.QuerySession(SessionOptions.ForTransaction(result.Transaction!));
+        var streams = await StreamReader.ReadAsync(session, keys, cancellation);
+        result.Streams = streams.Count;
+        foreach (var s in streams.Values.Where(s => s.Fault is not null))
         {
-            var keys = await KeysAsync(connection, after, cancellation);
-            if (keys.Count == 0) break;
-            after = keys[^1];
-            var (folded, unreadable) = await NotificationStreams.LoadAsync(session, keys, cancellation);
-            await digests.CheckAsync(session, folded.Values, Fault, cancellation);
-            foreach (var key in keys)
+            result.Fault(new VerificationFault(VerificationFaultKind.Unreadable, s.Key, null, s.Fault!));
+            if (s.Key.StartsWith("n/", StringComparison.Ordinal)) result.Counts += new VerificationCounts { Notifications = 1 };
+        }
+
+        var readable = streams.Values.Where(s => s.Fault is null).ToLookup(s => s.Key[..2], StringComparer.Ordinal);
+
+        var rows = await WorkCheck.RowsAsync(connection, [.. readable["n/"].Select(s => s.Key)], cancellation);
+        var notifications = readable["n/"].Select(s => (State: Fold(s, result), s.Events, s.Key)).ToList();
+        foreach (var (state, events, key) in notifications)
+        {
+            if (state is not null) result.Counts += NotificationCheck.Check(state, events, [.. rows[key]], result.Fault);
+        }
+
+        var known = notifications.Where(n => n.State is not null).Select(n => (State: n.State!, n.Events)).ToList();
+        await DigestCheck.CheckAsync(connection, [.. known.Select(n => n.State)], result.Fault, cancellation);
+        await CauseCheck.CheckAsync(session, connection, known, result.Fault, cancellation);
+        result.Counts += await BroadcastCheck.CheckAsync(connection, [.. readable["b/"]], result.Fault, cancellation);
+        result.Counts += await SuppressionCheck.CheckAsync(connection, [.. readable["s/"]], result.Fault, cancellation);
+        return true;
+    }
+
+    private static Notification? Fold(StreamContent stream, PageResult result)
+    {
+        try
+        {
+            if (Notification.Fold(stream.Key, stream.Events.Select(e => e.Data)) is { } state) return state;
+            result.Fault(new VerificationFault(VerificationFaultKind.StreamMissing, stream.Key, null, "does not begin with NotificationRequested"));
+        }
+        catch (Exception e) when (e is not OutOfMemoryException)
+        {
+            result.Fault(new VerificationFault(VerificationFaultKind.Unreadable, stream.Key, null, $"cannot be folded ({e.GetType().Name})"));
+        }
+
+        return null;
+    }
+
+    // By the rows themselves: a row without a stream is in no page of streams, and what is overdue has no new event.
+    private async Task CheckRowsAsync(Run run, CancellationToken cancellation)
+    {
+        var overdue = run.StartedAt - limits.Overdue;
+        for (Guid? next = Guid.Empty; next is { } after;)
+            next = await PagedAsync(run, (connection, part) =>
+                WorkCheck.CheckRowsAsync(connection, overdue, after, limits.Page, part.Fault, cancellation), cancellation);
+        for (string? next = ""; next is { } after;)
+            next = await PagedAsync(run, (connection, part) =>
+                DigestCheck.CheckOrphansAsync(connection, after, limits.Page, part.Fault, cancellation), cancellation);
+        for (string? next = ""; next is { } after;)
+        {
+            next = await PagedAsync(run, (connection, part) => BroadcastCheck.CheckRowsAsync(
+                connection, run.Scope.IsFull ? run.Made : null, run.StartedAt, overdue, after, limits.Page, part.Fault, cancellation),
+                    cancellation);
+        }
+
+        DateTimeOffset? since = run.Scope.IsFull ? null
+            : await PagedAsync(run, (connection, _) => StreamPages.TimeAsync(connection, run.Scope.Sequence, cancellation), cancellation);
+        for (string? next = ""; next is { } after;)
+            next = await PagedAsync(run, (connection, part) =>
+                SuppressionCheck.CheckOrphansAsync(connection, since, after, limits.Page, part.Fault, cancellation), cancellation);
+    }
+
+    // The same claim seen twice without a living host was not recovered in the time in which hosts recover it.
+    private async Task CheckClaimsAsync(Run run, List<OrphanedClaim> first, long looked, CancellationToken cancellation)
+    {
+        if (first.Count == 0) return;
+        var wait = limits.Recovery - clock.GetElapsedTime(looked);
+        if (wait > TimeSpan.Zero) await Task.Delay(wait, clock, cancellation);
+        await PagedAsync(run, async (connection, part) =>
+        {
+            foreach (var c in (await WorkCheck.OrphanedAsync(connection, limits.Recovery, limits.Page, cancellation)).Intersect(first))
+                part.Fault(new VerificationFault(VerificationFaultKind.ClaimOverdue, c.Notification, c.DeliveryId,
+                    "in flight without a living host"));
+            return true;
+        }, cancellation);
+    }
+
+    // One short transaction. Its counts and faults are added when it is through, so that it can be repeated.
+    private async Task<T> PagedAsync<T>(
+        Run run, Func<NpgsqlConnection, PageResult, Task<T>> read, CancellationToken cancellation,
+            IsolationLevel isolation = IsolationLevel.ReadCommitted)
+    {
+        for (var tries = 1; ; tries++)
+        {
+            try
             {
-                notifications++;
-                if (unreadable.TryGetValue(key, out var cause))
-                {
-                    foreach (var id in open.Where(o => o.Value.Notification == key).Select(o => o.Key).ToList()) open.Remove(id);
-                    Fault($"{cause}");
-                    continue;
-                }
-
-                if (!folded.TryGetValue(key, out var n)) { Fault($"{key}: accepted, but has no stream"); continue; }
-                if (!n.IsPlanned)
-                {
-                    waiting++;
-                    var planning = open.Remove(DeterministicId.OfPlanning(key), out _);
-                    if (planning != n.IsToBePlanned) Fault($"{key}: {(planning ? "ended or collected, but still waits to be planned" : "not planned, and nothing will plan it")}");
-                    continue;
-                }
-
-                foreach (var d in n.Deliveries.Values)
-                {
-                    deliveries++;
-                    var isOpen = open.Remove(d.Id, out var row);
-                    if (d.Status == DeliveryStatus.DeadLettered)
-                    {
-                        terminal++;
-                        dead++;
-                        if (!isOpen || row.State != OpenState.Dead) Fault($"{key} {d.Id}: a dead letter that is not listed");
-                    }
-                    else if (d.IsTerminal)
-                    {
-                        terminal++;
-                        // A receipt may be faster than the answer to the call: whoever calls then clears it away.
-                        if (isOpen && row.State != OpenState.InFlight) Fault($"{key} {d.Id}: {d.Status}, but still open as {row.State}");
-                    }
-                    else
-                    {
-                        if (d.Status == DeliveryStatus.Unknown) unknown++; else inFlight++;
-                        if (!isOpen) Fault($"{key} {d.Id}: {d.Status}, and nothing will go on with it");
-                        else if (!row.HasDue) Fault($"{key} {d.Id}: {d.Status}, without a time at which somebody looks");
-                        else if (d.Status == DeliveryStatus.Unknown ? row.State is not (OpenState.Unknown or OpenState.Asking or OpenState.InFlight) : row.State is not (OpenState.Queued or OpenState.InFlight or OpenState.Deferred)) Fault($"{key} {d.Id}: {d.Status}, but open as {row.State}");
-                    }
-                }
+                await using var connection = await database.OpenConnectionAsync(cancellation);
+                await using var transaction = await connection.BeginTransactionAsync(isolation, cancellation);
+                var result = new PageResult { Transaction = transaction };
+                var value = await read(connection, result);
+                run.Add(result);
+                return value;
+            }
+            catch (Exception e) when (tries < Tries && DatabaseFaults.IsPassing(e) && !cancellation.IsCancellationRequested)
+            {
+                await Task.Delay(TimeSpan.FromSeconds(tries), clock, cancellation);
             }
         }
+    }
 
-        digests.End(Fault);
-        foreach (var (id, row) in open) Fault($"{row.Notification} {id}: open as {row.State}, but no stream knows it");
-        if (deliveries != terminal + inFlight + unknown) Fault("the sums do not agree");
-        return new Verification(notifications, waiting, deliveries, terminal, inFlight, unknown, dead, digests.Digested, faults);
+    /// <summary>The result of one transaction.</summary>
+    private sealed class PageResult
+    {
+        public NpgsqlTransaction? Transaction { get; init; }
 
-        void Fault(string text)
+        public VerificationCounts Counts { get; set; }
+
+        public int Streams { get; set; }
+
+        public List<VerificationFault> Faults { get; } = [];
+
+        public Dictionary<string, long> Made { get; } = new(StringComparer.Ordinal);
+
+        public void Fault(VerificationFault fault) => Faults.Add(fault);
+
+        public void CheckKey(PageKey k)
         {
-            if (faults.Count < MaxFaults) faults.Add(text);
+            if (NotificationKey.Parse(k.Key) is not { } id) return;
+            if (k.HasEventId && !k.HasStream)
+            {
+                Counts += new VerificationCounts { Notifications = 1 };
+                Fault(new VerificationFault(VerificationFaultKind.StreamMissing, k.Key, null, "accepted, but has no stream"));
+            }
+
+            if (!k.HasEventId) Fault(new VerificationFault(VerificationFaultKind.EventIdMissing, k.Key, null,
+                "has a stream, but its event ID is not kept"));
+            if (k.HasEventId && id.EventId.IndexOf('@', StringComparison.Ordinal) is > 0 and var at)
+            {
+                var broadcast = k.Key[..^(id.EventId.Length - at - 1)];
+                Made[broadcast] = Made.GetValueOrDefault(broadcast) + 1;
+            }
         }
     }
 
-    private static async Task<List<string>> KeysAsync(NpgsqlConnection connection, string after, CancellationToken cancellation)
+    /// <summary>One verification under way.</summary>
+    private sealed class Run(
+        VerificationScope scope, DateTimeOffset startedAt, Action<VerificationFault>? found, Func<Task>? progress,
+            VerificationLimits limits)
     {
-        await using var command = new NpgsqlCommand("select key from notify.event_ids where key > $1 order by key limit $2", connection);
-        command.Parameters.Add(new NpgsqlParameter { Value = after });
-        command.Parameters.Add(new NpgsqlParameter { Value = Page });
-        await using var reader = await command.ExecuteReaderAsync(cancellation);
-        var keys = new List<string>();
-        while (await reader.ReadAsync(cancellation)) keys.Add(reader.GetString(0));
-        return keys;
+        public VerificationScope Scope => scope;
+
+        public DateTimeOffset StartedAt => startedAt;
+
+        public Func<Task>? Progress => progress;
+
+        public VerificationCounts Counts { get; private set; }
+
+        public List<VerificationFault> Faults { get; } = [];
+
+        public Dictionary<string, long> Made { get; } = new(StringComparer.Ordinal);
+
+        public int LargestPage { get; private set; }
+
+        public void Add(PageResult result)
+        {
+            Counts += result.Counts + new VerificationCounts { Faults = result.Faults.Count };
+            LargestPage = Math.Max(LargestPage, result.Streams);
+            foreach (var (key, count) in result.Made) Made[key] = Made.GetValueOrDefault(key) + count;
+            foreach (var fault in result.Faults)
+            {
+                found?.Invoke(fault);
+                if (Faults.Count < limits.Faults) Faults.Add(fault);
+            }
+        }
     }
 }

@@ -22,6 +22,9 @@ public sealed class Verification : SystemTest
         var told = await Installation.VerifyAsync();
 
         Assert.Contains($"{await Installation.ScalarAsync<long>("select count(*) from notify.event_ids"):N0}", told.Split('\n').Single(l => l.StartsWith("notifications accepted", StringComparison.Ordinal)), StringComparison.Ordinal);
+        var run = (await Client.GetAsync("/v1/verifications?limit=1")).Is(200).Json["items"]![0]!;
+        Assert.Equal(("verified", false), (run["state"]!.GetValue<string>(), run["automatic"]!.GetValue<bool>()));
+        Assert.True(run["position"]!.GetValue<long>() > 0 && run["counts"]!["notifications"]!.GetValue<long>() > 0);
         Assert.Equal(0, await Installation.ScalarAsync<long>("select count(*) from dispatch_messages.wolverine_dead_letters")); // an envelope there means a bug
     }
 

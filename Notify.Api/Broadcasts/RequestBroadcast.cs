@@ -14,6 +14,7 @@ using Notify.Domain.Templates;
 using Notify.Domain.Topics;
 using Notify.Projections.Broadcasts;
 using Notify.Projections.Net;
+using Notify.Projections.Payloads;
 using Notify.Projections.Privacy;
 
 namespace Notify.Api.Broadcasts;
@@ -184,10 +185,12 @@ public static class RequestBroadcastEndpoint
             var broadcast = new Broadcast(key, BroadcastState.Scheduled, request.SendAt, request.ExpiresAt, request.SendAt > now ? request.SendAt : now, "", 0, null, null, null);
             if (!await BroadcastTable.AddAsync(session.Connection!, broadcast, client.ClientId, hash, now, http.RequestAborted))
                 return await KnownAsync(session, request, key, (await BroadcastTable.HashAsync(session.Connection!, key, http.RequestAborted))!, hash, http.RequestAborted);
-            var sealing = await keys.CurrentAsync(session.Connection!, [key], http.RequestAborted);
+            var (sealing, payloads) = (await keys.CurrentAsync(session.Connection!, [key], http.RequestAborted), new PayloadBatch(now));
             session.Events.StartStream(key, new BroadcastRequested(
                 client.ClientId, request.BroadcastId!, client.Mode, AudienceOf(request), request.Category ?? template?.Category ?? RequestNotification.DefaultCategory, each.Priority!.Value, request.Channels,
-                sealing.SealJson(key, Acceptance.PayloadOf(each)), request.SendAt, request.ExpiresAt, hash, Activity.Current?.Id, now, template?.Pin));
+                payloads.Seal(sealing, key, key, Acceptance.PayloadOf(each)), request.SendAt, request.ExpiresAt, hash,
+                    Activity.Current?.Id, now, template?.Pin));
+            await PayloadTable.AddAsync(session.Connection!, payloads.Rows, http.RequestAborted);
             await session.SaveChangesAsync(http.RequestAborted);
             return Results.Accepted($"/v1/broadcasts/{request.BroadcastId}", new RequestedBroadcast(request.BroadcastId!, BroadcastState.Scheduled, false));
         }

@@ -34,7 +34,8 @@ public sealed class Engaging(IDocumentStore store, NpgsqlDataSource database, Su
         if (destination is null) return null;
         try
         {
-            await NoteAsync(link.DeliveryId, link.Notification, link.Number, isMachine, cancellation);
+            if (!await CountAgainAsync(link.DeliveryId, link.Number, isMachine, cancellation))
+                await NoteAsync(link.DeliveryId, link.Notification, link.Number, isMachine, cancellation);
         }
         catch (Exception e) when (DatabaseFaults.IsPassing(e))
         {
@@ -47,9 +48,24 @@ public sealed class Engaging(IDocumentStore store, NpgsqlDataSource database, Su
     /// <summary>Notes an opening; one of a delivery that is not there is none.</summary>
     public async Task OpenAsync(Guid deliveryId, bool isMachine, CancellationToken cancellation)
     {
+        if (await CountAgainAsync(deliveryId, TrackedHits.Opening, isMachine, cancellation)) return;
         await using var command = database.CreateCommand("select notification from notify.delivery_streams where delivery_id = $1");
         command.Parameters.Add(new NpgsqlParameter { Value = deliveryId });
-        if (await command.ExecuteScalarAsync(cancellation) is string notification) await NoteAsync(deliveryId, notification, TrackedHits.Opening, isMachine, cancellation);
+        if (await command.ExecuteScalarAsync(cancellation) is string notification)
+            await NoteAsync(deliveryId, notification, TrackedHits.Opening, isMachine, cancellation);
+    }
+
+    // Only the first hit of a person is an event. The others are counters, for which no stream is locked or folded.
+    private async Task<bool> CountAgainAsync(Guid deliveryId, int number, bool isMachine, CancellationToken cancellation)
+    {
+        await using var connection = await database.OpenConnectionAsync(cancellation);
+        await using var transaction = await connection.BeginTransactionAsync(cancellation);
+        var now = clock.GetUtcNow();
+        var isOfMachine = isMachine || (number != TrackedHits.Opening
+            && await TrackedHits.OtherLinkSinceAsync(connection, deliveryId, number, now - MachineHits.Sweep, cancellation));
+        if (!await TrackedHits.CountAgainAsync(connection, deliveryId, number, isOfMachine, now, cancellation)) return false;
+        await transaction.CommitAsync(cancellation);
+        return true;
     }
 
     private Task NoteAsync(Guid deliveryId, string key, int number, bool isMachine, CancellationToken cancellation) => StreamChanges.RepeatAsync(clock, async () =>

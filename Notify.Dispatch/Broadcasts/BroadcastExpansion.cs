@@ -6,6 +6,7 @@ using Notify.Projections;
 using Notify.Projections.Broadcasts;
 using Notify.Projections.Hosting;
 using Notify.Projections.OpenDeliveries;
+using Notify.Projections.Payloads;
 using Notify.Projections.Planning;
 using Notify.Projections.Privacy;
 using Notify.Projections.QueueBacklog;
@@ -78,7 +79,7 @@ public sealed class BroadcastExpansion(
     {
         var connection = session.Connection!;
         var request = (await session.Events.FetchStreamAsync(broadcast.Key, version: 1, token: cancellation)).Select(e => e.Data).OfType<BroadcastRequested>().Single();
-        var chunk = pace.ChunkOf(request.Payload.Text.Length);
+        var chunk = pace.ChunkOf(request.Payload.Size);
         if (broadcast.State == BroadcastState.Cancelled)
         {
             var again = await BroadcastWithdrawal.TakeBackAsync(session, broadcast, chunk, now, cancellation);
@@ -131,8 +132,12 @@ public sealed class BroadcastExpansion(
         NpgsqlConnection connection, Broadcast broadcast, BroadcastRequested request, List<string> users, DateTimeOffset now, CancellationToken cancellation)
     {
         if (users.Count == 0) return [];
-        var payload = (await keys.ForAsync(connection, [request.Payload], cancellation)).OpenJson<NotificationPayload>(request.Payload)
-            ?? throw new InvalidOperationException($"The key that sealed {broadcast.Key} is gone.");
+        var opened = await keys.ForAsync(connection, [request.Payload.Key], cancellation);
+        var ciphers = await PayloadTable.ReadAsync(connection, [(broadcast.Key, request.Payload)], cancellation);
+        var payload = ciphers.TryGetValue(broadcast.Key, out var cipher)
+            ? opened.OpenJson<NotificationPayload>(request.Payload.KeyId, cipher) : null;
+        if (payload is null) throw new InvalidOperationException(
+            $"The payload of {broadcast.Key} cannot be read: its key or its row is missing.");
         var all = users.Select(u =>
         {
             var eventId = Broadcast.EventIdOf(request.BroadcastId, u);

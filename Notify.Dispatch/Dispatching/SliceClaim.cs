@@ -10,6 +10,7 @@ using Notify.Projections.Caching;
 using Notify.Projections.Caps;
 using Notify.Projections.Hosting;
 using Notify.Projections.OpenDeliveries;
+using Notify.Projections.Payloads;
 using Notify.Projections.Planning;
 using Notify.Projections.Privacy;
 using Notify.Projections.Templates;
@@ -78,7 +79,7 @@ public sealed class SliceClaim(
         var deliveries = rows.Where(r => notifications.TryGetValue(r.Notification, out var n) && n.Deliveries.ContainsKey(r.Id))
             .ToDictionary(r => r.Id, r => notifications[r.Notification] is var n ? Readdressing.Of(n, n.Deliveries[r.Id], recipients.Of(n.Request), opened, ring, now) : default);
         // Once each: a notification may have deliveries to many devices, and files of megabytes.
-        var payloads = notifications.Values.ToDictionary(n => n.Key, n => opened.OpenJson<NotificationPayload>(n.Request.Payload), StringComparer.Ordinal);
+        var payloads = await PayloadTable.OpenAsync(connection, notifications.Values, opened, cancellation);
         var messages = rows.ToDictionary(r => r.Id, r => deliveries.TryGetValue(r.Id, out var d) ? Open(notifications[r.Notification], d.Delivery, payloads[r.Notification], opened, ready) : default);
         var fingerprints = rows.ToDictionary(r => r.Id, r => ring.Of(Lanes.ChannelOf(r.Queue.Lane), messages[r.Id].Message?.Address));
         var rules = await ReachRulesReader.LoadAsync(categories, connection, SuppressionIds(queue, fingerprints.Values), now, cancellation);
@@ -187,7 +188,7 @@ public sealed class SliceClaim(
     }
 
     private static IEnumerable<Domain.Privacy.Sealed> SealedIn(Notification n) =>
-        n.Deliveries.Values.Where(d => d.Contact is not null).Select(d => d.Contact!.Value).Prepend(n.Request.Payload);
+        n.Deliveries.Values.Where(d => d.Contact is not null).Select(d => d.Contact!.Value).Prepend(n.Request.Payload.Key);
 
     private static IEnumerable<string> SuppressionIds(DeliveryQueue queue, IEnumerable<string?> fingerprints) =>
         fingerprints.OfType<string>().Select(f => Suppression.IdOf(Lanes.ChannelOf(queue.Lane), f));

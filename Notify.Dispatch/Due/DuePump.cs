@@ -8,6 +8,7 @@ using Notify.Projections.Caps;
 using Notify.Projections.Digests;
 using Notify.Projections.Hosting;
 using Notify.Projections.OpenDeliveries;
+using Notify.Projections.Payloads;
 using Notify.Projections.Planning;
 using Notify.Projections.Privacy;
 using Npgsql;
@@ -227,8 +228,8 @@ public sealed class DuePump(
         var notifications = loaded.States;
         var waiting = notifications.Values.Where(n => n.IsToBePlanned).ToList();
         var (recipients, categories) = await snapshots.OfAsync(connection, [.. waiting.Select(n => n.Request)], cancellation);
-        var payloadKeys = await keys.ForAsync(connection, waiting.Select(n => n.Request.Payload), cancellation);
-        var payloads = waiting.ToDictionary(n => n.Key, n => payloadKeys.OpenJson<NotificationPayload>(n.Request.Payload), StringComparer.Ordinal);
+        var payloadKeys = await keys.ForAsync(connection, waiting.Select(n => n.Request.Payload.Key), cancellation);
+        var payloads = await PayloadTable.OpenAsync(connection, waiting, payloadKeys, cancellation);
         var rules = await ReachRulesReader.LoadAsync(
             categories, connection, waiting.SelectMany(n => ReachRulesReader.OfPlanning(payloads[n.Key], recipients.Of(n.Request), ring)), now, cancellation);
         var currentKeys = await keys.CurrentAsync(connection, waiting.Select(n => n.Request.Subject), cancellation);

@@ -120,7 +120,8 @@ public sealed class ReceiptJudgement(SubjectKeys keys, StreamFaults faults, ILog
     private async Task<List<ReceiptRow>> SealAsync(NpgsqlConnection connection, Verdicts verdicts, CancellationToken cancellation)
     {
         // Nothing is written under a new key of someone who was erased: their receipts are kept without what was in them.
-        var payloads = verdicts.All.Where(v => v.Notification is not null).Select(v => v.Notification!.Request.Payload).Distinct().ToList();
+        var payloads = verdicts.All.Where(v => v.Notification is not null).Select(v => v.Notification!.Request.Payload.Key).Distinct()
+            .ToList();
         var alive = await keys.ForAsync(connection, payloads, cancellation);
         var subjects = verdicts.All.Select(v => (Verdict: v, Subject: SubjectOf(v, alive))).ToList();
         var current = await keys.CurrentAsync(connection, subjects.Select(s => s.Subject).OfType<string>(), cancellation);
@@ -129,7 +130,7 @@ public sealed class ReceiptJudgement(SubjectKeys keys, StreamFaults faults, ILog
         // What nothing was found for in all that time is about nobody here.
         static string? SubjectOf(Verdict v, KeySet alive) => v switch
         {
-            { Notification: { } n, MayTouch: true } => alive.Has(n.Request.Payload) ? n.Request.Subject : null,
+            { Notification: { } n, MayTouch: true } => alive.Has(n.Request.Payload.Key) ? n.Request.Subject : null,
             { WasGivenUp: true } => null,
             _ => v.Subject ?? InstallationSubject,
         };

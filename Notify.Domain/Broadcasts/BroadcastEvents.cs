@@ -21,7 +21,8 @@ namespace Notify.Domain.Broadcasts;
 /// <param name="Template">The template that says it, where the request gave no content.</param>
 public sealed record BroadcastRequested(
     string ClientId, string BroadcastId, ClientMode Mode, Audience Audience, string Category, Priority Priority, IReadOnlyList<Channel>? Channels,
-    Sealed Payload, DateTimeOffset? SendAt, DateTimeOffset? ExpiresAt, string RequestHash, string? TraceParent, DateTimeOffset At, PinnedTemplate? Template = null);
+    SealedPayload Payload, DateTimeOffset? SendAt, DateTimeOffset? ExpiresAt, string RequestHash, string? TraceParent, DateTimeOffset At,
+        PinnedTemplate? Template = null);
 
 /// <summary>Its notifications are being made, one for each user, in the order of their IDs.</summary>
 /// <param name="Total">How many users belonged to its audience at that time.</param>

@@ -32,7 +32,7 @@ public sealed record DigestOpened(string Person, DigestRule Rule, long CategoryV
 /// <param name="Fault">Where its template failed, so that plain words say it; <c>null</c>: nowhere.</param>
 public sealed record DigestClosed(
     IReadOnlyList<string> Members, IReadOnlyList<DigestLeftOut> LeftOut, Priority Priority, IReadOnlyList<Channel>? Channels, PinnedTemplate? Template,
-    DateTimeOffset? ExpiresAt, Sealed? Payload, string? Fault, DateTimeOffset At);
+    DateTimeOffset? ExpiresAt, SealedPayload? Payload, string? Fault, DateTimeOffset At);
 
 /// <summary>A notification that waited in a digest and is not told by it.</summary>
 /// <param name="Reason">One of <see cref="Reasons"/>.</param>

@@ -13,14 +13,14 @@ namespace Notify.Domain.Notifications;
 /// <param name="Subject">Whose key seals the payload.</param>
 /// <param name="Mode">Live or test; a test client's notifications go to the sandbox alone.</param>
 /// <param name="Channels">Channels asked for, in order; <c>null</c>: all that the person can be reached by.</param>
-/// <param name="Payload">Content, <c>to</c> and metadata, sealed.</param>
+/// <param name="Payload">The reference to content, <c>to</c> and metadata, which are stored encrypted in <c>notify.payloads</c>.</param>
 /// <param name="RequestHash">Keyed hash of the request as received, canonicalised.</param>
 /// <param name="TraceParent">W3C trace context of the accepting request.</param>
 /// <param name="Template">The template that says it, where the request gave no content.</param>
 /// <param name="Through"><c>app:{clientId}</c>: the user's own app asked, by a client token; <c>null</c>: the client itself.</param>
 public sealed record NotificationRequested(
     string ClientId, string EventId, string? UserId, string Subject, ClientMode Mode, string Category, Priority Priority,
-    IReadOnlyList<Channel>? Channels, Sealed Payload, DateTimeOffset? SendAt, DateTimeOffset? ExpiresAt,
+    IReadOnlyList<Channel>? Channels, SealedPayload Payload, DateTimeOffset? SendAt, DateTimeOffset? ExpiresAt,
     string RequestHash, string? TraceParent, DateTimeOffset At, PinnedTemplate? Template = null, string? Through = null);
 
 /// <summary>A template as a notification was accepted with: whatever becomes of it later, this version is rendered.</summary>

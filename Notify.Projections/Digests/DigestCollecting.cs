@@ -5,6 +5,7 @@ using Notify.Domain.Notifications;
 using Notify.Domain.Privacy;
 using Notify.Domain.Recipients;
 using Notify.Projections.OpenDeliveries;
+using Notify.Projections.Payloads;
 using Notify.Projections.Privacy;
 
 namespace Notify.Projections.Digests;
@@ -59,14 +60,14 @@ public static class DigestCollecting
     {
         var collected = new Dictionary<string, NotificationCollected>(StringComparer.Ordinal);
         var entries = new List<DigestEntry>(candidates.Count);
-        var opened = new List<(string Key, NotificationRequested Request)>();
+        var (opened, payloads) = (new List<(string Key, NotificationRequested Request)>(), new PayloadBatch(now));
         foreach (var (due, rule, place) in candidates)
         {
             var category = rules.Of(due.Request.Category);
             var (digest, isNew) = DigestDecider.Join(places[place], rule, () => KeyOf(due, ring), now);
             if (isNew)
             {
-                var request = RequestOf(digest, due, keys, ring, now);
+                var request = RequestOf(digest, due, payloads, keys, ring, now);
                 session.Events.StartStream(digest.Key, request, new DigestOpened(place.Person, rule, category.Version, now));
                 opened.Add((digest.Key, request));
             }
@@ -76,6 +77,7 @@ public static class DigestCollecting
             collected[due.Key] = DigestDecider.Collected(digest, rule, category, now);
         }
 
+        await PayloadTable.AddAsync(session.Connection!, payloads.Rows, cancellation);
         await NoteAsync(session, opened, cancellation);
         await DigestTable.AddAsync(session.Connection!, entries, cancellation);
         return new DigestCollection(collected, [.. opened.Select(o => OpenDelivery.Planning(o.Key, o.Request.Priority, now, o.Request.SendAt!.Value))]);
@@ -88,9 +90,11 @@ public static class DigestCollecting
     // Follows from its first member, which begins no other one; no client can choose it, since an event ID has no =.
     private static string KeyOf(DueNotification first, MasterKeyRing ring) => NotificationKey.Of(first.Request.ClientId, $"digest={ring.Fingerprint("digest", first.Key)}");
 
-    private static NotificationRequested RequestOf(OpenDigest digest, DueNotification first, KeySet keys, MasterKeyRing ring, DateTimeOffset now) => new(
+    private static NotificationRequested RequestOf(
+        OpenDigest digest, DueNotification first, PayloadBatch payloads, KeySet keys, MasterKeyRing ring, DateTimeOffset now) => new(
         first.Request.ClientId, NotificationKey.Parse(digest.Key)!.Value.EventId, first.Request.UserId, first.Request.Subject, first.Request.Mode, first.Request.Category, DigestDecider.PriorityOf(first.Request.Priority),
-        null, keys.SealJson(first.Request.Subject, new NotificationPayload(new NotificationContent(), first.Payload.To)), digest.ClosesAt, null, ring.Fingerprint("request", digest.Key),
+        null, payloads.Seal(keys, first.Request.Subject, digest.Key, new NotificationPayload(new NotificationContent(), first.Payload.To)),
+        digest.ClosesAt, null, ring.Fingerprint("request", digest.Key),
         first.Request.TraceParent, now);
 
     // Every notification's key is noted for ever, and by it `verify` finds the stream.

@@ -5,6 +5,7 @@ using Notify.Domain.Notifications;
 using Notify.Domain.Recipients;
 using Notify.Domain.Templates;
 using Notify.Projections.OpenDeliveries;
+using Notify.Projections.Payloads;
 using Notify.Projections.Privacy;
 using Notify.Projections.Templates;
 
@@ -73,6 +74,7 @@ public sealed class DigestDue(SubjectKeys subjectKeys, MasterKeyRing ring, Templ
         await NotificationStreams.LockAsync(session, waiting, cancellation);
         var contents = await reading.ReadAsync(session, digests, entries, sizes, now, cancellation);
         var ready = await book.PinnedAsync(session, contents.Values.SelectMany(c => c.Items).Select(i => i.Request.Template), cancellation);
+        var batch = new PayloadBatch(now);
         foreach (var digest in digests.Where(d => contents.ContainsKey(d.Key)))
         {
             var (closing, items) = contents[digest.Key];
@@ -82,13 +84,15 @@ public sealed class DigestDue(SubjectKeys subjectKeys, MasterKeyRing ring, Templ
             var said = Say(digest, closing, items, templates, ready, locale, now);
             var closed = new DigestClosed(
                 [.. closing.Told.Select(m => m.Notification.Request.EventId)], closing.LeftOut, closing.Priority, said?.Channels, said?.Template, closing.ExpiresAt,
-                said is null ? (Domain.Privacy.Sealed?)null : keys.SealJson(digest.Request.Subject, said.Payload), said?.Fault, now);
+                said is null ? (Domain.Privacy.SealedPayload?)null : batch.Seal(keys, digest.Request.Subject, digest.Key, said.Payload),
+                    said?.Fault, now);
             session.Events.Append(digest.Key, closed);
             notifications[digest.Key] = Notification.Evolve(digest, digest.Key, closed)!;
             payloads[digest.Key] = said?.Payload;
             if (places[PlaceOf(digest)]?.Key == digest.Key) places[PlaceOf(digest)] = null;
         }
 
+        await PayloadTable.AddAsync(connection, batch.Rows, cancellation);
         await DigestTable.RemoveAsync(connection, [.. contents.Keys.SelectMany(d => entries[d]).Select(e => e.Member)], cancellation);
         return (digests.Count, digests.Select(d => d.Key).Where(d => !contents.ContainsKey(d)).ToHashSet(StringComparer.Ordinal));
     }

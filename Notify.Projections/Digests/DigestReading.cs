@@ -2,6 +2,7 @@ using Marten;
 using Notify.Domain.Digests;
 using Notify.Domain.Notifications;
 using Notify.Domain.Privacy;
+using Notify.Projections.Payloads;
 using Notify.Projections.Privacy;
 using Npgsql;
 
@@ -39,11 +40,12 @@ public sealed class DigestReading(SubjectKeys subjectKeys, StreamFaults streamFa
             await streamFaults.NoteAsync(session.Connection!, loaded, now, cancellation);
             var members = loaded.States;
             unreadable.UnionWith(part.Where(e => loaded.Faults.ContainsKey(e.Member)).Select(e => e.Digest));
-            var keys = await subjectKeys.ForAsync(session.Connection!, members.Values.Select(m => m.Request.Payload), cancellation);
+            var keys = await subjectKeys.ForAsync(session.Connection!, members.Values.Select(m => m.Request.Payload.Key), cancellation);
+            var payloads = await PayloadTable.OpenAsync(session.Connection!, members.Values, keys, cancellation);
             foreach (var own in part.GroupBy(e => e.Digest, StringComparer.Ordinal).Where(o => !unreadable.Contains(o.Key)))
             {
                 var told = parts[own.Key].Sum(p => p.Items.Count);
-                parts[own.Key].Add(Read(byKey[own.Key], [.. own.Select(e => members[e.Member])], told, keys, now));
+                parts[own.Key].Add(Read(byKey[own.Key], [.. own.Select(e => members[e.Member])], told, payloads, now));
             }
         }
 
@@ -76,15 +78,17 @@ public sealed class DigestReading(SubjectKeys subjectKeys, StreamFaults streamFa
     }
 
     // told: how many earlier parts have told one by one.
-    private static DigestContents Read(Notification digest, IReadOnlyList<Notification> members, int told, KeySet keys, DateTimeOffset now)
+    private static DigestContents Read(Notification digest, IReadOnlyList<Notification> members, int told,
+        Dictionary<string, NotificationPayload?> payloads, DateTimeOffset now)
     {
         var waiting = members.Where(m => m.IsInOpenDigest).ToList();
-        var closing = DigestDecider.Close(digest.Request.EventId, waiting.Select(m => new DigestMember(m with { Request = m.Request with { Payload = Sealed.None } }, keys.Has(m.Request.Payload))), now);
-        var payloads = waiting.ToDictionary(m => m.Key, m => m.Request.Payload, StringComparer.Ordinal);
+        var closing = DigestDecider.Close(digest.Request.EventId,
+            waiting.Select(m => new DigestMember(m with { Request = m.Request with { Payload = SealedPayload.None } },
+                payloads[m.Key] is not null)), now);
         var items = new List<ToldMember>();
         foreach (var member in closing.Told.Take(digest.Digest!.Rule.MaxItems - told))
         {
-            var item = new ToldMember(member.Notification.Request, keys.OpenJson<NotificationPayload>(payloads[member.Notification.Key])!);
+            var item = new ToldMember(member.Notification.Request, payloads[member.Notification.Key]!);
             items.Add(told + items.Count == 0 ? item : item.AsTold());
         }
 

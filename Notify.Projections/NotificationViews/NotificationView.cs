@@ -48,8 +48,8 @@ public sealed partial class NotificationViewProjection : SingleStreamProjection<
     /// <summary>A state that an event was just folded into, without the sealed data that the event brought.</summary>
     public static Notification WithoutSealed(Notification state, object @event) => @event switch
     {
-        NotificationRequested r => state with { Request = r with { Payload = Sealed.None, RequestHash = "" } },
-        DigestClosed => state with { Request = state.Request with { Payload = Sealed.None } },
+        NotificationRequested r => state with { Request = r with { Payload = SealedPayload.None, RequestHash = "" } },
+        DigestClosed => state with { Request = state.Request with { Payload = SealedPayload.None } },
         DeliveriesPlanned => state with { Deliveries = state.Deliveries.ToImmutableDictionary(d => d.Key, d => d.Value with { Contact = null }) },
         _ => state,
     };

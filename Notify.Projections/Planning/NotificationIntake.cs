@@ -6,6 +6,7 @@ using Notify.Projections.Caching;
 using Notify.Projections.Caps;
 using Notify.Projections.Digests;
 using Notify.Projections.OpenDeliveries;
+using Notify.Projections.Payloads;
 using Notify.Projections.Privacy;
 using Npgsql;
 
@@ -65,12 +66,12 @@ public sealed class NotificationIntake(Snapshots snapshots, SubjectKeys subjectK
         var digests = await DigestCollecting.CollectAsync(
             session, incoming.Where(i => !i.IsLater && !(i.Request.ExpiresAt <= now)).Select(i => new DueNotification(i.Key, i.Request, i.Payload)), rules, keys, ring, now, cancellation);
 
-        var open = new List<OpenDelivery>(incoming.Count);
+        var (open, payloads) = (new List<OpenDelivery>(incoming.Count), new PayloadBatch(now));
         open.AddRange(digests.Opened);
         var plans = new List<NotificationPlan>(incoming.Count);
         foreach (var i in incoming)
         {
-            var requested = i.Request with { Payload = keys.SealJson(i.Request.Subject, i.Payload) };
+            var requested = i.Request with { Payload = payloads.Seal(keys, i.Request.Subject, i.Key, i.Payload) };
             if (i.IsLater)
             {
                 session.Events.StartStream(i.Key, requested);
@@ -100,6 +101,7 @@ public sealed class NotificationIntake(Snapshots snapshots, SubjectKeys subjectK
             open.AddRange(plan.Open(now));
         }
 
+        await PayloadTable.AddAsync(connection, payloads.Rows, cancellation);
         await OpenDeliveryTable.AddAsync(connection, open, cancellation);
         return [.. open.Where(o => o.State == OpenState.Queued)];
     }

@@ -129,11 +129,18 @@ public sealed class KeySet(MasterKeyRing ring)
     public string? FingerprintOf(Notify.Domain.Notifications.Delivery delivery) =>
         delivery.Contact is { } contact ? ring.Of(delivery.Channel, OpenText(contact)) : null;
 
+    /// <summary>Encrypts bytes under the subject's current key.</summary>
+    /// <returns>The key's ID and the ciphertext.</returns>
+    public (long KeyId, byte[] Cipher) SealBytes(string subject, ReadOnlySpan<byte> plain)
+    {
+        var id = current[subject];
+        return (id, Aead.Encrypt(byId[id].Key, plain, Encoding.UTF8.GetBytes(subject)));
+    }
+
     /// <summary>Seals a text under the subject's current key.</summary>
     public Sealed Seal(string subject, ReadOnlySpan<byte> plain)
     {
-        var id = current[subject];
-        var cipher = Aead.Encrypt(byId[id].Key, plain, Encoding.UTF8.GetBytes(subject));
+        var (id, cipher) = SealBytes(subject, plain);
         return new Sealed(string.Create(CultureInfo.InvariantCulture, $"{id}.{Base64Url.EncodeToString(cipher)}"));
     }
 
@@ -150,6 +157,11 @@ public sealed class KeySet(MasterKeyRing ring)
         var cipher = text.Text.AsSpan(text.Text.IndexOf('.', StringComparison.Ordinal) + 1);
         return Aead.Decrypt(entry.Key, Base64Url.DecodeFromChars(cipher), Encoding.UTF8.GetBytes(entry.Subject));
     }
+
+    /// <summary>Decrypts JSON that stands outside its event; <c>null</c> when its key was erased.</summary>
+    public T? OpenJson<T>(long keyId, byte[] cipher) where T : class =>
+        byId.TryGetValue(keyId, out var entry) && Aead.Decrypt(entry.Key, cipher, Encoding.UTF8.GetBytes(entry.Subject)) is { } plain
+            ? JsonSerializer.Deserialize<T>(plain, NotifyJson.Options) : null;
 
     /// <summary>Opens a sealed text as a string.</summary>
     public string? OpenText(Sealed text) => Open(text) is { } bytes ? Encoding.UTF8.GetString(bytes) : null;

@@ -5,6 +5,7 @@ using Marten;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Projections.Hosting;
+using Notify.Projections.Payloads;
 using Notify.Projections.Privacy;
 using Npgsql;
 
@@ -63,10 +64,12 @@ public sealed class Replayer(IDocumentStore store, NpgsqlDataSource database, Su
         var payload = events.Select(e => e.Data).OfType<DigestClosed>().Select(c => c.Payload).LastOrDefault() ?? ((NotificationRequested)events[0].Data).Payload;
         var addresses = events.Select(e => e.Data).OfType<DeliveriesPlanned>().SelectMany(p => p.Deliveries).ToList();
         await using var connection = await database.OpenConnectionAsync(cancellation);
-        var open = await keys.ForAsync(connection, [payload, .. addresses.Select(a => a.Address)], cancellation);
+        var key = events[0].StreamKey!;
+        var open = await keys.ForAsync(connection, [payload.Key, .. addresses.Select(a => a.Address)], cancellation);
+        var ciphers = await PayloadTable.ReadAsync(connection, [(key, payload)], cancellation);
         var revealed = new
         {
-            Payload = open.OpenJson<NotificationPayload>(payload),
+            Payload = ciphers.TryGetValue(key, out var cipher) ? open.OpenJson<NotificationPayload>(payload.KeyId, cipher) : null,
             Addresses = addresses.ToDictionary(a => a.Id, a => open.OpenText(a.Address)),
         };
         if (ndjson)
@@ -76,7 +79,9 @@ public sealed class Replayer(IDocumentStore store, NpgsqlDataSource database, Su
         }
 
         await output.WriteLineAsync();
-        await output.WriteLineAsync(revealed.Payload is null ? "Revealed: nothing; the person was erased, or the master key is not configured." : $"Revealed (personal): {JsonSerializer.Serialize(revealed, NotifyJson.Options)}");
+        await output.WriteLineAsync(revealed.Payload is null ? ciphers.Count == 0 ? "Revealed: nothing; the payload is no longer kept."
+            : "Revealed: nothing; the person was erased, or the master key is not configured."
+                : $"Revealed (personal): {JsonSerializer.Serialize(revealed, NotifyJson.Options)}");
     }
 
     // Event IDs belong to clients; whoever does not name one means the one that has it.

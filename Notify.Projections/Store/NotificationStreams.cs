@@ -37,14 +37,19 @@ public static class NotificationStreams
         loaded.Faults[e.Stream] = new StreamFault(e.Stream, e.Version, e.Type, fault);
     }
 
-    /// <summary>How many bytes the events of these streams take as they are stored; what they hold is not read for it.</summary>
+    /// <summary>Weighs streams: the stored bytes of their events and of the payloads that these refer to. No payload is read for
+    /// it.</summary>
     public static async Task<Dictionary<string, long>> WeighAsync(NpgsqlConnection connection, IEnumerable<string> keys, CancellationToken cancellation)
     {
         var weights = new Dictionary<string, long>(StringComparer.Ordinal);
         var wanted = keys.Distinct(StringComparer.Ordinal).ToArray();
         if (wanted.Length == 0) return weights;
         await using var command = new NpgsqlCommand(
-            $"select stream_id, sum(pg_column_size(data)) from {NotifyStore.Schema}.mt_events where stream_id = any($1) group by stream_id", connection);
+            $"""
+            select stream_id, sum(pg_column_size(data) + case when type in ('NotificationRequested', 'DigestClosed', 'BroadcastRequested')
+                                  then coalesce((data -> 'payload' ->> 'size')::bigint, 0) else 0 end)::bigint
+            from {NotifyStore.Schema}.mt_events where stream_id = any($1) group by stream_id
+            """, connection);
         command.Parameters.Add(new NpgsqlParameter { Value = wanted });
         await using var reader = await command.ExecuteReaderAsync(cancellation);
         while (await reader.ReadAsync(cancellation)) weights[reader.GetString(0)] = reader.GetInt64(1);

@@ -370,3 +370,20 @@ create table if not exists notify.verifications (
     faults       jsonb
 );
 create unique index if not exists verifications_running on notify.verifications (is_automatic) where is_automatic and ended_at is null;
+
+-- Payloads, encrypted under the key of their subject: content, addresses and metadata of notifications and broadcasts. Their
+-- streams hold the reference (stream, stored_at) with size and hash. Partitioned by week, so that retention drops a week at a
+-- time; the default partition takes what no other one does.
+create table if not exists notify.payloads (
+    stream    text        not null,
+    stored_at timestamptz not null,
+    key_id    bigint      not null,
+    sealed    bytea       not null,
+    primary key (stream, stored_at)
+) partition by range (stored_at);
+alter table notify.payloads alter column sealed set storage external;
+create table if not exists notify.payloads_default partition of notify.payloads default;
+
+-- Where repeated hits are counted in notify.tracked_daily: its key, in the order of its columns. Written with the first hit, so
+-- that a repeated one reads no stream.
+alter table notify.tracked_hits add column if not exists daily text[];

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Notify.Domain.Notifications;
 using Notify.Projections.Analytics;
 using Npgsql;
@@ -27,13 +28,45 @@ public static class TrackedHits
     {
         await using (var hit = Command(connection,
             """
-            insert into notify.tracked_hits as h (delivery_id, number, people, machines, last_at) values ($1, $2, $3, $4, $5)
-            on conflict (delivery_id, number) do update set people = h.people + $3, machines = h.machines + $4, last_at = $5
-            """, delivery.Id, number, isMachine ? 0L : 1L, isMachine ? 1L : 0L, now.UtcDateTime))
+            insert into notify.tracked_hits as h (delivery_id, number, people, machines, last_at, daily) values ($1, $2, $3, $4, $5, $6)
+            on conflict (delivery_id, number) do update set people = h.people + $3, machines = h.machines + $4, last_at = $5, daily = $6
+            """, delivery.Id, number, isMachine ? 0L : 1L, isMachine ? 1L : 0L, now.UtcDateTime, Texts(DailyKey.Of(request, delivery))))
             await hit.ExecuteNonQueryAsync(cancellation);
 
-        if (isFirst) return;
-        var (day, isOpening) = (DailyKey.Of(request, delivery), number == Opening);
+        if (!isFirst) await CountDailyAsync(connection, DailyKey.Of(request, delivery), number, isMachine, cancellation);
+    }
+
+    /// <summary>
+    /// Counts a hit that is no event, in the caller's transaction, without a look at the stream: one of a machine, or a
+    /// repeated one of a person.
+    /// </summary>
+    /// <returns>Whether it was counted; if not, the stream decides: nothing of it was hit before, or by machines alone.</returns>
+    public static async Task<bool> CountAgainAsync(
+        NpgsqlConnection connection, Guid deliveryId, int number, bool isMachine, DateTimeOffset now, CancellationToken cancellation)
+    {
+        string[]? daily;
+        await using (var hit = Command(connection,
+            """
+            update notify.tracked_hits set people = people + $3, machines = machines + $4, last_at = $5
+            where delivery_id = $1 and number = $2 and daily is not null and ($6 or people > 0) returning daily
+            """, deliveryId, number, isMachine ? 0L : 1L, isMachine ? 1L : 0L, now.UtcDateTime, isMachine))
+            daily = (string[]?)await hit.ExecuteScalarAsync(cancellation);
+
+        if (daily is null) return false;
+        await CountDailyAsync(connection, Read(daily), number, isMachine, cancellation);
+        return true;
+    }
+
+    private static string[] Texts(DailyKey k) =>
+        [k.Day.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture), k.ClientId, k.Channel, k.Category, k.Template, k.Provider, k.Mode];
+
+    private static DailyKey Read(string[] k) => new(DateOnly.ParseExact(k[0], "yyyy-MM-dd", CultureInfo.InvariantCulture), k[1], k[2],
+        k[3], k[4], k[5], k[6]);
+
+    private static async Task CountDailyAsync(NpgsqlConnection connection, DailyKey day, int number, bool isMachine,
+        CancellationToken cancellation)
+    {
+        var isOpening = number == Opening;
         await using var counted = Command(connection,
             """
             insert into notify.tracked_daily as d values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)

@@ -106,7 +106,7 @@ internal static class CauseCheck
 
     private static IEnumerable<long> KeysOf(Claim c)
     {
-        if (c.Notification.Request.Payload is { Text.Length: > 0 } payload) yield return payload.KeyId;
+        if (c.Notification.Request.Payload is { IsNone: false } payload) yield return payload.KeyId;
         if (c.Contact is { } contact) yield return contact.KeyId;
     }
 

@@ -20,6 +20,9 @@ public enum VerificationFaultKind
     /// <summary>A delivery is open in its stream, and nothing goes on with it.</summary>
     DeliveryLost,
 
+    /// <summary>The payload of a notification that is still to be sent is missing or differs.</summary>
+    PayloadMissing,
+
     /// <summary>A row of work does not agree with its stream.</summary>
     RowDiffers,
 
@@ -68,6 +71,8 @@ public sealed record VerificationFault(VerificationFaultKind Kind, string Stream
         VerificationFaultKind.Unreadable =>
             "run verify of the newest installed version; if it fails too, look at the stream's rows of events.mt_events",
         VerificationFaultKind.NotPlanned => "cancel the notification and request it under another event ID",
+        VerificationFaultKind.PayloadMissing =>
+            "restore the row of notify.payloads from a backup; or cancel the notification and request it under another event ID",
         VerificationFaultKind.DeliveryLost =>
             "cancel the notification and request it under another event ID, after a check at the provider",
         VerificationFaultKind.RowDiffers or VerificationFaultKind.RowWithoutStream =>

@@ -133,6 +133,7 @@ public sealed class Verifier(IDocumentStore store, NpgsqlDataSource database, Ti
 
         var known = notifications.Where(n => n.State is not null).Select(n => (State: n.State!, n.Events)).ToList();
         await DigestCheck.CheckAsync(connection, [.. known.Select(n => n.State)], result.Fault, cancellation);
+        await PayloadCheck.CheckAsync(connection, known.Select(n => n.State), result.Fault, cancellation);
         await CauseCheck.CheckAsync(session, connection, known, result.Fault, cancellation);
         result.Counts += await BroadcastCheck.CheckAsync(connection, [.. readable["b/"]], result.Fault, cancellation);
         result.Counts += await SuppressionCheck.CheckAsync(connection, [.. readable["s/"]], result.Fault, cancellation);

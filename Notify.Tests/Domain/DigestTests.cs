@@ -83,7 +83,7 @@ public class DigestTests
         DigestClosed Empty(params DigestLeftOut[] leftOut) => new([], leftOut, Priority.Bulk, null, null, null, null, null, Noon);
         var digest = Notify.Domain.Notifications.Notification.Fold(Key, [Requested(sendAt: Noon), opened, closed])!;
 
-        Assert.Equal((Sealed("words"), Noon.AddDays(1)), (digest.Request.Payload, digest.Request.ExpiresAt!.Value));
+        Assert.Equal((Sealed("words").Text, Noon.AddDays(1)), (digest.Request.Payload.Inline, digest.Request.ExpiresAt!.Value));
         Assert.Equal([Channel.Sms], digest.Request.Channels!);
         Assert.True(digest is { IsToBePlanned: true, Members.Count: 2 });
         Assert.Equal(NotificationStatus.Cancelled, StatusOf(opened, Empty()));

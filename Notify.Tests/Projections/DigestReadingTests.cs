@@ -52,7 +52,7 @@ public sealed class DigestReadingTests(AnalyticsDatabase database) : IClassFixtu
         Assert.Equal(told.Select(i => $"{mark}-{i}"), closing.Told.Select(m => m.Notification.Request.EventId));
         Assert.Equal([new DigestLeftOut($"{mark}-1", Reasons.Expired)], closing.LeftOut);
         Assert.Equal(keys, closing.Events.Select(e => e.Key));
-        Assert.All(closing.Told, m => Assert.Equal(Sealed.None, m.Notification.Request.Payload));
+        Assert.All(closing.Told, m => Assert.True(m.Notification.Request.Payload.IsNone));
         Assert.Equal(told[..MaxItems].Select(i => ($"t{i}", $"b{i}", $"https://example.com/{i}", i)), items.Select(i => (i.Payload.Content.Title!, i.Payload.Content.Body!, i.Payload.Content.Url!, i.Payload.Params!.Value.GetProperty("i").GetInt32())));
         Assert.Equal([html, null, null, null, null], items.Select(i => i.Payload.Content.Html));
     }

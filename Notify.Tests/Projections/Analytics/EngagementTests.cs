@@ -46,6 +46,31 @@ public sealed class EngagementTests(AnalyticsDatabase database) : IClassFixture<
         Assert.Equal(["{\"n\": 200}"], await database.RowsAsync("select clicked_again as n from analytics.daily_hits where category = 'e-race'"));
     }
 
+    [Fact]
+    public async Task Repeated_hits_are_counted_without_their_stream()
+    {
+        var delivery = await SendAsync("e-again");
+        Assert.False(await AgainAsync(delivery, isMachine: false)); // the first one is for the stream to decide
+        await HitAsync(delivery, "e-again", TrackedHits.Opening, people: 0, machines: 1, hasFirst: false);
+        Assert.True(await AgainAsync(delivery, isMachine: true));
+        Assert.False(await AgainAsync(delivery, isMachine: false)); // machines alone: a person's first one is an event
+        await HitAsync(delivery, "e-again", TrackedHits.Opening, people: 1, machines: 0, hasFirst: true);
+        await database.ExecuteAsync($"delete from events.mt_events where stream_id = '{KeyOf("e-again")}'");
+        Assert.True(await AgainAsync(delivery, isMachine: false));
+
+        Assert.Equal([new TrackedHit(TrackedHits.Opening, 2, 2)], await HitsAsync(delivery.Id));
+        Assert.Equal(
+            ["{\"machines\": 2, \"people\": 1}"],
+            await database.RowsAsync("select sum(machine_opens) as machines, sum(opened_again) as people "
+                + "from notify.tracked_daily where category = 'again'"));
+    }
+
+    private async Task<bool> AgainAsync(Delivery delivery, bool isMachine)
+    {
+        await using var connection = await database.Source.OpenConnectionAsync(Cancellation);
+        return await TrackedHits.CountAgainAsync(connection, delivery.Id, TrackedHits.Opening, isMachine, At, Cancellation);
+    }
+
     private async Task IsToldAsync()
     {
         await using var connection = await database.Source.OpenConnectionAsync(Cancellation);
@@ -70,7 +95,7 @@ public sealed class EngagementTests(AnalyticsDatabase database) : IClassFixture<
 
     private async Task HitAsync(Delivery delivery, string eventId, int number, int people, int machines, bool hasFirst)
     {
-        var request = AnyHistory.Requested("c_mail", eventId, "u", At, eventId == "e-race" ? eventId : "news");
+        var request = AnyHistory.Requested("c_mail", eventId, "u", At, CategoryOf(eventId));
         await using var connection = await database.Source.OpenConnectionAsync(Cancellation);
         for (var i = 0; i < people + machines; i++)
             await TrackedHits.CountAsync(connection, request, delivery, number, isMachine: i >= people, isFirst: hasFirst && i == 0, At.AddMinutes(i), Cancellation);
@@ -83,12 +108,15 @@ public sealed class EngagementTests(AnalyticsDatabase database) : IClassFixture<
         var id = DeterministicId.OfDelivery(key, "email");
         object[] events =
         [
-            AnyHistory.Requested("c_mail", eventId, "u", At, eventId == "e-race" ? eventId : "news"), new DeliveriesPlanned([new PlannedDelivery(id, Lane.Email, null, new Sealed("7.t"))], [], 1, At),
+            AnyHistory.Requested("c_mail", eventId, "u", At, CategoryOf(eventId)),
+                new DeliveriesPlanned([new PlannedDelivery(id, Lane.Email, null, new Sealed("7.t"))], [], 1, At),
             new NotificationDispatched(id, 1, "sendgrid", $"m-{eventId}", 20, null, At.AddSeconds(1)),
         ];
         await database.AppendAsync(key, events);
         return events.Aggregate((Notification?)null, (n, e) => Notification.Evolve(n, key, e))!.Deliveries[id];
     }
+
+    private static string CategoryOf(string eventId) => eventId switch { "e-race" => eventId, "e-again" => "again", _ => "news" };
 
     private static string KeyOf(string eventId) => NotificationKey.Of("c_mail", eventId);
 }

@@ -50,7 +50,7 @@ public class NotificationHistoryTests
     {
         var history = Fold();
         Assert.True(history.State.Deliveries.Values.All(d => d.Contact is null));
-        Assert.DoesNotContain("payload", history.State.Request.Payload.Text ?? "", StringComparison.Ordinal);
+        Assert.DoesNotContain("payload", history.State.Request.Payload.Inline ?? "", StringComparison.Ordinal);
     }
 
     [Theory]

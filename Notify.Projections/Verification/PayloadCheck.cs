@@ -1,0 +1,33 @@
+using Notify.Domain.Notifications;
+using Notify.Projections.OpenDeliveries;
+using Npgsql;
+
+namespace Notify.Projections.Verification;
+
+/// <summary>Checks that the payload of each notification that is still to be sent is kept, and has the size that was accepted.</summary>
+internal static class PayloadCheck
+{
+    /// <summary>Checks notifications, in the snapshot in which they were read.</summary>
+    /// <param name="fault">Receives each fault.</param>
+    public static async Task CheckAsync(
+        NpgsqlConnection connection, IEnumerable<Notification> page, Action<VerificationFault> fault, CancellationToken cancellation)
+    {
+        var waiting = page.Where(n => n.Request.Payload is { IsNone: false, Inline: null } && IsWaiting(n)).ToList();
+        if (waiting.Count == 0) return;
+        var missing = await StreamReader.TextsAsync(
+            connection,
+            """
+            select n.stream from unnest($1, $2, $3) as n(stream, stored_at, size)
+            left join notify.payloads p on p.stream = n.stream and p.stored_at = n.stored_at
+            where p.stream is null or octet_length(p.sealed) <> n.size
+            """, cancellation, waiting.Select(n => n.Key).ToArray(), waiting.Select(n => n.Request.Payload.StoredAt).ToArray(),
+            waiting.Select(n => n.Request.Payload.Size).ToArray());
+        foreach (var key in missing)
+            fault(new VerificationFault(VerificationFaultKind.PayloadMissing, key, null,
+                "still to be sent, but its payload is not kept as it was accepted"));
+    }
+
+    private static bool IsWaiting(Notification n) =>
+        n.IsToBePlanned || n.IsInOpenDigest || n.Deliveries.Values.Any(d => d.IsInFlight
+            || d.Status is DeliveryStatus.DeadLettered or DeliveryStatus.Unknown);
+}

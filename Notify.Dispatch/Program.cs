@@ -64,7 +64,7 @@ builder.Services.AddSingleton<HostIdentity>()
     .AddSingleton<StreamFaults>().AddSingleton<DigestDue>().AddSingleton<SliceClaim>()
     .AddSingleton<Settlement>().AddSingleton<DeliveryDispatcher>();
 builder.Services.AddSingleton<QueueActivity>().AddSingleton<ProviderActivity>().AddSingleton(alerts);
-builder.Services.AddSingleton<ReceiptJudgement>().AddSingleton<ReceiptIntake>();
+builder.Services.AddSingleton<ReceiptJudgement>().AddSingleton<ReceiptIntake>().AddSingleton<ReceiptBudget>();
 if (command is null)
 {
     // Registered before Wolverine, so stopped after it: the host signs off when its last message has been handled.

@@ -8,6 +8,7 @@ using Notify.Projections.Privacy;
 using Notify.Projections.QueueBacklog;
 using Notify.Projections.Rebuilding;
 using Notify.Projections.Replay;
+using Notify.Projections.Retention;
 using Notify.Projections.Verification;
 using Npgsql;
 using Wolverine;
@@ -19,6 +20,7 @@ if (command == "health") return await HealthCommand.RunAsync(Name, args, "http:/
 var builder = NotifyHost.CreateBuilder(Name, "http://127.0.0.1:5082", args, out var faults);
 if (command is not (null or "migrate" or "verify" or "replay" or "rebuild" or "rewrap-keys")) faults.Add($"\"{command}\" is not a command; there are migrate, verify, replay, rebuild, rewrap-keys and health");
 var alerts = builder.Configuration.ReadAlertRules(faults);
+var retention = RetentionSettings.Read(builder.Configuration, faults);
 foreach (var key in new[] { "Notify:Verification:Interval" })
 {
     if (builder.Configuration[key] is { } text && !(TimeSpan.TryParse(text, CultureInfo.InvariantCulture, out var span)
@@ -49,6 +51,7 @@ if (command is null)
 {
     builder.Services.AddSingleton<QueueBacklogReader>().AddHostedService<QueueBacklogMetrics>().AddHostedService<ProjectionLag>();
     builder.Services.AddSingleton(alerts).AddAlerts().AddHostedService<VerificationService>();
+    builder.Services.AddSingleton(retention).AddHostedService<RetentionService>();
 }
 
 builder.Services.AddSingleton(s => new Verifier(

@@ -24,7 +24,7 @@ public sealed record ReceiptList(IReadOnlyList<ReceiptResource> Receipts);
 /// <param name="ProviderMessageId">The provider's ID of the message.</param>
 /// <param name="Reason">Why it failed.</param>
 /// <param name="ProviderCode">The provider's own code.</param>
-/// <param name="Raw">The receipt word for word; absent where the person was erased.</param>
+/// <param name="Raw">The receipt word for word; absent where the person was erased, or where it is no longer kept.</param>
 public sealed record ReceiptResource(
     string Provider, string ReceiptId, DateTimeOffset ReceivedAt, DateTimeOffset At, ReportKind What, Guid? DeliveryId, string? ProviderMessageId, string? Reason, string? ProviderCode, string? Raw);
 

@@ -18,6 +18,29 @@ public static class ReceiptEndpoints
     public static void Map(IEndpointRouteBuilder app) => app.Map("/receipts/{provider}", ReceiveAsync);
 
     private static async Task<IResult> ReceiveAsync(
+        string provider, HttpContext http, IConfiguration configuration, ReceiptIntake intake, ReceiptBudget budget, TimeProvider clock,
+        ILogger<ReceiptIntake> log)
+    {
+        var bytes = http.Request.ContentLength is { } length and <= MaxBytes ? length : MaxBytes;
+        if (!budget.TryReserve(bytes))
+        {
+            Telemetry.ReceiptsRefused.Add(1, new("provider", Adapters.Receipts.ContainsKey(provider) ? provider : "unknown"),
+                new("why", "busy"));
+            return Refusal.Of(http,
+                503, "busy", "More posts are being read than fit into memory. Post the same again after Retry-After.", 2);
+        }
+
+        try
+        {
+            return await ReceiveWithinBudgetAsync(provider, http, configuration, intake, clock, log);
+        }
+        finally
+        {
+            budget.Release(bytes);
+        }
+    }
+
+    private static async Task<IResult> ReceiveWithinBudgetAsync(
         string provider, HttpContext http, IConfiguration configuration, ReceiptIntake intake, TimeProvider clock, ILogger<ReceiptIntake> log)
     {
         if (!Adapters.Receipts.TryGetValue(provider, out var source))

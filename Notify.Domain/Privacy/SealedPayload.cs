@@ -25,7 +25,8 @@ public readonly record struct SealedPayload(long KeyId, DateTimeOffset StoredAt,
     public Sealed Key => new(string.Create(System.Globalization.CultureInfo.InvariantCulture, $"{KeyId}."));
 
     /// <summary>A payload that an event holds itself.</summary>
-    public static SealedPayload FromSealed(Sealed text) => text.Text is { Length: > 0 } inline ? new(text.KeyId, default, inline.Length, null, inline) : None;
+    public static SealedPayload FromSealed(Sealed text) => text.Text is { Length: > 0 } inline
+        ? new(text.KeyId, default, inline.Length, null, inline) : None;
 
     /// <summary>A payload that an event holds itself.</summary>
     public static implicit operator SealedPayload(Sealed text) => FromSealed(text);
@@ -41,7 +42,8 @@ public sealed class SealedPayloadJsonConverter : JsonConverter<SealedPayload>
     public override SealedPayload Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options)
     {
         if (reader.TokenType == JsonTokenType.String) return new Sealed(reader.GetString()!);
-        var reference = JsonSerializer.Deserialize<Reference>(ref reader, options) ?? throw new JsonException("A payload is a reference or an encrypted text.");
+        var reference = JsonSerializer.Deserialize<Reference>(ref reader, options)
+            ?? throw new JsonException("A payload is a reference or an encrypted text.");
         return new SealedPayload(reference.KeyId, reference.StoredAt, reference.Size, reference.Hash);
     }
 

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using Notify.Domain.Notifications;
 using Notify.Domain.Privacy;
+using Notify.Projections.OpenDeliveries;
 using Npgsql;
 using NpgsqlTypes;
 
@@ -10,6 +11,15 @@ namespace Notify.Projections.Receipts;
 public static class ReceiptTable
 {
     private const string Columns = "provider, event_id, received_at, modes, what, message_id, delivery_id, notification, facts, raw, due_at";
+
+    // The raw text has a row of its own, which retention may drop; those of earlier versions stand in the receipt's row.
+    private const string Read =
+        """
+        select r.provider, r.event_id, r.received_at, r.modes, r.what, r.message_id, r.delivery_id, r.notification, r.facts,
+               coalesce(t.raw, r.raw), r.due_at
+        from notify.receipts r
+        left join notify.receipt_texts t on t.provider = r.provider and t.event_id = r.event_id and t.received_at = r.received_at
+        """;
 
     /// <summary>Which of these receipts are kept already.</summary>
     public static async Task<HashSet<(string Provider, string EventId)>> KnownAsync(
@@ -37,7 +47,7 @@ public static class ReceiptTable
             select t.provider, t.event_id, t.received_at, t.modes, t.what, t.message_id, t.delivery_id, t.notification, t.facts, t.raw, t.due_at
             from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) as t ({Columns})
             on conflict (provider, event_id) do update
-            set delivery_id = excluded.delivery_id, notification = excluded.notification, raw = excluded.raw, due_at = excluded.due_at
+            set delivery_id = excluded.delivery_id, notification = excluded.notification, raw = '', due_at = excluded.due_at
             where r.due_at is not null
             """, connection);
         command.Parameters.Add(new NpgsqlParameter { Value = rows.Select(r => r.Provider).ToArray() });
@@ -49,15 +59,33 @@ public static class ReceiptTable
         command.Parameters.Add(new NpgsqlParameter { Value = rows.Select(r => r.DeliveryId).ToArray() });
         command.Parameters.Add(new NpgsqlParameter { Value = rows.Select(r => r.Notification).ToArray() });
         command.Parameters.Add(new NpgsqlParameter { Value = rows.Select(r => JsonSerializer.Serialize(r.Facts, NotifyJson.Options)).ToArray(), NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Jsonb });
-        command.Parameters.Add(new NpgsqlParameter { Value = rows.Select(r => r.Raw.Text).ToArray() });
+        command.Parameters.Add(new NpgsqlParameter { Value = rows.Select(_ => "").ToArray() });
         command.Parameters.Add(new NpgsqlParameter { Value = rows.Select(r => r.DueAt).ToArray() });
+        await command.ExecuteNonQueryAsync(cancellation);
+        await PutTextsAsync(connection, rows, cancellation);
+    }
+
+    // Who was first keeps its text, as its row: of a receipt that is kept already no row was written, and none has this time.
+    private static async Task PutTextsAsync(NpgsqlConnection connection, List<ReceiptRow> rows, CancellationToken cancellation)
+    {
+        await using var command = OpenDeliveryTable.Command(
+            connection,
+            """
+            insert into notify.receipt_texts as t (provider, event_id, received_at, raw)
+            select n.provider, n.event_id, n.received_at, n.raw from unnest($1, $2, $3, $4) as n(provider, event_id, received_at, raw)
+            join notify.receipts r on r.provider = n.provider and r.event_id = n.event_id and r.received_at = n.received_at
+            on conflict (provider, event_id, received_at) do update set raw = excluded.raw
+            """,
+            rows.Select(r => r.Provider).ToArray(), rows.Select(r => r.EventId).ToArray(), rows.Select(r => r.ReceivedAt).ToArray(),
+            rows.Select(r => r.Raw.Text).ToArray());
         await command.ExecuteNonQueryAsync(cancellation);
     }
 
     /// <summary>Locks receipts that wait and are due; those that another host has locked are passed over.</summary>
     public static async Task<List<ReceiptRow>> DueAsync(NpgsqlConnection connection, DateTimeOffset now, int limit, CancellationToken cancellation)
     {
-        await using var command = new NpgsqlCommand($"select {Columns} from notify.receipts where due_at <= $1 order by due_at limit $2 for update skip locked", connection);
+        await using var command = new NpgsqlCommand(
+            $"{Read} where r.due_at <= $1 order by r.due_at limit $2 for update of r skip locked", connection);
         command.Parameters.Add(new NpgsqlParameter { Value = now });
         command.Parameters.Add(new NpgsqlParameter { Value = limit });
         return await ReadAsync(command, cancellation);
@@ -76,7 +104,8 @@ public static class ReceiptTable
     /// <summary>A notification's receipts, as they came.</summary>
     public static async Task<List<ReceiptRow>> OfAsync(NpgsqlConnection connection, string notification, CancellationToken cancellation)
     {
-        await using var command = new NpgsqlCommand($"select {Columns} from notify.receipts where notification = $1 order by received_at, provider, event_id", connection);
+        await using var command = new NpgsqlCommand($"{Read} where r.notification = $1 order by r.received_at, r.provider, r.event_id",
+            connection);
         command.Parameters.Add(new NpgsqlParameter { Value = notification });
         return await ReadAsync(command, cancellation);
     }

@@ -387,3 +387,37 @@ create table if not exists notify.payloads_default partition of notify.payloads 
 -- Where repeated hits are counted in notify.tracked_daily: its key, in the order of its columns. Written with the first hit, so
 -- that a repeated one reads no stream.
 alter table notify.tracked_hits add column if not exists daily text[];
+
+-- The raw texts of receipts, sealed as notify.receipts.raw was: what retention may drop early. Partitioned by week, as payloads
+-- are. notify.receipts.raw holds those of earlier versions.
+create table if not exists notify.receipt_texts (
+    provider    text        not null,
+    event_id    text        not null,
+    received_at timestamptz not null,
+    raw         text        not null,
+    primary key (provider, event_id, received_at)
+) partition by range (received_at);
+create table if not exists notify.receipt_texts_default partition of notify.receipt_texts default;
+
+-- Makes partitions of weeks, from the week of a moment on. A week of which the default partition already holds rows stays there.
+create or replace function notify.add_partitions(parent text, first timestamptz, weeks integer) returns integer language plpgsql as $$
+declare
+    week timestamptz := date_trunc('week', first at time zone 'UTC') at time zone 'UTC';
+    name text;
+    made integer := 0;
+begin
+    for i in 1 .. weeks loop
+        name := parent || to_char(week at time zone 'UTC', '"_"YYYYMMDD');
+        if to_regclass(name) is null then
+            begin
+                execute format('create table %s partition of %s for values from (%L) to (%L)', name, parent, week, week + interval '168 hours');
+                made := made + 1;
+            exception when check_violation then
+                null;
+            end;
+        end if;
+        week := week + interval '168 hours';
+    end loop;
+    return made;
+end $$;
+select notify.add_partitions('notify.payloads', now(), 6), notify.add_partitions('notify.receipt_texts', now(), 6);

@@ -145,11 +145,13 @@ public sealed class Verifier(IDocumentStore store, NpgsqlDataSource database, Ti
         try
         {
             if (Notification.Fold(stream.Key, stream.Events.Select(e => e.Data)) is { } state) return state;
-            result.Fault(new VerificationFault(VerificationFaultKind.StreamMissing, stream.Key, null, "does not begin with NotificationRequested"));
+            result.Fault(new VerificationFault(VerificationFaultKind.StreamMissing, stream.Key,
+                null, "does not begin with NotificationRequested"));
         }
         catch (Exception e) when (e is not OutOfMemoryException)
         {
-            result.Fault(new VerificationFault(VerificationFaultKind.Unreadable, stream.Key, null, $"cannot be folded ({e.GetType().Name})"));
+            result.Fault(new VerificationFault(VerificationFaultKind.Unreadable, stream.Key, null,
+                $"cannot be folded ({e.GetType().Name})"));
         }
 
         return null;

@@ -60,7 +60,7 @@ public sealed class EngagementTests(AnalyticsDatabase database) : IClassFixture<
 
         Assert.Equal([new TrackedHit(TrackedHits.Opening, 2, 2)], await HitsAsync(delivery.Id));
         Assert.Equal(
-            ["{\"machines\": 2, \"people\": 1}"],
+            ["{\"people\": 1, \"machines\": 2}"],
             await database.RowsAsync("select sum(machine_opens) as machines, sum(opened_again) as people "
                 + "from notify.tracked_daily where category = 'again'"));
     }

@@ -1,0 +1,83 @@
+using System.Globalization;
+using Notify.Projections.OpenDeliveries;
+using Npgsql;
+
+namespace Notify.Projections.Retention;
+
+/// <summary>A week of a partitioned table.</summary>
+/// <param name="Name">The partition, with its schema.</param>
+/// <param name="From">Its first moment.</param>
+public sealed record WeekPartition(string Name, DateTimeOffset From)
+{
+    /// <summary>The first moment after it.</summary>
+    public DateTimeOffset To => From.AddDays(7);
+}
+
+/// <summary>A table that is partitioned by week, and the condition under which a week of it is still needed.</summary>
+/// <param name="Name">The table, with its schema.</param>
+/// <param name="InUse">SQL that reads whether something open refers to a partition; <c>{0}</c>: the partition.</param>
+public sealed record PartitionedTable(string Name, string InUse)
+{
+    private const int WeeksAhead = 6;
+
+    /// <summary>Payloads. Whatever is still to be sent, reported or expanded refers to them; dead letters do, too.</summary>
+    public static readonly PartitionedTable Payloads = new("notify.payloads",
+        """
+        exists (select from notify.open_deliveries o join {0} p on p.stream = o.notification)
+        or exists (select from notify.digest_items i join {0} p on p.stream = i.member)
+        or exists (select from notify.broadcasts b join {0} p on p.stream = b.key where b.ended_at is null)
+        """);
+
+    /// <summary>Raw texts of receipts. Receipts that wait for their delivery refer to them.</summary>
+    public static readonly PartitionedTable ReceiptTexts = new("notify.receipt_texts",
+        "exists (select from notify.receipts r join {0} p using (provider, event_id) where r.due_at is not null)");
+
+    /// <summary>Makes the partitions of this week and the next ones. The default partition keeps the rows that it already has.</summary>
+    /// <returns>How many were made.</returns>
+    public async Task<int> AddAheadAsync(NpgsqlConnection connection, DateTimeOffset now, CancellationToken cancellation)
+    {
+        await using var command = OpenDeliveryTable.Command(connection, "select notify.add_partitions($1, $2, $3)", Name, now, WeeksAhead);
+        return (int)(await command.ExecuteScalarAsync(cancellation))!;
+    }
+
+    /// <summary>Reads the partitions that end before a time, the oldest first.</summary>
+    public async Task<List<WeekPartition>> EndedAsync(NpgsqlConnection connection, DateTimeOffset before, CancellationToken cancellation)
+    {
+        await using var command = OpenDeliveryTable.Command(
+            connection,
+            """
+            select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid
+            where i.inhparent = $1::regclass order by c.relname
+            """, Name);
+        await using var reader = await command.ExecuteReaderAsync(cancellation);
+        var (ended, schema) = (new List<WeekPartition>(), Name[..(Name.IndexOf('.', StringComparison.Ordinal) + 1)]);
+        while (await reader.ReadAsync(cancellation))
+        {
+            var name = reader.GetString(0);
+            if (!DateTime.TryParseExact(name[^8..], "yyyyMMdd", CultureInfo.InvariantCulture,
+                DateTimeStyles.AssumeUniversal | DateTimeStyles.AdjustToUniversal, out var from)) continue;
+            var week = new WeekPartition(schema + name, from);
+            if (week.To <= before) ended.Add(week);
+        }
+
+        return ended;
+    }
+
+    /// <summary>Drops a partition in the caller's transaction, unless something open refers to it.</summary>
+    /// <returns>Whether it was dropped.</returns>
+    public async Task<bool> DropAsync(NpgsqlConnection connection, WeekPartition week, CancellationToken cancellation)
+    {
+        await using (var exists = OpenDeliveryTable.Command(connection, "select to_regclass($1) is not null", week.Name))
+        {
+            if (await exists.ExecuteScalarAsync(cancellation) is not true) return false; // another host was faster
+        }
+
+        await using var inUse = OpenDeliveryTable.Command(connection,
+            $"select {string.Format(CultureInfo.InvariantCulture, InUse, week.Name)}");
+        if (await inUse.ExecuteScalarAsync(cancellation) is not false) return false;
+        // It waits for statements on the table and holds up those that come after: briefly, or it is tried an hour later.
+        await using var drop = OpenDeliveryTable.Command(connection, $"set local lock_timeout = '1s'; drop table {week.Name}");
+        await drop.ExecuteNonQueryAsync(cancellation);
+        return true;
+    }
+}

@@ -1,0 +1,30 @@
+using Microsoft.Extensions.Configuration;
+using Notify.Projections.Hosting;
+
+namespace Notify.Projections.Retention;
+
+/// <summary>How long rows are kept: <c>Notify:Retention</c>. Absent: permanently.</summary>
+public sealed record RetentionSettings
+{
+    private static readonly TimeSpan Least = TimeSpan.FromDays(1);
+
+    /// <summary>Payloads: content, addresses and metadata of notifications and broadcasts.</summary>
+    public TimeSpan? Payloads { get; init; }
+
+    /// <summary>The raw texts of receipts.</summary>
+    public TimeSpan? ReceiptTexts { get; init; }
+
+    /// <summary>Reads the settings; every fault is added to <paramref name="faults"/>.</summary>
+    public static RetentionSettings Read(IConfiguration configuration, ICollection<string> faults)
+    {
+        var section = configuration.GetSection("Notify:Retention");
+        var settings = section.Read<RetentionSettings>(faults);
+        foreach (var (name, time) in new[] { (nameof(Payloads), settings.Payloads), (nameof(ReceiptTexts), settings.ReceiptTexts) })
+        {
+            if (time < Least)
+                faults.Add($"{section.Path}:{name} is {time}; give a day or more, such as 90.00:00:00; without it they are kept");
+        }
+
+        return settings;
+    }
+}

@@ -140,7 +140,9 @@ public sealed class SliceClaim(
             if (!isAsk && !isRecorded && !Lanes.RepeatReplacesItself(row.Queue.Lane) && provider is not null)
                 events.Add((row.Notification, new DispatchAttempted(d.Id, attempt, provider.Name, now)));
             var resend = isAsk && !d.WasResent && rules.Of(n.Request.Category).UnknownOutcome == UnknownOutcome.Resend;
-            if (destinations is not null) followed.AddRange(destinations.Select((to, i) => new TrackedLink(tracked.TokenOf(d.Id, i), d.Id, row.Notification, i, opened.Seal(n.Request.Subject, to))));
+            if (destinations is not null) followed.AddRange(
+                destinations.Select((to, i) => new TrackedLink(tracked.TokenOf(d.Id, i), d.Id, row.Notification, i,
+                    opened.Seal(n.Request.Subject, to), n.Request.At)));
             claimed.Add(new ClaimedDelivery(
                 row, claim, n, d, message, attempt, provider, isAsk ? d.AttemptedAt ?? now : null, fingerprints[row.Id], resend
                     ? n.Request.ExpiresAt ?? DateTimeOffset.MaxValue : null, taken.GetValueOrDefault(row.Id),

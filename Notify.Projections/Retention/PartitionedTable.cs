@@ -32,6 +32,9 @@ public sealed record PartitionedTable(string Name, string InUse)
     public static readonly PartitionedTable ReceiptTexts = new("notify.receipt_texts",
         "exists (select from notify.receipts r join {0} p using (provider, event_id) where r.due_at is not null)");
 
+    /// <summary>Destinations of tracked links. A delivery that is attempted writes its links again.</summary>
+    public static readonly PartitionedTable Links = new("notify.links", "false");
+
     /// <summary>Makes the partitions of this week and the next ones. The default partition keeps the rows that it already has.</summary>
     /// <returns>How many were made.</returns>
     public async Task<int> AddAheadAsync(NpgsqlConnection connection, DateTimeOffset now, CancellationToken cancellation)

@@ -21,8 +21,7 @@ public sealed class RetentionService(NpgsqlDataSource database, RetentionSetting
     public async Task<IReadOnlyList<string>> RunAsync(CancellationToken cancellation)
     {
         var dropped = new List<string>();
-        foreach (var (table, retention) in new[] { (PartitionedTable.Payloads, settings.Payloads),
-            (PartitionedTable.ReceiptTexts, settings.ReceiptTexts) })
+        foreach (var (table, retention) in settings.Tables)
         {
             await AloneAsync(async connection => await table.AddAheadAsync(connection, clock.GetUtcNow(), cancellation) >= 0, cancellation);
             if (retention is not { } kept) continue;

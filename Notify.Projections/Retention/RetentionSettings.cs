@@ -14,12 +14,20 @@ public sealed record RetentionSettings
     /// <summary>The raw texts of receipts.</summary>
     public TimeSpan? ReceiptTexts { get; init; }
 
+    /// <summary>The destinations of tracked links: afterwards they lead nowhere.</summary>
+    public TimeSpan? TrackedLinks { get; init; }
+
+    /// <summary>The tables with their retention.</summary>
+    public IReadOnlyList<(PartitionedTable Table, TimeSpan? Retention)> Tables =>
+        [(PartitionedTable.Payloads, Payloads), (PartitionedTable.ReceiptTexts, ReceiptTexts), (PartitionedTable.Links, TrackedLinks)];
+
     /// <summary>Reads the settings; every fault is added to <paramref name="faults"/>.</summary>
     public static RetentionSettings Read(IConfiguration configuration, ICollection<string> faults)
     {
         var section = configuration.GetSection("Notify:Retention");
         var settings = section.Read<RetentionSettings>(faults);
-        foreach (var (name, time) in new[] { (nameof(Payloads), settings.Payloads), (nameof(ReceiptTexts), settings.ReceiptTexts) })
+        foreach (var (name, time) in new[] { (nameof(Payloads), settings.Payloads), (nameof(ReceiptTexts), settings.ReceiptTexts),
+            (nameof(TrackedLinks), settings.TrackedLinks) })
         {
             if (time < Least)
                 faults.Add($"{section.Path}:{name} is {time}; give a day or more, such as 90.00:00:00; without it they are kept");

@@ -420,4 +420,18 @@ begin
     end loop;
     return made;
 end $$;
-select notify.add_partitions('notify.payloads', now(), 6), notify.add_partitions('notify.receipt_texts', now(), 6);
+
+-- Where tracked links lead, by week of the request, so that retention drops a week at a time. notify.tracked_links holds those of
+-- earlier versions.
+create table if not exists notify.links (
+    token        text        not null,
+    delivery_id  uuid        not null,
+    notification text        not null,
+    number       integer     not null,
+    destination  text        not null,
+    requested_at timestamptz not null,
+    primary key (token, requested_at)
+) partition by range (requested_at);
+create table if not exists notify.links_default partition of notify.links default;
+
+select notify.add_partitions(parent, now(), 6) from unnest(array['notify.payloads', 'notify.receipt_texts', 'notify.links']) as parent;

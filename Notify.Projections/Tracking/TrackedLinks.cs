@@ -4,6 +4,7 @@ using Notify.Domain.Notifications;
 using Notify.Domain.Privacy;
 using Notify.Domain.Tracking;
 using Notify.Projections.Alerts;
+using Notify.Projections.OpenDeliveries;
 using Notify.Projections.Privacy;
 using Npgsql;
 
@@ -12,7 +13,9 @@ namespace Notify.Projections.Tracking;
 /// <summary>A link of a delivery, as it is kept.</summary>
 /// <param name="Number">Which of the delivery's links, from 0.</param>
 /// <param name="Destination">Where it leads, sealed under the recipient's key: an erased person's links lead nowhere.</param>
-public sealed record TrackedLink(string Token, Guid DeliveryId, string Notification, int Number, Sealed Destination);
+/// <param name="RequestedAt">When its notification was requested; the same at every attempt.</param>
+public sealed record TrackedLink(string Token, Guid DeliveryId, string Notification, int Number, Sealed Destination,
+    DateTimeOffset RequestedAt);
 
 /// <summary>
 /// The addresses by which a delivery's links and its opening are noticed: <c>{Notify:PublicUrl}/t/{token}</c>, short enough for
@@ -39,10 +42,12 @@ public sealed class TrackedLinks(DeliveryTokens tokens, MasterKeyRing ring, ICon
         if (rows.Count == 0) return;
         await using var command = new NpgsqlCommand(
             """
-            insert into notify.tracked_links (token, delivery_id, notification, number, destination)
-            select * from unnest($1, $2, $3, $4, $5) on conflict (token) do nothing
+            insert into notify.links (token, delivery_id, notification, number, destination, requested_at)
+            select * from unnest($1, $2, $3, $4, $5, $6) on conflict (token, requested_at) do nothing
             """, connection);
-        foreach (var column in new object[] { rows.Select(r => r.Token).ToArray(), rows.Select(r => r.DeliveryId).ToArray(), rows.Select(r => r.Notification).ToArray(), rows.Select(r => r.Number).ToArray(), rows.Select(r => r.Destination.Text).ToArray() })
+        foreach (var column in new object[] { rows.Select(r => r.Token).ToArray(), rows.Select(r => r.DeliveryId).ToArray(),
+            rows.Select(r => r.Notification).ToArray(), rows.Select(r => r.Number).ToArray(), rows.Select(r => r.Destination.Text)
+                .ToArray(), rows.Select(r => r.RequestedAt).ToArray() })
             command.Parameters.Add(new NpgsqlParameter { Value = column });
         await command.ExecuteNonQueryAsync(cancellation);
     }
@@ -51,8 +56,16 @@ public sealed class TrackedLinks(DeliveryTokens tokens, MasterKeyRing ring, ICon
     public static async Task<TrackedLink?> FindAsync(NpgsqlConnection connection, string token, CancellationToken cancellation)
     {
         if (token.Length != TokenLength) return null;
-        await using var command = new NpgsqlCommand("select delivery_id, notification, number, destination from notify.tracked_links where token = $1", connection) { Parameters = { new NpgsqlParameter { Value = token } } };
+        // notify.tracked_links holds the links of earlier versions.
+        await using var command = OpenDeliveryTable.Command(
+            connection,
+            """
+            select delivery_id, notification, number, destination, requested_at from notify.links where token = $1
+            union all select delivery_id, notification, number, destination, null from notify.tracked_links where token = $1 limit 1
+            """, token);
         await using var reader = await command.ExecuteReaderAsync(cancellation);
-        return await reader.ReadAsync(cancellation) ? new TrackedLink(token, reader.GetGuid(0), reader.GetString(1), reader.GetInt32(2), new Sealed(reader.GetString(3))) : null;
+        return await reader.ReadAsync(cancellation)
+            ? new TrackedLink(token, reader.GetGuid(0), reader.GetString(1), reader.GetInt32(2), new Sealed(reader.GetString(3)),
+            reader.IsDBNull(4) ? default : reader.GetFieldValue<DateTimeOffset>(4)) : null;
     }
 }

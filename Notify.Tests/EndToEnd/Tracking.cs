@@ -36,7 +36,8 @@ public sealed class Tracking : SystemTest
         Assert.Equal(("3", "3", "1"), (delivery["opens"], delivery["clicks"], delivery["machineHits"]));
         Assert.Null((await client.GetAsync($"/v1/notifications/{id}?asOfVersion=7")).Is(200).Json["deliveries"]![0]!["opens"]);
         Assert.Equal("-1:3:0 0:3:1", await HitsAsync(delivery.Id));
-        Assert.DoesNotContain("shop.example", await Installation.ScalarAsync<string>("select destination from notify.tracked_links where delivery_id = $1", Guid.Parse(delivery.Id)), StringComparison.Ordinal);
+        Assert.DoesNotContain("shop.example", await Installation.ScalarAsync<string>(
+            "select destination from notify.links where delivery_id = $1", Guid.Parse(delivery.Id)), StringComparison.Ordinal);
         const string Said = "opened 1/3 clicked 1/1/3 machines 0/1";
         await Eventually.Becomes(async () => Told((await client.GetAsync("/v1/analytics")).Is(200).Json["items"]![0]!, n => n), told => told == Said, "the numbers are unique and total");
         var row = await Installation.ScalarAsync<string>("select to_jsonb(d)::text from analytics.daily_engagement d where client_id = $1", client.AppKey);

@@ -22,7 +22,9 @@ public sealed partial class TrackingUnderKnobs(KnobSystem knobs) : KnobTest(knob
         var entries = await Sandbox.LedgerAsync(id);
         Assert.True(entries.Count > 1 && !entries[0].IsAccepted && entries[^1].IsAccepted, string.Join('\n', entries));
         var tokens = entries.Select(e => string.Join(' ', Link().Matches(e.Text!).Select(m => m.Groups[1].Value))).ToList();
-        var kept = await Installation.ScalarAsync<string>("select string_agg(token, ' ' order by number) from notify.tracked_links where delivery_id = $1", Guid.Parse(Assert.Single(state.Deliveries).Id));
+        var kept = await Installation.ScalarAsync<string>(
+            "select string_agg(token, ' ' order by number) from notify.links where delivery_id = $1",
+                Guid.Parse(Assert.Single(state.Deliveries).Id));
         Assert.Equal(2, kept.Split(' ').Length);
         Assert.All(tokens, t => Assert.Equal(kept, t));
     }

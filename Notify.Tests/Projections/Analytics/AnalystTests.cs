@@ -51,7 +51,10 @@ public sealed partial class AnalystTests(AnalyticsDatabase database) : IClassFix
             }
 
             foreach (var view in new[] { "hits", "daily_hits", "daily_engagement" }) await RunAsync(analyst, $"select count(*) from analytics.{view}");
-            foreach (var forbidden in new[] { "delete from analytics.hits", "update analytics.hits set people = 0", "select from notify.tracked_hits", "select from notify.tracked_links", "select from events.mt_events", "select from notify.event_ids", "create table analytics.mine (a int)", "create schema mine", "select from queues.wolverine_queue_sms_normal" })
+            foreach (var forbidden in new[] { "delete from analytics.hits", "update analytics.hits set people = 0",
+                "select from notify.tracked_hits", "select from notify.tracked_links", "select from notify.links",
+                    "select from notify.payloads", "select from events.mt_events", "select from notify.event_ids",
+                        "create table analytics.mine (a int)", "create schema mine", "select from queues.wolverine_queue_sms_normal" })
                 Assert.Equal(PostgresErrorCodes.InsufficientPrivilege, (await Assert.ThrowsAsync<PostgresException>(() => RunAsync(analyst, forbidden))).SqlState);
 
             Assert.Empty(await database.RowsAsync(

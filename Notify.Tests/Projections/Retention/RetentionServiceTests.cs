@@ -7,6 +7,7 @@ using Notify.Projections.OpenDeliveries;
 using Notify.Projections.Payloads;
 using Notify.Projections.Receipts;
 using Notify.Projections.Retention;
+using Notify.Projections.Tracking;
 using Notify.Tests.Projections.Analytics;
 
 namespace Notify.Tests.Projections.Retention;
@@ -77,6 +78,23 @@ public sealed class RetentionServiceTests(AnalyticsDatabase database) : IClassFi
         await ReceiptTable.PutAsync(connection, [row with { DueAt = null }], Cancellation);
         Assert.Equal(["notify.receipt_texts_20260302"], await RunAsync(settings));
         Assert.Equal(Sealed.None, Assert.Single(await ReceiptTable.OfAsync(connection, row.Notification!, Cancellation)).Raw);
+    }
+
+    [Fact]
+    public async Task Tracked_links_lead_somewhere_until_their_week_is_dropped()
+    {
+        await database.RowsAsync($"select notify.add_partitions('notify.links', '{Then:O}', 1) as made");
+        var (token, old) = ("abcdefghijklmnop", "0123456789abcdef");
+        var link = new TrackedLink(token, Guid.NewGuid(), "n/c:links", 0, new Sealed("7.there"), Then);
+        await using var connection = await database.Source.OpenConnectionAsync(Cancellation);
+        await TrackedLinks.NoteAsync(connection, [link], Cancellation);
+        await TrackedLinks.NoteAsync(connection, [link with { Destination = new Sealed("7.again") }], Cancellation); // another attempt
+        await database.ExecuteAsync($"insert into notify.tracked_links values ('{old}', gen_random_uuid(), 'n/c:older', 0, '7.older')");
+
+        Assert.Equal("7.there", (await TrackedLinks.FindAsync(connection, token, Cancellation))!.Destination.Text);
+        Assert.Equal("7.older", (await TrackedLinks.FindAsync(connection, old, Cancellation))!.Destination.Text);
+        Assert.Equal(["notify.links_20260302"], await RunAsync(new RetentionSettings { TrackedLinks = TimeSpan.FromDays(30) }));
+        Assert.Null(await TrackedLinks.FindAsync(connection, token, Cancellation));
     }
 
     [Fact]

@@ -84,8 +84,17 @@ switch (command)
     case "rewrap-keys":
         return await NotifyHost.RunAsync(Name, async () =>
         {
-            Console.WriteLine($"{await app.Services.GetRequiredService<SubjectKeys>().RewrapAsync(database, default)} keys wrapped anew.");
-            return 0;
+            var hostKeys = app.Services.GetRequiredService<HostKeys>();
+            if (await hostKeys.JoinAsync() is { } wrong) return NotifyHost.Fail(Name, wrong);
+            try
+            {
+                Console.WriteLine($"{await app.Services.GetRequiredService<SubjectKeys>().RewrapAsync(database, default)} keys wrapped anew.");
+                return await hostKeys.RetireAsync(Console.Out);
+            }
+            finally
+            {
+                await hostKeys.LeaveAsync();
+            }
         });
     default:
         app.MapOperations();

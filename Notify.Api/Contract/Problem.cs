@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using Microsoft.AspNetCore.Diagnostics;
 using Notify.Projections;
+using Notify.Projections.Privacy;
 
 namespace Notify.Api.Contract;
 
@@ -94,6 +95,11 @@ public sealed class ProblemHandler(ILogger<ProblemHandler> log, TimeProvider clo
             log.LogError("{Fault}", unreadable.Message);
             return Problem.Of(StatusCodes.Status503ServiceUnavailable, "stream_unreadable",
                 "This host cannot read an event of this stream: a newer version wrote it, or it is damaged. Other notifications are not affected. Tell the operators the traceId.");
+        }
+
+        if (exception is KeyNotHeldException)
+        {
+            return Problem.Of(StatusCodes.Status503ServiceUnavailable, "key_not_held", "This host has not the key for these personal data. Send the same request again.", retryAfterSeconds: 2);
         }
 
         if (exception is OperationCanceledException)

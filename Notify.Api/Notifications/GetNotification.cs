@@ -95,7 +95,7 @@ public static class GetNotification
         var (key, problem) = KeyOf(http, eventId, client);
         if (key is null) return problem!;
         await using var session = store.QuerySession();
-        var events = await session.Events.FetchStreamAsync(key, token: http.RequestAborted);
+        var events = await StoredEvents.OfStreamsAsync(session, [key], http.RequestAborted);
         if (events.Count == 0) return Problem.NotFound("notification with this event ID");
         var shown = RecordedEvent.Of(key, events);
         if (!http.Request.Headers.Accept.ToString().Contains("application/x-ndjson", StringComparison.OrdinalIgnoreCase)) return Results.Ok(new RecordedEvents(shown));

@@ -37,7 +37,7 @@ public sealed class Engaging(IDocumentStore store, NpgsqlDataSource database, Su
             if (!await CountAgainAsync(link.DeliveryId, link.Number, isMachine, cancellation))
                 await NoteAsync(link.DeliveryId, link.Notification, link.Number, isMachine, cancellation);
         }
-        catch (Exception e) when (DatabaseFaults.IsPassing(e))
+        catch (Exception e) when (DatabaseFaults.IsPassing(e) || e is UnreadableStreamException)
         {
             log.LogWarning("A click could not be noted ({Reason}).", e.Message.Split('\n')[0]); // who clicks wants to get there
         }

@@ -76,10 +76,13 @@ public sealed class SliceClaim(
         var (recipients, categories) = await snapshots.OfAsync(connection, [.. notifications.Values.Select(n => n.Request)], cancellation);
         var ready = await templates.PinnedAsync(session, notifications.Values.Select(n => n.Request.Template), cancellation);
         var opened = await keys.ForAsync(connection, notifications.Values.SelectMany(SealedIn).Concat(recipients.Values.Where(r => r.QuietHours is not null || queue.Lane is Lane.Sms or Lane.Email).Select(r => r.Details).OfType<Domain.Privacy.Sealed>()), cancellation);
+        rows = await faults.SetAsideAsync(connection, rows, r => LockedBy(notifications, recipients, opened, r), now, cancellation);
         var deliveries = rows.Where(r => notifications.TryGetValue(r.Notification, out var n) && n.Deliveries.ContainsKey(r.Id))
             .ToDictionary(r => r.Id, r => notifications[r.Notification] is var n ? Readdressing.Of(n, n.Deliveries[r.Id], recipients.Of(n.Request), opened, ring, now) : default);
         // Once each: a notification may have deliveries to many devices, and files of megabytes.
-        var payloads = await PayloadTable.OpenAsync(connection, notifications.Values, opened, cancellation);
+        var payloads = await PayloadTable.OpenAsync(
+            connection, rows.Select(r => r.Notification).Distinct().Where(notifications.ContainsKey).Select(k => notifications[k]),
+            opened, cancellation);
         var messages = rows.ToDictionary(r => r.Id, r => deliveries.TryGetValue(r.Id, out var d) ? Open(notifications[r.Notification], d.Delivery, payloads[r.Notification], opened, ready) : default);
         var fingerprints = rows.ToDictionary(r => r.Id, r => ring.Of(Lanes.ChannelOf(r.Queue.Lane), messages[r.Id].Message?.Address));
         var rules = await ReachRulesReader.LoadAsync(categories, connection, SuppressionIds(queue, fingerprints.Values), now, cancellation);
@@ -187,6 +190,14 @@ public sealed class SliceClaim(
         var back = rows.Where(r => !taken.ContainsKey(r.Id)).Select(r => r with { State = r.Reason is null ? OpenState.Queued : OpenState.Asking, DueAt = now + HeavyWait });
         await OpenDeliveryTable.PutAsync(connection, [.. back], cancellation);
         return [.. rows.Where(r => taken.ContainsKey(r.Id))];
+    }
+
+    private static string? LockedBy(Dictionary<string, Notification> notifications, Dictionary<string, Recipient> recipients,
+        KeySet opened, OpenDelivery row)
+    {
+        if (!notifications.TryGetValue(row.Notification, out var n) || !n.Deliveries.TryGetValue(row.Id, out var delivery)) return null;
+        Domain.Privacy.Sealed?[] texts = [n.Request.Payload.Key, delivery.Contact, recipients.Of(n.Request)?.Details];
+        return texts.OfType<Domain.Privacy.Sealed>().Select(opened.MasterKeyOf).FirstOrDefault(k => k is not null);
     }
 
     private static IEnumerable<Domain.Privacy.Sealed> SealedIn(Notification n) =>

@@ -227,12 +227,20 @@ public sealed class DuePump(
         scheduled = await faults.SetAsideAsync(connection, scheduled, loaded, now, cancellation);
         var notifications = loaded.States;
         var waiting = notifications.Values.Where(n => n.IsToBePlanned).ToList();
-        var (recipients, categories) = await snapshots.OfAsync(connection, [.. waiting.Select(n => n.Request)], cancellation);
         var payloadKeys = await keys.ForAsync(connection, waiting.Select(n => n.Request.Payload.Key), cancellation);
+        var currentKeys = await keys.CurrentAsync(connection, waiting.Select(n => n.Request.Subject), cancellation);
+        scheduled = await faults.SetAsideAsync(
+            connection, scheduled,
+            r => notifications.TryGetValue(r.Notification, out var n) && n.IsToBePlanned ? payloadKeys.MasterKeyOf(n.Request.Payload.Key)
+                ?? currentKeys.MasterKeyOf(n.Request.Subject) : null,
+            now, cancellation);
+        var taken = scheduled.Select(s => s.Notification).ToHashSet(StringComparer.Ordinal);
+        notifications = notifications.Where(n => taken.Contains(n.Key)).ToDictionary(StringComparer.Ordinal);
+        waiting.RemoveAll(n => !taken.Contains(n.Key));
+        var (recipients, categories) = await snapshots.OfAsync(connection, [.. waiting.Select(n => n.Request)], cancellation);
         var payloads = await PayloadTable.OpenAsync(connection, waiting, payloadKeys, cancellation);
         var rules = await ReachRulesReader.LoadAsync(
             categories, connection, waiting.SelectMany(n => ReachRulesReader.OfPlanning(payloads[n.Key], recipients.Of(n.Request), ring)), now, cancellation);
-        var currentKeys = await keys.CurrentAsync(connection, waiting.Select(n => n.Request.Subject), cancellation);
 
         var step = await digests.TakeUpAsync(session, notifications, payloads, recipients, rules, currentKeys, now, cancellation);
 

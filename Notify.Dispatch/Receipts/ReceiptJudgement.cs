@@ -50,6 +50,7 @@ public sealed class ReceiptJudgement(SubjectKeys keys, StreamFaults faults, ILog
         // A receipt of a stream that cannot be read here waits, as one does that came before its delivery.
         var loaded = await NotificationStreams.LoadAsync(session, streams, cancellation);
         await faults.NoteAsync(connection, loaded, now, cancellation);
+        await LeaveLockedAsync(connection, loaded.States, cancellation);
         var verdicts = new Verdicts(loaded.States, open, now);
         foreach (var (receipt, place) in matched) verdicts.Add(receipt, place, MayTouch);
         var judged = await AddressesAsync(connection, verdicts, now, cancellation);
@@ -74,6 +75,19 @@ public sealed class ReceiptJudgement(SubjectKeys keys, StreamFaults faults, ILog
             .Where(m => m is { Found: not null, Receipt.Row: { MessageId: not null, DeliveryId: not null } } && open.TryGetValue(m.Found.Value.Delivery, out var row) && row.State != OpenState.InFlight)
             .Select(m => (m.Receipt.Row.Provider, m.Receipt.Row.MessageId!, m.Found!.Value.Delivery, m.Found.Value.Notification)).Distinct().ToList();
         await ProviderMessages.NoteAsync(connection, messages, cancellation);
+    }
+
+    // Nor is one judged here whose notification this host has not the key of: whether the person was erased is not known.
+    private async Task LeaveLockedAsync(NpgsqlConnection connection, Dictionary<string, Notification> notifications,
+        CancellationToken cancellation)
+    {
+        var texts = notifications.Values.SelectMany(n => n.Deliveries.Values.Select(d => d.Contact).OfType<Sealed>()
+            .Prepend(n.Request.Payload.Key).Select(t => (n.Key, Text: t))).ToList();
+        var opened = await keys.ForAsync(connection, texts.Select(t => t.Text), cancellation);
+        foreach (var (key, text) in texts)
+        {
+            if (opened.IsLocked(text)) notifications.Remove(key);
+        }
     }
 
     private bool MayTouch(ReceiptRow row, Notification notification)

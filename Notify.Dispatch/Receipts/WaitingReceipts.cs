@@ -13,6 +13,7 @@ namespace Notify.Dispatch.Receipts;
 public sealed class WaitingReceipts(IDocumentStore store, NpgsqlDataSource database, SubjectKeys keys, ReceiptJudgement judgement, TimeProvider clock, ILogger<WaitingReceipts> log) : BackgroundService
 {
     private const int Page = 200;
+    private static readonly TimeSpan WithoutKey = TimeSpan.FromSeconds(30);
 
     /// <inheritdoc />
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
@@ -77,8 +78,12 @@ public sealed class WaitingReceipts(IDocumentStore store, NpgsqlDataSource datab
         if (due.Count == 0) return 0;
         await using var session = store.LightweightSession(SessionOptions.ForTransaction(transaction));
         var opened = await keys.ForAsync(connection, due.Where(r => r.Raw != Sealed.None).Select(r => r.Raw), cancellation);
+        // Those that this host has not the key of wait for one that has it.
+        var locked = due.Where(r => r.Raw != Sealed.None && opened.IsLocked(r.Raw)).ToList();
+        await ReceiptTable.PutAsync(connection, locked.Select(r => r with { DueAt = now + WithoutKey }), cancellation);
         await judgement.JudgeAsync(
-            connection, session, [.. due.Select(r => new JudgedReceipt(r, r.Raw == Sealed.None ? [] : opened.Open(r.Raw) ?? []))], isNew: false, now, cancellation);
+            connection, session, [.. due.Except(locked).Select(r => new JudgedReceipt(r, r.Raw == Sealed.None ? [] : opened.Open(r.Raw)
+                ?? []))], isNew: false, now, cancellation);
         await transaction.CommitAsync(cancellation);
         return due.Count;
     }

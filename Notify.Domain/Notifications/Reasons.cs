@@ -117,6 +117,9 @@ public static class Reasons
     /// <summary>Work on it is set aside: the host that looked at its stream cannot read one of its events. Never in an event.</summary>
     public const string StreamUnreadable = "StreamUnreadable";
 
+    /// <summary>It went back to its queue: the host that claimed it has not the master key that it needs. Never in an event.</summary>
+    public const string KeyNotHeld = "KeyNotHeld";
+
     /// <summary>Its time had passed before the digest that it waited in was closed.</summary>
     public const string Expired = "Expired";
 

@@ -41,7 +41,8 @@ public sealed record AlertNotice(
         var lane = t.Lane?.ToString().ToLowerInvariant();
         return t.Kind switch
         {
-            TroubleKind.MessageFailed or TroubleKind.ProjectionBehind or TroubleKind.StreamUnreadable => null,
+            TroubleKind.MessageFailed or TroubleKind.ProjectionBehind or TroubleKind.StreamUnreadable or TroubleKind.MasterKeyMissing =>
+                null,
             TroubleKind.VerificationFailed => At("/v1/verifications"),
             TroubleKind.MessagesRefused => At($"/v1/notifications?status=failed&channel={Lanes.ChannelOf(t.Lane!.Value).ToString().ToLowerInvariant()}"),
             _ => At((lane, t.Priority) switch
@@ -67,6 +68,7 @@ public sealed record AlertNotice(
             TroubleKind.MessageFailed => $"a message lies in {t.Subject.Split(':')[^1]}.wolverine_dead_letters",
             TroubleKind.StreamUnreadable => "hosts cannot read some notifications",
             TroubleKind.VerificationFailed => "the last verification found faults",
+            TroubleKind.MasterKeyMissing => "a host lacks a master key that is in use",
             _ => $"the read model {t.Subject[(t.Subject.IndexOf(':', StringComparison.Ordinal) + 1)..]} is behind",
         };
         var counts = t.Kind switch
@@ -75,6 +77,7 @@ public sealed record AlertNotice(
             TroubleKind.ProjectionBehind => $"{t.Failures} events",
             TroubleKind.StreamUnreadable => $"{t.Failures} streams",
             TroubleKind.VerificationFailed => $"{t.Failures} faults",
+            TroubleKind.MasterKeyMissing => $"{t.Failures} hosts",
             _ => $"{t.Failures} of {t.Attempts}",
         };
         return string.Create(CultureInfo.InvariantCulture, $"{(t.RecoveredAt is null ? "" : "over: ")}{what} ({t.FirstCause}; {counts} since {t.FirstFailureAt:yyyy-MM-dd HH:mm:ss}Z)");
@@ -89,6 +92,8 @@ public sealed record AlertNotice(
         TroubleKind.DeliveriesFailing => "Nothing is lost: deliveries are tried again. Look at what these have in common.",
         TroubleKind.DeadLettering => "Look at the dead letters' reasons, mend the cause, then replay them.",
         TroubleKind.MessageFailed => "This is a bug; its deliveries are taken over all the same. Report it with the row, then delete the row.",
+        TroubleKind.MasterKeyMissing =>
+            "Nothing is lost: deliveries go back to the other hosts. Set the key under Notify:MasterKeys and restart that host.",
         TroubleKind.StreamUnreadable => "Only these wait; nothing of them is lost. The table notify.stream_faults names each stream and event. Start the hosts of the newest version, or repair the event.",
         TroubleKind.VerificationFailed => "Each fault names its stream and what to do: see the link, or run verify.",
         _ => "Sending goes on. See that a Projections host runs, and look for errors in its log.",

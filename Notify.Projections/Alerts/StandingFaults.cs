@@ -1,4 +1,5 @@
 using Marten;
+using Notify.Projections.Privacy;
 using Npgsql;
 
 namespace Notify.Projections.Alerts;
@@ -15,6 +16,9 @@ public sealed class StandingFaults(IDocumentStore store)
         var faults = await BehindAsync(connection, rules, now, cancellation);
         var unreadable = await StreamFaults.LastingAsync(connection, now, cancellation);
         faults.Add(new StandingFault(Subjects.Streams, TroubleKind.StreamUnreadable, unreadable.Count > 0, unreadable.First ?? "An event cannot be read", unreadable.Count, unreadable.Since));
+        var lacking = await HostKeyTable.LackingAsync(connection, TimeSpan.FromMinutes(1), now, cancellation);
+        faults.Add(new StandingFault(Subjects.MasterKeys, TroubleKind.MasterKeyMissing, lacking.Count > 0, lacking.First
+            ?? "A host lacks a master key", lacking.Count, lacking.Since));
         foreach (var schema in MessageStores)
         {
             if (await FailedAsync(connection, schema, now, cancellation) is { } fault) faults.Add(fault);

@@ -29,6 +29,9 @@ public enum TroubleKind : short
     /// <summary>A host cannot read the streams of some notifications; the work on them is set aside.</summary>
     StreamUnreadable = 20,
 
+    /// <summary>A host lacks a master key that is in use.</summary>
+    MasterKeyMissing = 21,
+
     /// <summary>A verification found faults in the store.</summary>
     VerificationFailed = 60,
 }

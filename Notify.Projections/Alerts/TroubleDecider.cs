@@ -202,6 +202,9 @@ public static class Subjects
     /// <summary>Messages that a host could not handle.</summary>
     public static string Messages(string schema) => $"messages:{schema}";
 
+    /// <summary>Hosts that lack a master key.</summary>
+    public static string MasterKeys => "master-keys:missing";
+
     /// <summary>Streams that a host cannot read.</summary>
     public static string Streams => "streams:unreadable";
 

@@ -38,7 +38,8 @@ public sealed class AnalyticsProjection : ProjectionBase, IProjection
     }
 
     /// <summary>A memory for folding pages that come one after the other.</summary>
-    public static StreamFold<NotificationHistory> Streams() => new((state, e) => NotificationHistory.Evolve(state, e.StreamKey!, e.Data));
+    public static StreamFold<NotificationHistory> Streams() => 
+        new((state, e) => StoredEvents.IsComplete(e.Data) ? NotificationHistory.Evolve(state, e.StreamKey!, e.Data) : state);
 
     /// <summary>The rows that a page of events changes.</summary>
     public static async Task<IReadOnlyList<DeliveryFact>> FactsAsync(

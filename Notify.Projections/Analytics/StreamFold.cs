@@ -49,12 +49,9 @@ public sealed class StreamFold<T>(Func<T?, IEvent, T?> evolve, int remembered = 
         return folded;
     }
 
-    // Sorted by who asks: asked for an order, PostgreSQL would rather walk all events than use the streams' index.
-    private static async Task<IReadOnlyList<IEvent>> ReadAsync(IQuerySession session, List<string> keys, CancellationToken cancellation)
-    {
-        var wanted = keys.ToArray();
-        return await session.Events.QueryAllRawEvents().Where(e => e.StreamKey!.IsOneOf(wanted)).ToListAsync(cancellation);
-    }
+    // An event that cannot be read changes nothing here, as in the daemon; see NotifyStore.
+    private static async Task<IReadOnlyList<IEvent>> ReadAsync(IQuerySession session, List<string> keys, CancellationToken cancellation) =>
+        [.. (await StoredEvents.OfStreamsAsync(session, [.. keys], cancellation)).Select(e => e.AsEvent()).OfType<IEvent>()];
 
     private (long Version, T State)? Recall(string key) =>
         young.TryGetValue(key, out var state) || old.TryGetValue(key, out state) ? state : null;

@@ -27,7 +27,7 @@ public sealed class DigestReading(SubjectKeys subjectKeys, StreamFaults streamFa
     /// <param name="digests">Those that close.</param>
     /// <param name="entries">What waits in them, in the order of its coming.</param>
     /// <param name="sizes">By stream key: the stored bytes of what waits.</param>
-    /// <returns>By the digest's stream key; a digest with a member that this host cannot read is not among them.</returns>
+    /// <returns>By the digest's stream key; a digest with a member that this host cannot read or open is not among them.</returns>
     public async Task<Dictionary<string, DigestContents>> ReadAsync(
         IDocumentSession session, IReadOnlyList<Notification> digests, ILookup<string, DigestEntry> entries, IReadOnlyDictionary<string, long> sizes, DateTimeOffset now, CancellationToken cancellation)
     {
@@ -41,6 +41,8 @@ public sealed class DigestReading(SubjectKeys subjectKeys, StreamFaults streamFa
             var members = loaded.States;
             unreadable.UnionWith(part.Where(e => loaded.Faults.ContainsKey(e.Member)).Select(e => e.Digest));
             var keys = await subjectKeys.ForAsync(session.Connection!, members.Values.Select(m => m.Request.Payload.Key), cancellation);
+            unreadable.UnionWith(part.Where(e => members.TryGetValue(e.Member, out var m) && keys.IsLocked(m.Request.Payload.Key))
+                .Select(e => e.Digest));
             var payloads = await PayloadTable.OpenAsync(session.Connection!, members.Values, keys, cancellation);
             foreach (var own in part.GroupBy(e => e.Digest, StringComparer.Ordinal).Where(o => !unreadable.Contains(o.Key)))
             {

@@ -59,6 +59,7 @@ public static class NotifyHost
         builder.Services.AddSingleton(Planning.TimeZones.Read(builder.Configuration, faults));
         var clock = new InstallationClock(BootTimeProvider.Instance);
         builder.Services.AddSingleton<TimeProvider>(clock).AddSingleton(clock).AddHostedService<ClockWatch>().AddSingleton<SubjectKeys>(); // the first that starts
+        builder.Services.AddSingleton(new HostName(name)).AddSingleton<HostKeys>().AddHostedService(s => s.GetRequiredService<HostKeys>());
 
         builder.Logging.ClearProviders();
         if (logsJson)
@@ -79,7 +80,8 @@ public static class NotifyHost
         builder.Logging.AddFilter("JasperFx.Resources", level => level > LogLevel.Error); // the migration's own last line says it
         builder.Logging.AddFilter("Wolverine.Configuration", LogLevel.Error); // Api and Projections handle no messages, and Wolverine would warn of it
 
-        var health = builder.Services.AddHealthChecks().AddCheck<DatabaseHealth>("database", tags: ["ready"]);
+        var health = builder.Services.AddHealthChecks().AddCheck<DatabaseHealth>("database", tags: ["ready"])
+            .AddCheck<MasterKeyHealth>("masterKeys", tags: ["ready"]);
         if (broker is not null)
         {
             // A broker that is away is told once, by RabbitMqBroker; Wolverine would tell it for every message and listener.
@@ -140,6 +142,12 @@ public static class NotifyHost
         return RunAsync(name, async () =>
         {
             if (check is not null && await check() is { } fault) return Fail(name, fault);
+            if (await app.Services.GetRequiredService<HostKeys>().JoinAsync() is { } wrong)
+            {
+                Tell(name, $"configuration: {wrong}");
+                return WrongConfiguration;
+            }
+
             await app.RunAsync();
             return 0;
         });

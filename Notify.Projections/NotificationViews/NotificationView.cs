@@ -43,7 +43,8 @@ public sealed partial class NotificationViewProjection : SingleStreamProjection<
 
     /// <inheritdoc />
     public override NotificationView? Evolve(NotificationView? snapshot, string id, IEvent e) =>
-        Notification.Evolve(snapshot?.State, id, e.Data) is { } state ? new NotificationView(id, WithoutSealed(state, e.Data)) : null;
+        !StoredEvents.IsComplete(e.Data) ? snapshot
+        : Notification.Evolve(snapshot?.State, id, e.Data) is { } state ? new NotificationView(id, WithoutSealed(state, e.Data)) : null;
 
     /// <summary>A state that an event was just folded into, without the sealed data that the event brought.</summary>
     public static Notification WithoutSealed(Notification state, object @event) => @event switch

@@ -90,11 +90,12 @@ public static class PayloadTable
 
     /// <summary>Reads and decrypts the payloads of notifications, by stream key. Those that are no longer kept, or whose key was
     /// erased, are <c>null</c>.</summary>
+    /// <exception cref="KeyNotHeldException">This host cannot unwrap the key of one of them.</exception>
     public static async Task<Dictionary<string, NotificationPayload?>> OpenAsync(
         NpgsqlConnection connection, IEnumerable<Notification> notifications, KeySet keys, CancellationToken cancellation)
     {
         var all = notifications.ToList();
-        var ciphers = await ReadAsync(connection, all.Where(n => keys.Has(n.Request.Payload.Key))
+        var ciphers = await ReadAsync(connection, all.Where(n => keys.Has(n.Request.Payload.Key) || keys.IsLocked(n.Request.Payload.Key))
             .Select(n => (n.Key, n.Request.Payload)), cancellation);
         var opened = new Dictionary<string, NotificationPayload?>(StringComparer.Ordinal);
         foreach (var n in all)

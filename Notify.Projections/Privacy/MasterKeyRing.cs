@@ -8,17 +8,35 @@ namespace Notify.Projections.Privacy;
 /// The installation's secrets: master keys that wrap subjects' keys, and the pepper of its keyed hashes. Several master
 /// keys may be configured so that one can be replaced: the current one wraps, all unwrap.
 /// </summary>
-/// <remarks>Settings: <c>Notify:MasterKeys:{id}</c> (base64 of 32 bytes), <c>Notify:MasterKey</c> (the current one's id), <c>Notify:Pepper</c> (base64 of at least 16 bytes).</remarks>
+/// <remarks>
+/// Settings: <c>Notify:MasterKeys:{id}</c> (base64 of 32 bytes), <c>Notify:MasterKey</c> (the ID of the one that is to wrap; needed
+/// where there are several), <c>Notify:Pepper</c> (base64 of at least 16 bytes).
+/// </remarks>
 public sealed class MasterKeyRing
 {
     private readonly Dictionary<string, byte[]> keys;
     private readonly byte[] pepper;
+    private volatile string current;
 
-    private MasterKeyRing(string current, Dictionary<string, byte[]> keys, byte[] pepper) =>
-        (CurrentId, this.keys, this.pepper) = (current, keys, pepper);
+    private MasterKeyRing(string named, Dictionary<string, byte[]> keys, byte[] pepper) =>
+        (NamedId, current, this.keys, this.pepper) = (named, named, keys, pepper);
 
-    /// <summary>The ID of the key that wraps from now on.</summary>
-    public string CurrentId { get; }
+    /// <summary>The ID of the key that is to wrap, by the configuration.</summary>
+    public string NamedId { get; }
+
+    /// <summary>The ID of the key that wraps now: the named one when every live host has it; see <see cref="HostKeys"/>.</summary>
+    public string CurrentId => current;
+
+    /// <summary>Wraps with another key from now on.</summary>
+    /// <param name="id">One of <see cref="Ids"/>.</param>
+    public void Use(string id) => current = keys.ContainsKey(id) ? id
+        : throw new ArgumentException($"There is no master key \"{id}\".", nameof(id));
+
+    /// <summary>Whether it has the key.</summary>
+    public bool Has(string id) => keys.ContainsKey(id);
+
+    /// <summary>A value that follows from a key and does not reveal it: two hosts compare their keys by it.</summary>
+    public string CheckValueOf(string id) => System.Buffers.Text.Base64Url.EncodeToString(Derive(id, "check-value").AsSpan(0, 16));
 
     /// <summary>Reads the secrets from configuration; every fault is added to <paramref name="faults"/>.</summary>
     /// <returns>The ring, or <c>null</c> if there were faults.</returns>
@@ -34,18 +52,26 @@ public sealed class MasterKeyRing
 
         if (keys.Count == 0 && faults.Count == before)
             faults.Add("Notify:MasterKeys has no key; set Notify__MasterKeys__1 to the base64 of 32 random bytes (openssl rand -base64 32)");
-        var current = configuration["Notify:MasterKey"] ?? keys.Keys.OrderBy(k => k.Length).ThenBy(k => k, StringComparer.Ordinal).LastOrDefault() ?? "";
-        if (keys.Count > 0 && !keys.ContainsKey(current)) faults.Add($"Notify:MasterKey names \"{current}\", which is not among Notify:MasterKeys");
+        var named = configuration["Notify:MasterKey"] is { Length: > 0 } name ? name : keys.Count == 1 ? keys.Keys.Single() : null;
+        if (keys.Count > 0 && named is null)
+            faults.Add($"Notify:MasterKey is missing, and there are several master keys ({string.Join(", ", keys.Keys.Order(StringComparer.Ordinal))}); "
+                + "name the one that is to wrap");
+        else if (keys.Count > 0
+            && !keys.ContainsKey(named!)) faults.Add($"Notify:MasterKey names \"{named}\", which is not among Notify:MasterKeys");
         var pepper = Decode(configuration["Notify:Pepper"]);
         if (pepper is not { Length: >= 16 }) faults.Add("Notify:Pepper is not the base64 of at least 16 bytes; make one with: openssl rand -base64 32");
-        return faults.Count > before ? null : new MasterKeyRing(current, keys, pepper!);
+        return faults.Count > before ? null : new MasterKeyRing(named!, keys, pepper!);
     }
 
     /// <summary>Wraps a subject's key under the current master key.</summary>
-    public byte[] Wrap(ReadOnlySpan<byte> key, string subject) => Aead.Encrypt(keys[CurrentId], key, Encoding.UTF8.GetBytes(subject));
+    public byte[] Wrap(ReadOnlySpan<byte> key, string subject) => Wrap(key, CurrentId, subject);
+
+    /// <summary>Wraps a subject's key under a master key.</summary>
+    public byte[] Wrap(ReadOnlySpan<byte> key, string masterKeyId, string subject) =>
+        Aead.Encrypt(keys[masterKeyId], key, Encoding.UTF8.GetBytes(subject));
 
     /// <summary>Unwraps a subject's key.</summary>
-    /// <returns>The key; <c>null</c> if the master key is not configured any more or the row was tampered with.</returns>
+    /// <returns>The key; <c>null</c> if this host has not the master key, or the row is damaged.</returns>
     public byte[]? Unwrap(ReadOnlySpan<byte> wrapped, string masterKeyId, string subject) =>
         keys.TryGetValue(masterKeyId, out var master) ? Aead.Decrypt(master, wrapped, Encoding.UTF8.GetBytes(subject)) : null;
 

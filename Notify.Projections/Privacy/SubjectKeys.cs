@@ -15,7 +15,7 @@ namespace Notify.Projections.Privacy;
 /// </summary>
 public sealed class SubjectKeys(MasterKeyRing ring, TimeProvider clock)
 {
-    /// <summary>The current keys of subjects, made where there are none.</summary>
+    /// <summary>The current keys of subjects, made where there are none. A subject whose key this host cannot unwrap keeps it.</summary>
     /// <remarks>Makes keys in the connection's transaction, in the order of the subjects, so that racing callers do not lock each other out.</remarks>
     public async Task<KeySet> CurrentAsync(NpgsqlConnection connection, IEnumerable<string> subjects, CancellationToken cancellation)
     {
@@ -23,9 +23,11 @@ public sealed class SubjectKeys(MasterKeyRing ring, TimeProvider clock)
         var set = new KeySet(ring);
         if (wanted.Length == 0) return set;
         await ReadAsync(connection, set, "subject = any($1) and erased_at is null", new NpgsqlParameter { Value = wanted }, cancellation);
-        var missing = wanted.Where(s => !set.HasCurrent(s)).ToArray();
+        var missing = wanted.Where(s => !set.HasCurrent(s) && !set.IsLocked(s)).ToArray();
         if (missing.Length == 0) return set;
 
+        var master = ring.CurrentId;
+        await HostKeyTable.UseAsync(connection, master, cancellation);
         await using var insert = new NpgsqlCommand(
             """
             insert into notify.subject_keys (subject, wrapped, master_key, created_at)
@@ -33,8 +35,9 @@ public sealed class SubjectKeys(MasterKeyRing ring, TimeProvider clock)
             on conflict (subject) where erased_at is null do nothing
             """, connection);
         insert.Parameters.Add(new NpgsqlParameter { Value = missing });
-        insert.Parameters.Add(new NpgsqlParameter { Value = missing.Select(s => ring.Wrap(RandomNumberGenerator.GetBytes(32), s)).ToArray(), NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bytea });
-        insert.Parameters.Add(new NpgsqlParameter { Value = ring.CurrentId });
+        insert.Parameters.Add(new NpgsqlParameter { Value = missing.Select(s => ring.Wrap(RandomNumberGenerator.GetBytes(32), master, s))
+            .ToArray(), NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bytea });
+        insert.Parameters.Add(new NpgsqlParameter { Value = master });
         insert.Parameters.Add(new NpgsqlParameter { Value = clock.GetUtcNow() });
         await insert.ExecuteNonQueryAsync(cancellation);
         await ReadAsync(connection, set, "subject = any($1) and erased_at is null", new NpgsqlParameter { Value = missing }, cancellation);
@@ -65,7 +68,7 @@ public sealed class SubjectKeys(MasterKeyRing ring, TimeProvider clock)
     /// <returns>How many were wrapped anew.</returns>
     public async Task<int> RewrapAsync(NpgsqlDataSource database, CancellationToken cancellation)
     {
-        var total = 0;
+        var (total, master) = (0, ring.CurrentId);
         while (true)
         {
             await using var connection = await database.OpenConnectionAsync(cancellation);
@@ -74,20 +77,20 @@ public sealed class SubjectKeys(MasterKeyRing ring, TimeProvider clock)
             await using (var select = new NpgsqlCommand(
                 "select id, subject, wrapped, master_key from notify.subject_keys where wrapped is not null and master_key <> $1 order by id limit 1000 for update", connection))
             {
-                select.Parameters.Add(new NpgsqlParameter { Value = ring.CurrentId });
+                select.Parameters.Add(new NpgsqlParameter { Value = master });
                 await using var reader = await select.ExecuteReaderAsync(cancellation);
                 while (await reader.ReadAsync(cancellation))
                     rows.Add((reader.GetInt64(0), reader.GetString(1), reader.GetFieldValue<byte[]>(2), reader.GetString(3)));
             }
 
             var anew = rows.Select(r => (r.Id, Key: ring.Unwrap(r.Wrapped, r.Master, r.Subject), r.Subject)).Where(r => r.Key is not null)
-                .Select(r => (r.Id, Wrapped: ring.Wrap(r.Key!, r.Subject))).ToList();
+                .Select(r => (r.Id, Wrapped: ring.Wrap(r.Key!, master, r.Subject))).ToList();
             if (anew.Count == 0) return total;
             await using var update = new NpgsqlCommand(
                 "update notify.subject_keys k set wrapped = t.w, master_key = $3 from unnest($1, $2) as t(id, w) where k.id = t.id", connection);
             update.Parameters.Add(new NpgsqlParameter { Value = anew.Select(r => r.Id).ToArray() });
             update.Parameters.Add(new NpgsqlParameter { Value = anew.Select(r => r.Wrapped).ToArray(), NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bytea });
-            update.Parameters.Add(new NpgsqlParameter { Value = ring.CurrentId });
+            update.Parameters.Add(new NpgsqlParameter { Value = master });
             total += await update.ExecuteNonQueryAsync(cancellation);
             await transaction.CommitAsync(cancellation);
         }
@@ -106,15 +109,40 @@ public sealed class SubjectKeys(MasterKeyRing ring, TimeProvider clock)
     }
 }
 
-/// <summary>The keys of one group of subjects, open for as long as the group is worked on.</summary>
+/// <summary>This host cannot open a text: it has not the master key that wraps the subject's key, or the key's row is damaged.</summary>
+/// <remarks>A fault of the host, never of the person: no event follows from it, and the work goes back.</remarks>
+public sealed class KeyNotHeldException(string masterKeyId)
+    : Exception($"A text is sealed under a key that this host cannot unwrap (master key \"{masterKeyId}\").")
+{
+    /// <summary>The master key that wraps the subject's key.</summary>
+    public string MasterKeyId { get; } = masterKeyId;
+}
+
+/// <summary>
+/// The keys of one group of subjects, open for as long as the group is worked on. A text is open, erased with its key, or locked:
+/// its key exists, and this host cannot unwrap it.
+/// </summary>
+/// <remarks>
+/// Opening a locked text throws <see cref="KeyNotHeldException"/>, so that it is never taken for an erased one; callers that work
+/// on many ask <see cref="IsLocked(Sealed)"/> first.
+/// </remarks>
 public sealed class KeySet(MasterKeyRing ring)
 {
+    private readonly Dictionary<long, string> locked = [];
+    private readonly Dictionary<string, string> lockedSubjects = new(StringComparer.Ordinal);
     private readonly Dictionary<long, (string Subject, byte[] Key)> byId = [];
     private readonly Dictionary<string, long> current = new(StringComparer.Ordinal);
 
     internal void Add(long id, string subject, byte[] wrapped, string masterKeyId, bool isCurrent)
     {
-        if (byId.ContainsKey(id) || ring.Unwrap(wrapped, masterKeyId, subject) is not { } key) return;
+        if (byId.ContainsKey(id)) return;
+        if (ring.Unwrap(wrapped, masterKeyId, subject) is not { } key)
+        {
+            locked[id] = masterKeyId;
+            if (isCurrent) lockedSubjects[subject] = masterKeyId;
+            return;
+        }
+
         byId[id] = (subject, key);
         if (isCurrent) current[subject] = id;
     }
@@ -122,8 +150,20 @@ public sealed class KeySet(MasterKeyRing ring)
     /// <summary>Whether the subject has a key.</summary>
     public bool HasCurrent(string subject) => current.ContainsKey(subject);
 
-    /// <summary>Whether the key that sealed a text is there.</summary>
+    /// <summary>Whether a text can be opened. If not, it was erased, unless <see cref="IsLocked(Sealed)"/>.</summary>
     public bool Has(Sealed text) => byId.ContainsKey(text.KeyId);
+
+    /// <summary>Whether the key that sealed a text exists and this host cannot unwrap it.</summary>
+    public bool IsLocked(Sealed text) => locked.ContainsKey(text.KeyId);
+
+    /// <summary>Whether the subject has a current key that this host cannot unwrap.</summary>
+    public bool IsLocked(string subject) => lockedSubjects.ContainsKey(subject);
+
+    /// <summary>The master key that a locked text needs.</summary>
+    public string? MasterKeyOf(Sealed text) => locked.GetValueOrDefault(text.KeyId);
+
+    /// <summary>The master key that a subject's locked key needs.</summary>
+    public string? MasterKeyOf(string subject) => lockedSubjects.GetValueOrDefault(subject);
 
     /// <summary>The keyed hash of the number or address that a delivery goes to, as suppressions know it; <c>null</c> for a push, or when its key was erased.</summary>
     public string? FingerprintOf(Notify.Domain.Notifications.Delivery delivery) =>
@@ -133,6 +173,7 @@ public sealed class KeySet(MasterKeyRing ring)
     /// <returns>The key's ID and the ciphertext.</returns>
     public (long KeyId, byte[] Cipher) SealBytes(string subject, ReadOnlySpan<byte> plain)
     {
+        if (lockedSubjects.TryGetValue(subject, out var master)) throw new KeyNotHeldException(master);
         var id = current[subject];
         return (id, Aead.Encrypt(byId[id].Key, plain, Encoding.UTF8.GetBytes(subject)));
     }
@@ -151,16 +192,20 @@ public sealed class KeySet(MasterKeyRing ring)
     public Sealed SealJson<T>(string subject, T value) => Seal(subject, JsonSerializer.SerializeToUtf8Bytes(value, NotifyJson.Options));
 
     /// <summary>Opens a sealed text; <c>null</c> when its key was erased.</summary>
+    /// <exception cref="KeyNotHeldException">The key exists, and this host cannot unwrap it.</exception>
     public byte[]? Open(Sealed text)
     {
+        if (locked.TryGetValue(text.KeyId, out var master)) throw new KeyNotHeldException(master);
         if (!byId.TryGetValue(text.KeyId, out var entry)) return null;
         var cipher = text.Text.AsSpan(text.Text.IndexOf('.', StringComparison.Ordinal) + 1);
         return Aead.Decrypt(entry.Key, Base64Url.DecodeFromChars(cipher), Encoding.UTF8.GetBytes(entry.Subject));
     }
 
     /// <summary>Decrypts JSON that stands outside its event; <c>null</c> when its key was erased.</summary>
+    /// <exception cref="KeyNotHeldException">The key exists, and this host cannot unwrap it.</exception>
     public T? OpenJson<T>(long keyId, byte[] cipher) where T : class =>
-        byId.TryGetValue(keyId, out var entry) && Aead.Decrypt(entry.Key, cipher, Encoding.UTF8.GetBytes(entry.Subject)) is { } plain
+        locked.TryGetValue(keyId, out var master) ? throw new KeyNotHeldException(master)
+        : byId.TryGetValue(keyId, out var entry) && Aead.Decrypt(entry.Key, cipher, Encoding.UTF8.GetBytes(entry.Subject)) is { } plain
             ? JsonSerializer.Deserialize<T>(plain, NotifyJson.Options) : null;
 
     /// <summary>Opens a sealed text as a string.</summary>

@@ -1,3 +1,4 @@
+using JasperFx.Events;
 using Marten;
 using Npgsql;
 
@@ -118,7 +119,9 @@ public sealed class Rebuild(IDocumentStore store, NpgsqlDataSource database, Reb
         {
             await using var session = store.QuerySession();
             var from = built;
-            var events = await session.Events.QueryAllRawEvents().Where(e => e.Sequence > from && e.Sequence <= progress).OrderBy(e => e.Sequence).Take(Page).ToListAsync(cancellation);
+            var stored = await StoredEvents.ReadAsync(session, "seq_id > $1 and seq_id <= $2 order by seq_id limit $3",
+                [from, progress, Page], cancellation);
+            var events = stored.Select(e => e.AsEvent()).OfType<IEvent>().ToList();
             if (events.Count > 0)
             {
                 await using var connection = await database.OpenConnectionAsync(cancellation);
@@ -127,7 +130,7 @@ public sealed class Rebuild(IDocumentStore store, NpgsqlDataSource database, Reb
                 await transaction.CommitAsync(cancellation);
             }
 
-            built = events.Count < Page ? progress : events[^1].Sequence;
+            built = stored.Count < Page ? progress : stored[^1].Sequence;
         }
     }
 

@@ -1,4 +1,3 @@
-using JasperFx.Events;
 using Notify.Domain.Notifications;
 
 namespace Notify.Projections.Replay;
@@ -13,16 +12,23 @@ namespace Notify.Projections.Replay;
 public sealed record RecordedEvent(long Sequence, long Version, string Type, DateTimeOffset Timestamp, string Text, object Data)
 {
     /// <summary>A stream's events, each told as it looked when it happened.</summary>
-    public static IReadOnlyList<RecordedEvent> Of(string key, IReadOnlyList<IEvent> events)
+    public static IReadOnlyList<RecordedEvent> Of(string key, IReadOnlyList<StoredEvent> events)
     {
         var recorded = new List<RecordedEvent>(events.Count);
         Notification? state = null;
         foreach (var e in events)
         {
-            recorded.Add(new RecordedEvent(e.Sequence, e.Version, e.Data.GetType().Name, e.Timestamp, EventWords.Of(state, e.Data), e.Data));
-            state = Notification.Evolve(state, key, e.Data);
+            recorded.Add(new RecordedEvent(e.Sequence, e.Version, e.Type, e.Timestamp, TextOf(state, e), e.Data ?? new object()));
+            if (e.Data is not null) state = Notification.Evolve(state, key, e.Data);
         }
 
         return recorded;
     }
+
+    private static string TextOf(Notification? state, StoredEvent e) => e switch
+    {
+        { Data: { } data } => EventWords.Of(state, data),
+        { Fault: { } fault } => $"This event cannot be read: {fault}.",
+        _ => "A newer version of Notify wrote this event; this one does not know its type.",
+    };
 }

@@ -1,9 +1,9 @@
 using System.Globalization;
 using System.Text.Json;
-using JasperFx.Events;
 using Marten;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
+using Notify.Domain.Privacy;
 using Notify.Projections.Hosting;
 using Notify.Projections.Payloads;
 using Notify.Projections.Privacy;
@@ -24,10 +24,11 @@ public sealed class Replayer(IDocumentStore store, NpgsqlDataSource database, Su
         await using var session = store.QuerySession();
         var (key, fault) = await FindAsync(session, options, cancellation);
         if (key is null) return NotifyHost.Fail(host, fault!);
-        var all = await session.Events.FetchStreamAsync(key, token: cancellation);
+        var all = await StoredEvents.OfStreamsAsync(session, [key], cancellation);
         if (options.AsOfVersion > all.Count)
             return NotifyHost.Fail(host, $"the stream has {Number(all.Count)} events so far; --as-of {Number(options.AsOfVersion.Value)} is beyond its end");
-        List<IEvent> events = [.. all.Where(e => (options.AsOfVersion is not { } v || e.Version <= v) && (options.AsOf is not { } t || e.Timestamp <= t))];
+        List<StoredEvent> events = [.. all.Where(e => (options.AsOfVersion is not { } v || e.Version <= v)
+            && (options.AsOf is not { } t || e.Timestamp <= t))];
         if (events.Count == 0)
             return NotifyHost.Fail(host, $"nothing had happened yet: the first event of {options.EventId} is of {EventWords.Time(all[0].Timestamp)}");
 
@@ -45,8 +46,13 @@ public sealed class Replayer(IDocumentStore store, NpgsqlDataSource database, Su
         foreach (var e in events)
             await output.WriteLineAsync(string.Create(CultureInfo.InvariantCulture, $"{e.Version,3}  {EventWords.Time(e.Timestamp)} {Since(e.Timestamp - first),10}  {e.Type}: {e.Text}"));
 
-        var state = Notification.Fold(key, events.Select(e => e.Data))!;
         await output.WriteLineAsync();
+        if (Notification.Fold(key, events.Select(e => e.Data)) is not { } state)
+        {
+            await output.WriteLineAsync("State: not known, since its first event cannot be read.");
+            return;
+        }
+
         await output.WriteLineAsync($"{(events.Count == total ? "State" : $"State after event {Number(events.Count)}, {EventWords.Time(events[^1].Timestamp)}")}: {EventWords.Words(NotificationStatusRule.Of(state).ToString())}{(state.IsPlanned ? "" : $", not planned{(state.SendAt is { } at ? $", to be sent at {EventWords.Time(at)}" : "")}")}");
         foreach (var d in state.Deliveries.Values.OrderBy(d => d.Channel).ThenBy(d => d.Id))
         {
@@ -59,13 +65,21 @@ public sealed class Replayer(IDocumentStore store, NpgsqlDataSource database, Su
         }
     }
 
-    private async Task RevealAsync(List<IEvent> events, bool ndjson, CancellationToken cancellation)
+    private async Task RevealAsync(List<StoredEvent> events, bool ndjson, CancellationToken cancellation)
     {
-        var payload = events.Select(e => e.Data).OfType<DigestClosed>().Select(c => c.Payload).LastOrDefault() ?? ((NotificationRequested)events[0].Data).Payload;
+        var payload = events.Select(e => e.Data).OfType<DigestClosed>().Select(c => c.Payload).LastOrDefault()
+            ?? events.Select(e => e.Data).OfType<NotificationRequested>().FirstOrDefault()?.Payload ?? SealedPayload.None;
         var addresses = events.Select(e => e.Data).OfType<DeliveriesPlanned>().SelectMany(p => p.Deliveries).ToList();
         await using var connection = await database.OpenConnectionAsync(cancellation);
-        var key = events[0].StreamKey!;
+        var key = events[0].Stream;
         var open = await keys.ForAsync(connection, [payload.Key, .. addresses.Select(a => a.Address)], cancellation);
+        if (addresses.Select(a => a.Address).Prepend(payload.Key).Select(open.MasterKeyOf).FirstOrDefault(k => k is not null) is { } master)
+        {
+            var reason = $"Not revealed: set the master key \"{master}\" under Notify:MasterKeys.";
+            await output.WriteLineAsync(ndjson ? JsonSerializer.Serialize(new { notRevealed = reason }, NotifyJson.Options) : reason);
+            return;
+        }
+
         var ciphers = await PayloadTable.ReadAsync(connection, [(key, payload)], cancellation);
         var revealed = new
         {
@@ -79,9 +93,9 @@ public sealed class Replayer(IDocumentStore store, NpgsqlDataSource database, Su
         }
 
         await output.WriteLineAsync();
-        await output.WriteLineAsync(revealed.Payload is null ? ciphers.Count == 0 ? "Revealed: nothing; the payload is no longer kept."
-            : "Revealed: nothing; the person was erased, or the master key is not configured."
-                : $"Revealed (personal): {JsonSerializer.Serialize(revealed, NotifyJson.Options)}");
+        await output.WriteLineAsync(revealed.Payload is null
+            ? ciphers.Count == 0 ? "Revealed: nothing; the payload is no longer kept." : "Revealed: nothing; the person was erased."
+            : $"Revealed (personal): {JsonSerializer.Serialize(revealed, NotifyJson.Options)}");
     }
 
     // Event IDs belong to clients; whoever does not name one means the one that has it.

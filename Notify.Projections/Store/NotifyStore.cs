@@ -104,10 +104,12 @@ public static class NotifyStore
         NotificationViewProjection.Configure(options);
         options.Projections.AsyncMode = DaemonMode.ExternallyManaged; // the Projections host runs them; see its Program.cs
 
-        // A read model that cannot go on stops and is seen to have stopped; it never goes on with a hole in it.
+        // A read model that cannot apply an event stops and is seen to have stopped. An event that cannot be read at all is passed
+        // over: a newer host's would stop it until that version runs everywhere, a damaged one permanently, and for everybody. The
+        // stream is noted by what works on it (notify.stream_faults), and a rebuild takes in what was passed over.
         options.Projections.Errors.SkipApplyErrors = false;
-        options.Projections.Errors.SkipSerializationErrors = false;
-        options.Projections.Errors.SkipUnknownEvents = false;
+        options.Projections.Errors.SkipSerializationErrors = true;
+        options.Projections.Errors.SkipUnknownEvents = true;
     }
 
     private static void LargePages(AsyncOptions async)

@@ -435,3 +435,43 @@ create table if not exists notify.links (
 create table if not exists notify.links_default partition of notify.links default;
 
 select notify.add_partitions(parent, now(), 6) from unnest(array['notify.payloads', 'notify.receipt_texts', 'notify.links']) as parent;
+
+-- The installation's master keys: a value to compare them by, and whether they wrap keys of subjects, or are about to. A host
+-- starts only with every key in use.
+create table if not exists notify.master_keys (
+    id          text    primary key,
+    check_value text,
+    in_use      boolean not null default false
+);
+insert into notify.master_keys (id, in_use)
+select distinct master_key, true from notify.subject_keys where wrapped is not null and not exists (select 1 from notify.master_keys)
+on conflict do nothing;
+
+-- The master keys that live hosts have: a key wraps only when all of them have it.
+create table if not exists notify.host_keys (
+    host    uuid        primary key,
+    name    text        not null,
+    keys    text[]      not null,
+    wraps   text        not null,
+    lacks   text[]      not null,
+    seen_at timestamptz not null
+);
+
+-- When each client secret was last used, within some minutes. The row without a client tells since when uses are noted.
+create table if not exists notify.secret_uses (
+    client_id text        not null,
+    secret_id text        not null,
+    used_at   timestamptz not null,
+    primary key (client_id, secret_id)
+);
+insert into notify.secret_uses (client_id, secret_id, used_at) values ('', '', now()) on conflict do nothing;
+
+-- Idempotency keys of requests that make secrets. The answer is encrypted under the master key, and dropped after a day.
+create table if not exists notify.idempotency_keys (
+    id           text        primary key,
+    request_hash text        not null,
+    answer       bytea,
+    master_key   text,
+    taken_at     timestamptz not null
+);
+create index if not exists idempotency_keys_answers on notify.idempotency_keys (taken_at) where answer is not null;

@@ -3,6 +3,7 @@ using System.Collections.Frozen;
 using System.Data.Common;
 using System.Reflection;
 using System.Text.Json;
+using JasperFx.Events;
 using Marten;
 using Npgsql;
 
@@ -17,6 +18,15 @@ public sealed record StoredEvent(string Stream, long Version, long Sequence, Dat
 {
     /// <summary>Whether a newer host wrote it: its type changes nothing for this host.</summary>
     public bool IsOfUnknownType => Data is null && Fault is null;
+
+    /// <summary>The event as Marten's projections take it; <c>null</c> where it cannot be read.</summary>
+    public IEvent? AsEvent()
+    {
+        if (Data is null) return null;
+        var wrapped = (IEvent)Activator.CreateInstance(typeof(Event<>).MakeGenericType(Data.GetType()), Data)!;
+        (wrapped.StreamKey, wrapped.Version, wrapped.Sequence, wrapped.Timestamp) = (Stream, Version, Sequence, Timestamp);
+        return wrapped;
+    }
 }
 
 /// <summary>Reads events row by row, so that one that cannot be read is a fault of its own stream and of no other.</summary>
@@ -71,6 +81,9 @@ public static class StoredEvents
             return (null, $"its data cannot be read ({(e is JsonException { Path: { } path } ? $"at {path}" : e.GetType().Name)})");
         }
     }
+
+    /// <summary>Whether a deserialized event has all that its type promises; read models pass over one that has not.</summary>
+    public static bool IsComplete(object data) => MissingOf(data) is null;
 
     private static string? MissingOf(object data)
     {

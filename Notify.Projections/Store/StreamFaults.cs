@@ -1,14 +1,17 @@
 using Microsoft.Extensions.Logging;
 using Notify.Domain.Notifications;
 using Notify.Projections.OpenDeliveries;
+using Notify.Projections.Privacy;
 using Npgsql;
 
 namespace Notify.Projections;
 
 /// <summary>Notes streams that this host cannot read in <c>notify.stream_faults</c>, for the log and the alert, and sets the work on them aside.</summary>
 /// <remarks>Lock order: rows of <c>notify.stream_faults</c> come last, by stream.</remarks>
-public sealed class StreamFaults(ILogger<StreamFaults> log)
+public sealed class StreamFaults(MasterKeyRing ring, ILogger<StreamFaults> log)
 {
+    private static readonly TimeSpan KeyWait = TimeSpan.FromSeconds(2);
+
     /// <summary>A fault that was not met for this long counts as over: longer than any work is set aside.</summary>
     public static readonly TimeSpan Lasting = TimeSpan.FromMinutes(20);
 
@@ -22,6 +25,32 @@ public sealed class StreamFaults(ILogger<StreamFaults> log)
         await OpenDeliveryTable.PutAsync(connection, [.. aside.Select(r => r.SetAside(now + LoadedStreams.WaitOf(r.EnqueuedAt, now), Reasons.StreamUnreadable))], cancellation);
         await NoteAsync(connection, loaded, now, cancellation);
         return [.. rows.Except(aside)];
+    }
+
+    /// <summary>
+    /// Gives deliveries back, claimed or due, with a text that this host cannot open: for want of a master key soon, for another
+    /// host; where the key's row is damaged as with a stream that cannot be read.
+    /// </summary>
+    /// <param name="lockedBy">The master key that a delivery needs and that did not open it; <c>null</c>: none.</param>
+    /// <returns>The others.</returns>
+    public async Task<List<OpenDelivery>> SetAsideAsync(
+        NpgsqlConnection connection, List<OpenDelivery> rows, Func<OpenDelivery, string?> lockedBy, DateTimeOffset now,
+            CancellationToken cancellation)
+    {
+        var locked = rows.Select(r => (Row: r, Key: lockedBy(r))).Where(r => r.Key is not null).ToList();
+        if (locked.Count == 0) return rows;
+        var damaged = LoadedStreams.None;
+        foreach (var (row, key) in locked.Where(l => ring.Has(l.Key!)))
+            damaged.Faults[row.Notification] = new StreamFault(row.Notification, 1, nameof(NotificationRequested),
+                $"the key of its person cannot be unwrapped by the master key \"{key}\"");
+        var others = await SetAsideAsync(connection, rows, damaged, now, cancellation);
+        var back = locked.Where(l => !ring.Has(l.Key!)).ToList();
+        if (back.Count == 0) return others;
+        await OpenDeliveryTable.PutAsync(connection, [.. back.Select(l => l.Row.SetAside(now + KeyWait, Reasons.KeyNotHeld))],
+            cancellation);
+        log.LogError("{Count} deliveries need master keys that this host has not ({Keys}); they go back for other hosts, unharmed.",
+            back.Count, string.Join(", ", back.Select(l => l.Key).Distinct()));
+        return [.. others.Except(back.Select(l => l.Row))];
     }
 
     /// <summary>Notes the faults in the caller's transaction.</summary>

@@ -152,7 +152,8 @@ public sealed class TemplateBook : IAsyncDisposable
     {
         for (long from = version; ; )
         {
-            var page = await session.Events.QueryAllRawEvents().Where(e => e.StreamKey == stream && e.Version >= from).OrderBy(e => e.Version).Take(8).ToListAsync(cancellation);
+            var page = await StoredEvents.ReadAsync(session, "stream_id = $1 and version >= $2 order by version limit 8", [stream, from],
+                cancellation);
             if (page.Count == 0) return null;
             if (page.Select(e => e.Data).OfType<T>().FirstOrDefault(d => versionOf(d) >= version) is { } found) return versionOf(found) == version ? found : null;
             from = page[^1].Version + 1;

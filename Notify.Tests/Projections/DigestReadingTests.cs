@@ -46,7 +46,8 @@ public sealed class DigestReadingTests(AnalyticsDatabase database) : IClassFixtu
         Assert.All(keys, k => Assert.InRange(sizes[k], 50_000, 80_000));
         var opened = Notification.Fold(digest.Key, [Some.Requested() with { EventId = digest.EventId }, new DigestOpened("u/u-1", new DigestRule(3600, null, null, MaxItems), 1, Some.Noon)])!;
         var entries = keys.Select(k => new DigestEntry(k, digest.Key, place)).ToLookup(e => e.Digest, StringComparer.Ordinal);
-        var (closing, items) = (await new DigestReading(subjectKeys, new StreamFaults(NullLogger<StreamFaults>.Instance), most).ReadAsync(reading, [opened], entries, sizes, Now, Cancellation))[digest.Key];
+        var (closing, items) = (await new DigestReading(subjectKeys, new StreamFaults(database.Ring, NullLogger<StreamFaults>.Instance),
+            most).ReadAsync(reading, [opened], entries, sizes, Now, Cancellation))[digest.Key];
 
         var told = Enumerable.Range(0, Members).Where(i => i != 1).ToList();
         Assert.Equal(told.Select(i => $"{mark}-{i}"), closing.Told.Select(m => m.Notification.Request.EventId));

@@ -148,7 +148,22 @@ public class MasterKeyRingTests
         Assert.Contains("\"7\"", Assert.Single(faults));
     }
 
-    internal static MasterKeyRing Ring(params (string Id, string Key)[] keys) => Ring(null, keys);
+    [Fact]
+    public void Several_master_keys_without_a_name_are_a_fault()
+    {
+        var faults = new List<string>();
+        Assert.Null(MasterKeyRing.Read(Configuration([("1", KeyA), ("2", KeyB)], Pepper), faults));
+        Assert.Contains("Notify:MasterKey is missing, and there are several master keys (1, 2)", Assert.Single(faults));
+    }
+
+    [Fact]
+    public void Check_value_tells_keys_apart_by_their_value()
+    {
+        Assert.Equal(Ring(("1", KeyA)).CheckValueOf("1"), Ring(("7", KeyA)).CheckValueOf("7"));
+        Assert.NotEqual(Ring(("1", KeyA)).CheckValueOf("1"), Ring(("1", KeyB)).CheckValueOf("1"));
+    }
+
+    internal static MasterKeyRing Ring(params (string Id, string Key)[] keys) => Ring(keys.Length > 1 ? keys[^1].Id : null, keys);
 
     private static MasterKeyRing Ring(string? current, params (string Id, string Key)[] keys) =>
         MasterKeyRing.Read(Configuration(keys.Length > 0 ? keys : [("1", KeyA)], Pepper, current), [])!;

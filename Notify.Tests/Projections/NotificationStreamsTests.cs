@@ -61,7 +61,8 @@ public sealed class NotificationStreamsTests(AnalyticsDatabase database) : IClas
         await using var connection = await database.Source.OpenConnectionAsync(Cancellation);
         await OpenDeliveryTable.AddAsync(connection, rows, Cancellation);
 
-        var others = await new StreamFaults(NullLogger<StreamFaults>.Instance).SetAsideAsync(connection, rows, loaded, now, Cancellation);
+        var others = await new StreamFaults(database.Ring, NullLogger<StreamFaults>.Instance).SetAsideAsync(connection, rows, loaded,
+            now, Cancellation);
 
         Assert.Equal([rows[0], rows[2]], others);
         var aside = Assert.Single(await OpenDeliveryTable.LockAsync(connection, [rows[1].Id], Cancellation));

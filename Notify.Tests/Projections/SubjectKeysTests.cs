@@ -107,8 +107,32 @@ public sealed class SubjectKeysTests(EmptyDatabase database) : IClassFixture<Emp
         Assert.Equal(0, await rotating.RewrapAsync(database.Source, Cancellation));
         await using var connection = await database.Source.OpenConnectionAsync(Cancellation);
         Assert.Equal("kept", (await Keys("2", ("2", KeyB)).ForAsync(connection, [text], Cancellation)).OpenText(text));
-        Assert.Null((await Keys("1", ("1", KeyA)).ForAsync(connection, [text], Cancellation)).OpenText(text));
+        var without = await Keys("1", ("1", KeyA)).ForAsync(connection, [text], Cancellation);
+        Assert.Equal((false, true, "2"), (without.Has(text), without.IsLocked(text), without.MasterKeyOf(text)));
+        Assert.Throws<KeyNotHeldException>(() => without.OpenText(text));
         await Keys("1", ("1", KeyA), ("2", KeyB)).RewrapAsync(database.Source, Cancellation); // as the other tests of this class expect
+    }
+
+    [Fact]
+    public async Task Host_with_another_value_of_the_master_key_finds_text_locked_and_makes_no_second_key()
+    {
+        var text = (await CurrentAsync(subject)).Seal(subject, "kept");
+        await using var connection = await database.Source.OpenConnectionAsync(Cancellation);
+        var other = Keys("1", ("1", KeyB));
+        Assert.True((await other.ForAsync(connection, [text], Cancellation)).IsLocked(text));
+        var current = await other.CurrentAsync(connection, [subject], Cancellation);
+        Assert.Equal((false, true), (current.HasCurrent(subject), current.IsLocked(subject)));
+        Assert.Throws<KeyNotHeldException>(() => current.Seal(subject, "more"));
+        Assert.Equal("kept", (await ForAsync(text)).OpenText(text));
+    }
+
+    [Fact]
+    public async Task Erased_text_is_not_locked()
+    {
+        var text = (await CurrentAsync(subject)).Seal(subject, "gone");
+        await EraseAsync();
+        var set = await ForAsync(text);
+        Assert.Equal((false, false, null), (set.Has(text), set.IsLocked(text), set.OpenText(text)));
     }
 
     [Fact]

@@ -120,9 +120,10 @@ public sealed class NotifySystem : IAsyncDisposable
     }
 
     /// <summary>Starts one more Api, at an address of its own.</summary>
-    public async Task<(HostProcess Host, Uri Url)> StartAnotherApiAsync()
+    /// <param name="at">The address of one that has ended.</param>
+    public async Task<(HostProcess Host, Uri Url)> StartAnotherApiAsync(Uri? at = null)
     {
-        var url = new Uri($"http://127.0.0.1:{HostProcess.FreePort()}");
+        var url = at ?? new Uri($"http://127.0.0.1:{HostProcess.FreePort()}");
         var host = Start("Api", new() { ["ASPNETCORE_URLS"] = url.ToString() });
         await ReadyAsync(host, url);
         return (host, url);
@@ -138,6 +139,9 @@ public sealed class NotifySystem : IAsyncDisposable
             new Dictionary<string, string>(environment) { ["ConnectionStrings__notify"] = $"{cluster.ConnectionString(database)};Pooling=false" }, TestRun.Log($"{name}-migrate-{Guid.NewGuid():N}"));
         if (exitCode != 0) throw new InvalidOperationException($"The migration to {transport} ended with {exitCode}: {output}");
     }
+
+    /// <summary>Changes a setting of all hosts that are started from now on.</summary>
+    public void Set(string key, string value) => environment[key] = value;
 
     /// <summary>A host's environment, to start one that differs in a setting.</summary>
     public Dictionary<string, string> Environment(Uri url) => new(environment) { ["ASPNETCORE_URLS"] = url.ToString() };

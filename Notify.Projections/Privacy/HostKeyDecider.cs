@@ -1,0 +1,47 @@
+namespace Notify.Projections.Privacy;
+
+/// <summary>A master key as the database knows it.</summary>
+/// <param name="CheckValue">Derived from its value when a host first announced it; <c>null</c>: not recorded yet.</param>
+/// <param name="IsInUse">Whether it wraps keys of subjects, or is about to.</param>
+public sealed record KnownMasterKey(string Id, string? CheckValue, bool IsInUse);
+
+/// <summary>A live host's announcement.</summary>
+/// <param name="Keys">The IDs of its master keys.</param>
+public sealed record AnnouncedHost(string Name, IReadOnlyCollection<string> Keys);
+
+/// <summary>Decides which master key wraps, and whether a host may start with the keys that it has. Pure.</summary>
+public static class HostKeyDecider
+{
+    /// <summary>Chooses the key that wraps: the named one if every live host has it, else the newest that all have.</summary>
+    /// <param name="own">The IDs of this host's keys.</param>
+    /// <returns><c>null</c> where the hosts have no key in common.</returns>
+    public static string? Choose(string named, IEnumerable<string> own, IReadOnlyCollection<AnnouncedHost> live)
+    {
+        var common = own.Where(k => live.All(h => h.Keys.Contains(k))).ToList();
+        return common.Contains(named) ? named : common.OrderBy(k => k.Length).ThenBy(k => k, StringComparer.Ordinal).LastOrDefault();
+    }
+
+    /// <summary>Finds the reason why a host must not start.</summary>
+    /// <returns><c>null</c> if it may.</returns>
+    public static string? FindFault(MasterKeyRing ring, IReadOnlyCollection<KnownMasterKey> known, IReadOnlyCollection<AnnouncedHost> live)
+    {
+        var missing = known.Where(k => k.IsInUse && !ring.Has(k.Id)).Select(k => k.Id).Order(StringComparer.Ordinal).ToList();
+        if (missing.Count > 0) return Lacks(missing);
+        // A key that nothing is wrapped by and that no live host has may be given another value.
+        var other = known.FirstOrDefault(k => ring.Has(k.Id) && k.CheckValue is { } value && value != ring.CheckValueOf(k.Id)
+            && (k.IsInUse || live.Any(h => h.Keys.Contains(k.Id))));
+        if (other is not null) return OtherValue(other.Id);
+        return Choose(ring.NamedId, ring.Ids, live) is not null ? null
+            : $"Notify:MasterKeys has no key in common with {string.Join(" and ", live.Select(h => h.Name).Distinct().Order(StringComparer.Ordinal))}; give all hosts the same master keys";
+    }
+
+    /// <summary>The sentence about keys that are in use and that a host has not.</summary>
+    public static string Lacks(IReadOnlyCollection<string> missing) =>
+        $"Notify:MasterKeys lacks {string.Join(", ", missing.Select(m => $"\"{m}\""))}, which wraps keys of personal data in this database; "
+        + $"set {string.Join(", ", missing.Select(m => $"Notify__MasterKeys__{m}"))} as the other hosts have it, and restart this host";
+
+    /// <summary>The sentence about a key whose value is not the one that wraps.</summary>
+    public static string OtherValue(string id) =>
+        $"Notify:MasterKeys:{id} has another value than the key \"{id}\" that is known to this database; "
+        + $"set Notify__MasterKeys__{id} as the other hosts have it, or give a new key a new ID";
+}

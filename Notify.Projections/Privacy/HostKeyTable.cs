@@ -1,0 +1,135 @@
+using Notify.Projections.OpenDeliveries;
+using Npgsql;
+
+namespace Notify.Projections.Privacy;
+
+/// <summary>Statements over <c>notify.master_keys</c> and <c>notify.host_keys</c>.</summary>
+internal static class HostKeyTable
+{
+    // Any number that nothing else in the database locks by.
+    private const long Lock = 0x6e6f74_6b6579;
+
+    /// <summary>Lets one host at a time choose a key, or start.</summary>
+    public static async Task LockAsync(NpgsqlConnection connection, CancellationToken cancellation)
+    {
+        await using var command = OpenDeliveryTable.Command(connection, "select pg_advisory_xact_lock($1)", Lock);
+        await command.ExecuteNonQueryAsync(cancellation);
+    }
+
+    /// <summary>Reads every master key that was announced or is in use.</summary>
+    public static async Task<List<KnownMasterKey>> KnownAsync(NpgsqlConnection connection, CancellationToken cancellation)
+    {
+        await using var command = OpenDeliveryTable.Command(connection, "select id, check_value, in_use from notify.master_keys");
+        await using var reader = await command.ExecuteReaderAsync(cancellation);
+        var known = new List<KnownMasterKey>();
+        while (await reader.ReadAsync(cancellation)) known.Add(new KnownMasterKey(reader.GetString(0), reader.IsDBNull(1) ? null
+            : reader.GetString(1), reader.GetBoolean(2)));
+        return known;
+    }
+
+    /// <summary>Reads the announcements of live hosts.</summary>
+    public static async Task<List<AnnouncedHost>> LiveAsync(NpgsqlConnection connection, TimeSpan silence, CancellationToken cancellation)
+    {
+        // A host of a version before announcements has its sign of life alone; it has at least every key in use.
+        await using var command = OpenDeliveryTable.Command(connection,
+            """
+            select name, keys from notify.host_keys where seen_at > now() - $1
+            union all
+            select o.name, array(select id from notify.master_keys where in_use)
+            from (select 'notify-api' as name, count(*) as living from notify.acceptors where seen_at > now() - $1
+                  union all select 'notify-dispatch', count(*) from notify.dispatchers where seen_at > now() - $1) o
+            where o.living > (select count(*) from notify.host_keys h where h.name = o.name and h.seen_at > now() - $1)
+            """, silence);
+        await using var reader = await command.ExecuteReaderAsync(cancellation);
+        var hosts = new List<AnnouncedHost>();
+        while (await reader.ReadAsync(cancellation)) hosts.Add(new AnnouncedHost(reader.GetString(0), reader.GetFieldValue<string[]>(1)));
+        return hosts;
+    }
+
+    /// <summary>Announces a host: the keys that it has, the one that it wraps with, and those in use that it lacks.</summary>
+    public static async Task AnnounceAsync(NpgsqlConnection connection, Guid host, string name, MasterKeyRing ring,
+        IEnumerable<string> lacks, CancellationToken cancellation)
+    {
+        await using var command = OpenDeliveryTable.Command(connection,
+            """
+            insert into notify.host_keys (host, name, keys, wraps, lacks, seen_at) values ($1, $2, $3, $4, $5, now())
+            on conflict (host) do update
+            set keys = excluded.keys, wraps = excluded.wraps, lacks = excluded.lacks, seen_at = excluded.seen_at
+            """, host, name, ring.Ids.ToArray(), ring.CurrentId, lacks.ToArray());
+        await command.ExecuteNonQueryAsync(cancellation);
+    }
+
+    /// <summary>Withdraws a host's announcement, and forgets those of hosts that ended long ago.</summary>
+    public static async Task LeaveAsync(NpgsqlConnection connection, Guid host, CancellationToken cancellation)
+    {
+        await using var command = OpenDeliveryTable.Command(
+            connection, "delete from notify.host_keys where host = $1 or seen_at < now() - interval '1 day'", host);
+        await command.ExecuteNonQueryAsync(cancellation);
+    }
+
+    /// <summary>Records the check values of a host's keys; the caller has found that none differs.</summary>
+    public static async Task RecordAsync(NpgsqlConnection connection, IReadOnlyList<(string Id, string CheckValue)> keys,
+        CancellationToken cancellation)
+    {
+        await using var command = OpenDeliveryTable.Command(connection,
+            """
+            insert into notify.master_keys as m (id, check_value) select k, c from unnest($1, $2) as n (k, c) order by k
+            on conflict (id) do update set check_value = excluded.check_value where m.check_value is distinct from excluded.check_value
+            """, keys.Select(k => k.Id).ToArray(), keys.Select(k => k.CheckValue).ToArray());
+        await command.ExecuteNonQueryAsync(cancellation);
+    }
+
+    /// <summary>Marks a key as in use. Takes no lock where it is already.</summary>
+    public static async Task UseAsync(NpgsqlConnection connection, string id, CancellationToken cancellation)
+    {
+        await using var command = OpenDeliveryTable.Command(connection,
+            """
+            insert into notify.master_keys (id, in_use)
+            select $1, true where not exists (select 1 from notify.master_keys where id = $1 and in_use)
+            on conflict (id) do update set in_use = true
+            """, id);
+        await command.ExecuteNonQueryAsync(cancellation);
+    }
+
+    /// <summary>Whether a key unwraps what is wrapped by its ID; true where nothing is.</summary>
+    public static async Task<bool> UnwrapsAsync(NpgsqlConnection connection, MasterKeyRing ring, string id, CancellationToken cancellation)
+    {
+        await using var command = OpenDeliveryTable.Command(
+            connection, "select wrapped, subject from notify.subject_keys where master_key = $1 and wrapped is not null limit 1", id);
+        await using var reader = await command.ExecuteReaderAsync(cancellation);
+        return !await reader.ReadAsync(cancellation) || ring.Unwrap(reader.GetFieldValue<byte[]>(0), id, reader.GetString(1)) is not null;
+    }
+
+    /// <summary>Marks keys as no longer in use that wrap nothing any more and that no live host wraps with.</summary>
+    /// <returns>The keys beside the current one that stay in use.</returns>
+    public static async Task<List<string>> RetireAsync(NpgsqlConnection connection, string current, TimeSpan silence,
+        CancellationToken cancellation)
+    {
+        await using var command = OpenDeliveryTable.Command(connection,
+            """
+            update notify.master_keys m set in_use = false
+            where m.id <> $1 and m.in_use
+              and not exists (select 1 from notify.subject_keys k where k.master_key = m.id and k.wrapped is not null)
+              and not exists (select 1 from notify.host_keys h where h.wraps = m.id and h.seen_at > now() - $2)
+            """, current, silence);
+        command.CommandTimeout = 600; // however many keys there are
+        await command.ExecuteNonQueryAsync(cancellation);
+        return [.. (await KnownAsync(connection, cancellation)).Where(k => k.IsInUse && k.Id != current).Select(k => k.Id)
+            .Order(StringComparer.Ordinal)];
+    }
+
+    /// <summary>Live hosts that lack a key in use, for the alert.</summary>
+    public static async Task<(long Count, string? First, DateTimeOffset Since)> LackingAsync(NpgsqlConnection connection,
+        TimeSpan silence, DateTimeOffset now, CancellationToken cancellation)
+    {
+        await using var command = OpenDeliveryTable.Command(connection,
+            """
+            select count(*), min(name || ' lacks ' || array_to_string(lacks, ', ')), min(seen_at) from notify.host_keys
+            where lacks <> '{}' and seen_at > now() - $1
+            """, silence);
+        await using var reader = await command.ExecuteReaderAsync(cancellation);
+        await reader.ReadAsync(cancellation);
+        return (reader.GetInt64(0), reader.IsDBNull(1) ? null : reader.GetString(1), reader.IsDBNull(2) ? now
+            : reader.GetFieldValue<DateTimeOffset>(2));
+    }
+}

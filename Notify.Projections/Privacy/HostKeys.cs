@@ -1,0 +1,161 @@
+using System.Net.Sockets;
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.Diagnostics.HealthChecks;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+using Notify.Projections.Hosting;
+using Npgsql;
+
+namespace Notify.Projections.Privacy;
+
+/// <summary>
+/// Announces which master keys this host has, checks them against those in use, and chooses the one that wraps: the named one as
+/// soon as every live host has it. Until then new keys are wrapped so that all of them can unwrap.
+/// </summary>
+/// <remarks>
+/// A key is marked as in use in the transaction that chooses it, under the lock under which a starting host checks its own keys:
+/// no host starts without a key that is about to be used. A host that is silent for four times <c>Notify:Takeover</c> is not waited for.
+/// </remarks>
+public sealed class HostKeys(NpgsqlDataSource database, MasterKeyRing ring, HostName host, IConfiguration configuration,
+    TimeProvider clock, ILogger<HostKeys> log) : BackgroundService
+{
+    private readonly Guid id = Guid.NewGuid();
+    private readonly TimeSpan beat = TimeSpan.FromMilliseconds(Math.Clamp(NotifyBus.Takeover(configuration).TotalMilliseconds / 5, 200,
+        3000));
+    private readonly TimeSpan silence = NotifyBus.Takeover(configuration) * 4;
+    private volatile IReadOnlyList<string> missing = [];
+
+    /// <summary>The master keys that are in use and that this host has not.</summary>
+    public IReadOnlyList<string> Missing => missing;
+
+    /// <summary>Announces this host before it starts.</summary>
+    /// <returns>The reason why it must not start; <c>null</c> if it may.</returns>
+    public async Task<string?> JoinAsync(CancellationToken cancellation = default)
+    {
+        try
+        {
+            return await TryJoinAsync(cancellation);
+        }
+        catch (PostgresException e) when (e.SqlState == PostgresErrorCodes.UndefinedTable)
+        {
+            return null; // not migrated yet: the host becomes ready when it is
+        }
+    }
+
+    private async Task<string?> TryJoinAsync(CancellationToken cancellation)
+    {
+        await using var connection = await database.OpenConnectionAsync(cancellation);
+        await using var transaction = await connection.BeginTransactionAsync(cancellation);
+        await HostKeyTable.LockAsync(connection, cancellation);
+        var known = await HostKeyTable.KnownAsync(connection, cancellation);
+        var hosts = await HostKeyTable.LiveAsync(connection, silence, cancellation);
+        if (HostKeyDecider.FindFault(ring, known, hosts) is { } fault) return fault;
+        foreach (var own in known.Where(k => ring.Has(k.Id) && k is { CheckValue: null, IsInUse: true }))
+        {
+            if (!await HostKeyTable.UnwrapsAsync(connection, ring, own.Id, cancellation)) return HostKeyDecider.OtherValue(own.Id);
+        }
+
+        await HostKeyTable.RecordAsync(connection, [.. ring.Ids.Select(k => (k, ring.CheckValueOf(k)))], cancellation);
+        await ChooseAsync(connection, hosts, cancellation);
+        await transaction.CommitAsync(cancellation);
+        return null;
+    }
+
+    /// <summary>Marks keys that wrap nothing any more as no longer in use, and prints those that stay in use.</summary>
+    /// <returns>The exit code.</returns>
+    public async Task<int> RetireAsync(TextWriter output, CancellationToken cancellation = default)
+    {
+        await using var connection = await database.OpenConnectionAsync(cancellation);
+        await using var transaction = await connection.BeginTransactionAsync(cancellation);
+        await HostKeyTable.LockAsync(connection, cancellation);
+        var stay = await HostKeyTable.RetireAsync(connection, ring.CurrentId, silence, cancellation);
+        await transaction.CommitAsync(cancellation);
+        await output.WriteLineAsync(stay.Count == 0
+            ? $"Only the master key \"{ring.CurrentId}\" is in use; the others can be taken away."
+            : $"Still in use beside \"{ring.CurrentId}\": {string.Join(", ", stay)}. "
+                + "Restart the hosts that wrap with them, and run this again.");
+        return 0;
+    }
+
+    /// <summary>Withdraws the announcement.</summary>
+    public async Task LeaveAsync(CancellationToken cancellation = default)
+    {
+        await using var connection = await database.OpenConnectionAsync(cancellation);
+        await HostKeyTable.LeaveAsync(connection, id, cancellation);
+    }
+
+    /// <inheritdoc />
+    public override async Task StopAsync(CancellationToken cancellationToken)
+    {
+        await base.StopAsync(cancellationToken);
+        try
+        {
+            await LeaveAsync(cancellationToken);
+        }
+        catch (Exception e) when (e is NpgsqlException or TimeoutException or SocketException or OperationCanceledException)
+        {
+            log.LogInformation("The host could not withdraw its announcement ({Reason}); others will notice.", e.Message.Split('\n')[0]);
+        }
+    }
+
+    /// <inheritdoc />
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        using var timer = new PeriodicTimer(beat, clock);
+        while (await timer.NextAsync(stoppingToken))
+        {
+            try
+            {
+                await BeatAsync(stoppingToken);
+            }
+            catch (Exception e)
+            {
+                if (stoppingToken.IsCancellationRequested) return;
+                log.LogWarning("The master keys of this host could not be announced ({Reason}); it is tried again.",
+                    e.Message.Split('\n')[0]);
+            }
+        }
+    }
+
+    /// <summary>Announces this host again, and follows a change of what the hosts have in common.</summary>
+    public async Task BeatAsync(CancellationToken cancellation)
+    {
+        await using var connection = await database.OpenConnectionAsync(cancellation);
+        var before = missing;
+        var known = await HostKeyTable.KnownAsync(connection, cancellation);
+        missing = [.. known.Where(k => k.IsInUse && !ring.Has(k.Id)).Select(k => k.Id).Order(StringComparer.Ordinal)];
+        if (missing.Count > 0 && !missing.SequenceEqual(before)) log.LogError("{Fault}", HostKeyDecider.Lacks(missing));
+        await HostKeyTable.AnnounceAsync(connection, id, host.Name, ring, missing, cancellation);
+        var hosts = await HostKeyTable.LiveAsync(connection, silence, cancellation);
+        if (HostKeyDecider.Choose(ring.NamedId, ring.Ids, hosts) == ring.CurrentId) return;
+
+        await using var transaction = await connection.BeginTransactionAsync(cancellation);
+        await HostKeyTable.LockAsync(connection, cancellation);
+        var (former, chosen) = (ring.CurrentId, await ChooseAsync(connection,
+            await HostKeyTable.LiveAsync(connection, silence, cancellation), cancellation));
+        await transaction.CommitAsync(cancellation);
+        if (chosen != former) log.LogInformation("The master key {Key} wraps from now on.", chosen);
+    }
+
+    // In the lock; a key is in use before it is used.
+    private async Task<string> ChooseAsync(NpgsqlConnection connection, IReadOnlyList<AnnouncedHost> hosts, CancellationToken cancellation)
+    {
+        var chosen = HostKeyDecider.Choose(ring.NamedId, ring.Ids, hosts) ?? ring.CurrentId;
+        await HostKeyTable.UseAsync(connection, chosen, cancellation);
+        ring.Use(chosen);
+        await HostKeyTable.AnnounceAsync(connection, id, host.Name, ring, missing, cancellation);
+        return chosen;
+    }
+}
+
+/// <summary>The name of this host's kind, such as <c>notify-api</c>.</summary>
+public sealed record HostName(string Name);
+
+/// <summary>Whether this host has every master key that is in use.</summary>
+public sealed class MasterKeyHealth(HostKeys keys) : IHealthCheck
+{
+    /// <inheritdoc />
+    public Task<HealthCheckResult> CheckHealthAsync(HealthCheckContext context, CancellationToken cancellationToken = default) =>
+        Task.FromResult(keys.Missing is { Count: > 0 } missing ? HealthCheckResult.Unhealthy(HostKeyDecider.Lacks(missing))
+            : HealthCheckResult.Healthy());
+}

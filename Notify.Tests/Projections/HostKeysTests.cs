@@ -1,0 +1,144 @@
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.Logging.Abstractions;
+using Notify.Projections.Privacy;
+
+namespace Notify.Tests.Projections;
+
+/// <summary>Hosts that announce their master keys, over a real database.</summary>
+public sealed class HostKeysTests(EmptyDatabase database) : IClassFixture<EmptyDatabase>
+{
+    private static readonly string[] Values = [.. Enumerable.Range(0, 4)
+        .Select(_ => Convert.ToBase64String(System.Security.Cryptography.RandomNumberGenerator.GetBytes(32)))];
+
+    private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task New_key_wraps_only_after_every_live_host_has_it_and_old_one_leaves_after_rewrapping()
+    {
+        await CleanAsync();
+        var (api, apiRing) = Host("1", 1);
+        var (dispatch, _) = Host("1", 1);
+        Assert.Null(await api.JoinAsync(Cancellation));
+        Assert.Null(await dispatch.JoinAsync(Cancellation));
+        await WrapAsync(apiRing, "u/before");
+
+        // One host after the other gets the new key and is told to wrap with it.
+        await api.LeaveAsync(Cancellation);
+        (api, apiRing) = Host("2", 1, 2);
+        Assert.Null(await api.JoinAsync(Cancellation));
+        Assert.Equal("1", apiRing.CurrentId);
+        await api.BeatAsync(Cancellation);
+        Assert.Equal("1", apiRing.CurrentId);
+        await dispatch.LeaveAsync(Cancellation);
+        (dispatch, var dispatchRing) = Host("2", 1, 2);
+        Assert.Null(await dispatch.JoinAsync(Cancellation));
+        Assert.Equal("2", dispatchRing.CurrentId);
+        await api.BeatAsync(Cancellation);
+        Assert.Equal("2", apiRing.CurrentId);
+
+        // From here on no host starts without it, though nothing is wrapped by it yet.
+        var refused = await Host("1", 1).Keys.JoinAsync(Cancellation);
+        Assert.Contains("Notify:MasterKeys lacks \"2\"", refused, StringComparison.Ordinal);
+        Assert.Contains("Notify__MasterKeys__2", refused, StringComparison.Ordinal);
+        Assert.Contains("lacks \"1\"", await Host("2", 2).Keys.JoinAsync(Cancellation), StringComparison.Ordinal);
+
+        await new SubjectKeys(apiRing, TimeProvider.System).RewrapAsync(database.Source, Cancellation);
+        await using var output = new StringWriter();
+        Assert.Equal(0, await api.RetireAsync(output, Cancellation));
+        Assert.Contains("Only the master key \"2\" is in use", output.ToString(), StringComparison.Ordinal);
+        Assert.Null(await Host("2", 2).Keys.JoinAsync(Cancellation));
+    }
+
+    [Fact]
+    public async Task Host_with_another_value_of_a_key_is_refused()
+    {
+        await CleanAsync();
+        var (first, ring) = Host("1", 1);
+        Assert.Null(await first.JoinAsync(Cancellation));
+        await WrapAsync(ring, "u/1");
+        var refused = await Host("1", [("1", Values[3])]).Keys.JoinAsync(Cancellation);
+        Assert.StartsWith("Notify:MasterKeys:1 has another value", refused, StringComparison.Ordinal);
+        Assert.DoesNotContain(Values[3], refused, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Host_with_another_value_is_refused_where_the_check_value_was_never_recorded()
+    {
+        await CleanAsync();
+        await WrapAsync(Host("1", 1).Ring, "u/1");
+        Assert.StartsWith("Notify:MasterKeys:1 has another value", await Host("1", [("1", Values[3])]).Keys.JoinAsync(Cancellation),
+            StringComparison.Ordinal);
+        Assert.Null(await Host("1", 1).Keys.JoinAsync(Cancellation));
+    }
+
+    [Fact]
+    public async Task Unused_key_of_no_live_host_may_get_another_value()
+    {
+        await CleanAsync();
+        var (mistaken, _) = Host("1", [("1", Values[0]), ("2", Values[3])]);
+        Assert.Null(await mistaken.JoinAsync(Cancellation));
+        Assert.StartsWith("Notify:MasterKeys:2 has another value", await Host("1", 1, 2).Keys.JoinAsync(Cancellation),
+            StringComparison.Ordinal);
+        await mistaken.LeaveAsync(Cancellation);
+        Assert.Null(await Host("1", 1, 2).Keys.JoinAsync(Cancellation));
+    }
+
+    [Fact]
+    public async Task Running_host_that_lacks_a_key_in_use_is_not_ready_and_raises_the_alert()
+    {
+        await CleanAsync();
+        var (host, _) = Host("1", 1);
+        Assert.Null(await host.JoinAsync(Cancellation));
+        await host.BeatAsync(Cancellation);
+        Assert.Equal(Microsoft.Extensions.Diagnostics.HealthChecks.HealthStatus.Healthy,
+            (await new MasterKeyHealth(host).CheckHealthAsync(new(), Cancellation)).Status);
+        await ExecuteAsync("insert into notify.master_keys (id, in_use) values ('9', true)");
+
+        await host.BeatAsync(Cancellation);
+
+        var health = await new MasterKeyHealth(host).CheckHealthAsync(new(), Cancellation);
+        Assert.Equal(Microsoft.Extensions.Diagnostics.HealthChecks.HealthStatus.Unhealthy, health.Status);
+        Assert.Contains("lacks \"9\"", health.Description, StringComparison.Ordinal);
+        await using var command = database.Source.CreateCommand("select lacks[1] from notify.host_keys");
+        Assert.Equal("9", await command.ExecuteScalarAsync(Cancellation));
+    }
+
+    [Theory]
+    [InlineData("2", "1,2", "1,2|2,1", "2")]
+    [InlineData("2", "1,2", "1,2|1", "1")]
+    [InlineData("1", "1,2", "1,2", "1")]
+    [InlineData("3", "2,3,10", "2,10", "10")]
+    [InlineData("2", "2", "1", null)]
+    [InlineData("2", "1,2", "", "2")]
+    public void Named_key_wraps_when_all_hosts_have_it_else_the_newest_common_one(string named, string own, string live,
+        string? expected) => Assert.Equal(
+        expected, HostKeyDecider.Choose(named, own.Split(','), [.. live.Split('|', StringSplitOptions.RemoveEmptyEntries)
+            .Select(h => new AnnouncedHost("notify-api", h.Split(',')))]));
+
+    private (HostKeys Keys, MasterKeyRing Ring) Host(string named, params int[] keys) =>
+        Host(named, [.. keys.Select(k => ($"{k}", Values[k - 1]))]);
+
+    private (HostKeys Keys, MasterKeyRing Ring) Host(string named, (string Id, string Value)[] keys)
+    {
+        var configuration = new ConfigurationBuilder().AddInMemoryCollection(
+            keys.Select(k => KeyValuePair.Create<string, string?>($"Notify:MasterKeys:{k.Id}", k.Value))
+                .Append(new("Notify:Pepper", Values[0])).Append(new("Notify:MasterKey", named))).Build();
+        var ring = MasterKeyRing.Read(configuration, [])!;
+        return (new HostKeys(database.Source, ring, new HostName("notify-api"), configuration, TimeProvider.System,
+            NullLogger<HostKeys>.Instance), ring);
+    }
+
+    private async Task WrapAsync(MasterKeyRing ring, string subject)
+    {
+        await using var connection = await database.Source.OpenConnectionAsync(Cancellation);
+        await new SubjectKeys(ring, TimeProvider.System).CurrentAsync(connection, [subject], Cancellation);
+    }
+
+    private Task CleanAsync() => ExecuteAsync("truncate notify.master_keys, notify.host_keys, notify.subject_keys");
+
+    private async Task ExecuteAsync(string sql)
+    {
+        await using var command = database.Source.CreateCommand(sql);
+        await command.ExecuteNonQueryAsync(Cancellation);
+    }
+}

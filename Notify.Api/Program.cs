@@ -21,6 +21,7 @@ using Notify.Projections.Broadcasts;
 using Notify.Projections.Hosting;
 using Notify.Projections.Net;
 using Notify.Projections.Planning;
+using Notify.Projections.Privacy;
 using Notify.Projections.ProviderHealth;
 using Notify.Projections.QueueBacklog;
 using Notify.Projections.Templates;
@@ -58,6 +59,7 @@ builder.Host.UseWolverine(o =>
 builder.Services.AddSingleton(sms).AddSingleton<DeliveryTokens>().AddSingleton<Unsubscribing>().AddSingleton<Engaging>();
 builder.Services.AddSingleton(acceptLimit).AddSingleton<AcceptLimit>().AddSingleton<ApiHosts>();
 builder.Services.AddSingleton<NotificationIntake>().AddSingleton<AudienceDetails>().AddSingleton<Acceptance>().AddSingleton<TemplateBook>().AddSingleton<TemplateRequests>().AddSingleton<TokenKeys>().AddSingleton<Callers>();
+builder.Services.AddSingleton<SecretUses>().AddSingleton<KeptAnswers>().AddSingleton<IdempotentRequests>().AddSingleton<SecretRotator>();
 builder.Services.AddSingleton<QueueActivity>().AddSingleton<QueueBacklogReader>().AddSingleton<ProviderHealthReader>();
 // What Dispatch may call, a device may be registered with.
 builder.Services.AddSingleton(new OutboundGuard(new[] { "Providers", "TestProviders" }.Any(s => bool.TryParse(builder.Configuration[$"{s}:WebPush:AllowPrivateNetworks"], out var allow) && allow)))
@@ -66,7 +68,8 @@ builder.Services.AddExceptionHandler<ProblemHandler>().AddCors(appOrigins.Config
 builder.Services.ConfigureHttpJsonOptions(o => NotifyJson.Configure(o.SerializerOptions).NumberHandling = JsonNumberHandling.Strict);
 builder.Services.AddOpenApi("v1", ApiReference.Configure);
 if (command is null)
-    builder.Services.AddHostedService(s => s.GetRequiredService<QueueActivity>()).AddHostedService(s => s.GetRequiredService<ApiHosts>()).AddOutboxSweep("api_messages");
+    builder.Services.AddHostedService(s => s.GetRequiredService<QueueActivity>()).AddHostedService(s => s.GetRequiredService<ApiHosts>())
+        .AddHostedService(s => s.GetRequiredService<SecretUses>()).AddOutboxSweep("api_messages");
 
 var app = builder.Build();
 switch (command)

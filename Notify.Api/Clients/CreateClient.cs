@@ -11,6 +11,7 @@ using Notify.Domain.Clients;
 using Notify.Projections;
 using Notify.Projections.Hosting;
 using Notify.Projections.Privacy;
+using Npgsql;
 
 namespace Notify.Api.Clients;
 
@@ -65,7 +66,8 @@ public sealed record ClientResource(string ClientId, string Name, ClientMode Mod
 /// <summary>A secret that counts.</summary>
 /// <param name="Id">By which it can be revoked.</param>
 /// <param name="IssuedAt">When it was made.</param>
-public sealed record SecretResource(string Id, DateTimeOffset IssuedAt);
+/// <param name="LastUsedAt">When it was last used, within some minutes; absent: never, as far as is known.</param>
+public sealed record SecretResource(string Id, DateTimeOffset IssuedAt, DateTimeOffset? LastUsedAt = null);
 
 /// <summary>The shape of a new client.</summary>
 public sealed class CreateClientValidator : AbstractValidator<CreateClient>
@@ -93,14 +95,26 @@ public static class ClientEndpoints
         app.MapPost("/v1/clients", CreateAsync).RequireScope(Scopes.Admin).WithName("CreateClient").WithTags("Clients")
             .WithSummary("Create a client").WithDescription("Answers its key and secret; the secret is shown this once and kept only as a keyed hash.")
             .Takes("A shop that sends and reads", new CreateClient { Name = "shop", Mode = ClientMode.Live, Scopes = [Scopes.Send, Scopes.Read], AcceptPerSecond = 500, AcceptBurst = 1000 })
-            .Answers(201, "It is made.", new CreatedClient(Someone, Someone, Secret), "Location");
+            .Header(IdempotentRequests.Header, IdempotentRequests.HeaderRule, KeyExample)
+            .Answers(201, "It is made, now or by the same request before.", new CreatedClient(Someone, Someone, Secret), "Location")
+            .Fails(409, "idempotency_key_conflict", IdempotentRequests.Conflict)
+                .Fails(409, "idempotency_key_spent", IdempotentRequests.Spent);
         app.MapGet("/v1/clients", ListAsync).RequireScope(Scopes.Admin).WithName("ListClients").WithTags("Clients")
             .WithSummary("List clients").WithDescription("Every client, by name, without secrets.")
-            .Answers(200, "The clients.", new ClientList([new ClientResource(Someone, "shop", ClientMode.Live, [Scopes.Send, Scopes.Read], false, 500, 1000, [new SecretResource("s_h7k2m9qa", Then)])]));
+            .Answers(200, "The clients.", new ClientList([new ClientResource(Someone, "shop", ClientMode.Live,
+                [Scopes.Send, Scopes.Read], false, 500, 1000, [new SecretResource("s_h7k2m9qa", Then, Then)])]));
         app.MapPost("/v1/clients/{clientId}/secrets", RotateAsync).RequireScope(Scopes.Admin).WithName("RotateSecret").WithTags("Clients")
-            .WithSummary("Rotate a client's secret").WithDescription("Gives the client another secret, shown this once. Two may be active, so that one can be replaced without a pause; a third revokes the oldest.")
-            .Answers(201, "The new secret.", new CreatedSecret(Someone, Secret, "s_h7k2m9qa"), "Location")
-            .FailsNotFound("such client");
+            .WithSummary("Rotate a client's secret").WithDescription(
+                "Gives the client another secret, shown this once; with an Idempotency-Key for a day. Two may be active, so that one "
+                + "can be replaced without a pause; a third revokes one that was not used within a day, first one that was never used. "
+                + "Where both are in use it is refused, unless `revoke` names one or `force` is true.")
+            .TakesOptionally("Although both secrets are in use", new RotateSecret { Force = true })
+            .Header(IdempotentRequests.Header, IdempotentRequests.HeaderRule, KeyExample)
+            .Answers(201, "The new secret, made now or by the same request before.",
+                new CreatedSecret(Someone, Secret, "s_h7k2m9qa"), "Location")
+            .FailsNotFound("such client, or no such secret of it,")
+            .Fails(409, "secrets_in_use", SecretRotator.InUse).Fails(409, "idempotency_key_conflict", IdempotentRequests.Conflict)
+                .Fails(409, "idempotency_key_spent", IdempotentRequests.Spent);
         app.MapDelete("/v1/clients/{clientId}/secrets/{secretId}", RevokeAsync).RequireScope(Scopes.Admin).WithName("RevokeSecret").WithTags("Clients")
             .WithSummary("Revoke a secret").WithDescription("The secret counts no more: here at once, at other hosts within two seconds.")
             .Answers(204, "It is revoked.").FailsNotFound("such secret of this client");
@@ -108,6 +122,8 @@ public static class ClientEndpoints
             .WithSummary("Shut a client out").WithDescription("The client may not call any more. Its notifications stay, and what it sent goes on.")
             .Answers(204, "It is shut out.").FailsNotFound("such client");
     }
+
+    private const string KeyExample = "6f1c1b1e-6c8e-4f0e-9a53-0a4f6d3f2a11";
 
     private const string Someone = "c_k3v9x2m7q4w8z5ab", Secret = "Zm9yLWV4YW1wbGUtb25seS1ub3QtYS1yZWFsLXNlY3JldA";
 
@@ -118,12 +134,19 @@ public static class ClientEndpoints
     public static async Task<(string AppKey, string AppSecret)> RegisterAsync(
         IDocumentStore store, MasterKeyRing ring, CreateClient client, string by, DateTimeOffset now, CancellationToken cancellation)
     {
+        await using var session = store.LightweightSession();
+        var (clientId, secret) = Register(session, ring, client, by, now);
+        await session.SaveChangesAsync(cancellation);
+        return (clientId, secret);
+    }
+
+    private static (string ClientId, string Secret) Register(IDocumentSession session, MasterKeyRing ring, CreateClient client,
+        string by, DateTimeOffset now)
+    {
         var clientId = "c_" + RandomNumberGenerator.GetString("abcdefghijkmnpqrstuvwxyz23456789", 16);
         var (issued, secret) = NewSecret(ring, by, now);
-        await using var session = store.LightweightSession();
         session.Events.StartStream(Client.KeyOf(clientId), new ClientRegistered(
             clientId, client.Name!, client.Mode ?? ClientMode.Live, [.. client.Scopes!.Distinct()], by, now, client.AcceptPerSecond, client.AcceptBurst), issued);
-        await session.SaveChangesAsync(cancellation);
         return (clientId, secret);
     }
 
@@ -152,33 +175,45 @@ public static class ClientEndpoints
         return text is null || limit is not null;
     }
 
-    private static async Task<IResult> CreateAsync(HttpContext http, IDocumentStore store, MasterKeyRing ring, TimeProvider clock)
+    private static async Task<IResult> CreateAsync(HttpContext http, IDocumentStore store, MasterKeyRing ring,
+        IdempotentRequests requests, TimeProvider clock)
     {
         var (body, problem) = await RequestBody.ReadAsync(http.Request, Validator);
         if (body is null) return problem!;
-        var (key, secret) = await RegisterAsync(store, ring, body, Callers.Of(http).ClientId, clock.GetUtcNow(), http.RequestAborted);
-        return Results.Created($"/v1/clients/{key}", new CreatedClient(key, key, secret));
+        await using var session = store.LightweightSession();
+        await session.BeginTransactionAsync(http.RequestAborted);
+        var idempotent = await requests.BeginAsync(http, session.Connection!, "create client", body);
+        if (idempotent.Answer is { } answer) return answer;
+        var (key, secret) = Register(session, ring, body, Callers.Of(http).ClientId, clock.GetUtcNow());
+        var made = new CreatedClient(key, key, secret);
+        await idempotent.KeepAsync(session.Connection!, $"/v1/clients/{key}", made);
+        await session.SaveChangesAsync(http.RequestAborted);
+        return Results.Created($"/v1/clients/{key}", made);
     }
 
-    private static async Task<IResult> ListAsync(HttpContext http, IDocumentStore store)
+    private static async Task<IResult> ListAsync(HttpContext http, IDocumentStore store, NpgsqlDataSource database)
     {
         await using var session = store.QuerySession();
         var clients = await session.Query<Client>().OrderBy(c => c.Name).ToListAsync(http.RequestAborted);
+        var used = await UsedAsync(database, http.RequestAborted);
         return Results.Ok(new ClientList([.. clients.Select(c => new ClientResource(
-            c.ClientId, c.Name, c.Mode, c.Scopes, c.IsDisabled, c.AcceptPerSecond, c.AcceptBurst, [.. c.Secrets.Select(s => new SecretResource(s.Id, s.IssuedAt))]))]));
+            c.ClientId, c.Name, c.Mode, c.Scopes, c.IsDisabled, c.AcceptPerSecond, c.AcceptBurst,
+                [.. c.Secrets.Select(s => new SecretResource(s.Id, s.IssuedAt, used.TryGetValue((c.ClientId, s.Id), out var at) ? at
+                : null))]))]));
     }
 
-    private static Task<IResult> RotateAsync(string clientId, HttpContext http, IDocumentStore store, MasterKeyRing ring, Callers callers, TimeProvider clock) =>
-        ChangeAsync(clientId, http, store, callers, client =>
-        {
-            var now = clock.GetUtcNow();
-            var by = Callers.Of(http).ClientId;
-            var (issued, secret) = NewSecret(ring, by, now);
-            object[] events = client.Secrets.Count >= Client.MaxSecrets
-                ? [new SecretRevoked(client.Secrets.OrderBy(s => s.IssuedAt).First().Id, by, now), issued]
-                : [issued];
-            return (events, Results.Created($"/v1/clients/{clientId}/secrets/{issued.SecretId}", new CreatedSecret(clientId, secret, issued.SecretId)));
-        });
+    private static async Task<Dictionary<(string, string), DateTimeOffset>> UsedAsync(NpgsqlDataSource database,
+        CancellationToken cancellation)
+    {
+        await using var connection = await database.OpenConnectionAsync(cancellation);
+        return await SecretUses.AllAsync(connection, cancellation);
+    }
+
+    private static async Task<IResult> RotateAsync(string clientId, HttpContext http, SecretRotator rotator)
+    {
+        var (body, problem) = await SecretRotator.ReadAsync(http.Request);
+        return body is null ? problem! : await rotator.RotateAsync(http, clientId, body);
+    }
 
     private static Task<IResult> RevokeAsync(string clientId, string secretId, HttpContext http, IDocumentStore store, Callers callers, TimeProvider clock) =>
         ChangeAsync(clientId, http, store, callers, client => client.Secrets.Any(s => s.Id == secretId)
@@ -206,7 +241,7 @@ public static class ClientEndpoints
         return result;
     }
 
-    private static (SecretIssued Issued, string Secret) NewSecret(MasterKeyRing ring, string by, DateTimeOffset now)
+    internal static (SecretIssued Issued, string Secret) NewSecret(MasterKeyRing ring, string by, DateTimeOffset now)
     {
         var secret = System.Buffers.Text.Base64Url.EncodeToString(RandomNumberGenerator.GetBytes(32));
         var id = "s_" + RandomNumberGenerator.GetString("abcdefghijkmnpqrstuvwxyz23456789", 8);

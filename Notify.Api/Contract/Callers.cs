@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using System.Security.Cryptography;
 using System.Text;
 using Marten;
+using Notify.Api.Clients;
 using Notify.Api.ClientTokens;
 using Notify.Domain.Clients;
 using Notify.Domain.Recipients;
@@ -14,7 +15,7 @@ namespace Notify.Api.Contract;
 /// comparison takes the same time whatever is wrong. Or an app by a client token, as Bearer (RFC 6750), where the endpoint
 /// is open to it. A change to a client counts within <see cref="Memory"/>.
 /// </summary>
-public sealed class Callers(IDocumentStore store, MasterKeyRing ring, TokenKeys tokens, TimeProvider clock)
+public sealed class Callers(IDocumentStore store, MasterKeyRing ring, TokenKeys tokens, SecretUses uses, TimeProvider clock)
 {
     /// <summary>How long a client is remembered before it is read again.</summary>
     public static readonly TimeSpan Memory = TimeSpan.FromSeconds(2);
@@ -59,9 +60,16 @@ public sealed class Callers(IDocumentStore store, MasterKeyRing ring, TokenKeys 
         if (Parse(context.Request.Headers.Authorization) is not var (key, secret)) return Unauthorized(context, "Send Authorization: Basic with the base64 of appKey:appSecret.");
         var client = await FindAsync(key, context.RequestAborted);
         var hash = Encoding.UTF8.GetBytes(Hash(ring, secret));
-        var match = false;
-        foreach (var s in client?.Secrets ?? []) match |= CryptographicOperations.FixedTimeEquals(hash, Encoding.UTF8.GetBytes(s.Hash));
-        if (client is null || !match || client.IsDisabled) return Unauthorized(context, "The appKey or appSecret is wrong, or no longer counts. Check both, or ask an administrator for a new secret.");
+        string? match = null;
+        foreach (var s in client?.Secrets ?? [])
+        {
+            if (CryptographicOperations.FixedTimeEquals(hash, Encoding.UTF8.GetBytes(s.Hash))) match = s.Id;
+        }
+
+        if (client is null || match is null || client.IsDisabled)
+            return Unauthorized(
+                context, "The appKey or appSecret is wrong, or no longer counts. Check both, or ask an administrator for a new secret.");
+        uses.Note(client.ClientId, match);
         if (!scopes.Any(client.Scopes.Contains))
             return Problem.Of(StatusCodes.Status403Forbidden, "missing_scope", $"This client lacks the scope \"{scopes[0]}\". Ask an administrator for it, or call with a client that has it.");
         context.Items[Item] = client;

@@ -99,7 +99,9 @@ public sealed class ProblemHandler(ILogger<ProblemHandler> log, TimeProvider clo
 
         if (exception is KeyNotHeldException)
         {
-            return Problem.Of(StatusCodes.Status503ServiceUnavailable, "key_not_held", "This host has not the key for these personal data. Send the same request again.", retryAfterSeconds: 2);
+            return Problem.Of(
+                StatusCodes.Status503ServiceUnavailable, "key_not_held",
+                "This host has not the key for these personal data. Send the same request again.", retryAfterSeconds: 2);
         }
 
         if (exception is OperationCanceledException)

@@ -9,7 +9,8 @@ public sealed record ScopeNote(string Scope);
 
 /// <summary>An example of what an endpoint takes.</summary>
 /// <param name="Lines">Set where it takes such bodies one a line: what it says to whoever sends something else.</param>
-public sealed record BodyNote(string Name, object Example, string? Lines = null);
+/// <param name="IsOptional">Whether the body may be left away.</param>
+public sealed record BodyNote(string Name, object Example, string? Lines = null, bool IsOptional = false);
 
 /// <summary>An answer that is not a problem.</summary>
 /// <param name="Example">Written as the answer itself would be; a text stands for itself.</param>
@@ -33,6 +34,13 @@ public static class Describing
     public static RouteHandlerBuilder Takes<T>(this RouteHandlerBuilder endpoint, string name, T example) where T : notnull => endpoint.WithMetadata(
         new BodyNote(name, example),
         new AcceptsMetadata([], typeof(T))); // no content type: the framework would refuse others before RequestBody could say why
+
+    /// <summary>A body that may be left away.</summary>
+    /// <param name="name">A few words about the example.</param>
+    public static RouteHandlerBuilder TakesOptionally<T>(this RouteHandlerBuilder endpoint, string name, T example) where T : notnull =>
+        endpoint.WithMetadata(
+        new BodyNote(name, example, IsOptional: true),
+        new AcceptsMetadata([], typeof(T), isOptional: true));
 
     /// <summary>What an endpoint takes line by line (NDJSON): the type gives the schema of a line.</summary>
     /// <param name="unsupported">What it says to whoever sends something else.</param>

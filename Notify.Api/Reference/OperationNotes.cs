@@ -44,7 +44,7 @@ public sealed class OperationNotes : IOpenApiOperationTransformer
     private static void AddBody(OpenApiOperation operation, List<BodyNote> bodies)
     {
         if (bodies.Count == 0 || operation.RequestBody is not OpenApiRequestBody body || body.Content is not { } content) return;
-        body.Required = true;
+        body.Required = !bodies[0].IsOptional;
         body.Description = "JSON, UTF-8. Unknown fields are refused.";
         if (!content.TryGetValue("application/json", out var json)) return;
         if (bodies[0].Lines is not null)

@@ -43,7 +43,8 @@ public sealed class DigestReading(SubjectKeys subjectKeys, StreamFaults streamFa
             var keys = await subjectKeys.ForAsync(session.Connection!, members.Values.Select(m => m.Request.Payload.Key), cancellation);
             unreadable.UnionWith(part.Where(e => members.TryGetValue(e.Member, out var m) && keys.IsLocked(m.Request.Payload.Key))
                 .Select(e => e.Digest));
-            var payloads = await PayloadTable.OpenAsync(session.Connection!, members.Values, keys, cancellation);
+            var payloads = await PayloadTable.OpenAsync(
+                session.Connection!, members.Values.Where(m => !keys.IsLocked(m.Request.Payload.Key)), keys, cancellation);
             foreach (var own in part.GroupBy(e => e.Digest, StringComparer.Ordinal).Where(o => !unreadable.Contains(o.Key)))
             {
                 var told = parts[own.Key].Sum(p => p.Items.Count);

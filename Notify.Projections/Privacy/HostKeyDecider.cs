@@ -32,12 +32,13 @@ public static class HostKeyDecider
             && (k.IsInUse || live.Any(h => h.Keys.Contains(k.Id))));
         if (other is not null) return OtherValue(other.Id);
         return Choose(ring.NamedId, ring.Ids, live) is not null ? null
-            : $"Notify:MasterKeys has no key in common with {string.Join(" and ", live.Select(h => h.Name).Distinct().Order(StringComparer.Ordinal))}; give all hosts the same master keys";
+            : $"Notify:MasterKeys has no key in common with {string.Join(" and ", live.Select(h => h.Name).Distinct().Order())}; "
+                + "give all hosts the same master keys";
     }
 
     /// <summary>The sentence about keys that are in use and that a host has not.</summary>
     public static string Lacks(IReadOnlyCollection<string> missing) =>
-        $"Notify:MasterKeys lacks {string.Join(", ", missing.Select(m => $"\"{m}\""))}, which wraps keys of personal data in this database; "
+        $"Notify:MasterKeys lacks {string.Join(", ", missing.Select(m => $"\"{m}\""))}, which wraps keys of personal data here; "
         + $"set {string.Join(", ", missing.Select(m => $"Notify__MasterKeys__{m}"))} as the other hosts have it, and restart this host";
 
     /// <summary>The sentence about a key whose value is not the one that wraps.</summary>

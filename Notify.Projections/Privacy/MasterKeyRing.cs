@@ -54,7 +54,7 @@ public sealed class MasterKeyRing
             faults.Add("Notify:MasterKeys has no key; set Notify__MasterKeys__1 to the base64 of 32 random bytes (openssl rand -base64 32)");
         var named = configuration["Notify:MasterKey"] is { Length: > 0 } name ? name : keys.Count == 1 ? keys.Keys.Single() : null;
         if (keys.Count > 0 && named is null)
-            faults.Add($"Notify:MasterKey is missing, and there are several master keys ({string.Join(", ", keys.Keys.Order(StringComparer.Ordinal))}); "
+            faults.Add($"Notify:MasterKey is missing, and there are several master keys ({string.Join(", ", keys.Keys.Order())}); "
                 + "name the one that is to wrap");
         else if (keys.Count > 0
             && !keys.ContainsKey(named!)) faults.Add($"Notify:MasterKey names \"{named}\", which is not among Notify:MasterKeys");

@@ -25,6 +25,39 @@ public class ClientTests
     [Fact]
     public void A_disabled_client_is_disabled() => Assert.True(Fold(new ClientDisabled("ops", Noon)).IsDisabled);
 
+    [Theory]
+    [InlineData("", false, null, "b", false)] // neither was ever used: the newest may be a lost answer's
+    [InlineData("a:0", false, null, "b", false)]
+    [InlineData("b:0", false, null, "a", false)]
+    [InlineData("a:0 b:1", false, null, null, true)]
+    [InlineData("a:0 b:1", true, null, "a", false)]
+    [InlineData("a:0 b:1", false, "b", "b", false)]
+    [InlineData("a:48 b:30", false, null, "a", false)]
+    [InlineData("a:30 b:48", false, null, "b", false)]
+    [InlineData("a:0 b:25", true, null, "b", false)]
+    public void Third_secret_revokes_one_that_was_not_used_within_a_day(string used, bool force, string? named, string? revoked,
+        bool isRefused)
+    {
+        var c = Fold(new SecretIssued("a", "h1", "ops", Noon.AddDays(-9)), new SecretIssued("b", "h2", "ops", Noon.AddDays(-3)));
+        var usedAt = used.Split(' ', StringSplitOptions.RemoveEmptyEntries).Select(u => u.Split(':'))
+            .ToDictionary(u => u[0], u => Noon.AddHours(-int.Parse(u[1])));
+        Assert.Equal(new SecretChoice(revoked, isRefused), SecretRotation.Choose(c, usedAt, Noon.AddDays(-30), named, force, Noon));
+    }
+
+    [Fact]
+    public void Old_secrets_count_as_used_for_a_day_after_uses_are_first_noted()
+    {
+        var c = Fold(new SecretIssued("a", "h1", "ops", Noon.AddDays(-9)), new SecretIssued("b", "h2", "ops", Noon.AddHours(-1)));
+        Assert.Equal("b", SecretRotation.Choose(c, new Dictionary<string, DateTimeOffset>(), Noon.AddHours(-2), null, false, Noon).Revoke);
+        var old = Fold(new SecretIssued("a", "h1", "ops", Noon.AddDays(-9)), new SecretIssued("b", "h2", "ops", Noon.AddDays(-8)));
+        Assert.True(SecretRotation.Choose(old, new Dictionary<string, DateTimeOffset>(), Noon.AddHours(-2), null, false, Noon).IsRefused);
+    }
+
+    [Fact]
+    public void Second_secret_revokes_none() =>
+        Assert.Equal(new SecretChoice(null, false), SecretRotation.Choose(Fold(new SecretIssued("a", "h1", "ops", Noon)),
+            new Dictionary<string, DateTimeOffset>(), Noon, null, false, Noon));
+
     private static Client Fold(params object[] since) => new object[] { new ClientRegistered("c_shop", "Shop", ClientMode.Live, [Scopes.Send, Scopes.Read], "ops", Noon) }
         .Concat(since).Aggregate((Client?)null, (c, e) => Client.Evolve(c, "c/c_shop", e))!;
 }

@@ -70,7 +70,7 @@ public sealed class ClientsAndScopes : SystemTest
     {
         var made = (await Client.PostAsync("/v1/clients", new { name = "rotating", scopes = new[] { "read" } })).Is(201);
         var key = made["appKey"]!;
-        async Task<Reply> Rotate() => (await Client.CallAsync(HttpMethod.Post, $"/v1/clients/{key}/secrets")).Is(201);
+        async Task<Reply> Rotate(object? body = null) => await Client.CallAsync(HttpMethod.Post, $"/v1/clients/{key}/secrets", body);
         async Task<int> Try(string secret)
         {
             using var client = new NotifyClient(Installation.ApiUrl, key, secret);
@@ -78,10 +78,11 @@ public sealed class ClientsAndScopes : SystemTest
         }
 
         var first = made["appSecret"]!;
-        var second = await Rotate();
+        var second = (await Rotate()).Is(201);
         Assert.Equal((200, 200), (await Try(first), await Try(second["appSecret"]!)));
 
-        var third = await Rotate(); // the older of two goes
+        (await Rotate()).IsProblem(409, "secrets_in_use"); // both were used just now
+        var third = (await Rotate(new { force = true })).Is(201); // the older of two goes
         await Eventually.Becomes(() => Try(first), s => s == 401, "the first secret counts no more");
         Assert.Equal((200, 200), (await Try(second["appSecret"]!), await Try(third["appSecret"]!)));
 
@@ -91,6 +92,65 @@ public sealed class ClientsAndScopes : SystemTest
 
         (await Client.DeleteAsync($"/v1/clients/{key}")).Is(204);
         await Eventually.Becomes(() => Try(third["appSecret"]!), s => s == 401, "a disabled client is shut out");
+    }
+
+    [Fact]
+    public async Task Secret_in_use_survives_two_rotations_after_lost_answers()
+    {
+        var made = (await Client.PostAsync("/v1/clients", new { name = "rotated twice", scopes = new[] { "read" } })).Is(201);
+        using var client = new NotifyClient(Installation.ApiUrl, made["appKey"]!, made["appSecret"]!);
+        (await client.GetAsync("/v1/notifications")).Is(200);
+        var path = $"/v1/clients/{made["appKey"]}/secrets";
+        var lost = (await Client.CallAsync(HttpMethod.Post, path)).Is(201)["secretId"]!;
+
+        var second = (await Client.CallAsync(HttpMethod.Post, path)).Is(201);
+
+        var first = (await IdsAsync())[0];
+        string[] left = [first, second["secretId"]!];
+        Assert.Equal(left, await IdsAsync());
+        (await client.GetAsync("/v1/notifications")).Is(200);
+        Assert.DoesNotContain(lost, await IdsAsync());
+        (await Client.PostAsync(path, new { revoke = "s_unheardof" })).IsProblem(404, "not_found");
+        var third = (await Client.PostAsync(path, new { revoke = second["secretId"] })).Is(201);
+        string[] replaced = [first, third["secretId"]!];
+        Assert.Equal(replaced, await IdsAsync());
+        (await client.GetAsync("/v1/notifications")).Is(200);
+
+        async Task<string[]> IdsAsync() => [.. (await Client.GetAsync("/v1/clients")).Is(200).Json["clients"]!.AsArray()
+            .Single(c => c!["clientId"]!.ToString() == made["appKey"])!["secrets"]!.AsArray().Select(s => s!["id"]!.ToString())];
+    }
+
+    [Theory]
+    [InlineData("secrets")]
+    [InlineData("clients")]
+    public async Task Same_idempotency_key_answers_with_what_was_made(string what)
+    {
+        var made = (await Client.PostAsync("/v1/clients", new { name = "retried", scopes = new[] { "read" } })).Is(201);
+        var (path, key) = (what == "clients" ? "/v1/clients" : $"/v1/clients/{made["appKey"]}/secrets", NewId("key"));
+        object body = what == "clients" ? new { name = key, scopes = new[] { "read" } } : new { force = true };
+        Task<Reply> Send(string k, object b) => Client.CallAsync(HttpMethod.Post, path, b, r =>
+            r.Headers.TryAddWithoutValidation("Idempotency-Key", k));
+
+        var replies = await Task.WhenAll(Enumerable.Range(0, 4).Select(_ => Send(key, body)));
+
+        Assert.Single(replies.Select(r => r.Is(201).Text).Distinct());
+        Assert.Single(replies.Select(r => r.Headers.Location).Distinct());
+        using (var client = new NotifyClient(Installation.ApiUrl, replies[0]["appKey"]!, replies[0]["appSecret"]!))
+            Assert.Equal(200, (await client.GetAsync("/v1/notifications")).Status);
+        (await Send(key, what == "clients" ? new { name = "another", scopes = new[] { "read" } }
+            : new { force = false })).IsProblem(409, "idempotency_key_conflict");
+        Assert.NotEqual(replies[0].Text, (await Send(NewId("key"), body)).Is(201).Text);
+        (await Send("", body)).IsProblem(400, "invalid_request");
+        Assert.DoesNotContain(await DatabaseDump.SearchAsync(Installation, [replies[0]["appSecret"]!]), f =>
+            f.Word == replies[0]["appSecret"]);
+
+        await Installation.ScalarAsync<long>(
+            "with old as (update notify.idempotency_keys set taken_at = taken_at - interval '25 hours' returning 1) select count(*) from old");
+        (await Send(key, body)).IsProblem(409, "idempotency_key_spent");
+        await Eventually.Becomes(
+            () => Installation.ScalarAsync<long>(
+                "select count(*) from notify.idempotency_keys where answer is not null and taken_at < now() - interval '1 day'"),
+            n => n == 0, "the answer is dropped");
     }
 
     [Fact]

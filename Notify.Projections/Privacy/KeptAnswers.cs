@@ -1,0 +1,72 @@
+using System.Text;
+using Notify.Projections.OpenDeliveries;
+using Npgsql;
+
+namespace Notify.Projections.Privacy;
+
+/// <summary>What is known of an idempotency key.</summary>
+/// <param name="IsNew">Whether it was taken just now.</param>
+/// <param name="RequestHash">The keyed hash of the request that took it.</param>
+/// <param name="Answer">The answer; <c>null</c> where it is no longer kept.</param>
+/// <param name="TakenAt">When it was taken.</param>
+public sealed record KeptAnswer(bool IsNew, string RequestHash, byte[]? Answer, DateTimeOffset TakenAt);
+
+/// <summary>
+/// Answers that are given again to the same idempotency key for a day, encrypted under the master key: <c>notify.idempotency_keys</c>.
+/// </summary>
+/// <remarks>All in the transaction that makes what is answered. A key stays taken after its answer has been dropped.</remarks>
+public sealed class KeptAnswers(MasterKeyRing ring, TimeProvider clock)
+{
+    /// <summary>How long an answer is kept.</summary>
+    public static readonly TimeSpan Lifetime = TimeSpan.FromDays(1);
+
+    private const string Purpose = "idempotency-answer";
+
+    /// <summary>Takes a key. Another request with the same key waits here until this transaction has ended.</summary>
+    /// <param name="scope">The caller and the operation that the key counts for.</param>
+    /// <param name="requestHash">A keyed hash of the request.</param>
+    public async Task<KeptAnswer> TakeAsync(NpgsqlConnection connection, string scope, string key, string requestHash,
+        CancellationToken cancellation)
+    {
+        var (id, now) = (IdOf(scope, key), clock.GetUtcNow());
+        await using (var insert = OpenDeliveryTable.Command(connection,
+            "insert into notify.idempotency_keys (id, request_hash, taken_at) values ($1, $2, $3) on conflict do nothing",
+            id, requestHash, now))
+        {
+            if (await insert.ExecuteNonQueryAsync(cancellation) == 1) return new KeptAnswer(true, requestHash, null, now);
+        }
+
+        await using var select = OpenDeliveryTable.Command(
+            connection, "select request_hash, answer, master_key, taken_at from notify.idempotency_keys where id = $1", id);
+        await using var reader = await select.ExecuteReaderAsync(cancellation);
+        await reader.ReadAsync(cancellation);
+        return new KeptAnswer(false, reader.GetString(0), reader.IsDBNull(1) || reader.GetFieldValue<DateTimeOffset>(3) <= now - Lifetime
+            ? null : Open(reader.GetFieldValue<byte[]>(1), reader.GetString(2), id), reader.GetFieldValue<DateTimeOffset>(3));
+    }
+
+    /// <summary>Keeps the answer of a key that was taken in the same transaction.</summary>
+    public async Task KeepAsync(NpgsqlConnection connection, string scope, string key, byte[] answer, CancellationToken cancellation)
+    {
+        var (id, master) = (IdOf(scope, key), ring.CurrentId);
+        await HostKeyTable.UseAsync(connection, master, cancellation);
+        await using var command = OpenDeliveryTable.Command(connection,
+            "update notify.idempotency_keys set answer = $2, master_key = $3 where id = $1",
+            id, Aead.Encrypt(ring.Derive(master, Purpose), answer, Encoding.UTF8.GetBytes(id)), master);
+        await command.ExecuteNonQueryAsync(cancellation);
+    }
+
+    /// <summary>Drops answers that were kept long enough.</summary>
+    public async Task DropAsync(NpgsqlDataSource database, CancellationToken cancellation)
+    {
+        await using var command = database.CreateCommand(
+            "update notify.idempotency_keys set answer = null where answer is not null and taken_at <= $1");
+        command.Parameters.Add(new NpgsqlParameter { Value = clock.GetUtcNow() - Lifetime });
+        await command.ExecuteNonQueryAsync(cancellation);
+    }
+
+    private byte[] Open(byte[] answer, string master, string id) =>
+        (ring.Has(master) ? Aead.Decrypt(ring.Derive(master, Purpose), answer, Encoding.UTF8.GetBytes(id)) : null)
+            ?? throw new KeyNotHeldException(master);
+
+    private string IdOf(string scope, string key) => ring.Fingerprint("idempotency-key", $"{scope}\n{key}");
+}

@@ -65,8 +65,8 @@ switch (command)
     case "migrate":
         return await NotifyHost.RunAsync(Name, async () =>
         {
-            await Migrations.ApplyStoreAsync(app.Services);
-            var code = await Migrations.ApplyMessagingAsync(app);
+            var code = await Migrations.ApplyStoreAsync(app.Services, Name);
+            if (code == 0) code = await Migrations.ApplyMessagingAsync(app);
             return code != 0 ? code : await Migrations.ApplyTransportAsync(app, Name);
         });
     case "verify":

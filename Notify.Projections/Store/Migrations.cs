@@ -19,6 +19,7 @@ public static class Migrations
     private static async Task<int> AloneAsync(IServiceProvider services, Func<Task<int>> migrate, CancellationToken cancellation = default)
     {
         await using var connection = await services.GetRequiredService<NpgsqlDataSource>().OpenConnectionAsync(cancellation);
+        await using (var patient = new NpgsqlCommand("set lock_timeout = 0", connection)) await patient.ExecuteNonQueryAsync(cancellation);
         await using (var take = new NpgsqlCommand("select pg_advisory_lock($1)", connection) { CommandTimeout = 0, Parameters = { new NpgsqlParameter { Value = Lock } } })
             await take.ExecuteNonQueryAsync(cancellation);
         var code = await migrate();
@@ -28,27 +29,49 @@ public static class Migrations
     }
 
     /// <summary>Applies the event store's and documents' tables, then ours.</summary>
-    public static Task ApplyStoreAsync(IServiceProvider services, CancellationToken cancellation = default) => AloneAsync(services, async () =>
+    /// <returns>The exit code.</returns>
+    public static Task<int> ApplyStoreAsync(IServiceProvider services, string name, CancellationToken cancellation = default) => AloneAsync(services, async () =>
     {
-        await services.GetRequiredService<IDocumentStore>().Storage.ApplyAllConfiguredChangesToDatabaseAsync();
-        foreach (var script in new[] { "Store.Schema.sql", "Analytics.Analytics.sql" })
-        {
-            await using var stream = typeof(Migrations).Assembly.GetManifestResourceStream($"Notify.Projections.{script}")!;
-            using var reader = new StreamReader(stream);
-            await using var command = services.GetRequiredService<NpgsqlDataSource>().CreateCommand(await reader.ReadToEndAsync(cancellation));
-            await command.ExecuteNonQueryAsync(cancellation);
-        }
-
-        return 0;
+        var clock = services.GetRequiredService<TimeProvider>();
+        await WithRetriesAsync(() => services.GetRequiredService<IDocumentStore>().Storage.ApplyAllConfiguredChangesToDatabaseAsync(), clock, cancellation);
+        var migrator = new SchemaMigrator(services.GetRequiredService<NpgsqlDataSource>(), clock);
+        return await migrator.ApplyAsync(SchemaMigrator.Steps, cancellation) is { } fault ? NotifyHost.Fail(name, fault) : 0;
     }, cancellation);
 
     /// <summary>Applies a host's message storage and queues.</summary>
     /// <returns>The exit code.</returns>
     public static Task<int> ApplyMessagingAsync(IHost host) => AloneAsync(host.Services, async () =>
     {
-        await host.SetupResources();
+        await WithRetriesAsync(() => host.SetupResources(), host.Services.GetRequiredService<TimeProvider>(), default);
         return 0;
     });
+
+    // Marten and Wolverine compare what there is with what they need, and take locks only for a difference. A migration's connections
+    // have the lock time-out of SchemaMigrator, and both may be repeated whole.
+    private static async Task WithRetriesAsync(Func<Task> apply, TimeProvider clock, CancellationToken cancellation)
+    {
+        var began = clock.GetTimestamp();
+        for (var failures = 0; ; failures++)
+        {
+            try
+            {
+                await apply();
+                return;
+            }
+            catch (Exception e) when (IsLockTimeout(e) && clock.GetElapsedTime(began) < SchemaMigrator.Patience)
+            {
+                await Task.Delay(TimeSpan.FromMilliseconds(Math.Min(250 << Math.Min(failures, 4), 4000)), clock, cancellation);
+            }
+        }
+    }
+
+    private static bool IsLockTimeout(Exception? e) => e switch
+    {
+        null => false,
+        PostgresException p => p.SqlState is PostgresErrorCodes.LockNotAvailable,
+        AggregateException a => a.InnerExceptions.Any(IsLockTimeout),
+        _ => IsLockTimeout(e.InnerException),
+    };
 
     /// <summary>Declares the broker's queues where there is one, and notes the transport. When it has changed, what lay in the old queues is sent again.</summary>
     /// <returns>The exit code.</returns>

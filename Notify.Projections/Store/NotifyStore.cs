@@ -39,7 +39,7 @@ public static class NotifyStore
     public static MartenServiceCollectionExtensions.MartenConfigurationExpression AddNotifyStore(
         this IServiceCollection services, string connectionString, bool mayCreate, bool byIndex = false)
     {
-        services.AddSingleton(_ => NpgsqlDataSource.Create(Connection(connectionString, byIndex)));
+        services.AddSingleton(_ => NpgsqlDataSource.Create(mayCreate ? MigrationConnection(connectionString) : Connection(connectionString, byIndex)));
         services.ConfigureMarten((provider, options) => options.Projections.Add(
             new AnalyticsProjection(provider.GetRequiredService<MasterKeyRing>()), ProjectionLifecycle.Async, AnalyticsProjection.ProjectionName, LargePages));
         return services.AddMarten(options => Configure(options, mayCreate)).UseNpgsqlDataSource().UseLightweightSessions();
@@ -70,6 +70,16 @@ public static class NotifyStore
         var isSaid = new DbConnectionStringBuilder { ConnectionString = connection.ConnectionString }.ContainsKey("Max Auto Prepare");
         if (!isSaid) (connection.MaxAutoPrepare, connection.AutoPrepareMinUsages) = (60, 3);
         if (byIndex && connection.MaxAutoPrepare > 0) connection.Options = $"-c enable_seqscan=off -c enable_bitmapscan=off -c jit=off {connection.Options}".TrimEnd();
+        return connection;
+    }
+
+    /// <summary>The same for a migration: a lock that is not free soon is given up, so that nobody queues behind it for long.</summary>
+    /// <remarks>Not said with <c>Max Auto Prepare=0</c>, since a pooler takes no options; our own steps set it by themselves.</remarks>
+    public static NpgsqlConnectionStringBuilder MigrationConnection(string configured)
+    {
+        var connection = Connection(configured);
+        if (connection.MaxAutoPrepare > 0)
+            connection.Options = $"-c lock_timeout={(int)SchemaMigrator.LockTimeout.TotalMilliseconds} {connection.Options}".TrimEnd();
         return connection;
     }
 

@@ -7,46 +7,65 @@ namespace Notify.Dispatch.Dispatching;
 /// <summary>
 /// Chooses the deliveries of a slice. Where one client has the queue to itself, they are those that the message names.
 /// Where several wait, each has its equal share, the oldest first, whatever the message names: one client's flood delays
-/// another's delivery by the other's fair share and no more. So many as the message names are always taken if they are
-/// there, so that no delivery is left without a message.
+/// another's delivery by the other's fair share and no more. Where more clients wait than there are places, they take turns.
 /// </summary>
 public sealed class SlicePick(FairTurns turns, HostIdentity host)
 {
+    // Where others claim at the same time, a slice may stay smaller than it could be: a poll finds the rest.
+    private const int MaxWindows = 4;
+
     /// <summary>Claims in the caller's transaction.</summary>
-    /// <param name="ids">What the message names.</param>
+    /// <param name="ids">The deliveries that the message names; <see cref="Guid.Empty"/> stands for any.</param>
     public async Task<List<OpenDelivery>> ClaimAsync(NpgsqlConnection connection, DeliveryQueue queue, Guid[] ids, Guid claim, CancellationToken cancellation)
     {
-        var looked = turns.MustLook(queue);
-        if (looked) turns.Saw(queue, await FairPick.WaitingAsync(connection, queue, cancellation));
-        var clients = turns.Waiting(queue);
-        var rows = clients.Count > 1
-            ? await FairlyAsync(connection, queue, clients, ids.Length, claim, cancellation)
-            : await OpenDeliveryTable.ClaimAsync(connection, ids, host.Id, claim, cancellation);
-        if (rows.Count == ids.Length || (looked && clients.Count > 1)) return rows;
+        var areNamed = !ids.AsSpan().Contains(Guid.Empty);
+        var rotation = turns.Rotation(queue);
+        var isRead = turns.MustRead(queue, evenAlone: !areNamed);
+        if (isRead) await ReadAsync(connection, queue, cancellation);
+        var byName = areNamed && (turns.AtWork(queue) < 2 || rotation.Count < 2);
+        var rows = byName
+            ? await OpenDeliveryTable.ClaimAsync(connection, ids, host.Id, claim, cancellation)
+            : await FairlyAsync(connection, queue, ids.Length, claim, cancellation);
+        if (rows.Count < ids.Length && (byName || !isRead))
+        {
+            // Another claim took the named deliveries, or the known clients are out of date: others wait in their place.
+            await ReadAsync(connection, queue, cancellation);
+            rows.AddRange(await FairlyAsync(connection, queue, ids.Length - rows.Count, claim, cancellation));
+        }
 
-        // Somebody else took what was named, or what was known is out of date: others wait in its place.
-        clients = await FairPick.WaitingAsync(connection, queue, cancellation);
-        turns.Saw(queue, clients);
-        rows.AddRange(await FairlyAsync(connection, queue, clients, ids.Length - rows.Count, claim, cancellation));
+        turns.CountClaimed(queue, rows.Count);
         return rows;
     }
 
-    // Who has less than their share leaves the rest to the others.
+    // A client with less than its share leaves the rest to the others.
     private async Task<List<OpenDelivery>> FairlyAsync(
-        NpgsqlConnection connection, DeliveryQueue queue, IReadOnlyList<string> clients, int places, Guid claim, CancellationToken cancellation)
+        NpgsqlConnection connection, DeliveryQueue queue, int places, Guid claim, CancellationToken cancellation)
     {
+        var rotation = turns.Rotation(queue);
         var rows = new List<OpenDelivery>(places);
-        while (rows.Count < places && clients.Count > 0)
+        var spent = new HashSet<string>(StringComparer.Ordinal);
+        for (var windows = 1; rows.Count < places;)
         {
-            var shares = FairShares.Divide(places - rows.Count, clients, turns.NextTurn(queue));
+            var shares = rotation.Take(places - rows.Count, spent);
+            if (shares.Count == 0)
+            {
+                if (rotation.AreAll || windows++ == MaxWindows) break;
+                await ReadAsync(connection, queue, cancellation);
+                continue;
+            }
+
             var taken = await FairPick.ClaimAsync(connection, queue, shares, host.Id, claim, cancellation);
             rows.AddRange(taken);
             var counts = taken.CountBy(r => NotificationKey.Parse(r.Notification)!.Value.ClientId).ToDictionary(StringComparer.Ordinal);
-            var spent = shares.Where(s => counts.GetValueOrDefault(s.Client) < s.Places).Select(s => s.Client).ToHashSet(StringComparer.Ordinal);
-            if (spent.Count == 0) break;
-            clients = [.. clients.Where(c => !spent.Contains(c))];
+            spent.UnionWith(shares.Where(s => counts.GetValueOrDefault(s.Client) < s.Places).Select(s => s.Client));
         }
 
         return rows;
+    }
+
+    private async Task ReadAsync(NpgsqlConnection connection, DeliveryQueue queue, CancellationToken cancellation)
+    {
+        var rotation = turns.Rotation(queue);
+        rotation.Read(await FairPick.WaitingAsync(connection, queue, cancellation, rotation.After));
     }
 }

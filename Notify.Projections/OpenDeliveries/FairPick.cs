@@ -4,34 +4,43 @@ using Npgsql;
 namespace Notify.Projections.OpenDeliveries;
 
 /// <summary>
-/// Claims deliveries of a queue by whose turn it is instead of by name. A queue message then is a permit to work on so many
-/// deliveries: what one message leaves to others, another one finds.
+/// Claims deliveries of a queue by client and age instead of by name. A queue message then is a permit to work on so many
+/// deliveries: the deliveries that one message leaves, another message or a poll finds.
 /// </summary>
 public static class FairPick
 {
-    /// <summary>The most clients that are told apart at a time; others have their turn when one of these has nothing left.</summary>
+    /// <summary>How many waiting clients are read at a time.</summary>
     public const int MaxClients = 500;
 
-    /// <summary>The clients that have deliveries waiting in a queue, in the order of their IDs.</summary>
-    public static async Task<List<string>> WaitingAsync(NpgsqlConnection connection, DeliveryQueue queue, CancellationToken cancellation)
+    /// <summary>Reads the clients that have deliveries waiting in a queue, in the order of their IDs, and goes round once.</summary>
+    /// <param name="after">The client that had the last turn; the one behind it comes first.</param>
+    public static async Task<WaitingClients> WaitingAsync(
+        NpgsqlConnection connection, DeliveryQueue queue, CancellationToken cancellation, string after = "", int most = MaxClients)
     {
         // From one client to the next along the index, however many rows each has.
         await using var command = OpenDeliveryTable.Command(connection,
             """
-            with recursive found (client) as (
-                (select client from notify.open_deliveries where queue = $1 and client is not null order by client limit 1)
+            with recursive behind (client) as (
+                (select client from notify.open_deliveries where queue = $1 and client > $3 order by client limit 1)
                 union all
-                select (select d.client from notify.open_deliveries d where d.queue = $1 and d.client > found.client order by d.client limit 1)
-                from found where found.client is not null)
-            select client from found
-            where client is not null
+                select (select d.client from notify.open_deliveries d
+                        where d.queue = $1 and d.client > behind.client order by d.client limit 1)
+                from behind where behind.client is not null),
+            before (client) as (
+                (select client from notify.open_deliveries where queue = $1 and client <= $3 order by client limit 1)
+                union all
+                select (select d.client from notify.open_deliveries d
+                        where d.queue = $1 and d.client > before.client and d.client <= $3 order by d.client limit 1)
+                from before where before.client is not null)
+            select found.client from (select client from behind union all select client from before) found
+            where found.client is not null
               and exists (select 1 from notify.open_deliveries d where d.queue = $1 and d.client = found.client and d.state in (0, 6) limit 1)
             limit $2
-            """, queue.Code, MaxClients);
+            """, queue.Code, most, after);
         await using var reader = await command.ExecuteReaderAsync(cancellation);
         var clients = new List<string>();
         while (await reader.ReadAsync(cancellation)) clients.Add(reader.GetString(0));
-        return clients;
+        return new WaitingClients(clients, AreAll: clients.Count < most);
     }
 
     /// <summary>Claims each client's oldest, as many as its share. What another transaction is taking is passed over: its own permit pays for it.</summary>

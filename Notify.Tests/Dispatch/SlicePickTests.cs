@@ -85,7 +85,7 @@ public sealed class SlicePickTests(EmptyDatabase database) : IClassFixture<Empty
         foreach (var state in new[] { OpenState.Deferred, OpenState.Unknown, OpenState.Dead, OpenState.Scheduled, OpenState.InFlight }) await AddAsync($"c_{state}", 2, state: state);
         await AddAsync("c_asked", 2, state: OpenState.Asking);
         var mine = await AddAsync("c_mine", 2);
-        Assert.Equal(["c_asked", "c_mine"], await FairPick.WaitingAsync(connection, Queue, Cancellation));
+        Assert.Equal(["c_asked", "c_mine"], (await FairPick.WaitingAsync(connection, Queue, Cancellation)).Clients);
         var rows = await ClaimAsync(Host(messages: 2), [.. Ids(mine), .. Enumerable.Range(0, 20).Select(_ => Guid.NewGuid())]);
         Assert.Equal(4, rows.Count);
     }
@@ -95,9 +95,9 @@ public sealed class SlicePickTests(EmptyDatabase database) : IClassFixture<Empty
     {
         var row = (await AddAsync("c_a", 1))[0];
         await OpenDeliveryTable.PutAsync(connection, [row with { State = OpenState.Deferred }], Cancellation);
-        Assert.Empty(await FairPick.WaitingAsync(connection, Queue, Cancellation));
+        Assert.Empty((await FairPick.WaitingAsync(connection, Queue, Cancellation)).Clients);
         await OpenDeliveryTable.PutAsync(connection, [row with { State = OpenState.Queued }], Cancellation);
-        Assert.Equal(["c_a"], await FairPick.WaitingAsync(connection, Queue, Cancellation));
+        Assert.Equal(["c_a"], (await FairPick.WaitingAsync(connection, Queue, Cancellation)).Clients);
     }
 
     [Fact]

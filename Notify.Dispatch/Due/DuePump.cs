@@ -21,6 +21,7 @@ namespace Notify.Dispatch.Due;
 /// re-sends what lay in a queue for too long. Runs on every host; rows that one host holds, the others pass over.
 /// </summary>
 /// <remarks>
+/// Critical deliveries go first, then lanes and clients in turn (see <see cref="DueDeliveries"/>).
 /// It sleeps until the next is due, so that what is due now and then goes at once; while much is due, what comes in between
 /// two pages shares the next one. Where more is due than a page takes, further hands take the next ones beside it. Of what
 /// is scheduled a page takes no more than may be open at once: mails may carry files, and many be due at the same time.
@@ -33,6 +34,7 @@ public sealed class DuePump(
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(250), Pace = TimeSpan.FromMilliseconds(100), Noticeable = TimeSpan.FromSeconds(2), Aside = TimeSpan.FromMinutes(5);
     // Of its own: what waits for a provider keeps nothing from being planned. And less of it, since it only delays what is heavy.
     private readonly SliceWeights weights = new(SliceWeights.Most / 3);
+    private readonly DueDeliveries dueDeliveries = new(clock);
     private readonly SemaphoreSlim more = new(0), setBack = new(0);
 
     /// <inheritdoc />
@@ -154,7 +156,7 @@ public sealed class DuePump(
             catch (Exception e) when (tried is [var culprit] && IsOfTheRows(e, cancellation))
             {
                 await using var connection = await database.OpenConnectionAsync(cancellation);
-                await PostponeAsync(connection, [culprit.Id], clock.GetUtcNow() + Aside, cancellation);
+                await OpenDeliveryTable.PostponeAsync(connection, [culprit.Id], clock.GetUtcNow() + Aside, cancellation);
                 // Its words may hold what it is about.
                 log.LogError("{Delivery} is due and cannot be taken up ({Fault} {Where}); it is tried again in {Minutes} minutes and keeps nothing else waiting.",
                     culprit.Id, e.GetType().Name, e.StackTrace?.Split('\n').FirstOrDefault(l => l.Contains("Notify.", StringComparison.Ordinal))?.Trim(), Aside.TotalMinutes);
@@ -171,7 +173,7 @@ public sealed class DuePump(
         await using var session = store.LightweightSession();
         await session.BeginTransactionAsync(cancellation);
         var connection = session.Connection!;
-        var due = await OpenDeliveryTable.DueAsync(connection, now, limit, cancellation);
+        var (due, areMoreDue) = await dueDeliveries.LockAsync(connection, now, limit, cancellation);
         tried.AddRange(due);
         if (due.Count == 0) return (0, false);
 
@@ -182,7 +184,7 @@ public sealed class DuePump(
         var left = scheduled.RemoveAll(s => !taken.ContainsKey(s.Id));
         try
         {
-            var isMore = due.Count == Page || left > 0;
+            var isMore = areMoreDue || left > 0;
             if (isMore && more.CurrentCount == 0) more.Release();
             var areWaiting = await TakeUpAsync(scope, session, due, scheduled, now, cancellation);
             return (due.Count - left, isMore || areWaiting);
@@ -200,13 +202,14 @@ public sealed class DuePump(
         var connection = session.Connection!;
         var again = due.Select(row => row.State switch
         {
-            OpenState.Deferred or OpenState.Queued => row with { State = OpenState.Queued, DueAt = now + OpenDelivery.QueueSafetyNet, Reason = null },
-            OpenState.Unknown or OpenState.Asking => row with { State = OpenState.Asking, DueAt = now + OpenDelivery.QueueSafetyNet },
+            OpenState.Deferred or OpenState.Queued => row with { State = OpenState.Queued, DueAt = null, Reason = null },
+            OpenState.Unknown or OpenState.Asking => row with { State = OpenState.Asking, DueAt = null },
             _ => null,
         }).OfType<OpenDelivery>().ToList();
         await OpenDeliveryTable.PutAsync(connection, again, cancellation);
-        // What is in flight has a host that answers for it; see Takeover. It is only looked at again later.
-        await PostponeAsync(connection, [.. due.Where(r => r.State == OpenState.InFlight).Select(r => r.Id)], now + OpenDelivery.QueueSafetyNet, cancellation);
+        // A delivery in flight has a host that answers for it (see Takeover), and may have been claimed while it still had a time.
+        var inFlight = due.Where(r => r.State == OpenState.InFlight).Select(r => r.Id).ToArray();
+        await OpenDeliveryTable.PostponeAsync(connection, inFlight, null, cancellation);
 
         var (planned, areWaiting) = await PlanAsync(session, scheduled, now, cancellation);
 
@@ -280,14 +283,5 @@ public sealed class DuePump(
         await OpenDeliveryTable.PutAsync(connection, later, cancellation);
         await OpenDeliveryTable.AddAsync(connection, [.. planned, .. step.Opened], cancellation);
         return ([.. planned.Where(p => p.State == OpenState.Queued)], step.Waiting.Count > 0);
-    }
-
-    private static async Task PostponeAsync(NpgsqlConnection connection, Guid[] ids, DateTimeOffset until, CancellationToken cancellation)
-    {
-        if (ids.Length == 0) return;
-        await using var command = new NpgsqlCommand("update notify.open_deliveries set due_at = $2 where delivery_id = any($1)", connection);
-        command.Parameters.Add(new NpgsqlParameter { Value = ids });
-        command.Parameters.Add(new NpgsqlParameter { Value = until });
-        await command.ExecuteNonQueryAsync(cancellation);
     }
 }

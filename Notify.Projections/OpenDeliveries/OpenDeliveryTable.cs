@@ -140,6 +140,16 @@ public static class OpenDeliveryTable
         return ReadAsync(command, cancellation);
     }
 
+    /// <summary>Gives rows another time; <c>null</c>: none.</summary>
+    public static async Task PostponeAsync(NpgsqlConnection connection, Guid[] ids, DateTimeOffset? until, CancellationToken cancellation)
+    {
+        if (ids.Length == 0) return;
+        await using var command = Command(
+            connection, "update notify.open_deliveries set due_at = $2 where delivery_id = any($1)",
+            ids, new NpgsqlParameter<DateTimeOffset?> { TypedValue = until });
+        await command.ExecuteNonQueryAsync(cancellation);
+    }
+
     /// <summary>When the next row is due after a time; <c>null</c>: never.</summary>
     public static async Task<DateTimeOffset?> NextDueAsync(NpgsqlConnection connection, DateTimeOffset after, CancellationToken cancellation)
     {

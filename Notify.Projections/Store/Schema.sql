@@ -9,7 +9,8 @@ create table if not exists notify.event_ids (
 );
 
 -- One row per delivery that is not yet at its end: what queues, claims, retries, deadlines and dead letters are counted
--- from. Written in the transaction of the event that it follows from. What claiming changes is in no index.
+-- from. Written in the transaction of the event that it follows from. What claiming changes is in no index. Deliveries in
+-- their queues have no due_at: every Dispatch host polls them.
 create table if not exists notify.open_deliveries (
     delivery_id  uuid primary key,
     notification text        not null,
@@ -23,6 +24,10 @@ create table if not exists notify.open_deliveries (
     reason       text
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 5000);
 create index if not exists open_deliveries_due on notify.open_deliveries (due_at) where due_at is not null;
+-- The same by queue and client, so that due work is taken in turn (see DueDeliveries). What waits to be planned has no reason.
+create index if not exists open_deliveries_due_turn on notify.open_deliveries
+    (queue, (case when reason is null then 1 else 0 end), (substr(split_part(notification, ':', 1), 3) collate "C"), due_at)
+    where due_at is not null;
 
 -- By notification, and by what keys begin with, whatever the database's collation: a broadcast's are withdrawn so.
 create index if not exists open_deliveries_of on notify.open_deliveries (notification text_pattern_ops);

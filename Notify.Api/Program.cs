@@ -69,7 +69,8 @@ builder.Services.ConfigureHttpJsonOptions(o => NotifyJson.Configure(o.Serializer
 builder.Services.AddOpenApi("v1", ApiReference.Configure);
 if (command is null)
     builder.Services.AddHostedService(s => s.GetRequiredService<QueueActivity>()).AddHostedService(s => s.GetRequiredService<ApiHosts>())
-        .AddHostedService(s => s.GetRequiredService<SecretUses>()).AddOutboxSweep("api_messages");
+        .AddHostedService(s => s.GetRequiredService<SecretUses>()).AddOutboxSweep("api_messages")
+        .AddStaleLeaderMonitor("api_messages", builder.Configuration);
 
 var app = builder.Build();
 switch (command)

@@ -52,6 +52,7 @@ if (command is null)
     builder.Services.AddSingleton<QueueBacklogReader>().AddHostedService<QueueBacklogMetrics>().AddHostedService<ProjectionLag>();
     builder.Services.AddSingleton(alerts).AddAlerts().AddHostedService<VerificationService>();
     builder.Services.AddSingleton(retention).AddHostedService<RetentionService>();
+    builder.Services.AddStaleLeaderMonitor("projections_messages", builder.Configuration);
 }
 
 builder.Services.AddSingleton(s => new Verifier(

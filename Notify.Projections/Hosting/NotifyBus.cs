@@ -13,6 +13,7 @@ using Wolverine;
 using Wolverine.Marten;
 using Wolverine.Postgresql;
 using Wolverine.Postgresql.Transport;
+using Wolverine.Runtime;
 
 namespace Notify.Projections.Hosting;
 
@@ -62,6 +63,13 @@ public static class NotifyBus
     /// <param name="schema">The host's message storage.</param>
     public static IServiceCollection AddOutboxSweep(this IServiceCollection services, string schema) => services.AddHostedService(
         s => new OutboxSweep(s.GetRequiredService<NpgsqlDataSource>(), schema, s.GetRequiredService<TimeProvider>(), s.GetRequiredService<ILogger<OutboxSweep>>()));
+
+    /// <summary>Replaces a leader that has stopped; see <see cref="StaleLeaderMonitor"/>.</summary>
+    /// <param name="schema">The host's message storage.</param>
+    public static IServiceCollection AddStaleLeaderMonitor(this IServiceCollection services, string schema, IConfiguration configuration) =>
+        services.AddHostedService(s => new StaleLeaderMonitor(
+            s.GetRequiredService<NpgsqlDataSource>(), schema, Takeover(configuration), s.GetRequiredService<IWolverineRuntime>(),
+            s.GetRequiredService<TimeProvider>(), s.GetRequiredService<ILogger<StaleLeaderMonitor>>()));
 
     /// <summary>How long a host may be silent before its work is taken over. Setting <c>Notify:Takeover</c>; default 15 s.</summary>
     public static TimeSpan Takeover(IConfiguration configuration) => configuration.GetValue("Notify:Takeover", TimeSpan.FromSeconds(15));

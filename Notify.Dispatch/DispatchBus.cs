@@ -4,9 +4,9 @@ using Notify.Projections;
 using Notify.Projections.Hosting;
 using Notify.Projections.RabbitMq;
 using Wolverine;
-using Wolverine.ErrorHandling;
 using Wolverine.Postgresql;
 using Wolverine.RabbitMQ;
+using Wolverine.Transports;
 
 namespace Notify.Dispatch;
 
@@ -22,23 +22,20 @@ public static class DispatchBus
 
         if (configuration.Transport() == NotifyTransport.Postgres) ListenToPostgres(options);
         else if (!mayCreate) ListenToRabbitMq(options, configuration.ReadBroker([])!);
-
-        // Deliveries have their own retries; a message fails only when the database is away, or by a bug. The first is
-        // waited for. The second ends in Wolverine's dead letters, where the alarm looks; its deliveries are taken over.
-        options.Policies.OnException(DatabaseFaults.IsPassing)
-            .RetryWithCooldown(TimeSpan.FromMilliseconds(100), TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(5))
-            .Then.RequeueIndefinitely();
     }
 
     // A message mostly waits; how much is in flight, the lane's gate decides.
     private const int ParallelMessages = 16, MessagesAtOnce = 50;
+
+    // Messages are wake-ups (see ReadyDeliveryProcessor): they are kept in memory, and a durable inbox would cost two writes each.
+    private static readonly BufferingLimits Buffered = new(200, 100);
 
     private static void ListenToPostgres(WolverineOptions options)
     {
         foreach (var queue in DeliveryQueue.All)
         {
             options.ListenToPostgresqlQueue(queue.Name)
-                .UseDurableInbox()
+                .BufferedInMemory(Buffered)
                 .MaximumMessagesToReceive(MessagesAtOnce)
                 .MaximumParallelMessages(ParallelMessages)
                 // Queues say when they have something; looking is for when that got lost, and what is critical does not wait long for it.
@@ -46,8 +43,8 @@ public static class DispatchBus
         }
     }
 
-    // Wolverine declares nothing: the migration does. A message is acknowledged when it is in the inbox, so that what is
-    // prefetched bounds only how many go into the inbox at once.
+    // Wolverine declares nothing: the migration does. A message is acknowledged when it is in the buffer, so that the
+    // prefetch count bounds only how many messages arrive at once.
     private static void ListenToRabbitMq(WolverineOptions options, Uri broker)
     {
         options.UseRabbitMq(f =>
@@ -68,7 +65,7 @@ public static class DispatchBus
         foreach (var queue in DeliveryQueue.All)
         {
             options.ListenToRabbitQueue(RabbitMqBroker.QueueName(queue))
-                .UseDurableInbox()
+                .BufferedInMemory(Buffered)
                 .PreFetchCount(2 * MessagesAtOnce)
                 .MaximumMessagesToReceive(MessagesAtOnce)
                 .MaximumParallelMessages(ParallelMessages);

@@ -82,7 +82,9 @@ builder.Services.AddNotifyStore(configuration.Database(), mayCreate: command == 
 });
 builder.Host.UseWolverine(o => DispatchBus.Configure(o, configuration, mayCreate: command == "migrate"));
 if (command is null)
-    builder.Services.AddHostedService<DuePump>().AddHostedService<BroadcastExpansion>().AddHostedService<WaitingReceipts>().AddHostedService<CapSweep>().AddOutboxSweep("dispatch_messages");
+    builder.Services.AddHostedService<DuePump>().AddHostedService<ReadyDeliveryProcessor>()
+        .AddHostedService<BroadcastExpansion>().AddHostedService<WaitingReceipts>().AddHostedService<CapSweep>()
+        .AddOutboxSweep("dispatch_messages").AddStaleLeaderMonitor("dispatch_messages", configuration);
 if (command is null && configuration.Transport() == NotifyTransport.RabbitMq) builder.Services.AddHostedService<ListenerWatch>();
 
 var app = builder.Build();

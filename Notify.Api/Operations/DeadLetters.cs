@@ -160,7 +160,7 @@ public static class DeadLetters
                 if (@event is not null)
                 {
                     session.Events.Append(row.Notification, @event);
-                    redriven.Add(row with { State = OpenState.Queued, Attempts = 0, DueAt = now + OpenDelivery.QueueSafetyNet, Reason = null });
+                    redriven.Add(row with { State = OpenState.Queued, Attempts = 0, DueAt = null, Reason = null });
                 }
             }
 

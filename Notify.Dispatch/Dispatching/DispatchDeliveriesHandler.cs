@@ -1,16 +1,22 @@
 using Notify.Domain.Messages;
-using Notify.Domain.Notifications;
-using Wolverine;
+using Notify.Projections;
+using Wolverine.ErrorHandling;
+using Wolverine.Runtime.Handlers;
 
 namespace Notify.Dispatch.Dispatching;
 
-/// <summary>Takes messages from the queues. One delivery's trouble never fails the message: a message that fails is a bug.</summary>
+/// <summary>
+/// Handles wake-ups from the queues. A wake-up that fails because the database is away is discarded: its deliveries stay in
+/// <c>notify.open_deliveries</c>, which every host polls. A wake-up that fails for another reason is kept as a dead letter,
+/// since it shows a bug.
+/// </summary>
 public static class DispatchDeliveriesHandler
 {
-    /// <summary>Dispatches, and sends what was not started in time back to its queue.</summary>
-    public static async Task Handle(DispatchDeliveries message, DeliveryDispatcher dispatcher, IMessageContext bus, CancellationToken cancellation)
-    {
-        if (await dispatcher.DispatchAsync(message, cancellation) is { } rest)
-            await bus.EndpointFor(new DeliveryQueue(rest.Lane, rest.Priority).Name).SendAsync(rest);
-    }
+    /// <summary>Dispatches. Deliveries that were not started in time are left to the next poll.</summary>
+    public static Task Handle(DispatchDeliveries message, DeliveryDispatcher dispatcher, CancellationToken cancellation) =>
+        dispatcher.DispatchAsync(message, cancellation);
+
+    /// <summary>Decides what becomes of a wake-up that fails.</summary>
+    public static void Configure(HandlerChain chain) =>
+        chain.OnException(e => e is OperationCanceledException or TimeoutException || DatabaseFaults.IsPassing(e)).Discard();
 }

@@ -25,8 +25,9 @@ public static class CountedWaits
         var retry = Longer(schedule.MaxDelay, OutcomeDecider.HaltedWait * 2) + Slack;
         return
         [
-            (OpenState.Queued, null, OpenDelivery.QueueSafetyNet + Slack),
-            (OpenState.Asking, null, OpenDelivery.QueueSafetyNet + Slack),
+            // Only deliveries that were too heavy for a moment; the others in a queue have no time of their own.
+            (OpenState.Queued, null, Slack),
+            (OpenState.Asking, null, Slack),
             (OpenState.Unknown, null, Longer(schedule.UnknownDeadline, schedule.AskAfter) + Slack),
             (OpenState.Deferred, Reasons.ProviderAskedToWait, schedule.MaxRetryAfter + schedule.MaxDelay + Slack),
             .. Retries.Select(reason => (OpenState.Deferred, (string?)reason, retry)),

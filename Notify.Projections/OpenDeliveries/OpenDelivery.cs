@@ -31,19 +31,16 @@ public enum OpenState : short
 /// <param name="Notification">The stream key.</param>
 /// <param name="Attempts">Attempts made.</param>
 /// <param name="EnqueuedAt">When it was accepted.</param>
-/// <param name="DueAt">When somebody must look at it; <c>null</c> for dead letters.</param>
+/// <param name="DueAt">
+/// When the due processor must take it; <c>null</c> for dead letters, for deliveries in their queues, which every host polls, and for
+/// deliveries in flight, which their host answers for.
+/// </param>
 public sealed record OpenDelivery(
     Guid Id, string Notification, DeliveryQueue Queue, OpenState State, int Attempts, DateTimeOffset EnqueuedAt, DateTimeOffset? DueAt, string? Reason = null)
 {
-    /// <summary>
-    /// How long a queued delivery may lie before its message is sent again. A safety net under the durable queue, not a
-    /// part of the normal way; claims make a second message harmless.
-    /// </summary>
-    public static readonly TimeSpan QueueSafetyNet = TimeSpan.FromMinutes(10);
-
     /// <summary>A delivery that was just planned, in its queue.</summary>
     public static OpenDelivery Planned(string notification, PlannedDelivery delivery, Priority priority, DateTimeOffset now) =>
-        new(delivery.Id, notification, new DeliveryQueue(delivery.Lane, priority), OpenState.Queued, 0, now, now + QueueSafetyNet);
+        new(delivery.Id, notification, new DeliveryQueue(delivery.Lane, priority), OpenState.Queued, 0, now, null);
 
     /// <summary>This delivery, put off.</summary>
     public OpenDelivery PutOff(DeliveryDeferred why) => this with { State = OpenState.Deferred, DueAt = why.Until, Reason = why.Reason };

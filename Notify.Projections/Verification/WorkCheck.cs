@@ -16,7 +16,11 @@ internal static class WorkCheck
     {
         await using var command = OpenDeliveryTable.Command(
             connection,
-            "select delivery_id, notification, state, due_at is not null from notify.open_deliveries where notification = any($1)",
+            // Deliveries in their queues are polled, and deliveries in flight have their host: neither has a time of its own.
+            """
+            select delivery_id, notification, state, due_at is not null or state in (0, 1, 6)
+            from notify.open_deliveries where notification = any($1)
+            """,
             (object)keys.ToArray());
         await using var reader = await command.ExecuteReaderAsync(cancellation);
         var rows = new List<WorkRow>();

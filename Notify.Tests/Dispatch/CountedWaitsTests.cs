@@ -17,8 +17,8 @@ public sealed class CountedWaitsTests(EmptyDatabase database) : IClassFixture<Em
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
     [Theory]
-    [InlineData(OpenState.Queued, null, 10, 70)]
-    [InlineData(OpenState.Asking, "TimedOut", 10, 70)]
+    [InlineData(OpenState.Queued, null, 1, 61)]
+    [InlineData(OpenState.Asking, "TimedOut", 1, 61)]
     [InlineData(OpenState.Unknown, "TimedOut", 15, 75)]
     [InlineData(OpenState.Deferred, "Retry", 15, 61)]
     [InlineData(OpenState.Deferred, "ChannelHalted", 2, 62)]

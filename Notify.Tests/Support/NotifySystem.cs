@@ -13,7 +13,7 @@ public sealed class NotifySystem : IAsyncDisposable
     /// <summary>After this time a silent host's work is taken over.</summary>
     public static readonly TimeSpan Takeover = TimeSpan.FromSeconds(3);
 
-    private static readonly TimeSpan StartUp = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan StartUp = TimeSpan.FromMinutes(3);
     private static readonly Dictionary<string, string> ShortTimings = new()
     {
         ["Notify__Takeover"] = "00:00:03",

@@ -65,8 +65,8 @@ internal sealed class PhysicalLimit(NpgsqlDataSource database)
                 streams.SelectMany(_ => new long[] { 1, 2 }).ToArray(), streams.SelectMany(_ => new[] { Event(900), Event(650) }).ToArray());
             Add(accepted,
                 """
-                insert into bench.open_deliveries (delivery_id, notification, queue, state, enqueued_at, due_at)
-                select id, stream, 1, 0, now(), now() from unnest($1, $2) as t(id, stream)
+                insert into bench.open_deliveries (delivery_id, notification, queue, state, enqueued_at)
+                select id, stream, 1, 0, now() from unnest($1, $2) as t(id, stream)
                 """, ids, streams);
             await accepted.ExecuteNonQueryAsync(); // a batch is a transaction
         }

@@ -24,7 +24,7 @@ namespace Internal.Generated.WolverineHandlers
             Wolverine.Runtime.WolverineTracing.MessageActivity(context.Envelope)?.SetTag("handler.type", "Notify.Dispatch.Dispatching.DispatchDeliveriesHandler");
             
             // The actual message execution
-            await Notify.Dispatch.Dispatching.DispatchDeliveriesHandler.Handle(dispatchDeliveries, _deliveryDispatcher, context, cancellation).ConfigureAwait(false);
+            await Notify.Dispatch.Dispatching.DispatchDeliveriesHandler.Handle(dispatchDeliveries, _deliveryDispatcher, cancellation).ConfigureAwait(false);
         }
     }
 

@@ -74,10 +74,13 @@ public static class NotifyBus
     /// <summary>How long a host may be silent before its work is taken over. Setting <c>Notify:Takeover</c>; default 15 s.</summary>
     public static TimeSpan Takeover(IConfiguration configuration) => configuration.GetValue("Notify:Takeover", TimeSpan.FromSeconds(15));
 
-    /// <summary>Puts deliveries on their way: few messages, each naming many, in the outbox's transaction.</summary>
+    /// <summary>
+    /// Puts deliveries on their way: few messages, each naming many, in the outbox's transaction. They are sent after the commit,
+    /// and the caller does not wait for it.
+    /// </summary>
     public static async Task CarryAsync(this IMartenOutbox outbox, IDocumentSession session, IEnumerable<OpenDelivery> deliveries)
     {
-        outbox.Enroll(session);
+        BackgroundFlush.Enroll(outbox, session);
         foreach (var queue in deliveries.GroupBy(d => d.Queue))
         {
             foreach (var message in DispatchDeliveries.Cut(queue.Key, queue.Select(d => d.Id)))

@@ -18,7 +18,7 @@ public sealed record BrokerFault(bool IsAway, string Message);
 public sealed class RabbitMqBroker : IAsyncDisposable
 {
     /// <summary>How long the broker may take to confirm; after that the message stays in the outbox and is sent again.</summary>
-    private static readonly TimeSpan ConfirmWithin = TimeSpan.FromSeconds(15);
+    private static readonly TimeSpan ConfirmWithin = TimeSpan.FromSeconds(5);
 
     private static readonly TimeSpan Pause = TimeSpan.FromSeconds(1);
 

@@ -60,6 +60,39 @@ public sealed class SpineOnRabbitMq(BrokerSystem system) : Spine(system.System)
     }
 
     [Fact]
+    public async Task Silent_broker_delays_neither_requests_nor_scheduled_notifications()
+    {
+        var person = await Installation.NewPersonAsync(devices: 0);
+        var ids = Enumerable.Range(0, 20).Select(_ => NewId("silent")).ToList();
+        var due = NewId("silent-due");
+        await Broker.PauseAsync();
+        try
+        {
+            var watch = System.Diagnostics.Stopwatch.StartNew();
+            foreach (var pair in ids.Chunk(4))
+            {
+                var replies = await Task.WhenAll(pair.Select((id, i) => Client.SendAsync(
+                    new { eventId = id, userId = person.Id, priority = i % 2 == 0 ? "critical" : "bulk",
+                        content = new { body = id } }))).WaitAsync(Eventually.Patience, Stop);
+                Assert.All(replies, r => r.Is(202));
+            }
+
+            TestContext.Current.TestOutputHelper?.WriteLine($"20 requests, four at a time, were accepted in {watch.ElapsedMilliseconds} ms");
+            var sendAt = TimeProvider.System.GetUtcNow().AddSeconds(2);
+            (await Client.SendAsync(new { eventId = due, userId = person.Id, sendAt, content = new { body = due } })).Is(202);
+            await Eventually.Becomes(() => Client.EventTypesAsync(due), types =>
+                types.Contains("DeliveriesPlanned"), "what is due is planned");
+        }
+        finally
+        {
+            await Broker.ResumeAsync();
+        }
+
+        foreach (var id in ids.Append(due)) await Client.BecomesAsync(id, "dispatched", TimeSpan.FromSeconds(60));
+        foreach (var id in ids.Append(due)) Assert.Equal((1, 1), await Sandbox.CountAsync(id));
+    }
+
+    [Fact]
     public async Task What_finds_no_queue_waits_in_the_outbox_and_goes_when_the_migration_has_made_it_anew()
     {
         var person = await Installation.NewPersonAsync(devices: 0);

@@ -25,6 +25,12 @@ public sealed class MessageBroker : IAsyncDisposable
     /// <summary><c>kill -9</c>.</summary>
     public Task KillAsync() => ScriptAsync("_mq", "stop", folder, "KILL");
 
+    /// <summary><c>kill -STOP</c>: it answers nothing until <see cref="ResumeAsync"/>; its connections stay open.</summary>
+    public Task PauseAsync() => SignalAsync("STOP");
+
+    /// <summary><c>kill -CONT</c>.</summary>
+    public Task ResumeAsync() => SignalAsync("CONT");
+
     /// <summary>Starts it again after its end.</summary>
     public Task StartAgainAsync() => ScriptAsync(["_mq", "start", folder, $"{port}", .. Hosts]);
 
@@ -33,6 +39,12 @@ public sealed class MessageBroker : IAsyncDisposable
     {
         await KillAsync();
         if (Directory.Exists(folder)) Directory.Delete(folder, recursive: true);
+    }
+
+    private async Task SignalAsync(string signal)
+    {
+        var pid = await File.ReadAllTextAsync(Path.Combine(folder, "pid"));
+        await Repository.RunAsync("kill", $"-{signal}", pid.Trim());
     }
 
     private static Task<string> ScriptAsync(params string[] arguments) => Repository.RunAsync(Repository.Script ?? Path.Combine(Repository.Root, "notify"), arguments);

@@ -40,6 +40,8 @@ var acceptLimit = builder.Configuration.GetSection("Notify:AcceptLimit").Read<Ac
 acceptLimit.Check("Notify:AcceptLimit", faults);
 var sms = builder.Configuration.GetSection("Notify:Sms").Read<SmsLimits>(faults) with { PublicUrl = builder.Configuration.PublicUrl().AbsoluteUri.TrimEnd('/') };
 sms.Check("Notify:Sms", faults);
+var accept = builder.Configuration.GetSection("Notify:Accept").Read<AcceptOptions>(faults);
+accept.Check("Notify:Accept", faults);
 var appOrigins = AppOrigins.Read(builder.Configuration, faults);
 if (faults.Report()) return NotifyHost.WrongConfiguration;
 
@@ -64,6 +66,8 @@ builder.Services.AddSingleton<QueueActivity>().AddSingleton<QueueBacklogReader>(
 // What Dispatch may call, a device may be registered with.
 builder.Services.AddSingleton(new OutboundGuard(new[] { "Providers", "TestProviders" }.Any(s => bool.TryParse(builder.Configuration[$"{s}:WebPush:AllowPrivateNetworks"], out var allow) && allow)))
     .AddSingleton<RegisterDeviceValidator>().AddSingleton<ImportUserValidator>().AddSingleton<RecipientImport>().AddSingleton<RequestNotificationValidator>().AddSingleton<RequestBroadcastValidator>();
+builder.Services.AddSingleton(accept).AddSingleton<BodyBudget>();
+builder.Services.AddHealthChecks().AddCheck<AcceptanceHealth>("acceptance", tags: ["ready"]);
 builder.Services.AddExceptionHandler<ProblemHandler>().AddCors(appOrigins.Configure);
 builder.Services.ConfigureHttpJsonOptions(o => NotifyJson.Configure(o.SerializerOptions).NumberHandling = JsonNumberHandling.Strict);
 builder.Services.AddOpenApi("v1", ApiReference.Configure);
@@ -91,6 +95,7 @@ app.UseStatusCodePages(async c =>
         status == 404 ? "There is nothing at this address. See /openapi/v1.json for what there is." : "The request cannot be answered like this. See /openapi/v1.json for how to ask.").ExecuteAsync(c.HttpContext);
 });
 app.UseCors();
+app.UseWriteDeadline();
 app.Use((context, next) => RequestQuery.Check(context.Request) is { } problem ? problem.ExecuteAsync(context) : next(context));
 app.MapOperations();
 ApiReference.Map(app);

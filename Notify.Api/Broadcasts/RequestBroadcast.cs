@@ -171,7 +171,8 @@ public static class RequestBroadcastEndpoint
             var client = Callers.Of(http);
             if (limit.Take(http.Response, client, 1) is { } over) return over;
 
-            var (key, hash, each) = (Broadcast.KeyOf(client.ClientId, request!.BroadcastId!), acceptance.HashOf(document.RootElement), RequestBroadcastValidator.AsNotification(request));
+            var (key, hash, each) = (Broadcast.KeyOf(client.ClientId, request!.BroadcastId!),
+                acceptance.ReceivedOf(document.RootElement).Hash, RequestBroadcastValidator.AsNotification(request));
             // Before a connection is held: it is read over another one.
             var (template, faults) = request.Template is null ? (null, null) : await templates.ResolveAsync(each);
             await using var session = store.LightweightSession();

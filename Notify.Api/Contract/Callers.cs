@@ -23,6 +23,9 @@ public sealed class Callers(IDocumentStore store, MasterKeyRing ring, TokenKeys 
     /// <summary>The code of a refusal for what a client token does not allow.</summary>
     public const string TokenLacks = "token_lacks";
 
+    private static readonly TimeSpan MaxWait = TimeSpan.FromSeconds(5);
+    private readonly ConcurrentDictionary<string, Lazy<Task<Client?>>> readings = new(StringComparer.Ordinal);
+
     private const string Item = "notify.caller", TokenItem = "notify.token";
     private const string Bearer = "Bearer ", BasicChallenge = "Basic realm=\"notify\", charset=\"UTF-8\"";
     private readonly ConcurrentDictionary<string, (Client? Client, long At)> known = new(StringComparer.Ordinal);
@@ -106,17 +109,47 @@ public sealed class Callers(IDocumentStore store, MasterKeyRing ring, TokenKeys 
     }
 
     /// <summary>Forgets a client, so that a change made here counts here at once.</summary>
-    public void Forget(string clientId) => known.TryRemove(clientId, out _);
+    public void Forget(string clientId)
+    {
+        readings.TryRemove(clientId, out _);
+        known.TryRemove(clientId, out _);
+    }
 
     private async ValueTask<Client?> FindAsync(string key, CancellationToken cancellation)
     {
-        var now = clock.GetTimestamp();
-        if (known.TryGetValue(key, out var entry) && clock.GetElapsedTime(entry.At, now) < Memory) return entry.Client;
-        await using var session = store.QuerySession();
-        var client = await session.LoadAsync<Client>(Client.KeyOf(key), cancellation);
-        if (known.Count > 10_000) known.Clear(); // made-up keys must not fill the memory
-        known[key] = (client, now);
-        return client;
+        if (known.TryGetValue(key, out var entry) && clock.GetElapsedTime(entry.At) < Memory) return entry.Client;
+        // Requests of one client wait for one reading, and each no longer than it may; so they do not each take a connection.
+        var reading = readings.GetOrAdd(key, k => new Lazy<Task<Client?>>(() => ReadAsync(k)));
+        try
+        {
+            return await reading.Value.WaitAsync(MaxWait, clock, cancellation);
+        }
+        catch (TimeoutException)
+        {
+            throw new Projections.CommitBusyException();
+        }
+    }
+
+    private async Task<Client?> ReadAsync(string key)
+    {
+        using var limit = new CancellationTokenSource(MaxWait, clock);
+        try
+        {
+            var now = clock.GetTimestamp();
+            await using var session = store.QuerySession();
+            var client = await session.LoadAsync<Client>(Client.KeyOf(key), limit.Token);
+            if (known.Count > 10_000) known.Clear(); // made-up keys must not fill the memory
+            known[key] = (client, now);
+            return client;
+        }
+        catch (OperationCanceledException) when (limit.IsCancellationRequested)
+        {
+            throw new Projections.CommitBusyException();
+        }
+        finally
+        {
+            readings.TryRemove(key, out _);
+        }
     }
 
     private static (string Key, string Secret)? Parse(string? header)

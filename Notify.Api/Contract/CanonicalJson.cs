@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Globalization;
+using System.Runtime.InteropServices;
 using System.Text.Json;
 
 namespace Notify.Api.Contract;
@@ -16,6 +17,14 @@ public static class CanonicalJson
         var buffer = new ArrayBufferWriter<byte>(512);
         using (var writer = new Utf8JsonWriter(buffer, new JsonWriterOptions { SkipValidation = true })) Write(writer, element);
         return buffer.WrittenMemory;
+    }
+
+    /// <summary>The canonical form, UTF-8, in memory that is given back when it is disposed of.</summary>
+    public static RentedBuffer Rent(JsonElement element)
+    {
+        var buffer = new RentedBuffer(JsonMarshal.GetRawUtf8Value(element).Length);
+        using (var writer = new Utf8JsonWriter(buffer, new JsonWriterOptions { SkipValidation = true })) Write(writer, element);
+        return buffer;
     }
 
     private static void Write(Utf8JsonWriter writer, JsonElement element)

@@ -27,6 +27,13 @@ public static class Problem
     public const string InvalidDetail = "The request has faults; errors names each of them by field. Mend them and send it again: nothing was stored.";
     public const string UnavailableDetail = "The database does not answer, so nothing is promised. Send the same request again after Retry-After: an event ID is never acted upon twice.";
 
+    public const string BusyDetail =
+        "More requests are waiting than can be committed in time. "
+        + "Send the same request again after Retry-After: this one was not accepted.";
+    public const string WaitedDetail =
+        "The request waited for its commit as long as it may, and may have been committed all the same. "
+        + "Send the same request again after Retry-After: an event ID is never acted upon twice.";
+
     /// <summary>404's words.</summary>
     public static string NotFoundDetail(string what) => $"There is no {what} that you may see. Check the ID, and that it is yours.";
 
@@ -45,6 +52,14 @@ public static class Problem
 
     /// <summary>503: storage is away, nothing was accepted.</summary>
     public static IResult Unavailable() => Of(StatusCodes.Status503ServiceUnavailable, "storage_unavailable", UnavailableDetail, retryAfterSeconds: 2);
+
+    /// <summary>503: too much is waiting, and this request was not accepted.</summary>
+    public static IResult Busy() => Of(StatusCodes.Status503ServiceUnavailable, "busy", BusyDetail, retryAfterSeconds: 2);
+
+    /// <summary>503: the request has waited as long as it may.</summary>
+    /// <param name="wasTried">Whether it may have been committed all the same.</param>
+    public static IResult Waited(bool wasTried) =>
+        wasTried ? Of(StatusCodes.Status503ServiceUnavailable, "busy", WaitedDetail, retryAfterSeconds: 5) : Busy();
 
     private sealed class Result(int status, string code, string detail, IDictionary<string, string[]>? errors, int? retryAfterSeconds) : IResult
     {
@@ -84,6 +99,8 @@ public sealed class ProblemHandler(ILogger<ProblemHandler> log, TimeProvider clo
     {
         if (exception is BadHttpRequestException bad)
             return bad.StatusCode == StatusCodes.Status413PayloadTooLarge ? RequestBody.TooLarge() : Problem.Of(bad.StatusCode, "bad_request", bad.Message);
+        if (exception is CommitBusyException) return Problem.Busy();
+        if (exception is CommitWaitException waited) return Problem.Waited(waited.WasTried);
         if (DatabaseFaults.IsPassing(exception))
         {
             WarnOnce(exception);

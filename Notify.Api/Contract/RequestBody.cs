@@ -24,6 +24,8 @@ public static class RequestBody
     public static readonly string TooLargeDetail =
         $"The body is too large: at most {MaxBytes / 1024} KiB for one request, its attachments aside ({AttachmentRules.MaxBytes / 1024 / 1024} MiB before base64), and {MaxBatchBytes / 1024 / 1024} MiB for a batch. Send less at a time.";
 
+    private const int Step = 4096;
+
     private static readonly JsonDocumentOptions Strict = new() { MaxDepth = 32, AllowDuplicateProperties = false };
 
     /// <summary>413.</summary>
@@ -48,14 +50,20 @@ public static class RequestBody
         if (!request.HasJsonContentType())
             return (null, Contract.Problem.Of(StatusCodes.Status415UnsupportedMediaType, "unsupported_media_type", UnsupportedDetail), 0);
         if (request.ContentLength > maxBytes) return (null, TooLarge(), 0);
-        var body = new ArrayBufferWriter<byte>((int)Math.Clamp(request.ContentLength ?? 1024, 256, maxBytes));
+        if (BodyLease.Of(request) is not { } lease) return (null, Contract.Problem.Busy(), 0);
+        // With room for one more reading than there are bytes: a buffer that is full would be copied to one of twice its size.
+        var body = new ArrayBufferWriter<byte>((int)Math.Clamp(request.ContentLength ?? 1024, 256, maxBytes) + Step);
+        WriteDeadline.Pause(request.HttpContext); // a caller may send slowly
         while (true)
         {
-            var read = await request.Body.ReadAsync(body.GetMemory(4096), request.HttpContext.RequestAborted);
+            var read = await request.Body.ReadAsync(body.GetMemory(Step), request.HttpContext.RequestAborted);
             if (read == 0) break;
             body.Advance(read);
             if (body.WrittenCount > maxBytes) return (null, TooLarge(), 0);
+            if (!lease.Covers(body.WrittenCount)) return (null, Contract.Problem.Busy(), 0);
         }
+
+        WriteDeadline.Restart(request.HttpContext);
 
         var (document, fault) = Parse(body.WrittenMemory, "The body");
         return (document, fault is null ? null : Malformed(fault), body.WrittenCount);

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Runtime.InteropServices;
 using System.Text.Json;
 using Marten;
 using Notify.Api.Contract;
@@ -29,44 +30,107 @@ public enum AcceptResult
     Conflict,
 }
 
+/// <summary>What tells a request as it was received from another one.</summary>
+/// <param name="Hash">The keyed hash of its canonical form, before defaults: what «the same request» means.</param>
+/// <param name="Bytes">Its size.</param>
+public readonly record struct ReceivedRequest(string Hash, long Bytes);
+
+/// <summary>How many requests, and how many bytes of them, may wait to be accepted: <c>Notify:Accept</c>.</summary>
+public sealed record AcceptOptions
+{
+    /// <summary>Requests that may wait for their commit at once; more are answered 503. A client has at most half.</summary>
+    public int MaxWaiting { get; init; } = 10_000;
+
+    /// <summary>Bytes of request bodies that are held at once; more are answered 503. 0: a 32nd of the memory, 16 to 256 MiB.</summary>
+    public long MaxBytes { get; init; }
+
+    /// <summary>How long a request waits for its commit before it is answered 503.</summary>
+    public TimeSpan Timeout { get; init; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>Checks the settings; every fault is added to <paramref name="faults"/>.</summary>
+    public void Check(string section, ICollection<string> faults)
+    {
+        if (MaxWaiting < 1) faults.Add($"{section}:MaxWaiting is {MaxWaiting}; give 1 or more");
+        if (MaxBytes < 0) faults.Add($"{section}:MaxBytes is {MaxBytes}; give 0 (by the memory) or more");
+        if (Timeout <= TimeSpan.Zero) faults.Add($"{section}:Timeout is {Timeout}; give a time above zero");
+    }
+}
+
 /// <summary>
 /// Accepts notifications, many in one transaction: duplicates found, recipients loaded, deliveries planned, streams started
-/// and queue messages written, all or nothing. What waits while one transaction runs goes into the next: what is critical
+/// and queue messages written, all or nothing. Requests that wait while one transaction runs go into the next: critical ones
 /// first, then clients in turn, so that one client's flood is not waited for by others.
 /// </summary>
 public sealed class Acceptance : IAsyncDisposable
 {
     private const int MaxGroup = 250;
+    private const long MaxGroupBytes = 8 * 1024 * 1024;
     private readonly IDocumentStore store;
     private readonly NotificationIntake intake;
     private readonly MasterKeyRing ring;
     private readonly QueueActivity activity;
     private readonly IServiceScopeFactory scopes;
     private readonly TimeProvider clock;
-    private readonly ILogger<Acceptance> log;
-    private readonly GroupCommit<Item, Task<AcceptResult>> group; // a task each, so that what fails is one item's alone
+    private readonly GroupCommit<Item, AcceptResult> group;
 
     /// <summary>Starts the committers.</summary>
     public Acceptance(
-        IDocumentStore store, NotificationIntake intake, MasterKeyRing ring, QueueActivity activity, IServiceScopeFactory scopes, TimeProvider clock, ILogger<Acceptance> log)
+        IDocumentStore store, NotificationIntake intake, MasterKeyRing ring, QueueActivity activity, IServiceScopeFactory scopes,
+        AcceptOptions limits, TimeProvider clock,
+        ILogger<Acceptance> log)
     {
-        (this.store, this.intake, this.ring, this.activity, this.scopes, this.clock, this.log) = (store, intake, ring, activity, scopes, clock, log);
-        group = new GroupCommit<Item, Task<AcceptResult>>(CommitAsync, MaxGroup, committers: 1, pace: TimeSpan.FromMilliseconds(20), clock, BelongsTo);
+        (this.store, this.intake, this.ring, this.activity, this.scopes, this.clock) = (store, intake, ring, activity, scopes, clock);
+        group = new GroupCommit<Item, AcceptResult>(
+            CommitAsync,
+            new GroupCommitOptions<Item>
+            {
+                MaxItems = MaxGroup, MaxBytes = MaxGroupBytes, Pace = TimeSpan.FromMilliseconds(20),
+                BelongsTo = BelongsTo, KeyOf = i => i.Key, BytesOf = i => i.Bytes,
+                MaxWaiting = limits.MaxWaiting, MaxWait = limits.Timeout,
+                StatementTimeout = limits.Timeout, CommitTimeout = 3 * limits.Timeout, // several statements, of which each may take long
+                OnIsolated = (items, fault) =>
+                    log.LogWarning("{Count} requests are accepted apart from the others ({Reason}).", items.Count,
+                        fault.GetBaseException().Message.Split('\n')[0]),
+            },
+            clock);
     }
 
+    /// <summary>How long the oldest request waits for its commit.</summary>
+    public TimeSpan OldestWait => group.OldestWait;
+
+    /// <summary>Requests that wait for their commit or are being committed.</summary>
+    public int Waiting => group.Waiting;
+
+    /// <summary>Whether so many more requests of a client may wait.</summary>
+    public bool HasRoomFor(Client client, int count) => group.HasRoomFor(count, 1, client.ClientId);
+
     /// <summary>Accepts one request; completes when it has been committed, or is known to have been before.</summary>
-    /// <param name="received">The request as it was received, before defaults: what «the same request» means.</param>
+    /// <param name="received">See <see cref="ReceivedOf"/>.</param>
     /// <param name="template">The template that it names, with the versions that it is accepted with.</param>
     /// <param name="through">See <see cref="NotificationRequested.Through"/>.</param>
-    public Task<AcceptResult> AcceptAsync(Client client, RequestNotification request, JsonElement received, ResolvedTemplate? template = null, string? through = null) =>
-        group.AddAsync(new Item(NotificationKey.Of(client.ClientId, request.EventId!), client, request, HashOf(received), Activity.Current, template, through)).Unwrap();
+    /// <param name="aborted">Tells that nobody waits for the answer any more.</param>
+    /// <exception cref="CommitBusyException">Too many requests are waiting.</exception>
+    /// <exception cref="CommitWaitException">It was not committed in time; it may be committed all the same.</exception>
+    public Task<AcceptResult> AcceptAsync(
+        Client client, RequestNotification request, ReceivedRequest received, ResolvedTemplate? template = null, string? through = null,
+        CancellationToken aborted = default)
+    {
+        var payload = PayloadOf(request);
+        // What the payload holds is not held twice while the request waits.
+        var item = new Item(
+            NotificationKey.Of(client.ClientId, request.EventId!), client,
+                request with { Content = null, Metadata = null, Template = null },
+            payload, SubjectOf(request), received.Hash, received.Bytes, Activity.Current, template, through);
+        return group.AddAsync(item, aborted);
+    }
 
     /// <summary>What is known of a request that cannot be accepted now: whether it, or another one under its event ID, was accepted before.</summary>
-    public async Task<AcceptResult?> KnownAsync(Client client, RequestNotification request, JsonElement received, CancellationToken cancellation)
+    public async Task<AcceptResult?> KnownAsync(
+        Client client, RequestNotification request, ReceivedRequest received, CancellationToken cancellation)
     {
         await using var session = store.QuerySession();
         var hash = (await session.QueryAsync<string>("select request_hash from notify.event_ids where key = ?", cancellation, NotificationKey.Of(client.ClientId, request.EventId!))).FirstOrDefault();
-        return hash is null ? null : Compare(hash, HashOf(received));
+        return hash is null ? null : Compare(hash, received.Hash);
     }
 
     /// <inheritdoc />
@@ -79,52 +143,8 @@ public sealed class Acceptance : IAsyncDisposable
         _ => (1, item.Client.ClientId),
     };
 
-    private async Task<IReadOnlyList<Task<AcceptResult>>> CommitAsync(IReadOnlyList<Item> items, CancellationToken cancellation)
-    {
-        for (var attempt = 1; ; attempt++)
-        {
-            try
-            {
-                return [.. (await TryCommitAsync(items, cancellation)).Select(Task.FromResult)];
-            }
-            catch (Exception e) when (attempt < 5 && DatabaseFaults.IsReusedSequence(e))
-            {
-                // Only after a crash of the database; the next try draws other numbers.
-            }
-            catch (Exception e) when (items.Count > 1 && !DatabaseFaults.IsPassing(e) && !cancellation.IsCancellationRequested)
-            {
-                // One of the group cannot be stored; it must not harm the others.
-                log.LogError(e, "A group of {Count} requests failed; they are accepted one by one.", items.Count);
-                return await OneByOneAsync(items, cancellation);
-            }
-        }
-    }
-
-    private async Task<IReadOnlyList<Task<AcceptResult>>> OneByOneAsync(IReadOnlyList<Item> items, CancellationToken cancellation)
-    {
-        var results = new List<Task<AcceptResult>>(items.Count);
-        Exception? away = null;
-        foreach (var item in items)
-        {
-            try
-            {
-                if (away is null) results.AddRange(await CommitAsync([item], cancellation));
-                else results.Add(Task.FromException<AcceptResult>(away));
-            }
-#pragma warning disable CA1031 // Whatever went wrong belongs to who asked for this item.
-            catch (Exception e)
-#pragma warning restore CA1031
-            {
-                results.Add(Task.FromException<AcceptResult>(e));
-                // When the database goes away meanwhile, the rest need not each wait for it.
-                if (DatabaseFaults.IsPassing(e) || cancellation.IsCancellationRequested) away = e;
-            }
-        }
-
-        return results;
-    }
-
-    private async Task<IReadOnlyList<AcceptResult>> TryCommitAsync(IReadOnlyList<Item> items, CancellationToken cancellation)
+    private async Task<IReadOnlyList<AcceptResult>> CommitAsync(
+        IReadOnlyList<Item> items, CommitLimits limits, CancellationToken cancellation)
     {
         using var span = Telemetry.Source.StartActivity(
             "accept group", ActivityKind.Internal, default(ActivityContext), links: items.Where(i => i.Trace is not null).Take(100).Select(i => new ActivityLink(i.Trace!.Context)));
@@ -135,6 +155,7 @@ public sealed class Acceptance : IAsyncDisposable
         await using var session = store.LightweightSession();
         await session.BeginTransactionAsync(cancellation);
         var connection = session.Connection!;
+        await limits.ApplyAsync(connection, cancellation);
 
         // The first of each key in the group stands for it; its repeats are compared with it.
         var firsts = new Dictionary<string, Item>(StringComparer.Ordinal);
@@ -157,8 +178,12 @@ public sealed class Acceptance : IAsyncDisposable
             : Compare(stored, i.Hash))];
     }
 
-    /// <summary>The keyed hash of a request as it was received.</summary>
-    public string HashOf(JsonElement received) => ring.Fingerprint("request", CanonicalJson.Of(received).Span);
+    /// <summary>What tells a request from another one.</summary>
+    public ReceivedRequest ReceivedOf(JsonElement received)
+    {
+        using var canonical = CanonicalJson.Rent(received);
+        return new ReceivedRequest(ring.Fingerprint("request", canonical.Written), JsonMarshal.GetRawUtf8Value(received).Length);
+    }
 
     private static AcceptResult Compare(string first, string repeat) => first == repeat ? AcceptResult.Duplicate : AcceptResult.Conflict;
 
@@ -168,9 +193,10 @@ public sealed class Acceptance : IAsyncDisposable
         return new IncomingNotification(
             item.Key,
             new NotificationRequested(
-                item.Client.ClientId, r.EventId!, r.UserId, SubjectOf(r), item.Client.Mode, r.Category ?? item.Template?.Category ?? RequestNotification.DefaultCategory, r.Priority ?? Priority.Normal,
+                item.Client.ClientId, r.EventId!, r.UserId, item.Subject, item.Client.Mode, r.Category ?? item.Template?.Category
+                    ?? RequestNotification.DefaultCategory, r.Priority ?? Priority.Normal,
                 r.Channels, Sealed.None, r.SendAt, r.ExpiresAt, item.Hash, item.Trace?.Id, now, item.Template?.Pin, item.Through),
-            PayloadOf(r));
+            item.Payload);
     }
 
     private string SubjectOf(RequestNotification r) => r.UserId is { } user ? Recipient.KeyOf(user) : NotificationPlanning.SubjectOf(ToOf(r)!, ring);
@@ -186,5 +212,8 @@ public sealed class Acceptance : IAsyncDisposable
         to.Email, to.Phone is null ? null : ContactRules.ToE164(to.Phone),
         to.Device is { } d ? new DeviceAddress(d.Platform!.Value, Devices.AddressOf(d.Token, d.Subscription)) : null);
 
-    private sealed record Item(string Key, Client Client, RequestNotification Request, string Hash, Activity? Trace, ResolvedTemplate? Template, string? Through);
+    private sealed record Item(
+        string Key, Client Client, RequestNotification Request, NotificationPayload Payload, string Subject, string Hash, long Bytes,
+        Activity? Trace,
+        ResolvedTemplate? Template, string? Through);
 }

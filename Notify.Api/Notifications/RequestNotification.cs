@@ -325,38 +325,55 @@ public static class RequestNotificationEndpoint
     private static string ConflictDetail(string eventId) =>
         $"The event ID {eventId} was used for another request. It stays taken for ever: choose a new one, or send the first request unchanged.";
 
-    private static async Task<IResult> OneAsync(HttpContext http, TemplateRequests requests, RequestNotificationValidator validator, AcceptLimit limit, IDocumentStore store)
+    private static async Task<IResult> OneAsync(
+        HttpContext http, TemplateRequests requests, RequestNotificationValidator validator, AcceptLimit limit, IDocumentStore store)
     {
         var (document, problem) = await RequestBody.ReadAsync(http.Request, RequestBody.MaxBytes, RequestBody.MaxAttachmentBytes, RequestedAttachmentValidator.BytesOf);
         if (document is null) return problem!;
-        using (document)
+        var client = Callers.Of(http);
+        var (accepting, eventId, refused) = Begin(http, client, document, requests, validator, limit);
+        document = null; // the body is not held while the commit is waited for
+        if (accepting is null) return refused!;
+        var (result, faults) = await accepting;
+        if (faults is not null) return Problem.Invalid(faults);
+        switch (result)
         {
-            var client = Callers.Of(http);
-            var errors = RequestBody.Bind(document.RootElement, validator, out var request);
-            if (errors is not null) return Problem.Invalid(errors);
-            if (Callers.TokenOf(http)?.HindranceToSend(request!) is { } hindrance) return Problem.Of(StatusCodes.Status403Forbidden, Callers.TokenLacks, hindrance);
-            if (limit.Take(http.Response, client, 1) is { } over) return over;
-            var (result, faults) = await requests.AcceptAsync(client, request!, document.RootElement, Callers.AppOf(http));
-            if (faults is not null) return Problem.Invalid(faults);
-            switch (result)
-            {
-                case AcceptResult.Accepted:
-                    return Results.Accepted($"/v1/notifications/{request!.EventId}", new RequestedNotification(request.EventId!, NotificationStatus.Accepted, false));
-                case AcceptResult.Duplicate:
-                    await using (var session = store.QuerySession())
-                    {
-                        var key = NotificationKey.Of(client.ClientId, request!.EventId!);
-                        var state = (await Projections.NotificationStreams.LoadAsync(session, [key], http.RequestAborted)).States.GetValueOrDefault(key);
-                        return Results.Ok(new RequestedNotification(request.EventId!, state is null ? NotificationStatus.Accepted : NotificationStatusRule.Of(state), true));
-                    }
+            case AcceptResult.Accepted:
+                return Results.Accepted(
+                    $"/v1/notifications/{eventId}", new RequestedNotification(eventId!, NotificationStatus.Accepted, false));
+            case AcceptResult.Duplicate:
+                await using (var session = store.QuerySession())
+                {
+                    var key = NotificationKey.Of(client.ClientId, eventId!);
+                    var state = (await Projections.NotificationStreams.LoadAsync(session, [key], http.RequestAborted)).States.GetValueOrDefault(key);
+                    var status = state is null ? NotificationStatus.Accepted : NotificationStatusRule.Of(state);
+                    return Results.Ok(new RequestedNotification(eventId!, status, true));
+                }
 
-                default:
-                    return Problem.Of(StatusCodes.Status409Conflict, "event_id_conflict", ConflictDetail(request!.EventId!));
-            }
+            default:
+                return Problem.Of(StatusCodes.Status409Conflict, "event_id_conflict", ConflictDetail(eventId!));
         }
     }
 
-    private static async Task<IResult> BatchAsync(HttpContext http, TemplateRequests requests, RequestNotificationValidator validator, AcceptLimit limit, ILogger<RequestNotification> log)
+    // Reads the request and adds it to those that wait; the document is not used any more afterwards.
+    private static (Task<(AcceptResult?, IDictionary<string, string[]>?)>? Accepting, string? EventId, IResult? Refused) Begin(
+        HttpContext http, Client client, JsonDocument document, TemplateRequests requests, RequestNotificationValidator validator,
+        AcceptLimit limit)
+    {
+        using (document)
+        {
+            var errors = RequestBody.Bind(document.RootElement, validator, out var request);
+            if (errors is not null) return (null, null, Problem.Invalid(errors));
+            if (Callers.TokenOf(http)?.HindranceToSend(request!) is { } hindrance)
+                return (null, null, Problem.Of(StatusCodes.Status403Forbidden, Callers.TokenLacks, hindrance));
+            if (limit.Take(http.Response, client, 1) is { } over) return (null, null, over);
+            return (requests.AcceptAsync(client, request!, document.RootElement, Callers.AppOf(http), http.RequestAborted),
+                request!.EventId, null);
+        }
+    }
+
+    private static async Task<IResult> BatchAsync(HttpContext http, TemplateRequests requests, RequestNotificationValidator validator,
+        AcceptLimit limit, Acceptance acceptance, ILogger<RequestNotification> log)
     {
         var (document, problem) = await RequestBody.ReadAsync(http.Request, RequestBody.MaxBatchBytes);
         if (document is null) return problem!;
@@ -371,19 +388,22 @@ public static class RequestNotificationEndpoint
 
             var client = Callers.Of(http);
             if (limit.Take(http.Response, client, list.GetArrayLength()) is { } over) return over;
-            var results = await Task.WhenAll(list.EnumerateArray().Select(item => ItemAsync(requests, validator, client, item, log)));
+            if (!acceptance.HasRoomFor(client, list.GetArrayLength())) return Problem.Busy();
+            var results = await Task.WhenAll(list.EnumerateArray().Select(item =>
+                ItemAsync(requests, validator, client, item, log, http.RequestAborted)));
             return Results.Ok(new BatchResult(results));
         }
     }
 
-    private static async Task<BatchItemResult> ItemAsync(TemplateRequests requests, RequestNotificationValidator validator, Client client, JsonElement item, ILogger log)
+    private static async Task<BatchItemResult> ItemAsync(TemplateRequests requests, RequestNotificationValidator validator,
+        Client client, JsonElement item, ILogger log, CancellationToken aborted)
     {
         var eventId = item.ValueKind == JsonValueKind.Object && item.TryGetProperty("eventId", out var id) && id.ValueKind == JsonValueKind.String ? id.GetString() : null;
         var errors = RequestBody.Bind(item, validator, out var request);
         if (errors is not null) return new BatchItemResult(eventId, "rejected", new BatchItemError("invalid_request", "The item has faults; errors names each of them by field.", errors));
         try
         {
-            var (result, faults) = await requests.AcceptAsync(client, request!, item);
+            var (result, faults) = await requests.AcceptAsync(client, request!, item, aborted: aborted);
             if (faults is not null) return new BatchItemResult(eventId, "rejected", new BatchItemError("invalid_request", "The item has faults; errors names each of them by field.", faults));
             return result switch
             {
@@ -391,6 +411,12 @@ public static class RequestNotificationEndpoint
                 AcceptResult.Duplicate => new BatchItemResult(eventId, "duplicate"),
                 _ => new BatchItemResult(eventId, "rejected", new BatchItemError("event_id_conflict", "The event ID was used for another request.")),
             };
+        }
+        catch (Exception e) when (e is Projections.CommitBusyException or Projections.CommitWaitException)
+        {
+            var wasTried = e is Projections.CommitWaitException { WasTried: true };
+            return new BatchItemResult(eventId, "rejected", new BatchItemError("busy", wasTried ? Problem.WaitedDetail
+                : Problem.BusyDetail));
         }
         catch (Exception e) when (Projections.DatabaseFaults.IsPassing(e))
         {

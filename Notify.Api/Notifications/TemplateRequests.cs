@@ -20,14 +20,27 @@ public sealed class TemplateRequests(TemplateBook book, Acceptance acceptance, T
     /// <summary>Accepts a request whose shape is right.</summary>
     /// <param name="received">The request as it was received.</param>
     /// <param name="through">See <see cref="NotificationRequested.Through"/>.</param>
-    /// <returns>What became of it, or every fault by field.</returns>
-    public async Task<(AcceptResult? Result, IDictionary<string, string[]>? Faults)> AcceptAsync(Client client, RequestNotification request, JsonElement received, string? through = null)
+    /// <param name="aborted">Tells that nobody waits for the answer any more.</param>
+    /// <returns>The result, or every fault by field.</returns>
+    public Task<(AcceptResult? Result, IDictionary<string, string[]>? Faults)> AcceptAsync(
+        Client client, RequestNotification request, JsonElement received, string? through = null, CancellationToken aborted = default)
     {
-        if (request.Template is null) return (await acceptance.AcceptAsync(client, request, received, through: through), null);
+        // Of what is read here nothing is kept while the commit is waited for: a request may carry files.
+        var known = acceptance.ReceivedOf(received);
+        return request.Template is null ? LiteralAsync(acceptance.AcceptAsync(client, request, known, through: through, aborted: aborted))
+            : TemplatedAsync(client, request, known, through, aborted);
+    }
+
+    private static async Task<(AcceptResult? Result, IDictionary<string, string[]>? Faults)> LiteralAsync(Task<AcceptResult> accepting) =>
+        (await accepting, null);
+
+    private async Task<(AcceptResult? Result, IDictionary<string, string[]>? Faults)> TemplatedAsync(
+        Client client, RequestNotification request, ReceivedRequest received, string? through, CancellationToken aborted)
+    {
         var (template, faults) = await ResolveAsync(request);
-        if (faults is null) return (await acceptance.AcceptAsync(client, request, received, template, through), null);
+        if (faults is null) return (await acceptance.AcceptAsync(client, request, received, template, through, aborted), null);
         // What repeats an accepted request is a repeat, whatever has become of the template since.
-        return await acceptance.KnownAsync(client, request, received, default) is { } known ? (known, null) : (null, faults);
+        return await acceptance.KnownAsync(client, request, received, aborted) is { } known ? (known, null) : (null, faults);
     }
 
     /// <summary>Finds the template that a request names, checks its parameters and renders it once.</summary>

@@ -113,6 +113,7 @@ public sealed class OperationNotes : IOpenApiOperationTransformer
         yield return new(403, "missing_scope", $"This client lacks the scope \"{scope.Scope}\". Ask an administrator for it, or call with a client that has it.");
         if (notes.OfType<ClientTokens.TokenNote>().FirstOrDefault() is { } token) yield return new(403, Callers.TokenLacks, $"This client token lacks \"{token.Grant}\". Let your service make one that allows it.");
         yield return new(503, "storage_unavailable", Problem.UnavailableDetail);
+        yield return new(503, "busy", Problem.WaitedDetail);
     }
 
     private static void AddProblems(OpenApiOperation operation, int status, List<ProblemNote> problems, OpenApiDocument document)

@@ -54,7 +54,8 @@ public static class TestTemplateEndpoint
         var found = await validator.ValidateAsync(request, http.RequestAborted);
         if (!found.IsValid) return Problem.Invalid(found.Errors.GroupBy(f => Mine(RequestBody.CamelCase(f.PropertyName))).ToDictionary(g => g.Key, g => g.Select(f => f.ErrorMessage).Distinct().ToArray()));
         if (limit.Take(http.Response, client, 1) is { } over) return over;
-        var (_, faults) = await requests.AcceptAsync(client, request, JsonSerializer.SerializeToElement(request, NotifyJson.Options));
+        var (_, faults) = await requests.AcceptAsync(
+            client, request, JsonSerializer.SerializeToElement(request, NotifyJson.Options), aborted: http.RequestAborted);
         return faults is null
             ? Results.Accepted($"/v1/notifications/{request.EventId}", new RequestedNotification(request.EventId, NotificationStatus.Accepted, false))
             : Problem.Invalid(faults.ToDictionary(f => Mine(f.Key), f => f.Value));

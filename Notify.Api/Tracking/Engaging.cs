@@ -10,8 +10,32 @@ using Npgsql;
 namespace Notify.Api.Tracking;
 
 /// <summary>Notes that a person followed a link or opened an email: the first time is an event, every time is counted.</summary>
-public sealed class Engaging(IDocumentStore store, NpgsqlDataSource database, SubjectKeys keys, TimeProvider clock, ILogger<Engaging> log)
+public sealed class Engaging : IAsyncDisposable
 {
+    // A person who follows a link waits no longer for the note of it.
+    private static readonly TimeSpan VisitorWait = TimeSpan.FromSeconds(1), MaxWait = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan CommitTimeout = TimeSpan.FromSeconds(10);
+    private readonly IDocumentStore store;
+    private readonly NpgsqlDataSource database;
+    private readonly SubjectKeys keys;
+    private readonly TimeProvider clock;
+    private readonly ILogger<Engaging> log;
+    private readonly GroupCommit<Hit, bool> hits;
+
+    /// <summary>Starts the committers.</summary>
+    public Engaging(IDocumentStore store, NpgsqlDataSource database, SubjectKeys keys, TimeProvider clock, ILogger<Engaging> log)
+    {
+        (this.store, this.database, this.keys, this.clock, this.log) = (store, database, keys, clock, log);
+        hits = new GroupCommit<Hit, bool>(
+            CommitAsync,
+            new GroupCommitOptions<Hit>
+            {
+                MaxItems = 1, Committers = 4, KeyOf = h => h.Notification, MaxWaiting = 5_000, MaxWait = MaxWait, MaxTries = 5,
+                CommitTimeout = CommitTimeout,
+            },
+            clock);
+    }
+
     /// <summary>Who noticed a click.</summary>
     public const string Link = "link";
 
@@ -37,7 +61,7 @@ public sealed class Engaging(IDocumentStore store, NpgsqlDataSource database, Su
             if (!await CountAgainAsync(link.DeliveryId, link.Number, isMachine, cancellation))
                 await NoteAsync(link.DeliveryId, link.Notification, link.Number, isMachine, cancellation);
         }
-        catch (Exception e) when (DatabaseFaults.IsPassing(e) || e is UnreadableStreamException)
+        catch (Exception e) when (e is CommitBusyException or CommitWaitException or UnreadableStreamException || DatabaseFaults.IsPassing(e))
         {
             log.LogWarning("A click could not be noted ({Reason}).", e.Message.Split('\n')[0]); // who clicks wants to get there
         }
@@ -68,11 +92,38 @@ public sealed class Engaging(IDocumentStore store, NpgsqlDataSource database, Su
         return true;
     }
 
-    private Task NoteAsync(Guid deliveryId, string key, int number, bool isMachine, CancellationToken cancellation) => StreamChanges.RepeatAsync(clock, async () =>
+    /// <inheritdoc />
+    public ValueTask DisposeAsync() => hits.DisposeAsync();
+
+    private async Task NoteAsync(Guid deliveryId, string key, int number, bool isMachine, CancellationToken cancellation)
     {
+        var noting = hits.AddAsync(new Hit(deliveryId, key, number, isMachine), CancellationToken.None);
+        try
+        {
+            await noting.WaitAsync(VisitorWait, clock, cancellation);
+        }
+        catch (TimeoutException) when (!noting.IsCompleted)
+        {
+            // Its row is locked, or the database is slow: it is written apart.
+            _ = noting.ContinueWith(
+                n => log.LogWarning("A click or an opening could not be noted ({Reason}).", n.Exception!.GetBaseException().Message.Split('\n')[0]),
+                CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
+        }
+    }
+
+    private async Task<IReadOnlyList<bool>> CommitAsync(IReadOnlyList<Hit> all, CommitLimits limits, CancellationToken cancellation)
+    {
+        foreach (var hit in all) await StreamChanges.RepeatAsync(clock, () => CommitAsync(hit, limits, cancellation), cancellation);
+        return [.. all.Select(_ => true)];
+    }
+
+    private async Task CommitAsync(Hit hit, CommitLimits limits, CancellationToken cancellation)
+    {
+        var (deliveryId, key, number, isMachine) = hit;
         await using var session = store.LightweightSession();
         await session.BeginTransactionAsync(cancellation);
         var connection = session.Connection!;
+        await limits.ApplyAsync(connection, cancellation);
         var open = isMachine ? null : (await OpenDeliveryTable.LockAsync(connection, [deliveryId], cancellation)).FirstOrDefault();
         if (!isMachine) await NotificationStreams.LockAsync(session, [key], cancellation);
         if (await NotificationStreams.LoadAsync(session, key, cancellation) is not { } notification || !notification.Deliveries.TryGetValue(deliveryId, out var delivery)) return;
@@ -97,5 +148,7 @@ public sealed class Engaging(IDocumentStore store, NpgsqlDataSource database, Su
 
         session.QueueSqlCommand("select 1"); // a session without changes would not commit
         await session.SaveChangesAsync(cancellation);
-    }, cancellation);
+    }
+
+    private sealed record Hit(Guid DeliveryId, string Notification, int Number, bool IsMachine);
 }

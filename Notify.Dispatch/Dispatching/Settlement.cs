@@ -22,6 +22,7 @@ namespace Notify.Dispatch.Dispatching;
 /// </summary>
 public sealed class Settlement : IAsyncDisposable
 {
+    private static readonly TimeSpan CommitTimeout = TimeSpan.FromSeconds(30);
     private readonly IDocumentStore store;
     private readonly NpgsqlDataSource database;
     private readonly TimeProvider clock;
@@ -36,59 +37,50 @@ public sealed class Settlement : IAsyncDisposable
         IDocumentStore store, NpgsqlDataSource database, TimeProvider clock, IOptions<RetrySchedule> schedule, QueueActivity activity, ProviderActivity providers, ILogger<Settlement> log)
     {
         (this.store, this.database, this.clock, this.schedule, this.activity, this.providers, this.log) = (store, database, clock, schedule.Value, activity, providers, log);
-        group = new GroupCommit<AttemptMade, bool>(SettleAsync, maxGroup: 200, committers: 1, pace: TimeSpan.FromMilliseconds(20), clock);
+        group = new GroupCommit<AttemptMade, bool>(
+            SettleAsync,
+            new GroupCommitOptions<AttemptMade>
+            {
+                MaxItems = 200, Pace = TimeSpan.FromMilliseconds(20), KeyOf = made => made.Row.Notification, MaxTries = int.MaxValue,
+                CommitTimeout = CommitTimeout,
+                OnIsolated = (made, fault) => log.LogWarning(
+                    "{Count} outcomes could not be written with the others ({Reason}); they are kept and written apart.",
+                    made.Count, fault.GetBaseException().Message.Split('\n')[0]),
+            },
+            clock);
     }
 
     /// <summary>Settles one outcome; completes when it has been committed.</summary>
     /// <returns>Whether it was written; if not, the delivery is in flight under a claim that nobody settles any more.</returns>
-    public Task<bool> SettleAsync(AttemptMade made) => group.AddAsync(made);
+    public async Task<bool> SettleAsync(AttemptMade made)
+    {
+        try
+        {
+            return await group.AddAsync(made);
+        }
+        catch (Exception fault) when (fault is not OperationCanceledException && !DatabaseFaults.IsPassing(fault))
+        {
+            log.LogError(fault, "The outcome of delivery {Delivery} cannot be written; its claim is given up.", made.Row.Id);
+            return false;
+        }
+    }
 
     /// <inheritdoc />
     public ValueTask DisposeAsync() => group.DisposeAsync();
 
-    private async Task<IReadOnlyList<bool>> SettleAsync(IReadOnlyList<AttemptMade> all, CancellationToken stopping)
+    private async Task<IReadOnlyList<bool>> SettleAsync(IReadOnlyList<AttemptMade> all, CommitLimits limits, CancellationToken stopping)
     {
-        for (var failures = 0; ; failures++)
-        {
-            try
-            {
-                await CommitAsync(all, stopping);
-                return [.. all.Select(_ => true)];
-            }
-            catch (Exception e) when (DatabaseFaults.IsPassing(e) && !stopping.IsCancellationRequested)
-            {
-                if (failures % 20 == 0) log.LogWarning("{Count} outcomes could not be written ({Reason}); they are kept and written when the database is back.", all.Count, e.Message.Split('\n')[0]);
-                await Task.Delay(TimeSpan.FromMilliseconds(Math.Min(50 << Math.Min(failures, 6), 1000)), clock, stopping);
-            }
-            catch (Exception e) when (all.Count > 1 && !stopping.IsCancellationRequested)
-            {
-                // One of the group cannot be written; it must not hold up the others.
-                log.LogError(e, "A group of {Count} outcomes failed; they are written one by one.", all.Count);
-                var written = new List<bool>(all.Count);
-                foreach (var one in all)
-                {
-                    try
-                    {
-                        written.AddRange(await SettleAsync([one], stopping));
-                    }
-                    catch (Exception fault) when (!stopping.IsCancellationRequested)
-                    {
-                        log.LogError(fault, "The outcome of delivery {Delivery} cannot be written; its claim is given up.", one.Row.Id);
-                        written.Add(false);
-                    }
-                }
-
-                return written;
-            }
-        }
+        await CommitAsync(all, limits, stopping);
+        return [.. all.Select(_ => true)];
     }
 
-    private async Task CommitAsync(IReadOnlyList<AttemptMade> all, CancellationToken cancellation)
+    private async Task CommitAsync(IReadOnlyList<AttemptMade> all, CommitLimits limits, CancellationToken cancellation)
     {
         var now = clock.GetUtcNow();
         await using var connection = await database.OpenConnectionAsync(cancellation);
         await using var transaction = await connection.BeginTransactionAsync(cancellation);
         await using var session = store.LightweightSession(SessionOptions.ForTransaction(transaction));
+        await limits.ApplyAsync(connection, cancellation);
 
         var (held, unknown) = await LockAsync(connection, all, cancellation);
         var late = all.Where(a => !held.ContainsKey((a.Row.Id, a.Claim))).ToList();

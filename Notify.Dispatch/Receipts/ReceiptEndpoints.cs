@@ -80,7 +80,7 @@ public static class ReceiptEndpoints
             if (await intake.KeepAllAsync([.. read.Receipts.Select(r => new ReceivedReceipt(source.Name, r, modes))])) return Results.NoContent();
             return Refused(503, "busy", "More receipts are waiting than can be kept at once. Post the same again after Retry-After.", 2);
         }
-        catch (Exception e) when (DatabaseFaults.IsPassing(e) || e is OperationCanceledException)
+        catch (Exception e) when (DatabaseFaults.IsPassing(e) || e is OperationCanceledException or CommitWaitException)
         {
             return Refused(503, "storage_unavailable", "The database does not answer, so nothing was kept. Post the same again after Retry-After: no receipt counts twice.", 5);
         }

@@ -22,7 +22,10 @@ public sealed class ReceiptIntake : IAsyncDisposable
     /// <summary>Receipts that may wait for their commit at once; more are turned away, and come again.</summary>
     public const int MostWaiting = 20_000;
 
-    private const int Tries = 4;
+    private const long MaxGroupBytes = 4 * 1024 * 1024;
+
+    // Less than providers wait for an answer; they post it again.
+    private static readonly TimeSpan MaxWait = TimeSpan.FromSeconds(10), CommitTimeout = TimeSpan.FromSeconds(10);
 
     private readonly IDocumentStore store;
     private readonly NpgsqlDataSource database;
@@ -30,14 +33,25 @@ public sealed class ReceiptIntake : IAsyncDisposable
     private readonly MasterKeyRing ring;
     private readonly TimeProvider clock;
     private readonly ILogger<ReceiptIntake> log;
-    private readonly GroupCommit<ReceivedReceipt, Exception?> group;
+    private readonly GroupCommit<ReceivedReceipt, bool> group;
     private int waiting;
 
     /// <summary>Starts the committer.</summary>
     public ReceiptIntake(IDocumentStore store, NpgsqlDataSource database, ReceiptJudgement judgement, MasterKeyRing ring, TimeProvider clock, ILogger<ReceiptIntake> log)
     {
         (this.store, this.database, this.judgement, this.ring, this.clock, this.log) = (store, database, judgement, ring, clock, log);
-        group = new GroupCommit<ReceivedReceipt, Exception?>(KeepAsync, maxGroup: 500, committers: 1, pace: TimeSpan.FromMilliseconds(10), clock);
+        group = new GroupCommit<ReceivedReceipt, bool>(
+            KeepAsync,
+            new GroupCommitOptions<ReceivedReceipt>
+            {
+                MaxItems = 500, MaxBytes = MaxGroupBytes, Pace = TimeSpan.FromMilliseconds(10),
+                KeyOf = KeyOf, BytesOf = r => r.Receipt.Raw.Length, MaxTries = 4,
+                MaxWait = MaxWait, CommitTimeout = CommitTimeout,
+                OnIsolated = (receipts, fault) => log.LogWarning(
+                    "{Count} receipts are kept apart from the others ({Reason}).",
+                    receipts.Count, fault.GetBaseException().Message.Split('\n')[0]),
+            },
+            clock);
     }
 
     /// <summary>Keeps receipts; completes when all have been committed, and throws if one was not.</summary>
@@ -53,8 +67,12 @@ public sealed class ReceiptIntake : IAsyncDisposable
 
         try
         {
-            var faults = await Task.WhenAll(receipts.Select(group.AddAsync));
-            return faults.FirstOrDefault(f => f is not null) is { } fault ? throw new ReceiptsNotKeptException(fault) : true;
+            await Task.WhenAll(receipts.Select(r => group.AddAsync(r)));
+            return true;
+        }
+        catch (Exception e) when (e is not (OperationCanceledException or CommitWaitException) && !DatabaseFaults.IsPassing(e))
+        {
+            throw new ReceiptsNotKeptException(e);
         }
         finally
         {
@@ -65,42 +83,25 @@ public sealed class ReceiptIntake : IAsyncDisposable
     /// <inheritdoc />
     public ValueTask DisposeAsync() => group.DisposeAsync();
 
-    private async Task<IReadOnlyList<Exception?>> KeepAsync(IReadOnlyList<ReceivedReceipt> all, CancellationToken stopping)
+    // A person's STOP and START are kept in their order; so are the receipts of one message.
+    private static string KeyOf(ReceivedReceipt received) =>
+        received.Receipt is { What: ReportKind.Inbound, Address: { } writer } ? writer
+            : received.Receipt.MessageId ?? received.Receipt.DeliveryId?.ToString("N") ?? received.Receipt.EventId;
+
+    private async Task<IReadOnlyList<bool>> KeepAsync(IReadOnlyList<ReceivedReceipt> all, CommitLimits limits, CancellationToken stopping)
     {
-        for (var tries = 1; ; tries++)
-        {
-            try
-            {
-                await CommitAsync(all, stopping);
-                return [.. all.Select(_ => (Exception?)null)];
-            }
-            catch (Exception e) when (DatabaseFaults.IsPassing(e) && tries < Tries && !stopping.IsCancellationRequested)
-            {
-                // A lost race passes at once; if the database is away, the provider comes again.
-                await Task.Delay(TimeSpan.FromMilliseconds(20 << tries), clock, stopping);
-            }
-            catch (Exception e) when (all.Count > 1 && !DatabaseFaults.IsPassing(e) && !stopping.IsCancellationRequested)
-            {
-                // One of the group cannot be kept; it must not hold up the others.
-                log.LogError(e, "A group of {Count} receipts failed; they are kept one by one.", all.Count);
-                var results = new List<Exception?>(all.Count);
-                foreach (var one in all) results.AddRange(await KeepAsync([one], stopping));
-                return results;
-            }
-            catch (Exception e) when (all.Count == 1 && !DatabaseFaults.IsPassing(e) && !stopping.IsCancellationRequested)
-            {
-                return [e];
-            }
-        }
+        await CommitAsync(all, limits, stopping);
+        return [.. all.Select(_ => true)];
     }
 
-    private async Task CommitAsync(IReadOnlyList<ReceivedReceipt> all, CancellationToken cancellation)
+    private async Task CommitAsync(IReadOnlyList<ReceivedReceipt> all, CommitLimits limits, CancellationToken cancellation)
     {
         var now = clock.GetUtcNow();
         var rows = all.DistinctBy(r => (r.Provider, r.Receipt.EventId)).Select(r => (Row: RowOf(r, now), r.Receipt)).ToList();
         await using var connection = await database.OpenConnectionAsync(cancellation);
         await using var transaction = await connection.BeginTransactionAsync(cancellation);
         await using var session = store.LightweightSession(SessionOptions.ForTransaction(transaction));
+        await limits.ApplyAsync(connection, cancellation);
         var kept = await judgement.JudgeAsync(connection, session, [.. rows.Select(r => new JudgedReceipt(r.Row, r.Receipt.Raw, WriterOf(r.Receipt)))], isNew: true, now, cancellation);
         await transaction.CommitAsync(cancellation);
 

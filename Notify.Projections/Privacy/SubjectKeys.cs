@@ -182,7 +182,12 @@ public sealed class KeySet(MasterKeyRing ring)
     public Sealed Seal(string subject, ReadOnlySpan<byte> plain)
     {
         var (id, cipher) = SealBytes(subject, plain);
-        return new Sealed(string.Create(CultureInfo.InvariantCulture, $"{id}.{Base64Url.EncodeToString(cipher)}"));
+        var prefix = string.Create(CultureInfo.InvariantCulture, $"{id}.");
+        return new Sealed(string.Create(prefix.Length + Base64Url.GetEncodedLength(cipher.Length), (prefix, cipher), static (text, parts) =>
+        {
+            parts.prefix.CopyTo(text);
+            Base64Url.EncodeToChars(parts.cipher, text[parts.prefix.Length..]);
+        }));
     }
 
     /// <summary>Seals a text under the subject's current key.</summary>

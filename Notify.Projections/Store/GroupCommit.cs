@@ -3,113 +3,171 @@ using System.Threading.Channels;
 namespace Notify.Projections;
 
 /// <summary>
-/// Self-clocking group commit: what arrives while a commit runs forms the next group. One alone waits for nobody; under
-/// load the groups grow by themselves, and a commit's cost is shared by all in it. When more waits than fits, those whom it
-/// belongs to take turns: nobody waits for all that somebody else has brought.
+/// Self-clocking group commit: items that arrive while a commit runs form the next group. A single item waits for no other;
+/// under load the groups grow by themselves, and a commit's cost is shared by all in it. When more waits than fits, owners
+/// take turns, so that no item waits for all that another owner has brought.
 /// </summary>
-/// <typeparam name="TItem">What is asked for.</typeparam>
-/// <typeparam name="TResult">What came of it.</typeparam>
+/// <typeparam name="TItem">An item of a group.</typeparam>
+/// <typeparam name="TResult">The result of an item.</typeparam>
+/// <remarks>
+/// A group that fails is left to a <see cref="CommitIsolation{TItem, TResult}"/>, which singles out the item that cannot be stored or
+/// whose lock is held, while the next groups are committed.
+/// </remarks>
 public sealed class GroupCommit<TItem, TResult> : IAsyncDisposable
 {
-    private readonly Channel<Pending> waiting = Channel.CreateUnboundedPrioritized(new UnboundedPrioritizedChannelOptions<Pending> { Comparer = ByTurn });
-    private readonly Lock turns = new();
-    private readonly Dictionary<(int Rank, string Owner), long> lastTurns = [];
-    private readonly Dictionary<int, long> reached = [];
-    private readonly Func<TItem, (int Rank, string Owner)>? belongsTo;
-    private long arrivals;
-    private readonly Func<IReadOnlyList<TItem>, CancellationToken, Task<IReadOnlyList<TResult>>> commit;
-    private readonly Task[] committers;
-    private readonly int maxGroup;
-    private readonly TimeSpan pace;
+    private static readonly TimeSpan StallRemembered = TimeSpan.FromSeconds(10);
+    private readonly GroupCommitOptions<TItem> options;
+    private readonly Func<IReadOnlyList<TItem>, CommitLimits, CancellationToken, Task<IReadOnlyList<TResult>>> commit;
     private readonly TimeProvider clock;
+    private readonly CommitQueue<TItem, TResult> queue;
+    private readonly CommitIsolation<TItem, TResult> isolation;
+    private readonly Channel<bool> wake =
+        Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
     private readonly CancellationTokenSource stopping = new();
+    private readonly Task[] committers;
+    private long succeeded;
+    private long stalled;
 
     /// <summary>Starts the committers.</summary>
-    /// <param name="commit">Commits a group and returns a result for each item, in order. What it throws, each caller of the group receives.</param>
-    /// <param name="maxGroup">The most items in one commit.</param>
-    /// <param name="committers">Commits that may run side by side.</param>
-    /// <param name="pace">
-    /// The least time from the end of one commit to the next while a group is not full: requests then share commits, and
-    /// who comes after a pause waits for nobody.
+    /// <param name="commit">
+    /// Commits a group within the limits and returns a result for each item, in order. It may be called again with the same items,
+    /// also after a commit whose answer was lost.
     /// </param>
-    /// <param name="belongsTo">The lower rank goes first; within a rank, owners take turns. Without it, all go as they come.</param>
     public GroupCommit(
-        Func<IReadOnlyList<TItem>, CancellationToken, Task<IReadOnlyList<TResult>>> commit, int maxGroup, int committers = 1, TimeSpan pace = default,
-        TimeProvider? clock = null, Func<TItem, (int Rank, string Owner)>? belongsTo = null)
+        Func<IReadOnlyList<TItem>, CommitLimits, CancellationToken, Task<IReadOnlyList<TResult>>> commit, GroupCommitOptions<TItem> options,
+        TimeProvider? clock = null)
     {
-        this.belongsTo = belongsTo;
-        (this.commit, this.maxGroup, this.pace, this.clock) = (commit, maxGroup, pace, clock ?? TimeProvider.System);
-        this.committers = [.. Enumerable.Range(0, committers).Select(_ => Task.Run(CommitAsync))];
+        (this.commit, this.options, this.clock) = (commit, options, clock ?? TimeProvider.System);
+        (succeeded, stalled) = (this.clock.GetTimestamp(), long.MinValue);
+        queue = new CommitQueue<TItem, TResult>(options, this.clock);
+        isolation = new CommitIsolation<TItem, TResult>(
+            queue, options, TryAsync, () => Interlocked.Read(ref succeeded), this.clock, stopping.Token);
+        committers = [.. Enumerable.Range(0, options.Committers).Select(_ => Task.Run(CommitAsync))];
     }
 
-    /// <summary>Adds an item and waits until its group has been committed.</summary>
-    public Task<TResult> AddAsync(TItem item)
+    /// <summary>Starts committers without limits of time and number.</summary>
+    public GroupCommit(
+        Func<IReadOnlyList<TItem>, CancellationToken, Task<IReadOnlyList<TResult>>> commit, int maxGroup, int committers = 1,
+        TimeSpan pace = default, TimeProvider? clock = null, Func<TItem, (int Rank, string Owner)>? belongsTo = null)
+        : this(
+            (items, _, cancellation) => commit(items, cancellation),
+            new GroupCommitOptions<TItem> { MaxItems = maxGroup, Committers = committers, Pace = pace, BelongsTo = belongsTo }, clock)
     {
-        var (rank, owner) = belongsTo?.Invoke(item) ?? (0, "");
-        lock (turns)
+    }
+
+    /// <summary>Items whose result is not known yet.</summary>
+    public int Waiting => queue.Unfinished;
+
+    /// <summary>How long the oldest item waits.</summary>
+    /// <remarks>The longest wait after an item was answered without a commit, while none has succeeded since.</remarks>
+    public TimeSpan OldestWait
+    {
+        get
         {
-            // Who brings more than one is given later turns for the others; who was away does not come before those who waited.
-            var turn = Math.Max(lastTurns.GetValueOrDefault((rank, owner)), reached.GetValueOrDefault(rank)) + 1;
-            var pending = new Pending(item, new TaskCompletionSource<TResult>(TaskCreationOptions.RunContinuationsAsynchronously), rank, turn, ++arrivals);
-            if (!waiting.Writer.TryWrite(pending)) return Task.FromException<TResult>(new OperationCanceledException("The host is stopping."));
-            lastTurns[(rank, owner)] = turn;
-            return pending.Result.Task;
+            var (success, stall) = (Interlocked.Read(ref succeeded), Interlocked.Read(ref stalled));
+            var oldest = queue.OldestWait(success);
+            return stall > success && clock.GetElapsedTime(stall) < StallRemembered && options.MaxWait > oldest ? options.MaxWait : oldest;
         }
+    }
+
+    /// <summary>Whether so many more items of an owner would be added.</summary>
+    public bool HasRoomFor(int count, int rank, string owner) => queue.HasRoomFor(count, rank, owner);
+
+    /// <summary>Adds an item and waits until it has been committed.</summary>
+    /// <param name="aborted">Lets the item leave the queue.</param>
+    /// <exception cref="CommitBusyException">Too many items are waiting.</exception>
+    /// <exception cref="CommitWaitException">The item was not committed within <see cref="GroupCommitOptions{TItem}.MaxWait"/>.</exception>
+    public Task<TResult> AddAsync(TItem item, CancellationToken aborted = default)
+    {
+        PendingCommit<TItem, TResult> pending;
+        try
+        {
+            aborted.ThrowIfCancellationRequested();
+            pending = queue.Add(item);
+        }
+        catch (Exception e) when (e is CommitBusyException or OperationCanceledException)
+        {
+            return Task.FromException<TResult>(e);
+        }
+
+        wake.Writer.TryWrite(true);
+        var waitsForLong = options.MaxWait == Timeout.InfiniteTimeSpan && !aborted.CanBeCanceled;
+        return waitsForLong ? pending.Result.Task : WaitAsync(pending, aborted);
     }
 
     /// <summary>Commits what waits, then stops.</summary>
     public async ValueTask DisposeAsync()
     {
-        waiting.Writer.TryComplete();
+        queue.Close();
+        wake.Writer.TryComplete();
         stopping.CancelAfter(TimeSpan.FromSeconds(20));
         await Task.WhenAll(committers);
+        await isolation.EndAsync();
+        isolation.Dispose();
         stopping.Dispose();
+    }
+
+    private async Task<TResult> WaitAsync(PendingCommit<TItem, TResult> pending, CancellationToken aborted)
+    {
+        var result = pending.Result.Task;
+        try
+        {
+            return await result.WaitAsync(options.MaxWait, clock, aborted);
+        }
+        catch (TimeoutException e) when (result.Exception?.InnerException != e)
+        {
+            if (result.IsCompletedSuccessfully) return await result;
+            queue.Leave(pending);
+            Interlocked.Exchange(ref stalled, clock.GetTimestamp());
+            throw new CommitWaitException(pending.WasTried);
+        }
+        catch (OperationCanceledException) when (!result.IsCompleted)
+        {
+            queue.Leave(pending);
+            throw;
+        }
     }
 
     private async Task CommitAsync()
     {
         long? ended = null;
-        while (await waiting.Reader.WaitToReadAsync())
+        while (await wake.Reader.WaitToReadAsync() || queue.Count > 0)
         {
-            var wait = ended is { } last ? pace - clock.GetElapsedTime(last) : TimeSpan.Zero;
-            if (wait > TimeSpan.Zero && waiting.Reader.Count < maxGroup) await Task.Delay(wait, clock);
-            var group = TakeGroup();
+            wake.Reader.TryRead(out _);
+            var wait = ended is { } last ? options.Pace - clock.GetElapsedTime(last) : TimeSpan.Zero;
+            if (wait > TimeSpan.Zero && queue.Count < options.MaxItems) await Task.Delay(wait, clock);
+            var group = queue.Take(out var followed);
+            if (queue.Count > 0) wake.Writer.TryWrite(true);
+            foreach (var chain in followed) isolation.Follow(chain);
             if (group.Count == 0) continue;
-            try
-            {
-                var results = await commit([.. group.Select(p => p.Item)], stopping.Token);
-                for (var i = 0; i < group.Count; i++) group[i].Result.TrySetResult(results[i]);
-            }
-#pragma warning disable CA1031 // Whatever went wrong belongs to those who wait, not to this loop.
-            catch (Exception e)
-#pragma warning restore CA1031
-            {
-                foreach (var pending in group) pending.Result.TrySetException(e);
-            }
-
+            if (await TryAsync(group, CommitLimits.OfGroup(options.StatementTimeout, group.Sum(p => p.Bytes))) is { } fault) isolation.Start(group, fault);
             ended = clock.GetTimestamp();
         }
     }
 
-    private List<Pending> TakeGroup()
+    // Commits items; where that fails, the fault is returned and the items stay without a result.
+    private async Task<Exception?> TryAsync(List<PendingCommit<TItem, TResult>> items, CommitLimits limits)
     {
-        var group = new List<Pending>();
-        lock (turns)
+        foreach (var pending in items) pending.WasTried = true;
+        using var limit = new CancellationTokenSource(options.CommitTimeout, clock);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, stopping.Token);
+        try
         {
-            while (group.Count < maxGroup && waiting.Reader.TryRead(out var pending))
-            {
-                group.Add(pending);
-                reached[pending.Rank] = Math.Max(reached.GetValueOrDefault(pending.Rank), pending.Turn);
-            }
-
-            if (waiting.Reader.Count == 0) lastTurns.Clear();
+            var results = await commit([.. items.Select(p => p.Item)], limits, either.Token);
+            if (results.Count != items.Count) throw new CommitResultsException(items.Count, results.Count);
+            Interlocked.Exchange(ref succeeded, clock.GetTimestamp());
+            queue.Finish(items);
+            for (var i = 0; i < items.Count; i++) items[i].Result.TrySetResult(results[i]);
+            return null;
         }
-
-        return group;
+#pragma warning disable CA1031 // The fault belongs to the items, not to this loop.
+        catch (Exception e)
+#pragma warning restore CA1031
+        {
+            return limit.IsCancellationRequested && !stopping.IsCancellationRequested ? new CommitTimeoutException(e) : e;
+        }
     }
-
-    private static readonly Comparer<Pending> ByTurn =
-        Comparer<Pending>.Create((a, b) => (a.Rank, a.Turn, a.Arrival).CompareTo((b.Rank, b.Turn, b.Arrival)));
-
-    private sealed record Pending(TItem Item, TaskCompletionSource<TResult> Result, int Rank, long Turn, long Arrival);
 }
+
+/// <summary>A commit returned another number of results than it was given items.</summary>
+public sealed class CommitResultsException(int items, int results) : Exception($"A commit of {items} items returned {results} results.");

@@ -26,6 +26,7 @@ public sealed record CurrentTemplate(string Key, int Version, bool IsArchived, I
 public sealed class TemplateBook : IAsyncDisposable
 {
     private const int MostKept = 2000;
+    private static readonly TimeSpan MaxWait = TimeSpan.FromSeconds(5);
     private readonly IDocumentStore store;
     private readonly NpgsqlDataSource database;
     private readonly Snapshots snapshots;
@@ -37,7 +38,14 @@ public sealed class TemplateBook : IAsyncDisposable
     public TemplateBook(IDocumentStore store, NpgsqlDataSource database, Snapshots snapshots, TimeProvider clock)
     {
         (this.store, this.database, this.snapshots) = (store, database, snapshots);
-        asking = new GroupCommit<string, CurrentTemplate?>(ReadCurrentAsync, maxGroup: 1000, committers: 2, clock: clock);
+        asking = new GroupCommit<string, CurrentTemplate?>(
+            (keys, _, cancellation) => ReadCurrentAsync(keys, cancellation),
+            new GroupCommitOptions<string>
+            {
+                MaxItems = 1000, Committers = 2, MaxWaiting = 10_000, MaxWait = MaxWait,
+                CommitTimeout = MaxWait,
+            },
+            clock);
     }
 
     /// <summary>A template as the next request gets it; <c>null</c>: there is none.</summary>

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Options;
 using Notify.Dispatch.Dispatching;
@@ -8,6 +9,8 @@ using Notify.Projections.ProviderHealth;
 using Notify.Projections.QueueBacklog;
 using Notify.Tests.Domain;
 using Notify.Tests.Projections.Analytics;
+using Notify.Tests.Support;
+using Npgsql;
 
 namespace Notify.Tests.Dispatch;
 
@@ -123,5 +126,51 @@ public sealed class SettlementTests(AnalyticsDatabase database) : IClassFixture<
                 new QueueActivity(database.Source, clock, NullLogger<QueueActivity>.Instance),
             new ProviderActivity(database.Source, new AlertRules(), clock, NullLogger<ProviderActivity>.Instance),
                 NullLogger<Settlement>.Instance);
+    }
+
+    [Theory]
+    [InlineData("select 1 from events.mt_streams where id = $1 for update")]
+    [InlineData("select 1 from notify.open_deliveries where notification = $1 for update")]
+    public async Task Locked_row_delays_only_the_outcome_that_needs_it(string sql)
+    {
+        var claim = Guid.NewGuid();
+        var (sms, others, later) = (await ClaimedAsync(1, Lane.Sms, claim), await ClaimedAsync(60, Lane.Apns, claim),
+            await ClaimedAsync(60, Lane.Email, claim));
+        await using var blocker = await database.Source.OpenConnectionAsync(Cancellation);
+        await using var transaction = await blocker.BeginTransactionAsync(Cancellation);
+        await using (var locking = new NpgsqlCommand(sql, blocker) { Parameters = { new() { Value = sms[0].Notification } } })
+            await locking.ExecuteNonQueryAsync(Cancellation);
+
+        await using var settlement = NewSettlement();
+        var watch = Stopwatch.StartNew();
+        var blocked = SettleAsync(settlement, sms[0], claim);
+        await Task.WhenAll(others.Select(r => SettleAsync(settlement, r, claim))).WaitAsync(Eventually.Patience, Cancellation);
+        Write($"60 pushes beside the locked SMS were settled after {watch.ElapsedMilliseconds} ms");
+        watch.Restart();
+        await Task.WhenAll(later.Select(r => SettleAsync(settlement, r, claim))).WaitAsync(Eventually.Patience, Cancellation);
+        Write($"60 emails after it were settled after {watch.ElapsedMilliseconds} ms");
+
+        Assert.False(blocked.IsCompleted);
+        await transaction.RollbackAsync(Cancellation);
+        Assert.True(await blocked.WaitAsync(Eventually.Patience, Cancellation));
+    }
+
+    private static void Write(string line) => TestContext.Current.TestOutputHelper?.WriteLine(line);
+
+    private static Task<bool> SettleAsync(Settlement settlement, OpenDelivery row, Guid claim) =>
+        settlement.SettleAsync(new AttemptMade(row, claim, 1, "provider", new AttemptOutcome.Accepted($"m-{row.Id:N}"), TimeSpan.Zero,
+            null, TimeProvider.System.GetUtcNow()));
+
+    private async Task<List<OpenDelivery>> ClaimedAsync(int count, Lane lane, Guid claim)
+    {
+        var now = TimeProvider.System.GetUtcNow();
+        var rows = Enumerable.Range(0, count).Select(i => $"n/c_shop:locked-{claim:N}-{lane}-{i}")
+            .Select(n => new OpenDelivery(DeterministicId.OfDelivery(n, "d"), n, new DeliveryQueue(lane, Priority.Critical),
+                OpenState.Queued, 0, now, now)).ToList();
+        foreach (var row in rows) await database.AppendAsync(row.Notification, Some.Requested());
+        await using var connection = await database.Source.OpenConnectionAsync(Cancellation);
+        await OpenDeliveryTable.AddAsync(connection, rows, Cancellation);
+        await OpenDeliveryTable.ClaimAsync(connection, [.. rows.Select(r => r.Id)], Guid.NewGuid(), claim, Cancellation);
+        return rows;
     }
 }

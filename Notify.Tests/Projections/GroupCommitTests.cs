@@ -32,7 +32,7 @@ public sealed class GroupCommitTests
             maxGroup: 100);
         var first = group.AddAsync(0);
         await began.Task.WaitAsync(Patience, TestContext.Current.CancellationToken);
-        var others = Enumerable.Range(1, 50).Select(group.AddAsync).ToList();
+        var others = Enumerable.Range(1, 50).Select(i => group.AddAsync(i)).ToList();
         finish.SetResult();
         await Task.WhenAll([first, .. others]).WaitAsync(Patience, TestContext.Current.CancellationToken);
         Assert.Equal([0], groups[0]);
@@ -44,7 +44,7 @@ public sealed class GroupCommitTests
     {
         var first = new TaskCompletionSource();
         await using var group = Doubling(out var groups, maxGroup: 8, holdFirst: first);
-        var answers = Enumerable.Range(0, 100).Select(group.AddAsync).ToList();
+        var answers = Enumerable.Range(0, 100).Select(i => group.AddAsync(i)).ToList();
         first.SetResult();
         await Task.WhenAll(answers).WaitAsync(Patience, TestContext.Current.CancellationToken);
         Assert.All(groups, g => Assert.InRange(g.Length, 1, 8));
@@ -71,7 +71,7 @@ public sealed class GroupCommitTests
                 return items.Contains(13) ? throw new InvalidOperationException("13") : [.. items];
             },
             maxGroup: 4);
-        var answers = Enumerable.Range(12, 9).Select(group.AddAsync).ToList();
+        var answers = Enumerable.Range(12, 9).Select(i => group.AddAsync(i)).ToList();
         first.SetResult();
         await Task.WhenAll(answers).ContinueWith(_ => { }, TestContext.Current.CancellationToken, TaskContinuationOptions.None, TaskScheduler.Default).WaitAsync(Patience, TestContext.Current.CancellationToken);
         Assert.Contains(answers, a => a.IsFaulted);
@@ -91,7 +91,7 @@ public sealed class GroupCommitTests
                 return [.. items.Take(1)];
             },
             maxGroup: 10);
-        var answers = Enumerable.Range(0, 5).Select(group.AddAsync).ToList();
+        var answers = Enumerable.Range(0, 5).Select(i => group.AddAsync(i)).ToList();
         first.SetResult();
         foreach (var answer in answers) await answer.ContinueWith(_ => { }, TestContext.Current.CancellationToken, TaskContinuationOptions.None, TaskScheduler.Default).WaitAsync(Patience, TestContext.Current.CancellationToken);
         Assert.Contains(answers, a => a.IsFaulted);
@@ -117,7 +117,7 @@ public sealed class GroupCommitTests
     {
         var first = new TaskCompletionSource();
         var group = Doubling(out var groups, maxGroup: 4, holdFirst: first);
-        var answers = Enumerable.Range(0, 20).Select(group.AddAsync).ToList();
+        var answers = Enumerable.Range(0, 20).Select(i => group.AddAsync(i)).ToList();
         var stopped = group.DisposeAsync().AsTask();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => group.AddAsync(99));
         first.SetResult();

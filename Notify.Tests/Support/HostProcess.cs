@@ -40,6 +40,9 @@ public sealed class HostProcess : IAsyncDisposable
     /// <summary>What the tests call it.</summary>
     public string Name { get; }
 
+    /// <summary>Its process ID.</summary>
+    public int Id => process.Id;
+
     /// <summary>Where its output goes.</summary>
     public string LogFile { get; }
 

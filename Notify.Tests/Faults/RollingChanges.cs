@@ -74,7 +74,7 @@ public sealed class RollingChanges(RollingSystem rolling) : IClassFixture<Rollin
         await SendSmsAsync(mark, 2);
         var scheduled = $"{mark}-later";
         (await Client.SendAsync(new { eventId = scheduled, to = new { phone = Person.NewPhone() }, content = new { body = scheduled },
-            sendAt = DateTimeOffset.UtcNow.AddSeconds(1) })).Is(202);
+            sendAt = TimeProvider.System.GetUtcNow().AddSeconds(1) })).Is(202);
         await ExecuteAsync(
             """
             update notify.subject_keys set master_key = 'of-a-newer-host-' || master_key where id in (

@@ -22,9 +22,9 @@ public sealed class GroupCommitBoundsTests
     {
         (faults["b1"], faults["b2"]) = (Locked, Locked);
         await using var group = NewGroup(new() { MaxItems = 64 });
-        var blocked = new[] { group.AddAsync("b1"), group.AddAsync("b2") };
+        var blocked = new[] { group.AddAsync("b1", Stop), group.AddAsync("b2", Stop) };
         for (var round = 0; round < 3; round++)
-            await Task.WhenAll(Enumerable.Range(0, 100).Select(i => group.AddAsync($"{round}-{i}"))).WaitAsync(Eventually.Patience, Stop);
+            await Task.WhenAll(Enumerable.Range(0, 100).Select(i => group.AddAsync($"{round}-{i}", Stop))).WaitAsync(Eventually.Patience, Stop);
         Assert.All(blocked, b => Assert.False(b.IsCompleted));
 
         faults.Clear();
@@ -38,10 +38,10 @@ public sealed class GroupCommitBoundsTests
     {
         faults["k-0"] = Locked;
         await using var group = NewGroup(new() { MaxItems = 8, KeyOf = i => i[..1] });
-        var items = new List<Task<string>> { group.AddAsync("k-0") };
-        await group.AddAsync("other").WaitAsync(Eventually.Patience, Stop);
-        items.AddRange(Enumerable.Range(1, 20).Select(i => group.AddAsync($"k-{i}")));
-        await group.AddAsync("z").WaitAsync(Eventually.Patience, Stop);
+        var items = new List<Task<string>> { group.AddAsync("k-0", Stop) };
+        await group.AddAsync("other", Stop).WaitAsync(Eventually.Patience, Stop);
+        items.AddRange(Enumerable.Range(1, 20).Select(i => group.AddAsync($"k-{i}", Stop)));
+        await group.AddAsync("z", Stop).WaitAsync(Eventually.Patience, Stop);
         Assert.All(items, i => Assert.False(i.IsCompleted));
 
         faults.Clear();
@@ -54,7 +54,7 @@ public sealed class GroupCommitBoundsTests
     {
         faults["13"] = new InvalidOperationException("13");
         await using var group = NewGroup(new() { MaxItems = 100 });
-        var items = Enumerable.Range(0, 60).Select(i => group.AddAsync($"{i}")).ToList();
+        var items = Enumerable.Range(0, 60).Select(i => group.AddAsync($"{i}", Stop)).ToList();
         var fault = await Assert.ThrowsAsync<InvalidOperationException>(() => items[13].WaitAsync(Eventually.Patience, Stop));
         Assert.Equal("13", fault.Message);
         await Task.WhenAll(items.Where((_, i) => i != 13)).WaitAsync(Eventually.Patience, Stop);
@@ -72,7 +72,7 @@ public sealed class GroupCommitBoundsTests
                 return faults.IsEmpty ? Task.FromResult(items) : throw Locked;
             },
             new GroupCommitOptions<string> { MaxItems = 256 });
-        var all = Enumerable.Range(0, 256).Select(i => group.AddAsync($"{i}")).ToList();
+        var all = Enumerable.Range(0, 256).Select(i => group.AddAsync($"{i}", Stop)).ToList();
         await Eventually.Holds(() => Task.FromResult(Volatile.Read(ref tried) >= 8), "it was tried again and again");
         Assert.InRange(tried, 8, 40);
 
@@ -85,18 +85,18 @@ public sealed class GroupCommitBoundsTests
     {
         hold = new TaskCompletionSource();
         await using var group = NewGroup(new() { MaxItems = 4, MaxWaiting = 20, BelongsTo = i => (i[0] == '!' ? 0 : 1, i.TrimStart('!')[..1]) });
-        var waiting = Enumerable.Range(0, 10).Select(i => group.AddAsync($"a{i}")).ToList();
-        await Assert.ThrowsAsync<CommitBusyException>(() => group.AddAsync("a10"));
-        waiting.AddRange(Enumerable.Range(0, 8).Select(i => group.AddAsync($"b{i}")));
-        await Assert.ThrowsAsync<CommitBusyException>(() => group.AddAsync("c0")); // the last tenth is the first rank's
-        waiting.AddRange(Enumerable.Range(0, 2).Select(i => group.AddAsync($"!c{i}")));
-        await Assert.ThrowsAsync<CommitBusyException>(() => group.AddAsync("!d"));
+        var waiting = Enumerable.Range(0, 10).Select(i => group.AddAsync($"a{i}", Stop)).ToList();
+        await Assert.ThrowsAsync<CommitBusyException>(() => group.AddAsync("a10", Stop));
+        waiting.AddRange(Enumerable.Range(0, 8).Select(i => group.AddAsync($"b{i}", Stop)));
+        await Assert.ThrowsAsync<CommitBusyException>(() => group.AddAsync("c0", Stop)); // the last tenth is the first rank's
+        waiting.AddRange(Enumerable.Range(0, 2).Select(i => group.AddAsync($"!c{i}", Stop)));
+        await Assert.ThrowsAsync<CommitBusyException>(() => group.AddAsync("!d", Stop));
         Assert.Equal(20, group.Waiting);
 
         hold.SetResult();
         await Task.WhenAll(waiting).WaitAsync(Eventually.Patience, Stop);
         Assert.Equal(0, group.Waiting);
-        await group.AddAsync("a10").WaitAsync(Eventually.Patience, Stop);
+        await group.AddAsync("a10", Stop).WaitAsync(Eventually.Patience, Stop);
     }
 
     [Fact]
@@ -105,9 +105,9 @@ public sealed class GroupCommitBoundsTests
         hold = new TaskCompletionSource();
         var clock = new FakeTimeProvider();
         await using var group = NewGroup(new() { MaxItems = 1, MaxWait = TimeSpan.FromSeconds(5) }, clock);
-        var first = group.AddAsync("first");
+        var first = group.AddAsync("first", Stop);
         await Eventually.Holds(() => Task.FromResult(!committed.IsEmpty), "the first is being committed");
-        var second = group.AddAsync("second");
+        var second = group.AddAsync("second", Stop);
         clock.Advance(TimeSpan.FromSeconds(4));
         Assert.Equal(TimeSpan.FromSeconds(4), group.OldestWait);
         clock.Advance(TimeSpan.FromSeconds(1));
@@ -117,7 +117,7 @@ public sealed class GroupCommitBoundsTests
         Assert.Equal(1, group.Waiting);
         Assert.Equal(TimeSpan.FromSeconds(5), group.OldestWait);
         hold.SetResult();
-        await group.AddAsync("third").WaitAsync(Eventually.Patience, Stop);
+        await group.AddAsync("third", Stop).WaitAsync(Eventually.Patience, Stop);
         Assert.Equal(["first", "third"], committed.SelectMany(g => g));
         Assert.Equal(TimeSpan.Zero, group.OldestWait);
     }
@@ -127,7 +127,7 @@ public sealed class GroupCommitBoundsTests
     {
         hold = new TaskCompletionSource();
         await using var group = NewGroup(new() { MaxItems = 1 });
-        var first = group.AddAsync("first");
+        var first = group.AddAsync("first", Stop);
         await Eventually.Holds(() => Task.FromResult(!committed.IsEmpty), "the first is being committed");
         using var caller = new CancellationTokenSource();
         var second = group.AddAsync("second", caller.Token);
@@ -135,7 +135,7 @@ public sealed class GroupCommitBoundsTests
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => second.WaitAsync(Eventually.Patience, Stop));
         Assert.Equal(1, group.Waiting);
         hold.SetResult();
-        await Task.WhenAll(first, group.AddAsync("third")).WaitAsync(Eventually.Patience, Stop);
+        await Task.WhenAll(first, group.AddAsync("third", Stop)).WaitAsync(Eventually.Patience, Stop);
         Assert.Equal(["first", "third"], committed.SelectMany(g => g));
     }
 
@@ -144,9 +144,9 @@ public sealed class GroupCommitBoundsTests
     {
         hold = new TaskCompletionSource();
         await using var group = NewGroup(new() { MaxItems = 100, MaxBytes = 10, BytesOf = i => int.Parse(i, System.Globalization.CultureInfo.InvariantCulture) });
-        var first = group.AddAsync("1");
+        var first = group.AddAsync("1", Stop);
         await Eventually.Holds(() => Task.FromResult(!committed.IsEmpty), "the first is being committed");
-        var others = new[] { "4", "4", "4", "25", "2", "8" }.Select(i => group.AddAsync(i)).ToList();
+        var others = new[] { "4", "4", "4", "25", "2", "8" }.Select(i => group.AddAsync(i, Stop)).ToList();
         hold.SetResult();
         await Task.WhenAll([first, .. others]).WaitAsync(Eventually.Patience, Stop);
         Assert.Equal(["1", "4 4", "4", "25", "2 8"], committed.Select(g => string.Join(' ', g)));
@@ -163,7 +163,7 @@ public sealed class GroupCommitBoundsTests
                 return items;
             },
             new GroupCommitOptions<string> { CommitTimeout = TimeSpan.FromMilliseconds(50) });
-        Assert.Equal("a", await group.AddAsync("a").WaitAsync(Eventually.Patience, Stop));
+        Assert.Equal("a", await group.AddAsync("a", Stop).WaitAsync(Eventually.Patience, Stop));
         Assert.Equal(2, tries);
     }
 

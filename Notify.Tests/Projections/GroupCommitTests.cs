@@ -13,7 +13,7 @@ public sealed class GroupCommitTests
     public async Task One_alone_waits_for_nobody()
     {
         await using var group = Doubling(out var groups);
-        Assert.Equal(42, await group.AddAsync(21).WaitAsync(Patience, TestContext.Current.CancellationToken));
+        Assert.Equal(42, await group.AddAsync(21, TestContext.Current.CancellationToken).WaitAsync(Patience, TestContext.Current.CancellationToken));
         Assert.Equal([1], groups.Select(g => g.Length));
     }
 
@@ -30,9 +30,9 @@ public sealed class GroupCommitTests
                 return [.. items];
             },
             maxGroup: 100);
-        var first = group.AddAsync(0);
+        var first = group.AddAsync(0, TestContext.Current.CancellationToken);
         await began.Task.WaitAsync(Patience, TestContext.Current.CancellationToken);
-        var others = Enumerable.Range(1, 50).Select(i => group.AddAsync(i)).ToList();
+        var others = Enumerable.Range(1, 50).Select(i => group.AddAsync(i, TestContext.Current.CancellationToken)).ToList();
         finish.SetResult();
         await Task.WhenAll([first, .. others]).WaitAsync(Patience, TestContext.Current.CancellationToken);
         Assert.Equal([0], groups[0]);
@@ -44,7 +44,7 @@ public sealed class GroupCommitTests
     {
         var first = new TaskCompletionSource();
         await using var group = Doubling(out var groups, maxGroup: 8, holdFirst: first);
-        var answers = Enumerable.Range(0, 100).Select(i => group.AddAsync(i)).ToList();
+        var answers = Enumerable.Range(0, 100).Select(i => group.AddAsync(i, TestContext.Current.CancellationToken)).ToList();
         first.SetResult();
         await Task.WhenAll(answers).WaitAsync(Patience, TestContext.Current.CancellationToken);
         Assert.All(groups, g => Assert.InRange(g.Length, 1, 8));
@@ -55,7 +55,7 @@ public sealed class GroupCommitTests
     public async Task Everybody_gets_their_own_result_whoever_asks_at_once()
     {
         await using var group = Doubling(out var groups, maxGroup: 16, committers: 3);
-        var answers = await Task.WhenAll(Enumerable.Range(0, 2000).Select(i => Task.Run(async () => (Asked: i, Got: await group.AddAsync(i))))).WaitAsync(Patience, TestContext.Current.CancellationToken);
+        var answers = await Task.WhenAll(Enumerable.Range(0, 2000).Select(i => Task.Run(async () => (Asked: i, Got: await group.AddAsync(i, TestContext.Current.CancellationToken))))).WaitAsync(Patience, TestContext.Current.CancellationToken);
         Assert.All(answers, a => Assert.Equal(a.Asked * 2, a.Got));
         Assert.Equal(2000, groups.SelectMany(g => g).Distinct().Count());
     }
@@ -71,13 +71,13 @@ public sealed class GroupCommitTests
                 return items.Contains(13) ? throw new InvalidOperationException("13") : [.. items];
             },
             maxGroup: 4);
-        var answers = Enumerable.Range(12, 9).Select(i => group.AddAsync(i)).ToList();
+        var answers = Enumerable.Range(12, 9).Select(i => group.AddAsync(i, TestContext.Current.CancellationToken)).ToList();
         first.SetResult();
         await Task.WhenAll(answers).ContinueWith(_ => { }, TestContext.Current.CancellationToken, TaskContinuationOptions.None, TaskScheduler.Default).WaitAsync(Patience, TestContext.Current.CancellationToken);
         Assert.Contains(answers, a => a.IsFaulted);
         Assert.All(answers.Where(a => a.IsFaulted), a => Assert.Equal("13", a.Exception!.InnerException!.Message));
         Assert.All(answers[^4..], a => Assert.True(a.IsCompletedSuccessfully));
-        Assert.Equal(99, await group.AddAsync(99).WaitAsync(Patience, TestContext.Current.CancellationToken));
+        Assert.Equal(99, await group.AddAsync(99, TestContext.Current.CancellationToken).WaitAsync(Patience, TestContext.Current.CancellationToken));
     }
 
     [Fact]
@@ -91,7 +91,7 @@ public sealed class GroupCommitTests
                 return [.. items.Take(1)];
             },
             maxGroup: 10);
-        var answers = Enumerable.Range(0, 5).Select(i => group.AddAsync(i)).ToList();
+        var answers = Enumerable.Range(0, 5).Select(i => group.AddAsync(i, TestContext.Current.CancellationToken)).ToList();
         first.SetResult();
         foreach (var answer in answers) await answer.ContinueWith(_ => { }, TestContext.Current.CancellationToken, TaskContinuationOptions.None, TaskScheduler.Default).WaitAsync(Patience, TestContext.Current.CancellationToken);
         Assert.Contains(answers, a => a.IsFaulted);
@@ -109,7 +109,7 @@ public sealed class GroupCommitTests
                 return [.. items];
             },
             maxGroup: 1, committers: 2);
-        await Task.WhenAll(group.AddAsync(1), group.AddAsync(2)).WaitAsync(Patience, TestContext.Current.CancellationToken);
+        await Task.WhenAll(group.AddAsync(1, TestContext.Current.CancellationToken), group.AddAsync(2, TestContext.Current.CancellationToken)).WaitAsync(Patience, TestContext.Current.CancellationToken);
     }
 
     [Fact]
@@ -117,9 +117,9 @@ public sealed class GroupCommitTests
     {
         var first = new TaskCompletionSource();
         var group = Doubling(out var groups, maxGroup: 4, holdFirst: first);
-        var answers = Enumerable.Range(0, 20).Select(i => group.AddAsync(i)).ToList();
+        var answers = Enumerable.Range(0, 20).Select(i => group.AddAsync(i, TestContext.Current.CancellationToken)).ToList();
         var stopped = group.DisposeAsync().AsTask();
-        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => group.AddAsync(99));
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => group.AddAsync(99, TestContext.Current.CancellationToken));
         first.SetResult();
         await stopped.WaitAsync(Patience, TestContext.Current.CancellationToken);
         Assert.All(answers, a => Assert.True(a.IsCompletedSuccessfully));
@@ -138,11 +138,11 @@ public sealed class GroupCommitTests
                 return [.. items];
             },
             maxGroup: 10, belongsTo: item => (item[0] == '!' ? 0 : 1, item.TrimStart('!')[..1]));
-        var answers = new List<Task<string>> { group.AddAsync("a-first") };
+        var answers = new List<Task<string>> { group.AddAsync("a-first", TestContext.Current.CancellationToken) };
         await Eventually.Holds(() => Task.FromResult(groups.Count == 1), "the first group is being committed");
-        answers.AddRange(Enumerable.Range(0, 100).Select(i => group.AddAsync($"a{i:00}")));
-        answers.AddRange(Enumerable.Range(0, 7).Select(i => group.AddAsync($"b{i:00}")));
-        answers.AddRange(Enumerable.Range(0, 3).Select(i => group.AddAsync($"!a{i:00}")));
+        answers.AddRange(Enumerable.Range(0, 100).Select(i => group.AddAsync($"a{i:00}", TestContext.Current.CancellationToken)));
+        answers.AddRange(Enumerable.Range(0, 7).Select(i => group.AddAsync($"b{i:00}", TestContext.Current.CancellationToken)));
+        answers.AddRange(Enumerable.Range(0, 3).Select(i => group.AddAsync($"!a{i:00}", TestContext.Current.CancellationToken)));
         first.SetResult();
         await Task.WhenAll(answers).WaitAsync(Patience, TestContext.Current.CancellationToken);
         var second = groups.ElementAt(1);
@@ -164,13 +164,13 @@ public sealed class GroupCommitTests
                 return [.. items];
             },
             maxGroup: 10, belongsTo: item => (0, item[..1]));
-        var answers = Enumerable.Range(0, 101).Select(i => group.AddAsync($"a{i:000}")).ToList();
+        var answers = Enumerable.Range(0, 101).Select(i => group.AddAsync($"a{i:000}", TestContext.Current.CancellationToken)).ToList();
         await Eventually.Holds(() => Task.FromResult(!groups.IsEmpty), "the first group is being committed");
         var stuck = first;
         first = new TaskCompletionSource();
         stuck.SetResult();
         await Eventually.Holds(() => Task.FromResult(groups.Count == 6), "half of it is through");
-        answers.AddRange(Enumerable.Range(0, 50).Select(i => group.AddAsync($"b{i:000}")));
+        answers.AddRange(Enumerable.Range(0, 50).Select(i => group.AddAsync($"b{i:000}", TestContext.Current.CancellationToken)));
         first.SetResult();
         await Task.WhenAll(answers).WaitAsync(Patience, TestContext.Current.CancellationToken);
         Assert.All(groups.Skip(6).Take(8), g => Assert.InRange(g.Count(i => i[0] == 'b'), 4, 6));
@@ -190,7 +190,7 @@ public sealed class GroupCommitTests
             maxGroup: 10, pace: TimeSpan.FromMilliseconds(10), clock: clock);
         for (var i = 0; i < 5; i++)
         {
-            var answer = group.AddAsync(i);
+            var answer = group.AddAsync(i, TestContext.Current.CancellationToken);
             while (!answer.IsCompleted)
             {
                 clock.Advance(TimeSpan.FromMilliseconds(1));

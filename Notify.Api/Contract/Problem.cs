@@ -101,7 +101,7 @@ public sealed class ProblemHandler(ILogger<ProblemHandler> log, TimeProvider clo
             return bad.StatusCode == StatusCodes.Status413PayloadTooLarge ? RequestBody.TooLarge() : Problem.Of(bad.StatusCode, "bad_request", bad.Message);
         if (exception is CommitBusyException) return Problem.Busy();
         if (exception is CommitWaitException waited) return Problem.Waited(waited.WasTried);
-        if (DatabaseFaults.IsPassing(exception))
+        if (exception is not OperationCanceledException && DatabaseFaults.IsPassing(exception))
         {
             WarnOnce(exception);
             return Problem.Unavailable();

@@ -62,7 +62,7 @@ public sealed class BroadcastExpansion(
         {
             return await ExpandAsync(session, broadcast, now, cancellation);
         }
-        catch (Exception e) when (!DatabaseFaults.IsPassing(e) && !cancellation.IsCancellationRequested)
+        catch (Exception e) when ((!DatabaseFaults.IsPassing(e) || DatabaseFaults.IsTimeOut(e)) && !cancellation.IsCancellationRequested)
         {
             // It must not stand before the others for ever; nothing of it is lost.
             log.LogError(e, "A chunk of the broadcast {Broadcast} could not be made; it is tried again.", broadcast.Key);

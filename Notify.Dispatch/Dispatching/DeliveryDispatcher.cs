@@ -24,11 +24,21 @@ public sealed class DeliveryDispatcher(
     /// <summary>How long one message is worked on before what has not been started goes back to the queue.</summary>
     public static readonly TimeSpan Budget = TimeSpan.FromSeconds(15);
 
+    // With the budget, less than the time-out of a message's handler.
+    private static readonly TimeSpan OutcomeWait = TimeSpan.FromSeconds(40);
+
     /// <summary>Slices are at least so large, where there is enough to do: a claim costs a commit.</summary>
     private const int SmallestSlice = 25;
 
     /// <summary>What this host is working on.</summary>
     public ClaimsAtWork Claims { get; } = new();
+
+    /// <summary>Waits until nothing that this host has claimed is under way or waits to be written.</summary>
+    public async Task DrainAsync(CancellationToken cancellation)
+    {
+        while (Claims.Active.Length > 0 && !cancellation.IsCancellationRequested)
+            await Task.Delay(TimeSpan.FromMilliseconds(50), clock, cancellation).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+    }
 
     /// <summary>Dispatches.</summary>
     /// <returns>What was not started in time; it must be sent to the queue again.</returns>
@@ -61,6 +71,7 @@ public sealed class DeliveryDispatcher(
             try
             {
                 await lease.WaitAsync(stop.Token);
+                await settlement.WaitForRoomAsync(stop.Token);
                 permits = await gate.TakeAsync(message.Priority, Math.Min(least, remaining.Count), remaining.Count, stop.Token);
             }
             catch (OperationCanceledException)
@@ -73,7 +84,8 @@ public sealed class DeliveryDispatcher(
             running.Add(await StartAsync(queue, slice, gate, cancellation));
         }
 
-        await Task.WhenAll(running);
+        // Calls end by their own time-outs. Outcomes that cannot be written now are kept, and the message does not wait for them.
+        await Task.WhenAny(Task.WhenAll(running), Task.Delay(OutcomeWait, clock, CancellationToken.None)).Unwrap();
         return remaining.Count > 0 ? message with { Deliveries = [.. remaining] } : null;
     }
 
@@ -138,6 +150,7 @@ public sealed class DeliveryDispatcher(
         var route = c.Ask is null && provider is not null ? providers.RouteOf(lane, c.Notification.Request.Mode) : null;
         foreach (var _ in call) route?.Begin(provider!);
         var (began, beganAt) = (clock.GetTimestamp(), clock.GetUtcNow());
+        foreach (var delivery in call) settlement.Recent.Begin(delivery, beganAt);
         IReadOnlyList<AttemptOutcome> outcomes;
         using var total = new CancellationTokenSource(provider?.TotalTimeout ?? Timeout.InfiniteTimeSpan, clock);
         var permit = c.Ask is null ? PermitOf(call, moment) : null;

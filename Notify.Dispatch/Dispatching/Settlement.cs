@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using Marten;
 using Microsoft.Extensions.Options;
 using Notify.Domain.Clients;
@@ -17,12 +18,20 @@ using SessionOptions = Marten.Services.SessionOptions;
 namespace Notify.Dispatch.Dispatching;
 
 /// <summary>
-/// Writes outcomes down as their answers arrive, many in one transaction: the event and the delivery's row together. An
-/// outcome is never given up while the host lives: when the database is away, it is written when the database is back.
+/// Writes outcomes as their answers arrive, many in one transaction: the event and the delivery's row together. An outcome that cannot
+/// be written now is kept in memory and tried again beside the others, also while the host stops.
 /// </summary>
+/// <remarks>
+/// An outcome is given up only when the data themselves cause the fault, and never when the provider accepted the delivery: that fact
+/// exists nowhere else until it is written.
+/// </remarks>
 public sealed class Settlement : IAsyncDisposable
 {
-    private static readonly TimeSpan CommitTimeout = TimeSpan.FromSeconds(30);
+    /// <summary>Outcomes that may wait to be written before the host claims nothing more.</summary>
+    public const int MaxPending = 2_000;
+
+    private static readonly TimeSpan CommitTimeout = TimeSpan.FromSeconds(30), KeptAfter = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan MaxDelay = TimeSpan.FromSeconds(30), AlertInterval = TimeSpan.FromMinutes(1);
     private readonly IDocumentStore store;
     private readonly NpgsqlDataSource database;
     private readonly TimeProvider clock;
@@ -31,47 +40,110 @@ public sealed class Settlement : IAsyncDisposable
     private readonly ProviderActivity providers;
     private readonly ILogger<Settlement> log;
     private readonly GroupCommit<AttemptMade, bool> group;
+    private readonly ConcurrentDictionary<AttemptMade, long> pending = new(ReferenceEqualityComparer.Instance);
+    private readonly CancellationTokenSource stopping = new();
+    private long lastAlert;
 
     /// <summary>Starts the committer.</summary>
     public Settlement(
-        IDocumentStore store, NpgsqlDataSource database, TimeProvider clock, IOptions<RetrySchedule> schedule, QueueActivity activity, ProviderActivity providers, ILogger<Settlement> log)
+        IDocumentStore store, NpgsqlDataSource database, TimeProvider clock, IOptions<RetrySchedule> schedule, QueueActivity activity,
+        ProviderActivity providers, ILogger<Settlement> log)
     {
-        (this.store, this.database, this.clock, this.schedule, this.activity, this.providers, this.log) = (store, database, clock, schedule.Value, activity, providers, log);
+        (this.store, this.database, this.clock, this.schedule) = (store, database, clock, schedule.Value);
+        (this.activity, this.providers, this.log) = (activity, providers, log);
+        Recent = new RecentAttempts(clock);
         group = new GroupCommit<AttemptMade, bool>(
             SettleAsync,
             new GroupCommitOptions<AttemptMade>
             {
                 MaxItems = 200, Pace = TimeSpan.FromMilliseconds(20), KeyOf = made => made.Row.Notification, MaxTries = int.MaxValue,
-                CommitTimeout = CommitTimeout,
-                OnIsolated = (made, fault) => log.LogWarning(
-                    "{Count} outcomes could not be written with the others ({Reason}); they are kept and written apart.",
-                    made.Count, fault.GetBaseException().Message.Split('\n')[0]),
+                CommitTimeout = CommitTimeout, OnIsolated = (made, fault) => Alert(made[0], fault),
             },
             clock);
     }
+
+    /// <summary>The attempts of the last minutes.</summary>
+    public RecentAttempts Recent { get; }
+
+    /// <summary>Outcomes that have been waiting to be written for longer than a commit takes.</summary>
+    public int Kept => pending.Values.Count(since => clock.GetElapsedTime(since) > KeptAfter);
 
     /// <summary>Settles one outcome; completes when it has been committed.</summary>
     /// <returns>Whether it was written; if not, the delivery is in flight under a claim that nobody settles any more.</returns>
     public async Task<bool> SettleAsync(AttemptMade made)
     {
+        Recent.End(made);
+        pending[made] = clock.GetTimestamp();
         try
         {
-            return await group.AddAsync(made);
+            for (var tries = 0; ; tries++)
+            {
+                try
+                {
+                    return await group.AddAsync(made);
+                }
+                catch (Exception fault) when (fault is not OperationCanceledException)
+                {
+                    if (made.Outcome is not AttemptOutcome.Accepted && !DatabaseFaults.IsPassing(fault))
+                    {
+                        log.LogError(fault, "The outcome of delivery {Delivery} cannot be written; its claim is given up.", made.Row.Id);
+                        return false;
+                    }
+
+                    Alert(made, fault);
+                    await DelayAsync(tries);
+                }
+            }
         }
-        catch (Exception fault) when (fault is not OperationCanceledException && !DatabaseFaults.IsPassing(fault))
+        finally
         {
-            log.LogError(fault, "The outcome of delivery {Delivery} cannot be written; its claim is given up.", made.Row.Id);
-            return false;
+            pending.TryRemove(made, out _);
         }
     }
 
-    /// <inheritdoc />
-    public ValueTask DisposeAsync() => group.DisposeAsync();
-
-    private async Task<IReadOnlyList<bool>> SettleAsync(IReadOnlyList<AttemptMade> all, CommitLimits limits, CancellationToken stopping)
+    /// <summary>Waits until few enough outcomes are waiting to be written, so that what is kept in memory stays bounded.</summary>
+    public async Task WaitForRoomAsync(CancellationToken cancellation)
     {
-        await CommitAsync(all, limits, stopping);
+        while (pending.Count >= MaxPending) await Task.Delay(TimeSpan.FromMilliseconds(100), clock, cancellation);
+    }
+
+    /// <inheritdoc />
+    public async ValueTask DisposeAsync()
+    {
+        await stopping.CancelAsync(); // what is kept is tried at once, for the last time
+        await group.DisposeAsync();
+        foreach (var lost in pending.Keys)
+        {
+            log.LogCritical(
+                "The outcome of delivery {Delivery} could not be written before the host's end: {Provider} answered {Outcome} at {At}.",
+                lost.Row.Id, lost.Provider, lost.Outcome is AttemptOutcome.Accepted { MessageId: { } id } ? $"Accepted, message {id}" : lost.Outcome.GetType().Name,
+                lost.At);
+        }
+
+        stopping.Dispose();
+    }
+
+    private async Task<IReadOnlyList<bool>> SettleAsync(IReadOnlyList<AttemptMade> all, CommitLimits limits, CancellationToken cancellation)
+    {
+        await CommitAsync(all, limits, cancellation);
         return [.. all.Select(_ => true)];
+    }
+
+    private async Task DelayAsync(int tries)
+    {
+        var delay = TimeSpan.FromMilliseconds(500 * Math.Pow(2, Math.Min(tries, 6)));
+        await Task.Delay(delay < MaxDelay ? delay : MaxDelay, clock, stopping.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+    }
+
+    // One line at once and one a minute, however many are kept.
+    private void Alert(AttemptMade made, Exception fault)
+    {
+        var (now, last) = (clock.GetTimestamp(), Interlocked.Read(ref lastAlert));
+        if (last != 0 && clock.GetElapsedTime(last, now) < AlertInterval) return;
+        if (Interlocked.CompareExchange(ref lastAlert, now, last) != last) return;
+        log.LogError(
+            "ALERT {Count} outcomes cannot be written now ({Reason}), the first of them of delivery {Delivery}. They are kept in memory and "
+            + "tried again; do not kill this host.", pending.Count, fault.GetBaseException().Message.Split('\n')[0], made.Row.Id);
     }
 
     private async Task CommitAsync(IReadOnlyList<AttemptMade> all, CommitLimits limits, CancellationToken cancellation)
@@ -141,13 +213,18 @@ public sealed class Settlement : IAsyncDisposable
     private static async Task<(Dictionary<(Guid, Guid), bool> Held, HashSet<Guid> Unknown)> LockAsync(NpgsqlConnection connection,
         IReadOnlyList<AttemptMade> all, CancellationToken cancellation)
     {
-        await using var command = new NpgsqlCommand(
+        await using var batch = new NpgsqlBatch(connection);
+        // A row or a stream that somebody else has locked must not hold up the others of the group.
+        batch.BatchCommands.Add(new NpgsqlBatchCommand("set local lock_timeout = '1s'"));
+        batch.BatchCommands.Add(new NpgsqlBatchCommand(
             """
             select delivery_id, claim, has_ended, state from notify.open_deliveries where delivery_id = any($1) and state in (1, 3)
             order by delivery_id for update
-            """, connection);
-        command.Parameters.Add(new NpgsqlParameter { Value = all.Select(a => a.Row.Id).ToArray() });
-        await using var reader = await command.ExecuteReaderAsync(cancellation);
+            """)
+        {
+            Parameters = { new NpgsqlParameter { Value = all.Select(a => a.Row.Id).ToArray() } },
+        });
+        await using var reader = await batch.ExecuteReaderAsync(cancellation);
         var (held, unknown) = (new Dictionary<(Guid, Guid), bool>(), new HashSet<Guid>());
         while (await reader.ReadAsync(cancellation))
         {

@@ -135,7 +135,7 @@ public sealed class DuePump(
         {
             return await PumpAsync(Page, [], cancellation);
         }
-        catch (Exception e) when (IsOfTheRows(e, cancellation))
+        catch (Exception e) when (IsOfTheRows(e, cancellation) || (DatabaseFaults.IsTimeOut(e) && !cancellation.IsCancellationRequested))
         {
             return (await OneByOneAsync(cancellation), IsMore: true);
         }

@@ -94,6 +94,10 @@ public static class Telemetry
     public static void ObserveLag(Func<IEnumerable<Measurement<long>>> lag) =>
         Meter.CreateObservableGauge("notify_projection_lag_events", lag, description: "Events that a projection has not yet taken in, by projection.");
 
+    /// <summary>Shows how many outcomes of calls are kept in memory because they cannot be written.</summary>
+    public static void ObserveKeptOutcomes(Func<int> count) =>
+        Meter.CreateObservableGauge("notify_outcomes_kept", count, description: "Outcomes of provider calls that are kept in memory because they cannot be written now.");
+
     /// <summary>Publishes by how much the host's own clock is off the database's.</summary>
     public static void ObserveClock(Func<double> ahead) =>
         Meter.CreateObservableGauge("notify_clock_ahead_seconds", ahead, "s", "How far this host's own clock is ahead of the database's, by which everything goes; negative: behind.");

@@ -20,7 +20,7 @@ public sealed class SettlementTests(AnalyticsDatabase database) : IClassFixture<
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
     [Fact]
-    public async Task An_outcome_that_cannot_be_written_harms_no_other_and_its_claim_is_known_to_be_open()
+    public async Task Outcome_that_data_reject_harms_no_other_and_its_claim_is_known_to_be_open()
     {
         var (clock, claim) = (TimeProvider.System, Guid.NewGuid());
         var now = clock.GetUtcNow();
@@ -36,7 +36,7 @@ public sealed class SettlementTests(AnalyticsDatabase database) : IClassFixture<
         await using var settlement = NewSettlement();
         // While the first is written, the others gather; JSON has no room for a NUL.
         var written = await Task.WhenAll(rows.Select((row, i) => settlement.SettleAsync(
-            new AttemptMade(row, claim, 1, "apns", new AttemptOutcome.Accepted(i == 3 ? "m\0" : $"m{i}"), TimeSpan.Zero, null, now))));
+            new AttemptMade(row, claim, 1, "apns", i == 3 ? new AttemptOutcome.Rejected(Reasons.Rejected, "c\0") : new AttemptOutcome.Accepted($"m{i}"), TimeSpan.Zero, null, now))));
 
         Assert.Equal(rows.Select((_, i) => i != 3), written);
         Assert.Equal([rows[3].Id.ToString()], (await database.RowsAsync($"select delivery_id from notify.open_deliveries where state = 1 and claim = '{claim}'")).Select(r => System.Text.Json.Nodes.JsonNode.Parse(r)!["delivery_id"]!.ToString()));

@@ -11,11 +11,14 @@ public sealed class EmptyDatabase : IAsyncLifetime
     /// <summary>Its connections.</summary>
     public NpgsqlDataSource Source { get; private set; } = null!;
 
+    /// <summary>Its connection string, with the password that a data source does not show.</summary>
+    public string ConnectionString => place.Cluster.ConnectionString(place.Name);
+
     /// <inheritdoc />
     public async ValueTask InitializeAsync()
     {
         place = await TestRun.NewDatabaseAsync();
-        Source = NpgsqlDataSource.Create(place.Cluster.ConnectionString(place.Name) + ";Maximum Pool Size=20");
+        Source = NpgsqlDataSource.Create(ConnectionString + ";Maximum Pool Size=20");
     }
 
     /// <inheritdoc />

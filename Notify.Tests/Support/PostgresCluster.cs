@@ -6,6 +6,7 @@ namespace Notify.Tests.Support;
 public sealed class PostgresCluster : IAsyncDisposable
 {
     private readonly string folder;
+    private string? owner; // of a standby, which the script knows nothing of
     private readonly NpgsqlConnectionStringBuilder address;
 
     private PostgresCluster(string folder, string connectionString) => (this.folder, address) = (folder, new NpgsqlConnectionStringBuilder(connectionString));
@@ -42,6 +43,12 @@ public sealed class PostgresCluster : IAsyncDisposable
     /// <summary>The address of one of its databases.</summary>
     public string ConnectionString(string database) => new NpgsqlConnectionStringBuilder(address.ConnectionString) { Database = database }.ConnectionString;
 
+    /// <summary>The address of a database here or, after a failover, at a standby.</summary>
+    public string ConnectionString(string database, PostgresCluster standby) => new NpgsqlConnectionStringBuilder(ConnectionString(database))
+    {
+        Host = $"{address.Host}:{address.Port},{standby.address.Host}:{standby.address.Port}", TargetSessionAttributes = "primary", HostRecheckSeconds = 1,
+    }.ConnectionString;
+
     /// <summary>Makes a database, as a copy of another where one is named.</summary>
     public async Task CreateDatabaseAsync(string name, string? template = null)
     {
@@ -68,12 +75,35 @@ public sealed class PostgresCluster : IAsyncDisposable
     /// <summary>Starts it again after a stop.</summary>
     public Task StartAgainAsync() => Repository.Script is null ? ControlAsync("start") : ScriptAsync("_pg", "start", folder, $"{address.Port}");
 
+    /// <summary>Stops all of its processes where they are: connections stay open, and nothing is answered.</summary>
+    public Task PauseAsync() => SignalAsync("STOP");
+
+    /// <summary>Has all of its processes go on.</summary>
+    public Task ResumeAsync() => SignalAsync("CONT");
+
+    /// <summary>Starts a standby that follows it asynchronously.</summary>
+    public async Task<PostgresCluster> StartStandbyAsync(string to)
+    {
+        var owner = (await Repository.RunAsync("stat", "-c", "%U", Data)).Trim();
+        var from = new NpgsqlConnectionStringBuilder(address.ConnectionString);
+        var copy = new NpgsqlConnectionStringBuilder(address.ConnectionString) { Port = HostProcess.FreePort() };
+        var standby = new PostgresCluster(to, copy.ConnectionString) { owner = owner };
+        await Repository.RunAsync("install", "-d", "-m", "700", "-o", owner, to);
+        var primary = $"host={from.Host} port={from.Port} user={from.Username} password={from.Password}";
+        await standby.AsUserAsync($"{Bin}/pg_basebackup", "-d", primary, "-D", to, "-R", "-X", "stream", "-c", "fast");
+        await standby.ServeAsync("start");
+        return standby;
+    }
+
+    /// <summary>Makes a standby the primary.</summary>
+    public Task PromoteAsync() => AsUserAsync($"{Bin}/pg_ctl", "-D", folder, "-w", "promote");
+
     /// <inheritdoc />
     public async ValueTask DisposeAsync()
     {
         try
         {
-            await StopAsync("immediate");
+            await (owner is null ? StopAsync("immediate") : ServeAsync("stop", "-m", "immediate"));
         }
         catch (InvalidOperationException)
         {
@@ -90,6 +120,20 @@ public sealed class PostgresCluster : IAsyncDisposable
         await ControlAsync("stop", "-m", mode);
         await ControlAsync("start");
     }
+
+    private string Data => Directory.Exists(Path.Combine(folder, "data")) ? Path.Combine(folder, "data") : folder;
+
+    private async Task SignalAsync(string signal)
+    {
+        var main = (await File.ReadAllLinesAsync(Path.Combine(Data, "postmaster.pid")))[0].Trim();
+        var others = await Repository.RunAsync("ps", "--ppid", main, "-o", "pid=");
+        await Repository.RunAsync("kill", [$"-{signal}", main, .. others.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries)]);
+    }
+
+    private Task ServeAsync(string action, params string[] more) => AsUserAsync(
+        [$"{Bin}/pg_ctl", "-D", folder, "-o", $"-p {address.Port}", "-l", $"{folder}/server.log", "-w", action, .. more]);
+
+    private Task<string> AsUserAsync(params string[] command) => Repository.RunAsync("runuser", ["-u", owner!, "--", .. command]);
 
     private Task ControlAsync(string action, params string[] more) => AsOwnerAsync([$"{Bin}/pg_ctl", "-D", folder, "-l", $"{folder}/server.log", "-w", action, .. more]);
 

@@ -22,6 +22,9 @@ public sealed class AnalyticsDatabase : IAsyncLifetime
     /// <summary>Its connections.</summary>
     public NpgsqlDataSource Source => database.Source;
 
+    /// <summary>Its connection string.</summary>
+    public string ConnectionString => database.ConnectionString;
+
     /// <summary>The event store.</summary>
     public IDocumentStore Store => services.GetRequiredService<IDocumentStore>();
 

@@ -38,7 +38,8 @@ public sealed record ClaimedDelivery(
 /// </summary>
 public sealed class SliceClaim(
     IDocumentStore store, NpgsqlDataSource database, Snapshots snapshots, SubjectKeys keys, MasterKeyRing ring, Providers providers, SlicePick pick, TemplateBook templates, UnsubscribeLinks links,
-    TrackedLinks tracked, SliceWeights weights, TimeZones zones, StreamFaults faults, TimeProvider clock, HostIdentity host)
+    TrackedLinks tracked, SliceWeights weights, TimeZones zones, StreamFaults faults, TimeProvider clock, HostIdentity host,
+    FailoverMonitor failover)
 {
     private static readonly TimeSpan HeavyWait = TimeSpan.FromSeconds(1);
 
@@ -65,6 +66,10 @@ public sealed class SliceClaim(
         await using var connection = await database.OpenConnectionAsync(cancellation);
         await using var transaction = await connection.BeginTransactionAsync(cancellation);
         await using var session = store.LightweightSession(SessionOptions.ForTransaction(transaction));
+
+        // In the claim's transaction: on a server that has just been promoted, attempts of this host may be missing.
+        if (!Lanes.RepeatReplacesItself(queue.Lane) && !failover.IsSettled(await TimelineAsync(connection, cancellation)))
+            throw new TimeoutException("PostgreSQL has failed over, and the attempts that it lacks are being written again");
 
         var rows = again ? await FairPick.ClaimedAsync(connection, queue, host.Id, claim, cancellation) : [];
         if (rows.Count == 0) rows = await pick.ClaimAsync(connection, queue, ids, claim, cancellation);
@@ -177,6 +182,12 @@ public sealed class SliceClaim(
         await transaction.CommitAsync(cancellation);
         Telemetry.Commits.Add(1, new KeyValuePair<string, object?>("kind", "claim"));
         return claimed;
+    }
+
+    private static async Task<string> TimelineAsync(NpgsqlConnection connection, CancellationToken cancellation)
+    {
+        await using var command = new NpgsqlCommand($"select {FailoverMonitor.Timeline}", connection);
+        return (string)(await command.ExecuteScalarAsync(cancellation))!;
     }
 
     // What is too heavy to be opened beside the others goes back to its queue for a moment.

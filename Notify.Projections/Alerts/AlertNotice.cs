@@ -41,8 +41,8 @@ public sealed record AlertNotice(
         var lane = t.Lane?.ToString().ToLowerInvariant();
         return t.Kind switch
         {
-            TroubleKind.MessageFailed or TroubleKind.ProjectionBehind or TroubleKind.StreamUnreadable or TroubleKind.MasterKeyMissing =>
-                null,
+            TroubleKind.MessageFailed or TroubleKind.ProjectionBehind or TroubleKind.StreamUnreadable => null,
+            TroubleKind.MasterKeyMissing or TroubleKind.CommitsAtRisk => null,
             TroubleKind.VerificationFailed => At("/v1/verifications"),
             TroubleKind.MessagesRefused => At($"/v1/notifications?status=failed&channel={Lanes.ChannelOf(t.Lane!.Value).ToString().ToLowerInvariant()}"),
             _ => At((lane, t.Priority) switch
@@ -67,6 +67,7 @@ public sealed record AlertNotice(
             TroubleKind.DeadLettering => $"{t.Priority} deliveries on {t.Lane} become dead letters",
             TroubleKind.MessageFailed => $"a message lies in {t.Subject.Split(':')[^1]}.wolverine_dead_letters",
             TroubleKind.StreamUnreadable => "hosts cannot read some notifications",
+            TroubleKind.CommitsAtRisk => "a crash or failover of PostgreSQL loses accepted notifications",
             TroubleKind.VerificationFailed => "the last verification found faults",
             TroubleKind.MasterKeyMissing => "a host lacks a master key that is in use",
             _ => $"the read model {t.Subject[(t.Subject.IndexOf(':', StringComparison.Ordinal) + 1)..]} is behind",
@@ -76,6 +77,7 @@ public sealed record AlertNotice(
             TroubleKind.MessageFailed => $"{t.Failures} messages",
             TroubleKind.ProjectionBehind => $"{t.Failures} events",
             TroubleKind.StreamUnreadable => $"{t.Failures} streams",
+            TroubleKind.CommitsAtRisk => "every commit",
             TroubleKind.VerificationFailed => $"{t.Failures} faults",
             TroubleKind.MasterKeyMissing => $"{t.Failures} hosts",
             _ => $"{t.Failures} of {t.Attempts}",
@@ -94,6 +96,7 @@ public sealed record AlertNotice(
         TroubleKind.MessageFailed => "This is a bug; its deliveries are taken over all the same. Report it with the row, then delete the row.",
         TroubleKind.MasterKeyMissing =>
             "Nothing is lost: deliveries go back to the other hosts. Set the key under Notify:MasterKeys and restart that host.",
+        TroubleKind.CommitsAtRisk => "Sending goes on. Change the setting that the cause names; docs/operations.md tells more under Standbys.",
         TroubleKind.StreamUnreadable => "Only these wait; nothing of them is lost. The table notify.stream_faults names each stream and event. Start the hosts of the newest version, or repair the event.",
         TroubleKind.VerificationFailed => "Each fault names its stream and what to do: see the link, or run verify.",
         _ => "Sending goes on. See that a Projections host runs, and look for errors in its log.",

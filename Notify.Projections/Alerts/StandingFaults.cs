@@ -5,7 +5,7 @@ using Npgsql;
 namespace Notify.Projections.Alerts;
 
 /// <summary>Looks at what must be as it should whatever traffic there is: the hosts' own dead letters, and how far the read models are.</summary>
-public sealed class StandingFaults(IDocumentStore store)
+public sealed class StandingFaults(IDocumentStore store, Hosting.DatabaseMonitor? database = null)
 {
     private static readonly string[] MessageStores = ["api_messages", "dispatch_messages", "projections_messages"];
     private readonly string[] shards = [.. ((DocumentStore)store).Options.Projections.AllShards().Select(s => s.Name.Identity)];
@@ -14,6 +14,12 @@ public sealed class StandingFaults(IDocumentStore store)
     public async Task<List<StandingFault>> ReadAsync(NpgsqlConnection connection, AlertRules rules, DateTimeOffset now, CancellationToken cancellation)
     {
         var faults = await BehindAsync(connection, rules, now, cancellation);
+        if (database?.Settings is { } settings)
+        {
+            faults.Add(new StandingFault(
+                Subjects.Commits, TroubleKind.CommitsAtRisk, settings.CommitFault is not null, settings.CommitFault ?? "Commits are safe", 1, now));
+        }
+
         var unreadable = await StreamFaults.LastingAsync(connection, now, cancellation);
         faults.Add(new StandingFault(Subjects.Streams, TroubleKind.StreamUnreadable, unreadable.Count > 0, unreadable.First ?? "An event cannot be read", unreadable.Count, unreadable.Since));
         var lacking = await HostKeyTable.LackingAsync(connection, TimeSpan.FromMinutes(1), now, cancellation);

@@ -32,6 +32,9 @@ public enum TroubleKind : short
     /// <summary>A host lacks a master key that is in use.</summary>
     MasterKeyMissing = 21,
 
+    /// <summary>A crash or a failover of PostgreSQL loses commits.</summary>
+    CommitsAtRisk = 30,
+
     /// <summary>A verification found faults in the store.</summary>
     VerificationFailed = 60,
 }

@@ -205,6 +205,9 @@ public static class Subjects
     /// <summary>Hosts that lack a master key.</summary>
     public static string MasterKeys => "master-keys:missing";
 
+    /// <summary>The commits of the database.</summary>
+    public static string Commits => "database:commits";
+
     /// <summary>Streams that a host cannot read.</summary>
     public static string Streams => "streams:unreadable";
 

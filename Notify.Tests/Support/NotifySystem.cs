@@ -36,10 +36,13 @@ public sealed class NotifySystem : IAsyncDisposable
     private readonly List<HostProcess> dispatchers = [];
     private readonly List<HostProcess> all = [];
 
-    private NotifySystem(string name, PostgresCluster cluster, bool ownsCluster, string database, Dictionary<string, string> settings)
+    private NotifySystem(
+        string name, PostgresCluster cluster, bool ownsCluster, string database, Dictionary<string, string> settings, PostgresCluster? standby)
     {
         (this.name, this.cluster, this.ownsCluster, this.database, this.settings) = (name, cluster, ownsCluster, database, settings);
-        Database = NpgsqlDataSource.Create(cluster.ConnectionString(database));
+        Standby = standby;
+        ConnectionString = standby is null ? cluster.ConnectionString(database) : cluster.ConnectionString(database, standby);
+        Database = NpgsqlDataSource.Create(ConnectionString);
         SandboxUrl = new Uri($"http://127.0.0.1:{sandboxPort}");
         ApiUrl = new Uri($"http://127.0.0.1:{apiPort}");
         Sandbox = new SandboxClient(SandboxUrl);
@@ -49,7 +52,10 @@ public sealed class NotifySystem : IAsyncDisposable
     public NpgsqlDataSource Database { get; }
 
     /// <summary>Its connection string.</summary>
-    public string ConnectionString => cluster.ConnectionString(database);
+    public string ConnectionString { get; }
+
+    /// <summary>The standby of its cluster, where it has one.</summary>
+    public PostgresCluster? Standby { get; }
 
     /// <summary>The cluster it lies in.</summary>
     public PostgresCluster Cluster => cluster;
@@ -87,10 +93,11 @@ public sealed class NotifySystem : IAsyncDisposable
     /// <param name="projections">Whether the read models' host is needed.</param>
     /// <param name="testSandbox">Whether what test clients send goes to a sandbox of its own, for pushes under a topic and a project that are not the devices'.</param>
     /// <param name="broker">The RabbitMQ broker that carries its messages, in the virtual host <c>notify</c>; PostgreSQL does when none is given.</param>
+    /// <param name="standby">Whether its own PostgreSQL has a standby, which the hosts know, too.</param>
     /// <param name="carriers">The providers of SMS and email, played by the sandbox; Twilio and SendGrid when none are named.</param>
     public static async Task<NotifySystem> StartAsync(
         string name, Dictionary<string, string>? settings = null, bool ownCluster = false, bool projections = true, bool testSandbox = false, MessageBroker? broker = null,
-        string[]? carriers = null)
+        string[]? carriers = null, bool standby = false)
     {
         PostgresCluster cluster;
         string database;
@@ -106,7 +113,8 @@ public sealed class NotifySystem : IAsyncDisposable
             (cluster, database) = await TestRun.NewDatabaseAsync();
         }
 
-        var system = new NotifySystem(name, cluster, ownCluster, database, settings ?? []) { Broker = broker };
+        var follower = standby ? await cluster.StartStandbyAsync(Path.Combine(Repository.Home, $"pg-{name}-standby")) : null;
+        var system = new NotifySystem(name, cluster, ownCluster, database, settings ?? [], follower) { Broker = broker };
         if (broker is not null) await system.UseTransportAsync("RabbitMq");
         await system.StartAsync(projections, testSandbox, carriers ?? ["twilio", "sendgrid"]);
         return system;
@@ -310,6 +318,7 @@ public sealed class NotifySystem : IAsyncDisposable
         Sandbox.Dispose();
         TestSandbox?.Dispose();
         await Database.DisposeAsync();
+        if (Standby is not null) await Standby.DisposeAsync();
         if (ownsCluster) await cluster.DisposeAsync();
         else await cluster.DropDatabaseAsync(database);
     }
@@ -336,7 +345,7 @@ public sealed class NotifySystem : IAsyncDisposable
                 foreach (var (key, value) in CarrierSettings.Of(section, carrier, accounts, SandboxUrl, smtpPort)) environment[key] = value;
         }
 
-        environment["ConnectionStrings__notify"] = $"{cluster.ConnectionString(database)};Maximum Pool Size=30";
+        environment["ConnectionStrings__notify"] = $"{ConnectionString};Maximum Pool Size=30";
         foreach (var (key, value) in ShortTimings) environment[key] = value;
         foreach (var (key, value) in settings) environment[key] = value;
 

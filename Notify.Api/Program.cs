@@ -48,7 +48,8 @@ if (faults.Report()) return NotifyHost.WrongConfiguration;
 // RequestBody has limits of its own and answers as soon as one is passed; what the caller is still sending is then read and
 // thrown away, up to this, so that it sees the answer and not a broken connection.
 builder.WebHost.ConfigureKestrel(k => k.Limits.MaxRequestBodySize = 8 * RequestBody.MaxBatchBytes);
-builder.Services.AddNotifyStore(builder.Configuration.Database(), mayCreate: command == "migrate").IntegrateWithWolverine(m =>
+var limits = command is null ? new ConnectionLimits(Name, Guid.NewGuid(), NotifyBus.Takeover(builder.Configuration)) : null;
+builder.Services.AddNotifyStore(builder.Configuration.Database(), mayCreate: command == "migrate", limits: limits, reads: command is null).IntegrateWithWolverine(m =>
 {
     m.MessageStorageSchemaName = "api_messages";
     m.TransportSchemaName = NotifyBus.QueueSchema;
@@ -62,7 +63,9 @@ builder.Services.AddSingleton(sms).AddSingleton<DeliveryTokens>().AddSingleton<U
 builder.Services.AddSingleton(acceptLimit).AddSingleton<AcceptLimit>().AddSingleton<ApiHosts>();
 builder.Services.AddSingleton<NotificationIntake>().AddSingleton<AudienceDetails>().AddSingleton<Acceptance>().AddSingleton<TemplateBook>().AddSingleton<TemplateRequests>().AddSingleton<TokenKeys>().AddSingleton<Callers>();
 builder.Services.AddSingleton<SecretUses>().AddSingleton<KeptAnswers>().AddSingleton<IdempotentRequests>().AddSingleton<SecretRotator>();
-builder.Services.AddSingleton<QueueActivity>().AddSingleton<QueueBacklogReader>().AddSingleton<ProviderHealthReader>();
+builder.Services.AddSingleton<QueueActivity>();
+builder.Services.AddSingleton(s => new QueueBacklogReader(s.GetRequiredService<ReadDatabase>().Source, s.GetRequiredService<TimeProvider>()))
+    .AddSingleton(s => new ProviderHealthReader(s.GetRequiredService<ReadDatabase>().Source, s.GetRequiredService<TimeProvider>()));
 // What Dispatch may call, a device may be registered with.
 builder.Services.AddSingleton(new OutboundGuard(new[] { "Providers", "TestProviders" }.Any(s => bool.TryParse(builder.Configuration[$"{s}:WebPush:AllowPrivateNetworks"], out var allow) && allow)))
     .AddSingleton<RegisterDeviceValidator>().AddSingleton<ImportUserValidator>().AddSingleton<RecipientImport>().AddSingleton<RequestNotificationValidator>().AddSingleton<RequestBroadcastValidator>();
@@ -72,9 +75,9 @@ builder.Services.AddExceptionHandler<ProblemHandler>().AddCors(appOrigins.Config
 builder.Services.ConfigureHttpJsonOptions(o => NotifyJson.Configure(o.SerializerOptions).NumberHandling = JsonNumberHandling.Strict);
 builder.Services.AddOpenApi("v1", ApiReference.Configure);
 if (command is null)
-    builder.Services.AddHostedService(s => s.GetRequiredService<QueueActivity>()).AddHostedService(s => s.GetRequiredService<ApiHosts>())
-        .AddHostedService(s => s.GetRequiredService<SecretUses>()).AddOutboxSweep("api_messages")
-        .AddStaleLeaderMonitor("api_messages", builder.Configuration);
+    builder.Services.AddDatabaseMonitoring().AddHostedService(s => s.GetRequiredService<QueueActivity>())
+        .AddHostedService(s => s.GetRequiredService<ApiHosts>()).AddHostedService(s => s.GetRequiredService<SecretUses>())
+        .AddOutboxSweep("api_messages").AddStaleLeaderMonitor("api_messages", builder.Configuration);
 
 var app = builder.Build();
 switch (command)

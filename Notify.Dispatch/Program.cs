@@ -58,12 +58,14 @@ if (faults.Report()) return NotifyHost.WrongConfiguration;
 
 builder.Services.AddSingleton(Options.Create(retry)).AddSingleton(providers).AddSingleton(sms).AddSingleton(pace).AddSingleton<NotificationIntake>().AddSingleton<AudienceDetails>();
 builder.Services.AddSingleton<DeliveryTokens>().AddSingleton<UnsubscribeLinks>().AddSingleton<TrackedLinks>();
-builder.Services.AddSingleton<HostIdentity>()
+var host = new HostIdentity();
+builder.Services.AddSingleton(host)
     .AddSingleton(s => new HostLease(NotifyBus.Takeover(configuration), s.GetRequiredService<TimeProvider>()))
     .AddSingleton<FairTurns>().AddSingleton<SlicePick>().AddSingleton(new SliceWeights()).AddSingleton<TemplateBook>()
     .AddSingleton<StreamFaults>().AddSingleton<DigestDue>().AddSingleton<SliceClaim>()
     .AddSingleton<Settlement>().AddSingleton<DeliveryDispatcher>();
 builder.Services.AddSingleton<QueueActivity>().AddSingleton<ProviderActivity>().AddSingleton(alerts);
+builder.Services.AddHealthChecks().AddCheck<OutcomeHealth>("outcomes", tags: ["ready"]);
 builder.Services.AddSingleton<ReceiptJudgement>().AddSingleton<ReceiptIntake>().AddSingleton<ReceiptBudget>();
 if (command is null)
 {
@@ -72,10 +74,11 @@ if (command is null)
     builder.Services.AddHostedService<ProviderStateKeeper>();
     builder.Services.AddHostedService(s => s.GetRequiredService<QueueActivity>());
     builder.Services.AddHostedService(s => s.GetRequiredService<ProviderActivity>());
-    builder.Services.AddAlerts();
+    builder.Services.AddDatabaseMonitoring().AddSingleton<IFailoverHandler, AttemptFailover>().AddAlerts();
 }
 
-builder.Services.AddNotifyStore(configuration.Database(), mayCreate: command == "migrate", byIndex: true).IntegrateWithWolverine(m =>
+var limits = command is null ? new ConnectionLimits(Name, host.Id, NotifyBus.Takeover(configuration)) : null;
+builder.Services.AddNotifyStore(configuration.Database(), mayCreate: command == "migrate", byIndex: true, limits).IntegrateWithWolverine(m =>
 {
     m.MessageStorageSchemaName = "dispatch_messages";
     m.TransportSchemaName = NotifyBus.QueueSchema;
@@ -96,6 +99,7 @@ switch (command)
         return await app.RunJasperFxCommands(args);
     default:
         app.MapOperations();
+        Telemetry.ObserveKeptOutcomes(() => app.Services.GetRequiredService<Settlement>().Kept);
         ReceiptEndpoints.Map(app);
         app.Services.GetRequiredService<ProviderActivity>().Carries(
             providers.Routes.Where(r => r.Mode == ClientMode.Live).SelectMany(r => r.Route.Members.Select((m, i) => new CarriedProvider(m.Provider.Name, r.Route.Lane, i + 1, m.Weight))));

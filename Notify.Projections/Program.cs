@@ -30,7 +30,8 @@ foreach (var key in new[] { "Notify:Verification:Interval" })
 
 if (faults.Report()) return NotifyHost.WrongConfiguration;
 
-var store = builder.Services.AddNotifyStore(builder.Configuration.Database(), mayCreate: command == "migrate");
+var limits = command is null ? new ConnectionLimits(Name, Guid.NewGuid(), NotifyBus.Takeover(builder.Configuration)) : null;
+var store = builder.Services.AddNotifyStore(builder.Configuration.Database(), mayCreate: command == "migrate", limits: limits);
 if (command is null or "migrate")
 {
     // Wolverine's leader hands the daemon's shards to the nodes there are: one node or several, each shard runs once.
@@ -50,7 +51,8 @@ if (command is null or "migrate")
 if (command is null)
 {
     builder.Services.AddSingleton<QueueBacklogReader>().AddHostedService<QueueBacklogMetrics>().AddHostedService<ProjectionLag>();
-    builder.Services.AddSingleton(alerts).AddAlerts().AddHostedService<VerificationService>();
+    builder.Services.AddSingleton(alerts).AddDatabaseMonitoring().AddSingleton<IFailoverHandler, ReadModelFailover>()
+        .AddAlerts().AddHostedService<VerificationService>();
     builder.Services.AddSingleton(retention).AddHostedService<RetentionService>();
     builder.Services.AddStaleLeaderMonitor("projections_messages", builder.Configuration);
 }

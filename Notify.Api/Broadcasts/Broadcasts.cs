@@ -4,6 +4,7 @@ using Notify.Api.Reference;
 using Notify.Domain.Broadcasts;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
+using Notify.Projections;
 using Notify.Projections.Analytics;
 using Notify.Projections.Broadcasts;
 using Notify.Projections.OpenDeliveries;
@@ -93,15 +94,14 @@ public static class BroadcastEndpoints
         return Results.Ok(shown);
     }
 
-    private static async Task<IResult> GetAsync(string broadcastId, HttpContext http, IDocumentStore store, NpgsqlDataSource database)
+    private static async Task<IResult> GetAsync(string broadcastId, HttpContext http, ReadDatabase database)
     {
-        await using var connection = await database.OpenConnectionAsync(http.RequestAborted);
-        if (await BroadcastTable.FindAsync(connection, Broadcast.KeyOf(Callers.Of(http).ClientId, broadcastId), http.RequestAborted) is not { } broadcast) return Problem.NotFound("such broadcast");
-        await using var session = store.QuerySession();
-        return Results.Ok((await ShowAsync(session, connection, Callers.Of(http).ClientId, [broadcast], http.RequestAborted))[0]);
+        await using var read = await database.OpenAsync(http.RequestAborted);
+        if (await BroadcastTable.FindAsync(read.Connection, Broadcast.KeyOf(Callers.Of(http).ClientId, broadcastId), http.RequestAborted) is not { } broadcast) return Problem.NotFound("such broadcast");
+        return Results.Ok((await ShowAsync(read.Session, read.Connection, Callers.Of(http).ClientId, [broadcast], http.RequestAborted))[0]);
     }
 
-    private static async Task<IResult> ListAsync(HttpContext http, IDocumentStore store, NpgsqlDataSource database)
+    private static async Task<IResult> ListAsync(HttpContext http, ReadDatabase database)
     {
         var query = http.Request.Query;
         var errors = new Dictionary<string, string[]>();
@@ -112,10 +112,9 @@ public static class BroadcastEndpoints
         if (query["after"].FirstOrDefault() is { } cursor && (after = PageCursor.Read(cursor)) is null) errors["after"] = [PageCursor.Rule];
         if (errors.Count > 0) return Problem.Invalid(errors);
 
-        await using var connection = await database.OpenConnectionAsync(http.RequestAborted);
-        var page = await BroadcastTable.ListAsync(connection, Callers.Of(http).ClientId, limit + 1, after, http.RequestAborted);
-        await using var session = store.QuerySession();
-        var items = await ShowAsync(session, connection, Callers.Of(http).ClientId, [.. page.Take(limit)], http.RequestAborted);
+        await using var read = await database.OpenAsync(http.RequestAborted);
+        var page = await BroadcastTable.ListAsync(read.Connection, Callers.Of(http).ClientId, limit + 1, after, http.RequestAborted);
+        var items = await ShowAsync(read.Session, read.Connection, Callers.Of(http).ClientId, [.. page.Take(limit)], http.RequestAborted);
         return Results.Ok(new BroadcastList(items, page.Count > limit ? PageCursor.Of(items[^1].RequestedAt, page[limit - 1].Key) : null));
     }
 

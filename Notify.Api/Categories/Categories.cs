@@ -7,6 +7,7 @@ using Notify.Domain.Categories;
 using Notify.Domain.Clients;
 using Notify.Domain.Digests;
 using Notify.Domain.Notifications;
+using Notify.Projections;
 using Notify.Projections.Templates;
 
 namespace Notify.Api.Categories;
@@ -197,16 +198,16 @@ public static class CategoryEndpoints
         return Results.Ok(Show(now!));
     }
 
-    private static async Task<IResult> ListAsync(HttpContext http, IDocumentStore store)
+    private static async Task<IResult> ListAsync(HttpContext http, ReadDatabase database)
     {
-        await using var session = store.QuerySession();
-        return Results.Ok(new CategoryList([.. (await session.Query<Category>().OrderBy(c => c.Id).ToListAsync(http.RequestAborted)).Select(Show)]));
+        await using var read = await database.OpenAsync(http.RequestAborted);
+        return Results.Ok(new CategoryList([.. (await read.Session.Query<Category>().OrderBy(c => c.Id).ToListAsync(http.RequestAborted)).Select(Show)]));
     }
 
-    private static async Task<IResult> GetAsync(string category, HttpContext http, IDocumentStore store)
+    private static async Task<IResult> GetAsync(string category, HttpContext http, ReadDatabase database)
     {
-        await using var session = store.QuerySession();
-        return await session.LoadAsync<Category>(Category.KeyOf(category), http.RequestAborted) is { } found ? Results.Ok(Show(found)) : Problem.NotFound("such category");
+        await using var read = await database.OpenAsync(http.RequestAborted);
+        return await read.Session.LoadAsync<Category>(Category.KeyOf(category), http.RequestAborted) is { } found ? Results.Ok(Show(found)) : Problem.NotFound("such category");
     }
 
     private static CategoryResource Show(Category c) => new(

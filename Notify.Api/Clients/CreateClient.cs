@@ -191,11 +191,11 @@ public static class ClientEndpoints
         return Results.Created($"/v1/clients/{key}", made);
     }
 
-    private static async Task<IResult> ListAsync(HttpContext http, IDocumentStore store, NpgsqlDataSource database)
+    private static async Task<IResult> ListAsync(HttpContext http, ReadDatabase database)
     {
-        await using var session = store.QuerySession();
-        var clients = await session.Query<Client>().OrderBy(c => c.Name).ToListAsync(http.RequestAborted);
-        var used = await UsedAsync(database, http.RequestAborted);
+        await using var read = await database.OpenAsync(http.RequestAborted);
+        var clients = await read.Session.Query<Client>().OrderBy(c => c.Name).ToListAsync(http.RequestAborted);
+        var used = await SecretUses.AllAsync(read.Connection, http.RequestAborted);
         return Results.Ok(new ClientList([.. clients.Select(c => new ClientResource(
             c.ClientId, c.Name, c.Mode, c.Scopes, c.IsDisabled, c.AcceptPerSecond, c.AcceptBurst,
                 [.. c.Secrets.Select(s => new SecretResource(s.Id, s.IssuedAt, used.TryGetValue((c.ClientId, s.Id), out var at) ? at

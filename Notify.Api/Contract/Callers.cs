@@ -6,6 +6,7 @@ using Notify.Api.Clients;
 using Notify.Api.ClientTokens;
 using Notify.Domain.Clients;
 using Notify.Domain.Recipients;
+using Notify.Projections;
 using Notify.Projections.Privacy;
 
 namespace Notify.Api.Contract;
@@ -15,7 +16,8 @@ namespace Notify.Api.Contract;
 /// comparison takes the same time whatever is wrong. Or an app by a client token, as Bearer (RFC 6750), where the endpoint
 /// is open to it. A change to a client counts within <see cref="Memory"/>.
 /// </summary>
-public sealed class Callers(IDocumentStore store, MasterKeyRing ring, TokenKeys tokens, SecretUses uses, TimeProvider clock)
+public sealed class Callers(
+    IDocumentStore store, ReadDatabase reads, MasterKeyRing ring, TokenKeys tokens, SecretUses uses, TimeProvider clock)
 {
     /// <summary>How long a client is remembered before it is read again.</summary>
     public static readonly TimeSpan Memory = TimeSpan.FromSeconds(2);
@@ -61,7 +63,7 @@ public sealed class Callers(IDocumentStore store, MasterKeyRing ring, TokenKeys 
     {
         if (context.Request.Headers.Authorization.ToString() is { } header && header.StartsWith(Bearer, StringComparison.OrdinalIgnoreCase)) return await RequireTokenAsync(context, header[Bearer.Length..].Trim());
         if (Parse(context.Request.Headers.Authorization) is not var (key, secret)) return Unauthorized(context, "Send Authorization: Basic with the base64 of appKey:appSecret.");
-        var client = await FindAsync(key, context.RequestAborted);
+        var client = await FindAsync(key, context);
         var hash = Encoding.UTF8.GetBytes(Hash(ring, secret));
         string? match = null;
         foreach (var s in client?.Secrets ?? [])
@@ -82,12 +84,12 @@ public sealed class Callers(IDocumentStore store, MasterKeyRing ring, TokenKeys 
     private async ValueTask<IResult?> RequireTokenAsync(HttpContext context, string text)
     {
         if (await tokens.ReadAsync(text) is not { } token) return TokenInvalid(context);
-        if (await FindAsync(token.ClientId, context.RequestAborted) is not { IsDisabled: false } client || client.Mode != token.Mode) return TokenInvalid(context);
+        if (await FindAsync(token.ClientId, context) is not { IsDisabled: false } client || client.Mode != token.Mode) return TokenInvalid(context);
         if (context.GetEndpoint()?.Metadata.GetMetadata<TokenNote>() is not { } note)
             return Lacks("A client token may not do this, whatever it allows. Let your service call with its appKey and appSecret.");
         if (!token.Allows(note.Grant)) return Lacks($"This client token lacks \"{note.Grant}\". Let your service make one that allows it.");
         if (context.GetRouteValue("userId") is string user && user != token.UserId) return Lacks("This client token is another user's. Use one that was made for the user in the path.");
-        if (await IsOfErasedAsync(token, context.RequestAborted)) return TokenInvalid(context);
+        if (await IsOfErasedAsync(token, context)) return TokenInvalid(context);
         context.Items[Item] = client with { Scopes = [] }; // what the client may do, its users' apps may not
         context.Items[TokenItem] = token;
         return null;
@@ -96,10 +98,20 @@ public sealed class Callers(IDocumentStore store, MasterKeyRing ring, TokenKeys 
     }
 
     // An app that was not told of it would make the person known again, by registering its device.
-    private async ValueTask<bool> IsOfErasedAsync(ClientToken token, CancellationToken cancellation)
+    private async ValueTask<bool> IsOfErasedAsync(ClientToken token, HttpContext context) =>
+        (await LoadAsync<Recipient>(Recipient.KeyOf(token.UserId), context))?.ErasedAt >= token.MadeAt;
+
+    // Requests that only read take no connection from those for commits, however many come.
+    private async Task<T?> LoadAsync<T>(string id, HttpContext context) where T : class
     {
+        if (HttpMethods.IsGet(context.Request.Method))
+        {
+            await using var read = await reads.OpenAsync(context.RequestAborted);
+            return await read.Session.LoadAsync<T>(id, context.RequestAborted);
+        }
+
         await using var session = store.QuerySession();
-        return (await session.LoadAsync<Recipient>(Recipient.KeyOf(token.UserId), cancellation))?.ErasedAt >= token.MadeAt;
+        return await session.LoadAsync<T>(id, context.RequestAborted);
     }
 
     private static IResult TokenInvalid(HttpContext context)
@@ -115,14 +127,14 @@ public sealed class Callers(IDocumentStore store, MasterKeyRing ring, TokenKeys 
         known.TryRemove(clientId, out _);
     }
 
-    private async ValueTask<Client?> FindAsync(string key, CancellationToken cancellation)
+    private async ValueTask<Client?> FindAsync(string key, HttpContext context)
     {
         if (known.TryGetValue(key, out var entry) && clock.GetElapsedTime(entry.At) < Memory) return entry.Client;
         // Requests of one client wait for one reading, and each no longer than it may; so they do not each take a connection.
         var reading = readings.GetOrAdd(key, k => new Lazy<Task<Client?>>(() => ReadAsync(k)));
         try
         {
-            return await reading.Value.WaitAsync(MaxWait, clock, cancellation);
+            return await reading.Value.WaitAsync(MaxWait, clock, context.RequestAborted);
         }
         catch (TimeoutException)
         {

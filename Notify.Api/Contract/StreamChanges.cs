@@ -58,5 +58,6 @@ public static class StreamChanges
     internal static bool IsRace(Exception e) =>
         e is ConcurrencyException or JasperFx.Events.ExistingStreamIdCollisionException or JasperFx.Events.EventStreamUnexpectedMaxEventIdException
             or PostgresException { SqlState: PostgresErrorCodes.UniqueViolation or PostgresErrorCodes.DeadlockDetected or PostgresErrorCodes.SerializationFailure } // also a reused sequence number
+        || DatabaseFaults.IsIdleTransaction(e)
         || (e.InnerException is { } inner && IsRace(inner));
 }

@@ -1,14 +1,13 @@
+using Notify.Projections;
 using Notify.Projections.Hosting;
 using Npgsql;
 
 namespace Notify.Api.Notifications;
 
-/// <summary>Says every few seconds that this Api host lives, and counts those that do: <c>notify.acceptors</c>.</summary>
-public sealed class ApiHosts(NpgsqlDataSource database, TimeProvider clock, ILogger<ApiHosts> log) : BackgroundService
+/// <summary>Writes every few seconds that this Api host lives, and counts those that do: <c>notify.acceptors</c>.</summary>
+public sealed class ApiHosts(HeartbeatDatabase database, ConnectionLimits limits, TimeProvider clock, ILogger<ApiHosts> log) : BackgroundService
 {
-    private static readonly TimeSpan Beat = TimeSpan.FromSeconds(3);
-    private static readonly TimeSpan Silence = TimeSpan.FromSeconds(12);
-    private readonly Guid id = Guid.NewGuid();
+    private readonly Guid id = limits.HostId;
     private volatile int living = 1;
 
     /// <summary>Hosts that live, this one included; the last count while the database is away.</summary>
@@ -37,7 +36,7 @@ public sealed class ApiHosts(NpgsqlDataSource database, TimeProvider clock, ILog
     public override async Task StopAsync(CancellationToken cancellationToken)
     {
         await base.StopAsync(cancellationToken);
-        await using var command = database.CreateCommand("delete from notify.acceptors where id = $1 or seen_at < now() - interval '1 day'");
+        await using var command = database.Source.CreateCommand("delete from notify.acceptors where id = $1 or seen_at < now() - interval '1 day'");
         command.Parameters.Add(new NpgsqlParameter { Value = id });
         try
         {
@@ -49,15 +48,17 @@ public sealed class ApiHosts(NpgsqlDataSource database, TimeProvider clock, ILog
         }
     }
 
+    private TimeSpan Beat { get; } = TimeSpan.FromMilliseconds(Math.Clamp(limits.HostTimeout.TotalMilliseconds / 5, 200, 3000));
+
     private async Task<int> BeatAsync(CancellationToken cancellation)
     {
-        await using var command = database.CreateCommand(
+        await using var command = database.Source.CreateCommand(
             """
             with beat as (insert into notify.acceptors (id, seen_at) values ($1, now()) on conflict (id) do update set seen_at = now())
             select count(*) from notify.acceptors where id <> $1 and seen_at > now() - $2
             """);
         command.Parameters.Add(new NpgsqlParameter { Value = id });
-        command.Parameters.Add(new NpgsqlParameter { Value = Silence });
+        command.Parameters.Add(new NpgsqlParameter { Value = Beat * 4 });
         return 1 + (int)(long)(await command.ExecuteScalarAsync(cancellation))!;
     }
 }

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using JasperFx.Events;
 using Marten;
 using Notify.Api.Contract;
 using Notify.Api.Reference;
@@ -54,7 +55,7 @@ public static class GetNotification
             : (null, Contract.Problem.Of(StatusCodes.Status403Forbidden, "missing_scope", "Reading another client's notifications needs the scope \"audit\"."));
     }
 
-    private static async Task<IResult> StateAsync(string eventId, HttpContext http, IDocumentStore store, NpgsqlDataSource database, string? client, string? asOfVersion, string? asOf)
+    private static async Task<IResult> StateAsync(string eventId, HttpContext http, ReadDatabase database, string? client, string? asOfVersion, string? asOf)
     {
         var (key, problem) = KeyOf(http, eventId, client);
         if (key is null) return problem!;
@@ -74,28 +75,28 @@ public static class GetNotification
         }
 
         if (errors.Count > 0) return Problem.Invalid(errors);
-        await using var session = store.QuerySession();
-        var state = await NotificationStreams.LoadAsync(session, key, http.RequestAborted, version, time);
+        await using var read = await database.OpenAsync(http.RequestAborted);
+        var state = await NotificationStreams.LoadAsync(read.Session, key, http.RequestAborted, version, time);
         if (state is null) return Problem.NotFound("notification with this event ID, or none at that time,");
         var shown = NotificationResource.Of(state);
         if (version is not null || time is not null) return Results.Ok(shown);
-        var hits = await HitsAsync(database, [.. state.Deliveries.Values.Where(d => d.Channel != Channel.Push && (d.DispatchedAt ?? d.AttemptedAt) is not null).Select(d => d.Id)], http.RequestAborted);
+        var hits = await HitsAsync(read.Connection, [.. state.Deliveries.Values.Where(d => d.Channel != Channel.Push && (d.DispatchedAt ?? d.AttemptedAt) is not null).Select(d => d.Id)], http.RequestAborted);
         return Results.Ok(shown with { Deliveries = [.. shown.Deliveries.Select(d => d.With(hits[d.DeliveryId]))] });
     }
 
-    private static async Task<ILookup<Guid, TrackedHit>> HitsAsync(NpgsqlDataSource database, Guid[] deliveries, CancellationToken cancellation)
+    private static async Task<ILookup<Guid, TrackedHit>> HitsAsync(NpgsqlConnection connection, Guid[] deliveries, CancellationToken cancellation)
     {
         if (deliveries.Length == 0) return Array.Empty<TrackedHit>().ToLookup(_ => Guid.Empty);
-        await using var connection = await database.OpenConnectionAsync(cancellation);
         return await TrackedHits.OfAsync(connection, deliveries, cancellation);
     }
 
-    private static async Task<IResult> EventsAsync(string eventId, HttpContext http, IDocumentStore store, string? client)
+    private static async Task<IResult> EventsAsync(string eventId, HttpContext http, ReadDatabase database, string? client)
     {
         var (key, problem) = KeyOf(http, eventId, client);
         if (key is null) return problem!;
-        await using var session = store.QuerySession();
-        var events = await StoredEvents.OfStreamsAsync(session, [key], http.RequestAborted);
+        List<StoredEvent> events;
+        await using (var read = await database.OpenAsync(http.RequestAborted))
+            events = await StoredEvents.OfStreamsAsync(read.Session, [key], http.RequestAborted);
         if (events.Count == 0) return Problem.NotFound("notification with this event ID");
         var shown = RecordedEvent.Of(key, events);
         if (!http.Request.Headers.Accept.ToString().Contains("application/x-ndjson", StringComparison.OrdinalIgnoreCase)) return Results.Ok(new RecordedEvents(shown));

@@ -4,6 +4,7 @@ using Notify.Api.Reference;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Domain.Privacy;
+using Notify.Projections;
 using Notify.Projections.Privacy;
 using Notify.Projections.Receipts;
 using Npgsql;
@@ -43,15 +44,14 @@ public static class GetReceipts
 
     private static DateTimeOffset At => new(2026, 12, 1, 9, 0, 4, TimeSpan.Zero);
 
-    private static async Task<IResult> GetAsync(string eventId, HttpContext http, IDocumentStore store, NpgsqlDataSource database, SubjectKeys keys, string? client)
+    private static async Task<IResult> GetAsync(string eventId, HttpContext http, ReadDatabase database, SubjectKeys keys, string? client)
     {
         var (key, problem) = GetNotification.KeyOf(http, eventId, client);
         if (key is null) return problem!;
-        await using var session = store.QuerySession();
-        if (await session.Events.FetchStreamStateAsync(key, http.RequestAborted) is null) return Problem.NotFound("notification with this event ID");
-        await using var connection = await database.OpenConnectionAsync(http.RequestAborted);
-        var rows = await ReceiptTable.OfAsync(connection, key, http.RequestAborted);
-        var opened = await keys.ForAsync(connection, rows.Where(r => r.Raw != Sealed.None).Select(r => r.Raw), http.RequestAborted);
+        await using var read = await database.OpenAsync(http.RequestAborted);
+        if (await read.Session.Events.FetchStreamStateAsync(key, http.RequestAborted) is null) return Problem.NotFound("notification with this event ID");
+        var rows = await ReceiptTable.OfAsync(read.Connection, key, http.RequestAborted);
+        var opened = await keys.ForAsync(read.Connection, rows.Where(r => r.Raw != Sealed.None).Select(r => r.Raw), http.RequestAborted);
         return Results.Ok(new ReceiptList([.. rows.Select(r => new ReceiptResource(
             r.Provider, r.EventId, r.ReceivedAt, r.Facts.At, r.What, r.DeliveryId, r.MessageId, r.Facts.Reason, r.Facts.Code, r.Raw == Sealed.None ? null : opened.OpenText(r.Raw)))]));
     }

@@ -4,6 +4,7 @@ using Notify.Api.Contract;
 using Notify.Api.Reference;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
+using Notify.Projections;
 using Notify.Projections.NotificationViews;
 
 namespace Notify.Api.Notifications;
@@ -19,11 +20,11 @@ public static class ListNotifications
     /// <summary>Maps the endpoints.</summary>
     public static void Map(IEndpointRouteBuilder app)
     {
-        app.MapGet("/v1/notifications", (HttpContext http, IDocumentStore store) => ListAsync(http, store, null)).RequireScope(Scopes.Read).WithName("ListNotifications").WithTags("Ask")
+        app.MapGet("/v1/notifications", (HttpContext http, ReadDatabase database) => ListAsync(http, database, null)).RequireScope(Scopes.Read).WithName("ListNotifications").WithTags("Ask")
             .WithSummary("List notifications").WithDescription("Newest first, from the read model, which may lag by moments; ask for a single notification to see it as it is now.")
             .Query("userId", "Only this user's.", "u-42").WithFilters()
             .Answers(200, "A page.", Example);
-        app.MapGet("/v1/users/{userId}/notifications", (string userId, HttpContext http, IDocumentStore store) => ListAsync(http, store, userId))
+        app.MapGet("/v1/users/{userId}/notifications", (string userId, HttpContext http, ReadDatabase database) => ListAsync(http, database, userId))
             .RequireScope(Scopes.Recipients).OrToken(TokenGrants.History).WithName("ListUserNotifications").WithTags("Recipients")
             .WithSummary("A user's history").WithDescription("A user's notifications from every client, newest first, from the read model, which may lag by moments.")
             .WithFilters()
@@ -39,7 +40,7 @@ public static class ListNotifications
         .Query("limit", "How many at most: 1 to 500; absent: 50.", 50).Query("after", "The `next` of the answer before, for the page after it.", "NjM4OTk0MjQwMDAwMDAwMDAwIG4vYzpvcmRlci0xMjM")
         .Query("client", GetNotification.ClientRule, "c_k3v9x2m7q4w8z5ab");
 
-    private static async Task<IResult> ListAsync(HttpContext http, IDocumentStore store, string? historyOf)
+    private static async Task<IResult> ListAsync(HttpContext http, ReadDatabase database, string? historyOf)
     {
         var caller = Callers.Of(http);
         var query = http.Request.Query;
@@ -60,8 +61,8 @@ public static class ListNotifications
             return Problem.Of(StatusCodes.Status403Forbidden, "missing_scope", "Reading another client's notifications needs the scope \"audit\".");
         if (errors.Count > 0) return Problem.Invalid(errors);
 
-        await using var session = store.QuerySession();
-        IQueryable<NotificationView> views = session.Query<NotificationView>();
+        await using var read = await database.OpenAsync(http.RequestAborted);
+        IQueryable<NotificationView> views = read.Session.Query<NotificationView>();
         if (historyOf is null)
         {
             var owner = client ?? caller.ClientId;

@@ -2,6 +2,7 @@ using Notify.Api.Contract;
 using Notify.Api.Notifications;
 using Notify.Api.Reference;
 using Notify.Domain.Clients;
+using Notify.Projections;
 using Notify.Projections.Analytics;
 using Npgsql;
 
@@ -39,7 +40,7 @@ public static class GetAnalytics
             [new AnalyticsRow(null, null, null, "push", null, null, null, 1200, 30, 4, 2, 0, 0, 1150, 0, 14, 0, 310, 310, 0, 0, 0, new LatencyPercentiles(38, 120, 410))]));
 
     private static async Task<IResult> ReadAsync(
-        HttpContext http, NpgsqlDataSource database, TimeProvider clock, string? from, string? to, string? groupBy, string? client)
+        HttpContext http, ReadDatabase database, TimeProvider clock, string? from, string? to, string? groupBy, string? client)
     {
         var caller = Callers.Of(http);
         var errors = new Dictionary<string, string[]>();
@@ -59,7 +60,7 @@ public static class GetAnalytics
         if (client is not null && client != caller.ClientId && !caller.Scopes.Contains(Scopes.Audit) && !caller.Scopes.Contains(Scopes.Operate))
             return Problem.Of(StatusCodes.Status403Forbidden, "missing_scope", "Other clients' numbers need the scope \"audit\" or \"operate\". Leave client away to see your own.");
 
-        var rows = await AnalyticsReader.ReadAsync(database, begin, end, client == Everybody ? null : client ?? caller.ClientId, groups, MaxRows + 1, http.RequestAborted);
+        var rows = await AnalyticsReader.ReadAsync(database.Source, begin, end, client == Everybody ? null : client ?? caller.ClientId, groups, MaxRows + 1, http.RequestAborted);
         if (rows.Count > MaxRows) return Problem.Invalid(new Dictionary<string, string[]> { ["groupBy"] = [$"makes more than {MaxRows:N0} rows; group by less, or ask for fewer days"] });
         return Results.Ok(new AnalyticsResource(Start(begin), Start(end), groups, rows));
 

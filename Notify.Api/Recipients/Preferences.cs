@@ -11,6 +11,7 @@ using Notify.Api.Reference;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Domain.Recipients;
+using Notify.Projections;
 using Notify.Projections.Privacy;
 
 namespace Notify.Api.Recipients;
@@ -89,10 +90,10 @@ public static class Preferences
         QuietHours = new QuietHoursChoice { From = "22:00", To = "08:00" },
     };
 
-    private static async Task<IResult> GetAsync(string userId, HttpContext http, IDocumentStore store)
+    private static async Task<IResult> GetAsync(string userId, HttpContext http, ReadDatabase database)
     {
-        await using var session = store.QuerySession();
-        var recipient = await session.LoadAsync<Recipient>(Recipient.KeyOf(userId), http.RequestAborted);
+        await using var read = await database.OpenAsync(http.RequestAborted);
+        var recipient = await read.Session.LoadAsync<Recipient>(Recipient.KeyOf(userId), http.RequestAborted);
         if (recipient is null || recipient.IsErased) return Problem.NotFound("such user");
         http.Response.Headers.ETag = TagOf(recipient.Choices, recipient.QuietHours);
         return Results.Ok(Show(recipient.Choices, recipient.QuietHours));
@@ -152,14 +153,14 @@ public static class Preferences
         request.Headers.IfMatch is not { Count: > 0 } named
         || named.ToString().Split(',', StringSplitOptions.TrimEntries).Any(t => t == "*" || t == tag || t == $"W/{tag}");
 
-    private static async Task<IResult> HistoryAsync(string userId, HttpContext http, IDocumentStore store)
+    private static async Task<IResult> HistoryAsync(string userId, HttpContext http, ReadDatabase database)
     {
-        await using var session = store.QuerySession();
+        await using var read = await database.OpenAsync(http.RequestAborted);
         var key = Recipient.KeyOf(userId);
-        var events = await session.Events.QueryAllRawEvents()
+        var events = await read.Session.Events.QueryAllRawEvents()
             .Where(e => e.StreamKey == key && e.EventTypesAre(typeof(OptedIn), typeof(OptedOut), typeof(PreferenceWithdrawn), typeof(QuietHoursSet), typeof(QuietHoursWithdrawn)))
             .OrderBy(e => e.Version).ToListAsync(http.RequestAborted);
-        if (events.Count == 0 && await session.Events.FetchStreamStateAsync(key, http.RequestAborted) is null) return Problem.NotFound("such user");
+        if (events.Count == 0 && await read.Session.Events.FetchStreamStateAsync(key, http.RequestAborted) is null) return Problem.NotFound("such user");
         return Results.Ok(new PreferenceHistory([.. events.Select(e => new PreferenceChange(e.Version, e.Data.GetType().Name, e.Data))]));
     }
 

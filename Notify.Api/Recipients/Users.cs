@@ -5,6 +5,7 @@ using Notify.Api.Reference;
 using Notify.Domain.Clients;
 using Notify.Domain.Recipients;
 using Notify.Domain.Templates;
+using Notify.Projections;
 using Notify.Projections.Privacy;
 using Notify.Projections.Recipients;
 using Notify.Projections.Topics;
@@ -112,14 +113,13 @@ public static class Users
         kept, details.Email is not null, details.Phone is not null,
         details.Email is null ? null : ring.OfEmail(details.Email), details.Phone is null ? null : ring.OfPhone(details.Phone), by, now);
 
-    private static async Task<IResult> GetAsync(string userId, HttpContext http, IDocumentStore store, SubjectKeys keys, NpgsqlDataSource database)
+    private static async Task<IResult> GetAsync(string userId, HttpContext http, SubjectKeys keys, ReadDatabase database)
     {
-        await using var session = store.QuerySession();
-        var recipient = await session.LoadAsync<Recipient>(Recipient.KeyOf(userId), http.RequestAborted);
+        await using var read = await database.OpenAsync(http.RequestAborted);
+        var recipient = await read.Session.LoadAsync<Recipient>(Recipient.KeyOf(userId), http.RequestAborted);
         if (recipient is null || recipient.IsErased) return Problem.NotFound("such user");
-        await using var connection = await database.OpenConnectionAsync(http.RequestAborted);
-        var details = recipient.Details is { } sealedDetails ? (await keys.ForAsync(connection, [sealedDetails], http.RequestAborted)).OpenJson<ContactDetails>(sealedDetails) : null;
-        var last = await DeviceTable.LastRegisteredAsync(connection, [.. recipient.Devices.Select(d => d.Id)], http.RequestAborted);
+        var details = recipient.Details is { } sealedDetails ? (await keys.ForAsync(read.Connection, [sealedDetails], http.RequestAborted)).OpenJson<ContactDetails>(sealedDetails) : null;
+        var last = await DeviceTable.LastRegisteredAsync(read.Connection, [.. recipient.Devices.Select(d => d.Id)], http.RequestAborted);
         return Results.Ok(new UserResource(
             userId, details?.Email, details?.Phone, details?.Locale, details?.TimeZone, [.. recipient.Devices.Select(d => new DeviceResource(d.Id, d.Platform, Devices.LastRegistered(d, last)))]));
     }

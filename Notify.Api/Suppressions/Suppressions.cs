@@ -6,6 +6,7 @@ using Notify.Api.Reference;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Domain.Suppressions;
+using Notify.Projections;
 using Notify.Projections.Privacy;
 using Notify.Projections.Suppressions;
 using Npgsql;
@@ -83,7 +84,7 @@ public static class SuppressionEndpoints
             .Answers(204, "It is lifted.").FailsNotFound("suppression that stands");
     }
 
-    private static async Task<IResult> ListAsync(HttpContext http, NpgsqlDataSource database, SubjectKeys keys, MasterKeyRing ring, TimeProvider clock)
+    private static async Task<IResult> ListAsync(HttpContext http, ReadDatabase database, SubjectKeys keys, MasterKeyRing ring, TimeProvider clock)
     {
         var query = http.Request.Query;
         var errors = new Dictionary<string, string[]>();
@@ -107,21 +108,21 @@ public static class SuppressionEndpoints
         }
 
         if (errors.Count > 0) return Problem.Invalid(errors);
-        await using var connection = await database.OpenConnectionAsync(http.RequestAborted);
-        var page = await SuppressionTable.ListAsync(connection, channel, reason, id, clock.GetUtcNow(), limit + 1, after, http.RequestAborted);
+        await using var read = await database.OpenAsync(http.RequestAborted);
+        var page = await SuppressionTable.ListAsync(read.Connection, channel, reason, id, clock.GetUtcNow(), limit + 1, after, http.RequestAborted);
         var next = page.Count > limit ? PageCursor.Of(page[limit - 1].Since, page[limit - 1].Id) : null;
-        return Results.Ok(new SuppressionList(await ShowAsync(connection, keys, [.. page.Take(limit)], http.RequestAborted), next));
+        return Results.Ok(new SuppressionList(await ShowAsync(read.Connection, keys, [.. page.Take(limit)], http.RequestAborted), next));
     }
 
-    private static async Task<IResult> LookUpAsync(HttpContext http, NpgsqlDataSource database, SubjectKeys keys, MasterKeyRing ring, TimeProvider clock)
+    private static async Task<IResult> LookUpAsync(HttpContext http, ReadDatabase database, SubjectKeys keys, MasterKeyRing ring, TimeProvider clock)
     {
         var (body, problem) = await RequestBody.ReadAsync(http.Request, Validator);
         if (body is null) return problem!;
         var channel = body.Channel!.Value;
         var id = Suppression.IdOf(channel, ring.Of(channel, AddressRules.Normal(channel, body.Address!))!);
-        await using var connection = await database.OpenConnectionAsync(http.RequestAborted);
-        var found = await SuppressionTable.StandingAsync(connection, [id], clock.GetUtcNow(), http.RequestAborted);
-        return Results.Ok(new SuppressionList(await ShowAsync(connection, keys, [.. found.Values], http.RequestAborted), null));
+        await using var read = await database.OpenAsync(http.RequestAborted);
+        var found = await SuppressionTable.StandingAsync(read.Connection, [id], clock.GetUtcNow(), http.RequestAborted);
+        return Results.Ok(new SuppressionList(await ShowAsync(read.Connection, keys, [.. found.Values], http.RequestAborted), null));
     }
 
     private static async Task<IResult> LiftAsync(string suppressionId, HttpContext http, IDocumentStore store, SubjectKeys keys, TimeProvider clock)

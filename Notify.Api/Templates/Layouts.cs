@@ -5,6 +5,7 @@ using Notify.Api.Contract;
 using Notify.Api.Reference;
 using Notify.Domain.Clients;
 using Notify.Domain.Templates;
+using Notify.Projections;
 
 namespace Notify.Api.Templates;
 
@@ -103,15 +104,15 @@ public static class Layouts
 
     private static IResult Invalid(string fault) => Problem.Invalid(new Dictionary<string, string[]> { ["layout"] = [fault] });
 
-    private static async Task<IResult> ListAsync(IDocumentStore store, CancellationToken cancellation)
+    private static async Task<IResult> ListAsync(ReadDatabase database, CancellationToken cancellation)
     {
-        await using var session = store.QuerySession();
-        return Results.Ok(new LayoutList([.. (await session.Query<Layout>().ToListAsync(cancellation)).OrderBy(l => l.Key, StringComparer.Ordinal).Select(LayoutResource.Of)]));
+        await using var read = await database.OpenAsync(cancellation);
+        return Results.Ok(new LayoutList([.. (await read.Session.Query<Layout>().ToListAsync(cancellation)).OrderBy(l => l.Key, StringComparer.Ordinal).Select(LayoutResource.Of)]));
     }
 
-    private static async Task<IResult> GetAsync(string layoutKey, IDocumentStore store, CancellationToken cancellation)
+    private static async Task<IResult> GetAsync(string layoutKey, ReadDatabase database, CancellationToken cancellation)
     {
-        await using var session = store.QuerySession();
-        return await session.LoadAsync<Layout>(Layout.KeyOf(layoutKey), cancellation) is { } layout ? Results.Ok(LayoutResource.Of(layout)) : Problem.NotFound("such layout");
+        await using var read = await database.OpenAsync(cancellation);
+        return await read.Session.LoadAsync<Layout>(Layout.KeyOf(layoutKey), cancellation) is { } layout ? Results.Ok(LayoutResource.Of(layout)) : Problem.NotFound("such layout");
     }
 }

@@ -4,6 +4,7 @@ using Notify.Api.Reference;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Domain.Templates;
+using Notify.Projections;
 
 namespace Notify.Api.Templates;
 
@@ -84,31 +85,31 @@ public static class Templates
             .Answers(204, "It is archived.").FailsNotFound("such template");
     }
 
-    private static async Task<IResult> ListAsync(IDocumentStore store, CancellationToken cancellation)
+    private static async Task<IResult> ListAsync(ReadDatabase database, CancellationToken cancellation)
     {
-        await using var session = store.QuerySession();
-        var all = await session.Query<Template>().ToListAsync(cancellation);
+        await using var read = await database.OpenAsync(cancellation);
+        var all = await read.Session.Query<Template>().ToListAsync(cancellation);
         return Results.Ok(new TemplateList([.. all.OrderBy(t => t.Key, StringComparer.Ordinal).Select(t => new TemplateSummary(
             t.Key, t.CurrentVersion, t.IsArchived, t.DefinedAt, t.Definition.Category, [.. t.Definition.Channels.Served().Select(CompiledTemplate.NameOf)],
             [.. t.Definition.Locales.Keys.Order(StringComparer.Ordinal)], t.Definition.Layout))]));
     }
 
-    private static async Task<IResult> GetAsync(string templateKey, int? version, IDocumentStore store, CancellationToken cancellation)
+    private static async Task<IResult> GetAsync(string templateKey, int? version, ReadDatabase database, CancellationToken cancellation)
     {
-        await using var session = store.QuerySession();
-        var current = await session.LoadAsync<Template>(Template.KeyOf(templateKey), cancellation);
+        await using var read = await database.OpenAsync(cancellation);
+        var current = await read.Session.LoadAsync<Template>(Template.KeyOf(templateKey), cancellation);
         if (current is null) return Problem.NotFound("such template");
         if (version is null || version == current.CurrentVersion) return Results.Ok(TemplateResource.Of(current));
-        var events = await session.Events.FetchStreamAsync(current.Id, token: cancellation);
+        var events = await read.Session.Events.FetchStreamAsync(current.Id, token: cancellation);
         return events.Select(e => e.Data).OfType<TemplateDefined>().FirstOrDefault(e => e.Version == version) is { } defined
             ? Results.Ok(TemplateResource.Of(Template.Evolve(null, current.Id, defined)! with { IsArchived = current.IsArchived }))
             : Problem.NotFound("such version of this template");
     }
 
-    private static async Task<IResult> VersionsAsync(string templateKey, IDocumentStore store, CancellationToken cancellation)
+    private static async Task<IResult> VersionsAsync(string templateKey, ReadDatabase database, CancellationToken cancellation)
     {
-        await using var session = store.QuerySession();
-        var events = await session.Events.FetchStreamAsync(Template.KeyOf(templateKey), token: cancellation);
+        await using var read = await database.OpenAsync(cancellation);
+        var events = await read.Session.Events.FetchStreamAsync(Template.KeyOf(templateKey), token: cancellation);
         return events.Count == 0
             ? Problem.NotFound("such template")
             : Results.Ok(new TemplateVersions([.. events.Select(e => e.Data).OfType<TemplateDefined>().Reverse().Select(e => new TemplateVersion(e.Version, e.At, e.By))]));

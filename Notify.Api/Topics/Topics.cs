@@ -5,6 +5,7 @@ using Notify.Api.Contract;
 using Notify.Api.Reference;
 using Notify.Domain.Clients;
 using Notify.Domain.Topics;
+using Notify.Projections;
 using Notify.Projections.Topics;
 using Npgsql;
 
@@ -68,18 +69,18 @@ public static class TopicEndpoints
             now = Topic.Evolve(current, key, defined);
             return Task.FromResult<IReadOnlyList<object>>([defined]);
         }, http.RequestAborted);
-        return await ShowAsync(now!, database, http.RequestAborted);
+        await using var connection = await database.OpenConnectionAsync(http.RequestAborted);
+        return await ShowAsync(now!, connection, http.RequestAborted);
     }
 
-    private static async Task<IResult> GetAsync(string topic, HttpContext http, IDocumentStore store, NpgsqlDataSource database)
+    private static async Task<IResult> GetAsync(string topic, HttpContext http, ReadDatabase database)
     {
-        await using var session = store.QuerySession();
-        return await session.LoadAsync<Topic>(Topic.KeyOf(topic), http.RequestAborted) is { } found ? await ShowAsync(found, database, http.RequestAborted) : Problem.NotFound("such topic");
+        await using var read = await database.OpenAsync(http.RequestAborted);
+        return await read.Session.LoadAsync<Topic>(Topic.KeyOf(topic), http.RequestAborted) is { } found ? await ShowAsync(found, read.Connection, http.RequestAborted) : Problem.NotFound("such topic");
     }
 
-    private static async Task<IResult> ShowAsync(Topic topic, NpgsqlDataSource database, CancellationToken cancellation)
+    private static async Task<IResult> ShowAsync(Topic topic, NpgsqlConnection connection, CancellationToken cancellation)
     {
-        await using var connection = await database.OpenConnectionAsync(cancellation);
         return Results.Ok(new TopicResource(topic.Key, topic.Name, await TopicSubscribers.CountAsync(connection, topic.Key, cancellation), topic.DefinedAt, topic.By));
     }
 }

@@ -14,7 +14,7 @@ namespace Notify.Dispatch.Due;
 /// again; where it would reach the person twice, the outcome is unknown and will be asked for.
 /// </summary>
 public sealed class Takeover(
-    IDocumentStore store, NpgsqlDataSource database, DeliveryDispatcher dispatcher, HostIdentity host, HostLease lease,
+    IDocumentStore store, HeartbeatDatabase database, DeliveryDispatcher dispatcher, HostIdentity host, HostLease lease,
     IOptions<RetrySchedule> schedule, StreamFaults faults, IConfiguration configuration, TimeProvider clock,
     ILogger<Takeover> log) : BackgroundService
 {
@@ -143,7 +143,7 @@ public sealed class Takeover(
     {
         await base.StopAsync(cancellationToken);
         await dispatcher.DrainAsync(cancellationToken); // what is under way here is nobody else's
-        await using var command = database.CreateCommand("delete from notify.dispatchers where id = $1 or (id = any($2) and seen_at < now() - interval '1 day')");
+        await using var command = database.Source.CreateCommand("delete from notify.dispatchers where id = $1 or (id = any($2) and seen_at < now() - interval '1 day')");
         command.Parameters.Add(new NpgsqlParameter { Value = host.Id });
         command.Parameters.Add(new NpgsqlParameter { Value = gone.Select(g => g.Host).ToArray() });
         try
@@ -160,7 +160,7 @@ public sealed class Takeover(
 
     private async Task<List<SignOfLife>> SignsAsync(CancellationToken cancellation)
     {
-        await using var command = database.CreateCommand("select id, seen_at, now() - seen_at from notify.dispatchers");
+        await using var command = database.Source.CreateCommand("select id, seen_at, now() - seen_at from notify.dispatchers");
         await using var reader = await command.ExecuteReaderAsync(cancellation);
         var all = new List<SignOfLife>();
         while (await reader.ReadAsync(cancellation)) all.Add(new SignOfLife(reader.GetGuid(0), reader.GetFieldValue<DateTimeOffset>(1), reader.GetTimeSpan(2)));
@@ -170,7 +170,7 @@ public sealed class Takeover(
     private async Task BeatAsync(CancellationToken cancellation)
     {
         var sentAt = clock.GetTimestamp();
-        await using var command = database.CreateCommand(
+        await using var command = database.Source.CreateCommand(
             "insert into notify.dispatchers (id, seen_at) values ($1, now()) on conflict (id) do update set seen_at = now()");
         command.Parameters.Add(new NpgsqlParameter { Value = host.Id });
         await command.ExecuteNonQueryAsync(cancellation);

@@ -56,7 +56,7 @@ public sealed class InstallationClock(TimeProvider host) : TimeProvider
 }
 
 /// <summary>Asks the database for its time, before the host does anything else and each second from then on, and tells of clocks that are wrong.</summary>
-public sealed class ClockWatch(InstallationClock clock, NpgsqlDataSource database, ILogger<ClockWatch> log) : BackgroundService
+public sealed class ClockWatch(InstallationClock clock, HeartbeatDatabase database, ILogger<ClockWatch> log) : BackgroundService
 {
     /// <summary>From here on a difference is told.</summary>
     public static readonly TimeSpan Noticeable = TimeSpan.FromSeconds(1);
@@ -76,7 +76,7 @@ public sealed class ClockWatch(InstallationClock clock, NpgsqlDataSource databas
     /// <returns>By how much the clock was set.</returns>
     public async Task<TimeSpan> LookAsync(CancellationToken cancellation)
     {
-        await using var connection = await database.OpenConnectionAsync(cancellation);
+        await using var connection = await database.Source.OpenConnectionAsync(cancellation);
         await using var command = new NpgsqlCommand("select clock_timestamp()", connection) { CommandTimeout = 5 };
         var asked = clock.GetTimestamp();
         await using var reader = await command.ExecuteReaderAsync(cancellation);

@@ -238,14 +238,14 @@ public sealed class StartupFaults(string host) : List<string>
 }
 
 /// <summary>Whether the database answers and has been migrated.</summary>
-public sealed class DatabaseHealth(NpgsqlDataSource database) : IHealthCheck
+public sealed class DatabaseHealth(HeartbeatDatabase database) : IHealthCheck
 {
     /// <inheritdoc />
     public async Task<HealthCheckResult> CheckHealthAsync(HealthCheckContext context, CancellationToken cancellationToken = default)
     {
         try
         {
-            await using var command = database.CreateCommand("select to_regclass('notify.event_ids') is not null");
+            await using var command = database.Source.CreateCommand("select to_regclass('notify.event_ids') is not null");
             command.CommandTimeout = 3;
             return await command.ExecuteScalarAsync(cancellationToken) is true
                 ? HealthCheckResult.Healthy()

@@ -27,7 +27,8 @@ internal static class CommitFaults
         CommitTimeoutException => CommitFault.Blocked,
         PostgresException { SqlState: PostgresErrorCodes.LockNotAvailable or PostgresErrorCodes.QueryCanceled } => CommitFault.Blocked,
         PostgresException { SqlState: PostgresErrorCodes.DeadlockDetected or PostgresErrorCodes.SerializationFailure } => CommitFault.Race,
-        _ when DatabaseFaults.IsReusedSequence(e) => CommitFault.Race,
+        // The host was too busy to go on with a transaction, which was ended.
+        _ when DatabaseFaults.IsReusedSequence(e) || DatabaseFaults.IsIdleTransaction(e) => CommitFault.Race,
         NpgsqlException { InnerException: TimeoutException } => CommitFault.Blocked,
         { InnerException: { } inner } when Of(inner) is var fault && fault != CommitFault.Data => fault,
         _ => DatabaseFaults.IsPassing(e) ? CommitFault.Away : CommitFault.Data,

@@ -42,6 +42,10 @@ public static class DatabaseFaults
         _ => e.InnerException is { } inner && IsTimeOut(inner),
     };
 
+    /// <summary>Whether a transaction was ended because its host was idle in it: nothing of it is committed, and it can be repeated at once.</summary>
+    public static bool IsIdleTransaction(Exception e) =>
+        e is PostgresException { SqlState: "25P03" } || (e.InnerException is { } inner && IsIdleTransaction(inner));
+
     /// <summary>
     /// Whether an event's sequence number was given out twice: after a crash PostgreSQL may repeat numbers whose use it had
     /// not yet written down. Each try draws new ones, so it passes.

@@ -33,16 +33,30 @@ public static class NotifyStore
     /// <summary>The schema of events and documents.</summary>
     public const string Schema = "events";
 
-    /// <summary>Adds the data source and the Marten store.</summary>
+    /// <summary>Adds the connection pools and the Marten store.</summary>
     /// <param name="mayCreate">Only the migration may create or change tables.</param>
     /// <param name="byIndex">See <see cref="Connection"/>.</param>
+    /// <param name="limits">The limits of a host's connections; a command has none.</param>
+    /// <param name="reads">Whether the host answers requests that only read, which then have a pool of their own.</param>
     public static MartenServiceCollectionExtensions.MartenConfigurationExpression AddNotifyStore(
-        this IServiceCollection services, string connectionString, bool mayCreate, bool byIndex = false)
+        this IServiceCollection services, string connectionString, bool mayCreate, bool byIndex = false, ConnectionLimits? limits = null, bool reads = false)
     {
-        services.AddSingleton(_ => NpgsqlDataSource.Create(mayCreate ? MigrationConnection(connectionString) : Connection(connectionString, byIndex)));
+        var sizes = PoolSizes.Of(new NpgsqlConnectionStringBuilder(connectionString).MaxPoolSize, reads);
+        if (limits is not null) services.AddSingleton(limits);
+        services.AddSingleton(_ => Source(limits is null ? null : sizes.Main));
+        services.AddSingleton(_ => new HeartbeatDatabase(Source(sizes.Heartbeats)));
+        services.AddSingleton(s => new ReadDatabase(Source(Math.Max(1, sizes.Reads), ReadDatabase.MaxWait), s.GetRequiredService<IDocumentStore>()));
         services.ConfigureMarten((provider, options) => options.Projections.Add(
             new AnalyticsProjection(provider.GetRequiredService<MasterKeyRing>()), ProjectionLifecycle.Async, AnalyticsProjection.ProjectionName, LargePages));
         return services.AddMarten(options => Configure(options, mayCreate)).UseNpgsqlDataSource().UseLightweightSessions();
+
+        NpgsqlDataSource Source(int? size, TimeSpan? wait = null)
+        {
+            var connection = mayCreate ? MigrationConnection(connectionString) : Connection(connectionString, byIndex, limits);
+            if (size is { } most) (connection.MaxPoolSize, connection.MinPoolSize) = (most, Math.Min(connection.MinPoolSize, most));
+            if (wait is { } longest) connection.Timeout = (int)longest.TotalSeconds;
+            return NpgsqlDataSource.Create(connection);
+        }
     }
 
     /// <summary>A store of the same configuration that reads the same events, and whose documents lie in another schema; for rebuilding.</summary>
@@ -64,11 +78,13 @@ public static class NotifyStore
     /// for 25 rows, and sends at a third of the rate (measured; docs/performance.md). <c>Options</c> in the connection string go over it; with
     /// <c>Max Auto Prepare=0</c> it is not said, since a pooler takes no options.
     /// </param>
-    public static NpgsqlConnectionStringBuilder Connection(string configured, bool byIndex = false)
+    /// <param name="limits">See <see cref="ConnectionLimits"/>.</param>
+    public static NpgsqlConnectionStringBuilder Connection(string configured, bool byIndex = false, ConnectionLimits? limits = null)
     {
         var connection = new NpgsqlConnectionStringBuilder(configured) { Timezone = "UTC" };
         var isSaid = new DbConnectionStringBuilder { ConnectionString = connection.ConnectionString }.ContainsKey("Max Auto Prepare");
         if (!isSaid) (connection.MaxAutoPrepare, connection.AutoPrepareMinUsages) = (60, 3);
+        limits?.ApplyTo(connection, takesOptions: connection.MaxAutoPrepare > 0);
         if (byIndex && connection.MaxAutoPrepare > 0) connection.Options = $"-c enable_seqscan=off -c enable_bitmapscan=off -c jit=off {connection.Options}".TrimEnd();
         return connection;
     }

@@ -5,7 +5,7 @@ using Notify.Tests.Support;
 namespace Notify.Tests.Faults;
 
 /// <summary>PostgreSQL fails over to an asynchronous standby that lacks the last commits.</summary>
-[Collection(FaultCollection.Name)]
+[Collection(CrowdCollection.Name)]
 [Trait("Category", "Long")]
 public sealed class DatabaseFailover : SystemTest
 {

@@ -1,4 +1,5 @@
 using Notify.Tests.Support;
+using Npgsql;
 
 namespace Notify.Tests.Faults;
 
@@ -56,7 +57,9 @@ public sealed class SlowDatabase(FaultSystem faults) : FaultTest(faults)
 
     private async Task ExecuteAsync(string sql)
     {
-        await using var command = Installation.Database.CreateCommand(sql);
+        await using var connection = new NpgsqlConnection($"{Installation.ConnectionString};Pooling=false");
+        await connection.OpenAsync(TestContext.Current.CancellationToken);
+        await using var command = new NpgsqlCommand(sql, connection);
         await command.ExecuteNonQueryAsync(TestContext.Current.CancellationToken);
     }
 }

@@ -1,5 +1,6 @@
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;
+using Notify.Projections;
 using Notify.Projections.Hosting;
 
 namespace Notify.Tests.Projections;
@@ -79,7 +80,7 @@ public sealed class InstallationClockTests(EmptyDatabase database) : IClassFixtu
     {
         var ahead = new Ahead(TimeSpan.FromHours(1));
         var clock = new InstallationClock(ahead);
-        using var watch = new ClockWatch(clock, database.Source, NullLogger<ClockWatch>.Instance);
+        using var watch = new ClockWatch(clock, new HeartbeatDatabase(database.Source), NullLogger<ClockWatch>.Instance);
 
         await watch.StartAsync(Cancellation);
 

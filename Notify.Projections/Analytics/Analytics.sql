@@ -1,5 +1,5 @@
 -- What analysts read, in a schema of its own: tables projected from the events, and views over what is counted beside them.
--- Applied by the migration, as often as it is run. Every table and column says what it holds; docs/analytics.md tells it at length.
+-- Step 2 of the migrations: it does not change any more. Every table and column says what it holds; docs/analytics.md tells it at length.
 create schema if not exists analytics;
 comment on schema analytics is 'Read model for analysts, projected from the events. No addresses, names, tokens, content or user IDs.';
 

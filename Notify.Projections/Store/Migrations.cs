@@ -19,9 +19,13 @@ public static class Migrations
     private static async Task<int> AloneAsync(IServiceProvider services, Func<Task<int>> migrate, CancellationToken cancellation = default)
     {
         await using var connection = await services.GetRequiredService<NpgsqlDataSource>().OpenConnectionAsync(cancellation);
-        await using (var patient = new NpgsqlCommand("set lock_timeout = 0", connection)) await patient.ExecuteNonQueryAsync(cancellation);
-        await using (var take = new NpgsqlCommand("select pg_advisory_lock($1)", connection) { CommandTimeout = 0, Parameters = { new NpgsqlParameter { Value = Lock } } })
-            await take.ExecuteNonQueryAsync(cancellation);
+        // Tried again and again: a statement that waits for the lock would be a snapshot that a concurrent index waits for.
+        await using (var take = new NpgsqlCommand("select pg_try_advisory_lock($1)", connection) { Parameters = { new NpgsqlParameter { Value = Lock } } })
+        {
+            var clock = services.GetRequiredService<TimeProvider>();
+            while (await take.ExecuteScalarAsync(cancellation) is not true) await Task.Delay(TimeSpan.FromMilliseconds(250), clock, cancellation);
+        }
+
         var code = await migrate();
         await using var give = new NpgsqlCommand("select pg_advisory_unlock($1)", connection) { Parameters = { new NpgsqlParameter { Value = Lock } } };
         await give.ExecuteNonQueryAsync(cancellation);

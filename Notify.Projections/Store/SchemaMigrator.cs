@@ -132,7 +132,8 @@ public sealed class SchemaMigrator(NpgsqlDataSource database, TimeProvider clock
     // Building an index waits for older snapshots without holding anybody up: no lock time-out there.
     private static async Task RunConcurrentlyAsync(NpgsqlConnection connection, SchemaStep step, CancellationToken cancellation)
     {
-        foreach (var statement in step.Sql.Split(';', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries))
+        var statements = step.Sql.Split(';', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
+        foreach (var statement in statements.Prepend("set lock_timeout = 0").Append("reset lock_timeout"))
         {
             await using var command = OpenDeliveryTable.Command(connection, statement);
             command.CommandTimeout = 0;

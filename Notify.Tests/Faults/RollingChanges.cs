@@ -128,7 +128,7 @@ public sealed class RollingChanges(RollingSystem rolling) : IClassFixture<Rollin
         var (exitCode, output, _) = await System.RunProjectionsAsync("verify");
         Assert.Equal(1, exitCode);
         Assert.Equal(2, output.Split('\n').Count(l => l.StartsWith("FAULT", StringComparison.Ordinal)
-            && l.Contains(mark, StringComparison.Ordinal)));
+            && l.Contains(mark, StringComparison.Ordinal) && l.Contains("cannot be read", StringComparison.Ordinal)));
 
         await ExecuteAsync("delete from events.mt_events where stream_id like '%' || $1 || '%' and data = '{}'", mark);
         await ExecuteAsync(

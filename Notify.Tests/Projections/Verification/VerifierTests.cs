@@ -77,7 +77,7 @@ public sealed class VerifierTests(AnalyticsDatabase database) : IClassFixture<An
         }
 
         await database.ExecuteAsync($"delete from notify.open_deliveries where delivery_id = '{lost.Sms}'");
-        await database.ExecuteAsync($"update notify.open_deliveries set state = 3 where delivery_id = '{differs.Sms}'");
+        await database.ExecuteAsync($"update notify.open_deliveries set state = 3, due_at = now() where delivery_id = '{differs.Sms}'");
         await builder.QueueAsync(orphan);
 
         await FindsAsync(lost.Key, VerificationFaultKind.DeliveryLost, $"{lost.Sms}: Queued, and nothing will go on with it");

@@ -25,7 +25,7 @@ public sealed class SecretUses(NpgsqlDataSource database, KeptAnswers answers, T
         pending[key] = clock.GetUtcNow();
     }
 
-    /// <summary>Writes what was noted since the last time.</summary>
+    /// <summary>Writes the uses that were noted since the last time.</summary>
     public async Task WriteAsync(CancellationToken cancellation)
     {
         var uses = pending.ToArray();

@@ -51,7 +51,7 @@ public sealed class BodyLease : IDisposable
         return lease.Covers(request.ContentLength ?? Step) ? lease : null;
     }
 
-    /// <summary>Reserves what is missing to so many bytes.</summary>
+    /// <summary>Reserves the difference to a number of bytes.</summary>
     /// <returns>Whether there were enough left.</returns>
     public bool Covers(long size)
     {

@@ -25,7 +25,7 @@ public sealed class TemplateRequests(TemplateBook book, Acceptance acceptance, T
     public Task<(AcceptResult? Result, IDictionary<string, string[]>? Faults)> AcceptAsync(
         Client client, RequestNotification request, JsonElement received, string? through = null, CancellationToken aborted = default)
     {
-        // Of what is read here nothing is kept while the commit is waited for: a request may carry files.
+        // Nothing read here is kept while the commit is waited for: a request may carry files.
         var known = acceptance.ReceivedOf(received);
         return request.Template is null ? LiteralAsync(acceptance.AcceptAsync(client, request, known, through: through, aborted: aborted))
             : TemplatedAsync(client, request, known, through, aborted);

@@ -21,6 +21,6 @@ public static class GatewayAnswers
         hasDocument && !IsGateways(status)
             ? new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter) : new AttemptOutcome.Unknown(Reasons.GatewayAnswered);
 
-    // Whoever gave up waiting does not know, whatever it writes.
+    // A gateway that gave up waiting does not know the outcome, even if its page says so.
     private static bool IsGateways(int status) => status is 504 or (>= 520 and <= 527);
 }

@@ -6,7 +6,7 @@ namespace Notify.Dispatch.Dispatching;
 /// <remarks>
 /// A heartbeat renews it from the moment before the heartbeat was sent: others count from when they see it, which is later.
 /// Time is the clock's timestamps, which go on while the machine sleeps or the process is stopped. A lease that ended before
-/// its renewal was answered begins a new term: what was claimed in an earlier term may have been taken over, and stays refused.
+/// its renewal was answered begins a new term: claims of an earlier term may have been taken over, and stay refused.
 /// </remarks>
 /// <param name="hostTimeout">How long a host may be silent before its deliveries are taken over.</param>
 public sealed class HostLease(TimeSpan hostTimeout, TimeProvider clock)
@@ -38,7 +38,7 @@ public sealed class HostLease(TimeSpan hostTimeout, TimeProvider clock)
         }
     }
 
-    /// <summary>Whether what was claimed in a term may still be sent.</summary>
+    /// <summary>Whether deliveries that were claimed in a term may still be sent.</summary>
     /// <param name="claimedIn">The term.</param>
     /// <param name="margin">How long the lease must last from now on.</param>
     public bool Covers(int claimedIn, TimeSpan margin)

@@ -2,7 +2,7 @@ using Notify.Domain.Notifications;
 
 namespace Notify.Dispatch.Dispatching;
 
-/// <summary>What is written of an outcome whose claim was lost before it came.</summary>
+/// <summary>The consequence of an outcome whose claim was lost before it came.</summary>
 public enum LateOutcome
 {
     /// <summary>Nothing: the host that has the delivery now settles it, or it was settled by a commit whose answer was lost.</summary>
@@ -18,12 +18,12 @@ public enum LateOutcome
 /// <summary>Decides about outcomes whose claim was lost. Pure.</summary>
 public static class LateOutcomes
 {
-    /// <summary>Decides.</summary>
+    /// <summary>Decides what follows from a late outcome.</summary>
     /// <param name="delivery">The delivery now.</param>
     /// <param name="isHeldUnknown">Whether its row waits as unknown, so that no host works on it.</param>
     public static LateOutcome Decide(AttemptMade made, Delivery delivery, bool isHeldUnknown) => made.Outcome switch
     {
-        // A provider's yes is a fact, whoever has the delivery now.
+        // A provider's acceptance is a fact, also when another host has the delivery now.
         AttemptOutcome.Accepted a => delivery.DispatchedAt is null ? LateOutcome.Outcome : IsTheSame(made, a, delivery)
             ? LateOutcome.Nothing : LateOutcome.Duplicate,
         // This host alone knows that the call was never made. Who took over had to hold the outcome unknown.

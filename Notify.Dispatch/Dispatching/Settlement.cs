@@ -101,7 +101,7 @@ public sealed class Settlement : IAsyncDisposable
         }
     }
 
-    /// <summary>Waits until few enough outcomes are waiting to be written, so that what is kept in memory stays bounded.</summary>
+    /// <summary>Waits until few enough outcomes are waiting to be written, so that memory stays bounded.</summary>
     public async Task WaitForRoomAsync(CancellationToken cancellation)
     {
         while (pending.Count >= MaxPending) await Task.Delay(TimeSpan.FromMilliseconds(100), clock, cancellation);

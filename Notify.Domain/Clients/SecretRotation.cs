@@ -11,7 +11,7 @@ public static class SecretRotation
     /// <summary>A secret that was used within this time is in use.</summary>
     public static readonly TimeSpan InUse = TimeSpan.FromDays(1);
 
-    /// <summary>Chooses.</summary>
+    /// <summary>Chooses the secret that a new one replaces.</summary>
     /// <param name="usedAt">By secret ID: the last use that is known.</param>
     /// <param name="trackedSince">Since when uses are noted; of an older secret nothing is known for a day from then.</param>
     /// <param name="named">The secret that the caller gives up; one of the client's.</param>

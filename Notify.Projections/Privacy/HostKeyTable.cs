@@ -91,7 +91,7 @@ internal static class HostKeyTable
         await command.ExecuteNonQueryAsync(cancellation);
     }
 
-    /// <summary>Whether a key unwraps what is wrapped by its ID; true where nothing is.</summary>
+    /// <summary>Whether a key unwraps the keys that its ID wraps; true where there are none.</summary>
     public static async Task<bool> UnwrapsAsync(NpgsqlConnection connection, MasterKeyRing ring, string id, CancellationToken cancellation)
     {
         await using var command = OpenDeliveryTable.Command(

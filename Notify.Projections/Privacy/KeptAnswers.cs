@@ -4,7 +4,7 @@ using Npgsql;
 
 namespace Notify.Projections.Privacy;
 
-/// <summary>What is known of an idempotency key.</summary>
+/// <summary>The state of an idempotency key.</summary>
 /// <param name="IsNew">Whether it was taken just now.</param>
 /// <param name="RequestHash">The keyed hash of the request that took it.</param>
 /// <param name="Answer">The answer; <c>null</c> where it is no longer kept.</param>
@@ -14,7 +14,7 @@ public sealed record KeptAnswer(bool IsNew, string RequestHash, byte[]? Answer, 
 /// <summary>
 /// Answers that are given again to the same idempotency key for a day, encrypted under the master key: <c>notify.idempotency_keys</c>.
 /// </summary>
-/// <remarks>All in the transaction that makes what is answered. A key stays taken after its answer has been dropped.</remarks>
+/// <remarks>All in the transaction that makes the answered object. A key stays taken after its answer has been dropped.</remarks>
 public sealed class KeptAnswers(MasterKeyRing ring, TimeProvider clock)
 {
     /// <summary>How long an answer is kept.</summary>

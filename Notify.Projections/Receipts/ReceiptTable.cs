@@ -65,7 +65,7 @@ public static class ReceiptTable
         await PutTextsAsync(connection, rows, cancellation);
     }
 
-    // Who was first keeps its text, as its row: of a receipt that is kept already no row was written, and none has this time.
+    // The first post keeps its text, as its row: for a receipt that is kept already no row was written, and none has this time.
     private static async Task PutTextsAsync(NpgsqlConnection connection, List<ReceiptRow> rows, CancellationToken cancellation)
     {
         await using var command = OpenDeliveryTable.Command(

@@ -20,7 +20,7 @@ public sealed record PartitionedTable(string Name, string InUse)
 {
     private const int WeeksAhead = 6;
 
-    /// <summary>Payloads. Whatever is still to be sent, reported or expanded refers to them; dead letters do, too.</summary>
+    /// <summary>Payloads. Deliveries, digests and broadcasts that are not finished refer to them; dead letters do, too.</summary>
     public static readonly PartitionedTable Payloads = new("notify.payloads",
         """
         exists (select from notify.open_deliveries o join {0} p on p.stream = o.notification)

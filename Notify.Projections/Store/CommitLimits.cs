@@ -24,7 +24,7 @@ public readonly record struct CommitLimits(TimeSpan Lock, TimeSpan Statement)
 
     internal static CommitLimits OfOne(TimeSpan longest) => new(TimeSpan.FromSeconds(1), longest);
 
-    // What is large takes longer to write: a second for each MiB.
+    // Large items take longer to write: a second for each MiB.
     private static TimeSpan Statements(int milliseconds, TimeSpan longest, long bytes)
     {
         var limit = TimeSpan.FromMilliseconds(milliseconds + (bytes / 1024 * 1000 / 1024));

@@ -44,7 +44,7 @@ internal sealed class KeyChain<TItem, TResult>
 }
 
 /// <summary>
-/// What waits for a group commit: bounded, by rank, owners in turn. Items behind a blocked item of the same key wait apart from
+/// The items that wait for a group commit: bounded, by rank, owners in turn. Items behind a blocked item of the same key wait apart from
 /// the others, in the order of their arrival.
 /// </summary>
 internal sealed class CommitQueue<TItem, TResult>(GroupCommitOptions<TItem> options, TimeProvider clock)

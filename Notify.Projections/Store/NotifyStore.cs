@@ -132,7 +132,7 @@ public static class NotifyStore
 
         // A read model that cannot apply an event stops and is seen to have stopped. An event that cannot be read at all is passed
         // over: a newer host's would stop it until that version runs everywhere, a damaged one permanently, and for everybody. The
-        // stream is noted by what works on it (notify.stream_faults), and a rebuild takes in what was passed over.
+        // stream is noted by the work on it (notify.stream_faults), and a rebuild takes in the events that were passed over.
         options.Projections.Errors.SkipApplyErrors = false;
         options.Projections.Errors.SkipSerializationErrors = true;
         options.Projections.Errors.SkipUnknownEvents = true;

@@ -20,7 +20,7 @@ public sealed record SchemaStep(int Number, string Name, string Sql, string? Pro
 }
 
 /// <summary>
-/// Applies the numbered steps of our own tables that a database does not have yet. Traffic goes on meanwhile: what is applied already is
+/// Applies the numbered steps of our own tables that a database does not have yet. Traffic goes on meanwhile: the list of applied steps is
 /// read before any lock is asked for, and a lock that is not free within <see cref="LockTimeout"/> is given up and asked for again.
 /// </summary>
 /// <remarks>
@@ -38,7 +38,7 @@ public sealed class SchemaMigrator(NpgsqlDataSource database, TimeProvider clock
     /// <summary>All steps, in their order.</summary>
     public static IReadOnlyList<SchemaStep> Steps { get; } = Read();
 
-    /// <summary>Applies what is missing.</summary>
+    /// <summary>Applies the steps that are missing.</summary>
     /// <returns>The reason why a step could not be run, with the sessions that hold its locks; <c>null</c> when all steps are applied.</returns>
     public async Task<string?> ApplyAsync(IReadOnlyList<SchemaStep> steps, CancellationToken cancellation)
     {

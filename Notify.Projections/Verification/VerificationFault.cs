@@ -58,7 +58,7 @@ public enum VerificationFaultKind
 /// <param name="Kind">The kind of fault.</param>
 /// <param name="Stream">The stream key.</param>
 /// <param name="DeliveryId">The delivery; <c>null</c>: the fault is of the stream as a whole.</param>
-/// <param name="What">Names what is wrong. Names no person.</param>
+/// <param name="What">Describes the fault. Names no person.</param>
 public sealed record VerificationFault(VerificationFaultKind Kind, string Stream, Guid? DeliveryId, string What)
 {
     /// <summary>The next step of an operator.</summary>

@@ -8,7 +8,7 @@ using Npgsql;
 namespace Notify.Projections.Verification;
 
 /// <summary>
-/// Verifies what is new, once an hour, in one host at a time. Streams with faults are checked again in each run, so that an
+/// Verifies the streams with new events, once an hour, in one host at a time. Streams with faults are checked again in each run, so that an
 /// alert stays open while its fault exists.
 /// </summary>
 /// <remarks>
@@ -69,7 +69,7 @@ public sealed class VerificationService(
         }
     }
 
-    // Faults of rows are found again in every run; what has happened cannot be repaired, and is reported once.
+    // Faults of rows are found again in every run; double sends cannot be repaired, and are reported once.
     private static bool CanBeRepaired(VerificationFaultKind kind) =>
         kind is not (VerificationFaultKind.ClaimOverdue or VerificationFaultKind.UnknownOverdue
         or VerificationFaultKind.RowWithoutStream or VerificationFaultKind.BroadcastIncomplete

@@ -25,7 +25,7 @@ public sealed record VerificationLimits
     public TimeSpan Recovery { get; init; } = TimeSpan.FromSeconds(30);
 }
 
-/// <summary>What is verified: everything, or the streams with new events.</summary>
+/// <summary>The scope of a verification: everything, or the streams with new events.</summary>
 /// <param name="Sequence">Streams with events after this sequence; 0: all.</param>
 /// <param name="Again">Streams that are checked in any case.</param>
 public sealed record VerificationScope(long Sequence = 0, IReadOnlyCollection<string>? Again = null)
@@ -47,7 +47,7 @@ public sealed class Verifier(IDocumentStore store, NpgsqlDataSource database, Ti
 {
     private const int Tries = 5;
 
-    /// <summary>Verifies.</summary>
+    /// <summary>Verifies the store within the scope.</summary>
     /// <param name="found">Receives each fault as it is found.</param>
     /// <param name="progress">Called after each page.</param>
     public async Task<VerificationResult> VerifyAsync(
@@ -157,7 +157,7 @@ public sealed class Verifier(IDocumentStore store, NpgsqlDataSource database, Ti
         return null;
     }
 
-    // By the rows themselves: a row without a stream is in no page of streams, and what is overdue has no new event.
+    // By the rows themselves: a row without a stream is in no page of streams, and an overdue delivery has no new event.
     private async Task CheckRowsAsync(Run run, CancellationToken cancellation)
     {
         var overdue = run.StartedAt - limits.Overdue;

@@ -15,7 +15,7 @@ public static class VerifyCommand
     public sealed record Options(long? Sequence = null, DateTimeOffset? Time = null);
 
     /// <summary>Reads the words after <c>verify</c>.</summary>
-    /// <returns>The options, or what is wrong with them.</returns>
+    /// <returns>The options, or the fault in them.</returns>
     public static (Options? Options, string? Fault) Parse(IReadOnlyList<string> words)
     {
         string? since = null;

@@ -86,7 +86,7 @@ public sealed class Crowds : SystemTest
         foreach (var client in clients) client.Dispose();
     }
 
-    // Names each missing notification with its events and what is open of it: where it is, not only that it is missing.
+    // Names each missing notification with its events and its open deliveries: where it is, not only that it is missing.
     private async Task NoneIsMissingAsync(List<string> missing)
     {
         if (missing.Count == 0) return;

@@ -7,7 +7,7 @@ using Npgsql;
 
 namespace Notify.Tests.Projections;
 
-/// <summary>What a host's connections ask of the database, and what is reported where they do not get it.</summary>
+/// <summary>The settings that connections ask for, and the report where the database denies them.</summary>
 public sealed class DatabaseSettingsTests(EmptyDatabase database) : IClassFixture<EmptyDatabase>
 {
     private static readonly ConnectionLimits Limits = new("notify-dispatch", Guid.NewGuid(), TimeSpan.FromSeconds(15));

@@ -167,7 +167,7 @@ public sealed class GroupCommitBoundsTests
         Assert.Equal(2, tries);
     }
 
-    // Records what was committed, or is being committed; an item with a fault fails its group.
+    // Records the items that were committed, or are being committed; an item with a fault fails its group.
     private GroupCommit<string, string> NewGroup(GroupCommitOptions<string> options, TimeProvider? clock = null) => new(
         async (items, _, _) =>
         {

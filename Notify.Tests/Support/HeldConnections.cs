@@ -19,7 +19,7 @@ internal sealed class HeldConnections : IAsyncDisposable
     private readonly Task accepting;
     private int established;
 
-    /// <summary>Listens.</summary>
+    /// <summary>Starts to listen.</summary>
     /// <param name="target">Where connections lead once they are let through.</param>
     /// <param name="certificate">The certificate to end TLS with, where the target speaks without; <c>null</c>: bytes pass as they
     /// are.</param>

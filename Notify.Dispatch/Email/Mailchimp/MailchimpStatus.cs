@@ -68,7 +68,7 @@ public static class MailchimpStatus
             "Invalid_Key" or "PaymentRequired" or "Unknown_Subaccount" => new AttemptOutcome.Halted(code),
             _ when (int)status == 429 => new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter),
             _ when (int)status is 401 or 402 or 403 => new AttemptOutcome.Halted(code),
-            // Also what is wrong for good comes with 500, under names such as these; a name that is none of them is a fault of the service.
+            // Permanent faults come with 500, too, under names such as these; any other name is a fault of the service.
             "ValidationError" => new AttemptOutcome.Rejected(Reasons.Rejected, code),
             _ when (int)status >= 500 && !name.StartsWith("Invalid_", StringComparison.Ordinal)
                 && !name.StartsWith("Unknown_", StringComparison.Ordinal) =>

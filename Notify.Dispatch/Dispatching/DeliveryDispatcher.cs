@@ -65,7 +65,7 @@ public sealed class DeliveryDispatcher(
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(budget.Token, lifetime.ApplicationStopping, cancellation);
         var remaining = new ArraySegment<Guid>(message.Deliveries);
         var running = new List<Task>();
-        while (remaining.Count > 0 && !stop.IsCancellationRequested)
+        while (remaining.Count > 0 && !stop.IsCancellationRequested && !ring.Format.IsOutdated)
         {
             int permits;
             try

@@ -131,6 +131,7 @@ public sealed class DuePump(
     /// <returns>How many were taken up, and whether more is due.</returns>
     public async Task<(int Taken, bool IsMore)> PumpAsync(CancellationToken cancellation)
     {
+        if (ring.Format.IsOutdated) return (0, false);
         try
         {
             return await PumpAsync(Page, [], cancellation);

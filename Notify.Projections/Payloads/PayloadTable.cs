@@ -28,9 +28,10 @@ public sealed class PayloadBatch(DateTimeOffset now)
     /// <summary>The rows.</summary>
     public IReadOnlyList<StoredPayload> Rows => rows;
 
-    /// <summary>Encrypts a payload under its subject's current key.</summary>
+    /// <summary>Encrypts a payload under its subject's current key. While a host of the former version lives, the event holds it.</summary>
     public SealedPayload Seal(KeySet keys, string subject, string stream, NotificationPayload payload)
     {
+        if (!keys.Format.WritesPayloadRows) return keys.SealJson(subject, payload);
         var (keyId, cipher) = keys.SealBytes(subject, JsonSerializer.SerializeToUtf8Bytes(payload, NotifyJson.Options));
         var row = new StoredPayload(stream, now, keyId, cipher);
         rows.Add(row);

@@ -7,7 +7,8 @@ public sealed record KnownMasterKey(string Id, string? CheckValue, bool IsInUse)
 
 /// <summary>A live host's announcement.</summary>
 /// <param name="Keys">The IDs of its master keys.</param>
-public sealed record AnnouncedHost(string Name, IReadOnlyCollection<string> Keys);
+/// <param name="Reader">See <see cref="StoreFormat"/>.</param>
+public sealed record AnnouncedHost(string Name, IReadOnlyCollection<string> Keys, int Reader = StoreFormat.Reader);
 
 /// <summary>Decides which master key wraps, and whether a host may start with the keys that it has. Pure.</summary>
 public static class HostKeyDecider

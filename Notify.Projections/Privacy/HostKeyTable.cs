@@ -33,16 +33,17 @@ internal static class HostKeyTable
         // A host of a version before announcements has its sign of life alone; it has at least every key in use.
         await using var command = OpenDeliveryTable.Command(connection,
             """
-            select name, keys from notify.host_keys where seen_at > now() - $1
+            select name, keys, reader from notify.host_keys where seen_at > now() - $1
             union all
-            select o.name, array(select id from notify.master_keys where in_use)
+            select o.name, array(select id from notify.master_keys where in_use), 1
             from (select 'notify-api' as name, count(*) as living from notify.acceptors where seen_at > now() - $1
                   union all select 'notify-dispatch', count(*) from notify.dispatchers where seen_at > now() - $1) o
             where o.living > (select count(*) from notify.host_keys h where h.name = o.name and h.seen_at > now() - $1)
             """, silence);
         await using var reader = await command.ExecuteReaderAsync(cancellation);
         var hosts = new List<AnnouncedHost>();
-        while (await reader.ReadAsync(cancellation)) hosts.Add(new AnnouncedHost(reader.GetString(0), reader.GetFieldValue<string[]>(1)));
+        while (await reader.ReadAsync(cancellation))
+            hosts.Add(new AnnouncedHost(reader.GetString(0), reader.GetFieldValue<string[]>(1), reader.GetInt32(2)));
         return hosts;
     }
 
@@ -52,10 +53,25 @@ internal static class HostKeyTable
     {
         await using var command = OpenDeliveryTable.Command(connection,
             """
-            insert into notify.host_keys (host, name, keys, wraps, lacks, seen_at) values ($1, $2, $3, $4, $5, now())
+            insert into notify.host_keys (host, name, keys, wraps, lacks, reader, seen_at) values ($1, $2, $3, $4, $5, $6, now())
             on conflict (host) do update
-            set keys = excluded.keys, wraps = excluded.wraps, lacks = excluded.lacks, seen_at = excluded.seen_at
-            """, host, name, ring.Ids.ToArray(), ring.CurrentId, lacks.ToArray());
+            set keys = excluded.keys, wraps = excluded.wraps, lacks = excluded.lacks, reader = excluded.reader, seen_at = excluded.seen_at
+            """, host, name, ring.Ids.ToArray(), ring.CurrentId, lacks.ToArray(), StoreFormat.Reader);
+        await command.ExecuteNonQueryAsync(cancellation);
+    }
+
+    /// <summary>Reads the lowest reader that the store allows.</summary>
+    public static async Task<int> MinReaderAsync(NpgsqlConnection connection, CancellationToken cancellation)
+    {
+        await using var command = OpenDeliveryTable.Command(connection, "select min_reader from notify.store_format");
+        return await command.ExecuteScalarAsync(cancellation) as int? ?? 1;
+    }
+
+    /// <summary>Raises the lowest reader that the store allows.</summary>
+    public static async Task RaiseMinReaderAsync(NpgsqlConnection connection, int reader, CancellationToken cancellation)
+    {
+        await using var command = OpenDeliveryTable.Command(
+            connection, "update notify.store_format set min_reader = $1 where min_reader < $1", reader);
         await command.ExecuteNonQueryAsync(cancellation);
     }
 

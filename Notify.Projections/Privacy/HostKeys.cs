@@ -28,6 +28,9 @@ public sealed class HostKeys(NpgsqlDataSource database, MasterKeyRing ring, Host
     /// <summary>The master keys that are in use and that this host has not.</summary>
     public IReadOnlyList<string> Missing => missing;
 
+    /// <summary>The form of events and rows that this host writes.</summary>
+    public StoreFormat Format => ring.Format;
+
     /// <summary>Announces this host before it starts.</summary>
     /// <returns>The reason why it must not start; <c>null</c> if it may.</returns>
     public async Task<string?> JoinAsync(CancellationToken cancellation = default)
@@ -49,6 +52,7 @@ public sealed class HostKeys(NpgsqlDataSource database, MasterKeyRing ring, Host
         await HostKeyTable.LockAsync(connection, cancellation);
         var known = await HostKeyTable.KnownAsync(connection, cancellation);
         var hosts = await HostKeyTable.LiveAsync(connection, silence, cancellation);
+        if (await HostKeyTable.MinReaderAsync(connection, cancellation) is > StoreFormat.Reader and var needed) return StoreFormat.Fault(needed);
         if (HostKeyDecider.FindFault(ring, known, hosts) is { } fault) return fault;
         foreach (var own in known.Where(k => ring.Has(k.Id) && k is { CheckValue: null, IsInUse: true }))
         {
@@ -57,6 +61,7 @@ public sealed class HostKeys(NpgsqlDataSource database, MasterKeyRing ring, Host
 
         await HostKeyTable.RecordAsync(connection, [.. ring.Ids.Select(k => (k, ring.CheckValueOf(k)))], cancellation);
         await ChooseAsync(connection, hosts, cancellation);
+        await FollowFormatAsync(connection, hosts, cancellation);
         await transaction.CommitAsync(cancellation);
         return null;
     }
@@ -127,6 +132,7 @@ public sealed class HostKeys(NpgsqlDataSource database, MasterKeyRing ring, Host
         if (missing.Count > 0 && !missing.SequenceEqual(before)) log.LogError("{Fault}", HostKeyDecider.Lacks(missing));
         await HostKeyTable.AnnounceAsync(connection, id, host.Name, ring, missing, cancellation);
         var hosts = await HostKeyTable.LiveAsync(connection, silence, cancellation);
+        await FollowFormatAsync(connection, hosts, cancellation);
         if (HostKeyDecider.Choose(ring.NamedId, ring.Ids, hosts) == ring.CurrentId) return;
 
         await using var transaction = await connection.BeginTransactionAsync(cancellation);
@@ -135,6 +141,15 @@ public sealed class HostKeys(NpgsqlDataSource database, MasterKeyRing ring, Host
             await HostKeyTable.LiveAsync(connection, silence, cancellation), cancellation));
         await transaction.CommitAsync(cancellation);
         if (chosen != former) log.LogInformation("The master key {Key} wraps from now on.", chosen);
+    }
+
+    private async Task FollowFormatAsync(NpgsqlConnection connection, IReadOnlyList<AnnouncedHost> hosts, CancellationToken cancellation)
+    {
+        var lowest = hosts.Select(h => h.Reader).Append(StoreFormat.Reader).Min();
+        var minReader = await HostKeyTable.MinReaderAsync(connection, cancellation);
+        if (ring.Format.Follow(lowest, minReader) is not { } raised) return;
+        await HostKeyTable.RaiseMinReaderAsync(connection, raised, cancellation);
+        ring.Format.Follow(lowest, raised);
     }
 
     // In the lock; a key is in use before it is used.
@@ -157,5 +172,6 @@ public sealed class MasterKeyHealth(HostKeys keys) : IHealthCheck
     /// <inheritdoc />
     public Task<HealthCheckResult> CheckHealthAsync(HealthCheckContext context, CancellationToken cancellationToken = default) =>
         Task.FromResult(keys.Missing is { Count: > 0 } missing ? HealthCheckResult.Unhealthy(HostKeyDecider.Lacks(missing))
+            : keys.Format.IsOutdated ? HealthCheckResult.Unhealthy("The store holds events and rows of a newer version; this host claims nothing.")
             : HealthCheckResult.Healthy());
 }

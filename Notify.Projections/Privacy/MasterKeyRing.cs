@@ -27,6 +27,9 @@ public sealed class MasterKeyRing
     /// <summary>The ID of the key that wraps now: the named one when every live host has it; see <see cref="HostKeys"/>.</summary>
     public string CurrentId => current;
 
+    /// <summary>The form of events and rows that all live hosts read; found with the keys that they all have.</summary>
+    public StoreFormat Format { get; } = new();
+
     /// <summary>Wraps with another key from now on.</summary>
     /// <param name="id">One of <see cref="Ids"/>.</param>
     public void Use(string id) => current = keys.ContainsKey(id) ? id

@@ -193,6 +193,9 @@ public sealed class KeySet(MasterKeyRing ring)
     /// <summary>Seals a text under the subject's current key.</summary>
     public Sealed Seal(string subject, string plain) => Seal(subject, Encoding.UTF8.GetBytes(plain));
 
+    /// <summary>The form of events and rows that all live hosts read.</summary>
+    public StoreFormat Format => ring.Format;
+
     /// <summary>Seals a value's JSON under the subject's current key.</summary>
     public Sealed SealJson<T>(string subject, T value) => Seal(subject, JsonSerializer.SerializeToUtf8Bytes(value, NotifyJson.Options));
 

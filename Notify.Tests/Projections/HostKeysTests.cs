@@ -103,6 +103,45 @@ public sealed class HostKeysTests(EmptyDatabase database) : IClassFixture<EmptyD
         Assert.Equal("9", await command.ExecuteScalarAsync(Cancellation));
     }
 
+    [Fact]
+    public async Task Payloads_stay_inside_events_while_a_host_of_the_former_version_lives_and_then_get_rows_for_good()
+    {
+        await CleanAsync();
+        var (host, ring) = Host("1", 1);
+        Assert.Null(await host.JoinAsync(Cancellation));
+        await ExecuteAsync("update notify.store_format set min_reader = 1");
+        await ExecuteAsync("insert into notify.dispatchers (id, seen_at) values (gen_random_uuid(), now())");
+        await host.BeatAsync(Cancellation);
+        Assert.False(ring.Format.WritesPayloadRows);
+        Assert.Equal(1, await MinReaderAsync());
+
+        await ExecuteAsync("truncate notify.dispatchers");
+        await host.BeatAsync(Cancellation);
+        Assert.True(ring.Format.WritesPayloadRows);
+        Assert.Equal(2, await MinReaderAsync());
+
+        // Rows exist from here on: the former version cannot be saved by the older form.
+        await ExecuteAsync("insert into notify.dispatchers (id, seen_at) values (gen_random_uuid(), now())");
+        await host.BeatAsync(Cancellation);
+        Assert.True(ring.Format.WritesPayloadRows);
+        await ExecuteAsync("truncate notify.dispatchers");
+    }
+
+    [Fact]
+    public async Task Host_that_cannot_judge_the_store_neither_starts_nor_goes_on()
+    {
+        await CleanAsync();
+        var (host, ring) = Host("1", 1);
+        Assert.Null(await host.JoinAsync(Cancellation));
+        await ExecuteAsync("update notify.store_format set min_reader = 3");
+        await host.BeatAsync(Cancellation);
+        Assert.True(ring.Format.IsOutdated);
+        var health = await new MasterKeyHealth(host).CheckHealthAsync(new(), Cancellation);
+        Assert.Equal(Microsoft.Extensions.Diagnostics.HealthChecks.HealthStatus.Unhealthy, health.Status);
+        Assert.Contains("need a reader of 3", await Host("1", 1).Keys.JoinAsync(Cancellation), StringComparison.Ordinal);
+        await ExecuteAsync("update notify.store_format set min_reader = 1");
+    }
+
     [Theory]
     [InlineData("2", "1,2", "1,2|2,1", "2")]
     [InlineData("2", "1,2", "1,2|1", "1")]
@@ -134,7 +173,13 @@ public sealed class HostKeysTests(EmptyDatabase database) : IClassFixture<EmptyD
         await new SubjectKeys(ring, TimeProvider.System).CurrentAsync(connection, [subject], Cancellation);
     }
 
-    private Task CleanAsync() => ExecuteAsync("truncate notify.master_keys, notify.host_keys, notify.subject_keys");
+    private async Task<int> MinReaderAsync()
+    {
+        await using var command = database.Source.CreateCommand("select min_reader from notify.store_format");
+        return (int)(await command.ExecuteScalarAsync(Cancellation))!;
+    }
+
+    private Task CleanAsync() => ExecuteAsync("truncate notify.master_keys, notify.host_keys, notify.subject_keys, notify.dispatchers");
 
     private async Task ExecuteAsync(string sql)
     {

@@ -1,0 +1,42 @@
+namespace Notify.Projections;
+
+/// <summary>
+/// The version of events and rows that hosts write and read. A host writes a new form only when every live host reads it, and
+/// then raises the store's lowest reader, so that a host that cannot judge the new form neither starts nor goes on claiming.
+/// </summary>
+/// <remarks>
+/// 1: payloads inside events. 2: payloads in <c>notify.payloads</c>. Hosts announce their version with their keys
+/// (<c>notify.host_keys.reader</c>); a host from before announcements counts as 1. See docs/adr/0008-store-format.md.
+/// </remarks>
+public sealed class StoreFormat
+{
+    /// <summary>The newest form that this version reads and writes.</summary>
+    public const int Reader = 2;
+
+    private volatile int written = Reader, needed;
+
+    /// <summary>Whether payloads are written as rows; else inside events, as hosts of the former version read them.</summary>
+    public bool WritesPayloadRows => written >= 2;
+
+    /// <summary>Whether the store holds forms that this host cannot judge: it then claims and plans nothing.</summary>
+    public bool IsOutdated => needed > Reader;
+
+    /// <summary>Follows the hosts and the store.</summary>
+    /// <param name="lowestLive">The lowest reader of all live hosts, this one among them.</param>
+    /// <param name="minReader">The lowest reader that the store allows.</param>
+    /// <returns>The lowest reader that the store must allow before this host writes; <c>null</c>: no other than now.</returns>
+    public int? Follow(int lowestLive, int minReader)
+    {
+        needed = minReader;
+        // Rows of a newer form are there already: the older form saves no host.
+        var next = Math.Min(Reader, Math.Max(lowestLive, minReader));
+        if (next > minReader) return next;
+        written = next;
+        return null;
+    }
+
+    /// <summary>The sentence about a store that a host cannot judge.</summary>
+    public static string Fault(int minReader) =>
+        $"the store holds events and rows that this version cannot judge (they need a reader of {minReader}, this one is {Reader}); "
+        + "start hosts of the newest version instead";
+}

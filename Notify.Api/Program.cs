@@ -49,7 +49,8 @@ if (faults.Report()) return NotifyHost.WrongConfiguration;
 // thrown away, up to this, so that it sees the answer and not a broken connection.
 builder.WebHost.ConfigureKestrel(k => k.Limits.MaxRequestBodySize = 8 * RequestBody.MaxBatchBytes);
 var limits = command is null ? new ConnectionLimits(Name, Guid.NewGuid(), NotifyBus.Takeover(builder.Configuration)) : null;
-builder.Services.AddNotifyStore(builder.Configuration.Database(), mayCreate: command == "migrate", limits: limits, reads: command is null).IntegrateWithWolverine(m =>
+builder.Services.AddNotifyStore(
+    builder.Configuration.Database(), mayCreate: command == "migrate", limits: limits, reads: command is null).IntegrateWithWolverine(m =>
 {
     m.MessageStorageSchemaName = "api_messages";
     m.TransportSchemaName = NotifyBus.QueueSchema;
@@ -64,7 +65,8 @@ builder.Services.AddSingleton(acceptLimit).AddSingleton<AcceptLimit>().AddSingle
 builder.Services.AddSingleton<NotificationIntake>().AddSingleton<AudienceDetails>().AddSingleton<Acceptance>().AddSingleton<TemplateBook>().AddSingleton<TemplateRequests>().AddSingleton<TokenKeys>().AddSingleton<Callers>();
 builder.Services.AddSingleton<SecretUses>().AddSingleton<KeptAnswers>().AddSingleton<IdempotentRequests>().AddSingleton<SecretRotator>();
 builder.Services.AddSingleton<QueueActivity>();
-builder.Services.AddSingleton(s => new QueueBacklogReader(s.GetRequiredService<ReadDatabase>().Source, s.GetRequiredService<TimeProvider>()))
+builder.Services
+    .AddSingleton(s => new QueueBacklogReader(s.GetRequiredService<ReadDatabase>().Source, s.GetRequiredService<TimeProvider>()))
     .AddSingleton(s => new ProviderHealthReader(s.GetRequiredService<ReadDatabase>().Source, s.GetRequiredService<TimeProvider>()));
 // What Dispatch may call, a device may be registered with.
 builder.Services.AddSingleton(new OutboundGuard(new[] { "Providers", "TestProviders" }.Any(s => bool.TryParse(builder.Configuration[$"{s}:WebPush:AllowPrivateNetworks"], out var allow) && allow)))

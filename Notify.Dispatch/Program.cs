@@ -78,7 +78,8 @@ if (command is null)
 }
 
 var limits = command is null ? new ConnectionLimits(Name, host.Id, NotifyBus.Takeover(configuration)) : null;
-builder.Services.AddNotifyStore(configuration.Database(), mayCreate: command == "migrate", byIndex: true, limits).IntegrateWithWolverine(m =>
+builder.Services.AddNotifyStore(
+    configuration.Database(), mayCreate: command == "migrate", byIndex: true, limits).IntegrateWithWolverine(m =>
 {
     m.MessageStorageSchemaName = "dispatch_messages";
     m.TransportSchemaName = NotifyBus.QueueSchema;

@@ -91,7 +91,8 @@ switch (command)
             if (await hostKeys.JoinAsync() is { } wrong) return NotifyHost.Fail(Name, wrong);
             try
             {
-                Console.WriteLine($"{await app.Services.GetRequiredService<SubjectKeys>().RewrapAsync(database, default)} keys wrapped anew.");
+                Console.WriteLine(
+                    $"{await app.Services.GetRequiredService<SubjectKeys>().RewrapAsync(database, default)} keys wrapped anew.");
                 return await hostKeys.RetireAsync(Console.Out);
             }
             finally

@@ -97,7 +97,9 @@ public static class BroadcastEndpoints
     private static async Task<IResult> GetAsync(string broadcastId, HttpContext http, ReadDatabase database)
     {
         await using var read = await database.OpenAsync(http.RequestAborted);
-        if (await BroadcastTable.FindAsync(read.Connection, Broadcast.KeyOf(Callers.Of(http).ClientId, broadcastId), http.RequestAborted) is not { } broadcast) return Problem.NotFound("such broadcast");
+        if (await BroadcastTable.FindAsync(read.Connection, Broadcast.KeyOf(Callers.Of(http).ClientId, broadcastId), http.RequestAborted)
+            is not { } broadcast)
+            return Problem.NotFound("such broadcast");
         return Results.Ok((await ShowAsync(read.Session, read.Connection, Callers.Of(http).ClientId, [broadcast], http.RequestAborted))[0]);
     }
 

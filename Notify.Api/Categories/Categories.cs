@@ -201,13 +201,16 @@ public static class CategoryEndpoints
     private static async Task<IResult> ListAsync(HttpContext http, ReadDatabase database)
     {
         await using var read = await database.OpenAsync(http.RequestAborted);
-        return Results.Ok(new CategoryList([.. (await read.Session.Query<Category>().OrderBy(c => c.Id).ToListAsync(http.RequestAborted)).Select(Show)]));
+        return Results.Ok(new CategoryList(
+            [.. (await read.Session.Query<Category>().OrderBy(c => c.Id).ToListAsync(http.RequestAborted)).Select(Show)]));
     }
 
     private static async Task<IResult> GetAsync(string category, HttpContext http, ReadDatabase database)
     {
         await using var read = await database.OpenAsync(http.RequestAborted);
-        return await read.Session.LoadAsync<Category>(Category.KeyOf(category), http.RequestAborted) is { } found ? Results.Ok(Show(found)) : Problem.NotFound("such category");
+        return await read.Session.LoadAsync<Category>(Category.KeyOf(category), http.RequestAborted) is { } found
+            ? Results.Ok(Show(found))
+            : Problem.NotFound("such category");
     }
 
     private static CategoryResource Show(Category c) => new(

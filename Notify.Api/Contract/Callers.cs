@@ -84,7 +84,8 @@ public sealed class Callers(
     private async ValueTask<IResult?> RequireTokenAsync(HttpContext context, string text)
     {
         if (await tokens.ReadAsync(text) is not { } token) return TokenInvalid(context);
-        if (await FindAsync(token.ClientId, context) is not { IsDisabled: false } client || client.Mode != token.Mode) return TokenInvalid(context);
+        if (await FindAsync(token.ClientId, context) is not { IsDisabled: false } client || client.Mode != token.Mode)
+            return TokenInvalid(context);
         if (context.GetEndpoint()?.Metadata.GetMetadata<TokenNote>() is not { } note)
             return Lacks("A client token may not do this, whatever it allows. Let your service call with its appKey and appSecret.");
         if (!token.Allows(note.Grant)) return Lacks($"This client token lacks \"{note.Grant}\". Let your service make one that allows it.");

@@ -111,7 +111,8 @@ public sealed class ProblemHandler(ILogger<ProblemHandler> log, TimeProvider clo
         {
             log.LogError("{Fault}", unreadable.Message);
             return Problem.Of(StatusCodes.Status503ServiceUnavailable, "stream_unreadable",
-                "This host cannot read an event of this stream: a newer version wrote it, or it is damaged. Other notifications are not affected. Tell the operators the traceId.");
+                "This host cannot read an event of this stream: a newer version wrote it, or it is damaged. "
+                + "Other notifications are not affected. Tell the operators the traceId.");
         }
 
         if (exception is KeyNotHeldException)

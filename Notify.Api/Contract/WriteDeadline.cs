@@ -31,7 +31,8 @@ public static class WriteDeadline
     /// <summary>Begins the time anew.</summary>
     public static void Restart(HttpContext context) => (context.Items[Item] as Deadline)?.Restart();
 
-    private static bool IsReading(string method) => HttpMethods.IsGet(method) || HttpMethods.IsHead(method) || HttpMethods.IsOptions(method);
+    private static bool IsReading(string method) =>
+        HttpMethods.IsGet(method) || HttpMethods.IsHead(method) || HttpMethods.IsOptions(method);
 
     private static async Task RunAsync(HttpContext context, RequestDelegate next, Deadline deadline)
     {

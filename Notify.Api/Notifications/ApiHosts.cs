@@ -5,7 +5,8 @@ using Npgsql;
 namespace Notify.Api.Notifications;
 
 /// <summary>Writes every few seconds that this Api host lives, and counts those that do: <c>notify.acceptors</c>.</summary>
-public sealed class ApiHosts(HeartbeatDatabase database, ConnectionLimits limits, TimeProvider clock, ILogger<ApiHosts> log) : BackgroundService
+public sealed class ApiHosts(
+    HeartbeatDatabase database, ConnectionLimits limits, TimeProvider clock, ILogger<ApiHosts> log) : BackgroundService
 {
     private readonly Guid id = limits.HostId;
     private volatile int living = 1;
@@ -36,7 +37,8 @@ public sealed class ApiHosts(HeartbeatDatabase database, ConnectionLimits limits
     public override async Task StopAsync(CancellationToken cancellationToken)
     {
         await base.StopAsync(cancellationToken);
-        await using var command = database.Source.CreateCommand("delete from notify.acceptors where id = $1 or seen_at < now() - interval '1 day'");
+        await using var command = database.Source.CreateCommand(
+            "delete from notify.acceptors where id = $1 or seen_at < now() - interval '1 day'");
         command.Parameters.Add(new NpgsqlParameter { Value = id });
         try
         {

@@ -55,7 +55,8 @@ public static class GetNotification
             : (null, Contract.Problem.Of(StatusCodes.Status403Forbidden, "missing_scope", "Reading another client's notifications needs the scope \"audit\"."));
     }
 
-    private static async Task<IResult> StateAsync(string eventId, HttpContext http, ReadDatabase database, string? client, string? asOfVersion, string? asOf)
+    private static async Task<IResult> StateAsync(
+        string eventId, HttpContext http, ReadDatabase database, string? client, string? asOfVersion, string? asOf)
     {
         var (key, problem) = KeyOf(http, eventId, client);
         if (key is null) return problem!;
@@ -80,11 +81,16 @@ public static class GetNotification
         if (state is null) return Problem.NotFound("notification with this event ID, or none at that time,");
         var shown = NotificationResource.Of(state);
         if (version is not null || time is not null) return Results.Ok(shown);
-        var hits = await HitsAsync(read.Connection, [.. state.Deliveries.Values.Where(d => d.Channel != Channel.Push && (d.DispatchedAt ?? d.AttemptedAt) is not null).Select(d => d.Id)], http.RequestAborted);
+        var hits = await HitsAsync(
+            read.Connection,
+            [.. state.Deliveries.Values
+                .Where(d => d.Channel != Channel.Push && (d.DispatchedAt ?? d.AttemptedAt) is not null).Select(d => d.Id)],
+            http.RequestAborted);
         return Results.Ok(shown with { Deliveries = [.. shown.Deliveries.Select(d => d.With(hits[d.DeliveryId]))] });
     }
 
-    private static async Task<ILookup<Guid, TrackedHit>> HitsAsync(NpgsqlConnection connection, Guid[] deliveries, CancellationToken cancellation)
+    private static async Task<ILookup<Guid, TrackedHit>> HitsAsync(
+        NpgsqlConnection connection, Guid[] deliveries, CancellationToken cancellation)
     {
         if (deliveries.Length == 0) return Array.Empty<TrackedHit>().ToLookup(_ => Guid.Empty);
         return await TrackedHits.OfAsync(connection, deliveries, cancellation);

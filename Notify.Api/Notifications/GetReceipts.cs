@@ -49,7 +49,8 @@ public static class GetReceipts
         var (key, problem) = GetNotification.KeyOf(http, eventId, client);
         if (key is null) return problem!;
         await using var read = await database.OpenAsync(http.RequestAborted);
-        if (await read.Session.Events.FetchStreamStateAsync(key, http.RequestAborted) is null) return Problem.NotFound("notification with this event ID");
+        if (await read.Session.Events.FetchStreamStateAsync(key, http.RequestAborted) is null)
+            return Problem.NotFound("notification with this event ID");
         var rows = await ReceiptTable.OfAsync(read.Connection, key, http.RequestAborted);
         var opened = await keys.ForAsync(read.Connection, rows.Where(r => r.Raw != Sealed.None).Select(r => r.Raw), http.RequestAborted);
         return Results.Ok(new ReceiptList([.. rows.Select(r => new ReceiptResource(

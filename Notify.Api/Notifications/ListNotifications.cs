@@ -20,11 +20,13 @@ public static class ListNotifications
     /// <summary>Maps the endpoints.</summary>
     public static void Map(IEndpointRouteBuilder app)
     {
-        app.MapGet("/v1/notifications", (HttpContext http, ReadDatabase database) => ListAsync(http, database, null)).RequireScope(Scopes.Read).WithName("ListNotifications").WithTags("Ask")
+        app.MapGet("/v1/notifications", (HttpContext http, ReadDatabase database) => ListAsync(http, database, null))
+            .RequireScope(Scopes.Read).WithName("ListNotifications").WithTags("Ask")
             .WithSummary("List notifications").WithDescription("Newest first, from the read model, which may lag by moments; ask for a single notification to see it as it is now.")
             .Query("userId", "Only this user's.", "u-42").WithFilters()
             .Answers(200, "A page.", Example);
-        app.MapGet("/v1/users/{userId}/notifications", (string userId, HttpContext http, ReadDatabase database) => ListAsync(http, database, userId))
+        app.MapGet("/v1/users/{userId}/notifications",
+            (string userId, HttpContext http, ReadDatabase database) => ListAsync(http, database, userId))
             .RequireScope(Scopes.Recipients).OrToken(TokenGrants.History).WithName("ListUserNotifications").WithTags("Recipients")
             .WithSummary("A user's history").WithDescription("A user's notifications from every client, newest first, from the read model, which may lag by moments.")
             .WithFilters()

@@ -345,7 +345,8 @@ public static class RequestNotificationEndpoint
                 await using (var session = store.QuerySession())
                 {
                     var key = NotificationKey.Of(client.ClientId, eventId!);
-                    var state = (await Projections.NotificationStreams.LoadAsync(session, [key], http.RequestAborted)).States.GetValueOrDefault(key);
+                    var state = (await Projections.NotificationStreams.LoadAsync(session, [key], http.RequestAborted))
+                        .States.GetValueOrDefault(key);
                     var status = state is null ? NotificationStatus.Accepted : NotificationStatusRule.Of(state);
                     return Results.Ok(new RequestedNotification(eventId!, status, true));
                 }

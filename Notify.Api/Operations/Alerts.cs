@@ -54,7 +54,9 @@ public static class Alerts
 
     private static DateTimeOffset Then => new(2026, 12, 1, 9, 0, 0, TimeSpan.Zero);
 
-    private static async Task<IResult> ListAsync(HttpContext http, ReadDatabase database, TimeProvider clock, IConfiguration configuration, string? state, int? limit, string? after)
+    private static async Task<IResult> ListAsync(
+        HttpContext http, ReadDatabase database, TimeProvider clock, IConfiguration configuration, string? state, int? limit,
+        string? after)
     {
         var errors = new Dictionary<string, string[]>();
         if (limit is < 1 or > Page) errors["limit"] = ["must be 1 to 500"];
@@ -65,7 +67,8 @@ public static class Alerts
 
         await using var read = await database.OpenAsync(http.RequestAborted);
         var size = limit ?? 50;
-        var troubles = await TroubleTable.ListAsync(read.Connection, state is null ? null : state == "open", cursor, size + 1, http.RequestAborted);
+        var troubles = await TroubleTable.ListAsync(
+            read.Connection, state is null ? null : state == "open", cursor, size + 1, http.RequestAborted);
         var (now, publicUrl) = (clock.GetUtcNow(), configuration.PublicUrl());
         return Results.Ok(new AlertList([.. troubles.Take(size).Select(t => Show(AlertNotice.Of(t, 0, publicUrl), t, now))], troubles.Count > size ? Cursor(troubles[size - 1]) : null));
     }

@@ -111,7 +111,8 @@ public static class DeadLetters
 
     private static Guid ExampleId => Guid.Parse("0b1f7c3e-52ab-8d0e-9c41-6a7d2f90e513");
 
-    private static async Task<IResult> ListAsync(HttpContext http, ReadDatabase database, string? reason, string? client, string? lane, string? priority, int? limit)
+    private static async Task<IResult> ListAsync(
+        HttpContext http, ReadDatabase database, string? reason, string? client, string? lane, string? priority, int? limit)
     {
         var errors = new Dictionary<string, string[]>();
         if (limit is < 1 or > Page) errors["limit"] = ["must be 1 to 1,000"];
@@ -119,7 +120,8 @@ public static class DeadLetters
         var atPriority = Choice<Priority>(nameof(priority), priority, errors);
         if (errors.Count > 0) return Problem.Invalid(errors);
         await using var read = await database.OpenAsync(http.RequestAborted);
-        var rows = await OpenDeliveryTable.DeadAsync(read.Connection, Prefix(client), reason, limit ?? 100, http.RequestAborted, onLane, atPriority);
+        var rows = await OpenDeliveryTable.DeadAsync(
+            read.Connection, Prefix(client), reason, limit ?? 100, http.RequestAborted, onLane, atPriority);
         return Results.Ok(new DeadLetterList([.. rows.Select(r =>
         {
             var id = NotificationKey.Parse(r.Notification);

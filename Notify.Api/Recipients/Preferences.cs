@@ -160,7 +160,8 @@ public static class Preferences
         var events = await read.Session.Events.QueryAllRawEvents()
             .Where(e => e.StreamKey == key && e.EventTypesAre(typeof(OptedIn), typeof(OptedOut), typeof(PreferenceWithdrawn), typeof(QuietHoursSet), typeof(QuietHoursWithdrawn)))
             .OrderBy(e => e.Version).ToListAsync(http.RequestAborted);
-        if (events.Count == 0 && await read.Session.Events.FetchStreamStateAsync(key, http.RequestAborted) is null) return Problem.NotFound("such user");
+        if (events.Count == 0 && await read.Session.Events.FetchStreamStateAsync(key, http.RequestAborted) is null)
+            return Problem.NotFound("such user");
         return Results.Ok(new PreferenceHistory([.. events.Select(e => new PreferenceChange(e.Version, e.Data.GetType().Name, e.Data))]));
     }
 

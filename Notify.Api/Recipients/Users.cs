@@ -118,7 +118,9 @@ public static class Users
         await using var read = await database.OpenAsync(http.RequestAborted);
         var recipient = await read.Session.LoadAsync<Recipient>(Recipient.KeyOf(userId), http.RequestAborted);
         if (recipient is null || recipient.IsErased) return Problem.NotFound("such user");
-        var details = recipient.Details is { } sealedDetails ? (await keys.ForAsync(read.Connection, [sealedDetails], http.RequestAborted)).OpenJson<ContactDetails>(sealedDetails) : null;
+        var details = recipient.Details is { } sealedDetails
+            ? (await keys.ForAsync(read.Connection, [sealedDetails], http.RequestAborted)).OpenJson<ContactDetails>(sealedDetails)
+            : null;
         var last = await DeviceTable.LastRegisteredAsync(read.Connection, [.. recipient.Devices.Select(d => d.Id)], http.RequestAborted);
         return Results.Ok(new UserResource(
             userId, details?.Email, details?.Phone, details?.Locale, details?.TimeZone, [.. recipient.Devices.Select(d => new DeviceResource(d.Id, d.Platform, Devices.LastRegistered(d, last)))]));

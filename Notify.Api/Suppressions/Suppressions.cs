@@ -84,7 +84,8 @@ public static class SuppressionEndpoints
             .Answers(204, "It is lifted.").FailsNotFound("suppression that stands");
     }
 
-    private static async Task<IResult> ListAsync(HttpContext http, ReadDatabase database, SubjectKeys keys, MasterKeyRing ring, TimeProvider clock)
+    private static async Task<IResult> ListAsync(
+        HttpContext http, ReadDatabase database, SubjectKeys keys, MasterKeyRing ring, TimeProvider clock)
     {
         var query = http.Request.Query;
         var errors = new Dictionary<string, string[]>();
@@ -109,12 +110,14 @@ public static class SuppressionEndpoints
 
         if (errors.Count > 0) return Problem.Invalid(errors);
         await using var read = await database.OpenAsync(http.RequestAborted);
-        var page = await SuppressionTable.ListAsync(read.Connection, channel, reason, id, clock.GetUtcNow(), limit + 1, after, http.RequestAborted);
+        var page = await SuppressionTable.ListAsync(
+            read.Connection, channel, reason, id, clock.GetUtcNow(), limit + 1, after, http.RequestAborted);
         var next = page.Count > limit ? PageCursor.Of(page[limit - 1].Since, page[limit - 1].Id) : null;
         return Results.Ok(new SuppressionList(await ShowAsync(read.Connection, keys, [.. page.Take(limit)], http.RequestAborted), next));
     }
 
-    private static async Task<IResult> LookUpAsync(HttpContext http, ReadDatabase database, SubjectKeys keys, MasterKeyRing ring, TimeProvider clock)
+    private static async Task<IResult> LookUpAsync(
+        HttpContext http, ReadDatabase database, SubjectKeys keys, MasterKeyRing ring, TimeProvider clock)
     {
         var (body, problem) = await RequestBody.ReadAsync(http.Request, Validator);
         if (body is null) return problem!;

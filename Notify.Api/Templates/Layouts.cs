@@ -107,12 +107,16 @@ public static class Layouts
     private static async Task<IResult> ListAsync(ReadDatabase database, CancellationToken cancellation)
     {
         await using var read = await database.OpenAsync(cancellation);
-        return Results.Ok(new LayoutList([.. (await read.Session.Query<Layout>().ToListAsync(cancellation)).OrderBy(l => l.Key, StringComparer.Ordinal).Select(LayoutResource.Of)]));
+        return Results.Ok(new LayoutList(
+            [.. (await read.Session.Query<Layout>().ToListAsync(cancellation))
+                .OrderBy(l => l.Key, StringComparer.Ordinal).Select(LayoutResource.Of)]));
     }
 
     private static async Task<IResult> GetAsync(string layoutKey, ReadDatabase database, CancellationToken cancellation)
     {
         await using var read = await database.OpenAsync(cancellation);
-        return await read.Session.LoadAsync<Layout>(Layout.KeyOf(layoutKey), cancellation) is { } layout ? Results.Ok(LayoutResource.Of(layout)) : Problem.NotFound("such layout");
+        return await read.Session.LoadAsync<Layout>(Layout.KeyOf(layoutKey), cancellation) is { } layout
+            ? Results.Ok(LayoutResource.Of(layout))
+            : Problem.NotFound("such layout");
     }
 }

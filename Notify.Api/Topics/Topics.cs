@@ -76,7 +76,9 @@ public static class TopicEndpoints
     private static async Task<IResult> GetAsync(string topic, HttpContext http, ReadDatabase database)
     {
         await using var read = await database.OpenAsync(http.RequestAborted);
-        return await read.Session.LoadAsync<Topic>(Topic.KeyOf(topic), http.RequestAborted) is { } found ? await ShowAsync(found, read.Connection, http.RequestAborted) : Problem.NotFound("such topic");
+        return await read.Session.LoadAsync<Topic>(Topic.KeyOf(topic), http.RequestAborted) is { } found
+            ? await ShowAsync(found, read.Connection, http.RequestAborted)
+            : Problem.NotFound("such topic");
     }
 
     private static async Task<IResult> ShowAsync(Topic topic, NpgsqlConnection connection, CancellationToken cancellation)

@@ -61,7 +61,8 @@ public sealed class Engaging : IAsyncDisposable
             if (!await CountAgainAsync(link.DeliveryId, link.Number, isMachine, cancellation))
                 await NoteAsync(link.DeliveryId, link.Notification, link.Number, isMachine, cancellation);
         }
-        catch (Exception e) when (e is CommitBusyException or CommitWaitException or UnreadableStreamException || DatabaseFaults.IsPassing(e))
+        catch (Exception e) when (
+            e is CommitBusyException or CommitWaitException or UnreadableStreamException || DatabaseFaults.IsPassing(e))
         {
             log.LogWarning("A click could not be noted ({Reason}).", e.Message.Split('\n')[0]); // who clicks wants to get there
         }
@@ -106,7 +107,8 @@ public sealed class Engaging : IAsyncDisposable
         {
             // Its row is locked, or the database is slow: it is written apart.
             _ = noting.ContinueWith(
-                n => log.LogWarning("A click or an opening could not be noted ({Reason}).", n.Exception!.GetBaseException().Message.Split('\n')[0]),
+                n => log.LogWarning(
+                    "A click or an opening could not be noted ({Reason}).", n.Exception!.GetBaseException().Message.Split('\n')[0]),
                 CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
         }
     }

@@ -47,7 +47,8 @@ public static class TrackingEndpoints
         {
             if (tokens.Read(DeliveryTokens.Open, token) is { } delivery) await engaging.OpenAsync(delivery, MachineHits.Is(http.Request), http.RequestAborted);
         }
-        catch (Exception e) when (e is CommitBusyException or CommitWaitException or UnreadableStreamException || DatabaseFaults.IsPassing(e))
+        catch (Exception e) when (
+            e is CommitBusyException or CommitWaitException or UnreadableStreamException || DatabaseFaults.IsPassing(e))
         {
             logs.CreateLogger(typeof(TrackingEndpoints)).LogWarning("An opening could not be noted ({Reason}).", e.Message.Split('\n')[0]); // the email must not show a broken image
         }

@@ -34,7 +34,8 @@ public static class BroadcastWithdrawal
             if (faults.ContainsKey(own.Key))
             {
                 // The rows were locked while they waited, so their deliveries can be withdrawn without the stream.
-                session.Events.Append(own.Key, new NotificationCancelled([.. own.Where(w => w.State != OpenState.Scheduled).Select(w => w.Id)], broadcast.ClientId, now));
+                session.Events.Append(own.Key, new NotificationCancelled(
+                    [.. own.Where(w => w.State != OpenState.Scheduled).Select(w => w.Id)], broadcast.ClientId, now));
                 continue;
             }
 

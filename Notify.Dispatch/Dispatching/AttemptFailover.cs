@@ -12,7 +12,8 @@ namespace Notify.Dispatch.Dispatching;
 /// </summary>
 /// <remarks>A notification that the failover has lost altogether cannot be written again; how many there are is logged.</remarks>
 public sealed class AttemptFailover(
-    IDocumentStore store, Settlement settlement, IOptions<RetrySchedule> schedule, TimeProvider clock, ILogger<AttemptFailover> log) : IFailoverHandler
+    IDocumentStore store, Settlement settlement, IOptions<RetrySchedule> schedule, TimeProvider clock,
+    ILogger<AttemptFailover> log) : IFailoverHandler
 {
     private const int Page = 200;
 
@@ -29,7 +30,9 @@ public sealed class AttemptFailover(
         }
 
         if (accepted + unknown > 0)
-            log.LogWarning("{Accepted} accepted and {Unknown} unknown SMS and emails were missing after the failover and are written again.", accepted, unknown);
+            log.LogWarning(
+                "{Accepted} accepted and {Unknown} unknown SMS and emails were missing after the failover and are written again.",
+                accepted, unknown);
         if (lost > 0) log.LogError("ALERT {Count} SMS and emails were sent whose notifications the failover lost.", lost);
     }
 
@@ -38,7 +41,8 @@ public sealed class AttemptFailover(
         var now = clock.GetUtcNow();
         await using var session = store.LightweightSession();
         await session.BeginTransactionAsync(cancellation);
-        var open = (await OpenDeliveryTable.LockAsync(session.Connection!, [.. page.Select(a => a.Row.Id)], cancellation)).ToDictionary(r => r.Id);
+        var open = (await OpenDeliveryTable.LockAsync(session.Connection!, [.. page.Select(a => a.Row.Id)], cancellation))
+            .ToDictionary(r => r.Id);
         await NotificationStreams.LockAsync(session, page.Select(a => a.Row.Notification), cancellation);
         var known = await NotificationStreams.LoadAsync(session, [.. page.Select(a => a.Row.Notification).Distinct()], cancellation);
         var (accepted, put, lost) = (new List<AttemptMade>(), new List<OpenDelivery>(), 0);
@@ -61,7 +65,8 @@ public sealed class AttemptFailover(
                     new DispatchOutcomeUnknown(delivery.Id, attempt.Attempt, attempt.Provider, Reasons.ConnectionLost, deadline, now));
                 put.Add(row with
                 {
-                    State = OpenState.Unknown, DueAt = now + schedule.Value.AskAfter, Attempts = attempt.Attempt, Reason = Reasons.ConnectionLost,
+                    State = OpenState.Unknown, DueAt = now + schedule.Value.AskAfter, Attempts = attempt.Attempt,
+                    Reason = Reasons.ConnectionLost,
                 });
             }
         }

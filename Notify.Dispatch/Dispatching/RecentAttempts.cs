@@ -37,7 +37,8 @@ public sealed class RecentAttempts(TimeProvider clock)
     public void End(AttemptMade made)
     {
         if (Lanes.RepeatReplacesItself(made.Row.Queue.Lane)) return;
-        if (made.Outcome is AttemptOutcome.Accepted or AttemptOutcome.Unknown) Keep(new RecentAttempt(made.Row, made.Attempt, made.Provider, made.At, made));
+        if (made.Outcome is AttemptOutcome.Accepted or AttemptOutcome.Unknown)
+            Keep(new RecentAttempt(made.Row, made.Attempt, made.Provider, made.At, made));
         else attempts.TryRemove(made.Row.Id, out _);
     }
 
@@ -46,9 +47,12 @@ public sealed class RecentAttempts(TimeProvider clock)
         var now = clock.GetTimestamp();
         attempts[attempt.Row.Id] = (now, attempt);
         order.Enqueue((now, attempt.Row.Id));
-        while (order.TryPeek(out var oldest) && (order.Count > MaxCount || clock.GetElapsedTime(oldest.Began, now) > Window) && order.TryDequeue(out oldest))
+        while (order.TryPeek(out var oldest)
+            && (order.Count > MaxCount || clock.GetElapsedTime(oldest.Began, now) > Window)
+            && order.TryDequeue(out oldest))
         {
-            if (attempts.TryGetValue(oldest.Delivery, out var kept) && kept.Began == oldest.Began) attempts.TryRemove(oldest.Delivery, out _);
+            if (attempts.TryGetValue(oldest.Delivery, out var kept) && kept.Began == oldest.Began)
+                attempts.TryRemove(oldest.Delivery, out _);
         }
     }
 }

@@ -116,7 +116,8 @@ public sealed class Settlement : IAsyncDisposable
         {
             log.LogCritical(
                 "The outcome of delivery {Delivery} could not be written before the host's end: {Provider} answered {Outcome} at {At}.",
-                lost.Row.Id, lost.Provider, lost.Outcome is AttemptOutcome.Accepted { MessageId: { } id } ? $"Accepted, message {id}" : lost.Outcome.GetType().Name,
+                lost.Row.Id, lost.Provider,
+                lost.Outcome is AttemptOutcome.Accepted { MessageId: { } id } ? $"Accepted, message {id}" : lost.Outcome.GetType().Name,
                 lost.At);
         }
 
@@ -142,8 +143,9 @@ public sealed class Settlement : IAsyncDisposable
         if (last != 0 && clock.GetElapsedTime(last, now) < AlertInterval) return;
         if (Interlocked.CompareExchange(ref lastAlert, now, last) != last) return;
         log.LogError(
-            "ALERT {Count} outcomes cannot be written now ({Reason}), the first of them of delivery {Delivery}. They are kept in memory and "
-            + "tried again; do not kill this host.", pending.Count, fault.GetBaseException().Message.Split('\n')[0], made.Row.Id);
+            "ALERT {Count} outcomes cannot be written now ({Reason}), the first of them of delivery {Delivery}. "
+            + "They are kept in memory and tried again; do not kill this host.",
+            pending.Count, fault.GetBaseException().Message.Split('\n')[0], made.Row.Id);
     }
 
     private async Task CommitAsync(IReadOnlyList<AttemptMade> all, CommitLimits limits, CancellationToken cancellation)

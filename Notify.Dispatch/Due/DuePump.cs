@@ -28,7 +28,8 @@ namespace Notify.Dispatch.Due;
 /// </remarks>
 public sealed class DuePump(
     IDocumentStore store, NpgsqlDataSource database, Snapshots snapshots, SubjectKeys keys, MasterKeyRing ring, IServiceScopeFactory scopes, Projections.QueueBacklog.QueueActivity activity, SmsLimits sms,
-    TimeZones zones, DigestDue digests, StreamFaults faults, IOptions<RetrySchedule> schedule, TimeProvider clock, ILogger<DuePump> log) : BackgroundService
+    TimeZones zones, DigestDue digests, StreamFaults faults, IOptions<RetrySchedule> schedule, TimeProvider clock,
+    ILogger<DuePump> log) : BackgroundService
 {
     private const int Page = 500, Hands = 2;
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(250), Pace = TimeSpan.FromMilliseconds(100), Noticeable = TimeSpan.FromSeconds(2), Aside = TimeSpan.FromMinutes(5);
@@ -255,7 +256,10 @@ public sealed class DuePump(
             if (!notifications.TryGetValue(row.Notification, out var n) || !n.IsToBePlanned) continue;
             if (n.SendAt > now || step.Waiting.Contains(n.Key) || step.SetAside.Contains(n.Key))
             {
-                later.Add(row with { DueAt = step.SetAside.Contains(n.Key) ? now + LoadedStreams.WaitOf(n.SendAt ?? n.Request.At, now) : n.SendAt });
+                later.Add(row with
+                {
+                    DueAt = step.SetAside.Contains(n.Key) ? now + LoadedStreams.WaitOf(n.SendAt ?? n.Request.At, now) : n.SendAt
+                });
                 continue;
             }
 

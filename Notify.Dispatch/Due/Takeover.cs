@@ -143,7 +143,8 @@ public sealed class Takeover(
     {
         await base.StopAsync(cancellationToken);
         await dispatcher.DrainAsync(cancellationToken); // what is under way here is nobody else's
-        await using var command = database.Source.CreateCommand("delete from notify.dispatchers where id = $1 or (id = any($2) and seen_at < now() - interval '1 day')");
+        await using var command = database.Source.CreateCommand(
+            "delete from notify.dispatchers where id = $1 or (id = any($2) and seen_at < now() - interval '1 day')");
         command.Parameters.Add(new NpgsqlParameter { Value = host.Id });
         command.Parameters.Add(new NpgsqlParameter { Value = gone.Select(g => g.Host).ToArray() });
         try

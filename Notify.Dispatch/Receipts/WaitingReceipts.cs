@@ -29,7 +29,8 @@ public sealed class WaitingReceipts(IDocumentStore store, NpgsqlDataSource datab
             }
             catch (Exception e) when (!stoppingToken.IsCancellationRequested)
             {
-                if (DatabaseFaults.IsPassing(e) && !DatabaseFaults.IsTimeOut(e)) log.LogWarning("Waiting receipts could not be looked at ({Reason}); it is tried again.", e.Message.Split('\n')[0]);
+                if (DatabaseFaults.IsPassing(e) && !DatabaseFaults.IsTimeOut(e))
+                    log.LogWarning("Waiting receipts could not be looked at ({Reason}); it is tried again.", e.Message.Split('\n')[0]);
                 else
                 {
                     log.LogError(e, "A page of waiting receipts could not be judged; they are judged one by one.");

@@ -96,8 +96,11 @@ public sealed record AlertNotice(
         TroubleKind.MessageFailed => "This is a bug; its deliveries are taken over all the same. Report it with the row, then delete the row.",
         TroubleKind.MasterKeyMissing =>
             "Nothing is lost: deliveries go back to the other hosts. Set the key under Notify:MasterKeys and restart that host.",
-        TroubleKind.CommitsAtRisk => "Sending goes on. Change the setting that the cause names; docs/operations.md tells more under Standbys.",
-        TroubleKind.StreamUnreadable => "Only these wait; nothing of them is lost. The table notify.stream_faults names each stream and event. Start the hosts of the newest version, or repair the event.",
+        TroubleKind.CommitsAtRisk =>
+            "Sending goes on. Change the setting that the cause names; docs/operations.md tells more under Standbys.",
+        TroubleKind.StreamUnreadable =>
+            "Only these wait; nothing of them is lost. The table notify.stream_faults names each stream and event. "
+            + "Start the hosts of the newest version, or repair the event.",
         TroubleKind.VerificationFailed => "Each fault names its stream and what to do: see the link, or run verify.",
         _ => "Sending goes on. See that a Projections host runs, and look for errors in its log.",
     };

@@ -17,11 +17,14 @@ public sealed class StandingFaults(IDocumentStore store, Hosting.DatabaseMonitor
         if (database?.Settings is { } settings)
         {
             faults.Add(new StandingFault(
-                Subjects.Commits, TroubleKind.CommitsAtRisk, settings.CommitFault is not null, settings.CommitFault ?? "Commits are safe", 1, now));
+                Subjects.Commits, TroubleKind.CommitsAtRisk, settings.CommitFault is not null,
+                settings.CommitFault ?? "Commits are safe", 1, now));
         }
 
         var unreadable = await StreamFaults.LastingAsync(connection, now, cancellation);
-        faults.Add(new StandingFault(Subjects.Streams, TroubleKind.StreamUnreadable, unreadable.Count > 0, unreadable.First ?? "An event cannot be read", unreadable.Count, unreadable.Since));
+        faults.Add(new StandingFault(
+            Subjects.Streams, TroubleKind.StreamUnreadable, unreadable.Count > 0, unreadable.First ?? "An event cannot be read",
+            unreadable.Count, unreadable.Since));
         var lacking = await HostKeyTable.LackingAsync(connection, TimeSpan.FromMinutes(1), now, cancellation);
         faults.Add(new StandingFault(Subjects.MasterKeys, TroubleKind.MasterKeyMissing, lacking.Count > 0, lacking.First
             ?? "A host lacks a master key", lacking.Count, lacking.Since));

@@ -43,7 +43,8 @@ public sealed class DigestDue(SubjectKeys subjectKeys, MasterKeyRing ring, Templ
         var connection = session.Connection!;
         var templates = await TemplatesAsync(digests); // read over another connection, before places are held
         var places = await DigestTable.LockAsync(connection, [.. digests.Select(PlaceOf), .. candidates.Select(c => c.Place)], cancellation);
-        var (closing, setAside) = await CloseAsync(session, digests, places, templates, notifications, payloads, recipients, keys, now, cancellation);
+        var (closing, setAside) = await CloseAsync(
+            session, digests, places, templates, notifications, payloads, recipients, keys, now, cancellation);
         var collection = await DigestCollecting.CollectAsync(session, candidates, places, rules, keys, ring, now, cancellation);
         foreach (var (key, collected) in collection.Collected)
         {

@@ -52,7 +52,10 @@ public sealed class DigestReading(SubjectKeys subjectKeys, StreamFaults streamFa
             }
         }
 
-        return parts.Where(p => !unreadable.Contains(p.Key)).ToDictionary(p => p.Key, p => new DigestContents(DigestClosing.Of([.. p.Value.Select(c => c.Closing)]), [.. p.Value.SelectMany(c => c.Items)]), StringComparer.Ordinal);
+        return parts.Where(p => !unreadable.Contains(p.Key)).ToDictionary(
+            p => p.Key,
+            p => new DigestContents(DigestClosing.Of([.. p.Value.Select(c => c.Closing)]), [.. p.Value.SelectMany(c => c.Items)]),
+            StringComparer.Ordinal);
     }
 
     /// <summary>Divides what comes in an order into parts that are no heavier than this, or one alone.</summary>

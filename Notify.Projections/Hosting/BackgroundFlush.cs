@@ -31,7 +31,8 @@ internal sealed class BackgroundFlush : DocumentSessionListenerBase
     }
 
     /// <inheritdoc />
-    public override Task BeforeSaveChangesAsync(IDocumentSession session, CancellationToken token) => flush.BeforeSaveChangesAsync(session, token);
+    public override Task BeforeSaveChangesAsync(IDocumentSession session, CancellationToken token) =>
+        flush.BeforeSaveChangesAsync(session, token);
 
     /// <inheritdoc />
     public override Task AfterCommitAsync(IDocumentSession session, IChangeSet commit, CancellationToken token)

@@ -43,7 +43,8 @@ public sealed class FailoverMonitor(
         if (handled is null) handled = timeline;
         if (handled == timeline) return false;
         log.LogError(
-            "ALERT PostgreSQL failed over (timeline {Before}, now {Now}). Attempts that this host made and the database lacks are written again.",
+            "ALERT PostgreSQL failed over (timeline {Before}, now {Now}). "
+            + "Attempts that this host made and the database lacks are written again.",
             handled, timeline);
         foreach (var handler in handlers) await handler.HandleAsync(cancellation);
         handledAt = clock.GetTimestamp();

@@ -96,7 +96,9 @@ public static class Telemetry
 
     /// <summary>Shows how many outcomes of calls are kept in memory because they cannot be written.</summary>
     public static void ObserveKeptOutcomes(Func<int> count) =>
-        Meter.CreateObservableGauge("notify_outcomes_kept", count, description: "Outcomes of provider calls that are kept in memory because they cannot be written now.");
+        Meter.CreateObservableGauge(
+            "notify_outcomes_kept", count,
+            description: "Outcomes of provider calls that are kept in memory because they cannot be written now.");
 
     /// <summary>Publishes by how much the host's own clock is off the database's.</summary>
     public static void ObserveClock(Func<double> ahead) =>

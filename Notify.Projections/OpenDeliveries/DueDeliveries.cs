@@ -54,7 +54,8 @@ public sealed class DueDeliveries(TimeProvider clock)
     }
 
     private async Task LockAsync(
-        NpgsqlConnection connection, DateTimeOffset now, Priority priority, int limit, List<OpenDelivery> rows, CancellationToken cancellation)
+        NpgsqlConnection connection, DateTimeOffset now, Priority priority, int limit, List<OpenDelivery> rows,
+        CancellationToken cancellation)
     {
         var waiting = rotations.Where(r => r.Key.Queue.Priority == priority && r.Value.Count > 0).Select(r => r.Key).ToList();
         var spent = waiting.ToDictionary(f => f, _ => new HashSet<string>(StringComparer.Ordinal));
@@ -116,7 +117,8 @@ public sealed class DueDeliveries(TimeProvider clock)
     }
 
     // From one client to the next along the index, however many rows each has; those behind the client that was served last come first.
-    private async Task ReadAsync(NpgsqlConnection connection, DateTimeOffset now, IEnumerable<DueFlow> flows, CancellationToken cancellation)
+    private async Task ReadAsync(
+        NpgsqlConnection connection, DateTimeOffset now, IEnumerable<DueFlow> flows, CancellationToken cancellation)
     {
         var asked = flows.ToList();
         await using var command = OpenDeliveryTable.Command(connection,
@@ -130,7 +132,8 @@ public sealed class DueDeliveries(TimeProvider clock)
                 before (client) as (
                     (select {Client} as client from {OfFlow} and {Client} <= flow.after order by 1 limit 1)
                     union all
-                    select (select {Client} as client from {OfFlow} and {Client} > before.client and {Client} <= flow.after order by 1 limit 1)
+                    select (select {Client} as client from {OfFlow} and {Client} > before.client and {Client} <= flow.after
+                        order by 1 limit 1)
                     from before where before.client is not null)
                 select found.client from (select client from behind union all select client from before) found
                 where found.client is not null and exists (select 1 from {OfFlow} and {Client} = found.client and d.due_at <= $1 limit 1)

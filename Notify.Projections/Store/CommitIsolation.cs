@@ -194,7 +194,8 @@ internal sealed class CommitIsolation<TItem, TResult>(
     }
 
     // A pause ends early when the host stops.
-    private async Task PauseAsync(TimeSpan pause) => await Task.Delay(pause, clock, stopping).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+    private async Task PauseAsync(TimeSpan pause) =>
+        await Task.Delay(pause, clock, stopping).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
 
     private static TimeSpan Backoff(int tries) => TimeSpan.FromMilliseconds(Math.Min(50 << Math.Min(tries, 5), 1000));
 }

@@ -17,7 +17,8 @@ public readonly record struct CommitLimits(TimeSpan Lock, TimeSpan Statement)
     }
 
     /// <summary>The limits of a group, of a part of a group that failed, and of an item alone.</summary>
-    internal static CommitLimits OfGroup(TimeSpan longest, long bytes) => new(TimeSpan.FromMilliseconds(250), Statements(2000, longest, bytes));
+    internal static CommitLimits OfGroup(TimeSpan longest, long bytes) =>
+        new(TimeSpan.FromMilliseconds(250), Statements(2000, longest, bytes));
 
     internal static CommitLimits OfPart(TimeSpan longest, long bytes, int fruitless) =>
         new(TimeSpan.FromMilliseconds(Math.Min(100 << fruitless, 1000)), Statements(500 << fruitless, longest, bytes));

@@ -42,7 +42,9 @@ public static class DatabaseFaults
         _ => e.InnerException is { } inner && IsTimeOut(inner),
     };
 
-    /// <summary>Whether a transaction was ended because its host was idle in it: nothing of it is committed, and it can be repeated at once.</summary>
+    /// <summary>
+    /// Whether a transaction was ended because its host was idle in it: nothing of it is committed, and it can be repeated at once.
+    /// </summary>
     public static bool IsIdleTransaction(Exception e) =>
         e is PostgresException { SqlState: "25P03" } || (e.InnerException is { } inner && IsIdleTransaction(inner));
 
@@ -54,9 +56,13 @@ public static class DatabaseFaults
         e is PostgresException { SqlState: PostgresErrorCodes.UniqueViolation, ConstraintName: "pkey_mt_events_seq_id" } || (e.InnerException is { } inner && IsReusedSequence(inner));
 
     private static bool IsOfTheData(PostgresException p) =>
-        p.SqlState is PostgresErrorCodes.DataCorrupted or PostgresErrorCodes.IndexCorrupted || DataClasses.Any(c => p.SqlState.StartsWith(c, StringComparison.Ordinal));
+        p.SqlState is PostgresErrorCodes.DataCorrupted or PostgresErrorCodes.IndexCorrupted
+        || DataClasses.Any(c => p.SqlState.StartsWith(c, StringComparison.Ordinal));
 
     // Two appends to one stream, or the first two to a new one: the second sees the first when it is repeated.
     private static bool IsRace(PostgresException p) => p is
-        { SqlState: PostgresErrorCodes.UniqueViolation, ConstraintName: "pkey_mt_events_seq_id" or "pk_mt_events_stream_and_version" or "pkey_mt_streams_id" };
+    {
+        SqlState: PostgresErrorCodes.UniqueViolation,
+        ConstraintName: "pkey_mt_events_seq_id" or "pk_mt_events_stream_and_version" or "pkey_mt_streams_id"
+    };
 }

@@ -34,7 +34,7 @@ public sealed class HeartbeatDatabase(NpgsqlDataSource source) : IAsyncDisposabl
 public sealed class ReadDatabase(NpgsqlDataSource source, IDocumentStore store) : IAsyncDisposable
 {
     /// <summary>How long a request waits for a connection before it is answered with 503.</summary>
-    public static readonly TimeSpan MaxWait = TimeSpan.FromSeconds(3);
+    public static readonly TimeSpan MaxWait = TimeSpan.FromSeconds(5);
 
     /// <summary>Its connections, for readers that take one each time.</summary>
     public NpgsqlDataSource Source => source;

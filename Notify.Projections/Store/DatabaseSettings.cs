@@ -56,7 +56,8 @@ public sealed record DatabaseSettings(
         ? $"synchronous_commit is off: a crash of the server loses accepted notifications. {Alter("synchronous_commit", "on")}"
         : Standbys > 0 && (SynchronousCommit == "local" || SynchronousStandbys.Length == 0)
         ? $"There are {Standbys} standbys, none of them synchronous: a failover loses accepted notifications and repeats others. "
-            + "Set synchronous_commit to on, and synchronous_standby_names, e.g. with alter system set synchronous_standby_names = 'any 1 (*)'."
+            + "Set synchronous_commit to on, and synchronous_standby_names, e.g. with "
+            + "alter system set synchronous_standby_names = 'any 1 (*)'."
         : null;
 
     /// <summary>The faults of the settings, each with the statement that fixes it. Pure.</summary>

@@ -140,7 +140,8 @@ public sealed class GroupCommit<TItem, TResult> : IAsyncDisposable
             if (queue.Count > 0) wake.Writer.TryWrite(true);
             foreach (var chain in followed) isolation.Follow(chain);
             if (group.Count == 0) continue;
-            if (await TryAsync(group, CommitLimits.OfGroup(options.StatementTimeout, group.Sum(p => p.Bytes))) is { } fault) isolation.Start(group, fault);
+            if (await TryAsync(group, CommitLimits.OfGroup(options.StatementTimeout, group.Sum(p => p.Bytes))) is { } fault)
+                isolation.Start(group, fault);
             ended = clock.GetTimestamp();
         }
     }

@@ -20,10 +20,14 @@ public static class Migrations
     {
         await using var connection = await services.GetRequiredService<NpgsqlDataSource>().OpenConnectionAsync(cancellation);
         // Tried again and again: a statement that waits for the lock would be a snapshot that a concurrent index waits for.
-        await using (var take = new NpgsqlCommand("select pg_try_advisory_lock($1)", connection) { Parameters = { new NpgsqlParameter { Value = Lock } } })
+        await using (var take = new NpgsqlCommand("select pg_try_advisory_lock($1)", connection)
+        {
+            Parameters = { new NpgsqlParameter { Value = Lock } }
+        })
         {
             var clock = services.GetRequiredService<TimeProvider>();
-            while (await take.ExecuteScalarAsync(cancellation) is not true) await Task.Delay(TimeSpan.FromMilliseconds(250), clock, cancellation);
+            while (await take.ExecuteScalarAsync(cancellation) is not true)
+                await Task.Delay(TimeSpan.FromMilliseconds(250), clock, cancellation);
         }
 
         var code = await migrate();
@@ -34,10 +38,12 @@ public static class Migrations
 
     /// <summary>Applies the event store's and documents' tables, then ours.</summary>
     /// <returns>The exit code.</returns>
-    public static Task<int> ApplyStoreAsync(IServiceProvider services, string name, CancellationToken cancellation = default) => AloneAsync(services, async () =>
+    public static Task<int> ApplyStoreAsync(
+        IServiceProvider services, string name, CancellationToken cancellation = default) => AloneAsync(services, async () =>
     {
         var clock = services.GetRequiredService<TimeProvider>();
-        await WithRetriesAsync(() => services.GetRequiredService<IDocumentStore>().Storage.ApplyAllConfiguredChangesToDatabaseAsync(), clock, cancellation);
+        await WithRetriesAsync(
+            () => services.GetRequiredService<IDocumentStore>().Storage.ApplyAllConfiguredChangesToDatabaseAsync(), clock, cancellation);
         var migrator = new SchemaMigrator(services.GetRequiredService<NpgsqlDataSource>(), clock);
         return await migrator.ApplyAsync(SchemaMigrator.Steps, cancellation) is { } fault ? NotifyHost.Fail(name, fault) : 0;
     }, cancellation);

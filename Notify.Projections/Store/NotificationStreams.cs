@@ -9,7 +9,8 @@ namespace Notify.Projections;
 public static class NotificationStreams
 {
     /// <summary>Folds the streams with these keys: for each a state or a fault. Event types unknown to this host change nothing.</summary>
-    public static async Task<LoadedStreams> LoadAsync(IQuerySession session, IReadOnlyCollection<string> keys, CancellationToken cancellation)
+    public static async Task<LoadedStreams> LoadAsync(
+        IQuerySession session, IReadOnlyCollection<string> keys, CancellationToken cancellation)
     {
         var loaded = LoadedStreams.None;
         if (keys.Count == 0) return loaded;
@@ -81,7 +82,9 @@ public static class NotificationStreams
             if (e.Version <= (version ?? long.MaxValue) && e.Timestamp <= (asOf ?? DateTimeOffset.MaxValue)) Fold(loaded, e);
         }
 
-        return loaded.Faults.TryGetValue(key, out var fault) ? throw new UnreadableStreamException(fault) : loaded.States.GetValueOrDefault(key);
+        return loaded.Faults.TryGetValue(key, out var fault)
+            ? throw new UnreadableStreamException(fault)
+            : loaded.States.GetValueOrDefault(key);
     }
 
     /// <summary>

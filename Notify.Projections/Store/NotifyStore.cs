@@ -39,13 +39,15 @@ public static class NotifyStore
     /// <param name="limits">The limits of a host's connections; a command has none.</param>
     /// <param name="reads">Whether the host answers requests that only read, which then have a pool of their own.</param>
     public static MartenServiceCollectionExtensions.MartenConfigurationExpression AddNotifyStore(
-        this IServiceCollection services, string connectionString, bool mayCreate, bool byIndex = false, ConnectionLimits? limits = null, bool reads = false)
+        this IServiceCollection services, string connectionString, bool mayCreate, bool byIndex = false, ConnectionLimits? limits = null,
+        bool reads = false)
     {
         var sizes = PoolSizes.Of(new NpgsqlConnectionStringBuilder(connectionString).MaxPoolSize, reads);
         if (limits is not null) services.AddSingleton(limits);
         services.AddSingleton(_ => Source(limits is null ? null : sizes.Main));
         services.AddSingleton(_ => new HeartbeatDatabase(Source(sizes.Heartbeats)));
-        services.AddSingleton(s => new ReadDatabase(Source(Math.Max(1, sizes.Reads), ReadDatabase.MaxWait), s.GetRequiredService<IDocumentStore>()));
+        services.AddSingleton(s => new ReadDatabase(
+            Source(Math.Max(1, sizes.Reads), ReadDatabase.MaxWait), s.GetRequiredService<IDocumentStore>()));
         services.ConfigureMarten((provider, options) => options.Projections.Add(
             new AnalyticsProjection(provider.GetRequiredService<MasterKeyRing>()), ProjectionLifecycle.Async, AnalyticsProjection.ProjectionName, LargePages));
         return services.AddMarten(options => Configure(options, mayCreate)).UseNpgsqlDataSource().UseLightweightSessions();

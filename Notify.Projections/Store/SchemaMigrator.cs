@@ -39,7 +39,9 @@ public sealed class SchemaMigrator(NpgsqlDataSource database, TimeProvider clock
     public static IReadOnlyList<SchemaStep> Steps { get; } = Read();
 
     /// <summary>Applies the steps that are missing.</summary>
-    /// <returns>The reason why a step could not be run, with the sessions that hold its locks; <c>null</c> when all steps are applied.</returns>
+    /// <returns>
+    /// The reason why a step could not be run, with the sessions that hold its locks; <c>null</c> when all steps are applied.
+    /// </returns>
     public async Task<string?> ApplyAsync(IReadOnlyList<SchemaStep> steps, CancellationToken cancellation)
     {
         await using var connection = await database.OpenConnectionAsync(cancellation);
@@ -67,7 +69,8 @@ public sealed class SchemaMigrator(NpgsqlDataSource database, TimeProvider clock
                 await using var create = OpenDeliveryTable.Command(connection,
                     """
                     create schema if not exists notify;
-                    create table if not exists notify.schema_steps (number integer primary key, name text not null, applied_at timestamptz not null default now());
+                    create table if not exists notify.schema_steps (
+                        number integer primary key, name text not null, applied_at timestamptz not null default now());
                     """);
                 await create.ExecuteNonQueryAsync(cancellation);
             }
@@ -101,13 +104,16 @@ public sealed class SchemaMigrator(NpgsqlDataSource database, TimeProvider clock
         {
             try
             {
-                await (step.IsConcurrent ? RunConcurrentlyAsync(connection, step, cancellation) : RunInTransactionAsync(connection, step, cancellation));
+                await (step.IsConcurrent
+                    ? RunConcurrentlyAsync(connection, step, cancellation)
+                    : RunInTransactionAsync(connection, step, cancellation));
                 return null;
             }
             catch (PostgresException e) when (e.SqlState is PostgresErrorCodes.LockNotAvailable or PostgresErrorCodes.DeadlockDetected)
             {
                 if (clock.GetElapsedTime(began) > Patience)
-                    return $"step {step.Number} ({step.Name}) found a table locked for {Patience.TotalMinutes:0} minutes. {await HoldersAsync(connection, cancellation)}";
+                    return $"step {step.Number} ({step.Name}) found a table locked for {Patience.TotalMinutes:0} minutes. "
+                        + await HoldersAsync(connection, cancellation);
                 // The longer it takes, the longer those that queued behind this step have the table for themselves.
                 await Task.Delay(TimeSpan.FromMilliseconds(Math.Min(250 << Math.Min(failures, 4), 4000)), clock, cancellation);
             }
@@ -117,7 +123,8 @@ public sealed class SchemaMigrator(NpgsqlDataSource database, TimeProvider clock
     private static async Task RunInTransactionAsync(NpgsqlConnection connection, SchemaStep step, CancellationToken cancellation)
     {
         await using var transaction = await connection.BeginTransactionAsync(cancellation);
-        await using (var command = OpenDeliveryTable.Command(connection, $"set local lock_timeout = {(int)LockTimeout.TotalMilliseconds}; set local statement_timeout = 0"))
+        await using (var command = OpenDeliveryTable.Command(
+            connection, $"set local lock_timeout = {(int)LockTimeout.TotalMilliseconds}; set local statement_timeout = 0"))
             await command.ExecuteNonQueryAsync(cancellation);
         await using (var command = OpenDeliveryTable.Command(connection, step.Sql))
         {
@@ -147,11 +154,15 @@ public sealed class SchemaMigrator(NpgsqlDataSource database, TimeProvider clock
     {
         await using var command = OpenDeliveryTable.Command(connection,
             """
-            select coalesce(string_agg(format('%s (%s, for %s)', pid, coalesce(nullif(application_name, ''), usename), date_trunc('second', now() - xact_start)), ', '), '')
-            from pg_stat_activity where datname = current_database() and xact_start < now() - interval '10 seconds' and pid <> pg_backend_pid()
+            select coalesce(string_agg(format('%s (%s, for %s)', pid, coalesce(nullif(application_name, ''), usename),
+                date_trunc('second', now() - xact_start)), ', '), '')
+            from pg_stat_activity where datname = current_database() and xact_start < now() - interval '10 seconds'
+                and pid <> pg_backend_pid()
             """);
         var holders = (string)(await command.ExecuteScalarAsync(cancellation))!;
-        return holders.Length == 0 ? "Run migrate again." : $"Long transactions are open in sessions {holders}: end them, then run migrate again.";
+        return holders.Length == 0
+            ? "Run migrate again."
+            : $"Long transactions are open in sessions {holders}: end them, then run migrate again.";
     }
 
     private static List<SchemaStep> Read()
@@ -163,10 +174,13 @@ public sealed class SchemaMigrator(NpgsqlDataSource database, TimeProvider clock
             new(2, "analytics baseline", Text(assembly, "Notify.Projections.Analytics.Analytics.sql"), "analytics.daily_engagement"),
         };
         const string Prefix = "Notify.Projections.Store.Migrations.";
-        foreach (var name in assembly.GetManifestResourceNames().Where(n => n.StartsWith(Prefix, StringComparison.Ordinal)).Order(StringComparer.Ordinal))
+        foreach (var name in assembly.GetManifestResourceNames()
+            .Where(n => n.StartsWith(Prefix, StringComparison.Ordinal)).Order(StringComparer.Ordinal))
         {
             var (number, rest) = (name[Prefix.Length..].Split('-', 2)[0], name[Prefix.Length..].Split('-', 2)[1]);
-            steps.Add(new SchemaStep(int.Parse(number, System.Globalization.CultureInfo.InvariantCulture), rest[..^".sql".Length].Replace('-', ' '), Text(assembly, name)));
+            steps.Add(new SchemaStep(
+                int.Parse(number, System.Globalization.CultureInfo.InvariantCulture), rest[..^".sql".Length].Replace('-', ' '),
+                Text(assembly, name)));
         }
 
         return steps;

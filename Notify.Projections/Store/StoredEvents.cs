@@ -13,8 +13,11 @@ namespace Notify.Projections;
 /// <param name="Sequence">Its place among all events of the installation.</param>
 /// <param name="Type">The name of its type in the store.</param>
 /// <param name="Data">The event; <c>null</c> where the type is unknown to this host or the data cannot be read.</param>
-/// <param name="Fault">The reason why the data cannot be read, without the data; <c>null</c> where they can, or where the type is unknown.</param>
-public sealed record StoredEvent(string Stream, long Version, long Sequence, DateTimeOffset Timestamp, string Type, object? Data, string? Fault)
+/// <param name="Fault">
+/// The reason why the data cannot be read, without the data; <c>null</c> where they can, or where the type is unknown.
+/// </param>
+public sealed record StoredEvent(
+    string Stream, long Version, long Sequence, DateTimeOffset Timestamp, string Type, object? Data, string? Fault)
 {
     /// <summary>Whether a newer host wrote it: its type changes nothing for this host.</summary>
     public bool IsOfUnknownType => Data is null && Fault is null;
@@ -36,7 +39,8 @@ public sealed record StoredEvent(string Stream, long Version, long Sequence, Dat
 /// </remarks>
 public static class StoredEvents
 {
-    private static readonly FrozenDictionary<string, Type> Types = NotifyStore.EventTypes.ToFrozenDictionary(t => t.Name, StringComparer.Ordinal);
+    private static readonly FrozenDictionary<string, Type> Types =
+        NotifyStore.EventTypes.ToFrozenDictionary(t => t.Name, StringComparer.Ordinal);
     private static readonly ConcurrentDictionary<Type, PropertyInfo[]> Required = new();
 
     /// <summary>Reads all events of these streams, in no order between streams and in the order of versions in each.</summary>
@@ -50,9 +54,11 @@ public static class StoredEvents
 
     /// <summary>Reads events by a condition on <c>mt_events</c>.</summary>
     /// <param name="where">SQL with positional parameters; may end with an order and a limit.</param>
-    public static async Task<List<StoredEvent>> ReadAsync(IQuerySession session, string where, IReadOnlyList<object> parameters, CancellationToken cancellation)
+    public static async Task<List<StoredEvent>> ReadAsync(
+        IQuerySession session, string where, IReadOnlyList<object> parameters, CancellationToken cancellation)
     {
-        await using var command = new NpgsqlCommand($"select stream_id, version, seq_id, timestamp, type, data from {NotifyStore.Schema}.mt_events where {where}");
+        await using var command = new NpgsqlCommand(
+            $"select stream_id, version, seq_id, timestamp, type, data from {NotifyStore.Schema}.mt_events where {where}");
         foreach (var value in parameters) command.Parameters.Add(new NpgsqlParameter { Value = value });
         var serializer = session.DocumentStore.Options.Serializer();
         await using var reader = await session.ExecuteReaderAsync(command, cancellation);
@@ -61,7 +67,8 @@ public static class StoredEvents
         {
             var type = reader.GetString(4);
             var (data, fault) = Types.TryGetValue(type, out var known) ? Read(serializer, known, reader) : (null, null);
-            events.Add(new StoredEvent(reader.GetString(0), reader.GetInt64(1), reader.GetInt64(2), reader.GetFieldValue<DateTimeOffset>(3), type, data, fault));
+            events.Add(new StoredEvent(
+                reader.GetString(0), reader.GetInt64(1), reader.GetInt64(2), reader.GetFieldValue<DateTimeOffset>(3), type, data, fault));
         }
 
         return events;
@@ -75,7 +82,9 @@ public static class StoredEvents
             // A missing property is read as null even where its type forbids it: the fold would fail on it later, for more than this stream.
             return MissingOf(data) is { } missing ? (null, $"it has no {JsonNamingPolicy.CamelCase.ConvertName(missing)}") : (data, null);
         }
-        catch (Exception e) when (e is JsonException or NotSupportedException or FormatException or InvalidCastException or ArgumentException or InvalidOperationException { Source: not "Npgsql" })
+        catch (Exception e) when (
+            e is JsonException or NotSupportedException or FormatException or InvalidCastException or ArgumentException
+                or InvalidOperationException { Source: not "Npgsql" })
         {
             // The exception's message may hold a part of the data.
             return (null, $"its data cannot be read ({(e is JsonException { Path: { } path } ? $"at {path}" : e.GetType().Name)})");
@@ -99,6 +108,7 @@ public static class StoredEvents
     {
         var nullability = new NullabilityInfoContext();
         return [.. type.GetProperties(BindingFlags.Public | BindingFlags.Instance).Where(p =>
-            p.CanWrite && !p.PropertyType.IsValueType && p.GetIndexParameters().Length == 0 && nullability.Create(p).ReadState == NullabilityState.NotNull)];
+            p.CanWrite && !p.PropertyType.IsValueType && p.GetIndexParameters().Length == 0
+            && nullability.Create(p).ReadState == NullabilityState.NotNull)];
     }
 }

@@ -6,7 +6,9 @@ using Npgsql;
 
 namespace Notify.Projections;
 
-/// <summary>Notes streams that this host cannot read in <c>notify.stream_faults</c>, for the log and the alert, and sets the work on them aside.</summary>
+/// <summary>
+/// Notes streams that this host cannot read in <c>notify.stream_faults</c>, for the log and the alert, and sets the work on them aside.
+/// </summary>
 /// <remarks>Lock order: rows of <c>notify.stream_faults</c> come last, by stream.</remarks>
 public sealed class StreamFaults(MasterKeyRing ring, ILogger<StreamFaults> log)
 {
@@ -22,7 +24,10 @@ public sealed class StreamFaults(MasterKeyRing ring, ILogger<StreamFaults> log)
     {
         if (loaded.Faults.Count == 0) return rows;
         var aside = rows.Where(r => loaded.Faults.ContainsKey(r.Notification)).ToList();
-        await OpenDeliveryTable.PutAsync(connection, [.. aside.Select(r => r.SetAside(now + LoadedStreams.WaitOf(r.EnqueuedAt, now), Reasons.StreamUnreadable))], cancellation);
+        await OpenDeliveryTable.PutAsync(
+            connection,
+            [.. aside.Select(r => r.SetAside(now + LoadedStreams.WaitOf(r.EnqueuedAt, now), Reasons.StreamUnreadable))],
+            cancellation);
         await NoteAsync(connection, loaded, now, cancellation);
         return [.. rows.Except(aside)];
     }
@@ -66,19 +71,24 @@ public sealed class StreamFaults(MasterKeyRing ring, ILogger<StreamFaults> log)
             set version = excluded.version, event_type = excluded.event_type, cause = excluded.cause, last_at = excluded.last_at,
                 first_at = case when f.last_at < excluded.last_at - $6 then excluded.first_at else f.first_at end
             """,
-            faults.Select(f => f.Key).ToArray(), faults.Select(f => f.Version).ToArray(), faults.Select(f => f.EventType).ToArray(), faults.Select(f => f.Cause).ToArray(), now, Lasting);
+            faults.Select(f => f.Key).ToArray(), faults.Select(f => f.Version).ToArray(), faults.Select(f => f.EventType).ToArray(),
+            faults.Select(f => f.Cause).ToArray(), now, Lasting);
         await command.ExecuteNonQueryAsync(cancellation);
         foreach (var fault in faults)
             log.LogError("{Fault}. The work on it is set aside and tried again; nothing else waits for it.", fault.ToString());
     }
 
     /// <summary>The faults that last, for the alert.</summary>
-    public static async Task<(long Count, string? First, DateTimeOffset Since)> LastingAsync(NpgsqlConnection connection, DateTimeOffset now, CancellationToken cancellation)
+    public static async Task<(long Count, string? First, DateTimeOffset Since)> LastingAsync(
+        NpgsqlConnection connection, DateTimeOffset now, CancellationToken cancellation)
     {
         await using var command = OpenDeliveryTable.Command(connection,
-            "select count(*), (array_agg(event_type || ' ' || cause order by first_at))[1], min(first_at) from notify.stream_faults where last_at > $1", now - Lasting);
+            "select count(*), (array_agg(event_type || ' ' || cause order by first_at))[1], min(first_at) "
+            + "from notify.stream_faults where last_at > $1", now - Lasting);
         await using var reader = await command.ExecuteReaderAsync(cancellation);
         await reader.ReadAsync(cancellation);
-        return (reader.GetInt64(0), reader.IsDBNull(1) ? null : reader.GetString(1), reader.IsDBNull(2) ? now : reader.GetFieldValue<DateTimeOffset>(2));
+        return (
+            reader.GetInt64(0), reader.IsDBNull(1) ? null : reader.GetString(1),
+            reader.IsDBNull(2) ? now : reader.GetFieldValue<DateTimeOffset>(2));
     }
 }

@@ -15,7 +15,9 @@ internal sealed record StreamContent(string Key, IReadOnlyList<StreamEvent> Even
 /// <summary>Reads streams for verification. A stream that cannot be read is a fault of its own, and the others are read.</summary>
 internal static class StreamReader
 {
-    /// <summary>Reads streams, by key. Keys without a stream are absent, and so are events of types that this version does not know.</summary>
+    /// <summary>
+    /// Reads streams, by key. Keys without a stream are absent, and so are events of types that this version does not know.
+    /// </summary>
     public static async Task<Dictionary<string, StreamContent>> ReadAsync(
         IQuerySession session, IReadOnlyCollection<string> keys, CancellationToken cancellation)
     {

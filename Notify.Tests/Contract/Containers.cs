@@ -79,7 +79,8 @@ public sealed partial class Containers
     public async Task The_compose_file_is_valid_without_any_setting()
     {
         var tool = Environment.GetEnvironmentVariable("NOTIFY_COMPOSE");
-        if (string.IsNullOrEmpty(tool)) tool = (await TryAsync(Repository.Root, "docker compose version")).ExitCode == 0 ? "docker compose" : "docker-compose";
+        if (string.IsNullOrEmpty(tool))
+            tool = (await TryAsync(Repository.Root, "docker compose version")).ExitCode == 0 ? "docker compose" : "docker-compose";
         var config = await RunAsync(Repository.Root, $"{tool} -f docker-compose.yml config");
         foreach (var service in new[] { "postgres", "rabbitmq", "migrate", "api", "dispatch", "projections", "sandbox" }) Assert.Matches($@"(?m)^  {service}:", config);
         Assert.Matches(@"(?m)^  redis:\n(    .*\n)*?    profiles:\s*\n\s*- redis$", await RunAsync(Repository.Root, $"{tool} -f docker-compose.yml --profile redis config")); // only for who wants it

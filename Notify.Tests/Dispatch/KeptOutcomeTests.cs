@@ -52,8 +52,10 @@ public sealed class KeptOutcomeTests(AnalyticsDatabase database) : IClassFixture
     {
         var (rows, claim) = await ClaimedAsync("kept", 8);
         await database.ExecuteAsync($"""
-            create function reject() returns trigger language plpgsql as $$ begin raise exception 'no' using errcode = 'check_violation'; end $$;
-            create trigger reject before delete on notify.open_deliveries for each row when (old.delivery_id = '{rows[3].Id}') execute function reject();
+            create function reject() returns trigger language plpgsql as $$
+                begin raise exception 'no' using errcode = 'check_violation'; end $$;
+            create trigger reject before delete on notify.open_deliveries
+                for each row when (old.delivery_id = '{rows[3].Id}') execute function reject();
             """);
         try
         {
@@ -98,7 +100,9 @@ public sealed class KeptOutcomeTests(AnalyticsDatabase database) : IClassFixture
     {
         var (claim, now) = (Guid.NewGuid(), TimeProvider.System.GetUtcNow());
         var rows = Enumerable.Range(0, count).Select(i => $"n/c_shop:{name}-{i}")
-            .Select(n => new OpenDelivery(DeterministicId.OfDelivery(n, "d"), n, new DeliveryQueue(Lane.Apns, Priority.Normal), OpenState.Queued, 0, now, now)).ToList();
+            .Select(n => new OpenDelivery(
+                DeterministicId.OfDelivery(n, "d"), n, new DeliveryQueue(Lane.Apns, Priority.Normal), OpenState.Queued, 0, now, now))
+            .ToList();
         foreach (var row in rows) await database.AppendAsync(row.Notification, Some.Requested());
         await using var connection = await database.Source.OpenConnectionAsync(Cancellation);
         await OpenDeliveryTable.AddAsync(connection, rows, Cancellation);
@@ -110,12 +114,15 @@ public sealed class KeptOutcomeTests(AnalyticsDatabase database) : IClassFixture
         NpgsqlDataSource.Create(new NpgsqlConnectionStringBuilder(database.ConnectionString) { Options = options });
 
     private Settlement Start(NpgsqlDataSource source) => new(
-        database.Store, source, TimeProvider.System, Options.Create(new RetrySchedule()), new QueueActivity(source, TimeProvider.System, NullLogger<QueueActivity>.Instance),
-        new ProviderActivity(source, new AlertRules(), TimeProvider.System, NullLogger<ProviderActivity>.Instance), NullLogger<Settlement>.Instance);
+        database.Store, source, TimeProvider.System, Options.Create(new RetrySchedule()),
+        new QueueActivity(source, TimeProvider.System, NullLogger<QueueActivity>.Instance),
+        new ProviderActivity(source, new AlertRules(), TimeProvider.System, NullLogger<ProviderActivity>.Instance),
+        NullLogger<Settlement>.Instance);
 
     private static AttemptMade Made(OpenDelivery row, Guid claim, AttemptOutcome outcome) =>
         new(row, claim, 1, "apns", outcome, TimeSpan.Zero, null, TimeProvider.System.GetUtcNow());
 
     private async Task<int> DispatchedAsync(string name) =>
-        (await database.RowsAsync($"select 1 from events.mt_events where type = 'NotificationDispatched' and stream_id like 'n/c_shop:{name}-%'")).Count;
+        (await database.RowsAsync(
+            $"select 1 from events.mt_events where type = 'NotificationDispatched' and stream_id like 'n/c_shop:{name}-%'")).Count;
 }

@@ -8,7 +8,8 @@ namespace Notify.Tests.Dispatch;
 public sealed class ReadyDeliveriesTests(EmptyDatabase database) : IClassFixture<EmptyDatabase>
 {
     private static readonly DateTimeOffset Now = new(2026, 5, 4, 12, 0, 0, TimeSpan.Zero);
-    private static readonly OpenState[] Others = [OpenState.InFlight, OpenState.Deferred, OpenState.Unknown, OpenState.Dead, OpenState.Scheduled];
+    private static readonly OpenState[] Others =
+        [OpenState.InFlight, OpenState.Deferred, OpenState.Unknown, OpenState.Dead, OpenState.Scheduled];
     private static readonly DeliveryQueue Sms = new(Lane.Sms, Priority.Critical);
     private static readonly DeliveryQueue Mail = new(Lane.Email, Priority.Normal);
     private static readonly DeliveryQueue Push = new(Lane.Apns, Priority.Normal);

@@ -36,7 +36,10 @@ public sealed class SettlementTests(AnalyticsDatabase database) : IClassFixture<
         await using var settlement = NewSettlement();
         // While the first is written, the others gather; JSON has no room for a NUL.
         var written = await Task.WhenAll(rows.Select((row, i) => settlement.SettleAsync(
-            new AttemptMade(row, claim, 1, "apns", i == 3 ? new AttemptOutcome.Rejected(Reasons.Rejected, "c\0") : new AttemptOutcome.Accepted($"m{i}"), TimeSpan.Zero, null, now))));
+            new AttemptMade(
+                row, claim, 1, "apns",
+                i == 3 ? new AttemptOutcome.Rejected(Reasons.Rejected, "c\0") : new AttemptOutcome.Accepted($"m{i}"),
+                TimeSpan.Zero, null, now))));
 
         Assert.Equal(rows.Select((_, i) => i != 3), written);
         Assert.Equal([rows[3].Id.ToString()], (await database.RowsAsync($"select delivery_id from notify.open_deliveries where state = 1 and claim = '{claim}'")).Select(r => System.Text.Json.Nodes.JsonNode.Parse(r)!["delivery_id"]!.ToString()));

@@ -145,7 +145,8 @@ public sealed class ClientsAndScopes : SystemTest
             f.Word == replies[0]["appSecret"]);
 
         await Installation.ScalarAsync<long>(
-            "with old as (update notify.idempotency_keys set taken_at = taken_at - interval '25 hours' returning 1) select count(*) from old");
+            "with old as (update notify.idempotency_keys set taken_at = taken_at - interval '25 hours' returning 1) "
+            + "select count(*) from old");
         (await Send(key, body)).IsProblem(409, "idempotency_key_spent");
         await Eventually.Becomes(
             () => Installation.ScalarAsync<long>(

@@ -95,9 +95,11 @@ public sealed class Crowds : SystemTest
         {
             found.Add(await Installation.ScalarAsync<string>(
                 """
-                select $1 || ': ' || coalesce((select string_agg(version || ' ' || type || ' ' || left(data::text, 300), E'\n  ' order by version)
+                select $1 || ': ' || coalesce((
+                    select string_agg(version || ' ' || type || ' ' || left(data::text, 300), E'\n  ' order by version)
                     from events.mt_events where stream_id like '%:' || $1), 'no stream')
-                || E'\n  open: ' || coalesce((select string_agg(d::text, '; ') from notify.open_deliveries d where notification like '%:' || $1), 'nothing')
+                || E'\n  open: ' || coalesce((
+                    select string_agg(d::text, '; ') from notify.open_deliveries d where notification like '%:' || $1), 'nothing')
                 """, id));
         }
 

@@ -14,7 +14,8 @@ public sealed class DatabaseFailover : SystemTest
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
     /// <inheritdoc />
-    public override async ValueTask InitializeAsync() => Installation = await NotifySystem.StartAsync("failover", ownCluster: true, standby: true);
+    public override async ValueTask InitializeAsync() =>
+        Installation = await NotifySystem.StartAsync("failover", ownCluster: true, standby: true);
 
     /// <inheritdoc />
     public override async ValueTask DisposeAsync()
@@ -68,7 +69,8 @@ public sealed class DatabaseFailover : SystemTest
             $"{id} is sent", TimeSpan.FromSeconds(60));
 
         async Task<int> SendAsync(string id) =>
-            (await Client.SendAsync(new { eventId = id, userId = person.Id, channels = new[] { "sms" }, content = new { body = id } })).Status;
+            (await Client.SendAsync(
+                new { eventId = id, userId = person.Id, channels = new[] { "sms" }, content = new { body = id } })).Status;
     }
 
     private static IEnumerable<string> Ids(string mark) => Enumerable.Range(0, Count).Select(i => $"{mark}-{i}");

@@ -35,7 +35,10 @@ public sealed class ManyReads(FaultSystem faults) : FaultTest(faults)
         for (var i = 0; i < Requests; i++)
         {
             accepted.Add((await Client.SendAsync(
-                new { eventId = $"{id}-{i}", userId = person.Id, priority = "critical", content = new { title = id, body = "x" } })).Status);
+                new
+                {
+                    eventId = $"{id}-{i}", userId = person.Id, priority = "critical", content = new { title = id, body = "x" }
+                })).Status);
         }
 
         await stop.CancelAsync();

@@ -51,7 +51,8 @@ public sealed class Overload(OverloadSystem system) : SystemTest
         await using var blocker = await Installation.Database.OpenConnectionAsync(Stop);
         await using var transaction = await blocker.BeginTransactionAsync(Stop);
         await ExecuteAsync(
-            blocker, "insert into notify.event_ids (key, request_hash) values ($1, 'of a transaction that stays open')", $"n/{Client.AppKey}:{id}");
+            blocker, "insert into notify.event_ids (key, request_hash) values ($1, 'of a transaction that stays open')",
+            $"n/{Client.AppKey}:{id}");
 
         var blocked = Timed(Client.SendAsync(Sms(id)));
         for (var round = 0; round < 3; round++)
@@ -80,7 +81,8 @@ public sealed class Overload(OverloadSystem system) : SystemTest
             await ExecuteAsync(blocker, "lock table notify.event_ids in access exclusive mode");
             var waiting = Task.WhenAll(ids.Select(id => Timed(Client.SendAsync(Sms(id)))));
             using var api = new NotifyClient(Installation.ApiUrl, null, null);
-            var unready = Eventually.Becomes(() => api.GetAsync("/health/ready"), r => r["status"] != "Healthy", "ready tells of the stall");
+            var unready = Eventually.Becomes(
+                () => api.GetAsync("/health/ready"), r => r["status"] != "Healthy", "ready tells of the stall");
             var replies = await waiting;
             Write($"{ids.Count} requests during the stall: {Describe(replies)}");
             Assert.All(replies, r => IsBusy(r.Reply));
@@ -89,7 +91,8 @@ public sealed class Overload(OverloadSystem system) : SystemTest
         }
 
         foreach (var some in ids.Chunk(20))
-            await Task.WhenAll(some.Select(id => Eventually.Becomes(() => Client.SendAsync(Sms(id)), IsAccepted, $"{id} is accepted when it is sent again")));
+            await Task.WhenAll(some.Select(id => Eventually.Becomes(
+                () => Client.SendAsync(Sms(id)), IsAccepted, $"{id} is accepted when it is sent again")));
         Assert.Equal(1 + ids.Count, await Installation.ScalarAsync<long>(
             "select count(*) from events.mt_events where stream_id like '%:' || $1 || '-%' and type = 'NotificationRequested'", mark));
         using var after = new NotifyClient(Installation.ApiUrl, null, null);
@@ -109,7 +112,8 @@ public sealed class Overload(OverloadSystem system) : SystemTest
         Assert.InRange(Memory().Peak, 0, 900);
 
         foreach (var i in Enumerable.Range(0, 5))
-            await Eventually.Becomes(() => Client.SendAsync(Mail($"{mark}-{i}", file)), IsAccepted, $"mail {i} is accepted when it is sent again");
+            await Eventually.Becomes(
+                () => Client.SendAsync(Mail($"{mark}-{i}", file)), IsAccepted, $"mail {i} is accepted when it is sent again");
         Assert.Equal(5, await Installation.ScalarAsync<long>(
             "select count(*) from events.mt_events where stream_id ~ ($1 || '-[0-4]$') and type = 'NotificationRequested'", mark));
     }
@@ -130,7 +134,11 @@ public sealed class Overload(OverloadSystem system) : SystemTest
     private static object Mail(string id, string file) => new
     {
         eventId = id, to = new { email = "minsu@example.com" }, channels = new[] { "email" },
-        content = new { title = id, body = id, attachments = new[] { new { filename = "file.bin", contentType = "application/octet-stream", content = file } } },
+        content = new
+        {
+            title = id, body = id,
+            attachments = new[] { new { filename = "file.bin", contentType = "application/octet-stream", content = file } }
+        },
     };
 
     private static async Task<(Reply Reply, TimeSpan Took)> Timed(Task<Reply> request)

@@ -44,7 +44,8 @@ public abstract class PausedHosts(NotifySystem system) : SystemTest
             foreach (var answer in await sending) answer.Is(202);
             await Installation.QuietAsync(Soon, mark);
             Assert.Equal(Count, await Installation.ScalarAsync<long>(
-                "select count(*) from events.mt_events where stream_id like 'n/%:' || $1 || '-%' and type = 'NotificationDispatched'", mark));
+                "select count(*) from events.mt_events where stream_id like 'n/%:' || $1 || '-%' and type = 'NotificationDispatched'",
+                mark));
             await NodesAsync("dispatch_messages", 1);
         }
         finally
@@ -75,7 +76,8 @@ public abstract class PausedHosts(NotifySystem system) : SystemTest
 
     /// <summary>Waits until so many hosts have this message storage.</summary>
     private protected Task NodesAsync(string schema, int count) => Eventually.Becomes(
-        () => Installation.ScalarAsync<long>($"select count(*) from {schema}.wolverine_nodes"), n => n == count, $"there are {count}", Soon);
+        () => Installation.ScalarAsync<long>($"select count(*) from {schema}.wolverine_nodes"), n => n == count,
+        $"there are {count}", Soon);
 }
 
 /// <summary>The same with messages in PostgreSQL, and what does not depend on the transport.</summary>
@@ -129,7 +131,8 @@ public sealed class PausedHostsOnPostgres(FaultSystem faults) : PausedHosts(faul
         }
 
         Task ProjectedAsync(int count) => Eventually.Becomes(
-            () => Installation.ScalarAsync<long>("select count(distinct event_id) from analytics.deliveries where event_id like $1 || '%'", mark),
+            () => Installation.ScalarAsync<long>(
+                "select count(distinct event_id) from analytics.deliveries where event_id like $1 || '%'", mark),
             n => n == count, $"the read model has {count}", Soon);
     }
 }

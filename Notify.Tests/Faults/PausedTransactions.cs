@@ -44,7 +44,8 @@ public sealed class PausedTransactions(FaultSystem faults) : FaultTest(faults)
         }
 
         await sending;
-        await Eventually.Becomes(() => healthy.GetAsync($"/v1/notifications/{id}"), r => r["status"] is "dispatched" or "delivered", "the first is sent");
+        await Eventually.Becomes(
+            () => healthy.GetAsync($"/v1/notifications/{id}"), r => r["status"] is "dispatched" or "delivered", "the first is sent");
         await other.KillAsync();
         await Installation.QuietAsync(TimeSpan.FromMinutes(1), mark);
         Assert.Equal((1, 1), await Sandbox.CountAsync(id));
@@ -81,7 +82,8 @@ public sealed class PausedTransactions(FaultSystem faults) : FaultTest(faults)
         Task<Reply> SendAsync(string id) => Client.SendAsync(Sms(id, person));
     }
 
-    private static object Sms(string id, Person person) => new { eventId = id, userId = person.Id, channels = new[] { "sms" }, content = new { body = id } };
+    private static object Sms(string id, Person person) =>
+        new { eventId = id, userId = person.Id, channels = new[] { "sms" }, content = new { body = id } };
 
     private static void Show(string text) => TestContext.Current.TestOutputHelper?.WriteLine(text);
 

@@ -48,7 +48,8 @@ public sealed class RollingChanges(RollingSystem rolling) : IClassFixture<Rollin
         await EndAsync(dispatch);
         await System.ReplaceDispatchAsync(dispatch);
         await Eventually.Holds(() =>
-            System.ScalarAsync<bool>("select count(*) > 10 from notify.subject_keys where master_key = '2'"), "the new key wraps", Patience);
+            System.ScalarAsync<bool>("select count(*) > 10 from notify.subject_keys where master_key = '2'"),
+            "the new key wraps", Patience);
         await traffic.GoesOnAsync();
         var accepted = await traffic.EndAsync();
 
@@ -88,7 +89,8 @@ public sealed class RollingChanges(RollingSystem rolling) : IClassFixture<Rollin
         await IsOpenAsync(scheduled, "state = 5 and due_at > enqueued_at + interval '2 seconds'");
         Assert.Equal(0L, await EventsAsync(mark, "type = 'DeliverySuppressed'"));
 
-        await ExecuteAsync("update notify.subject_keys set master_key = substr(master_key, 17) where master_key like $1 || '%'", "of-a-newer-host-");
+        await ExecuteAsync(
+            "update notify.subject_keys set master_key = substr(master_key, 17) where master_key like $1 || '%'", "of-a-newer-host-");
         await System.QuietAsync(Patience, mark);
         await Eventually.Becomes(() => EventsAsync(mark, "type = 'NotificationDispatched'"), n => n == 3, "all three went", Patience);
         Assert.Equal(3, (await System.Sandbox.CountAsync(mark)).Accepted);
@@ -117,7 +119,8 @@ public sealed class RollingChanges(RollingSystem rolling) : IClassFixture<Rollin
             Patience);
         await IsOpenAsync($"{mark}-7", "reason = 'StreamUnreadable' and attempts = 0");
         await IsOpenAsync($"{mark}-9", "state = 1");
-        Assert.Equal(2L, await System.ScalarAsync<long>("select count(*) from notify.stream_faults where stream like '%' || $1 || '%'", mark));
+        Assert.Equal(2L, await System.ScalarAsync<long>(
+            "select count(*) from notify.stream_faults where stream like '%' || $1 || '%'", mark));
 
         (await Client.GetAsync($"/v1/notifications/{mark}-7")).IsProblem(503, "stream_unreadable");
         (await Client.CancelAsync($"{mark}-7")).IsProblem(503, "stream_unreadable");
@@ -159,7 +162,8 @@ public sealed class RollingChanges(RollingSystem rolling) : IClassFixture<Rollin
         System.ScalarAsync<long>($"select count(*) from events.mt_events where stream_id like '%' || $1 || '%' and {where}", mark);
 
     private Task IsOpenAsync(string eventId, string where) => Eventually.Holds(
-        () => System.ScalarAsync<bool>($"select count(*) = 1 from notify.open_deliveries where notification like '%:' || $1 and {where}", eventId),
+        () => System.ScalarAsync<bool>(
+            $"select count(*) = 1 from notify.open_deliveries where notification like '%:' || $1 and {where}", eventId),
         $"{eventId} is open with {where}", Patience);
 
     private async Task ExecuteAsync(string sql, string parameter)

@@ -2,7 +2,9 @@ using Notify.Tests.Support;
 
 namespace Notify.Tests.Faults;
 
-/// <summary>PostgreSQL is silent for longer than a message's execution time-out: its connections stay open, and nothing is answered.</summary>
+/// <summary>
+/// PostgreSQL is silent for longer than a message's execution time-out: its connections stay open, and nothing is answered.
+/// </summary>
 [Trait("Category", "Long")]
 public sealed class SilentDatabase(FaultSystem faults) : FaultTest(faults)
 {
@@ -17,7 +19,8 @@ public sealed class SilentDatabase(FaultSystem faults) : FaultTest(faults)
         await Sandbox.KnobsAsync("twilio", new { latencyMs = 300 });
         var sms = Enumerable.Range(0, Count).Select(i => new
         {
-            eventId = $"{mark}-{i}", userId = people[i % people.Length].Id, channels = new[] { "sms" }, content = new { body = $"{mark}-{i}" },
+            eventId = $"{mark}-{i}", userId = people[i % people.Length].Id, channels = new[] { "sms" },
+            content = new { body = $"{mark}-{i}" },
         });
         (await Client.PostAsync("/v1/notifications/batch", new { notifications = sms })).Is(200);
         await Eventually.Becomes(() => Sandbox.CountAsync(mark), c => c.Accepted >= 20, "some are sent");

@@ -29,13 +29,18 @@ public sealed class SlowDatabase(FaultSystem faults) : FaultTest(faults)
             foreach (var id in ids)
             {
                 (await Client.SendAsync(
-                    new { eventId = id, to = new { email = Person.NewEmail() }, channels = new[] { "email" }, content = new { title = id, body = "x" } })).Is(202);
+                    new
+                    {
+                        eventId = id, to = new { email = Person.NewEmail() }, channels = new[] { "email" },
+                        content = new { title = id, body = "x" }
+                    })).Is(202);
             }
 
             await Eventually.Becomes(() => Sandbox.CountAsync(mark), c => c.Accepted == Mails, "the provider has all");
             using var host = new NotifyClient(Installation.DispatchUrl, null, null);
             var ready = await Eventually.Becomes(
-                () => host.GetAsync("/health/ready"), r => r.Text.Contains("are kept", StringComparison.Ordinal), "the host shows what it keeps");
+                () => host.GetAsync("/health/ready"), r => r.Text.Contains("are kept", StringComparison.Ordinal),
+                "the host shows what it keeps");
             Assert.Contains("statement_timeout is 500 ms", ready.Is(200).Text, StringComparison.Ordinal);
             Assert.Equal("Degraded", ready["status"]);
             // Longer than a host time-out: nobody takes over what a living host keeps.

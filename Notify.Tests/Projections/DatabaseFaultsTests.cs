@@ -51,7 +51,8 @@ public sealed class DatabaseFaultsTests
         Exception[] passing =
         [
             new TimeoutException(), new TaskCanceledException(), new OperationCanceledException(), new SocketException(), new IOException(),
-            new NpgsqlException("Exception while reading from stream"), new InvalidOperationException("wrapped", new NpgsqlException("broken")),
+            new NpgsqlException("Exception while reading from stream"),
+            new InvalidOperationException("wrapped", new NpgsqlException("broken")),
             new AggregateException(new TimeoutException(), Postgres("57014")),
         ];
         Exception[] lasting =
@@ -63,5 +64,6 @@ public sealed class DatabaseFaultsTests
         Assert.All(lasting, e => Assert.False(DatabaseFaults.IsPassing(e)));
     }
 
-    private static PostgresException Postgres(string state, string? constraint = null) => new("x", "ERROR", "ERROR", state, constraintName: constraint);
+    private static PostgresException Postgres(string state, string? constraint = null) =>
+        new("x", "ERROR", "ERROR", state, constraintName: constraint);
 }

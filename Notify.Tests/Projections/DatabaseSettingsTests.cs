@@ -81,7 +81,8 @@ public sealed class DatabaseSettingsTests(EmptyDatabase database) : IClassFixtur
         await using var source = Source(c => c.ApplicationName = stale.ApplicationName);
         await using var connection = await source.OpenConnectionAsync(Cancellation);
         await using var transaction = await connection.BeginTransactionAsync(Cancellation);
-        await using (var take = new NpgsqlCommand($"select 1 from notify.dispatchers where id = '{stale.HostId}' for update", connection, transaction))
+        await using (var take = new NpgsqlCommand(
+            $"select 1 from notify.dispatchers where id = '{stale.HostId}' for update", connection, transaction))
             await take.ExecuteNonQueryAsync(Cancellation);
         await using var sleep = new NpgsqlCommand("select pg_sleep(600)", connection, transaction) { CommandTimeout = 0 };
         var sleeping = sleep.ExecuteNonQueryAsync(Cancellation);

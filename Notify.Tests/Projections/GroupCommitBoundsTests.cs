@@ -24,7 +24,8 @@ public sealed class GroupCommitBoundsTests
         await using var group = NewGroup(new() { MaxItems = 64 });
         var blocked = new[] { group.AddAsync("b1", Stop), group.AddAsync("b2", Stop) };
         for (var round = 0; round < 3; round++)
-            await Task.WhenAll(Enumerable.Range(0, 100).Select(i => group.AddAsync($"{round}-{i}", Stop))).WaitAsync(Eventually.Patience, Stop);
+            await Task.WhenAll(Enumerable.Range(0, 100).Select(i => group.AddAsync($"{round}-{i}", Stop)))
+                .WaitAsync(Eventually.Patience, Stop);
         Assert.All(blocked, b => Assert.False(b.IsCompleted));
 
         faults.Clear();
@@ -84,7 +85,10 @@ public sealed class GroupCommitBoundsTests
     public async Task Items_beyond_the_bound_are_refused_at_once_and_one_owner_gets_half()
     {
         hold = new TaskCompletionSource();
-        await using var group = NewGroup(new() { MaxItems = 4, MaxWaiting = 20, BelongsTo = i => (i[0] == '!' ? 0 : 1, i.TrimStart('!')[..1]) });
+        await using var group = NewGroup(new()
+        {
+            MaxItems = 4, MaxWaiting = 20, BelongsTo = i => (i[0] == '!' ? 0 : 1, i.TrimStart('!')[..1])
+        });
         var waiting = Enumerable.Range(0, 10).Select(i => group.AddAsync($"a{i}", Stop)).ToList();
         await Assert.ThrowsAsync<CommitBusyException>(() => group.AddAsync("a10", Stop));
         waiting.AddRange(Enumerable.Range(0, 8).Select(i => group.AddAsync($"b{i}", Stop)));
@@ -143,7 +147,10 @@ public sealed class GroupCommitBoundsTests
     public async Task Groups_end_at_bytes_and_a_larger_item_goes_alone()
     {
         hold = new TaskCompletionSource();
-        await using var group = NewGroup(new() { MaxItems = 100, MaxBytes = 10, BytesOf = i => int.Parse(i, System.Globalization.CultureInfo.InvariantCulture) });
+        await using var group = NewGroup(new()
+        {
+            MaxItems = 100, MaxBytes = 10, BytesOf = i => int.Parse(i, System.Globalization.CultureInfo.InvariantCulture)
+        });
         var first = group.AddAsync("1", Stop);
         await Eventually.Holds(() => Task.FromResult(!committed.IsEmpty), "the first is being committed");
         var others = new[] { "4", "4", "4", "25", "2", "8" }.Select(i => group.AddAsync(i, Stop)).ToList();

@@ -13,7 +13,8 @@ public sealed class GroupCommitTests
     public async Task One_alone_waits_for_nobody()
     {
         await using var group = Doubling(out var groups);
-        Assert.Equal(42, await group.AddAsync(21, TestContext.Current.CancellationToken).WaitAsync(Patience, TestContext.Current.CancellationToken));
+        Assert.Equal(42, await group.AddAsync(21, TestContext.Current.CancellationToken)
+            .WaitAsync(Patience, TestContext.Current.CancellationToken));
         Assert.Equal([1], groups.Select(g => g.Length));
     }
 
@@ -55,7 +56,9 @@ public sealed class GroupCommitTests
     public async Task Everybody_gets_their_own_result_whoever_asks_at_once()
     {
         await using var group = Doubling(out var groups, maxGroup: 16, committers: 3);
-        var answers = await Task.WhenAll(Enumerable.Range(0, 2000).Select(i => Task.Run(async () => (Asked: i, Got: await group.AddAsync(i, TestContext.Current.CancellationToken))))).WaitAsync(Patience, TestContext.Current.CancellationToken);
+        var answers = await Task.WhenAll(Enumerable.Range(0, 2000).Select(i => Task.Run(async () =>
+            (Asked: i, Got: await group.AddAsync(i, TestContext.Current.CancellationToken)))))
+            .WaitAsync(Patience, TestContext.Current.CancellationToken);
         Assert.All(answers, a => Assert.Equal(a.Asked * 2, a.Got));
         Assert.Equal(2000, groups.SelectMany(g => g).Distinct().Count());
     }
@@ -77,7 +80,8 @@ public sealed class GroupCommitTests
         Assert.Contains(answers, a => a.IsFaulted);
         Assert.All(answers.Where(a => a.IsFaulted), a => Assert.Equal("13", a.Exception!.InnerException!.Message));
         Assert.All(answers[^4..], a => Assert.True(a.IsCompletedSuccessfully));
-        Assert.Equal(99, await group.AddAsync(99, TestContext.Current.CancellationToken).WaitAsync(Patience, TestContext.Current.CancellationToken));
+        Assert.Equal(99, await group.AddAsync(99, TestContext.Current.CancellationToken)
+            .WaitAsync(Patience, TestContext.Current.CancellationToken));
     }
 
     [Fact]
@@ -109,7 +113,9 @@ public sealed class GroupCommitTests
                 return [.. items];
             },
             maxGroup: 1, committers: 2);
-        await Task.WhenAll(group.AddAsync(1, TestContext.Current.CancellationToken), group.AddAsync(2, TestContext.Current.CancellationToken)).WaitAsync(Patience, TestContext.Current.CancellationToken);
+        await Task.WhenAll(
+            group.AddAsync(1, TestContext.Current.CancellationToken), group.AddAsync(2, TestContext.Current.CancellationToken))
+            .WaitAsync(Patience, TestContext.Current.CancellationToken);
     }
 
     [Fact]

@@ -20,7 +20,8 @@ public sealed class MigrationsTests
         {
             // Beside an open snapshot, which keeps every exclusive lock away until it ends.
             await using var open = new Npgsql.NpgsqlCommand(
-                "begin isolation level repeatable read; select count(*) from notify.open_deliveries, notify.receipts, events.mt_events, events.mt_streams", snapshot);
+                "begin isolation level repeatable read; "
+                + "select count(*) from notify.open_deliveries, notify.receipts, events.mt_events, events.mt_streams", snapshot);
             await open.ExecuteNonQueryAsync(TestContext.Current.CancellationToken);
             foreach (var host in new[] { "Projections", "Api", "Dispatch" }) await RunAsync(host);
         }

@@ -7,7 +7,8 @@ namespace Notify.Tests.Projections;
 /// <summary>Migrations run beside traffic: they ask for no lock without need, and for none for long.</summary>
 public sealed class SchemaMigratorTests(EmptyDatabase database) : IClassFixture<EmptyDatabase>
 {
-    private static readonly SchemaStep AddColumn = new(9001, "add a column", "alter table notify.open_deliveries add column if not exists tried_beside text");
+    private static readonly SchemaStep AddColumn = new(
+        9001, "add a column", "alter table notify.open_deliveries add column if not exists tried_beside text");
 
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
@@ -26,7 +27,8 @@ public sealed class SchemaMigratorTests(EmptyDatabase database) : IClassFixture<
     {
         await ExecuteAsync("drop table notify.schema_steps");
         await using var snapshot = await OpenSnapshotAsync();
-        Assert.Null(await Migrator.ApplyAsync([.. SchemaMigrator.Steps.Take(2)], Cancellation).WaitAsync(Eventually.Patience, Cancellation));
+        Assert.Null(await Migrator.ApplyAsync([.. SchemaMigrator.Steps.Take(2)], Cancellation)
+            .WaitAsync(Eventually.Patience, Cancellation));
         Assert.Equal([1, 2], await NumbersAsync());
         await snapshot.DisposeAsync();
         Assert.Null(await Migrator.ApplyAsync(SchemaMigrator.Steps, Cancellation));
@@ -42,7 +44,8 @@ public sealed class SchemaMigratorTests(EmptyDatabase database) : IClassFixture<
         for (var i = 0; i < 20; i++)
         {
             await using var connection = await database.Source.OpenConnectionAsync(Cancellation);
-            await using var command = new NpgsqlCommand("set statement_timeout = '5s'; select count(*) from notify.open_deliveries", connection);
+            await using var command = new NpgsqlCommand(
+                "set statement_timeout = '5s'; select count(*) from notify.open_deliveries", connection);
             await command.ExecuteNonQueryAsync(Cancellation);
         }
 
@@ -55,7 +58,9 @@ public sealed class SchemaMigratorTests(EmptyDatabase database) : IClassFixture<
     [Fact]
     public async Task Concurrent_step_builds_its_index_and_is_recorded_once()
     {
-        var step = new SchemaStep(9002, "index", "-- concurrently\ncreate index concurrently if not exists open_deliveries_tried on notify.open_deliveries (attempts)");
+        var step = new SchemaStep(
+            9002, "index",
+            "-- concurrently\ncreate index concurrently if not exists open_deliveries_tried on notify.open_deliveries (attempts)");
         Assert.True(step.IsConcurrent);
         Assert.Null(await Migrator.ApplyAsync([step], Cancellation));
         Assert.Null(await Migrator.ApplyAsync([step], Cancellation));
@@ -70,7 +75,9 @@ public sealed class SchemaMigratorTests(EmptyDatabase database) : IClassFixture<
     private async Task<NpgsqlConnection> OpenSnapshotAsync()
     {
         var connection = await database.Source.OpenConnectionAsync(Cancellation);
-        await using var command = new NpgsqlCommand("begin isolation level repeatable read; select count(*) from notify.open_deliveries, notify.receipts, analytics.daily", connection);
+        await using var command = new NpgsqlCommand(
+            "begin isolation level repeatable read; select count(*) from notify.open_deliveries, notify.receipts, analytics.daily",
+            connection);
         await command.ExecuteNonQueryAsync(Cancellation);
         return connection;
     }

@@ -77,7 +77,8 @@ public sealed class SpineOnRabbitMq(BrokerSystem system) : Spine(system.System)
                 Assert.All(replies, r => r.Is(202));
             }
 
-            TestContext.Current.TestOutputHelper?.WriteLine($"20 requests, four at a time, were accepted in {watch.ElapsedMilliseconds} ms");
+            TestContext.Current.TestOutputHelper?.WriteLine(
+                $"20 requests, four at a time, were accepted in {watch.ElapsedMilliseconds} ms");
             var sendAt = TimeProvider.System.GetUtcNow().AddSeconds(2);
             (await Client.SendAsync(new { eventId = due, userId = person.Id, sendAt, content = new { body = due } })).Is(202);
             await Eventually.Becomes(() => Client.EventTypesAsync(due), types =>

@@ -37,7 +37,8 @@ public sealed class NotifySystem : IAsyncDisposable
     private readonly List<HostProcess> all = [];
 
     private NotifySystem(
-        string name, PostgresCluster cluster, bool ownsCluster, string database, Dictionary<string, string> settings, PostgresCluster? standby)
+        string name, PostgresCluster cluster, bool ownsCluster, string database, Dictionary<string, string> settings,
+        PostgresCluster? standby)
     {
         (this.name, this.cluster, this.ownsCluster, this.database, this.settings) = (name, cluster, ownsCluster, database, settings);
         Standby = standby;

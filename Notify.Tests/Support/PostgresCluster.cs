@@ -44,10 +44,12 @@ public sealed class PostgresCluster : IAsyncDisposable
     public string ConnectionString(string database) => new NpgsqlConnectionStringBuilder(address.ConnectionString) { Database = database }.ConnectionString;
 
     /// <summary>The address of a database here or, after a failover, at a standby.</summary>
-    public string ConnectionString(string database, PostgresCluster standby) => new NpgsqlConnectionStringBuilder(ConnectionString(database))
-    {
-        Host = $"{address.Host}:{address.Port},{standby.address.Host}:{standby.address.Port}", TargetSessionAttributes = "primary", HostRecheckSeconds = 1,
-    }.ConnectionString;
+    public string ConnectionString(string database, PostgresCluster standby) =>
+        new NpgsqlConnectionStringBuilder(ConnectionString(database))
+        {
+            Host = $"{address.Host}:{address.Port},{standby.address.Host}:{standby.address.Port}", TargetSessionAttributes = "primary",
+            HostRecheckSeconds = 1,
+        }.ConnectionString;
 
     /// <summary>Makes a database, as a copy of another where one is named.</summary>
     public async Task CreateDatabaseAsync(string name, string? template = null)

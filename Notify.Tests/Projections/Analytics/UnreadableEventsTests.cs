@@ -23,8 +23,10 @@ public sealed class UnreadableEventsTests(AnalyticsDatabase database) : IClassFi
         await database.CaughtUpAsync();
 
         Assert.Equal(2, (await database.RowsAsync($"select id from events.mt_doc_notificationview where id in ('{Good}', '{Bad}')")).Count);
-        Assert.Single(await database.RowsAsync($"select 1 from events.mt_doc_notificationview where id = '{Bad}' and data::text like '%delivered%'"));
-        Assert.Single(await database.RowsAsync($"select 1 from analytics.deliveries where delivery_id = '{Some.Sms}' and status = 'delivered'"));
+        Assert.Single(await database.RowsAsync(
+            $"select 1 from events.mt_doc_notificationview where id = '{Bad}' and data::text like '%delivered%'"));
+        Assert.Single(await database.RowsAsync(
+            $"select 1 from analytics.deliveries where delivery_id = '{Some.Sms}' and status = 'delivered'"));
         var (exitCode, output) = await database.RebuildAsync("analytics");
         Assert.Equal(0, exitCode);
         Assert.Contains("0 differ", output, StringComparison.Ordinal);

@@ -52,7 +52,8 @@ public sealed class HostKeys(NpgsqlDataSource database, MasterKeyRing ring, Host
         await HostKeyTable.LockAsync(connection, cancellation);
         var known = await HostKeyTable.KnownAsync(connection, cancellation);
         var hosts = await HostKeyTable.LiveAsync(connection, silence, cancellation);
-        if (await HostKeyTable.MinReaderAsync(connection, cancellation) is > StoreFormat.Reader and var needed) return StoreFormat.Fault(needed);
+        if (await HostKeyTable.MinReaderAsync(connection, cancellation) is > StoreFormat.Reader and var needed)
+            return StoreFormat.Fault(needed);
         if (HostKeyDecider.FindFault(ring, known, hosts) is { } fault) return fault;
         foreach (var own in known.Where(k => ring.Has(k.Id) && k is { CheckValue: null, IsInUse: true }))
         {
@@ -172,6 +173,7 @@ public sealed class MasterKeyHealth(HostKeys keys) : IHealthCheck
     /// <inheritdoc />
     public Task<HealthCheckResult> CheckHealthAsync(HealthCheckContext context, CancellationToken cancellationToken = default) =>
         Task.FromResult(keys.Missing is { Count: > 0 } missing ? HealthCheckResult.Unhealthy(HostKeyDecider.Lacks(missing))
-            : keys.Format.IsOutdated ? HealthCheckResult.Unhealthy("The store holds events and rows of a newer version; this host claims nothing.")
+            : keys.Format.IsOutdated
+                ? HealthCheckResult.Unhealthy("The store holds events and rows of a newer version; this host claims nothing.")
             : HealthCheckResult.Healthy());
 }

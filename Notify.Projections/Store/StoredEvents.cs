@@ -79,7 +79,8 @@ public static class StoredEvents
         try
         {
             if (serializer.FromJson(type, reader, 5) is not { } data) return (null, "it has no data");
-            // A missing property is read as null even where its type forbids it: the fold would fail on it later, for more than this stream.
+            // A missing property is read as null even where its type forbids it: the fold would fail on it later, for more
+            // than this stream.
             return MissingOf(data) is { } missing ? (null, $"it has no {JsonNamingPolicy.CamelCase.ConvertName(missing)}") : (data, null);
         }
         catch (Exception e) when (

@@ -109,9 +109,9 @@ public sealed record VerificationFault(VerificationFaultKind Kind, string Stream
 /// <param name="Broadcasts">Broadcasts that were checked.</param>
 /// <param name="Suppressions">Suppressions that were checked.</param>
 /// <param name="Faults">All faults, also those that are not listed.</param>
-public readonly record struct VerificationCounts(
-    long Notifications, long Waiting, long Digested, long Deliveries, long Terminal, long InFlight, long Unknown, long DeadLetters,
-    long DoubleSends, long AllowedRepeats, long Broadcasts, long Suppressions, long Faults)
+public sealed record VerificationCounts(
+    long Notifications = 0, long Waiting = 0, long Digested = 0, long Deliveries = 0, long Terminal = 0, long InFlight = 0, long Unknown = 0,
+    long DeadLetters = 0, long DoubleSends = 0, long AllowedRepeats = 0, long Broadcasts = 0, long Suppressions = 0, long Faults = 0)
 {
     /// <summary>Whether every delivery is exactly one of terminal, in flight and unknown.</summary>
     [JsonIgnore]

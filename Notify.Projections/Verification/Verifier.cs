@@ -224,7 +224,7 @@ public sealed class Verifier(IDocumentStore store, NpgsqlDataSource database, Ti
     {
         public NpgsqlTransaction? Transaction { get; init; }
 
-        public VerificationCounts Counts { get; set; }
+        public VerificationCounts Counts { get; set; } = new();
 
         public int Streams { get; set; }
 
@@ -264,7 +264,7 @@ public sealed class Verifier(IDocumentStore store, NpgsqlDataSource database, Ti
 
         public Func<Task>? Progress => progress;
 
-        public VerificationCounts Counts { get; private set; }
+        public VerificationCounts Counts { get; private set; } = new();
 
         public List<VerificationFault> Faults { get; } = [];
 

@@ -74,7 +74,7 @@ public static class Problem
 }
 
 /// <summary>Turns what endpoints throw into problem documents.</summary>
-public sealed class ProblemHandler(ILogger<ProblemHandler> log, TimeProvider clock) : IExceptionHandler
+public sealed class ProblemHandler(ILogger<ProblemHandler> log, TimeProvider clock, ReadDatabase reads) : IExceptionHandler
 {
     private long warnedAt;
 
@@ -104,6 +104,7 @@ public sealed class ProblemHandler(ILogger<ProblemHandler> log, TimeProvider clo
         if (exception is not OperationCanceledException && DatabaseFaults.IsPassing(exception))
         {
             WarnOnce(exception);
+            if (DatabaseFaults.IsBrokenConnection(exception)) reads.Source.Clear(); // the others of the pool are broken, too
             return Problem.Unavailable();
         }
 

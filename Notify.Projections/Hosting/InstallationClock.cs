@@ -56,7 +56,8 @@ public sealed class InstallationClock(TimeProvider host) : TimeProvider
 }
 
 /// <summary>Asks the database for its time, before the host does anything else and each second from then on, and tells of clocks that are wrong.</summary>
-public sealed class ClockWatch(InstallationClock clock, HeartbeatDatabase database, ILogger<ClockWatch> log) : BackgroundService
+public sealed class ClockWatch(InstallationClock clock, HeartbeatDatabase database, ILogger<ClockWatch> log, ReadDatabase? reads = null)
+    : BackgroundService
 {
     /// <summary>From here on a difference is told.</summary>
     public static readonly TimeSpan Noticeable = TimeSpan.FromSeconds(1);
@@ -107,7 +108,9 @@ public sealed class ClockWatch(InstallationClock clock, HeartbeatDatabase databa
         }
         catch (Exception e) when (e is OperationCanceledException or NpgsqlException || DatabaseFaults.IsPassing(e))
         {
-            // The database is away, and the clock goes on by the counter; whoever needs the database tells of it.
+            // The database is away, and the clock goes on by the counter. Idle connections of requests that read are broken, too:
+            // the first request after a restart must not find one.
+            if (DatabaseFaults.IsBrokenConnection(e)) reads?.Source.Clear();
         }
     }
 

@@ -48,6 +48,10 @@ public static class DatabaseFaults
     public static bool IsIdleTransaction(Exception e) =>
         e is PostgresException { SqlState: "25P03" } || (e.InnerException is { } inner && IsIdleTransaction(inner));
 
+    /// <summary>Whether the server ended the connection or is away, so that idle connections of the same pool are broken, too.</summary>
+    public static bool IsBrokenConnection(Exception e) => e.GetBaseException() is SocketException or IOException
+        or PostgresException { SqlState: PostgresErrorCodes.AdminShutdown or PostgresErrorCodes.CrashShutdown or PostgresErrorCodes.CannotConnectNow };
+
     /// <summary>
     /// Whether an event's sequence number was given out twice: after a crash PostgreSQL may repeat numbers whose use it had
     /// not yet written down. Each try draws new ones, so it passes.

@@ -105,7 +105,9 @@ public sealed class SpineOnRabbitMq(BrokerSystem system) : Spine(system.System)
         await Eventually.Becomes(Installation.LogsAsync, logs => logs.Contains("RabbitMQ has no queue notify.sms_bulk", StringComparison.Ordinal), "the fault is told");
         using (var api = new NotifyClient(Installation.ApiUrl, null, null))
             Assert.Contains("RabbitMQ has no queue notify.sms_bulk; run the migrate command", (await api.GetAsync("/health/ready")).Is(200).Text, StringComparison.Ordinal);
-        Assert.Equal(1, await Installation.ScalarAsync<long>("select count(*) from api_messages.wolverine_outgoing_envelopes"));
+        // Wake-ups of other queues may still lie there from a broker that was away: their deliveries were polled meanwhile.
+        Assert.Equal(1, await Installation.ScalarAsync<long>(
+            "select count(*) from api_messages.wolverine_outgoing_envelopes where destination like '%sms_bulk%'"));
 
         await Installation.UseTransportAsync("RabbitMq");
         await Client.BecomesAsync(id, "dispatched", TimeSpan.FromSeconds(40));

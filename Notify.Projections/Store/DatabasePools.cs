@@ -40,8 +40,26 @@ public sealed class ReadDatabase(NpgsqlDataSource source, IDocumentStore store) 
     public NpgsqlDataSource Source => source;
 
     /// <summary>Opens the one connection of a request. Dispose it before the answer is sent.</summary>
-    public async Task<ReadConnection> OpenAsync(CancellationToken cancellation) =>
-        new(await source.OpenConnectionAsync(cancellation), store);
+    /// <remarks>An idle connection that the server has ended is found here, and a new one takes its place.</remarks>
+    public async Task<ReadConnection> OpenAsync(CancellationToken cancellation)
+    {
+        for (var isFirst = true; ; isFirst = false)
+        {
+            var connection = await source.OpenConnectionAsync(cancellation);
+            try
+            {
+                await using var probe = new NpgsqlCommand("select 1", connection);
+                await probe.ExecuteScalarAsync(cancellation);
+                return new ReadConnection(connection, store);
+            }
+            catch (Exception e)
+            {
+                await connection.DisposeAsync();
+                if (!isFirst || !DatabaseFaults.IsBrokenConnection(e)) throw;
+                source.Clear();
+            }
+        }
+    }
 
     /// <inheritdoc />
     public ValueTask DisposeAsync() => source.DisposeAsync();

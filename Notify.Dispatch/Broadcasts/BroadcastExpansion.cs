@@ -57,6 +57,7 @@ public sealed class BroadcastExpansion(
         var now = clock.GetUtcNow();
         await using var session = store.LightweightSession();
         await session.BeginTransactionAsync(cancellation);
+        await NotificationStreams.LimitLockWaitsAsync(session.Connection!, cancellation);
         if (await BroadcastTable.DueAsync(session.Connection!, now, cancellation) is not { } broadcast) return Step.Nothing;
         try
         {

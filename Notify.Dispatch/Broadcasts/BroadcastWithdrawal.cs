@@ -26,8 +26,9 @@ public static class BroadcastWithdrawal
         if (waiting.Count == 0)
             return await BroadcastDeliveries.MayWaitAsync(connection, broadcast, cancellation) is { } isInFlight ? now + (isInFlight ? WhileInFlight : WhileUnknown) : null;
 
+        var busy = await NotificationStreams.LockFreeAsync(session, waiting.Select(w => w.Notification), cancellation);
+        waiting = [.. waiting.Where(w => !busy.Contains(w.Notification))];
         var keys = waiting.Select(w => w.Notification).Distinct().ToArray();
-        await NotificationStreams.LockAsync(session, keys, cancellation);
         var (notifications, faults) = await NotificationStreams.LoadAsync(session, keys, cancellation);
         foreach (var own in waiting.GroupBy(w => w.Notification, StringComparer.Ordinal))
         {
@@ -44,6 +45,6 @@ public static class BroadcastWithdrawal
         }
 
         await OpenDeliveryTable.RemoveAsync(connection, [.. waiting.Select(w => w.Id)], cancellation);
-        return now;
+        return busy.Count > 0 ? now + WhileInFlight : now;
     }
 }

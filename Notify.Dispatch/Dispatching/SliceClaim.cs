@@ -39,8 +39,10 @@ public sealed record ClaimedDelivery(
 public sealed class SliceClaim(
     IDocumentStore store, NpgsqlDataSource database, Snapshots snapshots, SubjectKeys keys, MasterKeyRing ring, Providers providers, SlicePick pick, TemplateBook templates, UnsubscribeLinks links,
     TrackedLinks tracked, SliceWeights weights, TimeZones zones, StreamFaults faults, TimeProvider clock, HostIdentity host,
-    FailoverMonitor failover)
+    FailoverMonitor failover, ILogger<SliceClaim> log)
 {
+    // A database that is slow with everything is not the rows' fault.
+    private const int MaxTimeOuts = 3;
     private static readonly TimeSpan HeavyWait = TimeSpan.FromSeconds(1);
 
     /// <summary>Claims as many deliveries as are named, those or others whose turn it is, and ends what must not be sent any more.</summary>
@@ -49,10 +51,15 @@ public sealed class SliceClaim(
     public async Task<IReadOnlyList<ClaimedDelivery>> ClaimAsync(DeliveryQueue queue, Guid[] ids, Guid claim, bool again, CancellationToken cancellation)
     {
         var taken = new Dictionary<Guid, long>();
+        var tried = new List<OpenDelivery>();
         IReadOnlyList<ClaimedDelivery> claimed = [];
         try
         {
-            return claimed = await ClaimAsync(queue, ids, claim, again, taken, cancellation);
+            return claimed = await ClaimAsync(queue, ids, claim, again ? Choice.Claimed : Choice.Fair, taken, tried, cancellation);
+        }
+        catch (Exception e) when (tried.Count > 0 && IsOfTheRows(e, cancellation))
+        {
+            return claimed = await OneByOneAsync(queue, tried, claim, taken, cancellation);
         }
         finally
         {
@@ -60,20 +67,85 @@ public sealed class SliceClaim(
         }
     }
 
-    private async Task<IReadOnlyList<ClaimedDelivery>> ClaimAsync(DeliveryQueue queue, Guid[] ids, Guid claim, bool again, Dictionary<Guid, long> taken, CancellationToken cancellation)
+    // One of them may be the cause: a value that cannot be read, or a row that somebody else holds.
+    private static bool IsOfTheRows(Exception e, CancellationToken cancellation) =>
+        !cancellation.IsCancellationRequested && e is not OutOfMemoryException && (!DatabaseFaults.IsPassing(e) || DatabaseFaults.IsTimeOut(e));
+
+    // What cannot be claimed, alone as with others, is set aside, so that it keeps no other waiting.
+    private async Task<IReadOnlyList<ClaimedDelivery>> OneByOneAsync(
+        DeliveryQueue queue, List<OpenDelivery> rows, Guid claim, Dictionary<Guid, long> taken, CancellationToken cancellation)
+    {
+        weights.Release(taken.Values.Sum());
+        taken.Clear();
+        var claimed = new List<ClaimedDelivery>();
+        var timeOuts = 0;
+        foreach (var row in rows)
+        {
+            try
+            {
+                claimed.AddRange(await ClaimAsync(queue, [row.Id], claim, Choice.Named, taken, [], cancellation));
+            }
+            catch (Exception e) when (IsOfTheRows(e, cancellation) && !(DatabaseFaults.IsTimeOut(e) && ++timeOuts == MaxTimeOuts))
+            {
+                await SetAsideAsync(row, claim, e, cancellation);
+            }
+        }
+
+        return claimed;
+    }
+
+    private async Task SetAsideAsync(OpenDelivery row, Guid claim, Exception fault, CancellationToken cancellation)
+    {
+        var now = clock.GetUtcNow();
+        var isLocked = DatabaseFaults.IsTimeOut(fault);
+        await using var connection = await database.OpenConnectionAsync(cancellation);
+        await using var transaction = await connection.BeginTransactionAsync(cancellation);
+        var own = await OpenDeliveryTable.ClaimAsync(connection, [row.Id], host.Id, claim, cancellation);
+        var wait = isLocked ? LoadedStreams.LockWaitOf(row.EnqueuedAt, now) : LoadedStreams.WaitOf(row.EnqueuedAt, now);
+        await OpenDeliveryTable.PutAsync(
+            connection, [.. own.Select(r => r.SetAside(now + wait, isLocked ? Reasons.StreamLocked : Reasons.StreamUnreadable))], cancellation);
+        await transaction.CommitAsync(cancellation);
+        // The fault's words may hold what the delivery is about.
+        log.LogError("{Delivery} cannot be claimed ({Fault} {Where}); it is tried again in {Seconds:0} s and keeps nothing else waiting.",
+            row.Id, fault.GetType().Name, fault.StackTrace?.Split('\n').FirstOrDefault(l => l.Contains("Notify.", StringComparison.Ordinal))?.Trim(), wait.TotalSeconds);
+    }
+
+    /// <summary>How the deliveries of a slice are chosen.</summary>
+    private enum Choice
+    {
+        /// <summary>As <see cref="SlicePick"/> chooses.</summary>
+        Fair,
+
+        /// <summary>Those that the claim has already, if its commit was made.</summary>
+        Claimed,
+
+        /// <summary>Only those that are named.</summary>
+        Named,
+    }
+
+    private async Task<IReadOnlyList<ClaimedDelivery>> ClaimAsync(
+        DeliveryQueue queue, Guid[] ids, Guid claim, Choice choice, Dictionary<Guid, long> taken, List<OpenDelivery> tried, CancellationToken cancellation)
     {
         var now = clock.GetUtcNow();
         await using var connection = await database.OpenConnectionAsync(cancellation);
         await using var transaction = await connection.BeginTransactionAsync(cancellation);
         await using var session = store.LightweightSession(SessionOptions.ForTransaction(transaction));
 
+        await NotificationStreams.LimitLockWaitsAsync(connection, cancellation);
+
         // In the claim's transaction: on a server that has just been promoted, attempts of this host may be missing.
         if (!Lanes.RepeatReplacesItself(queue.Lane) && !failover.IsSettled(await TimelineAsync(connection, cancellation)))
             throw new TimeoutException("PostgreSQL has failed over, and the attempts that it lacks are being written again");
 
-        var rows = again ? await FairPick.ClaimedAsync(connection, queue, host.Id, claim, cancellation) : [];
-        if (rows.Count == 0) rows = await pick.ClaimAsync(connection, queue, ids, claim, cancellation);
+        var rows = choice switch
+        {
+            Choice.Claimed => await FairPick.ClaimedAsync(connection, queue, host.Id, claim, cancellation),
+            Choice.Named => await OpenDeliveryTable.ClaimAsync(connection, ids, host.Id, claim, cancellation),
+            _ => [],
+        };
+        if (rows.Count == 0 && choice != Choice.Named) rows = await pick.ClaimAsync(connection, queue, ids, claim, cancellation);
         if (rows.Count == 0) return [];
+        tried.AddRange(rows);
         rows = await WithinWeightAsync(connection, rows, taken, now, cancellation);
         var loaded = await NotificationStreams.LoadAsync(session, [.. rows.Select(r => r.Notification).Distinct()], cancellation);
         rows = await faults.SetAsideAsync(connection, rows, loaded, now, cancellation);
@@ -158,8 +230,20 @@ public sealed class SliceClaim(
                     : LastCheckBasis.Of(n, d.Channel, recipients.Of(n.Request), rules.Of(n.Request.Category), fingerprints[row.Id])));
         }
 
-        if (events.Count + late.Count > 0) await NotificationStreams.LockAsync(session, events.Select(e => e.Key).Concat(late.Select(l => l.Row.Notification)), cancellation);
-        var putOff = new List<OpenDelivery>();
+        var busy = await NotificationStreams.LockFreeAsync(session, events.Select(e => e.Key).Concat(late.Select(l => l.Row.Notification)), cancellation);
+        var putOff = rows.Where(r => busy.Contains(r.Notification))
+            .Select(r => r.SetAside(now + LoadedStreams.LockWaitOf(r.EnqueuedAt, now), Reasons.StreamLocked)).ToList();
+        if (busy.Count > 0) LeaveOut(busy);
+
+        void LeaveOut(HashSet<string> streams)
+        {
+            claimed.RemoveAll(c => streams.Contains(c.Row.Notification));
+            events.RemoveAll(e => streams.Contains(e.Key));
+            late.RemoveAll(l => streams.Contains(l.Row.Notification));
+            followed.RemoveAll(f => streams.Contains(f.Notification));
+            ended.RemoveAll(putOff.Select(r => r.Id).ToHashSet().Contains);
+        }
+
         foreach (var (l, what) in late.Count == 0 ? [] : await CapPlanning.AgainAsync(connection, late, rules, now, cancellation))
         {
             events.Add((l.Row.Notification, what));

@@ -32,6 +32,8 @@ public sealed class DuePump(
     ILogger<DuePump> log) : BackgroundService
 {
     private const int Page = 500, Hands = 2;
+    // A database that is slow with everything is not the rows' fault.
+    private const int MaxTimeOuts = 3;
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(250), Pace = TimeSpan.FromMilliseconds(100), Noticeable = TimeSpan.FromSeconds(2), Aside = TimeSpan.FromMinutes(5);
     // Of its own: what waits for a provider keeps nothing from being planned. And less of it, since it only delays what is heavy.
     private readonly SliceWeights weights = new(SliceWeights.Most / 3);
@@ -137,17 +139,18 @@ public sealed class DuePump(
         {
             return await PumpAsync(Page, [], cancellation);
         }
-        catch (Exception e) when (IsOfTheRows(e, cancellation) || (DatabaseFaults.IsTimeOut(e) && !cancellation.IsCancellationRequested))
+        catch (Exception e) when (IsOfTheRows(e, cancellation))
         {
             return (await OneByOneAsync(cancellation), IsMore: true);
         }
     }
 
-    private static bool IsOfTheRows(Exception e, CancellationToken cancellation) => !cancellation.IsCancellationRequested && e is not OutOfMemoryException && !DatabaseFaults.IsPassing(e);
+    private static bool IsOfTheRows(Exception e, CancellationToken cancellation) =>
+        !cancellation.IsCancellationRequested && e is not OutOfMemoryException && (!DatabaseFaults.IsPassing(e) || DatabaseFaults.IsTimeOut(e));
 
     private async Task<int> OneByOneAsync(CancellationToken cancellation)
     {
-        var count = 0;
+        var (count, timeOuts) = (0, 0);
         for (var isMore = true; isMore && count < Page; count += isMore ? 1 : 0)
         {
             var tried = new List<OpenDelivery>();
@@ -157,11 +160,15 @@ public sealed class DuePump(
             }
             catch (Exception e) when (tried is [var culprit] && IsOfTheRows(e, cancellation))
             {
+                // A lock is let go before long; other faults last until somebody mends their cause.
+                var (now, isLocked) = (clock.GetUtcNow(), DatabaseFaults.IsTimeOut(e));
+                if (isLocked && ++timeOuts == MaxTimeOuts) throw;
+                var wait = isLocked ? LoadedStreams.LockWaitOf(culprit.EnqueuedAt, now) : Aside;
                 await using var connection = await database.OpenConnectionAsync(cancellation);
-                await OpenDeliveryTable.PostponeAsync(connection, [culprit.Id], clock.GetUtcNow() + Aside, cancellation);
+                await OpenDeliveryTable.PostponeAsync(connection, [culprit.Id], now + wait, cancellation);
                 // Its words may hold what it is about.
-                log.LogError("{Delivery} is due and cannot be taken up ({Fault} {Where}); it is tried again in {Minutes} minutes and keeps nothing else waiting.",
-                    culprit.Id, e.GetType().Name, e.StackTrace?.Split('\n').FirstOrDefault(l => l.Contains("Notify.", StringComparison.Ordinal))?.Trim(), Aside.TotalMinutes);
+                log.LogError("{Delivery} is due and cannot be taken up ({Fault} {Where}); it is tried again in {Seconds:0} s and keeps nothing else waiting.",
+                    culprit.Id, e.GetType().Name, e.StackTrace?.Split('\n').FirstOrDefault(l => l.Contains("Notify.", StringComparison.Ordinal))?.Trim(), wait.TotalSeconds);
             }
         }
 
@@ -175,6 +182,7 @@ public sealed class DuePump(
         await using var session = store.LightweightSession();
         await session.BeginTransactionAsync(cancellation);
         var connection = session.Connection!;
+        await NotificationStreams.LimitLockWaitsAsync(connection, cancellation);
         var (due, areMoreDue) = await dueDeliveries.LockAsync(connection, now, limit, cancellation);
         tried.AddRange(due);
         if (due.Count == 0) return (0, false);
@@ -227,7 +235,13 @@ public sealed class DuePump(
     {
         if (scheduled.Count == 0) return ([], false);
         var connection = session.Connection!;
-        await NotificationStreams.LockAsync(session, scheduled.Select(s => s.Notification), cancellation);
+        var busy = await NotificationStreams.LockFreeAsync(session, scheduled.Select(s => s.Notification), cancellation);
+        await OpenDeliveryTable.PutAsync(
+            connection,
+            [.. scheduled.Where(s => busy.Contains(s.Notification)).Select(s => s.SetAside(now + LoadedStreams.LockWaitOf(s.DueAt ?? s.EnqueuedAt, now), Reasons.StreamLocked))],
+            cancellation);
+        scheduled = [.. scheduled.Where(s => !busy.Contains(s.Notification))];
+        if (scheduled.Count == 0) return ([], false);
         var loaded = await NotificationStreams.LoadAsync(session, [.. scheduled.Select(s => s.Notification)], cancellation);
         scheduled = await faults.SetAsideAsync(connection, scheduled, loaded, now, cancellation);
         var notifications = loaded.States;

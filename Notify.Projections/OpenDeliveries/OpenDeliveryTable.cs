@@ -31,9 +31,8 @@ public static class OpenDeliveryTable
     }
 
     /// <summary>
-    /// Claims queued deliveries for one slice of work: from here to its settlement nobody else touches them. What another
-    /// claim, or a cancellation, has taken is passed over; a row that is only looked at just now is waited for, since
-    /// nobody would come back for it soon.
+    /// Claims queued deliveries for one slice of work: from here to its settlement nobody else touches them. A row that another
+    /// transaction has locked is passed over; a poll finds it when it is free.
     /// </summary>
     /// <param name="claim">Names the slice, so that a claim whose commit's answer was lost can be repeated.</param>
     public static Task<List<OpenDelivery>> ClaimAsync(
@@ -43,7 +42,7 @@ public static class OpenDeliveryTable
             with mine as (
                 select delivery_id as id from notify.open_deliveries
                 where delivery_id = any($1) and (state in (0, 6) or (state = 1 and claim = $3))
-                order by delivery_id for update)
+                order by delivery_id for update skip locked)
             update notify.open_deliveries set state = 1, owner = $2, claim = $3 from mine where delivery_id = mine.id
             returning {Columns}
             """, ids, owner, claim), cancellation);

@@ -28,6 +28,11 @@ public sealed record LoadedStreams(Dictionary<string, Notification> States, Dict
     /// <param name="since">When the notification was accepted.</param>
     public static TimeSpan WaitOf(DateTimeOffset since, DateTimeOffset now) =>
         TimeSpan.FromSeconds(Math.Clamp((now - since).TotalSeconds / 2, 5, 600));
+
+    /// <summary>How long work on a stream or row that somebody else has locked is set aside: soon again, then less and less often.</summary>
+    /// <param name="since">When the notification was accepted.</param>
+    public static TimeSpan LockWaitOf(DateTimeOffset since, DateTimeOffset now) =>
+        TimeSpan.FromSeconds(Math.Clamp((now - since).TotalSeconds / 2, 0.5, 15));
 }
 
 /// <summary>The only stream that was asked for cannot be read by this host.</summary>

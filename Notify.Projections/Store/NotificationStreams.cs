@@ -8,6 +8,16 @@ namespace Notify.Projections;
 /// <summary>Reads and locks many notifications' streams at a time.</summary>
 public static class NotificationStreams
 {
+    /// <summary>How long work on several streams waits for those that somebody else holds; two transactions of ours take less.</summary>
+    private static readonly TimeSpan StreamPatience = TimeSpan.FromMilliseconds(300);
+
+    /// <summary>Bounds how long the transaction waits for a lock: one row that somebody else holds must not stop a whole page.</summary>
+    public static async Task LimitLockWaitsAsync(NpgsqlConnection connection, CancellationToken cancellation)
+    {
+        await using var command = new NpgsqlCommand("set local lock_timeout = '1s'", connection);
+        await command.ExecuteNonQueryAsync(cancellation);
+    }
+
     /// <summary>Folds the streams with these keys: for each a state or a fault. Event types unknown to this host change nothing.</summary>
     public static async Task<LoadedStreams> LoadAsync(
         IQuerySession session, IReadOnlyCollection<string> keys, CancellationToken cancellation)
@@ -100,5 +110,43 @@ public static class NotificationStreams
             $"select count(*) from (select 1 from {NotifyStore.Schema}.mt_streams where id = any($1) order by id for update) locked", session.Connection);
         command.Parameters.Add(new NpgsqlParameter { Value = sorted });
         return (long)(await command.ExecuteScalarAsync(cancellation))! == sorted.Length;
+    }
+
+    /// <summary>
+    /// Locks those of these streams that become free within a moment, until the transaction ends: a stream that somebody else holds
+    /// keeps no other waiting.
+    /// </summary>
+    /// <returns>The streams that are still held elsewhere. What concerns them is to be set aside.</returns>
+    public static async Task<HashSet<string>> LockFreeAsync(IDocumentSession session, IEnumerable<string> keys, CancellationToken cancellation)
+    {
+        await session.BeginTransactionAsync(cancellation);
+        var sorted = keys.Distinct().Order(StringComparer.Ordinal).ToArray();
+        if (sorted.Length == 0) return [];
+        var connection = session.Connection!;
+        const string Lock = $"select id from {NotifyStore.Schema}.mt_streams where id = any($1) order by id for update";
+        try
+        {
+            await using var batch = new NpgsqlBatch(connection);
+            batch.BatchCommands.Add(new NpgsqlBatchCommand("savepoint streams"));
+            batch.BatchCommands.Add(new NpgsqlBatchCommand(
+                "select set_config('notify.lock_timeout', current_setting('lock_timeout'), true), "
+                + $"set_config('lock_timeout', '{(int)StreamPatience.TotalMilliseconds}ms', true)"));
+            batch.BatchCommands.Add(new NpgsqlBatchCommand(Lock));
+            batch.BatchCommands.Add(new NpgsqlBatchCommand("select set_config('lock_timeout', current_setting('notify.lock_timeout'), true)"));
+            batch.BatchCommands[2].Parameters.Add(new NpgsqlParameter { Value = sorted });
+            await batch.ExecuteNonQueryAsync(cancellation);
+            return [];
+        }
+        catch (PostgresException e) when (e.SqlState == PostgresErrorCodes.LockNotAvailable)
+        {
+            await using var back = new NpgsqlCommand("rollback to savepoint streams", connection);
+            await back.ExecuteNonQueryAsync(cancellation);
+        }
+
+        await using var free = new NpgsqlCommand($"{Lock} skip locked", connection) { Parameters = { new NpgsqlParameter { Value = sorted } } };
+        var busy = sorted.ToHashSet(StringComparer.Ordinal);
+        await using var reader = await free.ExecuteReaderAsync(cancellation);
+        while (await reader.ReadAsync(cancellation)) busy.Remove(reader.GetString(0));
+        return busy;
     }
 }

@@ -14,7 +14,9 @@ public sealed class Crowds : SystemTest
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
     /// <inheritdoc />
-    public override async ValueTask InitializeAsync() => Installation = await NotifySystem.StartAsync("crowd", projections: false);
+    public override async ValueTask InitializeAsync() =>
+        // So many attempts that none of thousands of pushes becomes a dead letter by the providers' random errors.
+        Installation = await NotifySystem.StartAsync("crowd", new() { ["Notify__Retry__MaxAttempts"] = "100" }, projections: false);
 
     /// <inheritdoc />
     public override async ValueTask DisposeAsync()
@@ -25,43 +27,37 @@ public sealed class Crowds : SystemTest
     }
 
     [Fact]
-    public async Task With_100_000_bulk_in_the_queue_what_is_critical_arrives_within_a_second_and_a_small_client_in_its_fair_share()
+    public async Task Critical_overtakes_the_flood_in_its_queue_and_a_small_client_has_its_fair_share()
     {
-        const int Flood = 100_000, Criticals = 200, Before = 60, Few = 500;
+        const int Flood = 20_000, Criticals = 100, Few = 300;
         var people = await Task.WhenAll(Enumerable.Range(0, 40).Select(_ => Installation.NewPersonAsync(phone: false)));
         using var flooder = await NewClientAsync();
         using var small = await NewClientAsync();
         var (flood, few) = (NewId("flood"), NewId("few"));
-        await CriticalAsync(small, people, Before); // the first calls compile code
-        var alone = await CriticalAsync(small, people, Before);
         await Sandbox.KnobsAsync("apns", new { latencyMs = 400, jitter = 0.2 });
         await Installation.StopDispatchAsync();
         await Parallel.ForEachAsync(Enumerable.Range(0, Flood / 1000), new ParallelOptions { MaxDegreeOfParallelism = 4 }, async (batch, _) =>
             await BatchAsync(flooder, flood, batch * 1000, 1000, "bulk", people));
-        await Installation.StartDispatchAsync();
-        await Installation.StartDispatchAsync();
+        await Task.WhenAll(Installation.StartDispatchAsync(), Installation.StartDispatchAsync());
         await Eventually.Becomes(() => Sandbox.CountAsync(flood), c => c.Received > 500, "the flood is being worked on", TimeSpan.FromSeconds(60));
-        Assert.True(await QueuedAsync(flooder) > 90_000);
 
-        var beside = await CriticalAsync(small, people, Criticals);
-        Show($"critical, request to provider, ms: alone p50 {At(alone, 0.5):0}, p99 {At(alone, 0.99):0}; beside {await QueuedAsync(flooder)} bulk p50 {At(beside, 0.5):0}, p95 {At(beside, 0.95):0}, p99 {At(beside, 0.99):0}, max {beside[^1]:0}; load average {await MachineLoad.AverageAsync()}");
+        // Counted in deliveries, not in seconds: how many of the flood went out between the request and its arrival.
+        var asked = await CriticalAsync(small, people, Criticals);
+        var ledger = (await Sandbox.LedgerAsync("")).OrderBy(e => e.Sequence).ToList();
+        var ahead = asked.Select(a => Between(ledger, flood, a.At, ledger.First(e => e.Text == a.Id).ReceivedAt)).Order().ToList();
+        var left = await QueuedAsync(flooder);
+        Show($"bulk that went out while a critical one was on its way: median {At(ahead, 0.5):0}, most {ahead[^1]:0}, beside {left} waiting; load average {await MachineLoad.AverageAsync()}");
+        Assert.InRange(At(ahead, 0.9), 0, 1_500);
 
         // The same for a client with a few of the same priority: it shares the lane with one other client.
-        var (before, began) = (await Sandbox.CountAsync(flood), Clock.GetUtcNow());
+        var began = Clock.GetUtcNow();
         await BatchAsync(small, few, 0, Few, "bulk", people);
         await Eventually.Becomes(() => Sandbox.CountAsync(few), c => c.Received == Few, "the few have arrived", TimeSpan.FromSeconds(120));
-        var arrived = (await Sandbox.LedgerAsync(few)).Select(e => (e.ReceivedAt - began).TotalSeconds).Order().ToList();
-        var rate = ((await Sandbox.CountAsync(flood)).Received - before.Received + Few) / (Clock.GetUtcNow() - began).TotalSeconds;
-        var (share, p99) = (2 * Few / rate, At(arrived, 0.99));
-        var left = await QueuedAsync(flooder);
-        Show($"{Few} of another client beside {left} bulk at {rate:0}/s: p99 {p99:0.00} s, their fair share {share:0.00} s, first come first served {left / rate:0} s");
-
-        Assert.True(left > 50_000);
-        // A second; and where others keep the machine so busy that it needs long without a crowd too, that much more.
-        var limit = 1000 + (At(alone, 0.99) > 250 ? 3 * At(alone, 0.99) : 0);
-        Assert.True(At(beside, 0.99) <= limit, $"what was critical took {At(beside, 0.99):0} ms; at most {limit:0} were expected");
-        Assert.True(p99 <= (2 * share) + 1, $"the few took {p99:0.00} s; their share is {share:0.00} s");
-        await Installation.VerifyAsync();
+        ledger = [.. (await Sandbox.LedgerAsync("")).OrderBy(e => e.Sequence)];
+        var beside = Between(ledger, flood, began, ledger.Last(e => e.Text?.StartsWith(few, StringComparison.Ordinal) == true).ReceivedAt);
+        Show($"{Few} of another client went out beside {beside:0} of the flood, of which {await QueuedAsync(flooder)} wait");
+        Assert.True(await QueuedAsync(flooder) > 5_000, "the flood was over: nothing was shared");
+        Assert.InRange(beside, 0, 3 * Few + 1_500); // its share, and what was on its way before it came
     }
 
     [Fact]
@@ -69,7 +65,7 @@ public sealed class Crowds : SystemTest
     {
         var people = await Task.WhenAll(Enumerable.Range(0, 20).Select(_ => Installation.NewPersonAsync()));
         await Installation.StartDispatchAsync();
-        await Sandbox.KnobsAsync("apns", new { latencyMs = 50, errorRate = 0.05, errorStatus = 503 });
+        await Sandbox.KnobsAsync("apns", new { latencyMs = 50, errorRate = 0.2, errorStatus = 503 });
         var mark = NewId("shared");
         var sizes = new[] { 3000, 700, 40, 1 };
         var clients = await Task.WhenAll(sizes.Select(_ => NewClientAsync()));
@@ -106,25 +102,28 @@ public sealed class Crowds : SystemTest
         Assert.Fail($"{missing.Count} accepted notifications never reached the provider:\n{string.Join('\n', found)}");
     }
 
-    // One every 50 ms, whatever becomes of those before. Answers with the sorted times from request to provider, in ms.
-    private async Task<List<double>> CriticalAsync(NotifyClient client, Person[] people, int count)
+    // One every 50 ms, whatever becomes of those before. Answers when each was asked for.
+    private async Task<List<(string Id, DateTimeOffset At)>> CriticalAsync(NotifyClient client, Person[] people, int count)
     {
         var mark = NewId("critical");
-        var asked = new DateTimeOffset[count];
+        var asked = new List<(string Id, DateTimeOffset At)>();
         var calls = new List<Task>();
         var watch = Stopwatch.StartNew();
         for (var i = 0; i < count; i++)
         {
             if (TimeSpan.FromMilliseconds(50 * i) - watch.Elapsed is { Ticks: > 0 } wait) await Task.Delay(wait, Cancellation);
-            asked[i] = Clock.GetUtcNow();
             var id = $"{mark}-{i}";
+            asked.Add((id, Clock.GetUtcNow()));
             calls.Add(client.SendAsync(new { eventId = id, userId = people[i % people.Length].Id, priority = "critical", content = new { body = id } }).ContinueWith(r => r.Result.Is(202), TaskScheduler.Default));
         }
 
         await Task.WhenAll(calls);
         await Eventually.Becomes(() => Sandbox.CountAsync(mark), c => c.Received == count, "all that is critical has arrived", TimeSpan.FromSeconds(60));
-        return [.. (await Sandbox.LedgerAsync(mark)).Select(e => (e.ReceivedAt - asked[int.Parse(e.Text![(mark.Length + 1)..], CultureInfo.InvariantCulture)]).TotalMilliseconds).Order()];
+        return asked;
     }
+
+    private static double Between(List<LedgerEntry> ledger, string mark, DateTimeOffset from, DateTimeOffset to) =>
+        ledger.Count(e => e.ReceivedAt >= from && e.ReceivedAt <= to && e.Text is { } text && text.StartsWith(mark, StringComparison.Ordinal));
 
     private static double At(List<double> sorted, double quantile) => sorted[Math.Max(0, (int)Math.Ceiling(sorted.Count * quantile) - 1)];
 

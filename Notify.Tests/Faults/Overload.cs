@@ -70,6 +70,50 @@ public sealed class Overload(OverloadSystem system) : SystemTest
         Assert.True(IsAccepted(await Client.SendAsync(Sms(id))));
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task What_is_locked_or_damaged_keeps_no_other_delivery_waiting(bool isScheduled)
+    {
+        var mark = NewId("beside");
+        var sendAt = isScheduled ? TimeProvider.System.GetUtcNow().AddSeconds(2) : (DateTimeOffset?)null;
+        var (locked, held, damaged) = ($"{mark}-locked", $"{mark}-held", $"{mark}-damaged");
+        var person = await Installation.NewPersonAsync(devices: 0);
+        await Installation.StopDispatchAsync();
+        foreach (var id in new[] { locked, held })
+            (await Client.SendAsync(new { eventId = id, to = new { phone = Person.NewPhone() }, sendAt, content = new { body = id } })).Is(202);
+        (await Client.SendAsync(new { eventId = damaged, userId = person.Id, sendAt, content = new { body = damaged } })).Is(202);
+        var others = Enumerable.Range(0, 20).Select(i => $"{mark}-{i}").ToList();
+        foreach (var id in others)
+            (await Client.SendAsync(new { eventId = id, to = new { phone = Person.NewPhone() }, sendAt, content = new { body = id } })).Is(202);
+        var before = await Installation.ScalarAsync<string>("select data::text from events.mt_doc_recipient where id = $1", $"u/{person.Id}");
+        await RewriteAsync("""{ "devices": 5 }""");
+        await using (var blocker = await Installation.Database.OpenConnectionAsync(Stop))
+        {
+            await using var transaction = await blocker.BeginTransactionAsync(Stop);
+            await ExecuteAsync(blocker, "select 1 from events.mt_streams where id = $1 for update", $"n/{Client.AppKey}:{locked}");
+            await ExecuteAsync(blocker, "select 1 from notify.open_deliveries where notification = $1 for update", $"n/{Client.AppKey}:{held}");
+
+            var watch = Stopwatch.StartNew();
+            await Installation.StartDispatchAsync();
+            foreach (var id in others) await Client.BecomesAsync(id, "dispatched");
+            Write($"20 went {watch.Elapsed.TotalSeconds:0.0} s after Dispatch was started, beside a locked stream, a locked row and a damaged user.");
+            Assert.Equal((20, 20), await Sandbox.CountAsync(mark));
+            await transaction.RollbackAsync(Stop);
+        }
+
+        await RewriteAsync(before);
+        await Installation.ScalarAsync<long>(
+            "with due as (update notify.open_deliveries set due_at = now() where notification = $1 and due_at is not null returning 1) select count(*) from due",
+            $"n/{Client.AppKey}:{damaged}");
+        foreach (var id in new[] { locked, held, damaged }) await Client.BecomesAsync(id, "dispatched");
+        Assert.Equal((23, 23), await Sandbox.CountAsync(mark));
+        await Installation.VerifyAsync();
+
+        Task RewriteAsync(string json) =>
+            Installation.ScalarAsync<int>("update events.mt_doc_recipient set data = $2::jsonb where id = $1 returning 1", $"u/{person.Id}", json);
+    }
+
     [Fact]
     public async Task Stalled_commit_is_answered_with_503_and_nothing_accepted_is_lost()
     {

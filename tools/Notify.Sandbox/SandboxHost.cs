@@ -9,6 +9,7 @@ using Notify.Sandbox.Knobs;
 using Notify.Sandbox.Ledger;
 using Notify.Sandbox.Magic;
 using Notify.Sandbox.Mailchimp;
+using Notify.Sandbox.Providers;
 using Notify.Sandbox.Receipts;
 using Notify.Sandbox.SendGrid;
 using Notify.Sandbox.Smtp;
@@ -43,6 +44,14 @@ public static class SandboxHost
         if (keys is null)
             return Fail(problem);
 
+        if (settings["LedgerPath"] is { Length: > 0 } folder)
+        {
+            var (files, obstacle) = LedgerFiles.Open(Path.GetFullPath(folder));
+            if (files is null)
+                return Fail(obstacle);
+            builder.Services.AddSingleton(_ => files);
+        }
+
         ConfigureLogging(builder.Logging);
         builder.WebHost.ConfigureKestrel(kestrel => Listen(kestrel, main, apns, keys));
         builder.Services
@@ -66,6 +75,7 @@ public static class SandboxHost
             .AddSmtp(smtp);
 
         await using var app = builder.Build();
+        app.Services.GetRequiredService<RequestLedger>().Restore(app.Services.GetServices<IProviderHistory>());
         app.UseApns(apns.Port);
         app.UseRouting();
         app.UseStatusCodePages();

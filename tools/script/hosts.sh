@@ -105,6 +105,7 @@ environment() {
   # Where the sandbox posts receipts; a service on the Internet is told none of this machine's own addresses.
   [ "$Notify__PublicUrl" != "http://127.0.0.1:$BASE" ] || default Notify__ReceiptsUrl "http://127.0.0.1:$(port_of dispatch)"
   default Sandbox__Home "$keys"
+  default Sandbox__LedgerPath "$HOME_DIR/ledger"
   default Sandbox__Url "$SANDBOX"
   default Sandbox__ApnsUrl "$APNS"
   default Sandbox__SmtpUrl "$SMTP"

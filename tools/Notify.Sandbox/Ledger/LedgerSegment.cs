@@ -19,17 +19,19 @@ internal sealed class LedgerSegment(long firstSequence, int capacity)
     /// <summary>Size of the block in bytes, used or not.</summary>
     public int Capacity => _bytes.Length;
 
-    /// <summary>False when the entry no longer fits.</summary>
-    public bool TryAppend(ReadOnlySpan<byte> entry)
-    {
-        var start = Count == 0 ? 0 : _ends[Count - 1];
-        if (!entry.TryCopyTo(_bytes.AsSpan(start)))
-            return false;
+    private int Used => Count == 0 ? 0 : _ends[Count - 1];
 
+    /// <summary>Whether there is room for so many more bytes.</summary>
+    public bool Fits(int length) => length <= _bytes.Length - Used;
+
+    /// <summary>Adds an entry that fits.</summary>
+    public void Append(ReadOnlySpan<byte> entry)
+    {
+        var start = Used;
+        entry.CopyTo(_bytes.AsSpan(start));
         if (Count == _ends.Length)
             Array.Resize(ref _ends, Count * 2);
         _ends[Count++] = start + entry.Length;
-        return true;
     }
 
     /// <summary>The entries so far, to be read while others are appended. Taken under the ledger's lock.</summary>

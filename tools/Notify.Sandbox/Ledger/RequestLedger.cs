@@ -20,8 +20,11 @@ public readonly record struct LedgerEntry(byte Provider, DateTimeOffset Received
 /// <summary>
 /// All that clients asked the providers to send, in the order in which it was judged, refused requests included.
 /// </summary>
-/// <remarks>Bounded: beyond <see cref="MaximumEntries"/> or <see cref="MaximumBytes"/> the oldest block of entries goes.</remarks>
-public sealed class RequestLedger(IEnumerable<IProviderDialect> dialects)
+/// <remarks>
+/// Bounded: beyond <see cref="MaximumEntries"/> or <see cref="MaximumBytes"/> the oldest block of entries goes. With files, each block
+/// has one of its own on disk, and a ledger that is made anew has what they hold.
+/// </remarks>
+public sealed class RequestLedger
 {
     /// <summary>Entries kept at most.</summary>
     public const int MaximumEntries = 2_000_000;
@@ -34,13 +37,26 @@ public sealed class RequestLedger(IEnumerable<IProviderDialect> dialects)
     [ThreadStatic]
     private static ArrayBufferWriter<byte>? _packing;
 
+    private static readonly byte[] AcceptedUtf8 = Encoding.UTF8.GetBytes(ProviderAnswer.Accepted);
     private readonly Lock _lock = new();
-    private readonly IProviderDialect[] _dialects = [.. dialects];
-    private readonly LedgerCounts[] _counts = new LedgerCounts[dialects.Count()];
+    private readonly IProviderDialect[] _dialects;
+    private readonly LedgerCounts[] _counts;
+    private readonly LedgerFiles? _files;
     private readonly Queue<LedgerSegment> _segments = new();
     private LedgerSegment? _last;
     private long _recorded;
     private long _bytes;
+
+    /// <summary>Reads what the files hold.</summary>
+    /// <param name="files">Where entries are kept beside this memory; null: nowhere.</param>
+    public RequestLedger(IEnumerable<IProviderDialect> dialects, LedgerFiles? files = null)
+    {
+        _dialects = [.. dialects];
+        _counts = new LedgerCounts[_dialects.Length];
+        _files = files;
+        foreach (var file in files?.Read() ?? [])
+            Load(file);
+    }
 
     /// <summary>The number by which entries name a provider.</summary>
     public byte IndexOf(IProviderDialect dialect) => (byte)Array.FindIndex(_dialects, known => known.Name == dialect.Name);
@@ -61,8 +77,22 @@ public sealed class RequestLedger(IEnumerable<IProviderDialect> dialects)
         lock (_lock)
         {
             Append(packing.WrittenSpan);
-            var counts = _counts[provider];
-            _counts[provider] = new LedgerCounts(counts.Received + 1, counts.Accepted + (outcome == ProviderAnswer.Accepted ? 1 : 0));
+            Count(provider, outcome == ProviderAnswer.Accepted);
+        }
+    }
+
+    /// <summary>Has each provider's messages made anew from the requests that it accepted.</summary>
+    public void Restore(IEnumerable<IProviderHistory> histories)
+    {
+        var known = histories.ToDictionary(history => history.Provider, StringComparer.Ordinal);
+        foreach (var slice in Snapshot())
+        {
+            for (var i = 0; i < slice.Count; i++)
+            {
+                var record = new LedgerRecord(slice[i]);
+                if (IsAccepted(record) && known.TryGetValue(_dialects[record.Provider].Name, out var history))
+                    history.Restore(Encoding.UTF8.GetString(record.MessageId), record.ReceivedAt, record.Body);
+            }
         }
     }
 
@@ -75,6 +105,7 @@ public sealed class RequestLedger(IEnumerable<IProviderDialect> dialects)
             _last = null;
             _recorded = _bytes = 0;
             Array.Clear(_counts);
+            _files?.Clear();
         }
     }
 
@@ -89,7 +120,6 @@ public sealed class RequestLedger(IEnumerable<IProviderDialect> dialects)
     public IReadOnlyDictionary<string, LedgerCounts> Count(TextQuery text)
     {
         var counts = new LedgerCounts[_dialects.Length];
-        var accepted = Encoding.UTF8.GetBytes(ProviderAnswer.Accepted);
         foreach (var slice in Snapshot())
         {
             for (var i = 0; i < slice.Count; i++)
@@ -97,7 +127,7 @@ public sealed class RequestLedger(IEnumerable<IProviderDialect> dialects)
                 var record = new LedgerRecord(slice[i]);
                 ref var count = ref counts[record.Provider];
                 if (_dialects[record.Provider].Mentions(record.Body, text))
-                    count = new LedgerCounts(count.Received + 1, count.Accepted + (record.Outcome.SequenceEqual(accepted) ? 1 : 0));
+                    count = new LedgerCounts(count.Received + 1, count.Accepted + (IsAccepted(record) ? 1 : 0));
             }
         }
 
@@ -111,19 +141,59 @@ public sealed class RequestLedger(IEnumerable<IProviderDialect> dialects)
             return [.. _segments.Select(segment => segment.Snapshot())];
     }
 
+    private static bool IsAccepted(in LedgerRecord record) => record.Outcome.SequenceEqual(AcceptedUtf8);
+
     private void Append(ReadOnlySpan<byte> entry)
     {
-        if (_last is null || !_last.TryAppend(entry))
+        if (_last is null || !_last.Fits(entry.Length))
         {
-            _last = new LedgerSegment(_recorded + 1, Math.Max(SegmentSize, entry.Length));
-            _last.TryAppend(entry);
-            _segments.Enqueue(_last);
-            _bytes += _last.Capacity;
+            _files?.Begin(_recorded + 1, new LedgerFileHeader([.. _dialects.Select(dialect => dialect.Name)], [.. _counts]));
+            Begin(entry.Length);
         }
 
+        _files?.Append(entry);
+        _last!.Append(entry);
         _recorded++;
         while (_bytes > MaximumBytes || _recorded - _segments.Peek().FirstSequence >= MaximumEntries)
-            _bytes -= _segments.Dequeue().Capacity;
+        {
+            var oldest = _segments.Dequeue();
+            _bytes -= oldest.Capacity;
+            _files?.Drop(oldest.FirstSequence);
+        }
+    }
+
+    private void Begin(int needed)
+    {
+        _last = new LedgerSegment(_recorded + 1, Math.Max(SegmentSize, needed));
+        _segments.Enqueue(_last);
+        _bytes += _last.Capacity;
+    }
+
+    // A provider that this version does not know keeps its place in the sequence, as the first one's.
+    private void Load(LedgerFile file)
+    {
+        var numbers = file.Header.Providers.Select(name => Math.Max(0, Array.FindIndex(_dialects, known => known.Name == name))).ToArray();
+        if (_segments.Count == 0)
+        {
+            for (var i = 0; i < numbers.Length; i++)
+                _counts[numbers[i]] = file.Header.Counts[i];
+        }
+
+        _recorded = file.FirstSequence - 1;
+        Begin(file.Entries.Sum(entry => entry.Length));
+        foreach (var entry in file.Entries)
+        {
+            entry[0] = (byte)numbers[entry[0]];
+            _last!.Append(entry);
+            _recorded++;
+            Count(entry[0], IsAccepted(new LedgerRecord(entry)));
+        }
+    }
+
+    private void Count(byte provider, bool isAccepted)
+    {
+        var counts = _counts[provider];
+        _counts[provider] = new LedgerCounts(counts.Received + 1, counts.Accepted + (isAccepted ? 1 : 0));
     }
 
     private Dictionary<string, LedgerCounts> Named(LedgerCounts[] counts)

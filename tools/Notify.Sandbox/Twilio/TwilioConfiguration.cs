@@ -12,6 +12,7 @@ public static class TwilioConfiguration
         .AddSingleton<IProviderDialect>(provider => provider.GetRequiredService<TwilioDialect>())
         .AddSingleton(provider => new TwilioRules(provider.GetRequiredService<SandboxKeys>().Identity.TwilioFrom))
         .AddSingleton(_ => new SentMessages<TwilioMessage>(message => message.Sid, message => message.To))
+        .AddSingleton<IProviderHistory, TwilioHistory>()
         .AddSingleton<TwilioReceipts>()
         .AddSingleton<TwilioServer>();
 

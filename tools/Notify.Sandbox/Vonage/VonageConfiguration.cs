@@ -12,6 +12,7 @@ public static class VonageConfiguration
         .AddSingleton<IProviderDialect>(provider => provider.GetRequiredService<VonageDialect>())
         .AddSingleton(provider => new VonageRules(provider.GetRequiredService<SandboxKeys>().Identity))
         .AddSingleton(_ => new SentMessages<VonageMessage>(message => message.Id, message => message.To))
+        .AddSingleton<IProviderHistory, VonageHistory>()
         .AddSingleton<VonageReceipts>()
         .AddSingleton<VonageServer>();
 

@@ -16,5 +16,6 @@ public sealed class VonageDialect : IProviderDialect
     /// <inheritdoc/>
     public bool Mentions(ReadOnlySpan<byte> body, TextQuery query) => IsJson(body) ? query.IsInJson(body) : query.IsInForm(body);
 
-    private static bool IsJson(ReadOnlySpan<byte> body) => body.TrimStart(" \r\n\t"u8).StartsWith("{"u8);
+    /// <summary>Whether a body is JSON rather than a form.</summary>
+    internal static bool IsJson(ReadOnlySpan<byte> body) => body.TrimStart(" \r\n\t"u8).StartsWith("{"u8);
 }

@@ -11,9 +11,9 @@ public sealed class VonageMessage
     private const string Network = "310260";
     private volatile (string Status, DateTimeOffset At)[] _final = [];
 
-    private VonageMessage(VonageParameters given, DateTimeOffset receivedAt)
+    private VonageMessage(string id, VonageParameters given, DateTimeOffset receivedAt)
     {
-        Id = RandomNumberGenerator.GetHexString(16);
+        Id = id;
         (To, From, ApiKey, ReceivedAt) = (given["to"]!, given["from"]!, given["api_key"]!, receivedAt);
         (Text, ClientRef, AccountRef, Callback) = (given["text"] ?? "", given["client-ref"], given["account-ref"], given["callback"]);
         WantsReceipts = given["status-report-req"] is not ("false" or "False" or "0");
@@ -49,7 +49,11 @@ public sealed class VonageMessage
 
     /// <summary>The parts of a request that is as it should be: one for each SMS that its text takes.</summary>
     public static IReadOnlyList<VonageMessage> PartsOf(VonageParameters given, DateTimeOffset receivedAt) =>
-        [.. Enumerable.Range(0, SmsSegments.Count(given["text"])).Select(_ => new VonageMessage(given, receivedAt))];
+        [.. Enumerable.Range(0, SmsSegments.Count(given["text"]))
+            .Select(_ => new VonageMessage(RandomNumberGenerator.GetHexString(16), given, receivedAt))];
+
+    /// <summary>A message that was accepted before the server was started.</summary>
+    public static VonageMessage Restored(string id, VonageParameters given, DateTimeOffset receivedAt) => new(id, given, receivedAt);
 
     /// <summary>Ends its way; what came first stays.</summary>
     public void End(string status, DateTimeOffset at) => _final = _final is [] ? [(status, at)] : _final;

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Globalization;
 using System.Net.Http.Headers;
 using System.Net.Security;
@@ -13,6 +14,13 @@ public static class ProviderCall
 {
     /// <summary>How long a connection may take to stand, unless a provider's settings say otherwise.</summary>
     public static readonly TimeSpan ConnectTimeout = TimeSpan.FromSeconds(5);
+
+    /// <summary>The longest answer that is read, in bytes. A caller that expects more says so.</summary>
+    /// <remarks>
+    /// A provider's answer to a send takes some kilobytes. The rest of a longer one is not read: it then is JSON that cannot be
+    /// parsed, and the status alone counts.
+    /// </remarks>
+    public const int MaxAnswer = 256 * 1024;
 
     /// <summary>The code of a delivery for which no call was made, because all that the provider may have under way were: no word about the provider.</summary>
     public const string NoCallFree = "Concurrency";
@@ -86,13 +94,24 @@ public static class ProviderCall
     }
 
     /// <summary>Sends a request; a call that has no answer becomes an outcome.</summary>
+    /// <param name="completion">Whether the body is read.</param>
+    /// <param name="maxAnswer">How much of the body is read, in bytes.</param>
     /// <returns>Either the response, with its body read unless <paramref name="completion"/> says otherwise, or the outcome.</returns>
     public static async Task<(HttpResponseMessage? Response, AttemptOutcome? Outcome)> SendAsync(
-        HttpClient client, HttpRequestMessage request, CancellationToken cancellation, HttpCompletionOption completion = HttpCompletionOption.ResponseContentRead)
+        HttpClient client, HttpRequestMessage request, CancellationToken cancellation,
+        HttpCompletionOption completion = HttpCompletionOption.ResponseContentRead, int maxAnswer = MaxAnswer)
     {
+        // The client's own time-out ends with the headers; the body's time counts, too.
+        using var timeout = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        timeout.CancelAfter(client.Timeout);
+        HttpResponseMessage? response = null;
         try
         {
-            return (await client.SendAsync(request, completion, cancellation), null);
+            response = await client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, timeout.Token);
+            if (completion == HttpCompletionOption.ResponseContentRead) await ReadAsync(response, maxAnswer, timeout.Token);
+            var whole = response;
+            response = null;
+            return (whole, null);
         }
         catch (CallNotMadeException e)
         {
@@ -111,7 +130,7 @@ public static class ProviderCall
         {
             return (null, new AttemptOutcome.Retry(Reasons.ConnectionLost, e.HttpRequestError.ToString()));
         }
-        catch (HttpRequestException)
+        catch (Exception e) when (e is HttpRequestException or IOException) // the latter: while the body was read
         {
             return (null, Broken(request, Reasons.ConnectionLost));
         }
@@ -119,6 +138,30 @@ public static class ProviderCall
         {
             return (null, Broken(request, Reasons.TimedOut));
         }
+        finally
+        {
+            response?.Dispose();
+        }
+    }
+
+    // Puts the body, or its beginning, in the place of the stream that it came by.
+    private static async Task ReadAsync(HttpResponseMessage response, int most, CancellationToken cancellation)
+    {
+        using var content = response.Content;
+        using var kept = new MemoryStream();
+        var buffer = ArrayPool<byte>.Shared.Rent(16 * 1024);
+        try
+        {
+            await using var stream = await content.ReadAsStreamAsync(cancellation);
+            while (kept.Length < most && await stream.ReadAsync(buffer, cancellation) is > 0 and var count)
+                kept.Write(buffer, 0, (int)Math.Min(count, most - kept.Length));
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
+        }
+
+        response.Content = new ByteArrayContent(kept.ToArray());
     }
 
     // A request that was still waiting for its connection has not left.

@@ -43,6 +43,7 @@ public sealed class FcmToken : IDisposable
             DefaultExponentialBackOffPolicy = ExponentialBackOffPolicy.None, // deliveries have a back-off of their own
         });
         credential.HttpClient.Timeout = timeout;
+        credential.HttpClient.MaxResponseContentBufferSize = ProviderCall.MaxAnswer;
     }
 
     /// <summary>The <c>Authorization</c> header; or, where no token is to be had, what this means for a delivery, of which nothing has left then.</summary>

@@ -122,7 +122,8 @@ public sealed class SendGridProvider : IDeliveryProvider, ISendsMany, IDisposabl
                 Version = HttpVersion.Version11,
                 Content = new ByteArrayContent(body) { Headers = { ContentType = new MediaTypeHeaderValue("application/json") } },
             };
-            var (response, outcome) = await ProviderCall.SendAsync(client, request, cancellation);
+            // A refusal may name each of a thousand recipients.
+            var (response, outcome) = await ProviderCall.SendAsync(client, request, cancellation, maxAnswer: 1024 * 1024);
             if (response is null) return (outcome!, []);
             using (response)
             {

@@ -4,9 +4,9 @@ using Notify.Dispatch.Dispatching;
 
 namespace Notify.Dispatch.Email.Smtp;
 
-/// <summary>An SMTP client that sends DATA only with the call's <see cref="SendPermit"/>.</summary>
+/// <summary>An SMTP client that sends DATA only with the call's <see cref="SendPermit"/>, and reads no endless replies.</summary>
 /// <param name="timeout">How long one mail may take.</param>
-internal sealed class PermittedSmtpClient(TimeSpan timeout) : SmtpClient
+internal sealed class PermittedSmtpClient(TimeSpan timeout) : SmtpClient(new ReplyBound())
 {
     /// <inheritdoc />
     /// <remarks>

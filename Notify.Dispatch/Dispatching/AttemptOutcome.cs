@@ -8,7 +8,9 @@ public abstract record AttemptOutcome
     }
 
     /// <summary>The provider took it.</summary>
-    public sealed record Accepted(string? MessageId) : AttemptOutcome;
+    /// <param name="MessageId">The provider's ID of it.</param>
+    /// <param name="RefusedParts">Parts of an SMS that it refused while it took others; <c>null</c>: it took all.</param>
+    public sealed record Accepted(string? MessageId, int? RefusedParts = null) : AttemptOutcome;
 
     /// <summary>Not now: try again.</summary>
     /// <param name="Code">The provider's own code.</param>
@@ -21,8 +23,15 @@ public abstract record AttemptOutcome
     /// <param name="Since">Since when the provider has known; a device registered later is another matter.</param>
     public sealed record Rejected(string Reason, string? Code, AddressVerdict Verdict = AddressVerdict.None, DateTimeOffset? Since = null) : AttemptOutcome;
 
-    /// <summary>The provider refuses us, not the message: people must mend the configuration; deliveries wait, nothing is deleted.</summary>
-    public sealed record Halted(string Code) : AttemptOutcome;
+    /// <summary>
+    /// The provider refuses us, not the message: an operator must change the configuration. Deliveries wait, nothing is deleted.
+    /// </summary>
+    /// <param name="Code">The provider's own code.</param>
+    /// <param name="IsAttempt">
+    /// Whether it counts as one of the delivery's attempts, so that the waiting ends. Set where the refusal may concern this
+    /// address alone, and then no change of the configuration would help.
+    /// </param>
+    public sealed record Halted(string Code, bool IsAttempt = false) : AttemptOutcome;
 
     /// <summary>It may or may not have been taken.</summary>
     public sealed record Unknown(string Reason) : AttemptOutcome;

@@ -12,7 +12,8 @@ public static class CallOutcomes
         AttemptOutcome.Retry r => (CallOutcome.Failed, r.Reason, r.Code),
         AttemptOutcome.Unknown u => (CallOutcome.Failed, u.Reason, null),
         AttemptOutcome.Halted h => (CallOutcome.Halted, Reasons.ChannelHalted, h.Code),
-        AttemptOutcome.Rejected { Reason: Reasons.Rejected or Reasons.TooLarge or Reasons.NoProvider } r => (CallOutcome.Refused, r.Reason, r.Code),
+        AttemptOutcome.Rejected { Reason: Reasons.Rejected or Reasons.TooLarge or Reasons.NoProvider or Reasons.CountryNotEnabled } r =>
+            (CallOutcome.Refused, r.Reason, r.Code),
         _ => (CallOutcome.Answered, "", null),
     };
 }

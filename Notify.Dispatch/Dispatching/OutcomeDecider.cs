@@ -42,7 +42,9 @@ public static class OutcomeDecider
         switch (made.Outcome)
         {
             case AttemptOutcome.Accepted a:
-                return new(new NotificationDispatched(id, made.Attempt, made.Provider, a.MessageId, (int)made.Latency.TotalMilliseconds, made.ContentHash, made.At, Segments: made.Segments), null);
+                return new(new NotificationDispatched(
+                    id, made.Attempt, made.Provider, a.MessageId, (int)made.Latency.TotalMilliseconds, made.ContentHash, made.At,
+                    Segments: made.Segments, RefusedParts: a.RefusedParts), null);
             case AttemptOutcome.Rejected r:
                 return new(new NotificationFailed(id, made.Attempt, r.Reason, made.Provider, r.Code, made.At), null);
             // No attempt of the delivery's: it goes back to its queue, where the last check is made anew. Where an attempt was
@@ -56,6 +58,8 @@ public static class OutcomeDecider
                 return Wait(Reasons.FailedOver, h.Code, now, made.Attempt);
             case AttemptOutcome.Retry r when made.MayMove:
                 return Wait(Reasons.FailedOver, r.Code ?? r.Reason, now, made.Attempt);
+            case AttemptOutcome.Halted { IsAttempt: true } h:
+                return Again(Reasons.ChannelHalted, h.Code, HaltedWait);
             case AttemptOutcome.Halted h:
                 return Wait(Reasons.ChannelHalted, h.Code, now + HaltedWait + (HaltedWait * random), made.Attempt - 1); // no attempt of the delivery's
             case AttemptOutcome.Retry r:

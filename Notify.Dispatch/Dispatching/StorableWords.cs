@@ -14,7 +14,7 @@ public static class StorableWords
         AttemptOutcome.Accepted { MessageId: { } id } a when !IsPlain(id) => a with { MessageId = $"sha256:{Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(id)))}" },
         AttemptOutcome.Retry { Code: { } code } r when !IsPlain(code) => r with { Code = null },
         AttemptOutcome.Rejected { Code: { } code } r when !IsPlain(code) => r with { Code = null },
-        AttemptOutcome.Halted h when !IsPlain(h.Code) => new AttemptOutcome.Halted("unreadable"),
+        AttemptOutcome.Halted h when !IsPlain(h.Code) => h with { Code = "unreadable" },
         _ => outcome,
     };
 

@@ -27,7 +27,9 @@ public static class FcmStatus
         var code = error.ErrorCode ?? error.Status ?? ((int)status).ToString(CultureInfo.InvariantCulture);
         return ((int)status, error.ErrorCode) switch
         {
-            ( >= 200 and < 300, _) => new AttemptOutcome.Accepted(name),
+            // Firebase, projects.messages.send: 200 with an instance of Message, whose name FCM sets. A yes without it is no yes.
+            (200, _) when name is { Length: > 0 } => new AttemptOutcome.Accepted(name),
+            ( >= 200 and < 300, _) => new AttemptOutcome.Unknown(Reasons.UnreadableAnswer),
             ( >= 400 and < 500, "UNREGISTERED") => new AttemptOutcome.Rejected(Reasons.Unregistered, code, AddressVerdict.Dead, calledAt),
             // The token belongs to another project: one of the two is configured wrongly, so the token is kept.
             ( >= 400 and < 500, "SENDER_ID_MISMATCH") => new AttemptOutcome.Rejected(Reasons.BadAddress, code),
@@ -35,7 +37,7 @@ public static class FcmStatus
             (400, _) when error.BlamesToken => new AttemptOutcome.Rejected(Reasons.BadAddress, code, AddressVerdict.Dead, calledAt),
             (401 or 403, _) => new AttemptOutcome.Halted(code),
             // Not the token, then: there is no such project, or no such service at this address.
-            (404, _) => new AttemptOutcome.Halted(code),
+            (404 or 405, _) => new AttemptOutcome.Halted(code),
             (408, _) => new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter),
             (413, _) => new AttemptOutcome.Rejected(Reasons.TooLarge, code),
             (429, _) => new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter ?? QuotaWait),

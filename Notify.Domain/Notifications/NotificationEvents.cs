@@ -78,8 +78,10 @@ public sealed record DispatchAttempted(Guid DeliveryId, int Attempt, string Prov
 /// <param name="ContentHash">Keyed hash of what was sent.</param>
 /// <param name="Segments">Parts of an SMS, each of which is paid for; <c>null</c> elsewhere.</param>
 /// <param name="Receipt">Where a receipt said so and no answer to the call: its ID, under which it is kept as it came.</param>
+/// <param name="RefusedParts">Parts of an SMS that the provider refused while it took others; <c>null</c>: it took all.</param>
 public sealed record NotificationDispatched(
-    Guid DeliveryId, int Attempt, string Provider, string? ProviderMessageId, int LatencyMs, string? ContentHash, DateTimeOffset At, string? Receipt = null, int? Segments = null);
+    Guid DeliveryId, int Attempt, string Provider, string? ProviderMessageId, int LatencyMs, string? ContentHash, DateTimeOffset At,
+    string? Receipt = null, int? Segments = null, int? RefusedParts = null);
 
 /// <summary>
 /// A provider accepted a delivery that was already sent, by another attempt: a host went on whose deliveries had been taken

@@ -69,6 +69,9 @@ public static class Reasons
     /// <summary>The provider refuses the message, and would again.</summary>
     public const string Rejected = "Rejected";
 
+    /// <summary>Our account at the provider may not send to the country; an operator can enable it there.</summary>
+    public const string CountryNotEnabled = "CountryNotEnabled";
+
     /// <summary>The provider did not answer in time.</summary>
     public const string TimedOut = "TimedOut";
 
@@ -87,13 +90,13 @@ public static class Reasons
     /// <summary>The person called an earlier message unwanted: never write to them again.</summary>
     public const string Complained = "Complained";
 
-    /// <summary>The provider took the request, and its answer cannot be read.</summary>
+    /// <summary>An answer says yes without the provider's own sign that it took the message; it may have.</summary>
     public const string UnreadableAnswer = "UnreadableAnswer";
 
     /// <summary>A gateway answered in the provider's place; the provider may have taken the request.</summary>
     public const string GatewayAnswered = "GatewayAnswered";
 
-    /// <summary>The provider took some parts of the message and refused others.</summary>
+    /// <summary>The provider took some parts of the message and refused others. Events of earlier versions only.</summary>
     public const string PartlyAccepted = "PartlyAccepted";
 
     /// <summary>

@@ -27,7 +27,11 @@ public static class EventWords
         CapPlaceMoved e => $"{Name(state, e.DeliveryId)} leaves later than planned, and counts where it leaves (rule: {e.Rule}).",
         DispatchAttempted e => $"{Name(state, e.DeliveryId)}: attempt {Count(e.Attempt)} at {e.Provider} is about to be made.",
         NotificationDispatched { Receipt: not null } e => $"{Name(state, e.DeliveryId)} was accepted by {e.Provider}, says a receipt{(e.ProviderMessageId is null ? "" : $" (their ID {e.ProviderMessageId})")}.",
-        NotificationDispatched e => $"{Name(state, e.DeliveryId)} was accepted by {e.Provider} at attempt {Count(e.Attempt)}, after {Count(e.LatencyMs)} ms{(e.Segments > 1 ? $", in {Count(e.Segments.Value)} segments" : "")}{(e.ProviderMessageId is null ? "" : $" (their ID {e.ProviderMessageId})")}.",
+        NotificationDispatched e =>
+            $"{Name(state, e.DeliveryId)} was accepted by {e.Provider} at attempt {Count(e.Attempt)}, after {Count(e.LatencyMs)} ms"
+            + (e.Segments > 1 ? $", in {Count(e.Segments.Value)} segments" : "")
+            + (e.RefusedParts is { } refused ? $", of which {Count(refused)} were refused" : "")
+            + (e.ProviderMessageId is null ? "." : $" (their ID {e.ProviderMessageId})."),
         DuplicateDispatchDetected e =>
             $"{Name(state, e.DeliveryId)} was accepted by {e.Provider} a second time, at attempt {Count(e.Attempt)}"
             + (e.ProviderMessageId is null ? "." : $" (their ID {e.ProviderMessageId})."),

@@ -44,6 +44,8 @@ public sealed class EventWordsTests
         { new DispatchAttempted(Sms, 2, "twilio", At), "The SMS: attempt 2 at twilio is about to be made." },
         { new NotificationDispatched(Push, 1, "apns", "A-1", 131, "h", At), "The push to d_1 was accepted by apns at attempt 1, after 131 ms (their ID A-1)." },
         { new NotificationDispatched(Sms, 1, "twilio", null, 131, "h", At, Segments: 2), "The SMS was accepted by twilio at attempt 1, after 131 ms, in 2 segments." },
+        { new NotificationDispatched(Sms, 1, "vonage", "0A01", 131, "h", At, Segments: 2, RefusedParts: 1),
+            "The SMS was accepted by vonage at attempt 1, after 131 ms, in 2 segments, of which 1 were refused (their ID 0A01)." },
         { new DuplicateDispatchDetected(Sms, 2, "twilio", "SM2", At),
             "The SMS was accepted by twilio a second time, at attempt 2 (their ID SM2)." },
         { new NotificationFailed(Sms, 1, Reasons.BadAddress, "twilio", "21211", At), "The SMS failed for good at attempt 1: bad address (twilio: 21211)." },

@@ -210,11 +210,16 @@ public sealed class FcmProviderTests : IAsyncDisposable
         Assert.Empty(server.Received);
     }
 
-    [Fact]
-    public async Task An_accepted_push_without_a_name_is_accepted()
+    // Firebase, projects.messages.send: «If successful, the response body contains an instance of Message», whose name FCM sets.
+    [Theory]
+    [InlineData(200, "<html>")]
+    [InlineData(200, "{}")]
+    [InlineData(200, "")]
+    [InlineData(202, """{"name":"projects/p/messages/1"}""")]
+    public async Task Yes_without_FCMs_own_sign_is_unknown(int status, string body)
     {
-        await ServeAsync(Answer(200, "<html>"));
-        Assert.Equal(new AttemptOutcome.Accepted(null), await SendAsync());
+        await ServeAsync(Answer(status, body));
+        Assert.Equal(new AttemptOutcome.Unknown(Reasons.UnreadableAnswer), await SendAsync());
     }
 
     private async Task<ScriptedServer> ServeAsync(Script send, Script? token = null, TimeSpan? timeout = null)

@@ -53,7 +53,7 @@ public sealed class HeaderInjectionTests
     [Fact]
     public async Task SendGrid_is_told_no_header_but_ours()
     {
-        await using var server = await ScriptedServer.Http1Async(ScriptedServer.Answer(202));
+        await using var server = await ScriptedServer.Http1Async(ScriptedServer.Answer(202, "", ("X-Message-Id", "m-1")));
         Assert.True(EmailSender.TryParse("Shop <news@example.com>", out var from));
         using var provider = new SendGridProvider(new SendGridOptions { ApiKey = "SG.key", BaseUrl = server.Url }, from, TimeProvider.System);
         await EachAsync(provider, server, (json, hostile) =>

@@ -76,6 +76,11 @@ public sealed class MailchimpProviderTests : IAsyncDisposable
         { 200, "ValidationError", new AttemptOutcome.Rejected(Reasons.Rejected, "ValidationError") },
         { 500, "Something_New", new AttemptOutcome.Retry(Reasons.Retry, "Something_New") },
         { 500, "Unknown_Template", new AttemptOutcome.Rejected(Reasons.Rejected, "Unknown_Template") },
+        // OpenAPI: the names that it has are permanent; another one with a 5xx is the service's fault.
+        { 500, "Invalid_Something_New", new AttemptOutcome.Retry(Reasons.Retry, "Invalid_Something_New") },
+        { 503, "Unknown_Error", new AttemptOutcome.Retry(Reasons.Retry, "Unknown_Error") },
+        { 400, "Invalid_Something_New", new AttemptOutcome.Rejected(Reasons.Rejected, "Invalid_Something_New") },
+        { 504, "Something_New", new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
         { 400, "a name with someone@example.com in it", new AttemptOutcome.Rejected(Reasons.Rejected, "400") },
     };
 
@@ -89,6 +94,12 @@ public sealed class MailchimpProviderTests : IAsyncDisposable
         { 200, "[]", new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
         { 200, "[1]", new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
         { 200, """[{"status":"\ud800"}]""", new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
+        // OpenAPI, MessagesSendResponse: a status and an _id for each recipient, with 200.
+        { 200, """[{"email":"a@example.com","status":"sent"}]""", new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
+        { 201, """[{"email":"a@example.com","status":"sent","_id":"id"}]""", new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
+        { 202, "", new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
+        { 303, "", new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
+        { 405, "", new AttemptOutcome.Halted("405") },
         { 500, "<html>", new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
         { 500, "", new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
         { 502, "<html>", new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },

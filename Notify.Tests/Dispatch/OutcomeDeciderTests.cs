@@ -63,6 +63,23 @@ public class OutcomeDeciderTests
         Assert.Equal((3, 3), (((DeliveryDeferred)e!).Attempt, next!.Attempts));
     }
 
+    [Fact]
+    public void Halt_that_may_concern_one_address_ends_after_all_attempts()
+    {
+        var halted = new AttemptOutcome.Halted("403", IsAttempt: true);
+        var (e, next) = Decide(halted, Lane.Webpush, attempt: 4);
+        Assert.Equal((Reasons.ChannelHalted, 4, 4), (((DeliveryDeferred)e!).Reason, ((DeliveryDeferred)e).Attempt, next!.Attempts));
+        Assert.True(next.DueAt >= Now + OutcomeDecider.HaltedWait);
+        Assert.IsType<DeliveryDeadLettered>(Decide(halted, Lane.Webpush, attempt: Schedule.MaxAttempts).Event);
+    }
+
+    [Fact]
+    public void Refused_parts_are_in_the_event()
+    {
+        var dispatched = Assert.IsType<NotificationDispatched>(Decide(new AttemptOutcome.Accepted("0A01", 1), Lane.Sms).Event);
+        Assert.Equal(("0A01", 1), (dispatched.ProviderMessageId, dispatched.RefusedParts));
+    }
+
     [Theory]
     [InlineData(Lane.Apns)]
     [InlineData(Lane.Sms)]

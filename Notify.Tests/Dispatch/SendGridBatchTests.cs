@@ -54,6 +54,7 @@ public sealed class SendGridBatchTests : IAsyncDisposable
         {
             var refused = server!.Received[number - 1].Body.Contains(bad.DeliveryId.ToString(), StringComparison.Ordinal);
             context.Response.StatusCode = refused ? 400 : 202;
+            context.Response.Headers["X-Message-Id"] = "m-1";
             await context.Response.WriteAsync(refused ? "{}" : "");
         }, messages);
         Assert.Equal(messages.Select(m => m != bad), outcomes.Select(o => o is AttemptOutcome.Accepted));
@@ -87,7 +88,8 @@ public sealed class SendGridBatchTests : IAsyncDisposable
     [Fact]
     public async Task Who_cannot_be_written_to_harms_no_other()
     {
-        var outcomes = await SendAsync(Answer(202), [Message(), Message() with { Address = "a@.." }, Message()]);
+        var outcomes = await SendAsync(
+            Answer(202, "", ("X-Message-Id", "m-1")), [Message(), Message() with { Address = "a@.." }, Message()]);
         Assert.Equal([true, false, true], outcomes.Select(o => o is AttemptOutcome.Accepted));
         Assert.Equal(2, Places(Assert.Single(server!.Received)).Count);
     }
@@ -119,7 +121,7 @@ public sealed class SendGridBatchTests : IAsyncDisposable
         var messages = Enumerable.Range(0, 3).Select(i => Tracked($"a{i}", links: 2)).ToList();
         Assert.Single(messages.Select(m => SendGridMail.SharedBy(m)).Distinct());
 
-        await SendAsync(Answer(202), messages);
+        await SendAsync(Answer(202, "", ("X-Message-Id", "m-1")), messages);
 
         var mail = JsonNode.Parse(Assert.Single(server!.Received).Body)!;
         Assert.DoesNotContain("n.example", mail["content"]!.ToJsonString(), StringComparison.Ordinal);
@@ -139,7 +141,7 @@ public sealed class SendGridBatchTests : IAsyncDisposable
         Assert.Equal((marked.Content.Body ?? "", marked.Content.Html ?? ""), SendGridMail.SharedBy(marked));
 
         var one = Tracked("one", links: 2);
-        await SendAsync(Answer(202), [one]);
+        await SendAsync(Answer(202, "", ("X-Message-Id", "m-1")), [one]);
 
         var mail = JsonNode.Parse(Assert.Single(server!.Received).Body)!;
         Assert.Null(mail["personalizations"]![0]!["substitutions"]);

@@ -135,11 +135,18 @@ public sealed class SendGridProviderTests : IAsyncDisposable
         Assert.Equal(seconds is { } s ? TimeSpan.FromSeconds(s) : null, Assert.IsType<AttemptOutcome.Retry>(await SendAsync(Message())).After);
     }
 
-    [Fact]
-    public async Task An_answer_without_an_ID_is_a_yes_all_the_same()
+    // SendGrid, Mail Send: «202 Accepted: your message is both valid, and queued to be delivered», named by X-Message-Id.
+    [Theory]
+    [InlineData(202, null)]
+    [InlineData(200, "m-1")]
+    [InlineData(200, null)]
+    [InlineData(201, "m-1")]
+    [InlineData(204, null)]
+    [InlineData(303, null)]
+    public async Task Yes_without_SendGrids_own_sign_is_unknown(int status, string? id)
     {
-        await ServeAsync(Answer(202));
-        Assert.Equal(new AttemptOutcome.Accepted(null), await SendAsync(Message()));
+        await ServeAsync(Answer(status, "", id is null ? [] : [("X-Message-Id", id)]));
+        Assert.Equal(new AttemptOutcome.Unknown(Reasons.UnreadableAnswer), await SendAsync(Message()));
     }
 
     [Fact]

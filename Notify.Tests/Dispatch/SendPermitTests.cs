@@ -197,7 +197,7 @@ public sealed class SendPermitTests : IAsyncDisposable
     [Fact]
     public async Task Mails_of_one_call_stay_together_when_one_has_changed()
     {
-        var server = await ServeAsync(Http1Async(Answer(202)));
+        var server = await ServeAsync(Http1Async(Answer(202, "", ("X-Message-Id", "m-1"))));
         var provider = SendGrid(server);
         isUnchanged = false;
         Permit().Enter();

@@ -30,9 +30,9 @@ public static class MailchimpStatus
 
         return (int)status switch
         {
-            >= 200 and < 300 => new AttemptOutcome.Unknown(Reasons.UnreadableAnswer),
+            (>= 200 and < 300) or 303 => new AttemptOutcome.Unknown(Reasons.UnreadableAnswer),
             408 or 429 => new AttemptOutcome.Retry(Reasons.Retry, word, retryAfter),
-            401 or 402 or 403 or 404 => new AttemptOutcome.Halted(word),
+            401 or 402 or 403 or 404 or 405 => new AttemptOutcome.Halted(word),
             // Mailchimp Transactional, Errors: «any non-200 response code is an error», with a document of status, code, name and
             // message. This has none.
             >= 500 => GatewayAnswers.Of((int)status, hasDocument: false, word, retryAfter),
@@ -44,7 +44,8 @@ public static class MailchimpStatus
     /// <summary>What a recipient's <c>status</c> and <c>reject_reason</c> mean.</summary>
     public static AttemptOutcome OfRecipient(string? status, string? rejected, string? id) => (status, rejected) switch
     {
-        ("sent" or "queued" or "scheduled", _) => new AttemptOutcome.Accepted(id),
+        // OpenAPI, MessagesSendResponse: each recipient has a status and an _id.
+        ("sent" or "queued" or "scheduled", _) when id is { Length: > 0 } => new AttemptOutcome.Accepted(id),
         ("invalid", _) => new AttemptOutcome.Rejected(Reasons.BadAddress, "invalid"),
         ("rejected", "hard-bounce") => new AttemptOutcome.Rejected(Reasons.HardBounced, rejected, AddressVerdict.Suppress),
         ("rejected", "spam") => new AttemptOutcome.Rejected(Reasons.Complained, rejected, AddressVerdict.Suppress),
@@ -57,7 +58,7 @@ public static class MailchimpStatus
         _ => new AttemptOutcome.Unknown(Reasons.UnreadableAnswer),
     };
 
-    /// <summary>What an error's <c>name</c> means, whatever the HTTP status: even a 500 can be for ever.</summary>
+    /// <summary>What an error's <c>name</c> means, whatever the HTTP status: Mailchimp sends 500 for permanent errors, too.</summary>
     public static AttemptOutcome OfError(HttpStatusCode status, string name, TimeSpan? retryAfter)
     {
         var code = name.Length <= 60 && name.All(c => char.IsAsciiLetterOrDigit(c) || c == '_') ? name : ((int)status).ToString(CultureInfo.InvariantCulture);
@@ -66,16 +67,22 @@ public static class MailchimpStatus
             // «GeneralError: an unknown error occurred processing your request. Please try again later.»
             "GeneralError" or "ServiceUnavailable" or "RequestLimitExceeded" => new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter),
             "Invalid_Key" or "PaymentRequired" or "Unknown_Subaccount" => new AttemptOutcome.Halted(code),
-            _ when (int)status == 429 => new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter),
             _ when (int)status is 401 or 402 or 403 => new AttemptOutcome.Halted(code),
-            // Permanent faults come with 500, too, under names such as these; any other name is a fault of the service.
-            "ValidationError" => new AttemptOutcome.Rejected(Reasons.Rejected, code),
-            _ when (int)status >= 500 && !name.StartsWith("Invalid_", StringComparison.Ordinal)
-                && !name.StartsWith("Unknown_", StringComparison.Ordinal) =>
-                new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter),
+            _ when Permanent.Contains(name) => new AttemptOutcome.Rejected(Reasons.Rejected, code),
+            _ when (int)status is 408 or 429 => new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter),
+            _ when (int)status >= 500 => GatewayAnswers.Of((int)status, hasDocument: true, code, retryAfter),
             _ => new AttemptOutcome.Rejected(Reasons.Rejected, code),
         };
     }
+
+    // The names that the OpenAPI description has besides those above. Another name with a 5xx is a fault of the service.
+    private static readonly HashSet<string> Permanent = new(StringComparer.Ordinal)
+    {
+        "ValidationError", "Invalid_CustomDNS", "Invalid_DeleteDefaultPool", "Invalid_EmptyDefaultPool", "Invalid_Reject",
+        "Invalid_Tag_Name", "Invalid_Template", "Invalid_Verified_Domain", "Invalid_Verified_TrackingDomain", "Invalid_Version",
+        "Unknown_Domain", "Unknown_Export", "Unknown_IP", "Unknown_InboundDomain", "Unknown_InboundRoute", "Unknown_Message",
+        "Unknown_MetadataField", "Unknown_Pool", "Unknown_Sender", "Unknown_Template", "Unknown_TrackingDomain", "Unknown_Webhook",
+    };
 
     private static string? Text(JsonElement element, string name) =>
         element.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;

@@ -25,7 +25,9 @@ public static partial class SendGridStatus
         var code = fields.Count > 0 ? $"{(int)status} {fields[0]}" : ((int)status).ToString(CultureInfo.InvariantCulture);
         return (int)status switch
         {
-            >= 200 and < 300 => new AttemptOutcome.Accepted(messageId),
+            // SendGrid, Mail Send: «202 Accepted», with the message's ID in X-Message-Id. Any other yes is not Mail Send's own.
+            202 when messageId is { Length: > 0 } => new AttemptOutcome.Accepted(messageId),
+            (>= 200 and < 300) or 303 => new AttemptOutcome.Unknown(Reasons.UnreadableAnswer),
             // The sender or the account, not the message: a key without the right to send, a sender that is not verified.
             401 or 403 or 404 or 405 or 415 => new AttemptOutcome.Halted(code),
             400 when fields.Any(f => IsOf("from", f)) => new AttemptOutcome.Halted(code),

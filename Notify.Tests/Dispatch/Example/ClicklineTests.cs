@@ -20,7 +20,8 @@ public sealed class ClicklineTests
     public static TheoryData<int, string, AttemptOutcome> Table => new()
     {
         { 202, """{"id":"m-1"}""", new AttemptOutcome.Accepted("m-1") },
-        { 202, "?", new AttemptOutcome.Accepted(null) },
+        { 202, "?", new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
+        { 200, """{"id":"m-1"}""", new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
         { 401, "", new AttemptOutcome.Halted("401") },
         { 400, """{"code":"unknown_sender"}""", new AttemptOutcome.Halted("unknown_sender") },
         { 400, """{"code":"bad_number"}""", new AttemptOutcome.Rejected(Reasons.BadAddress, "bad_number") },

@@ -10,6 +10,9 @@ internal sealed class ScriptedMailServer : IAsyncDisposable
     /// <summary>Breaks the connection instead of answering.</summary>
     public const string Drop = "drop";
 
+    /// <summary>Asks for the mail and breaks the connection in the midst of it.</summary>
+    public const string CutData = "cut";
+
     /// <summary>Never answers.</summary>
     public const string Silence = "silence";
 
@@ -88,7 +91,7 @@ internal sealed class ScriptedMailServer : IAsyncDisposable
                     _ => "250 2.0.0 fine",
                 };
                 if (!await AnswerAsync(line, good)) return;
-                if (verb == "QUIT") return;
+                if (verb == "QUIT" || script(line) == CutData) return;
                 if (verb != "DATA" || script(line) is not null) continue;
                 var mail = new StringBuilder();
                 while (await reader.ReadLineAsync(both.Token) is { } text && text != ".") mail.Append(text.StartsWith('.') ? text[1..] : text).Append("\r\n");
@@ -111,7 +114,9 @@ internal sealed class ScriptedMailServer : IAsyncDisposable
                 return false;
             }
 
-            await stream.WriteAsync(Encoding.UTF8.GetBytes(answer + "\r\n"), both.Token);
+            if (answer == CutData) socket.LingerState = new LingerOption(true, 0);
+            await stream.WriteAsync(Encoding.UTF8.GetBytes((answer == CutData ? good : answer) + "\r\n"), both.Token);
+            if (answer == CutData) await reader.ReadLineAsync(both.Token);
             return true;
         }
     }

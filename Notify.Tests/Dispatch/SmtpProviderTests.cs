@@ -91,6 +91,90 @@ public sealed class SmtpProviderTests : IAsyncDisposable
         Assert.Equal(expected, await SendAsync());
     }
 
+    // RFC 4954, 6: authentication required (530), too weak (534), refused (535), wanted encrypted (538), at whichever command.
+    [Theory]
+    [InlineData("MAIL", "530 5.7.0 Authentication required", "530")]
+    [InlineData("RCPT", "530 5.7.0 Authentication required", "530")]
+    [InlineData("DATA", "530 5.7.0 Authentication required", "530 5.7.0")]
+    [InlineData(".", "530 5.7.0 Authentication required", "530")]
+    [InlineData("RCPT", "535 5.7.8 wrong", "535 5.7.8")]
+    [InlineData("RCPT", "534 5.7.9 too weak", "534 5.7.9")]
+    [InlineData("MAIL", "538 5.7.11 encrypt first", "538 5.7.11")]
+    public async Task Missing_authentication_halts_at_any_command(string at, string answer, string code)
+    {
+        Serve(line => line.StartsWith(at, StringComparison.OrdinalIgnoreCase) ? answer : null);
+        Assert.Equal(new AttemptOutcome.Halted(code), await SendAsync());
+    }
+
+    [Fact]
+    public async Task Server_without_AUTH_halts()
+    {
+        servers.Add(new ScriptedMailServer());
+        provider = Provider(((ScriptedMailServer)servers[0]).Port, user: "u");
+        Assert.Equal(new AttemptOutcome.Halted("auth"), await SendAsync());
+        Assert.DoesNotContain(((ScriptedMailServer)servers[0]).Commands, c => c.StartsWith("MAIL", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task Server_with_unknown_mechanisms_alone_halts()
+    {
+        servers.Add(new ScriptedMailServer(null, "AUTH X-OWN"));
+        provider = Provider(((ScriptedMailServer)servers[0]).Port, user: "u");
+        Assert.Equal(new AttemptOutcome.Halted("auth"), await SendAsync());
+    }
+
+    // RFC 4954, 6: «454 Temporary authentication failure».
+    [Fact]
+    public async Task Authentication_that_fails_for_now_is_tried_again()
+    {
+        servers.Add(new ScriptedMailServer(
+            line => line.StartsWith("AUTH", StringComparison.Ordinal) ? "454 4.7.0 later" : null, "AUTH PLAIN"));
+        provider = Provider(((ScriptedMailServer)servers[0]).Port, user: "u");
+        Assert.Equal(new AttemptOutcome.Retry(Reasons.Retry, "454"), await SendAsync());
+    }
+
+    // RFC 5321, 4.2.1 and 4.3.2: the first digit decides.
+    [Theory]
+    [InlineData("250 2.0.0 queued")]
+    [InlineData("251 queued")]
+    [InlineData("252 queued, not verified")]
+    public async Task Any_positive_reply_to_the_final_dot_is_a_yes(string answer)
+    {
+        Serve(line => line == "." ? answer : null);
+        Assert.IsType<AttemptOutcome.Accepted>(await SendAsync());
+    }
+
+    // RFC 5321, 4.1.1.10: «Receipt of the end of mail data indication requires the server to process the stored mail».
+    [Fact]
+    public async Task Mail_cut_before_its_final_dot_is_tried_again()
+    {
+        var server = Serve(line => line == "DATA" ? ScriptedMailServer.CutData : null);
+        var large = string.Concat(Enumerable.Repeat("A line of a large mail that no socket takes whole.\n", 250_000));
+        Assert.Equal(new AttemptOutcome.Retry(Reasons.ConnectionLost, null), await SendAsync(new NotificationContent("t", large)));
+        Assert.Empty(server.Mails);
+    }
+
+    // RFC 5321, 4.5.3.1.5: a reply line has 512 octets at most.
+    [Theory]
+    [InlineData("greeting", "220", false)]
+    [InlineData(".", "250", true)]
+    public async Task Endless_reply_is_not_read(string at, string code, bool isUnknown)
+    {
+        var reply = string.Concat(Enumerable.Repeat($"{code}-a line of a reply that does not end\r\n", 25_000)) + $"{code} end";
+        Serve(line => line == at ? reply : null);
+        AttemptOutcome expected = isUnknown ? new AttemptOutcome.Unknown(Reasons.ConnectionLost) : new AttemptOutcome.Retry(Reasons.ConnectionLost, null);
+        Assert.Equal(expected, await SendAsync());
+    }
+
+    [Fact]
+    public async Task Mail_goes_by_DATA_where_CHUNKING_is_offered()
+    {
+        servers.Add(new ScriptedMailServer(null, "CHUNKING", "BINARYMIME", "8BITMIME"));
+        provider = Provider(((ScriptedMailServer)servers[0]).Port);
+        Assert.IsType<AttemptOutcome.Accepted>(await SendAsync());
+        Assert.Contains("DATA", ((ScriptedMailServer)servers[0]).Commands);
+    }
+
     [Theory]
     [InlineData("greeting")]
     [InlineData("EHLO")]

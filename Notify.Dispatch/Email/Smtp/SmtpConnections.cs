@@ -34,13 +34,29 @@ public sealed class SmtpConnections(SmtpOptions options, TimeProvider clock) : I
                 SmtpSecurity.Tls => SecureSocketOptions.SslOnConnect,
                 _ => SecureSocketOptions.None,
             }, cancellation);
-            if (options.UserName is { } user) await client.AuthenticateAsync(user, options.Password!, cancellation);
+            // DATA and never BDAT (RFC 3030): a mail whose final dot has not come is none.
+            client.Capabilities &= ~(SmtpCapabilities.Chunking | SmtpCapabilities.BinaryMime);
+            await AuthenticateAsync(client, cancellation);
             return client;
         }
         catch
         {
             client.Dispose();
             throw;
+        }
+    }
+
+    // MailKit reports a missing AUTH as it does a missing STARTTLS.
+    private async Task AuthenticateAsync(SmtpClient client, CancellationToken cancellation)
+    {
+        if (options.UserName is not { } user) return;
+        try
+        {
+            await client.AuthenticateAsync(user, options.Password!, cancellation);
+        }
+        catch (NotSupportedException e)
+        {
+            throw new AuthenticationException("The server offers no AUTH that is known here.", e);
         }
     }
 

@@ -11,8 +11,9 @@ namespace Notify.Dispatch.Email.Smtp;
 
 /// <summary>Email over a mail server of one's own.</summary>
 /// <remarks>
-/// RFC 5321, through MailKit. Until the message itself has begun to leave, any trouble means that nothing was sent. After
-/// that a lost answer is an unknown outcome, which is never repeated; the <c>Message-ID</c> follows from the delivery.
+/// RFC 5321, through MailKit. Until the message has been written almost to its end, any fault means that nothing was sent.
+/// After that its final dot may have left, and a lost answer is an unknown outcome, which is never repeated. The
+/// <c>Message-ID</c> follows from the delivery.
 /// </remarks>
 public sealed class SmtpProvider : IDeliveryProvider, IDisposable
 {
@@ -77,17 +78,24 @@ public sealed class SmtpProvider : IDeliveryProvider, IDisposable
         }
         catch (SmtpCommandException e)
         {
+            var hasConnection = client is not null;
             if (client is { IsConnected: true })
             {
                 connections.Return(client);
                 client = null;
             }
 
-            return SmtpStatus.Outcome(StageOf(e), (int)e.StatusCode, e.Message);
+            // RFC 5321, 4.2.1: any 2yz after the final dot is a yes; MailKit knows 250 alone.
+            return e is { ErrorCode: SmtpErrorCode.MessageNotAccepted, StatusCode: >= (SmtpStatusCode)200 and < (SmtpStatusCode)300 }
+                ? new AttemptOutcome.Accepted(mail.MessageId) : SmtpStatus.Outcome(StageOf(e, hasConnection), (int)e.StatusCode, e.Message);
         }
-        catch (AuthenticationException)
+        catch (AuthenticationException e)
         {
-            return new AttemptOutcome.Halted("535");
+            return SmtpStatus.OfAuthentication((e.InnerException as SmtpCommandException) is { } refusal ? (int)refusal.StatusCode : null);
+        }
+        catch (ServiceNotAuthenticatedException) // 530 to a command of the mail
+        {
+            return SmtpStatus.OfAuthentication((int)SmtpStatusCode.AuthenticationRequired);
         }
         catch (Exception e) when (e is SslHandshakeException or NotSupportedException)
         {
@@ -96,7 +104,8 @@ public sealed class SmtpProvider : IDeliveryProvider, IDisposable
         catch (Exception e) when (e is SmtpProtocolException or IOException or SocketException or ServiceNotConnectedException or OperationCanceledException)
         {
             var reason = e is not OperationCanceledException ? Reasons.ConnectionLost : timeout.IsCancellationRequested ? Reasons.TimedOut : Reasons.HostLost;
-            return left.HasBegun ? new AttemptOutcome.Unknown(reason) : new AttemptOutcome.Retry(reason, null);
+            // RFC 5321, 4.1.1.10: a server acts on no mail whose final dot has not come.
+            return left.MayBeWhole ? new AttemptOutcome.Unknown(reason) : new AttemptOutcome.Retry(reason, null);
         }
         finally
         {
@@ -106,7 +115,8 @@ public sealed class SmtpProvider : IDeliveryProvider, IDisposable
 
     private MimeMessage Mail(OutboundMessage message, string to, string subject)
     {
-        var mail = new MimeMessage { Subject = subject, Date = clock.GetUtcNow(), MessageId = $"{message.DeliveryId:N}@{from.Address[(from.Address.LastIndexOf('@') + 1)..]}" };
+        var domain = from.Address[(from.Address.LastIndexOf('@') + 1)..];
+        var mail = new MimeMessage { Subject = subject, Date = clock.GetUtcNow(), MessageId = $"{message.DeliveryId:N}@{domain}" };
         mail.From.Add(new MailboxAddress(from.Name, from.Address));
         mail.To.Add(new MailboxAddress(null, to));
         foreach (var (name, value) in EmailHeaders.Of(message)) mail.Headers.Add(name, value);
@@ -122,8 +132,9 @@ public sealed class SmtpProvider : IDeliveryProvider, IDisposable
         return mail;
     }
 
-    private static SmtpStage StageOf(SmtpCommandException e) => e.ErrorCode switch
+    private static SmtpStage StageOf(SmtpCommandException e, bool hasConnection) => e.ErrorCode switch
     {
+        SmtpErrorCode.UnexpectedStatusCode when hasConnection => SmtpStage.Message, // to DATA
         SmtpErrorCode.SenderNotAccepted => SmtpStage.Sender,
         SmtpErrorCode.RecipientNotAccepted => SmtpStage.Recipient,
         SmtpErrorCode.MessageNotAccepted => SmtpStage.Message,
@@ -131,19 +142,21 @@ public sealed class SmtpProvider : IDeliveryProvider, IDisposable
     };
 
     // MailKit reports progress after each part of the message's own bytes, and before the final dot: a mail whose dot has not
-    // come is none (RFC 5321 4.1.1.10).
+    // come is none (RFC 5321 4.1.1.10). The last part may wait in MailKit's buffer, to leave together with the dot.
     private sealed class LeftHere : ITransferProgress
     {
+        private const int Buffered = 4096;
+
         private readonly SendPermit? permit = SendPermit.Current;
 
-        public bool HasBegun { get; private set; }
+        public bool MayBeWhole { get; private set; }
 
-        public void Report(long bytesTransferred, long totalSize) => Report(bytesTransferred);
-
-        public void Report(long bytesTransferred)
+        public void Report(long bytesTransferred, long totalSize)
         {
             permit?.CheckLease();
-            HasBegun = true;
+            MayBeWhole = bytesTransferred + Buffered >= totalSize;
         }
+
+        public void Report(long bytesTransferred) => Report(bytesTransferred, 0);
     }
 }

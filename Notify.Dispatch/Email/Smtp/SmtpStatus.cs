@@ -37,6 +37,8 @@ public static partial class SmtpStatus
         return (stage, status, enhanced) switch
         {
             (_, >= 400 and < 500, _) => new AttemptOutcome.Retry(Reasons.Retry, code),
+            // RFC 4954, 6: authentication required, too weak, refused, or wanted encrypted. It is ours at whichever command it comes.
+            (_, 530 or 534 or 535 or 538, _) => new AttemptOutcome.Halted(code),
             (_, _, "5.2.2") => new AttemptOutcome.Rejected(Reasons.Rejected, code), // the mailbox is full, and will not be for ever
             (_, 552, _) or (_, _, "5.3.4" or "5.2.3") => new AttemptOutcome.Rejected(Reasons.TooLarge, code),
             // The server refuses us: who we are, or whom we say the mail is from.
@@ -48,6 +50,16 @@ public static partial class SmtpStatus
             _ => new AttemptOutcome.Rejected(Reasons.Rejected, code),
         };
     }
+
+    /// <summary>The outcome of a refused authentication: for now, or until an operator has changed the settings.</summary>
+    /// <param name="status">The three digits; <c>null</c>: the server offers no AUTH that both sides know.</param>
+    public static AttemptOutcome OfAuthentication(int? status) => status switch
+    {
+        // RFC 4954, 6: «454 Temporary authentication failure»; 421 as everywhere.
+        >= 400 and < 500 => new AttemptOutcome.Retry(Reasons.Retry, $"{status}"),
+        null => new AttemptOutcome.Halted("auth"),
+        _ => new AttemptOutcome.Halted($"{status}"),
+    };
 
     [GeneratedRegex(@"\b[245]\.\d{1,3}\.\d{1,3}\b")]
     private static partial Regex Enhanced();

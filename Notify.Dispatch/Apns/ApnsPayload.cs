@@ -25,7 +25,7 @@ public static class ApnsPayload
             json.WriteStartObject();
             json.WriteStartObject("aps");
             if (content.IsShown) WriteAlert(json, content);
-            else WriteSilent(json, content.Push);
+            else json.WriteNumber("content-available", 1); // without alert, badge and sound: iOS wakes the app when it sees fit
             json.WriteEndObject();
             json.WriteString("deliveryId", message.DeliveryId);
             if (content.Url is { } url) json.WriteString("url", url);
@@ -50,7 +50,7 @@ public static class ApnsPayload
         if (ios?.Subtitle is { } subtitle) json.WriteString("subtitle", subtitle);
         if (content.Body is { Length: > 0 } body) json.WriteString("body", body);
         json.WriteEndObject();
-        if (push?.Sound != PushOptions.NoSound) json.WriteString("sound", push?.Sound ?? "default");
+        WriteSound(json, push?.Sound, isCritical: ios?.InterruptionLevel == InterruptionLevel.Critical);
         if (push?.Badge is { } badge) json.WriteNumber("badge", badge);
         if (ios?.ThreadId is { } thread) json.WriteString("thread-id", thread);
         if (ios?.Category is { } category) json.WriteString("category", category);
@@ -58,11 +58,22 @@ public static class ApnsPayload
         if (ios?.MutableContent == true || push?.Image is not null) json.WriteNumber("mutable-content", 1); // the app's extension fetches the image
     }
 
-    // Nothing is shown and nothing sounds: iOS wakes the app when it sees fit.
-    private static void WriteSilent(Utf8JsonWriter json, PushOptions? push)
+    // Apple: a critical alert has a dictionary, whose volume goes from 0, silent, to 1.
+    private static void WriteSound(Utf8JsonWriter json, string? sound, bool isCritical)
     {
-        json.WriteNumber("content-available", 1);
-        if (push?.Badge is { } badge) json.WriteNumber("badge", badge);
+        var name = sound is null or PushOptions.NoSound ? "default" : sound;
+        if (isCritical)
+        {
+            json.WriteStartObject("sound");
+            json.WriteNumber("critical", 1);
+            json.WriteString("name", name);
+            json.WriteNumber("volume", sound == PushOptions.NoSound ? 0 : 1);
+            json.WriteEndObject();
+        }
+        else if (sound != PushOptions.NoSound)
+        {
+            json.WriteString("sound", name);
+        }
     }
 
     private static string LevelOf(InterruptionLevel level) => level switch

@@ -12,6 +12,10 @@ namespace Notify.Dispatch.Apns;
 /// <remarks>Apple: Sending notification requests to APNs. Repeats of a delivery replace each other on the device by <c>apns-collapse-id</c>.</remarks>
 public sealed class ApnsProvider : IDeliveryProvider, IDisposable
 {
+    /// <summary>The longest that APNs keeps a push for a device that is away.</summary>
+    /// <remarks>Apple: Sending notification requests to APNs, <c>apns-expiration</c>.</remarks>
+    public static readonly TimeSpan MaxStorage = TimeSpan.FromDays(30);
+
     private readonly ApnsOptions options;
     private readonly ApnsToken token;
     private readonly HttpClient[] clients;
@@ -76,6 +80,13 @@ public sealed class ApnsProvider : IDeliveryProvider, IDisposable
         handler.KeepAlivePingPolicy = HttpKeepAlivePingPolicy.Always;
     }
 
+    // 0: now or never. Apple keeps a push for 30 days at most.
+    private string Expiration(DateTimeOffset expires, PushOptions? push)
+    {
+        var last = clock.GetUtcNow() + MaxStorage;
+        return push?.TtlSeconds == 0 ? "0" : (expires < last ? expires : last).ToUnixTimeSeconds().ToString(CultureInfo.InvariantCulture);
+    }
+
     private async Task<AttemptOutcome> CallAsync(OutboundMessage message, byte[] payload, string authorization, CancellationToken cancellation)
     {
         using var request = new HttpRequestMessage(HttpMethod.Post, $"/3/device/{message.Address}")
@@ -93,15 +104,17 @@ public sealed class ApnsProvider : IDeliveryProvider, IDisposable
         headers.TryAddWithoutValidation("apns-id", message.DeliveryId.ToString());
         headers.TryAddWithoutValidation("apns-collapse-id", message.Content.Push?.CollapseKey ?? message.DeliveryId.ToString("N"));
         if (PushLifetime.End(message.ExpiresAt, message.Content.Push, clock.GetUtcNow()) is { } expires)
-            headers.TryAddWithoutValidation("apns-expiration", message.Content.Push?.TtlSeconds == 0 ? "0" : expires.ToUnixTimeSeconds().ToString(CultureInfo.InvariantCulture)); // 0: now or never
+            headers.TryAddWithoutValidation("apns-expiration", Expiration(expires, message.Content.Push));
 
         var (response, outcome) = await ProviderCall.SendAsync(clients[(int)((uint)Interlocked.Increment(ref turn) % (uint)clients.Length)], request, cancellation);
         if (response is null) return outcome!;
         using (response)
         {
             var apnsId = response.Headers.TryGetValues("apns-id", out var ids) ? ids.FirstOrDefault() : null;
-            var (reason, timestamp) = response.IsSuccessStatusCode ? default : ApnsStatus.Read(await response.Content.ReadAsByteArrayAsync(cancellation));
-            return ApnsStatus.Outcome(response.StatusCode, reason, timestamp, apnsId, ProviderCall.RetryAfter(response.Headers, clock.GetUtcNow()));
+            var body = await response.Content.ReadAsByteArrayAsync(cancellation);
+            var (reason, timestamp) = response.IsSuccessStatusCode ? default : ApnsStatus.Read(body);
+            var retryAfter = ProviderCall.RetryAfter(response.Headers, clock.GetUtcNow());
+            return ApnsStatus.Outcome(response.StatusCode, reason, timestamp, apnsId, retryAfter, body.Length > 0);
         }
     }
 }

@@ -12,17 +12,25 @@ public static class ApnsStatus
     /// <summary>The outcome of an answer.</summary>
     /// <param name="reason">The body's <c>reason</c>.</param>
     /// <param name="timestamp">With 410: since when the token has been dead.</param>
-    public static AttemptOutcome Outcome(HttpStatusCode status, string? reason, DateTimeOffset? timestamp, string? apnsId, TimeSpan? retryAfter)
+    /// <param name="apnsId">The answer's <c>apns-id</c>.</param>
+    /// <param name="hasBody">Whether the answer has a body.</param>
+    public static AttemptOutcome Outcome(
+        HttpStatusCode status, string? reason, DateTimeOffset? timestamp, string? apnsId, TimeSpan? retryAfter, bool hasBody = false)
     {
         var code = reason ?? ((int)status).ToString(System.Globalization.CultureInfo.InvariantCulture);
         return ((int)status, reason) switch
         {
-            (200, _) => new AttemptOutcome.Accepted(apnsId),
+            // Apple: «For a successful request, the body of the response is empty», with the apns-id. A page is somebody else's yes.
+            (200, _) when apnsId is not null || !hasBody => new AttemptOutcome.Accepted(apnsId),
+            ( >= 200 and < 300, _) => new AttemptOutcome.Unknown(Reasons.UnreadableAnswer),
             (410, _) => new AttemptOutcome.Rejected(Reasons.Unregistered, code, AddressVerdict.Dead, timestamp),
             // These may only mean the wrong environment or topic: the token is kept.
             (400, "BadDeviceToken" or "DeviceTokenNotForTopic") => new AttemptOutcome.Rejected(Reasons.BadAddress, code),
             (400, "BadTopic" or "MissingTopic" or "TopicDisallowed" or "BadCertificate" or "BadCertificateEnvironment") => new AttemptOutcome.Halted(code),
-            (403, _) => new AttemptOutcome.Halted(code),
+            // 404 and 405: the address is no APNs'. 403: who we are.
+            (403 or 404 or 405, _) => new AttemptOutcome.Halted(code),
+            // Apple closes what was idle too long, which is nobody's fault.
+            (400, "IdleTimeout") or (408, _) => new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter),
             (413, _) => new AttemptOutcome.Rejected(Reasons.TooLarge, code),
             (429, "TooManyProviderTokenUpdates") => new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter ?? TimeSpan.FromMinutes(1)),
             (429, _) => new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter),

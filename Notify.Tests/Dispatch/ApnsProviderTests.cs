@@ -69,8 +69,31 @@ public sealed class ApnsProviderTests : IAsyncDisposable
         Assert.False(server.Received[0].Headers.ContainsKey("apns-expiration"));
     }
 
+    // Apple, apns-expiration: a UNIX epoch in seconds; APNs stores a notification for 30 days at most.
+    [Theory]
+    [InlineData(29, 29)]
+    [InlineData(30, 30)]
+    [InlineData(31, 30)]
+    [InlineData(400, 30)]
+    public async Task Expiration_is_at_most_thirty_days_ahead(int days, int expected)
+    {
+        var server = await ServeAsync(Answer(200));
+        await SendAsync(Message(expiresAt: clock.GetUtcNow().AddDays(days)));
+        Assert.Equal($"{clock.GetUtcNow().AddDays(expected).ToUnixTimeSeconds()}", server.Received[0].Headers["apns-expiration"]);
+    }
+
+    [Fact]
+    public async Task Page_of_a_gateway_is_no_yes()
+    {
+        await ServeAsync(Answer(200, "<html>Sign in</html>"));
+        Assert.Equal(new AttemptOutcome.Unknown(Reasons.UnreadableAnswer), await SendAsync(Message()));
+    }
+
     public static readonly TheoryData<int, string, AttemptOutcome> Errors = new()
     {
+        { 404, """{"reason":"BadPath"}""", new AttemptOutcome.Halted("BadPath") },
+        { 405, """{"reason":"MethodNotAllowed"}""", new AttemptOutcome.Halted("MethodNotAllowed") },
+        { 400, """{"reason":"IdleTimeout"}""", new AttemptOutcome.Retry(Reasons.Retry, "IdleTimeout", TimeSpan.FromSeconds(30)) },
         { 400, """{"reason":"BadDeviceToken"}""", new AttemptOutcome.Rejected(Reasons.BadAddress, "BadDeviceToken") },
         { 400, """{"reason":"DeviceTokenNotForTopic"}""", new AttemptOutcome.Rejected(Reasons.BadAddress, "DeviceTokenNotForTopic") },
         { 400, """{"reason":"BadTopic"}""", new AttemptOutcome.Halted("BadTopic") },

@@ -22,7 +22,7 @@ public class ApnsStatusTests
         { 400, "BadTopic", new AttemptOutcome.Halted("BadTopic") },
         { 400, "DeviceTokenNotForTopic", new AttemptOutcome.Rejected(Reasons.BadAddress, "DeviceTokenNotForTopic") },
         { 400, "DuplicateHeaders", Rejected("DuplicateHeaders") },
-        { 400, "IdleTimeout", Rejected("IdleTimeout") },
+        { 400, "IdleTimeout", new AttemptOutcome.Retry(Reasons.Retry, "IdleTimeout") },
         { 400, "InvalidPushType", Rejected("InvalidPushType") },
         { 400, "MissingDeviceToken", Rejected("MissingDeviceToken") },
         { 400, "MissingTopic", new AttemptOutcome.Halted("MissingTopic") },
@@ -35,8 +35,8 @@ public class ApnsStatusTests
         { 403, "InvalidProviderToken", new AttemptOutcome.Halted("InvalidProviderToken") },
         { 403, "MissingProviderToken", new AttemptOutcome.Halted("MissingProviderToken") },
         { 403, "UnrelatedKeyIdInToken", new AttemptOutcome.Halted("UnrelatedKeyIdInToken") },
-        { 404, "BadPath", Rejected("BadPath") },
-        { 405, "MethodNotAllowed", Rejected("MethodNotAllowed") },
+        { 404, "BadPath", new AttemptOutcome.Halted("BadPath") },
+        { 405, "MethodNotAllowed", new AttemptOutcome.Halted("MethodNotAllowed") },
         { 410, "ExpiredToken", new AttemptOutcome.Rejected(Reasons.Unregistered, "ExpiredToken", AddressVerdict.Dead, Since) },
         { 410, "Unregistered", new AttemptOutcome.Rejected(Reasons.Unregistered, "Unregistered", AddressVerdict.Dead, Since) },
         { 413, "PayloadTooLarge", new AttemptOutcome.Rejected(Reasons.TooLarge, "PayloadTooLarge") },
@@ -46,6 +46,9 @@ public class ApnsStatusTests
         { 503, "ServiceUnavailable", new AttemptOutcome.Retry(Reasons.Retry, "ServiceUnavailable") },
         { 503, "Shutdown", new AttemptOutcome.Retry(Reasons.Retry, "Shutdown") },
         // What Apple does not document.
+        { 202, null, new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
+        { 404, null, new AttemptOutcome.Halted("404") },
+        { 408, null, new AttemptOutcome.Retry(Reasons.Retry, "408") },
         { 400, null, Rejected("400") },
         { 403, null, new AttemptOutcome.Halted("403") },
         { 418, "Teapot", Rejected("Teapot") },
@@ -56,6 +59,15 @@ public class ApnsStatusTests
     [Theory, MemberData(nameof(Answers))]
     public void An_answer_has_a_meaning(int status, string? reason, AttemptOutcome expected) =>
         Assert.Equal(expected, ApnsStatus.Outcome((HttpStatusCode)status, reason, Since, "id", null));
+
+    // Apple: «For a successful request, the body of the response is empty», and its header apns-id names the notification.
+    [Theory]
+    [InlineData("id", false, true)]
+    [InlineData("id", true, true)]
+    [InlineData(null, false, true)]
+    [InlineData(null, true, false)]
+    public void Page_without_an_ID_is_no_yes(string? id, bool hasBody, bool accepted) => Assert.Equal(
+        accepted, ApnsStatus.Outcome(HttpStatusCode.OK, null, null, id, null, hasBody) is AttemptOutcome.Accepted);
 
     [Theory]
     [InlineData(400, "BadTopic")]

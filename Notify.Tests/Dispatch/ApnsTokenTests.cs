@@ -49,9 +49,43 @@ public sealed class ApnsTokenTests : IDisposable
         var (one, other) = (Token(), Token());
         for (var minute = 0; minute < 120; minute++)
         {
-            Assert.Equal(IssuedAt(one.Header()), IssuedAt(other.Header()));
+            Assert.Equal(one.Header(), other.Header());
             clock.Advance(TimeSpan.FromMinutes(1));
         }
+    }
+
+    [Fact]
+    public void Two_hosts_that_renew_in_one_minute_agree()
+    {
+        var (one, other) = (Token(), Token());
+        var expired = one.Header();
+        Assert.Equal(expired, other.Header());
+        var renewed = one.Renew(expired);
+        clock.Advance(TimeSpan.FromSeconds(20));
+        Assert.Equal(renewed, other.Renew(expired));
+    }
+
+    // RFC 6979, A.2.5: P-256, SHA-256.
+    [Theory]
+    [InlineData(
+        "sample", "EFD48B2AACB6A8FD1140DD9CD45E81D69D2C877B56AAF991C34D0EA84EAF3716",
+        "F7CB1C942D657C41D436C7A1B6E29F65F3E900DBB9AFF4064DC4AB2F843ACDA8")]
+    [InlineData(
+        "test", "F1ABB023518351CD71D881567B1EA663ED3EFCF6C5132B354F28D3B0B7D38367",
+        "019F4113742A2B14BD25926B49C649155F267E60D3814B4C0CC84250E46F0083")]
+    public void Signature_is_that_of_RFC_6979(string text, string r, string s)
+    {
+        using var known = ECDsa.Create(new ECParameters
+        {
+            Curve = ECCurve.NamedCurves.nistP256,
+            D = Convert.FromHexString("C9AFA9D845BA75166B5C215767B1D6934E50C3DB36E89B127B8A622B120F6721"),
+            Q = new ECPoint
+            {
+                X = Convert.FromHexString("60FED4BA255A9D31C961EB74C6356D68C049B8923B61FA6CE669622E60F29FB6"),
+                Y = Convert.FromHexString("7903FE1008B8BC99A41AE9E95628BC64F2F1B20C2D7E9F5177A3C294D4462299"),
+            },
+        });
+        Assert.Equal(r + s, Convert.ToHexString(Es256.Sign(known, Encoding.ASCII.GetBytes(text))));
     }
 
     [Fact]

@@ -63,6 +63,27 @@ public sealed class PushOptionsTests
         Assert.Equal("default", Json(ApnsPayload.Write(Message(null))).GetProperty("aps").GetProperty("sound").GetString());
     }
 
+    // Apple, Generating a remote notification: «sound: for critical alerts, a dictionary»: critical 1, name, volume 0 to 1.
+    [Theory]
+    [InlineData(null, """{"critical":1,"name":"default","volume":1}""")]
+    [InlineData("cheer", """{"critical":1,"name":"cheer","volume":1}""")]
+    [InlineData("none", """{"critical":1,"name":"default","volume":0}""")]
+    public void Critical_alert_has_Apples_sound_dictionary(string? sound, string expected)
+    {
+        var push = new PushOptions { Sound = sound, Ios = new IosOptions { InterruptionLevel = InterruptionLevel.Critical } };
+        var aps = Json(ApnsPayload.Write(Message(push))).GetProperty("aps");
+        Assert.Equal(("critical", expected), (aps.GetProperty("interruption-level").GetString(), aps.GetProperty("sound").GetRawText()));
+    }
+
+    // Apple, Pushing background updates to your app: «don't include any of the alert, badge or sound keys».
+    [Fact]
+    public void Background_push_has_no_badge()
+    {
+        var silent = new NotificationContent(Data: Json("{}"u8.ToArray()), Push: new PushOptions { Badge = 3, Sound = "cheer" });
+        var aps = Json(ApnsPayload.Write(Message(null) with { Content = silent })).GetProperty("aps");
+        Assert.Equal("""{"content-available":1}""", aps.GetRawText());
+    }
+
     [Fact]
     public void An_empty_badge_is_taken_away_and_an_extension_may_be_asked_for()
     {

@@ -109,7 +109,8 @@ public sealed class PushService(Func<DateTimeOffset, string> sign, int share, Ti
     {
         Interlocked.Decrement(ref underWay);
         if (outcome is AttemptOutcome.NotSent) return; // it was not called
-        isSilent = outcome is null or AttemptOutcome.Unknown or AttemptOutcome.Retry { Reason: Reasons.ConnectionLost };
+        isSilent = outcome is null or AttemptOutcome.Unknown { Reason: not Reasons.UnreadableAnswer }
+            or AttemptOutcome.Retry { Reason: Reasons.ConnectionLost };
         if (outcome is not AttemptOutcome.Accepted) return;
         lock (gate) acceptedAt = clock.GetUtcNow();
     }

@@ -72,6 +72,7 @@ public sealed class WebPushProvider : IDeliveryProvider, IDisposable
     public async Task<AttemptOutcome> SendAsync(OutboundMessage message, CancellationToken cancellation)
     {
         if (PushSubscription.Read(message.Address) is not { } subscription) return new AttemptOutcome.Rejected(Reasons.BadAddress, "BadSubscription");
+        if (!message.Content.IsShown) return new AttemptOutcome.Rejected(Reasons.NoContent, "DataAlone"); // of a template: found late
         if (!guard.Allows(subscription.Endpoint)) return Forbidden;
         var text = Payload(message);
         if (text.Length > PushEncryption.MaxText) return new AttemptOutcome.Rejected(Reasons.TooLarge, "PayloadTooLarge");

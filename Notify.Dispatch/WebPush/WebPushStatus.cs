@@ -17,10 +17,14 @@ public static class WebPushStatus
         var code = ((int)status).ToString(CultureInfo.InvariantCulture);
         return (int)status switch
         {
-            >= 200 and < 300 => new AttemptOutcome.Accepted(messageId),
+            // RFC 8030, 5 and 5.1: 201 with the message's Location, or 202 for later. Another yes needs that Location.
+            201 or 202 => new AttemptOutcome.Accepted(messageId),
+            >= 200 and < 300 => messageId is not null
+                ? new AttemptOutcome.Accepted(messageId) : new AttemptOutcome.Unknown(Reasons.UnreadableAnswer),
             404 or 410 => new AttemptOutcome.Rejected(Reasons.Unregistered, code, AddressVerdict.Dead, attemptedAt),
             401 or 403 when acceptedLately => new AttemptOutcome.Rejected(Reasons.BadAddress, code),
-            401 or 403 => new AttemptOutcome.Halted(code),
+            // Our key or the subscription's: the answer does not say. The delivery waits for an operator, and not permanently.
+            401 or 403 => new AttemptOutcome.Halted(code, IsAttempt: true),
             413 => new AttemptOutcome.Rejected(Reasons.TooLarge, code),
             // Also where a gateway answered: a repeat replaces itself on the device.
             408 or 429 or >= 500 => new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter),

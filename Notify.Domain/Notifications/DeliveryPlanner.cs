@@ -109,6 +109,8 @@ public static class DeliveryPlanner
             _ => string.IsNullOrEmpty(content.Body) && string.IsNullOrEmpty(content.Html),
         };
         if (empty) return (Reasons.NoContent, "content");
+        // A browser shows a line of its own for a push that its page shows nothing for.
+        if (lane == Lane.Webpush && !content.IsShown) return (Reasons.NoContent, "web: data alone");
         return lane == Lane.Sms && (sms ?? Unset).Excess(content.Body, content.Track) is { } segments
             ? (Reasons.TooLarge, string.Create(CultureInfo.InvariantCulture, $"sms: {segments} segments, at most {(sms ?? Unset).MaxSegments}"))
             : null;

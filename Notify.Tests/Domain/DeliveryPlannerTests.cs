@@ -203,6 +203,18 @@ public class DeliveryPlannerTests
     }
 
     [Theory]
+    [InlineData("""{ "data": {} }""", false)]
+    [InlineData("""{ "title": "t", "data": {} }""", true)]
+    [InlineData("""{ "body": "b" }""", true)]
+    public void Browser_gets_no_push_of_data_alone(string content, bool goes)
+    {
+        var recipient = Recipient(iPhone("d_web") with { Platform = Platform.Web });
+        var plan = Plan(recipient, JsonSerializer.Deserialize<NotificationContent>(content, JsonSerializerOptions.Web)!, [Channel.Push]);
+        Assert.Equal(goes ? 2 : 1, plan.Deliveries.Count);
+        Assert.Equal(goes ? [] : ["web: data alone"], plan.LeftOut.Select(l => l.Rule));
+    }
+
+    [Theory]
     [InlineData("a", 306, 2, true)]
     [InlineData("a", 307, 2, false)]
     [InlineData("가", 134, 2, true)]

@@ -128,8 +128,8 @@ public sealed class WebPushProviderTests : IAsyncDisposable
     {
         { 307, new AttemptOutcome.Rejected(Reasons.Rejected, "307") },
         { 400, new AttemptOutcome.Rejected(Reasons.Rejected, "400") },
-        { 401, new AttemptOutcome.Halted("401") },
-        { 403, new AttemptOutcome.Halted("403") },
+        { 401, new AttemptOutcome.Halted("401", IsAttempt: true) },
+        { 403, new AttemptOutcome.Halted("403", IsAttempt: true) },
         { 404, new AttemptOutcome.Rejected(Reasons.Unregistered, "404", AddressVerdict.Dead, new DateTimeOffset(2026, 5, 4, 12, 10, 0, TimeSpan.Zero)) },
         { 410, new AttemptOutcome.Rejected(Reasons.Unregistered, "410", AddressVerdict.Dead, new DateTimeOffset(2026, 5, 4, 12, 10, 0, TimeSpan.Zero)) },
         { 413, new AttemptOutcome.Rejected(Reasons.TooLarge, "413") },
@@ -146,14 +146,30 @@ public sealed class WebPushProviderTests : IAsyncDisposable
         Assert.Single(server.Received); // a redirect is not followed
     }
 
+    // RFC 8030, 5: 201 and the message's Location; 5.1: 202 for later.
     [Theory]
-    [InlineData(200)]
-    [InlineData(202)]
-    [InlineData(204)]
-    public async Task Any_success_is_one(int status)
+    [InlineData(201, null, true)]
+    [InlineData(202, null, true)]
+    [InlineData(200, "/m/1", true)]
+    [InlineData(200, null, false)]
+    [InlineData(204, null, false)]
+    public async Task Only_the_push_services_own_yes_is_one(int status, string? location, bool accepted)
     {
-        await ServeAsync(Answer(status));
-        Assert.Equal(new AttemptOutcome.Accepted(null), await SendAsync(Message()));
+        await ServeAsync(Answer(status, "", location is null ? [] : [("Location", location)]));
+        var outcome = await SendAsync(Message());
+        if (accepted) Assert.IsType<AttemptOutcome.Accepted>(outcome);
+        else Assert.Equal(new AttemptOutcome.Unknown(Reasons.UnreadableAnswer), outcome);
+    }
+
+    // W3C Push API, userVisibleOnly: a browser shows a line of its own for a push without a notification.
+    [Fact]
+    public async Task Data_alone_does_not_go_to_a_browser()
+    {
+        var server = await ServeAsync(Answer(201));
+        using var data = JsonDocument.Parse("""{ "order": 7 }""");
+        var message = Message() with { Content = new NotificationContent(Data: data.RootElement) };
+        Assert.Equal(new AttemptOutcome.Rejected(Reasons.NoContent, "DataAlone"), await SendAsync(message));
+        Assert.Empty(server.Received);
     }
 
     [Fact]
@@ -163,7 +179,7 @@ public sealed class WebPushProviderTests : IAsyncDisposable
         await SendAsync(Message());
         Assert.Equal(new AttemptOutcome.Rejected(Reasons.BadAddress, "403"), await SendAsync(Message()));
         clock.Advance(PushService.Trusted);
-        Assert.Equal(new AttemptOutcome.Halted("403"), await SendAsync(Message()));
+        Assert.Equal(new AttemptOutcome.Halted("403", IsAttempt: true), await SendAsync(Message()));
     }
 
     [Fact]

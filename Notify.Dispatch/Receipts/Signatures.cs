@@ -7,7 +7,11 @@ namespace Notify.Dispatch.Receipts;
 public static class Signatures
 {
     /// <summary>How old or how far ahead a signed time stamp may be.</summary>
-    public static readonly TimeSpan Window = TimeSpan.FromMinutes(5);
+    /// <remarks>
+    /// Providers repeat posts for hours, and not all sign them anew. Each event counts once by its ID, so that a replayed post
+    /// changes nothing.
+    /// </remarks>
+    public static readonly TimeSpan Window = TimeSpan.FromDays(1);
 
     /// <summary>Compares in constant time.</summary>
     public static bool AreEqual(string expected, string? given) =>

@@ -48,8 +48,8 @@ public sealed class Receipts : SystemTest
         {
             (SignedReceipts.PlainAsync(HttpMethod.Post, new Uri(Dispatch, "/receipts/twilio"), form), HttpStatusCode.Forbidden, "wrong_signature"),
             (SignedReceipts.SendGridAsync(Dispatch, events, altered: true), HttpStatusCode.Forbidden, "wrong_signature"),
-            (SignedReceipts.SendGridAsync(Dispatch, events, now.AddMinutes(-6)), HttpStatusCode.Forbidden, "wrong_signature"),
-            (SignedReceipts.SendGridAsync(Dispatch, events, now.AddMinutes(6)), HttpStatusCode.Forbidden, "wrong_signature"),
+            (SignedReceipts.SendGridAsync(Dispatch, events, now.AddHours(-25)), HttpStatusCode.Forbidden, "wrong_signature"),
+            (SignedReceipts.SendGridAsync(Dispatch, events, now.AddHours(25)), HttpStatusCode.Forbidden, "wrong_signature"),
             (SignedReceipts.SendGridAsync(Dispatch, $$"""[{"event":"delivered"}]"""), HttpStatusCode.BadRequest, "malformed"),
             (SignedReceipts.TwilioAsync(Dispatch, null, ("MessageStatus", "sent")), HttpStatusCode.BadRequest, "malformed"),
             (SignedReceipts.SendGridAsync(Dispatch, "[" + new string(' ', 9 * 1024 * 1024) + "]"), HttpStatusCode.RequestEntityTooLarge, "too_large"),

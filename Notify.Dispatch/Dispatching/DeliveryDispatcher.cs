@@ -230,10 +230,11 @@ public sealed class DeliveryDispatcher(
     // What was found belongs to this delivery only if no other one was told so: the same words may go to the same number twice.
     private async Task<AttemptOutcome> AskAsync(IAnswersInquiries provider, string name, ClaimedDelivery c, DateTimeOffset since, CancellationToken total)
     {
-        if (await provider.AskAsync(c.Message, since, total) is not { } found) return new AttemptOutcome.Unknown(Reasons.TimedOut);
-        return found.Count > 0 && await ProviderMessages.FirstFreeAsync(database, name, found, c.Row.Id, CancellationToken.None) is { } mine
-            ? new AttemptOutcome.Accepted(mine)
-            : new AttemptOutcome.NotFound();
+        if (await provider.AskAsync(c.Message, since, total) is not { } answer) return new AttemptOutcome.Unknown(Reasons.TimedOut);
+        var found = answer.MessageIds;
+        if (found.Count > 0 && await ProviderMessages.FirstFreeAsync(database, name, found, c.Row.Id, CancellationToken.None) is { } mine)
+            return new AttemptOutcome.Accepted(mine);
+        return answer.IsComplete ? new AttemptOutcome.NotFound() : new AttemptOutcome.Unknown(Reasons.TimedOut);
     }
 
     private string? ContentHash(ClaimedDelivery c) => c.Ask is null ? ring.Fingerprint("content", ContentFingerprint.TextOf(c.Message.Content)) : null;

@@ -47,10 +47,17 @@ public interface IDeliveryProvider
 /// <summary>A provider that can be asked what became of a call whose answer was lost.</summary>
 public interface IAnswersInquiries
 {
-    /// <summary>Looks for the message among those that the provider accepted since the attempt.</summary>
-    /// <returns>The IDs of all that it may be, the oldest first; empty: the provider has none; <c>null</c>: it cannot be told now.</returns>
-    Task<IReadOnlyList<string>?> AskAsync(OutboundMessage message, DateTimeOffset attemptedAt, CancellationToken cancellation);
+    /// <summary>Finds the message among those that the provider accepted since the attempt.</summary>
+    /// <returns>The provider's answer; <c>null</c>: it cannot be asked now.</returns>
+    Task<InquiryAnswer?> AskAsync(OutboundMessage message, DateTimeOffset attemptedAt, CancellationToken cancellation);
 }
+
+/// <summary>The messages that a provider has and that may be the one which it is asked about.</summary>
+/// <param name="MessageIds">Their IDs, the oldest first.</param>
+/// <param name="IsComplete">
+/// Whether the provider surely has no other message that it may be. Only then does an answer without it lead to a repeat.
+/// </param>
+public sealed record InquiryAnswer(IReadOnlyList<string> MessageIds, bool IsComplete);
 
 /// <summary>A provider that takes many deliveries in one call.</summary>
 public interface ISendsMany

@@ -26,6 +26,7 @@ public sealed class ReceiptReadingTests
     [InlineData("undelivered", "30003", ReportKind.Failed, Reasons.Undelivered, null)]
     [InlineData("undelivered", "30005", ReportKind.Failed, Reasons.BadAddress, null)]
     [InlineData("undelivered", "30006", ReportKind.Failed, Reasons.BadAddress, null)]
+    [InlineData("failed", "21408", ReportKind.Failed, Reasons.CountryNotEnabled, null)]
     [InlineData("undelivered", "30007", ReportKind.Failed, Reasons.Rejected, null)]
     [InlineData("failed", "21610", ReportKind.Failed, Reasons.OptedOutAtProvider, Reasons.OptedOutAtProvider)]
     [InlineData("failed", null, ReportKind.Failed, Reasons.Undelivered, null)]

@@ -68,7 +68,14 @@ public sealed class TwilioProviderTests : IAsyncDisposable
         { 400, """{"code":21606,"status":400}""", new AttemptOutcome.Halted("21606") },
         { 403, """{"code":20003,"status":403}""", new AttemptOutcome.Halted("20003") },
         { 404, """{"code":20404,"status":404}""", new AttemptOutcome.Halted("20404") },
-        { 201, "half a bod", new AttemptOutcome.Accepted(null) },
+        // OpenAPI, CreateMessage: 201 and the message, which has a sid. A captive portal's 200, or half a body, has none.
+        { 201, "half a bod", new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
+        { 201, "{}", new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
+        { 200, "<html>Sign in</html>", new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
+        { 200, """{"sid":"SM1","status":"queued"}""", new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
+        { 202, "", new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
+        { 408, "", new AttemptOutcome.Retry(Reasons.Retry, "408", TimeSpan.FromSeconds(30)) },
+        { 400, """{"code":21611,"status":400}""", new AttemptOutcome.Retry(Reasons.Retry, "21611", TimeSpan.FromSeconds(30)) },
         { 400, """{"code":21612,"status":400}""", new AttemptOutcome.Rejected(Reasons.Rejected, "21612") },
         { 400, "not json", new AttemptOutcome.Rejected(Reasons.Rejected, "400") },
         { 401, """{"code":20003,"status":401}""", new AttemptOutcome.Halted("20003") },
@@ -178,18 +185,56 @@ public sealed class TwilioProviderTests : IAsyncDisposable
     public async Task An_sms_that_Twilio_has_is_found()
     {
         var server = await ServeAsync(Answer(200, """{"messages":[{"sid":"SM7","body":"Hello","date_created":"Mon, 04 May 2026 12:10:01 +0000"}]}"""));
-        Assert.Equal(["SM7"], await AskAsync());
+        Assert.Equal(["SM7"], (await AskAsync())!.MessageIds);
         var request = Assert.Single(server.Received);
         Assert.Equal("GET", request.Method);
+        // OpenAPI, ListMessage: «DateSent: filter by sent_date», which a queued message does not have.
         var query = QueryHelpers.ParseQuery(new Uri(server.Url, request.Target).Query);
-        Assert.Equal(("+821012345678", "2026-05-04"), (query["To"].ToString(), query["DateSent>"].ToString()));
+        Assert.Equal(["PageSize", "To"], query.Keys.Order());
+        Assert.Equal("+821012345678", query["To"].ToString());
+    }
+
+    [Fact]
+    public async Task An_sms_on_a_later_page_is_found()
+    {
+        static string Page(string sid, string body, string next) =>
+            $$"""{"messages":[{"sid":"{{sid}}","body":"{{body}}","date_created":"Mon, 04 May 2026 12:10:05 +0000"}],"next_page_uri":{{next}}}""";
+        var server = await ServeAsync(InTurn(Answer(200, Page("SM9", "Other words", "\"/p2\"")), Answer(200, Page("SM7", "Hello", "null"))));
+        Assert.Equal(["SM7"], (await AskAsync())!.MessageIds);
+        Assert.Equal("/p2", server.Received[1].Target);
+    }
+
+    [Fact]
+    public async Task Redacted_texts_make_the_answer_incomplete()
+    {
+        await ServeAsync(Answer(200, """{"messages":[{"sid":"SM7","body":"","date_created":"Mon, 04 May 2026 12:10:01 +0000"}]}"""));
+        var answer = await AskAsync();
+        Assert.Equal((0, false), (answer!.MessageIds.Count, answer.IsComplete));
+    }
+
+    // OpenAPI, CreateMessage: «integers from 1 to 36000. Default value is 36000.»
+    [Theory]
+    [InlineData(null, null)]
+    [InlineData(90.9, "90")]
+    [InlineData(0.5, "1")]
+    [InlineData(-5d, "1")]
+    [InlineData(35_999d, "35999")]
+    [InlineData(36_000d, null)]
+    [InlineData(90_000d, null)]
+    public async Task Expiry_becomes_the_validity_period(double? seconds, string? expected)
+    {
+        var server = await ServeAsync(Answer(201, """{"sid":"SM1"}"""));
+        await SendAsync(Message() with { ExpiresAt = seconds is { } s ? Now.AddSeconds(s) : null });
+        var form = QueryHelpers.ParseQuery(server.Received[0].Body);
+        Assert.Equal(expected, form.TryGetValue("ValidityPeriod", out var period) ? period.ToString() : null);
     }
 
     [Fact]
     public async Task An_sms_that_Twilio_does_not_have_is_not_found()
     {
         await ServeAsync(Answer(200, """{"messages":[]}"""));
-        Assert.Equal([], await AskAsync());
+        var answer = await AskAsync();
+        Assert.Equal((0, true), (answer!.MessageIds.Count, answer.IsComplete));
     }
 
     [Theory]
@@ -237,7 +282,7 @@ public sealed class TwilioProviderTests : IAsyncDisposable
 
     private Task<AttemptOutcome> SendAsync(OutboundMessage message) => provider!.SendAsync(message, TestContext.Current.CancellationToken);
 
-    private Task<IReadOnlyList<string>?> AskAsync() => provider!.AskAsync(Message(), Now, TestContext.Current.CancellationToken);
+    private Task<InquiryAnswer?> AskAsync() => provider!.AskAsync(Message(), Now, TestContext.Current.CancellationToken);
 
     private static OutboundMessage Message(string body = "Hello") => new(Guid.NewGuid(), "+821012345678", new NotificationContent(Body: body), Priority.Normal, null);
 }

@@ -8,12 +8,15 @@ namespace Notify.Tests.Dispatch;
 
 public class TwilioStatusTests
 {
-    private static readonly DateTimeOffset Attempt = new(2026, 5, 4, 12, 0, 0, TimeSpan.Zero);
-
+    // Twilio: OpenAPI, CreateMessage (201 alone, with a sid); error dictionary, twilio.com/docs/api/errors/{code}.
     public static readonly TheoryData<int, int?, AttemptOutcome> Answers = new()
     {
         { 201, null, new AttemptOutcome.Accepted("SM1") },
-        { 200, null, new AttemptOutcome.Accepted("SM1") },
+        { 200, null, new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
+        { 202, null, new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
+        { 204, null, new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
+        { 303, null, new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
+        { 408, null, new AttemptOutcome.Retry(Reasons.Retry, "408") },
         { 429, 20429, new AttemptOutcome.Retry(Reasons.Retry, "20429") },
         { 429, null, new AttemptOutcome.Retry(Reasons.Retry, "429") },
         { 500, 20500, new AttemptOutcome.Retry(Reasons.Retry, "20500") },
@@ -35,6 +38,18 @@ public class TwilioStatusTests
         { 400, 21212, new AttemptOutcome.Halted("21212") },
         { 400, 21606, new AttemptOutcome.Halted("21606") },
         { 400, 21659, new AttemptOutcome.Halted("21659") },
+        { 400, 21609, new AttemptOutcome.Halted("21609") }, // the StatusCallback is no valid URL
+        { 400, 21661, new AttemptOutcome.Halted("21661") },
+        { 400, 21701, new AttemptOutcome.Halted("21701") },
+        { 400, 21703, new AttemptOutcome.Halted("21703") }, // the messaging service has no number that can send
+        { 400, 21704, new AttemptOutcome.Halted("21704") },
+        { 400, 21705, new AttemptOutcome.Halted("21705") }, // no such messaging service
+        { 404, 21705, new AttemptOutcome.Halted("21705") },
+        { 400, 21611, new AttemptOutcome.Retry(Reasons.Retry, "21611") }, // the sender's queue is full
+        { 400, 21408, new AttemptOutcome.Rejected(Reasons.CountryNotEnabled, "21408") },
+        { 403, 21408, new AttemptOutcome.Rejected(Reasons.CountryNotEnabled, "21408") },
+        { 400, 21635, new AttemptOutcome.Rejected(Reasons.BadAddress, "21635") },
+        { 405, 20004, new AttemptOutcome.Halted("20004") },
         { 401, 20003, new AttemptOutcome.Halted("20003") },
         { 403, 20005, new AttemptOutcome.Halted("20005") },
         { 404, 20404, new AttemptOutcome.Halted("20404") },
@@ -72,47 +87,9 @@ public class TwilioStatusTests
     [InlineData("""{"sid":"\ud800"}""")]
     public void A_malformed_body_says_nothing(string body) => Assert.Equal(default, Read(body));
 
-    [Theory]
-    [InlineData(-121, false)]
-    [InlineData(-120, true)]
-    [InlineData(0, true)]
-    [InlineData(130, true)]
-    [InlineData(131, false)]
-    public void A_message_is_found_if_it_was_made_while_the_attempt_was_under_way(int seconds, bool found) =>
-        Assert.Equal(found ? ["SM1"] : [], Find(Page(("SM1", "Hello", Attempt.AddSeconds(seconds)))));
-
     [Fact]
-    public void Another_text_is_another_message() => Assert.Equal([], Find(Page(("SM1", "Hello!", Attempt), ("SM2", "hello", Attempt))));
-
-    [Fact]
-    public void All_that_it_may_be_are_found_the_oldest_first() => Assert.Equal(
-        ["SM4", "SM2"], Find(Page(("SM1", "Other", Attempt), ("SM2", "Hello", Attempt.AddSeconds(2)), ("SM3", "Hello", Attempt.AddHours(-1)), ("SM4", "Hello", Attempt))));
-
-    [Fact]
-    public void An_empty_list_is_a_clear_no() => Assert.Equal([], Find("""{"messages":[]}"""));
-
-    [Theory]
-    [InlineData("")]
-    [InlineData("<html>")]
-    [InlineData("[]")]
-    [InlineData("null")]
-    [InlineData("{}")]
-    [InlineData("""{"messages":null}""")]
-    [InlineData("""{"messages":{}}""")]
-    [InlineData("""{"messages":[1]}""")]
-    [InlineData("""{"messages":[{"body":1}]}""")]
-    [InlineData("""{"messages":[{"body":"\ud800"}]}""")]
-    [InlineData("""{"code":20003,"status":401}""")]
-    public void A_malformed_list_is_no_answer(string body) => Assert.Null(Find(body));
-
-    [Fact]
-    public void A_message_without_a_time_or_an_id_does_not_count() => Assert.Equal(
-        [], Find("""{"messages":[{"sid":"SM1","body":"Hello","date_created":null},{"sid":"SM2","body":"Hello"},{"body":"Hello","date_created":"Mon, 04 May 2026 12:00:01 +0000"}]}"""));
+    public void A_created_message_without_an_ID_is_unknown() => Assert.Equal(
+        new AttemptOutcome.Unknown(Reasons.UnreadableAnswer), TwilioStatus.Outcome(HttpStatusCode.Created, null, null, null));
 
     private static (int? Code, string? Sid) Read(string body) => TwilioStatus.Read(Encoding.UTF8.GetBytes(body));
-
-    private static IReadOnlyList<string>? Find(string body) => TwilioStatus.Find(Encoding.UTF8.GetBytes(body), "Hello", Attempt, Attempt.AddSeconds(10));
-
-    private static string Page(params (string Sid, string Body, DateTimeOffset Created)[] messages) =>
-        $$"""{"messages":[{{string.Join(',', messages.Select(m => $$"""{"sid":"{{m.Sid}}","body":"{{m.Body}}","date_created":"{{m.Created:ddd, dd MMM yyyy HH:mm:ss}} +0000"}"""))}}]}""";
 }

@@ -12,6 +12,7 @@ public sealed class VonageProviderTests : IAsyncDisposable
     private static readonly DateTimeOffset Now = new(2026, 5, 4, 12, 10, 0, TimeSpan.Zero);
     private readonly FakeTimeProvider clock = new(Now);
     private readonly List<IAsyncDisposable> servers = [];
+    private const string Record = """{"records":[{"message_id":"0A01","client_ref":"0199c0de000070008000000000000001"}]}""";
     private VonageProvider? provider;
 
     public async ValueTask DisposeAsync()
@@ -58,12 +59,15 @@ public sealed class VonageProviderTests : IAsyncDisposable
         { 200, """{"messages":[{"status":"1","error-text":"Throughput Rate Exceeded"}]}""", new AttemptOutcome.Retry(Reasons.Retry, "1", TimeSpan.FromSeconds(30)) },
         { 200, """{"messages":[{"status":"4","error-text":"Bad Credentials"}]}""", new AttemptOutcome.Halted("4") },
         { 200, """{"messages":[{"status":"7","error-text":"Number barred"}]}""", new AttemptOutcome.Rejected(Reasons.Rejected, "7") },
-        { 200, """{"messages":[{"status":"0","message-id":"A"},{"status":"5"}]}""", new AttemptOutcome.Unknown(Reasons.PartlyAccepted) },
+        { 200, """{"messages":[{"status":"0","message-id":"A"},{"status":"5"}]}""", new AttemptOutcome.Accepted("A", 1) },
+        { 200, """{"messages":[{"status":"5"},{"status":"0","message-id":"B"}]}""", new AttemptOutcome.Accepted("B", 1) },
+        { 200, """{"messages":[{"status":"0"}]}""", new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
+        { 202, """{"status":"queued"}""", new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
         { 200, "half a bod", new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
         { 401, "", new AttemptOutcome.Halted("401") },
         { 500, """{"messages":[{"status":"5","error-text":"Internal Error"}]}""",
             new AttemptOutcome.Retry(Reasons.Retry, "5", TimeSpan.FromSeconds(30)) },
-        { 500, """{"messages":[{"status":"0","message-id":"0A01"}]}""", new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
+        { 500, """{"messages":[{"status":"0","message-id":"0A01"}]}""", new AttemptOutcome.Accepted("0A01") },
         { 500, "<html>", new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
         { 503, "", new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
         { 504, "", new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
@@ -105,22 +109,74 @@ public sealed class VonageProviderTests : IAsyncDisposable
         Assert.IsType<AttemptOutcome.Retry>(await provider.SendAsync(Message(), TestContext.Current.CancellationToken));
     }
 
-    [Theory]
-    [InlineData("2026-05-04T12:00:00Z", "2026-05-04")]
-    [InlineData("2026-05-04T23:59:55Z", "2026-05-04,2026-05-05")]
-    [InlineData("2026-05-04T00:00:02Z", "2026-05-03,2026-05-04")]
-    public async Task The_search_is_asked_for_each_day_it_may_be_on(string attempt, string days)
+    // OpenAPI, get-records: account_id, product and direction are required; date_end is exclusive, 24 hours after date_start at most.
+    [Fact]
+    public async Task Reports_are_asked_for_the_messages_to_the_number_around_the_attempt()
     {
-        var server = await ServeAsync(Answer(200, """{"count":0,"items":[]}"""));
-        Assert.Equal([], await provider!.AskAsync(Message(), DateTimeOffset.Parse(attempt, System.Globalization.CultureInfo.InvariantCulture), TestContext.Current.CancellationToken));
-        Assert.Equal(days.Split(',').Select(d => $"/search/messages?api_key=abcd1234&api_secret=secret&date={d}&to=821012345678"), server.Received.Select(r => r.Target));
+        var server = await ServeAsync(Answer(200, Record));
+        var answer = await provider!.AskAsync(Message(), Now, TestContext.Current.CancellationToken);
+        Assert.Equal(("0A01", false), (Assert.Single(answer!.MessageIds), answer.IsComplete));
+        var request = Assert.Single(server.Received);
+        Assert.Equal("Basic " + Convert.ToBase64String("abcd1234:secret"u8), request.Headers["authorization"]);
+        Assert.Equal(
+            "/v2/reports/records?account_id=abcd1234&product=SMS&direction=outbound&include_message=true"
+            + "&date_start=2026-05-04T12:08:00Z&date_end=2026-05-04T12:12:11Z&to=821012345678", request.Target);
     }
 
     [Fact]
-    public async Task Trouble_with_the_search_tells_nothing()
+    public async Task Later_pages_of_the_reports_are_read()
     {
-        await ServeAsync(Answer(503));
+        var server = await ServeAsync(InTurn(
+            Answer(200, """{"records":[],"_links":{"next":{"href":"https://api.nexmo.com/v2/reports/records?cursor=c"}}}"""),
+            Answer(200, Record)));
+        Assert.Equal("0A01", Assert.Single((await provider!.AskAsync(Message(), Now, TestContext.Current.CancellationToken))!.MessageIds));
+        Assert.Equal("/v2/reports/records?cursor=c", server.Received[1].Target);
+    }
+
+    // No document says how soon a message is in the reports.
+    [Fact]
+    public async Task Absence_from_the_reports_is_never_complete()
+    {
+        await ServeAsync(Answer(200, """{"records":[]}"""));
+        var answer = await provider!.AskAsync(Message(), Now, TestContext.Current.CancellationToken);
+        Assert.Equal((0, false), (answer!.MessageIds.Count, answer.IsComplete));
+    }
+
+    [Theory]
+    [InlineData(503, "")]
+    [InlineData(401, "{}")]
+    [InlineData(403, "{}")]
+    [InlineData(200, "<html>")]
+    public async Task Trouble_with_the_reports_tells_nothing(int status, string body)
+    {
+        await ServeAsync(Answer(status, body));
         Assert.Null(await provider!.AskAsync(Message(), Now, TestContext.Current.CancellationToken));
+    }
+
+    [Theory]
+    [InlineData("https://rest.nexmo.com", null, "https://api.nexmo.com/")]
+    [InlineData("http://127.0.0.1:5081", null, "http://127.0.0.1:5081/")]
+    [InlineData("https://rest.nexmo.com", "https://api-eu.vonage.com", "https://api-eu.vonage.com/")]
+    public void Reports_have_an_address_of_their_own(string baseUrl, string? reportsUrl, string expected)
+    {
+        var options = new VonageOptions { BaseUrl = new(baseUrl), ReportsUrl = reportsUrl is null ? null : new(reportsUrl) };
+        Assert.Equal(expected, options.EffectiveReportsUrl.ToString());
+    }
+
+    // OpenAPI, NewMessage.ttl: milliseconds, 20,000 to 604,800,000; 72 hours by default.
+    [Theory]
+    [InlineData(null, null)]
+    [InlineData(90.5, "90500")]
+    [InlineData(5d, "20000")]
+    [InlineData(-5d, "20000")]
+    [InlineData(3600d, "3600000")]
+    [InlineData(72 * 3600d, null)]
+    public async Task Expiry_becomes_the_time_to_live(double? seconds, string? expected)
+    {
+        var server = await ServeAsync(Answer(200, """{"messages":[{"message-id":"0A01","status":"0"}]}"""));
+        var message = Message() with { ExpiresAt = seconds is { } s ? Now.AddSeconds(s) : null };
+        await provider!.SendAsync(message, TestContext.Current.CancellationToken);
+        Assert.Equal(expected, QueryHelpers.ParseQuery(server.Received[0].Body).TryGetValue("ttl", out var ttl) ? ttl.ToString() : null);
     }
 
     [Fact]

@@ -8,8 +8,7 @@ namespace Notify.Tests.Dispatch;
 
 public class VonageStatusTests
 {
-    private static readonly DateTimeOffset Attempt = new(2026, 5, 4, 12, 0, 0, TimeSpan.Zero);
-
+    // Vonage: SMS API 1.2 (OpenAPI); «Troubleshooting failed SMS».
     public static readonly TheoryData<string, AttemptOutcome> Statuses = new()
     {
         { "0", new AttemptOutcome.Accepted("ID0") },
@@ -26,7 +25,10 @@ public class VonageStatusTests
         { "6", new AttemptOutcome.Rejected(Reasons.Rejected, "6") },
         { "7", new AttemptOutcome.Rejected(Reasons.Rejected, "7") },
         { "12", new AttemptOutcome.Rejected(Reasons.Rejected, "12") },
-        { "15", new AttemptOutcome.Rejected(Reasons.Rejected, "15") },
+        { "15", new AttemptOutcome.Halted("15") }, // the sender
+        { "22", new AttemptOutcome.Halted("22") },
+        { "23", new AttemptOutcome.Halted("23") }, // the callback
+        { "32", new AttemptOutcome.Halted("32") },
         { "29", new AttemptOutcome.Rejected(Reasons.Rejected, "29") },
         { "33", new AttemptOutcome.Rejected(Reasons.BadAddress, "33") },
         { "ninety", new AttemptOutcome.Rejected(Reasons.Rejected, "ninety") },
@@ -38,12 +40,34 @@ public class VonageStatusTests
     [Fact]
     public void A_long_text_s_first_part_names_it() => Assert.Equal(new AttemptOutcome.Accepted("ID0"), Outcome(200, "0", "0", "0"));
 
+    // OpenAPI, Message: each part has a status and, where it was taken, a message-id. The answer names the part that was taken.
     [Theory]
-    [InlineData("0,1")]
-    [InlineData("1,0")]
-    [InlineData("0,0,4")]
-    [InlineData("7,0")]
-    public void What_was_taken_in_part_is_not_repeated(string statuses) => Assert.Equal(new AttemptOutcome.Unknown(Reasons.PartlyAccepted), Outcome(200, statuses.Split(',')));
+    [InlineData("0,1", "ID0", 1)]
+    [InlineData("1,0", "ID1", 1)]
+    [InlineData("0,0,4", "ID0", 1)]
+    [InlineData("7,0", "ID1", 1)]
+    [InlineData("5,0,5", "ID1", 2)]
+    public void Partly_taken_SMS_is_dispatched_under_the_taken_parts_ID(string statuses, string id, int refused) =>
+        Assert.Equal(new AttemptOutcome.Accepted(id, refused), Outcome(200, statuses.Split(',')));
+
+    [Theory]
+    [InlineData(202)]
+    [InlineData(429)]
+    [InlineData(500)]
+    [InlineData(502)]
+    public void Taken_part_is_never_repeated_whatever_the_status(int status) =>
+        Assert.Equal(new AttemptOutcome.Accepted("ID0", 1), Outcome(status, "0", "5"));
+
+    [Fact]
+    public void Part_without_an_ID_is_not_surely_taken() => Assert.Equal(
+        new AttemptOutcome.Unknown(Reasons.UnreadableAnswer), VonageStatus.Outcome(HttpStatusCode.OK, [new VonagePart("0", null)], null));
+
+    [Fact]
+    public void Taken_part_beside_an_unreadable_one_is_never_repeated()
+    {
+        var parts = VonageStatus.Read("""{"messages":[{"status":"0","message-id":"a"},{"status":null}]}"""u8.ToArray());
+        Assert.Equal(new AttemptOutcome.Accepted("a", 1), VonageStatus.Outcome(HttpStatusCode.OK, parts, null));
+    }
 
     [Fact]
     public void When_every_part_was_refused_the_first_says_why() => Assert.Equal(new AttemptOutcome.Halted("4"), Outcome(200, "4", "1"));
@@ -62,6 +86,12 @@ public class VonageStatusTests
         { 504, new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
         { 522, new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
         { 302, new AttemptOutcome.Retry(Reasons.Retry, "302") },
+        { 201, new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
+        { 202, new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
+        { 204, new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
+        { 303, new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
+        { 405, new AttemptOutcome.Halted("405") },
+        { 408, new AttemptOutcome.Retry(Reasons.Retry, "408") },
     };
 
     [Theory, MemberData(nameof(Answers))]
@@ -77,37 +107,12 @@ public class VonageStatusTests
     [InlineData("""{"messages":[1]}""")]
     [InlineData("""{"messages":[{}]}""")]
     [InlineData("""{"messages":[{"status":0}]}""")]
-    [InlineData("""{"messages":[{"status":"0","message-id":"a"},{"status":null}]}""")]
+    [InlineData("""{"messages":[{"status":"0"}]}""")]
+    [InlineData("""{"messages":[{"status":"7"},{"status":null}]}""")]
     [InlineData("""{"messages":[{"status":"\ud800"}]}""")]
     public void Two_hundred_that_cannot_be_read_is_an_unknown_outcome(string body) =>
         Assert.Equal(new AttemptOutcome.Unknown(Reasons.UnreadableAnswer), VonageStatus.Outcome(HttpStatusCode.OK, VonageStatus.Read(Encoding.UTF8.GetBytes(body)), null));
 
-    [Theory]
-    [InlineData(-121, false)]
-    [InlineData(-120, true)]
-    [InlineData(0, true)]
-    [InlineData(130, true)]
-    [InlineData(131, false)]
-    public void A_message_is_found_if_it_was_received_while_the_attempt_was_under_way(int seconds, bool found) =>
-        Assert.Equal(found ? ["A"] : [], Find(Items(("A", "Hello", Attempt.AddSeconds(seconds)))));
-
-    [Fact]
-    public void The_oldest_is_named_first_and_another_text_is_another_message() =>
-        Assert.Equal(["B", "A"], Find(Items(("A", "Hello", Attempt.AddSeconds(2)), ("B", "Hello", Attempt), ("C", "hello", Attempt))));
-
-    [Theory]
-    [InlineData("")]
-    [InlineData("[]")]
-    [InlineData("""{"count":0}""")]
-    [InlineData("""{"items":[{"message-id":"A","body":"Hello","date-received":"soon"}]}""")]
-    [InlineData("""{"items":[{"message-id":"A","body":"Hello"}]}""")]
-    public void A_malformed_search_tells_nothing(string body) => Assert.Null(Find(body));
-
     private static AttemptOutcome Outcome(int http, params string[] statuses) =>
         VonageStatus.Outcome((HttpStatusCode)http, [.. statuses.Select((s, i) => new VonagePart(s, s == "0" ? $"ID{i}" : null))], null);
-
-    private static IReadOnlyList<string>? Find(string body) => VonageStatus.Find(Encoding.UTF8.GetBytes(body), "Hello", Attempt, Attempt.AddSeconds(10));
-
-    private static string Items(params (string Id, string Text, DateTimeOffset At)[] items) =>
-        $$"""{"count":{{items.Length}},"items":[{{string.Join(",", items.Select(i => $$"""{"message-id":"{{i.Id}}","body":"{{i.Text}}","date-received":"{{i.At:yyyy-MM-dd HH:mm:ss}}"}"""))}}]}""";
 }

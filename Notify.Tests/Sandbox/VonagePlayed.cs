@@ -1,4 +1,4 @@
-using System.Globalization;
+using System.Net.Http.Headers;
 using System.Net.Http.Json;
 using System.Text;
 using System.Text.Json;
@@ -7,7 +7,7 @@ using Notify.Tests.Support;
 
 namespace Notify.Tests.Sandbox;
 
-/// <summary>The sandbox's Vonage: the SMS API, its search, and receipts that our own check and Vonage's own example confirm.</summary>
+/// <summary>The sandbox's Vonage: the SMS API, its reports, and receipts that our own check and Vonage's own example confirm.</summary>
 [Collection(PlayedSandboxCollection.Name)]
 public sealed class VonagePlayed(PlayedSandbox sandbox)
 {
@@ -24,13 +24,15 @@ public sealed class VonagePlayed(PlayedSandbox sandbox)
         Assert.Equal(("vonage", "821012345678", text, "accepted"), (entry.Provider, entry.To, entry.Text, entry.Outcome));
         Assert.DoesNotContain(sandbox.Account("vonageApiSecret"), entry.Json.ToJsonString(), StringComparison.Ordinal);
 
-        var day = TimeProvider.System.GetUtcNow().UtcDateTime.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture);
-        var found = await SearchAsync($"/search/messages?{Key}&date={day}&to=821012345678");
-        Assert.Equal(2, found.GetProperty("items").EnumerateArray().Count(i => i.GetProperty("body").GetString() == text));
         var id = parts[0].GetProperty("message-id").GetString()!;
-        Assert.Equal(id, (await SearchAsync($"/search/message?{Key}&id={id}")).GetProperty("message-id").GetString());
-        Assert.Equal(1, (await SearchAsync($"/search/messages?{Key}&ids={id}")).GetProperty("count").GetInt32());
-        Assert.Equal(401, (int)(await sandbox.Http.GetAsync(new Uri(sandbox.Url, $"/search/message?api_key=x&api_secret=y&id={id}"), TestContext.Current.CancellationToken)).StatusCode);
+        var now = TimeProvider.System.GetUtcNow();
+        var range = $"&date_start={now.AddMinutes(-5):yyyy-MM-ddTHH:mm:ssZ}&date_end={now.AddMinutes(5):yyyy-MM-ddTHH:mm:ssZ}";
+        var found = await RecordsAsync($"{range}&to=821012345678&include_message=true");
+        Assert.Equal(2, found.GetProperty("records").EnumerateArray().Count(r => r.GetProperty("message_body").GetString() == text));
+        Assert.Equal("r1", (await RecordsAsync($"&id={id}")).GetProperty("records")[0].GetProperty("client_ref").GetString());
+        await RecordsAsync($"&id={id}", 401, "wrong");
+        await RecordsAsync("", 422);
+        await RecordsAsync($"&id={id}{range}", 422);
     }
 
     [Theory]
@@ -177,8 +179,6 @@ public sealed class VonagePlayed(PlayedSandbox sandbox)
     public void The_sandbox_signs_as_Vonage_s_own_library(string method, string signature) => Assert.Equal(signature, Notify.Sandbox.Vonage.VonageSignature.Of(
         [new("timestamp", "1760000000"), new("messageId", "0A&1=2"), new("msisdn", "821012345678"), new("status", "delivered")], "topsecret", method));
 
-    private string Key => $"api_key={sandbox.Account("vonageApiKey")}&api_secret={sandbox.Account("vonageApiSecret")}";
-
     private List<KeyValuePair<string, string>> Form(string text, params (string Name, string Value)[] more) =>
     [
         new("api_key", sandbox.Account("vonageApiKey")), new("api_secret", sandbox.Account("vonageApiSecret")), new("from", "Acme"), new("to", "821012345678"), new("text", text),
@@ -195,5 +195,15 @@ public sealed class VonagePlayed(PlayedSandbox sandbox)
         return [.. posts.Select(p => JsonSerializer.Deserialize<Dictionary<string, string>>(Encoding.UTF8.GetString(p.Body))!)];
     }
 
-    private Task<JsonElement> SearchAsync(string query) => sandbox.Http.GetFromJsonAsync<JsonElement>(new Uri(sandbox.Url, query), TestContext.Current.CancellationToken);
+    private async Task<JsonElement> RecordsAsync(string query, int status = 200, string? secret = null)
+    {
+        var key = sandbox.Account("vonageApiKey");
+        using var request = new HttpRequestMessage(
+            HttpMethod.Get, new Uri(sandbox.Url, $"/v2/reports/records?account_id={key}&product=SMS&direction=outbound{query}"));
+        var credentials = $"{key}:{secret ?? sandbox.Account("vonageApiSecret")}";
+        request.Headers.Authorization = new AuthenticationHeaderValue("Basic", Convert.ToBase64String(Encoding.UTF8.GetBytes(credentials)));
+        using var response = await sandbox.Http.SendAsync(request, TestContext.Current.CancellationToken);
+        Assert.Equal(status, (int)response.StatusCode);
+        return await response.Content.ReadFromJsonAsync<JsonElement>(TestContext.Current.CancellationToken);
+    }
 }

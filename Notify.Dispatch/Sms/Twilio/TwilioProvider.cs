@@ -57,14 +57,23 @@ public sealed record TwilioOptions
 }
 
 /// <summary>SMS over Twilio's Messages resource.</summary>
-/// <remarks>It has no idempotency key: after an unclear call Twilio is asked whether it has the message, and nothing is repeated before it says no.</remarks>
+/// <remarks>
+/// It has no idempotency key: after an unclear call Twilio is asked for the messages to the number, and nothing is repeated
+/// before it surely has none that could be this one (<see cref="TwilioInquiry"/>).
+/// </remarks>
 public sealed class TwilioProvider : IDeliveryProvider, IAnswersInquiries, IDisposable
 {
+    /// <summary>The longest that Twilio keeps a message in its queue, and what it takes without a <c>ValidityPeriod</c>.</summary>
+    public static readonly TimeSpan MaxValidity = TimeSpan.FromSeconds(36_000);
+
     /// <summary>The longest text, in characters.</summary>
     public const int MaxBody = 1600;
 
     // A number that was sent more than this in a day cannot be asked about: nobody knows, and nothing is repeated.
     private const int MaxPages = 50;
+
+    // 200 messages of 1,600 characters, each of which JSON may write as \uXXXX.
+    private const int MaxPageBytes = 4 * 1024 * 1024;
 
     private readonly TwilioOptions options;
     private readonly SenderIds senders;
@@ -115,7 +124,9 @@ public sealed class TwilioProvider : IDeliveryProvider, IAnswersInquiries, IDisp
         var form = new List<KeyValuePair<string, string>> { new("To", message.Address), new("Body", text) };
         var sender = senders.For(message.Address)!;
         form.Add(new(SenderIds.IsService(sender) || sender == options.MessagingServiceSid ? "MessagingServiceSid" : "From", sender));
-        if (ReceiptsUrl.For(options.ReceiptsUrl, options.BaseUrl) is { } receipts) form.Add(new("StatusCallback", TwilioReceipts.Callback(receipts, message.DeliveryId)));
+        if (ReceiptsUrl.For(options.ReceiptsUrl, options.BaseUrl) is { } receipts)
+            form.Add(new("StatusCallback", TwilioReceipts.Callback(receipts, message.DeliveryId)));
+        if (ValidityPeriod(message.ExpiresAt) is { } seconds) form.Add(new("ValidityPeriod", seconds));
 
         using var request = new HttpRequestMessage(HttpMethod.Post, path) { Content = new FormUrlEncodedContent(form), Version = HttpVersion.Version11 };
         var (response, outcome) = await ProviderCall.SendAsync(client, request, cancellation);
@@ -127,28 +138,36 @@ public sealed class TwilioProvider : IDeliveryProvider, IAnswersInquiries, IDisp
         }
     }
 
-    /// <inheritdoc />
-    public async Task<IReadOnlyList<string>?> AskAsync(OutboundMessage message, DateTimeOffset attemptedAt, CancellationToken cancellation)
+    // Twilio, Messages resource: «integers from 1 to 36000. Default value is 36000.»
+    private string? ValidityPeriod(DateTimeOffset? expiresAt)
     {
-        var since = (attemptedAt - TwilioStatus.ClockSkew).UtcDateTime.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture);
-        var next = $"{path}?To={Uri.EscapeDataString(message.Address)}&DateSent%3E={since}&PageSize=200";
-        var found = new List<string>();
+        if (expiresAt is not { } end || end - clock.GetUtcNow() is var left && left >= MaxValidity) return null;
+        return Math.Max(1, (int)left.TotalSeconds).ToString(CultureInfo.InvariantCulture);
+    }
+
+    /// <inheritdoc />
+    public async Task<InquiryAnswer?> AskAsync(OutboundMessage message, DateTimeOffset attemptedAt, CancellationToken cancellation)
+    {
+        // By the number alone: DateSent filters by a date that a queued message does not have. The newest come first.
+        var next = $"{path}?To={Uri.EscapeDataString(message.Address)}&PageSize=200";
+        var (text, found, isUnclear) = (message.Content.Body ?? "", new List<string>(), false);
         for (var page = 0; next is not null; page++)
         {
             if (page == MaxPages) return null;
             using var request = new HttpRequestMessage(HttpMethod.Get, next) { Version = HttpVersion.Version11 };
-            var (response, _) = await ProviderCall.SendAsync(client, request, cancellation);
+            var (response, _) = await ProviderCall.SendAsync(client, request, cancellation, maxAnswer: MaxPageBytes);
             if (response is null) return null;
             using (response)
             {
-                if (!response.IsSuccessStatusCode) return null;
+                if (response.StatusCode != HttpStatusCode.OK) return null;
                 var body = await response.Content.ReadAsByteArrayAsync(cancellation);
-                if (TwilioStatus.Find(body, message.Content.Body ?? "", attemptedAt, attemptedAt + options.Timeout) is not { } here) return null;
-                found.InsertRange(0, here);
-                next = TwilioStatus.NextPage(body, attemptedAt);
+                if (TwilioInquiry.Read(body, text, attemptedAt, attemptedAt + options.Timeout) is not { } here) return null;
+                found.InsertRange(0, here.Sids);
+                isUnclear |= here.IsUnclear;
+                next = here.Next;
             }
         }
 
-        return found;
+        return new InquiryAnswer(found, IsComplete: !isUnclear);
     }
 }

@@ -52,7 +52,8 @@ public sealed class TwilioReceipts : IReceiptSource
         {
             "21610" => (ReportKind.Failed, Reasons.OptedOutAtProvider, Reasons.OptedOutAtProvider),
             // No such number, or none that takes SMS.
-            "21211" or "21614" or "30005" or "30006" => (ReportKind.Failed, Reasons.BadAddress, null),
+            "21211" or "21614" or "21635" or "30005" or "30006" => (ReportKind.Failed, Reasons.BadAddress, null),
+            "21408" => (ReportKind.Failed, Reasons.CountryNotEnabled, null), // a messaging service is asked for numbers later
             // Filtered, or against a rule of the carrier's: the message, not the number.
             "30007" or "30019" or "30034" => (ReportKind.Failed, Reasons.Rejected, null),
             _ => (ReportKind.Failed, Reasons.Undelivered, null),

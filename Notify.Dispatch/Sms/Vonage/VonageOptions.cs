@@ -26,6 +26,12 @@ public sealed record VonageOptions
     /// <summary>The service's address.</summary>
     public Uri BaseUrl { get; init; } = new("https://rest.nexmo.com");
 
+    /// <summary>The address of the Reports API; by default Vonage's own, or <see cref="BaseUrl"/> where that is set to another.</summary>
+    public Uri? ReportsUrl { get; init; }
+
+    /// <summary>The address that is asked about messages.</summary>
+    public Uri EffectiveReportsUrl => ReportsUrl ?? (BaseUrl == new VonageOptions().BaseUrl ? new Uri("https://api.nexmo.com") : BaseUrl);
+
     /// <summary>Where Vonage posts what becomes of messages; by default <c>Notify:ReceiptsUrl</c>.</summary>
     public Uri? ReceiptsUrl { get; init; }
 
@@ -45,6 +51,8 @@ public sealed record VonageOptions
     public void Check(string section, ICollection<string> faults)
     {
         ProviderCall.Check(section, BaseUrl, Concurrency, Timeout, faults, ConnectTimeout, TotalTimeout);
+        if (ReportsUrl is { } reports && (!reports.IsAbsoluteUri || reports.Scheme is not ("https" or "http")))
+            faults.Add($"{section}:ReportsUrl is \"{reports}\"; give an address such as https://host");
         if (ApiKey.Length == 0) faults.Add($"{section}:ApiKey is missing; it is the account's key, of eight characters");
         if (ApiSecret.Length == 0) faults.Add($"{section}:ApiSecret is missing");
         if (From.Length == 0) faults.Add($"{section}:From is missing; it is the number or the name that messages come from");

@@ -1,5 +1,7 @@
 using System.Globalization;
 using System.Net;
+using System.Net.Http.Headers;
+using System.Text;
 using Notify.Dispatch.Dispatching;
 using Notify.Dispatch.Receipts;
 using Notify.Domain.Notifications;
@@ -8,9 +10,19 @@ using Notify.Projections.Hosting;
 namespace Notify.Dispatch.Sms.Vonage;
 
 /// <summary>SMS over Vonage's SMS API.</summary>
-/// <remarks>It has no idempotency key: after an unclear call its message search is asked, and nothing is repeated before it says no.</remarks>
+/// <remarks>It has no idempotency key: after an unclear call its reports are asked, and nothing is repeated.</remarks>
 public sealed class VonageProvider : IDeliveryProvider, IAnswersInquiries, IDisposable
 {
+    /// <summary>How long Vonage tries to deliver a message without a <c>ttl</c>.</summary>
+    public static readonly TimeSpan DefaultTtl = TimeSpan.FromHours(72);
+
+    /// <summary>The shortest <c>ttl</c> that Vonage takes.</summary>
+    public static readonly TimeSpan MinTtl = TimeSpan.FromSeconds(20);
+
+    // A page has at most 1,000 records.
+    private const int MaxPages = 20;
+    private const int MaxPageBytes = 4 * 1024 * 1024;
+
     private readonly VonageOptions options;
     private readonly SenderIds senders;
     private readonly HttpClient client;
@@ -61,6 +73,7 @@ public sealed class VonageProvider : IDeliveryProvider, IAnswersInquiries, IDisp
             new("text", text), new("client-ref", message.DeliveryId.ToString("N")),
         };
         if (ReceiptsUrl.For(options.ReceiptsUrl, options.BaseUrl) is { } receipts) form.Add(new("callback", VonageReceipts.Callback(receipts)));
+        if (TimeToLive(message.ExpiresAt) is { } milliseconds) form.Add(new("ttl", milliseconds));
         if (!SmsText.IsGsm7(text)) form.Add(new("type", "unicode"));
 
         using var request = new HttpRequestMessage(HttpMethod.Post, "/sms/json") { Content = new FormUrlEncodedContent(form), Version = HttpVersion.Version11 };
@@ -71,28 +84,40 @@ public sealed class VonageProvider : IDeliveryProvider, IAnswersInquiries, IDisp
     }
 
     /// <inheritdoc />
-    public async Task<IReadOnlyList<string>?> AskAsync(OutboundMessage message, DateTimeOffset attemptedAt, CancellationToken cancellation)
+    /// <remarks>
+    /// Vonage documents no time within which a message is in its reports: an answer without it is never complete, and leads to
+    /// no repeat. The reports cost extra and may not be enabled for the account; then only receipts tell.
+    /// </remarks>
+    public async Task<InquiryAnswer?> AskAsync(OutboundMessage message, DateTimeOffset attemptedAt, CancellationToken cancellation)
     {
-        // The search is by the day (UTC) on which Vonage received it: a call around midnight may be on either.
-        var days = new[] { attemptedAt - VonageStatus.ClockSkew, attemptedAt + options.Timeout + VonageStatus.ClockSkew }.Select(t => t.UtcDateTime.Date).Distinct();
+        var (from, until) = (attemptedAt - VonageReports.ClockSkew, attemptedAt + options.Timeout + VonageReports.ClockSkew);
+        var next = new Uri(options.EffectiveReportsUrl, VonageReports.Query(options.ApiKey, Number(message.Address), from, until));
         var found = new List<string>();
-        foreach (var day in days)
+        for (var page = 0; next is not null && page < MaxPages; page++)
         {
-            var query = $"/search/messages?api_key={Uri.EscapeDataString(options.ApiKey)}&api_secret={Uri.EscapeDataString(options.ApiSecret)}"
-                + $"&date={day.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture)}&to={Number(message.Address)}";
-            using var request = new HttpRequestMessage(HttpMethod.Get, query) { Version = HttpVersion.Version11 };
-            var (response, _) = await ProviderCall.SendAsync(client, request, cancellation);
+            using var request = new HttpRequestMessage(HttpMethod.Get, next) { Version = HttpVersion.Version11 };
+            request.Headers.Authorization = new AuthenticationHeaderValue(
+                "Basic", Convert.ToBase64String(Encoding.UTF8.GetBytes($"{options.ApiKey}:{options.ApiSecret}")));
+            var (response, _) = await ProviderCall.SendAsync(client, request, cancellation, maxAnswer: MaxPageBytes);
             if (response is null) return null;
             using (response)
             {
-                if (!response.IsSuccessStatusCode) return null;
+                if (response.StatusCode != HttpStatusCode.OK) return null;
                 var body = await response.Content.ReadAsByteArrayAsync(cancellation);
-                if (VonageStatus.Find(body, message.Content.Body ?? "", attemptedAt, attemptedAt + options.Timeout) is not { } here) return null;
-                found.AddRange(here);
+                if (VonageReports.Read(body, message, from, until) is not { } here) return null;
+                found.AddRange(here.MessageIds);
+                next = here.Next is { } path ? new Uri(options.EffectiveReportsUrl, path) : null;
             }
         }
 
-        return found;
+        return new InquiryAnswer(found, IsComplete: false);
+    }
+
+    // Vonage, SMS API: «ttl … in milliseconds», 20,000 to 604,800,000; by default 72 hours.
+    private string? TimeToLive(DateTimeOffset? expiresAt)
+    {
+        if (expiresAt is not { } end || end - clock.GetUtcNow() is var left && left >= DefaultTtl) return null;
+        return Math.Max(MinTtl.TotalMilliseconds, Math.Floor(left.TotalMilliseconds)).ToString("F0", CultureInfo.InvariantCulture);
     }
 
     private static string Number(string e164) => e164.TrimStart('+');

@@ -7,43 +7,46 @@ using Notify.Domain.Notifications;
 namespace Notify.Dispatch.Sms.Vonage;
 
 /// <summary>One part of a message, as Vonage answered for it.</summary>
-public readonly record struct VonagePart(string Status, string? MessageId);
+public readonly record struct VonagePart(string Status, string? MessageId)
+{
+    /// <summary>The <c>status</c> of a part that was taken.</summary>
+    public const string Taken = "0";
 
-/// <summary>What Vonage's answers mean. It answers 200 even for failure; the word is in each part's <c>status</c>.</summary>
-/// <remarks>Vonage: SMS API, «Troubleshooting failed SMS»; Search API.</remarks>
+    /// <summary>Whether it was taken: the answer says so and names it.</summary>
+    public bool IsTaken => Status == Taken && MessageId is { Length: > 0 };
+
+    /// <summary>Whether it was refused. A part whose status cannot be read is neither.</summary>
+    public bool IsRefused => Status is { Length: > 0 } and not Taken;
+}
+
+/// <summary>The meanings of Vonage's answers. It answers 200 even for failure; each part has a <c>status</c> of its own.</summary>
+/// <remarks>Vonage: SMS API 1.2 (OpenAPI), «Troubleshooting failed SMS»; Reports API 2.2.</remarks>
 public static class VonageStatus
 {
-    /// <summary>How far Vonage's clock may be from ours, and how much later than it was recorded a call may begin; wide, as with Twilio.</summary>
-    public static readonly TimeSpan ClockSkew = TimeSpan.FromMinutes(2);
-
     /// <summary>The outcome of an answer to <c>POST /sms/json</c>.</summary>
     /// <param name="parts">The body's <c>messages</c>; <c>null</c> when it could not be read.</param>
     public static AttemptOutcome Outcome(HttpStatusCode status, IReadOnlyList<VonagePart>? parts, TimeSpan? retryAfter)
     {
         var word = ((int)status).ToString(CultureInfo.InvariantCulture);
-        return ((int)status, parts) switch
+        // Parts go out one by one. An answer that names one as taken is a yes, whatever else it says: sending again would send it twice.
+        if (parts?.FirstOrDefault(p => p.IsTaken) is { MessageId: { } id })
+            return new AttemptOutcome.Accepted(id, parts.Count(p => !p.IsTaken) is > 0 and var refused ? refused : null);
+        var isRefusal = parts is { Count: > 0 } && parts.All(p => p.IsRefused);
+        return (int)status switch
         {
-            (200, { Count: > 0 }) => Of(parts),
-            // It took the request and its answer cannot be read.
-            (200, _) => new AttemptOutcome.Unknown(Reasons.UnreadableAnswer),
-            (420 or 429, _) => new AttemptOutcome.Retry(Reasons.Retry, word, retryAfter),
+            200 when isRefusal => Refused(parts![0].Status, retryAfter),
+            // It may have taken the request, and names no message: no other 2xx is the SMS API's.
+            (>= 200 and < 300) or 303 => new AttemptOutcome.Unknown(Reasons.UnreadableAnswer),
+            408 or 420 or 429 => new AttemptOutcome.Retry(Reasons.Retry, word, retryAfter),
             // Vonage, SMS API: «status 5, Internal Error: an error has occurred in the platform whilst processing this message». It
             // says so in messages[].status; a 5xx without that is not the SMS API's.
-            ( >= 500, { Count: > 0 }) when parts.All(p => p.Status != "0")
-                && GatewayAnswers.Of((int)status, true, word, null) is AttemptOutcome.Retry => Of(parts),
-            ( >= 500, _) => GatewayAnswers.Of((int)status, hasDocument: false, word, retryAfter),
-            (401 or 403 or 404, _) => new AttemptOutcome.Halted(word),
-            ( >= 400, _) => new AttemptOutcome.Rejected(Reasons.Rejected, word),
+            >= 500 when GatewayAnswers.Of((int)status, isRefusal, word, null) is AttemptOutcome.Retry =>
+                Refused(parts![0].Status, retryAfter),
+            >= 500 => new AttemptOutcome.Unknown(Reasons.GatewayAnswered),
+            401 or 403 or 404 or 405 => new AttemptOutcome.Halted(word),
+            >= 400 => new AttemptOutcome.Rejected(Reasons.Rejected, word),
             _ => new AttemptOutcome.Retry(Reasons.Retry, word),
         };
-
-        // Parts go out one by one. When some were taken, sending again would send those twice.
-        AttemptOutcome Of(IReadOnlyList<VonagePart> all)
-        {
-            var refused = all.Where(p => p.Status != "0").ToList();
-            if (refused.Count == 0) return new AttemptOutcome.Accepted(all[0].MessageId);
-            return refused.Count < all.Count ? new AttemptOutcome.Unknown(Reasons.PartlyAccepted) : Refused(refused[0].Status, retryAfter);
-        }
     }
 
     /// <summary>What a part's <c>status</c> means when nothing was accepted.</summary>
@@ -51,12 +54,13 @@ public static class VonageStatus
     {
         "1" => new AttemptOutcome.Retry(Reasons.Retry, status, retryAfter ?? TimeSpan.FromSeconds(1)), // throttled: messages per second
         "5" or "10" => new AttemptOutcome.Retry(Reasons.Retry, status, retryAfter),                     // internal error; too many binds
-        "4" or "8" or "9" or "11" or "14" => new AttemptOutcome.Halted(status),                          // credentials, barred, quota, no HTTP, signature
+        "4" or "8" or "9" or "11" or "14" or "32" => new AttemptOutcome.Halted(status),                  // credentials, quota, signature
+        "15" or "22" or "23" => new AttemptOutcome.Halted(status),                                       // sender, network code, callback
         "33" => new AttemptOutcome.Rejected(Reasons.BadAddress, status),                                 // number de-activated
         _ => new AttemptOutcome.Rejected(Reasons.Rejected, status),
     };
 
-    /// <summary>Reads the parts; <c>null</c> for a malformed body, or where one part is.</summary>
+    /// <summary>Reads the parts; <c>null</c> for a malformed body. A malformed part has no status.</summary>
     public static IReadOnlyList<VonagePart>? Read(byte[] body)
     {
         try
@@ -66,36 +70,13 @@ public static class VonageStatus
             var parts = new List<VonagePart>();
             foreach (var part in messages.EnumerateArray())
             {
-                if (part.ValueKind != JsonValueKind.Object || Text(part, "status") is not { } status) return null;
-                parts.Add(new VonagePart(status, Text(part, "message-id")));
+                var isPart = part.ValueKind == JsonValueKind.Object;
+                parts.Add(isPart ? new VonagePart(Text(part, "status") ?? "", Text(part, "message-id")) : default);
             }
 
             return parts;
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException) // the latter: half a surrogate pair
-        {
-            return null;
-        }
-    }
-
-    /// <summary>The IDs of the messages with this text that Vonage received while the attempt was under way, the oldest first; <c>null</c> when it cannot be told.</summary>
-    public static IReadOnlyList<string>? Find(byte[] body, string text, DateTimeOffset from, DateTimeOffset to)
-    {
-        try
-        {
-            using var json = JsonDocument.Parse(body);
-            if (json.RootElement.ValueKind != JsonValueKind.Object || !json.RootElement.TryGetProperty("items", out var items) || items.ValueKind != JsonValueKind.Array) return null;
-            var found = new List<(DateTimeOffset At, string Id)>();
-            foreach (var item in items.EnumerateArray())
-            {
-                if (item.ValueKind != JsonValueKind.Object || Text(item, "body") != text || Text(item, "message-id") is not { } id) continue;
-                if (!DateTimeOffset.TryParseExact(Text(item, "date-received"), "yyyy-MM-dd HH:mm:ss", CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var at)) return null;
-                if (at >= from - ClockSkew && at <= to + ClockSkew) found.Add((at, id));
-            }
-
-            return [.. found.OrderBy(f => f.At).Select(f => f.Id)];
-        }
-        catch (Exception e) when (e is JsonException or InvalidOperationException)
         {
             return null;
         }

@@ -79,10 +79,11 @@ public sealed record TwilioListQuery
         };
     }
 
+    // A message that is still queued has no sent date, and no filter by it finds that message.
     private bool Matches(TwilioMessage message) =>
         (From is null || message.From == From)
-        && (message.Progress.SentAt ?? message.CreatedAt) is var sentAt
-        && sentAt >= SentFrom && sentAt < SentBefore;
+        && ((SentFrom == DateTimeOffset.MinValue && SentBefore == DateTimeOffset.MaxValue)
+            || (message.Progress.SentAt is { } sentAt && sentAt >= SentFrom && sentAt < SentBefore));
 
     private string Link(string path, int page, string? afterSid)
     {

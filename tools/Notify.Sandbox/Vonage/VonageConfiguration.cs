@@ -20,7 +20,7 @@ public static class VonageConfiguration
     public static void MapVonage(this IEndpointRouteBuilder routes)
     {
         var server = routes.ServiceProvider.GetRequiredService<VonageServer>();
-        foreach (var path in new[] { VonageServer.SendPath, VonageServer.OnePath, VonageServer.ManyPath })
+        foreach (var path in new[] { VonageServer.SendPath, VonageServer.RecordsPath })
             routes.Map(path, server.HandleAsync);
     }
 }

@@ -45,7 +45,8 @@ public sealed class VonageMessage
 
     private string? AccountRef { get; }
 
-    private DateTimeOffset ReceivedAt { get; }
+    /// <summary>When it came.</summary>
+    public DateTimeOffset ReceivedAt { get; }
 
     /// <summary>The parts of a request that is as it should be: one for each SMS that its text takes.</summary>
     public static IReadOnlyList<VonageMessage> PartsOf(VonageParameters given, DateTimeOffset receivedAt) =>
@@ -72,22 +73,25 @@ public sealed class VonageMessage
         return part;
     }
 
-    /// <summary>What the message search says about it.</summary>
-    public IReadOnlyDictionary<string, string> ToItem()
+    /// <summary>Its record in the Reports API (2.2): what the SMS API took, and how it ended as far as it has.</summary>
+    public IReadOnlyDictionary<string, string> ToRecord(bool withText)
     {
-        var item = new Dictionary<string, string>
+        var record = new Dictionary<string, string>
         {
-            ["message-id"] = Id, ["account-id"] = ApiKey, ["network"] = Network, ["from"] = From, ["to"] = To, ["body"] = Text, ["price"] = Price,
-            ["date-received"] = Time(ReceivedAt), ["type"] = "MT",
+            ["account_id"] = ApiKey, ["message_id"] = Id, ["client_ref"] = ClientRef ?? "", ["direction"] = "outbound",
+            ["from"] = From, ["to"] = To, ["network"] = Network, ["date_received"] = Time(ReceivedAt), ["status"] = "accepted",
+            ["currency"] = "EUR", ["total_price"] = Price,
         };
+        if (withText)
+            record["message_body"] = Text;
         if (_final is [var (status, at)])
         {
-            item["final-status"] = status;
-            item["date-closed"] = Time(at);
-            item["latency"] = ((int)(at - ReceivedAt).TotalMilliseconds).ToString(CultureInfo.InvariantCulture);
+            record["status"] = status;
+            record["date_finalized"] = Time(at);
+            record["latency"] = ((int)(at - ReceivedAt).TotalMilliseconds).ToString(CultureInfo.InvariantCulture);
         }
 
-        return item;
+        return record;
     }
 
     /// <summary>A delivery receipt, not signed yet.</summary>
@@ -104,8 +108,5 @@ public sealed class VonageMessage
         return receipt;
     }
 
-    /// <summary>Whether it came on this day, UTC.</summary>
-    public bool CameOn(DateOnly day) => DateOnly.FromDateTime(ReceivedAt.UtcDateTime) == day;
-
-    private static string Time(DateTimeOffset at) => at.UtcDateTime.ToString("yyyy-MM-dd HH:mm:ss", CultureInfo.InvariantCulture);
+    private static string Time(DateTimeOffset at) => at.UtcDateTime.ToString("yyyy-MM-ddTHH:mm:ss'+0000'", CultureInfo.InvariantCulture);
 }

@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Globalization;
+using System.Text;
 using Notify.Sandbox.Keys;
 using Notify.Sandbox.Sms;
 
@@ -18,8 +19,12 @@ public sealed class VonageRules(SandboxIdentity account)
     public VonageError? Check(VonageParameters given, DateTimeOffset now) =>
         CheckCaller(given, now) ?? CheckEnds(given) ?? CheckContent(given) ?? CheckOptions(given);
 
-    /// <summary>Whether a question is the account's own.</summary>
-    public bool IsAccount(VonageParameters given) => given["api_key"] == account.VonageApiKey && given["api_secret"] == account.VonageApiSecret;
+    /// <summary>Whether a question is the account's own: Basic, with key and secret.</summary>
+    public bool IsAccount(string? authorization) =>
+        authorization == $"Basic {Convert.ToBase64String(Encoding.UTF8.GetBytes($"{account.VonageApiKey}:{account.VonageApiSecret}"))}";
+
+    private bool IsAccount(VonageParameters given) =>
+        given["api_key"] == account.VonageApiKey && given["api_secret"] == account.VonageApiSecret;
 
     private VonageError? CheckCaller(VonageParameters given, DateTimeOffset now)
     {

@@ -8,22 +8,20 @@ using Notify.Sandbox.Receipts;
 
 namespace Notify.Sandbox.Vonage;
 
-/// <summary>Plays Vonage's SMS API, which answers 200 whatever it says, and its message search.</summary>
+/// <summary>Plays Vonage's SMS API, which answers 200 whatever it says, and the records of its Reports API.</summary>
 public sealed class VonageServer(
     VonageDialect dialect, VonageRules rules, SentMessages<VonageMessage> messages, VonageReceipts receipts, RequestLedger ledger, KnobBoard board, TimeProvider time)
     : ProviderServer(dialect, ledger, board, time)
 {
     internal const string SendPath = "/sms/json";
-    internal const string OnePath = "/search/message";
-    internal const string ManyPath = "/search/messages";
-    private const int MaximumIds = 10;
+    internal const string RecordsPath = "/v2/reports/records";
 
     /// <inheritdoc/>
     protected override ProviderAnswer Answer(ProviderRequest request) => (request.Http.Method, request.Http.Path.Value) switch
     {
         ("POST", SendPath) => Send(request),
-        ("GET", OnePath or ManyPath) => Search(request),
-        (_, SendPath or OnePath or ManyPath) => new ProviderAnswer { Status = StatusCodes.Status405MethodNotAllowed, Outcome = "405" },
+        ("GET", RecordsPath) => Report(request),
+        (_, SendPath or RecordsPath) => new ProviderAnswer { Status = StatusCodes.Status405MethodNotAllowed, Outcome = "405" },
         _ => new ProviderAnswer { Status = StatusCodes.Status404NotFound, Outcome = "404" },
     };
 
@@ -72,36 +70,20 @@ public sealed class VonageServer(
             receipts.Begin(part, way, fate);
     };
 
-    private ProviderAnswer Search(ProviderRequest request)
+    private ProviderAnswer Report(ProviderRequest request)
     {
-        var query = VonageParameters.ParseForm(request.Http.QueryString.Value ?? "");
-        if (!rules.IsAccount(query))
-            return Json(StatusCodes.Status401Unauthorized, new Dictionary<string, string> { ["error-code"] = "401", ["error-code-label"] = "authentication failed" });
+        if (!rules.IsAccount(request.Http.Headers.Authorization))
+            return Problem(StatusCodes.Status401Unauthorized, "Unauthorized", "You did not provide correct credentials.");
         if (request.Fault is { } fault)
             return Fail(fault);
-        if (request.Http.Path.Value == OnePath)
-            return query["id"] is not { } id ? Bad("id") : messages.Find(id) is { } one ? Json(StatusCodes.Status200OK, one.ToItem()) : NotFound();
 
-        var ids = request.Http.Query["ids"];
-        if (ids.Count > MaximumIds)
-            return Bad("ids");
-        if (ids.Count > 0)
-            return Found(ids.Select(wanted => messages.Find(wanted ?? "")).OfType<VonageMessage>());
-        if (!DateOnly.TryParseExact(query["date"], "yyyy-MM-dd", CultureInfo.InvariantCulture, DateTimeStyles.None, out var day))
-            return Bad("date");
-        return query["to"] is { } to ? Found(messages.NewestFirst(to).Where(message => message.CameOn(day))) : Bad("to");
+        var (query, bad) = VonageRecordsQuery.Parse(request.Http.Query);
+        return query is null ? Problem(StatusCodes.Status422UnprocessableEntity, "Invalid Parameter", $"{bad} is invalid or missing.")
+            : Json(StatusCodes.Status200OK, query.Read(messages));
     }
 
-    private static ProviderAnswer Found(IEnumerable<VonageMessage> found)
-    {
-        var items = found.Select(message => message.ToItem()).ToList();
-        return Json(StatusCodes.Status200OK, new { count = items.Count, items });
-    }
-
-    private static ProviderAnswer NotFound() => Json(StatusCodes.Status404NotFound, new Dictionary<string, string> { ["error-code"] = "404", ["error-code-label"] = "not found" });
-
-    private static ProviderAnswer Bad(string parameter) =>
-        Json(StatusCodes.Status400BadRequest, new Dictionary<string, string> { ["error-code"] = "400", ["error-code-label"] = $"invalid parameter: {parameter}" });
+    private static ProviderAnswer Problem(int status, string title, string detail) =>
+        Json(status, new { type = "https://developer.vonage.com/en/api-errors", title, detail });
 
     private static ProviderAnswer Json<T>(int status, T body) => new() { Status = status, Outcome = $"{status}", Body = JsonSerializer.SerializeToUtf8Bytes(body) };
 

@@ -1,4 +1,3 @@
-using System.Text.Encodings.Web;
 using System.Text.Json;
 using Notify.Dispatch.Dispatching;
 using Notify.Domain.Notifications;
@@ -20,7 +19,7 @@ public static class ApnsPayload
     {
         var content = message.Content;
         using var buffer = new MemoryStream(512);
-        using (var json = new Utf8JsonWriter(buffer, new JsonWriterOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping }))
+        using (var json = new Utf8JsonWriter(buffer, ProviderJson.Writing))
         {
             json.WriteStartObject();
             json.WriteStartObject("aps");

@@ -1,7 +1,6 @@
 using System.Buffers;
 using System.Globalization;
 using System.Text;
-using System.Text.Encodings.Web;
 using System.Text.Json;
 using Notify.Dispatch.Dispatching;
 using Notify.Domain.Notifications;
@@ -22,14 +21,12 @@ public static class FcmPayload
     /// <summary>With this begin the names of data whose own name FCM or Notify has taken.</summary>
     public const string TakenPrefix = "data.";
 
-    private static readonly JsonWriterOptions Relaxed = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
-
     /// <summary>Writes a message.</summary>
     /// <returns>The body of the call; <c>null</c> if FCM would call it too large.</returns>
     public static ReadOnlyMemory<byte>? Write(OutboundMessage message, DateTimeOffset now)
     {
         var buffer = new ArrayBufferWriter<byte>(1024);
-        using (var json = new Utf8JsonWriter(buffer, Relaxed))
+        using (var json = new Utf8JsonWriter(buffer, ProviderJson.Writing))
         {
             json.WriteStartObject();
             json.WriteStartObject("message"u8);
@@ -75,7 +72,8 @@ public static class FcmPayload
                 while (data.TryGetProperty(name, out _));
             }
 
-            json.WriteString(name, property.Value.ValueKind == JsonValueKind.String ? property.Value.GetString() : property.Value.GetRawText());
+            json.WriteString(name, property.Value.ValueKind == JsonValueKind.String ? property.Value.GetString()
+                : ProviderJson.TextOf(property.Value));
         }
     }
 

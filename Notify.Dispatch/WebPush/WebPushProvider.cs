@@ -4,7 +4,6 @@ using System.Net;
 using System.Net.Http.Headers;
 using System.Security.Cryptography;
 using System.Text;
-using System.Text.Encodings.Web;
 using System.Text.Json;
 using Notify.Dispatch.Dispatching;
 using Notify.Domain.Notifications;
@@ -99,7 +98,7 @@ public sealed class WebPushProvider : IDeliveryProvider, IDisposable
     {
         var content = message.Content;
         using var buffer = new MemoryStream(512);
-        using (var json = new Utf8JsonWriter(buffer, new JsonWriterOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping }))
+        using (var json = new Utf8JsonWriter(buffer, ProviderJson.Writing))
         {
             json.WriteStartObject();
             if (content.Title is { Length: > 0 } title) json.WriteString("title", title);

@@ -37,7 +37,6 @@ public static class ContactRules
     public const string EmailRule = "must be an email address such as name@example.com";
     public const string PhoneRule = "must be a phone number with country code and area code and without an extension, such as +82 10-1234-5678";
 
-    private static readonly IdnMapping Idn = new() { UseStd3AsciiRules = true };
     private static readonly OutboundGuard PublicInternet = new(allowPrivateNetworks: false);
     private static readonly FrozenSet<string> TimeZones = DateTimeZoneProviders.Tzdb.Ids.ToFrozenSet(StringComparer.Ordinal);
     private static readonly PhoneNumberUtil Phones = PhoneNumberUtil.GetInstance();
@@ -53,26 +52,19 @@ public static class ContactRules
     private static bool IsUnseen(char c) =>
         char.IsControl(c) || char.IsWhiteSpace(c) || char.GetUnicodeCategory(c) is UnicodeCategory.Format or UnicodeCategory.PrivateUse or UnicodeCategory.OtherNotAssigned;
 
-    private static bool IsDomain(string host)
-    {
-        try
-        {
-            var labels = Idn.GetAscii(host).Split('.');
-            return labels.Length > 1 && labels[^1].Length > 1 && !labels[^1].All(char.IsAsciiDigit);
-        }
-        catch (ArgumentException)
-        {
-            return false;
-        }
-    }
+    private static bool IsDomain(string host) =>
+        DomainNames.ToAscii(host)?.Split('.') is { Length: > 1 } labels && labels[^1].Length > 1 && !labels[^1].All(char.IsAsciiDigit);
 
     /// <summary>A phone number in E.164; <c>null</c> if it is none that the world can dial: without its area code, say, or with an extension, which no SMS reaches.</summary>
     public static string? ToE164(string text)
     {
-        if (text.Length > 40 || !text.TrimStart().StartsWith('+')) return null;
+        if (text.Length > 40) return null;
+        // Marks for the direction of writing come along when a number is copied; nobody sees them.
+        var seen = string.Concat(text.Where(c => char.GetUnicodeCategory(c) != UnicodeCategory.Format)).Trim();
+        if (!seen.StartsWith('+')) return null;
         try
         {
-            var number = Phones.Parse(text, null);
+            var number = Phones.Parse(seen, null);
             return Phones.IsPossibleNumberWithReason(number) == PhoneNumberUtil.ValidationResult.IS_POSSIBLE && !number.HasExtension ? Phones.Format(number, PhoneNumberFormat.E164) : null;
         }
         catch (NumberParseException)

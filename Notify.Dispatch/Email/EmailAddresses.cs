@@ -1,25 +1,20 @@
-using System.Globalization;
+using Notify.Domain.Recipients;
 
 namespace Notify.Dispatch.Email;
 
 /// <summary>Addresses as mail providers take them.</summary>
 public static class EmailAddresses
 {
-    private static readonly IdnMapping Idn = new() { UseStd3AsciiRules = true };
+    /// <summary>An address for a provider that takes none in letters beyond ASCII: as <see cref="ToAscii"/>, or the fault.</summary>
+    /// <returns>The address; or <c>null</c>, and what is wrong: the domain, or what stands before the @ (RFC 6531).</returns>
+    public static (string? Address, string? Fault) ForApi(string address) =>
+        ToAscii(address) is not { } ascii ? (null, "domain") : ascii.All(char.IsAscii) ? (ascii, null) : (null, "smtputf8");
 
-    /// <summary>The address with its domain in ASCII (IDNA); what stands before the @ stays as it is.</summary>
+    /// <summary>The address with its domain in ASCII (see <see cref="DomainNames"/>); what stands before the @ stays as it is.</summary>
     /// <returns><c>null</c> for what has no domain that can be written so.</returns>
     public static string? ToAscii(string address)
     {
         var at = address.LastIndexOf('@');
-        if (at <= 0 || at == address.Length - 1) return null;
-        try
-        {
-            return $"{address[..at]}@{Idn.GetAscii(address, at + 1)}";
-        }
-        catch (ArgumentException)
-        {
-            return null;
-        }
+        return at > 0 && DomainNames.ToAscii(address.AsSpan(at + 1)) is { } domain ? $"{address[..at]}@{domain}" : null;
     }
 }

@@ -1,4 +1,5 @@
 using Notify.Domain.Notifications;
+using Notify.Domain.Recipients;
 
 namespace Notify.Dispatch.Sms;
 
@@ -15,13 +16,15 @@ public static class StopWords
     private static readonly HashSet<string> Start = new(StringComparer.OrdinalIgnoreCase) { "START", "UNSTOP" };
 
     /// <summary>The reason to suppress the number for, or the one to lift it for; both <c>null</c> where the reply asks for neither.</summary>
+    /// <param name="isYesStart">Whether <c>YES</c> means <c>START</c>, as at Twilio, which sends again to a number that wrote it.</param>
     /// <param name="optOutType">What the provider itself made of it, where it says so: <c>STOP</c>, <c>START</c> or <c>HELP</c>.</param>
-    public static (string? Suppress, string? Lift) Read(string? text, string? optOutType = null)
+    public static (string? Suppress, string? Lift) Read(string? text, string? optOutType = null, bool isYesStart = false)
     {
         // «Stop.», «STOP ALL» and «opt-out» are what they look like.
-        var word = string.Concat((text ?? "").Normalize().Where(char.IsLetter));
+        var word = string.Concat(DomainNames.Composed(text ?? "").Where(char.IsLetter));
         var isOneOrTwo = (text ?? "").Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries).Length <= 2;
         if (optOutType == "STOP" || (isOneOrTwo && Stop.Contains(word))) return (Reasons.OptedOutByReply, null);
-        return optOutType == "START" || (isOneOrTwo && Start.Contains(word)) ? (null, Reasons.OptedOutByReply) : (null, null);
+        return optOutType == "START" || (isOneOrTwo && (Start.Contains(word)
+            || (isYesStart && word.Equals("YES", StringComparison.OrdinalIgnoreCase)))) ? (null, Reasons.OptedOutByReply) : (null, null);
     }
 }

@@ -1,31 +1,25 @@
-using System.Globalization;
 using Notify.Domain.Notifications;
+using Notify.Domain.Recipients;
 
 namespace Notify.Projections.Privacy;
 
 /// <summary>Keyed hashes of people's addresses: the same for every way to write the same one.</summary>
 public static class AddressFingerprints
 {
-    private static readonly IdnMapping Idn = new() { UseStd3AsciiRules = true };
-
     /// <summary>The fingerprint of a phone number.</summary>
     /// <param name="number">E.164.</param>
     public static string OfPhone(this MasterKeyRing ring, string number) => ring.Fingerprint("phone", number);
 
-    /// <summary>The fingerprint of an email address, whatever its case; its domain may be written in letters or in ASCII (IDNA).</summary>
+    /// <summary>
+    /// The fingerprint of an email address, whatever its case and however its letters are written; its domain may be in letters or in
+    /// ASCII.
+    /// </summary>
     public static string OfEmail(this MasterKeyRing ring, string address)
     {
-        var lower = address.ToLowerInvariant();
+        var lower = DomainNames.Composed(address).ToLowerInvariant();
         var at = lower.LastIndexOf('@');
-        try
-        {
-            if (at > 0 && at < lower.Length - 1) lower = $"{lower[..at]}@{Idn.GetAscii(lower, at + 1)}";
-        }
-        catch (ArgumentException)
-        {
-            // No domain that can be written in ASCII: it is known as it stands.
-        }
-
+        // What has no domain that can be written in ASCII is known as it stands.
+        if (at > 0 && DomainNames.ToAscii(lower.AsSpan(at + 1)) is { } domain) lower = $"{lower[..at]}@{domain}";
         return ring.Fingerprint("email", lower);
     }
 

@@ -27,6 +27,8 @@ public class ContactRulesTests
     [InlineData("+1 (650) 253-0000", "+16502530000")]
     [InlineData("+44 20 7031 3000", "+442070313000")]
     [InlineData("+15005550006", "+15005550006")]
+    [InlineData("\u202A+1 650-253-0000\u202C", "+16502530000")] // as phones copy it from their contacts: Unicode, category Cf
+    [InlineData("\u200E\uFEFF+1\u2060650\u200B2530000", "+16502530000")]
     [InlineData("+39 06 6982", "+39066982")] // a leading zero that belongs to it
     [InlineData("+1 555 0123", null)] // no area code: only a neighbour could dial it
     [InlineData("+44 7031 3000", null)]

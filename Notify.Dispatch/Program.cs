@@ -106,5 +106,9 @@ switch (command)
             providers.Routes.Where(r => r.Mode == ClientMode.Live).SelectMany(r => r.Route.Members.Select((m, i) => new CarriedProvider(m.Provider.Name, r.Route.Lane, i + 1, m.Weight))));
         if (providers.NotCarried.ToList() is { Count: > 0 } lanes)
             app.Logger.LogWarning("No provider is configured for {Lanes}; deliveries on them fail with {Reason}.", string.Join(", ", lanes).ToLowerInvariant(), Reasons.NoProvider);
+        if (providers.RouteOf(Lane.Email, ClientMode.Live) is not null && !app.Services.GetRequiredService<UnsubscribeLinks>().AreUsable)
+            app.Logger.LogWarning(
+                "Emails leave without List-Unsubscribe: Notify:PublicUrl is {Url}; give an https address that recipients reach.",
+                configuration.PublicUrl());
         return await NotifyHost.RunAsync(app, Name, () => NotifyHost.CheckTransportAsync(app, mayBeAway: false));
 }

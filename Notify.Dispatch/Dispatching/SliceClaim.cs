@@ -208,7 +208,7 @@ public sealed class SliceClaim(
             var isAsk = d.Status == DeliveryStatus.Unknown;
             // An erased person's unknown outcome can still be asked for, but not matched: nothing to look for.
             message ??= new OutboundMessage(d.Id, "", new NotificationContent(), n.Request.Priority, n.Request.ExpiresAt);
-            if (rules.Of(n.Request.Category).Required) message = message with { Unsubscribe = null }; // it would promise what is not kept
+            if (rules.Of(n.Request.Category).Required) message = message with { HasOneClick = false }; // it would promise what is not kept
             var attempt = isAsk ? d.Attempts : Math.Max(row.Attempts, d.Attempts) + 1;
             var isRecorded = d.Status == DeliveryStatus.Attempting; // the commit's answer was lost
             if (isRecorded) attempt = d.Attempts;

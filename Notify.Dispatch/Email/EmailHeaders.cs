@@ -3,14 +3,19 @@ using Notify.Dispatch.Dispatching;
 namespace Notify.Dispatch.Email;
 
 /// <summary>The headers that each email has besides those that its provider makes.</summary>
-/// <remarks>RFC 2369 and RFC 8058: mail programs show a button of their own for them, if DKIM covers both.</remarks>
+/// <remarks>
+/// RFC 3834, section 5: <c>Auto-Submitted</c> keeps out-of-office answers from coming back. RFC 2369 and RFC 8058: mail programs show a
+/// button of their own for the others, if DKIM covers both. Where a category is required, the link leads to a page that says so, and
+/// there is no <c>List-Unsubscribe-Post</c>: one click would promise what is not kept.
+/// </remarks>
 public static class EmailHeaders
 {
     /// <summary>The headers; none of their values holds anything that a sender or a recipient wrote.</summary>
     public static IEnumerable<(string Name, string Value)> Of(OutboundMessage message)
     {
+        yield return ("Auto-Submitted", "auto-generated");
         if (message.Unsubscribe is not { } link) yield break;
         yield return ("List-Unsubscribe", $"<{link.AbsoluteUri}>");
-        yield return ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click");
+        if (message.HasOneClick) yield return ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click");
     }
 }

@@ -11,7 +11,7 @@ namespace Notify.Dispatch.Email;
 /// </summary>
 public static class EmailSubject
 {
-    /// <summary>The longest subject that is made of a text, in characters; a title is kept whole.</summary>
+    /// <summary>The longest subject that is made of a text, in characters; a title is kept whole where the provider takes it.</summary>
     public const int MaxDerived = 78;
 
     // Without backtracking: HTML is what anyone may send, and time stays in proportion to it.
@@ -20,12 +20,22 @@ public static class EmailSubject
 
     private static readonly Regex Tag = new("<[^>]*>", RegexOptions.NonBacktracking);
 
+    /// <summary>The longest subject that a provider's API is given, in characters.</summary>
+    /// <remarks>
+    /// RFC 5322, section 2.1.1: a line has at most 998 characters, here with <c>Subject: </c> before them. SendGrid names this limit for
+    /// its subjects. Over SMTP a subject is folded, and has none.
+    /// </remarks>
+    public const int MaxInApi = 998 - 9;
+
     /// <summary>The subject; <c>null</c> where nothing could be one.</summary>
-    public static string? Of(NotificationContent content)
+    /// <param name="longest">The most characters; a title that has more is shortened.</param>
+    public static string? Of(NotificationContent content, int longest = int.MaxValue)
     {
-        if (OneLine(content.Title) is { } title) return title;
-        return (content.Body ?? "").Split('\n', '\r').Select(OneLine).FirstOrDefault(line => line is not null) is { } first ? Shorten(first)
-            : content.Html is { } html && OneLine(WebUtility.HtmlDecode(Tag.Replace(Unseen.Replace(html, " "), " "))) is { } words ? Shorten(words)
+        if (OneLine(content.Title) is { } title) return Shorten(title, longest);
+        return (content.Body ?? "").Split('\n', '\r').Select(OneLine).FirstOrDefault(line => line is not null) is { } first
+            ? Shorten(first, MaxDerived)
+            : content.Html is { } html && OneLine(WebUtility.HtmlDecode(Tag.Replace(Unseen.Replace(html, " "), " "))) is { } words
+                ? Shorten(words, MaxDerived)
             : null;
     }
 
@@ -43,11 +53,11 @@ public static class EmailSubject
     }
 
     // At a blank where there is one near the end, and never between the halves of a character.
-    private static string Shorten(string line)
+    private static string Shorten(string line, int longest)
     {
-        if (line.Length <= MaxDerived) return line;
-        var end = line.LastIndexOf(' ', MaxDerived - 1, MaxDerived / 2);
-        if (end < 0) end = char.IsHighSurrogate(line[MaxDerived - 2]) ? MaxDerived - 2 : MaxDerived - 1;
+        if (line.Length <= longest) return line;
+        var end = line.LastIndexOf(' ', longest - 1, longest / 2);
+        if (end < 0) end = char.IsHighSurrogate(line[longest - 2]) ? longest - 2 : longest - 1;
         return line[..end] + "…";
     }
 }

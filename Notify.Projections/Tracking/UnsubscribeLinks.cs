@@ -7,9 +7,14 @@ namespace Notify.Projections.Tracking;
 /// <summary>The links by which people unsubscribe: <c>{Notify:PublicUrl}/u/{token}</c>.</summary>
 public sealed class UnsubscribeLinks(DeliveryTokens tokens, IConfiguration configuration)
 {
+    /// <summary>Whether mail programs would follow the links: https, and not on this machine (RFC 8058, section 3.1).</summary>
+    public bool AreUsable { get; } = configuration.PublicUrl() is { IsLoopback: false, Scheme: "https" };
+
     private readonly string start = $"{configuration.PublicUrl().AbsoluteUri.TrimEnd('/')}/u/";
 
-    /// <summary>The link of a delivery; <c>null</c> where none is due: only emails have one, and not critical ones such as one-time codes. Those of required categories are sent without it, too.</summary>
+    /// <summary>The link of a delivery; <c>null</c> where none is due, or where links would lead nowhere.</summary>
+    /// <remarks>Only emails have one, and not critical ones such as one-time codes.</remarks>
     public Uri? Of(Guid deliveryId, Lane? lane, Priority priority) =>
-        lane == Lane.Email && priority != Priority.Critical ? new Uri(start + tokens.Make(DeliveryTokens.Unsubscribe, deliveryId)) : null;
+        AreUsable && lane == Lane.Email && priority != Priority.Critical
+            ? new Uri(start + tokens.Make(DeliveryTokens.Unsubscribe, deliveryId)) : null;
 }

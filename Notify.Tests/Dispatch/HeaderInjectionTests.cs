@@ -60,8 +60,9 @@ public sealed class HeaderInjectionTests
         {
             var personal = json["personalizations"]!.AsArray().Single()!.AsObject();
             Assert.Equal(["custom_args", "headers", "subject", "to"], personal.Select(p => p.Key).Order());
-            Assert.Equal(["List-Unsubscribe", "List-Unsubscribe-Post"], personal["headers"]!.AsObject().Select(h => h.Key));
-            Assert.Equal(["attachments", "content", "from", "personalizations"], json.Select(p => p.Key).Order());
+            Assert.Equal(["Auto-Submitted", "List-Unsubscribe", "List-Unsubscribe-Post"],
+                personal["headers"]!.AsObject().Select(h => h.Key));
+            Assert.Equal(["attachments", "content", "from", "personalizations", "tracking_settings"], json.Select(p => p.Key).Order());
             AssertLine(personal["subject"]!.ToString(), hostile);
             foreach (var file in json["attachments"]!.AsArray())
                 AssertFile(file!["filename"]!.ToString(), file["type"]!.ToString(), file["content_id"]?.ToString(), hostile);
@@ -77,7 +78,7 @@ public sealed class HeaderInjectionTests
         await EachAsync(provider, server, (json, hostile) =>
         {
             var mail = json["message"]!.AsObject();
-            Assert.Equal(["List-Unsubscribe", "List-Unsubscribe-Post"], mail["headers"]!.AsObject().Select(h => h.Key));
+            Assert.Equal(["Auto-Submitted", "List-Unsubscribe", "List-Unsubscribe-Post"], mail["headers"]!.AsObject().Select(h => h.Key));
             AssertLine(mail["subject"]!.ToString(), hostile);
             Assert.Equal("someone@example.com", mail["to"]!.AsArray().Single()!["email"]!.ToString());
             foreach (var file in mail["attachments"]?.AsArray() ?? []) AssertFile(file!["name"]!.ToString(), file["type"]!.ToString(), null, hostile);
@@ -117,7 +118,8 @@ public sealed class HeaderInjectionTests
         Assert.All(head, l => Assert.DoesNotContain(l, c => char.IsControl(c) && c != '\t'));
         Assert.All(head, l => Assert.True(l.Length <= 998, $"{Show(hostile)}: {l.Length} characters in a line"));
         Assert.Equal(
-            ["content-type", "date", "from", "list-unsubscribe", "list-unsubscribe-post", "message-id", "mime-version", "subject", "to"],
+            ["auto-submitted", "content-type", "date", "from", "list-unsubscribe", "list-unsubscribe-post", "message-id", "mime-version",
+                "subject", "to"],
             head.Where(l => l[0] is not (' ' or '\t')).Select(l => l[..l.IndexOf(':', StringComparison.Ordinal)].ToLowerInvariant()).Order());
 
         var mail = MimeMessage.Load(new MemoryStream(Encoding.UTF8.GetBytes(raw)));

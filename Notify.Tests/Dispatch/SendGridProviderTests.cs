@@ -39,11 +39,18 @@ public sealed class SendGridProviderTests : IAsyncDisposable
             {
                 ["to"] = new JsonArray(new JsonObject { ["email"] = "minsu@example.com" }),
                 ["subject"] = "Grüße <&> \"민수\" 👋",
+                ["headers"] = new JsonObject { ["Auto-Submitted"] = "auto-generated" },
                 ["custom_args"] = new JsonObject { ["notify_delivery"] = message.DeliveryId.ToString() },
             }),
             ["content"] = new JsonArray(
                 new JsonObject { ["type"] = "text/plain", ["value"] = "Plain\ntext" },
                 new JsonObject { ["type"] = "text/html", ["value"] = "<p>HTML & 안녕</p>" }),
+            ["tracking_settings"] = JsonNode.Parse(
+                """
+                {"click_tracking":{"enable":false,"enable_text":false},"open_tracking":{"enable":false},
+                "subscription_tracking":{"enable":false},
+                "ganalytics":{"enable":false}}
+                """),
         };
         Assert.True(JsonNode.DeepEquals(expected, JsonNode.Parse(request.Body)), request.Body);
     }

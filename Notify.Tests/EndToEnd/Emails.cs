@@ -184,7 +184,7 @@ public sealed class Emails : SystemTest
         var entry = Assert.Single(await Sandbox.LedgerAsync(id));
         Assert.Equal(email, entry.To);
         Assert.StartsWith($"{id} Bcc: victim@mail.example <b>\n", entry.Text, StringComparison.Ordinal);
-        Assert.Equal(["content", "from", "personalizations"], MailOf(entry).Select(p => p.Key).Order());
+        Assert.Equal(["content", "from", "personalizations", "tracking_settings"], MailOf(entry).Select(p => p.Key).Order());
     }
 
     [Fact]

@@ -68,9 +68,22 @@ public class DeliveryTokensTests
     [Theory]
     [InlineData("https://notify.example.com", "https://notify.example.com/u/")]
     [InlineData("https://example.com/notify/", "https://example.com/notify/u/")]
-    [InlineData(null, "http://127.0.0.1:5080/u/")]
     public void A_link_leads_to_where_the_API_is_reached(string? url, string start) =>
         Assert.StartsWith(start, new UnsubscribeLinks(tokens, Settings(url)).Of(Guid.NewGuid(), Lane.Email, Priority.Normal)!.AbsoluteUri, StringComparison.Ordinal);
+
+    /// <summary>RFC 8058, section 3.1: the header must have one https address; one of this machine leads no recipient anywhere.</summary>
+    [Theory]
+    [InlineData(null)]
+    [InlineData("http://notify.example.com")]
+    [InlineData("https://localhost:5080")]
+    [InlineData("https://127.0.0.1")]
+    [InlineData("https://[::1]/")]
+    public void An_address_that_no_mail_program_follows_makes_no_link(string? url)
+    {
+        var links = new UnsubscribeLinks(tokens, Settings(url));
+        Assert.False(links.AreUsable);
+        Assert.Null(links.Of(Guid.NewGuid(), Lane.Email, Priority.Normal));
+    }
 
     private static IConfiguration Settings(string? url) => new ConfigurationBuilder().AddInMemoryCollection(new Dictionary<string, string?> { ["Notify:PublicUrl"] = url }).Build();
 

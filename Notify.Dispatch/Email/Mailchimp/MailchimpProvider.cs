@@ -59,8 +59,10 @@ public sealed class MailchimpProvider : IDeliveryProvider, IDisposable
     /// <inheritdoc />
     public async Task<AttemptOutcome> SendAsync(OutboundMessage message, CancellationToken cancellation)
     {
-        if (EmailAddresses.ToAscii(message.Address) is not { } to) return new AttemptOutcome.Rejected(Reasons.BadAddress, "domain");
-        if (EmailSubject.Of(message.Content) is not { } subject) return new AttemptOutcome.Rejected(Reasons.NoContent, "subject");
+        var (to, fault) = EmailAddresses.ForApi(message.Address);
+        if (to is null) return new AttemptOutcome.Rejected(Reasons.BadAddress, fault);
+        if (EmailSubject.Of(message.Content,
+            EmailSubject.MaxInApi) is not { } subject) return new AttemptOutcome.Rejected(Reasons.NoContent, "subject");
         var mail = Mail(message, to, subject);
         if (mail.Length > MaxBytes) return new AttemptOutcome.Rejected(Reasons.TooLarge, "413");
 
@@ -81,13 +83,13 @@ public sealed class MailchimpProvider : IDeliveryProvider, IDisposable
     private byte[] Mail(OutboundMessage message, string to, string subject)
     {
         using var buffer = new MemoryStream(1024);
-        using (var json = new Utf8JsonWriter(buffer))
+        using (var json = new Utf8JsonWriter(buffer, ProviderJson.Writing))
         {
             json.WriteStartObject();
             json.WriteString("key", options.ApiKey);
             json.WriteStartObject("message");
-            if (message.Content.Html is { Length: > 0 } html) json.WriteString("html", html);
-            if (message.Content.Body is { Length: > 0 } text) json.WriteString("text", text);
+            if (EmailText.Of(message.Content.Html) is { } html) json.WriteString("html", html);
+            if (EmailText.Of(message.Content.Body) is { } text) json.WriteString("text", text);
             json.WriteString("subject", subject);
             json.WriteString("from_email", from.Address);
             if (from.Name is not null) json.WriteString("from_name", from.Name);
@@ -100,6 +102,12 @@ public sealed class MailchimpProvider : IDeliveryProvider, IDisposable
             json.WriteBoolean("important", message.Priority == Priority.Critical);
             json.WriteBoolean("auto_text", false);
             json.WriteBoolean("auto_html", false);
+            if (!options.Tracking)
+            {
+                json.WriteBoolean("track_opens", false);
+                json.WriteBoolean("track_clicks", false);
+            }
+
             WriteHeaders(json, message);
             WriteFiles(json, message);
             json.WriteStartObject("metadata");
@@ -114,7 +122,6 @@ public sealed class MailchimpProvider : IDeliveryProvider, IDisposable
 
     private static void WriteHeaders(Utf8JsonWriter json, OutboundMessage message)
     {
-        if (message.Unsubscribe is null) return;
         json.WriteStartObject("headers");
         foreach (var (name, value) in EmailHeaders.Of(message)) json.WriteString(name, value);
         json.WriteEndObject();

@@ -38,8 +38,9 @@ public static class SendGridMail
     /// unsubscribe link of their own, and tracked links where they have some. SendGrid takes or refuses the request as a whole.
     /// </summary>
     /// <param name="mails">1 to <see cref="MaxRecipients"/> deliveries whose contents <see cref="HaveOneContent"/>.</param>
+    /// <param name="tracking">Whether SendGrid's own tracking is as the account has it; else it is off.</param>
     /// <exception cref="ArgumentException">There are none, too many, or their contents differ.</exception>
-    public static SendGridMessage OfMany(IReadOnlyList<AddressedMail> mails, EmailSender from)
+    public static SendGridMessage OfMany(IReadOnlyList<AddressedMail> mails, EmailSender from, bool tracking = false)
     {
         if (mails.Count is 0 or > MaxRecipients) throw new ArgumentException($"{mails.Count} mails; there must be 1 to {MaxRecipients}.", nameof(mails));
         var isShared = mails.Count > 1;
@@ -47,11 +48,21 @@ public static class SendGridMail
         if (mails.Skip(1).Any(m => !HaveOneContent(first, m.Shared))) throw new ArgumentException("The mails' contents differ.", nameof(mails));
         var mail = new SendGridMessage { From = new EmailAddress(from.Address, from.Name), Personalizations = [.. mails.Select(m => PersonalizationOf(m, isShared))], Contents = [] };
         // In this order, and none that is empty: SendGrid refuses both.
-        if (first.Body is { Length: > 0 } text) mail.Contents.Add(new Content("text/plain", text));
-        if (first.Html is { Length: > 0 } html) mail.Contents.Add(new Content("text/html", html));
+        if (EmailText.Of(first.Body) is { } text) mail.Contents.Add(new Content("text/plain", text));
+        if (EmailText.Of(first.Html) is { } html) mail.Contents.Add(new Content("text/html", html));
         if (EmailFiles.Of(first) is { Count: > 0 } files) mail.Attachments = [.. files.Select(AttachmentOf)];
+        if (!tracking) mail.TrackingSettings = Untracked;
         return mail;
     }
+
+    // Openings and clicks are noticed by Notify where a notification asks for it; SendGrid would add a footer and parameters to all.
+    private static readonly TrackingSettings Untracked = new()
+    {
+        ClickTracking = new ClickTracking { Enable = false, EnableText = false },
+        OpenTracking = new OpenTracking { Enable = false },
+        SubscriptionTracking = new SubscriptionTracking { Enable = false },
+        Ganalytics = new Ganalytics { Enable = false },
+    };
 
     /// <summary>Whether two contents make the same mail, subjects aside: they may then go in one request.</summary>
     public static bool HaveOneContent(NotificationContent one, NotificationContent other) =>
@@ -72,7 +83,7 @@ public static class SendGridMail
     {
         Tos = [new EmailAddress(mail.Address)],
         Subject = mail.Subject,
-        Headers = EmailHeaders.Of(mail.Message).ToDictionary(h => h.Name, h => h.Value) is { Count: > 0 } headers ? headers : null,
+        Headers = EmailHeaders.Of(mail.Message).ToDictionary(h => h.Name, h => h.Value),
         Substitutions = isShared && !ReferenceEquals(mail.Shared, mail.Message.Content) ? SendGridLinks.Of(mail.Message) : null,
         CustomArgs = new() { [DeliveryArgument] = mail.Message.DeliveryId.ToString() },
     };

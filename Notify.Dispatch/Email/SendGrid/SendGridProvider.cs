@@ -80,8 +80,10 @@ public sealed class SendGridProvider : IDeliveryProvider, ISendsMany, IDisposabl
         var mails = new List<(int At, AddressedMail Mail)>(messages.Count);
         for (var i = 0; i < messages.Count; i++)
         {
-            if (EmailAddresses.ToAscii(messages[i].Address) is not { } address) outcomes[i] = new AttemptOutcome.Rejected(Reasons.BadAddress, "domain");
-            else if (EmailSubject.Of(messages[i].Content) is not { } subject) outcomes[i] = new AttemptOutcome.Rejected(Reasons.NoContent, "subject");
+            var (address, fault) = EmailAddresses.ForApi(messages[i].Address);
+            if (address is null) outcomes[i] = new AttemptOutcome.Rejected(Reasons.BadAddress, fault);
+            else if (EmailSubject.Of(messages[i].Content,
+                EmailSubject.MaxInApi) is not { } subject) outcomes[i] = new AttemptOutcome.Rejected(Reasons.NoContent, "subject");
             else mails.Add((i, new AddressedMail(messages[i], address, subject)));
         }
 
@@ -111,7 +113,7 @@ public sealed class SendGridProvider : IDeliveryProvider, ISendsMany, IDisposabl
     private async Task<(AttemptOutcome Outcome, IReadOnlyList<string> Fields)> CallAsync(IReadOnlyList<AddressedMail> mails, Priority priority, CancellationToken cancellation)
     {
         if (cancellation.IsCancellationRequested) return (new AttemptOutcome.Retry(Reasons.TimedOut, ProviderCall.NoCallFree), []);
-        var body = Encoding.UTF8.GetBytes(SendGridMail.OfMany(mails, from).Serialize());
+        var body = Encoding.UTF8.GetBytes(SendGridMail.OfMany(mails, from, options.Tracking).Serialize());
         if (body.Length > SendGridMail.MaxBytes) return (new AttemptOutcome.Rejected(Reasons.TooLarge, "413"), []);
         var waits = priority != Priority.Critical; // their number is the gate's matter, and they wait for nobody's
         if (waits && !await TakeSlotAsync(cancellation)) return (new AttemptOutcome.Retry(Reasons.TimedOut, ProviderCall.NoCallFree), []);

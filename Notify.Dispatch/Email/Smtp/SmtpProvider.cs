@@ -58,7 +58,7 @@ public sealed class SmtpProvider : IDeliveryProvider, IDisposable
     {
         if (EmailAddresses.ToAscii(message.Address) is not { } to) return new AttemptOutcome.Rejected(Reasons.BadAddress, "domain");
         if (EmailSubject.Of(message.Content) is not { } subject) return new AttemptOutcome.Rejected(Reasons.NoContent, "subject");
-        using var mail = Mail(message, to, subject);
+        using var mail = SmtpMail.Of(message, to, subject, from, clock.GetUtcNow());
 
         using var timeout = new CancellationTokenSource(options.Timeout, clock);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, cancellation);
@@ -67,7 +67,14 @@ public sealed class SmtpProvider : IDeliveryProvider, IDisposable
         try
         {
             client = await connections.TakeAsync(stop.Token);
-            await client.SendAsync(mail, stop.Token, left);
+            if (!Takes(client, to))
+            {
+                connections.Return(client);
+                client = null;
+                return new AttemptOutcome.Rejected(Reasons.BadAddress, "smtputf8"); // says nothing about the mailbox: nothing is suppressed
+            }
+
+            await client.SendAsync(FormatFor(to), mail, stop.Token, left);
             connections.Return(client);
             client = null;
             return new AttemptOutcome.Accepted(mail.MessageId);
@@ -113,23 +120,17 @@ public sealed class SmtpProvider : IDeliveryProvider, IDisposable
         }
     }
 
-    private MimeMessage Mail(OutboundMessage message, string to, string subject)
-    {
-        var domain = from.Address[(from.Address.LastIndexOf('@') + 1)..];
-        var mail = new MimeMessage { Subject = subject, Date = clock.GetUtcNow(), MessageId = $"{message.DeliveryId:N}@{domain}" };
-        mail.From.Add(new MailboxAddress(from.Name, from.Address));
-        mail.To.Add(new MailboxAddress(null, to));
-        foreach (var (name, value) in EmailHeaders.Of(message)) mail.Headers.Add(name, value);
-        var body = new BodyBuilder { TextBody = message.Content.Body is { Length: > 0 } text ? text : null, HtmlBody = message.Content.Html is { Length: > 0 } html ? html : null };
-        foreach (var file in EmailFiles.Of(message.Content))
-        {
-            var part = (file.ContentId is null ? body.Attachments : body.LinkedResources).Add(file.Filename, file.Content, ContentType.Parse(file.ContentType));
-            part.ContentLocation = null; // only the name would stand there
-            if (file.ContentId is not null) (part.ContentId, part.ContentDisposition) = (file.ContentId, new ContentDisposition(ContentDisposition.Inline) { FileName = file.Filename });
-        }
+    // RFC 6531, section 3.2: without SMTPUTF8 no address in letters beyond ASCII is given to a server; it goes with 8BITMIME.
+    private static bool Takes(SmtpClient client, string to) =>
+        to.All(char.IsAscii) || (client.Capabilities.HasFlag(SmtpCapabilities.UTF8)
+            && client.Capabilities.HasFlag(SmtpCapabilities.EightBitMime));
 
-        mail.Body = body.ToMessageBody();
-        return mail;
+    private static FormatOptions FormatFor(string to)
+    {
+        if (to.All(char.IsAscii)) return FormatOptions.Default;
+        var format = FormatOptions.Default.Clone();
+        format.International = true;
+        return format;
     }
 
     private static SmtpStage StageOf(SmtpCommandException e, bool hasConnection) => e.ErrorCode switch

@@ -1,7 +1,7 @@
 using System.Net;
 using System.Text;
-using System.Text.RegularExpressions;
 using Notify.Domain.Notifications;
+using Notify.Domain.Recipients;
 
 namespace Notify.Domain.Tracking;
 
@@ -14,7 +14,7 @@ public sealed record TrackedContent(NotificationContent Content, IReadOnlyList<s
 /// Replaces the web links of a message by tracked ones. Pure: the same message gives the same links, so that an attempt that
 /// is repeated says the same words. An address that stands there twice is one link.
 /// </summary>
-public static partial class LinkRewriter
+public static class LinkRewriter
 {
     /// <summary>The most links of a message; those after it stay as they are.</summary>
     public const int Most = 200;
@@ -71,7 +71,7 @@ public static partial class LinkRewriter
     }
 
     /// <summary>Whether there is a web link in a text.</summary>
-    public static bool HasLink(string text) => TextLink().IsMatch(text);
+    public static bool HasLink(string text) => TextLinks.Find(text).Any();
 
     /// <summary>Whether an address is one of the web's, to which a browser may be sent.</summary>
     public static bool IsWeb(string address) => ForHeader(address) is not null;
@@ -87,7 +87,9 @@ public static partial class LinkRewriter
         if (IsAscii(address)) return address;
         try
         {
-            return new UriBuilder(uri) { Host = uri.IdnHost }.Uri.AbsoluteUri is var written && IsAscii(written) ? written : null;
+            var host = uri.HostNameType != UriHostNameType.Dns || IsAscii(uri.Host) ? uri.IdnHost : DomainNames.ToAscii(uri.Host);
+            return host is not null && new UriBuilder(uri) { Host = host }.Uri.AbsoluteUri is var written && IsAscii(written) ? written
+                : null;
         }
         catch (UriFormatException)
         {
@@ -155,14 +157,19 @@ public static partial class LinkRewriter
         }
     }
 
-    private static string InText(string text, Func<string, string?> linkTo) => TextLink().Replace(text, found =>
+    private static string InText(string text, Func<string, string?> linkTo)
     {
-        var address = found.Value.TrimEnd('.', ',', ';', ':', '!', '?', '\'', '"', '…', '。', '，');
-        // A bracket belongs to the address only if it was opened there.
-        var open = address.Count(c => c == '(') - address.Count(c => c == ')');
-        for (; open < 0 && address.EndsWith(')'); open++) address = address[..^1];
-        return linkTo(address) is { } link ? link + found.Value[address.Length..] : found.Value;
-    });
+        var result = new StringBuilder(text.Length);
+        var copied = 0;
+        foreach (var range in TextLinks.Find(text))
+        {
+            if (linkTo(text[range]) is not { } link) continue;
+            result.Append(text, copied, range.Start.Value - copied).Append(link);
+            copied = range.End.Value;
+        }
+
+        return result.Append(text, copied, text.Length - copied).ToString();
+    }
 
     private static string WithPixel(string html, string pixel)
     {
@@ -170,7 +177,4 @@ public static partial class LinkRewriter
         var end = html.LastIndexOf("</body", StringComparison.OrdinalIgnoreCase);
         return new StringBuilder(html).Insert(end < 0 ? html.Length : end, image).ToString();
     }
-
-    [GeneratedRegex("""(?<![\w@])https?://[^\s<>"'\u0000-\u001f]+""", RegexOptions.IgnoreCase | RegexOptions.CultureInvariant)]
-    private static partial Regex TextLink();
 }

@@ -78,6 +78,72 @@ public class LinkRewriterTests
         Assert.Equal((expected, destinations), (tracked.Content.Body, string.Join(' ', tracked.Destinations)));
     }
 
+    /// <summary>
+    /// RFC 3986, section 2 and appendix C: brackets of other scripts, <c>|</c>, <c>"</c>, <c>&lt;</c> and <c>]</c> are in no URI;
+    /// the apostrophe is. Unicode, general category: punctuation of all scripts ends a link.
+    /// </summary>
+    [Theory]
+    [InlineData("（https://x.example/a）をご覧ください", "（[0]）をご覧ください", "https://x.example/a")]
+    [InlineData("「https://x.example/a」です。", "「[0]」です。", "https://x.example/a")]
+    [InlineData("【https://x.example/a】", "【[0]】", "https://x.example/a")]
+    [InlineData("请看https://x.example/a，谢谢", "请看[0]，谢谢", "https://x.example/a")]
+    [InlineData("https://x.example/a、https://y.example/b。", "[0]、[1]。", "https://x.example/a https://y.example/b")]
+    [InlineData("https://x.example/it's?q=o'neil", "[0]", "https://x.example/it's?q=o'neil")]
+    [InlineData("'https://x.example/a'", "'[0]'", "https://x.example/a")]
+    [InlineData("[https://x.example/a] [x](https://x.example/a)", "[[0]] [x]([0])", "https://x.example/a")]
+    [InlineData(
+        "“https://x.example/a” «https://y.example/b» „https://z.example/c“",
+        "“[0]” «[1]» „[2]“",
+        "https://x.example/a https://y.example/b https://z.example/c")]
+    [InlineData(
+        "*https://x.example/a* **https://x.example/a** _https://x.example/a_ ~https://x.example/a~",
+        "*[0]* **[0]** _[0]_ ~[0]~",
+        "https://x.example/a")]
+    [InlineData("https://x.example/token_ https://x.example/token-", "[0] [1]", "https://x.example/token_ https://x.example/token-")]
+    [InlineData("https://x.example/a؟ https://x.example/a، https://x.example/a؛", "[0]؟ [0]، [0]؛", "https://x.example/a")]
+    [InlineData("https://x.example/a। https://x.example/a॥", "[0]। [0]॥", "https://x.example/a")]
+    [InlineData(
+        "https://x.example/a를 https://y.example에서 https://z.example/에서",
+        "[0]를 [1]에서 [2]에서",
+        "https://x.example/a https://y.example https://z.example/")]
+    [InlineData("https://x.example/a…https://y.example/b—c", "[0]…[1]—c", "https://x.example/a https://y.example/b")]
+    [InlineData("https://x.example/a|https://y.example/b", "[0]|[1]", "https://x.example/a https://y.example/b")]
+    [InlineData(
+        "https://x.example/a,https://y.example/b;https://z.example",
+        "[0],[1];[2]",
+        "https://x.example/a https://y.example/b https://z.example")]
+    [InlineData("https://x.example/a?u=https://y.example/b,c", "[0]", "https://x.example/a?u=https://y.example/b,c")]
+    [InlineData(
+        "https://x.example/a\"b https://x.example/a`b https://x.example/a{b} https://x.example/a\\b",
+        "[0]\"b [0]`b [0]{b} [0]\\b",
+        "https://x.example/a")]
+    [InlineData("https://[2001:db8::1]:8443/a] x", "[0]] x", "https://[2001:db8::1]:8443/a")]
+    [InlineData("(see https://x.example/a_(b)?c=(d)).", "(see [0]).", "https://x.example/a_(b)?c=(d)")]
+    [InlineData("詳細はhttps://x.example/a", "詳細は[0]", "https://x.example/a")]
+    [InlineData("https://x.example/a\U0001F600 https://x.example/a\u3000b", "[0]\U0001F600 [0]\u3000b", "https://x.example/a")]
+    [InlineData("https://예시.한국/길 https://münchen.example/straße", "[0] [1]", "https://예시.한국/길 https://münchen.example/straße")]
+    [InlineData("https://x.example/!?!... https://x.example/a?", "[0]!?!... [1]?", "https://x.example/ https://x.example/a")]
+    [InlineData(
+        "https://x.example/#!/a https://x.example/a;v=1,2 https://x.example/$a+b@c:d",
+        "[0] [1] [2]",
+        "https://x.example/#!/a https://x.example/a;v=1,2 https://x.example/$a+b@c:d")]
+    public void A_link_of_a_text_ends_where_a_reader_sees_its_end(string text, string expected, string destinations)
+    {
+        var tracked = Rewrite(new NotificationContent(Body: text), Channel.Sms);
+        Assert.Equal((expected, destinations), (tracked.Content.Body, string.Join(' ', tracked.Destinations)));
+    }
+
+    /// <summary>In scripts without blanks nobody can tell where the address ends. A wrong destination is worse than none.</summary>
+    [Theory]
+    [InlineData("https://x.example/をご覧ください")]
+    [InlineData("https://x.example/wiki/中国")]
+    [InlineData("https://x.example/ที่นี่")]
+    public void A_link_whose_end_is_unclear_stays_as_it_is(string text)
+    {
+        var tracked = Rewrite(new NotificationContent(Body: text), Channel.Sms);
+        Assert.Equal((text, 0), (tracked.Content.Body, tracked.Destinations.Count));
+    }
+
     [Theory]
     [InlineData("https://x.example/a%2Fb/../c/%7Ed?e=f%20g&sig=%2B%3D#h", "https://x.example/a%2Fb/../c/%7Ed?e=f%20g&sig=%2B%3D#h")]
     [InlineData("https://한글.example/길?값=1", "https://xn--bj0bj06e.example/%EA%B8%B8?%EA%B0%92=1")]
@@ -140,6 +206,9 @@ public class LinkRewriterTests
     [InlineData("<script>")]
     [InlineData("https://x.example/((((")]
     [InlineData("https://x.example/))))")]
+    [InlineData("https://,")]
+    [InlineData("https://x.example/가")]
+    [InlineData("https://x.example/a.'")]
     public void A_hostile_message_of_half_a_megabyte_takes_no_time(string part)
     {
         var text = string.Concat(Enumerable.Repeat(part, 512 * 1024 / part.Length));

@@ -163,7 +163,7 @@ internal sealed class ExpressionReader(string text, int offset, Action<string, i
             {
                 at++;
                 if (Name() is not { } member) return (MemberExpression?)Fail("a member's name is missing after the dot");
-                segments.Add(new IdentifierSegment(member));
+                segments.Add(member is "size" or "first" or "last" ? new CharacterSegment(member) : new IdentifierSegment(member));
             }
             else if (text[at] == '[')
             {

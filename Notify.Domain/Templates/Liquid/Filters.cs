@@ -3,23 +3,27 @@ using Fluid.Values;
 
 namespace Notify.Domain.Templates.Liquid;
 
+/// <summary>A filter: what it is called in templates, and what it makes of a value and its arguments.</summary>
+internal sealed record Filter(string Name, Func<FluidValue, FilterArguments, RenderContext, FluidValue> Apply);
+
 /// <summary>
 /// The filters that templates have: Liquid's own, without <c>raw</c> (parameters are always encoded in HTML) and without
 /// those whose result can be made endless. Each is counted, and checked before it makes something large.
 /// </summary>
+/// <remarks>
+/// None is Fluid's, whose filters differ from Liquid's: they count UTF-16 halves, round half to even, take the sign of the dividend,
+/// sort numbers as texts, and read the machine's time zones (Fluid.Core 2.41).
+/// </remarks>
 internal static class Filters
 {
-    /// <summary>Their names.</summary>
-    public static readonly IReadOnlyList<string> Names =
-    [
-        "abs", "append", "at_least", "at_most", "capitalize", "ceil", "compact", "concat", "date", "default", "divided_by", "downcase", "escape", "escape_once", "find", "first",
-        "floor", "has", "join", "last", "lstrip", "map", "minus", "modulo", "newline_to_br", "plus", "prepend", "reject", "remove", "remove_first", "remove_last", "replace",
-        "replace_first", "replace_last", "reverse", "round", "rstrip", "size", "slice", "sort", "sort_natural", "split", "strip", "strip_html", "strip_newlines", "sum",
-        "time_zone", "times", "truncate", "truncatewords", "uniq", "upcase", "url_decode", "url_encode", "where",
-    ];
+    private const int SearchedAtOnce = 4096;
 
-    // Those that make HTML; ours, so that there is one encoding.
-    private static readonly string[] Makers = ["escape", "escape_once", "newline_to_br"];
+    private static readonly Dictionary<string, Filter> ByName =
+        TextFilters.All.Concat(NumberFilters.All).Concat(ListFilters.All).Concat(DateFilters.All).Concat(Makers())
+            .ToDictionary(f => f.Name, StringComparer.Ordinal);
+
+    /// <summary>Their names.</summary>
+    public static readonly IReadOnlyList<string> Names = [.. ByName.Keys.Order(StringComparer.Ordinal)];
 
     /// <summary>What templates are rendered with: these filters, and no object, file or template to reach.</summary>
     public static TemplateOptions Options { get; } = Make();
@@ -27,29 +31,27 @@ internal static class Filters
     private static TemplateOptions Make()
     {
         var options = new TemplateOptions { TimeZone = TimeZoneInfo.Utc, Now = () => DateTimeOffset.UnixEpoch, MaxRecursion = 100 };
-        var all = new TemplateOptions().Filters;
         options.Filters.Clear();
-        foreach (var name in Names)
-        {
-            if (!Makers.Contains(name) && all.TryGetValue(name, out var filter)) options.Filters.AddFilter(name, Guarded(name, filter));
-        }
-
-        options.Filters.AddFilter("escape", Guarded("escape", Escape));
-        options.Filters.AddFilter("escape_once", Guarded("escape_once", EscapeOnce));
-        options.Filters.AddFilter("newline_to_br", Guarded("newline_to_br", BreakLines));
+        foreach (var filter in ByName.Values) options.Filters.AddFilter(filter.Name, Guarded(filter));
         return options;
     }
 
-    private static FilterDelegate Guarded(string name, FilterDelegate filter) => async (input, arguments, context) =>
+    // Those that make HTML.
+    private static Filter[] Makers() => [new("escape", Escape), new("escape_once", EscapeOnce), new("newline_to_br", BreakLines)];
+
+    private static FilterDelegate Guarded(Filter filter) => (input, arguments, context) =>
     {
         var render = (RenderContext)context;
         render.Spend(1 + render.Weigh(input));
         for (var i = 0; i < arguments.Count; i++) render.Spend(1 + render.Weigh(arguments.At(i)));
-        CheckGrowth(name, input, arguments, render);
-        var result = await filter(input, arguments, context);
+        CheckGrowth(filter.Name, input, arguments, render);
+        var result = filter.Apply(input, arguments, render);
         render.Spend(render.Weigh(result));
-        return Makers.Contains(name) || (result is StringValue { Encode: false } && input is StringValue { Encode: false } && result.ToStringValue() == input.ToStringValue()) ? result : Untrusted(result);
+        return Makes(filter.Name) || (result is StringValue { Encode: false } && input is StringValue { Encode: false }
+            && result.ToStringValue() == input.ToStringValue()) ? result : Untrusted(result);
     };
+
+    private static bool Makes(string name) => name is "escape" or "escape_once" or "newline_to_br";
 
     // Only what encodes may say that its result is encoded: a filter that changes an encoded text can bring back what was encoded.
     private static FluidValue Untrusted(FluidValue value) => value switch
@@ -59,9 +61,10 @@ internal static class Filters
         _ => value,
     };
 
-    private static ValueTask<FluidValue> Escape(FluidValue input, FilterArguments arguments, TemplateContext context) => new StringValue(Output.Encoder.Encode(input.ToStringValue()), encode: false);
+    private static FluidValue Escape(FluidValue input, FilterArguments arguments, RenderContext context) =>
+        new StringValue(Output.Encoder.Encode(input.ToStringValue()), encode: false);
 
-    private static ValueTask<FluidValue> EscapeOnce(FluidValue input, FilterArguments arguments, TemplateContext context) =>
+    private static FluidValue EscapeOnce(FluidValue input, FilterArguments arguments, RenderContext context) =>
         new StringValue(Output.Encoder.Encode(System.Net.WebUtility.HtmlDecode(input.ToStringValue())), encode: false);
 
     private static void CheckGrowth(string name, FluidValue input, FilterArguments arguments, RenderContext render)
@@ -70,12 +73,16 @@ internal static class Filters
         {
             case "replace" when arguments.At(0).ToStringValue() is { Length: > 0 } search:
                 var text = input.ToStringValue();
+                SpendOnSearch(text, search, render);
                 var times = 0L;
                 for (var i = text.IndexOf(search, StringComparison.Ordinal); i >= 0; i = text.IndexOf(search, i + search.Length, StringComparison.Ordinal)) times++;
                 if (text.Length + (times * arguments.At(1).ToStringValue().Length) > RenderBudget.ValueLength) throw TooLong();
                 break;
             case "replace":
                 throw new RenderStopped("replaces the empty text");
+            case "remove" or "remove_first" or "remove_last" or "replace_first" or "replace_last" or "split":
+                SpendOnSearch(input.ToStringValue(), arguments.At(0).ToStringValue(), render);
+                break;
             case "join" when input is ArrayValue list:
                 if (render.Weigh(list) + ((long)list.Values.Count * arguments.At(0).ToStringValue().Length) > 2 * RenderBudget.ValueLength) throw TooLong();
                 break;
@@ -85,16 +92,21 @@ internal static class Filters
                 if (format.Length > 200 || format.Where((c, i) => i > 1 && char.IsAsciiDigit(c) && char.IsAsciiDigit(format[i - 1]) && char.IsAsciiDigit(format[i - 2])).Any())
                     throw new RenderStopped("writes a date in a format of more than 200 characters, or with a width of three digits");
                 break;
-            case "round" or "times" or "plus" or "minus" when arguments.Count > 0 && Math.Abs(arguments.At(0).ToNumberValue()) > 1_000_000_000_000_000m:
+            case "round" or "times" or "plus" or "minus" when arguments.Count > 0
+                && Math.Abs(NumberFilters.Number(arguments.At(0))) > 1_000_000_000_000_000m:
                 throw new RenderStopped("counts beyond 1,000,000,000,000,000");
         }
     }
 
+    /// <summary>Counts a search, which for a text of one letter alone looks at each place as far as the searched text is long.</summary>
+    public static void SpendOnSearch(string text, string search, RenderContext render) =>
+        render.Spend((long)text.Length * search.Length / SearchedAtOnce);
+
     private static RenderStopped TooLong() => RenderStopped.Budget($"makes a value of more than {RenderBudget.ValueLength:N0} characters");
 
-    private static ValueTask<FluidValue> BreakLines(FluidValue input, FilterArguments arguments, TemplateContext context)
+    private static FluidValue BreakLines(FluidValue input, FilterArguments arguments, RenderContext context)
     {
-        if (!((RenderContext)context).Html) return input;
+        if (!context.Html) return input;
         var text = input.ToStringValue();
         var encoded = input is StringValue { Encode: false } ? text : string.Join('\n', text.ReplaceLineEndings("\n").Split('\n').Select(Output.Encoder.Encode));
         return new StringValue(encoded.ReplaceLineEndings("<br />\n"), encode: false);

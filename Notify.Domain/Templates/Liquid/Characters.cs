@@ -1,0 +1,73 @@
+using Fluid;
+using Fluid.Ast;
+using Fluid.Values;
+
+namespace Notify.Domain.Templates.Liquid;
+
+/// <summary>Texts as Liquid counts them: by characters of Unicode, of which some take two of .NET's.</summary>
+internal static class Characters
+{
+    /// <summary>How many characters a text has.</summary>
+    public static int Count(string text)
+    {
+        var count = text.Length;
+        for (var i = text.AsSpan().IndexOfAnyInRange('\uD800', '\uDBFF'); i >= 0 && i < text.Length - 1; i++)
+            if (char.IsSurrogatePair(text[i], text[i + 1])) count--;
+        return count;
+    }
+
+    /// <summary>Where the character begins that a number of others precede; the end of the text, where there are no more.</summary>
+    public static int IndexOf(string text, int characters)
+    {
+        var at = 0;
+        for (; characters > 0 && at < text.Length; characters--) at = Next(text, at);
+        return at;
+    }
+
+    /// <summary>Where the character after the one at a place begins.</summary>
+    public static int Next(string text, int at) => at + 1 < text.Length && char.IsSurrogatePair(text[at], text[at + 1]) ? at + 2 : at + 1;
+
+    /// <summary>Each character of a text.</summary>
+    public static IEnumerable<string> Of(string text)
+    {
+        for (var at = 0; at < text.Length;)
+        {
+            var next = Next(text, at);
+            yield return text[at..next];
+            at = next;
+        }
+    }
+
+    /// <summary>Compares texts by their characters' numbers, as Ruby does.</summary>
+    public static int Compare(string one, string other)
+    {
+        for (var i = 0; i < one.Length && i < other.Length; i++)
+        {
+            if (one[i] == other[i]) continue;
+            // What is beyond the basic plane stands behind all of it, although its halves do not.
+            var (isHigh, isOtherHigh) = (char.IsSurrogate(one[i]), char.IsSurrogate(other[i]));
+            return isHigh == isOtherHigh ? one[i].CompareTo(other[i]) : isHigh ? 1 : -1;
+        }
+
+        return one.Length.CompareTo(other.Length);
+    }
+}
+
+/// <summary>The member <c>size</c>, <c>first</c> or <c>last</c>, which a text has by its characters.</summary>
+internal sealed class CharacterSegment(string name) : MemberSegment
+{
+    private readonly IdentifierSegment inner = new(name);
+
+    /// <inheritdoc />
+    public override ValueTask<FluidValue> ResolveAsync(FluidValue value, TemplateContext context)
+    {
+        if (value is not StringValue text) return inner.ResolveAsync(value, context);
+        ((RenderContext)context).Spend(text.ToStringValue().Length);
+        return name switch
+        {
+            "size" => NumberValue.Create(Characters.Count(text.ToStringValue())),
+            "first" => ListFilters.First(text),
+            _ => ListFilters.Last(text),
+        };
+    }
+}

@@ -92,16 +92,20 @@ public sealed class CompiledTemplate
     /// <param name="parameters">The request's, checked by <see cref="TemplateParams"/>.</param>
     /// <param name="layouts">Those that emails are set into, from the inside out.</param>
     /// <param name="now">What the template takes for now; the same at every attempt.</param>
-    public Rendering Render(Channel channel, string? locale, JsonElement? parameters, IReadOnlyList<CompiledLayout> layouts, DateTimeOffset now)
+    /// <param name="clock">What the time limit is measured with; the machine's, unless given.</param>
+    public Rendering Render(
+        Channel channel, string? locale, JsonElement? parameters, IReadOnlyList<CompiledLayout> layouts, DateTimeOffset now,
+            TimeProvider? clock = null)
     {
         var chosen = TemplateLocale.For(definition, channel, locale);
-        var message = MessageOf(chosen, parameters, now);
+        var message = MessageOf(chosen, parameters, now, clock);
         var content = Compose(message, channel, layouts, chosen);
         return new Rendering(message.Fault is null ? content with { Track = definition.Track } : null, chosen, message.Fault);
     }
 
-    private Message MessageOf(string? chosen, JsonElement? parameters, DateTimeOffset now) =>
-        new(texts, chosen is null ? "channels" : $"locales.{chosen}", [.. TemplateParams.Values(definition.Params, parameters)], now);
+    private Message MessageOf(string? chosen, JsonElement? parameters, DateTimeOffset now, TimeProvider? clock = null) =>
+        new(texts, chosen is null ? "channels" : $"locales.{chosen}", [.. TemplateParams.Values(definition.Params, parameters)], now,
+            clock);
 
     private static NotificationContent Compose(Message message, Channel channel, IReadOnlyList<CompiledLayout> layouts, string? chosen) => channel switch
     {
@@ -134,7 +138,8 @@ public sealed class CompiledTemplate
     }
 
     // One message in the making: its texts share a budget, and the first fault ends it.
-    private sealed class Message(Dictionary<string, LiquidText> texts, string path, IReadOnlyList<(string Name, FluidValue Value)> values, DateTimeOffset now)
+    private sealed class Message(Dictionary<string, LiquidText> texts, string path,
+        IReadOnlyList<(string Name, FluidValue Value)> values, DateTimeOffset now, TimeProvider? clock)
     {
         private RenderContext? last;
 
@@ -187,7 +192,7 @@ public sealed class CompiledTemplate
         private string? Run(string field, LiquidText text, int limit, IReadOnlyList<(string Name, FluidValue Value)> model, FluidValue? content = null)
         {
             if (Fault is not null) return null;
-            var context = new RenderContext(Filters.Options, text.Html) { Now = () => now, Content = content }.After(last);
+            var context = new RenderContext(Filters.Options, text.Html, clock) { Now = () => now, Content = content }.After(last);
             last = context;
             foreach (var (name, value) in model) context.SetValue(name, value);
             var (result, fault) = text.Render(context, limit);

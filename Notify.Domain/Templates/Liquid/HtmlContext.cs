@@ -13,128 +13,203 @@ internal readonly record struct AddressStart(bool IsOpen, bool HasValue)
 /// Follows HTML far enough to know where a value would be written. Encoding protects between tags and in quoted attributes;
 /// elsewhere a template must not write values.
 /// </summary>
+/// <remarks>
+/// WHATWG: HTML, 13.2.5 Tokenization; URL, 4.4 URL parsing: a scheme is read after character references are, without tabs and line
+/// breaks.
+/// </remarks>
 internal sealed class HtmlContext
 {
-    private enum State { Text, TagOpen, Name, InTag, Attribute, AfterAttribute, BeforeValue, Unquoted, Double, Single, Comment, Code }
-
     private static readonly HashSet<string> Codes = ["script", "style", "xmp", "iframe", "noembed", "noframes", "noscript", "plaintext"];
-    private static readonly HashSet<string> Links = ["href", "src", "action", "formaction", "background", "cite", "poster", "data", "longdesc", "xlink:href", "srcset", "ping", "content", "lowsrc", "dynsrc"];
+    private static readonly HashSet<string> Links =
+    [
+        "href", "src", "action", "formaction", "background", "cite", "poster", "data", "longdesc", "xlink:href",
+        "srcset", "ping", "content", "lowsrc", "dynsrc",
+        "codebase", "classid", "archive", "manifest", "profile", "xml:base",
+    ];
 
-    private State state = State.Text;
-    private string element = "", attribute = "", recent = "", address = "";
-    private bool isEnd;
-    private char before;
+    // SVG sets any attribute by them, also one that is an address or code.
+    private static readonly HashSet<string> Animations =
+        ["animate", "set", "animatetransform", "animatemotion", "animatecolor", "handler", "listener"];
 
-    /// <summary>What may stand before in the address that is read. Where there are several ways to get here, it holds for each of them.</summary>
-    public AddressStart Start { get; set; }
+    private static readonly string[] CodeSchemes = ["javascript:", "vbscript:", "livescript:", "mocha:", "data:"];
+
+    private HtmlPosition now = new(HtmlState.Text, "", "", "", "", null, false, default);
+
+    /// <summary>How many values were written so far.</summary>
+    public int Values { get; private set; }
+
+    /// <summary>Whether the next character stands between tags.</summary>
+    public bool IsBetweenTags => now.State is HtmlState.Text or HtmlState.Comment;
+
+    /// <summary>Whether the next character stands in an attribute that is an address.</summary>
+    public bool IsInAddress => now.IsQuoted && Links.Contains(now.Attribute);
+
+    /// <summary>Where the next character stands; also to go back there, where there are several ways on.</summary>
+    public HtmlPosition Position { get => now; set => now = value; }
 
     /// <summary>Reads the template's own text.</summary>
     /// <returns>Where in it a colon makes a scheme of the value before it; <c>null</c>: nowhere.</returns>
     public int? Read(ReadOnlySpan<char> text)
     {
-        int? fault = null;
+        int? fault = null, reference = null;
         for (var i = 0; i < text.Length; i++)
         {
-            if (EndsScheme(text[i])) fault ??= i;
-            Read(text[i]);
+            var isInside = now.Reference is not null;
+            if (Read(text[i])) fault ??= reference ?? i;
+            reference = now.Reference is null ? null : isInside ? reference : i + 1;
         }
 
         return fault;
     }
 
     /// <summary>A block begins here that is carried out any number of times: what it writes at its end may stand before its beginning.</summary>
-    public void BeginLoop() => Start = Start with { HasValue = true };
+    public void BeginLoop() => now = now with { Start = now.Start with { HasValue = true } };
 
     /// <summary>A value is written here.</summary>
     /// <returns>How, or why it must not be.</returns>
     public (HtmlPlace Place, string? Fault) Write()
     {
-        switch (state)
+        Values++;
+        switch (now.State)
         {
-            case State.Text or State.Comment:
+            case HtmlState.Text or HtmlState.Comment:
                 return (HtmlPlace.Plain, null);
-            case State.Code:
-                return (HtmlPlace.Plain, $"stands inside <{element}>, where encoding does not protect; write values only between tags and in quoted attributes");
-            case State.Double or State.Single:
-                if (attribute.StartsWith("on", StringComparison.Ordinal) || attribute == "srcdoc")
-                    return (HtmlPlace.Plain, $"stands in the attribute {attribute}, which is code; write values only between tags and in other quoted attributes");
-                if (attribute == "style") return (HtmlPlace.Style, null);
-                if (!Links.Contains(attribute)) return (HtmlPlace.Plain, null);
-                return address.StartsWith("javascript:", StringComparison.Ordinal) || address.StartsWith("vbscript:", StringComparison.Ordinal) || address.StartsWith("data:", StringComparison.Ordinal)
-                    ? (HtmlPlace.Link, $"stands in the attribute {attribute} after {address[..(address.IndexOf(':', StringComparison.Ordinal) + 1)]}, which is code; let links lead to https addresses")
-                    : (OfAddress(), null);
-            case State.BeforeValue or State.Unquoted:
-                return (HtmlPlace.Plain, $"stands in the attribute {attribute} without quotes; put the attribute's value in quotes");
+            case HtmlState.Code:
+                return (HtmlPlace.Plain,
+                    $"stands inside <{now.Element}>, where encoding does not protect; "
+                    + "write values only between tags and in quoted attributes");
+            case HtmlState.Double or HtmlState.Single:
+                return WriteAttribute();
+            case HtmlState.BeforeValue or HtmlState.Unquoted:
+                return (HtmlPlace.Plain, $"stands in the attribute {now.Attribute} without quotes; put the attribute's value in quotes");
+            case HtmlState.Unclear:
+                return (HtmlPlace.Plain, "may stand inside a tag or between tags, as conditions decide; "
+                    + "close tags and quotes in the branch that opens them");
             default:
                 return (HtmlPlace.Plain, "stands inside a tag, but not in the quoted value of an attribute; write values only between tags and in quoted attributes");
         }
     }
 
-    private HtmlPlace OfAddress()
+    private (HtmlPlace Place, string? Fault) WriteAttribute()
     {
-        if (!Start.IsOpen) return HtmlPlace.Plain;
-        (Start, before) = (Start with { HasValue = true }, default);
-        return HtmlPlace.Link;
+        var (attribute, elements) = (now.Attribute, now.Element.Split('|'));
+        if (attribute.StartsWith("on", StringComparison.Ordinal) || attribute == "srcdoc"
+            || (elements.Contains("script") && Links.Contains(attribute)))
+            return (HtmlPlace.Plain,
+                $"stands in the attribute {attribute}, which is code; write values only between tags and in other quoted attributes");
+        if (elements.Any(Animations.Contains)) return (HtmlPlace.Plain,
+            $"stands in <{now.Element}>, which sets other attributes; write values only in elements that do not");
+        if (attribute == HtmlPosition.Unclear)
+            return (HtmlPlace.Plain, "stands in an attribute whose name conditions decide; write the whole attribute in each branch");
+        if (attribute == "style") return (HtmlPlace.Style, null);
+        if (!Links.Contains(attribute)) return (HtmlPlace.Attribute, null);
+        if (now.Reference is not null) return (HtmlPlace.Link,
+            $"stands in a character reference of the attribute {attribute}; end it with a semicolon");
+        if (CodeSchemes.FirstOrDefault(s => now.Address.StartsWith(s, StringComparison.Ordinal)) is { } scheme)
+            return (HtmlPlace.Link,
+                $"stands in the attribute {attribute} after {scheme}, which is code; let links lead to https addresses");
+        if (!now.Start.IsOpen) return (HtmlPlace.Attribute, null);
+        now = now with { Start = now.Start with { HasValue = true } };
+        return (HtmlPlace.Link, null);
     }
 
-    private bool EndsScheme(char c) =>
-        state is State.Double or State.Single && Start is { IsOpen: true, HasValue: true } && Links.Contains(attribute) && (c == ':' || (c == '#' && before == '&'));
-
-    private void Read(char c)
+    // True: a colon makes a scheme of the value before it.
+    private bool Read(char c)
     {
-        switch (state)
+        switch (now.State)
         {
-            case State.Text:
-                if (c == '<') (state, isEnd) = (State.TagOpen, false);
+            case HtmlState.Text:
+                if (c == '<') now = now with { State = HtmlState.TagOpen, IsEnd = false };
                 break;
-            case State.TagOpen:
-                if (char.IsAsciiLetter(c)) (state, element) = (State.Name, $"{char.ToLowerInvariant(c)}");
-                else if (c == '/' && !isEnd) isEnd = true;
-                else state = c == '!' ? State.Comment : State.Text;
+            case HtmlState.TagOpen:
+                if (char.IsAsciiLetter(c)) now = now with { State = HtmlState.Name, Element = $"{char.ToLowerInvariant(c)}" };
+                else if (c == '/' && !now.IsEnd) now = now with { IsEnd = true };
+                else now = now with { State = c == '!' ? HtmlState.Comment : HtmlState.Text };
                 break;
-            case State.Name:
+            case HtmlState.Name:
                 if (c == '>') Close();
-                else if (char.IsWhiteSpace(c) || c == '/') state = State.InTag;
-                else if (element.Length < 20) element += char.ToLowerInvariant(c);
+                else if (char.IsWhiteSpace(c) || c == '/') now = now with { State = HtmlState.InTag };
+                else if (now.Element.Length < 60) now = now with { Element = string.Join('|',
+                    now.Element.Split('|').Select(e => e + char.ToLowerInvariant(c))) };
                 break;
-            case State.InTag or State.AfterAttribute:
+            case HtmlState.InTag or HtmlState.AfterAttribute:
                 if (c == '>') Close();
-                else if (c == '=' && state == State.AfterAttribute) state = State.BeforeValue;
-                else if (!char.IsWhiteSpace(c) && c != '/') (state, attribute) = (State.Attribute, $"{char.ToLowerInvariant(c)}");
+                else if (c == '=' && now.State == HtmlState.AfterAttribute) now = now with { State = HtmlState.BeforeValue };
+                else if (!char.IsWhiteSpace(c) && c != '/') now = now with { State = HtmlState.Attribute,
+                    Attribute = $"{char.ToLowerInvariant(c)}" };
                 break;
-            case State.Attribute:
+            case HtmlState.Attribute:
                 if (c == '>') Close();
-                else if (c == '=') state = State.BeforeValue;
-                else if (char.IsWhiteSpace(c)) state = State.AfterAttribute;
-                else if (c == '/') state = State.InTag;
-                else if (attribute.Length < 40) attribute += char.ToLowerInvariant(c);
+                else if (c == '=') now = now with { State = HtmlState.BeforeValue };
+                else if (char.IsWhiteSpace(c)) now = now with { State = HtmlState.AfterAttribute };
+                else if (c == '/') now = now with { State = HtmlState.InTag };
+                else if (now.Attribute.Length < 40) now = now with { Attribute = now.Attribute + char.ToLowerInvariant(c) };
                 break;
-            case State.BeforeValue:
-                if (c is '"' or '\'') (state, Start, address, before) = (c == '"' ? State.Double : State.Single, new AddressStart(true, false), "", default);
+            case HtmlState.BeforeValue:
+                if (c is '"' or '\'') now = now with { State = c == '"' ? HtmlState.Double : HtmlState.Single,
+                    Start = new AddressStart(true, false), Address = "", Reference = null };
                 else if (c == '>') Close();
-                else if (!char.IsWhiteSpace(c)) state = State.Unquoted;
+                else if (!char.IsWhiteSpace(c)) now = now with { State = HtmlState.Unquoted };
                 break;
-            case State.Unquoted:
+            case HtmlState.Unquoted:
                 if (c == '>') Close();
-                else if (char.IsWhiteSpace(c)) state = State.InTag;
+                else if (char.IsWhiteSpace(c)) now = now with { State = HtmlState.InTag };
                 break;
-            case State.Double or State.Single:
-                if (c == (state == State.Double ? '"' : '\'')) state = State.InTag;
-                // What can be no part of a scheme.
-                else if (c is '/' or '?' or ':' || (c == '#' && before != '&')) Start = Start with { IsOpen = false };
-                before = c;
-                if (address.Length < 20 && !char.IsWhiteSpace(c) && !char.IsControl(c)) address += char.ToLowerInvariant(c);
-                break;
-            case State.Comment:
+            case HtmlState.Double or HtmlState.Single:
+                return ReadQuoted(c);
+            case HtmlState.Comment:
                 // Of a conditional comment the programs that it is meant for read the inside; it begins and ends as a tag does.
-                if (c == '>') state = State.Text;
+                if (c == '>') now = now with { State = HtmlState.Text };
                 break;
-            case State.Code:
-                recent = recent.Length <= element.Length + 1 ? recent + char.ToLowerInvariant(c) : string.Concat(recent.AsSpan(1), [char.ToLowerInvariant(c)]);
-                if (recent == $"</{element}") (state, isEnd) = (State.Name, true);
+            case HtmlState.Code:
+                var recent = now.Recent.Length <= now.Element.Length + 1 ? now.Recent + char.ToLowerInvariant(c)
+                    : string.Concat(now.Recent.AsSpan(1), [char.ToLowerInvariant(c)]);
+                now = recent == $"</{now.Element}" ? now with { State = HtmlState.Name, IsEnd = true, Recent = recent }
+                    : now with { Recent = recent };
                 break;
         }
+
+        return false;
     }
 
-    private void Close() => (state, recent) = (!isEnd && Codes.Contains(element) ? State.Code : State.Text, "");
+    private bool ReadQuoted(char c)
+    {
+        var isEnd = c == (now.State == HtmlState.Double ? '"' : '\'');
+        var fault = false;
+        if (now.Reference is { } reference)
+        {
+            if (!isEnd && CharacterReferences.GoesOn(reference, c))
+            {
+                now = now with { Reference = reference + c };
+                return false;
+            }
+
+            now = now with { Reference = null };
+            foreach (var decoded in CharacterReferences.Decode(reference, isEnded: c == ';')) fault |= ReadAddress(decoded);
+            if (c == ';') return fault;
+        }
+
+        if (isEnd) now = now with { State = HtmlState.InTag };
+        else if (c == '&' && now.Start.IsOpen && Links.Contains(now.Attribute)) now = now with { Reference = "" };
+        else fault |= ReadAddress(c);
+        return fault;
+    }
+
+    private bool ReadAddress(char c)
+    {
+        if (c <= ' ' || char.IsControl(c)) return false; // no address has them
+        if (now.Address.Length < 20) now = now with { Address = now.Address + char.ToLowerInvariant(c) };
+        var (isOpen, hasValue) = now.Start;
+        // What no scheme has decides that there is none. A refresh has its address behind other text.
+        if (now.Attribute == "content" ? c is '/' or '?' or '#' or ':' : !char.IsAsciiLetterOrDigit(c)
+            && c is not ('+' or '-' or '.')) now = now with { Start = now.Start with { IsOpen = false } };
+        return c == ':' && isOpen && hasValue && Links.Contains(now.Attribute);
+    }
+
+    private void Close()
+    {
+        var codes = now.IsEnd ? [] : now.Element.Split('|').Where(Codes.Contains).ToList();
+        now = now with { Recent = "", State = codes.Count == 0 ? HtmlState.Text : codes[0] == now.Element ? HtmlState.Code
+            : HtmlState.Unclear };
+    }
 }

@@ -15,6 +15,7 @@ internal sealed class Parser(List<Token> tokens, bool html)
     private readonly Dictionary<string, int> used = new(StringComparer.Ordinal);
     private readonly HashSet<string> own = new(StringComparer.Ordinal) { "forloop" };
     private readonly Stack<HtmlContext> contexts = new([new HtmlContext()]);
+    private readonly Stack<(int Contexts, List<HtmlPosition> Left)> exits = new();
     private int next, depth;
 
     /// <summary>The first fault, and where it is.</summary>
@@ -28,6 +29,9 @@ internal sealed class Parser(List<Token> tokens, bool html)
     {
         var statements = Block(null, [], out var end);
         if (end is not null) Fail(end.Offset, $"{{% {end.Name} %}} closes nothing that is open here");
+        if (html && contexts.Peek().Position.IsQuoted)
+            Fail(Math.Max(0, tokens[^1].Offset + tokens[^1].Text.Length - 1),
+                $"the quotes of the attribute {contexts.Peek().Position.Attribute} are never closed");
         return statements;
     }
 
@@ -78,8 +82,8 @@ internal sealed class Parser(List<Token> tokens, bool html)
             case "case": return Case(token, reader);
             case "for": return For(token, reader);
             case "echo": return Write(token, reader);
-            case "break": return Ended(reader) ? new BreakStatement() : null;
-            case "continue": return Ended(reader) ? new ContinueStatement() : null;
+            case "break": return Ended(reader) && Leave(token) ? new BreakStatement() : null;
+            case "continue": return Ended(reader) && Leave(token) ? new ContinueStatement() : null;
             case "assign":
                 var name = reader.Identifier("the name of what is assigned");
                 if (name is not null && !reader.Symbol("=")) reader.Fail("assign is written {% assign name = value %}; the = is missing");
@@ -93,6 +97,9 @@ internal sealed class Parser(List<Token> tokens, bool html)
                 own.Add(captured!);
                 contexts.Push(new HtmlContext());
                 var inside = Block(token, ["endcapture"], out _);
+                if (html && !contexts.Peek().IsBetweenTags)
+                    Fail(token.Offset, "what is captured ends inside a tag or an attribute, so that nobody knows where it would stand; "
+                        + "close tags and quotes in it");
                 contexts.Pop();
                 return new Capture(captured!, inside);
             case "increment" or "decrement":
@@ -127,7 +134,7 @@ internal sealed class Parser(List<Token> tokens, bool html)
     // What the template says by itself may stand anywhere.
     private List<Output> Outputs(Token token, List<Expression> values)
     {
-        var place = values.All(v => v is LiteralExpression) ? HtmlPlace.Plain : Place(token);
+        var place = values.All(v => v is LiteralExpression) && !contexts.Peek().IsInAddress ? HtmlPlace.Plain : Place(token);
         return [.. values.Select(v => new Output(v, place))];
     }
 
@@ -206,10 +213,29 @@ internal sealed class Parser(List<Token> tokens, bool html)
 
         if (!Ended(reader) || source is null) return null;
         own.Add(name!);
-        var ways = new Ways(contexts.Peek());
-        contexts.Peek().BeginLoop();
-        var body = ways.Of(Block(token, ["else", "endfor"], out var end));
-        return new ForStatement([new Located(token.Offset, null), .. body], name!, source, limit, offset, reversed, Else(token, ref end, "endfor", ways));
+        var (context, ways) = (contexts.Peek(), new Ways(contexts.Peek()));
+        var (before, values) = (context.Position, context.Values);
+        context.BeginLoop();
+        exits.Push((contexts.Count, []));
+        var body = Block(token, ["else", "endfor"], out var end);
+        foreach (var exit in exits.Pop().Left) context.Position = context.Position.Or(exit);
+        if (html && context.Values > values && !context.Position.BeginsAgain(before))
+            Fail(token.Offset, "a turn of the loop ends inside another tag or attribute than it begins, "
+                + "so that nobody knows where the next one's values stand; close tags and quotes in it");
+        ways.Of(body);
+        return new ForStatement([new Located(token.Offset, null), .. body], name!, new LoopSource(source, limit, offset), null, null,
+            reversed, Else(token, ref end, "endfor", ways));
+    }
+
+    // A loop, or what is captured in it, may end here.
+    private bool Leave(Token token)
+    {
+        if (!html || exits.Count == 0) return true;
+        var (depthOfLoop, left) = exits.Peek();
+        if (depthOfLoop == contexts.Count) left.Add(contexts.Peek().Position);
+        else if (!contexts.Peek().IsBetweenTags) Fail(token.Offset,
+            $"{token.Name} stands inside a tag or an attribute of what is captured; close tags and quotes before it");
+        return Fault is null;
     }
 
     // The last of a block's ways; without it there is one that writes nothing. A loop that is left early has written a part.
@@ -241,16 +267,16 @@ internal sealed class Parser(List<Token> tokens, bool html)
     // The ways through a block: each begins where the block does, and what follows it follows any of them.
     private sealed class Ways(HtmlContext context)
     {
-        private readonly AddressStart before = context.Start;
-        private AddressStart? after;
+        private readonly HtmlPosition before = context.Position;
+        private HtmlPosition? after;
 
         public List<Statement> Of(List<Statement> way)
         {
-            after = after?.Or(context.Start) ?? context.Start;
-            context.Start = before;
+            after = after?.Or(context.Position) ?? context.Position;
+            context.Position = before;
             return way;
         }
 
-        public void Join(bool isAnySure) => context.Start = after is not { } any ? before : isAnySure ? any : any.Or(before);
+        public void Join(bool isAnySure) => context.Position = after is not { } any ? before : isAnySure ? any : any.Or(before);
     }
 }

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Text;
 using Fluid;
 using Fluid.Values;
@@ -20,6 +21,18 @@ internal static class RenderBudget
     /// <summary>Characters of one value.</summary>
     public const int ValueLength = 128 * 1024;
 
+    /// <summary>Lists and objects within each other; parameters have at most 32.</summary>
+    public const int Nesting = 40;
+
+    /// <summary>
+    /// How long a rendering may run, however much of its budget is left. The last line against what the counting misses: what is
+    /// counted ends long before. A pause of the process counts as <see cref="Pause"/>, however long it is.
+    /// </summary>
+    public static readonly TimeSpan Time = TimeSpan.FromSeconds(5);
+
+    /// <summary>The most that counts of the time between two steps.</summary>
+    public static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(250);
+
     /// <summary>Items of one list or range.</summary>
     public const int Items = 10_000;
 }
@@ -35,10 +48,13 @@ internal sealed class RenderStopped(string message) : Exception(message)
 }
 
 /// <summary>One message's rendering: its values, where it is, and what it has used.</summary>
-internal sealed class RenderContext(TemplateOptions options, bool html) : TemplateContext(options, StringComparer.Ordinal)
+internal sealed class RenderContext(TemplateOptions options, bool html, TimeProvider? clock = null)
+    : TemplateContext(options, StringComparer.Ordinal)
 {
     private readonly Dictionary<string, int> turns = new(StringComparer.Ordinal);
     private int steps, work;
+    private TimeSpan time;
+    private long? before;
 
     /// <summary>What was used, as a part of what one message may cost; from 0 to a little above 1.</summary>
     public double Used => Math.Max((double)steps / RenderBudget.Steps, (double)work / RenderBudget.Work);
@@ -52,12 +68,14 @@ internal sealed class RenderContext(TemplateOptions options, bool html) : Templa
     /// <summary>Counts a statement.</summary>
     public void Step()
     {
+        CheckTime();
         if (++steps > RenderBudget.Steps) throw RenderStopped.Budget($"takes more than {RenderBudget.Steps:N0} steps: does a loop never end?");
     }
 
     /// <summary>Counts what a filter or a comparison looks at.</summary>
     public void Spend(long amount)
     {
+        CheckTime();
         if (amount < 0 || (work = (int)Math.Min(int.MaxValue, work + amount)) > RenderBudget.Work) throw RenderStopped.Budget("does more work than one message may cost: does a loop make a text longer and longer?");
     }
 
@@ -72,8 +90,23 @@ internal sealed class RenderContext(TemplateOptions options, bool html) : Templa
     /// <summary>Continues with what another part of the same message has used.</summary>
     public RenderContext After(RenderContext? earlier)
     {
-        if (earlier is not null) (steps, work) = (earlier.steps, earlier.work);
+        if (earlier is not null) (steps, work, time) = (earlier.steps, earlier.work, earlier.time);
         return this;
+    }
+
+    private static RenderStopped TooDeep() => RenderStopped.Budget($"makes lists within lists more than {RenderBudget.Nesting} deep");
+
+    private void CheckTime()
+    {
+        var now = clock?.GetTimestamp() ?? Stopwatch.GetTimestamp();
+        if (before is { } last)
+        {
+            var passed = clock?.GetElapsedTime(last, now) ?? Stopwatch.GetElapsedTime(last, now);
+            time += passed < RenderBudget.Pause ? passed : RenderBudget.Pause;
+        }
+
+        before = now;
+        if (time > RenderBudget.Time) throw RenderStopped.Budget($"takes longer than {RenderBudget.Time.TotalSeconds} s");
     }
 
     /// <summary>The email that a layout is set around, which is bounded as an email is and not as a value; <c>null</c>: none.</summary>
@@ -89,7 +122,7 @@ internal sealed class RenderContext(TemplateOptions options, bool html) : Templa
                 return length <= RenderBudget.ValueLength || ReferenceEquals(value, Content) ? length : throw RenderStopped.Budget($"makes a value of more than {RenderBudget.ValueLength:N0} characters");
             case ArrayValue list:
                 if (list.Values.Count > RenderBudget.Items) throw RenderStopped.Budget($"makes a list of more than {RenderBudget.Items:N0} items");
-                if (depth > 8) throw RenderStopped.Budget("makes lists within lists more than 8 deep");
+                if (depth > RenderBudget.Nesting) throw TooDeep();
                 var sum = 0L;
                 foreach (var item in list.Values)
                 {
@@ -98,6 +131,13 @@ internal sealed class RenderContext(TemplateOptions options, bool html) : Templa
                 }
 
                 return (int)sum;
+            case DictionaryValue members:
+                if (depth > RenderBudget.Nesting) throw TooDeep();
+                var whole = 0L;
+                var all = (IFluidIndexable)members.ToObjectValue();
+                foreach (var name in all.Keys) whole += 1 + name.Length + (all.TryGetValue(name, out var member)
+                    ? Weigh(member, depth + 1) : 0);
+                return (int)Math.Min(whole, RenderBudget.Work);
             default:
                 return 1;
         }

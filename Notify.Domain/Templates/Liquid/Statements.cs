@@ -2,6 +2,7 @@ using System.Text.Encodings.Web;
 using System.Text.Unicode;
 using Fluid;
 using Fluid.Ast;
+using Fluid.Ast.BinaryExpressions;
 using Fluid.Values;
 
 namespace Notify.Domain.Templates.Liquid;
@@ -9,8 +10,11 @@ namespace Notify.Domain.Templates.Liquid;
 /// <summary>Where in HTML a value is written, as far as encoding it is not enough.</summary>
 internal enum HtmlPlace
 {
-    /// <summary>Between tags, or in a quoted attribute without a meaning of its own.</summary>
+    /// <summary>Between tags.</summary>
     Plain,
+
+    /// <summary>In a quoted attribute without a meaning of its own, or inside an address.</summary>
+    Attribute,
 
     /// <summary>At the beginning of an address: it must not be a script.</summary>
     Link,
@@ -66,7 +70,10 @@ internal sealed class Output(Expression expression, HtmlPlace place) : Statement
         }
 
         var isMade = value is StringValue { Encode: false };
-        if (place == HtmlPlace.Link && !IsHarmless(isMade ? System.Net.WebUtility.HtmlDecode(text) : text)) throw new RenderStopped("makes a link that leads to neither https, http, mailto nor tel");
+        if (isMade && place != HtmlPlace.Plain) (text, isMade) = (System.Net.WebUtility.HtmlDecode(text),
+            false); // HTML is text in an attribute, and its quotes would end it
+        if (place == HtmlPlace.Link
+            && !IsHarmless(text)) throw new RenderStopped("makes a link that leads to neither https, http, mailto nor tel");
         if (place == HtmlPlace.Style && text.AsSpan().IndexOfAnyExcept(StyleSafe) >= 0) throw new RenderStopped("writes into a style attribute what is more than letters, digits, blanks and # % . , -");
         writer.Write(isMade ? text : Encoder.Encode(text));
         return Completion.Normal;
@@ -117,6 +124,39 @@ internal sealed class BoundedRange(Expression from, Expression to) : Expression
     }
 }
 
+/// <summary>What a loop goes through, counted and cut as Liquid does: first what <c>offset</c> leaves out, then to <c>limit</c>.</summary>
+internal sealed class LoopSource(Expression source, Expression? limit, Expression? offset) : Expression
+{
+    /// <inheritdoc />
+    public override async ValueTask<FluidValue> EvaluateAsync(TemplateContext context)
+    {
+        var render = (RenderContext)context;
+        var items = Items(await source.EvaluateAsync(context), render);
+        var first = offset is null ? 0 : Whole(await offset.EvaluateAsync(context), 0);
+        var count = limit is null ? items.Count : Whole(await limit.EvaluateAsync(context), items.Count);
+        return first <= 0 && count >= items.Count ? new ArrayValue(items) : new ArrayValue([.. items.Skip(first).Take(count)]);
+    }
+
+    private static IReadOnlyList<FluidValue> Items(FluidValue value, RenderContext render)
+    {
+        switch (value)
+        {
+            case ArrayValue list:
+                render.Spend(1 + list.Values.Count);
+                return list.Values;
+            case DictionaryValue members when members.ToObjectValue() is IFluidIndexable all:
+                render.Spend(1 + (4L * all.Count));
+                return [.. all.Keys.Select(k => new ArrayValue([new StringValue(k), all.TryGetValue(k, out var member) ? member
+                    : NilValue.Instance]))];
+            default:
+                render.Spend(1);
+                return value is StringValue && value.ToStringValue().Length > 0 ? [value] : [];
+        }
+    }
+
+    private static int Whole(FluidValue value, int absent) => value.IsNil() ? absent : TextFilters.Whole(value, "for");
+}
+
 /// <summary>A comparison of values that may be long.</summary>
 internal sealed class Weighed(BinaryExpression inner) : Expression
 {
@@ -124,8 +164,22 @@ internal sealed class Weighed(BinaryExpression inner) : Expression
     public override async ValueTask<FluidValue> EvaluateAsync(TemplateContext context)
     {
         var render = (RenderContext)context;
-        render.Spend(render.Weigh(await inner.Left.EvaluateAsync(context)));
+        var (left, right) = (await inner.Left.EvaluateAsync(context), await inner.Right.EvaluateAsync(context));
+        render.Spend(1 + Cost(left, right, render));
         return await inner.EvaluateAsync(context);
+    }
+
+    // What is compared is looked at as far as the shorter one goes; what is of another kind, not at all.
+    private long Cost(FluidValue left, FluidValue right, RenderContext render)
+    {
+        if (inner is ContainsBinaryExpression)
+        {
+            if (left is StringValue) Filters.SpendOnSearch(left.ToStringValue(), right.ToStringValue(), render);
+            return render.Weigh(left) + (left is ArrayValue list ? (1L + list.Values.Count) * render.Weigh(right) : render.Weigh(right));
+        }
+
+        if (left.Type == right.Type) return Math.Min(render.Weigh(left), render.Weigh(right));
+        return left.Type == FluidValues.Blank ? render.Weigh(right) : right.Type == FluidValues.Blank ? render.Weigh(left) : 0;
     }
 }
 

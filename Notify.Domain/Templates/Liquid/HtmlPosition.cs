@@ -1,0 +1,94 @@
+namespace Notify.Domain.Templates.Liquid;
+
+/// <summary>What the next character of HTML belongs to.</summary>
+internal enum HtmlState
+{
+    Text, TagOpen, Name, InTag, Attribute, AfterAttribute, BeforeValue, Unquoted, Double, Single, Comment, Code,
+
+    /// <summary>Conditions decide it.</summary>
+    Unclear,
+}
+
+/// <summary>A place in HTML, as far as it was read.</summary>
+/// <param name="Element">The element's name in small letters; where conditions decide it, each that it may be, divided by <c>|</c>.</param>
+/// <param name="Attribute">The attribute's name in small letters.</param>
+/// <param name="Recent">The last characters inside code.</param>
+/// <param name="Address">The beginning of an attribute's value, with its character references decoded and without blanks.</param>
+/// <param name="Reference">What was read of a character reference after its <c>&amp;</c>; <c>null</c> outside of one.</param>
+/// <param name="IsEnd">Whether the tag is an end tag.</param>
+/// <param name="Start">What may stand before in the address that is read.</param>
+internal readonly record struct HtmlPosition(
+    HtmlState State, string Element, string Attribute, string Recent, string Address, string? Reference, bool IsEnd, AddressStart Start)
+{
+    /// <summary>The name of an attribute that conditions decide.</summary>
+    public const string Unclear = "?";
+
+    /// <summary>Whether it is in the quoted value of an attribute.</summary>
+    public bool IsQuoted => State is HtmlState.Double or HtmlState.Single;
+
+    private bool IsBetweenTags => State is HtmlState.Text or HtmlState.Comment;
+
+    private bool IsInTag => State is HtmlState.Name or HtmlState.InTag or HtmlState.Attribute or HtmlState.AfterAttribute;
+
+    /// <summary>Where two ways through a block lead together.</summary>
+    public HtmlPosition Or(HtmlPosition other)
+    {
+        if (this == other) return this;
+        var elements = Element == other.Element ? Element : string.Join('|', Element.Split('|').Union(other.Element.Split('|')));
+        if (IsBetweenTags && other.IsBetweenTags) return this with { State = HtmlState.Text };
+        if (IsInTag && other.IsInTag
+            && (State != HtmlState.Name || other.State != HtmlState.Name)) return this with { State = HtmlState.AfterAttribute,
+            Attribute = Unclear, Element = elements };
+        if (State != other.State || IsEnd != other.IsEnd) return this with { State = HtmlState.Unclear };
+        if (State == HtmlState.Code && Element != other.Element) return this with { State = HtmlState.Unclear };
+        return this with
+        {
+            Element = elements,
+            Attribute = Attribute == other.Attribute ? Attribute : Unclear,
+            Address = Address.Contains(':', StringComparison.Ordinal) ? Address : other.Address,
+            Reference = Reference ?? other.Reference,
+            Start = Start.Or(other.Start),
+        };
+    }
+
+    /// <summary>Whether a loop may begin again here that began there: a value is then written into the same.</summary>
+    public bool BeginsAgain(HtmlPosition first) =>
+        (IsBetweenTags && first.IsBetweenTags) || (IsInTag && first.IsInTag)
+        || (State == first.State && (!IsQuoted || Attribute == first.Attribute)
+            && (State is not (HtmlState.Code or HtmlState.Double or HtmlState.Single) || Element == first.Element));
+}
+
+/// <summary>The character references of HTML that can stand in a scheme, end it, or are passed over in it.</summary>
+/// <remarks>WHATWG: HTML, 13.5 Named character references. All others stand for characters that no scheme has.</remarks>
+internal static class CharacterReferences
+{
+    private static readonly Dictionary<string, string> Named = new(StringComparer.Ordinal)
+    {
+        ["colon"] = ":", ["sol"] = "/", ["bsol"] = "\\", ["quest"] = "?", ["num"] = "#", ["Tab"] = "\t", ["NewLine"] = "\n",
+            ["period"] = ".", ["plus"] = "+", ["fjlig"] = "fj",
+    };
+
+    /// <summary>Whether a character belongs to a reference of which some were read.</summary>
+    public static bool GoesOn(string reference, char c) => reference switch
+    {
+        { Length: >= 32 } => false,
+        "" => c == '#' || char.IsAsciiLetterOrDigit(c),
+        "#" => c is 'x' or 'X' || char.IsAsciiDigit(c),
+        ['#', 'x' or 'X', ..] => char.IsAsciiHexDigit(c),
+        ['#', ..] => char.IsAsciiDigit(c),
+        _ => char.IsAsciiLetterOrDigit(c),
+    };
+
+    /// <summary>What a reference stands for, given what is between its <c>&amp;</c> and its end.</summary>
+    /// <param name="isEnded">Whether a semicolon ends it; a number needs none.</param>
+    public static string Decode(string reference, bool isEnded)
+    {
+        if (reference is not ['#', ..]) return isEnded ? Named.GetValueOrDefault(reference, "&") : "&";
+        var isHex = reference is [_, 'x' or 'X', ..];
+        var style = isHex ? System.Globalization.NumberStyles.AllowHexSpecifier : System.Globalization.NumberStyles.None;
+        return int.TryParse(reference.AsSpan(isHex ? 2 : 1), style, System.Globalization.CultureInfo.InvariantCulture, out var number)
+            && System.Text.Rune.IsValid(number) && number > 0
+            ? char.ConvertFromUtf32(number)
+            : "\uFFFD";
+    }
+}

@@ -21,6 +21,9 @@ public static class RequestBody
 
     public const string UnsupportedDetail = "Send the body as JSON, with the header Content-Type: application/json.";
 
+    /// <summary>Why a compressed body is refused (RFC 9110, section 15.5.16).</summary>
+    public const string CompressedDetail = "Send the body as it is, without Content-Encoding.";
+
     public static readonly string TooLargeDetail =
         $"The body is too large: at most {MaxBytes / 1024} KiB for one request, its attachments aside ({AttachmentRules.MaxBytes / 1024 / 1024} MiB before base64), and {MaxBatchBytes / 1024 / 1024} MiB for a batch. Send less at a time.";
 
@@ -49,6 +52,8 @@ public static class RequestBody
     {
         if (!request.HasJsonContentType())
             return (null, Contract.Problem.Of(StatusCodes.Status415UnsupportedMediaType, "unsupported_media_type", UnsupportedDetail), 0);
+        if (request.Headers.ContentEncoding.ToString() is not ("" or "identity"))
+            return (null, Contract.Problem.Of(StatusCodes.Status415UnsupportedMediaType, "unsupported_media_type", CompressedDetail), 0);
         if (request.ContentLength > maxBytes) return (null, TooLarge(), 0);
         if (BodyLease.Of(request) is not { } lease) return (null, Contract.Problem.Busy(), 0);
         // With room for one more reading than there are bytes: a buffer that is full would be copied to one of twice its size.

@@ -38,6 +38,13 @@ public static class ImportLines
         }
     }
 
+    /// <summary>A line without the byte order marks that it begins with: files that were put together have one each.</summary>
+    public static byte[] WithoutMarks(byte[] line)
+    {
+        while (line is [0xEF, 0xBB, 0xBF, .. var rest]) line = rest;
+        return line;
+    }
+
     /// <summary>Whether there is nothing in a line.</summary>
     public static bool IsBlank(byte[] line) => line.AsSpan().IndexOfAnyExcept(" \t\r"u8) < 0;
 }

@@ -107,8 +107,9 @@ public static class ImportUsers
         var errors = new List<ImportFault>();
         var (chunk, committing) = (new List<ImportUser>(Chunk), Task.CompletedTask);
         var (by, aborted) = (Callers.Of(http).ClientId, http.RequestAborted);
-        await foreach (var (number, text) in ImportLines.ReadAsync(http.Request.BodyReader, MaxLine, aborted))
+        await foreach (var (number, raw) in ImportLines.ReadAsync(http.Request.BodyReader, MaxLine, aborted))
         {
+            var text = raw is null ? null : ImportLines.WithoutMarks(raw);
             if (text is { } blank && ImportLines.IsBlank(blank)) continue;
             var (user, faults) = Parse(number, text, validator);
             if (user is not null) chunk.Add(user);

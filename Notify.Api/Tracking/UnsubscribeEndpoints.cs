@@ -21,6 +21,7 @@ public static class UnsubscribeEndpoints
             .WithSummary("Unsubscribe from an email's category").WithDescription(
                 "For the page's button, and for mail programs: they post the form `List-Unsubscribe=One-Click` (RFC 8058). Opts the recipient out of the category on email, and suppresses the address of someone who is not registered; the same again changes nothing. Needs no authentication: the token is signed and holds no address.")
             .AnswersText(200, "text/html", "The recipient is unsubscribed, now or before.", UnsubscribePage.Done(new("newsletter")))
+            .AnswersText(400, "text/html", "The form cannot be read. Nothing has changed.", UnsubscribePage.Unreadable)
             .AnswersText(404, "text/html", "The link is none of ours, or was cut.", UnsubscribePage.Unknown);
     }
 
@@ -30,11 +31,14 @@ public static class UnsubscribeEndpoints
     private static async Task<IResult> UnsubscribeAsync(string token, HttpContext http, DeliveryTokens tokens, Unsubscribing unsubscribing)
     {
         if (tokens.Read(DeliveryTokens.Unsubscribe, token) is not { } delivery) return Page(http, null);
-        var source = await IsOneClickAsync(http) ? UnsubscribeSources.OneClick : UnsubscribeSources.Page;
+        if (await IsOneClickAsync(http) is not { } isOneClick) return Page(http, UnsubscribePage.Unreadable,
+            StatusCodes.Status400BadRequest);
+        var source = isOneClick ? UnsubscribeSources.OneClick : UnsubscribeSources.Page;
         return Page(http, await unsubscribing.UnsubscribeAsync(delivery, source, http.RequestAborted) is { } scope ? UnsubscribePage.Done(scope) : null);
     }
 
-    private static async Task<bool> IsOneClickAsync(HttpContext http)
+    // Null: a form that cannot be read, which changes nothing. RFC 8058, section 3.2: the form is multipart or in the address's encoding.
+    private static async Task<bool?> IsOneClickAsync(HttpContext http)
     {
         if (!http.Request.HasFormContentType) return false;
         if (http.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } limit) limit.MaxRequestBodySize = MaxForm;
@@ -42,19 +46,21 @@ public static class UnsubscribeEndpoints
         {
             return (await http.Request.ReadFormAsync(http.RequestAborted))["List-Unsubscribe"] == "One-Click";
         }
-        catch (InvalidDataException)
+        catch (Exception e) when (e is InvalidDataException or IOException and not BadHttpRequestException
+            && !http.RequestAborted.IsCancellationRequested)
         {
-            return false; // not a form after all; the address alone says what is wanted
+            return null; // of what was sent, and not of the database
         }
     }
 
-    private static IResult Page(HttpContext http, string? html)
+    private static IResult Page(HttpContext http, string? html, int? status = null)
     {
         var headers = http.Response.Headers;
         headers.ContentSecurityPolicy = UnsubscribePage.Policy;
         headers.CacheControl = "no-store";
         headers["Referrer-Policy"] = "no-referrer";
         headers.XContentTypeOptions = "nosniff";
-        return Results.Content(html ?? UnsubscribePage.Unknown, "text/html; charset=utf-8", statusCode: html is null ? StatusCodes.Status404NotFound : StatusCodes.Status200OK);
+        return Results.Content(html ?? UnsubscribePage.Unknown, "text/html; charset=utf-8", statusCode: status
+            ?? (html is null ? StatusCodes.Status404NotFound : StatusCodes.Status200OK));
     }
 }

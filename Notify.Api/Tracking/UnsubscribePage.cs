@@ -30,6 +30,11 @@ public static class UnsubscribePage
         "This link is not complete",
         "<p>Nothing has changed. Copy the whole link from the email, or use your mail program's own button to unsubscribe. If neither works, answer to the sender of the email.</p>");
 
+    /// <summary>Says that a post cannot be read.</summary>
+    public static string Unreadable { get; } = Page(
+        "This request cannot be read",
+        "<p>Nothing has changed. Open the link from the email, and press the button on its page.</p>");
+
     private static string Must(UnsubscribeScope scope) => $"The sender must send {Emails(scope)}, such as security notices and codes, so they go on.";
 
     private static string Emails(UnsubscribeScope scope) => scope.Category is { } category ? $"emails of the kind <strong>{WebUtility.HtmlEncode(category)}</strong>" : "emails from this sender";

@@ -54,16 +54,18 @@ public static class ReceiptEndpoints
             return Refused(404, "not_configured", $"Receipts of {source.Name} cannot be verified here: set Providers:{section}:{source.KeySetting}.");
 
         if (await ReadAsync(http.Request) is not { } body) return Refused(413, "too_large", $"The body is too large: at most {MaxBytes / 1024 / 1024} MiB. Post fewer events at a time.");
-        var post = new ReceiptPost(HttpMethod.Parse(http.Request.Method), Urls(http, configuration), http.Request.Query, http.Request.QueryString.Value ?? "", http.Request.Headers, http.Request.ContentType, body);
+        var post = new ReceiptPost(HttpMethod.Parse(http.Request.Method), [], http.Request.Query, http.Request.QueryString.Value ?? "",
+            http.Request.Headers, http.Request.ContentType, body);
         var modes = ReceiptModes.None;
         foreach (var (settings, mode) in sections)
         {
-            if (await source.IsValidAsync(settings, post, clock.GetUtcNow())) modes |= mode;
+            if (await source.IsValidAsync(settings, post with { Urls = [Url(http, configuration, settings)] },
+                clock.GetUtcNow())) modes |= mode;
         }
 
         if (modes == ReceiptModes.None)
         {
-            if (source.IsTrial(post)) return Results.NoContent();
+            if (sections.Any(s => source.IsTrial(post with { Urls = [Url(http, configuration, s.Settings)] }))) return Results.NoContent();
             return Refused(403, "wrong_signature", $"The signature is missing, wrong or too old. Check that Providers:{section}:{source.KeySetting} is the account's, that this host's clock is right, "
                 + "and that Notify:ReceiptsUrl (or Notify:PublicUrl) is the address that the provider posts to.");
         }
@@ -97,13 +99,8 @@ public static class ReceiptEndpoints
         }
     }
 
-    // What the provider was told, and the address as the request came: any may be the one that it signed.
-    private static List<string> Urls(HttpContext http, IConfiguration configuration)
-    {
-        var target = http.Features.Get<IHttpRequestFeature>()!.RawTarget;
-        return [.. new[] { configuration["Notify:ReceiptsUrl"], configuration["Notify:PublicUrl"], $"{http.Request.Scheme}://{http.Request.Host}" }
-            .OfType<string>().Where(b => b.Length > 0).Select(b => b.TrimEnd('/') + target).Distinct(StringComparer.Ordinal)];
-    }
+    private static string Url(HttpContext http, IConfiguration configuration, IConfiguration settings) => ReceiptsUrl.Signed(
+        configuration, settings, $"{http.Request.Scheme}://{http.Request.Host}", http.Features.Get<IHttpRequestFeature>()!.RawTarget);
 
     private static async Task<byte[]?> ReadAsync(HttpRequest request)
     {

@@ -19,6 +19,19 @@ public static class ReceiptsUrl
         if (given.Count > 0) configuration.AddInMemoryCollection(given);
     }
 
+    /// <summary>The address over which a provider must have signed a post: the one that it was told.</summary>
+    /// <remarks>
+    /// The request's own is the caller's word: what was signed for another address of the same account could be posted here. It counts
+    /// only where no address is configured.
+    /// </remarks>
+    /// <param name="settings">The provider's section.</param>
+    /// <param name="own">Scheme and host of the request.</param>
+    /// <param name="target">Path and query of the request, as they came.</param>
+    public static string Signed(IConfiguration configuration, IConfiguration settings, string own, string target) =>
+        (new[] { settings["ReceiptsUrl"], configuration["Notify:ReceiptsUrl"], configuration["Notify:PublicUrl"] }
+            .FirstOrDefault(u => !string.IsNullOrEmpty(u)) ?? own)
+            .TrimEnd('/') + target;
+
     /// <summary>The address as a provider may be told it: a service on the Internet cannot post to this machine's loopback, and refuses to be told so.</summary>
     public static Uri? For(Uri? receiptsUrl, Uri provider) => receiptsUrl is { IsLoopback: true } && !provider.IsLoopback ? null : receiptsUrl;
 }

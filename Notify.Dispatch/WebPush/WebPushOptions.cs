@@ -1,4 +1,5 @@
 using System.Buffers.Text;
+using System.Net.Mail;
 using System.Security.Cryptography;
 using Notify.Dispatch.Dispatching;
 
@@ -39,7 +40,7 @@ public sealed record WebPushOptions
     {
         var before = faults.Count;
         ProviderCall.Check(section, Concurrency, Timeout, faults, ConnectTimeout, TotalTimeout);
-        if (!Uri.TryCreate(Subject, UriKind.Absolute, out var subject) || (subject.Scheme != Uri.UriSchemeMailto && subject.Scheme != Uri.UriSchemeHttps))
+        if (!IsContact(Subject))
             faults.Add($"{section}:Subject is {(Subject.Length == 0 ? "missing" : $"\"{Subject}\"")}; give a contact for push services such as mailto:ops@example.com or an https address");
         TrustedCa.Check(section, TrustedCaPath, faults);
         var point = Decode(PublicKey, PushEncryption.PublicKeyLength);
@@ -53,6 +54,14 @@ public sealed record WebPushOptions
         if (faults.Count == before) return key;
         key?.Dispose();
         return null;
+    }
+
+    // RFC 8292, section 2.1. Apple refuses every push whose token has a blank or no address in it.
+    private static bool IsContact(string text)
+    {
+        if (text.Any(c => c is <= ' ' or > '~') || !Uri.TryCreate(text, UriKind.Absolute, out var subject)) return false;
+        if (subject.Scheme == Uri.UriSchemeHttps) return subject.Host.Length > 0;
+        return subject.Scheme == Uri.UriSchemeMailto && MailAddress.TryCreate(text["mailto:".Length..].Split('?')[0], out _);
     }
 
     private static byte[]? Decode(string text, int length) =>

@@ -29,6 +29,15 @@ public class ImportLinesTests
         }
     }
 
+    /// <summary>RFC 8259, section 8.1: a byte order mark may be ignored. Files that were put together have one each.</summary>
+    [Theory]
+    [InlineData("a", "a")]
+    [InlineData("\ufeffa", "a")]
+    [InlineData("\ufeff\ufeffa\ufeff", "a\ufeff")]
+    [InlineData("\ufeff", "")]
+    public void Byte_order_marks_before_a_line_are_dropped(string line, string expected) =>
+        Assert.Equal(expected, Encoding.UTF8.GetString(ImportLines.WithoutMarks(Encoding.UTF8.GetBytes(line))));
+
     private static async Task WriteAsync(PipeWriter writer, byte[] text, int piece)
     {
         foreach (var part in text.Chunk(piece))

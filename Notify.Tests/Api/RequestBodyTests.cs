@@ -33,6 +33,20 @@ public class RequestBodyTests
     [InlineData("{ \"\\ud800\": 1, \"\\ud800\": 2 }")]
     public async Task Anything_else_is_malformed(string body) => Assert.Equal((400, true), await ProblemAsync(Request(body)));
 
+    /// <summary>RFC 9110, section 15.5.16: 415 also where the content is encoded as the server does not take it.</summary>
+    [Theory]
+    [InlineData("gzip", 415)]
+    [InlineData("br", 415)]
+    [InlineData("identity", null)]
+    [InlineData("", null)]
+    public async Task A_compressed_body_is_of_no_supported_type(string encoding, int? status)
+    {
+        var request = Request("{}");
+        request.Headers.ContentEncoding = encoding;
+        if (status is { } refused) Assert.Equal(refused, (await ProblemAsync(request)).Item1);
+        else Assert.Null((await RequestBody.ReadAsync(request)).Problem);
+    }
+
     [Theory]
     [InlineData(31, false)]
     [InlineData(32, true)]

@@ -59,15 +59,14 @@ public sealed class MailWritingTests
     public void A_file_keeps_its_bytes(string type)
     {
         var bytes = "a;b\nc;d\r\n\re\0"u8.ToArray();
-        var mail = MimeMessage.Load(new MemoryStream(Encoding.UTF8.GetBytes(
-            Written(new NotificationContent("t", "b", "<img src=\"cid:x\">",
-                Attachments: [new("f", type, bytes), new("g", type, bytes, "x")])))));
+        var mail = Read(Written(
+            new NotificationContent("t", "b", "<img src=\"cid:x\">", Attachments: [new("f", type, bytes), new("g", type, bytes, "x")])));
         var files = mail.BodyParts.OfType<MimePart>().Where(p => p.FileName is not null).ToList();
         Assert.Equal(2, files.Count);
         foreach (var file in files)
         {
             using var decoded = new MemoryStream();
-            file.Content!.DecodeTo(decoded);
+            file.Content!.DecodeTo(decoded, TestContext.Current.CancellationToken);
             Assert.Equal((ContentEncoding.Base64, Convert.ToHexString(bytes)),
                 (file.ContentTransferEncoding, Convert.ToHexString(decoded.ToArray())));
         }
@@ -93,7 +92,7 @@ public sealed class MailWritingTests
             Assert.All(head, l => Assert.DoesNotContain(l, c => c is < ' ' or > '~'));
             Assert.All(head.SelectMany(l => Regex.Matches(l, @"=\?[^ ?]+\?[bBqQ]\?[^ ?]*\?=")), w => Assert.InRange(w.Length, 1, 75));
             Assert.All(head.Where(l => l.Contains("=?", StringComparison.Ordinal)), l => Assert.InRange(l.Length, 1, 76));
-            var mail = MimeMessage.Load(new MemoryStream(Encoding.UTF8.GetBytes(raw)));
+            var mail = Read(raw);
             Assert.Equal((subject, from.Name, from.Address), (mail.Subject, mail.From.Mailboxes.Single().Name,
                 mail.From.Mailboxes.Single().Address));
         }
@@ -195,6 +194,9 @@ public sealed class MailWritingTests
         Assert.Equal(1000, EmailSubject.Of(message.Content)!.Length);
     }
 
+    private static MimeMessage Read(string raw) =>
+        MimeMessage.Load(new MemoryStream(Encoding.UTF8.GetBytes(raw)), TestContext.Current.CancellationToken);
+
     private static string Written(NotificationContent content, EncodingConstraint constraint = EncodingConstraint.EightBit,
         EmailSender? from = null)
     {
@@ -204,7 +206,7 @@ public sealed class MailWritingTests
         var format = FormatOptions.Default.Clone();
         format.NewLineFormat = NewLineFormat.Dos;
         format.EnsureNewLine = true;
-        mail.WriteTo(format, stream);
+        mail.WriteTo(format, stream, TestContext.Current.CancellationToken);
         return Encoding.UTF8.GetString(stream.ToArray());
     }
 

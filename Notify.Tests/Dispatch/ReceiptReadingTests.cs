@@ -1,6 +1,7 @@
 using System.Text;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.WebUtilities;
+using Microsoft.Extensions.Configuration;
 using Notify.Dispatch;
 using Notify.Dispatch.Email.Mailchimp;
 using Notify.Dispatch.Email.SendGrid;
@@ -174,11 +175,41 @@ public sealed class ReceiptReadingTests
     [InlineData("please don't stop", null, null)]
     [InlineData("stopped", null, null)]
     [InlineData("the end", null, null)]
-    [InlineData("YES", null, null)]
+    [InlineData("YES", null, null)] // at Twilio alone it means START
     [InlineData("s t o p", null, null)]
     [InlineData("", null, null)]
     [InlineData(null, null, null)]
     public void A_reply_that_is_nothing_but_the_word_counts(string? text, string? suppress, string? lift) => Assert.Equal((suppress, lift), StopWords.Read(text));
+
+    /// <summary>Twilio, Support for opt-out keywords: START, YES and UNSTOP opt a number in again.</summary>
+    [Theory]
+    [InlineData("YES", true)]
+    [InlineData("yes.", true)]
+    [InlineData("UNSTOP", true)]
+    [InlineData("yes please call", false)]
+    [InlineData("yesterday", false)]
+    public void At_Twilio_a_yes_opts_in_again(string text, bool lifts)
+    {
+        var post = new ReceiptPost(
+            HttpMethod.Post, [], new QueryCollection(), "", new HeaderDictionary(), "application/x-www-form-urlencoded",
+            System.Text.Encoding.UTF8.GetBytes($"MessageSid=SM1&From=%2B12025550147&Body={Uri.EscapeDataString(text)}"));
+        Assert.Equal(lifts ? Reasons.OptedOutByReply : null, Assert.Single(new TwilioReceipts().Read(post).Receipts).Lift);
+    }
+
+    [Theory]
+    [InlineData("https://own.example/", "https://receipts.example", "https://notify.example", "https://own.example")]
+    [InlineData(null, "https://receipts.example/", "https://notify.example", "https://receipts.example")]
+    [InlineData(null, null, "https://notify.example", "https://notify.example")]
+    [InlineData(null, null, null, "http://caller.example")]
+    public void A_receipt_is_signed_over_the_configured_address(string? own, string? receipts, string? url, string expected)
+    {
+        var configuration = new ConfigurationBuilder().AddInMemoryCollection(new Dictionary<string, string?>
+        {
+            ["Providers:Twilio:ReceiptsUrl"] = own, ["Notify:ReceiptsUrl"] = receipts, ["Notify:PublicUrl"] = url,
+        }).Build();
+        Assert.Equal($"{expected}/receipts/twilio?d=1", ReceiptsUrl.Signed(configuration,
+            configuration.GetSection("Providers:Twilio"), "http://caller.example", "/receipts/twilio?d=1"));
+    }
 
     [Fact]
     public void A_person_s_reply_is_read_from_either_carrier()

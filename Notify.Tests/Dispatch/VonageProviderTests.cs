@@ -188,6 +188,19 @@ public sealed class VonageProviderTests : IAsyncDisposable
         Assert.All(faults, f => Assert.StartsWith("Providers:Vonage", f, StringComparison.Ordinal));
     }
 
+    /// <summary>Vonage, SMS API, callback: at most 100 characters; error 23 refuses every SMS with a longer one.</summary>
+    [Theory]
+    [InlineData(64, 0)]
+    [InlineData(65, 1)]
+    public void An_address_for_receipts_that_Vonage_refuses_ends_the_start(int name, int count)
+    {
+        var faults = new List<string>();
+        var options = Options(new Uri("https://rest.nexmo.com"),
+            null) with { ReceiptsUrl = new Uri($"https://example.com/{new string('a', name)}") };
+        options.Check("Providers:Vonage", faults);
+        Assert.Equal(count, faults.Count);
+    }
+
     private static OutboundMessage Message(string text = "Hello") =>
         new(Guid.Parse("0199c0de-0000-7000-8000-000000000001"), "+821012345678", new NotificationContent(Body: text), Priority.Normal, null);
 

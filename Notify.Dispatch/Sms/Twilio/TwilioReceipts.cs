@@ -17,7 +17,8 @@ public sealed class TwilioReceipts : IReceiptSource
     public string KeySetting => nameof(TwilioOptions.AuthToken);
 
     /// <summary>Where Twilio is to post what becomes of a delivery; the signature covers the whole of it.</summary>
-    public static string Callback(Uri receiptsUrl, Guid delivery) => $"{receiptsUrl.ToString().TrimEnd('/')}/receipts/twilio?{DeliveryField}={delivery:N}";
+    public static string Callback(Uri receiptsUrl, Guid delivery) =>
+        $"{receiptsUrl.AbsoluteUri.TrimEnd('/')}/receipts/twilio?{DeliveryField}={delivery:N}";
 
     /// <inheritdoc />
     public ValueTask<bool> IsValidAsync(IConfigurationSection settings, ReceiptPost post, DateTimeOffset now) => ValueTask.FromResult(
@@ -63,7 +64,7 @@ public sealed class TwilioReceipts : IReceiptSource
 
     private static Receipt Inbound(ReceiptPost post, Dictionary<string, string> form, string sid)
     {
-        var (suppress, lift) = StopWords.Read(form["Body"], form.GetValueOrDefault("OptOutType"));
+        var (suppress, lift) = StopWords.Read(form["Body"], form.GetValueOrDefault("OptOutType"), isYesStart: true);
         return new Receipt(Receipt.Id($"{sid}:received"), ReportKind.Inbound, post.Body, null, Receipt.Id(sid), Suppress: suppress, Lift: lift, Address: form.GetValueOrDefault("From"));
     }
 }

@@ -58,6 +58,11 @@ public sealed record VonageOptions
         if (From.Length == 0) faults.Add($"{section}:From is missing; it is the number or the name that messages come from");
         if (SignatureMethod is not ("md5hash" or "md5" or "sha1" or "sha256" or "sha512"))
             faults.Add($"{section}:SignatureMethod is \"{SignatureMethod}\"; there are md5hash, md5, sha1, sha256 and sha512");
+        // Error 23 would be the answer to every SMS.
+        if (Receipts.ReceiptsUrl.For(ReceiptsUrl, BaseUrl) is { } url
+            && VonageReceipts.Callback(url) is { Length: > VonageReceipts.MaxCallback } callback)
+            faults.Add($"{section}:ReceiptsUrl (or Notify:ReceiptsUrl) makes an address of {callback.Length} characters, "
+                + $"and Vonage takes {VonageReceipts.MaxCallback}; give a shorter one");
         SenderIds.Read(section, From, Senders, services: false, faults);
     }
 }

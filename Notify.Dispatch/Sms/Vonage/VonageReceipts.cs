@@ -19,7 +19,10 @@ public sealed class VonageReceipts : IReceiptSource
     public string KeySetting => nameof(VonageOptions.SignatureSecret);
 
     /// <summary>Where Vonage is to post what becomes of a delivery; <c>client-ref</c> brings its ID back.</summary>
-    public static string Callback(Uri receiptsUrl) => $"{receiptsUrl.ToString().TrimEnd('/')}/receipts/vonage";
+    public static string Callback(Uri receiptsUrl) => $"{receiptsUrl.AbsoluteUri.TrimEnd('/')}/receipts/vonage";
+
+    /// <summary>The longest address that Vonage takes with an SMS, in characters (SMS API, <c>callback</c>).</summary>
+    public const int MaxCallback = 100;
 
     /// <inheritdoc />
     public async ValueTask<bool> IsValidAsync(IConfigurationSection settings, ReceiptPost post, DateTimeOffset now)

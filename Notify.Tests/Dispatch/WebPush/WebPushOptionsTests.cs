@@ -25,10 +25,17 @@ public sealed class WebPushOptionsTests
         Assert.All(faults, f => Assert.DoesNotContain('\n', f));
     }
 
+    /// <summary>RFC 8292, section 2.1; Apple, Sending web push notifications: BadJwtToken where the subject is no such address.</summary>
     [Theory]
     [InlineData("ops@example.com")]
     [InlineData("http://example.com")]
     [InlineData("tel:+12025550123")]
+    [InlineData("mailto:")]
+    [InlineData("mailto: ops@example.com")]
+    [InlineData("mailto:ops@example.com ")]
+    [InlineData("mailto:ops")]
+    [InlineData("mailto:Ops <ops@example.com>")]
+    [InlineData("https://example.com/a b")]
     public void The_subject_is_a_mailto_or_https_address(string subject)
     {
         var faults = new List<string>();

@@ -19,6 +19,7 @@ public sealed partial class Containers
     private static readonly string[] Projects = ["Notify.Projections", "Notify.Api", "Notify.Dispatch", "tools/Notify.Sandbox"];
 
     [Fact]
+    [Trait("Category", "Long")]
     public async Task What_the_Dockerfiles_run_builds_hosts_that_migrate_start_and_answer_their_health_checks()
     {
         var home = Directory.CreateDirectory(Path.Combine(Repository.Home, $"containers-{Environment.ProcessId}")).FullName;

@@ -44,6 +44,7 @@ public sealed class DeveloperAlerts(AlertSystem alerts) : SystemTest, IClassFixt
     }
 
     [Fact]
+    [Trait("Category", "Long")]
     public async Task A_failing_provider_is_told_once_whatever_hosts_die_and_its_recovery_once()
     {
         const string Subject = "provider:twilio";

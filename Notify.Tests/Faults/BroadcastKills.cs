@@ -10,10 +10,10 @@ public sealed class BroadcastKills(BroadcastSystem broadcasts) : CrowdTest(broad
     [Fact]
     public async Task Killed_twice_every_follower_gets_it_exactly_once()
     {
-        const int Followers = 10_000;
+        const int Followers = 5_000;
         var id = await BroadcastAsync(await CrowdAsync(Followers), "killed");
         var watch = Stopwatch.StartNew();
-        foreach (var reached in new[] { 1_500, 5_000 })
+        foreach (var reached in new[] { 700, 2_500 })
         {
             await ReachesAsync(id, reached);
             await Installation.KillDispatchAsync();
@@ -30,7 +30,7 @@ public sealed class BroadcastKills(BroadcastSystem broadcasts) : CrowdTest(broad
     [Fact]
     public async Task Two_hosts_share_broadcasts_and_when_one_is_killed_the_other_goes_on()
     {
-        const int Followers = 2_500;
+        const int Followers = 1_200;
         await Installation.StartDispatchAsync();
         try
         {

@@ -13,7 +13,7 @@ public sealed class Kills(FaultSystem faults) : FaultTest(faults)
     public async Task Api_killed_under_load_loses_nothing_it_accepted()
     {
         var load = await Load.StartAsync(Installation);
-        for (var kill = 0; kill < 4; kill++)
+        for (var kill = 0; kill < 2; kill++)
         {
             await load.GoOnAsync(300);
             await Installation.Api.KillAsync();
@@ -57,6 +57,7 @@ public sealed class Kills(FaultSystem faults) : FaultTest(faults)
     }
 
     [Fact]
+    [Trait("Category", "Long")]
     public async Task Api_stopped_under_load_answers_what_it_has_taken_and_ends_in_time()
     {
         var load = await Load.StartAsync(Installation);
@@ -98,6 +99,7 @@ public sealed class Kills(FaultSystem faults) : FaultTest(faults)
     }
 
     [Fact]
+    [Trait("Category", "Long")]
     public async Task One_of_two_Projections_hosts_killed_leaves_the_read_models_to_the_other()
     {
         const string Nodes = "select count(*) from projections_messages.wolverine_nodes";

@@ -1,26 +1,12 @@
+using Notify.Tests.Spine;
 using Notify.Tests.Support;
 
 namespace Notify.Tests.Faults;
 
 /// <summary>Hosts that stop without ending: others go on with their work, whether the stopped host was the leader or not.</summary>
-public abstract class PausedHosts(NotifySystem system) : SystemTest
+public abstract class PausedHosts(NotifySystem system) : SpineTest(system)
 {
     private protected static readonly TimeSpan Soon = TimeSpan.FromSeconds(40);
-
-    /// <inheritdoc />
-    public override async ValueTask InitializeAsync()
-    {
-        Installation = system;
-        await Sandbox.BehaveAsync();
-    }
-
-    /// <inheritdoc />
-    public override async ValueTask DisposeAsync()
-    {
-        await Sandbox.BehaveAsync();
-        await base.DisposeAsync();
-        GC.SuppressFinalize(this);
-    }
 
     [Fact]
     public async Task Deliveries_in_the_inbox_of_a_paused_leader_are_sent_by_the_other_host()
@@ -139,5 +125,5 @@ public sealed class PausedHostsOnPostgres(FaultSystem faults) : PausedHosts(faul
 
 /// <summary>The same with messages in RabbitMQ.</summary>
 [Collection(BrokerCollection.Name)]
-[Trait("Category", "Faults")]
+[Trait("Category", "Long")]
 public sealed class PausedHostsOnRabbitMq(BrokerSystem system) : PausedHosts(system.System);

@@ -28,6 +28,7 @@ public sealed class RollingChanges(RollingSystem rolling) : IClassFixture<Rollin
     private NotifyClient Client => rolling.System.Client;
 
     [Fact]
+    [Trait("Category", "Long")]
     public async Task New_master_key_arrives_host_by_host_under_traffic_and_everything_is_sent()
     {
         var (another, url) = await System.StartAnotherApiAsync();

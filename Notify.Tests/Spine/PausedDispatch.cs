@@ -5,24 +5,9 @@ using Notify.Tests.Support;
 namespace Notify.Tests.Spine;
 
 /// <summary>A Dispatch host that is paused between its claims and their calls, and goes on when other hosts have its work.</summary>
-public abstract class PausedDispatch(NotifySystem system) : SystemTest
+public abstract class PausedDispatch(NotifySystem system) : SpineTest(system)
 {
     private const int Count = 40;
-
-    /// <inheritdoc />
-    public override async ValueTask InitializeAsync()
-    {
-        Installation = system;
-        await Sandbox.BehaveAsync();
-    }
-
-    /// <inheritdoc />
-    public override async ValueTask DisposeAsync()
-    {
-        await Sandbox.BehaveAsync();
-        await base.DisposeAsync();
-        GC.SuppressFinalize(this);
-    }
 
     [Fact]
     public async Task A_host_that_wakes_after_its_lease_has_ended_sends_nothing()

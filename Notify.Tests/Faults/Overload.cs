@@ -24,7 +24,7 @@ public sealed class OverloadSystem : IAsyncLifetime
     public NotifySystem System { get; private set; } = null!;
 
     public async ValueTask InitializeAsync() => System = await NotifySystem.StartAsync(
-        "overload", new() { ["Notify__Accept__MaxWaiting"] = $"{MaxWaiting}", ["Notify__Accept__MaxBytes"] = $"{MaxBytes}" },
+        "overload", new([NotifySystem.UsualAcceptTimeout]) { ["Notify__Accept__MaxWaiting"] = $"{MaxWaiting}", ["Notify__Accept__MaxBytes"] = $"{MaxBytes}" },
         projections: false);
 
     public ValueTask DisposeAsync() => System?.DisposeAsync() ?? ValueTask.CompletedTask;

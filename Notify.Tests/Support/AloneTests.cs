@@ -52,7 +52,7 @@ public sealed class FaultSystem : IAsyncLifetime
 {
     public NotifySystem System { get; private set; } = null!;
 
-    public async ValueTask InitializeAsync() => System = await NotifySystem.StartAsync("faults", ownCluster: true);
+    public async ValueTask InitializeAsync() => System = await NotifySystem.StartAsync("faults", new([NotifySystem.UsualAcceptTimeout]), ownCluster: true);
 
     public ValueTask DisposeAsync() => System?.DisposeAsync() ?? ValueTask.CompletedTask;
 }
@@ -185,7 +185,7 @@ public sealed class BrokerSystem : IAsyncLifetime
     public async ValueTask InitializeAsync()
     {
         Broker = await MessageBroker.StartAsync(Path.Combine(Repository.Home, "mq"));
-        System = await NotifySystem.StartAsync("broker", broker: Broker);
+        System = await NotifySystem.StartAsync("broker", new([NotifySystem.UsualAcceptTimeout]), broker: Broker);
     }
 
     public async ValueTask DisposeAsync()

@@ -17,6 +17,8 @@ public sealed class NotifySystem : IAsyncDisposable
     private static readonly Dictionary<string, string> ShortTimings = new()
     {
         ["Notify__Takeover"] = "00:00:03",
+        // Only tests of overload and of faults are about answers of 503; elsewhere a busy machine may take its time.
+        ["Notify__Accept__Timeout"] = "00:00:30",
         ["Notify__AppOrigins"] = "https://app.example.com, http://localhost:3000",
         ["Notify__Retry__BaseDelay"] = "00:00:00.2",
         ["Notify__Retry__MaxDelay"] = "00:00:01",
@@ -24,6 +26,9 @@ public sealed class NotifySystem : IAsyncDisposable
         ["Notify__Retry__AskAfter"] = "00:00:01",
         ["Notify__Retry__UnknownDeadline"] = "00:00:06",
     };
+
+    /// <summary>The time after which a request that waits for its commit is answered 503, as an installation has it.</summary>
+    public static readonly KeyValuePair<string, string> UsualAcceptTimeout = new("Notify__Accept__Timeout", "00:00:05");
 
     private static int people;
     private readonly string name;

@@ -53,11 +53,14 @@ public sealed class StandingFaults(IDocumentStore store, Hosting.DatabaseMonitor
     }
 
     // The age of the first event that a read model has not taken in: right whether it is slow, stopped, or its host is gone.
+    // Marten's tombstones, which fill the numbers of appends that failed, are of the time -infinity.
     private async Task<List<StandingFault>> BehindAsync(NpgsqlConnection connection, AlertRules rules, DateTimeOffset now, CancellationToken cancellation)
     {
         await using var command = new NpgsqlCommand(
             $"""
-            select s.name, (select e.timestamp from {NotifyStore.Schema}.mt_events e where e.seq_id > coalesce(p.last_seq_id, 0) order by e.seq_id limit 1),
+            select s.name,
+                   (select e.timestamp from {NotifyStore.Schema}.mt_events e
+                    where e.seq_id > coalesce(p.last_seq_id, 0) and isfinite(e.timestamp) order by e.seq_id limit 1),
                    (select coalesce(max(e.seq_id), 0) from {NotifyStore.Schema}.mt_events e) - coalesce(p.last_seq_id, 0)
             from unnest($1) as s(name) left join {NotifyStore.Schema}.mt_event_progression p on p.name = s.name
             """, connection);

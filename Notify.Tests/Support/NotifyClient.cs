@@ -54,18 +54,19 @@ public sealed class NotifyClient : IDisposable
     private readonly HttpClient http;
 
     /// <summary>A caller with a key.</summary>
-    public NotifyClient(Uri api, string? appKey, string? appSecret)
+    public NotifyClient(Uri api, string? appKey, string? appSecret, TimeSpan? patience = null)
     {
         (AppKey, Credentials) = (appKey ?? "", $"{appKey}:{appSecret}");
-        http = new HttpClient(new SocketsHttpHandler { AllowAutoRedirect = false }) { BaseAddress = api, Timeout = TimeSpan.FromSeconds(60) };
+        http = new HttpClient(new SocketsHttpHandler { AllowAutoRedirect = false }) { BaseAddress = api, Timeout = patience ?? TimeSpan.FromSeconds(60) };
         if (appKey is not null)
             http.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Basic", Convert.ToBase64String(Encoding.UTF8.GetBytes($"{appKey}:{appSecret}")));
     }
 
     /// <summary>The same client at another Api.</summary>
-    public NotifyClient At(Uri api)
+    /// <param name="patience">How long it waits for an answer; a minute when none is given.</param>
+    public NotifyClient At(Uri api, TimeSpan? patience = null)
     {
-        var other = new NotifyClient(api, null, null);
+        var other = new NotifyClient(api, null, null, patience);
         other.http.DefaultRequestHeaders.Authorization = http.DefaultRequestHeaders.Authorization;
         return other;
     }

@@ -100,16 +100,17 @@ public sealed class NotifySystem : IAsyncDisposable
     /// <param name="testSandbox">Whether what test clients send goes to a sandbox of its own, for pushes under a topic and a project that are not the devices'.</param>
     /// <param name="broker">The RabbitMQ broker that carries its messages, in the virtual host <c>notify</c>; PostgreSQL does when none is given.</param>
     /// <param name="standby">Whether its own PostgreSQL has a standby, which the hosts know, too.</param>
+    /// <param name="clusterFolder">Where its own PostgreSQL lies; in the run's folder when none is given.</param>
     /// <param name="carriers">The providers of SMS and email, played by the sandbox; Twilio and SendGrid when none are named.</param>
     public static async Task<NotifySystem> StartAsync(
         string name, Dictionary<string, string>? settings = null, bool ownCluster = false, bool projections = true, bool testSandbox = false, MessageBroker? broker = null,
-        string[]? carriers = null, bool standby = false)
+        string[]? carriers = null, bool standby = false, string? clusterFolder = null)
     {
         PostgresCluster cluster;
         string database;
         if (ownCluster)
         {
-            cluster = await PostgresCluster.StartAsync(Path.Combine(Repository.Home, $"pg-{name}"));
+            cluster = await PostgresCluster.StartAsync(clusterFolder ?? Path.Combine(Repository.Home, $"pg-{name}"));
             database = "fault_test";
             await cluster.CreateDatabaseAsync(database);
             await TestRun.MigrateAsync(cluster.ConnectionString(database));
@@ -380,6 +381,13 @@ public sealed class NotifySystem : IAsyncDisposable
             ["Sandbox__Home"] = TestRun.SandboxHome, ["Sandbox__Url"] = url.ToString().TrimEnd('/'), ["Sandbox__ApnsUrl"] = apns,
             ["Sandbox__SmtpUrl"] = $"smtp://127.0.0.1:{(url == SandboxUrl ? smtpPort : HostProcess.FreePort())}", ["Sandbox__WebhookUrl"] = $"http://127.0.0.1:{receiptsPort}",
         }, "tools/Notify.Sandbox"), url);
+
+    /// <summary><c>kill -9</c> of the sandbox, which is started again; without <c>Sandbox__LedgerPath</c> its ledger is lost.</summary>
+    public async Task CrashSandboxAsync()
+    {
+        await all.Last(host => host.Name == "Sandbox").KillAsync();
+        await StartSandboxAsync("Sandbox", SandboxUrl, $"https://127.0.0.1:{apnsPort}");
+    }
 
     /// <summary>The settings by which a host finds a provider of SMS or email that the sandbox plays.</summary>
     /// <param name="section"><c>Providers</c> or <c>TestProviders</c>.</param>

@@ -74,8 +74,12 @@ public sealed class PostgresCluster : IAsyncDisposable
     /// <summary>Stops it.</summary>
     public Task StopAsync(string mode = "fast") => Repository.Script is null ? ControlAsync("stop", "-m", mode) : ScriptAsync("_pg", "stop", folder, mode);
 
-    /// <summary>Starts it again after a stop.</summary>
-    public Task StartAgainAsync() => Repository.Script is null ? ControlAsync("start") : ScriptAsync("_pg", "start", folder, $"{address.Port}");
+    /// <summary>Starts it again after a stop; nothing happens where it runs.</summary>
+    public async Task StartAgainAsync()
+    {
+        if (Repository.Script is not null) await ScriptAsync("_pg", "start", folder, $"{address.Port}");
+        else if (!await RunsHereAsync()) await ControlAsync("start");
+    }
 
     /// <summary>Stops all of its processes where they are: connections stay open, and nothing is answered.</summary>
     public Task PauseAsync() => SignalAsync("STOP");
@@ -121,6 +125,19 @@ public sealed class PostgresCluster : IAsyncDisposable
     {
         await ControlAsync("stop", "-m", mode);
         await ControlAsync("start");
+    }
+
+    private async Task<bool> RunsHereAsync()
+    {
+        try
+        {
+            await AsOwnerAsync($"{Bin}/pg_ctl", "-D", folder, "status");
+            return true;
+        }
+        catch (InvalidOperationException)
+        {
+            return false;
+        }
     }
 
     private string Data => Directory.Exists(Path.Combine(folder, "data")) ? Path.Combine(folder, "data") : folder;

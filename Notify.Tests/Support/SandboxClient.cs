@@ -46,18 +46,28 @@ public sealed class SandboxClient(Uri address) : IDisposable
     private readonly HttpClient http = new() { BaseAddress = address, Timeout = TimeSpan.FromSeconds(30) };
 
     /// <summary>All that mentions a text, oldest first; all there is when none is given.</summary>
-    public async Task<List<LedgerEntry>> LedgerAsync(string? text = null, string? provider = null)
+    public async Task<List<LedgerEntry>> LedgerAsync(string? text = null, string? provider = null) =>
+        await EntriesAsync(text, provider).ToListAsync();
+
+    /// <summary>The same, a page at a time.</summary>
+    public async IAsyncEnumerable<LedgerEntry> EntriesAsync(string? text = null, string? provider = null)
     {
-        var entries = new List<LedgerEntry>();
-        while (true)
+        const int Page = 10_000;
+        for (var (after, count) = (0L, Page); count == Page;)
         {
-            var after = entries.Count == 0 ? 0 : entries[^1].Sequence;
             var page = (await http.GetFromJsonAsync<JsonNode>(
-                $"/ledger?limit=10000&after={after}&provider={provider}&text={Uri.EscapeDataString(text ?? "")}"))!["entries"]!.AsArray();
-            entries.AddRange(page.Select(e => new LedgerEntry(e!)));
-            if (page.Count < 10_000) return entries;
+                $"/ledger?limit={Page}&after={after}&provider={provider}&text={Uri.EscapeDataString(text ?? "")}"))!["entries"]!.AsArray();
+            count = page.Count;
+            foreach (var entry in page.Select(e => new LedgerEntry(e!)))
+            {
+                after = entry.Sequence;
+                yield return entry;
+            }
         }
     }
+
+    /// <summary>Has the sandbox forget all entries.</summary>
+    public async Task ClearAsync() => (await http.DeleteAsync("/ledger")).EnsureSuccessStatusCode();
 
     /// <summary>How many requests mention a text, and how many of them were accepted.</summary>
     public async Task<(int Received, int Accepted)> CountAsync(string? text = null)

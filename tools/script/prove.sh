@@ -32,6 +32,8 @@ clear_test_clusters() {
     [ ! -e "$dir/rabbitmq.conf" ] || (mq_stop "${dir%/}" KILL) || true
     if is_running "$dir/redis.pid" redis-server; then kill -KILL "$(cat "$dir/redis.pid")" || true; fi
   done
+  # The small disk of the fault suite, where a run was killed.
+  [ ! -d "$HOME_DIR/test/disk" ] || umount "$HOME_DIR/test/disk" 2>/dev/null || true
   if [ -d "$HOME_DIR/test/logs" ]; then rm -rf "$LOGS/tests" && mv "$HOME_DIR/test/logs" "$LOGS/tests"; fi
   rm -rf "$HOME_DIR/test"
 }
@@ -58,6 +60,7 @@ browser_program() {
 test_programs() {
   local missing=''
   pg_programs
+  [ "${1:-}" != --faults ] || faketime_library || with_apt libfaketime || missing="$missing libfaketime"
   (mq_programs) || missing="$missing RabbitMQ"
   (redis_program >/dev/null) || missing="$missing Redis"
   NOTIFY_COMPOSE=$(compose_tool) || missing="$missing Compose"
@@ -66,17 +69,21 @@ test_programs() {
   [ -z "$missing" ] || say "Tests that need these programs will fail:$missing. See above how to install them." >&2
 }
 
+# faketime_library: whether the library is there by which the fault suite sets a process's clock.
+faketime_library() { ls /usr/lib/*/faketime/libfaketimeMT.so.1 /usr/lib*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1; }
+
 # number LABEL: that number of the runner's summary; none when it never got so far.
 number() { sed -n "s/.*Total:.*/&/;s/.* $1: \\([0-9]*\\).*/\\1/p" "$LOGS/test.log" | tail -n 1; }
 
 run_tests() {
-  local code=0 total failed skipped filter
+  local code=0 total failed skipped filter faults=''
   filter=(-trait- Category=Long)
-  if [ "${1:-}" = --faults ]; then filter=(-trait Category=Faults -trait Category=Long); shift; fi
+  if [ "${1:-}" = --faults ]; then faults=$1 filter=(-trait Category=Faults -trait Category=Long); shift; fi
   case ${1:-} in '' | -[a-z]*) filter+=("$@") ;; *) usage_error "test knows --faults and the runner's -class, -method, -namespace and -trait, not $1" ;; esac
   (build) || { say '0 passed, 1 failed'; exit 1; }
   build
-  test_programs
+  test_programs "$faults"
+  default NOTIFY_FAULT_REPORT "$LOGS/faults.jsonl"
   clear_test_clusters
   mkdir -p "$HOME_DIR/test"
   trap clear_test_clusters EXIT
@@ -86,6 +93,10 @@ run_tests() {
     dotnet "$(dll_of tests)" -noLogo -noColor "${filter[@]}" 2>&1 </dev/null | tee "$LOGS/test.log" || code=$?
   clear_test_clusters
   trap - EXIT
+  if [ -n "$faults" ] && [ -f "${NOTIFY_FAULT_REPORT%.*}.md" ]; then
+    say "The last figures of each case; docs/reliability.md says how they are counted. $NOTIFY_FAULT_REPORT has all."
+    cat "${NOTIFY_FAULT_REPORT%.*}.md"
+  fi
   total=$(number Total) skipped=$(($(number Skipped) + $(number 'Not Run'))) failed=$(($(number Failed) + $(number Errors)))
   if [ -z "$total" ]; then
     say "The test runner ended before its summary (exit code $code)."

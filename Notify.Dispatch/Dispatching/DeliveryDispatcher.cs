@@ -211,12 +211,8 @@ public sealed class DeliveryDispatcher(
         Telemetry.ProviderCall.Record(latency.TotalSeconds, Telemetry.Tags(c.Row.Queue));
         if (counts && (c.Ask is null || canBeAsked)) CountCall(provider, c, outcome, latency);
         if (outcome is AttemptOutcome.Halted halted) LogHalted(provider!.Name, halted.Code, c.Notification.Request.Mode);
-        return settlement.SettleAsync(new AttemptMade(
-            c.Row, c.Claim, c.Attempt, (c.Ask is null ? provider?.Name : c.Delivery.Provider) ?? CallCounts.NoProvider, outcome, latency, ContentHash(c), clock.GetUtcNow(),
-            c.Ask is not null, c.Delivery.DeferredUntil,
-            c.Notification.Request.UserId is { } user ? Domain.Recipients.Recipient.KeyOf(user) : null, c.Delivery.DeviceId, canBeAsked, c.Notification.Request.Mode,
-            c.Fingerprint, c.Delivery.Contact, c.ResendBefore, c.Delivery.Moves, route?.HasAnother([.. c.Delivery.Tried ?? [], provider!.Name]) == true,
-            c.Row.Queue.Lane == Lane.Sms && c.Message.Content.Body is { } text ? SmsText.Segments(text) : null, c.Notification.Request.ExpiresAt));
+        return settlement.SettleAsync(AttemptMade.Of(
+            c, outcome, latency, ContentHash(c), clock.GetUtcNow(), route?.HasAnother([.. c.Delivery.Tried ?? [], provider!.Name]) == true));
     }
 
     private void CountCall(IDeliveryProvider? provider, ClaimedDelivery c, AttemptOutcome outcome, TimeSpan latency)

@@ -1,7 +1,9 @@
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Domain.Privacy;
+using Notify.Domain.Recipients;
 using Notify.Projections.OpenDeliveries;
+using Notify.Projections.ProviderHealth;
 
 namespace Notify.Dispatch.Dispatching;
 
@@ -23,7 +25,23 @@ public sealed record AttemptMade(
     OpenDelivery Row, Guid Claim, int Attempt, string Provider, AttemptOutcome Outcome, TimeSpan Latency, string? ContentHash, DateTimeOffset At,
     bool WasAsked = false, DateTimeOffset? UnknownDeadline = null, string? UserKey = null, string? DeviceId = null, bool CanBeAsked = true,
     ClientMode Mode = ClientMode.Live, string? Fingerprint = null, Sealed? Contact = null, DateTimeOffset? ResendBefore = null,
-    int Moves = 0, bool MayMove = false, int? Segments = null, DateTimeOffset? ExpiresAt = null);
+    int Moves = 0, bool MayMove = false, int? Segments = null, DateTimeOffset? ExpiresAt = null)
+{
+    /// <summary>The attempt, or the inquiry, that was made for a claimed delivery.</summary>
+    /// <param name="mayMove">See <see cref="MayMove"/>.</param>
+    public static AttemptMade Of(
+        ClaimedDelivery claimed, AttemptOutcome outcome, TimeSpan latency, string? contentHash, DateTimeOffset at, bool mayMove)
+    {
+        var (delivery, request, isInquiry) = (claimed.Delivery, claimed.Notification.Request, claimed.Ask is not null);
+        return new AttemptMade(
+            claimed.Row, claimed.Claim, claimed.Attempt,
+            (isInquiry ? delivery.Provider : claimed.Provider?.Name) ?? CallCounts.NoProvider, outcome, latency, contentHash, at, isInquiry,
+            delivery.DeferredUntil, request.UserId is { } user ? Recipient.KeyOf(user) : null, delivery.DeviceId,
+            claimed.Provider is IAnswersInquiries, request.Mode, claimed.Fingerprint, delivery.Contact, claimed.ResendBefore, delivery.Moves,
+            mayMove, claimed.Row.Queue.Lane == Lane.Sms && claimed.Message.Content.Body is { } text ? SmsText.Segments(text) : null,
+            request.ExpiresAt);
+    }
+}
 
 /// <summary>What follows from an attempt: the event, and what the delivery waits for next (<c>null</c>: nothing, it has ended).</summary>
 public sealed record Settled(object? Event, OpenDelivery? Next);
@@ -33,6 +51,12 @@ public static class OutcomeDecider
 {
     /// <summary>How long deliveries wait when the provider refuses our credentials.</summary>
     public static readonly TimeSpan HaltedWait = TimeSpan.FromMinutes(1);
+
+    /// <summary>Decides about an outcome of a delivery that a receipt may have ended meanwhile.</summary>
+    /// <param name="hasEnded">Whether one has. A receipt knows better than a call that failed; an acceptance is a fact all the same.</param>
+    /// <param name="random">Uniform in [0, 1), for jitter.</param>
+    public static Settled Decide(AttemptMade made, bool hasEnded, RetrySchedule schedule, DateTimeOffset now, double random) =>
+        hasEnded && made.Outcome is not AttemptOutcome.Accepted ? new(null, null) : Decide(made, schedule, now, random);
 
     /// <summary>Decides.</summary>
     /// <param name="random">Uniform in [0, 1), for jitter.</param>

@@ -167,7 +167,8 @@ public sealed class Settlement : IAsyncDisposable
         }
 
         await OwnMessagesAsync(connection, writes, duplicates, cancellation);
-        var settled = writes.Select(made => (Made: made, Settled: HasEnded(made) ? new Settled(null, null) : OutcomeDecider.Decide(made, schedule, now, Random.Shared.NextDouble()))).ToList();
+        var settled = writes.Select(made => (Made: made, Settled: OutcomeDecider.Decide(
+            made, held.GetValueOrDefault((made.Row.Id, made.Claim)), schedule, now, Random.Shared.NextDouble()))).ToList();
         await OpenDeliveryTable.RemoveAsync(connection, [.. settled.Where(s => s.Settled.Next is null).Select(s => s.Made.Row.Id)], cancellation);
         await OpenDeliveryTable.PutAsync(connection, [.. settled.Where(s => s.Settled.Next is not null).Select(s => s.Settled.Next!)], cancellation);
 
@@ -189,9 +190,6 @@ public sealed class Settlement : IAsyncDisposable
         if (duplicates.Count > 0)
             log.LogError("{Count} deliveries went out twice, {Delivery} among them: others had taken them over and sent them.",
                 duplicates.Count, duplicates[0].Row.Id);
-
-        // A receipt was faster than the answer, and knows better than a call that failed.
-        bool HasEnded(AttemptMade made) => made.Outcome is not AttemptOutcome.Accepted && held.GetValueOrDefault((made.Row.Id, made.Claim));
     }
 
     // Where a repeat would reach the person twice, each of a provider's messages belongs to one delivery. If two asked for

@@ -171,62 +171,47 @@ public sealed class SliceClaim(
         var events = new List<(string Key, object Event)>();
         foreach (var row in rows)
         {
-            if (!deliveries.TryGetValue(row.Id, out var found) || found.Delivery.IsTerminal)
+            if (!deliveries.TryGetValue(row.Id, out var found))
             {
                 ended.Add(row.Id);
                 continue;
             }
 
             var (n, d) = (notifications[row.Notification], found.Delivery);
-            var isAsk = d.Status == DeliveryStatus.Unknown;
             var recipient = recipients.Of(n.Request);
-            var (message, fault, destinations) = messages[row.Id];
-            object? instead = isAsk ? null : NotificationDecider.LastCheck(n, d, recipient, rules, fingerprints[row.Id], now)
-                ?? (fault is not null ? new NotificationFailed(d.Id, d.Attempts, Reasons.TemplateFailed, null, fault.Place, now)
-                    : message is null ? new DeliverySuppressed(d.Id, Reasons.Unreadable, "key", now) : null);
-            if (instead is not null)
-            {
-                ended.Add(row.Id);
-                events.Add((row.Notification, instead));
-                continue;
-            }
-
+            var (message, fault, _) = messages[row.Id];
+            object? obstacle = fault is not null ? new NotificationFailed(d.Id, d.Attempts, Reasons.TemplateFailed, null, fault.Place, now)
+                : message is null ? new DeliverySuppressed(d.Id, Reasons.Unreadable, "key", now) : null;
             var quiet = NotificationPlanning.QuietOf(n.Request, recipient, rules, opened, zones);
-            if (!isAsk && d.Status != DeliveryStatus.Attempting && (quiet(now) is not null || CapDecider.IsPlacePast(d.Channel, rules.Of(n.Request.Category), d.PlaceAt, now)))
-            {
-                late.Add(new LateDelivery(row, n, d, fingerprints[row.Id] ?? ring.Fingerprint("device", message?.Address ?? ""), quiet));
-                continue;
-            }
-
-            Claim(row);
+            var (step, instead) = ClaimDecider.Decide(
+                n, d, recipient, rules, fingerprints[row.Id], obstacle, time => quiet(time) is not null, now);
+            if (instead is not null) events.Add((row.Notification, instead));
+            if (step == ClaimStep.End) ended.Add(row.Id);
+            else if (step == ClaimStep.Call) Claim(row);
+            else late.Add(new LateDelivery(row, n, d, fingerprints[row.Id] ?? ring.Fingerprint("device", message?.Address ?? ""), quiet));
         }
 
         void Claim(OpenDelivery row)
         {
             var (n, (d, readdressed)) = (notifications[row.Notification], deliveries[row.Id]);
             var (message, _, destinations) = messages[row.Id];
-            var isAsk = d.Status == DeliveryStatus.Unknown;
             // An erased person's unknown outcome can still be asked for, but not matched: nothing to look for.
             message ??= new OutboundMessage(d.Id, "", new NotificationContent(), n.Request.Priority, n.Request.ExpiresAt);
             if (rules.Of(n.Request.Category).Required) message = message with { HasOneClick = false }; // it would promise what is not kept
-            var attempt = isAsk ? d.Attempts : Math.Max(row.Attempts, d.Attempts) + 1;
-            var isRecorded = d.Status == DeliveryStatus.Attempting; // the commit's answer was lost
-            if (isRecorded) attempt = d.Attempts;
+            var attempt = ClaimDecider.AttemptOf(row, d);
             // Only who was called can tell what became of the call, wherever it now stands in the route.
-            var provider = isAsk || isRecorded
+            var provider = attempt.IsBound
                 ? providers.Named(d.Provider, n.Request.Mode)
                 : providers.RouteOf(row.Queue.Lane, n.Request.Mode)?.Choose(d.Tried ?? [], Random.Shared.NextDouble());
             if (readdressed is not null) events.Add((row.Notification, readdressed));
-            if (!isAsk && !isRecorded && !Lanes.RepeatReplacesItself(row.Queue.Lane) && provider is not null)
-                events.Add((row.Notification, new DispatchAttempted(d.Id, attempt, provider.Name, now)));
-            var resend = isAsk && !d.WasResent && rules.Of(n.Request.Category).UnknownOutcome == UnknownOutcome.Resend;
+            if (ClaimDecider.Record(row, attempt, provider?.Name, now) is { } attempted) events.Add((row.Notification, attempted));
             if (destinations is not null) followed.AddRange(
                 destinations.Select((to, i) => new TrackedLink(tracked.TokenOf(d.Id, i), d.Id, row.Notification, i,
                     opened.Seal(n.Request.Subject, to), n.Request.At)));
             claimed.Add(new ClaimedDelivery(
-                row, claim, n, d, message, attempt, provider, isAsk ? d.AttemptedAt ?? now : null, fingerprints[row.Id], resend
-                    ? n.Request.ExpiresAt ?? DateTimeOffset.MaxValue : null, taken.GetValueOrDefault(row.Id),
-                isAsk ? null
+                row, claim, n, d, message, attempt.Number, provider, attempt.IsInquiry ? d.AttemptedAt ?? now : null, fingerprints[row.Id],
+                ClaimDecider.ResendBefore(n, d, rules.Of(n.Request.Category)), taken.GetValueOrDefault(row.Id),
+                attempt.IsInquiry ? null
                     : LastCheckBasis.Of(n, d.Channel, recipients.Of(n.Request), rules.Of(n.Request.Category), fingerprints[row.Id])));
         }
 

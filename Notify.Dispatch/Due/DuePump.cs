@@ -210,12 +210,7 @@ public sealed class DuePump(
         AsyncServiceScope scope, IDocumentSession session, List<OpenDelivery> due, List<OpenDelivery> scheduled, DateTimeOffset now, CancellationToken cancellation)
     {
         var connection = session.Connection!;
-        var again = due.Select(row => row.State switch
-        {
-            OpenState.Deferred or OpenState.Queued => row with { State = OpenState.Queued, DueAt = null, Reason = null },
-            OpenState.Unknown or OpenState.Asking => row with { State = OpenState.Asking, DueAt = null },
-            _ => null,
-        }).OfType<OpenDelivery>().ToList();
+        var again = due.Select(DueDecider.Queue).OfType<OpenDelivery>().ToList();
         await OpenDeliveryTable.PutAsync(connection, again, cancellation);
         // A delivery in flight has a host that answers for it (see Takeover), and may have been claimed while it still had a time.
         var inFlight = due.Where(r => r.State == OpenState.InFlight).Select(r => r.Id).ToArray();
@@ -267,8 +262,11 @@ public sealed class DuePump(
         var later = new List<OpenDelivery>();
         foreach (var row in scheduled)
         {
-            if (!notifications.TryGetValue(row.Notification, out var n) || !n.IsToBePlanned) continue;
-            if (n.SendAt > now || step.Waiting.Contains(n.Key) || step.SetAside.Contains(n.Key))
+            var n = notifications.GetValueOrDefault(row.Notification);
+            var mustWait = step.Waiting.Contains(row.Notification) || step.SetAside.Contains(row.Notification);
+            var next = DueDecider.Decide(n, mustWait, now);
+            if (n is null || next == PlanningStep.None) continue;
+            if (next == PlanningStep.Wait)
             {
                 later.Add(row with
                 {
@@ -277,7 +275,7 @@ public sealed class DuePump(
                 continue;
             }
 
-            if (n.Request.ExpiresAt <= now)
+            if (next == PlanningStep.Expire)
             {
                 session.Events.Append(n.Key, new NotificationExpired([], now));
                 continue;

@@ -111,23 +111,10 @@ public sealed class Takeover(
             }
 
             var delivery = loaded.States.GetValueOrDefault(row.Notification)?.Deliveries.GetValueOrDefault(row.Id);
-            switch (delivery?.Status)
-            {
-                case null or not (DeliveryStatus.Queued or DeliveryStatus.Deferred or DeliveryStatus.Attempting or DeliveryStatus.Unknown):
-                    ended.Add(row.Id);
-                    break;
-                case DeliveryStatus.Attempting:
-                    session.Events.Append(row.Notification, new DispatchOutcomeUnknown(
-                        row.Id, delivery.Attempts, delivery.Provider ?? "", Reasons.HostLost, now + schedule.Value.UnknownDeadline, now));
-                    put.Add(row with { State = OpenState.Unknown, DueAt = now + schedule.Value.AskAfter, Attempts = delivery.Attempts, Reason = Reasons.HostLost });
-                    break;
-                case DeliveryStatus.Unknown:
-                    put.Add(row with { State = OpenState.Unknown, DueAt = now, Reason = Reasons.HostLost });
-                    break;
-                default:
-                    put.Add(row with { State = OpenState.Deferred, DueAt = now, Reason = Reasons.HostLost });
-                    break;
-            }
+            var (@event, next) = TakeoverDecider.Decide(row, delivery, schedule.Value, now);
+            if (@event is not null) session.Events.Append(row.Notification, @event);
+            if (next is null) ended.Add(row.Id);
+            else put.Add(next);
         }
 
         await OpenDeliveryTable.RemoveAsync(connection, [.. ended], cancellation);

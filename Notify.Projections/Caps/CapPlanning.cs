@@ -61,26 +61,41 @@ public static class CapPlanning
     public static Task<List<(LateDelivery Late, object Event)>> AgainAsync(
         NpgsqlConnection connection, IReadOnlyList<LateDelivery> late, ReachRules rules, DateTimeOffset now, CancellationToken cancellation)
     {
-        var keys = late.SelectMany(l => CapDecider.Concerns(l.Delivery.Channel, rules.Of(l.Notification.Request.Category), PersonOf(l))).ToHashSet();
-        return WithCountsAsync(connection, keys, now, cancellation, counts =>
+        var keys = late.SelectMany(l => Concerns(l, rules)).ToHashSet();
+        return WithCountsAsync(connection, keys, now, cancellation, counts => Again(late, rules, counts, now));
+    }
+
+    /// <summary>The counts that a late delivery is decided upon.</summary>
+    public static IEnumerable<CapKey> Concerns(LateDelivery late, ReachRules rules) =>
+        CapDecider.Concerns(late.Delivery.Channel, rules.Of(late.Notification.Request.Category), PersonOf(late));
+
+    /// <summary>Decides about what leaves later than planned. Pure, except that it notes the places that it takes.</summary>
+    /// <param name="counts">Those of <see cref="Concerns"/>.</param>
+    /// <returns>See <see cref="AgainAsync"/>.</returns>
+    public static List<(LateDelivery Late, object Event)> Again(
+        IReadOnlyList<LateDelivery> late, ReachRules rules, IDictionary<CapKey, CapCount> counts, DateTimeOffset now)
+    {
+        var held = late.GroupBy(l => (l.Notification.Key, l.Delivery.Channel)).ToDictionary(
+            g => g.Key,
+            g => g.First().Notification.Deliveries.Values.Where(d => d.Channel == g.Key.Channel).Select(d => d.PlaceAt)
+                .OfType<DateTimeOffset>().ToList());
+        return late.Select(l =>
         {
-            var held = late.GroupBy(l => (l.Notification.Key, l.Delivery.Channel)).ToDictionary(
-                g => g.Key, g => g.First().Notification.Deliveries.Values.Where(d => d.Channel == g.Key.Channel).Select(d => d.PlaceAt).OfType<DateTimeOffset>().ToList());
-            return late.Select(l =>
+            var (request, d, places) = (l.Notification.Request, l.Delivery, held[(l.Notification.Key, l.Delivery.Channel)]);
+            var category = rules.Of(request.Category);
+            var place = CapDecider.Take(request, d.Channel, category, PersonOf(l), counts, places, l.Quiet, now);
+            if (place is { Counts: true, At: { } taken }) places.Add(taken);
+            return (l, place switch
             {
-                var (request, d, places) = (l.Notification.Request, l.Delivery, held[(l.Notification.Key, l.Delivery.Channel)]);
-                var category = rules.Of(request.Category);
-                var place = CapDecider.Take(request, d.Channel, category, PersonOf(l), counts, places, l.Quiet, now);
-                if (place is { Counts: true, At: { } taken }) places.Add(taken);
-                return (l, place switch
-                {
-                    { At: null } => new DeliverySuppressed(d.Id, Reasons.CapExceeded, place.Rule, now),
-                    { At: { } at, Reason: { } reason } => new DeliveryDeferred(d.Id, at, reason, Math.Max(l.Row.Attempts, d.Attempts), null, null, now, place.Rule),
-                    _ => (object)new CapPlaceMoved(d.Id, string.Create(
-                        CultureInfo.InvariantCulture, $"caps of category {category.Key} on {Lanes.NameOf(d.Channel)}, version {category.Version}; planned for {d.PlaceAt?.UtcDateTime:yyyy-MM-dd HH:mm}Z"), now),
-                });
-            }).ToList();
-        });
+                { At: null } => new DeliverySuppressed(d.Id, Reasons.CapExceeded, place.Rule, now),
+                { At: { } at, Reason: { } reason } => new DeliveryDeferred(
+                    d.Id, at, reason, Math.Max(l.Row.Attempts, d.Attempts), null, null, now, place.Rule),
+                _ => (object)new CapPlaceMoved(d.Id, string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"caps of category {category.Key} on {Lanes.NameOf(d.Channel)}, version {category.Version}; ")
+                    + string.Create(CultureInfo.InvariantCulture, $"planned for {d.PlaceAt?.UtcDateTime:yyyy-MM-dd HH:mm}Z"), now),
+            });
+        }).ToList();
     }
 
     private static async Task<T> WithCountsAsync<T>(

@@ -27,8 +27,9 @@ public static class LateOutcomes
         AttemptOutcome.Accepted a => delivery.DispatchedAt is null ? LateOutcome.Outcome : IsTheSame(made, a, delivery)
             ? LateOutcome.Nothing : LateOutcome.Duplicate,
         // This host alone knows that the call was never made. Who took over had to hold the outcome unknown.
+        // The number alone does not name the attempt: a call that was not made gives it back, and the next one takes it again.
         AttemptOutcome.NotSent when isHeldUnknown && delivery.Status == DeliveryStatus.Unknown && delivery.Attempts == made.Attempt
-            && delivery.Provider == made.Provider => LateOutcome.Outcome,
+            && delivery.AttemptedAt == made.AttemptedAt => LateOutcome.Outcome,
         _ => LateOutcome.Nothing,
     };
 

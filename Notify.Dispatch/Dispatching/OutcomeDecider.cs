@@ -21,11 +21,12 @@ namespace Notify.Dispatch.Dispatching;
 /// <param name="CanBeAsked">Whether the provider can be asked what became of an attempt; if not, only the deadline is waited for, and whatever word comes before it.</param>
 /// <param name="Segments">Parts of an SMS.</param>
 /// <param name="ExpiresAt">When the notification is worth nothing any more: no wait is longer.</param>
+/// <param name="AttemptedAt">When the attempt was recorded; <c>null</c> where it was not. It names the attempt: numbers are used again.</param>
 public sealed record AttemptMade(
     OpenDelivery Row, Guid Claim, int Attempt, string Provider, AttemptOutcome Outcome, TimeSpan Latency, string? ContentHash, DateTimeOffset At,
     bool WasAsked = false, DateTimeOffset? UnknownDeadline = null, string? UserKey = null, string? DeviceId = null, bool CanBeAsked = true,
     ClientMode Mode = ClientMode.Live, string? Fingerprint = null, Sealed? Contact = null, DateTimeOffset? ResendBefore = null,
-    int Moves = 0, bool MayMove = false, int? Segments = null, DateTimeOffset? ExpiresAt = null)
+    int Moves = 0, bool MayMove = false, int? Segments = null, DateTimeOffset? ExpiresAt = null, DateTimeOffset? AttemptedAt = null)
 {
     /// <summary>The attempt, or the inquiry, that was made for a claimed delivery.</summary>
     /// <param name="mayMove">See <see cref="MayMove"/>.</param>
@@ -39,7 +40,7 @@ public sealed record AttemptMade(
             delivery.DeferredUntil, request.UserId is { } user ? Recipient.KeyOf(user) : null, delivery.DeviceId,
             claimed.Provider is IAnswersInquiries, request.Mode, claimed.Fingerprint, delivery.Contact, claimed.ResendBefore, delivery.Moves,
             mayMove, claimed.Row.Queue.Lane == Lane.Sms && claimed.Message.Content.Body is { } text ? SmsText.Segments(text) : null,
-            request.ExpiresAt);
+            request.ExpiresAt, claimed.AttemptedAt);
     }
 }
 

@@ -26,11 +26,12 @@ namespace Notify.Dispatch.Dispatching;
 /// <param name="Fingerprint">Keyed hash of the number or address; <c>null</c> for devices.</param>
 /// <param name="ResendBefore">See <see cref="AttemptMade"/>.</param>
 /// <param name="Weight">What <see cref="SliceWeights"/> holds for it until its call has ended.</param>
+/// <param name="AttemptedAt">See <see cref="AttemptMade"/>.</param>
 /// <param name="Basis">The state that its last check was decided on; <c>null</c> for an inquiry, which has none.</param>
 public sealed record ClaimedDelivery(
     OpenDelivery Row, Guid Claim, Notification Notification, Delivery Delivery, OutboundMessage Message, int Attempt, IDeliveryProvider? Provider, DateTimeOffset? Ask,
     string? Fingerprint = null, DateTimeOffset? ResendBefore = null, long Weight = 0,
-    LastCheckBasis? Basis = null);
+    LastCheckBasis? Basis = null, DateTimeOffset? AttemptedAt = null);
 
 /// <summary>
 /// Claims a slice of deliveries in one short transaction: from then on nobody else touches them. The last check is made
@@ -204,7 +205,8 @@ public sealed class SliceClaim(
                 ? providers.Named(d.Provider, n.Request.Mode)
                 : providers.RouteOf(row.Queue.Lane, n.Request.Mode)?.Choose(d.Tried ?? [], Random.Shared.NextDouble());
             if (readdressed is not null) events.Add((row.Notification, readdressed));
-            if (ClaimDecider.Record(row, attempt, provider?.Name, now) is { } attempted) events.Add((row.Notification, attempted));
+            var attempted = ClaimDecider.Record(row, attempt, provider?.Name, now);
+            if (attempted is not null) events.Add((row.Notification, attempted));
             if (destinations is not null) followed.AddRange(
                 destinations.Select((to, i) => new TrackedLink(tracked.TokenOf(d.Id, i), d.Id, row.Notification, i,
                     opened.Seal(n.Request.Subject, to), n.Request.At)));
@@ -212,7 +214,8 @@ public sealed class SliceClaim(
                 row, claim, n, d, message, attempt.Number, provider, attempt.IsInquiry ? d.AttemptedAt ?? now : null, fingerprints[row.Id],
                 ClaimDecider.ResendBefore(n, d, rules.Of(n.Request.Category)), taken.GetValueOrDefault(row.Id),
                 attempt.IsInquiry ? null
-                    : LastCheckBasis.Of(n, d.Channel, recipients.Of(n.Request), rules.Of(n.Request.Category), fingerprints[row.Id])));
+                    : LastCheckBasis.Of(n, d.Channel, recipients.Of(n.Request), rules.Of(n.Request.Category), fingerprints[row.Id]),
+                attempted?.At ?? d.AttemptedAt));
         }
 
         var busy = await NotificationStreams.LockFreeAsync(session, events.Select(e => e.Key).Concat(late.Select(l => l.Row.Notification)), cancellation);

@@ -46,6 +46,16 @@ public sealed class LateOutcomesTests
                     isHeldUnknown: true));
     }
 
+    // The commit that gave the attempt back was made, its answer was lost, and it is written again; another host has sent meanwhile.
+    [Fact]
+    public void Call_that_was_not_made_says_nothing_about_a_later_attempt_of_its_number()
+    {
+        var (back, again) = (new DeliveryDeferred(Sms, Noon, Reasons.CallNotMade, 0, "twilio", null, Noon), Noon.AddSeconds(1));
+        object[] since = [Attempted, back, Attempted with { At = again }, Unknown with { At = again }];
+
+        Assert.Equal(LateOutcome.Nothing, Decide(new AttemptOutcome.NotSent("lease ended"), since, isHeldUnknown: true));
+    }
+
     [Fact]
     public void Failure_is_left_to_the_host_that_has_the_delivery() =>
         Assert.Equal(LateOutcome.Nothing,
@@ -88,5 +98,5 @@ public sealed class LateOutcomesTests
 
     private static AttemptMade Made(AttemptOutcome outcome, Lane lane, string provider) => new(
         new OpenDelivery(lane == Lane.Sms ? Sms : Push, Key, new DeliveryQueue(lane, Priority.Normal), OpenState.InFlight, 0, Noon, Noon),
-            Guid.NewGuid(), 1, provider, outcome, TimeSpan.Zero, null, Noon);
+            Guid.NewGuid(), 1, provider, outcome, TimeSpan.Zero, null, Noon, AttemptedAt: lane == Lane.Sms ? Noon : null);
 }

@@ -110,7 +110,7 @@ public sealed class SettlementTests(AnalyticsDatabase database) : IClassFixture<
     }
 
     private static AttemptMade Late(OpenDelivery row, AttemptOutcome outcome) =>
-        new(row, Guid.NewGuid(), 1, "twilio", outcome, TimeSpan.Zero, null, Now.AddSeconds(5));
+        new(row, Guid.NewGuid(), 1, "twilio", outcome, TimeSpan.Zero, null, Now.AddSeconds(5), AttemptedAt: Now);
 
     private async Task<List<System.Text.Json.Nodes.JsonNode>> EventsAsync(OpenDelivery row, string type) =>
         [.. (await database.RowsAsync(

@@ -1,5 +1,6 @@
 using Notify.Dispatch.Dispatching;
 using Notify.Domain.Notifications;
+using Notify.Projections;
 using Notify.Projections.Broadcasts;
 using Notify.Projections.OpenDeliveries;
 using Npgsql;
@@ -30,6 +31,9 @@ public static class CountedWaits
             (OpenState.Asking, null, Slack),
             (OpenState.Unknown, null, Longer(schedule.UnknownDeadline, schedule.AskAfter) + Slack),
             (OpenState.Deferred, Reasons.ProviderAskedToWait, schedule.MaxRetryAfter + schedule.MaxDelay + Slack),
+            (OpenState.Deferred, Reasons.StreamUnreadable, LoadedStreams.LongestWait + Slack),
+            (OpenState.Deferred, Reasons.StreamLocked, LoadedStreams.LongestWait + Slack),
+            (OpenState.Deferred, Reasons.KeyNotHeld, LoadedStreams.LongestWait + Slack),
             .. Retries.Select(reason => (OpenState.Deferred, (string?)reason, retry)),
         ];
     }

@@ -24,10 +24,13 @@ public sealed record LoadedStreams(Dictionary<string, Notification> States, Dict
     /// <summary>No streams.</summary>
     public static LoadedStreams None => new(new(StringComparer.Ordinal), new(StringComparer.Ordinal));
 
+    /// <summary>The longest time for which work on a stream is set aside.</summary>
+    public static readonly TimeSpan LongestWait = TimeSpan.FromMinutes(10);
+
     /// <summary>How long work on a stream that this host cannot read is set aside: half of the time that it has waited.</summary>
     /// <param name="since">When the notification was accepted.</param>
     public static TimeSpan WaitOf(DateTimeOffset since, DateTimeOffset now) =>
-        TimeSpan.FromSeconds(Math.Clamp((now - since).TotalSeconds / 2, 5, 600));
+        TimeSpan.FromSeconds(Math.Clamp((now - since).TotalSeconds / 2, 5, LongestWait.TotalSeconds));
 
     /// <summary>How long work on a stream or row that somebody else has locked is set aside: soon again, then less and less often.</summary>
     /// <param name="since">When the notification was accepted.</param>

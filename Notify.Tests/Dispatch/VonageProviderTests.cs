@@ -120,7 +120,7 @@ public sealed class VonageProviderTests : IAsyncDisposable
         Assert.Equal("Basic " + Convert.ToBase64String("abcd1234:secret"u8), request.Headers["authorization"]);
         Assert.Equal(
             "/v2/reports/records?account_id=abcd1234&product=SMS&direction=outbound&include_message=true"
-            + "&date_start=2026-05-04T12:08:00Z&date_end=2026-05-04T12:12:11Z&to=821012345678", request.Target);
+            + "&date_start=2026-05-04T11:05:00Z&date_end=2026-05-04T13:15:11Z&to=821012345678", request.Target);
     }
 
     [Fact]

@@ -25,10 +25,10 @@ public class VonageReportsTests
         Found($$"""{"message_id":"A","client_ref":"{{reference}}","message_body":"Hello","date_received":"2026-05-04T12:00:01+0000"}"""));
 
     [Theory]
-    [InlineData("Hello", "2026-05-04T11:58:00+0000", true)]
-    [InlineData("Hello", "2026-05-04T11:57:59+0000", false)]
-    [InlineData("Hello there", "2026-05-04T12:02:10+0000", true)]
-    [InlineData("Hello", "2026-05-04T12:02:11+0000", false)]
+    [InlineData("Hello", "2026-05-04T10:55:00+0000", true)]
+    [InlineData("Hello", "2026-05-04T10:54:59+0000", false)]
+    [InlineData("Hello there", "2026-05-04T13:05:10+0000", true)]
+    [InlineData("Hello", "2026-05-04T13:05:11+0000", false)]
     [InlineData("hello", "2026-05-04T12:00:00+0000", false)]
     [InlineData("Hello", "soon", false)]
     public void Without_reference_text_and_time_decide(string text, string at, bool found) => Assert.Equal(

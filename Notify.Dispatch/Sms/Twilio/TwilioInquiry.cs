@@ -17,6 +17,12 @@ public static class TwilioInquiry
     /// </summary>
     public static readonly TimeSpan ClockSkew = TimeSpan.FromMinutes(2);
 
+    /// <summary>
+    /// How far away a message of the same text is still the attempt's: the database's clock, by which attempts are recorded, may have
+    /// been an hour wrong.
+    /// </summary>
+    public static readonly TimeSpan WrongClock = TimeSpan.FromMinutes(65);
+
     /// <summary>Finds the messages in a page that contain the text and were made while the attempt was under way.</summary>
     /// <param name="until">When the attempt's time-out ended it.</param>
     /// <returns>
@@ -35,11 +41,11 @@ public static class TwilioInquiry
             foreach (var m in messages.EnumerateArray())
             {
                 var made = Time(m, "date_created");
-                isOlder &= made < attemptedAt - ClockSkew;
-                if (made < attemptedAt - ClockSkew || made > until + ClockSkew) continue;
+                isOlder &= made < attemptedAt - WrongClock;
+                if (IsOutside(made, WrongClock)) continue;
                 var match = SentText.Compare(Text(m, "body"), text);
                 if (match == TextMatch.Contains && made is { } at && Text(m, "sid") is { Length: > 0 } sid) found.Add((at, sid));
-                else isUnclear |= match != TextMatch.Other;
+                else isUnclear |= match != TextMatch.Other && !IsOutside(made, ClockSkew);
             }
 
             var next = root.TryGetProperty("next_page_uri", out var uri) && uri.ValueKind != JsonValueKind.Null ? uri.GetString() : null;
@@ -50,6 +56,8 @@ public static class TwilioInquiry
         {
             return null;
         }
+
+        bool IsOutside(DateTimeOffset? made, TimeSpan margin) => made < attemptedAt - margin || made > until + margin;
     }
 
     private static DateTimeOffset? Time(JsonElement message, string name) =>

@@ -11,7 +11,8 @@ namespace Notify.Dispatch.Sms.Vonage;
 public static class VonageReports
 {
     /// <summary>How far Vonage's clock may be from ours, and how much later than it was recorded a call may begin.</summary>
-    public static readonly TimeSpan ClockSkew = TimeSpan.FromMinutes(2);
+    /// <remarks>More than an hour: the database's clock, by which attempts are recorded, may have been wrong by so much.</remarks>
+    public static readonly TimeSpan ClockSkew = TimeSpan.FromMinutes(65);
 
     /// <summary>The path and query of the first page: the messages to a number that Vonage received in a time.</summary>
     public static string Query(string account, string to, DateTimeOffset from, DateTimeOffset until) =>

@@ -227,10 +227,12 @@ public sealed class DeliveryDispatcher(
     private async Task<AttemptOutcome> AskAsync(IAnswersInquiries provider, string name, ClaimedDelivery c, DateTimeOffset since, CancellationToken total)
     {
         if (await provider.AskAsync(c.Message, since, total) is not { } answer) return new AttemptOutcome.Unknown(Reasons.TimedOut);
-        var found = answer.MessageIds;
-        if (found.Count > 0 && await ProviderMessages.FirstFreeAsync(database, name, found, c.Row.Id, CancellationToken.None) is { } mine)
-            return new AttemptOutcome.Accepted(mine);
-        return answer.IsComplete ? new AttemptOutcome.NotFound() : new AttemptOutcome.Unknown(Reasons.TimedOut);
+        if (await FreeAsync(answer.MessageIds) is { } mine) return new AttemptOutcome.Accepted(mine);
+        return answer.IsComplete && await FreeAsync(answer.Unclear) is null
+            ? new AttemptOutcome.NotFound() : new AttemptOutcome.Unknown(Reasons.TimedOut);
+
+        async Task<string?> FreeAsync(IReadOnlyList<string> ids) =>
+            ids.Count == 0 ? null : await ProviderMessages.FirstFreeAsync(database, name, ids, c.Row.Id, CancellationToken.None);
     }
 
     private string? ContentHash(ClaimedDelivery c) => c.Ask is null ? ring.Fingerprint("content", ContentFingerprint.TextOf(c.Message.Content)) : null;

@@ -53,12 +53,13 @@ public interface IAnswersInquiries
     Task<InquiryAnswer?> AskAsync(OutboundMessage message, DateTimeOffset attemptedAt, CancellationToken cancellation);
 }
 
-/// <summary>The messages that a provider has and that may be the one which it is asked about.</summary>
-/// <param name="MessageIds">Their IDs, the oldest first.</param>
+/// <summary>A provider's answer to an inquiry.</summary>
+/// <param name="MessageIds">The messages that are the one in question, or another delivery's with the same words; the oldest first.</param>
+/// <param name="Unclear">The messages that may be it. One that belongs to no other delivery keeps it from being repeated.</param>
 /// <param name="IsComplete">
 /// Whether the provider surely has no other message that it may be. Only then does an answer without it lead to a repeat.
 /// </param>
-public sealed record InquiryAnswer(IReadOnlyList<string> MessageIds, bool IsComplete);
+public sealed record InquiryAnswer(IReadOnlyList<string> MessageIds, IReadOnlyList<string> Unclear, bool IsComplete);
 
 /// <summary>A provider that takes many deliveries in one call.</summary>
 public interface ISendsMany

@@ -205,11 +205,11 @@ public sealed class TwilioProviderTests : IAsyncDisposable
     }
 
     [Fact]
-    public async Task Redacted_texts_make_the_answer_incomplete()
+    public async Task Redacted_text_makes_the_answer_unclear()
     {
         await ServeAsync(Answer(200, """{"messages":[{"sid":"SM7","body":"","date_created":"Mon, 04 May 2026 12:10:01 +0000"}]}"""));
         var answer = await AskAsync();
-        Assert.Equal((0, false), (answer!.MessageIds.Count, answer.IsComplete));
+        Assert.Equal((0, "SM7"), (answer!.MessageIds.Count, Assert.Single(answer.Unclear)));
     }
 
     // OpenAPI, CreateMessage: «integers from 1 to 36000. Default value is 36000.»

@@ -3,6 +3,13 @@ using System.Text.Json;
 
 namespace Notify.Dispatch.Sms.Twilio;
 
+/// <summary>A page of messages to a number.</summary>
+/// <param name="Sids">The messages with the text, the oldest first.</param>
+/// <param name="Unclear">The messages that may have had it.</param>
+/// <param name="IsComplete">Whether no message without a SID may be it.</param>
+/// <param name="Next">The page that follows; <c>null</c>: none that is needed.</param>
+public sealed record TwilioPage(IReadOnlyList<string> Sids, IReadOnlyList<string> Unclear, bool IsComplete, string? Next);
+
 /// <summary>Reads pages of <c>GET …/Messages.json?To=…</c> to find a message whose answer was lost. Pure.</summary>
 /// <remarks>
 /// Twilio: Messages resource, «Read multiple Message resources». An empty answer leads to a repeat. Therefore anything that
@@ -23,34 +30,37 @@ public static class TwilioInquiry
     /// </summary>
     public static readonly TimeSpan WrongClock = TimeSpan.FromMinutes(65);
 
-    /// <summary>Finds the messages in a page that contain the text and were made while the attempt was under way.</summary>
+    // «Sent from your Twilio trial account - »
+    private const string TrialMark = "Twilio";
+
+    /// <summary>Finds the messages in a page that have the text and were made while the attempt was under way.</summary>
     /// <param name="until">When the attempt's time-out ended it.</param>
-    /// <returns>
-    /// Their SIDs, the oldest first; whether another message may be it, too; and the page that follows. <c>null</c> for a
-    /// malformed page.
-    /// </returns>
-    public static (IReadOnlyList<string> Sids, bool IsUnclear, string? Next)? Read(
-        byte[] body, string text, DateTimeOffset attemptedAt, DateTimeOffset until)
+    /// <returns>The page; <c>null</c> for a malformed one.</returns>
+    public static TwilioPage? Read(byte[] body, string text, DateTimeOffset attemptedAt, DateTimeOffset until)
     {
         try
         {
             using var json = JsonDocument.Parse(body);
             var root = json.RootElement;
             if (!root.TryGetProperty("messages", out var messages) || messages.ValueKind != JsonValueKind.Array) return null;
-            var (found, isUnclear, isOlder) = (new List<(DateTimeOffset Made, string Sid)>(), false, messages.GetArrayLength() > 0);
+            var (found, unclear) = (new List<(DateTimeOffset Made, string Sid)>(), new List<string>());
+            var (isComplete, isOlder) = (true, messages.GetArrayLength() > 0);
             foreach (var m in messages.EnumerateArray())
             {
                 var made = Time(m, "date_created");
                 isOlder &= made < attemptedAt - WrongClock;
                 if (IsOutside(made, WrongClock)) continue;
-                var match = SentText.Compare(Text(m, "body"), text);
-                if (match == TextMatch.Contains && made is { } at && Text(m, "sid") is { Length: > 0 } sid) found.Add((at, sid));
-                else isUnclear |= match != TextMatch.Other && !IsOutside(made, ClockSkew);
+                var (match, sid) = (SentText.Compare(Text(m, "body"), text, TrialMark), Text(m, "sid"));
+                if (match == TextMatch.Other || (match != TextMatch.Same && IsOutside(made, ClockSkew))) continue;
+                if (string.IsNullOrEmpty(sid)) isComplete = false;
+                else if (match == TextMatch.Same && made is { } at) found.Add((at, sid));
+                else unclear.Add(sid);
             }
 
             var next = root.TryGetProperty("next_page_uri", out var uri) && uri.ValueKind != JsonValueKind.Null ? uri.GetString() : null;
             if (!isOlder && next is { Length: > 0 } && !next.StartsWith('/')) return null; // no page of this API's
-            return ([.. found.OrderBy(f => f.Made).Select(f => f.Sid)], isUnclear, isOlder || next is { Length: 0 } ? null : next);
+            return new TwilioPage(
+                [.. found.OrderBy(f => f.Made).Select(f => f.Sid)], unclear, isComplete, isOlder || next is { Length: 0 } ? null : next);
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException) // the latter: another kind of value
         {

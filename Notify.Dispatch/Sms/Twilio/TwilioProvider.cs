@@ -150,7 +150,7 @@ public sealed class TwilioProvider : IDeliveryProvider, IAnswersInquiries, IDisp
     {
         // By the number alone: DateSent filters by a date that a queued message does not have. The newest come first.
         var next = $"{path}?To={Uri.EscapeDataString(message.Address)}&PageSize=200";
-        var (text, found, isUnclear) = (message.Content.Body ?? "", new List<string>(), false);
+        var (text, found, unclear, isComplete) = (message.Content.Body ?? "", new List<string>(), new List<string>(), true);
         for (var page = 0; next is not null; page++)
         {
             if (page == MaxPages) return null;
@@ -163,11 +163,12 @@ public sealed class TwilioProvider : IDeliveryProvider, IAnswersInquiries, IDisp
                 var body = await response.Content.ReadAsByteArrayAsync(cancellation);
                 if (TwilioInquiry.Read(body, text, attemptedAt, attemptedAt + options.Timeout) is not { } here) return null;
                 found.InsertRange(0, here.Sids);
-                isUnclear |= here.IsUnclear;
+                unclear.AddRange(here.Unclear);
+                isComplete &= here.IsComplete;
                 next = here.Next;
             }
         }
 
-        return new InquiryAnswer(found, IsComplete: !isUnclear);
+        return new InquiryAnswer(found, unclear, isComplete);
     }
 }

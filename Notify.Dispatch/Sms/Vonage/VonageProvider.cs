@@ -110,7 +110,7 @@ public sealed class VonageProvider : IDeliveryProvider, IAnswersInquiries, IDisp
             }
         }
 
-        return new InquiryAnswer(found, IsComplete: false);
+        return new InquiryAnswer(found, [], IsComplete: false);
     }
 
     // Vonage, SMS API: «ttl … in milliseconds», 20,000 to 604,800,000; by default 72 hours.

@@ -44,7 +44,7 @@ public static class VonageReports
     {
         if (Text(record, "client_ref") is { Length: > 0 } reference)
             return Guid.TryParse(reference, out var delivery) && delivery == message.DeliveryId;
-        return SentText.Compare(Text(record, "message_body"), message.Content.Body ?? "") == TextMatch.Contains
+        return SentText.Compare(Text(record, "message_body"), message.Content.Body ?? "") == TextMatch.Same
             && Received(record) is { } at && at >= from && at <= until;
     }
 

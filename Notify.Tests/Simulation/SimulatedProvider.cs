@@ -147,5 +147,5 @@ internal sealed class AskableProvider(string name, Lane lane, SimulatedTime time
     : SimulatedProvider(name, lane, time, random), IAnswersInquiries
 {
     public Task<InquiryAnswer?> AskAsync(OutboundMessage message, DateTimeOffset attemptedAt, CancellationToken cancellation) =>
-        Task.FromResult(Find(message, attemptedAt) is { } found ? new InquiryAnswer(found, IsComplete: true) : null);
+        Task.FromResult(Find(message, attemptedAt) is { } found ? new InquiryAnswer(found, [], IsComplete: true) : null);
 }

@@ -148,7 +148,15 @@ public static class NotifyHost
                 return WrongConfiguration;
             }
 
-            await app.RunAsync();
+            try
+            {
+                await app.RunAsync();
+            }
+            catch (OperationCanceledException) when (!hasStarted && app.Lifetime.ApplicationStopping.IsCancellationRequested)
+            {
+                // It was told to stop while it started.
+            }
+
             return 0;
         });
     }

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using Notify.Tests.Support;
+using Npgsql;
 
 namespace Notify.Tests.Faults;
 
@@ -130,6 +131,9 @@ public sealed class Balance
         Sms = sms.Count;
     }
 
+    // When the store says that each was dispatched, by event ID.
+    private Dictionary<string, DateTimeOffset> writtenAt = [];
+
     /// <summary>Every push's requests, by event ID.</summary>
     public Dictionary<string, List<LedgerEntry>> Pushes { get; }
 
@@ -167,6 +171,8 @@ public sealed class Balance
             await system.ScalarAsync<long>("select count(distinct stream_id) from events.mt_events where type = 'NotificationDispatched' and stream_id like '%:' || $1 || '%'", load.Mark));
         await system.VerifyAsync();
 
+        balance.writtenAt = await WrittenAtAsync(system, load.Mark);
+
         // And so does the read model, once it has caught up: it skipped nothing.
         await Eventually.Becomes(
             () => system.ScalarAsync<long>("select count(*) from events.mt_doc_notificationview where id like '%:' || $1 || '%' and status = 'dispatched'", load.Mark),
@@ -174,12 +180,30 @@ public sealed class Balance
         return balance;
     }
 
-    /// <summary>Asserts that only such pushes were repeated as were on their way when something was killed.</summary>
-    public void RepeatsWereInFlightAt(IReadOnlyList<DateTimeOffset> kills)
+    private static async Task<Dictionary<string, DateTimeOffset>> WrittenAtAsync(NotifySystem system, string mark)
     {
-        // Claimed at most a moment before the kill, or called and not yet written down: three seconds are generous for that.
-        Assert.All(Repeats, r => Assert.Contains(kills, k => r[0].ReceivedAt <= k.AddSeconds(0.3) && r[0].ReceivedAt >= k.AddSeconds(-3)));
+        await using var command = system.Database.CreateCommand(
+            """
+            select split_part(stream_id, ':', 2), min(timestamp) from events.mt_events
+            where type = 'NotificationDispatched' and stream_id like '%:' || $1 || '%' group by 1
+            """);
+        command.Parameters.Add(new NpgsqlParameter { Value = mark });
+        await using var reader = await command.ExecuteReaderAsync();
+        var written = new Dictionary<string, DateTimeOffset>();
+        while (await reader.ReadAsync()) written[reader.GetString(0)] = reader.GetFieldValue<DateTimeOffset>(1);
+        return written;
     }
+
+    /// <summary>
+    /// Asserts that only such pushes were repeated as were in flight when something was killed: a kill lies between each request and
+    /// its repeat, and no outcome was written before the last repeat.
+    /// </summary>
+    public void RepeatsWereInFlightAt(IReadOnlyList<DateTimeOffset> kills) => Assert.All(Repeats, r =>
+    {
+        foreach (var (first, again) in r.Zip(r.Skip(1)))
+            Assert.Contains(kills, k => first.ReceivedAt <= k.AddSeconds(0.3) && again.ReceivedAt >= k);
+        Assert.True(writtenAt[r[0].Text!] >= r[^1].ReceivedAt, $"{r[0].Text} was repeated after its outcome had been written");
+    });
 
     /// <summary>Notes what was counted.</summary>
     public void Show(Load load) => TestContext.Current.TestOutputHelper?.WriteLine(

@@ -73,7 +73,7 @@ public sealed class Overload(OverloadSystem system) : SystemTest
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
-    public async Task What_is_locked_or_damaged_keeps_no_other_delivery_waiting(bool isScheduled)
+    public async Task Locked_or_damaged_delivery_keeps_no_other_waiting(bool isScheduled)
     {
         var mark = NewId("beside");
         var sendAt = isScheduled ? TimeProvider.System.GetUtcNow().AddSeconds(2) : (DateTimeOffset?)null;

@@ -9,6 +9,9 @@ namespace Notify.Tests.Spine;
 /// </summary>
 public abstract class Spine(NotifySystem system) : SpineTest(system)
 {
+    /// <summary>How often the carrier is killed in a test.</summary>
+    protected virtual int Rounds => 2;
+
     /// <summary>Kills what carries the messages as if its machine had failed, and starts it again.</summary>
     protected abstract Task CrashCarrierAsync();
 
@@ -56,7 +59,7 @@ public abstract class Spine(NotifySystem system) : SpineTest(system)
         await SlowAsync();
         var load = await Load.StartAsync(Installation);
         var kills = new List<DateTimeOffset>();
-        for (var kill = 0; kill < 2; kill++)
+        for (var kill = 0; kill < 3; kill++)
         {
             await load.GoOnAsync(200);
             await load.IsInFlightAsync();
@@ -80,7 +83,7 @@ public abstract class Spine(NotifySystem system) : SpineTest(system)
     {
         await SlowAsync();
         var load = await Load.StartAsync(Installation);
-        for (var crash = 0; crash < 2; crash++)
+        for (var crash = 0; crash < Rounds; crash++)
         {
             await load.GoOnAsync(300);
             await load.IsInFlightAsync();

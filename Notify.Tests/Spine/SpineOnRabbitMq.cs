@@ -16,6 +16,9 @@ public sealed class SpineOnRabbitMq(BrokerSystem system) : Spine(system.System)
     private MessageBroker Broker => system.Broker;
 
     /// <inheritdoc />
+    protected override int Rounds => 1; // a broker takes its time to start; the long form kills more often
+
+    /// <inheritdoc />
     protected override async Task CrashCarrierAsync()
     {
         await Broker.KillAsync();

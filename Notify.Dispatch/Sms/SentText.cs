@@ -22,7 +22,7 @@ public enum TextMatch
 /// </remarks>
 public static class SentText
 {
-    /// <summary>Compares.</summary>
+    /// <summary>Compares a text that a provider shows with the text of a delivery.</summary>
     /// <param name="kept">The text at the provider.</param>
     /// <param name="sent">The text that was sent.</param>
     /// <param name="mark">A word of the line that the provider may have written before it.</param>

@@ -53,7 +53,7 @@ internal sealed class SimulatedReceipts(Simulation simulation)
         }
     }
 
-    /// <summary>WaitingReceipts.JudgeAsync.</summary>
+    /// <summary>Judges receipts as <c>WaitingReceipts.JudgeAsync</c> does.</summary>
     public void JudgeWaiting(DateTimeOffset now) => Judge([.. store.Receipts.Values.Where(r => r.DueAt <= now)], isNew: false, now);
 
     // Whichever host answers; where none does, or the answer is lost, the provider posts again.

@@ -51,7 +51,8 @@ if (command is null or "migrate")
 if (command is null)
 {
     builder.Services.AddSingleton<QueueBacklogReader>().AddHostedService<QueueBacklogMetrics>().AddHostedService<ProjectionLag>();
-    builder.Services.AddSingleton(alerts).AddDatabaseMonitoring().AddSingleton<IFailoverHandler, ReadModelFailover>().AddHostedService<ReadModelMonitor>()
+    builder.Services.AddSingleton(alerts).AddDatabaseMonitoring().AddSingleton<IFailoverHandler, ReadModelFailover>()
+        .AddHostedService<ReadModelMonitor>()
         .AddAlerts().AddHostedService<VerificationService>();
     builder.Services.AddSingleton(retention).AddHostedService<RetentionService>();
     builder.Services.AddStaleLeaderMonitor("projections_messages", builder.Configuration);

@@ -58,7 +58,7 @@ public sealed class SliceClaim(
         {
             return claimed = await ClaimAsync(queue, ids, claim, again ? Choice.Claimed : Choice.Fair, taken, tried, cancellation);
         }
-        catch (Exception e) when (tried.Count > 0 && IsOfTheRows(e, cancellation))
+        catch (Exception e) when (tried.Count > 0 && !cancellation.IsCancellationRequested && DatabaseFaults.MayBeOfOneRow(e))
         {
             return claimed = await OneByOneAsync(queue, tried, claim, taken, cancellation);
         }
@@ -68,11 +68,7 @@ public sealed class SliceClaim(
         }
     }
 
-    // One of them may be the cause: a value that cannot be read, or a row that somebody else holds.
-    private static bool IsOfTheRows(Exception e, CancellationToken cancellation) =>
-        !cancellation.IsCancellationRequested && e is not OutOfMemoryException && (!DatabaseFaults.IsPassing(e) || DatabaseFaults.IsTimeOut(e));
-
-    // What cannot be claimed, alone as with others, is set aside, so that it keeps no other waiting.
+    // A delivery that cannot be claimed alone either is set aside, so that it keeps no other waiting.
     private async Task<IReadOnlyList<ClaimedDelivery>> OneByOneAsync(
         DeliveryQueue queue, List<OpenDelivery> rows, Guid claim, Dictionary<Guid, long> taken, CancellationToken cancellation)
     {
@@ -86,7 +82,8 @@ public sealed class SliceClaim(
             {
                 claimed.AddRange(await ClaimAsync(queue, [row.Id], claim, Choice.Named, taken, [], cancellation));
             }
-            catch (Exception e) when (IsOfTheRows(e, cancellation) && !(DatabaseFaults.IsTimeOut(e) && ++timeOuts == MaxTimeOuts))
+            catch (Exception e) when (!cancellation.IsCancellationRequested && DatabaseFaults.MayBeOfOneRow(e)
+                && !(DatabaseFaults.IsTimeOut(e) && ++timeOuts == MaxTimeOuts))
             {
                 await SetAsideAsync(row, claim, e, cancellation);
             }
@@ -103,12 +100,11 @@ public sealed class SliceClaim(
         await using var transaction = await connection.BeginTransactionAsync(cancellation);
         var own = await OpenDeliveryTable.ClaimAsync(connection, [row.Id], host.Id, claim, cancellation);
         var wait = isLocked ? LoadedStreams.LockWaitOf(row.EnqueuedAt, now) : LoadedStreams.WaitOf(row.EnqueuedAt, now);
-        await OpenDeliveryTable.PutAsync(
-            connection, [.. own.Select(r => r.SetAside(now + wait, isLocked ? Reasons.StreamLocked : Reasons.StreamUnreadable))], cancellation);
+        var reason = isLocked ? Reasons.StreamLocked : Reasons.StreamUnreadable;
+        await OpenDeliveryTable.PutAsync(connection, [.. own.Select(r => r.SetAside(now + wait, reason))], cancellation);
         await transaction.CommitAsync(cancellation);
-        // The fault's words may hold what the delivery is about.
-        log.LogError("{Delivery} cannot be claimed ({Fault} {Where}); it is tried again in {Seconds:0} s and keeps nothing else waiting.",
-            row.Id, fault.GetType().Name, fault.StackTrace?.Split('\n').FirstOrDefault(l => l.Contains("Notify.", StringComparison.Ordinal))?.Trim(), wait.TotalSeconds);
+        log.LogError("{Delivery} cannot be claimed ({Fault}); it is tried again in {Seconds:0} s and keeps nothing else waiting.",
+            row.Id, DatabaseFaults.Describe(fault), wait.TotalSeconds);
     }
 
     /// <summary>How the deliveries of a slice are chosen.</summary>
@@ -125,7 +121,8 @@ public sealed class SliceClaim(
     }
 
     private async Task<IReadOnlyList<ClaimedDelivery>> ClaimAsync(
-        DeliveryQueue queue, Guid[] ids, Guid claim, Choice choice, Dictionary<Guid, long> taken, List<OpenDelivery> tried, CancellationToken cancellation)
+        DeliveryQueue queue, Guid[] ids, Guid claim, Choice choice, Dictionary<Guid, long> taken, List<OpenDelivery> tried,
+        CancellationToken cancellation)
     {
         var now = clock.GetUtcNow();
         await using var connection = await database.OpenConnectionAsync(cancellation);
@@ -218,7 +215,8 @@ public sealed class SliceClaim(
                 attempted?.At ?? d.AttemptedAt));
         }
 
-        var busy = await NotificationStreams.LockFreeAsync(session, events.Select(e => e.Key).Concat(late.Select(l => l.Row.Notification)), cancellation);
+        var busy = await NotificationStreams.LockFreeAsync(
+            session, events.Select(e => e.Key).Concat(late.Select(l => l.Row.Notification)), cancellation);
         var putOff = rows.Where(r => busy.Contains(r.Notification))
             .Select(r => r.SetAside(now + LoadedStreams.LockWaitOf(r.EnqueuedAt, now), Reasons.StreamLocked)).ToList();
         if (busy.Count > 0) LeaveOut(busy);

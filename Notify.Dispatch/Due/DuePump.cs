@@ -139,14 +139,14 @@ public sealed class DuePump(
         {
             return await PumpAsync(Page, [], cancellation);
         }
-        catch (Exception e) when (IsOfTheRows(e, cancellation))
+        catch (Exception e) when (MayBeOfOneRow(e, cancellation))
         {
             return (await OneByOneAsync(cancellation), IsMore: true);
         }
     }
 
-    private static bool IsOfTheRows(Exception e, CancellationToken cancellation) =>
-        !cancellation.IsCancellationRequested && e is not OutOfMemoryException && (!DatabaseFaults.IsPassing(e) || DatabaseFaults.IsTimeOut(e));
+    private static bool MayBeOfOneRow(Exception e, CancellationToken cancellation) =>
+        !cancellation.IsCancellationRequested && DatabaseFaults.MayBeOfOneRow(e);
 
     private async Task<int> OneByOneAsync(CancellationToken cancellation)
     {
@@ -158,7 +158,7 @@ public sealed class DuePump(
             {
                 isMore = (await PumpAsync(1, tried, cancellation)).Taken > 0;
             }
-            catch (Exception e) when (tried is [var culprit] && IsOfTheRows(e, cancellation))
+            catch (Exception e) when (tried is [var culprit] && MayBeOfOneRow(e, cancellation))
             {
                 // A lock is let go before long; other faults last until somebody mends their cause.
                 var (now, isLocked) = (clock.GetUtcNow(), DatabaseFaults.IsTimeOut(e));
@@ -166,9 +166,9 @@ public sealed class DuePump(
                 var wait = isLocked ? LoadedStreams.LockWaitOf(culprit.EnqueuedAt, now) : Aside;
                 await using var connection = await database.OpenConnectionAsync(cancellation);
                 await OpenDeliveryTable.PostponeAsync(connection, [culprit.Id], now + wait, cancellation);
-                // Its words may hold what it is about.
-                log.LogError("{Delivery} is due and cannot be taken up ({Fault} {Where}); it is tried again in {Seconds:0} s and keeps nothing else waiting.",
-                    culprit.Id, e.GetType().Name, e.StackTrace?.Split('\n').FirstOrDefault(l => l.Contains("Notify.", StringComparison.Ordinal))?.Trim(), wait.TotalSeconds);
+                log.LogError(
+                    "{Delivery} is due and cannot be taken up ({Fault}); it is tried again in {Seconds:0} s and keeps nothing else waiting.",
+                    culprit.Id, DatabaseFaults.Describe(e), wait.TotalSeconds);
             }
         }
 
@@ -231,10 +231,9 @@ public sealed class DuePump(
         if (scheduled.Count == 0) return ([], false);
         var connection = session.Connection!;
         var busy = await NotificationStreams.LockFreeAsync(session, scheduled.Select(s => s.Notification), cancellation);
-        await OpenDeliveryTable.PutAsync(
-            connection,
-            [.. scheduled.Where(s => busy.Contains(s.Notification)).Select(s => s.SetAside(now + LoadedStreams.LockWaitOf(s.DueAt ?? s.EnqueuedAt, now), Reasons.StreamLocked))],
-            cancellation);
+        var aside = scheduled.Where(s => busy.Contains(s.Notification))
+            .Select(s => s.SetAside(now + LoadedStreams.LockWaitOf(s.DueAt ?? s.EnqueuedAt, now), Reasons.StreamLocked));
+        await OpenDeliveryTable.PutAsync(connection, [.. aside], cancellation);
         scheduled = [.. scheduled.Where(s => !busy.Contains(s.Notification))];
         if (scheduled.Count == 0) return ([], false);
         var loaded = await NotificationStreams.LoadAsync(session, [.. scheduled.Select(s => s.Notification)], cancellation);

@@ -117,7 +117,9 @@ public static class Reasons
     /// <summary>The provider has no record of the message, so it was never accepted.</summary>
     public const string NotAtProvider = "NotAtProvider";
 
-    /// <summary>A delivery waits: another transaction has locked its notification for longer than a commit takes. No event has it.</summary>
+    /// <summary>
+    /// Work on it is set aside: another transaction has locked its notification for longer than a commit takes. Never in an event.
+    /// </summary>
     public const string StreamLocked = "StreamLocked";
 
     /// <summary>Work on it is set aside: the host that looked at its stream cannot read one of its events. Never in an event.</summary>

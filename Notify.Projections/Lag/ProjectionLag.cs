@@ -16,7 +16,7 @@ public sealed class ProjectionLag(IDocumentStore store, NpgsqlDataSource databas
     /// <summary>The lag of every projection that the daemon runs, by name; at most so many events, since numbers may be missing among them.</summary>
     public static async Task<IReadOnlyDictionary<string, long>> ReadAsync(IDocumentStore store, NpgsqlDataSource database, CancellationToken cancellation)
     {
-        var shards = store.Options.Events.Projections().Where(p => p.Lifecycle == ProjectionLifecycle.Async).SelectMany(p => p.ShardNames()).Select(n => n.Identity).Distinct().ToArray();
+        var shards = Shards(store);
         await using var command = database.CreateCommand(
             $"""
             select s.name, coalesce((select max(seq_id) from {NotifyStore.Schema}.mt_events), 0) - coalesce(p.last_seq_id, 0)
@@ -28,6 +28,13 @@ public sealed class ProjectionLag(IDocumentStore store, NpgsqlDataSource databas
         while (await reader.ReadAsync(cancellation)) lags[reader.GetString(0).Split(':')[0]] = Math.Max(0, reader.GetInt64(1));
         return lags;
     }
+
+    /// <summary>The names of all that the daemon runs, such as <c>analytics:All</c>.</summary>
+    public static string[] Shards(IDocumentStore store) =>
+    [
+        .. store.Options.Events.Projections().Where(p => p.Lifecycle == ProjectionLifecycle.Async).SelectMany(p => p.ShardNames())
+            .Select(n => n.Identity).Distinct(),
+    ];
 
     /// <inheritdoc />
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)

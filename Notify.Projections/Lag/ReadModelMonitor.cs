@@ -1,5 +1,4 @@
 using JasperFx;
-using JasperFx.Events.Projections;
 using Marten;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
@@ -47,9 +46,8 @@ public sealed class ReadModelMonitor(
     private async Task PollAsync(CancellationToken cancellation)
     {
         var assigned = await AssignedAsync(cancellation);
-        var shards = store.Options.Events.Projections().Where(p => p.Lifecycle == ProjectionLifecycle.Async)
-            .SelectMany(p => p.ShardNames()).Select(n => n.Identity).Distinct()
-            .Where(s => assigned.Any(a => a.EndsWith($"/{s.Replace(':', '/')}", StringComparison.OrdinalIgnoreCase))).ToList();
+        var shards = ProjectionLag.Shards(store).Where(s => assigned.Any(a => a.EndsWith($"/{s.Replace(':', '/')}", StringComparison.OrdinalIgnoreCase)))
+            .ToList();
         var stopped = new HashSet<string>(StringComparer.OrdinalIgnoreCase);
         foreach (var daemon in await coordinator.AllDaemonsAsync())
         {

@@ -43,6 +43,16 @@ public static class DatabaseFaults
     };
 
     /// <summary>
+    /// Whether one row of many may be the cause, so that less work can succeed: a value that cannot be read or stored, or a lock that
+    /// somebody else holds.
+    /// </summary>
+    public static bool MayBeOfOneRow(Exception e) => e is not OutOfMemoryException && (!IsPassing(e) || IsTimeOut(e));
+
+    /// <summary>A fault for the log without its words, which may hold what a notification is about: its type and our place in the code.</summary>
+    public static string Describe(Exception e) =>
+        $"{e.GetType().Name} {e.StackTrace?.Split('\n').FirstOrDefault(l => l.Contains("Notify.", StringComparison.Ordinal))?.Trim()}".TrimEnd();
+
+    /// <summary>
     /// Whether a transaction was ended because its host was idle in it: nothing of it is committed, and it can be repeated at once.
     /// </summary>
     public static bool IsIdleTransaction(Exception e) =>

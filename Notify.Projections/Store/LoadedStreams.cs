@@ -32,7 +32,9 @@ public sealed record LoadedStreams(Dictionary<string, Notification> States, Dict
     public static TimeSpan WaitOf(DateTimeOffset since, DateTimeOffset now) =>
         TimeSpan.FromSeconds(Math.Clamp((now - since).TotalSeconds / 2, 5, LongestWait.TotalSeconds));
 
-    /// <summary>How long work on a stream or row that somebody else has locked is set aside: soon again, then less and less often.</summary>
+    /// <summary>
+    /// How long work on a stream or row that somebody else has locked is set aside: half of the time that it has waited, 0.5 to 15 s.
+    /// </summary>
     /// <param name="since">When the notification was accepted.</param>
     public static TimeSpan LockWaitOf(DateTimeOffset since, DateTimeOffset now) =>
         TimeSpan.FromSeconds(Math.Clamp((now - since).TotalSeconds / 2, 0.5, 15));

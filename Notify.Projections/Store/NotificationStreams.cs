@@ -1,6 +1,7 @@
 using Marten;
 using Notify.Domain.Notifications;
 using Notify.Domain.Recipients;
+using Notify.Projections.OpenDeliveries;
 using Npgsql;
 
 namespace Notify.Projections;
@@ -14,7 +15,7 @@ public static class NotificationStreams
     /// <summary>Bounds how long the transaction waits for a lock: one row that somebody else holds must not stop a whole page.</summary>
     public static async Task LimitLockWaitsAsync(NpgsqlConnection connection, CancellationToken cancellation)
     {
-        await using var command = new NpgsqlCommand("set local lock_timeout = '1s'", connection);
+        await using var command = OpenDeliveryTable.Command(connection, "set local lock_timeout = '1s'");
         await command.ExecuteNonQueryAsync(cancellation);
     }
 
@@ -117,7 +118,8 @@ public static class NotificationStreams
     /// keeps no other waiting.
     /// </summary>
     /// <returns>The streams that are still held elsewhere. What concerns them is to be set aside.</returns>
-    public static async Task<HashSet<string>> LockFreeAsync(IDocumentSession session, IEnumerable<string> keys, CancellationToken cancellation)
+    public static async Task<HashSet<string>> LockFreeAsync(
+        IDocumentSession session, IEnumerable<string> keys, CancellationToken cancellation)
     {
         await session.BeginTransactionAsync(cancellation);
         var sorted = keys.Distinct().Order(StringComparer.Ordinal).ToArray();
@@ -132,18 +134,19 @@ public static class NotificationStreams
                 "select set_config('notify.lock_timeout', current_setting('lock_timeout'), true), "
                 + $"set_config('lock_timeout', '{(int)StreamPatience.TotalMilliseconds}ms', true)"));
             batch.BatchCommands.Add(new NpgsqlBatchCommand(Lock));
-            batch.BatchCommands.Add(new NpgsqlBatchCommand("select set_config('lock_timeout', current_setting('notify.lock_timeout'), true)"));
+            batch.BatchCommands.Add(new NpgsqlBatchCommand(
+                "select set_config('lock_timeout', current_setting('notify.lock_timeout'), true)"));
             batch.BatchCommands[2].Parameters.Add(new NpgsqlParameter { Value = sorted });
             await batch.ExecuteNonQueryAsync(cancellation);
             return [];
         }
         catch (PostgresException e) when (e.SqlState == PostgresErrorCodes.LockNotAvailable)
         {
-            await using var back = new NpgsqlCommand("rollback to savepoint streams", connection);
+            await using var back = OpenDeliveryTable.Command(connection, "rollback to savepoint streams");
             await back.ExecuteNonQueryAsync(cancellation);
         }
 
-        await using var free = new NpgsqlCommand($"{Lock} skip locked", connection) { Parameters = { new NpgsqlParameter { Value = sorted } } };
+        await using var free = OpenDeliveryTable.Command(connection, $"{Lock} skip locked", [sorted]);
         var busy = sorted.ToHashSet(StringComparer.Ordinal);
         await using var reader = await free.ExecuteReaderAsync(cancellation);
         while (await reader.ReadAsync(cancellation)) busy.Remove(reader.GetString(0));

@@ -31,7 +31,8 @@ public sealed class BlackHole : SystemTest
     }
 
     [Fact]
-    public Task Black_hole_holds_up_no_other_channel_and_loses_and_repeats_nothing() => SwallowAsync(quiet: 1, during: 4, isMeasured: false);
+    public Task Black_hole_holds_up_no_other_channel_and_loses_and_repeats_nothing() =>
+        SwallowAsync(quiet: 1, during: 4, isMeasured: false);
 
     [Fact]
     [Trait("Category", "Long")]
@@ -78,10 +79,11 @@ public sealed class BlackHole : SystemTest
         await Installation.VerifyAsync();
 
         Assert.Equal(asked.Count - given.Count, arrivals.Count);
-        // None waited for the SMS: what was asked for in the first half of the silence went out before it ended.
+        // None waited for the SMS: pushes of the first half of the silence went out before it ended.
         var silence = phases.Single(p => p.Name == "during");
         var half = silence.From + ((silence.To - silence.From) / 2);
-        var early = asked.Where(a => a.Key.StartsWith(push, StringComparison.Ordinal) && a.Value >= silence.From && a.Value < half).ToList();
+        var early = asked.Where(a => a.Key.StartsWith(push, StringComparison.Ordinal) && a.Value >= silence.From && a.Value < half)
+            .ToList();
         Assert.True(early.Count > PerSecond, $"{early.Count} pushes in the silence");
         Assert.All(early, a => Assert.True(arrivals[a.Key] < recovered, $"{a.Key} waited for the end of the silence"));
         if (!isMeasured) return;

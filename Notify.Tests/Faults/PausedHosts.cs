@@ -109,18 +109,45 @@ public sealed class PausedHostsOnPostgres(FaultSystem faults) : PausedHosts(faul
         await SendAsync(10);
         await ProjectedAsync(90);
 
-        async Task SendAsync(int count)
-        {
-            var answers = await Task.WhenAll(Enumerable.Range(0, count).Select(
-                _ => Client.SendAsync(new { eventId = NewId(mark), userId = person.Id, content = new { title = mark } })));
-            foreach (var answer in answers) answer.Is(202);
-        }
+        Task SendAsync(int count) => this.SendAsync(person, mark, count);
 
-        Task ProjectedAsync(int count) => Eventually.Becomes(
-            () => Installation.ScalarAsync<long>(
-                "select count(distinct event_id) from analytics.deliveries where event_id like $1 || '%'", mark),
-            n => n == count, $"the read model has {count}", Soon);
+        Task ProjectedAsync(int count) => this.ProjectedAsync(mark, count);
     }
+
+    [Fact]
+    public async Task Read_model_that_was_given_up_is_started_again_by_its_host()
+    {
+        var person = await Installation.NewPersonAsync();
+        var mark = NewId("given-up");
+        await SendAsync(person, mark, 5);
+        await ProjectedAsync(mark, 5);
+        await Installation.QuietAsync(Soon, mark);
+        (await Client.PutAsync($"/v1/topics/{mark}", new { name = "The last event before" })).Is(200);
+        await Eventually.Holds(
+            () => Installation.ScalarAsync<bool>(
+                "select last_seq_id = (select max(seq_id) from events.mt_events) from events.mt_event_progression where name = 'analytics:All'"),
+            "it is at the end", Soon);
+
+        // As if another host had written its position: the next batch is out of order, and Wolverine gives the read model up.
+        await Installation.ScalarAsync<long>(
+            "update events.mt_event_progression set last_seq_id = last_seq_id - 1 where name = 'analytics:All' returning last_seq_id");
+        await SendAsync(person, mark, 5);
+
+        await ProjectedAsync(mark, 10);
+        Assert.Contains("The read model analytics:All had stopped", await Installation.LogsAsync(), StringComparison.OrdinalIgnoreCase);
+    }
+
+    private async Task SendAsync(Person person, string mark, int count)
+    {
+        var answers = await Task.WhenAll(Enumerable.Range(0, count).Select(
+            _ => Client.SendAsync(new { eventId = NewId(mark), userId = person.Id, content = new { title = mark } })));
+        foreach (var answer in answers) answer.Is(202);
+    }
+
+    private Task ProjectedAsync(string mark, int count) => Eventually.Becomes(
+        () => Installation.ScalarAsync<long>(
+            "select count(distinct event_id) from analytics.deliveries where event_id like $1 || '%'", mark),
+        n => n == count, $"the read model has {count}", Soon);
 }
 
 /// <summary>The same with messages in RabbitMQ.</summary>

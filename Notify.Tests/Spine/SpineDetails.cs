@@ -45,7 +45,7 @@ public abstract class SpineDetails(NotifySystem system) : SpineTest(system)
     }
 
     [Fact]
-    public async Task What_is_scheduled_waits_and_what_is_cancelled_is_not_sent()
+    public async Task Scheduled_SMS_waits_and_cancelled_one_is_not_sent()
     {
         var person = await Installation.NewPersonAsync(devices: 0);
         var (later, cancelled, sendAt) = (NewId("later"), NewId("cancelled"), Clock.GetUtcNow().AddSeconds(2));

@@ -1,5 +1,6 @@
 using System.Text.Json.Serialization;
 using JasperFx;
+using Notify.Api.Access;
 using Notify.Api.Broadcasts;
 using Notify.Api.Categories;
 using Notify.Api.Clients;
@@ -42,6 +43,8 @@ var sms = builder.Configuration.GetSection("Notify:Sms").Read<SmsLimits>(faults)
 sms.Check("Notify:Sms", faults);
 var accept = builder.Configuration.GetSection("Notify:Accept").Read<AcceptOptions>(faults);
 accept.Check("Notify:Accept", faults);
+var requestLimit = builder.Configuration.GetSection("Notify:RequestLimit").Read<RequestLimitOptions>(faults);
+requestLimit.Check("Notify:RequestLimit", faults);
 var appOrigins = AppOrigins.Read(builder.Configuration, faults);
 if (faults.Report()) return NotifyHost.WrongConfiguration;
 
@@ -63,6 +66,7 @@ builder.Host.UseWolverine(o =>
 builder.Services.AddSingleton(sms).AddSingleton<DeliveryTokens>().AddSingleton<Unsubscribing>().AddSingleton<Engaging>();
 builder.Services.AddSingleton(acceptLimit).AddSingleton<AcceptLimit>().AddSingleton<ApiHosts>();
 builder.Services.AddSingleton<NotificationIntake>().AddSingleton<AudienceDetails>().AddSingleton<Acceptance>().AddSingleton<TemplateBook>().AddSingleton<TemplateRequests>().AddSingleton<TokenKeys>().AddSingleton<Callers>();
+builder.Services.AddSingleton(requestLimit).AddSingleton<RequestLimit>().AddSingleton<DeviceChallenge>().AddSingleton<Refusals>().AddSingleton<AccessLog>().AddSingleton<AccessControl>();
 builder.Services.AddSingleton<SecretUses>().AddSingleton<KeptAnswers>().AddSingleton<IdempotentRequests>().AddSingleton<SecretRotator>();
 builder.Services.AddSingleton<QueueActivity>();
 builder.Services
@@ -134,6 +138,7 @@ Alerts.Map(app);
 Verifications.Map(app);
 DeadLetters.Map(app);
 GetAnalytics.Map(app);
+ListAccesses.Map(app);
 ClientEndpoints.Map(app);
 UnsubscribeEndpoints.Map(app);
 TrackingEndpoints.Map(app);

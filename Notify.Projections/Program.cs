@@ -82,7 +82,8 @@ switch (command)
         var (options, fault) = ReplayOptions.Parse([.. args.Skip(1)]);
         if (options is null) return NotifyHost.Fail(Name, fault!);
         return await NotifyHost.RunAsync(Name, () => new Replayer(
-            app.Services.GetRequiredService<IDocumentStore>(), database, app.Services.GetRequiredService<SubjectKeys>(), Console.Out).RunAsync(Name, options));
+            app.Services.GetRequiredService<IDocumentStore>(), database, app.Services.GetRequiredService<SubjectKeys>(),
+            app.Services.GetRequiredService<TimeProvider>(), Console.Out).RunAsync(Name, options));
     case "rebuild":
         return await NotifyHost.RunAsync(Name, () => RebuildCommand.RunAsync(app.Services, args.Where(a => !a.StartsWith('-')).Skip(1).ToArray(), Console.Out));
     case "rewrap-keys":

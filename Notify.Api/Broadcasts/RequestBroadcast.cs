@@ -3,6 +3,7 @@ using System.Diagnostics;
 using System.Text.Json;
 using FluentValidation;
 using Marten;
+using Notify.Api.Access;
 using Notify.Api.Contract;
 using Notify.Api.Notifications;
 using Notify.Api.Recipients;
@@ -132,7 +133,7 @@ public static class RequestBroadcastEndpoint
 {
     /// <summary>Maps <c>POST /v1/broadcasts</c>.</summary>
     public static void Map(IEndpointRouteBuilder app) =>
-        app.MapPost("/v1/broadcasts", RequestAsync).RequireScope(Scopes.Send).WithName("RequestBroadcast").WithTags("Send")
+        app.MapPost("/v1/broadcasts", RequestAsync).RequireScope(Scopes.Send).OpenToTests().WithOwnLimit().WithName("RequestBroadcast").WithTags("Send")
             .WithSummary("Send to many").WithDescription(
                 "To those who follow a topic, to those whom a filter describes, or to every registered user. Answers 202 only when it is durable; the same broadcast ID is never acted upon twice. "
                 + "From `sendAt` on, each user gets a notification of their own, with the event ID `{broadcastId}@{userId}`, which can be asked for like any other; preferences, suppressions and categories count for it as ever. "
@@ -146,6 +147,7 @@ public static class RequestBroadcastEndpoint
             })
             .Answers(202, "It is durable.", new RequestedBroadcast("order-news-1", BroadcastState.Scheduled, false), "Location")
             .Answers(200, "The same request was accepted before; nothing is sent again.", new RequestedBroadcast("order-news-1", BroadcastState.Completed, true))
+            .FailsUngranted().Fails(403, SendingRules.Broadcast, SendingRules.BroadcastDetail)
             .Fails(409, "broadcast_id_conflict", ConflictDetail("order-news-1"))
             .Fails(429, "rate_limited", "This client asks for more than its limit allows. Send the same request again after Retry-After: nothing was stored.");
 
@@ -169,12 +171,15 @@ public static class RequestBroadcastEndpoint
             var errors = RequestBody.Bind(document.RootElement, validator, out var request);
             if (errors is not null) return Problem.Invalid(errors);
             var client = Callers.Of(http);
+            if (request!.Topic is null && !client.Sending.BroadcastToAll) return new Hindrance(SendingRules.Broadcast, SendingRules.BroadcastDetail).ToResult();
             if (limit.Take(http.Response, client, 1) is { } over) return over;
 
             var (key, hash, each) = (Broadcast.KeyOf(client.ClientId, request!.BroadcastId!),
                 acceptance.ReceivedOf(document.RootElement).Hash, RequestBroadcastValidator.AsNotification(request));
             // Before a connection is held: it is read over another one.
             var (template, faults) = request.Template is null ? (null, null) : await templates.ResolveAsync(each);
+            var category = request.Category ?? template?.Category ?? RequestNotification.DefaultCategory;
+            if (faults is null && SendingRules.Check(client, category, request.Channels) is { } hindrance) return hindrance.ToResult();
             await using var session = store.LightweightSession();
             await session.BeginTransactionAsync(http.RequestAborted);
             if (await BroadcastTable.HashAsync(session.Connection!, key, http.RequestAborted) is { } known) return await KnownAsync(session, request, key, known, hash, http.RequestAborted);
@@ -188,9 +193,9 @@ public static class RequestBroadcastEndpoint
                 return await KnownAsync(session, request, key, (await BroadcastTable.HashAsync(session.Connection!, key, http.RequestAborted))!, hash, http.RequestAborted);
             var (sealing, payloads) = (await keys.CurrentAsync(session.Connection!, [key], http.RequestAborted), new PayloadBatch(now));
             session.Events.StartStream(key, new BroadcastRequested(
-                client.ClientId, request.BroadcastId!, client.Mode, AudienceOf(request), request.Category ?? template?.Category ?? RequestNotification.DefaultCategory, each.Priority!.Value, request.Channels,
+                client.ClientId, request.BroadcastId!, client.Mode, AudienceOf(request), category, each.Priority!.Value, request.Channels ?? client.Sending.Channels,
                 payloads.Seal(sealing, key, key, Acceptance.PayloadOf(each)), request.SendAt, request.ExpiresAt, hash,
-                    Activity.Current?.Id, now, template?.Pin));
+                    Activity.Current?.Id, now, template?.Pin, !client.Sending.Required));
             await PayloadTable.AddAsync(session.Connection!, payloads.Rows, http.RequestAborted);
             await session.SaveChangesAsync(http.RequestAborted);
             return Results.Accepted($"/v1/broadcasts/{request.BroadcastId}", new RequestedBroadcast(request.BroadcastId!, BroadcastState.Scheduled, false));

@@ -1,5 +1,6 @@
 using FluentValidation;
 using Marten;
+using Notify.Api.Access;
 using Notify.Api.Contract;
 using Notify.Api.Reference;
 using Notify.Domain.Caps;
@@ -142,7 +143,7 @@ public static class CategoryEndpoints
     /// <summary>Maps the endpoints.</summary>
     public static void Map(IEndpointRouteBuilder app)
     {
-        app.MapPut("/v1/categories/{category}", PutAsync).RequireScope(Scopes.Recipients).WithName("PutCategory").WithTags("Recipients")
+        app.MapPut("/v1/categories/{category}", PutAsync).RequireAnyScope(Scopes.Operate, Scopes.Admin).WithName("PutCategory").WithTags("Recipients")
             .WithSummary("Define a category").WithDescription(
                 "Replaces its rules; what is absent takes its default. They hold from the next planning and the next last check on. A person's word about the category goes over their word about the channel, over the category's default, over yes; "
                 + "for someone who is not registered the default decides. A required category passes all of these, and never a suppression. The same again changes nothing. "
@@ -157,10 +158,10 @@ public static class CategoryEndpoints
             .Takes("News: three SMS a day, the rest on the days after; five pushes an hour, and no more", new PutCategory { Caps = ExampleCaps })
             .Takes("Comments: one email an hour that tells them all", new PutCategory { Digest = ExampleDigest })
             .Answers(200, "As it is now.", Example);
-        app.MapGet("/v1/categories", ListAsync).RequireScope(Scopes.Recipients).WithName("ListCategories").WithTags("Recipients")
+        app.MapGet("/v1/categories", ListAsync).RequireAnyScope(Scopes.Recipients, Scopes.Operate, Scopes.Admin).WithName("ListCategories").WithTags("Recipients")
             .WithSummary("List categories").WithDescription("Every category that is defined.")
             .Answers(200, "The categories.", new CategoryList([Example]));
-        app.MapGet("/v1/categories/{category}", GetAsync).RequireScope(Scopes.Recipients).WithName("GetCategory").WithTags("Recipients")
+        app.MapGet("/v1/categories/{category}", GetAsync).RequireAnyScope(Scopes.Recipients, Scopes.Operate, Scopes.Admin).WithName("GetCategory").WithTags("Recipients")
             .WithSummary("A category's rules").WithDescription("A category that nobody defined can be used all the same: everybody who said nothing is reached, and nothing is repeated.")
             .Answers(200, "The category.", Example).FailsNotFound("such category");
     }

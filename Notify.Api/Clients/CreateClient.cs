@@ -4,10 +4,12 @@ using System.Security.Cryptography;
 using System.Text.Json;
 using FluentValidation;
 using Marten;
+using Notify.Api.Access;
 using Notify.Api.Contract;
 using Notify.Api.Notifications;
 using Notify.Api.Reference;
 using Notify.Domain.Clients;
+using Notify.Domain.Notifications;
 using Notify.Projections;
 using Notify.Projections.Hosting;
 using Notify.Projections.Privacy;
@@ -28,6 +30,9 @@ public sealed record CreateClient
     /// <summary>What it may do: some of send, recipients, templates, read, audit, operate, admin.</summary>
     [Required]
     public IReadOnlyList<string>? Scopes { get; init; }
+
+    /// <summary>The limits within which it may use its scopes. Absent: any category and channel, opt-outs hold, broadcasts to topics only.</summary>
+    public ClientGrants? Grants { get; init; }
 
     /// <summary>How many notifications it may ask for each second, over longer; 0: any number. Absent: as configured.</summary>
     public int? AcceptPerSecond { get; init; }
@@ -57,11 +62,14 @@ public sealed record ClientList(IReadOnlyList<ClientResource> Clients);
 /// <param name="Name">What people call it.</param>
 /// <param name="Mode">Live, or to the sandbox only.</param>
 /// <param name="Scopes">What it may do.</param>
+/// <param name="Grants">The limits within which it may use its scopes, where some were given.</param>
 /// <param name="IsDisabled">Whether it was shut out.</param>
 /// <param name="AcceptPerSecond">How many notifications it may ask for each second; 0: any number; absent: as configured.</param>
 /// <param name="AcceptBurst">How many it may ask for at once; absent: as configured.</param>
 /// <param name="Secrets">Those that count, at most two, without the secrets themselves.</param>
-public sealed record ClientResource(string ClientId, string Name, ClientMode Mode, IReadOnlyList<string> Scopes, bool IsDisabled, int? AcceptPerSecond, int? AcceptBurst, IReadOnlyList<SecretResource> Secrets);
+public sealed record ClientResource(
+    string ClientId, string Name, ClientMode Mode, IReadOnlyList<string> Scopes, ClientGrants? Grants, bool IsDisabled, int? AcceptPerSecond,
+    int? AcceptBurst, IReadOnlyList<SecretResource> Secrets);
 
 /// <summary>A secret that counts.</summary>
 /// <param name="Id">By which it can be revoked.</param>
@@ -76,8 +84,11 @@ public sealed class CreateClientValidator : AbstractValidator<CreateClient>
     public CreateClientValidator()
     {
         RuleFor(c => c.Name).NotEmpty().MaximumLength(100).WithMessage("must be 1 to 100 characters");
-        RuleFor(c => c.Scopes).Must(s => s is { Count: > 0 } && s.All(Domain.Clients.Scopes.All.Contains))
-            .WithMessage($"must be some of {string.Join(", ", Domain.Clients.Scopes.All)}");
+        RuleFor(c => c.Scopes).Must(PowerRules.AreScopes).WithMessage(PowerRules.ScopesRule);
+        RuleFor(c => c).Custom((client, context) =>
+        {
+            foreach (var (field, fault) in PowerRules.Check(client.Grants, client.Scopes)) context.AddFailure(field, fault);
+        });
         RuleFor(c => c.AcceptPerSecond).InclusiveBetween(0, AcceptLimitOptions.Highest).WithMessage($"must be 0 (no limit) to {AcceptLimitOptions.Highest}");
         RuleFor(c => c.AcceptBurst).InclusiveBetween(1, AcceptLimitOptions.Highest).WithMessage($"must be 1 to {AcceptLimitOptions.Highest}");
         RuleFor(c => c.AcceptBurst).Null().When(c => c.AcceptPerSecond is null or 0).WithMessage("needs an acceptPerSecond above 0 beside it");
@@ -88,22 +99,32 @@ public sealed class CreateClientValidator : AbstractValidator<CreateClient>
 public static class ClientEndpoints
 {
     private static readonly CreateClientValidator Validator = new();
+    private static readonly ChangePowersValidator PowersValidator = new();
 
     /// <summary>Maps the endpoints.</summary>
     public static void Map(IEndpointRouteBuilder app)
     {
-        app.MapPost("/v1/clients", CreateAsync).RequireScope(Scopes.Admin).WithName("CreateClient").WithTags("Clients")
+        app.MapPost("/v1/clients", CreateAsync).RequireScope(Scopes.Admin).Traced().WithName("CreateClient").WithTags("Clients")
             .WithSummary("Create a client").WithDescription("Answers its key and secret; the secret is shown this once and kept only as a keyed hash.")
             .Takes("A shop that sends and reads", new CreateClient { Name = "shop", Mode = ClientMode.Live, Scopes = [Scopes.Send, Scopes.Read], AcceptPerSecond = 500, AcceptBurst = 1000 })
+            .Takes("One for codes, that passes opt-outs where a category is required", new CreateClient
+            {
+                Name = "sign-in", Scopes = [Scopes.Send],
+                Grants = new ClientGrants { Send = new SendLimits { Categories = ["otp"], Channels = [Channel.Sms], Required = true } },
+            })
             .Header(IdempotentRequests.Header, IdempotentRequests.HeaderRule, KeyExample)
             .Answers(201, "It is made, now or by the same request before.", new CreatedClient(Someone, Someone, Secret), "Location")
             .Fails(409, "idempotency_key_conflict", IdempotentRequests.Conflict)
                 .Fails(409, "idempotency_key_spent", IdempotentRequests.Spent);
-        app.MapGet("/v1/clients", ListAsync).RequireScope(Scopes.Admin).WithName("ListClients").WithTags("Clients")
+        app.MapGet("/v1/clients", ListAsync).RequireScope(Scopes.Admin).Traced().WithName("ListClients").WithTags("Clients")
             .WithSummary("List clients").WithDescription("Every client, by name, without secrets.")
             .Answers(200, "The clients.", new ClientList([new ClientResource(Someone, "shop", ClientMode.Live,
-                [Scopes.Send, Scopes.Read], false, 500, 1000, [new SecretResource("s_h7k2m9qa", Then, Then)])]));
-        app.MapPost("/v1/clients/{clientId}/secrets", RotateAsync).RequireScope(Scopes.Admin).WithName("RotateSecret").WithTags("Clients")
+                [Scopes.Send, Scopes.Read], new ClientGrants { Send = new SendLimits { Categories = ["shipping"] } }, false, 500, 1000, [new SecretResource("s_h7k2m9qa", Then, Then)])]));
+        app.MapPut("/v1/clients/{clientId}/scopes", ChangePowersAsync).RequireScope(Scopes.Admin).Traced().WithName("ChangeClientScopes").WithTags("Clients")
+            .WithSummary("Change what a client may do").WithDescription("Its scopes and their limits, as a whole: here at once, at other hosts within two seconds. The secrets stay.")
+            .Takes("Sending in one category", new ChangePowers { Scopes = [Scopes.Send], Grants = new ClientGrants { Send = new SendLimits { Categories = ["shipping"] } } })
+            .Answers(204, "It is changed.").FailsNotFound("such client");
+        app.MapPost("/v1/clients/{clientId}/secrets", RotateAsync).RequireScope(Scopes.Admin).Traced().WithName("RotateSecret").WithTags("Clients")
             .WithSummary("Rotate a client's secret").WithDescription(
                 "Gives the client another secret, shown this once; with an Idempotency-Key for a day. Two may be active, so that one "
                 + "can be replaced without a pause; a third revokes one that was not used within a day, first one that was never used. "
@@ -115,10 +136,10 @@ public static class ClientEndpoints
             .FailsNotFound("such client, or no such secret of it,")
             .Fails(409, "secrets_in_use", SecretRotator.InUse).Fails(409, "idempotency_key_conflict", IdempotentRequests.Conflict)
                 .Fails(409, "idempotency_key_spent", IdempotentRequests.Spent);
-        app.MapDelete("/v1/clients/{clientId}/secrets/{secretId}", RevokeAsync).RequireScope(Scopes.Admin).WithName("RevokeSecret").WithTags("Clients")
+        app.MapDelete("/v1/clients/{clientId}/secrets/{secretId}", RevokeAsync).RequireScope(Scopes.Admin).Traced().WithName("RevokeSecret").WithTags("Clients")
             .WithSummary("Revoke a secret").WithDescription("The secret counts no more: here at once, at other hosts within two seconds.")
             .Answers(204, "It is revoked.").FailsNotFound("such secret of this client");
-        app.MapDelete("/v1/clients/{clientId}", DisableAsync).RequireScope(Scopes.Admin).WithName("DisableClient").WithTags("Clients")
+        app.MapDelete("/v1/clients/{clientId}", DisableAsync).RequireScope(Scopes.Admin).Traced().WithName("DisableClient").WithTags("Clients")
             .WithSummary("Shut a client out").WithDescription("The client may not call any more. Its notifications stay, and what it sent goes on.")
             .Answers(204, "It is shut out.").FailsNotFound("such client");
     }
@@ -146,11 +167,12 @@ public static class ClientEndpoints
         var clientId = "c_" + RandomNumberGenerator.GetString("abcdefghijkmnpqrstuvwxyz23456789", 16);
         var (issued, secret) = NewSecret(ring, by, now);
         session.Events.StartStream(Client.KeyOf(clientId), new ClientRegistered(
-            clientId, client.Name!, client.Mode ?? ClientMode.Live, [.. client.Scopes!.Distinct()], by, now, client.AcceptPerSecond, client.AcceptBurst), issued);
+            clientId, client.Name!, client.Mode ?? ClientMode.Live, [.. client.Scopes!.Distinct()], by, now, client.AcceptPerSecond, client.AcceptBurst,
+            client.Grants?.ToSend()), issued);
         return (clientId, secret);
     }
 
-    /// <summary>Registers a client for an operator and prints its key and secret as one line of JSON. Settings: <c>name</c>, <c>mode</c>, <c>scopes</c>, <c>acceptPerSecond</c>, <c>acceptBurst</c>.</summary>
+    /// <summary>Registers a client for an operator and prints its key and secret as one line of JSON. Settings: <c>name</c>, <c>mode</c>, <c>scopes</c>, <c>categories</c>, <c>channels</c>, <c>required</c>, <c>broadcastToAll</c>, <c>acceptPerSecond</c>, <c>acceptBurst</c>.</summary>
     /// <returns>The exit code.</returns>
     public static async Task<int> CreateFromCommandLineAsync(IServiceProvider services, IConfiguration settings)
     {
@@ -159,7 +181,12 @@ public static class ClientEndpoints
         if (!Enum.TryParse<ClientMode>(settings["mode"] ?? "live", ignoreCase: true, out var mode)) return NotifyHost.Fail("notify-api", "--mode is live or test");
         if (!IsLimit(settings["acceptPerSecond"], out var perSecond) || !IsLimit(settings["acceptBurst"], out var burst))
             return NotifyHost.Fail("notify-api", "--acceptPerSecond and --acceptBurst are whole numbers");
-        var client = new CreateClient { Name = settings["name"] ?? "development", Mode = mode, Scopes = scopes, AcceptPerSecond = perSecond, AcceptBurst = burst };
+        if (!TryGrants(settings, out var grants))
+            return NotifyHost.Fail("notify-api", "--channels are some of push, sms and email, separated by commas; --required and --broadcastToAll are true or false");
+        var client = new CreateClient
+        {
+            Name = settings["name"] ?? "development", Mode = mode, Scopes = scopes, Grants = grants, AcceptPerSecond = perSecond, AcceptBurst = burst,
+        };
         if (Validator.Validate(client) is { IsValid: false } found)
             return NotifyHost.Fail("notify-api", string.Join("; ", found.Errors.Select(e => $"--{JsonNamingPolicy.CamelCase.ConvertName(e.PropertyName)} {e.ErrorMessage}")));
         var (key, secret) = await RegisterAsync(
@@ -167,6 +194,26 @@ public static class ClientEndpoints
             services.GetRequiredService<TimeProvider>().GetUtcNow(), default);
         Console.WriteLine(JsonSerializer.Serialize(new { appKey = key, appSecret = secret }));
         return 0;
+    }
+
+    private static bool TryGrants(IConfiguration settings, out ClientGrants? grants)
+    {
+        grants = null;
+        string?[] given = [settings["categories"], settings["channels"], settings["required"], settings["broadcastToAll"]];
+        if (given.All(g => g is null)) return true;
+        var channels = given[1]?.Split(',').Select(c => Enum.TryParse<Channel>(c, ignoreCase: true, out var channel) ? channel : (Channel?)null).ToList();
+        if (channels?.Contains(null) == true || !IsChoice(given[2], out var required) || !IsChoice(given[3], out var toAll)) return false;
+        grants = new ClientGrants
+        {
+            Send = new SendLimits { Categories = given[0]?.Split(','), Channels = channels?.OfType<Channel>().ToList(), Required = required, BroadcastToAll = toAll },
+        };
+        return true;
+    }
+
+    private static bool IsChoice(string? text, out bool? choice)
+    {
+        choice = bool.TryParse(text, out var value) ? value : null;
+        return text is null || choice is not null;
     }
 
     private static bool IsLimit(string? text, out int? limit)
@@ -197,7 +244,7 @@ public static class ClientEndpoints
         var clients = await read.Session.Query<Client>().OrderBy(c => c.Name).ToListAsync(http.RequestAborted);
         var used = await SecretUses.AllAsync(read.Connection, http.RequestAborted);
         return Results.Ok(new ClientList([.. clients.Select(c => new ClientResource(
-            c.ClientId, c.Name, c.Mode, c.Scopes, c.IsDisabled, c.AcceptPerSecond, c.AcceptBurst,
+            c.ClientId, c.Name, c.Mode, c.Scopes, ClientGrants.Of(c.Send), c.IsDisabled, c.AcceptPerSecond, c.AcceptBurst,
                 [.. c.Secrets.Select(s => new SecretResource(s.Id, s.IssuedAt, used.TryGetValue((c.ClientId, s.Id), out var at) ? at
                 : null))]))]));
     }
@@ -219,6 +266,19 @@ public static class ClientEndpoints
         ChangeAsync(clientId, http, store, callers, client => client.Secrets.Any(s => s.Id == secretId)
             ? ([new SecretRevoked(secretId, Callers.Of(http).ClientId, clock.GetUtcNow())], Results.NoContent())
             : ([], Problem.NotFound("such secret of this client")));
+
+    private static async Task<IResult> ChangePowersAsync(string clientId, HttpContext http, IDocumentStore store, Callers callers, TimeProvider clock)
+    {
+        var (body, problem) = await RequestBody.ReadAsync(http.Request, PowersValidator);
+        if (body is null) return problem!;
+        string[] scopes = [.. body.Scopes!.Distinct()];
+        var send = body.Grants?.ToSend();
+        return await ChangeAsync(clientId, http, store, callers, client => (
+            client.Scopes.SequenceEqual(scopes) && SendGrant.AreSame(client.Send, send)
+                ? []
+                : [new ClientPowersChanged(scopes, send, Callers.Of(http).ClientId, clock.GetUtcNow())],
+            Results.NoContent()));
+    }
 
     private static Task<IResult> DisableAsync(string clientId, HttpContext http, IDocumentStore store, Callers callers, TimeProvider clock) =>
         ChangeAsync(clientId, http, store, callers, client =>

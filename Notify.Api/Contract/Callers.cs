@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using System.Security.Cryptography;
 using System.Text;
 using Marten;
+using Notify.Api.Access;
 using Notify.Api.Clients;
 using Notify.Api.ClientTokens;
 using Notify.Domain.Clients;
@@ -17,7 +18,7 @@ namespace Notify.Api.Contract;
 /// is open to it. A change to a client counts within <see cref="Memory"/>.
 /// </summary>
 public sealed class Callers(
-    IDocumentStore store, ReadDatabase reads, MasterKeyRing ring, TokenKeys tokens, SecretUses uses, TimeProvider clock)
+    IDocumentStore store, ReadDatabase reads, MasterKeyRing ring, TokenKeys tokens, SecretUses uses, Refusals refusals, TimeProvider clock)
 {
     /// <summary>How long a client is remembered before it is read again.</summary>
     public static readonly TimeSpan Memory = TimeSpan.FromSeconds(2);
@@ -28,7 +29,14 @@ public sealed class Callers(
     private static readonly TimeSpan MaxWait = TimeSpan.FromSeconds(5);
     private readonly ConcurrentDictionary<string, Lazy<Task<Client?>>> readings = new(StringComparer.Ordinal);
 
-    private const string Item = "notify.caller", TokenItem = "notify.token";
+    /// <summary>The code of a refusal of what test clients may not do.</summary>
+    public const string TestMode = "test_mode";
+
+    /// <summary>The words of that refusal.</summary>
+    public const string TestModeDetail =
+        "A test client changes nothing that live clients share, such as users, templates, categories, topics and suppressions. Call with a live client.";
+
+    private const string Item = "notify.caller", OwnerItem = "notify.owner", TokenItem = "notify.token";
     private const string Bearer = "Bearer ", BasicChallenge = "Basic realm=\"notify\", charset=\"UTF-8\"";
     private readonly ConcurrentDictionary<string, (Client? Client, long At)> known = new(StringComparer.Ordinal);
 
@@ -47,6 +55,9 @@ public sealed class Callers(
     /// <summary>The app that calls, <c>app:{clientId}</c>; <c>null</c>: the client itself does.</summary>
     public static string? AppOf(HttpContext context) => TokenOf(context) is { } token ? $"app:{token.ClientId}" : null;
 
+    /// <summary>Whether the caller, or for an app the client that made its token, has the scope <c>audit</c>.</summary>
+    public static bool MayAudit(HttpContext context) => ((Client)context.Items[OwnerItem]!).Scopes.Contains(Scopes.Audit);
+
     /// <summary>Whether the caller may see what is a user's: a client may, and an app what is its own user's.</summary>
     public static bool MaySee(HttpContext context, string? userId) => TokenOf(context) is not { } token || token.UserId == userId;
 
@@ -62,7 +73,8 @@ public sealed class Callers(
     public async ValueTask<IResult?> RequireAnyAsync(HttpContext context, IReadOnlyList<string> scopes)
     {
         if (context.Request.Headers.Authorization.ToString() is { } header && header.StartsWith(Bearer, StringComparison.OrdinalIgnoreCase)) return await RequireTokenAsync(context, header[Bearer.Length..].Trim());
-        if (Parse(context.Request.Headers.Authorization) is not var (key, secret)) return Unauthorized(context, "Send Authorization: Basic with the base64 of appKey:appSecret.");
+        if (Parse(context.Request.Headers.Authorization) is not var (key, secret))
+            return Unauthorized(context, "Send Authorization: Basic with the base64 of appKey:appSecret.");
         var client = await FindAsync(key, context);
         var hash = Encoding.UTF8.GetBytes(Hash(ring, secret));
         string? match = null;
@@ -72,30 +84,50 @@ public sealed class Callers(
         }
 
         if (client is null || match is null || client.IsDisabled)
-            return Unauthorized(
-                context, "The appKey or appSecret is wrong, or no longer counts. Check both, or ask an administrator for a new secret.");
+            return await refusals.LoginAsync(context, key, Unauthorized(
+                context, "The appKey or appSecret is wrong, or no longer counts. Check both, or ask an administrator for a new secret."));
         uses.Note(client.ClientId, match);
         if (!scopes.Any(client.Scopes.Contains))
-            return Problem.Of(StatusCodes.Status403Forbidden, "missing_scope", $"This client lacks the scope \"{scopes[0]}\". Ask an administrator for it, or call with a client that has it.");
-        context.Items[Item] = client;
+            return Lacks(context, client.ClientId, "missing_scope",
+                $"This client lacks the scope \"{scopes[0]}\". Ask an administrator for it, or call with a client that has it.");
+        if (!MayWrite(context, client)) return Lacks(context, client.ClientId, TestMode, TestModeDetail);
+        context.Items[Item] = context.Items[OwnerItem] = client;
         return null;
+    }
+
+    // A test client reads as a live one does, and writes only where the endpoint says that what it writes is its own.
+    private static bool MayWrite(HttpContext context, Client client) =>
+        client.Mode == ClientMode.Live || (context.GetEndpoint() is { } endpoint && AccessControl.IsOpenToTests(endpoint.Metadata));
+
+    private IResult Lacks(HttpContext context, string caller, string code, string detail)
+    {
+        refusals.Power(context, caller, code);
+        return Problem.Of(StatusCodes.Status403Forbidden, code, detail);
     }
 
     private async ValueTask<IResult?> RequireTokenAsync(HttpContext context, string text)
     {
-        if (await tokens.ReadAsync(text) is not { } token) return TokenInvalid(context);
+        if (await tokens.ReadAsync(text) is not { } token) return await refusals.LoginAsync(context, "bearer", TokenInvalid(context));
         if (await FindAsync(token.ClientId, context) is not { IsDisabled: false } client || client.Mode != token.Mode)
             return TokenInvalid(context);
-        if (context.GetEndpoint()?.Metadata.GetMetadata<TokenNote>() is not { } note)
-            return Lacks("A client token may not do this, whatever it allows. Let your service call with its appKey and appSecret.");
-        if (!token.Allows(note.Grant)) return Lacks($"This client token lacks \"{note.Grant}\". Let your service make one that allows it.");
-        if (context.GetRouteValue("userId") is string user && user != token.UserId) return Lacks("This client token is another user's. Use one that was made for the user in the path.");
+        if (HindranceOf(context, token) is { } hindrance) return Lacks(context, $"app:{token.ClientId}", TokenLacks, hindrance);
+        if (!MayWrite(context, client)) return Lacks(context, $"app:{token.ClientId}", TestMode, TestModeDetail);
         if (await IsOfErasedAsync(token, context)) return TokenInvalid(context);
-        context.Items[Item] = client with { Scopes = [] }; // what the client may do, its users' apps may not
+        // What the client may do, its users' apps may not; what it may send, they may not exceed.
+        context.Items[Item] = client with { Scopes = [], Send = client.Sending };
+        context.Items[OwnerItem] = client;
         context.Items[TokenItem] = token;
         return null;
+    }
 
-        static IResult Lacks(string detail) => Problem.Of(StatusCodes.Status403Forbidden, TokenLacks, detail);
+    private static string? HindranceOf(HttpContext context, ClientToken token)
+    {
+        if (context.GetEndpoint()?.Metadata.GetMetadata<TokenNote>() is not { } note)
+            return "A client token may not do this, whatever it allows. Let your service call with its appKey and appSecret.";
+        if (!token.Allows(note.Grant)) return $"This client token lacks \"{note.Grant}\". Let your service make one that allows it.";
+        return context.GetRouteValue("userId") is string user && user != token.UserId
+            ? "This client token is another user's. Use one that was made for the user in the path."
+            : null;
     }
 
     // An app that was not told of it would make the person known again, by registering its device.
@@ -180,20 +212,4 @@ public sealed class Callers(
         context.Response.Headers.WWWAuthenticate = BasicChallenge;
         return Problem.Of(StatusCodes.Status401Unauthorized, "unauthorized", detail);
     }
-}
-
-/// <summary>Scopes, and what client tokens allow, as endpoint filters.</summary>
-public static class CallerExtensions
-{
-    /// <summary>Lets only clients with the scope pass.</summary>
-    public static RouteHandlerBuilder RequireScope(this RouteHandlerBuilder endpoint, string scope) => endpoint.WithMetadata(new Reference.ScopeNote(scope)).AddEndpointFilter(async (context, next) =>
-        await context.HttpContext.RequestServices.GetRequiredService<Callers>().RequireAsync(context.HttpContext, scope) ?? await next(context));
-
-    /// <summary>Opens an endpoint to apps whose client token allows it.</summary>
-    /// <param name="grant">One of <see cref="TokenGrants"/>.</param>
-    public static RouteHandlerBuilder OrToken(this RouteHandlerBuilder endpoint, string grant) => endpoint.WithMetadata(new TokenNote(grant)).RequireCors(AppOrigins.Policy);
-
-    /// <summary>Lets only clients with one of the scopes pass; the first is the one to ask for.</summary>
-    public static RouteHandlerBuilder RequireAnyScope(this RouteHandlerBuilder endpoint, params string[] scopes) => endpoint.WithMetadata(new Reference.ScopeNote(scopes[0])).AddEndpointFilter(async (context, next) =>
-        await context.HttpContext.RequestServices.GetRequiredService<Callers>().RequireAnyAsync(context.HttpContext, scopes) ?? await next(context));
 }

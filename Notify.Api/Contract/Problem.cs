@@ -61,11 +61,19 @@ public static class Problem
     public static IResult Waited(bool wasTried) =>
         wasTried ? Of(StatusCodes.Status503ServiceUnavailable, "busy", WaitedDetail, retryAfterSeconds: 5) : Busy();
 
-    private sealed class Result(int status, string code, string detail, IDictionary<string, string[]>? errors, int? retryAfterSeconds) : IResult
+    /// <summary>The code of a result that is a problem; <c>null</c>: it is none.</summary>
+    public static string? CodeOf(object? result) => (result as Result)?.Code;
+
+    private sealed class Result(int status, string code, string detail, IDictionary<string, string[]>? errors, int? retryAfterSeconds)
+        : IResult, IStatusCodeHttpResult
     {
+        public string Code { get; } = code;
+
+        public int? StatusCode { get; } = status;
+
         public Task ExecuteAsync(HttpContext httpContext)
         {
-            var problem = ProblemDocument.Of(status, code, detail, Activity.Current?.TraceId.ToString() ?? httpContext.TraceIdentifier, errors);
+            var problem = ProblemDocument.Of(status, Code, detail, Activity.Current?.TraceId.ToString() ?? httpContext.TraceIdentifier, errors);
             if (retryAfterSeconds is { } seconds) httpContext.Response.Headers.RetryAfter = seconds.ToString(System.Globalization.CultureInfo.InvariantCulture);
             httpContext.Response.StatusCode = status;
             return httpContext.Response.WriteAsJsonAsync(problem, options: null, contentType: "application/problem+json", httpContext.RequestAborted);

@@ -119,7 +119,7 @@ public sealed class Acceptance : IAsyncDisposable
         // What the payload holds is not held twice while the request waits.
         var item = new Item(
             NotificationKey.Of(client.ClientId, request.EventId!), client,
-                request with { Content = null, Metadata = null, Template = null },
+                request with { Content = null, Metadata = null, Template = null, Channels = request.Channels ?? client.Sending.Channels },
             payload, SubjectOf(request), received.Hash, received.Bytes, Activity.Current, template, through);
         return group.AddAsync(item, aborted);
     }
@@ -195,7 +195,7 @@ public sealed class Acceptance : IAsyncDisposable
             new NotificationRequested(
                 item.Client.ClientId, r.EventId!, r.UserId, item.Subject, item.Client.Mode, r.Category ?? item.Template?.Category
                     ?? RequestNotification.DefaultCategory, r.Priority ?? Priority.Normal,
-                r.Channels, Sealed.None, r.SendAt, r.ExpiresAt, item.Hash, item.Trace?.Id, now, item.Template?.Pin, item.Through),
+                r.Channels, Sealed.None, r.SendAt, r.ExpiresAt, item.Hash, item.Trace?.Id, now, item.Template?.Pin, item.Through, !item.Client.Sending.Required),
             item.Payload);
     }
 
@@ -210,7 +210,7 @@ public sealed class Acceptance : IAsyncDisposable
 
     private static UnregisteredRecipient? ToOf(RequestNotification r) => r.To is not { } to ? null : new UnregisteredRecipient(
         to.Email, to.Phone is null ? null : ContactRules.ToE164(to.Phone),
-        to.Device is { } d ? new DeviceAddress(d.Platform!.Value, Devices.AddressOf(d.Token, d.Subscription)) : null);
+        to.Device is { } d ? new DeviceAddress(d.Platform!.Value, Devices.AddressOf(d.Platform!.Value, d.Token, d.Subscription)) : null);
 
     private sealed record Item(
         string Key, Client Client, RequestNotification Request, NotificationPayload Payload, string Subject, string Hash, long Bytes,

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using JasperFx.Events;
 using Marten;
+using Notify.Api.Access;
 using Notify.Api.Contract;
 using Notify.Api.Reference;
 using Notify.Domain.Clients;
@@ -45,21 +46,12 @@ public static class GetNotification
         new NotificationDispatched(
             Guid.Parse("0b1f7c3e-52ab-8d0e-9c41-6a7d2f90e513"), 1, "twilio", "SM5f0c1d2e3b4a59687f6e5d4c3b2a1908", 131, "m3b9kq", new DateTimeOffset(2026, 12, 1, 9, 0, 0, 214, TimeSpan.Zero)));
 
-    /// <summary>The key that a caller means; another client's needs the scope audit.</summary>
-    public static (string? Key, IResult? Problem) KeyOf(HttpContext http, string eventId, string? client)
-    {
-        var caller = Callers.Of(http);
-        if (client is null || client == caller.ClientId) return (NotificationKey.Of(caller.ClientId, eventId), null);
-        return caller.Scopes.Contains(Scopes.Audit)
-            ? (NotificationKey.Of(client, eventId), null)
-            : (null, Contract.Problem.Of(StatusCodes.Status403Forbidden, "missing_scope", "Reading another client's notifications needs the scope \"audit\"."));
-    }
-
     private static async Task<IResult> StateAsync(
         string eventId, HttpContext http, ReadDatabase database, string? client, string? asOfVersion, string? asOf)
     {
-        var (key, problem) = KeyOf(http, eventId, client);
-        if (key is null) return problem!;
+        var (seen, problem) = Visibility.Of(http, client);
+        if (seen is null) return problem!;
+        var key = seen.KeyOf(eventId);
         long? version = null;
         DateTimeOffset? time = null;
         var errors = new Dictionary<string, string[]>();
@@ -98,8 +90,9 @@ public static class GetNotification
 
     private static async Task<IResult> EventsAsync(string eventId, HttpContext http, ReadDatabase database, string? client)
     {
-        var (key, problem) = KeyOf(http, eventId, client);
-        if (key is null) return problem!;
+        var (seen, problem) = Visibility.Of(http, client);
+        if (seen is null) return problem!;
+        var key = seen.KeyOf(eventId);
         List<StoredEvent> events;
         await using (var read = await database.OpenAsync(http.RequestAborted))
             events = await StoredEvents.OfStreamsAsync(read.Session, [key], http.RequestAborted);
@@ -107,14 +100,21 @@ public static class GetNotification
         var shown = RecordedEvent.Of(key, events);
         if (!http.Request.Headers.Accept.ToString().Contains("application/x-ndjson", StringComparison.OrdinalIgnoreCase)) return Results.Ok(new RecordedEvents(shown));
 
-        http.Response.ContentType = "application/x-ndjson";
-        foreach (var e in shown)
-        {
-            await JsonSerializer.SerializeAsync(http.Response.Body, e, NotifyJson.Options, http.RequestAborted);
-            await http.Response.Body.WriteAsync("\n"u8.ToArray(), http.RequestAborted);
-        }
+        return new EventLines(shown);
+    }
 
-        return Results.Empty;
+    // Written only after the access was recorded, as every result is.
+    private sealed class EventLines(IReadOnlyList<RecordedEvent> events) : IResult
+    {
+        public async Task ExecuteAsync(HttpContext httpContext)
+        {
+            httpContext.Response.ContentType = "application/x-ndjson";
+            foreach (var e in events)
+            {
+                await JsonSerializer.SerializeAsync(httpContext.Response.Body, e, NotifyJson.Options, httpContext.RequestAborted);
+                await httpContext.Response.Body.WriteAsync("\n"u8.ToArray(), httpContext.RequestAborted);
+            }
+        }
     }
 }
 

@@ -1,4 +1,5 @@
 using Marten;
+using Notify.Api.Access;
 using Notify.Api.Contract;
 using Notify.Api.Reference;
 using Notify.Domain.Clients;
@@ -34,7 +35,7 @@ public static class GetReceipts
 {
     /// <summary>Maps <c>GET /v1/notifications/{eventId}/receipts</c>.</summary>
     public static void Map(IEndpointRouteBuilder app) =>
-        app.MapGet("/v1/notifications/{eventId}/receipts", GetAsync).RequireScope(Scopes.Audit).WithName("GetNotificationReceipts").WithTags("Ask")
+        app.MapGet("/v1/notifications/{eventId}/receipts", GetAsync).RequireScope(Scopes.Audit).Traced().WithName("GetNotificationReceipts").WithTags("Ask")
             .WithSummary("A notification's receipts").WithDescription("Every receipt that providers posted for it, word for word. They hold addresses: they are kept sealed under the person's key, and opened here.")
             .Query("client", GetNotification.ClientRule, "c_k3v9x2m7q4w8z5ab")
             .Answers(200, "The receipts.", new ReceiptList([new ReceiptResource(
@@ -46,8 +47,9 @@ public static class GetReceipts
 
     private static async Task<IResult> GetAsync(string eventId, HttpContext http, ReadDatabase database, SubjectKeys keys, string? client)
     {
-        var (key, problem) = GetNotification.KeyOf(http, eventId, client);
-        if (key is null) return problem!;
+        var (seen, problem) = Visibility.Of(http, client);
+        if (seen is null) return problem!;
+        var key = seen.KeyOf(eventId);
         await using var read = await database.OpenAsync(http.RequestAborted);
         if (await read.Session.Events.FetchStreamStateAsync(key, http.RequestAborted) is null)
             return Problem.NotFound("notification with this event ID");

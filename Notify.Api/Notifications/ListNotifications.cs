@@ -1,4 +1,5 @@
 using Marten;
+using Notify.Api.Access;
 using Notify.Api.ClientTokens;
 using Notify.Api.Contract;
 using Notify.Api.Reference;
@@ -28,7 +29,7 @@ public static class ListNotifications
         app.MapGet("/v1/users/{userId}/notifications",
             (string userId, HttpContext http, ReadDatabase database) => ListAsync(http, database, userId))
             .RequireScope(Scopes.Recipients).OrToken(TokenGrants.History).WithName("ListUserNotifications").WithTags("Recipients")
-            .WithSummary("A user's history").WithDescription("A user's notifications from every client, newest first, from the read model, which may lag by moments.")
+            .WithSummary("A user's history").WithDescription("A user's notifications from this client, newest first, from the read model, which may lag by moments; with the scope `audit` those from every client. An app sees as much as the client that made its token.")
             .WithFilters()
             .Answers(200, "A page.", Example);
     }
@@ -44,7 +45,6 @@ public static class ListNotifications
 
     private static async Task<IResult> ListAsync(HttpContext http, ReadDatabase database, string? historyOf)
     {
-        var caller = Callers.Of(http);
         var query = http.Request.Query;
         var errors = new Dictionary<string, string[]>();
         string[] known = ["userId", "status", "channel", "category", "from", "to", "limit", "after", "client"];
@@ -59,20 +59,12 @@ public static class ListNotifications
         (DateTimeOffset At, string Id)? after = null;
         if (query["after"].FirstOrDefault() is { } cursor && (after = PageCursor.Read(cursor)) is null) errors["after"] = [PageCursor.Rule];
         var client = query["client"].FirstOrDefault();
-        if (client is not null && client != caller.ClientId && !caller.Scopes.Contains(Scopes.Audit))
-            return Problem.Of(StatusCodes.Status403Forbidden, "missing_scope", "Reading another client's notifications needs the scope \"audit\".");
+        var (seen, problem) = historyOf is null ? Visibility.Of(http, client, query["userId"].FirstOrDefault()) : Visibility.OfUser(http, client, historyOf);
+        if (seen is null) return problem!;
         if (errors.Count > 0) return Problem.Invalid(errors);
 
         await using var read = await database.OpenAsync(http.RequestAborted);
-        IQueryable<NotificationView> views = read.Session.Query<NotificationView>();
-        if (historyOf is null)
-        {
-            var owner = client ?? caller.ClientId;
-            views = views.Where(v => v.ClientId == owner);
-        }
-
-        var userId = historyOf ?? query["userId"].FirstOrDefault();
-        if (userId is not null) views = views.Where(v => v.UserId == userId);
+        var views = seen.In(read.Session);
         if (status is not null && NotificationView.Name(status) is { } s) views = views.Where(v => v.Status == s);
         if (query["category"].FirstOrDefault() is { } category) views = views.Where(v => v.Category == category);
         if (channel is not null && NotificationView.Name(channel) is { } c) views = views.Where(v => v.Channels.Contains(c));

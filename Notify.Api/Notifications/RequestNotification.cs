@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Text.Json;
 using FluentValidation;
 using Marten;
+using Notify.Api.Access;
 using Notify.Api.ClientTokens;
 using Notify.Api.Contract;
 using Notify.Api.Recipients;
@@ -248,16 +249,17 @@ public static class RequestNotificationEndpoint
     /// <summary>Maps <c>POST /v1/notifications</c> and <c>…/batch</c>.</summary>
     public static void Map(IEndpointRouteBuilder app)
     {
-        app.MapPost("/v1/notifications", OneAsync).RequireScope(Scopes.Send).OrToken(TokenGrants.Send).WithName("RequestNotification").WithTags("Send")
+        app.MapPost("/v1/notifications", OneAsync).RequireScope(Scopes.Send).OrToken(TokenGrants.Send).OpenToTests().WithOwnLimit().WithName("RequestNotification").WithTags("Send")
             .WithSummary("Request a notification").WithDescription(
                 "Answers 202 only when the notification is durable. The same event ID is never acted upon twice: the same request again answers 200 and sends nothing, another one 409. "
                 + "A rejected request uses up no ID. An unknown user, or one who cannot be reached, is accepted and ends as suppressed, with the reason among its events.")
             .Takes("To a registered user", Example).Takes("An SMS to a number", ToNumber).Takes("With a template", WithTemplate).Takes("Later, and not too late", Scheduled).Takes("A push with a sound and a picture", Rich).Takes("An email with a file", WithFile)
             .Answers(202, "It is durable.", new RequestedNotification("order-123-shipped", NotificationStatus.Accepted, false), "Location")
             .Answers(200, "The same request was accepted before; nothing is sent again.", new RequestedNotification("order-123-shipped", NotificationStatus.Delivered, true))
+            .FailsUngranted()
             .Fails(409, "event_id_conflict", ConflictDetail("order-123-shipped"))
             .Fails(429, "rate_limited", TooMany);
-        app.MapPost("/v1/notifications/batch", BatchAsync).RequireScope(Scopes.Send).WithName("RequestNotifications").WithTags("Send")
+        app.MapPost("/v1/notifications/batch", BatchAsync).RequireScope(Scopes.Send).OpenToTests().WithOwnLimit().WithName("RequestNotifications").WithTags("Send")
             .WithSummary("Request up to 1,000 notifications").WithDescription("One bad item harms no other: each has a result of its own, in the order given. Items are accepted as single requests are.")
             .Takes("Two at once", new RequestNotifications { Notifications = [Example with { EventId = "order-124-shipped" }, ToNumber with { EventId = "code-78" }] })
             .Answers(200, "What became of each.", new BatchResult(
@@ -334,8 +336,9 @@ public static class RequestNotificationEndpoint
         var (accepting, eventId, refused) = Begin(http, client, document, requests, validator, limit);
         document = null; // the body is not held while the commit is waited for
         if (accepting is null) return refused!;
-        var (result, faults) = await accepting;
+        var (result, faults, hindrance) = await accepting;
         if (faults is not null) return Problem.Invalid(faults);
+        if (hindrance is not null) return hindrance.ToResult();
         switch (result)
         {
             case AcceptResult.Accepted:
@@ -357,7 +360,7 @@ public static class RequestNotificationEndpoint
     }
 
     // Reads the request and adds it to those that wait; the document is not used any more afterwards.
-    private static (Task<(AcceptResult?, IDictionary<string, string[]>?)>? Accepting, string? EventId, IResult? Refused) Begin(
+    private static (Task<AcceptAnswer>? Accepting, string? EventId, IResult? Refused) Begin(
         HttpContext http, Client client, JsonDocument document, TemplateRequests requests, RequestNotificationValidator validator,
         AcceptLimit limit)
     {
@@ -404,7 +407,8 @@ public static class RequestNotificationEndpoint
         if (errors is not null) return new BatchItemResult(eventId, "rejected", new BatchItemError("invalid_request", "The item has faults; errors names each of them by field.", errors));
         try
         {
-            var (result, faults) = await requests.AcceptAsync(client, request!, item, aborted: aborted);
+            var (result, faults, hindrance) = await requests.AcceptAsync(client, request!, item, aborted: aborted);
+            if (hindrance is not null) return new BatchItemResult(eventId, "rejected", new BatchItemError(hindrance.Code, hindrance.Detail));
             if (faults is not null) return new BatchItemResult(eventId, "rejected", new BatchItemError("invalid_request", "The item has faults; errors names each of them by field.", faults));
             return result switch
             {

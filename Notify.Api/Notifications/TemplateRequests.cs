@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Notify.Api.Access;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Domain.Templates;
@@ -11,6 +12,12 @@ namespace Notify.Api.Notifications;
 /// <param name="Category">The category of requests that name none.</param>
 public sealed record ResolvedTemplate(PinnedTemplate Pin, string? Category);
 
+/// <summary>What a request for a notification is answered; one of the three.</summary>
+/// <param name="Result">What became of it.</param>
+/// <param name="Faults">Every fault by field.</param>
+/// <param name="Hindrance">The reason why the client may not send it.</param>
+public sealed record AcceptAnswer(AcceptResult? Result, IDictionary<string, string[]>? Faults = null, Hindrance? Hindrance = null);
+
 /// <summary>
 /// Accepts requests, those with a template after it was found, its parameters were checked and it was rendered once: a
 /// request that could not be rendered later is refused now.
@@ -21,26 +28,33 @@ public sealed class TemplateRequests(TemplateBook book, Acceptance acceptance, T
     /// <param name="received">The request as it was received.</param>
     /// <param name="through">See <see cref="NotificationRequested.Through"/>.</param>
     /// <param name="aborted">Tells that nobody waits for the answer any more.</param>
-    /// <returns>The result, or every fault by field.</returns>
-    public Task<(AcceptResult? Result, IDictionary<string, string[]>? Faults)> AcceptAsync(
+    public Task<AcceptAnswer> AcceptAsync(
         Client client, RequestNotification request, JsonElement received, string? through = null, CancellationToken aborted = default)
     {
         // Nothing read here is kept while the commit is waited for: a request may carry files.
         var known = acceptance.ReceivedOf(received);
-        return request.Template is null ? LiteralAsync(acceptance.AcceptAsync(client, request, known, through: through, aborted: aborted))
-            : TemplatedAsync(client, request, known, through, aborted);
+        if (request.Template is not null) return TemplatedAsync(client, request, known, through, aborted);
+        return SendingRules.Check(client, request.Category ?? RequestNotification.DefaultCategory, request.Channels) is { } hindrance
+            ? Task.FromResult(new AcceptAnswer(null, null, hindrance))
+            : LiteralAsync(acceptance.AcceptAsync(client, request, known, through: through, aborted: aborted));
     }
 
-    private static async Task<(AcceptResult? Result, IDictionary<string, string[]>? Faults)> LiteralAsync(Task<AcceptResult> accepting) =>
-        (await accepting, null);
+    private static async Task<AcceptAnswer> LiteralAsync(Task<AcceptResult> accepting) => new(await accepting);
 
-    private async Task<(AcceptResult? Result, IDictionary<string, string[]>? Faults)> TemplatedAsync(
+    private async Task<AcceptAnswer> TemplatedAsync(
         Client client, RequestNotification request, ReceivedRequest received, string? through, CancellationToken aborted)
     {
         var (template, faults) = await ResolveAsync(request);
-        if (faults is null) return (await acceptance.AcceptAsync(client, request, received, template, through, aborted), null);
-        // What repeats an accepted request is a repeat, whatever has become of the template since.
-        return await acceptance.KnownAsync(client, request, received, aborted) is { } known ? (known, null) : (null, faults);
+        if (faults is not null)
+        {
+            // What repeats an accepted request is a repeat, whatever has become of the template since.
+            return await acceptance.KnownAsync(client, request, received, aborted) is { } known ? new(known) : new(null, faults);
+        }
+
+        var category = request.Category ?? template!.Category ?? RequestNotification.DefaultCategory;
+        return SendingRules.Check(client, category, request.Channels) is { } hindrance
+            ? new(null, null, hindrance)
+            : new(await acceptance.AcceptAsync(client, request, received, template, through, aborted));
     }
 
     /// <summary>Finds the template that a request names, checks its parameters and renders it once.</summary>

@@ -1,6 +1,7 @@
 using System.ComponentModel.DataAnnotations;
 using FluentValidation;
 using Marten;
+using Notify.Api.Access;
 using Notify.Api.Contract;
 using Notify.Api.Reference;
 using Notify.Domain.Clients;
@@ -96,7 +97,7 @@ public static class DeadLetters
     /// <summary>Maps the endpoints.</summary>
     public static void Map(IEndpointRouteBuilder app)
     {
-        app.MapGet("/v1/dead-letters", ListAsync).RequireScope(Scopes.Operate).WithName("ListDeadLetters").WithTags("Operate")
+        app.MapGet("/v1/dead-letters", ListAsync).RequireScope(Scopes.Operate).Traced().WithName("ListDeadLetters").WithTags("Operate")
             .WithSummary("List dead letters").WithDescription("Deliveries that used up their attempts and wait for a person's decision, newest first.")
             .Query("reason", "Only those that ended for this reason.", "Retry").Query("client", "Only this client's.", "c_k3v9x2m7q4w8z5ab")
             .Query("lane", "Only of one kind of provider: apns, fcm, webpush, sms or email.", "apns").Query("priority", "Only of one priority: critical, normal or bulk.", "bulk").Query("limit", "How many at most: 1 to 1,000; absent: 100.", 100)

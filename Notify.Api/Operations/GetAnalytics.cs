@@ -1,3 +1,4 @@
+using Notify.Api.Access;
 using Notify.Api.Contract;
 using Notify.Api.Notifications;
 using Notify.Api.Reference;

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Notify.Api.Access;
 using Notify.Api.Contract;
 using Notify.Api.Reference;
 using Notify.Domain.Clients;

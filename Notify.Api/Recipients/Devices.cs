@@ -2,6 +2,7 @@ using System.ComponentModel.DataAnnotations;
 using System.Text.Json;
 using FluentValidation;
 using Marten;
+using Notify.Api.Access;
 using Notify.Api.ClientTokens;
 using Notify.Api.Contract;
 using Notify.Api.Reference;
@@ -27,11 +28,20 @@ public sealed record RegisterDevice
 
     /// <summary>The browser's subscription; for the web.</summary>
     public WebPushSubscription? Subscription { get; init; }
+
+    /// <summary>For an app whose device was another user's: the code that was sent to it. A service needs none.</summary>
+    public string? Challenge { get; init; }
 }
 
 /// <summary>A device that is registered.</summary>
 /// <param name="DeviceId">Follows from the token: the same token is the same device.</param>
 public sealed record RegisteredDevice(string DeviceId);
+
+/// <summary>A device that is another user's until the app has proved that it runs on it.</summary>
+/// <param name="DeviceId">Follows from the token.</param>
+/// <param name="Challenge"><c>sent</c>: a code is on its way to the device.</param>
+/// <param name="ExpiresAt">Until when the code counts.</param>
+public sealed record ChallengedDevice(string DeviceId, string Challenge, DateTimeOffset ExpiresAt);
 
 /// <summary>The shape of a device.</summary>
 public sealed class RegisterDeviceValidator : AbstractValidator<RegisterDevice>
@@ -53,16 +63,32 @@ public static class Devices
     private static readonly TimeSpan Renewal = TimeSpan.FromDays(1);
 
     /// <summary>What is kept, sealed, as a device's address: its token, or its subscription as JSON.</summary>
-    public static string AddressOf(string? token, WebPushSubscription? subscription) => token ?? JsonSerializer.Serialize(subscription! with { ExpirationTime = null }, NotifyJson.Options);
+    public static string AddressOf(Platform platform, string? token, WebPushSubscription? subscription) => token is not null
+        ? Spelled(platform, token)
+        : JsonSerializer.Serialize(subscription! with { ExpirationTime = null }, NotifyJson.Options);
 
     /// <summary>A device's ID, which follows from its token: the same token is the same device.</summary>
-    public static string IdOf(MasterKeyRing ring, RegisterDevice device) => "d_" + ring.Fingerprint("device", $"{device.Platform}\n{device.Token ?? device.Subscription!.Endpoint}")[..22];
+    public static string IdOf(MasterKeyRing ring, RegisterDevice device) => 
+        IdOf(ring, device.Platform!.Value, device.Token is null ? device.Subscription!.Endpoint! : Spelled(device.Platform.Value, device.Token));
+
+    /// <summary>
+    /// The IDs that earlier versions gave to the same device by another spelling of its token: hexadecimal digits in capitals, or as the
+    /// app wrote them.
+    /// </summary>
+    internal static IReadOnlyList<string> EarlierIdsOf(MasterKeyRing ring, RegisterDevice device) =>
+        device is not { Platform: Platform.Ios, Token: { } token } ? []
+            : [.. new[] { token.ToUpperInvariant(), token }.Where(t => t != Spelled(Platform.Ios, t)).Distinct().Select(t => IdOf(ring, Platform.Ios, t))];
+
+    private static string IdOf(MasterKeyRing ring, Platform platform, string address) => "d_" + ring.Fingerprint("device", $"{platform}\n{address}")[..22];
+
+    // An APNs token is hexadecimal: the same device in either case. Others are taken as they are.
+    private static string Spelled(Platform platform, string token) => platform == Platform.Ios ? token.ToLowerInvariant() : token;
 
     /// <summary>Maps the endpoints.</summary>
     public static void Map(IEndpointRouteBuilder app)
     {
         app.MapPost("/v1/users/{userId}/devices", RegisterAsync).RequireScope(Scopes.Recipients).OrToken(TokenGrants.Devices).WithName("RegisterDevice").WithTags("Recipients")
-            .WithSummary("Register a device").WithDescription("The same token again is the same device; a token moves to its latest user. A user has at most 100: the one registered longest ago makes room. Let the app call this at every start: it keeps the token fresh, and is an event only where it tells something new, or once a day.")
+            .WithSummary("Register a device").WithDescription("The same token again is the same device; a token moves to its latest user. Where an app registers a token that is another user's, the answer is 202 and nothing moves yet: a code goes to the device by push, as `notifyDeviceChallenge` in its data, and the app registers again with it as `challenge`. Knowing a token is no proof. A service's key moves a device at once. A user has at most 100: the one registered longest ago makes room. Let the app call this at every start: it keeps the token fresh, and is an event only where it tells something new, or once a day.")
             .Takes("An iPhone", new RegisterDevice { Platform = Platform.Ios, Token = "a0a0c1f2e3d4b5a69788796a5b4c3d2e1f00112233445566778899aabbccddee" })
             .Takes("An Android phone", new RegisterDevice { Platform = Platform.Android, Token = "dQw4w9WgXcQ:APA91bH-example-registration-token" })
             .Takes("A browser", new RegisterDevice
@@ -74,25 +100,37 @@ public static class Devices
                     Keys = new WebPushKeys { P256dh = "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4", Auth = "BTBZMqHH6r4Tts7J_aSIgg" },
                 },
             })
-            .Answers(201, "It is registered.", new RegisteredDevice("d_7kQ2mX0aVbN3sT9yLpR4wE"), "Location");
+            .Answers(201, "It is registered.", new RegisteredDevice("d_7kQ2mX0aVbN3sT9yLpR4wE"), "Location")
+            .Answers(202, "It is another user's: a code was sent to it, by which the app proves that it runs there.",
+                new ChallengedDevice("d_7kQ2mX0aVbN3sT9yLpR4wE", "sent", new DateTimeOffset(2126, 12, 1, 9, 20, 0, TimeSpan.Zero)));
         app.MapDelete("/v1/users/{userId}/devices/{deviceId}", RemoveAsync).RequireScope(Scopes.Recipients).OrToken(TokenGrants.Devices).WithName("RemoveDevice").WithTags("Recipients")
             .WithSummary("Remove a device").WithDescription("The user is not reached on it any more, also not by what is planned already.")
             .Answers(204, "It is removed.").FailsNotFound("such device of this user");
     }
 
     private static async Task<IResult> RegisterAsync(
-        string userId, HttpContext http, IDocumentStore store, SubjectKeys keys, MasterKeyRing ring, RegisterDeviceValidator validator, TimeProvider clock)
+        string userId, HttpContext http, IDocumentStore store, SubjectKeys keys, MasterKeyRing ring, RegisterDeviceValidator validator,
+        DeviceChallenge challenge, TimeProvider clock)
     {
         if (!Identifiers.IsUserId(userId)) return Problem.Invalid(new Dictionary<string, string[]> { ["userId"] = [Identifiers.UserIdRule] });
         var (device, problem) = await RequestBody.ReadAsync(http.Request, validator);
         if (device is null) return problem!;
 
-        var address = AddressOf(device.Token, device.Subscription);
+        var address = AddressOf(device.Platform!.Value, device.Token, device.Subscription);
         var deviceId = IdOf(ring, device);
         var by = Callers.NameOf(http);
         var owner = userId;
+        var mayMove = Callers.TokenOf(http) is null || challenge.IsProof(deviceId, userId, device.Challenge);
+        var isAnothers = false;
+        foreach (var (earlier, holder) in await HoldersAsync(store, EarlierIdsOf(ring, device), http.RequestAborted))
+        {
+            if (holder != userId && !mayMove) return await ChallengeAsync(http, challenge, device, deviceId, userId);
+            await RemoveEarlierAsync(store, holder, earlier, by, clock, http.RequestAborted);
+        }
+
         await RecipientChanges.RunAsync(store, userId, clock, async (session, recipient, now) =>
         {
+            if (isAnothers) return [];
             if (owner != userId) session.Events.Append(Recipient.KeyOf(owner), new DeviceRemoved(deviceId, DeviceRemovalReasons.MovedToAnotherUser, by, now));
             var subject = Recipient.KeyOf(userId);
             // Registering again renews the token's age, be it news or not: a provider's older word about it counts no more.
@@ -107,8 +145,46 @@ public static class Devices
                 .. tooMany.Select(d => new DeviceRemoved(d, DeviceRemovalReasons.TooMany, by, now)),
                 new DeviceRegistered(deviceId, device.Platform!.Value, current.Seal(subject, address), by, now),
             ];
-        }, http.RequestAborted, first: async session => owner = await OwnerAsync(session.Connection!, deviceId, userId, http.RequestAborted));
+        }, http.RequestAborted, first: async session =>
+        {
+            var holder = await HolderAsync(session.Connection!, deviceId, userId, http.RequestAborted);
+            isAnothers = holder != userId && !mayMove;
+            if (!isAnothers) await MoveAsync(session.Connection!, deviceId, userId, http.RequestAborted);
+            return owner = isAnothers ? userId : holder;
+        });
+        if (isAnothers) return await ChallengeAsync(http, challenge, device, deviceId, userId);
         return Results.Created($"/v1/users/{userId}/devices/{deviceId}", new RegisteredDevice(deviceId));
+    }
+
+    /// <summary>Which of these devices there are, and whose.</summary>
+    internal static async Task<IReadOnlyList<(string DeviceId, string UserId)>> HoldersAsync(
+        IDocumentStore store, IReadOnlyList<string> deviceIds, CancellationToken cancellation)
+    {
+        if (deviceIds.Count == 0) return [];
+        await using var session = store.QuerySession();
+        var found = await session.AdvancedSql.QueryAsync<string, string>(
+            "select device_id, user_id from notify.devices where device_id = any(?) order by device_id", cancellation, [deviceIds.ToArray()]);
+        return [.. found];
+    }
+
+    /// <summary>Removes a device that is registered anew under the ID of the usual spelling.</summary>
+    internal static Task RemoveEarlierAsync(
+        IDocumentStore store, string holder, string deviceId, string by, TimeProvider clock, CancellationToken cancellation) =>
+        RecipientChanges.RunAsync(store, holder, clock, async (session, recipient, now) =>
+        {
+            await ForgetAsync(session.Connection!, holder, deviceId, cancellation);
+            return recipient?.Devices.Any(d => d.Id == deviceId) == true
+                ? [new DeviceRemoved(deviceId, DeviceRemovalReasons.OtherSpelling, by, now)]
+                : [];
+        }, cancellation, first: session => HoldAsync(session.Connection!, holder, cancellation));
+
+    private static async Task<IResult> ChallengeAsync(
+        HttpContext http, DeviceChallenge challenge, RegisterDevice device, string deviceId, string userId)
+    {
+        if (device.Challenge is not null)
+            return Problem.Invalid(new Dictionary<string, string[]> { ["challenge"] = ["is wrong or has expired; register without it, and the device gets a new one"] });
+        var until = await challenge.SendAsync(Callers.Of(http), device, deviceId, userId, http.RequestAborted);
+        return Results.Json(new ChallengedDevice(deviceId, "sent", until), statusCode: StatusCodes.Status202Accepted);
     }
 
     private static async Task<IResult> RemoveAsync(string userId, string deviceId, HttpContext http, IDocumentStore store, TimeProvider clock)
@@ -176,15 +252,18 @@ public static class Devices
         await command.ExecuteNonQueryAsync(cancellation);
     }
 
-    // Makes the user the device's owner, and tells who was.
-    private static async Task<string> OwnerAsync(NpgsqlConnection connection, string deviceId, string userId, CancellationToken cancellation)
+    // Takes the device if it is nobody's, and tells whose it is.
+    private static async Task<string> HolderAsync(NpgsqlConnection connection, string deviceId, string userId, CancellationToken cancellation)
     {
         await TakeAsync(connection, [deviceId], [userId], cancellation);
         await using var select = Command(connection, "select user_id from notify.devices where device_id = $1", deviceId);
-        var owner = (string)(await select.ExecuteScalarAsync(cancellation))!;
+        return (string)(await select.ExecuteScalarAsync(cancellation))!;
+    }
+
+    private static async Task MoveAsync(NpgsqlConnection connection, string deviceId, string userId, CancellationToken cancellation)
+    {
         await using var update = Command(connection, "update notify.devices set user_id = $2 where device_id = $1 and user_id <> $2", deviceId, userId);
         await update.ExecuteNonQueryAsync(cancellation);
-        return owner;
     }
 
     private static NpgsqlCommand Command(NpgsqlConnection connection, string sql, params string[] parameters)

@@ -15,6 +15,9 @@ public sealed class RecipientImport(IDocumentStore store, SubjectKeys keys, Mast
     public async Task<int> CommitAsync(IReadOnlyList<ImportUser> users, string by, CancellationToken cancellation)
     {
         var changed = 0;
+        string[] spelled = [.. users.SelectMany(u => u.Devices ?? []).SelectMany(d => Devices.EarlierIdsOf(ring, d)).Distinct()];
+        foreach (var (earlier, holder) in await Devices.HoldersAsync(store, spelled, cancellation))
+            await Devices.RemoveEarlierAsync(store, holder, earlier, by, clock, cancellation);
         await StreamChanges.RepeatAsync(clock, async () => changed = await TryCommitAsync(users, by, cancellation), cancellation);
         return changed;
     }
@@ -62,7 +65,7 @@ public sealed class RecipientImport(IDocumentStore store, SubjectKeys keys, Mast
             foreach (var (id, device) in devices)
             {
                 var owner = moved.GetValueOrDefault(id, owners[id]);
-                var address = Devices.AddressOf(device.Token, device.Subscription);
+                var address = Devices.AddressOf(device.Platform!.Value, device.Token, device.Subscription);
                 if (owner == user.UserId && Has(key, id) && (!named.Contains(id) || subscriptions.GetValueOrDefault((key, id)) == address)) continue;
                 if (owner != user.UserId && Has(Recipient.KeyOf(owner), id)) Happened(Recipient.KeyOf(owner), new DeviceRemoved(id, DeviceRemovalReasons.MovedToAnotherUser, by, now));
                 if (states.TryGetValue(key, out var has))

@@ -1,5 +1,6 @@
 using FluentValidation;
 using Marten;
+using Notify.Api.Access;
 using Notify.Api.Contract;
 using Notify.Api.Reference;
 using Notify.Domain.Clients;
@@ -79,7 +80,7 @@ public static class Users
                 + "Several users may have the same number or address. Users belong to the installation: every client may send to them.")
             .Takes("Reachable by email and phone", new PutUser { Email = Someone.Email, Phone = "+1 202 555 0123", Locale = "en-US", TimeZone = "America/New_York" })
             .Answers(200, "As they are kept.", Someone);
-        app.MapGet("/v1/users/{userId}", GetAsync).RequireScope(Scopes.Recipients).WithName("GetUser").WithTags("Recipients")
+        app.MapGet("/v1/users/{userId}", GetAsync).RequireScope(Scopes.Recipients).Traced().WithName("GetUser").WithTags("Recipients")
             .WithSummary("A user's contact details and devices").WithDescription("As last given. Tokens are not shown.")
             .Answers(200, "The user.", new UserResource(
                 Someone.UserId, Someone.Email, Someone.Phone, Someone.Locale, Someone.TimeZone, [new DeviceResource("d_7kQ2mX0aVbN3sT9yLpR4wE", Platform.Ios, new DateTimeOffset(2026, 12, 1, 9, 0, 0, TimeSpan.Zero))]))

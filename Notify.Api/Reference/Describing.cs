@@ -5,7 +5,8 @@ using Notify.Api.Contract;
 namespace Notify.Api.Reference;
 
 /// <summary>A scope that an endpoint asks for.</summary>
-public sealed record ScopeNote(string Scope);
+/// <param name="Others">Scopes that will do as well.</param>
+public sealed record ScopeNote(string Scope, IReadOnlyList<string> Others);
 
 /// <summary>An example of what an endpoint takes.</summary>
 /// <param name="Lines">Set where it takes such bodies one a line: what it says to whoever sends something else.</param>

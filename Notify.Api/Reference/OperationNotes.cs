@@ -4,6 +4,7 @@ using System.Text.Json.Nodes;
 using Microsoft.AspNetCore.OpenApi;
 using Microsoft.AspNetCore.WebUtilities;
 using Microsoft.OpenApi;
+using Notify.Api.Access;
 using Notify.Api.Contract;
 using Notify.Projections;
 
@@ -112,6 +113,9 @@ public sealed class OperationNotes : IOpenApiOperationTransformer
         yield return new(401, "unauthorized", "The appKey or appSecret is wrong, or no longer counts. Check both, or ask an administrator for a new secret.");
         yield return new(403, "missing_scope", $"This client lacks the scope \"{scope.Scope}\". Ask an administrator for it, or call with a client that has it.");
         if (notes.OfType<ClientTokens.TokenNote>().FirstOrDefault() is { } token) yield return new(403, Callers.TokenLacks, $"This client token lacks \"{token.Grant}\". Let your service make one that allows it.");
+        if (!Access.AccessControl.IsOpenToTests(notes)) yield return new(403, Callers.TestMode, Callers.TestModeDetail);
+        if (!notes.OfType<Access.LimitedNote>().Any()) yield return new(429, "rate_limited", Access.RequestLimit.Detail);
+        yield return new(429, "too_many_attempts", Access.Refusals.TooMany);
         yield return new(503, "storage_unavailable", Problem.UnavailableDetail);
         yield return new(503, "busy", Problem.WaitedDetail);
     }

@@ -1,6 +1,7 @@
 using System.ComponentModel.DataAnnotations;
 using FluentValidation;
 using Marten;
+using Notify.Api.Access;
 using Notify.Api.Contract;
 using Notify.Api.Reference;
 using Notify.Domain.Clients;
@@ -69,13 +70,13 @@ public static class SuppressionEndpoints
     /// <summary>Maps the endpoints.</summary>
     public static void Map(IEndpointRouteBuilder app)
     {
-        app.MapGet("/v1/suppressions", ListAsync).RequireScope(Scopes.Recipients).WithName("ListSuppressions").WithTags("Recipients")
+        app.MapGet("/v1/suppressions", ListAsync).RequireScope(Scopes.Recipients).Traced().WithName("ListSuppressions").WithTags("Recipients")
             .WithSummary("List suppressed addresses").WithDescription("Those that stand now, the newest first; addresses are masked. What expired or was lifted is not listed.")
             .Query("channel", "Only those of this channel: sms or email.", "sms").Query("reason", "Only those of this reason.", SuppressionReasons.OptedOutAtProvider)
             .Query("address", "Only this one; together with channel. Addresses in URLs end in the logs of whatever stands in between: rather use the look-up.", "+12025550147")
             .Query("limit", "How many at most: 1 to 500; absent: 50.", 50).Query("after", "The `next` of the answer before, for the page after it.", "NjM4OTk0MjQwMDAwMDAwMDAwIHNtc19jVjVqRnE")
             .Answers(200, "A page.", new SuppressionList([SuppressionResource.Example], "NjM4OTk0MjQwMDAwMDAwMDAwIHNtc19jVjVqRnE"));
-        app.MapPost("/v1/suppressions/lookup", LookUpAsync).RequireScope(Scopes.Recipients).WithName("LookUpSuppression").WithTags("Recipients")
+        app.MapPost("/v1/suppressions/lookup", LookUpAsync).RequireScope(Scopes.Recipients).OpenToTests().Traced().WithName("LookUpSuppression").WithTags("Recipients")
             .WithSummary("Whether an address is suppressed").WithDescription("The address is compared by its keyed hash, and neither stored nor logged.")
             .Takes("A number", new LookUpSuppression { Channel = Channel.Sms, Address = "+1 202 555 0147" })
             .Answers(200, "Its suppression, or an empty list.", new SuppressionList([SuppressionResource.Example], null));

@@ -1,6 +1,7 @@
 using System.ComponentModel.DataAnnotations;
 using FluentValidation;
 using Marten;
+using Notify.Api.Access;
 using Notify.Api.Contract;
 using Notify.Api.Reference;
 using Notify.Domain.Clients;

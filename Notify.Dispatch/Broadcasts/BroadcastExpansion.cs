@@ -146,7 +146,7 @@ public sealed class BroadcastExpansion(
                 NotificationKey.Of(request.ClientId, eventId),
                 new NotificationRequested(
                     request.ClientId, eventId, u, Recipient.KeyOf(u), request.Mode, request.Category, request.Priority, request.Channels, request.Payload, null, request.ExpiresAt,
-                    request.RequestHash, request.TraceParent, now, request.Template),
+                    request.RequestHash, request.TraceParent, now, request.Template, OptOutsHold: request.OptOutsHold),
                 payload);
         }).ToList();
         // The checkpoint says that none of them was made before; that nobody gets it twice rests on this alone.

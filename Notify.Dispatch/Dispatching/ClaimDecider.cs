@@ -51,7 +51,7 @@ public static class ClaimDecider
         if ((NotificationDecider.LastCheck(notification, delivery, recipient, rules, fingerprint, now) ?? obstacle) is { } instead)
             return new(ClaimStep.End, instead);
         if (delivery.Status == DeliveryStatus.Attempting) return new(ClaimStep.Call);
-        var category = rules.Of(notification.Request.Category);
+        var category = rules.Of(notification.Request);
         return isQuiet(now) || CapDecider.IsPlacePast(delivery.Channel, category, delivery.PlaceAt, now)
             ? new(ClaimStep.Replan)
             : new(ClaimStep.Call);

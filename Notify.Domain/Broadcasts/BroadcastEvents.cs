@@ -19,10 +19,13 @@ namespace Notify.Domain.Broadcasts;
 /// <param name="RequestHash">Keyed hash of the request as received, canonicalised.</param>
 /// <param name="TraceParent">W3C trace context of the accepting request.</param>
 /// <param name="Template">The template that says it, where the request gave no content.</param>
+/// <param name="OptOutsHold">See <see cref="NotificationRequested.OptOutsHold"/>.</param>
 public sealed record BroadcastRequested(
     string ClientId, string BroadcastId, ClientMode Mode, Audience Audience, string Category, Priority Priority, IReadOnlyList<Channel>? Channels,
     SealedPayload Payload, DateTimeOffset? SendAt, DateTimeOffset? ExpiresAt, string RequestHash, string? TraceParent, DateTimeOffset At,
-        PinnedTemplate? Template = null);
+    PinnedTemplate? Template = null,
+    [property: System.Text.Json.Serialization.JsonIgnore(Condition = System.Text.Json.Serialization.JsonIgnoreCondition.WhenWritingDefault)]
+    bool OptOutsHold = false);
 
 /// <summary>Its notifications are being made, one for each user, in the order of their IDs.</summary>
 /// <param name="Total">How many users belonged to its audience at that time.</param>

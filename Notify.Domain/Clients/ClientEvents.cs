@@ -22,8 +22,15 @@ public static class Scopes
 /// <param name="ClientId">Also its appKey; contains no colon.</param>
 /// <param name="AcceptPerSecond">How many notifications of its are accepted a second, on average; 0: any number; <c>null</c>: the installation's default.</param>
 /// <param name="AcceptBurst">How many at once; set only where <paramref name="AcceptPerSecond"/> is.</param>
+/// <param name="Send">The limits of its scope <c>send</c>; <c>null</c>: <see cref="SendGrant.Ordinary"/>.</param>
 public sealed record ClientRegistered(
-    string ClientId, string Name, ClientMode Mode, IReadOnlyList<string> Scopes, string By, DateTimeOffset At, int? AcceptPerSecond = null, int? AcceptBurst = null);
+    string ClientId, string Name, ClientMode Mode, IReadOnlyList<string> Scopes, string By, DateTimeOffset At, int? AcceptPerSecond = null, int? AcceptBurst = null,
+    SendGrant? Send = null);
+
+/// <summary>A client may do other things from now on.</summary>
+/// <param name="Scopes">All that it may do.</param>
+/// <param name="Send">The limits of its scope <c>send</c>; <c>null</c>: <see cref="SendGrant.Ordinary"/>.</param>
+public sealed record ClientPowersChanged(IReadOnlyList<string> Scopes, SendGrant? Send, string By, DateTimeOffset At);
 
 /// <summary>A client was given a secret; only its keyed hash is kept.</summary>
 /// <param name="Hash">HMAC-SHA-256 under the installation's pepper, base64.</param>

@@ -19,7 +19,7 @@ public static class DeliveryPlanner
         string key, NotificationRequested request, NotificationContent content, Recipient? recipient, ReachRules rules,
         Func<Channel, Sealed?> contact, DateTimeOffset now, SmsLimits? sms = null)
     {
-        var category = rules.Of(request.Category);
+        var category = rules.Of(request);
         if (recipient is null || recipient.IsErased)
         {
             var reason = recipient is null ? Reasons.UnknownUser : Reasons.Erased;
@@ -70,7 +70,7 @@ public static class DeliveryPlanner
         string key, NotificationRequested request, NotificationContent content, IReadOnlyList<SealedContact> contacts, ReachRules rules, DateTimeOffset now,
         SmsLimits? sms = null)
     {
-        var category = rules.Of(request.Category);
+        var category = rules.Of(request);
         var deliveries = new List<PlannedDelivery>();
         var leftOut = new List<LeftOutDelivery>();
         var wanted = request.Channels ?? [.. contacts.Select(c => Lanes.ChannelOf(c.Lane)).Distinct()];

@@ -53,7 +53,7 @@ public static class QuietHoursDecider
     /// <returns>The end of the quiet hours, or the time after which the notification is worth nothing where that is before, and the rule; <c>null</c>: they are not put off.</returns>
     public static (DateTimeOffset Until, string Rule)? PutOff(NotificationRequested request, Recipient? recipient, ReachRules rules, Func<DateTimeZone> zone, DateTimeOffset now)
     {
-        if (recipient is not { IsErased: false, QuietHours: { } quiet } || rules.Of(request.Category).Required) return null;
+        if (recipient is not { IsErased: false, QuietHours: { } quiet } || rules.Of(request).Required) return null;
         var where = zone();
         if (quiet.EndAfter(now, where) is not { } end) return null;
         var expires = request.ExpiresAt is { } expiresAt && expiresAt < end ? expiresAt : (DateTimeOffset?)null;

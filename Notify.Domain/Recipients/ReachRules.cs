@@ -13,8 +13,15 @@ public sealed record ReachRules(IReadOnlyDictionary<string, Category> Categories
     /// <summary>Nothing is laid down.</summary>
     public static readonly ReachRules None = new(ImmutableDictionary<string, Category>.Empty, ImmutableDictionary<string, Suppression>.Empty);
 
-    /// <summary>The category, defined or not.</summary>
-    public Category Of(string category) => Categories.TryGetValue(Category.KeyOf(category), out var defined) ? defined : Category.Undefined(category);
+    /// <summary>
+    /// The request's category, defined or not. It counts as required only for a client that is granted to pass opt-outs; see
+    /// <see cref="NotificationRequested.OptOutsHold"/>.
+    /// </summary>
+    public Category Of(NotificationRequested request)
+    {
+        if (!Categories.TryGetValue(Category.KeyOf(request.Category), out var defined)) return Category.Undefined(request.Category);
+        return request.OptOutsHold ? defined with { Required = false } : defined;
+    }
 
     /// <summary>The suppression that stands in the way of an address; <c>null</c>: none.</summary>
     /// <param name="fingerprint">Keyed hash of the address; <c>null</c> where there is none, as for devices.</param>

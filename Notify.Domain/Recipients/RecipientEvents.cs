@@ -35,6 +35,9 @@ public static class DeviceRemovalReasons
     public const string ByRequest = "ByRequest";
     public const string MovedToAnotherUser = "MovedToAnotherUser";
 
+    /// <summary>The same token was registered again in its usual spelling, under the ID that follows from that.</summary>
+    public const string OtherSpelling = "OtherSpelling";
+
     /// <summary>The user had as many devices as are kept; this one was registered longest ago, and made room for another.</summary>
     public const string TooMany = "TooMany";
 

@@ -43,10 +43,10 @@ public static class CapPlanning
     public static async Task<IReadOnlyList<NotificationPlan>> HoldAsync(
         NpgsqlConnection connection, IReadOnlyList<NotificationPlan> plans, ReachRules rules, MasterKeyRing ring, DateTimeOffset now, CancellationToken cancellation)
     {
-        var keys = plans.SelectMany(p => CapDecider.Concerns(p.Plan, rules.Of(p.Request.Category), Person(p))).ToHashSet();
+        var keys = plans.SelectMany(p => CapDecider.Concerns(p.Plan, rules.Of(p.Request), Person(p))).ToHashSet();
         return await WithCountsAsync(connection, keys, now, cancellation, counts => plans.Select(p =>
         {
-            var (plan, putOff) = CapDecider.Decide(p.Request, p.Plan, rules.Of(p.Request.Category), Person(p), counts, p.Quiet, now);
+            var (plan, putOff) = CapDecider.Decide(p.Request, p.Plan, rules.Of(p.Request), Person(p), counts, p.Quiet, now);
             return p with { Plan = plan, PutOff = putOff };
         }).ToList());
 
@@ -67,7 +67,7 @@ public static class CapPlanning
 
     /// <summary>The counts that a late delivery is decided upon.</summary>
     public static IEnumerable<CapKey> Concerns(LateDelivery late, ReachRules rules) =>
-        CapDecider.Concerns(late.Delivery.Channel, rules.Of(late.Notification.Request.Category), PersonOf(late));
+        CapDecider.Concerns(late.Delivery.Channel, rules.Of(late.Notification.Request), PersonOf(late));
 
     /// <summary>Decides about what leaves later than planned. Pure, except that it notes the places that it takes.</summary>
     /// <param name="counts">Those of <see cref="Concerns"/>.</param>
@@ -82,7 +82,7 @@ public static class CapPlanning
         return late.Select(l =>
         {
             var (request, d, places) = (l.Notification.Request, l.Delivery, held[(l.Notification.Key, l.Delivery.Channel)]);
-            var category = rules.Of(request.Category);
+            var category = rules.Of(request);
             var place = CapDecider.Take(request, d.Channel, category, PersonOf(l), counts, places, l.Quiet, now);
             if (place is { Counts: true, At: { } taken }) places.Add(taken);
             return (l, place switch

@@ -14,6 +14,7 @@ public sealed partial class ClientProjection : SingleStreamProjection<Client, st
         IncludeType<SecretIssued>();
         IncludeType<SecretRevoked>();
         IncludeType<ClientDisabled>();
+        IncludeType<ClientPowersChanged>();
     }
 
     /// <inheritdoc />

@@ -48,7 +48,7 @@ public static class DigestCollecting
     internal static List<(DueNotification Due, DigestRule Rule, DigestPlace Place)> Candidates(IEnumerable<DueNotification> due, ReachRules rules, MasterKeyRing ring) =>
     [
         .. from d in due
-           let rule = DigestDecider.RuleFor(d.Request, d.Payload.Content, rules.Of(d.Request.Category))
+           let rule = DigestDecider.RuleFor(d.Request, d.Payload.Content, rules.Of(d.Request))
            where rule is not null
            select (d, rule!, new DigestPlace(d.Request.ClientId, d.Request.Category, PersonOf(d, ring))),
     ];
@@ -63,7 +63,7 @@ public static class DigestCollecting
         var (opened, payloads) = (new List<(string Key, NotificationRequested Request)>(), new PayloadBatch(now));
         foreach (var (due, rule, place) in candidates)
         {
-            var category = rules.Of(due.Request.Category);
+            var category = rules.Of(due.Request);
             var (digest, isNew) = DigestDecider.Join(places[place], rule, () => KeyOf(due, ring), now);
             if (isNew)
             {
@@ -95,7 +95,7 @@ public static class DigestCollecting
         first.Request.ClientId, NotificationKey.Parse(digest.Key)!.Value.EventId, first.Request.UserId, first.Request.Subject, first.Request.Mode, first.Request.Category, DigestDecider.PriorityOf(first.Request.Priority),
         null, payloads.Seal(keys, first.Request.Subject, digest.Key, new NotificationPayload(new NotificationContent(), first.Payload.To)),
         digest.ClosesAt, null, ring.Fingerprint("request", digest.Key),
-        first.Request.TraceParent, now);
+        first.Request.TraceParent, now, OptOutsHold: first.Request.OptOutsHold);
 
     // Every notification's key is noted for ever, and by it `verify` finds the stream.
     private static async Task NoteAsync(IDocumentSession session, List<(string Key, NotificationRequested Request)> opened, CancellationToken cancellation)

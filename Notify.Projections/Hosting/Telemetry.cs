@@ -23,6 +23,10 @@ public static class Telemetry
     /// <summary>Notifications accepted.</summary>
     public static readonly Counter<long> Accepted = Meter.CreateCounter<long>("notify_accepted", description: "Notifications accepted.");
 
+    /// <summary>Calls of the API that were refused, by reason.</summary>
+    public static readonly Counter<long> Refused = Meter.CreateCounter<long>(
+        "notify_refused", description: "Calls that were refused, by reason: login, missing_scope, test_mode, token_lacks and others.");
+
     /// <summary>Commits that accepted notifications; accepted ÷ commits is the size of the groups.</summary>
     public static readonly Counter<long> Commits = Meter.CreateCounter<long>("notify_commits", description: "Grouped commits, by kind.");
 

@@ -17,7 +17,7 @@ public static class EventWords
             $"{(e.Through is null ? $"Client {e.ClientId}" : $"The user's app, with a token of client {e.ClientId},")} asked for a notification to {(e.UserId is null ? "someone who is not registered" : $"user {e.UserId}")}: category {e.Category}, priority {Lower(e.Priority)}, "
             + $"{(e.Channels is null ? "by whatever reaches them" : $"by {List(e.Channels.Select(c => NameOf(c)))}")}"
             + $"{(e.Template is { } t ? $", with version {Count(t.Version)} of the template {t.Key}" : "")}"
-            + $"{(e.SendAt is { } at ? $", at {Time(at)}" : "")}{(e.ExpiresAt is { } end ? $", worth nothing after {Time(end)}" : "")}{(e.Mode == Domain.Clients.ClientMode.Test ? ", in test mode: to the sandbox only" : "")}.",
+            + $"{(e.SendAt is { } at ? $", at {Time(at)}" : "")}{(e.ExpiresAt is { } end ? $", worth nothing after {Time(end)}" : "")}{(e.Mode == Domain.Clients.ClientMode.Test ? ", in test mode: to the sandbox only" : "")}{(e.OptOutsHold ? "; opt-outs hold for it even where the category is required" : "")}.",
         DeliveriesPlanned e => $"Planned: {(e.Deliveries.Count == 0 ? "nothing to send" : List(e.Deliveries.Select(PlannedName)))}.{(e.LeftOut.Count == 0 ? "" : $" Left out: {string.Join("; ", e.LeftOut.Select(l => $"{NameOf(l.Channel, l.DeviceId)}, because {Words(l.Reason)} (rule: {l.Rule})"))}.")}"
             + DecidedOn(e.RecipientVersion, e.CategoryVersion)
             + (e.Locale is { } locale ? $" The template speaks {locale}, where it can." : ""),

@@ -1,6 +1,8 @@
 using System.Globalization;
+using System.Security.Cryptography;
 using System.Text.Json;
 using Marten;
+using Marten.Exceptions;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Domain.Privacy;
@@ -15,7 +17,7 @@ namespace Notify.Projections.Replay;
 /// Tells an auditor what happened to a notification, from the event store alone: no other host needs to run. Addresses and
 /// content stay sealed unless they are asked for.
 /// </summary>
-public sealed class Replayer(IDocumentStore store, NpgsqlDataSource database, SubjectKeys keys, TextWriter output)
+public sealed class Replayer(IDocumentStore store, NpgsqlDataSource database, SubjectKeys keys, TimeProvider clock, TextWriter output)
 {
     /// <summary>Replays and prints.</summary>
     /// <returns>The exit code: 0 when there was something to tell.</returns>
@@ -35,8 +37,28 @@ public sealed class Replayer(IDocumentStore store, NpgsqlDataSource database, Su
         var recorded = RecordedEvent.Of(key, events);
         if (options.NdJson) foreach (var e in recorded) await output.WriteLineAsync(JsonSerializer.Serialize(e, NotifyJson.Options));
         else await TellAsync(key, recorded, all.Count);
-        if (options.Reveal) await RevealAsync(events, options.NdJson, cancellation);
+        if (options.Reveal is not { } revealing) return 0;
+        if (await RecordAsync(key, revealing, cancellation) is { } obstacle) return NotifyHost.Fail(host, obstacle);
+        await RevealAsync(events, options.NdJson, cancellation);
         return 0;
+    }
+
+    // Nothing is opened that could not be recorded.
+    private async Task<string?> RecordAsync(string key, Revealing revealing, CancellationToken cancellation)
+    {
+        var id = NotificationKey.Parse(key);
+        try
+        {
+            await using var session = store.LightweightSession();
+            session.Events.StartStream(AccessRecorded.KeyOf(RandomNumberGenerator.GetHexString(24, lowercase: true)), new AccessRecorded(
+                revealing.By, Environment.MachineName, "replay --reveal", id?.EventId, id?.ClientId, 200, revealing.Reason, clock.GetUtcNow()));
+            await session.SaveChangesAsync(cancellation);
+            return null;
+        }
+        catch (Exception e) when (e is MartenException or NpgsqlException)
+        {
+            return $"nothing is revealed, since that could not be recorded: {e.GetBaseException().Message}. Mend that, and ask again";
+        }
     }
 
     private async Task TellAsync(string key, IReadOnlyList<RecordedEvent> events, int total)

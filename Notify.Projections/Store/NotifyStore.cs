@@ -117,6 +117,8 @@ public static class NotifyStore
 
         options.Projections.Add(new RecipientProjection(), ProjectionLifecycle.Inline);
         options.Projections.Add(new ClientProjection(), ProjectionLifecycle.Inline);
+        options.Projections.Add(new AccessProjection(), ProjectionLifecycle.Inline);
+        AccessProjection.Configure(options);
         options.Projections.Add(new CategoryProjection(), ProjectionLifecycle.Inline);
         options.Projections.Add(new TemplateProjection(), ProjectionLifecycle.Inline);
         options.Projections.Add(new LayoutProjection(), ProjectionLifecycle.Inline);
@@ -161,7 +163,8 @@ public static class NotifyStore
         typeof(TopicDefined), typeof(TopicJoined), typeof(TopicLeft),
         typeof(BroadcastRequested), typeof(BroadcastStarted), typeof(BroadcastPaused), typeof(BroadcastResumed), typeof(BroadcastCancelled),
         typeof(BroadcastExpired), typeof(BroadcastCompleted),
-        typeof(ClientRegistered), typeof(SecretIssued), typeof(SecretRevoked), typeof(ClientDisabled),
+        typeof(ClientRegistered), typeof(SecretIssued), typeof(SecretRevoked), typeof(ClientDisabled), typeof(ClientPowersChanged),
+        typeof(AccessRecorded),
         typeof(CircuitOpened), typeof(CircuitHalfOpened), typeof(CircuitClosed), typeof(ProviderWeightChanged),
     ];
 }

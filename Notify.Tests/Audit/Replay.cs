@@ -45,15 +45,34 @@ public sealed class Replay : SystemTest
             Assert.DoesNotContain($"body of {id}", hidden, StringComparison.Ordinal);
         }
 
-        var shown = await ReplayAsync(id, "--reveal");
+        string[] reveal = ["--reveal", "--by", "the auditor", "--reason", "complaint 7"];
+        var shown = await ReplayAsync([id, .. reveal]);
         Assert.Contains(person.Phone!, shown, StringComparison.Ordinal);
         Assert.Contains($"body of {id}", shown, StringComparison.Ordinal);
 
         (await Client.DeleteAsync($"/v1/users/{person.Id}")).Is(204);
-        shown = await ReplayAsync(id, "--reveal");
+        shown = await ReplayAsync([id, .. reveal]);
         Assert.DoesNotContain(person.Phone!, shown, StringComparison.Ordinal);
         Assert.Contains("the person was erased", shown, StringComparison.Ordinal);
         Assert.Contains("The SMS was accepted by twilio", shown, StringComparison.Ordinal); // the proof stays
+        var looks = (await Client.GetAsync("/v1/accesses?limit=500")).Is(200).Json["items"]!.AsArray().Where(a => $"{a!["target"]}" == id).ToList();
+        Assert.Equal(2, looks.Count);
+        Assert.All(looks, a => Assert.Equal(
+            ("the auditor", "complaint 7", Client.AppKey, "replay --reveal"),
+            ($"{a!["by"]}", $"{a["reason"]}", $"{a["client"]}", $"{a["operation"]}")));
+    }
+
+    [Fact]
+    public async Task Nothing_is_revealed_that_cannot_be_recorded()
+    {
+        var (person, id) = await SentAsync("unrecorded");
+
+        var (exitCode, output, errors) = await RunAsync([id, "--reveal", "--by", "the auditor", "--reason", "complaint 8"],
+            $"{Installation.ConnectionString};Options=-c default_transaction_read_only=on");
+
+        Assert.Equal(1, exitCode);
+        Assert.DoesNotContain(person.Phone!, output, StringComparison.Ordinal);
+        Assert.Contains("nothing is revealed", Assert.Single(errors), StringComparison.Ordinal);
     }
 
     [Fact]
@@ -100,9 +119,9 @@ public sealed class Replay : SystemTest
         Assert.Equal(output.Trim(), errors[0]);
     }
 
-    private Task<(int ExitCode, string Output, IReadOnlyList<string> Errors)> RunAsync(string[] words)
+    private Task<(int ExitCode, string Output, IReadOnlyList<string> Errors)> RunAsync(string[] words, string? connection = null)
     {
-        var environment = new Dictionary<string, string>(TestRun.Secrets) { ["ConnectionStrings__notify"] = Installation.ConnectionString };
+        var environment = new Dictionary<string, string>(TestRun.Secrets) { ["ConnectionStrings__notify"] = connection ?? Installation.ConnectionString };
         return HostProcess.RunAsync("replay", Repository.Program("Notify.Projections"), ["replay", .. words], environment, TestRun.Log($"replay-{Guid.NewGuid():N}"));
     }
 }

@@ -8,13 +8,13 @@ public sealed class ReplayOptionsTests
     [Theory]
     [InlineData("order-1", null, null, false, false)]
     [InlineData("order-1 --as-of 3", 3L, null, false, false)]
-    [InlineData("--ndjson order-1 --client c_1 --reveal", null, "c_1", true, true)]
+    [InlineData("--ndjson order-1 --client c_1 --reveal --by auditor --reason complaint", null, "c_1", true, true)]
     [InlineData("-odd-id", null, null, false, false)]
     public void What_can_be_asked_is_understood(string words, long? version, string? client, bool ndjson, bool reveal)
     {
         var (options, fault) = ReplayOptions.Parse(words.Split(' '));
         Assert.Null(fault);
-        Assert.Equal((version, client, ndjson, reveal), (options!.AsOfVersion, options.Client, options.NdJson, options.Reveal));
+        Assert.Equal((version, client, ndjson, reveal), (options!.AsOfVersion, options.Client, options.NdJson, options.Reveal is not null));
     }
 
     [Theory]
@@ -32,6 +32,9 @@ public sealed class ReplayOptionsTests
     [InlineData("e --as-of -1", "--as-of is \"-1\"")]
     [InlineData("e --backwards", "no option --backwards")]
     [InlineData("e f", "one event ID too many")]
+    [InlineData("e --reveal", "say who you are and why")]
+    [InlineData("e --reveal --by auditor", "say who you are and why")]
+    [InlineData("e --reveal --by auditor --reason", "needs a value")]
     public void What_cannot_be_asked_is_named(string words, string named)
     {
         var (options, fault) = ReplayOptions.Parse(words.Split(' ', StringSplitOptions.RemoveEmptyEntries));

@@ -55,7 +55,7 @@ public sealed class ReferenceAlive : SystemTest
         ["LookUpSuppression"] = SuppressionAsync,
         ["LiftSuppression"] = SuppressionAsync,
         ["ArchiveTemplate"] = TemplateAsync,
-        ["RotateSecret"] = ClientAsync,
+        ["ChangeClientScopes"] = ClientAsync, ["RotateSecret"] = ClientAsync,
         ["RevokeSecret"] = ClientAsync,
         ["DisableClient"] = ClientAsync,
         ["ShowUnsubscribePage"] = EmailAsync,

@@ -30,6 +30,17 @@ public class CategoryTests
         Assert.NotNull(Define(defined, required: true, [], UnknownOutcome.Resend));
     }
 
+    [Theory]
+    [InlineData(false, true)]
+    [InlineData(true, false)]
+    public void Category_is_required_only_for_those_who_may_pass_opt_outs(bool optOutsHold, bool required)
+    {
+        var defined = Define(null, required: true, NoSms, UnknownOutcome.Resend)!;
+        var rules = ReachRules.None with { Categories = new Dictionary<string, Category> { [defined.Id] = defined } };
+
+        Assert.Equal(required, rules.Of(Requested(category: defined.Key) with { OptOutsHold = optOutsHold }).Required);
+    }
+
     // Whatever people say in whatever order, nothing opted out is sent and nothing required is left out.
     [Theory]
     [InlineData(11)]

@@ -1,4 +1,5 @@
 using Notify.Domain.Clients;
+using Notify.Domain.Notifications;
 using static Notify.Tests.Domain.Some;
 
 namespace Notify.Tests.Domain;
@@ -24,6 +25,32 @@ public class ClientTests
 
     [Fact]
     public void A_disabled_client_is_disabled() => Assert.True(Fold(new ClientDisabled("ops", Noon)).IsDisabled);
+
+    [Theory]
+    [InlineData("send read", false)]
+    [InlineData("send operate", true)]
+    [InlineData("send admin", true)]
+    public void Opt_outs_and_everybody_are_for_those_who_may_define_categories_or_were_granted_it(string scopes, bool passes)
+    {
+        var ordinary = Fold(new ClientPowersChanged(scopes.Split(' '), null, "ops", Noon)).Sending;
+        var granted = Fold(new ClientPowersChanged(["send"], new SendGrant(Required: true), "ops", Noon)).Sending;
+
+        Assert.Equal((passes, passes), (ordinary.Required, ordinary.BroadcastToAll));
+        Assert.Equal((true, false), (granted.Required, granted.BroadcastToAll));
+    }
+
+    [Fact]
+    public void Change_of_powers_replaces_all_of_them()
+    {
+        var limited = Fold(new ClientPowersChanged(["send"], new SendGrant(["otp"], [Channel.Sms]), "ops", Noon));
+        Assert.Equal(["send"], limited.Scopes);
+        Assert.True(limited.Sending.Covers("otp"));
+        Assert.False(limited.Sending.Covers("shipping"));
+        Assert.Equal(Channel.Email, limited.Sending.FirstNotGranted([Channel.Sms, Channel.Email]));
+        Assert.Null(limited.Sending.FirstNotGranted(null));
+        Assert.True(SendGrant.AreSame(limited.Send, new SendGrant(["otp"], [Channel.Sms])));
+        Assert.False(SendGrant.AreSame(limited.Send, null));
+    }
 
     [Theory]
     [InlineData("", false, null, "b", false)] // neither was ever used: the newest may be a lost answer's

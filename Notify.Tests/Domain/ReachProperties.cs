@@ -75,7 +75,7 @@ public sealed class ReachProperties
             var key = $"n/c_shop:{streams.Count}";
             var request = Requested(priority: send.Priority, expiresAt: send.ExpiresIn == 0 ? null : now.AddMinutes(send.ExpiresIn));
             var truth = PreferenceProperties.After(said);
-            var category = truth.Rules.Of("shipping");
+            var category = truth.Rules.Of(request);
             var plan = DeliveryPlanner.ForUser(key, request, new NotificationContent("a", "b"), truth.Recipient, truth.Rules, c => Sealed($"{c}"), now);
             Know(plan.Deliveries.Select(d => Lanes.ChannelOf(d.Lane)), category);
             var (held, putOff) = CapDecider.Decide(request, plan, category, _ => "u/u-1", counts, Quiet(request, truth), now);
@@ -114,7 +114,7 @@ public sealed class ReachProperties
             }
 
             var quiet = Quiet(n.Request, truth);
-            var category = truth.Rules.Of("shipping");
+            var category = truth.Rules.Of(n.Request);
             if (quiet(now) is null && !CapDecider.IsPlacePast(d.Channel, category, d.PlaceAt, now))
             {
                 Leave();

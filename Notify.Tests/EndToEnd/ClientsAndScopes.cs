@@ -10,45 +10,6 @@ public sealed class ClientsAndScopes : SystemTest
     // Megabytes of other tests, which no client and no secret is part of.
     private const string Payloads = "notify.payloads";
 
-    private static readonly string[] AllScopes = ["send", "recipients", "templates", "read", "audit", "operate", "admin"];
-
-    [Theory]
-    [InlineData("POST", "/v1/notifications", "send")]
-    [InlineData("POST", "/v1/notifications/batch", "send")]
-    [InlineData("POST", "/v1/notifications/x/cancel", "send")]
-    [InlineData("POST", "/v1/notifications/x/reschedule", "send")]
-    [InlineData("GET", "/v1/notifications/x", "read")]
-    [InlineData("GET", "/v1/notifications/x/events", "read")]
-    [InlineData("GET", "/v1/notifications", "read")]
-    [InlineData("PUT", "/v1/users/x", "recipients")]
-    [InlineData("GET", "/v1/users/x", "recipients")]
-    [InlineData("DELETE", "/v1/users/x", "recipients")]
-    [InlineData("POST", "/v1/users/x/devices", "recipients")]
-    [InlineData("DELETE", "/v1/users/x/devices/y", "recipients")]
-    [InlineData("GET", "/v1/users/x/preferences", "recipients")]
-    [InlineData("PUT", "/v1/users/x/preferences", "recipients")]
-    [InlineData("GET", "/v1/users/x/preferences/history", "recipients")]
-    [InlineData("GET", "/v1/users/x/notifications", "recipients")]
-    [InlineData("GET", "/v1/queues", "operate")]
-    [InlineData("GET", "/v1/dead-letters", "operate")]
-    [InlineData("POST", "/v1/dead-letters/replay", "operate")]
-    [InlineData("POST", "/v1/clients", "admin")]
-    [InlineData("GET", "/v1/clients", "admin")]
-    [InlineData("POST", "/v1/clients/x/secrets", "admin")]
-    [InlineData("DELETE", "/v1/clients/x/secrets/y", "admin")]
-    [InlineData("DELETE", "/v1/clients/x", "admin")]
-    public async Task Every_endpoint_wants_its_scope_and_no_other(string method, string path, string scope)
-    {
-        var body = method is "POST" or "PUT" ? new { } : null;
-        using var without = await Installation.NewClientAsync([.. AllScopes.Except([scope])]);
-        using var with = await Installation.NewClientAsync([scope]);
-        using var nobody = new NotifyClient(Installation.ApiUrl, null, null);
-
-        (await without.CallAsync(new HttpMethod(method), path, body)).IsProblem(403, "missing_scope");
-        (await nobody.CallAsync(new HttpMethod(method), path, body)).IsProblem(401, "unauthorized");
-        Assert.False((await with.CallAsync(new HttpMethod(method), path, body)).Status is 401 or 403);
-    }
-
     [Fact]
     public async Task Wrong_credentials_are_refused_whatever_is_wrong_with_them()
     {

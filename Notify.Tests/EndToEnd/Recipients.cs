@@ -242,6 +242,7 @@ public sealed class Recipients : SystemTest
         var person = await Installation.NewPersonAsync(phone: false);
 
         Assert.Equal(person.DeviceIds[0], await Installation.AddDeviceAsync(person, person.Tokens[0]));
+        Assert.Equal(person.DeviceIds[0], await Installation.AddDeviceAsync(person, person.Tokens[0].ToUpperInvariant())); // hexadecimal digits
 
         var id = NewId("same");
         (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { title = id } })).Is(202);

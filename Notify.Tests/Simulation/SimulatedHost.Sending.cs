@@ -108,7 +108,7 @@ internal sealed partial class SimulatedHost
             : (SimulatedProvider)routes[row.Queue.Lane].Choose(d.Tried ?? [], random.Double());
         var attempted = ClaimDecider.Record(row, attempt, provider?.Name, now);
         if (attempted is not null) store.Append(row.Notification, attempted);
-        var category = store.Rules.Of(n.Request.Category);
+        var category = store.Rules.Of(n.Request);
         var message = new OutboundMessage(
             d.Id, CanOpen(n, d) ? store.OpenText(d.Contact)! : "", new NotificationContent(Body: simulation.TextOf(n)), n.Request.Priority,
             n.Request.ExpiresAt);

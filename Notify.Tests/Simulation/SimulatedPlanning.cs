@@ -41,7 +41,7 @@ internal sealed class SimulatedPlanning(SimulatedStore store)
     public List<OpenDelivery> Plan(string key, NotificationRequested request, DateTimeOffset now)
     {
         var (rules, recipient) = (store.Rules, store.RecipientOf(request));
-        var category = rules.Of(request.Category);
+        var category = rules.Of(request);
         var plan = Plan(key, request, recipient, rules, now);
         Func<Channel, string> person = channel =>
             request.UserId is null ? $"a/{PrintOf(AddressOf(request.Subject, channel))}" : request.Subject;

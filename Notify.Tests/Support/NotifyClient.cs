@@ -18,6 +18,9 @@ public sealed record Reply(int Status, string Text, string? ContentType, HttpRes
     /// <summary>A field of the body, as text; <c>null</c> where it is absent.</summary>
     public string? this[string field] => Json[field]?.ToString();
 
+    /// <summary>A problem's code; <c>null</c> for any other answer.</summary>
+    public string? Code => ContentType == "application/problem+json" ? this["code"] : null;
+
     /// <summary>Asserts the status, showing the body where it is another.</summary>
     public Reply Is(int status)
     {

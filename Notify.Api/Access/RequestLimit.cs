@@ -1,0 +1,74 @@
+using System.Threading.RateLimiting;
+using Notify.Api.Contract;
+
+namespace Notify.Api.Access;
+
+/// <summary>How often a client may ask for anything but acceptance, which has its own limit: <c>Notify:RequestLimit</c>.</summary>
+public sealed record RequestLimitOptions
+{
+    /// <summary>Requests a second of one client at one host, on average; 0: any number.</summary>
+    public int PerSecond { get; init; } = 1000;
+
+    /// <summary>Requests that a client may make at once after a pause.</summary>
+    public int Burst { get; init; } = 2000;
+
+    /// <summary>Requests a second of one user's apps at one host, on average; 0: any number.</summary>
+    public int PerUserPerSecond { get; init; } = 20;
+
+    /// <summary>Requests that one user's apps may make at once after a pause.</summary>
+    public int PerUserBurst { get; init; } = 100;
+
+    /// <summary>Checks the settings; every fault is added to <paramref name="faults"/>.</summary>
+    public void Check(string section, ICollection<string> faults)
+    {
+        Check(nameof(PerSecond), PerSecond, 0);
+        Check(nameof(Burst), Burst, 1);
+        Check(nameof(PerUserPerSecond), PerUserPerSecond, 0);
+        Check(nameof(PerUserBurst), PerUserBurst, 1);
+
+        void Check(string name, int value, int least)
+        {
+            if (value < least || value > Notifications.AcceptLimitOptions.Highest)
+                faults.Add($"{section}:{name} is {value}; give {least} to {Notifications.AcceptLimitOptions.Highest}");
+        }
+    }
+}
+
+/// <summary>A token bucket for each client and for each user whose app calls, so that one caller's flood leaves room for the others.</summary>
+public sealed class RequestLimit(RequestLimitOptions options) : IDisposable
+{
+    private readonly PartitionedRateLimiter<string> clients = Limiter(options.PerSecond, options.Burst);
+    private readonly PartitionedRateLimiter<string> users = Limiter(options.PerUserPerSecond, options.PerUserBurst);
+
+    /// <summary>Takes a place for a request whose caller is known.</summary>
+    /// <returns>The problem, or <c>null</c>: go on.</returns>
+    public IResult? Take(HttpContext http)
+    {
+        if (http.GetEndpoint()?.Metadata.GetMetadata<LimitedNote>() is not null) return null;
+        var client = Callers.Of(http).ClientId;
+        using var lease = Callers.TokenOf(http) is { } token
+            ? users.AttemptAcquire($"{client}/{token.UserId}")
+            : clients.AttemptAcquire(client);
+        if (lease.IsAcquired) return null;
+        var wait = lease.TryGetMetadata(MetadataName.RetryAfter, out var after) ? (int)Math.Ceiling(after.TotalSeconds) : 1;
+        return Problem.Of(StatusCodes.Status429TooManyRequests, "rate_limited", Detail, retryAfterSeconds: Math.Max(1, wait));
+    }
+
+    /// <summary>The problem's words.</summary>
+    public const string Detail = "This caller asks more often than its limit allows. Ask again after Retry-After, and less often.";
+
+    /// <inheritdoc />
+    public void Dispose()
+    {
+        clients.Dispose();
+        users.Dispose();
+    }
+
+    private static PartitionedRateLimiter<string> Limiter(int perSecond, int burst) =>
+        PartitionedRateLimiter.Create<string, string>(caller => perSecond == 0
+            ? RateLimitPartition.GetNoLimiter(caller)
+            : RateLimitPartition.GetTokenBucketLimiter(caller, _ => new TokenBucketRateLimiterOptions
+            {
+                TokenLimit = burst, TokensPerPeriod = perSecond, ReplenishmentPeriod = TimeSpan.FromSeconds(1), QueueLimit = 0,
+            }));
+}

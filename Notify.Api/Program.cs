@@ -127,6 +127,7 @@ RequestBroadcastEndpoint.Map(app);
 BroadcastEndpoints.Map(app);
 SuppressAddressEndpoint.Map(app);
 SuppressionEndpoints.Map(app);
+AddressPreferences.Map(app);
 Templates.Map(app);
 PutTemplateEndpoint.Map(app);
 PreviewTemplateEndpoint.Map(app);

@@ -150,7 +150,9 @@ public static class DeadLetters
         var recipients = await NotificationStreams.RecipientsOfAsync(session, notifications.Values.Select(n => n.Request), cancellation);
         var fingerprints = await FingerprintsAsync(connection, keys, ring, notifications.Values.SelectMany(n => n.Deliveries.Values).IntersectBy(rows.Select(r => r.Id), d => d.Id), cancellation);
         var rules = await ReachRulesReader.LoadAsync(
-            session, connection, notifications.Values.Select(n => n.Request.Category), fingerprints.Values.Select(f => Suppression.IdOf(f.Channel, f.Fingerprint)), now, cancellation);
+            session, connection, notifications.Values.Select(n => n.Request.Category), fingerprints.Values.Select(f => Suppression.IdOf(f.Channel, f.Fingerprint)),
+            notifications.Values.Where(n => n.Request.UserId is null).SelectMany(n => n.Deliveries.Keys).Where(fingerprints.ContainsKey).Select(d => fingerprints[d]),
+            now, cancellation);
 
         var redriven = new List<OpenDelivery>();
         var results = new List<ReplayedDeadLetter>();

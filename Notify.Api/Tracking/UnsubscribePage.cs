@@ -14,7 +14,7 @@ public static class UnsubscribePage
         $"""
         <p>Do you want no more {Emails(scope)} at this address?</p>
         <form method="post"><button type="submit">Unsubscribe</button></form>
-        <p>{(scope.Category is null ? "" : "Other emails are not affected. ")}If you came here by mistake, close this page: nothing has changed.</p>
+        <p>Other emails are not affected. If you came here by mistake, close this page: nothing has changed.</p>
         """);
 
     /// <summary>Says that it is done.</summary>
@@ -37,7 +37,7 @@ public static class UnsubscribePage
 
     private static string Must(UnsubscribeScope scope) => $"The sender must send {Emails(scope)}, such as security notices and codes, so they go on.";
 
-    private static string Emails(UnsubscribeScope scope) => scope.Category is { } category ? $"emails of the kind <strong>{WebUtility.HtmlEncode(category)}</strong>" : "emails from this sender";
+    private static string Emails(UnsubscribeScope scope) => $"emails of the kind <strong>{WebUtility.HtmlEncode(scope.Category)}</strong>";
 
     internal static string Page(string title, string body) =>
         $$"""

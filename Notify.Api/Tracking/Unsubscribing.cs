@@ -4,22 +4,20 @@ using Notify.Domain.Categories;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Domain.Recipients;
-using Notify.Domain.Suppressions;
 using Notify.Projections;
 using Notify.Projections.Privacy;
-using Notify.Projections.Suppressions;
 using Npgsql;
 
 namespace Notify.Api.Tracking;
 
 /// <summary>What an unsubscribe link ends.</summary>
-/// <param name="Category">The kind of emails; <c>null</c>: all emails to the address, whose owner is not registered.</param>
+/// <param name="Category">The kind of emails.</param>
 /// <param name="IsRequired">Whether the category has become required since the email was sent: it passes what the person says, which is noted all the same.</param>
-public sealed record UnsubscribeScope(string? Category, bool IsRequired = false);
+public sealed record UnsubscribeScope(string Category, bool IsRequired = false);
 
 /// <summary>
-/// Does what a person wants who unsubscribes in an email: no more emails of its category. Who is not registered has no
-/// choices of their own to note it among: their address is suppressed. Said twice, it is done once.
+/// Does what a person wants who unsubscribes in an email: no more emails of its category. For people who are not registered this is noted
+/// at their address, and holds for that category alone. Said twice, it is done once.
 /// </summary>
 public sealed class Unsubscribing(IDocumentStore store, SubjectKeys keys, TimeProvider clock)
 {
@@ -69,18 +67,28 @@ public sealed class Unsubscribing(IDocumentStore store, SubjectKeys keys, TimePr
         var isLive = found.Request.Mode == ClientMode.Live; // a test tries the page out and binds nobody
         var isWanted = isLive && recipient is { IsErased: false } && recipient.Said(Channel.Email, category)?.OptedIn != false;
         if (isWanted) session.Events.Append(user!, new OptedOut(Channel.Email, category, Recipient, source, now));
-        if (user is null && isLive && delivery?.Contact is { } contact
-            && (await keys.ForAsync(session.Connection!, [contact], cancellation)).FingerprintOf(delivery) is { } fingerprint)
-            await SuppressionTable.SuppressAsync(session, [new AddressToSuppress(Channel.Email, fingerprint, SuppressionReasons.ByRequest, Recipient, source, Address: contact)], now, cancellation);
+        if (user is null && isLive && await AddressAsync(session, delivery, cancellation) is { } fingerprint)
+            await OptOutAsync(session, fingerprint, category, source, now, cancellation);
         session.QueueSqlCommand("select 1"); // a session without events would not commit
         var scope = await ScopeOfAsync(session, found, cancellation);
         await session.SaveChangesAsync(cancellation);
         return scope;
     }
 
-    private static async Task<UnsubscribeScope> ScopeOfAsync(IQuerySession session, Notification n, CancellationToken cancellation) => n.Request.UserId is null
-        ? new UnsubscribeScope(null)
-        : new UnsubscribeScope(n.Request.Category, (await session.LoadAsync<Category>(Category.KeyOf(n.Request.Category), cancellation))?.Required == true);
+    private async Task<string?> AddressAsync(IDocumentSession session, Delivery? delivery, CancellationToken cancellation) =>
+        delivery?.Contact is { } contact ? (await keys.ForAsync(session.Connection!, [contact], cancellation)).FingerprintOf(delivery) : null;
+
+    private static async Task OptOutAsync(
+        IDocumentSession session, string fingerprint, string category, string source, DateTimeOffset now, CancellationToken cancellation)
+    {
+        var key = AddressChoices.KeyOf(Channel.Email, fingerprint);
+        await NotificationStreams.LockAsync(session, [key], cancellation);
+        if ((await session.LoadAsync<AddressChoices>(key, cancellation))?.OptedOut.Contains(category) == true) return;
+        session.Events.Append(key, new AddressOptedOut(Channel.Email, fingerprint, category, Recipient, source, now));
+    }
+
+    private static async Task<UnsubscribeScope> ScopeOfAsync(IQuerySession session, Notification n, CancellationToken cancellation) =>
+        new(n.Request.Category, (await session.LoadAsync<Category>(Category.KeyOf(n.Request.Category), cancellation))?.Required == true);
 
     private static async Task<Notification?> FindAsync(IDocumentSession session, Guid deliveryId, CancellationToken cancellation)
     {

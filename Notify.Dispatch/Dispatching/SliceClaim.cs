@@ -160,7 +160,10 @@ public sealed class SliceClaim(
             opened, cancellation);
         var messages = rows.ToDictionary(r => r.Id, r => deliveries.TryGetValue(r.Id, out var d) ? Open(notifications[r.Notification], d.Delivery, payloads[r.Notification], opened, ready) : default);
         var fingerprints = rows.ToDictionary(r => r.Id, r => ring.Of(Lanes.ChannelOf(r.Queue.Lane), messages[r.Id].Message?.Address));
-        var rules = await ReachRulesReader.LoadAsync(categories, connection, SuppressionIds(queue, fingerprints.Values), now, cancellation);
+        var unregistered = rows.Where(r => notifications.TryGetValue(r.Notification, out var n) && n.Request.UserId is null && fingerprints[r.Id] is not null)
+            .Select(r => (Lanes.ChannelOf(r.Queue.Lane), fingerprints[r.Id]!));
+        var rules = await ReachRulesReader.LoadAsync(
+            categories, connection, SuppressionIds(queue, fingerprints.Values), unregistered, now, cancellation);
 
         var claimed = new List<ClaimedDelivery>(rows.Count);
         var ended = new List<Guid>();
@@ -211,7 +214,7 @@ public sealed class SliceClaim(
                 row, claim, n, d, message, attempt.Number, provider, attempt.IsInquiry ? d.AttemptedAt ?? now : null, fingerprints[row.Id],
                 ClaimDecider.ResendBefore(n, d, rules.Of(n.Request)), taken.GetValueOrDefault(row.Id),
                 attempt.IsInquiry ? null
-                    : LastCheckBasis.Of(n, d.Channel, recipients.Of(n.Request), rules.Of(n.Request), fingerprints[row.Id]),
+                    : LastCheckBasis.Of(n, d.Channel, recipients.Of(n.Request), rules, fingerprints[row.Id]),
                 attempted?.At ?? d.AttemptedAt));
         }
 

@@ -253,7 +253,8 @@ public sealed class DuePump(
         var (recipients, categories) = await snapshots.OfAsync(connection, [.. waiting.Select(n => n.Request)], cancellation);
         var payloads = await PayloadTable.OpenAsync(connection, waiting, payloadKeys, cancellation);
         var rules = await ReachRulesReader.LoadAsync(
-            categories, connection, waiting.SelectMany(n => ReachRulesReader.OfPlanning(payloads[n.Key], recipients.Of(n.Request), ring)), now, cancellation);
+            categories, connection, waiting.SelectMany(n => ReachRulesReader.OfPlanning(payloads[n.Key], recipients.Of(n.Request), ring)),
+            waiting.SelectMany(n => ReachRulesReader.Unregistered(payloads[n.Key], ring)), now, cancellation);
 
         var step = await digests.TakeUpAsync(session, notifications, payloads, recipients, rules, currentKeys, now, cancellation);
 

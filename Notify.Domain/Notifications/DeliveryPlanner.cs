@@ -65,7 +65,7 @@ public static class DeliveryPlanner
     }
 
     /// <summary>Plans a notification to someone who is not registered: to every contact that was given and asked for.</summary>
-    /// <remarks>They have said nothing, so the category's defaults hold for them.</remarks>
+    /// <remarks>Where nobody said anything at an address, the category's defaults hold.</remarks>
     public static DeliveriesPlanned ForUnregistered(
         string key, NotificationRequested request, NotificationContent content, IReadOnlyList<SealedContact> contacts, ReachRules rules, DateTimeOffset now,
         SmsLimits? sms = null)
@@ -77,10 +77,10 @@ public static class DeliveryPlanner
         foreach (var channel in wanted)
         {
             var found = contacts.Where(c => Lanes.ChannelOf(c.Lane) == channel).ToList();
-            var (wants, rule, passed) = category.Reaches(null, channel);
             if (found.Count == 0) leftOut.Add(LeaveOut(key, channel, null, Reasons.NoContact, "to"));
             foreach (var c in found)
             {
+                var (wants, rule, passed) = rules.Reaches(request, null, channel, c.Fingerprint);
                 if (Hindrance(c.Lane, request, content, wants, rule, sms) is { } h) leftOut.Add(LeaveOut(key, channel, null, h.Reason, h.Rule));
                 else if (rules.Against(channel, c.Fingerprint, now) is { } s) leftOut.Add(LeaveOut(key, channel, null, Reasons.SuppressedAddress, s.Rule));
                 else deliveries.Add(new PlannedDelivery(DeterministicId.OfDelivery(key, c.Contact), c.Lane, null, c.Address, passed ? rule : null));

@@ -12,7 +12,7 @@ public static class NotificationDecider
     {
         if (notification.Request.ExpiresAt <= now) return new NotificationExpired([delivery.Id], now);
         if (recipient?.IsErased == true) return new DeliverySuppressed(delivery.Id, Reasons.Erased, "user", now);
-        var (wants, rule, _) = rules.Of(notification.Request).Reaches(recipient, delivery.Channel);
+        var (wants, rule, _) = rules.Reaches(notification.Request, recipient, delivery.Channel, fingerprint);
         if (!wants) return new DeliverySuppressed(delivery.Id, Reasons.OptedOut, rule, now);
         if (rules.Against(delivery.Channel, fingerprint, now) is { } suppression)
             return new DeliverySuppressed(delivery.Id, Reasons.SuppressedAddress, suppression.Rule, now);

@@ -8,7 +8,9 @@ namespace Notify.Domain.Recipients;
 /// <summary>What the installation lays down about whom it reaches, as of one moment: as much of it as one group of notifications needs.</summary>
 /// <param name="Categories">Those that are defined, by stream key.</param>
 /// <param name="Suppressions">Those of the addresses concerned, by ID.</param>
-public sealed record ReachRules(IReadOnlyDictionary<string, Category> Categories, IReadOnlyDictionary<string, Suppression> Suppressions)
+/// <param name="Said">What was said about addresses that people who are not registered are reached at; <c>null</c>: nothing.</param>
+public sealed record ReachRules(
+    IReadOnlyDictionary<string, Category> Categories, IReadOnlyDictionary<string, Suppression> Suppressions, AddressWords? Said = null)
 {
     /// <summary>Nothing is laid down.</summary>
     public static readonly ReachRules None = new(ImmutableDictionary<string, Category>.Empty, ImmutableDictionary<string, Suppression>.Empty);
@@ -21,6 +23,22 @@ public sealed record ReachRules(IReadOnlyDictionary<string, Category> Categories
     {
         if (!Categories.TryGetValue(Category.KeyOf(request.Category), out var defined)) return Category.Undefined(request.Category);
         return request.OptOutsHold ? defined with { Required = false } : defined;
+    }
+
+    /// <summary>
+    /// Whether a person may be reached about the request's category: a registered user by their own word; at any other address by what was
+    /// said there, or by a registered user who has the same address.
+    /// </summary>
+    /// <param name="recipient">The registered user; <c>null</c>: they are not registered.</param>
+    /// <param name="fingerprint">Keyed hash of the address; <c>null</c> for devices.</param>
+    /// <returns>Whether, by which rule, and whether that rule passed over a no.</returns>
+    public (bool MayReach, string Rule, bool PassedOptOut) Reaches(
+        NotificationRequested request, Recipient? recipient, Channel channel, string? fingerprint)
+    {
+        var category = Of(request);
+        if (request.UserId is not null || fingerprint is null || Said?.Against(channel, fingerprint, category.Key) is not { } rule)
+            return category.Reaches(recipient, channel);
+        return category.Required ? (true, $"category {category.Key} is required, version {category.Version}; passes {rule}", true) : (false, rule, false);
     }
 
     /// <summary>The suppression that stands in the way of an address; <c>null</c>: none.</summary>

@@ -11,16 +11,22 @@ namespace Notify.Projections.OpenDeliveries;
 /// <param name="Recipient">The user's stream; <c>null</c> for the unregistered.</param>
 /// <param name="Suppression">The ID that a suppression of the address would have; <c>null</c> for devices.</param>
 /// <param name="Key">The key that encrypts the request.</param>
+/// <param name="Address">The stream of what was said at the address of someone who is not registered; <c>null</c> for others.</param>
 public sealed record LastCheckBasis(string? Recipient, long RecipientVersion, string Category, long CategoryVersion, string? Suppression,
-    long Key)
+    long Key, string? Address, long AddressVersion)
 {
     /// <summary>The basis of a check.</summary>
     /// <param name="fingerprint">Keyed hash of the number or address; <c>null</c> for devices.</param>
-    public static LastCheckBasis Of(Notification notification, Channel channel, Recipient? recipient, Category category,
-        string? fingerprint) => new(
-        notification.Request.UserId is { } user ? Domain.Recipients.Recipient.KeyOf(user) : null, recipient?.Version ?? 0,
-        Domain.Categories.Category.KeyOf(notification.Request.Category), category.Version,
-        fingerprint is null ? null : Domain.Suppressions.Suppression.IdOf(channel, fingerprint), notification.Request.Payload.KeyId);
+    public static LastCheckBasis Of(Notification notification, Channel channel, Recipient? recipient, ReachRules rules,
+        string? fingerprint)
+    {
+        var address = notification.Request.UserId is null && fingerprint is not null ? AddressChoices.KeyOf(channel, fingerprint) : null;
+        return new(
+            notification.Request.UserId is { } user ? Domain.Recipients.Recipient.KeyOf(user) : null, recipient?.Version ?? 0,
+            Domain.Categories.Category.KeyOf(notification.Request.Category), rules.Of(notification.Request).Version,
+            fingerprint is null ? null : Domain.Suppressions.Suppression.IdOf(channel, fingerprint), notification.Request.Payload.KeyId,
+            address, address is null ? 0 : rules.Said?.There.GetValueOrDefault(address)?.Version ?? 0);
+    }
 }
 
 /// <summary>Looks whether last checks would come out the same now, for calls that had to wait before they could leave.</summary>
@@ -39,12 +45,14 @@ public static class LastCheck
             connection,
             $"""
             select count(*)
-            from unnest($1, $2, $3, $4, $5, $6, $7)
-                as c(delivery, recipient, recipient_version, category, category_version, suppression, key)
+            from unnest($1, $2, $3, $4, $5, $6, $7, $10, $11)
+                as c(delivery, recipient, recipient_version, category, category_version, suppression, key, address, address_version)
             join notify.open_deliveries d on d.delivery_id = c.delivery and d.state = 1 and d.claim = $8 and not d.has_ended
             where (c.recipient is null
                 or c.recipient_version = coalesce((select version from {NotifyStore.Schema}.mt_streams where id = c.recipient), 0))
               and c.category_version = coalesce((select version from {NotifyStore.Schema}.mt_streams where id = c.category), 0)
+              and (c.address is null
+                or c.address_version = coalesce((select version from {NotifyStore.Schema}.mt_streams where id = c.address), 0))
               and exists (select from notify.subject_keys k where k.id = c.key and k.erased_at is null)
               and not exists (
                 select from notify.suppressions s
@@ -54,7 +62,8 @@ public static class LastCheck
                 checks.Select(c => c.Basis.RecipientVersion).ToArray(),
             checks.Select(c => c.Basis.Category).ToArray(), checks.Select(c => c.Basis.CategoryVersion).ToArray(),
                 Texts(checks.Select(c => c.Basis.Suppression)),
-            checks.Select(c => c.Basis.Key).ToArray(), claim, now);
+            checks.Select(c => c.Basis.Key).ToArray(), claim, now,
+            Texts(checks.Select(c => c.Basis.Address)), checks.Select(c => c.Basis.AddressVersion).ToArray());
         return (long)(await command.ExecuteScalarAsync(cancellation))! == checks.Count;
     }
 

@@ -5,6 +5,7 @@ using Notify.Domain.Notifications;
 using Notify.Domain.Recipients;
 using Notify.Domain.Suppressions;
 using Notify.Projections.Privacy;
+using Notify.Projections.Recipients;
 using Notify.Projections.Suppressions;
 using Npgsql;
 
@@ -14,22 +15,27 @@ namespace Notify.Projections.Planning;
 public static class ReachRulesReader
 {
     /// <summary>Reads.</summary>
+    /// <param name="unregistered">The addresses that people who are not registered are reached at.</param>
     /// <param name="categories">The categories' keys.</param>
     /// <param name="suppressions">The IDs of the addresses' suppressions; see <see cref="OfPlanning"/> and <see cref="Suppression.IdOf"/>.</param>
     public static async Task<ReachRules> LoadAsync(
-        IQuerySession session, NpgsqlConnection connection, IEnumerable<string> categories, IEnumerable<string> suppressions, DateTimeOffset now, CancellationToken cancellation)
+        IQuerySession session, NpgsqlConnection connection, IEnumerable<string> categories, IEnumerable<string> suppressions,
+        IEnumerable<(Channel Channel, string Fingerprint)> unregistered, DateTimeOffset now, CancellationToken cancellation)
     {
         var keys = categories.Distinct().Select(Category.KeyOf).ToArray();
         var defined = keys.Length == 0 ? [] : await session.LoadManyAsync<Category>(cancellation, keys);
-        return await LoadAsync(defined.ToImmutableDictionary(c => c.Id, StringComparer.Ordinal), connection, suppressions, now, cancellation);
+        return await LoadAsync(defined.ToImmutableDictionary(c => c.Id, StringComparer.Ordinal), connection, suppressions, unregistered, now, cancellation);
     }
 
     /// <summary>Reads what is missing beside the categories.</summary>
+    /// <param name="unregistered">The addresses that people who are not registered are reached at.</param>
     /// <param name="categories">Those that are defined, by stream key; see <see cref="Caching.Snapshots"/>.</param>
     /// <param name="suppressions">The IDs of the addresses' suppressions; see <see cref="OfPlanning"/> and <see cref="Suppression.IdOf"/>.</param>
     public static async Task<ReachRules> LoadAsync(
-        IReadOnlyDictionary<string, Category> categories, NpgsqlConnection connection, IEnumerable<string> suppressions, DateTimeOffset now, CancellationToken cancellation) =>
-        new(categories, await SuppressionTable.StandingAsync(connection, [.. suppressions.Distinct()], now, cancellation));
+        IReadOnlyDictionary<string, Category> categories, NpgsqlConnection connection, IEnumerable<string> suppressions,
+        IEnumerable<(Channel Channel, string Fingerprint)> unregistered, DateTimeOffset now, CancellationToken cancellation) => new(
+        categories, await SuppressionTable.StandingAsync(connection, [.. suppressions.Distinct()], now, cancellation),
+        await AddressWordsReader.LoadAsync(connection, unregistered, cancellation));
 
     /// <summary>The IDs of the suppressions that may stand in the way of a notification that is about to be planned.</summary>
     /// <param name="payload">Its open payload; names someone who is not registered.</param>
@@ -38,5 +44,13 @@ public static class ReachRulesReader
     {
         if ((payload?.To is { } to ? ring.Of(Channel.Sms, to.Phone) : recipient?.PhoneFingerprint) is { } phone) yield return Suppression.IdOf(Channel.Sms, phone);
         if ((payload?.To is { } too ? ring.Of(Channel.Email, too.Email) : recipient?.EmailFingerprint) is { } email) yield return Suppression.IdOf(Channel.Email, email);
+    }
+
+    /// <summary>The addresses that a notification gives for someone who is not registered.</summary>
+    /// <param name="payload">Its open payload.</param>
+    public static IEnumerable<(Channel Channel, string Fingerprint)> Unregistered(NotificationPayload? payload, MasterKeyRing ring)
+    {
+        if (ring.Of(Channel.Sms, payload?.To?.Phone) is { } phone) yield return (Channel.Sms, phone);
+        if (ring.Of(Channel.Email, payload?.To?.Email) is { } email) yield return (Channel.Email, email);
     }
 }

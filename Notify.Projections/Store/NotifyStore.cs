@@ -117,6 +117,7 @@ public static class NotifyStore
 
         options.Projections.Add(new RecipientProjection(), ProjectionLifecycle.Inline);
         options.Projections.Add(new ClientProjection(), ProjectionLifecycle.Inline);
+        options.Projections.Add(new AddressChoicesProjection(), ProjectionLifecycle.Inline);
         options.Projections.Add(new AccessProjection(), ProjectionLifecycle.Inline);
         AccessProjection.Configure(options);
         options.Projections.Add(new CategoryProjection(), ProjectionLifecycle.Inline);
@@ -124,7 +125,8 @@ public static class NotifyStore
         options.Projections.Add(new LayoutProjection(), ProjectionLifecycle.Inline);
         options.Projections.Add(new TopicProjection(), ProjectionLifecycle.Inline);
         // A snapshot's version is its stream's, read from its column: at the append it is not known yet.
-        options.Schema.For<Recipient>().Metadata(m => m.Revision.MapTo(r => r.Version));
+        options.Schema.For<Recipient>().Metadata(m => m.Revision.MapTo(r => r.Version))
+            .IgnoreIndex(AddressWordsReader.EmailIndex).IgnoreIndex(AddressWordsReader.PhoneIndex);
         options.Schema.For<Category>().Metadata(m => m.Revision.MapTo(c => c.Version));
         // Large pages, looked for twice a second: under load most of a notification's events then meet in one page, and its
         // view is written once instead of once an event.
@@ -164,7 +166,7 @@ public static class NotifyStore
         typeof(BroadcastRequested), typeof(BroadcastStarted), typeof(BroadcastPaused), typeof(BroadcastResumed), typeof(BroadcastCancelled),
         typeof(BroadcastExpired), typeof(BroadcastCompleted),
         typeof(ClientRegistered), typeof(SecretIssued), typeof(SecretRevoked), typeof(ClientDisabled), typeof(ClientPowersChanged),
-        typeof(AccessRecorded),
+        typeof(AccessRecorded), typeof(AddressOptedOut), typeof(AddressOptedIn),
         typeof(CircuitOpened), typeof(CircuitHalfOpened), typeof(CircuitClosed), typeof(ProviderWeightChanged),
     ];
 }

@@ -146,8 +146,8 @@ internal static class CauseCheck
         var isExplained = c.Reason switch
         {
             Reasons.CapExceeded => kinds.Any(k => k?.Caps?.Any(cap => cap.Channel == c.Channel) == true),
-            Reasons.OptedOut => kinds.Any(k => recipients.Any(r => !(k ?? Category.Undefined(c.Notification.Request.Category))
-                .Reaches(r, c.Channel).MayReach)),
+            Reasons.OptedOut when history is null && c.Rule?.StartsWith(AddressWords.RulePrefix, StringComparison.Ordinal) == true => true,
+            Reasons.OptedOut => kinds.Any(k => recipients.Any(r => !AsAsked(c, k).Reaches(r, c.Channel).MayReach)),
             _ when history is null => true, // an address that was given with the request is not kept in the open
             Reasons.UnknownUser => recipients.Contains(null) && !history.HasBegunBefore(c.At - Tolerance),
             Reasons.Erased => recipients.Any(r => r?.IsErased == true),
@@ -157,6 +157,12 @@ internal static class CauseCheck
             _ => true,
         };
         if (!isExplained) Report(c, fault);
+    }
+
+    private static Category AsAsked(Claim c, Category? kind)
+    {
+        var request = c.Notification.Request;
+        return (kind is null ? ReachRules.None : ReachRules.None with { Categories = new Dictionary<string, Category> { [kind.Id] = kind } }).Of(request);
     }
 
     private static bool HasNoContact(Recipient r, Channel channel) => channel switch

@@ -51,6 +51,8 @@ public sealed partial class AccessRules : SystemTest
         ["SuppressAddress"] = new("recipients", false),
         ["LookUpSuppression"] = new("recipients", true),
         ["LiftSuppression"] = new("recipients", false),
+        ["PutAddressPreferences"] = new("recipients", false),
+        ["LookUpAddressPreferences"] = new("recipients", true),
         ["PutCategory"] = new("operate admin", false),
         ["ListCategories"] = new("recipients operate admin", true),
         ["GetCategory"] = new("recipients operate admin", true),

@@ -68,15 +68,47 @@ public sealed class Unsubscribing : SystemTest
     }
 
     [Fact]
-    public async Task Someone_unregistered_is_heard_too()
+    public async Task Bare_address_is_unsubscribed_from_the_category_alone_and_its_registered_owner_from_nothing()
     {
-        var (id, more, email) = (NewId("stranger"), NewId("more"), Person.NewEmail());
-        (await Client.SendAsync(new { eventId = id, to = new { email }, content = new { title = id, body = id } })).Is(202);
-        await Client.BecomesAsync(id, "dispatched");
-        Assert.Contains("no more emails from this sender", await PostAsync(TokenIn(Assert.Single(await Sandbox.LedgerAsync(id))), OneClick, 200), StringComparison.Ordinal);
-        Assert.Contains("Unsubscribed", await Client.EventTypesAsync(id));
-        (await Client.SendAsync(new { eventId = more, to = new { email }, content = new { title = more, body = more } })).Is(202);
-        Assert.Equal("SuppressedAddress", (await Client.BecomesAsync(more, "suppressed")).On("email").Reason);
+        var (offers, resets, codes, address) = (NewKey("offers"), NewKey("resets"), NewKey("codes"), Person.NewEmail());
+        (await Client.PutAsync($"/v1/categories/{codes}", new { required = true })).Is(200);
+        var owner = await Installation.NewPersonAsync(devices: 0, phone: false, email: address);
+        foreach (var category in new[] { offers, codes })
+        {
+            var sent = Assert.Single(await Sandbox.LedgerAsync(await SentAsync(ToAddress(address, category), "dispatched")));
+            await PostAsync(TokenIn(sent), "List-Unsubscribe=One-Click", 200);
+        }
+
+        var left = await SentAsync(ToAddress(address, offers), "suppressed");
+        Assert.Equal("OptedOut", (await Client.StateAsync(left)).On("email").Reason);
+        await SentAsync(ToAddress(address, resets), "dispatched");
+        await SentAsync(ToAddress(address, codes), "dispatched"); // required: it passes what was said
+        await SentAsync(new { userId = owner.Id, category = offers, channels = new[] { "email" } }, "dispatched");
+        var lookup = await Client.PostAsync("/v1/suppressions/lookup", new { channel = "email", address });
+        Assert.Empty(lookup.Is(200).Json["items"]!.AsArray());
+
+        var wish = new { channel = "email", address, categories = new Dictionary<string, object> { [offers] = new { optIn = true } } };
+        Assert.Equal([codes], OptedOut((await Client.PutAsync("/v1/address-preferences", wish)).Is(200)));
+        Assert.Equal([codes], OptedOut((await Client.PostAsync("/v1/address-preferences/lookup", new { channel = "email", address })).Is(200)));
+        await SentAsync(ToAddress(address, offers), "dispatched");
+
+        static string[] OptedOut(Reply reply) => [.. reply.Json["optedOut"]!.AsArray().Select(c => c!.ToString())];
+    }
+
+    [Fact]
+    public async Task User_who_unsubscribed_gets_nothing_of_the_category_at_the_bare_address_either()
+    {
+        var (offers, resets) = (NewKey("offers"), NewKey("resets"));
+        var (person, _, entry) = await EmailAsync(offers);
+
+        await PostAsync(TokenIn(entry), "List-Unsubscribe=One-Click", 200);
+
+        await SentAsync(ToAddress(person.Email!, offers), "suppressed");
+        await SentAsync(ToAddress(person.Email!, resets), "dispatched");
+        await SentAsync(ToAddress(Person.NewEmail(), offers), "dispatched");
+        var later = Person.NewEmail(); // the person's word goes with them to another address
+        (await Client.PutAsync($"/v1/users/{person.Id}", new { email = later })).Is(200);
+        await SentAsync(ToAddress(later, offers), "suppressed");
     }
 
     [Fact]
@@ -120,6 +152,25 @@ public sealed class Unsubscribing : SystemTest
     private static DeliveryTokens Tokens { get; } = new(MasterKeyRing.Read(
         new ConfigurationBuilder().AddInMemoryCollection(TestRun.Secrets
             .ToDictionary(s => s.Key.Replace("__", ":"), string? (s) => s.Value)).Build(), [])!);
+
+    private static object ToAddress(string email, string category) => new { to = new { email }, category, channels = new[] { "email" } };
+
+    private static JsonObject Request(string id, object request)
+    {
+        var json = System.Text.Json.JsonSerializer.SerializeToNode(request)!.AsObject();
+        (json["eventId"], json["content"]) = (id, new JsonObject { ["title"] = id, ["body"] = id });
+        return json;
+    }
+
+    private async Task<string> SentAsync(object request, string status)
+    {
+        var id = NewId("sent");
+        (await Client.SendAsync(Request(id, request))).Is(202);
+        await Client.BecomesAsync(id, status);
+        return id;
+    }
+
+    private static string NewKey(string kind) => $"{kind}-{Guid.NewGuid():N}"[..20];
 
     private async Task<(Person Person, string Id, LedgerEntry Entry)> EmailAsync(string category, string priority = "normal")
     {

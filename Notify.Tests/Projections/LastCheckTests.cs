@@ -36,7 +36,7 @@ public sealed class LastCheckTests(AnalyticsDatabase database) : IClassFixture<A
         await OpenDeliveryTable.AddAsync(connection, [new OpenDelivery(delivery, "n/c_shop:check",
             new DeliveryQueue(Lane.Sms, Priority.Normal), OpenState.Queued, 0, Now, Now)], Cancellation);
         await OpenDeliveryTable.ClaimAsync(connection, [delivery], Guid.NewGuid(), claim, Cancellation);
-        var basis = new LastCheckBasis(user, 1, category, 0, suppression, key);
+        var basis = new LastCheckBasis(user, 1, category, 0, suppression, key, null, 0);
         var unregistered = basis with { Recipient = null, RecipientVersion = 0, Suppression = null };
 
         await ChangeAsync(change);

@@ -112,7 +112,7 @@ internal sealed partial class SimulatedHost
         var message = new OutboundMessage(
             d.Id, CanOpen(n, d) ? store.OpenText(d.Contact)! : "", new NotificationContent(Body: simulation.TextOf(n)), n.Request.Priority,
             n.Request.ExpiresAt);
-        var basis = LastCheckBasis.Of(n, d.Channel, store.RecipientOf(n.Request), category, Fingerprint(d));
+        var basis = LastCheckBasis.Of(n, d.Channel, store.RecipientOf(n.Request), store.Rules, Fingerprint(d));
         return new ClaimedDelivery(
             row, claim, n, d, message, attempt.Number, provider, attempt.IsInquiry ? d.AttemptedAt ?? now : null, Fingerprint(d),
             ClaimDecider.ResendBefore(n, d, category), 0, attempt.IsInquiry ? null : basis,

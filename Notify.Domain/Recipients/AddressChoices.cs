@@ -1,0 +1,41 @@
+using System.Collections.Immutable;
+using Notify.Domain.Notifications;
+
+namespace Notify.Domain.Recipients;
+
+/// <summary>
+/// The categories that somebody who is not registered wants no more at an address; snapshot of the stream <c>o/{channel}:{fingerprint}</c>.
+/// Registered users have their own choices, whatever is said at their address.
+/// </summary>
+/// <param name="Id">The stream key.</param>
+/// <param name="OptedOut">The categories.</param>
+public sealed record AddressChoices(string Id, ImmutableSortedSet<string> OptedOut, long Version = 0)
+{
+    /// <summary>The stream key of an address.</summary>
+    /// <param name="fingerprint">Keyed hash of the address.</param>
+    public static string KeyOf(Channel channel, string fingerprint) => $"o/{Lanes.NameOf(channel)}:{fingerprint}";
+
+    /// <summary>Folds one event into an address's choices.</summary>
+    public static AddressChoices? Evolve(AddressChoices? state, string key, object @event)
+    {
+        var before = state ?? new AddressChoices(key, []);
+        return @event switch
+        {
+            AddressOptedOut e => before with { OptedOut = before.OptedOut.Add(e.Category), Version = before.Version + 1 },
+            AddressOptedIn e => before with { OptedOut = before.OptedOut.Remove(e.Category), Version = before.Version + 1 },
+            _ => state,
+        };
+    }
+}
+
+/// <summary>Somebody who is not registered wants no more of a category at an address.</summary>
+/// <param name="Fingerprint">Keyed hash of the address.</param>
+/// <param name="By">A client, or <c>recipient</c>: the person themselves.</param>
+/// <param name="Through">Where it was said: <c>api</c>, or one of <see cref="UnsubscribeSources"/>.</param>
+public sealed record AddressOptedOut(Channel Channel, string Fingerprint, string Category, string By, string Through, DateTimeOffset At);
+
+/// <summary>A category may be sent to an address again.</summary>
+/// <param name="Fingerprint">Keyed hash of the address.</param>
+/// <param name="By">A client.</param>
+/// <param name="Through">Where it was said.</param>
+public sealed record AddressOptedIn(Channel Channel, string Fingerprint, string Category, string By, string Through, DateTimeOffset At);

@@ -27,6 +27,9 @@ public static class EmailSubject
     /// </remarks>
     public const int MaxInApi = 998 - 9;
 
+    // As encoded words it takes less than 1.8 times its length.
+    private const int MaxEncoded = MaxInApi * 5 / 9;
+
     /// <summary>The subject; <c>null</c> where nothing could be one.</summary>
     /// <param name="longest">The most characters; a title that has more is shortened.</param>
     public static string? Of(NotificationContent content, int longest = int.MaxValue)
@@ -37,6 +40,18 @@ public static class EmailSubject
             : content.Html is { } html && OneLine(WebUtility.HtmlDecode(Tag.Replace(Unseen.Replace(html, " "), " "))) is { } words
                 ? Shorten(words, MaxDerived)
             : null;
+    }
+
+    /// <summary>
+    /// The subject for a provider's API. One in plain ASCII that holds what looks like an encoded word is encoded, since a provider passes
+    /// ASCII on as it is, and mail programs would show something else than its author wrote. All others the provider encodes.
+    /// </summary>
+    /// <remarks>RFC 2047, section 6.2: between two encoded words blanks are not shown.</remarks>
+    public static string? InApi(NotificationContent content)
+    {
+        if (Of(content, MaxInApi) is not { } subject) return null;
+        if (!subject.Contains("=?", StringComparison.Ordinal) || !Ascii.IsValid(subject)) return subject;
+        return EncodedWords.Encode(Of(content, MaxEncoded)!, 0).Replace("\r\n ", " ", StringComparison.Ordinal);
     }
 
     private static string? OneLine(string? text)

@@ -20,6 +20,24 @@ public class EmailSubjectTests
     public void It_is_the_title_or_the_first_words(string? title, string? body, string? html, string? subject) =>
         Assert.Equal(subject, EmailSubject.Of(new NotificationContent(title, body, html)));
 
+    // RFC 2047: what a mail program shows is what its author wrote.
+    [Theory]
+    [InlineData("Plain title", "Plain title")]
+    [InlineData("=?utf-8?B?SGk=?=", "=?utf-8?B?PT91dGYtOD9CP1NHaz0/PQ==?=")]
+    [InlineData("2 + 2 =? 4", "=?utf-8?B?MiArIDIgPT8gNA==?=")]
+    [InlineData("Größe =?", "Größe =?")]
+    public void Subject_that_looks_like_an_encoded_word_is_encoded_for_providers_APIs(string title, string subject) =>
+        Assert.Equal(subject, EmailSubject.InApi(new NotificationContent(title)));
+
+    [Fact]
+    public void Encoded_subject_is_one_line_within_the_providers_limit_and_reads_as_it_was_written()
+    {
+        var subject = EmailSubject.InApi(new NotificationContent(string.Concat(Enumerable.Repeat("=? ", 330))))!;
+        Assert.InRange(subject.Length, 1, EmailSubject.MaxInApi);
+        Assert.DoesNotContain('\n', subject);
+        Assert.StartsWith("=? =? =?", MimeKit.Utils.Rfc2047.DecodeText(System.Text.Encoding.ASCII.GetBytes(subject)), StringComparison.Ordinal);
+    }
+
     [Fact]
     public void A_title_is_kept_whole_and_what_is_made_of_a_text_is_short()
     {

@@ -61,8 +61,7 @@ public sealed class MailchimpProvider : IDeliveryProvider, IDisposable
     {
         var (to, fault) = EmailAddresses.ForApi(message.Address);
         if (to is null) return new AttemptOutcome.Rejected(Reasons.BadAddress, fault);
-        if (EmailSubject.Of(message.Content,
-            EmailSubject.MaxInApi) is not { } subject) return new AttemptOutcome.Rejected(Reasons.NoContent, "subject");
+        if (EmailSubject.InApi(message.Content) is not { } subject) return new AttemptOutcome.Rejected(Reasons.NoContent, "subject");
         var mail = Mail(message, to, subject);
         if (mail.Length > MaxBytes) return new AttemptOutcome.Rejected(Reasons.TooLarge, "413");
 

@@ -2,6 +2,7 @@ using FluentValidation;
 using Marten;
 using Notify.Api.Access;
 using Notify.Api.Contract;
+using Notify.Api.Recipients;
 using Notify.Api.Reference;
 using Notify.Domain.Caps;
 using Notify.Domain.Categories;
@@ -62,6 +63,19 @@ public sealed record PutCategory
 
     /// <summary>How they are collected into one for each person; absent: each goes by itself.</summary>
     public CategoryDigest? Digest { get; init; }
+
+    /// <summary>How its emails name their sender; absent: as the provider's settings do.</summary>
+    public CategoryEmail? Email { get; init; }
+}
+
+/// <summary>How a category's emails name their sender. Their address stays the provider's, by which mail is signed.</summary>
+public sealed record CategoryEmail
+{
+    /// <summary>The name that mail programs show; 1 to 100 characters in one line. Absent: that of the provider's settings.</summary>
+    public string? FromName { get; init; }
+
+    /// <summary>The address that answers go to. Absent: the sender's.</summary>
+    public string? ReplyTo { get; init; }
 }
 
 /// <summary>A kind of notification and its rules.</summary>
@@ -71,11 +85,13 @@ public sealed record PutCategory
 /// <param name="UnknownOutcome">What becomes of an SMS or email whose outcome is still unknown at its deadline.</param>
 /// <param name="Caps">How many of them a person may get; empty: any number.</param>
 /// <param name="Digest">How they are collected into one for each person; absent: each goes by itself.</param>
+/// <param name="Email">How its emails name their sender; absent: as the provider's settings do.</param>
 /// <param name="Version">Which definition this is, from 1; deliveries that were planned tell which one decided.</param>
 /// <param name="DefinedAt">When it was defined so.</param>
 /// <param name="By">The client that did.</param>
 public sealed record CategoryResource(
-    string Category, bool Required, IReadOnlyDictionary<string, bool> Defaults, UnknownOutcome UnknownOutcome, IReadOnlyList<CategoryCap> Caps, CategoryDigest? Digest, long Version, DateTimeOffset DefinedAt, string By);
+    string Category, bool Required, IReadOnlyDictionary<string, bool> Defaults, UnknownOutcome UnknownOutcome, IReadOnlyList<CategoryCap> Caps, CategoryDigest? Digest,
+    CategoryEmail? Email, long Version, DateTimeOffset DefinedAt, string By);
 
 /// <summary>Every category that is defined.</summary>
 /// <param name="Items">By key.</param>
@@ -103,6 +119,12 @@ public sealed class PutCategoryValidator : AbstractValidator<PutCategory>
         });
         RuleFor(c => c.Digest).Null().When(c => c.Required == true).WithMessage("cannot be given for a required category: what must come does not wait; leave one of them out");
         RuleFor(c => c.Digest!).SetValidator(new CategoryDigestValidator()).When(c => c.Digest is not null);
+        RuleFor(c => c.Email!.FromName).Must(n => !string.IsNullOrWhiteSpace(n) && n.Length <= 100 && !n.Any(char.IsControl))
+            .When(c => c.Email?.FromName is not null).WithMessage("must be 1 to 100 characters in one line");
+        RuleFor(c => c.Email!.ReplyTo).Must(a => ContactRules.IsEmail(a!) && a!.All(char.IsAscii)).When(c => c.Email?.ReplyTo is not null)
+            .WithMessage("must be an email address in ASCII");
+        RuleFor(c => c.Email).Must(e => e!.FromName is not null || e.ReplyTo is not null).When(c => c.Email is not null)
+            .WithMessage("must have fromName or replyTo; leave it out for the provider's own");
     }
 }
 
@@ -157,6 +179,7 @@ public static class CategoryEndpoints
             .Takes("Offers: no SMS and no email to whoever did not ask for it", new PutCategory { Defaults = new Dictionary<string, bool?> { ["sms"] = false, ["email"] = false } })
             .Takes("News: three SMS a day, the rest on the days after; five pushes an hour, and no more", new PutCategory { Caps = ExampleCaps })
             .Takes("Comments: one email an hour that tells them all", new PutCategory { Digest = ExampleDigest })
+            .Takes("Invoices: in the name of the accounts, who read the answers", new PutCategory { Email = new CategoryEmail { FromName = "Accounts", ReplyTo = "accounts@example.com" } })
             .Answers(200, "As it is now.", Example);
         app.MapGet("/v1/categories", ListAsync).RequireAnyScope(Scopes.Recipients, Scopes.Operate, Scopes.Admin).WithName("ListCategories").WithTags("Recipients")
             .WithSummary("List categories").WithDescription("Every category that is defined.")
@@ -167,7 +190,7 @@ public static class CategoryEndpoints
     }
 
     private static CategoryResource Example => new(
-        "weekly-offers", false, new Dictionary<string, bool> { ["sms"] = false, ["email"] = false }, UnknownOutcome.Hold, ExampleCaps, null, 1, new DateTimeOffset(2026, 12, 1, 9, 0, 0, TimeSpan.Zero), "c_k3v9x2m7q4w8z5ab");
+        "weekly-offers", false, new Dictionary<string, bool> { ["sms"] = false, ["email"] = false }, UnknownOutcome.Hold, ExampleCaps, null, null, 1, new DateTimeOffset(2026, 12, 1, 9, 0, 0, TimeSpan.Zero), "c_k3v9x2m7q4w8z5ab");
 
     private static CategoryCap[] ExampleCaps =>
     [
@@ -192,7 +215,8 @@ public static class CategoryEndpoints
         await StreamChanges.RunAsync<Category>(store, key, clock, (_, current, at) =>
         {
             var defined = Category.Define(
-                current, category, put.Required ?? false, defaults, put.UnknownOutcome ?? UnknownOutcome.Hold, Callers.Of(http).ClientId, at, caps, digest);
+                current, category, put.Required ?? false, defaults, put.UnknownOutcome ?? UnknownOutcome.Hold, Callers.Of(http).ClientId, at, caps, digest,
+                put.Email is { } email ? new CategorySender(email.FromName, email.ReplyTo) : null);
             now = defined is null ? current : Category.Evolve(current, key, defined);
             return Task.FromResult<IReadOnlyList<object>>(defined is null ? [] : [defined]);
         }, http.RequestAborted);
@@ -218,5 +242,5 @@ public static class CategoryEndpoints
         c.Key, c.Required, c.Defaults, c.UnknownOutcome,
         [.. (c.Caps ?? []).Select(cap => new CategoryCap { Channel = Lanes.NameOf(cap.Channel), Limit = cap.Limit, Per = cap.Per, Exceeding = cap.Exceeding })],
         c.Digest is not { } d ? null : new CategoryDigest { WindowSeconds = d.WindowSeconds, Template = d.Template, Channels = d.Channels is null ? null : [.. d.Channels.Select(Lanes.NameOf)], MaxItems = d.MaxItems },
-        c.Version, c.DefinedAt, c.By);
+        c.Email is not { } e ? null : new CategoryEmail { FromName = e.FromName, ReplyTo = e.ReplyTo }, c.Version, c.DefinedAt, c.By);
 }

@@ -198,7 +198,9 @@ public sealed class SliceClaim(
             var (message, _, destinations) = messages[row.Id];
             // An erased person's unknown outcome can still be asked for, but not matched: nothing to look for.
             message ??= new OutboundMessage(d.Id, "", new NotificationContent(), n.Request.Priority, n.Request.ExpiresAt);
-            if (rules.Of(n.Request).Required) message = message with { HasOneClick = false }; // it would promise what is not kept
+            var category = rules.Of(n.Request);
+            if (category.Required) message = message with { HasOneClick = false }; // it would promise what is not kept
+            if (category.Email is { } sender) message = message with { FromName = sender.FromName, ReplyTo = sender.ReplyTo };
             var attempt = ClaimDecider.AttemptOf(row, d);
             // Only who was called can tell what became of the call, wherever it now stands in the route.
             var provider = attempt.IsBound
@@ -212,7 +214,7 @@ public sealed class SliceClaim(
                     opened.Seal(n.Request.Subject, to), n.Request.At)));
             claimed.Add(new ClaimedDelivery(
                 row, claim, n, d, message, attempt.Number, provider, attempt.IsInquiry ? d.AttemptedAt ?? now : null, fingerprints[row.Id],
-                ClaimDecider.ResendBefore(n, d, rules.Of(n.Request)), taken.GetValueOrDefault(row.Id),
+                ClaimDecider.ResendBefore(n, d, category), taken.GetValueOrDefault(row.Id),
                 attempt.IsInquiry ? null
                     : LastCheckBasis.Of(n, d.Channel, recipients.Of(n.Request), rules, fingerprints[row.Id]),
                 attempted?.At ?? d.AttemptedAt));

@@ -6,6 +6,9 @@ namespace Notify.Dispatch.Email;
 /// <summary>Who an email comes from: an address, and the name that mail programs show.</summary>
 public sealed record EmailSender(string Address, string? Name)
 {
+    /// <summary>The sender of a message: the address stays, by which mail is signed.</summary>
+    public EmailSender Of(Dispatching.OutboundMessage message) => message.FromName is { } name ? this with { Name = name } : this;
+
     /// <summary>Reads <c>address</c> or <c>Name &lt;address&gt;</c>; the domain becomes ASCII.</summary>
     public static bool TryParse(string? text, [NotNullWhen(true)] out EmailSender? sender)
     {

@@ -13,9 +13,10 @@ namespace Notify.Domain.Categories;
 /// <param name="Version">Of the stream; 0: nobody has defined it.</param>
 /// <param name="Caps">How many of them a person may get, by channel and period; <c>null</c>: any number.</param>
 /// <param name="Digest">How they are collected into one; <c>null</c>: each goes by itself.</param>
+/// <param name="Email">How its emails name their sender; <c>null</c>: as the provider's settings do.</param>
 public sealed record Category(
     string Id, bool Required, ImmutableDictionary<string, bool> Defaults, UnknownOutcome UnknownOutcome, string By, DateTimeOffset DefinedAt, long Version,
-    IReadOnlyList<Cap>? Caps = null, DigestRule? Digest = null)
+    IReadOnlyList<Cap>? Caps = null, DigestRule? Digest = null, CategorySender? Email = null)
 {
     /// <summary>The key by which notifications name it.</summary>
     [System.Text.Json.Serialization.JsonIgnore]
@@ -29,21 +30,21 @@ public sealed record Category(
 
     /// <summary>Folds one event into a category.</summary>
     public static Category? Evolve(Category? state, string key, object @event) => @event is CategoryDefined e
-        ? new Category(key, e.Required, e.Defaults.ToImmutableDictionary(), e.UnknownOutcome, e.By, e.At, (state?.Version ?? 0) + 1, e.Caps, e.Digest)
+        ? new Category(key, e.Required, e.Defaults.ToImmutableDictionary(), e.UnknownOutcome, e.By, e.At, (state?.Version ?? 0) + 1, e.Caps, e.Digest, e.Email)
         : state;
 
     /// <summary>Defines a category.</summary>
     /// <returns>The event; <c>null</c> when it is defined so already.</returns>
     public static CategoryDefined? Define(
         Category? current, string category, bool required, IReadOnlyDictionary<string, bool> defaults, UnknownOutcome unknownOutcome, string by, DateTimeOffset now,
-        IReadOnlyCollection<Cap>? caps = null, DigestRule? digest = null)
+        IReadOnlyCollection<Cap>? caps = null, DigestRule? digest = null, CategorySender? email = null)
     {
         IReadOnlyList<Cap> sorted = [.. (caps ?? []).OrderBy(c => c.Channel).ThenBy(c => c.Per)];
         return current is not null && current.Required == required && current.UnknownOutcome == unknownOutcome
             && current.Defaults.Count == defaults.Count && defaults.All(d => current.Defaults.TryGetValue(d.Key, out var before) && before == d.Value)
-            && sorted.SequenceEqual(current.Caps ?? []) && Equals(current.Digest, digest)
+            && sorted.SequenceEqual(current.Caps ?? []) && Equals(current.Digest, digest) && Equals(current.Email, email)
                 ? null
-                : new CategoryDefined(category, required, defaults, unknownOutcome, by, now, sorted.Count == 0 ? null : sorted, digest);
+                : new CategoryDefined(category, required, defaults, unknownOutcome, by, now, sorted.Count == 0 ? null : sorted, digest, email);
     }
 
     /// <summary>

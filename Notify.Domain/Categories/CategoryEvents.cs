@@ -18,6 +18,12 @@ public enum UnknownOutcome
 /// <param name="Defaults">By channel: whether people who said nothing are reached; a channel that is absent: yes.</param>
 /// <param name="Caps">How many of them a person may get, at most one cap per channel and period; <c>null</c>: any number.</param>
 /// <param name="Digest">How they are collected into one; <c>null</c>: each goes by itself.</param>
+/// <param name="Email">How its emails name their sender; <c>null</c>: as the provider's settings do.</param>
 public sealed record CategoryDefined(
     string Key, bool Required, IReadOnlyDictionary<string, bool> Defaults, UnknownOutcome UnknownOutcome, string By, DateTimeOffset At, IReadOnlyList<Cap>? Caps = null,
-    DigestRule? Digest = null);
+    DigestRule? Digest = null, CategorySender? Email = null);
+
+/// <summary>How a category's emails name their sender; their address stays the provider's, by which mail is signed.</summary>
+/// <param name="FromName">The name that mail programs show; <c>null</c>: that of the provider's settings.</param>
+/// <param name="ReplyTo">Where answers go; <c>null</c>: to the sender's address.</param>
+public sealed record CategorySender(string? FromName, string? ReplyTo);

@@ -137,8 +137,8 @@ public sealed class SendGridBatchTests : IAsyncDisposable
     {
         OutboundMessage many = Tracked("many", links: 200), marked = Tracked("marked", links: 1);
         marked = marked with { Content = marked.Content with { Title = "-notify-link-0-" } };
-        Assert.Equal((many.Content.Body ?? "", many.Content.Html ?? ""), SendGridMail.SharedBy(many));
-        Assert.Equal((marked.Content.Body ?? "", marked.Content.Html ?? ""), SendGridMail.SharedBy(marked));
+        Assert.Equal((many.Content.Body ?? "", many.Content.Html ?? "", (string?)null, (string?)null), SendGridMail.SharedBy(many));
+        Assert.Equal((marked.Content.Body ?? "", marked.Content.Html ?? "", (string?)null, (string?)null), SendGridMail.SharedBy(marked));
 
         var one = Tracked("one", links: 2);
         await SendAsync(Answer(202, "", ("X-Message-Id", "m-1")), [one]);

@@ -7,6 +7,22 @@ namespace Notify.Tests.EndToEnd;
 public sealed class Emails : SystemTest
 {
     [Fact]
+    public async Task Category_names_the_sender_and_where_answers_go()
+    {
+        var (id, category) = (NewId("sender"), $"k-{Guid.NewGuid():N}"[..20]);
+        var rules = new { email = new { fromName = "Accounts", replyTo = "accounts@shop.example" } };
+        Assert.Equal("Accounts", $"{(await Client.PutAsync($"/v1/categories/{category}", rules)).Is(200).Json["email"]!["fromName"]}");
+        Assert.NotNull((await Client.PutAsync($"/v1/categories/{category}", new { email = new { fromName = "A\r\nBcc: b@mail.example" } }))
+            .IsProblem(400, "invalid_request").Json["errors"]!["email.fromName"]);
+
+        (await Client.SendAsync(new { eventId = id, to = new { email = Person.NewEmail() }, category, content = new { title = id, body = id } })).Is(202);
+        await Client.BecomesAsync(id, "dispatched");
+
+        var mail = MailOf(Assert.Single(await Sandbox.LedgerAsync(id)));
+        Assert.Equal(("Accounts", "accounts@shop.example"), ($"{mail["from"]!["name"]}", $"{mail["reply_to"]!["email"]}"));
+    }
+
+    [Fact]
     public async Task An_email_arrives_once_with_subject_text_and_html()
     {
         var person = await Installation.NewPersonAsync(devices: 0, phone: false, email: Person.NewEmail());

@@ -91,7 +91,7 @@ public sealed class MailchimpProvider : IDeliveryProvider, IDisposable
             if (EmailText.Of(message.Content.Body) is { } text) json.WriteString("text", text);
             json.WriteString("subject", subject);
             json.WriteString("from_email", from.Address);
-            if (from.Name is not null) json.WriteString("from_name", from.Name);
+            if (from.Of(message).Name is { } name) json.WriteString("from_name", name);
             json.WriteStartArray("to");
             json.WriteStartObject();
             json.WriteString("email", to);
@@ -123,6 +123,7 @@ public sealed class MailchimpProvider : IDeliveryProvider, IDisposable
     {
         json.WriteStartObject("headers");
         foreach (var (name, value) in EmailHeaders.Of(message)) json.WriteString(name, value);
+        if (message.ReplyTo is { } answers) json.WriteString("Reply-To", answers);
         json.WriteEndObject();
     }
 

@@ -45,12 +45,14 @@ public static class SendGridMail
         if (mails.Count is 0 or > MaxRecipients) throw new ArgumentException($"{mails.Count} mails; there must be 1 to {MaxRecipients}.", nameof(mails));
         var isShared = mails.Count > 1;
         var first = isShared ? mails[0].Shared : mails[0].Message.Content;
-        if (mails.Skip(1).Any(m => !HaveOneContent(first, m.Shared))) throw new ArgumentException("The mails' contents differ.", nameof(mails));
-        var mail = new SendGridMessage { From = new EmailAddress(from.Address, from.Name), Personalizations = [.. mails.Select(m => PersonalizationOf(m, isShared))], Contents = [] };
+        var (sender, replyTo) = (from.Of(mails[0].Message), mails[0].Message.ReplyTo);
+        if (mails.Skip(1).Any(m => !HaveOneContent(first, m.Shared) || from.Of(m.Message) != sender || m.Message.ReplyTo != replyTo)) throw new ArgumentException("The mails' contents differ.", nameof(mails));
+        var mail = new SendGridMessage { From = new EmailAddress(sender.Address, sender.Name), Personalizations = [.. mails.Select(m => PersonalizationOf(m, isShared))], Contents = [] };
         // In this order, and none that is empty: SendGrid refuses both.
         if (EmailText.Of(first.Body) is { } text) mail.Contents.Add(new Content("text/plain", text));
         if (EmailText.Of(first.Html) is { } html) mail.Contents.Add(new Content("text/html", html));
         if (EmailFiles.Of(first) is { Count: > 0 } files) mail.Attachments = [.. files.Select(AttachmentOf)];
+        if (replyTo is not null) mail.ReplyTo = new EmailAddress(replyTo);
         if (!tracking) mail.TrackingSettings = Untracked;
         return mail;
     }
@@ -76,7 +78,7 @@ public static class SendGridMail
     {
         if (message.Content.Attachments is { Count: > 0 }) return null;
         var content = SendGridLinks.Marked(message);
-        return (content.Body ?? "", content.Html ?? "");
+        return (content.Body ?? "", content.Html ?? "", message.FromName, message.ReplyTo);
     }
 
     private static Personalization PersonalizationOf(AddressedMail mail, bool isShared) => new()

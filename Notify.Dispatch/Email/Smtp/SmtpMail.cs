@@ -11,10 +11,12 @@ public static class SmtpMail
     /// <param name="to">The recipient, with a domain in ASCII.</param>
     public static MimeMessage Of(OutboundMessage message, string to, string subject, EmailSender from, DateTimeOffset now)
     {
+        from = from.Of(message);
         var domain = from.Address[(from.Address.LastIndexOf('@') + 1)..];
         var mail = new MimeMessage { Date = now, MessageId = $"{message.DeliveryId:N}@{domain}" };
         mail.From.Add(new MailboxAddress(from.Name, from.Address));
         mail.To.Add(new MailboxAddress(null, to));
+        if (message.ReplyTo is { } answers) mail.ReplyTo.Add(new MailboxAddress(null, answers));
         if (from.Name is { } name && EncodedWords.AreNeeded(name))
             mail.Headers[mail.Headers.IndexOf(HeaderId.From)] = Raw(HeaderId.From,
                 $"{EncodedWords.Encode(name, "From: ".Length)}\r\n <{from.Address}>");

@@ -68,6 +68,18 @@ public sealed class Load
     public Task IsInFlightAsync() => Eventually.Becomes(
         () => system.ScalarAsync<long>("select count(*) from notify.open_deliveries where state = 1 and notification like '%:' || $1 || '%'", Mark), n => n >= 10, "calls are in flight");
 
+    /// <summary>Waits until both kinds of provider have calls whose outcome is not stored yet, for a kill to hit.</summary>
+    public Task CallsAreOpenAsync() => Eventually.Becomes(
+        async () => Math.Min(await OpenCallsAsync("apns"), await OpenCallsAsync("twilio")), n => n >= 3, "calls of both kinds are open");
+
+    private async Task<long> OpenCallsAsync(string provider)
+    {
+        var stored = await system.ScalarAsync<long>(
+            "select count(*) from events.mt_events where type = 'NotificationDispatched' and stream_id like '%:' || $1 || '%' "
+            + "and data ->> 'provider' = $2", Mark, provider);
+        return (await system.Sandbox.LedgerAsync(Mark, provider)).Count - stored;
+    }
+
     /// <summary>How many outcomes were unknown.</summary>
     public Task<long> UnknownsAsync() =>
         system.ScalarAsync<long>("select count(*) from events.mt_events where type = 'DispatchOutcomeUnknown' and stream_id like '%:' || $1 || '%'", Mark);

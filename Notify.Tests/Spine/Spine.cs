@@ -62,7 +62,7 @@ public abstract class Spine(NotifySystem system) : SpineTest(system)
         for (var kill = 0; kill < 3; kill++)
         {
             await load.GoOnAsync(200);
-            await load.IsInFlightAsync();
+            await load.CallsAreOpenAsync();
             await Installation.KillDispatchAsync();
             kills.Add(Clock.GetUtcNow());
             await Installation.StartDispatchAsync();

@@ -194,8 +194,8 @@ public static class RequestBroadcastEndpoint
             var (sealing, payloads) = (await keys.CurrentAsync(session.Connection!, [key], http.RequestAborted), new PayloadBatch(now));
             session.Events.StartStream(key, new BroadcastRequested(
                 client.ClientId, request.BroadcastId!, client.Mode, AudienceOf(request), category, each.Priority!.Value, request.Channels ?? client.Sending.Channels,
-                payloads.Seal(sealing, key, key, Acceptance.PayloadOf(each)), request.SendAt, request.ExpiresAt, hash,
-                    Activity.Current?.Id, now, template?.Pin, !client.Sending.Required));
+                payloads.Seal(sealing, key, Domain.Privacy.SealedPlace.OfPayload(key), Acceptance.PayloadOf(each)),
+                request.SendAt, request.ExpiresAt, hash, Activity.Current?.Id, now, template?.Pin, !client.Sending.Required));
             await PayloadTable.AddAsync(session.Connection!, payloads.Rows, http.RequestAborted);
             await session.SaveChangesAsync(http.RequestAborted);
             return Results.Accepted($"/v1/broadcasts/{request.BroadcastId}", new RequestedBroadcast(request.BroadcastId!, BroadcastState.Scheduled, false));

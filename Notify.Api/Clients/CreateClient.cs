@@ -165,7 +165,7 @@ public static class ClientEndpoints
         string by, DateTimeOffset now)
     {
         var clientId = "c_" + RandomNumberGenerator.GetString("abcdefghijkmnpqrstuvwxyz23456789", 16);
-        var (issued, secret) = NewSecret(ring, by, now);
+        var (issued, secret) = NewSecret(ring, clientId, by, now);
         session.Events.StartStream(Client.KeyOf(clientId), new ClientRegistered(
             clientId, client.Name!, client.Mode ?? ClientMode.Live, [.. client.Scopes!.Distinct()], by, now, client.AcceptPerSecond, client.AcceptBurst,
             client.Grants?.ToSend()), issued);
@@ -189,6 +189,7 @@ public static class ClientEndpoints
         };
         if (Validator.Validate(client) is { IsValid: false } found)
             return NotifyHost.Fail("notify-api", string.Join("; ", found.Errors.Select(e => $"--{JsonNamingPolicy.CamelCase.ConvertName(e.PropertyName)} {e.ErrorMessage}")));
+        await services.GetRequiredService<HostKeys>().FollowFormatAsync();
         var (key, secret) = await RegisterAsync(
             services.GetRequiredService<IDocumentStore>(), services.GetRequiredService<MasterKeyRing>(), client, "operator",
             services.GetRequiredService<TimeProvider>().GetUtcNow(), default);
@@ -301,10 +302,12 @@ public static class ClientEndpoints
         return result;
     }
 
-    internal static (SecretIssued Issued, string Secret) NewSecret(MasterKeyRing ring, string by, DateTimeOffset now)
+    /// <summary>Makes a secret for a client.</summary>
+    /// <returns>Its event, and the only copy of it.</returns>
+    public static (SecretIssued Issued, string Secret) NewSecret(MasterKeyRing ring, string clientId, string by, DateTimeOffset now)
     {
         var secret = System.Buffers.Text.Base64Url.EncodeToString(RandomNumberGenerator.GetBytes(32));
         var id = "s_" + RandomNumberGenerator.GetString("abcdefghijkmnpqrstuvwxyz23456789", 8);
-        return (new SecretIssued(id, Callers.Hash(ring, secret), by, now), secret);
+        return (new SecretIssued(id, Callers.Hash(ring, clientId, id, secret), by, now), secret);
     }
 }

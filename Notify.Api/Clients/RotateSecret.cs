@@ -41,7 +41,7 @@ public sealed class SecretRotator(IDocumentStore store, MasterKeyRing ring, Idem
         var (usedAt, trackedSince) = await SecretUses.OfAsync(session.Connection!, clientId, cancellation);
         var choice = SecretRotation.Choose(client, usedAt, trackedSince, body.Revoke, body.Force == true, now);
         if (choice.IsRefused) return Problem.Of(StatusCodes.Status409Conflict, "secrets_in_use", InUse);
-        var (issued, secret) = ClientEndpoints.NewSecret(ring, by, now);
+        var (issued, secret) = ClientEndpoints.NewSecret(ring, clientId, by, now);
         object[] events = choice.Revoke is { } revoked ? [new SecretRevoked(revoked, by, now), issued] : [issued];
         session.Events.Append(client.Id, events);
         var made = new CreatedSecret(clientId, secret, issued.SecretId);

@@ -61,8 +61,24 @@ public sealed class Callers(
     /// <summary>Whether the caller may see what is a user's: a client may, and an app what is its own user's.</summary>
     public static bool MaySee(HttpContext context, string? userId) => TokenOf(context) is not { } token || token.UserId == userId;
 
-    /// <summary>The keyed hash under which a secret is kept.</summary>
-    public static string Hash(MasterKeyRing ring, string secret) => ring.Fingerprint("client-secret", secret);
+    // Marks a hash that is bound to its client and secret ID; base64url has no full stop.
+    private const string Bound = "2.";
+
+    /// <summary>The keyed hash under which a secret is kept: bound to its client and its ID, so that it counts nowhere else.</summary>
+    /// <remarks>While a host of the former version lives, the hash is of the secret alone, as that host reads it.</remarks>
+    public static string Hash(MasterKeyRing ring, string clientId, string secretId, string secret) =>
+        ring.Format.WritesPlaces ? BoundHash(ring, clientId, secretId, secret) : ring.Fingerprint("client-secret", secret);
+
+    /// <summary>Whether a secret is the one whose hash is kept. A hash of an earlier version counts until its secret is revoked.</summary>
+    public static bool Matches(MasterKeyRing ring, string clientId, ClientSecret kept, string secret)
+    {
+        var hash = kept.Hash.StartsWith(Bound, StringComparison.Ordinal) ? BoundHash(ring, clientId, kept.Id, secret)
+            : ring.Fingerprint("client-secret", secret);
+        return CryptographicOperations.FixedTimeEquals(Encoding.UTF8.GetBytes(hash), Encoding.UTF8.GetBytes(kept.Hash));
+    }
+
+    private static string BoundHash(MasterKeyRing ring, string clientId, string secretId, string secret) =>
+        Bound + ring.Fingerprint("client-secret-2", $"{clientId}\0{secretId}\0{secret}");
 
     /// <summary>Lets a request pass if its caller is known and has the scope.</summary>
     /// <returns>The problem, or <c>null</c>.</returns>
@@ -76,11 +92,10 @@ public sealed class Callers(
         if (Parse(context.Request.Headers.Authorization) is not var (key, secret))
             return Unauthorized(context, "Send Authorization: Basic with the base64 of appKey:appSecret.");
         var client = await FindAsync(key, context);
-        var hash = Encoding.UTF8.GetBytes(Hash(ring, secret));
         string? match = null;
         foreach (var s in client?.Secrets ?? [])
         {
-            if (CryptographicOperations.FixedTimeEquals(hash, Encoding.UTF8.GetBytes(s.Hash))) match = s.Id;
+            if (Matches(ring, client!.ClientId, s, secret)) match = s.Id;
         }
 
         if (client is null || match is null || client.IsDisabled)

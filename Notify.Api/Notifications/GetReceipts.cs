@@ -56,6 +56,7 @@ public static class GetReceipts
         var rows = await ReceiptTable.OfAsync(read.Connection, key, http.RequestAborted);
         var opened = await keys.ForAsync(read.Connection, rows.Where(r => r.Raw != Sealed.None).Select(r => r.Raw), http.RequestAborted);
         return Results.Ok(new ReceiptList([.. rows.Select(r => new ReceiptResource(
-            r.Provider, r.EventId, r.ReceivedAt, r.Facts.At, r.What, r.DeliveryId, r.MessageId, r.Facts.Reason, r.Facts.Code, r.Raw == Sealed.None ? null : opened.OpenText(r.Raw)))]));
+            r.Provider, r.EventId, r.ReceivedAt, r.Facts.At, r.What, r.DeliveryId, r.MessageId, r.Facts.Reason, r.Facts.Code, 
+            r.Raw == Sealed.None ? null : opened.OpenText(r.Raw, SealedPlace.OfReceipt(r.Provider, r.EventId))))]));
     }
 }

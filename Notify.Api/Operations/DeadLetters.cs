@@ -131,7 +131,7 @@ public static class DeadLetters
     }
 
     private static async Task<IResult> ReplayAsync(
-        HttpContext http, IDocumentStore store, IMartenOutbox outbox, SubjectKeys keys, MasterKeyRing ring, TimeProvider clock)
+        HttpContext http, IDocumentStore store, IMartenOutbox outbox, SubjectKeys keys, TimeProvider clock)
     {
         var (body, problem) = await RequestBody.ReadAsync(http.Request, Validator);
         if (body is null) return problem!;
@@ -148,7 +148,9 @@ public static class DeadLetters
         var loaded = await NotificationStreams.LoadAsync(session, [.. rows.Select(r => r.Notification).Distinct()], cancellation);
         var notifications = loaded.States;
         var recipients = await NotificationStreams.RecipientsOfAsync(session, notifications.Values.Select(n => n.Request), cancellation);
-        var fingerprints = await FingerprintsAsync(connection, keys, ring, notifications.Values.SelectMany(n => n.Deliveries.Values).IntersectBy(rows.Select(r => r.Id), d => d.Id), cancellation);
+        var dead = notifications.Values.SelectMany(n => n.Deliveries.Values.Select(d => (Notification: n, Delivery: d)))
+            .IntersectBy(rows.Select(r => r.Id), d => d.Delivery.Id);
+        var fingerprints = await FingerprintsAsync(connection, keys, dead, cancellation);
         var rules = await ReachRulesReader.LoadAsync(
             session, connection, notifications.Values.Select(n => n.Request.Category), fingerprints.Values.Select(f => Suppression.IdOf(f.Channel, f.Fingerprint)),
             notifications.Values.Where(n => n.Request.UserId is null).SelectMany(n => n.Deliveries.Keys).Where(fingerprints.ContainsKey).Select(d => fingerprints[d]),
@@ -184,11 +186,13 @@ public static class DeadLetters
     }
 
     private static async Task<Dictionary<Guid, (Channel Channel, string Fingerprint)>> FingerprintsAsync(
-        NpgsqlConnection connection, SubjectKeys keys, MasterKeyRing ring, IEnumerable<Delivery> deliveries, CancellationToken cancellation)
+        NpgsqlConnection connection, SubjectKeys keys, IEnumerable<(Notification Notification, Delivery Delivery)> deliveries,
+        CancellationToken cancellation)
     {
-        var addressed = deliveries.Where(d => d is { Channel: not Channel.Push, Contact: not null }).ToList();
-        var opened = await keys.ForAsync(connection, addressed.Select(d => d.Contact!.Value), cancellation);
-        return addressed.Select(d => (Delivery: d, Fingerprint: ring.Of(d.Channel, opened.OpenText(d.Contact!.Value)))).Where(d => d.Fingerprint is not null)
+        var addressed = deliveries.Where(d => d.Delivery is { Channel: not Channel.Push, Contact: not null }).ToList();
+        var opened = await keys.ForAsync(connection, addressed.Select(d => d.Delivery.Contact!.Value), cancellation);
+        return addressed.Select(d => (d.Delivery, Fingerprint: opened.FingerprintOf(d.Notification, d.Delivery)))
+            .Where(d => d.Fingerprint is not null)
             .ToDictionary(d => d.Delivery.Id, d => (d.Delivery.Channel, d.Fingerprint!));
     }
 

@@ -7,6 +7,7 @@ using Notify.Api.ClientTokens;
 using Notify.Api.Contract;
 using Notify.Api.Reference;
 using Notify.Domain.Clients;
+using Notify.Domain.Privacy;
 using Notify.Domain.Recipients;
 using Notify.Projections;
 using Notify.Projections.Net;
@@ -136,14 +137,16 @@ public static class Devices
             // Registering again renews the token's age, be it news or not: a provider's older word about it counts no more.
             session.QueueSqlCommand("update notify.devices set registered_at = ? where device_id = ?", now, deviceId);
             if (owner == userId && recipient?.Devices.Find(d => d.Id == deviceId) is { } known && now - known.RegisteredAt < Renewal
-                && (await keys.ForAsync(session.Connection!, [known.Token], http.RequestAborted)).OpenText(known.Token) == address) return [];
+                && (await keys.ForAsync(session.Connection!, [known.Token], http.RequestAborted))
+                    .OpenText(known.Token, SealedPlace.OfToken(subject, deviceId)) == address) return [];
             var current = await keys.CurrentAsync(session.Connection!, [subject], http.RequestAborted);
             var last = await CrowdAsync(session.Connection!, recipient, 1, http.RequestAborted);
             var tooMany = recipient is null ? [] : TooMany(recipient, deviceId, last);
             return
             [
                 .. tooMany.Select(d => new DeviceRemoved(d, DeviceRemovalReasons.TooMany, by, now)),
-                new DeviceRegistered(deviceId, device.Platform!.Value, current.Seal(subject, address), by, now),
+                new DeviceRegistered(
+                    deviceId, device.Platform!.Value, current.Seal(subject, SealedPlace.OfToken(subject, deviceId), address), by, now),
             ];
         }, http.RequestAborted, first: async session =>
         {

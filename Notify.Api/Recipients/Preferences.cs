@@ -135,7 +135,9 @@ public static class Preferences
             if (events.Count == 0 && recipient is null or { IsErased: true })
             {
                 var (subject, nothing) = (Recipient.KeyOf(userId), new ContactDetails(null, null));
-                events.Add(Users.Given((await keys.CurrentAsync(session.Connection!, [subject], http.RequestAborted)).SealJson(subject, nothing), nothing, ring, by, now));
+                var current = await keys.CurrentAsync(session.Connection!, [subject], http.RequestAborted);
+                var kept = current.SealJson(subject, Domain.Privacy.SealedPlace.OfDetails(subject), nothing);
+                events.Add(Users.Given(kept, nothing, ring, by, now));
             }
 
             return events;

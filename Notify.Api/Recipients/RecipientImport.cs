@@ -1,5 +1,6 @@
 using Marten;
 using Notify.Api.Contract;
+using Notify.Domain.Privacy;
 using Notify.Domain.Recipients;
 using Notify.Projections;
 using Notify.Projections.Privacy;
@@ -38,8 +39,8 @@ public sealed class RecipientImport(IDocumentStore store, SubjectKeys keys, Mast
         var named = lines.SelectMany(l => l.Devices).Where(d => d.Device.Platform == Platform.Web).Select(d => d.Id).ToHashSet(StringComparer.Ordinal);
         var browsers = states.Values.SelectMany(r => r.Devices.Where(d => named.Contains(d.Id)).Select(d => (User: r.Id, d.Id, d.Token))).ToList();
         var opened = await keys.ForAsync(connection, sealedBefore.Values.Concat(browsers.Select(b => b.Token)), cancellation);
-        var subscriptions = browsers.ToDictionary(b => (b.User, b.Id), b => opened.OpenText(b.Token));
-        var known = sealedBefore.ToDictionary(s => s.Key, s => opened.OpenJson<ContactDetails>(s.Value), StringComparer.Ordinal);
+        var subscriptions = browsers.ToDictionary(b => (b.User, b.Id), b => opened.OpenText(b.Token, SealedPlace.OfToken(b.User, b.Id)));
+        var known = sealedBefore.Keys.ToDictionary(k => k, k => opened.DetailsOf(states[k]), StringComparer.Ordinal);
         var registered = new Dictionary<string, DateTimeOffset>(StringComparer.Ordinal);
         foreach (var user in lines.GroupBy(l => Recipient.KeyOf(l.User.UserId!)))
         {
@@ -58,7 +59,7 @@ public sealed class RecipientImport(IDocumentStore store, SubjectKeys keys, Mast
             var details = new ContactDetails(user.Email, user.Phone is null ? null : ContactRules.ToE164(user.Phone), user.Locale, user.TimeZone);
             if (known.GetValueOrDefault(key) != details)
             {
-                Happened(key, Users.Given(current.SealJson(key, details), details, ring, by, now));
+                Happened(key, Users.Given(current.SealJson(key, SealedPlace.OfDetails(key), details), details, ring, by, now));
                 (known[key], isNews) = (details, true);
             }
 
@@ -73,7 +74,8 @@ public sealed class RecipientImport(IDocumentStore store, SubjectKeys keys, Mast
                     foreach (var oldest in Devices.TooMany(has, id, registered)) Happened(key, new DeviceRemoved(oldest, DeviceRemovalReasons.TooMany, by, now));
                 }
 
-                Happened(key, new DeviceRegistered(id, device.Platform!.Value, current.Seal(key, address), by, now));
+                Happened(key, new DeviceRegistered(
+                    id, device.Platform!.Value, current.Seal(key, SealedPlace.OfToken(key, id), address), by, now));
                 if (named.Contains(id)) subscriptions[(key, id)] = address;
                 (moved[id], isNews) = (user.UserId!, true);
             }

@@ -100,11 +100,12 @@ public static class Users
 
         var details = new ContactDetails(user.Email, user.Phone is null ? null : ContactRules.ToE164(user.Phone), user.Locale, user.TimeZone);
         var subject = Recipient.KeyOf(userId);
+        var place = Domain.Privacy.SealedPlace.OfDetails(subject);
         await RecipientChanges.RunAsync(store, userId, clock, async (session, recipient, now) =>
         {
             var current = await keys.CurrentAsync(session.Connection!, [subject], http.RequestAborted);
-            if (recipient is { IsErased: false, Details: { } before } && current.OpenJson<ContactDetails>(before) == details) return [];
-            return [Given(current.SealJson(subject, details), details, ring, Callers.Of(http).ClientId, now)];
+            if (recipient is { IsErased: false, Details: not null } && current.DetailsOf(recipient) == details) return [];
+            return [Given(current.SealJson(subject, place, details), details, ring, Callers.Of(http).ClientId, now)];
         }, http.RequestAborted);
         return Results.Ok(new UserDetails(userId, details.Email, details.Phone, details.Locale, details.TimeZone));
     }
@@ -120,8 +121,7 @@ public static class Users
         var recipient = await read.Session.LoadAsync<Recipient>(Recipient.KeyOf(userId), http.RequestAborted);
         if (recipient is null || recipient.IsErased) return Problem.NotFound("such user");
         var details = recipient.Details is { } sealedDetails
-            ? (await keys.ForAsync(read.Connection, [sealedDetails], http.RequestAborted)).OpenJson<ContactDetails>(sealedDetails)
-            : null;
+            ? (await keys.ForAsync(read.Connection, [sealedDetails], http.RequestAborted)).DetailsOf(recipient) : null;
         var last = await DeviceTable.LastRegisteredAsync(read.Connection, [.. recipient.Devices.Select(d => d.Id)], http.RequestAborted);
         return Results.Ok(new UserResource(
             userId, details?.Email, details?.Phone, details?.Locale, details?.TimeZone, [.. recipient.Devices.Select(d => new DeviceResource(d.Id, d.Platform, Devices.LastRegistered(d, last)))]));

@@ -97,7 +97,8 @@ public static class SuppressAddressEndpoint
             await using var session = store.LightweightSession();
             await session.BeginTransactionAsync(http.RequestAborted);
             await SuppressionTable.LockAsync(session.Connection!, [id], http.RequestAborted); // who is just lifting it erases the key
-            var sealedAddress = (await keys.CurrentAsync(session.Connection!, [subject], http.RequestAborted)).Seal(subject, address);
+            var sealedAddress = (await keys.CurrentAsync(session.Connection!, [subject], http.RequestAborted))
+                .Seal(subject, Domain.Privacy.SealedPlace.OfSuppressed(subject), address);
             var learned = new AddressToSuppress(channel, fingerprint, body.Reason!, Source, by, expiresAt ?? Suppression.ExpiryOf(body.Reason!, now), sealedAddress);
             result = (await SuppressionTable.SuppressAsync(session, [learned], now, http.RequestAborted))[id];
             session.QueueSqlCommand("select 1"); // a session without changes would not commit

@@ -6,6 +6,7 @@ using Notify.Api.Contract;
 using Notify.Api.Reference;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
+using Notify.Domain.Privacy;
 using Notify.Domain.Suppressions;
 using Notify.Projections;
 using Notify.Projections.Privacy;
@@ -144,6 +145,9 @@ public static class SuppressionEndpoints
     private static async Task<IReadOnlyList<SuppressionResource>> ShowAsync(NpgsqlConnection connection, SubjectKeys keys, IReadOnlyList<Suppression> found, CancellationToken cancellation)
     {
         var opened = await keys.ForAsync(connection, found.Where(s => s.Address is not null).Select(s => s.Address!.Value), cancellation);
-        return [.. found.Select(s => SuppressionResource.Of(s, s.Address is { } address ? opened.OpenText(address) : null))];
+        return [.. found.Select(s => SuppressionResource.Of(s, AddressOf(s)))];
+
+        string? AddressOf(Suppression s) => s.Address is { } address
+            ? opened.OpenText(address, SealedPlace.OfSuppressed(Suppression.KeyOf(s.Channel, s.Fingerprint))) : null;
     }
 }

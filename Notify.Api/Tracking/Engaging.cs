@@ -1,6 +1,7 @@
 using Marten;
 using Notify.Api.Contract;
 using Notify.Domain.Notifications;
+using Notify.Domain.Privacy;
 using Notify.Projections;
 using Notify.Projections.OpenDeliveries;
 using Notify.Projections.Privacy;
@@ -52,7 +53,8 @@ public sealed class Engaging : IAsyncDisposable
         {
             link = await TrackedLinks.FindAsync(connection, token, cancellation);
             if (link is null) return null;
-            destination = (await keys.ForAsync(connection, [link.Destination], cancellation)).OpenText(link.Destination);
+            destination = (await keys.ForAsync(connection, [link.Destination], cancellation))
+                .OpenText(link.Destination, SealedPlace.OfLink(link.Notification, link.DeliveryId, link.Number));
         }
 
         if (destination is null) return null;

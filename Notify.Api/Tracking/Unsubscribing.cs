@@ -67,7 +67,7 @@ public sealed class Unsubscribing(IDocumentStore store, SubjectKeys keys, TimePr
         var isLive = found.Request.Mode == ClientMode.Live; // a test tries the page out and binds nobody
         var isWanted = isLive && recipient is { IsErased: false } && recipient.Said(Channel.Email, category)?.OptedIn != false;
         if (isWanted) session.Events.Append(user!, new OptedOut(Channel.Email, category, Recipient, source, now));
-        if (user is null && isLive && await AddressAsync(session, delivery, cancellation) is { } fingerprint)
+        if (user is null && isLive && await AddressAsync(session, notification, delivery, cancellation) is { } fingerprint)
             await OptOutAsync(session, fingerprint, category, source, now, cancellation);
         session.QueueSqlCommand("select 1"); // a session without events would not commit
         var scope = await ScopeOfAsync(session, found, cancellation);
@@ -75,8 +75,10 @@ public sealed class Unsubscribing(IDocumentStore store, SubjectKeys keys, TimePr
         return scope;
     }
 
-    private async Task<string?> AddressAsync(IDocumentSession session, Delivery? delivery, CancellationToken cancellation) =>
-        delivery?.Contact is { } contact ? (await keys.ForAsync(session.Connection!, [contact], cancellation)).FingerprintOf(delivery) : null;
+    private async Task<string?> AddressAsync(
+        IDocumentSession session, Notification notification, Delivery? delivery, CancellationToken cancellation) =>
+        delivery?.Contact is { } contact
+            ? (await keys.ForAsync(session.Connection!, [contact], cancellation)).FingerprintOf(notification, delivery) : null;
 
     private static async Task OptOutAsync(
         IDocumentSession session, string fingerprint, string category, string source, DateTimeOffset now, CancellationToken cancellation)

@@ -136,7 +136,7 @@ public sealed class BroadcastExpansion(
         var opened = await keys.ForAsync(connection, [request.Payload.Key], cancellation);
         var ciphers = await PayloadTable.ReadAsync(connection, [(broadcast.Key, request.Payload)], cancellation);
         var payload = ciphers.TryGetValue(broadcast.Key, out var cipher)
-            ? opened.OpenJson<NotificationPayload>(request.Payload.KeyId, cipher) : null;
+            ? opened.OpenPayload(request.Payload, cipher, Domain.Privacy.SealedPlace.OfPayload(broadcast.Key)) : null;
         if (payload is null) throw new InvalidOperationException(
             $"The payload of {broadcast.Key} cannot be read: its key or its row is missing.");
         var all = users.Select(u =>

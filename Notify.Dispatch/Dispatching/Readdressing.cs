@@ -15,14 +15,16 @@ public static class Readdressing
     {
         if (recipient is null or { IsErased: true } || delivery is not { DeviceId: null, Contact: { } planned, Status: DeliveryStatus.Queued or DeliveryStatus.Deferred }) return (delivery, null);
         var fingerprint = recipient.FingerprintOn(delivery.Channel);
-        if (fingerprint is null || keys.OpenText(planned) is not { } address || ring.Of(delivery.Channel, address) == fingerprint) return (delivery, null);
+        var place = notification.AddressPlaceOf(delivery);
+        if (fingerprint is null || keys.OpenText(planned, place) is not { } address
+            || ring.Of(delivery.Channel, address) == fingerprint) return (delivery, null);
 
         // Fingerprints also differ where the installation's pepper was changed; the details decide.
-        var known = recipient.Details is { } sealedDetails ? keys.OpenJson<ContactDetails>(sealedDetails) : null;
+        var known = keys.DetailsOf(recipient);
         var current = delivery.Channel == Channel.Sms ? known?.Phone : known?.Email;
         var subject = notification.Request.Subject;
         if (current is null || current == address || !keys.HasCurrent(subject)) return (delivery, null);
-        var readdressed = new DeliveryReaddressed(delivery.Id, keys.Seal(subject, current), recipient.Version, now);
+        var readdressed = new DeliveryReaddressed(delivery.Id, keys.Seal(subject, place, current), recipient.Version, now);
         return (delivery with { Contact = readdressed.Address }, readdressed);
     }
 }

@@ -2,6 +2,7 @@ using Marten;
 using Notify.Domain.Caps;
 using Notify.Domain.Categories;
 using Notify.Domain.Notifications;
+using Notify.Domain.Privacy;
 using Notify.Domain.Recipients;
 using Notify.Domain.Suppressions;
 using Notify.Domain.Templates;
@@ -181,6 +182,7 @@ public sealed class SliceClaim(
             var (n, d) = (notifications[row.Notification], found.Delivery);
             var recipient = recipients.Of(n.Request);
             var (message, fault, _) = messages[row.Id];
+            if (fault is null && message is null) LogUnreadable(n, d, opened);
             object? obstacle = fault is not null ? new NotificationFailed(d.Id, d.Attempts, Reasons.TemplateFailed, null, fault.Place, now)
                 : message is null ? new DeliverySuppressed(d.Id, Reasons.Unreadable, "key", now) : null;
             var quiet = NotificationPlanning.QuietOf(n.Request, recipient, rules, opened, zones);
@@ -211,7 +213,7 @@ public sealed class SliceClaim(
             if (attempted is not null) events.Add((row.Notification, attempted));
             if (destinations is not null) followed.AddRange(
                 destinations.Select((to, i) => new TrackedLink(tracked.TokenOf(d.Id, i), d.Id, row.Notification, i,
-                    opened.Seal(n.Request.Subject, to), n.Request.At)));
+                    opened.Seal(n.Request.Subject, SealedPlace.OfLink(row.Notification, d.Id, i), to), n.Request.At)));
             claimed.Add(new ClaimedDelivery(
                 row, claim, n, d, message, attempt.Number, provider, attempt.IsInquiry ? d.AttemptedAt ?? now : null, fingerprints[row.Id],
                 ClaimDecider.ResendBefore(n, d, category), taken.GetValueOrDefault(row.Id),
@@ -259,6 +261,14 @@ public sealed class SliceClaim(
         return claimed;
     }
 
+    // verify reports it too; what was sent with a foreign text could not be called back.
+    private void LogUnreadable(Notification n, Delivery d, KeySet opened)
+    {
+        if (d.Contact is not { } contact || !opened.Has(contact) || !opened.Has(n.Request.Payload.Key)) return;
+        log.LogError("{Delivery} of {Stream} is not sent: its key exists, but its address or payload does not open at its place. "
+            + "It was changed or moved in the database, or is no longer kept; run verify.", d.Id, n.Key);
+    }
+
     private static async Task<string> TimelineAsync(NpgsqlConnection connection, CancellationToken cancellation)
     {
         await using var command = new NpgsqlCommand($"select {FailoverMonitor.Timeline}", connection);
@@ -294,7 +304,8 @@ public sealed class SliceClaim(
 
     private (OutboundMessage? Message, TemplateFault? Fault, IReadOnlyList<string>? Destinations) Open(Notification n, Delivery d, NotificationPayload? said, KeySet opened, IReadOnlyDictionary<string, ReadyTemplate> templates)
     {
-        if (d.Contact is not { } contact || opened.OpenText(contact) is not { } address || said is not { } payload) return (null, null, null);
+        if (d.Contact is not { } contact || opened.OpenText(contact, n.AddressPlaceOf(d)) is not { } address
+            || said is not { } payload) return (null, null, null);
         var (content, fault) = ContentRendering.Of(n, d.Channel, payload, templates);
         if (content is null) return (null, fault, null);
         var sent = tracked.Of(d.Id, d.Channel, content);

@@ -118,8 +118,11 @@ public sealed class ReceiptJudgement(SubjectKeys keys, StreamFaults faults, ILog
             }
 
             if (v is not { Notification.Request.Mode: ClientMode.Live, Delivery: { } delivery, MayTouch: true } || facts.Suppress is null) continue;
-            if ((opened.FingerprintOf(delivery) ?? facts.Fingerprint) is { } fingerprint)
-                judged.Add((ToSuppress(v, delivery.Channel, fingerprint, facts.Suppress, delivery.Contact), null));
+            if ((opened.FingerprintOf(v.Notification, delivery) ?? facts.Fingerprint) is { } fingerprint)
+            {
+                var address = opened.SuppressedAddressOf(v.Notification, delivery, fingerprint);
+                judged.Add((ToSuppress(v, delivery.Channel, fingerprint, facts.Suppress, address), null));
+            }
         }
 
         // Of a STOP and a START in one group, the later one holds.
@@ -139,7 +142,8 @@ public sealed class ReceiptJudgement(SubjectKeys keys, StreamFaults faults, ILog
         var alive = await keys.ForAsync(connection, payloads, cancellation);
         var subjects = verdicts.All.Select(v => (Verdict: v, Subject: SubjectOf(v, alive))).ToList();
         var current = await keys.CurrentAsync(connection, subjects.Select(s => s.Subject).OfType<string>(), cancellation);
-        return [.. subjects.Select(s => s.Verdict.Row with { Raw = s is { Subject: { } subject, Verdict.Raw.Length: > 0 } ? current.Seal(subject, s.Verdict.Raw) : Sealed.None })];
+        return [.. subjects.Select(s => s.Verdict.Row with { Raw = s is { Subject: { } subject, Verdict: { Raw.Length: > 0, Row: var row } }
+            ? current.Seal(subject, SealedPlace.OfReceipt(row.Provider, row.EventId), s.Verdict.Raw) : Sealed.None })];
 
         // What nothing was found for in all that time is about nobody here.
         static string? SubjectOf(Verdict v, KeySet alive) => v switch

@@ -83,8 +83,8 @@ public sealed class WaitingReceipts(IDocumentStore store, NpgsqlDataSource datab
         var locked = due.Where(r => r.Raw != Sealed.None && opened.IsLocked(r.Raw)).ToList();
         await ReceiptTable.PutAsync(connection, locked.Select(r => r with { DueAt = now + WithoutKey }), cancellation);
         await judgement.JudgeAsync(
-            connection, session, [.. due.Except(locked).Select(r => new JudgedReceipt(r, r.Raw == Sealed.None ? [] : opened.Open(r.Raw)
-                ?? []))], isNew: false, now, cancellation);
+            connection, session, [.. due.Except(locked).Select(r => new JudgedReceipt(r, r.Raw == Sealed.None ? []
+                : opened.Open(r.Raw, SealedPlace.OfReceipt(r.Provider, r.EventId)) ?? []))], isNew: false, now, cancellation);
         await transaction.CommitAsync(cancellation);
         return due.Count;
     }

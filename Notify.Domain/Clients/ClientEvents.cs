@@ -33,7 +33,10 @@ public sealed record ClientRegistered(
 public sealed record ClientPowersChanged(IReadOnlyList<string> Scopes, SendGrant? Send, string By, DateTimeOffset At);
 
 /// <summary>A client was given a secret; only its keyed hash is kept.</summary>
-/// <param name="Hash">HMAC-SHA-256 under the installation's pepper, base64.</param>
+/// <param name="Hash">
+/// <c>2.{HMAC-SHA-256 under the installation's pepper, over client ID, secret ID and secret, base64url}</c>; of earlier versions
+/// without <c>2.</c>, and over the secret alone.
+/// </param>
 public sealed record SecretIssued(string SecretId, string Hash, string By, DateTimeOffset At);
 
 /// <summary>A client's secret counts no more.</summary>

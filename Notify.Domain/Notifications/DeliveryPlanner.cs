@@ -13,11 +13,11 @@ public static class DeliveryPlanner
 {
     /// <summary>Plans a notification to a registered user, who may be unknown or erased.</summary>
     /// <param name="rules">What is laid down about the category and the user's addresses.</param>
-    /// <param name="contact">The user's open details, re-sealed per channel; asked only for channels that are tried.</param>
+    /// <param name="contact">The user's open details, re-sealed per channel and delivery; asked only for channels that are tried.</param>
     /// <param name="sms">How long an SMS may be.</param>
     public static DeliveriesPlanned ForUser(
         string key, NotificationRequested request, NotificationContent content, Recipient? recipient, ReachRules rules,
-        Func<Channel, Sealed?> contact, DateTimeOffset now, SmsLimits? sms = null)
+        Func<Channel, Guid, Sealed?> contact, DateTimeOffset now, SmsLimits? sms = null)
     {
         var category = rules.Of(request);
         if (recipient is null || recipient.IsErased)
@@ -51,8 +51,8 @@ public static class DeliveryPlanner
             else if (Hindrance(lane, request, content, wants, rule, sms) is { } h) leftOut.Add(LeaveOut(key, channel, null, h.Reason, h.Rule));
             else if (rules.Against(channel, fingerprint, now) is { } suppression)
                 leftOut.Add(LeaveOut(key, channel, null, Reasons.SuppressedAddress, suppression.Rule));
-            else if (contact(channel) is { } address)
-                deliveries.Add(new PlannedDelivery(DeterministicId.OfDelivery(key, ContactOf(channel)), lane, null, address, why));
+            else if (DeterministicId.OfDelivery(key, ContactOf(channel)) is var id && contact(channel, id) is { } address)
+                deliveries.Add(new PlannedDelivery(id, lane, null, address, why));
             else leftOut.Add(LeaveOut(key, channel, null, Reasons.Unreadable, "key"));
         }
 

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using Notify.Domain.Privacy;
 
 namespace Notify.Domain.Notifications;
 
@@ -90,6 +91,13 @@ public sealed record Notification(
     /// <summary>Whether it waits in a digest that is open.</summary>
     [System.Text.Json.Serialization.JsonIgnore]
     public bool IsInOpenDigest => !IsPlanned && !IsCancelled && !IsExpired && CollectedIn is not null && !IsDigested;
+
+    /// <summary>The place of its payload: of its request, or of the digest that it has become.</summary>
+    [System.Text.Json.Serialization.JsonIgnore]
+    public SealedPlace PayloadPlace => Members is { Count: > 0 } ? SealedPlace.OfDigest(Key) : SealedPlace.OfPayload(Key);
+
+    /// <summary>The place of a delivery's address.</summary>
+    public SealedPlace AddressPlaceOf(Delivery delivery) => SealedPlace.OfAddress(Key, Request.Subject, delivery.Id, delivery.DeviceId);
 
     /// <summary>Folds one event into a notification; <c>null</c> before the first, and unknown events change nothing.</summary>
     public static Notification? Evolve(Notification? state, string key, object @event)

@@ -12,8 +12,10 @@ namespace Notify.Domain.Privacy;
 /// <param name="Size">Bytes of the ciphertext.</param>
 /// <param name="Hash">SHA-256 of the ciphertext, its first 16 bytes as base64url: proves that the row is the one that was accepted.</param>
 /// <param name="Inline">The encrypted text itself, in events of earlier versions; else <c>null</c>.</param>
+/// <param name="Version">One of <see cref="SealedVersions"/>: the form of the row's ciphertext.</param>
 [JsonConverter(typeof(SealedPayloadJsonConverter))]
-public readonly record struct SealedPayload(long KeyId, DateTimeOffset StoredAt, int Size, string? Hash, string? Inline = null)
+public readonly record struct SealedPayload(
+    long KeyId, DateTimeOffset StoredAt, int Size, string? Hash, string? Inline = null, int Version = SealedVersions.Subject)
 {
     /// <summary>No payload; stands where a read model leaves personal data out.</summary>
     public static readonly SealedPayload None;
@@ -26,7 +28,7 @@ public readonly record struct SealedPayload(long KeyId, DateTimeOffset StoredAt,
 
     /// <summary>A payload that an event holds itself.</summary>
     public static SealedPayload FromSealed(Sealed text) => text.Text is { Length: > 0 } inline
-        ? new(text.KeyId, default, inline.Length, null, inline) : None;
+        ? new(text.KeyId, default, inline.Length, null, inline, text.Version) : None;
 
     /// <summary>A payload that an event holds itself.</summary>
     public static implicit operator SealedPayload(Sealed text) => FromSealed(text);
@@ -44,15 +46,19 @@ public sealed class SealedPayloadJsonConverter : JsonConverter<SealedPayload>
         if (reader.TokenType == JsonTokenType.String) return new Sealed(reader.GetString()!);
         var reference = JsonSerializer.Deserialize<Reference>(ref reader, options)
             ?? throw new JsonException("A payload is a reference or an encrypted text.");
-        return new SealedPayload(reference.KeyId, reference.StoredAt, reference.Size, reference.Hash);
+        return new SealedPayload(reference.KeyId, reference.StoredAt, reference.Size, reference.Hash,
+            Version: reference.Version ?? SealedVersions.Subject);
     }
 
     /// <inheritdoc />
     public override void Write(Utf8JsonWriter writer, SealedPayload value, JsonSerializerOptions options)
     {
-        if (value.Hash is { } hash) JsonSerializer.Serialize(writer, new Reference(value.KeyId, value.StoredAt, value.Size, hash), options);
+        int? version = value.Version == SealedVersions.Subject ? null : value.Version;
+        if (value.Hash is { } hash)
+            JsonSerializer.Serialize(writer, new Reference(value.KeyId, value.StoredAt, value.Size, hash, version), options);
         else writer.WriteStringValue(value.Inline ?? "");
     }
 
-    private sealed record Reference(long KeyId, DateTimeOffset StoredAt, int Size, string Hash);
+    // References of earlier versions have no version.
+    private sealed record Reference(long KeyId, DateTimeOffset StoredAt, int Size, string Hash, int? Version = null);
 }

@@ -15,9 +15,10 @@ public sealed class AudienceDetails(SubjectKeys keys)
     public async Task<List<string>> OfAsync(IQuerySession session, NpgsqlConnection connection, Audience audience, List<string> users, CancellationToken cancellation)
     {
         if (!audience.AsksForDetails || users.Count == 0) return users;
-        var details = (await session.LoadManyAsync<Recipient>(cancellation, users.Select(Recipient.KeyOf))).Where(r => r.Details is not null).ToDictionary(r => r.Id, r => r.Details!.Value, StringComparer.Ordinal);
-        var open = await keys.ForAsync(connection, details.Values, cancellation);
-        return [.. users.Where(u => audience.Has(details.TryGetValue(Recipient.KeyOf(u), out var text) ? open.OpenJson<ContactDetails>(text) : null))];
+        var known = (await session.LoadManyAsync<Recipient>(cancellation, users.Select(Recipient.KeyOf)))
+            .Where(r => r.Details is not null).ToDictionary(r => r.Id, StringComparer.Ordinal);
+        var open = await keys.ForAsync(connection, known.Values.Select(r => r.Details!.Value), cancellation);
+        return [.. users.Where(u => audience.Has(open.DetailsOf(known.GetValueOrDefault(Recipient.KeyOf(u)))))];
     }
 
     /// <summary>Whether nobody belongs to an audience now. Where details decide, the first 5,000 are looked at; if there are more, somebody may.</summary>

@@ -93,7 +93,8 @@ public static class DigestCollecting
     private static NotificationRequested RequestOf(
         OpenDigest digest, DueNotification first, PayloadBatch payloads, KeySet keys, MasterKeyRing ring, DateTimeOffset now) => new(
         first.Request.ClientId, NotificationKey.Parse(digest.Key)!.Value.EventId, first.Request.UserId, first.Request.Subject, first.Request.Mode, first.Request.Category, DigestDecider.PriorityOf(first.Request.Priority),
-        null, payloads.Seal(keys, first.Request.Subject, digest.Key, new NotificationPayload(new NotificationContent(), first.Payload.To)),
+        null, payloads.Seal(keys, first.Request.Subject, SealedPlace.OfPayload(digest.Key),
+            new NotificationPayload(new NotificationContent(), first.Payload.To)),
         digest.ClosesAt, null, ring.Fingerprint("request", digest.Key),
         first.Request.TraceParent, now, OptOutsHold: first.Request.OptOutsHold);
 

@@ -2,6 +2,7 @@ using System.Text.Json;
 using Marten;
 using Notify.Domain.Digests;
 using Notify.Domain.Notifications;
+using Notify.Domain.Privacy;
 using Notify.Domain.Recipients;
 using Notify.Domain.Templates;
 using Notify.Projections.OpenDeliveries;
@@ -81,11 +82,12 @@ public sealed class DigestDue(SubjectKeys subjectKeys, MasterKeyRing ring, Templ
             var (closing, items) = contents[digest.Key];
             foreach (var (key, @event) in closing.Events) session.Events.Append(key, @event);
 
-            var locale = recipients.Of(digest.Request)?.Details is { } details ? keys.OpenJson<ContactDetails>(details)?.Locale : null;
+            var locale = keys.DetailsOf(recipients.Of(digest.Request))?.Locale;
             var said = Say(digest, closing, items, templates, ready, locale, now);
             var closed = new DigestClosed(
                 [.. closing.Told.Select(m => m.Notification.Request.EventId)], closing.LeftOut, closing.Priority, said?.Channels, said?.Template, closing.ExpiresAt,
-                said is null ? (Domain.Privacy.SealedPayload?)null : batch.Seal(keys, digest.Request.Subject, digest.Key, said.Payload),
+                said is null ? (SealedPayload?)null
+                    : batch.Seal(keys, digest.Request.Subject, SealedPlace.OfDigest(digest.Key), said.Payload),
                     said?.Fault, now);
             session.Events.Append(digest.Key, closed);
             notifications[digest.Key] = Notification.Evolve(digest, digest.Key, closed)!;

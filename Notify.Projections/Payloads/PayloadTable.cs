@@ -13,10 +13,13 @@ namespace Notify.Projections.Payloads;
 
 /// <summary>An encrypted payload: a row of <c>notify.payloads</c>.</summary>
 /// <param name="Stream">The stream key of the notification or broadcast.</param>
-public sealed record StoredPayload(string Stream, DateTimeOffset StoredAt, long KeyId, byte[] Cipher)
+/// <param name="Version">One of <see cref="SealedVersions"/>.</param>
+public sealed record StoredPayload(
+    string Stream, DateTimeOffset StoredAt, long KeyId, byte[] Cipher, int Version = SealedVersions.Subject)
 {
     /// <summary>What the stream's event keeps of it.</summary>
-    public SealedPayload Reference => new(KeyId, StoredAt, Cipher.Length, Base64Url.EncodeToString(SHA256.HashData(Cipher).AsSpan(0, 16)));
+    public SealedPayload Reference => new(
+        KeyId, StoredAt, Cipher.Length, Base64Url.EncodeToString(SHA256.HashData(Cipher).AsSpan(0, 16)), Version: Version);
 }
 
 /// <summary>Payloads that a transaction encrypts and then adds together.</summary>
@@ -29,11 +32,11 @@ public sealed class PayloadBatch(DateTimeOffset now)
     public IReadOnlyList<StoredPayload> Rows => rows;
 
     /// <summary>Encrypts a payload under its subject's current key. While a host of the former version lives, the event holds it.</summary>
-    public SealedPayload Seal(KeySet keys, string subject, string stream, NotificationPayload payload)
+    public SealedPayload Seal(KeySet keys, string subject, SealedPlace place, NotificationPayload payload)
     {
-        if (!keys.Format.WritesPayloadRows) return keys.SealJson(subject, payload);
-        var (keyId, cipher) = keys.SealBytes(subject, JsonSerializer.SerializeToUtf8Bytes(payload, NotifyJson.Options));
-        var row = new StoredPayload(stream, now, keyId, cipher);
+        if (!keys.Format.WritesPayloadRows) return keys.SealJson(subject, place, payload);
+        var (keyId, cipher, version) = keys.SealBytes(subject, place, JsonSerializer.SerializeToUtf8Bytes(payload, NotifyJson.Options));
+        var row = new StoredPayload(place.Stream, now, keyId, cipher, version);
         rows.Add(row);
         return row.Reference;
     }
@@ -72,8 +75,7 @@ public static class PayloadTable
         var rows = new List<(string Stream, SealedPayload Payload)>();
         foreach (var p in payloads)
         {
-            if (p.Payload.Inline is { } text) found[p.Stream] = Base64Url.DecodeFromChars(
-                text.AsSpan(text.IndexOf('.', StringComparison.Ordinal) + 1));
+            if (p.Payload.Inline is { } text) found[p.Stream] = Base64Url.DecodeFromChars(new Sealed(text).GetCipher());
             else if (!p.Payload.IsNone) rows.Add(p);
         }
 
@@ -90,7 +92,7 @@ public static class PayloadTable
     }
 
     /// <summary>Reads and decrypts the payloads of notifications, by stream key. Those that are no longer kept, or whose key was
-    /// erased, are <c>null</c>.</summary>
+    /// erased, are <c>null</c>, and so are those that were changed or are another notification's.</summary>
     /// <exception cref="KeyNotHeldException">This host cannot unwrap the key of one of them.</exception>
     public static async Task<Dictionary<string, NotificationPayload?>> OpenAsync(
         NpgsqlConnection connection, IEnumerable<Notification> notifications, KeySet keys, CancellationToken cancellation)
@@ -102,7 +104,7 @@ public static class PayloadTable
         foreach (var n in all)
         {
             ciphers.Remove(n.Key, out var cipher); // as soon as it is open, the ciphertext may go
-            opened[n.Key] = cipher is null ? null : keys.OpenJson<NotificationPayload>(n.Request.Payload.KeyId, cipher);
+            opened[n.Key] = cipher is null ? null : keys.OpenPayload(n.Request.Payload, cipher, n.PayloadPlace);
         }
 
         return opened;

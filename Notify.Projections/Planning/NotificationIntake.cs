@@ -72,7 +72,7 @@ public sealed class NotificationIntake(Snapshots snapshots, SubjectKeys subjectK
         var plans = new List<NotificationPlan>(incoming.Count);
         foreach (var i in incoming)
         {
-            var requested = i.Request with { Payload = payloads.Seal(keys, i.Request.Subject, i.Key, i.Payload) };
+            var requested = i.Request with { Payload = payloads.Seal(keys, i.Request.Subject, SealedPlace.OfPayload(i.Key), i.Payload) };
             if (i.IsLater)
             {
                 session.Events.StartStream(i.Key, requested);

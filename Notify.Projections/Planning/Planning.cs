@@ -1,6 +1,6 @@
-using System.Text;
 using NodaTime;
 using Notify.Domain.Notifications;
+using Notify.Domain.Privacy;
 using Notify.Domain.Recipients;
 using Notify.Projections.OpenDeliveries;
 using Notify.Projections.Privacy;
@@ -21,18 +21,23 @@ public static class NotificationPlanning
         SmsLimits? sms = null)
     {
         if (request.UserId is null)
-            return DeliveryPlanner.ForUnregistered(key, request, payload.Content, [.. ContactsOf(payload.To, request.Subject, keys, ring)], rules, now, sms) with { Locale = request.Template?.Locale };
+        {
+            SealedContact[] contacts = [.. ContactsOf(key, payload.To, request.Subject, keys, ring)];
+            return DeliveryPlanner.ForUnregistered(key, request, payload.Content, contacts, rules, now, sms)
+                with { Locale = request.Template?.Locale };
+        }
 
         ContactDetails? details = null;
         var plan = DeliveryPlanner.ForUser(key, request, payload.Content, recipient, rules, Contact, now, sms);
         return request.Template is { } template ? plan with { Locale = template.Locale ?? Details()?.Locale } : plan;
 
-        ContactDetails? Details() => details ??= recipient?.Details is { } d ? keys.OpenJson<ContactDetails>(d) : null;
+        ContactDetails? Details() => details ??= keys.DetailsOf(recipient);
 
-        Domain.Privacy.Sealed? Contact(Channel channel)
+        Sealed? Contact(Channel channel, Guid deliveryId)
         {
             var address = channel == Channel.Sms ? Details()?.Phone : Details()?.Email;
-            return address is null ? null : keys.Seal(request.Subject, address);
+            return address is null ? null
+                : keys.Seal(request.Subject, SealedPlace.OfAddress(key, request.Subject, deliveryId, null), address);
         }
     }
 
@@ -54,12 +59,15 @@ public static class NotificationPlanning
     public static string SubjectOf(UnregisteredRecipient to, MasterKeyRing ring) =>
         "a/" + ring.Fingerprint("subject", to.Phone ?? to.Email ?? to.Device?.Token ?? "");
 
-    private static IEnumerable<SealedContact> ContactsOf(UnregisteredRecipient? to, string subject, KeySet keys, MasterKeyRing ring)
+    private static IEnumerable<SealedContact> ContactsOf(
+        string key, UnregisteredRecipient? to, string subject, KeySet keys, MasterKeyRing ring)
     {
-        if (to?.Device is { Token: { } token } device) yield return new SealedContact(Device.LaneOf(device.Platform), "push", Seal(token));
-        if (to?.Phone is { } phone) yield return new SealedContact(Lane.Sms, "sms", Seal(phone), ring.OfPhone(phone));
-        if (to?.Email is { } email) yield return new SealedContact(Lane.Email, "email", Seal(email), ring.OfEmail(email));
+        if (to?.Device is { Token: { } token } device)
+            yield return new SealedContact(Device.LaneOf(device.Platform), "push", Seal("push", token));
+        if (to?.Phone is { } phone) yield return new SealedContact(Lane.Sms, "sms", Seal("sms", phone), ring.OfPhone(phone));
+        if (to?.Email is { } email) yield return new SealedContact(Lane.Email, "email", Seal("email", email), ring.OfEmail(email));
 
-        Domain.Privacy.Sealed Seal(string text) => keys.Seal(subject, Encoding.UTF8.GetBytes(text));
+        Sealed Seal(string contact, string text) =>
+            keys.Seal(subject, SealedPlace.OfAddress(key, subject, DeterministicId.OfDelivery(key, contact), null), text);
     }
 }

@@ -24,5 +24,5 @@ public sealed record TimeZones(DateTimeZone Default)
 
     /// <summary>A recipient's zone.</summary>
     /// <param name="keys">Those of their details.</param>
-    public DateTimeZone Of(Recipient? recipient, KeySet keys) => Of(recipient?.Details is { } details ? keys.OpenJson<ContactDetails>(details)?.TimeZone : null);
+    public DateTimeZone Of(Recipient? recipient, KeySet keys) => Of(keys.DetailsOf(recipient)?.TimeZone);
 }

@@ -83,6 +83,13 @@ public sealed class HostKeys(NpgsqlDataSource database, MasterKeyRing ring, Host
         return 0;
     }
 
+    /// <summary>Follows the form that live hosts read, for a command that writes and announces nothing.</summary>
+    public async Task FollowFormatAsync(CancellationToken cancellation = default)
+    {
+        await using var connection = await database.OpenConnectionAsync(cancellation);
+        await FollowFormatAsync(connection, await HostKeyTable.LiveAsync(connection, silence, cancellation), cancellation);
+    }
+
     /// <summary>Withdraws the announcement.</summary>
     public async Task LeaveAsync(CancellationToken cancellation = default)
     {

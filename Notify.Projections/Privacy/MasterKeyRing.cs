@@ -14,6 +14,10 @@ namespace Notify.Projections.Privacy;
 /// </remarks>
 public sealed class MasterKeyRing
 {
+    // Nonce, 32 bytes and tag; a key for places has a byte of its own before them.
+    private const int WrappedLength = 12 + 32 + 16;
+    private const byte ForPlaces = 2;
+
     private readonly Dictionary<string, byte[]> keys;
     private readonly byte[] pepper;
     private volatile string current;
@@ -67,16 +71,26 @@ public sealed class MasterKeyRing
     }
 
     /// <summary>Wraps a subject's key under the current master key.</summary>
-    public byte[] Wrap(ReadOnlySpan<byte> key, string subject) => Wrap(key, CurrentId, subject);
+    public byte[] Wrap(SubjectKey key, string subject) => Wrap(key, CurrentId, subject);
 
     /// <summary>Wraps a subject's key under a master key.</summary>
-    public byte[] Wrap(ReadOnlySpan<byte> key, string masterKeyId, string subject) =>
-        Aead.Encrypt(keys[masterKeyId], key, Encoding.UTF8.GetBytes(subject));
+    public byte[] Wrap(SubjectKey key, string masterKeyId, string subject)
+    {
+        var wrapped = Aead.Encrypt(keys[masterKeyId], key.Bytes, AssociatedOf(subject, key.IsForPlaces));
+        return key.IsForPlaces ? [ForPlaces, .. wrapped] : wrapped;
+    }
 
     /// <summary>Unwraps a subject's key.</summary>
     /// <returns>The key; <c>null</c> if this host has not the master key, or the row is damaged.</returns>
-    public byte[]? Unwrap(ReadOnlySpan<byte> wrapped, string masterKeyId, string subject) =>
-        keys.TryGetValue(masterKeyId, out var master) ? Aead.Decrypt(master, wrapped, Encoding.UTF8.GetBytes(subject)) : null;
+    public SubjectKey? Unwrap(ReadOnlySpan<byte> wrapped, string masterKeyId, string subject)
+    {
+        if (!keys.TryGetValue(masterKeyId, out var master)) return null;
+        var isForPlaces = wrapped.Length == WrappedLength + 1 && wrapped[0] == ForPlaces;
+        return Aead.Decrypt(master, isForPlaces ? wrapped[1..] : wrapped, AssociatedOf(subject, isForPlaces)) is { } key
+            ? new SubjectKey(key, isForPlaces) : null;
+    }
+
+    private static byte[] AssociatedOf(string subject, bool isForPlaces) => Encoding.UTF8.GetBytes(isForPlaces ? $"2\0{subject}" : subject);
 
     /// <summary>The IDs of all its master keys.</summary>
     public IEnumerable<string> Ids => keys.Keys;
@@ -106,6 +120,13 @@ public sealed class MasterKeyRing
         return Convert.TryFromBase64String(base64, bytes, out var length) ? bytes[..length] : null;
     }
 }
+
+/// <summary>A subject's key, unwrapped.</summary>
+/// <param name="IsForPlaces">
+/// Whether it was made since values are encrypted for a place (<see cref="Domain.Privacy.SealedPlace"/>): it opens no value without one.
+/// Authenticated by the master key, so that the database cannot say otherwise.
+/// </param>
+public readonly record struct SubjectKey(byte[] Bytes, bool IsForPlaces);
 
 /// <summary>
 /// AES-256-GCM (NIST SP 800-38D) over nonce, ciphertext and tag in one array. A cipher object serves one thread at a time,

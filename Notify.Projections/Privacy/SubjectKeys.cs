@@ -1,9 +1,13 @@
+using System.Buffers;
 using System.Buffers.Text;
 using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
+using Notify.Domain.Notifications;
 using Notify.Domain.Privacy;
+using Notify.Domain.Recipients;
+using Notify.Domain.Suppressions;
 using Npgsql;
 using NpgsqlTypes;
 
@@ -35,13 +39,17 @@ public sealed class SubjectKeys(MasterKeyRing ring, TimeProvider clock)
             on conflict (subject) where erased_at is null do nothing
             """, connection);
         insert.Parameters.Add(new NpgsqlParameter { Value = missing });
-        insert.Parameters.Add(new NpgsqlParameter { Value = missing.Select(s => ring.Wrap(RandomNumberGenerator.GetBytes(32), master, s))
-            .ToArray(), NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bytea });
+        insert.Parameters.Add(new NpgsqlParameter
+        {
+            Value = missing.Select(s => ring.Wrap(NewKey(), master, s)).ToArray(), NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bytea,
+        });
         insert.Parameters.Add(new NpgsqlParameter { Value = master });
         insert.Parameters.Add(new NpgsqlParameter { Value = clock.GetUtcNow() });
         await insert.ExecuteNonQueryAsync(cancellation);
         await ReadAsync(connection, set, "subject = any($1) and erased_at is null", new NpgsqlParameter { Value = missing }, cancellation);
         return set;
+
+        SubjectKey NewKey() => new(RandomNumberGenerator.GetBytes(32), ring.Format.WritesPlaces);
     }
 
     /// <summary>The keys that sealed these texts; those that were erased are not among them.</summary>
@@ -84,7 +92,7 @@ public sealed class SubjectKeys(MasterKeyRing ring, TimeProvider clock)
             }
 
             var anew = rows.Select(r => (r.Id, Key: ring.Unwrap(r.Wrapped, r.Master, r.Subject), r.Subject)).Where(r => r.Key is not null)
-                .Select(r => (r.Id, Wrapped: ring.Wrap(r.Key!, master, r.Subject))).ToList();
+                .Select(r => (r.Id, Wrapped: ring.Wrap(r.Key!.Value, master, r.Subject))).ToList();
             if (anew.Count == 0) return total;
             await using var update = new NpgsqlCommand(
                 "update notify.subject_keys k set wrapped = t.w, master_key = $3 from unnest($1, $2) as t(id, w) where k.id = t.id", connection);
@@ -130,7 +138,7 @@ public sealed class KeySet(MasterKeyRing ring)
 {
     private readonly Dictionary<long, string> locked = [];
     private readonly Dictionary<string, string> lockedSubjects = new(StringComparer.Ordinal);
-    private readonly Dictionary<long, (string Subject, byte[] Key)> byId = [];
+    private readonly Dictionary<long, (string Subject, SubjectKey Key)> byId = [];
     private readonly Dictionary<string, long> current = new(StringComparer.Ordinal);
 
     internal void Add(long id, string subject, byte[] wrapped, string masterKeyId, bool isCurrent)
@@ -166,23 +174,88 @@ public sealed class KeySet(MasterKeyRing ring)
     public string? MasterKeyOf(string subject) => lockedSubjects.GetValueOrDefault(subject);
 
     /// <summary>The keyed hash of the number or address that a delivery goes to, as suppressions know it; <c>null</c> for a push, or when its key was erased.</summary>
-    public string? FingerprintOf(Notify.Domain.Notifications.Delivery delivery) =>
-        delivery.Contact is { } contact ? ring.Of(delivery.Channel, OpenText(contact)) : null;
+    public string? FingerprintOf(Notification notification, Delivery delivery) =>
+        delivery.Contact is { } contact ? ring.Of(delivery.Channel, OpenText(contact, notification.AddressPlaceOf(delivery))) : null;
 
-    /// <summary>Encrypts bytes under the subject's current key.</summary>
-    /// <returns>The key's ID and the ciphertext.</returns>
-    public (long KeyId, byte[] Cipher) SealBytes(string subject, ReadOnlySpan<byte> plain)
+    /// <summary>Decrypts the contact details of a user.</summary>
+    /// <returns><c>null</c> where there are none, or they do not open.</returns>
+    public ContactDetails? DetailsOf(Recipient? recipient) =>
+        recipient?.Details is { } details ? OpenJson<ContactDetails>(details, SealedPlace.OfDetails(recipient.Id)) : null;
+
+    /// <summary>The address of a delivery as its suppression keeps it.</summary>
+    /// <remarks>Under the person's key: it goes when they are erased.</remarks>
+    public Sealed? SuppressedAddressOf(Notification notification, Delivery delivery, string fingerprint) =>
+        delivery.Contact is not { } contact ? null : Move(
+            contact, notification.AddressPlaceOf(delivery), SealedPlace.OfSuppressed(Suppression.KeyOf(delivery.Channel, fingerprint)));
+
+    /// <summary>Encrypts bytes under the subject's current key, for a place.</summary>
+    /// <returns>The key's ID, the ciphertext, and its version, one of <see cref="SealedVersions"/>.</returns>
+    public (long KeyId, byte[] Cipher, int Version) SealBytes(string subject, SealedPlace place, ReadOnlySpan<byte> plain)
     {
         if (lockedSubjects.TryGetValue(subject, out var master)) throw new KeyNotHeldException(master);
         var id = current[subject];
-        return (id, Aead.Encrypt(byId[id].Key, plain, Encoding.UTF8.GetBytes(subject)));
+        var (cipher, version) = Encrypt(id, place, plain);
+        return (id, cipher, version);
     }
 
-    /// <summary>Seals a text under the subject's current key.</summary>
-    public Sealed Seal(string subject, ReadOnlySpan<byte> plain)
+    /// <summary>Encrypts a text under the subject's current key, for a place.</summary>
+    public Sealed Seal(string subject, SealedPlace place, ReadOnlySpan<byte> plain)
     {
-        var (id, cipher) = SealBytes(subject, plain);
-        var prefix = string.Create(CultureInfo.InvariantCulture, $"{id}.");
+        var (id, cipher, version) = SealBytes(subject, place, plain);
+        return TextOf(id, cipher, version);
+    }
+
+    /// <summary>Encrypts a text under the subject's current key, for a place.</summary>
+    public Sealed Seal(string subject, SealedPlace place, string plain) => Seal(subject, place, Encoding.UTF8.GetBytes(plain));
+
+    /// <summary>Encrypts a value's JSON under the subject's current key, for a place.</summary>
+    public Sealed SealJson<T>(string subject, SealedPlace place, T value) =>
+        Seal(subject, place, JsonSerializer.SerializeToUtf8Bytes(value, NotifyJson.Options));
+
+    /// <summary>Encrypts a text anew for another place, under the key that it has.</summary>
+    /// <returns>The text at its new place; <c>null</c> where it does not open at the first one.</returns>
+    /// <exception cref="KeyNotHeldException">The key exists, and this host cannot unwrap it.</exception>
+    public Sealed? Move(Sealed text, SealedPlace from, SealedPlace to)
+    {
+        if (Open(text, from) is not { } plain) return null;
+        var (cipher, version) = Encrypt(text.KeyId, to, plain);
+        return TextOf(text.KeyId, cipher, version);
+    }
+
+    /// <summary>The form of events and rows that all live hosts read.</summary>
+    public StoreFormat Format => ring.Format;
+
+    /// <summary>Decrypts a text at its place.</summary>
+    /// <returns><c>null</c> where its key was erased, and where the text was changed or belongs to another place.</returns>
+    /// <exception cref="KeyNotHeldException">The key exists, and this host cannot unwrap it.</exception>
+    public byte[]? Open(Sealed text, SealedPlace place)
+    {
+        if (locked.TryGetValue(text.KeyId, out var master)) throw new KeyNotHeldException(master);
+        if (!byId.ContainsKey(text.KeyId)) return null;
+        var cipher = text.GetCipher();
+        var bytes = new byte[Base64Url.GetMaxDecodedLength(cipher.Length)];
+        return Base64Url.DecodeFromChars(cipher, bytes, out _, out var length) == OperationStatus.Done
+            ? Decrypt(text.KeyId, text.Version, bytes.AsSpan(0, length), place) : null;
+    }
+
+    /// <summary>Decrypts a payload at its place.</summary>
+    /// <returns><c>null</c> where its key was erased, and where the ciphertext was changed or belongs to another place.</returns>
+    /// <exception cref="KeyNotHeldException">The key exists, and this host cannot unwrap it.</exception>
+    public NotificationPayload? OpenPayload(SealedPayload payload, byte[] cipher, SealedPlace place) =>
+        locked.TryGetValue(payload.KeyId, out var master) ? throw new KeyNotHeldException(master)
+        : Decrypt(payload.KeyId, payload.Version, cipher, place) is { } plain
+            ? JsonSerializer.Deserialize<NotificationPayload>(plain, NotifyJson.Options) : null;
+
+    /// <summary>Decrypts a text at its place, as a string.</summary>
+    public string? OpenText(Sealed text, SealedPlace place) => Open(text, place) is { } bytes ? Encoding.UTF8.GetString(bytes) : null;
+
+    /// <summary>Decrypts JSON at its place.</summary>
+    public T? OpenJson<T>(Sealed text, SealedPlace place) where T : class =>
+        Open(text, place) is { } bytes ? JsonSerializer.Deserialize<T>(bytes, NotifyJson.Options) : null;
+
+    private static Sealed TextOf(long id, byte[] cipher, int version)
+    {
+        var prefix = Sealed.PrefixOf(id, version);
         return new Sealed(string.Create(prefix.Length + Base64Url.GetEncodedLength(cipher.Length), (prefix, cipher), static (text, parts) =>
         {
             parts.prefix.CopyTo(text);
@@ -190,35 +263,19 @@ public sealed class KeySet(MasterKeyRing ring)
         }));
     }
 
-    /// <summary>Seals a text under the subject's current key.</summary>
-    public Sealed Seal(string subject, string plain) => Seal(subject, Encoding.UTF8.GetBytes(plain));
-
-    /// <summary>The form of events and rows that all live hosts read.</summary>
-    public StoreFormat Format => ring.Format;
-
-    /// <summary>Seals a value's JSON under the subject's current key.</summary>
-    public Sealed SealJson<T>(string subject, T value) => Seal(subject, JsonSerializer.SerializeToUtf8Bytes(value, NotifyJson.Options));
-
-    /// <summary>Opens a sealed text; <c>null</c> when its key was erased.</summary>
-    /// <exception cref="KeyNotHeldException">The key exists, and this host cannot unwrap it.</exception>
-    public byte[]? Open(Sealed text)
+    private (byte[] Cipher, int Version) Encrypt(long id, SealedPlace place, ReadOnlySpan<byte> plain)
     {
-        if (locked.TryGetValue(text.KeyId, out var master)) throw new KeyNotHeldException(master);
-        if (!byId.TryGetValue(text.KeyId, out var entry)) return null;
-        var cipher = text.Text.AsSpan(text.Text.IndexOf('.', StringComparison.Ordinal) + 1);
-        return Aead.Decrypt(entry.Key, Base64Url.DecodeFromChars(cipher), Encoding.UTF8.GetBytes(entry.Subject));
+        var (subject, key) = byId[id];
+        var version = ring.Format.WritesPlaces || key.IsForPlaces ? SealedVersions.Place : SealedVersions.Subject;
+        return (Aead.Encrypt(key.Bytes, plain, AssociatedOf(subject, version, place)), version);
     }
 
-    /// <summary>Decrypts JSON that stands outside its event; <c>null</c> when its key was erased.</summary>
-    /// <exception cref="KeyNotHeldException">The key exists, and this host cannot unwrap it.</exception>
-    public T? OpenJson<T>(long keyId, byte[] cipher) where T : class =>
-        locked.TryGetValue(keyId, out var master) ? throw new KeyNotHeldException(master)
-        : byId.TryGetValue(keyId, out var entry) && Aead.Decrypt(entry.Key, cipher, Encoding.UTF8.GetBytes(entry.Subject)) is { } plain
-            ? JsonSerializer.Deserialize<T>(plain, NotifyJson.Options) : null;
+    // A key that was made since places are authenticated has sealed nothing without one.
+    private byte[]? Decrypt(long id, int version, ReadOnlySpan<byte> cipher, SealedPlace place) =>
+        byId.TryGetValue(id, out var entry) && !(entry.Key.IsForPlaces && version == SealedVersions.Subject)
+            ? Aead.Decrypt(entry.Key.Bytes, cipher, AssociatedOf(entry.Subject, version, place)) : null;
 
-    /// <summary>Opens a sealed text as a string.</summary>
-    public string? OpenText(Sealed text) => Open(text) is { } bytes ? Encoding.UTF8.GetString(bytes) : null;
-
-    /// <summary>Opens sealed JSON.</summary>
-    public T? OpenJson<T>(Sealed text) where T : class => Open(text) is { } bytes ? JsonSerializer.Deserialize<T>(bytes, NotifyJson.Options) : null;
+    // No name has the character 0, so that no two places have the same bytes, and no place those of a subject alone.
+    private static byte[] AssociatedOf(string subject, int version, SealedPlace place) => Encoding.UTF8.GetBytes(
+        version == SealedVersions.Subject ? subject : $"{version}\0{subject}\0{place.Stream}\0{place.Field}");
 }

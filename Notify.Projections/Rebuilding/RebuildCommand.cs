@@ -5,7 +5,7 @@ using Npgsql;
 
 namespace Notify.Projections.Rebuilding;
 
-/// <summary>The command <c>rebuild NAME</c>.</summary>
+/// <summary>The commands <c>rebuild NAME</c> and <c>rebuild snapshots KEY…</c>.</summary>
 public static class RebuildCommand
 {
     /// <summary>Exit code for wrong usage.</summary>
@@ -13,16 +13,21 @@ public static class RebuildCommand
 
     /// <summary>Rebuilds the read model that is named; says which there are when none, or an unknown one, is.</summary>
     /// <returns>The exit code.</returns>
-    public static async Task<int> RunAsync(IServiceProvider services, IReadOnlyList<string> names, TextWriter output, CancellationToken cancellation = default)
+    public static async Task<int> RunAsync(
+        IServiceProvider services, string[] names, TextWriter output, CancellationToken cancellation = default)
     {
         var database = services.GetRequiredService<NpgsqlDataSource>();
         var all = RebuildableProjections.All(services.GetRequiredService<MasterKeyRing>(), database);
         try
         {
+            if (names is [SnapshotRebuild.Name, .. { Length: > 0 } keys])
+                return await new SnapshotRebuild(services.GetRequiredService<IDocumentStore>(), output).RunAsync(keys, cancellation);
             if (names is [var name] && all.FirstOrDefault(p => p.Name == name) is { } projection)
                 return await new Rebuild(services.GetRequiredService<IDocumentStore>(), database, projection, output).RunAsync(cancellation);
             await Console.Error.WriteLineAsync(
-                $"notify: {(names is [var unknown] ? $"there is no projection \"{unknown}\"" : "rebuild takes the name of one projection")}; there are {string.Join(" and ", all.Select(p => p.Name))}");
+                (names is [var unknown] ? $"notify: there is no projection \"{unknown}\"; " : "notify: rebuild takes the name of one projection; ")
+                + $"there are {string.Join(" and ", all.Select(p => p.Name))}, "
+                + "and snapshots KEY..., for documents that verify found to differ from their streams");
             return WrongUsage;
         }
         finally

@@ -89,11 +89,13 @@ public sealed class Replayer(IDocumentStore store, NpgsqlDataSource database, Su
 
     private async Task RevealAsync(List<StoredEvent> events, bool ndjson, CancellationToken cancellation)
     {
-        var payload = events.Select(e => e.Data).OfType<DigestClosed>().Select(c => c.Payload).LastOrDefault()
-            ?? events.Select(e => e.Data).OfType<NotificationRequested>().FirstOrDefault()?.Payload ?? SealedPayload.None;
+        var request = events.Select(e => e.Data).OfType<NotificationRequested>().FirstOrDefault();
+        var digest = events.Select(e => e.Data).OfType<DigestClosed>().Select(c => c.Payload).LastOrDefault();
+        var payload = digest ?? request?.Payload ?? SealedPayload.None;
         var addresses = events.Select(e => e.Data).OfType<DeliveriesPlanned>().SelectMany(p => p.Deliveries).ToList();
         await using var connection = await database.OpenConnectionAsync(cancellation);
-        var key = events[0].Stream;
+        var (key, subject) = (events[0].Stream, request?.Subject ?? "");
+        var place = digest is null ? SealedPlace.OfPayload(key) : SealedPlace.OfDigest(key);
         var open = await keys.ForAsync(connection, [payload.Key, .. addresses.Select(a => a.Address)], cancellation);
         if (addresses.Select(a => a.Address).Prepend(payload.Key).Select(open.MasterKeyOf).FirstOrDefault(k => k is not null) is { } master)
         {
@@ -105,8 +107,9 @@ public sealed class Replayer(IDocumentStore store, NpgsqlDataSource database, Su
         var ciphers = await PayloadTable.ReadAsync(connection, [(key, payload)], cancellation);
         var revealed = new
         {
-            Payload = ciphers.TryGetValue(key, out var cipher) ? open.OpenJson<NotificationPayload>(payload.KeyId, cipher) : null,
-            Addresses = addresses.ToDictionary(a => a.Id, a => open.OpenText(a.Address)),
+            Payload = ciphers.TryGetValue(key, out var cipher) ? open.OpenPayload(payload, cipher, place) : null,
+            Addresses = addresses.ToDictionary(
+                a => a.Id, a => open.OpenText(a.Address, SealedPlace.OfAddress(key, subject, a.Id, a.DeviceId))),
         };
         if (ndjson)
         {

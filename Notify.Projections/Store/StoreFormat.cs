@@ -5,18 +5,22 @@ namespace Notify.Projections;
 /// then raises the store's lowest reader, so that a host that cannot judge the new form neither starts nor goes on claiming.
 /// </summary>
 /// <remarks>
-/// 1: payloads inside events. 2: payloads in <c>notify.payloads</c>. Hosts announce their version with their keys
+/// 1: payloads inside events. 2: payloads in <c>notify.payloads</c>. 3: personal data encrypted for their place, and hashes of client
+/// secrets for their client and secret. Hosts announce their version with their keys
 /// (<c>notify.host_keys.reader</c>); a host from before announcements counts as 1. See docs/adr/0008-store-format.md.
 /// </remarks>
 public sealed class StoreFormat
 {
     /// <summary>The newest form that this version reads and writes.</summary>
-    public const int Reader = 2;
+    public const int Reader = 3;
 
     private volatile int written = Reader, needed;
 
     /// <summary>Whether payloads are written as rows; else inside events, as hosts of the former version read them.</summary>
     public bool WritesPayloadRows => written >= 2;
+
+    /// <summary>Whether personal data are encrypted for their place, and secrets hashed for their client; else as before.</summary>
+    public bool WritesPlaces => written >= 3;
 
     /// <summary>Whether the store holds forms that this host cannot judge: it then claims and plans nothing.</summary>
     public bool IsOutdated => needed > Reader;

@@ -10,7 +10,10 @@ internal readonly record struct StreamEvent(object Data, DateTimeOffset Timestam
 /// <summary>A stream as verification reads it.</summary>
 /// <param name="Events">The events in the order of their versions.</param>
 /// <param name="Fault">The reason why it cannot be read; <c>null</c>: it can.</param>
-internal sealed record StreamContent(string Key, IReadOnlyList<StreamEvent> Events, string? Fault = null);
+/// <param name="Version">The version of the last event.</param>
+/// <param name="HasUnknownEvents">Whether a newer host wrote some of its events.</param>
+internal sealed record StreamContent(
+    string Key, IReadOnlyList<StreamEvent> Events, string? Fault = null, long Version = 0, bool HasUnknownEvents = false);
 
 /// <summary>Reads streams for verification. A stream that cannot be read is a fault of its own, and the others are read.</summary>
 internal static class StreamReader
@@ -66,5 +69,6 @@ internal static class StreamReader
     private static StreamContent Of(string key, IReadOnlyList<StoredEvent> events) =>
         events.FirstOrDefault(e => e.Fault is not null) is { } bad
         ? new StreamContent(key, [], $"cannot be read: event {bad.Version} ({bad.Type}), {bad.Fault}")
-        : new StreamContent(key, [.. events.Where(e => e.Data is not null).Select(e => new StreamEvent(e.Data!, e.Timestamp))]);
+        : new StreamContent(key, [.. events.Where(e => e.Data is not null).Select(e => new StreamEvent(e.Data!, e.Timestamp))],
+            Version: events[^1].Version, HasUnknownEvents: events.Any(e => e.IsOfUnknownType));
 }

@@ -22,6 +22,8 @@ internal static class SuppressionCheck
             else if (row.Reason != state.Reason || (row.LiftedAt is null) != (state.LiftedAt is null)
                 || !IsSame(row.ExpiresAt, state.ExpiresAt))
                 Report(key, $"{Describe(state)} in its stream, but {Describe(row)} in its row");
+            else if (DifferencesOf(row, state) is { Count: > 0 } fields)
+                Report(key, $"differs from its stream in {string.Join(", ", fields)}");
         }
 
         return new VerificationCounts { Suppressions = states.Count };
@@ -57,6 +59,15 @@ internal static class SuppressionCheck
 
         return rows < limit ? null : last;
     }
+
+    private static List<string> DifferencesOf(Suppression row, Suppression state) =>
+    [
+        .. new (string Column, bool IsSame)[]
+        {
+            ("source", row.Source == state.Source), ("suppressed_by", row.By == state.By), ("since", IsSame(row.Since, state.Since)),
+            ("address", row.Address == state.Address), ("lifted_at", IsSame(row.LiftedAt, state.LiftedAt)),
+        }.Where(c => !c.IsSame).Select(c => c.Column),
+    ];
 
     // PostgreSQL keeps microseconds.
     private static bool IsSame(DateTimeOffset? a, DateTimeOffset? b) => a is null || b is null ? a is null == b is null

@@ -52,6 +52,12 @@ public enum VerificationFaultKind
 
     /// <summary>A broadcast's counts and its notifications do not agree.</summary>
     BroadcastIncomplete,
+
+    /// <summary>A stream lacks events between its first and its last version.</summary>
+    VersionGap,
+
+    /// <summary>A document that is folded from a stream does not agree with it.</summary>
+    SnapshotDiffers,
 }
 
 /// <summary>A fault that a verification found.</summary>
@@ -84,9 +90,15 @@ public sealed record VerificationFault(VerificationFaultKind Kind, string Stream
             "see that a Dispatch host runs and recovers failed hosts' deliveries; look for errors in its log",
         VerificationFaultKind.UnknownOverdue => "see that a Dispatch host runs; look for errors in its log",
         VerificationFaultKind.WithoutCause =>
-            "see that every host has every master key and the same version; request the notification under another event ID",
+            "see that every host has every master key and the same version; if they have, an encrypted value was changed or moved in the "
+            + "database: find out by whom; then request the notification under another event ID",
         VerificationFaultKind.SuppressionDiffers =>
             "lift the suppression (DELETE /v1/suppressions/{id}) or set it again, so that row and stream agree",
+        VerificationFaultKind.VersionGap =>
+            "find out who deleted events in the database, and restore them from a backup; what follows from this stream is not proven",
+        VerificationFaultKind.SnapshotDiffers =>
+            "find out who edited the database; then write it anew from its stream: "
+            + $"rebuild snapshots {Stream}",
         VerificationFaultKind.BroadcastLost => "see that a Dispatch host runs; pause and resume the broadcast",
         _ => "compare the broadcast's audience with its notifications, and send to those who are missing",
     };
@@ -109,9 +121,11 @@ public sealed record VerificationFault(VerificationFaultKind Kind, string Stream
 /// <param name="Broadcasts">Broadcasts that were checked.</param>
 /// <param name="Suppressions">Suppressions that were checked.</param>
 /// <param name="Faults">All faults, also those that are not listed.</param>
+/// <param name="Snapshots">Documents of clients, users, templates, layouts, categories, topics and accesses that were compared.</param>
 public sealed record VerificationCounts(
     long Notifications = 0, long Waiting = 0, long Digested = 0, long Deliveries = 0, long Terminal = 0, long InFlight = 0, long Unknown = 0,
-    long DeadLetters = 0, long DoubleSends = 0, long AllowedRepeats = 0, long Broadcasts = 0, long Suppressions = 0, long Faults = 0)
+    long DeadLetters = 0, long DoubleSends = 0, long AllowedRepeats = 0, long Broadcasts = 0, long Suppressions = 0, long Faults = 0,
+    long Snapshots = 0)
 {
     /// <summary>Whether every delivery is exactly one of terminal, in flight and unknown.</summary>
     [JsonIgnore]
@@ -122,7 +136,8 @@ public sealed record VerificationCounts(
         a.Notifications + b.Notifications, a.Waiting + b.Waiting, a.Digested + b.Digested, a.Deliveries + b.Deliveries,
             a.Terminal + b.Terminal,
         a.InFlight + b.InFlight, a.Unknown + b.Unknown, a.DeadLetters + b.DeadLetters, a.DoubleSends + b.DoubleSends,
-        a.AllowedRepeats + b.AllowedRepeats, a.Broadcasts + b.Broadcasts, a.Suppressions + b.Suppressions, a.Faults + b.Faults);
+        a.AllowedRepeats + b.AllowedRepeats, a.Broadcasts + b.Broadcasts, a.Suppressions + b.Suppressions, a.Faults + b.Faults,
+        a.Snapshots + b.Snapshots);
 
     /// <summary>Adds the counts of a page.</summary>
     public static VerificationCounts Add(VerificationCounts left, VerificationCounts right) => left + right;

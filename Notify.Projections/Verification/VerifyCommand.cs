@@ -73,6 +73,7 @@ public static class VerifyCommand
             $"accepted more than once {c.DoubleSends,12:N0}   (asked for by a policy or an operator {c.AllowedRepeats:N0})");
         await output.WriteLineAsync($"broadcasts              {c.Broadcasts,12:N0}");
         await output.WriteLineAsync($"suppressions            {c.Suppressions,12:N0}");
+        await output.WriteLineAsync($"documents of streams    {c.Snapshots,12:N0}");
         await output.WriteLineAsync(
             $"events                  {(result.Since == 0 ? "all" : $"after {result.Since}"),12} up to {result.Position}");
         await output.WriteLineAsync(c.Faults == 0 && c.Agree

@@ -18,10 +18,11 @@ public class DeliveryPlannerTests
     public void A_template_is_tried_on_the_channels_that_it_serves()
     {
         var request = Requested() with { Template = new PinnedTemplate("t", 1, null, [Channel.Sms], []) };
-        var plan = DeliveryPlanner.ForUser(Key, request, new NotificationContent(), Recipient(), ReachRules.None, c => Sealed($"{c}"), Noon);
+        var plan = DeliveryPlanner.ForUser(Key, request, new NotificationContent(), Recipient(), ReachRules.None, AddressOf, Noon);
         Assert.Equal((Lane.Sms, 0), (Assert.Single(plan.Deliveries).Lane, plan.LeftOut.Count));
 
-        plan = DeliveryPlanner.ForUser(Key, request with { Channels = [Channel.Email, Channel.Sms] }, new NotificationContent(), Recipient(), ReachRules.None, c => Sealed($"{c}"), Noon);
+        plan = DeliveryPlanner.ForUser(
+            Key, request with { Channels = [Channel.Email, Channel.Sms] }, new NotificationContent(), Recipient(), ReachRules.None, AddressOf, Noon);
         Assert.Equal(Lane.Sms, Assert.Single(plan.Deliveries).Lane);
         Assert.Equal((Channel.Email, Reasons.NoContent, "template"), (Assert.Single(plan.LeftOut).Channel, plan.LeftOut[0].Reason, plan.LeftOut[0].Rule));
 
@@ -224,7 +225,7 @@ public class DeliveryPlannerTests
     public void An_sms_of_too_many_segments_is_left_out_and_the_rule_says_how_many(string character, int length, int most, bool goes)
     {
         var text = new NotificationContent("t", string.Concat(Enumerable.Repeat(character, length)));
-        var plan = DeliveryPlanner.ForUser(Key, Requested(), text, Recipient(), ReachRules.None, c => Sealed($"{c}"), Noon, new SmsLimits { MaxSegments = most });
+        var plan = DeliveryPlanner.ForUser(Key, Requested(), text, Recipient(), ReachRules.None, AddressOf, Noon, new SmsLimits { MaxSegments = most });
         Assert.Equal(goes, plan.Deliveries.Any(d => d.Lane == Lane.Sms));
         Assert.Equal(goes ? [] : [(Channel.Sms, Reasons.TooLarge)], LeftOut(plan));
         Assert.All(plan.LeftOut, l => Assert.Equal($"sms: {SmsText.Segments(text.Body)} segments, at most {most}", l.Rule));
@@ -269,7 +270,8 @@ public class DeliveryPlannerTests
 
     private static DeliveriesPlanned Plan(
         Recipient? recipient, NotificationContent? content = null, IReadOnlyList<Channel>? channels = null, Func<Channel, Sealed?>? contact = null, ReachRules? rules = null) =>
-        DeliveryPlanner.ForUser(Key, Requested(channels: channels), content ?? Text, recipient, rules ?? ReachRules.None, contact ?? (c => Sealed($"{c}")), Noon);
+        DeliveryPlanner.ForUser(Key, Requested(channels: channels), content ?? Text, recipient, rules ?? ReachRules.None,
+            (c, id) => contact is null ? AddressOf(c, id) : contact(c), Noon);
 
     private static IEnumerable<(Lane, string?)> Tried(DeliveriesPlanned plan) => plan.Deliveries.Select(d => (d.Lane, d.DeviceId));
 

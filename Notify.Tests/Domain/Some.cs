@@ -20,6 +20,9 @@ internal static class Some
 
     public static Sealed Sealed(string text) => new($"7.{text}");
 
+    /// <summary>The address of a delivery, which tells its channel.</summary>
+    public static Sealed? AddressOf(Channel channel, Guid delivery) => Sealed($"{channel}");
+
     public static NotificationRequested Requested(
         string? userId = "u-1", IReadOnlyList<Channel>? channels = null, string category = "shipping", Priority priority = Priority.Normal,
         DateTimeOffset? sendAt = null, DateTimeOffset? expiresAt = null) =>

@@ -33,7 +33,10 @@ public sealed class DigestReadingTests(AnalyticsDatabase database) : IClassFixtu
         var sealing = await subjectKeys.CurrentAsync(session.Connection!, ["u/u-1"], Cancellation);
         foreach (var (key, i) in keys.Select((k, i) => (k, i)))
         {
-            var said = sealing.SealJson("u/u-1", new NotificationPayload(new NotificationContent($"t{i}", $"b{i}", html, Url: $"https://example.com/{i}"), Params: System.Text.Json.JsonSerializer.SerializeToElement(new { i })));
+            var payload = new NotificationPayload(
+                new NotificationContent($"t{i}", $"b{i}", html, Url: $"https://example.com/{i}"),
+                Params: System.Text.Json.JsonSerializer.SerializeToElement(new { i }));
+            var said = sealing.SealJson("u/u-1", SealedPlace.OfPayload(key), payload);
             var requested = Some.Requested(expiresAt: i == 1 ? Now : null) with { EventId = $"{mark}-{i}", Payload = said };
             session.Events.StartStream(key, requested, new NotificationCollected(digest.EventId, Now, "rule", Some.Noon));
         }

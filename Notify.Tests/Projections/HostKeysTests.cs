@@ -104,6 +104,23 @@ public sealed class HostKeysTests(EmptyDatabase database) : IClassFixture<EmptyD
     }
 
     [Fact]
+    public async Task Values_are_encrypted_for_no_place_while_a_host_of_the_former_version_lives()
+    {
+        await CleanAsync();
+        var (host, ring) = Host("1", 1);
+        Assert.Null(await host.JoinAsync(Cancellation));
+        await ExecuteAsync("update notify.store_format set min_reader = 2");
+        await ExecuteAsync("insert into notify.host_keys (host, name, keys, wraps, lacks, reader, seen_at) "
+            + "values (gen_random_uuid(), 'notify-dispatch', '{1}', '1', '{}', 2, now())");
+        await host.BeatAsync(Cancellation);
+        Assert.Equal((true, false, 2), (ring.Format.WritesPayloadRows, ring.Format.WritesPlaces, await MinReaderAsync()));
+
+        await ExecuteAsync("delete from notify.host_keys where reader = 2");
+        await host.BeatAsync(Cancellation);
+        Assert.Equal((true, 3), (ring.Format.WritesPlaces, await MinReaderAsync()));
+    }
+
+    [Fact]
     public async Task Payloads_stay_inside_events_while_a_host_of_the_former_version_lives_and_then_get_rows_for_good()
     {
         await CleanAsync();
@@ -112,13 +129,13 @@ public sealed class HostKeysTests(EmptyDatabase database) : IClassFixture<EmptyD
         await ExecuteAsync("update notify.store_format set min_reader = 1");
         await ExecuteAsync("insert into notify.dispatchers (id, seen_at) values (gen_random_uuid(), now())");
         await host.BeatAsync(Cancellation);
-        Assert.False(ring.Format.WritesPayloadRows);
+        Assert.Equal((false, false), (ring.Format.WritesPayloadRows, ring.Format.WritesPlaces));
         Assert.Equal(1, await MinReaderAsync());
 
         await ExecuteAsync("truncate notify.dispatchers");
         await host.BeatAsync(Cancellation);
         Assert.True(ring.Format.WritesPayloadRows);
-        Assert.Equal(2, await MinReaderAsync());
+        Assert.Equal((true, 3), (ring.Format.WritesPlaces, await MinReaderAsync()));
 
         // Rows exist from here on: the former version cannot be saved by the older form.
         await ExecuteAsync("insert into notify.dispatchers (id, seen_at) values (gen_random_uuid(), now())");
@@ -133,12 +150,12 @@ public sealed class HostKeysTests(EmptyDatabase database) : IClassFixture<EmptyD
         await CleanAsync();
         var (host, ring) = Host("1", 1);
         Assert.Null(await host.JoinAsync(Cancellation));
-        await ExecuteAsync("update notify.store_format set min_reader = 3");
+        await ExecuteAsync("update notify.store_format set min_reader = 4");
         await host.BeatAsync(Cancellation);
         Assert.True(ring.Format.IsOutdated);
         var health = await new MasterKeyHealth(host).CheckHealthAsync(new(), Cancellation);
         Assert.Equal(Microsoft.Extensions.Diagnostics.HealthChecks.HealthStatus.Unhealthy, health.Status);
-        Assert.Contains("need a reader of 3", await Host("1", 1).Keys.JoinAsync(Cancellation), StringComparison.Ordinal);
+        Assert.Contains("need a reader of 4", await Host("1", 1).Keys.JoinAsync(Cancellation), StringComparison.Ordinal);
         await ExecuteAsync("update notify.store_format set min_reader = 1");
     }
 

@@ -12,41 +12,53 @@ public class MasterKeyRingTests
     public void What_was_wrapped_is_unwrapped()
     {
         var (ring, key) = (Ring(), RandomNumberGenerator.GetBytes(32));
-        Assert.Equal(key, ring.Unwrap(ring.Wrap(key, "u/1"), "1", "u/1"));
+        Assert.Equal(key, ring.Unwrap(ring.Wrap(Of(key), "u/1"), "1", "u/1")!.Value.Bytes);
     }
 
     [Fact]
     public void The_same_key_is_never_wrapped_the_same_way_twice()
     {
         var (ring, key) = (Ring(), RandomNumberGenerator.GetBytes(32));
-        Assert.NotEqual(ring.Wrap(key, "u/1"), ring.Wrap(key, "u/1"));
+        Assert.NotEqual(ring.Wrap(Of(key), "u/1"), ring.Wrap(Of(key), "u/1"));
     }
 
     [Fact]
     public void A_wrapped_key_holds_nothing_of_the_key()
     {
         var (ring, key) = (Ring(), RandomNumberGenerator.GetBytes(32));
-        Assert.Equal(-1, ring.Wrap(key, "u/1").AsSpan().IndexOf(key.AsSpan(0, 8)));
+        Assert.Equal(-1, ring.Wrap(Of(key), "u/1").AsSpan().IndexOf(key.AsSpan(0, 8)));
     }
 
     [Fact]
     public void A_key_moved_to_another_subject_s_row_does_not_open()
     {
         var ring = Ring();
-        Assert.Null(ring.Unwrap(ring.Wrap(new byte[32], "u/1"), "1", "u/2"));
+        Assert.Null(ring.Unwrap(ring.Wrap(Of(new byte[32]), "u/1"), "1", "u/2"));
     }
 
     [Fact]
     public void Whichever_bit_is_tampered_with_it_does_not_open()
     {
         var ring = Ring();
-        var wrapped = ring.Wrap(new byte[32], "u/1");
+        var wrapped = ring.Wrap(Of(new byte[32]), "u/1");
         for (var i = 0; i < wrapped.Length * 8; i++)
         {
             var tampered = wrapped.ToArray();
             tampered[i / 8] ^= (byte)(1 << (i % 8));
             Assert.Null(ring.Unwrap(tampered, "1", "u/1"));
         }
+    }
+
+    [Fact]
+    public void Key_for_places_stays_one_and_a_key_of_an_earlier_version_does_not_become_one()
+    {
+        var (ring, key) = (Ring(), RandomNumberGenerator.GetBytes(32));
+        var (before, now) = (ring.Wrap(new SubjectKey(key, false), "u/1"), ring.Wrap(new SubjectKey(key, true), "u/1"));
+
+        Assert.Equal((60, false), (before.Length, ring.Unwrap(before, "1", "u/1")!.Value.IsForPlaces)); // 60: as it was stored before
+        Assert.True(ring.Unwrap(now, "1", "u/1")!.Value.IsForPlaces);
+        Assert.Null(ring.Unwrap(now.AsSpan(1), "1", "u/1"));
+        Assert.Null(ring.Unwrap([2, .. before], "1", "u/1"));
     }
 
     [Theory]
@@ -57,21 +69,21 @@ public class MasterKeyRingTests
     public void What_is_cut_off_does_not_open(int length)
     {
         var ring = Ring();
-        Assert.Null(ring.Unwrap(ring.Wrap(new byte[32], "u/1").AsSpan(0, length), "1", "u/1"));
+        Assert.Null(ring.Unwrap(ring.Wrap(Of(new byte[32]), "u/1").AsSpan(0, length), "1", "u/1"));
     }
 
     [Fact]
     public void Another_installation_s_key_does_not_open() =>
-        Assert.Null(Ring(("1", KeyB)).Unwrap(Ring(("1", KeyA)).Wrap(new byte[32], "u/1"), "1", "u/1"));
+        Assert.Null(Ring(("1", KeyB)).Unwrap(Ring(("1", KeyA)).Wrap(Of(new byte[32]), "u/1"), "1", "u/1"));
 
     [Fact]
     public void A_master_key_is_replaced_while_the_old_one_still_opens()
     {
-        var old = Ring(("1", KeyA)).Wrap(new byte[32], "u/1");
+        var old = Ring(("1", KeyA)).Wrap(Of(new byte[32]), "u/1");
         var ring = Ring(("1", KeyA), ("2", KeyB));
         Assert.Equal("2", ring.CurrentId);
         Assert.NotNull(ring.Unwrap(old, "1", "u/1"));
-        Assert.NotNull(ring.Unwrap(ring.Wrap(new byte[32], "u/1"), "2", "u/1"));
+        Assert.NotNull(ring.Unwrap(ring.Wrap(Of(new byte[32]), "u/1"), "2", "u/1"));
         Assert.Null(Ring(("2", KeyB)).Unwrap(old, "1", "u/1"));
     }
 
@@ -86,7 +98,7 @@ public class MasterKeyRingTests
         Parallel.For(0, 20_000, i =>
         {
             var key = BitConverter.GetBytes(i);
-            Assert.Equal(key, ring.Unwrap(ring.Wrap(key, "u/1"), "1", "u/1"));
+            Assert.Equal(key, ring.Unwrap(ring.Wrap(Of(key), "u/1"), "1", "u/1")!.Value.Bytes);
         });
     }
 
@@ -164,6 +176,8 @@ public class MasterKeyRingTests
     }
 
     internal static MasterKeyRing Ring(params (string Id, string Key)[] keys) => Ring(keys.Length > 1 ? keys[^1].Id : null, keys);
+
+    private static SubjectKey Of(byte[] key) => new(key, IsForPlaces: false);
 
     private static MasterKeyRing Ring(string? current, params (string Id, string Key)[] keys) =>
         MasterKeyRing.Read(Configuration(keys.Length > 0 ? keys : [("1", KeyA)], Pepper, current), [])!;

@@ -65,7 +65,7 @@ internal sealed class SimulatedPlanning(SimulatedStore store)
         }
 
         if (request.UserId is { } user)
-            return DeliveryPlanner.ForUser(key, request, content, recipient, rules, channel => Seal(AddressOf(user, channel)), now);
+            return DeliveryPlanner.ForUser(key, request, content, recipient, rules, (channel, _) => Seal(AddressOf(user, channel)), now);
         var phone = AddressOf(request.Subject, Channel.Sms);
         var contact = new SealedContact(Lane.Sms, "sms", Seal(phone), PrintOf(phone));
         return DeliveryPlanner.ForUnregistered(key, request, content, [contact], rules, now);

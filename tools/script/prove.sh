@@ -4,7 +4,7 @@
 verify() { with_database verify; }
 
 rebuild() {
-  [ $# -le 1 ] || usage_error 'rebuild takes the name of one projection'
+  [ $# -le 1 ] || [ "$1" = snapshots ] || usage_error 'rebuild takes the name of one projection, or snapshots and streams'
   with_database rebuild "$@"
 }
 

@@ -53,6 +53,47 @@ public sealed class PayloadTableTests(AnalyticsDatabase database) : IClassFixtur
     }
 
     [Fact]
+    public async Task Payloads_swapped_between_two_notifications_of_one_person_do_not_open_and_are_reported()
+    {
+        var user = $"u-{Guid.NewGuid():N}";
+        var (one, other) = (await AcceptAsync("balance 12.00", user), await AcceptAsync("balance 99.00", user));
+        await database.ExecuteAsync(
+            $"""
+            update notify.payloads p set sealed = o.sealed from notify.payloads o
+            where (p.stream, o.stream) in (('{one.Key}', '{other.Key}'), ('{other.Key}', '{one.Key}'))
+            """);
+
+        Assert.Null(await OpenAsync(one));
+        Assert.Null(await OpenAsync(other));
+        Assert.Contains(await FaultsAsync(one), f => f.Kind == VerificationFaultKind.PayloadMissing);
+        Assert.Contains(await FaultsAsync(other), f => f.Kind == VerificationFaultKind.PayloadMissing);
+
+        // With the references in the events as well.
+        await database.ExecuteAsync(
+            $"""
+            update events.mt_events p set data = jsonb_set(p.data, array['payload'], o.data -> 'payload') from events.mt_events o
+            where p.version = 1 and o.version = 1
+              and (p.stream_id, o.stream_id) in (('{one.Key}', '{other.Key}'), ('{other.Key}', '{one.Key}'))
+            """);
+        await using var session = database.Store.QuerySession();
+        Assert.Null(await OpenAsync((await NotificationStreams.LoadAsync(session, one.Key, Cancellation))!));
+    }
+
+    [Fact]
+    public async Task Payload_of_an_earlier_version_opens_as_its_reference_says()
+    {
+        database.Ring.Format.Follow(lowestLive: 2, minReader: 2);
+        var earlier = await AcceptAsync("earlier");
+        database.Ring.Format.Follow(lowestLive: 3, minReader: 3);
+
+        Assert.Equal((SealedVersions.Subject, "earlier"), (earlier.Request.Payload.Version, (await OpenAsync(earlier))!.Content.Body));
+        Assert.Equal(["{\"v\": null}"], await database.RowsAsync(
+            $"select data -> 'payload' -> 'version' as v from events.mt_events where stream_id = '{earlier.Key}'"));
+        var now = await AcceptAsync("now");
+        Assert.Equal((SealedVersions.Place, "now"), (now.Request.Payload.Version, (await OpenAsync(now))!.Content.Body));
+    }
+
+    [Fact]
     public async Task Batch_larger_than_a_statement_is_stored_whole()
     {
         var rows = Enumerable.Range(0, 5).Select(i => new StoredPayload($"n/c:large-{i}", Now, 7, new byte[7 * 1024 * 1024])).ToList();
@@ -73,6 +114,8 @@ public sealed class PayloadTableTests(AnalyticsDatabase database) : IClassFixtur
         Assert.Equal("\"\"", JsonSerializer.Serialize(SealedPayload.None, NotifyJson.Options));
         Assert.True(JsonSerializer.Deserialize<SealedPayload>("\"\"", NotifyJson.Options).IsNone);
         var reference = new SealedPayload(9, Now, 120, "hash");
+        Assert.DoesNotContain("version", JsonSerializer.Serialize(reference, NotifyJson.Options), StringComparison.Ordinal);
+        reference = reference with { Version = SealedVersions.Place };
         Assert.Equal(reference, JsonSerializer.Deserialize<SealedPayload>(JsonSerializer.Serialize(reference, NotifyJson.Options),
             NotifyJson.Options));
     }
@@ -91,9 +134,9 @@ public sealed class PayloadTableTests(AnalyticsDatabase database) : IClassFixtur
     }
 
     // As Api and broadcasts do.
-    private async Task<Notification> AcceptAsync(string body)
+    private async Task<Notification> AcceptAsync(string body, string? userId = null)
     {
-        var user = $"u-{Guid.NewGuid():N}";
+        var user = userId ?? $"u-{Guid.NewGuid():N}";
         var key = NotificationKey.Of("c_shop", $"e-{Guid.NewGuid():N}");
         var requested = new NotificationRequested(
             "c_shop", NotificationKey.Parse(key)!.Value.EventId, user, Recipient.KeyOf(user), ClientMode.Live, "shipping",

@@ -47,6 +47,7 @@ var requestLimit = builder.Configuration.GetSection("Notify:RequestLimit").Read<
 requestLimit.Check("Notify:RequestLimit", faults);
 var appOrigins = AppOrigins.Read(builder.Configuration, faults);
 if (faults.Report()) return NotifyHost.WrongConfiguration;
+var sandbox = SandboxSettings.Read(builder.Configuration, faults);
 
 // RequestBody has limits of its own and answers as soon as one is passed; what the caller is still sending is then read and
 // thrown away, up to this, so that it sees the answer and not a broken connection.
@@ -73,7 +74,8 @@ builder.Services
     .AddSingleton(s => new QueueBacklogReader(s.GetRequiredService<ReadDatabase>().Source, s.GetRequiredService<TimeProvider>()))
     .AddSingleton(s => new ProviderHealthReader(s.GetRequiredService<ReadDatabase>().Source, s.GetRequiredService<TimeProvider>()));
 // What Dispatch may call, a device may be registered with.
-builder.Services.AddSingleton(new OutboundGuard(new[] { "Providers", "TestProviders" }.Any(s => bool.TryParse(builder.Configuration[$"{s}:WebPush:AllowPrivateNetworks"], out var allow) && allow)))
+builder.Services.AddSingleton(sandbox)
+    .AddSingleton(new OutboundGuard(sandbox.AllowsPrivateNetworks(builder.Configuration), inside: sandbox.Url))
     .AddSingleton<RegisterDeviceValidator>().AddSingleton<ImportUserValidator>().AddSingleton<RecipientImport>().AddSingleton<RequestNotificationValidator>().AddSingleton<RequestBroadcastValidator>();
 builder.Services.AddSingleton(accept).AddSingleton<BodyBudget>();
 builder.Services.AddHealthChecks().AddCheck<AcceptanceHealth>("acceptance", tags: ["ready"]);
@@ -143,4 +145,8 @@ ListAccesses.Map(app);
 ClientEndpoints.Map(app);
 UnsubscribeEndpoints.Map(app);
 TrackingEndpoints.Map(app);
+if (sandbox.TakesLive && command is null)
+    app.Logger.LogWarning(
+        "{Switch} is on: live clients' sends go to the sandbox on lanes without a provider. Switch it off before you send for real.",
+        SandboxSettings.Switch);
 return command == "routes" ? Routes.Print(app, Console.Out) : await NotifyHost.RunAsync(app, Name, () => NotifyHost.CheckTransportAsync(app, mayBeAway: true));

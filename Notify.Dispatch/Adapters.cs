@@ -11,6 +11,7 @@ using Notify.Dispatch.Sms.Vonage;
 using Notify.Dispatch.WebPush;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
+using Notify.Projections.Hosting;
 
 namespace Notify.Dispatch;
 
@@ -20,16 +21,16 @@ public delegate IDeliveryProvider? Adapter(IConfigurationSection settings, TimeP
 /// <summary>Every adapter, by the name of its section under <c>Providers</c>: a new one is its folder and a line here.</summary>
 public static class Adapters
 {
-    private static readonly (string Name, Adapter Create, IReceiptSource? Receipts)[] InOrder =
+    private static readonly (string Name, Lane Lane, Adapter Create, IReceiptSource? Receipts)[] InOrder =
     [
-        ("Apns", ApnsProvider.Create, null),
-        ("Fcm", FcmProvider.Create, null),
-        ("Twilio", TwilioProvider.Create, new TwilioReceipts()),
-        ("SendGrid", SendGridProvider.Create, new SendGridReceipts()),
-        ("WebPush", WebPushProvider.Create, null),
-        ("Vonage", VonageProvider.Create, new VonageReceipts()),
-        ("Mailchimp", MailchimpProvider.Create, new MailchimpReceipts()),
-        ("Smtp", SmtpProvider.Create, null),
+        ("Apns", Lane.Apns, ApnsProvider.Create, null),
+        ("Fcm", Lane.Fcm, FcmProvider.Create, null),
+        ("Twilio", Lane.Sms, TwilioProvider.Create, new TwilioReceipts()),
+        ("SendGrid", Lane.Email, SendGridProvider.Create, new SendGridReceipts()),
+        ("WebPush", Lane.Webpush, WebPushProvider.Create, null),
+        ("Vonage", Lane.Sms, VonageProvider.Create, new VonageReceipts()),
+        ("Mailchimp", Lane.Email, MailchimpProvider.Create, new MailchimpReceipts()),
+        ("Smtp", Lane.Email, SmtpProvider.Create, null),
     ];
 
     /// <summary>The adapters. Where <c>Routing</c> says nothing, the providers of a lane are tried in this order.</summary>
@@ -38,6 +39,10 @@ public static class Adapters
     /// <summary>Those that post receipts, by the name of their section.</summary>
     public static IReadOnlyDictionary<string, IReceiptSource> Receipts { get; } =
         InOrder.Where(a => a.Receipts is not null).ToDictionary(a => a.Name, a => a.Receipts!, StringComparer.OrdinalIgnoreCase);
+
+    /// <summary>The lane that a provider carries; <c>null</c> where there is no such provider.</summary>
+    public static Lane? LaneOf(string name) =>
+        InOrder.Where(a => a.Name.Equals(name, StringComparison.OrdinalIgnoreCase)).Select(a => (Lane?)a.Lane).FirstOrDefault();
 
     /// <summary>Adds the providers that are configured, those whose section is there, and the routes over them.</summary>
     /// <param name="section"><c>Providers</c>, or <c>TestProviders</c> for the clients in test mode.</param>
@@ -50,7 +55,7 @@ public static class Adapters
             faults.Add($"{unknown.Path} is no provider; there are {string.Join(", ", All.Keys)}");
 
         var made = new Dictionary<string, RouteMember>(StringComparer.OrdinalIgnoreCase);
-        foreach (var (name, create, _) in InOrder)
+        foreach (var (name, _, create, _) in InOrder)
         {
             if (!sections.TryGetValue(name, out var settings)) continue;
             var before = faults.Count;
@@ -61,7 +66,8 @@ public static class Adapters
         }
 
         if (mode == ClientMode.Live && sections.Count == 0)
-            faults.Add($"{section.Path} is missing: no provider is configured; there are {string.Join(", ", All.Keys)}");
+            faults.Add($"{section.Path} is missing: no provider is configured; there are {string.Join(", ", All.Keys)}. "
+                + $"To try Notify out, {SandboxSettings.Switch} = true sends to the sandbox that TestProviders names");
 
         foreach (var (lane, setting) in RouteSettings.Lanes.Select(l => (l.Value, l.Key)))
         {

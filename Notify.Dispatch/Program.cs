@@ -31,8 +31,11 @@ if (command is not (null or "migrate" or "codegen")) faults.Add($"\"{command}\" 
 
 var configuration = builder.Configuration;
 var providers = new Providers();
+var sandbox = command is null ? SandboxSettings.Read(configuration, faults) : new SandboxSettings(TakesLive: false, null);
+IReadOnlySet<string> played = new HashSet<string>();
 if (command is null)
 {
+    played = ProviderSources.Apply(configuration, sandbox, faults);
     ReceiptsUrl.GiveTo(configuration, faults);
     var routing = RouteSettings.Read(configuration.GetSection("Routing"), faults);
     Adapters.AddTo(providers, ClientMode.Live, configuration.GetSection("Providers"), routing, builder.Clock(), faults);
@@ -103,7 +106,9 @@ switch (command)
         Telemetry.ObserveKeptOutcomes(() => app.Services.GetRequiredService<Settlement>().Kept);
         ReceiptEndpoints.Map(app);
         app.Services.GetRequiredService<ProviderActivity>().Carries(
-            providers.Routes.Where(r => r.Mode == ClientMode.Live).SelectMany(r => r.Route.Members.Select((m, i) => new CarriedProvider(m.Provider.Name, r.Route.Lane, i + 1, m.Weight))));
+            providers.Routes.Where(r => r.Mode == ClientMode.Live).SelectMany(r => r.Route.Members.Select((m, i) =>
+                new CarriedProvider(m.Provider.Name, r.Route.Lane, i + 1, m.Weight, played.Contains(m.Provider.Name)))));
+        ProviderSources.Warn(app.Logger, sandbox, [.. Lanes.All.Where(lane => played.Any(name => Adapters.LaneOf(name) == lane))]);
         if (providers.NotCarried.ToList() is { Count: > 0 } lanes)
             app.Logger.LogWarning("No provider is configured for {Lanes}; deliveries on them fail with {Reason}.", string.Join(", ", lanes).ToLowerInvariant(), Reasons.NoProvider);
         if (providers.RouteOf(Lane.Email, ClientMode.Live) is not null && !app.Services.GetRequiredService<UnsubscribeLinks>().AreUsable)

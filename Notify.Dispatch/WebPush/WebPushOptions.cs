@@ -20,6 +20,9 @@ public sealed record WebPushOptions
     /// <summary>Whether subscriptions may lead into private networks and over plain http; development only.</summary>
     public bool AllowPrivateNetworks { get; init; }
 
+    /// <summary>The sandbox's origin, to which subscriptions may lead, too: <c>Notify:SandboxUrl</c>, never for live clients.</summary>
+    public Uri? SandboxUrl { get; init; }
+
     /// <summary>A certificate authority to trust, PEM; development only.</summary>
     public string? TrustedCaPath { get; init; }
 

@@ -35,7 +35,7 @@ public sealed class WebPushProvider : IDeliveryProvider, IDisposable
     public WebPushProvider(WebPushOptions options, ECDsa key, TimeProvider clock, OutboundGuard? guard = null)
     {
         (this.options, this.clock) = (options, clock);
-        this.guard = guard ??= new OutboundGuard(options.AllowPrivateNetworks);
+        this.guard = guard ??= new OutboundGuard(options.AllowPrivateNetworks, inside: options.SandboxUrl);
         services = new PushServices(key, options.PublicKey, options.Subject, options.Concurrency, clock);
         client = ProviderCall.CreateClient(null, options.Timeout, TrustedCa.Load(options.TrustedCaPath), options.ConnectTimeout, handler =>
         {

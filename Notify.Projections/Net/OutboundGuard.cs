@@ -11,7 +11,9 @@ namespace Notify.Projections.Net;
 /// </summary>
 /// <param name="allowPrivateNetworks">Lets everything through, and plain http; for development only.</param>
 /// <param name="resolve">Resolves a name; the system's resolver unless given.</param>
-public sealed class OutboundGuard(bool allowPrivateNetworks, Func<string, CancellationToken, Task<IPAddress[]>>? resolve = null)
+/// <param name="inside">An origin in a private network that may be called all the same, over plain http too: the sandbox's.</param>
+public sealed class OutboundGuard(
+    bool allowPrivateNetworks, Func<string, CancellationToken, Task<IPAddress[]>>? resolve = null, Uri? inside = null)
 {
     /// <summary>How long a connection may take to stand, over all addresses of a name.</summary>
     public static readonly TimeSpan ConnectTimeout = TimeSpan.FromSeconds(5);
@@ -31,6 +33,7 @@ public sealed class OutboundGuard(bool allowPrivateNetworks, Func<string, Cancel
     public bool Allows(Uri address)
     {
         if (!address.IsAbsoluteUri || address.UserInfo.Length > 0 || address.IdnHost.Length == 0) return false;
+        if (inside is not null && IsSameOrigin(inside, address)) return true;
         if (allowPrivateNetworks) return address.Scheme == Uri.UriSchemeHttps || address.Scheme == Uri.UriSchemeHttp;
         if (address.Scheme != Uri.UriSchemeHttps || address.Port is not (443 or > 1023)) return false;
         var host = address.IdnHost.Trim('[', ']').TrimEnd('.');
@@ -38,6 +41,10 @@ public sealed class OutboundGuard(bool allowPrivateNetworks, Func<string, Cancel
             ? PublicAddress.Is(literal)
             : IsName(address.Host) && !Array.Exists(InsideNames, n => host.EndsWith(n, StringComparison.OrdinalIgnoreCase));
     }
+
+    /// <summary>Whether two addresses have the same scheme, host and port.</summary>
+    public static bool IsSameOrigin(Uri one, Uri other) =>
+        Uri.Compare(one, other, UriComponents.SchemeAndServer, UriFormat.UriEscaped, StringComparison.OrdinalIgnoreCase) == 0;
 
     // Letters of any script, but no digits, dots or invisible characters that somebody might read as those of an address.
     private static bool IsName(string host)
@@ -56,7 +63,7 @@ public sealed class OutboundGuard(bool allowPrivateNetworks, Func<string, Cancel
         timeout.CancelAfter(ConnectTimeout);
         try
         {
-            var addresses = await AllowedAsync(host, timeout.Token);
+            var addresses = await AllowedAsync(host, port, timeout.Token);
             for (var i = 0; ; i++)
             {
                 try
@@ -75,10 +82,11 @@ public sealed class OutboundGuard(bool allowPrivateNetworks, Func<string, Cancel
         }
     }
 
-    private async Task<IReadOnlyList<IPAddress>> AllowedAsync(string host, CancellationToken cancellation)
+    private async Task<IReadOnlyList<IPAddress>> AllowedAsync(string host, int port, CancellationToken cancellation)
     {
+        var isInside = inside is not null && inside.Port == port && inside.IdnHost.Equals(host, StringComparison.OrdinalIgnoreCase);
         var all = IPAddress.TryParse(host.Trim('[', ']').TrimEnd('.'), out var literal) ? [literal] : await resolve(host, cancellation);
-        var allowed = all.Where(a => allowPrivateNetworks || PublicAddress.Is(a)).Take(MaxAddresses).ToList();
+        var allowed = all.Where(a => allowPrivateNetworks || isInside || PublicAddress.Is(a)).Take(MaxAddresses).ToList();
         return allowed.Count > 0 ? allowed : throw new ForbiddenAddressException();
     }
 

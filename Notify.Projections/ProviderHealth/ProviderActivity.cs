@@ -11,7 +11,8 @@ namespace Notify.Projections.ProviderHealth;
 /// <summary>A provider that a host carries.</summary>
 /// <param name="Position">Its place in its lane's route, from 1.</param>
 /// <param name="Weight">Its configured weight; <c>null</c> where the route is ordered.</param>
-public sealed record CarriedProvider(string Provider, Lane Lane, int Position, double? Weight = null);
+/// <param name="IsSandbox">Whether the sandbox plays it for live clients.</param>
+public sealed record CarriedProvider(string Provider, Lane Lane, int Position, double? Weight = null, bool IsSandbox = false);
 
 /// <summary>
 /// Counts what came of this host's provider calls, and writes the counts down every few seconds: a call costs a dictionary
@@ -72,12 +73,17 @@ public sealed class ProviderActivity(NpgsqlDataSource database, AlertRules rules
         {
             batch.BatchCommands.Add(Command(
                 """
-                insert into notify.carried_providers (provider, lane, position, weight, seen_at) select p, l, n, w, $5 from unnest($1, $2, $3, $4) as t(p, l, n, w) order by 1, 2
-                on conflict (provider, lane) do update set seen_at = excluded.seen_at, position = excluded.position, weight = excluded.weight
+                insert into notify.carried_providers (provider, lane, position, weight, is_sandbox, seen_at)
+                select p, l, n, w, s, $6 from unnest($1, $2, $3, $4, $5) as t(p, l, n, w, s) order by 1, 2
+                on conflict (provider, lane) do update
+                set seen_at = excluded.seen_at, position = excluded.position, weight = excluded.weight, is_sandbox = excluded.is_sandbox
                 where carried_providers.seen_at < excluded.seen_at - interval '30 seconds'
-                    or (carried_providers.position, carried_providers.weight) is distinct from (excluded.position, excluded.weight)
+                    or (carried_providers.position, carried_providers.weight, carried_providers.is_sandbox)
+                        is distinct from (excluded.position, excluded.weight, excluded.is_sandbox)
                 """,
-                carried.Select(c => c.Provider).ToArray(), carried.Select(c => (short)c.Lane).ToArray(), carried.Select(c => (short)c.Position).ToArray(), carried.Select(c => c.Weight).ToArray(), now));
+                carried.Select(c => c.Provider).ToArray(), carried.Select(c => (short)c.Lane).ToArray(),
+                carried.Select(c => (short)c.Position).ToArray(), carried.Select(c => c.Weight).ToArray(),
+                carried.Select(c => c.IsSandbox).ToArray(), now));
         }
 
         batch.BatchCommands.Add(Command("delete from notify.provider_calls where bucket < $1", now - Kept));

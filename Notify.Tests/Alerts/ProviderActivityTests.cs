@@ -17,7 +17,7 @@ public sealed class ProviderActivityTests(EmptyDatabase database) : IClassFixtur
     {
         const int Threads = 4, Each = 100_000;
         using ProviderActivity first = Host(), second = Host();
-        second.Carries([new("twilio", Lane.Sms, 2, 30), new("apns", Lane.Apns, 1)]);
+        second.Carries([new("twilio", Lane.Sms, 2, 30), new("apns", Lane.Apns, 1, IsSandbox: true)]);
         var queue = new DeliveryQueue(Lane.Sms, Priority.Normal);
         var watch = Stopwatch.StartNew();
         await Task.WhenAll(Enumerable.Range(0, Threads).Select(_ => Task.Run(() =>
@@ -35,6 +35,7 @@ public sealed class ProviderActivityTests(EmptyDatabase database) : IClassFixtur
 
         var health = (await new ProviderHealthReader(database.Source, TimeProvider.System).ReadAsync(Cancellation)).ToDictionary(h => h.Provider);
         Assert.Equal((Health.Idle, CircuitState.Closed, 1, null, null), (health["apns"].Health, health["apns"].Circuit, health["apns"].Position, health["apns"].Weight, health["apns"].ErrorRate));
+        Assert.Equal((true, false), (health["apns"].Sandbox, health["twilio"].Sandbox));
         var twilio = health["twilio"];
         Assert.Equal((Health.Healthy, "sms", 2, 30d, "503"), (twilio.Health, twilio.Lane, twilio.Position, twilio.Weight, twilio.LastErrorCode));
         Assert.Equal((500_000 / 5.0, 0.2), (twilio.CallsPerMinute, twilio.ErrorRate));

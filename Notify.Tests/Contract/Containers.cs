@@ -39,6 +39,7 @@ public sealed partial class Containers
         var cluster = await TestRun.Cluster;
         await cluster.CreateDatabaseAsync("containers");
         var settings = new Dictionary<string, string>(TestRun.Secrets) { ["ConnectionStrings__notify"] = $"{cluster.ConnectionString("containers")};Maximum Pool Size=10", ["Notify__SettingsPath"] = $"{keys}/settings" };
+        settings["Notify__LiveToSandbox"] = "true"; // no provider of one's own
         foreach (var project in new[] { "Notify.Projections", "Notify.Api", "Notify.Dispatch" })
         {
             await using var migrate = await StartAsync($"migrate {project}", Dockerfile.Of(project), home, ["migrate"], settings, run: true);

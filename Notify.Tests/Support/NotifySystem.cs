@@ -354,6 +354,8 @@ public sealed class NotifySystem : IAsyncDisposable
 
         environment["ConnectionStrings__notify"] = $"{ConnectionString};Maximum Pool Size=30";
         foreach (var (key, value) in ShortTimings) environment[key] = value;
+        // Live clients' devices may then lead to the sandbox and to servers of the tests.
+        environment["Notify__LiveToSandbox"] = "true";
         foreach (var (key, value) in settings) environment[key] = value;
 
         var ready = new List<Task>();

@@ -30,77 +30,64 @@ routes() {
   return 1
 }
 
-# plays LANE NAME OWN: whether the sandbox is to play this carrier: Routing names it, and the user has set none of the lane's
-# providers (OWN). What is missing of Twilio and SendGrid is the sandbox's even beside settings of the user's own.
-plays() {
-  case $3 in '' | twilio | sendgrid) ;; *) return 1 ;; esac
-  [ -z "$3" ] || [ "$3" = "$2" ] || return 1
-  routes "$1" "$2"
+# plays LANE NAME OWN: whether the sandbox is to play this carrier: the user has set none of the lane's providers (OWN), and
+# Routing names it.
+plays() { [ -z "$3" ] && routes "$1" "$2"; }
+
+# sandbox_provider NAME SETTING VALUE...: the sandbox's settings of a provider, as a whole, unless the user has set any of them.
+sandbox_provider() {
+  local name=$1
+  shift
+  if is_set "TestProviders__${name}__"; then return 0; fi
+  while [ $# -gt 0 ]; do
+    export "TestProviders__${name}__$1=$2"
+    shift 2
+  done
 }
 
-# The user's own settings win; what is missing is set to the sandbox.
+# of_sandbox KEY [FILE]: a value of the sandbox's keys.
+of_sandbox() { json_value "$1" "$HOME_DIR/sandbox/${2:-sandbox.json}"; }
+
+# What the user sets is theirs, each provider as a whole. The sandbox's settings are TestProviders alone; live clients' sends go
+# there, too, on each lane without a provider of the user's own, by Notify__LiveToSandbox.
 environment() {
-  local name section keys=$HOME_DIR/sandbox sms email
+  local keys=$HOME_DIR/sandbox sms email
   # The service account names the sandbox's address, which follows NOTIFY_PORT.
   grep -q '"smtpPassword"' "$keys/sandbox.json" 2>/dev/null && [ -f "$keys/sendgrid-webhook-key.pem" ] && [ -f "$keys/apns-server.pfx" ] && [ -f "$keys/vapid.json" ] && [ "$(json_value token_uri "$keys/fcm-service-account.json" 2>/dev/null)" = "$SANDBOX/token" ] ||
     dotnet "$(dll_of sandbox)" keys --home "$keys" --url "$SANDBOX" >"$LOGS/sandbox.log" 2>&1 || die "the sandbox's keys could not be made: $(tail -n 1 "$LOGS/sandbox.log")"
   sms=$(own_carriers Providers Twilio Vonage) email=$(own_carriers Providers SendGrid Mailchimp Smtp)
   [ -n "$(compgen -v Routing__sms || true)" ] || export Routing__sms="${sms:-twilio}"
   [ -n "$(compgen -v Routing__email || true)" ] || export Routing__email="${email:-sendgrid}"
-  for section in Providers TestProviders; do
-    name=${section}__Apns__BaseUrl
-    # A provider of the user's own is not trusted by the sandbox's certificate.
-    [ -n "${!name:-}" ] || default "${section}__Apns__TrustedCaPath" "$keys/apns-ca.pem"
-    default "$name" "$APNS"
-    default "${section}__Apns__PrivateKeyPath" "$keys/apns-auth-key.p8"
-    default "${section}__Apns__TeamId" "$(json_value apnsTeamId "$keys/sandbox.json")"
-    default "${section}__Apns__KeyId" "$(json_value apnsKeyId "$keys/sandbox.json")"
-    default "${section}__Apns__Topic" "$(json_value apnsTopic "$keys/sandbox.json")"
-    default "${section}__Fcm__BaseUrl" "$SANDBOX"
-    name=${section}__Fcm__ServiceAccountJson
-    [ -n "${!name:-}" ] || default "${section}__Fcm__ServiceAccountPath" "$keys/fcm-service-account.json"
-    name=${section}__WebPush__PublicKey
-    if [ -z "${!name:-}" ]; then
-      default "$name" "$(json_value publicKey "$keys/vapid.json")"
-      default "${section}__WebPush__PrivateKey" "$(json_value privateKey "$keys/vapid.json")"
-      default "${section}__WebPush__Subject" "$(json_value subject "$keys/vapid.json")"
-      # The sandbox's subscriptions lead to this machine; browsers' lead to the public Internet.
-      default "${section}__WebPush__AllowPrivateNetworks" true
-    fi
-    # Of the providers that share a lane, the sandbox plays those that Routing names, where the user has set no other one.
-    sms=$(own_carriers "$section" Twilio Vonage) email=$(own_carriers "$section" SendGrid Mailchimp Smtp)
-    if plays sms twilio "$sms"; then
-      default "${section}__Twilio__BaseUrl" "$SANDBOX"
-      default "${section}__Twilio__AccountSid" "$(json_value twilioAccountSid "$keys/sandbox.json")"
-      default "${section}__Twilio__AuthToken" "$(json_value twilioAuthToken "$keys/sandbox.json")"
-      name=${section}__Twilio__MessagingServiceSid
-      [ -n "${!name:-}" ] || default "${section}__Twilio__From" "$(json_value twilioFrom "$keys/sandbox.json")"
-    fi
-    if plays sms vonage "$sms"; then
-      default "${section}__Vonage__BaseUrl" "$SANDBOX"
-      for name in ApiKey ApiSecret From SignatureSecret SignatureMethod; do default "${section}__Vonage__$name" "$(json_value "vonage$name" "$keys/sandbox.json")"; done
-    fi
-    if plays email sendgrid "$email"; then
-      default "${section}__SendGrid__BaseUrl" "$SANDBOX"
-      default "${section}__SendGrid__ApiKey" "$(json_value sendGridApiKey "$keys/sandbox.json")"
-      default "${section}__SendGrid__From" "Notify <$(json_value sendGridFrom "$keys/sandbox.json")>"
-      default "${section}__SendGrid__WebhookPublicKey" "$(json_value sendGridWebhookPublicKey "$keys/sandbox.json")"
-    fi
-    if plays email mailchimp "$email"; then
-      default "${section}__Mailchimp__BaseUrl" "$SANDBOX"
-      default "${section}__Mailchimp__ApiKey" "$(json_value mailchimpApiKey "$keys/sandbox.json")"
-      default "${section}__Mailchimp__From" "Notify <$(json_value mailchimpFrom "$keys/sandbox.json")>"
-      default "${section}__Mailchimp__WebhookKey" "$(json_value mailchimpWebhookKey "$keys/sandbox.json")"
-    fi
-    if plays email smtp "$email"; then
-      name=${section}__Smtp__Host
-      [ -n "${!name:-}" ] || default "${section}__Smtp__TrustedCaPath" "$keys/apns-ca.pem"
-      default "$name" 127.0.0.1
-      default "${section}__Smtp__Port" $((BASE + 12))
-      for name in UserName Password; do default "${section}__Smtp__$name" "$(json_value "smtp$name" "$keys/sandbox.json")"; done
-      default "${section}__Smtp__From" "Notify <$(json_value smtpFrom "$keys/sandbox.json")>"
-    fi
-  done
+  default Notify__LiveToSandbox true
+  default Notify__SandboxUrl "$SANDBOX"
+  sandbox_provider Apns BaseUrl "$APNS" TrustedCaPath "$keys/apns-ca.pem" PrivateKeyPath "$keys/apns-auth-key.p8" \
+    TeamId "$(of_sandbox apnsTeamId)" KeyId "$(of_sandbox apnsKeyId)" Topic "$(of_sandbox apnsTopic)"
+  sandbox_provider Fcm BaseUrl "$SANDBOX" ServiceAccountPath "$keys/fcm-service-account.json"
+  sandbox_provider WebPush PublicKey "$(of_sandbox publicKey vapid.json)" PrivateKey "$(of_sandbox privateKey vapid.json)" \
+    Subject "$(of_sandbox subject vapid.json)"
+  # Of the providers that share a lane, the sandbox plays those that Routing names.
+  sms=$(own_carriers TestProviders Twilio Vonage) email=$(own_carriers TestProviders SendGrid Mailchimp Smtp)
+  if plays sms twilio "$sms"; then
+    sandbox_provider Twilio BaseUrl "$SANDBOX" AccountSid "$(of_sandbox twilioAccountSid)" AuthToken "$(of_sandbox twilioAuthToken)" \
+      From "$(of_sandbox twilioFrom)"
+  fi
+  if plays sms vonage "$sms"; then
+    sandbox_provider Vonage BaseUrl "$SANDBOX" ApiKey "$(of_sandbox vonageApiKey)" ApiSecret "$(of_sandbox vonageApiSecret)" \
+      From "$(of_sandbox vonageFrom)" SignatureSecret "$(of_sandbox vonageSignatureSecret)" \
+      SignatureMethod "$(of_sandbox vonageSignatureMethod)"
+  fi
+  if plays email sendgrid "$email"; then
+    sandbox_provider SendGrid BaseUrl "$SANDBOX" ApiKey "$(of_sandbox sendGridApiKey)" From "Notify <$(of_sandbox sendGridFrom)>" \
+      WebhookPublicKey "$(of_sandbox sendGridWebhookPublicKey)"
+  fi
+  if plays email mailchimp "$email"; then
+    sandbox_provider Mailchimp BaseUrl "$SANDBOX" ApiKey "$(of_sandbox mailchimpApiKey)" From "Notify <$(of_sandbox mailchimpFrom)>" \
+      WebhookKey "$(of_sandbox mailchimpWebhookKey)"
+  fi
+  if plays email smtp "$email"; then
+    sandbox_provider Smtp Host 127.0.0.1 Port $((BASE + 12)) TrustedCaPath "$keys/apns-ca.pem" UserName "$(of_sandbox smtpUserName)" \
+      Password "$(of_sandbox smtpPassword)" From "Notify <$(of_sandbox smtpFrom)>"
+  fi
   default Notify__PublicUrl "http://127.0.0.1:$BASE"
   # Where the sandbox posts receipts; a service on the Internet is told none of this machine's own addresses.
   [ "$Notify__PublicUrl" != "http://127.0.0.1:$BASE" ] || default Notify__ReceiptsUrl "http://127.0.0.1:$(port_of dispatch)"

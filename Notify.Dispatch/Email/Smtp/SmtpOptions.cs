@@ -1,3 +1,4 @@
+using System.Net;
 using Notify.Dispatch.Dispatching;
 
 namespace Notify.Dispatch.Email.Smtp;
@@ -57,6 +58,9 @@ public sealed record SmtpOptions
         if (!Enum.IsDefined(Security)) faults.Add($"{section}:Security is \"{Security}\"; there are None, StartTls and Tls");
         if (UserName is not null && Password is null) faults.Add($"{section}:Password is missing, and UserName is set");
         if (UserName is null && Password is not null) faults.Add($"{section}:UserName is missing, and Password is set");
+        if (Security == SmtpSecurity.None && Password is not null && !IsLoopback(Host))
+            faults.Add($"{section}:Security is None, and the password would go unencrypted; "
+                + "give StartTls or Tls, or take UserName and Password out");
         if (Concurrency < 1) faults.Add($"{section}:Concurrency is {Concurrency}; give 1 or more");
         if (Timeout <= TimeSpan.Zero) faults.Add($"{section}:Timeout is {Timeout}; give a time above zero");
         TrustedCa.Check(section, TrustedCaPath, faults);
@@ -65,4 +69,7 @@ public sealed record SmtpOptions
         else return sender;
         return null;
     }
+    private static bool IsLoopback(string host) =>
+        IPAddress.TryParse(host, out var address)
+            ? IPAddress.IsLoopback(address) : host.Equals("localhost", StringComparison.OrdinalIgnoreCase);
 }

@@ -5,8 +5,8 @@ namespace Notify.Sandbox.Keys;
 /// <summary>
 /// <c>settings --home DIR --into DIR --url URL --apns-url URL [--smtp-url URL] [--carriers LIST]</c>: creates the keys that are
 /// missing, and writes the settings by which Notify finds this sandbox, one file each, named as the setting is in the
-/// environment (<c>Notify:SettingsPath</c>). <c>--carriers</c> says which providers carry SMS and email, in order
-/// (<c>twilio,sendgrid</c>).
+/// environment (<c>Notify:SettingsPath</c>): those of test clients' providers alone. <c>--carriers</c> says which providers of SMS
+/// and email the sandbox plays (<c>twilio,sendgrid</c>).
 /// </summary>
 public static class SettingsCommand
 {
@@ -35,15 +35,16 @@ public static class SettingsCommand
         var identity = JsonSerializer.Deserialize<SandboxIdentity>(File.ReadAllText(files.Identity), SandboxIdentity.Json)!;
         var vapid = JsonSerializer.Deserialize<VapidKeys>(File.ReadAllText(files.Vapid), SandboxIdentity.Json)!;
         Directory.CreateDirectory(into);
-        foreach (var section in new[] { "Providers", "TestProviders" })
-        {
-            foreach (var (name, value) in Push(files, identity, vapid, url, apnsUrl).Concat(carriers.SelectMany(c => Carrier(c, files, identity, url, smtp))))
-                Write(Path.Combine(into, $"{section}__{name}"), value);
-        }
+        var push = Push(files, identity, vapid, url, apnsUrl).ToList();
+        var all = push.Concat(Sms.Concat(Email).SelectMany(c => Carrier(c, files, identity, url, smtp))).Select(s => s.Name);
+        var formerly = all.Append("WebPush__AllowPrivateNetworks")
+            .SelectMany(name => new[] { $"Providers__{name}", $"TestProviders__{name}" }).Concat(["Routing__sms", "Routing__email"]);
+        foreach (var former in formerly)
+            File.Delete(Path.Combine(into, former)); // former versions wrote live clients' settings, too
 
-        foreach (var (lane, all) in new[] { ("sms", Sms), ("email", Email) })
-            if (carriers.Intersect(all).ToList() is { Count: > 0 } route) Write(Path.Combine(into, $"Routing__{lane}"), string.Join(',', route));
-
+        foreach (var (name, value) in push.Concat(carriers.SelectMany(c => Carrier(c, files, identity, url, smtp))))
+            Write(Path.Combine(into, $"TestProviders__{name}"), value);
+        Write(Path.Combine(into, "Notify__SandboxUrl"), url);
         Console.WriteLine($"The settings for this sandbox are in {into}");
         return 0;
     }
@@ -52,7 +53,7 @@ public static class SettingsCommand
     [
         ("Apns__BaseUrl", apnsUrl), ("Apns__TeamId", identity.ApnsTeamId), ("Apns__KeyId", identity.ApnsKeyId), ("Apns__Topic", identity.ApnsTopic),
         ("Apns__PrivateKeyPath", files.ApnsAuthKey), ("Apns__TrustedCaPath", files.ApnsCa),
-        ("WebPush__Subject", vapid.Subject), ("WebPush__PublicKey", vapid.PublicKey), ("WebPush__PrivateKey", vapid.PrivateKey), ("WebPush__AllowPrivateNetworks", "true"),
+        ("WebPush__Subject", vapid.Subject), ("WebPush__PublicKey", vapid.PublicKey), ("WebPush__PrivateKey", vapid.PrivateKey),
         ("Fcm__BaseUrl", url), ("Fcm__ServiceAccountPath", files.FcmServiceAccount),
     ];
 

@@ -95,7 +95,8 @@ switch (command)
     case "codegen":
         return await app.RunJasperFxCommands(args);
     case "create-client":
-        return await NotifyHost.RunAsync(Name, () => ClientEndpoints.CreateFromCommandLineAsync(app.Services, app.Configuration));
+        return await NotifyHost.RunWithSecretsAsync(
+            app.Services, Name, () => ClientEndpoints.CreateFromCommandLineAsync(app.Services, app.Configuration));
 }
 
 app.UseExceptionHandler(_ => { });

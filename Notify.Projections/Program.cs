@@ -76,21 +76,22 @@ switch (command)
     case "verify":
         var (scope, unknown) = VerifyCommand.Parse([.. args.Skip(1)]);
         if (scope is null) return NotifyHost.Fail(Name, unknown!);
-        return await NotifyHost.RunAsync(Name, () => VerifyCommand.RunAsync(
+        return await NotifyHost.RunWithSecretsAsync(app.Services, Name, () => VerifyCommand.RunAsync(
             app.Services.GetRequiredService<Verifier>(), database, app.Services.GetRequiredService<TimeProvider>(), scope, Console.Out));
     case "replay":
         var (options, fault) = ReplayOptions.Parse([.. args.Skip(1)]);
         if (options is null) return NotifyHost.Fail(Name, fault!);
-        return await NotifyHost.RunAsync(Name, () => new Replayer(
+        return await NotifyHost.RunWithSecretsAsync(app.Services, Name, () => new Replayer(
             app.Services.GetRequiredService<IDocumentStore>(), database, app.Services.GetRequiredService<SubjectKeys>(),
             app.Services.GetRequiredService<TimeProvider>(), Console.Out).RunAsync(Name, options));
     case "rebuild":
-        return await NotifyHost.RunAsync(Name, () => RebuildCommand.RunAsync(app.Services, args.Where(a => !a.StartsWith('-')).Skip(1).ToArray(), Console.Out));
+        return await NotifyHost.RunWithSecretsAsync(app.Services, Name, () => RebuildCommand.RunAsync(
+            app.Services, args.Where(a => !a.StartsWith('-')).Skip(1).ToArray(), Console.Out));
     case "rewrap-keys":
         return await NotifyHost.RunAsync(Name, async () =>
         {
             var hostKeys = app.Services.GetRequiredService<HostKeys>();
-            if (await hostKeys.JoinAsync() is { } wrong) return NotifyHost.Fail(Name, wrong);
+            if (await hostKeys.JoinAsync() is { } wrong) return NotifyHost.FailConfiguration(Name, wrong);
             try
             {
                 Console.WriteLine(

@@ -142,11 +142,7 @@ public static class NotifyHost
         return RunAsync(name, async () =>
         {
             if (check is not null && await check() is { } fault) return Fail(name, fault);
-            if (await app.Services.GetRequiredService<HostKeys>().JoinAsync() is { } wrong)
-            {
-                Tell(name, $"configuration: {wrong}");
-                return WrongConfiguration;
-            }
+            if (await app.Services.GetRequiredService<HostKeys>().JoinAsync() is { } wrong) return FailConfiguration(name, wrong);
 
             try
             {
@@ -187,6 +183,13 @@ public static class NotifyHost
             return Fail(name, $"PostgreSQL does not answer as it should ({Root(e).Message.Split('\n')[0]}); see that it runs, that ConnectionStrings:notify is right, and that the migration was run");
         }
     }
+    /// <summary>Runs a command that reads or makes keyed hashes or encrypted data, unless its secrets are not the database's.</summary>
+    public static Task<int> RunWithSecretsAsync(IServiceProvider services, string name, Func<Task<int>> run) => RunAsync(name, async () =>
+    {
+        var wrong = await services.GetRequiredService<HostKeys>().CheckAsync(records: false);
+        return wrong is not null ? FailConfiguration(name, wrong) : await run();
+    });
+
 
     /// <summary>One line on the error stream, and an exit code.</summary>
     public static int Fail(string name, string message)
@@ -211,6 +214,13 @@ public static class NotifyHost
     {
         AggregateException { InnerExceptions: [var only] } => Root(only),
         NpgsqlException or { InnerException: null } => e,
+    /// <summary>One line about the configuration on the error stream, and its exit code.</summary>
+    public static int FailConfiguration(string name, string message)
+    {
+        Tell(name, $"configuration: {message}");
+        return WrongConfiguration;
+    }
+
         _ => Root(e.InnerException!),
     };
 

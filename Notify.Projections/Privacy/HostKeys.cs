@@ -55,16 +55,42 @@ public sealed class HostKeys(NpgsqlDataSource database, MasterKeyRing ring, Host
         if (await HostKeyTable.MinReaderAsync(connection, cancellation) is > StoreFormat.Reader and var needed)
             return StoreFormat.Fault(needed);
         if (HostKeyDecider.FindFault(ring, known, hosts) is { } fault) return fault;
+        if (await PepperCheck.FindFaultAsync(connection, ring, cancellation) is { } pepper) return pepper;
         foreach (var own in known.Where(k => ring.Has(k.Id) && k is { CheckValue: null, IsInUse: true }))
         {
             if (!await HostKeyTable.UnwrapsAsync(connection, ring, own.Id, cancellation)) return HostKeyDecider.OtherValue(own.Id);
         }
 
+        await PepperCheck.RecordAsync(connection, ring, cancellation);
         await HostKeyTable.RecordAsync(connection, [.. ring.Ids.Select(k => (k, ring.CheckValueOf(k)))], cancellation);
         await ChooseAsync(connection, hosts, cancellation);
         await FollowFormatAsync(connection, hosts, cancellation);
         await transaction.CommitAsync(cancellation);
         return null;
+    }
+
+    /// <summary>Compares this host's secrets with those that the database was made with, for a command; announces nothing.</summary>
+    /// <param name="records">Whether what is not recorded yet is recorded, as <c>migrate</c> does.</param>
+    /// <returns>The reason why the command must not run; <c>null</c> if it may.</returns>
+    public async Task<string?> CheckAsync(bool records, CancellationToken cancellation = default)
+    {
+        try
+        {
+            await using var connection = await database.OpenConnectionAsync(cancellation);
+            await using var transaction = await connection.BeginTransactionAsync(cancellation);
+            if (records) await HostKeyTable.LockAsync(connection, cancellation);
+            var known = await HostKeyTable.KnownAsync(connection, cancellation);
+            var live = await HostKeyTable.LiveAsync(connection, silence, cancellation);
+            if (HostKeyDecider.FindOtherValue(ring, known, live) is { } other) return other;
+            if (await PepperCheck.FindFaultAsync(connection, ring, cancellation) is { } pepper) return pepper;
+            if (records) await PepperCheck.RecordAsync(connection, ring, cancellation);
+            await transaction.CommitAsync(cancellation);
+            return null;
+        }
+        catch (PostgresException e) when (e.SqlState == PostgresErrorCodes.UndefinedTable)
+        {
+            return null; // not migrated yet: nothing was made with other secrets
+        }
     }
 
     /// <summary>Marks keys that wrap nothing any more as no longer in use, and prints those that stay in use.</summary>

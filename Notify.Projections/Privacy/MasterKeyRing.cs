@@ -45,6 +45,10 @@ public sealed class MasterKeyRing
     /// <summary>A value that follows from a key and does not reveal it: two hosts compare their keys by it.</summary>
     public string CheckValueOf(string id) => System.Buffers.Text.Base64Url.EncodeToString(Derive(id, "check-value").AsSpan(0, 16));
 
+    /// <summary>A value that follows from the pepper and does not reveal it.</summary>
+    public string PepperCheckValue =>
+        System.Buffers.Text.Base64Url.EncodeToString(HKDF.DeriveKey(HashAlgorithmName.SHA256, pepper, 16, info: "check-value"u8.ToArray()));
+
     /// <summary>Reads the secrets from configuration; every fault is added to <paramref name="faults"/>.</summary>
     /// <returns>The ring, or <c>null</c> if there were faults.</returns>
     public static MasterKeyRing? Read(IConfiguration configuration, ICollection<string> faults)
@@ -53,7 +57,11 @@ public sealed class MasterKeyRing
         var keys = new Dictionary<string, byte[]>();
         foreach (var section in configuration.GetSection("Notify:MasterKeys").GetChildren())
         {
-            if (Decode(section.Value) is { Length: 32 } key) keys[section.Key] = key;
+            if (Decode(section.Value) is { Length: 32 } key)
+            {
+                if (IsUniform(key)) faults.Add(Uniform($"Notify:MasterKeys:{section.Key}"));
+                else keys[section.Key] = key;
+            }
             else faults.Add($"Notify:MasterKeys:{section.Key} is not the base64 of 32 bytes; make one with: openssl rand -base64 32");
         }
 
@@ -67,6 +75,7 @@ public sealed class MasterKeyRing
             && !keys.ContainsKey(named!)) faults.Add($"Notify:MasterKey names \"{named}\", which is not among Notify:MasterKeys");
         var pepper = Decode(configuration["Notify:Pepper"]);
         if (pepper is not { Length: >= 16 }) faults.Add("Notify:Pepper is not the base64 of at least 16 bytes; make one with: openssl rand -base64 32");
+        else if (IsUniform(pepper)) faults.Add(Uniform("Notify:Pepper"));
         return faults.Count > before ? null : new MasterKeyRing(named!, keys, pepper!);
     }
 
@@ -112,6 +121,12 @@ public sealed class MasterKeyRing
 
     /// <summary>A keyed hash of a text.</summary>
     public string Fingerprint(string purpose, string text) => Fingerprint(purpose, Encoding.UTF8.GetBytes(text));
+
+    // Zeros, for the most part: a placeholder that was never filled in.
+    private static bool IsUniform(byte[] key) => !key.AsSpan().ContainsAnyExcept(key[0]);
+
+    private static string Uniform(string setting) =>
+        $"{setting} is the same byte over and over and protects nothing; make one with: openssl rand -base64 32";
 
     private static byte[]? Decode(string? base64)
     {

@@ -4,6 +4,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.Hosting;
 using Notify.Projections.Hosting;
+using Notify.Projections.Privacy;
 using Notify.Projections.RabbitMq;
 using Npgsql;
 
@@ -45,7 +46,9 @@ public static class Migrations
         await WithRetriesAsync(
             () => services.GetRequiredService<IDocumentStore>().Storage.ApplyAllConfiguredChangesToDatabaseAsync(), clock, cancellation);
         var migrator = new SchemaMigrator(services.GetRequiredService<NpgsqlDataSource>(), clock);
-        return await migrator.ApplyAsync(SchemaMigrator.Steps, cancellation) is { } fault ? NotifyHost.Fail(name, fault) : 0;
+        if (await migrator.ApplyAsync(SchemaMigrator.Steps, cancellation) is { } fault) return NotifyHost.Fail(name, fault);
+        return await services.GetRequiredService<HostKeys>().CheckAsync(records: true, cancellation) is { } wrong
+            ? NotifyHost.FailConfiguration(name, wrong) : 0;
     }, cancellation);
 
     /// <summary>Applies a host's message storage and queues.</summary>

@@ -112,7 +112,7 @@ public sealed class ClientTokenTests
     private static MasterKeyRing Ring(params string[] ids)
     {
         var settings = ids.ToDictionary(id => $"Notify:MasterKeys:{id}", string? (id) => Convert.ToBase64String(Encoding.UTF8.GetBytes(id.PadLeft(32, 'x'))));
-        settings["Notify:Pepper"] = Convert.ToBase64String(new byte[32]);
+        settings["Notify:Pepper"] = Convert.ToBase64String(Encoding.UTF8.GetBytes("a pepper for tests"));
         settings["Notify:MasterKey"] = ids[^1];
         return MasterKeyRing.Read(new ConfigurationBuilder().AddInMemoryCollection(settings).Build(), [])!;
     }

@@ -8,6 +8,7 @@ using Microsoft.Extensions.Logging;
 using Notify.Api.Tracking;
 using Notify.Projections.Privacy;
 using Notify.Projections.Tracking;
+using Notify.Tests.Support;
 
 namespace Notify.Tests.Api;
 
@@ -16,7 +17,7 @@ public sealed class UnsubscribeEndpointsTests
     private static readonly DeliveryTokens Tokens = new(MasterKeyRing.Read(
         new ConfigurationBuilder().AddInMemoryCollection(new Dictionary<string, string?>
         {
-            ["Notify:MasterKeys:1"] = Convert.ToBase64String(new byte[32]), ["Notify:Pepper"] = Convert.ToBase64String(new byte[32]),
+            ["Notify:MasterKeys:1"] = TestRun.Secrets["Notify__MasterKeys__1"], ["Notify:Pepper"] = TestRun.Secrets["Notify__Pepper"],
         }).Build(), [])!);
 
     /// <summary>

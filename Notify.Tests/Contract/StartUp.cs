@@ -29,6 +29,8 @@ public sealed class StartUp
     [InlineData("Api", "Notify__MasterKeys__1", null, "Notify:MasterKeys")]
     [InlineData("Api", "Notify__MasterKey", "2", "Notify:MasterKey")]
     [InlineData("Api", "Notify__Pepper", null, "Notify:Pepper")]
+    [InlineData("Dispatch", "Notify__MasterKeys__1", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "Notify:MasterKeys:1 is the same")]
+    [InlineData("Api", "Notify__Pepper", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "Notify:Pepper is the same byte")]
     [InlineData("Api", "Notify__Transport", "Pigeon", "Notify:Transport")]
     [InlineData("Api", "Notify__SettingsPath", "/nowhere/settings", "Notify:SettingsPath")]
     [InlineData("Api", "Notify__Transport", "1", "Notify:Transport")]
@@ -63,15 +65,15 @@ public sealed class StartUp
     [InlineData("Dispatch", "Providers__Twilio__AuthToken", null, "Providers:Twilio:AuthToken")]
     [InlineData("Dispatch", "Providers__Twilio__From", null, "Providers:Twilio:From")]
     [InlineData("Dispatch", "Providers__Twilio__BaseUrl", "twilio", "Providers:Twilio")]
+    [InlineData("Dispatch", "Providers__Twilio__BaseUrl", "http://sandbox:5090", "Providers:Twilio:BaseUrl is http://sandbox:5090")]
     [InlineData("Dispatch", "Providers__SendGrid__From", "nobody", "Providers:SendGrid:From")]
     [InlineData("Dispatch", "Providers__WebPush__Subject", "ops@example.com", "Providers:WebPush:Subject")]
-    [InlineData("Dispatch", "Providers__Twilio__BaseUrl", "http://sandbox:5090", "Providers:Twilio:BaseUrl is http://sandbox:5090")]
     [InlineData("Dispatch", "Providers__WebPush__PrivateKey", "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "Providers:WebPush:PrivateKey")]
     [InlineData("Dispatch", "Providers__WebPush__AllowPrivateNetworks", "perhaps", "Providers:WebPush:AllowPrivateNetworks")]
-    [InlineData("Dispatch", "Providers__Pigeon__BaseUrl", "https://example.com", "Providers:Pigeon")]
-    [InlineData("Dispatch", "TestProviders__Pigeon__BaseUrl", "https://example.com", "TestProviders:Pigeon")]
     [InlineData("Dispatch", "Providers__WebPush__AllowPrivateNetworks", "true", "Providers:WebPush:AllowPrivateNetworks is true")]
     [InlineData("Api", "Providers__WebPush__AllowPrivateNetworks", "true", "Providers:WebPush:AllowPrivateNetworks is true")]
+    [InlineData("Dispatch", "Providers__Pigeon__BaseUrl", "https://example.com", "Providers:Pigeon")]
+    [InlineData("Dispatch", "TestProviders__Pigeon__BaseUrl", "https://example.com", "TestProviders:Pigeon")]
     [InlineData("Dispatch", "Notify__Retry__MaxAttempts", "0", "Notify:Retry")]
     [InlineData("Dispatch", "Notify__Retry__MaxAttempts", "several", "Notify:Retry")]
     [InlineData("Dispatch", "Notify__Retry__BaseDelay", "a while", "Notify:Retry")]
@@ -205,6 +207,26 @@ public sealed class StartUp
         Assert.True(exitCode == 1, $"ended with {exitCode}: {output}");
         Assert.Contains($"{port}", Assert.Single(errors), StringComparison.Ordinal);
         Assert.DoesNotContain("   at ", output, StringComparison.Ordinal);
+        await cluster.DropDatabaseAsync(database);
+    }
+
+    [Theory]
+    [InlineData("Dispatch", null)]
+    [InlineData("Api", null)]
+    [InlineData("Api", "create-client")]
+    [InlineData("Projections", "migrate")]
+    public async Task Another_pepper_than_the_database_s_is_told_in_one_line(string host, string? command)
+    {
+        await TestRun.Accounts;
+        var (cluster, database) = await TestRun.NewDatabaseAsync();
+        var environment = Good;
+        environment["ConnectionStrings__notify"] = cluster.ConnectionString(database) + ";Maximum Pool Size=10";
+        environment["Notify__Pepper"] = Convert.ToBase64String(System.Security.Cryptography.RandomNumberGenerator.GetBytes(32));
+
+        var (exitCode, output, errors) = await RunAsync(host, environment, command is null ? [] : [command]);
+
+        Assert.True(exitCode == 78, $"ended with {exitCode}: {output}");
+        Assert.Contains("set Notify__Pepper as the other hosts have it", Assert.Single(errors), StringComparison.Ordinal);
         await cluster.DropDatabaseAsync(database);
     }
 

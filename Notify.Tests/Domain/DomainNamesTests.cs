@@ -5,6 +5,7 @@ using Notify.Dispatch.Sms;
 using Notify.Domain.Recipients;
 using Notify.Domain.Tracking;
 using Notify.Projections.Privacy;
+using Notify.Tests.Support;
 
 namespace Notify.Tests.Domain;
 
@@ -76,7 +77,7 @@ public sealed class DomainNamesTests
     private static MasterKeyRing Ring() => MasterKeyRing.Read(new ConfigurationBuilder().AddInMemoryCollection(new Dictionary<string,
         string?>
     {
-        ["Notify:MasterKeys:1"] = Convert.ToBase64String(new byte[32]), ["Notify:Pepper"] = Convert.ToBase64String(new byte[32]),
+        ["Notify:MasterKeys:1"] = TestRun.Secrets["Notify__MasterKeys__1"], ["Notify:Pepper"] = TestRun.Secrets["Notify__Pepper"],
     }).Build(), [])!;
 
     [Fact]

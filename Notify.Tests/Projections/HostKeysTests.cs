@@ -1,5 +1,7 @@
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.Logging.Abstractions;
+using Notify.Domain.Notifications;
+using Notify.Domain.Privacy;
 using Notify.Projections.Privacy;
 
 namespace Notify.Tests.Projections;
@@ -68,6 +70,64 @@ public sealed class HostKeysTests(EmptyDatabase database) : IClassFixture<EmptyD
         await WrapAsync(Host("1", 1).Ring, "u/1");
         Assert.StartsWith("Notify:MasterKeys:1 has another value", await Host("1", [("1", Values[3])]).Keys.JoinAsync(Cancellation),
             StringComparison.Ordinal);
+        Assert.Null(await Host("1", 1).Keys.JoinAsync(Cancellation));
+    }
+
+    [Fact]
+    public async Task Host_with_another_pepper_is_refused_and_its_commands_too()
+    {
+        await CleanAsync();
+        Assert.Null(await Host("1", 1).Keys.JoinAsync(Cancellation));
+        var (other, _) = Host("1", [("1", Values[0])], pepper: Values[3]);
+        foreach (var refused in new[] { await other.JoinAsync(Cancellation), await other.CheckAsync(records: true, Cancellation) })
+        {
+            Assert.StartsWith("Notify:Pepper has another value", refused, StringComparison.Ordinal);
+            Assert.Contains("set Notify__Pepper", refused, StringComparison.Ordinal);
+            Assert.DoesNotContain(Values[3], refused, StringComparison.Ordinal);
+        }
+
+        Assert.Null(await Host("1", 1).Keys.CheckAsync(records: false, Cancellation));
+        Assert.Null(await Host("1", 1).Keys.JoinAsync(Cancellation));
+    }
+
+    [Fact]
+    public async Task Migration_records_the_pepper_and_a_command_does_not()
+    {
+        await CleanAsync();
+        Assert.Null(await Host("1", [("1", Values[0])], pepper: Values[3]).Keys.CheckAsync(records: false, Cancellation));
+        Assert.Null(await Host("1", 1).Keys.CheckAsync(records: true, Cancellation));
+        Assert.NotNull(await Host("1", [("1", Values[0])], pepper: Values[3]).Keys.JoinAsync(Cancellation));
+    }
+
+    [Fact]
+    public async Task Another_pepper_is_refused_where_its_check_value_was_never_recorded()
+    {
+        await CleanAsync();
+        var (first, ring) = Host("1", 1);
+        Assert.Null(await first.JoinAsync(Cancellation));
+        await using (var connection = await database.Source.OpenConnectionAsync(Cancellation))
+        {
+            var fingerprint = ring.OfPhone("+12025550123");
+            var subject = Notify.Domain.Suppressions.Suppression.KeyOf(Channel.Sms, fingerprint);
+            var keys = await new SubjectKeys(ring, TimeProvider.System).CurrentAsync(connection, [subject], Cancellation);
+            await using var command = new Npgsql.NpgsqlCommand(
+                """
+                insert into notify.suppressions (id, channel, fingerprint, reason, source, suppressed_by, since, address)
+                values ('sms_' || $2, $1, $2, 'HardBounce', '', '', now(), $3)
+                """, connection)
+            {
+                Parameters =
+                {
+                    new() { Value = (short)Channel.Sms }, new() { Value = fingerprint },
+                    new() { Value = keys.Seal(subject, SealedPlace.OfSuppressed(subject), "+12025550123").Text },
+                },
+            };
+            await command.ExecuteNonQueryAsync(Cancellation);
+        }
+
+        await ExecuteAsync("truncate notify.secret_checks"); // as it is before this version migrated
+        var refused = await Host("1", [("1", Values[0])], pepper: Values[3]).Keys.JoinAsync(Cancellation);
+        Assert.StartsWith("Notify:Pepper has another value", refused, StringComparison.Ordinal);
         Assert.Null(await Host("1", 1).Keys.JoinAsync(Cancellation));
     }
 
@@ -174,11 +234,11 @@ public sealed class HostKeysTests(EmptyDatabase database) : IClassFixture<EmptyD
     private (HostKeys Keys, MasterKeyRing Ring) Host(string named, params int[] keys) =>
         Host(named, [.. keys.Select(k => ($"{k}", Values[k - 1]))]);
 
-    private (HostKeys Keys, MasterKeyRing Ring) Host(string named, (string Id, string Value)[] keys)
+    private (HostKeys Keys, MasterKeyRing Ring) Host(string named, (string Id, string Value)[] keys, string? pepper = null)
     {
         var configuration = new ConfigurationBuilder().AddInMemoryCollection(
             keys.Select(k => KeyValuePair.Create<string, string?>($"Notify:MasterKeys:{k.Id}", k.Value))
-                .Append(new("Notify:Pepper", Values[0])).Append(new("Notify:MasterKey", named))).Build();
+                .Append(new("Notify:Pepper", pepper ?? Values[0])).Append(new("Notify:MasterKey", named))).Build();
         var ring = MasterKeyRing.Read(configuration, [])!;
         return (new HostKeys(database.Source, ring, new HostName("notify-api"), configuration, TimeProvider.System,
             NullLogger<HostKeys>.Instance), ring);
@@ -196,7 +256,10 @@ public sealed class HostKeysTests(EmptyDatabase database) : IClassFixture<EmptyD
         return (int)(await command.ExecuteScalarAsync(Cancellation))!;
     }
 
-    private Task CleanAsync() => ExecuteAsync("truncate notify.master_keys, notify.host_keys, notify.subject_keys, notify.dispatchers");
+    private Task CleanAsync() => ExecuteAsync(
+        """
+        truncate notify.master_keys, notify.host_keys, notify.subject_keys, notify.dispatchers, notify.secret_checks, notify.suppressions
+        """);
 
     private async Task ExecuteAsync(string sql)
     {

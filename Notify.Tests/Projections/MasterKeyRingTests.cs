@@ -142,6 +142,17 @@ public class MasterKeyRingTests
     }
 
     [Theory]
+    [InlineData(0)]
+    [InlineData(0xFF)]
+    public void Keys_of_one_byte_over_and_over_are_refused_and_told(byte value)
+    {
+        var (faults, uniform) = (new List<string>(), Convert.ToBase64String([.. Enumerable.Repeat(value, 32)]));
+        Assert.Null(MasterKeyRing.Read(Configuration([("1", uniform)], uniform), faults));
+        foreach (var setting in new[] { "Notify:MasterKeys:1", "Notify:Pepper" })
+            Assert.Contains(faults, f => f.StartsWith($"{setting} is the same byte", StringComparison.Ordinal) && f.Contains("openssl"));
+    }
+
+    [Theory]
     [InlineData("c2hvcnQ=")]
     [InlineData("not base64!")]
     [InlineData(null)]

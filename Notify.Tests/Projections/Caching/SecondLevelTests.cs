@@ -12,6 +12,8 @@ namespace Notify.Tests.Projections.Caching;
 /// <summary>What stands between the cache and Redis: nothing can be read there, and nobody waits for it.</summary>
 public sealed class SecondLevelTests
 {
+    private static readonly string OtherKey = Convert.ToBase64String([.. Enumerable.Range(0, 32).Select(i => (byte)i)]);
+
     private readonly FakeTimeProvider clock = new();
     private readonly Shelf shelf = new();
     private readonly Log log = new();
@@ -104,7 +106,8 @@ public sealed class SecondLevelTests
     }
 
     private static MasterKeyRing Ring(string current = "1") => MasterKeyRing.Read(
-        new ConfigurationBuilder().AddInMemoryCollection(TestRun.Secrets.Append(new("Notify__MasterKeys__2", Convert.ToBase64String(new byte[32]))).Append(new("Notify__MasterKey", current))
+        new ConfigurationBuilder().AddInMemoryCollection(TestRun.Secrets
+            .Append(new("Notify__MasterKeys__2", OtherKey)).Append(new("Notify__MasterKey", current))
             .Select(s => new KeyValuePair<string, string?>(s.Key.Replace("__", ":", StringComparison.Ordinal), s.Value))).Build(), [])!;
 
     private async Task<string?> GetAsync(string key) => await second.GetAsync(key, TestContext.Current.CancellationToken) is { } found ? Encoding.UTF8.GetString(found) : null;

@@ -100,6 +100,8 @@ switch (command)
 }
 
 app.UseExceptionHandler(_ => { });
+var edge = app.Services.GetRequiredService<HttpEdge>();
+edge.Use(app);
 app.UseStatusCodePages(async c =>
 {
     var status = c.HttpContext.Response.StatusCode;
@@ -107,6 +109,7 @@ app.UseStatusCodePages(async c =>
         status == 404 ? "There is nothing at this address. See /openapi/v1.json for what there is." : "The request cannot be answered like this. See /openapi/v1.json for how to ask.").ExecuteAsync(c.HttpContext);
 });
 app.UseCors();
+edge.UseManagement(app);
 app.UseWriteDeadline();
 app.Use((context, next) => RequestQuery.Check(context.Request) is { } problem ? problem.ExecuteAsync(context) : next(context));
 app.MapOperations();

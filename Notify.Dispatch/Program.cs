@@ -104,6 +104,7 @@ switch (command)
     default:
         app.MapOperations();
         Telemetry.ObserveKeptOutcomes(() => app.Services.GetRequiredService<Settlement>().Kept);
+        app.UseEdge();
         ReceiptEndpoints.Map(app);
         app.Services.GetRequiredService<ProviderActivity>().Carries(
             providers.Routes.Where(r => r.Mode == ClientMode.Live).SelectMany(r => r.Route.Members.Select((m, i) =>

@@ -104,6 +104,7 @@ switch (command)
             }
         });
     default:
+        app.UseEdge();
         app.MapOperations();
         return await NotifyHost.RunAsync(app, Name);
 }

@@ -41,7 +41,9 @@ public static class NotifyHost
         faults = new StartupFaults(name);
         logsJson = bool.TryParse(builder.Configuration["Notify:JsonLogs"], out var json) && json;
         AddSettingsFiles(builder.Configuration, faults);
-        if (string.IsNullOrEmpty(builder.Configuration[WebHostDefaults.ServerUrlsKey])) builder.WebHost.UseUrls(defaultUrl);
+        var urls = builder.Configuration[WebHostDefaults.ServerUrlsKey] is { Length: > 0 } given ? given : defaultUrl;
+        builder.Services.AddSingleton(HttpEdge.Read(builder.Configuration, ref urls, faults));
+        builder.WebHost.UseUrls(urls.Split(';'));
 
         var connection = builder.Configuration.GetConnectionString("notify");
         if (string.IsNullOrWhiteSpace(connection))
@@ -67,11 +69,17 @@ public static class NotifyHost
             builder.Logging.AddConsole(o => o.FormatterName = JsonLogFormatter.FormatterName);
             builder.Services.AddSingleton<ConsoleFormatter>(new JsonLogFormatter(name, TimeProvider.System));
         }
-        else builder.Logging.AddSimpleConsole(o => { o.SingleLine = true; o.UseUtcTimestamp = true; o.TimestampFormat = "HH:mm:ss.fff "; });
+        else
+        {
+            builder.Logging.AddSimpleConsole(o =>
+                (o.SingleLine, o.IncludeScopes, o.UseUtcTimestamp, o.TimestampFormat) = (true, false, true, "HH:mm:ss.fff "));
+        }
+
         builder.Logging.SetMinimumLevel(LogLevel.Information);
         // Request paths of providers hold tokens, and Npgsql and Marten log statements with their parameters: warnings only.
         foreach (var category in new[] { "Microsoft", "System.Net.Http", "Npgsql", "Marten", "Wolverine", "JasperFx", "Polly" })
             builder.Logging.AddFilter(category, LogLevel.Warning);
+        RouteTemplates.Apply(builder.Logging);
         // What keeps a host from starting is told in one line; see RunAsync.
         builder.Logging.AddFilter("Microsoft.Extensions.Hosting.Internal.Host", _ => hasStarted);
         builder.Logging.AddFilter("Microsoft.Hosting.Lifetime", LogLevel.Information);
@@ -126,6 +134,14 @@ public static class NotifyHost
     /// <summary>The database's address.</summary>
     public static string Database(this IConfiguration configuration) => configuration.GetConnectionString("notify")!;
 
+    /// <summary>Adds a host's edge: trusted proxies, security headers, and the listener of operators.</summary>
+    public static void UseEdge(this WebApplication app)
+    {
+        var edge = app.Services.GetRequiredService<HttpEdge>();
+        edge.Use(app);
+        edge.UseManagement(app);
+    }
+
     /// <summary>Serves liveness, readiness and metrics.</summary>
     public static void MapOperations(this WebApplication app)
     {
@@ -167,6 +183,13 @@ public static class NotifyHost
         return wrong.IsAway && mayBeAway ? null : wrong.Message;
     }
 
+    /// <summary>Runs a command that reads or makes keyed hashes or encrypted data, unless its secrets are not the database's.</summary>
+    public static Task<int> RunWithSecretsAsync(IServiceProvider services, string name, Func<Task<int>> run) => RunAsync(name, async () =>
+    {
+        var wrong = await services.GetRequiredService<HostKeys>().CheckAsync(records: false);
+        return wrong is not null ? FailConfiguration(name, wrong) : await run();
+    });
+
     /// <summary>Runs a command; what keeps it from its end becomes one line.</summary>
     public static async Task<int> RunAsync(string name, Func<Task<int>> run)
     {
@@ -183,19 +206,19 @@ public static class NotifyHost
             return Fail(name, $"PostgreSQL does not answer as it should ({Root(e).Message.Split('\n')[0]}); see that it runs, that ConnectionStrings:notify is right, and that the migration was run");
         }
     }
-    /// <summary>Runs a command that reads or makes keyed hashes or encrypted data, unless its secrets are not the database's.</summary>
-    public static Task<int> RunWithSecretsAsync(IServiceProvider services, string name, Func<Task<int>> run) => RunAsync(name, async () =>
-    {
-        var wrong = await services.GetRequiredService<HostKeys>().CheckAsync(records: false);
-        return wrong is not null ? FailConfiguration(name, wrong) : await run();
-    });
-
 
     /// <summary>One line on the error stream, and an exit code.</summary>
     public static int Fail(string name, string message)
     {
         Tell(name, message);
         return 1;
+    }
+
+    /// <summary>One line about the configuration on the error stream, and its exit code.</summary>
+    public static int FailConfiguration(string name, string message)
+    {
+        Tell(name, $"configuration: {message}");
+        return WrongConfiguration;
     }
 
     /// <summary>One line on the error stream; as JSON, like every other line, when logs are wanted as JSON.</summary>
@@ -214,13 +237,6 @@ public static class NotifyHost
     {
         AggregateException { InnerExceptions: [var only] } => Root(only),
         NpgsqlException or { InnerException: null } => e,
-    /// <summary>One line about the configuration on the error stream, and its exit code.</summary>
-    public static int FailConfiguration(string name, string message)
-    {
-        Tell(name, $"configuration: {message}");
-        return WrongConfiguration;
-    }
-
         _ => Root(e.InnerException!),
     };
 

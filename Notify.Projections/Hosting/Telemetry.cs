@@ -126,13 +126,8 @@ public static class Telemetry
             .ConfigureResource(r => r.AddService(name))
             .WithMetrics(m => m.AddMeter("Notify").AddMeter("Npgsql").AddAspNetCoreInstrumentation().AddRuntimeInstrumentation().AddPrometheusExporter());
         if (string.IsNullOrEmpty(builder.Configuration["OTEL_EXPORTER_OTLP_ENDPOINT"])) return;
-        telemetry.WithTracing(t => t.AddSource("Notify").AddSource("Wolverine").AddAspNetCoreInstrumentation(o => o.EnrichWithHttpRequest = WithoutToken).AddOtlpExporter());
+        telemetry.WithTracing(t => t.AddSource("Notify").AddSource("Wolverine").AddAspNetCoreInstrumentation()
+            .AddProcessor(new RouteTemplates()).AddOtlpExporter());
         telemetry.WithMetrics(m => m.AddOtlpExporter());
-    }
-
-    // Whoever knows the token in a recipient's link may do what it is for.
-    private static void WithoutToken(Activity activity, HttpRequest request)
-    {
-        if (request.Path.StartsWithSegments("/u", StringComparison.Ordinal)) activity.SetTag("url.path", "/u/…");
     }
 }

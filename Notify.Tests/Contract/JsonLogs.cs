@@ -28,7 +28,7 @@ public sealed class JsonLogs : SystemTest
         var environment = new Dictionary<string, string>(TestRun.Secrets)
         {
             ["ConnectionStrings__notify"] = $"{Installation.ConnectionString};Maximum Pool Size=5", ["ASPNETCORE_URLS"] = url.ToString(), ["Notify__JsonLogs"] = "true",
-            ["Logging__LogLevel__Microsoft.AspNetCore.Hosting.Diagnostics"] = "Information",
+            ["Logging__LogLevel__Notify.Requests"] = "Debug",
         };
         var log = TestRun.Log($"json-api-{Guid.NewGuid():N}");
         const string Trace = "0af7651916cd43dd8448eb211c80319c";
@@ -43,7 +43,8 @@ public sealed class JsonLogs : SystemTest
 
         var lines = Parse(await File.ReadAllTextAsync(log, TestContext.Current.CancellationToken));
         Assert.Contains(lines, l => l.GetProperty("message").GetString()!.StartsWith("Application started", StringComparison.Ordinal));
-        Assert.Contains(lines, l => l.TryGetProperty("traceId", out var trace) && trace.GetString() == Trace);
+        var request = Assert.Single(lines, l => l.TryGetProperty("traceId", out var trace) && trace.GetString() == Trace);
+        Assert.StartsWith("GET /v1/queues was answered 401 in ", request.GetProperty("message").GetString(), StringComparison.Ordinal);
     }
 
     private static List<JsonElement> Parse(string output)

@@ -45,9 +45,10 @@ var accept = builder.Configuration.GetSection("Notify:Accept").Read<AcceptOption
 accept.Check("Notify:Accept", faults);
 var requestLimit = builder.Configuration.GetSection("Notify:RequestLimit").Read<RequestLimitOptions>(faults);
 requestLimit.Check("Notify:RequestLimit", faults);
+var publicLimit = AddressLimit.Read(builder.Configuration, PublicLimit.Section, PublicLimit.Default, faults);
 var appOrigins = AppOrigins.Read(builder.Configuration, faults);
-if (faults.Report()) return NotifyHost.WrongConfiguration;
 var sandbox = SandboxSettings.Read(builder.Configuration, faults);
+if (faults.Report()) return NotifyHost.WrongConfiguration;
 
 // RequestBody has limits of its own and answers as soon as one is passed; what the caller is still sending is then read and
 // thrown away, up to this, so that it sees the answer and not a broken connection.
@@ -81,7 +82,7 @@ builder.Services.AddSingleton(accept).AddSingleton<BodyBudget>();
 builder.Services.AddHealthChecks().AddCheck<AcceptanceHealth>("acceptance", tags: ["ready"]);
 builder.Services.AddExceptionHandler<ProblemHandler>().AddCors(appOrigins.Configure);
 builder.Services.ConfigureHttpJsonOptions(o => NotifyJson.Configure(o.SerializerOptions).NumberHandling = JsonNumberHandling.Strict);
-builder.Services.AddOpenApi("v1", ApiReference.Configure);
+builder.Services.AddOpenApi(ReferenceDocument.Name, ApiReference.Configure).AddSingleton<ReferenceDocument>().AddPublicLimit(publicLimit);
 if (command is null)
     builder.Services.AddDatabaseMonitoring().AddHostedService(s => s.GetRequiredService<QueueActivity>())
         .AddHostedService(s => s.GetRequiredService<ApiHosts>()).AddHostedService(s => s.GetRequiredService<SecretUses>())
@@ -99,17 +100,18 @@ switch (command)
             app.Services, Name, () => ClientEndpoints.CreateFromCommandLineAsync(app.Services, app.Configuration));
 }
 
-app.UseExceptionHandler(_ => { });
 var edge = app.Services.GetRequiredService<HttpEdge>();
 edge.Use(app);
+app.UseExceptionHandler(_ => { });
 app.UseStatusCodePages(async c =>
 {
     var status = c.HttpContext.Response.StatusCode;
     await Problem.Of(status, status == 404 ? "no_such_path" : status == 405 ? "method_not_allowed" : "bad_request",
         status == 404 ? "There is nothing at this address. See /openapi/v1.json for what there is." : "The request cannot be answered like this. See /openapi/v1.json for how to ask.").ExecuteAsync(c.HttpContext);
 });
-app.UseCors();
 edge.UseManagement(app);
+app.UseCors();
+app.UseRateLimiter();
 app.UseWriteDeadline();
 app.Use((context, next) => RequestQuery.Check(context.Request) is { } problem ? problem.ExecuteAsync(context) : next(context));
 app.MapOperations();

@@ -57,6 +57,7 @@ sms.Check("Notify:Sms", faults);
 var pace = configuration.GetSection("Notify:Broadcasts").Read<BroadcastPace>(faults);
 pace.Check("Notify:Broadcasts", faults);
 var alerts = configuration.ReadAlertRules(faults);
+var failedReceipts = AddressLimit.Read(configuration, FailedReceipts.Section, FailedReceipts.Default, faults);
 if (faults.Report()) return NotifyHost.WrongConfiguration;
 
 builder.Services.AddSingleton(Options.Create(retry)).AddSingleton(providers).AddSingleton(sms).AddSingleton(pace).AddSingleton<NotificationIntake>().AddSingleton<AudienceDetails>();
@@ -69,7 +70,8 @@ builder.Services.AddSingleton(host)
     .AddSingleton<Settlement>().AddSingleton<DeliveryDispatcher>();
 builder.Services.AddSingleton<QueueActivity>().AddSingleton<ProviderActivity>().AddSingleton(alerts);
 builder.Services.AddHealthChecks().AddCheck<OutcomeHealth>("outcomes", tags: ["ready"]);
-builder.Services.AddSingleton<ReceiptJudgement>().AddSingleton<ReceiptIntake>().AddSingleton<ReceiptBudget>();
+builder.Services.AddSingleton<ReceiptJudgement>().AddSingleton<ReceiptIntake>().AddSingleton<ReceiptBudget>()
+    .AddSingleton(new FailedReceipts(failedReceipts));
 if (command is null)
 {
     // Registered before Wolverine, so stopped after it: the host signs off when its last message has been handled.
@@ -102,9 +104,9 @@ switch (command)
     case "codegen":
         return await app.RunJasperFxCommands(args);
     default:
+        app.UseEdge();
         app.MapOperations();
         Telemetry.ObserveKeptOutcomes(() => app.Services.GetRequiredService<Settlement>().Kept);
-        app.UseEdge();
         ReceiptEndpoints.Map(app);
         app.Services.GetRequiredService<ProviderActivity>().Carries(
             providers.Routes.Where(r => r.Mode == ClientMode.Live).SelectMany(r => r.Route.Members.Select((m, i) =>

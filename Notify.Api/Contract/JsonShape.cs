@@ -14,14 +14,14 @@ public static class JsonShape
     private static readonly ConcurrentDictionary<Type, Dictionary<string, Type>> Fields = new();
 
     /// <summary>Checks an element.</summary>
-    public static List<(string Field, string Fault)> Check(JsonElement element, Type type)
+    public static FaultList Check(JsonElement element, Type type)
     {
-        var faults = new List<(string, string)>();
+        var faults = new FaultList();
         Check(element, type, "", faults);
         return faults;
     }
 
-    private static void Check(JsonElement element, Type type, string path, List<(string Field, string Fault)> faults)
+    private static void Check(JsonElement element, Type type, string path, FaultList faults)
     {
         var mayBeNull = !type.IsValueType || Nullable.GetUnderlyingType(type) is not null;
         type = Nullable.GetUnderlyingType(type) ?? type;
@@ -75,7 +75,7 @@ public static class JsonShape
             foreach (var (name, v) in Named(element, path, faults))
             {
                 if (fields.TryGetValue(name, out var field)) Check(v, field, Join(path, name), faults);
-                else faults.Add((Join(path, name), $"is not known here; known are {string.Join(", ", fields.Keys)}"));
+                else faults.Add(Join(path, name), () => $"is not known here; known are {string.Join(", ", fields.Keys)}");
             }
         }
 
@@ -86,7 +86,7 @@ public static class JsonShape
         }
     }
 
-    private static void CheckFree(JsonElement element, string path, List<(string, string)> faults)
+    private static void CheckFree(JsonElement element, string path, FaultList faults)
     {
         switch (element.ValueKind)
         {
@@ -103,7 +103,7 @@ public static class JsonShape
     private const string HalfAPair = "has half a surrogate pair, which is not text";
 
     // NUL cannot be stored, and half a surrogate pair is not text.
-    private static bool CheckText(JsonElement element, string path, List<(string, string)> faults)
+    private static bool CheckText(JsonElement element, string path, FaultList faults)
     {
         if (!element.GetRawText().Contains("\\u", StringComparison.Ordinal)) return true;
         try
@@ -120,7 +120,7 @@ public static class JsonShape
     }
 
     // The fields of an object; a name that is no text is a fault of the object.
-    private static List<(string Name, JsonElement Value)> Named(JsonElement element, string path, List<(string, string)> faults)
+    private static List<(string Name, JsonElement Value)> Named(JsonElement element, string path, FaultList faults)
     {
         var fields = new List<(string, JsonElement)>();
         foreach (var p in element.EnumerateObject())

@@ -12,7 +12,7 @@ namespace Notify.Api.Contract;
 /// <param name="Detail">What is wrong and what to do.</param>
 /// <param name="Code">Stable: for programs to decide by.</param>
 /// <param name="TraceId">By which the operators find this request.</param>
-/// <param name="Errors">For <c>invalid_request</c>: every fault, by field.</param>
+/// <param name="Errors">For <c>invalid_request</c>: every fault, by field; beyond the first 100, their number.</param>
 public sealed record ProblemDocument(
     string Type, string Title, int Status, string Detail, string Code, string TraceId, IDictionary<string, string[]>? Errors)
 {
@@ -45,7 +45,7 @@ public static class Problem
 
     /// <summary>400 with every fault.</summary>
     public static IResult Invalid(IDictionary<string, string[]> errors) =>
-        Of(StatusCodes.Status400BadRequest, "invalid_request", InvalidDetail, errors);
+        Of(StatusCodes.Status400BadRequest, "invalid_request", InvalidDetail, FaultList.Bound(errors));
 
     /// <summary>404.</summary>
     public static IResult NotFound(string what) => Of(StatusCodes.Status404NotFound, "not_found", NotFoundDetail(what));

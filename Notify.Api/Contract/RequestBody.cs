@@ -127,7 +127,7 @@ public static class RequestBody
             value = null;
         }
 
-        return faults.GroupBy(f => f.Field).ToDictionary(g => g.Key, g => g.Select(f => f.Fault).Distinct().ToArray());
+        return faults.ByField();
     }
 
     private static IResult Malformed(string detail) => Contract.Problem.Of(StatusCodes.Status400BadRequest, "malformed_json", detail);

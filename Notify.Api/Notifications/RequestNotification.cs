@@ -237,7 +237,7 @@ public sealed record BatchItemResult(string? EventId, string Status, BatchItemEr
 /// <summary>Why an item was rejected; a rejected item uses up no ID.</summary>
 /// <param name="Code">As a problem's code.</param>
 /// <param name="Detail">What is wrong and what to do.</param>
-/// <param name="Errors">Every fault, by field.</param>
+/// <param name="Errors">Every fault, by field; beyond the first 100, their number.</param>
 public sealed record BatchItemError(string Code, string Detail, IDictionary<string, string[]>? Errors = null);
 
 /// <summary>The endpoints that accept notifications.</summary>

@@ -1,5 +1,7 @@
 using Microsoft.AspNetCore.OpenApi;
 using Microsoft.OpenApi;
+using Notify.Api.Contract;
+using Notify.Projections.Hosting;
 using Scalar.AspNetCore;
 
 namespace Notify.Api.Reference;
@@ -40,6 +42,11 @@ public static class ApiReference
         ["RateLimit-Policy"] = ("The limit that holds for this client: how many in how many seconds.", "\"accept\";q=1000;w=1"),
         ["RateLimit"] = ("What is left of it, and for how many seconds.", "\"accept\";r=0;t=1"),
     };
+
+    // The page sets itself up by a script and styles within it, and calls this host alone.
+    private const string PagePolicy =
+        "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+        + "font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 
     private const string Introduction = """
         Notify sends notifications for other services: each is asked for once, under an event ID that you choose, and is sent once.
@@ -96,7 +103,8 @@ public static class ApiReference
     /// <summary>Serves the document and the page. The page and its script come from this host alone: no CDN, no fonts, no telemetry.</summary>
     public static void Map(IEndpointRouteBuilder app)
     {
-        app.MapOpenApi();
+        app.MapGet(ReferenceDocument.Path, (HttpContext http, ReferenceDocument document) => document.AnswerAsync(http))
+            .ExcludeFromDescription().RequireRateLimiting(PublicLimit.Policy);
         app.MapScalarApiReference("/docs", o => o
             .WithTitle("Notify")
             .DisableDefaultFonts()
@@ -106,6 +114,6 @@ public static class ApiReference
             .HideDeveloperTools()
             .HideClientButton()
             .AddPreferredSecuritySchemes(Basic)
-            .WithDefaultHttpClient(ScalarTarget.Shell, ScalarClient.Curl));
+            .WithDefaultHttpClient(ScalarTarget.Shell, ScalarClient.Curl)).WithMetadata(new ContentPolicy(PagePolicy));
     }
 }

@@ -1,3 +1,4 @@
+using Notify.Api.Contract;
 using Notify.Api.Reference;
 using Notify.Domain.Tracking;
 using Notify.Projections;
@@ -14,15 +15,17 @@ public static class TrackingEndpoints
     /// <summary>Maps <c>GET /t/{token}</c> and <c>GET /o/{token}</c>, and <c>HEAD</c> of both.</summary>
     public static void Map(IEndpointRouteBuilder app)
     {
-        app.MapGet("/t/{token}", FollowAsync).WithName("FollowLink").WithTags("Public")
+        app.MapGet("/t/{token}", FollowAsync).RequireRateLimiting(PublicLimit.Policy).WithName("FollowLink").WithTags("Public")
             .WithSummary("Where a tracked link leads").WithDescription("Sends on to where the message's link led, and to nowhere else. A person's first click is the event `LinkClicked`; clicks of scanners and prefetchers, as far as they show themselves, are counted apart.")
             .Answers(302, "Sends on to the link's destination.")
-            .AnswersText(404, "text/html", "The link is none of ours, or was cut, or its recipient was erased.", TrackingPage.Unknown);
-        app.MapGet("/o/{token}", OpenAsync).WithName("ShowOpenPixel").WithTags("Public")
+            .AnswersText(404, "text/html", "The link is none of ours, or was cut, or its recipient was erased.", TrackingPage.Unknown)
+            .Fails(429, "rate_limited", PublicLimit.TooMany);
+        app.MapGet("/o/{token}", OpenAsync).RequireRateLimiting(PublicLimit.Policy).WithName("ShowOpenPixel").WithTags("Public")
             .WithSummary("An email's invisible image").WithDescription("Answers any token with the same image. A person's first opening is the event `NotificationOpened`; those of proxies that fetch every picture are counted apart.")
-            .AnswersText(200, "image/gif", "A transparent image of one pixel.", "GIF89a");
-        app.MapMethods("/t/{token}", [HttpMethods.Head], FollowAsync).ExcludeFromDescription();
-        app.MapMethods("/o/{token}", [HttpMethods.Head], OpenAsync).ExcludeFromDescription();
+            .AnswersText(200, "image/gif", "A transparent image of one pixel.", "GIF89a")
+            .Fails(429, "rate_limited", PublicLimit.TooMany);
+        app.MapMethods("/t/{token}", [HttpMethods.Head], FollowAsync).RequireRateLimiting(PublicLimit.Policy).ExcludeFromDescription();
+        app.MapMethods("/o/{token}", [HttpMethods.Head], OpenAsync).RequireRateLimiting(PublicLimit.Policy).ExcludeFromDescription();
     }
 
     private static async Task<IResult> FollowAsync(string token, HttpContext http, Engaging engaging)

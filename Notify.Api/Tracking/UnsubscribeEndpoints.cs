@@ -1,4 +1,5 @@
 using Microsoft.AspNetCore.Http.Features;
+using Notify.Api.Contract;
 using Notify.Api.Reference;
 using Notify.Domain.Notifications;
 using Notify.Projections.Tracking;
@@ -13,16 +14,18 @@ public static class UnsubscribeEndpoints
     /// <summary>Maps <c>GET</c> and <c>POST /u/{token}</c>.</summary>
     public static void Map(IEndpointRouteBuilder app)
     {
-        app.MapGet("/u/{token}", ShowAsync).WithName("ShowUnsubscribePage").WithTags("Public")
+        app.MapGet("/u/{token}", ShowAsync).RequireRateLimiting(PublicLimit.Policy).WithName("ShowUnsubscribePage").WithTags("Public")
             .WithSummary("The page behind an email's unsubscribe link").WithDescription("Asks for a confirmation and changes nothing by itself, since mail scanners open every link. Needs no authentication: the token is signed and holds no address.")
             .AnswersText(200, "text/html", "The page, with a button that posts to the same address.", UnsubscribePage.Ask(new("newsletter")))
-            .AnswersText(404, "text/html", "The link is none of ours, or was cut.", UnsubscribePage.Unknown);
-        app.MapPost("/u/{token}", UnsubscribeAsync).WithName("Unsubscribe").WithTags("Public")
+            .AnswersText(404, "text/html", "The link is none of ours, or was cut.", UnsubscribePage.Unknown)
+            .Fails(429, "rate_limited", PublicLimit.TooMany);
+        app.MapPost("/u/{token}", UnsubscribeAsync).RequireRateLimiting(PublicLimit.Policy).WithName("Unsubscribe").WithTags("Public")
             .WithSummary("Unsubscribe from an email's category").WithDescription(
                 "For the page's button, and for mail programs: they post the form `List-Unsubscribe=One-Click` (RFC 8058). Opts the recipient out of the category on email; for someone who is not registered this is noted at the address, for that category alone. The same again changes nothing. Needs no authentication: the token is signed and holds no address.")
             .AnswersText(200, "text/html", "The recipient is unsubscribed, now or before.", UnsubscribePage.Done(new("newsletter")))
             .AnswersText(400, "text/html", "The form cannot be read. Nothing has changed.", UnsubscribePage.Unreadable)
-            .AnswersText(404, "text/html", "The link is none of ours, or was cut.", UnsubscribePage.Unknown);
+            .AnswersText(404, "text/html", "The link is none of ours, or was cut.", UnsubscribePage.Unknown)
+            .Fails(429, "rate_limited", PublicLimit.TooMany);
     }
 
     private static async Task<IResult> ShowAsync(string token, HttpContext http, DeliveryTokens tokens, Unsubscribing unsubscribing) =>

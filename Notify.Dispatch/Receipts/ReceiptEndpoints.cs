@@ -18,9 +18,17 @@ public static class ReceiptEndpoints
     public static void Map(IEndpointRouteBuilder app) => app.Map("/receipts/{provider}", ReceiveAsync);
 
     private static async Task<IResult> ReceiveAsync(
-        string provider, HttpContext http, IConfiguration configuration, ReceiptIntake intake, ReceiptBudget budget, TimeProvider clock,
-        ILogger<ReceiptIntake> log)
+        string provider, HttpContext http, IConfiguration configuration, ReceiptIntake intake, ReceiptBudget budget, FailedReceipts failed,
+        TimeProvider clock, ILogger<ReceiptIntake> log)
     {
+        if (failed.IsOver(http))
+        {
+            Telemetry.ReceiptsRefused.Add(1, new("provider", Adapters.Receipts.ContainsKey(provider) ? provider : "unknown"),
+                new("why", "rate_limited"));
+            return Refusal.Of(http, 429, "rate_limited",
+                "Too many posts of this address were refused. Correct what their answers name, and post again after Retry-After.", 5);
+        }
+
         var bytes = http.Request.ContentLength is { } length and <= MaxBytes ? length : MaxBytes;
         if (!budget.TryReserve(bytes))
         {
@@ -32,7 +40,9 @@ public static class ReceiptEndpoints
 
         try
         {
-            return await ReceiveWithinBudgetAsync(provider, http, configuration, intake, clock, log);
+            var answer = await ReceiveWithinBudgetAsync(provider, http, configuration, intake, clock, log);
+            if (answer is IStatusCodeHttpResult { StatusCode: >= 400 and < 500 }) failed.Count(http);
+            return answer;
         }
         finally
         {

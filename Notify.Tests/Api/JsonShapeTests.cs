@@ -105,7 +105,7 @@ public class JsonShapeTests
     private static List<(string Field, string Fault)> Check(string json)
     {
         using var document = JsonDocument.Parse(json);
-        return JsonShape.Check(document.RootElement, typeof(Shape));
+        return [.. JsonShape.Check(document.RootElement, typeof(Shape))];
     }
 
     private sealed record Shape

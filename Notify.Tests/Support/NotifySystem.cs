@@ -20,6 +20,8 @@ public sealed class NotifySystem : IAsyncDisposable
         // Only tests of overload and of faults are about answers of 503; elsewhere a busy machine may take its time.
         ["Notify__Accept__Timeout"] = "00:00:30",
         ["Notify__AppOrigins"] = "https://app.example.com, http://localhost:3000",
+        ["Notify__PublicLimit__PerSecond"] = "0", // all that tests send comes from one address
+        ["Notify__FailedReceiptLimit__PerSecond"] = "0",
         ["Notify__Retry__BaseDelay"] = "00:00:00.2",
         ["Notify__Retry__MaxDelay"] = "00:00:01",
         ["Notify__Retry__MaxAttempts"] = "4",
@@ -352,10 +354,10 @@ public sealed class NotifySystem : IAsyncDisposable
                 foreach (var (key, value) in CarrierSettings.Of(section, carrier, accounts, SandboxUrl, smtpPort)) environment[key] = value;
         }
 
-        environment["ConnectionStrings__notify"] = $"{ConnectionString};Maximum Pool Size=30";
-        foreach (var (key, value) in ShortTimings) environment[key] = value;
         // Live clients' devices may then lead to the sandbox and to servers of the tests.
         environment["Notify__LiveToSandbox"] = "true";
+        environment["ConnectionStrings__notify"] = $"{ConnectionString};Maximum Pool Size=30";
+        foreach (var (key, value) in ShortTimings) environment[key] = value;
         foreach (var (key, value) in settings) environment[key] = value;
 
         var ready = new List<Task>();

@@ -13,6 +13,9 @@ public static class Problem
     }
 
     /// <summary>404.</summary>
-    public static IResult NotFound(string code, string detail) =>
-        Results.Problem(detail, statusCode: StatusCodes.Status404NotFound, extensions: new Dictionary<string, object?> { ["code"] = code });
+    public static IResult NotFound(string code, string detail) => Of(StatusCodes.Status404NotFound, code, detail);
+
+    /// <summary>Another status.</summary>
+    public static IResult Of(int status, string code, string detail) =>
+        Results.Problem(detail, statusCode: status, extensions: new Dictionary<string, object?> { ["code"] = code });
 }

@@ -1,6 +1,8 @@
+using System.Globalization;
 using System.Net;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Notify.Sandbox.Access;
 using Notify.Sandbox.Apns;
 using Notify.Sandbox.Fcm;
 using Notify.Sandbox.Inbound;
@@ -40,6 +42,11 @@ public static class SandboxHost
             return Fail("Sandbox:WebhookUrl must be the address of Notify's Dispatch, like http://127.0.0.1:5081, or be left out.");
         if (settings["VonageWebhookMethod"] is { } method && !VonageReceipts.Methods.Contains(method))
             return Fail($"Sandbox:VonageWebhookMethod must be one of {string.Join(", ", VonageReceipts.Methods)}.");
+        var life = TimeSpan.FromDays(1);
+        if (settings["LedgerTimeToLive"] is { Length: > 0 } text
+            && !(TimeSpan.TryParse(text, CultureInfo.InvariantCulture, out life) && life >= TimeSpan.Zero))
+            return Fail("Sandbox:LedgerTimeToLive must be a time such as 1.00:00:00 (a day), or 00:00:00 for as long as there is room.");
+        var control = new ControlKey(settings["Key"], main.Host);
         var (keys, problem) = SandboxKeys.Load(settings["Home"]);
         if (keys is null)
             return Fail(problem);
@@ -59,7 +66,9 @@ public static class SandboxHost
             .AddSingleton(TimeProvider.System)
             .AddSingleton(keys)
             .AddSingleton<KnobBoard>()
+            .AddSingleton(new LedgerAge(life))
             .AddSingleton<RequestLedger>()
+            .AddHostedService<LedgerExpiry>()
             .AddSingleton<MagicAddresses>()
             .AddSingleton<WebhookSender>()
             .AddSingleton<Journeys>()
@@ -79,15 +88,17 @@ public static class SandboxHost
         app.UseApns(apns.Port);
         app.UseRouting();
         app.UseStatusCodePages();
-        app.MapLedger();
-        app.MapKnobs();
+        var guarded = app.MapGroup("").AddEndpointFilter(
+            async (context, next) => control.Check(context.HttpContext.Request) ?? await next(context));
+        guarded.MapLedger();
+        guarded.MapKnobs();
+        guarded.MapInbound();
         app.MapFcm();
         app.MapTwilio();
         app.MapSendGrid();
         app.MapWebPush();
         app.MapVonage();
         app.MapMailchimp();
-        app.MapInbound();
         app.MapGet("/health/live", () => Results.Text("live"));
         app.MapGet("/health/ready", () => Results.Text("ready"));
 
@@ -101,6 +112,8 @@ public static class SandboxHost
         }
 
         Console.WriteLine($"The sandbox is on {main}, APNs on {apns}, SMTP on {smtp}.");
+        if (control.IsClosed)
+            Console.WriteLine("Its ledger, knobs and inbound messages are closed, since others reach it: set Sandbox:Key to open them.");
         await app.WaitForShutdownAsync();
         return 0;
     }

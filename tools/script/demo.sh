@@ -86,7 +86,7 @@ demo() {
   done
   say "Its state: $status"
   say 'What the providers got (the sandbox plays them):'
-  events=$(curl -sS --max-time 20 "$SANDBOX/ledger?text=$id")
+  events=$(curl -sS --max-time 20 ${Sandbox__Key:+-u ":$Sandbox__Key"} "$SANDBOX/ledger?text=$id")
   while IFS= read -r line; do
     [ -z "$(field receivedAt "$line")" ] || say "  $(field provider "$line"): to $(field to "$line" | cut -c 1-24), $(field outcome "$line"), $(field providerMessageId "$line")"
   done <<<"${events//\{\"sequence\"/$'\n'}"

@@ -103,7 +103,17 @@ public sealed class LedgerFiles : IDisposable
     }
 
     /// <summary>Deletes the file that begins with a sequence.</summary>
-    internal void Drop(long firstSequence) => File.Delete(PathOf(firstSequence));
+    /// <param name="isLast">Whether it is the last one, to which nothing is written any more.</param>
+    internal void Drop(long firstSequence, bool isLast = false)
+    {
+        if (isLast)
+        {
+            _last?.Dispose();
+            _last = null;
+        }
+
+        File.Delete(PathOf(firstSequence));
+    }
 
     /// <summary>Deletes all files.</summary>
     internal void Clear()

@@ -17,7 +17,7 @@ internal readonly ref struct LedgerRecord
     public LedgerRecord(ReadOnlySpan<byte> packed)
     {
         Provider = packed[0];
-        ReceivedAt = new DateTime(BinaryPrimitives.ReadInt64LittleEndian(packed[1..]), DateTimeKind.Utc);
+        ReceivedAt = new DateTime(ReceivedAtOf(packed), DateTimeKind.Utc);
         packed = packed[9..];
         MessageId = TakeText(ref packed);
         Outcome = TakeText(ref packed);
@@ -48,6 +48,9 @@ internal readonly ref struct LedgerRecord
     public int HeaderCount { get; }
 
     public ReadOnlySpan<byte> Body { get; }
+
+    /// <summary>When a packed entry came, in UTC ticks.</summary>
+    public static long ReceivedAtOf(ReadOnlySpan<byte> packed) => BinaryPrimitives.ReadInt64LittleEndian(packed[1..]);
 
     public HeaderEnumerator GetHeaders() => new(_headers, HeaderCount);
 

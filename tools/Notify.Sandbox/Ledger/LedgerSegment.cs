@@ -13,6 +13,12 @@ internal sealed class LedgerSegment(long firstSequence, int capacity)
     /// <summary>The sequence of the first entry.</summary>
     public long FirstSequence { get; } = firstSequence;
 
+    /// <summary>When the first entry came, in UTC ticks; 0: there is none.</summary>
+    public long FirstAt { get; private set; }
+
+    /// <summary>When the latest entry came, in UTC ticks; 0: there is none.</summary>
+    public long LastAt { get; private set; }
+
     /// <summary>How many entries there are.</summary>
     public int Count { get; private set; }
 
@@ -32,6 +38,9 @@ internal sealed class LedgerSegment(long firstSequence, int capacity)
         if (Count == _ends.Length)
             Array.Resize(ref _ends, Count * 2);
         _ends[Count++] = start + entry.Length;
+        var at = LedgerRecord.ReceivedAtOf(entry);
+        FirstAt = FirstAt == 0 ? at : Math.Min(FirstAt, at);
+        LastAt = Math.Max(LastAt, at);
     }
 
     /// <summary>The entries so far, to be read while others are appended. Taken under the ledger's lock.</summary>

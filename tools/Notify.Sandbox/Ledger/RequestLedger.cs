@@ -22,7 +22,8 @@ public readonly record struct LedgerEntry(byte Provider, DateTimeOffset Received
 /// </summary>
 /// <remarks>
 /// Bounded: beyond <see cref="MaximumEntries"/> or <see cref="MaximumBytes"/> the oldest block of entries goes. With files, each block
-/// has one of its own on disk, and a ledger that is made anew has what they hold.
+/// has one of its own on disk, and a ledger that is made anew has what they hold. A block goes when its latest entry is older than the
+/// time to live; it takes entries for a 24th of that time at most.
 /// </remarks>
 public sealed class RequestLedger
 {
@@ -32,7 +33,7 @@ public sealed class RequestLedger
     /// <summary>Memory for entries at most, in bytes.</summary>
     public const long MaximumBytes = 1L << 30;
 
-    private const int SegmentSize = 1 << 20;
+    private const int SegmentSize = 1 << 20, SegmentsPerLife = 24;
 
     [ThreadStatic]
     private static ArrayBufferWriter<byte>? _packing;
@@ -42,6 +43,7 @@ public sealed class RequestLedger
     private readonly IProviderDialect[] _dialects;
     private readonly LedgerCounts[] _counts;
     private readonly LedgerFiles? _files;
+    private readonly long _life;
     private readonly Queue<LedgerSegment> _segments = new();
     private LedgerSegment? _last;
     private long _recorded;
@@ -49,8 +51,10 @@ public sealed class RequestLedger
 
     /// <summary>Reads what the files hold.</summary>
     /// <param name="files">Where entries are kept beside this memory; null: nowhere.</param>
-    public RequestLedger(IEnumerable<IProviderDialect> dialects, LedgerFiles? files = null)
+    /// <param name="age">How long; null: until there is no room.</param>
+    public RequestLedger(IEnumerable<IProviderDialect> dialects, LedgerFiles? files = null, LedgerAge? age = null)
     {
+        _life = age?.TimeToLive.Ticks ?? 0;
         _dialects = [.. dialects];
         _counts = new LedgerCounts[_dialects.Length];
         _files = files;
@@ -93,6 +97,18 @@ public sealed class RequestLedger
                 if (IsAccepted(record) && known.TryGetValue(_dialects[record.Provider].Name, out var history))
                     history.Restore(Encoding.UTF8.GetString(record.MessageId), record.ReceivedAt, record.Body);
             }
+        }
+    }
+
+    /// <summary>Drops the blocks whose time to live has passed.</summary>
+    public void Expire(DateTimeOffset now)
+    {
+        if (_life <= 0)
+            return;
+        lock (_lock)
+        {
+            while (_segments.TryPeek(out var oldest) && oldest.LastAt < now.UtcTicks - _life)
+                DropOldest();
         }
     }
 
@@ -145,7 +161,7 @@ public sealed class RequestLedger
 
     private void Append(ReadOnlySpan<byte> entry)
     {
-        if (_last is null || !_last.Fits(entry.Length))
+        if (_last is null || !_last.Fits(entry.Length) || IsSpent(_last, LedgerRecord.ReceivedAtOf(entry)))
         {
             _files?.Begin(_recorded + 1, new LedgerFileHeader([.. _dialects.Select(dialect => dialect.Name)], [.. _counts]));
             Begin(entry.Length);
@@ -155,11 +171,19 @@ public sealed class RequestLedger
         _last!.Append(entry);
         _recorded++;
         while (_bytes > MaximumBytes || _recorded - _segments.Peek().FirstSequence >= MaximumEntries)
-        {
-            var oldest = _segments.Dequeue();
-            _bytes -= oldest.Capacity;
-            _files?.Drop(oldest.FirstSequence);
-        }
+            DropOldest();
+    }
+
+    private bool IsSpent(LedgerSegment segment, long now) =>
+        _life > 0 && segment.FirstAt > 0 && now - segment.FirstAt > _life / SegmentsPerLife;
+
+    private void DropOldest()
+    {
+        var oldest = _segments.Dequeue();
+        _bytes -= oldest.Capacity;
+        _files?.Drop(oldest.FirstSequence, isLast: ReferenceEquals(oldest, _last));
+        if (ReferenceEquals(oldest, _last))
+            _last = null;
     }
 
     private void Begin(int needed)

@@ -55,7 +55,8 @@ if (faults.Report()) return NotifyHost.WrongConfiguration;
 builder.WebHost.ConfigureKestrel(k => k.Limits.MaxRequestBodySize = 8 * RequestBody.MaxBatchBytes);
 var limits = command is null ? new ConnectionLimits(Name, Guid.NewGuid(), NotifyBus.Takeover(builder.Configuration)) : null;
 builder.Services.AddNotifyStore(
-    builder.Configuration.Database(), mayCreate: command == "migrate", limits: limits, reads: command is null).IntegrateWithWolverine(m =>
+    command == "migrate" ? builder.Configuration.OwnersDatabase() : builder.Configuration.Database(),
+    mayCreate: command == "migrate", limits: limits, reads: command is null).IntegrateWithWolverine(m =>
 {
     m.MessageStorageSchemaName = "api_messages";
     m.TransportSchemaName = NotifyBus.QueueSchema;
@@ -92,7 +93,7 @@ var app = builder.Build();
 switch (command)
 {
     case "migrate":
-        return await NotifyHost.RunAsync(Name, () => Migrations.ApplyMessagingAsync(app));
+        return await NotifyHost.RunAsync(Name, () => Migrations.ApplyMessagingAsync(app, Name));
     case "codegen":
         return await app.RunJasperFxCommands(args);
     case "create-client":

@@ -84,7 +84,8 @@ if (command is null)
 
 var limits = command is null ? new ConnectionLimits(Name, host.Id, NotifyBus.Takeover(configuration)) : null;
 builder.Services.AddNotifyStore(
-    configuration.Database(), mayCreate: command == "migrate", byIndex: true, limits).IntegrateWithWolverine(m =>
+    command == "migrate" ? configuration.OwnersDatabase() : configuration.Database(), mayCreate: command == "migrate", byIndex: true,
+        limits).IntegrateWithWolverine(m =>
 {
     m.MessageStorageSchemaName = "dispatch_messages";
     m.TransportSchemaName = NotifyBus.QueueSchema;
@@ -100,7 +101,7 @@ var app = builder.Build();
 switch (command)
 {
     case "migrate":
-        return await NotifyHost.RunAsync(Name, () => Migrations.ApplyMessagingAsync(app));
+        return await NotifyHost.RunAsync(Name, () => Migrations.ApplyMessagingAsync(app, Name));
     case "codegen":
         return await app.RunJasperFxCommands(args);
     default:

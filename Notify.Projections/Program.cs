@@ -31,7 +31,8 @@ foreach (var key in new[] { "Notify:Verification:Interval" })
 if (faults.Report()) return NotifyHost.WrongConfiguration;
 
 var limits = command is null ? new ConnectionLimits(Name, Guid.NewGuid(), NotifyBus.Takeover(builder.Configuration)) : null;
-var store = builder.Services.AddNotifyStore(builder.Configuration.Database(), mayCreate: command == "migrate", limits: limits);
+var address = command is "migrate" or "rebuild" ? builder.Configuration.OwnersDatabase() : builder.Configuration.Database();
+var store = builder.Services.AddNotifyStore(address, mayCreate: command == "migrate", limits: limits);
 if (command is null or "migrate")
 {
     // Wolverine's leader hands the daemon's shards to the nodes there are: one node or several, each shard runs once.
@@ -71,7 +72,8 @@ switch (command)
         {
             var code = await Migrations.ApplyStoreAsync(app.Services, Name);
             if (code == 0) code = await Migrations.ApplyMessagingAsync(app);
-            return code != 0 ? code : await Migrations.ApplyTransportAsync(app, Name);
+            if (code == 0) code = await Migrations.ApplyTransportAsync(app, Name);
+            return code != 0 ? code : await Migrations.ApplyRolesAsync(app, Name);
         });
     case "verify":
         var (scope, unknown) = VerifyCommand.Parse([.. args.Skip(1)]);

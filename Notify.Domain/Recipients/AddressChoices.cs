@@ -4,7 +4,7 @@ using Notify.Domain.Notifications;
 namespace Notify.Domain.Recipients;
 
 /// <summary>
-/// The categories that somebody who is not registered wants no more at an address; snapshot of the stream <c>o/{channel}:{fingerprint}</c>.
+/// The categories that somebody who is not registered wants no more at an address; snapshot of the stream <c>w/{channel}:{fingerprint}</c>.
 /// Registered users have their own choices, whatever is said at their address.
 /// </summary>
 /// <param name="Id">The stream key.</param>
@@ -13,7 +13,7 @@ public sealed record AddressChoices(string Id, ImmutableSortedSet<string> OptedO
 {
     /// <summary>The stream key of an address.</summary>
     /// <param name="fingerprint">Keyed hash of the address.</param>
-    public static string KeyOf(Channel channel, string fingerprint) => $"o/{Lanes.NameOf(channel)}:{fingerprint}";
+    public static string KeyOf(Channel channel, string fingerprint) => $"w/{Lanes.NameOf(channel)}:{fingerprint}";
 
     /// <summary>Folds one event into an address's choices.</summary>
     public static AddressChoices? Evolve(AddressChoices? state, string key, object @event)

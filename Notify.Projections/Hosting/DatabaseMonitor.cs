@@ -25,6 +25,7 @@ public sealed class DatabaseMonitor(NpgsqlDataSource database, ConnectionLimits 
     {
         var settings = await DatabaseSettings.ReadAsync(database, cancellation);
         var found = settings.Faults(limits);
+        if (Settings is null && settings.PowerWarning(limits.Host) is { } powers) log.LogWarning("{Powers}", powers);
         Settings = settings;
         foreach (var fault in found.Except(faults)) log.LogError("ALERT The database: {Fault}", fault);
         if (faults.Count > 0 && found.Count == 0) log.LogInformation("The database's settings are as they should be.");

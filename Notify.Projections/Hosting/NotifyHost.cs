@@ -50,6 +50,8 @@ public static class NotifyHost
             faults.Add("ConnectionStrings:notify is missing; set ConnectionStrings__notify, e.g. Host=127.0.0.1;Port=5432;Database=notify;Username=notify");
         else if (!IsConnectionString(connection, out var why))
             faults.Add($"ConnectionStrings:notify cannot be read: {why}");
+        if (builder.Configuration.GetConnectionString("notify_owner") is { Length: > 0 } owner && !IsConnectionString(owner, out var wrong))
+            faults.Add($"ConnectionStrings:notify_owner cannot be read: {wrong}");
         var broker = builder.Configuration.ReadBroker(faults);
         foreach (var key in new[] { "Notify:Takeover" })
         {
@@ -141,6 +143,10 @@ public static class NotifyHost
         edge.Use(app);
         edge.UseManagement(app);
     }
+
+    /// <summary>The database's address for its owner, who migrates and rebuilds; the host's own where none is set.</summary>
+    public static string OwnersDatabase(this IConfiguration configuration) =>
+        configuration.GetConnectionString("notify_owner") is { Length: > 0 } owner ? owner : configuration.Database();
 
     /// <summary>Serves liveness, readiness and metrics.</summary>
     public static void MapOperations(this WebApplication app)

@@ -9,8 +9,11 @@ namespace Notify.Projections;
 /// <param name="Standbys">Standbys that are connected.</param>
 /// <param name="IsTcp">Whether the session goes over TCP.</param>
 /// <param name="Role">The role's name.</param>
+/// <param name="IsSuperuser">Whether the role is superuser.</param>
+/// <param name="IsOwner">Whether the role owns the schemas, by itself or through another role.</param>
 public sealed record DatabaseSettings(
-    IReadOnlyDictionary<string, long> Times, string SynchronousCommit, string SynchronousStandbys, int Standbys, bool IsTcp, string Role)
+    IReadOnlyDictionary<string, long> Times, string SynchronousCommit, string SynchronousStandbys, int Standbys, bool IsTcp, string Role,
+    bool IsSuperuser = false, bool IsOwner = false)
 {
     // The longest statements of a host take so long on a large database.
     private const long MinStatement = 30_000, MinTransaction = 60_000, MinLock = 1_000, MinIdle = 1_000, MinSession = 300_000;
@@ -40,7 +43,9 @@ public sealed record DatabaseSettings(
             select current_setting('synchronous_commit'), current_setting('synchronous_standby_names'), current_user::text,
                    inet_client_addr() is not null,
                    (select count(*) from pg_stat_replication r where r.state is distinct from 'backup'
-                    and not exists (select from pg_replication_slots s where s.active_pid = r.pid and s.slot_type = 'logical'))
+                    and not exists (select from pg_replication_slots s where s.active_pid = r.pid and s.slot_type = 'logical')),
+                   (select rolsuper from pg_roles where rolname = current_user),
+                   exists (select from pg_namespace where nspname in ('events', 'notify') and pg_has_role(nspowner, 'usage'))
             """));
         await using var reader = await batch.ExecuteReaderAsync(cancellation);
         var times = new Dictionary<string, long>(StringComparer.Ordinal);
@@ -48,7 +53,8 @@ public sealed record DatabaseSettings(
         await reader.NextResultAsync(cancellation);
         await reader.ReadAsync(cancellation);
         return new DatabaseSettings(
-            times, reader.GetString(0), reader.GetString(1), (int)reader.GetInt64(4), reader.GetBoolean(3), reader.GetString(2));
+            times, reader.GetString(0), reader.GetString(1), (int)reader.GetInt64(4), reader.GetBoolean(3), reader.GetString(2),
+            reader.GetBoolean(5), reader.GetBoolean(6));
     }
 
     /// <summary>How a crash or a failover loses commits, and the statement that prevents it; <c>null</c>: it does not. Pure.</summary>
@@ -59,6 +65,12 @@ public sealed record DatabaseSettings(
             + "Set synchronous_commit to on, and synchronous_standby_names, e.g. with "
             + "alter system set synchronous_standby_names = 'any 1 (*)'."
         : null;
+
+    /// <summary>The powers that the host's role has and does not need; <c>null</c>: none. Pure.</summary>
+    /// <param name="host">The host's name, such as <c>notify-api</c>.</param>
+    public string? PowerWarning(string host) => !IsSuperuser && !IsOwner ? null
+        : $"The role {Role} {(IsSuperuser ? "is superuser" : "owns the schemas")}, so this host can change and delete events. "
+            + $"Set ConnectionStrings:notify to the role {DatabaseRoles.Of(host)}, and ConnectionStrings:notify_owner for migrate.";
 
     /// <summary>The faults of the settings, each with the statement that fixes it. Pure.</summary>
     /// <param name="limits">The limits of a host's connections.</param>

@@ -59,6 +59,24 @@ public static class Migrations
         return 0;
     });
 
+    /// <summary>Applies a host's message storage and queues, and then the roles.</summary>
+    /// <returns>The exit code.</returns>
+    public static async Task<int> ApplyMessagingAsync(WebApplication app, string name) =>
+        await ApplyMessagingAsync(app) is not 0 and var code ? code : await ApplyRolesAsync(app, name);
+
+    /// <summary>Makes the database's roles, gives them their powers, and lets the host log in as its role.</summary>
+    /// <returns>The exit code: 0 also where the owner may make no roles, which it says.</returns>
+    public static Task<int> ApplyRolesAsync(WebApplication app, string name) => AloneAsync(app.Services, async () =>
+    {
+        var database = app.Services.GetRequiredService<NpgsqlDataSource>();
+        IReadOnlyList<string> refused = [];
+        await WithRetriesAsync(
+            async () => refused = await DatabaseRoles.ApplyAsync(database, name, app.Configuration.Database(), default),
+            app.Services.GetRequiredService<TimeProvider>(), default);
+        foreach (var line in refused) Console.WriteLine($"{name}: {line}");
+        return 0;
+    });
+
     // Marten and Wolverine compare what there is with what they need, and take locks only for a difference. A migration's connections
     // have the lock time-out of SchemaMigrator, and both may be repeated whole.
     private static async Task WithRetriesAsync(Func<Task> apply, TimeProvider clock, CancellationToken cancellation)

@@ -20,14 +20,10 @@ internal sealed record SnapshotKind(
     Action<IDocumentSession, object, long> Store)
 {
     /// <summary>Whether there are so many that only those of streams with new events are checked every hour.</summary>
-    public bool AreMany => Prefix is "u/" or "x/" || IsOfAddresses;
-
-    // Choices at an address share their prefix with topics, whose keys have no colon.
-    private bool IsOfAddresses => Table.EndsWith("_addresschoices", StringComparison.Ordinal);
+    public bool AreMany => Prefix is "u/" or "x/" or "w/";
 
     /// <summary>Whether a stream is of the kind.</summary>
-    public bool Has(string key) => key.StartsWith(Prefix, StringComparison.Ordinal)
-        && (Prefix != "o/" || key.Contains(':', StringComparison.Ordinal) == IsOfAddresses);
+    public bool Has(string key) => key.StartsWith(Prefix, StringComparison.Ordinal);
 
     /// <summary>A folded document as JSON.</summary>
     public static JsonObject JsonOf(object document) =>
@@ -48,7 +44,7 @@ internal static class SnapshotKinds
         Of<Template>("t/", "template", Template.Evolve),
         Of<Layout>("l/", "layout", Layout.Evolve),
         Of<Topic>("o/", "topic", Topic.Evolve),
-        Of<AddressChoices>("o/", "addresschoices", AddressChoices.Evolve),
+        Of<AddressChoices>("w/", "addresschoices", AddressChoices.Evolve),
     ];
 
     /// <summary>The kind of a stream; <c>null</c>: it has no document.</summary>

@@ -153,7 +153,10 @@ public sealed class NotifySystem : IAsyncDisposable
         if (Broker is not null) environment["ConnectionStrings__rabbitmq"] = Broker.Address("notify");
         var (exitCode, output, _) = await HostProcess.RunAsync(
             "migrate", Repository.Program("Notify.Projections"), ["migrate"],
-            new Dictionary<string, string>(environment) { ["ConnectionStrings__notify"] = $"{cluster.ConnectionString(database)};Pooling=false" }, TestRun.Log($"{name}-migrate-{Guid.NewGuid():N}"));
+            HostRoles.For(
+                new Dictionary<string, string>(environment) { [HostRoles.Setting] = $"{cluster.ConnectionString(database)};Pooling=false" },
+                "Projections", isCommand: true),
+            TestRun.Log($"{name}-migrate-{Guid.NewGuid():N}"));
         if (exitCode != 0) throw new InvalidOperationException($"The migration to {transport} ended with {exitCode}: {output}");
     }
 
@@ -293,7 +296,8 @@ public sealed class NotifySystem : IAsyncDisposable
     public async Task<string> VerifyAsync()
     {
         var (exitCode, output, _) = await HostProcess.RunAsync(
-            "verify", Repository.Program("Notify.Projections"), ["verify"], environment, TestRun.Log($"{name}-verify-{Guid.NewGuid():N}"));
+            "verify", Repository.Program("Notify.Projections"), ["verify"], HostRoles.For(environment, "Projections"),
+            TestRun.Log($"{name}-verify-{Guid.NewGuid():N}"));
         Assert.True(exitCode == 0, $"verify ended with {exitCode}:\n{output}");
         Assert.Contains("verified: accepted = terminal + in flight + unknown", output, StringComparison.Ordinal);
         return output;
@@ -301,7 +305,8 @@ public sealed class NotifySystem : IAsyncDisposable
 
     /// <summary>Runs a command of Projections to its end.</summary>
     public Task<(int ExitCode, string Output, IReadOnlyList<string> Errors)> RunProjectionsAsync(params string[] arguments) => HostProcess.RunAsync(
-        arguments[0], Repository.Program("Notify.Projections"), arguments, environment, TestRun.Log($"{name}-{arguments[0]}-{Guid.NewGuid():N}"));
+        arguments[0], Repository.Program("Notify.Projections"), arguments, HostRoles.For(environment, "Projections", isCommand: true),
+        TestRun.Log($"{name}-{arguments[0]}-{Guid.NewGuid():N}"));
 
     /// <summary>All that its hosts have logged.</summary>
     public async Task<string> LogsAsync()
@@ -409,7 +414,8 @@ public sealed class NotifySystem : IAsyncDisposable
     private async Task CreateClientAsync()
     {
         var (exitCode, output, _) = await HostProcess.RunAsync(
-            "create-client", Repository.Program("Notify.Api"), ["create-client"], environment, TestRun.Log($"{name}-create-client"));
+            "create-client", Repository.Program("Notify.Api"), ["create-client"], HostRoles.For(environment, "Api"),
+            TestRun.Log($"{name}-create-client"));
         if (exitCode != 0) throw new InvalidOperationException($"create-client ended with {exitCode}: {output}");
         var made = JsonNode.Parse(output.Trim().Split('\n')[^1])!;
         Client = new NotifyClient(ApiUrl, made["appKey"]!.GetValue<string>(), made["appSecret"]!.GetValue<string>());
@@ -419,6 +425,7 @@ public sealed class NotifySystem : IAsyncDisposable
     {
         foreach (var (key, value) in environment) own.TryAdd(key, value);
         foreach (var key in own.Keys.Where(key => own[key].Length == 0).ToList()) own.Remove(key);
+        own = HostRoles.For(own, host);
         var process = HostProcess.Start(host, Repository.Program(project ?? $"Notify.{host}"), [], own, TestRun.Log($"{name}-{host}"));
         lock (all) all.Add(process);
         return process;

@@ -76,7 +76,8 @@ public sealed class TestRun : IAsyncDisposable
         foreach (var (key, value) in transport ?? new Dictionary<string, string>()) environment[key] = value;
         foreach (var host in new[] { "Projections", "Api", "Dispatch" })
         {
-            var (exitCode, output, _) = await HostProcess.RunAsync($"migrate {host}", Repository.Program($"Notify.{host}"), ["migrate"], environment, Log($"migrate-{host}-{Guid.NewGuid():N}"));
+            var (exitCode, output, _) = await HostProcess.RunAsync($"migrate {host}", Repository.Program($"Notify.{host}"), ["migrate"],
+                HostRoles.For(environment, host, isCommand: true), Log($"migrate-{host}-{Guid.NewGuid():N}"));
             if (exitCode != 0) throw new InvalidOperationException($"The migration of {host} ended with {exitCode}: {output}");
         }
     }

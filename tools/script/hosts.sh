@@ -103,10 +103,27 @@ environment() {
 start_database() {
   if [ -z "$THEIR_DATABASE" ]; then
     pg_start "$HOME_DIR/pg" $((BASE + 20))
-    ConnectionStrings__notify="$(pg_connection "$HOME_DIR/pg");Maximum Pool Size=40;Keepalive=30"
-    export ConnectionStrings__notify
+    ConnectionStrings__notify_owner="$(pg_connection "$HOME_DIR/pg");Maximum Pool Size=40;Keepalive=30"
+    export ConnectionStrings__notify_owner
   fi
-  (umask 077 && printf '%s\n' "$ConnectionStrings__notify" >"$RUN/database")
+  (umask 077 && printf '%s\n' "${THEIR_DATABASE:-$ConnectionStrings__notify_owner}" >"$RUN/database")
+}
+
+# database_of HOST: the connection string of a host: with a role of its own in the private cluster, which migrate makes; else the user's.
+database_of() {
+  local password
+  if [ -n "$THEIR_DATABASE" ]; then printf '%s' "$THEIR_DATABASE"; return 0; fi
+  # It follows from the cluster's password, which does not follow from it.
+  password=$(printf 'notify_%s %s' "$1" "$(cat "$HOME_DIR/pg/password")" | { sha256sum 2>/dev/null || shasum -a 256; } | cut -d ' ' -f 1)
+  printf 'Host=127.0.0.1;Port=%s;Database=notify;Username=notify_%s;Password=%s;Maximum Pool Size=40;Keepalive=30' \
+    "$(cat "$HOME_DIR/pg/port")" "$1" "$password"
+}
+
+# with_role HOST COMMAND...: runs a command with the connection string of a host.
+with_role() {
+  local role=$1
+  shift
+  ConnectionStrings__notify=$(database_of "$role") "$@"
 }
 
 # start_broker: with RabbitMQ as the transport, a private node; none beside ConnectionStrings__rabbitmq of the user's own.
@@ -133,7 +150,7 @@ migrate() {
   if [ "$(cat "$HOME_DIR/migrated" 2>/dev/null)" = "$(head -n 1 "$STAMP")"$'\n'"$database"$'\n'"$transport" ]; then return 0; fi
   for host in projections api dispatch; do
     code=0
-    printf '%s\n' "$(ASPNETCORE_URLS=http://127.0.0.1:0 dotnet "$(dll_of $host)" migrate 2>&1 </dev/null || echo "exit code $?")" >"$LOGS/migrate-$host.log"
+    printf '%s\n' "$(ASPNETCORE_URLS=http://127.0.0.1:0 with_role $host dotnet "$(dll_of $host)" migrate 2>&1 </dev/null || echo "exit code $?")" >"$LOGS/migrate-$host.log"
     case $(tail -n 1 "$LOGS/migrate-$host.log") in 'exit code '*) code=1 ;; esac
     [ $code = 0 ] || { last_words "$LOGS/migrate-$host.log" >&2; die "the database could not be brought to this version; all of it is in $LOGS/migrate-$host.log"; }
   done
@@ -143,7 +160,7 @@ migrate() {
 development_client() {
   local line
   if [ -s "$HOME_DIR/client.json" ]; then return 0; fi
-  line=$(dotnet "$(dll_of api)" create-client 2>"$LOGS/create-client.log" </dev/null | tail -n 1) || true
+  line=$(with_role api dotnet "$(dll_of api)" create-client 2>"$LOGS/create-client.log" </dev/null | tail -n 1) || true
   case $line in
     '{"appKey"'*) (umask 077 && printf '%s\n' "$line" >"$HOME_DIR/client.json") ;;
     *) last_words "$LOGS/create-client.log" >&2; die 'the development client could not be made' ;;
@@ -161,6 +178,9 @@ launch() {
     export ASPNETCORE_URLS
     # The sandbox has settings of its own for where it listens.
     [ "$host" != sandbox ] || unset ASPNETCORE_URLS
+    # The owner's password is for migrations, and the sandbox has nothing to do with the database.
+    if [ "$host" = sandbox ]; then unset ConnectionStrings__notify; else ConnectionStrings__notify=$(database_of "$host") && export ConnectionStrings__notify; fi
+    unset ConnectionStrings__notify_owner
     exec dotnet "$(dll_of "$host")" "--Notify:Home=$HOME_DIR"
   ) </dev/null >"$LOGS/$host.log" 2>&1 &
   echo $! >"$RUN/$host.pid"

@@ -18,7 +18,7 @@ with_database() {
   environment
   # The transport stays what it was: a migration would change it to that of this command.
   if [ $was = no ] && [ "$(sed -n 1p "$HOME_DIR/migrated" 2>/dev/null)" != "$(head -n 1 "$STAMP")" ]; then migrate; fi
-  dotnet "$(dll_of projections)" "$@" || code=$?
+  with_role projections dotnet "$(dll_of projections)" "$@" || code=$?
   exit $code
 }
 

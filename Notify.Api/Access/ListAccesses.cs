@@ -52,10 +52,10 @@ public static class ListAccesses
 
         await using var read = await database.OpenAsync(http.RequestAborted);
         IQueryable<Domain.Clients.Access> found = read.Session.Query<Domain.Clients.Access>();
-        if (before is var (at, id)) found = found.Where(a => a.At < at || (a.At == at && string.Compare(a.Id, id) > 0));
-        var page = await found.OrderByDescending(a => a.At).ThenBy(a => a.Id).Take(count + 1).ToListAsync(http.RequestAborted);
+        if (before is var (at, id)) found = found.Where(a => a.RecordedAt < at || (a.RecordedAt == at && string.Compare(a.Id, id) > 0));
+        var page = await found.OrderByDescending(a => a.RecordedAt).ThenBy(a => a.Id).Take(count + 1).ToListAsync(http.RequestAborted);
         return Results.Ok(new AccessPage(
-            [.. page.Take(count).Select(a => Show(a.Recorded))], page.Count > count ? PageCursor.Of(page[count - 1].At, page[count - 1].Id) : null));
+            [.. page.Take(count).Select(a => Show(a.Recorded))], page.Count > count ? PageCursor.Of(page[count - 1].RecordedAt, page[count - 1].Id) : null));
     }
 
     private static AccessRecord Show(AccessRecorded e) => new(e.At, e.By, e.From, e.Operation, e.Target, e.Client, e.Status, e.Reason);

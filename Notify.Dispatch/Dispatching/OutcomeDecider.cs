@@ -16,7 +16,7 @@ namespace Notify.Dispatch.Dispatching;
 /// <param name="Moves">How many of the attempts before it ended with a move to another provider: they began no round of their own.</param>
 /// <param name="MayMove">Whether another provider is usable that has not been tried in this round.</param>
 /// <param name="Fingerprint">Keyed hash of the number or address that was used; <c>null</c> for devices.</param>
-/// <param name="Contact">The number or address, sealed.</param>
+/// <param name="Contact">The number or address, sealed for the suppression that may follow.</param>
 /// <param name="ResendBefore">Set when the category says that an unknown outcome is sent again: before the notification's end; <c>null</c>: it is not, or was already.</param>
 /// <param name="CanBeAsked">Whether the provider can be asked what became of an attempt; if not, only the deadline is waited for, and whatever word comes before it.</param>
 /// <param name="Segments">Parts of an SMS.</param>
@@ -38,7 +38,7 @@ public sealed record AttemptMade(
             claimed.Row, claimed.Claim, claimed.Attempt,
             (isInquiry ? delivery.Provider : claimed.Provider?.Name) ?? CallCounts.NoProvider, outcome, latency, contentHash, at, isInquiry,
             delivery.DeferredUntil, request.UserId is { } user ? Recipient.KeyOf(user) : null, delivery.DeviceId,
-            claimed.Provider is IAnswersInquiries, request.Mode, claimed.Fingerprint, delivery.Contact, claimed.ResendBefore, delivery.Moves,
+            claimed.Provider is IAnswersInquiries, request.Mode, claimed.Fingerprint, claimed.SuppressedAddress, claimed.ResendBefore, delivery.Moves,
             mayMove, claimed.Row.Queue.Lane == Lane.Sms && claimed.Message.Content.Body is { } text ? SmsText.Segments(text) : null,
             request.ExpiresAt, claimed.AttemptedAt);
     }

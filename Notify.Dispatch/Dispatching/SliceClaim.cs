@@ -29,10 +29,11 @@ namespace Notify.Dispatch.Dispatching;
 /// <param name="Weight">What <see cref="SliceWeights"/> holds for it until its call has ended.</param>
 /// <param name="AttemptedAt">See <see cref="AttemptMade"/>.</param>
 /// <param name="Basis">The state that its last check was decided on; <c>null</c> for an inquiry, which has none.</param>
+/// <param name="SuppressedAddress">The number or address, sealed for the suppression that may follow; <c>null</c> for devices.</param>
 public sealed record ClaimedDelivery(
     OpenDelivery Row, Guid Claim, Notification Notification, Delivery Delivery, OutboundMessage Message, int Attempt, IDeliveryProvider? Provider, DateTimeOffset? Ask,
     string? Fingerprint = null, DateTimeOffset? ResendBefore = null, long Weight = 0,
-    LastCheckBasis? Basis = null, DateTimeOffset? AttemptedAt = null);
+    LastCheckBasis? Basis = null, DateTimeOffset? AttemptedAt = null, Sealed? SuppressedAddress = null);
 
 /// <summary>
 /// Claims a slice of deliveries in one short transaction: from then on nobody else touches them. The last check is made
@@ -219,7 +220,7 @@ public sealed class SliceClaim(
                 ClaimDecider.ResendBefore(n, d, category), taken.GetValueOrDefault(row.Id),
                 attempt.IsInquiry ? null
                     : LastCheckBasis.Of(n, d.Channel, recipients.Of(n.Request), rules, fingerprints[row.Id]),
-                attempted?.At ?? d.AttemptedAt));
+                attempted?.At ?? d.AttemptedAt, fingerprints[row.Id] is { } print ? opened.SuppressedAddressOf(n, d, print) : null));
         }
 
         var busy = await NotificationStreams.LockFreeAsync(

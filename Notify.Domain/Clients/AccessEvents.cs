@@ -21,7 +21,7 @@ public sealed record AccessRecorded(
 
 /// <summary>A line of the access log; snapshot of a stream <c>x/{random}</c>.</summary>
 /// <param name="Id">The stream key.</param>
-public sealed record Access(string Id, AccessRecorded Recorded, DateTimeOffset At)
+public sealed record Access(string Id, AccessRecorded Recorded, DateTimeOffset RecordedAt)
 {
     /// <summary>Folds the one event there is.</summary>
     public static Access? Evolve(Access? state, string key, object @event) => @event is AccessRecorded e ? new Access(key, e, e.At) : state;

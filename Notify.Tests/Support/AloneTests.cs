@@ -116,22 +116,23 @@ public abstract class CrowdTest(BroadcastSystem broadcasts) : SystemTest
         GC.SuppressFinalize(this);
     }
 
-    /// <summary>A topic and those who follow it: one real person, and as many more as are wanted that are like them, since registering each would take longer than the test.</summary>
+    /// <summary>A topic and those who follow it.</summary>
     /// <param name="muted">Whether they have no device: all is suppressed, and no provider is called.</param>
     protected async Task<string> CrowdAsync(int count, bool muted = false)
     {
-        var (topic, person) = (NewId("crowd"), await Installation.NewPersonAsync(devices: muted ? 0 : 1, phone: false));
+        var topic = NewId("crowd");
         (await Client.PutAsync($"/v1/topics/{topic}", new { name = "A crowd" })).Is(200);
+        var lines = Enumerable.Range(1, count).Select(n => System.Text.Json.JsonSerializer.Serialize(new
+        {
+            userId = $"{topic}-{n}", devices = Enumerable.Range(0, muted ? 0 : 1).Select(_ => new { platform = "ios", token = Person.NewToken() }),
+        }));
+        var import = new StringContent(string.Join('\n', lines), System.Text.Encoding.UTF8, "application/x-ndjson");
+        Assert.Equal($"{count}", (await Client.CallAsync(HttpMethod.Post, "/v1/users/import", import)).Is(200)["imported"]);
         Assert.Equal(count, await Installation.ScalarAsync<long>(
             """
-            with people as (
-                insert into events.mt_doc_recipient
-                select (jsonb_populate_record(r, jsonb_build_object('id', n.id, 'data', jsonb_set(r.data, '{id}', to_jsonb(n.id))))).*
-                from events.mt_doc_recipient r, (select 'u/' || $2 || '-' || g as id from generate_series(1, $3) g) n where r.id = 'u/' || $1
-                returning id),
-            joined as (insert into notify.topic_subscribers select $2, substr(id, 3), now() from people returning 1)
+            with joined as (insert into notify.topic_subscribers select $1, $1 || '-' || g, now() from generate_series(1, $2) g returning 1)
             select count(*) from joined
-            """, person.Id, topic, count));
+            """, topic, count));
         return topic;
     }
 

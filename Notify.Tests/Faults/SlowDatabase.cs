@@ -15,10 +15,11 @@ public sealed class SlowDatabase(FaultSystem faults) : FaultTest(faults)
         var ids = Enumerable.Range(0, Mails).Select(i => $"{mark}-{i}").ToList();
         await Installation.StopDispatchAsync();
         await ExecuteAsync("""
-            create table slow_now as select 1;
-            create function be_slow() returns trigger language plpgsql as $$ 
-                begin if exists (select from slow_now) then perform pg_sleep(2); end if; return null; end $$;
-            create trigger slow after delete on notify.open_deliveries for each statement execute function be_slow();
+            create table public.slow_now as select 1;
+            grant select on public.slow_now to public;
+            create function public.be_slow() returns trigger language plpgsql as $$ 
+                begin if exists (select from public.slow_now) then perform pg_sleep(2); end if; return null; end $$;
+            create trigger slow after delete on notify.open_deliveries for each statement execute function public.be_slow();
             """);
         try
         {
@@ -45,13 +46,13 @@ public sealed class SlowDatabase(FaultSystem faults) : FaultTest(faults)
             Assert.Equal("Degraded", ready["status"]);
             // Longer than a host time-out: nobody takes over what a living host keeps.
             await Eventually.Stays(() => Sandbox.CountAsync(mark), (Mails, Mails), NotifySystem.Takeover * 2);
-            await ExecuteAsync("delete from slow_now");
+            await ExecuteAsync("delete from public.slow_now");
             foreach (var id in ids)
                 await Eventually.Becomes(() => Client.StateAsync(id), s => s.Status is "dispatched" or "delivered", "each is written");
         }
         finally
         {
-            await ExecuteAsync("drop trigger slow on notify.open_deliveries; drop function be_slow; drop table slow_now");
+            await ExecuteAsync("drop trigger slow on notify.open_deliveries; drop function public.be_slow; drop table public.slow_now");
             await Installation.StopDispatchAsync();
             await Installation.StartDispatchAsync();
         }

@@ -57,7 +57,7 @@ public static class ProviderSources
         List<string> Names(string section) => [.. configuration.GetSection(section).GetChildren().Select(s => s.Key)];
     }
 
-    // What is merged field by field sends one account's secrets to another one's address.
+    // Settings merged field by field send one account's secrets to another one's address.
     private static void CheckSources(ConfigurationManager configuration, IConfigurationSection section, ICollection<string> faults)
     {
         List<string> files = [], others = [];

@@ -2,13 +2,17 @@ using Notify.Api.Contract;
 
 namespace Notify.Api.Access;
 
-/// <summary>That test clients may call an endpoint although it writes: it writes only what is their own, and reaches the sandbox alone.</summary>
+/// <summary>
+/// That test clients may call an endpoint although it writes: it writes only what is their own, and reaches the sandbox alone.
+/// </summary>
 public sealed record OpenToTestsNote;
 
 /// <summary>That each call of an endpoint by a client is recorded; see <see cref="AccessLog"/>.</summary>
 public sealed record TracedNote;
 
-/// <summary>That an endpoint has a limit of its own, and the one for all other requests does not count; see <see cref="RequestLimit"/>.</summary>
+/// <summary>
+/// That an endpoint has a limit of its own, and the one for all other requests does not count; see <see cref="RequestLimit"/>.
+/// </summary>
 public sealed record LimitedNote;
 
 /// <summary>
@@ -35,7 +39,8 @@ public sealed class AccessControl(Callers callers, RequestLimit limit, AccessLog
         if (limit.Take(http) is { } over) return over;
         var result = await next(context);
         var status = (result as IStatusCodeHttpResult)?.StatusCode ?? StatusCodes.Status200OK;
-        if (status == StatusCodes.Status403Forbidden) refusals.Power(http, Callers.Of(http).ClientId, Problem.CodeOf(result) ?? "forbidden");
+        if (status == StatusCodes.Status403Forbidden)
+            refusals.Power(http, Callers.Of(http).ClientId, Problem.CodeOf(result) ?? "forbidden");
         // Nothing is shown that could not be recorded: an exception here takes the answer's place.
         if (AccessLog.IsTraced(http)) await log.RecordAsync(http, status);
         return result;

@@ -37,7 +37,7 @@ public sealed class AccessLog : IAsyncDisposable
     public static void Shows(HttpContext http, string client) => http.Items[Shown] = client;
 
     /// <summary>Whether a request is recorded: one for another client's notifications always, others where the endpoint says so.</summary>
-    /// <remarks>What an app does with its user's own token is that person's own.</remarks>
+    /// <remarks>An app that acts by its user's token looks at that person's own.</remarks>
     public static bool IsTraced(HttpContext http) =>
         AnotherClient(http) is not null
         || (http.GetEndpoint()?.Metadata.GetMetadata<TracedNote>() is not null && Callers.TokenOf(http) is null);
@@ -48,7 +48,8 @@ public sealed class AccessLog : IAsyncDisposable
     /// <exception cref="CommitWaitException">The record was not written in time; the request must not be answered as if it was.</exception>
     public Task RecordAsync(HttpContext http, int status) => group.AddAsync(
         new AccessRecorded(
-            Callers.Of(http).ClientId, AddressOf(http), http.GetEndpoint()?.Metadata.GetMetadata<IEndpointNameMetadata>()?.EndpointName ?? "",
+            Callers.Of(http).ClientId, AddressOf(http), http.GetEndpoint()?.Metadata
+                .GetMetadata<IEndpointNameMetadata>()?.EndpointName ?? "",
             TargetOf(http), AnotherClient(http), status, null, clock.GetUtcNow()),
         http.RequestAborted);
 

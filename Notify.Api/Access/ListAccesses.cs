@@ -9,7 +9,7 @@ namespace Notify.Api.Access;
 
 /// <summary>A page of the access log.</summary>
 /// <param name="Items">Newest first.</param>
-/// <param name="Next">Where the next page begins: give it as <c>after</c>. Absent on the last page.</param>
+/// <param name="Next">The beginning of the next page: give it as <c>after</c>. Absent on the last page.</param>
 public sealed record AccessPage(IReadOnlyList<AccessRecord> Items, string? Next);
 
 /// <summary>One use of a power that leaves no other event.</summary>
@@ -33,11 +33,15 @@ public static class ListAccesses
     public static void Map(IEndpointRouteBuilder app) =>
         app.MapGet("/v1/accesses", ListAsync).RequireScope(Scopes.Audit).Traced().WithName("ListAccesses").WithTags("Ask")
             .WithSummary("Who looked at what").WithDescription(
-                "The access log: each reading of another client's notifications and of raw receipts, each look at a person's details, at suppressions, "
-                + "dead letters and clients, each client token made, and each `replay --reveal`. Newest first. It is kept as events, which nothing changes.")
-            .Query("limit", "How many at most: 1 to 500; absent: 50.", 50).Query("after", "The `next` of the answer before, for the page after it.", "NjM4OTk0MjQwMDAwMDAwMDAwIHgvMGIxZjdj")
+                "The access log: each reading of another client's notifications and of raw receipts, each look at a person's details, "
+                + "at suppressions, dead letters and clients, each client token made, and each `replay --reveal`. "
+                + "Newest first. It is kept as events, "
+                    + "which nothing changes.")
+            .Query("limit", "How many at most: 1 to 500; absent: 50.", 50).Query("after",
+                "The `next` of the answer before, for the page after it.", "NjM4OTk0MjQwMDAwMDAwMDAwIHgvMGIxZjdj")
             .Answers(200, "A page.", new AccessPage(
-                [new AccessRecord(At, "c_k3v9x2m7q4w8z5ab", "192.0.2.7", "GetNotification", "order-123-shipped", "c_p7m4s9x2k6q8w3zt", 200, null)], "NjM4OTk0MjQwMDAwMDAwMDAwIHgvMGIxZjdj"));
+                [new AccessRecord(At, "c_k3v9x2m7q4w8z5ab", "192.0.2.7", "GetNotification", "order-123-shipped", "c_p7m4s9x2k6q8w3zt",
+                    200, null)], "NjM4OTk0MjQwMDAwMDAwMDAwIHgvMGIxZjdj"));
 
     private static DateTimeOffset At => new(2026, 12, 1, 9, 0, 0, TimeSpan.Zero);
 
@@ -55,7 +59,8 @@ public static class ListAccesses
         if (before is var (at, id)) found = found.Where(a => a.RecordedAt < at || (a.RecordedAt == at && string.Compare(a.Id, id) > 0));
         var page = await found.OrderByDescending(a => a.RecordedAt).ThenBy(a => a.Id).Take(count + 1).ToListAsync(http.RequestAborted);
         return Results.Ok(new AccessPage(
-            [.. page.Take(count).Select(a => Show(a.Recorded))], page.Count > count ? PageCursor.Of(page[count - 1].RecordedAt, page[count - 1].Id) : null));
+            [.. page.Take(count).Select(a => Show(a.Recorded))], page.Count > count ? PageCursor.Of(page[count - 1].RecordedAt,
+                page[count - 1].Id) : null));
     }
 
     private static AccessRecord Show(AccessRecorded e) => new(e.At, e.By, e.From, e.Operation, e.Target, e.Client, e.Status, e.Reason);

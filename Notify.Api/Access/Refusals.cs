@@ -24,15 +24,17 @@ public sealed class Refusals(ILogger<Refusals> log, TimeProvider clock) : IDispo
     private readonly ConcurrencyLimiter held = new(new ConcurrencyLimiterOptions { PermitLimit = MostHeld, QueueLimit = 0 });
 
     /// <summary>Notes a login that failed.</summary>
-    /// <param name="key">The appKey as it was given, or <c>bearer</c> for a token.</param>
+    /// <param name="key">The appKey as it was given.</param>
+    /// <param name="isKnown">Whether there is such a client: keys that are made up share a line of the log.</param>
     /// <param name="answer">The answer as it is while there are few of them.</param>
     /// <returns>The answer; for one guess too many 429, after a pause.</returns>
-    public async ValueTask<IResult> LoginAsync(HttpContext http, string key, IResult answer)
+    public async ValueTask<IResult> LoginAsync(HttpContext http, string key, bool isKnown, IResult answer)
     {
         var (name, address) = (Shown(key), AccessLog.AddressOf(http));
         Telemetry.Refused.Add(1, new KeyValuePair<string, object?>("reason", "login"));
-        if (IsNews($"login {name}"))
-            log.LogWarning("A login with the key {Key} from {Address} failed; more within this minute are only counted (notify_refused).", name, address);
+        if (IsNews($"login {(isKnown ? name : "")}"))
+            log.LogWarning("A login with the key {Key} from {Address} failed; more within this minute are only counted "
+                + "(notify_refused).", name, address);
         using (var guess = guesses.AttemptAcquire($"{name} {address}"))
         {
             if (guess.IsAcquired) return answer;
@@ -43,6 +45,19 @@ public sealed class Refusals(ILogger<Refusals> log, TimeProvider clock) : IDispo
         return Problem.Of(StatusCodes.Status429TooManyRequests, "too_many_attempts", TooMany, retryAfterSeconds: (int)Window.TotalSeconds);
     }
 
+    /// <summary>
+    /// Notes a client token that does not count. Apps learn of its end so, many behind one address: they are not slowed down.
+    /// </summary>
+    /// <returns>The answer as it was given.</returns>
+    public IResult Token(HttpContext http, IResult answer)
+    {
+        Telemetry.Refused.Add(1, new KeyValuePair<string, object?>("reason", "token"));
+        if (IsNews("token"))
+            log.LogInformation("A client token from {Address} does not count; more within this minute are only counted "
+                + "(notify_refused).", AccessLog.AddressOf(http));
+        return answer;
+    }
+
     /// <summary>Notes that a known caller lacked a power.</summary>
     /// <param name="code">The problem's code.</param>
     public void Power(HttpContext http, string caller, string code)
@@ -50,12 +65,14 @@ public sealed class Refusals(ILogger<Refusals> log, TimeProvider clock) : IDispo
         var operation = http.GetEndpoint()?.Metadata.GetMetadata<IEndpointNameMetadata>()?.EndpointName ?? "";
         Telemetry.Refused.Add(1, new KeyValuePair<string, object?>("reason", code));
         if (IsNews($"power {caller} {operation} {code}"))
-            log.LogWarning("{Caller} was refused {Operation} ({Code}), from {Address}; more within this minute are only counted (notify_refused).",
+            log.LogWarning("{Caller} was refused {Operation} ({Code}), from {Address}; more within this minute are only counted "
+                + "(notify_refused).",
                 caller, operation, code, AccessLog.AddressOf(http));
     }
 
     /// <summary>The words of 429.</summary>
-    public const string TooMany = "Too many wrong secrets came for this key from this address. Check the key and secret; the right ones pass at any time.";
+    public const string TooMany = "Too many wrong secrets came for this key from this address. Check the key and secret; the right "
+        + "ones pass at any time.";
 
     /// <inheritdoc />
     public void Dispose()
@@ -72,8 +89,12 @@ public sealed class Refusals(ILogger<Refusals> log, TimeProvider clock) : IDispo
     }
 
     // Made-up keys come from anybody: they must not break lines of the log.
-    private static string Shown(string key) => string.Concat(key.Take(40).Select(c => char.IsAsciiLetterOrDigit(c) || c is '_' or '-' or '.' ? c : '?'));
+    private static string Shown(string key) => string.Concat(key.Take(40).Select(c => char.IsAsciiLetterOrDigit(c)
+        || c is '_' or '-' or '.' ? c : '?'));
 
     private static PartitionedRateLimiter<string> PerMinute(int count) => PartitionedRateLimiter.Create<string, string>(key =>
-        RateLimitPartition.GetFixedWindowLimiter(key, _ => new FixedWindowRateLimiterOptions { PermitLimit = count, Window = Window, QueueLimit = 0 }));
+        RateLimitPartition.GetFixedWindowLimiter(key, _ => new FixedWindowRateLimiterOptions
+        {
+            PermitLimit = count, Window = Window, QueueLimit = 0,
+        }));
 }

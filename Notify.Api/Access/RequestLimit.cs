@@ -34,7 +34,9 @@ public sealed record RequestLimitOptions
     }
 }
 
-/// <summary>A token bucket for each client and for each user whose app calls, so that one caller's flood leaves room for the others.</summary>
+/// <summary>
+/// A token bucket for each client and for each user whose app calls, so that one caller's flood leaves room for the others.
+/// </summary>
 public sealed class RequestLimit(RequestLimitOptions options) : IDisposable
 {
     private readonly PartitionedRateLimiter<string> clients = Limiter(options.PerSecond, options.Burst);

@@ -9,7 +9,7 @@ namespace Notify.Api.Access;
 /// <param name="Detail">A sentence about what is wrong and what to do.</param>
 public sealed record Hindrance(string Code, string Detail)
 {
-    /// <summary>403.</summary>
+    /// <summary>A problem document with the status 403.</summary>
     public IResult ToResult() => Problem.Of(StatusCodes.Status403Forbidden, Code, Detail);
 }
 

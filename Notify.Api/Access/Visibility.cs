@@ -10,7 +10,7 @@ namespace Notify.Api.Access;
 /// The notifications that a caller may see: its own; with the scope <c>audit</c> also another client's, where it names it. Every question
 /// about notifications is asked through here.
 /// </summary>
-/// <param name="ClientId">Whose notifications; <c>null</c>: every client's.</param>
+/// <param name="ClientId">The client that sent them; <c>null</c>: any.</param>
 /// <param name="UserId">The user whom they are for; <c>null</c>: anybody.</param>
 public sealed record Visibility(string? ClientId, string? UserId)
 {
@@ -21,7 +21,7 @@ public sealed record Visibility(string? ClientId, string? UserId)
     /// <summary>The caller's own notifications, or those of the client that it names.</summary>
     /// <param name="client">The client that the request names; <c>null</c>: the caller itself.</param>
     /// <param name="userId">Only those for this user.</param>
-    /// <returns>What it may see, or why nothing.</returns>
+    /// <returns>The notifications, or the problem.</returns>
     public static (Visibility? Seen, IResult? Problem) Of(HttpContext http, string? client, string? userId = null)
     {
         var caller = Callers.Of(http);
@@ -35,7 +35,7 @@ public sealed record Visibility(string? ClientId, string? UserId)
     /// A user's history: what the caller itself sent to them; with the scope <c>audit</c> what every client sent. An app sees as much
     /// as the client that made its token.
     /// </summary>
-    /// <returns>What it may see, or why nothing.</returns>
+    /// <returns>The notifications, or the problem.</returns>
     public static (Visibility? Seen, IResult? Problem) OfUser(HttpContext http, string? client, string userId)
     {
         if (client is not null || !Callers.MayAudit(http)) return Of(http, client, userId);

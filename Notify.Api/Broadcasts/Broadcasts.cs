@@ -75,7 +75,8 @@ public static class BroadcastEndpoints
     private static void Change(
         IEndpointRouteBuilder app, string verb, string name, string summary, string description, BroadcastResource example, Func<Broadcast, bool, string, DateTimeOffset, (Broadcast Next, object? Event)?> decide) =>
         app.MapPost($"/v1/broadcasts/{{broadcastId}}/{verb}", (string broadcastId, HttpContext http, IDocumentStore store, TimeProvider clock) => ChangeAsync(broadcastId, http, store, clock, decide))
-            .RequireScope(Scopes.Send).OpenToTests().WithName(name).WithTags("Send").WithSummary(summary).WithDescription($"{description} Takes no body.")
+            .RequireScope(Scopes.Send).OpenToTests().WithName(name).WithTags("Send").WithSummary(summary)
+                .WithDescription($"{description} Takes no body.")
             .Answers(200, "As it is now.", example).FailsNotFound("such broadcast").Fails(409, "broadcast_ended", Ended);
 
     private static async Task<IResult> ChangeAsync(

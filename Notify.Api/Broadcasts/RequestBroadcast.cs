@@ -133,7 +133,8 @@ public static class RequestBroadcastEndpoint
 {
     /// <summary>Maps <c>POST /v1/broadcasts</c>.</summary>
     public static void Map(IEndpointRouteBuilder app) =>
-        app.MapPost("/v1/broadcasts", RequestAsync).RequireScope(Scopes.Send).OpenToTests().WithOwnLimit().WithName("RequestBroadcast").WithTags("Send")
+        app.MapPost("/v1/broadcasts", RequestAsync).RequireScope(Scopes.Send).OpenToTests().WithOwnLimit().WithName("RequestBroadcast")
+            .WithTags("Send")
             .WithSummary("Send to many").WithDescription(
                 "To those who follow a topic, to those whom a filter describes, or to every registered user. Answers 202 only when it is durable; the same broadcast ID is never acted upon twice. "
                 + "From `sendAt` on, each user gets a notification of their own, with the event ID `{broadcastId}@{userId}`, which can be asked for like any other; preferences, suppressions and categories count for it as ever. "
@@ -171,7 +172,8 @@ public static class RequestBroadcastEndpoint
             var errors = RequestBody.Bind(document.RootElement, validator, out var request);
             if (errors is not null) return Problem.Invalid(errors);
             var client = Callers.Of(http);
-            if (request!.Topic is null && !client.Sending.BroadcastToAll) return new Hindrance(SendingRules.Broadcast, SendingRules.BroadcastDetail).ToResult();
+            if (request!.Topic is null && !client.Sending.BroadcastToAll) return new Hindrance(SendingRules.Broadcast,
+                SendingRules.BroadcastDetail).ToResult();
             if (limit.Take(http.Response, client, 1) is { } over) return over;
 
             var (key, hash, each) = (Broadcast.KeyOf(client.ClientId, request!.BroadcastId!),
@@ -193,7 +195,8 @@ public static class RequestBroadcastEndpoint
                 return await KnownAsync(session, request, key, (await BroadcastTable.HashAsync(session.Connection!, key, http.RequestAborted))!, hash, http.RequestAborted);
             var (sealing, payloads) = (await keys.CurrentAsync(session.Connection!, [key], http.RequestAborted), new PayloadBatch(now));
             session.Events.StartStream(key, new BroadcastRequested(
-                client.ClientId, request.BroadcastId!, client.Mode, AudienceOf(request), category, each.Priority!.Value, request.Channels ?? client.Sending.Channels,
+                client.ClientId, request.BroadcastId!, client.Mode, AudienceOf(request), category, each.Priority!.Value,
+                    request.Channels ?? client.Sending.Channels,
                 payloads.Seal(sealing, key, Domain.Privacy.SealedPlace.OfPayload(key), Acceptance.PayloadOf(each)),
                 request.SendAt, request.ExpiresAt, hash, Activity.Current?.Id, now, template?.Pin, !client.Sending.Required));
             await PayloadTable.AddAsync(session.Connection!, payloads.Rows, http.RequestAborted);

@@ -90,7 +90,8 @@ public sealed record CategoryEmail
 /// <param name="DefinedAt">When it was defined so.</param>
 /// <param name="By">The client that did.</param>
 public sealed record CategoryResource(
-    string Category, bool Required, IReadOnlyDictionary<string, bool> Defaults, UnknownOutcome UnknownOutcome, IReadOnlyList<CategoryCap> Caps, CategoryDigest? Digest,
+    string Category, bool Required, IReadOnlyDictionary<string, bool> Defaults, UnknownOutcome UnknownOutcome,
+        IReadOnlyList<CategoryCap> Caps, CategoryDigest? Digest,
     CategoryEmail? Email, long Version, DateTimeOffset DefinedAt, string By);
 
 /// <summary>Every category that is defined.</summary>
@@ -165,7 +166,8 @@ public static class CategoryEndpoints
     /// <summary>Maps the endpoints.</summary>
     public static void Map(IEndpointRouteBuilder app)
     {
-        app.MapPut("/v1/categories/{category}", PutAsync).RequireAnyScope(Scopes.Operate, Scopes.Admin).WithName("PutCategory").WithTags("Recipients")
+        app.MapPut("/v1/categories/{category}", PutAsync).RequireAnyScope(Scopes.Operate, Scopes.Admin).WithName("PutCategory")
+            .WithTags("Recipients")
             .WithSummary("Define a category").WithDescription(
                 "Replaces its rules; what is absent takes its default. They hold from the next planning and the next last check on. A person's word about the category goes over their word about the channel, over the category's default, over yes; "
                 + "for someone who is not registered the default decides. A required category passes all of these, and never a suppression. The same again changes nothing. "
@@ -179,18 +181,24 @@ public static class CategoryEndpoints
             .Takes("Offers: no SMS and no email to whoever did not ask for it", new PutCategory { Defaults = new Dictionary<string, bool?> { ["sms"] = false, ["email"] = false } })
             .Takes("News: three SMS a day, the rest on the days after; five pushes an hour, and no more", new PutCategory { Caps = ExampleCaps })
             .Takes("Comments: one email an hour that tells them all", new PutCategory { Digest = ExampleDigest })
-            .Takes("Invoices: in the name of the accounts, who read the answers", new PutCategory { Email = new CategoryEmail { FromName = "Accounts", ReplyTo = "accounts@example.com" } })
+            .Takes("Invoices: in the name of the accounts, who read the answers", new PutCategory
+            {
+                Email = new CategoryEmail { FromName = "Accounts", ReplyTo = "accounts@example.com" },
+            })
             .Answers(200, "As it is now.", Example);
-        app.MapGet("/v1/categories", ListAsync).RequireAnyScope(Scopes.Recipients, Scopes.Operate, Scopes.Admin).WithName("ListCategories").WithTags("Recipients")
+        app.MapGet("/v1/categories", ListAsync).RequireAnyScope(Scopes.Recipients, Scopes.Operate, Scopes.Admin)
+            .WithName("ListCategories").WithTags("Recipients")
             .WithSummary("List categories").WithDescription("Every category that is defined.")
             .Answers(200, "The categories.", new CategoryList([Example]));
-        app.MapGet("/v1/categories/{category}", GetAsync).RequireAnyScope(Scopes.Recipients, Scopes.Operate, Scopes.Admin).WithName("GetCategory").WithTags("Recipients")
+        app.MapGet("/v1/categories/{category}", GetAsync).RequireAnyScope(Scopes.Recipients, Scopes.Operate, Scopes.Admin)
+            .WithName("GetCategory").WithTags("Recipients")
             .WithSummary("A category's rules").WithDescription("A category that nobody defined can be used all the same: everybody who said nothing is reached, and nothing is repeated.")
             .Answers(200, "The category.", Example).FailsNotFound("such category");
     }
 
     private static CategoryResource Example => new(
-        "weekly-offers", false, new Dictionary<string, bool> { ["sms"] = false, ["email"] = false }, UnknownOutcome.Hold, ExampleCaps, null, null, 1, new DateTimeOffset(2026, 12, 1, 9, 0, 0, TimeSpan.Zero), "c_k3v9x2m7q4w8z5ab");
+        "weekly-offers", false, new Dictionary<string, bool> { ["sms"] = false, ["email"] = false }, UnknownOutcome.Hold, ExampleCaps,
+            null, null, 1, new DateTimeOffset(2026, 12, 1, 9, 0, 0, TimeSpan.Zero), "c_k3v9x2m7q4w8z5ab");
 
     private static CategoryCap[] ExampleCaps =>
     [
@@ -215,7 +223,8 @@ public static class CategoryEndpoints
         await StreamChanges.RunAsync<Category>(store, key, clock, (_, current, at) =>
         {
             var defined = Category.Define(
-                current, category, put.Required ?? false, defaults, put.UnknownOutcome ?? UnknownOutcome.Hold, Callers.Of(http).ClientId, at, caps, digest,
+                current, category, put.Required ?? false, defaults, put.UnknownOutcome ?? UnknownOutcome.Hold, Callers.Of(http).ClientId,
+                    at, caps, digest,
                 put.Email is { } email ? new CategorySender(email.FromName, email.ReplyTo) : null);
             now = defined is null ? current : Category.Evolve(current, key, defined);
             return Task.FromResult<IReadOnlyList<object>>(defined is null ? [] : [defined]);

@@ -48,7 +48,8 @@ public static class CreateClientTokenEndpoint
 
     /// <summary>Maps <c>POST /v1/client-tokens</c>.</summary>
     public static void Map(IEndpointRouteBuilder app) =>
-        app.MapPost("/v1/client-tokens", CreateAsync).RequireScope(Scopes.Recipients).Traced().WithName("CreateClientToken").WithTags("Recipients")
+        app.MapPost("/v1/client-tokens", CreateAsync).RequireScope(Scopes.Recipients).Traced().WithName("CreateClientToken")
+            .WithTags("Recipients")
             .WithSummary("Make a token for a user's app").WithDescription(
                 "An app never holds an appSecret: it signs in to your service, and your service makes it a short-lived token that acts for this one user, as `Authorization: Bearer`. "
                 + "`devices`: register and remove the user's devices. `preferences`: read and set their preferences, and how they came about. `history`: list their notifications. `ack`: acknowledge their pushes of this client. "
@@ -65,7 +66,8 @@ public static class CreateClientTokenEndpoint
         var allow = wanted.Allow!.Distinct(StringComparer.Ordinal).ToList();
         if (allow.Any(a => a.StartsWith(TokenGrants.SendPrefix, StringComparison.Ordinal)) && !client.Scopes.Contains(Scopes.Send))
             return Problem.Of(StatusCodes.Status403Forbidden, "missing_scope", "This client lacks the scope \"send\", so it cannot let an app send. Ask an administrator for it, or leave send: out of allow.");
-        var categories = allow.Where(a => a.StartsWith(TokenGrants.SendPrefix, StringComparison.Ordinal)).Select(a => a[TokenGrants.SendPrefix.Length..]);
+        var categories = allow.Where(a => a.StartsWith(TokenGrants.SendPrefix, StringComparison.Ordinal)).Select(a =>
+            a[TokenGrants.SendPrefix.Length..]);
         if (categories.FirstOrDefault(c => !client.Sending.Covers(c)) is { } category)
             return new Hindrance(SendingRules.Category, SendingRules.CategoryDetail(category)).ToResult();
         AccessLog.Concerns(http, wanted.UserId!);

@@ -16,12 +16,16 @@ public sealed record ClientGrants
     /// <summary>As the contract shows them; <c>null</c>: none were given.</summary>
     public static ClientGrants? Of(SendGrant? grant) => grant is null ? null : new ClientGrants
     {
-        Send = new SendLimits { Categories = grant.Categories, Channels = grant.Channels, Required = grant.Required, BroadcastToAll = grant.BroadcastToAll },
+        Send = new SendLimits
+        {
+            Categories = grant.Categories, Channels = grant.Channels, Required = grant.Required, BroadcastToAll = grant.BroadcastToAll,
+        },
     };
 
     /// <summary>As the client keeps them.</summary>
     public SendGrant? ToSend() => Send is null ? null : new SendGrant(
-        Send.Categories?.Distinct().ToImmutableList(), Send.Channels?.Distinct().ToImmutableList(), Send.Required ?? false, Send.BroadcastToAll ?? false);
+        Send.Categories?.Distinct().ToImmutableList(), Send.Channels?.Distinct().ToImmutableList(), Send.Required ?? false,
+            Send.BroadcastToAll ?? false);
 }
 
 /// <summary>The limits of the scope <c>send</c>.</summary>
@@ -33,7 +37,10 @@ public sealed record SendLimits
     /// <summary>The channels that it may use; absent: any.</summary>
     public IReadOnlyList<Channel>? Channels { get; init; }
 
-    /// <summary>Whether its notifications in required categories pass opt-outs and quiet hours. Absent: no. With <c>operate</c> or <c>admin</c>: yes.</summary>
+    /// <summary>
+    /// Whether its notifications in required categories pass opt-outs and quiet hours. Absent: no. With <c>operate</c> or <c>admin</c>:
+    /// yes.
+    /// </summary>
     public bool? Required { get; init; }
 
     /// <summary>Whether its broadcasts may go to all users or by a filter. Absent: no. With <c>operate</c> or <c>admin</c>: yes.</summary>

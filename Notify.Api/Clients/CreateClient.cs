@@ -31,7 +31,9 @@ public sealed record CreateClient
     [Required]
     public IReadOnlyList<string>? Scopes { get; init; }
 
-    /// <summary>The limits within which it may use its scopes. Absent: any category and channel, opt-outs hold, broadcasts to topics only.</summary>
+    /// <summary>
+    /// The limits within which it may use its scopes. Absent: any category and channel, opt-outs hold, broadcasts to topics only.
+    /// </summary>
     public ClientGrants? Grants { get; init; }
 
     /// <summary>How many notifications it may ask for each second, over longer; 0: any number. Absent: as configured.</summary>
@@ -68,7 +70,8 @@ public sealed record ClientList(IReadOnlyList<ClientResource> Clients);
 /// <param name="AcceptBurst">How many it may ask for at once; absent: as configured.</param>
 /// <param name="Secrets">Those that count, at most two, without the secrets themselves.</param>
 public sealed record ClientResource(
-    string ClientId, string Name, ClientMode Mode, IReadOnlyList<string> Scopes, ClientGrants? Grants, bool IsDisabled, int? AcceptPerSecond,
+    string ClientId, string Name, ClientMode Mode, IReadOnlyList<string> Scopes, ClientGrants? Grants, bool IsDisabled,
+        int? AcceptPerSecond,
     int? AcceptBurst, IReadOnlyList<SecretResource> Secrets);
 
 /// <summary>A secret that counts.</summary>
@@ -119,12 +122,19 @@ public static class ClientEndpoints
         app.MapGet("/v1/clients", ListAsync).RequireScope(Scopes.Admin).Traced().WithName("ListClients").WithTags("Clients")
             .WithSummary("List clients").WithDescription("Every client, by name, without secrets.")
             .Answers(200, "The clients.", new ClientList([new ClientResource(Someone, "shop", ClientMode.Live,
-                [Scopes.Send, Scopes.Read], new ClientGrants { Send = new SendLimits { Categories = ["shipping"] } }, false, 500, 1000, [new SecretResource("s_h7k2m9qa", Then, Then)])]));
-        app.MapPut("/v1/clients/{clientId}/scopes", ChangePowersAsync).RequireScope(Scopes.Admin).Traced().WithName("ChangeClientScopes").WithTags("Clients")
-            .WithSummary("Change what a client may do").WithDescription("Its scopes and their limits, as a whole: here at once, at other hosts within two seconds. The secrets stay.")
-            .Takes("Sending in one category", new ChangePowers { Scopes = [Scopes.Send], Grants = new ClientGrants { Send = new SendLimits { Categories = ["shipping"] } } })
+                [Scopes.Send, Scopes.Read], new ClientGrants { Send = new SendLimits { Categories = ["shipping"] } }, false, 500, 1000,
+                    [new SecretResource("s_h7k2m9qa", Then, Then)])]));
+        app.MapPut("/v1/clients/{clientId}/scopes", ChangePowersAsync).RequireScope(Scopes.Admin).Traced().WithName("ChangeClientScopes")
+            .WithTags("Clients")
+            .WithSummary("Change what a client may do").WithDescription("Its scopes and their limits, as a whole: here at once, at "
+                + "other hosts within two seconds. The secrets stay.")
+            .Takes("Sending in one category", new ChangePowers
+            {
+                Scopes = [Scopes.Send], Grants = new ClientGrants { Send = new SendLimits { Categories = ["shipping"] } },
+            })
             .Answers(204, "It is changed.").FailsNotFound("such client");
-        app.MapPost("/v1/clients/{clientId}/secrets", RotateAsync).RequireScope(Scopes.Admin).Traced().WithName("RotateSecret").WithTags("Clients")
+        app.MapPost("/v1/clients/{clientId}/secrets", RotateAsync).RequireScope(Scopes.Admin).Traced().WithName("RotateSecret")
+            .WithTags("Clients")
             .WithSummary("Rotate a client's secret").WithDescription(
                 "Gives the client another secret, shown this once; with an Idempotency-Key for a day. Two may be active, so that one "
                 + "can be replaced without a pause; a third revokes one that was not used within a day, first one that was never used. "
@@ -136,10 +146,12 @@ public static class ClientEndpoints
             .FailsNotFound("such client, or no such secret of it,")
             .Fails(409, "secrets_in_use", SecretRotator.InUse).Fails(409, "idempotency_key_conflict", IdempotentRequests.Conflict)
                 .Fails(409, "idempotency_key_spent", IdempotentRequests.Spent);
-        app.MapDelete("/v1/clients/{clientId}/secrets/{secretId}", RevokeAsync).RequireScope(Scopes.Admin).Traced().WithName("RevokeSecret").WithTags("Clients")
+        app.MapDelete("/v1/clients/{clientId}/secrets/{secretId}", RevokeAsync).RequireScope(Scopes.Admin).Traced()
+            .WithName("RevokeSecret").WithTags("Clients")
             .WithSummary("Revoke a secret").WithDescription("The secret counts no more: here at once, at other hosts within two seconds.")
             .Answers(204, "It is revoked.").FailsNotFound("such secret of this client");
-        app.MapDelete("/v1/clients/{clientId}", DisableAsync).RequireScope(Scopes.Admin).Traced().WithName("DisableClient").WithTags("Clients")
+        app.MapDelete("/v1/clients/{clientId}", DisableAsync).RequireScope(Scopes.Admin).Traced().WithName("DisableClient")
+            .WithTags("Clients")
             .WithSummary("Shut a client out").WithDescription("The client may not call any more. Its notifications stay, and what it sent goes on.")
             .Answers(204, "It is shut out.").FailsNotFound("such client");
     }
@@ -167,12 +179,17 @@ public static class ClientEndpoints
         var clientId = "c_" + RandomNumberGenerator.GetString("abcdefghijkmnpqrstuvwxyz23456789", 16);
         var (issued, secret) = NewSecret(ring, clientId, by, now);
         session.Events.StartStream(Client.KeyOf(clientId), new ClientRegistered(
-            clientId, client.Name!, client.Mode ?? ClientMode.Live, [.. client.Scopes!.Distinct()], by, now, client.AcceptPerSecond, client.AcceptBurst,
+            clientId, client.Name!, client.Mode ?? ClientMode.Live, [.. client.Scopes!.Distinct()], by, now, client.AcceptPerSecond,
+                client.AcceptBurst,
             client.Grants?.ToSend()), issued);
         return (clientId, secret);
     }
 
-    /// <summary>Registers a client for an operator and prints its key and secret as one line of JSON. Settings: <c>name</c>, <c>mode</c>, <c>scopes</c>, <c>categories</c>, <c>channels</c>, <c>required</c>, <c>broadcastToAll</c>, <c>acceptPerSecond</c>, <c>acceptBurst</c>.</summary>
+    /// <summary>
+    /// Registers a client for an operator and prints its key and secret as one line of JSON. Settings: <c>name</c>, <c>mode</c>,
+    /// <c>scopes</c>, <c>categories</c>, <c>channels</c>, <c>required</c>, <c>broadcastToAll</c>, <c>acceptPerSecond</c>,
+    /// <c>acceptBurst</c>.
+    /// </summary>
     /// <returns>The exit code.</returns>
     public static async Task<int> CreateFromCommandLineAsync(IServiceProvider services, IConfiguration settings)
     {
@@ -182,10 +199,12 @@ public static class ClientEndpoints
         if (!IsLimit(settings["acceptPerSecond"], out var perSecond) || !IsLimit(settings["acceptBurst"], out var burst))
             return NotifyHost.Fail("notify-api", "--acceptPerSecond and --acceptBurst are whole numbers");
         if (!TryGrants(settings, out var grants))
-            return NotifyHost.Fail("notify-api", "--channels are some of push, sms and email, separated by commas; --required and --broadcastToAll are true or false");
+            return NotifyHost.Fail("notify-api", "--channels are some of push, sms and email, separated by commas; --required and "
+                + "--broadcastToAll are true or false");
         var client = new CreateClient
         {
-            Name = settings["name"] ?? "development", Mode = mode, Scopes = scopes, Grants = grants, AcceptPerSecond = perSecond, AcceptBurst = burst,
+            Name = settings["name"] ?? "development", Mode = mode, Scopes = scopes, Grants = grants, AcceptPerSecond = perSecond,
+                AcceptBurst = burst,
         };
         if (Validator.Validate(client) is { IsValid: false } found)
             return NotifyHost.Fail("notify-api", string.Join("; ", found.Errors.Select(e => $"--{JsonNamingPolicy.CamelCase.ConvertName(e.PropertyName)} {e.ErrorMessage}")));
@@ -202,11 +221,16 @@ public static class ClientEndpoints
         grants = null;
         string?[] given = [settings["categories"], settings["channels"], settings["required"], settings["broadcastToAll"]];
         if (given.All(g => g is null)) return true;
-        var channels = given[1]?.Split(',').Select(c => Enum.TryParse<Channel>(c, ignoreCase: true, out var channel) ? channel : (Channel?)null).ToList();
+        var channels = given[1]?.Split(',').Select(c => Enum.TryParse<Channel>(c, ignoreCase: true, out var channel) ? channel
+            : (Channel?)null).ToList();
         if (channels?.Contains(null) == true || !IsChoice(given[2], out var required) || !IsChoice(given[3], out var toAll)) return false;
         grants = new ClientGrants
         {
-            Send = new SendLimits { Categories = given[0]?.Split(','), Channels = channels?.OfType<Channel>().ToList(), Required = required, BroadcastToAll = toAll },
+            Send = new SendLimits
+            {
+                Categories = given[0]?.Split(','), Channels = channels?.OfType<Channel>().ToList(), Required = required,
+                BroadcastToAll = toAll,
+            },
         };
         return true;
     }
@@ -268,7 +292,8 @@ public static class ClientEndpoints
             ? ([new SecretRevoked(secretId, Callers.Of(http).ClientId, clock.GetUtcNow())], Results.NoContent())
             : ([], Problem.NotFound("such secret of this client")));
 
-    private static async Task<IResult> ChangePowersAsync(string clientId, HttpContext http, IDocumentStore store, Callers callers, TimeProvider clock)
+    private static async Task<IResult> ChangePowersAsync(string clientId, HttpContext http, IDocumentStore store, Callers callers,
+        TimeProvider clock)
     {
         var (body, problem) = await RequestBody.ReadAsync(http.Request, PowersValidator);
         if (body is null) return problem!;

@@ -34,7 +34,8 @@ public sealed class Callers(
 
     /// <summary>The words of that refusal.</summary>
     public const string TestModeDetail =
-        "A test client changes nothing that live clients share, such as users, templates, categories, topics and suppressions. Call with a live client.";
+        "A test client changes nothing that live clients share, such as users, templates, categories, topics and suppressions. Call "
+            + "with a live client.";
 
     private const string Item = "notify.caller", OwnerItem = "notify.owner", TokenItem = "notify.token";
     private const string Bearer = "Bearer ", BasicChallenge = "Basic realm=\"notify\", charset=\"UTF-8\"";
@@ -99,7 +100,7 @@ public sealed class Callers(
         }
 
         if (client is null || match is null || client.IsDisabled)
-            return await refusals.LoginAsync(context, key, Unauthorized(
+            return await refusals.LoginAsync(context, key, client is not null, Unauthorized(
                 context, "The appKey or appSecret is wrong, or no longer counts. Check both, or ask an administrator for a new secret."));
         uses.Note(client.ClientId, match);
         if (!scopes.Any(client.Scopes.Contains))
@@ -122,13 +123,13 @@ public sealed class Callers(
 
     private async ValueTask<IResult?> RequireTokenAsync(HttpContext context, string text)
     {
-        if (await tokens.ReadAsync(text) is not { } token) return await refusals.LoginAsync(context, "bearer", TokenInvalid(context));
+        if (await tokens.ReadAsync(text) is not { } token) return refusals.Token(context, TokenInvalid(context));
         if (await FindAsync(token.ClientId, context) is not { IsDisabled: false } client || client.Mode != token.Mode)
-            return TokenInvalid(context);
+            return refusals.Token(context, TokenInvalid(context));
         if (HindranceOf(context, token) is { } hindrance) return Lacks(context, $"app:{token.ClientId}", TokenLacks, hindrance);
         if (!MayWrite(context, client)) return Lacks(context, $"app:{token.ClientId}", TestMode, TestModeDetail);
-        if (await IsOfErasedAsync(token, context)) return TokenInvalid(context);
-        // What the client may do, its users' apps may not; what it may send, they may not exceed.
+        if (await IsOfErasedAsync(token, context)) return refusals.Token(context, TokenInvalid(context));
+        // The client's scopes are not its users' apps'; its limits for sending hold for them too.
         context.Items[Item] = client with { Scopes = [], Send = client.Sending };
         context.Items[OwnerItem] = client;
         context.Items[TokenItem] = token;

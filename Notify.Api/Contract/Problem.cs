@@ -73,7 +73,8 @@ public static class Problem
 
         public Task ExecuteAsync(HttpContext httpContext)
         {
-            var problem = ProblemDocument.Of(status, Code, detail, Activity.Current?.TraceId.ToString() ?? httpContext.TraceIdentifier, errors);
+            var problem = ProblemDocument.Of(status, Code, detail, Activity.Current?.TraceId.ToString() ?? httpContext.TraceIdentifier,
+                errors);
             if (retryAfterSeconds is { } seconds) httpContext.Response.Headers.RetryAfter = seconds.ToString(System.Globalization.CultureInfo.InvariantCulture);
             httpContext.Response.StatusCode = status;
             return httpContext.Response.WriteAsJsonAsync(problem, options: null, contentType: "application/problem+json", httpContext.RequestAborted);

@@ -77,7 +77,7 @@ public sealed class AcceptLimit(AcceptLimitOptions options, ApiHosts hosts) : ID
             made = (perSecond, burst, hosts);
             this.perSecond = (double)perSecond / hosts;
             // A batch that the whole limit allows must pass at one host.
-            this.burst = Math.Max(burst / hosts, Math.Min(burst, RequestNotificationEndpoint.MaxBatch));
+            this.burst = Math.Max(burst / hosts, Math.Min(burst, RequestNotificationsEndpoint.MaxBatch));
             limiter = new TokenBucketRateLimiter(new TokenBucketRateLimiterOptions
             {
                 TokenLimit = this.burst,

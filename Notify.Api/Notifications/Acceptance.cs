@@ -195,7 +195,8 @@ public sealed class Acceptance : IAsyncDisposable
             new NotificationRequested(
                 item.Client.ClientId, r.EventId!, r.UserId, item.Subject, item.Client.Mode, r.Category ?? item.Template?.Category
                     ?? RequestNotification.DefaultCategory, r.Priority ?? Priority.Normal,
-                r.Channels, Sealed.None, r.SendAt, r.ExpiresAt, item.Hash, item.Trace?.Id, now, item.Template?.Pin, item.Through, !item.Client.Sending.Required),
+                r.Channels, Sealed.None, r.SendAt, r.ExpiresAt, item.Hash, item.Trace?.Id, now, item.Template?.Pin, item.Through,
+                    !item.Client.Sending.Required),
             item.Payload);
     }
 

@@ -45,7 +45,8 @@ public static class AcknowledgeDeliveryEndpoint
 
     /// <summary>Maps <c>POST /v1/notifications/{eventId}/ack</c>.</summary>
     public static void Map(IEndpointRouteBuilder app) =>
-        app.MapPost("/v1/notifications/{eventId}/ack", AcknowledgeAsync).RequireAnyScope(Scopes.Send, Scopes.Recipients).OrToken(TokenGrants.Ack).OpenToTests().WithName("AcknowledgeDelivery").WithTags("Send")
+        app.MapPost("/v1/notifications/{eventId}/ack", AcknowledgeAsync).RequireAnyScope(Scopes.Send, Scopes.Recipients)
+            .OrToken(TokenGrants.Ack).OpenToTests().WithName("AcknowledgeDelivery").WithTags("Send")
             .WithSummary("Acknowledge a push").WithDescription("Tells that a push reached the device, or that the person opened it. Said again it changes nothing and answers 200. The scope `recipients` will do as well. Carriers and mail servers tell of SMS and email by themselves.")
             .Takes("Opened", new AcknowledgeDelivery { DeliveryId = ExampleId, Event = AcknowledgedEvent.Opened })
             .Answers(200, "The delivery as it is now.", NotificationResource.Example.Deliveries[0] with { Channel = Channel.Push, Provider = "apns", Status = DeliveryStatus.Delivered, DeviceId = "d_7kQ2mX0aVbN3sT9yLpR4wE" })

@@ -23,7 +23,8 @@ public static class CancelNotification
 {
     /// <summary>Maps <c>POST /v1/notifications/{eventId}/cancel</c>.</summary>
     public static void Map(IEndpointRouteBuilder app) =>
-        app.MapPost("/v1/notifications/{eventId}/cancel", CancelAsync).RequireScope(Scopes.Send).OpenToTests().WithName("CancelNotification").WithTags("Send")
+        app.MapPost("/v1/notifications/{eventId}/cancel", CancelAsync).RequireScope(Scopes.Send).OpenToTests()
+            .WithName("CancelNotification").WithTags("Send")
             .WithSummary("Withdraw a notification").WithDescription("Stops every delivery that is not in flight, exactly: what it names as stopped was not and will not be sent. Said again it stops nothing more and answers 200. What waits in a digest is taken out of it; a digest that is withdrawn before it closes is so with all that waits in it.")
             .Answers(200, "What was stopped.", new CancelledNotification("order-123-shipped", NotificationStatus.Cancelled, [Guid.Parse("0b1f7c3e-52ab-8d0e-9c41-6a7d2f90e513")]))
             .FailsNotFound("notification with this event ID")
@@ -85,7 +86,8 @@ public static class RescheduleEndpoint
 
     /// <summary>Maps <c>POST /v1/notifications/{eventId}/reschedule</c>.</summary>
     public static void Map(IEndpointRouteBuilder app) =>
-        app.MapPost("/v1/notifications/{eventId}/reschedule", RescheduleAsync).RequireScope(Scopes.Send).OpenToTests().WithName("RescheduleNotification").WithTags("Send")
+        app.MapPost("/v1/notifications/{eventId}/reschedule", RescheduleAsync).RequireScope(Scopes.Send).OpenToTests()
+            .WithName("RescheduleNotification").WithTags("Send")
             .WithSummary("Move a scheduled notification").WithDescription("Chooses another sendAt, as long as the notification is not yet due. A time that has passed means at once; a time at or after expiresAt is a fault.")
             .Takes("To the next day", new RescheduleNotification { SendAt = NextDay })
             .Answers(200, "It is moved.", new RescheduledNotification("order-123-shipped", NotificationStatus.Scheduled, NextDay))

@@ -35,7 +35,8 @@ public static class GetReceipts
 {
     /// <summary>Maps <c>GET /v1/notifications/{eventId}/receipts</c>.</summary>
     public static void Map(IEndpointRouteBuilder app) =>
-        app.MapGet("/v1/notifications/{eventId}/receipts", GetAsync).RequireScope(Scopes.Audit).Traced().WithName("GetNotificationReceipts").WithTags("Ask")
+        app.MapGet("/v1/notifications/{eventId}/receipts", GetAsync).RequireScope(Scopes.Audit).Traced()
+            .WithName("GetNotificationReceipts").WithTags("Ask")
             .WithSummary("A notification's receipts").WithDescription("Every receipt that providers posted for it, word for word. They hold addresses: they are kept sealed under the person's key, and opened here.")
             .Query("client", GetNotification.ClientRule, "c_k3v9x2m7q4w8z5ab")
             .Answers(200, "The receipts.", new ReceiptList([new ReceiptResource(
@@ -56,7 +57,7 @@ public static class GetReceipts
         var rows = await ReceiptTable.OfAsync(read.Connection, key, http.RequestAborted);
         var opened = await keys.ForAsync(read.Connection, rows.Where(r => r.Raw != Sealed.None).Select(r => r.Raw), http.RequestAborted);
         return Results.Ok(new ReceiptList([.. rows.Select(r => new ReceiptResource(
-            r.Provider, r.EventId, r.ReceivedAt, r.Facts.At, r.What, r.DeliveryId, r.MessageId, r.Facts.Reason, r.Facts.Code, 
+            r.Provider, r.EventId, r.ReceivedAt, r.Facts.At, r.What, r.DeliveryId, r.MessageId, r.Facts.Reason, r.Facts.Code,
             r.Raw == Sealed.None ? null : opened.OpenText(r.Raw, SealedPlace.OfReceipt(r.Provider, r.EventId))))]));
     }
 }

@@ -29,7 +29,9 @@ public static class ListNotifications
         app.MapGet("/v1/users/{userId}/notifications",
             (string userId, HttpContext http, ReadDatabase database) => ListAsync(http, database, userId))
             .RequireScope(Scopes.Recipients).OrToken(TokenGrants.History).WithName("ListUserNotifications").WithTags("Recipients")
-            .WithSummary("A user's history").WithDescription("A user's notifications from this client, newest first, from the read model, which may lag by moments; with the scope `audit` those from every client. An app sees as much as the client that made its token.")
+            .WithSummary("A user's history").WithDescription("A user's notifications from this client, newest first, from the read "
+                + "model, which may lag by moments; with the scope `audit` those from every client. An app sees as much as the client "
+                + "that made its token.")
             .WithFilters()
             .Answers(200, "A page.", Example);
     }
@@ -59,7 +61,8 @@ public static class ListNotifications
         (DateTimeOffset At, string Id)? after = null;
         if (query["after"].FirstOrDefault() is { } cursor && (after = PageCursor.Read(cursor)) is null) errors["after"] = [PageCursor.Rule];
         var client = query["client"].FirstOrDefault();
-        var (seen, problem) = historyOf is null ? Visibility.Of(http, client, query["userId"].FirstOrDefault()) : Visibility.OfUser(http, client, historyOf);
+        var (seen, problem) = historyOf is null ? Visibility.Of(http, client, query["userId"].FirstOrDefault()) : Visibility.OfUser(http,
+            client, historyOf);
         if (seen is null) return problem!;
         if (errors.Count > 0) return Problem.Invalid(errors);
 

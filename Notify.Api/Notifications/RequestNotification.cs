@@ -210,46 +210,20 @@ public sealed class RequestedRecipientValidator : AbstractValidator<RequestedRec
     }
 }
 
-/// <summary>Many requests at once: the body of <c>POST /v1/notifications/batch</c>.</summary>
-public sealed record RequestNotifications
-{
-    /// <summary>1 to 1,000 requests.</summary>
-    [Required]
-    public IReadOnlyList<RequestNotification>? Notifications { get; init; }
-}
-
 /// <summary>What became of a request.</summary>
 /// <param name="EventId">The request's own.</param>
 /// <param name="Status">Where the notification stands.</param>
 /// <param name="Duplicate">Whether the same request was accepted before.</param>
 public sealed record RequestedNotification(string EventId, NotificationStatus Status, bool Duplicate);
 
-/// <summary>What became of a batch.</summary>
-/// <param name="Results">One for each item, in the order given.</param>
-public sealed record BatchResult(IReadOnlyList<BatchItemResult> Results);
-
-/// <summary>What became of one item of a batch.</summary>
-/// <param name="EventId">The item's own, where it had one.</param>
-/// <param name="Status"><c>accepted</c>, <c>duplicate</c> or <c>rejected</c>.</param>
-/// <param name="Error">Why it was rejected.</param>
-public sealed record BatchItemResult(string? EventId, string Status, BatchItemError? Error = null);
-
-/// <summary>Why an item was rejected; a rejected item uses up no ID.</summary>
-/// <param name="Code">As a problem's code.</param>
-/// <param name="Detail">What is wrong and what to do.</param>
-/// <param name="Errors">Every fault, by field; beyond the first 100, their number.</param>
-public sealed record BatchItemError(string Code, string Detail, IDictionary<string, string[]>? Errors = null);
-
-/// <summary>The endpoints that accept notifications.</summary>
+/// <summary>The endpoint that accepts a notification.</summary>
 public static class RequestNotificationEndpoint
 {
-    /// <summary>The most notifications in one batch.</summary>
-    public const int MaxBatch = 1000;
-
-    /// <summary>Maps <c>POST /v1/notifications</c> and <c>…/batch</c>.</summary>
+    /// <summary>Maps <c>POST /v1/notifications</c>.</summary>
     public static void Map(IEndpointRouteBuilder app)
     {
-        app.MapPost("/v1/notifications", OneAsync).RequireScope(Scopes.Send).OrToken(TokenGrants.Send).OpenToTests().WithOwnLimit().WithName("RequestNotification").WithTags("Send")
+        app.MapPost("/v1/notifications", OneAsync).RequireScope(Scopes.Send).OrToken(TokenGrants.Send).OpenToTests().WithOwnLimit()
+            .WithName("RequestNotification").WithTags("Send")
             .WithSummary("Request a notification").WithDescription(
                 "Answers 202 only when the notification is durable. The same event ID is never acted upon twice: the same request again answers 200 and sends nothing, another one 409. "
                 + "A rejected request uses up no ID. An unknown user, or one who cannot be reached, is accepted and ends as suppressed, with the reason among its events.")
@@ -259,25 +233,18 @@ public static class RequestNotificationEndpoint
             .FailsUngranted()
             .Fails(409, "event_id_conflict", ConflictDetail("order-123-shipped"))
             .Fails(429, "rate_limited", TooMany);
-        app.MapPost("/v1/notifications/batch", BatchAsync).RequireScope(Scopes.Send).OpenToTests().WithOwnLimit().WithName("RequestNotifications").WithTags("Send")
-            .WithSummary("Request up to 1,000 notifications").WithDescription("One bad item harms no other: each has a result of its own, in the order given. Items are accepted as single requests are.")
-            .Takes("Two at once", new RequestNotifications { Notifications = [Example with { EventId = "order-124-shipped" }, ToNumber with { EventId = "code-78" }] })
-            .Answers(200, "What became of each.", new BatchResult(
-            [
-                new BatchItemResult("order-124-shipped", "accepted"),
-                new BatchItemResult("code-78", "rejected", new BatchItemError("event_id_conflict", "The event ID was used for another request.")),
-            ]))
-            .Fails(429, "rate_limited", TooMany);
     }
 
-    private static RequestNotification Example => new()
+    /// <summary>A request to a registered user, for the reference.</summary>
+    internal static RequestNotification Example => new()
     {
         EventId = "order-123-shipped", UserId = "u-42", Channels = [Channel.Push, Channel.Sms], Category = "shipping", Priority = Priority.Critical,
         Content = new RequestedContent { Title = "On its way", Body = "Your order 123 has left our house.", Data = JsonSerializer.SerializeToElement(new { orderId = "123" }), Url = "https://example.com/orders/123" },
         Metadata = JsonSerializer.SerializeToElement(new { campaign = "none" }),
     };
 
-    private static RequestNotification ToNumber => new()
+    /// <summary>A request to a number, for the reference.</summary>
+    internal static RequestNotification ToNumber => new()
     {
         EventId = "code-77", To = new RequestedRecipient { Phone = "+12025550123" }, Channels = [Channel.Sms], Category = "otp", Priority = Priority.Critical,
         Content = new RequestedContent { Body = "Your code is 402817." },
@@ -322,7 +289,9 @@ public static class RequestNotificationEndpoint
         },
     };
 
-    private const string TooMany = "This client asks for more than its limit allows. Send the same request again after Retry-After: nothing was stored.";
+    /// <summary>The words of 429.</summary>
+    internal const string TooMany = "This client asks for more than its limit allows. Send the same request again after Retry-After: "
+        + "nothing was stored.";
 
     private static string ConflictDetail(string eventId) =>
         $"The event ID {eventId} was used for another request. It stays taken for ever: choose a new one, or send the first request unchanged.";
@@ -373,66 +342,6 @@ public static class RequestNotificationEndpoint
             if (limit.Take(http.Response, client, 1) is { } over) return (null, null, over);
             return (requests.AcceptAsync(client, request!, document.RootElement, Callers.AppOf(http), http.RequestAborted),
                 request!.EventId, null);
-        }
-    }
-
-    private static async Task<IResult> BatchAsync(HttpContext http, TemplateRequests requests, RequestNotificationValidator validator,
-        AcceptLimit limit, Acceptance acceptance, ILogger<RequestNotification> log)
-    {
-        var (document, problem) = await RequestBody.ReadAsync(http.Request, RequestBody.MaxBatchBytes);
-        if (document is null) return problem!;
-        using (document)
-        {
-            var root = document.RootElement;
-            var errors = new Dictionary<string, string[]>();
-            foreach (var field in root.EnumerateObject().Where(f => f.Name != "notifications")) errors[field.Name] = ["is not known here; known is notifications"];
-            if (!root.TryGetProperty("notifications", out var list) || list.ValueKind != JsonValueKind.Array) errors["notifications"] = ["must be a list"];
-            else if (list.GetArrayLength() is 0 or > MaxBatch) errors["notifications"] = ["must have 1 to 1,000 items"];
-            if (errors.Count > 0) return Problem.Invalid(errors);
-
-            var client = Callers.Of(http);
-            if (limit.Take(http.Response, client, list.GetArrayLength()) is { } over) return over;
-            if (!acceptance.HasRoomFor(client, list.GetArrayLength())) return Problem.Busy();
-            var results = await Task.WhenAll(list.EnumerateArray().Select(item =>
-                ItemAsync(requests, validator, client, item, log, http.RequestAborted)));
-            return Results.Ok(new BatchResult(results));
-        }
-    }
-
-    private static async Task<BatchItemResult> ItemAsync(TemplateRequests requests, RequestNotificationValidator validator,
-        Client client, JsonElement item, ILogger log, CancellationToken aborted)
-    {
-        var eventId = item.ValueKind == JsonValueKind.Object && item.TryGetProperty("eventId", out var id) && id.ValueKind == JsonValueKind.String ? id.GetString() : null;
-        var errors = RequestBody.Bind(item, validator, out var request);
-        if (errors is not null) return new BatchItemResult(eventId, "rejected", new BatchItemError("invalid_request", "The item has faults; errors names each of them by field.", errors));
-        try
-        {
-            var (result, faults, hindrance) = await requests.AcceptAsync(client, request!, item, aborted: aborted);
-            if (hindrance is not null) return new BatchItemResult(eventId, "rejected", new BatchItemError(hindrance.Code, hindrance.Detail));
-            if (faults is not null) return new BatchItemResult(eventId, "rejected", new BatchItemError("invalid_request", "The item has faults; errors names each of them by field.", faults));
-            return result switch
-            {
-                AcceptResult.Accepted => new BatchItemResult(eventId, "accepted"),
-                AcceptResult.Duplicate => new BatchItemResult(eventId, "duplicate"),
-                _ => new BatchItemResult(eventId, "rejected", new BatchItemError("event_id_conflict", "The event ID was used for another request.")),
-            };
-        }
-        catch (Exception e) when (e is Projections.CommitBusyException or Projections.CommitWaitException)
-        {
-            var wasTried = e is Projections.CommitWaitException { WasTried: true };
-            return new BatchItemResult(eventId, "rejected", new BatchItemError("busy", wasTried ? Problem.WaitedDetail
-                : Problem.BusyDetail));
-        }
-        catch (Exception e) when (Projections.DatabaseFaults.IsPassing(e))
-        {
-            return new BatchItemResult(eventId, "rejected", new BatchItemError("storage_unavailable", "The database does not answer; send the item again."));
-        }
-#pragma warning disable CA1031 // What fails is this item's alone: others of the batch are durable, and must be told so.
-        catch (Exception e) when (e is not OperationCanceledException)
-#pragma warning restore CA1031
-        {
-            log.LogError(e, "An item of a batch failed by a fault of ours.");
-            return new BatchItemResult(eventId, "rejected", new BatchItemError("internal_error", "Something failed on our side; send the item again, and if it keeps failing, tell the operators."));
         }
     }
 }

@@ -12,8 +12,8 @@ namespace Notify.Api.Notifications;
 /// <param name="Category">The category of requests that name none.</param>
 public sealed record ResolvedTemplate(PinnedTemplate Pin, string? Category);
 
-/// <summary>What a request for a notification is answered; one of the three.</summary>
-/// <param name="Result">What became of it.</param>
+/// <summary>The answer to a request for a notification; one of the three.</summary>
+/// <param name="Result">The outcome of its acceptance.</param>
 /// <param name="Faults">Every fault by field.</param>
 /// <param name="Hindrance">The reason why the client may not send it.</param>
 public sealed record AcceptAnswer(AcceptResult? Result, IDictionary<string, string[]>? Faults = null, Hindrance? Hindrance = null);
@@ -47,7 +47,7 @@ public sealed class TemplateRequests(TemplateBook book, Acceptance acceptance, T
         var (template, faults) = await ResolveAsync(request);
         if (faults is not null)
         {
-            // What repeats an accepted request is a repeat, whatever has become of the template since.
+            // The repeat of an accepted request is one also when the template has changed since.
             return await acceptance.KnownAsync(client, request, received, aborted) is { } known ? new(known) : new(null, faults);
         }
 

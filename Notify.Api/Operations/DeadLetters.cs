@@ -152,8 +152,10 @@ public static class DeadLetters
             .IntersectBy(rows.Select(r => r.Id), d => d.Delivery.Id);
         var fingerprints = await FingerprintsAsync(connection, keys, dead, cancellation);
         var rules = await ReachRulesReader.LoadAsync(
-            session, connection, notifications.Values.Select(n => n.Request.Category), fingerprints.Values.Select(f => Suppression.IdOf(f.Channel, f.Fingerprint)),
-            notifications.Values.Where(n => n.Request.UserId is null).SelectMany(n => n.Deliveries.Keys).Where(fingerprints.ContainsKey).Select(d => fingerprints[d]),
+            session, connection, notifications.Values.Select(n => n.Request.Category),
+                fingerprints.Values.Select(f => Suppression.IdOf(f.Channel, f.Fingerprint)),
+            notifications.Values.Where(n => n.Request.UserId is null).SelectMany(n => n.Deliveries.Keys).Where(fingerprints.ContainsKey)
+                .Select(d => fingerprints[d]),
             now, cancellation);
 
         var redriven = new List<OpenDelivery>();

@@ -40,7 +40,8 @@ public sealed class DeviceChallenge(MasterKeyRing ring, Acceptance acceptance, T
         var request = new RequestNotification
         {
             EventId = $"{ClientToken.EventIdPrefix}challenge:{ring.Fingerprint("device-challenge-event", $"{deviceId}\n{userId}\n{number}")[..22]}",
-            To = new RequestedRecipient { Device = new RequestedDevice { Platform = device.Platform, Token = device.Token, Subscription = device.Subscription } },
+            To = new RequestedRecipient { Device = new RequestedDevice { Platform = device.Platform, Token = device.Token,
+                Subscription = device.Subscription } },
             Channels = [Channel.Push], Category = "device-challenge", Priority = Priority.Critical, ExpiresAt = until,
             Content = new RequestedContent
             {

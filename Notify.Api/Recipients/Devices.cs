@@ -60,6 +60,8 @@ public static class Devices
     /// <summary>How many devices of a user are kept: a push to the user is tried on each.</summary>
     public const int Most = 100;
 
+    private const string ChallengeFault = "is wrong or has expired; register without it, and the device gets a new one";
+
     // Said again within this time, nothing has happened: apps register at every start.
     private static readonly TimeSpan Renewal = TimeSpan.FromDays(1);
 
@@ -69,8 +71,9 @@ public static class Devices
         : JsonSerializer.Serialize(subscription! with { ExpirationTime = null }, NotifyJson.Options);
 
     /// <summary>A device's ID, which follows from its token: the same token is the same device.</summary>
-    public static string IdOf(MasterKeyRing ring, RegisterDevice device) => 
-        IdOf(ring, device.Platform!.Value, device.Token is null ? device.Subscription!.Endpoint! : Spelled(device.Platform.Value, device.Token));
+    public static string IdOf(MasterKeyRing ring, RegisterDevice device) =>
+        IdOf(ring, device.Platform!.Value, device.Token is null ? device.Subscription!.Endpoint! : Spelled(device.Platform.Value,
+            device.Token));
 
     /// <summary>
     /// The IDs that earlier versions gave to the same device by another spelling of its token: hexadecimal digits in capitals, or as the
@@ -78,9 +81,11 @@ public static class Devices
     /// </summary>
     internal static IReadOnlyList<string> EarlierIdsOf(MasterKeyRing ring, RegisterDevice device) =>
         device is not { Platform: Platform.Ios, Token: { } token } ? []
-            : [.. new[] { token.ToUpperInvariant(), token }.Where(t => t != Spelled(Platform.Ios, t)).Distinct().Select(t => IdOf(ring, Platform.Ios, t))];
+            : [.. new[] { token.ToUpperInvariant(), token }.Where(t => t != Spelled(Platform.Ios, t)).Distinct().Select(t => IdOf(ring,
+                Platform.Ios, t))];
 
-    private static string IdOf(MasterKeyRing ring, Platform platform, string address) => "d_" + ring.Fingerprint("device", $"{platform}\n{address}")[..22];
+    private static string IdOf(MasterKeyRing ring, Platform platform, string address) => "d_" + ring.Fingerprint("device",
+        $"{platform}\n{address}")[..22];
 
     // An APNs token is hexadecimal: the same device in either case. Others are taken as they are.
     private static string Spelled(Platform platform, string token) => platform == Platform.Ios ? token.ToLowerInvariant() : token;
@@ -89,7 +94,12 @@ public static class Devices
     public static void Map(IEndpointRouteBuilder app)
     {
         app.MapPost("/v1/users/{userId}/devices", RegisterAsync).RequireScope(Scopes.Recipients).OrToken(TokenGrants.Devices).WithName("RegisterDevice").WithTags("Recipients")
-            .WithSummary("Register a device").WithDescription("The same token again is the same device; a token moves to its latest user. Where an app registers a token that is another user's, the answer is 202 and nothing moves yet: a code goes to the device by push, as `notifyDeviceChallenge` in its data, and the app registers again with it as `challenge`. Knowing a token is no proof. A service's key moves a device at once. A user has at most 100: the one registered longest ago makes room. Let the app call this at every start: it keeps the token fresh, and is an event only where it tells something new, or once a day.")
+            .WithSummary("Register a device").WithDescription("The same token again is the same device; a token moves to its latest "
+                + "user. Where an app registers a token that is another user's, the answer is 202 and nothing moves yet: a code goes "
+                + "to the device by push, as `notifyDeviceChallenge` in its data, and the app registers again with it as `challenge`. "
+                + "Knowing a token is no proof. A service's key moves a device at once. A user has at most 100: the one registered "
+                + "longest ago makes room. Let the app call this at every start: it keeps the token fresh, and is an event only where "
+                + "it tells something new, or once a day.")
             .Takes("An iPhone", new RegisterDevice { Platform = Platform.Ios, Token = "a0a0c1f2e3d4b5a69788796a5b4c3d2e1f00112233445566778899aabbccddee" })
             .Takes("An Android phone", new RegisterDevice { Platform = Platform.Android, Token = "dQw4w9WgXcQ:APA91bH-example-registration-token" })
             .Takes("A browser", new RegisterDevice
@@ -123,12 +133,8 @@ public static class Devices
         var owner = userId;
         var mayMove = Callers.TokenOf(http) is null || challenge.IsProof(deviceId, userId, device.Challenge);
         var isAnothers = false;
-        foreach (var (earlier, holder) in await HoldersAsync(store, EarlierIdsOf(ring, device), http.RequestAborted))
-        {
-            if (holder != userId && !mayMove) return await ChallengeAsync(http, challenge, device, deviceId, userId);
-            await RemoveEarlierAsync(store, holder, earlier, by, clock, http.RequestAborted);
-        }
-
+        var earlier = await HoldersAsync(store, EarlierIdsOf(ring, device), http.RequestAborted);
+        if (!mayMove && earlier.Any(e => e.UserId != userId)) return await ChallengeAsync(http, challenge, device, deviceId, userId);
         await RecipientChanges.RunAsync(store, userId, clock, async (session, recipient, now) =>
         {
             if (isAnothers) return [];
@@ -156,6 +162,8 @@ public static class Devices
             return owner = isAnothers ? userId : holder;
         });
         if (isAnothers) return await ChallengeAsync(http, challenge, device, deviceId, userId);
+        // Afterwards: whatever fails in between, the device is registered once or twice, and never not at all.
+        foreach (var (id, holder) in earlier) await RemoveEarlierAsync(store, holder, id, by, clock, http.RequestAborted);
         return Results.Created($"/v1/users/{userId}/devices/{deviceId}", new RegisteredDevice(deviceId));
     }
 
@@ -166,7 +174,8 @@ public static class Devices
         if (deviceIds.Count == 0) return [];
         await using var session = store.QuerySession();
         var found = await session.AdvancedSql.QueryAsync<string, string>(
-            "select device_id, user_id from notify.devices where device_id = any(?) order by device_id", cancellation, [deviceIds.ToArray()]);
+            "select row(device_id), row(user_id) from notify.devices where device_id = any(?) order by device_id",
+            cancellation, [deviceIds.ToArray()]);
         return [.. found];
     }
 
@@ -185,7 +194,8 @@ public static class Devices
         HttpContext http, DeviceChallenge challenge, RegisterDevice device, string deviceId, string userId)
     {
         if (device.Challenge is not null)
-            return Problem.Invalid(new Dictionary<string, string[]> { ["challenge"] = ["is wrong or has expired; register without it, and the device gets a new one"] });
+            return Problem.Invalid(
+                new Dictionary<string, string[]> { ["challenge"] = [ChallengeFault] });
         var until = await challenge.SendAsync(Callers.Of(http), device, deviceId, userId, http.RequestAborted);
         return Results.Json(new ChallengedDevice(deviceId, "sent", until), statusCode: StatusCodes.Status202Accepted);
     }
@@ -256,7 +266,8 @@ public static class Devices
     }
 
     // Takes the device if it is nobody's, and tells whose it is.
-    private static async Task<string> HolderAsync(NpgsqlConnection connection, string deviceId, string userId, CancellationToken cancellation)
+    private static async Task<string> HolderAsync(NpgsqlConnection connection, string deviceId, string userId,
+        CancellationToken cancellation)
     {
         await TakeAsync(connection, [deviceId], [userId], cancellation);
         await using var select = Command(connection, "select user_id from notify.devices where device_id = $1", deviceId);

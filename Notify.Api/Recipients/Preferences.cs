@@ -17,7 +17,7 @@ using Notify.Projections.Privacy;
 
 namespace Notify.Api.Recipients;
 
-/// <summary>A choice about one channel.</summary>
+/// <summary>A choice: about a channel, or about a category at an address.</summary>
 public sealed record ChannelChoice
 {
     /// <summary>Whether the person wants to be reached so.</summary>
@@ -76,7 +76,8 @@ public static class Preferences
             .Takes("No SMS, no marketing by email, and nothing at night", Example)
             .Header("If-Match", "The `ETag` of the preferences that the change starts from; absent: whatever they are.", "\"Zk3mQ9tV0c7H1pLx\"")
             .Answers(200, "As they are now.", Example, "ETag").Fails(412, "preferences_changed", Changed);
-        app.MapGet("/v1/users/{userId}/preferences/history", HistoryAsync).RequireScope(Scopes.Recipients).Traced().OrToken(TokenGrants.Preferences).WithName("GetPreferencesHistory").WithTags("Recipients")
+        app.MapGet("/v1/users/{userId}/preferences/history", HistoryAsync).RequireScope(Scopes.Recipients).Traced()
+            .OrToken(TokenGrants.Preferences).WithName("GetPreferencesHistory").WithTags("Recipients")
             .WithSummary("How a user's preferences came about").WithDescription("Each change: when, by whom, through what.")
             .Answers(200, "The changes.", new PreferenceHistory([new PreferenceChange(2, nameof(OptedOut), new OptedOut(Channel.Sms, null, "c_k3v9x2m7q4w8z5ab", "api", new DateTimeOffset(2026, 12, 1, 9, 0, 0, TimeSpan.Zero)))]))
             .FailsNotFound("such user");

@@ -16,10 +16,10 @@ public sealed class RecipientImport(IDocumentStore store, SubjectKeys keys, Mast
     public async Task<int> CommitAsync(IReadOnlyList<ImportUser> users, string by, CancellationToken cancellation)
     {
         var changed = 0;
+        await StreamChanges.RepeatAsync(clock, async () => changed = await TryCommitAsync(users, by, cancellation), cancellation);
         string[] spelled = [.. users.SelectMany(u => u.Devices ?? []).SelectMany(d => Devices.EarlierIdsOf(ring, d)).Distinct()];
         foreach (var (earlier, holder) in await Devices.HoldersAsync(store, spelled, cancellation))
             await Devices.RemoveEarlierAsync(store, holder, earlier, by, clock, cancellation);
-        await StreamChanges.RepeatAsync(clock, async () => changed = await TryCommitAsync(users, by, cancellation), cancellation);
         return changed;
     }
 

@@ -16,7 +16,7 @@ public sealed class ReferenceDocument([FromKeyedServices(ReferenceDocument.Name)
     /// <summary>The document's name.</summary>
     public const string Name = "v1";
 
-    /// <summary>Where it is served.</summary>
+    /// <summary>The path at which the document is served.</summary>
     public const string Path = $"/openapi/{Name}.json";
 
     private const int Piece = 16 * 1024;

@@ -3,6 +3,7 @@ using FluentValidation;
 using Marten;
 using Notify.Api.Access;
 using Notify.Api.Contract;
+using Notify.Api.Recipients;
 using Notify.Api.Reference;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
@@ -12,7 +13,9 @@ using Notify.Projections.Privacy;
 
 namespace Notify.Api.Suppressions;
 
-/// <summary>The wish of somebody who is not registered about categories at an address: the body of <c>PUT /v1/address-preferences</c>.</summary>
+/// <summary>
+/// The wish of somebody who is not registered about categories at an address: the body of <c>PUT /v1/address-preferences</c>.
+/// </summary>
 public sealed record PutAddressPreferences
 {
     /// <summary>sms or email.</summary>
@@ -25,30 +28,10 @@ public sealed record PutAddressPreferences
 
     /// <summary>By category: whether it may be sent there; others stay as they are. 1 to 100.</summary>
     [Required]
-    public IReadOnlyDictionary<string, CategoryWish>? Categories { get; init; }
+    public IReadOnlyDictionary<string, ChannelChoice>? Categories { get; init; }
 }
 
-/// <summary>A wish about a category.</summary>
-public sealed record CategoryWish
-{
-    /// <summary>Whether it may be sent.</summary>
-    [Required]
-    public bool? OptIn { get; init; }
-}
-
-/// <summary>An address to look up: the body of <c>POST /v1/address-preferences/lookup</c>.</summary>
-public sealed record LookUpAddressPreferences
-{
-    /// <summary>sms or email.</summary>
-    [Required]
-    public Channel? Channel { get; init; }
-
-    /// <summary>The phone number with country code, or the email address.</summary>
-    [Required]
-    public string? Address { get; init; }
-}
-
-/// <summary>What was said at an address by somebody who is not registered.</summary>
+/// <summary>The categories that somebody who is not registered opted out of at an address.</summary>
 /// <param name="Channel">sms or email.</param>
 /// <param name="OptedOut">The categories that are not sent there, unless they are required.</param>
 public sealed record AddressPreferencesResource(Channel Channel, IReadOnlyList<string> OptedOut);
@@ -62,44 +45,44 @@ public sealed class PutAddressPreferencesValidator : AbstractValidator<PutAddres
     public PutAddressPreferencesValidator()
     {
         RuleFor(p => p.Channel).Must(c => c is Channel.Sms or Channel.Email).WithMessage("must be sms or email");
-        RuleFor(p => p.Address).Must((p, a) => a is not null && AddressRules.Normal(p.Channel, a) is not null).WithMessage(p => AddressRules.Rule(p.Channel));
-        RuleFor(p => p.Categories).Must(c => c is { Count: > 0 and <= MostCategories } && c.All(w => Identifiers.IsKey(w.Key) && w.Value?.OptIn is not null))
+        RuleFor(p => p.Address).Must((p, a) => a is not null && AddressRules.Normal(p.Channel, a) is not null).WithMessage(p =>
+            AddressRules.Rule(p.Channel));
+        RuleFor(p => p.Categories).Must(c => c is { Count: > 0 and <= MostCategories } && c.All(w => Identifiers.IsKey(w.Key)
+            && w.Value?.OptIn is not null))
             .WithMessage($"must have 1 to {MostCategories} categories, each with optIn; a category {Identifiers.KeyRule}");
     }
 }
 
-/// <summary>The shape of a look-up.</summary>
-public sealed class LookUpAddressPreferencesValidator : AbstractValidator<LookUpAddressPreferences>
-{
-    /// <summary>The rules.</summary>
-    public LookUpAddressPreferencesValidator()
-    {
-        RuleFor(p => p.Channel).Must(c => c is Channel.Sms or Channel.Email).WithMessage("must be sms or email");
-        RuleFor(p => p.Address).Must((p, a) => a is not null && AddressRules.Normal(p.Channel, a) is not null).WithMessage(p => AddressRules.Rule(p.Channel));
-    }
-}
-
-/// <summary>Preferences of people who are not registered, by address and category. They hold for bare addresses alone, never for a registered user.</summary>
+/// <summary>
+/// Preferences of people who are not registered, by address and category. They hold for bare addresses alone, never for a registered
+/// user.
+/// </summary>
 public static class AddressPreferences
 {
     private static readonly PutAddressPreferencesValidator Validator = new();
-    private static readonly LookUpAddressPreferencesValidator LookUpValidator = new();
+    private static readonly LookUpAddressValidator LookUpValidator = new();
 
     /// <summary>Maps the endpoints.</summary>
     public static void Map(IEndpointRouteBuilder app)
     {
-        app.MapPut("/v1/address-preferences", PutAsync).RequireScope(Scopes.Recipients).WithName("PutAddressPreferences").WithTags("Recipients")
+        app.MapPut("/v1/address-preferences", PutAsync).RequireScope(Scopes.Recipients).WithName("PutAddressPreferences")
+            .WithTags("Recipients")
             .WithSummary("Note what somebody said at an address").WithDescription(
-                "For people who are not registered: which categories they want no more at an address, or want again. An unsubscribe link in an email does the same. "
-                + "It holds where `to` names the address, not for a registered user who has it; a required category passes it. To stop everything to an address, suppress it.")
+                "For people who are not registered: which categories they want no more at an address, or want again. An unsubscribe "
+                    + "link in an email does the same. "
+                + "It holds where `to` names the address, not for a registered user who has it; a required category passes it. To "
+                    + "stop everything to an address, suppress it.")
             .Takes("No more offers by email", new PutAddressPreferences
             {
-                Channel = Channel.Email, Address = "name@example.com", Categories = new Dictionary<string, CategoryWish> { ["weekly-offers"] = new() { OptIn = false } },
+                Channel = Channel.Email, Address = "name@example.com", Categories =
+                    new Dictionary<string, ChannelChoice> { ["weekly-offers"] = new() { OptIn = false } },
             })
             .Answers(200, "As it is now.", new AddressPreferencesResource(Channel.Email, ["weekly-offers"]));
-        app.MapPost("/v1/address-preferences/lookup", LookUpAsync).RequireScope(Scopes.Recipients).OpenToTests().Traced().WithName("LookUpAddressPreferences")
-            .WithTags("Recipients").WithSummary("What was said at an address").WithDescription("The address is in the body, so that it is in no log of addresses.")
-            .Takes("An email address", new LookUpAddressPreferences { Channel = Channel.Email, Address = "name@example.com" })
+        app.MapPost("/v1/address-preferences/lookup", LookUpAsync).RequireScope(Scopes.Recipients).OpenToTests().Traced()
+            .WithName("LookUpAddressPreferences")
+            .WithTags("Recipients").WithSummary("What was said at an address")
+                .WithDescription("The address is in the body, so that it is in no log of addresses.")
+            .Takes("An email address", new LookUpAddress { Channel = Channel.Email, Address = "name@example.com" })
             .Answers(200, "What was said.", new AddressPreferencesResource(Channel.Email, ["weekly-offers"]));
     }
 

@@ -38,48 +38,27 @@ public sealed record SuppressionResource(string Id, Channel Channel, string? Add
 /// <param name="Next">Where the next page begins: give it as <c>after</c>. Absent on the last page.</param>
 public sealed record SuppressionList(IReadOnlyList<SuppressionResource> Items, string? Next);
 
-/// <summary>An address to look for: the body of <c>POST /v1/suppressions/lookup</c>.</summary>
-public sealed record LookUpSuppression
-{
-    /// <summary>sms or email.</summary>
-    [Required]
-    public Channel? Channel { get; init; }
-
-    /// <summary>The phone number with country code, or the email address.</summary>
-    [Required]
-    public string? Address { get; init; }
-}
-
-/// <summary>The shape of a look-up.</summary>
-public sealed class LookUpSuppressionValidator : AbstractValidator<LookUpSuppression>
-{
-    /// <summary>The rules.</summary>
-    public LookUpSuppressionValidator()
-    {
-        RuleFor(s => s.Channel).Must(c => c is Channel.Sms or Channel.Email).WithMessage("must be sms or email");
-        RuleFor(s => s.Address).Must((s, a) => a is not null && AddressRules.Normal(s.Channel, a) is not null).WithMessage(s => AddressRules.Rule(s.Channel));
-    }
-}
-
 /// <summary>The addresses that must not be used, and the way back for them. They belong to the installation.</summary>
 public static class SuppressionEndpoints
 {
     private const int MaxPage = 500;
     private static readonly string[] Known = ["channel", "reason", "address", "limit", "after"];
-    private static readonly LookUpSuppressionValidator Validator = new();
+    private static readonly LookUpAddressValidator Validator = new();
 
     /// <summary>Maps the endpoints.</summary>
     public static void Map(IEndpointRouteBuilder app)
     {
-        app.MapGet("/v1/suppressions", ListAsync).RequireScope(Scopes.Recipients).Traced().WithName("ListSuppressions").WithTags("Recipients")
+        app.MapGet("/v1/suppressions", ListAsync).RequireScope(Scopes.Recipients).Traced().WithName("ListSuppressions")
+            .WithTags("Recipients")
             .WithSummary("List suppressed addresses").WithDescription("Those that stand now, the newest first; addresses are masked. What expired or was lifted is not listed.")
             .Query("channel", "Only those of this channel: sms or email.", "sms").Query("reason", "Only those of this reason.", SuppressionReasons.OptedOutAtProvider)
             .Query("address", "Only this one; together with channel. Addresses in URLs end in the logs of whatever stands in between: rather use the look-up.", "+12025550147")
             .Query("limit", "How many at most: 1 to 500; absent: 50.", 50).Query("after", "The `next` of the answer before, for the page after it.", "NjM4OTk0MjQwMDAwMDAwMDAwIHNtc19jVjVqRnE")
             .Answers(200, "A page.", new SuppressionList([SuppressionResource.Example], "NjM4OTk0MjQwMDAwMDAwMDAwIHNtc19jVjVqRnE"));
-        app.MapPost("/v1/suppressions/lookup", LookUpAsync).RequireScope(Scopes.Recipients).OpenToTests().Traced().WithName("LookUpSuppression").WithTags("Recipients")
+        app.MapPost("/v1/suppressions/lookup", LookUpAsync).RequireScope(Scopes.Recipients).OpenToTests().Traced()
+            .WithName("LookUpSuppression").WithTags("Recipients")
             .WithSummary("Whether an address is suppressed").WithDescription("The address is compared by its keyed hash, and neither stored nor logged.")
-            .Takes("A number", new LookUpSuppression { Channel = Channel.Sms, Address = "+1 202 555 0147" })
+            .Takes("A number", new LookUpAddress { Channel = Channel.Sms, Address = "+1 202 555 0147" })
             .Answers(200, "Its suppression, or an empty list.", new SuppressionList([SuppressionResource.Example], null));
         app.MapDelete("/v1/suppressions/{suppressionId}", LiftAsync).RequireScope(Scopes.Recipients).WithName("LiftSuppression").WithTags("Recipients")
             .WithSummary("Lift a suppression").WithDescription("The address may be used again from now on. Who lifted it, and when, stays on record; a provider that was told STOP goes on refusing until it is told START.")

@@ -73,7 +73,8 @@ public static class PreviewTemplateEndpoint
 
     /// <summary>Maps <c>POST /v1/templates/{key}/preview</c>.</summary>
     public static void Map(IEndpointRouteBuilder app) =>
-        app.MapPost("/v1/templates/{templateKey}/preview", PreviewAsync).RequireScope(Scopes.Templates).OpenToTests().WithName("PreviewTemplate").WithTags("Templates")
+        app.MapPost("/v1/templates/{templateKey}/preview", PreviewAsync).RequireScope(Scopes.Templates).OpenToTests()
+            .WithName("PreviewTemplate").WithTags("Templates")
             .WithSummary("Show what a template would send").WithDescription("Renders every channel that the template serves, with the layouts as they are now, and sends nothing. Parameters are checked as a request's are.")
             .Takes("In Korean", new PreviewTemplate { Locale = "ko-KR", Params = JsonSerializer.SerializeToElement(new { name = "민수", orderUrl = "https://example.com/orders/125" }) })
             .Answers(200, "What each channel would send.", new TemplatePreview(

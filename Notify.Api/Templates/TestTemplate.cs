@@ -33,7 +33,8 @@ public static class TestTemplateEndpoint
 {
     /// <summary>Maps <c>POST /v1/templates/{key}/test</c>.</summary>
     public static void Map(IEndpointRouteBuilder app) =>
-        app.MapPost("/v1/templates/{templateKey}/test", TestAsync).RequireScope(Scopes.Templates).OpenToTests().WithName("TestTemplate").WithTags("Templates")
+        app.MapPost("/v1/templates/{templateKey}/test", TestAsync).RequireScope(Scopes.Templates).OpenToTests().WithName("TestTemplate")
+            .WithTags("Templates")
             .WithSummary("Send a template to see it arrive").WithDescription("A real notification, under an event ID that is made here: what is not opted out of, arrives. Needs the scope `send` too. Each call sends anew.")
             .Takes("To an address", new TestTemplate { To = new RequestedRecipient { Email = "name@example.com" }, Params = JsonSerializer.SerializeToElement(new { name = "Kim", orderUrl = "https://example.com/orders/125" }) })
             .Answers(202, "It is durable.", new RequestedNotification("template-test-0b1f7c3e52ab4d0e9c416a7d2f90e513", NotificationStatus.Accepted, false), "Location")

@@ -21,7 +21,10 @@ public static class UnsubscribeEndpoints
             .Fails(429, "rate_limited", PublicLimit.TooMany);
         app.MapPost("/u/{token}", UnsubscribeAsync).RequireRateLimiting(PublicLimit.Policy).WithName("Unsubscribe").WithTags("Public")
             .WithSummary("Unsubscribe from an email's category").WithDescription(
-                "For the page's button, and for mail programs: they post the form `List-Unsubscribe=One-Click` (RFC 8058). Opts the recipient out of the category on email; for someone who is not registered this is noted at the address, for that category alone. The same again changes nothing. Needs no authentication: the token is signed and holds no address.")
+                "For the page's button, and for mail programs: they post the form `List-Unsubscribe=One-Click` (RFC 8058). Opts the "
+                    + "recipient out of the category on email; for someone who is not registered this is noted at the address, for "
+                    + "that category alone. The same again changes nothing. Needs no authentication: the token is signed and holds no "
+                    + "address.")
             .AnswersText(200, "text/html", "The recipient is unsubscribed, now or before.", UnsubscribePage.Done(new("newsletter")))
             .AnswersText(400, "text/html", "The form cannot be read. Nothing has changed.", UnsubscribePage.Unreadable)
             .AnswersText(404, "text/html", "The link is none of ours, or was cut.", UnsubscribePage.Unknown)

@@ -9,7 +9,7 @@ namespace Notify.Dispatch.Dispatching;
 /// <param name="Unsubscribe">Where the recipient of an email says that they want no more; <c>null</c> where none is due.</param>
 /// <param name="HasOneClick">Whether a mail program may unsubscribe by itself at that address.</param>
 /// <param name="FromName">The sender's name of an email; <c>null</c>: that of the provider's settings.</param>
-/// <param name="ReplyTo">Where answers to an email go; <c>null</c>: to the sender's address.</param>
+/// <param name="ReplyTo">The address that answers to an email go to; <c>null</c>: to the sender's address.</param>
 /// <param name="Links">Addresses in the content that are this delivery's own, since what follows them is noticed.</param>
 public sealed record OutboundMessage(
     Guid DeliveryId, string Address, NotificationContent Content, Priority Priority, DateTimeOffset? ExpiresAt, Uri? Unsubscribe = null,

@@ -167,7 +167,8 @@ public sealed class DuePump(
                 await using var connection = await database.OpenConnectionAsync(cancellation);
                 await OpenDeliveryTable.PostponeAsync(connection, [culprit.Id], now + wait, cancellation);
                 log.LogError(
-                    "{Delivery} is due and cannot be taken up ({Fault}); it is tried again in {Seconds:0} s and keeps nothing else waiting.",
+                    "{Delivery} is due and cannot be taken up ({Fault}); it is tried again in {Seconds:0} s and keeps nothing else "
+                        + "waiting.",
                     culprit.Id, DatabaseFaults.Describe(e), wait.TotalSeconds);
             }
         }

@@ -33,7 +33,7 @@ public sealed record FcmOptions
         ProviderCall.Check(section, BaseUrl, Concurrency, Timeout, faults, ConnectTimeout, TotalTimeout);
         if (ReadJson(section, faults) is not { } json) return null;
         var account = FcmAccount.Read(json, ServiceAccountJson is null ? ServiceAccountPath! : $"{section}:ServiceAccountJson", section, faults);
-        // What is signed with the account's key, and the access token, cross the network as BaseUrl's calls do.
+        // The assertion that the account's key signs, and the access token, cross the network as BaseUrl's calls do.
         if (account?.TokenUri is { IsLoopback: false } token && token.Scheme == Uri.UriSchemeHttp
             && !(BaseUrl.IsAbsoluteUri && BaseUrl.Scheme == token.Scheme && BaseUrl.Authority == token.Authority))
             faults.Add($"{section}: the account's token_uri is http://{token.Authority}, where tokens would go unencrypted; "

@@ -30,7 +30,8 @@ public sealed record Category(
 
     /// <summary>Folds one event into a category.</summary>
     public static Category? Evolve(Category? state, string key, object @event) => @event is CategoryDefined e
-        ? new Category(key, e.Required, e.Defaults.ToImmutableDictionary(), e.UnknownOutcome, e.By, e.At, (state?.Version ?? 0) + 1, e.Caps, e.Digest, e.Email)
+        ? new Category(key, e.Required, e.Defaults.ToImmutableDictionary(), e.UnknownOutcome, e.By, e.At, (state?.Version ?? 0) + 1,
+            e.Caps, e.Digest, e.Email)
         : state;
 
     /// <summary>Defines a category.</summary>
@@ -44,7 +45,8 @@ public sealed record Category(
             && current.Defaults.Count == defaults.Count && defaults.All(d => current.Defaults.TryGetValue(d.Key, out var before) && before == d.Value)
             && sorted.SequenceEqual(current.Caps ?? []) && Equals(current.Digest, digest) && Equals(current.Email, email)
                 ? null
-                : new CategoryDefined(category, required, defaults, unknownOutcome, by, now, sorted.Count == 0 ? null : sorted, digest, email);
+                : new CategoryDefined(category, required, defaults, unknownOutcome, by, now, sorted.Count == 0 ? null : sorted, digest,
+                    email);
     }
 
     /// <summary>

@@ -25,5 +25,5 @@ public sealed record CategoryDefined(
 
 /// <summary>How a category's emails name their sender; their address stays the provider's, by which mail is signed.</summary>
 /// <param name="FromName">The name that mail programs show; <c>null</c>: that of the provider's settings.</param>
-/// <param name="ReplyTo">Where answers go; <c>null</c>: to the sender's address.</param>
+/// <param name="ReplyTo">The address that answers go to; <c>null</c>: the sender's.</param>
 public sealed record CategorySender(string? FromName, string? ReplyTo);

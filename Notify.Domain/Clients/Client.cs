@@ -39,7 +39,8 @@ public sealed record Client(
     /// <summary>Folds one event into a client.</summary>
     public static Client? Evolve(Client? state, string key, object @event) => @event switch
     {
-        ClientRegistered e => new Client(key, e.ClientId, e.Name, e.Mode, [.. e.Scopes], [], false, e.AcceptPerSecond, e.AcceptBurst, e.Send),
+        ClientRegistered e => new Client(key, e.ClientId, e.Name, e.Mode, [.. e.Scopes], [], false, e.AcceptPerSecond, e.AcceptBurst,
+            e.Send),
         ClientPowersChanged e => state! with { Scopes = [.. e.Scopes], Send = e.Send },
         SecretIssued e => state! with { Secrets = state.Secrets.Add(new ClientSecret(e.SecretId, e.Hash, e.At)) },
         SecretRevoked e => state! with { Secrets = state.Secrets.RemoveAll(s => s.Id == e.SecretId) },

@@ -24,7 +24,8 @@ public static class Scopes
 /// <param name="AcceptBurst">How many at once; set only where <paramref name="AcceptPerSecond"/> is.</param>
 /// <param name="Send">The limits of its scope <c>send</c>; <c>null</c>: <see cref="SendGrant.Ordinary"/>.</param>
 public sealed record ClientRegistered(
-    string ClientId, string Name, ClientMode Mode, IReadOnlyList<string> Scopes, string By, DateTimeOffset At, int? AcceptPerSecond = null, int? AcceptBurst = null,
+    string ClientId, string Name, ClientMode Mode, IReadOnlyList<string> Scopes, string By, DateTimeOffset At,
+        int? AcceptPerSecond = null, int? AcceptBurst = null,
     SendGrant? Send = null);
 
 /// <summary>A client may do other things from now on.</summary>

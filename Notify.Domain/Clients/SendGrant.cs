@@ -18,9 +18,11 @@ public sealed record SendGrant(
     public static bool AreSame(SendGrant? one, SendGrant? other)
     {
         var (a, b) = (one ?? Ordinary, other ?? Ordinary);
-        return (a.Required, a.BroadcastToAll) == (b.Required, b.BroadcastToAll) && Same(a.Categories, b.Categories) && Same(a.Channels, b.Channels);
+        return (a.Required, a.BroadcastToAll) == (b.Required, b.BroadcastToAll) && Same(a.Categories, b.Categories) && Same(a.Channels,
+            b.Channels);
 
-        static bool Same<T>(ImmutableList<T>? x, ImmutableList<T>? y) => x is null || y is null ? x is null && y is null : x.SequenceEqual(y);
+        static bool Same<T>(ImmutableList<T>? x, ImmutableList<T>? y) => x is null || y is null ? x is null && y is null : x
+            .SequenceEqual(y);
     }
 
     /// <summary>Whether a category is among those granted.</summary>

@@ -65,7 +65,7 @@ public static class DeliveryPlanner
     }
 
     /// <summary>Plans a notification to someone who is not registered: to every contact that was given and asked for.</summary>
-    /// <remarks>Where nobody said anything at an address, the category's defaults hold.</remarks>
+    /// <remarks>The category's defaults hold at an address at which nobody said anything.</remarks>
     public static DeliveriesPlanned ForUnregistered(
         string key, NotificationRequested request, NotificationContent content, IReadOnlyList<SealedContact> contacts, ReachRules rules, DateTimeOffset now,
         SmsLimits? sms = null)

@@ -18,7 +18,8 @@ namespace Notify.Domain.Notifications;
 /// <param name="TraceParent">W3C trace context of the accepting request.</param>
 /// <param name="Template">The template that says it, where the request gave no content.</param>
 /// <param name="Through"><c>app:{clientId}</c>: the user's own app asked, by a client token; <c>null</c>: the client itself.</param>
-/// <param name="OptOutsHold">Whether opt-outs and quiet hours hold also in a required category, since the client was not granted to pass them.</param>
+/// <param name="OptOutsHold">Whether opt-outs and quiet hours hold also in a required category, since the client was not granted to pass
+/// them.</param>
 public sealed record NotificationRequested(
     string ClientId, string EventId, string? UserId, string Subject, ClientMode Mode, string Category, Priority Priority,
     IReadOnlyList<Channel>? Channels, SealedPayload Payload, DateTimeOffset? SendAt, DateTimeOffset? ExpiresAt,

@@ -31,11 +31,11 @@ public sealed record AddressChoices(string Id, ImmutableSortedSet<string> OptedO
 /// <summary>Somebody who is not registered wants no more of a category at an address.</summary>
 /// <param name="Fingerprint">Keyed hash of the address.</param>
 /// <param name="By">A client, or <c>recipient</c>: the person themselves.</param>
-/// <param name="Through">Where it was said: <c>api</c>, or one of <see cref="UnsubscribeSources"/>.</param>
+/// <param name="Through">The place at which it was said: <c>api</c>, or one of <see cref="UnsubscribeSources"/>.</param>
 public sealed record AddressOptedOut(Channel Channel, string Fingerprint, string Category, string By, string Through, DateTimeOffset At);
 
 /// <summary>A category may be sent to an address again.</summary>
 /// <param name="Fingerprint">Keyed hash of the address.</param>
 /// <param name="By">A client.</param>
-/// <param name="Through">Where it was said.</param>
+/// <param name="Through">The place at which it was said.</param>
 public sealed record AddressOptedIn(Channel Channel, string Fingerprint, string Category, string By, string Through, DateTimeOffset At);

@@ -6,7 +6,9 @@ namespace Notify.Domain.Recipients;
 /// <param name="Choices">As <see cref="Recipient.Choices"/>.</param>
 public sealed record ChoicesAtAddress(Channel Channel, string Fingerprint, IReadOnlyDictionary<string, bool> Choices);
 
-/// <summary>All that was said about some addresses: there by people who are not registered, and by registered users who have them.</summary>
+/// <summary>
+/// All that was said about some addresses: there by people who are not registered, and by registered users who have them.
+/// </summary>
 /// <param name="There">By stream key.</param>
 public sealed record AddressWords(IReadOnlyDictionary<string, AddressChoices> There, IReadOnlyList<ChoicesAtAddress> Users)
 {

@@ -8,7 +8,7 @@ namespace Notify.Domain.Recipients;
 /// <summary>What the installation lays down about whom it reaches, as of one moment: as much of it as one group of notifications needs.</summary>
 /// <param name="Categories">Those that are defined, by stream key.</param>
 /// <param name="Suppressions">Those of the addresses concerned, by ID.</param>
-/// <param name="Said">What was said about addresses that people who are not registered are reached at; <c>null</c>: nothing.</param>
+/// <param name="Said">The words about addresses of people who are not registered; <c>null</c>: none.</param>
 public sealed record ReachRules(
     IReadOnlyDictionary<string, Category> Categories, IReadOnlyDictionary<string, Suppression> Suppressions, AddressWords? Said = null)
 {
@@ -38,7 +38,8 @@ public sealed record ReachRules(
         var category = Of(request);
         if (request.UserId is not null || fingerprint is null || Said?.Against(channel, fingerprint, category.Key) is not { } rule)
             return category.Reaches(recipient, channel);
-        return category.Required ? (true, $"category {category.Key} is required, version {category.Version}; passes {rule}", true) : (false, rule, false);
+        return category.Required ? (true, $"category {category.Key} is required, version {category.Version}; passes {rule}", true)
+            : (false, rule, false);
     }
 
     /// <summary>The suppression that stands in the way of an address; <c>null</c>: none.</summary>

@@ -12,7 +12,7 @@ namespace Notify.Projections.Hosting;
 public sealed record ContentPolicy(string Value);
 
 /// <summary>
-/// What every host does at its edge: it listens for operators apart from callers where <c>Notify:ManagementUrl</c> says so, believes
+/// The edge of every host: it listens for operators apart from callers where <c>Notify:ManagementUrl</c> says so, believes
 /// proxies that <c>Notify:TrustedProxies</c> names, and sets security headers on every answer.
 /// </summary>
 public sealed class HttpEdge
@@ -33,7 +33,7 @@ public sealed class HttpEdge
     public int? ManagementPort { get; }
 
     /// <summary>Reads the settings; every fault is added to <paramref name="faults"/>.</summary>
-    /// <param name="urls">Where the host listens; gets the management listener's address.</param>
+    /// <param name="urls">The addresses at which the host listens; gets the management listener's address.</param>
     public static HttpEdge Read(IConfiguration configuration, ref string urls, ICollection<string> faults)
     {
         int? port = null;

@@ -3,7 +3,7 @@ using Notify.Projections.Net;
 
 namespace Notify.Projections.Hosting;
 
-/// <summary>Where the sandbox is, and whether live clients' deliveries go to it.</summary>
+/// <summary>The address of the sandbox, and whether live clients' deliveries go to it.</summary>
 /// <remarks>Settings: <c>Notify:LiveToSandbox</c> and <c>Notify:SandboxUrl</c>, the same for all hosts.</remarks>
 /// <param name="TakesLive">Whether a lane without a live provider is carried by the sandbox for live clients, too.</param>
 /// <param name="Url">The sandbox's origin: the one address outside of the machine that may be called over plain http.</param>

@@ -46,7 +46,8 @@ public sealed class ReadModelMonitor(
     private async Task PollAsync(CancellationToken cancellation)
     {
         var assigned = await AssignedAsync(cancellation);
-        var shards = ProjectionLag.Shards(store).Where(s => assigned.Any(a => a.EndsWith($"/{s.Replace(':', '/')}", StringComparison.OrdinalIgnoreCase)))
+        var shards = ProjectionLag.Shards(store).Where(s => assigned.Any(a => a.EndsWith($"/{s.Replace(':', '/')}",
+            StringComparison.OrdinalIgnoreCase)))
             .ToList();
         var stopped = new HashSet<string>(StringComparer.OrdinalIgnoreCase);
         foreach (var daemon in await coordinator.AllDaemonsAsync())

@@ -60,7 +60,8 @@ public sealed class NotificationIntake(Snapshots snapshots, SubjectKeys subjectK
         var connection = session.Connection!;
         var (recipients, categories) = await snapshots.OfAsync(connection, [.. incoming.Where(i => !i.IsLater).Select(i => i.Request)], cancellation);
         var rules = await ReachRulesReader.LoadAsync(
-            categories, connection, incoming.Where(i => !i.IsLater).SelectMany(i => ReachRulesReader.OfPlanning(i.Payload, recipients.GetValueOrDefault(i.Request.Subject), ring)),
+            categories, connection, incoming.Where(i => !i.IsLater).SelectMany(i => ReachRulesReader.OfPlanning(i.Payload, recipients
+                .GetValueOrDefault(i.Request.Subject), ring)),
             incoming.Where(i => !i.IsLater).SelectMany(i => ReachRulesReader.Unregistered(i.Payload, ring)), now, cancellation);
         var keys = await subjectKeys.CurrentAsync(connection, incoming.Select(i => i.Request.Subject), cancellation);
 

@@ -24,7 +24,8 @@ public static class ReachRulesReader
     {
         var keys = categories.Distinct().Select(Category.KeyOf).ToArray();
         var defined = keys.Length == 0 ? [] : await session.LoadManyAsync<Category>(cancellation, keys);
-        return await LoadAsync(defined.ToImmutableDictionary(c => c.Id, StringComparer.Ordinal), connection, suppressions, unregistered, now, cancellation);
+        return await LoadAsync(defined.ToImmutableDictionary(c => c.Id, StringComparer.Ordinal), connection, suppressions, unregistered,
+            now, cancellation);
     }
 
     /// <summary>Reads what is missing beside the categories.</summary>

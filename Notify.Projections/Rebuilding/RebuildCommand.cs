@@ -25,7 +25,8 @@ public static class RebuildCommand
             if (names is [var name] && all.FirstOrDefault(p => p.Name == name) is { } projection)
                 return await new Rebuild(services.GetRequiredService<IDocumentStore>(), database, projection, output).RunAsync(cancellation);
             await Console.Error.WriteLineAsync(
-                (names is [var unknown] ? $"notify: there is no projection \"{unknown}\"; " : "notify: rebuild takes the name of one projection; ")
+                (names is [var unknown] ? $"notify: there is no projection \"{unknown}\"; "
+                    : "notify: rebuild takes the name of one projection; ")
                 + $"there are {string.Join(" and ", all.Select(p => p.Name))}, "
                 + "and snapshots KEY..., for documents that verify found to differ from their streams");
             return WrongUsage;

@@ -2,7 +2,7 @@ using System.Globalization;
 
 namespace Notify.Projections.Replay;
 
-/// <summary>Who opens what is sealed, and why.</summary>
+/// <summary>The person who opens sealed values, and their reason.</summary>
 /// <param name="By">A name, as the person gives it.</param>
 /// <param name="Reason">A reason, as the person gives it.</param>
 public sealed record Revealing(string By, string Reason);
@@ -12,10 +12,11 @@ public sealed record Revealing(string By, string Reason);
 /// <param name="AsOf">The stream up to this time.</param>
 /// <param name="Client">Whose; <c>null</c>: whoever has the event ID.</param>
 /// <param name="NdJson">One event a line, as JSON.</param>
-/// <param name="Reveal">Who opens what is sealed, too, and for which reason; <c>null</c>: it stays sealed.</param>
+/// <param name="Reveal">The person who opens sealed values, too, and their reason; <c>null</c>: they stay sealed.</param>
 public sealed record ReplayOptions(string EventId, long? AsOfVersion, DateTimeOffset? AsOf, string? Client, bool NdJson, Revealing? Reveal)
 {
-    public const string Usage = "usage: replay EVENT-ID [--as-of TIME|VERSION] [--client CLIENT-ID] [--ndjson] [--reveal --by NAME --reason TEXT]";
+    public const string Usage = "usage: replay EVENT-ID [--as-of TIME|VERSION] [--client CLIENT-ID] [--ndjson] [--reveal --by NAME "
+        + "--reason TEXT]";
 
     /// <summary>Reads the words after <c>replay</c>.</summary>
     /// <returns>The options, or what is wrong with them.</returns>
@@ -29,7 +30,8 @@ public sealed record ReplayOptions(string EventId, long? AsOfVersion, DateTimeOf
             {
                 case "--ndjson": ndjson = true; break;
                 case "--reveal": reveal = true; break;
-                case "--as-of" or "--client" or "--by" or "--reason" when i + 1 == words.Count: return (null, $"{words[i]} needs a value; {Usage}");
+                case "--as-of" or "--client" or "--by" or "--reason" when i + 1 == words.Count: return (null,
+                    $"{words[i]} needs a value; {Usage}");
                 case "--as-of": asOf = words[++i]; break;
                 case "--client": client = words[++i]; break;
                 case "--by": by = words[++i]; break;
@@ -54,7 +56,8 @@ public sealed record ReplayOptions(string EventId, long? AsOfVersion, DateTimeOf
 
         if (!reveal) return (new ReplayOptions(eventId, version, time, client, ndjson, null), null);
         return string.IsNullOrWhiteSpace(by) || string.IsNullOrWhiteSpace(reason)
-            ? (null, $"--reveal opens what is personal, and that is recorded: say who you are and why, with --by NAME --reason TEXT; {Usage}")
+            ? (null, $"--reveal opens what is personal, and that is recorded: say who you are and why, with --by NAME --reason TEXT; "
+                + $"{Usage}")
             : (new ReplayOptions(eventId, version, time, client, ndjson, new Revealing(by, reason)), null);
     }
 }

@@ -51,7 +51,8 @@ public sealed class Replayer(IDocumentStore store, NpgsqlDataSource database, Su
         {
             await using var session = store.LightweightSession();
             session.Events.StartStream(AccessRecorded.KeyOf(RandomNumberGenerator.GetHexString(24, lowercase: true)), new AccessRecorded(
-                revealing.By, Environment.MachineName, "replay --reveal", id?.EventId, id?.ClientId, 200, revealing.Reason, clock.GetUtcNow()));
+                revealing.By, Environment.MachineName, "replay --reveal", id?.EventId, id?.ClientId, 200, revealing.Reason, clock
+                    .GetUtcNow()));
             await session.SaveChangesAsync(cancellation);
             return null;
         }

@@ -48,9 +48,12 @@ public static class DatabaseFaults
     /// </summary>
     public static bool MayBeOfOneRow(Exception e) => e is not OutOfMemoryException && (!IsPassing(e) || IsTimeOut(e));
 
-    /// <summary>A fault for the log without its words, which may hold what a notification is about: its type and our place in the code.</summary>
+    /// <summary>
+    /// A fault for the log without its words, which may hold what a notification is about: its type and our place in the code.
+    /// </summary>
     public static string Describe(Exception e) =>
-        $"{e.GetType().Name} {e.StackTrace?.Split('\n').FirstOrDefault(l => l.Contains("Notify.", StringComparison.Ordinal))?.Trim()}".TrimEnd();
+        $"{e.GetType().Name} {e.StackTrace?.Split('\n').FirstOrDefault(l => l.Contains("Notify.", StringComparison.Ordinal))?.Trim()}"
+            .TrimEnd();
 
     /// <summary>
     /// Whether a transaction was ended because its host was idle in it: nothing of it is committed, and it can be repeated at once.

@@ -21,7 +21,7 @@ public static class DatabaseRoles
     /// <summary>Makes the roles and gives them their powers; lets a host log in by its connection string.</summary>
     /// <param name="owner">The owner's connections.</param>
     /// <param name="hostConnection">The host's own connection string.</param>
-    /// <returns>What an administrator has to do, one line each, where the owner may not.</returns>
+    /// <returns>The steps that an administrator has to take since the owner may not, one line each.</returns>
     public static async Task<IReadOnlyList<string>> ApplyAsync(
         NpgsqlDataSource owner, string host, string hostConnection, CancellationToken cancellation)
     {

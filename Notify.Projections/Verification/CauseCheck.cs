@@ -162,7 +162,8 @@ internal static class CauseCheck
     private static Category AsAsked(Claim c, Category? kind)
     {
         var request = c.Notification.Request;
-        return (kind is null ? ReachRules.None : ReachRules.None with { Categories = new Dictionary<string, Category> { [kind.Id] = kind } }).Of(request);
+        return (kind is null ? ReachRules.None : ReachRules.None with { Categories =
+            new Dictionary<string, Category> { [kind.Id] = kind } }).Of(request);
     }
 
     private static bool HasNoContact(Recipient r, Channel channel) => channel switch

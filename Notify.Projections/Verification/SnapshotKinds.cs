@@ -36,7 +36,7 @@ internal static class SnapshotKinds
     /// <summary>All kinds.</summary>
     public static IReadOnlyList<SnapshotKind> All { get; } =
     [
-        // What they follow is in their stream, and not in their document.
+        // The topics that they follow are in their stream, and not in their document.
         Of<Recipient>("u/", "recipient", (state, key, e) => e is TopicJoined or TopicLeft ? state : Recipient.Evolve(state, key, e)),
         Of<Client>("c/", "client", Client.Evolve),
         Of<Access>("x/", "access", Access.Evolve),

@@ -55,7 +55,8 @@ public sealed class Replay : SystemTest
         Assert.DoesNotContain(person.Phone!, shown, StringComparison.Ordinal);
         Assert.Contains("the person was erased", shown, StringComparison.Ordinal);
         Assert.Contains("The SMS was accepted by twilio", shown, StringComparison.Ordinal); // the proof stays
-        var looks = (await Client.GetAsync("/v1/accesses?limit=500")).Is(200).Json["items"]!.AsArray().Where(a => $"{a!["target"]}" == id).ToList();
+        var looks = (await Client.GetAsync("/v1/accesses?limit=500")).Is(200).Json["items"]!.AsArray().Where(a => $"{a!["target"]}" == id)
+            .ToList();
         Assert.Equal(2, looks.Count);
         Assert.All(looks, a => Assert.Equal(
             ("the auditor", "complaint 7", Client.AppKey, "replay --reveal"),
@@ -121,7 +122,8 @@ public sealed class Replay : SystemTest
 
     private Task<(int ExitCode, string Output, IReadOnlyList<string> Errors)> RunAsync(string[] words, string? connection = null)
     {
-        var environment = new Dictionary<string, string>(TestRun.Secrets) { ["ConnectionStrings__notify"] = connection ?? Installation.ConnectionString };
+        var environment = new Dictionary<string, string>(TestRun.Secrets) { ["ConnectionStrings__notify"] =
+            connection ?? Installation.ConnectionString };
         return HostProcess.RunAsync("replay", Repository.Program("Notify.Projections"), ["replay", .. words], environment, TestRun.Log($"replay-{Guid.NewGuid():N}"));
     }
 }

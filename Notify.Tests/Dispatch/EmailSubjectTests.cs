@@ -35,7 +35,8 @@ public class EmailSubjectTests
         var subject = EmailSubject.InApi(new NotificationContent(string.Concat(Enumerable.Repeat("=? ", 330))))!;
         Assert.InRange(subject.Length, 1, EmailSubject.MaxInApi);
         Assert.DoesNotContain('\n', subject);
-        Assert.StartsWith("=? =? =?", MimeKit.Utils.Rfc2047.DecodeText(System.Text.Encoding.ASCII.GetBytes(subject)), StringComparison.Ordinal);
+        Assert.StartsWith("=? =? =?", MimeKit.Utils.Rfc2047.DecodeText(System.Text.Encoding.ASCII.GetBytes(subject)),
+            StringComparison.Ordinal);
     }
 
     [Fact]

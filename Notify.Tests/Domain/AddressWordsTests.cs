@@ -6,7 +6,7 @@ using static Notify.Tests.Domain.Some;
 
 namespace Notify.Tests.Domain;
 
-/// <summary>What was said at an address holds for people who are not registered, in its category alone.</summary>
+/// <summary>A word that was said at an address holds for people who are not registered, in its category alone.</summary>
 public class AddressWordsTests
 {
     private const string Print = "print-1";
@@ -27,13 +27,15 @@ public class AddressWordsTests
     [Fact]
     public void Required_category_passes_what_was_said_at_an_address()
     {
-        var plan = DeliveryPlanner.ForUnregistered("n/c_shop:1", Bare, new NotificationContent("a", "b"), [Mail], Rules(required: true), Noon);
+        var plan = DeliveryPlanner.ForUnregistered("n/c_shop:1", Bare, new NotificationContent("a", "b"), [Mail], Rules(required: true),
+            Noon);
         Assert.Single(plan.Deliveries);
     }
 
     [Fact]
     public void Registered_user_goes_by_their_own_word_whatever_was_said_at_their_address() => Assert.True(
-        Rules(required: false).Reaches(Requested(), Notify.Domain.Recipients.Recipient.Unregistered("u/u-1"), Channel.Email, Print).MayReach);
+        Rules(required: false).Reaches(Requested(), Notify.Domain.Recipients.Recipient.Unregistered("u/u-1"), Channel.Email,
+            Print).MayReach);
 
     [Theory]
     [InlineData("email/shipping", false, false)]
@@ -43,7 +45,8 @@ public class AddressWordsTests
     public void Word_of_a_user_holds_at_their_bare_address(string choice, bool said, bool reached)
     {
         var words = new AddressWords(
-            new Dictionary<string, AddressChoices>(), [new ChoicesAtAddress(Channel.Email, Print, new Dictionary<string, bool> { [choice] = said })]);
+            new Dictionary<string, AddressChoices>(), [new ChoicesAtAddress(Channel.Email, Print,
+                new Dictionary<string, bool> { [choice] = said })]);
         var rules = ReachRules.None with { Said = words };
         Assert.Equal(reached, rules.Reaches(Bare, null, Channel.Email, Print).MayReach);
         Assert.True(rules.Reaches(Bare, null, Channel.Email, "print-2").MayReach);

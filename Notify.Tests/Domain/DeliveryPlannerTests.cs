@@ -22,7 +22,8 @@ public class DeliveryPlannerTests
         Assert.Equal((Lane.Sms, 0), (Assert.Single(plan.Deliveries).Lane, plan.LeftOut.Count));
 
         plan = DeliveryPlanner.ForUser(
-            Key, request with { Channels = [Channel.Email, Channel.Sms] }, new NotificationContent(), Recipient(), ReachRules.None, AddressOf, Noon);
+            Key, request with { Channels = [Channel.Email, Channel.Sms] }, new NotificationContent(), Recipient(), ReachRules.None,
+                AddressOf, Noon);
         Assert.Equal(Lane.Sms, Assert.Single(plan.Deliveries).Lane);
         Assert.Equal((Channel.Email, Reasons.NoContent, "template"), (Assert.Single(plan.LeftOut).Channel, plan.LeftOut[0].Reason, plan.LeftOut[0].Rule));
 
@@ -225,7 +226,8 @@ public class DeliveryPlannerTests
     public void An_sms_of_too_many_segments_is_left_out_and_the_rule_says_how_many(string character, int length, int most, bool goes)
     {
         var text = new NotificationContent("t", string.Concat(Enumerable.Repeat(character, length)));
-        var plan = DeliveryPlanner.ForUser(Key, Requested(), text, Recipient(), ReachRules.None, AddressOf, Noon, new SmsLimits { MaxSegments = most });
+        var plan = DeliveryPlanner.ForUser(Key, Requested(), text, Recipient(), ReachRules.None, AddressOf, Noon,
+            new SmsLimits { MaxSegments = most });
         Assert.Equal(goes, plan.Deliveries.Any(d => d.Lane == Lane.Sms));
         Assert.Equal(goes ? [] : [(Channel.Sms, Reasons.TooLarge)], LeftOut(plan));
         Assert.All(plan.LeftOut, l => Assert.Equal($"sms: {SmsText.Segments(text.Body)} segments, at most {most}", l.Rule));

@@ -41,7 +41,8 @@ public sealed class PreferenceProperties
     public void Nothing_opted_out_is_sent_and_nothing_required_is_left_out_in_any_order() => Prop.ForAll(Stories, story =>
     {
         var (then, now) = (After(story.Before), After(story.Before.AddRange(story.Between)));
-        var plan = DeliveryPlanner.ForUser(Key, Requested(), new NotificationContent("a", "b"), then.Recipient, then.Rules, AddressOf, Noon);
+        var plan = DeliveryPlanner.ForUser(Key, Requested(), new NotificationContent("a", "b"), then.Recipient, then.Rules, AddressOf,
+            Noon);
         var notification = Notify.Domain.Notifications.Notification.Fold(Key, [Requested(), plan])!;
         foreach (var channel in Enum.GetValues<Channel>())
         {

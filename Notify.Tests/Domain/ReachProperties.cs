@@ -76,7 +76,8 @@ public sealed class ReachProperties
             var request = Requested(priority: send.Priority, expiresAt: send.ExpiresIn == 0 ? null : now.AddMinutes(send.ExpiresIn));
             var truth = PreferenceProperties.After(said);
             var category = truth.Rules.Of(request);
-            var plan = DeliveryPlanner.ForUser(key, request, new NotificationContent("a", "b"), truth.Recipient, truth.Rules, AddressOf, now);
+            var plan = DeliveryPlanner.ForUser(key, request, new NotificationContent("a", "b"), truth.Recipient, truth.Rules, AddressOf,
+                now);
             Know(plan.Deliveries.Select(d => Lanes.ChannelOf(d.Lane)), category);
             var (held, putOff) = CapDecider.Decide(request, plan, category, _ => "u/u-1", counts, Quiet(request, truth), now);
 

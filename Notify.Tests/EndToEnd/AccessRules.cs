@@ -95,7 +95,8 @@ public sealed partial class AccessRules : SystemTest
             {
                 var reply = await operation.CallAsync(only[scope]);
                 var expected = operation.Rule.Scopes.Contains(scope);
-                var passed = reply.Code is not ("missing_scope" or "unauthorized") || (operation.Id == "TestTemplate" && expected); // it needs send, too
+                var passed = reply.Code is not ("missing_scope" or "unauthorized") || (operation.Id == "TestTemplate"
+                    && expected); // it needs send, too
                 if (passed != expected) wrong.Add($"{operation} with {scope}: {reply.Status} {reply.Code}");
             }
         }
@@ -126,7 +127,8 @@ public sealed partial class AccessRules : SystemTest
         var grants = new[] { "devices", "preferences", "history", "ack", "send:otp" };
         var tokens = new Dictionary<string, string>(StringComparer.Ordinal);
         foreach (var grant in grants)
-            tokens[grant] = (await Client.PostAsync("/v1/client-tokens", new { userId = user, ttlSeconds = 600, allow = new[] { grant } })).Is(201)["token"]!;
+            tokens[grant] = (await Client.PostAsync("/v1/client-tokens", new { userId = user, ttlSeconds = 600,
+                allow = new[] { grant } })).Is(201)["token"]!;
         using var app = new NotifyClient(Installation.ApiUrl, null, null);
         var wrong = new List<string>();
 
@@ -135,7 +137,8 @@ public sealed partial class AccessRules : SystemTest
             foreach (var grant in grants)
             {
                 var reply = await operation.CallAsync(app, tokens[grant]);
-                if ((reply.Code != "token_lacks") != (operation.Rule.Token == grant)) wrong.Add($"{operation} with {grant}: {reply.Status} {reply.Code}");
+                if ((reply.Code != "token_lacks") != (operation.Rule.Token == grant)) wrong
+                    .Add($"{operation} with {grant}: {reply.Status} {reply.Code}");
             }
         }
 
@@ -154,7 +157,8 @@ public sealed partial class AccessRules : SystemTest
                 if (!path.StartsWith("/v1/", StringComparison.Ordinal)) continue;
                 var id = operation!["operationId"]!.ToString();
                 Assert.True(Rules.TryGetValue(id, out var rule), $"{id} ({method} {path}) has no row in this test: say who may call it");
-                found.Add(new Operation(id, new HttpMethod(method.ToUpperInvariant()), PathParameter().Replace(path, thing), operation["requestBody"] is not null, rule!));
+                found.Add(new Operation(id, new HttpMethod(method.ToUpperInvariant()), PathParameter().Replace(path, thing),
+                    operation["requestBody"] is not null, rule!));
             }
         }
 

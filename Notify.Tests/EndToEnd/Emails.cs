@@ -15,7 +15,8 @@ public sealed class Emails : SystemTest
         Assert.NotNull((await Client.PutAsync($"/v1/categories/{category}", new { email = new { fromName = "A\r\nBcc: b@mail.example" } }))
             .IsProblem(400, "invalid_request").Json["errors"]!["email.fromName"]);
 
-        (await Client.SendAsync(new { eventId = id, to = new { email = Person.NewEmail() }, category, content = new { title = id, body = id } })).Is(202);
+        (await Client.SendAsync(new { eventId = id, to = new { email = Person.NewEmail() }, category, content = new { title = id,
+            body = id } })).Is(202);
         await Client.BecomesAsync(id, "dispatched");
 
         var mail = MailOf(Assert.Single(await Sandbox.LedgerAsync(id)));

@@ -17,7 +17,8 @@ public sealed class Powers : SystemTest
         (await Client.PutAsync($"/v1/users/{person.Id}/preferences", new { channels = new { sms = new { optIn = false } } })).Is(200);
         using var sender = await NewClientAsync(["send", "read"], new { send = new { required } });
 
-        (await sender.SendAsync(new { eventId = id, userId = person.Id, channels = new[] { "sms" }, category, content = new { body = id } })).Is(202);
+        (await sender.SendAsync(new { eventId = id, userId = person.Id, channels = new[] { "sms" }, category,
+            content = new { body = id } })).Is(202);
 
         await sender.BecomesAsync(id, status);
         Assert.Equal(required ? (1, 1) : (0, 0), await Sandbox.CountAsync(id));
@@ -27,7 +28,8 @@ public sealed class Powers : SystemTest
     public async Task Client_sends_only_in_the_categories_and_by_the_channels_that_it_is_granted()
     {
         var (mine, id) = (NewKey(), NewId("granted"));
-        using var sender = await NewClientAsync(["send", "read"], new { send = new { categories = new[] { mine }, channels = new[] { "sms" } } });
+        using var sender = await NewClientAsync(["send", "read"], new { send = new { categories = new[] { mine },
+            channels = new[] { "sms" } } });
         object Request(string eventId, string? category, string[]? channels) =>
             new { eventId, to = new { phone = Person.NewPhone() }, category, channels, content = new { body = id } };
 
@@ -58,7 +60,8 @@ public sealed class Powers : SystemTest
             new { broadcastId = NewId("b"), filter, all, topic = to, category, content = new { body = "news" } };
 
         (await sender.PostAsync("/v1/broadcasts", Broadcast(null, true, null))).IsProblem(403, "broadcast_not_granted");
-        (await sender.PostAsync("/v1/broadcasts", Broadcast(new { topicsAny = new[] { topic } }, null, null))).IsProblem(403, "broadcast_not_granted");
+        (await sender.PostAsync("/v1/broadcasts", Broadcast(new { topicsAny = new[] { topic } }, null, null))).IsProblem(403,
+            "broadcast_not_granted");
         (await sender.PostAsync("/v1/broadcasts", Broadcast(null, null, topic, "other"))).IsProblem(403, "category_not_granted");
         (await sender.PostAsync("/v1/broadcasts", Broadcast(null, null, topic))).Is(202);
     }
@@ -79,14 +82,17 @@ public sealed class Powers : SystemTest
     {
         using var sender = await NewClientAsync(["send", "read"], null);
         var path = $"/v1/clients/{sender.AppKey}/scopes";
-        object Request() => new { eventId = NewId("powers"), to = new { phone = Person.NewPhone() }, category = "otp", content = new { body = "x" } };
+        object Request() => new { eventId = NewId("powers"), to = new { phone = Person.NewPhone() }, category = "otp",
+            content = new { body = "x" } };
         (await sender.SendAsync(Request())).Is(202);
 
-        (await Client.PutAsync(path, new { scopes = new[] { "send" }, grants = new { send = new { categories = new[] { "shipping" } } } })).Is(204);
+        (await Client.PutAsync(path, new { scopes = new[] { "send" }, grants = new { send = new { categories = new[] {
+            "shipping" } } } })).Is(204);
 
         (await sender.SendAsync(Request())).IsProblem(403, "category_not_granted");
         (await sender.GetAsync("/v1/notifications")).IsProblem(403, "missing_scope");
-        var listed = (await Client.GetAsync("/v1/clients")).Is(200).Json["clients"]!.AsArray().Single(c => $"{c!["clientId"]}" == sender.AppKey)!;
+        var listed = (await Client.GetAsync("/v1/clients")).Is(200).Json["clients"]!.AsArray().Single(c =>
+            $"{c!["clientId"]}" == sender.AppKey)!;
         Assert.Equal("shipping", $"{listed["grants"]!["send"]!["categories"]![0]}");
         Assert.NotNull((await Client.PutAsync(path, new { scopes = new[] { "read" }, grants = new { send = new { required = true } } }))
             .IsProblem(400, "invalid_request").Json["errors"]!["grants.send"]);
@@ -108,13 +114,15 @@ public sealed class Powers : SystemTest
         Assert.Equal(both.Order(), (await AppsHistoryAsync(Client)).Order());
 
         async Task SendAsync(NotifyClient client, string id) =>
-            (await client.SendAsync(new { eventId = id, userId = person.Id, channels = new[] { "sms" }, content = new { body = id } })).Is(202);
+            (await client.SendAsync(new { eventId = id, userId = person.Id, channels = new[] { "sms" }, content = new { body = id } }))
+                .Is(202);
 
         async Task<string[]> HistoryAsync(NotifyClient client) => EventIds(await client.GetAsync($"/v1/users/{person.Id}/notifications"));
 
         async Task<string[]> AppsHistoryAsync(NotifyClient client)
         {
-            var token = (await client.PostAsync("/v1/client-tokens", new { userId = person.Id, ttlSeconds = 60, allow = new[] { "history" } })).Is(201)["token"]!;
+            var token = (await client.PostAsync("/v1/client-tokens", new { userId = person.Id, ttlSeconds = 60,
+                allow = new[] { "history" } })).Is(201)["token"]!;
             using var app = new NotifyClient(Installation.ApiUrl, null, null);
             return EventIds(await app.CallAsync(HttpMethod.Get, $"/v1/users/{person.Id}/notifications", null, Bearing(token)));
         }
@@ -141,13 +149,16 @@ public sealed class Powers : SystemTest
             ("GetNotificationReceipts", id, Client.AppKey, "200"), ("GetNotificationReceipts", $"{id}-none", Client.AppKey, "404"),
             ("GetUser", person.Id, null, "200"), ("CreateClientToken", person.Id, null, "201"),
         };
-        var seen = (await Client.GetAsync("/v1/accesses?limit=500")).Is(200).Json["items"]!.AsArray().Where(a => $"{a!["by"]}" == auditor.AppKey).Reverse()
+        var seen = (await Client.GetAsync("/v1/accesses?limit=500")).Is(200).Json["items"]!.AsArray().Where(a =>
+            $"{a!["by"]}" == auditor.AppKey).Reverse()
             .Select(a => ($"{a!["operation"]}", $"{a["target"]}", a["client"]?.ToString(), $"{a["status"]}"));
         Assert.Equal(expected, seen);
-        Assert.All((await Client.GetAsync("/v1/accesses?limit=500")).Json["items"]!.AsArray(), a => Assert.NotEqual("unknown", $"{a!["from"]}"));
+        Assert.All((await Client.GetAsync("/v1/accesses?limit=500")).Json["items"]!.AsArray(), a => Assert.NotEqual("unknown",
+            $"{a!["from"]}"));
         (await auditor.GetAsync("/v1/accesses?limit=0")).IsProblem(400, "invalid_request");
         var first = (await Client.GetAsync("/v1/accesses?limit=1")).Is(200);
-        Assert.NotEqual(first.Json["items"]!.ToJsonString(), (await Client.GetAsync($"/v1/accesses?limit=1&after={first["next"]}")).Is(200).Json["items"]!.ToJsonString());
+        Assert.NotEqual(first.Json["items"]!.ToJsonString(), (await Client.GetAsync($"/v1/accesses?limit=1&after={first["next"]}"))
+            .Is(200).Json["items"]!.ToJsonString());
     }
 
     [Fact]
@@ -183,8 +194,10 @@ public sealed class Powers : SystemTest
     [Fact]
     public async Task App_takes_another_user_s_device_only_with_the_code_that_went_to_it()
     {
-        var (victim, taker) = (await Installation.NewPersonAsync(devices: 1, phone: false), await Installation.NewPersonAsync(devices: 0, phone: false));
-        var token = (await Client.PostAsync("/v1/client-tokens", new { userId = taker.Id, ttlSeconds = 600, allow = new[] { "devices" } })).Is(201)["token"]!;
+        var (victim, taker) = (await Installation.NewPersonAsync(devices: 1, phone: false), await Installation.NewPersonAsync(devices: 0,
+            phone: false));
+        var token = (await Client.PostAsync("/v1/client-tokens", new { userId = taker.Id, ttlSeconds = 600,
+            allow = new[] { "devices" } })).Is(201)["token"]!;
         using var app = new NotifyClient(Installation.ApiUrl, null, null);
         var device = victim.Tokens[0];
 
@@ -197,17 +210,21 @@ public sealed class Powers : SystemTest
         var code = await CodeAsync(device);
         (await RegisterAsync(device, code)).Is(201);
         Assert.Equal((0, 1), (await DevicesAsync(victim), await DevicesAsync(taker)));
-        (await Client.PostAsync($"/v1/users/{victim.Id}/devices", new { platform = "ios", token = device })).Is(201); // a service's key needs no code
+        (await Client.PostAsync($"/v1/users/{victim.Id}/devices", new { platform = "ios", token = device }))
+            .Is(201); // a service's key needs no code
         Assert.Equal((1, 0), (await DevicesAsync(victim), await DevicesAsync(taker)));
 
         Task<Reply> RegisterAsync(string deviceToken, string? challenge) =>
-            app.CallAsync(HttpMethod.Post, $"/v1/users/{taker.Id}/devices", new { platform = "ios", token = deviceToken, challenge }, Bearing(token));
+            app.CallAsync(HttpMethod.Post, $"/v1/users/{taker.Id}/devices", new { platform = "ios", token = deviceToken, challenge },
+                Bearing(token));
 
         async Task<string> CodeAsync(string deviceToken)
         {
             var entries = await Eventually.Becomes(
-                async () => (await Sandbox.LedgerAsync("notifyDeviceChallenge")).Where(e => e.To == deviceToken).ToList(), e => e.Count > 0, "the code is sent");
-            return Regex.Match(Assert.Single(entries).Json["request"]!["body"]!.ToString(), "\"notifyDeviceChallenge\":\"([^\"]+)\"").Groups[1].Value;
+                async () => (await Sandbox.LedgerAsync("notifyDeviceChallenge")).Where(e => e.To == deviceToken).ToList(), e =>
+                    e.Count > 0, "the code is sent");
+            return Regex.Match(Assert.Single(entries).Json["request"]!["body"]!.ToString(),
+                "\"notifyDeviceChallenge\":\"([^\"]+)\"").Groups[1].Value;
         }
 
         async Task<int> DevicesAsync(Person person) =>
@@ -224,7 +241,8 @@ public sealed class Powers : SystemTest
     {
         using var http = new HttpClient();
         var text = await http.GetStringAsync(new Uri(Installation.ApiUrl, "/metrics"), TestContext.Current.CancellationToken);
-        return text.Split('\n').Where(l => l.StartsWith("notify_refused", StringComparison.Ordinal) && l.Contains($"reason=\"{reason}\"", StringComparison.Ordinal))
+        return text.Split('\n').Where(l => l.StartsWith("notify_refused", StringComparison.Ordinal) && l.Contains($"reason=\"{reason}\"",
+            StringComparison.Ordinal))
             .Select(l => double.Parse(l.Split(' ')[1], System.Globalization.CultureInfo.InvariantCulture)).Sum();
     }
 
@@ -232,7 +250,8 @@ public sealed class Powers : SystemTest
 
     private static string[] Lines(string log, string part) => [.. log.Split('\n').Where(l => l.Contains(part, StringComparison.Ordinal))];
 
-    private static Action<HttpRequestMessage> Bearing(string token) => r => r.Headers.Authorization = new AuthenticationHeaderValue("Bearer", token);
+    private static Action<HttpRequestMessage> Bearing(string token) => r => r.Headers.Authorization = new AuthenticationHeaderValue(
+        "Bearer", token);
 
     private static string NewKey() => $"k-{Guid.NewGuid():N}"[..20];
 }

@@ -1,3 +1,5 @@
+using Microsoft.Extensions.Configuration;
+using Notify.Projections.Privacy;
 using Notify.Tests.Support;
 
 namespace Notify.Tests.EndToEnd;
@@ -242,13 +244,56 @@ public sealed class Recipients : SystemTest
         var person = await Installation.NewPersonAsync(phone: false);
 
         Assert.Equal(person.DeviceIds[0], await Installation.AddDeviceAsync(person, person.Tokens[0]));
-        Assert.Equal(person.DeviceIds[0], await Installation.AddDeviceAsync(person, person.Tokens[0].ToUpperInvariant())); // hexadecimal digits
+        Assert.Equal(person.DeviceIds[0], await Installation.AddDeviceAsync(person, person.Tokens[0]
+            .ToUpperInvariant())); // hexadecimal digits
 
         var id = NewId("same");
         (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { title = id } })).Is(202);
         await Client.BecomesAsync(id, "dispatched");
         Assert.Single(await Sandbox.LedgerAsync(id));
         Assert.Single((await Client.GetAsync($"/v1/users/{person.Id}")).Json["devices"]!.AsArray());
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Device_stored_by_a_token_in_capitals_goes_when_the_token_is_registered_again(bool byImport)
+    {
+        var (former, owner) = (await Installation.NewPersonAsync(phone: false), await Installation.NewPersonAsync(devices: 0,
+            phone: false));
+        var (token, deviceId) = (former.Tokens[0], former.DeviceIds[0]);
+        var ring = MasterKeyRing.Read(new ConfigurationBuilder().AddInMemoryCollection(TestRun.Secrets
+            .ToDictionary(s => s.Key.Replace("__", ":"), string? (s) => s.Value)).Build(), [])!;
+        var stored = "d_" + ring.Fingerprint("device", $"Ios\n{token.ToUpperInvariant()}")[..22];
+        // As an earlier version stored it: under the ID that follows from the token as the app wrote it.
+        Assert.Equal(3, await Installation.ScalarAsync<long>(
+            """
+            with device as (update notify.devices set device_id = $2 where device_id = $1 returning 1),
+            registered as (update events.mt_events set data = replace(data::text, $1, $2)::jsonb
+                where stream_id = $3 and type = 'DeviceRegistered' returning 1),
+            document as (update events.mt_doc_recipient set data = replace(data::text, $1, $2)::jsonb where id = $3 returning 1)
+            select (select count(*) from device) + (select count(*) from registered) + (select count(*) from document)
+            """, deviceId, stored, $"u/{former.Id}"));
+
+        var device = new { platform = "ios", token };
+        if (byImport)
+        {
+            var line = System.Text.Json.JsonSerializer.Serialize(new { userId = owner.Id, devices = new[] { device } });
+            var body = new StringContent(line, System.Text.Encoding.UTF8, "application/x-ndjson");
+            (await Client.CallAsync(HttpMethod.Post, "/v1/users/import", body)).Is(200);
+        }
+        else
+        {
+            (await Client.PostAsync($"/v1/users/{owner.Id}/devices", device)).Is(201);
+        }
+
+        Assert.Empty((await Client.GetAsync($"/v1/users/{former.Id}")).Is(200).Json["devices"]!.AsArray());
+        var devices = (await Client.GetAsync($"/v1/users/{owner.Id}")).Is(200).Json["devices"]!.AsArray();
+        Assert.Equal(deviceId, $"{Assert.Single(devices)!["deviceId"]}");
+        var id = NewId("capitals");
+        (await Client.SendAsync(new { eventId = id, userId = former.Id, channels = new[] { "push" }, content = new { title = id } }))
+            .Is(202);
+        await Client.BecomesAsync(id, "suppressed");
     }
 
     [Fact]

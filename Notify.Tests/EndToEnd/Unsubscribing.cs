@@ -89,7 +89,8 @@ public sealed class Unsubscribing : SystemTest
 
         var wish = new { channel = "email", address, categories = new Dictionary<string, object> { [offers] = new { optIn = true } } };
         Assert.Equal([codes], OptedOut((await Client.PutAsync("/v1/address-preferences", wish)).Is(200)));
-        Assert.Equal([codes], OptedOut((await Client.PostAsync("/v1/address-preferences/lookup", new { channel = "email", address })).Is(200)));
+        Assert.Equal([codes], OptedOut((await Client.PostAsync("/v1/address-preferences/lookup", new { channel = "email", address }))
+            .Is(200)));
         await SentAsync(ToAddress(address, offers), "dispatched");
 
         static string[] OptedOut(Reply reply) => [.. reply.Json["optedOut"]!.AsArray().Select(c => c!.ToString())];

@@ -48,7 +48,8 @@ public sealed class Caching(CacheSystem cache) : SystemTest
                 await HotAsync();
                 if (round == 2) await happen();
                 await HotAsync();
-                await Eventually.Holds(async () => (await Sandbox.LedgerAsync(mark)).Count > 0 || senders.Any(s => s.IsFaulted), "a push arrives");
+                await Eventually.Holds(async () => (await Sandbox.LedgerAsync(mark)).Count > 0 || senders.Any(s => s.IsFaulted),
+                    "a push arrives");
                 (await cache.Clients[round % 2].PutAsync($"/v1/users/{person.Id}/preferences", new { channels = new { push = new { optIn = false } } })).Is(200);
                 optedOutAt = Clock.GetUtcNow();
                 await HotAsync();

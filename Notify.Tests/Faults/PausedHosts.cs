@@ -125,7 +125,8 @@ public sealed class PausedHostsOnPostgres(FaultSystem faults) : PausedHosts(faul
         (await Client.PutAsync($"/v1/topics/{mark}", new { name = "The last event before" })).Is(200);
         await Eventually.Holds(
             () => Installation.ScalarAsync<bool>(
-                "select last_seq_id = (select max(seq_id) from events.mt_events) from events.mt_event_progression where name = 'analytics:All'"),
+                "select last_seq_id = (select max(seq_id) from events.mt_events) from events.mt_event_progression where name = "
+                    + "'analytics:All'"),
             "it is at the end", Soon);
 
         // As if another host had written its position: the next batch is out of order, and Wolverine gives the read model up.

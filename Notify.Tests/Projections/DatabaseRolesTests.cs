@@ -33,7 +33,8 @@ public sealed class DatabaseRolesTests(AnalyticsDatabase database) : IClassFixtu
             "truncate events.mt_events cascade", "truncate events.mt_streams cascade", "delete from events.mt_streams",
             "update events.mt_streams set id = 'u/other'", "alter table events.mt_events disable trigger all",
             "drop table events.mt_events", "create table events.other (id text)", "create table notify.other (id text)",
-            "create trigger t before insert on events.mt_events for each row execute function pg_catalog.suppress_redundant_updates_trigger()",
+            "create trigger t before insert on events.mt_events for each row execute function "
+                + "pg_catalog.suppress_redundant_updates_trigger()",
             "update notify.event_ids set request_hash = 'other'", "delete from notify.event_ids", "truncate notify.event_ids",
             "update notify.schema_steps set name = 'other'", "alter role notify_api superuser",
             "select notify.add_partitions('events.mt_events', now(), 1)", "select notify.drop_partition('events.mt_events')",

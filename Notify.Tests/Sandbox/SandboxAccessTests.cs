@@ -7,7 +7,7 @@ using Notify.Sandbox.Twilio;
 
 namespace Notify.Tests.Sandbox;
 
-/// <summary>What the sandbox shows of all that was sent, to whom, and for how long.</summary>
+/// <summary>The sandbox shows all that was sent only to its own machine or by its key, and for a time.</summary>
 public sealed class SandboxAccessTests : IDisposable
 {
     private readonly string folder = Directory.CreateTempSubdirectory("notify-ledger-").FullName;

@@ -105,7 +105,8 @@ public abstract class SpineDetails(NotifySystem system) : SpineTest(system)
             Assert.False(survivor.HasEnded);
             // Pushes of the dead host go out again a takeover later; what it had in its queues, a sweep later.
             var last = balance.Repeats.Select(r => r[^1].ReceivedAt).Append(kill).Max();
-            Assert.True(last - kill < NotifySystem.Takeover + TimeSpan.FromSeconds(30), $"the last repeat went out {last - kill} after the kill");
+            Assert.True(last - kill < NotifySystem.Takeover + TimeSpan.FromSeconds(30),
+                $"the last repeat went out {last - kill} after the kill");
             balance.Show(load);
         }
         finally

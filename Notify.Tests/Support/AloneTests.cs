@@ -124,7 +124,8 @@ public abstract class CrowdTest(BroadcastSystem broadcasts) : SystemTest
         (await Client.PutAsync($"/v1/topics/{topic}", new { name = "A crowd" })).Is(200);
         var lines = Enumerable.Range(1, count).Select(n => System.Text.Json.JsonSerializer.Serialize(new
         {
-            userId = $"{topic}-{n}", devices = Enumerable.Range(0, muted ? 0 : 1).Select(_ => new { platform = "ios", token = Person.NewToken() }),
+            userId = $"{topic}-{n}", devices = Enumerable.Range(0, muted ? 0 : 1).Select(_ => new { platform = "ios", token = Person
+                .NewToken() }),
         }));
         var import = new StringContent(string.Join('\n', lines), System.Text.Encoding.UTF8, "application/x-ndjson");
         Assert.Equal($"{count}", (await Client.CallAsync(HttpMethod.Post, "/v1/users/import", import)).Is(200)["imported"]);

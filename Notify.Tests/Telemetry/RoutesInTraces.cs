@@ -15,7 +15,7 @@ public sealed partial class WalkedApi : IAsyncLifetime
     private readonly EmptyDatabase database = new();
     private HostProcess host = null!;
 
-    /// <summary>What came over OTLP.</summary>
+    /// <summary>The spans that came over OTLP.</summary>
     public TraceCollector Collector { get; private set; } = null!;
 
     /// <summary>Method and route of every operation that was called.</summary>
@@ -40,7 +40,8 @@ public sealed partial class WalkedApi : IAsyncLifetime
             ["OTEL_EXPORTER_OTLP_ENDPOINT"] = Collector.Address, ["OTEL_EXPORTER_OTLP_PROTOCOL"] = "http/protobuf",
             ["OTEL_BSP_SCHEDULE_DELAY"] = "100",
             // As an operator may set it who looks for a fault.
-            ["Logging__LogLevel__Notify.Requests"] = "Debug", ["Logging__LogLevel__Microsoft.AspNetCore"] = "Trace", ["Logging__Console__LogLevel__Microsoft.AspNetCore"] = "Trace",
+            ["Logging__LogLevel__Notify.Requests"] = "Debug", ["Logging__LogLevel__Microsoft.AspNetCore"] = "Trace",
+                ["Logging__Console__LogLevel__Microsoft.AspNetCore"] = "Trace",
             ["Logging__Console__FormatterOptions__IncludeScopes"] = "true",
         }, TestRun.Log("walked-api"));
         using var http = new HttpClient(new SocketsHttpHandler { AllowAutoRedirect = false }) { BaseAddress = url };
@@ -99,7 +100,7 @@ public sealed partial class WalkedApi : IAsyncLifetime
     private static partial Regex Parameter();
 }
 
-/// <summary>What every route of the Api shows: to operators in traces, metrics and logs, to callers in headers.</summary>
+/// <summary>Every route of the Api, and the paths that it shows: to operators in traces, metrics and logs, to callers in headers.</summary>
 public sealed class RoutesInTraces(WalkedApi api) : IClassFixture<WalkedApi>
 {
     [Fact]

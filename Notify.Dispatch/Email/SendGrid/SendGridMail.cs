@@ -46,8 +46,10 @@ public static class SendGridMail
         var isShared = mails.Count > 1;
         var first = isShared ? mails[0].Shared : mails[0].Message.Content;
         var (sender, replyTo) = (from.Of(mails[0].Message), mails[0].Message.ReplyTo);
-        if (mails.Skip(1).Any(m => !HaveOneContent(first, m.Shared) || from.Of(m.Message) != sender || m.Message.ReplyTo != replyTo)) throw new ArgumentException("The mails' contents differ.", nameof(mails));
-        var mail = new SendGridMessage { From = new EmailAddress(sender.Address, sender.Name), Personalizations = [.. mails.Select(m => PersonalizationOf(m, isShared))], Contents = [] };
+        if (mails.Skip(1).Any(m => !HaveOneContent(first, m.Shared) || from.Of(m.Message) != sender
+            || m.Message.ReplyTo != replyTo)) throw new ArgumentException("The mails' contents differ.", nameof(mails));
+        var mail = new SendGridMessage { From = new EmailAddress(sender.Address, sender.Name), Personalizations = [.. mails.Select(m =>
+            PersonalizationOf(m, isShared))], Contents = [] };
         // In this order, and none that is empty: SendGrid refuses both.
         if (EmailText.Of(first.Body) is { } text) mail.Contents.Add(new Content("text/plain", text));
         if (EmailText.Of(first.Html) is { } html) mail.Contents.Add(new Content("text/html", html));

@@ -82,7 +82,8 @@ public sealed class SendGridProvider : IDeliveryProvider, ISendsMany, IDisposabl
         {
             var (address, fault) = EmailAddresses.ForApi(messages[i].Address);
             if (address is null) outcomes[i] = new AttemptOutcome.Rejected(Reasons.BadAddress, fault);
-            else if (EmailSubject.InApi(messages[i].Content) is not { } subject) outcomes[i] = new AttemptOutcome.Rejected(Reasons.NoContent, "subject");
+            else if (EmailSubject.InApi(messages[i].Content) is not { } subject)
+                outcomes[i] = new AttemptOutcome.Rejected(Reasons.NoContent, "subject");
             else mails.Add((i, new AddressedMail(messages[i], address, subject)));
         }
 

@@ -10,7 +10,7 @@ using Notify.Tests.Support;
 
 namespace Notify.Tests.Projections.Hosting;
 
-/// <summary>What a host does at its edge, over real connections.</summary>
+/// <summary>The edge of a host, over real connections.</summary>
 public sealed class HttpEdgeTests
 {
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;

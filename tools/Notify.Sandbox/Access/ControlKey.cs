@@ -17,7 +17,7 @@ public sealed class ControlKey
 
     /// <summary>Makes the guard.</summary>
     /// <param name="key">The key; null or empty: none.</param>
-    /// <param name="host">Where the sandbox listens, as its address names it.</param>
+    /// <param name="host">The host at which the sandbox listens, as its address names it.</param>
     public ControlKey(string? key, string host)
     {
         _key = string.IsNullOrEmpty(key) ? null : Hash(key);

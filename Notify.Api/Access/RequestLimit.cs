@@ -47,10 +47,15 @@ public sealed class RequestLimit(RequestLimitOptions options) : IDisposable
     public IResult? Take(HttpContext http)
     {
         if (http.GetEndpoint()?.Metadata.GetMetadata<LimitedNote>() is not null) return null;
-        var client = Callers.Of(http).ClientId;
-        using var lease = Callers.TokenOf(http) is { } token
-            ? users.AttemptAcquire($"{client}/{token.UserId}")
-            : clients.AttemptAcquire(client);
+        return Take(Callers.Of(http).ClientId, Callers.TokenOf(http)?.UserId);
+    }
+
+    /// <summary>Takes a place for a client, or for the apps of one of its users.</summary>
+    /// <param name="userId">The user whose app calls; <c>null</c>: the client itself does.</param>
+    /// <returns>The problem, or <c>null</c>: go on.</returns>
+    public IResult? Take(string client, string? userId)
+    {
+        using var lease = userId is null ? clients.AttemptAcquire(client) : users.AttemptAcquire($"{client}/{userId}");
         if (lease.IsAcquired) return null;
         var wait = lease.TryGetMetadata(MetadataName.RetryAfter, out var after) ? (int)Math.Ceiling(after.TotalSeconds) : 1;
         return Problem.Of(StatusCodes.Status429TooManyRequests, "rate_limited", Detail, retryAfterSeconds: Math.Max(1, wait));

@@ -45,6 +45,29 @@ public sealed class Overload(OverloadSystem system) : SystemTest
     }
 
     [Fact]
+    public async Task Look_that_cannot_be_recorded_shows_nothing()
+    {
+        var id = NewId("looked-at");
+        (await Client.SendAsync(Sms(id))).Is(202);
+        using var auditor = await Installation.NewClientAsync(["read", "audit"]);
+        var path = $"/v1/notifications/{id}?client={Client.AppKey}";
+        await using var blocker = await Installation.Database.OpenConnectionAsync(Stop);
+        await using (var transaction = await blocker.BeginTransactionAsync(Stop))
+        {
+            await ExecuteAsync(blocker, "lock table events.mt_doc_access in share mode");
+
+            var refused = await auditor.GetAsync(path);
+
+            refused.IsProblem(503, "busy");
+            Assert.DoesNotContain(id, refused.Text, StringComparison.Ordinal);
+            (await Client.GetAsync($"/v1/notifications/{id}")).Is(200); // its own, which leaves no record
+            await transaction.RollbackAsync(Stop);
+        }
+
+        await Eventually.Becomes(() => auditor.GetAsync(path), r => r.Status == 200, "it is shown when it can be recorded");
+    }
+
+    [Fact]
     public async Task Locked_event_ID_delays_only_its_own_request()
     {
         var id = NewId("locked");

@@ -155,7 +155,7 @@ public class TroubleDeciderTests
         Assert.Equal(["+provider:twilio"], new Installation().For(12, failed: 20).For(60, failed: 5, good: 20).Told);
 
     [Fact]
-    public void What_flaps_faster_than_the_window_is_told_once()
+    public void Provider_that_flaps_within_the_window_raises_one_alert()
     {
         var house = new Installation().For(6, failed: 20);
         for (var i = 0; i < 30; i++) house.For(2, good: 20).For(2, failed: 20);
@@ -186,7 +186,7 @@ public class TroubleDeciderTests
     }
 
     [Fact]
-    public void What_concerns_persons_is_an_answer_and_no_trouble() => Assert.Empty(new Installation().For(60, good: 100).Told);
+    public void Answered_calls_raise_no_alert() => Assert.Empty(new Installation().For(60, good: 100).Told);
 
     [Fact]
     public void Dead_letters_of_an_outage_are_the_outage_s_and_not_told_again()

@@ -44,7 +44,7 @@ public class CanonicalJsonTests
     [InlineData("[1,2]", "[2,1]")]
     [InlineData("9007199254740992", "9007199254740993")]
     [InlineData("\"é\"", "\"e\\u0301\"")]
-    public void What_differs_stays_different(string one, string other) => Assert.NotEqual(Of(one), Of(other));
+    public void Different_values_have_different_canonical_forms(string one, string other) => Assert.NotEqual(Of(one), Of(other));
 
     [Fact]
     public void The_canonical_form_of_a_canonical_form_is_itself()

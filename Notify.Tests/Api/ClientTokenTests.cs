@@ -60,7 +60,7 @@ public sealed class ClientTokenTests
     }
 
     [Fact]
-    public async Task What_was_signed_otherwise_is_none()
+    public async Task Token_with_wrong_signature_or_type_is_rejected()
     {
         var parts = Keys().Make(Some, Now, Now.AddMinutes(5)).Split('.');
         Assert.Null(await Keys().ReadAsync($"{Base64UrlEncoder.Encode("""{"alg":"none","typ":"notify-client+jwt","kid":"1"}""")}.{parts[1]}."));

@@ -43,7 +43,7 @@ public class ImportProgressTests
     }
 
     [Fact]
-    public void What_is_said_stands_on_a_line_of_its_own_and_the_bar_below_it()
+    public void Message_is_printed_on_its_own_line_above_the_bar()
     {
         using var output = new StringWriter { NewLine = "\n" };
         var progress = new ImportProgress(output, isTerminal: true, () => 80);

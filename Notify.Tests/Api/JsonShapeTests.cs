@@ -10,7 +10,7 @@ public class JsonShapeTests
     [InlineData("{}")]
     [InlineData("""{ "text": "x", "number": 1, "amount": 1767225600000.5, "flag": true, "time": "2026-12-01T09:00:00Z", "priority": "bulk", "channels": ["push", "sms"], "inner": { "text": "y" }, "free": { "any": [1, null, "x"] }, "named": { "a": { "text": "z" } } }""")]
     [InlineData("""{ "text": null, "number": null, "amount": null, "flag": null, "time": null, "priority": null, "channels": null, "inner": null, "free": null, "named": null }""")]
-    public void What_fits_has_no_fault(string json) => Assert.Empty(Check(json));
+    public void Valid_body_has_no_fault(string json) => Assert.Empty(Check(json));
 
     [Theory]
     [InlineData("""{ "text": 1 }""", "text", "must be a string")]
@@ -62,7 +62,7 @@ public class JsonShapeTests
     [InlineData("""{ "text": "\udc00x" }""", "text", "surrogate")]
     [InlineData("""{ "free": { "a": ["\ud800"] } }""", "free.a", "surrogate")]
     [InlineData("""{ "free": "\u0000" }""", "free", "U+0000")]
-    public void What_is_no_text_is_told(string json, string field, string fault)
+    public void Text_that_cannot_be_stored_is_reported(string json, string field, string fault)
     {
         var found = Assert.Single(Check(json));
         Assert.Equal(field, found.Field);

@@ -44,7 +44,7 @@ public class MachineHitsTests
     [InlineData(DeliveryStatus.Unknown, 2, null, false)]
     [InlineData(DeliveryStatus.Delivered, 60, null, false)] // by an opening
     [InlineData(DeliveryStatus.Deferred, 60, null, false)]
-    public void What_comes_too_soon_is_a_machine_s(DeliveryStatus status, int? attempted, int? dispatched, bool isTooSoon)
+    public void Hit_within_seconds_of_dispatch_is_automated(DeliveryStatus status, int? attempted, int? dispatched, bool isTooSoon)
     {
         var now = new DateTimeOffset(2026, 12, 1, 9, 0, 0, TimeSpan.Zero);
         var delivery = new Delivery(Guid.NewGuid(), Channel.Email, Lane.Email, status, AttemptedAt: attempted is { } a ? now.AddSeconds(-a) : null, DispatchedAt: dispatched is { } d ? now.AddSeconds(-d) : null);

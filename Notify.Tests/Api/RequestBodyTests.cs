@@ -60,7 +60,7 @@ public class RequestBodyTests
     }
 
     [Fact]
-    public async Task What_is_no_utf8_is_malformed() => Assert.Equal((400, true), await ProblemAsync(Request([.. "{\"a\":\""u8, 0xFF, 0xFE, .. "\"}"u8])));
+    public async Task Body_that_is_not_utf8_is_malformed() => Assert.Equal((400, true), await ProblemAsync(Request([.. "{\"a\":\""u8, 0xFF, 0xFE, .. "\"}"u8])));
 
     [Theory]
     [InlineData(0, 6_000_000, null)]

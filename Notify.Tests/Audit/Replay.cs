@@ -26,7 +26,7 @@ public sealed class Replay : SystemTest
     }
 
     [Fact]
-    public async Task What_is_told_as_NDJSON_is_what_the_API_answers()
+    public async Task NDJSON_replay_equals_events_of_the_API()
     {
         var (_, id) = await SentAsync("ndjson");
         var lines = (await ReplayAsync(id, "--ndjson")).Split('\n', StringSplitOptions.RemoveEmptyEntries);
@@ -36,7 +36,7 @@ public sealed class Replay : SystemTest
     }
 
     [Fact]
-    public async Task What_is_personal_is_shown_only_when_it_is_asked_for_and_never_after_erasure()
+    public async Task Personal_data_is_shown_only_on_request_and_never_after_erasure()
     {
         var (person, id) = await SentAsync("sealed");
         foreach (var hidden in new[] { await ReplayAsync(id), await ReplayAsync(id, "--ndjson") })
@@ -77,7 +77,7 @@ public sealed class Replay : SystemTest
     }
 
     [Fact]
-    public async Task What_is_not_there_is_told_in_one_line_that_helps()
+    public async Task Missing_notification_is_reported_in_one_helpful_line()
     {
         var id = NewId("helps");
         (await Client.SendAsync(new { eventId = id, to = new { phone = "+12025550123" }, content = new { body = id }, sendAt = "2126-12-01T09:00:00Z" })).Is(202);

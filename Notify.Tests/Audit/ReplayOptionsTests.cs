@@ -10,7 +10,7 @@ public sealed class ReplayOptionsTests
     [InlineData("order-1 --as-of 3", 3L, null, false, false)]
     [InlineData("--ndjson order-1 --client c_1 --reveal --by auditor --reason complaint", null, "c_1", true, true)]
     [InlineData("-odd-id", null, null, false, false)]
-    public void What_can_be_asked_is_understood(string words, long? version, string? client, bool ndjson, bool reveal)
+    public void Valid_arguments_are_parsed(string words, long? version, string? client, bool ndjson, bool reveal)
     {
         var (options, fault) = ReplayOptions.Parse(words.Split(' '));
         Assert.Null(fault);
@@ -35,7 +35,7 @@ public sealed class ReplayOptionsTests
     [InlineData("e --reveal", "say who you are and why")]
     [InlineData("e --reveal --by auditor", "say who you are and why")]
     [InlineData("e --reveal --by auditor --reason", "needs a value")]
-    public void What_cannot_be_asked_is_named(string words, string named)
+    public void Invalid_arguments_are_reported(string words, string named)
     {
         var (options, fault) = ReplayOptions.Parse(words.Split(' ', StringSplitOptions.RemoveEmptyEntries));
         Assert.Null(options);

@@ -157,7 +157,7 @@ public sealed class BadInput : SystemTest
     [InlineData("DELETE", "/v1/users/unheard-of", 404, "not_found")]
     [InlineData("DELETE", "/v1/users/unheard-of/devices/d", 404, "not_found")]
     [InlineData("DELETE", "/v1/clients/unheard-of", 404, "not_found")]
-    public async Task What_is_not_there(string method, string path, int status, string code) =>
+    public async Task Missing_path_method_or_resource_is_reported(string method, string path, int status, string code) =>
         (await Client.CallAsync(new HttpMethod(method), path)).IsProblem(status, code);
 
     [Theory]

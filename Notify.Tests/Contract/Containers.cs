@@ -20,7 +20,7 @@ public sealed partial class Containers
 
     [Fact]
     [Trait("Category", "Long")]
-    public async Task What_the_Dockerfiles_run_builds_hosts_that_migrate_start_and_answer_their_health_checks()
+    public async Task Commands_of_the_Dockerfiles_build_hosts_that_migrate_start_and_pass_health_checks()
     {
         var home = Directory.CreateDirectory(Path.Combine(Repository.Home, $"containers-{Environment.ProcessId}")).FullName;
         var (source, keys) = (Path.Combine(home, "src"), Path.Combine(home, "var"));

@@ -21,7 +21,7 @@ public sealed class Reference : SystemTest
     }
 
     [Fact]
-    public async Task What_is_mapped_and_what_is_described_are_the_same()
+    public async Task Mapped_routes_equal_described_operations()
     {
         var environment = new Dictionary<string, string>(TestRun.Secrets) { ["ConnectionStrings__notify"] = Installation.ConnectionString };
         var (exitCode, output, _) = await HostProcess.RunAsync("routes", Repository.Program("Notify.Api"), ["routes"], environment, TestRun.Log($"routes-{Guid.NewGuid():N}"));

@@ -40,7 +40,7 @@ public sealed class AbandonedLooksTests
     }
 
     [Fact]
-    public void What_this_host_gave_up_is_looked_for()
+    public void Deliveries_given_up_by_this_host_trigger_scans()
     {
         Count(beats: 10, [Me]);
 

@@ -21,7 +21,7 @@ public sealed class ApnsConnectionTests : IAsyncDisposable
     }
 
     [Fact]
-    public async Task What_Goaway_left_unread_is_sent_again_and_what_it_read_is_answered()
+    public async Task Pushes_beyond_goaway_are_sent_again_and_earlier_ones_are_answered()
     {
         var answered = new ConcurrentBag<(int, int)>();
         Serve(async c =>

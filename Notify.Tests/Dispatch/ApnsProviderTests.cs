@@ -224,7 +224,7 @@ public sealed class ApnsProviderTests : IAsyncDisposable
     [InlineData("5e0f?x=1")]
     [InlineData("5e0f\r\nx: y")]
     [InlineData("héx")]
-    public async Task What_is_no_token_is_refused_without_a_call(string token)
+    public async Task Malformed_token_is_rejected_without_a_call(string token)
     {
         var server = await ServeAsync(Answer(200));
         Assert.Equal(Reasons.BadAddress, Assert.IsType<AttemptOutcome.Rejected>(await SendAsync(Message() with { Address = token })).Reason);
@@ -232,7 +232,7 @@ public sealed class ApnsProviderTests : IAsyncDisposable
     }
 
     [Fact]
-    public async Task What_is_too_large_is_refused_without_a_call()
+    public async Task Oversized_payload_is_rejected_without_a_call()
     {
         var server = await ServeAsync(Answer(200));
         var outcome = await SendAsync(Message() with { Content = new NotificationContent("t", new string('가', 1400)) });

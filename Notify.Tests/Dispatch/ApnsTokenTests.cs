@@ -118,7 +118,7 @@ public sealed class ApnsTokenTests : IDisposable
     }
 
     [Fact]
-    public void What_Apple_calls_expired_is_signed_anew_with_the_time_of_now()
+    public void Token_that_Apple_reports_expired_is_renewed_with_the_current_time()
     {
         var token = Token();
         var expired = token.Header();

@@ -26,7 +26,7 @@ public sealed class CountedWaitsTests(EmptyDatabase database) : IClassFixture<Em
     [InlineData(OpenState.Deferred, "QuietHours", 61, null)]
     [InlineData(OpenState.Deferred, "CapExceeded", 600, null)]
     [InlineData(OpenState.Scheduled, null, 60_000, null)]
-    public async Task What_waits_longer_than_it_ever_may_is_due_now(OpenState state, string? reason, int stays, int? tooLong)
+    public async Task Delivery_due_beyond_its_longest_wait_becomes_due_now(OpenState state, string? reason, int stays, int? tooLong)
     {
         await using var connection = await database.Source.OpenConnectionAsync(Cancellation);
         await using var transaction = await connection.BeginTransactionAsync(Cancellation);

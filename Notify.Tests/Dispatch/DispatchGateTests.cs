@@ -17,7 +17,7 @@ public class DispatchGateTests
     }
 
     [Fact]
-    public async Task Who_asks_for_more_than_there_is_gets_all_there_is() =>
+    public async Task Request_above_the_capacity_takes_all_of_it() =>
         Assert.Equal(10, await Take(new DispatchGate(10), 50, 100));
 
     [Fact]
@@ -33,7 +33,7 @@ public class DispatchGateTests
     }
 
     [Fact]
-    public async Task Who_came_first_is_served_first()
+    public async Task Waiters_are_served_in_order_of_arrival()
     {
         var gate = new DispatchGate(4);
         await Take(gate, 4, 4);
@@ -75,7 +75,7 @@ public class DispatchGateTests
     }
 
     [Fact]
-    public async Task What_is_kept_back_is_kept_back_from_those_who_wait_too()
+    public async Task Reserved_capacity_is_not_given_to_waiters_of_lower_priority()
     {
         var gate = new DispatchGate(100);
         await Take(gate, 100, 100, Priority.Critical);
@@ -103,7 +103,7 @@ public class DispatchGateTests
     }
 
     [Fact]
-    public async Task Who_gives_up_takes_nothing()
+    public async Task Cancelled_waiter_takes_no_capacity()
     {
         var gate = new DispatchGate(2);
         await Take(gate, 2, 2);
@@ -116,7 +116,7 @@ public class DispatchGateTests
     }
 
     [Fact]
-    public async Task Who_gives_up_lets_the_next_pass()
+    public async Task Cancelled_waiter_does_not_block_the_next_one()
     {
         var gate = new DispatchGate(4);
         await Take(gate, 2, 2);

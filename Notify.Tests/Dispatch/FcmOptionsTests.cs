@@ -52,7 +52,7 @@ public sealed class FcmOptionsTests
     [InlineData("[]", "not a JSON object")]
     [InlineData("""{"type":"authorized_user"}""", "service_account")]
     [InlineData("{}", "service_account")]
-    public void What_is_no_service_account_is_told_in_one_line(string json, string expected) => AssertOne(Faults(json), expected);
+    public void Invalid_service_account_is_reported_in_one_line(string json, string expected) => AssertOne(Faults(json), expected);
 
     [Theory]
     [InlineData("not a key", "cannot be read")]

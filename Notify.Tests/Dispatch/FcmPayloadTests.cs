@@ -62,7 +62,7 @@ public sealed class FcmPayloadTests
         Assert.Equal(ttl, Write(Message(expiresAt: Now.AddSeconds(seconds))).GetProperty("android").GetProperty("ttl").GetString());
 
     [Fact]
-    public void What_is_no_string_becomes_its_JSON_text()
+    public void Data_value_that_is_no_string_becomes_its_JSON_text()
     {
         var data = Data(Write(Message(new NotificationContent("t", Data: Json("""{"n":7.50,"yes":true,"none":null,"list":[1,"a"],"deep":{"a":{"b":"c"}},"text":"x","empty":""}""")))));
         Assert.Equal(("7.50", "true", "null", """[1,"a"]""", """{"a":{"b":"c"}}"""), (data["n"], data["yes"], data["none"], data["list"], data["deep"]));
@@ -95,7 +95,7 @@ public sealed class FcmPayloadTests
         Assert.Equal("mine", Data(Write(Message(new NotificationContent("t", Data: Json($$"""{"{{name}}":"mine"}""")))))[name]);
 
     [Fact]
-    public void What_is_too_large_is_known_before_the_call_and_the_token_does_not_count()
+    public void Oversized_message_is_found_before_the_call_and_its_token_does_not_count()
     {
         var length = Enumerable.Range(3500, 600).Last(n => FcmPayload.Write(Sized(n), Now) is not null);
         Assert.InRange(length, 3800, 4000);

@@ -120,7 +120,7 @@ public sealed class FcmProviderTests : IAsyncDisposable
     }
 
     [Fact]
-    public async Task Who_is_refused_with_a_new_token_too_is_halted()
+    public async Task Provider_that_rejects_a_renewed_token_is_halted()
     {
         var server = await ServeAsync(Answer(401, Error("UNAUTHENTICATED", null)));
         Assert.Equal(new AttemptOutcome.Halted("UNAUTHENTICATED"), await SendAsync());
@@ -203,7 +203,7 @@ public sealed class FcmProviderTests : IAsyncDisposable
     }
 
     [Fact]
-    public async Task What_is_too_large_is_refused_without_a_call()
+    public async Task Oversized_payload_is_rejected_without_a_call()
     {
         var server = await ServeAsync(Yes);
         Assert.Equal(new AttemptOutcome.Rejected(Reasons.TooLarge, "INVALID_ARGUMENT"), await SendAsync(Message() with { Content = new NotificationContent("t", new string('x', 5000)) }));

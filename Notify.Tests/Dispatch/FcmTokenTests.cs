@@ -166,7 +166,7 @@ public sealed class FcmTokenTests : IAsyncDisposable
     [Theory]
     [InlineData(null, "0")]
     [InlineData(HttpStatusCode.RequestTimeout, "408")]
-    public void What_has_no_lasting_cause_is_tried_again(HttpStatusCode? status, string code) =>
+    public void Transient_token_failure_is_retried(HttpStatusCode? status, string code) =>
         Assert.Equal(new AttemptOutcome.Retry(Reasons.Retry, code), FcmToken.Outcome(status, null));
 
     private static readonly DateTimeOffset Start = new(2026, 5, 4, 12, 10, 0, TimeSpan.Zero);

@@ -103,7 +103,7 @@ public class OutcomeDeciderTests
     [InlineData("wait", Reasons.FailedOver, "429")]
     [InlineData("nameless", Reasons.FailedOver, Reasons.ConnectionLost)]
     [InlineData("halted", Reasons.FailedOver, "401")]
-    public void What_one_provider_cannot_take_the_next_one_gets_at_once(string outcome, string reason, string code)
+    public void Failed_attempt_moves_to_the_next_provider_at_once(string outcome, string reason, string code)
     {
         var made = Made(Outcome(outcome), Lane.Sms, 2, false, null) with { MayMove = true };
         var (e, next) = OutcomeDecider.Decide(made, Schedule, Now, 0.5);
@@ -116,14 +116,14 @@ public class OutcomeDeciderTests
     [InlineData("unknown")]
     [InlineData("rejected")]
     [InlineData("accepted")]
-    public void What_is_unknown_refused_or_taken_never_goes_to_another_provider(string outcome)
+    public void Unknown_rejected_or_accepted_attempt_never_moves_to_another_provider(string outcome)
     {
         var made = Made(Outcome(outcome), Lane.Sms, 1, false, null);
         Assert.Equal(OutcomeDecider.Decide(made, Schedule, Now, 0.5), OutcomeDecider.Decide(made with { MayMove = true }, Schedule, Now, 0.5));
     }
 
     [Fact]
-    public void What_ends_a_round_is_pauses_and_rounds_are_what_is_counted()
+    public void Pause_ends_a_round_and_limits_count_rounds()
     {
         // The third round of two providers: six calls, of which three ended with a move.
         var made = Made(Outcome("retry"), Lane.Sms, 6, false, null) with { Moves = 3 };
@@ -249,7 +249,7 @@ public class OutcomeDeciderTests
         Assert.Null(OutcomeDecider.Decide(Made(new AttemptOutcome.Unknown(Reasons.TimedOut), Lane.Sms, 1, true, Now.AddMinutes(1)) with { ResendBefore = DateTimeOffset.MaxValue }, Schedule, Now, 0.5).Event);
 
     [Fact]
-    public void What_is_worth_nothing_any_more_is_not_sent_again_nor_what_has_used_up_its_attempts()
+    public void Unknown_delivery_that_expired_or_used_all_attempts_is_not_resent()
     {
         Assert.Equal(Reasons.OutcomeNeverKnown, Assert.IsType<NotificationFailed>(Resendable(Lane.Sms, 1, before: Now).Event).Reason);
         Assert.Equal(Reasons.OutcomeNeverKnown, Assert.IsType<NotificationFailed>(Resendable(Lane.Sms, Schedule.MaxAttempts, before: DateTimeOffset.MaxValue).Event).Reason);
@@ -274,7 +274,7 @@ public class OutcomeDeciderTests
         Assert.Throws<ArgumentException>(() => Decide(new AttemptOutcome.NotFound(), Lane.Sms));
 
     [Fact]
-    public void What_waits_keeps_its_place_and_its_age()
+    public void Deferred_delivery_keeps_its_queue_and_its_age()
     {
         var next = Decide(new AttemptOutcome.Retry(Reasons.Retry, "503"), Lane.Sms).Next!;
         var row = Row(Lane.Sms);

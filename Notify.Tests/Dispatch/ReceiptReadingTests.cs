@@ -117,7 +117,7 @@ public sealed class ReceiptReadingTests
     [Theory]
     [InlineData("""{"type":"blacklist","action":"add","reject":{"email":"kim@mail.example"},"ts":1}""")]
     [InlineData("""{"event":"inbound","ts":1,"msg":{"text":"hi"}}""")]
-    public void What_is_about_no_message_is_kept_and_ignored(string item) =>
+    public void Event_without_a_message_is_kept_and_ignored(string item) =>
         Assert.Equal(ReportKind.Ignored, Assert.Single(Read(new MailchimpReceipts(), "mandrill_events=" + Uri.EscapeDataString($"[{item}]"), Form).Receipts).What);
 
     [Fact]
@@ -134,7 +134,7 @@ public sealed class ReceiptReadingTests
     };
 
     [Theory, MemberData(nameof(Malformed))]
-    public void What_cannot_be_read_is_said_in_a_few_words(string provider, string body, string? type)
+    public void Unreadable_receipt_is_reported_in_a_short_text(string provider, string body, string? type)
     {
         var read = Read(Adapters.Receipts[provider], body, type);
         Assert.Empty(read.Receipts);

@@ -115,7 +115,7 @@ public sealed class ReceiptSignatureTests
     [InlineData("")]
     [InlineData("not base64")]
     [InlineData("AAAA")]
-    public void What_is_no_key_is_no_SendGrid_key(string key) => Assert.Null(SendGridSignature.From(key));
+    public void Invalid_key_is_no_SendGrid_key(string key) => Assert.Null(SendGridSignature.From(key));
 
     [Fact]
     public void Mailchimp_signs_the_address_and_the_events()

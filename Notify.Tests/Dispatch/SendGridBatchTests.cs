@@ -70,7 +70,7 @@ public sealed class SendGridBatchTests : IAsyncDisposable
     [InlineData(500, null, typeof(AttemptOutcome.Unknown))]
     [InlineData(500, "personalizations", typeof(AttemptOutcome.Retry))]
     [InlineData(502, null, typeof(AttemptOutcome.Unknown))]
-    public async Task What_concerns_all_is_everyones_outcome_by_one_request(int status, string? field, Type expected)
+    public async Task Fault_of_the_whole_batch_is_the_outcome_of_each_message_after_one_request(int status, string? field, Type expected)
     {
         var outcomes = await SendAsync(Answer(status, field is null ? "" : Errors(field)), [Message(), Message(), Message()]);
         Assert.All(outcomes, o => Assert.IsType(expected, o));
@@ -86,7 +86,7 @@ public sealed class SendGridBatchTests : IAsyncDisposable
     }
 
     [Fact]
-    public async Task Who_cannot_be_written_to_harms_no_other()
+    public async Task Invalid_address_does_not_affect_other_messages()
     {
         var outcomes = await SendAsync(
             Answer(202, "", ("X-Message-Id", "m-1")), [Message(), Message() with { Address = "a@.." }, Message()]);

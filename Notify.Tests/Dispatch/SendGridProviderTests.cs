@@ -59,7 +59,7 @@ public sealed class SendGridProviderTests : IAsyncDisposable
     [InlineData("body", "", "text/plain")]
     [InlineData("", "<p>html</p>", "text/html")]
     [InlineData(null, "<p>html</p>", "text/html")]
-    public async Task What_is_empty_is_no_content_and_no_text_is_derived(string? body, string? html, string only)
+    public async Task Empty_part_is_omitted_and_no_text_is_derived(string? body, string? html, string only)
     {
         var server = await ServeAsync(Taken);
         await SendAsync(Message(new NotificationContent("t", body, html)));
@@ -182,7 +182,7 @@ public sealed class SendGridProviderTests : IAsyncDisposable
     }
 
     [Fact]
-    public async Task What_SendGrid_cannot_take_is_refused_without_a_call()
+    public async Task Message_that_SendGrid_cannot_accept_is_rejected_without_a_call()
     {
         var server = await ServeAsync(Taken);
         Assert.Equal(new AttemptOutcome.Rejected(Reasons.NoContent, "subject"), await SendAsync(Message(new NotificationContent(Html: "<img src=x>"))));

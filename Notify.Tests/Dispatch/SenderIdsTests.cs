@@ -57,7 +57,7 @@ public class SenderIdsTests
     [InlineData("999")]
     [InlineData("+0")]
     [InlineData("0082")]
-    public void What_is_no_country_is_told(string place)
+    public void Unknown_country_is_reported(string place)
     {
         var faults = new List<string>();
         SenderIds.Read("Providers:Vonage", "Shop", new Dictionary<string, string> { [place] = "Shop" }, services: false, faults);

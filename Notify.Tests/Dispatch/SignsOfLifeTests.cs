@@ -15,13 +15,13 @@ public sealed class SignsOfLifeTests
     public SignsOfLifeTests() => signs = new SignsOfLife(Stale, Beat, clock);
 
     [Fact]
-    public void Who_gives_signs_lives()
+    public void Host_with_heartbeats_is_alive()
     {
         for (var i = 0; i < 20; i++) Assert.Empty(Look(at: i * 3, age: 1));
     }
 
     [Fact]
-    public void Who_is_silent_for_too_long_is_gone()
+    public void Host_without_heartbeat_for_too_long_is_stale()
     {
         Assert.Empty(Look(at: 0, age: 0));
         for (var age = 3; age <= 15; age += 3) Assert.Empty(Look(at: 0, age));
@@ -30,7 +30,7 @@ public sealed class SignsOfLifeTests
     }
 
     [Fact]
-    public void Who_was_silent_long_before_the_first_look_is_gone_after_two_signs_that_do_not_come()
+    public void Host_silent_long_before_the_first_scan_is_stale_after_missed_heartbeats()
     {
         Assert.Empty(Look(at: 0, age: 3600));
         Assert.Empty(Look(at: 0, age: 3603));
@@ -58,7 +58,7 @@ public sealed class SignsOfLifeTests
     }
 
     [Fact]
-    public void Who_dies_before_the_clock_is_set_back_is_gone_all_the_same()
+    public void Host_that_fails_before_the_clock_is_set_back_is_stale()
     {
         Assert.Empty(Look(at: 0, age: 0));
         for (var i = 1; i <= 5; i++) Assert.Empty(Look(at: 0, age: -3600 + (i * 3)));

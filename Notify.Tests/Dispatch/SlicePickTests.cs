@@ -46,7 +46,7 @@ public sealed class SlicePickTests(EmptyDatabase database) : IClassFixture<Empty
     }
 
     [Fact]
-    public async Task Who_needs_less_than_their_share_leaves_the_rest()
+    public async Task Client_below_its_share_leaves_the_rest_to_others()
     {
         var flood = await AddAsync("c_flood", 500);
         await AddAsync("c_small", 3);
@@ -68,7 +68,7 @@ public sealed class SlicePickTests(EmptyDatabase database) : IClassFixture<Empty
     }
 
     [Fact]
-    public async Task What_is_named_and_gone_is_made_up_for_by_what_waits()
+    public async Task Named_deliveries_that_were_claimed_are_replaced_by_waiting_ones()
     {
         var flood = await AddAsync("c_flood", 30);
         await ClaimAsync(Host(), Ids(flood.Take(10)));
@@ -101,7 +101,7 @@ public sealed class SlicePickTests(EmptyDatabase database) : IClassFixture<Empty
     }
 
     [Fact]
-    public async Task Who_comes_later_is_seen_when_the_interval_has_passed()
+    public async Task Late_client_is_seen_after_the_interval()
     {
         var flood = await AddAsync("c_flood", 500);
         var host = Host(messages: 2);

@@ -7,7 +7,7 @@ namespace Notify.Tests.Dispatch;
 public sealed class SliceWeightsTests
 {
     [Fact]
-    public void What_fits_is_taken_and_what_does_not_waits_until_others_have_gone()
+    public void Batch_is_admitted_while_it_fits_the_budget()
     {
         var weights = new SliceWeights(most: 100);
         Assert.True(weights.TryTake(60));

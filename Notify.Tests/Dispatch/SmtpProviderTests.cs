@@ -181,7 +181,7 @@ public sealed class SmtpProviderTests : IAsyncDisposable
     [InlineData("MAIL")]
     [InlineData("RCPT")]
     [InlineData("DATA")]
-    public async Task What_breaks_before_the_mail_leaves_is_tried_again(string at)
+    public async Task Connection_lost_before_the_mail_is_sent_is_retried(string at)
     {
         var server = Serve(line => line.StartsWith(at, StringComparison.OrdinalIgnoreCase) ? ScriptedMailServer.Drop : null);
         Assert.Equal(new AttemptOutcome.Retry(Reasons.ConnectionLost, null), await SendAsync());

@@ -8,13 +8,13 @@ public sealed class StorableWordsTests
     [Theory]
     [InlineData("SM1")]
     [InlineData("2.0.0 Ok: queued as 4XyZ")]
-    public void What_is_plain_stays_as_it_is(string id) => Assert.Equal(new AttemptOutcome.Accepted(id), StorableWords.Of(new AttemptOutcome.Accepted(id)));
+    public void Storable_message_id_is_unchanged(string id) => Assert.Equal(new AttemptOutcome.Accepted(id), StorableWords.Of(new AttemptOutcome.Accepted(id)));
 
     [Theory]
     [InlineData("a\0b")]
     [InlineData("\ud800")]
     [InlineData("")]
-    public void What_the_database_would_refuse_is_known_by_its_hash(string id)
+    public void Message_id_that_the_database_rejects_is_replaced_by_its_hash(string id)
     {
         var stored = Assert.IsType<AttemptOutcome.Accepted>(StorableWords.Of(new AttemptOutcome.Accepted(id))).MessageId;
         Assert.StartsWith("sha256:", stored, StringComparison.Ordinal);

@@ -174,7 +174,7 @@ public sealed class TwilioProviderTests : IAsyncDisposable
     }
 
     [Fact]
-    public async Task What_is_too_long_is_refused_without_a_call()
+    public async Task Oversized_text_is_rejected_without_a_call()
     {
         var server = await ServeAsync(Answer(201));
         Assert.Equal(new AttemptOutcome.Rejected(Reasons.TooLarge, "21617"), await SendAsync(Message(new string('x', 1601))));

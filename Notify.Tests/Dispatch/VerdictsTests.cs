@@ -14,7 +14,7 @@ public sealed class VerdictsTests
     private static readonly DispatchAttempted Attempted = new(Sms, 1, "twilio", Noon);
 
     [Fact]
-    public void What_is_about_no_known_delivery_is_looked_at_again_ever_more_seldom_and_given_up_after_thirty_days()
+    public void Receipt_of_an_unknown_delivery_is_retried_with_growing_delay_for_thirty_days()
     {
         foreach (var (age, wait) in new (TimeSpan, TimeSpan?)[] { (default, TimeSpan.FromSeconds(1)), (TimeSpan.FromMinutes(10), TimeSpan.FromMinutes(5)), (TimeSpan.FromDays(29), TimeSpan.FromDays(1)), (TimeSpan.FromDays(31), null) })
         {
@@ -24,7 +24,7 @@ public sealed class VerdictsTests
     }
 
     [Fact]
-    public void What_a_person_wrote_waits_for_nothing() =>
+    public void Reply_of_a_person_is_processed_at_once() =>
         Assert.Null(Assert.Single(Judge([Row(ReportKind.Inbound) with { DeliveryId = null }], known: false).All).Row.DueAt);
 
     [Fact]
@@ -89,7 +89,7 @@ public sealed class VerdictsTests
     }
 
     [Fact]
-    public void What_a_receipt_says_can_be_written_and_read_again()
+    public void Receipt_facts_survive_serialization()
     {
         var facts = new ReceiptFacts(Noon, Reasons.HardBounced, "5.1.1", Reasons.HardBounced, null, "print");
         Assert.Equal(facts, JsonSerializer.Deserialize<ReceiptFacts>(JsonSerializer.Serialize(facts, NotifyJson.Options), NotifyJson.Options));

@@ -23,7 +23,7 @@ public class CapTests
     }
 
     [Fact]
-    public void What_is_over_a_cap_takes_the_next_places_in_the_windows_to_come_and_says_why()
+    public void Delivery_over_a_cap_takes_the_next_free_slot_and_records_the_rule()
     {
         var counts = new Dictionary<CapKey, CapCount>();
         var planned = Enumerable.Range(0, 8).Select(_ => Decide(counts, Capped(ThreeADay))).ToList();
@@ -38,7 +38,7 @@ public class CapTests
     }
 
     [Fact]
-    public void What_would_wait_for_too_long_is_left_out_and_takes_no_place()
+    public void Delivery_without_a_slot_in_time_is_skipped_and_takes_none()
     {
         var counts = new Dictionary<CapKey, CapCount>();
         var category = Capped(ThreeADay with { Limit = 1 });
@@ -86,7 +86,7 @@ public class CapTests
     }
 
     [Fact]
-    public void What_expires_in_quiet_hours_takes_no_place()
+    public void Delivery_that_expires_in_quiet_hours_takes_no_slot()
     {
         var counts = new Dictionary<CapKey, CapCount>();
         var expires = Decide(counts, Capped(ThreeADay), expiresAt: At("2026-05-05T03:00:00Z"), quiet: Nights, now: At("2026-05-04T23:00:00Z"));

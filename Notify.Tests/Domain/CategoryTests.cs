@@ -79,7 +79,7 @@ public class CategoryTests
     }
 
     [Fact]
-    public void What_nobody_defined_reaches_everybody_who_said_nothing_and_repeats_nothing()
+    public void Undefined_category_reaches_users_without_preferences_and_holds_unknown_outcomes()
     {
         var undefined = Notify.Domain.Categories.Category.Undefined("whatever");
         Assert.Equal((true, "default", false), undefined.Reaches(null, Channel.Sms));

@@ -132,7 +132,7 @@ public class DeliveryPlannerTests
         Assert.Equal([(Lane.Sms, null)], Tried(Plan(Recipient(), channels: [Channel.Sms], rules: Rules([Suppression("phone-print", Channel.Email)]))));
 
     [Fact]
-    public void What_has_expired_suppresses_no_more() =>
+    public void Expired_suppression_does_not_apply() =>
         Assert.Equal([(Lane.Sms, null)], Tried(Plan(Recipient(), channels: [Channel.Sms], rules: Rules([Suppression("phone-print", expiresAt: Noon)]))));
 
     [Fact]
@@ -158,7 +158,7 @@ public class DeliveryPlannerTests
         LeftOut(DeliveryPlanner.ForUnregistered(Key, Requested(userId: null), Text, Contacts(Lane.Sms), Rules(null, Category(defaults: ("sms", false))), Noon)));
 
     [Fact]
-    public void What_is_required_passes_every_opt_out_and_says_so()
+    public void Required_category_overrides_every_opt_out_and_records_it()
     {
         var plan = Plan(Recipient(OptOut(Channel.Sms, "shipping"), OptOut(Channel.Push, null)), rules: Rules(null, Category(required: true, defaults: ("email", false))));
         Assert.Equal([(Lane.Apns, "d_1"), (Lane.Sms, null), (Lane.Email, null)], Tried(plan));
@@ -169,7 +169,7 @@ public class DeliveryPlannerTests
     }
 
     [Fact]
-    public void What_is_required_passes_no_suppression() => Assert.Equal(
+    public void Required_category_does_not_override_a_suppression() => Assert.Equal(
         [(Channel.Sms, Reasons.SuppressedAddress)],
         LeftOut(Plan(Recipient(), channels: [Channel.Sms], rules: Rules([Suppression("phone-print")], Category(required: true)))));
 

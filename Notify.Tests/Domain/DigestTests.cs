@@ -14,7 +14,7 @@ public class DigestTests
     private static readonly NotificationContent Words = new("Title", "Body");
 
     [Fact]
-    public void What_its_category_says_is_collected_and_what_cannot_wait_or_be_told_goes_by_itself()
+    public void Notification_of_a_digest_category_is_collected_unless_it_cannot_wait_or_be_summarised()
     {
         Assert.Equal(Hourly, DigestDecider.RuleFor(Requested(), Words, Collecting));
         Assert.Equal(Hourly, DigestDecider.RuleFor(Requested(priority: Priority.Bulk), new NotificationContent(Html: "<p>"), Collecting));
@@ -44,7 +44,7 @@ public class DigestTests
     }
 
     [Fact]
-    public void What_is_worth_nothing_or_cannot_be_read_any_more_is_left_out_when_it_closes()
+    public void Expired_or_unreadable_member_is_skipped_when_the_digest_closes()
     {
         var now = Noon.AddHours(1);
         var closing = DigestDecider.Close("digest=1", [Waiting("a", expiresAt: now), Waiting("b", Priority.Bulk, expiresAt: now.AddMinutes(1)), Waiting("c", isReadable: false), Waiting("d", expiresAt: now.AddMinutes(2))], now);

@@ -49,7 +49,7 @@ public sealed class DomainNamesTests
     [InlineData("xn--a.example")]
     [InlineData("a\u200Db.example")]
     [InlineData("a\uFFFD.example")]
-    public void What_is_no_name_has_none(string name) => Assert.Null(DomainNames.ToAscii(name));
+    public void Invalid_name_has_no_ASCII_form(string name) => Assert.Null(DomainNames.ToAscii(name));
 
     [Fact]
     public void A_name_has_a_length()

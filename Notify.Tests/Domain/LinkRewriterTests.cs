@@ -58,7 +58,7 @@ public class LinkRewriterTests
     [InlineData("<p>https://x.example</p>")]
     [InlineData("<")]
     [InlineData("<a")]
-    public void What_is_no_web_link_stays_as_it_is(string html)
+    public void Html_without_web_links_is_unchanged(string html)
     {
         var tracked = Rewrite(new NotificationContent("t", null, html));
         Assert.Equal(html, tracked.Content.Html);
@@ -159,7 +159,7 @@ public class LinkRewriterTests
     public void An_address_stands_in_a_header_as_it_was_written_or_as_browsers_write_it(string address, string? header) => Assert.Equal(header, LinkRewriter.ForHeader(address));
 
     [Fact]
-    public void Whatever_is_rewritten_can_stand_in_a_header()
+    public void Rewritten_address_is_valid_in_a_header()
     {
         var random = new Random(20261123);
         string[] parts = ["a", ".", "..", "한", "ß", "\u200d", "\U0001F600", "\ud83d", "%", "%zz", "@", ":", "[", "]", "::1", "/", "\\", "?", "#", " ", "\u00ad", "xn--", "-", "1", "\"", "\u3002", "\u0301", "\r", "\0"];
@@ -192,7 +192,7 @@ public class LinkRewriterTests
     }
 
     [Fact]
-    public void Who_does_not_ask_is_not_tracked_and_no_push_is()
+    public void Content_is_not_tracked_without_consent_or_in_a_push()
     {
         var content = new NotificationContent("t", "https://x.example", "<a href=\"https://x.example\">");
         Assert.Same(content, LinkRewriter.Rewrite(content, Channel.Email, i => "", "", Own, Limits).Content);

@@ -19,7 +19,7 @@ public class NotificationDeciderTests
     [InlineData(-1, false)]
     [InlineData(0, true)]
     [InlineData(1, true)]
-    public void What_has_expired_is_not_sent(int secondsAfter, bool expires)
+    public void Expired_delivery_is_not_sent(int secondsAfter, bool expires)
     {
         var n = Notify.Domain.Notifications.Notification.Fold(Key, [Requested(expiresAt: Later), Planned()])!;
         var decided = NotificationDecider.LastCheck(n, n.Deliveries[Sms], Recipient(), ReachRules.None, null, Later.AddSeconds(secondsAfter));
@@ -28,14 +28,14 @@ public class NotificationDeciderTests
     }
 
     [Fact]
-    public void Who_opted_out_since_is_not_reached()
+    public void User_who_opted_out_after_planning_is_not_reached()
     {
         var e = Suppressed(Sms, Recipient(new OptedOut(Channel.Sms, "shipping", "u", "api", Noon)));
         Assert.Equal((Reasons.OptedOut, "category shipping on sms"), (e.Reason, e.Rule));
     }
 
     [Fact]
-    public void Who_replied_stop_since_is_not_reached() =>
+    public void User_who_replied_stop_after_planning_is_not_reached() =>
         Assert.Equal(Reasons.SuppressedAddress, Suppressed(Sms, Recipient(), Rules([Suppression("phone-print")])).Reason);
 
     [Fact]
@@ -47,7 +47,7 @@ public class NotificationDeciderTests
     }
 
     [Fact]
-    public void What_is_required_passes_an_opt_out_at_the_last_check_and_no_suppression()
+    public void Required_category_overrides_an_opt_out_but_no_suppression_at_the_last_check()
     {
         var optedOut = Recipient(new OptedOut(Channel.Sms, null, "u", "api", Noon));
         Assert.Null(NotificationDecider.LastCheck(Notification(), Notification().Deliveries[Sms], optedOut, Rules(null, Category(required: true)), "phone-print", Later));
@@ -55,7 +55,7 @@ public class NotificationDeciderTests
     }
 
     [Fact]
-    public void Who_was_erased_since_is_not_reached() =>
+    public void User_who_was_erased_after_planning_is_not_reached() =>
         Assert.Equal(Reasons.Erased, Suppressed(Sms, Recipient(new UserErased("c", Noon))).Reason);
 
     [Fact]
@@ -102,7 +102,7 @@ public class NotificationDeciderTests
     }
 
     [Fact]
-    public void What_was_withdrawn_in_part_was_withdrawn()
+    public void Partly_cancelled_notification_is_cancelled()
     {
         Assert.False(NotificationDecider.IsCancelled(Notification()));
         var partly = Notification(new NotificationDispatched(Push, 1, "apns", null, 1, null, Noon), new NotificationCancelled([Sms], "c_shop", Noon));
@@ -113,19 +113,19 @@ public class NotificationDeciderTests
     }
 
     [Fact]
-    public void What_is_not_planned_is_cancelled_as_a_whole() =>
+    public void Unplanned_notification_is_cancelled_as_a_whole() =>
         Assert.Empty(NotificationDecider.Cancel(Waiting(), [], "c_shop", Noon)!.Deliveries);
 
     [Fact]
-    public void What_has_expired_is_not_cancelled() =>
+    public void Expired_notification_is_not_cancelled() =>
         Assert.Null(NotificationDecider.Cancel(Waiting(new NotificationExpired([], Noon)), [], "c_shop", Noon));
 
     [Fact]
-    public void What_is_not_yet_due_moves() =>
+    public void Notification_that_is_not_due_is_rescheduled() =>
         Assert.Equal(Noon.AddDays(2), NotificationDecider.Reschedule(Waiting(), Noon.AddDays(2), "c_shop", Noon)!.SendAt);
 
     [Fact]
-    public void What_is_due_planned_cancelled_expired_or_was_never_scheduled_does_not_move()
+    public void Due_planned_cancelled_expired_or_unscheduled_notification_is_not_rescheduled()
     {
         Assert.Null(NotificationDecider.Reschedule(Waiting(), Noon.AddDays(2), "c_shop", Noon.AddDays(1)));
         Assert.Null(NotificationDecider.Reschedule(Waiting(Planned()), Noon.AddDays(2), "c_shop", Noon));

@@ -15,5 +15,5 @@ public class NotificationKeyTests
     [InlineData("u/u-1")]
     [InlineData("n/no-colon")]
     [InlineData("")]
-    public void What_is_no_key_is_told(string key) => Assert.Null(NotificationKey.Parse(key));
+    public void Malformed_key_is_not_parsed(string key) => Assert.Null(NotificationKey.Parse(key));
 }

@@ -56,7 +56,7 @@ public class NotificationTests
     }
 
     [Fact]
-    public void Who_was_tried_is_known_until_the_round_ends_and_moves_until_it_is_sent_on_its_way_again()
+    public void Tried_providers_reset_when_the_round_ends_and_moves_reset_at_redrive()
     {
         object[] round =
         [
@@ -156,7 +156,7 @@ public class NotificationTests
     }
 
     [Fact]
-    public void What_has_ended_is_neither_attempted_nor_deferred_nor_unknown_again()
+    public void Ended_delivery_is_not_attempted_deferred_or_unknown_again()
     {
         foreach (var end in new[] { "dispatched", "delivered", "failed", "dead", "cancelled", "expired", "suppressed" })
         {
@@ -166,7 +166,7 @@ public class NotificationTests
     }
 
     [Fact]
-    public void What_has_ended_is_neither_cancelled_nor_expired_nor_left_out()
+    public void Ended_delivery_is_not_cancelled_expired_or_suppressed()
     {
         foreach (var end in new[] { "dispatched", "delivered", "failed", "dead" })
         {

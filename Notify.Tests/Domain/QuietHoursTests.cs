@@ -55,7 +55,7 @@ public sealed class QuietHoursTests
     }
 
     [Fact]
-    public void What_falls_into_quiet_hours_waits_until_they_end_and_says_why()
+    public void Delivery_in_quiet_hours_is_deferred_to_their_end_with_the_rule()
     {
         var (until, rule) = PutOff(Requested())!.Value;
 
@@ -64,11 +64,11 @@ public sealed class QuietHoursTests
     }
 
     [Fact]
-    public void What_is_worth_nothing_before_they_end_waits_until_then_only() =>
+    public void Delivery_that_expires_in_quiet_hours_is_deferred_to_its_expiry() =>
         Assert.Equal((Noon.AddMinutes(10), "quiet hours 11:00 to 13:00 in Etc/UTC, version 3; worth nothing before they end"), PutOff(Requested(expiresAt: Noon.AddMinutes(10))));
 
     [Fact]
-    public void What_is_worth_something_after_they_end_waits_until_they_end() => Assert.Equal(Noon.AddHours(1), PutOff(Requested(expiresAt: Noon.AddHours(2)))!.Value.Until);
+    public void Delivery_that_expires_after_quiet_hours_is_deferred_to_their_end() => Assert.Equal(Noon.AddHours(1), PutOff(Requested(expiresAt: Noon.AddHours(2)))!.Value.Until);
 
     [Fact]
     public void A_required_category_passes() => Assert.Null(PutOff(Requested(), rules: Rules(null, Category(required: true))));
@@ -77,7 +77,7 @@ public sealed class QuietHoursTests
     public void A_priority_does_not_pass() => Assert.NotNull(PutOff(Requested(priority: Priority.Critical)));
 
     [Fact]
-    public void Who_said_nothing_or_takes_it_back_or_was_erased_has_none()
+    public void User_without_quiet_hours_or_erased_has_none()
     {
         Assert.Null(PutOff(Requested(), since: []));
         Assert.Null(PutOff(Requested(), since: [Quiet, new QuietHoursWithdrawn("c", "api", Noon)]));

@@ -35,7 +35,7 @@ public sealed class ReachProperties
     private static Arbitrary<Days> Any => Arb.From(from caps in Gen.ListOf(Caps) from steps in Gen.ListOf(Step) select new Days([.. caps.DistinctBy(c => (c.Channel, c.Per))], [.. steps]));
 
     [Fact]
-    public void Whatever_happens_in_whatever_order_people_get_what_they_are_to_get_and_no_more() =>
+    public void People_receive_exactly_the_intended_messages_in_any_order_of_events() =>
         Check.One(Config.QuickThrowOnFailure.WithMaxTest(1000).WithEndSize(60), Prop.ForAll(Any, days => new Life(days).Holds()));
 
     private sealed class Life(Days days)

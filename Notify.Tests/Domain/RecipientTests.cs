@@ -58,14 +58,14 @@ public class RecipientTests
     }
 
     [Fact]
-    public void Who_registers_again_is_not_erased_any_more()
+    public void Registration_after_erasure_ends_it()
     {
         Assert.False(Recipient(new UserErased("c", Noon), new ContactDetailsGiven(Sealed("n"), true, false, "e", null, "c", Noon)).IsErased);
         Assert.False(Recipient(new UserErased("c", Noon), new DeviceRegistered("d_9", Platform.Ios, Sealed("t"), "c", Noon)).IsErased);
     }
 
     [Fact]
-    public void Who_says_again_what_they_want_is_not_erased_any_more_and_when_they_were_is_kept()
+    public void Preference_after_erasure_ends_it_and_keeps_its_time()
     {
         foreach (var said in new object[] { new OptedOut(Channel.Sms, null, "c", "api", Noon.AddDays(1)), new OptedIn(Channel.Sms, "news", "c", "api", Noon.AddDays(1)), new QuietHoursSet(new(22, 0), new(8, 0), "c", "api", Noon.AddDays(1)) })
         {

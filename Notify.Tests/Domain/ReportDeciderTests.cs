@@ -72,7 +72,7 @@ public sealed class ReportDeciderTests
     }
 
     [Fact]
-    public void What_is_to_be_tried_again_is_not_sent_twice_when_it_turns_out_to_have_arrived()
+    public void Delivery_that_waits_for_a_retry_ends_when_a_receipt_reports_arrival()
     {
         foreach (var state in new object[] { new DeliveryDeferred(Sms, Noon.AddMinutes(1), Reasons.Retry, 1, "twilio", "500", Noon), new DeliveryDeadLettered(Sms, 12, Reasons.AttemptsExhausted, "twilio", "500", Noon) })
         {
@@ -93,7 +93,7 @@ public sealed class ReportDeciderTests
     }
 
     [Fact]
-    public void What_a_provider_reports_after_another_has_taken_over_changes_nothing_unless_it_arrived()
+    public void Report_of_an_earlier_provider_is_ignored_unless_the_message_arrived()
     {
         var moved = Notification(Attempted, new DeliveryDeferred(Sms, Noon, Reasons.Retry, 1, "twilio", "500", Noon), new DispatchAttempted(Sms, 2, "vonage", Noon), new NotificationDispatched(Sms, 2, "vonage", "V1", 12, null, Noon));
         Assert.Empty(Decide(moved, Report(ReportKind.Failed, reason: Reasons.Undelivered)).Events);
@@ -113,7 +113,7 @@ public sealed class ReportDeciderTests
     }
 
     [Fact]
-    public void What_was_left_out_and_arrived_all_the_same_arrived() =>
+    public void Suppressed_delivery_becomes_delivered_when_a_receipt_reports_arrival() =>
         Assert.Equal(DeliveryStatus.Delivered, Decide(Notification(Attempted, new DeliverySuppressed(Sms, Reasons.OptedOut, "channel sms", Noon)), Report(ReportKind.Delivered)).Delivery.Status);
 
     [Fact]

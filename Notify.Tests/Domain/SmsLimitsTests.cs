@@ -28,7 +28,7 @@ public class SmsLimitsTests
     }
 
     [Fact]
-    public void What_only_tracking_makes_too_long_is_sent_untracked_and_not_refused()
+    public void Text_that_only_tracking_makes_too_long_is_sent_untracked()
     {
         var text = new string('a', 280) + " https://x.co/a"; // 295 characters; 325 would be three segments
         Assert.Equal(text, Limits.AsSent(text, Track));
@@ -36,7 +36,7 @@ public class SmsLimitsTests
     }
 
     [Fact]
-    public void What_fits_only_with_tracked_links_is_not_refused_and_the_rest_is()
+    public void Text_that_fits_with_tracked_links_is_accepted_and_a_longer_one_is_rejected()
     {
         var text = new string('a', 240) + " https://shop.example/" + new string('b', 100);
         Assert.Equal(3, Limits.Excess(text));

@@ -8,7 +8,7 @@ public class SuppressionTests
     private static readonly DateTimeOffset Noon = Some.Noon;
 
     [Fact]
-    public void What_is_learned_first_is_news()
+    public void First_suppression_is_recorded()
     {
         var e = Suppression.Suppress(null, Learned(SuppressionReasons.HardBounced), Noon)!;
         Assert.Equal(("print", SuppressionReasons.HardBounced, "sendgrid", null, Noon), (e.Fingerprint, e.Reason, e.Source, e.ExpiresAt, e.At));
@@ -43,7 +43,7 @@ public class SuppressionTests
     [InlineData(1)]
     [InlineData(2)]
     [InlineData(3)]
-    public void Whatever_the_order_it_ends_the_same_and_each_event_was_news(int seed)
+    public void Suppressions_in_any_order_end_the_same_and_each_event_changes_the_state(int seed)
     {
         var random = new Random(seed);
         for (var round = 0; round < 200; round++)
@@ -78,7 +78,7 @@ public class SuppressionTests
     }
 
     [Fact]
-    public void What_is_lifted_stands_no_more_forgets_the_address_and_is_lifted_once()
+    public void Lifted_suppression_is_inactive_has_no_address_and_is_lifted_once()
     {
         var standing = Standing(SuppressionReasons.HardBounced) with { Address = Some.Sealed("a") };
         var lifted = Suppression.Evolve(standing, Suppression.Lift(standing, LiftReasons.ByRequest, "c_shop", Noon)!)!;

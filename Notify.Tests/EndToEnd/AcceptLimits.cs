@@ -8,7 +8,7 @@ namespace Notify.Tests.EndToEnd;
 public sealed partial class AcceptLimits : SystemTest
 {
     [Fact]
-    public async Task Who_is_over_the_limit_is_told_when_to_come_again_and_loses_no_event_ID()
+    public async Task Client_over_the_limit_gets_Retry_After_and_keeps_its_event_ID()
     {
         using var client = await LimitedAsync(perSecond: 1, burst: 3);
         var person = await Installation.NewPersonAsync(devices: 0);

@@ -82,7 +82,7 @@ public sealed class Analytics : SystemTest
     }
 
     [Fact]
-    public async Task What_cannot_be_rebuilt_is_answered_by_what_can()
+    public async Task Unknown_projection_is_answered_with_the_known_ones()
     {
         var (exitCode, _, errors) = await Installation.RunProjectionsAsync("rebuild", "everything");
         Assert.Equal(2, exitCode);

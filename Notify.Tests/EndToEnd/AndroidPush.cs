@@ -34,7 +34,7 @@ public sealed class AndroidPush : SystemTest
     }
 
     [Fact]
-    public async Task Who_has_an_iPhone_and_an_Android_phone_gets_it_on_both()
+    public async Task User_with_an_iPhone_and_an_Android_phone_is_reached_on_both()
     {
         var (person, token) = await NewPersonAsync(devices: 1);
         var id = NewId("both");

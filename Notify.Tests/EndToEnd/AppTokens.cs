@@ -64,7 +64,7 @@ public sealed class AppTokens : SystemTest
     }
 
     [Fact]
-    public async Task What_a_token_does_not_allow_is_forbidden_everywhere()
+    public async Task Operation_outside_the_token_is_forbidden_everywhere()
     {
         var document = (await Client.GetAsync("/openapi/v1.json")).Is(200).Json;
         var person = await Installation.NewPersonAsync(devices: 0);

@@ -178,7 +178,7 @@ public sealed class Broadcasts : SystemTest
     }
 
     [Fact]
-    public async Task What_is_wrong_with_a_broadcast_is_told_by_field()
+    public async Task Invalid_broadcast_is_reported_by_field()
     {
         var empty = NewTopic();
         (await Client.PutAsync($"/v1/topics/{empty}", new { name = "Nobody's" })).Is(200);

@@ -36,7 +36,7 @@ public sealed class Carriers : SystemTest
     }
 
     [Fact]
-    public async Task What_each_reports_ends_in_the_right_state()
+    public async Task Receipts_of_each_provider_end_in_the_right_state()
     {
         foreach (var (knob, status) in new[] { ("delivered", "delivered"), ("shuffled", "delivered"), ("repeated", "delivered"), ("failed", "failed") })
         {

@@ -153,7 +153,7 @@ public sealed class ClientsAndScopes : SystemTest
     }
 
     [Fact]
-    public async Task What_a_test_client_sends_goes_to_the_sandbox_for_tests_and_nowhere_else()
+    public async Task Notification_of_a_test_client_reaches_only_the_test_sandbox()
     {
         var person = await Installation.NewPersonAsync(devices: 0);
         using var tester = await Installation.NewClientAsync(["send", "read"], mode: "test");

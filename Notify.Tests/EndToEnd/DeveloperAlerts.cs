@@ -90,7 +90,7 @@ public sealed class DeveloperAlerts(AlertSystem alerts) : SystemTest, IClassFixt
     }
 
     [Fact]
-    public async Task What_the_webhook_could_not_take_it_gets_later_under_the_same_id()
+    public async Task Failed_webhook_call_is_repeated_later_under_the_same_id()
     {
         const string Subject = "provider:apns";
         var person = await Installation.NewPersonAsync(phone: false);
@@ -133,7 +133,7 @@ public sealed class DeveloperAlerts(AlertSystem alerts) : SystemTest, IClassFixt
     }
 
     [Fact]
-    public async Task What_is_the_persons_matter_alerts_nobody()
+    public async Task Rejected_addresses_raise_no_alert()
     {
         var gone = await Installation.NewPersonAsync(phone: false, token: _ => Person.NewToken("dead"));
         var before = await Installation.ScalarAsync<long>("select count(*) from notify.troubles where subject not like 'projection:%'");

@@ -89,7 +89,7 @@ public sealed class Digests : SystemTest
     }
 
     [Fact]
-    public async Task What_is_withdrawn_is_not_told_and_what_has_expired_is_neither()
+    public async Task Cancelled_or_expired_member_is_not_in_the_digest()
     {
         var (person, category) = (await Installation.NewPersonAsync(devices: 0), await CategoryAsync(Long));
         var ids = await SendAsync(person, category, 3);
@@ -159,7 +159,7 @@ public sealed class Digests : SystemTest
     }
 
     [Fact]
-    public async Task What_was_scheduled_or_broadcast_is_collected_too_and_what_is_critical_passes()
+    public async Task Scheduled_and_broadcast_notifications_are_collected_and_critical_ones_are_sent()
     {
         var (category, topic, other) = (await CategoryAsync(Long), NewId("topic"), await Installation.NewPersonAsync(devices: 0));
         var person = await Installation.NewPersonAsync(devices: 0);

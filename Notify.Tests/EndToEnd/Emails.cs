@@ -46,7 +46,7 @@ public sealed class Emails : SystemTest
     }
 
     [Fact]
-    public async Task Who_has_a_phone_and_an_email_address_gets_both()
+    public async Task User_with_phone_and_email_address_gets_both()
     {
         var person = await Installation.NewPersonAsync(email: Person.NewEmail());
         var id = NewId("both");
@@ -175,7 +175,7 @@ public sealed class Emails : SystemTest
     }
 
     [Fact]
-    public async Task Who_opted_out_of_email_gets_none()
+    public async Task User_who_opted_out_of_email_gets_none()
     {
         var person = await Installation.NewPersonAsync(devices: 0, email: Person.NewEmail());
         (await Client.PutAsync($"/v1/users/{person.Id}/preferences", new { channels = new { email = new { optIn = false } } })).Is(200);

@@ -88,7 +88,7 @@ public sealed class Failover(FailoverSystem failover) : SystemTest, IClassFixtur
         provider["changes"]!.AsArray().FirstOrDefault(c => c!["type"]!.ToString() == "CircuitOpened")?["reason"]?.ToString() ?? "";
 
     [Fact]
-    public async Task What_may_have_been_taken_goes_to_nobody_else()
+    public async Task Possibly_accepted_SMS_does_not_move_to_another_provider()
     {
         await Sandbox.KnobsAsync("twilio", new { blackhole = true });
         var id = NewId("hole");

@@ -27,7 +27,7 @@ public sealed class FrequencyCaps : SystemTest
     }
 
     [Fact]
-    public async Task What_is_put_off_waits_and_leaves_in_its_window_and_what_is_critical_passes()
+    public async Task Capped_delivery_is_sent_in_its_window_and_critical_one_is_sent_at_once()
     {
         var person = await Installation.NewPersonAsync(devices: 0);
         var category = await CategoryAsync("sms", 1, "defer");
@@ -68,7 +68,7 @@ public sealed class FrequencyCaps : SystemTest
     }
 
     [Fact]
-    public async Task What_leaves_later_than_planned_takes_its_place_where_it_leaves_and_waits_again_where_there_is_none()
+    public async Task Late_delivery_takes_a_slot_in_its_actual_window_or_is_deferred_again()
     {
         var person = await Installation.NewPersonAsync(devices: 0);
         var category = await CategoryAsync("sms", 1, "defer");

@@ -189,7 +189,7 @@ public sealed class Importing : SystemTest
     }
 
     [Fact]
-    public async Task What_is_no_import_is_refused()
+    public async Task Invalid_import_is_rejected()
     {
         (await Client.CallAsync(HttpMethod.Post, "/v1/users/import", new StringContent("userId=1", Encoding.UTF8, "text/csv"))).IsProblem(415, "unsupported_media_type");
         var compressed = new StringContent("{}", Encoding.UTF8, "application/x-ndjson");

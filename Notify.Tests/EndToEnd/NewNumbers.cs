@@ -8,7 +8,7 @@ public sealed class NewNumbers : SystemTest
     [Theory]
     [InlineData("sms")]
     [InlineData("email")]
-    public async Task What_waits_goes_to_the_number_or_address_that_the_person_has_when_it_leaves(string channel)
+    public async Task Waiting_delivery_is_sent_to_the_current_number_or_address(string channel)
     {
         var (person, old, next) = (await Installation.NewPersonAsync(devices: 0, email: Person.NewEmail()), Person.NewPhone(), Person.NewPhone());
         var (email, nextEmail) = (Person.NewEmail(), Person.NewEmail());
@@ -27,7 +27,7 @@ public sealed class NewNumbers : SystemTest
     }
 
     [Fact]
-    public async Task What_waits_for_a_number_that_is_not_known_any_more_goes_nowhere_and_one_that_stays_is_no_event()
+    public async Task Delivery_to_a_removed_number_is_suppressed_and_an_unchanged_address_adds_no_event()
     {
         var person = await Installation.NewPersonAsync(devices: 0, email: Person.NewEmail());
         var (sms, email) = (await WaitingAsync(person, "sms"), await WaitingAsync(person, "email"));

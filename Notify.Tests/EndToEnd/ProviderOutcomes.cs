@@ -22,7 +22,7 @@ public sealed class ProviderOutcomes : SystemTest
     }
 
     [Fact]
-    public async Task Who_opted_out_at_the_provider_is_not_tried_again()
+    public async Task Number_opted_out_at_the_provider_is_not_tried_again()
     {
         var person = await Installation.NewPersonAsync(devices: 0, number: "+15005550004");
         var (first, second) = (NewId("stop"), NewId("stopped"));

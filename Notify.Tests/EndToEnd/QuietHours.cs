@@ -8,7 +8,7 @@ namespace Notify.Tests.EndToEnd;
 public sealed class QuietHours : SystemTest
 {
     [Fact]
-    public async Task What_falls_into_quiet_hours_waits_for_their_end_in_the_persons_zone_and_is_then_sent()
+    public async Task Delivery_in_quiet_hours_is_sent_at_their_end_in_the_time_zone_of_the_person()
     {
         var person = await PersonAsync("Asia/Kolkata", quiet: true);
         var id = NewId("quiet");
@@ -37,7 +37,7 @@ public sealed class QuietHours : SystemTest
     }
 
     [Fact]
-    public async Task What_is_capped_takes_its_place_where_the_quiet_hours_end_and_once_however_often_it_is_put_off()
+    public async Task Capped_delivery_takes_one_slot_after_quiet_hours_however_often_it_is_deferred()
     {
         var category = $"capped-{Guid.NewGuid():N}";
         (await Client.PutAsync($"/v1/categories/{category}", new { caps = new[] { new { channel = "sms", limit = 1, per = "hour", exceeding = "defer" } } })).Is(200);
@@ -88,7 +88,7 @@ public sealed class QuietHours : SystemTest
     }
 
     [Fact]
-    public async Task What_is_worth_nothing_before_they_end_expires()
+    public async Task Delivery_that_expires_in_quiet_hours_is_expired()
     {
         var person = await PersonAsync(null, quiet: true);
         var id = NewId("expires");
@@ -101,7 +101,7 @@ public sealed class QuietHours : SystemTest
     }
 
     [Fact]
-    public async Task What_was_scheduled_is_put_off_when_it_falls_due_and_can_be_withdrawn()
+    public async Task Scheduled_notification_due_in_quiet_hours_is_deferred_and_can_be_cancelled()
     {
         var person = await PersonAsync("Asia/Kolkata", quiet: true);
         var id = NewId("due");
@@ -114,7 +114,7 @@ public sealed class QuietHours : SystemTest
     }
 
     [Fact]
-    public async Task What_people_said_is_kept_with_when_by_whom_and_through_what_and_can_be_read_in_SQL()
+    public async Task Preferences_are_kept_with_time_author_and_source_and_readable_in_SQL()
     {
         var person = await Installation.NewPersonAsync(devices: 0);
         await PreferAsync(person, new { channels = new { sms = new { optIn = false } }, quietHours = new { from = "22:00", to = "08:00" } });

@@ -39,7 +39,7 @@ public sealed class Receipts : SystemTest
     }
 
     [Fact]
-    public async Task What_is_not_signed_right_is_refused_and_nothing_is_kept()
+    public async Task Receipt_with_wrong_signature_is_rejected_and_not_kept()
     {
         var (sid, now) = ($"SM{Guid.NewGuid():N}", TimeProvider.System.GetUtcNow());
         var events = $$"""[{"event":"delivered","sg_event_id":"{{sid}}"}]""";
@@ -120,7 +120,7 @@ public sealed class Receipts : SystemTest
     }
 
     [Fact]
-    public async Task Who_replies_STOP_gets_no_SMS_until_they_reply_START()
+    public async Task Person_who_replies_STOP_gets_no_SMS_until_START()
     {
         var person = await Installation.NewPersonAsync(devices: 0);
         foreach (var (word, status) in new[] { ("Stop", "suppressed"), ("please don't start", "suppressed"), ("START", "dispatched") })

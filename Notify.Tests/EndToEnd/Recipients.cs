@@ -349,7 +349,7 @@ public sealed class Recipients : SystemTest
     }
 
     [Fact]
-    public async Task Who_says_nothing_of_their_preferences_is_known_from_then_on_as_the_answer_says()
+    public async Task Empty_preferences_create_the_user_as_the_answer_says()
     {
         var path = $"/v1/users/{NewId("silent")}/preferences";
         (await Client.GetAsync(path)).IsProblem(404, "not_found");

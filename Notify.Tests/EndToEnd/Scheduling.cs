@@ -27,7 +27,7 @@ public sealed class Scheduling : SystemTest
     }
 
     [Fact]
-    public async Task What_cannot_be_taken_up_keeps_nothing_else_waiting_and_goes_when_it_is_mended()
+    public async Task Unreadable_recipient_delays_only_its_own_delivery_until_fixed()
     {
         var (unreadable, person) = (await Installation.NewPersonAsync(devices: 0), await Installation.NewPersonAsync(devices: 0));
         var (stuck, id, sendAt) = (NewId("stuck"), NewId("beside"), In(600));
@@ -75,7 +75,7 @@ public sealed class Scheduling : SystemTest
     }
 
     [Fact]
-    public async Task What_was_dispatched_cannot_be_cancelled()
+    public async Task Dispatched_notification_cannot_be_cancelled()
     {
         var person = await Installation.NewPersonAsync();
         var id = NewId("too-late");
@@ -89,7 +89,7 @@ public sealed class Scheduling : SystemTest
     }
 
     [Fact]
-    public async Task What_does_not_exist_cannot_be_cancelled() => (await Client.CancelAsync(NewId("never"))).IsProblem(404, "not_found");
+    public async Task Missing_notification_cannot_be_cancelled() => (await Client.CancelAsync(NewId("never"))).IsProblem(404, "not_found");
 
     [Fact]
     public async Task Another_client_cannot_cancel_it()
@@ -128,7 +128,7 @@ public sealed class Scheduling : SystemTest
     }
 
     [Fact]
-    public async Task What_has_expired_before_it_was_asked_for_is_not_sent()
+    public async Task Notification_expired_at_its_request_is_not_sent()
     {
         var person = await Installation.NewPersonAsync(devices: 0);
         var id = NewId("expired");
@@ -161,7 +161,7 @@ public sealed class Scheduling : SystemTest
     }
 
     [Fact]
-    public async Task What_is_due_in_fractions_of_a_second_is_never_early()
+    public async Task Notification_due_in_a_fraction_of_a_second_is_never_early()
     {
         var person = await Installation.NewPersonAsync(phone: false);
         var (mark, start) = (NewId("exact"), In(2));

@@ -6,7 +6,7 @@ namespace Notify.Tests.EndToEnd;
 public sealed class SchedulingUnderKnobs(KnobSystem knobs) : KnobTest(knobs)
 {
     [Fact]
-    public async Task What_is_worth_nothing_before_its_next_attempt_expires_at_its_time_and_is_never_sent()
+    public async Task Delivery_that_expires_before_its_next_attempt_expires_on_time_and_is_not_sent()
     {
         await Sandbox.KnobsAsync("twilio", new { errorRate = 1, errorStatus = 429, retryAfterSeconds = 600 });
         var (id, expiresAt) = (NewId("worthless"), TimeProvider.System.GetUtcNow().AddSeconds(6));

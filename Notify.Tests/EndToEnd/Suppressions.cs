@@ -89,7 +89,7 @@ public sealed class Suppressions : SystemTest
     }
 
     [Fact]
-    public async Task Whoever_is_erased_takes_along_every_address_that_they_ever_had_except_what_somebody_else_has_now()
+    public async Task Erasure_hides_every_former_address_except_those_that_others_use()
     {
         var (former, now, passedOn, shared, first, second) = (Person.NewPhone(), Person.NewPhone(), Person.NewPhone(), Person.NewPhone(), Person.NewEmail(), Person.NewEmail());
         var path = $"/v1/users/{NewId("moved")}";
@@ -121,7 +121,7 @@ public sealed class Suppressions : SystemTest
     [InlineData("""{ "address": "+821012345678", "reason": "ByRequest" }""", "channel", "sms or email")]
     [InlineData("""{ "channel": "sms", "reason": "ByRequest" }""", "address", "phone number")]
     [InlineData("""{ "channel": "sms", "address": "+821012345678", "reason": "ByRequest", "expiresAt": "2020-01-01T00:00:00Z" }""", "expiresAt", "future")]
-    public async Task What_cannot_be_suppressed_is_told_by_field(string body, string field, string words) =>
+    public async Task Invalid_suppression_is_reported_by_field(string body, string field, string words) =>
         Assert.Contains(words, (await Client.PostRawAsync("/v1/suppressions", body)).IsProblem(400, "invalid_request").Json["errors"]![field]!.ToJsonString(), StringComparison.Ordinal);
 
     [Theory]
@@ -133,7 +133,7 @@ public sealed class Suppressions : SystemTest
     [InlineData("after=x!", "after")]
     [InlineData("after=NjM4OTk0MjQwMDAwMDAwMDAwIAA", "after")]
     [InlineData("colour=red", "colour")]
-    public async Task What_cannot_be_listed_is_told_by_field(string query, string field) =>
+    public async Task Invalid_list_query_is_reported_by_field(string query, string field) =>
         Assert.Equal([field], (await Client.GetAsync($"/v1/suppressions?{query}")).IsProblem(400, "invalid_request").Json["errors"]!.AsObject().Select(e => e.Key));
 
     [Fact]
@@ -199,7 +199,7 @@ public sealed class Suppressions : SystemTest
     [InlineData("""{ "defaults": { "sms": null } }""", "defaults.sms")]
     [InlineData("""{ "unknownOutcome": "perhaps" }""", "unknownOutcome")]
     [InlineData("""{ "colour": "red" }""", "colour")]
-    public async Task What_a_category_cannot_be_is_told_by_field(string body, string field)
+    public async Task Invalid_category_is_reported_by_field(string body, string field)
     {
         var reply = await Client.CallAsync(HttpMethod.Put, "/v1/categories/wrong", new StringContent(body, System.Text.Encoding.UTF8, "application/json"));
         Assert.Equal([field], reply.IsProblem(400, "invalid_request").Json["errors"]!.AsObject().Select(e => e.Key));

@@ -87,7 +87,7 @@ public sealed class Tracking : SystemTest
     }
 
     [Fact]
-    public async Task Whoever_follows_every_link_at_once_is_a_machine_from_the_second_on()
+    public async Task Visitor_of_every_link_at_once_is_automated_from_the_second_hit()
     {
         const string Html = "<a href=\"https://shop.example/0\">0</a><a href=\"https://한글.example/길\">1</a><a href=\"javascript:alert(2)\">2</a><a href=\"https://shop.example/2\">3</a>";
         var (id, text) = await EmailAsync(Client, Html);

@@ -62,7 +62,7 @@ public sealed class UnderKnobs(KnobSystem knobs) : KnobTest(knobs)
     }
 
     [Fact]
-    public async Task What_is_in_flight_cannot_be_cancelled_and_what_waits_beside_it_can()
+    public async Task Delivery_in_flight_cannot_be_cancelled_and_a_waiting_one_can()
     {
         var person = await Installation.NewPersonAsync();
         var (alone, both) = (NewId("in-flight"), NewId("half"));

@@ -13,7 +13,7 @@ public sealed class AfterwardsCollection
 public sealed class Verification : SystemTest
 {
     [Fact]
-    public async Task What_was_accepted_in_the_whole_run_is_terminal_or_in_flight_or_unknown()
+    public async Task Every_accepted_notification_is_terminal_in_flight_or_unknown()
     {
         var person = await Installation.NewPersonAsync();
         var id = NewId("verified");

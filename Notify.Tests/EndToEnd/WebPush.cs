@@ -76,7 +76,7 @@ public sealed class WebPush : SystemTest
     [Theory]
     [InlineData("toolarge", "TooLarge", "413")]
     [InlineData("moved", "Rejected", "307")]
-    public async Task What_a_push_service_never_takes_is_not_tried_again(string fate, string reason, string code)
+    public async Task Push_that_its_service_rejects_permanently_is_not_retried(string fate, string reason, string code)
     {
         var person = await Installation.NewPersonAsync(devices: 0, phone: false);
         await Installation.AddBrowserAsync(person, fate);
@@ -91,7 +91,7 @@ public sealed class WebPush : SystemTest
     }
 
     [Fact]
-    public async Task What_is_too_large_for_a_push_reaches_no_push_service()
+    public async Task Oversized_push_reaches_no_push_service()
     {
         var person = await Installation.NewPersonAsync(devices: 0, phone: false);
         await Installation.AddBrowserAsync(person);

@@ -84,7 +84,7 @@ public sealed class Caching(CacheSystem cache) : SystemTest
     }
 
     [Fact]
-    public async Task What_was_planned_before_an_opt_out_is_held_back_at_the_last_check_of_either_Dispatch()
+    public async Task Delivery_planned_before_an_opt_out_is_suppressed_at_the_last_check_of_either_Dispatch()
     {
         await Sandbox.KnobsAsync("apns", new { errorRate = 1, errorStatus = 503 });
         var people = await Task.WhenAll(Enumerable.Range(0, 12).Select(_ => Installation.NewPersonAsync(phone: false)));
@@ -104,7 +104,7 @@ public sealed class Caching(CacheSystem cache) : SystemTest
     }
 
     [Fact]
-    public async Task Who_registered_a_moment_ago_through_one_host_is_reached_through_the_other()
+    public async Task Device_registered_through_one_host_is_reached_through_the_other()
     {
         const int People = 200;
         var (mark, tokens) = (NewId("fresh"), new ConcurrentBag<string>());

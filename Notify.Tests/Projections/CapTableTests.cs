@@ -59,7 +59,7 @@ public sealed class CapTableTests(AnalyticsDatabase database) : IClassFixture<An
     }
 
     [Fact]
-    public async Task What_is_given_up_takes_no_place_and_yesterday_s_places_are_free_again()
+    public async Task Abandoned_reservation_takes_no_slot_and_a_past_window_frees_its_slots()
     {
         var (rules, user) = (Rules(CapExceeding.Suppress), NewUser());
         await using (var connection = await database.Source.OpenConnectionAsync(Cancellation))
@@ -99,7 +99,7 @@ public sealed class CapTableTests(AnalyticsDatabase database) : IClassFixture<An
     }
 
     [Fact]
-    public async Task What_caps_cost_is_shown()
+    public async Task Cost_of_caps_is_measured()
     {
         async Task<double> MeasureAsync(ReachRules rules)
         {

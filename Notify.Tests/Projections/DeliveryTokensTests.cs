@@ -31,7 +31,7 @@ public class DeliveryTokensTests
     }
 
     [Fact]
-    public void Whatever_is_changed_it_is_none()
+    public void Changed_token_is_rejected()
     {
         var token = tokens.Make(DeliveryTokens.Unsubscribe, Guid.NewGuid());
         var bytes = Base64Url.DecodeFromChars(token);
@@ -54,7 +54,7 @@ public class DeliveryTokensTests
     [InlineData("x")]
     [InlineData("AQsffD5Sq40OnEFqfS-Q5RMAAAAAAAAAAAAAAAA")]
     [InlineData("                                       ")]
-    public void What_we_did_not_make_is_none(string token) => Assert.Null(tokens.Read(DeliveryTokens.Unsubscribe, token));
+    public void Foreign_token_is_rejected(string token) => Assert.Null(tokens.Read(DeliveryTokens.Unsubscribe, token));
 
     [Theory]
     [InlineData(Lane.Email, Priority.Normal, true)]

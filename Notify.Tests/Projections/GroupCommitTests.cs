@@ -19,7 +19,7 @@ public sealed class GroupCommitTests
     }
 
     [Fact]
-    public async Task What_arrives_while_a_commit_runs_forms_the_next_group()
+    public async Task Items_that_arrive_during_a_commit_form_the_next_group()
     {
         var (began, finish, groups) = (new TaskCompletionSource(), new TaskCompletionSource(), new List<int[]>());
         await using var group = new GroupCommit<int, int>(
@@ -159,7 +159,7 @@ public sealed class GroupCommitTests
     }
 
     [Fact]
-    public async Task Who_was_away_does_not_come_before_those_who_waited()
+    public async Task Returning_client_is_not_served_before_the_waiting_ones()
     {
         var (first, groups) = (new TaskCompletionSource(), new ConcurrentQueue<string[]>());
         await using var group = new GroupCommit<string, string>(

@@ -52,7 +52,7 @@ public sealed class InstallationClockTests(EmptyDatabase database) : IClassFixtu
     [InlineData(0)]
     [InlineData(30)]
     [InlineData(100)]
-    public void What_the_database_can_have_said_within_the_question_and_the_answer_moves_nothing(int readAfterMs)
+    public void Database_time_within_the_round_trip_moves_no_clock(int readAfterMs)
     {
         var clock = new InstallationClock(host);
         var asked = clock.GetTimestamp();

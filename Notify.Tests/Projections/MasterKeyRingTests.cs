@@ -9,7 +9,7 @@ public class MasterKeyRingTests
     private static readonly string KeyA = Convert.ToBase64String(RandomNumberGenerator.GetBytes(32)), KeyB = Convert.ToBase64String(RandomNumberGenerator.GetBytes(32)), Pepper = Convert.ToBase64String(RandomNumberGenerator.GetBytes(32));
 
     [Fact]
-    public void What_was_wrapped_is_unwrapped()
+    public void Wrapped_key_is_unwrapped()
     {
         var (ring, key) = (Ring(), RandomNumberGenerator.GetBytes(32));
         Assert.Equal(key, ring.Unwrap(ring.Wrap(Of(key), "u/1"), "1", "u/1")!.Value.Bytes);
@@ -66,7 +66,7 @@ public class MasterKeyRingTests
     [InlineData(12)]
     [InlineData(27)]
     [InlineData(28)]
-    public void What_is_cut_off_does_not_open(int length)
+    public void Truncated_key_is_not_unwrapped(int length)
     {
         var ring = Ring();
         Assert.Null(ring.Unwrap(ring.Wrap(Of(new byte[32]), "u/1").AsSpan(0, length), "1", "u/1"));

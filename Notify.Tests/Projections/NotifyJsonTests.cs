@@ -68,8 +68,8 @@ public class NotifyJsonTests
     [InlineData("0001-01-01T00:00:00+09:00")]
     [InlineData("9999-12-31T23:59:59-01:00")]
     [InlineData("yesterday")]
-    public void What_is_no_moment_is_no_time(string written) => Assert.Throws<JsonException>(() => JsonSerializer.Deserialize<DateTimeOffset>($"\"{written}\"", NotifyJson.Options));
+    public void Unrepresentable_or_malformed_time_is_rejected(string written) => Assert.Throws<JsonException>(() => JsonSerializer.Deserialize<DateTimeOffset>($"\"{written}\"", NotifyJson.Options));
 
     [Fact]
-    public void What_is_sealed_never_shows_in_a_text() => Assert.Equal("(sealed)", $"{new Sealed("7.abc")}");
+    public void Encrypted_value_is_not_shown_as_text() => Assert.Equal("(sealed)", $"{new Sealed("7.abc")}");
 }

@@ -30,7 +30,7 @@ public sealed class OpenDeliveryTableTests(EmptyDatabase database) : IClassFixtu
     }
 
     [Fact]
-    public async Task What_is_there_already_stays_as_it_is()
+    public async Task Existing_row_is_unchanged()
     {
         await AddAsync(Row(1, OpenState.Dead) with { DueAt = null });
         await AddAsync(Row(1), Row(2));
@@ -38,7 +38,7 @@ public sealed class OpenDeliveryTableTests(EmptyDatabase database) : IClassFixtu
     }
 
     [Fact]
-    public async Task What_Notify_itself_put_off_is_no_retry_in_the_backlog()
+    public async Task Delivery_deferred_by_quiet_hours_or_a_cap_is_not_counted_as_a_retry()
     {
         await AddAsync(
             Row(1, OpenState.Deferred) with { Reason = Reasons.QuietHours }, Row(2, OpenState.Deferred) with { Reason = Reasons.CapExceeded },
@@ -147,7 +147,7 @@ public sealed class OpenDeliveryTableTests(EmptyDatabase database) : IClassFixtu
     }
 
     [Fact]
-    public async Task What_is_being_claimed_is_not_withdrawn_as_well()
+    public async Task Delivery_that_is_being_claimed_is_not_cancelled()
     {
         await AddAsync(Row(1));
         await using var other = await database.Source.OpenConnectionAsync(Cancellation);
@@ -159,7 +159,7 @@ public sealed class OpenDeliveryTableTests(EmptyDatabase database) : IClassFixtu
     }
 
     [Fact]
-    public async Task What_is_due_comes_oldest_first_and_no_more_than_asked_for()
+    public async Task Due_rows_are_returned_oldest_first_up_to_the_limit()
     {
         await AddAsync(
             Row(1) with { DueAt = Now }, Row(2) with { DueAt = Now.AddSeconds(-2) }, Row(3) with { DueAt = Now.AddSeconds(-1) },
@@ -169,7 +169,7 @@ public sealed class OpenDeliveryTableTests(EmptyDatabase database) : IClassFixtu
     }
 
     [Fact]
-    public async Task What_one_host_has_taken_up_the_others_pass_over()
+    public async Task Row_locked_by_one_host_is_skipped_by_the_others()
     {
         await AddAsync(Row(1) with { DueAt = Now.AddSeconds(-2) }, Row(2) with { DueAt = Now.AddSeconds(-1) });
         await using var other = await database.Source.OpenConnectionAsync(Cancellation);
@@ -200,7 +200,7 @@ public sealed class OpenDeliveryTableTests(EmptyDatabase database) : IClassFixtu
     }
 
     [Fact]
-    public async Task What_is_due_next_is_known_without_what_is_due_already()
+    public async Task Next_due_time_excludes_due_rows()
     {
         Assert.Null(await OpenDeliveryTable.NextDueAsync(connection, Now, Cancellation));
         await AddAsync(Row(1) with { DueAt = Now }, Row(2) with { DueAt = Now.AddSeconds(2) }, Row(3) with { DueAt = Now.AddSeconds(1) }, Row(4, OpenState.Dead) with { DueAt = null });

@@ -10,10 +10,10 @@ public sealed class ProviderMessagesTests(EmptyDatabase database) : IClassFixtur
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
     [Fact]
-    public async Task What_nobody_has_is_free() => Assert.Equal(first, await FirstFreeAsync(mine, first, second));
+    public async Task Message_without_a_delivery_is_free() => Assert.Equal(first, await FirstFreeAsync(mine, first, second));
 
     [Fact]
-    public async Task What_another_delivery_has_is_passed_over()
+    public async Task Message_of_another_delivery_is_skipped()
     {
         await NoteAsync(("twilio", first, theirs));
         Assert.Equal(second, await FirstFreeAsync(mine, first, second));
@@ -21,7 +21,7 @@ public sealed class ProviderMessagesTests(EmptyDatabase database) : IClassFixtur
     }
 
     [Fact]
-    public async Task What_a_delivery_has_stays_its_own()
+    public async Task Message_of_a_delivery_remains_its_own()
     {
         Assert.Empty(await NoteAsync(("twilio", first, mine)));
         Assert.Empty(await NoteAsync(("twilio", first, mine)));
@@ -29,7 +29,7 @@ public sealed class ProviderMessagesTests(EmptyDatabase database) : IClassFixtur
     }
 
     [Fact]
-    public async Task Who_was_first_keeps_a_message()
+    public async Task First_delivery_keeps_its_message()
     {
         await NoteAsync(("twilio", first, theirs));
         Assert.Equal([mine], await NoteAsync(("twilio", first, mine), ("twilio", second, Guid.NewGuid())));

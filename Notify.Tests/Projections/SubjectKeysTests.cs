@@ -17,7 +17,7 @@ public sealed class SubjectKeysTests(EmptyDatabase database) : IClassFixture<Emp
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
     [Fact]
-    public async Task What_was_sealed_is_opened()
+    public async Task Encrypted_value_is_decrypted()
     {
         var details = new ContactDetails("kim@example.com", "+821012345678");
         var text = (await CurrentAsync(subject)).SealJson(subject, Place, details);

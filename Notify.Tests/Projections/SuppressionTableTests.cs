@@ -60,7 +60,7 @@ public sealed class SuppressionTableTests(AnalyticsDatabase database) : IClassFi
     }
 
     [Fact]
-    public async Task What_is_learned_twice_in_one_group_ends_as_the_heavier()
+    public async Task Two_suppressions_in_one_group_end_as_the_stronger()
     {
         var print = NewPrint();
         await SuppressAsync(Learned(print, SuppressionReasons.Blocked, Now.AddDays(30)), Learned(print), Learned(print));

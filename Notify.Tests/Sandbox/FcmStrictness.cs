@@ -78,7 +78,7 @@ public sealed class FcmStrictness : SystemTest, IDisposable
     [InlineData("grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer", "invalid_request")]
     [InlineData("grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion=a.b.c", "invalid_grant")]
     [InlineData("grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion=x", "invalid_grant")]
-    public async Task What_is_no_request_for_a_token_is_told_so(string form, string error)
+    public async Task Malformed_token_request_is_rejected(string form, string error)
     {
         using var content = new StringContent(form, Encoding.UTF8, "application/x-www-form-urlencoded");
         var (status, answer) = await PostAsync("/token", content);
@@ -124,14 +124,14 @@ public sealed class FcmStrictness : SystemTest, IDisposable
     [InlineData("""{"message":{"token":"a","token":"b"}}""")]
     [InlineData("""{"message":{"token":"\ud800"}}""")]
     [InlineData("""{"message":{"token":"strict:0123456789abcdef"},"to":"x"}""")]
-    public async Task What_is_no_request_is_refused(string body)
+    public async Task Malformed_request_is_rejected(string body)
     {
         var (status, answer) = await SendAsync(body);
         Assert.Equal((HttpStatusCode.BadRequest, "INVALID_ARGUMENT"), (status, answer["error"]!["status"]!.ToString()));
     }
 
     [Fact]
-    public async Task What_is_too_large_is_refused()
+    public async Task Oversized_message_is_rejected()
     {
         string Long(int length) => Message("""{"token":"$T","notification":{"body":"$X"}}""".Replace("$X", new string('x', length), StringComparison.Ordinal));
         Assert.Equal(HttpStatusCode.OK, (await SendAsync(Long(4096))).Status);
@@ -152,7 +152,7 @@ public sealed class FcmStrictness : SystemTest, IDisposable
     }
 
     [Fact]
-    public async Task Who_may_not_send_is_told_why()
+    public async Task Unauthorized_sender_is_rejected_with_the_reason()
     {
         var message = Message("""{"token":"$T"}""");
         var (status, answer) = await SendAsync(message, bearer: "never-given-out");

@@ -114,7 +114,7 @@ public sealed class SendGridStrictness : SystemTest
     }
 
     [Fact]
-    public async Task Who_is_no_customer_or_asks_for_something_else_is_told_so()
+    public async Task Unauthorized_or_malformed_request_is_rejected()
     {
         Assert.Equal(401, await StatusAsync(r => r.Headers.Authorization = null));
         Assert.Equal(401, await StatusAsync(r => r.Headers.Authorization = new AuthenticationHeaderValue("Bearer", "SG.other")));

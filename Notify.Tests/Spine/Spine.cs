@@ -16,7 +16,7 @@ public abstract class Spine(NotifySystem system) : SpineTest(system)
     protected abstract Task CrashCarrierAsync();
 
     [Fact]
-    public async Task What_is_accepted_goes_out_on_every_channel_and_only_once()
+    public async Task Accepted_notification_is_sent_once_on_every_channel()
     {
         var id = NewId("every");
         var person = await Installation.NewPersonAsync(email: $"{id}@mail.example");
@@ -37,7 +37,7 @@ public abstract class Spine(NotifySystem system) : SpineTest(system)
     }
 
     [Fact]
-    public async Task What_falls_due_while_Dispatch_is_dead_is_sent_once_when_it_is_back()
+    public async Task Delivery_due_while_Dispatch_is_down_is_sent_once_after_its_return()
     {
         await Installation.KillDispatchAsync();
         var (mark, sendAt) = (NewId("due"), Clock.GetUtcNow().AddSeconds(1));
@@ -79,7 +79,7 @@ public abstract class Spine(NotifySystem system) : SpineTest(system)
     }
 
     [Fact]
-    public async Task What_carries_the_messages_killed_under_load_loses_nothing_and_repeats_nothing()
+    public async Task Transport_killed_under_load_loses_nothing_and_repeats_nothing()
     {
         await SlowAsync();
         var load = await Load.StartAsync(Installation);

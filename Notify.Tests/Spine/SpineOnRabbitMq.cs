@@ -97,7 +97,7 @@ public sealed class SpineOnRabbitMq(BrokerSystem system) : Spine(system.System)
     }
 
     [Fact]
-    public async Task What_finds_no_queue_waits_in_the_outbox_and_goes_when_the_migration_has_made_it_anew()
+    public async Task Message_without_a_queue_waits_in_the_outbox_until_the_migration_creates_it()
     {
         var person = await Installation.NewPersonAsync(devices: 0);
         var id = NewId("unroutable");
@@ -151,7 +151,7 @@ public sealed class SpineOnRabbitMq(BrokerSystem system) : Spine(system.System)
     }
 
     [Fact]
-    public async Task What_lies_in_the_queues_is_sent_after_a_change_of_transport()
+    public async Task Queued_deliveries_are_sent_after_a_change_of_transport()
     {
         var person = await Installation.NewPersonAsync(devices: 0);
         var mark = NewId("moved");

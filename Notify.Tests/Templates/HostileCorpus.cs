@@ -78,14 +78,14 @@ public sealed class HostileCorpus
     [InlineData("{{ x | map: 'sku' }}", "[1, 2]")]
     [InlineData("{{ x['id'] }}", "5")]
     [InlineData("{{ x | modulo }}", "5")]
-    public void What_a_value_does_not_fit_is_a_fault_and_no_exception(string text, string value)
+    public void Unsuitable_value_is_a_fault_and_no_exception(string text, string value)
     {
         var fault = Liquids.Try(Liquids.Sms(text), Channel.Sms, new { x = JsonDocument.Parse(value).RootElement }).Fault;
         Assert.True(fault is { Field: "channels.sms.text", IsBudget: false }, fault?.Detail);
     }
 
     [Fact]
-    public void Whatever_a_filter_is_given_there_is_a_message_or_a_fault()
+    public void Filter_with_any_arguments_yields_a_message_or_a_fault()
     {
         var names = FilterCalls.Select(f => f.Split(':', ' ')[0]).Concat(["at_most", "divided_by", "has", "minus", "modulo", "remove_first", "remove_last"]).Distinct().ToList();
         var values = JsonDocument.Parse("""[1, -0.5, "x", "", true, null, [], [1, "a", null], [[1], { "a": 1 }], { "a": [1] }, 79228162514264337593543950335]""").RootElement;
@@ -192,7 +192,7 @@ public sealed class HostileCorpus
     [InlineData("{{ 'a' | slice: 'x', 'y' }}")]
     [InlineData("{{ 'x' | replace: '', 'y' }}")]
     [InlineData("{{ 'x' | time_zone: '../../etc/passwd' | date: '%Y' }}")]
-    public void What_takes_without_end_ends_with_a_clear_fault(string text)
+    public void Template_without_bound_ends_with_a_clear_fault(string text)
     {
         var began = Stopwatch.GetTimestamp();
         var template = Liquids.Compile(Liquids.Sms(text + "{% if n or s %}{% endif %}")).Template!;
@@ -210,7 +210,7 @@ public sealed class HostileCorpus
     [InlineData("{% if z %}", "{% elsif z %}", 9_000, "{% endif %}")]
     [InlineData("{{ s | default: ", "'',", 20_000, "'' }}")]
     [InlineData("{% if ", "(", 19, "1..1)..1)..1)..1)..1)..1)..1)..1)..1)..1)..1)..1)..1)..1)..1)..1)..1)..1)..1) %}{% endif %}")]
-    public void What_one_tag_does_many_times_is_counted_as_often(string begin, string part, int times, string end)
+    public void Repeated_work_of_one_tag_is_counted_each_time(string begin, string part, int times, string end)
     {
         var began = Stopwatch.GetTimestamp();
         var text = $"{{% for i in (1..9999) %}}{begin}{string.Concat(Enumerable.Repeat(part, times))}{end}{{% endfor %}}";
@@ -233,7 +233,7 @@ public sealed class HostileCorpus
     [InlineData("{%", 100_000)]
     [InlineData("{% raw %}", 20_000)]
     [InlineData("{% comment %}", 18_000)]
-    public void What_is_nested_without_end_is_refused_or_read_at_once(string text, int times)
+    public void Deeply_nested_template_is_rejected_or_parsed_quickly(string text, int times)
     {
         var began = Stopwatch.GetTimestamp();
         var source = text switch

@@ -69,7 +69,7 @@ public sealed class HtmlContextTests
     [InlineData("javascript&colon;alert(1)", "javascript&amp;colon;alert(1)")]
     [InlineData("\" onclick=\"alert(1)", "&quot; onclick=&quot;alert(1)")]
     [InlineData("https://example.com/?a=1&amp;b=2", "https://example.com/?a=1&amp;b=2")]
-    public void What_is_captured_is_text_in_an_attribute(string captured, string? expected)
+    public void Captured_text_in_an_attribute_is_decoded_and_encoded_once(string captured, string? expected)
     {
         var rendering = Liquids.Try(Liquids.Html($"{{% capture c %}}{captured}{{% endcapture %}}<a href=\"{{{{ c }}}}\">"), Channel.Email);
         Assert.Equal(expected is null ? null : $"<a href=\"{expected}\">", rendering.Content?.Html);

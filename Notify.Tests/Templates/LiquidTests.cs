@@ -75,7 +75,7 @@ public sealed class LiquidTests
     [InlineData("{% case x %}{% else %}{% when 1 %}{% endcase %}", 1, 25, "does not fit here")]
     [InlineData("{{ 99999999999999999999999999999999 }}", 1, 4, "no number")]
     [InlineData("안녕\n\n  {{ 이름 }}", 3, 6, "no value")]
-    public void What_does_not_compile_is_told_with_line_and_column(string text, int line, int column, string why)
+    public void Compile_fault_is_reported_with_line_and_column(string text, int line, int column, string why)
     {
         var fault = Liquids.Fault(Liquids.Sms(text));
 

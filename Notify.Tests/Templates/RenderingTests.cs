@@ -108,7 +108,7 @@ public sealed class RenderingTests
     }
 
     [Fact]
-    public void What_is_encoded_is_encoded_once() => Assert.Equal(
+    public void Value_is_encoded_once() => Assert.Equal(
         "<p>&lt;b&gt;<i>&lt;b&gt;</i> &lt;b&gt; &lt;b&gt;<br />\nx <i>&lt;b&gt;</i></p>",
         Liquids.Page("<p>{{ x }}{% capture c %}<i>{{ x }}</i>{% endcapture %}{{ c }} {{ x | escape }} {{ y | newline_to_br }} {{ c | default: 'no' | strip }}</p>", new { x = "<b>", y = "<b>\nx" }));
 
@@ -122,7 +122,7 @@ public sealed class RenderingTests
     }
 
     [Fact]
-    public void What_becomes_empty_is_a_fault_and_not_an_empty_message()
+    public void Empty_result_is_a_fault_and_no_empty_message()
     {
         Assert.Equal("becomes empty with these parameters", Liquids.Try(Liquids.Sms("{% if x %}y{% endif %} "), Channel.Sms, new { x = false }).Fault!.Message);
         Assert.Equal("channels.email.subject", Liquids.Try(Liquids.Html("<p>", "{{ x }}"), Channel.Email, new { x = "\r\n" }).Fault!.Field);

@@ -45,7 +45,7 @@ public sealed class ClicklineTests
     }
 
     [Fact]
-    public async Task What_never_left_is_tried_again_and_what_may_have_arrived_is_unknown()
+    public async Task Unsent_message_is_retried_and_possibly_accepted_message_is_unknown()
     {
         Assert.IsType<AttemptOutcome.Retry>(await SendAsync(new Uri($"http://127.0.0.1:{ClosedPort()}")));
         await using var breaks = await Http1Async(Break);

@@ -67,7 +67,7 @@ public class CircuitDeciderTests
     }
 
     [Fact]
-    public void What_is_longer_ago_than_the_window_is_no_share_of_it() =>
+    public void Calls_older_than_the_window_are_not_counted() =>
         Assert.Equal(CircuitState.Closed, new Line().Calls("-+-+-+-+-+-+-+-+-+-+-", secondsEach: 4).Circuit.State);
 
     [Fact]
@@ -104,7 +104,7 @@ public class CircuitDeciderTests
     }
 
     [Fact]
-    public void What_opens_again_at_once_had_not_recovered_and_what_opens_later_begins_anew()
+    public void Circuit_that_reopens_soon_counts_another_opening_and_later_counts_from_one()
     {
         Assert.Equal(2, new Line().Calls("-----").Wait(10).Calls("+++-----").Circuit.Openings);
         Assert.Equal(1, new Line().Calls("-----").Wait(10).Calls("+++").Wait(120).Calls("-----").Circuit.Openings);

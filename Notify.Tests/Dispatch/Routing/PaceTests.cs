@@ -62,7 +62,7 @@ public class PaceTests
     }
 
     [Fact]
-    public async Task What_is_kept_for_critical_is_there_at_once()
+    public async Task Reserve_for_critical_is_available_at_once()
     {
         var (route, gate) = Route(100);
         await AdvanceAsync(1000);
@@ -73,7 +73,7 @@ public class PaceTests
     }
 
     [Fact]
-    public async Task Who_waits_for_a_rate_holds_nothing_and_who_claims_fewer_gives_back()
+    public async Task Claim_of_fewer_deliveries_returns_its_unused_permits()
     {
         var (route, gate) = Route(100);
         await AdvanceAsync(1000);

@@ -45,7 +45,7 @@ public class ProviderRouteTests
     }
 
     [Fact]
-    public void Who_asks_to_go_slower_is_left_alone_so_long_without_having_failed()
+    public void Provider_that_asks_for_a_pause_is_skipped_for_that_time_without_a_failure()
     {
         var route = Ordered();
         Call(route, new AttemptOutcome.Retry(Reasons.Retry, "429", TimeSpan.FromSeconds(20)), 8);
@@ -130,7 +130,7 @@ public class ProviderRouteTests
     }
 
     [Fact]
-    public async Task Who_waits_for_many_permits_is_served_when_there_are_fewer_for_good()
+    public async Task Waiter_for_many_permits_is_served_when_the_limit_shrinks()
     {
         var route = Ordered();
         var gate = route.OpenGate();

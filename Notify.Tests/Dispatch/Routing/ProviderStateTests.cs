@@ -45,7 +45,7 @@ public sealed class ProviderStateTests(AnalyticsDatabase database) : IClassFixtu
     }
 
     [Fact]
-    public async Task What_one_host_noticed_all_go_by()
+    public async Task Open_circuit_of_one_host_applies_to_all_hosts()
     {
         var (one, other) = (Host(), Host());
         await other.Keeper.SyncAsync(Cancellation);

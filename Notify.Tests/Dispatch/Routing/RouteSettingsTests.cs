@@ -46,7 +46,7 @@ public class RouteSettingsTests
     }
 
     [Fact]
-    public void Who_is_not_named_carries_nothing_and_is_still_asked_about_earlier_messages()
+    public void Unrouted_provider_gets_no_deliveries_and_still_answers_for_earlier_messages()
     {
         var (providers, faults) = Providers(new() { ["Routing:sms"] = "vonage" });
         using var _ = providers;
@@ -85,7 +85,7 @@ public class RouteSettingsTests
     [InlineData("Providers:Twilio:RatePerSecond", "0", "Providers:Twilio:RatePerSecond is 0; give a number above 0")]
     [InlineData("Providers:Twilio:RatePerSecond", "some", "Providers:Twilio:RatePerSecond is \"some\"")]
     [InlineData("Providers:Twilio:RampUp", "-00:00:01", "Providers:Twilio:RampUp is -00:00:01; give a time from 00:00:00 to a day")]
-    public void What_is_wrong_is_told_with_what_to_do(string setting, string value, string told)
+    public void Invalid_setting_is_reported_with_its_fix(string setting, string value, string told)
     {
         var (providers, faults) = Providers(new() { [setting] = value });
         using var _ = providers;

@@ -72,7 +72,7 @@ public class WeightDeciderTests
         Assert.Equal(0.1, WeightDecider.Decide(new WeightFactor(0.1, Start), default, 40, Timeout, Start.AddHours(1)).Factor);
 
     [Fact]
-    public void What_stays_slower_for_good_becomes_usual()
+    public void Permanently_higher_latency_becomes_the_usual_one()
     {
         double? usual = 300;
         for (var i = 0; i < 1800; i++) usual = WeightDecider.Usual(usual, new WindowCounts(50, 0, 0, 1000), TimeSpan.FromSeconds(1));

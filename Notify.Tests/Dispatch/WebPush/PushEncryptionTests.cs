@@ -28,7 +28,7 @@ public sealed class PushEncryptionTests
     }
 
     [Fact]
-    public void What_is_sealed_a_browser_reads()
+    public void Encrypted_push_is_decrypted_by_its_browser_only()
     {
         var browser = new Subscriptions().Create(null, null);
         var text = "Unterwegs 🚚 배송 중"u8.ToArray();

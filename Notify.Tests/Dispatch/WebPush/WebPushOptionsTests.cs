@@ -55,7 +55,7 @@ public sealed class WebPushOptionsTests
     [InlineData(0)]
     [InlineData(1)]
     [InlineData(2)]
-    public void What_is_no_key_is_told_and_not_shown(int kind)
+    public void Invalid_key_is_reported_and_not_shown(int kind)
     {
         var good = Options();
         var bad = kind switch

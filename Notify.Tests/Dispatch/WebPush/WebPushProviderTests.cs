@@ -90,7 +90,7 @@ public sealed class WebPushProviderTests : IAsyncDisposable
     [InlineData(90, "90")]
     [InlineData(-5, "0")]
     [InlineData(100 * 86400, "2419200")]
-    public async Task What_expires_is_kept_no_longer(int seconds, string ttl)
+    public async Task Ttl_ends_at_the_expiry(int seconds, string ttl)
     {
         var server = await ServeAsync(Answer(201));
         await SendAsync(Message() with { ExpiresAt = clock.GetUtcNow().AddSeconds(seconds) });
@@ -272,7 +272,7 @@ public sealed class WebPushProviderTests : IAsyncDisposable
     }
 
     [Fact]
-    public async Task What_is_too_large_is_refused_without_a_call()
+    public async Task Oversized_payload_is_rejected_without_a_call()
     {
         var server = await ServeAsync(Answer(201));
         Assert.Equal(new AttemptOutcome.Rejected(Reasons.TooLarge, "PayloadTooLarge"), await SendAsync(Message() with { Content = new NotificationContent("t", new string('가', 1400)) }));
@@ -286,7 +286,7 @@ public sealed class WebPushProviderTests : IAsyncDisposable
     [InlineData("""{"endpoint":7,"keys":{}}""")]
     [InlineData("""{"endpoint":"https://push.example.com/x","keys":{"p256dh":"AA","auth":"AA"}}""")]
     [InlineData("""{"endpoint":"https://push.example.com/x","keys":[]}""")]
-    public async Task What_is_no_subscription_is_refused_without_a_call(string address)
+    public async Task Malformed_subscription_is_rejected_without_a_call(string address)
     {
         Use(new Uri("http://127.0.0.1:1"), options);
         Assert.Equal(new AttemptOutcome.Rejected(Reasons.BadAddress, "BadSubscription"), await provider!.SendAsync(Message() with { Address = address }, TestContext.Current.CancellationToken));

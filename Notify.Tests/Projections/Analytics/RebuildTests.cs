@@ -13,7 +13,7 @@ public sealed class RebuildTests(AnalyticsDatabase database) : IClassFixture<Ana
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
     [Fact]
-    public async Task What_was_tampered_with_is_told_and_mended_under_load_and_nothing_is_lost_or_missing_for_a_moment()
+    public async Task Tampered_rows_are_reported_and_fixed_under_load_and_no_row_is_missing_meanwhile()
     {
         await database.StartDaemonAsync();
         var settled = new List<Guid>();

@@ -32,7 +32,7 @@ public sealed class SecondLevelTests
     }
 
     [Fact]
-    public async Task What_was_changed_there_or_lies_in_another_s_place_is_nothing()
+    public async Task Changed_or_swapped_entry_is_not_returned()
     {
         await SetAsync("u/a", "of a");
         await SetAsync("u/b", "of b");
@@ -50,7 +50,7 @@ public sealed class SecondLevelTests
     }
 
     [Fact]
-    public async Task What_hosts_with_another_master_key_wrote_is_nothing()
+    public async Task Entry_of_another_master_key_is_not_returned()
     {
         await SetAsync("u/a", "of a");
 

@@ -25,7 +25,7 @@ public sealed class SnapshotsTests(AnalyticsDatabase database) : IClassFixture<A
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
     [Fact]
-    public async Task What_was_not_changed_is_kept_and_what_was_is_read_anew_by_every_host()
+    public async Task Unchanged_snapshot_is_reused_and_a_changed_one_is_read_again_by_every_host()
     {
         var (user, here, there) = (await NewUserAsync(), Host(), Host());
         var first = await ReadAsync(here, user);
@@ -76,7 +76,7 @@ public sealed class SnapshotsTests(AnalyticsDatabase database) : IClassFixture<A
     }
 
     [Fact]
-    public async Task Who_is_not_there_yet_is_found_as_soon_as_they_are()
+    public async Task Missing_user_is_found_as_soon_as_registered()
     {
         var (user, host) = ($"late-{Guid.NewGuid():N}", Host());
         var asked = shelf.Asked;
@@ -89,7 +89,7 @@ public sealed class SnapshotsTests(AnalyticsDatabase database) : IClassFixture<A
     }
 
     [Fact]
-    public async Task Who_is_gone_or_erased_is_not_remembered()
+    public async Task Deleted_or_erased_user_is_not_cached()
     {
         var (gone, erased, host) = (await NewUserAsync(), await NewUserAsync(), Host());
         await ReadAsync(host, gone, erased);
@@ -115,7 +115,7 @@ public sealed class SnapshotsTests(AnalyticsDatabase database) : IClassFixture<A
     }
 
     [Fact]
-    public async Task What_a_transaction_wrote_and_took_back_leaves_nothing_behind()
+    public async Task Rolled_back_write_leaves_no_snapshot()
     {
         var (user, host, other) = (await NewUserAsync(), Host(), Host());
         await using (var session = database.Store.LightweightSession())
@@ -135,7 +135,7 @@ public sealed class SnapshotsTests(AnalyticsDatabase database) : IClassFixture<A
     }
 
     [Fact]
-    public async Task What_is_read_is_what_the_store_reads_whether_kept_here_or_there_or_not_at_all()
+    public async Task Snapshots_equal_the_stored_documents_with_every_cache_level_or_none()
     {
         var (user, key) = (await NewUserAsync(), $"x{Guid.NewGuid():N}");
         await database.AppendAsync(Recipient.KeyOf(user), new OptedOut(Channel.Sms, "news", "c", "api", At), new QuietHoursSet(new TimeOnly(22, 0), new TimeOnly(7, 30), "c", "api", At));

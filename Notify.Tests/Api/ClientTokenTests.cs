@@ -10,7 +10,7 @@ using Notify.Projections.Privacy;
 
 namespace Notify.Tests.Api;
 
-/// <summary>What a client token is good for, and what is none.</summary>
+/// <summary>Client tokens: issue, validation and rejection.</summary>
 public sealed class ClientTokenTests
 {
     private static readonly DateTimeOffset Now = new(2026, 5, 4, 12, 0, 0, TimeSpan.Zero);

@@ -79,7 +79,7 @@ public class JsonShapeTests
     [InlineData("""{ "named": { "\ud800": {} } }""")]
     public void Half_a_surrogate_pair_is_a_fault_wherever_it_stands(string json) => Assert.NotEmpty(Check(json));
 
-    // What the check does not know it takes for an object, and refuses whatever is given.
+    // The check treats a type that it does not know as an object, and would reject every value of it.
     [Fact]
     public void Every_kind_of_value_in_a_request_is_known_to_the_check()
     {

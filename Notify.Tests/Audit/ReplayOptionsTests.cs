@@ -2,7 +2,7 @@ using Notify.Projections.Replay;
 
 namespace Notify.Tests.Audit;
 
-/// <summary>What an auditor may ask.</summary>
+/// <summary>Command-line arguments of <c>replay</c>.</summary>
 public sealed class ReplayOptionsTests
 {
     [Theory]

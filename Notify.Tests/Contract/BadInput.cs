@@ -5,7 +5,7 @@ using Notify.Tests.Support;
 
 namespace Notify.Tests.Contract;
 
-/// <summary>Whatever is sent, the answer is a problem document that says what is wrong, and nothing is stored.</summary>
+/// <summary>Every invalid request is answered with a problem document that names the fault, and nothing is stored.</summary>
 public sealed class BadInput : SystemTest
 {
     private const string Path = "/v1/notifications";

@@ -116,7 +116,7 @@ public sealed partial class Containers
         return Task.FromResult(HostProcess.Start(name, Path.Combine(home, image.Project, image.Entrypoint[1]), [.. image.Entrypoint[2..], .. arguments], environment, TestRun.Log($"containers-{name.Replace('/', '-')}{(run ? "-run" : "")}")));
     }
 
-    // What git has and .dockerignore lets through; new files too, as long as git does not ignore them.
+    // Copies all files that .dockerignore does not exclude, new ones too.
     private static void CopyContext(string to)
     {
         var ignored = File.ReadAllLines(Path.Combine(Repository.Root, ".dockerignore")).Where(l => l.Length > 0 && l[0] is not ('#' or '!')).ToList();

@@ -4,7 +4,7 @@ using Notify.Tests.Support;
 
 namespace Notify.Tests.Contract;
 
-/// <summary>What the reference shows is what the API does: every operation is called with every example, and its answer is as documented.</summary>
+/// <summary>The reference is true: every operation is called with every example, and its answer is as documented.</summary>
 public sealed class ReferenceAlive : SystemTest
 {
     private NotifyClient caller = null!;
@@ -14,7 +14,7 @@ public sealed class ReferenceAlive : SystemTest
     {
         await base.InitializeAsync();
         caller = await Installation.NewClientAsync(["send", "recipients", "templates", "read", "audit", "operate", "admin"]);
-        // What the examples name.
+        // The examples name these resources.
         await caller.PutAsync("/v1/layouts/letter", new { html = "<main>{{ content }}</main>" });
         foreach (var topic in new[] { "club-news", "no-offers" }) await caller.PutAsync($"/v1/topics/{topic}", new { name = topic });
         await caller.PutAsync($"/v1/topics/club-news/subscribers/{(await Installation.NewPersonAsync()).Id}", new { });
@@ -30,7 +30,10 @@ public sealed class ReferenceAlive : SystemTest
         return base.DisposeAsync();
     }
 
-    /// <summary>What must be there before an operation can succeed; the answer stands for names in the path, and after <c>body.</c> for fields of the body.</summary>
+    /// <summary>
+    /// The data that an operation needs before it can succeed. The result gives values for names in the path, and after <c>body.</c>
+    /// for fields of the body.
+    /// </summary>
     private Dictionary<string, Func<Task<Dictionary<string, string>>>> Preparations => new()
     {
         ["CancelNotification"] = ScheduledAsync,

@@ -5,7 +5,7 @@ using static Notify.Tests.Domain.Some;
 
 namespace Notify.Tests.Dispatch;
 
-/// <summary>What becomes of deliveries and notifications whose time has come.</summary>
+/// <summary>Decisions for due deliveries and notifications.</summary>
 public sealed class DueDeciderTests
 {
     [Theory]

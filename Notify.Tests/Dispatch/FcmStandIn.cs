@@ -42,10 +42,10 @@ internal static class FcmStandIn
         return account!;
     }
 
-    /// <summary>What was sent, without what was asked of the token endpoint.</summary>
+    /// <summary>Returns the send requests, without those to the token endpoint.</summary>
     public static IReadOnlyList<ReceivedRequest> Sends(this ScriptedServer server) => [.. server.Received.Where(r => r.Target != "/token")];
 
-    /// <summary>What was asked of the token endpoint.</summary>
+    /// <summary>Returns the requests to the token endpoint.</summary>
     public static IReadOnlyList<ReceivedRequest> TokenRequests(this ScriptedServer server) => [.. server.Received.Where(r => r.Target == "/token")];
 
     private static string NewPem()

@@ -13,7 +13,7 @@ using static Notify.Tests.Dispatch.ScriptedServer;
 
 namespace Notify.Tests.Dispatch;
 
-/// <summary>What a mail looks like on its way: its lines, its headers, its files, and what providers are asked not to do with it.</summary>
+/// <summary>The MIME form of a mail: its lines, headers and attachments, and the options that providers must not apply to it.</summary>
 public sealed class MailWritingTests
 {
     private static readonly DateTimeOffset Now = new(2026, 5, 4, 12, 10, 0, TimeSpan.Zero);

@@ -17,8 +17,8 @@ internal sealed class RawHttp2Server : IAsyncDisposable
     private readonly Task accepting;
     private int connections;
 
-    /// <summary>Listens.</summary>
-    /// <param name="onRequest">Called when a request has come whole; the connection tells which.</param>
+    /// <summary>Starts to listen.</summary>
+    /// <param name="onRequest">Called when a request is complete; <see cref="Connection.Requests"/> names it last.</param>
     /// <param name="firstStreams">How many streams a connection may have at first.</param>
     public RawHttp2Server(Func<Connection, Task> onRequest, int? firstStreams = null)
     {

@@ -13,7 +13,7 @@ using Notify.Domain.Notifications;
 
 namespace Notify.Tests.Dispatch;
 
-/// <summary>What providers' receipts mean, each in the provider's own form.</summary>
+/// <summary>Reading of receipts, each in the form of its provider.</summary>
 public sealed class ReceiptReadingTests
 {
     private const string Form = "application/x-www-form-urlencoded", Json = "application/json";

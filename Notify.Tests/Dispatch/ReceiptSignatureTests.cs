@@ -11,7 +11,7 @@ using Notify.Dispatch.Sms.Vonage;
 
 namespace Notify.Tests.Dispatch;
 
-/// <summary>Who sent a receipt. The signatures in here were made by the providers' own libraries.</summary>
+/// <summary>Verification of receipt signatures. The signatures in this file were made by the providers' own libraries.</summary>
 public sealed class ReceiptSignatureTests
 {
     private const string TwilioUrl = "https://notify.example.com/receipts/twilio?client=a%20b";

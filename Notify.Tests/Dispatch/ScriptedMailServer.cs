@@ -25,7 +25,7 @@ internal sealed class ScriptedMailServer : IAsyncDisposable
     private readonly Task accepting;
     private int connections;
 
-    /// <summary>Listens.</summary>
+    /// <summary>Starts to listen.</summary>
     /// <param name="script">For a command line (<c>.</c> ends a mail, <c>greeting</c> begins): the answer, <see cref="Drop"/>, <see cref="Silence"/>, or <c>null</c> for a good answer.</param>
     public ScriptedMailServer(Func<string, string?>? script = null, params string[] extensions)
     {

@@ -22,7 +22,7 @@ internal sealed class ScriptedServer : IAsyncDisposable
     /// <summary>Where it listens.</summary>
     public Uri Url { get; private set; } = null!;
 
-    /// <summary>What it was asked, in order.</summary>
+    /// <summary>The received requests, in order.</summary>
     public IReadOnlyList<ReceivedRequest> Received => [.. received];
 
     /// <summary>Answers one request; the first argument counts requests from 1.</summary>

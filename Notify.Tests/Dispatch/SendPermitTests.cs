@@ -243,7 +243,7 @@ public sealed class SendPermitTests : IAsyncDisposable
         return Task.FromResult(isUnchanged);
     });
 
-    // What every adapter needs to send one message, and how many have arrived.
+    // Makes an adapter with its server and a message, and a counter of the messages that arrived.
     private async Task<(IDeliveryProvider Provider, OutboundMessage Message, Func<int> Sent)> MakeAsync(string adapter)
     {
         switch (adapter)

@@ -14,7 +14,7 @@ using Npgsql;
 
 namespace Notify.Tests.Dispatch;
 
-/// <summary>What becomes of outcomes, over a real store.</summary>
+/// <summary>Writing of outcomes to a real store.</summary>
 public sealed class SettlementTests(AnalyticsDatabase database) : IClassFixture<AnalyticsDatabase>
 {
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;

@@ -3,7 +3,7 @@ using Notify.Dispatch.Due;
 
 namespace Notify.Tests.Dispatch;
 
-/// <summary>Who is gone is told by silence, not by a clock that may be set.</summary>
+/// <summary>A host is stale when its heartbeats stop. A clock that is set makes no host stale.</summary>
 public sealed class SignsOfLifeTests
 {
     private static readonly DateTimeOffset Start = new(2026, 5, 4, 12, 0, 0, TimeSpan.Zero);

@@ -8,7 +8,7 @@ using static Notify.Tests.Domain.Some;
 
 namespace Notify.Tests.Dispatch;
 
-/// <summary>What becomes of receipts, of deliveries and of the rows that they are worked on by.</summary>
+/// <summary>Decisions on receipts: the rows, their deliveries and the receipts to process again.</summary>
 public sealed class VerdictsTests
 {
     private static readonly DispatchAttempted Attempted = new(Sms, 1, "twilio", Noon);

@@ -67,7 +67,7 @@ public sealed class BroadcastTests
         Assert.Equal([new DeliveryQueue(Lane.Sms, Priority.Bulk)], Broadcast.QueuesOf(request));
         Assert.Equal(Lanes.All.Count, Broadcast.QueuesOf(request with { Channels = null }).Count());
 
-        // What its template has no words for goes nowhere.
+        // A channel that the template has no content for gets no queue.
         var template = new PinnedTemplate("t", 1, null, [Channel.Email, Channel.Sms], []);
         Assert.Equal([Lane.Sms, Lane.Email], Broadcast.QueuesOf(request with { Channels = null, Template = template }).Select(q => q.Lane));
         Assert.Equal([Lane.Sms], Broadcast.QueuesOf(request with { Channels = [Channel.Push, Channel.Sms], Template = template }).Select(q => q.Lane));

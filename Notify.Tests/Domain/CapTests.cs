@@ -81,7 +81,7 @@ public class CapTests
         // The day it was asked for on has its place still.
         Assert.Empty(Decide(counts, category, now: At("2026-05-04T23:00:00Z")).PutOff);
 
-        // What is critical is not stopped by the cap, and disturbs nobody.
+        // A cap does not stop a critical SMS; the quiet hours defer it.
         Assert.Equal(At("2026-05-05T08:00:00Z"), Decide(counts, category, priority: Priority.Critical, quiet: Nights, now: At("2026-05-04T23:00:00Z")).PutOff[1].Until);
     }
 
@@ -126,8 +126,8 @@ public class CapTests
         Assert.Equal(Channel.Push, Assert.Single(counts.Keys).Channel);
     }
 
-    // Whoever comes in whatever order, by clocks that do not quite agree: no window holds more than its cap of what can be
-    // stopped, nothing is stopped while there is room, and what is critical or required is never stopped.
+    // For any order of requests and for clocks that differ a little: no window has more deliveries than its cap allows, no
+    // delivery is stopped while a slot is free, and a critical or required delivery is never stopped.
     [Fact]
     public void For_any_order_no_cap_is_exceeded_and_nothing_that_passes_is_stopped()
     {

@@ -41,7 +41,7 @@ public class CategoryTests
         Assert.Equal(required, rules.Of(Requested(category: defined.Key) with { OptOutsHold = optOutsHold }).Required);
     }
 
-    // Whatever people say in whatever order, nothing opted out is sent and nothing required is left out.
+    // For any order of choices, no opted-out delivery is sent and no required one is skipped.
     [Theory]
     [InlineData(11)]
     [InlineData(12)]

@@ -107,8 +107,8 @@ public class DigestTests
     private sealed record Withdraw(int Which) : Step;
     private sealed record Close(int Which) : Step;
 
-    // Whatever comes, is withdrawn and closes in whatever order: each notification ends once, and is told by one digest, or by
-    // none where it was withdrawn or had expired; no digest tells more than one person's.
+    // For any order of requests, cancellations and closings: each notification ends once. One digest contains it, or none where it
+    // was cancelled or had expired. A digest contains the notifications of one person only.
     [Fact]
     public void For_any_interleaving_each_is_told_by_exactly_one_digest_or_says_why_not()
     {

@@ -29,14 +29,14 @@ public sealed class QuietHoursTests
     [InlineData("America/New_York", "22:00-08:00", "2026-03-08T04:00:00Z", "2026-03-08T12:00:00Z")]
     [InlineData("America/New_York", "22:00-08:00", "2026-11-01T03:00:00Z", "2026-11-01T13:00:00Z")]
     [InlineData("Australia/Lord_Howe", "22:00-08:00", "2026-10-03T12:00:00Z", "2026-10-03T21:00:00Z")]
-    // What begins or ends at a time that is left out does so when the clock jumps over it.
+    // Quiet hours that begin or end at a skipped local time begin or end when the clock is put forward.
     [InlineData("Europe/Berlin", "02:30-06:00", "2026-03-29T00:59:59Z", null)]
     [InlineData("Europe/Berlin", "02:30-06:00", "2026-03-29T01:00:00Z", "2026-03-29T04:00:00Z")]
     [InlineData("Europe/Berlin", "22:00-02:30", "2026-03-29T00:45:00Z", "2026-03-29T01:00:00Z")]
     [InlineData("Europe/Berlin", "22:00-02:30", "2026-03-29T01:00:00Z", null)]
     [InlineData("Europe/Berlin", "02:15-02:45", "2026-03-29T01:00:00Z", null)]
     [InlineData("America/Sao_Paulo", "22:00-00:30", "2018-11-04T02:30:00Z", "2018-11-04T03:00:00Z")]
-    // What begins at a time that comes twice does so at the first, what ends at the second.
+    // Quiet hours that begin at a repeated local time begin at its first occurrence; those that end at one end at its second.
     [InlineData("Europe/Berlin", "22:00-02:30", "2026-10-25T00:35:00Z", "2026-10-25T01:30:00Z")]
     [InlineData("Europe/Berlin", "22:00-02:30", "2026-10-25T01:30:00Z", null)]
     [InlineData("Europe/Berlin", "02:30-06:00", "2026-10-25T00:29:59Z", null)]

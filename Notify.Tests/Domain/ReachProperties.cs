@@ -88,7 +88,7 @@ public sealed class ReachProperties
             foreach (var d in held.Deliveries) waiting.Add(((putOff.FirstOrDefault(p => p.DeliveryId == d.Id)?.Until ?? now).AddMinutes(send.Late), order++, key, d.Id));
         }
 
-        // What is due leaves at its time, or as much later as its provider is away, unless the last check finds otherwise.
+        // A due delivery is sent at its time, or later while its provider is unavailable, unless the last check stops it.
         private void PassTo(DateTimeOffset time)
         {
             while (waiting.Count > 0 && waiting.Min.At <= time)

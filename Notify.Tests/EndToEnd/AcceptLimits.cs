@@ -80,7 +80,7 @@ public sealed partial class AcceptLimits : SystemTest
     public async Task A_limit_that_makes_no_sense_is_refused(int? perSecond, int? burst) =>
         (await Client.PostAsync("/v1/clients", new { name = "a test's", mode = "live", scopes = new[] { "send" }, acceptPerSecond = perSecond, acceptBurst = burst })).IsProblem(400, "invalid_request");
 
-    // What the two generations of fields say must agree.
+    // Both generations of rate-limit fields must have the same values.
     private static (int Remaining, int Reset) Fields(Reply reply)
     {
         var match = Current().Match(reply.Headers.GetValues("RateLimit").Single());

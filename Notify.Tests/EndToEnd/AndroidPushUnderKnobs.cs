@@ -3,7 +3,7 @@ using Notify.Tests.Support;
 
 namespace Notify.Tests.EndToEnd;
 
-/// <summary>What happens to pushes to Android devices while FCM misbehaves.</summary>
+/// <summary>Pushes to Android devices while FCM fails.</summary>
 public sealed class AndroidPushUnderKnobs(KnobSystem knobs) : KnobTest(knobs)
 {
     [Theory]

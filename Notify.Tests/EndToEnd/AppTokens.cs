@@ -74,7 +74,7 @@ public sealed class AppTokens : SystemTest
         {
             var path = operation.Path.Replace("{userId}", person.Id, StringComparison.Ordinal);
             var reply = await app(new HttpMethod(operation.Method), path.Replace('{', 'x').Replace('}', 'x'), null);
-            // What is open to it is refused for its own faults, here for want of a body.
+            // A permitted operation is rejected for a fault of the request: here its missing body.
             var isOpen = operation.Id == "RequestNotification";
             if (isOpen ? reply.Status != 415 : reply.Status != 403 || reply["code"] != "token_lacks") faults.Add($"{operation}: {reply}");
         }

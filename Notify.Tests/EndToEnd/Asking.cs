@@ -3,7 +3,7 @@ using Notify.Tests.Support;
 
 namespace Notify.Tests.EndToEnd;
 
-/// <summary>What can be asked: state as it is and as it was, events, lists, histories.</summary>
+/// <summary>Queries: current and past states, events, lists, histories.</summary>
 public sealed class Asking : SystemTest
 {
     [Fact]

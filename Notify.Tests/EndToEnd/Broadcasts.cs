@@ -32,7 +32,7 @@ public sealed class Broadcasts : SystemTest
         Assert.Equal("TopicJoined TopicLeft", await Installation.ScalarAsync<string>(
             "select string_agg(type, ' ' order by version) from events.mt_events where stream_id = $1 and type like 'Topic%' and data ->> 'topic' = $2 and data ->> 'by' = $3", $"u/{one.Id}", topic, Client.AppKey));
 
-        // What planning knows of the user is as it was.
+        // Planning still finds the user's data unchanged.
         var id = NewId("follower");
         (await Client.SendAsync(new { eventId = id, userId = one.Id, content = new { title = id, body = id } })).Is(202);
         Assert.Equal(2, (await Client.BecomesAsync(id, "dispatched")).Deliveries.Count);

@@ -4,7 +4,7 @@ using Notify.Tests.Support;
 
 namespace Notify.Tests.EndToEnd;
 
-/// <summary>Who may call, and with which secret.</summary>
+/// <summary>Clients, their scopes and their secrets.</summary>
 public sealed class ClientsAndScopes : SystemTest
 {
     // Megabytes of other tests, which no client and no secret is part of.

@@ -27,7 +27,7 @@ public sealed class AlertSystem : IAsyncLifetime
     }
 }
 
-/// <summary>What developers are told when something keeps failing: once, truly, and nobody's data.</summary>
+/// <summary>Alerts to developers about lasting failures: sent once, correct, and without personal data.</summary>
 public sealed class DeveloperAlerts(AlertSystem alerts) : SystemTest, IClassFixture<AlertSystem>
 {
     private const string Opened = "notify.alert.opened", Recovered = "notify.alert.recovered";

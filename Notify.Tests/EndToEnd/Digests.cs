@@ -6,7 +6,7 @@ using Notify.Tests.Support;
 
 namespace Notify.Tests.EndToEnd;
 
-/// <summary>What is collected for a person for a while, and sent as one.</summary>
+/// <summary>Notifications that are collected for a person and sent as one digest.</summary>
 public sealed class Digests : SystemTest
 {
     private const int Long = 3600;

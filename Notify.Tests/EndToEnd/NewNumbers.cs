@@ -2,7 +2,7 @@ using Notify.Tests.Support;
 
 namespace Notify.Tests.EndToEnd;
 
-/// <summary>What waits follows the person: to a new number or address, and never to the old one.</summary>
+/// <summary>A waiting delivery is sent to the person's new number or address, and never to the old one.</summary>
 public sealed class NewNumbers : SystemTest
 {
     [Theory]

@@ -2,7 +2,7 @@ using Notify.Tests.Support;
 
 namespace Notify.Tests.EndToEnd;
 
-/// <summary>What operators see, and what nobody may see there.</summary>
+/// <summary>Health, metrics and logs for operators, without personal data or secrets.</summary>
 public sealed class Observability : SystemTest
 {
     [Fact]

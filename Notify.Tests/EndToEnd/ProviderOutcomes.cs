@@ -2,7 +2,7 @@ using Notify.Tests.Support;
 
 namespace Notify.Tests.EndToEnd;
 
-/// <summary>What comes of a provider's answers: again, never, unknown. The sandbox's magic recipients decide.</summary>
+/// <summary>Outcomes of a provider's answers: retried, failed, unknown. The sandbox's magic recipients force them.</summary>
 public sealed class ProviderOutcomes : SystemTest
 {
     [Theory]

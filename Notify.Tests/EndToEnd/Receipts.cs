@@ -5,7 +5,7 @@ using Notify.Tests.Support;
 
 namespace Notify.Tests.EndToEnd;
 
-/// <summary>What providers report comes back into the notification's stream: signed, once, however early, late and often.</summary>
+/// <summary>Receipts are verified and appended once to the notification's stream, also when they come early, late or repeatedly.</summary>
 public sealed class Receipts : SystemTest
 {
     private Uri Dispatch => Installation.DispatchUrl;

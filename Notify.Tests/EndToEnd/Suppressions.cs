@@ -79,7 +79,7 @@ public sealed class Suppressions : SystemTest
         Assert.Contains(ends["id"]!, seen);
         Assert.All((await Client.GetAsync("/v1/suppressions?reason=HardBounced&channel=email&limit=500")).Is(200).Json["items"]!.AsArray(), i => Assert.Equal(("HardBounced", "email"), (i!["reason"]!.ToString(), i["channel"]!.ToString())));
 
-        // What ends by itself is used again; of whom is erased the suppression stays, and cannot be read any more.
+        // An address is used again when its suppression expires. After an erasure the suppression remains, without a readable address.
         await Eventually.Becomes(async () => (await Client.PostAsync("/v1/suppressions/lookup", new { channel = "sms", address = person.Phone })).Is(200).Json["items"]!.AsArray().Count, n => n == 0, "it ends");
         var sent = NewId("ended");
         (await Client.SendAsync(new { eventId = sent, userId = person.Id, channels = new[] { "sms" }, content = new { body = sent } })).Is(202);

@@ -249,7 +249,7 @@ public sealed class Templates : SystemTest
         Assert.Equal(1, (await RunAsync("push", $"{folder}-nowhere")).ExitCode);
         Assert.Equal(2, (await RunAsync("fetch", folder)).ExitCode);
 
-        // What is archived leaves with everything but what somebody else put there, and stays away.
+        // The files of an archived template are deleted, except files that others put there, and are not created again.
         File.WriteAllText(Path.Combine(folder, "@layouts", layout, "layout.json"), "{}");
         File.WriteAllText(Path.Combine(folder, key, "notes.md"), "mine");
         (await Client.DeleteAsync($"/v1/templates/{key}")).Is(204);

@@ -2,7 +2,7 @@ using Notify.Tests.Support;
 
 namespace Notify.Tests.EndToEnd;
 
-/// <summary>What becomes of messages whose answers never came, or that must not be sent any more.</summary>
+/// <summary>Messages without a provider's answer, and messages that must not be sent any more.</summary>
 public sealed class UnclearUnderKnobs(KnobSystem knobs) : KnobTest(knobs)
 {
     [Fact]

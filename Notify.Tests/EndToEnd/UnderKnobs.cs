@@ -4,7 +4,7 @@ using Notify.Tests.Support;
 
 namespace Notify.Tests.EndToEnd;
 
-/// <summary>What happens while providers are slow, refuse, or do not answer.</summary>
+/// <summary>Behaviour while providers are slow, reject requests or do not answer.</summary>
 public sealed class UnderKnobs(KnobSystem knobs) : KnobTest(knobs)
 {
     private static readonly TimeProvider Clock = TimeProvider.System;

@@ -3,7 +3,7 @@ using Notify.Tests.Support;
 
 namespace Notify.Tests.EndToEnd;
 
-/// <summary>What a person sees of a push in a browser: the sample page's service worker shows it, and a click leads to its address.</summary>
+/// <summary>Pushes in a real browser: the sample page's service worker shows them, and a click opens their address.</summary>
 public sealed class WebPushInBrowser : SystemTest
 {
     private const string Shop = "https://shop.example/";

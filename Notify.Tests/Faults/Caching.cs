@@ -61,7 +61,7 @@ public sealed class Caching(CacheSystem cache) : SystemTest
                 Assert.NotEmpty(reached);
                 Assert.All(reached, r => Assert.Contains(r.Text!.Trim(), sent.Keys));
                 honoured.Add(reached.Max(r => r.ReceivedAt) - optedOutAt);
-                // Who sends after the opt-out was answered, by either host, reaches nobody any more: not for a second, and not at all.
+                // A notification requested after the answer to the opt-out, through either host, is never delivered.
                 var late = sent.Where(s => s.Value > optedOutAt).Select(s => s.Key).ToHashSet();
                 Assert.True(late.Count >= 6, $"only {late.Count} came after the opt-out");
                 Assert.DoesNotContain(reached, r => late.Contains(r.Text!.Trim()));
@@ -95,7 +95,7 @@ public sealed class Caching(CacheSystem cache) : SystemTest
 
         foreach (var (person, i) in people.Select((p, i) => (p, i)))
             (await cache.Clients[(i + 1) % 2].PutAsync($"/v1/users/{person.Id}/preferences", new { channels = new { push = new { optIn = false } } })).Is(200);
-        // What was claimed before its opt-out is called still, and refused; from then on all is claimed after it.
+        // Deliveries claimed before their opt-out are still attempted, and rejected. All later claims come after it.
         await Eventually.Holds(async () => await Installation.ScalarAsync<long>("select count(*) from notify.open_deliveries where notification like '%:' || $1 || '-%' and state = 1", mark) == 0, "no call is under way");
         await Sandbox.BehaveAsync();
 

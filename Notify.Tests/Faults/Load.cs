@@ -28,7 +28,7 @@ public sealed class Load
         pace = PaceAsync(perSecond);
     }
 
-    /// <summary>What every text and event ID of this load begins with.</summary>
+    /// <summary>The prefix of every text and event ID of this load.</summary>
     public string Mark { get; } = $"load-{Guid.NewGuid():N}";
 
     /// <summary>Event IDs that were answered by 202, or by 200 after an answer was lost.</summary>
@@ -41,7 +41,7 @@ public sealed class Load
     public int Repeated => repeated;
 
     /// <summary>Begins to send.</summary>
-    /// <param name="clients">What is called in turn, where there are several Apis; a caller without an answer tries the next.</param>
+    /// <param name="clients">The clients of several Apis, called in turn; a caller without an answer tries the next.</param>
     public static async Task<Load> StartAsync(NotifySystem system, int perSecond = 250, IReadOnlyList<NotifyClient>? clients = null)
     {
         var people = await Task.WhenAll(Enumerable.Range(0, 40).Select(_ => system.NewPersonAsync()));
@@ -129,7 +129,7 @@ public sealed class Load
     }
 }
 
-/// <summary>What the providers received of a load, counted against what was promised.</summary>
+/// <summary>The messages that the providers received of a load, compared with the accepted notifications.</summary>
 public sealed class Balance
 {
     private Balance(IReadOnlyCollection<string> accepted, List<LedgerEntry> entries)

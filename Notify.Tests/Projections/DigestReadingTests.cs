@@ -10,7 +10,7 @@ using Notify.Tests.Projections.Analytics;
 
 namespace Notify.Tests.Projections;
 
-/// <summary>What is read of a digest that closes, over a real store.</summary>
+/// <summary>Reading of a closing digest from a real store.</summary>
 public sealed class DigestReadingTests(AnalyticsDatabase database) : IClassFixture<AnalyticsDatabase>
 {
     private const int Members = 9, MaxItems = 5;

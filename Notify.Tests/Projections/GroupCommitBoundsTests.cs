@@ -6,7 +6,7 @@ using Npgsql;
 
 namespace Notify.Tests.Projections;
 
-/// <summary>What a group commit does with items that are blocked, that cannot be stored, and that are too many.</summary>
+/// <summary>Group commit of items that are blocked, that cannot be stored, and that are too many.</summary>
 public sealed class GroupCommitBoundsTests
 {
     private static readonly PostgresException Locked = new("canceling statement due to lock timeout", "ERROR", "ERROR", "55P03");

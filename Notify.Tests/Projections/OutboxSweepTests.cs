@@ -3,7 +3,7 @@ using Notify.Projections.Hosting;
 
 namespace Notify.Tests.Projections;
 
-/// <summary>What lies in an outbox too long is freed, and nothing else is touched.</summary>
+/// <summary>Old envelopes in an outbox are released, and no others are changed.</summary>
 public sealed class OutboxSweepTests(EmptyDatabase database) : IClassFixture<EmptyDatabase>
 {
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;

@@ -119,7 +119,7 @@ internal sealed partial class FaultAccount(
         if (!windows.Any(w => w.Touches(there.First!.Value))) repeated.Add(sent);
     }
 
-    // What no provider has accepted ended for a reason, or is lost.
+    // A message that no provider accepted must have ended for a reason; without one it is lost.
     private async Task<IReadOnlyList<Sent>> WithoutReasonAsync(IReadOnlyList<Sent> missing, FaultFigures figures)
     {
         var ends = await EndsAsync(missing);

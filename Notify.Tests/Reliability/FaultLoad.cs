@@ -4,7 +4,7 @@ using Notify.Tests.Support;
 
 namespace Notify.Tests.Reliability;
 
-/// <summary>What a notification of the load is for.</summary>
+/// <summary>The kind of a notification of the load.</summary>
 internal enum SendKind
 {
     /// <summary>Sent at once.</summary>
@@ -70,7 +70,7 @@ internal sealed class FaultLoad
     private int accepted;
 
     /// <summary>Begins to send.</summary>
-    /// <param name="mark">What each event ID and text begins with.</param>
+    /// <param name="mark">The prefix of each event ID and text.</param>
     /// <param name="isPlain">Whether all are to be sent at once, as where the database's clock is set.</param>
     public FaultLoad(IReadOnlyList<NotifyClient> apis, IReadOnlyList<Person> people, string mark, int perSecond, bool isPlain = false)
     {
@@ -118,7 +118,7 @@ internal sealed class FaultLoad
         await pace;
     }
 
-    // What could not be requested within a second is not made up for.
+    // Requests that are more than a second behind are dropped.
     private async Task PaceAsync(int perSecond)
     {
         var (last, due, n) = (Clock.GetTimestamp(), 0.0, 0);
@@ -147,7 +147,7 @@ internal sealed class FaultLoad
             var status = await AskAsync(n, api => api.SendAsync(request), IsFinal);
             if (status is not (200 or 202))
             {
-                // What was asked again after its expiry is refused as a request that comes too late.
+                // A request that is repeated after its expiry is rejected as too late.
                 if (!isAbandoned && notification.Kind != SendKind.Expiring) refused.Add($"{status} for {notification.Id}");
                 return;
             }

@@ -6,7 +6,7 @@ using Notify.Tests.Support;
 
 namespace Notify.Tests.Reliability;
 
-/// <summary>What was counted in one case: one line of the report.</summary>
+/// <summary>The figures of one case: one line of the report.</summary>
 internal sealed record FaultFigures
 {
     public required string Case { get; init; }
@@ -72,7 +72,7 @@ internal sealed record FaultFigures
 
     public long VerifyFaults { get; set; }
 
-    /// <summary>What the case alone measured.</summary>
+    /// <summary>A measurement that only this case makes.</summary>
     public string? Note { get; set; }
 
     /// <summary><c>passed</c>, or the reason why not.</summary>

@@ -38,7 +38,7 @@ public abstract class ReliabilitySystem(string name, bool withBroker, string? cl
 
     public MessageBroker? Broker { get; private set; }
 
-    /// <summary>What the report calls its transport.</summary>
+    /// <summary>The name of its transport in the report.</summary>
     public string Transport => withBroker ? "RabbitMQ" : "PostgreSQL";
 
     /// <summary>The Apis, as callers reach them.</summary>

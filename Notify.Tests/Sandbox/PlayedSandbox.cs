@@ -37,7 +37,7 @@ public sealed class PlayedSandbox : IAsyncLifetime
 
     public JsonElement Accounts { get; private set; }
 
-    /// <summary>What the webhook answers to the next requests, and then 204 again.</summary>
+    /// <summary>Status codes that the webhook returns to the next requests; then it returns 204 again.</summary>
     public ConcurrentQueue<int> Answers { get; } = new();
 
     /// <summary>All that came to the webhook and was answered with 204, and mentions a text.</summary>

@@ -45,7 +45,7 @@ internal sealed class SimulatedApi(Simulation simulation)
         var category = random.Of<string>(["plain", "plain", "otp", "capped", "required"]);
         var (later, life) = (
             random.Chance(0.25) ? random.Seconds(5, 120) : (TimeSpan?)null,
-            // What is over a cap does not wait for the hour after the next one.
+            // A delivery over its cap expires before the hour after the next one.
             category == "capped" || random.Chance(0.35) ? random.Seconds(10, 200) : (TimeSpan?)null);
         Pending++;
         Ask();

@@ -58,10 +58,10 @@ internal class SimulatedProvider(string name, Lane lane, SimulatedTime time, See
     /// <summary>Whether messages are taken and found at once: a clock that is set forward ends the unknown deadline early.</summary>
     public bool IsPrompt { get; set; }
 
-    /// <summary>What was taken, in order.</summary>
+    /// <summary>The accepted messages, in order.</summary>
     public List<SimulatedMessage> Messages { get; } = [];
 
-    /// <summary>Messages that will be taken later.</summary>
+    /// <summary>Messages that will be accepted later.</summary>
     public int Pending { get; private set; }
 
     public ProviderWeather Weather { get; set; }

@@ -8,12 +8,12 @@ using Notify.Projections.OpenDeliveries;
 namespace Notify.Tests.Simulation;
 
 /// <summary>
-/// What must be true after every step, and at the end. The facts come from the providers' own lists of what they took and from the times of
-/// commits, not from the decisions that are tested.
+/// Invariants after every step and at the end. Their facts are the messages that the providers accepted and the times of commits,
+/// not the decisions under test.
 /// </summary>
 internal sealed class SimulationInvariants(Simulation simulation)
 {
-    // The last check may be a second old, and the answer to a look at the database takes its time.
+    // The last check may be a second old, and the answer of the database takes time.
     private static readonly TimeSpan Tolerance = SendPermit.Fresh + Simulation.LongestLatency + TimeSpan.FromMilliseconds(50);
 
     // Between question and answer a host cannot know more precisely what time it is.
@@ -117,7 +117,7 @@ internal sealed class SimulationInvariants(Simulation simulation)
         if (row is { Data.State: OpenState.InFlight, Owner: null }) simulation.Fail($"{name} is in flight without a host");
     }
 
-    // What a delivery ended as, and what the providers took, say the same.
+    // The end of a delivery agrees with the messages that the providers accepted.
     private void EndIsTrue(Delivery d)
     {
         var (count, name) = (taken.GetValueOrDefault(d.Id), simulation.Short(d.Id));

@@ -4,8 +4,8 @@ using Notify.Tests.Support;
 namespace Notify.Tests.Spine;
 
 /// <summary>
-/// What must hold whatever carries the messages: the same tests run over PostgreSQL and over RabbitMQ, each on a system whose
-/// hosts, database or broker may be killed.
+/// Promises that every transport keeps: the same tests run over PostgreSQL and over RabbitMQ, each on a system whose hosts,
+/// database or broker may be killed.
 /// </summary>
 public abstract class Spine(NotifySystem system) : SpineTest(system)
 {

@@ -177,7 +177,7 @@ public sealed class SpineDetailsOnPostgres(FaultSystem faults) : SpineDetails(fa
 [Trait("Category", "Long")]
 public sealed class SpineDetailsOnRabbitMq(BrokerSystem broker) : SpineDetails(broker.System);
 
-/// <summary>What the event store says of a load, whose notifications have one delivery each.</summary>
+/// <summary>Counts of a load's events; each of its notifications has one delivery.</summary>
 /// <param name="Ended">Dispatched, failed or dead.</param>
 internal sealed record EventCounts(long Planned, long Ended, long Dead)
 {

@@ -5,9 +5,9 @@ namespace Notify.Tests.Support;
 /// <summary>The settings by which a host finds a provider of SMS or email that the sandbox plays.</summary>
 public static class CarrierSettings
 {
-    /// <summary>Named as in the environment.</summary>
+    /// <summary>Returns the settings of a provider, named as environment variables.</summary>
     /// <param name="section"><c>Providers</c> or <c>TestProviders</c>.</param>
-    /// <param name="accounts">What the sandbox's accounts are called.</param>
+    /// <param name="accounts">The names of the sandbox's accounts.</param>
     public static Dictionary<string, string> Of(string section, string carrier, JsonElement accounts, Uri sandbox, int smtpPort)
     {
         var name = carrier switch

@@ -21,7 +21,7 @@ public sealed class Desktop : IAsyncDisposable
     private int connections;
     private uint notifications;
 
-    /// <summary>Listens.</summary>
+    /// <summary>Starts to listen.</summary>
     public Desktop()
     {
         listener.Bind(new UnixDomainSocketEndPoint("\0" + name));
@@ -29,7 +29,7 @@ public sealed class Desktop : IAsyncDisposable
         accepting = AcceptAsync();
     }
 
-    /// <summary>What the browser must be started with as <c>DBUS_SESSION_BUS_ADDRESS</c>.</summary>
+    /// <summary>The value of <c>DBUS_SESSION_BUS_ADDRESS</c> that the browser must be started with.</summary>
     public string Address => $"unix:abstract={name}";
 
     /// <summary>Waits for the next notification; <c>click</c> clicks it.</summary>

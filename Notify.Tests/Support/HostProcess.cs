@@ -37,7 +37,7 @@ public sealed class HostProcess : IAsyncDisposable
         reading = Task.WhenAll(ReadAsync(process.StandardOutput, false), ReadAsync(process.StandardError, true));
     }
 
-    /// <summary>What the tests call it.</summary>
+    /// <summary>The name of the host in the tests.</summary>
     public string Name { get; }
 
     /// <summary>Its process ID.</summary>
@@ -62,7 +62,7 @@ public sealed class HostProcess : IAsyncDisposable
         foreach (var inherited in info.Environment.Keys.Where(k => OurSettings.Any(s => k.StartsWith(s, StringComparison.OrdinalIgnoreCase))).ToList())
             info.Environment.Remove(inherited);
         info.Environment["DOTNET_CLI_TELEMETRY_OPTOUT"] = "1";
-        // What a test needs is a host that is up soon, on a machine that runs many of them.
+        // Tests run many hosts on one machine, and need each to start quickly.
         info.Environment["DOTNET_TieredPGO"] = "0";
         info.Environment["DOTNET_gcServer"] = "0";
         foreach (var (key, value) in environment) info.Environment[key] = value;

@@ -232,7 +232,7 @@ public sealed class NotifySystem : IAsyncDisposable
     }
 
     /// <summary>Registers a browser with a subscription that the sandbox made.</summary>
-    /// <param name="fate">What becomes of messages to it; see the sandbox.</param>
+    /// <param name="fate">The simulated outcome of messages to it; see the sandbox.</param>
     public async Task<WebSubscription> AddBrowserAsync(Person person, string? fate = null)
     {
         var subscription = await Sandbox.SubscribeAsync(fate, (await TestRun.VapidAsync()).GetProperty("publicKey").GetString());
@@ -241,7 +241,7 @@ public sealed class NotifySystem : IAsyncDisposable
     }
 
     /// <summary>Waits until nothing is on its way any more; dead letters and what is scheduled may stay.</summary>
-    /// <param name="mark">What their event IDs begin with; all that there are, when none is given.</param>
+    /// <param name="mark">The prefix of their event IDs; empty: all notifications.</param>
     public async Task QuietAsync(TimeSpan? within = null, string mark = "")
     {
         try

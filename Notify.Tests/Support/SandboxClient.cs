@@ -4,7 +4,7 @@ using System.Text.Json.Serialization;
 
 namespace Notify.Tests.Support;
 
-/// <summary>What a provider received: one entry of the sandbox's ledger.</summary>
+/// <summary>A message that a provider received: one entry of the sandbox's ledger.</summary>
 public sealed record LedgerEntry(JsonNode Json)
 {
     public long Sequence => Json["sequence"]!.GetValue<long>();
@@ -88,7 +88,7 @@ public sealed class SandboxClient(Uri address) : IDisposable
     }
 
     /// <summary>A browser's subscription.</summary>
-    /// <param name="fate">What becomes of messages to it; <c>null</c>: they arrive.</param>
+    /// <param name="fate">The simulated outcome of messages to it; <c>null</c>: they arrive.</param>
     /// <param name="applicationServerKey">The only VAPID key that may send to it.</param>
     public async Task<WebSubscription> SubscribeAsync(string? fate = null, string? applicationServerKey = null)
     {

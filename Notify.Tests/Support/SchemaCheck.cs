@@ -9,7 +9,7 @@ public sealed class SchemaCheck(JsonNode document)
 {
     private static readonly string[] Notes = ["description", "title", "example", "examples", "default", "deprecated"];
 
-    /// <summary>What does not fit, each with its place.</summary>
+    /// <summary>Returns the faults of a value against a schema, each with its path.</summary>
     public IReadOnlyList<string> Faults(JsonNode? value, JsonNode schema)
     {
         var faults = new List<string>();

@@ -7,8 +7,8 @@ using System.Text.Json.Nodes;
 namespace Notify.Tests.Support;
 
 /// <summary>
-/// What all tests of a run share, made when first asked for: one PostgreSQL cluster, one migrated database that others are
-/// copied from, the sandbox's keys, and one running system. Taken down when the run ends.
+/// Resources that all tests of a run share, made at their first use: one PostgreSQL cluster, one migrated database that others
+/// are copied from, the sandbox's keys, and one running system. They are removed when the run ends.
 /// </summary>
 public sealed class TestRun : IAsyncDisposable
 {
@@ -31,7 +31,7 @@ public sealed class TestRun : IAsyncDisposable
     /// <summary>The shared cluster.</summary>
     public static Task<PostgresCluster> Cluster => SharedCluster.Value;
 
-    /// <summary>What the sandbox's accounts are called.</summary>
+    /// <summary>The names of the sandbox's accounts.</summary>
     public static Task<JsonElement> Accounts => SandboxKeys.Value;
 
     /// <summary>The service account that may send through a sandbox's FCM, as JSON.</summary>

@@ -48,13 +48,13 @@ public sealed class WebhookReceiver : IAsyncDisposable
     /// <summary>The secret to sign with.</summary>
     public string Secret => $"whsec_{Convert.ToBase64String(key)}";
 
-    /// <summary>What it answers to a post that is as it should be.</summary>
+    /// <summary>The status code for a valid post.</summary>
     public int Answer { get; set; } = 204;
 
     /// <summary>All that came.</summary>
     public IReadOnlyList<ReceivedPost> Posts => [.. posts];
 
-    /// <summary>What came about a subject and was taken.</summary>
+    /// <summary>Returns the accepted posts about a subject.</summary>
     public IReadOnlyList<ReceivedPost> Taken(string subject) => [.. posts.Where(p => p.WasTaken && p.Subject == subject)];
 
     /// <inheritdoc />

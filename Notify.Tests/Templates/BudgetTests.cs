@@ -2,7 +2,7 @@ using Notify.Domain.Notifications;
 
 namespace Notify.Tests.Templates;
 
-/// <summary>What rendering may cost, whatever the parameters are made of.</summary>
+/// <summary>The budget of rendering, for parameters of every shape.</summary>
 public sealed class BudgetTests
 {
     private static readonly Dictionary<string, object> Large = Enumerable.Range(0, 3000)

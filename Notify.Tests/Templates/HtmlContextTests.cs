@@ -62,7 +62,7 @@ public sealed class HtmlContextTests
     public void A_value_that_is_text_alone_is_written(string html, string expected) => Assert.Equal(
         expected, Liquids.Page(html + "{% if y or z or x %}{% endif %}", new { x = "k", y = false, z = new[] { 1, 2 } }));
 
-    /// <summary>What is captured is judged by what it is in the attribute: decoded once, and encoded there.</summary>
+    /// <summary>Captured text is decoded once, checked as a value of the attribute, and encoded there.</summary>
     [Theory]
     [InlineData("javascript&#58;alert(1)", null)]
     [InlineData("java&#115;cript:alert(1)", null)]

@@ -3,7 +3,7 @@ using Notify.Domain.Templates;
 
 namespace Notify.Tests.Templates;
 
-/// <summary>What templates can say, and what they are told when they say it wrongly.</summary>
+/// <summary>The template language, and the faults that it reports.</summary>
 public sealed class LiquidTests
 {
     [Theory]

@@ -19,10 +19,10 @@ internal static class Liquids
 
     public static ChannelTemplates Html(string html, string subject = "s") => new(Email: new EmailTemplate(subject, html));
 
-    /// <summary>What a text becomes as SMS.</summary>
+    /// <summary>Renders a text as SMS.</summary>
     public static string Text(string text, object? parameters = null) => Rendered(Sms(text), Channel.Sms, parameters).Body!;
 
-    /// <summary>What a text becomes as an email's HTML.</summary>
+    /// <summary>Renders a text as an email's HTML.</summary>
     public static string Page(string html, object? parameters = null) => Rendered(Html(html), Channel.Email, parameters).Html!;
 
     public static NotificationContent Rendered(ChannelTemplates channels, Channel channel, object? parameters = null)

@@ -131,7 +131,7 @@ public class PaceTests
         return (route, route.OpenGate());
     }
 
-    // What was granted is claimed and sent at once.
+    // Claims and sends all granted deliveries at once.
     private static int Spend(ProviderRoute route, DispatchGate gate, List<Task<int>> waiting)
     {
         var sent = 0;

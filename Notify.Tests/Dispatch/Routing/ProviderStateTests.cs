@@ -10,7 +10,7 @@ using Notify.Tests.Projections.Analytics;
 
 namespace Notify.Tests.Dispatch.Routing;
 
-/// <summary>What several Dispatch hosts know of a provider together.</summary>
+/// <summary>Provider states that several Dispatch hosts share.</summary>
 public sealed class ProviderStateTests(AnalyticsDatabase database) : IClassFixture<AnalyticsDatabase>, IDisposable
 {
     private static readonly AttemptOutcome Fine = new AttemptOutcome.Accepted("m"), Broken = new AttemptOutcome.Retry(Reasons.Retry, "503");

@@ -7,7 +7,7 @@ using Npgsql;
 
 namespace Notify.Tests.Projections.Analytics;
 
-/// <summary>What an analyst can read, find explained, and ask.</summary>
+/// <summary>Tables, comments and queries for analysts.</summary>
 public sealed partial class AnalystTests(AnalyticsDatabase database) : IClassFixture<AnalyticsDatabase>
 {
     private static readonly DateTimeOffset Now = TimeProvider.System.GetUtcNow();

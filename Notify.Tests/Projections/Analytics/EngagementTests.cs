@@ -5,7 +5,7 @@ using Notify.Projections.Tracking;
 
 namespace Notify.Tests.Projections.Analytics;
 
-/// <summary>What is counted beside the events, as analysts see it.</summary>
+/// <summary>Engagement counters that are kept outside the events, as analysts see them.</summary>
 public sealed class EngagementTests(AnalyticsDatabase database) : IClassFixture<AnalyticsDatabase>
 {
     private static readonly DateTimeOffset At = new(2026, 5, 4, 12, 0, 0, TimeSpan.Zero);

@@ -6,13 +6,13 @@ namespace Notify.Tests.Projections.Caching;
 /// <summary>A second level that holds what it was given, for ever, and can be made to keep the old, to fail and to hang.</summary>
 internal sealed class Shelf : IDistributedCache
 {
-    /// <summary>What lies on it, by name.</summary>
+    /// <summary>The entries, by name.</summary>
     public ConcurrentDictionary<string, byte[]> Things { get; } = new();
 
-    /// <summary>Whether it takes nothing more: what lies on it grows old.</summary>
+    /// <summary>Whether it rejects writes, so that its entries become stale.</summary>
     public bool IsFull { get; set; }
 
-    /// <summary>What it does before it answers.</summary>
+    /// <summary>Runs before each answer.</summary>
     public Func<Task> Before { get; set; } = () => Task.CompletedTask;
 
     /// <summary>How often it was asked.</summary>

@@ -37,7 +37,7 @@ public sealed class HostileUrls : IDisposable
         // Names that lead inside: by their own meaning, or by what they resolve to.
         "https://metadata.google.internal:{0}/computeMetadata/v1/", "https://metadata:{0}/", "https://instance-data:{0}/latest/", "https://kubernetes.default.svc.cluster.local:{0}/", "https://printer.local:{0}/", "https://router.home.arpa:{0}/", "https://database:{0}/",
         "https://127.0.0.1.nip.io:{0}/", "https://localtest.me:{0}/", "https://spoofed.burpcollaborator.example:{0}/", "https://rebind.example.com:{0}/", "https://a.b.c.d.example.com.:{0}/", "https://xn--push-example.com:{0}/",
-        // Who is meant here? User names, fragments, back slashes, encoded characters, other scripts' digits.
+        // URLs with an ambiguous host: user names, fragments, back slashes, encoded characters, digits of other scripts.
         "https://push.example.com@127.0.0.1:{0}/", "https://push.example.com:secret@127.0.0.1:{0}/", "https://127.0.0.1:{0}#@push.example.com/", "https://127.0.0.1:{0}?@push.example.com/", "https://push.example.com:{0}\\@127.0.0.1/", "https://127.0.0.1:{0}\\.push.example.com/",
         "https://%31%32%37.0.0.1:{0}/", "https://127%2e0%2e0%2e1:{0}/", "https://①②⑦.⓪.⓪.①:{0}/", "https://１２７.０.０.１:{0}/", "https://127。0。0。1:{0}/", "https://ｌｏｃａｌｈｏｓｔ:{0}/", "https://loc\u00adalhost:{0}/", "https://\u200b127.0.0.1:{0}/",
         // Other schemes and well-known services.

@@ -5,7 +5,7 @@ using Npgsql;
 
 namespace Notify.Bench;
 
-/// <summary>What is measured, and where: addresses and key from the environment, sizes from the command line.</summary>
+/// <summary>Settings of a run: addresses and key from the environment, scenarios and sizes from the command line.</summary>
 internal sealed record BenchSettings
 {
     public const string Usage = """

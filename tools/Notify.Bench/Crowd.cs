@@ -15,7 +15,7 @@ internal sealed class Crowd(BenchSettings settings, HttpClient http, NpgsqlDataS
     private const string Topic = "bench-crowd";
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(200);
 
-    /// <summary>What was measured.</summary>
+    /// <summary>The measurements of one broadcast.</summary>
     /// <param name="Rate">Notifications made a second, from the start to the last.</param>
     /// <param name="SlowestTenth">The rate of the slowest tenth of them: whether it slows down on the way.</param>
     /// <param name="MostOpen">The most deliveries that were open at once.</param>

@@ -3,7 +3,7 @@ namespace Notify.Bench;
 /// <summary>Scheduled beforehand, so many due a second: how late each push reaches its provider.</summary>
 internal sealed class Due(BenchSettings settings, Load load, Ledger ledger, UsageMeter usage)
 {
-    /// <summary>What was measured; lateness is from <c>sendAt</c> to the provider's receiving.</summary>
+    /// <summary>The measurements of a run. Lateness is the time from <c>sendAt</c> until the provider receives the message.</summary>
     /// <param name="Early">Received before their time.</param>
     public sealed record Result(string Name, int Count, int Lost, int Twice, int Refused, int Early, Latency.Percentiles Late, UsageMeter.Used Usage);
 

@@ -3,8 +3,8 @@ namespace Notify.Bench;
 /// <summary>Closed loop: how many notifications a second are accepted, and how many reach their provider.</summary>
 internal sealed class EndToEnd(BenchSettings settings, Load load, Ledger ledger, UsageMeter usage)
 {
-    /// <summary>What was measured.</summary>
-    /// <param name="EndToEndRate"><c>null</c> where nothing is carried.</param>
+    /// <summary>The measurements of one scenario.</summary>
+    /// <param name="EndToEndRate"><c>null</c> where nothing is sent.</param>
     /// <param name="Lost">Accepted, and received by no provider.</param>
     /// <param name="ViewsAfter">Seconds from the last acceptance until the read models held all of it.</param>
     public sealed record Result(

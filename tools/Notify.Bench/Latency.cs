@@ -6,7 +6,7 @@ namespace Notify.Bench;
 /// <summary>Open loop: requests leave by the clock, whether or not earlier ones were answered.</summary>
 internal sealed class Latency(BenchSettings settings, Ledger ledger)
 {
-    /// <summary>What was measured, both from the moment when a request was to leave.</summary>
+    /// <summary>The measurements of a run. Both latencies begin at the time when a request is due to be sent.</summary>
     public sealed record Result(int Rate, int Count, int Lost, int Twice, int Refused, Percentiles Accept, Percentiles AcceptToProvider);
 
     /// <summary>Runs for the set number of seconds.</summary>

@@ -4,7 +4,7 @@ using System.Text.Json;
 
 namespace Notify.Bench;
 
-/// <summary>What the sandbox's providers were asked to send.</summary>
+/// <summary>The sandbox's ledger of messages that its providers received.</summary>
 internal sealed class Ledger(HttpClient http, Uri sandbox)
 {
     private const int Page = 5_000;
@@ -69,7 +69,7 @@ internal sealed class Ledger(HttpClient http, Uri sandbox)
         return at >= 0 && int.TryParse(text.AsSpan(at + marker.Length + 1, 7), NumberStyles.None, CultureInfo.InvariantCulture, out var n) ? n : null;
     }
 
-    /// <summary>What providers received, by the number of the notification.</summary>
+    /// <summary>Receptions by the providers, by the number of the notification.</summary>
     public sealed record Receipts(DateTimeOffset[] At, int[] Times)
     {
         /// <summary>Those that no provider received.</summary>

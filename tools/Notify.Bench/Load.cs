@@ -5,7 +5,7 @@ namespace Notify.Bench;
 /// <summary>Posts many requests over several connections, each as fast as it is answered.</summary>
 internal sealed class Load(BenchSettings settings)
 {
-    /// <summary>What came of it.</summary>
+    /// <summary>The result of posting.</summary>
     /// <param name="Start">When the first request left.</param>
     /// <param name="Elapsed">Until the last answer.</param>
     public sealed record Result(DateTimeOffset Start, TimeSpan Elapsed, int Accepted, int Refused);

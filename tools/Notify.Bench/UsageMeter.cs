@@ -3,7 +3,7 @@ using Npgsql;
 
 namespace Notify.Bench;
 
-/// <summary>What a run costs: database commits, Notify's own counters, and each process's CPU time where <c>/proc</c> tells it.</summary>
+/// <summary>Measures the cost of a run: database commits, Notify's own counters, and each process's CPU time from <c>/proc</c>.</summary>
 internal sealed class UsageMeter(BenchSettings settings, HttpClient http, NpgsqlDataSource database)
 {
     /// <summary>The processes, in the order of the report.</summary>
@@ -14,7 +14,7 @@ internal sealed class UsageMeter(BenchSettings settings, HttpClient http, Npgsql
     /// <summary>Counters at one moment.</summary>
     public sealed record Sample(long Commits, IReadOnlyDictionary<string, double> Counters, IReadOnlyDictionary<string, double> Cpu);
 
-    /// <summary>What was used between two moments, per 1,000 notifications; CPU in seconds.</summary>
+    /// <summary>The usage between two samples, per 1,000 notifications; CPU in seconds.</summary>
     public sealed record Used(double Commits, IReadOnlyDictionary<string, double> Counters, IReadOnlyDictionary<string, double> Cpu)
     {
         /// <summary>The kinds of grouped commits that were counted.</summary>
@@ -24,7 +24,7 @@ internal sealed class UsageMeter(BenchSettings settings, HttpClient http, Npgsql
         public double? Of(string counter) => Counters.TryGetValue(counter, out var value) ? value : null;
     }
 
-    /// <summary>Reads all there is; what cannot be reached is left out.</summary>
+    /// <summary>Reads all counters. Sources that cannot be reached are skipped.</summary>
     public async Task<Sample> ReadAsync()
     {
         await Task.Delay(1_200); // backends report their statistics at most once a second
@@ -39,7 +39,7 @@ internal sealed class UsageMeter(BenchSettings settings, HttpClient http, Npgsql
         return new Sample(commits, counters, ReadCpu());
     }
 
-    /// <summary>What lies between two samples, per 1,000 of <paramref name="count"/>.</summary>
+    /// <summary>Computes the usage between two samples, per 1,000 of <paramref name="count"/>.</summary>
     public static Used Between(Sample before, Sample after, int count)
     {
         IReadOnlyDictionary<string, double> Delta(IReadOnlyDictionary<string, double> a, IReadOnlyDictionary<string, double> b) =>

@@ -12,10 +12,10 @@ public static class Problem
             : Results.ValidationProblem(errors, detail, extensions: extensions);
     }
 
-    /// <summary>404.</summary>
+    /// <summary>Makes a 404 problem document.</summary>
     public static IResult NotFound(string code, string detail) => Of(StatusCodes.Status404NotFound, code, detail);
 
-    /// <summary>Another status.</summary>
+    /// <summary>Makes a problem document with another status.</summary>
     public static IResult Of(int status, string code, string detail) =>
         Results.Problem(detail, statusCode: status, extensions: new Dictionary<string, object?> { ["code"] = code });
 }

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What every command of ./notify uses: words, files, processes, ports. Bash 3.2, no jq, no python, no ps.
+# Functions for every command of ./notify: words, files, processes, ports. Bash 3.2, no jq, no python, no ps.
 
 say() { printf '%s\n' "$*" 2>/dev/null || true; }
 die() { printf 'notify: %s\n' "$*" >&2; exit 1; }

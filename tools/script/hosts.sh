@@ -48,8 +48,8 @@ sandbox_provider() {
 # of_sandbox KEY [FILE]: a value of the sandbox's keys.
 of_sandbox() { json_value "$1" "$HOME_DIR/sandbox/${2:-sandbox.json}"; }
 
-# What the user sets is theirs, each provider as a whole. The sandbox's settings are TestProviders alone; live clients' sends go
-# there, too, on each lane without a provider of the user's own, by Notify__LiveToSandbox.
+# The user's settings override the defaults, each provider as a whole. The sandbox's settings are TestProviders alone. With
+# Notify__LiveToSandbox, live clients' messages go to it too, on each lane without a provider of the user's own.
 environment() {
   local keys=$HOME_DIR/sandbox sms email
   # The service account names the sandbox's address, which follows NOTIFY_PORT.

@@ -6,7 +6,7 @@ using System.Text.Json;
 namespace Notify.Sandbox.Apns;
 
 /// <summary>
-/// What a notification request must look like (Sending notification requests to APNs), leaving its provider token aside.
+/// Rules for a notification request (Apple: Sending notification requests to APNs), without those for its provider token.
 /// </summary>
 public sealed class ApnsRules(string bundleId)
 {

@@ -14,7 +14,7 @@ public sealed record FcmViolation(string Field, string Description);
 /// <param name="Status">HTTP status.</param>
 /// <param name="Code">Google's general code.</param>
 /// <param name="ErrorCode">FCM's own; null where a request does not get as far as FCM.</param>
-/// <param name="Violations">What is wrong with the request.</param>
+/// <param name="Violations">The faults of the request.</param>
 public sealed record FcmRejection(int Status, string Code, string Message, string? ErrorCode = null, params FcmViolation[] Violations)
 {
     private const string Types = "type.googleapis.com/";

@@ -5,7 +5,7 @@ using System.Text.Json;
 
 namespace Notify.Sandbox.Fcm;
 
-/// <summary>What a message must look like beyond its fields' types (Firebase: REST resource projects.messages).</summary>
+/// <summary>Rules for a message, beyond the types of its fields (Firebase: REST resource projects.messages).</summary>
 public static class FcmRules
 {
     /// <summary>Bytes of a message at most: of its data's names and values and its notification's texts.</summary>

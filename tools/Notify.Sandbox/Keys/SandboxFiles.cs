@@ -30,7 +30,7 @@ public sealed class SandboxFiles(string home)
     /// <summary>The <see cref="VapidKeys"/> that a Web Push client signs with.</summary>
     public string Vapid => Path.Combine(Home, "vapid.json");
 
-    /// <summary>What the server cannot start without.</summary>
+    /// <summary>Returns the missing files that the server needs to start.</summary>
     public IEnumerable<string> Missing()
     {
         string[] needed = [ApnsAuthPublicKey, ApnsServer, FcmServiceAccount, Identity, SendGridWebhookKey, Vapid];

@@ -3,7 +3,7 @@ using System.Text.Json;
 
 namespace Notify.Sandbox.Keys;
 
-/// <summary>Who the sandbox's one customer is at each provider; kept as <c>sandbox.json</c>.</summary>
+/// <summary>The accounts of the sandbox's one customer at each provider. They are stored in <c>sandbox.json</c>.</summary>
 public sealed record SandboxIdentity
 {
     /// <summary>Ten characters, the <c>iss</c> of an APNs provider token.</summary>
@@ -12,7 +12,7 @@ public sealed record SandboxIdentity
     /// <summary>Ten characters, the <c>kid</c> of an APNs provider token.</summary>
     public required string ApnsKeyId { get; init; }
 
-    /// <summary>The app's bundle ID, what <c>apns-topic</c> must name.</summary>
+    /// <summary>The app's bundle ID, which <c>apns-topic</c> must name.</summary>
     public required string ApnsTopic { get; init; }
 
     /// <summary><c>AC</c> and 32 hex digits.</summary>
@@ -33,16 +33,16 @@ public sealed record SandboxIdentity
     /// <summary>The account's one number, without a plus.</summary>
     public required string VonageFrom { get; init; }
 
-    /// <summary>What receipts and inbound messages are signed with.</summary>
+    /// <summary>The secret that signs receipts and inbound messages.</summary>
     public required string VonageSignatureSecret { get; init; }
 
-    /// <summary>How: <c>md5hash</c>, <c>md5</c>, <c>sha1</c>, <c>sha256</c> or <c>sha512</c>.</summary>
+    /// <summary>The signature method: <c>md5hash</c>, <c>md5</c>, <c>sha1</c>, <c>sha256</c> or <c>sha512</c>.</summary>
     public required string VonageSignatureMethod { get; init; }
 
     /// <summary><c>SG.</c>, then 22 and 43 characters.</summary>
     public required string SendGridApiKey { get; init; }
 
-    /// <summary>The verified sender; mail from any address of its domain is let through.</summary>
+    /// <summary>The verified sender; mail from any address of its domain is accepted.</summary>
     public required string SendGridFrom { get; init; }
 
     /// <summary>The public half of what SendGrid's event webhook is signed with: base64 of its SubjectPublicKeyInfo.</summary>
@@ -51,10 +51,10 @@ public sealed record SandboxIdentity
     /// <summary><c>md-</c>, then 22 characters.</summary>
     public required string MailchimpApiKey { get; init; }
 
-    /// <summary>The verified sender; mail from any address of its domain is let through.</summary>
+    /// <summary>The verified sender; mail from any address of its domain is accepted.</summary>
     public required string MailchimpFrom { get; init; }
 
-    /// <summary>What webhooks are signed with.</summary>
+    /// <summary>The key that signs webhooks.</summary>
     public required string MailchimpWebhookKey { get; init; }
 
     /// <summary>The mail server's one account.</summary>
@@ -63,7 +63,7 @@ public sealed record SandboxIdentity
     /// <summary>Its password.</summary>
     public required string SmtpPassword { get; init; }
 
-    /// <summary>A sender; mail from any address of its domain is let through.</summary>
+    /// <summary>A sender. Mail from any address of its domain is accepted.</summary>
     public required string SmtpFrom { get; init; }
 
     internal static JsonSerializerOptions Json { get; } = new(JsonSerializerDefaults.Web)

@@ -3,10 +3,10 @@ using Notify.Sandbox.Providers;
 
 namespace Notify.Sandbox.Knobs;
 
-/// <summary>What a provider does after it has accepted a message that asked for receipts.</summary>
+/// <summary>The receipts that a provider sends after it has accepted a message that asked for them.</summary>
 public enum ReceiptKnob
 {
-    /// <summary>Nothing.</summary>
+    /// <summary>Reports nothing.</summary>
     None,
 
     /// <summary>Reports each step up to the delivery, in order.</summary>

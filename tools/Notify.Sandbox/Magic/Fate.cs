@@ -1,6 +1,6 @@
 namespace Notify.Sandbox.Magic;
 
-/// <summary>What a magic recipient forces, alike on every channel.</summary>
+/// <summary>The outcome that a magic recipient forces, the same on every channel.</summary>
 public enum Fate
 {
     /// <summary>Accepted, and a receipt of the delivery follows whatever the knob says, where the provider has receipts.</summary>

@@ -19,7 +19,7 @@ public sealed record MailchimpError(int HttpStatus, int Code, string Name, strin
     internal static MailchimpError Invalid(string field, string fault) =>
         new(500, -2, "ValidationError", $"Validation error: {JsonSerializer.Serialize(new Dictionary<string, string> { [field] = fault }, Json)}");
 
-    /// <summary>What it says with a status that a knob asks for.</summary>
+    /// <summary>Returns Mailchimp's error for a status that a fault setting asks for.</summary>
     internal static MailchimpError ForStatus(int status) => status switch
     {
         401 => BadKey(isNew: true),

@@ -4,9 +4,9 @@ using System.Text.Json.Nodes;
 
 namespace Notify.Sandbox.Mailchimp;
 
-/// <summary>What events tell of a message to one recipient.</summary>
+/// <summary>The data of a message to one recipient that events contain.</summary>
 /// <param name="Id">32 hex digits.</param>
-/// <param name="Metadata">The message's, with the recipient's own over it.</param>
+/// <param name="Metadata">The message's metadata, overridden by the recipient's own.</param>
 public sealed record MailchimpMessage(string Id, string Email, string Sender, string? Subject, IReadOnlyList<string> Tags, JsonObject Metadata);
 
 /// <summary>Reads the parts of a mail, good or not.</summary>

@@ -3,7 +3,7 @@ using System.Text.Json;
 
 namespace Notify.Sandbox.Mailchimp;
 
-/// <summary>What a request to <c>messages/send</c> must look like: every field of the type that it is described with.</summary>
+/// <summary>Rules for a request to <c>messages/send</c>: every field has its documented type.</summary>
 public static class MailchimpRules
 {
     /// <summary>Bytes of a request at most.</summary>

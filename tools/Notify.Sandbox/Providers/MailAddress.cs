@@ -1,6 +1,6 @@
 namespace Notify.Sandbox.Providers;
 
-/// <summary>What an email address must look like for mail to go to it (RFC 5321, 4.1.2 and 4.5.3.1, without quoted strings and literals).</summary>
+/// <summary>Rules for a deliverable email address (RFC 5321, 4.1.2 and 4.5.3.1, without quoted strings and literals).</summary>
 public static class MailAddress
 {
     private const int MaximumLocalPart = 64;

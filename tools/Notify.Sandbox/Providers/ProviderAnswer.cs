@@ -1,9 +1,9 @@
 namespace Notify.Sandbox.Providers;
 
-/// <summary>What a provider makes of one request.</summary>
+/// <summary>The answer of a provider to one request.</summary>
 public readonly record struct ProviderAnswer
 {
-    /// <summary>The outcome of a request that the provider took on.</summary>
+    /// <summary>The outcome of a request that the provider accepted.</summary>
     public const string Accepted = "accepted";
 
     /// <summary>HTTP status; 0 breaks the connection (HTTP/2: the stream) off without an answer.</summary>
@@ -30,9 +30,9 @@ public readonly record struct ProviderAnswer
     /// <summary>How long the answer takes beside what the knobs say.</summary>
     public TimeSpan Delay { get; init; }
 
-    /// <summary>What each of the parts that a request was split into came to; null where that is the same for all.</summary>
+    /// <summary>The outcome of each part of a request that was split; null where all have the same.</summary>
     public IReadOnlyList<(string? MessageId, string Outcome)>? Parts { get; init; }
 
-    /// <summary>What the provider does once the answer is out, or lost.</summary>
+    /// <summary>Runs after the answer is sent or lost.</summary>
     public Action? Afterwards { get; init; }
 }

@@ -11,7 +11,7 @@ public readonly ref struct ProviderRequest
     /// <summary>The raw body, cut where it is longer than the provider allows.</summary>
     public required ReadOnlySpan<byte> Body { get; init; }
 
-    /// <summary>What an encrypted body said; null when it is not encrypted, or cannot be opened.</summary>
+    /// <summary>The decrypted body; null when it is not encrypted or cannot be decrypted.</summary>
     public required byte[]? Opened { get; init; }
 
     /// <summary>When the request arrived.</summary>

@@ -78,8 +78,8 @@ public abstract class ProviderServer(IProviderDialect dialect, RequestLedger led
     protected virtual bool IsSend(HttpRequest request) => true;
 
     /// <summary>
-    /// What the ledger keeps in a body's place: one that is encrypted from end to end is opened, a secret in it taken out; null
-    /// leaves it as it came.
+    /// Returns the body for the ledger: an end-to-end encrypted body is decrypted, and a secret in it is removed. Null keeps the
+    /// body as received.
     /// </summary>
     protected virtual byte[]? Open(HttpRequest request, ReadOnlySpan<byte> body) => null;
 

@@ -17,7 +17,7 @@ public abstract class EventBatches(WebhookSender sender, string provider) : Back
     /// <summary>Adds an event.</summary>
     public void Add(string json) => _events.Writer.TryWrite(json);
 
-    /// <summary>What lies between two events in the array.</summary>
+    /// <summary>The separator of two events in the array.</summary>
     protected virtual string Separator => ",";
 
     /// <summary>A signed request with these events.</summary>

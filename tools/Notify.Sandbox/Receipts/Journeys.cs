@@ -18,7 +18,7 @@ public sealed class Journeys(WebhookSender sender, TimeProvider time) : Backgrou
 
     private readonly Channel<IReadOnlyList<Step>> _journeys = Channel.CreateUnbounded<IReadOnlyList<Step>>();
 
-    /// <summary>What is to follow for a recipient with this fate under this knob; null: nothing.</summary>
+    /// <summary>Returns the receipts for a recipient with this forced outcome under this fault setting; null: none.</summary>
     public static ReceiptKnob? KnobFor(ReceiptKnob knob, Fate? fate) => (fate, knob) switch
     {
         (Fate.Bounced, ReceiptKnob.Shuffled or ReceiptKnob.Repeated or ReceiptKnob.Late) => knob,

@@ -3,7 +3,7 @@ using System.Text.Json;
 
 namespace Notify.Sandbox.SendGrid;
 
-/// <summary>What a mail must look like for SendGrid to accept it; every fault is named. One mail, one instance.</summary>
+/// <summary>Rules for a mail that SendGrid accepts; every fault is reported. One instance checks one mail.</summary>
 public sealed class SendGridRules
 {
     /// <summary>Bytes of a request at most.</summary>

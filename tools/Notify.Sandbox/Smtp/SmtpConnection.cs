@@ -10,9 +10,9 @@ namespace Notify.Sandbox.Smtp;
 /// <param name="IsProper">Whether it ended with CRLF and was not too long.</param>
 internal readonly record struct SmtpLine(string Text, bool IsProper);
 
-/// <summary>What came between <c>DATA</c> and the final dot.</summary>
+/// <summary>The mail between <c>DATA</c> and the final dot.</summary>
 /// <param name="Bytes">With the dots unstuffed.</param>
-/// <param name="Fault">The enhanced code and words of what is wrong with it as a stream of lines; null when nothing is.</param>
+/// <param name="Fault">The enhanced code and text of a fault in its lines; null when there is none.</param>
 internal readonly record struct SmtpData(byte[] Bytes, string? Fault);
 
 /// <summary>One client's connection: lines in, lines out, TLS from <c>STARTTLS</c> on.</summary>

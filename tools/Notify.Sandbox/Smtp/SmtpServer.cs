@@ -90,7 +90,7 @@ public sealed class SmtpServer(SmtpDialect dialect, MagicAddresses magic, Sandbo
         return null;
     }
 
-    // What is passing over HTTP is passing here.
+    // A fault that is transient over HTTP is transient here.
     private static string? Fail(ProviderFault? fault) => fault?.Status switch
     {
         null => null,

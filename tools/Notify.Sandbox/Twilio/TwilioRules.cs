@@ -2,7 +2,7 @@ using System.Buffers;
 
 namespace Notify.Sandbox.Twilio;
 
-/// <summary>What a message must look like for Twilio to accept it, and the numbers that never can be reached.</summary>
+/// <summary>Rules for a message that Twilio accepts, and the numbers that can never be reached.</summary>
 public sealed class TwilioRules(string ownNumber)
 {
     /// <summary>Characters (UTF-16) of a body at most.</summary>

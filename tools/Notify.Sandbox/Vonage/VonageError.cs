@@ -19,7 +19,7 @@ public sealed record VonageError(string Status, string Text)
 
     internal static VonageError Invalid(string name) => new("3", $"Invalid value for parameter: {name}");
 
-    /// <summary>What Vonage says with a status that a knob asks for; null for what only a gateway before it says, with that HTTP status.</summary>
+    /// <summary>Returns Vonage's error for a status that a fault setting asks for; null where only a gateway before it answers.</summary>
     internal static VonageError? ForStatus(int status) => status switch
     {
         429 => new("1", "Throughput Rate Exceeded - please wait [ 1 ] and retry"),

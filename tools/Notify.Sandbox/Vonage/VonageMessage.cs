@@ -59,7 +59,7 @@ public sealed class VonageMessage
     /// <summary>Ends its way; what came first stays.</summary>
     public void End(string status, DateTimeOffset at) => _final = _final is [] ? [(status, at)] : _final;
 
-    /// <summary>What the answer to the request says about it.</summary>
+    /// <summary>Returns its fields in the answer to the request.</summary>
     public IReadOnlyDictionary<string, string> ToAnswer()
     {
         var part = new Dictionary<string, string>

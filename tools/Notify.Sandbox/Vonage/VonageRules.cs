@@ -6,7 +6,7 @@ using Notify.Sandbox.Sms;
 
 namespace Notify.Sandbox.Vonage;
 
-/// <summary>What a request must look like for Vonage to accept it (SMS API 1.2).</summary>
+/// <summary>Rules for a request that Vonage accepts (SMS API 1.2).</summary>
 public sealed class VonageRules(SandboxIdentity account)
 {
     private const int MaximumText = 3_200;

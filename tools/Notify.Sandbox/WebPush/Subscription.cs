@@ -44,7 +44,7 @@ public sealed class Subscriptions
     /// <summary>One that is known; null for any other.</summary>
     public Subscription? Find(string id) => _subscriptions.GetValueOrDefault(id);
 
-    /// <summary>What a fate brings for a message that is otherwise good.</summary>
+    /// <summary>Returns the forced outcome for a message that is otherwise valid.</summary>
     public static (WebPushRejection? Rejection, bool IsAnswerLost) Check(Subscription subscription, string topic)
     {
         return WordOf(subscription) switch

@@ -36,7 +36,7 @@ public sealed class WebPushDialect : IProviderDialect
         }
         catch (Exception error) when (error is JsonException or InvalidOperationException)
         {
-            // What could not be decrypted, or is no JSON once it is.
+            // The payload could not be decrypted, or is no JSON.
             return null;
         }
     }

@@ -3,7 +3,7 @@ using System.Globalization;
 
 namespace Notify.Sandbox.WebPush;
 
-/// <summary>What a push message's headers must look like (RFC 8030, section 5; RFC 8291, section 4).</summary>
+/// <summary>Rules for the headers of a push message (RFC 8030, section 5; RFC 8291, section 4).</summary>
 public static class WebPushRules
 {
     /// <summary>Body bytes at most.</summary>

@@ -18,7 +18,8 @@ const string Name = "notify-projections";
 var command = args.FirstOrDefault(a => !a.StartsWith('-'));
 if (command == "health") return await HealthCommand.RunAsync(Name, args, "http://127.0.0.1:5082");
 var builder = NotifyHost.CreateBuilder(Name, "http://127.0.0.1:5082", args, out var faults);
-if (command is not (null or "migrate" or "verify" or "replay" or "rebuild" or "rewrap-keys")) faults.Add($"\"{command}\" is not a command; there are migrate, verify, replay, rebuild, rewrap-keys and health");
+if (command is not (null or "migrate" or "verify" or "replay" or "rebuild" or "rewrap-keys" or "rotate-data-keys"))
+    faults.Add($"\"{command}\" is not a command; there are migrate, verify, replay, rebuild, rewrap-keys, rotate-data-keys and health");
 var alerts = builder.Configuration.ReadAlertRules(faults);
 var retention = RetentionSettings.Read(builder.Configuration, faults);
 foreach (var key in new[] { "Notify:Verification:Interval" })
@@ -105,6 +106,12 @@ switch (command)
                 await hostKeys.LeaveAsync();
             }
         });
+    case "rotate-data-keys":
+        var (rotation, mistake) = RotateDataKeysOptions.Parse([.. args.Skip(1)]);
+        if (rotation is null) return NotifyHost.Fail(Name, mistake!);
+        return await NotifyHost.RunAsHostAsync(app.Services, Name, () => new RotateDataKeys(
+            app.Services.GetRequiredService<IDocumentStore>(), database, app.Services.GetRequiredService<MasterKeyRing>(),
+            app.Services.GetRequiredService<TimeProvider>(), Console.Out).RunAsync(rotation, default));
     default:
         app.UseEdge();
         app.MapOperations();

@@ -196,6 +196,21 @@ public static class NotifyHost
         return wrong is not null ? FailConfiguration(name, wrong) : await run();
     });
 
+    /// <summary>Runs a command that writes what hosts write: while it runs, it counts as a host with its keys.</summary>
+    public static Task<int> RunAsHostAsync(IServiceProvider services, string name, Func<Task<int>> run) => RunAsync(name, async () =>
+    {
+        var keys = services.GetRequiredService<HostKeys>();
+        if (await keys.JoinAsync() is { } wrong) return FailConfiguration(name, wrong);
+        try
+        {
+            return await run();
+        }
+        finally
+        {
+            await keys.LeaveAsync();
+        }
+    });
+
     /// <summary>Runs a command; what keeps it from its end becomes one line.</summary>
     public static async Task<int> RunAsync(string name, Func<Task<int>> run)
     {

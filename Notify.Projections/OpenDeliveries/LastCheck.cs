@@ -53,7 +53,7 @@ public static class LastCheck
               and c.category_version = coalesce((select version from {NotifyStore.Schema}.mt_streams where id = c.category), 0)
               and (c.address is null
                 or c.address_version = coalesce((select version from {NotifyStore.Schema}.mt_streams where id = c.address), 0))
-              and exists (select from notify.subject_keys k where k.id = c.key and k.erased_at is null)
+              and exists (select from notify.subject_keys k where k.id = c.key and k.wrapped is not null)
               and not exists (
                 select from notify.suppressions s
                 where s.id = c.suppression and s.lifted_at is null and (s.expires_at is null or s.expires_at > $9))

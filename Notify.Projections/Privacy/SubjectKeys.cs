@@ -19,14 +19,22 @@ namespace Notify.Projections.Privacy;
 /// </summary>
 public sealed class SubjectKeys(MasterKeyRing ring, TimeProvider clock)
 {
-    /// <summary>The current keys of subjects, made where there are none. A subject whose key this host cannot unwrap keeps it.</summary>
+    private const string Current = "subject = any($1) and erased_at is null";
+
+    // Two indexes, one of them most often empty.
+    private const string Replaced = "subject = any($1) and erased_at = 'infinity'";
+
+    /// <summary>
+    /// The keys of subjects, and current ones made where there are none. A subject whose key this host cannot unwrap keeps it. Keys that
+    /// were replaced are among them, and only open.
+    /// </summary>
     /// <remarks>Makes keys in the connection's transaction, in the order of the subjects, so that racing callers do not lock each other out.</remarks>
     public async Task<KeySet> CurrentAsync(NpgsqlConnection connection, IEnumerable<string> subjects, CancellationToken cancellation)
     {
         var wanted = subjects.Distinct().Order(StringComparer.Ordinal).ToArray();
         var set = new KeySet(ring);
         if (wanted.Length == 0) return set;
-        await ReadAsync(connection, set, "subject = any($1) and erased_at is null", new NpgsqlParameter { Value = wanted }, cancellation);
+        await ReadAsync(connection, set, wanted, cancellation, Current, Replaced);
         var missing = wanted.Where(s => !set.HasCurrent(s) && !set.IsLocked(s)).ToArray();
         if (missing.Length == 0) return set;
 
@@ -46,7 +54,7 @@ public sealed class SubjectKeys(MasterKeyRing ring, TimeProvider clock)
         insert.Parameters.Add(new NpgsqlParameter { Value = master });
         insert.Parameters.Add(new NpgsqlParameter { Value = clock.GetUtcNow() });
         await insert.ExecuteNonQueryAsync(cancellation);
-        await ReadAsync(connection, set, "subject = any($1) and erased_at is null", new NpgsqlParameter { Value = missing }, cancellation);
+        await ReadAsync(connection, set, missing, cancellation, Current);
         return set;
 
         SubjectKey NewKey() => new(RandomNumberGenerator.GetBytes(32), ring.Format.WritesPlaces);
@@ -57,19 +65,29 @@ public sealed class SubjectKeys(MasterKeyRing ring, TimeProvider clock)
     {
         var set = new KeySet(ring);
         var ids = texts.Select(t => t.KeyId).Distinct().ToArray();
-        if (ids.Length > 0) await ReadAsync(connection, set, "id = any($1)", new NpgsqlParameter { Value = ids }, cancellation);
+        if (ids.Length > 0) await ReadAsync(connection, set, ids, cancellation, "id = any($1)");
         return set;
     }
 
-    /// <summary>Erases a subject's key for good.</summary>
+    /// <summary>Erases all keys of a subject permanently: the current one and those that it replaced.</summary>
     /// <returns>Whether there was one.</returns>
     public async Task<bool> EraseAsync(NpgsqlConnection connection, string subject, CancellationToken cancellation)
     {
-        await using var command = new NpgsqlCommand(
-            "update notify.subject_keys set wrapped = null, erased_at = $2 where subject = $1 and erased_at is null", connection);
-        command.Parameters.Add(new NpgsqlParameter { Value = subject });
-        command.Parameters.Add(new NpgsqlParameter { Value = clock.GetUtcNow() });
-        return await command.ExecuteNonQueryAsync(cancellation) > 0;
+        // A key that is just being replaced is waited for, and its successor is seen by the next statement only.
+        var erased = 0;
+        for (var count = 1; count > 0; erased += count)
+        {
+            await using var command = new NpgsqlCommand(
+                """
+                update notify.subject_keys set wrapped = null, erased_at = $2
+                where subject = $1 and (erased_at is null or erased_at = 'infinity')
+                """, connection);
+            command.Parameters.Add(new NpgsqlParameter { Value = subject });
+            command.Parameters.Add(new NpgsqlParameter { Value = clock.GetUtcNow() });
+            count = await command.ExecuteNonQueryAsync(cancellation);
+        }
+
+        return erased > 0;
     }
 
     /// <summary>Wraps every key anew that an older master key wraps, so that the older one can be taken out of the configuration.</summary>
@@ -104,10 +122,13 @@ public sealed class SubjectKeys(MasterKeyRing ring, TimeProvider clock)
         }
     }
 
-    private static async Task ReadAsync(NpgsqlConnection connection, KeySet set, string where, NpgsqlParameter parameter, CancellationToken cancellation)
+    private static async Task ReadAsync<T>(
+        NpgsqlConnection connection, KeySet set, T[] parameter, CancellationToken cancellation, params string[] places)
     {
-        await using var command = new NpgsqlCommand($"select id, subject, wrapped, master_key, erased_at is null from notify.subject_keys where {where}", connection);
-        command.Parameters.Add(parameter);
+        await using var command = new NpgsqlCommand(
+            string.Join(" union all ", places.Select(p =>
+                $"select id, subject, wrapped, master_key, erased_at is null from notify.subject_keys where {p}")), connection);
+        command.Parameters.Add(new NpgsqlParameter { Value = parameter });
         await using var reader = await command.ExecuteReaderAsync(cancellation);
         while (await reader.ReadAsync(cancellation))
         {

@@ -10,6 +10,7 @@ using Notify.Domain.Broadcasts;
 using Notify.Domain.Categories;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
+using Notify.Domain.Privacy;
 using Notify.Domain.Recipients;
 using Notify.Domain.Routing;
 using Notify.Domain.Suppressions;
@@ -167,6 +168,7 @@ public static class NotifyStore
         typeof(BroadcastExpired), typeof(BroadcastCompleted),
         typeof(ClientRegistered), typeof(SecretIssued), typeof(SecretRevoked), typeof(ClientDisabled), typeof(ClientPowersChanged),
         typeof(AccessRecorded), typeof(AddressOptedOut), typeof(AddressOptedIn),
+        typeof(DataKeyRotationStarted), typeof(DataKeysRotated),
         typeof(CircuitOpened), typeof(CircuitHalfOpened), typeof(CircuitClosed), typeof(ProviderWeightChanged),
     ];
 }

@@ -6,13 +6,13 @@ namespace Notify.Projections;
 /// </summary>
 /// <remarks>
 /// 1: payloads inside events. 2: payloads in <c>notify.payloads</c>. 3: personal data encrypted for their place, and hashes of client
-/// secrets for their client and secret. Hosts announce their version with their keys
+/// secrets for their client and secret. 4: several keys of a subject (<c>rotate-data-keys</c>). Hosts announce their version with their keys
 /// (<c>notify.host_keys.reader</c>); a host from before announcements counts as 1. See docs/adr/0008-store-format.md.
 /// </remarks>
 public sealed class StoreFormat
 {
     /// <summary>The newest form that this version reads and writes.</summary>
-    public const int Reader = 3;
+    public const int Reader = 4;
 
     private volatile int written = Reader, needed;
 
@@ -21,6 +21,9 @@ public sealed class StoreFormat
 
     /// <summary>Whether personal data are encrypted for their place, and secrets hashed for their client; else as before.</summary>
     public bool WritesPlaces => written >= 3;
+
+    /// <summary>Whether keys of subjects may be replaced: every live host then erases all keys of a subject.</summary>
+    public bool WritesKeyVersions => written >= 4;
 
     /// <summary>Whether the store holds forms that this host cannot judge: it then claims and plans nothing.</summary>
     public bool IsOutdated => needed > Reader;

@@ -177,7 +177,7 @@ public sealed class HostKeysTests(EmptyDatabase database) : IClassFixture<EmptyD
 
         await ExecuteAsync("delete from notify.host_keys where reader = 2");
         await host.BeatAsync(Cancellation);
-        Assert.Equal((true, 3), (ring.Format.WritesPlaces, await MinReaderAsync()));
+        Assert.Equal((true, 4), (ring.Format.WritesPlaces, await MinReaderAsync()));
     }
 
     [Fact]
@@ -195,7 +195,7 @@ public sealed class HostKeysTests(EmptyDatabase database) : IClassFixture<EmptyD
         await ExecuteAsync("truncate notify.dispatchers");
         await host.BeatAsync(Cancellation);
         Assert.True(ring.Format.WritesPayloadRows);
-        Assert.Equal((true, 3), (ring.Format.WritesPlaces, await MinReaderAsync()));
+        Assert.Equal((true, 4), (ring.Format.WritesPlaces, await MinReaderAsync()));
 
         // Rows exist from here on: the former version cannot be saved by the older form.
         await ExecuteAsync("insert into notify.dispatchers (id, seen_at) values (gen_random_uuid(), now())");
@@ -210,12 +210,12 @@ public sealed class HostKeysTests(EmptyDatabase database) : IClassFixture<EmptyD
         await CleanAsync();
         var (host, ring) = Host("1", 1);
         Assert.Null(await host.JoinAsync(Cancellation));
-        await ExecuteAsync("update notify.store_format set min_reader = 4");
+        await ExecuteAsync("update notify.store_format set min_reader = 5");
         await host.BeatAsync(Cancellation);
         Assert.True(ring.Format.IsOutdated);
         var health = await new MasterKeyHealth(host).CheckHealthAsync(new(), Cancellation);
         Assert.Equal(Microsoft.Extensions.Diagnostics.HealthChecks.HealthStatus.Unhealthy, health.Status);
-        Assert.Contains("need a reader of 4", await Host("1", 1).Keys.JoinAsync(Cancellation), StringComparison.Ordinal);
+        Assert.Contains("need a reader of 5", await Host("1", 1).Keys.JoinAsync(Cancellation), StringComparison.Ordinal);
         await ExecuteAsync("update notify.store_format set min_reader = 1");
     }
 

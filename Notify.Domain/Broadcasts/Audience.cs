@@ -15,7 +15,7 @@ public sealed record Audience(
     /// <summary>Every registered user.</summary>
     public static readonly Audience Everybody = new([], [], []);
 
-    /// <summary>Whoever belongs to a topic.</summary>
+    /// <summary>The subscribers of a topic.</summary>
     public static Audience Of(string topic) => new([topic], [], []);
 
     /// <summary>Whether people's own details decide, too; they are sealed, so each person's are opened when their turn comes.</summary>

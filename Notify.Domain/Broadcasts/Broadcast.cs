@@ -46,10 +46,10 @@ public sealed record Broadcast(
     /// <summary>The broadcast that made a notification, from its event ID; <c>null</c>: none did.</summary>
     public static string? IdOf(string eventId) => eventId.IndexOf('@', StringComparison.Ordinal) is > 0 and var at ? eventId[..at] : null;
 
-    /// <summary>What the stream keys of all its notifications begin with.</summary>
+    /// <summary>The prefix of the stream keys of all its notifications.</summary>
     public string NotificationPrefix => $"n/{Key[2..]}@";
 
-    /// <summary>Who asked for it.</summary>
+    /// <summary>The client that requested it.</summary>
     public string ClientId => Key[2..Key.IndexOf(':', StringComparison.Ordinal)];
 
     /// <summary>Whether no further notifications are made.</summary>

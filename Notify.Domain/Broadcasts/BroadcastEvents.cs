@@ -7,18 +7,18 @@ namespace Notify.Domain.Broadcasts;
 // Everything that can happen to a broadcast, in the stream b/{clientId}:{broadcastId}. What happens to each of its
 // notifications is in that notification's own stream.
 
-/// <summary>A client asked that a notification be sent to many, and was promised that it is kept.</summary>
-/// <param name="ClientId">Who asked.</param>
-/// <param name="BroadcastId">The idempotency key that the client chose; unique per client, for ever.</param>
+/// <summary>A client requested a notification to many users, and its request was accepted.</summary>
+/// <param name="ClientId">The client that requested it.</param>
+/// <param name="BroadcastId">The idempotency key that the client chose; permanently unique per client.</param>
 /// <param name="Mode">Live or test; a test client's broadcasts go to the sandbox alone.</param>
-/// <param name="Audience">For whom: who belongs to it when their turn comes.</param>
-/// <param name="Channels">Channels asked for; <c>null</c>: all that each person can be reached by.</param>
-/// <param name="Payload">Content or a template's parameters, sealed under the broadcast's own key.</param>
+/// <param name="Audience">The users that receive it, each evaluated when its notification is made.</param>
+/// <param name="Channels">Requested channels; <c>null</c>: all that each person can be reached by.</param>
+/// <param name="Payload">Content or a template's parameters, encrypted under the broadcast's own key.</param>
 /// <param name="SendAt">When it starts; <c>null</c>: at once.</param>
-/// <param name="ExpiresAt">After this time nobody else gets it.</param>
+/// <param name="ExpiresAt">No notification is made or sent after this time.</param>
 /// <param name="RequestHash">Keyed hash of the request as received, canonicalised.</param>
 /// <param name="TraceParent">W3C trace context of the accepting request.</param>
-/// <param name="Template">The template that says it, where the request gave no content.</param>
+/// <param name="Template">The template of its content, where the request gave none.</param>
 /// <param name="OptOutsHold">See <see cref="NotificationRequested.OptOutsHold"/>.</param>
 public sealed record BroadcastRequested(
     string ClientId, string BroadcastId, ClientMode Mode, Audience Audience, string Category, Priority Priority, IReadOnlyList<Channel>? Channels,

@@ -8,8 +8,8 @@ public sealed record BroadcastPace
     /// <summary>Users at a time, in one transaction: 1 to 1,000.</summary>
     public int Chunk { get; init; } = 1000;
 
-    /// <summary>Users at a time of a broadcast that says so much: fewer where a chunk would take more than 16 MiB, since it is sealed for each of them.</summary>
-    /// <param name="bytes">What it says, sealed.</param>
+    /// <summary>Returns the users per transaction. The payload is encrypted for each of them: at most 16 MiB together.</summary>
+    /// <param name="bytes">The size of the encrypted payload.</param>
     public int ChunkOf(int bytes) => Math.Clamp(MostBytes / Math.Max(1, bytes), 1, Chunk);
 
     /// <summary>While its client has so many deliveries in one of its queues, a broadcast adds none: 1 or more.</summary>

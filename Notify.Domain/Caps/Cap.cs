@@ -15,13 +15,13 @@ public enum CapPeriod : short
     Week = 2,
 }
 
-/// <summary>What becomes of what is over a cap. The names are stored: stable for ever.</summary>
+/// <summary>The treatment of deliveries over a cap. The names are stored: permanently stable.</summary>
 public enum CapExceeding
 {
-    /// <summary>It waits for the next window that has room, and takes a place there.</summary>
+    /// <summary>The delivery is deferred to the next window with a free slot, and takes it.</summary>
     Defer,
 
-    /// <summary>It is left out.</summary>
+    /// <summary>The delivery is skipped.</summary>
     Suppress,
 }
 

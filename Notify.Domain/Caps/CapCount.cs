@@ -3,17 +3,17 @@ using Notify.Domain.Notifications;
 
 namespace Notify.Domain.Caps;
 
-/// <summary>What one count is of.</summary>
+/// <summary>The key of one count.</summary>
 /// <param name="Person">A user's stream key, or <c>a/</c> and the keyed hash of an address or token; for a test client <c>test/</c> before it.</param>
 /// <param name="Category">The category's key.</param>
 public readonly record struct CapKey(string Person, string Category, Channel Channel, CapPeriod Per);
 
-/// <summary>How many places are taken in each of the windows from one on.</summary>
-/// <param name="First">The number of the window that <paramref name="Taken"/> begins with; it never goes back, whatever a clock does.</param>
-/// <param name="Taken">By window; what is behind the end has none taken.</param>
+/// <summary>The number of slots taken in each window, from one window on.</summary>
+/// <param name="First">The number of the first window in <paramref name="Taken"/>. It never decreases, not even by a clock.</param>
+/// <param name="Taken">By window; windows after the last have none taken.</param>
 public sealed record CapCount(CapPeriod Per, long First, ImmutableArray<int> Taken)
 {
-    /// <summary>Nothing is taken.</summary>
+    /// <summary>Makes a count without taken slots.</summary>
     public static CapCount None(CapPeriod per, DateTimeOffset now) => new(per, CapWindows.Of(per, now), []);
 
     /// <summary>When its last window ends; after it the count says nothing more.</summary>

@@ -22,7 +22,7 @@ public static class CapDecider
     public static readonly TimeSpan Horizon = TimeSpan.FromDays(30);
 
     /// <summary>The counts that a plan is decided upon; none where its category has no caps on the channels that are tried.</summary>
-    /// <param name="person">Who is counted on a channel; see <see cref="CapKey"/>.</param>
+    /// <param name="person">Returns the person counted on a channel; see <see cref="CapKey"/>.</param>
     public static IEnumerable<CapKey> Concerns(DeliveriesPlanned plan, Category category, Func<Channel, string> person) =>
         plan.Deliveries.Select(d => Lanes.ChannelOf(d.Lane)).Distinct().SelectMany(channel => Concerns(channel, category, person(channel)));
 

@@ -3,13 +3,13 @@ using Notify.Domain.Digests;
 
 namespace Notify.Domain.Categories;
 
-/// <summary>What becomes of an SMS or email whose outcome is still unknown at its deadline. The names are stored: stable for ever.</summary>
+/// <summary>The treatment of an SMS or email with an unknown outcome at its deadline. The names are stored: permanently stable.</summary>
 public enum UnknownOutcome
 {
-    /// <summary>Nothing is repeated: it has failed. For what must not come twice.</summary>
+    /// <summary>The delivery fails and is not repeated. For messages that must not arrive twice.</summary>
     Hold,
 
-    /// <summary>It is sent once more, which may reach the person twice. For what must come, such as a one-time code.</summary>
+    /// <summary>The message is sent once more, and may arrive twice. For messages that must arrive, such as one-time codes.</summary>
     Resend,
 }
 

@@ -3,7 +3,7 @@ namespace Notify.Domain.Clients;
 /// <summary>Whether a client's notifications reach people, or the sandbox alone.</summary>
 public enum ClientMode { Live, Test }
 
-/// <summary>What a client may do. Names are those of the HTTP contract.</summary>
+/// <summary>The scopes of a client, named as in the HTTP contract.</summary>
 public static class Scopes
 {
     public const string Send = "send";

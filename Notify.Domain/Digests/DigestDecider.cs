@@ -4,31 +4,31 @@ using Notify.Domain.Notifications;
 
 namespace Notify.Domain.Digests;
 
-/// <summary>What one digest at a time is open for.</summary>
+/// <summary>The key of a digest: at most one is open for it at a time.</summary>
 /// <param name="Person">A user's stream key, or the keyed hash of the addresses that were given.</param>
 public readonly record struct DigestPlace(string ClientId, string Category, string Person);
 
-/// <summary>A digest that takes what comes.</summary>
+/// <summary>A digest that accepts further notifications.</summary>
 /// <param name="Key">Its stream.</param>
-/// <param name="ClosesAt">When it takes no more; it may be closed a moment later, and takes what comes until then.</param>
-/// <param name="Members">How many it has taken, also those that were withdrawn since.</param>
+/// <param name="ClosesAt">When it is due to close; it accepts notifications until it is closed, perhaps a moment later.</param>
+/// <param name="Members">The number of notifications that it has accepted, with those cancelled since.</param>
 public sealed record OpenDigest(string Key, DateTimeOffset ClosesAt, int Members);
 
 /// <summary>A notification that waits in a digest which is about to close.</summary>
 /// <param name="Notification">As it is now.</param>
-/// <param name="IsReadable">Whether what it says can be read; else its person was erased since.</param>
+/// <param name="IsReadable">Whether its content can be decrypted; false when its person was erased since.</param>
 public sealed record DigestMember(Notification Notification, bool IsReadable);
 
-/// <summary>What a closing came to.</summary>
-/// <param name="Told">The members that it tells, in the order of their coming.</param>
-/// <param name="Events">What goes into the streams of all that waited in it, by stream key.</param>
+/// <summary>The result of closing a digest.</summary>
+/// <param name="Told">The members that the digest contains, in order of arrival.</param>
+/// <param name="Events">The events for the streams of all notifications that waited in it, by stream key.</param>
 public sealed record DigestClosing(IReadOnlyList<DigestMember> Told, IReadOnlyList<DigestLeftOut> LeftOut, IReadOnlyList<(string Key, object Event)> Events)
 {
     /// <summary>A closing that was decided part by part.</summary>
     public static DigestClosing Of(IReadOnlyCollection<DigestClosing> parts) =>
         new([.. parts.SelectMany(p => p.Told)], [.. parts.SelectMany(p => p.LeftOut)], [.. parts.SelectMany(p => p.Events)]);
 
-    /// <summary>The most urgent priority of what is told, and never critical.</summary>
+    /// <summary>The most urgent priority of its members, and never critical.</summary>
     public Priority Priority => DigestDecider.PriorityOf(Told.Select(m => m.Notification.Request.Priority).DefaultIfEmpty(Priority.Bulk).Min());
 
     /// <summary>When the last of what is told is worth nothing; <c>null</c>: one of it always is worth something.</summary>
@@ -58,14 +58,14 @@ public static class DigestDecider
     public static (OpenDigest Digest, bool IsNew) Join(OpenDigest? open, DigestRule rule, Func<string> newKey, DateTimeOffset now) =>
         open is { Members: < DigestRule.MostMembers } ? (open with { Members = open.Members + 1 }, false) : (new OpenDigest(newKey(), now + rule.Window, 1), true);
 
-    /// <summary>What a notification's stream tells of its being collected.</summary>
+    /// <summary>Makes the event of a notification that is collected into a digest.</summary>
     public static NotificationCollected Collected(OpenDigest digest, DigestRule rule, Category category, DateTimeOffset now) => new(
         NotificationKey.Parse(digest.Key)!.Value.EventId, digest.ClosesAt,
         string.Create(CultureInfo.InvariantCulture, $"digest of category {category.Key}, version {category.Version}: {rule.WindowSeconds} s from its first notification on"), now);
 
-    /// <summary>Closes a digest: tells of each that waited in it whether it is told, and if not, why.</summary>
+    /// <summary>Closes a digest: decides which of its waiting notifications it contains, and why it skips the others.</summary>
     /// <param name="digest">Its event ID.</param>
-    /// <param name="waiting">In the order of their coming; none of them was withdrawn.</param>
+    /// <param name="waiting">In order of arrival; none of them was cancelled.</param>
     public static DigestClosing Close(string digest, IEnumerable<DigestMember> waiting, DateTimeOffset now)
     {
         var told = new List<DigestMember>();

@@ -7,12 +7,12 @@ using Notify.Domain.Notifications;
 
 namespace Notify.Domain.Digests;
 
-/// <summary>What one notification says, as a digest tells it on one channel.</summary>
-/// <param name="Params">Its template's parameters; in a digest's template, where they are no larger than <see cref="DigestText.MaxParams"/>.</param>
-/// <param name="SentAt">When it was meant to be sent.</param>
+/// <summary>The content of one notification in a digest, on one channel.</summary>
+/// <param name="Params">Its template's parameters; in a digest's template, up to <see cref="DigestText.MaxParams"/>.</param>
+/// <param name="SentAt">When it was due to be sent.</param>
 public sealed record DigestItem(string EventId, string? Title, string? Body, string? Url, JsonElement? Params, DateTimeOffset SentAt);
 
-/// <summary>What a digest says. Pure: the same items give the same words.</summary>
+/// <summary>Writes the text of a digest. Pure: the same items give the same text.</summary>
 public static class DigestText
 {
     /// <summary>Bytes of a notification's parameters, as JSON, up to which a digest's template gets them: two hundred larger ones, on three channels, would be an event of tens of megabytes.</summary>

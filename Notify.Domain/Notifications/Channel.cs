@@ -12,7 +12,7 @@ public enum Priority { Critical, Normal, Bulk }
 /// </summary>
 public enum Lane { Apns, Fcm, Webpush, Sms, Email }
 
-/// <summary>What is true of a lane, whichever provider serves it.</summary>
+/// <summary>Properties of lanes that do not depend on the provider.</summary>
 public static class Lanes
 {
     /// <summary>Every lane.</summary>

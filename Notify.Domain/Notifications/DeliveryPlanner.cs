@@ -12,8 +12,8 @@ public sealed record SealedContact(Lane Lane, string Contact, Sealed Address, st
 public static class DeliveryPlanner
 {
     /// <summary>Plans a notification to a registered user, who may be unknown or erased.</summary>
-    /// <param name="rules">What is laid down about the category and the user's addresses.</param>
-    /// <param name="contact">The user's open details, re-sealed per channel and delivery; asked only for channels that are tried.</param>
+    /// <param name="rules">The rules of the category and the suppressions of the user's addresses.</param>
+    /// <param name="contact">The user's details, encrypted again per channel and delivery; called only for channels that are tried.</param>
     /// <param name="sms">How long an SMS may be.</param>
     public static DeliveriesPlanned ForUser(
         string key, NotificationRequested request, NotificationContent content, Recipient? recipient, ReachRules rules,
@@ -93,7 +93,7 @@ public static class DeliveryPlanner
 
     private static readonly SmsLimits Unset = new();
 
-    /// <summary>What names an SMS or email contact within its notification.</summary>
+    /// <summary>Returns the name of an SMS or email contact within its notification.</summary>
     public static string ContactOf(Channel channel) => Lanes.NameOf(channel);
 
     private static IReadOnlyList<Channel> Wanted(NotificationRequested request) => request.Channels ?? request.Template?.Channels ?? [Channel.Push, Channel.Sms, Channel.Email];

@@ -2,10 +2,10 @@ using System.Collections.Immutable;
 
 namespace Notify.Domain.Notifications;
 
-/// <summary>What a provider, or the person's app, reports of a message after it was handed over. The names are stored: stable for ever.</summary>
+/// <summary>A report of a provider, or of the person's app, about a sent message. The names are stored: permanently stable.</summary>
 public enum ReportKind
 {
-    /// <summary>The provider has it, and has not brought it yet: queued, sent, processed.</summary>
+    /// <summary>The provider accepted it and has not delivered it yet: queued, sent, processed.</summary>
     Accepted,
 
     /// <summary>It reached the person's device or mailbox.</summary>
@@ -43,17 +43,17 @@ public sealed record DeliveryReport(
     public const string App = "app";
 }
 
-/// <summary>What follows from a report.</summary>
-/// <param name="Events">What to append; none where it is no news.</param>
+/// <summary>The result of a report.</summary>
+/// <param name="Events">The events to append; none where it changes nothing.</param>
 /// <param name="Delivery">The delivery afterwards.</param>
-/// <param name="IsEarly">It cannot be judged yet, and must be looked at again.</param>
+/// <param name="IsEarly">Whether it cannot be decided yet and must be processed again.</param>
 public sealed record Reported(ImmutableList<object> Events, Delivery Delivery, bool IsEarly = false);
 
 /// <summary>Decides what a report means for a delivery. Pure: early, late, repeated and shuffled ones end in the same state.</summary>
 public static class ReportDecider
 {
-    /// <summary>Decides.</summary>
-    /// <param name="isCalling">Whether a provider is being called for it now; what comes of the call is then settled by whoever calls.</param>
+    /// <summary>Decides the events that follow from a report.</summary>
+    /// <param name="isCalling">Whether a provider is being called for it now; the caller then writes the outcome of that call.</param>
     public static Reported Decide(Notification notification, Delivery delivery, DeliveryReport report, bool isCalling)
     {
         var events = ImmutableList.CreateBuilder<object>();
@@ -92,7 +92,7 @@ public static class ReportDecider
 
         return new(events.ToImmutable(), state.Deliveries[delivery.Id]);
 
-        // What the person has, the provider had taken.
+        // A message that reached the person was accepted by its provider.
         void Arrive()
         {
             if (delivery.DeliveredAt is not null) return;
@@ -107,7 +107,7 @@ public static class ReportDecider
         NotificationDispatched Dispatched() =>
             new(delivery.Id, Math.Max(1, delivery.Attempts), report.Source, report.MessageId, 0, null, report.HappenedAt, report.Receipt);
 
-        // What would change nothing is no event.
+        // An event that would change nothing is not appended.
         void Append(object @event)
         {
             var next = Notification.Evolve(state, state.Key, @event)!;

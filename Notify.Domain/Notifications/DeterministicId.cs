@@ -11,7 +11,7 @@ public static class DeterministicId
 {
     /// <summary>The ID of the delivery of a notification to one contact point.</summary>
     /// <param name="notificationKey">The notification's stream key.</param>
-    /// <param name="contact">What names the contact point within the notification: a device ID, <c>sms</c>, <c>email</c>.</param>
+    /// <param name="contact">The name of the contact point within the notification: a device ID, <c>sms</c>, <c>email</c>.</param>
     public static Guid OfDelivery(string notificationKey, string contact) => Of($"{notificationKey}\n{contact}");
 
     /// <summary>The ID under which a notification waits for its planning; no delivery ever has it.</summary>

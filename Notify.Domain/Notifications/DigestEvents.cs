@@ -3,9 +3,9 @@ using Notify.Domain.Privacy;
 
 namespace Notify.Domain.Notifications;
 
-// What happens to notifications that are collected, and to the digest that they are collected in: a notification like others.
+// Events of collected notifications and of their digest, which is a notification too.
 
-/// <summary>It is not sent by itself: it waits in a digest.</summary>
+/// <summary>The notification waits in a digest instead of being sent by itself.</summary>
 /// <param name="Digest">The digest's event ID; it belongs to the same client.</param>
 /// <param name="Until">When the digest closes.</param>
 /// <param name="Rule">The rule that decided, and its input.</param>
@@ -15,25 +15,25 @@ public sealed record NotificationCollected(string Digest, DateTimeOffset Until, 
 /// <param name="Digest">The digest's event ID.</param>
 public sealed record NotificationDigested(string Digest, DateTimeOffset At);
 
-/// <summary>A notification was collected for whom no digest was open, and so this one was opened.</summary>
-/// <param name="Person">For whom: a user's stream key, or the keyed hash of the addresses given.</param>
-/// <param name="Rule">What the category said: it holds for this digest whatever is said later.</param>
-/// <param name="CategoryVersion">In which version of the category's stream.</param>
+/// <summary>This digest was opened for a notification of a person without an open digest.</summary>
+/// <param name="Person">A user's stream key, or the keyed hash of the addresses given.</param>
+/// <param name="Rule">The category's rule; it applies to this digest also when the category changes later.</param>
+/// <param name="CategoryVersion">The version of the category's stream that the rule was read from.</param>
 public sealed record DigestOpened(string Person, DigestRule Rule, long CategoryVersion, DateTimeOffset At);
 
-/// <summary>A digest took up what was collected in it, and takes no more.</summary>
-/// <param name="Members">The event IDs of what it tells, in the order of their coming; empty: it ends here, and is not sent.</param>
-/// <param name="LeftOut">What waited in it and is not told.</param>
+/// <summary>A digest was composed from its notifications and accepts no more.</summary>
+/// <param name="Members">The event IDs of its members, in order of arrival; empty: it ends here, and is not sent.</param>
+/// <param name="LeftOut">The notifications that waited in it and are skipped.</param>
 /// <param name="Priority">The most urgent of its members'.</param>
-/// <param name="Channels">Where it goes; <c>null</c>: to all that the person can be reached by.</param>
-/// <param name="Template">The template that says it, as it was then.</param>
-/// <param name="ExpiresAt">When the last of its members is worth nothing; <c>null</c>: one of them always is.</param>
-/// <param name="Payload">What it says, sealed; <c>null</c> where it has no members.</param>
-/// <param name="Fault">Where its template failed, so that plain words say it; <c>null</c>: nowhere.</param>
+/// <param name="Channels">Its channels; <c>null</c>: all that the person can be reached by.</param>
+/// <param name="Template">The template of its content, as it was then.</param>
+/// <param name="ExpiresAt">When the last of its members expires; <c>null</c>: one of them never does.</param>
+/// <param name="Payload">Its content, encrypted; <c>null</c> where it has no members.</param>
+/// <param name="Fault">Where its template failed, so that the plain text replaces it; <c>null</c>: no fault.</param>
 public sealed record DigestClosed(
     IReadOnlyList<string> Members, IReadOnlyList<DigestLeftOut> LeftOut, Priority Priority, IReadOnlyList<Channel>? Channels, PinnedTemplate? Template,
     DateTimeOffset? ExpiresAt, SealedPayload? Payload, string? Fault, DateTimeOffset At);
 
-/// <summary>A notification that waited in a digest and is not told by it.</summary>
+/// <summary>A notification that waited in a digest and is not part of it.</summary>
 /// <param name="Reason">One of <see cref="Reasons"/>.</param>
 public sealed record DigestLeftOut(string EventId, string Reason);

@@ -5,13 +5,13 @@ using System.Text.RegularExpressions;
 namespace Notify.Domain.Notifications;
 
 /// <summary>A file that goes with an email.</summary>
-/// <param name="Filename">What the recipient's program calls it; as <see cref="AttachmentRules.Clean"/> leaves it.</param>
+/// <param name="Filename">Its name for the recipient, cleaned by <see cref="AttachmentRules.Clean"/>.</param>
 /// <param name="ContentType">Its media type, without parameters.</param>
 /// <param name="Content">Its bytes.</param>
-/// <param name="ContentId">By which the HTML shows it (<c>cid:…</c>); <c>null</c>: it is attached, not shown.</param>
+/// <param name="ContentId">The ID by which the HTML shows it (<c>cid:…</c>); <c>null</c>: it is attached, not shown.</param>
 public sealed record EmailAttachment(string Filename, string ContentType, byte[] Content, string? ContentId = null);
 
-/// <summary>What an attachment may be.</summary>
+/// <summary>Rules for attachments.</summary>
 public static partial class AttachmentRules
 {
     /// <summary>Files in one email.</summary>

@@ -6,10 +6,10 @@ public readonly record struct FairShare(string Client, int Places);
 /// <summary>Divides places among the clients that wait for them: none gets more than one above any other. Pure.</summary>
 public static class FairShares
 {
-    /// <summary>Divides.</summary>
-    /// <param name="places">How many there are; 0 or more.</param>
-    /// <param name="clients">Who waits; each once.</param>
-    /// <param name="turn">Who comes first, so that what cannot be divided goes round; counts up from one division to the next.</param>
+    /// <summary>Divides places among clients.</summary>
+    /// <param name="places">The number of places; 0 or more.</param>
+    /// <param name="clients">The clients that wait; each once.</param>
+    /// <param name="turn">Selects the client that comes first, so that the remainder rotates; increases with each division.</param>
     /// <returns>The clients that get any.</returns>
     public static IReadOnlyList<FairShare> Divide(int places, IReadOnlyList<string> clients, uint turn)
     {

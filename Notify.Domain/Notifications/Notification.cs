@@ -75,10 +75,10 @@ public sealed record Delivery(
 /// <summary>A notification's state: a fold over its stream, never stored as the truth.</summary>
 /// <param name="Request">The first event; everything else follows from it.</param>
 /// <param name="Deliveries">By ID; empty until planned.</param>
-/// <param name="CollectedIn">The event ID of the digest that it was put into; <c>null</c>: it goes by itself.</param>
+/// <param name="CollectedIn">The event ID of the digest that it was put into; <c>null</c>: it is sent by itself.</param>
 /// <param name="IsDigested">Whether that digest has closed with it.</param>
 /// <param name="Digest">Set where this is a digest.</param>
-/// <param name="Members">What the digest tells, by event ID; <c>null</c> until it closes.</param>
+/// <param name="Members">The event IDs of the digest's members; <c>null</c> until it closes.</param>
 public sealed record Notification(
     string Key, NotificationRequested Request, ImmutableDictionary<Guid, Delivery> Deliveries, bool IsPlanned, DateTimeOffset? SendAt,
     bool IsCancelled = false, bool IsExpired = false, long Version = 0, string? Locale = null,

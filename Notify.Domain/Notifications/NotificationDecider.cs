@@ -5,7 +5,7 @@ public static class NotificationDecider
 {
     /// <summary>The last check before a provider is called.</summary>
     /// <param name="recipient">The recipient now; <c>null</c> for the unregistered.</param>
-    /// <param name="rules">What is laid down now about the category and the address.</param>
+    /// <param name="rules">The current rules of the category and suppressions of the address.</param>
     /// <param name="fingerprint">Keyed hash of the number or address that is about to be used; <c>null</c> for devices.</param>
     /// <returns>The event that ends the delivery instead, or <c>null</c>: go ahead.</returns>
     public static object? LastCheck(Notification notification, Delivery delivery, Recipients.Recipient? recipient, Recipients.ReachRules rules, string? fingerprint, DateTimeOffset now)

@@ -6,20 +6,20 @@ namespace Notify.Domain.Notifications;
 // Everything that can happen to a notification. Facts, in the past tense, with who and when; none is ever changed.
 // The names are the vocabulary of API, tables and metrics alike. `At` is the clock of the host that saw it happen.
 
-/// <summary>A client asked for a notification and was promised that it is kept.</summary>
-/// <param name="ClientId">Who asked.</param>
-/// <param name="EventId">The idempotency key that the client chose; unique per client, for ever.</param>
-/// <param name="UserId">For whom, when registered; else <paramref name="Payload"/> holds <c>to</c>.</param>
-/// <param name="Subject">Whose key seals the payload.</param>
+/// <summary>A client requested a notification, and its request was accepted.</summary>
+/// <param name="ClientId">The client that requested it.</param>
+/// <param name="EventId">The idempotency key that the client chose; permanently unique per client.</param>
+/// <param name="UserId">The recipient, when registered; else <paramref name="Payload"/> contains <c>to</c>.</param>
+/// <param name="Subject">The subject whose key encrypts the payload.</param>
 /// <param name="Mode">Live or test; a test client's notifications go to the sandbox alone.</param>
-/// <param name="Channels">Channels asked for, in order; <c>null</c>: all that the person can be reached by.</param>
+/// <param name="Channels">Requested channels, in order; <c>null</c>: all that the person can be reached by.</param>
 /// <param name="Payload">The reference to content, <c>to</c> and metadata, which are stored encrypted in <c>notify.payloads</c>.</param>
 /// <param name="RequestHash">Keyed hash of the request as received, canonicalised.</param>
 /// <param name="TraceParent">W3C trace context of the accepting request.</param>
-/// <param name="Template">The template that says it, where the request gave no content.</param>
-/// <param name="Through"><c>app:{clientId}</c>: the user's own app asked, by a client token; <c>null</c>: the client itself.</param>
-/// <param name="OptOutsHold">Whether opt-outs and quiet hours hold also in a required category, since the client was not granted to pass
-/// them.</param>
+/// <param name="Template">The template of its content, where the request gave none.</param>
+/// <param name="Through"><c>app:{clientId}</c>: the user's app requested it with a client token; <c>null</c>: the client itself.</param>
+/// <param name="OptOutsHold">Whether opt-outs and quiet hours apply also in a required category, because the client is not permitted to
+/// override them.</param>
 public sealed record NotificationRequested(
     string ClientId, string EventId, string? UserId, string Subject, ClientMode Mode, string Category, Priority Priority,
     IReadOnlyList<Channel>? Channels, SealedPayload Payload, DateTimeOffset? SendAt, DateTimeOffset? ExpiresAt,
@@ -120,15 +120,15 @@ public sealed record DeliveryDeadLettered(
 /// <summary>Someone sent a dead-lettered delivery on its way again.</summary>
 public sealed record DeliveryRedriven(Guid DeliveryId, string Reason, string By, DateTimeOffset At);
 
-/// <summary>The client withdrew what was not yet in flight.</summary>
-/// <param name="Deliveries">What was stopped; empty where nothing had been planned yet.</param>
+/// <summary>The client cancelled the deliveries that were not yet in flight.</summary>
+/// <param name="Deliveries">The cancelled deliveries; empty where none had been planned yet.</param>
 public sealed record NotificationCancelled(IReadOnlyList<Guid> Deliveries, string By, DateTimeOffset At);
 
-/// <summary>The client chose another time for what was not yet due.</summary>
+/// <summary>The client chose another time for a notification that was not yet due.</summary>
 public sealed record NotificationRescheduled(DateTimeOffset SendAt, string By, DateTimeOffset At);
 
-/// <summary>The time after which the notification is worth nothing passed before these deliveries were made.</summary>
-/// <param name="Deliveries">What expired; empty where nothing had been planned yet.</param>
+/// <summary>The notification expired before these deliveries were made.</summary>
+/// <param name="Deliveries">The expired deliveries; empty where none had been planned yet.</param>
 public sealed record NotificationExpired(IReadOnlyList<Guid> Deliveries, DateTimeOffset At);
 
 /// <summary>The person opened it: the first time per delivery.</summary>
@@ -136,12 +136,12 @@ public sealed record NotificationExpired(IReadOnlyList<Guid> Deliveries, DateTim
 public sealed record NotificationOpened(Guid DeliveryId, string Source, DateTimeOffset At, string? Receipt = null);
 
 /// <summary>The person followed a link of it: the first time per delivery and link.</summary>
-/// <param name="Link">Which of the delivery's links, from 0.</param>
-/// <param name="Source">Who noticed.</param>
+/// <param name="Link">The number of the delivery's link, from 0.</param>
+/// <param name="Source">The provider or component that reported it.</param>
 public sealed record LinkClicked(Guid DeliveryId, int Link, string Source, DateTimeOffset At);
 
-/// <summary>The person called it unwanted where they read their mail: the first time per delivery.</summary>
-/// <param name="Receipt">The receipt's ID, where a provider said so.</param>
+/// <summary>The person marked it as unwanted in their mail program: the first time per delivery.</summary>
+/// <param name="Receipt">The receipt's ID, where a provider reported it.</param>
 public sealed record Complained(Guid DeliveryId, string Source, DateTimeOffset At, string? Receipt = null);
 
 /// <summary>The person wants no more emails of this category, and said so in this one: the first time per delivery.</summary>

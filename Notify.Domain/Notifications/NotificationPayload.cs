@@ -3,15 +3,15 @@ using Notify.Domain.Recipients;
 
 namespace Notify.Domain.Notifications;
 
-/// <summary>What a notification says, as the sender wrote it.</summary>
+/// <summary>The content of a notification, as the sender wrote it.</summary>
 /// <param name="Title">Heading of a push, subject of an email; at most 1,000 characters.</param>
 /// <param name="Body">Text of a push or SMS, plain text of an email.</param>
 /// <param name="Html">HTML of an email.</param>
 /// <param name="Data">Key-value data handed to the app with a push.</param>
-/// <param name="Url">Where a tap leads; https.</param>
-/// <param name="Push">How a push looks, sounds and behaves.</param>
+/// <param name="Url">The address that a tap opens; https.</param>
+/// <param name="Push">Appearance, sound and behaviour of a push.</param>
 /// <param name="Attachments">Files of an email.</param>
-/// <param name="Track">What is noticed of its reading.</param>
+/// <param name="Track">The tracking of its opens and links.</param>
 public sealed record NotificationContent(
     string? Title = null, string? Body = null, string? Html = null, JsonElement? Data = null, string? Url = null,
     PushOptions? Push = null, IReadOnlyList<EmailAttachment>? Attachments = null, TrackOptions? Track = null)
@@ -32,14 +32,14 @@ public sealed record UnregisteredRecipient(string? Email = null, string? Phone =
 public sealed record DeviceAddress(Platform Platform, string? Token = null);
 
 /// <summary>The personal part of a request: stored only as <see cref="Privacy.Sealed"/>.</summary>
-/// <param name="Content">Empty where a template says it.</param>
+/// <param name="Content">Empty where a template gives it.</param>
 /// <param name="Params">The template's parameters.</param>
-/// <param name="ByChannel">What a digest says instead, by the channel's name.</param>
+/// <param name="ByChannel">The content of a digest, by the channel's name.</param>
 public sealed record NotificationPayload(
     NotificationContent Content, UnregisteredRecipient? To = null, JsonElement? Metadata = null, JsonElement? Params = null,
     IReadOnlyDictionary<string, ChannelWords>? ByChannel = null);
 
-/// <summary>What a digest says on one channel.</summary>
-/// <param name="Content">In plain words; <c>null</c> where a template says it.</param>
+/// <summary>The content of a digest on one channel.</summary>
+/// <param name="Content">Plain text; <c>null</c> where a template gives it.</param>
 /// <param name="Params">The template's parameters.</param>
 public sealed record ChannelWords(NotificationContent? Content, JsonElement? Params = null);

@@ -11,10 +11,10 @@ public static class NotificationStatusRule
 {
     /// <summary>The status of a notification.</summary>
     /// <remarks>
-    /// Any in flight: dispatching (accepted or scheduled before the first attempt); any unknown: unknown; all left out:
+    /// Any in flight: dispatching (accepted or scheduled before the first attempt); any unknown: unknown; all skipped:
     /// suppressed, or cancelled or expired if that is why; all delivered; some delivered; any dispatched; else failed.
-    /// What waits in a digest is scheduled, and digested once that has closed: the digest then tells what becomes of it.
-    /// What was left out does not stand in the way of «all delivered».
+    /// A notification that waits in a digest is scheduled, and digested once the digest has closed; the digest then has its outcome.
+    /// A skipped delivery does not count for «all delivered».
     /// </remarks>
     public static NotificationStatus Of(Notification notification)
     {

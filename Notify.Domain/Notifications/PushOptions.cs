@@ -31,7 +31,7 @@ public sealed record PushOptions
     public WebOptions? Web { get; init; }
 }
 
-/// <summary>What only Android has.</summary>
+/// <summary>Options that only Android has.</summary>
 public sealed record AndroidOptions
 {
     /// <summary>The notification channel that the app made, at most 100 characters.</summary>
@@ -63,7 +63,7 @@ public enum InterruptionLevel
     Critical,
 }
 
-/// <summary>What only iOS has.</summary>
+/// <summary>Options that only iOS has.</summary>
 public sealed record IosOptions
 {
     /// <summary>The second line of the heading, at most 200 characters.</summary>
@@ -82,7 +82,7 @@ public sealed record IosOptions
     public bool? MutableContent { get; init; }
 }
 
-/// <summary>What only browsers have.</summary>
+/// <summary>Options that only browsers have.</summary>
 public sealed record WebOptions
 {
     /// <summary>The icon: an absolute https address of at most 1,000 characters.</summary>

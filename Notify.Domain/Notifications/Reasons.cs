@@ -131,6 +131,6 @@ public static class Reasons
     /// <summary>Its time had passed before the digest that it waited in was closed.</summary>
     public const string Expired = "Expired";
 
-    /// <summary>What was to be sent cannot be read any more.</summary>
+    /// <summary>The content cannot be read any more.</summary>
     public const string Unreadable = "Unreadable";
 }

@@ -23,7 +23,7 @@ public sealed record RetrySchedule
 
     /// <summary>The time of the next attempt; <c>null</c> when the attempts are used up.</summary>
     /// <param name="attempt">Attempts made, from 1.</param>
-    /// <param name="retryAfter">What the provider asked for; a lower bound.</param>
+    /// <param name="retryAfter">The pause that the provider asked for; a lower bound.</param>
     /// <param name="random">Uniform in [0, 1): full jitter.</param>
     public DateTimeOffset? Next(int attempt, TimeSpan? retryAfter, DateTimeOffset now, double random)
     {

@@ -2,7 +2,7 @@ using Notify.Domain.Tracking;
 
 namespace Notify.Domain.Notifications;
 
-/// <summary>What an SMS may cost: <c>Notify:Sms</c>.</summary>
+/// <summary>Limits on the size of an SMS: <c>Notify:Sms</c>.</summary>
 public sealed record SmsLimits
 {
     /// <summary>The most characters that providers take.</summary>

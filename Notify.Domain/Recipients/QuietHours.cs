@@ -46,11 +46,13 @@ public sealed record QuietHours(TimeOnly From, TimeOnly To)
 /// <summary>Decides whether a person may be disturbed now. Pure.</summary>
 public static class QuietHoursDecider
 {
-    /// <summary>Until when a notification's deliveries are put off.</summary>
-    /// <param name="recipient"><c>null</c> for someone who is not registered, and so has said nothing.</param>
-    /// <param name="rules">What is laid down about the category: a required one passes.</param>
-    /// <param name="zone">The person's time zone; asked only where it matters.</param>
-    /// <returns>The end of the quiet hours, or the time after which the notification is worth nothing where that is before, and the rule; <c>null</c>: they are not put off.</returns>
+    /// <summary>Returns the time until which a notification's deliveries are deferred.</summary>
+    /// <param name="recipient"><c>null</c> for a person who is not registered, and so has no preferences.</param>
+    /// <param name="rules">The rules of the category: a required one overrides quiet hours.</param>
+    /// <param name="zone">The person's time zone; called only where it is needed.</param>
+    /// <returns>
+    /// The end of the quiet hours, or the notification's expiry where that is earlier, and the rule; <c>null</c>: not deferred.
+    /// </returns>
     public static (DateTimeOffset Until, string Rule)? PutOff(NotificationRequested request, Recipient? recipient, ReachRules rules, Func<DateTimeZone> zone, DateTimeOffset now)
     {
         if (recipient is not { IsErased: false, QuietHours: { } quiet } || rules.Of(request).Required) return null;

@@ -5,14 +5,14 @@ using Notify.Domain.Suppressions;
 
 namespace Notify.Domain.Recipients;
 
-/// <summary>What the installation lays down about whom it reaches, as of one moment: as much of it as one group of notifications needs.</summary>
-/// <param name="Categories">Those that are defined, by stream key.</param>
-/// <param name="Suppressions">Those of the addresses concerned, by ID.</param>
-/// <param name="Said">The words about addresses of people who are not registered; <c>null</c>: none.</param>
+/// <summary>The installation's rules for reaching people, at one time, as far as one group of notifications needs them.</summary>
+/// <param name="Categories">The defined categories, by stream key.</param>
+/// <param name="Suppressions">The suppressions of the addresses concerned, by ID.</param>
+/// <param name="Said">The preferences for addresses of people who are not registered; <c>null</c>: none.</param>
 public sealed record ReachRules(
     IReadOnlyDictionary<string, Category> Categories, IReadOnlyDictionary<string, Suppression> Suppressions, AddressWords? Said = null)
 {
-    /// <summary>Nothing is laid down.</summary>
+    /// <summary>No rules.</summary>
     public static readonly ReachRules None = new(ImmutableDictionary<string, Category>.Empty, ImmutableDictionary<string, Suppression>.Empty);
 
     /// <summary>

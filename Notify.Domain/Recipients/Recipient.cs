@@ -66,8 +66,8 @@ public sealed record Recipient(
         };
     }
 
-    /// <summary>What the person said about a category on a channel: their word about the category goes over that about the channel.</summary>
-    /// <returns>Yes or no, and the rule that says so; <c>null</c> when they said nothing.</returns>
+    /// <summary>Returns the person's preference for a category on a channel. It overrides one for the whole channel.</summary>
+    /// <returns>The opt-in and its rule; <c>null</c> without a preference.</returns>
     public (bool OptedIn, string Rule)? Said(Channel channel, string category) =>
         Choices.TryGetValue(ChoiceKey(channel, category), out var byCategory) ? (byCategory, $"category {category} on {Lanes.NameOf(channel)}")
         : Choices.TryGetValue(ChoiceKey(channel, null), out var byChannel) ? (byChannel, $"channel {Lanes.NameOf(channel)}")

@@ -8,15 +8,15 @@ namespace Notify.Domain.Recipients;
 /// <summary>A device's platform; it decides which provider carries a push.</summary>
 public enum Platform { Ios, Android, Web }
 
-/// <summary>What is known of a user, as kept under the user's key.</summary>
+/// <summary>A user's contact details, encrypted under the user's key.</summary>
 /// <param name="Phone">E.164.</param>
 /// <param name="Locale">BCP 47.</param>
 /// <param name="TimeZone">IANA name.</param>
 public sealed record ContactDetails(string? Email, string? Phone, string? Locale = null, string? TimeZone = null);
 
-/// <summary>The user's contact details became these; the first such event registers the user.</summary>
-/// <param name="HasEmail">Whether an email address is among the sealed details.</param>
-/// <param name="HasPhone">Whether a phone number is.</param>
+/// <summary>The user's contact details were set; the first such event registers the user.</summary>
+/// <param name="HasEmail">Whether the encrypted details contain an email address.</param>
+/// <param name="HasPhone">Whether they contain a phone number.</param>
 /// <param name="PhoneFingerprint">Keyed hash of the number, to tell whether it is the same one again.</param>
 public sealed record ContactDetailsGiven(
     Sealed Details, bool HasEmail, bool HasPhone, string? EmailFingerprint, string? PhoneFingerprint, string By, DateTimeOffset At);

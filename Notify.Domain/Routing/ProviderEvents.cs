@@ -13,11 +13,11 @@ public enum CircuitState : short
     HalfOpen = 2,
 }
 
-// What happened to a provider as a whole, in the stream p/{provider}. Written once, whichever host noticed it.
+// Events of a provider as a whole, in the stream p/{provider}. One host writes each; all hosts read it.
 
-/// <summary>A provider failed so much that it is left alone for a while.</summary>
-/// <param name="Reason">What was seen: the failures, and the provider's own code.</param>
-/// <param name="Until">When it is tried again.</param>
+/// <summary>A provider failed so often that it is not called for a while.</summary>
+/// <param name="Reason">The failures, and the provider's own code.</param>
+/// <param name="Until">When it is called again.</param>
 public sealed record CircuitOpened(string Provider, string Reason, DateTimeOffset Until, DateTimeOffset At);
 
 /// <summary>A provider that was left alone is tried again, with one delivery at a time.</summary>

@@ -15,14 +15,14 @@ public sealed record AddressToSuppress(
     public string Id => Suppression.IdOf(Channel, Fingerprint);
 }
 
-/// <summary>What holds of an address that must not, or must no longer not, be used; one row of <c>notify.suppressions</c>, folded from its stream.</summary>
+/// <summary>The suppression of an address, active or ended; one row of <c>notify.suppressions</c>, folded from its stream.</summary>
 /// <param name="Since">When its present reason and expiry were learned.</param>
 /// <param name="LiftedAt">When it was lifted; <c>null</c> while it is not.</param>
 public sealed record Suppression(
     Channel Channel, string Fingerprint, string Reason, string Source, string By, DateTimeOffset Since, DateTimeOffset? ExpiresAt,
     Sealed? Address, DateTimeOffset? LiftedAt = null)
 {
-    /// <summary>How long a soft reason holds.</summary>
+    /// <summary>The time for which a soft reason applies.</summary>
     public static readonly TimeSpan SoftFor = TimeSpan.FromDays(30);
 
     /// <summary>The ID by which callers know it: <c>{channel}_{fingerprint}</c>.</summary>

@@ -8,7 +8,7 @@ namespace Notify.Domain.Suppressions;
 /// <summary>A number or address must not be used any more, whoever it belongs to; or it must not for a heavier reason, or for longer.</summary>
 /// <param name="Fingerprint">Keyed hash of the address, by which it is found again.</param>
 /// <param name="Reason">One of <see cref="SuppressionReasons"/>.</param>
-/// <param name="Source">Who knows it: a provider's name, or <c>api</c>.</param>
+/// <param name="Source">The source of the suppression: a provider's name, or <c>api</c>.</param>
 /// <param name="ExpiresAt">From then on it may be used again; <c>null</c>: until it is lifted.</param>
 /// <param name="Address">The address, sealed; <c>null</c> when it was not known.</param>
 public sealed record AddressSuppressed(

@@ -5,7 +5,7 @@ namespace Notify.Domain.Templates;
 /// <summary>A version of a layout, ready to be set around emails.</summary>
 public sealed class CompiledLayout
 {
-    /// <summary>What stands in a layout where the email goes.</summary>
+    /// <summary>The name in a layout that the email replaces.</summary>
     public const string Content = "content";
 
     /// <summary>The values that a layout knows.</summary>

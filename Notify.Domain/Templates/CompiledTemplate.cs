@@ -6,15 +6,15 @@ using Notify.Domain.Templates.Liquid;
 
 namespace Notify.Domain.Templates;
 
-/// <summary>What a template makes of one request for one channel.</summary>
-/// <param name="Content">What is sent; <c>null</c> when there is a fault.</param>
+/// <summary>The result of rendering a template for one request and one channel.</summary>
+/// <param name="Content">The content to send; <c>null</c> when there is a fault.</param>
 /// <param name="Locale">The locale that it is written in; <c>null</c>: the default.</param>
 /// <param name="Fault">Why there is no content.</param>
 public sealed record Rendering(NotificationContent? Content, string? Locale, TemplateFault? Fault);
 
 /// <summary>
 /// A version of a template, ready to be rendered by any number of threads. Pure: the same version, layouts, parameters and
-/// time give the same result, so that an attempt that is repeated says the same words.
+/// time give the same result, so that a repeated attempt sends the same text.
 /// </summary>
 public sealed class CompiledTemplate
 {
@@ -34,7 +34,7 @@ public sealed class CompiledTemplate
 
     private CompiledTemplate(TemplateDefinition definition, Dictionary<string, LiquidText> texts) => (this.definition, this.texts) = (definition, texts);
 
-    /// <summary>What was compiled.</summary>
+    /// <summary>The definition that was compiled.</summary>
     public TemplateDefinition Definition => definition;
 
     /// <summary>Compiles a template.</summary>
@@ -87,12 +87,12 @@ public sealed class CompiledTemplate
         return faults;
     }
 
-    /// <summary>Renders what one channel sends.</summary>
-    /// <param name="locale">The locale that is wanted; <c>null</c>: the default.</param>
+    /// <summary>Renders the content of one channel.</summary>
+    /// <param name="locale">The requested locale; <c>null</c>: the default.</param>
     /// <param name="parameters">The request's, checked by <see cref="TemplateParams"/>.</param>
     /// <param name="layouts">Those that emails are set into, from the inside out.</param>
-    /// <param name="now">What the template takes for now; the same at every attempt.</param>
-    /// <param name="clock">What the time limit is measured with; the machine's, unless given.</param>
+    /// <param name="now">The current time for the template; the same at every attempt.</param>
+    /// <param name="clock">The clock of the time limit; the machine's, unless given.</param>
     public Rendering Render(
         Channel channel, string? locale, JsonElement? parameters, IReadOnlyList<CompiledLayout> layouts, DateTimeOffset now,
             TimeProvider? clock = null)
@@ -145,7 +145,7 @@ public sealed class CompiledTemplate
 
         public TemplateFault? Fault { get; private set; }
 
-        /// <summary>What it has cost, as a part of what it may.</summary>
+        /// <summary>The used part of the budget.</summary>
         public double Used => last?.Used ?? 0;
 
         public NotificationContent Sms() => new(Body: Needed("sms.text", MaxSms));

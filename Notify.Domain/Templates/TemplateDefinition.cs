@@ -2,7 +2,7 @@ using Notify.Domain.Notifications;
 
 namespace Notify.Domain.Templates;
 
-/// <summary>What a parameter may be.</summary>
+/// <summary>The type of a parameter.</summary>
 public enum ParameterType { String, Number, Boolean, Date, Array, Object, Url, Any }
 
 /// <summary>A parameter of a template.</summary>
@@ -26,16 +26,16 @@ public sealed record SmsTemplate(string? Text = null);
 /// <param name="Url">Where a tap leads: must become an absolute https address.</param>
 public sealed record PushTemplate(string? Title = null, string? Body = null, string? Url = null);
 
-/// <summary>What a template says on each channel that it serves.</summary>
+/// <summary>A template's texts for each channel that it serves.</summary>
 /// <param name="Email">By email.</param>
 /// <param name="Sms">By SMS.</param>
 /// <param name="Push">By push, on every platform.</param>
 public sealed record ChannelTemplates(EmailTemplate? Email = null, SmsTemplate? Sms = null, PushTemplate? Push = null)
 {
-    /// <summary>The channels that it has words for, in the order push, SMS, email.</summary>
+    /// <summary>Returns the channels that it has texts for, in the order push, SMS, email.</summary>
     public IReadOnlyList<Channel> Served() => [.. Enum.GetValues<Channel>().Where(Has)];
 
-    /// <summary>Whether it has words for a channel.</summary>
+    /// <summary>Whether it has texts for a channel.</summary>
     public bool Has(Channel channel) => channel switch { Channel.Push => Push is not null, Channel.Sms => Sms is not null, _ => Email is not null };
 
     /// <summary>Each text, with the field that it stands in.</summary>
@@ -49,11 +49,11 @@ public sealed record ChannelTemplates(EmailTemplate? Email = null, SmsTemplate? 
 
 /// <summary>A version of a template, whole.</summary>
 /// <param name="Category">The category of notifications that name none.</param>
-/// <param name="Channels">What it says where no locale fits; decides which channels it serves.</param>
-/// <param name="Locales">What it says instead, by BCP 47 tag.</param>
+/// <param name="Channels">Its texts where no locale matches; they decide which channels it serves.</param>
+/// <param name="Locales">Its texts for locales, by BCP 47 tag.</param>
 /// <param name="Layout">The layout that emails are set into.</param>
 /// <param name="Params">Every parameter that it uses.</param>
-/// <param name="Track">What is noticed of the reading of its emails and SMS.</param>
+/// <param name="Track">The tracking of its emails and SMS.</param>
 public sealed record TemplateDefinition(
     string? Category, ChannelTemplates Channels, IReadOnlyDictionary<string, ChannelTemplates> Locales, string? Layout,
     IReadOnlyDictionary<string, ParameterRule> Params, TrackOptions? Track = null)

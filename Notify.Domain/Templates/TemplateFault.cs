@@ -2,7 +2,7 @@ using System.Globalization;
 
 namespace Notify.Domain.Templates;
 
-/// <summary>What is wrong with a text of a template. Never holds a parameter's value.</summary>
+/// <summary>A fault in a text of a template. It never contains a parameter's value.</summary>
 /// <param name="Field">The text's field, such as <c>channels.email.html</c> or <c>locales.ko.sms.text</c>.</param>
 /// <param name="Line">From 1; 0: it concerns the whole text.</param>
 /// <param name="Column">In characters, from 1.</param>

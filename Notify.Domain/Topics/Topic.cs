@@ -1,6 +1,6 @@
 namespace Notify.Domain.Topics;
 
-/// <summary>Something that people can follow; snapshot of the stream <c>o/{key}</c>. Who follows it is in <c>notify.topic_subscribers</c>.</summary>
+/// <summary>A topic; snapshot of the stream <c>o/{key}</c>. Its followers are in <c>notify.topic_subscribers</c>.</summary>
 /// <param name="Id">The stream key.</param>
 /// <param name="DefinedAt">When it was given its name.</param>
 public sealed record Topic(string Id, string Name, string By, DateTimeOffset DefinedAt)

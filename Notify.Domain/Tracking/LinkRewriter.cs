@@ -7,12 +7,12 @@ namespace Notify.Domain.Tracking;
 
 /// <summary>A message whose links lead through Notify.</summary>
 /// <param name="Destinations">Where each link leads in the end, by its number from 0.</param>
-/// <param name="Addresses">What stands in the content instead of each, and of the image, word for word.</param>
+/// <param name="Addresses">The exact text in the content that replaces each link, and that of the image.</param>
 public sealed record TrackedContent(NotificationContent Content, IReadOnlyList<string> Destinations, IReadOnlyList<string> Addresses);
 
 /// <summary>
 /// Replaces the web links of a message by tracked ones. Pure: the same message gives the same links, so that an attempt that
-/// is repeated says the same words. An address that stands there twice is one link.
+/// is repeated sends the same text. An address that occurs twice is one link.
 /// </summary>
 public static class LinkRewriter
 {
@@ -29,7 +29,7 @@ public static class LinkRewriter
     /// <summary>Rewrites a message.</summary>
     /// <param name="linkOf">A link's address by its number.</param>
     /// <param name="pixel">The address of the image that tells of an opening.</param>
-    /// <param name="own">What addresses of Notify itself begin with: they stay as they are.</param>
+    /// <param name="own">The prefix of Notify's own addresses, which are not rewritten.</param>
     /// <param name="sms">How long an SMS may be; one that would become longer stays as it is.</param>
     public static TrackedContent Rewrite(NotificationContent content, Channel channel, Func<int, string> linkOf, string pixel, string own, SmsLimits sms)
     {

@@ -44,7 +44,7 @@ internal static class Characters
         for (var i = 0; i < one.Length && i < other.Length; i++)
         {
             if (one[i] == other[i]) continue;
-            // What is beyond the basic plane stands behind all of it, although its halves do not.
+            // A character beyond the basic plane sorts after all of that plane; its surrogates alone would not.
             var (isHigh, isOtherHigh) = (char.IsSurrogate(one[i]), char.IsSurrogate(other[i]));
             return isHigh == isOtherHigh ? one[i].CompareTo(other[i]) : isHigh ? 1 : -1;
         }

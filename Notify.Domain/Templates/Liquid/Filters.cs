@@ -25,7 +25,7 @@ internal static class Filters
     /// <summary>Their names.</summary>
     public static readonly IReadOnlyList<string> Names = [.. ByName.Keys.Order(StringComparer.Ordinal)];
 
-    /// <summary>What templates are rendered with: these filters, and no object, file or template to reach.</summary>
+    /// <summary>The options for rendering: these filters, and no access to objects, files or other templates.</summary>
     public static TemplateOptions Options { get; } = Make();
 
     private static TemplateOptions Make()

@@ -1,6 +1,6 @@
 namespace Notify.Domain.Templates.Liquid;
 
-/// <summary>What may stand before the next character of an attribute that is an address.</summary>
+/// <summary>The possible text before the next character of an attribute that is an address.</summary>
 /// <param name="IsOpen">Whether it may still be undecided where the address leads: neither its scheme nor its path has surely begun.</param>
 /// <param name="HasValue">Whether a value may have been written since it began.</param>
 internal readonly record struct AddressStart(bool IsOpen, bool HasValue)
@@ -200,7 +200,7 @@ internal sealed class HtmlContext
         if (c <= ' ' || char.IsControl(c)) return false; // no address has them
         if (now.Address.Length < 20) now = now with { Address = now.Address + char.ToLowerInvariant(c) };
         var (isOpen, hasValue) = now.Start;
-        // What no scheme has decides that there is none. A refresh has its address behind other text.
+        // A character that no scheme contains shows that the address has none. In a refresh, other text precedes the address.
         if (now.Attribute == "content" ? c is '/' or '?' or '#' or ':' : !char.IsAsciiLetterOrDigit(c)
             && c is not ('+' or '-' or '.')) now = now with { Start = now.Start with { IsOpen = false } };
         return c == ':' && isOpen && hasValue && Links.Contains(now.Attribute);

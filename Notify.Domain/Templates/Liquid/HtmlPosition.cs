@@ -1,6 +1,6 @@
 namespace Notify.Domain.Templates.Liquid;
 
-/// <summary>What the next character of HTML belongs to.</summary>
+/// <summary>The part of HTML that the next character belongs to.</summary>
 internal enum HtmlState
 {
     Text, TagOpen, Name, InTag, Attribute, AfterAttribute, BeforeValue, Unquoted, Double, Single, Comment, Code,
@@ -14,9 +14,9 @@ internal enum HtmlState
 /// <param name="Attribute">The attribute's name in small letters.</param>
 /// <param name="Recent">The last characters inside code.</param>
 /// <param name="Address">The beginning of an attribute's value, with its character references decoded and without blanks.</param>
-/// <param name="Reference">What was read of a character reference after its <c>&amp;</c>; <c>null</c> outside of one.</param>
+/// <param name="Reference">The part of a character reference read after its <c>&amp;</c>; <c>null</c> outside of one.</param>
 /// <param name="IsEnd">Whether the tag is an end tag.</param>
-/// <param name="Start">What may stand before in the address that is read.</param>
+/// <param name="Start">The possible preceding text of the address that is read.</param>
 internal readonly record struct HtmlPosition(
     HtmlState State, string Element, string Attribute, string Recent, string Address, string? Reference, bool IsEnd, AddressStart Start)
 {
@@ -79,7 +79,7 @@ internal static class CharacterReferences
         _ => char.IsAsciiLetterOrDigit(c),
     };
 
-    /// <summary>What a reference stands for, given what is between its <c>&amp;</c> and its end.</summary>
+    /// <summary>Decodes a character reference, given the text between its <c>&amp;</c> and its end.</summary>
     /// <param name="isEnded">Whether a semicolon ends it; a number needs none.</param>
     public static string Decode(string reference, bool isEnded)
     {

@@ -131,7 +131,7 @@ internal sealed class Parser(List<Token> tokens, bool html)
         return new Output(value, Place(token));
     }
 
-    // What the template says by itself may stand anywhere.
+    // A literal of the template itself is allowed everywhere.
     private List<Output> Outputs(Token token, List<Expression> values)
     {
         var place = values.All(v => v is LiteralExpression) && !contexts.Peek().IsInAddress ? HtmlPlace.Plain : Place(token);

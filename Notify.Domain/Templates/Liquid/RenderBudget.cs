@@ -6,9 +6,9 @@ using Fluid.Values;
 namespace Notify.Domain.Templates.Liquid;
 
 /// <summary>
-/// What rendering one message may cost. Counted in steps and characters, not in time: the same template with the same
-/// parameters costs the same on every machine and at every attempt, so what was rendered at acceptance is rendered at
-/// dispatch too. The limits together stay below some 200 ms.
+/// The budget for rendering one message. It is counted in steps and characters, not in time: the same template with the same
+/// parameters costs the same on every machine and at every attempt, so a template that renders at acceptance also renders
+/// at dispatch. The limits together stay below some 200 ms.
 /// </summary>
 internal static class RenderBudget
 {
@@ -56,13 +56,13 @@ internal sealed class RenderContext(TemplateOptions options, bool html, TimeProv
     private TimeSpan time;
     private long? before;
 
-    /// <summary>What was used, as a part of what one message may cost; from 0 to a little above 1.</summary>
+    /// <summary>The used part of the budget of one message; from 0 to a little above 1.</summary>
     public double Used => Math.Max((double)steps / RenderBudget.Steps, (double)work / RenderBudget.Work);
 
     /// <summary>Whether HTML is made.</summary>
     public bool Html { get; } = html;
 
-    /// <summary>Where in the source the statement that is carried out stands.</summary>
+    /// <summary>The position in the source of the statement that is executed.</summary>
     public int Position { get; set; }
 
     /// <summary>Counts a statement.</summary>

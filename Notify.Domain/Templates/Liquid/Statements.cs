@@ -79,7 +79,7 @@ internal sealed class Output(Expression expression, HtmlPlace place) : Statement
         return Completion.Normal;
     }
 
-    // What has no scheme is relative to something that has one.
+    // An address without a scheme is relative to one with a scheme.
     private static bool IsHarmless(string text)
     {
         var address = string.Concat(text.Where(c => !char.IsControl(c) && !char.IsWhiteSpace(c)));
@@ -96,7 +96,7 @@ internal sealed class Cycle(string name, IReadOnlyList<Output> values) : Stateme
         values[((RenderContext)context).Turn(name, values.Count)].WriteToAsync(writer, encoder, context);
 }
 
-/// <summary>What is between <c>capture</c> and <c>endcapture</c>, kept as a value: in HTML already encoded.</summary>
+/// <summary>The text between <c>capture</c> and <c>endcapture</c>, kept as a value: in HTML already encoded.</summary>
 internal sealed class Capture(string name, IReadOnlyList<Statement> statements) : Statement
 {
     /// <inheritdoc />
@@ -124,7 +124,7 @@ internal sealed class BoundedRange(Expression from, Expression to) : Expression
     }
 }
 
-/// <summary>What a loop goes through, counted and cut as Liquid does: first what <c>offset</c> leaves out, then to <c>limit</c>.</summary>
+/// <summary>The items of a loop, counted and cut as Liquid does: <c>offset</c> skips the first ones, then <c>limit</c> applies.</summary>
 internal sealed class LoopSource(Expression source, Expression? limit, Expression? offset) : Expression
 {
     /// <inheritdoc />
@@ -169,7 +169,8 @@ internal sealed class Weighed(BinaryExpression inner) : Expression
         return await inner.EvaluateAsync(context);
     }
 
-    // What is compared is looked at as far as the shorter one goes; what is of another kind, not at all.
+    // A comparison reads both values up to the end of the shorter one. Against blank it reads the other value whole; it reads no
+    // values of two types.
     private long Cost(FluidValue left, FluidValue right, RenderContext render)
     {
         if (inner is ContainsBinaryExpression)
@@ -196,7 +197,7 @@ internal sealed class LocatedCondition(int position, Expression inner) : Express
     }
 }
 
-/// <summary>What a <c>when</c> compares with: there may be any number of them, so each is counted.</summary>
+/// <summary>A value that a <c>when</c> compares with. There may be any number of them, so each is counted.</summary>
 internal sealed class Option(int position, Expression inner) : Expression
 {
     /// <inheritdoc />

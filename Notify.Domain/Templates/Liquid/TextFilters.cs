@@ -67,7 +67,7 @@ internal static partial class TextFilters
 
     private static string Given(FilterArguments given, int index) => given.At(index).ToStringValue();
 
-    // What a filter leaves alone is what it was, also where it was encoded already.
+    // A filter that changes nothing returns its input, so that encoded text stays marked as encoded.
     private static FluidValue Changed(FluidValue input, string text) => input is StringValue && input.ToStringValue() == text ? input
         : Text(text);
 

@@ -1,6 +1,6 @@
 namespace Notify.Domain.Templates.Liquid;
 
-/// <summary>What a piece of a template is.</summary>
+/// <summary>The kind of a piece of a template.</summary>
 internal enum TokenKind { Text, Output, Tag }
 
 /// <summary>A piece of a template: text, or the inside of <c>{{ }}</c> or <c>{% %}</c>.</summary>
@@ -71,7 +71,7 @@ internal static class Tokens
         return source.Length;
     }
 
-    // What stands in quotes closes nothing; where the quotes do not match, the reader of expressions says so.
+    // Text in quotes closes nothing. The expression parser reports quotes that do not match.
     private static int Closing(string source, int from, string close)
     {
         var quote = '\0';

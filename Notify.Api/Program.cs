@@ -69,7 +69,8 @@ builder.Host.UseWolverine(o =>
 builder.Services.AddSingleton(sms).AddSingleton<DeliveryTokens>().AddSingleton<Unsubscribing>().AddSingleton<Engaging>();
 builder.Services.AddSingleton(acceptLimit).AddSingleton<AcceptLimit>().AddSingleton<ApiHosts>();
 builder.Services.AddSingleton<NotificationIntake>().AddSingleton<AudienceDetails>().AddSingleton<Acceptance>().AddSingleton<TemplateBook>().AddSingleton<TemplateRequests>().AddSingleton<TokenKeys>().AddSingleton<Callers>();
-builder.Services.AddSingleton(requestLimit).AddSingleton<RequestLimit>().AddSingleton<DeviceChallenge>().AddSingleton<Refusals>()
+builder.Services.AddSingleton(requestLimit).AddSingleton<RequestLimit>().AddSingleton<DeviceChallenge>().AddSingleton<AppRules>()
+    .AddSingleton<Refusals>()
     .AddSingleton<AccessLog>().AddSingleton<AccessControl>();
 builder.Services.AddSingleton<SecretUses>().AddSingleton<KeptAnswers>().AddSingleton<IdempotentRequests>().AddSingleton<SecretRotator>();
 builder.Services.AddSingleton<QueueActivity>();

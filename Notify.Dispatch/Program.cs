@@ -111,7 +111,7 @@ switch (command)
         ReceiptEndpoints.Map(app);
         app.Services.GetRequiredService<ProviderActivity>().Carries(
             providers.Routes.Where(r => r.Mode == ClientMode.Live).SelectMany(r => r.Route.Members.Select((m, i) =>
-                new CarriedProvider(m.Provider.Name, r.Route.Lane, i + 1, m.Weight, played.Contains(m.Provider.Name)))));
+                new CarriedProvider(m.Provider.Name, r.Route.Lane, i + 1, m.Weight, played.Contains(m.Provider.Name), m.Provider.Apps))));
         ProviderSources.Warn(app.Logger, sandbox, [.. Lanes.All.Where(lane => played.Any(name => Adapters.LaneOf(name) == lane))]);
         if (providers.NotCarried.ToList() is { Count: > 0 } lanes)
             app.Logger.LogWarning("No provider is configured for {Lanes}; deliveries on them fail with {Reason}.", string.Join(", ", lanes).ToLowerInvariant(), Reasons.NoProvider);

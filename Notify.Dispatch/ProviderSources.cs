@@ -62,14 +62,19 @@ public static class ProviderSources
     {
         List<string> files = [], others = [];
         foreach (var source in ((IConfigurationRoot)configuration).Providers)
-            (source is KeyPerFileConfigurationProvider ? files : others).AddRange(source.GetChildKeys([], section.Path));
+            (source is KeyPerFileConfigurationProvider ? files : others).AddRange(Keys(source, section.Path));
         if (files.Count == 0 || others.Count == 0) return;
         if (section.Path.StartsWith(Live, StringComparison.OrdinalIgnoreCase) && !files.Concat(others).Any(IsAddress)) return;
         faults.Add($"{section.Path} is set partly in Notify:SettingsPath ({string.Join(", ", files.Distinct())}) and partly elsewhere "
             + $"({string.Join(", ", others.Distinct())}); set all of it in one place");
 
-        bool IsAddress(string key) => Addresses.Contains(key, StringComparer.OrdinalIgnoreCase);
+        bool IsAddress(string key) => Addresses.Contains(key.Split(':')[^1], StringComparer.OrdinalIgnoreCase);
     }
+
+    // A source's settings under a section, those of its apps among them.
+    private static IEnumerable<string> Keys(IConfigurationProvider source, string path) =>
+        source.GetChildKeys([], path).Distinct().SelectMany(key =>
+            Keys(source, $"{path}:{key}").Select(below => $"{key}:{below}") is var deeper && deeper.Any() ? deeper : [key]);
 
     private static void CheckAddresses(IConfigurationSection section, SandboxSettings sandbox, ICollection<string> faults)
     {

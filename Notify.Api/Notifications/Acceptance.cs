@@ -211,7 +211,10 @@ public sealed class Acceptance : IAsyncDisposable
 
     private static UnregisteredRecipient? ToOf(RequestNotification r) => r.To is not { } to ? null : new UnregisteredRecipient(
         to.Email, to.Phone is null ? null : ContactRules.ToE164(to.Phone),
-        to.Device is { } d ? new DeviceAddress(d.Platform!.Value, Devices.AddressOf(d.Platform!.Value, d.Token, d.Subscription)) : null);
+        to.Device is { } d
+            ? new DeviceAddress(d.Platform!.Value, Devices.AddressOf(d.Platform!.Value, d.Token, d.Subscription),
+                DeviceApp.Of(d.App, d.Environment))
+            : null);
 
     private sealed record Item(
         string Key, Client Client, RequestNotification Request, NotificationPayload Payload, string Subject, string Hash, long Bytes,

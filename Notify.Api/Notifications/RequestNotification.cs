@@ -13,6 +13,7 @@ using Notify.Domain.Notifications;
 using Notify.Domain.Recipients;
 using Notify.Domain.Templates;
 using Notify.Projections.Net;
+using Notify.Projections.Privacy;
 
 namespace Notify.Api.Notifications;
 
@@ -124,6 +125,15 @@ public sealed record RequestedDevice
 
     /// <summary>The browser's subscription; for the web.</summary>
     public WebPushSubscription? Subscription { get; init; }
+
+    /// <summary>The bundle ID of the app that the token belongs to; for iOS. Absent: the installation's default app.</summary>
+    public string? App { get; init; }
+
+    /// <summary>
+    /// Which of Apple's servers know the token: <c>sandbox</c> for an app installed from Xcode. Absent: <c>production</c>, or the only
+    /// one that the app is configured for.
+    /// </summary>
+    public PushEnvironment? Environment { get; init; }
 }
 
 /// <summary>The shape of a request; what depends on the clock or on stored state is decided after it was accepted.</summary>
@@ -132,7 +142,8 @@ public sealed class RequestNotificationValidator : AbstractValidator<RequestNoti
     /// <summary>The rules.</summary>
     /// <param name="guard">Tells where a browser's push service may be.</param>
     /// <param name="sms">How long an SMS may be.</param>
-    public RequestNotificationValidator(OutboundGuard? guard = null, SmsLimits? sms = null)
+    /// <param name="ring">Tells whether apps may be stored.</param>
+    public RequestNotificationValidator(OutboundGuard? guard = null, SmsLimits? sms = null, MasterKeyRing? ring = null)
     {
         RuleFor(r => r.EventId).Must(Identifiers.IsEventId).WithMessage("must be 1 to 128 of A-Z a-z 0-9 . _ ~ : -");
         RuleFor(r => r.UserId).Must(Identifiers.IsUserId).When(r => r.UserId is not null).WithMessage(Identifiers.UserIdRule);
@@ -152,7 +163,7 @@ public sealed class RequestNotificationValidator : AbstractValidator<RequestNoti
             var limits = sms ?? new SmsLimits();
             if (limits.Excess(content.Body, content.Track) is { } segments) context.AddFailure("Content.Body", TooManySegments(limits.AsSent(content.Body!, content.Track), segments, limits.MaxSegments));
         }).When(r => r.Content is not null && r.Channels?.Contains(Channel.Sms) == true);
-        RuleFor(r => r.To!).SetValidator(new RequestedRecipientValidator(guard)).When(r => r.To is not null);
+        RuleFor(r => r.To!).SetValidator(new RequestedRecipientValidator(guard, ring)).When(r => r.To is not null);
     }
 
     private static string TooManySegments(string body, int segments, int most) => string.Create(CultureInfo.InvariantCulture,
@@ -198,14 +209,16 @@ public sealed class RequestedContentValidator : AbstractValidator<RequestedConte
 public sealed class RequestedRecipientValidator : AbstractValidator<RequestedRecipient>
 {
     /// <summary>The rules.</summary>
-    public RequestedRecipientValidator(OutboundGuard? guard = null)
+    public RequestedRecipientValidator(OutboundGuard? guard = null, MasterKeyRing? ring = null)
     {
         RuleFor(t => t).Must(t => t.Email is not null || t.Phone is not null || t.Device is not null).OverridePropertyName("").WithMessage("needs an email, phone or device");
         RuleFor(t => t.Email).Must(e => ContactRules.IsEmail(e!)).When(t => t.Email is not null).WithMessage(ContactRules.EmailRule);
         RuleFor(t => t.Phone).Must(p => ContactRules.ToE164(p!) is not null).When(t => t.Phone is not null).WithMessage(ContactRules.PhoneRule);
         RuleFor(t => t.Device!).Custom((d, context) =>
         {
-            foreach (var (field, fault) in ContactRules.CheckDevice(d.Platform, d.Token, d.Subscription, guard)) context.AddFailure($"Device.{field}", fault);
+            foreach (var (field, fault) in ContactRules.CheckDevice(d.Platform, d.Token, d.Subscription, guard)
+                .Concat(AppRules.Check(d.Platform, d.App, d.Environment, ring)))
+                context.AddFailure($"Device.{field}", fault);
         }).When(t => t.Device is not null);
     }
 }

@@ -41,7 +41,7 @@ public sealed class DeviceChallenge(MasterKeyRing ring, Acceptance acceptance, T
         {
             EventId = $"{ClientToken.EventIdPrefix}challenge:{ring.Fingerprint("device-challenge-event", $"{deviceId}\n{userId}\n{number}")[..22]}",
             To = new RequestedRecipient { Device = new RequestedDevice { Platform = device.Platform, Token = device.Token,
-                Subscription = device.Subscription } },
+                Subscription = device.Subscription, App = device.App, Environment = device.Environment } },
             Channels = [Channel.Push], Category = "device-challenge", Priority = Priority.Critical, ExpiresAt = until,
             Content = new RequestedContent
             {

@@ -30,6 +30,18 @@ public sealed record RegisterDevice
     /// <summary>The browser's subscription; for the web.</summary>
     public WebPushSubscription? Subscription { get; init; }
 
+    /// <summary>
+    /// The bundle ID of the app that the token belongs to; for iOS. Absent: as it was registered before, else the installation's default
+    /// app.
+    /// </summary>
+    public string? App { get; init; }
+
+    /// <summary>
+    /// Which of Apple's servers know the token: <c>sandbox</c> for an app installed from Xcode. Absent: <c>production</c>, or the only
+    /// one that the app is configured for.
+    /// </summary>
+    public PushEnvironment? Environment { get; init; }
+
     /// <summary>For an app whose device was another user's: the code that was sent to it. A service needs none.</summary>
     public string? Challenge { get; init; }
 }
@@ -48,9 +60,11 @@ public sealed record ChallengedDevice(string DeviceId, string Challenge, DateTim
 public sealed class RegisterDeviceValidator : AbstractValidator<RegisterDevice>
 {
     /// <summary>The rules.</summary>
-    public RegisterDeviceValidator(OutboundGuard? guard = null) => RuleFor(d => d).Custom((d, context) =>
+    public RegisterDeviceValidator(OutboundGuard? guard = null, MasterKeyRing? ring = null) => RuleFor(d => d).Custom((d, context) =>
     {
-        foreach (var (field, fault) in ContactRules.CheckDevice(d.Platform, d.Token, d.Subscription, guard)) context.AddFailure(field, fault);
+        foreach (var (field, fault) in ContactRules.CheckDevice(d.Platform, d.Token, d.Subscription, guard)
+            .Concat(AppRules.Check(d.Platform, d.App, d.Environment, ring)))
+            context.AddFailure(field, fault);
     });
 }
 
@@ -101,6 +115,11 @@ public static class Devices
                 + "longest ago makes room. Let the app call this at every start: it keeps the token fresh, and is an event only where "
                 + "it tells something new, or once a day.")
             .Takes("An iPhone", new RegisterDevice { Platform = Platform.Ios, Token = "a0a0c1f2e3d4b5a69788796a5b4c3d2e1f00112233445566778899aabbccddee" })
+            .Takes("An iPhone with one of several apps", new RegisterDevice
+            {
+                Platform = Platform.Ios, Token = "a0a0c1f2e3d4b5a69788796a5b4c3d2e1f00112233445566778899aabbccddee",
+                App = "com.example.driver", Environment = PushEnvironment.Sandbox,
+            })
             .Takes("An Android phone", new RegisterDevice { Platform = Platform.Android, Token = "dQw4w9WgXcQ:APA91bH-example-registration-token" })
             .Takes("A browser", new RegisterDevice
             {
@@ -121,11 +140,14 @@ public static class Devices
 
     private static async Task<IResult> RegisterAsync(
         string userId, HttpContext http, IDocumentStore store, SubjectKeys keys, MasterKeyRing ring, RegisterDeviceValidator validator,
-        DeviceChallenge challenge, TimeProvider clock)
+        DeviceChallenge challenge, AppRules apps, TimeProvider clock)
     {
         if (!Identifiers.IsUserId(userId)) return Problem.Invalid(new Dictionary<string, string[]> { ["userId"] = [Identifiers.UserIdRule] });
         var (device, problem) = await RequestBody.ReadAsync(http.Request, validator);
         if (device is null) return problem!;
+        var app = DeviceApp.Of(device.App, device.Environment);
+        if (await apps.FaultAsync(app, http.RequestAborted) is { } fault)
+            return Problem.Invalid(new Dictionary<string, string[]> { ["app"] = [fault] });
 
         var address = AddressOf(device.Platform!.Value, device.Token, device.Subscription);
         var deviceId = IdOf(ring, device);
@@ -142,7 +164,8 @@ public static class Devices
             var subject = Recipient.KeyOf(userId);
             // Registering again renews the token's age, be it news or not: a provider's older word about it counts no more.
             session.QueueSqlCommand("update notify.devices set registered_at = ? where device_id = ?", now, deviceId);
-            if (owner == userId && recipient?.Devices.Find(d => d.Id == deviceId) is { } known && now - known.RegisteredAt < Renewal
+            var known = recipient?.Devices.Find(d => d.Id == deviceId);
+            if (owner == userId && known is not null && now - known.RegisteredAt < Renewal && (app is null || app == known.App)
                 && (await keys.ForAsync(session.Connection!, [known.Token], http.RequestAborted))
                     .OpenText(known.Token, SealedPlace.OfToken(subject, deviceId)) == address) return [];
             var current = await keys.CurrentAsync(session.Connection!, [subject], http.RequestAborted);
@@ -152,7 +175,8 @@ public static class Devices
             [
                 .. tooMany.Select(d => new DeviceRemoved(d, DeviceRemovalReasons.TooMany, by, now)),
                 new DeviceRegistered(
-                    deviceId, device.Platform!.Value, current.Seal(subject, SealedPlace.OfToken(subject, deviceId), address), by, now),
+                    deviceId, device.Platform!.Value, current.Seal(subject, SealedPlace.OfToken(subject, deviceId), address), by, now,
+                    app ?? known?.App),
             ];
         }, http.RequestAborted, first: async session =>
         {

@@ -8,6 +8,8 @@ using Notify.Api.Reference;
 using Notify.Domain.Clients;
 using Notify.Domain.Recipients;
 using Notify.Projections.Net;
+using Notify.Projections.Privacy;
+using Notify.Projections.ProviderHealth;
 
 namespace Notify.Api.Recipients;
 
@@ -55,7 +57,7 @@ public sealed class ImportUserValidator : AbstractValidator<ImportUser>
     private static readonly PutUserValidator Details = new();
 
     /// <summary>The rules.</summary>
-    public ImportUserValidator(OutboundGuard? guard = null) => RuleFor(u => u).Custom((u, context) =>
+    public ImportUserValidator(OutboundGuard? guard = null, MasterKeyRing? ring = null) => RuleFor(u => u).Custom((u, context) =>
     {
         if (u.UserId is null || !Identifiers.IsUserId(u.UserId)) context.AddFailure("UserId", Identifiers.UserIdRule);
         foreach (var fault in Details.Validate(new PutUser { Email = u.Email, Phone = u.Phone, Locale = u.Locale, TimeZone = u.TimeZone }).Errors)
@@ -64,7 +66,9 @@ public sealed class ImportUserValidator : AbstractValidator<ImportUser>
         if (devices.Count > MaxDevices) context.AddFailure("Devices", $"at most {MaxDevices}");
         for (var i = 0; i < Math.Min(devices.Count, MaxDevices); i++)
         {
-            foreach (var (field, fault) in ContactRules.CheckDevice(devices[i].Platform, devices[i].Token, devices[i].Subscription, guard))
+            var device = devices[i];
+            foreach (var (field, fault) in ContactRules.CheckDevice(device.Platform, device.Token, device.Subscription, guard)
+                .Concat(AppRules.Check(device.Platform, device.App, device.Environment, ring)))
                 context.AddFailure(string.Create(CultureInfo.InvariantCulture, $"Devices[{i}].{field}"), fault);
         }
     });
@@ -96,7 +100,8 @@ public static class ImportUsers
             })
             .Answers(200, "What came of it; look at failed.", new ImportSummary(2, 1, 1, [new ImportFault(4, "phone", ContactRules.PhoneRule)], 0));
 
-    private static async Task<IResult> ImportAsync(HttpContext http, RecipientImport import, ImportUserValidator validator)
+    private static async Task<IResult> ImportAsync(
+        HttpContext http, RecipientImport import, ImportUserValidator validator, AppRules apps)
     {
         var type = http.Request.ContentType?.Split(';')[0].Trim();
         if (type is not ("application/x-ndjson" or "application/ndjson" or "application/jsonl" or "application/json"))
@@ -108,11 +113,12 @@ public static class ImportUsers
         var errors = new List<ImportFault>();
         var (chunk, committing) = (new List<ImportUser>(Chunk), Task.CompletedTask);
         var (by, aborted) = (Callers.Of(http).ClientId, http.RequestAborted);
+        var configured = await apps.ConfiguredAsync(aborted);
         await foreach (var (number, raw) in ImportLines.ReadAsync(http.Request.BodyReader, MaxLine, aborted))
         {
             var text = raw is null ? null : ImportLines.WithoutMarks(raw);
             if (text is { } blank && ImportLines.IsBlank(blank)) continue;
-            var (user, faults) = Parse(number, text, validator);
+            var (user, faults) = Parse(number, text, validator, configured);
             if (user is not null) chunk.Add(user);
             else
             {
@@ -145,7 +151,8 @@ public static class ImportUsers
         }
     }
 
-    private static (ImportUser? User, IReadOnlyList<ImportFault> Faults) Parse(long line, byte[]? text, ImportUserValidator validator)
+    private static (ImportUser? User, IReadOnlyList<ImportFault> Faults) Parse(
+        long line, byte[]? text, ImportUserValidator validator, IReadOnlyList<CarriedApp>? configured)
     {
         if (text is null) return (null, [new ImportFault(line, null, TooLong)]);
         var (document, fault) = RequestBody.Parse(text, "The line", isLine: true);
@@ -153,7 +160,13 @@ public static class ImportUsers
         using (document)
         {
             var faults = RequestBody.Bind(document.RootElement, validator, out var user);
+            if (faults is null && AppFaults(user!, configured) is { Count: > 0 } unknown)
+                return (null, [.. unknown.Select(f => new ImportFault(line, "devices", f))]);
             return (user, faults is null ? [] : [.. faults.SelectMany(f => f.Value.Select(m => new ImportFault(line, f.Key, m)))]);
         }
     }
+
+    private static List<string> AppFaults(ImportUser user, IReadOnlyList<CarriedApp>? configured) =>
+        [.. (user.Devices ?? []).Select(d => DeviceApp.Of(d.App, d.Environment)).OfType<DeviceApp>()
+            .Select(a => AppRules.FaultOf(a, configured)).OfType<string>()];
 }

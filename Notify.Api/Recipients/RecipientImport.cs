@@ -67,7 +67,10 @@ public sealed class RecipientImport(IDocumentStore store, SubjectKeys keys, Mast
             {
                 var owner = moved.GetValueOrDefault(id, owners[id]);
                 var address = Devices.AddressOf(device.Platform!.Value, device.Token, device.Subscription);
-                if (owner == user.UserId && Has(key, id) && (!named.Contains(id) || subscriptions.GetValueOrDefault((key, id)) == address)) continue;
+                var app = DeviceApp.Of(device.App, device.Environment);
+                var before = states.GetValueOrDefault(key)?.Devices.Find(d => d.Id == id)?.App;
+                if (owner == user.UserId && Has(key, id) && (app is null || app == before)
+                    && (!named.Contains(id) || subscriptions.GetValueOrDefault((key, id)) == address)) continue;
                 if (owner != user.UserId && Has(Recipient.KeyOf(owner), id)) Happened(Recipient.KeyOf(owner), new DeviceRemoved(id, DeviceRemovalReasons.MovedToAnotherUser, by, now));
                 if (states.TryGetValue(key, out var has))
                 {
@@ -75,7 +78,7 @@ public sealed class RecipientImport(IDocumentStore store, SubjectKeys keys, Mast
                 }
 
                 Happened(key, new DeviceRegistered(
-                    id, device.Platform!.Value, current.Seal(key, SealedPlace.OfToken(key, id), address), by, now));
+                    id, device.Platform!.Value, current.Seal(key, SealedPlace.OfToken(key, id), address), by, now, app ?? before));
                 if (named.Contains(id)) subscriptions[(key, id)] = address;
                 (moved[id], isNews) = (user.UserId!, true);
             }

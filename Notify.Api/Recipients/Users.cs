@@ -51,7 +51,10 @@ public sealed record UserResource(string UserId, string? Email, string? Phone, s
 /// <param name="DeviceId">Follows from its token.</param>
 /// <param name="Platform">Which provider carries a push to it.</param>
 /// <param name="RegisteredAt">When it was last registered.</param>
-public sealed record DeviceResource(string DeviceId, Platform Platform, DateTimeOffset RegisteredAt);
+/// <param name="App">The bundle ID that it was registered with; absent: none.</param>
+/// <param name="Environment">Which of Apple's servers it was registered with; absent: none was named.</param>
+public sealed record DeviceResource(
+    string DeviceId, Platform Platform, DateTimeOffset RegisteredAt, string? App = null, PushEnvironment? Environment = null);
 
 /// <summary>The shape of contact details.</summary>
 public sealed class PutUserValidator : AbstractValidator<PutUser>
@@ -124,7 +127,9 @@ public static class Users
             ? (await keys.ForAsync(read.Connection, [sealedDetails], http.RequestAborted)).DetailsOf(recipient) : null;
         var last = await DeviceTable.LastRegisteredAsync(read.Connection, [.. recipient.Devices.Select(d => d.Id)], http.RequestAborted);
         return Results.Ok(new UserResource(
-            userId, details?.Email, details?.Phone, details?.Locale, details?.TimeZone, [.. recipient.Devices.Select(d => new DeviceResource(d.Id, d.Platform, Devices.LastRegistered(d, last)))]));
+            userId, details?.Email, details?.Phone, details?.Locale, details?.TimeZone,
+            [.. recipient.Devices.Select(d => new DeviceResource(
+                d.Id, d.Platform, Devices.LastRegistered(d, last), d.App?.Id, d.App?.Environment))]));
     }
 
     private static async Task<IResult> EraseAsync(string userId, HttpContext http, IDocumentStore store, SubjectKeys keys, TimeProvider clock)

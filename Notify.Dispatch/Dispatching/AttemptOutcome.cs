@@ -15,7 +15,8 @@ public abstract record AttemptOutcome
     /// <summary>Not now: try again.</summary>
     /// <param name="Code">The provider's own code.</param>
     /// <param name="After">What the provider asked for; a lower bound.</param>
-    public sealed record Retry(string Reason, string? Code, TimeSpan? After = null) : AttemptOutcome;
+    /// <param name="IsCall">Whether a call was made; if not, it says nothing about the provider.</param>
+    public sealed record Retry(string Reason, string? Code, TimeSpan? After = null, bool IsCall = true) : AttemptOutcome;
 
     /// <summary>Never.</summary>
     /// <param name="Reason">One of <see cref="Domain.Notifications.Reasons"/>.</param>

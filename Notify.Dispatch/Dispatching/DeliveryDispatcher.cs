@@ -189,7 +189,7 @@ public sealed class DeliveryDispatcher(
         var latency = clock.GetElapsedTime(began);
         // One call is one word about the provider, however many it was for; what only waited for a call is none.
         var words = new HashSet<string>(StringComparer.Ordinal);
-        var counted = outcomes.Select(o => o is not (AttemptOutcome.NotSent or AttemptOutcome.Retry { Code: ProviderCall.NoCallFree })
+        var counted = outcomes.Select(o => o is not (AttemptOutcome.NotSent or AttemptOutcome.Retry { IsCall: false })
             && words.Add(o.GetType().Name)).ToList();
         for (var i = 0; i < outcomes.Count; i++) route?.End(provider!, outcomes[i], latency, beganAt, counted[i]);
         gate.Release(call.Count);
@@ -211,6 +211,7 @@ public sealed class DeliveryDispatcher(
         Telemetry.ProviderCall.Record(latency.TotalSeconds, Telemetry.Tags(c.Row.Queue));
         if (counts && (c.Ask is null || canBeAsked)) CountCall(provider, c, outcome, latency);
         if (outcome is AttemptOutcome.Halted halted) LogHalted(provider!.Name, halted.Code, c.Notification.Request.Mode);
+        if (outcome is AttemptOutcome.Retry { Reason: Reasons.AppNotConfigured }) LogMissingApp(provider!.Name, c.Message.App?.Name);
         return settlement.SettleAsync(AttemptMade.Of(
             c, outcome, latency, ContentHash(c), clock.GetUtcNow(), route?.HasAnother([.. c.Delivery.Tried ?? [], provider!.Name]) == true));
     }
@@ -240,14 +241,28 @@ public sealed class DeliveryDispatcher(
     // Taken before the claim: its lease, and what its last checks see, are no younger.
     private readonly record struct ClaimMoment(int Term, long Timestamp, DateTimeOffset Now);
 
-    private long lastHalted;
+    private long lastHalted, lastMissing;
 
     private void LogHalted(string provider, string code, ClientMode mode)
     {
+        if (!IsFirstOfMinute(ref lastHalted)) return;
+        log.LogError("{Provider} refuses our configuration ({Code}); its deliveries wait and nothing is lost. Check {Section}:{Provider}.",
+            provider, code, mode == ClientMode.Test ? "TestProviders" : "Providers", provider);
+    }
+
+    private void LogMissingApp(string provider, string? app)
+    {
+        if (!IsFirstOfMinute(ref lastMissing)) return;
+        log.LogError(
+            "{Provider} has no settings for the app {App}; its deliveries wait, and become dead letters. Add it under Providers:Apns:Apps.",
+            provider, app);
+    }
+
+    private bool IsFirstOfMinute(ref long at)
+    {
         var now = clock.GetTimestamp();
-        var last = Interlocked.Read(ref lastHalted);
-        if (last != 0 && clock.GetElapsedTime(last, now) < TimeSpan.FromMinutes(1)) return;
-        if (Interlocked.CompareExchange(ref lastHalted, now, last) == last)
-            log.LogError("{Provider} refuses our configuration ({Code}); its deliveries wait and nothing is lost. Check {Section}:{Provider}.", provider, code, mode == ClientMode.Test ? "TestProviders" : "Providers", provider);
+        var last = Interlocked.Read(ref at);
+        if (last != 0 && clock.GetElapsedTime(last, now) < TimeSpan.FromMinutes(1)) return false;
+        return Interlocked.CompareExchange(ref at, now, last) == last;
     }
 }

@@ -1,5 +1,7 @@
 using Notify.Dispatch.Routing;
 using Notify.Domain.Notifications;
+using Notify.Domain.Recipients;
+using Notify.Projections.ProviderHealth;
 
 namespace Notify.Dispatch.Dispatching;
 
@@ -11,9 +13,11 @@ namespace Notify.Dispatch.Dispatching;
 /// <param name="FromName">The sender's name of an email; <c>null</c>: that of the provider's settings.</param>
 /// <param name="ReplyTo">The address that answers to an email go to; <c>null</c>: to the sender's address.</param>
 /// <param name="Links">Addresses in the content that are this delivery's own, since what follows them is noticed.</param>
+/// <param name="App">The app that a device names; <c>null</c>: none.</param>
 public sealed record OutboundMessage(
     Guid DeliveryId, string Address, NotificationContent Content, Priority Priority, DateTimeOffset? ExpiresAt, Uri? Unsubscribe = null,
-    IReadOnlyList<string>? Links = null, bool HasOneClick = true, string? FromName = null, string? ReplyTo = null)
+    IReadOnlyList<string>? Links = null, bool HasOneClick = true, string? FromName = null, string? ReplyTo = null,
+    DeviceApp? App = null)
 {
     /// <summary>Hides what is personal.</summary>
     public override string ToString() => $"delivery {DeliveryId}";
@@ -39,6 +43,9 @@ public interface IDeliveryProvider
 
     /// <summary>How fast it may be sent to, where the settings do not say.</summary>
     Pace Pace => new();
+
+    /// <summary>The apps that it has settings for, the default one first; <c>null</c>: devices of all apps are the same to it.</summary>
+    IReadOnlyList<CarriedApp>? Apps => null;
 
     /// <summary>Whether an answer only asks us to go slower: the provider is then left alone for as long, and has not failed.</summary>
     bool IsThrottle(AttemptOutcome.Retry answer) => answer.Code?.EndsWith("429", StringComparison.Ordinal) == true;

@@ -311,6 +311,8 @@ public sealed class SliceClaim(
         var (content, fault) = ContentRendering.Of(n, d.Channel, payload, templates);
         if (content is null) return (null, fault, null);
         var sent = tracked.Of(d.Id, d.Channel, content);
-        return (new OutboundMessage(d.Id, address, sent.Content, n.Request.Priority, n.Request.ExpiresAt, links.Of(d.Id, d.Lane, n.Request.Priority), sent.Addresses), null, sent.Destinations);
+        var message = new OutboundMessage(d.Id, address, sent.Content, n.Request.Priority, n.Request.ExpiresAt,
+            links.Of(d.Id, d.Lane, n.Request.Priority), sent.Addresses, App: d.App);
+        return (message, null, sent.Destinations);
     }
 }

@@ -6,7 +6,8 @@ namespace Notify.Domain.Notifications;
 
 /// <summary>A contact point of someone who is not registered, sealed.</summary>
 /// <param name="Fingerprint">Keyed hash by which it is known whether the address is suppressed; <c>null</c> for devices.</param>
-public sealed record SealedContact(Lane Lane, string Contact, Sealed Address, string? Fingerprint = null);
+/// <param name="App">The app that a device names.</param>
+public sealed record SealedContact(Lane Lane, string Contact, Sealed Address, string? Fingerprint = null, DeviceApp? App = null);
 
 /// <summary>Decides which contact points of a person a notification is tried on. Pure: the same input gives the same plan.</summary>
 public static class DeliveryPlanner
@@ -38,7 +39,8 @@ public static class DeliveryPlanner
                 foreach (var device in recipient.Devices)
                 {
                     if (Hindrance(device.Lane, request, content, wants, rule, sms) is { } h) leftOut.Add(LeaveOut(key, channel, device.Id, h.Reason, h.Rule));
-                    else deliveries.Add(new PlannedDelivery(DeterministicId.OfDelivery(key, device.Id), device.Lane, device.Id, device.Token, why));
+                    else deliveries.Add(new PlannedDelivery(
+                        DeterministicId.OfDelivery(key, device.Id), device.Lane, device.Id, device.Token, why, device.App));
                 }
 
                 continue;
@@ -83,7 +85,8 @@ public static class DeliveryPlanner
                 var (wants, rule, passed) = rules.Reaches(request, null, channel, c.Fingerprint);
                 if (Hindrance(c.Lane, request, content, wants, rule, sms) is { } h) leftOut.Add(LeaveOut(key, channel, null, h.Reason, h.Rule));
                 else if (rules.Against(channel, c.Fingerprint, now) is { } s) leftOut.Add(LeaveOut(key, channel, null, Reasons.SuppressedAddress, s.Rule));
-                else deliveries.Add(new PlannedDelivery(DeterministicId.OfDelivery(key, c.Contact), c.Lane, null, c.Address, passed ? rule : null));
+                else deliveries.Add(new PlannedDelivery(
+                    DeterministicId.OfDelivery(key, c.Contact), c.Lane, null, c.Address, passed ? rule : null, c.App));
             }
         }
 

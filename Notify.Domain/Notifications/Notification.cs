@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using Notify.Domain.Privacy;
+using Notify.Domain.Recipients;
 
 namespace Notify.Domain.Notifications;
 
@@ -51,13 +52,14 @@ public enum DeliveryStatus
 /// <param name="ClickedAt">When a link was first followed.</param>
 /// <param name="Clicked">The links that were followed, by number; <c>null</c>: none.</param>
 /// <param name="PlaceAt">When it was to leave by its category's caps and the person's quiet hours, which is where it has its place; <c>null</c> for what was left out at planning.</param>
+/// <param name="App">The app that the device names; <c>null</c>: none.</param>
 public sealed record Delivery(
     Guid Id, Channel Channel, Lane? Lane, DeliveryStatus Status, string? DeviceId = null, Privacy.Sealed? Contact = null,
     string? Reason = null, string? Provider = null, string? ProviderCode = null, string? ProviderMessageId = null, int Attempts = 0,
     DateTimeOffset? AttemptedAt = null, DateTimeOffset? DeferredUntil = null, DateTimeOffset? DispatchedAt = null,
     DateTimeOffset? DeliveredAt = null, DateTimeOffset? OpenedAt = null, ImmutableList<string>? Tried = null, int Moves = 0, bool WasResent = false, bool WasRedriven = false,
     DateTimeOffset? ComplainedAt = null, DateTimeOffset? UnsubscribedAt = null, DateTimeOffset? ClickedAt = null, ImmutableList<int>? Clicked = null,
-    DateTimeOffset? PlaceAt = null)
+    DateTimeOffset? PlaceAt = null, DeviceApp? App = null)
 {
     /// <summary>Whether something is still to be done about it: queued, waiting, or being attempted.</summary>
     public bool IsInFlight => Status is DeliveryStatus.Queued or DeliveryStatus.Deferred or DeliveryStatus.Attempting;
@@ -203,7 +205,12 @@ public sealed record Notification(
     {
         var deliveries = ImmutableDictionary.CreateBuilder<Guid, Delivery>();
         foreach (var p in e.Deliveries)
-            deliveries[p.Id] = new Delivery(p.Id, Lanes.ChannelOf(p.Lane), p.Lane, DeliveryStatus.Queued, p.DeviceId, p.Address, PlaceAt: e.At);
+        {
+            deliveries[p.Id] = new Delivery(
+                p.Id, Lanes.ChannelOf(p.Lane), p.Lane, DeliveryStatus.Queued, p.DeviceId, p.Address, PlaceAt: e.At, App: p.App);
+        }
+
+
         foreach (var l in e.LeftOut)
             deliveries[l.Id] = new Delivery(l.Id, l.Channel, null, DeliveryStatus.Suppressed, l.DeviceId, Reason: l.Reason);
         return deliveries.ToImmutable();

@@ -1,5 +1,6 @@
 using Notify.Domain.Clients;
 using Notify.Domain.Privacy;
+using Notify.Domain.Recipients;
 
 namespace Notify.Domain.Notifications;
 
@@ -50,7 +51,9 @@ public sealed record DeliveriesPlanned(
 /// <param name="DeviceId">The registered device, for push.</param>
 /// <param name="Address">Token, number or address, sealed.</param>
 /// <param name="Rule">The rule that passed over the person's no; <c>null</c>: there was none.</param>
-public sealed record PlannedDelivery(Guid Id, Lane Lane, string? DeviceId, Sealed Address, string? Rule = null);
+/// <param name="App">The app that the device names; <c>null</c>: none.</param>
+public sealed record PlannedDelivery(
+    Guid Id, Lane Lane, string? DeviceId, Sealed Address, string? Rule = null, DeviceApp? App = null);
 
 /// <summary>One contact point or channel that will not be tried.</summary>
 /// <param name="Reason">One of <see cref="Reasons"/>.</param>

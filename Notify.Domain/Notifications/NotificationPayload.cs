@@ -29,7 +29,8 @@ public sealed record UnregisteredRecipient(string? Email = null, string? Phone =
 /// <summary>A device as an app names it.</summary>
 /// <param name="Platform">iOS, Android or web.</param>
 /// <param name="Token">The provider's token; hexadecimal for iOS.</param>
-public sealed record DeviceAddress(Platform Platform, string? Token = null);
+/// <param name="App">The app that the token belongs to; <c>null</c>: none is named.</param>
+public sealed record DeviceAddress(Platform Platform, string? Token = null, DeviceApp? App = null);
 
 /// <summary>The personal part of a request: stored only as <see cref="Privacy.Sealed"/>.</summary>
 /// <param name="Content">Empty where a template gives it.</param>

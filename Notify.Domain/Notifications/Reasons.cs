@@ -24,6 +24,12 @@ public static class Reasons
     /// <summary>No provider carries this kind of delivery here.</summary>
     public const string NoProvider = "NoProvider";
 
+    /// <summary>The device's app is none that the provider has settings for here; it is sent nothing by another app's.</summary>
+    public const string AppNotConfigured = "AppNotConfigured";
+
+    /// <summary>No call was made: the provider did not answer for the device's app lately, and others must not wait for it.</summary>
+    public const string AppPaused = "AppPaused";
+
     /// <summary>The content has nothing that this channel can show.</summary>
     public const string NoContent = "NoContent";
 

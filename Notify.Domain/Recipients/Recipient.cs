@@ -6,7 +6,8 @@ namespace Notify.Domain.Recipients;
 
 /// <summary>A device on which a user can be reached.</summary>
 /// <param name="RegisteredAt">When, as far as it was news; a provider's word that a token is dead counts only if it is later than this and than <c>notify.devices</c> says.</param>
-public sealed record Device(string Id, Platform Platform, Sealed Token, DateTimeOffset RegisteredAt)
+/// <param name="App">The app that the token belongs to; <c>null</c>: the device names none.</param>
+public sealed record Device(string Id, Platform Platform, Sealed Token, DateTimeOffset RegisteredAt, DeviceApp? App = null)
 {
     /// <summary>The lane that carries a push to the platform.</summary>
     public static Lane LaneOf(Platform platform) => platform switch
@@ -53,7 +54,7 @@ public sealed record Recipient(
             DeviceRegistered e => r with
             {
                 IsErased = false,
-                Devices = r.Devices.RemoveAll(d => d.Id == e.DeviceId).Add(new Device(e.DeviceId, e.Platform, e.Token, e.At)),
+                Devices = r.Devices.RemoveAll(d => d.Id == e.DeviceId).Add(new Device(e.DeviceId, e.Platform, e.Token, e.At, e.App)),
             },
             DeviceRemoved e => r with { Devices = r.Devices.RemoveAll(d => d.Id == e.DeviceId) },
             OptedIn e => r.WithChoice(ChoiceKey(e.Channel, e.Category), true, e.At),

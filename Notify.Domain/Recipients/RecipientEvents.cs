@@ -23,7 +23,9 @@ public sealed record ContactDetailsGiven(
 
 /// <summary>The user can be reached on this device.</summary>
 /// <param name="DeviceId">Follows from the token, so that the same token is the same device.</param>
-public sealed record DeviceRegistered(string DeviceId, Platform Platform, Sealed Token, string By, DateTimeOffset At);
+/// <param name="App">The app that the token belongs to; <c>null</c>: the device names none.</param>
+public sealed record DeviceRegistered(
+    string DeviceId, Platform Platform, Sealed Token, string By, DateTimeOffset At, DeviceApp? App = null);
 
 /// <summary>The user cannot be reached on this device any more.</summary>
 /// <param name="Reason">One of <see cref="DeviceRemovalReasons"/>.</param>

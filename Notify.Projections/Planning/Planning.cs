@@ -63,7 +63,7 @@ public static class NotificationPlanning
         string key, UnregisteredRecipient? to, string subject, KeySet keys, MasterKeyRing ring)
     {
         if (to?.Device is { Token: { } token } device)
-            yield return new SealedContact(Device.LaneOf(device.Platform), "push", Seal("push", token));
+            yield return new SealedContact(Device.LaneOf(device.Platform), "push", Seal("push", token), App: device.App);
         if (to?.Phone is { } phone) yield return new SealedContact(Lane.Sms, "sms", Seal("sms", phone), ring.OfPhone(phone));
         if (to?.Email is { } email) yield return new SealedContact(Lane.Email, "email", Seal("email", email), ring.OfEmail(email));
 

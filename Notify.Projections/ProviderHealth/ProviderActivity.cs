@@ -12,7 +12,9 @@ namespace Notify.Projections.ProviderHealth;
 /// <param name="Position">Its place in its lane's route, from 1.</param>
 /// <param name="Weight">Its configured weight; <c>null</c> where the route is ordered.</param>
 /// <param name="IsSandbox">Whether the sandbox plays it for live clients.</param>
-public sealed record CarriedProvider(string Provider, Lane Lane, int Position, double? Weight = null, bool IsSandbox = false);
+/// <param name="Apps">The apps that it has settings for; <c>null</c> where it knows none.</param>
+public sealed record CarriedProvider(
+    string Provider, Lane Lane, int Position, double? Weight = null, bool IsSandbox = false, IReadOnlyList<CarriedApp>? Apps = null);
 
 /// <summary>
 /// Counts what came of this host's provider calls, and writes the counts down every few seconds: a call costs a dictionary
@@ -73,17 +75,18 @@ public sealed class ProviderActivity(NpgsqlDataSource database, AlertRules rules
         {
             batch.BatchCommands.Add(Command(
                 """
-                insert into notify.carried_providers (provider, lane, position, weight, is_sandbox, seen_at)
-                select p, l, n, w, s, $6 from unnest($1, $2, $3, $4, $5) as t(p, l, n, w, s) order by 1, 2
+                insert into notify.carried_providers (provider, lane, position, weight, is_sandbox, apps, seen_at)
+                select p, l, n, w, s, a, $6 from unnest($1, $2, $3, $4, $5, $7) as t(p, l, n, w, s, a) order by 1, 2
                 on conflict (provider, lane) do update
-                set seen_at = excluded.seen_at, position = excluded.position, weight = excluded.weight, is_sandbox = excluded.is_sandbox
+                set seen_at = excluded.seen_at, position = excluded.position, weight = excluded.weight, is_sandbox = excluded.is_sandbox,
+                    apps = excluded.apps
                 where carried_providers.seen_at < excluded.seen_at - interval '30 seconds'
-                    or (carried_providers.position, carried_providers.weight, carried_providers.is_sandbox)
-                        is distinct from (excluded.position, excluded.weight, excluded.is_sandbox)
+                    or (carried_providers.position, carried_providers.weight, carried_providers.is_sandbox, carried_providers.apps)
+                        is distinct from (excluded.position, excluded.weight, excluded.is_sandbox, excluded.apps)
                 """,
                 carried.Select(c => c.Provider).ToArray(), carried.Select(c => (short)c.Lane).ToArray(),
                 carried.Select(c => (short)c.Position).ToArray(), carried.Select(c => c.Weight).ToArray(),
-                carried.Select(c => c.IsSandbox).ToArray(), now));
+                carried.Select(c => c.IsSandbox).ToArray(), now, carried.Select(c => CarriedApps.Write(c.Apps)).ToArray()));
         }
 
         batch.BatchCommands.Add(Command("delete from notify.provider_calls where bucket < $1", now - Kept));

@@ -52,11 +52,12 @@ public sealed record ProviderHistory(string Type, DateTimeOffset At, string Reas
 /// <param name="Reason">Why it does not get all that it is configured for; absent when it does.</param>
 /// <param name="Changes">The last changes of circuit and weight, the newest first; 20 at most.</param>
 /// <param name="Sandbox">Whether the sandbox plays it for live clients (<c>Notify:LiveToSandbox</c>): then nothing reaches anybody.</param>
+/// <param name="Apps">The apps that it has settings for, the default one first; absent where it knows none.</param>
 public sealed record ProviderHealth(
     string Provider, string Lane, Health Health, CircuitState Circuit, double CallsPerMinute, double? ErrorRate, double? LatencyP50Ms, double? LatencyP95Ms,
     DateTimeOffset? Since, string? LastErrorCode, DateTimeOffset? LastErrorAt, Guid? Alert,
     int? Position, double? Weight, double? ConfiguredWeight, DateTimeOffset? CircuitSince, DateTimeOffset? CircuitUntil, DateTimeOffset? PausedUntil, string? Reason,
-    IReadOnlyList<ProviderHistory> Changes, bool Sandbox = false);
+    IReadOnlyList<ProviderHistory> Changes, bool Sandbox = false, IReadOnlyList<CarriedApp>? Apps = null);
 
 /// <summary>Reads providers' health from the counts that Dispatch hosts write down; they lag by seconds.</summary>
 public sealed class ProviderHealthReader(NpgsqlDataSource database, TimeProvider clock)
@@ -71,7 +72,7 @@ public sealed class ProviderHealthReader(NpgsqlDataSource database, TimeProvider
         var calls = new Dictionary<(string, Lane), (long Calls, long Failed)>();
         var errors = new Dictionary<(string, Lane), (string Code, DateTimeOffset At)>();
         var latencies = new Dictionary<(string, Lane), long[]>();
-        var places = new Dictionary<(string, Lane), (int Position, double? Weight, bool IsSandbox)>();
+        var places = new Dictionary<(string, Lane), (int Position, double? Weight, bool IsSandbox, string? Apps)>();
         var known = new SortedSet<(string Provider, Lane Lane)>();
         await using var connection = await database.OpenConnectionAsync(cancellation);
         await using (var batch = Batch(connection, now))
@@ -91,7 +92,8 @@ public sealed class ProviderHealthReader(NpgsqlDataSource database, TimeProvider
             while (await reader.ReadAsync(cancellation))
             {
                 known.Add(Key());
-                places[Key()] = (reader.GetInt16(2), reader.IsDBNull(3) ? null : reader.GetDouble(3), reader.GetBoolean(4));
+                places[Key()] = (reader.GetInt16(2), reader.IsDBNull(3) ? null : reader.GetDouble(3), reader.GetBoolean(4),
+                    reader.IsDBNull(5) ? null : reader.GetString(5));
             }
 
             known.UnionWith(calls.Keys);
@@ -110,14 +112,14 @@ public sealed class ProviderHealthReader(NpgsqlDataSource database, TimeProvider
             var histogram = latencies.GetValueOrDefault(key) ?? [];
             var error = errors.TryGetValue(key, out var last) ? last : ((string Code, DateTimeOffset At)?)null;
             var state = states.GetValueOrDefault(key);
-            var place = places.TryGetValue(key, out var p) ? p : ((int Position, double? Weight, bool IsSandbox)?)null;
+            var place = places.TryGetValue(key, out var p) ? p : ((int Position, double? Weight, bool IsSandbox, string? Apps)?)null;
             return new ProviderHealth(
                 key.Provider, key.Lane.ToString().ToLowerInvariant(), health, state?.Circuit ?? CircuitState.Closed, Math.Round(made / Window.TotalMinutes, 2),
                 made > 0 ? Math.Round((double)failed / made, 4) : null, LatencyClasses.Percentile(histogram, 0.5), LatencyClasses.Percentile(histogram, 0.95),
                 trouble?.FirstFailureAt ?? (health == Health.Healthy ? LastRecovery(recovered, key.Provider) : null), error?.Code, error?.At, trouble?.Id,
                 place?.Position, place?.Weight * (state?.Factor ?? 1), place?.Weight, state is { Reason: not null } ? state.Since : null, state?.Until,
                 state?.PausedUntil > now ? state.PausedUntil : null, state is null ? null : ReasonOf(state, now), changes[key.Provider],
-                place?.IsSandbox == true);
+                place?.IsSandbox == true, place?.Apps is { } apps ? CarriedApps.Parse(apps) : null);
         })];
     }
 
@@ -156,7 +158,7 @@ public sealed class ProviderHealthReader(NpgsqlDataSource database, TimeProvider
             ("select provider, queue / 10::smallint, sum(calls)::bigint, coalesce(sum(calls) filter (where outcome in (1, 2)), 0)::bigint from notify.provider_calls where bucket > $1 and outcome <> 4 and provider <> 'none' group by 1, 2", now - Window),
             ("select distinct on (1, 2) provider, queue / 10::smallint, coalesce(code, reason), bucket from notify.provider_calls where bucket > $1 and outcome in (1, 2, 3) and provider <> 'none' order by 1, 2, bucket desc, outcome", now.AddHours(-1)),
             ("select provider, queue / 10::smallint, h.class, sum(h.calls)::bigint from notify.provider_calls, unnest(latencies) with ordinality as h(calls, class) where bucket > $1 and outcome <> 4 and provider <> 'none' and h.calls > 0 group by 1, 2, 3", now - Window),
-            ("select provider, lane, position, weight, is_sandbox from notify.carried_providers where seen_at > $1", now - Window),
+            ("select provider, lane, position, weight, is_sandbox, apps from notify.carried_providers where seen_at > $1", now - Window),
         })
         {
             batch.BatchCommands.Add(new NpgsqlBatchCommand(sql) { Parameters = { new NpgsqlParameter { Value = since } } });

@@ -87,7 +87,8 @@ public static class EventWords
     public static string Time(DateTimeOffset time) => time.UtcDateTime.ToString("yyyy-MM-dd HH:mm:ss.fff", CultureInfo.InvariantCulture) + "Z";
 
     private static string PlannedName(PlannedDelivery d) =>
-        $"{NameOf(Lanes.ChannelOf(d.Lane), d.DeviceId)}{(Lanes.ChannelOf(d.Lane) == Channel.Push ? $" ({d.Lane})".ToLowerInvariant() : "")}{(d.Rule is null ? "" : $" (rule: {d.Rule})")}";
+        $"{NameOf(Lanes.ChannelOf(d.Lane), d.DeviceId)}{(Lanes.ChannelOf(d.Lane) == Channel.Push ? $" ({d.Lane})".ToLowerInvariant() : "")}"
+        + $"{(d.App is { } app ? $" of the app {app.Name}" : "")}{(d.Rule is null ? "" : $" (rule: {d.Rule})")}";
 
     private static string DecidedOn(long user, long category) => (user, category) switch
     {

@@ -6,7 +6,8 @@ namespace Notify.Projections;
 /// </summary>
 /// <remarks>
 /// 1: payloads inside events. 2: payloads in <c>notify.payloads</c>. 3: personal data encrypted for their place, and hashes of client
-/// secrets for their client and secret. 4: several keys of a subject (<c>rotate-data-keys</c>). Hosts announce their version with their keys
+/// secrets for their client and secret. 4: several keys of a subject (<c>rotate-data-keys</c>), and the apps of devices
+/// (<c>DeviceApp</c>). Hosts announce their version with their keys
 /// (<c>notify.host_keys.reader</c>); a host from before announcements counts as 1. See docs/adr/0008-store-format.md.
 /// </remarks>
 public sealed class StoreFormat
@@ -24,6 +25,9 @@ public sealed class StoreFormat
 
     /// <summary>Whether keys of subjects may be replaced: every live host then erases all keys of a subject.</summary>
     public bool WritesKeyVersions => written >= 4;
+
+    /// <summary>Whether a device's app is written; a host of the former version would send to it by another app's settings.</summary>
+    public bool WritesApps => written >= 4;
 
     /// <summary>Whether the store holds forms that this host cannot judge: it then claims and plans nothing.</summary>
     public bool IsOutdated => needed > Reader;

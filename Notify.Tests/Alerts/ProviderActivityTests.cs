@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using Microsoft.Extensions.Logging.Abstractions;
 using Notify.Domain.Notifications;
+using Notify.Domain.Recipients;
 using Notify.Domain.Routing;
 using Notify.Projections.Alerts;
 using Notify.Projections.ProviderHealth;
@@ -16,8 +17,13 @@ public sealed class ProviderActivityTests(EmptyDatabase database) : IClassFixtur
     public async Task Every_call_of_many_threads_and_hosts_is_counted_and_costs_no_more_than_a_look_up()
     {
         const int Threads = 4, Each = 100_000;
+        CarriedApp[] apps = 
+        [
+            new("default", "com.example.app", PushEnvironment.Production),
+            new("dev", "com.example.app", PushEnvironment.Sandbox),
+        ];
         using ProviderActivity first = Host(), second = Host();
-        second.Carries([new("twilio", Lane.Sms, 2, 30), new("apns", Lane.Apns, 1, IsSandbox: true)]);
+        second.Carries([new("twilio", Lane.Sms, 2, 30), new("apns", Lane.Apns, 1, IsSandbox: true, Apps: apps)]);
         var queue = new DeliveryQueue(Lane.Sms, Priority.Normal);
         var watch = Stopwatch.StartNew();
         await Task.WhenAll(Enumerable.Range(0, Threads).Select(_ => Task.Run(() =>
@@ -36,6 +42,8 @@ public sealed class ProviderActivityTests(EmptyDatabase database) : IClassFixtur
         var health = (await new ProviderHealthReader(database.Source, TimeProvider.System).ReadAsync(Cancellation)).ToDictionary(h => h.Provider);
         Assert.Equal((Health.Idle, CircuitState.Closed, 1, null, null), (health["apns"].Health, health["apns"].Circuit, health["apns"].Position, health["apns"].Weight, health["apns"].ErrorRate));
         Assert.Equal((true, false), (health["apns"].Sandbox, health["twilio"].Sandbox));
+        Assert.Equal(apps, health["apns"].Apps);
+        Assert.Null(health["twilio"].Apps);
         var twilio = health["twilio"];
         Assert.Equal((Health.Healthy, "sms", 2, 30d, "503"), (twilio.Health, twilio.Lane, twilio.Position, twilio.Weight, twilio.LastErrorCode));
         Assert.Equal((500_000 / 5.0, 0.2), (twilio.CallsPerMinute, twilio.ErrorRate));

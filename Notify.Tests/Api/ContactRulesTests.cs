@@ -121,6 +121,23 @@ public class ContactRulesTests
         else Assert.Contains(fault, Assert.Single(faults).Fault, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData(Platform.Ios, "com.example.app-2", null, null)]
+    [InlineData(Platform.Ios, null, PushEnvironment.Sandbox, null)]
+    [InlineData(Platform.Android, null, null, null)]
+    [InlineData(Platform.Ios, "", null, "bundle ID")]
+    [InlineData(Platform.Ios, "com.example\r\napns-priority: 1", null, "bundle ID")]
+    [InlineData(Platform.Ios, "com.exämple.app", null, "bundle ID")]
+    [InlineData(Platform.Android, "com.example.app", null, "only iOS")]
+    [InlineData(Platform.Web, null, PushEnvironment.Sandbox, "only iOS")]
+    public void App_of_a_device_is_a_bundle_id(Platform platform, string? app, PushEnvironment? environment, string? fault)
+    {
+        var faults = AppRules.Check(platform, app, environment, null).ToList();
+        if (fault is null) Assert.Empty(faults);
+        else Assert.Contains(fault, Assert.Single(faults).Fault, StringComparison.Ordinal);
+        Assert.NotEmpty(AppRules.Check(Platform.Ios, new string('a', 156), null, null));
+    }
+
     [Fact]
     public void A_token_is_not_endless()
     {

@@ -56,6 +56,37 @@ public sealed class Recipients : SystemTest
     }
 
     [Fact]
+    public async Task Device_names_its_app_and_is_sent_nothing_by_another_s_settings()
+    {
+        var (id, topic) = (NewId("apps"), (await TestRun.Accounts).GetProperty("apnsTopic").GetString()!);
+        await Client.PutAsync($"/v1/users/{id}", new { });
+
+        var other = await RegisterAsync(new { platform = "ios", token = Person.NewToken(), app = "com.example.other" });
+        Assert.Contains("com.example.other is no app", other.Is(400).Json["errors"]!["app"]!.ToJsonString(), StringComparison.Ordinal);
+        (await RegisterAsync(new { platform = "android", token = Person.NewAndroidToken(), app = topic })).Is(400);
+        var token = Person.NewToken();
+        (await RegisterAsync(new { platform = "ios", token })).Is(201);
+        (await RegisterAsync(new { platform = "ios", token, app = topic, environment = "production" })).Is(201);
+        (await RegisterAsync(new { platform = "ios", token })).Is(201);
+        var device = Assert.Single((await Client.GetAsync($"/v1/users/{id}")).Is(200).Json["devices"]!.AsArray())!;
+        Assert.Equal((topic, "production"), (device["app"]!.ToString(), device["environment"]!.ToString()));
+
+        (await Client.SendAsync(new { eventId = id, userId = id, channels = new[] { "push" }, content = new { body = id } })).Is(202);
+        await Client.BecomesAsync(id, "dispatched");
+        Assert.Equal(topic, Assert.Single(await Sandbox.LedgerAsync(id)).Header("apns-topic"));
+        var unregistered = NewId("other-app");
+        var to = new { device = new { platform = "ios", token = Person.NewToken(), app = "com.example.other" } };
+        (await Client.SendAsync(new { eventId = unregistered, to, content = new { body = unregistered } })).Is(202);
+        await Eventually.Holds(
+            async () => (await Client.StateAsync(unregistered)) is { Deliveries.Count: 1 } s && s.On("push").Reason == "AppNotConfigured",
+            "the delivery waits");
+        await Client.CancelAsync(unregistered);
+        Assert.Equal((0, 0), await Sandbox.CountAsync(unregistered));
+
+        Task<Reply> RegisterAsync(object body) => Client.PostAsync($"/v1/users/{id}/devices", body);
+    }
+
+    [Fact]
     public async Task An_opt_out_of_a_channel_is_respected_and_told()
     {
         var person = await Installation.NewPersonAsync();

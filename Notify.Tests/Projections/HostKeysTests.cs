@@ -177,7 +177,7 @@ public sealed class HostKeysTests(EmptyDatabase database) : IClassFixture<EmptyD
 
         await ExecuteAsync("delete from notify.host_keys where reader = 2");
         await host.BeatAsync(Cancellation);
-        Assert.Equal((true, 4), (ring.Format.WritesPlaces, await MinReaderAsync()));
+        Assert.Equal((true, true, 4), (ring.Format.WritesPlaces, ring.Format.WritesApps, await MinReaderAsync()));
     }
 
     [Fact]

@@ -28,6 +28,15 @@ public sealed class PlayedSandbox : IAsyncLifetime
 
     public int SmtpPort { get; } = HostProcess.FreePort();
 
+    /// <summary>Apple's server for production.</summary>
+    public Uri ApnsUrl { get; } = new($"https://127.0.0.1:{HostProcess.FreePort()}");
+
+    /// <summary>Apple's server for development.</summary>
+    public Uri ApnsDevelopmentUrl { get; } = new($"https://127.0.0.1:{HostProcess.FreePort()}");
+
+    /// <summary>The second app of the APNs account.</summary>
+    public const string SecondTopic = "dev.notify.second";
+
     /// <summary>Where the account's webhooks lead.</summary>
     public string WebhookBase { get; } = $"http://127.0.0.1:{HostProcess.FreePort()}";
 
@@ -54,7 +63,9 @@ public sealed class PlayedSandbox : IAsyncLifetime
         serving = Task.Run(ServeAsync);
         process = HostProcess.Start("Sandbox", Repository.Program("tools/Notify.Sandbox"), [], new Dictionary<string, string>
         {
-            ["Sandbox__Home"] = TestRun.SandboxHome, ["Sandbox__Url"] = Url.ToString().TrimEnd('/'), ["Sandbox__ApnsUrl"] = $"https://127.0.0.1:{HostProcess.FreePort()}",
+            ["Sandbox__Home"] = TestRun.SandboxHome, ["Sandbox__Url"] = Url.ToString().TrimEnd('/'),
+            ["Sandbox__ApnsUrl"] = ApnsUrl.ToString().TrimEnd('/'),
+            ["Sandbox__ApnsDevelopmentUrl"] = ApnsDevelopmentUrl.ToString().TrimEnd('/'), ["Sandbox__ApnsTopics"] = SecondTopic,
             ["Sandbox__SmtpUrl"] = $"smtp://127.0.0.1:{SmtpPort}", ["Sandbox__WebhookUrl"] = WebhookBase,
         }, TestRun.Log("played-sandbox"));
         await Eventually.Holds(

@@ -36,6 +36,10 @@ public static class SandboxHost
             return Fail("Sandbox:Url must be like http://127.0.0.1:5090.");
         if (!TryAddress(settings["ApnsUrl"] ?? "https://127.0.0.1:5091", "https", out var apns))
             return Fail("Sandbox:ApnsUrl must be like https://127.0.0.1:5091.");
+        BindingAddress? development = null;
+        if (settings["ApnsDevelopmentUrl"] is { Length: > 0 } second && !TryAddress(second, "https", out development))
+            return Fail("Sandbox:ApnsDevelopmentUrl must be like https://127.0.0.1:5093, or be left out.");
+        var topics = (settings["ApnsTopics"] ?? "").Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
         if (!TryAddress(settings["SmtpUrl"] ?? "smtp://127.0.0.1:5092", "smtp", out var smtp))
             return Fail("Sandbox:SmtpUrl must be like smtp://127.0.0.1:5092.");
         if (settings["WebhookUrl"] is { Length: > 0 } webhook && !(Uri.TryCreate(webhook, UriKind.Absolute, out var url) && url.Scheme is "http" or "https"))
@@ -60,7 +64,8 @@ public static class SandboxHost
         }
 
         ConfigureLogging(builder.Logging);
-        builder.WebHost.ConfigureKestrel(kestrel => Listen(kestrel, main, apns, keys));
+        BindingAddress[] apnsServers = development is null ? [apns] : [apns, development];
+        builder.WebHost.ConfigureKestrel(kestrel => Listen(kestrel, main, apnsServers, keys));
         builder.Services
             .Configure<HostOptions>(options => options.ShutdownTimeout = TimeSpan.FromSeconds(2))
             .AddSingleton(TimeProvider.System)
@@ -74,7 +79,7 @@ public static class SandboxHost
             .AddSingleton<Journeys>()
             .AddHostedService(provider => provider.GetRequiredService<Journeys>())
             .AddProblemDetails()
-            .AddApns()
+            .AddApns(new ApnsServers(apns.Port, development?.Port), topics)
             .AddFcm()
             .AddTwilio()
             .AddSendGrid()
@@ -85,7 +90,7 @@ public static class SandboxHost
 
         await using var app = builder.Build();
         app.Services.GetRequiredService<RequestLedger>().Restore(app.Services.GetServices<IProviderHistory>());
-        app.UseApns(apns.Port);
+        app.UseApns();
         app.UseRouting();
         app.UseStatusCodePages();
         var guarded = app.MapGroup("").AddEndpointFilter(
@@ -118,17 +123,20 @@ public static class SandboxHost
         return 0;
     }
 
-    private static void Listen(KestrelServerOptions kestrel, BindingAddress main, BindingAddress apns, SandboxKeys keys)
+    private static void Listen(KestrelServerOptions kestrel, BindingAddress main, IEnumerable<BindingAddress> apns, SandboxKeys keys)
     {
         kestrel.AddServerHeader = false;
         kestrel.Limits.MaxRequestBodySize = null; // RequestBody has its own limit, and APNs its own answer beyond it.
         kestrel.Limits.Http2.MaxStreamsPerConnection = StreamsPerConnection;
         Listen(kestrel, main, options => options.Protocols = HttpProtocols.Http1);
-        Listen(kestrel, apns, options =>
+        foreach (var address in apns)
         {
-            options.Protocols = HttpProtocols.Http2;
-            options.UseHttps(keys.ApnsCertificate);
-        });
+            Listen(kestrel, address, options =>
+            {
+                options.Protocols = HttpProtocols.Http2;
+                options.UseHttps(keys.ApnsCertificate);
+            });
+        }
     }
 
     private static void Listen(KestrelServerOptions kestrel, BindingAddress address, Action<ListenOptions> configure)

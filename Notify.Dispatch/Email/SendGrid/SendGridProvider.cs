@@ -112,11 +112,13 @@ public sealed class SendGridProvider : IDeliveryProvider, ISendsMany, IDisposabl
 
     private async Task<(AttemptOutcome Outcome, IReadOnlyList<string> Fields)> CallAsync(IReadOnlyList<AddressedMail> mails, Priority priority, CancellationToken cancellation)
     {
-        if (cancellation.IsCancellationRequested) return (new AttemptOutcome.Retry(Reasons.TimedOut, ProviderCall.NoCallFree), []);
+        if (cancellation.IsCancellationRequested)
+            return (new AttemptOutcome.Retry(Reasons.TimedOut, ProviderCall.NoCallFree, IsCall: false), []);
         var body = Encoding.UTF8.GetBytes(SendGridMail.OfMany(mails, from, options.Tracking).Serialize());
         if (body.Length > SendGridMail.MaxBytes) return (new AttemptOutcome.Rejected(Reasons.TooLarge, "413"), []);
         var waits = priority != Priority.Critical; // their number is the gate's matter, and they wait for nobody's
-        if (waits && !await TakeSlotAsync(cancellation)) return (new AttemptOutcome.Retry(Reasons.TimedOut, ProviderCall.NoCallFree), []);
+        if (waits && !await TakeSlotAsync(cancellation))
+            return (new AttemptOutcome.Retry(Reasons.TimedOut, ProviderCall.NoCallFree, IsCall: false), []);
         try
         {
             using var request = new HttpRequestMessage(HttpMethod.Post, Path)

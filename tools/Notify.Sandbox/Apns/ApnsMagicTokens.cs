@@ -31,6 +31,12 @@ public sealed class ApnsMagicTokens
             : null;
     }
 
+    /// <summary>Whether the token belongs to the last of the account's apps (<c>a992</c>); an ordinary one belongs to any.</summary>
+    public static bool IsOfLastApp(string deviceToken) => deviceToken.StartsWith("a992", StringComparison.OrdinalIgnoreCase);
+
+    /// <summary>Whether only the development server knows the token (<c>5a9d</c>).</summary>
+    public static bool IsOfDevelopment(string deviceToken) => deviceToken.StartsWith("5a9d", StringComparison.OrdinalIgnoreCase);
+
     /// <summary>The fate of a token that is taken; null for an ordinary one.</summary>
     public static Fate? FateOf(string deviceToken) => deviceToken.AsSpan(0, Math.Min(4, deviceToken.Length)) switch
     {

@@ -8,7 +8,8 @@ namespace Notify.Sandbox.Apns;
 /// <summary>
 /// Rules for a notification request (Apple: Sending notification requests to APNs), without those for its provider token.
 /// </summary>
-public sealed class ApnsRules(string bundleId)
+/// <param name="bundleIds">The account's apps.</param>
+public sealed class ApnsRules(IReadOnlyList<string> bundleIds)
 {
     /// <summary>Payload bytes at most.</summary>
     public const int MaximumPayload = 4_096;
@@ -28,7 +29,7 @@ public sealed class ApnsRules(string bundleId)
         "authorization", "apns-id", "apns-topic", "apns-push-type", "apns-priority", "apns-expiration", "apns-collapse-id",
     ];
 
-    private readonly Dictionary<string, string> _topics = TopicsByPushType(bundleId);
+    private readonly Dictionary<string, string>[] _topics = [.. bundleIds.Select(TopicsByPushType)];
 
     /// <summary>Repeated headers.</summary>
     public static ApnsRejection? CheckSingle(IHeaderDictionary headers)
@@ -60,10 +61,11 @@ public sealed class ApnsRules(string bundleId)
     }
 
     /// <summary>The apns-* headers, then the device token.</summary>
-    public ApnsRejection? CheckHeaders(IHeaderDictionary headers, string deviceToken)
+    /// <param name="isDevelopment">Whether the development server is asked.</param>
+    public ApnsRejection? CheckHeaders(IHeaderDictionary headers, string deviceToken, bool isDevelopment)
     {
         // Apple requires the push type for iOS 13 and later, so that one left out is as invalid as an unknown one.
-        if (Value(headers, "apns-push-type") is not { } pushType || !_topics.TryGetValue(pushType, out var ownTopic))
+        if (Value(headers, "apns-push-type") is not { } pushType || !_topics[0].ContainsKey(pushType))
             return ApnsRejection.InvalidPushType;
         if (!IsPriority(Value(headers, "apns-priority"), pushType))
             return ApnsRejection.BadPriority;
@@ -74,10 +76,12 @@ public sealed class ApnsRules(string bundleId)
 
         if (Value(headers, "apns-topic") is not { Length: > 0 } topic)
             return ApnsRejection.MissingTopic;
-        if (topic != ownTopic)
+        if (Array.FindIndex(_topics, app => app[pushType] == topic) is var app && app < 0)
             return topic.Contains(' ') ? ApnsRejection.BadTopic : ApnsRejection.DeviceTokenNotForTopic;
 
-        return IsDeviceToken(deviceToken) ? null : ApnsRejection.BadDeviceToken;
+        if (!IsDeviceToken(deviceToken) || (ApnsMagicTokens.IsOfDevelopment(deviceToken) && !isDevelopment))
+            return ApnsRejection.BadDeviceToken;
+        return ApnsMagicTokens.IsOfLastApp(deviceToken) && app != _topics.Length - 1 ? ApnsRejection.DeviceTokenNotForTopic : null;
     }
 
     /// <summary>The payload: a JSON object with an object <c>aps</c>.</summary>

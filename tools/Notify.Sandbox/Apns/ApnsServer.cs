@@ -7,7 +7,7 @@ namespace Notify.Sandbox.Apns;
 
 /// <summary>Plays Apple's push service: <c>POST /3/device/{token}</c> over HTTP/2.</summary>
 public sealed class ApnsServer(
-    ApnsDialect dialect, ApnsRules rules, ApnsProviderTokens tokens, ApnsMagicTokens magic,
+    ApnsDialect dialect, ApnsRules rules, ApnsProviderTokens tokens, ApnsMagicTokens magic, ApnsServers servers,
     RequestLedger ledger, KnobBoard board, TimeProvider time)
     : ProviderServer(dialect, ledger, board, time)
 {
@@ -49,7 +49,7 @@ public sealed class ApnsServer(
             ?? ApnsRules.CheckTarget(request.Http.Method, request.Http.Path.Value ?? "", out deviceToken)
             ?? (hasBadId ? ApnsRejection.BadMessageId : null)
             ?? tokens.Check(headers.Authorization, request.ReceivedAt)
-            ?? rules.CheckHeaders(headers, deviceToken)
+            ?? rules.CheckHeaders(headers, deviceToken, servers.IsDevelopment(request.Http))
             ?? ApnsRules.CheckPayload(headers, request.Body)
             ?? magic.Check(deviceToken, requestedId);
     }

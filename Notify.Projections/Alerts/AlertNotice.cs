@@ -4,11 +4,11 @@ using Notify.Domain.Notifications;
 
 namespace Notify.Projections.Alerts;
 
-/// <summary>What developers are told of a trouble: in a line of the log, and in the webhook's body. Names providers, lanes and codes, nobody else.</summary>
+/// <summary>An alert for developers, in the log and in the webhook's body. It names providers, lanes and codes, and no person.</summary>
 /// <param name="AlertId">The same in the opening and in the recovery.</param>
-/// <param name="DeadLetters">How many there are now where the link points.</param>
+/// <param name="DeadLetters">The current number of dead letters behind the link.</param>
 /// <param name="DurationSeconds">From the first failure to the last, or to the recovery.</param>
-/// <param name="Link">Where to look: the dead letters, or the failed notifications where there are none of them.</param>
+/// <param name="Link">The dead letters, or the failed notifications where there are no dead letters.</param>
 public sealed record AlertNotice(
     Guid AlertId, string Subject, TroubleKind Kind, string? Provider, Lane? Lane, Priority? Priority, string Summary, string FirstCause, long Failures, long Attempts, long DeadLetters,
     DateTimeOffset FirstFailureAt, DateTimeOffset LastFailureAt, DateTimeOffset OpenedAt, DateTimeOffset? RecoveredAt, double DurationSeconds, Uri? Link, string WhatToDo)

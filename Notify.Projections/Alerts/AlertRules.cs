@@ -68,7 +68,7 @@ public sealed record AlertRules
             if (time <= TimeSpan.Zero || time > TimeSpan.FromDays(1)) faults.Add($"{section.Path}:{name} is {time}; give a time above zero and up to a day");
         }
 
-        // What is counted is kept for an hour, and dead letters are judged over ten windows.
+        // Counts are kept for an hour, and the alert about dead letters needs those of ten windows.
         if (rules.Window > TimeSpan.FromMinutes(5)) faults.Add($"{section.Path}:{nameof(Window)} is {rules.Window}; give at most 00:05:00");
         foreach (var (name, count) in new[] { (nameof(MinAttempts), rules.MinAttempts), (nameof(Consecutive), rules.Consecutive), (nameof(DeadLetters), rules.DeadLetters) })
         {

@@ -19,8 +19,8 @@ public sealed class AlertWatch(
     private readonly Uri publicUrl = configuration.PublicUrl();
     private volatile IReadOnlyList<TroubleKind> open = [];
 
-    /// <summary>Judges once.</summary>
-    /// <returns>What followed; <c>null</c> when another host is judging.</returns>
+    /// <summary>Evaluates all alerts once.</summary>
+    /// <returns>The changes of alerts; <c>null</c> when another host evaluates them.</returns>
     public async Task<Judgement?> JudgeAsync(CancellationToken cancellation)
     {
         await using var connection = await database.OpenConnectionAsync(cancellation);

@@ -90,7 +90,7 @@ public sealed class AlertWebhook(NpgsqlDataSource database, AlertRules rules, Ti
         }
     }
 
-    // What went wrong, in words that hold nothing of the address; null: it was taken.
+    // Returns the fault, without any part of the webhook's address; null: the post was accepted.
     private async Task<string?> PostAsync(DueNotice notice, CancellationToken cancellation)
     {
         var timestamp = clock.GetUtcNow().ToUnixTimeSeconds().ToString(CultureInfo.InvariantCulture);

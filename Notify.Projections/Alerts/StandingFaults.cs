@@ -4,13 +4,13 @@ using Npgsql;
 
 namespace Notify.Projections.Alerts;
 
-/// <summary>Looks at what must be as it should whatever traffic there is: the hosts' own dead letters, and how far the read models are.</summary>
+/// <summary>Finds faults that do not depend on traffic: the hosts' own dead letters, read models that lag, and unsafe commits.</summary>
 public sealed class StandingFaults(IDocumentStore store, Hosting.DatabaseMonitor? database = null)
 {
     private static readonly string[] MessageStores = ["api_messages", "dispatch_messages", "projections_messages"];
     private readonly string[] shards = [.. ((DocumentStore)store).Options.Projections.AllShards().Select(s => s.Name.Identity)];
 
-    /// <summary>Looks.</summary>
+    /// <summary>Reads the current faults.</summary>
     public async Task<List<StandingFault>> ReadAsync(NpgsqlConnection connection, AlertRules rules, DateTimeOffset now, CancellationToken cancellation)
     {
         var faults = await BehindAsync(connection, rules, now, cancellation);

@@ -2,13 +2,13 @@ using Notify.Domain.Notifications;
 
 namespace Notify.Projections.Alerts;
 
-/// <summary>What kind of trouble there is. The numbers are stored: stable for ever.</summary>
+/// <summary>The kind of an alert. The numbers are stored: permanently stable.</summary>
 public enum TroubleKind : short
 {
     /// <summary>A provider fails or does not answer.</summary>
     ProviderFailing = 0,
 
-    /// <summary>A provider refuses our credentials or configuration.</summary>
+    /// <summary>A provider rejects our credentials or configuration.</summary>
     ProviderHalted = 1,
 
     /// <summary>A provider refuses messages for one reason that is not the persons'; or no provider carries a lane.</summary>
@@ -39,10 +39,10 @@ public enum TroubleKind : short
     VerificationFailed = 60,
 }
 
-/// <summary>A trouble from its opening to its recovery: a row of <c>notify.troubles</c>. Names nobody.</summary>
-/// <param name="Subject">What is in trouble; at most one trouble is open per subject.</param>
-/// <param name="FirstCause">The reason and the provider's code of the first failure, or what was found.</param>
-/// <param name="FirstFailureAt">From when on it failed, as finely as time is counted.</param>
+/// <summary>An alert from its opening to its recovery: a row of <c>notify.troubles</c>. It names no person.</summary>
+/// <param name="Subject">The subject of the alert; at most one alert is open per subject.</param>
+/// <param name="FirstCause">The reason and the provider's code of the first failure, or the fault that was found.</param>
+/// <param name="FirstFailureAt">The time of the first failure, to the precision of the counts.</param>
 /// <param name="LastCallAt">The last time that anything was tried; <c>null</c> where nothing is.</param>
 /// <param name="Failures">Failures since then.</param>
 /// <param name="Attempts">Attempts since then, the failed ones among them.</param>

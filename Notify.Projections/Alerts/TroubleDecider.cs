@@ -3,39 +3,39 @@ using Notify.Projections.ProviderHealth;
 
 namespace Notify.Projections.Alerts;
 
-/// <summary>Something that is either as it should be or not, whatever traffic there is.</summary>
-/// <param name="IsBad"><c>null</c>: neither clearly bad nor clearly good; what is open stays open.</param>
-/// <param name="Cause">What was found; names nobody.</param>
-/// <param name="Count">How many.</param>
-/// <param name="Since">Since when, as far as can be told.</param>
+/// <summary>The state of a condition that does not depend on traffic.</summary>
+/// <param name="IsBad"><c>null</c>: neither clearly bad nor clearly good; an open alert stays open.</param>
+/// <param name="Cause">The fault that was found; it names no person.</param>
+/// <param name="Count">The number of faults.</param>
+/// <param name="Since">The start of the fault, as far as known.</param>
 public sealed record StandingFault(string Subject, TroubleKind Kind, bool? IsBad, string Cause, long Count, DateTimeOffset Since);
 
-/// <summary>All that is known when troubles are judged.</summary>
+/// <summary>The inputs for evaluating alerts.</summary>
 /// <param name="Calls">The counts of the last hour.</param>
-/// <param name="Standing">What is looked at besides calls.</param>
-/// <param name="Open">The open troubles.</param>
-/// <param name="Recovered">When each subject's last trouble was over, of the last hour.</param>
+/// <param name="Standing">The conditions that do not depend on calls.</param>
+/// <param name="Open">The open alerts.</param>
+/// <param name="Recovered">The time of each subject's last recovery within the last hour.</param>
 /// <param name="Diverted">The providers whose circuit is not closed: they get little more than a try now and then.</param>
 public sealed record Evidence(
     IReadOnlyList<CallCounts> Calls, IReadOnlyList<StandingFault> Standing, IReadOnlyList<Trouble> Open, IReadOnlyDictionary<string, DateTimeOffset> Recovered,
     IReadOnlySet<string> Diverted);
 
-/// <summary>What follows: each trouble that opened, went on, or is over, with its counts as they are now.</summary>
+/// <summary>The alerts that opened, continued or recovered, with their current counts.</summary>
 public sealed record Judgement(IReadOnlyList<Trouble> Opened, IReadOnlyList<Trouble> Going, IReadOnlyList<Trouble> Recovered);
 
 /// <summary>
-/// Decides when a trouble begins and when it is over. Opening takes many failures or several in a row, closing takes
-/// success; without traffic nothing changes. What a provider's own trouble explains is not told a second time. Pure.
+/// Decides when an alert opens and when it recovers. It opens after many failures or several in a row, and recovers after
+/// successes; without traffic nothing changes. Failures that a provider's alert explains open no second alert. Pure.
 /// </summary>
 public static class TroubleDecider
 {
-    /// <summary>Judges.</summary>
+    /// <summary>Decides the changes of all alerts.</summary>
     public static Judgement Decide(AlertRules rules, Evidence evidence, DateTimeOffset now)
     {
         var open = evidence.Open.ToDictionary(t => t.Subject, StringComparer.Ordinal);
         var (opened, going, recovered) = (new List<Trouble>(), new List<Trouble>(), new List<Trouble>());
 
-        // Providers first: what they explain is left out of what is judged after them.
+        // Providers come first: failures that their alerts explain are not counted after them.
         foreach (var provider in evidence.Calls.Select(c => c.Provider).Where(p => p != CallCounts.NoProvider).Distinct(StringComparer.Ordinal))
         {
             var calls = evidence.Calls.Where(c => c.Provider == provider && c.Outcome != CallOutcome.DeadLettered).ToList();

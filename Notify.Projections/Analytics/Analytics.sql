@@ -1,5 +1,5 @@
--- What analysts read, in a schema of its own: tables projected from the events, and views over what is counted beside them.
--- Step 2 of the migrations: it does not change any more. Every table and column says what it holds; docs/analytics.md tells it at length.
+-- The schema for analysts: tables projected from the events, and views over counters that are kept outside of them.
+-- Step 2 of the migrations: its statements never change. Every table and column has a comment; docs/analytics.md explains them.
 create schema if not exists analytics;
 comment on schema analytics is 'Read model for analysts, projected from the events. No addresses, names, tokens, content or user IDs.';
 
@@ -211,8 +211,8 @@ $$
 $$;
 comment on function analytics.percentile(bigint[], double precision) is 'The milliseconds below which that fraction of a histogram lies, off by at most 3.2 %; null for an empty one.';
 
--- What is counted beside the events: a first hit is an event, further ones and those of machines are only counted. These are
--- no projections; a rebuild leaves them alone.
+-- Counters outside the events: a first hit is an event, further hits and those of machines are only counted. These views are
+-- no projections, and a rebuild does not change them.
 create or replace view analytics.hits as
 select delivery_id, case when number < 0 then 'opened' else 'clicked' end as kind, case when number < 0 then '' else number::text end as link, people, machines, last_at
 from notify.tracked_hits;
@@ -275,8 +275,8 @@ comment on column analytics.daily_engagement.unsubscribed is 'Deliveries through
 comment on column analytics.daily_engagement.machine_opens is 'Openings by machines, in none of the other counts.';
 comment on column analytics.daily_engagement.machine_clicks is 'Clicks by machines, in none of the other counts.';
 
--- Whoever analyses gets this role: it can read this schema, and nothing else. Where the migration may not make roles, an
--- administrator makes it and runs the migration again.
+-- The role for analysts: it can read this schema, and nothing else. Where the migration is not permitted to create roles, an
+-- administrator creates it and runs the migration again.
 do $$ begin
     if not exists (select from pg_roles where rolname = 'notify_analyst') then
         begin

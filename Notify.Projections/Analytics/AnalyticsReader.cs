@@ -44,14 +44,14 @@ public sealed record AnalyticsRow(
 /// <summary>Adds up <c>analytics.daily</c>, and what <c>analytics.daily_hits</c> counts beside it.</summary>
 public static class AnalyticsReader
 {
-    /// <summary>What can be grouped by, and the columns it is.</summary>
+    /// <summary>The names that counts can be grouped by, and their columns.</summary>
     public static readonly IReadOnlyList<(string Name, string Column)> Groups =
         [("day", "day"), ("client", "client_id"), ("mode", "mode"), ("channel", "channel"), ("category", "category"), ("template", "template"), ("provider", "provider")];
 
     private static readonly string[] Hits = ["opened_again", "clicked_again", "machine_opens", "machine_clicks"];
 
     /// <summary>Reads the counts of the days from <paramref name="from"/> to before <paramref name="to"/>.</summary>
-    /// <param name="client">Whose; <c>null</c>: everybody's.</param>
+    /// <param name="client">The client; <c>null</c>: all clients.</param>
     /// <param name="groupBy">Some of <see cref="Groups"/>; with none there is one row.</param>
     /// <param name="limit">The most rows.</param>
     public static async Task<IReadOnlyList<AnalyticsRow>> ReadAsync(

@@ -2,14 +2,14 @@ using Npgsql;
 
 namespace Notify.Projections.Analytics;
 
-/// <summary>What a row of <c>analytics.broadcasts</c> counts.</summary>
+/// <summary>The key of a row of <c>analytics.broadcasts</c>.</summary>
 public readonly record struct BroadcastKey(string ClientId, string BroadcastId, string Channel);
 
-/// <summary>What became of a broadcast's deliveries so far.</summary>
-/// <param name="Planned">All: planned or left out. A user with two devices has two.</param>
-/// <param name="Suppressed">Left out: opted out, no contact, suppressed address, and so on.</param>
+/// <summary>The current outcomes of a broadcast's deliveries.</summary>
+/// <param name="Planned">All: planned or skipped. A user with two devices has two.</param>
+/// <param name="Suppressed">Skipped: opted out, no contact, suppressed address, and so on.</param>
 /// <param name="InFlight">Queued, deferred or being attempted.</param>
-/// <param name="Dispatched">Accepted by a provider, whatever came after.</param>
+/// <param name="Dispatched">Accepted by a provider, also where they failed afterwards.</param>
 /// <param name="Delivered">Reported to have reached the device or mailbox.</param>
 /// <param name="Failed">Failed for good.</param>
 /// <param name="DeadLettered">Used up their attempts and wait for a person.</param>
@@ -49,7 +49,7 @@ public static class BroadcastCounts
         await command.ExecuteNonQueryAsync(cancellation);
     }
 
-    /// <summary>What became of a client's broadcasts, by their IDs; those of which nothing is known yet are not among them.</summary>
+    /// <summary>Reads the outcomes of a client's broadcasts, by their IDs; broadcasts without counts are absent.</summary>
     public static async Task<Dictionary<string, BroadcastOutcome>> ReadAsync(NpgsqlConnection connection, string client, string[] ids, CancellationToken cancellation)
     {
         var counted = new Dictionary<string, BroadcastOutcome>(StringComparer.Ordinal);

@@ -3,10 +3,10 @@ using Notify.Projections.NotificationViews;
 
 namespace Notify.Projections.Analytics;
 
-/// <summary>What a row of <c>analytics.daily</c> counts: the day of the request (UTC), and what the deliveries are. None is empty text, not <c>null</c>.</summary>
+/// <summary>The key of a row of <c>analytics.daily</c>: the day of the request in UTC, and the kind. Absent parts are empty.</summary>
 public readonly record struct DailyKey(DateOnly Day, string ClientId, string Channel, string Category, string Template, string Provider, string Mode)
 {
-    /// <summary>Where a delivery is counted as it is now.</summary>
+    /// <summary>Returns the key of a delivery in its current state.</summary>
     public static DailyKey Of(NotificationRequested request, Delivery delivery) => new(
         DateOnly.FromDateTime(request.At.UtcDateTime), request.ClientId, NotificationView.Name(delivery.Channel), request.Category, request.Template?.Key ?? "",
         delivery.Provider ?? "", NotificationView.Name(request.Mode));

@@ -17,13 +17,13 @@ public sealed record DeliveryFact(
     /// <summary>Milliseconds from the provider's yes to the device.</summary>
     public long? DeliveryLatencyMs => DispatchedAt is { } dispatched ? Milliseconds(dispatched, DeliveredAt) : null;
 
-    /// <summary>What daily counts of it; its key is <see cref="DailyKey.Of"/>.</summary>
+    /// <summary>Its part of the daily counts; its key is <see cref="DailyKey.Of"/>.</summary>
     public CountedDelivery Counted => new(
         new DailyKey(DateOnly.FromDateTime(RequestedAt.UtcDateTime), ClientId, Channel, Category, TemplateKey ?? "", Provider ?? "", Mode),
         Broadcast.IdOf(EventId), Status, DispatchedAt is not null || DeliveredAt is not null, DeliveredAt is not null, LatencyMs,
         Count("opened"), Count("clicked"), First("unsubscribed") is not null);
 
-    /// <summary>How many facts of a kind there are.</summary>
+    /// <summary>Returns the number of facts of a kind.</summary>
     public int Count(string kind) => Times.Engagements.Count(e => e.Kind == kind);
 
     /// <summary>When the first of a kind happened.</summary>

@@ -7,12 +7,12 @@ namespace Notify.Projections.Analytics;
 
 /// <summary>A person did something with a delivery, for the first time.</summary>
 /// <param name="Kind"><c>opened</c>, <c>clicked</c>, <c>complained</c> or <c>unsubscribed</c>.</param>
-/// <param name="Link">Which link was clicked; else empty.</param>
-/// <param name="Source">Who told of it.</param>
+/// <param name="Link">The number of the clicked link; else empty.</param>
+/// <param name="Source">The provider or component that reported it.</param>
 public sealed record Engagement(string Kind, string Link, string Source, DateTimeOffset At);
 
-/// <summary>When what happened to one delivery, beyond what its state tells.</summary>
-/// <param name="StatusAt">Since when it has its status.</param>
+/// <summary>The times of one delivery's events that its state does not contain.</summary>
+/// <param name="StatusAt">The time since which it has its status.</param>
 /// <param name="ProviderLatencyMs">Milliseconds of the call that was accepted.</param>
 public sealed record DeliveryTimes(
     DateTimeOffset PlannedAt, DateTimeOffset StatusAt, DateTimeOffset? FirstAttemptAt, DateTimeOffset? FailedAt, int? ProviderLatencyMs,

@@ -13,10 +13,10 @@ namespace Notify.Projections.Caching;
 /// <summary>The cache's size. Settings <c>Notify:Cache:…</c>; where its second level is, <c>ConnectionStrings:redis</c> says.</summary>
 public sealed record CacheSettings
 {
-    /// <summary>What a host keeps in its memory, in megabytes of JSON; 0: nothing is kept, here or in Redis.</summary>
+    /// <summary>The size of a host's cache in memory, in megabytes of JSON; 0 turns the cache off, also in Redis.</summary>
     public int Megabytes { get; init; } = 64;
 
-    /// <summary>How long something is kept, here and in Redis. Never how old it may be when it is used: that is asked each time.</summary>
+    /// <summary>The time that entries are kept, in memory and in Redis. Every use checks the current version, whatever its age.</summary>
     public TimeSpan Expiry { get; init; } = TimeSpan.FromMinutes(10);
 }
 

@@ -24,7 +24,7 @@ public sealed class RedisLink : IHostedService, IAsyncDisposable
         Cache = new RedisCache(Options.Create(new RedisCacheOptions { InstanceName = "notify:", ConnectionMultiplexerFactory = () => connection.Value }));
     }
 
-    /// <summary>What lies in Redis.</summary>
+    /// <summary>The cache in Redis.</summary>
     public IDistributedCache Cache { get; }
 
     /// <summary>Reads an address as StackExchange.Redis writes it, and lets no call wait for a server that is away.</summary>

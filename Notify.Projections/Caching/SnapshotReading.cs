@@ -6,16 +6,16 @@ using NpgsqlTypes;
 
 namespace Notify.Projections.Caching;
 
-/// <summary>Where documents of one kind lie, and how they are read.</summary>
-/// <param name="Kind">What metrics call them.</param>
+/// <summary>The table of documents of one kind, and the way to read them.</summary>
+/// <param name="Kind">Their name in metrics.</param>
 /// <param name="WithVersion">Gives a document its stream's version, which only the row's column knows; absent: it has none.</param>
 internal sealed record SnapshotSource<T>(string Kind, IDocumentStore Store, Func<T, long, T>? WithVersion = null) where T : class
 {
     private static readonly Func<T, long, T> AsIs = (document, _) => document;
 
     /// <summary>
-    /// For each ID that there is: its row version, and the document where that is not the one named. What this transaction
-    /// itself has written is always sent: it may change again without another row version to be told by.
+    /// For each existing ID: its row version, and the document where that version differs from the given one. Rows that this
+    /// transaction itself has written are always sent: they may change again without a new row version.
     /// </summary>
     public string Sql { get; } =
         $"""
@@ -45,10 +45,10 @@ internal sealed class SnapshotReading<T> where T : class
     /// <summary>Whether nothing is asked for.</summary>
     public bool IsEmpty => kept.Count == 0;
 
-    /// <summary>What the cache kept: a guess, which only <see cref="ReadAsync"/> makes sure of.</summary>
+    /// <summary>The cached documents. They may be stale; only <see cref="ReadAsync"/> verifies them.</summary>
     public IEnumerable<T> Kept => kept.Values.Select(s => s?.Document).OfType<T>();
 
-    /// <summary>Looks up what the cache kept, for all at once; without I/O for what this host kept itself.</summary>
+    /// <summary>Gets the cached documents of all IDs at once; entries in this host's memory need no I/O.</summary>
     public static async Task<SnapshotReading<T>> StartAsync(HybridCache? cache, SnapshotSource<T> source, IEnumerable<string> ids)
     {
         var kept = new Dictionary<string, Snapshot<T>?>(StringComparer.Ordinal);

@@ -52,14 +52,14 @@ public sealed class Snapshots
     public async Task<Dictionary<string, Template>> TemplatesAsync(NpgsqlConnection connection, IEnumerable<string> keys, CancellationToken cancellation) =>
         await LoadAsync(await SnapshotReading<Template>.StartAsync(cache, templates, keys.Select(Template.KeyOf)), connection, cancellation);
 
-    /// <summary>Layouts as they are now with all that stand around them, by key.</summary>
+    /// <summary>Reads the current layouts with all their outer layouts, by key.</summary>
     public async Task<Dictionary<string, Layout>> LayoutsAsync(NpgsqlConnection connection, IEnumerable<string> keys, CancellationToken cancellation)
     {
         var found = new Dictionary<string, Layout>(StringComparer.Ordinal);
         var asked = new HashSet<string>(StringComparer.Ordinal);
         for (var wanted = keys.ToHashSet(StringComparer.Ordinal); wanted.Count > 0;)
         {
-            // What stood around them before is asked for along with them: mostly it still does, and one query is enough.
+            // The outer layouts in the cache are read along with them: they are mostly still current, and then one query is enough.
             var reading = await SnapshotReading<Layout>.StartAsync(cache, layouts, wanted.Select(Layout.KeyOf));
             for (var outer = Outer(reading.Kept, wanted); outer.Count > 0; outer = Outer(reading.Kept, wanted))
             {

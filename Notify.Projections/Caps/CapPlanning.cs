@@ -12,19 +12,19 @@ namespace Notify.Projections.Caps;
 
 /// <summary>A notification that is being planned.</summary>
 /// <param name="Key">Its stream.</param>
-/// <param name="Payload">Its open payload; <c>null</c> where it cannot be read any more.</param>
+/// <param name="Payload">Its decrypted payload; <c>null</c> where it cannot be read any more.</param>
 public sealed record NotificationPlan(string Key, NotificationRequested Request, NotificationPayload? Payload, DeliveriesPlanned Plan)
 {
-    /// <summary>What of it waits although it is planned.</summary>
+    /// <summary>Its planned deliveries that are deferred.</summary>
     public IReadOnlyList<DeliveryDeferred> PutOff { get; init; } = [];
 
-    /// <summary>Until when a time is too quiet to disturb the person, and the rule; <c>null</c>: it is not.</summary>
+    /// <summary>Returns the end of the person's quiet hours at a time, and their rule; <c>null</c>: outside of quiet hours.</summary>
     public Func<DateTimeOffset, (DateTimeOffset Until, string Rule)?> Quiet { get; init; } = _ => null;
 
-    /// <summary>What goes into its stream.</summary>
+    /// <summary>The events for its stream.</summary>
     public IReadOnlyList<object> Events => [Plan, .. PutOff];
 
-    /// <summary>Its open deliveries: in their queues, or put off.</summary>
+    /// <summary>Returns its open deliveries: queued or deferred.</summary>
     public IEnumerable<OpenDelivery> Open(DateTimeOffset now) => NotificationPlanning.Open(Key, Plan, PutOff, Request.Priority, now);
 }
 
@@ -53,10 +53,10 @@ public static class CapPlanning
         Func<Channel, string> Person(NotificationPlan p) => channel => PersonOf(p, channel, ring);
     }
 
-    /// <summary>Finds new places for what leaves later than planned, in the transaction that claims it; streams are locked before.</summary>
+    /// <summary>Reassigns slots to late deliveries, in the transaction that claims them. Their streams are locked before.</summary>
     /// <returns>
-    /// What becomes of each, in the order given: <see cref="CapPlaceMoved"/>, it goes now; <see cref="DeliveryDeferred"/>; or
-    /// <see cref="DeliverySuppressed"/> where no cap has room in time.
+    /// The event of each, in the order given: <see cref="CapPlaceMoved"/>, it is sent now; <see cref="DeliveryDeferred"/>; or
+    /// <see cref="DeliverySuppressed"/> where a cap has no free slot in time.
     /// </returns>
     public static Task<List<(LateDelivery Late, object Event)>> AgainAsync(
         NpgsqlConnection connection, IReadOnlyList<LateDelivery> late, ReachRules rules, DateTimeOffset now, CancellationToken cancellation)

@@ -15,16 +15,16 @@ namespace Notify.Projections.Digests;
 /// <param name="Payload">Its open payload.</param>
 public sealed record DueNotification(string Key, NotificationRequested Request, NotificationPayload Payload);
 
-/// <summary>What a transaction collects.</summary>
-/// <param name="Collected">What goes into the streams of the notifications that are collected, by stream key; the others go by themselves.</param>
-/// <param name="Opened">The rows by which the digests that were opened wait for their time.</param>
+/// <summary>The notifications that a transaction collects into digests.</summary>
+/// <param name="Collected">The events for the collected notifications, by stream key; the others are sent by themselves.</param>
+/// <param name="Opened">The due rows of the digests that were opened.</param>
 public sealed record DigestCollection(IReadOnlyDictionary<string, NotificationCollected> Collected, IReadOnlyList<OpenDelivery> Opened)
 {
-    /// <summary>Nothing is collected.</summary>
+    /// <summary>No collected notifications.</summary>
     public static readonly DigestCollection None = new(new Dictionary<string, NotificationCollected>(), []);
 }
 
-/// <summary>Puts notifications that their categories say to collect into digests, set-based; what no digest concerns costs nothing.</summary>
+/// <summary>Collects notifications of digest categories into digests, set-based. Other notifications cost nothing.</summary>
 public static class DigestCollecting
 {
     /// <summary>

@@ -13,29 +13,29 @@ public sealed record ToldMember(NotificationRequested Request, NotificationPaylo
         this with { Payload = new NotificationPayload(new NotificationContent(Payload.Content.Title, Payload.Content.Body, Url: Payload.Content.Url), Params: Payload.Params) };
 }
 
-/// <summary>What a digest says, where, and by which template.</summary>
-/// <param name="Channels">Where it goes; <c>null</c>: to all that the person can be reached by.</param>
-/// <param name="Fault">Where its template failed, so that plain words say it; <c>null</c>: nowhere.</param>
+/// <summary>The content of a digest, its channels and its template.</summary>
+/// <param name="Channels">Its channels; <c>null</c>: all that the person can be reached by.</param>
+/// <param name="Fault">Where its template failed, so that the plain text replaces it; <c>null</c>: no fault.</param>
 public sealed record DigestWords(IReadOnlyList<Channel>? Channels, PinnedTemplate? Template, NotificationPayload Payload, string? Fault);
 
 /// <summary>
-/// Makes one notification of many. Pure. With a template that says what the template makes of <c>count</c> and <c>items</c>;
-/// if that cannot be rendered, and without one, plain words do; a single one says what it says by itself.
+/// Composes one notification of many. Pure. A template renders it from <c>count</c> and <c>items</c>. Without a template, or if it
+/// cannot be rendered, the text is plain. A digest of one notification has that notification's own content.
 /// </summary>
 /// <param name="Category">The key of its category.</param>
-/// <param name="Rule">What the category said when the digest was opened.</param>
+/// <param name="Rule">The category's rule when the digest was opened.</param>
 /// <param name="Current">The rule's template as it is now; <c>null</c>: there is none.</param>
 /// <param name="Pinned">Finds the templates of its members.</param>
 /// <param name="Locale">The person's language.</param>
-/// <param name="Sms">How long an SMS may be.</param>
-/// <param name="SendAt">When it was meant to be sent.</param>
+/// <param name="Sms">The limits of an SMS.</param>
+/// <param name="SendAt">When it was due to be sent.</param>
 public sealed record DigestComposer(
     string Category, DigestRule Rule, CurrentTemplate? Current, Func<PinnedTemplate, CompiledTemplate?> Pinned, string? Locale, SmsLimits Sms, DateTimeOffset SendAt)
 {
     private static readonly Channel[] Every = Enum.GetValues<Channel>();
 
-    /// <summary>Composes.</summary>
-    /// <param name="all">What it is of; at least one.</param>
+    /// <summary>Composes a digest.</summary>
+    /// <param name="all">The requests of all its members; at least one.</param>
     /// <param name="told">Those that are told one by one: the first of <paramref name="all"/>.</param>
     public DigestWords Compose(IReadOnlyList<NotificationRequested> all, IReadOnlyList<ToldMember> told)
     {
@@ -70,13 +70,13 @@ public sealed record DigestComposer(
             words[Lanes.NameOf(channel)] = new ChannelWords(DigestText.Of(channel, Category, everything ? all.Count : all.Count(IsTold), items, Sms));
         }
 
-        // What planning looks at: what an SMS says is within its limits.
+        // Planning checks this content; the text of an SMS is within its limits.
         var first = words.Values.Select(w => w.Content!).First();
         var content = new NotificationContent(first.Title ?? Category, (words.GetValueOrDefault("sms")?.Content ?? first).Body);
         return new DigestWords(channels, null, new NotificationPayload(content, told[0].Payload.To, ByChannel: words), null);
     }
 
-    // null: one of them goes to whatever reaches the person.
+    // null: one of them asks for all channels that reach the person.
     private static IReadOnlyList<Channel>? Wanted(IReadOnlyList<NotificationRequested> all) =>
         all.Any(r => r is { Channels: null, Template: null }) ? null : [.. Every.Where(c => all.Any(r => (r.Channels ?? r.Template!.Channels).Contains(c)))];
 
@@ -91,7 +91,7 @@ public sealed record DigestComposer(
         return DigestText.Shortened(new DigestItem(request.EventId, content?.Title, content?.Body, content?.Url, payload.Params, at));
     }
 
-    // What its template says on the channel; what is missing there, such as the plain text of an email, as it says it elsewhere.
+    // Renders its template for the channel. A missing part, such as the plain text of an email, comes from another channel.
     private NotificationContent? Rendered(PinnedTemplate pin, NotificationPayload payload, Channel channel, DateTimeOffset at)
     {
         if (Pinned(pin) is not { } template) return null;

@@ -12,15 +12,15 @@ using Notify.Projections.Templates;
 
 namespace Notify.Projections.Digests;
 
-/// <summary>What became of a page of due notifications before it is planned.</summary>
-/// <param name="Opened">The rows by which digests that were opened wait for their time.</param>
+/// <summary>The digests of a page of due notifications, before the page is planned.</summary>
+/// <param name="Opened">The due rows of the digests that were opened.</param>
 /// <param name="Waiting">The digests that are closed in another transaction.</param>
 /// <param name="SetAside">The digests with a member that this host cannot read.</param>
 public sealed record DigestStep(IReadOnlyList<OpenDelivery> Opened, IReadOnlySet<string> Waiting, IReadOnlySet<string> SetAside);
 
 /// <summary>
-/// Takes up what is due: closes the digests among it, and collects what is to be collected, so that what is left is planned
-/// as ever. A digest that is closed is planned like any other notification, in the same transaction.
+/// Processes due notifications: closes the digests among them and collects those of digest categories, so that only the others
+/// remain to be planned. A closed digest is planned like any other notification, in the same transaction.
 /// </summary>
 public sealed class DigestDue(SubjectKeys subjectKeys, MasterKeyRing ring, TemplateBook book, SmsLimits sms, StreamFaults streamFaults)
 {
@@ -28,9 +28,9 @@ public sealed class DigestDue(SubjectKeys subjectKeys, MasterKeyRing ring, Templ
     private const long MostMembers = DigestRule.MostMembers, MostBytes = DigestReading.MostBytes;
     private readonly DigestReading reading = new(subjectKeys, streamFaults);
 
-    /// <summary>Takes up a page, in the transaction that plans it and has locked its streams.</summary>
-    /// <param name="notifications">By stream key; what is closed or collected is noted in them.</param>
-    /// <param name="payloads">What they say; what closed digests say is noted in them.</param>
+    /// <summary>Processes a page, in the transaction that plans it and has locked its streams.</summary>
+    /// <param name="notifications">By stream key; closed and collected ones are updated.</param>
+    /// <param name="payloads">Their payloads, by stream key; those of closed digests are added.</param>
     /// <param name="keys">The current keys of the requests' subjects.</param>
     public async Task<DigestStep> TakeUpAsync(
         IDocumentSession session, Dictionary<string, Notification> notifications, Dictionary<string, NotificationPayload?> payloads, Dictionary<string, Recipient> recipients, ReachRules rules, KeySet keys,

@@ -8,14 +8,14 @@ using Npgsql;
 
 namespace Notify.Projections.Digests;
 
-/// <summary>What a digest that closes has to tell.</summary>
-/// <param name="Closing">What becomes of each that waited in it; none of them holds what it says.</param>
-/// <param name="Items">Those that are told one by one, opened: the first whole, for it may be the only one, the others as far as a digest tells them.</param>
+/// <summary>The contents of a digest that closes.</summary>
+/// <param name="Closing">The decision about each notification that waited in it, without their contents.</param>
+/// <param name="Items">The members with contents, decrypted: the first whole, because it may be the only one, the others shortened.</param>
 public sealed record DigestContents(DigestClosing Closing, IReadOnlyList<ToldMember> Items);
 
 /// <summary>
-/// Reads what waits in digests that close, part by part: what a thousand notifications say may be hundreds of megabytes, and
-/// a digest tells a title, a text and an address of each. What is not told is not kept.
+/// Reads the notifications of closing digests, part by part: the contents of a thousand may be hundreds of megabytes, and a
+/// digest needs a title, a text and an address of each. Other contents are not kept in memory.
 /// </summary>
 /// <param name="most">So many stored bytes are read at once.</param>
 public sealed class DigestReading(SubjectKeys subjectKeys, StreamFaults streamFaults, long most = DigestReading.MostBytes)
@@ -23,11 +23,11 @@ public sealed class DigestReading(SubjectKeys subjectKeys, StreamFaults streamFa
     /// <summary>So many stored bytes at once; opened, they take several times as much.</summary>
     public const long MostBytes = 16 * 1024 * 1024;
 
-    /// <summary>Reads, in a transaction that has locked the streams of all that is read.</summary>
-    /// <param name="digests">Those that close.</param>
-    /// <param name="entries">What waits in them, in the order of its coming.</param>
-    /// <param name="sizes">By stream key: the stored bytes of what waits.</param>
-    /// <returns>By the digest's stream key; a digest with a member that this host cannot read or open is not among them.</returns>
+    /// <summary>Reads closing digests, in a transaction that has locked the streams of all that is read.</summary>
+    /// <param name="digests">The digests that close.</param>
+    /// <param name="entries">The notifications that wait in them, in order of arrival.</param>
+    /// <param name="sizes">The stored bytes of the waiting notifications, by stream key.</param>
+    /// <returns>By the digest's stream key; a digest with a member that this host cannot read or decrypt is absent.</returns>
     public async Task<Dictionary<string, DigestContents>> ReadAsync(
         IDocumentSession session, IReadOnlyList<Notification> digests, ILookup<string, DigestEntry> entries, IReadOnlyDictionary<string, long> sizes, DateTimeOffset now, CancellationToken cancellation)
     {

@@ -5,20 +5,23 @@ using Npgsql;
 
 namespace Notify.Projections.Digests;
 
-/// <summary>What waits in a digest.</summary>
+/// <summary>A notification that waits in a digest.</summary>
 /// <param name="Member">Its stream.</param>
 /// <param name="Digest">The digest's stream.</param>
-/// <param name="Place">What the digest is open for, or was.</param>
+/// <param name="Place">The key that the digest is open for, or was.</param>
 public sealed record DigestEntry(string Member, string Digest, DigestPlace Place);
 
 /// <summary>
 /// Set-based statements over <c>notify.digests</c> and <c>notify.digest_items</c>, in the caller's transaction. Lock order:
 /// the places of digests after open deliveries, the streams of those, suppressions and subjects' keys, and before the streams
-/// of what waits in the digests, which come before caps; among themselves by client, category and person, all in one statement.
+/// of the digests' notifications, which come before caps; among themselves by client, category and person, all in one statement.
 /// </summary>
 public static class DigestTable
 {
-    /// <summary>Holds places until the transaction ends, and reads which digest is open in each; whoever concerns themselves with the same person's digest waits here.</summary>
+    /// <summary>
+    /// Locks keys of digests until the transaction ends, and reads the open digest of each. Transactions with the same person's digest
+    /// wait here.
+    /// </summary>
     /// <returns>All of them; <c>null</c> where none is open.</returns>
     public static async Task<Dictionary<DigestPlace, OpenDigest?>> LockAsync(NpgsqlConnection connection, IEnumerable<DigestPlace> places, CancellationToken cancellation)
     {
@@ -96,7 +99,7 @@ public static class DigestTable
         return counts;
     }
 
-    /// <summary>What waits in digests, in the order of its coming.</summary>
+    /// <summary>Reads the notifications that wait in digests, in order of arrival.</summary>
     public static async Task<ILookup<string, DigestEntry>> InAsync(NpgsqlConnection connection, IEnumerable<string> digests, CancellationToken cancellation) =>
         (await ReadAsync(OpenDeliveryTable.Command(connection, "select member, digest, category, person from notify.digest_items where digest = any($1) order by number", (object)digests.ToArray()), cancellation))
             .ToLookup(e => e.Digest, StringComparer.Ordinal);

@@ -22,7 +22,7 @@ using Npgsql;
 
 namespace Notify.Projections.Hosting;
 
-/// <summary>What Api, Dispatch and Projections have in common as processes: configuration checked at start-up, logs, health, clear last words.</summary>
+/// <summary>Common parts of the hosts Api, Dispatch and Projections: checked configuration, logs, health, clear exit messages.</summary>
 public static class NotifyHost
 {
     /// <summary>Exit code for wrong configuration (sysexits' <c>EX_CONFIG</c>).</summary>
@@ -82,7 +82,7 @@ public static class NotifyHost
         foreach (var category in new[] { "Microsoft", "System.Net.Http", "Npgsql", "Marten", "Wolverine", "JasperFx", "Polly" })
             builder.Logging.AddFilter(category, LogLevel.Warning);
         RouteTemplates.Apply(builder.Logging);
-        // What keeps a host from starting is told in one line; see RunAsync.
+        // RunAsync logs a failed start in one line.
         builder.Logging.AddFilter("Microsoft.Extensions.Hosting.Internal.Host", _ => hasStarted);
         builder.Logging.AddFilter("Microsoft.Hosting.Lifetime", LogLevel.Information);
         builder.Logging.AddFilter("Wolverine.Runtime", level => hasStarted ? level >= LogLevel.Warning : level > LogLevel.Error);
@@ -156,8 +156,8 @@ public static class NotifyHost
         app.MapPrometheusScrapingEndpoint("/metrics");
     }
 
-    /// <summary>Runs a host to its end; what keeps it from starting becomes one line.</summary>
-    /// <param name="check">What must be in order before it starts: returns what is wrong, and what to do.</param>
+    /// <summary>Runs a host to its end. A failed start is reported in one line.</summary>
+    /// <param name="check">A check before the start; it returns the fault and its fix.</param>
     public static Task<int> RunAsync(WebApplication app, string name, Func<Task<string?>>? check = null)
     {
         app.Lifetime.ApplicationStarted.Register(() => hasStarted = true);
@@ -179,9 +179,9 @@ public static class NotifyHost
         });
     }
 
-    /// <summary>Checks that a host that sends or receives uses the installation's transport, and that the transport is there; declares nothing.</summary>
-    /// <param name="mayBeAway">Whether the host can do its work while the broker is away.</param>
-    /// <returns>What is wrong, and what to do; <c>null</c> when nothing is.</returns>
+    /// <summary>Checks that a host uses the installation's transport, and that the transport is available. Declares nothing.</summary>
+    /// <param name="mayBeAway">Whether the host can work while the broker is unavailable.</param>
+    /// <returns>The fault and its fix; <c>null</c> when there is none.</returns>
     public static async Task<string?> CheckTransportAsync(WebApplication app, bool mayBeAway)
     {
         if (await TransportMark.CheckAsync(app.Services.GetRequiredService<NpgsqlDataSource>(), app.Configuration.Transport(), default) is { } fault) return fault;

@@ -3,7 +3,7 @@ using Notify.Projections.RabbitMq;
 
 namespace Notify.Projections.Hosting;
 
-/// <summary>What carries messages from Api to Dispatch, and from Dispatch to itself. Setting <c>Notify:Transport</c>; the same for all hosts.</summary>
+/// <summary>The transport of messages to Dispatch. Setting <c>Notify:Transport</c>; the same for all hosts.</summary>
 public enum NotifyTransport
 {
     /// <summary>Queues in PostgreSQL: nothing else to install.</summary>

@@ -4,13 +4,13 @@ using Npgsql;
 
 namespace Notify.Projections.OpenDeliveries;
 
-/// <summary>What of a broadcast is open, found by what its notifications' keys begin with; in the caller's transaction.</summary>
+/// <summary>Reads and locks the open deliveries of a broadcast, found by the prefix of their keys; in the caller's transaction.</summary>
 public static class BroadcastDeliveries
 {
     private const string Own = "notification ~>=~ $1 and notification ~<~ $2";
     private const string Waits = "state in (0, 2, 5)";
 
-    /// <summary>Whether anything of it waits: queued, put off, or in digests.</summary>
+    /// <summary>Whether any of its deliveries waits: queued, deferred or in digests.</summary>
     public static async Task<bool> AreWaitingAsync(NpgsqlConnection connection, Broadcast broadcast, CancellationToken cancellation) =>
         (bool)(await ScalarAsync(
             connection, $"select exists (select 1 from notify.open_deliveries where {Own} and {Waits}) or exists (select 1 from notify.digest_items where member >= $1 and member < $2)", broadcast, cancellation))!;
@@ -28,8 +28,8 @@ public static class BroadcastDeliveries
             """, from, to, most), cancellation);
     }
 
-    /// <summary>What may yet come back to wait: in flight, or with an unknown outcome. Dead letters do not by themselves.</summary>
-    /// <returns><c>null</c>: nothing; else whether something is in flight.</returns>
+    /// <summary>Whether deliveries may wait again later: in flight or with an unknown outcome. Dead letters do not count.</summary>
+    /// <returns><c>null</c>: none; else whether one is in flight.</returns>
     public static async Task<bool?> MayWaitAsync(NpgsqlConnection connection, Broadcast broadcast, CancellationToken cancellation) =>
         await ScalarAsync(connection, $"select bool_or(state <> 3) from notify.open_deliveries where {Own} and state <> 4", broadcast, cancellation) as bool?;
 

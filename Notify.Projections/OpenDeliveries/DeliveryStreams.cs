@@ -2,12 +2,12 @@ using Npgsql;
 
 namespace Notify.Projections.OpenDeliveries;
 
-/// <summary>What a receipt may be known by.</summary>
-/// <param name="DeliveryId">Ours, if the provider brought it back.</param>
+/// <summary>The IDs that assign a receipt to a delivery.</summary>
+/// <param name="DeliveryId">Notify's own ID, if the provider returned it.</param>
 /// <param name="MessageId">The provider's.</param>
 public readonly record struct ReceiptAddress(string Provider, Guid? DeliveryId, string? MessageId);
 
-/// <summary>Which notification a delivery belongs to: <c>notify.delivery_streams</c>, and by a provider's own ID <c>notify.provider_messages</c>.</summary>
+/// <summary>The notifications of deliveries: <c>notify.delivery_streams</c>, by a provider's ID <c>notify.provider_messages</c>.</summary>
 public static class DeliveryStreams
 {
     /// <summary>Notes deliveries, in the caller's transaction, before their provider is called; what is noted already stays.</summary>

@@ -56,7 +56,7 @@ public static class FairPick
             returning {OpenDeliveryTable.Columns}
             """, queue.Code, shares.Select(s => s.Client).ToArray(), shares.Select(s => s.Places).ToArray(), owner, claim), cancellation);
 
-    /// <summary>What a claim has already, when its commit's answer was lost.</summary>
+    /// <summary>Reads the deliveries of a claim whose commit's answer was lost.</summary>
     public static Task<List<OpenDelivery>> ClaimedAsync(NpgsqlConnection connection, DeliveryQueue queue, Guid owner, Guid claim, CancellationToken cancellation) =>
         OpenDeliveryTable.ReadAsync(OpenDeliveryTable.Command(connection,
             $"select {OpenDeliveryTable.Columns} from notify.open_deliveries where queue = $3 and client is not null and state = 1 and owner = $1 and claim = $2 order by delivery_id for update", owner, claim, queue.Code), cancellation);

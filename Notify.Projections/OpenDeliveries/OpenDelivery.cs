@@ -2,7 +2,7 @@ using Notify.Domain.Notifications;
 
 namespace Notify.Projections.OpenDeliveries;
 
-/// <summary>What an open delivery waits for. The numbers are stored: stable for ever.</summary>
+/// <summary>The state of an open delivery. The numbers are stored: permanently stable.</summary>
 public enum OpenState : short
 {
     /// <summary>In its queue.</summary>

@@ -96,13 +96,13 @@ public static class OpenDeliveryTable
         return ids;
     }
 
-    /// <summary>Locks rows that are due; rows that another host has locked are passed over.</summary>
+    /// <summary>Locks rows that are due; rows that another host has locked are skipped.</summary>
     public static Task<List<OpenDelivery>> DueAsync(NpgsqlConnection connection, DateTimeOffset now, int limit, CancellationToken cancellation) =>
         ReadAsync(Command(connection,
             $"select {Columns} from notify.open_deliveries where due_at <= $1 order by due_at limit $2 for update skip locked", now, limit), cancellation);
 
-    // What is in flight has a client (see the schema): so these go along the index of the queues, and pass over what is scheduled,
-    // put off or dead, however much that is.
+    // A row in flight has a client (see the schema), so these queries use the index of the queues. They skip scheduled, deferred and
+    // dead rows, however many there are.
     private const string InFlight = "state = 1 and client is not null";
 
     /// <summary>The claims under which a host has rows in flight.</summary>

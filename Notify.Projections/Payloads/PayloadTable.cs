@@ -17,7 +17,7 @@ namespace Notify.Projections.Payloads;
 public sealed record StoredPayload(
     string Stream, DateTimeOffset StoredAt, long KeyId, byte[] Cipher, int Version = SealedVersions.Subject)
 {
-    /// <summary>What the stream's event keeps of it.</summary>
+    /// <summary>The reference that the stream's event contains.</summary>
     public SealedPayload Reference => new(
         KeyId, StoredAt, Cipher.Length, Base64Url.EncodeToString(SHA256.HashData(Cipher).AsSpan(0, 16)), Version: Version);
 }

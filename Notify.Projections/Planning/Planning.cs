@@ -11,9 +11,9 @@ namespace Notify.Projections.Planning;
 public static class NotificationPlanning
 {
     /// <summary>Plans one notification.</summary>
-    /// <param name="payload">Its open payload.</param>
+    /// <param name="payload">Its decrypted payload.</param>
     /// <param name="recipient">The user's snapshot; <c>null</c> for the unknown and the unregistered.</param>
-    /// <param name="rules">What is laid down about its category and addresses.</param>
+    /// <param name="rules">The rules of its category and the suppressions of its addresses.</param>
     /// <param name="keys">The current key of the request's subject, and the keys of the recipient's details.</param>
     /// <param name="sms">How long an SMS may be.</param>
     public static DeliveriesPlanned Plan(

@@ -14,8 +14,8 @@ namespace Notify.Projections.Planning;
 /// <summary>Reads the rules that a group of notifications needs, set-based and as they are now, so that a suppression counts everywhere at once.</summary>
 public static class ReachRulesReader
 {
-    /// <summary>Reads.</summary>
-    /// <param name="unregistered">The addresses that people who are not registered are reached at.</param>
+    /// <summary>Reads the rules for a group of notifications.</summary>
+    /// <param name="unregistered">The addresses of people who are not registered.</param>
     /// <param name="categories">The categories' keys.</param>
     /// <param name="suppressions">The IDs of the addresses' suppressions; see <see cref="OfPlanning"/> and <see cref="Suppression.IdOf"/>.</param>
     public static async Task<ReachRules> LoadAsync(

@@ -18,7 +18,7 @@ public static class AddressFingerprints
     {
         var lower = DomainNames.Composed(address).ToLowerInvariant();
         var at = lower.LastIndexOf('@');
-        // What has no domain that can be written in ASCII is known as it stands.
+        // A domain without an ASCII form stays as written.
         if (at > 0 && DomainNames.ToAscii(lower.AsSpan(at + 1)) is { } domain) lower = $"{lower[..at]}@{domain}";
         return ring.Fingerprint("email", lower);
     }

@@ -2,10 +2,10 @@ using Notify.Domain.Notifications;
 
 namespace Notify.Projections.ProviderHealth;
 
-/// <summary>What a provider call says about the provider. The numbers are stored: stable for ever.</summary>
+/// <summary>The outcome of a provider call, as a measure of the provider. The numbers are stored: permanently stable.</summary>
 public enum CallOutcome : short
 {
-    /// <summary>It did its work: it accepted, or knows that the person cannot be reached at this address or does not want it.</summary>
+    /// <summary>It answered as it should: it accepted, or reported that the address is invalid or the person opted out.</summary>
     Answered = 0,
 
     /// <summary>It failed, did not answer in time, or the connection broke.</summary>

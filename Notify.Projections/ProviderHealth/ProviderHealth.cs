@@ -44,7 +44,7 @@ public sealed record ProviderHistory(string Type, DateTimeOffset At, string Reas
 /// <param name="LastErrorAt">When that was.</param>
 /// <param name="Alert">The open alert.</param>
 /// <param name="Position">Its place in the lane's route, from 1; absent when no running host carries it.</param>
-/// <param name="Weight">What it gets of a weighted route now: the configured weight, less while it is slow or fails; absent where the route is ordered.</param>
+/// <param name="Weight">Its current weight: the configured one, less while it is slow or fails; absent where the route is ordered.</param>
 /// <param name="ConfiguredWeight">The weight as configured; absent where the route is ordered.</param>
 /// <param name="CircuitSince">Since when the circuit is so; absent when it never changed.</param>
 /// <param name="CircuitUntil">While the circuit is open: when the provider is tried again.</param>

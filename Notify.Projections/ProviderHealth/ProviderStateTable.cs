@@ -10,10 +10,10 @@ namespace Notify.Projections.ProviderHealth;
 /// <param name="Until">While it is open: when the provider is tried again.</param>
 /// <param name="Reason">Why the circuit changed last.</param>
 /// <param name="Openings">How often it opened in a row.</param>
-/// <param name="Factor">What it gets of its configured weight, 0.1 to 1.</param>
+/// <param name="Factor">The factor of its configured weight, 0.1 to 1.</param>
 /// <param name="FactorSince">Since when.</param>
 /// <param name="FactorReason">Why the factor changed last.</param>
-/// <param name="PausedUntil">Until when it asked to be left alone; no error.</param>
+/// <param name="PausedUntil">The end of the pause that it asked for; no error.</param>
 /// <param name="Version">Grows with each change; 0: nothing happened yet.</param>
 public sealed record ProviderState(
     string Provider, Lane Lane, CircuitState Circuit, DateTimeOffset Since, DateTimeOffset? Until, string? Reason, int Openings,

@@ -6,14 +6,14 @@ using RabbitMQ.Client.Exceptions;
 
 namespace Notify.Projections.RabbitMq;
 
-/// <summary>What is wrong with the broker, and what to do.</summary>
-/// <param name="IsAway">Whether it only does not answer, which passes when it is back.</param>
+/// <summary>A fault of the broker, and its fix.</summary>
+/// <param name="IsAway">Whether the broker only does not answer; this fault ends when it is available again.</param>
 public sealed record BrokerFault(bool IsAway, string Message);
 
 /// <summary>
 /// A host's way to the RabbitMQ broker for all but receiving: publishes with <c>mandatory</c> and waits for the broker's
-/// confirmation, declares the queues (the migration only), and looks whether all is in order. One connection, opened when
-/// first needed and anew when it was lost. Queue messages hold IDs only.
+/// confirmation, declares the queues (the migration only), and checks the broker. It has one connection, opened at its first
+/// use and again after it was lost. Queue messages contain IDs only.
 /// </summary>
 public sealed class RabbitMqBroker : IAsyncDisposable
 {
@@ -90,8 +90,8 @@ public sealed class RabbitMqBroker : IAsyncDisposable
         }
     }
 
-    /// <summary>Looks whether the broker answers and has every queue; changes nothing.</summary>
-    /// <returns>What is wrong; <c>null</c> when nothing is.</returns>
+    /// <summary>Checks whether the broker answers and has every queue. Changes nothing.</summary>
+    /// <returns>The fault; <c>null</c> when there is none.</returns>
     public async Task<BrokerFault?> CheckAsync(CancellationToken cancellation)
     {
         try
@@ -136,8 +136,8 @@ public sealed class RabbitMqBroker : IAsyncDisposable
         return found;
     }
 
-    /// <summary>Declares every queue; what is there already stays as it is.</summary>
-    /// <returns>What is wrong; <c>null</c> when nothing is.</returns>
+    /// <summary>Declares every queue. Existing ones are unchanged.</summary>
+    /// <returns>The fault; <c>null</c> when there is none.</returns>
     public async Task<BrokerFault?> DeclareAsync(CancellationToken cancellation = default)
     {
         try
@@ -165,7 +165,7 @@ public sealed class RabbitMqBroker : IAsyncDisposable
         opening.Dispose();
     }
 
-    // Whoever comes while it is away learns it at once: one attempt a second is enough.
+    // While the broker is unavailable, one attempt a second is made, and other callers fail at once.
     private async ValueTask<IChannel> OpenAsync(CancellationToken cancellation)
     {
         if (channel is { IsOpen: true } open) return open;

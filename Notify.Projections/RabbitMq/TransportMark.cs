@@ -47,7 +47,7 @@ public static class TransportMark
     }
 
     /// <summary>Checks that this host's transport is the installation's.</summary>
-    /// <returns>What is wrong, and what to do; <c>null</c> when nothing is.</returns>
+    /// <returns>The fault and its fix; <c>null</c> when there is none.</returns>
     public static async Task<string?> CheckAsync(NpgsqlDataSource database, NotifyTransport transport, CancellationToken cancellation)
     {
         await using var command = database.CreateCommand("select name from notify.transport");

@@ -16,8 +16,8 @@ public enum ReceiptModes : short
     Test = 2,
 }
 
-/// <summary>What a receipt says, without whom it is about.</summary>
-/// <param name="At">When it happened, by the provider's clock where it tells, else when the receipt came.</param>
+/// <summary>The facts of a receipt, without personal data.</summary>
+/// <param name="At">The time of the reported fact by the provider's clock, or else the time of the receipt's arrival.</param>
 /// <param name="Reason">Of a failure; one of <see cref="Reasons"/>.</param>
 /// <param name="Code">The provider's own code.</param>
 /// <param name="Suppress">Why the address must not be used any more; <c>null</c>: it may.</param>
@@ -27,7 +27,7 @@ public sealed record ReceiptFacts(
     DateTimeOffset At, string? Reason = null, string? Code = null, string? Suppress = null, string? Lift = null, string? Fingerprint = null);
 
 /// <summary>A row of <c>notify.receipts</c>.</summary>
-/// <param name="EventId">The provider's own ID of the receipt; with the provider it names it for ever.</param>
+/// <param name="EventId">The provider's own ID of the receipt; permanently unique with the provider.</param>
 /// <param name="Notification">The stream key; <c>null</c> until it is known.</param>
 /// <param name="Raw">As it came, sealed; <see cref="Sealed.None"/> where the person had been erased when it came.</param>
 /// <param name="DueAt">When it is looked at again; <c>null</c>: it is settled, or was given up.</param>

@@ -35,12 +35,12 @@ public static class ReceiptTable
         return known;
     }
 
-    /// <summary>Keeps receipts: those that wait are given their new place, those that are not there yet are added.</summary>
+    /// <summary>Stores receipts: waiting ones are updated, new ones are added.</summary>
     public static async Task PutAsync(NpgsqlConnection connection, IEnumerable<ReceiptRow> receipts, CancellationToken cancellation)
     {
         var rows = receipts.OrderBy(r => r.Provider, StringComparer.Ordinal).ThenBy(r => r.EventId, StringComparer.Ordinal).ToList();
         if (rows.Count == 0) return;
-        // Whoever was first keeps its row, unless that row waits to be judged.
+        // The first writer's row is kept, unless that row waits to be processed.
         await using var command = new NpgsqlCommand(
             $"""
             insert into notify.receipts as r ({Columns})

@@ -76,14 +76,14 @@ public static class EventWords
     /// <summary>A name such as <c>ProviderAskedToWait</c> as words.</summary>
     public static string Words(string name) => string.Concat(name.Select((c, i) => !char.IsUpper(c) ? $"{c}" : i == 0 ? $"{char.ToLowerInvariant(c)}" : $" {char.ToLowerInvariant(c)}"));
 
-    /// <summary>What a delivery is called: its channel, and for a push its device.</summary>
+    /// <summary>Returns the name of a delivery in descriptions: its channel, and for a push its device.</summary>
     public static string Name(Notification? state, Guid deliveryId, bool start = true)
     {
         var name = state?.Deliveries.GetValueOrDefault(deliveryId) is { } d ? NameOf(d.Channel, d.DeviceId) : $"delivery {deliveryId}";
         return start ? $"The {name}" : $"the {name}";
     }
 
-    /// <summary>A time as the words write it: UTC, to the millisecond.</summary>
+    /// <summary>Formats a time for descriptions: UTC, to the millisecond.</summary>
     public static string Time(DateTimeOffset time) => time.UtcDateTime.ToString("yyyy-MM-dd HH:mm:ss.fff", CultureInfo.InvariantCulture) + "Z";
 
     private static string PlannedName(PlannedDelivery d) =>

@@ -5,13 +5,13 @@ namespace Notify.Projections.Replay;
 /// <summary>An event of a notification's stream as auditors see it.</summary>
 /// <param name="Sequence">Its place among all events of the installation.</param>
 /// <param name="Version">Its place in the stream, from 1.</param>
-/// <param name="Type">What happened; the vocabulary is in <c>docs/events.md</c>.</param>
+/// <param name="Type">The event's type; <c>docs/events.md</c> lists them.</param>
 /// <param name="Timestamp">When it was stored.</param>
-/// <param name="Text">What happened, in a sentence.</param>
-/// <param name="Data">The event itself; personal data sealed.</param>
+/// <param name="Text">A description of the event, in one sentence.</param>
+/// <param name="Data">The event itself; personal data encrypted.</param>
 public sealed record RecordedEvent(long Sequence, long Version, string Type, DateTimeOffset Timestamp, string Text, object Data)
 {
-    /// <summary>A stream's events, each told as it looked when it happened.</summary>
+    /// <summary>Describes a stream's events, each with the state at its time.</summary>
     public static IReadOnlyList<RecordedEvent> Of(string key, IReadOnlyList<StoredEvent> events)
     {
         var recorded = new List<RecordedEvent>(events.Count);

@@ -68,7 +68,7 @@ create index if not exists devices_user on notify.devices (user_id);
 -- count. Without it: when the user's stream says.
 alter table notify.devices add column if not exists registered_at timestamptz;
 
--- What went into and out of each queue, per host and ten seconds; kept for ten minutes, for rates.
+-- Counts of deliveries into and out of each queue, per host and ten seconds; kept for ten minutes, for rates.
 create table if not exists notify.queue_activity (
     bucket     timestamptz not null,
     queue      smallint    not null,
@@ -94,8 +94,8 @@ create table if not exists notify.transport (
     since    timestamptz not null
 );
 
--- What came of provider calls, per host and short time bucket; kept for an hour, for alerts and GET /v1/providers. Counts
--- and providers' codes only, never whom a call was for. latencies counts calls by duration; see LatencyClasses.
+-- Outcomes of provider calls, per host and short time bucket; kept for an hour, for alerts and GET /v1/providers. Counts and
+-- providers' codes only, never a recipient. latencies counts calls by duration; see LatencyClasses.
 create table if not exists notify.provider_calls (
     bucket    timestamptz not null,
     provider  text        not null,
@@ -161,8 +161,8 @@ create unique index if not exists troubles_open on notify.troubles (subject) whe
 create index if not exists troubles_opened on notify.troubles (opened_at desc, id);
 create index if not exists troubles_recovered on notify.troubles (subject, recovered_at desc) where recovered_at is not null;
 
--- What the webhook is still to be told, written in the transaction of the trouble that it tells of; sent in this order per
--- trouble. A row is taken by moving due_at into the future, so that another host comes back for it if its sender dies.
+-- Alerts that are still to be posted to the webhook, written in the transaction of their alert and sent in this order per
+-- alert. A host claims a row by moving due_at into the future; another host claims it again if the first one fails.
 create table if not exists notify.alert_notices (
     id           text        primary key,
     number       bigint      generated always as identity,
@@ -227,7 +227,7 @@ create table if not exists notify.receipts (
 create index if not exists receipts_notification on notify.receipts (notification, received_at) where notification is not null;
 create index if not exists receipts_due on notify.receipts (due_at) where due_at is not null;
 
--- Who belongs to which topic. The facts are in the users' streams, so that no stream grows with a topic; written with them.
+-- Subscribers of topics. The events are in the users' streams, so that no stream grows with a topic; written with them.
 create table if not exists notify.topic_subscribers (
     topic   text collate "C" not null,
     user_id text collate "C" not null,
@@ -271,7 +271,7 @@ create table if not exists notify.cap_counts (
 ) with (fillfactor = 70);
 create index if not exists cap_counts_ends on notify.cap_counts (ends_at);
 
--- What people said they want to receive, from the snapshots that planning goes by: always right, nothing beside the events.
+-- People's preferences, from the same snapshots that planning reads; they have no other source than the events.
 create or replace view notify.preferences as
 select substr(r.id, 3) as user_id, split_part(c.key, '/', 1) as channel, nullif(split_part(c.key, '/', 2), '') as category,
        c.value::boolean as opt_in, (r.data -> 'since' ->> c.key)::timestamptz as since
@@ -333,7 +333,7 @@ create table if not exists notify.digests (
     primary key (client, category, person)
 );
 
--- What waits in digests, until they close: each notification in one, in the order of number. category and person are
+-- Notifications that wait in digests, until these close: each in one digest, in the order of number. category and person are
 -- those of the digest's row.
 create table if not exists notify.digest_items (
     member   text collate "C" primary key,

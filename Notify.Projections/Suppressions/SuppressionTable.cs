@@ -17,8 +17,8 @@ public static class SuppressionTable
 {
     private const string Columns = "channel, fingerprint, reason, source, suppressed_by, since, expires_at, address, lifted_at";
 
-    /// <summary>Notes what was learned of addresses, in the session's transaction; committed with its next save. What is no news changes nothing.</summary>
-    /// <returns>The suppressions as they are now by ID, and which of them did not stand before.</returns>
+    /// <summary>Records suppressions in the session's transaction, committed with its next save. Duplicates change nothing.</summary>
+    /// <returns>The current suppressions by ID, and whether each was inactive before.</returns>
     public static async Task<IReadOnlyDictionary<string, (Suppression State, bool IsNew)>> SuppressAsync(
         IDocumentSession session, IReadOnlyCollection<AddressToSuppress> learned, DateTimeOffset now, CancellationToken cancellation)
     {

@@ -2,7 +2,10 @@ using Npgsql;
 
 namespace Notify.Projections.Topics;
 
-/// <summary>Who belongs to which topic: <c>notify.topic_subscribers</c>, written in the transaction of the events in the users' streams, which are locked before.</summary>
+/// <summary>
+/// The subscribers of topics: <c>notify.topic_subscribers</c>, written in the transaction of the events in the users' streams, which
+/// are locked before.
+/// </summary>
 public static class TopicSubscribers
 {
     /// <summary>Adds users to a topic.</summary>

@@ -86,7 +86,7 @@ public static class TrackedHits
         return await command.ExecuteScalarAsync(cancellation) is true;
     }
 
-    /// <summary>What was hit of each delivery, in the order of the links; those never hit are absent.</summary>
+    /// <summary>Reads the hits of each delivery, in the order of the links; links without hits are absent.</summary>
     public static async Task<ILookup<Guid, TrackedHit>> OfAsync(NpgsqlConnection connection, IEnumerable<Guid> deliveries, CancellationToken cancellation)
     {
         await using var command = Command(connection, "select delivery_id, number, people, machines from notify.tracked_hits where delivery_id = any($1) order by number", deliveries.ToArray());

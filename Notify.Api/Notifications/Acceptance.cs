@@ -95,8 +95,11 @@ public sealed class Acceptance : IAsyncDisposable
             clock);
     }
 
-    /// <summary>How long the oldest request waits for its commit.</summary>
+    /// <summary>How long the oldest request waits for its commit, apart from those of <see cref="WaitingApart"/>.</summary>
     public TimeSpan OldestWait => group.OldestWait;
+
+    /// <summary>Requests whose event ID another transaction has locked: they wait apart from the others.</summary>
+    public int WaitingApart => group.Aside;
 
     /// <summary>Requests that wait for their commit or are being committed.</summary>
     public int Waiting => group.Waiting;

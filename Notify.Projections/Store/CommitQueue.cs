@@ -49,6 +49,8 @@ internal sealed class KeyChain<TItem, TResult>
 /// </summary>
 internal sealed class CommitQueue<TItem, TResult>(GroupCommitOptions<TItem> options, TimeProvider clock)
 {
+    // Fewer keys are somebody's own rows; more mean that the database lets nothing through.
+    private const int MinBlockedKeys = 3;
     private const int MaxRemembered = 1000;
     private static readonly TimeSpan RememberedFor = TimeSpan.FromMinutes(1);
     private static readonly Comparer<PendingCommit<TItem, TResult>> ByTurn =
@@ -227,15 +229,46 @@ internal sealed class CommitQueue<TItem, TResult>(GroupCommitOptions<TItem> opti
         lock (gate) isClosed = true;
     }
 
-    /// <summary>How long the oldest item waits; one that is blocked alone counts only where no commit has succeeded since.</summary>
-    /// <param name="succeeded">When a commit succeeded last.</param>
+    /// <summary>Items that are blocked, or wait behind one that is.</summary>
+    public int Aside
+    {
+        get
+        {
+            lock (gate) return unfinished.Count(p => p.IsAside);
+        }
+    }
+
+    /// <summary>How long the oldest item waits, apart from those that are blocked.</summary>
+    /// <param name="succeeded">When a commit succeeded last. Where none has since and many keys are blocked, these count, too.</param>
     public TimeSpan OldestWait(long succeeded)
     {
         lock (gate)
         {
-            if (unfinished.Count == 0) return TimeSpan.Zero;
-            return clock.GetElapsedTime(unfinished.Min(p => p.IsAside ? Math.Max(p.Since, succeeded) : p.Since));
+            var counted = IsBlockedWidely(succeeded)
+                ? unfinished.Select(p => p.IsAside ? Math.Max(p.Since, succeeded) : p.Since)
+                : unfinished.Where(p => !p.IsAside).Select(p => p.Since);
+            return clock.GetElapsedTime(counted.DefaultIfEmpty(clock.GetTimestamp()).Min());
         }
+    }
+
+    /// <summary>Whether an item whose caller was answered without a commit tells that nothing is committed.</summary>
+    /// <param name="succeeded">When a commit succeeded last.</param>
+    public bool IsStall(PendingCommit<TItem, TResult> pending, long succeeded)
+    {
+        lock (gate) return !pending.IsAside || IsBlockedWidely(succeeded);
+    }
+
+    private bool IsBlockedWidely(long succeeded)
+    {
+        var keys = new HashSet<object>(MinBlockedKeys);
+        foreach (var pending in unfinished.Where(p => p.IsAside))
+        {
+            keys.Add((object?)pending.Key ?? pending);
+            if (keys.Count == MinBlockedKeys) return true;
+        }
+
+        foreach (var (key, _) in blockedLately.Where(b => b.Value > succeeded)) keys.Add(key);
+        return keys.Count >= MinBlockedKeys;
     }
 
     private void Follow(PendingCommit<TItem, TResult> pending, string key, List<KeyChain<TItem, TResult>> followed)

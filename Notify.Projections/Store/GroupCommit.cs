@@ -58,7 +58,10 @@ public sealed class GroupCommit<TItem, TResult> : IAsyncDisposable
     /// <summary>Items whose result is not known yet.</summary>
     public int Waiting => queue.Unfinished;
 
-    /// <summary>How long the oldest item waits.</summary>
+    /// <summary>Items that are blocked by locks of other transactions, or wait behind one that is: a part of <see cref="Waiting"/>.</summary>
+    public int Aside => queue.Aside;
+
+    /// <summary>How long the oldest item waits, apart from those that are blocked.</summary>
     /// <remarks>The longest wait after an item was answered without a commit, while none has succeeded since.</remarks>
     public TimeSpan OldestWait
     {
@@ -118,7 +121,7 @@ public sealed class GroupCommit<TItem, TResult> : IAsyncDisposable
         {
             if (result.IsCompletedSuccessfully) return await result;
             queue.Leave(pending);
-            Interlocked.Exchange(ref stalled, clock.GetTimestamp());
+            if (queue.IsStall(pending, Interlocked.Read(ref succeeded))) Interlocked.Exchange(ref stalled, clock.GetTimestamp());
             throw new CommitWaitException(pending.WasTried);
         }
         catch (OperationCanceledException) when (!result.IsCompleted)

@@ -35,6 +35,44 @@ public sealed class GroupCommitBoundsTests
     }
 
     [Fact]
+    public async Task Oldest_wait_leaves_out_items_of_a_blocked_key_until_many_keys_are_blocked()
+    {
+        (faults["k-0"], faults["l-0"]) = (Locked, Locked);
+        var clock = new FakeTimeProvider();
+        await using var group = NewGroup(new() { MaxItems = 8, KeyOf = i => i[..1], MaxWait = TimeSpan.FromMinutes(1) }, clock);
+        var blocked = new List<Task<string>> { group.AddAsync("k-0", Stop), group.AddAsync("k-1", Stop), group.AddAsync("l-0", Stop) };
+        await ApartAsync(3);
+        clock.Advance(TimeSpan.FromSeconds(30));
+        Assert.Equal(TimeSpan.Zero, group.OldestWait);
+        clock.Advance(TimeSpan.FromSeconds(30));
+        foreach (var item in blocked)
+            await Assert.ThrowsAsync<CommitWaitException>(() => item.WaitAsync(Eventually.Patience, Stop));
+        Assert.Equal(TimeSpan.Zero, group.OldestWait); // nor when they were answered
+
+        foreach (var item in new[] { "x-0", "y-0", "z-0" }) faults[item] = Locked;
+        var many = new[] { "x-0", "y-0", "z-0" }.Select(i => group.AddAsync(i, Stop)).ToList();
+        await ApartAsync(3);
+        clock.Advance(TimeSpan.FromSeconds(30));
+        Assert.InRange(group.OldestWait, TimeSpan.FromSeconds(30), TimeSpan.FromMinutes(1));
+
+        faults.Clear();
+        await Eventually.Holds(
+            () =>
+            {
+                clock.Advance(TimeSpan.FromMilliseconds(100));
+                return Task.FromResult(many.TrueForAll(m => m.IsCompleted));
+            }, "all are answered");
+
+        // Pauses between tries pass by the clock.
+        Task ApartAsync(int count) => Eventually.Holds(
+            () =>
+            {
+                clock.Advance(TimeSpan.FromMilliseconds(20));
+                return Task.FromResult(group.Aside == count);
+            }, $"{count} wait apart");
+    }
+
+    [Fact]
     public async Task Items_of_a_blocked_key_are_committed_after_it_in_their_order()
     {
         faults["k-0"] = Locked;

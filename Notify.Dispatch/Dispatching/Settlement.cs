@@ -238,7 +238,8 @@ public sealed class Settlement : IAsyncDisposable
     private static async Task<List<(AttemptMade Made, LateOutcome What)>> LateAsync(
         IDocumentSession session, List<AttemptMade> late, HashSet<Guid> unknown, CancellationToken cancellation)
     {
-        var folded = await NotificationStreams.LoadAsync(session, [.. late.Select(l => l.Row.Notification).Distinct()], cancellation);
+        var folded = await NotificationStreams.LoadAsync(
+            session, [.. late.Select(l => l.Row.Notification).Distinct()], cancellation, withTexts: false);
         // Of a stream that cannot be read here it is not known whether it is news: twice is harmless, not at all is not.
         return [.. late.Select(l => (l, folded.Faults.ContainsKey(l.Row.Notification)
             ? l.Outcome is AttemptOutcome.Accepted ? LateOutcome.Outcome : LateOutcome.Nothing

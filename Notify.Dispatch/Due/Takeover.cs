@@ -98,7 +98,8 @@ public sealed class Takeover(
         if (rows.Count == 0) return 0;
 
         await NotificationStreams.LockAsync(session, rows.Select(r => r.Notification), cancellation);
-        var loaded = await NotificationStreams.LoadAsync(session, [.. rows.Select(r => r.Notification).Distinct()], cancellation);
+        var loaded = await NotificationStreams.LoadAsync(
+            session, [.. rows.Select(r => r.Notification).Distinct()], cancellation, withTexts: false);
         await faults.NoteAsync(connection, loaded, now, cancellation);
         var ended = new List<Guid>();
         var put = new List<OpenDelivery>();

@@ -63,6 +63,13 @@ public sealed record ReceiptPost(HttpMethod Method, IReadOnlyList<string> Urls, 
 /// <param name="Fault">In a few words, without anything that the post holds.</param>
 public sealed record ReadReceipts(IReadOnlyList<Receipt> Receipts, string? Fault = null)
 {
+    /// <summary>The most receipts of one post. Providers send at most about three thousand at a time.</summary>
+    /// <remarks>Each takes a few kilobytes until it is committed, however small it is in the post.</remarks>
+    public const int Max = 10_000;
+
+    /// <summary>A post with more receipts than are read at a time.</summary>
+    public static readonly ReadReceipts TooMany = new([], "it has too many events");
+
     /// <summary>A post that cannot be read.</summary>
     public static ReadReceipts Malformed(string fault) => new([], fault);
 }
@@ -75,6 +82,9 @@ public interface IReceiptSource
 
     /// <summary>The setting whose value verifies the receipts, under the provider's section.</summary>
     string KeySetting { get; }
+
+    /// <summary>The largest post, in bytes.</summary>
+    int MaxBytes => ReceiptEndpoints.MaxBytes;
 
     /// <summary>Whether receipts may also come by GET, with their fields in the address.</summary>
     bool MayGet => false;

@@ -5,8 +5,15 @@ namespace Notify.Dispatch.Receipts;
 /// <param name="max">In bytes. One post alone is always taken.</param>
 public sealed class ReceiptBudget(long max = ReceiptBudget.Max)
 {
-    /// <summary>As many as eight of the largest posts.</summary>
-    public const long Max = 8L * ReceiptEndpoints.MaxBytes;
+    // While the signature of a form is computed, its text is held up to six times; see ReceiptMemoryTests.
+    private const int Copies = 8;
+
+    /// <summary>As many as four of the largest posts, with the copies that reading them makes.</summary>
+    public const long Max = 4L * Copies * ReceiptEndpoints.MaxBytes;
+
+    /// <summary>What a post takes in memory until its receipts are committed.</summary>
+    /// <param name="bytes">Bytes of its body.</param>
+    public static long Of(long bytes) => Copies * bytes;
 
     private long held;
 

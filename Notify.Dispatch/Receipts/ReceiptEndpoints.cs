@@ -14,6 +14,9 @@ public static class ReceiptEndpoints
     /// <summary>The largest post, in bytes.</summary>
     public const int MaxBytes = 8 * 1024 * 1024;
 
+    /// <summary>The largest post of a provider that posts receipts one by one, in bytes: text of an SMS, and numbers.</summary>
+    public const int MaxBytesOfOne = 256 * 1024;
+
     /// <summary>Maps the addresses.</summary>
     public static void Map(IEndpointRouteBuilder app) => app.Map("/receipts/{provider}", ReceiveAsync);
 
@@ -29,7 +32,8 @@ public static class ReceiptEndpoints
                 "Too many posts of this address were refused. Correct what their answers name, and post again after Retry-After.", 5);
         }
 
-        var bytes = http.Request.ContentLength is { } length and <= MaxBytes ? length : MaxBytes;
+        var most = Adapters.Receipts.TryGetValue(provider, out var known) ? known.MaxBytes : MaxBytesOfOne;
+        var bytes = ReceiptBudget.Of(http.Request.ContentLength is { } length && length <= most ? length : most);
         if (!budget.TryReserve(bytes))
         {
             Telemetry.ReceiptsRefused.Add(1, new("provider", Adapters.Receipts.ContainsKey(provider) ? provider : "unknown"),
@@ -63,7 +67,8 @@ public static class ReceiptEndpoints
         if (sections.Count == 0)
             return Refused(404, "not_configured", $"Receipts of {source.Name} cannot be verified here: set Providers:{section}:{source.KeySetting}.");
 
-        if (await ReadAsync(http.Request) is not { } body) return Refused(413, "too_large", $"The body is too large: at most {MaxBytes / 1024 / 1024} MiB. Post fewer events at a time.");
+        if (await ReadAsync(http.Request, source.MaxBytes) is not { } body)
+            return Refused(413, "too_large", $"The body is too large: at most {source.MaxBytes / 1024} KiB. Post fewer events at a time.");
         var post = new ReceiptPost(HttpMethod.Parse(http.Request.Method), [], http.Request.Query, http.Request.QueryString.Value ?? "",
             http.Request.Headers, http.Request.ContentType, body);
         var modes = ReceiptModes.None;
@@ -81,6 +86,8 @@ public static class ReceiptEndpoints
         }
 
         var read = source.Read(post);
+        if (read == ReadReceipts.TooMany)
+            return Refused(413, "too_large", FormattableString.Invariant($"More than {ReadReceipts.Max} events. Post fewer at a time."));
         if (read.Fault is { } fault)
         {
             log.LogWarning("A signed post of {Provider} cannot be read: {Fault}.", source.Name, fault);
@@ -112,14 +119,14 @@ public static class ReceiptEndpoints
     private static string Url(HttpContext http, IConfiguration configuration, IConfiguration settings) => ReceiptsUrl.Signed(
         configuration, settings, $"{http.Request.Scheme}://{http.Request.Host}", http.Features.Get<IHttpRequestFeature>()!.RawTarget);
 
-    private static async Task<byte[]?> ReadAsync(HttpRequest request)
+    private static async Task<byte[]?> ReadAsync(HttpRequest request, int most)
     {
-        if (request.ContentLength > MaxBytes) return null;
+        if (request.ContentLength > most) return null;
         using var body = new MemoryStream((int)Math.Min(request.ContentLength ?? 0, 64 * 1024));
         var buffer = new byte[16 * 1024];
         while (await request.Body.ReadAsync(buffer, request.HttpContext.RequestAborted) is > 0 and var read)
         {
-            if (body.Length + read > MaxBytes) return null;
+            if (body.Length + read > most) return null;
             body.Write(buffer, 0, read);
         }
 

@@ -48,7 +48,7 @@ public sealed class ReceiptJudgement(SubjectKeys keys, StreamFaults faults, ILog
         }
 
         // A receipt of a stream that cannot be read here waits, as one does that came before its delivery.
-        var loaded = await NotificationStreams.LoadAsync(session, streams, cancellation);
+        var loaded = await NotificationStreams.LoadAsync(session, streams, cancellation, withTexts: false);
         await faults.NoteAsync(connection, loaded, now, cancellation);
         await LeaveLockedAsync(connection, loaded.States, cancellation);
         var verdicts = new Verdicts(loaded.States, open, now);

@@ -23,6 +23,9 @@ public readonly record struct SealedPayload(
     /// <summary>Whether there is no payload.</summary>
     public bool IsNone => Hash is null && Inline is null;
 
+    /// <summary>This payload without the text that an event of an earlier version holds; the key is still known.</summary>
+    public SealedPayload WithoutText => Inline is null ? this : this with { Inline = null, Hash = "" };
+
     /// <summary>An empty encrypted text under the same key, for questions about the key alone.</summary>
     public Sealed Key => new(string.Create(System.Globalization.CultureInfo.InvariantCulture, $"{KeyId}."));
 

@@ -13,21 +13,34 @@ public static class NotificationStreams
     private static readonly TimeSpan StreamPatience = TimeSpan.FromMilliseconds(300);
 
     /// <summary>Bounds how long the transaction waits for a lock: one row that somebody else holds must not stop a whole page.</summary>
-    public static async Task LimitLockWaitsAsync(NpgsqlConnection connection, CancellationToken cancellation)
+    /// <param name="isPart">Whether the work is a part of a page that failed: it is cut further, and each cut waits.</param>
+    public static async Task LimitLockWaitsAsync(NpgsqlConnection connection, CancellationToken cancellation, bool isPart = false)
     {
-        await using var command = OpenDeliveryTable.Command(connection, "set local lock_timeout = '1s'");
+        await using var command = OpenDeliveryTable.Command(connection, $"set local lock_timeout = '{(isPart ? 200 : 1000)}ms'");
         await command.ExecuteNonQueryAsync(cancellation);
     }
 
     /// <summary>Folds the streams with these keys: for each a state or a fault. Event types unknown to this host change nothing.</summary>
+    /// <param name="withTexts">
+    /// Whether payloads that events of earlier versions hold themselves are wanted: megabytes each. Their keys are known anyway.
+    /// </param>
     public static async Task<LoadedStreams> LoadAsync(
-        IQuerySession session, IReadOnlyCollection<string> keys, CancellationToken cancellation)
+        IQuerySession session, IReadOnlyCollection<string> keys, CancellationToken cancellation, bool withTexts = true)
     {
         var loaded = LoadedStreams.None;
         if (keys.Count == 0) return loaded;
-        foreach (var e in await StoredEvents.OfStreamsAsync(session, keys as string[] ?? [.. keys], cancellation)) Fold(loaded, e);
+        var events = await StoredEvents.OfStreamsAsync(
+            session, keys as string[] ?? [.. keys], cancellation, withTexts ? null : WithoutText);
+        foreach (var e in events) Fold(loaded, e);
         return loaded;
     }
+
+    private static object WithoutText(object data) => data switch
+    {
+        NotificationRequested e => e with { Payload = e.Payload.WithoutText },
+        DigestClosed { Payload: { } payload } e => e with { Payload = payload.WithoutText },
+        _ => data,
+    };
 
     private static void Fold(LoadedStreams loaded, StoredEvent e)
     {

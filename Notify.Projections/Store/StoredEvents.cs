@@ -44,10 +44,12 @@ public static class StoredEvents
     private static readonly ConcurrentDictionary<Type, PropertyInfo[]> Required = new();
 
     /// <summary>Reads all events of these streams, in no order between streams and in the order of versions in each.</summary>
-    public static async Task<List<StoredEvent>> OfStreamsAsync(IQuerySession session, string[] keys, CancellationToken cancellation)
+    /// <param name="keep">What is kept of each event as it is read; <c>null</c>: all of it.</param>
+    public static async Task<List<StoredEvent>> OfStreamsAsync(
+        IQuerySession session, string[] keys, CancellationToken cancellation, Func<object, object>? keep = null)
     {
         // Sorted here: asked for an order, PostgreSQL would rather walk all events in that order than use the streams' index.
-        var events = await ReadAsync(session, "stream_id = any($1)", [keys], cancellation);
+        var events = await ReadAsync(session, "stream_id = any($1)", [keys], cancellation, keep);
         events.Sort((a, b) => a.Version.CompareTo(b.Version));
         return events;
     }
@@ -55,7 +57,8 @@ public static class StoredEvents
     /// <summary>Reads events by a condition on <c>mt_events</c>.</summary>
     /// <param name="where">SQL with positional parameters; may end with an order and a limit.</param>
     public static async Task<List<StoredEvent>> ReadAsync(
-        IQuerySession session, string where, IReadOnlyList<object> parameters, CancellationToken cancellation)
+        IQuerySession session, string where, IReadOnlyList<object> parameters, CancellationToken cancellation,
+        Func<object, object>? keep = null)
     {
         await using var command = new NpgsqlCommand(
             $"select stream_id, version, seq_id, timestamp, type, data from {NotifyStore.Schema}.mt_events where {where}");
@@ -68,7 +71,8 @@ public static class StoredEvents
             var type = reader.GetString(4);
             var (data, fault) = Types.TryGetValue(type, out var known) ? Read(serializer, known, reader) : (null, null);
             events.Add(new StoredEvent(
-                reader.GetString(0), reader.GetInt64(1), reader.GetInt64(2), reader.GetFieldValue<DateTimeOffset>(3), type, data, fault));
+                reader.GetString(0), reader.GetInt64(1), reader.GetInt64(2), reader.GetFieldValue<DateTimeOffset>(3), type,
+                data is null || keep is null ? data : keep(data), fault));
         }
 
         return events;

@@ -1,5 +1,6 @@
 using Microsoft.Extensions.Logging.Abstractions;
 using Notify.Domain.Notifications;
+using Notify.Domain.Privacy;
 using Notify.Projections;
 using Notify.Projections.OpenDeliveries;
 using Notify.Projections.Verification;
@@ -49,6 +50,21 @@ public sealed class NotificationStreamsTests(AnalyticsDatabase database) : IClas
             () => NotificationStreams.LoadAsync(session, keys[1], Cancellation));
         Assert.Equal(3L, thrown.Fault.Version);
         Assert.Equal(2L, (await NotificationStreams.LoadAsync(session, keys[1], Cancellation, version: 2))!.Version);
+    }
+
+    [Fact]
+    public async Task Loader_keeps_no_payload_of_earlier_events_when_texts_are_not_wanted()
+    {
+        var key = "n/c_shop:text-in-event";
+        var text = new Sealed($"7.{new string('x', 1_000_000)}");
+        await database.AppendAsync(key, Some.Requested() with { Payload = text }, Some.Planned());
+        await using var session = database.Store.QuerySession();
+
+        var whole = (await NotificationStreams.LoadAsync(session, [key], Cancellation)).States[key].Request.Payload;
+        var without = (await NotificationStreams.LoadAsync(session, [key], Cancellation, withTexts: false)).States[key].Request.Payload;
+
+        Assert.Equal((text.Text, null), (whole.Inline, without.Inline));
+        Assert.Equal((whole.Key, false), (without.Key, without.IsNone));
     }
 
     [Fact]

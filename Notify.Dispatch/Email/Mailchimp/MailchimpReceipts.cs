@@ -34,6 +34,7 @@ public sealed class MailchimpReceipts : IReceiptSource
         {
             using var json = JsonDocument.Parse(events);
             if (json.RootElement.ValueKind != JsonValueKind.Array) return ReadReceipts.Malformed("mandrill_events must be a JSON list");
+            if (json.RootElement.GetArrayLength() > ReadReceipts.Max) return ReadReceipts.TooMany;
             var receipts = new List<Receipt>(json.RootElement.GetArrayLength());
             foreach (var item in json.RootElement.EnumerateArray())
             {
@@ -41,7 +42,8 @@ public sealed class MailchimpReceipts : IReceiptSource
                 receipts.Add(Of(item));
             }
 
-            return new(receipts);
+            return receipts.Exists(r => r.Raw.Length > ReceiptEndpoints.MaxBytesOfOne)
+                ? ReadReceipts.Malformed("an event is too large") : new(receipts);
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException) // the latter: half a surrogate pair
         {

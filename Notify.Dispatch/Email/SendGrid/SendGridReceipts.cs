@@ -32,6 +32,7 @@ public sealed class SendGridReceipts : IReceiptSource
         {
             using var json = JsonDocument.Parse(post.Body);
             if (json.RootElement.ValueKind != JsonValueKind.Array) return ReadReceipts.Malformed("the body must be a JSON list of events");
+            if (json.RootElement.GetArrayLength() > ReadReceipts.Max) return ReadReceipts.TooMany;
             var receipts = new List<Receipt>(json.RootElement.GetArrayLength());
             foreach (var item in json.RootElement.EnumerateArray())
             {
@@ -41,7 +42,8 @@ public sealed class SendGridReceipts : IReceiptSource
                 receipts.Add(Of(item, name, id));
             }
 
-            return new(receipts);
+            return receipts.Exists(r => r.Raw.Length > ReceiptEndpoints.MaxBytesOfOne)
+                ? ReadReceipts.Malformed("an event is too large") : new(receipts);
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException) // the latter: half a surrogate pair
         {

@@ -16,6 +16,9 @@ public sealed class TwilioReceipts : IReceiptSource
     /// <inheritdoc />
     public string KeySetting => nameof(TwilioOptions.AuthToken);
 
+    /// <inheritdoc />
+    public int MaxBytes => ReceiptEndpoints.MaxBytesOfOne;
+
     /// <summary>Where Twilio is to post what becomes of a delivery; the signature covers the whole of it.</summary>
     public static string Callback(Uri receiptsUrl, Guid delivery) =>
         $"{receiptsUrl.AbsoluteUri.TrimEnd('/')}/receipts/twilio?{DeliveryField}={delivery:N}";

@@ -18,6 +18,9 @@ public sealed class VonageReceipts : IReceiptSource
     /// <inheritdoc />
     public string KeySetting => nameof(VonageOptions.SignatureSecret);
 
+    /// <inheritdoc />
+    public int MaxBytes => ReceiptEndpoints.MaxBytesOfOne;
+
     /// <summary>Where Vonage is to post what becomes of a delivery; <c>client-ref</c> brings its ID back.</summary>
     public static string Callback(Uri receiptsUrl) => $"{receiptsUrl.AbsoluteUri.TrimEnd('/')}/receipts/vonage";
 
@@ -86,7 +89,8 @@ public sealed class VonageReceipts : IReceiptSource
         try
         {
             using var json = JsonDocument.Parse(post.Body);
-            if (json.RootElement.ValueKind != JsonValueKind.Object) return null;
+            if (json.RootElement.ValueKind != JsonValueKind.Object || json.RootElement.EnumerateObject().Count() > Signatures.MaxFields)
+                return null;
             // Objects inside stand only in the Messages API's, which signs the body as a whole.
             return [.. json.RootElement.EnumerateObject().Where(p => p.Value.ValueKind is not (JsonValueKind.Object or JsonValueKind.Array or JsonValueKind.Null))
                 .Select(p => new KeyValuePair<string, string>(p.Name, p.Value.ValueKind == JsonValueKind.String ? p.Value.GetString()! : p.Value.GetRawText()))];

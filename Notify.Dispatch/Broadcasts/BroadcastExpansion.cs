@@ -21,12 +21,18 @@ namespace Notify.Dispatch.Broadcasts;
 /// comes next makes it again, whole. Of those that were withdrawn it takes back what waits. Runs on every host; a broadcast
 /// that one host holds, the others pass over.
 /// </summary>
+/// <remarks>
+/// A chunk that fails for a lock or for data is cut in halves until the user whose row it is stands alone. That user is set aside
+/// (<see cref="BroadcastRetryTable"/>), and the checkpoint moves on.
+/// </remarks>
 public sealed class BroadcastExpansion(
     IDocumentStore store, SubjectKeys keys, AudienceDetails details, NotificationIntake intake, IServiceScopeFactory scopes, QueueActivity activity, BroadcastPace pace, TimeProvider clock,
     ILogger<BroadcastExpansion> log) : BackgroundService
 {
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(250);
-    private static readonly TimeSpan AfterFault = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan AfterFault = TimeSpan.FromSeconds(10), ReviveEvery = TimeSpan.FromSeconds(10);
+    private readonly BroadcastChunkSizes sizes = new();
+    private long? revivedAt;
 
     /// <summary>What one look came to.</summary>
     private enum Step { Nothing, Waited, Worked }
@@ -58,32 +64,81 @@ public sealed class BroadcastExpansion(
         await using var session = store.LightweightSession();
         await session.BeginTransactionAsync(cancellation);
         await NotificationStreams.LimitLockWaitsAsync(session.Connection!, cancellation);
-        if (await BroadcastTable.DueAsync(session.Connection!, now, cancellation) is not { } broadcast) return Step.Nothing;
+        if (await BroadcastTable.DueAsync(session.Connection!, now, cancellation) is not { } broadcast)
+            return await ReviveAsync(session, now, cancellation);
+        var tried = new List<BroadcastChunk>(1);
         try
         {
-            return await ExpandAsync(session, broadcast, now, cancellation);
+            return await ExpandAsync(session, broadcast, tried, now, cancellation);
         }
-        catch (Exception e) when ((!DatabaseFaults.IsPassing(e) || DatabaseFaults.IsTimeOut(e)) && !cancellation.IsCancellationRequested)
+        catch (Exception e) when (DatabaseFaults.MayBeOfOneRow(e) && !cancellation.IsCancellationRequested)
         {
-            // It must not stand before the others for ever; nothing of it is lost.
-            log.LogError(e, "A chunk of the broadcast {Broadcast} could not be made; it is tried again.", broadcast.Key);
             await session.DisposeAsync();
-            await using var later = store.LightweightSession();
-            await later.BeginTransactionAsync(cancellation);
-            await BroadcastTable.PostponeAsync(later.Connection!, broadcast.Key, clock.GetUtcNow() + AfterFault, cancellation);
-            await CommitAsync(later, cancellation);
-            return Step.Waited;
+            return await IsolateAsync(broadcast, tried.FirstOrDefault(), e, cancellation);
         }
     }
 
-    private async Task<Step> ExpandAsync(IDocumentSession session, Broadcast broadcast, DateTimeOffset now, CancellationToken cancellation)
+    private async Task<Step> ReviveAsync(IDocumentSession session, DateTimeOffset now, CancellationToken cancellation)
+    {
+        if (revivedAt is { } last && clock.GetElapsedTime(last) < ReviveEvery) return Step.Nothing;
+        revivedAt = clock.GetTimestamp();
+        await BroadcastRetryTable.ReviveAsync(session.Connection!, now, cancellation);
+        await CommitAsync(session, cancellation);
+        return Step.Nothing;
+    }
+
+    // Nothing of the chunk was made. It is cut, or its only user set aside; a broadcast that fails without a user waits as a whole.
+    private async Task<Step> IsolateAsync(Broadcast broadcast, BroadcastChunk? chunk, Exception fault, CancellationToken cancellation)
+    {
+        var isOfUser = DatabaseFaults.IsLocked(fault) || !DatabaseFaults.IsTimeOut(fault); // else the database is slow with everything
+        if (chunk is { Users.Count: > 1 })
+        {
+            sizes.Failed(broadcast.Key, chunk);
+            if (isOfUser) return Step.Worked;
+        }
+
+        await using var session = store.LightweightSession();
+        await session.BeginTransactionAsync(cancellation);
+        await NotificationStreams.LimitLockWaitsAsync(session.Connection!, cancellation);
+        if (isOfUser && chunk is { Users: [var user] } && await SetAsideAsync(session, broadcast, chunk, user, fault, cancellation))
+            return Step.Worked;
+        log.LogError(fault, "A chunk of the broadcast {Broadcast} could not be made; it is tried again.", broadcast.Key);
+        await BroadcastTable.PostponeAsync(session.Connection!, broadcast.Key, clock.GetUtcNow() + AfterFault, cancellation);
+        await CommitAsync(session, cancellation);
+        return Step.Waited;
+    }
+
+    // Whether the user is set aside, or somebody else has worked on the broadcast meanwhile.
+    private async Task<bool> SetAsideAsync(
+        IDocumentSession session, Broadcast broadcast, BroadcastChunk chunk, string user, Exception fault, CancellationToken cancellation)
+    {
+        var (connection, now) = (session.Connection!, clock.GetUtcNow());
+        var held = await BroadcastTable.HoldAsync(connection, broadcast.Key, cancellation);
+        if (held is null || held.State is not (BroadcastState.Expanding or BroadcastState.Scheduled or BroadcastState.Completed)
+            || held.AfterUser != broadcast.AfterUser) return true;
+        var isLocked = DatabaseFaults.IsLocked(fault);
+        if (!await BroadcastRetryTable.SetAsideAsync(
+            connection, broadcast.Key, user, now,
+            since => isLocked ? LoadedStreams.LockWaitOf(since, now) : LoadedStreams.WaitOf(since, now), cancellation)) return false;
+        await BroadcastTable.PutAsync(connection, held with { AfterUser = chunk.Last, DueAt = now }, cancellation);
+        await CommitAsync(session, cancellation);
+        sizes.NoteTurn(broadcast.Key, chunk.IsRetry);
+        log.LogWarning(
+            "A user of the broadcast {Broadcast} is set aside ({Fault}) and tried again later; the others go on.", broadcast.Key,
+            DatabaseFaults.Describe(fault));
+        return true;
+    }
+
+    private async Task<Step> ExpandAsync(
+        IDocumentSession session, Broadcast broadcast, List<BroadcastChunk> tried, DateTimeOffset now, CancellationToken cancellation)
     {
         var connection = session.Connection!;
         var request = (await session.Events.FetchStreamAsync(broadcast.Key, version: 1, token: cancellation)).Select(e => e.Data).OfType<BroadcastRequested>().Single();
-        var chunk = pace.ChunkOf(request.Payload.Size);
+        var usual = pace.ChunkOf(request.Payload.Size);
         if (broadcast.State == BroadcastState.Cancelled)
         {
-            var again = await BroadcastWithdrawal.TakeBackAsync(session, broadcast, chunk, now, cancellation);
+            await BroadcastRetryTable.RemoveAllAsync(connection, broadcast.Key, cancellation);
+            var again = await BroadcastWithdrawal.TakeBackAsync(session, broadcast, usual, now, cancellation);
             await BroadcastTable.PutAsync(connection, broadcast with { DueAt = again }, cancellation);
             await CommitAsync(session, cancellation);
             return again == now ? Step.Worked : Step.Waited;
@@ -91,6 +146,7 @@ public sealed class BroadcastExpansion(
 
         if (broadcast.ExpiresAt <= now)
         {
+            await BroadcastRetryTable.RemoveAllAsync(connection, broadcast.Key, cancellation);
             var (expired, ended) = broadcast.Expire(now);
             session.Events.Append(broadcast.Key, ended);
             await BroadcastTable.PutAsync(connection, expired, cancellation);
@@ -111,22 +167,47 @@ public sealed class BroadcastExpansion(
             session.Events.Append(broadcast.Key, started);
         }
 
-        var (users, last, isLast) = await AudienceReader.NextAsync(connection, request.Audience, broadcast.AfterUser, chunk, cancellation);
+        var chunk = await NextAsync(connection, broadcast, request.Audience, usual, now, cancellation);
+        tried.Add(chunk);
+        if (chunk.Limit < usual) await NotificationStreams.LimitLockWaitsAsync(connection, cancellation, isPart: true);
+        var users = chunk.IsRetry
+            ? await AudienceReader.AmongAsync(connection, request.Audience, chunk.Users, cancellation) : [.. chunk.Users];
         users = await details.OfAsync(session, connection, request.Audience, users, cancellation);
         var incoming = await IncomingAsync(connection, broadcast, request, users, now, cancellation);
         var queued = await intake.StartAsync(session, incoming, now, cancellation);
 
-        var (next, completed) = broadcast.Expand(last, incoming.Count, isLast, now);
+        if (chunk.IsRetry) await BroadcastRetryTable.RemoveAsync(connection, broadcast.Key, chunk.Users, cancellation);
+        var retryAt = chunk.IsLast ? await BroadcastRetryTable.NextAsync(connection, broadcast.Key, cancellation) : null;
+        var (next, completed) = broadcast.Expand(chunk.Last, incoming.Count, chunk.IsLast, now, retryAt);
         if (completed is not null) session.Events.Append(broadcast.Key, completed);
         await BroadcastTable.PutAsync(connection, next, cancellation);
         await using var scope = scopes.CreateAsyncScope();
         await scope.ServiceProvider.GetRequiredService<IMartenOutbox>().CarryAsync(session, queued);
         await CommitAsync(session, cancellation);
 
+        sizes.Made(broadcast.Key, chunk, usual);
         Telemetry.Accepted.Add(incoming.Count);
         Telemetry.Commits.Add(1, new KeyValuePair<string, object?>("kind", "broadcast"));
         foreach (var queue in queued.GroupBy(d => d.Queue)) activity.Enqueued(queue.Key, queue.Count());
-        return Step.Worked;
+        return next.DueAt > now ? Step.Waited : Step.Worked;
+    }
+
+    // Those that were set aside and are due again, or the next of the audience.
+    private async Task<BroadcastChunk> NextAsync(
+        NpgsqlConnection connection, Broadcast broadcast, Audience audience, int usual, DateTimeOffset now, CancellationToken cancellation)
+    {
+        if (sizes.MayRetry(broadcast.Key))
+        {
+            var most = sizes.LimitOf(broadcast.Key, isRetry: true, usual);
+            var again = await BroadcastRetryTable.DueAsync(connection, broadcast.Key, now, most, cancellation);
+            if (again.Count > 0) return new BroadcastChunk(most, again, broadcast.AfterUser, IsLast: false, IsRetry: true);
+        }
+
+        var limit = sizes.LimitOf(broadcast.Key, isRetry: false, usual);
+        if (broadcast.State == BroadcastState.Completed)
+            return new BroadcastChunk(limit, [], broadcast.AfterUser, IsLast: true, IsRetry: false);
+        var (users, last, isLast) = await AudienceReader.NextAsync(connection, audience, broadcast.AfterUser, limit, cancellation);
+        return new BroadcastChunk(limit, users, last, isLast, IsRetry: false);
     }
 
     private async Task<List<IncomingNotification>> IncomingAsync(

@@ -22,14 +22,20 @@ public static class BroadcastWithdrawal
     {
         var connection = session.Connection!;
         var waiting = await BroadcastDeliveries.LockWaitingAsync(connection, broadcast, most, cancellation);
-        if (waiting.Count == 0 && await DigestWithdrawal.TakeBackAsync(session, broadcast, most, now, cancellation)) return now;
+        if (waiting.Count == 0)
+        {
+            var (taken, areBusy) = await DigestWithdrawal.TakeBackAsync(session, broadcast, most, now, cancellation);
+            if (taken > 0) return now;
+            if (areBusy) return now + WhileInFlight;
+        }
+
         if (waiting.Count == 0)
             return await BroadcastDeliveries.MayWaitAsync(connection, broadcast, cancellation) is { } isInFlight ? now + (isInFlight ? WhileInFlight : WhileUnknown) : null;
 
         var busy = await NotificationStreams.LockFreeAsync(session, waiting.Select(w => w.Notification), cancellation);
         waiting = [.. waiting.Where(w => !busy.Contains(w.Notification))];
         var keys = waiting.Select(w => w.Notification).Distinct().ToArray();
-        var (notifications, faults) = await NotificationStreams.LoadAsync(session, keys, cancellation);
+        var (notifications, faults) = await NotificationStreams.LoadAsync(session, keys, cancellation, withTexts: false);
         foreach (var own in waiting.GroupBy(w => w.Notification, StringComparer.Ordinal))
         {
             if (faults.ContainsKey(own.Key))

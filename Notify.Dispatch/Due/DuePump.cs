@@ -135,56 +135,73 @@ public sealed class DuePump(
     public async Task<(int Taken, bool IsMore)> PumpAsync(CancellationToken cancellation)
     {
         if (ring.Format.IsOutdated) return (0, false);
+        var tried = new List<OpenDelivery>();
         try
         {
-            return await PumpAsync(Page, [], cancellation);
+            return await PumpAsync(null, tried, cancellation);
         }
-        catch (Exception e) when (MayBeOfOneRow(e, cancellation))
+        catch (Exception e) when (tried.Count > 0 && MayBeOfOneRow(e, cancellation))
         {
-            return (await OneByOneAsync(cancellation), IsMore: true);
+            return (await IsolateAsync(tried, e, new TimeOutCount(), cancellation), IsMore: true);
         }
     }
 
     private static bool MayBeOfOneRow(Exception e, CancellationToken cancellation) =>
         !cancellation.IsCancellationRequested && DatabaseFaults.MayBeOfOneRow(e);
 
-    private async Task<int> OneByOneAsync(CancellationToken cancellation)
+    // Halves a page that failed until the row whose fault it is stands alone; all others are taken up. Returns how many.
+    private async Task<int> IsolateAsync(List<OpenDelivery> rows, Exception fault, TimeOutCount timeOuts, CancellationToken cancellation)
     {
-        var (count, timeOuts) = (0, 0);
-        for (var isMore = true; isMore && count < Page; count += isMore ? 1 : 0)
+        var isLocked = DatabaseFaults.IsLocked(fault);
+        if (rows is [var culprit])
         {
-            var tried = new List<OpenDelivery>();
+            if (!isLocked && DatabaseFaults.IsTimeOut(fault) && ++timeOuts.Value == MaxTimeOuts) throw new TimeoutException(
+                "The database is slow with every row.", fault);
+            await SetAsideAsync(culprit, fault, cancellation);
+            return 0;
+        }
+
+        // A statement takes as long for a half: each more would be waited for.
+        var size = !isLocked && DatabaseFaults.IsTimeOut(fault) ? 1 : (rows.Count + 1) / 2;
+        var count = 0;
+        foreach (var part in rows.Chunk(size).Select(p => p.ToList()))
+        {
             try
             {
-                isMore = (await PumpAsync(1, tried, cancellation)).Taken > 0;
+                count += (await PumpAsync([.. part.Select(r => r.Id)], [], cancellation)).Taken;
             }
-            catch (Exception e) when (tried is [var culprit] && MayBeOfOneRow(e, cancellation))
+            catch (Exception e) when (MayBeOfOneRow(e, cancellation))
             {
-                // A lock is let go before long; other faults last until somebody mends their cause.
-                var (now, isLocked) = (clock.GetUtcNow(), DatabaseFaults.IsTimeOut(e));
-                if (isLocked && ++timeOuts == MaxTimeOuts) throw;
-                var wait = isLocked ? LoadedStreams.LockWaitOf(culprit.EnqueuedAt, now) : Aside;
-                await using var connection = await database.OpenConnectionAsync(cancellation);
-                await OpenDeliveryTable.PostponeAsync(connection, [culprit.Id], now + wait, cancellation);
-                log.LogError(
-                    "{Delivery} is due and cannot be taken up ({Fault}); it is tried again in {Seconds:0} s and keeps nothing else "
-                        + "waiting.",
-                    culprit.Id, DatabaseFaults.Describe(e), wait.TotalSeconds);
+                count += await IsolateAsync(part, e, timeOuts, cancellation);
             }
         }
 
         return count;
     }
 
-    private async Task<(int Taken, bool IsMore)> PumpAsync(int limit, List<OpenDelivery> tried, CancellationToken cancellation)
+    // A lock is let go before long; other faults last until somebody fixes their cause.
+    private async Task SetAsideAsync(OpenDelivery culprit, Exception fault, CancellationToken cancellation)
+    {
+        var now = clock.GetUtcNow();
+        var wait = DatabaseFaults.IsTimeOut(fault) ? LoadedStreams.LockWaitOf(culprit.DueAt ?? culprit.EnqueuedAt, now) : Aside;
+        await using var connection = await database.OpenConnectionAsync(cancellation);
+        await OpenDeliveryTable.PostponeAsync(connection, [culprit.Id], now + wait, cancellation);
+        log.LogError(
+            "{Delivery} is due and cannot be taken up ({Fault}); it is tried again in {Seconds:0} s and keeps nothing else waiting.",
+            culprit.Id, DatabaseFaults.Describe(fault), wait.TotalSeconds);
+    }
+
+    // part: the rows of a page that failed, of which those are taken up that are still due.
+    private async Task<(int Taken, bool IsMore)> PumpAsync(Guid[]? part, List<OpenDelivery> tried, CancellationToken cancellation)
     {
         var now = clock.GetUtcNow();
         await using var scope = scopes.CreateAsyncScope();
         await using var session = store.LightweightSession();
         await session.BeginTransactionAsync(cancellation);
         var connection = session.Connection!;
-        await NotificationStreams.LimitLockWaitsAsync(connection, cancellation);
-        var (due, areMoreDue) = await dueDeliveries.LockAsync(connection, now, limit, cancellation);
+        await NotificationStreams.LimitLockWaitsAsync(connection, cancellation, isPart: part is not null);
+        var (due, areMoreDue) = part is null ? await dueDeliveries.LockAsync(connection, now, Page, cancellation)
+            : (await OpenDeliveryTable.DueAsync(connection, now, part, cancellation), false);
         tried.AddRange(due);
         if (due.Count == 0) return (0, false);
 
@@ -264,15 +281,12 @@ public sealed class DuePump(
         foreach (var row in scheduled)
         {
             var n = notifications.GetValueOrDefault(row.Notification);
-            var mustWait = step.Waiting.Contains(row.Notification) || step.SetAside.Contains(row.Notification);
+            var mustWait = step.Waiting.Contains(row.Notification) || step.SetAside.ContainsKey(row.Notification);
             var next = DueDecider.Decide(n, mustWait, now);
             if (n is null || next == PlanningStep.None) continue;
             if (next == PlanningStep.Wait)
             {
-                later.Add(row with
-                {
-                    DueAt = step.SetAside.Contains(n.Key) ? now + LoadedStreams.WaitOf(n.SendAt ?? n.Request.At, now) : n.SendAt
-                });
+                later.Add(row with { DueAt = step.SetAside.TryGetValue(n.Key, out var until) ? until : n.SendAt });
                 continue;
             }
 
@@ -301,5 +315,11 @@ public sealed class DuePump(
         await OpenDeliveryTable.PutAsync(connection, later, cancellation);
         await OpenDeliveryTable.AddAsync(connection, [.. planned, .. step.Opened], cancellation);
         return ([.. planned.Where(p => p.State == OpenState.Queued)], step.Waiting.Count > 0);
+    }
+
+    // Rows of one page that failed alone, each since a statement took too long.
+    private sealed class TimeOutCount
+    {
+        public int Value { get; set; }
     }
 }

@@ -88,12 +88,13 @@ public sealed record Broadcast(
     /// <summary>Notes that a chunk was made.</summary>
     /// <param name="afterUser">The last user who had their turn.</param>
     /// <param name="made">Notifications made.</param>
-    /// <param name="isLast">Whether nobody is left.</param>
+    /// <param name="isLast">Whether nobody is left behind the checkpoint.</param>
+    /// <param name="retryAt">When the next of those that were set aside is tried again; <c>null</c>: nobody is.</param>
     /// <returns>The broadcast, and the event if it is complete.</returns>
-    public (Broadcast Next, object? Event) Expand(string afterUser, int made, bool isLast, DateTimeOffset now)
+    public (Broadcast Next, object? Event) Expand(string afterUser, int made, bool isLast, DateTimeOffset now, DateTimeOffset? retryAt = null)
     {
-        var next = this with { AfterUser = afterUser, Expanded = Expanded + made, DueAt = now };
-        return isLast ? (next with { State = BroadcastState.Completed, DueAt = null, EndedAt = now }, new BroadcastCompleted(next.Expanded, now)) : (next, null);
+        var next = this with { AfterUser = afterUser, Expanded = Expanded + made, DueAt = isLast ? retryAt : now };
+        return isLast && retryAt is null ? (next with { State = BroadcastState.Completed, DueAt = null, EndedAt = now }, new BroadcastCompleted(next.Expanded, now)) : (next, null);
     }
 
     /// <summary>The queues that its deliveries may go through: of the channels asked for, those that its template has words for.</summary>

@@ -27,6 +27,18 @@ public static class AudienceReader
         return (users, last, looked < limit);
     }
 
+    /// <summary>Those of some users who belong to it now.</summary>
+    public static async Task<List<string>> AmongAsync(
+        NpgsqlConnection connection, Audience audience, IReadOnlyCollection<string> some, CancellationToken cancellation)
+    {
+        await using var command = Command(connection, $"select c.user_id from ({Among(audience)}) c where {Belongs}", audience);
+        command.Parameters.Add(new NpgsqlParameter { Value = some.ToArray() });
+        await using var reader = await command.ExecuteReaderAsync(cancellation);
+        var users = new List<string>();
+        while (await reader.ReadAsync(cancellation)) users.Add(reader.GetString(0));
+        return users;
+    }
+
     /// <summary>How many belong to it now.</summary>
     public static async Task<long> CountAsync(NpgsqlConnection connection, Audience audience, CancellationToken cancellation)
     {
@@ -56,6 +68,13 @@ public static class AudienceReader
         { Any.Count: > 0 } => "select distinct user_id, user_id as place from unnest($1) as t(topic), lateral (select s.user_id from notify.topic_subscribers s where s.topic = t.topic and s.user_id > $4 order by s.user_id limit $5) n order by user_id limit $5",
         { All.Count: > 0 } => "select user_id, user_id as place from notify.topic_subscribers where topic = ($2)[1] and user_id > $4 order by user_id limit $5",
         _ => $"{Users} and id > 'u/' || $4 order by id limit $5",
+    };
+
+    private static string Among(Audience audience) => audience switch
+    {
+        { Any.Count: > 0 } => "select distinct user_id from notify.topic_subscribers where topic = any($1) and user_id = any($4)",
+        { All.Count: > 0 } => "select user_id from notify.topic_subscribers where topic = ($2)[1] and user_id = any($4)",
+        _ => $"{Users} and id in (select 'u/' || u from unnest($4) u)",
     };
 
     private static string Everyone(Audience audience) => audience switch

@@ -7,6 +7,7 @@ using Notify.Domain.Recipients;
 using Notify.Projections.OpenDeliveries;
 using Notify.Projections.Payloads;
 using Notify.Projections.Privacy;
+using Npgsql;
 
 namespace Notify.Projections.Digests;
 
@@ -78,7 +79,7 @@ public static class DigestCollecting
         }
 
         await PayloadTable.AddAsync(session.Connection!, payloads.Rows, cancellation);
-        await NoteAsync(session, opened, cancellation);
+        await NoteAsync(session.Connection!, opened, cancellation);
         await DigestTable.AddAsync(session.Connection!, entries, cancellation);
         return new DigestCollection(collected, [.. opened.Select(o => OpenDelivery.Planning(o.Key, o.Request.Priority, now, o.Request.SendAt!.Value))]);
     }
@@ -99,11 +100,12 @@ public static class DigestCollecting
         first.Request.TraceParent, now, OptOutsHold: first.Request.OptOutsHold);
 
     // Every notification's key is noted for ever, and by it `verify` finds the stream.
-    private static async Task NoteAsync(IDocumentSession session, List<(string Key, NotificationRequested Request)> opened, CancellationToken cancellation)
+    internal static async Task NoteAsync(
+        NpgsqlConnection connection, List<(string Key, NotificationRequested Request)> opened, CancellationToken cancellation)
     {
         if (opened.Count == 0) return;
         await using var command = OpenDeliveryTable.Command(
-            session.Connection!, "insert into notify.event_ids (key, request_hash) select * from unnest($1, $2)", opened.Select(o => o.Key).ToArray(), opened.Select(o => o.Request.RequestHash).ToArray());
+            connection, "insert into notify.event_ids (key, request_hash) select * from unnest($1, $2)", opened.Select(o => o.Key).ToArray(), opened.Select(o => o.Request.RequestHash).ToArray());
         await command.ExecuteNonQueryAsync(cancellation);
     }
 }

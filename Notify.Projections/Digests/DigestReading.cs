@@ -11,7 +11,11 @@ namespace Notify.Projections.Digests;
 /// <summary>The contents of a digest that closes.</summary>
 /// <param name="Closing">The decision about each notification that waited in it, without their contents.</param>
 /// <param name="Items">The members with contents, decrypted: the first whole, because it may be the only one, the others shortened.</param>
-public sealed record DigestContents(DigestClosing Closing, IReadOnlyList<ToldMember> Items);
+public sealed record DigestContents(DigestClosing Closing, IReadOnlyList<ToldMember> Items)
+{
+    /// <summary>The streams of members that this host cannot read: the digest closes without them.</summary>
+    public IReadOnlyList<string> Unreadable { get; init; } = [];
+}
 
 /// <summary>
 /// Reads the notifications of closing digests, part by part: the contents of a thousand may be hundreds of megabytes, and a
@@ -27,34 +31,38 @@ public sealed class DigestReading(SubjectKeys subjectKeys, StreamFaults streamFa
     /// <param name="digests">The digests that close.</param>
     /// <param name="entries">The notifications that wait in them, in order of arrival.</param>
     /// <param name="sizes">The stored bytes of the waiting notifications, by stream key.</param>
-    /// <returns>By the digest's stream key; a digest with a member that this host cannot read or decrypt is absent.</returns>
+    /// <returns>By the digest's stream key; a digest with a member whose text this host cannot decrypt is absent.</returns>
     public async Task<Dictionary<string, DigestContents>> ReadAsync(
         IDocumentSession session, IReadOnlyList<Notification> digests, ILookup<string, DigestEntry> entries, IReadOnlyDictionary<string, long> sizes, DateTimeOffset now, CancellationToken cancellation)
     {
         var byKey = digests.ToDictionary(d => d.Key, StringComparer.Ordinal);
         var parts = digests.ToDictionary(d => d.Key, _ => new List<DigestContents>(), StringComparer.Ordinal);
-        var unreadable = new HashSet<string>(StringComparer.Ordinal);
+        var (locked, unreadable) = (new HashSet<string>(StringComparer.Ordinal), new HashSet<string>(StringComparer.Ordinal));
         foreach (var part in PartsOf([.. digests.SelectMany(d => entries[d.Key])], e => sizes.GetValueOrDefault(e.Member), most))
         {
             var loaded = await NotificationStreams.LoadAsync(session, [.. part.Select(e => e.Member)], cancellation);
             await streamFaults.NoteAsync(session.Connection!, loaded, now, cancellation);
             var members = loaded.States;
-            unreadable.UnionWith(part.Where(e => loaded.Faults.ContainsKey(e.Member)).Select(e => e.Digest));
+            unreadable.UnionWith(loaded.Faults.Keys);
             var keys = await subjectKeys.ForAsync(session.Connection!, members.Values.Select(m => m.Request.Payload.Key), cancellation);
-            unreadable.UnionWith(part.Where(e => members.TryGetValue(e.Member, out var m) && keys.IsLocked(m.Request.Payload.Key))
+            locked.UnionWith(part.Where(e => members.TryGetValue(e.Member, out var m) && keys.IsLocked(m.Request.Payload.Key))
                 .Select(e => e.Digest));
             var payloads = await PayloadTable.OpenAsync(
                 session.Connection!, members.Values.Where(m => !keys.IsLocked(m.Request.Payload.Key)), keys, cancellation);
-            foreach (var own in part.GroupBy(e => e.Digest, StringComparer.Ordinal).Where(o => !unreadable.Contains(o.Key)))
+            foreach (var own in part.GroupBy(e => e.Digest, StringComparer.Ordinal).Where(o => !locked.Contains(o.Key)))
             {
                 var told = parts[own.Key].Sum(p => p.Items.Count);
-                parts[own.Key].Add(Read(byKey[own.Key], [.. own.Select(e => members[e.Member])], told, payloads, now));
+                var readable = own.Where(e => !unreadable.Contains(e.Member)).Select(e => members[e.Member]);
+                parts[own.Key].Add(Read(byKey[own.Key], [.. readable], told, payloads, now));
             }
         }
 
-        return parts.Where(p => !unreadable.Contains(p.Key)).ToDictionary(
+        return parts.Where(p => !locked.Contains(p.Key)).ToDictionary(
             p => p.Key,
-            p => new DigestContents(DigestClosing.Of([.. p.Value.Select(c => c.Closing)]), [.. p.Value.SelectMany(c => c.Items)]),
+            p => new DigestContents(DigestClosing.Of([.. p.Value.Select(c => c.Closing)]), [.. p.Value.SelectMany(c => c.Items)])
+            {
+                Unreadable = [.. entries[p.Key].Select(e => e.Member).Where(unreadable.Contains)],
+            },
             StringComparer.Ordinal);
     }
 

@@ -38,21 +38,42 @@ public static class DigestTable
             ColumnsOf(sorted)))
             await insert.ExecuteNonQueryAsync(cancellation);
 
+        foreach (var (place, digest) in await PlacesAsync(connection, sorted, "", cancellation)) open[place] = digest;
+        return open;
+    }
+
+    /// <summary>The same, without waiting: places that another transaction holds are passed over.</summary>
+    /// <returns>The places that the transaction holds.</returns>
+    public static async Task<Dictionary<DigestPlace, OpenDigest?>> LockFreeAsync(
+        NpgsqlConnection connection, IEnumerable<DigestPlace> places, CancellationToken cancellation)
+    {
+        var wanted = places.Distinct().ToList();
+        var known = await PlacesAsync(connection, wanted, "", cancellation);
+        var held = await PlacesAsync(connection, wanted, "order by 1, 2, 3 for update of d skip locked", cancellation);
+        foreach (var (place, digest) in await LockAsync(connection, wanted.Where(p => !known.ContainsKey(p)), cancellation))
+            held[place] = digest;
+        return held;
+    }
+
+    private static async Task<Dictionary<DigestPlace, OpenDigest?>> PlacesAsync(
+        NpgsqlConnection connection, IReadOnlyCollection<DigestPlace> places, string rest, CancellationToken cancellation)
+    {
         await using var select = OpenDeliveryTable.Command(
             connection,
-            """
+            $"""
             select d.client, d.category, d.person, d.digest, d.closes_at, d.members from notify.digests d
-            join unnest($1, $2, $3) as t(l, g, p) on d.client = t.l and d.category = t.g and d.person = t.p where d.digest is not null
+            join unnest($1, $2, $3) as t(l, g, p) on d.client = t.l and d.category = t.g and d.person = t.p {rest}
             """,
-            ColumnsOf(sorted));
+            ColumnsOf(places));
         await using var reader = await select.ExecuteReaderAsync(cancellation);
+        var found = new Dictionary<DigestPlace, OpenDigest?>();
         while (await reader.ReadAsync(cancellation))
         {
-            open[new DigestPlace(reader.GetString(0), reader.GetString(1), reader.GetString(2))] =
-                new OpenDigest(reader.GetString(3), reader.GetFieldValue<DateTimeOffset>(4), reader.GetInt32(5));
+            found[new DigestPlace(reader.GetString(0), reader.GetString(1), reader.GetString(2))] = reader.IsDBNull(3)
+                ? null : new OpenDigest(reader.GetString(3), reader.GetFieldValue<DateTimeOffset>(4), reader.GetInt32(5));
         }
 
-        return open;
+        return found;
     }
 
     /// <summary>Writes which digest is open in places that the transaction holds; where none is, the row goes.</summary>
@@ -86,6 +107,15 @@ public static class DigestTable
         await using var command = OpenDeliveryTable.Command(
             connection, "insert into notify.digest_items (member, digest, category, person) select * from unnest($1, $2, $3, $4)",
             entries.Select(e => e.Member).ToArray(), entries.Select(e => e.Digest).ToArray(), entries.Select(e => e.Place.Category).ToArray(), entries.Select(e => e.Place.Person).ToArray());
+        await command.ExecuteNonQueryAsync(cancellation);
+    }
+
+    /// <summary>Moves notifications that wait in a digest to another one.</summary>
+    public static async Task MoveAsync(
+        NpgsqlConnection connection, IReadOnlyCollection<string> members, string digest, CancellationToken cancellation)
+    {
+        await using var command = OpenDeliveryTable.Command(
+            connection, "update notify.digest_items set digest = $2 where member = any($1)", members.ToArray(), digest);
         await command.ExecuteNonQueryAsync(cancellation);
     }
 

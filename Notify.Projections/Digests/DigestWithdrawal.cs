@@ -39,19 +39,21 @@ public static class DigestWithdrawal
 
     /// <summary>Withdraws some of a broadcast's notifications that wait in digests.</summary>
     /// <param name="most">How many at most.</param>
-    /// <returns>Whether there were any; more may be left.</returns>
-    public static async Task<bool> TakeBackAsync(IDocumentSession session, Broadcast broadcast, int most, DateTimeOffset now, CancellationToken cancellation)
+    /// <returns>How many; and whether some are left whose digest or stream another transaction holds.</returns>
+    public static async Task<(int Taken, bool AreBusy)> TakeBackAsync(
+        IDocumentSession session, Broadcast broadcast, int most, DateTimeOffset now, CancellationToken cancellation)
     {
         var connection = session.Connection!;
         var (from, to) = BroadcastDeliveries.RangeOf(broadcast);
         var entries = await DigestTable.BetweenAsync(connection, from, to, most, cancellation);
-        if (entries.Count == 0) return false;
-        var places = await DigestTable.LockAsync(connection, entries.Select(e => e.Place), cancellation);
-        var taken = await DigestTable.RemoveAsync(connection, [.. entries.Select(e => e.Member)], cancellation);
-        await NotificationStreams.LockAsync(session, taken, cancellation);
+        if (entries.Count == 0) return (0, false);
+        var places = await DigestTable.LockFreeAsync(connection, entries.Select(e => e.Place), cancellation);
+        var free = entries.Where(e => places.ContainsKey(e.Place)).Select(e => e.Member).ToList();
+        var busy = await NotificationStreams.LockFreeAsync(session, free, cancellation);
+        var taken = await DigestTable.RemoveAsync(connection, [.. free.Where(m => !busy.Contains(m))], cancellation);
         foreach (var member in taken) session.Events.Append(member, new NotificationCancelled([], broadcast.ClientId, now));
         await DigestTable.WriteAsync(connection, places, cancellation);
-        return true;
+        return (taken.Count, free.Count < entries.Count || busy.Count > 0);
     }
 
     /// <summary>Notes that a digest closes at another time, for what is collected from now on. The caller has locked its stream.</summary>

@@ -15,7 +15,7 @@ public static class BroadcastDeliveries
         (bool)(await ScalarAsync(
             connection, $"select exists (select 1 from notify.open_deliveries where {Own} and {Waits}) or exists (select 1 from notify.digest_items where member >= $1 and member < $2)", broadcast, cancellation))!;
 
-    /// <summary>Locks some of what waits, rows by ID.</summary>
+    /// <summary>Locks some of what waits, rows by ID; what another transaction has locked is passed over.</summary>
     /// <param name="most">How many at most; fewer do not mean that no more wait.</param>
     public static async Task<List<OpenDelivery>> LockWaitingAsync(NpgsqlConnection connection, Broadcast broadcast, int most, CancellationToken cancellation)
     {
@@ -24,7 +24,7 @@ public static class BroadcastDeliveries
             $"""
             select {OpenDeliveryTable.Columns} from notify.open_deliveries
             where delivery_id in (select delivery_id from notify.open_deliveries where {Own} and {Waits} order by notification using ~<~ limit $3) and {Waits}
-            order by delivery_id for update
+            order by delivery_id for update skip locked
             """, from, to, most), cancellation);
     }
 

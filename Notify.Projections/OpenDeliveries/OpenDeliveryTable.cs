@@ -101,6 +101,15 @@ public static class OpenDeliveryTable
         ReadAsync(Command(connection,
             $"select {Columns} from notify.open_deliveries where due_at <= $1 order by due_at limit $2 for update skip locked", now, limit), cancellation);
 
+    /// <summary>Locks those of some rows that are due; rows that another host has locked are passed over.</summary>
+    public static Task<List<OpenDelivery>> DueAsync(
+        NpgsqlConnection connection, DateTimeOffset now, Guid[] ids, CancellationToken cancellation) => ReadAsync(Command(
+        connection,
+        $"""
+        select {Columns} from notify.open_deliveries where delivery_id = any($2) and due_at <= $1 order by delivery_id
+        for update skip locked
+        """, now, ids), cancellation);
+
     // A row in flight has a client (see the schema), so these queries use the index of the queues. They skip scheduled, deferred and
     // dead rows, however many there are.
     private const string InFlight = "state = 1 and client is not null";

@@ -42,6 +42,10 @@ public static class DatabaseFaults
         _ => e.InnerException is { } inner && IsTimeOut(inner),
     };
 
+    /// <summary>Whether another transaction holds a lock.</summary>
+    public static bool IsLocked(Exception e) =>
+        e is PostgresException { SqlState: PostgresErrorCodes.LockNotAvailable } || (e.InnerException is { } inner && IsLocked(inner));
+
     /// <summary>
     /// Whether one row of many may be the cause, so that less work can succeed: a value that cannot be read or stored, or a lock that
     /// somebody else holds.

@@ -71,7 +71,7 @@ public static class Adapters
 
         foreach (var (lane, setting) in RouteSettings.Lanes.Select(l => (l.Value, l.Key)))
         {
-            // What test clients send stays in order where it can; a provider that only live clients have is passed over.
+            // Test clients' routes keep the configured order as far as possible; a provider that only live clients have is skipped.
             var named = routing.GetValueOrDefault(lane) ?? [];
             if (mode == ClientMode.Live) Check(lane, setting, named, sections, made, section.Path, faults);
             var members = named.Where(e => made.TryGetValue(e.Name, out var m) && m.Provider.Lane == lane).Select(e => made[e.Name] with { Weight = e.Weight }).ToList();

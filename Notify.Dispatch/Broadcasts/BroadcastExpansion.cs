@@ -34,7 +34,7 @@ public sealed class BroadcastExpansion(
     private readonly BroadcastChunkSizes sizes = new();
     private long? revivedAt;
 
-    /// <summary>What one look came to.</summary>
+    /// <summary>The result of one poll.</summary>
     private enum Step { Nothing, Waited, Worked }
 
     /// <inheritdoc />

@@ -1,40 +1,40 @@
 namespace Notify.Dispatch.Dispatching;
 
-/// <summary>What came of one call of a provider, in the words that all providers share.</summary>
+/// <summary>The outcome of one provider call, in terms that all providers share.</summary>
 public abstract record AttemptOutcome
 {
     private AttemptOutcome()
     {
     }
 
-    /// <summary>The provider took it.</summary>
+    /// <summary>The provider accepted it.</summary>
     /// <param name="MessageId">The provider's ID of it.</param>
     /// <param name="RefusedParts">Parts of an SMS that it refused while it took others; <c>null</c>: it took all.</param>
     public sealed record Accepted(string? MessageId, int? RefusedParts = null) : AttemptOutcome;
 
-    /// <summary>Not now: try again.</summary>
+    /// <summary>A transient failure: the delivery is tried again.</summary>
     /// <param name="Code">The provider's own code.</param>
-    /// <param name="After">What the provider asked for; a lower bound.</param>
-    /// <param name="IsCall">Whether a call was made; if not, it says nothing about the provider.</param>
+    /// <param name="After">The pause that the provider asked for; a lower bound.</param>
+    /// <param name="IsCall">Whether a call was made; if not, the failure is no measure of the provider.</param>
     public sealed record Retry(string Reason, string? Code, TimeSpan? After = null, bool IsCall = true) : AttemptOutcome;
 
-    /// <summary>Never.</summary>
+    /// <summary>A permanent failure of this message or its address.</summary>
     /// <param name="Reason">One of <see cref="Domain.Notifications.Reasons"/>.</param>
-    /// <param name="Verdict">What it says about the address.</param>
-    /// <param name="Since">Since when the provider has known; a device registered later is another matter.</param>
+    /// <param name="Verdict">The consequence for the address.</param>
+    /// <param name="Since">The time since which the provider has known this; a device registered later is not affected.</param>
     public sealed record Rejected(string Reason, string? Code, AddressVerdict Verdict = AddressVerdict.None, DateTimeOffset? Since = null) : AttemptOutcome;
 
     /// <summary>
-    /// The provider refuses us, not the message: an operator must change the configuration. Deliveries wait, nothing is deleted.
+    /// The provider rejects our account, not the message: an operator must change the configuration. Deliveries wait, none is deleted.
     /// </summary>
     /// <param name="Code">The provider's own code.</param>
     /// <param name="IsAttempt">
-    /// Whether it counts as one of the delivery's attempts, so that the waiting ends. Set where the refusal may concern this
+    /// Whether it counts as one of the delivery's attempts, so that the waiting ends. Set where the rejection may concern this
     /// address alone, and then no change of the configuration would help.
     /// </param>
     public sealed record Halted(string Code, bool IsAttempt = false) : AttemptOutcome;
 
-    /// <summary>It may or may not have been taken.</summary>
+    /// <summary>The provider may or may not have accepted it.</summary>
     public sealed record Unknown(string Reason) : AttemptOutcome;
 
     /// <summary>
@@ -62,15 +62,15 @@ public abstract record AttemptOutcome
     public sealed record NotFound : AttemptOutcome;
 }
 
-/// <summary>What a refusal says about the address that was tried.</summary>
+/// <summary>The consequence of a rejection for the address.</summary>
 public enum AddressVerdict
 {
-    /// <summary>Nothing.</summary>
+    /// <summary>No consequence.</summary>
     None,
 
-    /// <summary>The token is dead: drop it.</summary>
+    /// <summary>The token is invalid and is removed.</summary>
     Dead,
 
-    /// <summary>The person does not want this: never use the address again.</summary>
+    /// <summary>The address is suppressed and not used again.</summary>
     Suppress,
 }

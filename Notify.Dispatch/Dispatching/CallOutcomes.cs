@@ -3,7 +3,7 @@ using Notify.Projections.ProviderHealth;
 
 namespace Notify.Dispatch.Dispatching;
 
-/// <summary>What an outcome says about the provider: a dead token is the person's matter, and the provider works well. Pure.</summary>
+/// <summary>Classifies outcomes as measures of the provider: an invalid token is no failure of the provider. Pure.</summary>
 public static class CallOutcomes
 {
     /// <summary>Classifies an outcome. <see cref="AttemptOutcome.NotSent"/> is no call: callers do not count it.</summary>

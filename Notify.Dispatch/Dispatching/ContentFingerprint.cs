@@ -6,7 +6,7 @@ using Notify.Projections;
 
 namespace Notify.Dispatch.Dispatching;
 
-/// <summary>What the keyed hash of a content is made of. Never changed for content that could be sent before, so that old hashes can still be compared.</summary>
+/// <summary>The input of a content's keyed hash. It never changes for existing content, so that old hashes stay comparable.</summary>
 public static class ContentFingerprint
 {
     /// <summary>The text: every part that the recipient gets, files by their SHA-256.</summary>

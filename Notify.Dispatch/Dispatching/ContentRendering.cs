@@ -4,10 +4,10 @@ using Notify.Projections.Templates;
 
 namespace Notify.Dispatch.Dispatching;
 
-/// <summary>What a delivery says: the request's own content, or what its template makes of the request's parameters; for a digest what it says on the channel.</summary>
+/// <summary>Renders a delivery's content: the request's own, its template's with the parameters, or a digest's for the channel.</summary>
 public static class ContentRendering
 {
-    /// <summary>The content for a channel. The same at every attempt: a template's now is when the notification was meant to be sent.</summary>
+    /// <summary>Returns the content for a channel, the same at every attempt: a template's now is the notification's due time.</summary>
     /// <param name="templates">By <see cref="TemplateBook.NameOf"/>.</param>
     /// <returns>The content, or why there is none.</returns>
     public static (NotificationContent? Content, TemplateFault? Fault) Of(

@@ -30,7 +30,7 @@ public sealed class DeliveryDispatcher(
     /// <summary>Slices are at least so large, where there is enough to do: a claim costs a commit.</summary>
     private const int SmallestSlice = 25;
 
-    /// <summary>What this host is working on.</summary>
+    /// <summary>The claims that this host works on.</summary>
     public ClaimsAtWork Claims { get; } = new();
 
     /// <summary>Waits until nothing that this host has claimed is under way or waits to be written.</summary>
@@ -40,8 +40,8 @@ public sealed class DeliveryDispatcher(
             await Task.Delay(TimeSpan.FromMilliseconds(50), clock, cancellation).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
 
-    /// <summary>Dispatches.</summary>
-    /// <returns>What was not started in time; it must be sent to the queue again.</returns>
+    /// <summary>Dispatches the deliveries of a message.</summary>
+    /// <returns>The deliveries that were not started in time; they must be sent to the queue again.</returns>
     public async Task<DispatchDeliveries?> DispatchAsync(DispatchDeliveries message, CancellationToken cancellation)
     {
         var queue = new DeliveryQueue(message.Lane, message.Priority);
@@ -59,7 +59,8 @@ public sealed class DeliveryDispatcher(
     private async Task<DispatchDeliveries?> DispatchAsync(DispatchDeliveries message, DeliveryQueue queue, CancellationToken cancellation)
     {
         var gate = providers.Gates[message.Lane];
-        // What is critical starts with what there is; for the others a claim's commit must pay, but a small gate need not be empty for it.
+        // Critical deliveries start with any free capacity. For others a claim must be large enough to justify its commit, up to half
+        // of a small gate.
         var least = message.Priority == Priority.Critical ? 1 : Math.Clamp(gate.Size / 2, 1, SmallestSlice);
         using var budget = new CancellationTokenSource(Budget, clock);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(budget.Token, lifetime.ApplicationStopping, cancellation);
@@ -224,7 +225,7 @@ public sealed class DeliveryDispatcher(
         activity.Count(provider?.Name ?? CallCounts.NoProvider, c.Row.Queue, kind, reason, code, provider is null ? null : latency);
     }
 
-    // What was found belongs to this delivery only if no other one was told so: the same words may go to the same number twice.
+    // A found message belongs to this delivery only if no other delivery has it: the same text may go to the same number twice.
     private async Task<AttemptOutcome> AskAsync(IAnswersInquiries provider, string name, ClaimedDelivery c, DateTimeOffset since, CancellationToken total)
     {
         if (await provider.AskAsync(c.Message, since, total) is not { } answer) return new AttemptOutcome.Unknown(Reasons.TimedOut);

@@ -76,9 +76,10 @@ public interface ISendsMany
     /// <summary>The most deliveries in one call.</summary>
     int MostTogether { get; }
 
-    /// <summary>What a delivery shares with those that may go with it in one call; <c>null</c>: it goes alone.</summary>
+    /// <summary>Returns the part of a message that must be equal for messages in one call; <c>null</c>: it is sent alone.</summary>
     object? SharedBy(OutboundMessage message);
 
-    /// <summary>Sends 2 to <see cref="MostTogether"/> messages in one call. Answers with each one's own outcome, in their order; throws only what is a bug.</summary>
+    /// <summary>Sends 2 to <see cref="MostTogether"/> messages in one call.</summary>
+    /// <returns>The outcome of each, in order. It throws only for bugs.</returns>
     Task<IReadOnlyList<AttemptOutcome>> SendManyAsync(IReadOnlyList<OutboundMessage> messages, CancellationToken cancellation);
 }

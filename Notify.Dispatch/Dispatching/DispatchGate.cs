@@ -2,10 +2,10 @@ using Notify.Domain.Notifications;
 
 namespace Notify.Dispatch.Dispatching;
 
-/// <summary>What a rate leaves room for.</summary>
-/// <param name="Tokens">Deliveries that may go now.</param>
-/// <param name="Burst">The most there can be at once.</param>
-/// <param name="PerSecond">How fast they grow.</param>
+/// <summary>The capacity that a rate limit leaves.</summary>
+/// <param name="Tokens">Deliveries that may be sent now.</param>
+/// <param name="Burst">The maximum number of tokens.</param>
+/// <param name="PerSecond">Tokens added per second.</param>
 public readonly record struct Room(double Tokens, double Burst, double PerSecond)
 {
     /// <summary>Any number.</summary>
@@ -13,13 +13,13 @@ public readonly record struct Room(double Tokens, double Burst, double PerSecond
 }
 
 /// <summary>
-/// Bounds the calls under way on one lane, and their rate. Permits are handed out in lots, so that a slice is never larger
-/// than what can be in flight, and never so small that claiming it costs more than sending it. Who waits is served by
-/// priority, then in the order of arrival, and holds nothing while waiting. Slow calls of a lower priority never hold all
-/// permits: of twenty, one is kept for what is critical, and four from bulk; of a rate's tokens likewise. A gate of fewer
-/// than five keeps nothing back.
+/// Limits the concurrent calls on one lane, and their rate. Permits are granted in lots, so that a batch is never larger than
+/// the capacity, and never so small that claiming it costs more than sending it. Waiters are served by priority, then in order
+/// of arrival, and have no permits while they wait. Slow calls of a lower priority never use all permits: of twenty, one is
+/// reserved for critical, and four are withheld from bulk; the same applies to a rate's tokens. A gate of fewer than five
+/// reserves nothing.
 /// </summary>
-/// <param name="room">What the rate leaves room for; <c>null</c>: there is none.</param>
+/// <param name="room">The capacity that the rate limit leaves; <c>null</c>: no rate limit.</param>
 public sealed class DispatchGate(int size, TimeProvider? clock = null, Func<Room>? room = null)
 {
     private readonly Lock gate = new();

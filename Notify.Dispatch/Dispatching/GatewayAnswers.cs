@@ -14,7 +14,7 @@ namespace Notify.Dispatch.Dispatching;
 /// </remarks>
 public static class GatewayAnswers
 {
-    /// <summary>What a 5xx means.</summary>
+    /// <summary>Returns the outcome of a 5xx.</summary>
     /// <param name="hasDocument">Whether its body is the provider's own error document.</param>
     /// <param name="code">The provider's code, else the status.</param>
     public static AttemptOutcome Of(int status, bool hasDocument, string code, TimeSpan? retryAfter) =>

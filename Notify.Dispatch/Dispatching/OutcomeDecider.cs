@@ -45,7 +45,7 @@ public sealed record AttemptMade(
     }
 }
 
-/// <summary>What follows from an attempt: the event, and what the delivery waits for next (<c>null</c>: nothing, it has ended).</summary>
+/// <summary>The result of an attempt: the event, and the delivery's next row (<c>null</c>: it has ended).</summary>
 public sealed record Settled(object? Event, OpenDelivery? Next);
 
 /// <summary>Decides what an outcome means for a delivery. All retry rules are here and in <see cref="RetrySchedule"/>. Pure.</summary>
@@ -60,7 +60,7 @@ public static class OutcomeDecider
     public static Settled Decide(AttemptMade made, bool hasEnded, RetrySchedule schedule, DateTimeOffset now, double random) =>
         hasEnded && made.Outcome is not AttemptOutcome.Accepted ? new(null, null) : Decide(made, schedule, now, random);
 
-    /// <summary>Decides.</summary>
+    /// <summary>Decides the event and the next state that follow from an attempt.</summary>
     /// <param name="random">Uniform in [0, 1), for jitter.</param>
     public static Settled Decide(AttemptMade made, RetrySchedule schedule, DateTimeOffset now, double random)
     {

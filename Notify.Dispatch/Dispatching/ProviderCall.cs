@@ -43,14 +43,14 @@ public static class ProviderCall
     }
 
     /// <summary>
-    /// A client for one provider: long-lived connections, no redirects, no cookies. Its requests leave only with their <see
+    /// A client for one provider: long-lived connections, no redirects, no cookies. Its requests are sent only with their <see
     /// cref="SendPermit"/>.
     /// </summary>
     /// <param name="baseUrl">The provider's address; <c>null</c> where each message has one of its own.</param>
     /// <param name="timeout">How long one request may take, its connection and its answer included.</param>
     /// <param name="trustedCa">A certificate to trust instead of the system's; development only.</param>
-    /// <param name="connectTimeout">How long a connection may take to stand; <see cref="ConnectTimeout"/> where not given.</param>
-    /// <param name="shape">What this provider's connections have of their own.</param>
+    /// <param name="connectTimeout">The time limit for establishing a connection; <see cref="ConnectTimeout"/> where not given.</param>
+    /// <param name="shape">Configures the handler for this provider.</param>
     public static HttpClient CreateClient(
         Uri? baseUrl, TimeSpan timeout, X509Certificate2? trustedCa = null, TimeSpan? connectTimeout = null, Action<SocketsHttpHandler>? shape = null)
     {

@@ -20,7 +20,7 @@ public sealed class Providers : IDisposable
     private readonly Dictionary<(string, ClientMode), IDeliveryProvider> byName = [];
     private readonly Dictionary<(Lane, ClientMode), ProviderRoute> routes = [];
 
-    // What no provider carries only needs to be told so.
+    // Deliveries on a lane without a provider only need to fail.
     private const int WithoutProvider = 100;
 
     /// <summary>Calls under way per lane, shared by both modes: a lane's workers are its own.</summary>

@@ -263,7 +263,7 @@ public sealed class Settlement : IAsyncDisposable
         }
     }
 
-    // What the sandbox says to a test client about an address or a token is no word about it.
+    // Answers of the sandbox to a test client have no consequence for an address or a token.
     private static AddressToSuppress? ToSuppress(AttemptMade m, DateTimeOffset now) =>
         m is { Mode: ClientMode.Live, Fingerprint: { } fingerprint, Outcome: AttemptOutcome.Rejected { Verdict: AddressVerdict.Suppress } rejected }
             ? new AddressToSuppress(Lanes.ChannelOf(m.Row.Queue.Lane), fingerprint, rejected.Reason, m.Provider, m.Provider, Suppression.ExpiryOf(rejected.Reason, now), m.Contact)

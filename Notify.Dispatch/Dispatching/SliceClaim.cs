@@ -22,21 +22,21 @@ using SessionOptions = Marten.Services.SessionOptions;
 namespace Notify.Dispatch.Dispatching;
 
 /// <summary>A claimed delivery, ready for its provider.</summary>
-/// <param name="Provider">Who is called, chosen once; for an inquiry, who was called; <c>null</c> where there is nobody.</param>
+/// <param name="Provider">The provider to call, chosen once; for an inquiry, the one that was called; <c>null</c> without one.</param>
 /// <param name="Ask">Set when the provider is to be asked about an earlier attempt instead: that attempt's time.</param>
 /// <param name="Fingerprint">Keyed hash of the number or address; <c>null</c> for devices.</param>
 /// <param name="ResendBefore">See <see cref="AttemptMade"/>.</param>
-/// <param name="Weight">What <see cref="SliceWeights"/> holds for it until its call has ended.</param>
+/// <param name="Weight">The bytes that <see cref="SliceWeights"/> reserves for it until its call has ended.</param>
 /// <param name="AttemptedAt">See <see cref="AttemptMade"/>.</param>
 /// <param name="Basis">The state that its last check was decided on; <c>null</c> for an inquiry, which has none.</param>
-/// <param name="SuppressedAddress">The number or address, sealed for the suppression that may follow; <c>null</c> for devices.</param>
+/// <param name="SuppressedAddress">The number or address, encrypted for a suppression that may follow; <c>null</c> for devices.</param>
 public sealed record ClaimedDelivery(
     OpenDelivery Row, Guid Claim, Notification Notification, Delivery Delivery, OutboundMessage Message, int Attempt, IDeliveryProvider? Provider, DateTimeOffset? Ask,
     string? Fingerprint = null, DateTimeOffset? ResendBefore = null, long Weight = 0,
     LastCheckBasis? Basis = null, DateTimeOffset? AttemptedAt = null, Sealed? SuppressedAddress = null);
 
 /// <summary>
-/// Claims a slice of deliveries in one short transaction: from then on nobody else touches them. The last check is made
+/// Claims a batch of deliveries in one short transaction: from then on no other host changes them. The last check is made
 /// here, and where a repeat would reach the person twice, the attempt is recorded here, before any call.
 /// </summary>
 public sealed class SliceClaim(
@@ -277,7 +277,7 @@ public sealed class SliceClaim(
         return (string)(await command.ExecuteScalarAsync(cancellation))!;
     }
 
-    // What is too heavy to be opened beside the others goes back to its queue for a moment.
+    // A notification that exceeds the memory budget together with the others returns to its queue for a moment.
     private async Task<List<OpenDelivery>> WithinWeightAsync(
         NpgsqlConnection connection, List<OpenDelivery> rows, Dictionary<Guid, long> taken, DateTimeOffset now, CancellationToken cancellation)
     {

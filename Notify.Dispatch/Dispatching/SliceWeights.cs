@@ -30,10 +30,10 @@ public sealed class SliceWeights(long most = SliceWeights.Most)
         return false;
     }
 
-    /// <summary>Takes what fits of these, in their order; a notification is open once, however many of its deliveries there are.</summary>
-    /// <param name="sizes">By stream key: the notifications' stored bytes.</param>
-    /// <param name="inAnyCase">What is taken even if it does not fit, beside the first and what is light.</param>
-    /// <returns>What is held for each that was taken, by delivery; to be given back.</returns>
+    /// <summary>Reserves memory for rows, in order, as far as it suffices. A notification counts once for all its deliveries.</summary>
+    /// <param name="sizes">The notifications' stored bytes, by stream key.</param>
+    /// <param name="inAnyCase">Selects rows that are taken even if they do not fit, besides the first and the light ones.</param>
+    /// <returns>The reserved bytes of each taken delivery, by delivery; the caller releases them.</returns>
     public Dictionary<Guid, long> Take(IEnumerable<OpenDelivery> rows, IReadOnlyDictionary<string, long> sizes, Func<OpenDelivery, bool>? inAnyCase = null)
     {
         var taken = new Dictionary<Guid, long>();

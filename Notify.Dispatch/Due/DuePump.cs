@@ -99,7 +99,7 @@ public sealed class DuePump(
         }
     }
 
-    // What is scheduled meanwhile for sooner than the next is seen at the next look all the same.
+    // The wait is at most the interval, so the next poll sees deliveries that are scheduled meanwhile for an earlier time.
     private async Task<TimeSpan> UntilNextAsync(DateTimeOffset now, CancellationToken cancellation)
     {
         await using var connection = await database.OpenConnectionAsync(cancellation);
@@ -205,7 +205,7 @@ public sealed class DuePump(
         tried.AddRange(due);
         if (due.Count == 0) return (0, false);
 
-        // What is too heavy to be opened beside the others stays due; what is urgent has its turn first.
+        // Notifications that exceed the memory budget together with the others stay due; urgent ones come first.
         var scheduled = due.Where(r => r.State == OpenState.Scheduled).OrderBy(r => r.Queue.Priority).ToList();
         var sizes = await NotificationStreams.WeighAsync(connection, scheduled.Select(s => s.Notification), cancellation);
         var taken = weights.Take(scheduled, sizes);

@@ -1,18 +1,18 @@
 namespace Notify.Dispatch.Due;
 
-/// <summary>A Dispatch host's last sign of life.</summary>
-/// <param name="At">What it wrote then.</param>
-/// <param name="Age">How old that is by the database's clock.</param>
+/// <summary>A Dispatch host's last heartbeat.</summary>
+/// <param name="At">The time that it wrote.</param>
+/// <param name="Age">The age of that time by the database's clock.</param>
 public readonly record struct SignOfLife(Guid Host, DateTimeOffset At, TimeSpan Age);
 
 /// <summary>
-/// Tells which hosts are gone: those whose sign of life has not changed for as long as a host may be silent. That is counted here,
-/// without a clock that somebody may set, and only while there is somebody who looks: when the database was away, nobody could
-/// give a sign. What was silent so long by the database's clock when this host first looked need only miss two signs
-/// more: a clock that was set forward makes every sign look old, and the living give the next one.
+/// Finds stale hosts: those whose heartbeat has not changed for as long as a host may be silent. The silence is counted by this
+/// host's monotonic clock, and only over its scans: while the database is unavailable, no host can write a heartbeat. A host that
+/// was already silent for so long by the database's clock at the first scan needs to miss only two more heartbeats: after a clock
+/// was set forward, every heartbeat looks old, and live hosts write the next one.
 /// </summary>
-/// <param name="stale">How long a host may be silent.</param>
-/// <param name="beat">How often each gives a sign, and how often is looked.</param>
+/// <param name="stale">The time that a host may be silent.</param>
+/// <param name="beat">The interval of heartbeats and of scans.</param>
 public sealed class SignsOfLife(TimeSpan stale, TimeSpan beat, TimeProvider clock)
 {
     private Dictionary<Guid, (DateTimeOffset At, TimeSpan Silent)> known = [];

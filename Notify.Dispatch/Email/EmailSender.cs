@@ -3,7 +3,7 @@ using System.Net.Mail;
 
 namespace Notify.Dispatch.Email;
 
-/// <summary>Who an email comes from: an address, and the name that mail programs show.</summary>
+/// <summary>The sender of an email: an address, and the name that mail programs show.</summary>
 public sealed record EmailSender(string Address, string? Name)
 {
     /// <summary>The sender of a message: the address stays, by which mail is signed.</summary>

@@ -14,7 +14,7 @@ public sealed record FcmAccount(string ProjectId, string Email, string? KeyId, R
     private static readonly string[] Needed = ["project_id", "client_email", "private_key", "token_uri"];
 
     /// <summary>Reads a service account's key; every fault is added to <paramref name="faults"/>.</summary>
-    /// <param name="source">What to call the JSON in a fault.</param>
+    /// <param name="source">The name of the JSON in a fault.</param>
     /// <param name="section">The settings' section, with which a fault begins.</param>
     public static FcmAccount? Read(string json, string source, string section, ICollection<string> faults)
     {

@@ -6,13 +6,13 @@ using Notify.Domain.Notifications;
 
 namespace Notify.Dispatch.Fcm;
 
-/// <summary>What the body of an error says.</summary>
+/// <summary>The content of an error's body.</summary>
 /// <param name="Status">Google's general code, such as <c>NOT_FOUND</c>.</param>
 /// <param name="ErrorCode">FCM's own code, such as <c>UNREGISTERED</c>.</param>
-/// <param name="BlamesToken">The one thing wrong with the message is its token.</param>
+/// <param name="BlamesToken">Whether the token is the only fault of the message.</param>
 public readonly record struct FcmError(string? Status, string? ErrorCode, bool BlamesToken);
 
-/// <summary>What FCM's answers mean.</summary>
+/// <summary>Maps FCM's answers to outcomes.</summary>
 /// <remarks>Firebase: FCM error codes; google.rpc.Status with details of the types FcmError and BadRequest.</remarks>
 public static class FcmStatus
 {

@@ -18,7 +18,7 @@ namespace Notify.Dispatch.Fcm;
 /// <remarks>Google: Using OAuth 2.0 for server to server applications.</remarks>
 public sealed class FcmToken : IDisposable
 {
-    /// <summary>What the token allows: sending messages and nothing else.</summary>
+    /// <summary>The scope of the token: sending messages only.</summary>
     public const string Scope = "https://www.googleapis.com/auth/firebase.messaging";
 
     private readonly Lock gate = new();
@@ -91,7 +91,7 @@ public sealed class FcmToken : IDisposable
         handler.Dispose();
     }
 
-    /// <summary>What the token endpoint's refusal means: its trouble passes, a refused account does not.</summary>
+    /// <summary>Maps a rejection of the token endpoint to an outcome: its own failures are transient, a rejected account is not.</summary>
     /// <param name="error">The answer's <c>error</c> (RFC 6749, 5.2).</param>
     public static AttemptOutcome Outcome(HttpStatusCode? status, string? error)
     {

@@ -125,7 +125,7 @@ public sealed class ReceiptIntake : IAsyncDisposable
             new ReceiptFacts(at, r.Reason, r.Code, r.Suppress, r.Lift, Fingerprint(r)), Domain.Privacy.Sealed.None, null);
     }
 
-    // What a person wrote is sealed under the key of whoever has the number.
+    // A person's reply is encrypted under the key of the number's owner.
     private string? WriterOf(Receipt r) =>
         r is { What: ReportKind.Inbound, Address: { Length: > 0 } number } ? NotificationPlanning.SubjectOf(new UnregisteredRecipient(null, number, null), ring) : null;
 

@@ -145,7 +145,7 @@ public sealed class ReceiptJudgement(SubjectKeys keys, StreamFaults faults, ILog
         return [.. subjects.Select(s => s.Verdict.Row with { Raw = s is { Subject: { } subject, Verdict: { Raw.Length: > 0, Row: var row } }
             ? current.Seal(subject, SealedPlace.OfReceipt(row.Provider, row.EventId), s.Verdict.Raw) : Sealed.None })];
 
-        // What nothing was found for in all that time is about nobody here.
+        // A receipt without a delivery after the whole waiting time concerns no person here.
         static string? SubjectOf(Verdict v, KeySet alive) => v switch
         {
             { Notification: { } n, MayTouch: true } => alive.Has(n.Request.Payload.Key) ? n.Request.Subject : null,

@@ -3,7 +3,7 @@ using System.Text;
 
 namespace Notify.Dispatch.Receipts;
 
-/// <summary>What the providers' signature schemes have in common: reading what they sign, and comparing without telling where it differs.</summary>
+/// <summary>Common parts of the providers' signature schemes: reading the signed body, and comparing in constant time.</summary>
 public static class Signatures
 {
     /// <summary>How old or how far ahead a signed time stamp may be.</summary>

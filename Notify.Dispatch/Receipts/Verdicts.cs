@@ -4,15 +4,15 @@ using Notify.Projections.Receipts;
 
 namespace Notify.Dispatch.Receipts;
 
-/// <summary>What was decided of one receipt.</summary>
-/// <param name="Row">As it will be kept.</param>
-/// <param name="Notification">As it was before the receipts; <c>null</c> where it is not known.</param>
-/// <param name="MayTouch">Whether the receipt may speak for the notification.</param>
-/// <param name="Subject">Whose key seals it where it is about no notification; <c>null</c>: the installation's.</param>
-/// <param name="WasGivenUp">No notification was found for it in all the time that it waited.</param>
+/// <summary>The decision about one receipt.</summary>
+/// <param name="Row">The row to store.</param>
+/// <param name="Notification">The notification before the receipts; <c>null</c> where it is not known.</param>
+/// <param name="MayTouch">Whether the receipt is allowed to change the notification.</param>
+/// <param name="Subject">The subject whose key encrypts it where it has no notification; <c>null</c>: the installation's.</param>
+/// <param name="WasGivenUp">Whether no notification was found for it in its whole waiting time.</param>
 public sealed record Verdict(ReceiptRow Row, byte[] Raw, Notification? Notification, Delivery? Delivery, bool MayTouch, string? Subject = null, bool WasGivenUp = false);
 
-/// <summary>Decides of receipts one after the other, each upon what followed from those before it. Pure.</summary>
+/// <summary>Decides about receipts one after the other, each on the result of those before it. Pure.</summary>
 public sealed class Verdicts(IReadOnlyDictionary<string, Notification> notifications, IReadOnlyDictionary<Guid, OpenDelivery> open, DateTimeOffset now)
 {
     private readonly Dictionary<string, Notification> states = new(StringComparer.Ordinal);
@@ -21,10 +21,10 @@ public sealed class Verdicts(IReadOnlyDictionary<string, Notification> notificat
     /// <summary>Every verdict.</summary>
     public List<Verdict> All { get; } = [];
 
-    /// <summary>What to append.</summary>
+    /// <summary>The events to append.</summary>
     public List<(string Key, object Event)> Events { get; } = [];
 
-    /// <summary>Deliveries that need nothing more: nobody works on them, and nobody will.</summary>
+    /// <summary>Deliveries that have ended and are not in flight; their rows are removed.</summary>
     public IReadOnlyCollection<Guid> Removed => removed;
 
     /// <summary>Deliveries that have ended while their provider is being called.</summary>

@@ -12,10 +12,10 @@ namespace Notify.Dispatch.Routing;
 /// <param name="Successes">While half-open: calls that succeeded; while open: those in a row.</param>
 public sealed record Circuit(CircuitState State, DateTimeOffset Since, DateTimeOffset? Until = null, string? Reason = null, int Openings = 0, int Successes = 0);
 
-/// <summary>What one call says about its provider.</summary>
+/// <summary>The result of one call as a measure of its provider.</summary>
 public enum Verdict
 {
-    /// <summary>It does its work, also where it refuses a message or knows a token to be dead.</summary>
+    /// <summary>It works, also where it rejects a message or reports an invalid token.</summary>
     Works,
 
     /// <summary>It failed, or did not answer.</summary>
@@ -55,10 +55,10 @@ public static class CircuitDecider
     /// <summary>The longest that it stays open.</summary>
     public static readonly TimeSpan LongestPause = TimeSpan.FromMinutes(5);
 
-    // What opens again so soon after it closed had not recovered.
+    // A circuit that opens again so soon after it closed had not recovered.
     private static readonly TimeSpan Relapse = TimeSpan.FromMinutes(1);
 
-    /// <summary>What an outcome says about the provider.</summary>
+    /// <summary>Classifies an outcome as a measure of the provider.</summary>
     public static Verdict Judge(IDeliveryProvider provider, AttemptOutcome outcome) => CallOutcomes.Of(outcome).Outcome switch
     {
         CallOutcome.Halted => Verdict.Refuses,

@@ -2,7 +2,7 @@ using Notify.Projections.ProviderHealth;
 
 namespace Notify.Dispatch.Routing;
 
-/// <summary>What came of a provider's calls within the window.</summary>
+/// <summary>The counts of a provider's calls within the window.</summary>
 /// <param name="Calls">Calls that were counted.</param>
 /// <param name="Failures">Those that failed.</param>
 /// <param name="FailuresInARow">Failures since the last success, however long ago.</param>

@@ -11,7 +11,7 @@ public sealed record Pace
     /// <summary>How long the rate takes to grow from a tenth of it, at first and after as long a pause; zero: at once.</summary>
     public TimeSpan? RampUp { get; init; }
 
-    /// <summary>What is not set here is as there.</summary>
+    /// <summary>Fills in settings that are absent here from another section.</summary>
     public Pace Or(Pace other) => new() { RatePerSecond = RatePerSecond ?? other.RatePerSecond, RampUp = RampUp ?? other.RampUp };
 
     /// <summary>Reads the settings; every fault is added to <paramref name="faults"/>.</summary>

@@ -9,15 +9,15 @@ namespace Notify.Dispatch.Routing;
 /// <param name="Weight">As configured; <c>null</c> where the route is ordered.</param>
 public sealed record RouteMember(IDeliveryProvider Provider, double? Weight = null, Pace? Pace = null);
 
-/// <summary>A change that the installation is to be told of.</summary>
-/// <param name="State">What is to be written, with the version that it follows from.</param>
-/// <param name="Events">What tells of it, in order.</param>
+/// <summary>A change that is still to be written for the installation.</summary>
+/// <param name="State">The state to write, with the version that it follows from.</param>
+/// <param name="Events">Its events, in order.</param>
 public sealed record ProviderChange(ProviderState State, IReadOnlyList<object> Events);
 
-/// <summary>What this host knows of one provider of a route. Not safe for threads: the route locks.</summary>
+/// <summary>This host's state of one provider of a route. It is not thread-safe: the route locks.</summary>
 public sealed class ProviderMonitor(RouteMember member, DateTimeOffset start)
 {
-    // What could not be told while the database was away: the newest are kept.
+    // The number of newest changes that are kept while the database is unavailable.
     private const int MostEvents = 100;
 
     private readonly OutcomeWindow window = new();
@@ -35,7 +35,7 @@ public sealed class ProviderMonitor(RouteMember member, DateTimeOffset start)
     /// <summary>Its configured weight.</summary>
     public double? Weight => member.Weight;
 
-    /// <summary>What its rate leaves room for; <c>null</c>: anything.</summary>
+    /// <summary>The token bucket of its rate limit; <c>null</c>: no limit.</summary>
     public Pacer? Pacer { get; } = member.Pace?.RatePerSecond is { } rate ? new Pacer(rate, member.Pace.RampUp ?? TimeSpan.Zero, start) : null;
 
     /// <summary>Calls under way.</summary>
@@ -98,10 +98,10 @@ public sealed class ProviderMonitor(RouteMember member, DateTimeOffset start)
         weight = next;
     }
 
-    /// <summary>What the installation is to be told; <c>null</c>: nothing.</summary>
+    /// <summary>Returns the change to write for the installation; <c>null</c>: none.</summary>
     public ProviderChange? Untold(Lane lane) => untold.Count == 0 ? null : new ProviderChange(State(lane), [.. untold]);
 
-    /// <summary>How the provider is now.</summary>
+    /// <summary>Returns the provider's current state.</summary>
     public ProviderState State(Lane lane) => new(
         Provider.Name, lane, circuit.State, circuit.Since, circuit.Until, circuit.Reason, circuit.Openings, weight.Factor, weight.Since, weight.Reason, pausedUntil, version);
 
@@ -155,7 +155,7 @@ public sealed class ProviderMonitor(RouteMember member, DateTimeOffset start)
         circuit = next;
     }
 
-    // What was counted before says nothing about the time after.
+    // Counts before the change do not apply after it.
     private void Changed()
     {
         window.Clear();

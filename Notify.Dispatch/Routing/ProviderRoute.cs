@@ -38,7 +38,7 @@ public sealed class ProviderRoute
     public DispatchGate OpenGate() => bounds = new DispatchGate(capacity, clock, isPaced ? RoomLeft : null);
 
     /// <summary>Chooses a delivery's provider, which is then expected to be called.</summary>
-    /// <param name="tried">What the delivery has tried in this round.</param>
+    /// <param name="tried">The providers that the delivery has tried in this round.</param>
     /// <param name="random">Uniform in [0, 1).</param>
     public IDeliveryProvider Choose(IReadOnlyCollection<string> tried, double random)
     {
@@ -73,7 +73,7 @@ public sealed class ProviderRoute
         Fit();
     }
 
-    /// <summary>What time alone changes: circuits that are due, weights.</summary>
+    /// <summary>Applies changes that depend on time alone: circuits that are due, weights.</summary>
     public void Tick()
     {
         lock (gate)
@@ -84,13 +84,13 @@ public sealed class ProviderRoute
         Fit();
     }
 
-    /// <summary>What the installation is to be told.</summary>
+    /// <summary>Returns the changes to write for the installation.</summary>
     public List<ProviderChange> Untold()
     {
         lock (gate) return [.. members.Select(m => m.Untold(Lane)).OfType<ProviderChange>()];
     }
 
-    /// <summary>How its providers are.</summary>
+    /// <summary>Returns the states of its providers.</summary>
     public List<ProviderState> States()
     {
         lock (gate) return [.. members.Select(m => m.State(Lane))];

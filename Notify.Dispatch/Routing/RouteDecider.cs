@@ -9,9 +9,9 @@ public readonly record struct Candidate(string Name, bool IsUsable, double Weigh
 /// <summary>Chooses the provider of a delivery. Pure.</summary>
 public static class RouteDecider
 {
-    /// <summary>Chooses: the first usable one in an ordered route, by weight in a weighted one; what failed in this round comes after what has not.</summary>
+    /// <summary>Chooses the first usable provider of an ordered route, or one by weight; those tried in this round come last.</summary>
     /// <param name="candidates">In the route's order.</param>
-    /// <param name="tried">What this delivery has tried in this round.</param>
+    /// <param name="tried">The providers that this delivery has tried in this round.</param>
     /// <param name="random">Uniform in [0, 1).</param>
     /// <returns>Its place; -1 where the route is empty.</returns>
     public static int Choose(IReadOnlyList<Candidate> candidates, bool isWeighted, IReadOnlyCollection<string> tried, double random)

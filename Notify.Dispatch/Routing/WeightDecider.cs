@@ -50,7 +50,7 @@ public static class WeightDecider
             : current;
     }
 
-    /// <summary>What is usual, a while later.</summary>
+    /// <summary>Updates the usual latency with a sample.</summary>
     public static double? Usual(double? usualMs, WindowCounts sample, TimeSpan passed) =>
         sample is not { Calls: >= MinCalls, P95Ms: { } p95 } ? usualMs : usualMs is not { } usual ? p95 : usual + ((p95 - usual) * Math.Min(1, passed / Memory));
 

@@ -3,7 +3,7 @@ using Notify.Domain.Recipients;
 
 namespace Notify.Dispatch.Sms;
 
-/// <summary>What a person's reply to an SMS asks for. Only a reply that is nothing but the word counts: «please don't stop» is no STOP.</summary>
+/// <summary>Reads opt-outs and opt-ins in replies to an SMS. The reply must be the word alone: «please don't stop» is no STOP.</summary>
 /// <remarks>CTIA, Messaging principles and best practices; Twilio: Support for opt-out keywords; the carriers' words in other languages.</remarks>
 public static class StopWords
 {
@@ -17,10 +17,10 @@ public static class StopWords
 
     /// <summary>The reason to suppress the number for, or the one to lift it for; both <c>null</c> where the reply asks for neither.</summary>
     /// <param name="isYesStart">Whether <c>YES</c> means <c>START</c>, as at Twilio, which sends again to a number that wrote it.</param>
-    /// <param name="optOutType">What the provider itself made of it, where it says so: <c>STOP</c>, <c>START</c> or <c>HELP</c>.</param>
+    /// <param name="optOutType">The provider's own reading, where it reports one: <c>STOP</c>, <c>START</c> or <c>HELP</c>.</param>
     public static (string? Suppress, string? Lift) Read(string? text, string? optOutType = null, bool isYesStart = false)
     {
-        // «Stop.», «STOP ALL» and «opt-out» are what they look like.
+        // «Stop.», «STOP ALL» and «opt-out» count too.
         var word = string.Concat(DomainNames.Composed(text ?? "").Where(char.IsLetter));
         var isOneOrTwo = (text ?? "").Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries).Length <= 2;
         if (optOutType == "STOP" || (isOneOrTwo && Stop.Contains(word))) return (Reasons.OptedOutByReply, null);

@@ -10,7 +10,7 @@ public static class Aes128Gcm
     /// <summary>Length of the salt, in bytes.</summary>
     public const int SaltLength = 16;
 
-    /// <summary>What a record holds beside the text: the delimiter and the authentication tag.</summary>
+    /// <summary>The bytes of a record besides the text: the delimiter and the authentication tag.</summary>
     public const int RecordOverhead = 1 + TagLength;
 
     private const int TagLength = 16, RecordSize = 4096, FixedHeader = SaltLength + 4 + 1;
@@ -19,10 +19,10 @@ public static class Aes128Gcm
     /// <summary>Length of the header before the record, in bytes.</summary>
     public static int HeaderLength(int keyIdLength) => FixedHeader + keyIdLength;
 
-    /// <summary>Seals a text.</summary>
+    /// <summary>Encrypts a text.</summary>
     /// <param name="secret">The input keying material, which the receiver has too.</param>
     /// <param name="salt">16 random bytes, never used twice with one secret.</param>
-    /// <param name="keyId">What tells the receiver which key it is; at most 255 bytes.</param>
+    /// <param name="keyId">The key's ID for the receiver; at most 255 bytes.</param>
     public static byte[] Seal(ReadOnlySpan<byte> text, ReadOnlySpan<byte> secret, ReadOnlySpan<byte> salt, ReadOnlySpan<byte> keyId)
     {
         ArgumentOutOfRangeException.ThrowIfNotEqual(salt.Length, SaltLength);

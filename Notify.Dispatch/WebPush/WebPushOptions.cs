@@ -70,7 +70,7 @@ public sealed record WebPushOptions
     private static byte[]? Decode(string text, int length) =>
         Base64Url.IsValid(text, out var decoded) && decoded == length ? Base64Url.DecodeFromChars(text) : null;
 
-    // What the private key signs, the public key alone must verify.
+    // Checks that the public key verifies a signature of the private key.
     private static ECDsa? Pair(byte[] point, byte[] scalar)
     {
         if (point[0] != 4) return null;

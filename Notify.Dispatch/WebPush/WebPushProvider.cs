@@ -91,8 +91,8 @@ public sealed class WebPushProvider : IDeliveryProvider, IDisposable
     }
 
     /// <summary>
-    /// What the service worker is given: JSON with <c>title</c>, <c>body</c>, <c>url</c>, <c>data</c>, <c>image</c>, <c>icon</c>,
-    /// <c>badge</c>, <c>silent</c> and <c>requireInteraction</c> as far as there are, <c>deliveryId</c> and <c>tag</c>.
+    /// Writes the payload for the service worker: JSON with <c>title</c>, <c>body</c>, <c>url</c>, <c>data</c>, <c>image</c>,
+    /// <c>icon</c>, <c>badge</c>, <c>silent</c> and <c>requireInteraction</c> where set, <c>deliveryId</c> and <c>tag</c>.
     /// </summary>
     public static byte[] Payload(OutboundMessage message)
     {
@@ -135,8 +135,8 @@ public sealed class WebPushProvider : IDeliveryProvider, IDisposable
     public static string Topic(Guid deliveryId) => Base64Url.EncodeToString(deliveryId.ToByteArray(bigEndian: true));
 
     /// <summary>
-    /// What an accepted message is called. Whoever knows its address at the push service may delete it there, so that only the
-    /// first 16 bytes of the address's SHA-256 are kept, as base64url.
+    /// Returns the ID of an accepted message. Its address at the push service permits deleting it there, so only the first 16 bytes of
+    /// the address's SHA-256 are kept, as base64url.
     /// </summary>
     public static string? MessageId(Uri? location) =>
         location is null ? null : Base64Url.EncodeToString(SHA256.HashData(Encoding.UTF8.GetBytes(location.OriginalString)).AsSpan(0, 16));

@@ -5,13 +5,16 @@ using Notify.Domain.Notifications;
 
 namespace Notify.Dispatch.WebPush;
 
-/// <summary>What push services' answers mean.</summary>
+/// <summary>Maps push services' answers to outcomes.</summary>
 /// <remarks>RFC 8030, sections 5 and 8.4; RFC 8292, section 4.2.</remarks>
 public static class WebPushStatus
 {
-    /// <summary>The outcome of an answer.</summary>
-    /// <param name="attemptedAt">When the call began: a subscription that was registered later is another matter.</param>
-    /// <param name="acceptedLately">Whether the service took something else with the same token: then a refusal is about the subscription, such as one made with another key.</param>
+    /// <summary>Returns the outcome of an answer.</summary>
+    /// <param name="attemptedAt">When the call began; a subscription that was registered later is not affected.</param>
+    /// <param name="acceptedLately">
+    /// Whether the service recently accepted another message with the same token: then a rejection concerns the subscription, such as
+    /// one made with another key.
+    /// </param>
     public static AttemptOutcome Outcome(HttpStatusCode status, string? messageId, TimeSpan? retryAfter, DateTimeOffset attemptedAt, bool acceptedLately)
     {
         var code = ((int)status).ToString(CultureInfo.InvariantCulture);

@@ -127,7 +127,7 @@ public sealed class MailchimpProvider : IDeliveryProvider, IDisposable
         json.WriteEndObject();
     }
 
-    // What the HTML shows stands among the images, under the name of its content ID; Mailchimp takes only pictures there.
+    // Inline files are sent as images, named by their content ID; Mailchimp accepts only pictures there.
     private static void WriteFiles(Utf8JsonWriter json, OutboundMessage message)
     {
         foreach (var group in EmailFiles.Of(message.Content).ToLookup(f => f.ContentId is not null && f.ContentType.StartsWith("image/", StringComparison.OrdinalIgnoreCase)))

@@ -51,8 +51,8 @@ public sealed class MailchimpReceipts : IReceiptSource
         }
     }
 
-    /// <summary>What an event means.</summary>
-    /// <param name="rejected">Of a rejection: why.</param>
+    /// <summary>Maps an event to a report.</summary>
+    /// <param name="rejected">The reason of a rejection.</param>
     public static (ReportKind What, string? Reason, string? Suppress) Meaning(string name, string? rejected = null) => name switch
     {
         "send" => (ReportKind.Accepted, null, null),
@@ -89,7 +89,7 @@ public sealed class MailchimpReceipts : IReceiptSource
             Guid.TryParse(delivery, out var ours) ? ours : null, reason, what == ReportKind.Failed ? Receipt.CodeOf(code) : null, suppress, Address: Text(msg, "email"));
     }
 
-    // What has no ID is known by its content, of which nothing may be read from the ID.
+    // An event without an ID is identified by the hash of its content, which reveals nothing of it.
     private static string Hash(byte[] raw) => Convert.ToHexStringLower(SHA256.HashData(raw));
 
     private static string? Text(JsonElement element, string name) =>

@@ -6,7 +6,7 @@ using Notify.Domain.Notifications;
 
 namespace Notify.Dispatch.Email.Mailchimp;
 
-/// <summary>What Mailchimp Transactional's answers mean: 200 brings a word for each recipient, an error is known by its <c>name</c>.</summary>
+/// <summary>Maps Mailchimp Transactional's answers to outcomes: 200 has a status for each recipient, an error has a <c>name</c>.</summary>
 /// <remarks>Mailchimp Transactional: messages/send; Errors.</remarks>
 public static class MailchimpStatus
 {
@@ -41,7 +41,7 @@ public static class MailchimpStatus
         };
     }
 
-    /// <summary>What a recipient's <c>status</c> and <c>reject_reason</c> mean.</summary>
+    /// <summary>Maps a recipient's <c>status</c> and <c>reject_reason</c> to an outcome.</summary>
     public static AttemptOutcome OfRecipient(string? status, string? rejected, string? id) => (status, rejected) switch
     {
         // OpenAPI, MessagesSendResponse: each recipient has a status and an _id.
@@ -58,7 +58,7 @@ public static class MailchimpStatus
         _ => new AttemptOutcome.Unknown(Reasons.UnreadableAnswer),
     };
 
-    /// <summary>What an error's <c>name</c> means, whatever the HTTP status: Mailchimp sends 500 for permanent errors, too.</summary>
+    /// <summary>Maps an error's <c>name</c> to an outcome, not its HTTP status: Mailchimp sends 500 for permanent errors, too.</summary>
     public static AttemptOutcome OfError(HttpStatusCode status, string name, TimeSpan? retryAfter)
     {
         var code = name.Length <= 60 && name.All(c => char.IsAsciiLetterOrDigit(c) || c == '_') ? name : ((int)status).ToString(CultureInfo.InvariantCulture);

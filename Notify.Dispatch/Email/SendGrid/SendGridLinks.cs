@@ -24,7 +24,7 @@ public static class SendGridLinks
         string? InsideOf(string? text) => text is null ? null : links.Aggregate(new StringBuilder(text), (t, link) => t.Replace(link.Value, link.Key)).ToString();
     }
 
-    /// <summary>What stands for which link of a mail; <c>null</c> where it has none, or more than SendGrid takes.</summary>
+    /// <summary>Returns the mark of each link of a mail; <c>null</c> where it has none, or more than SendGrid accepts.</summary>
     public static Dictionary<string, string>? Of(OutboundMessage message)
     {
         if (message.Links is not { Count: > 0 } own) return null;

@@ -15,8 +15,8 @@ public sealed record AddressedMail(OutboundMessage Message, string Address, stri
 
 /// <summary>Deliveries as SendGrid's mail, in the SDK's own model and serialisation.</summary>
 /// <remarks>
-/// What is one person's stands in their personalization (address, subject, delivery ID), what is everyone's beside it, so
-/// that a mail to many has more personalizations and is otherwise the same. Serialising costs some 11 µs of CPU a mail.
+/// A personalization contains the data of one person (address, subject, delivery ID), the rest is common to all. A mail to many
+/// has more personalizations and is otherwise the same. Serialising costs some 11 µs of CPU a mail.
 /// </remarks>
 public static class SendGridMail
 {
@@ -75,7 +75,7 @@ public static class SendGridMail
         && (one.Attachments ?? []).Zip(other.Attachments ?? []).All(p =>
             (p.First.Filename, p.First.ContentType, p.First.ContentId) == (p.Second.Filename, p.Second.ContentType, p.Second.ContentId) && p.First.Content.AsSpan().SequenceEqual(p.Second.Content));
 
-    /// <summary>What mails share that may go in one request; <c>null</c> for one with files, which goes alone.</summary>
+    /// <summary>Returns the part that must be equal for mails in one request; <c>null</c> for a mail with files, sent alone.</summary>
     public static object? SharedBy(OutboundMessage message)
     {
         if (message.Content.Attachments is { Count: > 0 }) return null;

@@ -51,10 +51,10 @@ public sealed class SendGridReceipts : IReceiptSource
         }
     }
 
-    /// <summary>What an event means.</summary>
-    /// <param name="type">Of a bounce: <c>bounce</c>, or <c>blocked</c>, which says nothing about the mailbox.</param>
-    /// <param name="reason">Of a drop: why SendGrid did not even try.</param>
-    /// <param name="isMachine">Of an opening: a mail program fetched the picture, and nobody looked.</param>
+    /// <summary>Maps an event to a report.</summary>
+    /// <param name="type">Of a bounce: <c>bounce</c>, or <c>blocked</c>, which does not concern the mailbox.</param>
+    /// <param name="reason">Of a drop: the reason why SendGrid did not try.</param>
+    /// <param name="isMachine">Of an opening: whether a mail program fetched the picture without a person.</param>
     public static (ReportKind What, string? Reason, string? Suppress) Meaning(string name, string? type = null, string? reason = null, bool isMachine = false) => name switch
     {
         "processed" => (ReportKind.Accepted, null, null),

@@ -23,7 +23,7 @@ public sealed class SendGridSignature : IDisposable
         }
         catch (Exception e) when (e is FormatException or CryptographicException)
         {
-            // What is wrong with it, the caller says.
+            // The caller reports the fault.
         }
 
         key.Dispose();

@@ -20,14 +20,14 @@ public enum SmtpStage
     Message,
 }
 
-/// <summary>What a mail server's refusals mean.</summary>
+/// <summary>Maps a mail server's rejections to outcomes.</summary>
 /// <remarks>
-/// RFC 5321 4.2 (4yz: not now; 5yz: never); RFC 3463 (enhanced status codes). A reply is the server's own word that it did not
-/// take the mail: SMTP has no gateway that answers in its place. A reply that does not come is an unknown outcome.
+/// RFC 5321 4.2 (4yz: transient; 5yz: permanent); RFC 3463 (enhanced status codes). With its reply the server itself states that it
+/// did not accept the mail: SMTP has no gateway that answers in its place. A missing reply is an unknown outcome.
 /// </remarks>
 public static partial class SmtpStatus
 {
-    /// <summary>The outcome of a refusal.</summary>
+    /// <summary>Returns the outcome of a rejection.</summary>
     /// <param name="status">The three digits.</param>
     /// <param name="text">The answer's text, which may begin with an enhanced code; the rest of it is not kept, as it may hold the address.</param>
     public static AttemptOutcome Outcome(SmtpStage stage, int status, string? text)

@@ -46,7 +46,7 @@ public sealed class TwilioReceipts : IReceiptSource
             Guid.TryParse(post.Query[DeliveryField], out var delivery) ? delivery : null, reason, what == ReportKind.Failed ? Receipt.CodeOf(code ?? status) : null, suppress, Address: form.GetValueOrDefault("To"))]);
     }
 
-    /// <summary>What a <c>MessageStatus</c> and its <c>ErrorCode</c> mean.</summary>
+    /// <summary>Maps a <c>MessageStatus</c> and its <c>ErrorCode</c> to a report.</summary>
     public static (ReportKind What, string? Reason, string? Suppress) Meaning(string status, string? code) => status switch
     {
         "accepted" or "scheduled" or "queued" or "sending" or "sent" => (ReportKind.Accepted, null, null),

@@ -61,7 +61,7 @@ public sealed class VonageReceipts : IReceiptSource
             reason, what == ReportKind.Failed ? Receipt.CodeOf(code ?? status) : null, barred, Address: Number(fields.GetValueOrDefault(messages is null ? "msisdn" : "to")))]);
     }
 
-    /// <summary>What a <c>status</c> and its <c>err-code</c> mean.</summary>
+    /// <summary>Maps a <c>status</c> and its <c>err-code</c> to a report.</summary>
     public static (ReportKind What, string? Reason, string? Suppress) Meaning(string status, string? code) => status switch
     {
         "delivered" => (ReportKind.Delivered, null, null),

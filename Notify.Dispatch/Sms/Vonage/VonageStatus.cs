@@ -49,7 +49,7 @@ public static class VonageStatus
         };
     }
 
-    /// <summary>What a part's <c>status</c> means when nothing was accepted.</summary>
+    /// <summary>Maps a part's <c>status</c> to an outcome when no part was accepted.</summary>
     public static AttemptOutcome Refused(string status, TimeSpan? retryAfter = null) => status switch
     {
         "1" => new AttemptOutcome.Retry(Reasons.Retry, status, retryAfter ?? TimeSpan.FromSeconds(1)), // throttled: messages per second

@@ -13,23 +13,23 @@ using Npgsql;
 
 namespace Notify.Api.Broadcasts;
 
-/// <summary>A broadcast and how far it has come.</summary>
+/// <summary>A broadcast and its progress.</summary>
 /// <param name="BroadcastId">Its ID.</param>
-/// <param name="State">Where it stands.</param>
+/// <param name="State">Its current state.</param>
 /// <param name="Topic">The topic that it goes to.</param>
-/// <param name="Filter">To whom it goes, by topics, languages and time zones.</param>
+/// <param name="Filter">The filter of its recipients, by topics, languages and time zones.</param>
 /// <param name="All">true: it goes to every registered user.</param>
-/// <param name="Category">What kind of notification it is.</param>
+/// <param name="Category">The category of its notifications.</param>
 /// <param name="Priority">How urgent it is.</param>
-/// <param name="Template">The template that says it, with the version that it was accepted with.</param>
+/// <param name="Template">The template of its content, with the version that it was accepted with.</param>
 /// <param name="RequestedAt">When it was accepted.</param>
 /// <param name="SendAt">When it starts; absent: it started at once.</param>
-/// <param name="ExpiresAt">After this time nobody else gets it.</param>
+/// <param name="ExpiresAt">No further user gets it after this time.</param>
 /// <param name="StartedAt">When it started.</param>
 /// <param name="EndedAt">When it was complete, cancelled or expired.</param>
 /// <param name="Total">How many users it was for when it started; those who come or go later make a difference. With <c>locales</c> or <c>timeZones</c>: among how many they are looked for.</param>
 /// <param name="Expanded">How many notifications have been made: each has the event ID <c>{broadcastId}@{userId}</c>.</param>
-/// <param name="Deliveries">What became of their deliveries, about a second ago; absent until the first are counted.</param>
+/// <param name="Deliveries">The outcomes of their deliveries, about a second old; absent until the first are counted.</param>
 public sealed record BroadcastResource(
     string BroadcastId, BroadcastState State, string? Topic, BroadcastFilter? Filter, bool? All, string Category, Priority Priority, BroadcastTemplate? Template,
     DateTimeOffset RequestedAt, DateTimeOffset? SendAt, DateTimeOffset? ExpiresAt, DateTimeOffset? StartedAt, DateTimeOffset? EndedAt, long? Total, long Expanded, BroadcastOutcome? Deliveries);

@@ -39,22 +39,22 @@ public sealed record RequestBroadcast
     /// <summary>The channels to use; absent: the template's, else all by which each person can be reached.</summary>
     public IReadOnlyList<Channel>? Channels { get; init; }
 
-    /// <summary>What kind of notification it is: people opt in and out by category. 1 to 64 of a-z 0-9 . _ -. Absent: the template's.</summary>
+    /// <summary>The category: people opt in and out by category. 1 to 64 of a-z 0-9 . _ -. Absent: the template's.</summary>
     public string? Category { get; init; }
 
     /// <summary>How urgent it is; absent: <c>bulk</c>.</summary>
     public Priority? Priority { get; init; }
 
-    /// <summary>The template that says it, in each person's language. Either this or <c>content</c>.</summary>
+    /// <summary>The template of its content, in each person's language. Either this or <c>content</c>.</summary>
     public RequestedTemplate? Template { get; init; }
 
-    /// <summary>What to say, without attachments. Either this or <c>template</c>.</summary>
+    /// <summary>The content, without attachments. Either this or <c>template</c>.</summary>
     public RequestedContent? Content { get; init; }
 
     /// <summary>When it starts; absent or past: now.</summary>
     public DateTimeOffset? SendAt { get; init; }
 
-    /// <summary>After this time it is worth nothing: whoever had no turn yet gets none.</summary>
+    /// <summary>Its expiry. After this time no further user gets it.</summary>
     public DateTimeOffset? ExpiresAt { get; init; }
 }
 
@@ -114,7 +114,7 @@ public sealed class RequestBroadcastValidator : AbstractValidator<RequestBroadca
         });
     }
 
-    /// <summary>What each of its notifications is like; for a user and an event ID that stand for all of them.</summary>
+    /// <summary>Returns one of its notifications, with a user and an event ID that stand for all of them.</summary>
     public static RequestNotification AsNotification(RequestBroadcast b) => new()
     {
         EventId = "each", UserId = "each", Channels = b.Channels, Category = b.Category, Priority = b.Priority ?? Priority.Bulk, Template = b.Template, Content = b.Content,
@@ -122,9 +122,9 @@ public sealed class RequestBroadcastValidator : AbstractValidator<RequestBroadca
     };
 }
 
-/// <summary>What became of a request for a broadcast.</summary>
+/// <summary>The result of a request for a broadcast.</summary>
 /// <param name="BroadcastId">The request's own.</param>
-/// <param name="State">Where the broadcast stands.</param>
+/// <param name="State">The current state of the broadcast.</param>
 /// <param name="Duplicate">Whether the same request was accepted before.</param>
 public sealed record RequestedBroadcast(string BroadcastId, BroadcastState State, bool Duplicate);
 

@@ -26,7 +26,7 @@ public sealed record CategoryCap
     /// <summary>In which time: a full hour, a day from midnight, or a week from Monday, all UTC.</summary>
     public CapPeriod? Per { get; init; }
 
-    /// <summary>What becomes of the rest: defer gives it a place in the next window that has room, suppress leaves it out.</summary>
+    /// <summary>The treatment of the rest: defer moves it to the next window with a free slot, suppress skips it.</summary>
     public CapExceeding? Exceeding { get; init; }
 }
 
@@ -46,22 +46,26 @@ public sealed record CategoryDigest
     public int? MaxItems { get; init; }
 }
 
-/// <summary>The rules of a kind of notification: the body of <c>PUT /v1/categories/{category}</c>. What is absent takes its default.</summary>
+/// <summary>The rules of a category: the body of <c>PUT /v1/categories/{category}</c>. Absent fields have their defaults.</summary>
 public sealed record PutCategory
 {
-    /// <summary>Whether it passes opt-outs, as security notices and one-time codes must; absent: it does not. It never passes a suppression.</summary>
+    /// <summary>
+    /// Whether it overrides opt-outs, as security notices and one-time codes must; absent: it does not. It never overrides a suppression.
+    /// </summary>
     public bool? Required { get; init; }
 
-    /// <summary>By channel (push, sms, email): whether people who said nothing are reached; a channel that is absent: they are.</summary>
+    /// <summary>By channel (push, sms, email): whether people without a preference are reached; absent channels: they are.</summary>
     public IReadOnlyDictionary<string, bool?>? Defaults { get; init; }
 
-    /// <summary>What becomes of an SMS or email whose outcome is still unknown at its deadline: resend sends it once more, hold (absent: this) does not.</summary>
+    /// <summary>
+    /// The treatment of an SMS or email with an unknown outcome at its deadline: resend sends it once more, hold (the default) does not.
+    /// </summary>
     public UnknownOutcome? UnknownOutcome { get; init; }
 
     /// <summary>How many of them a person may get, at most one cap per channel and period; absent: any number.</summary>
     public IReadOnlyList<CategoryCap>? Caps { get; init; }
 
-    /// <summary>How they are collected into one for each person; absent: each goes by itself.</summary>
+    /// <summary>How they are collected into one for each person; absent: each is sent by itself.</summary>
     public CategoryDigest? Digest { get; init; }
 
     /// <summary>How its emails name their sender; absent: as the provider's settings do.</summary>
@@ -78,17 +82,17 @@ public sealed record CategoryEmail
     public string? ReplyTo { get; init; }
 }
 
-/// <summary>A kind of notification and its rules.</summary>
+/// <summary>A category and its rules.</summary>
 /// <param name="Category">The key by which notifications name it.</param>
-/// <param name="Required">Whether it passes opt-outs.</param>
-/// <param name="Defaults">By channel: whether people who said nothing are reached; a channel that is absent: they are.</param>
-/// <param name="UnknownOutcome">What becomes of an SMS or email whose outcome is still unknown at its deadline.</param>
+/// <param name="Required">Whether it overrides opt-outs.</param>
+/// <param name="Defaults">By channel: whether people without a preference are reached; a channel that is absent: they are.</param>
+/// <param name="UnknownOutcome">The treatment of an SMS or email with an unknown outcome at its deadline.</param>
 /// <param name="Caps">How many of them a person may get; empty: any number.</param>
-/// <param name="Digest">How they are collected into one for each person; absent: each goes by itself.</param>
+/// <param name="Digest">How they are collected into one for each person; absent: each is sent by itself.</param>
 /// <param name="Email">How its emails name their sender; absent: as the provider's settings do.</param>
-/// <param name="Version">Which definition this is, from 1; deliveries that were planned tell which one decided.</param>
-/// <param name="DefinedAt">When it was defined so.</param>
-/// <param name="By">The client that did.</param>
+/// <param name="Version">The number of this definition, from 1; planned deliveries record the one that decided.</param>
+/// <param name="DefinedAt">When this definition was made.</param>
+/// <param name="By">The client that made it.</param>
 public sealed record CategoryResource(
     string Category, bool Required, IReadOnlyDictionary<string, bool> Defaults, UnknownOutcome UnknownOutcome,
         IReadOnlyList<CategoryCap> Caps, CategoryDigest? Digest,

@@ -7,7 +7,7 @@ namespace Notify.Api.ClientTokens;
 /// <param name="Grant">One of <see cref="TokenGrants"/>.</param>
 public sealed record TokenNote(string Grant);
 
-/// <summary>What a client token may allow. Names are those of the HTTP contract.</summary>
+/// <summary>The permissions of a client token, named as in the HTTP contract.</summary>
 public static class TokenGrants
 {
     public const string Devices = "devices";
@@ -18,17 +18,17 @@ public static class TokenGrants
     /// <summary>To send to oneself: <c>send:</c> and the category.</summary>
     public const string Send = "send:{category}";
 
-    /// <summary>What stands before the category.</summary>
+    /// <summary>The prefix of a category.</summary>
     public const string SendPrefix = "send:";
 
     public const string Rule = "must be devices, preferences, history, ack, or send: and a category";
 
-    /// <summary>Whether a text is something that a token may allow.</summary>
+    /// <summary>Whether a text is a permission of a token.</summary>
     public static bool IsGrant(string text) =>
         text is Devices or Preferences or History or Ack || (text.StartsWith(SendPrefix, StringComparison.Ordinal) && Contract.Identifiers.IsKey(text[SendPrefix.Length..]));
 }
 
-/// <summary>What a client token says: whose app may do what in a client's name. Nothing of it is stored.</summary>
+/// <summary>The claims of a client token: client, user and permissions. None of it is stored.</summary>
 /// <param name="Mode">The client's, when the token was made.</param>
 /// <param name="Allow">As <see cref="TokenGrants"/> names it.</param>
 public sealed record ClientToken(string ClientId, ClientMode Mode, string UserId, IReadOnlyList<string> Allow)
@@ -42,8 +42,8 @@ public sealed record ClientToken(string ClientId, ClientMode Mode, string UserId
     /// <summary>Whether it allows something; to send: in any category.</summary>
     public bool Allows(string grant) => grant == TokenGrants.Send ? Allow.Any(a => a.StartsWith(TokenGrants.SendPrefix, StringComparison.Ordinal)) : Allow.Contains(grant);
 
-    /// <summary>Why the app may not send this: an app sends to its own user, in categories that are allowed.</summary>
-    /// <returns>What is wrong and what to do; <c>null</c>: it may.</returns>
+    /// <summary>Checks that the app may send a request: an app sends to its own user only, in permitted categories.</summary>
+    /// <returns>The fault and its fix; <c>null</c>: it may.</returns>
     public string? HindranceToSend(RequestNotification request)
     {
         if (request.UserId != UserId) return "With this client token an app may send to its own user only: give the userId that the token was made for, and no other recipient.";

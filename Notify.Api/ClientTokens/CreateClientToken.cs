@@ -18,7 +18,7 @@ public sealed record CreateClientToken
     [Required]
     public int? TtlSeconds { get; init; }
 
-    /// <summary>What the app may do: devices, preferences, history, ack, and send: with a category; at most 50.</summary>
+    /// <summary>The app's permissions: devices, preferences, history, ack, and send: with a category; at most 50.</summary>
     [Required]
     public IReadOnlyList<string>? Allow { get; init; }
 }

@@ -20,19 +20,19 @@ namespace Notify.Api.Clients;
 /// <summary>A new client: the body of <c>POST /v1/clients</c>.</summary>
 public sealed record CreateClient
 {
-    /// <summary>What people call it; 1 to 100 characters.</summary>
+    /// <summary>Its display name; 1 to 100 characters.</summary>
     [Required]
     public string? Name { get; init; }
 
-    /// <summary>What a <c>test</c> client sends goes to the sandbox and nowhere else. Absent: <c>live</c>.</summary>
+    /// <summary>The mode. Messages of a <c>test</c> client go to the sandbox only. Absent: <c>live</c>.</summary>
     public ClientMode? Mode { get; init; }
 
-    /// <summary>What it may do: some of send, recipients, templates, read, audit, operate, admin.</summary>
+    /// <summary>Its scopes: some of send, recipients, templates, read, audit, operate, admin.</summary>
     [Required]
     public IReadOnlyList<string>? Scopes { get; init; }
 
     /// <summary>
-    /// The limits within which it may use its scopes. Absent: any category and channel, opt-outs hold, broadcasts to topics only.
+    /// The limits within which it may use its scopes. Absent: any category and channel, opt-outs apply, broadcasts to topics only.
     /// </summary>
     public ClientGrants? Grants { get; init; }
 
@@ -61,20 +61,20 @@ public sealed record ClientList(IReadOnlyList<ClientResource> Clients);
 
 /// <summary>A client as administrators see it.</summary>
 /// <param name="ClientId">Also its appKey.</param>
-/// <param name="Name">What people call it.</param>
+/// <param name="Name">Its display name.</param>
 /// <param name="Mode">Live, or to the sandbox only.</param>
-/// <param name="Scopes">What it may do.</param>
+/// <param name="Scopes">Its scopes.</param>
 /// <param name="Grants">The limits within which it may use its scopes, where some were given.</param>
-/// <param name="IsDisabled">Whether it was shut out.</param>
-/// <param name="AcceptPerSecond">How many notifications it may ask for each second; 0: any number; absent: as configured.</param>
-/// <param name="AcceptBurst">How many it may ask for at once; absent: as configured.</param>
-/// <param name="Secrets">Those that count, at most two, without the secrets themselves.</param>
+/// <param name="IsDisabled">Whether it is disabled.</param>
+/// <param name="AcceptPerSecond">How many notifications it may request each second; 0: any number; absent: as configured.</param>
+/// <param name="AcceptBurst">How many it may request at once; absent: as configured.</param>
+/// <param name="Secrets">Its valid secrets, at most two, without the secrets themselves.</param>
 public sealed record ClientResource(
     string ClientId, string Name, ClientMode Mode, IReadOnlyList<string> Scopes, ClientGrants? Grants, bool IsDisabled,
         int? AcceptPerSecond,
     int? AcceptBurst, IReadOnlyList<SecretResource> Secrets);
 
-/// <summary>A secret that counts.</summary>
+/// <summary>A valid secret.</summary>
 /// <param name="Id">By which it can be revoked.</param>
 /// <param name="IssuedAt">When it was made.</param>
 /// <param name="LastUsedAt">When it was last used, within some minutes; absent: never, as far as is known.</param>

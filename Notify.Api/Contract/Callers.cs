@@ -13,9 +13,9 @@ using Notify.Projections.Privacy;
 namespace Notify.Api.Contract;
 
 /// <summary>
-/// Who calls: appKey and appSecret by HTTP Basic (RFC 7617). Secrets are random, so a keyed hash is enough to store;
-/// comparison takes the same time whatever is wrong. Or an app by a client token, as Bearer (RFC 6750), where the endpoint
-/// is open to it. A change to a client counts within <see cref="Memory"/>.
+/// Authenticates clients by appKey and appSecret with HTTP Basic (RFC 7617). Secrets are random, so a keyed hash is enough to
+/// store; comparison takes the same time for every fault. Apps are authenticated by a client token, as Bearer (RFC 6750), where
+/// the endpoint permits them. A change to a client takes effect within <see cref="Memory"/>.
 /// </summary>
 public sealed class Callers(
     IDocumentStore store, ReadDatabase reads, MasterKeyRing ring, TokenKeys tokens, SecretUses uses, Refusals refusals, TimeProvider clock)

@@ -2,7 +2,7 @@ using System.Text.RegularExpressions;
 
 namespace Notify.Api.Contract;
 
-/// <summary>What identifiers may look like.</summary>
+/// <summary>Rules for identifiers.</summary>
 public static partial class Identifiers
 {
     public const string UserIdRule = "must be 1 to 128 of A-Z a-z 0-9 . _ ~ : @ + -; choose one that is not itself an address";

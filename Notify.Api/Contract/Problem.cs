@@ -5,13 +5,13 @@ using Notify.Projections.Privacy;
 
 namespace Notify.Api.Contract;
 
-/// <summary>What went wrong, and what to do (RFC 9457).</summary>
+/// <summary>A problem document: the fault, and its fix (RFC 9457).</summary>
 /// <param name="Type">Names the kind of problem: <c>urn:notify:problem:</c> and the code.</param>
 /// <param name="Title">The status in words.</param>
 /// <param name="Status">The HTTP status.</param>
-/// <param name="Detail">What is wrong and what to do.</param>
-/// <param name="Code">Stable: for programs to decide by.</param>
-/// <param name="TraceId">By which the operators find this request.</param>
+/// <param name="Detail">The fault and its fix.</param>
+/// <param name="Code">A stable code for programs.</param>
+/// <param name="TraceId">The ID by which operators find this request.</param>
 /// <param name="Errors">For <c>invalid_request</c>: every fault, by field; beyond the first 100, their number.</param>
 public sealed record ProblemDocument(
     string Type, string Title, int Status, string Detail, string Code, string TraceId, IDictionary<string, string[]>? Errors)
@@ -38,7 +38,7 @@ public static class Problem
     public static string NotFoundDetail(string what) => $"There is no {what} that you may see. Check the ID, and that it is yours.";
 
     /// <summary>A problem document.</summary>
-    /// <param name="detail">What is wrong and what to do.</param>
+    /// <param name="detail">The fault and its fix.</param>
     /// <param name="errors">For 400: every fault, by field.</param>
     public static IResult Of(int status, string code, string detail, IDictionary<string, string[]>? errors = null, int? retryAfterSeconds = null) =>
         new Result(status, code, detail, errors, retryAfterSeconds);
@@ -47,10 +47,10 @@ public static class Problem
     public static IResult Invalid(IDictionary<string, string[]> errors) =>
         Of(StatusCodes.Status400BadRequest, "invalid_request", InvalidDetail, FaultList.Bound(errors));
 
-    /// <summary>404.</summary>
+    /// <summary>Makes a 404 for a missing resource.</summary>
     public static IResult NotFound(string what) => Of(StatusCodes.Status404NotFound, "not_found", NotFoundDetail(what));
 
-    /// <summary>503: storage is away, nothing was accepted.</summary>
+    /// <summary>Makes a 503: the database is unavailable, and nothing was accepted.</summary>
     public static IResult Unavailable() => Of(StatusCodes.Status503ServiceUnavailable, "storage_unavailable", UnavailableDetail, retryAfterSeconds: 2);
 
     /// <summary>503: too much is waiting, and this request was not accepted.</summary>

@@ -16,7 +16,7 @@ public static class RequestBody
     /// <summary>The largest body of a batch, in bytes.</summary>
     public const int MaxBatchBytes = 8 * 1024 * 1024;
 
-    /// <summary>What the files of an email may add to a single request: base64 of <see cref="AttachmentRules.MaxBytes"/>.</summary>
+    /// <summary>The bytes that an email's files may add to a single request: base64 of <see cref="AttachmentRules.MaxBytes"/>.</summary>
     public const int MaxAttachmentBytes = (AttachmentRules.MaxBytes / 3 * 4) + 1024;
 
     public const string UnsupportedDetail = "Send the body as JSON, with the header Content-Type: application/json.";
@@ -31,7 +31,7 @@ public static class RequestBody
 
     private static readonly JsonDocumentOptions Strict = new() { MaxDepth = 32, AllowDuplicateProperties = false };
 
-    /// <summary>413.</summary>
+    /// <summary>Makes a 413 for a body that is too large.</summary>
     public static IResult TooLarge() => Problem.Of(
         StatusCodes.Status413PayloadTooLarge, "too_large", TooLargeDetail);
 
@@ -75,9 +75,9 @@ public static class RequestBody
     }
 
     /// <summary>Parses a JSON object.</summary>
-    /// <param name="what">What the text is, to begin a sentence with.</param>
-    /// <returns>The document, to be disposed of, or what is wrong with it.</returns>
-    /// <param name="isLine">Whether it is one line, of which only the byte is told.</param>
+    /// <param name="what">The name of the text, to begin a sentence with.</param>
+    /// <returns>The document, which the caller disposes, or its fault.</returns>
+    /// <param name="isLine">Whether it is one line, so that a fault names the byte only.</param>
     public static (JsonDocument? Document, string? Fault) Parse(ReadOnlyMemory<byte> text, string what, bool isLine = false)
     {
         // The parser does not look into strings; whoever reads one that is no UTF-8 would be thrown at.

@@ -1,9 +1,9 @@
 namespace Notify.Api.Contract;
 
-/// <summary>What holds of every query string.</summary>
+/// <summary>Checks that apply to every query string.</summary>
 public static class RequestQuery
 {
-    /// <summary>The faults of a query string that no endpoint could make anything of; <c>null</c> when there are none.</summary>
+    /// <summary>Returns the faults of a query string that no endpoint could process; <c>null</c> when there are none.</summary>
     public static IResult? Check(HttpRequest request)
     {
         if (!request.QueryString.HasValue || !request.QueryString.Value!.Contains("%00", StringComparison.Ordinal)) return null;

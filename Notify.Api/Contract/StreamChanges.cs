@@ -15,7 +15,7 @@ public static class StreamChanges
 
     /// <summary>Runs a decision and appends what it returns, together with what it has put into the session; where that is nothing, nothing is committed.</summary>
     /// <param name="key">The stream's key, and its snapshot's ID.</param>
-    /// <param name="first">What must be locked before any stream; names another stream that the decision appends to.</param>
+    /// <param name="first">Takes the locks that come before any stream; returns another stream that the decision appends to.</param>
     public static Task RunAsync<T>(
         IDocumentStore store, string key, TimeProvider clock, Decision<T> decide, CancellationToken cancellation, Func<IDocumentSession, Task<string>>? first = null) where T : class =>
         RepeatAsync(clock, async () =>

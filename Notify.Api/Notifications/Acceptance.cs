@@ -17,10 +17,10 @@ using Wolverine.Marten;
 
 namespace Notify.Api.Notifications;
 
-/// <summary>What became of a request.</summary>
+/// <summary>The result of a request.</summary>
 public enum AcceptResult
 {
-    /// <summary>It is durable.</summary>
+    /// <summary>It is stored durably.</summary>
     Accepted,
 
     /// <summary>The same request was accepted before.</summary>
@@ -30,8 +30,8 @@ public enum AcceptResult
     Conflict,
 }
 
-/// <summary>What tells a request as it was received from another one.</summary>
-/// <param name="Hash">The keyed hash of its canonical form, before defaults: what «the same request» means.</param>
+/// <summary>The identity of a request as received.</summary>
+/// <param name="Hash">The keyed hash of its canonical form, before defaults. Requests with equal hashes are the same.</param>
 /// <param name="Bytes">Its size.</param>
 public readonly record struct ReceivedRequest(string Hash, long Bytes);
 
@@ -119,7 +119,7 @@ public sealed class Acceptance : IAsyncDisposable
         CancellationToken aborted = default)
     {
         var payload = PayloadOf(request);
-        // What the payload holds is not held twice while the request waits.
+        // The payload already contains these parts; they are not kept twice while the request waits.
         var item = new Item(
             NotificationKey.Of(client.ClientId, request.EventId!), client,
                 request with { Content = null, Metadata = null, Template = null, Channels = request.Channels ?? client.Sending.Channels },
@@ -127,7 +127,7 @@ public sealed class Acceptance : IAsyncDisposable
         return group.AddAsync(item, aborted);
     }
 
-    /// <summary>What is known of a request that cannot be accepted now: whether it, or another one under its event ID, was accepted before.</summary>
+    /// <summary>Finds out whether a request that cannot be accepted now, or another one under its event ID, was accepted before.</summary>
     public async Task<AcceptResult?> KnownAsync(
         Client client, RequestNotification request, ReceivedRequest received, CancellationToken cancellation)
     {
@@ -181,7 +181,7 @@ public sealed class Acceptance : IAsyncDisposable
             : Compare(stored, i.Hash))];
     }
 
-    /// <summary>What tells a request from another one.</summary>
+    /// <summary>Returns the identity of a request.</summary>
     public ReceivedRequest ReceivedOf(JsonElement received)
     {
         using var canonical = CanonicalJson.Rent(received);
@@ -205,7 +205,7 @@ public sealed class Acceptance : IAsyncDisposable
 
     private string SubjectOf(RequestNotification r) => r.UserId is { } user ? Recipient.KeyOf(user) : NotificationPlanning.SubjectOf(ToOf(r)!, ring);
 
-    /// <summary>What is personal in a request.</summary>
+    /// <summary>Returns the personal part of a request.</summary>
     public static NotificationPayload PayloadOf(RequestNotification r) => new(
         r.Content is { } c
             ? new NotificationContent(c.Title, c.Body, c.Html, c.Data, c.Url, c.Push, c.Attachments is { Count: > 0 } files ? [.. files.Select(f => f.Kept())] : null, c.Track)

@@ -12,7 +12,7 @@ using Notify.Projections.OpenDeliveries;
 
 namespace Notify.Api.Notifications;
 
-/// <summary>What an app saw of a push: the body of <c>POST …/ack</c>.</summary>
+/// <summary>An app's acknowledgement of a push: the body of <c>POST …/ack</c>.</summary>
 public sealed record AcknowledgeDelivery
 {
     /// <summary>The push: its delivery's ID.</summary>
@@ -24,7 +24,7 @@ public sealed record AcknowledgeDelivery
     public AcknowledgedEvent? Event { get; init; }
 }
 
-/// <summary>What an app can see of a push.</summary>
+/// <summary>The events of a push that an app can acknowledge.</summary>
 public enum AcknowledgedEvent { Delivered, Opened }
 
 /// <summary>The shape of an acknowledgement.</summary>

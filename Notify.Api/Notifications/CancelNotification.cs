@@ -12,13 +12,16 @@ using Notify.Projections.OpenDeliveries;
 
 namespace Notify.Api.Notifications;
 
-/// <summary>What a cancel stopped.</summary>
+/// <summary>The result of a cancel.</summary>
 /// <param name="EventId">The notification's.</param>
-/// <param name="Status">Where the notification stands now.</param>
+/// <param name="Status">The current status of the notification.</param>
 /// <param name="Stopped">The deliveries that were stopped; none where nothing had been planned yet.</param>
 public sealed record CancelledNotification(string EventId, NotificationStatus Status, IReadOnlyList<Guid> Stopped);
 
-/// <summary>Withdraws what of a notification is not in flight: exact, because what waits is taken out of the table that claims are made in.</summary>
+/// <summary>
+/// Cancels the deliveries of a notification that are not in flight. This is exact: waiting rows are deleted from the table in which
+/// claims are made.
+/// </summary>
 public static class CancelNotification
 {
     /// <summary>Maps <c>POST /v1/notifications/{eventId}/cancel</c>.</summary>
@@ -40,7 +43,8 @@ public static class CancelNotification
         await using var session = store.LightweightSession();
         await session.BeginTransactionAsync(cancellation);
         var taken = await OpenDeliveryTable.TakeWaitingAsync(session.Connection!, key, cancellation);
-        // Who was planning it just then has put its deliveries in its place: the first look waited for that, the second sees them.
+        // A transaction that was planning it has replaced its row by its deliveries: the first statement waited for that commit, the
+        // second one finds the deliveries.
         if (taken.Count == 0) taken = await OpenDeliveryTable.TakeWaitingAsync(session.Connection!, key, cancellation);
         await DigestWithdrawal.TakeOutAsync(session.Connection!, key, cancellation);
         await NotificationStreams.LockAsync(session, [key], cancellation);
@@ -66,9 +70,9 @@ public sealed record RescheduleNotification
     public DateTimeOffset? SendAt { get; init; }
 }
 
-/// <summary>What a reschedule made of a notification.</summary>
+/// <summary>The result of a reschedule.</summary>
 /// <param name="EventId">The notification's.</param>
-/// <param name="Status">Where the notification stands now.</param>
+/// <param name="Status">The current status of the notification.</param>
 /// <param name="SendAt">When it will be sent.</param>
 public sealed record RescheduledNotification(string EventId, NotificationStatus Status, DateTimeOffset SendAt);
 

@@ -8,7 +8,7 @@ namespace Notify.Api.Notifications;
 /// <summary>A file that goes with an email.</summary>
 public sealed record RequestedAttachment
 {
-    /// <summary>What the recipient's program calls it. Folders, control characters and line breaks are taken out.</summary>
+    /// <summary>Its name for the recipient. Folders, control characters and line breaks are removed.</summary>
     [System.ComponentModel.DataAnnotations.Required]
     public string? Filename { get; init; }
 
@@ -39,7 +39,7 @@ public sealed class RequestedAttachmentValidator : AbstractValidator<RequestedAt
         RuleFor(a => a.ContentId).Must(c => AttachmentRules.IsContentId(c!)).When(a => a.ContentId is not null).WithMessage("must be 1 to 100 of A-Z a-z 0-9 . _ + -, also with @ and a domain");
     }
 
-    /// <summary>What is wrong with all files of an email together; <c>null</c>: nothing.</summary>
+    /// <summary>Returns the fault of all files of an email together; <c>null</c>: none.</summary>
     public static string? Excess(IReadOnlyList<RequestedAttachment> files)
     {
         if (files.Count > AttachmentRules.MaxCount) return $"must be at most {AttachmentRules.MaxCount} files; they are {files.Count}";

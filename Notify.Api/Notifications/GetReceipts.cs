@@ -16,17 +16,17 @@ namespace Notify.Api.Notifications;
 /// <param name="Receipts">As they came, oldest first.</param>
 public sealed record ReceiptList(IReadOnlyList<ReceiptResource> Receipts);
 
-/// <summary>A receipt as a provider posted it: what the events that name it as their <c>receipt</c> followed from.</summary>
-/// <param name="Provider">Who posted it.</param>
+/// <summary>A receipt as a provider posted it: the source of the events that name it as their <c>receipt</c>.</summary>
+/// <param name="Provider">The provider that posted it.</param>
 /// <param name="ReceiptId">The provider's own ID of it; the events that followed from it name it.</param>
-/// <param name="ReceivedAt">When it came.</param>
-/// <param name="At">When what it tells of happened, where the provider says so; else when it came.</param>
-/// <param name="What">What it says, in the words that all providers share.</param>
+/// <param name="ReceivedAt">When it arrived.</param>
+/// <param name="At">The time of the reported fact, where the provider gives it; else the receipt's arrival.</param>
+/// <param name="What">The reported fact, in terms that all providers share.</param>
 /// <param name="DeliveryId">The delivery that it is about.</param>
 /// <param name="ProviderMessageId">The provider's ID of the message.</param>
 /// <param name="Reason">Why it failed.</param>
 /// <param name="ProviderCode">The provider's own code.</param>
-/// <param name="Raw">The receipt word for word; absent where the person was erased, or where it is no longer kept.</param>
+/// <param name="Raw">The receipt as received; absent where the person was erased, or where it is no longer kept.</param>
 public sealed record ReceiptResource(
     string Provider, string ReceiptId, DateTimeOffset ReceivedAt, DateTimeOffset At, ReportKind What, Guid? DeliveryId, string? ProviderMessageId, string? Reason, string? ProviderCode, string? Raw);
 

@@ -7,16 +7,16 @@ namespace Notify.Api.Notifications;
 /// <param name="EventId">The client's own ID of it.</param>
 /// <param name="UserId">The registered user; absent for someone who is not registered.</param>
 /// <param name="Status">Follows from the deliveries.</param>
-/// <param name="Category">What kind of notification it is.</param>
+/// <param name="Category">Its category.</param>
 /// <param name="Priority">How urgent it is.</param>
 /// <param name="RequestedAt">When it was accepted.</param>
 /// <param name="SendAt">When it is to be sent; absent: at once.</param>
 /// <param name="ExpiresAt">After this time it is not sent any more.</param>
-/// <param name="Template">The template that says it, where the request gave no content.</param>
+/// <param name="Template">The template of its content, where the request gave none.</param>
 /// <param name="Version">The number of events that this state was folded from; absent in lists.</param>
-/// <param name="Deliveries">One for each device, number and address, also those left out.</param>
-/// <param name="Digest">The event ID of the digest that it is told by, or will be; it has no deliveries of its own then.</param>
-/// <param name="Members">What a digest tells, by event ID; absent until it closes, and in lists.</param>
+/// <param name="Deliveries">One for each device, number and address, also skipped ones.</param>
+/// <param name="Digest">The event ID of the digest that it is, or will be, part of; it has no deliveries of its own then.</param>
+/// <param name="Members">The event IDs of a digest's members; absent until it closes, and in lists.</param>
 public sealed record NotificationResource(
     string EventId, string? UserId, NotificationStatus Status, string Category, Priority Priority, DateTimeOffset RequestedAt,
     DateTimeOffset? SendAt, DateTimeOffset? ExpiresAt, NotificationTemplate? Template, long? Version, IReadOnlyList<DeliveryResource> Deliveries,
@@ -47,9 +47,9 @@ public sealed record NotificationTemplate(string Key, int Version, string? Local
 /// <summary>One delivery as callers see it. Its address is not shown.</summary>
 /// <param name="DeliveryId">Follows from the notification and the device, number or address.</param>
 /// <param name="Channel">How the person is reached.</param>
-/// <param name="Provider">Who carries it, once that is known.</param>
-/// <param name="Status">Where it stands.</param>
-/// <param name="Reason">Why it was left out, put off or failed.</param>
+/// <param name="Provider">The provider that sends it, once that is known.</param>
+/// <param name="Status">Its current status.</param>
+/// <param name="Reason">Why it was skipped, deferred or failed.</param>
 /// <param name="ProviderCode">The provider's own code.</param>
 /// <param name="Attempts">Calls made, or about to be made.</param>
 /// <param name="DeviceId">The device, for a push.</param>
@@ -58,7 +58,7 @@ public sealed record NotificationTemplate(string Key, int Version, string? Local
 /// <param name="DispatchedAt">When the provider accepted it.</param>
 /// <param name="DeliveredAt">When the device had it.</param>
 /// <param name="OpenedAt">When the person first opened it.</param>
-/// <param name="ComplainedAt">When the person called it unwanted.</param>
+/// <param name="ComplainedAt">When the person marked it as unwanted.</param>
 /// <param name="UnsubscribedAt">When the person unsubscribed through it.</param>
 /// <param name="ClickedAt">When the person first followed a link of it.</param>
 /// <param name="Opens">How often the person opened it, the first time included; absent where there was none, in lists, and as of an earlier time. So are the following.</param>

@@ -33,22 +33,24 @@ public sealed record RequestNotification
     /// <summary>The channels to use; absent: the template's, else all by which the person can be reached.</summary>
     public IReadOnlyList<Channel>? Channels { get; init; }
 
-    /// <summary>What kind of notification it is, such as <c>shipping</c>: people opt in and out by category. 1 to 64 of a-z 0-9 . _ -. Absent: the template's.</summary>
+    /// <summary>
+    /// The category, such as <c>shipping</c>: people opt in and out by category. 1 to 64 of a-z 0-9 . _ -. Absent: the template's.
+    /// </summary>
     public string? Category { get; init; }
 
     /// <summary>How urgent it is; absent: <c>normal</c>.</summary>
     public Priority? Priority { get; init; }
 
-    /// <summary>The template that says it. Either this or <c>content</c>.</summary>
+    /// <summary>The template of its content. Either this or <c>content</c>.</summary>
     public RequestedTemplate? Template { get; init; }
 
-    /// <summary>What to say. Either this or <c>template</c>.</summary>
+    /// <summary>The content. Either this or <c>template</c>.</summary>
     public RequestedContent? Content { get; init; }
 
     /// <summary>When to send, to the microsecond and up to the year 9999; absent or past: now.</summary>
     public DateTimeOffset? SendAt { get; init; }
 
-    /// <summary>After this time it is worth nothing and is not sent any more.</summary>
+    /// <summary>Its expiry. After this time it is not sent any more.</summary>
     public DateTimeOffset? ExpiresAt { get; init; }
 
     /// <summary>Anything of yours, kept with the notification; an object.</summary>
@@ -96,7 +98,7 @@ public sealed record RequestedContent
     /// <summary>Files of an email: at most 10, together at most 5,242,880 bytes before base64. They do not count towards the limit of a request's size.</summary>
     public IReadOnlyList<RequestedAttachment>? Attachments { get; init; }
 
-    /// <summary>What is noticed of its reading, by email and SMS; absent: nothing.</summary>
+    /// <summary>The tracking of its emails and SMS; absent: none.</summary>
     public TrackOptions? Track { get; init; }
 }
 
@@ -223,9 +225,9 @@ public sealed class RequestedRecipientValidator : AbstractValidator<RequestedRec
     }
 }
 
-/// <summary>What became of a request.</summary>
+/// <summary>The result of a request.</summary>
 /// <param name="EventId">The request's own.</param>
-/// <param name="Status">Where the notification stands.</param>
+/// <param name="Status">The current status of the notification.</param>
 /// <param name="Duplicate">Whether the same request was accepted before.</param>
 public sealed record RequestedNotification(string EventId, NotificationStatus Status, bool Duplicate);
 

@@ -13,19 +13,19 @@ namespace Notify.Api.Operations;
 /// <summary>An alert as it is shown.</summary>
 /// <param name="AlertId">The same from the opening to the recovery.</param>
 /// <param name="State"><c>open</c> or <c>recovered</c>.</param>
-/// <param name="Subject">What is in trouble, in one word for each kind.</param>
-/// <param name="Provider">The provider, where it is about one.</param>
-/// <param name="Summary">What happens, in a sentence.</param>
+/// <param name="Subject">The subject of the alert, in one word for each kind.</param>
+/// <param name="Provider">The provider, where it concerns one.</param>
+/// <param name="Summary">A description in one sentence.</param>
 /// <param name="FirstCause">The reason and the provider's code of the first failure.</param>
 /// <param name="Failures">Attempts that failed since it began.</param>
 /// <param name="Attempts">All attempts since it began.</param>
 /// <param name="FirstFailureAt">When the first of them failed.</param>
 /// <param name="LastFailureAt">When the last of them failed.</param>
-/// <param name="OpenedAt">When it was told.</param>
-/// <param name="RecoveredAt">When it was over; absent while it lasts.</param>
-/// <param name="Link">Where to look; absent where no list tells more.</param>
-/// <param name="WhatToDo">What to do about it.</param>
-/// <param name="WithoutTraffic">It is open, and nothing has been tried for a while: nobody can tell whether it lasts.</param>
+/// <param name="OpenedAt">When it was opened.</param>
+/// <param name="RecoveredAt">When it recovered; absent while it is open.</param>
+/// <param name="Link">A list with details; absent where there is none.</param>
+/// <param name="WhatToDo">The recommended action.</param>
+/// <param name="WithoutTraffic">Whether it is open and nothing has been tried for a while, so that its end cannot be detected.</param>
 public sealed record AlertResource(
     Guid AlertId, string State, string Subject, TroubleKind Kind, string? Provider, Lane? Lane, Priority? Priority, string Summary, string FirstCause, long Failures, long Attempts,
     DateTimeOffset FirstFailureAt, DateTimeOffset LastFailureAt, DateTimeOffset OpenedAt, DateTimeOffset? RecoveredAt, bool? WithoutTraffic, Uri? Link, string WhatToDo);
@@ -35,7 +35,7 @@ public sealed record AlertResource(
 /// <param name="Next">Pass it as <c>after</c> for the next page; absent on the last.</param>
 public sealed record AlertList(IReadOnlyList<AlertResource> Items, string? Next);
 
-/// <summary>What developers were alerted to, and still are.</summary>
+/// <summary>Open and recovered alerts to developers.</summary>
 public static class Alerts
 {
     private const int Page = 500;

@@ -64,13 +64,13 @@ public sealed record DeadLetterList(IReadOnlyList<DeadLetter> Items);
 /// <param name="RequestedAt">When it was accepted.</param>
 public sealed record DeadLetter(Guid DeliveryId, string? Client, string? EventId, string Queue, int Attempts, string? Reason, DateTimeOffset RequestedAt);
 
-/// <summary>What a replay did, or would do.</summary>
-/// <param name="DryRun">Whether it only tells.</param>
-/// <param name="Replayed">How many go on their way again.</param>
+/// <summary>The result of a replay, or of its dry run.</summary>
+/// <param name="DryRun">Whether nothing was changed.</param>
+/// <param name="Replayed">The number of deliveries that are queued again.</param>
 /// <param name="Results">One for each delivery.</param>
 public sealed record ReplayedDeadLetters(bool DryRun, int Replayed, IReadOnlyList<ReplayedDeadLetter> Results);
 
-/// <summary>What became of one dead letter.</summary>
+/// <summary>The result of one dead letter.</summary>
 /// <param name="DeliveryId">The delivery.</param>
 /// <param name="Result"><c>replayed</c> or <c>refused</c>.</param>
 /// <param name="Reason">Why it was refused.</param>

@@ -16,7 +16,7 @@ namespace Notify.Api.Operations;
 /// <param name="Items">One per group; one in all where nothing is grouped by.</param>
 public sealed record AnalyticsResource(DateTimeOffset From, DateTimeOffset To, IReadOnlyList<string> GroupBy, IReadOnlyList<AnalyticsRow> Items);
 
-/// <summary>What became of what was sent, in numbers, from the read model; they may lag by moments.</summary>
+/// <summary>Counts of notifications and their outcomes, from the read model; they may lag by moments.</summary>
 public static class GetAnalytics
 {
     /// <summary>The longest range.</summary>

@@ -40,8 +40,8 @@ public sealed class AppRules(NpgsqlDataSource database, TimeProvider clock)
         return await CarriedApps.ReadAsync(connection, "apns", clock.GetUtcNow(), cancellation);
     }
 
-    /// <summary>The fault of an app among those that are configured.</summary>
-    /// <param name="all">What is configured; <c>null</c>: not known.</param>
+    /// <summary>Returns the fault of an app that is not configured.</summary>
+    /// <param name="all">The configured apps; <c>null</c>: not known.</param>
     public static string? FaultOf(DeviceApp app, IReadOnlyList<CarriedApp>? all) =>
         all is null || DeviceApp.Choose(app, [.. all.Select(a => (a.App, a.Environment))]) >= 0 ? null
             : $"{app.Name} is no app that this installation has settings for; add it under Providers:Apns:Apps";

@@ -31,7 +31,7 @@ public sealed record WebPushKeys
     public string? Auth { get; init; }
 }
 
-/// <summary>What contact data may look like.</summary>
+/// <summary>Rules for contact data.</summary>
 public static class ContactRules
 {
     public const string EmailRule = "must be an email address such as name@example.com";

@@ -79,7 +79,7 @@ public static class Devices
     // Said again within this time, nothing has happened: apps register at every start.
     private static readonly TimeSpan Renewal = TimeSpan.FromDays(1);
 
-    /// <summary>What is kept, sealed, as a device's address: its token, or its subscription as JSON.</summary>
+    /// <summary>Returns a device's address, which is stored encrypted: its token, or its subscription as JSON.</summary>
     public static string AddressOf(Platform platform, string? token, WebPushSubscription? subscription) => token is not null
         ? Spelled(platform, token)
         : JsonSerializer.Serialize(subscription! with { ExpirationTime = null }, NotifyJson.Options);

@@ -22,8 +22,8 @@ public static class ImportCommand
     private const int LinesAtOnce = 1000, BytesAtOnce = 4 * 1024 * 1024, Tries = 15, Interrupted = 130;
 
     /// <summary>Runs the command.</summary>
-    /// <param name="args">What follows <c>import</c>.</param>
-    /// <returns>The exit code: 0 when every line was taken, 1 when some or all were not, 2 when the command is no command, 130 when it was interrupted.</returns>
+    /// <param name="args">The arguments after <c>import</c>.</param>
+    /// <returns>The exit code: 0 all lines imported, 1 some or all rejected, 2 wrong arguments, 130 interrupted.</returns>
     public static async Task<int> RunAsync(string[] args)
     {
         if (args is not [{ Length: > 0 } path])
@@ -37,7 +37,7 @@ public static class ImportCommand
             BaseAddress = new Uri(Environment.GetEnvironmentVariable("NOTIFY_API") is { Length: > 0 } url ? url : "http://127.0.0.1:5080"), Timeout = TimeSpan.FromSeconds(60),
         };
         http.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Basic", Convert.ToBase64String(Encoding.UTF8.GetBytes(Environment.GetEnvironmentVariable("NOTIFY_KEY") ?? "")));
-        // What is under way is brought to its end first; whoever is in a hurry says so twice.
+        // The first signal lets the running requests end; the second one stops at once.
         using var stop = new CancellationTokenSource();
         using var interrupted = PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop);
         using var ended = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop);

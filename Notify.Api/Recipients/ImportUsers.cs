@@ -16,7 +16,7 @@ namespace Notify.Api.Recipients;
 /// <summary>One user of an import: a line of <c>POST /v1/users/import</c>.</summary>
 public sealed record ImportUser
 {
-    /// <summary>Who it is.</summary>
+    /// <summary>The user's ID.</summary>
     [Required]
     public string? UserId { get; init; }
 
@@ -37,15 +37,15 @@ public sealed record ImportUser
 }
 
 /// <summary>A line that was not imported.</summary>
-/// <param name="Line">Its number in what was sent, from 1.</param>
+/// <param name="Line">Its number in the request's body, from 1.</param>
 /// <param name="Field">The field at fault; <c>null</c>: the line as a whole.</param>
-/// <param name="Message">What is wrong with it.</param>
+/// <param name="Message">Its fault.</param>
 public sealed record ImportFault(long Line, string? Field, string Message);
 
-/// <summary>What came of an import.</summary>
+/// <summary>The result of an import.</summary>
 /// <param name="Imported">Lines that registered or changed a user.</param>
-/// <param name="Unchanged">Lines that said what was known.</param>
-/// <param name="Failed">Lines that were refused.</param>
+/// <param name="Unchanged">Lines that changed nothing.</param>
+/// <param name="Failed">Lines that were rejected.</param>
 /// <param name="Errors">Why, every fault of each line; the first 1,000.</param>
 /// <param name="ErrorsLeftOut">How many more faults there were.</param>
 public sealed record ImportSummary(long Imported, long Unchanged, long Failed, IReadOnlyList<ImportFault> Errors, long ErrorsLeftOut);
@@ -84,7 +84,7 @@ public static class ImportUsers
     private const string Compressed = "Send the lines as they are, without Content-Encoding.";
     private const string Unsupported = "Send one JSON object a line, with the header Content-Type: application/x-ndjson.";
 
-    /// <summary>What is wrong with a line that is longer than <see cref="MaxLine"/>.</summary>
+    /// <summary>The fault of a line that is longer than <see cref="MaxLine"/>.</summary>
     public static readonly string TooLong = $"is longer than {MaxLine / 1024} KiB";
 
     /// <summary>Maps <c>POST /v1/users/import</c>.</summary>

@@ -37,7 +37,7 @@ public sealed record QuietHoursChoice
     public string? To { get; init; }
 }
 
-/// <summary>What a user wants to receive: the body of <c>PUT /v1/users/{userId}/preferences</c>. What is absent follows the defaults.</summary>
+/// <summary>A user's preferences: the body of <c>PUT /v1/users/{userId}/preferences</c>. Absent ones follow the defaults.</summary>
 public sealed record PutPreferences
 {
     /// <summary>By channel: push, sms, email.</summary>
@@ -132,7 +132,7 @@ public static class Preferences
 
             if (quiet != recipient?.QuietHours) events.Add(quiet is null ? new QuietHoursWithdrawn(by, through, now) : new QuietHoursSet(quiet.From, quiet.To, by, through, now));
 
-            // Who says nothing is known from then on all the same, as one who says something is: with no contact details.
+            // An empty choice also registers the user, without contact details, as any other choice does.
             if (events.Count == 0 && recipient is null or { IsErased: true })
             {
                 var (subject, nothing) = (Recipient.KeyOf(userId), new ContactDetails(null, null));
@@ -152,7 +152,7 @@ public static class Preferences
     private static string TagOf(IReadOnlyDictionary<string, bool> choices, QuietHours? quiet) =>
         $"\"{Base64Url.EncodeToString(SHA256.HashData(Encoding.UTF8.GetBytes(string.Join('\n', [.. choices.OrderBy(c => c.Key, StringComparer.Ordinal).Select(c => $"{c.Key} {c.Value}"), $"{quiet}"]))))[..16]}\"";
 
-    // Whoever names nothing means whatever they are; proxies that compress weaken a tag.
+    // A request without If-Match accepts any version. Proxies that compress weaken a tag.
     private static bool Matches(HttpRequest request, string tag) =>
         request.Headers.IfMatch is not { Count: > 0 } named
         || named.ToString().Split(',', StringSplitOptions.TrimEntries).Any(t => t == "*" || t == tag || t == $"W/{tag}");

@@ -14,7 +14,7 @@ using Npgsql;
 
 namespace Notify.Api.Recipients;
 
-/// <summary>A user's contact details: the body of <c>PUT /v1/users/{userId}</c>. What is absent or <c>null</c> is not known any more.</summary>
+/// <summary>A user's contact details: the body of <c>PUT /v1/users/{userId}</c>. Absent or <c>null</c> details are removed.</summary>
 public sealed record PutUser
 {
     /// <summary>An email address.</summary>
@@ -143,7 +143,7 @@ public static class Users
             var hadKey = await keys.EraseAsync(session.Connection!, key, http.RequestAborted);
             found = hadKey || recipient is { IsErased: false };
             if (!found) return [];
-            // What a client gave to be suppressed is theirs, too: the suppression stays, and what it is of cannot be read any more.
+            // Addresses that a client suppressed belong to the user, too: the suppression remains, and its address cannot be read any more.
             foreach (var subject in await SuppressedAddresses.EverGivenAsync(session, key, http.RequestAborted))
             {
                 if (!others.Contains(subject)) await keys.EraseAsync(session.Connection!, subject, http.RequestAborted);

@@ -15,7 +15,7 @@ public static class ApiReference
     /// <summary>The security scheme of client tokens.</summary>
     public const string Bearer = "bearer";
 
-    /// <summary>What the names in paths mean, and an example of each.</summary>
+    /// <summary>Descriptions of the names in paths, with an example of each.</summary>
     public static readonly IReadOnlyDictionary<string, (string Description, string Example)> PathParameters = new Dictionary<string, (string, string)>(StringComparer.Ordinal)
     {
         ["eventId"] = ("The event ID that the client chose.", "order-123-shipped"),

@@ -25,13 +25,13 @@ public sealed record ProblemNote(int Status, string Code, string Detail);
 public sealed record ParameterNote(string Name, string Description, object? Example, Type Type, bool IsHeader = false);
 
 /// <summary>
-/// What the reference says of an endpoint, said beside the endpoint. Bodies are read by <see cref="RequestBody"/>, so neither
-/// the framework nor its binding knows of them; types and examples are checked by the compiler, and every example by a test.
+/// Describes endpoints for the reference, next to their mapping. <see cref="RequestBody"/> reads bodies, so the framework's
+/// binding does not know them. The compiler checks types and examples, and a test checks every example.
 /// </summary>
 public static class Describing
 {
-    /// <summary>What an endpoint takes: the type gives the schema. Say it again for another example.</summary>
-    /// <param name="name">What the example is about, in a few words.</param>
+    /// <summary>Describes the body of an endpoint: the type gives the schema. Another call adds another example.</summary>
+    /// <param name="name">A short name of the example.</param>
     public static RouteHandlerBuilder Takes<T>(this RouteHandlerBuilder endpoint, string name, T example) where T : notnull => endpoint.WithMetadata(
         new BodyNote(name, example),
         new AcceptsMetadata([], typeof(T))); // no content type: the framework would refuse others before RequestBody could say why
@@ -43,9 +43,9 @@ public static class Describing
         new BodyNote(name, example, IsOptional: true),
         new AcceptsMetadata([], typeof(T), isOptional: true));
 
-    /// <summary>What an endpoint takes line by line (NDJSON): the type gives the schema of a line.</summary>
-    /// <param name="unsupported">What it says to whoever sends something else.</param>
-    /// <param name="name">What the example is about, in a few words.</param>
+    /// <summary>Describes the lines of an endpoint's body (NDJSON): the type gives the schema of a line.</summary>
+    /// <param name="unsupported">The answer to another content type.</param>
+    /// <param name="name">A short name of the example.</param>
     public static RouteHandlerBuilder TakesLines<T>(this RouteHandlerBuilder endpoint, string unsupported, string name, T example) where T : notnull => endpoint.WithMetadata(
         new BodyNote(name, example, unsupported),
         new AcceptsMetadata([], typeof(T)));
@@ -68,7 +68,7 @@ public static class Describing
     public static RouteHandlerBuilder Fails(this RouteHandlerBuilder endpoint, int status, string code, string detail) =>
         endpoint.WithMetadata(new ProblemNote(status, code, detail));
 
-    /// <summary>404.</summary>
+    /// <summary>Describes a 404 for a missing resource.</summary>
     public static RouteHandlerBuilder FailsNotFound(this RouteHandlerBuilder endpoint, string what) =>
         endpoint.Fails(StatusCodes.Status404NotFound, "not_found", Problem.NotFoundDetail(what));
 

@@ -2,7 +2,7 @@ using Microsoft.OpenApi;
 
 namespace Notify.Api.Reference;
 
-/// <summary>What every host serves beside its own endpoints: Api, Dispatch and Projections alike, without a key.</summary>
+/// <summary>Endpoints that every host serves besides its own, without a key: Api, Dispatch and Projections alike.</summary>
 public static class HostEndpoints
 {
     /// <summary>The paths.</summary>

@@ -93,7 +93,7 @@ public sealed class OperationNotes : IOpenApiOperationTransformer
         media.Example = Json(answer.Example);
     }
 
-    // What the endpoint itself noted, and what every endpoint with a scope or with a body answers.
+    // Returns the endpoint's own problems, and those of every endpoint with a scope or with a body.
     private static IEnumerable<ProblemNote> Problems(OpenApiOperation operation, IEnumerable<object> notes)
     {
         var own = notes.OfType<ProblemNote>().ToList();

@@ -1,6 +1,6 @@
 namespace Notify.Api.Reference;
 
-/// <summary>What the host serves, as it was mapped.</summary>
+/// <summary>The mapped routes of the host.</summary>
 public static class Routes
 {
     /// <summary>Prints a line for each method and path; <c>HEAD</c> goes with <c>GET</c>.</summary>

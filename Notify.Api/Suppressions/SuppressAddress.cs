@@ -46,7 +46,7 @@ public sealed class SuppressAddressValidator : AbstractValidator<SuppressAddress
     }
 }
 
-/// <summary>What an address of a channel may look like.</summary>
+/// <summary>Rules for the addresses of a channel.</summary>
 public static class AddressRules
 {
     /// <summary>The rule, in words.</summary>
@@ -64,7 +64,7 @@ public static class AddressRules
 /// <summary>Suppresses an address for the whole installation.</summary>
 public static class SuppressAddressEndpoint
 {
-    /// <summary>Who knows it, when a client told.</summary>
+    /// <summary>The source of a suppression that a client requested.</summary>
     public const string Source = "api";
 
     private static readonly SuppressAddressValidator Validator = new();

@@ -20,10 +20,10 @@ namespace Notify.Api.Suppressions;
 /// <param name="Channel">sms or email.</param>
 /// <param name="Address">Masked; absent once it cannot be read any more because the person was erased.</param>
 /// <param name="Reason">Why: OptedOutAtProvider, Complained, HardBounced, BadAddress, ByRequest or Blocked.</param>
-/// <param name="Source">Who knows it: a provider, or <c>api</c>.</param>
-/// <param name="By">Who told: a client, or the provider.</param>
-/// <param name="Since">When the reason and the end were learned.</param>
-/// <param name="ExpiresAt">From then on it may be used again; absent: not before it is lifted.</param>
+/// <param name="Source">The source: a provider, or <c>api</c>.</param>
+/// <param name="By">The reporter: a client, or the provider.</param>
+/// <param name="Since">When the reason and the expiry were reported.</param>
+/// <param name="ExpiresAt">From then on the address may be used again; absent: not before the suppression is lifted.</param>
 public sealed record SuppressionResource(string Id, Channel Channel, string? Address, string Reason, string Source, string By, DateTimeOffset Since, DateTimeOffset? ExpiresAt)
 {
     internal static SuppressionResource Example => new(

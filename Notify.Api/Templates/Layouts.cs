@@ -10,7 +10,9 @@ using Notify.Projections;
 
 namespace Notify.Api.Templates;
 
-/// <summary>What stands around emails: the body of <c>PUT /v1/layouts/{key}</c>. It knows <c>content</c>, <c>subject</c> and <c>locale</c>.</summary>
+/// <summary>
+/// The frame of emails: the body of <c>PUT /v1/layouts/{key}</c>. Its values are <c>content</c>, <c>subject</c> and <c>locale</c>.
+/// </summary>
 public sealed record PutLayout
 {
     /// <summary>HTML in Liquid, with <c>{{ content }}</c> where the email goes.</summary>

@@ -12,7 +12,7 @@ using Notify.Projections.Templates;
 
 namespace Notify.Api.Templates;
 
-/// <summary>What to show a template with: the body of <c>POST /v1/templates/{key}/preview</c>.</summary>
+/// <summary>The inputs of a preview: the body of <c>POST /v1/templates/{key}/preview</c>.</summary>
 public sealed record PreviewTemplate
 {
     /// <summary>The language, BCP 47; absent: the default.</summary>
@@ -25,13 +25,13 @@ public sealed record PreviewTemplate
     public int? Version { get; init; }
 }
 
-/// <summary>What each channel would send.</summary>
+/// <summary>The content that each channel would send.</summary>
 /// <param name="Key">The template's key.</param>
 /// <param name="Version">The version that was rendered.</param>
 /// <param name="Email">The email; absent where the template serves none.</param>
 /// <param name="Sms">The SMS; absent where the template serves none.</param>
 /// <param name="Push">The push; absent where the template serves none.</param>
-/// <param name="Warnings">What may be worth another look; nothing of it keeps the template from being sent.</param>
+/// <param name="Warnings">Possible faults; none of them prevents sending.</param>
 public sealed record TemplatePreview(string Key, int Version, EmailPreview? Email, SmsPreview? Sms, PushPreview? Push, IReadOnlyList<string> Warnings);
 
 /// <summary>An email as it would be sent.</summary>

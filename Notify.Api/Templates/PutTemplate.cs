@@ -19,11 +19,11 @@ public sealed record PutTemplate
     /// <summary>The category of requests that name none. 1 to 64 of a-z 0-9 . _ -.</summary>
     public string? Category { get; init; }
 
-    /// <summary>What it says where no locale fits. Which channels stand here, the template serves.</summary>
+    /// <summary>Its texts where no locale matches. The template serves the channels that are given here.</summary>
     [Required]
     public ChannelTemplates? Channels { get; init; }
 
-    /// <summary>What it says in other languages, by BCP 47 tag; each channel for itself: what a locale lacks, the default says.</summary>
+    /// <summary>Its texts in other languages, by BCP 47 tag. The default applies to each channel that a locale lacks.</summary>
     public IReadOnlyDictionary<string, ChannelTemplates>? Locales { get; init; }
 
     /// <summary>The layout that emails are set into.</summary>
@@ -32,7 +32,7 @@ public sealed record PutTemplate
     /// <summary>Its parameters, by name. Absent: all that its texts use, each required and of any type.</summary>
     public IReadOnlyDictionary<string, PutParameter>? Params { get; init; }
 
-    /// <summary>What is noticed of the reading of its emails and SMS; absent: nothing.</summary>
+    /// <summary>The tracking of its emails and SMS; absent: none.</summary>
     public TrackOptions? Track { get; init; }
 }
 
@@ -42,7 +42,7 @@ public sealed record PutParameter
     /// <summary>Whether a request without it is refused; absent: it may be left away, and is empty then.</summary>
     public bool? Required { get; init; }
 
-    /// <summary>What it may be; absent: <c>any</c>. A <c>date</c> is ISO 8601, a <c>url</c> absolute: https, http, mailto or tel.</summary>
+    /// <summary>Its type; absent: <c>any</c>. A <c>date</c> is ISO 8601, a <c>url</c> absolute: https, http, mailto or tel.</summary>
     public ParameterType? Type { get; init; }
 }
 

@@ -11,15 +11,15 @@ namespace Notify.Api.Templates;
 
 /// <summary>A version of a template.</summary>
 /// <param name="Key">The template's key.</param>
-/// <param name="Version">Which version this is.</param>
-/// <param name="IsArchived">Whether the template takes no requests any more.</param>
+/// <param name="Version">Its number.</param>
+/// <param name="IsArchived">Whether the template accepts no requests any more.</param>
 /// <param name="DefinedAt">When this version was defined.</param>
 /// <param name="Category">The category of requests that name none.</param>
-/// <param name="Channels">What it says where no locale fits.</param>
-/// <param name="Locales">What it says in other languages.</param>
+/// <param name="Channels">Its texts where no locale matches.</param>
+/// <param name="Locales">Its texts in other languages.</param>
 /// <param name="Layout">The layout that emails are set into.</param>
 /// <param name="Params">Its parameters, by name.</param>
-/// <param name="Track">What is noticed of the reading of its emails and SMS.</param>
+/// <param name="Track">The tracking of its emails and SMS.</param>
 public sealed record TemplateResource(
     string Key, int Version, bool IsArchived, DateTimeOffset DefinedAt, string? Category, ChannelTemplates Channels,
     IReadOnlyDictionary<string, ChannelTemplates> Locales, string? Layout, IReadOnlyDictionary<string, ParameterRule> Params, TrackOptions? Track = null)

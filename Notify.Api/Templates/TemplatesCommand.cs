@@ -15,8 +15,8 @@ public static class TemplatesCommand
     private const string Name = "notify";
 
     /// <summary>Runs the command.</summary>
-    /// <param name="args">What follows <c>templates</c>.</param>
-    /// <returns>The exit code: 0 when everything was done, 1 when something was refused, 2 when the command is no command.</returns>
+    /// <param name="args">The arguments after <c>templates</c>.</param>
+    /// <returns>The exit code: 0 all done, 1 something was rejected, 2 wrong arguments.</returns>
     public static async Task<int> RunAsync(string[] args)
     {
         var folder = Path.GetFullPath(args.ElementAtOrDefault(1) ?? "templates");
@@ -137,7 +137,7 @@ public static class TemplatesCommand
         return (int)response.StatusCode switch { 201 => (JsonNode.Parse(text), null), 200 => (null, null), _ => (null, Told(text, response)) };
     }
 
-    // What a problem document says, each fault on a line of its own.
+    // Returns the text of a problem document, each fault on its own line.
     private static string Told(string text, HttpResponseMessage response)
     {
         try

@@ -21,10 +21,10 @@ public sealed record AddSubscribers
     public IReadOnlyList<string>? UserIds { get; init; }
 }
 
-/// <summary>What became of users who were to follow a topic.</summary>
-/// <param name="Joined">How many belong to it now who did not before.</param>
-/// <param name="Already">How many belonged to it already.</param>
-/// <param name="Unknown">Those whom nobody has registered, or who were erased: they do not belong to it.</param>
+/// <summary>The result of adding users to a topic.</summary>
+/// <param name="Joined">The number of users that were added.</param>
+/// <param name="Already">The number of users that belonged to it already.</param>
+/// <param name="Unknown">The users that are not registered, or were erased: they were not added.</param>
 public sealed record AddedSubscribers(int Joined, int Already, IReadOnlyList<string> Unknown);
 
 /// <summary>The shape of users who are to follow a topic.</summary>
@@ -44,7 +44,7 @@ public sealed class AddSubscribersValidator : AbstractValidator<AddSubscribers>
     }
 }
 
-/// <summary>Who follows a topic. Each joining and leaving is an event of the user's.</summary>
+/// <summary>The members of a topic. Each joining and leaving is an event of the user's.</summary>
 public static class TopicMembers
 {
     private static readonly AddSubscribersValidator Validator = new();

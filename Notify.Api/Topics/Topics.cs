@@ -15,17 +15,17 @@ namespace Notify.Api.Topics;
 /// <summary>A topic: the body of <c>PUT /v1/topics/{topic}</c>.</summary>
 public sealed record PutTopic
 {
-    /// <summary>What people call it; 1 to 200 characters.</summary>
+    /// <summary>Its display name; 1 to 200 characters.</summary>
     [Required]
     public string? Name { get; init; }
 }
 
-/// <summary>Something that people can follow.</summary>
+/// <summary>A topic that people can follow.</summary>
 /// <param name="Topic">The key by which broadcasts name it.</param>
-/// <param name="Name">What people call it.</param>
-/// <param name="Subscribers">How many users belong to it now.</param>
+/// <param name="Name">Its display name.</param>
+/// <param name="Subscribers">The current number of its users.</param>
 /// <param name="DefinedAt">When it was given its name.</param>
-/// <param name="By">The client that did.</param>
+/// <param name="By">The client that named it.</param>
 public sealed record TopicResource(string Topic, string Name, long Subscribers, DateTimeOffset DefinedAt, string By);
 
 /// <summary>The shape of a topic.</summary>

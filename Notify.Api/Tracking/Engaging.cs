@@ -37,13 +37,13 @@ public sealed class Engaging : IAsyncDisposable
             clock);
     }
 
-    /// <summary>Who noticed a click.</summary>
+    /// <summary>The source of a click.</summary>
     public const string Link = "link";
 
-    /// <summary>Who noticed an opening.</summary>
+    /// <summary>The source of an opening.</summary>
     public const string Pixel = "pixel";
 
-    /// <summary>Notes a click.</summary>
+    /// <summary>Records a click.</summary>
     /// <returns>Where the link leads; <c>null</c>: it is none of ours, or its recipient was erased.</returns>
     public async Task<string?> ClickAsync(string token, bool isMachine, CancellationToken cancellation)
     {

@@ -13,10 +13,10 @@ namespace Notify.Api.Tracking;
 /// </remarks>
 public static partial class MachineHits
 {
-    /// <summary>What comes sooner after the dispatch is no person's: a gateway looks at what it is just taking in.</summary>
+    /// <summary>Hits sooner after the dispatch are automated: a gateway scans the message that it is receiving.</summary>
     public static readonly TimeSpan TooSoon = TimeSpan.FromSeconds(2);
 
-    /// <summary>Whoever follows another link of the same message within this time follows them all, and is no person.</summary>
+    /// <summary>A visitor that follows another link of the same message within this time follows all links, and is automated.</summary>
     public static readonly TimeSpan Sweep = TimeSpan.FromSeconds(1);
 
     private static readonly string[] Purposes = ["Purpose", "Sec-Purpose", "X-Purpose", "X-Moz"];

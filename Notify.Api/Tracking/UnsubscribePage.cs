@@ -5,7 +5,7 @@ namespace Notify.Api.Tracking;
 /// <summary>The pages behind an email's unsubscribe link: plain HTML that needs no script, loads nothing and works with a keyboard and a screen reader.</summary>
 public static class UnsubscribePage
 {
-    /// <summary>What the browser may do with the pages: show them, and post the form to where it came from.</summary>
+    /// <summary>The content security policy of the pages: the browser may show them, and post the form to its own origin.</summary>
     public const string Policy = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
     /// <summary>Asks for the confirmation. Opening it does nothing: mail scanners open every link.</summary>

@@ -10,7 +10,7 @@ using Npgsql;
 
 namespace Notify.Api.Tracking;
 
-/// <summary>What an unsubscribe link ends.</summary>
+/// <summary>The scope of an unsubscribe link.</summary>
 /// <param name="Category">The kind of emails.</param>
 /// <param name="IsRequired">Whether the category has become required since the email was sent: it passes what the person says, which is noted all the same.</param>
 public sealed record UnsubscribeScope(string Category, bool IsRequired = false);
@@ -24,7 +24,7 @@ public sealed class Unsubscribing(IDocumentStore store, SubjectKeys keys, TimePr
     /// <summary>By whom a choice was made that came through a link: whoever had the email.</summary>
     public const string Recipient = "recipient";
 
-    /// <summary>What the link in a delivery ends; <c>null</c> where there is no such delivery.</summary>
+    /// <summary>Reads the scope of the link in a delivery; <c>null</c> where there is no such delivery.</summary>
     public async Task<UnsubscribeScope?> ScopeAsync(Guid deliveryId, CancellationToken cancellation)
     {
         await using var session = store.LightweightSession();
@@ -34,7 +34,7 @@ public sealed class Unsubscribing(IDocumentStore store, SubjectKeys keys, TimePr
 
     /// <summary>Opts the recipient out of the category on email, and notes in the notification's stream that they said so here.</summary>
     /// <param name="source">One of <see cref="UnsubscribeSources"/>.</param>
-    /// <returns>What was ended; <c>null</c> where there is no such delivery.</returns>
+    /// <returns>The scope that was opted out of; <c>null</c> where there is no such delivery.</returns>
     public async Task<UnsubscribeScope?> UnsubscribeAsync(Guid deliveryId, string source, CancellationToken cancellation)
     {
         for (var attempt = 1; ; attempt++)

@@ -33,8 +33,8 @@ public sealed record ApnsAppOptions
     public bool HasKey => TeamId is not null || KeyId is not null || PrivateKey is not null || PrivateKeyPath is not null;
 }
 
-/// <summary>One app as it is sent to.</summary>
-/// <param name="Identity">What it is called, and which devices are its own.</param>
+/// <summary>An app that pushes are sent to.</summary>
+/// <param name="Identity">Its name, and the app and environment of its devices.</param>
 /// <param name="Key">The key that signs for it.</param>
 public sealed record ApnsApp(CarriedApp Identity, Uri Address, string TeamId, string KeyId, ECDsa Key);
 

@@ -16,7 +16,7 @@ public enum PushEnvironment
 /// <param name="Environment"><c>null</c>: production, or else the only one that the app is configured for.</param>
 public sealed record DeviceApp(string? Id, PushEnvironment? Environment = null)
 {
-    /// <summary>What names it in events and answers.</summary>
+    /// <summary>Its name in events and answers.</summary>
     public string Name => $"{Id ?? "default"}{(Environment is { } e ? $" ({e.ToString().ToLowerInvariant()})" : "")}";
 
     /// <summary>The app that a device names; <c>null</c>: it names none.</summary>

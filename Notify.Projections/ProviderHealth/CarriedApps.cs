@@ -25,11 +25,11 @@ public static class CarriedApps
         return await command.ExecuteScalarAsync(cancellation) is string json ? Parse(json) : null;
     }
 
-    /// <summary>What is written.</summary>
+    /// <summary>Writes apps as JSON.</summary>
     internal static string? Write(IReadOnlyList<CarriedApp>? apps) =>
         apps is null ? null : JsonSerializer.Serialize(apps, NotifyJson.Options);
 
-    /// <summary>Reads what was written.</summary>
+    /// <summary>Reads apps from JSON.</summary>
     internal static IReadOnlyList<CarriedApp>? Parse(string json) =>
         JsonSerializer.Deserialize<List<CarriedApp>>(json, NotifyJson.Options);
 }

@@ -3,7 +3,7 @@ using Notify.Tests.Support;
 
 namespace Notify.Tests.EndToEnd;
 
-/// <summary>What belongs to a person is nowhere in the database to be read, and after an erasure nobody can open it any more.</summary>
+/// <summary>Personal data is nowhere in the database in plain text, and nobody can decrypt it after an erasure.</summary>
 public sealed class Privacy(KnobSystem knobs) : KnobTest(knobs)
 {
     [Fact]

@@ -50,8 +50,8 @@ var appOrigins = AppOrigins.Read(builder.Configuration, faults);
 var sandbox = SandboxSettings.Read(builder.Configuration, faults);
 if (faults.Report()) return NotifyHost.WrongConfiguration;
 
-// RequestBody has limits of its own and answers as soon as one is passed; what the caller is still sending is then read and
-// thrown away, up to this, so that it sees the answer and not a broken connection.
+// RequestBody has limits of its own and answers as soon as one is exceeded. The rest of the caller's body is then read and
+// discarded, up to this limit, so that the caller receives the answer and no broken connection.
 builder.WebHost.ConfigureKestrel(k => k.Limits.MaxRequestBodySize = 8 * RequestBody.MaxBatchBytes);
 var limits = command is null ? new ConnectionLimits(Name, Guid.NewGuid(), NotifyBus.Takeover(builder.Configuration)) : null;
 builder.Services.AddNotifyStore(

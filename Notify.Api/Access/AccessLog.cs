@@ -7,8 +7,8 @@ using Notify.Projections;
 namespace Notify.Api.Access;
 
 /// <summary>
-/// Records who looked at what is not their own, as events that are never changed: reading another client's notifications or raw receipts,
-/// opening a person's details, making client tokens, looking at clients. Changes leave events of their own, which name their author.
+/// Records access to data of others, as events that are never changed: reading another client's notifications or raw receipts,
+/// reading a person's details, making client tokens, listing clients. Changes append events of their own, which name their author.
 /// </summary>
 public sealed class AccessLog : IAsyncDisposable
 {
@@ -37,7 +37,7 @@ public sealed class AccessLog : IAsyncDisposable
     public static void Shows(HttpContext http, string client) => http.Items[Shown] = client;
 
     /// <summary>Whether a request is recorded: one for another client's notifications always, others where the endpoint says so.</summary>
-    /// <remarks>An app that acts by its user's token looks at that person's own.</remarks>
+    /// <remarks>An app with its user's token reads that person's own data.</remarks>
     public static bool IsTraced(HttpContext http) =>
         AnotherClient(http) is not null
         || (http.GetEndpoint()?.Metadata.GetMetadata<TracedNote>() is not null && Callers.TokenOf(http) is null);

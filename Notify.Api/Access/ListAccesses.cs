@@ -24,7 +24,7 @@ public sealed record AccessPage(IReadOnlyList<AccessRecord> Items, string? Next)
 public sealed record AccessRecord(
     DateTimeOffset At, string By, string From, string Operation, string? Target, string? Client, int Status, string? Reason);
 
-/// <summary>Shows auditors who looked at what is not their own.</summary>
+/// <summary>Shows auditors the recorded access to data of others.</summary>
 public static class ListAccesses
 {
     private const int Most = 500;

@@ -5,8 +5,8 @@ using Notify.Projections.Hosting;
 namespace Notify.Api.Access;
 
 /// <summary>
-/// Counts calls that were refused, tells the log of them once a key and minute, and slows down guessing. A right secret always passes,
-/// so that nobody can shut a service out by guessing beside it.
+/// Counts rejected calls, logs them once a key and minute, and slows down guessing. A right secret always passes, so that guesses
+/// by others cannot shut a service out.
 /// </summary>
 public sealed class Refusals(ILogger<Refusals> log, TimeProvider clock) : IDisposable
 {

@@ -32,8 +32,8 @@ public sealed record Visibility(string? ClientId, string? UserId)
     }
 
     /// <summary>
-    /// A user's history: what the caller itself sent to them; with the scope <c>audit</c> what every client sent. An app sees as much
-    /// as the client that made its token.
+    /// A user's history: the notifications that the caller itself sent to them; with the scope <c>audit</c> those of every client. An app
+    /// sees as much as the client that made its token.
     /// </summary>
     /// <returns>The notifications, or the problem.</returns>
     public static (Visibility? Seen, IResult? Problem) OfUser(HttpContext http, string? client, string userId)

@@ -23,7 +23,7 @@ namespace Notify.Api.Broadcasts;
 /// <summary>A client asks that a notification be sent to many: the body of <c>POST /v1/broadcasts</c>.</summary>
 public sealed record RequestBroadcast
 {
-    /// <summary>Your own ID of it: 1 to 128 of A-Z a-z 0-9 . _ ~ : -. Unique per client, for ever.</summary>
+    /// <summary>Your own ID of it: 1 to 128 of A-Z a-z 0-9 . _ ~ : -. Permanently unique per client.</summary>
     [Required]
     public string? BroadcastId { get; init; }
 
@@ -58,7 +58,7 @@ public sealed record RequestBroadcast
     public DateTimeOffset? ExpiresAt { get; init; }
 }
 
-/// <summary>Whom a broadcast is for: whoever is as every list wants it. At least one list is given; each has at most 20 items.</summary>
+/// <summary>The recipients of a broadcast: users that match every list. At least one list is given; each has at most 20 items.</summary>
 public sealed record BroadcastFilter
 {
     /// <summary>Those who follow at least one of these.</summary>

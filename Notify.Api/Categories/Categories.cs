@@ -42,7 +42,7 @@ public sealed record CategoryDigest
     /// <summary>Where it goes: push, sms, email; absent: where its template has words for, else where its notifications would have gone.</summary>
     public IReadOnlyList<string?>? Channels { get; init; }
 
-    /// <summary>How many are told one by one, 1 to 200; the rest is counted. Absent: 50.</summary>
+    /// <summary>The number of notifications listed one by one, 1 to 200; the rest is counted. Absent: 50.</summary>
     public int? MaxItems { get; init; }
 }
 

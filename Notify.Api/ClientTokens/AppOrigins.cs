@@ -3,8 +3,8 @@ using Microsoft.AspNetCore.Cors.Infrastructure;
 namespace Notify.Api.ClientTokens;
 
 /// <summary>
-/// The web apps whose pages may call with client tokens from a browser (CORS). What no token opens, no page of another origin
-/// can read: a page with an appSecret would have given it away.
+/// The web apps whose pages may call with client tokens from a browser (CORS). Endpoints without client tokens are closed to pages of
+/// other origins: a page with an appSecret would have revealed it.
 /// </summary>
 /// <param name="Origins">Such as <c>https://app.example.com</c>; none: no page may.</param>
 /// <remarks>Setting: <c>Notify:AppOrigins</c>, comma-separated.</remarks>

@@ -42,7 +42,7 @@ public sealed class BodyLease : IDisposable
 
     private BodyLease(BodyBudget? budget) => this.budget = budget;
 
-    /// <summary>Reserves the bytes of a request's body, as far as its header tells how many they are.</summary>
+    /// <summary>Reserves the bytes of a request's body, as far as its header states them.</summary>
     /// <returns><c>null</c>: there are none left.</returns>
     public static BodyLease? Of(HttpRequest request)
     {

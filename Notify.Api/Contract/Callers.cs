@@ -146,7 +146,7 @@ public sealed class Callers(
             : null;
     }
 
-    // An app that was not told of it would make the person known again, by registering its device.
+    // An app that does not know of the erasure would register the person again, with its device.
     private async ValueTask<bool> IsOfErasedAsync(ClientToken token, HttpContext context) =>
         (await LoadAsync<Recipient>(Recipient.KeyOf(token.UserId), context))?.ErasedAt >= token.MadeAt;
 

@@ -30,7 +30,7 @@ public sealed class FaultList : IEnumerable<(string Field, string Fault)>
         else more++;
     }
 
-    /// <summary>The faults by field; those beyond <see cref="Max"/> are told under <c>$</c> as <c>and N more</c>.</summary>
+    /// <summary>Returns the faults by field; those beyond <see cref="Max"/> are reported under <c>$</c> as <c>and N more</c>.</summary>
     public IDictionary<string, string[]> ByField()
     {
         var fields = new ListedFaults();

@@ -33,7 +33,7 @@ public static class JsonShape
 
         if (element.ValueKind == JsonValueKind.Null)
         {
-            // A field may be left out; what is asked for as a whole may not.
+            // A field may be null where its type permits; the whole body may not.
             if (path.Length == 0) faults.Add(("$", "must be an object"));
             else if (!mayBeNull) faults.Add((path, "must not be null; leave it out"));
             return;

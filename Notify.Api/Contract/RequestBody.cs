@@ -80,7 +80,7 @@ public static class RequestBody
     /// <param name="isLine">Whether it is one line, so that a fault names the byte only.</param>
     public static (JsonDocument? Document, string? Fault) Parse(ReadOnlyMemory<byte> text, string what, bool isLine = false)
     {
-        // The parser does not look into strings; whoever reads one that is no UTF-8 would be thrown at.
+        // The parser does not check strings; reading one that is no UTF-8 would throw.
         if (!System.Text.Unicode.Utf8.IsValid(text.Span)) return (null, $"{what} is not UTF-8.");
         try
         {

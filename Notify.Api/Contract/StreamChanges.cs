@@ -25,7 +25,7 @@ public static class StreamChanges
             string[] streams = first is null ? [key] : [key, await first(session)];
             if (!await NotificationStreams.LockAsync(session, streams, cancellation))
             {
-                // Before the first event there is nothing to lock: who races for it waits here, and then sees it.
+                // Before the first event there is no row to lock: a concurrent request waits here, and then finds the event.
                 await using (var turn = new NpgsqlCommand("select pg_advisory_xact_lock(hashtextextended($1, 0))", session.Connection) { Parameters = { new NpgsqlParameter { Value = key } } })
                     await turn.ExecuteNonQueryAsync(cancellation);
                 await NotificationStreams.LockAsync(session, streams, cancellation);

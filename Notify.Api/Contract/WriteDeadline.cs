@@ -10,7 +10,7 @@ public static class WriteDeadline
 {
     private const string Item = "notify.deadline";
 
-    // Acceptance has a limit of its own, which tells more.
+    // Acceptance has a limit of its own, with a more precise error.
     private static readonly TimeSpan More = TimeSpan.FromSeconds(1);
 
     /// <summary>Adds the deadline to every endpoint that changes something.</summary>

@@ -36,7 +36,7 @@ public sealed class AcceptLimit(AcceptLimitOptions options, ApiHosts hosts) : ID
 {
     private readonly ConcurrentDictionary<string, Bucket> buckets = new(StringComparer.Ordinal);
 
-    /// <summary>Takes places for so many notifications, and tells the caller in the response's fields what is left.</summary>
+    /// <summary>Takes permits for a number of notifications, and reports the rest in the response's fields.</summary>
     /// <returns>The problem, or <c>null</c>: go on.</returns>
     public IResult? Take(HttpResponse response, Client client, int count)
     {

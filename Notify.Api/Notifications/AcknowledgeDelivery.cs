@@ -38,7 +38,7 @@ public sealed class AcknowledgeDeliveryValidator : AbstractValidator<Acknowledge
     }
 }
 
-/// <summary>Takes an app's word for a push: providers of push do not tell. Said again it is no news.</summary>
+/// <summary>Accepts an app's acknowledgement of a push, because push providers report no delivery. Duplicates change nothing.</summary>
 public static class AcknowledgeDeliveryEndpoint
 {
     private static readonly AcknowledgeDeliveryValidator Validator = new();

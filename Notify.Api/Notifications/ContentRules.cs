@@ -20,7 +20,7 @@ public sealed record RequestedAttachment
     [System.ComponentModel.DataAnnotations.Required]
     public string? Content { get; init; }
 
-    /// <summary>For a picture inside the HTML: what stands there after <c>cid:</c>. 1 to 100 of A-Z a-z 0-9 . _ + -, also with @ and a domain.</summary>
+    /// <summary>For a picture in the HTML: its ID after <c>cid:</c>. 1 to 100 of A-Z a-z 0-9 . _ + -, also with @ and a domain.</summary>
     public string? ContentId { get; init; }
 
     /// <summary>As it is kept.</summary>

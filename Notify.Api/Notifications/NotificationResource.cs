@@ -5,7 +5,7 @@ namespace Notify.Api.Notifications;
 
 /// <summary>A notification as callers see it.</summary>
 /// <param name="EventId">The client's own ID of it.</param>
-/// <param name="UserId">The registered user; absent for someone who is not registered.</param>
+/// <param name="UserId">The registered user; absent for a person who is not registered.</param>
 /// <param name="Status">Follows from the deliveries.</param>
 /// <param name="Category">Its category.</param>
 /// <param name="Priority">How urgent it is.</param>
@@ -80,7 +80,7 @@ public sealed record DeliveryResource(
     public DeliveryResource With(IEnumerable<TrackedHit> hits)
     {
         var (opening, links) = (hits.FirstOrDefault(h => h.Number == TrackedHits.Opening), hits.Where(h => h.Number != TrackedHits.Opening).Select(h => new LinkHits(h.Number, h.People, h.Machines)).ToList());
-        // An app, or a provider that tracks by itself, tells of the first time alone.
+        // An app, or a provider with tracking of its own, reports only the first time.
         return this with
         {
             Opens = Some(Math.Max(opening?.People ?? 0, OpenedAt is null ? 0 : 1)), Clicks = Some(links.Sum(l => l.Clicks)),

@@ -20,14 +20,14 @@ namespace Notify.Api.Notifications;
 /// <summary>A client asks for a notification: the body of <c>POST /v1/notifications</c>.</summary>
 public sealed record RequestNotification
 {
-    /// <summary>Your own ID of what happened: 1 to 128 of A-Z a-z 0-9 . _ ~ : -. Unique per client, for ever.</summary>
+    /// <summary>Your own ID of the event: 1 to 128 of A-Z a-z 0-9 . _ ~ : -. Permanently unique per client.</summary>
     [Required]
     public string? EventId { get; init; }
 
     /// <summary>The registered user to reach. Either this or <c>to</c>.</summary>
     public string? UserId { get; init; }
 
-    /// <summary>Someone who is not registered. Either this or <c>userId</c>.</summary>
+    /// <summary>A person who is not registered. Either this or <c>userId</c>.</summary>
     public RequestedRecipient? To { get; init; }
 
     /// <summary>The channels to use; absent: the template's, else all by which the person can be reached.</summary>
@@ -102,7 +102,7 @@ public sealed record RequestedContent
     public TrackOptions? Track { get; init; }
 }
 
-/// <summary>Someone who is not registered.</summary>
+/// <summary>A person who is not registered.</summary>
 public sealed record RequestedRecipient
 {
     /// <summary>An email address.</summary>
@@ -115,7 +115,7 @@ public sealed record RequestedRecipient
     public RequestedDevice? Device { get; init; }
 }
 
-/// <summary>A device of someone who is not registered.</summary>
+/// <summary>A device of a person who is not registered.</summary>
 public sealed record RequestedDevice
 {
     /// <summary>Which provider carries the push.</summary>
@@ -138,7 +138,7 @@ public sealed record RequestedDevice
     public PushEnvironment? Environment { get; init; }
 }
 
-/// <summary>The shape of a request; what depends on the clock or on stored state is decided after it was accepted.</summary>
+/// <summary>The shape of a request. Rules that depend on the clock or on stored state are evaluated after acceptance.</summary>
 public sealed class RequestNotificationValidator : AbstractValidator<RequestNotification>
 {
     /// <summary>The rules.</summary>

@@ -46,7 +46,7 @@ public sealed record ReplayDeadLetters
     [Required]
     public string? Reason { get; init; }
 
-    /// <summary>Only tell what would happen.</summary>
+    /// <summary>Whether to report the result without any change.</summary>
     public bool? DryRun { get; init; }
 }
 

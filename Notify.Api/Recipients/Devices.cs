@@ -162,7 +162,7 @@ public static class Devices
             if (isAnothers) return [];
             if (owner != userId) session.Events.Append(Recipient.KeyOf(owner), new DeviceRemoved(deviceId, DeviceRemovalReasons.MovedToAnotherUser, by, now));
             var subject = Recipient.KeyOf(userId);
-            // Registering again renews the token's age, be it news or not: a provider's older word about it counts no more.
+            // A repeated registration renews the token's age, even without any change: older reports of a provider about it do not count.
             session.QueueSqlCommand("update notify.devices set registered_at = ? where device_id = ?", now, deviceId);
             var known = recipient?.Devices.Find(d => d.Id == deviceId);
             if (owner == userId && known is not null && now - known.RegisteredAt < Renewal && (app is null || app == known.App)
@@ -186,7 +186,7 @@ public static class Devices
             return owner = isAnothers ? userId : holder;
         });
         if (isAnothers) return await ChallengeAsync(http, challenge, device, deviceId, userId);
-        // Afterwards: whatever fails in between, the device is registered once or twice, and never not at all.
+        // This comes last: with any failure in between, the device is registered once or twice, and never not at all.
         foreach (var (id, holder) in earlier) await RemoveEarlierAsync(store, holder, id, by, clock, http.RequestAborted);
         return Results.Created($"/v1/users/{userId}/devices/{deviceId}", new RegisteredDevice(deviceId));
     }
@@ -242,7 +242,7 @@ public static class Devices
         recipient is null || recipient.Devices.Count + more <= Most ? [] : await DeviceTable.LastRegisteredAsync(connection, [.. recipient.Devices.Select(d => d.Id)], cancellation);
 
     /// <summary>When a device was last registered.</summary>
-    /// <param name="last">What <c>notify.devices</c> knows of it; the user's stream does not tell what was no news.</param>
+    /// <param name="last">The times in <c>notify.devices</c>; the user's stream lacks registrations that changed nothing.</param>
     internal static DateTimeOffset LastRegistered(Device device, IReadOnlyDictionary<string, DateTimeOffset> last) =>
         last.TryGetValue(device.Id, out var later) && later > device.RegisteredAt ? later : device.RegisteredAt;
 
@@ -275,7 +275,10 @@ public static class Devices
         await command.ExecuteNonQueryAsync(cancellation);
     }
 
-    /// <summary>Forgets whose a user's devices are: one, or all. What another request holds is just being given to somebody, and waits for this one.</summary>
+    /// <summary>
+    /// Removes a user's devices from <c>notify.devices</c>: one, or all. Devices that another request has locked are being moved to another
+    /// user; that request waits for this one.
+    /// </summary>
     internal static async Task ForgetAsync(NpgsqlConnection connection, string userId, string? deviceId, CancellationToken cancellation)
     {
         await using var command = new NpgsqlCommand(
@@ -289,7 +292,7 @@ public static class Devices
         await command.ExecuteNonQueryAsync(cancellation);
     }
 
-    // Takes the device if it is nobody's, and tells whose it is.
+    // Takes the device if it has no holder, and returns its holder.
     private static async Task<string> HolderAsync(NpgsqlConnection connection, string deviceId, string userId,
         CancellationToken cancellation)
     {

@@ -44,7 +44,7 @@ public static class ImportCommand
         try
         {
             if (Directory.Exists(path)) return NotifyHost.Fail(Name, $"{path} is a folder; give a file with one JSON object a line");
-            // Not disposed: what is read from may be a pipe in which a read still waits, and the process ends now.
+            // Not disposed: the source may be a pipe in which a read still waits, and the process ends now.
             return await ImportAsync(http, path == "-" ? Console.OpenStandardInput() : File.OpenRead(path), stop.Token);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or InvalidDataException)
@@ -109,7 +109,7 @@ public static class ImportCommand
         }
     }
 
-    // A pipe cannot be read from the start again: its first bytes are looked at and left where they are.
+    // A pipe cannot be rewound: its first bytes are examined without being consumed.
     private static async Task<PipeReader> UncompressedAsync(Stream file, CancellationToken stop)
     {
         var reader = PipeReader.Create(file);

@@ -8,7 +8,7 @@ namespace Notify.Api.Recipients;
 public static class ImportLines
 {
     /// <summary>The lines with their numbers, from 1; without their ends, and without a byte order mark.</summary>
-    /// <param name="maxBytes">The longest line; of a longer one only the number is told.</param>
+    /// <param name="maxBytes">The longest line; a longer one yields only its number.</param>
     public static async IAsyncEnumerable<(long Number, byte[]? Text)> ReadAsync(PipeReader reader, int maxBytes, [EnumeratorCancellation] CancellationToken cancellation)
     {
         var number = 0L;

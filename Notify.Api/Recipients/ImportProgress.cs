@@ -2,7 +2,10 @@ using System.Globalization;
 
 namespace Notify.Api.Recipients;
 
-/// <summary>Shows how far an import is: a bar that is written over where somebody looks, else a line for every tenth of the file, or every 100,000 lines of what has no known end.</summary>
+/// <summary>
+/// Shows the progress of an import: a bar that is overwritten on a terminal, else a line for every tenth of the file, or every 100,000
+/// lines of an input without a known end.
+/// </summary>
 /// <param name="isTerminal">Whether somebody looks.</param>
 /// <param name="width">The terminal's width in columns, asked each time, since windows change; 0: not known.</param>
 public sealed class ImportProgress(TextWriter output, bool isTerminal, Func<int> width)

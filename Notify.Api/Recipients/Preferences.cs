@@ -46,7 +46,7 @@ public sealed record PutPreferences
     /// <summary>By category, then by channel: counts before the channel as a whole. At most 200 categories.</summary>
     public IReadOnlyDictionary<string, IReadOnlyDictionary<string, ChannelChoice>>? Categories { get; init; }
 
-    /// <summary>When not to be disturbed: what would be sent then is put off until they end. Absent: at no hour.</summary>
+    /// <summary>The hours without messages: deliveries are deferred to their end. Absent: none.</summary>
     public QuietHoursChoice? QuietHours { get; init; }
 }
 
@@ -60,7 +60,7 @@ public sealed record PreferenceHistory(IReadOnlyList<PreferenceChange> Changes);
 /// <param name="Data">The event: channel, category, by whom, through what, when.</param>
 public sealed record PreferenceChange(long Version, string Type, object Data);
 
-/// <summary>Users' preferences. Each change is an event: what was said, by whom, through what.</summary>
+/// <summary>Users' preferences. Each change is an event with its author and its source.</summary>
 public static class Preferences
 {
     private const int MaxCategories = 200; // each choice is an event

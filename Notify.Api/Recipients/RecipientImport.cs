@@ -8,7 +8,7 @@ using Npgsql;
 
 namespace Notify.Api.Recipients;
 
-/// <summary>Takes many users at a time: what is known of them is read as a set, and what is new is one commit.</summary>
+/// <summary>Imports many users at a time: known data is read as a set, and changes are one commit.</summary>
 public sealed class RecipientImport(IDocumentStore store, SubjectKeys keys, MasterKeyRing ring, TimeProvider clock)
 {
     /// <summary>Takes users, in their order; of a user named twice the later word counts.</summary>
@@ -108,7 +108,7 @@ public sealed class RecipientImport(IDocumentStore store, SubjectKeys keys, Mast
         var states = await LoadAsync();
         var absent = streams.Where(s => !states.ContainsKey(s)).ToArray();
         if (absent.Length == 0) return states;
-        // Before a stream's first event there is nothing to lock: who races for it waits here, and then sees it.
+        // Before a stream's first event there is no row to lock: a concurrent request waits here, and then finds the event.
         await using (var turn = new NpgsqlCommand("select count(pg_advisory_xact_lock(hashtextextended(s.key, 0))) from (select key from unnest($1) as key order by hashtextextended(key, 0) offset 0) s", session.Connection))
         {
             turn.Parameters.Add(new NpgsqlParameter { Value = absent });

@@ -8,7 +8,7 @@ using Npgsql;
 
 namespace Notify.Api.Recipients;
 
-/// <summary>Which suppressions tell, sealed under keys of their own, the numbers and addresses of a user who is erased.</summary>
+/// <summary>Finds the suppressions that contain addresses of an erased user, encrypted under keys of their own.</summary>
 public static class SuppressedAddresses
 {
     /// <summary>The subjects of all numbers and addresses that a user ever gave, in order.</summary>

@@ -139,7 +139,7 @@ public static class Users
         await using (var session = store.QuerySession()) others = await SuppressedAddresses.OthersHaveAsync(session, key, http.RequestAborted);
         await RecipientChanges.RunAsync(store, userId, clock, async (session, recipient, now) =>
         {
-            // Also someone never registered may have notifications sealed under a key of theirs.
+            // A person who was never registered may also have notifications that are encrypted under a key of theirs.
             var hadKey = await keys.EraseAsync(session.Connection!, key, http.RequestAborted);
             found = hadKey || recipient is { IsErased: false };
             if (!found) return [];

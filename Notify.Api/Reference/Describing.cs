@@ -9,7 +9,7 @@ namespace Notify.Api.Reference;
 public sealed record ScopeNote(string Scope, IReadOnlyList<string> Others);
 
 /// <summary>An example of what an endpoint takes.</summary>
-/// <param name="Lines">Set where it takes such bodies one a line: what it says to whoever sends something else.</param>
+/// <param name="Lines">Set where it takes such bodies one a line: the answer to another content type.</param>
 /// <param name="IsOptional">Whether the body may be left away.</param>
 public sealed record BodyNote(string Name, object Example, string? Lines = null, bool IsOptional = false);
 

@@ -14,7 +14,7 @@ using Notify.Projections.Privacy;
 namespace Notify.Api.Suppressions;
 
 /// <summary>
-/// The wish of somebody who is not registered about categories at an address: the body of <c>PUT /v1/address-preferences</c>.
+/// The preferences of an unregistered person about categories at an address: the body of <c>PUT /v1/address-preferences</c>.
 /// </summary>
 public sealed record PutAddressPreferences
 {
@@ -31,7 +31,7 @@ public sealed record PutAddressPreferences
     public IReadOnlyDictionary<string, ChannelChoice>? Categories { get; init; }
 }
 
-/// <summary>The categories that somebody who is not registered opted out of at an address.</summary>
+/// <summary>The categories that an unregistered person opted out of at an address.</summary>
 /// <param name="Channel">sms or email.</param>
 /// <param name="OptedOut">The categories that are not sent there, unless they are required.</param>
 public sealed record AddressPreferencesResource(Channel Channel, IReadOnlyList<string> OptedOut);

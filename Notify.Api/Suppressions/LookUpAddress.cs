@@ -5,7 +5,7 @@ using Notify.Domain.Notifications;
 namespace Notify.Api.Suppressions;
 
 /// <summary>
-/// An address to look for: the body of <c>POST /v1/suppressions/lookup</c> and <c>POST /v1/address-preferences/lookup</c>.
+/// An address to look up: the body of <c>POST /v1/suppressions/lookup</c> and <c>POST /v1/address-preferences/lookup</c>.
 /// </summary>
 public sealed record LookUpAddress
 {

@@ -3,7 +3,7 @@ using PhoneNumbers;
 
 namespace Notify.Api.Suppressions;
 
-/// <summary>An address as whoever looks through a list may see it: enough to know one's own again.</summary>
+/// <summary>An address as lists show it: enough to recognise a known one.</summary>
 public static class MaskedAddress
 {
     private const string Hidden = "•••";

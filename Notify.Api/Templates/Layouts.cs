@@ -58,7 +58,7 @@ public sealed class PutLayoutValidator : AbstractValidator<PutLayout>
     }
 }
 
-/// <summary>Layouts: what stands around emails. A change is a version too; what was accepted keeps its own.</summary>
+/// <summary>Layouts: frames of emails. Each change is a version; accepted notifications keep theirs.</summary>
 public static class Layouts
 {
     private static readonly PutLayoutValidator Validator = new();

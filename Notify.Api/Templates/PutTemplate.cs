@@ -139,7 +139,7 @@ public static class PutTemplateEndpoint
         put.Params?.ToDictionary(p => p.Key, p => new ParameterRule(p.Value.Required ?? false, p.Value.Type ?? ParameterType.Any)) ?? [], put.Track);
 }
 
-/// <summary>Changes templates and layouts one after the other: what one names, another must not take away meanwhile.</summary>
+/// <summary>Serialises changes of templates and layouts: no change removes a layout that another one names meanwhile.</summary>
 public static class DefinitionChanges
 {
     // Any number that nothing else in the database locks by.

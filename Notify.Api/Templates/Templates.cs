@@ -64,7 +64,7 @@ public sealed record TemplateVersions(IReadOnlyList<TemplateVersion> Versions);
 /// <param name="By">The client that did.</param>
 public sealed record TemplateVersion(int Version, DateTimeOffset DefinedAt, string By);
 
-/// <summary>Templates: what there is, how it came about, and its end.</summary>
+/// <summary>Templates: lists, history and archiving.</summary>
 public static class Templates
 {
     /// <summary>Maps the endpoints.</summary>

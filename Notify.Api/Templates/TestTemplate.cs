@@ -15,7 +15,7 @@ public sealed record TestTemplate
     /// <summary>A registered user. Either this or <c>to</c>.</summary>
     public string? UserId { get; init; }
 
-    /// <summary>Someone who is not registered. Either this or <c>userId</c>.</summary>
+    /// <summary>A person who is not registered. Either this or <c>userId</c>.</summary>
     public RequestedRecipient? To { get; init; }
 
     /// <summary>The channels to use; absent: the template's.</summary>

@@ -4,11 +4,11 @@ using Notify.Domain.Notifications;
 namespace Notify.Api.Tracking;
 
 /// <summary>
-/// Tells the hits of scanners and prefetchers from those of people, as far as they show themselves. Whatever shows nothing counts
-/// as a person's: a scanner that passes itself off as a browser and takes its time cannot be told.
+/// Distinguishes hits of scanners and prefetchers from those of people, as far as they identify themselves. Other hits count as a
+/// person's: a slow scanner that poses as a browser cannot be detected.
 /// </summary>
 /// <remarks>
-/// Gmail's and Yahoo's image proxies fetch a picture when its reader looks at it, so theirs are openings. Apple's fetches every
+/// Gmail's and Yahoo's image proxies fetch a picture when its reader opens the mail, so theirs are openings. Apple's fetches every
 /// picture of every email, whether or not anybody reads it, and its user agent is a bare Mozilla/5.0.
 /// </remarks>
 public static partial class MachineHits

@@ -21,7 +21,7 @@ public sealed record UnsubscribeScope(string Category, bool IsRequired = false);
 /// </summary>
 public sealed class Unsubscribing(IDocumentStore store, SubjectKeys keys, TimeProvider clock)
 {
-    /// <summary>By whom a choice was made that came through a link: whoever had the email.</summary>
+    /// <summary>The author of a choice that came through a link: the recipient of the email.</summary>
     public const string Recipient = "recipient";
 
     /// <summary>Reads the scope of the link in a delivery; <c>null</c> where there is no such delivery.</summary>

@@ -18,10 +18,10 @@ public sealed record Audience(
     /// <summary>The subscribers of a topic.</summary>
     public static Audience Of(string topic) => new([topic], [], []);
 
-    /// <summary>Whether people's own details decide, too; they are sealed, so each person's are opened when their turn comes.</summary>
+    /// <summary>Whether people's details decide, too. They are encrypted, so each person's are decrypted when it is their turn.</summary>
     public bool AsksForDetails => Locales is { Count: > 0 } || TimeZones is { Count: > 0 };
 
-    /// <summary>Whether someone's details are as wanted. <c>ko</c> is also spoken by those of <c>ko-KR</c>; who gave no language speaks none of these.</summary>
+    /// <summary>Whether a person's details match. <c>ko</c> matches <c>ko-KR</c> too; without a language none matches.</summary>
     public bool Has(ContactDetails? details) =>
         (Locales is not { Count: > 0 } || TemplateLocale.Chain(details?.Locale).Any(tag => Locales.Contains(tag, StringComparer.OrdinalIgnoreCase)))
         && (TimeZones is not { Count: > 0 } || TimeZones.Contains(details?.TimeZone ?? "", StringComparer.OrdinalIgnoreCase));

@@ -2,7 +2,7 @@ using Notify.Domain.Notifications;
 
 namespace Notify.Domain.Broadcasts;
 
-/// <summary>Where a broadcast stands. The numbers are stored: stable for ever.</summary>
+/// <summary>The state of a broadcast. The numbers are stored: permanently stable.</summary>
 public enum BroadcastState
 {
     /// <summary>It has not started yet.</summary>

@@ -4,8 +4,8 @@ using Notify.Domain.Privacy;
 
 namespace Notify.Domain.Broadcasts;
 
-// Everything that can happen to a broadcast, in the stream b/{clientId}:{broadcastId}. What happens to each of its
-// notifications is in that notification's own stream.
+// All events of a broadcast, in the stream b/{clientId}:{broadcastId}. The events of its notifications are in their own
+// streams.
 
 /// <summary>A client requested a notification to many users, and its request was accepted.</summary>
 /// <param name="ClientId">The client that requested it.</param>

@@ -2,7 +2,7 @@ using Notify.Domain.Notifications;
 
 namespace Notify.Domain.Caps;
 
-/// <summary>Over which time a cap counts. The names are stored: stable for ever.</summary>
+/// <summary>The period of a cap. The names are stored: permanently stable.</summary>
 public enum CapPeriod : short
 {
     /// <summary>From one full hour to the next, UTC.</summary>
@@ -30,7 +30,7 @@ public enum CapExceeding
 /// <param name="Per">How long a window is.</param>
 public sealed record Cap(Channel Channel, int Limit, CapPeriod Per, CapExceeding Exceeding);
 
-/// <summary>The windows that caps count in: one after the other without gaps, the same for everybody.</summary>
+/// <summary>The windows of caps: one after the other without gaps, the same for all people.</summary>
 public static class CapWindows
 {
     private const long DaySeconds = 86_400;

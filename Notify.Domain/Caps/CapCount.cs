@@ -29,10 +29,10 @@ public sealed record CapCount(CapPeriod Per, long First, ImmutableArray<int> Tak
     /// <summary>The window that something at a time counts in.</summary>
     public long WindowAt(DateTimeOffset time) => Math.Max(First, CapWindows.Of(Per, time));
 
-    /// <summary>How many places are taken in the window of a time.</summary>
+    /// <summary>Returns the number of slots taken in the window of a time.</summary>
     public int At(DateTimeOffset time) => WindowAt(time) - First < Taken.Length ? Taken[(int)(WindowAt(time) - First)] : 0;
 
-    /// <summary>One more place taken in the window of a time.</summary>
+    /// <summary>Takes one more slot in the window of a time.</summary>
     public CapCount Take(DateTimeOffset time)
     {
         var index = (int)(WindowAt(time) - First);

@@ -12,9 +12,10 @@ namespace Notify.Domain.Caps;
 public readonly record struct CapPlace(DateTimeOffset? At, string? Reason, string Rule, bool Counts);
 
 /// <summary>
-/// Decides when what is planned may leave, by its category's caps and the person's quiet hours together. A place is taken when
-/// a notification is planned, for the window in which it is to leave, and another one where it leaves in a later window after all; none is given back, whatever becomes of it: so a cap
-/// is never exceeded. What is critical, and what is of a required category, takes its place and is stopped by no cap; but an app's own word that it is critical lifts none.
+/// Decides when a planned delivery may be sent, by its category's caps and the person's quiet hours together. A slot is taken when
+/// a notification is planned, for the window in which it is due, and another one if it is sent in a later window. No slot is given
+/// back, whatever the outcome, so a cap is never exceeded. Critical deliveries and those of a required category take a slot and are
+/// never stopped by a cap; <c>critical</c> in a request by an app does not count.
 /// </summary>
 public static class CapDecider
 {
@@ -38,7 +39,7 @@ public static class CapDecider
     /// <summary>Decides on a plan.</summary>
     /// <param name="counts">Those of <see cref="Concerns(DeliveriesPlanned, Category, Func{Channel, string})"/>; the places that are taken are noted in them.</param>
     /// <param name="quiet">Until when a time is too quiet to disturb the person, and the rule; <c>null</c>: it is not.</param>
-    /// <returns>The plan without what is left out, and what of it waits, and until when.</returns>
+    /// <returns>The plan without skipped deliveries, and its deferred ones with their times.</returns>
     public static (DeliveriesPlanned Plan, IReadOnlyList<DeliveryDeferred> PutOff) Decide(
         NotificationRequested request, DeliveriesPlanned plan, Category category, Func<Channel, string> person, IDictionary<CapKey, CapCount> counts,
         Func<DateTimeOffset, (DateTimeOffset Until, string Rule)?> quiet, DateTimeOffset now)
@@ -64,7 +65,7 @@ public static class CapDecider
     }
 
     /// <summary>Takes the first place from now on that every cap has room for and that disturbs nobody.</summary>
-    /// <param name="held">For when the notification holds places on the channel already: one in a window counts once, however often it is put off.</param>
+    /// <param name="held">The times of the notification's slots on the channel: one in a window counts once.</param>
     public static CapPlace Take(
         NotificationRequested request, Channel channel, Category category, string person, IDictionary<CapKey, CapCount> counts, IReadOnlyCollection<DateTimeOffset> held,
         Func<DateTimeOffset, (DateTimeOffset Until, string Rule)?> quiet, DateTimeOffset now)

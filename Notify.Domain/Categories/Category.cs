@@ -50,11 +50,11 @@ public sealed record Category(
     }
 
     /// <summary>
-    /// Whether a person may be reached about this category on a channel: their word about the category goes over their word
-    /// about the channel, over the category's default, over yes; and a required category goes over all of them.
+    /// Whether a person may be reached about this category on a channel. Their preference for the category overrides that for the
+    /// channel, which overrides the category's default, which is yes if absent. A required category overrides all of them.
     /// </summary>
-    /// <param name="recipient"><c>null</c> for someone who is not registered, and so has said nothing.</param>
-    /// <returns>Whether, by which rule, and whether that rule passed over a no.</returns>
+    /// <param name="recipient"><c>null</c> for a person who is not registered, and so has no preferences.</param>
+    /// <returns>Whether, by which rule, and whether that rule overrode a no.</returns>
     public (bool MayReach, string Rule, bool PassedOptOut) Reaches(Recipient? recipient, Channel channel)
     {
         var name = Lanes.NameOf(channel);

@@ -1,8 +1,8 @@
 namespace Notify.Domain.Clients;
 
 /// <summary>
-/// Somebody looked at what is not their own, or used a power that leaves no event elsewhere: read another client's notification or raw
-/// receipts, opened a person's details, made a client token, listed clients, or revealed what is sealed.
+/// A client or person accessed data of others, or used a permission that leaves no event elsewhere: read another client's notification
+/// or raw receipts, read a person's details, made a client token, listed clients, or revealed encrypted data.
 /// </summary>
 /// <remarks>Each in a stream of its own, <c>x/{random}</c>, so that two never wait for each other.</remarks>
 /// <param name="By">The client, or for a command the name that was given.</param>

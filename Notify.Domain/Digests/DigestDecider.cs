@@ -31,26 +31,26 @@ public sealed record DigestClosing(IReadOnlyList<DigestMember> Told, IReadOnlyLi
     /// <summary>The most urgent priority of its members, and never critical.</summary>
     public Priority Priority => DigestDecider.PriorityOf(Told.Select(m => m.Notification.Request.Priority).DefaultIfEmpty(Priority.Bulk).Min());
 
-    /// <summary>When the last of what is told is worth nothing; <c>null</c>: one of it always is worth something.</summary>
+    /// <summary>When the last of its members expires; <c>null</c>: one of them never does.</summary>
     public DateTimeOffset? ExpiresAt =>
         Told.Count == 0 || Told.Any(m => m.Notification.Request.ExpiresAt is null) ? null : Told.Max(m => m.Notification.Request.ExpiresAt);
 }
 
-/// <summary>Decides what is collected, in which digest, and what of it a digest tells when it closes. Pure.</summary>
+/// <summary>Decides which notifications are collected, into which digest, and which of them it contains when it closes. Pure.</summary>
 public static class DigestDecider
 {
     /// <summary>
-    /// The rule by which a notification is collected; <c>null</c>: it goes by itself, as do what is critical (what an app asks
-    /// for by a client token never is), what carries files, and what only an app can read.
+    /// Returns the rule by which a notification is collected; <c>null</c>: it is sent by itself. That applies to critical ones (a request
+    /// by a client token is never critical), those with files, and those with data for an app only.
     /// </summary>
-    /// <param name="content">Literal content; empty where a template says it.</param>
+    /// <param name="content">Literal content; empty where a template gives it.</param>
     public static DigestRule? RuleFor(NotificationRequested request, NotificationContent content, Category category) =>
         category is { Digest: { } rule, Required: false } && request is not { Priority: Priority.Critical, Through: null } && content.Attachments is not { Count: > 0 }
         && (request.Template is not null || content.IsShown || content.Html is { Length: > 0 })
             ? rule
             : null;
 
-    /// <summary>A digest's priority, from that of what it tells: what waited is not critical, and so never passes a cap.</summary>
+    /// <summary>Returns a digest's priority from that of its members. It is never critical, and so never overrides a cap.</summary>
     public static Priority PriorityOf(Priority told) => told == Priority.Critical ? Priority.Normal : told;
 
     /// <summary>Puts a notification into the digest that is open, or into a new one, where none is or it is full.</summary>

@@ -7,12 +7,12 @@ namespace Notify.Domain.Digests;
 /// <param name="WindowSeconds">For how long, from the first one on; <see cref="MinWindowSeconds"/> to <see cref="MaxWindowSeconds"/>.</param>
 /// <param name="Template">The template that says it; <c>null</c>: plain words.</param>
 /// <param name="Channels">Where it goes; <c>null</c>: where its template has words for, else where its notifications would have gone.</param>
-/// <param name="MaxItems">How many of them are told one by one, 1 to <see cref="MostItems"/>; the rest is counted.</param>
+/// <param name="MaxItems">The number of members listed one by one, 1 to <see cref="MostItems"/>; the rest is counted.</param>
 public sealed record DigestRule(int WindowSeconds, string? Template, IReadOnlyList<Channel>? Channels, int MaxItems)
 {
     public const int MinWindowSeconds = 1, MaxWindowSeconds = 7 * 86_400, DefaultItems = 50, MostItems = 200;
 
-    /// <summary>The most notifications in one digest: whoever comes then begins the next one, so that each is closed in one transaction.</summary>
+    /// <summary>The most notifications in one digest. Further ones open the next digest, so that each closes in one transaction.</summary>
     public const int MostMembers = 1000;
 
     /// <summary>For how long.</summary>

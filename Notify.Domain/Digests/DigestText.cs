@@ -24,7 +24,7 @@ public static class DigestText
     public static readonly IReadOnlyList<string> ParameterNames = ["count", "items"];
 
     /// <summary>The values of <see cref="ParameterNames"/>.</summary>
-    /// <param name="count">How many notifications it tells; may be more than there are items.</param>
+    /// <param name="count">The number of its notifications; may exceed the number of items.</param>
     public static JsonElement Params(int count, IReadOnlyList<DigestItem> items) => JsonSerializer.SerializeToElement(new
     {
         count,
@@ -34,7 +34,7 @@ public static class DigestText
         }),
     });
 
-    /// <summary>An item without what no channel has room for: what a template made of it may be long.</summary>
+    /// <summary>Shortens an item to a bound that exceeds the text of every channel: a template's result may be long.</summary>
     public static DigestItem Shortened(DigestItem item) => item with
     {
         Title = item.Title is null ? null : Cut(item.Title, MaxRead),
@@ -42,7 +42,7 @@ public static class DigestText
     };
 
     /// <summary>The plain words for a channel: how many there are, and each in turn, as far as the channel has room; the rest is counted.</summary>
-    /// <param name="count">How many notifications it tells; may be more than there are items.</param>
+    /// <param name="count">The number of its notifications; may exceed the number of items.</param>
     public static NotificationContent Of(Channel channel, string category, int count, IReadOnlyList<DigestItem> items, SmsLimits sms) => channel switch
     {
         Channel.Sms => new NotificationContent(Body: Sms(category, count, items, sms)),

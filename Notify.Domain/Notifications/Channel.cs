@@ -8,7 +8,7 @@ public enum Priority { Critical, Normal, Bulk }
 
 /// <summary>
 /// The kind of provider that carries a delivery. Push splits by the device's platform; every lane has its own
-/// queues and workers, so that one provider's trouble never delays another.
+/// queues and workers, so that the failure of one provider never delays another.
 /// </summary>
 public enum Lane { Apns, Fcm, Webpush, Sms, Email }
 
@@ -48,7 +48,7 @@ public readonly record struct DeliveryQueue(Lane Lane, Priority Priority)
     /// <summary>The transport's name of the queue, such as <c>apns_critical</c>; letters and underscore only, since it becomes a table's name.</summary>
     public string Name => Names[((int)Lane * 3) + (int)Priority];
 
-    /// <summary>The compact form in which rows hold the queue; stable for ever.</summary>
+    /// <summary>The compact form of the queue in rows; permanently stable.</summary>
     public short Code => (short)(((int)Lane * 10) + (int)Priority);
 
     /// <summary>The queue whose <see cref="Code"/> this is.</summary>

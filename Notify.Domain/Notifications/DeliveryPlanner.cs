@@ -4,7 +4,7 @@ using Notify.Domain.Recipients;
 
 namespace Notify.Domain.Notifications;
 
-/// <summary>A contact point of someone who is not registered, sealed.</summary>
+/// <summary>A contact point of a person who is not registered, encrypted.</summary>
 /// <param name="Fingerprint">Keyed hash by which it is known whether the address is suppressed; <c>null</c> for devices.</param>
 /// <param name="App">The app that a device names.</param>
 public sealed record SealedContact(Lane Lane, string Contact, Sealed Address, string? Fingerprint = null, DeviceApp? App = null);
@@ -58,7 +58,7 @@ public static class DeliveryPlanner
             else leftOut.Add(LeaveOut(key, channel, null, Reasons.Unreadable, "key"));
         }
 
-        // Nobody asked for these channels by name: what simply does not exist is not worth a line, unless nothing is left.
+        // The request did not name these channels: missing contacts are not listed, unless no delivery is left.
         if (request.Channels is null && deliveries.Count > 0)
             leftOut.RemoveAll(l => l.Reason is Reasons.NoContact or Reasons.NoContent);
         return new DeliveriesPlanned(deliveries, leftOut, recipient.Version, now, category.Version);
@@ -66,7 +66,7 @@ public static class DeliveryPlanner
         void Skip(Channel channel, string reason, string rule) => leftOut.Add(LeaveOut(key, channel, null, reason, rule));
     }
 
-    /// <summary>Plans a notification to someone who is not registered: to every contact that was given and asked for.</summary>
+    /// <summary>Plans a notification to a person who is not registered: to every contact that was given and requested.</summary>
     /// <remarks>The category's defaults hold at an address at which nobody said anything.</remarks>
     public static DeliveriesPlanned ForUnregistered(
         string key, NotificationRequested request, NotificationContent content, IReadOnlyList<SealedContact> contacts, ReachRules rules, DateTimeOffset now,

@@ -100,7 +100,7 @@ public static class ReportDecider
             Append(new NotificationDelivered(delivery.Id, report.Source, report.HappenedAt, report.Receipt));
         }
 
-        // An attempt that was given up may turn out to have been taken; by then the delivery may have gone out as another message. A mailbox that
+        // An abandoned attempt may turn out to have been accepted, after the delivery was sent as another message. A mailbox that
         // bounces does so for every message.
         bool IsOfAnother() => delivery.WasRepeated && report.Reason != Reasons.HardBounced && delivery.ProviderMessageId is { } own && report.MessageId is { } its && own != its;
 

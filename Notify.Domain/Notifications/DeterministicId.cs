@@ -17,7 +17,7 @@ public static class DeterministicId
     /// <summary>The ID under which a notification waits for its planning; no delivery ever has it.</summary>
     public static Guid OfPlanning(string notificationKey) => Of($"{notificationKey}\nplanning\n");
 
-    /// <summary>The ID of a trouble that began with a subject at a time.</summary>
+    /// <summary>The ID of an alert that began with a subject at a time.</summary>
     public static Guid OfTrouble(string subject, DateTimeOffset openedAt) => Of($"{subject}\ntrouble\n{openedAt.UtcTicks}");
 
     private static Guid Of(string name)

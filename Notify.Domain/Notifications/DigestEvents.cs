@@ -11,7 +11,7 @@ namespace Notify.Domain.Notifications;
 /// <param name="Rule">The rule that decided, and its input.</param>
 public sealed record NotificationCollected(string Digest, DateTimeOffset Until, string Rule, DateTimeOffset At);
 
-/// <summary>The digest closed with it among its members; what becomes of it is told by the digest.</summary>
+/// <summary>The digest closed with it among its members; the digest has its outcome.</summary>
 /// <param name="Digest">The digest's event ID.</param>
 public sealed record NotificationDigested(string Digest, DateTimeOffset At);
 

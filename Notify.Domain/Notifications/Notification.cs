@@ -31,7 +31,7 @@ public enum DeliveryStatus
     /// <summary>It used up its attempts; a person may send it on again.</summary>
     DeadLettered,
 
-    /// <summary>It was left out, at planning or at the last check.</summary>
+    /// <summary>It was skipped, at planning or at the last check.</summary>
     Suppressed,
 
     /// <summary>The client withdrew it.</summary>
@@ -42,8 +42,8 @@ public enum DeliveryStatus
 }
 
 /// <summary>One delivery's state, folded from its notification's events.</summary>
-/// <param name="Contact">Where it goes, sealed; <c>null</c> for what was left out at planning.</param>
-/// <param name="Lane">The kind of provider; <c>null</c> for what was left out at planning.</param>
+/// <param name="Contact">Its address, encrypted; <c>null</c> for deliveries skipped at planning.</param>
+/// <param name="Lane">The kind of provider; <c>null</c> for deliveries skipped at planning.</param>
 /// <param name="Attempts">Calls made, or about to be made.</param>
 /// <param name="Tried">The providers that could not take it in this round, before the one that is tried next; <c>null</c>: none.</param>
 /// <param name="Moves">How often it went on to another provider; so many of its attempts began no round of their own.</param>
@@ -51,7 +51,10 @@ public enum DeliveryStatus
 /// <param name="WasResent">Whether it was sent again although it may have arrived, as its category says; that is done once.</param>
 /// <param name="ClickedAt">When a link was first followed.</param>
 /// <param name="Clicked">The links that were followed, by number; <c>null</c>: none.</param>
-/// <param name="PlaceAt">When it was to leave by its category's caps and the person's quiet hours, which is where it has its place; <c>null</c> for what was left out at planning.</param>
+/// <param name="PlaceAt">
+/// When it was due by its category's caps and the person's quiet hours, which is the time of its slot; <c>null</c> for deliveries
+/// skipped at planning.
+/// </param>
 /// <param name="App">The app that the device names; <c>null</c>: none.</param>
 public sealed record Delivery(
     Guid Id, Channel Channel, Lane? Lane, DeliveryStatus Status, string? DeviceId = null, Privacy.Sealed? Contact = null,

@@ -33,7 +33,7 @@ public static class NotificationDecider
         return still.Count == 0 ? null : new NotificationCancelled(still, by, now);
     }
 
-    /// <summary>Whether it was withdrawn before, as a whole or what of it was waiting: who says so again has nothing more to do.</summary>
+    /// <summary>Whether it was cancelled before, as a whole or its waiting part: another cancel then changes nothing.</summary>
     public static bool IsCancelled(Notification notification) =>
         notification.IsPlanned ? notification.Deliveries.Values.Any(d => d.Status == DeliveryStatus.Cancelled) : NotificationStatusRule.Of(notification) == NotificationStatus.Cancelled;
 

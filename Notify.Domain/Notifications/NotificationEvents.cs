@@ -28,7 +28,7 @@ public sealed record NotificationRequested(
     [property: System.Text.Json.Serialization.JsonIgnore(Condition = System.Text.Json.Serialization.JsonIgnoreCondition.WhenWritingDefault)]
     bool OptOutsHold = false);
 
-/// <summary>A template as a notification was accepted with: whatever becomes of it later, this version is rendered.</summary>
+/// <summary>The template version that a notification was accepted with. This version is rendered, also after later changes.</summary>
 /// <param name="Locale">The locale that the request named; <c>null</c>: the person's own.</param>
 /// <param name="Channels">Those that the version has words for.</param>
 /// <param name="Layouts">Those that emails are set into, from the inside out.</param>
@@ -49,7 +49,7 @@ public sealed record DeliveriesPlanned(
 /// <summary>One contact point that will be tried.</summary>
 /// <param name="Id">Follows from the notification and the contact point; see <see cref="DeterministicId"/>.</param>
 /// <param name="DeviceId">The registered device, for push.</param>
-/// <param name="Address">Token, number or address, sealed.</param>
+/// <param name="Address">Token, number or address, encrypted.</param>
 /// <param name="Rule">The rule that passed over the person's no; <c>null</c>: there was none.</param>
 /// <param name="App">The app that the device names; <c>null</c>: none.</param>
 public sealed record PlannedDelivery(
@@ -69,7 +69,7 @@ public sealed record DeliveryDeferred(
     Guid? DeliveryId, DateTimeOffset Until, string Reason, int Attempt, string? Provider, string? ProviderCode, DateTimeOffset At, string? Rule = null);
 
 /// <summary>The user's number or address changed before the delivery went out: it goes to the new one.</summary>
-/// <param name="Address">The new number or address, sealed.</param>
+/// <param name="Address">The new number or address, encrypted.</param>
 /// <param name="RecipientVersion">Version of the recipient's stream that it was taken from.</param>
 public sealed record DeliveryReaddressed(Guid DeliveryId, Sealed Address, long RecipientVersion, DateTimeOffset At);
 
@@ -113,7 +113,7 @@ public sealed record NotificationFailed(
 public sealed record DispatchOutcomeUnknown(
     Guid DeliveryId, int Attempt, string Provider, string Reason, DateTimeOffset Deadline, DateTimeOffset At);
 
-/// <summary>A planned delivery was left out at the last check before the call.</summary>
+/// <summary>A planned delivery was skipped at the last check before the call.</summary>
 public sealed record DeliverySuppressed(Guid DeliveryId, string Reason, string Rule, DateTimeOffset At);
 
 /// <summary>A delivery used up its attempts and waits for a person to decide.</summary>

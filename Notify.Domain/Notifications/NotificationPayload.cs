@@ -20,7 +20,7 @@ public sealed record NotificationContent(
     public bool IsShown => this is { Title.Length: > 0 } or { Body.Length: > 0 };
 }
 
-/// <summary>Where to reach someone who is not registered.</summary>
+/// <summary>The addresses of a person who is not registered.</summary>
 /// <param name="Email">An email address.</param>
 /// <param name="Phone">A phone number; E.164 once accepted.</param>
 /// <param name="Device">A push token or subscription.</param>

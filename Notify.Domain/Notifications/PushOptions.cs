@@ -1,6 +1,6 @@
 namespace Notify.Domain.Notifications;
 
-/// <summary>How a push looks, sounds and behaves, where a platform can do so; what a platform does not know is not sent to it.</summary>
+/// <summary>Appearance, sound and behaviour of a push, as far as a platform supports them; it is not sent others.</summary>
 public sealed record PushOptions
 {
     /// <summary>The value of <see cref="Sound"/> that makes no sound.</summary>

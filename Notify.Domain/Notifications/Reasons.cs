@@ -1,6 +1,6 @@
 namespace Notify.Domain.Notifications;
 
-/// <summary>Why a delivery was left out, put off or failed: the normalised vocabulary of events, API and metrics.</summary>
+/// <summary>Why a delivery was skipped, deferred or failed: the normalised vocabulary of events, API and metrics.</summary>
 public static class Reasons
 {
     /// <summary>No user has the ID that the notification names.</summary>
@@ -128,7 +128,7 @@ public static class Reasons
     /// </summary>
     public const string StreamLocked = "StreamLocked";
 
-    /// <summary>Work on it is set aside: the host that looked at its stream cannot read one of its events. Never in an event.</summary>
+    /// <summary>Its processing is set aside: the host cannot read one of the events of its stream. Never in an event.</summary>
     public const string StreamUnreadable = "StreamUnreadable";
 
     /// <summary>It went back to its queue: the host that claimed it has not the master key that it needs. Never in an event.</summary>

@@ -27,7 +27,7 @@ public readonly record struct Sealed(string Text)
     /// <summary>Marks <see cref="SealedVersions.Place"/>; base64url has no full stop.</summary>
     private const string Mark = "2.";
 
-    /// <summary>Nothing sealed; stands where a read model leaves personal data out.</summary>
+    /// <summary>No encrypted value; read models contain it in place of personal data.</summary>
     public static readonly Sealed None = new("");
 
     /// <summary>The ID of the key that opens this.</summary>

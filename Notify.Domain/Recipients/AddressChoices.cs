@@ -4,8 +4,8 @@ using Notify.Domain.Notifications;
 namespace Notify.Domain.Recipients;
 
 /// <summary>
-/// The categories that somebody who is not registered wants no more at an address; snapshot of the stream <c>w/{channel}:{fingerprint}</c>.
-/// Registered users have their own choices, whatever is said at their address.
+/// The categories that an unregistered person opted out of at an address; snapshot of the stream <c>w/{channel}:{fingerprint}</c>.
+/// Registered users have their own choices, which preferences at their address do not change.
 /// </summary>
 /// <param name="Id">The stream key.</param>
 /// <param name="OptedOut">The categories.</param>
@@ -28,7 +28,7 @@ public sealed record AddressChoices(string Id, ImmutableSortedSet<string> OptedO
     }
 }
 
-/// <summary>Somebody who is not registered wants no more of a category at an address.</summary>
+/// <summary>An unregistered person opted out of a category at an address.</summary>
 /// <param name="Fingerprint">Keyed hash of the address.</param>
 /// <param name="By">A client, or <c>recipient</c>: the person themselves.</param>
 /// <param name="Through">The place at which it was said: <c>api</c>, or one of <see cref="UnsubscribeSources"/>.</param>

@@ -12,7 +12,7 @@ public sealed record ChoicesAtAddress(Channel Channel, string Fingerprint, IRead
 /// <param name="There">By stream key.</param>
 public sealed record AddressWords(IReadOnlyDictionary<string, AddressChoices> There, IReadOnlyList<ChoicesAtAddress> Users)
 {
-    /// <summary>How the rules begin by which an address is left out, which name no version of a user.</summary>
+    /// <summary>The prefix of the rules by which an address is skipped; they name no version of a user.</summary>
     public const string RulePrefix = "address";
 
     /// <summary>The rule by which a category is not sent to an address; <c>null</c>: nobody said no.</summary>

@@ -5,13 +5,16 @@ using Notify.Domain.Notifications;
 
 namespace Notify.Domain.Recipients;
 
-/// <summary>The part of each day in which a person is not to be disturbed, by the clock on their wall. <paramref name="To"/> before <paramref name="From"/>: it goes over midnight.</summary>
+/// <summary>
+/// The part of each day in which a person is not to be disturbed, in local time. <paramref name="To"/> before <paramref name="From"/>:
+/// it spans midnight.
+/// </summary>
 /// <param name="From">From this time on.</param>
 /// <param name="To">Until just before this time; never the same as <paramref name="From"/>.</param>
 public sealed record QuietHours(TimeOnly From, TimeOnly To)
 {
-    // A clock that is put forward over a time shows it as passed. One that is put back shows it twice: what begins does so at
-    // the first, what ends at the second; in doubt it is quiet.
+    // A clock that is put forward over a time shows it as passed. A clock that is put back shows a time twice: quiet hours begin at
+    // the first occurrence and end at the second.
     private static readonly ZoneLocalMappingResolver Begins = Resolvers.CreateMappingResolver(Resolvers.ReturnEarlier, Resolvers.ReturnStartOfIntervalAfter);
     private static readonly ZoneLocalMappingResolver Ends = Resolvers.CreateMappingResolver(Resolvers.ReturnLater, Resolvers.ReturnStartOfIntervalAfter);
 
@@ -28,7 +31,7 @@ public sealed record QuietHours(TimeOnly From, TimeOnly To)
     private Instant? NightOf(Instant now, DateTimeZone zone)
     {
         var today = now.InZone(zone).Date;
-        // Not only yesterday's and today's: zones have left out whole days, and had others twice.
+        // Not only yesterday's and today's: zones have skipped whole days, and had others twice.
         for (var day = today.PlusDays(-2); day <= today.PlusDays(1); day = day.PlusDays(1))
         {
             var from = zone.ResolveLocal(day + LocalTime.FromTimeOnly(From), Begins).ToInstant();

@@ -26,12 +26,12 @@ public sealed record ReachRules(
     }
 
     /// <summary>
-    /// Whether a person may be reached about the request's category: a registered user by their own word; at any other address by what was
-    /// said there, or by a registered user who has the same address.
+    /// Whether a person may be reached about the request's category: a registered user by their own preferences; any other address by the
+    /// preferences given there, or by those of a registered user with the same address.
     /// </summary>
     /// <param name="recipient">The registered user; <c>null</c>: they are not registered.</param>
     /// <param name="fingerprint">Keyed hash of the address; <c>null</c> for devices.</param>
-    /// <returns>Whether, by which rule, and whether that rule passed over a no.</returns>
+    /// <returns>Whether, by which rule, and whether that rule overrode a no.</returns>
     public (bool MayReach, string Rule, bool PassedOptOut) Reaches(
         NotificationRequested request, Recipient? recipient, Channel channel, string? fingerprint)
     {

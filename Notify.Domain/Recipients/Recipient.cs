@@ -5,7 +5,10 @@ using Notify.Domain.Privacy;
 namespace Notify.Domain.Recipients;
 
 /// <summary>A device on which a user can be reached.</summary>
-/// <param name="RegisteredAt">When, as far as it was news; a provider's word that a token is dead counts only if it is later than this and than <c>notify.devices</c> says.</param>
+/// <param name="RegisteredAt">
+/// The time of the registration event; a provider's report that a token is invalid counts only if it is later than this and than the
+/// time in <c>notify.devices</c>.
+/// </param>
 /// <param name="App">The app that the token belongs to; <c>null</c>: the device names none.</param>
 public sealed record Device(string Id, Platform Platform, Sealed Token, DateTimeOffset RegisteredAt, DeviceApp? App = null)
 {
@@ -23,10 +26,10 @@ public sealed record Device(string Id, Platform Platform, Sealed Token, DateTime
 
 /// <summary>A registered user as planning needs them; snapshot of the stream <c>u/{userId}</c>, with nothing readable in it.</summary>
 /// <param name="Id">The stream key.</param>
-/// <param name="Choices">Said preferences by <c>channel</c> or <c>channel/category</c>; what is absent follows the defaults.</param>
+/// <param name="Choices">Preferences by <c>channel</c> or <c>channel/category</c>; absent ones follow the defaults.</param>
 /// <param name="QuietHours">When the user is not to be disturbed; <c>null</c>: they said nothing.</param>
 /// <param name="Since">When each of <paramref name="Choices"/> was said.</param>
-/// <param name="ErasedAt">When the user was last erased: what was handed out for them before counts no more, also if they are known again.</param>
+/// <param name="ErasedAt">When the user was last erased. Earlier client tokens are invalid, also after a new registration.</param>
 public sealed record Recipient(
     string Id, bool IsErased, Sealed? Details, bool HasEmail, bool HasPhone, string? EmailFingerprint, string? PhoneFingerprint,
     ImmutableList<Device> Devices, ImmutableDictionary<string, bool> Choices, long Version = 0, QuietHours? QuietHours = null,

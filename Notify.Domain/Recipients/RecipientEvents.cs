@@ -3,7 +3,7 @@ using Notify.Domain.Privacy;
 
 namespace Notify.Domain.Recipients;
 
-// Everything that can happen to a registered user, in the stream u/{userId}. Addresses and tokens only sealed.
+// All events of a registered user, in the stream u/{userId}. Addresses and tokens are encrypted.
 
 /// <summary>A device's platform; it decides which provider carries a push.</summary>
 public enum Platform { Ios, Android, Web }
@@ -17,7 +17,7 @@ public sealed record ContactDetails(string? Email, string? Phone, string? Locale
 /// <summary>The user's contact details were set; the first such event registers the user.</summary>
 /// <param name="HasEmail">Whether the encrypted details contain an email address.</param>
 /// <param name="HasPhone">Whether they contain a phone number.</param>
-/// <param name="PhoneFingerprint">Keyed hash of the number, to tell whether it is the same one again.</param>
+/// <param name="PhoneFingerprint">Keyed hash of the number, to find out whether it is the same one again.</param>
 public sealed record ContactDetailsGiven(
     Sealed Details, bool HasEmail, bool HasPhone, string? EmailFingerprint, string? PhoneFingerprint, string By, DateTimeOffset At);
 
@@ -68,5 +68,5 @@ public sealed record QuietHoursSet(TimeOnly From, TimeOnly To, string By, string
 /// <summary>The user may be disturbed at any hour again.</summary>
 public sealed record QuietHoursWithdrawn(string By, string Through, DateTimeOffset At);
 
-/// <summary>The user's key was erased; what was sealed under it can never be read again.</summary>
+/// <summary>The user's key was erased; data encrypted under it can never be read again.</summary>
 public sealed record UserErased(string By, DateTimeOffset At);

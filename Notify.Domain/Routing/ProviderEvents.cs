@@ -1,6 +1,6 @@
 namespace Notify.Domain.Routing;
 
-/// <summary>Whether a provider is sent to. The numbers are stored: stable for ever.</summary>
+/// <summary>Whether a provider is sent to. The numbers are stored: permanently stable.</summary>
 public enum CircuitState : short
 {
     /// <summary>It is sent to.</summary>

@@ -7,7 +7,7 @@ namespace Notify.Domain.Suppressions;
 /// <summary>An address that somebody learned must not be used.</summary>
 /// <param name="Fingerprint">Keyed hash of the address.</param>
 /// <param name="ExpiresAt">Until when; <c>null</c>: until it is lifted.</param>
-/// <param name="Address">The address, sealed; <c>null</c> when it is not known.</param>
+/// <param name="Address">The address, encrypted; <c>null</c> when it is not known.</param>
 public sealed record AddressToSuppress(
     Channel Channel, string Fingerprint, string Reason, string Source, string By, DateTimeOffset? ExpiresAt = null, Sealed? Address = null)
 {
@@ -34,7 +34,7 @@ public sealed record Suppression(
     /// <summary>The ID of an address's suppression; follows from the address.</summary>
     public static string IdOf(Channel channel, string fingerprint) => $"{Lanes.NameOf(channel)}_{fingerprint}";
 
-    /// <summary>The stream key of an address's suppression; also the subject whose key seals an address that a client gave.</summary>
+    /// <summary>The stream key of an address's suppression; also the subject whose key encrypts an address that a client gave.</summary>
     public static string KeyOf(Channel channel, string fingerprint) => $"s/{Lanes.NameOf(channel)}:{fingerprint}";
 
     /// <summary>Whether the address must not be used at a time.</summary>
@@ -45,8 +45,8 @@ public sealed record Suppression(
         reason == SuppressionReasons.Blocked ? new DateTimeOffset(now.UtcDateTime.Date, TimeSpan.Zero) + SoftFor + TimeSpan.FromDays(1) : null;
 
     /// <summary>
-    /// Decides whether something learned of an address is news. While a suppression stands, only a heavier reason or a later
-    /// end is; it never gets lighter or shorter, so the order in which things are learned does not matter.
+    /// Decides whether a reported fact changes the suppression of an address. An active suppression changes only to a heavier reason or a
+    /// later end. It never gets lighter or shorter, so the order of the reports does not matter.
     /// </summary>
     /// <returns>The event, or <c>null</c>.</returns>
     public static AddressSuppressed? Suppress(Suppression? current, AddressToSuppress wanted, DateTimeOffset now)

@@ -5,12 +5,12 @@ namespace Notify.Domain.Suppressions;
 
 // Everything that can happen to an address that must not be used, in the stream s/{channel}:{fingerprint}.
 
-/// <summary>A number or address must not be used any more, whoever it belongs to; or it must not for a heavier reason, or for longer.</summary>
+/// <summary>A number or address must not be used any more for any person; or the reason is heavier, or the end is later.</summary>
 /// <param name="Fingerprint">Keyed hash of the address, by which it is found again.</param>
 /// <param name="Reason">One of <see cref="SuppressionReasons"/>.</param>
 /// <param name="Source">The source of the suppression: a provider's name, or <c>api</c>.</param>
 /// <param name="ExpiresAt">From then on it may be used again; <c>null</c>: until it is lifted.</param>
-/// <param name="Address">The address, sealed; <c>null</c> when it was not known.</param>
+/// <param name="Address">The address, encrypted; <c>null</c> when it was not known.</param>
 public sealed record AddressSuppressed(
     Channel Channel, string Fingerprint, string Reason, string Source, DateTimeOffset? ExpiresAt, Sealed? Address, string By, DateTimeOffset At);
 
@@ -21,7 +21,7 @@ public sealed record SuppressionLifted(Channel Channel, string Fingerprint, stri
 /// <summary>Why an address must not be used. Where a delivery failed for the same reason, it is the same word.</summary>
 public static class SuppressionReasons
 {
-    /// <summary>The person told the provider to stop: STOP, or an unsubscription there. The law; nothing passes it.</summary>
+    /// <summary>The person opted out at the provider: STOP, or an unsubscription there. The law; nothing overrides it.</summary>
     public const string OptedOutAtProvider = Reasons.OptedOutAtProvider;
 
     /// <summary>The person replied STOP. As heavy; START lifts both.</summary>

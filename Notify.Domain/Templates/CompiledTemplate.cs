@@ -68,8 +68,8 @@ public sealed class CompiledTemplate
         return (new CompiledTemplate(whole, texts), []);
     }
 
-    /// <summary>Renders every text once with parameters such as a request might have, and tells of budgets that are used up.</summary>
-    /// <remarks>It ends when all together have cost what a few messages may: what is left is tried by the first request that needs it.</remarks>
+    /// <summary>Renders every text once with sample parameters, and reports budgets that are used up.</summary>
+    /// <remarks>It stops when all together have cost as much as a few messages; the first request that needs them tries the rest.</remarks>
     public IReadOnlyList<TemplateFault> Try(IReadOnlyList<CompiledLayout> layouts)
     {
         var sample = TemplateParams.Sample(definition.Params);

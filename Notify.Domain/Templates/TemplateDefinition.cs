@@ -66,7 +66,7 @@ public sealed record TemplateDefinition(
         Locales.Select(l => ($"locales.{l.Key}", l.Value)).Prepend(("channels", Channels));
 }
 
-/// <summary>A version of a layout, whole: what stands around emails.</summary>
+/// <summary>A version of a layout, the frame of emails.</summary>
 /// <param name="Html">HTML with <c>{{ content }}</c> in it.</param>
 /// <param name="Text">The same for plain text; absent: plain text stands by itself.</param>
 /// <param name="Styles">CSS for the head of the email.</param>

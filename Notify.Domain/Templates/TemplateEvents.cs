@@ -3,14 +3,14 @@ namespace Notify.Domain.Templates;
 // Everything that can happen to a template (stream t/{key}) and to a layout (stream l/{key}). Nothing personal is in them.
 
 /// <summary>A template says this from now on.</summary>
-/// <param name="Version">1 for the first; what was accepted keeps the version that it was accepted with.</param>
+/// <param name="Version">1 for the first; an accepted notification keeps its version.</param>
 public sealed record TemplateDefined(string Key, int Version, TemplateDefinition Definition, string By, DateTimeOffset At);
 
-/// <summary>A template takes no new requests; what was accepted is still rendered.</summary>
+/// <summary>A template accepts no new requests; accepted notifications are still rendered.</summary>
 public sealed record TemplateArchived(string Key, string By, DateTimeOffset At);
 
 /// <summary>A layout looks like this from now on.</summary>
-/// <param name="Version">1 for the first; what was accepted keeps the version that it was accepted with.</param>
+/// <param name="Version">1 for the first; an accepted notification keeps its version.</param>
 public sealed record LayoutDefined(string Key, int Version, LayoutDefinition Definition, string By, DateTimeOffset At);
 
 /// <summary>A template as it is now; snapshot of the stream <c>t/{key}</c>.</summary>

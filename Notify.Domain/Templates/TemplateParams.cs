@@ -19,7 +19,7 @@ public static partial class TemplateParams
     /// <summary>Whether a parameter may be called so.</summary>
     public static bool IsName(string text) => Name().IsMatch(text);
 
-    /// <summary>Every fault of a request's parameters, by name; what concerns all of them has an empty name.</summary>
+    /// <summary>Returns every fault of a request's parameters, by name; faults of all of them have an empty name.</summary>
     public static IReadOnlyList<(string Name, string Fault)> Check(IReadOnlyDictionary<string, ParameterRule> rules, JsonElement? given)
     {
         var faults = new List<(string, string)>();

@@ -28,7 +28,7 @@ public static class LinkRewriter
 
     /// <summary>Rewrites a message.</summary>
     /// <param name="linkOf">A link's address by its number.</param>
-    /// <param name="pixel">The address of the image that tells of an opening.</param>
+    /// <param name="pixel">The address of the image that reports an opening.</param>
     /// <param name="own">The prefix of Notify's own addresses, which are not rewritten.</param>
     /// <param name="sms">How long an SMS may be; one that would become longer stays as it is.</param>
     public static TrackedContent Rewrite(NotificationContent content, Channel channel, Func<int, string> linkOf, string pixel, string own, SmsLimits sms)

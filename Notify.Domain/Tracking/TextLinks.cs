@@ -8,9 +8,9 @@ namespace Notify.Domain.Tracking;
 /// <summary>Finds the web links of plain text.</summary>
 /// <remarks>
 /// RFC 3986: a link ends at the first character that no URI has, such as a blank, <c>&lt;</c>, <c>"</c>, <c>|</c> or punctuation beyond
-/// ASCII. What ends a sentence or closes a bracket is not part of it. Letters beyond ASCII (RFC 3987) belong to a link only where they
-/// begin a part of it: a particle or a word that follows a link without a blank does not. Where both are possible, as in scripts that
-/// have no blanks between words, the link is none.
+/// ASCII. Punctuation that ends a sentence or closes a bracket is not part of it. Letters beyond ASCII (RFC 3987) belong to a link only
+/// where they begin a part of it: a particle or a word that follows a link without a blank does not. Where both are possible, as in
+/// scripts that have no blanks between words, the text is no link.
 /// </remarks>
 public static partial class TextLinks
 {

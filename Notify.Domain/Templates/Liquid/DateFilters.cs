@@ -8,7 +8,7 @@ namespace Notify.Domain.Templates.Liquid;
 /// <remarks>Shopify: Liquid reference, date. <c>time_zone</c> is not of Liquid's own.</remarks>
 internal static class DateFilters
 {
-    // A text of fewer digits is no time that a message tells in a zone.
+    // A text of fewer digits is no time that a message shows in a zone.
     private const int MinDigits = 9;
 
     /// <summary>The filters.</summary>

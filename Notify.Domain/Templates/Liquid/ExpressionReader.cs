@@ -11,7 +11,7 @@ namespace Notify.Domain.Templates.Liquid;
 /// </summary>
 /// <param name="text">The inside of the tag.</param>
 /// <param name="offset">Where it begins in the source.</param>
-/// <param name="used">Is told each variable that is read, and where.</param>
+/// <param name="used">Called for each variable that is read, with its position.</param>
 internal sealed class ExpressionReader(string text, int offset, Action<string, int> used)
 {
     private const int MaxDepth = 20, MaxConditions = 50;

@@ -3,7 +3,7 @@ using Fluid.Values;
 
 namespace Notify.Domain.Templates.Liquid;
 
-/// <summary>A filter: what it is called in templates, and what it makes of a value and its arguments.</summary>
+/// <summary>A filter: its name in templates, and its function of a value and arguments.</summary>
 internal sealed record Filter(string Name, Func<FluidValue, FilterArguments, RenderContext, FluidValue> Apply);
 
 /// <summary>
@@ -98,7 +98,7 @@ internal static class Filters
         }
     }
 
-    /// <summary>Counts a search, which for a text of one letter alone looks at each place as far as the searched text is long.</summary>
+    /// <summary>Counts a search; one for a text of one repeated letter reads each position as far as the searched text is long.</summary>
     public static void SpendOnSearch(string text, string search, RenderContext render) =>
         render.Spend((long)text.Length * search.Length / SearchedAtOnce);
 

@@ -62,7 +62,7 @@ internal sealed class HtmlContext
         return fault;
     }
 
-    /// <summary>A block begins here that is carried out any number of times: what it writes at its end may stand before its beginning.</summary>
+    /// <summary>Begins a block that is executed any number of times: the text at its end may precede its beginning.</summary>
     public void BeginLoop() => now = now with { Start = now.Start with { HasValue = true } };
 
     /// <summary>A value is written here.</summary>

@@ -58,7 +58,7 @@ internal sealed class LiquidText
         }
         catch (Exception e) when (e is not (OperationCanceledException or OutOfMemoryException))
         {
-            // Of the library, whatever it is: the same parameters would meet it at every attempt. Its words may hold values.
+            // A fault of the library: the same parameters would cause it at every attempt. Its message may contain values.
             return (null, (context.Position, "gives a filter, a member or a comparison what it cannot use", false));
         }
     }

@@ -3,7 +3,7 @@ using Fluid.Values;
 
 namespace Notify.Domain.Templates.Liquid;
 
-/// <summary>The filters for lists. Lists within lists count as one list; what is no list is a list of one.</summary>
+/// <summary>The filters for lists. Lists within lists count as one list; a value that is no list is a list of one.</summary>
 /// <remarks>
 /// Shopify: Liquid reference, filters; its own implementation (lib/liquid/standardfilters.rb) where the reference is silent.
 /// </remarks>

@@ -25,8 +25,8 @@ internal static class RenderBudget
     public const int Nesting = 40;
 
     /// <summary>
-    /// How long a rendering may run, however much of its budget is left. The last line against what the counting misses: what is
-    /// counted ends long before. A pause of the process counts as <see cref="Pause"/>, however long it is.
+    /// The time limit of a rendering, independent of its budget. It is the last limit for costs that are not counted; counted work
+    /// ends long before. A pause of the process counts as <see cref="Pause"/>, however long it is.
     /// </summary>
     public static readonly TimeSpan Time = TimeSpan.FromSeconds(5);
 
@@ -72,7 +72,7 @@ internal sealed class RenderContext(TemplateOptions options, bool html, TimeProv
         if (++steps > RenderBudget.Steps) throw RenderStopped.Budget($"takes more than {RenderBudget.Steps:N0} steps: does a loop never end?");
     }
 
-    /// <summary>Counts what a filter or a comparison looks at.</summary>
+    /// <summary>Counts the input of a filter or a comparison.</summary>
     public void Spend(long amount)
     {
         CheckTime();

@@ -51,7 +51,7 @@ internal sealed class Located(int position, Statement? inner) : Statement
 /// <summary>A value, written so that it cannot become anything but text.</summary>
 internal sealed class Output(Expression expression, HtmlPlace place) : Statement
 {
-    // Letters of all scripts stay readable; < > & " ' and whatever else HTML could take for its own is encoded.
+    // Letters of all scripts stay readable; < > & " ' and all other characters with a meaning in HTML are encoded.
     internal static readonly HtmlEncoder Encoder = HtmlEncoder.Create(UnicodeRanges.All);
     private static readonly System.Buffers.SearchValues<char> StyleSafe = System.Buffers.SearchValues.Create("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 #%.,-");
 

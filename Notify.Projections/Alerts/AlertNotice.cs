@@ -25,7 +25,7 @@ public sealed record AlertNotice(
     /// <summary>The post's ID: the same however often it is sent, by whichever host.</summary>
     public static string IdOf(Trouble trouble) => $"msg_{trouble.Id:N}_{(trouble.RecoveredAt is null ? "opened" : "recovered")}";
 
-    /// <summary>Tells of a trouble.</summary>
+    /// <summary>Makes the notice of an alert.</summary>
     /// <param name="publicUrl">Where the API is reached.</param>
     public static AlertNotice Of(Trouble t, long deadLetters, Uri publicUrl) => new(
         t.Id, t.Subject, t.Kind, t.Provider, t.Lane, t.Priority, Summarize(t), t.FirstCause, t.Failures, t.Attempts, deadLetters,
@@ -35,7 +35,7 @@ public sealed record AlertNotice(
     public string Body() => JsonSerializer.Serialize(
         new { type = RecoveredAt is null ? Opened : Recovered, timestamp = RecoveredAt ?? OpenedAt, data = this }, NotifyJson.Options);
 
-    /// <summary>Where to look; <c>null</c> where neither list tells more.</summary>
+    /// <summary>Returns the list with details; <c>null</c> where no list has any.</summary>
     public static Uri? LinkOf(Trouble t, Uri publicUrl)
     {
         var lane = t.Lane?.ToString().ToLowerInvariant();

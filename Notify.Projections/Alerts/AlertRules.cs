@@ -4,16 +4,16 @@ using Notify.Projections.Net;
 
 namespace Notify.Projections.Alerts;
 
-/// <summary>When something is a trouble that developers are told of, and whom to tell: <c>Notify:Alerts</c>.</summary>
+/// <summary>The thresholds of alerts to developers, and their receiver: <c>Notify:Alerts</c>.</summary>
 public sealed record AlertRules
 {
-    /// <summary>How far back attempts are judged together; also how long things must go well before a trouble is over.</summary>
+    /// <summary>The window over which attempts are evaluated; also the time without failures after which an alert recovers.</summary>
     public TimeSpan Window { get; init; } = TimeSpan.FromMinutes(1);
 
-    /// <summary>The share of failures within the window from which on it is a trouble.</summary>
+    /// <summary>The share of failures within the window from which on an alert opens.</summary>
     public double OpenRatio { get; init; } = 0.5;
 
-    /// <summary>Below this share of failures within the window the trouble is over.</summary>
+    /// <summary>The share of failures within the window below which an alert recovers.</summary>
     public double CloseRatio { get; init; } = 0.1;
 
     /// <summary>Attempts within the window from which on the share decides; below it, <see cref="Consecutive"/> does.</summary>

@@ -18,7 +18,7 @@ public static class AlertServices
         return AlertRules.Read(configuration, faults);
     }
 
-    /// <summary>Has this host judge and tell, in turn with all others.</summary>
+    /// <summary>Adds the evaluation and the posting of alerts to this host, in turn with all others.</summary>
     public static IServiceCollection AddAlerts(this IServiceCollection services) =>
         services.AddSingleton<StandingFaults>().AddHostedService<AlertWatch>().AddHostedService<AlertWebhook>();
 }

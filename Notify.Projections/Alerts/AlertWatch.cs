@@ -9,8 +9,8 @@ using Npgsql;
 namespace Notify.Projections.Alerts;
 
 /// <summary>
-/// Judges what goes wrong, and tells of it once. Runs on every Dispatch and Projections host; one at a time judges, and a
-/// trouble, its counts and the post that tells of it are written in one transaction, so that none is lost or told twice.
+/// Evaluates alerts and reports each once. Runs on every Dispatch and Projections host; one host at a time evaluates. An alert, its
+/// counts and its post are written in one transaction, so that none is lost or reported twice.
 /// </summary>
 public sealed class AlertWatch(
     NpgsqlDataSource database, StandingFaults standing, AlertRules rules, IConfiguration configuration, TimeProvider clock, ILogger<AlertWatch> log) : BackgroundService

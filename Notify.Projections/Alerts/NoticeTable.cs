@@ -6,7 +6,7 @@ namespace Notify.Projections.Alerts;
 /// <param name="Attempts">Which attempt this is, from 1.</param>
 public sealed record DueNotice(string Id, string Body, int Attempts);
 
-/// <summary>Statements over <c>notify.alert_notices</c>: what the webhook is still to be told.</summary>
+/// <summary>Statements over <c>notify.alert_notices</c>: posts to the webhook that are still to be sent.</summary>
 public static class NoticeTable
 {
     private static readonly TimeSpan Kept = TimeSpan.FromDays(30);
@@ -26,8 +26,8 @@ public static class NoticeTable
         await batch.ExecuteNonQueryAsync(cancellation);
     }
 
-    /// <summary>Takes one post that is due; until <paramref name="lease"/> has passed it is nobody else's.</summary>
-    /// <remarks>A recovery waits until its opening has been delivered. What another host is taking is passed over.</remarks>
+    /// <summary>Claims one due post; no other host claims it until <paramref name="lease"/> has passed.</summary>
+    /// <remarks>A recovery waits until its opening has been delivered. Posts that another host is claiming are skipped.</remarks>
     public static async Task<DueNotice?> TakeAsync(NpgsqlDataSource database, DateTimeOffset now, TimeSpan lease, CancellationToken cancellation)
     {
         await using var command = database.CreateCommand(

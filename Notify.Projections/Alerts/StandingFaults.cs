@@ -52,7 +52,7 @@ public sealed class StandingFaults(IDocumentStore store, Hosting.DatabaseMonitor
                 reader.GetFieldValue<DateTimeOffset>(2));
     }
 
-    // The age of the first event that a read model has not taken in: right whether it is slow, stopped, or its host is gone.
+    // The age of the first event that a read model has not processed: right for a slow or stopped read model, and for a failed host.
     // Marten's tombstones, which fill the numbers of appends that failed, are of the time -infinity.
     private async Task<List<StandingFault>> BehindAsync(NpgsqlConnection connection, AlertRules rules, DateTimeOffset now, CancellationToken cancellation)
     {
@@ -79,7 +79,7 @@ public sealed class StandingFaults(IDocumentStore store, Hosting.DatabaseMonitor
         return faults;
     }
 
-    // Only the types are told: a message's body or an exception's words might name somebody.
+    // Only the types are reported: a message's body or an exception's message might name a person.
     private static async Task<StandingFault?> FailedAsync(NpgsqlConnection connection, string schema, DateTimeOffset now, CancellationToken cancellation)
     {
         await using (var exists = new NpgsqlCommand("select to_regclass($1) is not null", connection))

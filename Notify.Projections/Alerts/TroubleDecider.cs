@@ -100,7 +100,7 @@ public static class TroubleDecider
         }
     }
 
-    // The first failure of the trouble that begins; null: none does.
+    // The first failure of an alert that opens; null: none opens.
     private static CallCounts? Begins(Series series, AlertRules rules, DateTimeOffset? recoveredAt, DateTimeOffset now)
     {
         var fresh = series.Calls.Where(c => recoveredAt is null || c.Bucket > recoveredAt).OrderBy(c => c.Bucket).ToList();
@@ -153,7 +153,7 @@ public static class TroubleDecider
         DeterministicId.OfTrouble(series.Subject, now), series.Subject, series.Kind, series.Provider, series.Lane ?? Only(series.Calls.Where(series.IsBad).Select(c => c.Queue.Lane)), series.Priority,
         Cause(first), now, first.Bucket, first.Bucket, first.Bucket, 0, 0, (0, 0, first.Bucket.AddTicks(-1)));
 
-    // Buckets that hosts may still add to are counted anew each time; what is older is counted once, since it is not kept.
+    // Buckets that hosts may still add to are counted again each time; older ones are counted once, since they are not kept.
     private static Trouble Count(Trouble trouble, Series series, AlertRules rules, DateTimeOffset now)
     {
         var mine = series.Calls.Where(c => c.Bucket > trouble.Counted.To && (series.IsBad(c) || series.IsGood(c))).ToList();
@@ -181,7 +181,7 @@ public static class TroubleDecider
         string Subject, TroubleKind Kind, string? Provider, Lane? Lane, Priority? Priority, IReadOnlyList<CallCounts> Calls, Func<CallCounts, bool> IsBad, Func<CallCounts, bool> IsGood);
 }
 
-/// <summary>How subjects of troubles are named.</summary>
+/// <summary>The subjects of alerts.</summary>
 public static class Subjects
 {
     /// <summary>A provider that fails.</summary>

@@ -14,7 +14,7 @@ public static class TroubleTable
         counted_failures, counted_attempts, counted_to, recovered_at
         """;
 
-    /// <summary>The counts since a time, over all hosts; what is older than <paramref name="finelySince"/> by the minute.</summary>
+    /// <summary>Reads the counts since a time, over all hosts; those older than <paramref name="finelySince"/> by the minute.</summary>
     public static async Task<List<CallCounts>> CallsAsync(NpgsqlConnection connection, DateTimeOffset since, DateTimeOffset finelySince, CancellationToken cancellation)
     {
         await using var command = Command(connection,
@@ -35,7 +35,7 @@ public static class TroubleTable
         return calls;
     }
 
-    /// <summary>The open troubles.</summary>
+    /// <summary>Reads the open alerts.</summary>
     public static Task<List<Trouble>> OpenAsync(NpgsqlConnection connection, CancellationToken cancellation) =>
         ReadAsync(Command(connection, $"select {Columns} from notify.troubles where recovered_at is null order by opened_at, id"), cancellation);
 
@@ -53,7 +53,7 @@ public static class TroubleTable
             new NpgsqlParameter { Value = (object?)after?.At ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.TimestampTz },
             new NpgsqlParameter { Value = (object?)after?.Id ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Uuid }, limit), cancellation);
 
-    /// <summary>When each subject's last trouble was over.</summary>
+    /// <summary>Reads the time of each subject's last recovery.</summary>
     public static async Task<Dictionary<string, DateTimeOffset>> RecoveredAsync(NpgsqlConnection connection, DateTimeOffset since, CancellationToken cancellation)
     {
         await using var command = Command(connection, "select subject, max(recovered_at) from notify.troubles where recovered_at >= $1 group by subject", since);
@@ -63,7 +63,7 @@ public static class TroubleTable
         return recovered;
     }
 
-    /// <summary>Writes a trouble as it is now.</summary>
+    /// <summary>Writes the current state of an alert.</summary>
     public static async Task PutAsync(NpgsqlConnection connection, Trouble t, CancellationToken cancellation)
     {
         await using var command = Command(connection,
@@ -79,7 +79,7 @@ public static class TroubleTable
         await command.ExecuteNonQueryAsync(cancellation);
     }
 
-    /// <summary>How many dead letters there are now on the lane and priority that a trouble is about.</summary>
+    /// <summary>Reads the current number of dead letters on the lane and priority of an alert.</summary>
     public static async Task<long> DeadLettersAsync(NpgsqlConnection connection, Trouble trouble, CancellationToken cancellation)
     {
         var queues = DeliveryQueue.All.Where(q => q.Lane == (trouble.Lane ?? q.Lane) && q.Priority == (trouble.Priority ?? q.Priority)).Select(q => q.Code).ToArray();

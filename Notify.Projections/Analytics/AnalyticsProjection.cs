@@ -10,7 +10,7 @@ namespace Notify.Projections.Analytics;
 
 /// <summary>
 /// Keeps the tables of the schema <c>analytics</c>. Each page of events is folded by stream and written set-based, in the
-/// transaction that moves the projection's progress: each fact counts exactly once, whatever dies in between.
+/// transaction that moves the projection's progress: each fact counts exactly once, whatever fails in between.
 /// </summary>
 public sealed class AnalyticsProjection : ProjectionBase, IProjection
 {

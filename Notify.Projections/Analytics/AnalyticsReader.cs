@@ -8,7 +8,7 @@ namespace Notify.Projections.Analytics;
 /// <param name="P99">Ninety-nine of a hundred took no longer.</param>
 public sealed record LatencyPercentiles(double P50, double P95, double P99);
 
-/// <summary>Deliveries of one group, counted. What it is grouped by has a value, the rest of these fields has none.</summary>
+/// <summary>Counts of the deliveries of one group. Only the fields that it is grouped by have a value.</summary>
 /// <param name="Day">The day (UTC) of the request.</param>
 /// <param name="Client">The client that asked.</param>
 /// <param name="Mode">live or test.</param>
@@ -16,13 +16,13 @@ public sealed record LatencyPercentiles(double P50, double P95, double P99);
 /// <param name="Category">The notification's category.</param>
 /// <param name="Template">Empty: none.</param>
 /// <param name="Provider">Empty: none was called.</param>
-/// <param name="Requested">All: planned or left out.</param>
-/// <param name="Suppressed">Left out: opted out, no contact, suppressed address, and so on.</param>
+/// <param name="Requested">All: planned or skipped.</param>
+/// <param name="Suppressed">Skipped: opted out, no contact, suppressed address, and so on.</param>
 /// <param name="Cancelled">Withdrawn by the client before they were made.</param>
 /// <param name="Expired">Not made before the notification's expiresAt.</param>
 /// <param name="InFlight">Queued, deferred or being attempted.</param>
 /// <param name="Unknown">Attempted, and it is not known whether the provider accepted.</param>
-/// <param name="Dispatched">Accepted by a provider, whatever came after.</param>
+/// <param name="Dispatched">Accepted by a provider, also where they failed afterwards.</param>
 /// <param name="Delivered">Reported to have reached the device or mailbox.</param>
 /// <param name="Failed">Failed for good.</param>
 /// <param name="DeadLettered">Used up their attempts and wait for a person.</param>

@@ -5,10 +5,10 @@ using NpgsqlTypes;
 namespace Notify.Projections.Analytics;
 
 /// <summary>
-/// Set-based writing of the analytics tables, in the caller's transaction. Rows of deliveries are replaced by what they
-/// are now; the counts by day and by broadcast change by exactly what replacing them changed, so that they stay the sum over
+/// Set-based writing of the analytics tables, in the caller's transaction. Rows of deliveries are replaced by their current
+/// state; the counts by day and by broadcast change by exactly the difference, so that they stay the sum over
 /// the deliveries.
-/// One writer at a time: whoever holds the row of the projection's progress.
+/// One writer at a time: the holder of the row of the projection's progress.
 /// </summary>
 /// <param name="schema">Where the tables are: the live ones, or those of a rebuild.</param>
 public sealed class AnalyticsTables(string schema = AnalyticsTables.Schema)

@@ -19,8 +19,8 @@ public sealed record DeliveryTimes(
     ImmutableList<Engagement> Engagements);
 
 /// <summary>
-/// A notification as analytics fold it: the state that everybody folds, and the times of its deliveries. Pure: the same
-/// events give the same history. Holds no sealed data.
+/// The state of a notification for analytics: its usual state, and the times of its deliveries. Pure: the same
+/// events give the same history. Contains no encrypted data.
 /// </summary>
 public sealed record NotificationHistory(Notification State, ImmutableDictionary<Guid, DeliveryTimes> Times)
 {

@@ -8,11 +8,11 @@ namespace Notify.Projections.Analytics;
 public sealed record FoldedStream<T>(string Key, T? Before, T After, long Version) where T : class;
 
 /// <summary>
-/// Folds the streams that a page of events touches, as of that page. What comes out follows from the events alone: a state
-/// is taken on where the version before is remembered, else the stream is read from its beginning.
+/// Folds the streams that a page of events changes, up to that page. The result follows from the events alone: a state
+/// is continued where the version before is in memory, else the stream is read from its beginning.
 /// </summary>
 /// <param name="evolve">Folds an event into a state.</param>
-/// <param name="remembered">States kept in memory, at most twice as many; the oldest go.</param>
+/// <param name="remembered">States kept in memory, at most twice as many; the oldest are removed.</param>
 public sealed class StreamFold<T>(Func<T?, IEvent, T?> evolve, int remembered = 20_000) where T : class
 {
     private Dictionary<string, (long Version, T State)> young = new(StringComparer.Ordinal), old = new(StringComparer.Ordinal);

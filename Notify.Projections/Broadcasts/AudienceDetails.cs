@@ -6,12 +6,12 @@ using Npgsql;
 
 namespace Notify.Projections.Broadcasts;
 
-/// <summary>Which users' own details, sealed as they are, are as an audience wants them.</summary>
+/// <summary>Finds the users whose encrypted details match an audience.</summary>
 public sealed class AudienceDetails(SubjectKeys keys)
 {
     private const int Piece = 500, MostPieces = 10;
 
-    /// <summary>Those of a piece of the audience, in its order, who have what it asks for.</summary>
+    /// <summary>Returns the users of a page of the audience whose details match, in order.</summary>
     public async Task<List<string>> OfAsync(IQuerySession session, NpgsqlConnection connection, Audience audience, List<string> users, CancellationToken cancellation)
     {
         if (!audience.AsksForDetails || users.Count == 0) return users;
@@ -21,7 +21,9 @@ public sealed class AudienceDetails(SubjectKeys keys)
         return [.. users.Where(u => audience.Has(open.DetailsOf(known.GetValueOrDefault(Recipient.KeyOf(u)))))];
     }
 
-    /// <summary>Whether nobody belongs to an audience now. Where details decide, the first 5,000 are looked at; if there are more, somebody may.</summary>
+    /// <summary>
+    /// Whether an audience has no user now. Where details decide, the first 5,000 are checked; if there are more, it may have one.
+    /// </summary>
     public async Task<bool> IsNobodyAsync(IQuerySession session, NpgsqlConnection connection, Audience audience, CancellationToken cancellation)
     {
         if (!audience.AsksForDetails) return await AudienceReader.IsEmptyAsync(connection, audience, cancellation);

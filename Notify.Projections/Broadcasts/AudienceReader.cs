@@ -8,8 +8,8 @@ public static class AudienceReader
 {
     /// <summary>The next users.</summary>
     /// <param name="after">The last user ID of the piece before; empty for the first.</param>
-    /// <param name="limit">How many are looked at.</param>
-    /// <returns>Those of them who belong to the audience, the last one looked at, and whether nobody is left.</returns>
+    /// <param name="limit">The number of users to check.</param>
+    /// <returns>The checked users that belong to the audience, the last one checked, and whether none is left.</returns>
     public static async Task<(List<string> Users, string Last, bool IsLast)> NextAsync(NpgsqlConnection connection, Audience audience, string after, int limit, CancellationToken cancellation)
     {
         await using var command = Command(connection, $"select user_id, {Belongs} from ({Candidates(audience)}) c order by place", audience);

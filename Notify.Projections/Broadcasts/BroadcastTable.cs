@@ -5,8 +5,8 @@ using NpgsqlTypes;
 namespace Notify.Projections.Broadcasts;
 
 /// <summary>
-/// Statements over <c>notify.broadcasts</c>, in the caller's transaction. Whoever changes a broadcast holds its row first,
-/// then writes to its stream: so one host at a time makes a chunk, and a pause waits for the chunk that is being made.
+/// Statements over <c>notify.broadcasts</c>, in the caller's transaction. Each change of a broadcast locks its row first,
+/// then writes to its stream: one host at a time makes a chunk, and a pause waits for the chunk that is being made.
 /// </summary>
 public static class BroadcastTable
 {

@@ -9,8 +9,8 @@ using StackExchange.Redis;
 namespace Notify.Projections.Caching;
 
 /// <summary>
-/// Redis as the cache's second level, shared by all hosts: what it holds is sealed under the master key, names included, and a
-/// Redis that is away or slow is passed over. It may forget, hold old things or invent some: <see cref="Snapshots"/> believes nothing of it unasked.
+/// Redis as the cache's second level, shared by all hosts. Its entries and their names are encrypted under the master key, and a slow
+/// or unavailable Redis is skipped. It may lose entries, or return stale or forged ones: <see cref="Snapshots"/> verifies each.
 /// </summary>
 public sealed class SecondLevel(IDistributedCache redis, MasterKeyRing ring, TimeProvider clock, ILogger<SecondLevel> log) : IDistributedCache
 {
@@ -20,7 +20,7 @@ public sealed class SecondLevel(IDistributedCache redis, MasterKeyRing ring, Tim
     /// <summary>How long Redis is not asked after it did not answer; then one call tries.</summary>
     public static readonly TimeSpan Pause = TimeSpan.FromSeconds(5);
 
-    // Documents of another version of Notify are not read: what it wrote may mean something else.
+    // Documents of another version of Notify are not read: their fields may have another meaning.
     private static readonly string Shape = $"{typeof(Recipient).Module.ModuleVersionId:N}{typeof(Snapshots).Module.ModuleVersionId:N}";
     private readonly byte[] key = ring.Derive(ring.CurrentId, "cache");
     private long asksAgainAt;

@@ -30,7 +30,7 @@ internal sealed record SnapshotSource<T>(string Kind, IDocumentStore Store, Func
     public T Read(NpgsqlDataReader reader) => (WithVersion ?? AsIs)(Store.Options.Serializer().FromJson<T>(reader, 5), reader.GetInt64(3));
 }
 
-/// <summary>One set-based reading of documents: what the cache kept is looked up, then all are asked for in one statement.</summary>
+/// <summary>One set-based reading of documents: cached ones are looked up, then one statement checks all of them.</summary>
 internal sealed class SnapshotReading<T> where T : class
 {
     private static readonly HybridCacheEntryOptions Peek = new() { Flags = HybridCacheEntryFlags.DisableUnderlyingData };
@@ -81,7 +81,7 @@ internal sealed class SnapshotReading<T> where T : class
         batch.BatchCommands.Add(command);
     }
 
-    /// <summary>Reads the answer to its statement, and keeps what is news.</summary>
+    /// <summary>Reads the result of its statement, and caches changed documents.</summary>
     public async Task<Dictionary<string, T>> ReadAsync(NpgsqlDataReader reader, CancellationToken cancellation)
     {
         var documents = new Dictionary<string, T>(kept.Count, StringComparer.Ordinal);

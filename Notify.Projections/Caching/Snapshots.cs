@@ -9,12 +9,12 @@ using Npgsql;
 namespace Notify.Projections.Caching;
 
 /// <summary>
-/// Recipients with their preferences, categories, templates and layouts, read through the cache and always as the database has
-/// them now: what the cache kept is named to the database by its row version, and the database sends what has changed since.
+/// Recipients with their preferences, categories, templates and layouts, read through the cache and always current: the row versions
+/// of cached documents are sent to the database, and the database returns those that have changed since.
 /// </summary>
 /// <remarks>
-/// So nothing is ever believed because it is young. An opt-out counts, and a new device is reached, from its commit on and on
-/// every host, whatever Redis still holds and whether it answers or not. What the cache saves is the carrying and the decoding.
+/// So the age of an entry never decides. An opt-out applies, and a new device is reached, from its commit on and on every host,
+/// whatever Redis contains and whether it answers. The cache saves the transfer and the decoding.
 /// </remarks>
 public sealed class Snapshots
 {
@@ -34,7 +34,9 @@ public sealed class Snapshots
         layouts = new SnapshotSource<Layout>("layout", store);
     }
 
-    /// <summary>The registered users that notifications are for, and the notifications' categories, by stream key; who and what there is not is not among them.</summary>
+    /// <summary>
+    /// Reads the registered recipients of notifications and the notifications' categories, by stream key; missing ones are absent.
+    /// </summary>
     public async Task<(Dictionary<string, Recipient> Recipients, Dictionary<string, Category> Categories)> OfAsync(
         NpgsqlConnection connection, IReadOnlyCollection<NotificationRequested> requests, CancellationToken cancellation)
     {

@@ -29,7 +29,7 @@ public sealed record NotificationPlan(string Key, NotificationRequested Request,
 }
 
 /// <summary>A delivery that did not leave when it was planned to, and may not leave now as it stands: the person is not to be disturbed, or the window of its place is over.</summary>
-/// <param name="Fingerprint">Keyed hash of the number or address, or of the token, that it goes to; who is not registered is known by it.</param>
+/// <param name="Fingerprint">Keyed hash of the number, address or token that it goes to; it identifies an unregistered person.</param>
 /// <param name="Quiet">See <see cref="NotificationPlan.Quiet"/>.</param>
 public sealed record LateDelivery(
     OpenDelivery Row, Notification Notification, Delivery Delivery, string Fingerprint, Func<DateTimeOffset, (DateTimeOffset Until, string Rule)?> Quiet);
@@ -39,7 +39,7 @@ public static class CapPlanning
 {
     /// <summary>Takes the plans' places, first come first served, in the transaction that keeps the plans; see <see cref="CapTable"/> for the lock order.</summary>
     /// <param name="plans">In the order of their coming.</param>
-    /// <returns>The plans in the same order, without what is left out, and with what waits.</returns>
+    /// <returns>The plans in the same order, without skipped deliveries, and with their deferred ones.</returns>
     public static async Task<IReadOnlyList<NotificationPlan>> HoldAsync(
         NpgsqlConnection connection, IReadOnlyList<NotificationPlan> plans, ReachRules rules, MasterKeyRing ring, DateTimeOffset now, CancellationToken cancellation)
     {
@@ -108,7 +108,7 @@ public static class CapPlanning
         return decided;
     }
 
-    // People who are not registered are known by the address that is tried; what test clients try out takes nobody's place.
+    // The tried address identifies an unregistered person. Deliveries of test clients take no slot of other clients.
     private static string PersonOf(NotificationPlan plan, Channel channel, MasterKeyRing ring)
     {
         var person = plan.Request.UserId is not null || plan.Payload?.To is not { } to ? plan.Request.Subject

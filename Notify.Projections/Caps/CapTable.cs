@@ -8,12 +8,12 @@ namespace Notify.Projections.Caps;
 
 /// <summary>
 /// Set-based statements over <c>notify.cap_counts</c>, in the caller's transaction. Lock order: these rows last, after open
-/// deliveries, streams, suppressions, subjects' keys and digests; among themselves by person, category, channel and period. Who holds one
-/// waits for nothing any more, except for rows that nobody else can have.
+/// deliveries, streams, suppressions, subjects' keys and digests; among themselves by person, category, channel and period. A
+/// transaction that has locked one waits for no other lock, except for rows that no other transaction can have.
 /// </summary>
 public static class CapTable
 {
-    /// <summary>Locks counts until the transaction ends, and reads them; whoever plans for the same person waits here.</summary>
+    /// <summary>Locks counts until the transaction ends, and reads them. Plans for the same person wait here.</summary>
     /// <returns>All of them, without the windows that are over.</returns>
     public static async Task<Dictionary<CapKey, CapCount>> LockAsync(NpgsqlConnection connection, IReadOnlyCollection<CapKey> keys, DateTimeOffset now, CancellationToken cancellation)
     {

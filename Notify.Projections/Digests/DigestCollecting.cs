@@ -99,7 +99,7 @@ public static class DigestCollecting
         digest.ClosesAt, null, ring.Fingerprint("request", digest.Key),
         first.Request.TraceParent, now, OptOutsHold: first.Request.OptOutsHold);
 
-    // Every notification's key is noted for ever, and by it `verify` finds the stream.
+    // Every notification's key is recorded permanently, and `verify` finds the stream by it.
     internal static async Task NoteAsync(
         NpgsqlConnection connection, List<(string Key, NotificationRequested Request)> opened, CancellationToken cancellation)
     {

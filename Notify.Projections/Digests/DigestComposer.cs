@@ -5,10 +5,10 @@ using Notify.Projections.Templates;
 
 namespace Notify.Projections.Digests;
 
-/// <summary>A notification that a digest tells, opened.</summary>
+/// <summary>A notification that a digest lists, decrypted.</summary>
 public sealed record ToldMember(NotificationRequested Request, NotificationPayload Payload)
 {
-    /// <summary>It, as far as a digest of several tells it.</summary>
+    /// <summary>Returns it with only the parts that a digest of several needs.</summary>
     public ToldMember AsTold() =>
         this with { Payload = new NotificationPayload(new NotificationContent(Payload.Content.Title, Payload.Content.Body, Url: Payload.Content.Url), Params: Payload.Params) };
 }
@@ -36,7 +36,7 @@ public sealed record DigestComposer(
 
     /// <summary>Composes a digest.</summary>
     /// <param name="all">The requests of all its members; at least one.</param>
-    /// <param name="told">Those that are told one by one: the first of <paramref name="all"/>.</param>
+    /// <param name="told">The members listed one by one: the first of <paramref name="all"/>.</param>
     public DigestWords Compose(IReadOnlyList<NotificationRequested> all, IReadOnlyList<ToldMember> told)
     {
         var (templated, fault) = Rule.Template is null ? (null, null) : Templated(all.Count, told);
@@ -63,7 +63,7 @@ public sealed record DigestComposer(
         var words = new Dictionary<string, ChannelWords>(StringComparer.Ordinal);
         foreach (var channel in channels ?? Every)
         {
-            // Where the category names the channels, all is told on each of them; else each where it would have gone.
+            // Where the category names the channels, all are listed on each of them; else each where it would have been sent.
             bool IsTold(NotificationRequested r) => Rule.Channels is not null || MayGo(r, channel);
             var everything = !all.Any(IsTold);
             var items = told.Where(m => everything || IsTold(m.Request)).Select(m => ItemOf(m, channel)).ToList();

@@ -29,7 +29,8 @@ public sealed record DigestStep(
 /// </remarks>
 public sealed class DigestDue(SubjectKeys subjectKeys, MasterKeyRing ring, TemplateBook book, SmsLimits sms, StreamFaults streamFaults)
 {
-    // So many members, and so many stored bytes of them, are closed in one transaction, and at least one digest: whoever collects for the same people waits for it.
+    // The most members, and the most stored bytes of them, that one transaction closes, and at least one digest. Transactions that
+    // collect for the same people wait for it.
     private const long MostMembers = DigestRule.MostMembers, MostBytes = DigestReading.MostBytes;
     private readonly DigestReading reading = new(subjectKeys, streamFaults);
 

@@ -91,7 +91,7 @@ public sealed class DigestReading(SubjectKeys subjectKeys, StreamFaults streamFa
         return taken;
     }
 
-    // told: how many earlier parts have told one by one.
+    // told: the number of members that earlier parts list one by one.
     private static DigestContents Read(Notification digest, IReadOnlyList<Notification> members, int told,
         Dictionary<string, NotificationPayload?> payloads, DateTimeOffset now)
     {

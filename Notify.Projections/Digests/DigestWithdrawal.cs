@@ -7,7 +7,10 @@ using Npgsql;
 
 namespace Notify.Projections.Digests;
 
-/// <summary>Withdraws what waits in digests, and digests with all that waits in them: exact, since whoever closes a digest waits for this, or the other way round.</summary>
+/// <summary>
+/// Cancels notifications that wait in digests, and digests with all their notifications. This is exact: the closing of a digest waits
+/// for this transaction, or the other way round.
+/// </summary>
 public static class DigestWithdrawal
 {
     /// <summary>

@@ -6,11 +6,11 @@ using Npgsql;
 namespace Notify.Projections.Hosting;
 
 /// <summary>
-/// The one clock of an installation: the database's. What is due, what has expired and what events are stamped with goes by it
-/// in every host. Between two looks at the database it goes on by this machine's counter, so that a host whose own clock is
-/// wrong, or is set forward or back, neither sends early nor waits, and takes nothing from others.
+/// The one clock of an installation: the database's. Due times, expiries and the time stamps of events follow it in every host.
+/// Between two queries of the database it advances by this machine's counter. So a host whose own clock is
+/// wrong, or is set forward or back, neither sends early nor late, and takes no deliveries from others.
 /// </summary>
-/// <param name="host">The host's own clock; told from it: the time until the database is first asked.</param>
+/// <param name="host">The host's own clock; it is used until the database is first queried.</param>
 public sealed class InstallationClock(TimeProvider host) : TimeProvider
 {
     private Reading last = new(host.GetUtcNow(), host.GetTimestamp());
@@ -55,11 +55,13 @@ public sealed class InstallationClock(TimeProvider host) : TimeProvider
     private sealed record Reading(DateTimeOffset At, long Timestamp);
 }
 
-/// <summary>Asks the database for its time, before the host does anything else and each second from then on, and tells of clocks that are wrong.</summary>
+/// <summary>
+/// Queries the database's time, before the host does anything else and each second from then on, and reports wrong clocks.
+/// </summary>
 public sealed class ClockWatch(InstallationClock clock, HeartbeatDatabase database, ILogger<ClockWatch> log, ReadDatabase? reads = null)
     : BackgroundService
 {
-    /// <summary>From here on a difference is told.</summary>
+    /// <summary>The difference from which on it is reported.</summary>
     public static readonly TimeSpan Noticeable = TimeSpan.FromSeconds(1);
 
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(1);

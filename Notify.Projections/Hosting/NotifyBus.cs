@@ -17,7 +17,7 @@ using Wolverine.Runtime;
 
 namespace Notify.Projections.Hosting;
 
-/// <summary>How messages travel between hosts: what every host's Wolverine has in common.</summary>
+/// <summary>Common configuration of every host's Wolverine: how messages travel between hosts.</summary>
 public static class NotifyBus
 {
     /// <summary>The schema of the queues; the same in every host, or messages would be stranded.</summary>

@@ -94,7 +94,7 @@ public static class NotifyHost
             .AddCheck<MasterKeyHealth>("masterKeys", tags: ["ready"]);
         if (broker is not null)
         {
-            // A broker that is away is told once, by RabbitMqBroker; Wolverine would tell it for every message and listener.
+            // RabbitMqBroker logs an unavailable broker once; Wolverine would log it for every message and listener.
             builder.Logging.AddFilter("Wolverine.RabbitMQ", LogLevel.Critical);
             builder.Logging.AddFilter("Wolverine.Persistence.Durability.DurableSendingAgent", LogLevel.Critical);
             builder.Services.AddSingleton(s => new RabbitMqBroker(broker, name, s.GetRequiredService<TimeProvider>(), s.GetRequiredService<ILogger<RabbitMqBroker>>()));
@@ -144,7 +144,7 @@ public static class NotifyHost
         edge.UseManagement(app);
     }
 
-    /// <summary>The database's address for its owner, who migrates and rebuilds; the host's own where none is set.</summary>
+    /// <summary>The connection string of the database's owner, for migrations and rebuilds; the host's own where none is set.</summary>
     public static string OwnersDatabase(this IConfiguration configuration) =>
         configuration.GetConnectionString("notify_owner") is { Length: > 0 } owner ? owner : configuration.Database();
 
@@ -172,7 +172,7 @@ public static class NotifyHost
             }
             catch (OperationCanceledException) when (!hasStarted && app.Lifetime.ApplicationStopping.IsCancellationRequested)
             {
-                // It was told to stop while it started.
+                // The host was stopped while it started.
             }
 
             return 0;
@@ -211,7 +211,7 @@ public static class NotifyHost
         }
     });
 
-    /// <summary>Runs a command; what keeps it from its end becomes one line.</summary>
+    /// <summary>Runs a command. A failure is reported in one line.</summary>
     public static async Task<int> RunAsync(string name, Func<Task<int>> run)
     {
         try
@@ -246,7 +246,7 @@ public static class NotifyHost
     internal static void Tell(string name, string message) => Console.Error.WriteLine(
         logsJson ? JsonLogFormatter.Line(name, TimeProvider.System.GetUtcNow(), LogLevel.Critical, "start-up", message) : $"{name}: {message}");
 
-    // Settings as files, one each: the way in which containers are given secrets. What the environment says wins.
+    // Settings as files, one each: the way in which containers get secrets. The environment overrides them.
     private static void AddSettingsFiles(ConfigurationManager configuration, StartupFaults faults)
     {
         if (configuration["Notify:SettingsPath"] is not { Length: > 0 } path) return;
@@ -280,7 +280,7 @@ public static class NotifyHost
         JsonSerializerOptions.Web);
 }
 
-/// <summary>The faults found in a host's configuration; all are told at once.</summary>
+/// <summary>The faults found in a host's configuration; all are reported at once.</summary>
 public sealed class StartupFaults(string host) : List<string>
 {
     /// <summary>Tells every fault, one line each, on the error stream.</summary>

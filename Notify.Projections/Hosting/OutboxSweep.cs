@@ -5,9 +5,9 @@ using Npgsql;
 namespace Notify.Projections.Hosting;
 
 /// <summary>
-/// Frees messages that a living host has lost sight of. When PostgreSQL breaks down between a commit and the sending, Wolverine
-/// may neither send the message nor give it back, and recovery passes over what has an owner. A message that lies in the
-/// outbox at several looks in a row is given to whoever recovers; one that is sent twice is harmless, since deliveries are claimed.
+/// Releases messages that a live host no longer tracks. When PostgreSQL fails between a commit and the sending, Wolverine
+/// may neither send the message nor release it, and recovery skips messages with an owner. A message that is in the
+/// outbox at several scans in a row is released for recovery; a message that is sent twice is harmless, since deliveries are claimed.
 /// </summary>
 /// <param name="schema">The host's message storage.</param>
 public sealed class OutboxSweep(NpgsqlDataSource database, string schema, TimeProvider clock, ILogger<OutboxSweep> log) : BackgroundService

@@ -6,8 +6,8 @@ using OpenTelemetry;
 namespace Notify.Projections.Hosting;
 
 /// <summary>
-/// Puts a route's template in the place of the path in spans: paths hold tokens, by which anybody may do what a link is for, and the
-/// IDs of users. The path of a request that no route matches is left out, queries are left out of all.
+/// Replaces the path in spans by the route's template: paths contain tokens, which permit the action of a link, and the IDs of users.
+/// The path of a request without a matching route is omitted; queries are omitted from all.
 /// </summary>
 /// <remarks>Runs before the exporters, whatever sets the attributes, and knows their former names too.</remarks>
 public sealed class RouteTemplates : BaseProcessor<Activity>
@@ -17,7 +17,7 @@ public sealed class RouteTemplates : BaseProcessor<Activity>
     // Semantic conventions of HTTP spans, stable and former.
     private static readonly string[] Addresses = [Path, "url.query", "url.full", "http.target", "http.url"];
 
-    // They write paths, queries or request lines at levels below a warning, whatever level the configuration asks for.
+    // They write paths, queries or request lines at levels below a warning, at every configured level.
     private static readonly string[] Categories =
     [
         "Microsoft.AspNetCore.Hosting.Diagnostics", "Microsoft.AspNetCore.HttpLogging.HttpLoggingMiddleware",

@@ -52,7 +52,9 @@ public static class Telemetry
     /// <summary>Receipts turned away, by provider and why.</summary>
     public static readonly Counter<long> ReceiptsRefused = Meter.CreateCounter<long>("notify_receipts_refused", description: "Posts of receipts that were turned away, by provider and why.");
 
-    /// <summary>From what a receipt tells of to its being kept, in seconds, by provider; only where the provider says when it happened.</summary>
+    /// <summary>
+    /// The time from a reported fact to the storing of its receipt, in seconds, by provider; only where the provider gives the time.
+    /// </summary>
     public static readonly Histogram<double> ReceiptLag = Meter.CreateHistogram(
         "notify_receipt_lag_seconds", "s", "From what a receipt tells of to its being kept.",
         advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21600, 86400] });

@@ -8,7 +8,7 @@ using Npgsql;
 
 namespace Notify.Projections.Lag;
 
-/// <summary>Publishes how many events each projection has not yet taken in, counted anew every five seconds.</summary>
+/// <summary>Publishes the number of events that each projection has not yet processed, counted every five seconds.</summary>
 public sealed class ProjectionLag(IDocumentStore store, NpgsqlDataSource database, TimeProvider clock, ILogger<ProjectionLag> log) : BackgroundService
 {
     private volatile IReadOnlyList<Measurement<long>> last = [];

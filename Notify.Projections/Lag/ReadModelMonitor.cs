@@ -18,7 +18,7 @@ public sealed class ReadModelMonitor(
     IDocumentStore store, IProjectionCoordinator coordinator, NpgsqlDataSource database, IWolverineRuntime runtime, TimeProvider clock,
     ILogger<ReadModelMonitor> log) : BackgroundService
 {
-    /// <summary>How often the read models are looked at; one that is stopped at two looks is started again.</summary>
+    /// <summary>The interval of checking the read models; one that is stopped at two checks is started again.</summary>
     public static readonly TimeSpan Interval = TimeSpan.FromSeconds(4);
 
     private HashSet<string> suspects = new(StringComparer.OrdinalIgnoreCase);

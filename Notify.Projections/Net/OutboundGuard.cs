@@ -6,12 +6,12 @@ namespace Notify.Projections.Net;
 
 /// <summary>
 /// Keeps calls to addresses that outsiders chose (a browser's push service, a webhook) out of our own networks. A name is
-/// resolved once per connection, what came is checked, and the connection goes to exactly that: a name that answers
+/// resolved once per connection, the result is checked, and the connection goes to exactly that address: a name that resolves
 /// differently the next time gains nothing.
 /// </summary>
 /// <param name="allowPrivateNetworks">Lets everything through, and plain http; for development only.</param>
 /// <param name="resolve">Resolves a name; the system's resolver unless given.</param>
-/// <param name="inside">An origin in a private network that may be called all the same, over plain http too: the sandbox's.</param>
+/// <param name="inside">An origin in a private network that is permitted nevertheless, over plain http too: the sandbox's.</param>
 public sealed class OutboundGuard(
     bool allowPrivateNetworks, Func<string, CancellationToken, Task<IPAddress[]>>? resolve = null, Uri? inside = null)
 {
@@ -21,15 +21,18 @@ public sealed class OutboundGuard(
     // A name may have many addresses; more than these are not tried.
     private const int MaxAddresses = 4;
 
-    // Names that no public resolver answers for: whoever does is inside (RFC 6761, 6762, 8375; .internal by ICANN).
+    // Names that no public resolver resolves: a resolver that does is inside (RFC 6761, 6762, 8375; .internal by ICANN).
     private static readonly string[] InsideNames = [".localhost", ".local", ".localdomain", ".internal", ".intranet", ".lan", ".home", ".corp", ".home.arpa", ".arpa", ".onion", ".invalid"];
 
     private readonly Func<string, CancellationToken, Task<IPAddress[]>> resolve = resolve ?? Dns.GetHostAddressesAsync;
 
-    /// <summary>The rule in words, for whoever gave the address.</summary>
+    /// <summary>The rule in words, for the caller that gave the address.</summary>
     public string Rule => allowPrivateNetworks ? "must be an http or https address" : "must be an https address on the public Internet";
 
-    /// <summary>Whether an address may be called, as far as can be told without resolving its name: https, no user name or password, no address or name of ours, port 443 or none of a well-known service.</summary>
+    /// <summary>
+    /// Whether an address may be called, as far as can be decided without resolving its name: https, no user name or password, no address
+    /// or name of ours, port 443 or none of a well-known service.
+    /// </summary>
     public bool Allows(Uri address)
     {
         if (!address.IsAbsoluteUri || address.UserInfo.Length > 0 || address.IdnHost.Length == 0) return false;

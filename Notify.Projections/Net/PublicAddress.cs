@@ -36,7 +36,7 @@ public static class PublicAddress
         }.Select(n => IPNetwork.Parse(n)),
     ];
 
-    /// <summary>Whether an address is public. One that wraps another (mapped, NAT64, 6to4, Teredo, ISATAP) never is, whatever it wraps.</summary>
+    /// <summary>Whether an address is public. One that wraps another (mapped, NAT64, 6to4, Teredo, ISATAP) never is.</summary>
     public static bool Is(IPAddress address) => address.AddressFamily switch
     {
         AddressFamily.InterNetwork => !Array.Exists(SpecialV4, n => n.Contains(address)),

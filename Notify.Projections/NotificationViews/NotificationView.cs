@@ -46,7 +46,7 @@ public sealed partial class NotificationViewProjection : SingleStreamProjection<
         !StoredEvents.IsComplete(e.Data) ? snapshot
         : Notification.Evolve(snapshot?.State, id, e.Data) is { } state ? new NotificationView(id, WithoutSealed(state, e.Data)) : null;
 
-    /// <summary>A state that an event was just folded into, without the sealed data that the event brought.</summary>
+    /// <summary>Returns a state that an event was just folded into, without the encrypted data of that event.</summary>
     public static Notification WithoutSealed(Notification state, object @event) => @event switch
     {
         NotificationRequested r => state with { Request = r with { Payload = SealedPayload.None, RequestHash = "" } },

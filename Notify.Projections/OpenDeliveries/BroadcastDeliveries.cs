@@ -34,8 +34,8 @@ public static class BroadcastDeliveries
         await ScalarAsync(connection, $"select bool_or(state <> 3) from notify.open_deliveries where {Own} and state <> 4", broadcast, cancellation) as bool?;
 
     /// <summary>
-    /// Whether so many of a client's deliveries are in one of these queues, or with its provider. What others have there
-    /// keeps nobody waiting: clients take turns.
+    /// Whether so many of a client's deliveries are in one of these queues, or with its provider. Deliveries of other clients do not
+    /// count: clients take turns.
     /// </summary>
     public static async Task<bool> AreFullAsync(NpgsqlConnection connection, string client, IReadOnlyCollection<DeliveryQueue> queues, int most, CancellationToken cancellation)
     {

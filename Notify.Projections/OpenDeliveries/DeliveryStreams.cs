@@ -10,7 +10,7 @@ public readonly record struct ReceiptAddress(string Provider, Guid? DeliveryId, 
 /// <summary>The notifications of deliveries: <c>notify.delivery_streams</c>, by a provider's ID <c>notify.provider_messages</c>.</summary>
 public static class DeliveryStreams
 {
-    /// <summary>Notes deliveries, in the caller's transaction, before their provider is called; what is noted already stays.</summary>
+    /// <summary>Records deliveries, in the caller's transaction, before their provider is called; existing records are unchanged.</summary>
     public static async Task NoteAsync(NpgsqlConnection connection, IEnumerable<(Guid Delivery, string Notification)> deliveries, CancellationToken cancellation)
     {
         var sorted = deliveries.OrderBy(d => d.Delivery).ToList();

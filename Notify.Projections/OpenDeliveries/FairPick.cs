@@ -43,7 +43,7 @@ public static class FairPick
         return new WaitingClients(clients, AreAll: clients.Count < most);
     }
 
-    /// <summary>Claims each client's oldest, as many as its share. What another transaction is taking is passed over: its own permit pays for it.</summary>
+    /// <summary>Claims each client's oldest deliveries, up to its share. Rows that another transaction is claiming are skipped.</summary>
     public static Task<List<OpenDelivery>> ClaimAsync(
         NpgsqlConnection connection, DeliveryQueue queue, IReadOnlyList<FairShare> shares, Guid owner, Guid claim, CancellationToken cancellation) =>
         OpenDeliveryTable.ReadAsync(OpenDeliveryTable.Command(connection,

@@ -11,7 +11,7 @@ namespace Notify.Projections.OpenDeliveries;
 /// <param name="Recipient">The user's stream; <c>null</c> for the unregistered.</param>
 /// <param name="Suppression">The ID that a suppression of the address would have; <c>null</c> for devices.</param>
 /// <param name="Key">The key that encrypts the request.</param>
-/// <param name="Address">The stream of what was said at the address of someone who is not registered; <c>null</c> for others.</param>
+/// <param name="Address">The stream of the preferences at an unregistered person's address; <c>null</c> for others.</param>
 public sealed record LastCheckBasis(string? Recipient, long RecipientVersion, string Category, long CategoryVersion, string? Suppression,
     long Key, string? Address, long AddressVersion)
 {

@@ -42,7 +42,7 @@ public sealed record OpenDelivery(
     public static OpenDelivery Planned(string notification, PlannedDelivery delivery, Priority priority, DateTimeOffset now) =>
         new(delivery.Id, notification, new DeliveryQueue(delivery.Lane, priority), OpenState.Queued, 0, now, null);
 
-    /// <summary>This delivery, put off.</summary>
+    /// <summary>Returns this delivery, deferred.</summary>
     public OpenDelivery PutOff(DeliveryDeferred why) => this with { State = OpenState.Deferred, DueAt = why.Until, Reason = why.Reason };
 
     /// <summary>This delivery, set aside until a time: it comes back to where it was then, and no attempt is used.</summary>

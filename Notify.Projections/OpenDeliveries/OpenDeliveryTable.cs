@@ -80,7 +80,7 @@ public static class OpenDeliveryTable
         await command.ExecuteNonQueryAsync(cancellation);
     }
 
-    /// <summary>Takes out all of a notification that is waiting: queued, deferred, or not yet planned. What is in flight stays.</summary>
+    /// <summary>Deletes all waiting rows of a notification: queued, deferred, or not yet planned. Rows in flight stay.</summary>
     /// <returns>The IDs taken out.</returns>
     public static async Task<List<Guid>> TakeWaitingAsync(NpgsqlConnection connection, string notification, CancellationToken cancellation)
     {
@@ -125,11 +125,11 @@ public static class OpenDeliveryTable
         return claims;
     }
 
-    /// <summary>Locks rows in flight whose host is gone or has signed off, or whose claim was given up.</summary>
-    /// <param name="givenUp">Claims that their own, living host knows nothing of.</param>
-    /// <param name="gone">Hosts that give no sign of life any more, each with its last sign. A host that has given one since is
-    /// left alone: what it has claimed since then is its own.</param>
-    /// <param name="except">Deliveries that are left where they are.</param>
+    /// <summary>Locks rows in flight whose host is stale or has signed off, or whose claim was given up.</summary>
+    /// <param name="givenUp">Claims that their own, live host does not know.</param>
+    /// <param name="gone">Stale hosts, each with its last heartbeat. A host that has written another one since is skipped: it owns the rows
+    /// that it has claimed since then.</param>
+    /// <param name="except">Deliveries that are not locked.</param>
     public static Task<List<OpenDelivery>> AbandonedAsync(
         NpgsqlConnection connection, Guid[] givenUp, IReadOnlyCollection<(Guid Host, DateTimeOffset LastSign)> gone, Guid[] except,
             int limit,
@@ -167,8 +167,8 @@ public static class OpenDeliveryTable
     }
 
     /// <summary>
-    /// Makes due what waits longer than it ever may: the clock that its time was counted with has been set back since. What waits
-    /// for a time of day is not among the limits, and goes on waiting.
+    /// Makes rows due that wait longer than their longest wait: the clock of their time has been set back since. Rows that wait
+    /// for a time of day have no such limit, and go on waiting.
     /// </summary>
     /// <param name="limits">The longest wait by state and reason; a reason of <c>null</c> stands for all.</param>
     /// <returns>How many; a full page means that there are more.</returns>

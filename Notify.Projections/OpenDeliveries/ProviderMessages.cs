@@ -5,7 +5,9 @@ namespace Notify.Projections.OpenDeliveries;
 /// <summary>Which delivery a provider's message belongs to: <c>notify.provider_messages</c>.</summary>
 public static class ProviderMessages
 {
-    /// <summary>Notes messages in the caller's transaction; who was first keeps a message, and one that two have is no name for either.</summary>
+    /// <summary>
+    /// Records messages in the caller's transaction. The first delivery keeps a message; a message of two identifies neither.
+    /// </summary>
     /// <returns>The deliveries whose message belongs to another one.</returns>
     public static async Task<HashSet<Guid>> NoteAsync(
         NpgsqlConnection connection, IReadOnlyList<(string Provider, string MessageId, Guid Delivery, string Notification)> messages, CancellationToken cancellation)

@@ -14,7 +14,7 @@ namespace Notify.Projections.Planning;
 
 /// <summary>A notification that is about to be accepted.</summary>
 /// <param name="Key">The stream key.</param>
-/// <param name="Request">Its first event; the payload is sealed on the way in.</param>
+/// <param name="Request">Its first event; the payload is encrypted when it is written.</param>
 /// <param name="Payload">The open payload.</param>
 public sealed record IncomingNotification(string Key, NotificationRequested Request, NotificationPayload Payload)
 {
@@ -28,7 +28,7 @@ public sealed record IncomingNotification(string Key, NotificationRequested Requ
 /// </summary>
 public sealed class NotificationIntake(Snapshots snapshots, SubjectKeys subjectKeys, MasterKeyRing ring, SmsLimits sms, TimeZones zones)
 {
-    /// <summary>Takes the keys that are free, in order; whoever races for one waits here until it is clear who has it.</summary>
+    /// <summary>Inserts the keys that are free, in order. Concurrent requests with the same key wait here.</summary>
     /// <param name="hashes">By stream key: the keyed hash of the request.</param>
     /// <returns>The hashes of those that were taken before.</returns>
     public static async Task<Dictionary<string, string>> ClaimAsync(NpgsqlConnection connection, IReadOnlyDictionary<string, string> hashes, CancellationToken cancellation)

@@ -7,7 +7,7 @@ using Notify.Projections.Privacy;
 
 namespace Notify.Projections.Planning;
 
-/// <summary>Joins the pure planner with what has to be opened and sealed for it.</summary>
+/// <summary>Joins the pure planner with the decryption and encryption that it needs.</summary>
 public static class NotificationPlanning
 {
     /// <summary>Plans one notification.</summary>
@@ -51,11 +51,13 @@ public static class NotificationPlanning
         return time => QuietHoursDecider.PutOff(request, recipient, rules, () => zone ??= zones.Of(recipient, keys), time);
     }
 
-    /// <summary>The rows of a plan's deliveries: in their queues, or put off.</summary>
+    /// <summary>Returns the rows of a plan's deliveries: queued or deferred.</summary>
     public static IEnumerable<OpenDelivery> Open(string key, DeliveriesPlanned plan, IReadOnlyList<DeliveryDeferred> putOff, Priority priority, DateTimeOffset now) =>
         plan.Deliveries.Select(d => OpenDelivery.Planned(key, d, priority, now)).Select(row => putOff.FirstOrDefault(p => p.DeliveryId == row.Id) is { } why ? row.PutOff(why) : row);
 
-    /// <summary>The subject of someone who is not registered: a keyed hash of the first contact given, so that one person's notifications share a key.</summary>
+    /// <summary>
+    /// Returns the subject of an unregistered person: a keyed hash of the first contact given, so that their notifications share a key.
+    /// </summary>
     public static string SubjectOf(UnregisteredRecipient to, MasterKeyRing ring) =>
         "a/" + ring.Fingerprint("subject", to.Phone ?? to.Email ?? to.Device?.Token ?? "");
 

@@ -39,7 +39,7 @@ public static class ReachRulesReader
         await AddressWordsReader.LoadAsync(connection, unregistered, cancellation));
 
     /// <summary>The IDs of the suppressions that may stand in the way of a notification that is about to be planned.</summary>
-    /// <param name="payload">Its open payload; names someone who is not registered.</param>
+    /// <param name="payload">Its decrypted payload; it names an unregistered person.</param>
     /// <param name="recipient">The registered user.</param>
     public static IEnumerable<string> OfPlanning(NotificationPayload? payload, Recipient? recipient, MasterKeyRing ring)
     {
@@ -47,7 +47,7 @@ public static class ReachRulesReader
         if ((payload?.To is { } too ? ring.Of(Channel.Email, too.Email) : recipient?.EmailFingerprint) is { } email) yield return Suppression.IdOf(Channel.Email, email);
     }
 
-    /// <summary>The addresses that a notification gives for someone who is not registered.</summary>
+    /// <summary>Returns the addresses that a notification gives for an unregistered person.</summary>
     /// <param name="payload">Its open payload.</param>
     public static IEnumerable<(Channel Channel, string Fingerprint)> Unregistered(NotificationPayload? payload, MasterKeyRing ring)
     {

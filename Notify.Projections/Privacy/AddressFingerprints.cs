@@ -3,7 +3,7 @@ using Notify.Domain.Recipients;
 
 namespace Notify.Projections.Privacy;
 
-/// <summary>Keyed hashes of people's addresses: the same for every way to write the same one.</summary>
+/// <summary>Keyed hashes of people's addresses: the same for every spelling of one address.</summary>
 public static class AddressFingerprints
 {
     /// <summary>The fingerprint of a phone number.</summary>
@@ -11,7 +11,7 @@ public static class AddressFingerprints
     public static string OfPhone(this MasterKeyRing ring, string number) => ring.Fingerprint("phone", number);
 
     /// <summary>
-    /// The fingerprint of an email address, whatever its case and however its letters are written; its domain may be in letters or in
+    /// The fingerprint of an email address, in every case and every composition of its letters; its domain may be in letters or in
     /// ASCII.
     /// </summary>
     public static string OfEmail(this MasterKeyRing ring, string address)

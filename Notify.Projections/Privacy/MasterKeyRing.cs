@@ -108,7 +108,9 @@ public sealed class MasterKeyRing
     /// <param name="masterKeyId">One of <see cref="Ids"/>.</param>
     public byte[] Derive(string masterKeyId, string purpose) => HKDF.DeriveKey(HashAlgorithmName.SHA256, keys[masterKeyId], 32, info: Encoding.UTF8.GetBytes(purpose));
 
-    /// <summary>A keyed hash, HMAC-SHA-256 in base64url: tells whether two texts are the same, and nothing else to whoever lacks the pepper.</summary>
+    /// <summary>
+    /// A keyed hash, HMAC-SHA-256 in base64url: it shows whether two texts are the same, and nothing else without the pepper.
+    /// </summary>
     /// <param name="purpose">Separates hashes of different kinds.</param>
     public string Fingerprint(string purpose, ReadOnlySpan<byte> text)
     {

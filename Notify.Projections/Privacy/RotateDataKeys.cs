@@ -45,10 +45,10 @@ public sealed record RotateDataKeysOptions(string By, IReadOnlyList<string>? Sub
 }
 
 /// <summary>
-/// Gives subjects new keys, beside traffic, in pages that are committed one by one. What was encrypted before stays as it is and opens
-/// with the keys that were replaced; erasing a person erases all of their keys.
+/// Gives subjects new keys, during normal traffic, in pages that are committed one by one. Existing data is unchanged and is decrypted
+/// with the replaced keys; erasing a person erases all of their keys.
 /// </summary>
-/// <remarks>A run that was ended goes on with the next one. The stream <see cref="DataKeyRotation.Key"/> tells of each rotation.</remarks>
+/// <remarks>An interrupted run continues with the next one. The stream <see cref="DataKeyRotation.Key"/> records each rotation.</remarks>
 public sealed class RotateDataKeys(
     IDocumentStore store, NpgsqlDataSource database, MasterKeyRing ring, TimeProvider clock, TextWriter output, int pageSize = 500)
 {

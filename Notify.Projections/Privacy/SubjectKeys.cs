@@ -14,8 +14,8 @@ using NpgsqlTypes;
 namespace Notify.Projections.Privacy;
 
 /// <summary>
-/// The keys of subjects (people), kept wrapped in <c>notify.subject_keys</c>. Read for a whole group at a time and never
-/// cached, so that an erased key is gone for every host at once.
+/// The keys of subjects (people), kept wrapped in <c>notify.subject_keys</c>. They are read for a whole group at a time and never
+/// cached, so that an erased key is erased for every host at once.
 /// </summary>
 public sealed class SubjectKeys(MasterKeyRing ring, TimeProvider clock)
 {
@@ -60,7 +60,7 @@ public sealed class SubjectKeys(MasterKeyRing ring, TimeProvider clock)
         SubjectKey NewKey() => new(RandomNumberGenerator.GetBytes(32), ring.Format.WritesPlaces);
     }
 
-    /// <summary>The keys that sealed these texts; those that were erased are not among them.</summary>
+    /// <summary>Reads the keys that encrypted these texts; erased ones are absent.</summary>
     public async Task<KeySet> ForAsync(NpgsqlConnection connection, IEnumerable<Sealed> texts, CancellationToken cancellation)
     {
         var set = new KeySet(ring);
@@ -148,11 +148,11 @@ public sealed class KeyNotHeldException(string masterKeyId)
 }
 
 /// <summary>
-/// The keys of one group of subjects, open for as long as the group is worked on. A text is open, erased with its key, or locked:
+/// The keys of one group of subjects, unwrapped while the group is processed. A text is readable, erased with its key, or locked:
 /// its key exists, and this host cannot unwrap it.
 /// </summary>
 /// <remarks>
-/// Opening a locked text throws <see cref="KeyNotHeldException"/>, so that it is never taken for an erased one; callers that work
+/// Decrypting a locked text throws <see cref="KeyNotHeldException"/>, so that it is never taken for an erased one; callers that work
 /// on many ask <see cref="IsLocked(Sealed)"/> first.
 /// </remarks>
 public sealed class KeySet(MasterKeyRing ring)
@@ -179,10 +179,10 @@ public sealed class KeySet(MasterKeyRing ring)
     /// <summary>Whether the subject has a key.</summary>
     public bool HasCurrent(string subject) => current.ContainsKey(subject);
 
-    /// <summary>Whether a text can be opened. If not, it was erased, unless <see cref="IsLocked(Sealed)"/>.</summary>
+    /// <summary>Whether a text can be decrypted. If not, it was erased, unless <see cref="IsLocked(Sealed)"/>.</summary>
     public bool Has(Sealed text) => byId.ContainsKey(text.KeyId);
 
-    /// <summary>Whether the key that sealed a text exists and this host cannot unwrap it.</summary>
+    /// <summary>Whether the key that encrypted a text exists and this host cannot unwrap it.</summary>
     public bool IsLocked(Sealed text) => locked.ContainsKey(text.KeyId);
 
     /// <summary>Whether the subject has a current key that this host cannot unwrap.</summary>
@@ -291,7 +291,7 @@ public sealed class KeySet(MasterKeyRing ring)
         return (Aead.Encrypt(key.Bytes, plain, AssociatedOf(subject, version, place)), version);
     }
 
-    // A key that was made since places are authenticated has sealed nothing without one.
+    // A key from the time after authenticated places has encrypted nothing without a place.
     private byte[]? Decrypt(long id, int version, ReadOnlySpan<byte> cipher, SealedPlace place) =>
         byId.TryGetValue(id, out var entry) && !(entry.Key.IsForPlaces && version == SealedVersions.Subject)
             ? Aead.Decrypt(entry.Key.Bytes, cipher, AssociatedOf(entry.Subject, version, place)) : null;

@@ -17,8 +17,8 @@ public sealed record CarriedProvider(
     string Provider, Lane Lane, int Position, double? Weight = null, bool IsSandbox = false, IReadOnlyList<CarriedApp>? Apps = null);
 
 /// <summary>
-/// Counts what came of this host's provider calls, and writes the counts down every few seconds: a call costs a dictionary
-/// look-up and three additions, and no statement. What a host had not written when it was killed is missing from the counts.
+/// Counts the outcomes of this host's provider calls, and writes the counts every few seconds: a call costs a dictionary
+/// look-up and three additions, and no statement. Counts that a killed host had not written are lost.
 /// </summary>
 public sealed class ProviderActivity(NpgsqlDataSource database, AlertRules rules, TimeProvider clock, ILogger<ProviderActivity> log) : BackgroundService
 {
@@ -43,7 +43,7 @@ public sealed class ProviderActivity(NpgsqlDataSource database, AlertRules rules
         if (code is not null) entry.Code = code;
     }
 
-    /// <summary>Writes the counts; what could not be written stays for the next time.</summary>
+    /// <summary>Writes the counts. Those that could not be written remain for the next time.</summary>
     public async Task WriteAsync(CancellationToken cancellation)
     {
         var now = clock.GetUtcNow();

@@ -5,10 +5,10 @@ using Npgsql;
 
 namespace Notify.Projections.ProviderHealth;
 
-/// <summary>How a provider is. Derived from its calls and its open trouble.</summary>
+/// <summary>The health of a provider, from its calls and its open alert.</summary>
 public enum Health
 {
-    /// <summary>Calls go out, and no trouble is open.</summary>
+    /// <summary>Calls are made, and no alert is open.</summary>
     Healthy,
 
     /// <summary>It fails, and an alert is open.</summary>
@@ -39,7 +39,7 @@ public sealed record ProviderHistory(string Type, DateTimeOffset At, string Reas
 /// <param name="ErrorRate">The share of calls that failed or were refused for our configuration, 0 to 1; absent without calls.</param>
 /// <param name="LatencyP50Ms">Half of the calls took no longer, in milliseconds.</param>
 /// <param name="LatencyP95Ms">Nineteen of twenty took no longer, in milliseconds.</param>
-/// <param name="Since">Since when the health is so, where that is known: the trouble's first failure, or the last one's end.</param>
+/// <param name="Since">Since when the health is so, where that is known: the alert's first failure, or the last one's end.</param>
 /// <param name="LastErrorCode">The provider's own code, or our reason, of the last failure within the hour.</param>
 /// <param name="LastErrorAt">When that was.</param>
 /// <param name="Alert">The open alert.</param>

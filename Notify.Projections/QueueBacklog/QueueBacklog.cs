@@ -9,7 +9,10 @@ namespace Notify.Projections.QueueBacklog;
 /// <param name="Priority">How urgent.</param>
 /// <param name="Ready">Could go now.</param>
 /// <param name="InFlight">With a provider.</param>
-/// <param name="Retrying">Wait for their next attempt or for word of an unknown outcome; what is put off by quiet hours or a cap does not count, as what is scheduled does not.</param>
+/// <param name="Retrying">
+/// Deliveries that wait for their next attempt or for an unknown outcome; those deferred by quiet hours or a cap, and scheduled ones, do
+/// not count.
+/// </param>
 /// <param name="Dead">Dead letters.</param>
 /// <param name="OldestAgeSeconds">Age of the oldest that is ready; 0 when none is.</param>
 /// <param name="EnqueuedPerSecond">Planned, over the last minute.</param>
@@ -23,9 +26,9 @@ public sealed record QueueBacklog(
     public string Channel => Lanes.ChannelOf(Enum.Parse<Lane>(Lane, ignoreCase: true)).ToString().ToLowerInvariant();
 
     /// <summary>
-    /// How many Dispatch hosts a queue wants: so many that, at the rate one host has shown (or is assumed to reach), what
-    /// arrives is kept up with and what waits is gone within the target. What hosts do while little waits is no measure of
-    /// what they can do: their rate counts only when two seconds' work or more is waiting.
+    /// Suggests the number of Dispatch hosts for a queue: so many that, at the rate that one host has reached (or is assumed to
+    /// reach), arrivals are handled and the backlog is empty within the target. The rate of hosts with a small backlog is no measure
+    /// of their capacity: it counts only when two seconds' work or more is waiting.
     /// </summary>
     /// <param name="shown">Deliveries a second that all hosts together reached, in the best ten seconds of the last minute.</param>
     /// <param name="perHost">Deliveries a second that one host is taken to reach when nothing has been seen yet.</param>

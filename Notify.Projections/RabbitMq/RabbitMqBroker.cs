@@ -23,9 +23,9 @@ public sealed class RabbitMqBroker : IAsyncDisposable
     private static readonly TimeSpan Pause = TimeSpan.FromSeconds(1);
 
     /// <summary>
-    /// Quorum queues, and no limit to how often a message may come back: RabbitMQ 4 drops it after 20 times unless told
-    /// otherwise. Version 4 calls "no limit" -1, version 3 drops the message at its first return under that; so it is a number
-    /// that none will reach.
+    /// Quorum queues without a limit on redeliveries: RabbitMQ 4 drops a message after 20 by default.
+    /// Version 4 calls "no limit" -1, version 3 drops the message at its first return under that; so it is a number
+    /// that no message will reach.
     /// </summary>
     private static readonly Dictionary<string, object?> Arguments = new() { ["x-queue-type"] = "quorum", ["x-delivery-limit"] = int.MaxValue };
 

@@ -4,8 +4,8 @@ using Npgsql;
 namespace Notify.Projections.RabbitMq;
 
 /// <summary>
-/// Which transport an installation uses, written down by the migration, so that no host sends where none listens. When it
-/// changes, what lay in the old queues is sent again over the new transport; claims make a second message harmless.
+/// The transport of an installation, recorded by the migration, so that no host sends where none listens. After a change, the
+/// messages in the old queues are sent again over the new transport; claims make a second message harmless.
 /// </summary>
 public static class TransportMark
 {

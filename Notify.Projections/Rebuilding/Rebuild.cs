@@ -5,9 +5,9 @@ using Npgsql;
 namespace Notify.Projections.Rebuilding;
 
 /// <summary>
-/// Builds a read model anew from the events, beside the live one, tells how the two differ, and puts the new one in its
-/// place, while everything goes on. The row of the projection's progress is the lock: the daemon moves it first in each of
-/// its transactions, so whoever holds it sees live tables that stand at exactly that progress. It is held for the last few
+/// Builds a read model anew from the events, in shadow tables, reports how it differs from the live one, and replaces the live one,
+/// while all hosts go on. The row of the projection's progress is the lock: the daemon moves it first in each of
+/// its transactions, so the holder of that row sees live tables at exactly that progress. It is locked for the last few
 /// pages only: once to take a snapshot in which both are at the same progress, and once to swap.
 /// </summary>
 public sealed class Rebuild(IDocumentStore store, NpgsqlDataSource database, RebuildableProjection projection, TextWriter output)
@@ -101,7 +101,7 @@ public sealed class Rebuild(IDocumentStore store, NpgsqlDataSource database, Reb
         return false;
     }
 
-    // Both stand at the same progress while this holds its row; what was done is committed.
+    // Both are at the same progress while this transaction has its row; all earlier work is committed.
     private async Task<T> HoldAsync<T>(Func<NpgsqlConnection, Task<T>> act, CancellationToken cancellation)
     {
         await using var connection = await database.OpenConnectionAsync(cancellation);

@@ -7,7 +7,7 @@ namespace Notify.Projections.Rebuilding;
 /// <summary>A table of a read model.</summary>
 /// <param name="Name">Its name, the same in the live schema and beside it.</param>
 /// <param name="Key">The columns of its key.</param>
-/// <param name="Ignored">Columns that tell of the writing, not of what was written.</param>
+/// <param name="Ignored">Columns that describe the writing, not its content.</param>
 public sealed record ProjectedTable(string Name, IReadOnlyList<string> Key, IReadOnlyList<string> Ignored);
 
 /// <summary>A read model that can be built anew from the events beside the live one.</summary>

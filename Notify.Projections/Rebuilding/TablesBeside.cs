@@ -5,7 +5,7 @@ namespace Notify.Projections.Rebuilding;
 /// <summary>Empty copies of live tables, in a schema of their own: the same columns, keys, indexes, comments and rights, under the same names.</summary>
 public static class TablesBeside
 {
-    /// <summary>Makes the copies; what an interrupted rebuild left is thrown away.</summary>
+    /// <summary>Makes the copies. Those of an interrupted rebuild are dropped first.</summary>
     public static async Task CreateAsync(NpgsqlConnection connection, RebuildableProjection projection, CancellationToken cancellation)
     {
         await ExecuteAsync(connection, $"drop schema if exists {projection.Beside} cascade; create schema {projection.Beside}", cancellation);
@@ -29,7 +29,7 @@ public static class TablesBeside
         return await TextsAsync(command, cancellation);
     }
 
-    /// <summary>Puts the copies in the place of the live tables, in the caller's transaction: whoever reads sees the ones or the others.</summary>
+    /// <summary>Replaces the live tables by the copies, in the caller's transaction: readers see either the old or the new ones.</summary>
     public static async Task ReplaceAsync(NpgsqlConnection connection, RebuildableProjection projection, TimeSpan patience, CancellationToken cancellation)
     {
         await ExecuteAsync(connection, $"set local lock_timeout = '{(int)patience.TotalMilliseconds}ms'", cancellation);

@@ -3,7 +3,9 @@ using Notify.Domain.Privacy;
 
 namespace Notify.Projections.Receipts;
 
-/// <summary>For whose notifications a receipt may speak: those whose provider's key verified it. The numbers are stored: stable for ever.</summary>
+/// <summary>
+/// The notifications that a receipt may change: those of the mode whose key verified it. The numbers are stored: permanently stable.
+/// </summary>
 [Flags]
 public enum ReceiptModes : short
 {
@@ -29,8 +31,8 @@ public sealed record ReceiptFacts(
 /// <summary>A row of <c>notify.receipts</c>.</summary>
 /// <param name="EventId">The provider's own ID of the receipt; permanently unique with the provider.</param>
 /// <param name="Notification">The stream key; <c>null</c> until it is known.</param>
-/// <param name="Raw">As it came, sealed; <see cref="Sealed.None"/> where the person had been erased when it came.</param>
-/// <param name="DueAt">When it is looked at again; <c>null</c>: it is settled, or was given up.</param>
+/// <param name="Raw">As received, encrypted; <see cref="Sealed.None"/> where the person had been erased before.</param>
+/// <param name="DueAt">When it is processed again; <c>null</c>: it is settled, or was given up.</param>
 public sealed record ReceiptRow(
     string Provider, string EventId, DateTimeOffset ReceivedAt, ReceiptModes Modes, ReportKind What, string? MessageId, Guid? DeliveryId, string? Notification,
     ReceiptFacts Facts, Sealed Raw, DateTimeOffset? DueAt);

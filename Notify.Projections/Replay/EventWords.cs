@@ -6,7 +6,9 @@ using Notify.Domain.Topics;
 
 namespace Notify.Projections.Replay;
 
-/// <summary>Says in a sentence what an event of a notification's stream means. Nothing personal is in it: addresses and content stay sealed.</summary>
+/// <summary>
+/// Describes events of a notification's stream in one sentence each, without personal data: addresses and content stay encrypted.
+/// </summary>
 public static class EventWords
 {
     /// <summary>The sentence.</summary>

@@ -2,7 +2,7 @@ using System.Globalization;
 
 namespace Notify.Projections.Replay;
 
-/// <summary>The person who opens sealed values, and their reason.</summary>
+/// <summary>The person who decrypts values, and their reason.</summary>
 /// <param name="By">A name, as the person gives it.</param>
 /// <param name="Reason">A reason, as the person gives it.</param>
 public sealed record Revealing(string By, string Reason);
@@ -10,9 +10,9 @@ public sealed record Revealing(string By, string Reason);
 /// <summary>What <c>replay</c> is asked for.</summary>
 /// <param name="AsOfVersion">The stream up to this version.</param>
 /// <param name="AsOf">The stream up to this time.</param>
-/// <param name="Client">Whose; <c>null</c>: whoever has the event ID.</param>
+/// <param name="Client">The client; <c>null</c>: the one that has the event ID.</param>
 /// <param name="NdJson">One event a line, as JSON.</param>
-/// <param name="Reveal">The person who opens sealed values, too, and their reason; <c>null</c>: they stay sealed.</param>
+/// <param name="Reveal">The person who decrypts values, and their reason; <c>null</c>: they stay encrypted.</param>
 public sealed record ReplayOptions(string EventId, long? AsOfVersion, DateTimeOffset? AsOf, string? Client, bool NdJson, Revealing? Reveal)
 {
     public const string Usage = "usage: replay EVENT-ID [--as-of TIME|VERSION] [--client CLIENT-ID] [--ndjson] [--reveal --by NAME "

@@ -14,13 +14,13 @@ using Npgsql;
 namespace Notify.Projections.Replay;
 
 /// <summary>
-/// Tells an auditor what happened to a notification, from the event store alone: no other host needs to run. Addresses and
-/// content stay sealed unless they are asked for.
+/// Shows an auditor the history of a notification, from the event store alone: no other host needs to run. Addresses and
+/// content stay encrypted unless they are requested.
 /// </summary>
 public sealed class Replayer(IDocumentStore store, NpgsqlDataSource database, SubjectKeys keys, TimeProvider clock, TextWriter output)
 {
     /// <summary>Replays and prints.</summary>
-    /// <returns>The exit code: 0 when there was something to tell.</returns>
+    /// <returns>The exit code: 0 when the notification was shown.</returns>
     public async Task<int> RunAsync(string host, ReplayOptions options, CancellationToken cancellation = default)
     {
         await using var session = store.QuerySession();
@@ -124,7 +124,7 @@ public sealed class Replayer(IDocumentStore store, NpgsqlDataSource database, Su
             : $"Revealed (personal): {JsonSerializer.Serialize(revealed, NotifyJson.Options)}");
     }
 
-    // Event IDs belong to clients; whoever does not name one means the one that has it.
+    // Event IDs belong to clients; without a client, the one client that has the ID is meant.
     private async Task<(string? Key, string? Fault)> FindAsync(IQuerySession session, ReplayOptions options, CancellationToken cancellation)
     {
         var clients = (await session.Query<Client>().OrderBy(c => c.Name).ToListAsync(cancellation)).Where(c => options.Client is null || c.ClientId == options.Client).ToList();

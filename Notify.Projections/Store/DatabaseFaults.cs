@@ -24,7 +24,7 @@ public static class DatabaseFaults
     {
         PostgresException p => IsRace(p) || !IsOfTheData(p),
         NpgsqlException or SocketException or TimeoutException or IOException or OutOfMemoryException => true,
-        // An execution time-out. Callers that stop look at their own token first.
+        // An execution time-out. Callers that stop check their own token first.
         OperationCanceledException => true,
         ConcurrencyException or EventStreamUnexpectedMaxEventIdException or SessionTransactionUnusableException => true,
         // The answer of a connection that broke in the middle of a transaction to the next statement.

@@ -7,7 +7,7 @@ namespace Notify.Projections;
 /// <param name="SynchronousCommit"><c>synchronous_commit</c>.</param>
 /// <param name="SynchronousStandbys"><c>synchronous_standby_names</c>.</param>
 /// <param name="Standbys">Standbys that are connected.</param>
-/// <param name="IsTcp">Whether the session goes over TCP.</param>
+/// <param name="IsTcp">Whether the session uses TCP.</param>
 /// <param name="Role">The role's name.</param>
 /// <param name="IsSuperuser">Whether the role is superuser.</param>
 /// <param name="IsOwner">Whether the role owns the schemas, by itself or through another role.</param>

@@ -16,7 +16,7 @@ public static class Migrations
     // Any number that nothing else in the database locks by.
     private const long Lock = 0x4E_6F_74_69_66_79;
 
-    /// <summary>Runs a migration while no other one runs: whoever comes second waits, and then finds nothing left to do.</summary>
+    /// <summary>Runs a migration while no other one runs: a second one waits, and then finds nothing left to do.</summary>
     private static async Task<int> AloneAsync(IServiceProvider services, Func<Task<int>> migrate, CancellationToken cancellation = default)
     {
         await using var connection = await services.GetRequiredService<NpgsqlDataSource>().OpenConnectionAsync(cancellation);
@@ -104,7 +104,10 @@ public static class Migrations
         _ => IsLockTimeout(e.InnerException),
     };
 
-    /// <summary>Declares the broker's queues where there is one, and notes the transport. When it has changed, what lay in the old queues is sent again.</summary>
+    /// <summary>
+    /// Declares the broker's queues where there is one, and records the transport. After a change, messages in the old queues are sent
+    /// again.
+    /// </summary>
     /// <returns>The exit code.</returns>
     public static async Task<int> ApplyTransportAsync(WebApplication app, string name, CancellationToken cancellation = default)
     {

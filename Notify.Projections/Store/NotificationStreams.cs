@@ -130,7 +130,7 @@ public static class NotificationStreams
     /// Locks those of these streams that become free within a moment, until the transaction ends: a stream that somebody else holds
     /// keeps no other waiting.
     /// </summary>
-    /// <returns>The streams that are still held elsewhere. What concerns them is to be set aside.</returns>
+    /// <returns>The streams that are still locked elsewhere. Their deliveries are to be set aside.</returns>
     public static async Task<HashSet<string>> LockFreeAsync(
         IDocumentSession session, IEnumerable<string> keys, CancellationToken cancellation)
     {

@@ -74,10 +74,12 @@ public static class NotifyStore
     /// How connections are made. Sessions are in UTC, whatever the server's own zone: Marten stamps appended events with the
     /// session's clock. Statements that come again are prepared, since an append is thousands of the same.
     /// </summary>
-    /// <param name="configured">Goes over that: <c>Max Auto Prepare=0</c> prepares nothing, as a pooler that shares sessions may need.</param>
+    /// <param name="configured">
+    /// Overrides these settings: <c>Max Auto Prepare=0</c> prepares nothing, as a pooler that shares sessions may need.
+    /// </param>
     /// <param name="byIndex">
-    /// For a host whose statements all go along an index, in its order. PostgreSQL plans by what it last counted, and that is
-    /// wrong when it matters most: a queue that was empty then holds 100,000 rows now. It then reads and sorts whole tables
+    /// For a host whose statements all use an index, in its order. PostgreSQL plans by its last statistics, which are
+    /// wrong when it matters most: a queue that was empty then has 100,000 rows now. It then reads and sorts whole tables
     /// for 25 rows, and sends at a third of the rate (measured; docs/performance.md). <c>Options</c> in the connection string go over it; with
     /// <c>Max Auto Prepare=0</c> it is not said, since a pooler takes no options.
     /// </param>
@@ -137,9 +139,9 @@ public static class NotifyStore
         NotificationViewProjection.Configure(options);
         options.Projections.AsyncMode = DaemonMode.ExternallyManaged; // the Projections host runs them; see its Program.cs
 
-        // A read model that cannot apply an event stops and is seen to have stopped. An event that cannot be read at all is passed
-        // over: a newer host's would stop it until that version runs everywhere, a damaged one permanently, and for everybody. The
-        // stream is noted by the work on it (notify.stream_faults), and a rebuild takes in the events that were passed over.
+        // A read model that cannot apply an event stops visibly. An event that cannot be read at all is skipped:
+        // a newer host's would stop it until that version runs everywhere, a damaged one permanently, and for all notifications. The
+        // work on the stream records it (notify.stream_faults), and a rebuild processes the skipped events.
         options.Projections.Errors.SkipApplyErrors = false;
         options.Projections.Errors.SkipSerializationErrors = true;
         options.Projections.Errors.SkipUnknownEvents = true;

@@ -108,7 +108,7 @@ begin
     grant select on all tables in schema analytics to notify_api;
     grant select, insert, update, delete on all tables in schema analytics to notify_projections;
 
-    -- Messages: a host's own store, and the dead letters of all, of which alerts tell. Queues are what Api and Dispatch send by.
+    -- Messages: a host's own store, and the dead letters of all, for alerts. Api and Dispatch send by the queues.
     for i in 1 .. array_length(hosts, 1) loop
         if to_regnamespace(stores[i]) is null then continue; end if;
         execute format('grant usage on schema %I to notify_api, notify_dispatch, notify_projections', stores[i]);

@@ -2,15 +2,15 @@
 -- changes are numbered steps in the folder Migrations.
 create schema if not exists notify;
 
--- The idempotency keys: one row per notification, for ever. Inserted in the transaction that starts the stream, so that
--- racing requests with one event ID wait for each other here and only the first goes on.
+-- The idempotency keys: one row per notification, permanently. Inserted in the transaction that starts the stream, so that
+-- racing requests with one event ID wait for each other here and only the first succeeds.
 create table if not exists notify.event_ids (
     key          text primary key,
     request_hash text not null
 );
 
--- One row per delivery that is not yet at its end: what queues, claims, retries, deadlines and dead letters are counted
--- from. Written in the transaction of the event that it follows from. What claiming changes is in no index.
+-- One row per delivery that has not ended: queues, claims, retries, deadlines and dead letters are counted
+-- from it. Written in the transaction of its event. Columns that claiming changes are in no index.
 create table if not exists notify.open_deliveries (
     delivery_id  uuid primary key,
     notification text        not null,
@@ -25,17 +25,17 @@ create table if not exists notify.open_deliveries (
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 5000);
 create index if not exists open_deliveries_due on notify.open_deliveries (due_at) where due_at is not null;
 
--- By notification, and by what keys begin with, whatever the database's collation: a broadcast's are withdrawn so.
+-- By notification, and by the prefix of keys, for any collation of the database: a broadcast's are cancelled so.
 create index if not exists open_deliveries_of on notify.open_deliveries (notification text_pattern_ops);
 drop index if exists notify.open_deliveries_notification;
 
--- Whose delivery it is, while it is in its queue or with a provider: who waits in a queue, and whose turn it is, is read
+-- The client of a delivery, while it is in its queue or with a provider: the waiting clients of a queue, and their turns, are read
 -- from this index alone. Claiming leaves the value as it is, so it still changes no index.
 alter table notify.open_deliveries add column if not exists client text collate "C"
     generated always as (case when state in (0, 1, 6) then substr(split_part(notification, ':', 1), 3) end) stored;
 create index if not exists open_deliveries_turn on notify.open_deliveries (queue, client, enqueued_at) where client is not null;
 
--- Dispatch hosts that are alive; what a host that is not had claimed is taken over.
+-- Live Dispatch hosts; deliveries that a stale host had claimed are recovered.
 create table if not exists notify.dispatchers (
     id      uuid primary key,
     seen_at timestamptz not null
@@ -64,8 +64,8 @@ create table if not exists notify.devices (
     user_id   text not null
 );
 create index if not exists devices_user on notify.devices (user_id);
--- When it was last registered, also where that told nothing new: what a provider says of the token as it was before does not
--- count. Without it: when the user's stream says.
+-- When it was last registered, also where that changed nothing: older reports of a provider about the token do not
+-- count. Without it: the time in the user's stream.
 alter table notify.devices add column if not exists registered_at timestamptz;
 
 -- Counts of deliveries into and out of each queue, per host and ten seconds; kept for ten minutes, for rates.
@@ -119,8 +119,8 @@ create table if not exists notify.carried_providers (
 alter table notify.carried_providers add column if not exists position smallint not null default 0;
 alter table notify.carried_providers add column if not exists weight double precision;
 
--- How each provider is treated by all Dispatch hosts: its circuit, and what it gets of its weight. A host changes a row by
--- comparing the version, in the transaction of the event that tells of it, so that what several notice is written once.
+-- The state of each provider for all Dispatch hosts: its circuit, and its part of its weight. A host changes a row by
+-- comparing the version, in the transaction of its event, so that a change that several hosts detect is written once.
 create table if not exists notify.provider_states (
     provider      text             primary key,
     lane          smallint         not null,
@@ -136,8 +136,8 @@ create table if not exists notify.provider_states (
     version       bigint           not null default 0
 );
 
--- Troubles that developers are told of: one row from the opening to the recovery. At most one is open per subject, whichever
--- host noticed it.
+-- Alerts to developers: one row from the opening to the recovery. At most one is open per subject, whichever
+-- host found it.
 create table if not exists notify.troubles (
     id               uuid        primary key,
     subject          text        not null,
@@ -184,8 +184,8 @@ create table if not exists notify.delivery_streams (
     notification text not null
 );
 
--- Addresses that must not be used, whoever they belong to: known by their keyed hash, the address itself only sealed. One row
--- per address for ever, folded from its stream and written with it; lifted_at says that it may be used again.
+-- Addresses that must not be used, by any person: identified by their keyed hash, the address itself only encrypted. One row
+-- per address permanently, folded from its stream and written with it; a lifted_at means that it may be used again.
 create table if not exists notify.suppressions (
     id            text        primary key,
     channel       smallint    not null,
@@ -205,11 +205,11 @@ create index if not exists suppressions_since on notify.suppressions (since desc
 alter table notify.provider_messages add column if not exists notification text;
 alter table notify.provider_messages add column if not exists is_shared boolean not null default false;
 
--- A receipt ended the delivery while its provider was being called: whatever the call comes to, nothing follows from it.
+-- A receipt ended the delivery while its provider was being called: the outcome of that call changes nothing.
 alter table notify.open_deliveries add column if not exists has_ended boolean not null default false;
 
--- Receipts as providers posted them, each once, for ever: facts. raw is sealed under the notification's subject's key, and
--- under the installation's own until the notification is known. due_at is when one that cannot be judged yet is looked at again.
+-- Receipts as providers posted them, each once, permanently: facts. raw is encrypted under the notification's subject's key, and
+-- under the installation's own until the notification is known. due_at is when an early one is processed again.
 create table if not exists notify.receipts (
     provider     text        not null,
     event_id     text        not null,
@@ -236,7 +236,7 @@ create table if not exists notify.topic_subscribers (
 );
 create index if not exists topic_subscribers_user on notify.topic_subscribers (user_id);
 
--- Broadcasts: state, and how far each has come. Whoever makes a chunk of one holds its row, and moves after_user in the
+-- Broadcasts: state and progress. The host that makes a chunk has locked the row, and moves after_user in the
 -- transaction that accepts the chunk's notifications. due_at is when the next chunk may be made.
 create table if not exists notify.broadcasts (
     key          text        primary key,
@@ -283,8 +283,8 @@ comment on column notify.preferences.category is 'About which category; null: th
 comment on column notify.preferences.opt_in is 'Whether they want to be reached so';
 comment on column notify.preferences.since is 'When they said so';
 
--- Where the tracked links of deliveries lead: written before the message goes out, and the only place that /t/{token} takes a
--- destination from. The destination is sealed under the recipient's key.
+-- Destinations of the tracked links of deliveries: written before the message is sent, and the only source of
+-- destinations for /t/{token}. The destination is encrypted under the recipient's key.
 create table if not exists notify.tracked_links (
     token        text    primary key,
     delivery_id  uuid    not null,
@@ -293,7 +293,7 @@ create table if not exists notify.tracked_links (
     destination  text    not null
 );
 
--- How often each link was followed and each email opened (number -1), by people and, as far as it can be told, by machines.
+-- Counts of followed links and opened emails (number -1), by people and, as far as it can be detected, by machines.
 create table if not exists notify.tracked_hits (
     delivery_id uuid    not null,
     number      integer not null,
@@ -303,8 +303,8 @@ create table if not exists notify.tracked_hits (
 );
 alter table notify.tracked_hits add column if not exists last_at timestamptz;
 
--- The same added up, by what analytics.daily counts by: what no event tells. Whoever counts takes one of a few slots, so that
--- those who open the same newsletter at the same time need not wait for each other.
+-- The same added up, by the keys of analytics.daily: counts that no event contains. Each count uses one of a few slots, so that
+-- people who open the same newsletter at the same time need not wait for each other.
 create table if not exists notify.tracked_daily (
     day             date     not null,
     client_id       text     not null,
@@ -321,8 +321,8 @@ create table if not exists notify.tracked_daily (
     primary key (day, client_id, channel, category, template, provider, mode, slot)
 ) with (fillfactor = 70);
 
--- Digests that take what comes: at most one per client, category and person. Who puts something into one, takes something
--- out of it or closes it holds this row first; see DigestTable for the order. A row without a digest is only held.
+-- Open digests: at most one per client, category and person. A transaction that adds a notification, removes one or closes the
+-- digest locks this row first; see DigestTable for the order. A row without a digest is only a lock.
 create table if not exists notify.digests (
     client    text        not null,
     category  text        not null,

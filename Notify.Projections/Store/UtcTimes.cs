@@ -4,8 +4,8 @@ using System.Text.Json.Serialization;
 namespace Notify.Projections;
 
 /// <summary>
-/// Reads a time in ISO 8601 with whatever offset, and gives it in UTC: PostgreSQL's <c>timestamptz</c> takes no other, and two
-/// ways to write the same moment are the same. One without an offset is in UTC, whatever the machine's own zone.
+/// Reads a time in ISO 8601 with any offset, and returns it in UTC: PostgreSQL's <c>timestamptz</c> accepts no other, and two
+/// ways to write the same time are the same. One without an offset is in UTC, in every zone of the machine.
 /// </summary>
 internal sealed class UtcTimes : JsonConverter<DateTimeOffset>
 {

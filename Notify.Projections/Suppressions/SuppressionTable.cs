@@ -10,8 +10,8 @@ using NpgsqlTypes;
 namespace Notify.Projections.Suppressions;
 
 /// <summary>
-/// Set-based statements over <c>notify.suppressions</c>, all in the caller's transaction. Who changes an address's
-/// suppression holds its row, and so its stream. Lock order: open deliveries and the streams of others first, then these rows.
+/// Set-based statements over <c>notify.suppressions</c>, all in the caller's transaction. A change of an address's
+/// suppression locks its row, and so its stream. Lock order: open deliveries and the streams of others first, then these rows.
 /// </summary>
 public static class SuppressionTable
 {
@@ -26,7 +26,7 @@ public static class SuppressionTable
         if (learned.Count == 0) return result;
         await session.BeginTransactionAsync(cancellation);
         var firsts = learned.DistinctBy(l => l.Id).OrderBy(l => l.Id, StringComparer.Ordinal).ToList();
-        // A row for each, which suppresses nothing yet: who races for one waits here until it is clear what holds.
+        // A row for each, which suppresses nothing yet: a concurrent transaction waits here until this one ends.
         await using (var insert = OpenDeliveryTable.Command(
             session.Connection!,
             """

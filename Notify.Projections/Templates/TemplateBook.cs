@@ -15,7 +15,7 @@ public sealed record ReadyTemplate(CompiledTemplate Template, IReadOnlyList<Comp
 /// <param name="Ready">Absent for an archived one, which takes no requests, and for one that this version of Notify cannot compile.</param>
 public sealed record CurrentTemplate(string Key, int Version, bool IsArchived, IReadOnlyList<PinnedLayout> Layouts, ReadyTemplate? Ready)
 {
-    /// <summary>Names these versions for ever.</summary>
+    /// <summary>Pins these versions permanently.</summary>
     public PinnedTemplate Pin(string? locale) => new(Key, Version, locale, Ready!.Template.Definition.Channels.Served(), Layouts);
 }
 
@@ -107,7 +107,7 @@ public sealed class TemplateBook : IAsyncDisposable
     private static async Task<Dictionary<string, (int Version, string? Outer)>> LayoutHeadsAsync(IQuerySession session, CancellationToken cancellation) =>
         (await session.Query<Layout>().Select(l => new { l.Key, Version = l.CurrentVersion, Outer = l.Definition.Layout }).ToListAsync(cancellation)).ToDictionary(l => l.Key, l => (l.Version, l.Outer), StringComparer.Ordinal);
 
-    // A layout that is not there is never named: what names it is refused.
+    // A missing layout is never named: a definition that names one is rejected.
     private static IReadOnlyList<PinnedLayout> Around(string? first, Dictionary<string, (int Version, string? Outer)> heads) =>
         [.. Layout.Chain(first, key => heads.GetValueOrDefault(key).Outer).Keys.Where(heads.ContainsKey).Select(key => new PinnedLayout(key, heads[key].Version))];
 

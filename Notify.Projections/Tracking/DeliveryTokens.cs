@@ -6,8 +6,8 @@ using Notify.Projections.Privacy;
 namespace Notify.Projections.Tracking;
 
 /// <summary>
-/// Names a delivery in links that leave the house, so that only whoever got the link can follow it. Holds the delivery's ID
-/// and a proof that we made it, no address and nothing of the content; good for ever, since emails are.
+/// Identifies a delivery in public links, so that only the receiver of the link can follow it. A token contains the delivery's ID
+/// and a proof that we made it, no address and no content. It is valid permanently, since emails are.
 /// </summary>
 /// <remarks>base64url of 29 bytes: a version (1), the ID, and the first 12 bytes of an HMAC-SHA-256 under the pepper, for one purpose alone.</remarks>
 public sealed class DeliveryTokens(MasterKeyRing ring)
@@ -15,7 +15,7 @@ public sealed class DeliveryTokens(MasterKeyRing ring)
     /// <summary>The purpose of links by which people unsubscribe.</summary>
     public const string Unsubscribe = "unsubscribe";
 
-    /// <summary>The purpose of the image that tells of an opening.</summary>
+    /// <summary>The purpose of the image that reports an opening.</summary>
     public const string Open = "open";
 
     private const byte Version = 1;

@@ -37,10 +37,10 @@ public static class TrackedHits
     }
 
     /// <summary>
-    /// Counts a hit that is no event, in the caller's transaction, without a look at the stream: one of a machine, or a
+    /// Counts a hit that is no event, in the caller's transaction, without reading the stream: one of a machine, or a
     /// repeated one of a person.
     /// </summary>
-    /// <returns>Whether it was counted; if not, the stream decides: nothing of it was hit before, or by machines alone.</returns>
+    /// <returns>Whether it was counted; if not, the stream decides: no person has hit it before.</returns>
     public static async Task<bool> CountAgainAsync(
         NpgsqlConnection connection, Guid deliveryId, int number, bool isMachine, DateTimeOffset now, CancellationToken cancellation)
     {

@@ -12,7 +12,7 @@ namespace Notify.Projections.Tracking;
 
 /// <summary>A link of a delivery, as it is kept.</summary>
 /// <param name="Number">Which of the delivery's links, from 0.</param>
-/// <param name="Destination">Where it leads, sealed under the recipient's key: an erased person's links lead nowhere.</param>
+/// <param name="Destination">Its destination, encrypted under the recipient's key: an erased person's links lead nowhere.</param>
 /// <param name="RequestedAt">When its notification was requested; the same at every attempt.</param>
 public sealed record TrackedLink(string Token, Guid DeliveryId, string Notification, int Number, Sealed Destination,
     DateTimeOffset RequestedAt);

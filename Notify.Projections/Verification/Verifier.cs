@@ -125,7 +125,7 @@ public sealed class Verifier(IDocumentStore store, NpgsqlDataSource database, Ti
         }
     }
 
-    // Nobody's event tells of an edited document: those of clients, templates, layouts, categories and topics are few, and all are
+    // No event shows an edited document: those of clients, templates, layouts, categories and topics are few, and all are
     // checked in every run; those of users and of the access log where their streams have new events, and all by a full run.
     private async Task CheckSnapshotsAsync(Run run, CancellationToken cancellation)
     {

@@ -6,8 +6,8 @@ using Wolverine.Runtime;
 namespace Notify.Dispatch;
 
 /// <summary>
-/// Sees that every queue of the broker is listened to. Wolverine listens again by itself when the broker returns; what it does
-/// not notice is a queue that was deleted and made anew, or one that was not yet there when the broker came back.
+/// Checks that this host listens to every queue of the broker. Wolverine listens again by itself when the broker returns. It does
+/// not detect a queue that was deleted and made anew, or one that was not yet there when the broker came back.
 /// </summary>
 public sealed class ListenerWatch(IWolverineRuntime runtime, RabbitMqBroker broker, TimeProvider clock, ILogger<ListenerWatch> log) : BackgroundService
 {

@@ -116,8 +116,8 @@ public sealed class ApnsProvider : IDeliveryProvider, IDisposable
             _ => ProviderCall.CreateClient(address, options.Timeout, trusted, options.ConnectTimeout, LongLived))];
     }
 
-    // One connection each, however many streams Apple allows on it: at first it is one, until a token was found good. What finds
-    // none free waits for one; a connection more would look like an attack to Apple. A dead one is noticed also while it is idle.
+    // One connection each, with as many streams as Apple allows: one at first, until a token was accepted. Requests that find
+    // no free stream wait; another connection would look like an attack to Apple. A lost connection is detected also while idle.
     private static void LongLived(SocketsHttpHandler handler)
     {
         handler.EnableMultipleHttp2Connections = false;

@@ -27,7 +27,7 @@ public static class ApnsStatus
             // These may only mean the wrong environment or topic: the token is kept.
             (400, "BadDeviceToken" or "DeviceTokenNotForTopic") => new AttemptOutcome.Rejected(Reasons.BadAddress, code),
             (400, "BadTopic" or "MissingTopic" or "TopicDisallowed" or "BadCertificate" or "BadCertificateEnvironment") => new AttemptOutcome.Halted(code),
-            // 404 and 405: the address is no APNs'. 403: who we are.
+            // 404 and 405: the address is not APNs. 403: our credentials.
             (403 or 404 or 405, _) => new AttemptOutcome.Halted(code),
             // Apple closes what was idle too long, which is nobody's fault.
             (400, "IdleTimeout") or (408, _) => new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter),

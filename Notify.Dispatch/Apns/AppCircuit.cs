@@ -20,7 +20,7 @@ public sealed class AppCircuit(IDeliveryProvider provider, TimeProvider clock)
     private DateTimeOffset? probeUntil;
 
     /// <summary>Asks for a call.</summary>
-    /// <returns>How long to wait instead; <c>null</c>: the call may be made, and <see cref="End"/> is told of it.</returns>
+    /// <returns>The time to wait; <c>null</c>: the call may be made, and its result must be reported to <see cref="End"/>.</returns>
     public TimeSpan? Begin()
     {
         lock (gate)

@@ -17,9 +17,9 @@ namespace Notify.Dispatch.Broadcasts;
 
 /// <summary>
 /// Turns broadcasts into notifications, a chunk of users at a time: the chunk's notifications, their queue messages and the
-/// checkpoint are one transaction, which holds the broadcast's row. So a host that dies takes its chunk with it, and whoever
-/// comes next makes it again, whole. Of those that were withdrawn it takes back what waits. Runs on every host; a broadcast
-/// that one host holds, the others pass over.
+/// checkpoint are one transaction, which has locked the broadcast's row. So the chunk of a failed host is rolled back, and another
+/// host makes it again, whole. It also cancels the waiting deliveries of cancelled broadcasts. Runs on every host; a broadcast
+/// that one host has locked is skipped by the others.
 /// </summary>
 /// <remarks>
 /// A chunk that fails for a lock or for data is cut in halves until the user whose row it is stands alone. That user is set aside

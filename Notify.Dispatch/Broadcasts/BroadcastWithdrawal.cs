@@ -8,8 +8,8 @@ using Notify.Projections.OpenDeliveries;
 namespace Notify.Dispatch.Broadcasts;
 
 /// <summary>
-/// Takes back what waits of a broadcast that was withdrawn: queued, put off for hours, waiting in a digest, or come back from a provider for another
-/// attempt. What is in flight is left alone, and looked at again.
+/// Cancels the waiting deliveries of a cancelled broadcast: queued, deferred, in a digest, or waiting for another
+/// attempt. Deliveries in flight are not changed, and checked again later.
 /// </summary>
 public static class BroadcastWithdrawal
 {

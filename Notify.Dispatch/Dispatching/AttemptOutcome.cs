@@ -54,7 +54,7 @@ public abstract record AttemptOutcome
         /// <summary>The notification had expired.</summary>
         public const string Expired = "expired";
 
-        /// <summary>The last check was too old, and what it saw has changed since, or could not be looked at.</summary>
+        /// <summary>The last check was too old, and its basis has changed since or could not be read.</summary>
         public const string CheckOutdated = "check outdated";
     }
 

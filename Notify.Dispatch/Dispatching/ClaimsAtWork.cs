@@ -17,8 +17,8 @@ public sealed class ClaimsAtWork
     /// <summary>Work on a claim begins.</summary>
     public void Begin(Guid claim) => claims[claim] = 0;
 
-    /// <summary>Works on a claim to its end; whoever hears that it was given up finds it no longer active.</summary>
-    /// <param name="calls">Its calls; each tells whether what came of it was written.</param>
+    /// <summary>Works on a claim to its end. A claim that is reported as given up is no longer active.</summary>
+    /// <param name="calls">Its calls; each returns whether its outcome was written.</param>
     public async Task FinishAsync(Guid claim, IEnumerable<Task<bool>> calls)
     {
         var isSettled = false;

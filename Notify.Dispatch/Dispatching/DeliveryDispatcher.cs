@@ -123,7 +123,7 @@ public sealed class DeliveryDispatcher(
         }
     }
 
-    // The commit's answer may be lost with the connection: the same claim is asked for again until it is clear who has it.
+    // The commit's answer may be lost with the connection: the same claim is requested again until its result is known.
     private async Task<IReadOnlyList<ClaimedDelivery>> ClaimAsync(DeliveryQueue queue, Guid[] ids, Guid claim, CancellationToken cancellation)
     {
         for (var failures = 0; ; failures++)
@@ -140,8 +140,8 @@ public sealed class DeliveryDispatcher(
         }
     }
 
-    // A call under way is never broken off: its own time-out bounds it, and its answer is worth more than a quick stop.
-    // It tells whether what came of it was written.
+    // A running call is never cancelled: its own time-out limits it, and its answer is worth more than a quick stop.
+    // Returns whether its outcome was written.
     private async Task<bool> CallAsync(IReadOnlyList<ClaimedDelivery> call, ClaimMoment moment, DispatchGate gate)
     {
         var c = call[0];
@@ -188,7 +188,7 @@ public sealed class DeliveryDispatcher(
         }
 
         var latency = clock.GetElapsedTime(began);
-        // One call is one word about the provider, however many it was for; what only waited for a call is none.
+        // One call counts once for the provider, however many deliveries it had; a delivery that only waited for a call does not count.
         var words = new HashSet<string>(StringComparer.Ordinal);
         var counted = outcomes.Select(o => o is not (AttemptOutcome.NotSent or AttemptOutcome.Retry { IsCall: false })
             && words.Add(o.GetType().Name)).ToList();
@@ -198,7 +198,7 @@ public sealed class DeliveryDispatcher(
         return (await Task.WhenAll(call.Select((delivery, i) => SettleAsync(delivery, outcomes[i], route, latency, counted[i])))).All(written => written);
     }
 
-    // Deliveries of one call leave together or not at all. What keeps one of them back is found at its next claim.
+    // Deliveries of one call are sent together or not at all. The next claim finds the one that prevented it.
     private SendPermit PermitOf(IReadOnlyList<ClaimedDelivery> call, ClaimMoment moment)
     {
         var checks = call.Select(d => (d.Row.Id, d.Basis!)).ToList();

@@ -50,7 +50,7 @@ public interface IDeliveryProvider
     /// <summary>Whether an answer only asks us to go slower: the provider is then left alone for as long, and has not failed.</summary>
     bool IsThrottle(AttemptOutcome.Retry answer) => answer.Code?.EndsWith("429", StringComparison.Ordinal) == true;
 
-    /// <summary>Sends one message. Answers with an outcome whatever happens; throws only what is a bug.</summary>
+    /// <summary>Sends one message. Always returns an outcome; throws only for bugs.</summary>
     Task<AttemptOutcome> SendAsync(OutboundMessage message, CancellationToken cancellation);
 }
 

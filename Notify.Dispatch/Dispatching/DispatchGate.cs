@@ -56,7 +56,7 @@ public sealed class DispatchGate(int size, TimeProvider? clock = null, Func<Room
         if (room is not null) Release(() => spoken -= count);
     }
 
-    /// <summary>Changes how many calls may be under way; what is under way already goes on.</summary>
+    /// <summary>Changes the number of concurrent calls; running calls go on.</summary>
     public void Resize(Func<int> size) => Release(() =>
     {
         var wanted = size();
@@ -80,7 +80,7 @@ public sealed class DispatchGate(int size, TimeProvider? clock = null, Func<Room
         foreach (var (waiter, permits) in granted) waiter.Granted.SetResult(permits);
     }
 
-    // How many a waiter gets now; 0: not yet. Asked for less than there can ever be, it would wait for ever.
+    // The number of permits for a waiter now; 0: not yet. A waiter for more than the maximum would wait permanently.
     private int Possible(Priority priority, Waiter waiter)
     {
         var most = Math.Min(free - Reserve(priority), waiter.AtMost);
@@ -111,7 +111,7 @@ public sealed class DispatchGate(int size, TimeProvider? clock = null, Func<Room
         return permits;
     }
 
-    // A rate's tokens grow with nobody to tell of it.
+    // A rate's tokens grow without an event.
     private void WakeAfter(TimeSpan wait)
     {
         var time = clock ?? TimeProvider.System;

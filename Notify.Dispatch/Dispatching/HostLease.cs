@@ -52,7 +52,7 @@ public sealed class HostLease(TimeSpan hostTimeout, TimeProvider clock)
     /// </remarks>
     public TimeSpan Margin(TimeSpan requestTimeout) => requestTimeout < hostTimeout / 3 ? requestTimeout : hostTimeout / 3;
 
-    /// <summary>Waits until the lease is valid. What would be claimed without one could not be sent.</summary>
+    /// <summary>Waits until the lease is valid. Deliveries claimed without one could not be sent.</summary>
     public async Task WaitAsync(CancellationToken cancellation)
     {
         while (!Covers(Term, Margin(TimeSpan.MaxValue))) await Task.Delay(Poll, clock, cancellation);

@@ -26,14 +26,14 @@ public static class LateOutcomes
         // A provider's acceptance is a fact, also when another host has the delivery now.
         AttemptOutcome.Accepted a => delivery.DispatchedAt is null ? LateOutcome.Outcome : IsTheSame(made, a, delivery)
             ? LateOutcome.Nothing : LateOutcome.Duplicate,
-        // This host alone knows that the call was never made. Who took over had to hold the outcome unknown.
-        // The number alone does not name the attempt: a call that was not made gives it back, and the next one takes it again.
+        // Only this host knows that the call was never made. The host that recovered the delivery had to record its outcome as unknown.
+        // The number alone does not identify the attempt: a call that was not made returns it, and the next one takes it again.
         AttemptOutcome.NotSent when isHeldUnknown && delivery.Status == DeliveryStatus.Unknown && delivery.Attempts == made.Attempt
             && delivery.AttemptedAt == made.AttemptedAt => LateOutcome.Outcome,
         _ => LateOutcome.Nothing,
     };
 
-    // Where a repeat replaces itself, its message has the same ID at the provider; the time then tells two acceptances apart.
+    // Where a repeat replaces itself, its message has the same ID at the provider; the time then distinguishes two acceptances.
     private static bool IsTheSame(AttemptMade made, AttemptOutcome.Accepted accepted, Delivery delivery) =>
         delivery.DispatchedAt == made.At
         || (accepted.MessageId is { } id && id == delivery.ProviderMessageId && made.Provider == delivery.Provider

@@ -16,11 +16,13 @@ namespace Notify.Dispatch.Dispatching;
 /// <param name="Moves">How many of the attempts before it ended with a move to another provider: they began no round of their own.</param>
 /// <param name="MayMove">Whether another provider is usable that has not been tried in this round.</param>
 /// <param name="Fingerprint">Keyed hash of the number or address that was used; <c>null</c> for devices.</param>
-/// <param name="Contact">The number or address, sealed for the suppression that may follow.</param>
+/// <param name="Contact">The number or address, encrypted for the suppression that may follow.</param>
 /// <param name="ResendBefore">Set when the category says that an unknown outcome is sent again: before the notification's end; <c>null</c>: it is not, or was already.</param>
-/// <param name="CanBeAsked">Whether the provider can be asked what became of an attempt; if not, only the deadline is waited for, and whatever word comes before it.</param>
+/// <param name="CanBeAsked">
+/// Whether the provider can be asked for the outcome of an attempt; if not, the delivery waits for its deadline or a receipt.
+/// </param>
 /// <param name="Segments">Parts of an SMS.</param>
-/// <param name="ExpiresAt">When the notification is worth nothing any more: no wait is longer.</param>
+/// <param name="ExpiresAt">When the notification expires: no wait is longer.</param>
 /// <param name="AttemptedAt">When the attempt was recorded; <c>null</c> where it was not. It names the attempt: numbers are used again.</param>
 public sealed record AttemptMade(
     OpenDelivery Row, Guid Claim, int Attempt, string Provider, AttemptOutcome Outcome, TimeSpan Latency, string? ContentHash, DateTimeOffset At,

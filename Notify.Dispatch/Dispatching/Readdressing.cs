@@ -4,11 +4,13 @@ using Notify.Projections.Privacy;
 
 namespace Notify.Dispatch.Dispatching;
 
-/// <summary>Follows a user's number or address where it changed after a delivery was planned: what waits goes to the new one.</summary>
+/// <summary>
+/// Refreshes a user's number or address that changed after a delivery was planned: a waiting delivery goes to the new one.
+/// </summary>
 public static class Readdressing
 {
     /// <summary>Looks at a delivery that is about to go out.</summary>
-    /// <param name="recipient">The user now; <c>null</c> for the unregistered, who have only what the request gave.</param>
+    /// <param name="recipient">The user now; <c>null</c> for an unregistered person, whose only addresses are those of the request.</param>
     /// <param name="keys">Those of the delivery's address, the user's details and the request.</param>
     /// <returns>The delivery as it goes out, and what happened to it; no event where nothing changed, where the user has none any more (see <see cref="NotificationDecider.LastCheck"/>), or where its outcome is still open.</returns>
     public static (Delivery Delivery, DeliveryReaddressed? Event) Of(Notification notification, Delivery delivery, Recipient? recipient, KeySet keys, MasterKeyRing ring, DateTimeOffset now)

@@ -15,7 +15,7 @@ public sealed class CallNotMadeException(string reason) : Exception($"The reques
 /// <remarks>All times are the clock's timestamps, so that a pause of the process or the machine counts.</remarks>
 public sealed class SendPermit
 {
-    /// <summary>How long the last check counts without a look at the database.</summary>
+    /// <summary>The time for which the last check is valid without another query.</summary>
     public static readonly TimeSpan Fresh = TimeSpan.FromSeconds(1);
 
     private static readonly AsyncLocal<SendPermit?> Holder = new();

@@ -240,7 +240,7 @@ public sealed class Settlement : IAsyncDisposable
     {
         var folded = await NotificationStreams.LoadAsync(
             session, [.. late.Select(l => l.Row.Notification).Distinct()], cancellation, withTexts: false);
-        // Of a stream that cannot be read here it is not known whether it is news: twice is harmless, not at all is not.
+        // Whether the outcome of an unreadable stream is a duplicate is not known: writing it twice is harmless, losing it is not.
         return [.. late.Select(l => (l, folded.Faults.ContainsKey(l.Row.Notification)
             ? l.Outcome is AttemptOutcome.Accepted ? LateOutcome.Outcome : LateOutcome.Nothing
             : folded.States.GetValueOrDefault(l.Row.Notification)?.Deliveries.GetValueOrDefault(l.Row.Id) is { } d
@@ -253,7 +253,7 @@ public sealed class Settlement : IAsyncDisposable
     private static async Task RemoveDevicesAsync(IDocumentSession session, List<AttemptMade> made, DateTimeOffset now, CancellationToken cancellation)
     {
         var recipients = (await session.LoadManyAsync<Recipient>(cancellation, made.Select(m => m.UserKey!).Distinct())).ToDictionary(r => r.Id);
-        // Read after the streams were locked, as registrations lock them: who registers now sees what is removed here.
+        // Read after the streams were locked, as registrations lock them: a later registration sees the removal made here.
         var registered = await DeviceTable.LastRegisteredAsync(session.Connection!, [.. made.Select(m => m.DeviceId).OfType<string>()], cancellation);
         foreach (var m in made)
         {

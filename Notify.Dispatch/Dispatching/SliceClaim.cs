@@ -200,13 +200,13 @@ public sealed class SliceClaim(
         {
             var (n, (d, readdressed)) = (notifications[row.Notification], deliveries[row.Id]);
             var (message, _, destinations) = messages[row.Id];
-            // An erased person's unknown outcome can still be asked for, but not matched: nothing to look for.
+            // An erased person's unknown outcome can still be asked for, but not matched: the address is not known.
             message ??= new OutboundMessage(d.Id, "", new NotificationContent(), n.Request.Priority, n.Request.ExpiresAt);
             var category = rules.Of(n.Request);
             if (category.Required) message = message with { HasOneClick = false }; // it would promise what is not kept
             if (category.Email is { } sender) message = message with { FromName = sender.FromName, ReplyTo = sender.ReplyTo };
             var attempt = ClaimDecider.AttemptOf(row, d);
-            // Only who was called can tell what became of the call, wherever it now stands in the route.
+            // Only the called provider knows the outcome of the call, wherever it is now in the route.
             var provider = attempt.IsBound
                 ? providers.Named(d.Provider, n.Request.Mode)
                 : providers.RouteOf(row.Queue.Lane, n.Request.Mode)?.Choose(d.Tried ?? [], Random.Shared.NextDouble());
@@ -263,7 +263,7 @@ public sealed class SliceClaim(
         return claimed;
     }
 
-    // verify reports it too; what was sent with a foreign text could not be called back.
+    // verify reports it too; a message with a foreign text could not be recalled.
     private void LogUnreadable(Notification n, Delivery d, KeySet opened)
     {
         if (d.Contact is not { } contact || !opened.Has(contact) || !opened.Has(n.Request.Payload.Key)) return;

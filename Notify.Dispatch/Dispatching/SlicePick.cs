@@ -5,9 +5,9 @@ using Npgsql;
 namespace Notify.Dispatch.Dispatching;
 
 /// <summary>
-/// Chooses the deliveries of a slice. Where one client has the queue to itself, they are those that the message names.
-/// Where several wait, each has its equal share, the oldest first, whatever the message names: one client's flood delays
-/// another's delivery by the other's fair share and no more. Where more clients wait than there are places, they take turns.
+/// Chooses the deliveries of a batch. Where one client has the queue to itself, they are those that the message names.
+/// Where several clients wait, each has its equal share, the oldest first, whichever deliveries the message names: one client's flood
+/// delays another's delivery by at most the fair share. Where more clients wait than there are places, they take turns.
 /// </summary>
 public sealed class SlicePick(FairTurns turns, HostIdentity host)
 {

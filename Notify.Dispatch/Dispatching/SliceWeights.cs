@@ -3,11 +3,11 @@ using Notify.Projections.OpenDeliveries;
 namespace Notify.Dispatch.Dispatching;
 
 /// <summary>
-/// Bounds how much of what notifications say this host has open at once. A mail's files may be megabytes, and a slice or a
-/// page hundreds of notifications: what does not fit stays where it is until others have gone. A single one always goes,
-/// however heavy, and what is light waits for no heavy one.
+/// The memory budget for notifications that this host has decrypted. A mail's files may be megabytes, and a batch or a
+/// page hundreds of notifications: those that do not fit wait until memory is released. A single one is always admitted,
+/// at any size, and a light one never waits for a heavy one.
 /// </summary>
-/// <param name="most">Bytes as they are stored; opened, they take several times as much.</param>
+/// <param name="most">Bytes as stored; decrypted, they take several times as much.</param>
 public sealed class SliceWeights(long most = SliceWeights.Most)
 {
     /// <summary>So many stored bytes at once: some hundreds of megabytes of memory at worst.</summary>
@@ -22,7 +22,7 @@ public sealed class SliceWeights(long most = SliceWeights.Most)
     public long Held => Interlocked.Read(ref held);
 
     /// <summary>Takes so many bytes if they fit.</summary>
-    /// <param name="evenIfHeavy">Whether they are taken in any case.</param>
+    /// <param name="evenIfHeavy">Whether they are taken even if they do not fit.</param>
     public bool TryTake(long bytes, bool evenIfHeavy = false)
     {
         if (Interlocked.Add(ref held, bytes) <= most || evenIfHeavy) return true;

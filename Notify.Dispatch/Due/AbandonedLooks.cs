@@ -1,12 +1,12 @@
 namespace Notify.Dispatch.Due;
 
 /// <summary>
-/// Tells when to look for deliveries that nobody works on any more. The look reads every open delivery, so it is worth its
-/// price only when one may have been abandoned: at the start, when a host that was there is not any more, and when a claim
-/// was given up. Then it is repeated a few times, since what is locked is passed over. And whatever happened unseen, it is
-/// found by the look that comes after <paramref name="longest"/> at the latest.
+/// Decides when to scan for orphaned deliveries. The scan reads every open delivery, so it is worth its
+/// cost only when one may be orphaned: at the start, when a host has gone stale, and when a claim
+/// was given up. It is then repeated a few times, since locked rows are skipped. Unnoticed cases are
+/// found by the scan that follows after <paramref name="longest"/> at the latest.
 /// </summary>
-/// <param name="longest">The longest time without a look.</param>
+/// <param name="longest">The longest time without a scan.</param>
 public sealed class AbandonedLooks(TimeSpan longest, TimeProvider clock)
 {
     /// <summary>How many looks follow what may have abandoned something.</summary>

@@ -17,14 +17,15 @@ using Wolverine.Marten;
 namespace Notify.Dispatch.Due;
 
 /// <summary>
-/// Looks at what is due: plans what was scheduled, closes digests, sends retries back to their queues, has unknown outcomes asked for, and
-/// re-sends what lay in a queue for too long. Runs on every host; rows that one host holds, the others pass over.
+/// Processes due rows: plans scheduled notifications, closes digests, returns retries to their queues, has unknown outcomes asked for,
+/// and re-sends the wake-ups of deliveries that were queued for too long. Runs on every host; rows that one host has locked are skipped
+/// by the others.
 /// </summary>
 /// <remarks>
 /// Critical deliveries go first, then lanes and clients in turn (see <see cref="DueDeliveries"/>).
-/// It sleeps until the next is due, so that what is due now and then goes at once; while much is due, what comes in between
-/// two pages shares the next one. Where more is due than a page takes, further hands take the next ones beside it. Of what
-/// is scheduled a page takes no more than may be open at once: mails may carry files, and many be due at the same time.
+/// It sleeps until the next row is due, so that a single row is processed at once; under load, rows that become due
+/// between two pages share the next one. Where more is due than a page takes, further workers take the next pages. A page
+/// takes no more scheduled notifications than the memory budget permits: mails may carry files, and many be due at the same time.
 /// </remarks>
 public sealed class DuePump(
     IDocumentStore store, NpgsqlDataSource database, Snapshots snapshots, SubjectKeys keys, MasterKeyRing ring, IServiceScopeFactory scopes, Projections.QueueBacklog.QueueActivity activity, SmsLimits sms,
@@ -35,7 +36,7 @@ public sealed class DuePump(
     // A database that is slow with everything is not the rows' fault.
     private const int MaxTimeOuts = 3;
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(250), Pace = TimeSpan.FromMilliseconds(100), Noticeable = TimeSpan.FromSeconds(2), Aside = TimeSpan.FromMinutes(5);
-    // Of its own: what waits for a provider keeps nothing from being planned. And less of it, since it only delays what is heavy.
+    // A budget of its own: notifications that wait for a provider never delay planning. It is smaller, since it only delays heavy ones.
     private readonly SliceWeights weights = new(SliceWeights.Most / 3);
     private readonly DueDeliveries dueDeliveries = new(clock);
     private readonly SemaphoreSlim more = new(0), setBack = new(0);
@@ -130,8 +131,8 @@ public sealed class DuePump(
         }
     }
 
-    /// <summary>Takes up one page of what is due; what cannot be taken up, whenever it is tried, holds nothing else up.</summary>
-    /// <returns>How many were taken up, and whether more is due.</returns>
+    /// <summary>Processes one page of due rows. A row that cannot be processed does not delay the others.</summary>
+    /// <returns>The number of processed rows, and whether more are due.</returns>
     public async Task<(int Taken, bool IsMore)> PumpAsync(CancellationToken cancellation)
     {
         if (ring.Format.IsOutdated) return (0, false);

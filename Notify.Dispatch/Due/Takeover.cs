@@ -89,8 +89,8 @@ public sealed class Takeover(
         await using var session = store.LightweightSession();
         await session.BeginTransactionAsync(cancellation);
         var connection = session.Connection!;
-        // In this order: a claim is known to the dispatcher before it is in the table, and until it is settled. What is in
-        // the table and not known then was given up, its commit's answer lost.
+        // In this order: a claim is known to the dispatcher before it is in the table, and until it is settled. A claim in
+        // the table that is not known then was given up, its commit's answer lost.
         var inTable = await OpenDeliveryTable.ClaimsOfAsync(connection, host.Id, cancellation);
         var rows = await OpenDeliveryTable.AbandonedAsync(
             connection, [.. inTable.Except(dispatcher.Claims.Active)], [.. gone.Select(g => (g.Host, g.At))], [.. unreadable], Page,

@@ -10,7 +10,7 @@ public static class EmailAddresses
     public static (string? Address, string? Fault) ForApi(string address) =>
         ToAscii(address) is not { } ascii ? (null, "domain") : ascii.All(char.IsAscii) ? (ascii, null) : (null, "smtputf8");
 
-    /// <summary>The address with its domain in ASCII (see <see cref="DomainNames"/>); what stands before the @ stays as it is.</summary>
+    /// <summary>Returns the address with its domain in ASCII (see <see cref="DomainNames"/>); the part before the @ is unchanged.</summary>
     /// <returns><c>null</c> for what has no domain that can be written so.</returns>
     public static string? ToAscii(string address)
     {

@@ -2,7 +2,7 @@ using Notify.Domain.Notifications;
 
 namespace Notify.Dispatch.Email;
 
-/// <summary>The files of an email as they may stand in a mail's headers, whatever their names are.</summary>
+/// <summary>The files of an email in the form that is valid in a mail's headers, for all names.</summary>
 public static class EmailFiles
 {
     /// <summary>The name of a file whose own name leaves nothing to be sent.</summary>

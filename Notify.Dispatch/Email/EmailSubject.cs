@@ -7,7 +7,7 @@ namespace Notify.Dispatch.Email;
 
 /// <summary>
 /// The subject of an email: the content's title; without one, the first line of the text, or the first words of the HTML.
-/// Always one line: what breaks lines or controls terminals becomes a blank, so nothing in it can begin another header.
+/// Always one line: line breaks and terminal controls become blanks, so that its text cannot begin another header.
 /// </summary>
 public static class EmailSubject
 {

@@ -5,8 +5,8 @@ public static class EmailText
 {
     /// <summary>A part with every line ending as LF: CRLF and a CR that stands alone become one. <c>null</c> for an empty part.</summary>
     /// <remarks>
-    /// RFC 5321, section 2.3.8: CR and LF leave only together. A CR alone is a line ending to some servers and none to others, so that
-    /// commands can be smuggled in behind it; others refuse the mail. What writes the mail makes CRLF of LF.
+    /// RFC 5321, section 2.3.8: CR and LF are sent only together. A CR alone is a line ending to some servers and none to others, so that
+    /// commands can be smuggled in behind it; others reject the mail. The writer of the mail makes CRLF of LF.
     /// </remarks>
     public static string? Of(string? text) =>
         string.IsNullOrEmpty(text) ? null

@@ -60,7 +60,7 @@ public static class FcmPayload
         json.WriteEndObject();
     }
 
-    // FCM's data are strings: what is none becomes its JSON text.
+    // FCM's data are strings: any other value becomes its JSON text.
     private static void WriteData(Utf8JsonWriter json, JsonElement data)
     {
         foreach (var property in data.EnumerateObject())

@@ -46,7 +46,7 @@ public sealed class FcmToken : IDisposable
         credential.HttpClient.MaxResponseContentBufferSize = ProviderCall.MaxAnswer;
     }
 
-    /// <summary>The <c>Authorization</c> header; or, where no token is to be had, what this means for a delivery, of which nothing has left then.</summary>
+    /// <summary>Returns the <c>Authorization</c> header; without a token, the outcome for a delivery, which is not sent then.</summary>
     public async ValueTask<(AuthenticationHeaderValue? Header, AttemptOutcome? Outcome)> HeaderAsync(CancellationToken cancellation)
     {
         try

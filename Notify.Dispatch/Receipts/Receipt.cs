@@ -32,12 +32,12 @@ public sealed record Receipt(
     public static string? CodeOf(string? code) =>
         code is { Length: > 0 and <= 60 } && code.All(c => char.IsAsciiLetterOrDigit(c) || c is '.' or '_' or '-') ? code : null;
 
-    /// <summary>A provider's clock, in seconds since 1970; what lies outside of this century is no time.</summary>
+    /// <summary>Reads a provider's time, in seconds since 1970; a number outside of this century is no time.</summary>
     public static DateTimeOffset? Time(double seconds) => seconds is > 946_684_800 and < 4_102_444_800 ? DateTimeOffset.FromUnixTimeMilliseconds((long)(seconds * 1000)) : null;
 }
 
 /// <summary>A post to a receipt's address, as the signature schemes need it.</summary>
-/// <param name="Urls">The addresses that the provider may have been told, query included.</param>
+/// <param name="Urls">The addresses that the provider may have been given, query included.</param>
 /// <param name="Body">The raw body.</param>
 public sealed record ReceiptPost(HttpMethod Method, IReadOnlyList<string> Urls, IQueryCollection Query, string QueryString, IHeaderDictionary Headers, string? ContentType, byte[] Body)
 {
@@ -89,7 +89,7 @@ public interface IReceiptSource
     /// <summary>Whether receipts may also come by GET, with their fields in the address.</summary>
     bool MayGet => false;
 
-    /// <summary>Whether the post was signed with the key, just now where the scheme tells.</summary>
+    /// <summary>Whether the post was signed with the key, and just now where the scheme has a time.</summary>
     /// <param name="settings">The provider's section, which holds the key.</param>
     ValueTask<bool> IsValidAsync(IConfigurationSection settings, ReceiptPost post, DateTimeOffset now);
 

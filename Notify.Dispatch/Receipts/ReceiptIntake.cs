@@ -14,8 +14,8 @@ namespace Notify.Dispatch.Receipts;
 public sealed record ReceivedReceipt(string Provider, Receipt Receipt, ReceiptModes Modes);
 
 /// <summary>
-/// Keeps receipts, many in one transaction: the receipt as it came, the events that follow from it, and the delivery's row
-/// together. Whoever posted is answered when that has been committed.
+/// Stores receipts, many in one transaction: the receipt as received, the events that follow from it, and the delivery's row
+/// together. A post is answered after that commit.
 /// </summary>
 public sealed class ReceiptIntake : IAsyncDisposable
 {

@@ -14,7 +14,7 @@ using Npgsql;
 namespace Notify.Dispatch.Receipts;
 
 /// <summary>A receipt to be judged, with its raw text, opened for as long as that takes.</summary>
-/// <param name="Subject">Whose key seals it where it is about no notification; <c>null</c>: the installation's.</param>
+/// <param name="Subject">The subject whose key encrypts it where it has no notification; <c>null</c>: the installation's.</param>
 public sealed record JudgedReceipt(ReceiptRow Row, byte[] Raw, string? Subject = null);
 
 /// <summary>
@@ -23,7 +23,7 @@ public sealed record JudgedReceipt(ReceiptRow Row, byte[] Raw, string? Subject =
 /// </summary>
 public sealed class ReceiptJudgement(SubjectKeys keys, StreamFaults faults, ILogger<ReceiptJudgement> log)
 {
-    /// <summary>Whose key seals receipts whose notification is not known.</summary>
+    /// <summary>The subject whose key encrypts receipts without a known notification.</summary>
     public const string InstallationSubject = "i/receipts";
 
     /// <summary>For so long a receipt waits for its delivery.</summary>
@@ -99,8 +99,8 @@ public sealed class ReceiptJudgement(SubjectKeys keys, StreamFaults faults, ILog
         return false;
     }
 
-    // By the address that was written to; by the one that the receipt names only where there is no delivery. What test clients
-    // send, and what is verified for them alone, judges nobody.
+    // By the address of the delivery; by the one that the receipt names only where there is no delivery. Receipts of test clients'
+    // messages, and those verified for test clients alone, suppress no address.
     private async Task<List<(AddressToSuppress? Suppress, string? Lift)>> AddressesAsync(NpgsqlConnection connection, Verdicts verdicts, DateTimeOffset now, CancellationToken cancellation)
     {
         var judged = new List<(AddressToSuppress?, string?)>();
@@ -136,7 +136,7 @@ public sealed class ReceiptJudgement(SubjectKeys keys, StreamFaults faults, ILog
 
     private async Task<List<ReceiptRow>> SealAsync(NpgsqlConnection connection, Verdicts verdicts, CancellationToken cancellation)
     {
-        // Nothing is written under a new key of someone who was erased: their receipts are kept without what was in them.
+        // Nothing is written under a new key of an erased person: their receipts are kept without their contents.
         var payloads = verdicts.All.Where(v => v.Notification is not null).Select(v => v.Notification!.Request.Payload.Key).Distinct()
             .ToList();
         var alive = await keys.ForAsync(connection, payloads, cancellation);

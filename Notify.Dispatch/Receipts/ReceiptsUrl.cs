@@ -1,9 +1,9 @@
 namespace Notify.Dispatch.Receipts;
 
-/// <summary>Where providers are told to post receipts: <c>Notify:ReceiptsUrl</c>, else <c>Notify:PublicUrl</c>.</summary>
+/// <summary>The address to which providers post receipts: <c>Notify:ReceiptsUrl</c>, else <c>Notify:PublicUrl</c>.</summary>
 public static class ReceiptsUrl
 {
-    /// <summary>Gives it to the providers that are told with every message, unless their own <c>ReceiptsUrl</c> says otherwise.</summary>
+    /// <summary>Sets it for the providers that receive it with every message, unless they have their own <c>ReceiptsUrl</c>.</summary>
     public static void GiveTo(ConfigurationManager configuration, ICollection<string> faults)
     {
         foreach (var key in new[] { "Notify:ReceiptsUrl", "Notify:PublicUrl" })
@@ -19,19 +19,21 @@ public static class ReceiptsUrl
         if (given.Count > 0) configuration.AddInMemoryCollection(given);
     }
 
-    /// <summary>The address over which a provider must have signed a post: the one that it was told.</summary>
+    /// <summary>Returns the address over which a provider must have signed a post: the one that it was given.</summary>
     /// <remarks>
-    /// The request's own is the caller's word: what was signed for another address of the same account could be posted here. It counts
-    /// only where no address is configured.
+    /// The request's own address is chosen by the caller: a post signed for another address of the same account could be sent here. It
+    /// counts only where no address is configured.
     /// </remarks>
     /// <param name="settings">The provider's section.</param>
     /// <param name="own">Scheme and host of the request.</param>
-    /// <param name="target">Path and query of the request, as they came.</param>
+    /// <param name="target">Path and query of the request, as received.</param>
     public static string Signed(IConfiguration configuration, IConfiguration settings, string own, string target) =>
         (new[] { settings["ReceiptsUrl"], configuration["Notify:ReceiptsUrl"], configuration["Notify:PublicUrl"] }
             .FirstOrDefault(u => !string.IsNullOrEmpty(u)) ?? own)
             .TrimEnd('/') + target;
 
-    /// <summary>The address as a provider may be told it: a service on the Internet cannot post to this machine's loopback, and refuses to be told so.</summary>
+    /// <summary>
+    /// Returns the address for a provider: a service on the Internet cannot post to this machine's loopback, and rejects it.
+    /// </summary>
     public static Uri? For(Uri? receiptsUrl, Uri provider) => receiptsUrl is { IsLoopback: true } && !provider.IsLoopback ? null : receiptsUrl;
 }

@@ -44,7 +44,7 @@ public sealed class WaitingReceipts(IDocumentStore store, NpgsqlDataSource datab
         }
     }
 
-    // One that cannot be judged must not hold up the others: it is looked at again much later.
+    // A receipt that cannot be processed must not delay the others: it is processed again much later.
     private async Task JudgeEachAsync(CancellationToken cancellation)
     {
         for (var i = 0; i < Page && !cancellation.IsCancellationRequested; i++)

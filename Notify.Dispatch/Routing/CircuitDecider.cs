@@ -111,7 +111,7 @@ public static class CircuitDecider
         ? new Circuit(CircuitState.HalfOpen, now, null, $"tried again after {(now - circuit.Since).TotalSeconds:0} s", circuit.Openings)
         : circuit;
 
-    /// <summary>The event that tells of a change; <c>null</c>: nothing to tell.</summary>
+    /// <summary>Returns the event of a change; <c>null</c>: no change.</summary>
     public static object? Told(string provider, Circuit before, Circuit after) => before.State == after.State ? null : after.State switch
     {
         CircuitState.Open => new CircuitOpened(provider, after.Reason!, after.Until!.Value, after.Since),

@@ -113,10 +113,12 @@ public sealed class ProviderMonitor(RouteMember member, DateTimeOffset start)
         version++;
     }
 
-    /// <summary>Takes over what the installation knows, where that is newer; what this host had to tell was told by another.</summary>
+    /// <summary>
+    /// Adopts the installation's state, where that is newer; this host's own pending changes were then written by another host.
+    /// </summary>
     public void Adopt(ProviderState known, DateTimeOffset now)
     {
-        // Nobody pauses for longer: what does was written before the clock was set back.
+        // No pause is longer than this: a longer one was written before the clock was set back.
         var longest = now + CircuitDecider.LongestPause + TimeSpan.FromSeconds(30);
         if (known.PausedUntil is { } until && until <= longest && !(pausedUntil >= until)) pausedUntil = until;
         if (known.Version <= version) return;

@@ -109,7 +109,7 @@ public sealed class ProviderRoute
         Fit();
     }
 
-    // Under the lock. Where the clock was set back, what is remembered moves with it: nobody waits for an hour that comes twice.
+    // Under the lock. Where the clock was set back, remembered times move with it, so that no delivery waits for the repeated hour.
     private DateTimeOffset Now()
     {
         var now = clock.GetUtcNow();

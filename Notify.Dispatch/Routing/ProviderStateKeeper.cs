@@ -11,9 +11,9 @@ using SessionOptions = Marten.Services.SessionOptions;
 namespace Notify.Dispatch.Routing;
 
 /// <summary>
-/// Keeps what the hosts know of the providers together: what this host noticed is written down with the event that tells of
-/// it, unless another host was first, and what others noticed is taken over each second. While the database is away each
-/// host goes by what it sees. What test clients' deliveries show stays with the host and is told to nobody.
+/// Shares the states of providers between hosts: each second, this host's changes are written with their events, unless another
+/// host was first, and changes of others are adopted. While the database is unavailable, each
+/// host uses its own state. States from test clients' deliveries stay within the host.
 /// </summary>
 public sealed class ProviderStateKeeper(
     IDocumentStore store, NpgsqlDataSource database, Providers providers, TimeProvider clock, ILogger<ProviderStateKeeper> log) : BackgroundService

@@ -2,7 +2,7 @@ namespace Notify.Dispatch.Routing;
 
 /// <summary>A provider of a route, as it is when one is chosen.</summary>
 /// <param name="IsUsable">Its circuit lets a delivery through, and it did not ask to wait.</param>
-/// <param name="Weight">Its weight now; not looked at where the route is ordered.</param>
+/// <param name="Weight">Its current weight; ignored where the route is ordered.</param>
 /// <param name="HasToken">Its rate leaves room.</param>
 public readonly record struct Candidate(string Name, bool IsUsable, double Weight = 1, bool HasToken = true);
 

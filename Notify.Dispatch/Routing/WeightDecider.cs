@@ -14,7 +14,7 @@ public sealed record WeightFactor(double Factor, DateTimeOffset Since, string? R
 /// </summary>
 public static class WeightDecider
 {
-    /// <summary>The factors there are, from the best to the worst. Never 0: what gets nothing cannot show that it recovered.</summary>
+    /// <summary>The factors, from the best to the worst. Never 0: a provider without deliveries cannot show that it recovered.</summary>
     public static IReadOnlyList<double> Steps { get; } = [1, 0.75, 0.5, 0.25, 0.1];
 
     /// <summary>How long a provider must do well for one step up.</summary>
@@ -26,13 +26,13 @@ public static class WeightDecider
     // Shares of failures, and multiples of the usual p95, from which on the next step holds.
     private static readonly double[] Failing = [0.05, 0.15, 0.3, 0.5], Slower = [2, 3, 5, 8];
 
-    // Below this nothing is slow, whatever is usual.
+    // Below this nothing is slow, whatever latency is usual.
     private const double QuickMs = 250;
 
     // How long a change stands before the next one down.
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
 
-    // The baseline follows slowly: what stays slower for good becomes usual within half an hour.
+    // The baseline follows slowly: a permanently higher latency becomes usual within half an hour.
     private static readonly TimeSpan Memory = TimeSpan.FromMinutes(10);
 
     /// <summary>The factor now.</summary>

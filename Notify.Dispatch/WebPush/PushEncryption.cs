@@ -2,7 +2,7 @@ using System.Security.Cryptography;
 
 namespace Notify.Dispatch.WebPush;
 
-/// <summary>Seals a push message so that only the browser that made the subscription can read it.</summary>
+/// <summary>Encrypts a push message so that only the browser that made the subscription can decrypt it.</summary>
 /// <remarks>RFC 8291: Message Encryption for Web Push.</remarks>
 public static class PushEncryption
 {
@@ -17,7 +17,7 @@ public static class PushEncryption
 
     private const int SecretLength = 32;
 
-    /// <summary>Seals a text with a key pair and a salt that are made for this one message.</summary>
+    /// <summary>Encrypts a text with a key pair and a salt that are made for this one message.</summary>
     /// <param name="receiverKey">The subscription's <c>p256dh</c>.</param>
     /// <param name="authentication">The subscription's <c>auth</c>.</param>
     /// <returns>The body; <c>null</c> when the subscription's key is no point on the curve.</returns>
@@ -29,7 +29,7 @@ public static class PushEncryption
         return Seal(text, receiverKey, authentication, sender, salt);
     }
 
-    /// <summary>Seals a text with a given key pair and salt, neither of which may ever be used again.</summary>
+    /// <summary>Encrypts a text with a given key pair and salt, neither of which may ever be used again.</summary>
     public static byte[]? Seal(ReadOnlySpan<byte> text, ReadOnlySpan<byte> receiverKey, ReadOnlySpan<byte> authentication, ECDiffieHellman sender, ReadOnlySpan<byte> salt)
     {
         using var receiver = ReadPublicKey(receiverKey);

@@ -12,7 +12,7 @@ namespace Notify.Dispatch.WebPush;
 /// <param name="concurrency">Calls under way at once, over all of them.</param>
 public sealed class PushServices(ECDsa key, string publicKey, string subject, int concurrency, TimeProvider clock)
 {
-    // Anybody can register a subscription at an origin of their own; what is kept of each is small, and bounded.
+    // Anybody can register a subscription at an origin of their own; the state kept of each is small, and bounded.
     private const int MaxKept = 1000;
 
     private readonly ConcurrentDictionary<string, PushService> services = new(StringComparer.Ordinal);

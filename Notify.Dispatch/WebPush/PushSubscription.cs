@@ -3,8 +3,8 @@ using System.Text.Json;
 
 namespace Notify.Dispatch.WebPush;
 
-/// <summary>Where a browser is reached, and with which keys: what its push subscription says (W3C Push API).</summary>
-/// <param name="Endpoint">The push service's address for this browser; who knows it may send, so it is never logged.</param>
+/// <summary>A browser's push subscription: its address and its keys (W3C Push API).</summary>
+/// <param name="Endpoint">The push service's address for this browser; it permits sending, so it is never logged.</param>
 /// <param name="Key"><c>p256dh</c>: the browser's public key, 65 bytes.</param>
 /// <param name="Authentication"><c>auth</c>: 16 bytes that the browser and the sender share.</param>
 public sealed record PushSubscription(Uri Endpoint, byte[] Key, byte[] Authentication)

@@ -11,7 +11,7 @@ public sealed record WebPushOptions
     /// <summary>Whom a push service may turn to: <c>mailto:</c> or <c>https:</c>.</summary>
     public string Subject { get; init; } = "";
 
-    /// <summary>The application server's public key, base64url of 65 bytes: what the web app subscribes with.</summary>
+    /// <summary>The application server's public key, base64url of 65 bytes; the web app subscribes with it.</summary>
     public string PublicKey { get; init; } = "";
 
     /// <summary>Its private key, base64url of 32 bytes.</summary>

@@ -7,7 +7,7 @@ using Npgsql;
 namespace Notify.Bench;
 
 /// <summary>
-/// A broadcast to many: how fast it becomes notifications, what the hosts' memory comes to, how many deliveries wait at most,
+/// A broadcast to many: how fast it becomes notifications, how much memory the hosts need, how many deliveries wait at most,
 /// and how long a push to one person takes meanwhile.
 /// </summary>
 internal sealed class Crowd(BenchSettings settings, HttpClient http, NpgsqlDataSource database, Ledger ledger, UsageMeter usage)

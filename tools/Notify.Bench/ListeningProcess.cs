@@ -2,14 +2,14 @@ using System.Globalization;
 
 namespace Notify.Bench;
 
-/// <summary>The process that listens on a local port, as Linux's <c>/proc</c> tells it.</summary>
+/// <summary>The process that listens on a local port, from Linux's <c>/proc</c>.</summary>
 internal static class ListeningProcess
 {
     private const double TicksPerSecond = 100;
 
     /// <summary>CPU seconds used so far.</summary>
     /// <param name="withChildren">Whether processes that it started count too, those that have ended included.</param>
-    /// <returns><c>null</c> when nobody listens there, or when it cannot be told.</returns>
+    /// <returns><c>null</c> when no process listens there, or when it cannot be determined.</returns>
     public static double? CpuSeconds(int port, bool withChildren)
     {
         try
@@ -26,7 +26,7 @@ internal static class ListeningProcess
     }
 
     /// <summary>Resident MiB: now, and the most so far.</summary>
-    /// <returns><c>null</c> when nobody listens there, or when it cannot be told.</returns>
+    /// <returns><c>null</c> when no process listens there, or when it cannot be determined.</returns>
     public static (double Now, double Peak)? Memory(int port)
     {
         try

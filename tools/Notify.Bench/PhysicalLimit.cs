@@ -83,7 +83,7 @@ internal sealed class PhysicalLimit(NpgsqlDataSource database)
         await settled.ExecuteNonQueryAsync();
     }
 
-    // Sealed data does not compress, so neither may this.
+    // Encrypted data does not compress, so neither may this.
     private static string Event(int length) => JsonSerializer.Serialize(new { at = TimeProvider.System.GetUtcNow(), @sealed = RandomNumberGenerator.GetBytes((length - 60) * 3 / 4) });
 
     private static void Add(NpgsqlBatch batch, string sql, params ReadOnlySpan<object> parameters)

@@ -27,7 +27,7 @@ lane_in_words() {
 # in_a_row: its lines as one: a, b and c.
 in_a_row() { sed -e ':all' -e '$!{' -e 'N' -e 'b all' -e '}' -e 's/\n/, /g' -e 's/\(.*\), /\1 and /'; }
 
-# in_words EVENT: one event of the stream, as a person would tell it. PLANNED holds "id lane" lines.
+# in_words EVENT: describes one event of the stream in a sentence. PLANNED holds "id lane" lines.
 in_words() {
   local type lane reason
   type=$(field type "$1") reason=$(field reason "$1")

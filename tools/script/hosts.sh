@@ -89,7 +89,7 @@ environment() {
       Password "$(of_sandbox smtpPassword)" From "Notify <$(of_sandbox smtpFrom)>"
   fi
   default Notify__PublicUrl "http://127.0.0.1:$BASE"
-  # Where the sandbox posts receipts; a service on the Internet is told none of this machine's own addresses.
+  # Where the sandbox posts receipts; a service on the Internet is given none of this machine's own addresses.
   [ "$Notify__PublicUrl" != "http://127.0.0.1:$BASE" ] || default Notify__ReceiptsUrl "http://127.0.0.1:$(port_of dispatch)"
   default Sandbox__Home "$keys"
   default Sandbox__LedgerPath "$HOME_DIR/ledger"
@@ -190,7 +190,7 @@ launch() {
   disown $!
 }
 
-# last_words LOG: what a host said before it ended.
+# last_words LOG: the last messages of a host before it ended.
 last_words() { grep -E '^(notify-[a-z]+|Unhandled exception|The sandbox cannot|The keys)' "$1" | tail -n 12 | grep . || grep -v 'info: Microsoft.Hosting' "$1" | tail -n 4 || true; }
 
 wait_ready() {

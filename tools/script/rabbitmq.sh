@@ -33,7 +33,7 @@ mq_folder() {
     die "RabbitMQ is not run as root, and the user $(mq_user) cannot reach $1; choose a place that it can, e.g. NOTIFY_HOME=/var/tmp/notify ./notify up --rabbitmq"
 }
 
-# mq_settings DIR PORT VHOST...: what the node reads at every start.
+# mq_settings DIR PORT VHOST...: the settings that the node reads at every start.
 mq_settings() {
   local dir=$1 port=$2 vhost separator=
   shift 2

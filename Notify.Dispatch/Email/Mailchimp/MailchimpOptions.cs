@@ -17,7 +17,9 @@ public sealed record MailchimpOptions
     /// <summary>The service's address; without a path, <c>/api/1.0</c>.</summary>
     public Uri BaseUrl { get; init; } = new("https://mandrillapp.com/api/1.0");
 
-    /// <summary>Whether Mailchimp's own tracking of openings and clicks is as the account has it; else it is off for every mail.</summary>
+    /// <summary>
+    /// Whether the account's settings for Mailchimp's own tracking of openings and clicks apply; else it is off for every mail.
+    /// </summary>
     public bool Tracking { get; init; }
 
     /// <summary>Calls under way at once.</summary>

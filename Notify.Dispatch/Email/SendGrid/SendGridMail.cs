@@ -4,7 +4,7 @@ using SendGrid.Helpers.Mail;
 
 namespace Notify.Dispatch.Email.SendGrid;
 
-/// <summary>A delivery, and what SendGrid is told of its recipient.</summary>
+/// <summary>A delivery, with its recipient's data for SendGrid.</summary>
 /// <param name="Address">As SendGrid takes it.</param>
 /// <param name="Subject">One line, not empty.</param>
 public sealed record AddressedMail(OutboundMessage Message, string Address, string Subject)

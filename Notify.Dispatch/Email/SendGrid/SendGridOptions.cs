@@ -17,7 +17,9 @@ public sealed record SendGridOptions
     /// <summary>The service's address.</summary>
     public Uri BaseUrl { get; init; } = new("https://api.sendgrid.com");
 
-    /// <summary>Whether SendGrid's own tracking of openings and clicks is as the account has it; else it is off for every mail.</summary>
+    /// <summary>
+    /// Whether the account's settings for SendGrid's own tracking of openings and clicks apply; else it is off for every mail.
+    /// </summary>
     public bool Tracking { get; init; }
 
     /// <summary>Calls under way at once.</summary>

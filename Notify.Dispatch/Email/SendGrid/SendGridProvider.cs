@@ -9,10 +9,10 @@ namespace Notify.Dispatch.Email.SendGrid;
 
 /// <summary>Email over SendGrid's Mail Send.</summary>
 /// <remarks>
-/// It has no idempotency key and cannot be asked what it has: an unclear call stays unknown until its deadline, and nothing
-/// is repeated. The calls are made here and not by the SDK's client, so that what never left is told from what may have arrived.
-/// Mails of the same words go together, tracked links aside. SendGrid takes or refuses a request as a whole: whom it names in a refusal is left out,
-/// and the others go again, which is no repeat.
+/// It has no idempotency key and cannot be asked for its messages: an unclear call stays unknown until its deadline, and nothing
+/// is repeated. The calls are made here and not by the SDK's client, to distinguish unsent messages from those that may have arrived.
+/// Mails with the same text are sent together, tracked links aside. SendGrid accepts or rejects a request as a whole: recipients that a
+/// rejection names are removed, and the others are sent again, which is no repeat.
 /// </remarks>
 public sealed class SendGridProvider : IDeliveryProvider, ISendsMany, IDisposable
 {

@@ -41,7 +41,7 @@ public static partial class SmtpStatus
             (_, 530 or 534 or 535 or 538, _) => new AttemptOutcome.Halted(code),
             (_, _, "5.2.2") => new AttemptOutcome.Rejected(Reasons.Rejected, code), // the mailbox is full, and will not be for ever
             (_, 552, _) or (_, _, "5.3.4" or "5.2.3") => new AttemptOutcome.Rejected(Reasons.TooLarge, code),
-            // The server refuses us: who we are, or whom we say the mail is from.
+            // The server rejects us: our credentials, or our sender.
             (SmtpStage.Session or SmtpStage.Sender, _, _) => new AttemptOutcome.Halted(code),
             (_, _, "5.7.0" or "5.7.8" or "5.7.9" or "5.7.14") => new AttemptOutcome.Halted(code), // authentication wanted
             // The mailbox or its domain does not exist: kin of 5.1.1.

@@ -6,11 +6,11 @@ using Notify.Dispatch.Receipts;
 namespace Notify.Dispatch.Sms.Twilio;
 
 /// <summary>Whether a request to a receipt's address comes from Twilio.</summary>
-/// <remarks>Twilio: Validating requests. There is no time stamp in it, so what is repeated is told by its content.</remarks>
+/// <remarks>Twilio: Validating requests. It has no time stamp, so a repeated post is recognised by its content.</remarks>
 public static class TwilioSignature
 {
     /// <summary>Checks <c>X-Twilio-Signature</c>.</summary>
-    /// <param name="url">The address as Twilio was told it, query included; tried with and without the scheme's default port.</param>
+    /// <param name="url">The address that Twilio was given, query included; tried with and without the scheme's default port.</param>
     /// <param name="isForm">Whether the body is a form; any other is signed by <c>bodySHA256</c> in the query.</param>
     public static bool IsValid(string authToken, Uri url, bool isForm, ReadOnlySpan<byte> body, string? signature)
     {

@@ -86,7 +86,7 @@ public sealed class VonageProvider : IDeliveryProvider, IAnswersInquiries, IDisp
     /// <inheritdoc />
     /// <remarks>
     /// Vonage documents no time within which a message is in its reports: an answer without it is never complete, and leads to
-    /// no repeat. The reports cost extra and may not be enabled for the account; then only receipts tell.
+    /// no repeat. The reports cost extra and may not be enabled for the account; then only receipts give the outcome.
     /// </remarks>
     public async Task<InquiryAnswer?> AskAsync(OutboundMessage message, DateTimeOffset attemptedAt, CancellationToken cancellation)
     {

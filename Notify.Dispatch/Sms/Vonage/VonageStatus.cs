@@ -28,7 +28,7 @@ public static class VonageStatus
     public static AttemptOutcome Outcome(HttpStatusCode status, IReadOnlyList<VonagePart>? parts, TimeSpan? retryAfter)
     {
         var word = ((int)status).ToString(CultureInfo.InvariantCulture);
-        // Parts go out one by one. An answer that names one as taken is a yes, whatever else it says: sending again would send it twice.
+        // Parts are sent one by one. An answer with one accepted part is an acceptance: sending again would send that part twice.
         if (parts?.FirstOrDefault(p => p.IsTaken) is { MessageId: { } id })
             return new AttemptOutcome.Accepted(id, parts.Count(p => !p.IsTaken) is > 0 and var refused ? refused : null);
         var isRefusal = parts is { Count: > 0 } && parts.All(p => p.IsRefused);

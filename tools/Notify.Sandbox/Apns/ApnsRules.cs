@@ -64,7 +64,7 @@ public sealed class ApnsRules(IReadOnlyList<string> bundleIds)
     /// <param name="isDevelopment">Whether the development server is asked.</param>
     public ApnsRejection? CheckHeaders(IHeaderDictionary headers, string deviceToken, bool isDevelopment)
     {
-        // Apple requires the push type for iOS 13 and later, so that one left out is as invalid as an unknown one.
+        // Apple requires the push type for iOS 13 and later, so that a missing one is as invalid as an unknown one.
         if (Value(headers, "apns-push-type") is not { } pushType || !_topics[0].ContainsKey(pushType))
             return ApnsRejection.InvalidPushType;
         if (!IsPriority(Value(headers, "apns-priority"), pushType))

@@ -6,12 +6,12 @@ using Notify.Sandbox.Keys;
 namespace Notify.Sandbox.Fcm;
 
 /// <summary>
-/// The one service account that may send here, kept as <c>fcm-service-account.json</c> in the shape of Google's own: what a
-/// client signs with, and what the sandbox verifies by.
+/// The one service account that may send here, stored as <c>fcm-service-account.json</c> in the shape of Google's own. A
+/// client signs with it, and the sandbox verifies with it.
 /// </summary>
 public sealed record FcmAccount
 {
-    /// <summary>Where a client gets its tokens unless told otherwise.</summary>
+    /// <summary>The default address of the token endpoint.</summary>
     public const string DefaultUrl = "http://127.0.0.1:5090";
 
     /// <summary>Always <c>service_account</c>.</summary>

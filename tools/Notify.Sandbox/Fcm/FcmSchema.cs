@@ -5,7 +5,7 @@ using System.Text.Json;
 namespace Notify.Sandbox.Fcm;
 
 /// <summary>
-/// Every field of a send request with its type (the discovery document of fcm v1): what is not here is refused, as is a value
+/// Every field of a send request with its type (the discovery document of fcm v1). Other fields are rejected, as are values
 /// of another type. Names may be in lowerCamelCase or, as in protocol buffers, with underscores.
 /// </summary>
 public static class FcmSchema

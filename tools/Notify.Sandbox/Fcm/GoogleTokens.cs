@@ -17,7 +17,7 @@ public sealed class GoogleTokens(SandboxKeys keys, TimeProvider time)
     /// <summary>The endpoint's path.</summary>
     public const string Path = "/token";
 
-    // What Google's own libraries name as the audience, whatever the account's token_uri is.
+    // The audience of Google's own libraries, for every token_uri of the account.
     private const string GoogleEndpoint = "https://oauth2.googleapis.com/token";
     private const string Grant = "urn:ietf:params:oauth:grant-type:jwt-bearer";
     private const string ScopeRoot = "https://www.googleapis.com/auth/";

@@ -9,7 +9,7 @@ public sealed record VapidKeys
     /// <summary>Whom a push service may turn to.</summary>
     public required string Subject { get; init; }
 
-    /// <summary>65 bytes: what a web app subscribes with.</summary>
+    /// <summary>65 bytes; a web app subscribes with it.</summary>
     public required string PublicKey { get; init; }
 
     /// <summary>32 bytes.</summary>

@@ -4,7 +4,7 @@ namespace Notify.Sandbox.Ledger;
 /// A run of consecutive entries in one block of memory: millions of entries leave the garbage collector
 /// only thousands of objects to know of.
 /// </summary>
-/// <remarks>Appended to under the ledger's lock; what has been appended never changes and is read without it.</remarks>
+/// <remarks>Appended to under the ledger's lock; appended entries never change and are read without it.</remarks>
 internal sealed class LedgerSegment(long firstSequence, int capacity)
 {
     private readonly byte[] _bytes = GC.AllocateUninitializedArray<byte>(capacity);

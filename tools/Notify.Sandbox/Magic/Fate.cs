@@ -3,7 +3,7 @@ namespace Notify.Sandbox.Magic;
 /// <summary>The outcome that a magic recipient forces, the same on every channel.</summary>
 public enum Fate
 {
-    /// <summary>Accepted, and a receipt of the delivery follows whatever the knob says, where the provider has receipts.</summary>
+    /// <summary>Accepted, and a receipt of the delivery follows under every fault setting, where the provider has receipts.</summary>
     Delivered,
 
     /// <summary>Refused at once and for good.</summary>

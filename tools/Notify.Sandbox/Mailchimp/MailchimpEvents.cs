@@ -10,7 +10,7 @@ using Notify.Sandbox.Receipts;
 
 namespace Notify.Sandbox.Mailchimp;
 
-/// <summary>Mailchimp Transactional's signed webhook: what becomes of each message, many events a post.</summary>
+/// <summary>Mailchimp Transactional's signed webhook: the outcomes of messages, many events a post.</summary>
 public sealed class MailchimpEvents(WebhookSender sender, Journeys journeys, SandboxKeys keys, TimeProvider time) : EventBatches(sender, "mailchimp")
 {
     private const string Field = "mandrill_events";

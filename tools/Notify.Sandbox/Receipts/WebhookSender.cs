@@ -5,7 +5,7 @@ namespace Notify.Sandbox.Receipts;
 /// <param name="IsInsistent">Whether the provider posts again until it is answered with 2xx.</param>
 public sealed record WebhookPost(Func<HttpRequestMessage> Make, bool IsInsistent);
 
-/// <summary>Posts to webhooks. What a provider repeats until it is taken is repeated here for about a minute.</summary>
+/// <summary>Posts to webhooks. Posts that a provider repeats until they are accepted are repeated here for about a minute.</summary>
 public sealed class WebhookSender : IDisposable
 {
     private const int Connections = 32;
@@ -31,7 +31,7 @@ public sealed class WebhookSender : IDisposable
     /// <summary>Where the account's webhook of a provider leads; null: nowhere, since none is set.</summary>
     public string? AddressOf(string provider) => Base is null ? null : $"{Base}/receipts/{provider}";
 
-    /// <summary>Posts once; what is not taken and is insistent goes on in the background.</summary>
+    /// <summary>Posts once; a rejected post that the provider repeats goes on in the background.</summary>
     public async Task PostAsync(WebhookPost post, CancellationToken cancellation)
     {
         if (await TryAsync(post, cancellation) is not (>= 200 and < 300) && post.IsInsistent)

@@ -13,7 +13,7 @@ using Notify.Sandbox.Receipts;
 
 namespace Notify.Sandbox.SendGrid;
 
-/// <summary>SendGrid's signed event webhook: what becomes of each recipient's mail, many events a post.</summary>
+/// <summary>SendGrid's signed event webhook: the outcomes of each recipient's mail, many events a post.</summary>
 public sealed class SendGridEvents(WebhookSender sender, Journeys journeys, SandboxKeys keys, TimeProvider time) : EventBatches(sender, "sendgrid")
 {
     private static readonly JsonSerializerOptions Json = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };

@@ -76,7 +76,7 @@ internal sealed class SmtpConnection(Socket socket) : IAsyncDisposable
         return null;
     }
 
-    /// <summary>Begins TLS; what the client sent before it was asked to is forgotten (RFC 3207 4.2).</summary>
+    /// <summary>Begins TLS. Data that the client sent before it was permitted is discarded (RFC 3207 4.2).</summary>
     public async Task StartTlsAsync(X509Certificate2 certificate, CancellationToken cancellation)
     {
         _start = _end = 0;

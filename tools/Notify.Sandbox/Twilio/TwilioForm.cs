@@ -3,7 +3,7 @@ using Microsoft.AspNetCore.WebUtilities;
 
 namespace Notify.Sandbox.Twilio;
 
-/// <summary>The parameters of <c>POST …/Messages.json</c> that the sandbox looks at; null where not given.</summary>
+/// <summary>The parameters of <c>POST …/Messages.json</c> that the sandbox reads; null where not given.</summary>
 public sealed record TwilioForm
 {
     /// <summary>The recipient, E.164.</summary>

@@ -8,7 +8,7 @@ using Notify.Sandbox.Receipts;
 
 namespace Notify.Sandbox.Twilio;
 
-/// <summary>Twilio's signed status callbacks, posted once each, whatever the answer.</summary>
+/// <summary>Twilio's signed status callbacks, posted once each, with every answer.</summary>
 public sealed class TwilioReceipts(SandboxKeys keys, Journeys journeys, TimeProvider time)
 {
     private const int UnknownHandset = 30005;

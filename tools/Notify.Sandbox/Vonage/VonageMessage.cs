@@ -56,7 +56,7 @@ public sealed class VonageMessage
     /// <summary>A message that was accepted before the server was started.</summary>
     public static VonageMessage Restored(string id, VonageParameters given, DateTimeOffset receivedAt) => new(id, given, receivedAt);
 
-    /// <summary>Ends its way; what came first stays.</summary>
+    /// <summary>Sets its end; the first end remains.</summary>
     public void End(string status, DateTimeOffset at) => _final = _final is [] ? [(status, at)] : _final;
 
     /// <summary>Returns its fields in the answer to the request.</summary>
@@ -73,7 +73,7 @@ public sealed class VonageMessage
         return part;
     }
 
-    /// <summary>Its record in the Reports API (2.2): what the SMS API took, and how it ended as far as it has.</summary>
+    /// <summary>Returns its record in the Reports API (2.2): the accepted SMS, and its end as far as known.</summary>
     public IReadOnlyDictionary<string, string> ToRecord(bool withText)
     {
         var record = new Dictionary<string, string>

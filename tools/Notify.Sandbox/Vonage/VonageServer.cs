@@ -8,7 +8,7 @@ using Notify.Sandbox.Receipts;
 
 namespace Notify.Sandbox.Vonage;
 
-/// <summary>Plays Vonage's SMS API, which answers 200 whatever it says, and the records of its Reports API.</summary>
+/// <summary>Simulates Vonage's SMS API, which always answers 200, and the records of its Reports API.</summary>
 public sealed class VonageServer(
     VonageDialect dialect, VonageRules rules, SentMessages<VonageMessage> messages, VonageReceipts receipts, RequestLedger ledger, KnobBoard board, TimeProvider time)
     : ProviderServer(dialect, ledger, board, time)

@@ -10,7 +10,7 @@ public static class PushDecryption
     private const int SmallestRecord = TagLength + 2;
     private const byte LastRecord = 2;
 
-    /// <summary>The text; null when it was not sealed for this subscription, or was touched on its way.</summary>
+    /// <summary>Returns the text; null when it was not encrypted for this subscription, or was changed on its way.</summary>
     public static byte[]? Open(ReadOnlySpan<byte> body, Subscription subscription)
     {
         if (body.Length < HeaderLength + KeyLength + SmallestRecord - 1 || body[HeaderLength - 1] != KeyLength)

@@ -41,7 +41,7 @@ public sealed class WebPushServer(
     protected override byte[]? Open(HttpRequest request, ReadOnlySpan<byte> body) =>
         Find(request) is { } subscription ? PushDecryption.Open(body, subscription) : null;
 
-    /// <summary>How the ledger calls a message: who knows its address may delete it, so that the address's hash has to do.</summary>
+    /// <summary>Returns a message's name in the ledger: its address permits deleting it, so the address's hash is used.</summary>
     internal static string NameOf(string location) => Base64Url.EncodeToString(SHA256.HashData(Encoding.UTF8.GetBytes(location)).AsSpan(0, 16));
 
     internal static string Origin(HttpRequest request) => $"{request.Scheme}://{request.Host}";

@@ -10,7 +10,7 @@ public class TroubleDeciderTests
     private static readonly DateTimeOffset Start = new(2026, 5, 1, 12, 0, 0, TimeSpan.Zero);
     private static readonly DeliveryQueue Sms = new(Lane.Sms, Priority.Normal), Critical = new(Lane.Sms, Priority.Critical);
 
-    /// <summary>An installation whose troubles are judged every ten seconds.</summary>
+    /// <summary>An installation whose alerts are evaluated every ten seconds.</summary>
     private sealed class Installation
     {
         private readonly List<CallCounts> calls = [];

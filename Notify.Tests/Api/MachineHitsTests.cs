@@ -9,7 +9,7 @@ public class MachineHitsTests
     private const string Firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
 
     [Theory]
-    // browsers, also those inside apps, and the proxies that fetch a picture when somebody looks at it
+    // browsers, also those inside apps, and the proxies that fetch a picture when a person opens the mail
     [InlineData(Firefox, false)]
     [InlineData("Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1", false)]
     [InlineData("Mozilla/5.0 (Linux; Android 10; CUBOT NOTE 20) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/138.0.0.0 Mobile Safari/537.36", false)]
@@ -17,7 +17,7 @@ public class MachineHitsTests
     [InlineData("Mozilla/5.0 (Windows NT 10.0; WOW64; Trident/7.0; Microsoft Outlook 16.0.5134; ms-office)", false)]
     [InlineData("Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)", false)]
     [InlineData("YahooMailProxy; https://help.yahoo.com/kb/yahoo-mail-proxy-SLN28749.html", false)]
-    // who says nothing, or who it is
+    // no user agent, or one that identifies itself
     [InlineData("", true)]
     [InlineData("   ", true)]
     [InlineData("Mozilla/5.0", true)]

@@ -5,7 +5,7 @@ using Notify.Api.Reference;
 
 namespace Notify.Tests.Api;
 
-/// <summary>The OpenAPI document: built once, whoever asks.</summary>
+/// <summary>The OpenAPI document, built once for all callers.</summary>
 public sealed class ReferenceDocumentTests
 {
     [Fact]

@@ -10,8 +10,8 @@ namespace Notify.Tests.Contract;
 public sealed class ContainersCollection;
 
 /// <summary>
-/// No container engine is needed here: what the Dockerfiles run is run, on what .dockerignore and COPY let through, and
-/// what was published is started by its ENTRYPOINT, as the compose file orders it, and asked by its HEALTHCHECK.
+/// No container engine is needed here: the commands of the Dockerfiles run on the files that .dockerignore and COPY select, and
+/// the published hosts are started by their ENTRYPOINT, in the order of the compose file, and checked by their HEALTHCHECK.
 /// </summary>
 [Collection(nameof(Containers))]
 public sealed partial class Containers

@@ -10,7 +10,7 @@ using Notify.Tests.Support;
 
 namespace Notify.Tests.Contract;
 
-/// <summary>The push service that the sandbox plays is as strict as the RFCs: what a real one refuses, it refuses.</summary>
+/// <summary>The push service that the sandbox simulates is as strict as the RFCs: it rejects all that a real one rejects.</summary>
 public sealed class PushServiceOfTheSandbox : SystemTest, IDisposable
 {
     private static readonly TimeProvider Clock = TimeProvider.System;

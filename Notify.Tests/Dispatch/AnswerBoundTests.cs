@@ -8,7 +8,7 @@ using static Notify.Tests.Dispatch.ScriptedServer;
 
 namespace Notify.Tests.Dispatch;
 
-/// <summary>Of an answer no more is read than a provider's own needs, whatever comes.</summary>
+/// <summary>The bytes read of an answer are limited to what the provider's own answers need.</summary>
 public sealed class AnswerBoundTests
 {
     private const int Whole = 64 * 1024 * 1024;

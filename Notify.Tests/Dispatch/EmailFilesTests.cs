@@ -13,7 +13,7 @@ using SendGridMail = Notify.Dispatch.Email.SendGrid.SendGridMail;
 
 namespace Notify.Tests.Dispatch;
 
-/// <summary>Files and unsubscribe headers, as each mail provider is told; and many mails in one request.</summary>
+/// <summary>Files and unsubscribe headers in the form of each mail provider; and many mails in one request.</summary>
 public sealed class EmailFilesTests
 {
     private static readonly byte[] Binary = [.. Enumerable.Range(0, 256).Select(i => (byte)i)];

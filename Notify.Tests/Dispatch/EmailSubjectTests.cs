@@ -20,7 +20,7 @@ public class EmailSubjectTests
     public void It_is_the_title_or_the_first_words(string? title, string? body, string? html, string? subject) =>
         Assert.Equal(subject, EmailSubject.Of(new NotificationContent(title, body, html)));
 
-    // RFC 2047: what a mail program shows is what its author wrote.
+    // RFC 2047: a mail program shows the text that its author wrote.
     [Theory]
     [InlineData("Plain title", "Plain title")]
     [InlineData("=?utf-8?B?SGk=?=", "=?utf-8?B?PT91dGYtOD9CP1NHaz0/PQ==?=")]

@@ -19,7 +19,7 @@ public sealed class FailedReceiptsTests
             failed.Count(attacker);
         }
 
-        // A second gives one back: whoever goes on uses it up.
+        // Each second returns one: a caller that goes on uses it up.
         for (var i = 0; i < 100 && !failed.IsOver(attacker); i++) failed.Count(attacker);
         Assert.True(failed.IsOver(attacker));
         Assert.False(failed.IsOver(provider));

@@ -11,7 +11,9 @@ using Notify.Domain.Notifications;
 
 namespace Notify.Tests.Dispatch;
 
-/// <summary>Subjects, and files' names, types and content IDs, by which somebody tries to write headers of their own: what leaves us has none but ours.</summary>
+/// <summary>
+/// Injection of headers by subjects, and by files' names, types and content IDs: a sent mail has no headers but ours.
+/// </summary>
 public sealed class HeaderInjectionTests
 {
     private const string Bcc = "Bcc: victim@example.com";

@@ -9,7 +9,7 @@ using static Notify.Tests.Dispatch.ScriptedServer;
 
 namespace Notify.Tests.Dispatch;
 
-/// <summary>How a push looks, sounds and behaves, as each platform is told.</summary>
+/// <summary>Appearance, sound and behaviour of a push, in the form of each platform.</summary>
 public sealed class PushOptionsTests
 {
     private static readonly DateTimeOffset Now = new(2026, 5, 4, 12, 10, 0, TimeSpan.Zero);

@@ -59,7 +59,7 @@ public sealed class SendGridBatchTests : IAsyncDisposable
         }, messages);
         Assert.Equal(messages.Select(m => m != bad), outcomes.Select(o => o is AttemptOutcome.Accepted));
         Assert.Equal(Reasons.Rejected, ((AttemptOutcome.Rejected)outcomes[5]).Reason);
-        // 8, 4+4, 2+2, 1+1: whoever was taken was in one request that was taken.
+        // 8, 4+4, 2+2, 1+1: each accepted message was in one accepted request.
         Assert.Equal(7, server!.Received.Count);
     }
 

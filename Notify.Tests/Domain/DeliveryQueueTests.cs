@@ -21,7 +21,7 @@ public class DeliveryQueueTests
         Assert.All(Conceivable, q => Assert.Equal(q, DeliveryQueue.FromCode(q.Code)));
     }
 
-    // Stored in rows: stable for ever.
+    // Stored in rows: permanently stable.
     [Theory]
     [InlineData(Lane.Apns, Priority.Critical, "apns_critical", 0)]
     [InlineData(Lane.Apns, Priority.Bulk, "apns_bulk", 2)]

@@ -133,7 +133,7 @@ public class LinkRewriterTests
         Assert.Equal((expected, destinations), (tracked.Content.Body, string.Join(' ', tracked.Destinations)));
     }
 
-    /// <summary>In scripts without blanks nobody can tell where the address ends. A wrong destination is worse than none.</summary>
+    /// <summary>In scripts without blanks the end of the address cannot be determined. A wrong destination is worse than none.</summary>
     [Theory]
     [InlineData("https://x.example/をご覧ください")]
     [InlineData("https://x.example/wiki/中国")]

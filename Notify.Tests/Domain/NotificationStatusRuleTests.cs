@@ -6,7 +6,7 @@ namespace Notify.Tests.Domain;
 
 public class NotificationStatusRuleTests
 {
-    // The contract's order: any in flight; any unknown; all left out; all delivered; some delivered; any dispatched; else failed.
+    // The contract's order: any in flight; any unknown; all skipped; all delivered; some delivered; any dispatched; else failed.
     [Theory]
     [InlineData("Queued", NotificationStatus.Accepted)]
     [InlineData("Queued Queued", NotificationStatus.Accepted)]

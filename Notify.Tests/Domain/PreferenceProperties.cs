@@ -63,14 +63,14 @@ public sealed class PreferenceProperties
         var time = Noon.AddMinutes(story.MinutesLater);
         var putOff = QuietHoursDecider.PutOff(Requested(), now.Recipient, now.Rules, () => Zone, time);
         if (putOff is null != (now.IsRequired || !now.IsQuiet(time))) return false;
-        // It is put off to the first minute that is not quiet, and then it goes.
+        // It is deferred to the first minute that is not quiet, and then sent.
         if (putOff is not var (until, _)) return true;
         var waited = time;
         while (now.IsQuiet(waited)) waited = waited.AddMinutes(1);
         return until == waited && QuietHoursDecider.PutOff(Requested(), now.Recipient, now.Rules, () => Zone, until) is null;
     }).Check(Many);
 
-    // The same rules said another way: who spoke last, and what goes over what.
+    // The same rules in another form: the last choice counts, and one kind overrides another.
     internal sealed record Truth(Recipient Recipient, ReachRules Rules, IReadOnlyList<object> Said)
     {
         public bool IsRequired => Said.OfType<CategoryDefined>().LastOrDefault()?.Required == true;

@@ -6,7 +6,7 @@ using static Notify.Tests.Domain.Some;
 
 namespace Notify.Tests.Domain;
 
-/// <summary>When a person is not to be disturbed: by the clock on their wall, whatever is done to it.</summary>
+/// <summary>Quiet hours of a person in local time, with all changes of the local clock.</summary>
 public sealed class QuietHoursTests
 {
     [Theory]
@@ -44,7 +44,7 @@ public sealed class QuietHoursTests
     [InlineData("Europe/Berlin", "02:30-06:00", "2026-10-25T01:10:00Z", "2026-10-25T05:00:00Z")]
     // One night runs into the next.
     [InlineData("Europe/Berlin", "02:30-02:15", "2026-10-25T00:00:00Z", "2026-10-26T01:15:00Z")]
-    // A whole day is left out.
+    // A whole day is skipped.
     [InlineData("Pacific/Apia", "22:00-08:00", "2011-12-30T09:00:00Z", "2011-12-30T18:00:00Z")]
     public void Quiet_hours_end_by_the_clock_on_the_wall(string zone, string hours, string now, string? end)
     {

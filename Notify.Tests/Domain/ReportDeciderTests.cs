@@ -3,7 +3,7 @@ using static Notify.Tests.Domain.Some;
 
 namespace Notify.Tests.Domain;
 
-/// <summary>Receipts, in whatever order and however often they come.</summary>
+/// <summary>Receipts in any order and any number.</summary>
 public sealed class ReportDeciderTests
 {
     private static readonly DispatchAttempted Attempted = new(Sms, 1, "twilio", Noon);

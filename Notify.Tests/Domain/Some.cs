@@ -20,7 +20,7 @@ internal static class Some
 
     public static Sealed Sealed(string text) => new($"7.{text}");
 
-    /// <summary>The address of a delivery, which tells its channel.</summary>
+    /// <summary>The address of a delivery, which contains its channel.</summary>
     public static Sealed? AddressOf(Channel channel, Guid delivery) => Sealed($"{channel}");
 
     public static NotificationRequested Requested(

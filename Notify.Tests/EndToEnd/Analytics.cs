@@ -3,7 +3,7 @@ using Notify.Tests.Support;
 
 namespace Notify.Tests.EndToEnd;
 
-/// <summary>Numbers for whoever asks over HTTP, and read models built anew while the system runs.</summary>
+/// <summary>Analytics over HTTP, and read models that are rebuilt while the system runs.</summary>
 public sealed class Analytics : SystemTest
 {
     [Fact]

@@ -3,7 +3,7 @@ using Notify.Tests.Support;
 
 namespace Notify.Tests.EndToEnd;
 
-/// <summary>Pushes to Android devices, from the request to FCM and back to whoever asks.</summary>
+/// <summary>Pushes to Android devices, from the request to FCM and to the queries.</summary>
 public sealed class AndroidPush : SystemTest
 {
     [Fact]

@@ -64,7 +64,7 @@ public sealed class BroadcastCrowds(BroadcastSystem broadcasts) : CrowdTest(broa
         await Sandbox.KnobsAsync("apns", new { latencyMs = 5000 });
         var id = await BroadcastAsync(await CrowdAsync(Followers), "paced");
 
-        // It is looked at again and again, and makes none.
+        // It is polled again and again, and makes none.
         var looks = new Dictionary<long, HashSet<string>>();
         await Eventually.Becomes(
             async () => (Made: await ExpandedAsync(id), Due: await Installation.ScalarAsync<string>("select due_at::text from notify.broadcasts where key = $1", $"b/{Client.AppKey}:{id}")),

@@ -2,7 +2,7 @@ using Notify.Tests.Support;
 
 namespace Notify.Tests.EndToEnd;
 
-/// <summary>A system whose troubles are judged within seconds, and a receiver of its alerts.</summary>
+/// <summary>A system whose alerts are evaluated within seconds, and a receiver of its alerts.</summary>
 public sealed class AlertSystem : IAsyncLifetime
 {
     public NotifySystem System { get; private set; } = null!;
@@ -64,7 +64,7 @@ public sealed class DeveloperAlerts(AlertSystem alerts) : SystemTest, IClassFixt
         var provider = (await Client.GetAsync("/v1/providers")).Is(200).Json["providers"]!.AsArray().Single(p => p!["provider"]!.ToString() == "twilio")!;
         Assert.Equal(("failing", told.Data["alertId"]!.ToString(), "20503"), (provider["health"]!.ToString(), provider["alert"]!.ToString(), provider["lastErrorCode"]!.ToString()));
 
-        // It lasts; hosts die and come back; it is not told again.
+        // It lasts; hosts fail and come back; it is not reported again.
         await Installation.KillDispatchAsync();
         await SendAsync($"{id}-b", 30, person);
         await Installation.KillDispatchAsync();
@@ -185,7 +185,7 @@ public sealed class DeveloperAlerts(AlertSystem alerts) : SystemTest, IClassFixt
             new HashSet<string> { "apns", "twilio" }, (await Client.GetAsync("/v1/providers")).Is(200).Json["providers"]!.AsArray().Select(p => p!["provider"]!.ToString()).ToHashSet()));
     }
 
-    // Successes flow again: a little traffic until the recovery has been told.
+    // Successes flow again: a little traffic until the recovery has been reported.
     private async Task RecoversAsync(string subject, string provider, Person person)
     {
         await Sandbox.KnobsAsync(provider, new { });

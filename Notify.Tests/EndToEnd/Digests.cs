@@ -296,7 +296,7 @@ public sealed class Digests : SystemTest
     internal static Task<long> ClosedAsync(NotifySystem system, string category) => system.ScalarAsync<long>(
         "select count(*) from events.mt_events c join events.mt_events r on r.stream_id = c.stream_id and r.version = 1 where c.type = 'DigestClosed' and r.data ->> 'category' = $1", category);
 
-    /// <summary>That each of so many notifications was told by one digest, and that each digest was sent once.</summary>
+    /// <summary>Checks that each of a number of notifications is in one digest, and that each digest was sent once.</summary>
     /// <returns>How many digests there were.</returns>
     internal static async Task<int> ExactlyOnceAsync(NotifySystem system, string category, string mark, int count)
     {

@@ -3,7 +3,7 @@ using Notify.Tests.Support;
 
 namespace Notify.Tests.EndToEnd;
 
-/// <summary>Emails, from the request to the provider; what is unclear about them is never repeated.</summary>
+/// <summary>Emails, from the request to the provider; an email with an unknown outcome is never repeated.</summary>
 public sealed class Emails : SystemTest
 {
     [Fact]

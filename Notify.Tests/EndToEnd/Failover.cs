@@ -158,7 +158,7 @@ public sealed class Failover(FailoverSystem failover) : SystemTest, IClassFixtur
         eventId = id, to = new { email = $"{Guid.NewGuid():N}@example.com" }, channels = new[] { "email" }, category = "test", priority, content = new { title = id, body = id },
     };
 
-    // A little traffic until it is so: what is half-open lives by its tries.
+    // A little traffic until the circuit closes: a half-open one needs calls.
     private Task IsSentToAsync() => Eventually.Becomes(
         async () =>
         {

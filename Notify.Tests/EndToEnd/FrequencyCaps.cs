@@ -2,7 +2,7 @@ using Notify.Tests.Support;
 
 namespace Notify.Tests.EndToEnd;
 
-/// <summary>Caps: how many notifications of a category reach a person, whoever sends them and however many come at once.</summary>
+/// <summary>Caps: the number of a category's notifications that reach a person, from all clients and however many come at once.</summary>
 public sealed class FrequencyCaps : SystemTest
 {
     [Fact]

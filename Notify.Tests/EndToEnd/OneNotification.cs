@@ -2,7 +2,7 @@ using Notify.Tests.Support;
 
 namespace Notify.Tests.EndToEnd;
 
-/// <summary>The way of one notification, from the request to the provider and back to whoever asks.</summary>
+/// <summary>The way of one notification, from the request to the provider and to the queries.</summary>
 public sealed class OneNotification : SystemTest
 {
     [Fact]
@@ -39,7 +39,7 @@ public sealed class OneNotification : SystemTest
         Assert.Equal("shipping", state.Json["category"]!.ToString());
         Assert.Equal("critical", state.Json["priority"]!.ToString());
 
-        // The stream tells it in order: asked, planned, the SMS attempted before the call, both accepted.
+        // The stream has the order: requested, planned, the SMS attempted before the call, both accepted.
         var events = await Client.EventsAsync(id);
         Assert.Equal(["NotificationRequested", "DeliveriesPlanned"], events.Take(2).Select(e => e.Type));
         Assert.Equal(["DispatchAttempted", "NotificationDispatched", "NotificationDispatched"], events.Skip(2).Select(e => e.Type).Order());

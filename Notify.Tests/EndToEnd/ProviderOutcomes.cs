@@ -34,7 +34,7 @@ public sealed class ProviderOutcomes : SystemTest
         Assert.Equal("SuppressedAddress", (await Client.BecomesAsync(second, "suppressed")).On("sms").Reason);
         Assert.Equal((0, 0), await Sandbox.CountAsync(second));
 
-        // Nor is whoever else has the number, not even if it is required and they are not registered;
+        // Nor is any other person with the number, not even if it is required and they are not registered;
         (await Client.PutAsync("/v1/categories/stop-test", new { required = true })).Is(200);
         var third = NewId("required");
         (await Client.SendAsync(new { eventId = third, to = new { phone = "+1 500 555 0004" }, category = "stop-test", content = new { body = third } })).Is(202);

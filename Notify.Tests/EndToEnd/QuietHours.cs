@@ -4,7 +4,7 @@ using Notify.Tests.Support;
 
 namespace Notify.Tests.EndToEnd;
 
-/// <summary>People who are not to be disturbed now: put off, not dropped.</summary>
+/// <summary>Deliveries in quiet hours: deferred, not dropped.</summary>
 public sealed class QuietHours : SystemTest
 {
     [Fact]
@@ -23,7 +23,7 @@ public sealed class QuietHours : SystemTest
         Assert.Matches("^quiet hours [0-9:]{5} to [0-9:]{5} in Asia/Kolkata, version [0-9]+$", why["rule"]!.ToString());
         Assert.InRange(DateTimeOffset.Parse(why["until"]!.ToString(), CultureInfo.InvariantCulture) - Now, TimeSpan.FromMinutes(110), TimeSpan.FromMinutes(120));
 
-        // It is looked at too early: the last check puts it off again.
+        // It is processed too early: the last check defers it again.
         await LookNowAsync(id);
         await Eventually.Holds(async () => (await Client.EventTypesAsync(id)).Count(t => t == "DeliveryDeferred") == 4, "both were put off again");
         Assert.Equal((0, 0), await Sandbox.CountAsync(id));

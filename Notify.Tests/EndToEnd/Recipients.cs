@@ -231,7 +231,7 @@ public sealed class Recipients : SystemTest
         var (has, had) = people[0].Id == owner ? (people[0], people[1]) : (people[1], people[0]);
         Assert.Single((await Client.GetAsync($"/v1/users/{has.Id}")).Is(200).Json["devices"]!.AsArray());
         Assert.Empty((await Client.GetAsync($"/v1/users/{had.Id}")).Is(200).Json["devices"]!.AsArray());
-        // Each stream tells of coming, maybe several times, and of leaving; who has it now came last.
+        // Each stream has registrations, maybe several, and a removal; the present holder registered last.
         Assert.Matches("^((DeviceRegistered )+DeviceRemoved )*DeviceRegistered( DeviceRegistered)*$", await TypesAsync(has));
         Assert.Matches("^((DeviceRegistered )+DeviceRemoved ?)*$", await TypesAsync(had));
 

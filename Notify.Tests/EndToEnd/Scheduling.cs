@@ -304,7 +304,7 @@ public sealed class Scheduling : SystemTest
             due = In(5);
             var attachments = new[] { new { filename = "a.bin", contentType = "application/octet-stream", content = file } };
             (await Client.SendAsync(new { eventId = $"{mark}-{i}", userId = person.Id, channels = new[] { "email" }, sendAt = due, content = new { title = mark, body = mark, attachments } })).Is(202);
-            // Held, so that none is taken up before all are due.
+            // Locked, so that none is processed before all are due.
             await using var hold = new NpgsqlCommand("select count(*) from (select 1 from notify.open_deliveries where notification = $1 for update) held", connection);
             hold.Parameters.Add(new NpgsqlParameter { Value = $"n/{Client.AppKey}:{mark}-{i}" });
             Assert.Equal(1L, await hold.ExecuteScalarAsync(TestContext.Current.CancellationToken));

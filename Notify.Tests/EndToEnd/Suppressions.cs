@@ -3,7 +3,7 @@ using Notify.Tests.Support;
 
 namespace Notify.Tests.EndToEnd;
 
-/// <summary>Addresses that must not be used, and categories: who is not reached, whoever sends.</summary>
+/// <summary>Suppressed addresses, and categories: people that no client reaches.</summary>
 public sealed class Suppressions : SystemTest
 {
     [Fact]
@@ -101,7 +101,7 @@ public sealed class Suppressions : SystemTest
 
         (await Client.DeleteAsync(path)).Is(204);
 
-        // All of it stays suppressed; what was only theirs nobody can read any more.
+        // All stay suppressed; addresses that only this person had cannot be read any more.
         foreach (var phone in new[] { former, now }) Assert.Null(await ShownAsync("sms", phone));
         foreach (var email in new[] { first, second }) Assert.Null(await ShownAsync("email", email));
         foreach (var phone in new[] { passedOn, shared }) Assert.Equal($"+82•••{phone[^4..]}", await ShownAsync("sms", phone));

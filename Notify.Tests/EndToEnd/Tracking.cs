@@ -4,7 +4,7 @@ using Notify.Tests.Support;
 
 namespace Notify.Tests.EndToEnd;
 
-/// <summary>Clicks and openings: noted for who asks for it, told from those of machines, and never a way to anywhere else.</summary>
+/// <summary>Clicks and openings: recorded for clients that ask for it, separate from automated hits, and never an open redirect.</summary>
 public sealed class Tracking : SystemTest
 {
     private const string Browser = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";

@@ -3,7 +3,7 @@ using Notify.Tests.Support;
 
 namespace Notify.Tests.EndToEnd;
 
-/// <summary>Tracked links when a provider is in trouble.</summary>
+/// <summary>Tracked links while a provider fails.</summary>
 public sealed partial class TrackingUnderKnobs(KnobSystem knobs) : KnobTest(knobs)
 {
     [Theory]

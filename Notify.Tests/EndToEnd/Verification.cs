@@ -2,7 +2,7 @@ using Notify.Tests.Support;
 
 namespace Notify.Tests.EndToEnd;
 
-/// <summary>Runs when the tests that share a system are through: what they all did must add up.</summary>
+/// <summary>Runs after the tests that share a system: the sums of all that they did must agree.</summary>
 [CollectionDefinition(Name, DisableParallelization = true)]
 public sealed class AfterwardsCollection
 {

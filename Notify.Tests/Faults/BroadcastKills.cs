@@ -3,7 +3,7 @@ using Notify.Tests.Support;
 
 namespace Notify.Tests.Faults;
 
-/// <summary>The hosts that make a broadcast's notifications die: nobody is left out, and nobody gets it twice.</summary>
+/// <summary>The hosts that make a broadcast's notifications are killed: each user gets exactly one.</summary>
 [Trait("Category", "Faults")]
 public sealed class BroadcastKills(BroadcastSystem broadcasts) : CrowdTest(broadcasts)
 {

@@ -4,7 +4,7 @@ using StackExchange.Redis;
 
 namespace Notify.Tests.Faults;
 
-/// <summary>Two hosts of each kind before one Redis: what one of them was told, the other goes by, whatever becomes of Redis.</summary>
+/// <summary>Two hosts of each kind before one Redis: a change through one applies to the other, in every state of Redis.</summary>
 [Collection(CacheCollection.Name)]
 [Trait("Category", "Faults")]
 public sealed class Caching(CacheSystem cache) : SystemTest

@@ -4,7 +4,9 @@ using Notify.Tests.Support;
 
 namespace Notify.Tests.Faults;
 
-/// <summary>Crowded queues: who is urgent does not stand behind them, and who has little does not stand behind who has much.</summary>
+/// <summary>
+/// Crowded queues: urgent deliveries do not wait behind them, and clients with few deliveries not behind those with many.
+/// </summary>
 [Collection(CrowdCollection.Name)]
 [Trait("Category", "Faults")]
 public sealed class Crowds : SystemTest
@@ -102,7 +104,7 @@ public sealed class Crowds : SystemTest
         Assert.Fail($"{missing.Count} accepted notifications never reached the provider:\n{string.Join('\n', found)}");
     }
 
-    // One every 50 ms, whatever becomes of those before. Answers when each was asked for.
+    // One every 50 ms, independent of those before. Returns the time of each request.
     private async Task<List<(string Id, DateTimeOffset At)>> CriticalAsync(NotifyClient client, Person[] people, int count)
     {
         var mark = NewId("critical");

@@ -3,7 +3,7 @@ using Notify.Tests.Support;
 
 namespace Notify.Tests.Faults;
 
-/// <summary>Hosts die while digests are filled and closed: nothing is lost, and nothing is told twice.</summary>
+/// <summary>Hosts are killed while digests are filled and closed: no notification is lost or in two digests.</summary>
 [Trait("Category", "Faults")]
 public sealed class DigestKills(FaultSystem faults) : FaultTest(faults)
 {

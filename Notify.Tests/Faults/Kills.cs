@@ -3,7 +3,10 @@ using Notify.Tests.Support;
 
 namespace Notify.Tests.Faults;
 
-/// <summary>Hosts and the database die under load: what was accepted is not lost, no SMS goes twice, pushes repeat only under their collapse ID.</summary>
+/// <summary>
+/// Hosts and the database are killed under load: no accepted notification is lost, no SMS is sent twice, pushes repeat only under
+/// their collapse ID.
+/// </summary>
 [Trait("Category", "Faults")]
 public sealed class Kills(FaultSystem faults) : FaultTest(faults)
 {

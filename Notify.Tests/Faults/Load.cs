@@ -6,8 +6,8 @@ using Npgsql;
 namespace Notify.Tests.Faults;
 
 /// <summary>
-/// Callers that send without a pause, SMS and pushes in turn, and behave as the contract tells them to: what is not
-/// answered by 202 or 200 is sent again under the same event ID until it is. Keeps exactly what was promised to them.
+/// Callers that send without a pause, SMS and pushes in turn, and follow the contract: a request
+/// without a 202 or 200 is sent again under the same event ID until it has one. Records exactly the accepted ones.
 /// </summary>
 public sealed class Load
 {
@@ -176,7 +176,7 @@ public sealed class Balance
         Assert.DoesNotContain(load.Answers.Keys, s => s is not (0 or 200 or 202 or 503)); // no caller saw a fault of ours
         Assert.All(balance.Repeats, r => Assert.Single(r.Select(e => e.Header("apns-collapse-id")).Distinct()));
 
-        // The store tells the same: every notification has a stream, and every stream ended as dispatched.
+        // The store agrees: every notification has a stream, and every stream ended as dispatched.
         Assert.Equal(load.Accepted.Count, await system.ScalarAsync<long>("select count(*) from events.mt_streams where id like '%:' || $1 || '%'", load.Mark));
         Assert.Equal(
             load.Accepted.Count,

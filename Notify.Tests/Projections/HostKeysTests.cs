@@ -24,7 +24,7 @@ public sealed class HostKeysTests(EmptyDatabase database) : IClassFixture<EmptyD
         Assert.Null(await dispatch.JoinAsync(Cancellation));
         await WrapAsync(apiRing, "u/before");
 
-        // One host after the other gets the new key and is told to wrap with it.
+        // One host after the other gets the new key, and the setting to wrap with it.
         await api.LeaveAsync(Cancellation);
         (api, apiRing) = Host("2", 1, 2);
         Assert.Null(await api.JoinAsync(Cancellation));

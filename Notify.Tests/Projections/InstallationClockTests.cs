@@ -5,7 +5,7 @@ using Notify.Projections.Hosting;
 
 namespace Notify.Tests.Projections;
 
-/// <summary>Every host goes by the database's clock, whatever is done to its own.</summary>
+/// <summary>Every host follows the database's clock, independent of its own.</summary>
 public sealed class InstallationClockTests(EmptyDatabase database) : IClassFixture<EmptyDatabase>
 {
     private readonly HostClock host = new();
@@ -96,7 +96,7 @@ public sealed class InstallationClockTests(EmptyDatabase database) : IClassFixtu
         return clock.Heard(asked, host.True, clock.GetTimestamp());
     }
 
-    // A machine's counter goes on as it should, whatever its clock shows.
+    // A machine's counter advances correctly, independent of its clock.
     private sealed class HostClock : TimeProvider
     {
         private readonly FakeTimeProvider real = new(new DateTimeOffset(2026, 5, 4, 12, 0, 0, TimeSpan.Zero));

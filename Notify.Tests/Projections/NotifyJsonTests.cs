@@ -10,7 +10,7 @@ public class NotifyJsonTests
 {
     private static readonly DateTimeOffset At = new(2026, 5, 4, 12, 0, 0, TimeSpan.Zero);
 
-    // Events are kept for ever: what was written once must be read for ever.
+    // Events are kept permanently: every form that was written once must stay readable.
     [Fact]
     public void A_request_is_written_as_it_always_was() => Assert.Equal(
         """{"clientId":"c","eventId":"e","userId":"u","subject":"u/u","mode":"live","category":"shipping","priority":"critical","channels":["push","sms"],"payload":"7.abc","expiresAt":"2026-05-04T12:00:00+00:00","requestHash":"h","at":"2026-05-04T12:00:00+00:00"}""",

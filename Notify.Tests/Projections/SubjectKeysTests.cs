@@ -100,7 +100,7 @@ public sealed class SubjectKeysTests(EmptyDatabase database) : IClassFixture<Emp
         Assert.Equal("kept", now.OpenText(text, Place));
         Assert.Equal(SealedVersions.Place, now.Seal(subject, Place, "new").Version); // and what is new is for its place
 
-        // The earlier form under a key that was made since: nobody has written it, though whoever had the key could.
+        // The earlier form under a new key: no version has written it, though a holder of the key could.
         var other = $"u/{Guid.NewGuid():N}";
         var made = (await CurrentAsync(other)).Seal(other, Place, "new");
         var key = Ring("1", ("1", KeyA)).Unwrap(await WrappedAsync(other), "1", other)!.Value;

@@ -5,7 +5,7 @@ namespace Notify.Tests.Reliability;
 
 /// <summary>Clocks that are set by an hour while everything runs.</summary>
 /// <remarks>
-/// libfaketime stands between the process and the machine's clock: what the process reads as the time of day follows a file, which is
+/// libfaketime intercepts the process's reads of the machine's clock: its time of day follows a file, which is
 /// changed under load. Its counters (CLOCK_MONOTONIC, CLOCK_BOOTTIME) are left alone, as they are where an operator or NTP sets a clock.
 /// </remarks>
 public abstract partial class Reliability

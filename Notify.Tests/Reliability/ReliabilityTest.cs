@@ -61,7 +61,7 @@ public abstract class ReliabilityTest(ReliabilitySystem system) : SystemTest
     /// <summary>Restarts all hosts one by one, each as a fault of its own time.</summary>
     private protected Task RollAsync() => system.RollAsync(current!.MarkAsync);
 
-    /// <summary>Runs a case that makes its own loads, reports its figures whatever becomes of it, and judges them.</summary>
+    /// <summary>Runs a case that makes its own loads, reports its figures with every result, and checks them.</summary>
     private protected async Task CountAsync(FaultFigures figures, Func<FaultRun, Task> act)
     {
         var run = new FaultRun(system, figures, Quiet);

@@ -9,7 +9,7 @@ using Notify.Tests.Support;
 
 namespace Notify.Tests.Sandbox;
 
-/// <summary>The sandbox refuses what Google refuses, in Google's own shape: what passes it passes there.</summary>
+/// <summary>The sandbox rejects all that Google rejects, in Google's own shape: a message that it accepts is valid there.</summary>
 public sealed class FcmStrictness : SystemTest, IDisposable
 {
     private const string Token = "strict:0123456789abcdef0123456789";

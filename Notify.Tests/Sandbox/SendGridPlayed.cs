@@ -6,7 +6,7 @@ using Notify.Tests.Support;
 
 namespace Notify.Tests.Sandbox;
 
-/// <summary>The sandbox's SendGrid tells what becomes of mails, signed with a key of its own.</summary>
+/// <summary>The sandbox's SendGrid reports the outcomes of mails, signed with a key of its own.</summary>
 [Collection(PlayedSandboxCollection.Name)]
 public sealed class SendGridPlayed(PlayedSandbox sandbox)
 {

@@ -7,7 +7,9 @@ using Notify.Tests.Support;
 
 namespace Notify.Tests.Sandbox;
 
-/// <summary>The sandbox's Twilio tells the status callback what becomes of a message, as the knob or the number says.</summary>
+/// <summary>
+/// The sandbox's Twilio reports the outcome of a message to the status callback, as the fault setting or the number asks.
+/// </summary>
 [Collection(PlayedSandboxCollection.Name)]
 public sealed class TwilioPlayed(PlayedSandbox sandbox)
 {

@@ -185,7 +185,7 @@ internal sealed partial class SimulatedHost
         }
     }
 
-    // SendPermit's look at the database: LastCheck.IsUnchangedAsync.
+    // SendPermit's query: LastCheck.IsUnchangedAsync.
     private Task<bool> LookAsync(ClaimedDelivery c)
     {
         var look = new TaskCompletionSource<bool>();

@@ -9,7 +9,7 @@ namespace Notify.Tests.Simulation;
 
 /// <summary>
 /// A Dispatch host: its lease, heartbeats, takeover and due work. The decisions are the product's own; only loops and statements are
-/// modelled. A paused host does nothing until it goes on; a killed one nothing any more; what the database was sent is done all the same.
+/// modelled. A paused host does nothing until it continues; a killed one nothing any more; statements already sent are still executed.
 /// </summary>
 internal sealed partial class SimulatedHost
 {

@@ -36,8 +36,8 @@ internal enum ProviderWeather
 internal readonly record struct ProviderReaction(AttemptOutcome? Answer, TimeSpan After, TimeSpan? Takes);
 
 /// <summary>
-/// A hostile provider. It tells the truth where it answers; but answers may be lost, late or missing, and inquiries may say «not found»
-/// of what they show later. Both end before the unknown deadline: against a provider that takes a message later no sender can do anything.
+/// A hostile provider. Its answers are true; but they may be lost, late or missing, and inquiries may return «not found» for
+/// messages that they show later. Both end before the unknown deadline: no sender can handle a provider that accepts a message later.
 /// </summary>
 internal class SimulatedProvider(string name, Lane lane, SimulatedTime time, SeededRandom random) : IDeliveryProvider
 {
@@ -66,7 +66,7 @@ internal class SimulatedProvider(string name, Lane lane, SimulatedTime time, See
 
     public ProviderWeather Weather { get; set; }
 
-    /// <summary>Called for every message that is taken.</summary>
+    /// <summary>Called for every accepted message.</summary>
     public Action<SimulatedProvider, SimulatedMessage> OnTaken { get; set; } = (_, _) => { };
 
     public Task<AttemptOutcome> SendAsync(OutboundMessage message, CancellationToken cancellation) =>
@@ -95,7 +95,7 @@ internal class SimulatedProvider(string name, Lane lane, SimulatedTime time, See
     }
 
     /// <summary>Answers an inquiry, as an adapter does: by address, text and time.</summary>
-    /// <returns>The IDs of all that it may be, the oldest first; <c>null</c>: it cannot be told now.</returns>
+    /// <returns>The IDs of all possible messages, the oldest first; <c>null</c>: unknown at this time.</returns>
     public IReadOnlyList<string>? Find(OutboundMessage message, DateTimeOffset since)
     {
         if (Weather == ProviderWeather.BlackHole || (Weather != ProviderWeather.Fair && random.Chance(0.2))) return null;

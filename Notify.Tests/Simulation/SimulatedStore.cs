@@ -35,8 +35,8 @@ internal sealed class SimulatedStream(string key)
 }
 
 /// <summary>
-/// Stands for the database: what the product's statements read and write, each under the statement's name. A transaction is one step of
-/// the simulation, so transactions are serial; when they fail, and when their answer is lost, is the caller's matter.
+/// Stands for the database: the reads and writes of the product's statements, each under the statement's name. A transaction is one
+/// step of the simulation, so transactions are serial; their failures and lost answers are simulated by the caller.
 /// </summary>
 internal sealed class SimulatedStore(SimulatedTime time, SimulatedClock clock)
 {

@@ -15,7 +15,7 @@ internal enum Mutation
 {
     None,
 
-    /// <summary>Requests leave without a look at their permit.</summary>
+    /// <summary>Requests are sent without checking their permit.</summary>
     PermitIsIgnored,
 
     /// <summary>An SMS or email whose outcome is unknown is sent again like a push.</summary>
@@ -33,13 +33,13 @@ internal enum CommitFate
 {
     Committed,
 
-    /// <summary>It was committed, and nobody is told so.</summary>
+    /// <summary>It was committed, and the answer is lost.</summary>
     AnswerLost,
 
     Failed,
 }
 
-/// <summary>The database's own troubles.</summary>
+/// <summary>The database's own faults.</summary>
 internal sealed class SimulatedDatabase(Simulation simulation)
 {
     private TimeSpan awayUntil, clockSetAt = TimeSpan.MinValue;

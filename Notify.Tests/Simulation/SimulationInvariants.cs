@@ -126,7 +126,7 @@ internal sealed class SimulationInvariants(Simulation simulation)
         if (d.Status is DeliveryStatus.DeadLettered && d.Attempts - d.Moves < simulation.Schedule.MaxAttempts)
             simulation.Fail($"{name} is a dead letter after {d.Attempts} attempts");
         if (count == 0 || d.Status is DeliveryStatus.Dispatched or DeliveryStatus.Delivered or DeliveryStatus.Failed) return;
-        // Of someone who was erased no provider can be asked; a push whose outcome was unclear may have been withdrawn since.
+        // No provider can be asked about an erased person; a push whose outcome was unclear may have been cancelled since.
         var isExcused = d.WasResent || store.OpenText(d.Contact) is null || (d.Channel == Channel.Push && excuses.ContainsKey(d.Id));
         if (!isExcused) simulation.Fail($"{name} is {d.Status}, and a provider took it");
     }

@@ -103,7 +103,7 @@ public abstract class SpineDetails(NotifySystem system) : SpineTest(system)
             var balance = await Balance.OfAsync(Installation, load, TimeSpan.FromSeconds(40));
             balance.RepeatsWereInFlightAt([kill]);
             Assert.False(survivor.HasEnded);
-            // Pushes of the dead host go out again a takeover later; what it had in its queues, a sweep later.
+            // Pushes of the failed host are sent again after its recovery; those in its queues, after a sweep.
             var last = balance.Repeats.Select(r => r[^1].ReceivedAt).Append(kill).Max();
             Assert.True(last - kill < NotifySystem.Takeover + TimeSpan.FromSeconds(30),
                 $"the last repeat went out {last - kill} after the kill");
@@ -126,7 +126,7 @@ public abstract class SpineDetails(NotifySystem system) : SpineTest(system)
         var load = await Load.StartAsync(Installation);
         await load.GoOnAsync(100);
 
-        // Under load: what the queues say lies between what the event store says before and after.
+        // Under load: the counts of the queues are between those of the event store before and after.
         var seen = 0L;
         for (var look = 0; look < 15; look++)
         {

@@ -77,7 +77,7 @@ public abstract class FaultTest(FaultSystem faults) : SystemTest
     }
 }
 
-/// <summary>A system that sends to crowds and whose hosts are killed meanwhile; what it leaves to be projected keeps nobody else waiting.</summary>
+/// <summary>A system that sends to crowds and whose hosts are killed meanwhile. Its projections delay no other tests.</summary>
 [CollectionDefinition(Name, DisableParallelization = true)]
 public sealed class BroadcastCollection : ICollectionFixture<BroadcastSystem>
 {

@@ -17,7 +17,7 @@ internal sealed record DBusMessage(byte Type, string? Member, string? Signature,
     public string? Destination { get; init; }
     public string? Sender { get; init; }
 
-    /// <summary>The message as it goes over the wire.</summary>
+    /// <summary>Writes the message in its wire format.</summary>
     public byte[] Write(uint serial)
     {
         var fields = new DBusBody();
@@ -153,7 +153,7 @@ internal sealed class DBusConnection(Socket socket, string name) : IDisposable
     /// <summary>How the bus calls it.</summary>
     public string Name => name;
 
-    /// <summary>Lets it in, whoever it says it is.</summary>
+    /// <summary>Accepts the client with any identity.</summary>
     public async Task AuthenticateAsync(CancellationToken cancellation)
     {
         var line = new StringBuilder();

@@ -14,7 +14,7 @@ public sealed record DumpHit(string Word, string Table, string Guise);
 public static partial class DatabaseDump
 {
     /// <summary>Searches for words, in any case.</summary>
-    /// <param name="except">The beginning of the names of tables that are left out, such as those of other tests' large files.</param>
+    /// <param name="except">The prefix of the names of tables that are skipped, such as those of other tests' large files.</param>
     public static async Task<List<DumpHit>> SearchAsync(NotifySystem system, IReadOnlyList<string> words, string? except = null)
     {
         var hits = new List<DumpHit>();

@@ -60,7 +60,7 @@ public sealed class PostgresCluster : IAsyncDisposable
         await command.ExecuteNonQueryAsync();
     }
 
-    /// <summary>Takes a database away, whoever is connected.</summary>
+    /// <summary>Drops a database, also with open connections.</summary>
     public async Task DropDatabaseAsync(string name)
     {
         await using var source = NpgsqlDataSource.Create(ConnectionString("postgres"));

@@ -19,7 +19,7 @@ public static class Repository
     public static string Program(string project) =>
         Path.Combine(Root, project, "bin", Configuration, "net10.0", $"{Path.GetFileName(project)}.dll");
 
-    /// <summary>Runs a program to its end; what it starts may stay.</summary>
+    /// <summary>Runs a program to its end; processes that it starts may stay.</summary>
     /// <returns>Its output.</returns>
     public static async Task<string> RunAsync(string program, params string[] arguments)
     {

@@ -76,7 +76,7 @@ public sealed class SandboxClient(Uri address) : IDisposable
         return (summary["received"]!.GetValue<int>(), summary["accepted"]!.GetValue<int>());
     }
 
-    /// <summary>Sets a provider's knobs; what is not named returns to its default.</summary>
+    /// <summary>Sets a provider's fault settings; absent ones return to their defaults.</summary>
     public async Task KnobsAsync(string provider, object knobs) => (await http.PutAsJsonAsync($"/knobs/{provider}", knobs, NotifyClient.Json)).EnsureSuccessStatusCode();
 
     /// <summary>Has somebody write an SMS to the provider's account.</summary>

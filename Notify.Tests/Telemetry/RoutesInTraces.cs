@@ -39,7 +39,7 @@ public sealed partial class WalkedApi : IAsyncLifetime
             ["ASPNETCORE_URLS"] = url.ToString(),
             ["OTEL_EXPORTER_OTLP_ENDPOINT"] = Collector.Address, ["OTEL_EXPORTER_OTLP_PROTOCOL"] = "http/protobuf",
             ["OTEL_BSP_SCHEDULE_DELAY"] = "100",
-            // As an operator may set it who looks for a fault.
+            // Settings of an operator who searches for a fault.
             ["Logging__LogLevel__Notify.Requests"] = "Debug", ["Logging__LogLevel__Microsoft.AspNetCore"] = "Trace",
                 ["Logging__Console__LogLevel__Microsoft.AspNetCore"] = "Trace",
             ["Logging__Console__FormatterOptions__IncludeScopes"] = "true",

@@ -47,7 +47,7 @@ public sealed class BudgetTests
         Assert.Null(Liquids.Try(Liquids.Html($"<p>{Text}{Text}{Text}{Text}</p>"), Channel.Email, new { order = new { items } }).Fault);
     }
 
-    /// <summary>The last line: what the counting misses ends by the clock.</summary>
+    /// <summary>The last limit: costs that are not counted end by the clock.</summary>
     [Theory]
     [InlineData(100, true)]
     [InlineData(10_000, true)]

@@ -173,7 +173,7 @@ public sealed class LiquidFilterTests
     public void Where_Liquid_has_an_error_there_is_a_fault(string text) =>
         Assert.NotNull(Liquids.Try(Liquids.Sms(text), Channel.Sms, new { more = new object[] { 1, "a" } }).Fault);
 
-    /// <summary>Quiet hours and templates read one database of time zones, whatever the machine's is.</summary>
+    /// <summary>Quiet hours and templates read one database of time zones, independent of the machine's.</summary>
     [Fact]
     public void Every_time_zone_is_that_of_quiet_hours()
     {

@@ -100,7 +100,7 @@ public static class ClicklineStatus
             // Its own sign of acceptance is 202 with an ID. Any other yes may be a gateway's.
             (202, _) when Read(body, "id") is { Length: > 0 } id => new AttemptOutcome.Accepted(id),
             ( >= 200 and < 300, _) => new AttemptOutcome.Unknown(Reasons.UnreadableAnswer),
-            // Ours to mend, not the person's: the deliveries wait, and an alert is raised.
+            // Our fault, not the person's: the deliveries wait, and an alert is raised.
             (401 or 403, _) => new AttemptOutcome.Halted(word),
             (400, "unknown_sender") => new AttemptOutcome.Halted(word),
             // The person's: say so, and if they do not want it, never again.

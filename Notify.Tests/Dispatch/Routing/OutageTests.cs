@@ -10,7 +10,7 @@ using static Notify.Tests.Domain.Some;
 
 namespace Notify.Tests.Dispatch.Routing;
 
-/// <summary>An outage of ten minutes in simulated time, decided by what decides in earnest: route, outcomes, troubles.</summary>
+/// <summary>An outage of ten minutes in simulated time, decided by the product's own code: route, outcomes, alerts.</summary>
 public sealed class OutageTests
 {
     private const int PerSecond = 5;
@@ -95,7 +95,7 @@ public sealed class OutageTests
         var (d, now) = (state.Deliveries[id], clock.GetUtcNow());
         if (d.Status == DeliveryStatus.Unknown)
         {
-            // Asked: who has it says so.
+            // Asked: the provider that has it answers so.
             AttemptOutcome answer = accepted.Exists(a => a.Id == id) ? new AttemptOutcome.Accepted($"m-{id}") : new AttemptOutcome.NotFound();
             Settle(new AttemptMade(row, Guid.Empty, d.Attempts, d.Provider!, answer, TimeSpan.Zero, null, now, WasAsked: true, UnknownDeadline: d.DeferredUntil));
             return;

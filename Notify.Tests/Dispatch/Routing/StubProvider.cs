@@ -3,7 +3,7 @@ using Notify.Domain.Notifications;
 
 namespace Notify.Tests.Dispatch.Routing;
 
-/// <summary>A provider that is never called; what it would answer, the test says itself.</summary>
+/// <summary>A provider that is never called; the test sets its outcomes itself.</summary>
 internal sealed class StubProvider(string name, Lane lane = Lane.Sms, int concurrency = 10) : IDeliveryProvider
 {
     public string Name => name;

@@ -105,7 +105,7 @@ public sealed partial class AnalystTests(AnalyticsDatabase database) : IClassFix
     }
 
     // Eight pushes of two clients to two people: six dispatched after 1 to 6 s, three of these delivered, one of these opened a
-    // minute after its dispatch, one failed, one left out.
+    // minute after its dispatch, one failed, one skipped.
     private async Task SeedAsync()
     {
         await database.StartDaemonAsync();

@@ -50,7 +50,7 @@ public sealed class AnalyticsDatabase : IAsyncLifetime
         await daemon.StartAllAsync();
     }
 
-    /// <summary>Waits until every read model has taken in every event.</summary>
+    /// <summary>Waits until every read model has processed every event.</summary>
     public Task CaughtUpAsync() => Eventually.Becomes(
         async () => (await ProjectionLag.ReadAsync(Store, Source, TestContext.Current.CancellationToken)).Values.Max(), lag => lag == 0, "no read model lags behind");
 

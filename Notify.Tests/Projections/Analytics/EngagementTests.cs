@@ -101,7 +101,7 @@ public sealed class EngagementTests(AnalyticsDatabase database) : IClassFixture<
             await TrackedHits.CountAsync(connection, request, delivery, number, isMachine: i >= people, isFirst: hasFirst && i == 0, At.AddMinutes(i), Cancellation);
     }
 
-    // An email that is dispatched, as its events tell it.
+    // The events of an email that is dispatched.
     private async Task<Delivery> SendAsync(string eventId)
     {
         var key = KeyOf(eventId);

@@ -3,7 +3,7 @@ using Microsoft.Extensions.Caching.Distributed;
 
 namespace Notify.Tests.Projections.Caching;
 
-/// <summary>A second level that holds what it was given, for ever, and can be made to keep the old, to fail and to hang.</summary>
+/// <summary>A second level that keeps its entries permanently, and can be made to reject writes, to fail and to hang.</summary>
 internal sealed class Shelf : IDistributedCache
 {
     /// <summary>The entries, by name.</summary>

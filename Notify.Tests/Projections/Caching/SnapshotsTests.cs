@@ -15,7 +15,9 @@ using Notify.Tests.Projections.Analytics;
 
 namespace Notify.Tests.Projections.Caching;
 
-/// <summary>Several hosts' caches before one database: whatever they and the level that they share have kept, what they read is what there is.</summary>
+/// <summary>
+/// Several hosts' caches before one database: with any entries in them and in their shared level, they read current data.
+/// </summary>
 public sealed class SnapshotsTests(AnalyticsDatabase database) : IClassFixture<AnalyticsDatabase>, IAsyncDisposable
 {
     private static readonly DateTimeOffset At = new(2026, 5, 4, 12, 0, 0, TimeSpan.Zero);

@@ -47,7 +47,7 @@ public sealed class AccessControl(Callers callers, RequestLimit limit, AccessLog
     }
 }
 
-/// <summary>Access rules, said beside each endpoint.</summary>
+/// <summary>Access rules, declared at each endpoint.</summary>
 public static class AccessExtensions
 {
     /// <summary>Lets only clients with the scope pass.</summary>

@@ -70,7 +70,7 @@ public sealed class Refusals(ILogger<Refusals> log, TimeProvider clock) : IDispo
                 caller, operation, code, AccessLog.AddressOf(http));
     }
 
-    /// <summary>The words of 429.</summary>
+    /// <summary>The detail of a 429.</summary>
     public const string TooMany = "Too many wrong secrets came for this key from this address. Check the key and secret; the right "
         + "ones pass at any time.";
 

@@ -61,7 +61,7 @@ public sealed class RequestLimit(RequestLimitOptions options) : IDisposable
         return Problem.Of(StatusCodes.Status429TooManyRequests, "rate_limited", Detail, retryAfterSeconds: Math.Max(1, wait));
     }
 
-    /// <summary>The problem's words.</summary>
+    /// <summary>The problem's detail.</summary>
     public const string Detail = "This caller asks more often than its limit allows. Ask again after Retry-After, and less often.";
 
     /// <inheritdoc />

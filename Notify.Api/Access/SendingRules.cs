@@ -25,11 +25,11 @@ public static class SendingRules
     /// <summary>The code for a broadcast that is not granted.</summary>
     public const string Broadcast = "broadcast_not_granted";
 
-    /// <summary>The words for a category.</summary>
+    /// <summary>Returns the detail for a category.</summary>
     public static string CategoryDetail(string category) =>
         $"This client may not send in the category {category}. Ask an administrator to grant it, or name one that is granted.";
 
-    /// <summary>The words for a broadcast.</summary>
+    /// <summary>The detail for a broadcast.</summary>
     public const string BroadcastDetail =
         "This client may send broadcasts to topics only, not to all users or by a filter. Ask an administrator to grant broadcastToAll.";
 
@@ -45,7 +45,7 @@ public static class SendingRules
             : null;
     }
 
-    /// <summary>The words for a channel.</summary>
+    /// <summary>Returns the detail for a channel.</summary>
     public static string ChannelDetail(string channel) =>
         $"This client may not send by {channel}. Ask an administrator to grant it, or leave it out of channels.";
 }

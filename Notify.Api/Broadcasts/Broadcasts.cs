@@ -44,7 +44,7 @@ public sealed record BroadcastTemplate(string Key, int Version);
 /// <param name="Next">Where the next page begins: give it as <c>after</c>. Absent on the last page.</param>
 public sealed record BroadcastList(IReadOnlyList<BroadcastResource> Items, string? Next);
 
-/// <summary>Asks for broadcasts, and holds, resumes and withdraws them.</summary>
+/// <summary>Queries broadcasts, and pauses, resumes and cancels them.</summary>
 public static class BroadcastEndpoints
 {
     private const string Ended = "The broadcast has ended and nothing of it waits, so nothing can be changed about it. GET /v1/broadcasts/{broadcastId} tells how.";

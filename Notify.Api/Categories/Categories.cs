@@ -36,10 +36,10 @@ public sealed record CategoryDigest
     /// <summary>For how many seconds they are collected, from the first one on: 1 to 604800, a week.</summary>
     public int? WindowSeconds { get; init; }
 
-    /// <summary>The template that says it, with the parameters count and items; absent: plain words that name each.</summary>
+    /// <summary>The template of its content, with the parameters count and items; absent: plain text that lists each.</summary>
     public string? Template { get; init; }
 
-    /// <summary>Where it goes: push, sms, email; absent: where its template has words for, else where its notifications would have gone.</summary>
+    /// <summary>Its channels: push, sms, email; absent: those of its template, else those of its notifications.</summary>
     public IReadOnlyList<string?>? Channels { get; init; }
 
     /// <summary>The number of notifications listed one by one, 1 to 200; the rest is counted. Absent: 50.</summary>

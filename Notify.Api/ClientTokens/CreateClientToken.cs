@@ -41,7 +41,7 @@ public sealed class CreateClientTokenValidator : AbstractValidator<CreateClientT
     }
 }
 
-/// <summary>Gives services tokens for their users' apps, so that no app ever holds an appSecret.</summary>
+/// <summary>Makes tokens for the apps of a service's users, so that no app needs an appSecret.</summary>
 public static class CreateClientTokenEndpoint
 {
     private static readonly CreateClientTokenValidator Validator = new();

@@ -6,8 +6,8 @@ using Npgsql;
 namespace Notify.Api.Clients;
 
 /// <summary>
-/// Notes when secrets were last used, in <c>notify.secret_uses</c>: beside the requests, and every few minutes for each secret. Drops
-/// answers with secrets in them that were kept long enough.
+/// Records when secrets were last used, in <c>notify.secret_uses</c>: outside of the requests, and every few minutes for each secret. Drops
+/// kept answers with secrets after their time.
 /// </summary>
 public sealed class SecretUses(NpgsqlDataSource database, KeptAnswers answers, TimeProvider clock, ILogger<SecretUses> log)
     : BackgroundService

@@ -3,8 +3,8 @@ using Notify.Api.Notifications;
 namespace Notify.Api.Contract;
 
 /// <summary>
-/// The bytes of request bodies that this host holds at once. A body's bytes are reserved before it is read and given back when its
-/// request is answered; a request for which there are none is answered 503 at once.
+/// The bytes of request bodies that this host has in memory. A body's bytes are reserved before it is read and released when its
+/// request is answered; a request without free bytes is answered 503 at once.
 /// </summary>
 /// <remarks>Large bodies leave a quarter to the others, so that a few mails with files do not keep urgent requests out.</remarks>
 public sealed class BodyBudget(AcceptOptions options)

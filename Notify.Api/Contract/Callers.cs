@@ -32,7 +32,7 @@ public sealed class Callers(
     /// <summary>The code of a refusal of what test clients may not do.</summary>
     public const string TestMode = "test_mode";
 
-    /// <summary>The words of that refusal.</summary>
+    /// <summary>The detail of that rejection.</summary>
     public const string TestModeDetail =
         "A test client changes nothing that live clients share, such as users, templates, categories, topics and suppressions. Call "
             + "with a live client.";
@@ -129,7 +129,7 @@ public sealed class Callers(
         if (HindranceOf(context, token) is { } hindrance) return Lacks(context, $"app:{token.ClientId}", TokenLacks, hindrance);
         if (!MayWrite(context, client)) return Lacks(context, $"app:{token.ClientId}", TestMode, TestModeDetail);
         if (await IsOfErasedAsync(token, context)) return refusals.Token(context, TokenInvalid(context));
-        // The client's scopes are not its users' apps'; its limits for sending hold for them too.
+        // The client's scopes do not apply to its users' apps; its limits for sending do.
         context.Items[Item] = client with { Scopes = [], Send = client.Sending };
         context.Items[OwnerItem] = client;
         context.Items[TokenItem] = token;

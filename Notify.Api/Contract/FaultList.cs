@@ -23,7 +23,7 @@ public sealed class FaultList : IEnumerable<(string Field, string Fault)>
         else more++;
     }
 
-    /// <summary>Adds a fault whose words take time to make.</summary>
+    /// <summary>Adds a fault whose text is made only when it is reported.</summary>
     public void Add(string field, Func<string> fault)
     {
         if (listed.Count < Max) listed.Add((field, fault()));

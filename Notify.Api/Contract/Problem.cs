@@ -34,7 +34,7 @@ public static class Problem
         "The request waited for its commit as long as it may, and may have been committed all the same. "
         + "Send the same request again after Retry-After: an event ID is never acted upon twice.";
 
-    /// <summary>404's words.</summary>
+    /// <summary>Returns the detail of a 404.</summary>
     public static string NotFoundDetail(string what) => $"There is no {what} that you may see. Check the ID, and that it is yours.";
 
     /// <summary>A problem document.</summary>

@@ -160,7 +160,7 @@ public sealed class Acceptance : IAsyncDisposable
         var connection = session.Connection!;
         await limits.ApplyAsync(connection, cancellation);
 
-        // The first of each key in the group stands for it; its repeats are compared with it.
+        // The first of each key in the group represents it; its repeats are compared with it.
         var firsts = new Dictionary<string, Item>(StringComparer.Ordinal);
         foreach (var item in items) firsts.TryAdd(item.Key, item);
         var hashes = await NotificationIntake.ClaimAsync(connection, firsts.ToDictionary(f => f.Key, f => f.Value.Hash, StringComparer.Ordinal), cancellation);

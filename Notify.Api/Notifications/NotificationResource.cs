@@ -92,7 +92,9 @@ public sealed record DeliveryResource(
 }
 
 /// <summary>How often a link was followed. Where it leads is not shown.</summary>
-/// <param name="Link">Which of the message's links, from 0, as in the event `LinkClicked`; an address that stands there twice is one.</param>
+/// <param name="Link">
+/// The number of the message's link, from 0, as in the event `LinkClicked`; an address that occurs twice is one link.
+/// </param>
 /// <param name="Clicks">By people, the first time included.</param>
 /// <param name="MachineClicks">By scanners and prefetchers, as far as they show themselves.</param>
 public sealed record LinkHits(int Link, long Clicks, long MachineClicks);

@@ -304,7 +304,7 @@ public static class RequestNotificationEndpoint
         },
     };
 
-    /// <summary>The words of 429.</summary>
+    /// <summary>The detail of a 429.</summary>
     internal const string TooMany = "This client asks for more than its limit allows. Send the same request again after Retry-After: "
         + "nothing was stored.";
 

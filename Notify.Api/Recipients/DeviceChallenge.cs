@@ -18,7 +18,7 @@ namespace Notify.Api.Recipients;
 /// <remarks>The code follows from device, user and time under the installation's secret, so nothing is kept of it.</remarks>
 public sealed class DeviceChallenge(MasterKeyRing ring, Acceptance acceptance, TimeProvider clock)
 {
-    /// <summary>The name under which the push's data holds the code.</summary>
+    /// <summary>The name of the code in the push's data.</summary>
     public const string DataName = "notifyDeviceChallenge";
 
     /// <summary>How often a new code begins; each counts for this time and the one after it.</summary>

@@ -32,7 +32,7 @@ public sealed record ImportUser
     /// <summary>An IANA time zone.</summary>
     public string? TimeZone { get; init; }
 
-    /// <summary>Devices to register beside those that the user has; at most 50.</summary>
+    /// <summary>Devices to register in addition to the user's existing ones; at most 50.</summary>
     public IReadOnlyList<RegisterDevice>? Devices { get; init; }
 }
 
@@ -135,7 +135,7 @@ public static class ImportUsers
         await committing;
         return Results.Ok(new ImportSummary(imported, unchanged, failed, errors, leftOut));
 
-        // One after the other, as their lines stand; the next chunk is read meanwhile.
+        // One after the other, in the order of their lines; the next chunk is read meanwhile.
         async Task HandOverAsync()
         {
             await committing;

@@ -11,7 +11,7 @@ namespace Notify.Api.Recipients;
 /// <summary>Imports many users at a time: known data is read as a set, and changes are one commit.</summary>
 public sealed class RecipientImport(IDocumentStore store, SubjectKeys keys, MasterKeyRing ring, TimeProvider clock)
 {
-    /// <summary>Takes users, in their order; of a user named twice the later word counts.</summary>
+    /// <summary>Imports users, in order; the last line of a user counts.</summary>
     /// <returns>How many of them brought something new.</returns>
     public async Task<int> CommitAsync(IReadOnlyList<ImportUser> users, string by, CancellationToken cancellation)
     {

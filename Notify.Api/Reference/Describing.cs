@@ -14,7 +14,7 @@ public sealed record ScopeNote(string Scope, IReadOnlyList<string> Others);
 public sealed record BodyNote(string Name, object Example, string? Lines = null, bool IsOptional = false);
 
 /// <summary>An answer that is not a problem.</summary>
-/// <param name="Example">Written as the answer itself would be; a text stands for itself.</param>
+/// <param name="Example">Written as the answer itself would be; a text is written as it is.</param>
 public sealed record AnswerNote(int Status, string Description, object? Example, string ContentType, IReadOnlyList<string> Headers);
 
 /// <summary>A problem that is the endpoint's own; those that follow from scope and body need no note.</summary>
@@ -37,7 +37,7 @@ public static class Describing
         new AcceptsMetadata([], typeof(T))); // no content type: the framework would refuse others before RequestBody could say why
 
     /// <summary>A body that may be left away.</summary>
-    /// <param name="name">A few words about the example.</param>
+    /// <param name="name">A short name of the example.</param>
     public static RouteHandlerBuilder TakesOptionally<T>(this RouteHandlerBuilder endpoint, string name, T example) where T : notnull =>
         endpoint.WithMetadata(
         new BodyNote(name, example, IsOptional: true),

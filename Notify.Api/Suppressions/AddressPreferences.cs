@@ -54,8 +54,8 @@ public sealed class PutAddressPreferencesValidator : AbstractValidator<PutAddres
 }
 
 /// <summary>
-/// Preferences of people who are not registered, by address and category. They hold for bare addresses alone, never for a registered
-/// user.
+/// Preferences of people who are not registered, by address and category. They apply to unregistered addresses alone, never to a
+/// registered user.
 /// </summary>
 public static class AddressPreferences
 {

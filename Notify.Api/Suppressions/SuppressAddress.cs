@@ -49,7 +49,7 @@ public sealed class SuppressAddressValidator : AbstractValidator<SuppressAddress
 /// <summary>Rules for the addresses of a channel.</summary>
 public static class AddressRules
 {
-    /// <summary>The rule, in words.</summary>
+    /// <summary>Returns the rule as text.</summary>
     public static string Rule(Channel? channel) => channel switch { Channel.Sms => ContactRules.PhoneRule, Channel.Email => ContactRules.EmailRule, _ => "must be a phone number or an email address" };
 
     /// <summary>The address in the form in which it is kept; <c>null</c> if it is none of the channel's.</summary>

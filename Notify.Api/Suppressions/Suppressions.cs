@@ -34,7 +34,7 @@ public sealed record SuppressionResource(string Id, Channel Channel, string? Add
 }
 
 /// <summary>A page of suppressions.</summary>
-/// <param name="Items">Those that stand, the newest first.</param>
+/// <param name="Items">Active suppressions, the newest first.</param>
 /// <param name="Next">Where the next page begins: give it as <c>after</c>. Absent on the last page.</param>
 public sealed record SuppressionList(IReadOnlyList<SuppressionResource> Items, string? Next);
 

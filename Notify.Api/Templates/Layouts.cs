@@ -19,7 +19,7 @@ public sealed record PutLayout
     [Required]
     public string? Html { get; init; }
 
-    /// <summary>The same for plain text; absent: plain text stands by itself.</summary>
+    /// <summary>The same for plain text; absent: plain text has no frame.</summary>
     public string? Text { get; init; }
 
     /// <summary>CSS, which is put into the head of the email.</summary>

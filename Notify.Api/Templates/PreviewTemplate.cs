@@ -44,7 +44,7 @@ public sealed record EmailPreview(string? Subject, string? Html, string? Text, s
 /// <summary>An SMS as it would be sent.</summary>
 /// <param name="Text">Its text, with its own links.</param>
 /// <param name="Segments">How many parts it takes as it is sent, with tracked links where the template asks for these; each costs.</param>
-/// <param name="Encoding"><c>GSM-7</c>, or <c>UCS-2</c>, of which a part holds less than half.</param>
+/// <param name="Encoding"><c>GSM-7</c>, or <c>UCS-2</c>, with less than half the characters in a part.</param>
 /// <param name="Locale">The locale that it is written in; absent: the default.</param>
 public sealed record SmsPreview(string Text, int Segments, string Encoding, string? Locale);
 

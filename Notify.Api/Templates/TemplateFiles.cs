@@ -10,7 +10,7 @@ namespace Notify.Api.Templates;
 /// </summary>
 public static class TemplateFiles
 {
-    /// <summary>The folder of layouts, beside those of templates; no template can be called so.</summary>
+    /// <summary>The folder of layouts, next to those of templates; no template can have this name.</summary>
     public const string Layouts = "@layouts";
 
     private const string Head = "template.json";
@@ -72,7 +72,7 @@ public static class TemplateFiles
         return true;
     }
 
-    /// <summary>Whether a folder holds a template, or a part of one.</summary>
+    /// <summary>Whether a folder contains a template, or a part of one.</summary>
     public static bool IsTemplate(string folder) => Directory.Exists(folder) && (File.Exists(Path.Combine(folder, Head)) || Folders(folder).SelectMany(FilesIn).Any());
 
     /// <summary>Writes a layout into a folder; texts that it does not have are deleted there.</summary>

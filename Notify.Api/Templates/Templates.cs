@@ -49,7 +49,7 @@ public sealed record TemplateList(IReadOnlyList<TemplateSummary> Templates);
 /// <param name="DefinedAt">When its current version was defined.</param>
 /// <param name="Category">The category of requests that name none.</param>
 /// <param name="Channels">Which channels it serves: email, sms, push.</param>
-/// <param name="Locales">Which languages it has beside its default.</param>
+/// <param name="Locales">Its languages in addition to its default.</param>
 /// <param name="Layout">The layout that emails are set into.</param>
 public sealed record TemplateSummary(
     string Key, int Version, bool IsArchived, DateTimeOffset DefinedAt, string? Category, IReadOnlyList<string> Channels, IReadOnlyList<string> Locales, string? Layout);

@@ -16,8 +16,8 @@ namespace Notify.Api.Tracking;
 public sealed record UnsubscribeScope(string Category, bool IsRequired = false);
 
 /// <summary>
-/// Does what a person wants who unsubscribes in an email: no more emails of its category. For people who are not registered this is noted
-/// at their address, and holds for that category alone. Said twice, it is done once.
+/// Unsubscribes a person who follows the link in an email: no more emails of its category. For people who are not registered this is
+/// recorded at their address, and applies to that category alone. A repeated request changes nothing.
 /// </summary>
 public sealed class Unsubscribing(IDocumentStore store, SubjectKeys keys, TimeProvider clock)
 {

@@ -26,7 +26,7 @@ public sealed record ApnsAppOptions
     /// <summary>The signing key, PKCS#8 PEM, P-256; or <see cref="PrivateKeyPath"/>.</summary>
     public string? PrivateKey { get; init; }
 
-    /// <summary>A file that holds the signing key.</summary>
+    /// <summary>The path of a file with the signing key.</summary>
     public string? PrivateKeyPath { get; init; }
 
     /// <summary>Whether it has a key of its own.</summary>

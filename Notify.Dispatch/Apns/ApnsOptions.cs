@@ -16,7 +16,7 @@ public sealed record ApnsOptions
     /// <summary>The signing key, PKCS#8 PEM, P-256; or <see cref="PrivateKeyPath"/>.</summary>
     public string? PrivateKey { get; init; }
 
-    /// <summary>A file that holds the signing key.</summary>
+    /// <summary>The path of a file with the signing key.</summary>
     public string? PrivateKeyPath { get; init; }
 
     /// <summary>The app's bundle ID.</summary>
@@ -40,7 +40,7 @@ public sealed record ApnsOptions
     /// <summary>Connections that are kept, 1 to 20; each carries as many calls at once as Apple allows on it.</summary>
     public int Connections { get; init; } = 2;
 
-    /// <summary>How long a connection may take to stand.</summary>
+    /// <summary>The time limit for establishing a connection.</summary>
     public TimeSpan ConnectTimeout { get; init; } = ProviderCall.ConnectTimeout;
 
     /// <summary>How long one request may take.</summary>

@@ -5,8 +5,8 @@ using Notify.Domain.Notifications;
 namespace Notify.Dispatch.Apns;
 
 /// <summary>
-/// The payload that an iPhone gets: under <c>aps</c> what iOS shows, beside it what the app gets: <c>deliveryId</c>, and
-/// <c>url</c>, <c>image</c> and <c>data</c> as far as there are.
+/// The payload for an iPhone: under <c>aps</c> the part for iOS, and next to it the part for the app: <c>deliveryId</c>, and
+/// <c>url</c>, <c>image</c> and <c>data</c> where set.
 /// </summary>
 /// <remarks>Apple: Generating a remote notification; Pushing background updates to your App.</remarks>
 public static class ApnsPayload

@@ -5,10 +5,10 @@ using Notify.Domain.Routing;
 namespace Notify.Dispatch.Apns;
 
 /// <summary>
-/// Leaves one of several apps alone while the servers do not answer for it: its pushes would hold calls that those of the others
+/// Pauses one of several apps while the servers do not answer for it: its pushes would occupy calls that those of the others
 /// wait for.
 /// </summary>
-/// <remarks>Only for calls that fail. A refusal comes at once and holds up nobody.</remarks>
+/// <remarks>Only for calls that fail. A rejection comes at once and delays no other call.</remarks>
 public sealed class AppCircuit(IDeliveryProvider provider, TimeProvider clock)
 {
     // The others of a half-open circuit come back soon: the first success is seen by them.

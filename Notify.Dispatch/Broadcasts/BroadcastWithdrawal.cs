@@ -15,7 +15,7 @@ public static class BroadcastWithdrawal
 {
     private static readonly TimeSpan WhileInFlight = TimeSpan.FromSeconds(1), WhileUnknown = TimeSpan.FromSeconds(30);
 
-    /// <summary>Takes back some, in the caller's transaction, which holds the broadcast's row.</summary>
+    /// <summary>Cancels a page of waiting deliveries, in the caller's transaction, which has locked the broadcast's row.</summary>
     /// <param name="most">How many deliveries at a time.</param>
     /// <returns>When more may wait; <c>null</c>: nothing can any more.</returns>
     public static async Task<DateTimeOffset?> TakeBackAsync(IDocumentSession session, Broadcast broadcast, int most, DateTimeOffset now, CancellationToken cancellation)

@@ -63,7 +63,7 @@ public interface IAnswersInquiries
 }
 
 /// <summary>A provider's answer to an inquiry.</summary>
-/// <param name="MessageIds">The messages that are the one in question, or another delivery's with the same words; the oldest first.</param>
+/// <param name="MessageIds">The messages that are the one in question, or another delivery's with the same text; the oldest first.</param>
 /// <param name="Unclear">The messages that may be it. One that belongs to no other delivery keeps it from being repeated.</param>
 /// <param name="IsComplete">
 /// Whether the provider surely has no other message that it may be. Only then does an answer without it lead to a repeat.

@@ -81,7 +81,7 @@ public static class OutcomeDecider
                 var back = Open(OpenState.Deferred, now, Reasons.CallNotMade) with { Attempts = made.Attempt - 1 };
                 return new(Lanes.RepeatReplacesItself(row.Queue.Lane) ? null
                     : new DeliveryDeferred(id, now, Reasons.CallNotMade, made.Attempt - 1, made.Provider, null, now, n.Reason), back);
-            // The next provider takes it at once; back-off, and any word of when to come back, count when all have been tried.
+            // The next provider gets it at once; back-off, and any pause that a provider asks for, count when all have been tried.
             case AttemptOutcome.Halted h when made.MayMove:
                 return Wait(Reasons.FailedOver, h.Code, now, made.Attempt);
             case AttemptOutcome.Retry r when made.MayMove:

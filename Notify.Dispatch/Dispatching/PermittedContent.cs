@@ -4,7 +4,7 @@ namespace Notify.Dispatch.Dispatching;
 
 /// <summary>Has every request of a call checked by its permit as it leaves. Every client of <see cref="ProviderCall"/> has it.</summary>
 /// <remarks>
-/// The check is made when the body is written: by then the connection stands, and over HTTP/2 the request has its stream. A
+/// The check is made when the body is written: by then the connection is established, and over HTTP/2 the request has its stream. A
 /// provider acts on no request whose body has not come whole. The time that remains is from there to the network card: the
 /// body's last 64 KiB in the connection's own buffers and the kernel's, and over HTTP/2 the data that wait for the peer's window.
 /// </remarks>

@@ -12,7 +12,7 @@ namespace Notify.Dispatch.Dispatching;
 /// <summary>What HTTP providers have in common: connections, time-outs, and telling «never left» from «perhaps arrived».</summary>
 public static class ProviderCall
 {
-    /// <summary>How long a connection may take to stand, unless a provider's settings say otherwise.</summary>
+    /// <summary>The time limit for establishing a connection, unless a provider's settings have another.</summary>
     public static readonly TimeSpan ConnectTimeout = TimeSpan.FromSeconds(5);
 
     /// <summary>The longest answer that is read, in bytes. A caller that expects more says so.</summary>
@@ -22,7 +22,9 @@ public static class ProviderCall
     /// </remarks>
     public const int MaxAnswer = 256 * 1024;
 
-    /// <summary>The code of a delivery for which no call was made, because all that the provider may have under way were: no word about the provider.</summary>
+    /// <summary>
+    /// The code of a delivery without a call, because all permitted calls to the provider were running; it is no measure of the provider.
+    /// </summary>
     public const string NoCallFree = "Concurrency";
 
     /// <summary>Checks what every provider's settings have in common; every fault is added to <paramref name="faults"/>.</summary>

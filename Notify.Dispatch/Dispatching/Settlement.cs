@@ -19,7 +19,7 @@ namespace Notify.Dispatch.Dispatching;
 
 /// <summary>
 /// Writes outcomes as their answers arrive, many in one transaction: the event and the delivery's row together. An outcome that cannot
-/// be written now is kept in memory and tried again beside the others, also while the host stops.
+/// be written now is kept in memory and tried again apart from the others, also while the host stops.
 /// </summary>
 /// <remarks>
 /// An outcome is given up only when the data themselves cause the fault, and never when the provider accepted the delivery: that fact
@@ -214,7 +214,7 @@ public sealed class Settlement : IAsyncDisposable
         IReadOnlyList<AttemptMade> all, CancellationToken cancellation)
     {
         await using var batch = new NpgsqlBatch(connection);
-        // A row or a stream that somebody else has locked must not hold up the others of the group.
+        // A row or a stream that another transaction has locked must not delay the others of the group.
         batch.BatchCommands.Add(new NpgsqlBatchCommand("set local lock_timeout = '1s'"));
         batch.BatchCommands.Add(new NpgsqlBatchCommand(
             """

@@ -1,6 +1,6 @@
 namespace Notify.Dispatch.Dispatching;
 
-/// <summary>Divides a slice into calls: deliveries of the same words share one where their provider takes many. Pure.</summary>
+/// <summary>Divides a batch into calls: deliveries with the same text share one where their provider accepts many. Pure.</summary>
 public static class SharedCalls
 {
     /// <summary>The calls; each delivery is in exactly one, and each call has one provider.</summary>

@@ -3,7 +3,7 @@ using System.Text;
 
 namespace Notify.Dispatch.Dispatching;
 
-/// <summary>Makes a provider's own words fit to be stored: an answer from outside must not be able to keep an outcome from being written. Pure.</summary>
+/// <summary>Sanitizes a provider's texts for storage: an external answer must not prevent the writing of an outcome. Pure.</summary>
 public static class StorableWords
 {
     private const int Longest = 200;

@@ -28,7 +28,7 @@ public sealed class AbandonedLooks(TimeSpan longest, TimeProvider clock)
         return owed > 0 || clock.GetElapsedTime(lookedAt) >= longest;
     }
 
-    /// <summary>A look has gone through to its end; one that failed is still owed.</summary>
+    /// <summary>Reports a completed scan; a failed one is still due.</summary>
     public void Looked()
     {
         owed = Math.Max(0, owed - 1);

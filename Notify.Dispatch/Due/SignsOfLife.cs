@@ -19,7 +19,7 @@ public sealed class SignsOfLife(TimeSpan stale, TimeSpan beat, TimeProvider cloc
     private long lookedAt = clock.GetTimestamp();
 
     /// <summary>Looks at the hosts' last signs.</summary>
-    /// <returns>The hosts that are gone.</returns>
+    /// <returns>The stale hosts.</returns>
     public Guid[] Gone(IReadOnlyCollection<SignOfLife> signs)
     {
         var now = clock.GetTimestamp();

@@ -10,8 +10,8 @@ using Npgsql;
 namespace Notify.Dispatch.Due;
 
 /// <summary>
-/// Says that this host lives, and takes over what dead hosts had in flight: where a repeat replaces itself it is queued
-/// again; where it would reach the person twice, the outcome is unknown and will be asked for.
+/// Writes this host's heartbeat, and recovers the deliveries that failed hosts had in flight: where a repeat replaces itself they are
+/// queued again; where it would reach the person twice, the outcome is unknown and will be asked for.
 /// </summary>
 public sealed class Takeover(
     IDocumentStore store, HeartbeatDatabase database, DeliveryDispatcher dispatcher, HostIdentity host, HostLease lease,

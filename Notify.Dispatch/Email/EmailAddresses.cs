@@ -6,7 +6,7 @@ namespace Notify.Dispatch.Email;
 public static class EmailAddresses
 {
     /// <summary>An address for a provider that takes none in letters beyond ASCII: as <see cref="ToAscii"/>, or the fault.</summary>
-    /// <returns>The address; or <c>null</c>, and what is wrong: the domain, or what stands before the @ (RFC 6531).</returns>
+    /// <returns>The address; or <c>null</c>, and the faulty part: the domain, or the part before the @ (RFC 6531).</returns>
     public static (string? Address, string? Fault) ForApi(string address) =>
         ToAscii(address) is not { } ascii ? (null, "domain") : ascii.All(char.IsAscii) ? (ascii, null) : (null, "smtputf8");
 

@@ -10,7 +10,7 @@ namespace Notify.Dispatch.Email;
 /// </remarks>
 public static class EmailHeaders
 {
-    /// <summary>The headers; none of their values holds anything that a sender or a recipient wrote.</summary>
+    /// <summary>Returns the headers; none of their values contains text of a sender or a recipient.</summary>
     public static IEnumerable<(string Name, string Value)> Of(OutboundMessage message)
     {
         yield return ("Auto-Submitted", "auto-generated");

@@ -43,8 +43,8 @@ public static class EmailSubject
     }
 
     /// <summary>
-    /// The subject for a provider's API. One in plain ASCII that holds what looks like an encoded word is encoded, since a provider passes
-    /// ASCII on as it is, and mail programs would show something else than its author wrote. All others the provider encodes.
+    /// The subject for a provider's API. A subject in plain ASCII that contains a possible encoded word is encoded: a provider passes
+    /// ASCII on as it is, and mail programs would show another text than its author wrote. The provider encodes all others.
     /// </summary>
     /// <remarks>RFC 2047, section 6.2: between two encoded words blanks are not shown.</remarks>
     public static string? InApi(NotificationContent content)

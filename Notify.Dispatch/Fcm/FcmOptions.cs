@@ -5,7 +5,7 @@ namespace Notify.Dispatch.Fcm;
 /// <summary>Settings of Firebase Cloud Messaging: <c>Providers:Fcm</c>.</summary>
 public sealed record FcmOptions
 {
-    /// <summary>A file that holds the service account's key, as Firebase gives it out; or <see cref="ServiceAccountJson"/>.</summary>
+    /// <summary>The path of a file with the service account's key, as Firebase issues it; or <see cref="ServiceAccountJson"/>.</summary>
     public string? ServiceAccountPath { get; init; }
 
     /// <summary>The service account's key itself, JSON.</summary>
@@ -17,7 +17,7 @@ public sealed record FcmOptions
     /// <summary>Calls under way at once.</summary>
     public int Concurrency { get; init; } = 200;
 
-    /// <summary>How long a connection may take to stand.</summary>
+    /// <summary>The time limit for establishing a connection.</summary>
     public TimeSpan ConnectTimeout { get; init; } = ProviderCall.ConnectTimeout;
 
     /// <summary>How long one request may take; Google advises against less than 10 seconds.</summary>

@@ -4,13 +4,13 @@ using Notify.Domain.Notifications;
 
 namespace Notify.Dispatch.Receipts;
 
-/// <summary>One receipt in the words that all providers share.</summary>
+/// <summary>One receipt in terms that all providers share.</summary>
 /// <param name="EventId">The provider's own ID of it: the same receipt posted again has the same.</param>
 /// <param name="At">When it happened, where the provider says so.</param>
 /// <param name="MessageId">The provider's ID of the message, as it answered the call.</param>
 /// <param name="DeliveryId">Ours, where the provider brought it back.</param>
 /// <param name="Reason">Of a failure; one of <see cref="Reasons"/>.</param>
-/// <param name="Code">The provider's own code; never its text, which may hold an address.</param>
+/// <param name="Code">The provider's own code; never its text, which may contain an address.</param>
 /// <param name="Suppress">Why the address must not be used any more; one of <see cref="Reasons"/>, <c>null</c>: it may.</param>
 /// <param name="Lift">Why a suppressed address may be used again.</param>
 /// <param name="Address">Whom it is about, or who wrote; only ever in memory.</param>
@@ -60,7 +60,7 @@ public sealed record ReceiptPost(HttpMethod Method, IReadOnlyList<string> Urls, 
 }
 
 /// <summary>A post's receipts, or what is wrong with it.</summary>
-/// <param name="Fault">In a few words, without anything that the post holds.</param>
+/// <param name="Fault">A short text, without any part of the post.</param>
 public sealed record ReadReceipts(IReadOnlyList<Receipt> Receipts, string? Fault = null)
 {
     /// <summary>The most receipts of one post. Providers send at most about three thousand at a time.</summary>
@@ -90,7 +90,7 @@ public interface IReceiptSource
     bool MayGet => false;
 
     /// <summary>Whether the post was signed with the key, and just now where the scheme has a time.</summary>
-    /// <param name="settings">The provider's section, which holds the key.</param>
+    /// <param name="settings">The provider's section, with the key.</param>
     ValueTask<bool> IsValidAsync(IConfigurationSection settings, ReceiptPost post, DateTimeOffset now);
 
     /// <summary>Whether the post only tries the address; nothing is stored of it.</summary>

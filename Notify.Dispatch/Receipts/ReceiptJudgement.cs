@@ -125,7 +125,7 @@ public sealed class ReceiptJudgement(SubjectKeys keys, StreamFaults faults, ILog
             }
         }
 
-        // Of a STOP and a START in one group, the later one holds.
+        // Of a STOP and a START in one group, the later one counts.
         var last = judged.GroupBy(j => j.Item2 ?? j.Item1!.Id, StringComparer.Ordinal).ToDictionary(g => g.Key, g => g.Last().Item2 is not null, StringComparer.Ordinal);
         judged.RemoveAll(j => last[j.Item2 ?? j.Item1!.Id] != j.Item2 is not null);
         return judged;

@@ -31,7 +31,7 @@ public sealed class ProviderRoute
     /// <summary>Its providers, in order.</summary>
     public IReadOnlyList<RouteMember> Members { get; }
 
-    /// <summary>Whether it goes by weight.</summary>
+    /// <summary>Whether it distributes by weight.</summary>
     public bool IsWeighted => Members[0].Weight is not null;
 
     /// <summary>A gate that lets through what the providers in use can have in flight, and what their rates leave room for.</summary>

@@ -9,8 +9,8 @@ namespace Notify.Dispatch.Routing;
 public sealed record WeightFactor(double Factor, DateTimeOffset Since, string? Reason = null);
 
 /// <summary>
-/// Lets a provider's weight fall with errors and slowness, at once, and drift back a step at a time. Few steps, and each
-/// stands for a while, so that changes are few. Pure.
+/// Reduces a provider's weight at once for errors and slowness, and raises it a step at a time. There are few steps, and each
+/// lasts for a while, so that changes are few. Pure.
 /// </summary>
 public static class WeightDecider
 {
@@ -23,13 +23,13 @@ public static class WeightDecider
     /// <summary>Calls within the window without which nothing falls.</summary>
     public const int MinCalls = 10;
 
-    // Shares of failures, and multiples of the usual p95, from which on the next step holds.
+    // Shares of failures, and multiples of the usual p95, from which on the next step applies.
     private static readonly double[] Failing = [0.05, 0.15, 0.3, 0.5], Slower = [2, 3, 5, 8];
 
     // Below this nothing is slow, whatever latency is usual.
     private const double QuickMs = 250;
 
-    // How long a change stands before the next one down.
+    // The time between a change and the next one down.
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
 
     // The baseline follows slowly: a permanently higher latency becomes usual within half an hour.

@@ -54,7 +54,7 @@ public sealed class PushServices(ECDsa key, string publicKey, string subject, in
 
 /// <summary>One push service: the token that it is shown, and how it has been answering.</summary>
 /// <param name="sign">Makes the <c>Authorization</c> header with an expiry.</param>
-/// <param name="share">Calls that it may hold while it does not answer.</param>
+/// <param name="share">The calls that it may occupy while it does not answer.</param>
 public sealed class PushService(Func<DateTimeOffset, string> sign, int share, TimeProvider clock)
 {
     /// <summary>How long an acceptance speaks for the token when a later call is refused.</summary>
@@ -94,7 +94,7 @@ public sealed class PushService(Func<DateTimeOffset, string> sign, int share, Ti
     }
 
     /// <summary>
-    /// Begins a call, unless the service does not answer and holds its share of calls already: the others are for services
+    /// Begins a call, unless the service does not answer and already occupies its share of calls: the others are for services
     /// that do answer.
     /// </summary>
     public bool TryEnter()

@@ -29,7 +29,7 @@ public sealed record WebPushOptions
     /// <summary>Calls under way at once, over all push services.</summary>
     public int Concurrency { get; init; } = 200;
 
-    /// <summary>How long a connection may take to stand.</summary>
+    /// <summary>The time limit for establishing a connection.</summary>
     public TimeSpan ConnectTimeout { get; init; } = ProviderCall.ConnectTimeout;
 
     /// <summary>How long one request may take.</summary>

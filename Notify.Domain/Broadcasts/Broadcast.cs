@@ -97,7 +97,7 @@ public sealed record Broadcast(
         return isLast && retryAt is null ? (next with { State = BroadcastState.Completed, DueAt = null, EndedAt = now }, new BroadcastCompleted(next.Expanded, now)) : (next, null);
     }
 
-    /// <summary>The queues that its deliveries may go through: of the channels asked for, those that its template has words for.</summary>
+    /// <summary>Returns the queues of its deliveries: of the requested channels, those that its template has texts for.</summary>
     public static IEnumerable<DeliveryQueue> QueuesOf(BroadcastRequested request) => DeliveryQueue.All.Where(q =>
         q.Priority == request.Priority && request.Channels?.Contains(Lanes.ChannelOf(q.Lane)) != false && request.Template?.Channels.Contains(Lanes.ChannelOf(q.Lane)) != false);
 }

@@ -38,7 +38,7 @@ public sealed record BroadcastPaused(long Expanded, string By, DateTimeOffset At
 /// <summary>It goes on where it was paused.</summary>
 public sealed record BroadcastResumed(string By, DateTimeOffset At);
 
-/// <summary>No further notifications are made, for good, and what waits of those that were made is withdrawn.</summary>
+/// <summary>No further notifications are made, permanently, and the waiting deliveries of existing ones are cancelled.</summary>
 /// <param name="Expanded">Notifications made before.</param>
 public sealed record BroadcastCancelled(long Expanded, string By, DateTimeOffset At);
 

@@ -12,7 +12,7 @@ namespace Notify.Domain.Categories;
 /// <param name="Defaults">By channel's name: whether people who said nothing are reached; absent: yes.</param>
 /// <param name="Version">Of the stream; 0: nobody has defined it.</param>
 /// <param name="Caps">How many of them a person may get, by channel and period; <c>null</c>: any number.</param>
-/// <param name="Digest">How they are collected into one; <c>null</c>: each goes by itself.</param>
+/// <param name="Digest">How they are collected into one; <c>null</c>: each is sent by itself.</param>
 /// <param name="Email">How its emails name their sender; <c>null</c>: as the provider's settings do.</param>
 public sealed record Category(
     string Id, bool Required, ImmutableDictionary<string, bool> Defaults, UnknownOutcome UnknownOutcome, string By, DateTimeOffset DefinedAt, long Version,

@@ -17,7 +17,7 @@ public enum UnknownOutcome
 /// <param name="Required">Whether it passes opt-outs; never a suppression.</param>
 /// <param name="Defaults">By channel: whether people who said nothing are reached; a channel that is absent: yes.</param>
 /// <param name="Caps">How many of them a person may get, at most one cap per channel and period; <c>null</c>: any number.</param>
-/// <param name="Digest">How they are collected into one; <c>null</c>: each goes by itself.</param>
+/// <param name="Digest">How they are collected into one; <c>null</c>: each is sent by itself.</param>
 /// <param name="Email">How its emails name their sender; <c>null</c>: as the provider's settings do.</param>
 public sealed record CategoryDefined(
     string Key, bool Required, IReadOnlyDictionary<string, bool> Defaults, UnknownOutcome UnknownOutcome, string By, DateTimeOffset At, IReadOnlyList<Cap>? Caps = null,

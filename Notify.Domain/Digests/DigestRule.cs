@@ -5,8 +5,8 @@ namespace Notify.Domain.Digests;
 
 /// <summary>How a category's notifications are collected into one, for each person.</summary>
 /// <param name="WindowSeconds">For how long, from the first one on; <see cref="MinWindowSeconds"/> to <see cref="MaxWindowSeconds"/>.</param>
-/// <param name="Template">The template that says it; <c>null</c>: plain words.</param>
-/// <param name="Channels">Where it goes; <c>null</c>: where its template has words for, else where its notifications would have gone.</param>
+/// <param name="Template">The template of its content; <c>null</c>: plain text.</param>
+/// <param name="Channels">Its channels; <c>null</c>: those of its template, else those of its notifications.</param>
 /// <param name="MaxItems">The number of members listed one by one, 1 to <see cref="MostItems"/>; the rest is counted.</param>
 public sealed record DigestRule(int WindowSeconds, string? Template, IReadOnlyList<Channel>? Channels, int MaxItems)
 {

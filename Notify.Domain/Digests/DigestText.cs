@@ -41,7 +41,9 @@ public static class DigestText
         Body = item.Body is null ? null : Cut(item.Body, MaxRead),
     };
 
-    /// <summary>The plain words for a channel: how many there are, and each in turn, as far as the channel has room; the rest is counted.</summary>
+    /// <summary>
+    /// Writes the plain text for a channel: the number of notifications, and as many of them as fit; the rest is counted.
+    /// </summary>
     /// <param name="count">The number of its notifications; may exceed the number of items.</param>
     public static NotificationContent Of(Channel channel, string category, int count, IReadOnlyList<DigestItem> items, SmsLimits sms) => channel switch
     {

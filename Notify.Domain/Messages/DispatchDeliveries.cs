@@ -18,7 +18,7 @@ public sealed record DispatchDeliveries(Lane Lane, Priority Priority, Guid[] Del
     /// <summary>So many that envelopes cost little, so few that a message is handled within seconds.</summary>
     public const int MaxDeliveries = 200;
 
-    /// <summary>Emails of the same words share calls of up to so many.</summary>
+    /// <summary>The most emails with the same text in one message, which share calls.</summary>
     public const int MaxEmails = 1000;
 
     /// <summary>The most deliveries that one message of a lane names.</summary>

@@ -3,7 +3,7 @@ namespace Notify.Domain.Notifications;
 /// <summary>How a person is reached, as senders name it in <c>channels</c>.</summary>
 public enum Channel { Push, Sms, Email }
 
-/// <summary>How urgent a notification is; each priority has queues of its own, so bulk never stands before critical.</summary>
+/// <summary>How urgent a notification is. Each priority has queues of its own, so bulk never delays critical.</summary>
 public enum Priority { Critical, Normal, Bulk }
 
 /// <summary>

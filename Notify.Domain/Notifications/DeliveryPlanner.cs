@@ -67,7 +67,7 @@ public static class DeliveryPlanner
     }
 
     /// <summary>Plans a notification to a person who is not registered: to every contact that was given and requested.</summary>
-    /// <remarks>The category's defaults hold at an address at which nobody said anything.</remarks>
+    /// <remarks>The category's defaults apply to an address without preferences.</remarks>
     public static DeliveriesPlanned ForUnregistered(
         string key, NotificationRequested request, NotificationContent content, IReadOnlyList<SealedContact> contacts, ReachRules rules, DateTimeOffset now,
         SmsLimits? sms = null)

@@ -26,7 +26,7 @@ public enum ReportKind
     /// <summary>No report of a message, but one that a person sent.</summary>
     Inbound,
 
-    /// <summary>Nothing that changes where a delivery stands.</summary>
+    /// <summary>No change of the delivery's status.</summary>
     Ignored,
 }
 
@@ -39,7 +39,7 @@ public enum ReportKind
 public sealed record DeliveryReport(
     ReportKind What, string Source, DateTimeOffset HappenedAt, string? Receipt = null, string? MessageId = null, string? Reason = null, string? Code = null)
 {
-    /// <summary>The source that an app's own word goes by.</summary>
+    /// <summary>The source of an app's own reports.</summary>
     public const string App = "app";
 }
 

@@ -53,7 +53,7 @@ public static partial class AttachmentRules
         return text.Length == 0 ? null : text;
     }
 
-    /// <summary>Whether a text is a media type that a file may have: no parameters, nothing that holds other parts.</summary>
+    /// <summary>Whether a text is a media type that a file may have: no parameters, no container of other parts.</summary>
     public static bool IsType(string text) => text.Length <= 100 && MediaType().IsMatch(text);
 
     /// <summary>Whether a text may be a content ID.</summary>

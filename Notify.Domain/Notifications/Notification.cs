@@ -4,7 +4,7 @@ using Notify.Domain.Recipients;
 
 namespace Notify.Domain.Notifications;
 
-/// <summary>Where one delivery stands.</summary>
+/// <summary>The status of one delivery.</summary>
 public enum DeliveryStatus
 {
     /// <summary>Planned, waiting in its queue.</summary>
@@ -25,7 +25,7 @@ public enum DeliveryStatus
     /// <summary>It reached the person's device.</summary>
     Delivered,
 
-    /// <summary>It failed for good.</summary>
+    /// <summary>It failed permanently.</summary>
     Failed,
 
     /// <summary>It used up its attempts; a person may send it on again.</summary>
@@ -182,8 +182,8 @@ public sealed record Notification(
         : d with { Tried = (d.Tried ?? []).Add(tried), Moves = d.Moves + 1 };
 
     // Delivered beats failed in both orders; only a mailbox that took the message first and bounced it afterwards beats delivered.
-    // Of two failures the same one stands whichever came first; and what a provider reports of a delivery that another one has
-    // taken over since is history.
+    // Of two failures the same one counts in any order; and reports of a provider about a delivery that another one has
+    // taken over since change nothing.
     private static bool Prevails(NotificationFailed e, Delivery d) => d.Status switch
     {
         _ when e.Receipt is not null && d.HasLeft(e.Provider) => false,

@@ -30,7 +30,7 @@ public sealed record NotificationRequested(
 
 /// <summary>The template version that a notification was accepted with. This version is rendered, also after later changes.</summary>
 /// <param name="Locale">The locale that the request named; <c>null</c>: the person's own.</param>
-/// <param name="Channels">Those that the version has words for.</param>
+/// <param name="Channels">Those that the version has texts for.</param>
 /// <param name="Layouts">Those that emails are set into, from the inside out.</param>
 public sealed record PinnedTemplate(string Key, int Version, string? Locale, IReadOnlyList<Channel> Channels, IReadOnlyList<PinnedLayout> Layouts);
 
@@ -63,7 +63,7 @@ public sealed record LeftOutDelivery(Guid Id, Channel Channel, string? DeviceId,
 /// <summary>A delivery waits until a later time.</summary>
 /// <param name="DeliveryId"><c>null</c>: the whole notification, before it is planned.</param>
 /// <param name="Attempt">Attempts made so far.</param>
-/// <param name="ProviderCode">The provider's own word for why.</param>
+/// <param name="ProviderCode">The provider's own code.</param>
 /// <param name="Rule">The rule that put it off, and its input; <c>null</c> where an attempt's outcome did.</param>
 public sealed record DeliveryDeferred(
     Guid? DeliveryId, DateTimeOffset Until, string Reason, int Attempt, string? Provider, string? ProviderCode, DateTimeOffset At, string? Rule = null);
@@ -102,9 +102,9 @@ public sealed record DuplicateDispatchDetected(Guid DeliveryId, int Attempt, str
 /// <param name="Receipt">The receipt's ID, where a provider said so.</param>
 public sealed record NotificationDelivered(Guid DeliveryId, string Source, DateTimeOffset At, string? Receipt = null);
 
-/// <summary>A delivery failed for good.</summary>
+/// <summary>A delivery failed permanently.</summary>
 /// <param name="Reason">Normalised; one of <see cref="Reasons"/>.</param>
-/// <param name="ProviderCode">The provider's own code, never its text, which may hold an address.</param>
+/// <param name="ProviderCode">The provider's own code, never its text, which may contain an address.</param>
 /// <param name="Receipt">Where a receipt said so after the provider had accepted: its ID.</param>
 public sealed record NotificationFailed(
     Guid DeliveryId, int Attempt, string Reason, string? Provider, string? ProviderCode, DateTimeOffset At, string? Receipt = null);

@@ -15,7 +15,9 @@ public sealed record PushOptions
     /// <summary>A picture: an absolute https address of at most 1,000 characters. On iOS the app's notification service extension fetches it.</summary>
     public string? Image { get; init; }
 
-    /// <summary>Pushes with the same key replace each other on the device: 1 to 64 printable ASCII characters. Absent: each stands for itself.</summary>
+    /// <summary>
+    /// Pushes with the same key replace each other on the device: 1 to 64 printable ASCII characters. Absent: it replaces none.
+    /// </summary>
     public string? CollapseKey { get; init; }
 
     /// <summary>How many seconds push services keep it for a device that is away, 0 (now or never) to 2,419,200 (four weeks); never beyond <c>expiresAt</c>.</summary>

@@ -87,7 +87,7 @@ public static class Reasons
     /// <summary>The carrier, or the receiving mail server, did not bring it to the person; the address may still be good.</summary>
     public const string Undelivered = "Undelivered";
 
-    /// <summary>The person replied STOP, or what stands for it: never write to the number again, until they reply START.</summary>
+    /// <summary>The person replied STOP or an equivalent: the number is not used again until they reply START.</summary>
     public const string OptedOutByReply = "OptedOutByReply";
 
     /// <summary>The mailbox does not exist or takes no mail: never write to it again.</summary>

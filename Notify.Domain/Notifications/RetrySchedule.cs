@@ -1,6 +1,6 @@
 namespace Notify.Domain.Notifications;
 
-/// <summary>When a delivery that failed for now is tried again: exponential back-off with full jitter, never before the provider's own word.</summary>
+/// <summary>The times of retries: exponential back-off with full jitter, never before the pause that the provider asks for.</summary>
 public sealed record RetrySchedule
 {
     /// <summary>The first back-off's upper bound; it doubles with each attempt.</summary>
@@ -18,7 +18,7 @@ public sealed record RetrySchedule
     /// <summary>How long after an unclear call the provider is first asked what became of it.</summary>
     public TimeSpan AskAfter { get; init; } = TimeSpan.FromSeconds(15);
 
-    /// <summary>The longest that a provider's own word is heeded.</summary>
+    /// <summary>The longest pause that a provider may ask for.</summary>
     public TimeSpan MaxRetryAfter { get; init; } = TimeSpan.FromHours(6);
 
     /// <summary>The time of the next attempt; <c>null</c> when the attempts are used up.</summary>

@@ -4,7 +4,7 @@ using System.Text.Json.Serialization;
 namespace Notify.Domain.Privacy;
 
 /// <summary>
-/// The payload of a notification or broadcast as its stream knows it: a reference to the encrypted row that holds it. Streams
+/// The payload of a notification or broadcast in its stream: a reference to the encrypted row that contains it. Streams
 /// stay small, however large a payload is, and retention can drop the row while the event stays.
 /// </summary>
 /// <param name="KeyId">The ID of the subject's key that decrypts it.</param>
@@ -17,7 +17,7 @@ namespace Notify.Domain.Privacy;
 public readonly record struct SealedPayload(
     long KeyId, DateTimeOffset StoredAt, int Size, string? Hash, string? Inline = null, int Version = SealedVersions.Subject)
 {
-    /// <summary>No payload; stands where a read model leaves personal data out.</summary>
+    /// <summary>No payload; read models contain it in place of personal data.</summary>
     public static readonly SealedPayload None;
 
     /// <summary>Whether there is no payload.</summary>
@@ -29,18 +29,18 @@ public readonly record struct SealedPayload(
     /// <summary>An empty encrypted text under the same key, for questions about the key alone.</summary>
     public Sealed Key => new(string.Create(System.Globalization.CultureInfo.InvariantCulture, $"{KeyId}."));
 
-    /// <summary>A payload that an event holds itself.</summary>
+    /// <summary>Makes a reference from a payload within an event.</summary>
     public static SealedPayload FromSealed(Sealed text) => text.Text is { Length: > 0 } inline
         ? new(text.KeyId, default, inline.Length, null, inline, text.Version) : None;
 
-    /// <summary>A payload that an event holds itself.</summary>
+    /// <summary>Makes a reference from a payload within an event.</summary>
     public static implicit operator SealedPayload(Sealed text) => FromSealed(text);
 
     /// <inheritdoc />
     public override string ToString() => "(sealed)";
 }
 
-/// <summary>Writes a reference as an object, a payload that the event holds itself as a string, and none as an empty string.</summary>
+/// <summary>Writes a reference as an object, a payload within the event as a string, and none as an empty string.</summary>
 public sealed class SealedPayloadJsonConverter : JsonConverter<SealedPayload>
 {
     /// <inheritdoc />

@@ -42,7 +42,7 @@ public sealed record ReachRules(
             : (false, rule, false);
     }
 
-    /// <summary>The suppression that stands in the way of an address; <c>null</c>: none.</summary>
+    /// <summary>Returns the active suppression of an address; <c>null</c>: none.</summary>
     /// <param name="fingerprint">Keyed hash of the address; <c>null</c> where there is none, as for devices.</param>
     public Suppression? Against(Channel channel, string? fingerprint, DateTimeOffset now) =>
         fingerprint is not null && Suppressions.TryGetValue(Suppression.IdOf(channel, fingerprint), out var found) && found.StandsAt(now) ? found : null;

@@ -43,7 +43,7 @@ public static class DeviceRemovalReasons
     /// <summary>The user had as many devices as are kept; this one was registered longest ago, and made room for another.</summary>
     public const string TooMany = "TooMany";
 
-    /// <summary>The provider saw the token die after it was registered.</summary>
+    /// <summary>The provider reported the token invalid after it was registered.</summary>
     public const string Unregistered = "Unregistered";
 }
 
@@ -56,7 +56,7 @@ public sealed record OptedIn(Channel Channel, string? Category, string By, strin
 /// <summary>The user does not want to be reached on a channel, or about a category on it.</summary>
 public sealed record OptedOut(Channel Channel, string? Category, string By, string Through, DateTimeOffset At);
 
-/// <summary>The user said nothing any more about a channel or category: the defaults hold again.</summary>
+/// <summary>The user withdrew a preference for a channel or category: the defaults apply again.</summary>
 public sealed record PreferenceWithdrawn(Channel Channel, string? Category, string By, string Through, DateTimeOffset At);
 
 /// <summary>The user is not to be disturbed at these hours of the day, in their own time zone; in place of those before.</summary>

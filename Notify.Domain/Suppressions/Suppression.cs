@@ -40,7 +40,10 @@ public sealed record Suppression(
     /// <summary>Whether the address must not be used at a time.</summary>
     public bool StandsAt(DateTimeOffset now) => LiftedAt is null && !(ExpiresAt <= now);
 
-    /// <summary>Until when a reason holds by itself: soft ones to the end of a day, so that many at once say the same; <c>null</c>: until it is lifted.</summary>
+    /// <summary>
+    /// Returns when a reason expires by itself: soft ones at the end of a day, so that many at once have the same expiry; <c>null</c>:
+    /// never.
+    /// </summary>
     public static DateTimeOffset? ExpiryOf(string reason, DateTimeOffset now) =>
         reason == SuppressionReasons.Blocked ? new DateTimeOffset(now.UtcDateTime.Date, TimeSpan.Zero) + SoftFor + TimeSpan.FromDays(1) : null;
 

@@ -18,7 +18,7 @@ public sealed record AddressSuppressed(
 /// <param name="Reason">One of <see cref="LiftReasons"/>.</param>
 public sealed record SuppressionLifted(Channel Channel, string Fingerprint, string Reason, string By, DateTimeOffset At);
 
-/// <summary>Why an address must not be used. Where a delivery failed for the same reason, it is the same word.</summary>
+/// <summary>Why an address must not be used. A delivery that failed for the same reason has the same name for it.</summary>
 public static class SuppressionReasons
 {
     /// <summary>The person opted out at the provider: STOP, or an unsubscription there. The law; nothing overrides it.</summary>

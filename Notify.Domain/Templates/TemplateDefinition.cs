@@ -38,7 +38,7 @@ public sealed record ChannelTemplates(EmailTemplate? Email = null, SmsTemplate? 
     /// <summary>Whether it has texts for a channel.</summary>
     public bool Has(Channel channel) => channel switch { Channel.Push => Push is not null, Channel.Sms => Sms is not null, _ => Email is not null };
 
-    /// <summary>Each text, with the field that it stands in.</summary>
+    /// <summary>Returns each text, with its field.</summary>
     public IEnumerable<(Channel Channel, string Field, string? Text)> Texts() =>
     [
         (Channel.Email, "email.subject", Email?.Subject), (Channel.Email, "email.html", Email?.Html), (Channel.Email, "email.text", Email?.Text),
@@ -68,7 +68,7 @@ public sealed record TemplateDefinition(
 
 /// <summary>A version of a layout, the frame of emails.</summary>
 /// <param name="Html">HTML with <c>{{ content }}</c> in it.</param>
-/// <param name="Text">The same for plain text; absent: plain text stands by itself.</param>
+/// <param name="Text">The same for plain text; absent: plain text has no frame.</param>
 /// <param name="Styles">CSS for the head of the email.</param>
 /// <param name="Layout">The layout that this one is set into.</param>
 public sealed record LayoutDefinition(string Html, string? Text = null, string? Styles = null, string? Layout = null);

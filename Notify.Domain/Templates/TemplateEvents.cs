@@ -37,7 +37,7 @@ public sealed record Template(string Id, string Key, int CurrentVersion, Templat
 /// <param name="DefinedAt">When this version was.</param>
 public sealed record Layout(string Id, string Key, int CurrentVersion, LayoutDefinition Definition, DateTimeOffset DefinedAt)
 {
-    /// <summary>The most layouts that may stand around each other.</summary>
+    /// <summary>The most layouts that may be nested.</summary>
     public const int MaxDepth = 5;
 
     /// <summary>The stream key of a layout.</summary>

@@ -3,7 +3,7 @@ using Notify.Domain.Notifications;
 
 namespace Notify.Domain.Templates;
 
-/// <summary>Which words a person gets: <c>ko-KR</c>, else <c>ko</c>, else the default; each channel for itself.</summary>
+/// <summary>Selects the language for a person: <c>ko-KR</c>, else <c>ko</c>, else the default; each channel for itself.</summary>
 public static partial class TemplateLocale
 {
     public const string Rule = "must be a BCP 47 language tag, such as ko or ko-KR";

@@ -24,7 +24,7 @@ public sealed record LatencyPercentiles(double P50, double P95, double P99);
 /// <param name="Unknown">Attempted, and it is not known whether the provider accepted.</param>
 /// <param name="Dispatched">Accepted by a provider, also where they failed afterwards.</param>
 /// <param name="Delivered">Reported to have reached the device or mailbox.</param>
-/// <param name="Failed">Failed for good.</param>
+/// <param name="Failed">Failed permanently.</param>
 /// <param name="DeadLettered">Used up their attempts and wait for a person.</param>
 /// <param name="Opened">Deliveries that were opened: each counts once.</param>
 /// <param name="OpenedTotal">All openings by people.</param>
@@ -41,7 +41,7 @@ public sealed record AnalyticsRow(
     long Opened, long OpenedTotal, long Clicked, long ClickedTotal, long Unsubscribed, LatencyPercentiles? LatencyMs,
     long ClickedLinks = 0, long MachineOpens = 0, long MachineClicks = 0);
 
-/// <summary>Adds up <c>analytics.daily</c>, and what <c>analytics.daily_hits</c> counts beside it.</summary>
+/// <summary>Adds up <c>analytics.daily</c> and <c>analytics.daily_hits</c>.</summary>
 public static class AnalyticsReader
 {
     /// <summary>The names that counts can be grouped by, and their columns.</summary>

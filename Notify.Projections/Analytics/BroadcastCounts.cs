@@ -11,7 +11,7 @@ public readonly record struct BroadcastKey(string ClientId, string BroadcastId, 
 /// <param name="InFlight">Queued, deferred or being attempted.</param>
 /// <param name="Dispatched">Accepted by a provider, also where they failed afterwards.</param>
 /// <param name="Delivered">Reported to have reached the device or mailbox.</param>
-/// <param name="Failed">Failed for good.</param>
+/// <param name="Failed">Failed permanently.</param>
 /// <param name="DeadLettered">Used up their attempts and wait for a person.</param>
 /// <param name="Unknown">Attempted, and it is not known whether the provider accepted.</param>
 /// <param name="Cancelled">Withdrawn before they were made.</param>

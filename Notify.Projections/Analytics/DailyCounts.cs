@@ -61,7 +61,7 @@ public sealed class DailyCounts
         }
     }
 
-    /// <summary>Adds what a row of the table holds.</summary>
+    /// <summary>Adds the counts of a row of the table.</summary>
     public void Add(IReadOnlyList<long> stored, IReadOnlyList<long> storedHistogram)
     {
         for (var i = 0; i < counts.Length; i++) counts[i] += stored[i];

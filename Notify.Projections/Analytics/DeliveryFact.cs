@@ -5,7 +5,7 @@ using Notify.Projections.Privacy;
 
 namespace Notify.Projections.Analytics;
 
-/// <summary>A row of <c>analytics.deliveries</c>, with its rows of <c>analytics.engagement</c>. The columns' comments say what each holds.</summary>
+/// <summary>A row of <c>analytics.deliveries</c>, with its rows of <c>analytics.engagement</c>. Comments describe the columns.</summary>
 public sealed record DeliveryFact(
     Guid DeliveryId, string ClientId, string EventId, Guid Recipient, bool Registered, string Channel, string? Lane, string? Provider,
     string Category, string Priority, string Mode, string? TemplateKey, int? TemplateVersion, string Status, string? Reason, int Attempts,

@@ -40,7 +40,7 @@ public static class BroadcastTable
     public static async Task<Broadcast?> HoldAsync(NpgsqlConnection connection, string key, CancellationToken cancellation) =>
         (await ReadAsync(Command(connection, $"select {Columns} from notify.broadcasts where key = $1 for update", key), cancellation)).FirstOrDefault();
 
-    /// <summary>The broadcast that has been due for longest, held until the transaction ends; those that others hold are passed over.</summary>
+    /// <summary>Locks the broadcast that has been due for longest, until the transaction ends; locked ones are skipped.</summary>
     public static async Task<Broadcast?> DueAsync(NpgsqlConnection connection, DateTimeOffset now, CancellationToken cancellation) =>
         (await ReadAsync(Command(connection, $"select {Columns} from notify.broadcasts where due_at <= $1 order by due_at limit 1 for update skip locked", now), cancellation)).FirstOrDefault();
 

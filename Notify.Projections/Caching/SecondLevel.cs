@@ -96,7 +96,7 @@ public sealed class SecondLevel(IDistributedCache redis, MasterKeyRing ring, Tim
         }
     }
 
-    // The library's own words about a lost connection are a page of its state.
+    // The library's own message about a lost connection is a page of its state.
     private static string Reason(Exception e) => e switch
     {
         TimeoutException => $"not within {Limit.TotalMilliseconds:N0} ms",

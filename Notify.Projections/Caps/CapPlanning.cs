@@ -28,7 +28,10 @@ public sealed record NotificationPlan(string Key, NotificationRequested Request,
     public IEnumerable<OpenDelivery> Open(DateTimeOffset now) => NotificationPlanning.Open(Key, Plan, PutOff, Request.Priority, now);
 }
 
-/// <summary>A delivery that did not leave when it was planned to, and may not leave now as it stands: the person is not to be disturbed, or the window of its place is over.</summary>
+/// <summary>
+/// A delivery that was not sent when planned, and may not be sent now without another decision: the time is in quiet hours, or the
+/// window of its slot is over.
+/// </summary>
 /// <param name="Fingerprint">Keyed hash of the number, address or token that it goes to; it identifies an unregistered person.</param>
 /// <param name="Quiet">See <see cref="NotificationPlan.Quiet"/>.</param>
 public sealed record LateDelivery(

@@ -4,7 +4,7 @@ using Notify.Domain.Categories;
 
 namespace Notify.Projections.Categories;
 
-/// <summary>Keeps each category's snapshot, in the transaction of the event: the next planning goes by it.</summary>
+/// <summary>Writes each category's snapshot, in the transaction of the event: the next planning reads it.</summary>
 public sealed partial class CategoryProjection : SingleStreamProjection<Category, string>
 {
     /// <summary>Listens to the events of categories' streams.</summary>

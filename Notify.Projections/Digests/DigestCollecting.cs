@@ -54,7 +54,7 @@ public static class DigestCollecting
            select (d, rule!, new DigestPlace(d.Request.ClientId, d.Request.Category, PersonOf(d, ring))),
     ];
 
-    /// <summary>Collects into places that the transaction holds; which digest is open in each is noted there.</summary>
+    /// <summary>Collects into digests whose keys the transaction has locked; newly opened digests are added there.</summary>
     internal static async Task<DigestCollection> CollectAsync(
         IDocumentSession session, List<(DueNotification Due, DigestRule Rule, DigestPlace Place)> candidates, Dictionary<DigestPlace, OpenDigest?> places, ReachRules rules, KeySet keys, MasterKeyRing ring,
         DateTimeOffset now, CancellationToken cancellation)

@@ -76,7 +76,7 @@ public static class DigestTable
         return found;
     }
 
-    /// <summary>Writes which digest is open in places that the transaction holds; where none is, the row goes.</summary>
+    /// <summary>Writes the open digests of keys that the transaction has locked; rows of keys without one are deleted.</summary>
     public static async Task WriteAsync(NpgsqlConnection connection, IReadOnlyDictionary<DigestPlace, OpenDigest?> places, CancellationToken cancellation)
     {
         var open = places.Where(p => p.Value is not null).ToList();
@@ -100,7 +100,7 @@ public static class DigestTable
         await delete.ExecuteNonQueryAsync(cancellation);
     }
 
-    /// <summary>Puts notifications into digests whose places the transaction holds.</summary>
+    /// <summary>Adds notifications to digests whose keys the transaction has locked.</summary>
     public static async Task AddAsync(NpgsqlConnection connection, IReadOnlyCollection<DigestEntry> entries, CancellationToken cancellation)
     {
         if (entries.Count == 0) return;
@@ -146,7 +146,7 @@ public static class DigestTable
     public static Task<List<DigestEntry>> BetweenAsync(NpgsqlConnection connection, string from, string to, int most, CancellationToken cancellation) => ReadAsync(OpenDeliveryTable.Command(
         connection, "select member, digest, category, person from notify.digest_items where member >= $1 and member < $2 order by member limit $3", from, to, most), cancellation);
 
-    /// <summary>Takes notifications out of digests whose places the transaction holds.</summary>
+    /// <summary>Removes notifications from digests whose keys the transaction has locked.</summary>
     /// <returns>Those that were in them.</returns>
     public static async Task<List<string>> RemoveAsync(NpgsqlConnection connection, IReadOnlyCollection<string> members, CancellationToken cancellation)
     {

@@ -4,7 +4,7 @@ namespace Notify.Projections.Hosting;
 
 /// <summary>The system's clock, with timestamps that go on while the machine sleeps.</summary>
 /// <remarks>
-/// .NET's own timestamps are CLOCK_MONOTONIC, which stands still in suspend: a lease measured by it would outlast the time
+/// .NET's own timestamps are CLOCK_MONOTONIC, which stops in suspend: a lease measured by it would outlast the time
 /// that other hosts wait. Linux has CLOCK_BOOTTIME; macOS counts sleep in CLOCK_MONOTONIC_RAW; Windows counts it in its
 /// performance counter, which is .NET's own.
 /// </remarks>

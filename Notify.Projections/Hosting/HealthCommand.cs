@@ -4,7 +4,9 @@ using Microsoft.Extensions.Configuration;
 
 namespace Notify.Projections.Hosting;
 
-/// <summary>Asks the host that runs beside it whether it is ready: the health check of a container, whose image has no other client for HTTP.</summary>
+/// <summary>
+/// Asks the host in the same container whether it is ready: the container's health check, as its image has no other HTTP client.
+/// </summary>
 public static class HealthCommand
 {
     /// <summary>Asks <c>/health/ready</c> at the address that the host listens on, by the same settings.</summary>

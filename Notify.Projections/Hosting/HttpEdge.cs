@@ -84,7 +84,7 @@ public sealed class HttpEdge
         headers.XContentTypeOptions = "nosniff";
         headers.TryAdd("Referrer-Policy", "no-referrer");
         headers.TryAdd(HeaderNames.ContentSecurityPolicy, context.GetEndpoint()?.Metadata.GetMetadata<ContentPolicy>()?.Value ?? Strict);
-        // Answers of the API hold secrets and personal data, and caches between here and there keep what nothing forbids.
+        // Answers of the API contain secrets and personal data, and caches on the way keep all that is not forbidden.
         if (context.Request.Path.StartsWithSegments("/v1")) headers.TryAdd(HeaderNames.CacheControl, "no-store");
         if (context.Request.IsHttps) headers.TryAdd(HeaderNames.StrictTransportSecurity, TransportSecurity);
     }

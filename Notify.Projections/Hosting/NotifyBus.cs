@@ -33,7 +33,7 @@ public static class NotifyBus
         options.UseSystemTextJsonForSerialization(o => NotifyJson.Configure(o));
         options.CodeGeneration.TypeLoadMode = configuration.GetValue("Notify:GenerateCode", false) ? TypeLoadMode.Auto : TypeLoadMode.Static;
 
-        // A host that dies is noticed within seconds and its messages are taken over; see docs/operations.md.
+        // A failed host is detected within seconds and its messages are recovered; see docs/operations.md.
         options.Durability.Mode = DurabilityMode.Balanced;
         options.Durability.FirstHealthCheckExecution = TimeSpan.FromMilliseconds(500);
         options.Durability.HealthCheckPollingTime = TimeSpan.FromSeconds(2);

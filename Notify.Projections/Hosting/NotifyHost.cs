@@ -78,7 +78,7 @@ public static class NotifyHost
         }
 
         builder.Logging.SetMinimumLevel(LogLevel.Information);
-        // Request paths of providers hold tokens, and Npgsql and Marten log statements with their parameters: warnings only.
+        // Request paths of providers contain tokens, and Npgsql and Marten log statements with their parameters: warnings only.
         foreach (var category in new[] { "Microsoft", "System.Net.Http", "Npgsql", "Marten", "Wolverine", "JasperFx", "Polly" })
             builder.Logging.AddFilter(category, LogLevel.Warning);
         RouteTemplates.Apply(builder.Logging);

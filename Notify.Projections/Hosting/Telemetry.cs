@@ -10,8 +10,8 @@ using OpenTelemetry.Trace;
 namespace Notify.Projections.Hosting;
 
 /// <summary>
-/// Traces and metrics under OpenTelemetry's names. Nothing here ever holds an address, a token or content: provider calls
-/// are traced by our own spans, not by an HTTP client's, whose URLs would hold device tokens.
+/// Traces and metrics under OpenTelemetry's names. They never contain an address, a token or content: provider calls
+/// are traced by our own spans, not by an HTTP client's, whose URLs would contain device tokens.
 /// </summary>
 public static class Telemetry
 {

@@ -12,7 +12,7 @@ namespace Notify.Projections.Lag;
 
 /// <summary>
 /// Starts a read model again that has stopped on the host that it is assigned to. A host that wakes after a pause finds that another has
-/// gone on with its read models; Wolverine then gives up the read model for good, although the assignment still names this host.
+/// gone on with its read models; Wolverine then gives up the read model permanently, although the assignment still names this host.
 /// </summary>
 public sealed class ReadModelMonitor(
     IDocumentStore store, IProjectionCoordinator coordinator, NpgsqlDataSource database, IWolverineRuntime runtime, TimeProvider clock,

@@ -15,7 +15,7 @@ namespace Notify.Projections.Net;
 public sealed class OutboundGuard(
     bool allowPrivateNetworks, Func<string, CancellationToken, Task<IPAddress[]>>? resolve = null, Uri? inside = null)
 {
-    /// <summary>How long a connection may take to stand, over all addresses of a name.</summary>
+    /// <summary>The time limit for establishing a connection, over all addresses of a name.</summary>
     public static readonly TimeSpan ConnectTimeout = TimeSpan.FromSeconds(5);
 
     // A name may have many addresses; more than these are not tried.
@@ -26,7 +26,7 @@ public sealed class OutboundGuard(
 
     private readonly Func<string, CancellationToken, Task<IPAddress[]>> resolve = resolve ?? Dns.GetHostAddressesAsync;
 
-    /// <summary>The rule in words, for the caller that gave the address.</summary>
+    /// <summary>The rule as text, for the caller that gave the address.</summary>
     public string Rule => allowPrivateNetworks ? "must be an http or https address" : "must be an https address on the public Internet";
 
     /// <summary>

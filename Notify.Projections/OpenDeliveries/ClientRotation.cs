@@ -13,7 +13,7 @@ public sealed record WaitingClients(IReadOnlyList<string> Clients, bool AreAll)
 
 /// <summary>
 /// Gives places to clients in turn. It knows a window of the waiting clients; where more clients wait than the window
-/// holds, each of them gets one place, and the next window begins after the last client that was served.
+/// contains, each of them gets one place, and the next window begins after the last client that was served.
 /// </summary>
 /// <remarks>
 /// Safe for concurrent use. The order is that of the client IDs, round and round; no client is served twice before all others
@@ -35,7 +35,7 @@ public sealed class ClientRotation
         }
     }
 
-    /// <summary>How many clients the window holds.</summary>
+    /// <summary>The number of clients in the window.</summary>
     public int Count
     {
         get
@@ -44,7 +44,7 @@ public sealed class ClientRotation
         }
     }
 
-    /// <summary>Whether the window holds all waiting clients.</summary>
+    /// <summary>Whether the window contains all waiting clients.</summary>
     public bool AreAll
     {
         get

@@ -16,10 +16,10 @@ public readonly record struct DueFlow(DeliveryQueue Queue, bool IsPlanning)
 
 /// <summary>
 /// Locks pages of due deliveries: the highest priority first, then lanes in turn, then clients in turn, then the oldest. So a page
-/// never holds only one lane's or client's flood while others wait.
+/// never contains only one lane's or client's flood while others wait.
 /// </summary>
 /// <remarks>
-/// Where a page can hold all that is due, it is read by time alone. Clients of critical deliveries are read for each page, the
+/// Where a page has room for all due rows, it is read by time alone. Clients of critical deliveries are read for each page, the
 /// others once a <see cref="Interval"/>.
 /// </remarks>
 public sealed class DueDeliveries(TimeProvider clock)

@@ -14,7 +14,7 @@ public enum OpenState : short
     /// <summary>For its next attempt.</summary>
     Deferred = 2,
 
-    /// <summary>For word of what became of an attempt.</summary>
+    /// <summary>Waits for the outcome of an attempt.</summary>
     Unknown = 3,
 
     /// <summary>For a person's decision: a dead letter.</summary>

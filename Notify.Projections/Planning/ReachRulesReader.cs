@@ -28,7 +28,7 @@ public static class ReachRulesReader
             now, cancellation);
     }
 
-    /// <summary>Reads what is missing beside the categories.</summary>
+    /// <summary>Reads the rules other than the categories.</summary>
     /// <param name="unregistered">The addresses that people who are not registered are reached at.</param>
     /// <param name="categories">Those that are defined, by stream key; see <see cref="Caching.Snapshots"/>.</param>
     /// <param name="suppressions">The IDs of the addresses' suppressions; see <see cref="OfPlanning"/> and <see cref="Suppression.IdOf"/>.</param>
@@ -38,7 +38,7 @@ public static class ReachRulesReader
         categories, await SuppressionTable.StandingAsync(connection, [.. suppressions.Distinct()], now, cancellation),
         await AddressWordsReader.LoadAsync(connection, unregistered, cancellation));
 
-    /// <summary>The IDs of the suppressions that may stand in the way of a notification that is about to be planned.</summary>
+    /// <summary>Returns the IDs of the suppressions that may apply to a notification that is about to be planned.</summary>
     /// <param name="payload">Its decrypted payload; it names an unregistered person.</param>
     /// <param name="recipient">The registered user.</param>
     public static IEnumerable<string> OfPlanning(NotificationPayload? payload, Recipient? recipient, MasterKeyRing ring)

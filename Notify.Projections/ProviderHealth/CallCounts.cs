@@ -14,7 +14,9 @@ public enum CallOutcome : short
     /// <summary>It refuses our credentials or configuration.</summary>
     Halted = 2,
 
-    /// <summary>It refuses the message for good, for a reason that is ours and not the person's; or no provider carries the lane.</summary>
+    /// <summary>
+    /// It rejects the message permanently, for a reason that is ours and not the person's; or no provider carries the lane.
+    /// </summary>
     Refused = 3,
 
     /// <summary>No call: a delivery used up its attempts.</summary>

@@ -128,7 +128,7 @@ public sealed class ProviderActivity(NpgsqlDataSource database, AlertRules rules
         return command;
     }
 
-    // A code comes from outside and goes into alerts: a word or two, or nothing.
+    // A code comes from outside and goes into alerts: a short one, or none.
     private static string? Clean(string? code) =>
         code is { Length: > 0 and <= 64 } && code.All(c => char.IsAsciiLetterOrDigit(c) || c is '.' or '_' or '-' or ' ') ? code : null;
 

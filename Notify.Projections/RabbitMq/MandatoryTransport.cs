@@ -14,7 +14,7 @@ namespace Notify.Projections.RabbitMq;
 /// <summary>
 /// Sending to RabbitMQ, for Wolverine's outbox: a message leaves the outbox only when the broker has confirmed that it is in
 /// its queue. Wolverine's own RabbitMQ sender publishes without <c>mandatory</c>, so that a message to a missing queue is
-/// confirmed and gone; receiving is Wolverine's own.
+/// confirmed and lost; receiving is Wolverine's own.
 /// </summary>
 internal sealed class MandatoryTransport() : TransportBase<MandatoryQueue>(Scheme, "RabbitMQ, mandatory and confirmed", [Scheme])
 {

@@ -112,7 +112,7 @@ public sealed class Rebuild(IDocumentStore store, NpgsqlDataSource database, Reb
         return result;
     }
 
-    // Brings the tables beside from where they are to a progress that the live ones have reached.
+    // Brings the shadow tables from their progress to one that the live tables have reached.
     private async Task BuildAsync(long progress, CancellationToken cancellation)
     {
         while (built < progress)
@@ -141,7 +141,7 @@ public sealed class Rebuild(IDocumentStore store, NpgsqlDataSource database, Reb
         return await command.ExecuteScalarAsync(cancellation) as long?;
     }
 
-    // One rebuild of a read model at a time; a process that dies gives it back with its connection.
+    // One rebuild of a read model at a time; the lock of a failed process ends with its connection.
     private async Task<bool> LeaseAsync(NpgsqlConnection connection, string function, CancellationToken cancellation)
     {
         await using var command = new NpgsqlCommand($"select {function}(hashtextextended('notify rebuild ' || $1, 0))", connection);

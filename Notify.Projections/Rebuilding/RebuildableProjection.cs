@@ -5,12 +5,12 @@ using Npgsql;
 namespace Notify.Projections.Rebuilding;
 
 /// <summary>A table of a read model.</summary>
-/// <param name="Name">Its name, the same in the live schema and beside it.</param>
+/// <param name="Name">Its name, the same in the live and in the shadow schema.</param>
 /// <param name="Key">The columns of its key.</param>
 /// <param name="Ignored">Columns that describe the writing, not its content.</param>
 public sealed record ProjectedTable(string Name, IReadOnlyList<string> Key, IReadOnlyList<string> Ignored);
 
-/// <summary>A read model that can be built anew from the events beside the live one.</summary>
+/// <summary>A read model that can be rebuilt from the events in shadow tables.</summary>
 /// <param name="name">What <c>rebuild</c> calls it.</param>
 /// <param name="shard">The row of its progress in <c>mt_event_progression</c>.</param>
 /// <param name="schema">Where the live tables are.</param>
@@ -32,6 +32,9 @@ public abstract class RebuildableProjection(string name, string shard, string sc
     /// <summary>Its tables.</summary>
     public IReadOnlyList<ProjectedTable> Tables { get; } = tables;
 
-    /// <summary>Writes what a page of events changes into the tables beside, in the caller's transaction; pages come in order, from the first event on.</summary>
+    /// <summary>
+    /// Writes the changes of a page of events to the shadow tables, in the caller's transaction; pages come in order, from the first
+    /// event on.
+    /// </summary>
     public abstract Task ApplyAsync(IQuerySession session, NpgsqlTransaction transaction, IReadOnlyList<IEvent> events, CancellationToken cancellation);
 }

@@ -28,7 +28,9 @@ public sealed class RebuildableAnalytics(MasterKeyRing ring) : RebuildableProjec
     }
 }
 
-/// <summary>The notification views, by the fold that makes the live ones; written by a store of the same configuration whose documents lie beside.</summary>
+/// <summary>
+/// The notification views, by the fold of the live ones; written by a store of the same configuration in the shadow schema.
+/// </summary>
 public sealed class RebuildableViews(Func<string, IDocumentStore> storeBeside) : RebuildableProjection("notification-views", "notifications:All", NotifyStore.Schema,
     [new ProjectedTable("mt_doc_notificationview", ["id"], ["mt_last_modified"])]), IDisposable
 {

@@ -5,7 +5,7 @@ using Notify.Projections.Verification;
 namespace Notify.Projections.Rebuilding;
 
 /// <summary>Writes documents anew from their streams, by name: those that verification found to differ.</summary>
-/// <remarks>Each in a transaction of its own that holds the stream, so that no host changes the document meanwhile.</remarks>
+/// <remarks>Each in a transaction of its own that has locked the stream, so that no host changes the document meanwhile.</remarks>
 public sealed class SnapshotRebuild(IDocumentStore store, TextWriter output)
 {
     /// <summary>The name by which the command takes the streams of documents.</summary>

@@ -12,7 +12,7 @@ public static class ReceiptTable
 {
     private const string Columns = "provider, event_id, received_at, modes, what, message_id, delivery_id, notification, facts, raw, due_at";
 
-    // The raw text has a row of its own, which retention may drop; those of earlier versions stand in the receipt's row.
+    // The raw text has a row of its own, which retention may drop; those of earlier versions are in the receipt's row.
     private const string Read =
         """
         select r.provider, r.event_id, r.received_at, r.modes, r.what, r.message_id, r.delivery_id, r.notification, r.facts,

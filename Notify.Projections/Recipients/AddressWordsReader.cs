@@ -15,7 +15,7 @@ public static class AddressWordsReader
     /// <summary>Reads what was said at addresses, and by the registered users who have them and opted out of something.</summary>
     /// <remarks>Thousands may share an address; those who said no to nothing are in no index and are not read.</remarks>
     /// <param name="addresses">Channels and keyed hashes; each once or more often.</param>
-    /// <returns>The words; <c>null</c>: no address was given.</returns>
+    /// <returns>The preferences; <c>null</c>: no address was given.</returns>
     public static async Task<AddressWords?> LoadAsync(
         NpgsqlConnection connection, IEnumerable<(Channel Channel, string Fingerprint)> addresses, CancellationToken cancellation)
     {

@@ -18,7 +18,7 @@ public sealed record ReplayOptions(string EventId, long? AsOfVersion, DateTimeOf
     public const string Usage = "usage: replay EVENT-ID [--as-of TIME|VERSION] [--client CLIENT-ID] [--ndjson] [--reveal --by NAME "
         + "--reason TEXT]";
 
-    /// <summary>Reads the words after <c>replay</c>.</summary>
+    /// <summary>Parses the arguments after <c>replay</c>.</summary>
     /// <returns>The options, or what is wrong with them.</returns>
     public static (ReplayOptions? Options, string? Fault) Parse(IReadOnlyList<string> words)
     {

@@ -78,7 +78,7 @@ public sealed record PartitionedTable(string Name, string InUse)
         await using var inUse = OpenDeliveryTable.Command(connection,
             $"select {string.Format(CultureInfo.InvariantCulture, InUse, week.Name)}");
         if (await inUse.ExecuteScalarAsync(cancellation) is not false) return false;
-        // It waits for statements on the table and holds up those that come after: briefly, or it is tried an hour later.
+        // It waits for statements on the table and delays later ones: briefly, or it is tried an hour later.
         await using (var limit = OpenDeliveryTable.Command(connection, "set local lock_timeout = '1s'"))
             await limit.ExecuteNonQueryAsync(cancellation);
         await using var drop = OpenDeliveryTable.Command(connection, "select notify.drop_partition($1)", week.Name);

@@ -1,7 +1,7 @@
 namespace Notify.Projections;
 
 /// <summary>
-/// Commits the items of groups that failed, beside the groups that follow. A group is halved until the item that cannot be stored,
+/// Commits the items of groups that failed, apart from the groups that follow. A group is halved until the item that cannot be stored,
 /// or whose lock another transaction holds, is alone. The first fails; the second is tried again with growing pauses, and
 /// the items of the same key wait behind it.
 /// </summary>

@@ -25,7 +25,7 @@ internal sealed class PendingCommit<TItem, TResult>(TItem item, int rank, string
     /// <summary>Whether a commit with it was begun.</summary>
     public volatile bool WasTried;
 
-    /// <summary>Whether its caller has gone: it is not committed any more.</summary>
+    /// <summary>Whether its caller has cancelled: it is not committed any more.</summary>
     public volatile bool HasLeft;
 
     /// <summary>Whether it is committed apart from the others, since it is blocked.</summary>

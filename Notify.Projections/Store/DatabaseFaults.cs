@@ -53,7 +53,7 @@ public static class DatabaseFaults
     public static bool MayBeOfOneRow(Exception e) => e is not OutOfMemoryException && (!IsPassing(e) || IsTimeOut(e));
 
     /// <summary>
-    /// A fault for the log without its words, which may hold what a notification is about: its type and our place in the code.
+    /// Describes a fault for the log without its message, which may contain a notification's data: its type and our place in the code.
     /// </summary>
     public static string Describe(Exception e) =>
         $"{e.GetType().Name} {e.StackTrace?.Split('\n').FirstOrDefault(l => l.Contains("Notify.", StringComparison.Ordinal))?.Trim()}"

@@ -9,10 +9,10 @@ namespace Notify.Projections;
 /// <summary>Reads and locks many notifications' streams at a time.</summary>
 public static class NotificationStreams
 {
-    /// <summary>How long work on several streams waits for those that somebody else holds; two transactions of ours take less.</summary>
+    /// <summary>The time limit for locks of several streams; two transactions of ours take less.</summary>
     private static readonly TimeSpan StreamPatience = TimeSpan.FromMilliseconds(300);
 
-    /// <summary>Bounds how long the transaction waits for a lock: one row that somebody else holds must not stop a whole page.</summary>
+    /// <summary>Limits the time that the transaction waits for a lock: one locked row must not stop a whole page.</summary>
     /// <param name="isPart">Whether the work is a part of a page that failed: it is cut further, and each cut waits.</param>
     public static async Task LimitLockWaitsAsync(NpgsqlConnection connection, CancellationToken cancellation, bool isPart = false)
     {
@@ -127,8 +127,8 @@ public static class NotificationStreams
     }
 
     /// <summary>
-    /// Locks those of these streams that become free within a moment, until the transaction ends: a stream that somebody else holds
-    /// keeps no other waiting.
+    /// Locks those of these streams that become free within a moment, until the transaction ends: a stream that is locked elsewhere
+    /// does not delay the others.
     /// </summary>
     /// <returns>The streams that are still locked elsewhere. Their deliveries are to be set aside.</returns>
     public static async Task<HashSet<string>> LockFreeAsync(

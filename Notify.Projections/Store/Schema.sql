@@ -1,4 +1,4 @@
--- Tables that stand beside the event store, in the schema "notify". Step 1 of the migrations: it does not change any more. Later
+-- Tables of Notify's own, in the schema "notify". Step 1 of the migrations: its statements never change. Later
 -- changes are numbered steps in the folder Migrations.
 create schema if not exists notify;
 
@@ -78,8 +78,8 @@ create table if not exists notify.queue_activity (
     primary key (bucket, queue, host)
 );
 
--- Which delivery a provider's message belongs to, where a repeat would reach the person twice: a message that was found
--- by asking must not be taken for another delivery with the same words.
+-- The delivery of a provider's message, where a repeat would reach the person twice: a message that was found
+-- by asking must not be taken for another delivery with the same text.
 create table if not exists notify.provider_messages (
     provider    text not null,
     message_id  text not null,
@@ -201,7 +201,7 @@ create table if not exists notify.suppressions (
 create index if not exists suppressions_since on notify.suppressions (since desc, id) where lifted_at is null;
 
 -- The same by the provider's own ID, for receipts without ours. One request may have gone to several people under one ID:
--- such an ID says nothing.
+-- such an ID identifies none of them.
 alter table notify.provider_messages add column if not exists notification text;
 alter table notify.provider_messages add column if not exists is_shared boolean not null default false;
 

@@ -29,7 +29,7 @@ public sealed class StoreFormat
     /// <summary>Whether a device's app is written; a host of the former version would send to it by another app's settings.</summary>
     public bool WritesApps => written >= 4;
 
-    /// <summary>Whether the store holds forms that this host cannot judge: it then claims and plans nothing.</summary>
+    /// <summary>Whether the store contains forms that this host cannot read: it then claims and plans nothing.</summary>
     public bool IsOutdated => needed > Reader;
 
     /// <summary>Follows the hosts and the store.</summary>

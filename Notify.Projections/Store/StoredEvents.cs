@@ -91,7 +91,7 @@ public static class StoredEvents
             e is JsonException or NotSupportedException or FormatException or InvalidCastException or ArgumentException
                 or InvalidOperationException { Source: not "Npgsql" })
         {
-            // The exception's message may hold a part of the data.
+            // The exception's message may contain a part of the data.
             return (null, $"its data cannot be read ({(e is JsonException { Path: { } path } ? $"at {path}" : e.GetType().Name)})");
         }
     }

@@ -71,7 +71,7 @@ public static class SuppressionTable
         return true;
     }
 
-    /// <summary>Those of these suppressions that stand, by ID.</summary>
+    /// <summary>Reads those of these suppressions that are active, by ID.</summary>
     public static async Task<IReadOnlyDictionary<string, Suppression>> StandingAsync(NpgsqlConnection connection, IReadOnlyCollection<string> ids, DateTimeOffset now, CancellationToken cancellation)
     {
         if (ids.Count == 0) return new Dictionary<string, Suppression>();
@@ -80,7 +80,7 @@ public static class SuppressionTable
         return (await ReadAsync(command, cancellation)).ToDictionary(s => s.Id, StringComparer.Ordinal);
     }
 
-    /// <summary>A page of those that stand, the newest first.</summary>
+    /// <summary>Reads a page of active suppressions, the newest first.</summary>
     /// <param name="after">The last one of the page before.</param>
     public static async Task<List<Suppression>> ListAsync(
         NpgsqlConnection connection, Channel? channel, string? reason, string? id, DateTimeOffset now, int limit, (DateTimeOffset Since, string Id)? after, CancellationToken cancellation)

@@ -155,7 +155,7 @@ public sealed class TemplateBook : IAsyncDisposable
         return layouts[(pin.Key, pin.Version)] = compiled;
     }
 
-    // The version of a definition is at most its place in the stream: only other events stand between.
+    // The version of a definition is at most its place in the stream: only other events are between.
     private static async Task<T?> FindAsync<T>(IQuerySession session, string stream, int version, Func<T, int> versionOf, CancellationToken cancellation) where T : class
     {
         for (long from = version; ; )

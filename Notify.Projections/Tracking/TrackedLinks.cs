@@ -19,7 +19,7 @@ public sealed record TrackedLink(string Token, Guid DeliveryId, string Notificat
 
 /// <summary>
 /// The addresses by which a delivery's links and its opening are noticed: <c>{Notify:PublicUrl}/t/{token}</c>, short enough for
-/// an SMS, and <c>/o/{token}</c>. Tokens are keyed hashes: nobody can make one, and none holds an address.
+/// an SMS, and <c>/o/{token}</c>. Tokens are keyed hashes: nobody can make one, and none contains an address.
 /// </summary>
 public sealed class TrackedLinks(DeliveryTokens tokens, MasterKeyRing ring, IConfiguration configuration, SmsLimits sms)
 {
@@ -56,7 +56,7 @@ public sealed class TrackedLinks(DeliveryTokens tokens, MasterKeyRing ring, ICon
     public static async Task<TrackedLink?> FindAsync(NpgsqlConnection connection, string token, CancellationToken cancellation)
     {
         if (token.Length != TokenLength) return null;
-        // notify.tracked_links holds the links of earlier versions.
+        // notify.tracked_links contains the links of earlier versions.
         await using var command = OpenDeliveryTable.Command(
             connection,
             """

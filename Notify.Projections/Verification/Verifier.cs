@@ -6,7 +6,7 @@ using SessionOptions = Marten.Services.SessionOptions;
 
 namespace Notify.Projections.Verification;
 
-/// <summary>How much a verification holds at once, and how long things may be late before they are faults.</summary>
+/// <summary>The limits of a verification: its memory, and the time that deliveries may be late before they are faults.</summary>
 public sealed record VerificationLimits
 {
     /// <summary>Streams and rows of a page.</summary>

@@ -9,12 +9,12 @@ public static class VerifyCommand
     /// <summary>How it is called.</summary>
     public const string Usage = "usage: verify [--since TIME|SEQUENCE]";
 
-    /// <summary>The words after <c>verify</c>.</summary>
+    /// <summary>The arguments after <c>verify</c>.</summary>
     /// <param name="Sequence">Streams with events after this sequence; <c>null</c>: not given.</param>
     /// <param name="Time">Streams with events since this time; <c>null</c>: not given.</param>
     public sealed record Options(long? Sequence = null, DateTimeOffset? Time = null);
 
-    /// <summary>Reads the words after <c>verify</c>.</summary>
+    /// <summary>Parses the arguments after <c>verify</c>.</summary>
     /// <returns>The options, or the fault in them.</returns>
     public static (Options? Options, string? Fault) Parse(IReadOnlyList<string> words)
     {

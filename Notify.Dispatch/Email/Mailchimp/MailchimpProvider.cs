@@ -11,7 +11,7 @@ namespace Notify.Dispatch.Email.Mailchimp;
 /// <remarks>It has no idempotency key, and its search lags: an unclear call stays unknown until a receipt or its deadline, and nothing is repeated.</remarks>
 public sealed class MailchimpProvider : IDeliveryProvider, IDisposable
 {
-    /// <summary>The metadata field that holds the delivery's ID; webhooks bring it back.</summary>
+    /// <summary>The metadata field with the delivery's ID; webhooks return it.</summary>
     public const string DeliveryField = "notify_delivery";
 
     /// <summary>The largest request, in bytes.</summary>

@@ -6,8 +6,8 @@ using Notify.Domain.Notifications;
 namespace Notify.Dispatch.Email.SendGrid;
 
 /// <summary>
-/// Lets mails of the same words share a request although each has tracked links of its own: marks stand in their place, which
-/// SendGrid replaces for each personalization (<c>substitutions</c>).
+/// Lets mails with the same text share a request although each has tracked links of its own: marks replace the links, and
+/// SendGrid replaces the marks for each personalization (<c>substitutions</c>).
 /// </summary>
 public static class SendGridLinks
 {

@@ -23,7 +23,7 @@ public static class SendGridMail
     /// <summary>The largest request, in bytes.</summary>
     public const int MaxBytes = 30 * 1024 * 1024;
 
-    /// <summary>The custom argument that holds the delivery's ID; event webhooks bring it back.</summary>
+    /// <summary>The custom argument with the delivery's ID; event webhooks return it.</summary>
     public const string DeliveryArgument = "notify_delivery";
 
     /// <summary>The most personalizations, and so recipients, in one request.</summary>

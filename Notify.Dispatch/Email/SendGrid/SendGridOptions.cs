@@ -28,7 +28,7 @@ public sealed record SendGridOptions
     /// <summary>Recipients in one request, where their mails are the same: 1 to 1,000.</summary>
     public int MaxRecipients { get; init; } = SendGridMail.MaxRecipients;
 
-    /// <summary>How long a connection may take to stand.</summary>
+    /// <summary>The time limit for establishing a connection.</summary>
     public TimeSpan ConnectTimeout { get; init; } = ProviderCall.ConnectTimeout;
 
     /// <summary>How long one request may take.</summary>

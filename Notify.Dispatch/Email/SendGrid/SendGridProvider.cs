@@ -97,7 +97,7 @@ public sealed class SendGridProvider : IDeliveryProvider, ISendsMany, IDisposabl
                 : (together, []);
             if (ended.Count > 1 && others.Count == 0 && outcome is AttemptOutcome.Rejected && !SendGridStatus.ConcernsAll(fields))
             {
-                // Whom or what it does not like, it did not say: one of them must not stand in the way of the others.
+                // SendGrid did not name the rejected recipient or field: one mail must not block the others.
                 waiting.Push(ended[(ended.Count / 2)..]);
                 waiting.Push(ended[..(ended.Count / 2)]);
                 continue;
@@ -145,7 +145,7 @@ public sealed class SendGridProvider : IDeliveryProvider, ISendsMany, IDisposabl
         }
     }
 
-    // More deliveries may be under way than calls; those with words of their own wait here for a call. False: too long.
+    // More deliveries than calls may be in flight; those with a text of their own wait here for a call. False: too long.
     private async Task<bool> TakeSlotAsync(CancellationToken cancellation)
     {
         try

@@ -43,7 +43,7 @@ public static partial class SendGridStatus
     }
 
     /// <summary>Reads the fields that an error's body names, such as <c>personalizations.0.to.0.email</c>; a malformed body names none.</summary>
-    /// <remarks>The messages beside them are not read: they repeat addresses.</remarks>
+    /// <remarks>The messages next to them are not read: they repeat addresses.</remarks>
     public static IReadOnlyList<string> Read(byte[] body)
     {
         try

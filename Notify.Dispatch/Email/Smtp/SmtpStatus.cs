@@ -29,7 +29,9 @@ public static partial class SmtpStatus
 {
     /// <summary>Returns the outcome of a rejection.</summary>
     /// <param name="status">The three digits.</param>
-    /// <param name="text">The answer's text, which may begin with an enhanced code; the rest of it is not kept, as it may hold the address.</param>
+    /// <param name="text">
+    /// The answer's text, which may begin with an enhanced code; the rest is not kept, as it may contain the address.
+    /// </param>
     public static AttemptOutcome Outcome(SmtpStage stage, int status, string? text)
     {
         var enhanced = Enhanced().Match(text ?? "") is { Success: true } m ? m.Value : null;

@@ -19,7 +19,7 @@ public static class TwilioInquiry
 {
     /// <summary>
     /// How far Twilio's clock and ours may differ, and how much later than it was recorded a call may begin: rather wide than
-    /// narrow, since a message that is overlooked is sent again, and other deliveries' messages with the same words are known
+    /// narrow, since a message that is missed is sent again, and other deliveries' messages with the same text are recorded
     /// as theirs.
     /// </summary>
     public static readonly TimeSpan ClockSkew = TimeSpan.FromMinutes(2);

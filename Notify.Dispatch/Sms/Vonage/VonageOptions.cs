@@ -38,7 +38,7 @@ public sealed record VonageOptions
     /// <summary>Calls under way at once.</summary>
     public int Concurrency { get; init; } = 30;
 
-    /// <summary>How long a connection may take to stand.</summary>
+    /// <summary>The time limit for establishing a connection.</summary>
     public TimeSpan ConnectTimeout { get; init; } = ProviderCall.ConnectTimeout;
 
     /// <summary>How long one request may take.</summary>

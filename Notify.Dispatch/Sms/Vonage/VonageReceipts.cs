@@ -91,7 +91,7 @@ public sealed class VonageReceipts : IReceiptSource
             using var json = JsonDocument.Parse(post.Body);
             if (json.RootElement.ValueKind != JsonValueKind.Object || json.RootElement.EnumerateObject().Count() > Signatures.MaxFields)
                 return null;
-            // Objects inside stand only in the Messages API's, which signs the body as a whole.
+            // Nested objects occur only in the Messages API's, which signs the body as a whole.
             return [.. json.RootElement.EnumerateObject().Where(p => p.Value.ValueKind is not (JsonValueKind.Object or JsonValueKind.Array or JsonValueKind.Null))
                 .Select(p => new KeyValuePair<string, string>(p.Name, p.Value.ValueKind == JsonValueKind.String ? p.Value.GetString()! : p.Value.GetRawText()))];
         }

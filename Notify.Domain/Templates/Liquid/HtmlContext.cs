@@ -38,13 +38,13 @@ internal sealed class HtmlContext
     /// <summary>How many values were written so far.</summary>
     public int Values { get; private set; }
 
-    /// <summary>Whether the next character stands between tags.</summary>
+    /// <summary>Whether the next character is between tags.</summary>
     public bool IsBetweenTags => now.State is HtmlState.Text or HtmlState.Comment;
 
-    /// <summary>Whether the next character stands in an attribute that is an address.</summary>
+    /// <summary>Whether the next character is in an attribute that is an address.</summary>
     public bool IsInAddress => now.IsQuoted && Links.Contains(now.Attribute);
 
-    /// <summary>Where the next character stands; also to go back there, where there are several ways on.</summary>
+    /// <summary>The position of the next character; set to return to it, where there are several ways on.</summary>
     public HtmlPosition Position { get => now; set => now = value; }
 
     /// <summary>Reads the template's own text.</summary>

@@ -58,8 +58,8 @@ internal readonly record struct HtmlPosition(
             && (State is not (HtmlState.Code or HtmlState.Double or HtmlState.Single) || Element == first.Element));
 }
 
-/// <summary>The character references of HTML that can stand in a scheme, end it, or are passed over in it.</summary>
-/// <remarks>WHATWG: HTML, 13.5 Named character references. All others stand for characters that no scheme has.</remarks>
+/// <summary>The character references of HTML that can occur in a scheme, end it, or are ignored in it.</summary>
+/// <remarks>WHATWG: HTML, 13.5 Named character references. All others are characters that no scheme has.</remarks>
 internal static class CharacterReferences
 {
     private static readonly Dictionary<string, string> Named = new(StringComparer.Ordinal)

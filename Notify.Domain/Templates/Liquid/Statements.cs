@@ -23,7 +23,7 @@ internal enum HtmlPlace
     Style,
 }
 
-/// <summary>Text that stands for itself.</summary>
+/// <summary>Literal text.</summary>
 internal sealed class PlainText(string text) : Statement
 {
     /// <inheritdoc />

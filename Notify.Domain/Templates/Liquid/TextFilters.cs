@@ -101,7 +101,7 @@ internal static partial class TextFilters
         return first < 0 || first > size || length < 0 ? null : (first, Math.Min(length, size - first));
     }
 
-    // As Ruby: a blank divides at any number of blanks, nothing divides every character, and no empty text stands at the end.
+    // As Ruby: a blank divides at any number of blanks, nothing divides every character, and no empty text is at the end.
     private static IEnumerable<string> Split(string text, string separator)
     {
         if (separator.Length == 0) return Characters.Of(text);

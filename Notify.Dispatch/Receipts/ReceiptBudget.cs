@@ -11,14 +11,14 @@ public sealed class ReceiptBudget(long max = ReceiptBudget.Max)
     /// <summary>As many as four of the largest posts, with the copies that reading them makes.</summary>
     public const long Max = 4L * Copies * ReceiptEndpoints.MaxBytes;
 
-    /// <summary>What a post takes in memory until its receipts are committed.</summary>
+    /// <summary>Returns the memory that a post needs until its receipts are committed.</summary>
     /// <param name="bytes">Bytes of its body.</param>
     public static long Of(long bytes) => Copies * bytes;
 
     private long held;
 
     /// <summary>Reserves the bytes of a post.</summary>
-    /// <returns>Whether there is room; if so, the caller gives them back.</returns>
+    /// <returns>Whether there is room; if so, the caller releases them.</returns>
     public bool TryReserve(long bytes)
     {
         if (Interlocked.Add(ref held, bytes) is var total && (total <= max || total == bytes)) return true;
@@ -26,6 +26,6 @@ public sealed class ReceiptBudget(long max = ReceiptBudget.Max)
         return false;
     }
 
-    /// <summary>Gives bytes back.</summary>
+    /// <summary>Releases bytes.</summary>
     public void Release(long bytes) => Interlocked.Add(ref held, -bytes);
 }

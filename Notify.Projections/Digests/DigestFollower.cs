@@ -22,7 +22,7 @@ public sealed record DigestFollower(Notification Digest, IReadOnlyList<string> M
 
     /// <summary>Divides the members of a digest.</summary>
     /// <param name="busy">The streams that other transactions hold.</param>
-    /// <param name="contents">What was read of the others; <c>null</c>: this host cannot open their texts.</param>
+    /// <param name="contents">The contents of the others; <c>null</c>: this host cannot decrypt their texts.</param>
     public static DigestFollower Of(
         Notification digest, IEnumerable<DigestEntry> entries, IReadOnlySet<string> busy, DigestContents? contents)
     {

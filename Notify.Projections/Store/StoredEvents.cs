@@ -44,7 +44,7 @@ public static class StoredEvents
     private static readonly ConcurrentDictionary<Type, PropertyInfo[]> Required = new();
 
     /// <summary>Reads all events of these streams, in no order between streams and in the order of versions in each.</summary>
-    /// <param name="keep">What is kept of each event as it is read; <c>null</c>: all of it.</param>
+    /// <param name="keep">Reduces each event as it is read; <c>null</c>: all of it is kept.</param>
     public static async Task<List<StoredEvent>> OfStreamsAsync(
         IQuerySession session, string[] keys, CancellationToken cancellation, Func<object, object>? keep = null)
     {

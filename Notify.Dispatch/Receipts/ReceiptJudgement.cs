@@ -100,7 +100,7 @@ public sealed class ReceiptJudgement(SubjectKeys keys, StreamFaults faults, ILog
     }
 
     // By the address of the delivery; by the one that the receipt names only where there is no delivery. Receipts of test clients'
-    // messages, and those verified for test clients alone, suppress no address.
+    // messages, and those verified for test clients alone, change no suppression.
     private async Task<List<(AddressToSuppress? Suppress, string? Lift)>> AddressesAsync(NpgsqlConnection connection, Verdicts verdicts, DateTimeOffset now, CancellationToken cancellation)
     {
         var judged = new List<(AddressToSuppress?, string?)>();

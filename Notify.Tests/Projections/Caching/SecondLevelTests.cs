@@ -9,7 +9,7 @@ using Notify.Tests.Support;
 
 namespace Notify.Tests.Projections.Caching;
 
-/// <summary>The cache level over Redis: its entries are encrypted, and no caller waits for it.</summary>
+/// <summary>The cache level over Redis: its entries are encrypted, and a slow Redis delays callers only up to a limit.</summary>
 public sealed class SecondLevelTests
 {
     private static readonly string OtherKey = Convert.ToBase64String([.. Enumerable.Range(0, 32).Select(i => (byte)i)]);

@@ -107,7 +107,9 @@ public sealed class MailchimpProviderTests : IAsyncDisposable
         { 429, "", new AttemptOutcome.Retry(Reasons.Retry, "429") },
         { 403, "", new AttemptOutcome.Halted("403") },
         { 400, "", new AttemptOutcome.Rejected(Reasons.Rejected, "400") },
-        { 302, "", new AttemptOutcome.Retry(Reasons.Retry, "302") },
+        { 301, "", new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
+        { 302, "", new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
+        { 307, "", new AttemptOutcome.Retry(Reasons.Retry, "307") },
     };
 
     [Theory, MemberData(nameof(Unreadable))]

@@ -149,6 +149,8 @@ public sealed class SendGridProviderTests : IAsyncDisposable
     [InlineData(200, null)]
     [InlineData(201, "m-1")]
     [InlineData(204, null)]
+    [InlineData(301, null)]
+    [InlineData(302, "m-1")]
     [InlineData(303, null)]
     public async Task Yes_without_SendGrids_own_sign_is_unknown(int status, string? id)
     {

@@ -75,6 +75,13 @@ public sealed class SmtpProviderTests : IAsyncDisposable
         { "MAIL", "552 5.3.4 too big", new AttemptOutcome.Rejected(Reasons.TooLarge, "552 5.3.4") },
         { "RCPT", "550 5.1.1 <someone@example.com>: no such user", new AttemptOutcome.Rejected(Reasons.HardBounced, "550 5.1.1", AddressVerdict.Suppress) },
         { "RCPT", "550 no such user", new AttemptOutcome.Rejected(Reasons.BadAddress, "550") },
+        // RFC 2034, 3: the code begins the text, and its class is the reply's. All else that looks like one is an address or a version.
+        { "RCPT", "550 rejected, 5.1.1.20 is on a list", new AttemptOutcome.Rejected(Reasons.BadAddress, "550") },
+        { "RCPT", "550 5.2.1.7 is on a list", new AttemptOutcome.Rejected(Reasons.BadAddress, "550") },
+        { "RCPT", "550 refused by filter 5.1.1", new AttemptOutcome.Rejected(Reasons.BadAddress, "550") },
+        { "RCPT", "550 4.1.1 of another class", new AttemptOutcome.Rejected(Reasons.BadAddress, "550") },
+        { "RCPT", "550-5.1.1 no\r\n550 5.1.1 no",
+            new AttemptOutcome.Rejected(Reasons.HardBounced, "550 5.1.1", AddressVerdict.Suppress) },
         { "RCPT", "552 5.2.2 mailbox full", new AttemptOutcome.Rejected(Reasons.Rejected, "552 5.2.2") },
         { "RCPT", "450 4.2.0 greylisted", new AttemptOutcome.Retry(Reasons.Retry, "450 4.2.0") },
         { "RCPT", "554 5.7.1 policy", new AttemptOutcome.Rejected(Reasons.Rejected, "554 5.7.1") },

@@ -53,7 +53,11 @@ public class TwilioStatusTests
         { 401, 20003, new AttemptOutcome.Halted("20003") },
         { 403, 20005, new AttemptOutcome.Halted("20005") },
         { 404, 20404, new AttemptOutcome.Halted("20404") },
-        { 302, null, new AttemptOutcome.Retry(Reasons.Retry, "302") },
+        { 503, 503, new AttemptOutcome.Unknown(Reasons.GatewayAnswered) }, // a gateway's JSON: the dictionary begins with 10001
+        { 101, null, new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
+        { 301, null, new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
+        { 302, null, new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
+        { 307, null, new AttemptOutcome.Retry(Reasons.Retry, "307") }, // RFC 9110, 15.4.8: the same request, elsewhere
     };
 
     [Theory, MemberData(nameof(Answers))]

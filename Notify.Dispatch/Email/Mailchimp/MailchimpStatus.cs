@@ -30,7 +30,8 @@ public static class MailchimpStatus
 
         return (int)status switch
         {
-            (>= 200 and < 300) or 303 => new AttemptOutcome.Unknown(Reasons.UnreadableAnswer),
+            // RFC 9110, 15.4.2 to 15.4.4: after 301 to 303 user agents ask by GET for what a POST has made.
+            < 400 and not (307 or 308) => new AttemptOutcome.Unknown(Reasons.UnreadableAnswer),
             408 or 429 => new AttemptOutcome.Retry(Reasons.Retry, word, retryAfter),
             401 or 402 or 403 or 404 or 405 => new AttemptOutcome.Halted(word),
             // Mailchimp Transactional, Errors: «any non-200 response code is an error», with a document of status, code, name and

@@ -27,7 +27,8 @@ public static partial class SendGridStatus
         {
             // SendGrid, Mail Send: «202 Accepted», with the message's ID in X-Message-Id. Any other yes is not Mail Send's own.
             202 when messageId is { Length: > 0 } => new AttemptOutcome.Accepted(messageId),
-            (>= 200 and < 300) or 303 => new AttemptOutcome.Unknown(Reasons.UnreadableAnswer),
+            // RFC 9110, 15.4.2 to 15.4.4: after 301 to 303 user agents ask by GET for what a POST has made.
+            < 400 and not (307 or 308) => new AttemptOutcome.Unknown(Reasons.UnreadableAnswer),
             // The sender or the account, not the message: a key without the right to send, a sender that is not verified.
             401 or 403 or 404 or 405 or 415 => new AttemptOutcome.Halted(code),
             400 when fields.Any(f => IsOf("from", f)) => new AttemptOutcome.Halted(code),

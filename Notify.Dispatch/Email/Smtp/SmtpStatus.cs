@@ -34,7 +34,7 @@ public static partial class SmtpStatus
     /// </param>
     public static AttemptOutcome Outcome(SmtpStage stage, int status, string? text)
     {
-        var enhanced = Enhanced().Match(text ?? "") is { Success: true } m ? m.Value : null;
+        var enhanced = EnhancedOf(status, text);
         var code = enhanced is null ? $"{status}" : $"{status} {enhanced}";
         return (stage, status, enhanced) switch
         {
@@ -63,6 +63,11 @@ public static partial class SmtpStatus
         _ => new AttemptOutcome.Halted($"{status}"),
     };
 
-    [GeneratedRegex(@"\b[245]\.\d{1,3}\.\d{1,3}\b")]
+    // RFC 2034, 3 and 4: it begins the text, and its class is the reply's first digit. What looks like one in the midst of a text is a
+    // network address or a version.
+    private static string? EnhancedOf(int status, string? text) =>
+        Enhanced().Match(text ?? "") is { Success: true } m && m.Groups[1].Value[0] - '0' == status / 100 ? m.Groups[1].Value : null;
+
+    [GeneratedRegex(@"^\s*([245]\.\d{1,3}\.\d{1,3})(?![\d.])")]
     private static partial Regex Enhanced();
 }

@@ -20,17 +20,21 @@ public static class TwilioStatus
         {
             // Twilio creates a message by 201 and names it by its SID (OpenAPI, CreateMessage). Any other yes is not Twilio's own.
             (201, _) when sid is { Length: > 0 } => new AttemptOutcome.Accepted(sid),
-            ( >= 200 and < 300, _) or (303, _) => new AttemptOutcome.Unknown(Reasons.UnreadableAnswer),
+            // RFC 9110, 15.4.2 to 15.4.4: after 301 to 303 user agents ask by GET for what a POST has made.
+            ( < 400 and not (307 or 308), _) => new AttemptOutcome.Unknown(Reasons.UnreadableAnswer),
             (408 or 429, _) => new AttemptOutcome.Retry(Reasons.Retry, word, retryAfter),
             // Twilio, «Twilio's Response»: errors come as an exception document of status, message, code and more_info; «500 Server
             // Error: we couldn't return the representation due to an internal server error». Without a code it is not Twilio's.
-            ( >= 500, _) => GatewayAnswers.Of((int)status, code is not null, word, retryAfter),
+            ( >= 500, _) => GatewayAnswers.Of((int)status, code is >= FirstCode, word, retryAfter),
             (_, { } error) when OfError(error, word, retryAfter) is { } known => known,
             (401 or 403 or 404 or 405, _) => new AttemptOutcome.Halted(word),
             ( >= 400, _) => new AttemptOutcome.Rejected(Reasons.Rejected, word),
             _ => new AttemptOutcome.Retry(Reasons.Retry, word),
         };
     }
+
+    // The dictionary of errors begins with 10001. Gateways write HTTP's status as their code.
+    private const int FirstCode = 10_000;
 
     // Each by its page, twilio.com/docs/api/errors/{code}; some have come with 400 and with 403. Null: the status says it.
     private static AttemptOutcome? OfError(int code, string word, TimeSpan? retryAfter) => code switch

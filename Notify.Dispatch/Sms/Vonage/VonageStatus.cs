@@ -36,7 +36,8 @@ public static class VonageStatus
         {
             200 when isRefusal => Refused(parts![0].Status, retryAfter),
             // It may have taken the request, and names no message: no other 2xx is the SMS API's.
-            (>= 200 and < 300) or 303 => new AttemptOutcome.Unknown(Reasons.UnreadableAnswer),
+            // RFC 9110, 15.4.2 to 15.4.4: after 301 to 303 user agents ask by GET for what a POST has made.
+            < 400 and not (307 or 308) => new AttemptOutcome.Unknown(Reasons.UnreadableAnswer),
             408 or 420 or 429 => new AttemptOutcome.Retry(Reasons.Retry, word, retryAfter),
             // Vonage, SMS API: «status 5, Internal Error: an error has occurred in the platform whilst processing this message». It
             // says so in messages[].status; a 5xx without that is not the SMS API's.

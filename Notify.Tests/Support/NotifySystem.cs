@@ -88,6 +88,9 @@ public sealed class NotifySystem : IAsyncDisposable
     /// <summary>The broker that carries its messages; <c>null</c> when PostgreSQL does.</summary>
     public MessageBroker? Broker { get; private init; }
 
+    /// <summary>The folder of another version, from which hosts are started; <c>null</c>: this version.</summary>
+    public string? Root { get; set; }
+
     public HostProcess Api { get; private set; } = null!;
 
     public HostProcess Projections { get; private set; } = null!;
@@ -103,10 +106,11 @@ public sealed class NotifySystem : IAsyncDisposable
     /// <param name="broker">The RabbitMQ broker that carries its messages, in the virtual host <c>notify</c>; PostgreSQL does when none is given.</param>
     /// <param name="standby">Whether its own PostgreSQL has a standby, which the hosts know, too.</param>
     /// <param name="clusterFolder">Where its own PostgreSQL lies; in the run's folder when none is given.</param>
+    /// <param name="root">The folder of another version that migrates its own cluster and whose hosts are started; see <see cref="Root"/>.</param>
     /// <param name="carriers">The providers of SMS and email, played by the sandbox; Twilio and SendGrid when none are named.</param>
     public static async Task<NotifySystem> StartAsync(
         string name, Dictionary<string, string>? settings = null, bool ownCluster = false, bool projections = true, bool testSandbox = false, MessageBroker? broker = null,
-        string[]? carriers = null, bool standby = false, string? clusterFolder = null)
+        string[]? carriers = null, bool standby = false, string? clusterFolder = null, string? root = null)
     {
         PostgresCluster cluster;
         string database;
@@ -115,7 +119,7 @@ public sealed class NotifySystem : IAsyncDisposable
             cluster = await PostgresCluster.StartAsync(clusterFolder ?? Path.Combine(Repository.Home, $"pg-{name}"));
             database = "fault_test";
             await cluster.CreateDatabaseAsync(database);
-            await TestRun.MigrateAsync(cluster.ConnectionString(database));
+            await TestRun.MigrateAsync(cluster.ConnectionString(database), root: root);
         }
         else
         {
@@ -123,7 +127,7 @@ public sealed class NotifySystem : IAsyncDisposable
         }
 
         var follower = standby ? await cluster.StartStandbyAsync(Path.Combine(Repository.Home, $"pg-{name}-standby")) : null;
-        var system = new NotifySystem(name, cluster, ownCluster, database, settings ?? [], follower) { Broker = broker };
+        var system = new NotifySystem(name, cluster, ownCluster, database, settings ?? [], follower) { Broker = broker, Root = root };
         if (broker is not null) await system.UseTransportAsync("RabbitMq");
         await system.StartAsync(projections, testSandbox, carriers ?? ["twilio", "sendgrid"]);
         return system;
@@ -414,7 +418,8 @@ public sealed class NotifySystem : IAsyncDisposable
     private async Task CreateClientAsync()
     {
         var (exitCode, output, _) = await HostProcess.RunAsync(
-            "create-client", Repository.Program("Notify.Api"), ["create-client"], HostRoles.For(environment, "Api"),
+            "create-client", Repository.Program("Notify.Api", Root), ["create-client"],
+            Root is null ? HostRoles.For(environment, "Api") : environment,
             TestRun.Log($"{name}-create-client"));
         if (exitCode != 0) throw new InvalidOperationException($"create-client ended with {exitCode}: {output}");
         var made = JsonNode.Parse(output.Trim().Split('\n')[^1])!;
@@ -425,8 +430,9 @@ public sealed class NotifySystem : IAsyncDisposable
     {
         foreach (var (key, value) in environment) own.TryAdd(key, value);
         foreach (var key in own.Keys.Where(key => own[key].Length == 0).ToList()) own.Remove(key);
-        own = HostRoles.For(own, host);
-        var process = HostProcess.Start(host, Repository.Program(project ?? $"Notify.{host}"), [], own, TestRun.Log($"{name}-{host}"));
+        var root = project is null ? Root : null;
+        if (root is null) own = HostRoles.For(own, host);
+        var process = HostProcess.Start(host, Repository.Program(project ?? $"Notify.{host}", root), [], own, TestRun.Log($"{name}-{host}"));
         lock (all) all.Add(process);
         return process;
     }

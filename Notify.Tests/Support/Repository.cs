@@ -16,8 +16,9 @@ public static class Repository
     public static string? Script { get; } = Environment.GetEnvironmentVariable("NOTIFY_SCRIPT") is { Length: > 0 } script ? script : null;
 
     /// <summary>A host's program.</summary>
-    public static string Program(string project) =>
-        Path.Combine(Root, project, "bin", Configuration, "net10.0", $"{Path.GetFileName(project)}.dll");
+    /// <param name="root">The folder of another version; <c>null</c>: this one.</param>
+    public static string Program(string project, string? root = null) =>
+        Path.Combine(root ?? Root, project, "bin", root is null ? Configuration : "Release", "net10.0", $"{Path.GetFileName(project)}.dll");
 
     /// <summary>Runs a program to its end; processes that it starts may stay.</summary>
     /// <returns>Its output.</returns>

@@ -16,6 +16,8 @@ public sealed class TestRun : IAsyncDisposable
     private static readonly Lazy<Task<string>> Template = new(MigrateAsync);
     private static readonly Lazy<Task<JsonElement>> SandboxKeys = new(MakeSandboxKeysAsync);
     private static readonly Lazy<Task<NotifySystem>> Shared = new(() => NotifySystem.StartAsync("shared", testSandbox: true));
+    // Beside traffic a migration asks for a lock again and again.
+    private static readonly TimeSpan MigrationPatience = TimeSpan.FromMinutes(6);
     private static int databases;
 
     /// <summary>The installation's master key and pepper, the same for all systems of a run.</summary>
@@ -70,14 +72,17 @@ public sealed class TestRun : IAsyncDisposable
 
     /// <summary>Runs the migrations, each once, as an installation does.</summary>
     /// <param name="transport">The settings of the transport, where it is not PostgreSQL.</param>
-    public static async Task MigrateAsync(string connectionString, IReadOnlyDictionary<string, string>? transport = null)
+    /// <param name="root">The folder of another version, whose hosts log in as the owner; <c>null</c>: this one.</param>
+    public static async Task MigrateAsync(
+        string connectionString, IReadOnlyDictionary<string, string>? transport = null, string? root = null)
     {
         var environment = new Dictionary<string, string>(Secrets) { ["ConnectionStrings__notify"] = connectionString };
         foreach (var (key, value) in transport ?? new Dictionary<string, string>()) environment[key] = value;
         foreach (var host in new[] { "Projections", "Api", "Dispatch" })
         {
-            var (exitCode, output, _) = await HostProcess.RunAsync($"migrate {host}", Repository.Program($"Notify.{host}"), ["migrate"],
-                HostRoles.For(environment, host, isCommand: true), Log($"migrate-{host}-{Guid.NewGuid():N}"));
+            var (exitCode, output, _) = await HostProcess.RunAsync($"migrate {host}", Repository.Program($"Notify.{host}", root), ["migrate"],
+                root is null ? HostRoles.For(environment, host, isCommand: true) : environment, Log($"migrate-{host}-{Guid.NewGuid():N}"),
+                MigrationPatience);
             if (exitCode != 0) throw new InvalidOperationException($"The migration of {host} ended with {exitCode}: {output}");
         }
     }

@@ -81,28 +81,16 @@ public static class Devices
 
     /// <summary>Returns a device's address, which is stored encrypted: its token, or its subscription as JSON.</summary>
     public static string AddressOf(Platform platform, string? token, WebPushSubscription? subscription) => token is not null
-        ? Spelled(platform, token)
+        ? DeviceIds.Spelled(platform, token)
         : JsonSerializer.Serialize(subscription! with { ExpirationTime = null }, NotifyJson.Options);
 
     /// <summary>A device's ID, which follows from its token: the same token is the same device.</summary>
-    public static string IdOf(MasterKeyRing ring, RegisterDevice device) =>
-        IdOf(ring, device.Platform!.Value, device.Token is null ? device.Subscription!.Endpoint! : Spelled(device.Platform.Value,
-            device.Token));
+    public static string IdOf(MasterKeyRing ring, RegisterDevice device) => DeviceIds.Of(ring, device.Platform!.Value,
+        device.Token is null ? device.Subscription!.Endpoint! : DeviceIds.Spelled(device.Platform.Value, device.Token));
 
-    /// <summary>
-    /// The IDs that earlier versions gave to the same device by another spelling of its token: hexadecimal digits in capitals, or as the
-    /// app wrote them.
-    /// </summary>
+    /// <summary>The IDs that earlier versions gave to the same device by another spelling of its token.</summary>
     internal static IReadOnlyList<string> EarlierIdsOf(MasterKeyRing ring, RegisterDevice device) =>
-        device is not { Platform: Platform.Ios, Token: { } token } ? []
-            : [.. new[] { token.ToUpperInvariant(), token }.Where(t => t != Spelled(Platform.Ios, t)).Distinct().Select(t => IdOf(ring,
-                Platform.Ios, t))];
-
-    private static string IdOf(MasterKeyRing ring, Platform platform, string address) => "d_" + ring.Fingerprint("device",
-        $"{platform}\n{address}")[..22];
-
-    // An APNs token is hexadecimal: the same device in either case. Others are taken as they are.
-    private static string Spelled(Platform platform, string token) => platform == Platform.Ios ? token.ToLowerInvariant() : token;
+        device is { Platform: Platform.Ios, Token: { } token } ? DeviceIds.EarlierOf(ring, token) : [];
 
     /// <summary>Maps the endpoints.</summary>
     public static void Map(IEndpointRouteBuilder app)

@@ -39,6 +39,9 @@ public static class Reasons
     /// <summary>The device was removed, or moved to another user, after planning.</summary>
     public const string DeviceRemoved = "DeviceRemoved";
 
+    /// <summary>Another delivery of the notification goes to the same device, which is stored by another spelling of its token.</summary>
+    public const string SameDevice = "SameDevice";
+
     /// <summary>It waits for its <c>sendAt</c>.</summary>
     public const string Scheduled = "Scheduled";
 

@@ -6,6 +6,7 @@ using Microsoft.Extensions.Hosting;
 using Notify.Projections.Hosting;
 using Notify.Projections.Privacy;
 using Notify.Projections.RabbitMq;
+using Notify.Projections.Recipients;
 using Npgsql;
 
 namespace Notify.Projections;
@@ -47,8 +48,14 @@ public static class Migrations
             () => services.GetRequiredService<IDocumentStore>().Storage.ApplyAllConfiguredChangesToDatabaseAsync(), clock, cancellation);
         var migrator = new SchemaMigrator(services.GetRequiredService<NpgsqlDataSource>(), clock);
         if (await migrator.ApplyAsync(SchemaMigrator.Steps, cancellation) is { } fault) return NotifyHost.Fail(name, fault);
-        return await services.GetRequiredService<HostKeys>().CheckAsync(records: true, cancellation) is { } wrong
-            ? NotifyHost.FailConfiguration(name, wrong) : 0;
+        if (await services.GetRequiredService<HostKeys>().CheckAsync(records: true, cancellation) is { } wrong)
+            return NotifyHost.FailConfiguration(name, wrong);
+        // It needs the keys, and goes on where it was broken off.
+        var removed = 0;
+        await WithRetriesAsync(
+            async () => removed += await ActivatorUtilities.CreateInstance<DeviceSpellings>(services).RunAsync(cancellation), clock, cancellation);
+        if (removed > 0) Console.WriteLine($"{name}: {removed} devices removed that were stored by another spelling of their token.");
+        return 0;
     }, cancellation);
 
     /// <summary>Applies a host's message storage and queues.</summary>

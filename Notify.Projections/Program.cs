@@ -86,7 +86,8 @@ switch (command)
         if (options is null) return NotifyHost.Fail(Name, fault!);
         return await NotifyHost.RunWithSecretsAsync(app.Services, Name, () => new Replayer(
             app.Services.GetRequiredService<IDocumentStore>(), database, app.Services.GetRequiredService<SubjectKeys>(),
-            app.Services.GetRequiredService<TimeProvider>(), Console.Out).RunAsync(Name, options));
+            app.Services.GetRequiredService<UserReferences>(), app.Services.GetRequiredService<TimeProvider>(), Console.Out)
+            .RunAsync(Name, options));
     case "rebuild":
         return await NotifyHost.RunWithSecretsAsync(app.Services, Name, () => RebuildCommand.RunAsync(
             app.Services, args.Where(a => !a.StartsWith('-')).Skip(1).ToArray(), Console.Out));
@@ -109,9 +110,14 @@ switch (command)
     case "rotate-data-keys":
         var (rotation, mistake) = RotateDataKeysOptions.Parse([.. args.Skip(1)]);
         if (rotation is null) return NotifyHost.Fail(Name, mistake!);
-        return await NotifyHost.RunAsHostAsync(app.Services, Name, () => new RotateDataKeys(
-            app.Services.GetRequiredService<IDocumentStore>(), database, app.Services.GetRequiredService<MasterKeyRing>(),
-            app.Services.GetRequiredService<TimeProvider>(), Console.Out).RunAsync(rotation, default));
+        return await NotifyHost.RunAsHostAsync(app.Services, Name, async () =>
+        {
+            var users = app.Services.GetRequiredService<UserReferences>();
+            var subjects = rotation.Subjects is null ? null : await users.FindStreamsAsync(rotation.Subjects, default);
+            return await new RotateDataKeys(
+                app.Services.GetRequiredService<IDocumentStore>(), database, app.Services.GetRequiredService<MasterKeyRing>(),
+                app.Services.GetRequiredService<TimeProvider>(), Console.Out).RunAsync(rotation with { Subjects = subjects }, default);
+        });
     default:
         app.UseEdge();
         app.MapOperations();

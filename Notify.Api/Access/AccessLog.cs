@@ -3,6 +3,7 @@ using Marten;
 using Notify.Api.Contract;
 using Notify.Domain.Clients;
 using Notify.Projections;
+using Notify.Projections.Privacy;
 
 namespace Notify.Api.Access;
 
@@ -16,20 +17,21 @@ public sealed class AccessLog : IAsyncDisposable
     private const int MaxWaiting = 2000;
     private static readonly TimeSpan MaxWait = TimeSpan.FromSeconds(5);
     private readonly IDocumentStore store;
+    private readonly UserReferences users;
     private readonly TimeProvider clock;
     private readonly GroupCommit<AccessRecorded, bool> group;
 
     /// <summary>Starts the committer.</summary>
-    public AccessLog(IDocumentStore store, TimeProvider clock)
+    public AccessLog(IDocumentStore store, UserReferences users, TimeProvider clock)
     {
-        (this.store, this.clock) = (store, clock);
+        (this.store, this.users, this.clock) = (store, users, clock);
         group = new GroupCommit<AccessRecorded, bool>(
             (records, _, cancellation) => CommitAsync(records, cancellation),
             new GroupCommitOptions<AccessRecorded> { MaxItems = 200, MaxWaiting = MaxWaiting, MaxWait = MaxWait, CommitTimeout = MaxWait },
             clock);
     }
 
-    /// <summary>Says which user or other thing a request is about, where its path does not.</summary>
+    /// <summary>Says which user (by reference) or other thing a request is about, where its path does not.</summary>
     public static void Concerns(HttpContext http, string target) => http.Items[Concerned] = target;
 
     /// <summary>Says that a request reads another client's notifications, which is recorded always.</summary>
@@ -46,11 +48,11 @@ public sealed class AccessLog : IAsyncDisposable
     /// <param name="status">The status of the answer that is about to be given.</param>
     /// <exception cref="CommitBusyException">Too many records are waiting.</exception>
     /// <exception cref="CommitWaitException">The record was not written in time; the request must not be answered as if it was.</exception>
-    public Task RecordAsync(HttpContext http, int status) => group.AddAsync(
+    public async Task RecordAsync(HttpContext http, int status) => await group.AddAsync(
         new AccessRecorded(
             Callers.Of(http).ClientId, AddressOf(http), http.GetEndpoint()?.Metadata
                 .GetMetadata<IEndpointNameMetadata>()?.EndpointName ?? "",
-            TargetOf(http), AnotherClient(http), status, null, clock.GetUtcNow()),
+            await TargetOfAsync(http), AnotherClient(http), status, null, clock.GetUtcNow()),
         http.RequestAborted);
 
     /// <summary>The network address of a request's caller, or of the proxy before it.</summary>
@@ -61,12 +63,23 @@ public sealed class AccessLog : IAsyncDisposable
 
     private static string? AnotherClient(HttpContext http) => http.Items.TryGetValue(Shown, out var client) ? (string)client! : null;
 
-    private static string? TargetOf(HttpContext http)
+    private async ValueTask<string?> TargetOfAsync(HttpContext http)
     {
         if (http.Items.TryGetValue(Concerned, out var said)) return (string)said!;
-        var named = http.Request.RouteValues.Select(v => $"{v.Value}").ToList();
+        var named = new List<string>();
+        foreach (var (name, value) in http.Request.RouteValues)
+        {
+            var text = $"{value}";
+            named.Add(name switch
+            {
+                "userId" => await users.FindAsync(text, http.RequestAborted),
+                "eventId" => await users.FindEventIdAsync(text, http.RequestAborted),
+                _ => text,
+            });
+        }
+
         if (named.Count > 0) return string.Join('/', named);
-        return http.Request.Query["userId"].FirstOrDefault();
+        return http.Request.Query["userId"].FirstOrDefault() is { } user ? await users.FindAsync(user, http.RequestAborted) : null;
     }
 
     private async Task<IReadOnlyList<bool>> CommitAsync(IReadOnlyList<AccessRecorded> records, CancellationToken cancellation)

@@ -3,7 +3,9 @@ using Notify.Api.Contract;
 using Notify.Api.Notifications;
 using Notify.Api.Reference;
 using Notify.Domain.Clients;
+using Notify.Domain.Recipients;
 using Notify.Projections;
+using Notify.Projections.Privacy;
 
 namespace Notify.Api.Access;
 
@@ -17,7 +19,8 @@ public sealed record AccessPage(IReadOnlyList<AccessRecord> Items, string? Next)
 /// <param name="By">The client, or the name that was given to a command.</param>
 /// <param name="From">The caller's network address; for a command the machine's name.</param>
 /// <param name="Operation">The operation's ID in this contract, or the command.</param>
-/// <param name="Target">The notification, user or client that it was about.</param>
+/// <param name="Target">The notification, user or client that it was about; of an erased user the reference, which begins with
+/// <c>*</c>.</param>
 /// <param name="Client">The client whose notification was read, where it is another one's.</param>
 /// <param name="Status">The HTTP status of the answer.</param>
 /// <param name="Reason">The reason that was given for a command.</param>
@@ -45,7 +48,7 @@ public static class ListAccesses
 
     private static DateTimeOffset At => new(2026, 12, 1, 9, 0, 0, TimeSpan.Zero);
 
-    private static async Task<IResult> ListAsync(HttpContext http, ReadDatabase database, string? limit, string? after)
+    private static async Task<IResult> ListAsync(HttpContext http, ReadDatabase database, SubjectKeys keys, string? limit, string? after)
     {
         var errors = new Dictionary<string, string[]>();
         var count = 50;
@@ -58,10 +61,19 @@ public static class ListAccesses
         IQueryable<Domain.Clients.Access> found = read.Session.Query<Domain.Clients.Access>();
         if (before is var (at, id)) found = found.Where(a => a.RecordedAt < at || (a.RecordedAt == at && string.Compare(a.Id, id) > 0));
         var page = await found.OrderByDescending(a => a.RecordedAt).ThenBy(a => a.Id).Take(count + 1).ToListAsync(http.RequestAborted);
+        var shown = page.Take(count).Select(a => a.Recorded).ToList();
+        var userIds = await keys.UserIdsAsync(
+            read.Connection, shown.SelectMany(e => PartsOf(e.Target)).Where(UserRef.Is), http.RequestAborted);
         return Results.Ok(new AccessPage(
-            [.. page.Take(count).Select(a => Show(a.Recorded))], page.Count > count ? PageCursor.Of(page[count - 1].RecordedAt,
+            [.. shown.Select(e => Show(e, userIds))], page.Count > count ? PageCursor.Of(page[count - 1].RecordedAt,
                 page[count - 1].Id) : null));
     }
 
-    private static AccessRecord Show(AccessRecorded e) => new(e.At, e.By, e.From, e.Operation, e.Target, e.Client, e.Status, e.Reason);
+    private static AccessRecord Show(AccessRecorded e, IReadOnlyDictionary<string, string> userIds) => new(
+        e.At, e.By, e.From, e.Operation,
+        e.Target is null ? null : string.Join('/', PartsOf(e.Target).Select(p => userIds.GetValueOrDefault(p, p))), e.Client, e.Status,
+        e.Reason);
+
+    // As the path named them: a user, and perhaps something of theirs.
+    private static string[] PartsOf(string? target) => target?.Split('/') ?? [];
 }

@@ -47,15 +47,15 @@ public sealed class RequestLimit(RequestLimitOptions options) : IDisposable
     public IResult? Take(HttpContext http)
     {
         if (http.GetEndpoint()?.Metadata.GetMetadata<LimitedNote>() is not null) return null;
-        return Take(Callers.Of(http).ClientId, Callers.TokenOf(http)?.UserId);
+        return Take(Callers.Of(http).ClientId, Callers.TokenOf(http)?.UserRef);
     }
 
     /// <summary>Takes a place for a client, or for the apps of one of its users.</summary>
-    /// <param name="userId">The user whose app calls; <c>null</c>: the client itself does.</param>
+    /// <param name="userRef">The user whose app calls; <c>null</c>: the client itself does.</param>
     /// <returns>The problem, or <c>null</c>: go on.</returns>
-    public IResult? Take(string client, string? userId)
+    public IResult? Take(string client, string? userRef)
     {
-        using var lease = userId is null ? clients.AttemptAcquire(client) : users.AttemptAcquire($"{client}/{userId}");
+        using var lease = userRef is null ? clients.AttemptAcquire(client) : users.AttemptAcquire($"{client}/{userRef}");
         if (lease.IsAcquired) return null;
         var wait = lease.TryGetMetadata(MetadataName.RetryAfter, out var after) ? (int)Math.Ceiling(after.TotalSeconds) : 1;
         return Problem.Of(StatusCodes.Status429TooManyRequests, "rate_limited", Detail, retryAfterSeconds: Math.Max(1, wait));

@@ -11,8 +11,8 @@ namespace Notify.Api.Access;
 /// about notifications is asked through here.
 /// </summary>
 /// <param name="ClientId">The client that sent them; <c>null</c>: any.</param>
-/// <param name="UserId">The user whom they are for; <c>null</c>: anybody.</param>
-public sealed record Visibility(string? ClientId, string? UserId)
+/// <param name="UserRef">The user whom they are for; <c>null</c>: anybody.</param>
+public sealed record Visibility(string? ClientId, string? UserRef)
 {
     private const string Everybody = "all";
 
@@ -20,15 +20,15 @@ public sealed record Visibility(string? ClientId, string? UserId)
 
     /// <summary>The caller's own notifications, or those of the client that it names.</summary>
     /// <param name="client">The client that the request names; <c>null</c>: the caller itself.</param>
-    /// <param name="userId">Only those for this user.</param>
+    /// <param name="userRef">Only those for this user.</param>
     /// <returns>The notifications, or the problem.</returns>
-    public static (Visibility? Seen, IResult? Problem) Of(HttpContext http, string? client, string? userId = null)
+    public static (Visibility? Seen, IResult? Problem) Of(HttpContext http, string? client, string? userRef = null)
     {
         var caller = Callers.Of(http);
-        if (client is null || client == caller.ClientId) return (new Visibility(caller.ClientId, userId), null);
+        if (client is null || client == caller.ClientId) return (new Visibility(caller.ClientId, userRef), null);
         if (!Callers.MayAudit(http)) return (null, Contract.Problem.Of(StatusCodes.Status403Forbidden, "missing_scope", Lacking));
         AccessLog.Shows(http, client);
-        return (new Visibility(client, userId), null);
+        return (new Visibility(client, userRef), null);
     }
 
     /// <summary>
@@ -36,11 +36,11 @@ public sealed record Visibility(string? ClientId, string? UserId)
     /// sees as much as the client that made its token.
     /// </summary>
     /// <returns>The notifications, or the problem.</returns>
-    public static (Visibility? Seen, IResult? Problem) OfUser(HttpContext http, string? client, string userId)
+    public static (Visibility? Seen, IResult? Problem) OfUser(HttpContext http, string? client, string userRef)
     {
-        if (client is not null || !Callers.MayAudit(http)) return Of(http, client, userId);
+        if (client is not null || !Callers.MayAudit(http)) return Of(http, client, userRef);
         if (Callers.TokenOf(http) is null) AccessLog.Shows(http, Everybody); // an app shows people what is their own
-        return (new Visibility(null, userId), null);
+        return (new Visibility(null, userRef), null);
     }
 
     /// <summary>The key of one notification of a client.</summary>
@@ -54,6 +54,6 @@ public sealed record Visibility(string? ClientId, string? UserId)
     {
         IQueryable<NotificationView> views = session.Query<NotificationView>();
         if (ClientId is not null) views = views.Where(v => v.ClientId == ClientId);
-        return UserId is null ? views : views.Where(v => v.UserId == UserId);
+        return UserRef is null ? views : views.Where(v => v.UserId == UserRef);
     }
 }

@@ -28,7 +28,7 @@ namespace Notify.Api.Broadcasts;
 /// <param name="StartedAt">When it started.</param>
 /// <param name="EndedAt">When it was complete, cancelled or expired.</param>
 /// <param name="Total">How many users it was for when it started; those who come or go later make a difference. With <c>locales</c> or <c>timeZones</c>: among how many they are looked for.</param>
-/// <param name="Expanded">How many notifications have been made: each has the event ID <c>{broadcastId}@{userId}</c>.</param>
+/// <param name="Expanded">How many notifications have been made: each is found as <c>{broadcastId}@{userId}</c>.</param>
 /// <param name="Deliveries">The outcomes of their deliveries, about a second old; absent until the first are counted.</param>
 public sealed record BroadcastResource(
     string BroadcastId, BroadcastState State, string? Topic, BroadcastFilter? Filter, bool? All, string Category, Priority Priority, BroadcastTemplate? Template,

@@ -137,7 +137,8 @@ public static class RequestBroadcastEndpoint
             .WithTags("Send")
             .WithSummary("Send to many").WithDescription(
                 "To those who follow a topic, to those whom a filter describes, or to every registered user. Answers 202 only when it is durable; the same broadcast ID is never acted upon twice. "
-                + "From `sendAt` on, each user gets a notification of their own, with the event ID `{broadcastId}@{userId}`, which can be asked for like any other; preferences, suppressions and categories count for it as ever. "
+                + "From `sendAt` on, each user gets a notification of their own, which can be asked for like any other, as `{broadcastId}@{userId}`; "
+                + "answers show the event ID with a reference in place of the user's ID; preferences, suppressions and categories count for it as ever. "
                 + "Users have their turn in the order of their IDs, and only as fast as the queues are emptied; whoever joins or leaves a topic meanwhile is met as they are when their turn comes. "
                 + "A broadcast to nobody is refused; one that is for later, and whose topics are empty then, completes with none.")
             .Takes("To a topic, with a template", Example)

@@ -31,7 +31,8 @@ public static class TokenGrants
 /// <summary>The claims of a client token: client, user and permissions. None of it is stored.</summary>
 /// <param name="Mode">The client's, when the token was made.</param>
 /// <param name="Allow">As <see cref="TokenGrants"/> names it.</param>
-public sealed record ClientToken(string ClientId, ClientMode Mode, string UserId, IReadOnlyList<string> Allow)
+/// <param name="UserRef">The user; their ID is not in the token, which anybody can read who sees it.</param>
+public sealed record ClientToken(string ClientId, ClientMode Mode, string UserRef, IReadOnlyList<string> Allow)
 {
     /// <summary>When it was made, in whole seconds.</summary>
     public DateTimeOffset MadeAt { get; init; }
@@ -43,10 +44,12 @@ public sealed record ClientToken(string ClientId, ClientMode Mode, string UserId
     public bool Allows(string grant) => grant == TokenGrants.Send ? Allow.Any(a => a.StartsWith(TokenGrants.SendPrefix, StringComparison.Ordinal)) : Allow.Contains(grant);
 
     /// <summary>Checks that the app may send a request: an app sends to its own user only, in permitted categories.</summary>
+    /// <param name="userRef">The user of the request; <c>null</c>: a person who is not registered.</param>
     /// <returns>The fault and its fix; <c>null</c>: it may.</returns>
-    public string? HindranceToSend(RequestNotification request)
+    public string? HindranceToSend(RequestNotification request, string? userRef)
     {
-        if (request.UserId != UserId) return "With this client token an app may send to its own user only: give the userId that the token was made for, and no other recipient.";
+        if (userRef != UserRef) return "With this client token an app may send to its own user only: give the userId that the token was "
+            + "made for, and no other recipient.";
         if (!request.EventId!.StartsWith(EventIdPrefix, StringComparison.Ordinal)) return $"With a client token an event ID begins with {EventIdPrefix}, so that it takes none of the service's own. Put that before it.";
         if (request.Category is null) return "With a client token a request names its category. Name one that the token allows.";
         return Allow.Contains(TokenGrants.SendPrefix + request.Category) ? null : $"This client token lacks \"{TokenGrants.SendPrefix}{request.Category}\". Let your service make one that allows it.";

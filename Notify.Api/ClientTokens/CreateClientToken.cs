@@ -4,6 +4,7 @@ using Notify.Api.Access;
 using Notify.Api.Contract;
 using Notify.Api.Reference;
 using Notify.Domain.Clients;
+using Notify.Projections.Privacy;
 
 namespace Notify.Api.ClientTokens;
 
@@ -58,7 +59,7 @@ public static class CreateClientTokenEndpoint
             .Takes("For an app that sends its user a code", new CreateClientToken { UserId = "u-42", TtlSeconds = 60, Allow = ["send:otp"] })
             .Answers(201, "The token.", new CreatedClientToken("eyJhbGciOiJIUzI1NiIsImtpZCI6IjEiLCJ0eXAiOiJub3RpZnktY2xpZW50K2p3dCJ9.eyJzdWIiOiJ1LTQyIn0.Zk3mQ9tV0c7H1pLxY5sB8aJ2eR6uWfGdNiKoTjXyMhA", new DateTimeOffset(2126, 12, 1, 9, 15, 0, TimeSpan.Zero)));
 
-    private static async Task<IResult> CreateAsync(HttpContext http, TokenKeys keys, TimeProvider clock)
+    private static async Task<IResult> CreateAsync(HttpContext http, TokenKeys keys, UserReferences users, TimeProvider clock)
     {
         var (wanted, problem) = await RequestBody.ReadAsync(http.Request, Validator);
         if (wanted is null) return problem!;
@@ -70,11 +71,13 @@ public static class CreateClientTokenEndpoint
             a[TokenGrants.SendPrefix.Length..]);
         if (categories.FirstOrDefault(c => !client.Sending.Covers(c)) is { } category)
             return new Hindrance(SendingRules.Category, SendingRules.CategoryDetail(category)).ToResult();
-        AccessLog.Concerns(http, wanted.UserId!);
+        var userRef = await users.FindAsync(wanted.UserId!, http.RequestAborted);
+        AccessLog.Concerns(http, userRef);
 
         var now = clock.GetUtcNow();
         var expiresAt = DateTimeOffset.FromUnixTimeSeconds(now.ToUnixTimeSeconds() + wanted.TtlSeconds!.Value);
         http.Response.Headers.CacheControl = "no-store";
-        return Results.Json(new CreatedClientToken(keys.Make(new ClientToken(client.ClientId, client.Mode, wanted.UserId!, allow), now, expiresAt), expiresAt), statusCode: StatusCodes.Status201Created);
+        var token = keys.Make(new ClientToken(client.ClientId, client.Mode, userRef, allow), now, expiresAt);
+        return Results.Json(new CreatedClientToken(token, expiresAt), statusCode: StatusCodes.Status201Created);
     }
 }

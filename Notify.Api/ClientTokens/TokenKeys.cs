@@ -27,7 +27,8 @@ public sealed class TokenKeys(MasterKeyRing ring, TimeProvider clock)
         Subject = new ClaimsIdentity(
         [
             new Claim(JwtRegisteredClaimNames.Jti, Base64UrlEncoder.Encode(System.Security.Cryptography.RandomNumberGenerator.GetBytes(16))),
-            new Claim(JwtRegisteredClaimNames.Sub, token.UserId), new Claim(Client, token.ClientId), new Claim(Mode, $"{token.Mode}"), new Claim(Scope, string.Join(' ', token.Allow)),
+            new Claim(JwtRegisteredClaimNames.Sub, token.UserRef), new Claim(Client, token.ClientId), new Claim(Mode, $"{token.Mode}"),
+                new Claim(Scope, string.Join(' ', token.Allow)),
         ]),
         SigningCredentials = new SigningCredentials(keys[ring.CurrentId], SecurityAlgorithms.HmacSha256),
     });

@@ -18,7 +18,8 @@ namespace Notify.Api.Contract;
 /// the endpoint permits them. A change to a client takes effect within <see cref="Memory"/>.
 /// </summary>
 public sealed class Callers(
-    IDocumentStore store, ReadDatabase reads, MasterKeyRing ring, TokenKeys tokens, SecretUses uses, Refusals refusals, TimeProvider clock)
+    IDocumentStore store, ReadDatabase reads, MasterKeyRing ring, UserReferences users, TokenKeys tokens, SecretUses uses,
+    Refusals refusals, TimeProvider clock)
 {
     /// <summary>How long a client is remembered before it is read again.</summary>
     public static readonly TimeSpan Memory = TimeSpan.FromSeconds(2);
@@ -60,7 +61,7 @@ public sealed class Callers(
     public static bool MayAudit(HttpContext context) => ((Client)context.Items[OwnerItem]!).Scopes.Contains(Scopes.Audit);
 
     /// <summary>Whether the caller may see what is a user's: a client may, and an app what is its own user's.</summary>
-    public static bool MaySee(HttpContext context, string? userId) => TokenOf(context) is not { } token || token.UserId == userId;
+    public static bool MaySee(HttpContext context, string? userRef) => TokenOf(context) is not { } token || token.UserRef == userRef;
 
     // Marks a hash that is bound to its client and secret ID; base64url has no full stop.
     private const string Bound = "2.";
@@ -126,7 +127,10 @@ public sealed class Callers(
         if (await tokens.ReadAsync(text) is not { } token) return refusals.Token(context, TokenInvalid(context));
         if (await FindAsync(token.ClientId, context) is not { IsDisabled: false } client || client.Mode != token.Mode)
             return refusals.Token(context, TokenInvalid(context));
-        if (HindranceOf(context, token) is { } hindrance) return Lacks(context, $"app:{token.ClientId}", TokenLacks, hindrance);
+        // A token that a host of the former version made names the user by their ID.
+        if (!UserRef.Is(token.UserRef))
+            token = token with { UserRef = await users.FindAsync(token.UserRef, context.RequestAborted) };
+        if (await HindranceOfAsync(context, token) is { } hindrance) return Lacks(context, $"app:{token.ClientId}", TokenLacks, hindrance);
         if (!MayWrite(context, client)) return Lacks(context, $"app:{token.ClientId}", TestMode, TestModeDetail);
         if (await IsOfErasedAsync(token, context)) return refusals.Token(context, TokenInvalid(context));
         // The client's scopes do not apply to its users' apps; its limits for sending do.
@@ -136,19 +140,19 @@ public sealed class Callers(
         return null;
     }
 
-    private static string? HindranceOf(HttpContext context, ClientToken token)
+    private async ValueTask<string?> HindranceOfAsync(HttpContext context, ClientToken token)
     {
         if (context.GetEndpoint()?.Metadata.GetMetadata<TokenNote>() is not { } note)
             return "A client token may not do this, whatever it allows. Let your service call with its appKey and appSecret.";
         if (!token.Allows(note.Grant)) return $"This client token lacks \"{note.Grant}\". Let your service make one that allows it.";
-        return context.GetRouteValue("userId") is string user && user != token.UserId
+        return context.GetRouteValue("userId") is string user && await users.FindAsync(user, context.RequestAborted) != token.UserRef
             ? "This client token is another user's. Use one that was made for the user in the path."
             : null;
     }
 
     // An app that does not know of the erasure would register the person again, with its device.
     private async ValueTask<bool> IsOfErasedAsync(ClientToken token, HttpContext context) =>
-        (await LoadAsync<Recipient>(Recipient.KeyOf(token.UserId), context))?.ErasedAt >= token.MadeAt;
+        (await LoadAsync<Recipient>(Recipient.KeyOf(token.UserRef), context))?.ErasedAt >= token.MadeAt;
 
     // Requests that only read take no connection from those for commits, however many come.
     private async Task<T?> LoadAsync<T>(string id, HttpContext context) where T : class

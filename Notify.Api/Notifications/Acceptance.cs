@@ -68,6 +68,7 @@ public sealed class Acceptance : IAsyncDisposable
     private readonly IDocumentStore store;
     private readonly NotificationIntake intake;
     private readonly MasterKeyRing ring;
+    private readonly UserReferences users;
     private readonly QueueActivity activity;
     private readonly IServiceScopeFactory scopes;
     private readonly TimeProvider clock;
@@ -75,11 +76,11 @@ public sealed class Acceptance : IAsyncDisposable
 
     /// <summary>Starts the committers.</summary>
     public Acceptance(
-        IDocumentStore store, NotificationIntake intake, MasterKeyRing ring, QueueActivity activity, IServiceScopeFactory scopes,
-        AcceptOptions limits, TimeProvider clock,
-        ILogger<Acceptance> log)
+        IDocumentStore store, NotificationIntake intake, MasterKeyRing ring, UserReferences users, QueueActivity activity,
+        IServiceScopeFactory scopes, AcceptOptions limits, TimeProvider clock, ILogger<Acceptance> log)
     {
-        (this.store, this.intake, this.ring, this.activity, this.scopes, this.clock) = (store, intake, ring, activity, scopes, clock);
+        (this.store, this.intake, this.ring, this.users) = (store, intake, ring, users);
+        (this.activity, this.scopes, this.clock) = (activity, scopes, clock);
         group = new GroupCommit<Item, AcceptResult>(
             CommitAsync,
             new GroupCommitOptions<Item>
@@ -123,7 +124,7 @@ public sealed class Acceptance : IAsyncDisposable
         var item = new Item(
             NotificationKey.Of(client.ClientId, request.EventId!), client,
                 request with { Content = null, Metadata = null, Template = null, Channels = request.Channels ?? client.Sending.Channels },
-            payload, SubjectOf(request), received.Hash, received.Bytes, Activity.Current, template, through);
+            payload, received.Hash, received.Bytes, Activity.Current, template, through);
         return group.AddAsync(item, aborted);
     }
 
@@ -168,7 +169,8 @@ public sealed class Acceptance : IAsyncDisposable
 
         if (fresh.Count > 0)
         {
-            var queued = await intake.StartAsync(session, [.. fresh.Select(i => IncomingOf(i, now))], now, cancellation);
+            var refs = await users.FindAsync(connection, fresh.Select(i => i.Request.UserId).OfType<string>(), cancellation);
+            var queued = await intake.StartAsync(session, [.. fresh.Select(i => IncomingOf(i, refs, now))], now, cancellation);
             await scope.ServiceProvider.GetRequiredService<IMartenOutbox>().CarryAsync(session, queued);
             await session.SaveChangesAsync(cancellation);
             Telemetry.Accepted.Add(fresh.Count);
@@ -190,20 +192,20 @@ public sealed class Acceptance : IAsyncDisposable
 
     private static AcceptResult Compare(string first, string repeat) => first == repeat ? AcceptResult.Duplicate : AcceptResult.Conflict;
 
-    private IncomingNotification IncomingOf(Item item, DateTimeOffset now)
+    private IncomingNotification IncomingOf(Item item, IReadOnlyDictionary<string, string> refs, DateTimeOffset now)
     {
         var r = item.Request;
+        var userRef = r.UserId is null ? null : refs[r.UserId];
+        var subject = userRef is null ? NotificationPlanning.SubjectOf(ToOf(r)!, ring) : Recipient.KeyOf(userRef);
         return new IncomingNotification(
             item.Key,
             new NotificationRequested(
-                item.Client.ClientId, r.EventId!, r.UserId, item.Subject, item.Client.Mode, r.Category ?? item.Template?.Category
+                item.Client.ClientId, r.EventId!, userRef, subject, item.Client.Mode, r.Category ?? item.Template?.Category
                     ?? RequestNotification.DefaultCategory, r.Priority ?? Priority.Normal,
                 r.Channels, Sealed.None, r.SendAt, r.ExpiresAt, item.Hash, item.Trace?.Id, now, item.Template?.Pin, item.Through,
                     !item.Client.Sending.Required),
-            item.Payload);
+            item.Payload, r.UserId);
     }
-
-    private string SubjectOf(RequestNotification r) => r.UserId is { } user ? Recipient.KeyOf(user) : NotificationPlanning.SubjectOf(ToOf(r)!, ring);
 
     /// <summary>Returns the personal part of a request.</summary>
     public static NotificationPayload PayloadOf(RequestNotification r) => new(
@@ -220,7 +222,7 @@ public sealed class Acceptance : IAsyncDisposable
             : null);
 
     private sealed record Item(
-        string Key, Client Client, RequestNotification Request, NotificationPayload Payload, string Subject, string Hash, long Bytes,
+        string Key, Client Client, RequestNotification Request, NotificationPayload Payload, string Hash, long Bytes,
         Activity? Trace,
         ResolvedTemplate? Template, string? Through);
 }

@@ -9,6 +9,7 @@ using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Projections;
 using Notify.Projections.OpenDeliveries;
+using Notify.Projections.Privacy;
 
 namespace Notify.Api.Notifications;
 
@@ -60,16 +61,19 @@ public static class AcknowledgeDeliveryEndpoint
 
     private static Guid ExampleId => Guid.Parse("0b1f7c3e-52ab-8d0e-9c41-6a7d2f90e513");
 
-    private static async Task<IResult> AcknowledgeAsync(string eventId, HttpContext http, IDocumentStore store, TimeProvider clock)
+    private static async Task<IResult> AcknowledgeAsync(
+        string eventId, HttpContext http, IDocumentStore store, UserReferences users, TimeProvider clock)
     {
         var (body, problem) = await RequestBody.ReadAsync(http.Request, Validator);
         if (body is null) return problem!;
-        var (key, id, cancellation) = (Visibility.OwnKey(http, eventId), body.DeliveryId!.Value, http.RequestAborted);
+        var (key, id, cancellation) = (Visibility.OwnKey(http, await users.FindEventIdAsync(eventId, http.RequestAborted)),
+            body.DeliveryId!.Value, http.RequestAborted);
         await using var session = store.LightweightSession();
         await session.BeginTransactionAsync(cancellation);
         var open = (await OpenDeliveryTable.LockAsync(session.Connection!, [id], cancellation)).FirstOrDefault();
         await NotificationStreams.LockAsync(session, [key], cancellation);
-        if (await NotificationStreams.LoadAsync(session, key, cancellation) is not { } notification || !Callers.MaySee(http, notification.Request.UserId)) return Problem.NotFound("notification with this event ID");
+        if (await NotificationStreams.LoadAsync(session, key, cancellation) is not { } notification
+            || !Callers.MaySee(http, notification.Request.UserRef)) return Problem.NotFound("notification with this event ID");
         if (!notification.Deliveries.TryGetValue(id, out var delivery) || delivery.Channel != Channel.Push) return Problem.Of(StatusCodes.Status404NotFound, "no_such_delivery", NoSuchDelivery);
         if (delivery.Lane is null) return Problem.Of(StatusCodes.Status409Conflict, "not_sent", NotSent);
 

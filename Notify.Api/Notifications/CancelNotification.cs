@@ -9,6 +9,7 @@ using Notify.Domain.Notifications;
 using Notify.Projections;
 using Notify.Projections.Digests;
 using Notify.Projections.OpenDeliveries;
+using Notify.Projections.Privacy;
 
 namespace Notify.Api.Notifications;
 
@@ -35,10 +36,11 @@ public static class CancelNotification
 
     private const string AlreadyDispatched = "Nothing could be stopped: every delivery is in flight or has ended, or the digest that told it has closed. Ask for the notification to see how.";
 
-    private static async Task<IResult> CancelAsync(string eventId, HttpContext http, IDocumentStore store, TimeProvider clock)
+    private static async Task<IResult> CancelAsync(
+        string eventId, HttpContext http, IDocumentStore store, UserReferences users, TimeProvider clock)
     {
         var client = Callers.Of(http);
-        var key = Visibility.OwnKey(http, eventId);
+        var key = Visibility.OwnKey(http, await users.FindEventIdAsync(eventId, http.RequestAborted));
         var cancellation = http.RequestAborted;
         await using var session = store.LightweightSession();
         await session.BeginTransactionAsync(cancellation);
@@ -102,12 +104,13 @@ public static class RescheduleEndpoint
 
     private static DateTimeOffset NextDay => new(2126, 12, 2, 9, 0, 0, TimeSpan.Zero);
 
-    private static async Task<IResult> RescheduleAsync(string eventId, HttpContext http, IDocumentStore store, TimeProvider clock)
+    private static async Task<IResult> RescheduleAsync(
+        string eventId, HttpContext http, IDocumentStore store, UserReferences users, TimeProvider clock)
     {
         var (body, problem) = await RequestBody.ReadAsync(http.Request, Validator);
         if (body is null) return problem!;
         var client = Callers.Of(http);
-        var key = Visibility.OwnKey(http, eventId);
+        var key = Visibility.OwnKey(http, await users.FindEventIdAsync(eventId, http.RequestAborted));
         var cancellation = http.RequestAborted;
         await using var session = store.LightweightSession();
         await session.BeginTransactionAsync(cancellation);

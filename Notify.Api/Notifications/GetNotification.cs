@@ -7,6 +7,7 @@ using Notify.Api.Reference;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Projections;
+using Notify.Projections.Privacy;
 using Notify.Projections.Replay;
 using Notify.Projections.Tracking;
 using Npgsql;
@@ -47,11 +48,12 @@ public static class GetNotification
             Guid.Parse("0b1f7c3e-52ab-8d0e-9c41-6a7d2f90e513"), 1, "twilio", "SM5f0c1d2e3b4a59687f6e5d4c3b2a1908", 131, "m3b9kq", new DateTimeOffset(2026, 12, 1, 9, 0, 0, 214, TimeSpan.Zero)));
 
     private static async Task<IResult> StateAsync(
-        string eventId, HttpContext http, ReadDatabase database, string? client, string? asOfVersion, string? asOf)
+        string eventId, HttpContext http, ReadDatabase database, UserReferences users, SubjectKeys keys, string? client,
+        string? asOfVersion, string? asOf)
     {
         var (seen, problem) = Visibility.Of(http, client);
         if (seen is null) return problem!;
-        var key = seen.KeyOf(eventId);
+        var key = seen.KeyOf(await users.FindEventIdAsync(eventId, http.RequestAborted));
         long? version = null;
         DateTimeOffset? time = null;
         var errors = new Dictionary<string, string[]>();
@@ -71,7 +73,8 @@ public static class GetNotification
         await using var read = await database.OpenAsync(http.RequestAborted);
         var state = await NotificationStreams.LoadAsync(read.Session, key, http.RequestAborted, version, time);
         if (state is null) return Problem.NotFound("notification with this event ID, or none at that time,");
-        var shown = NotificationResource.Of(state);
+        var userIds = await keys.UserIdsAsync(read.Connection, [state.Request.UserRef], http.RequestAborted);
+        var shown = NotificationResource.Of(state, userIds);
         if (version is not null || time is not null) return Results.Ok(shown);
         var hits = await HitsAsync(
             read.Connection,
@@ -88,11 +91,12 @@ public static class GetNotification
         return await TrackedHits.OfAsync(connection, deliveries, cancellation);
     }
 
-    private static async Task<IResult> EventsAsync(string eventId, HttpContext http, ReadDatabase database, string? client)
+    private static async Task<IResult> EventsAsync(
+        string eventId, HttpContext http, ReadDatabase database, UserReferences users, string? client)
     {
         var (seen, problem) = Visibility.Of(http, client);
         if (seen is null) return problem!;
-        var key = seen.KeyOf(eventId);
+        var key = seen.KeyOf(await users.FindEventIdAsync(eventId, http.RequestAborted));
         List<StoredEvent> events;
         await using (var read = await database.OpenAsync(http.RequestAborted))
             events = await StoredEvents.OfStreamsAsync(read.Session, [key], http.RequestAborted);

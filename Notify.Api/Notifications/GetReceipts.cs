@@ -46,11 +46,12 @@ public static class GetReceipts
 
     private static DateTimeOffset At => new(2026, 12, 1, 9, 0, 4, TimeSpan.Zero);
 
-    private static async Task<IResult> GetAsync(string eventId, HttpContext http, ReadDatabase database, SubjectKeys keys, string? client)
+    private static async Task<IResult> GetAsync(
+        string eventId, HttpContext http, ReadDatabase database, UserReferences users, SubjectKeys keys, string? client)
     {
         var (seen, problem) = Visibility.Of(http, client);
         if (seen is null) return problem!;
-        var key = seen.KeyOf(eventId);
+        var key = seen.KeyOf(await users.FindEventIdAsync(eventId, http.RequestAborted));
         await using var read = await database.OpenAsync(http.RequestAborted);
         if (await read.Session.Events.FetchStreamStateAsync(key, http.RequestAborted) is null)
             return Problem.NotFound("notification with this event ID");

@@ -7,6 +7,7 @@ using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Projections;
 using Notify.Projections.NotificationViews;
+using Notify.Projections.Privacy;
 
 namespace Notify.Api.Notifications;
 
@@ -21,13 +22,15 @@ public static class ListNotifications
     /// <summary>Maps the endpoints.</summary>
     public static void Map(IEndpointRouteBuilder app)
     {
-        app.MapGet("/v1/notifications", (HttpContext http, ReadDatabase database) => ListAsync(http, database, null))
+        app.MapGet("/v1/notifications", (HttpContext http, ReadDatabase database, UserReferences users, SubjectKeys keys) =>
+            ListAsync(http, database, users, keys, null))
             .RequireScope(Scopes.Read).WithName("ListNotifications").WithTags("Ask")
             .WithSummary("List notifications").WithDescription("Newest first, from the read model, which may lag by moments; ask for a single notification to see it as it is now.")
             .Query("userId", "Only this user's.", "u-42").WithFilters()
             .Answers(200, "A page.", Example);
         app.MapGet("/v1/users/{userId}/notifications",
-            (string userId, HttpContext http, ReadDatabase database) => ListAsync(http, database, userId))
+            (string userId, HttpContext http, ReadDatabase database, UserReferences users, SubjectKeys keys) =>
+                ListAsync(http, database, users, keys, userId))
             .RequireScope(Scopes.Recipients).OrToken(TokenGrants.History).WithName("ListUserNotifications").WithTags("Recipients")
             .WithSummary("A user's history").WithDescription("A user's notifications from this client, newest first, from the read "
                 + "model, which may lag by moments; with the scope `audit` those from every client. An app sees as much as the client "
@@ -45,7 +48,8 @@ public static class ListNotifications
         .Query("limit", "How many at most: 1 to 500; absent: 50.", 50).Query("after", "The `next` of the answer before, for the page after it.", "NjM4OTk0MjQwMDAwMDAwMDAwIG4vYzpvcmRlci0xMjM")
         .Query("client", GetNotification.ClientRule, "c_k3v9x2m7q4w8z5ab");
 
-    private static async Task<IResult> ListAsync(HttpContext http, ReadDatabase database, string? historyOf)
+    private static async Task<IResult> ListAsync(
+        HttpContext http, ReadDatabase database, UserReferences users, SubjectKeys keys, string? historyOf)
     {
         var query = http.Request.Query;
         var errors = new Dictionary<string, string[]>();
@@ -61,8 +65,9 @@ public static class ListNotifications
         (DateTimeOffset At, string Id)? after = null;
         if (query["after"].FirstOrDefault() is { } cursor && (after = PageCursor.Read(cursor)) is null) errors["after"] = [PageCursor.Rule];
         var client = query["client"].FirstOrDefault();
-        var (seen, problem) = historyOf is null ? Visibility.Of(http, client, query["userId"].FirstOrDefault()) : Visibility.OfUser(http,
-            client, historyOf);
+        var userRef = (historyOf ?? query["userId"].FirstOrDefault()) is { } userId
+            ? await users.FindAsync(userId, http.RequestAborted) : null;
+        var (seen, problem) = historyOf is null ? Visibility.Of(http, client, userRef) : Visibility.OfUser(http, client, userRef!);
         if (seen is null) return problem!;
         if (errors.Count > 0) return Problem.Invalid(errors);
 
@@ -76,7 +81,8 @@ public static class ListNotifications
         if (after is var (at, id)) views = views.Where(v => v.RequestedAt < at || (v.RequestedAt == at && string.Compare(v.Id, id) > 0));
 
         var page = await views.OrderByDescending(v => v.RequestedAt).ThenBy(v => v.Id).Take(limit + 1).ToListAsync(http.RequestAborted);
-        var items = page.Take(limit).Select(v => NotificationResource.Of(v.State, withVersion: false)).ToList();
+        var userIds = await keys.UserIdsAsync(read.Connection, page.Take(limit).Select(v => v.UserId), http.RequestAborted);
+        var items = page.Take(limit).Select(v => NotificationResource.Of(v.State, userIds, withVersion: false)).ToList();
         var next = page.Count > limit ? PageCursor.Of(page[limit - 1].RequestedAt, page[limit - 1].Id) : null;
         return Results.Ok(new NotificationPage(items, next));
 

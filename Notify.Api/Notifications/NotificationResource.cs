@@ -5,7 +5,7 @@ namespace Notify.Api.Notifications;
 
 /// <summary>A notification as callers see it.</summary>
 /// <param name="EventId">The client's own ID of it.</param>
-/// <param name="UserId">The registered user; absent for a person who is not registered.</param>
+/// <param name="UserId">The registered user; absent for a person who is not registered, and for an erased user.</param>
 /// <param name="Status">Follows from the deliveries.</param>
 /// <param name="Category">Its category.</param>
 /// <param name="Priority">How urgent it is.</param>
@@ -32,8 +32,10 @@ public sealed record NotificationResource(
         ]);
 
     /// <summary>Shows a folded notification.</summary>
-    public static NotificationResource Of(Notification n, bool withVersion = true) => new(
-        n.Request.EventId, n.Request.UserId, NotificationStatusRule.Of(n), n.Request.Category, n.Request.Priority, n.Request.At, n.SendAt, n.Request.ExpiresAt,
+    /// <param name="userIds">The IDs of users by reference; see <see cref="Projections.Privacy.SubjectKeys.UserIdsAsync"/>.</param>
+    public static NotificationResource Of(Notification n, IReadOnlyDictionary<string, string> userIds, bool withVersion = true) => new(
+        n.Request.EventId, n.Request.UserRef is { } user ? userIds.GetValueOrDefault(user) : null, NotificationStatusRule.Of(n),
+            n.Request.Category, n.Request.Priority, n.Request.At, n.SendAt, n.Request.ExpiresAt,
         n.Request.Template is { } t ? new NotificationTemplate(t.Key, t.Version, n.Locale ?? t.Locale) : null, withVersion ? n.Version : null,
         [.. n.Deliveries.Values.OrderBy(d => d.Channel).ThenBy(d => d.Id).Select(DeliveryResource.Of)], n.CollectedIn, withVersion ? n.Members : null);
 }

@@ -312,12 +312,13 @@ public static class RequestNotificationEndpoint
         $"The event ID {eventId} was used for another request. It stays taken for ever: choose a new one, or send the first request unchanged.";
 
     private static async Task<IResult> OneAsync(
-        HttpContext http, TemplateRequests requests, RequestNotificationValidator validator, AcceptLimit limit, IDocumentStore store)
+        HttpContext http, TemplateRequests requests, RequestNotificationValidator validator, AcceptLimit limit, UserReferences users,
+        IDocumentStore store)
     {
         var (document, problem) = await RequestBody.ReadAsync(http.Request, RequestBody.MaxBytes, RequestBody.MaxAttachmentBytes, RequestedAttachmentValidator.BytesOf);
         if (document is null) return problem!;
         var client = Callers.Of(http);
-        var (accepting, eventId, refused) = Begin(http, client, document, requests, validator, limit);
+        var (accepting, eventId, refused) = await BeginAsync(http, client, document, requests, validator, limit, users);
         document = null; // the body is not held while the commit is waited for
         if (accepting is null) return refused!;
         var (result, faults, hindrance) = await accepting;
@@ -344,16 +345,21 @@ public static class RequestNotificationEndpoint
     }
 
     // Reads the request and adds it to those that wait; the document is not used any more afterwards.
-    private static (Task<AcceptAnswer>? Accepting, string? EventId, IResult? Refused) Begin(
+    private static async ValueTask<(Task<AcceptAnswer>? Accepting, string? EventId, IResult? Refused)> BeginAsync(
         HttpContext http, Client client, JsonDocument document, TemplateRequests requests, RequestNotificationValidator validator,
-        AcceptLimit limit)
+        AcceptLimit limit, UserReferences users)
     {
         using (document)
         {
             var errors = RequestBody.Bind(document.RootElement, validator, out var request);
             if (errors is not null) return (null, null, Problem.Invalid(errors));
-            if (Callers.TokenOf(http)?.HindranceToSend(request!) is { } hindrance)
-                return (null, null, Problem.Of(StatusCodes.Status403Forbidden, Callers.TokenLacks, hindrance));
+            if (Callers.TokenOf(http) is { } token)
+            {
+                var userRef = request!.UserId is { } userId ? await users.FindAsync(userId, http.RequestAborted) : null;
+                if (token.HindranceToSend(request, userRef) is { } hindrance)
+                    return (null, null, Problem.Of(StatusCodes.Status403Forbidden, Callers.TokenLacks, hindrance));
+            }
+
             if (limit.Take(http.Response, client, 1) is { } over) return (null, null, over);
             return (requests.AcceptAsync(client, request!, document.RootElement, Callers.AppOf(http), http.RequestAborted),
                 request!.EventId, null);

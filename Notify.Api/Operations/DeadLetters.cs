@@ -154,7 +154,7 @@ public static class DeadLetters
         var rules = await ReachRulesReader.LoadAsync(
             session, connection, notifications.Values.Select(n => n.Request.Category),
                 fingerprints.Values.Select(f => Suppression.IdOf(f.Channel, f.Fingerprint)),
-            notifications.Values.Where(n => n.Request.UserId is null).SelectMany(n => n.Deliveries.Keys).Where(fingerprints.ContainsKey)
+            notifications.Values.Where(n => n.Request.UserRef is null).SelectMany(n => n.Deliveries.Keys).Where(fingerprints.ContainsKey)
                 .Select(d => fingerprints[d]),
             now, cancellation);
 

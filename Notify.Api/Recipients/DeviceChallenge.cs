@@ -25,28 +25,29 @@ public sealed class DeviceChallenge(MasterKeyRing ring, Acceptance acceptance, T
     public static readonly TimeSpan Period = TimeSpan.FromMinutes(10);
 
     /// <summary>Whether a code proves that the app runs on the device.</summary>
-    public bool IsProof(string deviceId, string userId, string? code) =>
+    public bool IsProof(string deviceId, string userRef, string? code) =>
         code is not null && new[] { Now, Now - 1 }.Any(n => CryptographicOperations.FixedTimeEquals(
-            Encoding.UTF8.GetBytes(code), Encoding.UTF8.GetBytes(CodeOf(deviceId, userId, n))));
+            Encoding.UTF8.GetBytes(code), Encoding.UTF8.GetBytes(CodeOf(deviceId, userRef, n))));
 
     /// <summary>Sends the code to the device, once in each <see cref="Period"/> however often it is asked for.</summary>
     /// <returns>Until when the code counts.</returns>
     public async Task<DateTimeOffset> SendAsync(
-        Client client, RegisterDevice device, string deviceId, string userId, CancellationToken cancellation)
+        Client client, RegisterDevice device, string deviceId, string userRef, CancellationToken cancellation)
     {
         var number = Now;
         var until = new DateTimeOffset((number + 2) * Period.Ticks, TimeSpan.Zero);
         var isBrowser = device.Platform == Platform.Web; // browsers get no push without words
         var request = new RequestNotification
         {
-            EventId = $"{ClientToken.EventIdPrefix}challenge:{ring.Fingerprint("device-challenge-event", $"{deviceId}\n{userId}\n{number}")[..22]}",
+            EventId = $"{ClientToken.EventIdPrefix}challenge:"
+                + ring.Fingerprint("device-challenge-event", $"{deviceId}\n{userRef}\n{number}")[..22],
             To = new RequestedRecipient { Device = new RequestedDevice { Platform = device.Platform, Token = device.Token,
                 Subscription = device.Subscription, App = device.App, Environment = device.Environment } },
             Channels = [Channel.Push], Category = "device-challenge", Priority = Priority.Critical, ExpiresAt = until,
             Content = new RequestedContent
             {
                 Title = isBrowser ? "Confirm this device" : null, Body = isBrowser ? "Open the app to go on." : null,
-                Data = JsonSerializer.SerializeToElement(new Dictionary<string, string> { [DataName] = CodeOf(deviceId, userId, number) }),
+                Data = JsonSerializer.SerializeToElement(new Dictionary<string, string> { [DataName] = CodeOf(deviceId, userRef, number) }),
             },
         };
         var received = acceptance.ReceivedOf(JsonSerializer.SerializeToElement(request, NotifyJson.Options));
@@ -56,6 +57,6 @@ public sealed class DeviceChallenge(MasterKeyRing ring, Acceptance acceptance, T
 
     private long Now => clock.GetUtcNow().UtcTicks / Period.Ticks;
 
-    private string CodeOf(string deviceId, string userId, long number) =>
-        ring.Fingerprint("device-challenge", $"{deviceId}\n{userId}\n{number}")[..32];
+    private string CodeOf(string deviceId, string userRef, long number) =>
+        ring.Fingerprint("device-challenge", $"{deviceId}\n{userRef}\n{number}")[..32];
 }

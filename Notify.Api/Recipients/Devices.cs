@@ -127,8 +127,8 @@ public static class Devices
     }
 
     private static async Task<IResult> RegisterAsync(
-        string userId, HttpContext http, IDocumentStore store, SubjectKeys keys, MasterKeyRing ring, RegisterDeviceValidator validator,
-        DeviceChallenge challenge, AppRules apps, TimeProvider clock)
+        string userId, HttpContext http, IDocumentStore store, UserReferences users, SubjectKeys keys, MasterKeyRing ring,
+        RegisterDeviceValidator validator, DeviceChallenge challenge, AppRules apps, TimeProvider clock)
     {
         if (!Identifiers.IsUserId(userId)) return Problem.Invalid(new Dictionary<string, string[]> { ["userId"] = [Identifiers.UserIdRule] });
         var (device, problem) = await RequestBody.ReadAsync(http.Request, validator);
@@ -137,26 +137,29 @@ public static class Devices
         if (await apps.FaultAsync(app, http.RequestAborted) is { } fault)
             return Problem.Invalid(new Dictionary<string, string[]> { ["app"] = [fault] });
 
+        var userRef = await users.FindAsync(userId, http.RequestAborted);
+        var userIds = new Dictionary<string, string> { [Recipient.KeyOf(userRef)] = userId };
         var address = AddressOf(device.Platform!.Value, device.Token, device.Subscription);
         var deviceId = IdOf(ring, device);
         var by = Callers.NameOf(http);
-        var owner = userId;
-        var mayMove = Callers.TokenOf(http) is null || challenge.IsProof(deviceId, userId, device.Challenge);
+        var owner = userRef;
+        var mayMove = Callers.TokenOf(http) is null || challenge.IsProof(deviceId, userRef, device.Challenge);
         var isAnothers = false;
         var earlier = await HoldersAsync(store, EarlierIdsOf(ring, device), http.RequestAborted);
-        if (!mayMove && earlier.Any(e => e.UserId != userId)) return await ChallengeAsync(http, challenge, device, deviceId, userId);
-        await RecipientChanges.RunAsync(store, userId, clock, async (session, recipient, now) =>
+        if (!mayMove && earlier.Any(e => e.UserRef != userRef)) return await ChallengeAsync(http, challenge, device, deviceId, userRef);
+        await RecipientChanges.RunAsync(store, userRef, clock, async (session, recipient, now) =>
         {
             if (isAnothers) return [];
-            if (owner != userId) session.Events.Append(Recipient.KeyOf(owner), new DeviceRemoved(deviceId, DeviceRemovalReasons.MovedToAnotherUser, by, now));
-            var subject = Recipient.KeyOf(userId);
+            if (owner != userRef) session.Events.Append(Recipient.KeyOf(owner),
+                new DeviceRemoved(deviceId, DeviceRemovalReasons.MovedToAnotherUser, by, now));
+            var subject = Recipient.KeyOf(userRef);
             // A repeated registration renews the token's age, even without any change: older reports of a provider about it do not count.
             session.QueueSqlCommand("update notify.devices set registered_at = ? where device_id = ?", now, deviceId);
             var known = recipient?.Devices.Find(d => d.Id == deviceId);
-            if (owner == userId && known is not null && now - known.RegisteredAt < Renewal && (app is null || app == known.App)
+            if (owner == userRef && known is not null && now - known.RegisteredAt < Renewal && (app is null || app == known.App)
                 && (await keys.ForAsync(session.Connection!, [known.Token], http.RequestAborted))
                     .OpenText(known.Token, SealedPlace.OfToken(subject, deviceId)) == address) return [];
-            var current = await keys.CurrentAsync(session.Connection!, [subject], http.RequestAborted);
+            var current = await keys.CurrentAsync(session.Connection!, [subject], http.RequestAborted, userIds);
             var last = await CrowdAsync(session.Connection!, recipient, 1, http.RequestAborted);
             var tooMany = recipient is null ? [] : TooMany(recipient, deviceId, last);
             return
@@ -168,19 +171,19 @@ public static class Devices
             ];
         }, http.RequestAborted, first: async session =>
         {
-            var holder = await HolderAsync(session.Connection!, deviceId, userId, http.RequestAborted);
-            isAnothers = holder != userId && !mayMove;
-            if (!isAnothers) await MoveAsync(session.Connection!, deviceId, userId, http.RequestAborted);
-            return owner = isAnothers ? userId : holder;
+            var holder = await HolderAsync(session.Connection!, deviceId, userRef, http.RequestAborted);
+            isAnothers = holder != userRef && !mayMove;
+            if (!isAnothers) await MoveAsync(session.Connection!, deviceId, userRef, http.RequestAborted);
+            return owner = isAnothers ? userRef : holder;
         });
-        if (isAnothers) return await ChallengeAsync(http, challenge, device, deviceId, userId);
+        if (isAnothers) return await ChallengeAsync(http, challenge, device, deviceId, userRef);
         // This comes last: with any failure in between, the device is registered once or twice, and never not at all.
         foreach (var (id, holder) in earlier) await RemoveEarlierAsync(store, holder, id, by, clock, http.RequestAborted);
         return Results.Created($"/v1/users/{userId}/devices/{deviceId}", new RegisteredDevice(deviceId));
     }
 
     /// <summary>Which of these devices there are, and whose.</summary>
-    internal static async Task<IReadOnlyList<(string DeviceId, string UserId)>> HoldersAsync(
+    internal static async Task<IReadOnlyList<(string DeviceId, string UserRef)>> HoldersAsync(
         IDocumentStore store, IReadOnlyList<string> deviceIds, CancellationToken cancellation)
     {
         if (deviceIds.Count == 0) return [];
@@ -203,25 +206,27 @@ public static class Devices
         }, cancellation, first: session => HoldAsync(session.Connection!, holder, cancellation));
 
     private static async Task<IResult> ChallengeAsync(
-        HttpContext http, DeviceChallenge challenge, RegisterDevice device, string deviceId, string userId)
+        HttpContext http, DeviceChallenge challenge, RegisterDevice device, string deviceId, string userRef)
     {
         if (device.Challenge is not null)
             return Problem.Invalid(
                 new Dictionary<string, string[]> { ["challenge"] = [ChallengeFault] });
-        var until = await challenge.SendAsync(Callers.Of(http), device, deviceId, userId, http.RequestAborted);
+        var until = await challenge.SendAsync(Callers.Of(http), device, deviceId, userRef, http.RequestAborted);
         return Results.Json(new ChallengedDevice(deviceId, "sent", until), statusCode: StatusCodes.Status202Accepted);
     }
 
-    private static async Task<IResult> RemoveAsync(string userId, string deviceId, HttpContext http, IDocumentStore store, TimeProvider clock)
+    private static async Task<IResult> RemoveAsync(
+        string userId, string deviceId, HttpContext http, IDocumentStore store, UserReferences users, TimeProvider clock)
     {
+        var userRef = await users.FindAsync(userId, http.RequestAborted);
         var found = false;
-        await RecipientChanges.RunAsync(store, userId, clock, async (session, recipient, now) =>
+        await RecipientChanges.RunAsync(store, userRef, clock, async (session, recipient, now) =>
         {
             found = recipient is not null && recipient.Devices.Any(d => d.Id == deviceId);
             if (!found) return [];
-            await ForgetAsync(session.Connection!, userId, deviceId, http.RequestAborted);
+            await ForgetAsync(session.Connection!, userRef, deviceId, http.RequestAborted);
             return [new DeviceRemoved(deviceId, DeviceRemovalReasons.ByRequest, Callers.NameOf(http), now)];
-        }, http.RequestAborted, first: session => HoldAsync(session.Connection!, userId, http.RequestAborted));
+        }, http.RequestAborted, first: session => HoldAsync(session.Connection!, userRef, http.RequestAborted));
         return found ? Results.NoContent() : Problem.NotFound("such device of this user");
     }
 
@@ -244,22 +249,23 @@ public static class Devices
 
     /// <summary>Holds a user's devices until the transaction ends, before any stream: in the order in which devices are registered.</summary>
     /// <returns>The user.</returns>
-    internal static async Task<string> HoldAsync(NpgsqlConnection connection, string userId, CancellationToken cancellation)
+    internal static async Task<string> HoldAsync(NpgsqlConnection connection, string userRef, CancellationToken cancellation)
     {
-        await using var command = Command(connection, "select 1 from notify.devices where user_id = $1 order by device_id for update", userId);
+        await using var command = Command(connection, "select 1 from notify.devices where user_id = $1 order by device_id for update",
+            userRef);
         await command.ExecuteNonQueryAsync(cancellation);
-        return userId;
+        return userRef;
     }
 
     /// <summary>Takes devices, before any stream: those that are nobody's for these users, the others are held until the transaction ends.</summary>
     /// <remarks>One statement in the order of the devices, so that two that share some wait for each other; one that is just being removed is waited for, and then free.</remarks>
-    internal static async Task TakeAsync(NpgsqlConnection connection, string[] deviceIds, string[] userIds, CancellationToken cancellation)
+    internal static async Task TakeAsync(NpgsqlConnection connection, string[] deviceIds, string[] userRefs, CancellationToken cancellation)
     {
         await using var command = new NpgsqlCommand(
             """
             insert into notify.devices as d (device_id, user_id) select t.device_id, t.user_id from unnest($1, $2) as t(device_id, user_id) order by t.device_id
             on conflict (device_id) do update set user_id = d.user_id where false
-            """, connection) { Parameters = { new NpgsqlParameter { Value = deviceIds }, new NpgsqlParameter { Value = userIds } } };
+            """, connection) { Parameters = { new NpgsqlParameter { Value = deviceIds }, new NpgsqlParameter { Value = userRefs } } };
         await command.ExecuteNonQueryAsync(cancellation);
     }
 
@@ -267,7 +273,7 @@ public static class Devices
     /// Removes a user's devices from <c>notify.devices</c>: one, or all. Devices that another request has locked are being moved to another
     /// user; that request waits for this one.
     /// </summary>
-    internal static async Task ForgetAsync(NpgsqlConnection connection, string userId, string? deviceId, CancellationToken cancellation)
+    internal static async Task ForgetAsync(NpgsqlConnection connection, string userRef, string? deviceId, CancellationToken cancellation)
     {
         await using var command = new NpgsqlCommand(
             """
@@ -275,23 +281,25 @@ public static class Devices
                 select device_id from notify.devices where user_id = $1 and ($2 is null or device_id = $2) order by device_id for update skip locked))
             """, connection)
         {
-            Parameters = { new NpgsqlParameter { Value = userId }, new NpgsqlParameter { Value = (object?)deviceId ?? DBNull.Value, NpgsqlDbType = NpgsqlTypes.NpgsqlDbType.Text } },
+            Parameters = { new NpgsqlParameter { Value = userRef },
+                new NpgsqlParameter { Value = (object?)deviceId ?? DBNull.Value, NpgsqlDbType = NpgsqlTypes.NpgsqlDbType.Text } },
         };
         await command.ExecuteNonQueryAsync(cancellation);
     }
 
     // Takes the device if it has no holder, and returns its holder.
-    private static async Task<string> HolderAsync(NpgsqlConnection connection, string deviceId, string userId,
+    private static async Task<string> HolderAsync(NpgsqlConnection connection, string deviceId, string userRef,
         CancellationToken cancellation)
     {
-        await TakeAsync(connection, [deviceId], [userId], cancellation);
+        await TakeAsync(connection, [deviceId], [userRef], cancellation);
         await using var select = Command(connection, "select user_id from notify.devices where device_id = $1", deviceId);
         return (string)(await select.ExecuteScalarAsync(cancellation))!;
     }
 
-    private static async Task MoveAsync(NpgsqlConnection connection, string deviceId, string userId, CancellationToken cancellation)
+    private static async Task MoveAsync(NpgsqlConnection connection, string deviceId, string userRef, CancellationToken cancellation)
     {
-        await using var update = Command(connection, "update notify.devices set user_id = $2 where device_id = $1 and user_id <> $2", deviceId, userId);
+        await using var update = Command(connection, "update notify.devices set user_id = $2 where device_id = $1 and user_id <> $2",
+            deviceId, userRef);
         await update.ExecuteNonQueryAsync(cancellation);
     }
 

@@ -92,16 +92,19 @@ public static class Preferences
         QuietHours = new QuietHoursChoice { From = "22:00", To = "08:00" },
     };
 
-    private static async Task<IResult> GetAsync(string userId, HttpContext http, ReadDatabase database)
+    private static async Task<IResult> GetAsync(string userId, HttpContext http, UserReferences users, ReadDatabase database)
     {
+        var userRef = await users.FindAsync(userId, http.RequestAborted);
         await using var read = await database.OpenAsync(http.RequestAborted);
-        var recipient = await read.Session.LoadAsync<Recipient>(Recipient.KeyOf(userId), http.RequestAborted);
+        var recipient = await read.Session.LoadAsync<Recipient>(Recipient.KeyOf(userRef), http.RequestAborted);
         if (recipient is null || recipient.IsErased) return Problem.NotFound("such user");
         http.Response.Headers.ETag = TagOf(recipient.Choices, recipient.QuietHours);
         return Results.Ok(Show(recipient.Choices, recipient.QuietHours));
     }
 
-    private static async Task<IResult> PutAsync(string userId, HttpContext http, IDocumentStore store, SubjectKeys keys, MasterKeyRing ring, TimeProvider clock)
+    private static async Task<IResult> PutAsync(
+        string userId, HttpContext http, IDocumentStore store, UserReferences users, SubjectKeys keys, MasterKeyRing ring,
+        TimeProvider clock)
     {
         if (!Identifiers.IsUserId(userId)) return Problem.Invalid(new Dictionary<string, string[]> { ["userId"] = [Identifiers.UserIdRule] });
         var (put, problem) = await RequestBody.ReadAsync<PutPreferences>(http.Request);
@@ -112,7 +115,9 @@ public static class Preferences
         if (errors.Count > 0) return Problem.Invalid(errors);
 
         var (by, through, isStale) = (Callers.NameOf(http), Callers.ThroughOf(http), false);
-        await RecipientChanges.RunAsync(store, userId, clock, async (session, recipient, now) =>
+        var userRef = await users.FindAsync(userId, http.RequestAborted);
+        var subject = Recipient.KeyOf(userRef);
+        await RecipientChanges.RunAsync(store, userRef, clock, async (session, recipient, now) =>
         {
             var events = new List<object>();
             var said = recipient?.Choices ?? System.Collections.Immutable.ImmutableDictionary<string, bool>.Empty;
@@ -132,11 +137,14 @@ public static class Preferences
 
             if (quiet != recipient?.QuietHours) events.Add(quiet is null ? new QuietHoursWithdrawn(by, through, now) : new QuietHoursSet(quiet.From, quiet.To, by, through, now));
 
+            if (recipient is not (null or { IsErased: true })) return events;
+            // A new user's ID is kept with their key, also where they have no contact details.
+            var userIds = new Dictionary<string, string> { [subject] = userId };
+            var current = await keys.CurrentAsync(session.Connection!, [subject], http.RequestAborted, userIds);
             // An empty choice also registers the user, without contact details, as any other choice does.
-            if (events.Count == 0 && recipient is null or { IsErased: true })
+            if (events.Count == 0)
             {
-                var (subject, nothing) = (Recipient.KeyOf(userId), new ContactDetails(null, null));
-                var current = await keys.CurrentAsync(session.Connection!, [subject], http.RequestAborted);
+                var nothing = new ContactDetails(null, null);
                 var kept = current.SealJson(subject, Domain.Privacy.SealedPlace.OfDetails(subject), nothing);
                 events.Add(Users.Given(kept, nothing, ring, by, now));
             }
@@ -157,10 +165,10 @@ public static class Preferences
         request.Headers.IfMatch is not { Count: > 0 } named
         || named.ToString().Split(',', StringSplitOptions.TrimEntries).Any(t => t == "*" || t == tag || t == $"W/{tag}");
 
-    private static async Task<IResult> HistoryAsync(string userId, HttpContext http, ReadDatabase database)
+    private static async Task<IResult> HistoryAsync(string userId, HttpContext http, UserReferences users, ReadDatabase database)
     {
+        var key = Recipient.KeyOf(await users.FindAsync(userId, http.RequestAborted));
         await using var read = await database.OpenAsync(http.RequestAborted);
-        var key = Recipient.KeyOf(userId);
         var events = await read.Session.Events.QueryAllRawEvents()
             .Where(e => e.StreamKey == key && e.EventTypesAre(typeof(OptedIn), typeof(OptedOut), typeof(PreferenceWithdrawn), typeof(QuietHoursSet), typeof(QuietHoursWithdrawn)))
             .OrderBy(e => e.Version).ToListAsync(http.RequestAborted);

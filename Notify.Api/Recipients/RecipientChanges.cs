@@ -8,8 +8,11 @@ namespace Notify.Api.Recipients;
 public static class RecipientChanges
 {
     /// <summary>Runs a decision on a user and appends what it returns.</summary>
-    /// <param name="first">Takes the locks that come before any stream; returns another user whose stream the decision appends to.</param>
+    /// <param name="first">Takes the locks that come before any stream; returns the reference of another user whose
+    /// stream the decision appends to.</param>
     public static Task RunAsync(
-        IDocumentStore store, string userId, TimeProvider clock, StreamChanges.Decision<Recipient> decide, CancellationToken cancellation, Func<IDocumentSession, Task<string>>? first = null) =>
-        StreamChanges.RunAsync(store, Recipient.KeyOf(userId), clock, decide, cancellation, first is null ? null : async session => Recipient.KeyOf(await first(session)));
+        IDocumentStore store, string userRef, TimeProvider clock, StreamChanges.Decision<Recipient> decide, CancellationToken cancellation,
+        Func<IDocumentSession, Task<string>>? first = null) =>
+        StreamChanges.RunAsync(store, Recipient.KeyOf(userRef), clock, decide, cancellation, first is null ? null : async session =>
+            Recipient.KeyOf(await first(session)));
 }

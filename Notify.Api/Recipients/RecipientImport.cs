@@ -9,7 +9,8 @@ using Npgsql;
 namespace Notify.Api.Recipients;
 
 /// <summary>Imports many users at a time: known data is read as a set, and changes are one commit.</summary>
-public sealed class RecipientImport(IDocumentStore store, SubjectKeys keys, MasterKeyRing ring, TimeProvider clock)
+public sealed class RecipientImport(
+    IDocumentStore store, UserReferences references, SubjectKeys keys, MasterKeyRing ring, TimeProvider clock)
 {
     /// <summary>Imports users, in order; the last line of a user counts.</summary>
     /// <returns>How many of them brought something new.</returns>
@@ -28,10 +29,14 @@ public sealed class RecipientImport(IDocumentStore store, SubjectKeys keys, Mast
         await using var session = store.LightweightSession();
         await session.BeginTransactionAsync(cancellation);
         var connection = session.Connection!;
-        var lines = users.Select(u => (User: u, Devices: (u.Devices ?? []).Select(d => (Id: Devices.IdOf(ring, d), Device: d)).ToList())).ToList();
+        var refs = await references.FindAsync(connection, users.Select(u => u.UserId!), cancellation);
+        var lines = users.Select(u => (
+            User: u, Ref: refs[u.UserId!],
+            Devices: (u.Devices ?? []).Select(d => (Id: Devices.IdOf(ring, d), Device: d)).ToList())).ToList();
         // As when a device is registered: its row first, then the streams of whom it leaves and whom it joins.
-        var owners = await OwnersAsync(connection, [.. lines.SelectMany(l => l.Devices.Select(d => (d.Id, l.User.UserId!))).DistinctBy(d => d.Id)], cancellation);
-        var streams = users.Select(u => u.UserId!).Concat(owners.Values).Distinct().Select(Recipient.KeyOf).Order(StringComparer.Ordinal).ToArray();
+        var owners = await OwnersAsync(connection, [.. lines.SelectMany(l => l.Devices.Select(d => (d.Id, l.Ref))).DistinctBy(d => d.Id)],
+            cancellation);
+        var streams = refs.Values.Concat(owners.Values).Distinct().Select(Recipient.KeyOf).Order(StringComparer.Ordinal).ToArray();
         var states = await LockAsync(session, streams, cancellation);
 
         var sealedBefore = states.Values.Where(r => r is { IsErased: false, Details: not null }).ToDictionary(r => r.Id, r => r.Details!.Value, StringComparer.Ordinal);
@@ -42,20 +47,21 @@ public sealed class RecipientImport(IDocumentStore store, SubjectKeys keys, Mast
         var subscriptions = browsers.ToDictionary(b => (b.User, b.Id), b => opened.OpenText(b.Token, SealedPlace.OfToken(b.User, b.Id)));
         var known = sealedBefore.Keys.ToDictionary(k => k, k => opened.DetailsOf(states[k]), StringComparer.Ordinal);
         var registered = new Dictionary<string, DateTimeOffset>(StringComparer.Ordinal);
-        foreach (var user in lines.GroupBy(l => Recipient.KeyOf(l.User.UserId!)))
+        foreach (var user in lines.GroupBy(l => Recipient.KeyOf(l.Ref)))
         {
             foreach (var (id, at) in await Devices.CrowdAsync(connection, states.GetValueOrDefault(user.Key), user.Sum(l => l.Devices.Count), cancellation)) registered[id] = at;
         }
 
-        var current = await keys.CurrentAsync(connection, users.Select(u => Recipient.KeyOf(u.UserId!)), cancellation);
+        var userIds = refs.ToDictionary(r => Recipient.KeyOf(r.Value), r => r.Key, StringComparer.Ordinal);
+        var current = await keys.CurrentAsync(connection, userIds.Keys, cancellation, userIds);
 
         var now = clock.GetUtcNow();
         var news = new Dictionary<string, List<object>>(StringComparer.Ordinal);
         var moved = new Dictionary<string, string>(StringComparer.Ordinal);
         var changed = 0;
-        foreach (var (user, devices) in lines)
+        foreach (var (user, userRef, devices) in lines)
         {
-            var (key, isNews) = (Recipient.KeyOf(user.UserId!), false);
+            var (key, isNews) = (Recipient.KeyOf(userRef), false);
             var details = new ContactDetails(user.Email, user.Phone is null ? null : ContactRules.ToE164(user.Phone), user.Locale, user.TimeZone);
             if (known.GetValueOrDefault(key) != details)
             {
@@ -69,9 +75,10 @@ public sealed class RecipientImport(IDocumentStore store, SubjectKeys keys, Mast
                 var address = Devices.AddressOf(device.Platform!.Value, device.Token, device.Subscription);
                 var app = DeviceApp.Of(device.App, device.Environment);
                 var before = states.GetValueOrDefault(key)?.Devices.Find(d => d.Id == id)?.App;
-                if (owner == user.UserId && Has(key, id) && (app is null || app == before)
+                if (owner == userRef && Has(key, id) && (app is null || app == before)
                     && (!named.Contains(id) || subscriptions.GetValueOrDefault((key, id)) == address)) continue;
-                if (owner != user.UserId && Has(Recipient.KeyOf(owner), id)) Happened(Recipient.KeyOf(owner), new DeviceRemoved(id, DeviceRemovalReasons.MovedToAnotherUser, by, now));
+                if (owner != userRef && Has(Recipient.KeyOf(owner), id)) Happened(Recipient.KeyOf(owner),
+                    new DeviceRemoved(id, DeviceRemovalReasons.MovedToAnotherUser, by, now));
                 if (states.TryGetValue(key, out var has))
                 {
                     foreach (var oldest in Devices.TooMany(has, id, registered)) Happened(key, new DeviceRemoved(oldest, DeviceRemovalReasons.TooMany, by, now));
@@ -80,7 +87,7 @@ public sealed class RecipientImport(IDocumentStore store, SubjectKeys keys, Mast
                 Happened(key, new DeviceRegistered(
                     id, device.Platform!.Value, current.Seal(key, SealedPlace.OfToken(key, id), address), by, now, app ?? before));
                 if (named.Contains(id)) subscriptions[(key, id)] = address;
-                (moved[id], isNews) = (user.UserId!, true);
+                (moved[id], isNews) = (userRef, true);
             }
 
             if (isNews) changed++;

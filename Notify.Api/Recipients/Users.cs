@@ -95,18 +95,22 @@ public static class Users
 
     private static UserDetails Someone => new("u-42", "name@example.com", "+12025550123", "en-US", "America/New_York");
 
-    private static async Task<IResult> PutAsync(string userId, HttpContext http, IDocumentStore store, SubjectKeys keys, MasterKeyRing ring, TimeProvider clock)
+    private static async Task<IResult> PutAsync(
+        string userId, HttpContext http, IDocumentStore store, UserReferences users, SubjectKeys keys, MasterKeyRing ring,
+        TimeProvider clock)
     {
         if (!Identifiers.IsUserId(userId)) return Problem.Invalid(new Dictionary<string, string[]> { ["userId"] = [Identifiers.UserIdRule] });
         var (user, problem) = await RequestBody.ReadAsync(http.Request, Validator);
         if (user is null) return problem!;
 
         var details = new ContactDetails(user.Email, user.Phone is null ? null : ContactRules.ToE164(user.Phone), user.Locale, user.TimeZone);
-        var subject = Recipient.KeyOf(userId);
+        var userRef = await users.FindAsync(userId, http.RequestAborted);
+        var subject = Recipient.KeyOf(userRef);
+        var userIds = new Dictionary<string, string> { [subject] = userId };
         var place = Domain.Privacy.SealedPlace.OfDetails(subject);
-        await RecipientChanges.RunAsync(store, userId, clock, async (session, recipient, now) =>
+        await RecipientChanges.RunAsync(store, userRef, clock, async (session, recipient, now) =>
         {
-            var current = await keys.CurrentAsync(session.Connection!, [subject], http.RequestAborted);
+            var current = await keys.CurrentAsync(session.Connection!, [subject], http.RequestAborted, userIds);
             if (recipient is { IsErased: false, Details: not null } && current.DetailsOf(recipient) == details) return [];
             return [Given(current.SealJson(subject, place, details), details, ring, Callers.Of(http).ClientId, now)];
         }, http.RequestAborted);
@@ -118,10 +122,12 @@ public static class Users
         kept, details.Email is not null, details.Phone is not null,
         details.Email is null ? null : ring.OfEmail(details.Email), details.Phone is null ? null : ring.OfPhone(details.Phone), by, now);
 
-    private static async Task<IResult> GetAsync(string userId, HttpContext http, SubjectKeys keys, ReadDatabase database)
+    private static async Task<IResult> GetAsync(string userId, HttpContext http, UserReferences users, SubjectKeys keys,
+        ReadDatabase database)
     {
+        var userRef = await users.FindAsync(userId, http.RequestAborted);
         await using var read = await database.OpenAsync(http.RequestAborted);
-        var recipient = await read.Session.LoadAsync<Recipient>(Recipient.KeyOf(userId), http.RequestAborted);
+        var recipient = await read.Session.LoadAsync<Recipient>(Recipient.KeyOf(userRef), http.RequestAborted);
         if (recipient is null || recipient.IsErased) return Problem.NotFound("such user");
         var details = recipient.Details is { } sealedDetails
             ? (await keys.ForAsync(read.Connection, [sealedDetails], http.RequestAborted)).DetailsOf(recipient) : null;
@@ -132,12 +138,14 @@ public static class Users
                 d.Id, d.Platform, Devices.LastRegistered(d, last), d.App?.Id, d.App?.Environment))]));
     }
 
-    private static async Task<IResult> EraseAsync(string userId, HttpContext http, IDocumentStore store, SubjectKeys keys, TimeProvider clock)
+    private static async Task<IResult> EraseAsync(
+        string userId, HttpContext http, IDocumentStore store, UserReferences users, SubjectKeys keys, TimeProvider clock)
     {
-        var (found, key) = (false, Recipient.KeyOf(userId));
+        var userRef = await users.FindAsync(userId, http.RequestAborted);
+        var (found, key) = (false, Recipient.KeyOf(userRef));
         IReadOnlySet<string> others;
         await using (var session = store.QuerySession()) others = await SuppressedAddresses.OthersHaveAsync(session, key, http.RequestAborted);
-        await RecipientChanges.RunAsync(store, userId, clock, async (session, recipient, now) =>
+        await RecipientChanges.RunAsync(store, userRef, clock, async (session, recipient, now) =>
         {
             // A person who was never registered may also have notifications that are encrypted under a key of theirs.
             var hadKey = await keys.EraseAsync(session.Connection!, key, http.RequestAborted);
@@ -149,10 +157,10 @@ public static class Users
                 if (!others.Contains(subject)) await keys.EraseAsync(session.Connection!, subject, http.RequestAborted);
             }
 
-            await Devices.ForgetAsync(session.Connection!, userId, null, http.RequestAborted);
-            await TopicSubscribers.ForgetAsync(session.Connection!, userId, http.RequestAborted);
+            await Devices.ForgetAsync(session.Connection!, userRef, null, http.RequestAborted);
+            await TopicSubscribers.ForgetAsync(session.Connection!, userRef, http.RequestAborted);
             return [new UserErased(Callers.Of(http).ClientId, now)];
-        }, http.RequestAborted, first: session => Devices.HoldAsync(session.Connection!, userId, http.RequestAborted));
+        }, http.RequestAborted, first: session => Devices.HoldAsync(session.Connection!, userRef, http.RequestAborted));
         return found ? Results.NoContent() : Problem.NotFound("such user");
     }
 }

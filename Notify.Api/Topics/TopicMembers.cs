@@ -9,6 +9,7 @@ using Notify.Domain.Clients;
 using Notify.Domain.Recipients;
 using Notify.Domain.Topics;
 using Notify.Projections;
+using Notify.Projections.Privacy;
 using Notify.Projections.Topics;
 
 namespace Notify.Api.Topics;
@@ -64,32 +65,39 @@ public static class TopicMembers
             .Answers(200, "What became of them.", new AddedSubscribers(1, 0, ["u-43"])).FailsNotFound("such topic");
     }
 
-    private static async Task<IResult> JoinAsync(string topic, string userId, HttpContext http, IDocumentStore store, TimeProvider clock)
+    private static async Task<IResult> JoinAsync(
+        string topic, string userId, HttpContext http, IDocumentStore store, UserReferences users, TimeProvider clock)
     {
-        var added = await JoinAllAsync(store, clock, topic, [userId], Callers.Of(http).ClientId, http.RequestAborted);
+        var added = await JoinAllAsync(store, users, clock, topic, [userId], Callers.Of(http).ClientId, http.RequestAborted);
         return added is null or { Unknown.Count: > 0 } ? Problem.NotFound("such topic or user") : Results.NoContent();
     }
 
-    private static async Task<IResult> LeaveAsync(string topic, string userId, HttpContext http, IDocumentStore store, TimeProvider clock)
+    private static async Task<IResult> LeaveAsync(
+        string topic, string userId, HttpContext http, IDocumentStore store, UserReferences users, TimeProvider clock)
     {
         var left = false;
-        await RecipientChanges.RunAsync(store, userId, clock, async (session, _, now) =>
+        var userRef = await users.FindAsync(userId, http.RequestAborted);
+        await RecipientChanges.RunAsync(store, userRef, clock, async (session, _, now) =>
         {
-            left = await TopicSubscribers.RemoveAsync(session.Connection!, topic, userId, http.RequestAborted);
+            left = await TopicSubscribers.RemoveAsync(session.Connection!, topic, userRef, http.RequestAborted);
             return left ? [new TopicLeft(topic, Callers.Of(http).ClientId, now)] : [];
         }, http.RequestAborted);
         return left ? Results.NoContent() : Problem.NotFound("such user in this topic");
     }
 
-    private static async Task<IResult> AddAsync(string topic, HttpContext http, IDocumentStore store, TimeProvider clock)
+    private static async Task<IResult> AddAsync(string topic, HttpContext http, IDocumentStore store, UserReferences users,
+        TimeProvider clock)
     {
         var (body, problem) = await RequestBody.ReadAsync(http.Request, Validator);
         if (body is null) return problem!;
-        return await JoinAllAsync(store, clock, topic, [.. body.UserIds!.Distinct()], Callers.Of(http).ClientId, http.RequestAborted) is { } added ? Results.Ok(added) : Problem.NotFound("such topic");
+        return await JoinAllAsync(store, users, clock, topic, body.UserIds!, Callers.Of(http).ClientId, http.RequestAborted) is { } added
+            ? Results.Ok(added) : Problem.NotFound("such topic");
     }
 
     // null: there is no such topic.
-    private static async Task<AddedSubscribers?> JoinAllAsync(IDocumentStore store, TimeProvider clock, string topic, string[] users, string by, CancellationToken cancellation)
+    private static async Task<AddedSubscribers?> JoinAllAsync(
+        IDocumentStore store, UserReferences references, TimeProvider clock, string topic, IReadOnlyList<string> userIds, string by,
+        CancellationToken cancellation)
     {
         AddedSubscribers? added = null;
         await StreamChanges.RepeatAsync(clock, async () =>
@@ -97,12 +105,16 @@ public static class TopicMembers
             var now = clock.GetUtcNow();
             await using var session = store.LightweightSession();
             if (await session.LoadAsync<Topic>(Topic.KeyOf(topic), cancellation) is null) return;
+            await session.BeginTransactionAsync(cancellation);
+            var refs = await references.FindAsync(session.Connection!, userIds, cancellation);
+            string[] users = [.. refs.Values];
             await NotificationStreams.LockAsync(session, users.Select(Recipient.KeyOf), cancellation);
             var known = (await session.LoadManyAsync<Recipient>(cancellation, users.Select(Recipient.KeyOf))).Where(r => !r.IsErased).Select(r => r.Id[2..]).ToHashSet(StringComparer.Ordinal);
             var joined = await TopicSubscribers.AddAsync(session.Connection!, topic, [.. users.Where(known.Contains)], now, cancellation);
             foreach (var user in joined) session.Events.Append(Recipient.KeyOf(user), new TopicJoined(topic, by, now));
             if (joined.Count > 0) await session.SaveChangesAsync(cancellation);
-            added = new AddedSubscribers(joined.Count, known.Count - joined.Count, [.. users.Where(u => !known.Contains(u))]);
+            added = new AddedSubscribers(joined.Count, known.Count - joined.Count,
+                [.. refs.Where(r => !known.Contains(r.Value)).Select(r => r.Key)]);
         }, cancellation);
         return added;
     }

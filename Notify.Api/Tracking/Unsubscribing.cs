@@ -56,7 +56,7 @@ public sealed class Unsubscribing(IDocumentStore store, SubjectKeys keys, TimePr
         await session.BeginTransactionAsync(cancellation);
         if (await FindAsync(session, deliveryId, cancellation) is not { } found) return null;
         var (key, category) = (found.Key, found.Request.Category);
-        var user = found.Request.UserId is { } id ? Domain.Recipients.Recipient.KeyOf(id) : null;
+        var user = found.Request.UserRef is { } id ? Domain.Recipients.Recipient.KeyOf(id) : null;
         await NotificationStreams.LockAsync(session, user is null ? [key] : [key, user], cancellation);
 
         var now = clock.GetUtcNow();

@@ -39,7 +39,7 @@ public sealed record AttemptMade(
         return new AttemptMade(
             claimed.Row, claimed.Claim, claimed.Attempt,
             (isInquiry ? delivery.Provider : claimed.Provider?.Name) ?? CallCounts.NoProvider, outcome, latency, contentHash, at, isInquiry,
-            delivery.DeferredUntil, request.UserId is { } user ? Recipient.KeyOf(user) : null, delivery.DeviceId,
+            delivery.DeferredUntil, request.UserRef is { } user ? Recipient.KeyOf(user) : null, delivery.DeviceId,
             claimed.Provider is IAnswersInquiries, request.Mode, claimed.Fingerprint, claimed.SuppressedAddress, claimed.ResendBefore,
                 delivery.Moves,
             mayMove, claimed.Row.Queue.Lane == Lane.Sms && claimed.Message.Content.Body is { } text ? SmsText.Segments(text) : null,

@@ -162,7 +162,7 @@ public sealed class SliceClaim(
             opened, cancellation);
         var messages = rows.ToDictionary(r => r.Id, r => deliveries.TryGetValue(r.Id, out var d) ? Open(notifications[r.Notification], d.Delivery, payloads[r.Notification], opened, ready) : default);
         var fingerprints = rows.ToDictionary(r => r.Id, r => ring.Of(Lanes.ChannelOf(r.Queue.Lane), messages[r.Id].Message?.Address));
-        var unregistered = rows.Where(r => notifications.TryGetValue(r.Notification, out var n) && n.Request.UserId is null
+        var unregistered = rows.Where(r => notifications.TryGetValue(r.Notification, out var n) && n.Request.UserRef is null
             && fingerprints[r.Id] is not null)
             .Select(r => (Lanes.ChannelOf(r.Queue.Lane), fingerprints[r.Id]!));
         var rules = await ReachRulesReader.LoadAsync(

@@ -27,7 +27,7 @@ public enum BroadcastState
 /// <summary>A broadcast as it is worked on: a row of <c>notify.broadcasts</c>, written with the events of its stream.</summary>
 /// <param name="Key">The stream key.</param>
 /// <param name="DueAt">When the next chunk may be made; <c>null</c>: not by itself.</param>
-/// <param name="AfterUser">The checkpoint: everybody up to this user ID had their turn; empty before the first.</param>
+/// <param name="AfterUser">The checkpoint: everybody up to this user reference had their turn; empty before the first.</param>
 /// <param name="Expanded">Notifications made.</param>
 /// <param name="Total">Users in its audience when it started; <c>null</c> before.</param>
 public sealed record Broadcast(
@@ -38,10 +38,10 @@ public sealed record Broadcast(
     public static string KeyOf(string clientId, string broadcastId) => $"b/{clientId}:{broadcastId}";
 
     /// <summary>
-    /// The event ID of a user's notification: <c>{broadcastId}@{userId}</c>. It follows from both, and no event ID that a
+    /// The event ID of a user's notification: <c>{broadcastId}@{userRef}</c>. It follows from both, and no event ID that a
     /// client may choose has an @.
     /// </summary>
-    public static string EventIdOf(string broadcastId, string userId) => $"{broadcastId}@{userId}";
+    public static string EventIdOf(string broadcastId, string userRef) => $"{broadcastId}@{userRef}";
 
     /// <summary>The broadcast that made a notification, from its event ID; <c>null</c>: none did.</summary>
     public static string? IdOf(string eventId) => eventId.IndexOf('@', StringComparison.Ordinal) is > 0 and var at ? eventId[..at] : null;

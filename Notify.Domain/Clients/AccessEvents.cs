@@ -8,8 +8,8 @@ namespace Notify.Domain.Clients;
 /// <param name="By">The client, or for a command the name that was given.</param>
 /// <param name="From">The caller's network address; for a command the machine's name.</param>
 /// <param name="Operation">The operation's ID in the HTTP contract, or the command.</param>
-/// <param name="Target">The notification, user or client that it was about, as named in the request; <c>null</c>: none in
-/// particular.</param>
+/// <param name="Target">The notification, user or client that it was about, as named in the request, a user by
+/// reference; <c>null</c>: none in particular.</param>
 /// <param name="Client">The client whose notification was read, where it is another one's.</param>
 /// <param name="Status">The HTTP status of the answer; 200 for a command that goes on.</param>
 /// <param name="Reason">The reason that was given for a command.</param>

@@ -10,7 +10,7 @@ namespace Notify.Domain.Notifications;
 /// <summary>A client requested a notification, and its request was accepted.</summary>
 /// <param name="ClientId">The client that requested it.</param>
 /// <param name="EventId">The idempotency key that the client chose; permanently unique per client.</param>
-/// <param name="UserId">The recipient, when registered; else <paramref name="Payload"/> contains <c>to</c>.</param>
+/// <param name="UserRef">The user (<see cref="Recipients.UserRef"/>); <c>null</c>: <paramref name="Payload"/> contains <c>to</c>.</param>
 /// <param name="Subject">The subject whose key encrypts the payload.</param>
 /// <param name="Mode">Live or test; a test client's notifications go to the sandbox alone.</param>
 /// <param name="Channels">Requested channels, in order; <c>null</c>: all that the person can be reached by.</param>
@@ -22,7 +22,8 @@ namespace Notify.Domain.Notifications;
 /// <param name="OptOutsHold">Whether opt-outs and quiet hours apply also in a required category, because the client is not permitted to
 /// override them.</param>
 public sealed record NotificationRequested(
-    string ClientId, string EventId, string? UserId, string Subject, ClientMode Mode, string Category, Priority Priority,
+    string ClientId, string EventId, [property: System.Text.Json.Serialization.JsonPropertyName("userId")] string? UserRef, string Subject,
+    ClientMode Mode, string Category, Priority Priority,
     IReadOnlyList<Channel>? Channels, SealedPayload Payload, DateTimeOffset? SendAt, DateTimeOffset? ExpiresAt,
     string RequestHash, string? TraceParent, DateTimeOffset At, PinnedTemplate? Template = null, string? Through = null,
     [property: System.Text.Json.Serialization.JsonIgnore(Condition = System.Text.Json.Serialization.JsonIgnoreCondition.WhenWritingDefault)]

@@ -29,6 +29,10 @@ public readonly record struct SealedPlace(string Stream, string Field)
     /// <param name="user">The user's stream key.</param>
     public static SealedPlace OfDetails(string user) => new(user, "details");
 
+    /// <summary>The ID by which callers know a user.</summary>
+    /// <param name="user">The user's stream key.</param>
+    public static SealedPlace OfUserId(string user) => new(user, "user ID");
+
     /// <summary>The push token of a user's device.</summary>
     /// <param name="user">The user's stream key.</param>
     public static SealedPlace OfToken(string user, string deviceId) => new(user, $"token {deviceId}");

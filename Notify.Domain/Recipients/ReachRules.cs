@@ -36,7 +36,7 @@ public sealed record ReachRules(
         NotificationRequested request, Recipient? recipient, Channel channel, string? fingerprint)
     {
         var category = Of(request);
-        if (request.UserId is not null || fingerprint is null || Said?.Against(channel, fingerprint, category.Key) is not { } rule)
+        if (request.UserRef is not null || fingerprint is null || Said?.Against(channel, fingerprint, category.Key) is not { } rule)
             return category.Reaches(recipient, channel);
         return category.Required ? (true, $"category {category.Key} is required, version {category.Version}; passes {rule}", true)
             : (false, rule, false);

@@ -24,7 +24,7 @@ public sealed record Device(string Id, Platform Platform, Sealed Token, DateTime
     public Lane Lane => LaneOf(Platform);
 }
 
-/// <summary>A registered user as planning needs them; snapshot of the stream <c>u/{userId}</c>, with nothing readable in it.</summary>
+/// <summary>A registered user as planning needs them; snapshot of the stream <c>u/{userRef}</c>, with nothing readable in it.</summary>
 /// <param name="Id">The stream key.</param>
 /// <param name="Choices">Preferences by <c>channel</c> or <c>channel/category</c>; absent ones follow the defaults.</param>
 /// <param name="QuietHours">When the user is not to be disturbed; <c>null</c>: they said nothing.</param>
@@ -36,7 +36,8 @@ public sealed record Recipient(
     ImmutableDictionary<string, DateTimeOffset>? Since = null, DateTimeOffset? ErasedAt = null)
 {
     /// <summary>The stream key of a user.</summary>
-    public static string KeyOf(string userId) => $"u/{userId}";
+    /// <param name="userRef">See <see cref="UserRef"/>; never the ID that a caller gave.</param>
+    public static string KeyOf(string userRef) => $"u/{userRef}";
 
     /// <summary>A user of whom nothing is known yet.</summary>
     public static Recipient Unregistered(string key) => new(

@@ -1,5 +1,6 @@
 using Notify.Domain.Broadcasts;
 using Notify.Domain.Notifications;
+using Notify.Domain.Recipients;
 using Notify.Projections.NotificationViews;
 using Notify.Projections.Privacy;
 
@@ -41,7 +42,8 @@ public sealed record DeliveryFact(
             var times = after.Times[d.Id];
             if (before is not null && before.State.Deliveries.TryGetValue(d.Id, out var was) && ReferenceEquals(was, d) && ReferenceEquals(before.Times[d.Id], times)) continue;
             yield return new DeliveryFact(
-                d.Id, request.ClientId, request.EventId, recipient ??= PseudonymOf(request.Subject, ring), request.UserId is not null,
+                d.Id, request.ClientId, EventIdOf(request.EventId, ring), recipient ??= PseudonymOf(request.Subject, ring),
+                    request.UserRef is not null,
                 NotificationView.Name(d.Channel), d.Lane is { } lane ? NotificationView.Name(lane) : null, d.Provider,
                 request.Category, NotificationView.Name(request.Priority), NotificationView.Name(request.Mode), request.Template?.Key, request.Template?.Version,
                 NotificationView.Name(d.Status), d.Reason, d.Attempts, request.At, times, d.DispatchedAt, d.DeliveredAt);
@@ -51,6 +53,12 @@ public sealed record DeliveryFact(
     /// <summary>The same person, under a name that nobody can turn back: the first half of a keyed hash of the subject.</summary>
     public static Guid PseudonymOf(string subject, MasterKeyRing ring) =>
         new(System.Buffers.Text.Base64Url.DecodeFromChars(ring.Fingerprint("analytics", subject)).AsSpan(0, 16));
+
+    /// <summary>The event ID; of a broadcast to a user from before references with the reference that their ID would have.</summary>
+    /// <remarks>The analysts' schema holds no user IDs.</remarks>
+    public static string EventIdOf(string eventId, MasterKeyRing ring) =>
+        Broadcast.IdOf(eventId) is { } broadcast && eventId[(broadcast.Length + 1)..] is var user && !UserRef.Is(user)
+            ? Broadcast.EventIdOf(broadcast, ring.UserRefOf(user)) : eventId;
 
     private static long? Milliseconds(DateTimeOffset from, DateTimeOffset? to) => to is { } t ? Math.Max(0, (t - from).Ticks / TimeSpan.TicksPerMillisecond) : null;
 }

@@ -40,7 +40,8 @@ public sealed class Snapshots
     public async Task<(Dictionary<string, Recipient> Recipients, Dictionary<string, Category> Categories)> OfAsync(
         NpgsqlConnection connection, IReadOnlyCollection<NotificationRequested> requests, CancellationToken cancellation)
     {
-        var people = await SnapshotReading<Recipient>.StartAsync(cache, recipients, requests.Where(r => r.UserId is not null).Select(r => Recipient.KeyOf(r.UserId!)));
+        var people = await SnapshotReading<Recipient>.StartAsync(cache, recipients,
+            requests.Where(r => r.UserRef is not null).Select(r => Recipient.KeyOf(r.UserRef!)));
         var kinds = await SnapshotReading<Category>.StartAsync(cache, categories, requests.Select(r => Category.KeyOf(r.Category)));
         if (people.IsEmpty && kinds.IsEmpty) return ([], []);
         await using var batch = new NpgsqlBatch(connection);

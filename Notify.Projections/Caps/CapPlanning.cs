@@ -114,13 +114,14 @@ public static class CapPlanning
     // The tried address identifies an unregistered person. Deliveries of test clients take no slot of other clients.
     private static string PersonOf(NotificationPlan plan, Channel channel, MasterKeyRing ring)
     {
-        var person = plan.Request.UserId is not null || plan.Payload?.To is not { } to ? plan.Request.Subject
+        var person = plan.Request.UserRef is not null || plan.Payload?.To is not { } to ? plan.Request.Subject
             : "a/" + (ring.Of(channel, channel == Channel.Sms ? to.Phone : to.Email) ?? ring.Fingerprint("device", to.Device?.Token ?? ""));
         return In(plan.Request.Mode, person);
     }
 
     private static string PersonOf(LateDelivery late) =>
-        In(late.Notification.Request.Mode, late.Notification.Request.UserId is null ? "a/" + late.Fingerprint : late.Notification.Request.Subject);
+        In(late.Notification.Request.Mode, late.Notification.Request.UserRef is null ? "a/" + late.Fingerprint
+            : late.Notification.Request.Subject);
 
     private static string In(ClientMode mode, string person) => mode == ClientMode.Test ? $"test/{person}" : person;
 }

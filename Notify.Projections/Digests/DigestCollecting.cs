@@ -86,14 +86,16 @@ public static class DigestCollecting
 
     // People who are not registered are known by all that was given to reach them: a digest goes where each of its members would.
     private static string PersonOf(DueNotification due, MasterKeyRing ring) =>
-        due.Request.UserId is not null ? due.Request.Subject : "a/" + ring.Fingerprint("digest", JsonSerializer.SerializeToUtf8Bytes(due.Payload.To, NotifyJson.Options));
+        due.Request.UserRef is not null ? due.Request.Subject
+            : "a/" + ring.Fingerprint("digest", JsonSerializer.SerializeToUtf8Bytes(due.Payload.To, NotifyJson.Options));
 
     // Follows from its first member, which begins no other one; no client can choose it, since an event ID has no =.
     private static string KeyOf(DueNotification first, MasterKeyRing ring) => NotificationKey.Of(first.Request.ClientId, $"digest={ring.Fingerprint("digest", first.Key)}");
 
     private static NotificationRequested RequestOf(
         OpenDigest digest, DueNotification first, PayloadBatch payloads, KeySet keys, MasterKeyRing ring, DateTimeOffset now) => new(
-        first.Request.ClientId, NotificationKey.Parse(digest.Key)!.Value.EventId, first.Request.UserId, first.Request.Subject, first.Request.Mode, first.Request.Category, DigestDecider.PriorityOf(first.Request.Priority),
+        first.Request.ClientId, NotificationKey.Parse(digest.Key)!.Value.EventId, first.Request.UserRef, first.Request.Subject,
+            first.Request.Mode, first.Request.Category, DigestDecider.PriorityOf(first.Request.Priority),
         null, payloads.Seal(keys, first.Request.Subject, SealedPlace.OfPayload(digest.Key),
             new NotificationPayload(new NotificationContent(), first.Payload.To)),
         digest.ClosesAt, null, ring.Fingerprint("request", digest.Key),

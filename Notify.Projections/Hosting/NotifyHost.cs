@@ -62,7 +62,8 @@ public static class NotifyHost
         if (MasterKeyRing.Read(builder.Configuration, faults) is { } ring) builder.Services.AddSingleton(ring);
         builder.Services.AddSingleton(Planning.TimeZones.Read(builder.Configuration, faults));
         var clock = new InstallationClock(BootTimeProvider.Instance);
-        builder.Services.AddSingleton<TimeProvider>(clock).AddSingleton(clock).AddHostedService<ClockWatch>().AddSingleton<SubjectKeys>(); // the first that starts
+        builder.Services.AddSingleton<TimeProvider>(clock).AddSingleton(clock).AddHostedService<ClockWatch>().AddSingleton<SubjectKeys>()
+            .AddSingleton<UserReferences>(); // the first that starts
         builder.Services.AddSingleton(new HostName(name)).AddSingleton<HostKeys>().AddHostedService(s => s.GetRequiredService<HostKeys>());
 
         builder.Logging.ClearProviders();

@@ -16,7 +16,7 @@ namespace Notify.Projections.NotificationViews;
 public sealed record NotificationView(string Id, Notification State)
 {
     public string ClientId => State.Request.ClientId;
-    public string? UserId => State.Request.UserId;
+    public string? UserId => State.Request.UserRef;
 
     /// <summary>The status as the API writes it.</summary>
     public string Status => Name(NotificationStatusRule.Of(State));

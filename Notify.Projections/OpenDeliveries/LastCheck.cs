@@ -20,9 +20,9 @@ public sealed record LastCheckBasis(string? Recipient, long RecipientVersion, st
     public static LastCheckBasis Of(Notification notification, Channel channel, Recipient? recipient, ReachRules rules,
         string? fingerprint)
     {
-        var address = notification.Request.UserId is null && fingerprint is not null ? AddressChoices.KeyOf(channel, fingerprint) : null;
+        var address = notification.Request.UserRef is null && fingerprint is not null ? AddressChoices.KeyOf(channel, fingerprint) : null;
         return new(
-            notification.Request.UserId is { } user ? Domain.Recipients.Recipient.KeyOf(user) : null, recipient?.Version ?? 0,
+            notification.Request.UserRef is { } user ? Domain.Recipients.Recipient.KeyOf(user) : null, recipient?.Version ?? 0,
             Domain.Categories.Category.KeyOf(notification.Request.Category), rules.Of(notification.Request).Version,
             fingerprint is null ? null : Domain.Suppressions.Suppression.IdOf(channel, fingerprint), notification.Request.Payload.KeyId,
             address, address is null ? 0 : rules.Said?.There.GetValueOrDefault(address)?.Version ?? 0);

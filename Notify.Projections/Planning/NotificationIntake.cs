@@ -16,7 +16,9 @@ namespace Notify.Projections.Planning;
 /// <param name="Key">The stream key.</param>
 /// <param name="Request">Its first event; the payload is encrypted when it is written.</param>
 /// <param name="Payload">The open payload.</param>
-public sealed record IncomingNotification(string Key, NotificationRequested Request, NotificationPayload Payload)
+/// <param name="UserId">The ID by which the caller knows the user; <c>null</c> for those who are not registered, and where the user is
+/// known by their reference alone.</param>
+public sealed record IncomingNotification(string Key, NotificationRequested Request, NotificationPayload Payload, string? UserId = null)
 {
     /// <summary>Whether it waits for its <c>sendAt</c>.</summary>
     public bool IsLater => Request.SendAt > Request.At;
@@ -63,7 +65,9 @@ public sealed class NotificationIntake(Snapshots snapshots, SubjectKeys subjectK
             categories, connection, incoming.Where(i => !i.IsLater).SelectMany(i => ReachRulesReader.OfPlanning(i.Payload, recipients
                 .GetValueOrDefault(i.Request.Subject), ring)),
             incoming.Where(i => !i.IsLater).SelectMany(i => ReachRulesReader.Unregistered(i.Payload, ring)), now, cancellation);
-        var keys = await subjectKeys.CurrentAsync(connection, incoming.Select(i => i.Request.Subject), cancellation);
+        var userIds = incoming.Where(i => i.UserId is not null).DistinctBy(i => i.Request.Subject)
+            .ToDictionary(i => i.Request.Subject, i => i.UserId!, StringComparer.Ordinal);
+        var keys = await subjectKeys.CurrentAsync(connection, incoming.Select(i => i.Request.Subject), cancellation, userIds);
 
         var digests = await DigestCollecting.CollectAsync(
             session, incoming.Where(i => !i.IsLater && !(i.Request.ExpiresAt <= now)).Select(i => new DueNotification(i.Key, i.Request, i.Payload)), rules, keys, ring, now, cancellation);
@@ -89,7 +93,7 @@ public sealed class NotificationIntake(Snapshots snapshots, SubjectKeys subjectK
             }
             else
             {
-                var recipient = requested.UserId is null ? null : recipients.GetValueOrDefault(requested.Subject);
+                var recipient = requested.UserRef is null ? null : recipients.GetValueOrDefault(requested.Subject);
                 plans.Add(new NotificationPlan(i.Key, requested, i.Payload, NotificationPlanning.Plan(i.Key, requested, i.Payload, recipient, rules, keys, ring, now, sms))
                 {
                     Quiet = NotificationPlanning.QuietOf(requested, recipient, rules, keys, zones),

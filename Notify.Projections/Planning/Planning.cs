@@ -20,7 +20,7 @@ public static class NotificationPlanning
         string key, NotificationRequested request, NotificationPayload payload, Recipient? recipient, ReachRules rules, KeySet keys, MasterKeyRing ring, DateTimeOffset now,
         SmsLimits? sms = null)
     {
-        if (request.UserId is null)
+        if (request.UserRef is null)
         {
             SealedContact[] contacts = [.. ContactsOf(key, payload.To, request.Subject, keys, ring)];
             return DeliveryPlanner.ForUnregistered(key, request, payload.Content, contacts, rules, now, sms)

@@ -60,18 +60,31 @@ internal static class HostKeyTable
         await command.ExecuteNonQueryAsync(cancellation);
     }
 
-    /// <summary>Reads the lowest reader that the store allows.</summary>
-    public static async Task<int> MinReaderAsync(NpgsqlConnection connection, CancellationToken cancellation)
+    /// <summary>Reads the lowest reader that the store allows, and whether it may have users who are known by their IDs.</summary>
+    public static async Task<(int MinReader, bool PlainUsers)> FormatAsync(NpgsqlConnection connection, CancellationToken cancellation)
     {
-        await using var command = OpenDeliveryTable.Command(connection, "select min_reader from notify.store_format");
-        return await command.ExecuteScalarAsync(cancellation) as int? ?? 1;
+        await using var command = OpenDeliveryTable.Command(connection, "select min_reader, plain_users from notify.store_format");
+        await using var reader = await command.ExecuteReaderAsync(cancellation);
+        return await reader.ReadAsync(cancellation) ? (reader.GetInt32(0), reader.GetBoolean(1)) : (1, false);
     }
 
-    /// <summary>Raises the lowest reader that the store allows.</summary>
-    public static async Task RaiseMinReaderAsync(NpgsqlConnection connection, int reader, CancellationToken cancellation)
+    /// <summary>
+    /// Raises the lowest reader that the store allows. Where users are known by references from then on, finds whether there are any from
+    /// before.
+    /// </summary>
+    /// <param name="isAlone">Whether no other host lives, which might still write the form of before for a moment.</param>
+    public static async Task RaiseMinReaderAsync(
+        NpgsqlConnection connection, int reader, bool isAlone, CancellationToken cancellation)
     {
+        // No user is known by a reference yet: the first row that is found answers the question.
         await using var command = OpenDeliveryTable.Command(
-            connection, "update notify.store_format set min_reader = $1 where min_reader < $1", reader);
+            connection,
+            """
+            update notify.store_format set min_reader = $1, plain_users = plain_users or (min_reader < $2 and $1 >= $2 and (
+                not $3 or exists (select 1 from events.mt_doc_recipient)
+                or exists (select 1 from notify.subject_keys where left(subject, 2) = 'u/')))
+            where min_reader < $1
+            """, reader, StoreFormat.UserRefs, isAlone);
         await command.ExecuteNonQueryAsync(cancellation);
     }
 

@@ -39,7 +39,7 @@ public sealed class HostKeys(NpgsqlDataSource database, MasterKeyRing ring, Host
         {
             return await TryJoinAsync(cancellation);
         }
-        catch (PostgresException e) when (e.SqlState == PostgresErrorCodes.UndefinedTable)
+        catch (PostgresException e) when (e.SqlState is PostgresErrorCodes.UndefinedTable or PostgresErrorCodes.UndefinedColumn)
         {
             return null; // not migrated yet: the host becomes ready when it is
         }
@@ -52,8 +52,8 @@ public sealed class HostKeys(NpgsqlDataSource database, MasterKeyRing ring, Host
         await HostKeyTable.LockAsync(connection, cancellation);
         var known = await HostKeyTable.KnownAsync(connection, cancellation);
         var hosts = await HostKeyTable.LiveAsync(connection, silence, cancellation);
-        if (await HostKeyTable.MinReaderAsync(connection, cancellation) is > StoreFormat.Reader and var needed)
-            return StoreFormat.Fault(needed);
+        var (needed, _) = await HostKeyTable.FormatAsync(connection, cancellation);
+        if (needed > StoreFormat.Reader) return StoreFormat.Fault(needed);
         if (HostKeyDecider.FindFault(ring, known, hosts) is { } fault) return fault;
         if (await PepperCheck.FindFaultAsync(connection, ring, cancellation) is { } pepper) return pepper;
         foreach (var own in known.Where(k => ring.Has(k.Id) && k is { CheckValue: null, IsInUse: true }))
@@ -84,10 +84,12 @@ public sealed class HostKeys(NpgsqlDataSource database, MasterKeyRing ring, Host
             if (HostKeyDecider.FindOtherValue(ring, known, live) is { } other) return other;
             if (await PepperCheck.FindFaultAsync(connection, ring, cancellation) is { } pepper) return pepper;
             if (records) await PepperCheck.RecordAsync(connection, ring, cancellation);
+            var (minReader, plainUsers) = await HostKeyTable.FormatAsync(connection, cancellation);
+            ring.Format.Follow(minReader, minReader, plainUsers); // what a command finds users by; it raises nothing
             await transaction.CommitAsync(cancellation);
             return null;
         }
-        catch (PostgresException e) when (e.SqlState == PostgresErrorCodes.UndefinedTable)
+        catch (PostgresException e) when (e.SqlState is PostgresErrorCodes.UndefinedTable or PostgresErrorCodes.UndefinedColumn)
         {
             return null; // not migrated yet: nothing was made with other secrets
         }
@@ -180,10 +182,11 @@ public sealed class HostKeys(NpgsqlDataSource database, MasterKeyRing ring, Host
     private async Task FollowFormatAsync(NpgsqlConnection connection, IReadOnlyList<AnnouncedHost> hosts, CancellationToken cancellation)
     {
         var lowest = hosts.Select(h => h.Reader).Append(StoreFormat.Reader).Min();
-        var minReader = await HostKeyTable.MinReaderAsync(connection, cancellation);
-        if (ring.Format.Follow(lowest, minReader) is not { } raised) return;
-        await HostKeyTable.RaiseMinReaderAsync(connection, raised, cancellation);
-        ring.Format.Follow(lowest, raised);
+        var (minReader, plainUsers) = await HostKeyTable.FormatAsync(connection, cancellation);
+        if (ring.Format.Follow(lowest, minReader, plainUsers) is not { } raised) return;
+        await HostKeyTable.RaiseMinReaderAsync(connection, raised, hosts.Count == 0, cancellation);
+        (minReader, plainUsers) = await HostKeyTable.FormatAsync(connection, cancellation);
+        ring.Format.Follow(lowest, minReader, plainUsers);
     }
 
     // In the lock; a key is in use before it is used.

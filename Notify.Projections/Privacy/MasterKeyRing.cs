@@ -1,6 +1,7 @@
 using System.Security.Cryptography;
 using System.Text;
 using Microsoft.Extensions.Configuration;
+using Notify.Domain.Recipients;
 
 namespace Notify.Projections.Privacy;
 
@@ -123,6 +124,10 @@ public sealed class MasterKeyRing
 
     /// <summary>A keyed hash of a text.</summary>
     public string Fingerprint(string purpose, string text) => Fingerprint(purpose, Encoding.UTF8.GetBytes(text));
+
+    /// <summary>The reference of a user (<see cref="Domain.Recipients.UserRef"/>), from the ID that callers know them by.</summary>
+    /// <remarks>Callers ask <see cref="UserReferences"/>, which knows users from before too.</remarks>
+    public string UserRefOf(string userId) => UserRef.Mark + Fingerprint("user", userId)[..UserRef.Length];
 
     // Zeros, for the most part: a placeholder that was never filled in.
     private static bool IsUniform(byte[] key) => !key.AsSpan().ContainsAnyExcept(key[0]);

@@ -29,36 +29,105 @@ public sealed class SubjectKeys(MasterKeyRing ring, TimeProvider clock)
     /// were replaced are among them, and only open.
     /// </summary>
     /// <remarks>Makes keys in the connection's transaction, in the order of the subjects, so that racing callers do not lock each other out.</remarks>
-    public async Task<KeySet> CurrentAsync(NpgsqlConnection connection, IEnumerable<string> subjects, CancellationToken cancellation)
+    /// <param name="userIds">The IDs by which callers know users, by subject, as far as they are at hand: kept encrypted with the
+    /// key.</param>
+    public async Task<KeySet> CurrentAsync(
+        NpgsqlConnection connection, IEnumerable<string> subjects, CancellationToken cancellation,
+        IReadOnlyDictionary<string, string>? userIds = null)
     {
         var wanted = subjects.Distinct().Order(StringComparer.Ordinal).ToArray();
         var set = new KeySet(ring);
         if (wanted.Length == 0) return set;
         await ReadAsync(connection, set, wanted, cancellation, Current, Replaced);
         var missing = wanted.Where(s => !set.HasCurrent(s) && !set.IsLocked(s)).ToArray();
-        if (missing.Length == 0) return set;
+        if (missing.Length > 0)
+        {
+            await MakeAsync(connection, missing, userIds, cancellation);
+            await ReadAsync(connection, set, missing, cancellation, Current);
+        }
 
-        var master = ring.CurrentId;
+        if (userIds is not null) await NameAsync(connection, set, userIds, cancellation);
+        return set;
+    }
+
+    private async Task MakeAsync(
+        NpgsqlConnection connection, string[] subjects, IReadOnlyDictionary<string, string>? userIds, CancellationToken cancellation)
+    {
+        var (master, made) = (ring.CurrentId, subjects.Select(_ => NewKey()).ToArray());
         await HostKeyTable.UseAsync(connection, master, cancellation);
         await using var insert = new NpgsqlCommand(
             """
-            insert into notify.subject_keys (subject, wrapped, master_key, created_at)
-            select s, w, $3, $4 from unnest($1, $2) as t(s, w) order by s
+            insert into notify.subject_keys (subject, wrapped, master_key, created_at, sealed_user_id)
+            select s, w, $3, $4, n from unnest($1, $2, $5) as t(s, w, n) order by s
             on conflict (subject) where erased_at is null do nothing
             """, connection);
-        insert.Parameters.Add(new NpgsqlParameter { Value = missing });
-        insert.Parameters.Add(new NpgsqlParameter
-        {
-            Value = missing.Select(s => ring.Wrap(NewKey(), master, s)).ToArray(), NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bytea,
-        });
+        insert.Parameters.Add(new NpgsqlParameter { Value = subjects });
+        insert.Parameters.Add(Bytes([.. subjects.Zip(made, (s, k) => ring.Wrap(k, master, s))]));
         insert.Parameters.Add(new NpgsqlParameter { Value = master });
         insert.Parameters.Add(new NpgsqlParameter { Value = clock.GetUtcNow() });
+        insert.Parameters.Add(Bytes([.. subjects.Zip(made, UserIdOf)]));
         await insert.ExecuteNonQueryAsync(cancellation);
-        await ReadAsync(connection, set, missing, cancellation, Current);
-        return set;
 
         SubjectKey NewKey() => new(RandomNumberGenerator.GetBytes(32), ring.Format.WritesPlaces);
+
+        byte[]? UserIdOf(string subject, SubjectKey key) =>
+            UserRef.IsOfSubject(subject) && userIds?.GetValueOrDefault(subject) is { } id ? SealUserId(subject, key, id) : null;
     }
+
+    // A key that was made where the ID was not at hand, such as for a late receipt after an erasure, or in place of another one.
+    private static async Task NameAsync(
+        NpgsqlConnection connection, KeySet set, IReadOnlyDictionary<string, string> userIds, CancellationToken cancellation)
+    {
+        var named = userIds.Where(u => UserRef.IsOfSubject(u.Key)).Select(u => (Key: set.WithoutUserId(u.Key), UserId: u.Value))
+            .Where(u => u.Key is not null).Select(u => (u.Key!.Value.Id,
+                Cipher: SealUserId(u.Key.Value.Subject, u.Key.Value.Key, u.UserId)))
+            .ToList();
+        if (named.Count == 0) return;
+        await using var update = new NpgsqlCommand(
+            """
+            with held as (select id from notify.subject_keys where id = any($1) order by id for update)
+            update notify.subject_keys k set sealed_user_id = t.n from held, unnest($1, $2) as t(id, n)
+            where k.id = held.id and t.id = held.id and k.sealed_user_id is null and k.erased_at is null
+            """, connection);
+        update.Parameters.Add(new NpgsqlParameter { Value = named.Select(n => n.Id).ToArray() });
+        update.Parameters.Add(Bytes([.. named.Select(n => n.Cipher)]));
+        await update.ExecuteNonQueryAsync(cancellation);
+    }
+
+    /// <summary>Reads and decrypts the IDs by which callers know users, by reference. Those of erased users are absent.</summary>
+    /// <exception cref="KeyNotHeldException">This host cannot unwrap the key of one of them.</exception>
+    public async Task<IReadOnlyDictionary<string, string>> UserIdsAsync(
+        NpgsqlConnection connection, IEnumerable<string?> userRefs, CancellationToken cancellation)
+    {
+        var wanted = userRefs.OfType<string>().Distinct().ToList();
+        // Users from before references are known by their IDs.
+        var found = wanted.Where(r => !UserRef.Is(r)).ToDictionary(r => r, StringComparer.Ordinal);
+        if (found.Count == wanted.Count) return found;
+        await using var command = new NpgsqlCommand(
+            string.Join(" union all ", new[] { Current, Replaced }.Select(p =>
+                "select subject, wrapped, master_key, sealed_user_id from notify.subject_keys "
+                + $"where {p} and sealed_user_id is not null")), connection);
+        command.Parameters.Add(new NpgsqlParameter { Value = wanted.Where(UserRef.Is).Select(Recipient.KeyOf).ToArray() });
+        await using var reader = await command.ExecuteReaderAsync(cancellation);
+        while (await reader.ReadAsync(cancellation))
+        {
+            var (subject, master) = (reader.GetString(0), reader.GetString(2));
+            var key = ring.Unwrap(reader.GetFieldValue<byte[]>(1), master, subject) ?? throw new KeyNotHeldException(master);
+            if (Aead.Decrypt(key.Bytes, reader.GetFieldValue<byte[]>(3), AssociatedOf(subject)) is { } id)
+                found[subject[Recipient.KeyOf("").Length..]] = Encoding.UTF8.GetString(id);
+        }
+
+        return found;
+    }
+
+    private static byte[] SealUserId(string subject, SubjectKey key, string userId) =>
+        Aead.Encrypt(key.Bytes, Encoding.UTF8.GetBytes(userId), AssociatedOf(subject));
+
+    private static byte[] AssociatedOf(string subject) =>
+        KeySet.AssociatedOf(subject, SealedVersions.Place, SealedPlace.OfUserId(subject));
+
+    private static NpgsqlParameter Bytes(byte[]?[] values) =>
+        new() { Value = values, NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bytea };
 
     /// <summary>Reads the keys that encrypted these texts; erased ones are absent.</summary>
     public async Task<KeySet> ForAsync(NpgsqlConnection connection, IEnumerable<Sealed> texts, CancellationToken cancellation)
@@ -79,7 +148,7 @@ public sealed class SubjectKeys(MasterKeyRing ring, TimeProvider clock)
         {
             await using var command = new NpgsqlCommand(
                 """
-                update notify.subject_keys set wrapped = null, erased_at = $2
+                update notify.subject_keys set wrapped = null, sealed_user_id = null, erased_at = $2
                 where subject = $1 and (erased_at is null or erased_at = 'infinity')
                 """, connection);
             command.Parameters.Add(new NpgsqlParameter { Value = subject });
@@ -127,13 +196,16 @@ public sealed class SubjectKeys(MasterKeyRing ring, TimeProvider clock)
     {
         await using var command = new NpgsqlCommand(
             string.Join(" union all ", places.Select(p =>
-                $"select id, subject, wrapped, master_key, erased_at is null from notify.subject_keys where {p}")), connection);
+                "select id, subject, wrapped, master_key, erased_at is null, sealed_user_id is not null "
+                + $"from notify.subject_keys where {p}")), connection);
         command.Parameters.Add(new NpgsqlParameter { Value = parameter });
         await using var reader = await command.ExecuteReaderAsync(cancellation);
         while (await reader.ReadAsync(cancellation))
         {
             if (!reader.IsDBNull(2))
-                set.Add(reader.GetInt64(0), reader.GetString(1), reader.GetFieldValue<byte[]>(2), reader.GetString(3), reader.GetBoolean(4));
+                set.Add(
+                    reader.GetInt64(0), reader.GetString(1), reader.GetFieldValue<byte[]>(2), reader.GetString(3), reader.GetBoolean(4),
+                    reader.GetBoolean(5));
         }
     }
 }
@@ -161,8 +233,9 @@ public sealed class KeySet(MasterKeyRing ring)
     private readonly Dictionary<string, string> lockedSubjects = new(StringComparer.Ordinal);
     private readonly Dictionary<long, (string Subject, SubjectKey Key)> byId = [];
     private readonly Dictionary<string, long> current = new(StringComparer.Ordinal);
+    private readonly HashSet<string> named = new(StringComparer.Ordinal);
 
-    internal void Add(long id, string subject, byte[] wrapped, string masterKeyId, bool isCurrent)
+    internal void Add(long id, string subject, byte[] wrapped, string masterKeyId, bool isCurrent, bool isNamed)
     {
         if (byId.ContainsKey(id)) return;
         if (ring.Unwrap(wrapped, masterKeyId, subject) is not { } key)
@@ -174,7 +247,12 @@ public sealed class KeySet(MasterKeyRing ring)
 
         byId[id] = (subject, key);
         if (isCurrent) current[subject] = id;
+        if (isCurrent && isNamed) named.Add(subject);
     }
+
+    /// <summary>The subject's current key, where the user's ID is not kept with it; else <c>null</c>.</summary>
+    internal (long Id, string Subject, SubjectKey Key)? WithoutUserId(string subject) =>
+        current.TryGetValue(subject, out var id) && !named.Contains(subject) ? (id, subject, byId[id].Key) : null;
 
     /// <summary>Whether the subject has a key.</summary>
     public bool HasCurrent(string subject) => current.ContainsKey(subject);
@@ -297,6 +375,6 @@ public sealed class KeySet(MasterKeyRing ring)
             ? Aead.Decrypt(entry.Key.Bytes, cipher, AssociatedOf(entry.Subject, version, place)) : null;
 
     // No name has the character 0, so that no two places have the same bytes, and no place those of a subject alone.
-    private static byte[] AssociatedOf(string subject, int version, SealedPlace place) => Encoding.UTF8.GetBytes(
+    internal static byte[] AssociatedOf(string subject, int version, SealedPlace place) => Encoding.UTF8.GetBytes(
         version == SealedVersions.Subject ? subject : $"{version}\0{subject}\0{place.Stream}\0{place.Field}");
 }

@@ -5,7 +5,9 @@ using Npgsql;
 
 namespace Notify.Projections.Rebuilding;
 
-/// <summary>The commands <c>rebuild NAME</c> and <c>rebuild snapshots KEY…</c>.</summary>
+/// <summary>
+/// The commands <c>rebuild NAME</c> and <c>rebuild snapshots KEY…</c>; <c>u/</c> and a user's ID name the user's stream.
+/// </summary>
 public static class RebuildCommand
 {
     /// <summary>Exit code for wrong usage.</summary>
@@ -21,7 +23,8 @@ public static class RebuildCommand
         try
         {
             if (names is [SnapshotRebuild.Name, .. { Length: > 0 } keys])
-                return await new SnapshotRebuild(services.GetRequiredService<IDocumentStore>(), output).RunAsync(keys, cancellation);
+                return await new SnapshotRebuild(services.GetRequiredService<IDocumentStore>(), output)
+                    .RunAsync(await services.GetRequiredService<UserReferences>().FindStreamsAsync(keys, cancellation), cancellation);
             if (names is [var name] && all.FirstOrDefault(p => p.Name == name) is { } projection)
                 return await new Rebuild(services.GetRequiredService<IDocumentStore>(), database, projection, output).RunAsync(cancellation);
             await Console.Error.WriteLineAsync(

@@ -16,7 +16,9 @@ public static class EventWords
     public static string Of(Notification? state, object @event) => @event switch
     {
         NotificationRequested e =>
-            $"{(e.Through is null ? $"Client {e.ClientId}" : $"The user's app, with a token of client {e.ClientId},")} asked for a notification to {(e.UserId is null ? "someone who is not registered" : $"user {e.UserId}")}: category {e.Category}, priority {Lower(e.Priority)}, "
+            $"{(e.Through is null ? $"Client {e.ClientId}" : $"The user's app, with a token of client {e.ClientId},")} asked "
+            + $"for a notification to {(e.UserRef is null ? "someone who is not registered" : $"user {e.UserRef}")}: "
+            + $"category {e.Category}, priority {Lower(e.Priority)}, "
             + $"{(e.Channels is null ? "by whatever reaches them" : $"by {List(e.Channels.Select(c => NameOf(c)))}")}"
             + $"{(e.Template is { } t ? $", with version {Count(t.Version)} of the template {t.Key}" : "")}"
             + $"{(e.SendAt is { } at ? $", at {Time(at)}" : "")}{(e.ExpiresAt is { } end ? $", worth nothing after {Time(end)}" : "")}{(e.Mode == Domain.Clients.ClientMode.Test ? ", in test mode: to the sandbox only" : "")}{(e.OptOutsHold ? "; opt-outs hold for it even where the category is required" : "")}.",

@@ -8,6 +8,7 @@ namespace Notify.Projections.Replay;
 public sealed record Revealing(string By, string Reason);
 
 /// <summary>What <c>replay</c> is asked for.</summary>
+/// <param name="EventId">The event ID; of a broadcast's notification also <c>{broadcastId}@{userId}</c>.</param>
 /// <param name="AsOfVersion">The stream up to this version.</param>
 /// <param name="AsOf">The stream up to this time.</param>
 /// <param name="Client">The client; <c>null</c>: the one that has the event ID.</param>

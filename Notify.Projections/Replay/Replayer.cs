@@ -17,13 +17,15 @@ namespace Notify.Projections.Replay;
 /// Shows an auditor the history of a notification, from the event store alone: no other host needs to run. Addresses and
 /// content stay encrypted unless they are requested.
 /// </summary>
-public sealed class Replayer(IDocumentStore store, NpgsqlDataSource database, SubjectKeys keys, TimeProvider clock, TextWriter output)
+public sealed class Replayer(
+    IDocumentStore store, NpgsqlDataSource database, SubjectKeys keys, UserReferences users, TimeProvider clock, TextWriter output)
 {
     /// <summary>Replays and prints.</summary>
     /// <returns>The exit code: 0 when the notification was shown.</returns>
     public async Task<int> RunAsync(string host, ReplayOptions options, CancellationToken cancellation = default)
     {
         await using var session = store.QuerySession();
+        options = options with { EventId = await users.FindEventIdAsync(options.EventId, cancellation) };
         var (key, fault) = await FindAsync(session, options, cancellation);
         if (key is null) return NotifyHost.Fail(host, fault!);
         var all = await StoredEvents.OfStreamsAsync(session, [key], cancellation);
@@ -106,8 +108,10 @@ public sealed class Replayer(IDocumentStore store, NpgsqlDataSource database, Su
         }
 
         var ciphers = await PayloadTable.ReadAsync(connection, [(key, payload)], cancellation);
+        var userIds = await keys.UserIdsAsync(connection, [request?.UserRef], cancellation);
         var revealed = new
         {
+            UserId = request?.UserRef is { } user ? userIds.GetValueOrDefault(user) : null,
             Payload = ciphers.TryGetValue(key, out var cipher) ? open.OpenPayload(payload, cipher, place) : null,
             Addresses = addresses.ToDictionary(
                 a => a.Id, a => open.OpenText(a.Address, SealedPlace.OfAddress(key, subject, a.Id, a.DeviceId))),

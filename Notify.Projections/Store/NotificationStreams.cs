@@ -85,13 +85,13 @@ public static class NotificationStreams
     public static async Task<Dictionary<string, Recipient>> RecipientsOfAsync(
         IQuerySession session, IEnumerable<NotificationRequested> requests, CancellationToken cancellation)
     {
-        var users = requests.Where(r => r.UserId is not null).Select(r => Recipient.KeyOf(r.UserId!)).Distinct().ToArray();
+        var users = requests.Where(r => r.UserRef is not null).Select(r => Recipient.KeyOf(r.UserRef!)).Distinct().ToArray();
         return users.Length == 0 ? [] : (await session.LoadManyAsync<Recipient>(cancellation, users)).ToDictionary(r => r.Id, StringComparer.Ordinal);
     }
 
     /// <summary>The user that a notification is for; <c>null</c> for the unknown and the unregistered.</summary>
     public static Recipient? Of(this Dictionary<string, Recipient> recipients, NotificationRequested request) =>
-        request.UserId is { } user ? recipients.GetValueOrDefault(Recipient.KeyOf(user)) : null;
+        request.UserRef is { } user ? recipients.GetValueOrDefault(Recipient.KeyOf(user)) : null;
 
     /// <summary>Folds one stream, as it is or as it was; <c>null</c> if there is none.</summary>
     /// <param name="version">Only events up to this version.</param>

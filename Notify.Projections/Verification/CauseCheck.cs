@@ -48,9 +48,9 @@ internal static class CauseCheck
         await CheckKeysAsync(connection, [.. claims.Where(c => c.Rule == "key")], fault, cancellation);
         claims.RemoveAll(c => c.Rule == "key");
         var categories = await CategoriesAsync(session, claims, cancellation);
-        var users = claims.Select(c => c.Notification.Request.UserId).OfType<string>().Select(Recipient.KeyOf)
+        var users = claims.Select(c => c.Notification.Request.UserRef).OfType<string>().Select(Recipient.KeyOf)
             .Distinct(StringComparer.Ordinal).ToList();
-        var by = claims.ToLookup(c => c.Notification.Request.UserId is { } user ? Recipient.KeyOf(user) : "", StringComparer.Ordinal);
+        var by = claims.ToLookup(c => c.Notification.Request.UserRef is { } user ? Recipient.KeyOf(user) : "", StringComparer.Ordinal);
         foreach (var c in by[""]) Judge(c, null, categories, [], fault);
         foreach (var part in await StreamReader.PartsAsync(connection, users, MaxBytes, cancellation))
         {

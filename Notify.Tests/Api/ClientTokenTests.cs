@@ -22,7 +22,7 @@ public sealed class ClientTokenTests
     {
         var read = await Keys().ReadAsync(Keys().Make(Some, Now, Now.AddMinutes(5)));
 
-        Assert.Equal((Some.ClientId, Some.Mode, Some.UserId), (read!.ClientId, read.Mode, read.UserId));
+        Assert.Equal((Some.ClientId, Some.Mode, Some.UserRef), (read!.ClientId, read.Mode, read.UserRef));
         Assert.Equal(Some.Allow, read.Allow);
     }
 
@@ -94,7 +94,7 @@ public sealed class ClientTokenTests
     [InlineData("u-42", "app:1", null, "names its category")]
     public void An_app_sends_to_its_own_user_in_categories_that_are_allowed(string? userId, string eventId, string? category, string? hindrance)
     {
-        var said = Some.HindranceToSend(new RequestNotification { UserId = userId, EventId = eventId, Category = category });
+        var said = Some.HindranceToSend(new RequestNotification { UserId = userId, EventId = eventId, Category = category }, userId);
 
         if (hindrance is null) Assert.Null(said);
         else Assert.Contains(hindrance, said, StringComparison.Ordinal);

@@ -15,7 +15,7 @@ public sealed class Replay : SystemTest
         var types = await Client.EventTypesAsync(id);
         var lines = all.Split('\n', StringSplitOptions.RemoveEmptyEntries);
         Assert.Equal(types, lines.Where(l => l.Contains("s  ", StringComparison.Ordinal) && l.Contains(": ", StringComparison.Ordinal)).Select(l => l.Split("s  ")[^1].Split(':')[0]));
-        Assert.Contains($"asked for a notification to user {person.Id}", all, StringComparison.Ordinal);
+        Assert.Contains($"asked for a notification to user {person.Ref}", all, StringComparison.Ordinal);
         Assert.Contains("The SMS was accepted by twilio at attempt 1", all, StringComparison.Ordinal);
         Assert.Contains("State: dispatched", all, StringComparison.Ordinal);
 
@@ -49,6 +49,7 @@ public sealed class Replay : SystemTest
         var shown = await ReplayAsync([id, .. reveal]);
         Assert.Contains(person.Phone!, shown, StringComparison.Ordinal);
         Assert.Contains($"body of {id}", shown, StringComparison.Ordinal);
+        Assert.Contains($"\"userId\":\"{person.Id}\"", shown, StringComparison.Ordinal);
 
         (await Client.DeleteAsync($"/v1/users/{person.Id}")).Is(204);
         shown = await ReplayAsync([id, .. reveal]);

@@ -27,9 +27,11 @@ public class DeliveryPlannerTests
         Assert.Equal(Lane.Sms, Assert.Single(plan.Deliveries).Lane);
         Assert.Equal((Channel.Email, Reasons.NoContent, "template"), (Assert.Single(plan.LeftOut).Channel, plan.LeftOut[0].Reason, plan.LeftOut[0].Rule));
 
-        plan = DeliveryPlanner.ForUnregistered(Key, request with { UserId = null }, new NotificationContent(), Contacts(Lane.Sms, Lane.Email), ReachRules.None, Noon);
+        plan = DeliveryPlanner.ForUnregistered(Key, request with { UserRef = null }, new NotificationContent(),
+            Contacts(Lane.Sms, Lane.Email), ReachRules.None, Noon);
         Assert.Equal((Lane.Sms, 0), (Assert.Single(plan.Deliveries).Lane, plan.LeftOut.Count));
-        plan = DeliveryPlanner.ForUnregistered(Key, request with { UserId = null }, new NotificationContent(), Contacts(Lane.Email), ReachRules.None, Noon);
+        plan = DeliveryPlanner.ForUnregistered(Key, request with { UserRef = null }, new NotificationContent(), Contacts(Lane.Email),
+            ReachRules.None, Noon);
         Assert.Equal((0, Reasons.NoContent), (plan.Deliveries.Count, Assert.Single(plan.LeftOut).Reason));
     }
 

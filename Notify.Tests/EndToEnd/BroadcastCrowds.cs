@@ -34,15 +34,17 @@ public sealed class BroadcastCrowds(BroadcastSystem broadcasts) : CrowdTest(broa
         Assert.Equal(("paused", $"{Followers}"), (held["state"], held["total"]));
         Assert.InRange(made, 1, Followers - 1);
 
-        // User IDs have their order: one comes before everybody who follows, one after.
-        var (passed, ahead) = ($"a-{topic}", $"x-{topic}");
+        // References have their order: one comes before the place where it stands, one after everybody who follows.
+        var reached = await Installation.ScalarAsync<string>("select after_user from notify.broadcasts where key like '%:' || $1", id);
+        var last = FollowersOf(topic, Followers)[^1];
+        var passed = UserRefs.IdWhere($"a-{topic}", r => string.CompareOrdinal(r, reached) < 0);
+        var ahead = UserRefs.IdWhere($"x-{topic}", r => string.CompareOrdinal(r, last) > 0);
         foreach (var user in new[] { passed, ahead })
         {
             (await Client.PutAsync($"/v1/users/{user}", new { locale = "ko" })).Is(200);
             (await Client.PutAsync($"/v1/topics/{topic}/subscribers/{user}", new { })).Is(204);
         }
 
-        var last = await Installation.ScalarAsync<string>("select max(user_id) from notify.topic_subscribers where topic = $1 and user_id like 'crowd-%'", topic);
         Assert.Equal(1, await Installation.ScalarAsync<long>("with left_it as (delete from notify.topic_subscribers where topic = $1 and user_id = $2 returning 1) select count(*) from left_it", topic, last));
         await Eventually.Stays(() => ExpandedAsync(id), made, TimeSpan.FromSeconds(1));
 

@@ -30,7 +30,8 @@ public sealed class Broadcasts : SystemTest
         (await Client.DeleteAsync($"/v1/users/{two.Id}")).Is(204);
         Assert.Equal("0", (await Client.PutAsync($"/v1/topics/{topic}", new { name = "News" })).Is(200)["subscribers"]);
         Assert.Equal("TopicJoined TopicLeft", await Installation.ScalarAsync<string>(
-            "select string_agg(type, ' ' order by version) from events.mt_events where stream_id = $1 and type like 'Topic%' and data ->> 'topic' = $2 and data ->> 'by' = $3", $"u/{one.Id}", topic, Client.AppKey));
+            "select string_agg(type, ' ' order by version) from events.mt_events where stream_id = $1 "
+            + "and type like 'Topic%' and data ->> 'topic' = $2 and data ->> 'by' = $3", one.Key, topic, Client.AppKey));
 
         // Planning still finds the user's data unchanged.
         var id = NewId("follower");

@@ -19,7 +19,7 @@ public sealed class BroadcastsAside(BroadcastSystem broadcasts) : CrowdTest(broa
         await using var transaction = await connection.BeginTransactionAsync(Cancellation);
         await using (var hold = new NpgsqlCommand("insert into notify.event_ids (key, request_hash) values ($1, 'held')", connection))
         {
-            hold.Parameters.Add(new NpgsqlParameter { Value = $"n/{Client.AppKey}:{id}@{locked}" });
+            hold.Parameters.Add(new NpgsqlParameter { Value = $"n/{Client.AppKey}:{id}@{UserRefs.Of(locked)}" });
             await hold.ExecuteNonQueryAsync(Cancellation);
         }
 
@@ -60,5 +60,5 @@ public sealed class BroadcastsAside(BroadcastSystem broadcasts) : CrowdTest(broa
 
     private Task<long> DamageAsync(string user, string data) => Installation.ScalarAsync<long>(
         $"with changed as (update events.mt_doc_recipient set data = {data} where id = $1 returning 1) select count(*) from changed",
-        $"u/{user}");
+        UserRefs.KeyOf(user));
 }

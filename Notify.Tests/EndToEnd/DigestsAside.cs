@@ -73,8 +73,8 @@ public sealed class DigestsAside : SystemTest
         await using (var hold = new NpgsqlCommand("select person from notify.digests where category = $1 and person = $2 for update", connection))
         {
             hold.Parameters.Add(new NpgsqlParameter { Value = category });
-            hold.Parameters.Add(new NpgsqlParameter { Value = $"u/{person.Id}" });
-            Assert.Equal($"u/{person.Id}", await hold.ExecuteScalarAsync(Cancellation));
+            hold.Parameters.Add(new NpgsqlParameter { Value = person.Key });
+            Assert.Equal(person.Key, await hold.ExecuteScalarAsync(Cancellation));
         }
 
         await Client.BecomesAsync(await DigestOfAsync(others[0]), "dispatched");

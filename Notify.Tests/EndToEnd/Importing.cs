@@ -47,7 +47,7 @@ public sealed class Importing : SystemTest
     {
         var lines = Enumerable.Range(0, 1200).Select(i => Line(new { userId = NewId($"again-{i}"), phone = Person.NewPhone(), devices = new[] { new { platform = "ios", token = Person.NewToken() } } })).ToArray();
         Assert.Equal(("1200", "0", "0"), Counts(await ImportAsync(lines)));
-        var keys = lines.Select(l => $"u/{JsonNode.Parse(l)!["userId"]}").ToArray();
+        var keys = lines.Select(l => UserRefs.KeyOf(JsonNode.Parse(l)!["userId"]!.ToString())).ToArray();
         Assert.Equal(2400, await EventsAsync());
 
         Assert.Equal(("0", "1200", "0"), Counts(await ImportAsync(lines)));
@@ -69,7 +69,8 @@ public sealed class Importing : SystemTest
 
         var counts = await Task.WhenAll(new[] { before.Id, first, last }.Select(DevicesAsync));
         Assert.Equal([0, 0, 1], counts);
-        Assert.Equal(last, await Installation.ScalarAsync<string>("select user_id from notify.devices where device_id = $1", before.DeviceIds[0]));
+        Assert.Equal(UserRefs.Of(last), await Installation.ScalarAsync<string>("select user_id from notify.devices where device_id = $1",
+            before.DeviceIds[0]));
 
         async Task<int> DevicesAsync(string user) => (await Client.GetAsync($"/v1/users/{user}")).Is(200).Json["devices"]!.AsArray().Count;
     }
@@ -82,7 +83,8 @@ public sealed class Importing : SystemTest
         var replies = await Task.WhenAll(Enumerable.Range(0, 4).Select(n => ImportAsync([.. users.Select((u, i) => Line(new { userId = u, devices = new[] { new { platform = "ios", token = tokens[(i * 7 + n) % 40] } } }))])));
 
         Assert.All(replies, r => Assert.Equal("0", r["failed"]));
-        var owned = await Installation.ScalarAsync<long>("select count(*) from notify.devices where user_id = any($1)", (object)users);
+        var owned = await Installation.ScalarAsync<long>("select count(*) from notify.devices where user_id = any($1)",
+            (object)users.Select(UserRefs.Of).ToArray());
         var held = 0;
         foreach (var user in users) held += (await Client.GetAsync($"/v1/users/{user}")).Is(200).Json["devices"]!.AsArray().Count;
         Assert.Equal((40L, 40), (owned, held));
@@ -166,9 +168,14 @@ public sealed class Importing : SystemTest
         Assert.Equal(("3", "0", "0"), Counts(await ImportAsync(lines)));
 
         var kept = (await Client.GetAsync($"/v1/users/{user}")).Is(200).Json["devices"]!.AsArray().Select(d => d!["deviceId"]!.ToString()).ToHashSet();
-        var registered = await Installation.ScalarAsync<string>("select string_agg(data ->> 'deviceId', ' ' order by version) from events.mt_events where stream_id = $1 and type = 'DeviceRegistered'", $"u/{user}");
+        var registered = await Installation.ScalarAsync<string>(
+            "select string_agg(data ->> 'deviceId', ' ' order by version) from events.mt_events "
+            + "where stream_id = $1 and type = 'DeviceRegistered'", UserRefs.KeyOf(user));
         Assert.Equal(registered.Split(' ')[50..].Order(), kept.Order()); // whose came first have left
-        Assert.Equal(("50", "TooMany"), (await Installation.ScalarAsync<string>("select count(*) || '' from events.mt_events where stream_id = $1 and type = 'DeviceRemoved'", $"u/{user}"), await Installation.ScalarAsync<string>("select max(data ->> 'reason') from events.mt_events where stream_id = $1 and type = 'DeviceRemoved'", $"u/{user}")));
+        Assert.Equal(("50", "TooMany"), (await Installation.ScalarAsync<string>(
+            "select count(*) || '' from events.mt_events where stream_id = $1 and type = 'DeviceRemoved'", UserRefs.KeyOf(user)),
+            await Installation.ScalarAsync<string>(
+            "select max(data ->> 'reason') from events.mt_events where stream_id = $1 and type = 'DeviceRemoved'", UserRefs.KeyOf(user))));
         // Brought once more, in one import with what is known, the last hundred change nothing.
         Assert.Equal(("0", "2", "0"), Counts(await ImportAsync(lines[1..])));
     }
@@ -185,7 +192,8 @@ public sealed class Importing : SystemTest
         Assert.Equal(("2", "0", "0"), Counts(await ImportAsync(Browser(3), Browser(2))));
 
         Assert.Single((await Client.GetAsync($"/v1/users/{user}")).Is(200).Json["devices"]!.AsArray());
-        Assert.Equal(4, await Installation.ScalarAsync<long>("select count(*) from events.mt_events where stream_id = $1 and type = 'DeviceRegistered'", $"u/{user}"));
+        Assert.Equal(4, await Installation.ScalarAsync<long>(
+            "select count(*) from events.mt_events where stream_id = $1 and type = 'DeviceRegistered'", UserRefs.KeyOf(user)));
     }
 
     [Fact]

@@ -1,3 +1,5 @@
+using System.Buffers.Text;
+using System.Text;
 using System.Text.Json.Nodes;
 using Notify.Tests.Support;
 
@@ -61,8 +63,10 @@ public sealed class Privacy(KnobSystem knobs) : KnobTest(knobs)
         // Then it is not sent any more, nothing of theirs can be read, and the key to it is gone;
         Assert.Equal("Erased", (await Client.BecomesAsync($"{mark}-last", "suppressed")).On("sms").Reason);
         await SearchAsync("erased");
-        Assert.Equal(0, await Installation.ScalarAsync<long>("select count(*) from notify.subject_keys where subject = $1 and wrapped is not null", $"u/{userId}"));
-        Assert.True(await Installation.ScalarAsync<long>("select count(*) from notify.subject_keys where subject = $1 and erased_at is not null", $"u/{userId}") > 0);
+        Assert.Equal(0, await Installation.ScalarAsync<long>(
+            "select count(*) from notify.subject_keys where subject = $1 and wrapped is not null", UserRefs.KeyOf(userId)));
+        Assert.True(await Installation.ScalarAsync<long>(
+            "select count(*) from notify.subject_keys where subject = $1 and erased_at is not null", UserRefs.KeyOf(userId)) > 0);
         (await Client.GetAsync($"/v1/users/{userId}")).IsProblem(404, "not_found");
         (await Client.DeleteAsync($"/v1/users/{userId}")).IsProblem(404, "not_found");
 
@@ -88,8 +92,90 @@ public sealed class Privacy(KnobSystem knobs) : KnobTest(knobs)
             var hits = await DatabaseDump.SearchAsync(Installation, [.. secrets, $"{mark}-queued", userId]);
             // The search finds what does stand there in the open: so it would have found the rest.
             Assert.Contains(hits, h => h.Word == $"{mark}-queued" && h.Table == "events.mt_events");
-            Assert.Contains(hits, h => h.Word == userId);
-            Assert.True(hits.All(h => h.Word == $"{mark}-queued" || h.Word == userId), $"{when}: {string.Join("; ", hits.Where(h => h.Word != $"{mark}-queued" && h.Word != userId))}");
+            var found = hits.Where(h => h.Word != $"{mark}-queued").ToList();
+            Assert.True(found.Count == 0, $"{when}: {string.Join("; ", found)}");
+        }
+    }
+
+    [Fact]
+    public async Task User_ID_is_in_no_table_and_no_log_and_an_erasure_destroys_it()
+    {
+        // Given users whose IDs say who they are, and everything that knows a user.
+        var mark = Guid.NewGuid().ToString("N")[..20];
+        var (one, two, three) = ($"Oblomov.{mark}", $"Stolz.{mark}", $"Pshenitsyna.{mark}");
+        var (topic, category, mailed) = (NewId("readers"), $"collected-{mark}", $"letters-{mark}");
+        (await Client.PutAsync($"/v1/categories/{category}", new { digest = new { windowSeconds = 3600 } })).Is(200);
+        (await Client.PutAsync($"/v1/users/{one}", new { email = Person.NewEmail(), locale = "ko-KR" })).Is(200);
+        (await Client.PostAsync($"/v1/users/{one}/devices", new { platform = "ios", token = Person.NewToken() })).Is(201);
+        (await Client.PutAsync($"/v1/users/{two}/preferences", new { channels = new { sms = new { optIn = false } } })).Is(200);
+        var line = $$"""{"userId":"{{three}}","devices":[{"platform":"ios","token":"{{Person.NewToken()}}"}]}""";
+        var lines = new StringContent(line, System.Text.Encoding.UTF8, "application/x-ndjson");
+        Assert.Equal("1", (await Client.CallAsync(HttpMethod.Post, "/v1/users/import", lines)).Is(200)["imported"]);
+        (await Client.PutAsync($"/v1/topics/{topic}", new { name = "Readers" })).Is(200);
+        var unknown = $"Nobody.{mark}";
+        var added = (await Client.PostAsync($"/v1/topics/{topic}/subscribers", new { userIds = new[] { one, two, unknown } })).Is(200);
+        Assert.Equal(("2", unknown), (added["joined"], Assert.Single(added.Json["unknown"]!.AsArray())!.ToString()));
+        (await Client.PutAsync($"/v1/topics/{topic}/subscribers/{three}", new { })).Is(204);
+        var token = (await Client.PostAsync("/v1/client-tokens", new { userId = one, ttlSeconds = 60, allow = new[] { "devices" } }))
+            .Is(201);
+        Assert.DoesNotContain(mark, Encoding.UTF8.GetString(Base64Url.DecodeFromChars(token["token"]!.Split('.')[1])),
+            StringComparison.Ordinal);
+
+        // When they are sent to in every way, look it up themselves, and unsubscribe;
+        var (letter, collected, broadcast) = (NewId("letter"), NewId("collected"), NewId("broadcast"));
+        foreach (var (id, user, kind) in new[] { (letter, one, mailed), (collected, one, category), ($"{collected}-2", unknown, category) })
+            (await Client.SendAsync(new { eventId = id, userId = user, category = kind, content = new { title = id, body = id } })).Is(202);
+        (await Client.PostAsync("/v1/broadcasts", new { broadcastId = broadcast, topic, content = new { title = broadcast } })).Is(202);
+        foreach (var user in new[] { one, two, three })
+            await Eventually.Holds(async () => (await Client.GetAsync($"/v1/notifications/{broadcast}@{user}")).Status == 200,
+                "it is made");
+        await Client.BecomesAsync(letter, "dispatched");
+        var mail = (await Sandbox.LedgerAsync(letter)).Single(e => e.Provider == "sendgrid");
+        using (var nobody = new NotifyClient(Installation.ApiUrl, null, null))
+        {
+            var form = new FormUrlEncodedContent([new("List-Unsubscribe", "One-Click")]);
+            (await nobody.CallAsync(HttpMethod.Post, $"/u/{Unsubscribing.TokenIn(mail)}", form)).Is(200);
+        }
+
+        // then their IDs are in the answers, and nowhere else;
+        var listed = await Eventually.Becomes(
+            () => ItemsAsync($"/v1/users/{one}/notifications"), i => i.Count >= 4, "the read model has them");
+        Assert.All(listed, n => Assert.Equal(one, n!["userId"]!.ToString()));
+        Assert.Equal(listed.Count, (await ItemsAsync($"/v1/notifications?userId={one}")).Count);
+        Assert.Equal(one, (await Client.GetAsync($"/v1/users/{one}")).Is(200)["userId"]);
+        Assert.Equal(unknown, (await Client.StateAsync($"{collected}-2")).Json["userId"]!.ToString());
+        var mine = (await Client.StateAsync($"{broadcast}@{one}")).Json;
+        Assert.Equal((one, $"{broadcast}@{UserRefs.Of(one)}"), (mine["userId"]!.ToString(), mine["eventId"]!.ToString()));
+        Assert.Equal(mine["eventId"]!.ToString(), (await Client.StateAsync(mine["eventId"]!.ToString())).Json["eventId"]!.ToString());
+        Assert.Contains(one, await LookedAtAsync());
+        await SearchAsync("sent");
+
+        // and after the erasure in no answer either.
+        (await Client.DeleteAsync($"/v1/users/{one}")).Is(204);
+        (await Client.DeleteAsync($"/v1/users/{unknown}")).Is(204);
+        Assert.Null((await Client.StateAsync(letter)).Json["userId"]);
+        Assert.Null((await Client.StateAsync($"{collected}-2")).Json["userId"]);
+        Assert.All(await ItemsAsync($"/v1/users/{one}/notifications"), n => Assert.Null(n!["userId"]));
+        var looks = await LookedAtAsync();
+        Assert.Contains(UserRefs.Of(one), looks);
+        Assert.DoesNotContain(one, looks);
+        Assert.Equal(0, await Installation.ScalarAsync<long>(
+            "select count(*) from notify.subject_keys where subject = any($1) and (wrapped is not null or sealed_user_id is not null)",
+            (object)new[] { UserRefs.KeyOf(one), UserRefs.KeyOf(unknown) }));
+        await SearchAsync("erased");
+
+        async Task<JsonArray> ItemsAsync(string path) => (await Client.GetAsync(path)).Is(200).Json["items"]!.AsArray();
+
+        async Task<List<string?>> LookedAtAsync() =>
+            [.. (await ItemsAsync("/v1/accesses?limit=500")).Select(a => a!["target"]?.ToString())];
+
+        async Task SearchAsync(string when)
+        {
+            var hits = await DatabaseDump.SearchAsync(Installation, [one, two, three, unknown, letter]);
+            Assert.Contains(hits, h => h.Word == letter); // the search finds what does stand there in the open
+            Assert.True(hits.All(h => h.Word == letter), $"{when}: {string.Join("; ", hits.Where(h => h.Word != letter))}");
+            var logs = await Installation.LogsAsync();
+            Assert.All(new[] { one, two, three, unknown }, u => Assert.DoesNotContain(u, logs, StringComparison.OrdinalIgnoreCase));
         }
     }
 
@@ -129,5 +215,5 @@ public sealed class Privacy(KnobSystem knobs) : KnobTest(knobs)
         .Where(t => t.Key.StartsWith("queues.", StringComparison.Ordinal) || t.Key.Contains("envelope", StringComparison.Ordinal)).Sum(t => (long)t.Value.Count(c => c == '\n'));
 
     private async Task<long> ListedAsync(string userId) =>
-        await Installation.ScalarAsync<long>("select count(*) from events.mt_doc_notificationview where user_id = $1", userId);
+        await Installation.ScalarAsync<long>("select count(*) from events.mt_doc_notificationview where user_id = $1", UserRefs.Of(userId));
 }

@@ -141,7 +141,8 @@ public sealed class ProviderOutcomes : SystemTest
         foreach (var person in people)
         {
             Assert.Equal(10, (await Client.GetAsync($"/v1/users/{person.Id}")).Json["devices"]!.AsArray().Count);
-            Assert.Equal(0, await Installation.ScalarAsync<long>("select count(*) from events.mt_events where stream_id = $1 and type = 'DeviceRemoved'", $"u/{person.Id}"));
+            Assert.Equal(0, await Installation.ScalarAsync<long>(
+                "select count(*) from events.mt_events where stream_id = $1 and type = 'DeviceRemoved'", person.Key));
         }
     }
 }

@@ -42,7 +42,8 @@ public sealed class QuietHours : SystemTest
         var category = $"capped-{Guid.NewGuid():N}";
         (await Client.PutAsync($"/v1/categories/{category}", new { caps = new[] { new { channel = "sms", limit = 1, per = "hour", exceeding = "defer" } } })).Is(200);
         var (person, awake) = (await PersonAsync("Asia/Kolkata", quiet: true), await PersonAsync("Asia/Kolkata", quiet: false));
-        Task<string?> TakenAsync(Person who) => Installation.ScalarAsync<string?>("select string_agg(taken::text, ' ') from notify.cap_counts where category = $1 and person = 'u/' || $2", category, who.Id);
+        Task<string?> TakenAsync(Person who) => Installation.ScalarAsync<string?>(
+            "select string_agg(taken::text, ' ') from notify.cap_counts where category = $1 and person = $2", category, who.Key);
         async Task<string> SendAsync(Person who)
         {
             var id = NewId("capped");
@@ -126,9 +127,9 @@ public sealed class QuietHours : SystemTest
         Assert.Equal("22:00:00", changes[1]!["data"]!["from"]!.ToString());
 
         const string Rows = "select coalesce(string_agg(channel || ' ' || coalesce(category, '-') || ' ' || opt_in || ' ' || (since > now() - interval '1 minute'), ', ' order by channel), '') from notify.preferences where user_id = $1";
-        Assert.Equal("email offers true true, sms - false true", await Installation.ScalarAsync<string>(Rows, person.Id));
+        Assert.Equal("email offers true true, sms - false true", await Installation.ScalarAsync<string>(Rows, person.Ref));
         (await Client.DeleteAsync($"/v1/users/{person.Id}")).Is(204);
-        Assert.Equal("", await Installation.ScalarAsync<string>(Rows, person.Id));
+        Assert.Equal("", await Installation.ScalarAsync<string>(Rows, person.Ref));
     }
 
     [Theory]

@@ -209,12 +209,14 @@ public sealed class Recipients : SystemTest
         foreach (var user in users)
         {
             var reply = await Client.GetAsync($"/v1/users/{user}");
-            if (reply.Status == 200) owned.AddRange(reply.Json["devices"]!.AsArray().Select(d => $"{d!["deviceId"]} {user}"));
+            if (reply.Status == 200) owned.AddRange(reply.Json["devices"]!.AsArray().Select(d => $"{d!["deviceId"]} {UserRefs.Of(user)}"));
         }
 
         Assert.Equal(owned.Count, owned.DistinctBy(o => o.Split(' ')[0]).Count());
         // A row may outlive its device; but each device that somebody has is theirs by its row, too.
-        var rows = await Installation.ScalarAsync<string>("select coalesce(string_agg(device_id || ' ' || user_id, ','), '') from notify.devices where user_id like $1 || '-%'", mark);
+        var rows = await Installation.ScalarAsync<string>(
+            "select coalesce(string_agg(device_id || ' ' || user_id, ','), '') from notify.devices where user_id = any($1)",
+            (object)users.Select(UserRefs.Of).ToArray());
         Assert.All(owned, o => Assert.Contains(o, rows.Split(',')));
     }
 
@@ -226,9 +228,10 @@ public sealed class Recipients : SystemTest
 
         await Task.WhenAll(Enumerable.Range(0, 50).Select(async i => (await Client.PostAsync($"/v1/users/{people[i % 2].Id}/devices", new { platform = "ios", token })).Is(201)));
 
-        var deviceId = await Installation.ScalarAsync<string>("select device_id from notify.devices where user_id = any($1)", (object)people.Select(p => p.Id).ToArray());
+        var deviceId = await Installation.ScalarAsync<string>("select device_id from notify.devices where user_id = any($1)",
+            (object)people.Select(p => p.Ref).ToArray());
         var owner = await Installation.ScalarAsync<string>("select user_id from notify.devices where device_id = $1", deviceId);
-        var (has, had) = people[0].Id == owner ? (people[0], people[1]) : (people[1], people[0]);
+        var (has, had) = people[0].Ref == owner ? (people[0], people[1]) : (people[1], people[0]);
         Assert.Single((await Client.GetAsync($"/v1/users/{has.Id}")).Is(200).Json["devices"]!.AsArray());
         Assert.Empty((await Client.GetAsync($"/v1/users/{had.Id}")).Is(200).Json["devices"]!.AsArray());
         // Each stream has registrations, maybe several, and a removal; the present holder registered last.
@@ -242,7 +245,8 @@ public sealed class Recipients : SystemTest
         Assert.Equal(token, Assert.Single(await Sandbox.LedgerAsync(id)).To);
 
         Task<string> TypesAsync(Person person) => Installation.ScalarAsync<string>(
-            $"select coalesce(string_agg(type, ' ' order by version), '') from {Notify.Projections.NotifyStore.Schema}.mt_events where stream_id = $1 and type like 'Device%'", $"u/{person.Id}");
+            "select coalesce(string_agg(type, ' ' order by version), '') from events.mt_events "
+            + "where stream_id = $1 and type like 'Device%'", person.Key);
     }
 
     [Fact]
@@ -293,9 +297,7 @@ public sealed class Recipients : SystemTest
         var (former, owner) = (await Installation.NewPersonAsync(phone: false), await Installation.NewPersonAsync(devices: 0,
             phone: false));
         var (token, deviceId) = (former.Tokens[0], former.DeviceIds[0]);
-        var ring = MasterKeyRing.Read(new ConfigurationBuilder().AddInMemoryCollection(TestRun.Secrets
-            .ToDictionary(s => s.Key.Replace("__", ":"), string? (s) => s.Value)).Build(), [])!;
-        var stored = "d_" + ring.Fingerprint("device", $"Ios\n{token.ToUpperInvariant()}")[..22];
+        var stored = "d_" + UserRefs.Ring.Fingerprint("device", $"Ios\n{token.ToUpperInvariant()}")[..22];
         // As an earlier version stored it: under the ID that follows from the token as the app wrote it.
         Assert.Equal(3, await Installation.ScalarAsync<long>(
             """
@@ -304,7 +306,7 @@ public sealed class Recipients : SystemTest
                 where stream_id = $3 and type = 'DeviceRegistered' returning 1),
             document as (update events.mt_doc_recipient set data = replace(data::text, $1, $2)::jsonb where id = $3 returning 1)
             select (select count(*) from device) + (select count(*) from registered) + (select count(*) from document)
-            """, deviceId, stored, $"u/{former.Id}"));
+            """, deviceId, stored, former.Key));
 
         var device = new { platform = "ios", token };
         if (byImport)
@@ -344,7 +346,8 @@ public sealed class Recipients : SystemTest
 
         var after = await DevicesAsync();
         Assert.Equal((100, true, true), (after.Count, after.Contains(added), after.Contains(person.DeviceIds[0])));
-        Assert.Equal("TooMany", await Installation.ScalarAsync<string>("select data ->> 'reason' from events.mt_events where stream_id = $1 and type = 'DeviceRemoved'", $"u/{person.Id}"));
+        Assert.Equal("TooMany", await Installation.ScalarAsync<string>(
+            "select data ->> 'reason' from events.mt_events where stream_id = $1 and type = 'DeviceRemoved'", person.Key));
     }
 
     [Fact]
@@ -365,8 +368,13 @@ public sealed class Recipients : SystemTest
         Assert.Equal(1 + 3, await RegisteredAsync());
 
         // The next day it is one again, and so it is after it was somebody else's, or was removed.
-        var ios = await Installation.ScalarAsync<string>("select data -> 'devices' -> 0 ->> 'id' from events.mt_doc_recipient where id = $1", $"u/{person.Id}");
-        await Installation.ScalarAsync<object?>($$"""update events.mt_doc_recipient set data = jsonb_set(data, '{devices,0,registeredAt}', to_jsonb(now() - interval '25 hours')) where id = 'u/{{person.Id}}'""");
+        var ios = await Installation.ScalarAsync<string>(
+            "select data -> 'devices' -> 0 ->> 'id' from events.mt_doc_recipient where id = $1", person.Key);
+        await Installation.ScalarAsync<object?>(
+            """
+            update events.mt_doc_recipient set data = jsonb_set(data, '{devices,0,registeredAt}', to_jsonb(now() - interval '25 hours'))
+            where id = $1
+            """, person.Key);
         await RegisterAsync(new { platform = "ios", token });
         Assert.Equal(5, await RegisteredAsync());
         var other = await Installation.NewPersonAsync(devices: 0, phone: false);
@@ -376,7 +384,8 @@ public sealed class Recipients : SystemTest
         await RegisterAsync(new { platform = "ios", token });
         Assert.Equal(7, await RegisteredAsync());
 
-        Task<long> RegisteredAsync() => Installation.ScalarAsync<long>("select count(*) from events.mt_events where stream_id = $1 and type = 'DeviceRegistered'", $"u/{person.Id}");
+        Task<long> RegisteredAsync() => Installation.ScalarAsync<long>(
+            "select count(*) from events.mt_events where stream_id = $1 and type = 'DeviceRegistered'", person.Key);
     }
 
     [Fact]
@@ -396,7 +405,8 @@ public sealed class Recipients : SystemTest
         (await Client.GetAsync(path)).IsProblem(404, "not_found");
         (await Client.PutAsync(path, new { })).Is(200);
         (await Client.GetAsync(path)).Is(200);
-        Assert.Equal(3, await Installation.ScalarAsync<long>("select count(*) from events.mt_events where stream_id = $1", $"u/{path.Split('/')[3]}"));
+        Assert.Equal(3, await Installation.ScalarAsync<long>("select count(*) from events.mt_events where stream_id = $1",
+            UserRefs.KeyOf(path.Split('/')[3])));
     }
 
     [Fact]

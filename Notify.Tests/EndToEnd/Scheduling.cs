@@ -33,7 +33,7 @@ public sealed class Scheduling : SystemTest
         var (stuck, id, sendAt) = (NewId("stuck"), NewId("beside"), In(600));
         (await Client.SendAsync(new { eventId = stuck, userId = unreadable.Id, sendAt, content = new { body = stuck } })).Is(202);
         (await Client.SendAsync(new { eventId = id, userId = person.Id, sendAt, content = new { body = id } })).Is(202);
-        var before = await Installation.ScalarAsync<string>("select data::text from events.mt_doc_recipient where id = $1", $"u/{unreadable.Id}");
+        var before = await Installation.ScalarAsync<string>("select data::text from events.mt_doc_recipient where id = $1", unreadable.Key);
         await RewriteAsync("""{ "devices": 5 }""");
         foreach (var due in new[] { stuck, id }) (await Client.PostAsync($"/v1/notifications/{due}/reschedule", new { sendAt = In(0.5) })).Is(200);
 
@@ -47,7 +47,8 @@ public sealed class Scheduling : SystemTest
         await Client.BecomesAsync(stuck, "dispatched");
         Assert.Equal((1, 1), await Sandbox.CountAsync(stuck));
 
-        Task RewriteAsync(string json) => Installation.ScalarAsync<int>("update events.mt_doc_recipient set data = $2::jsonb where id = $1 returning 1", $"u/{unreadable.Id}", json);
+        Task RewriteAsync(string json) => Installation.ScalarAsync<int>(
+            "update events.mt_doc_recipient set data = $2::jsonb where id = $1 returning 1", unreadable.Key, json);
     }
 
     [Fact]

@@ -155,7 +155,9 @@ public sealed class Suppressions : SystemTest
 
         var (reached, plan) = await Send();
         Assert.Equal(["sendgrid"], reached);
-        Assert.Equal(("1", (await Installation.ScalarAsync<long>("select version from events.mt_streams where id = $1", $"u/{person.Id}")).ToString(System.Globalization.CultureInfo.InvariantCulture)), (plan["categoryVersion"]!.ToString(), plan["recipientVersion"]!.ToString()));
+        Assert.Equal(("1", (await Installation.ScalarAsync<long>("select version from events.mt_streams where id = $1",
+            person.Key)).ToString(System.Globalization.CultureInfo.InvariantCulture)),
+            (plan["categoryVersion"]!.ToString(), plan["recipientVersion"]!.ToString()));
         Assert.Equal([$"category {category} on push", $"default of category {category} on sms, version 1"], plan["leftOut"]!.AsArray().Select(l => l!["rule"]!.ToString()).Order());
 
         (await Client.PutAsync($"/v1/categories/{category}", new { required = true, defaults = new { sms = false } })).Is(200);

@@ -109,7 +109,7 @@ public sealed class Overload(OverloadSystem system) : SystemTest
         var others = Enumerable.Range(0, 20).Select(i => $"{mark}-{i}").ToList();
         foreach (var id in others)
             (await Client.SendAsync(new { eventId = id, to = new { phone = Person.NewPhone() }, sendAt, content = new { body = id } })).Is(202);
-        var before = await Installation.ScalarAsync<string>("select data::text from events.mt_doc_recipient where id = $1", $"u/{person.Id}");
+        var before = await Installation.ScalarAsync<string>("select data::text from events.mt_doc_recipient where id = $1", person.Key);
         await RewriteAsync("""{ "devices": 5 }""");
         await using (var blocker = await Installation.Database.OpenConnectionAsync(Stop))
         {
@@ -134,7 +134,8 @@ public sealed class Overload(OverloadSystem system) : SystemTest
         await Installation.VerifyAsync();
 
         Task RewriteAsync(string json) =>
-            Installation.ScalarAsync<int>("update events.mt_doc_recipient set data = $2::jsonb where id = $1 returning 1", $"u/{person.Id}", json);
+            Installation.ScalarAsync<int>("update events.mt_doc_recipient set data = $2::jsonb where id = $1 returning 1", person.Key,
+                json);
     }
 
     [Fact]

@@ -79,7 +79,8 @@ public sealed class CapTableTests(AnalyticsDatabase database) : IClassFixture<An
         NotificationPlan To(string email, ClientMode mode = ClientMode.Live)
         {
             var plan = Plan($"a/{email}", mode);
-            return plan with { Request = plan.Request with { UserId = null }, Payload = new NotificationPayload(new NotificationContent(), new UnregisteredRecipient(email, phone, null), null) };
+            return plan with { Request = plan.Request with { UserRef = null },
+                Payload = new NotificationPayload(new NotificationContent(), new UnregisteredRecipient(email, phone, null), null) };
         }
 
         var plans = await RaceAsync(1, [[To("one@mail.example"), To("two@mail.example"), To("three@mail.example"), To("four@mail.example"), To("one@mail.example", ClientMode.Test)]], rules);

@@ -2,6 +2,7 @@ using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.Logging.Abstractions;
 using Notify.Domain.Notifications;
 using Notify.Domain.Privacy;
+using Notify.Projections;
 using Notify.Projections.Privacy;
 
 namespace Notify.Tests.Projections;
@@ -177,7 +178,7 @@ public sealed class HostKeysTests(EmptyDatabase database) : IClassFixture<EmptyD
 
         await ExecuteAsync("delete from notify.host_keys where reader = 2");
         await host.BeatAsync(Cancellation);
-        Assert.Equal((true, true, 4), (ring.Format.WritesPlaces, ring.Format.WritesApps, await MinReaderAsync()));
+        Assert.Equal((true, true, StoreFormat.Reader), (ring.Format.WritesPlaces, ring.Format.WritesApps, await MinReaderAsync()));
     }
 
     [Fact]
@@ -195,7 +196,7 @@ public sealed class HostKeysTests(EmptyDatabase database) : IClassFixture<EmptyD
         await ExecuteAsync("truncate notify.dispatchers");
         await host.BeatAsync(Cancellation);
         Assert.True(ring.Format.WritesPayloadRows);
-        Assert.Equal((true, 4), (ring.Format.WritesPlaces, await MinReaderAsync()));
+        Assert.Equal((true, StoreFormat.Reader), (ring.Format.WritesPlaces, await MinReaderAsync()));
 
         // Rows exist from here on: the former version cannot be saved by the older form.
         await ExecuteAsync("insert into notify.dispatchers (id, seen_at) values (gen_random_uuid(), now())");
@@ -210,13 +211,56 @@ public sealed class HostKeysTests(EmptyDatabase database) : IClassFixture<EmptyD
         await CleanAsync();
         var (host, ring) = Host("1", 1);
         Assert.Null(await host.JoinAsync(Cancellation));
-        await ExecuteAsync("update notify.store_format set min_reader = 5");
+        await ExecuteAsync("update notify.store_format set min_reader = 99");
         await host.BeatAsync(Cancellation);
         Assert.True(ring.Format.IsOutdated);
         var health = await new MasterKeyHealth(host).CheckHealthAsync(new(), Cancellation);
         Assert.Equal(Microsoft.Extensions.Diagnostics.HealthChecks.HealthStatus.Unhealthy, health.Status);
-        Assert.Contains("need a reader of 5", await Host("1", 1).Keys.JoinAsync(Cancellation), StringComparison.Ordinal);
+        Assert.Contains("need a reader of 99", await Host("1", 1).Keys.JoinAsync(Cancellation), StringComparison.Ordinal);
         await ExecuteAsync("update notify.store_format set min_reader = 1");
+    }
+
+    [Theory]
+    [InlineData("", "", false)]
+    [InlineData("insert into notify.subject_keys (subject, master_key, created_at) values ('u/u-42', '1', now())", "", true)]
+    [InlineData("insert into notify.subject_keys (subject, master_key, created_at) values ('a/x', '1', now())", "", false)]
+    [InlineData("insert into events.mt_doc_recipient (id, data) values ('u/u-42', '{}')", "delete from events.mt_doc_recipient", true)]
+    [InlineData(LiveHost, "", true)]
+    public async Task Users_from_before_are_looked_for_once_when_references_begin(string before, string after, bool arePossible)
+    {
+        await CleanAsync();
+        await ExecuteAsync("update notify.store_format set min_reader = 4, plain_users = false");
+        if (before.Length > 0) await ExecuteAsync(before);
+        var (host, ring) = Host("1", 1);
+        Assert.Null(await host.JoinAsync(Cancellation));
+        Assert.Equal((true, arePossible), (ring.Format.WritesUserRefs, ring.Format.MayHavePlainUsers));
+
+        // It stays so for hosts that start later, and for commands.
+        if (after.Length > 0) await ExecuteAsync(after);
+        await ExecuteAsync("truncate notify.subject_keys");
+        var (later, laterRing) = Host("1", 1);
+        Assert.Null(await later.JoinAsync(Cancellation));
+        var (command, commandRing) = Host("1", 1);
+        Assert.Null(await command.CheckAsync(records: false, Cancellation));
+        Assert.Equal((arePossible, arePossible), (laterRing.Format.MayHavePlainUsers, commandRing.Format.MayHavePlainUsers));
+    }
+
+    // It might still write the form of before for a moment.
+    private const string LiveHost = "insert into notify.host_keys (host, name, keys, wraps, lacks, reader, seen_at) "
+        + "values (gen_random_uuid(), 'notify-api', '{1}', '1', '{}', 5, now())";
+
+    [Fact]
+    public async Task Users_keep_their_IDs_while_a_host_of_the_former_version_lives()
+    {
+        await CleanAsync();
+        await ExecuteAsync("update notify.store_format set min_reader = 3");
+        await ExecuteAsync(LiveHost.Replace("5, now()", "3, now()", StringComparison.Ordinal));
+        var (host, ring) = Host("1", 1);
+        Assert.Null(await host.JoinAsync(Cancellation));
+        Assert.Equal((true, false, 3), (ring.Format.WritesPlaces, ring.Format.WritesUserRefs, await MinReaderAsync()));
+        var (command, commandRing) = Host("1", 1);
+        Assert.Null(await command.CheckAsync(records: false, Cancellation)); // which raises nothing
+        Assert.Equal((false, 3), (commandRing.Format.WritesUserRefs, await MinReaderAsync()));
     }
 
     [Theory]

@@ -44,7 +44,7 @@ internal sealed class SimulatedPlanning(SimulatedStore store)
         var category = rules.Of(request);
         var plan = Plan(key, request, recipient, rules, now);
         Func<Channel, string> person = channel =>
-            request.UserId is null ? $"a/{PrintOf(AddressOf(request.Subject, channel))}" : request.Subject;
+            request.UserRef is null ? $"a/{PrintOf(AddressOf(request.Subject, channel))}" : request.Subject;
         var counts = store.CountsOf(CapDecider.Concerns(plan, category, person), now);
         var (decided, putOff) = CapDecider.Decide(request, plan, category, person, counts, QuietOf(request, recipient), now);
         store.Write(counts);
@@ -64,7 +64,7 @@ internal sealed class SimulatedPlanning(SimulatedStore store)
             return new DeliveriesPlanned([], [leftOut], recipient?.Version ?? 0, now);
         }
 
-        if (request.UserId is { } user)
+        if (request.UserRef is { } user)
             return DeliveryPlanner.ForUser(key, request, content, recipient, rules, (channel, _) => Seal(AddressOf(user, channel)), now);
         var phone = AddressOf(request.Subject, Channel.Sms);
         var contact = new SealedContact(Lane.Sms, "sms", Seal(phone), PrintOf(phone));

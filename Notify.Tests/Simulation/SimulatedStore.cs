@@ -97,7 +97,7 @@ internal sealed class SimulatedStore(SimulatedTime time, SimulatedClock clock)
     public Notification? Load(string key) => Streams.GetValueOrDefault(key)?.State;
 
     public Recipient? RecipientOf(NotificationRequested request) =>
-        request.UserId is { } user ? Recipients.GetValueOrDefault(Recipient.KeyOf(user)) : null;
+        request.UserRef is { } user ? Recipients.GetValueOrDefault(Recipient.KeyOf(user)) : null;
 
     /// <summary>Opens an encrypted text; <c>null</c> where its key was erased.</summary>
     public string? OpenText(Sealed? text) => text is { } t && !ErasedKeys.ContainsKey(t.KeyId) ? t.Text[(t.Text.IndexOf('.') + 1)..] : null;

@@ -159,7 +159,7 @@ internal sealed class SimulationInvariants(Simulation simulation)
         if (d.Contact is { } contact && d.Channel != Channel.Push && store.OpenText(contact) is { } address
             && store.SuppressedAt.TryGetValue(Suppression.IdOf(d.Channel, SimulatedPlanning.PrintOf(address)), out var suppressed))
             return (suppressed, "the address was suppressed");
-        if (n.Request.UserId is { } user && !store.Rules.Of(n.Request).Required
+        if (n.Request.UserRef is { } user && !store.Rules.Of(n.Request).Required
             && store.OptedOut.TryGetValue((Recipient.KeyOf(user), d.Channel), out var optedOut))
             return (optedOut, "the person opted out");
         return null;

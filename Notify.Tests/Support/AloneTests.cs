@@ -111,7 +111,11 @@ public abstract class CrowdTest(BroadcastSystem broadcasts) : SystemTest
     /// <inheritdoc />
     public override async ValueTask DisposeAsync()
     {
-        await Installation.ScalarAsync<long>("with gone as (delete from events.mt_doc_recipient where id like 'u/crowd-%' returning 1) select count(*) from gone");
+        await Installation.ScalarAsync<long>(
+            """
+            with gone as (delete from events.mt_doc_recipient r using notify.topic_subscribers s
+                where s.topic like 'crowd-%' and r.id = 'u/' || s.user_id returning 1) select count(*) from gone
+            """);
         await base.DisposeAsync();
         GC.SuppressFinalize(this);
     }
@@ -131,11 +135,15 @@ public abstract class CrowdTest(BroadcastSystem broadcasts) : SystemTest
         Assert.Equal($"{count}", (await Client.CallAsync(HttpMethod.Post, "/v1/users/import", import)).Is(200)["imported"]);
         Assert.Equal(count, await Installation.ScalarAsync<long>(
             """
-            with joined as (insert into notify.topic_subscribers select $1, $1 || '-' || g, now() from generate_series(1, $2) g returning 1)
+            with joined as (insert into notify.topic_subscribers select $1, r, now() from unnest($2) r returning 1)
             select count(*) from joined
-            """, topic, count));
+            """, topic, FollowersOf(topic, count)));
         return topic;
     }
+
+    /// <summary>The references of those who follow a topic, in the order of a broadcast.</summary>
+    protected static string[] FollowersOf(string topic, int count) =>
+        [.. Enumerable.Range(1, count).Select(n => UserRefs.Of($"{topic}-{n}")).Order(StringComparer.Ordinal)];
 
     /// <summary>Requests a broadcast to a topic, by push.</summary>
     protected async Task<string> BroadcastAsync(string topic, string what)

@@ -6,6 +6,12 @@ public sealed record Person(string Id, string? Phone, List<string> Tokens, List<
     private static readonly System.Collections.Concurrent.ConcurrentBag<string> Made = [];
     private static int lastPhone = Random.Shared.Next(10_000_000, 50_000_000);
 
+    /// <summary>The reference by which the database knows them.</summary>
+    public string Ref => UserRefs.Of(Id);
+
+    /// <summary>Their stream key.</summary>
+    public string Key => UserRefs.KeyOf(Id);
+
     /// <summary>Their email address, if they gave one.</summary>
     public string? Email { get; init; }
 

@@ -110,6 +110,7 @@ internal sealed class Crowd(BenchSettings settings, HttpClient http, NpgsqlDataS
     {
         await CallAsync(HttpMethod.Put, $"/v1/topics/{Topic}", new { name = "Everybody" });
         if (muted) await CallAsync(HttpMethod.Put, "/v1/users/bench-muted", new { locale = "ko" });
+        var person = await ReferenceAsync(muted ? "bench-muted" : $"{BenchUsers.Prefix}00000");
         await using var command = database.CreateCommand(
             """
             with gone as (delete from notify.topic_subscribers where topic = $1),
@@ -121,7 +122,6 @@ internal sealed class Crowd(BenchSettings settings, HttpClient http, NpgsqlDataS
             select 1
             """);
         command.CommandTimeout = 1_200;
-        var person = muted ? "bench-muted" : $"{BenchUsers.Prefix}00000";
         foreach (var value in new object[] { Topic, person, count }) command.Parameters.Add(new NpgsqlParameter { Value = value });
         await command.ExecuteNonQueryAsync();
         await using var join = database.CreateCommand(
@@ -131,6 +131,22 @@ internal sealed class Crowd(BenchSettings settings, HttpClient http, NpgsqlDataS
         await join.ExecuteNonQueryAsync();
         await using var analyze = database.CreateCommand("analyze events.mt_doc_recipient, notify.topic_subscribers");
         await analyze.ExecuteNonQueryAsync();
+    }
+
+    // The database knows the person by a reference: the only member of the topic.
+    private async Task<string> ReferenceAsync(string userId)
+    {
+        await using (var empty = database.CreateCommand("delete from notify.topic_subscribers where topic = $1"))
+        {
+            empty.Parameters.Add(new NpgsqlParameter { Value = Topic });
+            empty.CommandTimeout = 1_200;
+            await empty.ExecuteNonQueryAsync();
+        }
+
+        await CallAsync(HttpMethod.Put, $"/v1/topics/{Topic}/subscribers/{userId}", new { });
+        await using var read = database.CreateCommand("select user_id from notify.topic_subscribers where topic = $1");
+        read.Parameters.Add(new NpgsqlParameter { Value = Topic });
+        return (string)(await read.ExecuteScalarAsync())!;
     }
 
     private Dictionary<string, (double Now, double Peak)> Peaks()

@@ -87,7 +87,8 @@ public static class LinkRewriter
         if (IsAscii(address)) return address;
         try
         {
-            var host = uri.HostNameType != UriHostNameType.Dns || IsAscii(uri.Host) ? uri.IdnHost : DomainNames.ToAscii(uri.Host);
+            var host = uri.HostNameType != UriHostNameType.Dns || IsAscii(uri.Host) ? uri.IdnHost
+                : DomainNames.ToAscii(WrittenHost(address) ?? uri.Host);
             return host is not null && new UriBuilder(uri) { Host = host }.Uri.AbsoluteUri is var written && IsAscii(written) ? written
                 : null;
         }
@@ -97,6 +98,15 @@ public static class LinkRewriter
         }
 
         static bool IsAscii(string text) => text.All(c => c is > ' ' and <= '~');
+    }
+
+    // .NET's Uri has small letters already, which are not always those of IDNA.
+    private static string? WrittenHost(string address)
+    {
+        var from = address.IndexOf("://", StringComparison.Ordinal) + 3;
+        var authority = address[from..(address.AsSpan(from).IndexOfAny('/', '?', '#') is >= 0 and var end ? from + end : address.Length)];
+        var host = authority[(authority.LastIndexOf('@') + 1)..].Split(':')[0];
+        return host.Contains('\u1E9E', StringComparison.Ordinal) ? host : null;
     }
 
     // One pass. Comments, scripts and styles are passed over as a whole; of other tags only the address of a link is touched.

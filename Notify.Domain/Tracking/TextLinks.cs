@@ -21,11 +21,14 @@ public static partial class TextLinks
     // They may end a URI, and end a sentence or a quotation far more often.
     private static readonly SearchValues<char> Trailing = SearchValues.Create(".,;:!?'*");
 
-    private static readonly HashSet<string> Particles = new(StringComparer.Ordinal)
-    {
-        "을", "를", "이", "가", "은", "는", "의", "에", "에서", "에게", "에는", "에도", "에서는", "에서도", "로", "으로", "로는", "으로는", "와", "과", "도", "만",
-        "부터", "까지", "보다", "처럼", "이나", "나", "라고", "이라고", "라는", "이라는", "입니다", "이며", "이고", "하고", "랑", "이랑", "엔", "에선",
-    };
+    // One of them between two addresses divides them. In front of an address in another's path or query stand
+    // a slash, an equals sign or an ampersand.
+    private static readonly SearchValues<char> Joins = SearchValues.Create(".,;'()*!");
+
+    // Top-level domains in Hangul, of IANA's root zone database.
+    private static readonly string[] HangulEnds = ["한국", "삼성", "닷컴", "닷넷"];
+
+    private const int MaxParticle = 12, MaxHost = 1000;
 
     private enum Belonging { Inside, Outside, Unclear }
 
@@ -44,18 +47,28 @@ public static partial class TextLinks
     private static (int End, bool IsClear) EndOf(string text, int start, int host)
     {
         var at = host < text.Length && text[host] == '[' ? EndOfLiteral(text, host) : host;
+        var open = 0; // brackets that the address itself opened
         while (at < text.Length)
         {
-            if (text[at] is 'h' or 'H' && text[at - 1] is ',' or ';' && Scheme().IsMatch(text.AsSpan(at,
+            if (text[at] is 'h' or 'H' && Joins.Contains(text[at - 1]) && Scheme().IsMatch(text.AsSpan(at,
                 Math.Min(8, text.Length - at)))) return (at - 1, true);
             if (UriCharacters.Contains(text[at]))
             {
+                if (Closes(text, start, at, open)) return (at, true);
+                open += text[at] switch { '(' => 1, ')' => -1, _ => 0 };
                 at++;
                 continue;
             }
 
             var word = EndOfWord(text, at);
             if (word == at) return (at, true);
+            if (Label(text, host, at, word) is { } label)
+            {
+                if (label != word) return (label, label > at);
+                at = word;
+                continue;
+            }
+
             switch (BelongingOf(text, start, host, at, word))
             {
                 case Belonging.Outside: return (at, true);
@@ -65,6 +78,34 @@ public static partial class TextLinks
         }
 
         return (at, true);
+    }
+
+    // A bracket or quote around an address closes it, also if more follows without a blank.
+    private static bool Closes(string text, int start, int at, int open)
+    {
+        var around = start > 0 ? text[start - 1] : '\0';
+        if (around == '(' && text[at] == ')') return open == 0;
+        return around == '\'' && text[at] == '\'' && (at + 1 == text.Length || !char.IsLetterOrDigit(text[at + 1]));
+    }
+
+    // The end of a label of a host in other letters; null for other text. The beginning itself: the end cannot be told.
+    private static int? Label(string text, int host, int at, int word)
+    {
+        if (at - host > MaxHost || text.AsSpan(host, at - host).IndexOfAny('/', '?', '#') >= 0 || (at > host && text[at - 1] != '.')) return null;
+        // A host in ASCII has ended, and a sentence follows.
+        if (at > host && text.AsSpan(host, at - host).IndexOfAnyExceptInRange('\0', '\u007f') < 0) return null;
+        var rest = text.AsSpan(word);
+        if (rest is ['/' or '?' or '#' or ':', ..] || (rest is ['.', var next, ..] && !char.IsWhiteSpace(next))) return null;
+        if (HasNoBlanks(text[at])) return at;
+        var label = text.AsSpan(at, word - at);
+        foreach (var end in HangulEnds)
+        {
+            if (!label.StartsWith(end, StringComparison.Ordinal)) continue;
+            var after = label[end.Length..];
+            if (after.IsEmpty || (after.Length <= MaxParticle && Particle().IsMatch(after))) return at + end.Length;
+        }
+
+        return null;
     }
 
     // [2001:db8::1]; RFC 3986, section 3.2.2.
@@ -97,8 +138,9 @@ public static partial class TextLinks
         var address = text.AsSpan(start, at - start);
         var isInHost = address[(host - start)..].IndexOfAny('/', '?', '#') < 0;
         if (isInHost && address.IndexOfAnyExceptInRange('\0', '\u007f') >= 0) return Belonging.Inside; // its further labels
-        if (isInHost || Trailing.Contains(before) || before is ')') return Belonging.Outside;
-        if (Particles.Contains(text[at..end])) return Belonging.Outside;
+        if (isInHost || before == ')' || (Trailing.Contains(before) && !(before == '?' && end < text.Length && text[end] == '=')))
+            return Belonging.Outside;
+        if (end - at <= MaxParticle && Particle().IsMatch(text.AsSpan(at, end - at))) return Belonging.Outside;
         return HasNoBlanks(first) ? Belonging.Unclear : Belonging.Inside;
     }
 
@@ -127,6 +169,14 @@ public static partial class TextLinks
 
         return end;
     }
+
+    // Korean particles, which follow a word without a blank, and those that may follow another.
+    [GeneratedRegex(
+        "^(을|를|이|가|께서|은|는|의|에|에서|에게|에게서|한테|한테서|께|더러|보고|으?로|으?로서|으?로써|와|과|이?랑|하고|보다|처럼|만큼|같이|대로|부터|까지|마저|조차|밖에|뿐|만"
+            + "|도|이?나|이?든지|이?야|이?라도|이?라고|이?라는|이?란|이?라며|이?며|이?고|이?면|이?라면|인데|인|입니다|이에요|예요|이었습니다|였습니다|엔|에선)"
+            + "(부터|까지|의|은|는|도|만|이?나|이?라도|조차|마저|보다|처럼|밖에|만큼|와|과|로|서|입니다)*$",
+        RegexOptions.CultureInvariant)]
+    private static partial Regex Particle();
 
     [GeneratedRegex("(?<![A-Za-z0-9@])https?://", RegexOptions.IgnoreCase | RegexOptions.CultureInvariant)]
     private static partial Regex Scheme();

@@ -127,6 +127,28 @@ public class LinkRewriterTests
         "https://x.example/#!/a https://x.example/a;v=1,2 https://x.example/$a+b@c:d",
         "[0] [1] [2]",
         "https://x.example/#!/a https://x.example/a;v=1,2 https://x.example/$a+b@c:d")]
+    [InlineData("(https://x.example/a)(https://y.example/b)", "([0])([1])", "https://x.example/a https://y.example/b")]
+    [InlineData(
+        "['https://x.example/a','https://y.example/b'] {'u':'https://z.example','n':1}",
+        "['[0]','[1]'] {'u':'[2]','n':1}",
+        "https://x.example/a https://y.example/b https://z.example")]
+    [InlineData(
+        "(https://x.example/a)and (https://x.example/a):1 (https://x.example/a_(b)c)",
+        "([0])and ([0]):1 ([1])",
+        "https://x.example/a https://x.example/a_(b)c")]
+    [InlineData(
+        "https://x.example/a.https://y.example/b!https://z.example",
+        "[0].[1]![2]",
+        "https://x.example/a https://y.example/b https://z.example")]
+    [InlineData(
+        "https://web.archive.org/web/2020/https://x.example/ https://y.example/?u=https://x.example",
+        "[0] [1]",
+        "https://web.archive.org/web/2020/https://x.example/ https://y.example/?u=https://x.example")]
+    [InlineData("https://x.example/로부터 https://x.example/으로부터 https://x.example/에서의", "[0]로부터 [0]으로부터 [0]에서의", "https://x.example/")]
+    [InlineData("https://x.example/한테 https://x.example/이에요 https://x.example/라며", "[0]한테 [0]이에요 [0]라며", "https://x.example/")]
+    [InlineData("https://예시.한국에서 https://예시.한국을 https://예시.한국 https://예시.한국/길", "[0]에서 [0]을 [0] [1]", "https://예시.한국 https://예시.한국/길")]
+    [InlineData("https://例子.中国/ https://例子.中国:8443/a", "[0] [1]", "https://例子.中国/ https://例子.中国:8443/a")]
+    [InlineData("https://x.example/?검색=1 https://x.example/?그리고", "[0] [1]?그리고", "https://x.example/?검색=1 https://x.example/")]
     public void A_link_of_a_text_ends_where_a_reader_sees_its_end(string text, string expected, string destinations)
     {
         var tracked = Rewrite(new NotificationContent(Body: text), Channel.Sms);
@@ -138,6 +160,8 @@ public class LinkRewriterTests
     [InlineData("https://x.example/をご覧ください")]
     [InlineData("https://x.example/wiki/中国")]
     [InlineData("https://x.example/ที่นี่")]
+    [InlineData("https://例子.中国请看")]
+    [InlineData("https://例え.テストをご覧")]
     public void A_link_whose_end_is_unclear_stays_as_it_is(string text)
     {
         var tracked = Rewrite(new NotificationContent(Body: text), Channel.Sms);
@@ -149,6 +173,7 @@ public class LinkRewriterTests
     [InlineData("https://한글.example/길?값=1", "https://xn--bj0bj06e.example/%EA%B8%B8?%EA%B0%92=1")]
     [InlineData("https://user@münchen.example:8443/a b", "https://user@xn--mnchen-3ya.example:8443/a%20b")]
     [InlineData("https://x.example/\U0001F600", "https://x.example/%F0%9F%98%80")]
+    [InlineData("https://a@STRAẞE.example:8443/ẞ", "https://a@xn--strae-oqa.example:8443/%E1%BA%9E")]
     [InlineData("https://x.example/\r\nSet-Cookie: a=b", null)]
     [InlineData("https://x.example/\u0085", null)]
     [InlineData("javascript:alert(1)", null)]

@@ -35,6 +35,11 @@ public static class RequestBody
     public static IResult TooLarge() => Problem.Of(
         StatusCodes.Status413PayloadTooLarge, "too_large", TooLargeDetail);
 
+    /// <summary>Whether a body is encoded; names of encodings have no case (RFC 9110, section 8.4.1).</summary>
+    public static bool IsCompressed(HttpRequest request) =>
+        !request.Headers.ContentEncoding.ToString().Split(',').All(e => e.Trim() is "" || e.Trim().Equals("identity",
+            StringComparison.OrdinalIgnoreCase));
+
     /// <summary>Reads and parses the body.</summary>
     /// <param name="maxBytes">How large it may be.</param>
     /// <param name="maxAside">How much larger, by parts that do not count.</param>
@@ -52,7 +57,7 @@ public static class RequestBody
     {
         if (!request.HasJsonContentType())
             return (null, Contract.Problem.Of(StatusCodes.Status415UnsupportedMediaType, "unsupported_media_type", UnsupportedDetail), 0);
-        if (request.Headers.ContentEncoding.ToString() is not ("" or "identity"))
+        if (IsCompressed(request))
             return (null, Contract.Problem.Of(StatusCodes.Status415UnsupportedMediaType, "unsupported_media_type", CompressedDetail), 0);
         if (request.ContentLength > maxBytes) return (null, TooLarge(), 0);
         if (BodyLease.Of(request) is not { } lease) return (null, Contract.Problem.Busy(), 0);

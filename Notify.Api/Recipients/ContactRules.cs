@@ -1,7 +1,6 @@
-using System.Collections.Frozen;
 using System.Globalization;
 using System.Net.Mail;
-using NodaTime;
+using System.Text;
 using Notify.Domain.Recipients;
 using Notify.Projections.Net;
 using PhoneNumbers;
@@ -38,7 +37,6 @@ public static class ContactRules
     public const string PhoneRule = "must be a phone number with country code and area code and without an extension, such as +82 10-1234-5678";
 
     private static readonly OutboundGuard PublicInternet = new(allowPrivateNetworks: false);
-    private static readonly FrozenSet<string> TimeZones = DateTimeZoneProviders.Tzdb.Ids.ToFrozenSet(StringComparer.Ordinal);
     private static readonly PhoneNumberUtil Phones = PhoneNumberUtil.GetInstance();
 
     /// <summary>
@@ -46,11 +44,26 @@ public static class ContactRules
     /// no bare IP address, nothing invisible.
     /// </summary>
     public static bool IsEmail(string text) =>
-        text.Length <= 254 && !text.Any(IsUnseen) && !text.Contains('"', StringComparison.Ordinal) && MailAddress.TryCreate(text, out var address)
-        && address.Address == text && address.User.Length <= 64 && !address.User.EndsWith('.') && IsDomain(address.Host);
+        text.Length <= 254 && !HasUnseen(text) && !text.Contains('"', StringComparison.Ordinal)
+        && MailAddress.TryCreate(text, out var address) && address.Address == text && Encoding.UTF8.GetByteCount(address.User) <= 64
+        && !address.User.EndsWith('.') && IsDomain(address.Host);
 
+    // In a domain the joiners are seen, where IDNA allows them (RFC 5892, appendix A.1).
+    private static bool HasUnseen(string text)
+    {
+        var at = text.LastIndexOf('@');
+        for (var i = 0; i < text.Length; i++)
+            if (IsUnseen(text[i]) && !(i > at && at > 0 && text[i] is '\u200C' or '\u200D')) return true;
+        return false;
+    }
+
+    // Fillers and selectors show nothing either, although they are letters, symbols and marks.
     private static bool IsUnseen(char c) =>
-        char.IsControl(c) || char.IsWhiteSpace(c) || char.GetUnicodeCategory(c) is UnicodeCategory.Format or UnicodeCategory.PrivateUse or UnicodeCategory.OtherNotAssigned;
+        char.IsControl(c) || char.IsWhiteSpace(c) || IsBlankMark(c)
+            || char.GetUnicodeCategory(c) is UnicodeCategory.Format or UnicodeCategory.PrivateUse or UnicodeCategory.OtherNotAssigned;
+
+    private static bool IsBlankMark(char c) =>
+        c is '\u034F' or '\u115F' or '\u1160' or '\u17B4' or '\u17B5' or '\u2800' or '\u3164' or '\uFFA0' or (>= '\uFE00' and <= '\uFE0F');
 
     private static bool IsDomain(string host) =>
         DomainNames.ToAscii(host)?.Split('.') is { Length: > 1 } labels && labels[^1].Length > 1 && !labels[^1].All(char.IsAsciiDigit);
@@ -60,7 +73,8 @@ public static class ContactRules
     {
         if (text.Length > 40) return null;
         // Marks for the direction of writing come along when a number is copied; nobody sees them.
-        var seen = string.Concat(text.Where(c => char.GetUnicodeCategory(c) != UnicodeCategory.Format)).Trim();
+        var seen = string.Concat(text.EnumerateRunes().Where(r => Rune.GetUnicodeCategory(r) != UnicodeCategory.Format
+            && !(r.IsBmp && IsBlankMark((char)r.Value)))).Trim().Replace('\uFF0B', '+');
         if (!seen.StartsWith('+')) return null;
         try
         {
@@ -74,7 +88,7 @@ public static class ContactRules
     }
 
     /// <summary>Whether a text is an IANA time zone, by the database that comes with this program: the machine's own may be old, or absent.</summary>
-    public static bool IsTimeZone(string text) => TimeZones.Contains(text);
+    public static bool IsTimeZone(string text) => TimeZoneNames.Find(text) is not null;
 
     /// <summary>Every fault of a device's address.</summary>
     /// <param name="guard">Tells where a browser's push service may be; on the public Internet, unless given.</param>

@@ -103,10 +103,11 @@ public static class ImportUsers
     private static async Task<IResult> ImportAsync(
         HttpContext http, RecipientImport import, ImportUserValidator validator, AppRules apps)
     {
-        var type = http.Request.ContentType?.Split(';')[0].Trim();
+        var type = http.Request.ContentType?.Split(';')[0].Trim().ToLowerInvariant();
         if (type is not ("application/x-ndjson" or "application/ndjson" or "application/jsonl" or "application/json"))
             return Problem.Of(StatusCodes.Status415UnsupportedMediaType, "unsupported_media_type", Unsupported);
-        if (http.Request.Headers.ContentEncoding.ToString() is not ("" or "identity")) return Problem.Of(StatusCodes.Status415UnsupportedMediaType, "unsupported_media_type", Compressed);
+        if (RequestBody.IsCompressed(http.Request))
+            return Problem.Of(StatusCodes.Status415UnsupportedMediaType, "unsupported_media_type", Compressed);
         if (http.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } limit) limit.MaxRequestBodySize = null;
 
         var (imported, unchanged, failed, leftOut) = (0L, 0L, 0L, 0L);

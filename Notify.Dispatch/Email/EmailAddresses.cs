@@ -15,6 +15,7 @@ public static class EmailAddresses
     public static string? ToAscii(string address)
     {
         var at = address.LastIndexOf('@');
-        return at > 0 && DomainNames.ToAscii(address.AsSpan(at + 1)) is { } domain ? $"{address[..at]}@{domain}" : null;
+        return at > 0 && DomainNames.ToAscii(address.AsSpan(at + 1)) is { } domain && !domain.EndsWith('.')
+            ? $"{address[..at]}@{domain}" : null;
     }
 }

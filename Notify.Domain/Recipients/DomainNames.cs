@@ -22,7 +22,9 @@ public static class DomainNames
     {
         if (name.IsEmpty || name.Length > MaxWritten) return null;
         Span<char> ascii = stackalloc char[MaxName + 1];
-        return Names.TryNameToASCII(name, ascii, out var length, out var info) && !info.HasErrors ? ascii[..length].ToString() : null;
+        // So since Unicode 15.1; the library's table is older (ICU4N 60.1).
+        var text = name.Contains('\u1E9E') ? name.ToString().Replace('\u1E9E', 'ß') : name;
+        return Names.TryNameToASCII(text, ascii, out var length, out var info) && !info.HasErrors ? ascii[..length].ToString() : null;
     }
 
     /// <summary>A text in Unicode's normalization form C: a letter and its mark are one character where there is one.</summary>

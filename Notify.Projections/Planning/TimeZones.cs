@@ -14,13 +14,13 @@ public sealed record TimeZones(DateTimeZone Default)
     public static TimeZones Read(IConfiguration configuration, ICollection<string> faults)
     {
         if (configuration["Notify:DefaultTimeZone"] is not { Length: > 0 } name) return new TimeZones(DateTimeZone.Utc);
-        if (DateTimeZoneProviders.Tzdb.GetZoneOrNull(name) is { } zone) return new TimeZones(zone);
+        if (TimeZoneNames.Find(name) is { } zone) return new TimeZones(zone);
         faults.Add($"Notify:DefaultTimeZone is \"{name}\"; give an IANA time zone such as Europe/Berlin");
         return new TimeZones(DateTimeZone.Utc);
     }
 
     /// <summary>The zone of a name; the default, where there is none of that name.</summary>
-    public DateTimeZone Of(string? name) => (name is null ? null : DateTimeZoneProviders.Tzdb.GetZoneOrNull(name)) ?? Default;
+    public DateTimeZone Of(string? name) => (name is null ? null : TimeZoneNames.Find(name)) ?? Default;
 
     /// <summary>A recipient's zone.</summary>
     /// <param name="keys">Those of their details.</param>

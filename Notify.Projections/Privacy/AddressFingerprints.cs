@@ -16,11 +16,11 @@ public static class AddressFingerprints
     /// </summary>
     public static string OfEmail(this MasterKeyRing ring, string address)
     {
-        var lower = DomainNames.Composed(address).ToLowerInvariant();
-        var at = lower.LastIndexOf('@');
-        // A domain without an ASCII form stays as written.
-        if (at > 0 && DomainNames.ToAscii(lower.AsSpan(at + 1)) is { } domain) lower = $"{lower[..at]}@{domain}";
-        return ring.Fingerprint("email", lower);
+        var composed = DomainNames.Composed(address);
+        var at = composed.LastIndexOf('@');
+        // The domain as it is sent to: .NET's small letters are not always those of IDNA. One without an ASCII form stays as written.
+        var domain = at > 0 ? DomainNames.ToAscii(composed.AsSpan(at + 1)) : null;
+        return ring.Fingerprint("email", domain is null ? composed.ToLowerInvariant() : $"{composed[..at].ToLowerInvariant()}@{domain}");
     }
 
     /// <summary>The fingerprint of an address on a channel; <c>null</c> for push, whose tokens are devices, and where there is no address.</summary>

@@ -29,6 +29,9 @@ public class ContactRulesTests
     [InlineData("+15005550006", "+15005550006")]
     [InlineData("\u202A+1 650-253-0000\u202C", "+16502530000")] // as phones copy it from their contacts: Unicode, category Cf
     [InlineData("\u200E\uFEFF+1\u2060650\u200B2530000", "+16502530000")]
+    [InlineData("\uFE0F\u3164\u115F\u2800\u034F+16502530000", "+16502530000")] // fillers and selectors, which show nothing either
+    [InlineData("\U000E0001+16502530000", "+16502530000")]
+    [InlineData("\uFF0B1 650 253 0000", "+16502530000")]
     [InlineData("+39 06 6982", "+39066982")] // a leading zero that belongs to it
     [InlineData("+1 555 0123", null)] // no area code: only a neighbour could dial it
     [InlineData("+44 7031 3000", null)]
@@ -85,6 +88,11 @@ public class ContactRulesTests
     [InlineData("kim\u200b@example.com", false)]
     [InlineData("kim\u202e@example.com", false)]
     [InlineData("kim\u2028@example.com", false)]
+    [InlineData("kim\u3164@example.com", false)]
+    [InlineData("kim\u2800@example.com", false)]
+    [InlineData("kim\uFE0F@example.com", false)]
+    [InlineData("kim\u034F@example.com", false)]
+    [InlineData("kim\u200D@example.com", false)]
     [InlineData("", false)]
     public void An_email_address_is_one_address_and_nothing_else(string text, bool holds) => Assert.Equal(holds, ContactRules.IsEmail(text));
 
@@ -95,6 +103,8 @@ public class ContactRulesTests
         Assert.False(ContactRules.IsEmail(new string('a', 60) + "@" + Domain(194)));
         Assert.True(ContactRules.IsEmail(new string('a', 64) + "@example.com"));
         Assert.False(ContactRules.IsEmail(new string('a', 65) + "@example.com"));
+        Assert.True(ContactRules.IsEmail(new string('ü', 32) + "@example.com"));
+        Assert.False(ContactRules.IsEmail(new string('ü', 33) + "@example.com")); // RFC 5321, 4.5.3.1.1: octets
 
         static string Domain(int length) => string.Concat(Enumerable.Repeat("abcdefghi.", 20))[..(length - 3)].TrimEnd('.').PadRight(length - 3, 'x') + ".kr";
     }

@@ -37,6 +37,9 @@ public class RequestBodyTests
     [Theory]
     [InlineData("gzip", 415)]
     [InlineData("br", 415)]
+    [InlineData("GZIP", 415)]
+    [InlineData("identity, gzip", 415)]
+    [InlineData("Identity", null)]
     [InlineData("identity", null)]
     [InlineData("", null)]
     public async Task A_compressed_body_is_of_no_supported_type(string encoding, int? status)

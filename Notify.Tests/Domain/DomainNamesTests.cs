@@ -21,6 +21,8 @@ public sealed class DomainNamesTests
     [InlineData("münchen。example", "xn--mnchen-3ya.example")]
     [InlineData("XN--MNCHEN-3YA.Example", "xn--mnchen-3ya.example")]
     [InlineData("Faß.de", "xn--fa-hia.de")]
+    [InlineData("STRAẞE.de", "xn--strae-oqa.de")] // since Unicode 15.1
+    [InlineData("نامه\u200Cای.example", "xn--mgba3gch31f060k.example")]
     [InlineData("βόλος.com", "xn--nxasmm1c.com")]
     [InlineData("ΒΌΛΟΣ.com", "xn--nxasmq6b.com")]
     [InlineData("Ａ.example", "a.example")]
@@ -47,6 +49,7 @@ public sealed class DomainNamesTests
     [InlineData("אa.example")]
     [InlineData("\u0301a.example")]
     [InlineData("xn--a.example")]
+    [InlineData("ab--cd.example")] // CheckHyphens
     [InlineData("a\u200Db.example")]
     [InlineData("a\uFFFD.example")]
     public void Invalid_name_has_no_ASCII_form(string name) => Assert.Null(DomainNames.ToAscii(name));
@@ -66,6 +69,9 @@ public sealed class DomainNamesTests
     [InlineData("kim@mu\u0308nchen.example", "kim@xn--mnchen-3ya.example")]
     [InlineData("kim@ｍüｎｃｈｅｎ.example", "kim@xn--mnchen-3ya.example")]
     [InlineData("Kim@مثال123.إختبار", "Kim@xn--123-nzet5me.xn--kgbechtv")]
+    [InlineData("kim@STRAẞE.example", "kim@xn--strae-oqa.example")]
+    [InlineData("kim@نامه\u200Cای.example", "kim@xn--mgba3gch31f060k.example")]
+    [InlineData("kim@\u212Aelvin.example", "kim@kelvin.example")]
     public void An_address_leads_to_one_domain(string address, string sent)
     {
         Assert.True(ContactRules.IsEmail(address));

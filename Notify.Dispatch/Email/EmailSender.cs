@@ -9,6 +9,9 @@ public sealed record EmailSender(string Address, string? Name)
     /// <summary>The sender of a message: the address stays, by which mail is signed.</summary>
     public EmailSender Of(Dispatching.OutboundMessage message) => message.FromName is { } name ? this with { Name = name } : this;
 
+    /// <summary>The name for a provider's API, encoded where it looks like an encoded word; see <see cref="EmailSubject.InApi"/>.</summary>
+    public string? NameInApi => Name?.Contains("=?", StringComparison.Ordinal) == true ? EncodedWords.InOneLine(Name) : Name;
+
     /// <summary>Reads <c>address</c> or <c>Name &lt;address&gt;</c>; the domain becomes ASCII.</summary>
     public static bool TryParse(string? text, [NotNullWhen(true)] out EmailSender? sender)
     {

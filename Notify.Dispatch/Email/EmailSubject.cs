@@ -27,9 +27,6 @@ public static class EmailSubject
     /// </remarks>
     public const int MaxInApi = 998 - 9;
 
-    // As encoded words it takes less than 1.8 times its length.
-    private const int MaxEncoded = MaxInApi * 5 / 9;
-
     /// <summary>The subject; <c>null</c> where nothing could be one.</summary>
     /// <param name="longest">The most characters; a title that has more is shortened.</param>
     public static string? Of(NotificationContent content, int longest = int.MaxValue)
@@ -46,12 +43,16 @@ public static class EmailSubject
     /// The subject for a provider's API. A subject in plain ASCII that contains a possible encoded word is encoded: a provider passes
     /// ASCII on as it is, and mail programs would show another text than its author wrote. The provider encodes all others.
     /// </summary>
-    /// <remarks>RFC 2047, section 6.2: between two encoded words blanks are not shown.</remarks>
+    /// <remarks>
+    /// RFC 2047, section 6.2: between two encoded words blanks are not shown. One that has letters beyond ASCII is encoded here too:
+    /// nothing says whether a provider encodes all of it, or its words beyond ASCII alone.
+    /// </remarks>
     public static string? InApi(NotificationContent content)
     {
         if (Of(content, MaxInApi) is not { } subject) return null;
-        if (!subject.Contains("=?", StringComparison.Ordinal) || !Ascii.IsValid(subject)) return subject;
-        return EncodedWords.Encode(Of(content, MaxEncoded)!, 0).Replace("\r\n ", " ", StringComparison.Ordinal);
+        if (!subject.Contains("=?", StringComparison.Ordinal)) return subject;
+        for (var longest = Math.Min(subject.Length, MaxInApi); ; longest = longest * 4 / 5)
+            if (EncodedWords.InOneLine(Shorten(subject, longest)) is { Length: <= MaxInApi } encoded) return encoded;
     }
 
     private static string? OneLine(string? text)

@@ -19,6 +19,9 @@ public static class EncodedWords
         text.Any(c => c is < ' ' or > '~') || text.Contains("=?", StringComparison.Ordinal)
             || text.Split(' ').Any(w => w.Length > MaxUnfolded);
 
+    /// <summary>A text as encoded words in one line, for a provider that folds it.</summary>
+    public static string InOneLine(string text) => Encode(text, 0).Replace("\r\n ", " ", StringComparison.Ordinal);
+
     /// <summary>A text as encoded words, folded.</summary>
     /// <remarks>
     /// RFC 2047, section 2: a word has at most 75 characters, a line with one at most 76. Section 5: each word holds whole characters.

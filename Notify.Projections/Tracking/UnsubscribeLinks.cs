@@ -1,3 +1,4 @@
+using System.Net;
 using Microsoft.Extensions.Configuration;
 using Notify.Domain.Notifications;
 using Notify.Projections.Alerts;
@@ -8,7 +9,7 @@ namespace Notify.Projections.Tracking;
 public sealed class UnsubscribeLinks(DeliveryTokens tokens, IConfiguration configuration)
 {
     /// <summary>Whether mail programs would follow the links: https, and not on this machine (RFC 8058, section 3.1).</summary>
-    public bool AreUsable { get; } = configuration.PublicUrl() is { IsLoopback: false, Scheme: "https" };
+    public bool AreUsable { get; } = configuration.PublicUrl() is { Scheme: "https" } url && !IsThisMachine(url);
 
     private readonly string start = $"{configuration.PublicUrl().AbsoluteUri.TrimEnd('/')}/u/";
 
@@ -17,4 +18,12 @@ public sealed class UnsubscribeLinks(DeliveryTokens tokens, IConfiguration confi
     public Uri? Of(Guid deliveryId, Lane? lane, Priority priority) =>
         AreUsable && lane == Lane.Email && priority != Priority.Critical
             ? new Uri(start + tokens.Make(DeliveryTokens.Unsubscribe, deliveryId)) : null;
+
+    // RFC 6761, section 6.3: localhost and all names below it; the unspecified addresses lead to the machine itself too.
+    private static bool IsThisMachine(Uri url) =>
+        IPAddress.TryParse(url.DnsSafeHost, out var address)
+            ? IPAddress.IsLoopback(address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address)
+                || address.Equals(IPAddress.Any) || address.Equals(IPAddress.IPv6Any)
+            : url.IsLoopback || url.IdnHost.TrimEnd('.') is var host && (host == "localhost"
+                || host.EndsWith(".localhost", StringComparison.OrdinalIgnoreCase));
 }

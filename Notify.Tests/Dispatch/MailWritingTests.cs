@@ -194,6 +194,34 @@ public sealed class MailWritingTests
         Assert.Equal(1000, EmailSubject.Of(message.Content)!.Length);
     }
 
+    /// <summary>
+    /// RFC 2047, section 6.2: text that looks like an encoded word is shown decoded in any header. RFC 5322, 2.1.1: 998.
+    /// </summary>
+    [Theory]
+    [InlineData("ü =?utf-8?B?SGk=?=", 1)]
+    [InlineData("=?utf-8?B?SGk=?= 😀", 1)]
+    [InlineData("=?utf-8?B?SGk=?= ", 1)]
+    [InlineData("=?utf-8?B?SGk=?= 가", 900)]
+    public async Task Text_that_looks_like_an_encoded_word_is_encoded_for_an_API(string text, int times)
+    {
+        var (title, from) = (text + new string(text[^1], times - 1), new EmailSender("news@example.com", text));
+        var mail = (await MailchimpAsync(Message(new NotificationContent(title, "b")) with { FromName = text })).Mail!;
+        var sendGrid = JsonNode.Parse(SendGridMail.Of(Message(), "a@example.com", "t", from).Serialize())!["from"]!["name"]!.ToString();
+        var subject = mail["subject"]!.ToString();
+        Assert.InRange(subject.Length, 1, 998 - "Subject: ".Length);
+        foreach (var encoded in new[] { subject, mail["from_name"]!.ToString(), sendGrid })
+        {
+            Assert.True(Ascii.IsValid(encoded), encoded);
+            var shown = MimeKit.Utils.Rfc2047.DecodeText(Encoding.ASCII.GetBytes(encoded));
+            Assert.StartsWith(text.Trim(), shown, StringComparison.Ordinal);
+        }
+    }
+
+    /// <summary>RFC 2369, section 2, and RFC 3986: the header's address is ASCII.</summary>
+    [Fact]
+    public void The_address_to_unsubscribe_at_is_ASCII() => Assert.Equal("<https://xn--mnchen-3ya.example/u/x>", EmailHeaders.Of(
+        Message() with { Unsubscribe = new Uri("https://münchen.example/u/x") }).First(h => h.Name == "List-Unsubscribe").Value);
+
     private static MimeMessage Read(string raw) =>
         MimeMessage.Load(new MemoryStream(Encoding.UTF8.GetBytes(raw)), TestContext.Current.CancellationToken);
 

@@ -78,6 +78,12 @@ public class DeliveryTokensTests
     [InlineData("https://localhost:5080")]
     [InlineData("https://127.0.0.1")]
     [InlineData("https://[::1]/")]
+    [InlineData("https://notify.localhost")]
+    [InlineData("https://localhost.")]
+    [InlineData("https://0.0.0.0")]
+    [InlineData("https://[::]")]
+    [InlineData("https://[::ffff:127.0.0.1]")]
+    [InlineData("https://127.8.8.8")]
     public void An_address_that_no_mail_program_follows_makes_no_link(string? url)
     {
         var links = new UnsubscribeLinks(tokens, Settings(url));

@@ -91,7 +91,7 @@ public sealed class MailchimpProvider : IDeliveryProvider, IDisposable
             if (EmailText.Of(message.Content.Body) is { } text) json.WriteString("text", text);
             json.WriteString("subject", subject);
             json.WriteString("from_email", from.Address);
-            if (from.Of(message).Name is { } name) json.WriteString("from_name", name);
+            if (from.Of(message).NameInApi is { } name) json.WriteString("from_name", name);
             json.WriteStartArray("to");
             json.WriteStartObject();
             json.WriteString("email", to);

@@ -48,7 +48,7 @@ public static class SendGridMail
         var (sender, replyTo) = (from.Of(mails[0].Message), mails[0].Message.ReplyTo);
         if (mails.Skip(1).Any(m => !HaveOneContent(first, m.Shared) || from.Of(m.Message) != sender
             || m.Message.ReplyTo != replyTo)) throw new ArgumentException("The mails' contents differ.", nameof(mails));
-        var mail = new SendGridMessage { From = new EmailAddress(sender.Address, sender.Name), Personalizations = [.. mails.Select(m =>
+        var mail = new SendGridMessage { From = new EmailAddress(sender.Address, sender.NameInApi), Personalizations = [.. mails.Select(m =>
             PersonalizationOf(m, isShared))], Contents = [] };
         // In this order, and none that is empty: SendGrid refuses both.
         if (EmailText.Of(first.Body) is { } text) mail.Contents.Add(new Content("text/plain", text));

@@ -12,6 +12,8 @@ public static partial class TemplateParams
     /// <summary>The most that a request's parameters may have together, in characters of JSON.</summary>
     public const int MaxSize = 64 * 1024;
 
+    private const int MaxDigits = 28;
+
     public const string NameRule = "must be 1 to 64 of A-Z a-z 0-9 _ and not begin with a digit";
 
     private static readonly string[] Schemes = ["https", "http", "mailto", "tel"];
@@ -78,7 +80,8 @@ public static partial class TemplateParams
     private static FluidValue ValueOf(JsonElement value) => value.ValueKind switch
     {
         JsonValueKind.String => new StringValue(Clean(value.GetString()!)),
-        JsonValueKind.Number => value.TryGetDecimal(out var number) ? NumberValue.Create(number) : new StringValue(value.GetRawText()),
+        JsonValueKind.Number => value.TryGetDecimal(out var number) ? Liquid.NumberFilters.Value(number)
+            : new StringValue(value.GetRawText()),
         JsonValueKind.True => BooleanValue.True,
         JsonValueKind.False => BooleanValue.False,
         JsonValueKind.Array => new ArrayValue([.. value.EnumerateArray().Select(ValueOf)]),
@@ -99,8 +102,17 @@ public static partial class TemplateParams
             ParameterType.Url => value.ValueKind == JsonValueKind.String && value.GetString()!.Length <= 2000 && IsLink(value.GetString()!),
             _ => true,
         };
-        return fits ? null : $"must be a {Describe(type)}";
+        return !fits ? $"must be a {Describe(type)}" : AreCountable(value) ? null : $"must have no number of more than {MaxDigits} digits";
     }
+
+    // As a text a number that is none of .NET's would be counted by its first digits.
+    private static bool AreCountable(JsonElement value) => value.ValueKind switch
+    {
+        JsonValueKind.Number => value.TryGetDecimal(out _),
+        JsonValueKind.Array => value.EnumerateArray().All(AreCountable),
+        JsonValueKind.Object => value.EnumerateObject().All(p => AreCountable(p.Value)),
+        _ => true,
+    };
 
     private static bool IsDate(JsonElement value, out DateTimeOffset date)
     {

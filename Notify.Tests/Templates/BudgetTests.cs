@@ -22,6 +22,8 @@ public sealed class BudgetTests
     [InlineData("{% for i in (1..9999) %}{{ o | size }}{% endfor %}")]
     [InlineData("{% for i in (1..9999) %}{{ o | default: p }}{% endfor %}")]
     [InlineData("{% for i in (1..9999) %}{{ l | sort: 'k1' | size }}{% endfor %}")]
+    [InlineData("{% assign r = s | split: '' %}{% for i in (1..20) %}{% assign q = r | sort %}{% endfor %}")]
+    [InlineData("{% assign r = s | split: '' %}{% for i in (1..20) %}{% assign q = r | sort_natural %}{% endfor %}")]
     [InlineData(
         "{% assign a = s %}{% for i in (1..20) %}{% assign a = a | append: s %}{% endfor %}{% for i in (1..200) %}"
             + "{% if a contains t %}{% endif %}{% endfor %}")]

@@ -38,6 +38,21 @@ public sealed class HtmlContextTests
     [InlineData("{% for i in y %}{% capture c %}<b {% break %}>{% endcapture %}{% endfor %}{{ c }}{{ x }}", "of what is captured")]
     [InlineData("<a href=\"{% cycle 'javascript', 'x' %}:{{ x }}\">", "makes a scheme of it")]
     [InlineData("<p>{{ x }}</p><a href=\"", "are never closed")]
+    [InlineData("<p>{{ x }}</p><a ", "ends inside a tag")]
+    [InlineData("<p>{{ x }}</p><style>", "ends inside a tag")]
+    [InlineData("<p>{{ x }}</p><!-- ", "ends inside a tag")]
+    [InlineData("<<script>{{ x }}</script>", "stands inside <script>")]
+    [InlineData("<script></scriptx>{{ x }}</script>", "stands inside <script>")]
+    [InlineData("<script><!--<script></script>{{ x }}</script>", "stands inside <script>")]
+    [InlineData("<b\u00A0title=\"{{ x }}\">", "stands inside a tag")]
+    [InlineData("<b\vtitle=\"{{ x }}\">", "stands inside a tag")]
+    [InlineData("<p title / = \"{{ x }}\">", "stands inside a tag")]
+    [InlineData("<a href=\"javascript&#0000000000000000000000000000000000000000058;{{ x }}\">", "which is code")]
+    [InlineData("<a href=\"javascript&#x000000000000000000000000000000000000003A;{{ x }}\">", "which is code")]
+    [InlineData("<svg><style><a title='</style><p title=\"'{{ x }}\">", "may stand inside a tag")]
+    [InlineData("<svg><title><a href='{{ x }}'></title></svg>", "stands inside <title>")]
+    [InlineData("<!--[if mso]><p title=\"<![endif]-->{{ x }}\">", "may stand inside a tag")]
+    [InlineData("{% if y %}<!-- {% endif %}{{ x }}-->", "may stand inside a tag")]
     public void A_value_that_could_be_code_is_refused(string html, string why) =>
         Assert.Contains(why, Liquids.Fault(Liquids.Html(html + "{% if x or y %}{% endif %}")).Message, StringComparison.Ordinal);
 
@@ -59,8 +74,32 @@ public sealed class HtmlContextTests
         "<b class=\"k\">k</b><p title='&lt;b class=&quot;k&quot;&gt;k&lt;/b&gt;'>")]
     [InlineData("<a href=\"{% cycle 'https', 'x' %}/{{ x }}\">", "<a href=\"https/k\">")]
     [InlineData("<svg><animate attributeName='x' to='1'/></svg>{{ x }}", "<svg><animate attributeName='x' to='1'/></svg>k")]
+    [InlineData("<title>{{ x }}</title><textarea>{{ x }}</textarea>", "<title>k</title><textarea>k</textarea>")]
+    [InlineData("<?xml version=\"1.0\"?><p>5 < 6 {{ x }}</p>", "<?xml version=\"1.0\"?><p>5 < 6 k</p>")]
+    [InlineData("<!-- it's > \"that <a title=' --><p title=\"{{ x }}\">", "<!-- it's > \"that <a title=' --><p title=\"k\">")]
+    [InlineData("<!--[if !mso]><!--><p>{{ x }}</p><!--<![endif]-->{{ x }}", "<!--[if !mso]><!--><p>k</p><!--<![endif]-->k")]
+    [InlineData(
+        "<svg><title>{{ x }}</title><style>.a{}</style></svg><i>{{ x }}</i>",
+        "<svg><title>k</title><style>.a{}</style></svg><i>k</i>")]
     public void A_value_that_is_text_alone_is_written(string html, string expected) => Assert.Equal(
         expected, Liquids.Page(html + "{% if y or z or x %}{% endif %}", new { x = "k", y = false, z = new[] { 1, 2 } }));
+
+    /// <summary>
+    /// WHATWG HTML, 13.2.5: where a tag begins, an end tag that is none, comments and text alone. A browser finds a link in each.
+    /// </summary>
+    [Theory]
+    [InlineData("<<a href=\"{{ x }}\">")]
+    [InlineData("5 <<a href='{{ x }}'>")]
+    [InlineData("</ <p title=\"><a href='{{ x }}'>")]
+    [InlineData("<? <p title=\"><a href='{{ x }}'>")]
+    [InlineData("<!--> <a href='{{ x }}'>")]
+    [InlineData("<!-- <p title=\" --><a href='{{ x }}'>")]
+    [InlineData("<!-- ><p title=\" --!><a href='{{ x }}'>")]
+    [InlineData("<title><p title=\"</title><a href='{{ x }}'>")]
+    [InlineData("<textarea><p title=\"</textarea><a href='{{ x }}'>")]
+    public void A_link_is_judged_where_a_browser_finds_one(string html) => Assert.Contains(
+        "leads to neither https", Liquids.Try(Liquids.Html(html), Channel.Email, new { x = "javascript:alert(1)" }).Fault!.Message,
+        StringComparison.Ordinal);
 
     /// <summary>Captured text is decoded once, checked as a value of the attribute, and encoded there.</summary>
     [Theory]

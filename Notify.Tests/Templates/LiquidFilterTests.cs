@@ -41,6 +41,14 @@ public sealed class LiquidFilterTests
     [InlineData(
         "{{ 3 | times: 2 }} {{ 24 | times: 7 }} {{ 183.357 | times: 12 }} {{ 24 | times: 7.0 }} {{ 1.50 | times: 2 }}",
         "6 168 2200.284 168.0 3.0")]
+    [InlineData(
+        "{{ 1 | divided_by: 3.0 }} {{ -0.5 | divided_by: -3 }} {{ 1.50 }} {{ 0.10 }}",
+        "0.3333333333333333 0.16666666666666666 1.5 0.1")]
+    [InlineData("{{ 1 | plus: 9007199254740993 }} {{ 1000000000000001 | minus: 1000000000000002 }}", "9007199254740994 -1")]
+    [InlineData("{% for i in (1..2.9) %}{{ i }}{% endfor %}", "12")]
+    [InlineData("{% increment c %}{% increment c %}{% decrement c %}{{ c }}", "0111")]
+    [InlineData("{% assign c = 7 %}{% increment c %}{{ c }}", "07")]
+    [InlineData("{% for i in (1..3) %}{% cycle 'g': 'a', 'b' %}{% cycle 'g': 'c', 'd' %}{% endfor %}", "adadad")]
     public void Numbers_are_those_of_Liquid(string text, string expected) => Assert.Equal(expected, Text(text));
 
     [Theory]
@@ -84,6 +92,16 @@ public sealed class LiquidFilterTests
     [InlineData("{{ '%27Stop%21%27+said+Fred' | url_decode }} {{ '%C3%A9' | url_decode }}", "'Stop!' said Fred é")]
     [InlineData("{{ 'Ground control to Major Tom.' | size }} {{ 'a b' | split: ' ' | size }} {{ nothing | size }}", "28 2 0")]
     [InlineData("{{ 'abc' | first }}{{ 'abc' | last }}[{{ '' | first }}]", "ac[]")]
+    [InlineData(
+        "{{ 'straße ﬁ ŉ \u0390' | upcase }} {{ '\u0130I' | downcase }} {{ 'ΟΔΟΣ' | downcase }}",
+        "STRASSE FI ʼN \u0399\u0308\u0301 i\u0307i οδοσ")]
+    [InlineData("{{ 'ßA' | capitalize }} {{ 'ﬁX' | capitalize }} {{ 'ǆX' | capitalize }}", "Ssa Fix ǅx")]
+    [InlineData(
+        "{% assign a = 123 | truncate: 9 %}{% assign b = 123 | truncatewords %}{% assign c = 123 | remove_first: 'x' %}{% assign d = 123 | "
+            + "replace_last: 'x', 'y' %}{{ a.size }}{{ b.size }}{{ c.size }}{{ d.size }}[{{ nothing | truncate: 0 }}]",
+        "3333[]")]
+    [InlineData("{{ '+1 \"a\" <b> & 😀' | escape }} {{ \"'\" | escape }}", "+1 &quot;a&quot; &lt;b&gt; &amp; 😀 &#39;")]
+    [InlineData("{{ '&lt; &copy; &#39; & <' | escape_once }}", "&lt; &copy; &#39; &amp; &lt;")]
     public void Texts_are_those_of_Liquid(string text, string expected) => Assert.Equal(expected, Text(text));
 
     /// <summary>Ruby counts a text by the characters of Unicode; an emoji takes two of UTF-16.</summary>
@@ -125,6 +143,7 @@ public sealed class LiquidFilterTests
     [InlineData(
         "{{ 'ants, bugs, bees, bugs, ants' | split: ', ' | uniq | join }} {{ same | uniq: 'k' | map: 'n' | join }}",
         "ants bugs bees 1 3")]
+    [InlineData("{{ more[-1] }} {{ more[-2] }} {{ more[-3] }} {{ same[0] | first | join: '=' }}", "d c  n=1")]
     public void Lists_are_those_of_Liquid(string text, string expected) => Assert.Equal(expected, Liquids.Text(text, new
     {
         a = new object?[] { 1, null, 2 }, more = new[] { "c", "d" }, empties = Array.Empty<int>(),
@@ -146,6 +165,12 @@ public sealed class LiquidFilterTests
     [InlineData(
         "{{ d | date: '%c|%D|%F|%T|%R|%r|%x|%X|%v' }}",
         "Sun Jan  3 09:05:07 2027|01/03/27|2027-01-03|09:05:07|09:05|09:05:07 AM|01/03/27|09:05:07| 3-JAN-2027")]
+    [InlineData(
+        "{{ d | date: '%010Y %3% %8z %_8z %8:z %#Z %#c' }}",
+        "0000002027   % +0000000     +000 +0000:00 utc Sun Jan  3 09:05:07 2027")]
+    [InlineData(
+        "{{ -86400 | date: '%8s' }} {{ '04/05/2026' | date: '%F' }} {{ '13.05.2026' | date: '%F' }}",
+        "-0086400 2026-05-04 2026-05-13")]
     [InlineData("{{ d | date: '%^a %^B %#p %10Y %05d %_5d %Q' }}", "SUN JANUARY am 0000002027 00003     3 %Q")]
     [InlineData(
         "{{ 1152098955 | date: '%m/%d/%Y' }} {{ '1152098955' | date: '%m/%d/%Y' }} {{ d | date: '' | date: '%F' }}"
@@ -172,6 +197,35 @@ public sealed class LiquidFilterTests
     [InlineData("{{ 1 | modulo: 0 }}")]
     public void Where_Liquid_has_an_error_there_is_a_fault(string text) =>
         Assert.NotNull(Liquids.Try(Liquids.Sms(text), Channel.Sms, new { more = new object[] { 1, "a" } }).Fault);
+
+    /// <summary>Missing parts of a date are those of the template's own now, not of the machine's clock.</summary>
+    [Theory]
+    [InlineData("09:00", "2026-05-04 09:00")]
+    [InlineData("5pm", "2026-05-04 17:00")]
+    [InlineData("T10:30", "2026-05-04 10:30")]
+    [InlineData("4 May", "2026-05-04 00:00")]
+    [InlineData("June 7", "2026-06-07 00:00")]
+    [InlineData("29 February", "29 February")]
+    [InlineData("04/05/26", "04/05/26")]
+    public void A_date_without_year_is_of_the_time_of_the_template(string date, string expected) =>
+        Assert.Equal(expected, Liquids.Text("{{ d | date: '%F %R' }}", new { d = date }));
+
+    /// <summary>RFC 8259, section 6: a number has no form of its own; Shopify shows the shortest.</summary>
+    [Theory]
+    [InlineData("9.90", "9.9")]
+    [InlineData("1.00", "1.0")]
+    [InlineData("1e2", "100")]
+    [InlineData("9007199254740993", "9007199254740993")]
+    public void A_number_is_shown_as_Liquid_shows_it(string json, string expected) => Assert.Equal(
+        expected, Liquids.Compile(Liquids.Sms("{{ x }}")).Template!.Render(
+            Channel.Sms, null, System.Text.Json.JsonElement.Parse($$"""{"x":{{json}}}"""), [], Liquids.Noon).Content!.Body);
+
+    [Theory]
+    [InlineData("1e30")]
+    [InlineData("[{\"a\":1e400}]")]
+    public void A_number_that_cannot_be_counted_is_refused(string json) => Assert.Contains("28 digits", Assert.Single(
+        TemplateParams.Check(new Dictionary<string, ParameterRule> { ["x"] = new(true, ParameterType.Any) },
+            System.Text.Json.JsonElement.Parse($$"""{"x":{{json}}}"""))).Fault, StringComparison.Ordinal);
 
     /// <summary>Quiet hours and templates read one database of time zones, independent of the machine's.</summary>
     [Fact]
@@ -203,6 +257,8 @@ public sealed class LiquidFilterTests
             Channel.Sms).Fault!.Message, StringComparison.Ordinal);
         Assert.Contains("not one of IANA's", Liquids.Try(Liquids.Sms("{{ 'now' | time_zone: z | date: '%R' }}"), Channel.Sms,
             new { z = "local" }).Fault!.Message, StringComparison.Ordinal);
+        Assert.Contains("not one of IANA's", Liquids.Try(Liquids.Sms("{{ 'now' | time_zone: z | date: '%R' }}"), Channel.Sms,
+            new { z = "UTC+09:00" }).Fault!.Message, StringComparison.Ordinal);
     }
 
     /// <summary>Shopify: for, <c>offset</c> and <c>limit</c>: the loop is about what they leave.</summary>

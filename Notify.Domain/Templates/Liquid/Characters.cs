@@ -1,6 +1,9 @@
+using System.Globalization;
+using System.Text;
 using Fluid;
 using Fluid.Ast;
 using Fluid.Values;
+using ICU4N;
 
 namespace Notify.Domain.Templates.Liquid;
 
@@ -38,6 +41,27 @@ internal static class Characters
         }
     }
 
+    /// <summary>A text in capitals, as Unicode has them: one letter may become several.</summary>
+    /// <remarks>The Unicode Standard, 3.13 Default Case Algorithms, with SpecialCasing.txt; .NET maps one letter to one.</remarks>
+    public static string Upper(string text) =>
+        (Ascii.IsValid(text) ? text : UChar.ToUpper(CultureInfo.InvariantCulture, text)).ToUpperInvariant();
+
+    /// <summary>A text in small letters. As in Ruby each letter stands for itself: a sigma at a word's end is no other.</summary>
+    public static string Lower(string text) => (Ascii.IsValid(text) ? text : text.Replace("\u0130", "i\u0307", StringComparison.Ordinal))
+        .ToLowerInvariant();
+
+    /// <summary>A text whose first letter is a capital and whose others are small.</summary>
+    public static string Capitalized(string text)
+    {
+        if (text.Length == 0) return text;
+        var first = text[..Next(text, 0)];
+        var upper = Upper(first);
+        var title = upper.Length > first.Length ? upper[..Next(upper, 0)] + Lower(upper[Next(upper, 0)..])
+            : Rune.TryGetRuneAt(first, 0, out var rune) && UChar.ToTitleCase(rune.Value) is var c && c != rune.Value
+                ? char.ConvertFromUtf32(c) : upper;
+        return title + Lower(text[first.Length..]);
+    }
+
     /// <summary>Compares texts by their characters' numbers, as Ruby does.</summary>
     public static int Compare(string one, string other)
     {
@@ -69,5 +93,18 @@ internal sealed class CharacterSegment(string name) : MemberSegment
             "first" => ListFilters.First(text),
             _ => ListFilters.Last(text),
         };
+    }
+}
+
+/// <summary>An item by its number, which counts from the end where it is below 0, or a member by its name.</summary>
+internal sealed class ItemSegment(Expression index) : MemberSegment
+{
+    /// <inheritdoc />
+    public override async ValueTask<FluidValue> ResolveAsync(FluidValue value, TemplateContext context)
+    {
+        var which = await index.EvaluateAsync(context);
+        if (value is ArrayValue list && which is NumberValue && which.ToNumberValue() is < 0 and >= int.MinValue and var fromEnd)
+            which = NumberValue.Create(list.Values.Count + decimal.Truncate(fromEnd));
+        return await new IndexerSegment(new LiteralExpression(which)).ResolveAsync(value, context);
     }
 }

@@ -69,6 +69,15 @@ internal sealed class ExpressionReader(string text, int offset, Action<string, i
         return null;
     }
 
+    /// <summary>A value before a colon, as it is written; <c>null</c>, and nothing is read, where no colon follows a value.</summary>
+    public string? Group()
+    {
+        var start = Peek();
+        if (Value() is not null && Symbol(":")) return text[start..(at - 1)].Trim();
+        if (Fault is null) at = start;
+        return null;
+    }
+
     /// <summary>A value and the filters that it goes through.</summary>
     public Expression? Filtered()
     {
@@ -170,7 +179,7 @@ internal sealed class ExpressionReader(string text, int offset, Action<string, i
                 at++;
                 if (Value(depth + 1) is not { } index) return null;
                 if (!Symbol("]")) return (MemberExpression?)Fail("the index is never closed with ]");
-                segments.Add(new IndexerSegment(index));
+                segments.Add(new ItemSegment(index));
             }
             else break;
         }
@@ -199,7 +208,7 @@ internal sealed class ExpressionReader(string text, int offset, Action<string, i
         var start = at++;
         while (at < text.Length && (char.IsAsciiDigit(text[at]) || (text[at] == '.' && at + 1 < text.Length && char.IsAsciiDigit(text[at + 1])))) at++;
         return decimal.TryParse(text.AsSpan(start, at - start), NumberStyles.AllowLeadingSign | NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var number)
-            ? new LiteralExpression(NumberValue.Create(number))
+            ? new LiteralExpression(NumberFilters.Value(number))
             : Fail($"{text[start..at]} is no number", start);
     }
 

@@ -9,6 +9,9 @@ namespace Notify.Domain.Templates.Liquid;
 /// </remarks>
 internal static class ListFilters
 {
+    // In what a budget counts: a comparison takes as long as some filters need for so many characters.
+    private const int CostOfComparison = 4, CharactersAtOnce = 16;
+
     /// <summary>The filters.</summary>
     public static IEnumerable<Filter> All =>
     [
@@ -29,8 +32,8 @@ internal static class ListFilters
             ? List(found.Where(i => !i.Matches).Select(i => i.Item)) : NilValue.Instance),
         new("reverse", (input, _, _) => List(Items(input).Reverse())),
         new("size", (input, _, _) => NumberValue.Create(Size(input))),
-        new("sort", (input, given, _) => Sorted(input, given.At(0), Compare)),
-        new("sort_natural", (input, given, _) => Sorted(input, given.At(0), CompareNaturally)),
+        new("sort", (input, given, context) => Sorted(input, given.At(0), i => i, Compare, context)),
+        new("sort_natural", (input, given, context) => Sorted(input, given.At(0), Folded, CompareNaturally, context)),
         new("sum", (input, given, _) => NumberFilters.Value(Items(input).Sum(i =>
             NumberFilters.Number(given.At(0).IsNil() ? i : Member(i, given.At(0)))))),
         new("uniq", (input, given, _) => List(given.At(0).IsNil() ? Items(input).Distinct()
@@ -44,6 +47,8 @@ internal static class ListFilters
     {
         ArrayValue list => list.Values.Count > 0 ? list.Values[0] : NilValue.Instance,
         StringValue => TextFilters.Text(value.ToStringValue()[..Characters.IndexOf(value.ToStringValue(), 1)]),
+        DictionaryValue members when members.ToObjectValue() is IFluidIndexable { Count: > 0 } all && all.Keys.First() is var name
+            && all.TryGetValue(name, out var member) => new ArrayValue([new StringValue(name), member]),
         _ => NilValue.Instance,
     };
 
@@ -98,8 +103,16 @@ internal static class ListFilters
             && (wanted.IsNil() ? member.ToBooleanValue() : member.Equals(wanted))))];
     }
 
-    private static ArrayValue Sorted(FluidValue input, FluidValue member, Comparison<FluidValue> compare) =>
-        List(Items(input).OrderBy(i => member.IsNil() ? i : Member(i, member), Comparer<FluidValue>.Create(compare)));
+    private static ArrayValue Sorted(FluidValue input, FluidValue member, Func<FluidValue, FluidValue> keyOf,
+        Comparison<FluidValue> compare, RenderContext context)
+    {
+        var items = Items(input).ToList();
+        var keys = items.ConvertAll(i => keyOf(member.IsNil() ? i : Member(i, member)));
+        // Each is compared with some log2(n) others, as far as both are alike.
+        var size = keys.Sum(k => (long)CostOfComparison + (k is StringValue ? k.ToStringValue().Length / CharactersAtOnce : 0));
+        context.Spend(size * (1 + (int)Math.Log2(Math.Max(1, items.Count))));
+        return List(Enumerable.Range(0, items.Count).OrderBy(i => keys[i], Comparer<FluidValue>.Create(compare)).Select(i => items[i]));
+    }
 
     // Nothing comes last.
     private static int Compare(FluidValue one, FluidValue other) => (one, other) switch
@@ -114,7 +127,9 @@ internal static class ListFilters
 
     private static int CompareNaturally(FluidValue one, FluidValue other) => one.IsNil() || other.IsNil()
         ? one.IsNil().CompareTo(other.IsNil())
-        : Characters.Compare(Folded(one.ToStringValue()), Folded(other.ToStringValue()));
+        : Characters.Compare(one.ToStringValue(), other.ToStringValue());
+
+    private static FluidValue Folded(FluidValue value) => value.IsNil() ? value : new StringValue(Folded(value.ToStringValue()));
 
     // Ruby's casecmp: only A to Z.
     private static string Folded(string text) => string.Create(text.Length, text, (folded, from) =>

@@ -46,8 +46,9 @@ internal static partial class NumberFilters
     public static FluidValue Value(decimal number)
     {
         if (number.Scale == 0) return NumberValue.Create(number);
-        var real = decimal.Parse(((double)number).ToString("R", CultureInfo.InvariantCulture), NumberStyles.Float,
-            CultureInfo.InvariantCulture);
+        // By its text: .NET converts a decimal to a double that may not be the closest.
+        var closest = double.Parse(number.ToString(CultureInfo.InvariantCulture), CultureInfo.InvariantCulture);
+        var real = decimal.Parse(closest.ToString("R", CultureInfo.InvariantCulture), NumberStyles.Float, CultureInfo.InvariantCulture);
         return NumberValue.Create(real.Scale == 0 ? real * 1.0m : real);
     }
 

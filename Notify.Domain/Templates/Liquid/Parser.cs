@@ -32,6 +32,8 @@ internal sealed class Parser(List<Token> tokens, bool html)
         if (html && contexts.Peek().Position.IsQuoted)
             Fail(Math.Max(0, tokens[^1].Offset + tokens[^1].Text.Length - 1),
                 $"the quotes of the attribute {contexts.Peek().Position.Attribute} are never closed");
+        if (html && tokens.Count > 0 && !contexts.Peek().MayEnd) Fail(tokens[^1].Offset,
+            "the text ends inside a tag, a comment or an element such as <style>, where a layout goes on; close it");
         return statements;
     }
 
@@ -106,15 +108,9 @@ internal sealed class Parser(List<Token> tokens, bool html)
                 var counter = reader.Identifier("a counter's name");
                 if (!Ended(reader)) return null;
                 own.Add(counter!);
-                return token.Name == "increment" ? new IncrementStatement(counter!) : new DecrementStatement(counter!);
+                return new Counter(counter!, isUp: token.Name == "increment");
             case "cycle":
-                var values = new List<Expression>();
-                do
-                {
-                    if (reader.Value() is { } one) values.Add(one);
-                }
-                while (reader.Symbol(","));
-                return Ended(reader) ? new Cycle(token.Text.Trim(), Outputs(token, values)) : null;
+                return CycleOf(token, reader);
             case "":
                 return Failed(token.Offset, "a tag's name is missing, such as if, for or assign");
             default:
@@ -122,6 +118,19 @@ internal sealed class Parser(List<Token> tokens, bool html)
                     ? $"the tag {token.Name} is not available: a template reaches no other files; set its layout beside it"
                     : $"the tag {token.Name} is not known{(ExpressionReader.Nearest(token.Name, Tags) is { } near ? $"; did you mean {near}?" : $"; known are {string.Join(", ", Tags)}")}");
         }
+    }
+
+    // {% cycle 'group': 'a', 'b' %}: cycles of a group count together, whatever their values are.
+    private Cycle? CycleOf(Token token, ExpressionReader reader)
+    {
+        var name = reader.Group() is { } group ? $"{group}:" : token.Text.Trim();
+        var values = new List<Expression>();
+        do
+        {
+            if (reader.Value() is { } one) values.Add(one);
+        }
+        while (reader.Symbol(","));
+        return Ended(reader) ? new Cycle(name, Outputs(token, values)) : null;
     }
 
     private Output? Write(Token token, ExpressionReader reader)

@@ -51,7 +51,7 @@ internal sealed class RenderStopped(string message) : Exception(message)
 internal sealed class RenderContext(TemplateOptions options, bool html, TimeProvider? clock = null)
     : TemplateContext(options, StringComparer.Ordinal)
 {
-    private readonly Dictionary<string, int> turns = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, int> turns = new(StringComparer.Ordinal), counters = new(StringComparer.Ordinal);
     private int steps, work;
     private TimeSpan time;
     private long? before;
@@ -85,6 +85,18 @@ internal sealed class RenderContext(TemplateOptions options, bool html, TimeProv
         var turn = turns.GetValueOrDefault(cycle);
         turns[cycle] = (turn + 1) % length;
         return turn;
+    }
+
+    /// <summary>Counts up from 0 and gives the number before, or counts down and gives the number after.</summary>
+    /// <remarks>A variable of the counter's name shows it, unless something else was assigned to that.</remarks>
+    public int Count(string counter, bool isUp)
+    {
+        var before = counters.GetValueOrDefault(counter);
+        var isShown = GetValue(counter) is var shown && (shown.IsNil() || (counters.ContainsKey(counter) && shown is NumberValue
+            && shown.ToNumberValue() == before));
+        counters[counter] = isUp ? before + 1 : before - 1;
+        if (isShown) SetValue(counter, NumberValue.Create(counters[counter]));
+        return isUp ? before : before - 1;
     }
 
     /// <summary>Continues with what another part of the same message has used.</summary>

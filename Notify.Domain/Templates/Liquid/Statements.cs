@@ -96,6 +96,17 @@ internal sealed class Cycle(string name, IReadOnlyList<Output> values) : Stateme
         values[((RenderContext)context).Turn(name, values.Count)].WriteToAsync(writer, encoder, context);
 }
 
+/// <summary>A counter that a template has beside its variables: <c>increment</c> and <c>decrement</c> share it.</summary>
+internal sealed class Counter(string name, bool isUp) : Statement
+{
+    /// <inheritdoc />
+    public override ValueTask<Completion> WriteToAsync(TextWriter writer, TextEncoder encoder, TemplateContext context)
+    {
+        writer.Write(((RenderContext)context).Count(name, isUp).ToString(System.Globalization.CultureInfo.InvariantCulture));
+        return Normal();
+    }
+}
+
 /// <summary>The text between <c>capture</c> and <c>endcapture</c>, kept as a value: in HTML already encoded.</summary>
 internal sealed class Capture(string name, IReadOnlyList<Statement> statements) : Statement
 {
@@ -117,7 +128,8 @@ internal sealed class BoundedRange(Expression from, Expression to) : Expression
     /// <inheritdoc />
     public override async ValueTask<FluidValue> EvaluateAsync(TemplateContext context)
     {
-        var (first, last) = ((await from.EvaluateAsync(context)).ToNumberValue(), (await to.EvaluateAsync(context)).ToNumberValue());
+        var (first, last) = (decimal.Truncate((await from.EvaluateAsync(context)).ToNumberValue()),
+            decimal.Truncate((await to.EvaluateAsync(context)).ToNumberValue()));
         if (Math.Abs(first) > int.MaxValue || Math.Abs(last) > int.MaxValue || last - first >= RenderBudget.Items) throw RenderStopped.Budget($"makes a range of more than {RenderBudget.Items:N0} numbers");
         ((RenderContext)context).Spend(1 + (long)Math.Max(0, last - first));
         return await new RangeExpression(new LiteralExpression(NumberValue.Create(first)), new LiteralExpression(NumberValue.Create(last))).EvaluateAsync(context);

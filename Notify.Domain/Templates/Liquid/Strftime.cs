@@ -88,11 +88,11 @@ internal static class Strftime
         'p' => Text(flags.IsSwapped ? Half(time).ToLowerInvariant() : Half(time), flags with { IsSwapped = false }),
         'P' => Text(Half(time).ToLowerInvariant(), flags),
         'z' => Offset(time.Offset, flags),
-        'Z' => Text(time.Offset == TimeSpan.Zero ? "UTC" : "", flags),
-        '%' => "%",
-        'n' => "\n",
-        't' => "\t",
-        _ => Combined(directive) is { } format ? Text(Format(time, format), flags) : null,
+        'Z' => time.Offset != TimeSpan.Zero ? "" : Text(flags.IsSwapped ? "utc" : "UTC", flags with { IsSwapped = false }),
+        '%' => Text("%", flags),
+        'n' => Text("\n", flags),
+        't' => Text("\t", flags),
+        _ => Combined(directive) is { } format ? Text(Format(time, format), flags with { IsSwapped = false }) : null,
     };
 
     private static string? Combined(char directive) => directive switch
@@ -115,7 +115,9 @@ internal static class Strftime
     private static string Number(long number, int width, Flags flags, char padding = '0')
     {
         var text = number.ToString(CultureInfo.InvariantCulture);
-        return flags.IsUnpadded ? text : text.PadLeft(flags.Width == 0 ? width : flags.Width, flags.Padding ?? padding);
+        if (flags.IsUnpadded) return text;
+        var (full, filler) = (flags.Width == 0 ? width : flags.Width, flags.Padding ?? padding);
+        return number < 0 && filler == '0' ? $"-{text[1..].PadLeft(full - 1, filler)}" : text.PadLeft(full, filler);
     }
 
     private static string Text(string text, Flags flags)
@@ -131,14 +133,17 @@ internal static class Strftime
         return text.Length >= digits ? text[..digits] : text.PadRight(digits, '0');
     }
 
+    // The hours take what is left of the width.
     private static string Offset(TimeSpan offset, Flags flags)
     {
         var (sign, size) = (offset < TimeSpan.Zero ? '-' : '+', offset.Duration());
-        return flags.Colons switch
+        var rest = flags.Colons switch
         {
-            0 => string.Create(CultureInfo.InvariantCulture, $"{sign}{size:hhmm}"),
-            1 => string.Create(CultureInfo.InvariantCulture, $"{sign}{size:hh\\:mm}"),
-            _ => string.Create(CultureInfo.InvariantCulture, $"{sign}{size:hh\\:mm\\:ss}"),
+            0 => $"{size:mm}",
+            1 => $":{size:mm}",
+            _ => $":{size:mm}:{size:ss}",
         };
+        var (hours, width) = (size.Hours.ToString(CultureInfo.InvariantCulture), Math.Max(3, flags.Width - rest.Length));
+        return (flags.Padding == ' ' ? $"{sign}{hours}".PadLeft(width) : $"{sign}{hours.PadLeft(width - 1, '0')}") + rest;
     }
 }

@@ -26,9 +26,9 @@ internal static partial class TextFilters
     [
         new("append", (input, given, _) => Text(input.ToStringValue() + Given(given, 0))),
         new("prepend", (input, given, _) => Text(Given(given, 0) + input.ToStringValue())),
-        new("capitalize", (input, _, _) => Text(Capitalize(input.ToStringValue()))),
-        new("downcase", (input, _, _) => Text(input.ToStringValue().ToLowerInvariant())),
-        new("upcase", (input, _, _) => Text(input.ToStringValue().ToUpperInvariant())),
+        new("capitalize", (input, _, _) => Text(Characters.Capitalized(input.ToStringValue()))),
+        new("downcase", (input, _, _) => Text(Characters.Lower(input.ToStringValue()))),
+        new("upcase", (input, _, _) => Text(Characters.Upper(input.ToStringValue()))),
         new("strip", (input, _, _) => Changed(input, input.ToStringValue().Trim(Blanks))),
         new("lstrip", (input, _, _) => Changed(input, input.ToStringValue().TrimStart(Blanks))),
         new("rstrip", (input, _, _) => Changed(input, input.ToStringValue().TrimEnd(Blanks))),
@@ -71,17 +71,11 @@ internal static partial class TextFilters
     private static FluidValue Changed(FluidValue input, string text) => input is StringValue && input.ToStringValue() == text ? input
         : Text(text);
 
-    private static string Capitalize(string text)
-    {
-        var rest = Characters.IndexOf(text, 1);
-        return text[..rest].ToUpperInvariant() + text[rest..].ToLowerInvariant();
-    }
-
     private static FluidValue ReplaceAt(FluidValue input, string search, string replacement, bool isLast)
     {
         var text = input.ToStringValue();
         var at = isLast ? text.LastIndexOf(search, StringComparison.Ordinal) : text.IndexOf(search, StringComparison.Ordinal);
-        return at < 0 ? input : Text(string.Concat(text.AsSpan(0, at), replacement, text.AsSpan(at + search.Length)));
+        return at < 0 ? Changed(input, text) : Text(string.Concat(text.AsSpan(0, at), replacement, text.AsSpan(at + search.Length)));
     }
 
     private static FluidValue Slice(FluidValue input, FilterArguments given, RenderContext context)
@@ -114,17 +108,20 @@ internal static partial class TextFilters
 
     private static FluidValue Truncate(FluidValue input, FilterArguments given, RenderContext context)
     {
+        if (input.IsNil()) return input;
         var length = given.Count == 0 ? 50 : Whole(given.At(0), "truncate");
         var (text, ellipsis) = (input.ToStringValue(), given.Count < 2 ? Ellipsis : Given(given, 1));
-        if (Characters.Count(text) <= length) return input;
+        if (Characters.Count(text) <= length) return Changed(input, text);
         return Text(text[..Characters.IndexOf(text, Math.Max(0, length - Characters.Count(ellipsis)))] + ellipsis);
     }
 
     private static FluidValue TruncateWords(FluidValue input, FilterArguments given, RenderContext context)
     {
+        if (input.IsNil()) return input;
         var words = Math.Max(1, given.Count == 0 ? 15 : Whole(given.At(0), "truncatewords"));
         var all = input.ToStringValue().Split(Blanks, StringSplitOptions.RemoveEmptyEntries);
-        return all.Length <= words ? input : Text(string.Join(' ', all, 0, words) + (given.Count < 2 ? Ellipsis : Given(given, 1)));
+        return all.Length <= words ? Changed(input, input.ToStringValue())
+            : Text(string.Join(' ', all, 0, words) + (given.Count < 2 ? Ellipsis : Given(given, 1)));
     }
 
     private static string UrlDecode(string text)

@@ -63,6 +63,6 @@ public sealed class FrozenDatabase(FaultSystem faults) : FaultTest(faults)
         () => Installation.ScalarAsync<string>(
             """
             select coalesce(string_agg(name || ' at ' || last_seq_id, ', '), '') from events.mt_event_progression
-            where last_seq_id < $1 and name <> 'HighWaterMark'
+            where last_seq_id < $1 and name like '%:%'
             """, sequence), behind => behind.Length == 0, $"all read models have event {sequence}", Patience);
 }

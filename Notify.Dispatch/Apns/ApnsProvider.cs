@@ -77,6 +77,9 @@ public sealed class ApnsProvider : IDeliveryProvider, IDisposable
     public TimeSpan TotalTimeout => ProviderCall.TotalTimeout(options.TotalTimeout, options.Timeout);
 
     /// <inheritdoc />
+    public bool IsThrottle(AttemptOutcome.Retry answer) => answer.Code is "429" or "TooManyProviderTokenUpdates";
+
+    /// <inheritdoc />
     public void Dispose()
     {
         foreach (var client in lines.SelectMany(l => l.Clients)) client.Dispose();

@@ -22,22 +22,18 @@ public static class ApnsStatus
         {
             // Apple: «For a successful request, the body of the response is empty», with the apns-id. A page is somebody else's yes.
             (200, _) when apnsId is not null || !hasBody => new AttemptOutcome.Accepted(apnsId),
-            ( >= 200 and < 300, _) => new AttemptOutcome.Unknown(Reasons.UnreadableAnswer),
-            (410, _) => new AttemptOutcome.Rejected(Reasons.Unregistered, code, AddressVerdict.Dead, timestamp),
+            // Without a reason it is not Apple's, and drops no token.
+            (410, not null) => new AttemptOutcome.Rejected(Reasons.Unregistered, code, AddressVerdict.Dead, timestamp),
             // These may only mean the wrong environment or topic: the token is kept.
             (400, "BadDeviceToken" or "DeviceTokenNotForTopic") => new AttemptOutcome.Rejected(Reasons.BadAddress, code),
             (400, "BadTopic" or "MissingTopic" or "TopicDisallowed" or "BadCertificate" or "BadCertificateEnvironment") => new AttemptOutcome.Halted(code),
-            // 404 and 405: the address is not APNs. 403: our credentials.
-            (403 or 404 or 405, _) => new AttemptOutcome.Halted(code),
             // Apple closes what was idle too long, which is nobody's fault.
-            (400, "IdleTimeout") or (408, _) => new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter),
-            (413, _) => new AttemptOutcome.Rejected(Reasons.TooLarge, code),
+            (400, "IdleTimeout") => new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter),
             (429, "TooManyProviderTokenUpdates") => new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter ?? TimeSpan.FromMinutes(1)),
-            (429, _) => new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter),
-            // Also where a gateway answered: a repeat replaces itself on the device.
-            ( >= 500, _) => new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter),
-            ( >= 400, _) => new AttemptOutcome.Rejected(Reasons.Rejected, code),
-            _ => new AttemptOutcome.Retry(Reasons.Retry, code),
+            // «The server received too many requests for the same device token»: other devices' pushes go on.
+            (429, "TooManyRequests") => new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter, ConcernsAddress: true),
+            // 403: who we are. 404 and 405: the address is no APNs'.
+            _ => HttpAnswers.OfPush((int)status, hasDocument: reason is not null, code, retryAfter),
         };
     }
 
@@ -46,7 +42,7 @@ public static class ApnsStatus
     {
         try
         {
-            using var json = JsonDocument.Parse(body);
+            using var json = ProviderJson.Parse(body);
             if (json.RootElement.ValueKind != JsonValueKind.Object) return default;
             var reason = json.RootElement.TryGetProperty("reason", out var r) && r.ValueKind == JsonValueKind.String ? r.GetString() : null;
             DateTimeOffset? timestamp = json.RootElement.TryGetProperty("timestamp", out var t) && t.ValueKind == JsonValueKind.Number && t.TryGetInt64(out var ms) && ms is > 0 and < 253402300799999

@@ -16,7 +16,9 @@ public abstract record AttemptOutcome
     /// <param name="Code">The provider's own code.</param>
     /// <param name="After">The pause that the provider asked for; a lower bound.</param>
     /// <param name="IsCall">Whether a call was made; if not, the failure is no measure of the provider.</param>
-    public sealed record Retry(string Reason, string? Code, TimeSpan? After = null, bool IsCall = true) : AttemptOutcome;
+    /// <param name="ConcernsAddress">Whether the failure concerns this address alone, and is no measure of the provider.</param>
+    public sealed record Retry(string Reason, string? Code, TimeSpan? After = null, bool IsCall = true, bool ConcernsAddress = false)
+        : AttemptOutcome;
 
     /// <summary>A permanent failure of this message or its address.</summary>
     /// <param name="Reason">One of <see cref="Domain.Notifications.Reasons"/>.</param>

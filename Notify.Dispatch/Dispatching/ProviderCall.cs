@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Globalization;
+using System.IO.Compression;
 using System.Net.Http.Headers;
 using System.Net.Security;
 using System.Net.Sockets;
@@ -58,7 +59,10 @@ public static class ProviderCall
     {
         var handler = CreateHandler(trustedCa, connectTimeout);
         shape?.Invoke(handler);
-        return new HttpClient(new PermitHandler(handler, timeout)) { BaseAddress = baseUrl, Timeout = timeout };
+        var client = new HttpClient(new PermitHandler(handler, timeout)) { BaseAddress = baseUrl, Timeout = timeout };
+        // RFC 9110, 12.5.3: without it any coding is acceptable.
+        client.DefaultRequestHeaders.AcceptEncoding.Add(new StringWithQualityHeaderValue("identity"));
+        return client;
     }
 
     /// <summary>The connections of such a client, for a library that brings a client of its own.</summary>
@@ -96,12 +100,15 @@ public static class ProviderCall
     }
 
     /// <summary>Sends a request; a call that has no answer becomes an outcome.</summary>
-    /// <param name="completion">Whether the body is read.</param>
     /// <param name="maxAnswer">How much of the body is read, in bytes.</param>
-    /// <returns>Either the response, with its body read unless <paramref name="completion"/> says otherwise, or the outcome.</returns>
+    /// <param name="readsBody">
+    /// Whether an answer's body is read; <c>null</c>: every one is. A body that breaks off makes the outcome unknown, so none is read where
+    /// the headers say all.
+    /// </param>
+    /// <returns>Either the response, with its body read unless <paramref name="readsBody"/> says otherwise, or the outcome.</returns>
     public static async Task<(HttpResponseMessage? Response, AttemptOutcome? Outcome)> SendAsync(
         HttpClient client, HttpRequestMessage request, CancellationToken cancellation,
-        HttpCompletionOption completion = HttpCompletionOption.ResponseContentRead, int maxAnswer = MaxAnswer)
+        int maxAnswer = MaxAnswer, Func<HttpResponseMessage, bool>? readsBody = null)
     {
         // The client's own time-out ends with the headers; the body's time counts, too.
         using var timeout = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
@@ -110,7 +117,7 @@ public static class ProviderCall
         try
         {
             response = await client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, timeout.Token);
-            if (completion == HttpCompletionOption.ResponseContentRead) await ReadAsync(response, maxAnswer, timeout.Token);
+            if (readsBody?.Invoke(response) != false) await ReadAsync(response, maxAnswer, timeout.Token);
             var whole = response;
             response = null;
             return (whole, null);
@@ -154,9 +161,13 @@ public static class ProviderCall
         var buffer = ArrayPool<byte>.Shared.Rent(16 * 1024);
         try
         {
-            await using var stream = await content.ReadAsStreamAsync(cancellation);
+            await using var stream = Decoded(await content.ReadAsStreamAsync(cancellation), content.Headers.ContentEncoding);
             while (kept.Length < most && await stream.ReadAsync(buffer, cancellation) is > 0 and var count)
                 kept.Write(buffer, 0, (int)Math.Min(count, most - kept.Length));
+        }
+        catch (Exception e) when (e is InvalidDataException || (e is InvalidOperationException and not ObjectDisposedException))
+        {
+            // It is not coded as it says: what was read counts, and else the status alone.
         }
         finally
         {
@@ -164,6 +175,23 @@ public static class ProviderCall
         }
 
         response.Content = new ByteArrayContent(kept.ToArray());
+    }
+
+    // Nobody was asked to compress, and gateways do it all the same.
+    private static Stream Decoded(Stream stream, ICollection<string> codings)
+    {
+        foreach (var coding in codings.Reverse())
+        {
+            stream = coding.ToLowerInvariant() switch
+            {
+                "gzip" or "x-gzip" => new GZipStream(stream, CompressionMode.Decompress),
+                "deflate" => new ZLibStream(stream, CompressionMode.Decompress),
+                "br" => new BrotliStream(stream, CompressionMode.Decompress),
+                _ => stream,
+            };
+        }
+
+        return stream;
     }
 
     // A request that was still waiting for its connection has not left.

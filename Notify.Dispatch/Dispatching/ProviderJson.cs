@@ -15,6 +15,12 @@ public static class ProviderJson
     /// <summary>The options of every writer whose JSON goes to a provider.</summary>
     public static JsonWriterOptions Writing { get; } = new() { Encoder = new MinimalEncoder() };
 
+    /// <summary>Parses what a provider sent. A byte order mark before it is passed over.</summary>
+    /// <remarks>RFC 8259, section 8.1: senders must not write one, and receivers may ignore it.</remarks>
+    /// <exception cref="JsonException">It is no JSON.</exception>
+    public static JsonDocument Parse(byte[] utf8) =>
+        JsonDocument.Parse(utf8.AsSpan().StartsWith("\uFEFF"u8) ? utf8.AsMemory(3) : utf8);
+
     /// <summary>A value's JSON text, without blanks between its parts.</summary>
     public static string TextOf(JsonElement value)
     {

@@ -29,22 +29,16 @@ public static class FcmStatus
         {
             // Firebase, projects.messages.send: 200 with an instance of Message, whose name FCM sets. A yes without it is no yes.
             (200, _) when name is { Length: > 0 } => new AttemptOutcome.Accepted(name),
-            ( >= 200 and < 300, _) => new AttemptOutcome.Unknown(Reasons.UnreadableAnswer),
             ( >= 400 and < 500, "UNREGISTERED") => new AttemptOutcome.Rejected(Reasons.Unregistered, code, AddressVerdict.Dead, calledAt),
             // The token belongs to another project: one of the two is configured wrongly, so the token is kept.
             ( >= 400 and < 500, "SENDER_ID_MISMATCH") => new AttemptOutcome.Rejected(Reasons.BadAddress, code),
-            ( >= 400 and < 500, "THIRD_PARTY_AUTH_ERROR") => new AttemptOutcome.Halted(code),
+            // Apple's or a browser's credentials in the project, which only such a token needs: others of the project go on.
+            ( >= 400 and < 500, "THIRD_PARTY_AUTH_ERROR") => new AttemptOutcome.Halted(code, IsAttempt: true),
             (400, _) when error.BlamesToken => new AttemptOutcome.Rejected(Reasons.BadAddress, code, AddressVerdict.Dead, calledAt),
-            (401 or 403, _) => new AttemptOutcome.Halted(code),
-            // Not the token, then: there is no such project, or no such service at this address.
-            (404 or 405, _) => new AttemptOutcome.Halted(code),
-            (408, _) => new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter),
-            (413, _) => new AttemptOutcome.Rejected(Reasons.TooLarge, code),
+            // Google's word without FCM's: there is no such project, or no such token. It does not say which, so the waiting ends.
+            (404, _) when error.Status == "NOT_FOUND" => new AttemptOutcome.Halted(code, IsAttempt: true),
             (429, _) => new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter ?? QuotaWait),
-            // Also where a gateway answered: a repeat replaces itself on the device.
-            ( >= 500, _) => new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter),
-            ( >= 400, _) => new AttemptOutcome.Rejected(Reasons.Rejected, code),
-            _ => new AttemptOutcome.Retry(Reasons.Retry, code),
+            _ => HttpAnswers.OfPush((int)status, hasDocument: error.Status is not null || error.ErrorCode is not null, code, retryAfter),
         };
     }
 
@@ -79,7 +73,7 @@ public static class FcmStatus
     {
         try
         {
-            using var json = JsonDocument.Parse(body);
+            using var json = ProviderJson.Parse(body);
             return json.RootElement.ValueKind == JsonValueKind.Object ? read(json.RootElement) : default;
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException) // the latter: half a surrogate pair

@@ -162,7 +162,7 @@ public sealed class WebPushProvider : IDeliveryProvider, IDisposable
         headers.TryAddWithoutValidation("Urgency", message.Priority switch { Priority.Critical => "high", Priority.Bulk => "low", _ => "normal" });
 
         // The answer's body is nobody's business, and may be endless: it is not read.
-        var (response, outcome) = await ProviderCall.SendAsync(client, request, cancellation, HttpCompletionOption.ResponseHeadersRead);
+        var (response, outcome) = await ProviderCall.SendAsync(client, request, cancellation, readsBody: _ => false);
         if (response is null) return outcome!;
         using (response)
             return WebPushStatus.Outcome(response.StatusCode, MessageId(response.Headers.Location), ProviderCall.RetryAfter(response.Headers, now), now, service.AcceptedLately);

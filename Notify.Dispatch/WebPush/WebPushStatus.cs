@@ -30,7 +30,8 @@ public static class WebPushStatus
             401 or 403 => new AttemptOutcome.Halted(code, IsAttempt: true),
             413 => new AttemptOutcome.Rejected(Reasons.TooLarge, code),
             // Also where a gateway answered: a repeat replaces itself on the device.
-            408 or 429 or >= 500 => new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter),
+            // Microsoft's service says 406 where too much was sent (WNS, response codes).
+            406 or 408 or 421 or 425 or 429 or >= 500 => new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter),
             _ => new AttemptOutcome.Rejected(Reasons.Rejected, code),
         };
     }

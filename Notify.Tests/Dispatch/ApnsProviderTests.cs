@@ -108,10 +108,10 @@ public sealed class ApnsProviderTests : IAsyncDisposable
         { 403, """{"reason":"InvalidProviderToken"}""", new AttemptOutcome.Halted("InvalidProviderToken") },
         { 410, """{"reason":"Unregistered","timestamp":1777593600000}""", new AttemptOutcome.Rejected(Reasons.Unregistered, "Unregistered", AddressVerdict.Dead, DateTimeOffset.FromUnixTimeMilliseconds(1777593600000)) },
         { 413, """{"reason":"PayloadTooLarge"}""", new AttemptOutcome.Rejected(Reasons.TooLarge, "PayloadTooLarge") },
-        { 429, """{"reason":"TooManyRequests"}""", new AttemptOutcome.Retry(Reasons.Retry, "TooManyRequests", TimeSpan.FromSeconds(30)) },
+        { 429, """{"reason":"TooManyRequests"}""", new AttemptOutcome.Retry(Reasons.Retry, "TooManyRequests", TimeSpan.FromSeconds(30), ConcernsAddress: true) },
         { 500, "", new AttemptOutcome.Retry(Reasons.Retry, "500", TimeSpan.FromSeconds(30)) },
         { 503, "<html>", new AttemptOutcome.Retry(Reasons.Retry, "503", TimeSpan.FromSeconds(30)) },
-        { 400, """{"reason":""", new AttemptOutcome.Rejected(Reasons.Rejected, "400") },
+        { 400, """{"reason":""", new AttemptOutcome.Retry(Reasons.Retry, "400", TimeSpan.FromSeconds(30)) },
         { 410, """{"reason":"Unregistered","timestamp":"soon"}""", new AttemptOutcome.Rejected(Reasons.Unregistered, "Unregistered", AddressVerdict.Dead) },
     };
 

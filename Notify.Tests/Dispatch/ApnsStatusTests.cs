@@ -41,7 +41,7 @@ public class ApnsStatusTests
         { 410, "Unregistered", new AttemptOutcome.Rejected(Reasons.Unregistered, "Unregistered", AddressVerdict.Dead, Since) },
         { 413, "PayloadTooLarge", new AttemptOutcome.Rejected(Reasons.TooLarge, "PayloadTooLarge") },
         { 429, "TooManyProviderTokenUpdates", new AttemptOutcome.Retry(Reasons.Retry, "TooManyProviderTokenUpdates", TimeSpan.FromMinutes(1)) },
-        { 429, "TooManyRequests", new AttemptOutcome.Retry(Reasons.Retry, "TooManyRequests") },
+        { 429, "TooManyRequests", new AttemptOutcome.Retry(Reasons.Retry, "TooManyRequests", ConcernsAddress: true) },
         { 500, "InternalServerError", new AttemptOutcome.Retry(Reasons.Retry, "InternalServerError") },
         { 503, "ServiceUnavailable", new AttemptOutcome.Retry(Reasons.Retry, "ServiceUnavailable") },
         { 503, "Shutdown", new AttemptOutcome.Retry(Reasons.Retry, "Shutdown") },
@@ -49,11 +49,12 @@ public class ApnsStatusTests
         { 202, null, new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
         { 404, null, new AttemptOutcome.Halted("404") },
         { 408, null, new AttemptOutcome.Retry(Reasons.Retry, "408") },
-        { 400, null, Rejected("400") },
+        { 400, null, new AttemptOutcome.Retry(Reasons.Retry, "400") },
+        { 410, null, new AttemptOutcome.Halted("410") }, // a gateway's drops no token
         { 403, null, new AttemptOutcome.Halted("403") },
         { 418, "Teapot", Rejected("Teapot") },
         { 502, null, new AttemptOutcome.Retry(Reasons.Retry, "502") },
-        { 301, null, new AttemptOutcome.Retry(Reasons.Retry, "301") },
+        { 301, null, new AttemptOutcome.Halted("301") },
     };
 
     [Theory, MemberData(nameof(Answers))]

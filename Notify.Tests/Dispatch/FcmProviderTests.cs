@@ -57,16 +57,16 @@ public sealed class FcmProviderTests : IAsyncDisposable
         { 400, Error("INVALID_ARGUMENT", "INVALID_ARGUMENT", "message.data"), new AttemptOutcome.Rejected(Reasons.Rejected, "INVALID_ARGUMENT") },
         { 400, Error("INVALID_ARGUMENT", "INVALID_ARGUMENT"), new AttemptOutcome.Rejected(Reasons.Rejected, "INVALID_ARGUMENT") },
         { 400, Error("INVALID_ARGUMENT", null, "message.android.ttl"), new AttemptOutcome.Rejected(Reasons.Rejected, "INVALID_ARGUMENT") },
-        { 404, Error("NOT_FOUND", null), new AttemptOutcome.Halted("NOT_FOUND") },
+        { 404, Error("NOT_FOUND", null), new AttemptOutcome.Halted("NOT_FOUND", IsAttempt: true) },
         { 413, "", new AttemptOutcome.Rejected(Reasons.TooLarge, "413") },
         { 403, Error("PERMISSION_DENIED", "SENDER_ID_MISMATCH"), new AttemptOutcome.Rejected(Reasons.BadAddress, "SENDER_ID_MISMATCH") },
         { 403, Error("PERMISSION_DENIED", null), new AttemptOutcome.Halted("PERMISSION_DENIED") },
-        { 401, Error("UNAUTHENTICATED", "THIRD_PARTY_AUTH_ERROR"), new AttemptOutcome.Halted("THIRD_PARTY_AUTH_ERROR") },
+        { 401, Error("UNAUTHENTICATED", "THIRD_PARTY_AUTH_ERROR"), new AttemptOutcome.Halted("THIRD_PARTY_AUTH_ERROR", IsAttempt: true) },
         { 429, Error("RESOURCE_EXHAUSTED", "QUOTA_EXCEEDED"), new AttemptOutcome.Retry(Reasons.Retry, "QUOTA_EXCEEDED", TimeSpan.FromSeconds(30)) },
         { 500, "", new AttemptOutcome.Retry(Reasons.Retry, "500", TimeSpan.FromSeconds(30)) },
         { 502, "<html>", new AttemptOutcome.Retry(Reasons.Retry, "502", TimeSpan.FromSeconds(30)) },
         { 503, Error("UNAVAILABLE", "UNAVAILABLE"), new AttemptOutcome.Retry(Reasons.Retry, "UNAVAILABLE", TimeSpan.FromSeconds(30)) },
-        { 400, "{\"error\":", new AttemptOutcome.Rejected(Reasons.Rejected, "400") },
+        { 400, "{\"error\":", new AttemptOutcome.Retry(Reasons.Retry, "400", TimeSpan.FromSeconds(30)) }, // half an answer
     };
 
     [Theory, MemberData(nameof(Errors))]
@@ -198,7 +198,7 @@ public sealed class FcmProviderTests : IAsyncDisposable
     public async Task A_redirect_is_not_followed()
     {
         var server = await ServeAsync(Answer(307, "", ("Location", "http://127.0.0.1:1/elsewhere")));
-        Assert.IsType<AttemptOutcome.Retry>(await SendAsync());
+        Assert.Equal(new AttemptOutcome.Halted("307"), await SendAsync()); // RFC 9110, 15.4.8
         Assert.Single(server.Sends());
     }
 

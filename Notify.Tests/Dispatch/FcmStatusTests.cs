@@ -22,25 +22,27 @@ public class FcmStatusTests
         { 403, "PERMISSION_DENIED", "SENDER_ID_MISMATCH", false, new AttemptOutcome.Rejected(Reasons.BadAddress, "SENDER_ID_MISMATCH") },
         { 403, "PERMISSION_DENIED", null, false, new AttemptOutcome.Halted("PERMISSION_DENIED") },
         { 401, "UNAUTHENTICATED", null, false, new AttemptOutcome.Halted("UNAUTHENTICATED") },
-        { 401, "UNAUTHENTICATED", "THIRD_PARTY_AUTH_ERROR", false, new AttemptOutcome.Halted("THIRD_PARTY_AUTH_ERROR") },
-        { 403, "PERMISSION_DENIED", "THIRD_PARTY_AUTH_ERROR", false, new AttemptOutcome.Halted("THIRD_PARTY_AUTH_ERROR") },
+        // Of tokens that Apple or a browser's push service gave: one such token must not wait for ever, nor be taken for the project's fault.
+        { 401, "UNAUTHENTICATED", "THIRD_PARTY_AUTH_ERROR", false, new AttemptOutcome.Halted("THIRD_PARTY_AUTH_ERROR", IsAttempt: true) },
+        { 403, "PERMISSION_DENIED", "THIRD_PARTY_AUTH_ERROR", false, new AttemptOutcome.Halted("THIRD_PARTY_AUTH_ERROR", IsAttempt: true) },
         { 429, "RESOURCE_EXHAUSTED", "QUOTA_EXCEEDED", false, new AttemptOutcome.Retry(Reasons.Retry, "QUOTA_EXCEEDED", TimeSpan.FromMinutes(1)) },
         { 500, "INTERNAL", "INTERNAL", false, new AttemptOutcome.Retry(Reasons.Retry, "INTERNAL") },
         { 503, "UNAVAILABLE", "UNAVAILABLE", false, new AttemptOutcome.Retry(Reasons.Retry, "UNAVAILABLE") },
         // What Firebase does not document.
-        { 404, "NOT_FOUND", null, false, new AttemptOutcome.Halted("NOT_FOUND") },
+        { 404, "NOT_FOUND", null, false, new AttemptOutcome.Halted("NOT_FOUND", IsAttempt: true) }, // the project, or the token
         { 404, null, null, false, new AttemptOutcome.Halted("404") },
-        { 400, null, null, false, new AttemptOutcome.Rejected(Reasons.Rejected, "400") },
+        { 400, null, null, false, new AttemptOutcome.Retry(Reasons.Retry, "400") },
         { 201, null, null, false, new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
         { 204, null, null, false, new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
         { 405, null, null, false, new AttemptOutcome.Halted("405") },
         { 408, null, null, false, new AttemptOutcome.Retry(Reasons.Retry, "408") },
         { 413, null, null, false, new AttemptOutcome.Rejected(Reasons.TooLarge, "413") },
-        { 418, null, null, false, new AttemptOutcome.Rejected(Reasons.Rejected, "418") },
+        { 418, "TEAPOT", null, false, new AttemptOutcome.Rejected(Reasons.Rejected, "TEAPOT") },
+        { 418, null, null, false, new AttemptOutcome.Retry(Reasons.Retry, "418") },
         { 502, null, null, false, new AttemptOutcome.Retry(Reasons.Retry, "502") },
         { 504, null, null, true, new AttemptOutcome.Retry(Reasons.Retry, "504") },
         { 503, null, "UNREGISTERED", false, new AttemptOutcome.Retry(Reasons.Retry, "UNREGISTERED") },
-        { 302, null, null, false, new AttemptOutcome.Retry(Reasons.Retry, "302") },
+        { 302, null, null, false, new AttemptOutcome.Halted("302") },
     };
 
     [Theory, MemberData(nameof(Answers))]

@@ -81,6 +81,7 @@ public sealed class MailchimpProviderTests : IAsyncDisposable
         { 503, "Unknown_Error", new AttemptOutcome.Retry(Reasons.Retry, "Unknown_Error") },
         { 400, "Invalid_Something_New", new AttemptOutcome.Rejected(Reasons.Rejected, "Invalid_Something_New") },
         { 504, "Something_New", new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
+        { 504, "GeneralError", new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
         { 400, "a name with someone@example.com in it", new AttemptOutcome.Rejected(Reasons.Rejected, "400") },
     };
 
@@ -106,10 +107,9 @@ public sealed class MailchimpProviderTests : IAsyncDisposable
         { 504, "", new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
         { 429, "", new AttemptOutcome.Retry(Reasons.Retry, "429") },
         { 403, "", new AttemptOutcome.Halted("403") },
-        { 400, "", new AttemptOutcome.Rejected(Reasons.Rejected, "400") },
+        { 400, "", new AttemptOutcome.Retry(Reasons.Retry, "400") },
         { 301, "", new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
         { 302, "", new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
-        { 307, "", new AttemptOutcome.Retry(Reasons.Retry, "307") },
     };
 
     [Theory, MemberData(nameof(Unreadable))]

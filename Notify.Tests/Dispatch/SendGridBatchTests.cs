@@ -45,8 +45,10 @@ public sealed class SendGridBatchTests : IAsyncDisposable
         Assert.Equal([messages[0].DeliveryId, messages[2].DeliveryId], Places(server!.Received[1]).Select(p => Guid.Parse(p!["custom_args"]!["notify_delivery"]!.ToString())));
     }
 
-    [Fact]
-    public async Task Whom_a_refusal_does_not_name_is_found_by_halves()
+    [Theory]
+    [InlineData("""{"errors":[{"message":"m"}]}""", false)]
+    [InlineData("<html>", true)] // a gateway's
+    public async Task Whom_a_refusal_does_not_name_is_found_by_halves(string refusal, bool isTriedAgain)
     {
         var bad = Message();
         OutboundMessage[] messages = [.. Enumerable.Range(0, 8).Select(i => i == 5 ? bad : Message())];
@@ -55,10 +57,11 @@ public sealed class SendGridBatchTests : IAsyncDisposable
             var refused = server!.Received[number - 1].Body.Contains(bad.DeliveryId.ToString(), StringComparison.Ordinal);
             context.Response.StatusCode = refused ? 400 : 202;
             context.Response.Headers["X-Message-Id"] = "m-1";
-            await context.Response.WriteAsync(refused ? "{}" : "");
+            await context.Response.WriteAsync(refused ? refusal : "");
         }, messages);
         Assert.Equal(messages.Select(m => m != bad), outcomes.Select(o => o is AttemptOutcome.Accepted));
-        Assert.Equal(Reasons.Rejected, ((AttemptOutcome.Rejected)outcomes[5]).Reason);
+        Assert.Equal(isTriedAgain ? new AttemptOutcome.Retry(Reasons.Retry, "400") : new AttemptOutcome.Rejected(Reasons.Rejected, "400"),
+            outcomes[5]);
         // 8, 4+4, 2+2, 1+1: each accepted message was in one accepted request.
         Assert.Equal(7, server!.Received.Count);
     }

@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.Time.Testing;
 using Notify.Dispatch.Dispatching;
@@ -96,9 +97,10 @@ public sealed class SendGridProviderTests : IAsyncDisposable
         { 400, Fields("minsu@example.com is no field"), new AttemptOutcome.Rejected(Reasons.Rejected, "400") },
         { 400, """{"errors":[{"message":"Bad Request","field":null,"help":null}]}""", new AttemptOutcome.Rejected(Reasons.Rejected, "400") },
         { 400, """{"errors":[{"message":"x","field":"\ud800"}]}""", new AttemptOutcome.Rejected(Reasons.Rejected, "400") },
-        { 400, """{"errors":[7,{}]}""", new AttemptOutcome.Rejected(Reasons.Rejected, "400") },
-        { 400, "[]", new AttemptOutcome.Rejected(Reasons.Rejected, "400") },
-        { 400, "not json", new AttemptOutcome.Rejected(Reasons.Rejected, "400") },
+        // SendGrid's errors have a message each; what has none is not SendGrid's.
+        { 400, """{"errors":[7,{}]}""", new AttemptOutcome.Retry(Reasons.Retry, "400", TimeSpan.FromSeconds(30)) },
+        { 400, "[]", new AttemptOutcome.Retry(Reasons.Retry, "400", TimeSpan.FromSeconds(30)) },
+        { 400, "not json", new AttemptOutcome.Retry(Reasons.Retry, "400", TimeSpan.FromSeconds(30)) },
         { 401, """{"errors":[{"message":"authorization required","field":"null"}]}""", new AttemptOutcome.Halted("401") },
         { 403, Fields("from"), new AttemptOutcome.Halted("403 from") },
         { 404, "<html>", new AttemptOutcome.Halted("404") },
@@ -156,6 +158,22 @@ public sealed class SendGridProviderTests : IAsyncDisposable
     {
         await ServeAsync(Answer(status, "", id is null ? [] : [("X-Message-Id", id)]));
         Assert.Equal(new AttemptOutcome.Unknown(Reasons.UnreadableAnswer), await SendAsync(Message()));
+    }
+
+    // The header says yes; RFC 9110, 15.3.3: what a 202 has in its body says nothing more.
+    [Fact]
+    public async Task Yes_in_the_headers_counts_although_the_body_breaks_off()
+    {
+        await ServeAsync(async (number, context) =>
+        {
+            context.Response.StatusCode = 202;
+            context.Response.Headers["X-Message-Id"] = "m-1";
+            context.Response.ContentLength = 100;
+            await context.Response.WriteAsync("half");
+            await context.Response.Body.FlushAsync();
+            await Silence(number, context);
+        }, timeout: TimeSpan.FromSeconds(5));
+        Assert.Equal(new AttemptOutcome.Accepted("m-1"), await SendAsync(Message()));
     }
 
     [Fact]

@@ -83,8 +83,35 @@ public sealed class SmtpProviderTests : IAsyncDisposable
         { "RCPT", "550-5.1.1 no\r\n550 5.1.1 no",
             new AttemptOutcome.Rejected(Reasons.HardBounced, "550 5.1.1", AddressVerdict.Suppress) },
         { "RCPT", "552 5.2.2 mailbox full", new AttemptOutcome.Rejected(Reasons.Rejected, "552 5.2.2") },
-        { "RCPT", "450 4.2.0 greylisted", new AttemptOutcome.Retry(Reasons.Retry, "450 4.2.0") },
-        { "RCPT", "554 5.7.1 policy", new AttemptOutcome.Rejected(Reasons.Rejected, "554 5.7.1") },
+        { "RCPT", "450 4.2.0 greylisted", new AttemptOutcome.Retry(Reasons.Retry, "450 4.2.0", ConcernsAddress: true) },
+        { "RCPT", "452 mailbox full", new AttemptOutcome.Retry(Reasons.Retry, "452", ConcernsAddress: true) },
+        { "RCPT", "451 4.3.0 later", new AttemptOutcome.Retry(Reasons.Retry, "451 4.3.0") },
+        { "RCPT", "552 mailbox full", new AttemptOutcome.Rejected(Reasons.Rejected, "552") },
+        { "RCPT", "556 takes no mail", new AttemptOutcome.Rejected(Reasons.BadAddress, "556") }, // RFC 7504, 4
+        // RFC 2034, 3: the code begins the text, and its class is the reply's. All else that looks like one is an address or a version.
+        { "RCPT", "550 rejected, 5.1.1.20 is on a list", new AttemptOutcome.Rejected(Reasons.BadAddress, "550") },
+        { "RCPT", "550 5.2.1.7 is on a list", new AttemptOutcome.Rejected(Reasons.BadAddress, "550") },
+        { "RCPT", "550 refused by filter 5.1.1", new AttemptOutcome.Rejected(Reasons.BadAddress, "550") },
+        { "RCPT", "550 4.1.1 of another class", new AttemptOutcome.Rejected(Reasons.BadAddress, "550") },
+        { "RCPT", "550-5.1.1 no such user\r\n550 5.1.1 at all", new AttemptOutcome.Rejected(Reasons.HardBounced, "550 5.1.1", AddressVerdict.Suppress) },
+        // Said at RCPT or at the end, and meant for us: RFC 3463, 3.2 (sender) and 3.8; RFC 7372 (DKIM, SPF); RFC 7505 (null MX).
+        { "RCPT", "550 5.1.8 <news@example.com>: domain not found", new AttemptOutcome.Halted("550 5.1.8") },
+        { "RCPT", "550 5.1.7 sender", new AttemptOutcome.Halted("550 5.1.7") },
+        { ".", "550 5.7.26 unauthenticated", new AttemptOutcome.Halted("550 5.7.26") },
+        { ".", "550 5.7.23 SPF", new AttemptOutcome.Halted("550 5.7.23") },
+        { ".", "550 5.7.20 DKIM", new AttemptOutcome.Halted("550 5.7.20") },
+        { "RCPT", "550 5.7.27 null MX", new AttemptOutcome.Halted("550 5.7.27") },
+        { "RCPT", "550 5.7.10 encrypt first", new AttemptOutcome.Halted("550 5.7.10") },
+        { "RCPT", "554 5.7.1 relay access denied", new AttemptOutcome.Halted("554 5.7.1", IsAttempt: true) },
+        { "RCPT", "503 5.5.1 AUTH first", new AttemptOutcome.Halted("503 5.5.1", IsAttempt: true) },
+        { "DATA", "503 5.5.1 RCPT first", new AttemptOutcome.Halted("503 5.5.1", IsAttempt: true) },
+        { ".", "554 5.3.5 configuration error", new AttemptOutcome.Halted("554 5.3.5", IsAttempt: true) },
+        { ".", "554 5.6.0 content", new AttemptOutcome.Rejected(Reasons.Rejected, "554 5.6.0") },
+        // Replies out of step.
+        { "MAIL", "354 go on", new AttemptOutcome.Retry(Reasons.Retry, "354") },
+        { "RCPT", "354 go on", new AttemptOutcome.Retry(Reasons.Retry, "354") },
+        { "DATA", "250 fine", new AttemptOutcome.Retry(Reasons.Retry, "250") },
+        { ".", "354 go on", new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
         { "DATA", "451 4.3.0 later", new AttemptOutcome.Retry(Reasons.Retry, "451 4.3.0") },
         { ".", "550 5.7.1 spam", new AttemptOutcome.Rejected(Reasons.Rejected, "550 5.7.1") },
         { ".", "451 4.7.1 later", new AttemptOutcome.Retry(Reasons.Retry, "451 4.7.1") },
@@ -96,6 +123,17 @@ public sealed class SmtpProviderTests : IAsyncDisposable
     {
         Serve(line => line.StartsWith(at, StringComparison.OrdinalIgnoreCase) ? answer : null);
         Assert.Equal(expected, await SendAsync());
+    }
+
+    // Relaying refused is the settings' fault, as long as nothing else passes; after that it is this recipient's.
+    [Fact]
+    public async Task Policy_refusal_concerns_the_recipient_where_others_are_accepted()
+    {
+        var isRefused = false;
+        Serve(line => isRefused && line.StartsWith("RCPT", StringComparison.Ordinal) ? "554 5.7.1 policy" : null);
+        Assert.IsType<AttemptOutcome.Accepted>(await SendAsync());
+        isRefused = true;
+        Assert.Equal(new AttemptOutcome.Rejected(Reasons.Rejected, "554 5.7.1"), await SendAsync());
     }
 
     // RFC 4954, 6: authentication required (530), too weak (534), refused (535), wanted encrypted (538), at whichever command.

@@ -77,7 +77,7 @@ public sealed class TwilioProviderTests : IAsyncDisposable
         { 408, "", new AttemptOutcome.Retry(Reasons.Retry, "408", TimeSpan.FromSeconds(30)) },
         { 400, """{"code":21611,"status":400}""", new AttemptOutcome.Retry(Reasons.Retry, "21611", TimeSpan.FromSeconds(30)) },
         { 400, """{"code":21612,"status":400}""", new AttemptOutcome.Rejected(Reasons.Rejected, "21612") },
-        { 400, "not json", new AttemptOutcome.Rejected(Reasons.Rejected, "400") },
+        { 400, "not json", new AttemptOutcome.Retry(Reasons.Retry, "400", TimeSpan.FromSeconds(30)) },
         { 401, """{"code":20003,"status":401}""", new AttemptOutcome.Halted("20003") },
         { 429, """{"code":20429,"status":429}""", new AttemptOutcome.Retry(Reasons.Retry, "20429", TimeSpan.FromSeconds(30)) },
         { 500, """{"code":20500,"message":"Internal Server Error","status":500}""",
@@ -169,7 +169,7 @@ public sealed class TwilioProviderTests : IAsyncDisposable
     public async Task A_redirect_is_not_followed()
     {
         var server = await ServeAsync(Answer(307, "", ("Location", "http://127.0.0.1:1/elsewhere")));
-        Assert.IsType<AttemptOutcome.Retry>(await SendAsync(Message()));
+        Assert.Equal(new AttemptOutcome.Halted("307"), await SendAsync(Message())); // RFC 9110, 15.4.8
         Assert.Single(server.Received);
     }
 

@@ -34,7 +34,17 @@ public class TwilioStatusTests
         { 400, 21612, new AttemptOutcome.Rejected(Reasons.Rejected, "21612") },
         { 400, 21617, new AttemptOutcome.Rejected(Reasons.Rejected, "21617") },
         { 400, 30450, new AttemptOutcome.Rejected(Reasons.Rejected, "30450") },
-        { 400, null, new AttemptOutcome.Rejected(Reasons.Rejected, "400") },
+        { 400, null, new AttemptOutcome.Retry(Reasons.Retry, "400") }, // not Twilio's own
+        { 503, 503, new AttemptOutcome.Unknown(Reasons.GatewayAnswered) }, // a gateway's JSON: the dictionary begins with 10001
+        { 400, 21265, new AttemptOutcome.Rejected(Reasons.BadAddress, "21265") }, // a short code
+        { 400, 21266, new AttemptOutcome.Rejected(Reasons.BadAddress, "21266") }, // the sender's own number
+        { 400, 21267, new AttemptOutcome.Halted("21267") },
+        { 400, 21401, new AttemptOutcome.Halted("21401") },
+        { 400, 21601, new AttemptOutcome.Halted("21601") },
+        { 400, 21607, new AttemptOutcome.Halted("21607") },
+        { 400, 21608, new AttemptOutcome.Halted("21608", IsAttempt: true) }, // a trial account's number that is not verified
+        { 400, 10001, new AttemptOutcome.Halted("10001") },
+        { 400, 20005, new AttemptOutcome.Halted("20005") },
         { 400, 21212, new AttemptOutcome.Halted("21212") },
         { 400, 21606, new AttemptOutcome.Halted("21606") },
         { 400, 21659, new AttemptOutcome.Halted("21659") },
@@ -53,11 +63,6 @@ public class TwilioStatusTests
         { 401, 20003, new AttemptOutcome.Halted("20003") },
         { 403, 20005, new AttemptOutcome.Halted("20005") },
         { 404, 20404, new AttemptOutcome.Halted("20404") },
-        { 503, 503, new AttemptOutcome.Unknown(Reasons.GatewayAnswered) }, // a gateway's JSON: the dictionary begins with 10001
-        { 101, null, new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
-        { 301, null, new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
-        { 302, null, new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
-        { 307, null, new AttemptOutcome.Retry(Reasons.Retry, "307") }, // RFC 9110, 15.4.8: the same request, elsewhere
     };
 
     [Theory, MemberData(nameof(Answers))]

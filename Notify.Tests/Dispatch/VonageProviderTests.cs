@@ -58,7 +58,7 @@ public sealed class VonageProviderTests : IAsyncDisposable
     {
         { 200, """{"messages":[{"status":"1","error-text":"Throughput Rate Exceeded"}]}""", new AttemptOutcome.Retry(Reasons.Retry, "1", TimeSpan.FromSeconds(30)) },
         { 200, """{"messages":[{"status":"4","error-text":"Bad Credentials"}]}""", new AttemptOutcome.Halted("4") },
-        { 200, """{"messages":[{"status":"7","error-text":"Number barred"}]}""", new AttemptOutcome.Rejected(Reasons.Rejected, "7") },
+        { 200, """{"messages":[{"status":"7","error-text":"Number barred"}]}""", new AttemptOutcome.Rejected(Reasons.BadAddress, "7") },
         { 200, """{"messages":[{"status":"0","message-id":"A"},{"status":"5"}]}""", new AttemptOutcome.Accepted("A", 1) },
         { 200, """{"messages":[{"status":"5"},{"status":"0","message-id":"B"}]}""", new AttemptOutcome.Accepted("B", 1) },
         { 200, """{"messages":[{"status":"0"}]}""", new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },

@@ -23,13 +23,13 @@ public class VonageStatusTests
         { "2", new AttemptOutcome.Rejected(Reasons.Rejected, "2") },
         { "3", new AttemptOutcome.Rejected(Reasons.Rejected, "3") },
         { "6", new AttemptOutcome.Rejected(Reasons.Rejected, "6") },
-        { "7", new AttemptOutcome.Rejected(Reasons.Rejected, "7") },
+        { "7", new AttemptOutcome.Rejected(Reasons.BadAddress, "7") }, // «blacklisted and may not receive»
         { "12", new AttemptOutcome.Rejected(Reasons.Rejected, "12") },
         { "15", new AttemptOutcome.Halted("15") }, // the sender
         { "22", new AttemptOutcome.Halted("22") },
         { "23", new AttemptOutcome.Halted("23") }, // the callback
         { "32", new AttemptOutcome.Halted("32") },
-        { "29", new AttemptOutcome.Rejected(Reasons.Rejected, "29") },
+        { "29", new AttemptOutcome.Halted("29", IsAttempt: true) }, // «your account is still in demo mode»
         { "33", new AttemptOutcome.Rejected(Reasons.BadAddress, "33") },
         { "ninety", new AttemptOutcome.Rejected(Reasons.Rejected, "ninety") },
     };
@@ -69,6 +69,11 @@ public class VonageStatusTests
         Assert.Equal(new AttemptOutcome.Accepted("a", 1), VonageStatus.Outcome(HttpStatusCode.OK, parts, null));
     }
 
+    [Theory]
+    [InlineData(401)]
+    [InlineData(400)]
+    public void Refused_parts_say_why_whatever_the_status(int status) => Assert.Equal(new AttemptOutcome.Halted("4"), Outcome(status, "4"));
+
     [Fact]
     public void When_every_part_was_refused_the_first_says_why() => Assert.Equal(new AttemptOutcome.Halted("4"), Outcome(200, "4", "1"));
 
@@ -77,7 +82,7 @@ public class VonageStatusTests
         { 401, new AttemptOutcome.Halted("401") },
         { 403, new AttemptOutcome.Halted("403") },
         { 404, new AttemptOutcome.Halted("404") },
-        { 400, new AttemptOutcome.Rejected(Reasons.Rejected, "400") },
+        { 400, new AttemptOutcome.Retry(Reasons.Retry, "400") },
         { 420, new AttemptOutcome.Retry(Reasons.Retry, "420") },
         { 429, new AttemptOutcome.Retry(Reasons.Retry, "429") },
         { 500, new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
@@ -85,10 +90,6 @@ public class VonageStatusTests
         { 502, new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
         { 504, new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
         { 522, new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
-        { 101, new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
-        { 301, new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
-        { 302, new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
-        { 308, new AttemptOutcome.Retry(Reasons.Retry, "308") },
         { 201, new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
         { 202, new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
         { 204, new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },

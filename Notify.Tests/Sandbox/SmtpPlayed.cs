@@ -50,7 +50,7 @@ public sealed class SmtpPlayed(PlayedSandbox sandbox)
     }
 
     [Theory]
-    [InlineData("failed", SmtpStatusCode.MailboxUnavailable, "5.7.1")]
+    [InlineData("failed", SmtpStatusCode.MailboxUnavailable, "5.1.0")]
     [InlineData("bounced", SmtpStatusCode.MailboxUnavailable, "5.1.1")]
     [InlineData("invalid", SmtpStatusCode.MailboxNameNotAllowed, "5.1.3")]
     [InlineData("failing", SmtpStatusCode.ErrorInProcessing, "4.3.0")]

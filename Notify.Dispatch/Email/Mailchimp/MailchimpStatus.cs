@@ -16,7 +16,7 @@ public static class MailchimpStatus
         var word = ((int)status).ToString(CultureInfo.InvariantCulture);
         try
         {
-            using var json = JsonDocument.Parse(body);
+            using var json = ProviderJson.Parse(body);
             var root = json.RootElement;
             if (status == HttpStatusCode.OK && root.ValueKind == JsonValueKind.Array && root.GetArrayLength() == 1 && root[0].ValueKind == JsonValueKind.Object)
                 return OfRecipient(Text(root[0], "status"), Text(root[0], "reject_reason"), Text(root[0], "_id"));
@@ -28,18 +28,9 @@ public static class MailchimpStatus
             // The status alone must do.
         }
 
-        return (int)status switch
-        {
-            // RFC 9110, 15.4.2 to 15.4.4: after 301 to 303 user agents ask by GET for what a POST has made.
-            < 400 and not (307 or 308) => new AttemptOutcome.Unknown(Reasons.UnreadableAnswer),
-            408 or 429 => new AttemptOutcome.Retry(Reasons.Retry, word, retryAfter),
-            401 or 402 or 403 or 404 or 405 => new AttemptOutcome.Halted(word),
-            // Mailchimp Transactional, Errors: «any non-200 response code is an error», with a document of status, code, name and
-            // message. This has none.
-            >= 500 => GatewayAnswers.Of((int)status, hasDocument: false, word, retryAfter),
-            >= 400 => new AttemptOutcome.Rejected(Reasons.Rejected, word),
-            _ => new AttemptOutcome.Retry(Reasons.Retry, word),
-        };
+        // Mailchimp Transactional, Errors: «any non-200 response code is an error», with a document of status, code, name and
+        // message. This has none.
+        return HttpAnswers.OfMessage((int)status, hasDocument: false, word, retryAfter);
     }
 
     /// <summary>Maps a recipient's <c>status</c> and <c>reject_reason</c> to an outcome.</summary>
@@ -65,6 +56,8 @@ public static class MailchimpStatus
         var code = name.Length <= 60 && name.All(c => char.IsAsciiLetterOrDigit(c) || c == '_') ? name : ((int)status).ToString(CultureInfo.InvariantCulture);
         return name switch
         {
+            _ when (int)status >= 500 && GatewayAnswers.Of((int)status, hasDocument: true, code, null) is AttemptOutcome.Unknown unknown =>
+                unknown,
             // «GeneralError: an unknown error occurred processing your request. Please try again later.»
             "GeneralError" or "ServiceUnavailable" or "RequestLimitExceeded" => new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter),
             "Invalid_Key" or "PaymentRequired" or "Unknown_Subaccount" => new AttemptOutcome.Halted(code),

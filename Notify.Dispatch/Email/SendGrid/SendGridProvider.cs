@@ -95,7 +95,7 @@ public sealed class SendGridProvider : IDeliveryProvider, ISendsMany, IDisposabl
             var (ended, others) = SendGridStatus.Refused(fields, together.Count) is { Count: > 0 } named && outcome is AttemptOutcome.Rejected
                 ? (together.Where((_, i) => named.Contains(i)).ToList(), together.Where((_, i) => !named.Contains(i)).ToList())
                 : (together, []);
-            if (ended.Count > 1 && others.Count == 0 && outcome is AttemptOutcome.Rejected && !SendGridStatus.ConcernsAll(fields))
+            if (ended.Count > 1 && others.Count == 0 && SendGridStatus.MayConcernOne(outcome) && !SendGridStatus.ConcernsAll(fields))
             {
                 // SendGrid did not name the rejected recipient or field: one mail must not block the others.
                 waiting.Push(ended[(ended.Count / 2)..]);
@@ -126,8 +126,9 @@ public sealed class SendGridProvider : IDeliveryProvider, ISendsMany, IDisposabl
                 Version = HttpVersion.Version11,
                 Content = new ByteArrayContent(body) { Headers = { ContentType = new MediaTypeHeaderValue("application/json") } },
             };
-            // A refusal may name each of a thousand recipients.
-            var (response, outcome) = await ProviderCall.SendAsync(client, request, cancellation, maxAnswer: 1024 * 1024);
+            // A refusal may name each of a thousand recipients. A yes is in the headers, whatever becomes of the rest.
+            var (response, outcome) = await ProviderCall.SendAsync(
+                client, request, cancellation, maxAnswer: 1024 * 1024, readsBody: r => !r.IsSuccessStatusCode);
             if (response is null) return (outcome!, []);
             using (response)
             {

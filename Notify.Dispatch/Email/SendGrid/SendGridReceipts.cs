@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using System.Globalization;
 using System.Text;
 using System.Text.Json;
+using Notify.Dispatch.Dispatching;
 using Notify.Dispatch.Receipts;
 using Notify.Domain.Notifications;
 
@@ -30,7 +31,7 @@ public sealed class SendGridReceipts : IReceiptSource
     {
         try
         {
-            using var json = JsonDocument.Parse(post.Body);
+            using var json = ProviderJson.Parse(post.Body);
             if (json.RootElement.ValueKind != JsonValueKind.Array) return ReadReceipts.Malformed("the body must be a JSON list of events");
             if (json.RootElement.GetArrayLength() > ReadReceipts.Max) return ReadReceipts.TooMany;
             var receipts = new List<Receipt>(json.RootElement.GetArrayLength());

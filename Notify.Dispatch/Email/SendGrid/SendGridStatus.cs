@@ -27,19 +27,11 @@ public static partial class SendGridStatus
         {
             // SendGrid, Mail Send: «202 Accepted», with the message's ID in X-Message-Id. Any other yes is not Mail Send's own.
             202 when messageId is { Length: > 0 } => new AttemptOutcome.Accepted(messageId),
-            // RFC 9110, 15.4.2 to 15.4.4: after 301 to 303 user agents ask by GET for what a POST has made.
-            < 400 and not (307 or 308) => new AttemptOutcome.Unknown(Reasons.UnreadableAnswer),
-            // The sender or the account, not the message: a key without the right to send, a sender that is not verified.
-            401 or 403 or 404 or 405 or 415 => new AttemptOutcome.Halted(code),
             400 when fields.Any(f => IsOf("from", f)) => new AttemptOutcome.Halted(code),
             400 when fields.Any(f => Recipient().IsMatch(f)) => new AttemptOutcome.Rejected(Reasons.BadAddress, code),
-            413 => new AttemptOutcome.Rejected(Reasons.TooLarge, code),
-            408 or 429 => new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter),
             // SendGrid, Mail Send errors: «500: internal server error», «503: the SendGrid v3 Web API is not available», each with
-            // an ErrorResponse, { errors: [{ message }] }.
-            >= 500 => GatewayAnswers.Of((int)status, hasDocument, code, retryAfter),
-            >= 400 => new AttemptOutcome.Rejected(Reasons.Rejected, code),
-            _ => new AttemptOutcome.Retry(Reasons.Retry, code),
+            // an ErrorResponse, { errors: [{ message }] }. 401, 403, 404, 405: the sender or the account, not the message.
+            _ => HttpAnswers.OfMessage((int)status, hasDocument, code, retryAfter),
         };
     }
 
@@ -49,7 +41,7 @@ public static partial class SendGridStatus
     {
         try
         {
-            using var json = JsonDocument.Parse(body);
+            using var json = ProviderJson.Parse(body);
             if (json.RootElement.ValueKind != JsonValueKind.Object || !json.RootElement.TryGetProperty("errors", out var errors) || errors.ValueKind != JsonValueKind.Array) return [];
             return [.. errors.EnumerateArray()
                 .Select(e => e.ValueKind == JsonValueKind.Object && e.TryGetProperty("field", out var f) && f.ValueKind == JsonValueKind.String ? f.GetString() : null)
@@ -66,7 +58,7 @@ public static partial class SendGridStatus
     {
         try
         {
-            using var json = JsonDocument.Parse(body);
+            using var json = ProviderJson.Parse(body);
             return json.RootElement.ValueKind == JsonValueKind.Object && json.RootElement.TryGetProperty("errors", out var errors)
                 && errors.ValueKind == JsonValueKind.Array && errors.GetArrayLength() > 0
                 && errors.EnumerateArray().All(e => e.ValueKind == JsonValueKind.Object && e.TryGetProperty("message", out _));
@@ -90,6 +82,10 @@ public static partial class SendGridStatus
 
         return places;
     }
+
+    /// <summary>Whether one of the mails of a request may be what was refused, by SendGrid or by a gateway before it.</summary>
+    public static bool MayConcernOne(AttemptOutcome outcome) => outcome is AttemptOutcome.Rejected
+        || (outcome is AttemptOutcome.Retry { Code: ['4', _, _, ..] code } && code[..3] is not ("408" or "421" or "425" or "429"));
 
     /// <summary>Whether a refusal names only what all mails of the request share: each of them alone would be refused, too.</summary>
     public static bool ConcernsAll(IReadOnlyList<string> fields) => fields.Count > 0 && fields.All(f => IsOf("content", f) || IsOf("attachments", f) || IsOf("from", f) || IsOf("subject", f));

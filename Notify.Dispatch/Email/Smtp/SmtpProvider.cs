@@ -21,6 +21,10 @@ public sealed class SmtpProvider : IDeliveryProvider, IDisposable
     private readonly EmailSender from;
     private readonly SmtpConnections connections;
     private readonly TimeProvider clock;
+    private long acceptedAt;
+
+    /// <summary>How long an accepted mail speaks for the settings when a later one's recipient is refused.</summary>
+    public static readonly TimeSpan Trusted = TimeSpan.FromMinutes(10);
 
     /// <summary>Opens no connection yet.</summary>
     public SmtpProvider(SmtpOptions options, EmailSender from, TimeProvider clock)
@@ -77,7 +81,7 @@ public sealed class SmtpProvider : IDeliveryProvider, IDisposable
             await client.SendAsync(FormatFor(to), mail, stop.Token, left);
             connections.Return(client);
             client = null;
-            return new AttemptOutcome.Accepted(mail.MessageId);
+            return Accept(mail.MessageId);
         }
         catch (CallNotMadeException e)
         {
@@ -92,9 +96,13 @@ public sealed class SmtpProvider : IDeliveryProvider, IDisposable
                 client = null;
             }
 
-            // RFC 5321, 4.2.1: any 2yz after the final dot is a yes; MailKit knows 250 alone.
-            return e is { ErrorCode: SmtpErrorCode.MessageNotAccepted, StatusCode: >= (SmtpStatusCode)200 and < (SmtpStatusCode)300 }
-                ? new AttemptOutcome.Accepted(mail.MessageId) : SmtpStatus.Outcome(StageOf(e, hasConnection), (int)e.StatusCode, e.Message);
+            // RFC 5321, 4.2.1: any 2yz after the final dot is a yes; MailKit knows 250 alone. Of 3yz nobody knows what it says.
+            return (e.ErrorCode, (int)e.StatusCode) switch
+            {
+                (SmtpErrorCode.MessageNotAccepted, >= 200 and < 300) => Accept(mail.MessageId),
+                (SmtpErrorCode.MessageNotAccepted, < 400 or >= 600) => new AttemptOutcome.Unknown(Reasons.UnreadableAnswer),
+                _ => SmtpStatus.Outcome(StageOf(e, hasConnection), (int)e.StatusCode, e.Message, AcceptedLately),
+            };
         }
         catch (AuthenticationException e)
         {
@@ -118,6 +126,14 @@ public sealed class SmtpProvider : IDeliveryProvider, IDisposable
         {
             client?.Dispose();
         }
+    }
+
+    private bool AcceptedLately => Interlocked.Read(ref acceptedAt) is not 0 and var at && clock.GetElapsedTime(at) < Trusted;
+
+    private AttemptOutcome.Accepted Accept(string? messageId)
+    {
+        Interlocked.Exchange(ref acceptedAt, clock.GetTimestamp());
+        return new AttemptOutcome.Accepted(messageId);
     }
 
     // RFC 6531, section 3.2: without SMTPUTF8 no address in letters beyond ASCII is given to a server; it goes with 8BITMIME.

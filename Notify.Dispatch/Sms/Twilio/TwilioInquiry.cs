@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json;
+using Notify.Dispatch.Dispatching;
 
 namespace Notify.Dispatch.Sms.Twilio;
 
@@ -40,7 +41,7 @@ public static class TwilioInquiry
     {
         try
         {
-            using var json = JsonDocument.Parse(body);
+            using var json = ProviderJson.Parse(body);
             var root = json.RootElement;
             if (!root.TryGetProperty("messages", out var messages) || messages.ValueKind != JsonValueKind.Array) return null;
             var (found, unclear) = (new List<(DateTimeOffset Made, string Sid)>(), new List<string>());

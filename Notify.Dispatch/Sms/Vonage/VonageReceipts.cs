@@ -1,5 +1,6 @@
 using System.Text;
 using System.Text.Json;
+using Notify.Dispatch.Dispatching;
 using Notify.Dispatch.Receipts;
 using Notify.Domain.Notifications;
 
@@ -88,7 +89,7 @@ public sealed class VonageReceipts : IReceiptSource
         if (post.IsForm) return Signatures.Form(post.Body);
         try
         {
-            using var json = JsonDocument.Parse(post.Body);
+            using var json = ProviderJson.Parse(post.Body);
             if (json.RootElement.ValueKind != JsonValueKind.Object || json.RootElement.EnumerateObject().Count() > Signatures.MaxFields)
                 return null;
             // Nested objects occur only in the Messages API's, which signs the body as a whole.

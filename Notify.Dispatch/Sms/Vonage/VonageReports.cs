@@ -26,7 +26,7 @@ public static class VonageReports
     {
         try
         {
-            using var json = JsonDocument.Parse(body);
+            using var json = ProviderJson.Parse(body);
             var root = json.RootElement;
             if (!root.TryGetProperty("records", out var records) || records.ValueKind != JsonValueKind.Array) return null;
             var found = new List<string>();

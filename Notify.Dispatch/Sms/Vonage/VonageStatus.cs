@@ -34,19 +34,14 @@ public static class VonageStatus
         var isRefusal = parts is { Count: > 0 } && parts.All(p => p.IsRefused);
         return (int)status switch
         {
-            200 when isRefusal => Refused(parts![0].Status, retryAfter),
-            // It may have taken the request, and names no message: no other 2xx is the SMS API's.
-            // RFC 9110, 15.4.2 to 15.4.4: after 301 to 303 user agents ask by GET for what a POST has made.
-            < 400 and not (307 or 308) => new AttemptOutcome.Unknown(Reasons.UnreadableAnswer),
-            408 or 420 or 429 => new AttemptOutcome.Retry(Reasons.Retry, word, retryAfter),
+            200 or (>= 400 and < 500) when isRefusal => Refused(parts![0].Status, retryAfter),
+            420 => new AttemptOutcome.Retry(Reasons.Retry, word, retryAfter),
             // Vonage, SMS API: «status 5, Internal Error: an error has occurred in the platform whilst processing this message». It
             // says so in messages[].status; a 5xx without that is not the SMS API's.
             >= 500 when GatewayAnswers.Of((int)status, isRefusal, word, null) is AttemptOutcome.Retry =>
                 Refused(parts![0].Status, retryAfter),
-            >= 500 => new AttemptOutcome.Unknown(Reasons.GatewayAnswered),
-            401 or 403 or 404 or 405 => new AttemptOutcome.Halted(word),
-            >= 400 => new AttemptOutcome.Rejected(Reasons.Rejected, word),
-            _ => new AttemptOutcome.Retry(Reasons.Retry, word),
+            // The SMS API answers 200 to everything else: no other answer is its own.
+            _ => HttpAnswers.OfMessage((int)status, hasDocument: false, word, retryAfter),
         };
     }
 
@@ -57,7 +52,9 @@ public static class VonageStatus
         "5" or "10" => new AttemptOutcome.Retry(Reasons.Retry, status, retryAfter),                     // internal error; too many binds
         "4" or "8" or "9" or "11" or "14" or "32" => new AttemptOutcome.Halted(status),                  // credentials, quota, signature
         "15" or "22" or "23" => new AttemptOutcome.Halted(status),                                       // sender, network code, callback
-        "33" => new AttemptOutcome.Rejected(Reasons.BadAddress, status),                                 // number de-activated
+        // A demo account writes to listed numbers alone: the account's fault, and others' numbers may be listed.
+        "29" => new AttemptOutcome.Halted(status, IsAttempt: true),
+        "7" or "33" => new AttemptOutcome.Rejected(Reasons.BadAddress, status),                          // number barred, de-activated
         _ => new AttemptOutcome.Rejected(Reasons.Rejected, status),
     };
 
@@ -66,7 +63,7 @@ public static class VonageStatus
     {
         try
         {
-            using var json = JsonDocument.Parse(body);
+            using var json = ProviderJson.Parse(body);
             if (json.RootElement.ValueKind != JsonValueKind.Object || !json.RootElement.TryGetProperty("messages", out var messages) || messages.ValueKind != JsonValueKind.Array) return null;
             var parts = new List<VonagePart>();
             foreach (var part in messages.EnumerateArray())

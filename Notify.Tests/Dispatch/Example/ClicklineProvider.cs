@@ -107,9 +107,8 @@ public static class ClicklineStatus
             (400, "bad_number") => new AttemptOutcome.Rejected(Reasons.BadAddress, word),
             (400, "opted_out") => new AttemptOutcome.Rejected(Reasons.OptedOutAtProvider, word, AddressVerdict.Suppress),
             (429, _) => new AttemptOutcome.Retry(Reasons.Retry, word, retryAfter),
-            // With its own error document it did not take the message; without one a gateway answered, and nothing is repeated.
-            ( >= 500, _) => GatewayAnswers.Of((int)status, Read(body, "code") is not null, word, retryAfter),
-            _ => new AttemptOutcome.Rejected(Reasons.Rejected, word),
+            // All else as HTTP means it. Only with Clickline's own error document is it the message's fault, or sure not to be taken.
+            _ => HttpAnswers.OfMessage((int)status, Read(body, "code") is not null, word, retryAfter),
         };
     }
 

@@ -132,7 +132,9 @@ public sealed class WebPushProviderTests : IAsyncDisposable
         { 403, new AttemptOutcome.Halted("403", IsAttempt: true) },
         { 404, new AttemptOutcome.Rejected(Reasons.Unregistered, "404", AddressVerdict.Dead, new DateTimeOffset(2026, 5, 4, 12, 10, 0, TimeSpan.Zero)) },
         { 410, new AttemptOutcome.Rejected(Reasons.Unregistered, "410", AddressVerdict.Dead, new DateTimeOffset(2026, 5, 4, 12, 10, 0, TimeSpan.Zero)) },
+        { 406, new AttemptOutcome.Retry(Reasons.Retry, "406", Half) }, // Microsoft: «the cloud service exceeded its throttle limit»
         { 413, new AttemptOutcome.Rejected(Reasons.TooLarge, "413") },
+        { 425, new AttemptOutcome.Retry(Reasons.Retry, "425", Half) },
         { 429, new AttemptOutcome.Retry(Reasons.Retry, "429", Half) },
         { 500, new AttemptOutcome.Retry(Reasons.Retry, "500", Half) },
         { 503, new AttemptOutcome.Retry(Reasons.Retry, "503", Half) },

@@ -37,7 +37,7 @@ public sealed class SmtpServer(SmtpDialect dialect, MagicAddresses magic, Sandbo
         {
             _ when !MailAddress.IsDeliverable(address) => "553 5.1.3 That is no address",
             MagicAddresses.Invalid => "553 5.1.3 That is no address",
-            "failed" => "550 5.7.1 Mail to this recipient is not allowed",
+            "failed" => "550 5.1.0 Mail to this recipient is refused",
             "bounced" => "550 5.1.1 There is no such mailbox",
             _ => null,
         };

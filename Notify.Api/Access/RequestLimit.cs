@@ -46,8 +46,10 @@ public sealed class RequestLimit(RequestLimitOptions options) : IDisposable
     /// <returns>The problem, or <c>null</c>: go on.</returns>
     public IResult? Take(HttpContext http)
     {
-        if (http.GetEndpoint()?.Metadata.GetMetadata<LimitedNote>() is not null) return null;
-        return Take(Callers.Of(http).ClientId, Callers.TokenOf(http)?.UserRef);
+        var user = Callers.TokenOf(http)?.UserRef;
+        // A limit of its own counts for the client as a whole: one user's app must not use it up.
+        if (user is null && http.GetEndpoint()?.Metadata.GetMetadata<LimitedNote>() is not null) return null;
+        return Take(Callers.Of(http).ClientId, user);
     }
 
     /// <summary>Takes a place for a client, or for the apps of one of its users.</summary>

@@ -37,6 +37,9 @@ public sealed record ClientToken(string ClientId, ClientMode Mode, string UserRe
     /// <summary>When it was made, in whole seconds.</summary>
     public DateTimeOffset MadeAt { get; init; }
 
+    /// <summary>The secret by which its client asked for it; <c>null</c> in tokens of an earlier version.</summary>
+    public string? SecretId { get; init; }
+
     /// <summary>How the event IDs of apps begin, so that none can take an ID that its service is going to use.</summary>
     public const string EventIdPrefix = "app:";
 

@@ -15,7 +15,7 @@ public sealed class TokenKeys(MasterKeyRing ring, TimeProvider clock)
     /// <summary>By how much clocks may differ.</summary>
     public static readonly TimeSpan Skew = TimeSpan.FromSeconds(60);
 
-    private const string Issuer = "notify", Audience = "notify-api", Type = "notify-client+jwt", Mode = "mode", Client = "client_id", Scope = "scope";
+    private const string Issuer = "notify", Audience = "notify-api", Type = "notify-client+jwt", Mode = "mode", Client = "client_id", Scope = "scope", Secret = "secret_id";
     private const int MaxLength = 8000;
     private readonly JsonWebTokenHandler handler = new() { MapInboundClaims = false, SetDefaultTimesOnTokenCreation = false, MaximumTokenSizeInBytes = MaxLength };
     private readonly Dictionary<string, SymmetricSecurityKey> keys = ring.Ids.ToDictionary(id => id, id => new SymmetricSecurityKey(ring.Derive(id, "client-token")) { KeyId = id }, StringComparer.Ordinal);
@@ -29,6 +29,7 @@ public sealed class TokenKeys(MasterKeyRing ring, TimeProvider clock)
             new Claim(JwtRegisteredClaimNames.Jti, Base64UrlEncoder.Encode(System.Security.Cryptography.RandomNumberGenerator.GetBytes(16))),
             new Claim(JwtRegisteredClaimNames.Sub, token.UserRef), new Claim(Client, token.ClientId), new Claim(Mode, $"{token.Mode}"),
                 new Claim(Scope, string.Join(' ', token.Allow)),
+            .. token.SecretId is { } secret ? [new Claim(Secret, secret)] : Array.Empty<Claim>(),
         ]),
         SigningCredentials = new SigningCredentials(keys[ring.CurrentId], SecurityAlgorithms.HmacSha256),
     });
@@ -48,7 +49,11 @@ public sealed class TokenKeys(MasterKeyRing ring, TimeProvider clock)
         return result.IsValid && result.SecurityToken is JsonWebToken jwt
             && jwt.TryGetPayloadValue<string>(Client, out var client) && jwt.TryGetPayloadValue<string>(Mode, out var mode) && Enum.TryParse<ClientMode>(mode, out var parsed)
             && jwt.TryGetPayloadValue<string>(Scope, out var scope) && jwt.Subject is { Length: > 0 } user
-            ? new ClientToken(client, parsed, user, scope.Split(' ')) { MadeAt = new DateTimeOffset(jwt.IssuedAt, TimeSpan.Zero) }
+            ? new ClientToken(client, parsed, user, scope.Split(' '))
+            {
+                MadeAt = new DateTimeOffset(jwt.IssuedAt, TimeSpan.Zero),
+                SecretId = jwt.TryGetPayloadValue<string>(Secret, out var secret) ? secret : null,
+            }
             : null;
     }
 }

@@ -38,7 +38,8 @@ public sealed class Callers(
         "A test client changes nothing that live clients share, such as users, templates, categories, topics and suppressions. Call "
             + "with a live client.";
 
-    private const string Item = "notify.caller", OwnerItem = "notify.owner", TokenItem = "notify.token";
+    private const string Item = "notify.caller", OwnerItem = "notify.owner", TokenItem = "notify.token",
+        SecretItem = "notify.secret";
     private const string Bearer = "Bearer ", BasicChallenge = "Basic realm=\"notify\", charset=\"UTF-8\"";
     private readonly ConcurrentDictionary<string, (Client? Client, long At)> known = new(StringComparer.Ordinal);
 
@@ -47,6 +48,9 @@ public sealed class Callers(
 
     /// <summary>The client token of a request that came with one.</summary>
     public static ClientToken? TokenOf(HttpContext context) => context.Items.TryGetValue(TokenItem, out var token) ? (ClientToken)token! : null;
+
+    /// <summary>The ID of the secret by which a client called; <c>null</c>: an app called by its token.</summary>
+    public static string? SecretOf(HttpContext context) => context.Items.TryGetValue(SecretItem, out var secret) ? (string)secret! : null;
 
     /// <summary>By whom something was done: the client, or the person themselves.</summary>
     public static string NameOf(HttpContext context) => TokenOf(context) is null ? Of(context).ClientId : Tracking.Unsubscribing.Recipient;
@@ -90,7 +94,7 @@ public sealed class Callers(
     /// <returns>The problem, or <c>null</c>.</returns>
     public async ValueTask<IResult?> RequireAnyAsync(HttpContext context, IReadOnlyList<string> scopes)
     {
-        if (context.Request.Headers.Authorization.ToString() is { } header && header.StartsWith(Bearer, StringComparison.OrdinalIgnoreCase)) return await RequireTokenAsync(context, header[Bearer.Length..].Trim());
+        if (context.Request.Headers.Authorization.ToString() is { } header && header.StartsWith(Bearer, StringComparison.OrdinalIgnoreCase)) return await RequireTokenAsync(context, header[Bearer.Length..].Trim(), scopes);
         if (Parse(context.Request.Headers.Authorization) is not var (key, secret))
             return Unauthorized(context, "Send Authorization: Basic with the base64 of appKey:appSecret.");
         var client = await FindAsync(key, context);
@@ -109,6 +113,7 @@ public sealed class Callers(
                 $"This client lacks the scope \"{scopes[0]}\". Ask an administrator for it, or call with a client that has it.");
         if (!MayWrite(context, client)) return Lacks(context, client.ClientId, TestMode, TestModeDetail);
         context.Items[Item] = context.Items[OwnerItem] = client;
+        context.Items[SecretItem] = match;
         return null;
     }
 
@@ -122,15 +127,19 @@ public sealed class Callers(
         return Problem.Of(StatusCodes.Status403Forbidden, code, detail);
     }
 
-    private async ValueTask<IResult?> RequireTokenAsync(HttpContext context, string text)
+    private async ValueTask<IResult?> RequireTokenAsync(HttpContext context, string text, IReadOnlyList<string> scopes)
     {
         if (await tokens.ReadAsync(text) is not { } token) return refusals.Token(context, TokenInvalid(context));
         if (await FindAsync(token.ClientId, context) is not { IsDisabled: false } client || client.Mode != token.Mode)
             return refusals.Token(context, TokenInvalid(context));
+        // Everybody who had the secret may have made the token: it ends with the secret.
+        if (token.SecretId is { } secret && client.Secrets.All(s => s.Id != secret)) return refusals.Token(context, TokenInvalid(context));
         // A token that a host of the former version made names the user by their ID.
         if (!UserRef.Is(token.UserRef))
             token = token with { UserRef = await users.FindAsync(token.UserRef, context.RequestAborted) };
         if (await HindranceOfAsync(context, token) is { } hindrance) return Lacks(context, $"app:{token.ClientId}", TokenLacks, hindrance);
+        // It allows no more than its client may do now, whatever the client could do when it was made.
+        if (!scopes.Any(client.Scopes.Contains)) return Lacks(context, $"app:{token.ClientId}", TokenLacks, ClientLacks);
         if (!MayWrite(context, client)) return Lacks(context, $"app:{token.ClientId}", TestMode, TestModeDetail);
         if (await IsOfErasedAsync(token, context)) return refusals.Token(context, TokenInvalid(context));
         // The client's scopes do not apply to its users' apps; its limits for sending do.
@@ -149,6 +158,9 @@ public sealed class Callers(
             ? "This client token is another user's. Use one that was made for the user in the path."
             : null;
     }
+
+    private const string ClientLacks =
+        "The client that made this client token may not do this any more. Let an administrator give it the scope again.";
 
     // An app that does not know of the erasure would register the person again, with its device.
     private async ValueTask<bool> IsOfErasedAsync(ClientToken token, HttpContext context) =>

@@ -103,7 +103,7 @@ public static class DeadLetters
             .Query("lane", "Only of one kind of provider: apns, fcm, webpush, sms or email.", "apns").Query("priority", "Only of one priority: critical, normal or bulk.", "bulk").Query("limit", "How many at most: 1 to 1,000; absent: 100.", 100)
             .Answers(200, "The dead letters.", new DeadLetterList([new DeadLetter(ExampleId, "c_k3v9x2m7q4w8z5ab", "order-123-shipped", "apns_normal", 12, "Retry", new DateTimeOffset(2026, 12, 1, 9, 0, 0, TimeSpan.Zero))]));
         app.MapPost("/v1/dead-letters/replay",
-            ReplayAsync).RequireScope(Scopes.Operate).WithoutDeadline().WithName("ReplayDeadLetters").WithTags("Operate")
+            ReplayAsync).RequireScope(Scopes.Operate).Traced().WithoutDeadline().WithName("ReplayDeadLetters").WithTags("Operate")
             .WithSummary("Replay dead letters").WithDescription("Sends dead letters on their way again. Opt-out, suppressions and expiry are checked anew; dryRun only tells what would happen.")
             .Takes("Some, by ID", new ReplayDeadLetters { Ids = [$"{ExampleId}"], Reason = "The provider was misconfigured; mended." })
             .Takes("What would happen to all of one reason", new ReplayDeadLetters { Query = new DeadLetterQuery { Reason = "ProviderAskedToWait" }, Reason = "The provider is back.", DryRun = true })

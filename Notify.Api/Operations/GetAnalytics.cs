@@ -61,6 +61,7 @@ public static class GetAnalytics
         if (client is not null && client != caller.ClientId && !caller.Scopes.Contains(Scopes.Audit) && !caller.Scopes.Contains(Scopes.Operate))
             return Problem.Of(StatusCodes.Status403Forbidden, "missing_scope", "Other clients' numbers need the scope \"audit\" or \"operate\". Leave client away to see your own.");
 
+        if (client is not null && client != caller.ClientId) AccessLog.Shows(http, client);
         var rows = await AnalyticsReader.ReadAsync(
             database.Source, begin, end, client == Everybody ? null : client ?? caller.ClientId, groups, MaxRows + 1, http.RequestAborted);
         if (rows.Count > MaxRows) return Problem.Invalid(new Dictionary<string, string[]> { ["groupBy"] = [$"makes more than {MaxRows:N0} rows; group by less, or ask for fewer days"] });

@@ -69,6 +69,8 @@ public static class Verifications
         await using var connection = await database.OpenConnectionAsync(http.RequestAborted);
         var size = limit ?? 20;
         var runs = await VerificationTable.ListAsync(connection, before, size + 1, http.RequestAborted);
+        // A fault names a stream: a notification of any client's, or a user.
+        if (runs.Any(r => r.Faults.Count > 0)) AccessLog.Shows(http, "all");
         var next = runs.Count > size ? runs[size - 1].Id.ToString(CultureInfo.InvariantCulture) : null;
         return Results.Ok(new VerificationList([.. runs.Take(size).Select(Show)], next));
     }

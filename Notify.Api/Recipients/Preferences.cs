@@ -68,7 +68,8 @@ public static class Preferences
     /// <summary>Maps the endpoints.</summary>
     public static void Map(IEndpointRouteBuilder app)
     {
-        app.MapGet("/v1/users/{userId}/preferences", GetAsync).RequireScope(Scopes.Recipients).OrToken(TokenGrants.Preferences).WithName("GetPreferences").WithTags("Recipients")
+        app.MapGet("/v1/users/{userId}/preferences", GetAsync).RequireScope(Scopes.Recipients).Traced().OrToken(TokenGrants.Preferences)
+            .WithName("GetPreferences").WithTags("Recipients")
             .WithSummary("What a user wants to receive").WithDescription("What was said; what is absent follows the defaults.")
             .Answers(200, "The preferences.", Example, "ETag").FailsNotFound("such user");
         app.MapPut("/v1/users/{userId}/preferences", PutAsync).RequireScope(Scopes.Recipients).OrToken(TokenGrants.Preferences).WithName("PutPreferences").WithTags("Recipients")

@@ -26,6 +26,15 @@ public sealed class ClientTokenTests
         Assert.Equal(Some.Allow, read.Allow);
     }
 
+    [Theory]
+    [InlineData("s_h7k2m9qa")]
+    [InlineData(null)]
+    public async Task Token_names_the_secret_that_it_was_made_with(string? secret)
+    {
+        var read = await Keys().ReadAsync(Keys().Make(Some with { SecretId = secret }, Now, Now.AddMinutes(5)));
+        Assert.Equal(secret, read!.SecretId);
+    }
+
     [Fact]
     public async Task No_two_tokens_are_the_same()
     {

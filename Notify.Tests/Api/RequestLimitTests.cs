@@ -1,5 +1,7 @@
 using Microsoft.AspNetCore.Http;
 using Notify.Api.Access;
+using Notify.Api.ClientTokens;
+using Notify.Domain.Clients;
 
 namespace Notify.Tests.Api;
 
@@ -24,6 +26,27 @@ public class RequestLimitTests
     {
         using var limit = new RequestLimit(new RequestLimitOptions { PerSecond = 0, Burst = 1 });
         Assert.All(Enumerable.Range(0, 100), _ => Assert.Null(limit.Take("c_1", null)));
+    }
+
+    // What a user's app sends takes places of the user's own limit, before it takes any of its client's.
+    [Fact]
+    public void App_has_its_users_limit_also_where_clients_have_another_one()
+    {
+        using var limit = new RequestLimit(new RequestLimitOptions { PerSecond = 1, Burst = 1, PerUserPerSecond = 1, PerUserBurst = 2 });
+
+        Assert.All(Enumerable.Range(0, 5), _ => Assert.Null(limit.Take(Accepting(null))));
+        Assert.All(Enumerable.Range(0, 2), _ => Assert.Null(limit.Take(Accepting("u-1"))));
+        Assert.Equal(StatusCodes.Status429TooManyRequests, StatusOf(limit.Take(Accepting("u-1"))));
+        Assert.Null(limit.Take(Accepting("u-2")));
+    }
+
+    private static DefaultHttpContext Accepting(string? user)
+    {
+        var http = new DefaultHttpContext();
+        http.SetEndpoint(new Endpoint(null, new EndpointMetadataCollection(new LimitedNote()), "accepts"));
+        http.Items["notify.caller"] = new Client("c/c_1", "c_1", "shop", ClientMode.Live, [], []);
+        if (user is not null) http.Items["notify.token"] = new ClientToken("c_1", ClientMode.Live, user, ["send:otp"]);
+        return http;
     }
 
     private static int? StatusOf(IResult? result) => Assert.IsAssignableFrom<IStatusCodeHttpResult>(result).StatusCode;

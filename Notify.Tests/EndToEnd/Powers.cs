@@ -78,6 +78,39 @@ public sealed class Powers : SystemTest
     }
 
     [Fact]
+    public async Task Client_token_ends_with_its_clients_scopes_and_with_the_secret_that_made_it()
+    {
+        var person = await Installation.NewPersonAsync(devices: 0);
+        using var service = await NewClientAsync(["send", "recipients"], null);
+        using var app = new NotifyClient(Installation.ApiUrl, null, null);
+        var token = (await service.PostAsync("/v1/client-tokens", new { userId = person.Id, ttlSeconds = 600,
+            allow = new[] { "send:otp", "preferences" } })).Is(201)["token"]!;
+
+        (await SendAsync()).Is(202);
+        await ScopesAsync("recipients");
+        (await SendAsync()).IsProblem(403, "token_lacks");
+        (await PreferencesAsync()).Is(200);
+        await ScopesAsync("send");
+        (await SendAsync()).Is(202);
+        (await PreferencesAsync()).IsProblem(403, "token_lacks");
+
+        var first = (await Client.GetAsync("/v1/clients")).Is(200).Json["clients"]!.AsArray().Single(c =>
+            $"{c!["clientId"]}" == service.AppKey)!["secrets"]![0]!["id"]!;
+        (await Client.CallAsync(HttpMethod.Post, $"/v1/clients/{service.AppKey}/secrets")).Is(201);
+        (await SendAsync()).Is(202);
+        (await Client.CallAsync(HttpMethod.Delete, $"/v1/clients/{service.AppKey}/secrets/{first}")).Is(204);
+        (await SendAsync()).IsProblem(401, "unauthorized");
+
+        async Task ScopesAsync(string scope) =>
+            (await Client.PutAsync($"/v1/clients/{service.AppKey}/scopes", new { scopes = new[] { scope } })).Is(204);
+
+        Task<Reply> PreferencesAsync() => app.CallAsync(HttpMethod.Get, $"/v1/users/{person.Id}/preferences", null, Bearing(token));
+
+        Task<Reply> SendAsync() => app.CallAsync(HttpMethod.Post, "/v1/notifications", new { eventId = "app:" + NewId("own"),
+            userId = person.Id, category = "otp", channels = new[] { "sms" }, content = new { body = "x" } }, Bearing(token));
+    }
+
+    [Fact]
     public async Task Powers_are_changed_for_the_client_s_next_call_and_listed()
     {
         using var sender = await NewClientAsync(["send", "read"], null);
@@ -159,6 +192,22 @@ public sealed class Powers : SystemTest
         var first = (await Client.GetAsync("/v1/accesses?limit=1")).Is(200);
         Assert.NotEqual(first.Json["items"]!.ToJsonString(), (await Client.GetAsync($"/v1/accesses?limit=1&after={first["next"]}"))
             .Is(200).Json["items"]!.ToJsonString());
+    }
+
+    [Fact]
+    public async Task Preferences_others_numbers_and_tries_of_a_replay_leave_records()
+    {
+        var person = await Installation.NewPersonAsync(devices: 0);
+        using var looker = await Installation.NewClientAsync(["read", "audit", "recipients", "operate"]);
+
+        (await looker.GetAsync($"/v1/users/{person.Id}/preferences")).Is(200);
+        (await looker.GetAsync("/v1/analytics?client=all")).Is(200);
+        (await looker.GetAsync("/v1/analytics")).Is(200); // its own: no record
+        (await looker.PostAsync("/v1/dead-letters/replay", new { query = new { lane = "sms" }, reason = "to look", dryRun = true })).Is(200);
+
+        var seen = (await Client.GetAsync("/v1/accesses?limit=500")).Is(200).Json["items"]!.AsArray().Where(a =>
+            $"{a!["by"]}" == looker.AppKey).Reverse().Select(a => ($"{a!["operation"]}", a["client"]?.ToString()));
+        Assert.Equal([("GetPreferences", null), ("GetAnalytics", "all"), ("ReplayDeadLetters", null)], seen);
     }
 
     [Fact]

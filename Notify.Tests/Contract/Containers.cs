@@ -98,10 +98,39 @@ public sealed partial class Containers
     public void An_image_is_built_in_stages_and_runs_as_nobody_special(string project)
     {
         var image = Dockerfile.Of(project);
-        Assert.Equal(["mcr.microsoft.com/dotnet/sdk:10.0 AS build", "mcr.microsoft.com/dotnet/aspnet:10.0"], image.All("FROM"));
+        Assert.Equal(["${SDK_IMAGE} AS build", "${RUNTIME_IMAGE}"], image.All("FROM"));
+        Assert.All(image.All("ARG"), a => Assert.Matches(ExactImage(), a.Split('=')[1]));
+        Assert.All(image.Run.Where(r => r.StartsWith("dotnet publish", StringComparison.Ordinal)),
+            r => Assert.EndsWith(" -p:RestoreLockedMode=true", r, StringComparison.Ordinal));
         Assert.Equal("$APP_UID", Assert.Single(image.All("USER")));
         Assert.Equal($"{Path.GetFileName(project)}.dll", image.Entrypoint[1]);
         Assert.Equal([.. image.Entrypoint, "health"], image.Health);
+    }
+
+    [Fact]
+    public void Images_of_the_compose_file_have_exact_versions()
+    {
+        var images = File.ReadAllLines(Path.Combine(Repository.Root, "docker-compose.yml"))
+            .Select(l => ComposeImage().Match(l)).Where(m => m.Success).Select(m => m.Groups[1].Value).ToList();
+        Assert.Equal(3, images.Count);
+        Assert.All(images, i => Assert.Matches(ExactImage(), i));
+    }
+
+    // NuGet: «Enabling repeatable package restores using a lock file».
+    [Fact]
+    public void Every_project_has_a_lock_file_with_the_hash_of_every_package()
+    {
+        var projects = Directory.EnumerateFiles(Repository.Root, "*.csproj", SearchOption.AllDirectories).ToList();
+        Assert.True(projects.Count >= 7);
+        foreach (var project in projects)
+        {
+            using var locks = JsonDocument.Parse(File.ReadAllText(Path.Combine(Path.GetDirectoryName(project)!, "packages.lock.json")));
+            var packages = locks.RootElement.GetProperty("dependencies").GetProperty("net10.0").EnumerateObject().ToList();
+            var asked = PackageReference().Matches(File.ReadAllText(project)).Select(m => m.Groups[1].Value);
+            Assert.All(asked, a => Assert.Contains(packages, p => p.Name == a));
+            Assert.All(packages.Where(p => p.Value.GetProperty("type").GetString() != "Project"),
+                p => Assert.Equal(64, Convert.FromBase64String(p.Value.GetProperty("contentHash").GetString()!).Length));
+        }
     }
 
     private static async Task<int> HealthAsync(Dockerfile image, string home, Dictionary<string, string> environment)
@@ -154,6 +183,15 @@ public sealed partial class Containers
 
     [GeneratedRegex(@"5080-5089|5180-5199")]
     private static partial Regex ScalablePorts();
+
+    [GeneratedRegex(@"^[a-z./-]+:(\d+\.\d+(\.\d+)?|[\w.-]+@sha256:[0-9a-f]{64})$")]
+    private static partial Regex ExactImage();
+
+    [GeneratedRegex("<PackageReference Include=\"([^\"]+)\"")]
+    private static partial Regex PackageReference();
+
+    [GeneratedRegex(@"image: ""?\$\{\w+_IMAGE:-([^}]+)\}")]
+    private static partial Regex ComposeImage();
 
     /// <summary>A Dockerfile's instructions.</summary>
     private sealed record Dockerfile(string Project, IReadOnlyList<(string Name, string Words)> Instructions)

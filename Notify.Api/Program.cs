@@ -19,6 +19,7 @@ using Notify.Domain.Notifications;
 using Notify.Projections;
 using Notify.Projections.Alerts;
 using Notify.Projections.Broadcasts;
+using Notify.Projections.Erasures;
 using Notify.Projections.Hosting;
 using Notify.Projections.Net;
 using Notify.Projections.Planning;
@@ -73,7 +74,7 @@ builder.Services.AddSingleton(requestLimit).AddSingleton<RequestLimit>().AddSing
     .AddSingleton<Refusals>()
     .AddSingleton<AccessLog>().AddSingleton<AccessControl>();
 builder.Services.AddSingleton<SecretUses>().AddSingleton<KeptAnswers>().AddSingleton<IdempotentRequests>().AddSingleton<SecretRotator>();
-builder.Services.AddSingleton<QueueActivity>();
+builder.Services.AddErasures(builder.Configuration).AddSingleton<QueueActivity>();
 builder.Services
     .AddSingleton(s => new QueueBacklogReader(s.GetRequiredService<ReadDatabase>().Source, s.GetRequiredService<TimeProvider>()))
     .AddSingleton(s => new ProviderHealthReader(s.GetRequiredService<ReadDatabase>().Source, s.GetRequiredService<TimeProvider>()));
@@ -128,6 +129,7 @@ CancelNotification.Map(app);
 RescheduleEndpoint.Map(app);
 AcknowledgeDeliveryEndpoint.Map(app);
 Users.Map(app);
+ErasePersonEndpoint.Map(app);
 ImportUsers.Map(app);
 Devices.Map(app);
 Preferences.Map(app);

@@ -2,6 +2,7 @@ using System.Globalization;
 using Marten;
 using Notify.Projections;
 using Notify.Projections.Alerts;
+using Notify.Projections.Erasures;
 using Notify.Projections.Hosting;
 using Notify.Projections.Lag;
 using Notify.Projections.Privacy;
@@ -18,10 +19,16 @@ const string Name = "notify-projections";
 var command = args.FirstOrDefault(a => !a.StartsWith('-'));
 if (command == "health") return await HealthCommand.RunAsync(Name, args, "http://127.0.0.1:5082");
 var builder = NotifyHost.CreateBuilder(Name, "http://127.0.0.1:5082", args, out var faults);
-if (command is not (null or "migrate" or "verify" or "replay" or "rebuild" or "rewrap-keys" or "rotate-data-keys"))
-    faults.Add($"\"{command}\" is not a command; there are migrate, verify, replay, rebuild, rewrap-keys, rotate-data-keys and health");
+if (command is not (null or "migrate" or "verify" or "replay" or "rebuild" or "rewrap-keys" or "rotate-keys" or "rotate-data-keys"
+    or "erasures"))
+{
+    faults.Add($"\"{command}\" is not a command; there are migrate, verify, replay, rebuild, rewrap-keys, rotate-keys, rotate-data-keys, "
+        + "erasures and health");
+}
+
 var alerts = builder.Configuration.ReadAlertRules(faults);
 var retention = RetentionSettings.Read(builder.Configuration, faults);
+var rotation = KeyRotationSettings.Read(builder.Configuration, faults);
 foreach (var key in new[] { "Notify:Verification:Interval" })
 {
     if (builder.Configuration[key] is { } text && !(TimeSpan.TryParse(text, CultureInfo.InvariantCulture, out var span)
@@ -32,7 +39,7 @@ foreach (var key in new[] { "Notify:Verification:Interval" })
 if (faults.Report()) return NotifyHost.WrongConfiguration;
 
 var limits = command is null ? new ConnectionLimits(Name, Guid.NewGuid(), NotifyBus.Takeover(builder.Configuration)) : null;
-var address = command is "migrate" or "rebuild" ? builder.Configuration.OwnersDatabase() : builder.Configuration.Database();
+var address = command is "migrate" or "rebuild" or "erasures" ? builder.Configuration.OwnersDatabase() : builder.Configuration.Database();
 var store = builder.Services.AddNotifyStore(address, mayCreate: command == "migrate", limits: limits);
 if (command is null or "migrate")
 {
@@ -56,10 +63,11 @@ if (command is null)
     builder.Services.AddSingleton(alerts).AddDatabaseMonitoring().AddSingleton<IFailoverHandler, ReadModelFailover>()
         .AddHostedService<ReadModelMonitor>()
         .AddAlerts().AddHostedService<VerificationService>();
-    builder.Services.AddSingleton(retention).AddHostedService<RetentionService>();
+    builder.Services.AddSingleton(retention).AddHostedService<RetentionService>().AddHostedService<KeyRotationService>();
     builder.Services.AddStaleLeaderMonitor("projections_messages", builder.Configuration);
 }
 
+builder.Services.AddErasures(builder.Configuration).AddSingleton(rotation).AddSingleton<KeyRotation>();
 builder.Services.AddSingleton(s => new Verifier(
     s.GetRequiredService<IDocumentStore>(), s.GetRequiredService<NpgsqlDataSource>(), s.GetRequiredService<TimeProvider>(),
         new VerificationLimits()));
@@ -108,16 +116,26 @@ switch (command)
             }
         });
     case "rotate-data-keys":
-        var (rotation, mistake) = RotateDataKeysOptions.Parse([.. args.Skip(1)]);
-        if (rotation is null) return NotifyHost.Fail(Name, mistake!);
+        var (renewal, mistake) = RotateDataKeysOptions.Parse([.. args.Skip(1)]);
+        if (renewal is null) return NotifyHost.Fail(Name, mistake!);
         return await NotifyHost.RunAsHostAsync(app.Services, Name, async () =>
         {
             var users = app.Services.GetRequiredService<UserReferences>();
-            var subjects = rotation.Subjects is null ? null : await users.FindStreamsAsync(rotation.Subjects, default);
+            var subjects = renewal.Subjects is null ? null : await users.FindStreamsAsync(renewal.Subjects, default);
             return await new RotateDataKeys(
                 app.Services.GetRequiredService<IDocumentStore>(), database, app.Services.GetRequiredService<MasterKeyRing>(),
-                app.Services.GetRequiredService<TimeProvider>(), Console.Out).RunAsync(rotation with { Subjects = subjects }, default);
+                app.Services.GetRequiredService<TimeProvider>(), Console.Out).RunAsync(renewal with { Subjects = subjects }, default);
         });
+    case "rotate-keys":
+        return await NotifyHost.RunAsHostAsync(app.Services, Name, () => new RotateKeysCommand(
+            database, app.Services.GetRequiredService<KeyRotation>(), app.Services.GetRequiredService<MasterKeyRing>(),
+            app.Services.GetRequiredService<SubjectKeys>(), app.Services.GetRequiredService<HostKeys>(),
+            app.Services.GetRequiredService<TimeProvider>(), Console.Out).RunAsync());
+    case "erasures":
+        return await NotifyHost.RunWithSecretsAsync(app.Services, Name, () => new ErasuresCommand(
+            app.Services.GetRequiredService<IDocumentStore>(), database, app.Services.GetRequiredService<ErasureLog>(), Name,
+            app.Services.GetRequiredService<TimeProvider>()).RunAsync(
+                [.. args.Skip(1).Where(a => !a.StartsWith("--", StringComparison.Ordinal))], Console.In, Console.Out, Console.Error));
     default:
         app.UseEdge();
         app.MapOperations();

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Security.Claims;
 using Microsoft.IdentityModel.JsonWebTokens;
 using Microsoft.IdentityModel.Tokens;
@@ -18,7 +19,7 @@ public sealed class TokenKeys(MasterKeyRing ring, TimeProvider clock)
     private const string Issuer = "notify", Audience = "notify-api", Type = "notify-client+jwt", Mode = "mode", Client = "client_id", Scope = "scope", Secret = "secret_id";
     private const int MaxLength = 8000;
     private readonly JsonWebTokenHandler handler = new() { MapInboundClaims = false, SetDefaultTimesOnTokenCreation = false, MaximumTokenSizeInBytes = MaxLength };
-    private readonly Dictionary<string, SymmetricSecurityKey> keys = ring.Ids.ToDictionary(id => id, id => new SymmetricSecurityKey(ring.Derive(id, "client-token")) { KeyId = id }, StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, SymmetricSecurityKey> keys = new(StringComparer.Ordinal);
 
     /// <summary>Makes a token.</summary>
     public string Make(ClientToken token, DateTimeOffset now, DateTimeOffset expiresAt) => handler.CreateToken(new SecurityTokenDescriptor
@@ -31,7 +32,7 @@ public sealed class TokenKeys(MasterKeyRing ring, TimeProvider clock)
                 new Claim(Scope, string.Join(' ', token.Allow)),
             .. token.SecretId is { } secret ? [new Claim(Secret, secret)] : Array.Empty<Claim>(),
         ]),
-        SigningCredentials = new SigningCredentials(keys[ring.CurrentId], SecurityAlgorithms.HmacSha256),
+        SigningCredentials = new SigningCredentials(KeyOf(ring.CurrentId), SecurityAlgorithms.HmacSha256),
     });
 
     /// <summary>Reads a token.</summary>
@@ -43,7 +44,7 @@ public sealed class TokenKeys(MasterKeyRing ring, TimeProvider clock)
         {
             ValidIssuer = Issuer, ValidAudience = Audience, ValidTypes = [Type], ValidAlgorithms = [SecurityAlgorithms.HmacSha256],
             RequireSignedTokens = true, RequireExpirationTime = true, TryAllIssuerSigningKeys = false,
-            IssuerSigningKeyResolver = (_, _, id, _) => id is not null && keys.TryGetValue(id, out var key) ? [key] : [],
+            IssuerSigningKeyResolver = (_, _, id, _) => id is not null && ring.Has(id) ? [KeyOf(id)] : [],
             LifetimeValidator = (from, to, _, _) => from - Skew <= clock.GetUtcNow().UtcDateTime && clock.GetUtcNow().UtcDateTime < to + Skew,
         });
         return result.IsValid && result.SecurityToken is JsonWebToken jwt
@@ -56,4 +57,7 @@ public sealed class TokenKeys(MasterKeyRing ring, TimeProvider clock)
             }
             : null;
     }
+
+    private SymmetricSecurityKey KeyOf(string id) =>
+        keys.GetOrAdd(id, master => new SymmetricSecurityKey(ring.Derive(master, "client-token")) { KeyId = master });
 }

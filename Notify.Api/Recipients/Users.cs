@@ -7,10 +7,9 @@ using Notify.Domain.Clients;
 using Notify.Domain.Recipients;
 using Notify.Domain.Templates;
 using Notify.Projections;
+using Notify.Projections.Erasures;
 using Notify.Projections.Privacy;
 using Notify.Projections.Recipients;
-using Notify.Projections.Topics;
-using Npgsql;
 
 namespace Notify.Api.Recipients;
 
@@ -89,7 +88,11 @@ public static class Users
                 Someone.UserId, Someone.Email, Someone.Phone, Someone.Locale, Someone.TimeZone, [new DeviceResource("d_7kQ2mX0aVbN3sT9yLpR4wE", Platform.Ios, new DateTimeOffset(2026, 12, 1, 9, 0, 0, TimeSpan.Zero))]))
             .FailsNotFound("such user");
         app.MapDelete("/v1/users/{userId}", EraseAsync).RequireScope(Scopes.Recipients).WithName("EraseUser").WithTags("Recipients")
-            .WithSummary("Erase a user").WithDescription("The user's key is destroyed, and with it everything personal in every event. So is what was given to be suppressed of every number and address that the user ever had, unless another user has it now; it stays suppressed. The events stay and prove what happened. This cannot be taken back.")
+            .WithSummary("Erase a user").WithDescription(
+                "The user's key is destroyed, and with it everything personal in every event. So is what was sent to every number and "
+                + "address that the user ever had without naming the user, and what was given to be suppressed of it, unless another user "
+                + "has it now; it stays suppressed. The events stay and prove what happened. This cannot be taken back. For people who are "
+                + "not registered: POST /v1/erasures.")
             .Answers(204, "Erased.").FailsNotFound("such user");
     }
 
@@ -138,29 +141,17 @@ public static class Users
                 d.Id, d.Platform, Devices.LastRegistered(d, last), d.App?.Id, d.App?.Environment))]));
     }
 
-    private static async Task<IResult> EraseAsync(
-        string userId, HttpContext http, IDocumentStore store, UserReferences users, SubjectKeys keys, TimeProvider clock)
+    private static async Task<IResult> EraseAsync(string userId, HttpContext http, ReadDatabase database, UserReferences references,
+        PersonFinder finder, PersonEraser eraser, TimeProvider clock)
     {
-        var userRef = await users.FindAsync(userId, http.RequestAborted);
-        var (found, key) = (false, Recipient.KeyOf(userRef));
-        IReadOnlySet<string> others;
-        await using (var session = store.QuerySession()) others = await SuppressedAddresses.OthersHaveAsync(session, key, http.RequestAborted);
-        await RecipientChanges.RunAsync(store, userRef, clock, async (session, recipient, now) =>
+        var (userRef, users) = (await references.FindAsync(userId, http.RequestAborted), 0);
+        await StreamChanges.RepeatAsync(clock, async () =>
         {
-            // A person who was never registered may also have notifications that are encrypted under a key of theirs.
-            var hadKey = await keys.EraseAsync(session.Connection!, key, http.RequestAborted);
-            found = hadKey || recipient is { IsErased: false };
-            if (!found) return [];
-            // Addresses that a client suppressed belong to the user, too: the suppression remains, and its address cannot be read any more.
-            foreach (var subject in await SuppressedAddresses.EverGivenAsync(session, key, http.RequestAborted))
-            {
-                if (!others.Contains(subject)) await keys.EraseAsync(session.Connection!, subject, http.RequestAborted);
-            }
-
-            await Devices.ForgetAsync(session.Connection!, userRef, null, http.RequestAborted);
-            await TopicSubscribers.ForgetAsync(session.Connection!, userRef, http.RequestAborted);
-            return [new UserErased(Callers.Of(http).ClientId, now)];
-        }, http.RequestAborted, first: session => Devices.HoldAsync(session.Connection!, userRef, http.RequestAborted));
-        return found ? Results.NoContent() : Problem.NotFound("such user");
+            PersonToErase person;
+            await using (var read = await database.OpenAsync(http.RequestAborted))
+                person = await finder.OfUserAsync(read.Session, read.Connection, userRef, http.RequestAborted);
+            users = (await eraser.EraseAsync(person, "userId", Callers.Of(http).ClientId, http.RequestAborted)).Users;
+        }, http.RequestAborted);
+        return users > 0 ? Results.NoContent() : Problem.NotFound("such user");
     }
 }

@@ -186,7 +186,8 @@ public sealed class SliceClaim(
             var (message, fault, _) = messages[row.Id];
             if (fault is null && message is null) LogUnreadable(n, d, opened);
             object? obstacle = fault is not null ? new NotificationFailed(d.Id, d.Attempts, Reasons.TemplateFailed, null, fault.Place, now)
-                : message is null ? new DeliverySuppressed(d.Id, Reasons.Unreadable, "key", now)
+                : message is null ? new DeliverySuppressed(
+                    d.Id, opened.Has(n.Request.Payload.Key) ? Reasons.Unreadable : Reasons.Erased, "key", now)
                 : SameDevice.Find(n, d, recipient, x => x.Contact is { } c ? opened.OpenText(c, n.AddressPlaceOf(x)) : null, now);
             var quiet = NotificationPlanning.QuietOf(n.Request, recipient, rules, opened, zones);
             var (step, instead) = ClaimDecider.Decide(

@@ -125,9 +125,12 @@ public sealed class ReceiptIntake : IAsyncDisposable
             new ReceiptFacts(at, r.Reason, r.Code, r.Suppress, r.Lift, Fingerprint(r)), Domain.Privacy.Sealed.None, null);
     }
 
-    // A person's reply is encrypted under the key of the number's owner.
-    private string? WriterOf(Receipt r) =>
-        r is { What: ReportKind.Inbound, Address: { Length: > 0 } number } ? NotificationPlanning.SubjectOf(new UnregisteredRecipient(null, number, null), ring) : null;
+    // A reply, and a receipt of a message that is not known here, is encrypted under the key of the person who has the number or address.
+    private string? WriterOf(Receipt r) => r.Address is not { Length: > 0 } address ? null
+        : address.Contains('@', StringComparison.Ordinal)
+            ? NotificationPlanning.SubjectOf(new UnregisteredRecipient(address, null, null), ring)
+        : address[0] == '+' || r.What == ReportKind.Inbound
+            ? NotificationPlanning.SubjectOf(new UnregisteredRecipient(null, address, null), ring) : null;
 
     private string? Fingerprint(Receipt r) => r.Address is not { Length: > 0 } address ? null
         : address.Contains('@', StringComparison.Ordinal) ? ring.OfEmail(address)

@@ -84,7 +84,8 @@ public sealed class WaitingReceipts(IDocumentStore store, NpgsqlDataSource datab
         await ReceiptTable.PutAsync(connection, locked.Select(r => r with { DueAt = now + WithoutKey }), cancellation);
         await judgement.JudgeAsync(
             connection, session, [.. due.Except(locked).Select(r => new JudgedReceipt(r, r.Raw == Sealed.None ? []
-                : opened.Open(r.Raw, SealedPlace.OfReceipt(r.Provider, r.EventId)) ?? []))], isNew: false, now, cancellation);
+                : opened.Open(r.Raw, SealedPlace.OfReceipt(r.Provider, r.EventId)) ?? [],
+                r.Raw == Sealed.None ? null : opened.SubjectOf(r.Raw)))], isNew: false, now, cancellation);
         await transaction.CommitAsync(cancellation);
         return due.Count;
     }

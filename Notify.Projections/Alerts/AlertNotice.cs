@@ -42,7 +42,7 @@ public sealed record AlertNotice(
         return t.Kind switch
         {
             TroubleKind.MessageFailed or TroubleKind.ProjectionBehind or TroubleKind.StreamUnreadable => null,
-            TroubleKind.MasterKeyMissing or TroubleKind.CommitsAtRisk => null,
+            TroubleKind.MasterKeyMissing or TroubleKind.MasterKeyOverdue or TroubleKind.CommitsAtRisk => null,
             TroubleKind.VerificationFailed => At("/v1/verifications"),
             TroubleKind.MessagesRefused => At($"/v1/notifications?status=failed&channel={Lanes.ChannelOf(t.Lane!.Value).ToString().ToLowerInvariant()}"),
             _ => At((lane, t.Priority) switch
@@ -70,6 +70,7 @@ public sealed record AlertNotice(
             TroubleKind.CommitsAtRisk => "a crash or failover of PostgreSQL loses accepted notifications",
             TroubleKind.VerificationFailed => "the last verification found faults",
             TroubleKind.MasterKeyMissing => "a host lacks a master key that is in use",
+            TroubleKind.MasterKeyOverdue => "a master key was kept past its schedule",
             _ => $"the read model {t.Subject[(t.Subject.IndexOf(':', StringComparison.Ordinal) + 1)..]} is behind",
         };
         var counts = t.Kind switch
@@ -80,6 +81,7 @@ public sealed record AlertNotice(
             TroubleKind.CommitsAtRisk => "every commit",
             TroubleKind.VerificationFailed => $"{t.Failures} faults",
             TroubleKind.MasterKeyMissing => $"{t.Failures} hosts",
+            TroubleKind.MasterKeyOverdue => $"keys of {t.Failures} erased subjects",
             _ => $"{t.Failures} of {t.Attempts}",
         };
         return string.Create(CultureInfo.InvariantCulture, $"{(t.RecoveredAt is null ? "" : "over: ")}{what} ({t.FirstCause}; {counts} since {t.FirstFailureAt:yyyy-MM-dd HH:mm:ss}Z)");
@@ -96,6 +98,9 @@ public sealed record AlertNotice(
         TroubleKind.MessageFailed => "This is a bug; its deliveries are taken over all the same. Report it with the row, then delete the row.",
         TroubleKind.MasterKeyMissing =>
             "Nothing is lost: deliveries go back to the other hosts. Set the key under Notify:MasterKeys and restart that host.",
+        TroubleKind.MasterKeyOverdue =>
+            "Sending goes on. Run ./notify rotate-keys and do what it says: it names the hosts that hold the rotation up, "
+            + "and the settings to take out.",
         TroubleKind.CommitsAtRisk =>
             "Sending goes on. Change the setting that the cause names; docs/operations.md tells more under Standbys.",
         TroubleKind.StreamUnreadable =>

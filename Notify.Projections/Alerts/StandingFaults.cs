@@ -5,9 +5,14 @@ using Npgsql;
 namespace Notify.Projections.Alerts;
 
 /// <summary>Finds faults that do not depend on traffic: the hosts' own dead letters, read models that lag, and unsafe commits.</summary>
-public sealed class StandingFaults(IDocumentStore store, Hosting.DatabaseMonitor? database = null)
+/// <param name="rotation">The schedule of master keys; <c>null</c>: none is kept.</param>
+public sealed class StandingFaults(IDocumentStore store, Hosting.DatabaseMonitor? database = null, KeyRotationSettings? rotation = null)
 {
     private static readonly string[] MessageStores = ["api_messages", "dispatch_messages", "projections_messages"];
+
+    // Time for a rotation that waits for hosts.
+    private static readonly TimeSpan Slack = TimeSpan.FromDays(1);
+
     private readonly string[] shards = [.. ((DocumentStore)store).Options.Projections.AllShards().Select(s => s.Name.Identity)];
 
     /// <summary>Reads the current faults.</summary>
@@ -28,6 +33,13 @@ public sealed class StandingFaults(IDocumentStore store, Hosting.DatabaseMonitor
         var lacking = await HostKeyTable.LackingAsync(connection, TimeSpan.FromMinutes(1), now, cancellation);
         faults.Add(new StandingFault(Subjects.MasterKeys, TroubleKind.MasterKeyMissing, lacking.Count > 0, lacking.First
             ?? "A host lacks a master key", lacking.Count, lacking.Since));
+        if (rotation is { Every.Ticks: > 0 })
+        {
+            var overdue = await KeyRotationTable.OverdueAsync(connection, now - rotation.Every - rotation.Keep - Slack, cancellation);
+            faults.Add(new StandingFault(Subjects.OverdueKeys, TroubleKind.MasterKeyOverdue, overdue.Count > 0,
+                overdue.Key is { } key ? $"the key {key}" : "A master key", overdue.Count, overdue.Since));
+        }
+
         foreach (var schema in MessageStores)
         {
             if (await FailedAsync(connection, schema, now, cancellation) is { } fault) faults.Add(fault);

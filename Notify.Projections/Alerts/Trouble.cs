@@ -32,6 +32,9 @@ public enum TroubleKind : short
     /// <summary>A host lacks a master key that is in use.</summary>
     MasterKeyMissing = 21,
 
+    /// <summary>A master key that may still unwrap the keys of erased people was kept past its schedule.</summary>
+    MasterKeyOverdue = 22,
+
     /// <summary>A crash or a failover of PostgreSQL loses commits.</summary>
     CommitsAtRisk = 30,
 

@@ -205,6 +205,9 @@ public static class Subjects
     /// <summary>Hosts that lack a master key.</summary>
     public static string MasterKeys => "master-keys:missing";
 
+    /// <summary>Master keys that should have been destroyed.</summary>
+    public static string OverdueKeys => "master-keys:overdue";
+
     /// <summary>The commits of the database.</summary>
     public static string Commits => "database:commits";
 

@@ -22,7 +22,7 @@ public sealed class SecondLevel(IDistributedCache redis, MasterKeyRing ring, Tim
 
     // Documents of another version of Notify are not read: their fields may have another meaning.
     private static readonly string Shape = $"{typeof(Recipient).Module.ModuleVersionId:N}{typeof(Snapshots).Module.ModuleVersionId:N}";
-    private readonly byte[] key = ring.Derive(ring.CurrentId, "cache");
+    private volatile DerivedKey? derived;
     private long asksAgainAt;
 
     /// <summary>Whether Redis did not answer the last time.</summary>
@@ -34,7 +34,8 @@ public sealed class SecondLevel(IDistributedCache redis, MasterKeyRing ring, Tim
         var (answered, opened) = await TryAsync(async () =>
         {
             var name = NameOf(key);
-            return await redis.GetAsync(name, CancellationToken.None) is { } found ? Aead.Decrypt(this.key, found, Encoding.UTF8.GetBytes(name)) : null;
+            return await redis.GetAsync(name, CancellationToken.None) is { } found
+                ? Aead.Decrypt(Key(), found, Encoding.UTF8.GetBytes(name)) : null;
         }, token);
         Telemetry.CountRedisReads(!answered ? "failed" : opened is null ? "miss" : "hit");
         return opened;
@@ -45,7 +46,7 @@ public sealed class SecondLevel(IDistributedCache redis, MasterKeyRing ring, Tim
         TryAsync(async () =>
         {
             var name = NameOf(key);
-            await redis.SetAsync(name, Aead.Encrypt(this.key, value, Encoding.UTF8.GetBytes(name)), options, CancellationToken.None);
+            await redis.SetAsync(name, Aead.Encrypt(Key(), value, Encoding.UTF8.GetBytes(name)), options, CancellationToken.None);
             return true;
         }, token);
 
@@ -72,6 +73,14 @@ public sealed class SecondLevel(IDistributedCache redis, MasterKeyRing ring, Tim
     /// <inheritdoc />
     public void Refresh(string key)
     {
+    }
+
+    // Follows the master key that wraps: what was kept under another one is not found any more.
+    private byte[] Key()
+    {
+        var (known, master) = (derived, ring.CurrentId);
+        if (known?.MasterKey != master) derived = known = new DerivedKey(master, ring.Derive(master, "cache"));
+        return known.Bytes;
     }
 
     // A user's ID may say who it is.
@@ -112,4 +121,6 @@ public sealed class SecondLevel(IDistributedCache redis, MasterKeyRing ring, Tim
 
     // By a clock that nobody sets.
     private long AfterPause() => clock.GetTimestamp() + (long)(Pause.TotalSeconds * clock.TimestampFrequency);
+
+    private sealed record DerivedKey(string MasterKey, byte[] Bytes);
 }

@@ -67,7 +67,8 @@ public sealed class NotificationIntake(Snapshots snapshots, SubjectKeys subjectK
             incoming.Where(i => !i.IsLater).SelectMany(i => ReachRulesReader.Unregistered(i.Payload, ring)), now, cancellation);
         var userIds = incoming.Where(i => i.UserId is not null).DistinctBy(i => i.Request.Subject)
             .ToDictionary(i => i.Request.Subject, i => i.UserId!, StringComparer.Ordinal);
-        var keys = await subjectKeys.CurrentAsync(connection, incoming.Select(i => i.Request.Subject), cancellation, userIds);
+        var keys = await subjectKeys.CurrentAsync(connection, incoming.Select(i => i.Request.Subject), cancellation, userIds,
+            AliasesOf(incoming));
 
         var digests = await DigestCollecting.CollectAsync(
             session, incoming.Where(i => !i.IsLater && !(i.Request.ExpiresAt <= now)).Select(i => new DueNotification(i.Key, i.Request, i.Payload)), rules, keys, ring, now, cancellation);
@@ -111,4 +112,9 @@ public sealed class NotificationIntake(Snapshots snapshots, SubjectKeys subjectK
         await OpenDeliveryTable.AddAsync(connection, open, cancellation);
         return [.. open.Where(o => o.State == OpenState.Queued)];
     }
+
+    private List<(string Alias, string Subject)> AliasesOf(IEnumerable<IncomingNotification> incoming) =>
+        [.. incoming.Where(i => i.Request.UserId is null)
+            .Select(i => (Alias: NotificationPlanning.AliasOf(i.Payload.To, ring), i.Request.Subject))
+            .Where(a => a.Alias is not null).Select(a => (a.Alias!, a.Subject)).Distinct()];
 }

@@ -55,11 +55,29 @@ public static class NotificationPlanning
     public static IEnumerable<OpenDelivery> Open(string key, DeliveriesPlanned plan, IReadOnlyList<DeliveryDeferred> putOff, Priority priority, DateTimeOffset now) =>
         plan.Deliveries.Select(d => OpenDelivery.Planned(key, d, priority, now)).Select(row => putOff.FirstOrDefault(p => p.DeliveryId == row.Id) is { } why ? row.PutOff(why) : row);
 
+    /// <summary>The prefix of the subjects of people who are not registered.</summary>
+    public const string Unregistered = "a/";
+
     /// <summary>
     /// Returns the subject of an unregistered person: a keyed hash of the first contact given, so that their notifications share a key.
     /// </summary>
-    public static string SubjectOf(UnregisteredRecipient to, MasterKeyRing ring) =>
-        "a/" + ring.Fingerprint("subject", to.Phone ?? to.Email ?? to.Device?.Token ?? "");
+    public static string SubjectOf(UnregisteredRecipient to, MasterKeyRing ring) => SubjectOf(
+        to.Phone ?? (to.Email is { } email ? AddressFingerprints.Normal(email) : to.Device?.Token ?? ""), ring);
+
+    /// <summary>The subject by which somebody's notifications are found whose key goes by another contact of theirs.</summary>
+    /// <returns><c>null</c> where there is no other contact; a device's token is none.</returns>
+    public static string? AliasOf(UnregisteredRecipient? to, MasterKeyRing ring) =>
+        to is { Phone: not null, Email: { } email } ? SubjectOf(AddressFingerprints.Normal(email), ring) : null;
+
+    /// <summary>All subjects of people who are not registered that an address may be known by.</summary>
+    /// <remarks>An email address was taken as it was written once.</remarks>
+    public static IEnumerable<string> SubjectsOf(Channel channel, string address, MasterKeyRing ring)
+    {
+        yield return SubjectOf(address, ring);
+        if (channel == Channel.Email) yield return SubjectOf(AddressFingerprints.Normal(address), ring);
+    }
+
+    private static string SubjectOf(string contact, MasterKeyRing ring) => Unregistered + ring.Fingerprint("subject", contact);
 
     private static IEnumerable<SealedContact> ContactsOf(
         string key, UnregisteredRecipient? to, string subject, KeySet keys, MasterKeyRing ring)

@@ -14,13 +14,16 @@ public static class AddressFingerprints
     /// The fingerprint of an email address, in every case and every composition of its letters; its domain may be in letters or in
     /// ASCII.
     /// </summary>
-    public static string OfEmail(this MasterKeyRing ring, string address)
+    public static string OfEmail(this MasterKeyRing ring, string address) => ring.Fingerprint("email", Normal(address));
+
+    /// <summary>An email address as it is compared.</summary>
+    public static string Normal(string address)
     {
         var composed = DomainNames.Composed(address);
         var at = composed.LastIndexOf('@');
         // The domain as it is sent to: .NET's small letters are not always those of IDNA. One without an ASCII form stays as written.
         var domain = at > 0 ? DomainNames.ToAscii(composed.AsSpan(at + 1)) : null;
-        return ring.Fingerprint("email", domain is null ? composed.ToLowerInvariant() : $"{composed[..at].ToLowerInvariant()}@{domain}");
+        return domain is null ? composed.ToLowerInvariant() : $"{composed[..at].ToLowerInvariant()}@{domain}";
     }
 
     /// <summary>The fingerprint of an address on a channel; <c>null</c> for push, whose tokens are devices, and where there is no address.</summary>

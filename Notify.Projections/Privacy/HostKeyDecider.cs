@@ -3,7 +3,8 @@ namespace Notify.Projections.Privacy;
 /// <summary>A master key as the database knows it.</summary>
 /// <param name="CheckValue">Derived from its value when a host first announced it; <c>null</c>: not recorded yet.</param>
 /// <param name="IsInUse">Whether it wraps keys of subjects, or is about to.</param>
-public sealed record KnownMasterKey(string Id, string? CheckValue, bool IsInUse);
+/// <param name="IsRetired">Whether it was replaced, and never wraps again.</param>
+public sealed record KnownMasterKey(string Id, string? CheckValue, bool IsInUse, bool IsRetired = false);
 
 /// <summary>A live host's announcement.</summary>
 /// <param name="Keys">The IDs of its master keys.</param>
@@ -19,8 +20,17 @@ public static class HostKeyDecider
     public static string? Choose(string named, IEnumerable<string> own, IReadOnlyCollection<AnnouncedHost> live)
     {
         var common = own.Where(k => live.All(h => h.Keys.Contains(k))).ToList();
-        return common.Contains(named) ? named : common.OrderBy(k => k.Length).ThenBy(k => k, StringComparer.Ordinal).LastOrDefault();
+        return common.Contains(named) ? named : Newest(common);
     }
+
+    /// <summary>The newest of some keys, by their IDs.</summary>
+    /// <returns><c>null</c> where there is none.</returns>
+    public static string? Newest(IEnumerable<string> ids) =>
+        ids.OrderBy(k => k.Length).ThenBy(k => k, StringComparer.Ordinal).LastOrDefault();
+
+    /// <summary>The IDs of a host's keys that may wrap.</summary>
+    public static IEnumerable<string> Usable(MasterKeyRing ring, IReadOnlyCollection<KnownMasterKey> known) =>
+        ring.Ids.Except(known.Where(k => k.IsRetired).Select(k => k.Id));
 
     /// <summary>Finds the reason why a host must not start.</summary>
     /// <returns><c>null</c> if it may.</returns>
@@ -29,7 +39,7 @@ public static class HostKeyDecider
         var missing = known.Where(k => k.IsInUse && !ring.Has(k.Id)).Select(k => k.Id).Order(StringComparer.Ordinal).ToList();
         if (missing.Count > 0) return Lacks(missing);
         if (FindOtherValue(ring, known, live) is { } other) return other;
-        return Choose(ring.NamedId, ring.Ids, live) is not null ? null
+        return Choose(ring.NamedId, Usable(ring, known), live) is not null ? null
             : $"Notify:MasterKeys has no key in common with {string.Join(" and ", live.Select(h => h.Name).Distinct().Order())}; "
                 + "give all hosts the same master keys";
     }
@@ -45,7 +55,8 @@ public static class HostKeyDecider
     /// <summary>The sentence about keys that are in use and that a host has not.</summary>
     public static string Lacks(IReadOnlyCollection<string> missing) =>
         $"Notify:MasterKeys lacks {string.Join(", ", missing.Select(m => $"\"{m}\""))}, which wraps keys of personal data here; "
-        + $"set {string.Join(", ", missing.Select(m => $"Notify__MasterKeys__{m}"))} as the other hosts have it, and restart this host";
+        + $"set {string.Join(", ", missing.Select(m => $"Notify__MasterKeys__{m}"))} as the other hosts have it, or share their "
+        + "Notify:KeyFolder, and restart this host";
 
     /// <summary>The sentence about a key whose value is not the one that wraps.</summary>
     public static string OtherValue(string id) =>

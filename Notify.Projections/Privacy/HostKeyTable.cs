@@ -19,11 +19,12 @@ internal static class HostKeyTable
     /// <summary>Reads every master key that was announced or is in use.</summary>
     public static async Task<List<KnownMasterKey>> KnownAsync(NpgsqlConnection connection, CancellationToken cancellation)
     {
-        await using var command = OpenDeliveryTable.Command(connection, "select id, check_value, in_use from notify.master_keys");
+        await using var command = OpenDeliveryTable.Command(
+            connection, "select id, check_value, in_use, retired_at is not null from notify.master_keys");
         await using var reader = await command.ExecuteReaderAsync(cancellation);
         var known = new List<KnownMasterKey>();
         while (await reader.ReadAsync(cancellation)) known.Add(new KnownMasterKey(reader.GetString(0), reader.IsDBNull(1) ? null
-            : reader.GetString(1), reader.GetBoolean(2)));
+            : reader.GetString(1), reader.GetBoolean(2), reader.GetBoolean(3)));
         return known;
     }
 
@@ -108,16 +109,31 @@ internal static class HostKeyTable
         await command.ExecuteNonQueryAsync(cancellation);
     }
 
-    /// <summary>Marks a key as in use. Takes no lock where it is already.</summary>
+    /// <summary>Marks a key as in use, and keeps it from being retired until the transaction ends.</summary>
+    /// <exception cref="KeyNotHeldException">It was retired: nothing may be wrapped by it any more.</exception>
     public static async Task UseAsync(NpgsqlConnection connection, string id, CancellationToken cancellation)
     {
-        await using var command = OpenDeliveryTable.Command(connection,
+        // Statements of one round trip: each sees what was committed before the lock was given.
+        await using var batch = new NpgsqlBatch(connection);
+        batch.BatchCommands.Add(KeyRotationTable.Shared(id));
+        batch.BatchCommands.Add(new NpgsqlBatchCommand(
             """
-            insert into notify.master_keys (id, in_use)
+            insert into notify.master_keys as m (id, in_use)
             select $1, true where not exists (select 1 from notify.master_keys where id = $1 and in_use)
-            on conflict (id) do update set in_use = true
-            """, id);
-        await command.ExecuteNonQueryAsync(cancellation);
+            on conflict (id) do update set in_use = true where m.retired_at is null
+            """) { Parameters = { new NpgsqlParameter { Value = id } } });
+        batch.BatchCommands.Add(new NpgsqlBatchCommand("select in_use from notify.master_keys where id = $1")
+        {
+            Parameters = { new NpgsqlParameter { Value = id } },
+        });
+        await using var reader = await batch.ExecuteReaderAsync(cancellation);
+        var isUsable = false;
+        do
+        {
+            while (await reader.ReadAsync(cancellation)) isUsable = reader.GetFieldType(0) == typeof(bool) && reader.GetBoolean(0);
+        }
+        while (await reader.NextResultAsync(cancellation));
+        if (!isUsable) throw new KeyNotHeldException(id);
     }
 
     /// <summary>Whether a key unwraps the keys that its ID wraps; true where there are none.</summary>

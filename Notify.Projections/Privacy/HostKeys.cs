@@ -25,6 +25,9 @@ public sealed class HostKeys(NpgsqlDataSource database, MasterKeyRing ring, Host
     private readonly TimeSpan silence = NotifyBus.Takeover(configuration) * 4;
     private volatile IReadOnlyList<string> missing = [];
 
+    /// <summary>How long a host may be silent before it is not waited for.</summary>
+    public TimeSpan Silence => silence;
+
     /// <summary>The master keys that are in use and that this host has not.</summary>
     public IReadOnlyList<string> Missing => missing;
 
@@ -161,6 +164,7 @@ public sealed class HostKeys(NpgsqlDataSource database, MasterKeyRing ring, Host
     /// <summary>Announces this host again, and follows a change of what the hosts have in common.</summary>
     public async Task BeatAsync(CancellationToken cancellation)
     {
+        ReadFolder();
         await using var connection = await database.OpenConnectionAsync(cancellation);
         var before = missing;
         var known = await HostKeyTable.KnownAsync(connection, cancellation);
@@ -169,7 +173,7 @@ public sealed class HostKeys(NpgsqlDataSource database, MasterKeyRing ring, Host
         await HostKeyTable.AnnounceAsync(connection, id, host.Name, ring, missing, cancellation);
         var hosts = await HostKeyTable.LiveAsync(connection, silence, cancellation);
         await FollowFormatAsync(connection, hosts, cancellation);
-        if (HostKeyDecider.Choose(ring.NamedId, ring.Ids, hosts) == ring.CurrentId) return;
+        if (HostKeyDecider.Choose(ring.NamedId, HostKeyDecider.Usable(ring, known), hosts) == ring.CurrentId) return;
 
         await using var transaction = await connection.BeginTransactionAsync(cancellation);
         await HostKeyTable.LockAsync(connection, cancellation);
@@ -177,6 +181,18 @@ public sealed class HostKeys(NpgsqlDataSource database, MasterKeyRing ring, Host
             await HostKeyTable.LiveAsync(connection, silence, cancellation), cancellation));
         await transaction.CommitAsync(cancellation);
         if (chosen != former) log.LogInformation("The master key {Key} wraps from now on.", chosen);
+    }
+
+    private void ReadFolder()
+    {
+        try
+        {
+            ring.ReadFolder();
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            log.LogWarning("Notify:KeyFolder could not be read ({Reason}); this host goes on with the keys that it has.", e.Message);
+        }
     }
 
     private async Task FollowFormatAsync(NpgsqlConnection connection, IReadOnlyList<AnnouncedHost> hosts, CancellationToken cancellation)
@@ -192,7 +208,10 @@ public sealed class HostKeys(NpgsqlDataSource database, MasterKeyRing ring, Host
     // In the lock; a key is in use before it is used.
     private async Task<string> ChooseAsync(NpgsqlConnection connection, IReadOnlyList<AnnouncedHost> hosts, CancellationToken cancellation)
     {
-        var chosen = HostKeyDecider.Choose(ring.NamedId, ring.Ids, hosts) ?? ring.CurrentId;
+        var known = await HostKeyTable.KnownAsync(connection, cancellation);
+        if (ring.Folder is not null)
+            await HostKeyTable.RecordAsync(connection, [.. ring.Ids.Select(k => (k, ring.CheckValueOf(k)))], cancellation);
+        var chosen = HostKeyDecider.Choose(ring.NamedId, HostKeyDecider.Usable(ring, known), hosts) ?? ring.CurrentId;
         await HostKeyTable.UseAsync(connection, chosen, cancellation);
         ring.Use(chosen);
         await HostKeyTable.AnnounceAsync(connection, id, host.Name, ring, missing, cancellation);

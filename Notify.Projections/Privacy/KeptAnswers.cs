@@ -55,6 +55,43 @@ public sealed class KeptAnswers(MasterKeyRing ring, TimeProvider clock)
         await command.ExecuteNonQueryAsync(cancellation);
     }
 
+    /// <summary>Encrypts every kept answer anew that another master key than the current one encrypts.</summary>
+    public async Task RewrapAsync(NpgsqlDataSource database, CancellationToken cancellation)
+    {
+        var master = ring.CurrentId;
+        while (true)
+        {
+            await using var connection = await database.OpenConnectionAsync(cancellation);
+            await using var transaction = await connection.BeginTransactionAsync(cancellation);
+            await HostKeyTable.UseAsync(connection, master, cancellation);
+            var rows = new List<(string Id, byte[] Answer, string Master)>();
+            await using (var select = OpenDeliveryTable.Command(connection,
+                """
+                select id, answer, master_key from notify.idempotency_keys where answer is not null and master_key <> $1
+                order by id limit 1000 for update
+                """, master))
+            await using (var reader = await select.ExecuteReaderAsync(cancellation))
+            {
+                while (await reader.ReadAsync(cancellation))
+                    rows.Add((reader.GetString(0), reader.GetFieldValue<byte[]>(1), reader.GetString(2)));
+            }
+
+            var anew = rows.Where(r => ring.Has(r.Master)).Select(r => (r.Id, Answer: Aead.Encrypt(
+                ring.Derive(master, Purpose), Open(r.Answer, r.Master, r.Id), Encoding.UTF8.GetBytes(r.Id)))).ToList();
+            if (anew.Count == 0) return;
+            await using var update = OpenDeliveryTable.Command(connection,
+                "update notify.idempotency_keys k set answer = t.a, master_key = $3 from unnest($1, $2) as t(i, a) where k.id = t.i",
+                anew.Select(r => r.Id).ToArray(),
+                new NpgsqlParameter
+                {
+                    Value = anew.Select(r => r.Answer).ToArray(),
+                    NpgsqlDbType = NpgsqlTypes.NpgsqlDbType.Array | NpgsqlTypes.NpgsqlDbType.Bytea,
+                }, master);
+            await update.ExecuteNonQueryAsync(cancellation);
+            await transaction.CommitAsync(cancellation);
+        }
+    }
+
     /// <summary>Drops answers that were kept long enough.</summary>
     public async Task DropAsync(NpgsqlDataSource database, CancellationToken cancellation)
     {

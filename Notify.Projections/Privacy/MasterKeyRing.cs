@@ -11,7 +11,8 @@ namespace Notify.Projections.Privacy;
 /// </summary>
 /// <remarks>
 /// Settings: <c>Notify:MasterKeys:{id}</c> (base64 of 32 bytes), <c>Notify:MasterKey</c> (the ID of the one that is to wrap; needed
-/// where there are several), <c>Notify:Pepper</c> (base64 of at least 16 bytes).
+/// where there are several), <c>Notify:KeyFolder</c> (see <see cref="KeyFolder"/>: the newest key there wraps), <c>Notify:Pepper</c>
+/// (base64 of at least 16 bytes).
 /// </remarks>
 public sealed class MasterKeyRing
 {
@@ -19,21 +20,48 @@ public sealed class MasterKeyRing
     private const int WrappedLength = 12 + 32 + 16;
     private const byte ForPlaces = 2;
 
-    private readonly Dictionary<string, byte[]> keys;
     private readonly byte[] pepper;
-    private volatile string current;
+    private readonly Dictionary<string, byte[]> settings;
+    private readonly string? setting;
+    private volatile Dictionary<string, byte[]> keys;
+    private volatile string named, current;
 
-    private MasterKeyRing(string named, Dictionary<string, byte[]> keys, byte[] pepper) =>
-        (NamedId, current, this.keys, this.pepper) = (named, named, keys, pepper);
+    private MasterKeyRing(string? setting, Dictionary<string, byte[]> settings, KeyFolder? folder, Dictionary<string, byte[]> inFolder,
+        byte[] pepper)
+    {
+        (this.setting, this.settings, Folder, this.pepper) = (setting, settings, folder, pepper);
+        (keys, named) = Join(inFolder);
+        current = named;
+    }
 
-    /// <summary>The ID of the key that is to wrap, by the configuration.</summary>
-    public string NamedId { get; }
+    /// <summary>The folder with further master keys; <c>null</c>: all are in the settings.</summary>
+    public KeyFolder? Folder { get; }
+
+    /// <summary>The ID of the key that is to wrap: the newest one in the folder, else the one that the settings name.</summary>
+    public string NamedId => named;
 
     /// <summary>The ID of the key that wraps now: the named one when every live host has it; see <see cref="HostKeys"/>.</summary>
     public string CurrentId => current;
 
     /// <summary>The form of events and rows that all live hosts read; found with the keys that they all have.</summary>
     public StoreFormat Format { get; } = new();
+
+    /// <summary>Reads the folder again: keys that are new there are had from now on, and those that are gone no more.</summary>
+    /// <exception cref="IOException">The folder cannot be read.</exception>
+    public void ReadFolder()
+    {
+        if (Folder is null) return;
+        var found = Folder.Read([]);
+        if (found.Count > 0 || settings.Count > 0) (keys, named) = Join(found);
+    }
+
+    // Newer keys have later IDs of the same length.
+    private (Dictionary<string, byte[]> Keys, string Named) Join(Dictionary<string, byte[]> inFolder)
+    {
+        var all = new Dictionary<string, byte[]>(settings, StringComparer.Ordinal);
+        foreach (var (id, key) in inFolder) all[id] = key;
+        return (all, inFolder.Count > 0 ? HostKeyDecider.Newest(inFolder.Keys)! : setting ?? named);
+    }
 
     /// <summary>Wraps with another key from now on.</summary>
     /// <param name="id">One of <see cref="Ids"/>.</param>
@@ -58,6 +86,8 @@ public sealed class MasterKeyRing
         var keys = new Dictionary<string, byte[]>();
         foreach (var section in configuration.GetSection("Notify:MasterKeys").GetChildren())
         {
+            // Taken out after the keys moved to the folder, where the environment still names it.
+            if (section.Value is "" && KeyFolder.PathOf(configuration) is not null) continue;
             if (Decode(section.Value) is { Length: 32 } key)
             {
                 if (IsUniform(key)) faults.Add(Uniform($"Notify:MasterKeys:{section.Key}"));
@@ -66,18 +96,23 @@ public sealed class MasterKeyRing
             else faults.Add($"Notify:MasterKeys:{section.Key} is not the base64 of 32 bytes; make one with: openssl rand -base64 32");
         }
 
-        if (keys.Count == 0 && faults.Count == before)
-            faults.Add("Notify:MasterKeys has no key; set Notify__MasterKeys__1 to the base64 of 32 random bytes (openssl rand -base64 32)");
+        var (folder, inFolder) = ReadFolder(configuration, faults);
+        if (keys.Count == 0 && inFolder.Count == 0 && faults.Count == before)
+        {
+            faults.Add(folder is not null ? KeyFolderEmpty(folder)
+                : "Notify:MasterKeys has no key; set Notify__MasterKeys__1 to the base64 of 32 random bytes (openssl rand -base64 32)");
+        }
+
         var named = configuration["Notify:MasterKey"] is { Length: > 0 } name ? name : keys.Count == 1 ? keys.Keys.Single() : null;
-        if (keys.Count > 0 && named is null)
+        if (keys.Count > 0 && named is null && inFolder.Count == 0)
             faults.Add($"Notify:MasterKey is missing, and there are several master keys ({string.Join(", ", keys.Keys.Order())}); "
                 + "name the one that is to wrap");
-        else if (keys.Count > 0
-            && !keys.ContainsKey(named!)) faults.Add($"Notify:MasterKey names \"{named}\", which is not among Notify:MasterKeys");
+        else if (keys.Count > 0 && named is not null && inFolder.Count == 0
+            && !keys.ContainsKey(named)) faults.Add($"Notify:MasterKey names \"{named}\", which is not among Notify:MasterKeys");
         var pepper = Decode(configuration["Notify:Pepper"]);
         if (pepper is not { Length: >= 16 }) faults.Add("Notify:Pepper is not the base64 of at least 16 bytes; make one with: openssl rand -base64 32");
         else if (IsUniform(pepper)) faults.Add(Uniform("Notify:Pepper"));
-        return faults.Count > before ? null : new MasterKeyRing(named!, keys, pepper!);
+        return faults.Count > before ? null : new MasterKeyRing(named, keys, folder, inFolder, pepper!);
     }
 
     /// <summary>Wraps a subject's key under the current master key.</summary>
@@ -86,7 +121,7 @@ public sealed class MasterKeyRing
     /// <summary>Wraps a subject's key under a master key.</summary>
     public byte[] Wrap(SubjectKey key, string masterKeyId, string subject)
     {
-        var wrapped = Aead.Encrypt(keys[masterKeyId], key.Bytes, AssociatedOf(subject, key.IsForPlaces));
+        var wrapped = Aead.Encrypt(KeyOf(masterKeyId), key.Bytes, AssociatedOf(subject, key.IsForPlaces));
         return key.IsForPlaces ? [ForPlaces, .. wrapped] : wrapped;
     }
 
@@ -107,7 +142,11 @@ public sealed class MasterKeyRing
 
     /// <summary>A key of 32 bytes that follows from a master key (HKDF-SHA-256, RFC 5869), for one purpose alone.</summary>
     /// <param name="masterKeyId">One of <see cref="Ids"/>.</param>
-    public byte[] Derive(string masterKeyId, string purpose) => HKDF.DeriveKey(HashAlgorithmName.SHA256, keys[masterKeyId], 32, info: Encoding.UTF8.GetBytes(purpose));
+    /// <exception cref="KeyNotHeldException">This host has not the key any more.</exception>
+    public byte[] Derive(string masterKeyId, string purpose) =>
+        HKDF.DeriveKey(HashAlgorithmName.SHA256, KeyOf(masterKeyId), 32, info: Encoding.UTF8.GetBytes(purpose));
+
+    private byte[] KeyOf(string id) => keys.TryGetValue(id, out var key) ? key : throw new KeyNotHeldException(id);
 
     /// <summary>
     /// A keyed hash, HMAC-SHA-256 in base64url: it shows whether two texts are the same, and nothing else without the pepper.
@@ -128,6 +167,29 @@ public sealed class MasterKeyRing
     /// <summary>The reference of a user (<see cref="Domain.Recipients.UserRef"/>), from the ID that callers know them by.</summary>
     /// <remarks>Callers ask <see cref="UserReferences"/>, which knows users from before too.</remarks>
     public string UserRefOf(string userId) => UserRef.Mark + Fingerprint("user", userId)[..UserRef.Length];
+
+    private static (KeyFolder? Folder, Dictionary<string, byte[]> Keys) ReadFolder(
+        IConfiguration configuration, ICollection<string> faults)
+    {
+        if (KeyFolder.PathOf(configuration) is not { } path) return (null, []);
+        try
+        {
+            var folder = new KeyFolder(path);
+            return (folder, folder.Read(faults));
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            faults.Add($"Notify:KeyFolder is \"{path}\", which cannot be read ({e.Message}); make the folder, for the hosts' user alone");
+            return (null, []);
+        }
+    }
+
+    private static string KeyFolderEmpty(KeyFolder folder) =>
+        $"Notify:KeyFolder is \"{folder.Path}\", which has no key, and Notify:MasterKeys has none; put the keys back from a copy. "
+        + $"For a new installation make the first: (umask 077 && openssl rand -base64 32 > {folder.Path}/k00000000000000.key)";
+
+    /// <summary>The key in a text, base64 of 32 bytes that are not all the same; <c>null</c>: there is none.</summary>
+    internal static byte[]? DecodeKey(string? base64) => Decode(base64) is { Length: 32 } key && !IsUniform(key) ? key : null;
 
     // Zeros, for the most part: a placeholder that was never filled in.
     private static bool IsUniform(byte[] key) => !key.AsSpan().ContainsAnyExcept(key[0]);

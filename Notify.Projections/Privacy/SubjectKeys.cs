@@ -24,6 +24,15 @@ public sealed class SubjectKeys(MasterKeyRing ring, TimeProvider clock)
     // Two indexes, one of them most often empty.
     private const string Replaced = "subject = any($1) and erased_at = 'infinity'";
 
+    // With the statement that reads the keys: acceptance takes no further round trip.
+    private const string NoteAliases =
+        """
+        with noted as (
+            insert into notify.subject_aliases (alias, subject)
+            select a, s from unnest($2, $3) as t(a, s) order by a, s on conflict do nothing)
+
+        """;
+
     /// <summary>
     /// The keys of subjects, and current ones made where there are none. A subject whose key this host cannot unwrap keeps it. Keys that
     /// were replaced are among them, and only open.
@@ -31,14 +40,16 @@ public sealed class SubjectKeys(MasterKeyRing ring, TimeProvider clock)
     /// <remarks>Makes keys in the connection's transaction, in the order of the subjects, so that racing callers do not lock each other out.</remarks>
     /// <param name="userIds">The IDs by which callers know users, by subject, as far as they are at hand: kept encrypted with the
     /// key.</param>
+    /// <param name="aliases">Further addresses of these subjects, to be noted with the first statement; see docs/adr/0011.</param>
     public async Task<KeySet> CurrentAsync(
         NpgsqlConnection connection, IEnumerable<string> subjects, CancellationToken cancellation,
-        IReadOnlyDictionary<string, string>? userIds = null)
+        IReadOnlyDictionary<string, string>? userIds = null,
+        IReadOnlyCollection<(string Alias, string Subject)>? aliases = null)
     {
         var wanted = subjects.Distinct().Order(StringComparer.Ordinal).ToArray();
         var set = new KeySet(ring);
         if (wanted.Length == 0) return set;
-        await ReadAsync(connection, set, wanted, cancellation, Current, Replaced);
+        await ReadAsync(connection, set, wanted, aliases ?? [], cancellation, Current, Replaced);
         var missing = wanted.Where(s => !set.HasCurrent(s) && !set.IsLocked(s)).ToArray();
         if (missing.Length > 0)
         {
@@ -168,6 +179,7 @@ public sealed class SubjectKeys(MasterKeyRing ring, TimeProvider clock)
         {
             await using var connection = await database.OpenConnectionAsync(cancellation);
             await using var transaction = await connection.BeginTransactionAsync(cancellation);
+            await HostKeyTable.UseAsync(connection, master, cancellation);
             var rows = new List<(long Id, string Subject, byte[] Wrapped, string Master)>();
             await using (var select = new NpgsqlCommand(
                 "select id, subject, wrapped, master_key from notify.subject_keys where wrapped is not null and master_key <> $1 order by id limit 1000 for update", connection))
@@ -191,14 +203,25 @@ public sealed class SubjectKeys(MasterKeyRing ring, TimeProvider clock)
         }
     }
 
+    private static Task ReadAsync<T>(
+        NpgsqlConnection connection, KeySet set, T[] parameter, CancellationToken cancellation, params string[] places) =>
+        ReadAsync(connection, set, parameter, [], cancellation, places);
+
     private static async Task ReadAsync<T>(
-        NpgsqlConnection connection, KeySet set, T[] parameter, CancellationToken cancellation, params string[] places)
+        NpgsqlConnection connection, KeySet set, T[] parameter, IReadOnlyCollection<(string Alias, string Subject)> aliases,
+        CancellationToken cancellation, params string[] places)
     {
         await using var command = new NpgsqlCommand(
-            string.Join(" union all ", places.Select(p =>
+            (aliases.Count > 0 ? NoteAliases : "") + string.Join(" union all ", places.Select(p =>
                 "select id, subject, wrapped, master_key, erased_at is null, sealed_user_id is not null "
                 + $"from notify.subject_keys where {p}")), connection);
         command.Parameters.Add(new NpgsqlParameter { Value = parameter });
+        if (aliases.Count > 0)
+        {
+            command.Parameters.Add(new NpgsqlParameter { Value = aliases.Select(a => a.Alias).ToArray() });
+            command.Parameters.Add(new NpgsqlParameter { Value = aliases.Select(a => a.Subject).ToArray() });
+        }
+
         await using var reader = await command.ExecuteReaderAsync(cancellation);
         while (await reader.ReadAsync(cancellation))
         {
@@ -256,6 +279,9 @@ public sealed class KeySet(MasterKeyRing ring)
 
     /// <summary>Whether the subject has a key.</summary>
     public bool HasCurrent(string subject) => current.ContainsKey(subject);
+
+    /// <summary>The subject of the key that encrypted a text; <c>null</c> where it was erased or this host cannot unwrap it.</summary>
+    public string? SubjectOf(Sealed text) => byId.TryGetValue(text.KeyId, out var entry) ? entry.Subject : null;
 
     /// <summary>Whether a text can be decrypted. If not, it was erased, unless <see cref="IsLocked(Sealed)"/>.</summary>
     public bool Has(Sealed text) => byId.ContainsKey(text.KeyId);

@@ -129,7 +129,8 @@ public static class NotifyStore
         options.Projections.Add(new TopicProjection(), ProjectionLifecycle.Inline);
         // A snapshot's version is its stream's, read from its column: at the append it is not known yet.
         options.Schema.For<Recipient>().Metadata(m => m.Revision.MapTo(r => r.Version))
-            .IgnoreIndex(AddressWordsReader.EmailIndex).IgnoreIndex(AddressWordsReader.PhoneIndex);
+            .IgnoreIndex(AddressWordsReader.EmailIndex).IgnoreIndex(AddressWordsReader.PhoneIndex)
+            .IgnoreIndex("recipients_having_email").IgnoreIndex("recipients_having_phone");
         options.Schema.For<Category>().Metadata(m => m.Revision.MapTo(c => c.Version));
         // Large pages, looked for twice a second: under load most of a notification's events then meet in one page, and its
         // view is written once instead of once an event.
@@ -171,6 +172,7 @@ public static class NotifyStore
         typeof(ClientRegistered), typeof(SecretIssued), typeof(SecretRevoked), typeof(ClientDisabled), typeof(ClientPowersChanged),
         typeof(AccessRecorded), typeof(AddressOptedOut), typeof(AddressOptedIn),
         typeof(DataKeyRotationStarted), typeof(DataKeysRotated),
+        typeof(PersonErased), typeof(MasterKeyRetired), typeof(MasterKeyDestroyed),
         typeof(CircuitOpened), typeof(CircuitHalfOpened), typeof(CircuitClosed), typeof(ProviderWeightChanged),
     ];
 }

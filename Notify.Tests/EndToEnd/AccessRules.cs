@@ -34,6 +34,7 @@ public sealed partial class AccessRules : SystemTest
         ["PutUser"] = new("recipients", false),
         ["GetUser"] = new("recipients", true),
         ["EraseUser"] = new("recipients", false),
+        ["ErasePerson"] = new("recipients", false),
         ["ImportUsers"] = new("recipients", false),
         ["RegisterDevice"] = new("recipients", false, "devices"),
         ["RemoveDevice"] = new("recipients", false, "devices"),

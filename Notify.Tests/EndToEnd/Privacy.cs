@@ -54,14 +54,19 @@ public sealed class Privacy(KnobSystem knobs) : KnobTest(knobs)
         await SearchAsync("dispatched");
 
         // and then the person is erased while one more is to be tried again:
-        await Sandbox.KnobsAsync("twilio", new { errorRate = 1, errorStatus = 503, retryAfterSeconds = 1 });
+        await Sandbox.KnobsAsync("twilio", new { errorRate = 1, errorStatus = 503, retryAfterSeconds = 5 });
+        var unregistered = new JsonObject { ["phone"] = toPhone, ["email"] = toEmail };
         (await Client.SendAsync(With(With(Request("last"), "userId", userId), "channels", new JsonArray("sms")))).Is(202);
-        await Eventually.Becomes(() => Client.StateAsync($"{mark}-last"), s => s.On("sms").Status == "deferred", "it waits");
+        (await Client.SendAsync(With(With(Request("last-to"), "to", unregistered), "channels", new JsonArray("sms")))).Is(202);
+        foreach (var id in new[] { $"{mark}-last", $"{mark}-last-to" })
+            await Eventually.Becomes(() => Client.StateAsync(id), s => s.On("sms").Status == "deferred", "it waits");
         (await Client.DeleteAsync($"/v1/users/{userId}")).Is(204);
+        Assert.Equal("1", (await Client.PostAsync("/v1/erasures", new { email = toEmail })).Is(200)["keys"]);
         await Sandbox.BehaveAsync();
 
         // Then it is not sent any more, nothing of theirs can be read, and the key to it is gone;
         Assert.Equal("Erased", (await Client.BecomesAsync($"{mark}-last", "suppressed")).On("sms").Reason);
+        Assert.Equal("Erased", (await Client.BecomesAsync($"{mark}-last-to", "suppressed")).On("sms").Reason);
         await SearchAsync("erased");
         Assert.Equal(0, await Installation.ScalarAsync<long>(
             "select count(*) from notify.subject_keys where subject = $1 and wrapped is not null", UserRefs.KeyOf(userId)));

@@ -1,14 +1,20 @@
 # shellcheck shell=bash
 # The hosts: their environment, their database, their start and their end.
 
-# The master key and the pepper, made once, before there are data.
+# The first master key and the pepper, made once, before there are data. Later keys are made by rotations, in the same folder.
 secrets() {
   local line
   if [ ! -f "$HOME_DIR/secrets.env" ]; then
-    [ ! -e "$HOME_DIR/pg/data" ] || [ -n "${Notify__MasterKeys__1:-}" ] ||
+    [ ! -e "$HOME_DIR/pg/data" ] || [ -n "${Notify__Pepper:-}" ] ||
       die "$HOME_DIR/secrets.env is gone, and without it the data cannot be read: put it back from a copy, or ./notify reset to begin anew (deletes the data)"
-    (umask 077 && printf 'Notify__MasterKeys__1=%s\nNotify__Pepper=%s\n' "$(random_base64 32)" "$(random_base64 32)" >"$HOME_DIR/secrets.env")
+    (umask 077 && mkdir -p "$HOME_DIR/keys" && printf 'Notify__Pepper=%s\n' "$(random_base64 32)" >"$HOME_DIR/secrets.env.new")
+    if ! is_set Notify__MasterKeys__; then
+      (umask 077 && printf '%s\n' "$(random_base64 32)" >"$HOME_DIR/keys/k00000000000000.key")
+    fi
+    mv "$HOME_DIR/secrets.env.new" "$HOME_DIR/secrets.env"
   fi
+  (umask 077 && mkdir -p "$HOME_DIR/keys")
+  default Notify__KeyFolder "$HOME_DIR/keys"
   while read -r line; do default "${line%%=*}" "${line#*=}"; done <"$HOME_DIR/secrets.env"
 }
 

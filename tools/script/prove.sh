@@ -22,6 +22,10 @@ with_database() {
   exit $code
 }
 
+rotate_keys() { with_database rotate-keys; }
+
+erasures() { with_database erasures "$@"; }
+
 # From the store alone: PostgreSQL is started for as long as it takes, if it does not run.
 replay() { with_database replay "$@"; }
 

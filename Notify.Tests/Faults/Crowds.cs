@@ -165,7 +165,8 @@ public sealed class Crowds : SystemTest
 }
 
 /// <summary>Runs while nothing else does.</summary>
-[CollectionDefinition(Name, DisableParallelization = true)]
+[CollectionDefinition(Name)]
+[Trait("Category", "Apart")]
 public sealed class CrowdCollection
 {
     public const string Name = "Crowds";

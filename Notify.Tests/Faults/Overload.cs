@@ -5,8 +5,9 @@ using Npgsql;
 
 namespace Notify.Tests.Faults;
 
-/// <summary>A system whose acceptance is blocked or flooded: its tests run one after the other, while nothing else runs.</summary>
-[CollectionDefinition(Name, DisableParallelization = true)]
+/// <summary>A system whose acceptance is blocked or flooded: its tests run one after the other.</summary>
+[CollectionDefinition(Name)]
+[Trait("Category", "Apart")]
 public sealed class OverloadCollection : ICollectionFixture<OverloadSystem>
 {
     public const string Name = "Overload";

@@ -91,7 +91,7 @@ public abstract class PausedDispatch(NotifySystem system) : SpineTest(system)
 }
 
 /// <summary>With messages in PostgreSQL.</summary>
-[Collection(FaultCollection.Name)]
+[Collection(SpineCollection.Name)]
 [Trait("Category", "Faults")]
 public sealed class PausedDispatchOnPostgres(FaultSystem faults) : PausedDispatch(faults.System);
 

@@ -168,7 +168,7 @@ public abstract class SpineDetails(NotifySystem system) : SpineTest(system)
 }
 
 /// <summary>With messages in PostgreSQL.</summary>
-[Collection(FaultCollection.Name)]
+[Collection(SpineCollection.Name)]
 [Trait("Category", "Faults")]
 public sealed class SpineDetailsOnPostgres(FaultSystem faults) : SpineDetails(faults.System);
 

@@ -4,7 +4,7 @@ using Notify.Tests.Support;
 namespace Notify.Tests.Spine;
 
 /// <summary>The spine, with messages in PostgreSQL.</summary>
-[Collection(FaultCollection.Name)]
+[Collection(SpineCollection.Name)]
 [Trait("Category", "Faults")]
 public sealed class SpineOnPostgres(FaultSystem faults) : Spine(faults.System)
 {

@@ -1,7 +1,8 @@
 namespace Notify.Tests.Support;
 
-/// <summary>A system whose providers' knobs are turned: its tests run one after the other, while nothing else runs.</summary>
-[CollectionDefinition(Name, DisableParallelization = true)]
+/// <summary>A system whose providers' knobs are turned: its tests run one after the other.</summary>
+[CollectionDefinition(Name)]
+[Trait("Category", "Apart")]
 public sealed class KnobCollection : ICollectionFixture<KnobSystem>
 {
     public const string Name = "Knobs";
@@ -40,19 +41,31 @@ public abstract class KnobTest(KnobSystem knobs) : SystemTest
     }
 }
 
-/// <summary>A system whose hosts and PostgreSQL are killed: its tests run one after the other, while nothing else runs.</summary>
-[CollectionDefinition(Name, DisableParallelization = true)]
+/// <summary>A system whose hosts and PostgreSQL are killed: its tests run one after the other.</summary>
+[CollectionDefinition(Name)]
+[Trait("Category", "Apart")]
 public sealed class FaultCollection : ICollectionFixture<FaultSystem>
 {
     public const string Name = "Faults";
 }
 
-/// <summary>The system of <see cref="FaultCollection"/>: its PostgreSQL is its own.</summary>
+/// <summary>A second one, for the spine's tests on PostgreSQL.</summary>
+[CollectionDefinition(Name)]
+[Trait("Category", "Apart")]
+public sealed class SpineCollection : ICollectionFixture<FaultSystem>
+{
+    public const string Name = "Spine";
+}
+
+/// <summary>The system of a collection of faults: its PostgreSQL is its own.</summary>
 public sealed class FaultSystem : IAsyncLifetime
 {
+    private static int systems;
+
     public NotifySystem System { get; private set; } = null!;
 
-    public async ValueTask InitializeAsync() => System = await NotifySystem.StartAsync("faults", new([NotifySystem.UsualAcceptTimeout]), ownCluster: true);
+    public async ValueTask InitializeAsync() => System = await NotifySystem.StartAsync(
+        $"faults{Interlocked.Increment(ref systems)}", new([NotifySystem.UsualAcceptTimeout]), ownCluster: true);
 
     public ValueTask DisposeAsync() => System?.DisposeAsync() ?? ValueTask.CompletedTask;
 }
@@ -78,7 +91,8 @@ public abstract class FaultTest(FaultSystem faults) : SystemTest
 }
 
 /// <summary>A system that sends to crowds and whose hosts are killed meanwhile. Its projections delay no other tests.</summary>
-[CollectionDefinition(Name, DisableParallelization = true)]
+[CollectionDefinition(Name)]
+[Trait("Category", "Apart")]
 public sealed class BroadcastCollection : ICollectionFixture<BroadcastSystem>
 {
     public const string Name = "Broadcasts";
@@ -178,8 +192,9 @@ public abstract class CrowdTest(BroadcastSystem broadcasts) : SystemTest
     }
 }
 
-/// <summary>A system whose messages RabbitMQ carries, and whose broker is killed: its tests run one after the other, while nothing else runs.</summary>
-[CollectionDefinition(Name, DisableParallelization = true)]
+/// <summary>A system whose messages RabbitMQ carries, and whose broker is killed: its tests run one after the other.</summary>
+[CollectionDefinition(Name)]
+[Trait("Category", "Apart")]
 public sealed class BrokerCollection : ICollectionFixture<BrokerSystem>
 {
     public const string Name = "Broker";
@@ -205,8 +220,9 @@ public sealed class BrokerSystem : IAsyncLifetime
     }
 }
 
-/// <summary>A system with Redis as its cache's second level, and two hosts of each kind: its tests run one after the other, while nothing else runs.</summary>
-[CollectionDefinition(Name, DisableParallelization = true)]
+/// <summary>A system with Redis as its cache's second level, and two hosts of each kind: its tests run one after the other.</summary>
+[CollectionDefinition(Name)]
+[Trait("Category", "Apart")]
 public sealed class CacheCollection : ICollectionFixture<CacheSystem>
 {
     public const string Name = "Cache";

@@ -33,14 +33,21 @@ using Wolverine.Marten;
 
 const string Name = "notify-api";
 var command = args.FirstOrDefault(a => !a.StartsWith('-'));
-if (command == "health") return await HealthCommand.RunAsync(Name, args, "http://127.0.0.1:5080");
-if (command == "templates") return await TemplatesCommand.RunAsync(args[1..]);
-if (command == "import") return await ImportCommand.RunAsync(args[1..]);
+if (command == "health")
+    return await HealthCommand.RunAsync(Name, args, "http://127.0.0.1:5080");
+if (command == "templates")
+    return await TemplatesCommand.RunAsync(args[1..]);
+if (command == "import")
+    return await ImportCommand.RunAsync(args[1..]);
 var builder = NotifyHost.CreateBuilder(Name, "http://127.0.0.1:5080", args, out var faults);
-if (command is not (null or "migrate" or "codegen" or "create-client" or "routes")) faults.Add($"\"{command}\" is not a command; there are migrate, codegen, create-client, routes, templates, import and health");
+if (command is not (null or "migrate" or "codegen" or "create-client" or "routes"))
+    faults.Add($"\"{command}\" is not a command; there are migrate, codegen, create-client, routes, templates, import and health");
 var acceptLimit = builder.Configuration.GetSection("Notify:AcceptLimit").Read<AcceptLimitOptions>(faults);
 acceptLimit.Check("Notify:AcceptLimit", faults);
-var sms = builder.Configuration.GetSection("Notify:Sms").Read<SmsLimits>(faults) with { PublicUrl = builder.Configuration.PublicUrl().AbsoluteUri.TrimEnd('/') };
+var sms = builder.Configuration.GetSection("Notify:Sms").Read<SmsLimits>(faults) with
+{
+    PublicUrl = builder.Configuration.PublicUrl().AbsoluteUri.TrimEnd('/'),
+};
 sms.Check("Notify:Sms", faults);
 var accept = builder.Configuration.GetSection("Notify:Accept").Read<AcceptOptions>(faults);
 accept.Check("Notify:Accept", faults);
@@ -49,19 +56,25 @@ requestLimit.Check("Notify:RequestLimit", faults);
 var publicLimit = AddressLimit.Read(builder.Configuration, PublicLimit.Section, PublicLimit.Default, faults);
 var appOrigins = AppOrigins.Read(builder.Configuration, faults);
 var sandbox = SandboxSettings.Read(builder.Configuration, faults);
-if (faults.Report()) return NotifyHost.WrongConfiguration;
+if (faults.Report())
+    return NotifyHost.WrongConfiguration;
 
 // RequestBody has limits of its own and answers as soon as one is exceeded. The rest of the caller's body is then read and
 // discarded, up to this limit, so that the caller receives the answer and no broken connection.
 builder.WebHost.ConfigureKestrel(k => k.Limits.MaxRequestBodySize = 8 * RequestBody.MaxBatchBytes);
 var limits = command is null ? new ConnectionLimits(Name, Guid.NewGuid(), NotifyBus.Takeover(builder.Configuration)) : null;
-builder.Services.AddNotifyStore(
-    command == "migrate" ? builder.Configuration.OwnersDatabase() : builder.Configuration.Database(),
-    mayCreate: command == "migrate", limits: limits, reads: command is null).IntegrateWithWolverine(m =>
-{
-    m.MessageStorageSchemaName = "api_messages";
-    m.TransportSchemaName = NotifyBus.QueueSchema;
-});
+builder
+    .Services.AddNotifyStore(
+        command == "migrate" ? builder.Configuration.OwnersDatabase() : builder.Configuration.Database(),
+        mayCreate: command == "migrate",
+        limits: limits,
+        reads: command is null
+    )
+    .IntegrateWithWolverine(m =>
+    {
+        m.MessageStorageSchemaName = "api_messages";
+        m.TransportSchemaName = NotifyBus.QueueSchema;
+    });
 builder.Host.UseWolverine(o =>
 {
     NotifyBus.Configure(o, Name, builder.Configuration, mayCreate: command == "migrate");
@@ -69,28 +82,50 @@ builder.Host.UseWolverine(o =>
 });
 builder.Services.AddSingleton(sms).AddSingleton<DeliveryTokens>().AddSingleton<Unsubscribing>().AddSingleton<Engaging>();
 builder.Services.AddSingleton(acceptLimit).AddSingleton<AcceptLimit>().AddSingleton<ApiHosts>();
-builder.Services.AddSingleton<NotificationIntake>().AddSingleton<AudienceDetails>().AddSingleton<Acceptance>().AddSingleton<TemplateBook>().AddSingleton<TemplateRequests>().AddSingleton<TokenKeys>().AddSingleton<Callers>();
-builder.Services.AddSingleton(requestLimit).AddSingleton<RequestLimit>().AddSingleton<DeviceChallenge>().AddSingleton<AppRules>()
+builder
+    .Services.AddSingleton<NotificationIntake>()
+    .AddSingleton<AudienceDetails>()
+    .AddSingleton<Acceptance>()
+    .AddSingleton<TemplateBook>()
+    .AddSingleton<TemplateRequests>()
+    .AddSingleton<TokenKeys>()
+    .AddSingleton<Callers>();
+builder
+    .Services.AddSingleton(requestLimit)
+    .AddSingleton<RequestLimit>()
+    .AddSingleton<DeviceChallenge>()
+    .AddSingleton<AppRules>()
     .AddSingleton<Refusals>()
-    .AddSingleton<AccessLog>().AddSingleton<AccessControl>();
+    .AddSingleton<AccessLog>()
+    .AddSingleton<AccessControl>();
 builder.Services.AddSingleton<SecretUses>().AddSingleton<KeptAnswers>().AddSingleton<IdempotentRequests>().AddSingleton<SecretRotator>();
 builder.Services.AddErasures(builder.Configuration).AddSingleton<QueueActivity>();
-builder.Services
-    .AddSingleton(s => new QueueBacklogReader(s.GetRequiredService<ReadDatabase>().Source, s.GetRequiredService<TimeProvider>()))
+builder
+    .Services.AddSingleton(s => new QueueBacklogReader(s.GetRequiredService<ReadDatabase>().Source, s.GetRequiredService<TimeProvider>()))
     .AddSingleton(s => new ProviderHealthReader(s.GetRequiredService<ReadDatabase>().Source, s.GetRequiredService<TimeProvider>()));
+
 // What Dispatch may call, a device may be registered with.
-builder.Services.AddSingleton(sandbox)
+builder
+    .Services.AddSingleton(sandbox)
     .AddSingleton(new OutboundGuard(sandbox.AllowsPrivateNetworks(builder.Configuration), inside: sandbox.Url))
-    .AddSingleton<RegisterDeviceValidator>().AddSingleton<ImportUserValidator>().AddSingleton<RecipientImport>().AddSingleton<RequestNotificationValidator>().AddSingleton<RequestBroadcastValidator>();
+    .AddSingleton<RegisterDeviceValidator>()
+    .AddSingleton<ImportUserValidator>()
+    .AddSingleton<RecipientImport>()
+    .AddSingleton<RequestNotificationValidator>()
+    .AddSingleton<RequestBroadcastValidator>();
 builder.Services.AddSingleton(accept).AddSingleton<BodyBudget>();
 builder.Services.AddHealthChecks().AddCheck<AcceptanceHealth>("acceptance", tags: ["ready"]);
 builder.Services.AddExceptionHandler<ProblemHandler>().AddCors(appOrigins.Configure);
 builder.Services.ConfigureHttpJsonOptions(o => NotifyJson.Configure(o.SerializerOptions).NumberHandling = JsonNumberHandling.Strict);
 builder.Services.AddOpenApi(ReferenceDocument.Name, ApiReference.Configure).AddSingleton<ReferenceDocument>().AddPublicLimit(publicLimit);
 if (command is null)
-    builder.Services.AddDatabaseMonitoring().AddHostedService(s => s.GetRequiredService<QueueActivity>())
-        .AddHostedService(s => s.GetRequiredService<ApiHosts>()).AddHostedService(s => s.GetRequiredService<SecretUses>())
-        .AddOutboxSweep("api_messages").AddStaleLeaderMonitor("api_messages", builder.Configuration);
+    builder
+        .Services.AddDatabaseMonitoring()
+        .AddHostedService(s => s.GetRequiredService<QueueActivity>())
+        .AddHostedService(s => s.GetRequiredService<ApiHosts>())
+        .AddHostedService(s => s.GetRequiredService<SecretUses>())
+        .AddOutboxSweep("api_messages")
+        .AddStaleLeaderMonitor("api_messages", builder.Configuration);
 
 var app = builder.Build();
 switch (command)
@@ -101,7 +136,10 @@ switch (command)
         return await app.RunJasperFxCommands(args);
     case "create-client":
         return await NotifyHost.RunWithSecretsAsync(
-            app.Services, Name, () => ClientEndpoints.CreateFromCommandLineAsync(app.Services, app.Configuration));
+            app.Services,
+            Name,
+            () => ClientEndpoints.CreateFromCommandLineAsync(app.Services, app.Configuration)
+        );
 }
 
 var edge = app.Services.GetRequiredService<HttpEdge>();
@@ -110,8 +148,17 @@ app.UseExceptionHandler(_ => { });
 app.UseStatusCodePages(async c =>
 {
     var status = c.HttpContext.Response.StatusCode;
-    await Problem.Of(status, status == 404 ? "no_such_path" : status == 405 ? "method_not_allowed" : "bad_request",
-        status == 404 ? "There is nothing at this address. See /openapi/v1.json for what there is." : "The request cannot be answered like this. See /openapi/v1.json for how to ask.").ExecuteAsync(c.HttpContext);
+    await Problem
+        .Of(
+            status,
+            status == 404 ? "no_such_path"
+                : status == 405 ? "method_not_allowed"
+                : "bad_request",
+            status == 404
+                ? "There is nothing at this address. See /openapi/v1.json for what there is."
+                : "The request cannot be answered like this. See /openapi/v1.json for how to ask."
+        )
+        .ExecuteAsync(c.HttpContext);
 });
 edge.UseManagement(app);
 app.UseCors();
@@ -160,5 +207,8 @@ TrackingEndpoints.Map(app);
 if (sandbox.TakesLive && command is null)
     app.Logger.LogWarning(
         "{Switch} is on: live clients' sends go to the sandbox on lanes without a provider. Switch it off before you send for real.",
-        SandboxSettings.Switch);
-return command == "routes" ? Routes.Print(app, Console.Out) : await NotifyHost.RunAsync(app, Name, () => NotifyHost.CheckTransportAsync(app, mayBeAway: true));
+        SandboxSettings.Switch
+    );
+return command == "routes"
+    ? Routes.Print(app, Console.Out)
+    : await NotifyHost.RunAsync(app, Name, () => NotifyHost.CheckTransportAsync(app, mayBeAway: true));

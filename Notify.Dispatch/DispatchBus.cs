@@ -20,12 +20,15 @@ public static class DispatchBus
         options.Discovery.IncludeType(typeof(DispatchDeliveriesHandler));
         options.ApplicationAssembly = typeof(DispatchBus).Assembly;
 
-        if (configuration.Transport() == NotifyTransport.Postgres) ListenToPostgres(options);
-        else if (!mayCreate) ListenToRabbitMq(options, configuration.ReadBroker([])!);
+        if (configuration.Transport() == NotifyTransport.Postgres)
+            ListenToPostgres(options);
+        else if (!mayCreate)
+            ListenToRabbitMq(options, configuration.ReadBroker([])!);
     }
 
     // A message mostly waits; how much is in flight, the lane's gate decides.
-    private const int ParallelMessages = 16, MessagesAtOnce = 50;
+    private const int ParallelMessages = 16,
+        MessagesAtOnce = 50;
 
     // Messages are wake-ups (see ReadyDeliveryProcessor): they are kept in memory, and a durable inbox would cost two writes each.
     private static readonly BufferingLimits Buffered = new(200, 100);
@@ -34,7 +37,8 @@ public static class DispatchBus
     {
         foreach (var queue in DeliveryQueue.All)
         {
-            options.ListenToPostgresqlQueue(queue.Name)
+            options
+                .ListenToPostgresqlQueue(queue.Name)
                 .BufferedInMemory(Buffered)
                 .MaximumMessagesToReceive(MessagesAtOnce)
                 .MaximumParallelMessages(ParallelMessages)
@@ -47,24 +51,29 @@ public static class DispatchBus
     // prefetch count bounds only how many messages arrive at once.
     private static void ListenToRabbitMq(WolverineOptions options, Uri broker)
     {
-        options.UseRabbitMq(f =>
-        {
-            var ours = RabbitMqBroker.Factory(broker, "notify-dispatch");
-            f.Uri = broker;
-            f.ClientProvidedName = ours.ClientProvidedName;
-            f.NetworkRecoveryInterval = ours.NetworkRecoveryInterval;
-            f.RequestedHeartbeat = ours.RequestedHeartbeat;
-            f.RequestedConnectionTimeout = ours.RequestedConnectionTimeout;
-            f.ContinuationTimeout = ours.ContinuationTimeout;
-        }).DisableDeadLetterQueueing().DisableSystemRequestReplyQueueDeclaration().ConfigureChannelCreation(c =>
-        {
-            // What Wolverine itself puts back into a queue is confirmed, too.
-            c.PublisherConfirmationsEnabled = true;
-            c.PublisherConfirmationTrackingEnabled = true;
-        });
+        options
+            .UseRabbitMq(f =>
+            {
+                var ours = RabbitMqBroker.Factory(broker, "notify-dispatch");
+                f.Uri = broker;
+                f.ClientProvidedName = ours.ClientProvidedName;
+                f.NetworkRecoveryInterval = ours.NetworkRecoveryInterval;
+                f.RequestedHeartbeat = ours.RequestedHeartbeat;
+                f.RequestedConnectionTimeout = ours.RequestedConnectionTimeout;
+                f.ContinuationTimeout = ours.ContinuationTimeout;
+            })
+            .DisableDeadLetterQueueing()
+            .DisableSystemRequestReplyQueueDeclaration()
+            .ConfigureChannelCreation(c =>
+            {
+                // What Wolverine itself puts back into a queue is confirmed, too.
+                c.PublisherConfirmationsEnabled = true;
+                c.PublisherConfirmationTrackingEnabled = true;
+            });
         foreach (var queue in DeliveryQueue.All)
         {
-            options.ListenToRabbitQueue(RabbitMqBroker.QueueName(queue))
+            options
+                .ListenToRabbitQueue(RabbitMqBroker.QueueName(queue))
                 .BufferedInMemory(Buffered)
                 .PreFetchCount(2 * MessagesAtOnce)
                 .MaximumMessagesToReceive(MessagesAtOnce)

@@ -9,7 +9,8 @@ namespace Notify.Dispatch;
 /// Checks that this host listens to every queue of the broker. Wolverine listens again by itself when the broker returns. It does
 /// not detect a queue that was deleted and made anew, or one that was not yet there when the broker came back.
 /// </summary>
-public sealed class ListenerWatch(IWolverineRuntime runtime, RabbitMqBroker broker, TimeProvider clock, ILogger<ListenerWatch> log) : BackgroundService
+public sealed class ListenerWatch(IWolverineRuntime runtime, RabbitMqBroker broker, TimeProvider clock, ILogger<ListenerWatch> log)
+    : BackgroundService
 {
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(3);
 
@@ -27,7 +28,8 @@ public sealed class ListenerWatch(IWolverineRuntime runtime, RabbitMqBroker brok
             {
                 var consumers = await broker.ConsumersAsync(stoppingToken);
                 deserted = consumers.Where(q => q.Value is 0).ToDictionary(q => q.Key, q => deserted.GetValueOrDefault(q.Key) + 1);
-                foreach (var queue in deserted.Where(d => d.Value >= Patience).Select(d => d.Key)) await ListenAgainAsync(queue);
+                foreach (var queue in deserted.Where(d => d.Value >= Patience).Select(d => d.Key))
+                    await ListenAgainAsync(queue);
             }
 #pragma warning disable CA1031 // The broker is away, or goes away again: it has its own log line and health check, and the next look comes.
             catch (Exception)
@@ -41,7 +43,8 @@ public sealed class ListenerWatch(IWolverineRuntime runtime, RabbitMqBroker brok
     private async Task ListenAgainAsync(DeliveryQueue queue)
     {
         var name = RabbitMqBroker.QueueName(queue);
-        if (runtime.Endpoints.ActiveListeners().FirstOrDefault(l => l.Endpoint.EndpointName == name) is not { } listener) return;
+        if (runtime.Endpoints.ActiveListeners().FirstOrDefault(l => l.Endpoint.EndpointName == name) is not { } listener)
+            return;
         log.LogWarning("Nobody listens to {Queue}; this host tries again to.", name);
         try
         {

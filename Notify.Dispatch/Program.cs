@@ -1,3 +1,4 @@
+using JasperFx;
 using Microsoft.Extensions.Options;
 using Notify.Dispatch;
 using Notify.Dispatch.Broadcasts;
@@ -19,15 +20,16 @@ using Notify.Projections.ProviderHealth;
 using Notify.Projections.QueueBacklog;
 using Notify.Projections.Templates;
 using Notify.Projections.Tracking;
-using JasperFx;
 using Wolverine;
 using Wolverine.Marten;
 
 const string Name = "notify-dispatch";
 var command = args.FirstOrDefault(a => !a.StartsWith('-'));
-if (command == "health") return await HealthCommand.RunAsync(Name, args, "http://127.0.0.1:5081");
+if (command == "health")
+    return await HealthCommand.RunAsync(Name, args, "http://127.0.0.1:5081");
 var builder = NotifyHost.CreateBuilder(Name, "http://127.0.0.1:5081", args, out var faults);
-if (command is not (null or "migrate" or "codegen")) faults.Add($"\"{command}\" is not a command; there are migrate, codegen and health");
+if (command is not (null or "migrate" or "codegen"))
+    faults.Add($"\"{command}\" is not a command; there are migrate, codegen and health");
 
 var configuration = builder.Configuration;
 var providers = new Providers();
@@ -43,34 +45,61 @@ if (command is null)
 }
 
 var retry = configuration.GetSection("Notify:Retry").Read<RetrySchedule>(faults);
-if (retry.MaxAttempts < 1) faults.Add($"Notify:Retry:MaxAttempts is {retry.MaxAttempts}; give 1 or more");
-foreach (var (name, delay) in new[]
+if (retry.MaxAttempts < 1)
+    faults.Add($"Notify:Retry:MaxAttempts is {retry.MaxAttempts}; give 1 or more");
+foreach (
+    var (name, delay) in new[]
+    {
+        (nameof(retry.BaseDelay), retry.BaseDelay),
+        (nameof(retry.MaxDelay), retry.MaxDelay),
+        (nameof(retry.AskAfter), retry.AskAfter),
+        (nameof(retry.UnknownDeadline), retry.UnknownDeadline),
+    }
+)
 {
-    (nameof(retry.BaseDelay), retry.BaseDelay), (nameof(retry.MaxDelay), retry.MaxDelay), (nameof(retry.AskAfter), retry.AskAfter), (nameof(retry.UnknownDeadline), retry.UnknownDeadline),
-})
-{
-    if (delay <= TimeSpan.Zero) faults.Add($"Notify:Retry:{name} is {delay}; give a time above zero");
+    if (delay <= TimeSpan.Zero)
+        faults.Add($"Notify:Retry:{name} is {delay}; give a time above zero");
 }
 
-var sms = configuration.GetSection("Notify:Sms").Read<SmsLimits>(faults) with { PublicUrl = configuration.PublicUrl().AbsoluteUri.TrimEnd('/') };
+var sms = configuration.GetSection("Notify:Sms").Read<SmsLimits>(faults) with
+{
+    PublicUrl = configuration.PublicUrl().AbsoluteUri.TrimEnd('/'),
+};
 sms.Check("Notify:Sms", faults);
 var pace = configuration.GetSection("Notify:Broadcasts").Read<BroadcastPace>(faults);
 pace.Check("Notify:Broadcasts", faults);
 var alerts = configuration.ReadAlertRules(faults);
 var failedReceipts = AddressLimit.Read(configuration, FailedReceipts.Section, FailedReceipts.Default, faults);
-if (faults.Report()) return NotifyHost.WrongConfiguration;
+if (faults.Report())
+    return NotifyHost.WrongConfiguration;
 
-builder.Services.AddSingleton(Options.Create(retry)).AddSingleton(providers).AddSingleton(sms).AddSingleton(pace).AddSingleton<NotificationIntake>().AddSingleton<AudienceDetails>();
+builder
+    .Services.AddSingleton(Options.Create(retry))
+    .AddSingleton(providers)
+    .AddSingleton(sms)
+    .AddSingleton(pace)
+    .AddSingleton<NotificationIntake>()
+    .AddSingleton<AudienceDetails>();
 builder.Services.AddSingleton<DeliveryTokens>().AddSingleton<UnsubscribeLinks>().AddSingleton<TrackedLinks>();
 var host = new HostIdentity();
-builder.Services.AddSingleton(host)
+builder
+    .Services.AddSingleton(host)
     .AddSingleton(s => new HostLease(NotifyBus.Takeover(configuration), s.GetRequiredService<TimeProvider>()))
-    .AddSingleton<FairTurns>().AddSingleton<SlicePick>().AddSingleton(new SliceWeights()).AddSingleton<TemplateBook>()
-    .AddSingleton<StreamFaults>().AddSingleton<DigestDue>().AddSingleton<SliceClaim>()
-    .AddSingleton<Settlement>().AddSingleton<DeliveryDispatcher>();
+    .AddSingleton<FairTurns>()
+    .AddSingleton<SlicePick>()
+    .AddSingleton(new SliceWeights())
+    .AddSingleton<TemplateBook>()
+    .AddSingleton<StreamFaults>()
+    .AddSingleton<DigestDue>()
+    .AddSingleton<SliceClaim>()
+    .AddSingleton<Settlement>()
+    .AddSingleton<DeliveryDispatcher>();
 builder.Services.AddSingleton<QueueActivity>().AddSingleton<ProviderActivity>().AddSingleton(alerts);
 builder.Services.AddHealthChecks().AddCheck<OutcomeHealth>("outcomes", tags: ["ready"]);
-builder.Services.AddSingleton<ReceiptJudgement>().AddSingleton<ReceiptIntake>().AddSingleton<ReceiptBudget>()
+builder
+    .Services.AddSingleton<ReceiptJudgement>()
+    .AddSingleton<ReceiptIntake>()
+    .AddSingleton<ReceiptBudget>()
     .AddSingleton(new FailedReceipts(failedReceipts));
 if (command is null)
 {
@@ -83,19 +112,30 @@ if (command is null)
 }
 
 var limits = command is null ? new ConnectionLimits(Name, host.Id, NotifyBus.Takeover(configuration)) : null;
-builder.Services.AddNotifyStore(
-    command == "migrate" ? configuration.OwnersDatabase() : configuration.Database(), mayCreate: command == "migrate", byIndex: true,
-        limits).IntegrateWithWolverine(m =>
-{
-    m.MessageStorageSchemaName = "dispatch_messages";
-    m.TransportSchemaName = NotifyBus.QueueSchema;
-});
+builder
+    .Services.AddNotifyStore(
+        command == "migrate" ? configuration.OwnersDatabase() : configuration.Database(),
+        mayCreate: command == "migrate",
+        byIndex: true,
+        limits
+    )
+    .IntegrateWithWolverine(m =>
+    {
+        m.MessageStorageSchemaName = "dispatch_messages";
+        m.TransportSchemaName = NotifyBus.QueueSchema;
+    });
 builder.Host.UseWolverine(o => DispatchBus.Configure(o, configuration, mayCreate: command == "migrate"));
 if (command is null)
-    builder.Services.AddHostedService<DuePump>().AddHostedService<ReadyDeliveryProcessor>()
-        .AddHostedService<BroadcastExpansion>().AddHostedService<WaitingReceipts>().AddHostedService<CapSweep>()
-        .AddOutboxSweep("dispatch_messages").AddStaleLeaderMonitor("dispatch_messages", configuration);
-if (command is null && configuration.Transport() == NotifyTransport.RabbitMq) builder.Services.AddHostedService<ListenerWatch>();
+    builder
+        .Services.AddHostedService<DuePump>()
+        .AddHostedService<ReadyDeliveryProcessor>()
+        .AddHostedService<BroadcastExpansion>()
+        .AddHostedService<WaitingReceipts>()
+        .AddHostedService<CapSweep>()
+        .AddOutboxSweep("dispatch_messages")
+        .AddStaleLeaderMonitor("dispatch_messages", configuration);
+if (command is null && configuration.Transport() == NotifyTransport.RabbitMq)
+    builder.Services.AddHostedService<ListenerWatch>();
 
 var app = builder.Build();
 switch (command)
@@ -109,15 +149,35 @@ switch (command)
         app.MapOperations();
         Telemetry.ObserveKeptOutcomes(() => app.Services.GetRequiredService<Settlement>().Kept);
         ReceiptEndpoints.Map(app);
-        app.Services.GetRequiredService<ProviderActivity>().Carries(
-            providers.Routes.Where(r => r.Mode == ClientMode.Live).SelectMany(r => r.Route.Members.Select((m, i) =>
-                new CarriedProvider(m.Provider.Name, r.Route.Lane, i + 1, m.Weight, played.Contains(m.Provider.Name), m.Provider.Apps))));
+        app.Services.GetRequiredService<ProviderActivity>()
+            .Carries(
+                providers
+                    .Routes.Where(r => r.Mode == ClientMode.Live)
+                    .SelectMany(r =>
+                        r.Route.Members.Select(
+                            (m, i) =>
+                                new CarriedProvider(
+                                    m.Provider.Name,
+                                    r.Route.Lane,
+                                    i + 1,
+                                    m.Weight,
+                                    played.Contains(m.Provider.Name),
+                                    m.Provider.Apps
+                                )
+                        )
+                    )
+            );
         ProviderSources.Warn(app.Logger, sandbox, [.. Lanes.All.Where(lane => played.Any(name => Adapters.LaneOf(name) == lane))]);
         if (providers.NotCarried.ToList() is { Count: > 0 } lanes)
-            app.Logger.LogWarning("No provider is configured for {Lanes}; deliveries on them fail with {Reason}.", string.Join(", ", lanes).ToLowerInvariant(), Reasons.NoProvider);
+            app.Logger.LogWarning(
+                "No provider is configured for {Lanes}; deliveries on them fail with {Reason}.",
+                string.Join(", ", lanes).ToLowerInvariant(),
+                Reasons.NoProvider
+            );
         if (providers.RouteOf(Lane.Email, ClientMode.Live) is not null && !app.Services.GetRequiredService<UnsubscribeLinks>().AreUsable)
             app.Logger.LogWarning(
                 "Emails leave without List-Unsubscribe: Notify:PublicUrl is {Url}; give an https address that recipients reach.",
-                configuration.PublicUrl());
+                configuration.PublicUrl()
+            );
         return await NotifyHost.RunAsync(app, Name, () => NotifyHost.CheckTransportAsync(app, mayBeAway: false));
 }

@@ -32,17 +32,23 @@ public sealed class AccessControl(Callers callers, RequestLimit limit, AccessLog
     /// <summary>Runs the rest of the pipeline, or answers why not.</summary>
     /// <param name="scopes">The scopes of which the caller needs one.</param>
     public async ValueTask<object?> RunAsync(
-        EndpointFilterInvocationContext context, EndpointFilterDelegate next, IReadOnlyList<string> scopes)
+        EndpointFilterInvocationContext context,
+        EndpointFilterDelegate next,
+        IReadOnlyList<string> scopes
+    )
     {
         var http = context.HttpContext;
-        if (await callers.RequireAnyAsync(http, scopes) is { } refused) return refused;
-        if (limit.Take(http) is { } over) return over;
+        if (await callers.RequireAnyAsync(http, scopes) is { } refused)
+            return refused;
+        if (limit.Take(http) is { } over)
+            return over;
         var result = await next(context);
         var status = (result as IStatusCodeHttpResult)?.StatusCode ?? StatusCodes.Status200OK;
         if (status == StatusCodes.Status403Forbidden)
             refusals.Power(http, Callers.Of(http).ClientId, Problem.CodeOf(result) ?? "forbidden");
         // Nothing is shown that could not be recorded: an exception here takes the answer's place.
-        if (AccessLog.IsTraced(http)) await log.RecordAsync(http, status);
+        if (AccessLog.IsTraced(http))
+            await log.RecordAsync(http, status);
         return result;
     }
 }
@@ -55,8 +61,11 @@ public static class AccessExtensions
 
     /// <summary>Lets only clients with one of the scopes pass; the first is the one to ask for.</summary>
     public static RouteHandlerBuilder RequireAnyScope(this RouteHandlerBuilder endpoint, params string[] scopes) =>
-        endpoint.WithMetadata(new Reference.ScopeNote(scopes[0], [.. scopes.Skip(1)])).AddEndpointFilter((context, next) =>
-            context.HttpContext.RequestServices.GetRequiredService<AccessControl>().RunAsync(context, next, scopes));
+        endpoint
+            .WithMetadata(new Reference.ScopeNote(scopes[0], [.. scopes.Skip(1)]))
+            .AddEndpointFilter(
+                (context, next) => context.HttpContext.RequestServices.GetRequiredService<AccessControl>().RunAsync(context, next, scopes)
+            );
 
     /// <summary>Opens an endpoint to apps whose client token allows it.</summary>
     /// <param name="grant">One of <see cref="ClientTokens.TokenGrants"/>.</param>
@@ -70,9 +79,10 @@ public static class AccessExtensions
     public static RouteHandlerBuilder Traced(this RouteHandlerBuilder endpoint) => endpoint.WithMetadata(new TracedNote());
 
     /// <summary>403 for what the limits of a client's scope <c>send</c> do not cover.</summary>
-    public static RouteHandlerBuilder FailsUngranted(this RouteHandlerBuilder endpoint) => endpoint
-        .WithMetadata(new Reference.ProblemNote(403, SendingRules.Category, SendingRules.CategoryDetail("shipping")))
-        .WithMetadata(new Reference.ProblemNote(403, SendingRules.Channels, SendingRules.ChannelDetail("sms")));
+    public static RouteHandlerBuilder FailsUngranted(this RouteHandlerBuilder endpoint) =>
+        endpoint
+            .WithMetadata(new Reference.ProblemNote(403, SendingRules.Category, SendingRules.CategoryDetail("shipping")))
+            .WithMetadata(new Reference.ProblemNote(403, SendingRules.Channels, SendingRules.ChannelDetail("sms")));
 
     /// <summary>Says that the endpoint takes places in a limit of its own.</summary>
     public static RouteHandlerBuilder WithOwnLimit(this RouteHandlerBuilder endpoint) => endpoint.WithMetadata(new LimitedNote());

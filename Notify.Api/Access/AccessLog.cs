@@ -13,7 +13,8 @@ namespace Notify.Api.Access;
 /// </summary>
 public sealed class AccessLog : IAsyncDisposable
 {
-    private const string Concerned = "notify.access.target", Shown = "notify.access.client";
+    private const string Concerned = "notify.access.target",
+        Shown = "notify.access.client";
     private const int MaxWaiting = 2000;
     private static readonly TimeSpan MaxWait = TimeSpan.FromSeconds(5);
     private readonly IDocumentStore store;
@@ -27,8 +28,15 @@ public sealed class AccessLog : IAsyncDisposable
         (this.store, this.users, this.clock) = (store, users, clock);
         group = new GroupCommit<AccessRecorded, bool>(
             (records, _, cancellation) => CommitAsync(records, cancellation),
-            new GroupCommitOptions<AccessRecorded> { MaxItems = 200, MaxWaiting = MaxWaiting, MaxWait = MaxWait, CommitTimeout = MaxWait },
-            clock);
+            new GroupCommitOptions<AccessRecorded>
+            {
+                MaxItems = 200,
+                MaxWaiting = MaxWaiting,
+                MaxWait = MaxWait,
+                CommitTimeout = MaxWait,
+            },
+            clock
+        );
     }
 
     /// <summary>Says which user (by reference) or other thing a request is about, where its path does not.</summary>
@@ -48,12 +56,20 @@ public sealed class AccessLog : IAsyncDisposable
     /// <param name="status">The status of the answer that is about to be given.</param>
     /// <exception cref="CommitBusyException">Too many records are waiting.</exception>
     /// <exception cref="CommitWaitException">The record was not written in time; the request must not be answered as if it was.</exception>
-    public async Task RecordAsync(HttpContext http, int status) => await group.AddAsync(
-        new AccessRecorded(
-            Callers.Of(http).ClientId, AddressOf(http), http.GetEndpoint()?.Metadata
-                .GetMetadata<IEndpointNameMetadata>()?.EndpointName ?? "",
-            await TargetOfAsync(http), AnotherClient(http), status, null, clock.GetUtcNow()),
-        http.RequestAborted);
+    public async Task RecordAsync(HttpContext http, int status) =>
+        await group.AddAsync(
+            new AccessRecorded(
+                Callers.Of(http).ClientId,
+                AddressOf(http),
+                http.GetEndpoint()?.Metadata.GetMetadata<IEndpointNameMetadata>()?.EndpointName ?? "",
+                await TargetOfAsync(http),
+                AnotherClient(http),
+                status,
+                null,
+                clock.GetUtcNow()
+            ),
+            http.RequestAborted
+        );
 
     /// <summary>The network address of a request's caller, or of the proxy before it.</summary>
     public static string AddressOf(HttpContext http) => http.Connection.RemoteIpAddress?.ToString() ?? "unknown";
@@ -65,20 +81,24 @@ public sealed class AccessLog : IAsyncDisposable
 
     private async ValueTask<string?> TargetOfAsync(HttpContext http)
     {
-        if (http.Items.TryGetValue(Concerned, out var said)) return (string)said!;
+        if (http.Items.TryGetValue(Concerned, out var said))
+            return (string)said!;
         var named = new List<string>();
         foreach (var (name, value) in http.Request.RouteValues)
         {
             var text = $"{value}";
-            named.Add(name switch
-            {
-                "userId" => await users.FindAsync(text, http.RequestAborted),
-                "eventId" => await users.FindEventIdAsync(text, http.RequestAborted),
-                _ => text,
-            });
+            named.Add(
+                name switch
+                {
+                    "userId" => await users.FindAsync(text, http.RequestAborted),
+                    "eventId" => await users.FindEventIdAsync(text, http.RequestAborted),
+                    _ => text,
+                }
+            );
         }
 
-        if (named.Count > 0) return string.Join('/', named);
+        if (named.Count > 0)
+            return string.Join('/', named);
         return http.Request.Query["userId"].FirstOrDefault() is { } user ? await users.FindAsync(user, http.RequestAborted) : null;
     }
 

@@ -20,7 +20,8 @@ public sealed class Refusals(ILogger<Refusals> log, TimeProvider clock) : IDispo
     private const int MostHeld = 200;
 
     private static readonly TimeSpan Window = TimeSpan.FromMinutes(1);
-    private readonly PartitionedRateLimiter<string> guesses = PerMinute(MostGuesses), lines = PerMinute(1);
+    private readonly PartitionedRateLimiter<string> guesses = PerMinute(MostGuesses),
+        lines = PerMinute(1);
     private readonly ConcurrencyLimiter held = new(new ConcurrencyLimiterOptions { PermitLimit = MostHeld, QueueLimit = 0 });
 
     /// <summary>Notes a login that failed.</summary>
@@ -33,15 +34,20 @@ public sealed class Refusals(ILogger<Refusals> log, TimeProvider clock) : IDispo
         var (name, address) = (Shown(key), AccessLog.AddressOf(http));
         Telemetry.Refused.Add(1, new KeyValuePair<string, object?>("reason", "login"));
         if (IsNews($"login {(isKnown ? name : "")}"))
-            log.LogWarning("A login with the key {Key} from {Address} failed; more within this minute are only counted "
-                + "(notify_refused).", name, address);
+            log.LogWarning(
+                "A login with the key {Key} from {Address} failed; more within this minute are only counted " + "(notify_refused).",
+                name,
+                address
+            );
         using (var guess = guesses.AttemptAcquire($"{name} {address}"))
         {
-            if (guess.IsAcquired) return answer;
+            if (guess.IsAcquired)
+                return answer;
         }
 
         using var hold = held.AttemptAcquire();
-        if (hold.IsAcquired) await Task.Delay(Pause, clock, http.RequestAborted);
+        if (hold.IsAcquired)
+            await Task.Delay(Pause, clock, http.RequestAborted);
         return Problem.Of(StatusCodes.Status429TooManyRequests, "too_many_attempts", TooMany, retryAfterSeconds: (int)Window.TotalSeconds);
     }
 
@@ -53,8 +59,10 @@ public sealed class Refusals(ILogger<Refusals> log, TimeProvider clock) : IDispo
     {
         Telemetry.Refused.Add(1, new KeyValuePair<string, object?>("reason", "token"));
         if (IsNews("token"))
-            log.LogInformation("A client token from {Address} does not count; more within this minute are only counted "
-                + "(notify_refused).", AccessLog.AddressOf(http));
+            log.LogInformation(
+                "A client token from {Address} does not count; more within this minute are only counted " + "(notify_refused).",
+                AccessLog.AddressOf(http)
+            );
         return answer;
     }
 
@@ -65,14 +73,19 @@ public sealed class Refusals(ILogger<Refusals> log, TimeProvider clock) : IDispo
         var operation = http.GetEndpoint()?.Metadata.GetMetadata<IEndpointNameMetadata>()?.EndpointName ?? "";
         Telemetry.Refused.Add(1, new KeyValuePair<string, object?>("reason", code));
         if (IsNews($"power {caller} {operation} {code}"))
-            log.LogWarning("{Caller} was refused {Operation} ({Code}), from {Address}; more within this minute are only counted "
-                + "(notify_refused).",
-                caller, operation, code, AccessLog.AddressOf(http));
+            log.LogWarning(
+                "{Caller} was refused {Operation} ({Code}), from {Address}; more within this minute are only counted "
+                    + "(notify_refused).",
+                caller,
+                operation,
+                code,
+                AccessLog.AddressOf(http)
+            );
     }
 
     /// <summary>The detail of a 429.</summary>
-    public const string TooMany = "Too many wrong secrets came for this key from this address. Check the key and secret; the right "
-        + "ones pass at any time.";
+    public const string TooMany =
+        "Too many wrong secrets came for this key from this address. Check the key and secret; the right " + "ones pass at any time.";
 
     /// <inheritdoc />
     public void Dispose()
@@ -89,12 +102,19 @@ public sealed class Refusals(ILogger<Refusals> log, TimeProvider clock) : IDispo
     }
 
     // Made-up keys come from anybody: they must not break lines of the log.
-    private static string Shown(string key) => string.Concat(key.Take(40).Select(c => char.IsAsciiLetterOrDigit(c)
-        || c is '_' or '-' or '.' ? c : '?'));
+    private static string Shown(string key) =>
+        string.Concat(key.Take(40).Select(c => char.IsAsciiLetterOrDigit(c) || c is '_' or '-' or '.' ? c : '?'));
 
-    private static PartitionedRateLimiter<string> PerMinute(int count) => PartitionedRateLimiter.Create<string, string>(key =>
-        RateLimitPartition.GetFixedWindowLimiter(key, _ => new FixedWindowRateLimiterOptions
-        {
-            PermitLimit = count, Window = Window, QueueLimit = 0,
-        }));
+    private static PartitionedRateLimiter<string> PerMinute(int count) =>
+        PartitionedRateLimiter.Create<string, string>(key =>
+            RateLimitPartition.GetFixedWindowLimiter(
+                key,
+                _ => new FixedWindowRateLimiterOptions
+                {
+                    PermitLimit = count,
+                    Window = Window,
+                    QueueLimit = 0,
+                }
+            )
+        );
 }

@@ -48,7 +48,8 @@ public sealed class RequestLimit(RequestLimitOptions options) : IDisposable
     {
         var user = Callers.TokenOf(http)?.UserRef;
         // A limit of its own counts for the client as a whole: one user's app must not use it up.
-        if (user is null && http.GetEndpoint()?.Metadata.GetMetadata<LimitedNote>() is not null) return null;
+        if (user is null && http.GetEndpoint()?.Metadata.GetMetadata<LimitedNote>() is not null)
+            return null;
         return Take(Callers.Of(http).ClientId, user);
     }
 
@@ -58,7 +59,8 @@ public sealed class RequestLimit(RequestLimitOptions options) : IDisposable
     public IResult? Take(string client, string? userRef)
     {
         using var lease = userRef is null ? clients.AttemptAcquire(client) : users.AttemptAcquire($"{client}/{userRef}");
-        if (lease.IsAcquired) return null;
+        if (lease.IsAcquired)
+            return null;
         var wait = lease.TryGetMetadata(MetadataName.RetryAfter, out var after) ? (int)Math.Ceiling(after.TotalSeconds) : 1;
         return Problem.Of(StatusCodes.Status429TooManyRequests, "rate_limited", Detail, retryAfterSeconds: Math.Max(1, wait));
     }
@@ -74,10 +76,18 @@ public sealed class RequestLimit(RequestLimitOptions options) : IDisposable
     }
 
     private static PartitionedRateLimiter<string> Limiter(int perSecond, int burst) =>
-        PartitionedRateLimiter.Create<string, string>(caller => perSecond == 0
-            ? RateLimitPartition.GetNoLimiter(caller)
-            : RateLimitPartition.GetTokenBucketLimiter(caller, _ => new TokenBucketRateLimiterOptions
-            {
-                TokenLimit = burst, TokensPerPeriod = perSecond, ReplenishmentPeriod = TimeSpan.FromSeconds(1), QueueLimit = 0,
-            }));
+        PartitionedRateLimiter.Create<string, string>(caller =>
+            perSecond == 0
+                ? RateLimitPartition.GetNoLimiter(caller)
+                : RateLimitPartition.GetTokenBucketLimiter(
+                    caller,
+                    _ => new TokenBucketRateLimiterOptions
+                    {
+                        TokenLimit = burst,
+                        TokensPerPeriod = perSecond,
+                        ReplenishmentPeriod = TimeSpan.FromSeconds(1),
+                        QueueLimit = 0,
+                    }
+                )
+        );
 }

@@ -39,10 +39,9 @@ public static class SendingRules
     public static Hindrance? Check(Client client, string category, IReadOnlyList<Channel>? channels)
     {
         var grant = client.Sending;
-        if (!grant.Covers(category)) return new Hindrance(Category, CategoryDetail(category));
-        return grant.FirstNotGranted(channels) is { } channel
-            ? new Hindrance(Channels, ChannelDetail(Lanes.NameOf(channel)))
-            : null;
+        if (!grant.Covers(category))
+            return new Hindrance(Category, CategoryDetail(category));
+        return grant.FirstNotGranted(channels) is { } channel ? new Hindrance(Channels, ChannelDetail(Lanes.NameOf(channel))) : null;
     }
 
     /// <summary>Returns the detail for a channel.</summary>

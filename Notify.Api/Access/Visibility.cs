@@ -25,8 +25,10 @@ public sealed record Visibility(string? ClientId, string? UserRef)
     public static (Visibility? Seen, IResult? Problem) Of(HttpContext http, string? client, string? userRef = null)
     {
         var caller = Callers.Of(http);
-        if (client is null || client == caller.ClientId) return (new Visibility(caller.ClientId, userRef), null);
-        if (!Callers.MayAudit(http)) return (null, Contract.Problem.Of(StatusCodes.Status403Forbidden, "missing_scope", Lacking));
+        if (client is null || client == caller.ClientId)
+            return (new Visibility(caller.ClientId, userRef), null);
+        if (!Callers.MayAudit(http))
+            return (null, Contract.Problem.Of(StatusCodes.Status403Forbidden, "missing_scope", Lacking));
         AccessLog.Shows(http, client);
         return (new Visibility(client, userRef), null);
     }
@@ -38,8 +40,10 @@ public sealed record Visibility(string? ClientId, string? UserRef)
     /// <returns>The notifications, or the problem.</returns>
     public static (Visibility? Seen, IResult? Problem) OfUser(HttpContext http, string? client, string userRef)
     {
-        if (client is not null || !Callers.MayAudit(http)) return Of(http, client, userRef);
-        if (Callers.TokenOf(http) is null) AccessLog.Shows(http, Everybody); // an app shows people what is their own
+        if (client is not null || !Callers.MayAudit(http))
+            return Of(http, client, userRef);
+        if (Callers.TokenOf(http) is null)
+            AccessLog.Shows(http, Everybody); // an app shows people what is their own
         return (new Visibility(null, userRef), null);
     }
 
@@ -53,7 +57,8 @@ public sealed record Visibility(string? ClientId, string? UserRef)
     public IQueryable<NotificationView> In(IQuerySession session)
     {
         IQueryable<NotificationView> views = session.Query<NotificationView>();
-        if (ClientId is not null) views = views.Where(v => v.ClientId == ClientId);
+        if (ClientId is not null)
+            views = views.Where(v => v.ClientId == ClientId);
         return UserRef is null ? views : views.Where(v => v.UserId == UserRef);
     }
 }

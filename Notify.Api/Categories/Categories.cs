@@ -94,9 +94,17 @@ public sealed record CategoryEmail
 /// <param name="DefinedAt">When this definition was made.</param>
 /// <param name="By">The client that made it.</param>
 public sealed record CategoryResource(
-    string Category, bool Required, IReadOnlyDictionary<string, bool> Defaults, UnknownOutcome UnknownOutcome,
-        IReadOnlyList<CategoryCap> Caps, CategoryDigest? Digest,
-    CategoryEmail? Email, long Version, DateTimeOffset DefinedAt, string By);
+    string Category,
+    bool Required,
+    IReadOnlyDictionary<string, bool> Defaults,
+    UnknownOutcome UnknownOutcome,
+    IReadOnlyList<CategoryCap> Caps,
+    CategoryDigest? Digest,
+    CategoryEmail? Email,
+    long Version,
+    DateTimeOffset DefinedAt,
+    string By
+);
 
 /// <summary>Every category that is defined.</summary>
 /// <param name="Items">By key.</param>
@@ -108,27 +116,52 @@ public sealed class PutCategoryValidator : AbstractValidator<PutCategory>
     /// <summary>The rules.</summary>
     public PutCategoryValidator()
     {
-        RuleFor(c => c.Defaults).Custom((defaults, context) =>
-        {
-            foreach (var (name, optIn) in defaults ?? new Dictionary<string, bool?>())
-            {
-                if (name is not ("push" or "sms" or "email")) context.AddFailure($"Defaults.{name}", "is not a channel; channels are push, sms, email");
-                else if (optIn is null) context.AddFailure($"Defaults.{name}", "must be true or false");
-            }
-        });
-        RuleForEach(c => c.Caps).NotNull().WithMessage("must be a cap: { channel, limit, per, exceeding }").SetValidator(new CategoryCapValidator());
-        RuleFor(c => c.Caps).Custom((caps, context) =>
-        {
-            var twice = (caps ?? []).Select((cap, i) => (Cap: cap, Index: i)).Where(c => c.Cap is { Channel: not null, Per: not null }).GroupBy(c => (c.Cap.Channel, c.Cap.Per)).SelectMany(g => g.Skip(1));
-            foreach (var (cap, i) in twice) context.AddFailure($"Caps[{i}]", $"is the second one on {cap.Channel} for this period; give one");
-        });
-        RuleFor(c => c.Digest).Null().When(c => c.Required == true).WithMessage("cannot be given for a required category: what must come does not wait; leave one of them out");
+        RuleFor(c => c.Defaults)
+            .Custom(
+                (defaults, context) =>
+                {
+                    foreach (var (name, optIn) in defaults ?? new Dictionary<string, bool?>())
+                    {
+                        if (name is not ("push" or "sms" or "email"))
+                            context.AddFailure($"Defaults.{name}", "is not a channel; channels are push, sms, email");
+                        else if (optIn is null)
+                            context.AddFailure($"Defaults.{name}", "must be true or false");
+                    }
+                }
+            );
+        RuleForEach(c => c.Caps)
+            .NotNull()
+            .WithMessage("must be a cap: { channel, limit, per, exceeding }")
+            .SetValidator(new CategoryCapValidator());
+        RuleFor(c => c.Caps)
+            .Custom(
+                (caps, context) =>
+                {
+                    var twice = (caps ?? [])
+                        .Select((cap, i) => (Cap: cap, Index: i))
+                        .Where(c => c.Cap is { Channel: not null, Per: not null })
+                        .GroupBy(c => (c.Cap.Channel, c.Cap.Per))
+                        .SelectMany(g => g.Skip(1));
+                    foreach (var (cap, i) in twice)
+                        context.AddFailure($"Caps[{i}]", $"is the second one on {cap.Channel} for this period; give one");
+                }
+            );
+        RuleFor(c => c.Digest)
+            .Null()
+            .When(c => c.Required == true)
+            .WithMessage("cannot be given for a required category: what must come does not wait; leave one of them out");
         RuleFor(c => c.Digest!).SetValidator(new CategoryDigestValidator()).When(c => c.Digest is not null);
-        RuleFor(c => c.Email!.FromName).Must(n => !string.IsNullOrWhiteSpace(n) && n.Length <= 100 && !n.Any(char.IsControl))
-            .When(c => c.Email?.FromName is not null).WithMessage("must be 1 to 100 characters in one line");
-        RuleFor(c => c.Email!.ReplyTo).Must(a => ContactRules.IsEmail(a!) && a!.All(char.IsAscii)).When(c => c.Email?.ReplyTo is not null)
+        RuleFor(c => c.Email!.FromName)
+            .Must(n => !string.IsNullOrWhiteSpace(n) && n.Length <= 100 && !n.Any(char.IsControl))
+            .When(c => c.Email?.FromName is not null)
+            .WithMessage("must be 1 to 100 characters in one line");
+        RuleFor(c => c.Email!.ReplyTo)
+            .Must(a => ContactRules.IsEmail(a!) && a!.All(char.IsAscii))
+            .When(c => c.Email?.ReplyTo is not null)
             .WithMessage("must be an email address in ASCII");
-        RuleFor(c => c.Email).Must(e => e!.FromName is not null || e.ReplyTo is not null).When(c => c.Email is not null)
+        RuleFor(c => c.Email)
+            .Must(e => e!.FromName is not null || e.ReplyTo is not null)
+            .When(c => c.Email is not null)
             .WithMessage("must have fromName or replyTo; leave it out for the provider's own");
     }
 }
@@ -140,7 +173,11 @@ public sealed class CategoryCapValidator : AbstractValidator<CategoryCap>
     public CategoryCapValidator()
     {
         RuleFor(c => c.Channel).Must(c => c is "push" or "sms" or "email").WithMessage("must be push, sms or email");
-        RuleFor(c => c.Limit).NotNull().WithMessage("must be given").InclusiveBetween(1, 1000).WithMessage("must be 1 to 1000; to reach nobody who did not ask for it, set the channel's default to false");
+        RuleFor(c => c.Limit)
+            .NotNull()
+            .WithMessage("must be given")
+            .InclusiveBetween(1, 1000)
+            .WithMessage("must be 1 to 1000; to reach nobody who did not ask for it, set the channel's default to false");
         RuleFor(c => c.Per).NotNull().WithMessage("must be hour, day or week");
         RuleFor(c => c.Exceeding).NotNull().WithMessage("must be defer or suppress");
     }
@@ -152,16 +189,22 @@ public sealed class CategoryDigestValidator : AbstractValidator<CategoryDigest>
     /// <summary>The rules.</summary>
     public CategoryDigestValidator()
     {
-        RuleFor(d => d.WindowSeconds).NotNull().WithMessage("must be given: for how many seconds they are collected")
-            .InclusiveBetween(DigestRule.MinWindowSeconds, DigestRule.MaxWindowSeconds).WithMessage("must be 1 to 604800, which is a week");
+        RuleFor(d => d.WindowSeconds)
+            .NotNull()
+            .WithMessage("must be given: for how many seconds they are collected")
+            .InclusiveBetween(DigestRule.MinWindowSeconds, DigestRule.MaxWindowSeconds)
+            .WithMessage("must be 1 to 604800, which is a week");
         RuleFor(d => d.Template).Must(Identifiers.IsTemplateKey).When(d => d.Template is not null).WithMessage(Identifiers.TemplateKeyRule);
-        RuleFor(d => d.Channels).Must(c => c!.Count > 0 && c.All(n => n is "push" or "sms" or "email") && c.Distinct().Count() == c.Count).When(d => d.Channels is not null)
+        RuleFor(d => d.Channels)
+            .Must(c => c!.Count > 0 && c.All(n => n is "push" or "sms" or "email") && c.Distinct().Count() == c.Count)
+            .When(d => d.Channels is not null)
             .WithMessage("must name at least one of push, sms, email, and each only once");
         RuleFor(d => d.MaxItems).InclusiveBetween(1, DigestRule.MostItems).WithMessage("must be 1 to 200");
     }
 }
 
-/// <summary>Kinds of notifications and their rules. They belong to the installation; a category that nobody defined can be used all the same.</summary>
+/// <summary>Kinds of notifications and their rules. They belong to the installation; a category that nobody defined can be used all the
+/// same.</summary>
 public static class CategoryEndpoints
 {
     private static readonly PutCategoryValidator Validator = new();
@@ -170,77 +213,166 @@ public static class CategoryEndpoints
     /// <summary>Maps the endpoints.</summary>
     public static void Map(IEndpointRouteBuilder app)
     {
-        app.MapPut("/v1/categories/{category}", PutAsync).RequireAnyScope(Scopes.Operate, Scopes.Admin).WithName("PutCategory")
+        app.MapPut("/v1/categories/{category}", PutAsync)
+            .RequireAnyScope(Scopes.Operate, Scopes.Admin)
+            .WithName("PutCategory")
             .WithTags("Recipients")
-            .WithSummary("Define a category").WithDescription(
+            .WithSummary("Define a category")
+            .WithDescription(
                 "Replaces its rules; what is absent takes its default. They hold from the next planning and the next last check on. A person's word about the category goes over their word about the channel, over the category's default, over yes; "
-                + "for someone who is not registered the default decides. A required category passes all of these, and never a suppression. The same again changes nothing. "
-                + "Caps say how many of them a person may get on a channel in an hour, day or week (UTC), whoever sends them; someone who is not registered is known by the address. Each notification takes its place when it is planned, for the window in which it leaves (that in which the person's quiet hours end), "
-                + "and does not give it back, even if it is cancelled or fails. What is over a cap waits for the next window that has room, or is left out; also what would expire before, or wait for more than 30 days. "
-                + "What is critical, and what is of a required category, takes a place and is never stopped; what an app sends by a client token is critical for no cap. A test client's notifications are counted apart. A cap counts from its first definition on. "
-                + "A digest collects what comes for a person, of one client, from the first notification on, and then sends one notification that tells all of it, under an event ID of its own; each of them names it as `digest`. "
-                + "Opt-outs, suppressions, quiet hours and caps are asked when it closes, for it as a whole. What is critical, what carries files and what only an app can read goes by itself; a digest tells at most 1000, and what comes then begins the next one. "
-                + "What was opened keeps the rules that it was opened with; the template's version is chosen when it closes.")
-            .Takes("Security: always, and rather twice than never", new PutCategory { Required = true, UnknownOutcome = UnknownOutcome.Resend })
-            .Takes("Offers: no SMS and no email to whoever did not ask for it", new PutCategory { Defaults = new Dictionary<string, bool?> { ["sms"] = false, ["email"] = false } })
-            .Takes("News: three SMS a day, the rest on the days after; five pushes an hour, and no more", new PutCategory { Caps = ExampleCaps })
+                    + "for someone who is not registered the default decides. A required category passes all of these, and never a suppression. The same again changes nothing. "
+                    + "Caps say how many of them a person may get on a channel in an hour, day or week (UTC), whoever sends them; someone who is not registered is known by the address. Each notification takes its place when it is planned, for the window in which it leaves (that in which the person's quiet hours end), "
+                    + "and does not give it back, even if it is cancelled or fails. What is over a cap waits for the next window that has room, or is left out; also what would expire before, or wait for more than 30 days. "
+                    + "What is critical, and what is of a required category, takes a place and is never stopped; what an app sends by a client token is critical for no cap. A test client's notifications are counted apart. A cap counts from its first definition on. "
+                    + "A digest collects what comes for a person, of one client, from the first notification on, and then sends one notification that tells all of it, under an event ID of its own; each of them names it as `digest`. "
+                    + "Opt-outs, suppressions, quiet hours and caps are asked when it closes, for it as a whole. What is critical, what carries files and what only an app can read goes by itself; a digest tells at most 1000, and what comes then begins the next one. "
+                    + "What was opened keeps the rules that it was opened with; the template's version is chosen when it closes."
+            )
+            .Takes(
+                "Security: always, and rather twice than never",
+                new PutCategory { Required = true, UnknownOutcome = UnknownOutcome.Resend }
+            )
+            .Takes(
+                "Offers: no SMS and no email to whoever did not ask for it",
+                new PutCategory
+                {
+                    Defaults = new Dictionary<string, bool?> { ["sms"] = false, ["email"] = false },
+                }
+            )
+            .Takes(
+                "News: three SMS a day, the rest on the days after; five pushes an hour, and no more",
+                new PutCategory { Caps = ExampleCaps }
+            )
             .Takes("Comments: one email an hour that tells them all", new PutCategory { Digest = ExampleDigest })
-            .Takes("Invoices: in the name of the accounts, who read the answers", new PutCategory
-            {
-                Email = new CategoryEmail { FromName = "Accounts", ReplyTo = "accounts@example.com" },
-            })
+            .Takes(
+                "Invoices: in the name of the accounts, who read the answers",
+                new PutCategory
+                {
+                    Email = new CategoryEmail { FromName = "Accounts", ReplyTo = "accounts@example.com" },
+                }
+            )
             .Answers(200, "As it is now.", Example);
-        app.MapGet("/v1/categories", ListAsync).RequireAnyScope(Scopes.Recipients, Scopes.Operate, Scopes.Admin)
-            .WithName("ListCategories").WithTags("Recipients")
-            .WithSummary("List categories").WithDescription("Every category that is defined.")
+        app.MapGet("/v1/categories", ListAsync)
+            .RequireAnyScope(Scopes.Recipients, Scopes.Operate, Scopes.Admin)
+            .WithName("ListCategories")
+            .WithTags("Recipients")
+            .WithSummary("List categories")
+            .WithDescription("Every category that is defined.")
             .Answers(200, "The categories.", new CategoryList([Example]));
-        app.MapGet("/v1/categories/{category}", GetAsync).RequireAnyScope(Scopes.Recipients, Scopes.Operate, Scopes.Admin)
-            .WithName("GetCategory").WithTags("Recipients")
-            .WithSummary("A category's rules").WithDescription("A category that nobody defined can be used all the same: everybody who said nothing is reached, and nothing is repeated.")
-            .Answers(200, "The category.", Example).FailsNotFound("such category");
+        app.MapGet("/v1/categories/{category}", GetAsync)
+            .RequireAnyScope(Scopes.Recipients, Scopes.Operate, Scopes.Admin)
+            .WithName("GetCategory")
+            .WithTags("Recipients")
+            .WithSummary("A category's rules")
+            .WithDescription(
+                "A category that nobody defined can be used all the same: everybody who said nothing is reached, and nothing is repeated."
+            )
+            .Answers(200, "The category.", Example)
+            .FailsNotFound("such category");
     }
 
-    private static CategoryResource Example => new(
-        "weekly-offers", false, new Dictionary<string, bool> { ["sms"] = false, ["email"] = false }, UnknownOutcome.Hold, ExampleCaps,
-            null, null, 1, new DateTimeOffset(2026, 12, 1, 9, 0, 0, TimeSpan.Zero), "c_k3v9x2m7q4w8z5ab");
+    private static CategoryResource Example =>
+        new(
+            "weekly-offers",
+            false,
+            new Dictionary<string, bool> { ["sms"] = false, ["email"] = false },
+            UnknownOutcome.Hold,
+            ExampleCaps,
+            null,
+            null,
+            1,
+            new DateTimeOffset(2026, 12, 1, 9, 0, 0, TimeSpan.Zero),
+            "c_k3v9x2m7q4w8z5ab"
+        );
 
     private static CategoryCap[] ExampleCaps =>
-    [
-        new() { Channel = "push", Limit = 5, Per = CapPeriod.Hour, Exceeding = CapExceeding.Suppress }, new() { Channel = "sms", Limit = 3, Per = CapPeriod.Day, Exceeding = CapExceeding.Defer },
-    ];
+        [
+            new()
+            {
+                Channel = "push",
+                Limit = 5,
+                Per = CapPeriod.Hour,
+                Exceeding = CapExceeding.Suppress,
+            },
+            new()
+            {
+                Channel = "sms",
+                Limit = 3,
+                Per = CapPeriod.Day,
+                Exceeding = CapExceeding.Defer,
+            },
+        ];
 
-    private static CategoryDigest ExampleDigest => new() { WindowSeconds = 3600, Channels = ["email"], MaxItems = 20 };
+    private static CategoryDigest ExampleDigest =>
+        new()
+        {
+            WindowSeconds = 3600,
+            Channels = ["email"],
+            MaxItems = 20,
+        };
 
-    private static async Task<IResult> PutAsync(string category, HttpContext http, IDocumentStore store, TemplateBook book, TimeProvider clock)
+    private static async Task<IResult> PutAsync(
+        string category,
+        HttpContext http,
+        IDocumentStore store,
+        TemplateBook book,
+        TimeProvider clock
+    )
     {
-        if (!Identifiers.IsKey(category)) return Problem.Invalid(new Dictionary<string, string[]> { ["category"] = [Identifiers.KeyRule] });
+        if (!Identifiers.IsKey(category))
+            return Problem.Invalid(new Dictionary<string, string[]> { ["category"] = [Identifiers.KeyRule] });
         var (put, problem) = await RequestBody.ReadAsync(http.Request, Validator);
-        if (put is null) return problem!;
-        if (put.Digest is { Template: not null } given && await DigestTemplates.FaultAsync(book, category, given) is var (field, fault)) return Problem.Invalid(new Dictionary<string, string[]> { [field] = [fault] });
+        if (put is null)
+            return problem!;
+        if (put.Digest is { Template: not null } given && await DigestTemplates.FaultAsync(book, category, given) is var (field, fault))
+            return Problem.Invalid(new Dictionary<string, string[]> { [field] = [fault] });
 
         var defaults = (put.Defaults ?? new Dictionary<string, bool?>()).ToDictionary(d => d.Key, d => d.Value!.Value);
-        var caps = (put.Caps ?? []).Select(c => new Cap(Channels.First(n => Lanes.NameOf(n) == c.Channel), c.Limit!.Value, c.Per!.Value, c.Exceeding!.Value)).ToList();
-        var digest = put.Digest is not { } asked ? null : new DigestRule(
-            asked.WindowSeconds!.Value, asked.Template, asked.Channels is null ? null : [.. Channels.Where(c => asked.Channels.Contains(Lanes.NameOf(c)))], asked.MaxItems ?? DigestRule.DefaultItems);
+        var caps = (put.Caps ?? [])
+            .Select(c => new Cap(Channels.First(n => Lanes.NameOf(n) == c.Channel), c.Limit!.Value, c.Per!.Value, c.Exceeding!.Value))
+            .ToList();
+        var digest = put.Digest is not { } asked
+            ? null
+            : new DigestRule(
+                asked.WindowSeconds!.Value,
+                asked.Template,
+                asked.Channels is null ? null : [.. Channels.Where(c => asked.Channels.Contains(Lanes.NameOf(c)))],
+                asked.MaxItems ?? DigestRule.DefaultItems
+            );
         Category? now = null;
         var key = Category.KeyOf(category);
-        await StreamChanges.RunAsync<Category>(store, key, clock, (_, current, at) =>
-        {
-            var defined = Category.Define(
-                current, category, put.Required ?? false, defaults, put.UnknownOutcome ?? UnknownOutcome.Hold, Callers.Of(http).ClientId,
-                    at, caps, digest,
-                put.Email is { } email ? new CategorySender(email.FromName, email.ReplyTo) : null);
-            now = defined is null ? current : Category.Evolve(current, key, defined);
-            return Task.FromResult<IReadOnlyList<object>>(defined is null ? [] : [defined]);
-        }, http.RequestAborted);
+        await StreamChanges.RunAsync<Category>(
+            store,
+            key,
+            clock,
+            (_, current, at) =>
+            {
+                var defined = Category.Define(
+                    current,
+                    category,
+                    put.Required ?? false,
+                    defaults,
+                    put.UnknownOutcome ?? UnknownOutcome.Hold,
+                    Callers.Of(http).ClientId,
+                    at,
+                    caps,
+                    digest,
+                    put.Email is { } email ? new CategorySender(email.FromName, email.ReplyTo) : null
+                );
+                now = defined is null ? current : Category.Evolve(current, key, defined);
+                return Task.FromResult<IReadOnlyList<object>>(defined is null ? [] : [defined]);
+            },
+            http.RequestAborted
+        );
         return Results.Ok(Show(now!));
     }
 
     private static async Task<IResult> ListAsync(HttpContext http, ReadDatabase database)
     {
         await using var read = await database.OpenAsync(http.RequestAborted);
-        return Results.Ok(new CategoryList(
-            [.. (await read.Session.Query<Category>().OrderBy(c => c.Id).ToListAsync(http.RequestAborted)).Select(Show)]));
+        return Results.Ok(
+            new CategoryList([.. (await read.Session.Query<Category>().OrderBy(c => c.Id).ToListAsync(http.RequestAborted)).Select(Show)])
+        );
     }
 
     private static async Task<IResult> GetAsync(string category, HttpContext http, ReadDatabase database)
@@ -251,9 +383,33 @@ public static class CategoryEndpoints
             : Problem.NotFound("such category");
     }
 
-    private static CategoryResource Show(Category c) => new(
-        c.Key, c.Required, c.Defaults, c.UnknownOutcome,
-        [.. (c.Caps ?? []).Select(cap => new CategoryCap { Channel = Lanes.NameOf(cap.Channel), Limit = cap.Limit, Per = cap.Per, Exceeding = cap.Exceeding })],
-        c.Digest is not { } d ? null : new CategoryDigest { WindowSeconds = d.WindowSeconds, Template = d.Template, Channels = d.Channels is null ? null : [.. d.Channels.Select(Lanes.NameOf)], MaxItems = d.MaxItems },
-        c.Email is not { } e ? null : new CategoryEmail { FromName = e.FromName, ReplyTo = e.ReplyTo }, c.Version, c.DefinedAt, c.By);
+    private static CategoryResource Show(Category c) =>
+        new(
+            c.Key,
+            c.Required,
+            c.Defaults,
+            c.UnknownOutcome,
+            [
+                .. (c.Caps ?? []).Select(cap => new CategoryCap
+                {
+                    Channel = Lanes.NameOf(cap.Channel),
+                    Limit = cap.Limit,
+                    Per = cap.Per,
+                    Exceeding = cap.Exceeding,
+                }),
+            ],
+            c.Digest is not { } d
+                ? null
+                : new CategoryDigest
+                {
+                    WindowSeconds = d.WindowSeconds,
+                    Template = d.Template,
+                    Channels = d.Channels is null ? null : [.. d.Channels.Select(Lanes.NameOf)],
+                    MaxItems = d.MaxItems,
+                },
+            c.Email is not { } e ? null : new CategoryEmail { FromName = e.FromName, ReplyTo = e.ReplyTo },
+            c.Version,
+            c.DefinedAt,
+            c.By
+        );
 }

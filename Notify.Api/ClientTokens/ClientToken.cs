@@ -25,7 +25,8 @@ public static class TokenGrants
 
     /// <summary>Whether a text is a permission of a token.</summary>
     public static bool IsGrant(string text) =>
-        text is Devices or Preferences or History or Ack || (text.StartsWith(SendPrefix, StringComparison.Ordinal) && Contract.Identifiers.IsKey(text[SendPrefix.Length..]));
+        text is Devices or Preferences or History or Ack
+        || (text.StartsWith(SendPrefix, StringComparison.Ordinal) && Contract.Identifiers.IsKey(text[SendPrefix.Length..]));
 }
 
 /// <summary>The claims of a client token: client, user and permissions. None of it is stored.</summary>
@@ -44,17 +45,23 @@ public sealed record ClientToken(string ClientId, ClientMode Mode, string UserRe
     public const string EventIdPrefix = "app:";
 
     /// <summary>Whether it allows something; to send: in any category.</summary>
-    public bool Allows(string grant) => grant == TokenGrants.Send ? Allow.Any(a => a.StartsWith(TokenGrants.SendPrefix, StringComparison.Ordinal)) : Allow.Contains(grant);
+    public bool Allows(string grant) =>
+        grant == TokenGrants.Send ? Allow.Any(a => a.StartsWith(TokenGrants.SendPrefix, StringComparison.Ordinal)) : Allow.Contains(grant);
 
     /// <summary>Checks that the app may send a request: an app sends to its own user only, in permitted categories.</summary>
     /// <param name="userRef">The user of the request; <c>null</c>: a person who is not registered.</param>
     /// <returns>The fault and its fix; <c>null</c>: it may.</returns>
     public string? HindranceToSend(RequestNotification request, string? userRef)
     {
-        if (userRef != UserRef) return "With this client token an app may send to its own user only: give the userId that the token was "
-            + "made for, and no other recipient.";
-        if (!request.EventId!.StartsWith(EventIdPrefix, StringComparison.Ordinal)) return $"With a client token an event ID begins with {EventIdPrefix}, so that it takes none of the service's own. Put that before it.";
-        if (request.Category is null) return "With a client token a request names its category. Name one that the token allows.";
-        return Allow.Contains(TokenGrants.SendPrefix + request.Category) ? null : $"This client token lacks \"{TokenGrants.SendPrefix}{request.Category}\". Let your service make one that allows it.";
+        if (userRef != UserRef)
+            return "With this client token an app may send to its own user only: give the userId that the token was "
+                + "made for, and no other recipient.";
+        if (!request.EventId!.StartsWith(EventIdPrefix, StringComparison.Ordinal))
+            return $"With a client token an event ID begins with {EventIdPrefix}, so that it takes none of the service's own. Put that before it.";
+        if (request.Category is null)
+            return "With a client token a request names its category. Name one that the token allows.";
+        return Allow.Contains(TokenGrants.SendPrefix + request.Category)
+            ? null
+            : $"This client token lacks \"{TokenGrants.SendPrefix}{request.Category}\". Let your service make one that allows it.";
     }
 }

@@ -26,7 +26,8 @@ public sealed record CreateClientToken
 
 /// <summary>A client token; it is shown once and stored nowhere.</summary>
 /// <param name="Token">To be sent as <c>Authorization: Bearer</c>. Hand it to the app over TLS, and do not log it.</param>
-/// <param name="ExpiresAt">Until when it counts; it ends sooner where the client is disabled, the secret that it was made with is revoked, or the user is erased.</param>
+/// <param name="ExpiresAt">Until when it counts; it ends sooner where the client is disabled, the secret that it was made with is revoked,
+/// or the user is erased.</param>
 public sealed record CreatedClientToken(string Token, DateTimeOffset ExpiresAt);
 
 /// <summary>The shape of a request for a token.</summary>
@@ -49,26 +50,60 @@ public static class CreateClientTokenEndpoint
 
     /// <summary>Maps <c>POST /v1/client-tokens</c>.</summary>
     public static void Map(IEndpointRouteBuilder app) =>
-        app.MapPost("/v1/client-tokens", CreateAsync).RequireScope(Scopes.Recipients).Traced().WithName("CreateClientToken")
+        app.MapPost("/v1/client-tokens", CreateAsync)
+            .RequireScope(Scopes.Recipients)
+            .Traced()
+            .WithName("CreateClientToken")
             .WithTags("Recipients")
-            .WithSummary("Make a token for a user's app").WithDescription(
+            .WithSummary("Make a token for a user's app")
+            .WithDescription(
                 "An app never holds an appSecret: it signs in to your service, and your service makes it a short-lived token that acts for this one user, as `Authorization: Bearer`. "
-                + "`devices`: register and remove the user's devices. `preferences`: read and set their preferences, and how they came about. `history`: list their notifications. `ack`: acknowledge their pushes of this client. "
-                + $"`send:` and a category: send to themselves in that category, under event IDs that begin with `{ClientToken.EventIdPrefix}`; needs the scope `send` too; the category's caps count also for what an app calls critical. Everything else answers 403. Clocks may differ by a minute. A client that is disabled takes its tokens with it, and so do a secret that is revoked (those that were made with it) and a user who is erased; a scope that the client loses counts for its tokens, too. Event IDs are the client's, not the user's: let apps make random ones.")
-            .Takes("For an app with a settings page", new CreateClientToken { UserId = "u-42", TtlSeconds = 900, Allow = [TokenGrants.Devices, TokenGrants.Preferences, TokenGrants.History, TokenGrants.Ack] })
-            .Takes("For an app that sends its user a code", new CreateClientToken { UserId = "u-42", TtlSeconds = 60, Allow = ["send:otp"] })
-            .Answers(201, "The token.", new CreatedClientToken("eyJhbGciOiJIUzI1NiIsImtpZCI6IjEiLCJ0eXAiOiJub3RpZnktY2xpZW50K2p3dCJ9.eyJzdWIiOiJ1LTQyIn0.Zk3mQ9tV0c7H1pLxY5sB8aJ2eR6uWfGdNiKoTjXyMhA", new DateTimeOffset(2126, 12, 1, 9, 15, 0, TimeSpan.Zero)));
+                    + "`devices`: register and remove the user's devices. `preferences`: read and set their preferences, and how they came about. `history`: list their notifications. `ack`: acknowledge their pushes of this client. "
+                    + $"`send:` and a category: send to themselves in that category, under event IDs that begin with `{ClientToken.EventIdPrefix}`; needs the scope `send` too; the category's caps count also for what an app calls critical. Everything else answers 403. Clocks may differ by a minute. A client that is disabled takes its tokens with it, and so do a secret that is revoked (those that were made with it) and a user who is erased; a scope that the client loses counts for its tokens, too. Event IDs are the client's, not the user's: let apps make random ones."
+            )
+            .Takes(
+                "For an app with a settings page",
+                new CreateClientToken
+                {
+                    UserId = "u-42",
+                    TtlSeconds = 900,
+                    Allow = [TokenGrants.Devices, TokenGrants.Preferences, TokenGrants.History, TokenGrants.Ack],
+                }
+            )
+            .Takes(
+                "For an app that sends its user a code",
+                new CreateClientToken
+                {
+                    UserId = "u-42",
+                    TtlSeconds = 60,
+                    Allow = ["send:otp"],
+                }
+            )
+            .Answers(
+                201,
+                "The token.",
+                new CreatedClientToken(
+                    "eyJhbGciOiJIUzI1NiIsImtpZCI6IjEiLCJ0eXAiOiJub3RpZnktY2xpZW50K2p3dCJ9.eyJzdWIiOiJ1LTQyIn0.Zk3mQ9tV0c7H1pLxY5sB8aJ2eR6uWfGdNiKoTjXyMhA",
+                    new DateTimeOffset(2126, 12, 1, 9, 15, 0, TimeSpan.Zero)
+                )
+            );
 
     private static async Task<IResult> CreateAsync(HttpContext http, TokenKeys keys, UserReferences users, TimeProvider clock)
     {
         var (wanted, problem) = await RequestBody.ReadAsync(http.Request, Validator);
-        if (wanted is null) return problem!;
+        if (wanted is null)
+            return problem!;
         var client = Callers.Of(http);
         var allow = wanted.Allow!.Distinct(StringComparer.Ordinal).ToList();
         if (allow.Any(a => a.StartsWith(TokenGrants.SendPrefix, StringComparison.Ordinal)) && !client.Scopes.Contains(Scopes.Send))
-            return Problem.Of(StatusCodes.Status403Forbidden, "missing_scope", "This client lacks the scope \"send\", so it cannot let an app send. Ask an administrator for it, or leave send: out of allow.");
-        var categories = allow.Where(a => a.StartsWith(TokenGrants.SendPrefix, StringComparison.Ordinal)).Select(a =>
-            a[TokenGrants.SendPrefix.Length..]);
+            return Problem.Of(
+                StatusCodes.Status403Forbidden,
+                "missing_scope",
+                "This client lacks the scope \"send\", so it cannot let an app send. Ask an administrator for it, or leave send: out of allow."
+            );
+        var categories = allow
+            .Where(a => a.StartsWith(TokenGrants.SendPrefix, StringComparison.Ordinal))
+            .Select(a => a[TokenGrants.SendPrefix.Length..]);
         if (categories.FirstOrDefault(c => !client.Sending.Covers(c)) is { } category)
             return new Hindrance(SendingRules.Category, SendingRules.CategoryDetail(category)).ToResult();
         var userRef = await users.FindAsync(wanted.UserId!, http.RequestAborted);

@@ -14,18 +14,30 @@ public sealed record ClientGrants
     public SendLimits? Send { get; init; }
 
     /// <summary>As the contract shows them; <c>null</c>: none were given.</summary>
-    public static ClientGrants? Of(SendGrant? grant) => grant is null ? null : new ClientGrants
-    {
-        Send = new SendLimits
-        {
-            Categories = grant.Categories, Channels = grant.Channels, Required = grant.Required, BroadcastToAll = grant.BroadcastToAll,
-        },
-    };
+    public static ClientGrants? Of(SendGrant? grant) =>
+        grant is null
+            ? null
+            : new ClientGrants
+            {
+                Send = new SendLimits
+                {
+                    Categories = grant.Categories,
+                    Channels = grant.Channels,
+                    Required = grant.Required,
+                    BroadcastToAll = grant.BroadcastToAll,
+                },
+            };
 
     /// <summary>As the client keeps them.</summary>
-    public SendGrant? ToSend() => Send is null ? null : new SendGrant(
-        Send.Categories?.Distinct().ToImmutableList(), Send.Channels?.Distinct().ToImmutableList(), Send.Required ?? false,
-            Send.BroadcastToAll ?? false);
+    public SendGrant? ToSend() =>
+        Send is null
+            ? null
+            : new SendGrant(
+                Send.Categories?.Distinct().ToImmutableList(),
+                Send.Channels?.Distinct().ToImmutableList(),
+                Send.Required ?? false,
+                Send.BroadcastToAll ?? false
+            );
 }
 
 /// <summary>The limits of the scope <c>send</c>.</summary>
@@ -72,11 +84,14 @@ public static class PowerRules
     /// <summary>The faults of grants, by field.</summary>
     public static IEnumerable<(string Field, string Fault)> Check(ClientGrants? grants, IReadOnlyList<string>? scopes)
     {
-        if (grants?.Send is not { } send) yield break;
-        if (scopes?.Contains(Scopes.Send) != true) yield return ("Grants.Send", "needs the scope send among scopes");
+        if (grants?.Send is not { } send)
+            yield break;
+        if (scopes?.Contains(Scopes.Send) != true)
+            yield return ("Grants.Send", "needs the scope send among scopes");
         if (send.Categories is { } categories && (categories.Count is 0 or > MostCategories || !categories.All(Identifiers.IsKey)))
             yield return ("Grants.Send.Categories", $"must be 1 to {MostCategories} categories, each {Identifiers.KeyRule}");
-        if (send.Channels is { Count: 0 }) yield return ("Grants.Send.Channels", "must name a channel; leave it out for any");
+        if (send.Channels is { Count: 0 })
+            yield return ("Grants.Send.Channels", "must name a channel; leave it out for any");
     }
 }
 
@@ -87,9 +102,13 @@ public sealed class ChangePowersValidator : AbstractValidator<ChangePowers>
     public ChangePowersValidator()
     {
         RuleFor(p => p.Scopes).Must(PowerRules.AreScopes).WithMessage(PowerRules.ScopesRule);
-        RuleFor(p => p).Custom((powers, context) =>
-        {
-            foreach (var (field, fault) in PowerRules.Check(powers.Grants, powers.Scopes)) context.AddFailure(field, fault);
-        });
+        RuleFor(p => p)
+            .Custom(
+                (powers, context) =>
+                {
+                    foreach (var (field, fault) in PowerRules.Check(powers.Grants, powers.Scopes))
+                        context.AddFailure(field, fault);
+                }
+            );
     }
 }

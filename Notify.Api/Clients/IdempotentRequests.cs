@@ -31,19 +31,22 @@ public sealed class IdempotentRequests(MasterKeyRing ring, KeptAnswers answers)
     /// <param name="operation">The operation and its target; the key counts for the caller and this alone.</param>
     public async Task<IdempotentRequest> BeginAsync(HttpContext http, NpgsqlConnection connection, string operation, object body)
     {
-        if (!http.Request.Headers.TryGetValue(Header, out var values)) return new IdempotentRequest(null, null);
+        if (!http.Request.Headers.TryGetValue(Header, out var values))
+            return new IdempotentRequest(null, null);
         if (values is not [{ Length: > 0 and <= MaxLength } key] || !key.All(c => c is >= ' ' and <= '~'))
-            return new IdempotentRequest(null, Problem.Invalid(new Dictionary<string,
-                string[]> { [Header] = ["must be 1 to 200 printable ASCII characters"] }));
+            return new IdempotentRequest(
+                null,
+                Problem.Invalid(new Dictionary<string, string[]> { [Header] = ["must be 1 to 200 printable ASCII characters"] })
+            );
         var scope = $"{Callers.Of(http).ClientId}\n{operation}";
         var hash = ring.Fingerprint("request", JsonSerializer.SerializeToUtf8Bytes(body, body.GetType(), NotifyJson.Options));
         var kept = await answers.TakeAsync(connection, scope, key, hash, http.RequestAborted);
         if (kept.IsNew)
             return new IdempotentRequest((c, answer) => answers.KeepAsync(c, scope, key, answer, http.RequestAborted), null);
-        if (kept.RequestHash != hash) return new IdempotentRequest(null,
-            Problem.Of(StatusCodes.Status409Conflict, "idempotency_key_conflict", Conflict));
-        if (kept.Answer is null) return new IdempotentRequest(null, Problem.Of(StatusCodes.Status409Conflict, "idempotency_key_spent",
-            Spent));
+        if (kept.RequestHash != hash)
+            return new IdempotentRequest(null, Problem.Of(StatusCodes.Status409Conflict, "idempotency_key_conflict", Conflict));
+        if (kept.Answer is null)
+            return new IdempotentRequest(null, Problem.Of(StatusCodes.Status409Conflict, "idempotency_key_spent", Spent));
         var again = JsonSerializer.Deserialize<Kept>(kept.Answer, NotifyJson.Options)!;
         return new IdempotentRequest(null, Results.Created(again.Location, again.Body));
     }
@@ -57,7 +60,14 @@ public sealed class IdempotentRequests(MasterKeyRing ring, KeptAnswers answers)
 public sealed record IdempotentRequest(Func<NpgsqlConnection, byte[], Task>? Keep, IResult? Answer)
 {
     /// <summary>Keeps the answer, in the transaction that makes what it names.</summary>
-    public Task KeepAsync(NpgsqlConnection connection, string location, object body) => Keep is null ? Task.CompletedTask
-        : Keep(connection, JsonSerializer.SerializeToUtf8Bytes(new IdempotentRequests.Kept(location,
-            JsonSerializer.SerializeToElement(body, body.GetType(), NotifyJson.Options)), NotifyJson.Options));
+    public Task KeepAsync(NpgsqlConnection connection, string location, object body) =>
+        Keep is null
+            ? Task.CompletedTask
+            : Keep(
+                connection,
+                JsonSerializer.SerializeToUtf8Bytes(
+                    new IdempotentRequests.Kept(location, JsonSerializer.SerializeToElement(body, body.GetType(), NotifyJson.Options)),
+                    NotifyJson.Options
+                )
+            );
 }

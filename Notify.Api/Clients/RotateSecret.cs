@@ -17,8 +17,14 @@ public sealed record RotateSecret
 }
 
 /// <summary>Gives clients secrets so that a lost answer does no harm: the same key answers the same, and a secret in use stays.</summary>
-public sealed class SecretRotator(IDocumentStore store, MasterKeyRing ring, IdempotentRequests requests, SecretUses uses,
-    Callers callers, TimeProvider clock)
+public sealed class SecretRotator(
+    IDocumentStore store,
+    MasterKeyRing ring,
+    IdempotentRequests requests,
+    SecretUses uses,
+    Callers callers,
+    TimeProvider clock
+)
 {
     /// <summary>The detail of the refusal where no secret can make room.</summary>
     public const string InUse =
@@ -32,15 +38,19 @@ public sealed class SecretRotator(IDocumentStore store, MasterKeyRing ring, Idem
         await uses.WriteAsync(cancellation);
         await using var session = store.LightweightSession();
         await NotificationStreams.LockAsync(session, [Client.KeyOf(clientId)], cancellation);
-        if (await session.LoadAsync<Client>(Client.KeyOf(clientId), cancellation) is not { } client) return Problem.NotFound("such client");
+        if (await session.LoadAsync<Client>(Client.KeyOf(clientId), cancellation) is not { } client)
+            return Problem.NotFound("such client");
         var idempotent = await requests.BeginAsync(http, session.Connection!, $"rotate {clientId}", body);
-        if (idempotent.Answer is { } answer) return answer;
-        if (body.Revoke is { } named && client.Secrets.All(s => s.Id != named)) return Problem.NotFound("such secret of this client");
+        if (idempotent.Answer is { } answer)
+            return answer;
+        if (body.Revoke is { } named && client.Secrets.All(s => s.Id != named))
+            return Problem.NotFound("such secret of this client");
 
         var (now, by) = (clock.GetUtcNow(), Callers.Of(http).ClientId);
         var (usedAt, trackedSince) = await SecretUses.OfAsync(session.Connection!, clientId, cancellation);
         var choice = SecretRotation.Choose(client, usedAt, trackedSince, body.Revoke, body.Force == true, now);
-        if (choice.IsRefused) return Problem.Of(StatusCodes.Status409Conflict, "secrets_in_use", InUse);
+        if (choice.IsRefused)
+            return Problem.Of(StatusCodes.Status409Conflict, "secrets_in_use", InUse);
         var (issued, secret) = ClientEndpoints.NewSecret(ring, clientId, by, now);
         object[] events = choice.Revoke is { } revoked ? [new SecretRevoked(revoked, by, now), issued] : [issued];
         session.Events.Append(client.Id, events);
@@ -53,6 +63,7 @@ public sealed class SecretRotator(IDocumentStore store, MasterKeyRing ring, Idem
 
     /// <summary>Reads the body, which may be absent.</summary>
     public static async Task<(RotateSecret? Body, IResult? Problem)> ReadAsync(HttpRequest request) =>
-        request.ContentLength is 0 || (request.ContentLength is null && request.ContentType is null) ? (new RotateSecret(), null)
+        request.ContentLength is 0 || (request.ContentLength is null && request.ContentType is null)
+            ? (new RotateSecret(), null)
             : await RequestBody.ReadAsync<RotateSecret>(request);
 }

@@ -9,7 +9,9 @@ namespace Notify.Api.Contract;
 /// <remarks>Large bodies leave a quarter to the others, so that a few mails with files do not keep urgent requests out.</remarks>
 public sealed class BodyBudget(AcceptOptions options)
 {
-    private const long Large = 64 * 1024, Least = 16L * 1024 * 1024, Most = 256L * 1024 * 1024;
+    private const long Large = 64 * 1024,
+        Least = 16L * 1024 * 1024,
+        Most = 256L * 1024 * 1024;
     private readonly long limit =
         options.MaxBytes > 0 ? options.MaxBytes : Math.Clamp(GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 32, Least, Most);
     private long held;
@@ -24,7 +26,8 @@ public sealed class BodyBudget(AcceptOptions options)
     {
         var most = size > Large ? limit - (limit / 4) : limit;
         var total = Interlocked.Add(ref held, bytes);
-        if (total <= most || total == size) return true;
+        if (total <= most || total == size)
+            return true;
         Interlocked.Add(ref held, -bytes);
         return false;
     }
@@ -55,9 +58,11 @@ public sealed class BodyLease : IDisposable
     /// <returns>Whether there were enough left.</returns>
     public bool Covers(long size)
     {
-        if (budget is null || size <= bytes) return true;
+        if (budget is null || size <= bytes)
+            return true;
         var missing = Math.Max(size - bytes, bytes == 0 ? size : Step);
-        if (!budget.TryReserve(missing, bytes + missing)) return false;
+        if (!budget.TryReserve(missing, bytes + missing))
+            return false;
         bytes += missing;
         return true;
     }

@@ -18,8 +18,15 @@ namespace Notify.Api.Contract;
 /// the endpoint permits them. A change to a client takes effect within <see cref="Memory"/>.
 /// </summary>
 public sealed class Callers(
-    IDocumentStore store, ReadDatabase reads, MasterKeyRing ring, UserReferences users, TokenKeys tokens, SecretUses uses,
-    Refusals refusals, TimeProvider clock)
+    IDocumentStore store,
+    ReadDatabase reads,
+    MasterKeyRing ring,
+    UserReferences users,
+    TokenKeys tokens,
+    SecretUses uses,
+    Refusals refusals,
+    TimeProvider clock
+)
 {
     /// <summary>How long a client is remembered before it is read again.</summary>
     public static readonly TimeSpan Memory = TimeSpan.FromSeconds(2);
@@ -36,18 +43,22 @@ public sealed class Callers(
     /// <summary>The detail of that rejection.</summary>
     public const string TestModeDetail =
         "A test client changes nothing that live clients share, such as users, templates, categories, topics and suppressions. Call "
-            + "with a live client.";
+        + "with a live client.";
 
-    private const string Item = "notify.caller", OwnerItem = "notify.owner", TokenItem = "notify.token",
+    private const string Item = "notify.caller",
+        OwnerItem = "notify.owner",
+        TokenItem = "notify.token",
         SecretItem = "notify.secret";
-    private const string Bearer = "Bearer ", BasicChallenge = "Basic realm=\"notify\", charset=\"UTF-8\"";
+    private const string Bearer = "Bearer ",
+        BasicChallenge = "Basic realm=\"notify\", charset=\"UTF-8\"";
     private readonly ConcurrentDictionary<string, (Client? Client, long At)> known = new(StringComparer.Ordinal);
 
     /// <summary>The calling client of a request that passed <see cref="RequireAsync"/>.</summary>
     public static Client Of(HttpContext context) => (Client)context.Items[Item]!;
 
     /// <summary>The client token of a request that came with one.</summary>
-    public static ClientToken? TokenOf(HttpContext context) => context.Items.TryGetValue(TokenItem, out var token) ? (ClientToken)token! : null;
+    public static ClientToken? TokenOf(HttpContext context) =>
+        context.Items.TryGetValue(TokenItem, out var token) ? (ClientToken)token! : null;
 
     /// <summary>The ID of the secret by which a client called; <c>null</c>: an app called by its token.</summary>
     public static string? SecretOf(HttpContext context) => context.Items.TryGetValue(SecretItem, out var secret) ? (string)secret! : null;
@@ -78,7 +89,8 @@ public sealed class Callers(
     /// <summary>Whether a secret is the one whose hash is kept. A hash of an earlier version counts until its secret is revoked.</summary>
     public static bool Matches(MasterKeyRing ring, string clientId, ClientSecret kept, string secret)
     {
-        var hash = kept.Hash.StartsWith(Bound, StringComparison.Ordinal) ? BoundHash(ring, clientId, kept.Id, secret)
+        var hash = kept.Hash.StartsWith(Bound, StringComparison.Ordinal)
+            ? BoundHash(ring, clientId, kept.Id, secret)
             : ring.Fingerprint("client-secret", secret);
         return CryptographicOperations.FixedTimeEquals(Encoding.UTF8.GetBytes(hash), Encoding.UTF8.GetBytes(kept.Hash));
     }
@@ -94,24 +106,38 @@ public sealed class Callers(
     /// <returns>The problem, or <c>null</c>.</returns>
     public async ValueTask<IResult?> RequireAnyAsync(HttpContext context, IReadOnlyList<string> scopes)
     {
-        if (context.Request.Headers.Authorization.ToString() is { } header && header.StartsWith(Bearer, StringComparison.OrdinalIgnoreCase)) return await RequireTokenAsync(context, header[Bearer.Length..].Trim(), scopes);
+        if (context.Request.Headers.Authorization.ToString() is { } header && header.StartsWith(Bearer, StringComparison.OrdinalIgnoreCase))
+            return await RequireTokenAsync(context, header[Bearer.Length..].Trim(), scopes);
         if (Parse(context.Request.Headers.Authorization) is not var (key, secret))
             return Unauthorized(context, "Send Authorization: Basic with the base64 of appKey:appSecret.");
         var client = await FindAsync(key, context);
         string? match = null;
         foreach (var s in client?.Secrets ?? [])
         {
-            if (Matches(ring, client!.ClientId, s, secret)) match = s.Id;
+            if (Matches(ring, client!.ClientId, s, secret))
+                match = s.Id;
         }
 
         if (client is null || match is null || client.IsDisabled)
-            return await refusals.LoginAsync(context, key, client is not null, Unauthorized(
-                context, "The appKey or appSecret is wrong, or no longer counts. Check both, or ask an administrator for a new secret."));
+            return await refusals.LoginAsync(
+                context,
+                key,
+                client is not null,
+                Unauthorized(
+                    context,
+                    "The appKey or appSecret is wrong, or no longer counts. Check both, or ask an administrator for a new secret."
+                )
+            );
         uses.Note(client.ClientId, match);
         if (!scopes.Any(client.Scopes.Contains))
-            return Lacks(context, client.ClientId, "missing_scope",
-                $"This client lacks the scope \"{scopes[0]}\". Ask an administrator for it, or call with a client that has it.");
-        if (!MayWrite(context, client)) return Lacks(context, client.ClientId, TestMode, TestModeDetail);
+            return Lacks(
+                context,
+                client.ClientId,
+                "missing_scope",
+                $"This client lacks the scope \"{scopes[0]}\". Ask an administrator for it, or call with a client that has it."
+            );
+        if (!MayWrite(context, client))
+            return Lacks(context, client.ClientId, TestMode, TestModeDetail);
         context.Items[Item] = context.Items[OwnerItem] = client;
         context.Items[SecretItem] = match;
         return null;
@@ -129,21 +155,31 @@ public sealed class Callers(
 
     private async ValueTask<IResult?> RequireTokenAsync(HttpContext context, string text, IReadOnlyList<string> scopes)
     {
-        if (await tokens.ReadAsync(text) is not { } token) return refusals.Token(context, TokenInvalid(context));
+        if (await tokens.ReadAsync(text) is not { } token)
+            return refusals.Token(context, TokenInvalid(context));
         if (await FindAsync(token.ClientId, context) is not { IsDisabled: false } client || client.Mode != token.Mode)
             return refusals.Token(context, TokenInvalid(context));
         // Everybody who had the secret may have made the token: it ends with the secret.
-        if (token.SecretId is { } secret && client.Secrets.All(s => s.Id != secret)) return refusals.Token(context, TokenInvalid(context));
+        if (token.SecretId is { } secret && client.Secrets.All(s => s.Id != secret))
+            return refusals.Token(context, TokenInvalid(context));
         // A token that a host of the former version made names the user by their ID.
         if (!UserRef.Is(token.UserRef))
             token = token with { UserRef = await users.FindAsync(token.UserRef, context.RequestAborted) };
-        if (await HindranceOfAsync(context, token) is { } hindrance) return Lacks(context, $"app:{token.ClientId}", TokenLacks, hindrance);
+        if (await HindranceOfAsync(context, token) is { } hindrance)
+            return Lacks(context, $"app:{token.ClientId}", TokenLacks, hindrance);
         // It allows no more than its client may do now, whatever the client could do when it was made.
-        if (!scopes.Any(client.Scopes.Contains)) return Lacks(context, $"app:{token.ClientId}", TokenLacks, ClientLacks);
-        if (!MayWrite(context, client)) return Lacks(context, $"app:{token.ClientId}", TestMode, TestModeDetail);
-        if (await IsOfErasedAsync(token, context)) return refusals.Token(context, TokenInvalid(context));
+        if (!scopes.Any(client.Scopes.Contains))
+            return Lacks(context, $"app:{token.ClientId}", TokenLacks, ClientLacks);
+        if (!MayWrite(context, client))
+            return Lacks(context, $"app:{token.ClientId}", TestMode, TestModeDetail);
+        if (await IsOfErasedAsync(token, context))
+            return refusals.Token(context, TokenInvalid(context));
         // The client's scopes do not apply to its users' apps; its limits for sending do.
-        context.Items[Item] = client with { Scopes = [], Send = client.Sending };
+        context.Items[Item] = client with
+        {
+            Scopes = [],
+            Send = client.Sending,
+        };
         context.Items[OwnerItem] = client;
         context.Items[TokenItem] = token;
         return null;
@@ -153,7 +189,8 @@ public sealed class Callers(
     {
         if (context.GetEndpoint()?.Metadata.GetMetadata<TokenNote>() is not { } note)
             return "A client token may not do this, whatever it allows. Let your service call with its appKey and appSecret.";
-        if (!token.Allows(note.Grant)) return $"This client token lacks \"{note.Grant}\". Let your service make one that allows it.";
+        if (!token.Allows(note.Grant))
+            return $"This client token lacks \"{note.Grant}\". Let your service make one that allows it.";
         return context.GetRouteValue("userId") is string user && await users.FindAsync(user, context.RequestAborted) != token.UserRef
             ? "This client token is another user's. Use one that was made for the user in the path."
             : null;
@@ -167,7 +204,8 @@ public sealed class Callers(
         (await LoadAsync<Recipient>(Recipient.KeyOf(token.UserRef), context))?.ErasedAt >= token.MadeAt;
 
     // Requests that only read take no connection from those for commits, however many come.
-    private async Task<T?> LoadAsync<T>(string id, HttpContext context) where T : class
+    private async Task<T?> LoadAsync<T>(string id, HttpContext context)
+        where T : class
     {
         if (HttpMethods.IsGet(context.Request.Method))
         {
@@ -182,7 +220,11 @@ public sealed class Callers(
     private static IResult TokenInvalid(HttpContext context)
     {
         context.Response.Headers.WWWAuthenticate = new([BasicChallenge, "Bearer realm=\"notify\", error=\"invalid_token\""]);
-        return Problem.Of(StatusCodes.Status401Unauthorized, "unauthorized", "The client token has expired, was altered, or its client or user counts no more. Get a new one from your service.");
+        return Problem.Of(
+            StatusCodes.Status401Unauthorized,
+            "unauthorized",
+            "The client token has expired, was altered, or its client or user counts no more. Get a new one from your service."
+        );
     }
 
     /// <summary>Forgets a client, so that a change made here counts here at once.</summary>
@@ -194,7 +236,8 @@ public sealed class Callers(
 
     private async ValueTask<Client?> FindAsync(string key, HttpContext context)
     {
-        if (known.TryGetValue(key, out var entry) && clock.GetElapsedTime(entry.At) < Memory) return entry.Client;
+        if (known.TryGetValue(key, out var entry) && clock.GetElapsedTime(entry.At) < Memory)
+            return entry.Client;
         // Requests of one client wait for one reading, and each no longer than it may; so they do not each take a connection.
         var reading = readings.GetOrAdd(key, k => new Lazy<Task<Client?>>(() => ReadAsync(k)));
         try
@@ -215,7 +258,8 @@ public sealed class Callers(
             var now = clock.GetTimestamp();
             await using var session = store.QuerySession();
             var client = await session.LoadAsync<Client>(Client.KeyOf(key), limit.Token);
-            if (known.Count > 10_000) known.Clear(); // made-up keys must not fill the memory
+            if (known.Count > 10_000)
+                known.Clear(); // made-up keys must not fill the memory
             known[key] = (client, now);
             return client;
         }
@@ -231,9 +275,11 @@ public sealed class Callers(
 
     private static (string Key, string Secret)? Parse(string? header)
     {
-        if (header is null || !header.StartsWith("Basic ", StringComparison.OrdinalIgnoreCase) || header.Length > 1000) return null;
+        if (header is null || !header.StartsWith("Basic ", StringComparison.OrdinalIgnoreCase) || header.Length > 1000)
+            return null;
         Span<byte> bytes = stackalloc byte[1000];
-        if (!Convert.TryFromBase64String(header[6..].Trim(), bytes, out var length)) return null;
+        if (!Convert.TryFromBase64String(header[6..].Trim(), bytes, out var length))
+            return null;
         var text = Encoding.UTF8.GetString(bytes[..length]);
         var colon = text.IndexOf(':', StringComparison.Ordinal);
         return colon <= 0 || text.Contains('\0', StringComparison.Ordinal) ? null : (text[..colon], text[(colon + 1)..]);

@@ -15,7 +15,8 @@ public static class CanonicalJson
     public static ReadOnlyMemory<byte> Of(JsonElement element)
     {
         var buffer = new ArrayBufferWriter<byte>(512);
-        using (var writer = new Utf8JsonWriter(buffer, new JsonWriterOptions { SkipValidation = true })) Write(writer, element);
+        using (var writer = new Utf8JsonWriter(buffer, new JsonWriterOptions { SkipValidation = true }))
+            Write(writer, element);
         return buffer.WrittenMemory;
     }
 
@@ -23,7 +24,8 @@ public static class CanonicalJson
     public static RentedBuffer Rent(JsonElement element)
     {
         var buffer = new RentedBuffer(JsonMarshal.GetRawUtf8Value(element).Length);
-        using (var writer = new Utf8JsonWriter(buffer, new JsonWriterOptions { SkipValidation = true })) Write(writer, element);
+        using (var writer = new Utf8JsonWriter(buffer, new JsonWriterOptions { SkipValidation = true }))
+            Write(writer, element);
         return buffer;
     }
 
@@ -43,7 +45,8 @@ public static class CanonicalJson
                 break;
             case JsonValueKind.Array:
                 writer.WriteStartArray();
-                foreach (var e in element.EnumerateArray()) Write(writer, e);
+                foreach (var e in element.EnumerateArray())
+                    Write(writer, e);
                 writer.WriteEndArray();
                 break;
             case JsonValueKind.Number when element.TryGetDecimal(out var number) && number == decimal.Truncate(number):

@@ -40,7 +40,8 @@ public static class PublicLimit
         var window = Math.Max(1, limit.Burst / Math.Max(1, limit.PerSecond));
         headers["RateLimit-Policy"] = string.Create(CultureInfo.InvariantCulture, $"\"address\";q={limit.Burst};w={window}");
         headers["RateLimit"] = string.Create(CultureInfo.InvariantCulture, $"\"address\";r=0;t={wait}");
-        return Problem.Of(StatusCodes.Status429TooManyRequests, "rate_limited", TooMany, retryAfterSeconds: wait)
+        return Problem
+            .Of(StatusCodes.Status429TooManyRequests, "rate_limited", TooMany, retryAfterSeconds: wait)
             .ExecuteAsync(context.HttpContext);
     }
 }

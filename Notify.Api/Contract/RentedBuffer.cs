@@ -38,7 +38,8 @@ public sealed class RentedBuffer(int capacity) : IBufferWriter<byte>, IDisposabl
     private void Grow(int sizeHint)
     {
         var needed = written + Math.Max(sizeHint, 1);
-        if (needed <= buffer.Length) return;
+        if (needed <= buffer.Length)
+            return;
         var larger = ArrayPool<byte>.Shared.Rent(Math.Max(needed, 2 * buffer.Length));
         Written.CopyTo(larger);
         ArrayPool<byte>.Shared.Return(buffer, clearArray: true);

@@ -17,9 +17,12 @@ public static class WriteDeadline
     public static void UseWriteDeadline(this WebApplication app)
     {
         var limit = app.Services.GetRequiredService<AcceptOptions>().Timeout + More;
-        app.Use((context, next) =>
-            IsReading(context.Request.Method) || context.GetEndpoint()?.Metadata.GetMetadata<NoWriteDeadline>() is not null
-                ? next(context) : RunAsync(context, next, new Deadline(limit)));
+        app.Use(
+            (context, next) =>
+                IsReading(context.Request.Method) || context.GetEndpoint()?.Metadata.GetMetadata<NoWriteDeadline>() is not null
+                    ? next(context)
+                    : RunAsync(context, next, new Deadline(limit))
+        );
     }
 
     /// <summary>Takes an endpoint out that works for longer.</summary>

@@ -21,8 +21,10 @@ public sealed record AcceptLimitOptions
     /// <summary>Checks the settings; every fault is added to <paramref name="faults"/>.</summary>
     public void Check(string section, ICollection<string> faults)
     {
-        if (PerSecond is < 0 or > Highest) faults.Add($"{section}:PerSecond is {PerSecond}; give 0 (no limit) to {Highest}");
-        if (Burst is < 1 or > Highest) faults.Add($"{section}:Burst is {Burst}; give 1 to {Highest}");
+        if (PerSecond is < 0 or > Highest)
+            faults.Add($"{section}:PerSecond is {PerSecond}; give 0 (no limit) to {Highest}");
+        if (Burst is < 1 or > Highest)
+            faults.Add($"{section}:Burst is {Burst}; give 1 to {Highest}");
     }
 }
 
@@ -31,7 +33,8 @@ public sealed record AcceptLimitOptions
 /// or not at all, and what is refused uses up no event ID. The limit is the installation's: each living Api host grants its
 /// equal part, so a client reaches it when its requests are spread over the hosts.
 /// </summary>
-/// <remarks>Fields: draft-ietf-httpapi-ratelimit-headers (<c>RateLimit</c>, <c>RateLimit-Policy</c>), and the three of its early versions for older callers.</remarks>
+/// <remarks>Fields: draft-ietf-httpapi-ratelimit-headers (<c>RateLimit</c>, <c>RateLimit-Policy</c>), and the three of its early versions
+/// for older callers.</remarks>
 public sealed class AcceptLimit(AcceptLimitOptions options, ApiHosts hosts) : IDisposable
 {
     private readonly ConcurrentDictionary<string, Bucket> buckets = new(StringComparer.Ordinal);
@@ -41,7 +44,8 @@ public sealed class AcceptLimit(AcceptLimitOptions options, ApiHosts hosts) : ID
     public IResult? Take(HttpResponse response, Client client, int count)
     {
         var (perSecond, burst) = Of(client);
-        if (perSecond == 0) return null;
+        if (perSecond == 0)
+            return null;
         var living = hosts.Living;
         var bucket = buckets.GetOrAdd(client.ClientId, _ => new Bucket(perSecond, burst, living, null));
         if (!bucket.Is(perSecond, burst, living))
@@ -56,12 +60,14 @@ public sealed class AcceptLimit(AcceptLimitOptions options, ApiHosts hosts) : ID
     /// <inheritdoc />
     public void Dispose()
     {
-        foreach (var bucket in buckets.Values) bucket.Dispose();
+        foreach (var bucket in buckets.Values)
+            bucket.Dispose();
     }
 
-    private (int PerSecond, int Burst) Of(Client client) => client.AcceptPerSecond is { } own
-        ? (own, client.AcceptBurst ?? (int)Math.Min(2L * own, AcceptLimitOptions.Highest))
-        : (options.PerSecond, options.Burst);
+    private (int PerSecond, int Burst) Of(Client client) =>
+        client.AcceptPerSecond is { } own
+            ? (own, client.AcceptBurst ?? (int)Math.Min(2L * own, AcceptLimitOptions.Highest))
+            : (options.PerSecond, options.Burst);
 
     // One client's places at this host.
     private sealed class Bucket : IDisposable
@@ -78,16 +84,22 @@ public sealed class AcceptLimit(AcceptLimitOptions options, ApiHosts hosts) : ID
             this.perSecond = (double)perSecond / hosts;
             // A batch that the whole limit allows must pass at one host.
             this.burst = Math.Max(burst / hosts, Math.Min(burst, RequestNotificationsEndpoint.MaxBatch));
-            limiter = new TokenBucketRateLimiter(new TokenBucketRateLimiterOptions
-            {
-                TokenLimit = this.burst,
-                TokensPerPeriod = perSecond,
-                ReplenishmentPeriod = TimeSpan.FromSeconds(hosts),
-                AutoReplenishment = false, // what has come in since is added when somebody asks, to the fraction
-                QueueLimit = 0,
-            });
-            policy = string.Create(CultureInfo.InvariantCulture, $"\"accept\";q={this.burst};w={Math.Max(1, Math.Ceiling(this.burst / this.perSecond))}");
-            if (before is not null) limiter.AttemptAcquire(this.burst - Math.Min(this.burst, before.Left())).Dispose();
+            limiter = new TokenBucketRateLimiter(
+                new TokenBucketRateLimiterOptions
+                {
+                    TokenLimit = this.burst,
+                    TokensPerPeriod = perSecond,
+                    ReplenishmentPeriod = TimeSpan.FromSeconds(hosts),
+                    AutoReplenishment = false, // what has come in since is added when somebody asks, to the fraction
+                    QueueLimit = 0,
+                }
+            );
+            policy = string.Create(
+                CultureInfo.InvariantCulture,
+                $"\"accept\";q={this.burst};w={Math.Max(1, Math.Ceiling(this.burst / this.perSecond))}"
+            );
+            if (before is not null)
+                limiter.AttemptAcquire(this.burst - Math.Min(this.burst, before.Left())).Dispose();
         }
 
         public bool Is(int perSecond, int burst, int hosts) => made == (perSecond, burst, hosts);
@@ -109,12 +121,19 @@ public sealed class AcceptLimit(AcceptLimitOptions options, ApiHosts hosts) : ID
             headers["RateLimit-Limit"] = burst.ToString(CultureInfo.InvariantCulture);
             headers["RateLimit-Remaining"] = left.ToString(CultureInfo.InvariantCulture);
             headers["RateLimit-Reset"] = reset.ToString(CultureInfo.InvariantCulture);
-            if (taken) return null;
+            if (taken)
+                return null;
 
-            var detail = count > burst
-                ? $"The batch has {count} notifications, and this client may bring {burst} at once. Cut it into smaller ones; nothing of it was accepted."
-                : $"This client may bring {perSecond:0.#} notifications a second, {burst} at once, and has {left} left. Nothing was accepted and no event ID used up: send the same again after Retry-After.";
-            return Problem.Of(StatusCodes.Status429TooManyRequests, "rate_limited", detail, retryAfterSeconds: (int)Math.Max(1, Seconds(Math.Min(count, burst) - left)));
+            var detail =
+                count > burst
+                    ? $"The batch has {count} notifications, and this client may bring {burst} at once. Cut it into smaller ones; nothing of it was accepted."
+                    : $"This client may bring {perSecond:0.#} notifications a second, {burst} at once, and has {left} left. Nothing was accepted and no event ID used up: send the same again after Retry-After.";
+            return Problem.Of(
+                StatusCodes.Status429TooManyRequests,
+                "rate_limited",
+                detail,
+                retryAfterSeconds: (int)Math.Max(1, Seconds(Math.Min(count, burst) - left))
+            );
         }
 
         public void Dispose() => limiter.Dispose();

@@ -50,9 +50,12 @@ public sealed record AcceptOptions
     /// <summary>Checks the settings; every fault is added to <paramref name="faults"/>.</summary>
     public void Check(string section, ICollection<string> faults)
     {
-        if (MaxWaiting < 1) faults.Add($"{section}:MaxWaiting is {MaxWaiting}; give 1 or more");
-        if (MaxBytes < 0) faults.Add($"{section}:MaxBytes is {MaxBytes}; give 0 (by the memory) or more");
-        if (Timeout <= TimeSpan.Zero) faults.Add($"{section}:Timeout is {Timeout}; give a time above zero");
+        if (MaxWaiting < 1)
+            faults.Add($"{section}:MaxWaiting is {MaxWaiting}; give 1 or more");
+        if (MaxBytes < 0)
+            faults.Add($"{section}:MaxBytes is {MaxBytes}; give 0 (by the memory) or more");
+        if (Timeout <= TimeSpan.Zero)
+            faults.Add($"{section}:Timeout is {Timeout}; give a time above zero");
     }
 }
 
@@ -76,8 +79,16 @@ public sealed class Acceptance : IAsyncDisposable
 
     /// <summary>Starts the committers.</summary>
     public Acceptance(
-        IDocumentStore store, NotificationIntake intake, MasterKeyRing ring, UserReferences users, QueueActivity activity,
-        IServiceScopeFactory scopes, AcceptOptions limits, TimeProvider clock, ILogger<Acceptance> log)
+        IDocumentStore store,
+        NotificationIntake intake,
+        MasterKeyRing ring,
+        UserReferences users,
+        QueueActivity activity,
+        IServiceScopeFactory scopes,
+        AcceptOptions limits,
+        TimeProvider clock,
+        ILogger<Acceptance> log
+    )
     {
         (this.store, this.intake, this.ring, this.users) = (store, intake, ring, users);
         (this.activity, this.scopes, this.clock) = (activity, scopes, clock);
@@ -85,15 +96,25 @@ public sealed class Acceptance : IAsyncDisposable
             CommitAsync,
             new GroupCommitOptions<Item>
             {
-                MaxItems = MaxGroup, MaxBytes = MaxGroupBytes, Pace = TimeSpan.FromMilliseconds(20),
-                BelongsTo = BelongsTo, KeyOf = i => i.Key, BytesOf = i => i.Bytes,
-                MaxWaiting = limits.MaxWaiting, MaxWait = limits.Timeout,
-                StatementTimeout = limits.Timeout, CommitTimeout = 3 * limits.Timeout, // several statements, of which each may take long
+                MaxItems = MaxGroup,
+                MaxBytes = MaxGroupBytes,
+                Pace = TimeSpan.FromMilliseconds(20),
+                BelongsTo = BelongsTo,
+                KeyOf = i => i.Key,
+                BytesOf = i => i.Bytes,
+                MaxWaiting = limits.MaxWaiting,
+                MaxWait = limits.Timeout,
+                StatementTimeout = limits.Timeout,
+                CommitTimeout = 3 * limits.Timeout, // several statements, of which each may take long
                 OnIsolated = (items, fault) =>
-                    log.LogWarning("{Count} requests are accepted apart from the others ({Reason}).", items.Count,
-                        fault.GetBaseException().Message.Split('\n')[0]),
+                    log.LogWarning(
+                        "{Count} requests are accepted apart from the others ({Reason}).",
+                        items.Count,
+                        fault.GetBaseException().Message.Split('\n')[0]
+                    ),
             },
-            clock);
+            clock
+        );
     }
 
     /// <summary>How long the oldest request waits for its commit, apart from those of <see cref="WaitingApart"/>.</summary>
@@ -116,42 +137,78 @@ public sealed class Acceptance : IAsyncDisposable
     /// <exception cref="CommitBusyException">Too many requests are waiting.</exception>
     /// <exception cref="CommitWaitException">It was not committed in time; it may be committed all the same.</exception>
     public Task<AcceptResult> AcceptAsync(
-        Client client, RequestNotification request, ReceivedRequest received, ResolvedTemplate? template = null, string? through = null,
-        CancellationToken aborted = default)
+        Client client,
+        RequestNotification request,
+        ReceivedRequest received,
+        ResolvedTemplate? template = null,
+        string? through = null,
+        CancellationToken aborted = default
+    )
     {
         var payload = PayloadOf(request);
         // The payload already contains these parts; they are not kept twice while the request waits.
         var item = new Item(
-            NotificationKey.Of(client.ClientId, request.EventId!), client,
-                request with { Content = null, Metadata = null, Template = null, Channels = request.Channels ?? client.Sending.Channels },
-            payload, received.Hash, received.Bytes, Activity.Current, template, through);
+            NotificationKey.Of(client.ClientId, request.EventId!),
+            client,
+            request with
+            {
+                Content = null,
+                Metadata = null,
+                Template = null,
+                Channels = request.Channels ?? client.Sending.Channels,
+            },
+            payload,
+            received.Hash,
+            received.Bytes,
+            Activity.Current,
+            template,
+            through
+        );
         return group.AddAsync(item, aborted);
     }
 
     /// <summary>Finds out whether a request that cannot be accepted now, or another one under its event ID, was accepted before.</summary>
     public async Task<AcceptResult?> KnownAsync(
-        Client client, RequestNotification request, ReceivedRequest received, CancellationToken cancellation)
+        Client client,
+        RequestNotification request,
+        ReceivedRequest received,
+        CancellationToken cancellation
+    )
     {
         await using var session = store.QuerySession();
-        var hash = (await session.QueryAsync<string>("select request_hash from notify.event_ids where key = ?", cancellation, NotificationKey.Of(client.ClientId, request.EventId!))).FirstOrDefault();
+        var hash = (
+            await session.QueryAsync<string>(
+                "select request_hash from notify.event_ids where key = ?",
+                cancellation,
+                NotificationKey.Of(client.ClientId, request.EventId!)
+            )
+        ).FirstOrDefault();
         return hash is null ? null : Compare(hash, received.Hash);
     }
 
     /// <inheritdoc />
     public ValueTask DisposeAsync() => group.DisposeAsync();
 
-    private static (int Rank, string Owner) BelongsTo(Item item) => item.Request.Priority switch
-    {
-        Priority.Critical => (0, item.Client.ClientId),
-        Priority.Bulk => (1, $"{item.Client.ClientId}:bulk"),
-        _ => (1, item.Client.ClientId),
-    };
+    private static (int Rank, string Owner) BelongsTo(Item item) =>
+        item.Request.Priority switch
+        {
+            Priority.Critical => (0, item.Client.ClientId),
+            Priority.Bulk => (1, $"{item.Client.ClientId}:bulk"),
+            _ => (1, item.Client.ClientId),
+        };
 
     private async Task<IReadOnlyList<AcceptResult>> CommitAsync(
-        IReadOnlyList<Item> items, CommitLimits limits, CancellationToken cancellation)
+        IReadOnlyList<Item> items,
+        CommitLimits limits,
+        CancellationToken cancellation
+    )
     {
         using var span = Telemetry.Source.StartActivity(
-            "accept group", ActivityKind.Internal, default(ActivityContext), links: items.Where(i => i.Trace is not null).Take(100).Select(i => new ActivityLink(i.Trace!.Context)));
+            "accept group",
+            ActivityKind.Internal,
+            default(ActivityContext),
+            links: items.Where(i => i.Trace is not null).Take(100).Select(i => new ActivityLink(i.Trace!.Context))
+        );
         span?.SetTag("notify.group_size", items.Count);
 
         var now = clock.GetUtcNow();
@@ -163,8 +220,13 @@ public sealed class Acceptance : IAsyncDisposable
 
         // The first of each key in the group represents it; its repeats are compared with it.
         var firsts = new Dictionary<string, Item>(StringComparer.Ordinal);
-        foreach (var item in items) firsts.TryAdd(item.Key, item);
-        var hashes = await NotificationIntake.ClaimAsync(connection, firsts.ToDictionary(f => f.Key, f => f.Value.Hash, StringComparer.Ordinal), cancellation);
+        foreach (var item in items)
+            firsts.TryAdd(item.Key, item);
+        var hashes = await NotificationIntake.ClaimAsync(
+            connection,
+            firsts.ToDictionary(f => f.Key, f => f.Value.Hash, StringComparer.Ordinal),
+            cancellation
+        );
         var fresh = firsts.Values.Where(i => !hashes.ContainsKey(i.Key)).ToList();
 
         if (fresh.Count > 0)
@@ -175,12 +237,20 @@ public sealed class Acceptance : IAsyncDisposable
             await session.SaveChangesAsync(cancellation);
             Telemetry.Accepted.Add(fresh.Count);
             Telemetry.Commits.Add(1, new KeyValuePair<string, object?>("kind", "accept"));
-            foreach (var queue in queued.GroupBy(d => d.Queue)) activity.Enqueued(queue.Key, queue.Count());
+            foreach (var queue in queued.GroupBy(d => d.Queue))
+                activity.Enqueued(queue.Key, queue.Count());
         }
 
-        return [.. items.Select(i => !hashes.TryGetValue(i.Key, out var stored)
-            ? ReferenceEquals(firsts[i.Key], i) ? AcceptResult.Accepted : Compare(firsts[i.Key].Hash, i.Hash)
-            : Compare(stored, i.Hash))];
+        return
+        [
+            .. items.Select(i =>
+                !hashes.TryGetValue(i.Key, out var stored)
+                    ? ReferenceEquals(firsts[i.Key], i)
+                        ? AcceptResult.Accepted
+                        : Compare(firsts[i.Key].Hash, i.Hash)
+                    : Compare(stored, i.Hash)
+            ),
+        ];
     }
 
     /// <summary>Returns the identity of a request.</summary>
@@ -200,29 +270,73 @@ public sealed class Acceptance : IAsyncDisposable
         return new IncomingNotification(
             item.Key,
             new NotificationRequested(
-                item.Client.ClientId, r.EventId!, userRef, subject, item.Client.Mode, r.Category ?? item.Template?.Category
-                    ?? RequestNotification.DefaultCategory, r.Priority ?? Priority.Normal,
-                r.Channels, Sealed.None, r.SendAt, r.ExpiresAt, item.Hash, item.Trace?.Id, now, item.Template?.Pin, item.Through,
-                    !item.Client.Sending.Required),
-            item.Payload, r.UserId);
+                item.Client.ClientId,
+                r.EventId!,
+                userRef,
+                subject,
+                item.Client.Mode,
+                r.Category ?? item.Template?.Category ?? RequestNotification.DefaultCategory,
+                r.Priority ?? Priority.Normal,
+                r.Channels,
+                Sealed.None,
+                r.SendAt,
+                r.ExpiresAt,
+                item.Hash,
+                item.Trace?.Id,
+                now,
+                item.Template?.Pin,
+                item.Through,
+                !item.Client.Sending.Required
+            ),
+            item.Payload,
+            r.UserId
+        );
     }
 
     /// <summary>Returns the personal part of a request.</summary>
-    public static NotificationPayload PayloadOf(RequestNotification r) => new(
-        r.Content is { } c
-            ? new NotificationContent(c.Title, c.Body, c.Html, c.Data, c.Url, c.Push, c.Attachments is { Count: > 0 } files ? [.. files.Select(f => f.Kept())] : null, c.Track)
-            : new NotificationContent(),
-        ToOf(r), r.Metadata, r.Template?.Params);
+    public static NotificationPayload PayloadOf(RequestNotification r) =>
+        new(
+            r.Content is { } c
+                ? new NotificationContent(
+                    c.Title,
+                    c.Body,
+                    c.Html,
+                    c.Data,
+                    c.Url,
+                    c.Push,
+                    c.Attachments is { Count: > 0 } files ? [.. files.Select(f => f.Kept())] : null,
+                    c.Track
+                )
+                : new NotificationContent(),
+            ToOf(r),
+            r.Metadata,
+            r.Template?.Params
+        );
 
-    private static UnregisteredRecipient? ToOf(RequestNotification r) => r.To is not { } to ? null : new UnregisteredRecipient(
-        to.Email, to.Phone is null ? null : ContactRules.ToE164(to.Phone),
-        to.Device is { } d
-            ? new DeviceAddress(d.Platform!.Value, Devices.AddressOf(d.Platform!.Value, d.Token, d.Subscription),
-                DeviceApp.Of(d.App, d.Environment))
-            : null);
+    private static UnregisteredRecipient? ToOf(RequestNotification r) =>
+        r.To is not { } to
+            ? null
+            : new UnregisteredRecipient(
+                to.Email,
+                to.Phone is null ? null : ContactRules.ToE164(to.Phone),
+                to.Device is { } d
+                    ? new DeviceAddress(
+                        d.Platform!.Value,
+                        Devices.AddressOf(d.Platform!.Value, d.Token, d.Subscription),
+                        DeviceApp.Of(d.App, d.Environment)
+                    )
+                    : null
+            );
 
     private sealed record Item(
-        string Key, Client Client, RequestNotification Request, NotificationPayload Payload, string Hash, long Bytes,
+        string Key,
+        Client Client,
+        RequestNotification Request,
+        NotificationPayload Payload,
+        string Hash,
+        long Bytes,
         Activity? Trace,
-        ResolvedTemplate? Template, string? Through);
+        ResolvedTemplate? Template,
+        string? Through
+    );
 }

@@ -19,13 +19,19 @@ public sealed class AcceptanceHealth(Acceptance acceptance, AcceptOptions limits
     {
         if (oldest < 0.4 * limit)
         {
-            return HealthCheckResult.Healthy(apart == 0 ? null : FormattableString.Invariant(
-                $"{apart} requests wait for event IDs that other transactions have locked; the others do not wait for them."));
+            return HealthCheckResult.Healthy(
+                apart == 0
+                    ? null
+                    : FormattableString.Invariant(
+                        $"{apart} requests wait for event IDs that other transactions have locked; the others do not wait for them."
+                    )
+            );
         }
 
-        var description = FormattableString.Invariant(
-            $"The acceptance of notifications is slow: the oldest of {waiting} requests waits for {oldest.TotalSeconds:0.0} s. ")
-            + "See whether PostgreSQL is blocked or overloaded.";
+        var description =
+            FormattableString.Invariant(
+                $"The acceptance of notifications is slow: the oldest of {waiting} requests waits for {oldest.TotalSeconds:0.0} s. "
+            ) + "See whether PostgreSQL is blocked or overloaded.";
         return oldest < 0.8 * limit || waiting <= 1 ? HealthCheckResult.Degraded(description) : HealthCheckResult.Unhealthy(description);
     }
 }

@@ -5,8 +5,8 @@ using Npgsql;
 namespace Notify.Api.Notifications;
 
 /// <summary>Writes every few seconds that this Api host lives, and counts those that do: <c>notify.acceptors</c>.</summary>
-public sealed class ApiHosts(
-    HeartbeatDatabase database, ConnectionLimits limits, TimeProvider clock, ILogger<ApiHosts> log) : BackgroundService
+public sealed class ApiHosts(HeartbeatDatabase database, ConnectionLimits limits, TimeProvider clock, ILogger<ApiHosts> log)
+    : BackgroundService
 {
     private readonly Guid id = limits.HostId;
     private volatile int living = 1;
@@ -26,11 +26,11 @@ public sealed class ApiHosts(
             }
             catch (Exception e)
             {
-                if (stoppingToken.IsCancellationRequested) return;
+                if (stoppingToken.IsCancellationRequested)
+                    return;
                 log.LogWarning("The Api hosts could not be counted ({Reason}); it is tried again.", e.Message.Split('\n')[0]);
             }
-        }
-        while (await timer.NextAsync(stoppingToken));
+        } while (await timer.NextAsync(stoppingToken));
     }
 
     /// <inheritdoc />
@@ -38,7 +38,8 @@ public sealed class ApiHosts(
     {
         await base.StopAsync(cancellationToken);
         await using var command = database.Source.CreateCommand(
-            "delete from notify.acceptors where id = $1 or seen_at < now() - interval '1 day'");
+            "delete from notify.acceptors where id = $1 or seen_at < now() - interval '1 day'"
+        );
         command.Parameters.Add(new NpgsqlParameter { Value = id });
         try
         {
@@ -58,7 +59,8 @@ public sealed class ApiHosts(
             """
             with beat as (insert into notify.acceptors (id, seen_at) values ($1, now()) on conflict (id) do update set seen_at = now())
             select count(*) from notify.acceptors where id <> $1 and seen_at > now() - $2
-            """);
+            """
+        );
         command.Parameters.Add(new NpgsqlParameter { Value = id });
         command.Parameters.Add(new NpgsqlParameter { Value = Beat * 4 });
         return 1 + (int)(long)(await command.ExecuteScalarAsync(cancellation))!;

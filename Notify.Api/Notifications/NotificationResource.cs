@@ -18,26 +18,71 @@ namespace Notify.Api.Notifications;
 /// <param name="Digest">The event ID of the digest that it is, or will be, part of; it has no deliveries of its own then.</param>
 /// <param name="Members">The event IDs of a digest's members; absent until it closes, and in lists.</param>
 public sealed record NotificationResource(
-    string EventId, string? UserId, NotificationStatus Status, string Category, Priority Priority, DateTimeOffset RequestedAt,
-    DateTimeOffset? SendAt, DateTimeOffset? ExpiresAt, NotificationTemplate? Template, long? Version, IReadOnlyList<DeliveryResource> Deliveries,
-    string? Digest = null, IReadOnlyList<string>? Members = null)
+    string EventId,
+    string? UserId,
+    NotificationStatus Status,
+    string Category,
+    Priority Priority,
+    DateTimeOffset RequestedAt,
+    DateTimeOffset? SendAt,
+    DateTimeOffset? ExpiresAt,
+    NotificationTemplate? Template,
+    long? Version,
+    IReadOnlyList<DeliveryResource> Deliveries,
+    string? Digest = null,
+    IReadOnlyList<string>? Members = null
+)
 {
     /// <summary>As the reference shows one.</summary>
-    internal static NotificationResource Example => new(
-        "order-123-shipped", "u-42", NotificationStatus.Dispatched, "shipping", Priority.Critical, DateTimeOffset.Parse("2026-12-01T09:00:00Z", System.Globalization.CultureInfo.InvariantCulture), null, null, new NotificationTemplate("order-shipped", 3, "ko-KR"), 3,
-        [
-            new DeliveryResource(
-                Guid.Parse("0b1f7c3e-52ab-8d0e-9c41-6a7d2f90e513"), Channel.Sms, "twilio", DeliveryStatus.Dispatched, null, null, 1, null, "SM5f0c1d2e3b4a59687f6e5d4c3b2a1908", null,
-                DateTimeOffset.Parse("2026-12-01T09:00:00.214Z", System.Globalization.CultureInfo.InvariantCulture), null, null),
-        ]);
+    internal static NotificationResource Example =>
+        new(
+            "order-123-shipped",
+            "u-42",
+            NotificationStatus.Dispatched,
+            "shipping",
+            Priority.Critical,
+            DateTimeOffset.Parse("2026-12-01T09:00:00Z", System.Globalization.CultureInfo.InvariantCulture),
+            null,
+            null,
+            new NotificationTemplate("order-shipped", 3, "ko-KR"),
+            3,
+            [
+                new DeliveryResource(
+                    Guid.Parse("0b1f7c3e-52ab-8d0e-9c41-6a7d2f90e513"),
+                    Channel.Sms,
+                    "twilio",
+                    DeliveryStatus.Dispatched,
+                    null,
+                    null,
+                    1,
+                    null,
+                    "SM5f0c1d2e3b4a59687f6e5d4c3b2a1908",
+                    null,
+                    DateTimeOffset.Parse("2026-12-01T09:00:00.214Z", System.Globalization.CultureInfo.InvariantCulture),
+                    null,
+                    null
+                ),
+            ]
+        );
 
     /// <summary>Shows a folded notification.</summary>
     /// <param name="userIds">The IDs of users by reference; see <see cref="Projections.Privacy.SubjectKeys.UserIdsAsync"/>.</param>
-    public static NotificationResource Of(Notification n, IReadOnlyDictionary<string, string> userIds, bool withVersion = true) => new(
-        n.Request.EventId, n.Request.UserRef is { } user ? userIds.GetValueOrDefault(user) : null, NotificationStatusRule.Of(n),
-            n.Request.Category, n.Request.Priority, n.Request.At, n.SendAt, n.Request.ExpiresAt,
-        n.Request.Template is { } t ? new NotificationTemplate(t.Key, t.Version, n.Locale ?? t.Locale) : null, withVersion ? n.Version : null,
-        [.. n.Deliveries.Values.OrderBy(d => d.Channel).ThenBy(d => d.Id).Select(DeliveryResource.Of)], n.CollectedIn, withVersion ? n.Members : null);
+    public static NotificationResource Of(Notification n, IReadOnlyDictionary<string, string> userIds, bool withVersion = true) =>
+        new(
+            n.Request.EventId,
+            n.Request.UserRef is { } user ? userIds.GetValueOrDefault(user) : null,
+            NotificationStatusRule.Of(n),
+            n.Request.Category,
+            n.Request.Priority,
+            n.Request.At,
+            n.SendAt,
+            n.Request.ExpiresAt,
+            n.Request.Template is { } t ? new NotificationTemplate(t.Key, t.Version, n.Locale ?? t.Locale) : null,
+            withVersion ? n.Version : null,
+            [.. n.Deliveries.Values.OrderBy(d => d.Channel).ThenBy(d => d.Id).Select(DeliveryResource.Of)],
+            n.CollectedIn,
+            withVersion ? n.Members : null
+        );
 }
 
 /// <summary>The template that a notification was accepted with.</summary>
@@ -63,30 +108,70 @@ public sealed record NotificationTemplate(string Key, int Version, string? Local
 /// <param name="ComplainedAt">When the person marked it as unwanted.</param>
 /// <param name="UnsubscribedAt">When the person unsubscribed through it.</param>
 /// <param name="ClickedAt">When the person first followed a link of it.</param>
-/// <param name="Opens">How often the person opened it, the first time included; absent where there was none, in lists, and as of an earlier time. So are the following.</param>
+/// <param name="Opens">How often the person opened it, the first time included; absent where there was none, in lists, and as of an earlier
+/// time. So are the following.</param>
 /// <param name="Clicks">How often the person followed its links.</param>
-/// <param name="MachineHits">How often scanners and prefetchers opened it or followed its links, as far as they show themselves; in none of the other counts.</param>
+/// <param name="MachineHits">How often scanners and prefetchers opened it or followed its links, as far as they show themselves; in none of
+/// the other counts.</param>
 /// <param name="Links">Those of its links that were followed.</param>
 public sealed record DeliveryResource(
-    Guid DeliveryId, Channel Channel, string? Provider, DeliveryStatus Status, string? Reason, string? ProviderCode, int Attempts, string? DeviceId,
-    string? ProviderMessageId, DateTimeOffset? NextAttemptAt, DateTimeOffset? DispatchedAt, DateTimeOffset? DeliveredAt, DateTimeOffset? OpenedAt,
-    DateTimeOffset? ComplainedAt = null, DateTimeOffset? UnsubscribedAt = null, DateTimeOffset? ClickedAt = null,
-    long? Opens = null, long? Clicks = null, long? MachineHits = null, IReadOnlyList<LinkHits>? Links = null)
+    Guid DeliveryId,
+    Channel Channel,
+    string? Provider,
+    DeliveryStatus Status,
+    string? Reason,
+    string? ProviderCode,
+    int Attempts,
+    string? DeviceId,
+    string? ProviderMessageId,
+    DateTimeOffset? NextAttemptAt,
+    DateTimeOffset? DispatchedAt,
+    DateTimeOffset? DeliveredAt,
+    DateTimeOffset? OpenedAt,
+    DateTimeOffset? ComplainedAt = null,
+    DateTimeOffset? UnsubscribedAt = null,
+    DateTimeOffset? ClickedAt = null,
+    long? Opens = null,
+    long? Clicks = null,
+    long? MachineHits = null,
+    IReadOnlyList<LinkHits>? Links = null
+)
 {
     /// <summary>Shows a folded delivery.</summary>
-    public static DeliveryResource Of(Delivery d) => new(
-        d.Id, d.Channel, d.Provider, d.Status, d.Reason, d.ProviderCode, d.Attempts, d.DeviceId,
-        d.ProviderMessageId, d.DeferredUntil, d.DispatchedAt, d.DeliveredAt, d.OpenedAt, d.ComplainedAt, d.UnsubscribedAt, d.ClickedAt);
+    public static DeliveryResource Of(Delivery d) =>
+        new(
+            d.Id,
+            d.Channel,
+            d.Provider,
+            d.Status,
+            d.Reason,
+            d.ProviderCode,
+            d.Attempts,
+            d.DeviceId,
+            d.ProviderMessageId,
+            d.DeferredUntil,
+            d.DispatchedAt,
+            d.DeliveredAt,
+            d.OpenedAt,
+            d.ComplainedAt,
+            d.UnsubscribedAt,
+            d.ClickedAt
+        );
 
     /// <summary>The same with how often it was opened and followed.</summary>
     public DeliveryResource With(IEnumerable<TrackedHit> hits)
     {
-        var (opening, links) = (hits.FirstOrDefault(h => h.Number == TrackedHits.Opening), hits.Where(h => h.Number != TrackedHits.Opening).Select(h => new LinkHits(h.Number, h.People, h.Machines)).ToList());
+        var (opening, links) = (
+            hits.FirstOrDefault(h => h.Number == TrackedHits.Opening),
+            hits.Where(h => h.Number != TrackedHits.Opening).Select(h => new LinkHits(h.Number, h.People, h.Machines)).ToList()
+        );
         // An app, or a provider with tracking of its own, reports only the first time.
         return this with
         {
-            Opens = Some(Math.Max(opening?.People ?? 0, OpenedAt is null ? 0 : 1)), Clicks = Some(links.Sum(l => l.Clicks)),
-            MachineHits = Some((opening?.Machines ?? 0) + links.Sum(l => l.MachineClicks)), Links = links.Count > 0 ? links : null,
+            Opens = Some(Math.Max(opening?.People ?? 0, OpenedAt is null ? 0 : 1)),
+            Clicks = Some(links.Sum(l => l.Clicks)),
+            MachineHits = Some((opening?.Machines ?? 0) + links.Sum(l => l.MachineClicks)),
+            Links = links.Count > 0 ? links : null,
         };
 
         static long? Some(long count) => count > 0 ? count : null;

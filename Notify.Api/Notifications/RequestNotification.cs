@@ -67,7 +67,8 @@ public sealed record RequestedTemplate
     [Required]
     public string? Key { get; init; }
 
-    /// <summary>The language to write in, BCP 47; absent: the user's own. Where a template lacks <c>ko-KR</c> it takes <c>ko</c>, else its default.</summary>
+    /// <summary>The language to write in, BCP 47; absent: the user's own. Where a template lacks <c>ko-KR</c> it takes <c>ko</c>, else its
+    /// default.</summary>
     public string? Locale { get; init; }
 
     /// <summary>The template's parameters, by name; an object of at most 64 KiB. They are values: nothing in them is evaluated.</summary>
@@ -80,7 +81,8 @@ public sealed record RequestedContent
     /// <summary>Heading of a push, subject of an email; at most 1,000 characters.</summary>
     public string? Title { get; init; }
 
-    /// <summary>Text of a push or SMS, plain text of an email; at most 10,000 characters. As SMS at most as many segments as the installation allows, counted with tracked links where it asks for these.</summary>
+    /// <summary>Text of a push or SMS, plain text of an email; at most 10,000 characters. As SMS at most as many segments as the
+    /// installation allows, counted with tracked links where it asks for these.</summary>
     public string? Body { get; init; }
 
     /// <summary>HTML of an email; at most 200,000 characters.</summary>
@@ -95,7 +97,8 @@ public sealed record RequestedContent
     /// <summary>How a push looks, sounds and behaves.</summary>
     public PushOptions? Push { get; init; }
 
-    /// <summary>Files of an email: at most 10, together at most 5,242,880 bytes before base64. They do not count towards the limit of a request's size.</summary>
+    /// <summary>Files of an email: at most 10, together at most 5,242,880 bytes before base64. They do not count towards the limit of a
+    /// request's size.</summary>
     public IReadOnlyList<RequestedAttachment>? Attachments { get; init; }
 
     /// <summary>The tracking of its emails and SMS; absent: none.</summary>
@@ -151,25 +154,44 @@ public sealed class RequestNotificationValidator : AbstractValidator<RequestNoti
         RuleFor(r => r.UserId).Must(Identifiers.IsUserId).When(r => r.UserId is not null).WithMessage(Identifiers.UserIdRule);
         RuleFor(r => r.UserId).NotNull().When(r => r.To is null).WithMessage("name the user, or give to");
         RuleFor(r => r.To).Null().When(r => r.UserId is not null).WithMessage("give either userId or to, not both");
-        RuleFor(r => r.Channels).Must(c => c!.Count is > 0 and <= 3 && c.Distinct().Count() == c.Count).When(r => r.Channels is not null)
+        RuleFor(r => r.Channels)
+            .Must(c => c!.Count is > 0 and <= 3 && c.Distinct().Count() == c.Count)
+            .When(r => r.Channels is not null)
             .WithMessage("must name at least one channel, and each only once");
         RuleFor(r => r.Category).Must(Identifiers.IsKey).When(r => r.Category is not null).WithMessage(Identifiers.KeyRule);
         RuleFor(r => r.Template).Null().When(r => r.Content is not null).WithMessage("give either template or content, not both");
         RuleFor(r => r.Content).NotNull().When(r => r.Template is null).WithMessage("say what to send, here or by a template");
         RuleFor(r => r.Template!).SetValidator(new RequestedTemplateValidator()).When(r => r.Template is not null);
-        RuleFor(r => r.ExpiresAt).GreaterThan(r => r.SendAt).When(r => r.SendAt is not null && r.ExpiresAt is not null).WithMessage("must be later than sendAt");
-        RuleFor(r => r.Metadata).Must(m => m!.Value.ValueKind == JsonValueKind.Object).When(r => r.Metadata is { ValueKind: not JsonValueKind.Null }).WithMessage("must be an object");
+        RuleFor(r => r.ExpiresAt)
+            .GreaterThan(r => r.SendAt)
+            .When(r => r.SendAt is not null && r.ExpiresAt is not null)
+            .WithMessage("must be later than sendAt");
+        RuleFor(r => r.Metadata)
+            .Must(m => m!.Value.ValueKind == JsonValueKind.Object)
+            .When(r => r.Metadata is { ValueKind: not JsonValueKind.Null })
+            .WithMessage("must be an object");
         RuleFor(r => r.Content!).SetValidator(new RequestedContentValidator()).When(r => r.Content is not null);
-        RuleFor(r => r.Content!).Custom((content, context) =>
-        {
-            var limits = sms ?? new SmsLimits();
-            if (limits.Excess(content.Body, content.Track) is { } segments) context.AddFailure("Content.Body", TooManySegments(limits.AsSent(content.Body!, content.Track), segments, limits.MaxSegments));
-        }).When(r => r.Content is not null && r.Channels?.Contains(Channel.Sms) == true);
+        RuleFor(r => r.Content!)
+            .Custom(
+                (content, context) =>
+                {
+                    var limits = sms ?? new SmsLimits();
+                    if (limits.Excess(content.Body, content.Track) is { } segments)
+                        context.AddFailure(
+                            "Content.Body",
+                            TooManySegments(limits.AsSent(content.Body!, content.Track), segments, limits.MaxSegments)
+                        );
+                }
+            )
+            .When(r => r.Content is not null && r.Channels?.Contains(Channel.Sms) == true);
         RuleFor(r => r.To!).SetValidator(new RequestedRecipientValidator(guard, ring)).When(r => r.To is not null);
     }
 
-    private static string TooManySegments(string body, int segments, int most) => string.Create(CultureInfo.InvariantCulture,
-        $"takes {segments} SMS segments{(SmsText.IsGsm7(body) ? "" : " (67 characters each, since some are not in the GSM 7-bit alphabet)")}, and at most {most} are allowed; shorten it, or leave sms out of channels");
+    private static string TooManySegments(string body, int segments, int most) =>
+        string.Create(
+            CultureInfo.InvariantCulture,
+            $"takes {segments} SMS segments{(SmsText.IsGsm7(body) ? "" : " (67 characters each, since some are not in the GSM 7-bit alphabet)")}, and at most {most} are allowed; shorten it, or leave sms out of channels"
+        );
 }
 
 /// <summary>The shape of what names a template; whether there is one, and what it needs, is asked afterwards.</summary>
@@ -180,7 +202,10 @@ public sealed class RequestedTemplateValidator : AbstractValidator<RequestedTemp
     {
         RuleFor(t => t.Key).Must(Identifiers.IsTemplateKey).WithMessage(Identifiers.TemplateKeyRule);
         RuleFor(t => t.Locale).Must(l => TemplateLocale.IsTag(l!)).When(t => t.Locale is not null).WithMessage(TemplateLocale.Rule);
-        RuleFor(t => t.Params).Must(p => p!.Value.ValueKind == JsonValueKind.Object).When(t => t.Params is { ValueKind: not JsonValueKind.Null }).WithMessage("must be an object");
+        RuleFor(t => t.Params)
+            .Must(p => p!.Value.ValueKind == JsonValueKind.Object)
+            .When(t => t.Params is { ValueKind: not JsonValueKind.Null })
+            .WithMessage("must be an object");
     }
 }
 
@@ -190,20 +215,33 @@ public sealed class RequestedContentValidator : AbstractValidator<RequestedConte
     /// <summary>The rules.</summary>
     public RequestedContentValidator()
     {
-        RuleFor(c => c).Must(c => c.Title is { Length: > 0 } || c.Body is { Length: > 0 } || c.Html is { Length: > 0 } || c.Data is not null)
-            .WithName("content").OverridePropertyName("").WithMessage("needs a title, body, html or data");
+        RuleFor(c => c)
+            .Must(c => c.Title is { Length: > 0 } || c.Body is { Length: > 0 } || c.Html is { Length: > 0 } || c.Data is not null)
+            .WithName("content")
+            .OverridePropertyName("")
+            .WithMessage("needs a title, body, html or data");
         RuleFor(c => c.Title).MaximumLength(1000).WithMessage("must be at most 1,000 characters");
         RuleFor(c => c.Body).MaximumLength(10_000).WithMessage("must be at most 10,000 characters");
         RuleFor(c => c.Html).MaximumLength(200_000).WithMessage("must be at most 200,000 characters");
-        RuleFor(c => c.Data).Must(d => d!.Value.ValueKind == JsonValueKind.Object).When(c => c.Data is { ValueKind: not JsonValueKind.Null }).WithMessage("must be an object");
-        RuleFor(c => c.Url).Must(u => u!.Length <= 2000 && Uri.TryCreate(u, UriKind.Absolute, out var uri) && uri.Scheme == Uri.UriSchemeHttps)
-            .When(c => c.Url is not null).WithMessage("must be an absolute https address of at most 2,000 characters");
+        RuleFor(c => c.Data)
+            .Must(d => d!.Value.ValueKind == JsonValueKind.Object)
+            .When(c => c.Data is { ValueKind: not JsonValueKind.Null })
+            .WithMessage("must be an object");
+        RuleFor(c => c.Url)
+            .Must(u => u!.Length <= 2000 && Uri.TryCreate(u, UriKind.Absolute, out var uri) && uri.Scheme == Uri.UriSchemeHttps)
+            .When(c => c.Url is not null)
+            .WithMessage("must be an absolute https address of at most 2,000 characters");
         RuleFor(c => c.Push!).SetValidator(new PushOptionsValidator()).When(c => c.Push is not null);
         RuleForEach(c => c.Attachments).SetValidator(new RequestedAttachmentValidator()).When(c => c.Attachments is not null);
-        RuleFor(c => c.Attachments).Custom((files, context) =>
-        {
-            if (RequestedAttachmentValidator.Excess(files!) is { } excess) context.AddFailure(excess);
-        }).When(c => c.Attachments is not null);
+        RuleFor(c => c.Attachments)
+            .Custom(
+                (files, context) =>
+                {
+                    if (RequestedAttachmentValidator.Excess(files!) is { } excess)
+                        context.AddFailure(excess);
+                }
+            )
+            .When(c => c.Attachments is not null);
     }
 }
 
@@ -213,15 +251,28 @@ public sealed class RequestedRecipientValidator : AbstractValidator<RequestedRec
     /// <summary>The rules.</summary>
     public RequestedRecipientValidator(OutboundGuard? guard = null, MasterKeyRing? ring = null)
     {
-        RuleFor(t => t).Must(t => t.Email is not null || t.Phone is not null || t.Device is not null).OverridePropertyName("").WithMessage("needs an email, phone or device");
+        RuleFor(t => t)
+            .Must(t => t.Email is not null || t.Phone is not null || t.Device is not null)
+            .OverridePropertyName("")
+            .WithMessage("needs an email, phone or device");
         RuleFor(t => t.Email).Must(e => ContactRules.IsEmail(e!)).When(t => t.Email is not null).WithMessage(ContactRules.EmailRule);
-        RuleFor(t => t.Phone).Must(p => ContactRules.ToE164(p!) is not null).When(t => t.Phone is not null).WithMessage(ContactRules.PhoneRule);
-        RuleFor(t => t.Device!).Custom((d, context) =>
-        {
-            foreach (var (field, fault) in ContactRules.CheckDevice(d.Platform, d.Token, d.Subscription, guard)
-                .Concat(AppRules.Check(d.Platform, d.App, d.Environment, ring)))
-                context.AddFailure($"Device.{field}", fault);
-        }).When(t => t.Device is not null);
+        RuleFor(t => t.Phone)
+            .Must(p => ContactRules.ToE164(p!) is not null)
+            .When(t => t.Phone is not null)
+            .WithMessage(ContactRules.PhoneRule);
+        RuleFor(t => t.Device!)
+            .Custom(
+                (d, context) =>
+                {
+                    foreach (
+                        var (field, fault) in ContactRules
+                            .CheckDevice(d.Platform, d.Token, d.Subscription, guard)
+                            .Concat(AppRules.Check(d.Platform, d.App, d.Environment, ring))
+                    )
+                        context.AddFailure($"Device.{field}", fault);
+                }
+            )
+            .When(t => t.Device is not null);
     }
 }
 
@@ -237,104 +288,198 @@ public static class RequestNotificationEndpoint
     /// <summary>Maps <c>POST /v1/notifications</c>.</summary>
     public static void Map(IEndpointRouteBuilder app)
     {
-        app.MapPost("/v1/notifications", OneAsync).RequireScope(Scopes.Send).OrToken(TokenGrants.Send).OpenToTests().WithOwnLimit()
-            .WithName("RequestNotification").WithTags("Send")
-            .WithSummary("Request a notification").WithDescription(
+        app.MapPost("/v1/notifications", OneAsync)
+            .RequireScope(Scopes.Send)
+            .OrToken(TokenGrants.Send)
+            .OpenToTests()
+            .WithOwnLimit()
+            .WithName("RequestNotification")
+            .WithTags("Send")
+            .WithSummary("Request a notification")
+            .WithDescription(
                 "Answers 202 only when the notification is durable. The same event ID is never acted upon twice: the same request again answers 200 and sends nothing, another one 409. "
-                + "A rejected request uses up no ID. An unknown user, or one who cannot be reached, is accepted and ends as suppressed, with the reason among its events.")
-            .Takes("To a registered user", Example).Takes("An SMS to a number", ToNumber).Takes("With a template", WithTemplate).Takes("Later, and not too late", Scheduled).Takes("A push with a sound and a picture", Rich).Takes("An email with a file", WithFile)
+                    + "A rejected request uses up no ID. An unknown user, or one who cannot be reached, is accepted and ends as suppressed, with the reason among its events."
+            )
+            .Takes("To a registered user", Example)
+            .Takes("An SMS to a number", ToNumber)
+            .Takes("With a template", WithTemplate)
+            .Takes("Later, and not too late", Scheduled)
+            .Takes("A push with a sound and a picture", Rich)
+            .Takes("An email with a file", WithFile)
             .Answers(202, "It is durable.", new RequestedNotification("order-123-shipped", NotificationStatus.Accepted, false), "Location")
-            .Answers(200, "The same request was accepted before; nothing is sent again.", new RequestedNotification("order-123-shipped", NotificationStatus.Delivered, true))
+            .Answers(
+                200,
+                "The same request was accepted before; nothing is sent again.",
+                new RequestedNotification("order-123-shipped", NotificationStatus.Delivered, true)
+            )
             .FailsUngranted()
             .Fails(409, "event_id_conflict", ConflictDetail("order-123-shipped"))
             .Fails(429, "rate_limited", TooMany);
     }
 
     /// <summary>A request to a registered user, for the reference.</summary>
-    internal static RequestNotification Example => new()
-    {
-        EventId = "order-123-shipped", UserId = "u-42", Channels = [Channel.Push, Channel.Sms], Category = "shipping", Priority = Priority.Critical,
-        Content = new RequestedContent { Title = "On its way", Body = "Your order 123 has left our house.", Data = JsonSerializer.SerializeToElement(new { orderId = "123" }), Url = "https://example.com/orders/123" },
-        Metadata = JsonSerializer.SerializeToElement(new { campaign = "none" }),
-    };
+    internal static RequestNotification Example =>
+        new()
+        {
+            EventId = "order-123-shipped",
+            UserId = "u-42",
+            Channels = [Channel.Push, Channel.Sms],
+            Category = "shipping",
+            Priority = Priority.Critical,
+            Content = new RequestedContent
+            {
+                Title = "On its way",
+                Body = "Your order 123 has left our house.",
+                Data = JsonSerializer.SerializeToElement(new { orderId = "123" }),
+                Url = "https://example.com/orders/123",
+            },
+            Metadata = JsonSerializer.SerializeToElement(new { campaign = "none" }),
+        };
 
     /// <summary>A request to a number, for the reference.</summary>
-    internal static RequestNotification ToNumber => new()
-    {
-        EventId = "code-77", To = new RequestedRecipient { Phone = "+12025550123" }, Channels = [Channel.Sms], Category = "otp", Priority = Priority.Critical,
-        Content = new RequestedContent { Body = "Your code is 402817." },
-    };
-
-    private static RequestNotification WithTemplate => new()
-    {
-        EventId = "order-125-shipped", UserId = "u-42",
-        Template = new RequestedTemplate { Key = "order-shipped", Locale = "ko", Params = JsonSerializer.SerializeToElement(new { name = "민수", orderUrl = "https://example.com/orders/125" }) },
-    };
-
-    private static RequestNotification Scheduled => new()
-    {
-        EventId = "reminder-9", UserId = "u-42", Category = "reminders", Priority = Priority.Bulk,
-        SendAt = new DateTimeOffset(2126, 12, 1, 9, 0, 0, TimeSpan.Zero), ExpiresAt = new DateTimeOffset(2126, 12, 1, 12, 0, 0, TimeSpan.Zero),
-        Content = new RequestedContent { Title = "Tomorrow at ten", Body = "We look forward to seeing you." },
-    };
-
-    private static RequestNotification Rich => new()
-    {
-        EventId = "match-3-goal", UserId = "u-42", Channels = [Channel.Push], Category = "sports",
-        Content = new RequestedContent
+    internal static RequestNotification ToNumber =>
+        new()
         {
-            Title = "Goal!", Body = "1:0 in the 12th minute", Url = "https://example.com/matches/3",
-            Push = new PushOptions
+            EventId = "code-77",
+            To = new RequestedRecipient { Phone = "+12025550123" },
+            Channels = [Channel.Sms],
+            Category = "otp",
+            Priority = Priority.Critical,
+            Content = new RequestedContent { Body = "Your code is 402817." },
+        };
+
+    private static RequestNotification WithTemplate =>
+        new()
+        {
+            EventId = "order-125-shipped",
+            UserId = "u-42",
+            Template = new RequestedTemplate
             {
-                Sound = "cheer", Badge = 3, Image = "https://example.com/matches/3.jpg", CollapseKey = "match-3", TtlSeconds = 5400,
-                Android = new AndroidOptions { ChannelId = "scores", Icon = "ball", Color = "#1a7f37" },
-                Ios = new IosOptions { ThreadId = "match-3", Category = "MATCH", InterruptionLevel = InterruptionLevel.TimeSensitive },
-                Web = new WebOptions { Icon = "https://example.com/ball.png", RequireInteraction = false },
+                Key = "order-shipped",
+                Locale = "ko",
+                Params = JsonSerializer.SerializeToElement(new { name = "민수", orderUrl = "https://example.com/orders/125" }),
             },
-        },
-    };
+        };
 
-    private static RequestNotification WithFile => new()
-    {
-        EventId = "invoice-2026-17", To = new RequestedRecipient { Email = "minsu@example.com" }, Channels = [Channel.Email], Category = "invoices",
-        Content = new RequestedContent
+    private static RequestNotification Scheduled =>
+        new()
         {
-            Title = "Your invoice 17", Body = "It is attached.",
-            Attachments = [new RequestedAttachment { Filename = "invoice-17.txt", ContentType = "text/plain", Content = "VG90YWw6IDQyIEVVUgo=" }],
-        },
-    };
+            EventId = "reminder-9",
+            UserId = "u-42",
+            Category = "reminders",
+            Priority = Priority.Bulk,
+            SendAt = new DateTimeOffset(2126, 12, 1, 9, 0, 0, TimeSpan.Zero),
+            ExpiresAt = new DateTimeOffset(2126, 12, 1, 12, 0, 0, TimeSpan.Zero),
+            Content = new RequestedContent { Title = "Tomorrow at ten", Body = "We look forward to seeing you." },
+        };
+
+    private static RequestNotification Rich =>
+        new()
+        {
+            EventId = "match-3-goal",
+            UserId = "u-42",
+            Channels = [Channel.Push],
+            Category = "sports",
+            Content = new RequestedContent
+            {
+                Title = "Goal!",
+                Body = "1:0 in the 12th minute",
+                Url = "https://example.com/matches/3",
+                Push = new PushOptions
+                {
+                    Sound = "cheer",
+                    Badge = 3,
+                    Image = "https://example.com/matches/3.jpg",
+                    CollapseKey = "match-3",
+                    TtlSeconds = 5400,
+                    Android = new AndroidOptions
+                    {
+                        ChannelId = "scores",
+                        Icon = "ball",
+                        Color = "#1a7f37",
+                    },
+                    Ios = new IosOptions
+                    {
+                        ThreadId = "match-3",
+                        Category = "MATCH",
+                        InterruptionLevel = InterruptionLevel.TimeSensitive,
+                    },
+                    Web = new WebOptions { Icon = "https://example.com/ball.png", RequireInteraction = false },
+                },
+            },
+        };
+
+    private static RequestNotification WithFile =>
+        new()
+        {
+            EventId = "invoice-2026-17",
+            To = new RequestedRecipient { Email = "minsu@example.com" },
+            Channels = [Channel.Email],
+            Category = "invoices",
+            Content = new RequestedContent
+            {
+                Title = "Your invoice 17",
+                Body = "It is attached.",
+                Attachments =
+                [
+                    new RequestedAttachment
+                    {
+                        Filename = "invoice-17.txt",
+                        ContentType = "text/plain",
+                        Content = "VG90YWw6IDQyIEVVUgo=",
+                    },
+                ],
+            },
+        };
 
     /// <summary>The detail of a 429.</summary>
-    internal const string TooMany = "This client asks for more than its limit allows. Send the same request again after Retry-After: "
-        + "nothing was stored.";
+    internal const string TooMany =
+        "This client asks for more than its limit allows. Send the same request again after Retry-After: " + "nothing was stored.";
 
     private static string ConflictDetail(string eventId) =>
         $"The event ID {eventId} was used for another request. It stays taken for ever: choose a new one, or send the first request unchanged.";
 
     private static async Task<IResult> OneAsync(
-        HttpContext http, TemplateRequests requests, RequestNotificationValidator validator, AcceptLimit limit, UserReferences users,
-        IDocumentStore store)
+        HttpContext http,
+        TemplateRequests requests,
+        RequestNotificationValidator validator,
+        AcceptLimit limit,
+        UserReferences users,
+        IDocumentStore store
+    )
     {
-        var (document, problem) = await RequestBody.ReadAsync(http.Request, RequestBody.MaxBytes, RequestBody.MaxAttachmentBytes, RequestedAttachmentValidator.BytesOf);
-        if (document is null) return problem!;
+        var (document, problem) = await RequestBody.ReadAsync(
+            http.Request,
+            RequestBody.MaxBytes,
+            RequestBody.MaxAttachmentBytes,
+            RequestedAttachmentValidator.BytesOf
+        );
+        if (document is null)
+            return problem!;
         var client = Callers.Of(http);
         var (accepting, eventId, refused) = await BeginAsync(http, client, document, requests, validator, limit, users);
         document = null; // the body is not held while the commit is waited for
-        if (accepting is null) return refused!;
+        if (accepting is null)
+            return refused!;
         var (result, faults, hindrance) = await accepting;
-        if (faults is not null) return Problem.Invalid(faults);
-        if (hindrance is not null) return hindrance.ToResult();
+        if (faults is not null)
+            return Problem.Invalid(faults);
+        if (hindrance is not null)
+            return hindrance.ToResult();
         switch (result)
         {
             case AcceptResult.Accepted:
                 return Results.Accepted(
-                    $"/v1/notifications/{eventId}", new RequestedNotification(eventId!, NotificationStatus.Accepted, false));
+                    $"/v1/notifications/{eventId}",
+                    new RequestedNotification(eventId!, NotificationStatus.Accepted, false)
+                );
             case AcceptResult.Duplicate:
                 await using (var session = store.QuerySession())
                 {
                     var key = NotificationKey.Of(client.ClientId, eventId!);
-                    var state = (await Projections.NotificationStreams.LoadAsync(session, [key], http.RequestAborted))
-                        .States.GetValueOrDefault(key);
+                    var state = (
+                        await Projections.NotificationStreams.LoadAsync(session, [key], http.RequestAborted)
+                    ).States.GetValueOrDefault(key);
                     var status = state is null ? NotificationStatus.Accepted : NotificationStatusRule.Of(state);
                     return Results.Ok(new RequestedNotification(eventId!, status, true));
                 }
@@ -346,13 +491,20 @@ public static class RequestNotificationEndpoint
 
     // Reads the request and adds it to those that wait; the document is not used any more afterwards.
     private static async ValueTask<(Task<AcceptAnswer>? Accepting, string? EventId, IResult? Refused)> BeginAsync(
-        HttpContext http, Client client, JsonDocument document, TemplateRequests requests, RequestNotificationValidator validator,
-        AcceptLimit limit, UserReferences users)
+        HttpContext http,
+        Client client,
+        JsonDocument document,
+        TemplateRequests requests,
+        RequestNotificationValidator validator,
+        AcceptLimit limit,
+        UserReferences users
+    )
     {
         using (document)
         {
             var errors = RequestBody.Bind(document.RootElement, validator, out var request);
-            if (errors is not null) return (null, null, Problem.Invalid(errors));
+            if (errors is not null)
+                return (null, null, Problem.Invalid(errors));
             if (Callers.TokenOf(http) is { } token)
             {
                 var userRef = request!.UserId is { } userId ? await users.FindAsync(userId, http.RequestAborted) : null;
@@ -360,9 +512,13 @@ public static class RequestNotificationEndpoint
                     return (null, null, Problem.Of(StatusCodes.Status403Forbidden, Callers.TokenLacks, hindrance));
             }
 
-            if (limit.Take(http.Response, client, 1) is { } over) return (null, null, over);
-            return (requests.AcceptAsync(client, request!, document.RootElement, Callers.AppOf(http), http.RequestAborted),
-                request!.EventId, null);
+            if (limit.Take(http.Response, client, 1) is { } over)
+                return (null, null, over);
+            return (
+                requests.AcceptAsync(client, request!, document.RootElement, Callers.AppOf(http), http.RequestAborted),
+                request!.EventId,
+                null
+            );
         }
     }
 }

@@ -29,11 +29,17 @@ public sealed class TemplateRequests(TemplateBook book, Acceptance acceptance, T
     /// <param name="through">See <see cref="NotificationRequested.Through"/>.</param>
     /// <param name="aborted">Tells that nobody waits for the answer any more.</param>
     public Task<AcceptAnswer> AcceptAsync(
-        Client client, RequestNotification request, JsonElement received, string? through = null, CancellationToken aborted = default)
+        Client client,
+        RequestNotification request,
+        JsonElement received,
+        string? through = null,
+        CancellationToken aborted = default
+    )
     {
         // Nothing read here is kept while the commit is waited for: a request may carry files.
         var known = acceptance.ReceivedOf(received);
-        if (request.Template is not null) return TemplatedAsync(client, request, known, through, aborted);
+        if (request.Template is not null)
+            return TemplatedAsync(client, request, known, through, aborted);
         return SendingRules.Check(client, request.Category ?? RequestNotification.DefaultCategory, request.Channels) is { } hindrance
             ? Task.FromResult(new AcceptAnswer(null, null, hindrance))
             : LiteralAsync(acceptance.AcceptAsync(client, request, known, through: through, aborted: aborted));
@@ -42,7 +48,12 @@ public sealed class TemplateRequests(TemplateBook book, Acceptance acceptance, T
     private static async Task<AcceptAnswer> LiteralAsync(Task<AcceptResult> accepting) => new(await accepting);
 
     private async Task<AcceptAnswer> TemplatedAsync(
-        Client client, RequestNotification request, ReceivedRequest received, string? through, CancellationToken aborted)
+        Client client,
+        RequestNotification request,
+        ReceivedRequest received,
+        string? through,
+        CancellationToken aborted
+    )
     {
         var (template, faults) = await ResolveAsync(request);
         if (faults is not null)
@@ -62,18 +73,29 @@ public sealed class TemplateRequests(TemplateBook book, Acceptance acceptance, T
     public async Task<(ResolvedTemplate? Template, IDictionary<string, string[]>? Faults)> ResolveAsync(RequestNotification request)
     {
         var wanted = request.Template!;
-        if (await book.CurrentAsync(wanted.Key!) is not { } current) return Fault("template.key", $"there is no template {wanted.Key}; GET /v1/templates lists those there are");
-        if (current.IsArchived) return Fault("template.key", $"the template {wanted.Key} is archived and takes no requests; PUT /v1/templates/{wanted.Key} brings it back");
-        if (current.Ready is not { } ready) return Fault("template.key", $"the template {wanted.Key} cannot be read any more; PUT /v1/templates/{wanted.Key} tells what is wrong with it");
+        if (await book.CurrentAsync(wanted.Key!) is not { } current)
+            return Fault("template.key", $"there is no template {wanted.Key}; GET /v1/templates lists those there are");
+        if (current.IsArchived)
+            return Fault(
+                "template.key",
+                $"the template {wanted.Key} is archived and takes no requests; PUT /v1/templates/{wanted.Key} brings it back"
+            );
+        if (current.Ready is not { } ready)
+            return Fault(
+                "template.key",
+                $"the template {wanted.Key} cannot be read any more; PUT /v1/templates/{wanted.Key} tells what is wrong with it"
+            );
         var definition = ready.Template.Definition;
         var faults = TemplateParams.Check(definition.Params, wanted.Params);
-        if (faults.Count > 0) return (null, Named("template.params", faults));
+        if (faults.Count > 0)
+            return (null, Named("template.params", faults));
 
         var now = clock.GetUtcNow();
         var then = request.SendAt > now ? request.SendAt.Value : now;
         foreach (var channel in definition.Channels.Served().Where(c => request.Channels?.Contains(c) != false))
         {
-            if (ready.Template.Render(channel, wanted.Locale, wanted.Params, ready.Layouts, then).Fault is { } fault) return Fault("template", $"{fault.Field}: {fault.Detail}");
+            if (ready.Template.Render(channel, wanted.Locale, wanted.Params, ready.Layouts, then).Fault is { } fault)
+                return Fault("template", $"{fault.Field}: {fault.Detail}");
         }
 
         return (new ResolvedTemplate(current.Pin(wanted.Locale), definition.Category), null);
@@ -81,7 +103,10 @@ public sealed class TemplateRequests(TemplateBook book, Acceptance acceptance, T
 
     /// <summary>Faults of parameters, as fields under a prefix.</summary>
     public static IDictionary<string, string[]> Named(string prefix, IReadOnlyList<(string Name, string Fault)> faults) =>
-        faults.GroupBy(f => f.Name.Length == 0 ? prefix : $"{prefix}.{f.Name}").ToDictionary(g => g.Key, g => g.Select(f => f.Fault).ToArray());
+        faults
+            .GroupBy(f => f.Name.Length == 0 ? prefix : $"{prefix}.{f.Name}")
+            .ToDictionary(g => g.Key, g => g.Select(f => f.Fault).ToArray());
 
-    private static (ResolvedTemplate?, IDictionary<string, string[]>?) Fault(string field, string fault) => (null, new Dictionary<string, string[]> { [field] = [fault] });
+    private static (ResolvedTemplate?, IDictionary<string, string[]>?) Fault(string field, string fault) =>
+        (null, new Dictionary<string, string[]> { [field] = [fault] });
 }

@@ -62,7 +62,15 @@ public sealed record DeadLetterList(IReadOnlyList<DeadLetter> Items);
 /// <param name="Attempts">Calls made.</param>
 /// <param name="Reason">Why the last one failed.</param>
 /// <param name="RequestedAt">When it was accepted.</param>
-public sealed record DeadLetter(Guid DeliveryId, string? Client, string? EventId, string Queue, int Attempts, string? Reason, DateTimeOffset RequestedAt);
+public sealed record DeadLetter(
+    Guid DeliveryId,
+    string? Client,
+    string? EventId,
+    string Queue,
+    int Attempts,
+    string? Reason,
+    DateTimeOffset RequestedAt
+);
 
 /// <summary>The result of a replay, or of its dry run.</summary>
 /// <param name="DryRun">Whether nothing was changed.</param>
@@ -82,9 +90,15 @@ public sealed class ReplayDeadLettersValidator : AbstractValidator<ReplayDeadLet
     /// <summary>The rules.</summary>
     public ReplayDeadLettersValidator()
     {
-        RuleFor(r => r.Reason).NotEmpty().MaximumLength(500).WithMessage("say why, in at most 500 characters; it is kept in the notification's stream");
+        RuleFor(r => r.Reason)
+            .NotEmpty()
+            .MaximumLength(500)
+            .WithMessage("say why, in at most 500 characters; it is kept in the notification's stream");
         RuleFor(r => r.Ids).Must((r, _) => r.Ids is not null ^ r.Query is not null).WithMessage("give either ids or query");
-        RuleFor(r => r.Ids).Must(ids => ids!.Count is > 0 and <= 1000 && ids.All(i => Guid.TryParse(i, out _))).When(r => r.Ids is not null).WithMessage("must be 1 to 1,000 delivery IDs");
+        RuleFor(r => r.Ids)
+            .Must(ids => ids!.Count is > 0 and <= 1000 && ids.All(i => Guid.TryParse(i, out _)))
+            .When(r => r.Ids is not null)
+            .WithMessage("must be 1 to 1,000 delivery IDs");
     }
 }
 
@@ -97,66 +111,151 @@ public static class DeadLetters
     /// <summary>Maps the endpoints.</summary>
     public static void Map(IEndpointRouteBuilder app)
     {
-        app.MapGet("/v1/dead-letters", ListAsync).RequireScope(Scopes.Operate).Traced().WithName("ListDeadLetters").WithTags("Operate")
-            .WithSummary("List dead letters").WithDescription("Deliveries that used up their attempts and wait for a person's decision, newest first.")
-            .Query("reason", "Only those that ended for this reason.", "Retry").Query("client", "Only this client's.", "c_k3v9x2m7q4w8z5ab")
-            .Query("lane", "Only of one kind of provider: apns, fcm, webpush, sms or email.", "apns").Query("priority", "Only of one priority: critical, normal or bulk.", "bulk").Query("limit", "How many at most: 1 to 1,000; absent: 100.", 100)
-            .Answers(200, "The dead letters.", new DeadLetterList([new DeadLetter(ExampleId, "c_k3v9x2m7q4w8z5ab", "order-123-shipped", "apns_normal", 12, "Retry", new DateTimeOffset(2026, 12, 1, 9, 0, 0, TimeSpan.Zero))]));
-        app.MapPost("/v1/dead-letters/replay",
-            ReplayAsync).RequireScope(Scopes.Operate).Traced().WithoutDeadline().WithName("ReplayDeadLetters").WithTags("Operate")
-            .WithSummary("Replay dead letters").WithDescription("Sends dead letters on their way again. Opt-out, suppressions and expiry are checked anew; dryRun only tells what would happen.")
+        app.MapGet("/v1/dead-letters", ListAsync)
+            .RequireScope(Scopes.Operate)
+            .Traced()
+            .WithName("ListDeadLetters")
+            .WithTags("Operate")
+            .WithSummary("List dead letters")
+            .WithDescription("Deliveries that used up their attempts and wait for a person's decision, newest first.")
+            .Query("reason", "Only those that ended for this reason.", "Retry")
+            .Query("client", "Only this client's.", "c_k3v9x2m7q4w8z5ab")
+            .Query("lane", "Only of one kind of provider: apns, fcm, webpush, sms or email.", "apns")
+            .Query("priority", "Only of one priority: critical, normal or bulk.", "bulk")
+            .Query("limit", "How many at most: 1 to 1,000; absent: 100.", 100)
+            .Answers(
+                200,
+                "The dead letters.",
+                new DeadLetterList([
+                    new DeadLetter(
+                        ExampleId,
+                        "c_k3v9x2m7q4w8z5ab",
+                        "order-123-shipped",
+                        "apns_normal",
+                        12,
+                        "Retry",
+                        new DateTimeOffset(2026, 12, 1, 9, 0, 0, TimeSpan.Zero)
+                    ),
+                ])
+            );
+        app.MapPost("/v1/dead-letters/replay", ReplayAsync)
+            .RequireScope(Scopes.Operate)
+            .Traced()
+            .WithoutDeadline()
+            .WithName("ReplayDeadLetters")
+            .WithTags("Operate")
+            .WithSummary("Replay dead letters")
+            .WithDescription(
+                "Sends dead letters on their way again. Opt-out, suppressions and expiry are checked anew; dryRun only tells what would happen."
+            )
             .Takes("Some, by ID", new ReplayDeadLetters { Ids = [$"{ExampleId}"], Reason = "The provider was misconfigured; mended." })
-            .Takes("What would happen to all of one reason", new ReplayDeadLetters { Query = new DeadLetterQuery { Reason = "ProviderAskedToWait" }, Reason = "The provider is back.", DryRun = true })
+            .Takes(
+                "What would happen to all of one reason",
+                new ReplayDeadLetters
+                {
+                    Query = new DeadLetterQuery { Reason = "ProviderAskedToWait" },
+                    Reason = "The provider is back.",
+                    DryRun = true,
+                }
+            )
             .Answers(200, "What became of each.", new ReplayedDeadLetters(false, 1, [new ReplayedDeadLetter(ExampleId, "replayed", null)]));
     }
 
     private static Guid ExampleId => Guid.Parse("0b1f7c3e-52ab-8d0e-9c41-6a7d2f90e513");
 
     private static async Task<IResult> ListAsync(
-        HttpContext http, ReadDatabase database, string? reason, string? client, string? lane, string? priority, int? limit)
+        HttpContext http,
+        ReadDatabase database,
+        string? reason,
+        string? client,
+        string? lane,
+        string? priority,
+        int? limit
+    )
     {
         var errors = new Dictionary<string, string[]>();
-        if (limit is < 1 or > Page) errors["limit"] = ["must be 1 to 1,000"];
+        if (limit is < 1 or > Page)
+            errors["limit"] = ["must be 1 to 1,000"];
         var onLane = Choice<Lane>(nameof(lane), lane, errors);
         var atPriority = Choice<Priority>(nameof(priority), priority, errors);
-        if (errors.Count > 0) return Problem.Invalid(errors);
+        if (errors.Count > 0)
+            return Problem.Invalid(errors);
         await using var read = await database.OpenAsync(http.RequestAborted);
         var rows = await OpenDeliveryTable.DeadAsync(
-            read.Connection, Prefix(client), reason, limit ?? 100, http.RequestAborted, onLane, atPriority);
-        return Results.Ok(new DeadLetterList([.. rows.Select(r =>
-        {
-            var id = NotificationKey.Parse(r.Notification);
-            return new DeadLetter(r.Id, id?.ClientId, id?.EventId, r.Queue.Name, r.Attempts, r.Reason, r.EnqueuedAt);
-        })]));
+            read.Connection,
+            Prefix(client),
+            reason,
+            limit ?? 100,
+            http.RequestAborted,
+            onLane,
+            atPriority
+        );
+        return Results.Ok(
+            new DeadLetterList([
+                .. rows.Select(r =>
+                {
+                    var id = NotificationKey.Parse(r.Notification);
+                    return new DeadLetter(r.Id, id?.ClientId, id?.EventId, r.Queue.Name, r.Attempts, r.Reason, r.EnqueuedAt);
+                }),
+            ])
+        );
     }
 
     private static async Task<IResult> ReplayAsync(
-        HttpContext http, IDocumentStore store, IMartenOutbox outbox, SubjectKeys keys, TimeProvider clock)
+        HttpContext http,
+        IDocumentStore store,
+        IMartenOutbox outbox,
+        SubjectKeys keys,
+        TimeProvider clock
+    )
     {
         var (body, problem) = await RequestBody.ReadAsync(http.Request, Validator);
-        if (body is null) return problem!;
+        if (body is null)
+            return problem!;
         var cancellation = http.RequestAborted;
         var now = clock.GetUtcNow();
         await using var session = store.LightweightSession();
         await session.BeginTransactionAsync(cancellation);
         var connection = session.Connection!;
 
-        var ids = body.Ids?.Select(Guid.Parse).Distinct().ToArray()
-            ?? [.. (await OpenDeliveryTable.DeadAsync(connection, Prefix(body.Query!.Client), body.Query.Reason, Page, cancellation, body.Query.Lane, body.Query.Priority)).Select(r => r.Id)];
+        var ids =
+            body.Ids?.Select(Guid.Parse).Distinct().ToArray()
+            ??
+            [
+                .. (
+                    await OpenDeliveryTable.DeadAsync(
+                        connection,
+                        Prefix(body.Query!.Client),
+                        body.Query.Reason,
+                        Page,
+                        cancellation,
+                        body.Query.Lane,
+                        body.Query.Priority
+                    )
+                ).Select(r => r.Id),
+            ];
         var rows = (await OpenDeliveryTable.LockAsync(connection, ids, cancellation)).Where(r => r.State == OpenState.Dead).ToList();
         await NotificationStreams.LockAsync(session, rows.Select(r => r.Notification), cancellation);
         var loaded = await NotificationStreams.LoadAsync(session, [.. rows.Select(r => r.Notification).Distinct()], cancellation);
         var notifications = loaded.States;
         var recipients = await NotificationStreams.RecipientsOfAsync(session, notifications.Values.Select(n => n.Request), cancellation);
-        var dead = notifications.Values.SelectMany(n => n.Deliveries.Values.Select(d => (Notification: n, Delivery: d)))
+        var dead = notifications
+            .Values.SelectMany(n => n.Deliveries.Values.Select(d => (Notification: n, Delivery: d)))
             .IntersectBy(rows.Select(r => r.Id), d => d.Delivery.Id);
         var fingerprints = await FingerprintsAsync(connection, keys, dead, cancellation);
         var rules = await ReachRulesReader.LoadAsync(
-            session, connection, notifications.Values.Select(n => n.Request.Category),
-                fingerprints.Values.Select(f => Suppression.IdOf(f.Channel, f.Fingerprint)),
-            notifications.Values.Where(n => n.Request.UserRef is null).SelectMany(n => n.Deliveries.Keys).Where(fingerprints.ContainsKey)
+            session,
+            connection,
+            notifications.Values.Select(n => n.Request.Category),
+            fingerprints.Values.Select(f => Suppression.IdOf(f.Channel, f.Fingerprint)),
+            notifications
+                .Values.Where(n => n.Request.UserRef is null)
+                .SelectMany(n => n.Deliveries.Keys)
+                .Where(fingerprints.ContainsKey)
                 .Select(d => fingerprints[d]),
-            now, cancellation);
+            now,
+            cancellation
+        );
 
         var redriven = new List<OpenDelivery>();
         var results = new List<ReplayedDeadLetter>();
@@ -166,7 +265,16 @@ public static class DeadLetters
             var hindrance = row is not null && loaded.Faults.ContainsKey(row.Notification) ? Reasons.StreamUnreadable : "NotDeadLettered";
             if (row is not null && notifications.TryGetValue(row.Notification, out var n))
             {
-                (var @event, hindrance) = NotificationDecider.Redrive(n, id, recipients.Of(n.Request), rules, fingerprints.GetValueOrDefault(id).Fingerprint, body.Reason!, Callers.Of(http).ClientId, now);
+                (var @event, hindrance) = NotificationDecider.Redrive(
+                    n,
+                    id,
+                    recipients.Of(n.Request),
+                    rules,
+                    fingerprints.GetValueOrDefault(id).Fingerprint,
+                    body.Reason!,
+                    Callers.Of(http).ClientId,
+                    now
+                );
                 if (@event is not null)
                 {
                     session.Events.Append(row.Notification, @event);
@@ -188,20 +296,27 @@ public static class DeadLetters
     }
 
     private static async Task<Dictionary<Guid, (Channel Channel, string Fingerprint)>> FingerprintsAsync(
-        NpgsqlConnection connection, SubjectKeys keys, IEnumerable<(Notification Notification, Delivery Delivery)> deliveries,
-        CancellationToken cancellation)
+        NpgsqlConnection connection,
+        SubjectKeys keys,
+        IEnumerable<(Notification Notification, Delivery Delivery)> deliveries,
+        CancellationToken cancellation
+    )
     {
         var addressed = deliveries.Where(d => d.Delivery is { Channel: not Channel.Push, Contact: not null }).ToList();
         var opened = await keys.ForAsync(connection, addressed.Select(d => d.Delivery.Contact!.Value), cancellation);
-        return addressed.Select(d => (d.Delivery, Fingerprint: opened.FingerprintOf(d.Notification, d.Delivery)))
+        return addressed
+            .Select(d => (d.Delivery, Fingerprint: opened.FingerprintOf(d.Notification, d.Delivery)))
             .Where(d => d.Fingerprint is not null)
             .ToDictionary(d => d.Delivery.Id, d => (d.Delivery.Channel, d.Fingerprint!));
     }
 
-    private static T? Choice<T>(string name, string? text, Dictionary<string, string[]> errors) where T : struct, Enum
+    private static T? Choice<T>(string name, string? text, Dictionary<string, string[]> errors)
+        where T : struct, Enum
     {
-        if (text is null) return null;
-        if (Enum.TryParse<T>(text, ignoreCase: true, out var value) && Enum.IsDefined(value) && char.IsAsciiLetter(text[0])) return value;
+        if (text is null)
+            return null;
+        if (Enum.TryParse<T>(text, ignoreCase: true, out var value) && Enum.IsDefined(value) && char.IsAsciiLetter(text[0]))
+            return value;
         errors[name] = [$"must be one of {string.Join(", ", Enum.GetNames<T>().Select(n => n.ToLowerInvariant()))}"];
         return null;
     }

@@ -15,8 +15,21 @@ public static class Queues
 {
     /// <summary>Maps <c>GET /v1/queues</c>.</summary>
     public static void Map(IEndpointRouteBuilder app) =>
-        app.MapGet("/v1/queues", async (QueueBacklogReader reader, HttpContext http) => Results.Ok(new QueueList(await reader.ReadAsync(http.RequestAborted))))
-            .RequireScope(Scopes.Operate).WithName("GetQueues").WithTags("Operate")
-            .WithSummary("The queues").WithDescription("Every queue, also the empty ones, counted in deliveries: right at every commit. Add Dispatch hosts while suggestedWorkers is above the number that run.")
-            .Answers(200, "The queues.", new QueueList([new QueueBacklog("sms_critical", "sms", "critical", 120, 40, 3, 0, 1.25, 61.3, 58.9, 1)]));
+        app.MapGet(
+                "/v1/queues",
+                async (QueueBacklogReader reader, HttpContext http) =>
+                    Results.Ok(new QueueList(await reader.ReadAsync(http.RequestAborted)))
+            )
+            .RequireScope(Scopes.Operate)
+            .WithName("GetQueues")
+            .WithTags("Operate")
+            .WithSummary("The queues")
+            .WithDescription(
+                "Every queue, also the empty ones, counted in deliveries: right at every commit. Add Dispatch hosts while suggestedWorkers is above the number that run."
+            )
+            .Answers(
+                200,
+                "The queues.",
+                new QueueList([new QueueBacklog("sms_critical", "sms", "critical", 120, 40, 3, 0, 1.25, 61.3, 58.9, 1)])
+            );
 }

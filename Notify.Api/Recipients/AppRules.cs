@@ -18,12 +18,20 @@ public sealed class AppRules(NpgsqlDataSource database, TimeProvider clock)
     /// <summary>Every fault of the app that a device names, as far as it shows without the installation's settings.</summary>
     /// <param name="ring">Tells whether every live host knows apps; <c>null</c>: they do.</param>
     public static IEnumerable<(string Field, string Fault)> Check(
-        Platform? platform, string? app, PushEnvironment? environment, MasterKeyRing? ring)
+        Platform? platform,
+        string? app,
+        PushEnvironment? environment,
+        MasterKeyRing? ring
+    )
     {
-        if (app is null && environment is null) yield break;
-        if (platform is not (null or Platform.Ios)) yield return (app is null ? "Environment" : "App", IosOnly);
-        else if (app is not null && !IsBundleId(app)) yield return ("App", Rule);
-        else if (ring is { Format.WritesApps: false }) yield return (app is null ? "Environment" : "App", Upgrading);
+        if (app is null && environment is null)
+            yield break;
+        if (platform is not (null or Platform.Ios))
+            yield return (app is null ? "Environment" : "App", IosOnly);
+        else if (app is not null && !IsBundleId(app))
+            yield return ("App", Rule);
+        else if (ring is { Format.WritesApps: false })
+            yield return (app is null ? "Environment" : "App", Upgrading);
     }
 
     /// <summary>Checks an app against those that a running Dispatch host has settings for.</summary>
@@ -43,7 +51,8 @@ public sealed class AppRules(NpgsqlDataSource database, TimeProvider clock)
     /// <summary>Returns the fault of an app that is not configured.</summary>
     /// <param name="all">The configured apps; <c>null</c>: not known.</param>
     public static string? FaultOf(DeviceApp app, IReadOnlyList<CarriedApp>? all) =>
-        all is null || DeviceApp.Choose(app, [.. all.Select(a => (a.App, a.Environment))]) >= 0 ? null
+        all is null || DeviceApp.Choose(app, [.. all.Select(a => (a.App, a.Environment))]) >= 0
+            ? null
             : $"{app.Name} is no app that this installation has settings for; add it under Providers:Apns:Apps";
 
     private static bool IsBundleId(string text) =>

@@ -26,27 +26,48 @@ public sealed class DeviceChallenge(MasterKeyRing ring, Acceptance acceptance, T
 
     /// <summary>Whether a code proves that the app runs on the device.</summary>
     public bool IsProof(string deviceId, string userRef, string? code) =>
-        code is not null && new[] { Now, Now - 1 }.Any(n => CryptographicOperations.FixedTimeEquals(
-            Encoding.UTF8.GetBytes(code), Encoding.UTF8.GetBytes(CodeOf(deviceId, userRef, n))));
+        code is not null
+        && new[] { Now, Now - 1 }.Any(n =>
+            CryptographicOperations.FixedTimeEquals(Encoding.UTF8.GetBytes(code), Encoding.UTF8.GetBytes(CodeOf(deviceId, userRef, n)))
+        );
 
     /// <summary>Sends the code to the device, once in each <see cref="Period"/> however often it is asked for.</summary>
     /// <returns>Until when the code counts.</returns>
     public async Task<DateTimeOffset> SendAsync(
-        Client client, RegisterDevice device, string deviceId, string userRef, CancellationToken cancellation)
+        Client client,
+        RegisterDevice device,
+        string deviceId,
+        string userRef,
+        CancellationToken cancellation
+    )
     {
         var number = Now;
         var until = new DateTimeOffset((number + 2) * Period.Ticks, TimeSpan.Zero);
         var isBrowser = device.Platform == Platform.Web; // browsers get no push without words
         var request = new RequestNotification
         {
-            EventId = $"{ClientToken.EventIdPrefix}challenge:"
+            EventId =
+                $"{ClientToken.EventIdPrefix}challenge:"
                 + ring.Fingerprint("device-challenge-event", $"{deviceId}\n{userRef}\n{number}")[..22],
-            To = new RequestedRecipient { Device = new RequestedDevice { Platform = device.Platform, Token = device.Token,
-                Subscription = device.Subscription, App = device.App, Environment = device.Environment } },
-            Channels = [Channel.Push], Category = "device-challenge", Priority = Priority.Critical, ExpiresAt = until,
+            To = new RequestedRecipient
+            {
+                Device = new RequestedDevice
+                {
+                    Platform = device.Platform,
+                    Token = device.Token,
+                    Subscription = device.Subscription,
+                    App = device.App,
+                    Environment = device.Environment,
+                },
+            },
+            Channels = [Channel.Push],
+            Category = "device-challenge",
+            Priority = Priority.Critical,
+            ExpiresAt = until,
             Content = new RequestedContent
             {
-                Title = isBrowser ? "Confirm this device" : null, Body = isBrowser ? "Open the app to go on." : null,
+                Title = isBrowser ? "Confirm this device" : null,
+                Body = isBrowser ? "Open the app to go on." : null,
                 Data = JsonSerializer.SerializeToElement(new Dictionary<string, string> { [DataName] = CodeOf(deviceId, userRef, number) }),
             },
         };

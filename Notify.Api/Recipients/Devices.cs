@@ -60,12 +60,19 @@ public sealed record ChallengedDevice(string DeviceId, string Challenge, DateTim
 public sealed class RegisterDeviceValidator : AbstractValidator<RegisterDevice>
 {
     /// <summary>The rules.</summary>
-    public RegisterDeviceValidator(OutboundGuard? guard = null, MasterKeyRing? ring = null) => RuleFor(d => d).Custom((d, context) =>
-    {
-        foreach (var (field, fault) in ContactRules.CheckDevice(d.Platform, d.Token, d.Subscription, guard)
-            .Concat(AppRules.Check(d.Platform, d.App, d.Environment, ring)))
-            context.AddFailure(field, fault);
-    });
+    public RegisterDeviceValidator(OutboundGuard? guard = null, MasterKeyRing? ring = null) =>
+        RuleFor(d => d)
+            .Custom(
+                (d, context) =>
+                {
+                    foreach (
+                        var (field, fault) in ContactRules
+                            .CheckDevice(d.Platform, d.Token, d.Subscription, guard)
+                            .Concat(AppRules.Check(d.Platform, d.App, d.Environment, ring))
+                    )
+                        context.AddFailure(field, fault);
+                }
+            );
 }
 
 /// <summary>A user's devices: one user has many, a device has one user.</summary>
@@ -80,13 +87,18 @@ public static class Devices
     private static readonly TimeSpan Renewal = TimeSpan.FromDays(1);
 
     /// <summary>Returns a device's address, which is stored encrypted: its token, or its subscription as JSON.</summary>
-    public static string AddressOf(Platform platform, string? token, WebPushSubscription? subscription) => token is not null
-        ? DeviceIds.Spelled(platform, token)
-        : JsonSerializer.Serialize(subscription! with { ExpirationTime = null }, NotifyJson.Options);
+    public static string AddressOf(Platform platform, string? token, WebPushSubscription? subscription) =>
+        token is not null
+            ? DeviceIds.Spelled(platform, token)
+            : JsonSerializer.Serialize(subscription! with { ExpirationTime = null }, NotifyJson.Options);
 
     /// <summary>A device's ID, which follows from its token: the same token is the same device.</summary>
-    public static string IdOf(MasterKeyRing ring, RegisterDevice device) => DeviceIds.Of(ring, device.Platform!.Value,
-        device.Token is null ? device.Subscription!.Endpoint! : DeviceIds.Spelled(device.Platform.Value, device.Token));
+    public static string IdOf(MasterKeyRing ring, RegisterDevice device) =>
+        DeviceIds.Of(
+            ring,
+            device.Platform!.Value,
+            device.Token is null ? device.Subscription!.Endpoint! : DeviceIds.Spelled(device.Platform.Value, device.Token)
+        );
 
     /// <summary>The IDs that earlier versions gave to the same device by another spelling of its token.</summary>
     internal static IReadOnlyList<string> EarlierIdsOf(MasterKeyRing ring, RegisterDevice device) =>
@@ -95,44 +107,89 @@ public static class Devices
     /// <summary>Maps the endpoints.</summary>
     public static void Map(IEndpointRouteBuilder app)
     {
-        app.MapPost("/v1/users/{userId}/devices", RegisterAsync).RequireScope(Scopes.Recipients).OrToken(TokenGrants.Devices).WithName("RegisterDevice").WithTags("Recipients")
-            .WithSummary("Register a device").WithDescription("The same token again is the same device; a token moves to its latest "
-                + "user. Where an app registers a token that is another user's, the answer is 202 and nothing moves yet: a code goes "
-                + "to the device by push, as `notifyDeviceChallenge` in its data, and the app registers again with it as `challenge`. "
-                + "Knowing a token is no proof. A service's key moves a device at once. A user has at most 100: the one registered "
-                + "longest ago makes room. Let the app call this at every start: it keeps the token fresh, and is an event only where "
-                + "it tells something new, or once a day.")
-            .Takes("An iPhone", new RegisterDevice { Platform = Platform.Ios, Token = "a0a0c1f2e3d4b5a69788796a5b4c3d2e1f00112233445566778899aabbccddee" })
-            .Takes("An iPhone with one of several apps", new RegisterDevice
-            {
-                Platform = Platform.Ios, Token = "a0a0c1f2e3d4b5a69788796a5b4c3d2e1f00112233445566778899aabbccddee",
-                App = "com.example.driver", Environment = PushEnvironment.Sandbox,
-            })
-            .Takes("An Android phone", new RegisterDevice { Platform = Platform.Android, Token = "dQw4w9WgXcQ:APA91bH-example-registration-token" })
-            .Takes("A browser", new RegisterDevice
-            {
-                Platform = Platform.Web,
-                Subscription = new WebPushSubscription
+        app.MapPost("/v1/users/{userId}/devices", RegisterAsync)
+            .RequireScope(Scopes.Recipients)
+            .OrToken(TokenGrants.Devices)
+            .WithName("RegisterDevice")
+            .WithTags("Recipients")
+            .WithSummary("Register a device")
+            .WithDescription(
+                "The same token again is the same device; a token moves to its latest "
+                    + "user. Where an app registers a token that is another user's, the answer is 202 and nothing moves yet: a code goes "
+                    + "to the device by push, as `notifyDeviceChallenge` in its data, and the app registers again with it as `challenge`. "
+                    + "Knowing a token is no proof. A service's key moves a device at once. A user has at most 100: the one registered "
+                    + "longest ago makes room. Let the app call this at every start: it keeps the token fresh, and is an event only where "
+                    + "it tells something new, or once a day."
+            )
+            .Takes(
+                "An iPhone",
+                new RegisterDevice { Platform = Platform.Ios, Token = "a0a0c1f2e3d4b5a69788796a5b4c3d2e1f00112233445566778899aabbccddee" }
+            )
+            .Takes(
+                "An iPhone with one of several apps",
+                new RegisterDevice
                 {
-                    Endpoint = "https://push.example.com/send/0123456789",
-                    Keys = new WebPushKeys { P256dh = "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4", Auth = "BTBZMqHH6r4Tts7J_aSIgg" },
-                },
-            })
+                    Platform = Platform.Ios,
+                    Token = "a0a0c1f2e3d4b5a69788796a5b4c3d2e1f00112233445566778899aabbccddee",
+                    App = "com.example.driver",
+                    Environment = PushEnvironment.Sandbox,
+                }
+            )
+            .Takes(
+                "An Android phone",
+                new RegisterDevice { Platform = Platform.Android, Token = "dQw4w9WgXcQ:APA91bH-example-registration-token" }
+            )
+            .Takes(
+                "A browser",
+                new RegisterDevice
+                {
+                    Platform = Platform.Web,
+                    Subscription = new WebPushSubscription
+                    {
+                        Endpoint = "https://push.example.com/send/0123456789",
+                        Keys = new WebPushKeys
+                        {
+                            P256dh = "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4",
+                            Auth = "BTBZMqHH6r4Tts7J_aSIgg",
+                        },
+                    },
+                }
+            )
             .Answers(201, "It is registered.", new RegisteredDevice("d_7kQ2mX0aVbN3sT9yLpR4wE"), "Location")
-            .Answers(202, "It is another user's: a code was sent to it, by which the app proves that it runs there.",
-                new ChallengedDevice("d_7kQ2mX0aVbN3sT9yLpR4wE", "sent", new DateTimeOffset(2126, 12, 1, 9, 20, 0, TimeSpan.Zero)));
-        app.MapDelete("/v1/users/{userId}/devices/{deviceId}", RemoveAsync).RequireScope(Scopes.Recipients).OrToken(TokenGrants.Devices).WithName("RemoveDevice").WithTags("Recipients")
-            .WithSummary("Remove a device").WithDescription("The user is not reached on it any more, also not by what is planned already.")
-            .Answers(204, "It is removed.").FailsNotFound("such device of this user");
+            .Answers(
+                202,
+                "It is another user's: a code was sent to it, by which the app proves that it runs there.",
+                new ChallengedDevice("d_7kQ2mX0aVbN3sT9yLpR4wE", "sent", new DateTimeOffset(2126, 12, 1, 9, 20, 0, TimeSpan.Zero))
+            );
+        app.MapDelete("/v1/users/{userId}/devices/{deviceId}", RemoveAsync)
+            .RequireScope(Scopes.Recipients)
+            .OrToken(TokenGrants.Devices)
+            .WithName("RemoveDevice")
+            .WithTags("Recipients")
+            .WithSummary("Remove a device")
+            .WithDescription("The user is not reached on it any more, also not by what is planned already.")
+            .Answers(204, "It is removed.")
+            .FailsNotFound("such device of this user");
     }
 
     private static async Task<IResult> RegisterAsync(
-        string userId, HttpContext http, IDocumentStore store, UserReferences users, SubjectKeys keys, MasterKeyRing ring,
-        RegisterDeviceValidator validator, DeviceChallenge challenge, AppRules apps, TimeProvider clock)
+        string userId,
+        HttpContext http,
+        IDocumentStore store,
+        UserReferences users,
+        SubjectKeys keys,
+        MasterKeyRing ring,
+        RegisterDeviceValidator validator,
+        DeviceChallenge challenge,
+        AppRules apps,
+        TimeProvider clock
+    )
     {
-        if (!Identifiers.IsUserId(userId)) return Problem.Invalid(new Dictionary<string, string[]> { ["userId"] = [Identifiers.UserIdRule] });
+        if (!Identifiers.IsUserId(userId))
+            return Problem.Invalid(new Dictionary<string, string[]> { ["userId"] = [Identifiers.UserIdRule] });
         var (device, problem) = await RequestBody.ReadAsync(http.Request, validator);
-        if (device is null) return problem!;
+        if (device is null)
+            return problem!;
         var app = DeviceApp.Of(device.App, device.Environment);
         if (await apps.FaultAsync(app, http.RequestAborted) is { } fault)
             return Problem.Invalid(new Dictionary<string, string[]> { ["app"] = [fault] });
@@ -146,93 +203,166 @@ public static class Devices
         var mayMove = Callers.TokenOf(http) is null || challenge.IsProof(deviceId, userRef, device.Challenge);
         var isAnothers = false;
         var earlier = await HoldersAsync(store, EarlierIdsOf(ring, device), http.RequestAborted);
-        if (!mayMove && earlier.Any(e => e.UserRef != userRef)) return await ChallengeAsync(http, challenge, device, deviceId, userRef);
-        await RecipientChanges.RunAsync(store, userRef, clock, async (session, recipient, now) =>
-        {
-            if (isAnothers) return [];
-            if (owner != userRef) session.Events.Append(Recipient.KeyOf(owner),
-                new DeviceRemoved(deviceId, DeviceRemovalReasons.MovedToAnotherUser, by, now));
-            var subject = Recipient.KeyOf(userRef);
-            // A repeated registration renews the token's age, even without any change: older reports of a provider about it do not count.
-            session.QueueSqlCommand("update notify.devices set registered_at = ? where device_id = ?", now, deviceId);
-            var known = recipient?.Devices.Find(d => d.Id == deviceId);
-            if (owner == userRef && known is not null && now - known.RegisteredAt < Renewal && (app is null || app == known.App)
-                && (await keys.ForAsync(session.Connection!, [known.Token], http.RequestAborted))
-                    .OpenText(known.Token, SealedPlace.OfToken(subject, deviceId)) == address) return [];
-            var current = await keys.CurrentAsync(session.Connection!, [subject], http.RequestAborted, userIds);
-            var last = await CrowdAsync(session.Connection!, recipient, 1, http.RequestAborted);
-            var tooMany = recipient is null ? [] : TooMany(recipient, deviceId, last);
-            return
-            [
-                .. tooMany.Select(d => new DeviceRemoved(d, DeviceRemovalReasons.TooMany, by, now)),
-                new DeviceRegistered(
-                    deviceId, device.Platform!.Value, current.Seal(subject, SealedPlace.OfToken(subject, deviceId), address), by, now,
-                    app ?? known?.App),
-            ];
-        }, http.RequestAborted, first: async session =>
-        {
-            var holder = await HolderAsync(session.Connection!, deviceId, userRef, http.RequestAborted);
-            isAnothers = holder != userRef && !mayMove;
-            if (!isAnothers) await MoveAsync(session.Connection!, deviceId, userRef, http.RequestAborted);
-            return owner = isAnothers ? userRef : holder;
-        });
-        if (isAnothers) return await ChallengeAsync(http, challenge, device, deviceId, userRef);
+        if (!mayMove && earlier.Any(e => e.UserRef != userRef))
+            return await ChallengeAsync(http, challenge, device, deviceId, userRef);
+        await RecipientChanges.RunAsync(
+            store,
+            userRef,
+            clock,
+            async (session, recipient, now) =>
+            {
+                if (isAnothers)
+                    return [];
+                if (owner != userRef)
+                    session.Events.Append(
+                        Recipient.KeyOf(owner),
+                        new DeviceRemoved(deviceId, DeviceRemovalReasons.MovedToAnotherUser, by, now)
+                    );
+                var subject = Recipient.KeyOf(userRef);
+                // A repeated registration renews the token's age, even without any change: older reports of a provider about it do not
+                // count.
+                session.QueueSqlCommand("update notify.devices set registered_at = ? where device_id = ?", now, deviceId);
+                var known = recipient?.Devices.Find(d => d.Id == deviceId);
+                if (
+                    owner == userRef
+                    && known is not null
+                    && now - known.RegisteredAt < Renewal
+                    && (app is null || app == known.App)
+                    && (await keys.ForAsync(session.Connection!, [known.Token], http.RequestAborted)).OpenText(
+                        known.Token,
+                        SealedPlace.OfToken(subject, deviceId)
+                    ) == address
+                )
+                    return [];
+                var current = await keys.CurrentAsync(session.Connection!, [subject], http.RequestAborted, userIds);
+                var last = await CrowdAsync(session.Connection!, recipient, 1, http.RequestAborted);
+                var tooMany = recipient is null ? [] : TooMany(recipient, deviceId, last);
+                return
+                [
+                    .. tooMany.Select(d => new DeviceRemoved(d, DeviceRemovalReasons.TooMany, by, now)),
+                    new DeviceRegistered(
+                        deviceId,
+                        device.Platform!.Value,
+                        current.Seal(subject, SealedPlace.OfToken(subject, deviceId), address),
+                        by,
+                        now,
+                        app ?? known?.App
+                    ),
+                ];
+            },
+            http.RequestAborted,
+            first: async session =>
+            {
+                var holder = await HolderAsync(session.Connection!, deviceId, userRef, http.RequestAborted);
+                isAnothers = holder != userRef && !mayMove;
+                if (!isAnothers)
+                    await MoveAsync(session.Connection!, deviceId, userRef, http.RequestAborted);
+                return owner = isAnothers ? userRef : holder;
+            }
+        );
+        if (isAnothers)
+            return await ChallengeAsync(http, challenge, device, deviceId, userRef);
         // This comes last: with any failure in between, the device is registered once or twice, and never not at all.
-        foreach (var (id, holder) in earlier) await RemoveEarlierAsync(store, holder, id, by, clock, http.RequestAborted);
+        foreach (var (id, holder) in earlier)
+            await RemoveEarlierAsync(store, holder, id, by, clock, http.RequestAborted);
         return Results.Created($"/v1/users/{userId}/devices/{deviceId}", new RegisteredDevice(deviceId));
     }
 
     /// <summary>Which of these devices there are, and whose.</summary>
     internal static async Task<IReadOnlyList<(string DeviceId, string UserRef)>> HoldersAsync(
-        IDocumentStore store, IReadOnlyList<string> deviceIds, CancellationToken cancellation)
+        IDocumentStore store,
+        IReadOnlyList<string> deviceIds,
+        CancellationToken cancellation
+    )
     {
-        if (deviceIds.Count == 0) return [];
+        if (deviceIds.Count == 0)
+            return [];
         await using var session = store.QuerySession();
         var found = await session.AdvancedSql.QueryAsync<string, string>(
             "select row(device_id), row(user_id) from notify.devices where device_id = any(?) order by device_id",
-            cancellation, [deviceIds.ToArray()]);
+            cancellation,
+            [deviceIds.ToArray()]
+        );
         return [.. found];
     }
 
     /// <summary>Removes a device that is registered anew under the ID of the usual spelling.</summary>
     internal static Task RemoveEarlierAsync(
-        IDocumentStore store, string holder, string deviceId, string by, TimeProvider clock, CancellationToken cancellation) =>
-        RecipientChanges.RunAsync(store, holder, clock, async (session, recipient, now) =>
-        {
-            await ForgetAsync(session.Connection!, holder, deviceId, cancellation);
-            return recipient?.Devices.Any(d => d.Id == deviceId) == true
-                ? [new DeviceRemoved(deviceId, DeviceRemovalReasons.OtherSpelling, by, now)]
-                : [];
-        }, cancellation, first: session => HoldAsync(session.Connection!, holder, cancellation));
+        IDocumentStore store,
+        string holder,
+        string deviceId,
+        string by,
+        TimeProvider clock,
+        CancellationToken cancellation
+    ) =>
+        RecipientChanges.RunAsync(
+            store,
+            holder,
+            clock,
+            async (session, recipient, now) =>
+            {
+                await ForgetAsync(session.Connection!, holder, deviceId, cancellation);
+                return recipient?.Devices.Any(d => d.Id == deviceId) == true
+                    ? [new DeviceRemoved(deviceId, DeviceRemovalReasons.OtherSpelling, by, now)]
+                    : [];
+            },
+            cancellation,
+            first: session => HoldAsync(session.Connection!, holder, cancellation)
+        );
 
     private static async Task<IResult> ChallengeAsync(
-        HttpContext http, DeviceChallenge challenge, RegisterDevice device, string deviceId, string userRef)
+        HttpContext http,
+        DeviceChallenge challenge,
+        RegisterDevice device,
+        string deviceId,
+        string userRef
+    )
     {
         if (device.Challenge is not null)
-            return Problem.Invalid(
-                new Dictionary<string, string[]> { ["challenge"] = [ChallengeFault] });
+            return Problem.Invalid(new Dictionary<string, string[]> { ["challenge"] = [ChallengeFault] });
         var until = await challenge.SendAsync(Callers.Of(http), device, deviceId, userRef, http.RequestAborted);
         return Results.Json(new ChallengedDevice(deviceId, "sent", until), statusCode: StatusCodes.Status202Accepted);
     }
 
     private static async Task<IResult> RemoveAsync(
-        string userId, string deviceId, HttpContext http, IDocumentStore store, UserReferences users, TimeProvider clock)
+        string userId,
+        string deviceId,
+        HttpContext http,
+        IDocumentStore store,
+        UserReferences users,
+        TimeProvider clock
+    )
     {
         var userRef = await users.FindAsync(userId, http.RequestAborted);
         var found = false;
-        await RecipientChanges.RunAsync(store, userRef, clock, async (session, recipient, now) =>
-        {
-            found = recipient is not null && recipient.Devices.Any(d => d.Id == deviceId);
-            if (!found) return [];
-            await ForgetAsync(session.Connection!, userRef, deviceId, http.RequestAborted);
-            return [new DeviceRemoved(deviceId, DeviceRemovalReasons.ByRequest, Callers.NameOf(http), now)];
-        }, http.RequestAborted, first: session => HoldAsync(session.Connection!, userRef, http.RequestAborted));
+        await RecipientChanges.RunAsync(
+            store,
+            userRef,
+            clock,
+            async (session, recipient, now) =>
+            {
+                found = recipient is not null && recipient.Devices.Any(d => d.Id == deviceId);
+                if (!found)
+                    return [];
+                await ForgetAsync(session.Connection!, userRef, deviceId, http.RequestAborted);
+                return [new DeviceRemoved(deviceId, DeviceRemovalReasons.ByRequest, Callers.NameOf(http), now)];
+            },
+            http.RequestAborted,
+            first: session => HoldAsync(session.Connection!, userRef, http.RequestAborted)
+        );
         return found ? Results.NoContent() : Problem.NotFound("such device of this user");
     }
 
     /// <summary>When a user's devices were last registered, if so many more could be too many; else nothing is asked.</summary>
-    internal static async Task<Dictionary<string, DateTimeOffset>> CrowdAsync(NpgsqlConnection connection, Recipient? recipient, int more, CancellationToken cancellation) =>
-        recipient is null || recipient.Devices.Count + more <= Most ? [] : await DeviceTable.LastRegisteredAsync(connection, [.. recipient.Devices.Select(d => d.Id)], cancellation);
+    internal static async Task<Dictionary<string, DateTimeOffset>> CrowdAsync(
+        NpgsqlConnection connection,
+        Recipient? recipient,
+        int more,
+        CancellationToken cancellation
+    ) =>
+        recipient is null || recipient.Devices.Count + more <= Most
+            ? []
+            : await DeviceTable.LastRegisteredAsync(connection, [.. recipient.Devices.Select(d => d.Id)], cancellation);
 
     /// <summary>When a device was last registered.</summary>
     /// <param name="last">The times in <c>notify.devices</c>; the user's stream lacks registrations that changed nothing.</param>
@@ -247,25 +377,40 @@ public static class Devices
         return [.. others.OrderBy(d => LastRegistered(d, last)).Take(others.Count + 1 - Most).Select(d => d.Id)];
     }
 
-    /// <summary>Holds a user's devices until the transaction ends, before any stream: in the order in which devices are registered.</summary>
+    /// <summary>Holds a user's devices until the transaction ends, before any stream: in the order in which devices are
+    /// registered.</summary>
     /// <returns>The user.</returns>
     internal static async Task<string> HoldAsync(NpgsqlConnection connection, string userRef, CancellationToken cancellation)
     {
-        await using var command = Command(connection, "select 1 from notify.devices where user_id = $1 order by device_id for update",
-            userRef);
+        await using var command = Command(
+            connection,
+            "select 1 from notify.devices where user_id = $1 order by device_id for update",
+            userRef
+        );
         await command.ExecuteNonQueryAsync(cancellation);
         return userRef;
     }
 
-    /// <summary>Takes devices, before any stream: those that are nobody's for these users, the others are held until the transaction ends.</summary>
-    /// <remarks>One statement in the order of the devices, so that two that share some wait for each other; one that is just being removed is waited for, and then free.</remarks>
+    /// <summary>Takes devices, before any stream: those that are nobody's for these users, the others are held until the transaction
+    /// ends.</summary>
+    /// <remarks>One statement in the order of the devices, so that two that share some wait for each other; one that is just being removed
+    /// is waited for, and then free.</remarks>
     internal static async Task TakeAsync(NpgsqlConnection connection, string[] deviceIds, string[] userRefs, CancellationToken cancellation)
     {
         await using var command = new NpgsqlCommand(
             """
             insert into notify.devices as d (device_id, user_id) select t.device_id, t.user_id from unnest($1, $2) as t(device_id, user_id) order by t.device_id
             on conflict (device_id) do update set user_id = d.user_id where false
-            """, connection) { Parameters = { new NpgsqlParameter { Value = deviceIds }, new NpgsqlParameter { Value = userRefs } } };
+            """,
+            connection
+        )
+        {
+            Parameters =
+            {
+                new NpgsqlParameter { Value = deviceIds },
+                new NpgsqlParameter { Value = userRefs },
+            },
+        };
         await command.ExecuteNonQueryAsync(cancellation);
     }
 
@@ -279,17 +424,26 @@ public static class Devices
             """
             delete from notify.devices where device_id = any(array(
                 select device_id from notify.devices where user_id = $1 and ($2 is null or device_id = $2) order by device_id for update skip locked))
-            """, connection)
+            """,
+            connection
+        )
         {
-            Parameters = { new NpgsqlParameter { Value = userRef },
-                new NpgsqlParameter { Value = (object?)deviceId ?? DBNull.Value, NpgsqlDbType = NpgsqlTypes.NpgsqlDbType.Text } },
+            Parameters =
+            {
+                new NpgsqlParameter { Value = userRef },
+                new NpgsqlParameter { Value = (object?)deviceId ?? DBNull.Value, NpgsqlDbType = NpgsqlTypes.NpgsqlDbType.Text },
+            },
         };
         await command.ExecuteNonQueryAsync(cancellation);
     }
 
     // Takes the device if it has no holder, and returns its holder.
-    private static async Task<string> HolderAsync(NpgsqlConnection connection, string deviceId, string userRef,
-        CancellationToken cancellation)
+    private static async Task<string> HolderAsync(
+        NpgsqlConnection connection,
+        string deviceId,
+        string userRef,
+        CancellationToken cancellation
+    )
     {
         await TakeAsync(connection, [deviceId], [userRef], cancellation);
         await using var select = Command(connection, "select user_id from notify.devices where device_id = $1", deviceId);
@@ -298,15 +452,20 @@ public static class Devices
 
     private static async Task MoveAsync(NpgsqlConnection connection, string deviceId, string userRef, CancellationToken cancellation)
     {
-        await using var update = Command(connection, "update notify.devices set user_id = $2 where device_id = $1 and user_id <> $2",
-            deviceId, userRef);
+        await using var update = Command(
+            connection,
+            "update notify.devices set user_id = $2 where device_id = $1 and user_id <> $2",
+            deviceId,
+            userRef
+        );
         await update.ExecuteNonQueryAsync(cancellation);
     }
 
     private static NpgsqlCommand Command(NpgsqlConnection connection, string sql, params string[] parameters)
     {
         var command = new NpgsqlCommand(sql, connection);
-        foreach (var p in parameters) command.Parameters.Add(new NpgsqlParameter { Value = p });
+        foreach (var p in parameters)
+            command.Parameters.Add(new NpgsqlParameter { Value = p });
         return command;
     }
 }

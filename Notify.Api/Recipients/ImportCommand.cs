@@ -13,13 +13,17 @@ using Notify.Projections.Hosting;
 namespace Notify.Api.Recipients;
 
 /// <summary>
-/// <c>import FILE</c>: registers the users of an NDJSON file (<c>-</c>: standard input), gzipped or not, with a running Notify, showing how far it is and what
+/// <c>import FILE</c>: registers the users of an NDJSON file (<c>-</c>: standard input), gzipped or not, with a running Notify, showing how
+/// far it is and what
 /// is wrong with each line that is refused. Settings as those of <see cref="Templates.TemplatesCommand"/>; the scope is recipients.
 /// </summary>
 public static class ImportCommand
 {
     private const string Name = "notify";
-    private const int LinesAtOnce = 1000, BytesAtOnce = 4 * 1024 * 1024, Tries = 15, Interrupted = 130;
+    private const int LinesAtOnce = 1000,
+        BytesAtOnce = 4 * 1024 * 1024,
+        Tries = 15,
+        Interrupted = 130;
 
     /// <summary>Runs the command.</summary>
     /// <param name="args">The arguments after <c>import</c>.</param>
@@ -34,16 +38,21 @@ public static class ImportCommand
 
         using var http = new HttpClient(new SocketsHttpHandler { UseProxy = false })
         {
-            BaseAddress = new Uri(Environment.GetEnvironmentVariable("NOTIFY_API") is { Length: > 0 } url ? url : "http://127.0.0.1:5080"), Timeout = TimeSpan.FromSeconds(60),
+            BaseAddress = new Uri(Environment.GetEnvironmentVariable("NOTIFY_API") is { Length: > 0 } url ? url : "http://127.0.0.1:5080"),
+            Timeout = TimeSpan.FromSeconds(60),
         };
-        http.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Basic", Convert.ToBase64String(Encoding.UTF8.GetBytes(Environment.GetEnvironmentVariable("NOTIFY_KEY") ?? "")));
+        http.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue(
+            "Basic",
+            Convert.ToBase64String(Encoding.UTF8.GetBytes(Environment.GetEnvironmentVariable("NOTIFY_KEY") ?? ""))
+        );
         // The first signal lets the running requests end; the second one stops at once.
         using var stop = new CancellationTokenSource();
         using var interrupted = PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop);
         using var ended = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop);
         try
         {
-            if (Directory.Exists(path)) return NotifyHost.Fail(Name, $"{path} is a folder; give a file with one JSON object a line");
+            if (Directory.Exists(path))
+                return NotifyHost.Fail(Name, $"{path} is a folder; give a file with one JSON object a line");
             // Not disposed: the source may be a pipe in which a read still waits, and the process ends now.
             return await ImportAsync(http, path == "-" ? Console.OpenStandardInput() : File.OpenRead(path), stop.Token);
         }
@@ -75,9 +84,12 @@ public static class ImportCommand
                 }
 
                 batch.Add(line ?? []); // a line that is left out stays as an empty one, so that the numbers hold
-                if (batch.Lines < LinesAtOnce && batch.Bytes < BytesAtOnce) continue;
-                if (await SendAsync() is { } fault) return Stopped(fault, 1);
-                if (stop.IsCancellationRequested) return Stopped("interrupted", Interrupted);
+                if (batch.Lines < LinesAtOnce && batch.Bytes < BytesAtOnce)
+                    continue;
+                if (await SendAsync() is { } fault)
+                    return Stopped(fault, 1);
+                if (stop.IsCancellationRequested)
+                    return Stopped("interrupted", Interrupted);
             }
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)
@@ -85,26 +97,50 @@ public static class ImportCommand
             return Stopped("interrupted", Interrupted);
         }
 
-        if (batch.Lines > 0 && await SendAsync() is { } last) return Stopped(last, 1);
+        if (batch.Lines > 0 && await SendAsync() is { } last)
+            return Stopped(last, 1);
         progress.Clear();
-        if (lines == 0) progress.Say("there is no line in it");
-        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{imported:N0} imported, {unchanged:N0} as they were, {failed:N0} refused."));
+        if (lines == 0)
+            progress.Say("there is no line in it");
+        Console.WriteLine(
+            string.Create(CultureInfo.InvariantCulture, $"{imported:N0} imported, {unchanged:N0} as they were, {failed:N0} refused.")
+        );
         return failed == 0 ? 0 : 1;
 
         async Task<string?> SendAsync()
         {
             var (summary, fault) = await PostAsync(http, batch.Take(out var count), stop);
-            if (summary is null) return fault;
-            foreach (var error in summary.Errors) progress.Say(string.Create(CultureInfo.InvariantCulture, $"line {lines + error.Line}: {(error.Field is null ? "" : error.Field + ": ")}{error.Message}"));
-            if (summary.ErrorsLeftOut > 0) progress.Say(string.Create(CultureInfo.InvariantCulture, $"and {summary.ErrorsLeftOut} more faults up to line {lines + count}"));
-            (imported, unchanged, failed, lines) = (imported + summary.Imported, unchanged + summary.Unchanged, failed + summary.Failed, lines + count);
+            if (summary is null)
+                return fault;
+            foreach (var error in summary.Errors)
+                progress.Say(
+                    string.Create(
+                        CultureInfo.InvariantCulture,
+                        $"line {lines + error.Line}: {(error.Field is null ? "" : error.Field + ": ")}{error.Message}"
+                    )
+                );
+            if (summary.ErrorsLeftOut > 0)
+                progress.Say(
+                    string.Create(CultureInfo.InvariantCulture, $"and {summary.ErrorsLeftOut} more faults up to line {lines + count}")
+                );
+            (imported, unchanged, failed, lines) = (
+                imported + summary.Imported,
+                unchanged + summary.Unchanged,
+                failed + summary.Failed,
+                lines + count
+            );
             progress.Show(length is { } all ? Math.Min(1, file.Position / all) : null, lines, failed);
             return null;
         }
 
         int Stopped(string fault, int code)
         {
-            progress.Say(string.Create(CultureInfo.InvariantCulture, $"stopped after line {lines}: {fault}. Import the same again to go on: what is there already is not done twice"));
+            progress.Say(
+                string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"stopped after line {lines}: {fault}. Import the same again to go on: what is there already is not done twice"
+                )
+            );
             return code;
         }
     }
@@ -127,19 +163,25 @@ public static class ImportCommand
             string fault;
             try
             {
-                using var content = new ByteArrayContent(lines) { Headers = { ContentType = new MediaTypeHeaderValue("application/x-ndjson") } };
+                using var content = new ByteArrayContent(lines)
+                {
+                    Headers = { ContentType = new MediaTypeHeaderValue("application/x-ndjson") },
+                };
                 using var response = await http.PostAsync(new Uri("/v1/users/import", UriKind.Relative), content);
                 var text = await response.Content.ReadAsStringAsync();
-                if (response.IsSuccessStatusCode) return (JsonSerializer.Deserialize<ImportSummary>(text, NotifyJson.Options), null);
+                if (response.IsSuccessStatusCode)
+                    return (JsonSerializer.Deserialize<ImportSummary>(text, NotifyJson.Options), null);
                 fault = Told(text, response);
-                if (response.StatusCode is not (HttpStatusCode.ServiceUnavailable or HttpStatusCode.TooManyRequests)) return (null, fault);
+                if (response.StatusCode is not (HttpStatusCode.ServiceUnavailable or HttpStatusCode.TooManyRequests))
+                    return (null, fault);
             }
             catch (Exception e) when (e is HttpRequestException or TaskCanceledException)
             {
                 fault = $"Notify does not answer at {http.BaseAddress}";
             }
 
-            if (attempt == Tries || stop.IsCancellationRequested) return (null, fault);
+            if (attempt == Tries || stop.IsCancellationRequested)
+                return (null, fault);
             await Task.WhenAny(Task.Delay(TimeSpan.FromSeconds(Math.Min(attempt, 3)), stop));
         }
     }

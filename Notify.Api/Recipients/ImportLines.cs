@@ -9,7 +9,11 @@ public static class ImportLines
 {
     /// <summary>The lines with their numbers, from 1; without their ends, and without a byte order mark.</summary>
     /// <param name="maxBytes">The longest line; a longer one yields only its number.</param>
-    public static async IAsyncEnumerable<(long Number, byte[]? Text)> ReadAsync(PipeReader reader, int maxBytes, [EnumeratorCancellation] CancellationToken cancellation)
+    public static async IAsyncEnumerable<(long Number, byte[]? Text)> ReadAsync(
+        PipeReader reader,
+        int maxBytes,
+        [EnumeratorCancellation] CancellationToken cancellation
+    )
     {
         var number = 0L;
         var isTooLong = false;
@@ -24,15 +28,19 @@ public static class ImportLines
                 buffer = buffer.Slice(buffer.GetPosition(1, end));
             }
 
-            if (isTooLong || buffer.Length > maxBytes) (isTooLong, buffer) = (true, buffer.Slice(buffer.End));
-            if (result.IsCompleted && (isTooLong || buffer.Length > 0)) yield return (++number, Take(buffer));
+            if (isTooLong || buffer.Length > maxBytes)
+                (isTooLong, buffer) = (true, buffer.Slice(buffer.End));
+            if (result.IsCompleted && (isTooLong || buffer.Length > 0))
+                yield return (++number, Take(buffer));
             reader.AdvanceTo(result.IsCompleted ? buffer.End : buffer.Start, buffer.End);
-            if (result.IsCompleted) yield break;
+            if (result.IsCompleted)
+                yield break;
         }
 
         byte[]? Take(ReadOnlySequence<byte> line)
         {
-            if (isTooLong || line.Length > maxBytes) return null;
+            if (isTooLong || line.Length > maxBytes)
+                return null;
             var text = line.ToArray();
             return number == 1 && text is [0xEF, 0xBB, 0xBF, .. var rest] ? rest : text;
         }
@@ -41,7 +49,8 @@ public static class ImportLines
     /// <summary>A line without the byte order marks that it begins with: files that were put together have one each.</summary>
     public static byte[] WithoutMarks(byte[] line)
     {
-        while (line is [0xEF, 0xBB, 0xBF, .. var rest]) line = rest;
+        while (line is [0xEF, 0xBB, 0xBF, .. var rest])
+            line = rest;
         return line;
     }
 

@@ -57,21 +57,43 @@ public sealed class ImportUserValidator : AbstractValidator<ImportUser>
     private static readonly PutUserValidator Details = new();
 
     /// <summary>The rules.</summary>
-    public ImportUserValidator(OutboundGuard? guard = null, MasterKeyRing? ring = null) => RuleFor(u => u).Custom((u, context) =>
-    {
-        if (u.UserId is null || !Identifiers.IsUserId(u.UserId)) context.AddFailure("UserId", Identifiers.UserIdRule);
-        foreach (var fault in Details.Validate(new PutUser { Email = u.Email, Phone = u.Phone, Locale = u.Locale, TimeZone = u.TimeZone }).Errors)
-            context.AddFailure(fault.PropertyName, fault.ErrorMessage);
-        if (u.Devices is not { } devices) return;
-        if (devices.Count > MaxDevices) context.AddFailure("Devices", $"at most {MaxDevices}");
-        for (var i = 0; i < Math.Min(devices.Count, MaxDevices); i++)
-        {
-            var device = devices[i];
-            foreach (var (field, fault) in ContactRules.CheckDevice(device.Platform, device.Token, device.Subscription, guard)
-                .Concat(AppRules.Check(device.Platform, device.App, device.Environment, ring)))
-                context.AddFailure(string.Create(CultureInfo.InvariantCulture, $"Devices[{i}].{field}"), fault);
-        }
-    });
+    public ImportUserValidator(OutboundGuard? guard = null, MasterKeyRing? ring = null) =>
+        RuleFor(u => u)
+            .Custom(
+                (u, context) =>
+                {
+                    if (u.UserId is null || !Identifiers.IsUserId(u.UserId))
+                        context.AddFailure("UserId", Identifiers.UserIdRule);
+                    foreach (
+                        var fault in Details
+                            .Validate(
+                                new PutUser
+                                {
+                                    Email = u.Email,
+                                    Phone = u.Phone,
+                                    Locale = u.Locale,
+                                    TimeZone = u.TimeZone,
+                                }
+                            )
+                            .Errors
+                    )
+                        context.AddFailure(fault.PropertyName, fault.ErrorMessage);
+                    if (u.Devices is not { } devices)
+                        return;
+                    if (devices.Count > MaxDevices)
+                        context.AddFailure("Devices", $"at most {MaxDevices}");
+                    for (var i = 0; i < Math.Min(devices.Count, MaxDevices); i++)
+                    {
+                        var device = devices[i];
+                        foreach (
+                            var (field, fault) in ContactRules
+                                .CheckDevice(device.Platform, device.Token, device.Subscription, guard)
+                                .Concat(AppRules.Check(device.Platform, device.App, device.Environment, ring))
+                        )
+                            context.AddFailure(string.Create(CultureInfo.InvariantCulture, $"Devices[{i}].{field}"), fault);
+                    }
+                }
+            );
 }
 
 /// <summary>Registers many users from a stream of lines: committed in chunks while it is read, never held as a whole.</summary>
@@ -80,7 +102,8 @@ public static class ImportUsers
     /// <summary>The longest line, in bytes.</summary>
     public const int MaxLine = 64 * 1024;
 
-    private const int Chunk = 500, MaxErrors = 1000;
+    private const int Chunk = 500,
+        MaxErrors = 1000;
     private const string Compressed = "Send the lines as they are, without Content-Encoding.";
     private const string Unsupported = "Send one JSON object a line, with the header Content-Type: application/x-ndjson.";
 
@@ -89,26 +112,50 @@ public static class ImportUsers
 
     /// <summary>Maps <c>POST /v1/users/import</c>.</summary>
     public static void Map(IEndpointRouteBuilder app) =>
-        app.MapPost("/v1/users/import",
-            ImportAsync).RequireScope(Scopes.Recipients).WithoutDeadline().WithName("ImportUsers").WithTags("Recipients")
-            .WithSummary("Register many users").WithDescription(
-                "One user a line (NDJSON), each as in `PUT /v1/users/{userId}`, with devices if there are any. A line that is at fault is told and left out; the others count. A line that says what is known changes nothing, so the same import can be sent again after whatever went wrong. The stream may be of any length.")
-            .TakesLines(Unsupported, "With a device", new ImportUser
-            {
-                UserId = "u-42", Email = "name@example.com", Phone = "+1 202 555 0123", Locale = "en-US", TimeZone = "America/New_York",
-                Devices = [new RegisterDevice { Platform = Platform.Ios, Token = "a0a0c1f2e3d4b5a69788796a5b4c3d2e1f00112233445566778899aabbccddee" }],
-            })
-            .Answers(200, "What came of it; look at failed.", new ImportSummary(2, 1, 1, [new ImportFault(4, "phone", ContactRules.PhoneRule)], 0));
+        app.MapPost("/v1/users/import", ImportAsync)
+            .RequireScope(Scopes.Recipients)
+            .WithoutDeadline()
+            .WithName("ImportUsers")
+            .WithTags("Recipients")
+            .WithSummary("Register many users")
+            .WithDescription(
+                "One user a line (NDJSON), each as in `PUT /v1/users/{userId}`, with devices if there are any. A line that is at fault is told and left out; the others count. A line that says what is known changes nothing, so the same import can be sent again after whatever went wrong. The stream may be of any length."
+            )
+            .TakesLines(
+                Unsupported,
+                "With a device",
+                new ImportUser
+                {
+                    UserId = "u-42",
+                    Email = "name@example.com",
+                    Phone = "+1 202 555 0123",
+                    Locale = "en-US",
+                    TimeZone = "America/New_York",
+                    Devices =
+                    [
+                        new RegisterDevice
+                        {
+                            Platform = Platform.Ios,
+                            Token = "a0a0c1f2e3d4b5a69788796a5b4c3d2e1f00112233445566778899aabbccddee",
+                        },
+                    ],
+                }
+            )
+            .Answers(
+                200,
+                "What came of it; look at failed.",
+                new ImportSummary(2, 1, 1, [new ImportFault(4, "phone", ContactRules.PhoneRule)], 0)
+            );
 
-    private static async Task<IResult> ImportAsync(
-        HttpContext http, RecipientImport import, ImportUserValidator validator, AppRules apps)
+    private static async Task<IResult> ImportAsync(HttpContext http, RecipientImport import, ImportUserValidator validator, AppRules apps)
     {
         var type = http.Request.ContentType?.Split(';')[0].Trim().ToLowerInvariant();
         if (type is not ("application/x-ndjson" or "application/ndjson" or "application/jsonl" or "application/json"))
             return Problem.Of(StatusCodes.Status415UnsupportedMediaType, "unsupported_media_type", Unsupported);
         if (RequestBody.IsCompressed(http.Request))
             return Problem.Of(StatusCodes.Status415UnsupportedMediaType, "unsupported_media_type", Compressed);
-        if (http.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } limit) limit.MaxRequestBodySize = null;
+        if (http.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } limit)
+            limit.MaxRequestBodySize = null;
 
         var (imported, unchanged, failed, leftOut) = (0L, 0L, 0L, 0L);
         var errors = new List<ImportFault>();
@@ -118,9 +165,11 @@ public static class ImportUsers
         await foreach (var (number, raw) in ImportLines.ReadAsync(http.Request.BodyReader, MaxLine, aborted))
         {
             var text = raw is null ? null : ImportLines.WithoutMarks(raw);
-            if (text is { } blank && ImportLines.IsBlank(blank)) continue;
+            if (text is { } blank && ImportLines.IsBlank(blank))
+                continue;
             var (user, faults) = Parse(number, text, validator, configured);
-            if (user is not null) chunk.Add(user);
+            if (user is not null)
+                chunk.Add(user);
             else
             {
                 failed++;
@@ -129,7 +178,8 @@ public static class ImportUsers
                 leftOut += faults.Count - room;
             }
 
-            if (chunk.Count == Chunk) await HandOverAsync();
+            if (chunk.Count == Chunk)
+                await HandOverAsync();
         }
 
         await HandOverAsync();
@@ -145,7 +195,8 @@ public static class ImportUsers
 
         async Task CommitAsync(List<ImportUser> users)
         {
-            if (users.Count == 0) return;
+            if (users.Count == 0)
+                return;
             var changed = await import.CommitAsync(users, by, aborted);
             imported += changed;
             unchanged += users.Count - changed;
@@ -153,11 +204,17 @@ public static class ImportUsers
     }
 
     private static (ImportUser? User, IReadOnlyList<ImportFault> Faults) Parse(
-        long line, byte[]? text, ImportUserValidator validator, IReadOnlyList<CarriedApp>? configured)
+        long line,
+        byte[]? text,
+        ImportUserValidator validator,
+        IReadOnlyList<CarriedApp>? configured
+    )
     {
-        if (text is null) return (null, [new ImportFault(line, null, TooLong)]);
+        if (text is null)
+            return (null, [new ImportFault(line, null, TooLong)]);
         var (document, fault) = RequestBody.Parse(text, "The line", isLine: true);
-        if (document is null) return (null, [new ImportFault(line, null, fault!)]);
+        if (document is null)
+            return (null, [new ImportFault(line, null, fault!)]);
         using (document)
         {
             var faults = RequestBody.Bind(document.RootElement, validator, out var user);
@@ -168,6 +225,11 @@ public static class ImportUsers
     }
 
     private static List<string> AppFaults(ImportUser user, IReadOnlyList<CarriedApp>? configured) =>
-        [.. (user.Devices ?? []).Select(d => DeviceApp.Of(d.App, d.Environment)).OfType<DeviceApp>()
-            .Select(a => AppRules.FaultOf(a, configured)).OfType<string>()];
+        [
+            .. (user.Devices ?? [])
+                .Select(d => DeviceApp.Of(d.App, d.Environment))
+                .OfType<DeviceApp>()
+                .Select(a => AppRules.FaultOf(a, configured))
+                .OfType<string>(),
+        ];
 }

@@ -11,8 +11,19 @@ public static class RecipientChanges
     /// <param name="first">Takes the locks that come before any stream; returns the reference of another user whose
     /// stream the decision appends to.</param>
     public static Task RunAsync(
-        IDocumentStore store, string userRef, TimeProvider clock, StreamChanges.Decision<Recipient> decide, CancellationToken cancellation,
-        Func<IDocumentSession, Task<string>>? first = null) =>
-        StreamChanges.RunAsync(store, Recipient.KeyOf(userRef), clock, decide, cancellation, first is null ? null : async session =>
-            Recipient.KeyOf(await first(session)));
+        IDocumentStore store,
+        string userRef,
+        TimeProvider clock,
+        StreamChanges.Decision<Recipient> decide,
+        CancellationToken cancellation,
+        Func<IDocumentSession, Task<string>>? first = null
+    ) =>
+        StreamChanges.RunAsync(
+            store,
+            Recipient.KeyOf(userRef),
+            clock,
+            decide,
+            cancellation,
+            first is null ? null : async session => Recipient.KeyOf(await first(session))
+        );
 }

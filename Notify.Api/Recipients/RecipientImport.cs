@@ -10,7 +10,12 @@ namespace Notify.Api.Recipients;
 
 /// <summary>Imports many users at a time: known data is read as a set, and changes are one commit.</summary>
 public sealed class RecipientImport(
-    IDocumentStore store, UserReferences references, SubjectKeys keys, MasterKeyRing ring, TimeProvider clock)
+    IDocumentStore store,
+    UserReferences references,
+    SubjectKeys keys,
+    MasterKeyRing ring,
+    TimeProvider clock
+)
 {
     /// <summary>Imports users, in order; the last line of a user counts.</summary>
     /// <returns>How many of them brought something new.</returns>
@@ -30,26 +35,47 @@ public sealed class RecipientImport(
         await session.BeginTransactionAsync(cancellation);
         var connection = session.Connection!;
         var refs = await references.FindAsync(connection, users.Select(u => u.UserId!), cancellation);
-        var lines = users.Select(u => (
-            User: u, Ref: refs[u.UserId!],
-            Devices: (u.Devices ?? []).Select(d => (Id: Devices.IdOf(ring, d), Device: d)).ToList())).ToList();
+        var lines = users
+            .Select(u =>
+                (User: u, Ref: refs[u.UserId!], Devices: (u.Devices ?? []).Select(d => (Id: Devices.IdOf(ring, d), Device: d)).ToList())
+            )
+            .ToList();
         // As when a device is registered: its row first, then the streams of whom it leaves and whom it joins.
-        var owners = await OwnersAsync(connection, [.. lines.SelectMany(l => l.Devices.Select(d => (d.Id, l.Ref))).DistinctBy(d => d.Id)],
-            cancellation);
+        var owners = await OwnersAsync(
+            connection,
+            [.. lines.SelectMany(l => l.Devices.Select(d => (d.Id, l.Ref))).DistinctBy(d => d.Id)],
+            cancellation
+        );
         var streams = refs.Values.Concat(owners.Values).Distinct().Select(Recipient.KeyOf).Order(StringComparer.Ordinal).ToArray();
         var states = await LockAsync(session, streams, cancellation);
 
-        var sealedBefore = states.Values.Where(r => r is { IsErased: false, Details: not null }).ToDictionary(r => r.Id, r => r.Details!.Value, StringComparer.Ordinal);
+        var sealedBefore = states
+            .Values.Where(r => r is { IsErased: false, Details: not null })
+            .ToDictionary(r => r.Id, r => r.Details!.Value, StringComparer.Ordinal);
         // A browser keeps its endpoint when its keys change; any other device's ID follows from all of its address.
-        var named = lines.SelectMany(l => l.Devices).Where(d => d.Device.Platform == Platform.Web).Select(d => d.Id).ToHashSet(StringComparer.Ordinal);
-        var browsers = states.Values.SelectMany(r => r.Devices.Where(d => named.Contains(d.Id)).Select(d => (User: r.Id, d.Id, d.Token))).ToList();
+        var named = lines
+            .SelectMany(l => l.Devices)
+            .Where(d => d.Device.Platform == Platform.Web)
+            .Select(d => d.Id)
+            .ToHashSet(StringComparer.Ordinal);
+        var browsers = states
+            .Values.SelectMany(r => r.Devices.Where(d => named.Contains(d.Id)).Select(d => (User: r.Id, d.Id, d.Token)))
+            .ToList();
         var opened = await keys.ForAsync(connection, sealedBefore.Values.Concat(browsers.Select(b => b.Token)), cancellation);
         var subscriptions = browsers.ToDictionary(b => (b.User, b.Id), b => opened.OpenText(b.Token, SealedPlace.OfToken(b.User, b.Id)));
         var known = sealedBefore.Keys.ToDictionary(k => k, k => opened.DetailsOf(states[k]), StringComparer.Ordinal);
         var registered = new Dictionary<string, DateTimeOffset>(StringComparer.Ordinal);
         foreach (var user in lines.GroupBy(l => Recipient.KeyOf(l.Ref)))
         {
-            foreach (var (id, at) in await Devices.CrowdAsync(connection, states.GetValueOrDefault(user.Key), user.Sum(l => l.Devices.Count), cancellation)) registered[id] = at;
+            foreach (
+                var (id, at) in await Devices.CrowdAsync(
+                    connection,
+                    states.GetValueOrDefault(user.Key),
+                    user.Sum(l => l.Devices.Count),
+                    cancellation
+                )
+            )
+                registered[id] = at;
         }
 
         var userIds = refs.ToDictionary(r => Recipient.KeyOf(r.Value), r => r.Key, StringComparer.Ordinal);
@@ -62,7 +88,12 @@ public sealed class RecipientImport(
         foreach (var (user, userRef, devices) in lines)
         {
             var (key, isNews) = (Recipient.KeyOf(userRef), false);
-            var details = new ContactDetails(user.Email, user.Phone is null ? null : ContactRules.ToE164(user.Phone), user.Locale, user.TimeZone);
+            var details = new ContactDetails(
+                user.Email,
+                user.Phone is null ? null : ContactRules.ToE164(user.Phone),
+                user.Locale,
+                user.TimeZone
+            );
             if (known.GetValueOrDefault(key) != details)
             {
                 Happened(key, Users.Given(current.SealJson(key, SealedPlace.OfDetails(key), details), details, ring, by, now));
@@ -75,48 +106,80 @@ public sealed class RecipientImport(
                 var address = Devices.AddressOf(device.Platform!.Value, device.Token, device.Subscription);
                 var app = DeviceApp.Of(device.App, device.Environment);
                 var before = states.GetValueOrDefault(key)?.Devices.Find(d => d.Id == id)?.App;
-                if (owner == userRef && Has(key, id) && (app is null || app == before)
-                    && (!named.Contains(id) || subscriptions.GetValueOrDefault((key, id)) == address)) continue;
-                if (owner != userRef && Has(Recipient.KeyOf(owner), id)) Happened(Recipient.KeyOf(owner),
-                    new DeviceRemoved(id, DeviceRemovalReasons.MovedToAnotherUser, by, now));
+                if (
+                    owner == userRef
+                    && Has(key, id)
+                    && (app is null || app == before)
+                    && (!named.Contains(id) || subscriptions.GetValueOrDefault((key, id)) == address)
+                )
+                    continue;
+                if (owner != userRef && Has(Recipient.KeyOf(owner), id))
+                    Happened(Recipient.KeyOf(owner), new DeviceRemoved(id, DeviceRemovalReasons.MovedToAnotherUser, by, now));
                 if (states.TryGetValue(key, out var has))
                 {
-                    foreach (var oldest in Devices.TooMany(has, id, registered)) Happened(key, new DeviceRemoved(oldest, DeviceRemovalReasons.TooMany, by, now));
+                    foreach (var oldest in Devices.TooMany(has, id, registered))
+                        Happened(key, new DeviceRemoved(oldest, DeviceRemovalReasons.TooMany, by, now));
                 }
 
-                Happened(key, new DeviceRegistered(
-                    id, device.Platform!.Value, current.Seal(key, SealedPlace.OfToken(key, id), address), by, now, app ?? before));
-                if (named.Contains(id)) subscriptions[(key, id)] = address;
+                Happened(
+                    key,
+                    new DeviceRegistered(
+                        id,
+                        device.Platform!.Value,
+                        current.Seal(key, SealedPlace.OfToken(key, id), address),
+                        by,
+                        now,
+                        app ?? before
+                    )
+                );
+                if (named.Contains(id))
+                    subscriptions[(key, id)] = address;
                 (moved[id], isNews) = (userRef, true);
             }
 
-            if (isNews) changed++;
+            if (isNews)
+                changed++;
         }
 
-        if (changed == 0) return 0;
+        if (changed == 0)
+            return 0;
         await MoveAsync(connection, moved, cancellation);
-        foreach (var (key, events) in news) session.Events.Append(key, events);
+        foreach (var (key, events) in news)
+            session.Events.Append(key, events);
         await session.SaveChangesAsync(cancellation);
         return changed;
 
-        bool Has(string key, string deviceId) => states.TryGetValue(key, out var recipient) && recipient.Devices.Exists(d => d.Id == deviceId);
+        bool Has(string key, string deviceId) =>
+            states.TryGetValue(key, out var recipient) && recipient.Devices.Exists(d => d.Id == deviceId);
 
         void Happened(string key, object @event)
         {
             states[key] = Recipient.Evolve(states.GetValueOrDefault(key), key, @event);
-            if (news.TryGetValue(key, out var events)) events.Add(@event);
-            else news[key] = [@event];
+            if (news.TryGetValue(key, out var events))
+                events.Add(@event);
+            else
+                news[key] = [@event];
         }
     }
 
-    private static async Task<Dictionary<string, Recipient>> LockAsync(IDocumentSession session, string[] streams, CancellationToken cancellation)
+    private static async Task<Dictionary<string, Recipient>> LockAsync(
+        IDocumentSession session,
+        string[] streams,
+        CancellationToken cancellation
+    )
     {
         await NotificationStreams.LockAsync(session, streams, cancellation);
         var states = await LoadAsync();
         var absent = streams.Where(s => !states.ContainsKey(s)).ToArray();
-        if (absent.Length == 0) return states;
+        if (absent.Length == 0)
+            return states;
         // Before a stream's first event there is no row to lock: a concurrent request waits here, and then finds the event.
-        await using (var turn = new NpgsqlCommand("select count(pg_advisory_xact_lock(hashtextextended(s.key, 0))) from (select key from unnest($1) as key order by hashtextextended(key, 0) offset 0) s", session.Connection))
+        await using (
+            var turn = new NpgsqlCommand(
+                "select count(pg_advisory_xact_lock(hashtextextended(s.key, 0))) from (select key from unnest($1) as key order by hashtextextended(key, 0) offset 0) s",
+                session.Connection
+            )
+        )
         {
             turn.Parameters.Add(new NpgsqlParameter { Value = absent });
             await turn.ExecuteNonQueryAsync(cancellation);
@@ -125,25 +188,39 @@ public sealed class RecipientImport(
         await NotificationStreams.LockAsync(session, streams, cancellation);
         return await LoadAsync();
 
-        async Task<Dictionary<string, Recipient>> LoadAsync() => (await session.LoadManyAsync<Recipient>(cancellation, streams)).ToDictionary(r => r.Id, StringComparer.Ordinal);
+        async Task<Dictionary<string, Recipient>> LoadAsync() =>
+            (await session.LoadManyAsync<Recipient>(cancellation, streams)).ToDictionary(r => r.Id, StringComparer.Ordinal);
     }
 
-    private static async Task<Dictionary<string, string>> OwnersAsync(NpgsqlConnection connection, IReadOnlyList<(string Device, string User)> devices, CancellationToken cancellation)
+    private static async Task<Dictionary<string, string>> OwnersAsync(
+        NpgsqlConnection connection,
+        IReadOnlyList<(string Device, string User)> devices,
+        CancellationToken cancellation
+    )
     {
         var owners = new Dictionary<string, string>(StringComparer.Ordinal);
-        if (devices.Count == 0) return owners;
+        if (devices.Count == 0)
+            return owners;
         var ids = devices.Select(d => d.Device).ToArray();
         await Devices.TakeAsync(connection, ids, [.. devices.Select(d => d.User)], cancellation);
-        await using var select = new NpgsqlCommand("select device_id, user_id from notify.devices where device_id = any($1)", connection) { Parameters = { new NpgsqlParameter { Value = ids } } };
+        await using var select = new NpgsqlCommand("select device_id, user_id from notify.devices where device_id = any($1)", connection)
+        {
+            Parameters = { new NpgsqlParameter { Value = ids } },
+        };
         await using var reader = await select.ExecuteReaderAsync(cancellation);
-        while (await reader.ReadAsync(cancellation)) owners[reader.GetString(0)] = reader.GetString(1);
+        while (await reader.ReadAsync(cancellation))
+            owners[reader.GetString(0)] = reader.GetString(1);
         return owners;
     }
 
     private static async Task MoveAsync(NpgsqlConnection connection, Dictionary<string, string> moved, CancellationToken cancellation)
     {
-        if (moved.Count == 0) return;
-        await using var update = new NpgsqlCommand("update notify.devices d set user_id = t.u from unnest($1, $2) as t(d, u) where d.device_id = t.d and d.user_id <> t.u", connection);
+        if (moved.Count == 0)
+            return;
+        await using var update = new NpgsqlCommand(
+            "update notify.devices d set user_id = t.u from unnest($1, $2) as t(d, u) where d.device_id = t.d and d.user_id <> t.u",
+            connection
+        );
         update.Parameters.Add(new NpgsqlParameter { Value = moved.Keys.ToArray() });
         update.Parameters.Add(new NpgsqlParameter { Value = moved.Values.ToArray() });
         await update.ExecuteNonQueryAsync(cancellation);

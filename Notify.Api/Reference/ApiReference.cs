@@ -16,7 +16,10 @@ public static class ApiReference
     public const string Bearer = "bearer";
 
     /// <summary>Descriptions of the names in paths, with an example of each.</summary>
-    public static readonly IReadOnlyDictionary<string, (string Description, string Example)> PathParameters = new Dictionary<string, (string, string)>(StringComparer.Ordinal)
+    public static readonly IReadOnlyDictionary<string, (string Description, string Example)> PathParameters = new Dictionary<
+        string,
+        (string, string)
+    >(StringComparer.Ordinal)
     {
         ["eventId"] = ("The event ID that the client chose.", "order-123-shipped"),
         ["userId"] = ("The user's ID, chosen by you: 1 to 128 of A-Z a-z 0-9 . _ ~ : @ + -.", "u-42"),
@@ -33,7 +36,10 @@ public static class ApiReference
     };
 
     /// <summary>Headers of answers.</summary>
-    public static readonly IReadOnlyDictionary<string, (string Description, string Example)> Headers = new Dictionary<string, (string, string)>(StringComparer.Ordinal)
+    public static readonly IReadOnlyDictionary<string, (string Description, string Example)> Headers = new Dictionary<
+        string,
+        (string, string)
+    >(StringComparer.Ordinal)
     {
         ["Location"] = ("Where to ask about what was made.", "/v1/notifications/order-123-shipped"),
         ["ETag"] = ("Names what is answered: give it as `If-Match` to change only that.", "\"Zk3mQ9tV0c7H1pLx\""),
@@ -77,43 +83,75 @@ public static class ApiReference
     {
         options.AddOperationTransformer<OperationNotes>();
         options.AddSchemaTransformer<SchemaNotes>();
-        options.AddDocumentTransformer((document, _, _) =>
-        {
-            document.Info = new OpenApiInfo { Title = "Notify", Version = "v1", Description = Introduction };
-            document.Servers = []; // the address that the document was read from, whatever proxy stands before it
-            document.Components ??= new OpenApiComponents();
-            document.Components.SecuritySchemes = new Dictionary<string, IOpenApiSecurityScheme>
+        options.AddDocumentTransformer(
+            (document, _, _) =>
             {
-                [Basic] = new OpenApiSecurityScheme { Type = SecuritySchemeType.Http, Scheme = "basic", Description = "appKey as the user name, appSecret as the password." },
-                [Bearer] = new OpenApiSecurityScheme { Type = SecuritySchemeType.Http, Scheme = "bearer", BearerFormat = "JWT", Description = "A client token, for a user's app: see POST /v1/client-tokens." },
-            };
-            HostEndpoints.AddTo(document);
-            SchemaNotes.WithoutNulls(document);
-            var described = Tags.ToDictionary(t => t.Name, t => t.Description, StringComparer.Ordinal);
-            var used = document.Paths.Values.Where(p => p.Operations is not null).SelectMany(p => p.Operations!.Values).Where(o => o.Tags is not null).SelectMany(o => o.Tags!).Select(t => t.Name!).Distinct();
-            document.Tags = new SortedSet<OpenApiTag>(
-                used.Select(name => new OpenApiTag { Name = name, Description = described.GetValueOrDefault(name) }),
-                Comparer<OpenApiTag>.Create((a, b) => Rank(a).CompareTo(Rank(b))));
-            return Task.CompletedTask;
-        });
+                document.Info = new OpenApiInfo
+                {
+                    Title = "Notify",
+                    Version = "v1",
+                    Description = Introduction,
+                };
+                document.Servers = []; // the address that the document was read from, whatever proxy stands before it
+                document.Components ??= new OpenApiComponents();
+                document.Components.SecuritySchemes = new Dictionary<string, IOpenApiSecurityScheme>
+                {
+                    [Basic] = new OpenApiSecurityScheme
+                    {
+                        Type = SecuritySchemeType.Http,
+                        Scheme = "basic",
+                        Description = "appKey as the user name, appSecret as the password.",
+                    },
+                    [Bearer] = new OpenApiSecurityScheme
+                    {
+                        Type = SecuritySchemeType.Http,
+                        Scheme = "bearer",
+                        BearerFormat = "JWT",
+                        Description = "A client token, for a user's app: see POST /v1/client-tokens.",
+                    },
+                };
+                HostEndpoints.AddTo(document);
+                SchemaNotes.WithoutNulls(document);
+                var described = Tags.ToDictionary(t => t.Name, t => t.Description, StringComparer.Ordinal);
+                var used = document
+                    .Paths.Values.Where(p => p.Operations is not null)
+                    .SelectMany(p => p.Operations!.Values)
+                    .Where(o => o.Tags is not null)
+                    .SelectMany(o => o.Tags!)
+                    .Select(t => t.Name!)
+                    .Distinct();
+                document.Tags = new SortedSet<OpenApiTag>(
+                    used.Select(name => new OpenApiTag { Name = name, Description = described.GetValueOrDefault(name) }),
+                    Comparer<OpenApiTag>.Create((a, b) => Rank(a).CompareTo(Rank(b)))
+                );
+                return Task.CompletedTask;
+            }
+        );
 
-        static int Rank(OpenApiTag tag) => Array.FindIndex(Tags, t => t.Name == tag.Name) is >= 0 and var known ? known : 100 + (tag.Name![0] * 256) + tag.Name[^1];
+        static int Rank(OpenApiTag tag) =>
+            Array.FindIndex(Tags, t => t.Name == tag.Name) is >= 0 and var known ? known : 100 + (tag.Name![0] * 256) + tag.Name[^1];
     }
 
-    /// <summary>Serves the document and the page. The page and its script come from this host alone: no CDN, no fonts, no telemetry.</summary>
+    /// <summary>Serves the document and the page. The page and its script come from this host alone: no CDN, no fonts, no
+    /// telemetry.</summary>
     public static void Map(IEndpointRouteBuilder app)
     {
         app.MapGet(ReferenceDocument.Path, (HttpContext http, ReferenceDocument document) => document.AnswerAsync(http))
-            .ExcludeFromDescription().RequireRateLimiting(PublicLimit.Policy);
-        app.MapScalarApiReference("/docs", o => o
-            .WithTitle("Notify")
-            .DisableDefaultFonts()
-            .DisableTelemetry()
-            .DisableAgent()
-            .DisableMcp()
-            .HideDeveloperTools()
-            .HideClientButton()
-            .AddPreferredSecuritySchemes(Basic)
-            .WithDefaultHttpClient(ScalarTarget.Shell, ScalarClient.Curl)).WithMetadata(new ContentPolicy(PagePolicy));
+            .ExcludeFromDescription()
+            .RequireRateLimiting(PublicLimit.Policy);
+        app.MapScalarApiReference(
+                "/docs",
+                o =>
+                    o.WithTitle("Notify")
+                        .DisableDefaultFonts()
+                        .DisableTelemetry()
+                        .DisableAgent()
+                        .DisableMcp()
+                        .HideDeveloperTools()
+                        .HideClientButton()
+                        .AddPreferredSecuritySchemes(Basic)
+                        .WithDefaultHttpClient(ScalarTarget.Shell, ScalarClient.Curl)
+            )
+            .WithMetadata(new ContentPolicy(PagePolicy));
     }
 }

@@ -32,32 +32,43 @@ public static class Describing
 {
     /// <summary>Describes the body of an endpoint: the type gives the schema. Another call adds another example.</summary>
     /// <param name="name">A short name of the example.</param>
-    public static RouteHandlerBuilder Takes<T>(this RouteHandlerBuilder endpoint, string name, T example) where T : notnull => endpoint.WithMetadata(
-        new BodyNote(name, example),
-        new AcceptsMetadata([], typeof(T))); // no content type: the framework would refuse others before RequestBody could say why
+    public static RouteHandlerBuilder Takes<T>(this RouteHandlerBuilder endpoint, string name, T example)
+        where T : notnull => endpoint.WithMetadata(new BodyNote(name, example), new AcceptsMetadata([], typeof(T))); // no content type: the framework would refuse others before RequestBody could say why
 
     /// <summary>A body that may be left away.</summary>
     /// <param name="name">A short name of the example.</param>
-    public static RouteHandlerBuilder TakesOptionally<T>(this RouteHandlerBuilder endpoint, string name, T example) where T : notnull =>
-        endpoint.WithMetadata(
-        new BodyNote(name, example, IsOptional: true),
-        new AcceptsMetadata([], typeof(T), isOptional: true));
+    public static RouteHandlerBuilder TakesOptionally<T>(this RouteHandlerBuilder endpoint, string name, T example)
+        where T : notnull =>
+        endpoint.WithMetadata(new BodyNote(name, example, IsOptional: true), new AcceptsMetadata([], typeof(T), isOptional: true));
 
     /// <summary>Describes the lines of an endpoint's body (NDJSON): the type gives the schema of a line.</summary>
     /// <param name="unsupported">The answer to another content type.</param>
     /// <param name="name">A short name of the example.</param>
-    public static RouteHandlerBuilder TakesLines<T>(this RouteHandlerBuilder endpoint, string unsupported, string name, T example) where T : notnull => endpoint.WithMetadata(
-        new BodyNote(name, example, unsupported),
-        new AcceptsMetadata([], typeof(T)));
+    public static RouteHandlerBuilder TakesLines<T>(this RouteHandlerBuilder endpoint, string unsupported, string name, T example)
+        where T : notnull => endpoint.WithMetadata(new BodyNote(name, example, unsupported), new AcceptsMetadata([], typeof(T)));
 
     /// <summary>An answer with a body.</summary>
     /// <param name="headers">Names of <see cref="ApiReference.Headers"/>.</param>
-    public static RouteHandlerBuilder Answers<T>(this RouteHandlerBuilder endpoint, int status, string description, T example, params string[] headers) where T : notnull =>
-        endpoint.Produces<T>(status, "application/json").WithMetadata(new AnswerNote(status, description, example, "application/json", headers));
+    public static RouteHandlerBuilder Answers<T>(
+        this RouteHandlerBuilder endpoint,
+        int status,
+        string description,
+        T example,
+        params string[] headers
+    )
+        where T : notnull =>
+        endpoint
+            .Produces<T>(status, "application/json")
+            .WithMetadata(new AnswerNote(status, description, example, "application/json", headers));
 
     /// <summary>An answer that is not JSON.</summary>
-    public static RouteHandlerBuilder AnswersText(this RouteHandlerBuilder endpoint, int status, string contentType, string description, string example) =>
-        endpoint.WithMetadata(new AnswerNote(status, description, example, contentType, []));
+    public static RouteHandlerBuilder AnswersText(
+        this RouteHandlerBuilder endpoint,
+        int status,
+        string contentType,
+        string description,
+        string example
+    ) => endpoint.WithMetadata(new AnswerNote(status, description, example, contentType, []));
 
     /// <summary>An answer without a body.</summary>
     public static RouteHandlerBuilder Answers(this RouteHandlerBuilder endpoint, int status, string description) =>
@@ -77,6 +88,6 @@ public static class Describing
         endpoint.WithMetadata(new ParameterNote(name, description, example, typeof(string), IsHeader: true));
 
     /// <summary>A parameter of the query.</summary>
-    public static RouteHandlerBuilder Query<T>(this RouteHandlerBuilder endpoint, string name, string description, T example) where T : notnull =>
-        endpoint.WithMetadata(new ParameterNote(name, description, example, typeof(T)));
+    public static RouteHandlerBuilder Query<T>(this RouteHandlerBuilder endpoint, string name, string description, T example)
+        where T : notnull => endpoint.WithMetadata(new ParameterNote(name, description, example, typeof(T)));
 }

@@ -52,7 +52,8 @@ public sealed class ReferenceDocument([FromKeyedServices(ReferenceDocument.Name)
         await building.WaitAsync(cancellation);
         try
         {
-            if (built is { } done) return done;
+            if (built is { } done)
+                return done;
             var document = await provider.GetOpenApiDocumentAsync(cancellation);
             var bytes = Encoding.UTF8.GetBytes(await document.SerializeAsJsonAsync(OpenApiSpecVersion.OpenApi3_1, cancellation));
             return built = new Built(bytes, $"\"{Convert.ToHexStringLower(SHA256.HashData(bytes).AsSpan(0, 16))}\"");

@@ -8,8 +8,13 @@ public static class Routes
     public static int Print(IEndpointRouteBuilder app, TextWriter output)
     {
         var endpoints = app.DataSources.SelectMany(s => s.Endpoints).OfType<RouteEndpoint>();
-        var lines = endpoints.SelectMany(e => (e.Metadata.GetMetadata<HttpMethodMetadata>()?.HttpMethods ?? ["GET"]).Where(m => !HttpMethods.IsHead(m)).Select(m => $"{m} /{e.RoutePattern.RawText!.Trim('/')}"));
-        foreach (var line in lines.Distinct().Order(StringComparer.Ordinal)) output.WriteLine(line);
+        var lines = endpoints.SelectMany(e =>
+            (e.Metadata.GetMetadata<HttpMethodMetadata>()?.HttpMethods ?? ["GET"])
+                .Where(m => !HttpMethods.IsHead(m))
+                .Select(m => $"{m} /{e.RoutePattern.RawText!.Trim('/')}")
+        );
+        foreach (var line in lines.Distinct().Order(StringComparer.Ordinal))
+            output.WriteLine(line);
         return 0;
     }
 }

@@ -14,9 +14,12 @@ public sealed class SchemaNotes : IOpenApiSchemaTransformer
     {
         var type = context.JsonTypeInfo;
         // How Notify reads times says nothing of their type, so that it has to be said here.
-        if ((Nullable.GetUnderlyingType(type.Type) ?? type.Type) == typeof(DateTimeOffset)) (schema.Type, schema.Format) = (JsonSchemaType.String, "date-time");
-        if (type.Type == typeof(object)) schema.Type = JsonSchemaType.Object;
-        if (type.Type == typeof(JsonElement)) (schema.Type, schema.Description) = (JsonSchemaType.Object, "An object of yours, of any shape.");
+        if ((Nullable.GetUnderlyingType(type.Type) ?? type.Type) == typeof(DateTimeOffset))
+            (schema.Type, schema.Format) = (JsonSchemaType.String, "date-time");
+        if (type.Type == typeof(object))
+            schema.Type = JsonSchemaType.Object;
+        if (type.Type == typeof(JsonElement))
+            (schema.Type, schema.Description) = (JsonSchemaType.Object, "An object of yours, of any shape.");
         if (type.Kind == JsonTypeInfoKind.Object && type.Properties.Count > 0)
         {
             var required = type.Properties.Where(IsRequired).Select(p => p.Name).ToHashSet();
@@ -33,13 +36,16 @@ public sealed class SchemaNotes : IOpenApiSchemaTransformer
         {
             foreach (var (name, property) in schema.Properties?.ToList() ?? [])
             {
-                if (property is not OpenApiSchema own) continue;
+                if (property is not OpenApiSchema own)
+                    continue;
                 own.Type &= ~JsonSchemaType.Null;
-                if (own.OneOf is { Count: 2 } either && either.FirstOrDefault(s => s is OpenApiSchemaReference) is { } reference) schema.Properties![name] = reference;
+                if (own.OneOf is { Count: 2 } either && either.FirstOrDefault(s => s is OpenApiSchemaReference) is { } reference)
+                    schema.Properties![name] = reference;
             }
         }
     }
 
     private static bool IsRequired(JsonPropertyInfo property) =>
-        property.AttributeProvider?.IsDefined(typeof(RequiredAttribute), inherit: true) == true || (property.AssociatedParameter is not null && !property.IsGetNullable);
+        property.AttributeProvider?.IsDefined(typeof(RequiredAttribute), inherit: true) == true
+        || (property.AssociatedParameter is not null && !property.IsGetNullable);
 }

@@ -45,10 +45,11 @@ public sealed class PutAddressPreferencesValidator : AbstractValidator<PutAddres
     public PutAddressPreferencesValidator()
     {
         RuleFor(p => p.Channel).Must(c => c is Channel.Sms or Channel.Email).WithMessage("must be sms or email");
-        RuleFor(p => p.Address).Must((p, a) => a is not null && AddressRules.Normal(p.Channel, a) is not null).WithMessage(p =>
-            AddressRules.Rule(p.Channel));
-        RuleFor(p => p.Categories).Must(c => c is { Count: > 0 and <= MostCategories } && c.All(w => Identifiers.IsKey(w.Key)
-            && w.Value?.OptIn is not null))
+        RuleFor(p => p.Address)
+            .Must((p, a) => a is not null && AddressRules.Normal(p.Channel, a) is not null)
+            .WithMessage(p => AddressRules.Rule(p.Channel));
+        RuleFor(p => p.Categories)
+            .Must(c => c is { Count: > 0 and <= MostCategories } && c.All(w => Identifiers.IsKey(w.Key) && w.Value?.OptIn is not null))
             .WithMessage($"must have 1 to {MostCategories} categories, each with optIn; a category {Identifiers.KeyRule}");
     }
 }
@@ -65,23 +66,35 @@ public static class AddressPreferences
     /// <summary>Maps the endpoints.</summary>
     public static void Map(IEndpointRouteBuilder app)
     {
-        app.MapPut("/v1/address-preferences", PutAsync).RequireScope(Scopes.Recipients).WithName("PutAddressPreferences")
+        app.MapPut("/v1/address-preferences", PutAsync)
+            .RequireScope(Scopes.Recipients)
+            .WithName("PutAddressPreferences")
             .WithTags("Recipients")
-            .WithSummary("Note what somebody said at an address").WithDescription(
+            .WithSummary("Note what somebody said at an address")
+            .WithDescription(
                 "For people who are not registered: which categories they want no more at an address, or want again. An unsubscribe "
                     + "link in an email does the same. "
-                + "It holds where `to` names the address, not for a registered user who has it; a required category passes it. To "
-                    + "stop everything to an address, suppress it.")
-            .Takes("No more offers by email", new PutAddressPreferences
-            {
-                Channel = Channel.Email, Address = "name@example.com", Categories =
-                    new Dictionary<string, ChannelChoice> { ["weekly-offers"] = new() { OptIn = false } },
-            })
+                    + "It holds where `to` names the address, not for a registered user who has it; a required category passes it. To "
+                    + "stop everything to an address, suppress it."
+            )
+            .Takes(
+                "No more offers by email",
+                new PutAddressPreferences
+                {
+                    Channel = Channel.Email,
+                    Address = "name@example.com",
+                    Categories = new Dictionary<string, ChannelChoice> { ["weekly-offers"] = new() { OptIn = false } },
+                }
+            )
             .Answers(200, "As it is now.", new AddressPreferencesResource(Channel.Email, ["weekly-offers"]));
-        app.MapPost("/v1/address-preferences/lookup", LookUpAsync).RequireScope(Scopes.Recipients).OpenToTests().Traced()
+        app.MapPost("/v1/address-preferences/lookup", LookUpAsync)
+            .RequireScope(Scopes.Recipients)
+            .OpenToTests()
+            .Traced()
             .WithName("LookUpAddressPreferences")
-            .WithTags("Recipients").WithSummary("What was said at an address")
-                .WithDescription("The address is in the body, so that it is in no log of addresses.")
+            .WithTags("Recipients")
+            .WithSummary("What was said at an address")
+            .WithDescription("The address is in the body, so that it is in no log of addresses.")
             .Takes("An email address", new LookUpAddress { Channel = Channel.Email, Address = "name@example.com" })
             .Answers(200, "What was said.", new AddressPreferencesResource(Channel.Email, ["weekly-offers"]));
     }
@@ -89,33 +102,43 @@ public static class AddressPreferences
     private static async Task<IResult> PutAsync(HttpContext http, IDocumentStore store, MasterKeyRing ring, TimeProvider clock)
     {
         var (body, problem) = await RequestBody.ReadAsync(http.Request, Validator);
-        if (body is null) return problem!;
+        if (body is null)
+            return problem!;
         var (channel, by) = (body.Channel!.Value, Callers.NameOf(http));
         var fingerprint = ring.Of(channel, AddressRules.Normal(channel, body.Address!))!;
         AddressChoices? after = null;
-        await StreamChanges.RunAsync<AddressChoices>(store, AddressChoices.KeyOf(channel, fingerprint), clock, (_, current, now) =>
-        {
-            after = current;
-            var events = new List<object>();
-            foreach (var (category, wish) in body.Categories!)
+        await StreamChanges.RunAsync<AddressChoices>(
+            store,
+            AddressChoices.KeyOf(channel, fingerprint),
+            clock,
+            (_, current, now) =>
             {
-                if (after?.OptedOut.Contains(category) == true != wish.OptIn) continue;
-                object said = wish.OptIn == true
-                    ? new AddressOptedIn(channel, fingerprint, category, by, SuppressAddressEndpoint.Source, now)
-                    : new AddressOptedOut(channel, fingerprint, category, by, SuppressAddressEndpoint.Source, now);
-                events.Add(said);
-                after = AddressChoices.Evolve(after, AddressChoices.KeyOf(channel, fingerprint), said);
-            }
+                after = current;
+                var events = new List<object>();
+                foreach (var (category, wish) in body.Categories!)
+                {
+                    if (after?.OptedOut.Contains(category) == true != wish.OptIn)
+                        continue;
+                    object said =
+                        wish.OptIn == true
+                            ? new AddressOptedIn(channel, fingerprint, category, by, SuppressAddressEndpoint.Source, now)
+                            : new AddressOptedOut(channel, fingerprint, category, by, SuppressAddressEndpoint.Source, now);
+                    events.Add(said);
+                    after = AddressChoices.Evolve(after, AddressChoices.KeyOf(channel, fingerprint), said);
+                }
 
-            return Task.FromResult<IReadOnlyList<object>>(events);
-        }, http.RequestAborted);
+                return Task.FromResult<IReadOnlyList<object>>(events);
+            },
+            http.RequestAborted
+        );
         return Results.Ok(new AddressPreferencesResource(channel, [.. after?.OptedOut ?? []]));
     }
 
     private static async Task<IResult> LookUpAsync(HttpContext http, ReadDatabase database, MasterKeyRing ring)
     {
         var (body, problem) = await RequestBody.ReadAsync(http.Request, LookUpValidator);
-        if (body is null) return problem!;
+        if (body is null)
+            return problem!;
         var channel = body.Channel!.Value;
         var key = AddressChoices.KeyOf(channel, ring.Of(channel, AddressRules.Normal(channel, body.Address!))!);
         await using var read = await database.OpenAsync(http.RequestAborted);

@@ -25,7 +25,8 @@ public sealed class LookUpAddressValidator : AbstractValidator<LookUpAddress>
     public LookUpAddressValidator()
     {
         RuleFor(s => s.Channel).Must(c => c is Channel.Sms or Channel.Email).WithMessage("must be sms or email");
-        RuleFor(s => s.Address).Must((s, a) => a is not null && AddressRules.Normal(s.Channel, a) is not null).WithMessage(s =>
-            AddressRules.Rule(s.Channel));
+        RuleFor(s => s.Address)
+            .Must((s, a) => a is not null && AddressRules.Normal(s.Channel, a) is not null)
+            .WithMessage(s => AddressRules.Rule(s.Channel));
     }
 }

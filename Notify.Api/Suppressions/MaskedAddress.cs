@@ -15,7 +15,9 @@ public static class MaskedAddress
     private static string OfEmail(string address)
     {
         var at = address.LastIndexOf('@');
-        return at <= 0 ? Hidden : $"{(at > 1 ? char.IsHighSurrogate(address[0]) ? address[..2] : address[..1] : "")}{Hidden}{address[at..]}";
+        return at <= 0
+            ? Hidden
+            : $"{(at > 1 ? char.IsHighSurrogate(address[0]) ? address[..2] : address[..1] : "")}{Hidden}{address[at..]}";
     }
 
     private static string OfPhone(string number)

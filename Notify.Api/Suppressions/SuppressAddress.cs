@@ -35,14 +35,25 @@ public sealed record SuppressAddress
 /// <summary>The shape of a suppression.</summary>
 public sealed class SuppressAddressValidator : AbstractValidator<SuppressAddress>
 {
-    public const string DeviceRule = "a push goes to a device, not to an address; remove the device with DELETE /v1/users/{userId}/devices/{deviceId}";
+    public const string DeviceRule =
+        "a push goes to a device, not to an address; remove the device with DELETE /v1/users/{userId}/devices/{deviceId}";
 
     /// <summary>The rules.</summary>
     public SuppressAddressValidator()
     {
-        RuleFor(s => s.Channel).Cascade(CascadeMode.Stop).NotNull().WithMessage("must be sms or email").NotEqual(Channel.Push).WithMessage(DeviceRule);
-        RuleFor(s => s.Address).Must((s, a) => a is not null && AddressRules.Normal(s.Channel, a) is not null).When(s => s.Channel != Channel.Push).WithMessage(s => AddressRules.Rule(s.Channel));
-        RuleFor(s => s.Reason).Must(r => SuppressionReasons.All.Contains(r!)).WithMessage($"must be one of {string.Join(", ", SuppressionReasons.All)}");
+        RuleFor(s => s.Channel)
+            .Cascade(CascadeMode.Stop)
+            .NotNull()
+            .WithMessage("must be sms or email")
+            .NotEqual(Channel.Push)
+            .WithMessage(DeviceRule);
+        RuleFor(s => s.Address)
+            .Must((s, a) => a is not null && AddressRules.Normal(s.Channel, a) is not null)
+            .When(s => s.Channel != Channel.Push)
+            .WithMessage(s => AddressRules.Rule(s.Channel));
+        RuleFor(s => s.Reason)
+            .Must(r => SuppressionReasons.All.Contains(r!))
+            .WithMessage($"must be one of {string.Join(", ", SuppressionReasons.All)}");
     }
 }
 
@@ -50,15 +61,22 @@ public sealed class SuppressAddressValidator : AbstractValidator<SuppressAddress
 public static class AddressRules
 {
     /// <summary>Returns the rule as text.</summary>
-    public static string Rule(Channel? channel) => channel switch { Channel.Sms => ContactRules.PhoneRule, Channel.Email => ContactRules.EmailRule, _ => "must be a phone number or an email address" };
+    public static string Rule(Channel? channel) =>
+        channel switch
+        {
+            Channel.Sms => ContactRules.PhoneRule,
+            Channel.Email => ContactRules.EmailRule,
+            _ => "must be a phone number or an email address",
+        };
 
     /// <summary>The address in the form in which it is kept; <c>null</c> if it is none of the channel's.</summary>
-    public static string? Normal(Channel? channel, string address) => channel switch
-    {
-        Channel.Sms => ContactRules.ToE164(address),
-        Channel.Email => ContactRules.IsEmail(address) ? address : null,
-        _ => null,
-    };
+    public static string? Normal(Channel? channel, string address) =>
+        channel switch
+        {
+            Channel.Sms => ContactRules.ToE164(address),
+            Channel.Email => ContactRules.IsEmail(address) ? address : null,
+            _ => null,
+        };
 }
 
 /// <summary>Suppresses an address for the whole installation.</summary>
@@ -71,39 +89,84 @@ public static class SuppressAddressEndpoint
 
     /// <summary>Maps the endpoint.</summary>
     public static void Map(IEndpointRouteBuilder app) =>
-        app.MapPost("/v1/suppressions", SuppressAsync).RequireScope(Scopes.Recipients).WithName("SuppressAddress").WithTags("Recipients")
-            .WithSummary("Suppress an address").WithDescription(
+        app.MapPost("/v1/suppressions", SuppressAsync)
+            .RequireScope(Scopes.Recipients)
+            .WithName("SuppressAddress")
+            .WithTags("Recipients")
+            .WithSummary("Suppress an address")
+            .WithDescription(
                 "From now on nothing is sent to it, whoever it belongs to, registered or not, and whatever is required; also not what is planned already. Suppressed again it is the same suppression: "
-                + "a heavier reason or a later end is taken over, a lighter or shorter one is not. The address is kept sealed; lists show it masked.")
-            .Takes("A number whose owner wrote STOP elsewhere", new SuppressAddress { Channel = Channel.Sms, Address = "+1 202 555 0147", Reason = SuppressionReasons.OptedOutAtProvider })
-            .Takes("A mailbox that is full, until next century", new SuppressAddress { Channel = Channel.Email, Address = "full@example.com", Reason = SuppressionReasons.Blocked, ExpiresAt = new DateTimeOffset(2126, 12, 1, 0, 0, 0, TimeSpan.Zero) })
+                    + "a heavier reason or a later end is taken over, a lighter or shorter one is not. The address is kept sealed; lists show it masked."
+            )
+            .Takes(
+                "A number whose owner wrote STOP elsewhere",
+                new SuppressAddress
+                {
+                    Channel = Channel.Sms,
+                    Address = "+1 202 555 0147",
+                    Reason = SuppressionReasons.OptedOutAtProvider,
+                }
+            )
+            .Takes(
+                "A mailbox that is full, until next century",
+                new SuppressAddress
+                {
+                    Channel = Channel.Email,
+                    Address = "full@example.com",
+                    Reason = SuppressionReasons.Blocked,
+                    ExpiresAt = new DateTimeOffset(2126, 12, 1, 0, 0, 0, TimeSpan.Zero),
+                }
+            )
             .Answers(201, "It is suppressed.", SuppressionResource.Example)
             .Answers(200, "It was suppressed before.", SuppressionResource.Example);
 
-    private static async Task<IResult> SuppressAsync(HttpContext http, IDocumentStore store, SubjectKeys keys, MasterKeyRing ring, TimeProvider clock)
+    private static async Task<IResult> SuppressAsync(
+        HttpContext http,
+        IDocumentStore store,
+        SubjectKeys keys,
+        MasterKeyRing ring,
+        TimeProvider clock
+    )
     {
         var (body, problem) = await RequestBody.ReadAsync(http.Request, Validator);
-        if (body is null) return problem!;
-        if (body.ExpiresAt <= clock.GetUtcNow()) return Problem.Invalid(new Dictionary<string, string[]> { ["expiresAt"] = ["must be in the future"] });
+        if (body is null)
+            return problem!;
+        if (body.ExpiresAt <= clock.GetUtcNow())
+            return Problem.Invalid(new Dictionary<string, string[]> { ["expiresAt"] = ["must be in the future"] });
 
         var (channel, address, by) = (body.Channel!.Value, AddressRules.Normal(body.Channel, body.Address!)!, Callers.Of(http).ClientId);
         var expiresAt = body.ExpiresAt?.ToUniversalTime();
         var fingerprint = ring.Of(channel, address)!;
         var (id, subject) = (Suppression.IdOf(channel, fingerprint), Suppression.KeyOf(channel, fingerprint));
         (Suppression State, bool IsNew)? result = null;
-        await StreamChanges.RepeatAsync(clock, async () =>
-        {
-            var now = clock.GetUtcNow();
-            await using var session = store.LightweightSession();
-            await session.BeginTransactionAsync(http.RequestAborted);
-            await SuppressionTable.LockAsync(session.Connection!, [id], http.RequestAborted); // who is just lifting it erases the key
-            var sealedAddress = (await keys.CurrentAsync(session.Connection!, [subject], http.RequestAborted))
-                .Seal(subject, Domain.Privacy.SealedPlace.OfSuppressed(subject), address);
-            var learned = new AddressToSuppress(channel, fingerprint, body.Reason!, Source, by, expiresAt ?? Suppression.ExpiryOf(body.Reason!, now), sealedAddress);
-            result = (await SuppressionTable.SuppressAsync(session, [learned], now, http.RequestAborted))[id];
-            session.QueueSqlCommand("select 1"); // a session without changes would not commit
-            await session.SaveChangesAsync(http.RequestAborted);
-        }, http.RequestAborted);
+        await StreamChanges.RepeatAsync(
+            clock,
+            async () =>
+            {
+                var now = clock.GetUtcNow();
+                await using var session = store.LightweightSession();
+                await session.BeginTransactionAsync(http.RequestAborted);
+                await SuppressionTable.LockAsync(session.Connection!, [id], http.RequestAborted); // who is just lifting it erases the key
+                var sealedAddress = (await keys.CurrentAsync(session.Connection!, [subject], http.RequestAborted)).Seal(
+                    subject,
+                    Domain.Privacy.SealedPlace.OfSuppressed(subject),
+                    address
+                );
+                var learned = new AddressToSuppress(
+                    channel,
+                    fingerprint,
+                    body.Reason!,
+                    Source,
+                    by,
+                    expiresAt ?? Suppression.ExpiryOf(body.Reason!, now),
+                    sealedAddress
+                );
+                result = (await SuppressionTable.SuppressAsync(session, [learned], now, http.RequestAborted))[id];
+                session.QueueSqlCommand("select 1"); // a session without changes would not commit
+                await session.SaveChangesAsync(http.RequestAborted);
+            },
+            http.RequestAborted
+        );
         var (state, isNew) = result!.Value;
         var resource = SuppressionResource.Of(state, address);
         return isNew ? Results.Json(resource, statusCode: StatusCodes.Status201Created) : Results.Ok(resource);

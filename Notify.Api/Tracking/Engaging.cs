@@ -14,7 +14,8 @@ namespace Notify.Api.Tracking;
 public sealed class Engaging : IAsyncDisposable
 {
     // A person who follows a link waits no longer for the note of it.
-    private static readonly TimeSpan VisitorWait = TimeSpan.FromSeconds(1), MaxWait = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan VisitorWait = TimeSpan.FromSeconds(1),
+        MaxWait = TimeSpan.FromSeconds(30);
     private static readonly TimeSpan CommitTimeout = TimeSpan.FromSeconds(10);
     private readonly IDocumentStore store;
     private readonly NpgsqlDataSource database;
@@ -31,10 +32,16 @@ public sealed class Engaging : IAsyncDisposable
             CommitAsync,
             new GroupCommitOptions<Hit>
             {
-                MaxItems = 1, Committers = 4, KeyOf = h => h.Notification, MaxWaiting = 5_000, MaxWait = MaxWait, MaxTries = 5,
+                MaxItems = 1,
+                Committers = 4,
+                KeyOf = h => h.Notification,
+                MaxWaiting = 5_000,
+                MaxWait = MaxWait,
+                MaxTries = 5,
                 CommitTimeout = CommitTimeout,
             },
-            clock);
+            clock
+        );
     }
 
     /// <summary>The source of a click.</summary>
@@ -52,19 +59,23 @@ public sealed class Engaging : IAsyncDisposable
         await using (var connection = await database.OpenConnectionAsync(cancellation))
         {
             link = await TrackedLinks.FindAsync(connection, token, cancellation);
-            if (link is null) return null;
-            destination = (await keys.ForAsync(connection, [link.Destination], cancellation))
-                .OpenText(link.Destination, SealedPlace.OfLink(link.Notification, link.DeliveryId, link.Number));
+            if (link is null)
+                return null;
+            destination = (await keys.ForAsync(connection, [link.Destination], cancellation)).OpenText(
+                link.Destination,
+                SealedPlace.OfLink(link.Notification, link.DeliveryId, link.Number)
+            );
         }
 
-        if (destination is null) return null;
+        if (destination is null)
+            return null;
         try
         {
             if (!await CountAgainAsync(link.DeliveryId, link.Number, isMachine, cancellation))
                 await NoteAsync(link.DeliveryId, link.Notification, link.Number, isMachine, cancellation);
         }
-        catch (Exception e) when (
-            e is CommitBusyException or CommitWaitException or UnreadableStreamException || DatabaseFaults.IsPassing(e))
+        catch (Exception e)
+            when (e is CommitBusyException or CommitWaitException or UnreadableStreamException || DatabaseFaults.IsPassing(e))
         {
             log.LogWarning("A click could not be noted ({Reason}).", e.Message.Split('\n')[0]); // who clicks wants to get there
         }
@@ -75,7 +86,8 @@ public sealed class Engaging : IAsyncDisposable
     /// <summary>Notes an opening; one of a delivery that is not there is none.</summary>
     public async Task OpenAsync(Guid deliveryId, bool isMachine, CancellationToken cancellation)
     {
-        if (await CountAgainAsync(deliveryId, TrackedHits.Opening, isMachine, cancellation)) return;
+        if (await CountAgainAsync(deliveryId, TrackedHits.Opening, isMachine, cancellation))
+            return;
         await using var command = database.CreateCommand("select notification from notify.delivery_streams where delivery_id = $1");
         command.Parameters.Add(new NpgsqlParameter { Value = deliveryId });
         if (await command.ExecuteScalarAsync(cancellation) is string notification)
@@ -88,9 +100,14 @@ public sealed class Engaging : IAsyncDisposable
         await using var connection = await database.OpenConnectionAsync(cancellation);
         await using var transaction = await connection.BeginTransactionAsync(cancellation);
         var now = clock.GetUtcNow();
-        var isOfMachine = isMachine || (number != TrackedHits.Opening
-            && await TrackedHits.OtherLinkSinceAsync(connection, deliveryId, number, now - MachineHits.Sweep, cancellation));
-        if (!await TrackedHits.CountAgainAsync(connection, deliveryId, number, isOfMachine, now, cancellation)) return false;
+        var isOfMachine =
+            isMachine
+            || (
+                number != TrackedHits.Opening
+                && await TrackedHits.OtherLinkSinceAsync(connection, deliveryId, number, now - MachineHits.Sweep, cancellation)
+            );
+        if (!await TrackedHits.CountAgainAsync(connection, deliveryId, number, isOfMachine, now, cancellation))
+            return false;
         await transaction.CommitAsync(cancellation);
         return true;
     }
@@ -109,15 +126,22 @@ public sealed class Engaging : IAsyncDisposable
         {
             // Its row is locked, or the database is slow: it is written apart.
             _ = noting.ContinueWith(
-                n => log.LogWarning(
-                    "A click or an opening could not be noted ({Reason}).", n.Exception!.GetBaseException().Message.Split('\n')[0]),
-                CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
+                n =>
+                    log.LogWarning(
+                        "A click or an opening could not be noted ({Reason}).",
+                        n.Exception!.GetBaseException().Message.Split('\n')[0]
+                    ),
+                CancellationToken.None,
+                TaskContinuationOptions.OnlyOnFaulted,
+                TaskScheduler.Default
+            );
         }
     }
 
     private async Task<IReadOnlyList<bool>> CommitAsync(IReadOnlyList<Hit> all, CommitLimits limits, CancellationToken cancellation)
     {
-        foreach (var hit in all) await StreamChanges.RepeatAsync(clock, () => CommitAsync(hit, limits, cancellation), cancellation);
+        foreach (var hit in all)
+            await StreamChanges.RepeatAsync(clock, () => CommitAsync(hit, limits, cancellation), cancellation);
         return [.. all.Select(_ => true)];
     }
 
@@ -129,11 +153,18 @@ public sealed class Engaging : IAsyncDisposable
         var connection = session.Connection!;
         await limits.ApplyAsync(connection, cancellation);
         var open = isMachine ? null : (await OpenDeliveryTable.LockAsync(connection, [deliveryId], cancellation)).FirstOrDefault();
-        if (!isMachine) await NotificationStreams.LockAsync(session, [key], cancellation);
-        if (await NotificationStreams.LoadAsync(session, key, cancellation) is not { } notification || !notification.Deliveries.TryGetValue(deliveryId, out var delivery)) return;
+        if (!isMachine)
+            await NotificationStreams.LockAsync(session, [key], cancellation);
+        if (
+            await NotificationStreams.LoadAsync(session, key, cancellation) is not { } notification
+            || !notification.Deliveries.TryGetValue(deliveryId, out var delivery)
+        )
+            return;
 
         var (now, isOpening) = (clock.GetUtcNow(), number == TrackedHits.Opening);
-        var isOfMachine = isMachine || MachineHits.IsTooSoon(delivery, now)
+        var isOfMachine =
+            isMachine
+            || MachineHits.IsTooSoon(delivery, now)
             || (!isOpening && await TrackedHits.OtherLinkSinceAsync(connection, deliveryId, number, now - MachineHits.Sweep, cancellation));
         var isFirst = !isOfMachine && (isOpening ? delivery.OpenedAt is null : delivery.Clicked?.Contains(number) != true);
         await TrackedHits.CountAsync(connection, notification.Request, delivery, number, isOfMachine, isFirst, now, cancellation);
@@ -144,11 +175,14 @@ public sealed class Engaging : IAsyncDisposable
             session.Events.Append(key, reported.Events);
             if (open is not null && reported.Delivery.IsTerminal)
             {
-                if (isCalling) await OpenDeliveryTable.EndInFlightAsync(connection, [deliveryId], cancellation);
-                else await OpenDeliveryTable.RemoveAsync(connection, [deliveryId], cancellation);
+                if (isCalling)
+                    await OpenDeliveryTable.EndInFlightAsync(connection, [deliveryId], cancellation);
+                else
+                    await OpenDeliveryTable.RemoveAsync(connection, [deliveryId], cancellation);
             }
         }
-        else if (isFirst) session.Events.Append(key, new LinkClicked(deliveryId, number, Link, now));
+        else if (isFirst)
+            session.Events.Append(key, new LinkClicked(deliveryId, number, Link, now));
 
         session.QueueSqlCommand("select 1"); // a session without changes would not commit
         await session.SaveChangesAsync(cancellation);

@@ -24,7 +24,14 @@ public static partial class MachineHits
     /// <summary>Whether a request shows itself as a machine's.</summary>
     public static bool Is(HttpRequest request) =>
         HttpMethods.IsHead(request.Method)
-        || Purposes.Any(h => request.Headers[h].ToString() is var said && (said.Contains("prefetch", StringComparison.OrdinalIgnoreCase) || said.Contains("prerender", StringComparison.OrdinalIgnoreCase) || said.Contains("preview", StringComparison.OrdinalIgnoreCase)))
+        || Purposes.Any(h =>
+            request.Headers[h].ToString() is var said
+            && (
+                said.Contains("prefetch", StringComparison.OrdinalIgnoreCase)
+                || said.Contains("prerender", StringComparison.OrdinalIgnoreCase)
+                || said.Contains("preview", StringComparison.OrdinalIgnoreCase)
+            )
+        )
         || IsAgent(request.Headers.UserAgent.ToString());
 
     /// <summary>Whether a user agent is a machine's: one that says so, none at all, or the bare one of Apple's mail proxy.</summary>
@@ -40,6 +47,7 @@ public static partial class MachineHits
     // A Cubot is a telephone.
     [GeneratedRegex(
         @"(?<!cu)bot\b|crawl|spider|slurp|preview|scanner|scrap|facebookexternalhit|WhatsApp/|Viber|Slack-ImgProxy|Embedly|Iframely|Barracuda|Mimecast|Proofpoint|safelinks|urldefense|Symantec|Trend ?Micro|Google-(Safety|PageRenderer|Read-Aloud)|curl/|wget/|python|Go-http-client|okhttp|Java/|Apache-HttpClient|libwww|node-fetch|axios|undici|Dart/|^Ruby\b|Headless|PhantomJS",
-        RegexOptions.IgnoreCase | RegexOptions.CultureInvariant)]
+        RegexOptions.IgnoreCase | RegexOptions.CultureInvariant
+    )]
     private static partial Regex Agents();
 }

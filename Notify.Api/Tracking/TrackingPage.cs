@@ -4,7 +4,9 @@ namespace Notify.Api.Tracking;
 public static class TrackingPage
 {
     /// <summary>Says that the link is none of ours.</summary>
-    public static string Unknown { get; } = UnsubscribePage.Page(
-        "This link leads nowhere",
-        "<p>It may have been cut, or what it belonged to is gone. Copy the whole link from the message. If that does not work, ask the sender of the message.</p>");
+    public static string Unknown { get; } =
+        UnsubscribePage.Page(
+            "This link leads nowhere",
+            "<p>It may have been cut, or what it belonged to is gone. Copy the whole link from the message. If that does not work, ask the sender of the message.</p>"
+        );
 }

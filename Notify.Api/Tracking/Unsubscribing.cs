@@ -12,7 +12,8 @@ namespace Notify.Api.Tracking;
 
 /// <summary>The scope of an unsubscribe link.</summary>
 /// <param name="Category">The kind of emails.</param>
-/// <param name="IsRequired">Whether the category has become required since the email was sent: it passes what the person says, which is noted all the same.</param>
+/// <param name="IsRequired">Whether the category has become required since the email was sent: it passes what the person says, which is
+/// noted all the same.</param>
 public sealed record UnsubscribeScope(string Category, bool IsRequired = false);
 
 /// <summary>
@@ -54,7 +55,8 @@ public sealed class Unsubscribing(IDocumentStore store, SubjectKeys keys, TimePr
     {
         await using var session = store.LightweightSession();
         await session.BeginTransactionAsync(cancellation);
-        if (await FindAsync(session, deliveryId, cancellation) is not { } found) return null;
+        if (await FindAsync(session, deliveryId, cancellation) is not { } found)
+            return null;
         var (key, category) = (found.Key, found.Request.Category);
         var user = found.Request.UserRef is { } id ? Domain.Recipients.Recipient.KeyOf(id) : null;
         await NotificationStreams.LockAsync(session, user is null ? [key] : [key, user], cancellation);
@@ -62,11 +64,13 @@ public sealed class Unsubscribing(IDocumentStore store, SubjectKeys keys, TimePr
         var now = clock.GetUtcNow();
         var notification = (await NotificationStreams.LoadAsync(session, key, cancellation))!;
         var isNews = notification.Deliveries.TryGetValue(deliveryId, out var delivery) && delivery.UnsubscribedAt is null;
-        if (isNews) session.Events.Append(key, new Unsubscribed(deliveryId, source, now));
+        if (isNews)
+            session.Events.Append(key, new Unsubscribed(deliveryId, source, now));
         var recipient = user is null ? null : await session.LoadAsync<Recipient>(user, cancellation);
         var isLive = found.Request.Mode == ClientMode.Live; // a test tries the page out and binds nobody
         var isWanted = isLive && recipient is { IsErased: false } && recipient.Said(Channel.Email, category)?.OptedIn != false;
-        if (isWanted) session.Events.Append(user!, new OptedOut(Channel.Email, category, Recipient, source, now));
+        if (isWanted)
+            session.Events.Append(user!, new OptedOut(Channel.Email, category, Recipient, source, now));
         if (user is null && isLive && await AddressAsync(session, notification, delivery, cancellation) is { } fingerprint)
             await OptOutAsync(session, fingerprint, category, source, now, cancellation);
         session.QueueSqlCommand("select 1"); // a session without events would not commit
@@ -76,16 +80,28 @@ public sealed class Unsubscribing(IDocumentStore store, SubjectKeys keys, TimePr
     }
 
     private async Task<string?> AddressAsync(
-        IDocumentSession session, Notification notification, Delivery? delivery, CancellationToken cancellation) =>
+        IDocumentSession session,
+        Notification notification,
+        Delivery? delivery,
+        CancellationToken cancellation
+    ) =>
         delivery?.Contact is { } contact
-            ? (await keys.ForAsync(session.Connection!, [contact], cancellation)).FingerprintOf(notification, delivery) : null;
+            ? (await keys.ForAsync(session.Connection!, [contact], cancellation)).FingerprintOf(notification, delivery)
+            : null;
 
     private static async Task OptOutAsync(
-        IDocumentSession session, string fingerprint, string category, string source, DateTimeOffset now, CancellationToken cancellation)
+        IDocumentSession session,
+        string fingerprint,
+        string category,
+        string source,
+        DateTimeOffset now,
+        CancellationToken cancellation
+    )
     {
         var key = AddressChoices.KeyOf(Channel.Email, fingerprint);
         await NotificationStreams.LockAsync(session, [key], cancellation);
-        if ((await session.LoadAsync<AddressChoices>(key, cancellation))?.OptedOut.Contains(category) == true) return;
+        if ((await session.LoadAsync<AddressChoices>(key, cancellation))?.OptedOut.Contains(category) == true)
+            return;
         session.Events.Append(key, new AddressOptedOut(Channel.Email, fingerprint, category, Recipient, source, now));
     }
 
@@ -94,9 +110,16 @@ public sealed class Unsubscribing(IDocumentStore store, SubjectKeys keys, TimePr
 
     private static async Task<Notification?> FindAsync(IDocumentSession session, Guid deliveryId, CancellationToken cancellation)
     {
-        await using var command = new NpgsqlCommand("select notification from notify.delivery_streams where delivery_id = $1", session.Connection);
+        await using var command = new NpgsqlCommand(
+            "select notification from notify.delivery_streams where delivery_id = $1",
+            session.Connection
+        );
         command.Parameters.Add(new NpgsqlParameter { Value = deliveryId });
-        return await command.ExecuteScalarAsync(cancellation) is string key
-            && await NotificationStreams.LoadAsync(session, key, cancellation) is { } notification && notification.Deliveries.ContainsKey(deliveryId) ? notification : null;
+        return
+            await command.ExecuteScalarAsync(cancellation) is string key
+            && await NotificationStreams.LoadAsync(session, key, cancellation) is { } notification
+            && notification.Deliveries.ContainsKey(deliveryId)
+            ? notification
+            : null;
     }
 }

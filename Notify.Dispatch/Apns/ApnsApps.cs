@@ -67,7 +67,8 @@ public static class ApnsApps
             var environment = Of(app.BaseUrl);
             if (app.Environment is { } text && !Enum.TryParse(text, ignoreCase: true, out environment))
                 faults.Add($"{place}:Environment is \"{text}\"; give production or sandbox");
-            if (app.Topic.Length == 0) faults.Add($"{place}:Topic is missing; it is the app's bundle ID");
+            if (app.Topic.Length == 0)
+                faults.Add($"{place}:Topic is missing; it is the app's bundle ID");
             else if (apps.Any(a => (a.Identity.App, a.Identity.Environment) == (app.Topic, environment)))
                 faults.Add($"{place} is set for {app.Topic} on {environment} as another app is; leave one of them out");
             CheckAddress(place, app.BaseUrl, faults);
@@ -89,27 +90,36 @@ public static class ApnsApps
     /// <summary>The environment of an address: that of Apple's servers for development is the sandbox.</summary>
     public static PushEnvironment Of(Uri? address) =>
         address is { IsAbsoluteUri: true } && DevelopmentHosts.Contains(address.Host, StringComparer.OrdinalIgnoreCase)
-            ? PushEnvironment.Sandbox : PushEnvironment.Production;
+            ? PushEnvironment.Sandbox
+            : PushEnvironment.Production;
 
     /// <summary>Apple's address of an environment.</summary>
     public static Uri AddressOf(PushEnvironment environment) => environment == PushEnvironment.Sandbox ? Development : Production;
 
     // An address that is none of Apple's plays both environments, so that nothing of a test goes to Apple.
     private static Uri Address(ApnsOptions options, ApnsAppOptions app, PushEnvironment environment) =>
-        app.BaseUrl ?? (options.BaseUrl is { } other && other.Host != Production.Host && Of(other) == PushEnvironment.Production
-            ? other : AddressOf(environment));
+        app.BaseUrl
+        ?? (
+            options.BaseUrl is { } other && other.Host != Production.Host && Of(other) == PushEnvironment.Production
+                ? other
+                : AddressOf(environment)
+        );
 
     // As a whole: a key is of one team, and its ID names it.
     private static (string Team, string Id, ECDsa? Key) OwnKey(ApnsAppOptions app, string place, ICollection<string> faults)
     {
-        if (app.TeamId is not { Length: > 0 }) faults.Add($"{place}:TeamId is missing, though the app has a key of its own");
-        if (app.KeyId is not { Length: > 0 }) faults.Add($"{place}:KeyId is missing, though the app has a key of its own");
+        if (app.TeamId is not { Length: > 0 })
+            faults.Add($"{place}:TeamId is missing, though the app has a key of its own");
+        if (app.KeyId is not { Length: > 0 })
+            faults.Add($"{place}:KeyId is missing, though the app has a key of its own");
         return (app.TeamId ?? "", app.KeyId ?? "", ApnsOptions.ReadKey(place, app.PrivateKey, app.PrivateKeyPath, faults));
     }
 
     private static void CheckAddress(string place, Uri? address, ICollection<string> faults)
     {
-        if (address is { IsAbsoluteUri: true } && (address.Scheme == Uri.UriSchemeHttps || address.Scheme == Uri.UriSchemeHttp)) return;
-        if (address is not null) faults.Add($"{place}:BaseUrl is \"{address}\"; give an address such as https://host");
+        if (address is { IsAbsoluteUri: true } && (address.Scheme == Uri.UriSchemeHttps || address.Scheme == Uri.UriSchemeHttp))
+            return;
+        if (address is not null)
+            faults.Add($"{place}:BaseUrl is \"{address}\"; give an address such as https://host");
     }
 }

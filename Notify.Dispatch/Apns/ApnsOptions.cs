@@ -54,13 +54,18 @@ public sealed record ApnsOptions
     {
         var before = faults.Count;
         ProviderCall.Check(section, ApnsApps.Servers(this).Address, Concurrency, Timeout, faults, ConnectTimeout, TotalTimeout);
-        if (Connections is < 1 or > 20) faults.Add($"{section}:Connections is {Connections}; give 1 to 20");
-        if (TeamId.Length == 0) faults.Add($"{section}:TeamId is missing; it is the ten characters of the Apple developer team");
-        if (KeyId.Length == 0) faults.Add($"{section}:KeyId is missing; it is the ten characters of the signing key's ID");
-        if (Topic.Length == 0) faults.Add($"{section}:Topic is missing; it is the app's bundle ID");
+        if (Connections is < 1 or > 20)
+            faults.Add($"{section}:Connections is {Connections}; give 1 to 20");
+        if (TeamId.Length == 0)
+            faults.Add($"{section}:TeamId is missing; it is the ten characters of the Apple developer team");
+        if (KeyId.Length == 0)
+            faults.Add($"{section}:KeyId is missing; it is the ten characters of the signing key's ID");
+        if (Topic.Length == 0)
+            faults.Add($"{section}:Topic is missing; it is the app's bundle ID");
         TrustedCa.Check(section, TrustedCaPath, faults);
         var key = ReadKey(section, PrivateKey, PrivateKeyPath, faults);
-        if (faults.Count == before) return key;
+        if (faults.Count == before)
+            return key;
         key?.Dispose();
         return null;
     }
@@ -87,7 +92,8 @@ public sealed record ApnsOptions
         {
             key.ImportFromPem(pem ?? File.ReadAllText(path!));
             key.ExportParameters(includePrivateParameters: true); // throws for a public key
-            if (key.KeySize == 256) return key;
+            if (key.KeySize == 256)
+                return key;
             faults.Add($"{section}: the private key is not on the curve P-256");
         }
         catch (Exception e) when (e is ArgumentException or CryptographicException or IOException or UnauthorizedAccessException)

@@ -23,12 +23,16 @@ public static class ApnsPayload
         {
             json.WriteStartObject();
             json.WriteStartObject("aps");
-            if (content.IsShown) WriteAlert(json, content);
-            else json.WriteNumber("content-available", 1); // without alert, badge and sound: iOS wakes the app when it sees fit
+            if (content.IsShown)
+                WriteAlert(json, content);
+            else
+                json.WriteNumber("content-available", 1); // without alert, badge and sound: iOS wakes the app when it sees fit
             json.WriteEndObject();
             json.WriteString("deliveryId", message.DeliveryId);
-            if (content.Url is { } url) json.WriteString("url", url);
-            if (content.Push?.Image is { } image) json.WriteString("image", image);
+            if (content.Url is { } url)
+                json.WriteString("url", url);
+            if (content.Push?.Image is { } image)
+                json.WriteString("image", image);
             if (content.Data is { } data)
             {
                 json.WritePropertyName("data");
@@ -45,16 +49,24 @@ public static class ApnsPayload
     {
         var (push, ios) = (content.Push, content.Push?.Ios);
         json.WriteStartObject("alert");
-        if (content.Title is { Length: > 0 } title) json.WriteString("title", title);
-        if (ios?.Subtitle is { } subtitle) json.WriteString("subtitle", subtitle);
-        if (content.Body is { Length: > 0 } body) json.WriteString("body", body);
+        if (content.Title is { Length: > 0 } title)
+            json.WriteString("title", title);
+        if (ios?.Subtitle is { } subtitle)
+            json.WriteString("subtitle", subtitle);
+        if (content.Body is { Length: > 0 } body)
+            json.WriteString("body", body);
         json.WriteEndObject();
         WriteSound(json, push?.Sound, isCritical: ios?.InterruptionLevel == InterruptionLevel.Critical);
-        if (push?.Badge is { } badge) json.WriteNumber("badge", badge);
-        if (ios?.ThreadId is { } thread) json.WriteString("thread-id", thread);
-        if (ios?.Category is { } category) json.WriteString("category", category);
-        if (ios?.InterruptionLevel is { } level) json.WriteString("interruption-level", LevelOf(level));
-        if (ios?.MutableContent == true || push?.Image is not null) json.WriteNumber("mutable-content", 1); // the app's extension fetches the image
+        if (push?.Badge is { } badge)
+            json.WriteNumber("badge", badge);
+        if (ios?.ThreadId is { } thread)
+            json.WriteString("thread-id", thread);
+        if (ios?.Category is { } category)
+            json.WriteString("category", category);
+        if (ios?.InterruptionLevel is { } level)
+            json.WriteString("interruption-level", LevelOf(level));
+        if (ios?.MutableContent == true || push?.Image is not null)
+            json.WriteNumber("mutable-content", 1); // the app's extension fetches the image
     }
 
     // Apple: a critical alert has a dictionary, whose volume goes from 0, silent, to 1.
@@ -75,11 +87,12 @@ public static class ApnsPayload
         }
     }
 
-    private static string LevelOf(InterruptionLevel level) => level switch
-    {
-        InterruptionLevel.Passive => "passive",
-        InterruptionLevel.TimeSensitive => "time-sensitive",
-        InterruptionLevel.Critical => "critical",
-        _ => "active",
-    };
+    private static string LevelOf(InterruptionLevel level) =>
+        level switch
+        {
+            InterruptionLevel.Passive => "passive",
+            InterruptionLevel.TimeSensitive => "time-sensitive",
+            InterruptionLevel.Critical => "critical",
+            _ => "active",
+        };
 }

@@ -11,7 +11,8 @@ using Notify.Projections.ProviderHealth;
 namespace Notify.Dispatch.Apns;
 
 /// <summary>Apple Push Notification service over HTTP/2 with provider tokens.</summary>
-/// <remarks>Apple: Sending notification requests to APNs. Repeats of a delivery replace each other on the device by <c>apns-collapse-id</c>.</remarks>
+/// <remarks>Apple: Sending notification requests to APNs. Repeats of a delivery replace each other on the device by
+/// <c>apns-collapse-id</c>.</remarks>
 public sealed class ApnsProvider : IDeliveryProvider, IDisposable
 {
     /// <summary>The longest that APNs keeps a push for a device that is away.</summary>
@@ -37,14 +38,17 @@ public sealed class ApnsProvider : IDeliveryProvider, IDisposable
         var tokens = new Dictionary<(string, string), ApnsToken>();
         var shared = new Dictionary<(Uri, string, string), Line>();
         targets = Array.ConvertAll(
-            apps, app => new Target(app.Identity, LineOf(app), apps.Length > 1 ? new AppCircuit(this, clock) : null));
+            apps,
+            app => new Target(app.Identity, LineOf(app), apps.Length > 1 ? new AppCircuit(this, clock) : null)
+        );
         lines = [.. shared.Values];
         Apps = [.. apps.Select(a => a.Identity)];
 
         // Apps of one key share their connections and its tokens: Apple allows one team a connection, and few tokens a key.
         Line LineOf(ApnsApp app)
         {
-            if (shared.TryGetValue((app.Address, app.TeamId, app.KeyId), out var line)) return line;
+            if (shared.TryGetValue((app.Address, app.TeamId, app.KeyId), out var line))
+                return line;
             if (!tokens.TryGetValue((app.TeamId, app.KeyId), out var token))
                 tokens[(app.TeamId, app.KeyId)] = token = new ApnsToken(app.Key, app.TeamId, app.KeyId, clock);
             return shared[(app.Address, app.TeamId, app.KeyId)] = new Line(token, ClientsOf(app.Address));
@@ -55,7 +59,8 @@ public sealed class ApnsProvider : IDeliveryProvider, IDisposable
     public static IDeliveryProvider? Create(IConfigurationSection settings, TimeProvider clock, ICollection<string> faults)
     {
         var options = settings.Read<ApnsOptions>(faults);
-        if (options.LoadKey(settings.Path, faults) is not { } key) return null;
+        if (options.LoadKey(settings.Path, faults) is not { } key)
+            return null;
         var before = faults.Count;
         var further = ApnsApps.Further(options, key, settings.Path, faults);
         return faults.Count == before ? new ApnsProvider(options, key, clock, further) : null;
@@ -82,21 +87,25 @@ public sealed class ApnsProvider : IDeliveryProvider, IDisposable
     /// <inheritdoc />
     public void Dispose()
     {
-        foreach (var client in lines.SelectMany(l => l.Clients)) client.Dispose();
+        foreach (var client in lines.SelectMany(l => l.Clients))
+            client.Dispose();
     }
 
     /// <inheritdoc />
     public async Task<AttemptOutcome> SendAsync(OutboundMessage message, CancellationToken cancellation)
     {
-        if (!message.Address.All(char.IsAsciiHexDigit)) return new AttemptOutcome.Rejected(Reasons.BadAddress, "BadDeviceToken");
+        if (!message.Address.All(char.IsAsciiHexDigit))
+            return new AttemptOutcome.Rejected(Reasons.BadAddress, "BadDeviceToken");
         var payload = ApnsPayload.Write(message);
-        if (payload.Length > ApnsPayload.MaxBytes) return new AttemptOutcome.Rejected(Reasons.TooLarge, "PayloadTooLarge");
+        if (payload.Length > ApnsPayload.MaxBytes)
+            return new AttemptOutcome.Rejected(Reasons.TooLarge, "PayloadTooLarge");
 
         // Apple takes a token for no other app: it is sent to none in its place.
         if (DeviceApp.Choose(message.App, [.. targets.Select(t => (t.App.App, t.App.Environment))]) is not (>= 0 and var place))
             return new AttemptOutcome.Retry(Reasons.AppNotConfigured, null, MissingAppWait, IsCall: false);
         var target = targets[place];
-        if (target.Circuit?.Begin() is { } wait) return new AttemptOutcome.Retry(Reasons.AppPaused, null, wait, IsCall: false);
+        if (target.Circuit?.Begin() is { } wait)
+            return new AttemptOutcome.Retry(Reasons.AppPaused, null, wait, IsCall: false);
         var began = clock.GetUtcNow();
         var outcome = await CallAsync(target, message, payload, cancellation);
         target.Circuit?.End(outcome, began);
@@ -115,8 +124,12 @@ public sealed class ApnsProvider : IDeliveryProvider, IDisposable
     private HttpClient[] ClientsOf(Uri address)
     {
         var trusted = TrustedCa.Load(options.TrustedCaPath);
-        return [.. Enumerable.Range(0, Math.Clamp(options.Connections, 1, options.Concurrency)).Select(
-            _ => ProviderCall.CreateClient(address, options.Timeout, trusted, options.ConnectTimeout, LongLived))];
+        return
+        [
+            .. Enumerable
+                .Range(0, Math.Clamp(options.Connections, 1, options.Concurrency))
+                .Select(_ => ProviderCall.CreateClient(address, options.Timeout, trusted, options.ConnectTimeout, LongLived)),
+        ];
     }
 
     // One connection each, with as many streams as Apple allows: one at first, until a token was accepted. Requests that find
@@ -137,7 +150,12 @@ public sealed class ApnsProvider : IDeliveryProvider, IDisposable
     }
 
     private async Task<AttemptOutcome> CallAsync(
-        Target target, OutboundMessage message, byte[] payload, string authorization, CancellationToken cancellation)
+        Target target,
+        OutboundMessage message,
+        byte[] payload,
+        string authorization,
+        CancellationToken cancellation
+    )
     {
         using var request = new HttpRequestMessage(HttpMethod.Post, $"/3/device/{message.Address}")
         {
@@ -159,7 +177,8 @@ public sealed class ApnsProvider : IDeliveryProvider, IDisposable
         var clients = target.Line.Clients;
         var client = clients[(int)((uint)Interlocked.Increment(ref turn) % (uint)clients.Length)];
         var (response, outcome) = await ProviderCall.SendAsync(client, request, cancellation);
-        if (response is null) return outcome!;
+        if (response is null)
+            return outcome!;
         using (response)
         {
             var apnsId = response.Headers.TryGetValues("apns-id", out var ids) ? ids.FirstOrDefault() : null;

@@ -15,7 +15,13 @@ public static class ApnsStatus
     /// <param name="apnsId">The answer's <c>apns-id</c>.</param>
     /// <param name="hasBody">Whether the answer has a body.</param>
     public static AttemptOutcome Outcome(
-        HttpStatusCode status, string? reason, DateTimeOffset? timestamp, string? apnsId, TimeSpan? retryAfter, bool hasBody = false)
+        HttpStatusCode status,
+        string? reason,
+        DateTimeOffset? timestamp,
+        string? apnsId,
+        TimeSpan? retryAfter,
+        bool hasBody = false
+    )
     {
         var code = reason ?? ((int)status).ToString(System.Globalization.CultureInfo.InvariantCulture);
         return ((int)status, reason) switch
@@ -26,7 +32,8 @@ public static class ApnsStatus
             (410, not null) => new AttemptOutcome.Rejected(Reasons.Unregistered, code, AddressVerdict.Dead, timestamp),
             // These may only mean the wrong environment or topic: the token is kept.
             (400, "BadDeviceToken" or "DeviceTokenNotForTopic") => new AttemptOutcome.Rejected(Reasons.BadAddress, code),
-            (400, "BadTopic" or "MissingTopic" or "TopicDisallowed" or "BadCertificate" or "BadCertificateEnvironment") => new AttemptOutcome.Halted(code),
+            (400, "BadTopic" or "MissingTopic" or "TopicDisallowed" or "BadCertificate" or "BadCertificateEnvironment") =>
+                new AttemptOutcome.Halted(code),
             // Apple closes what was idle too long, which is nobody's fault.
             (400, "IdleTimeout") => new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter),
             (429, "TooManyProviderTokenUpdates") => new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter ?? TimeSpan.FromMinutes(1)),
@@ -43,10 +50,16 @@ public static class ApnsStatus
         try
         {
             using var json = ProviderJson.Parse(body);
-            if (json.RootElement.ValueKind != JsonValueKind.Object) return default;
+            if (json.RootElement.ValueKind != JsonValueKind.Object)
+                return default;
             var reason = json.RootElement.TryGetProperty("reason", out var r) && r.ValueKind == JsonValueKind.String ? r.GetString() : null;
-            DateTimeOffset? timestamp = json.RootElement.TryGetProperty("timestamp", out var t) && t.ValueKind == JsonValueKind.Number && t.TryGetInt64(out var ms) && ms is > 0 and < 253402300799999
-                ? DateTimeOffset.FromUnixTimeMilliseconds(ms) : null;
+            DateTimeOffset? timestamp =
+                json.RootElement.TryGetProperty("timestamp", out var t)
+                && t.ValueKind == JsonValueKind.Number
+                && t.TryGetInt64(out var ms)
+                && ms is > 0 and < 253402300799999
+                    ? DateTimeOffset.FromUnixTimeMilliseconds(ms)
+                    : null;
             return (reason, timestamp);
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException) // the latter: half a surrogate pair

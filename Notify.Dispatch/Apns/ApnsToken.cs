@@ -15,7 +15,8 @@ namespace Notify.Dispatch.Apns;
 /// </remarks>
 public sealed class ApnsToken(ECDsa key, string teamId, string keyId, TimeProvider clock)
 {
-    private static readonly TimeSpan Grid = TimeSpan.FromMinutes(30), FineGrid = TimeSpan.FromMinutes(1);
+    private static readonly TimeSpan Grid = TimeSpan.FromMinutes(30),
+        FineGrid = TimeSpan.FromMinutes(1);
     private static readonly TimeSpan LeastAge = TimeSpan.FromMinutes(20);
     private readonly Lock gate = new();
     private (DateTimeOffset IssuedAt, string Header) current;
@@ -26,7 +27,8 @@ public sealed class ApnsToken(ECDsa key, string teamId, string keyId, TimeProvid
         var issuedAt = On(Grid);
         lock (gate)
         {
-            if (issuedAt - current.IssuedAt >= LeastAge) current = (issuedAt, Sign(issuedAt));
+            if (issuedAt - current.IssuedAt >= LeastAge)
+                current = (issuedAt, Sign(issuedAt));
             return current.Header;
         }
     }
@@ -37,7 +39,8 @@ public sealed class ApnsToken(ECDsa key, string teamId, string keyId, TimeProvid
     {
         lock (gate)
         {
-            if (current.Header == expired) current = (On(FineGrid), Sign(On(FineGrid)));
+            if (current.Header == expired)
+                current = (On(FineGrid), Sign(On(FineGrid)));
             return current.Header;
         }
     }
@@ -52,7 +55,8 @@ public sealed class ApnsToken(ECDsa key, string teamId, string keyId, TimeProvid
     {
         var header = JsonSerializer.SerializeToUtf8Bytes(new Dictionary<string, string> { ["alg"] = "ES256", ["kid"] = keyId });
         var claims = JsonSerializer.SerializeToUtf8Bytes(
-            new Dictionary<string, object> { ["iss"] = teamId, ["iat"] = issuedAt.ToUnixTimeSeconds() });
+            new Dictionary<string, object> { ["iss"] = teamId, ["iat"] = issuedAt.ToUnixTimeSeconds() }
+        );
         var signed = $"{Base64Url.EncodeToString(header)}.{Base64Url.EncodeToString(claims)}";
         return $"bearer {signed}.{Base64Url.EncodeToString(Es256.Sign(key, Encoding.ASCII.GetBytes(signed)))}";
     }

@@ -27,9 +27,12 @@ public sealed class AppCircuit(IDeliveryProvider provider, TimeProvider clock)
         {
             var now = clock.GetUtcNow();
             circuit = CircuitDecider.At(circuit, now);
-            if (circuit.State == CircuitState.Closed) return null;
-            if (circuit.State == CircuitState.Open) return circuit.Until - now;
-            if (probeUntil is { } until && until > now) return until - now < MaxProbeWait ? until - now : MaxProbeWait;
+            if (circuit.State == CircuitState.Closed)
+                return null;
+            if (circuit.State == CircuitState.Open)
+                return circuit.Until - now;
+            if (probeUntil is { } until && until > now)
+                return until - now < MaxProbeWait ? until - now : MaxProbeWait;
             probeUntil = now + provider.TotalTimeout;
             return null;
         }
@@ -42,13 +45,16 @@ public sealed class AppCircuit(IDeliveryProvider provider, TimeProvider clock)
         lock (gate)
         {
             var now = clock.GetUtcNow();
-            if (began < circuit.Since) return;
+            if (began < circuit.Since)
+                return;
             probeUntil = null;
-            if (outcome is AttemptOutcome.NotSent) return;
+            if (outcome is AttemptOutcome.NotSent)
+                return;
             var verdict = CircuitDecider.Judge(provider, outcome) == Verdict.Fails ? Verdict.Fails : Verdict.Works;
             window.Add(verdict == Verdict.Fails, TimeSpan.Zero, now);
             var next = CircuitDecider.After(circuit, window.Counts(now), verdict, CallOutcomes.Of(outcome).Reason, began, now);
-            if (next.State != circuit.State) window.Clear();
+            if (next.State != circuit.State)
+                window.Clear();
             circuit = next;
         }
     }

@@ -28,7 +28,8 @@ public sealed class BroadcastChunkSizes
     /// <summary>Notes that a chunk failed, and has to be cut.</summary>
     public void Failed(string key, BroadcastChunk chunk)
     {
-        if (narrowed.Count >= MaxBroadcasts) narrowed.Clear();
+        if (narrowed.Count >= MaxBroadcasts)
+            narrowed.Clear();
         narrowed[(key, chunk.IsRetry)] = Math.Max(1, Math.Min(chunk.Limit, chunk.Users.Count) / 2);
         NoteTurn(key, chunk.IsRetry);
     }
@@ -36,16 +37,21 @@ public sealed class BroadcastChunkSizes
     /// <summary>Notes that a chunk was made.</summary>
     public void Made(string key, BroadcastChunk chunk, int usual)
     {
-        if (chunk.Limit * 2 >= usual) narrowed.Remove((key, chunk.IsRetry));
-        else narrowed[(key, chunk.IsRetry)] = chunk.Limit * 2;
+        if (chunk.Limit * 2 >= usual)
+            narrowed.Remove((key, chunk.IsRetry));
+        else
+            narrowed[(key, chunk.IsRetry)] = chunk.Limit * 2;
         NoteTurn(key, chunk.IsRetry);
     }
 
     /// <summary>Notes that a chunk is set aside, which had one user.</summary>
     public void NoteTurn(string key, bool isRetry)
     {
-        if (!isRetry) retriedLast.Remove(key);
-        else if (retriedLast.Count >= MaxBroadcasts) retriedLast.Clear();
-        else retriedLast.Add(key);
+        if (!isRetry)
+            retriedLast.Remove(key);
+        else if (retriedLast.Count >= MaxBroadcasts)
+            retriedLast.Clear();
+        else
+            retriedLast.Add(key);
     }
 }

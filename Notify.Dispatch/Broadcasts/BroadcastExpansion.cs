@@ -26,16 +26,30 @@ namespace Notify.Dispatch.Broadcasts;
 /// (<see cref="BroadcastRetryTable"/>), and the checkpoint moves on.
 /// </remarks>
 public sealed class BroadcastExpansion(
-    IDocumentStore store, SubjectKeys keys, AudienceDetails details, NotificationIntake intake, IServiceScopeFactory scopes, QueueActivity activity, BroadcastPace pace, TimeProvider clock,
-    ILogger<BroadcastExpansion> log) : BackgroundService
+    IDocumentStore store,
+    SubjectKeys keys,
+    AudienceDetails details,
+    NotificationIntake intake,
+    IServiceScopeFactory scopes,
+    QueueActivity activity,
+    BroadcastPace pace,
+    TimeProvider clock,
+    ILogger<BroadcastExpansion> log
+) : BackgroundService
 {
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(250);
-    private static readonly TimeSpan AfterFault = TimeSpan.FromSeconds(10), ReviveEvery = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan AfterFault = TimeSpan.FromSeconds(10),
+        ReviveEvery = TimeSpan.FromSeconds(10);
     private readonly BroadcastChunkSizes sizes = new();
     private long? revivedAt;
 
     /// <summary>The result of one poll.</summary>
-    private enum Step { Nothing, Waited, Worked }
+    private enum Step
+    {
+        Nothing,
+        Waited,
+        Worked,
+    }
 
     /// <inheritdoc />
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
@@ -49,12 +63,14 @@ public sealed class BroadcastExpansion(
             }
             catch (Exception e)
             {
-                if (stoppingToken.IsCancellationRequested) return;
+                if (stoppingToken.IsCancellationRequested)
+                    return;
                 log.LogWarning("Broadcasts could not be looked at ({Reason}); it is tried again.", e.Message.Split('\n')[0]);
                 await Task.Delay(TimeSpan.FromSeconds(1), clock, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
 
-            if (step != Step.Worked) await Task.Delay(Interval, clock, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            if (step != Step.Worked)
+                await Task.Delay(Interval, clock, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
     }
 
@@ -80,7 +96,8 @@ public sealed class BroadcastExpansion(
 
     private async Task<Step> ReviveAsync(IDocumentSession session, DateTimeOffset now, CancellationToken cancellation)
     {
-        if (revivedAt is { } last && clock.GetElapsedTime(last) < ReviveEvery) return Step.Nothing;
+        if (revivedAt is { } last && clock.GetElapsedTime(last) < ReviveEvery)
+            return Step.Nothing;
         revivedAt = clock.GetTimestamp();
         await BroadcastRetryTable.ReviveAsync(session.Connection!, now, cancellation);
         await CommitAsync(session, cancellation);
@@ -94,7 +111,8 @@ public sealed class BroadcastExpansion(
         if (chunk is { Users.Count: > 1 })
         {
             sizes.Failed(broadcast.Key, chunk);
-            if (isOfUser) return Step.Worked;
+            if (isOfUser)
+                return Step.Worked;
         }
 
         await using var session = store.LightweightSession();
@@ -110,30 +128,58 @@ public sealed class BroadcastExpansion(
 
     // Whether the user is set aside, or somebody else has worked on the broadcast meanwhile.
     private async Task<bool> SetAsideAsync(
-        IDocumentSession session, Broadcast broadcast, BroadcastChunk chunk, string user, Exception fault, CancellationToken cancellation)
+        IDocumentSession session,
+        Broadcast broadcast,
+        BroadcastChunk chunk,
+        string user,
+        Exception fault,
+        CancellationToken cancellation
+    )
     {
         var (connection, now) = (session.Connection!, clock.GetUtcNow());
         var held = await BroadcastTable.HoldAsync(connection, broadcast.Key, cancellation);
-        if (held is null || held.State is not (BroadcastState.Expanding or BroadcastState.Scheduled or BroadcastState.Completed)
-            || held.AfterUser != broadcast.AfterUser) return true;
+        if (
+            held is null
+            || held.State is not (BroadcastState.Expanding or BroadcastState.Scheduled or BroadcastState.Completed)
+            || held.AfterUser != broadcast.AfterUser
+        )
+            return true;
         var isLocked = DatabaseFaults.IsLocked(fault);
-        if (!await BroadcastRetryTable.SetAsideAsync(
-            connection, broadcast.Key, user, now,
-            since => isLocked ? LoadedStreams.LockWaitOf(since, now) : LoadedStreams.WaitOf(since, now), cancellation)) return false;
+        if (
+            !await BroadcastRetryTable.SetAsideAsync(
+                connection,
+                broadcast.Key,
+                user,
+                now,
+                since => isLocked ? LoadedStreams.LockWaitOf(since, now) : LoadedStreams.WaitOf(since, now),
+                cancellation
+            )
+        )
+            return false;
         await BroadcastTable.PutAsync(connection, held with { AfterUser = chunk.Last, DueAt = now }, cancellation);
         await CommitAsync(session, cancellation);
         sizes.NoteTurn(broadcast.Key, chunk.IsRetry);
         log.LogWarning(
-            "A user of the broadcast {Broadcast} is set aside ({Fault}) and tried again later; the others go on.", broadcast.Key,
-            DatabaseFaults.Describe(fault));
+            "A user of the broadcast {Broadcast} is set aside ({Fault}) and tried again later; the others go on.",
+            broadcast.Key,
+            DatabaseFaults.Describe(fault)
+        );
         return true;
     }
 
     private async Task<Step> ExpandAsync(
-        IDocumentSession session, Broadcast broadcast, List<BroadcastChunk> tried, DateTimeOffset now, CancellationToken cancellation)
+        IDocumentSession session,
+        Broadcast broadcast,
+        List<BroadcastChunk> tried,
+        DateTimeOffset now,
+        CancellationToken cancellation
+    )
     {
         var connection = session.Connection!;
-        var request = (await session.Events.FetchStreamAsync(broadcast.Key, version: 1, token: cancellation)).Select(e => e.Data).OfType<BroadcastRequested>().Single();
+        var request = (await session.Events.FetchStreamAsync(broadcast.Key, version: 1, token: cancellation))
+            .Select(e => e.Data)
+            .OfType<BroadcastRequested>()
+            .Single();
         var usual = pace.ChunkOf(request.Payload.Size);
         if (broadcast.State == BroadcastState.Cancelled)
         {
@@ -154,7 +200,15 @@ public sealed class BroadcastExpansion(
             return Step.Worked;
         }
 
-        if (await BroadcastDeliveries.AreFullAsync(connection, request.ClientId, [.. Broadcast.QueuesOf(request)], pace.MostWaiting, cancellation))
+        if (
+            await BroadcastDeliveries.AreFullAsync(
+                connection,
+                request.ClientId,
+                [.. Broadcast.QueuesOf(request)],
+                pace.MostWaiting,
+                cancellation
+            )
+        )
         {
             await BroadcastTable.PutAsync(connection, broadcast with { DueAt = now + Interval }, cancellation);
             await CommitAsync(session, cancellation);
@@ -169,17 +223,21 @@ public sealed class BroadcastExpansion(
 
         var chunk = await NextAsync(connection, broadcast, request.Audience, usual, now, cancellation);
         tried.Add(chunk);
-        if (chunk.Limit < usual) await NotificationStreams.LimitLockWaitsAsync(connection, cancellation, isPart: true);
+        if (chunk.Limit < usual)
+            await NotificationStreams.LimitLockWaitsAsync(connection, cancellation, isPart: true);
         var users = chunk.IsRetry
-            ? await AudienceReader.AmongAsync(connection, request.Audience, chunk.Users, cancellation) : [.. chunk.Users];
+            ? await AudienceReader.AmongAsync(connection, request.Audience, chunk.Users, cancellation)
+            : [.. chunk.Users];
         users = await details.OfAsync(session, connection, request.Audience, users, cancellation);
         var incoming = await IncomingAsync(connection, broadcast, request, users, now, cancellation);
         var queued = await intake.StartAsync(session, incoming, now, cancellation);
 
-        if (chunk.IsRetry) await BroadcastRetryTable.RemoveAsync(connection, broadcast.Key, chunk.Users, cancellation);
+        if (chunk.IsRetry)
+            await BroadcastRetryTable.RemoveAsync(connection, broadcast.Key, chunk.Users, cancellation);
         var retryAt = chunk.IsLast ? await BroadcastRetryTable.NextAsync(connection, broadcast.Key, cancellation) : null;
         var (next, completed) = broadcast.Expand(chunk.Last, incoming.Count, chunk.IsLast, now, retryAt);
-        if (completed is not null) session.Events.Append(broadcast.Key, completed);
+        if (completed is not null)
+            session.Events.Append(broadcast.Key, completed);
         await BroadcastTable.PutAsync(connection, next, cancellation);
         await using var scope = scopes.CreateAsyncScope();
         await scope.ServiceProvider.GetRequiredService<IMartenOutbox>().CarryAsync(session, queued);
@@ -188,19 +246,27 @@ public sealed class BroadcastExpansion(
         sizes.Made(broadcast.Key, chunk, usual);
         Telemetry.Accepted.Add(incoming.Count);
         Telemetry.Commits.Add(1, new KeyValuePair<string, object?>("kind", "broadcast"));
-        foreach (var queue in queued.GroupBy(d => d.Queue)) activity.Enqueued(queue.Key, queue.Count());
+        foreach (var queue in queued.GroupBy(d => d.Queue))
+            activity.Enqueued(queue.Key, queue.Count());
         return next.DueAt > now ? Step.Waited : Step.Worked;
     }
 
     // Those that were set aside and are due again, or the next of the audience.
     private async Task<BroadcastChunk> NextAsync(
-        NpgsqlConnection connection, Broadcast broadcast, Audience audience, int usual, DateTimeOffset now, CancellationToken cancellation)
+        NpgsqlConnection connection,
+        Broadcast broadcast,
+        Audience audience,
+        int usual,
+        DateTimeOffset now,
+        CancellationToken cancellation
+    )
     {
         if (sizes.MayRetry(broadcast.Key))
         {
             var most = sizes.LimitOf(broadcast.Key, isRetry: true, usual);
             var again = await BroadcastRetryTable.DueAsync(connection, broadcast.Key, now, most, cancellation);
-            if (again.Count > 0) return new BroadcastChunk(most, again, broadcast.AfterUser, IsLast: false, IsRetry: true);
+            if (again.Count > 0)
+                return new BroadcastChunk(most, again, broadcast.AfterUser, IsLast: false, IsRetry: true);
         }
 
         var limit = sizes.LimitOf(broadcast.Key, isRetry: false, usual);
@@ -211,27 +277,57 @@ public sealed class BroadcastExpansion(
     }
 
     private async Task<List<IncomingNotification>> IncomingAsync(
-        NpgsqlConnection connection, Broadcast broadcast, BroadcastRequested request, List<string> users, DateTimeOffset now, CancellationToken cancellation)
+        NpgsqlConnection connection,
+        Broadcast broadcast,
+        BroadcastRequested request,
+        List<string> users,
+        DateTimeOffset now,
+        CancellationToken cancellation
+    )
     {
-        if (users.Count == 0) return [];
+        if (users.Count == 0)
+            return [];
         var opened = await keys.ForAsync(connection, [request.Payload.Key], cancellation);
         var ciphers = await PayloadTable.ReadAsync(connection, [(broadcast.Key, request.Payload)], cancellation);
         var payload = ciphers.TryGetValue(broadcast.Key, out var cipher)
-            ? opened.OpenPayload(request.Payload, cipher, Domain.Privacy.SealedPlace.OfPayload(broadcast.Key)) : null;
-        if (payload is null) throw new InvalidOperationException(
-            $"The payload of {broadcast.Key} cannot be read: its key or its row is missing.");
-        var all = users.Select(u =>
-        {
-            var eventId = Broadcast.EventIdOf(request.BroadcastId, u);
-            return new IncomingNotification(
-                NotificationKey.Of(request.ClientId, eventId),
-                new NotificationRequested(
-                    request.ClientId, eventId, u, Recipient.KeyOf(u), request.Mode, request.Category, request.Priority, request.Channels, request.Payload, null, request.ExpiresAt,
-                    request.RequestHash, request.TraceParent, now, request.Template, OptOutsHold: request.OptOutsHold),
-                payload);
-        }).ToList();
+            ? opened.OpenPayload(request.Payload, cipher, Domain.Privacy.SealedPlace.OfPayload(broadcast.Key))
+            : null;
+        if (payload is null)
+            throw new InvalidOperationException($"The payload of {broadcast.Key} cannot be read: its key or its row is missing.");
+        var all = users
+            .Select(u =>
+            {
+                var eventId = Broadcast.EventIdOf(request.BroadcastId, u);
+                return new IncomingNotification(
+                    NotificationKey.Of(request.ClientId, eventId),
+                    new NotificationRequested(
+                        request.ClientId,
+                        eventId,
+                        u,
+                        Recipient.KeyOf(u),
+                        request.Mode,
+                        request.Category,
+                        request.Priority,
+                        request.Channels,
+                        request.Payload,
+                        null,
+                        request.ExpiresAt,
+                        request.RequestHash,
+                        request.TraceParent,
+                        now,
+                        request.Template,
+                        OptOutsHold: request.OptOutsHold
+                    ),
+                    payload
+                );
+            })
+            .ToList();
         // The checkpoint says that none of them was made before; that nobody gets it twice rests on this alone.
-        var taken = await NotificationIntake.ClaimAsync(connection, all.ToDictionary(i => i.Key, _ => request.RequestHash, StringComparer.Ordinal), cancellation);
+        var taken = await NotificationIntake.ClaimAsync(
+            connection,
+            all.ToDictionary(i => i.Key, _ => request.RequestHash, StringComparer.Ordinal),
+            cancellation
+        );
         return [.. all.Where(i => !taken.ContainsKey(i.Key))];
     }
 

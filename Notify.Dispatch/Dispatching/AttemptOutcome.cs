@@ -3,9 +3,7 @@ namespace Notify.Dispatch.Dispatching;
 /// <summary>The outcome of one provider call, in terms that all providers share.</summary>
 public abstract record AttemptOutcome
 {
-    private AttemptOutcome()
-    {
-    }
+    private AttemptOutcome() { }
 
     /// <summary>The provider accepted it.</summary>
     /// <param name="MessageId">The provider's ID of it.</param>
@@ -24,7 +22,8 @@ public abstract record AttemptOutcome
     /// <param name="Reason">One of <see cref="Domain.Notifications.Reasons"/>.</param>
     /// <param name="Verdict">The consequence for the address.</param>
     /// <param name="Since">The time since which the provider has known this; a device registered later is not affected.</param>
-    public sealed record Rejected(string Reason, string? Code, AddressVerdict Verdict = AddressVerdict.None, DateTimeOffset? Since = null) : AttemptOutcome;
+    public sealed record Rejected(string Reason, string? Code, AddressVerdict Verdict = AddressVerdict.None, DateTimeOffset? Since = null)
+        : AttemptOutcome;
 
     /// <summary>
     /// The provider rejects our account, not the message: an operator must change the configuration. Deliveries wait, none is deleted.

@@ -7,14 +7,15 @@ namespace Notify.Dispatch.Dispatching;
 public static class CallOutcomes
 {
     /// <summary>Classifies an outcome. <see cref="AttemptOutcome.NotSent"/> is no call: callers do not count it.</summary>
-    public static (CallOutcome Outcome, string Reason, string? Code) Of(AttemptOutcome outcome) => outcome switch
-    {
-        AttemptOutcome.Retry { ConcernsAddress: true } => (CallOutcome.Answered, "", null),
-        AttemptOutcome.Retry r => (CallOutcome.Failed, r.Reason, r.Code),
-        AttemptOutcome.Unknown u => (CallOutcome.Failed, u.Reason, null),
-        AttemptOutcome.Halted h => (CallOutcome.Halted, Reasons.ChannelHalted, h.Code),
-        AttemptOutcome.Rejected { Reason: Reasons.Rejected or Reasons.TooLarge or Reasons.NoProvider or Reasons.CountryNotEnabled } r =>
-            (CallOutcome.Refused, r.Reason, r.Code),
-        _ => (CallOutcome.Answered, "", null),
-    };
+    public static (CallOutcome Outcome, string Reason, string? Code) Of(AttemptOutcome outcome) =>
+        outcome switch
+        {
+            AttemptOutcome.Retry { ConcernsAddress: true } => (CallOutcome.Answered, "", null),
+            AttemptOutcome.Retry r => (CallOutcome.Failed, r.Reason, r.Code),
+            AttemptOutcome.Unknown u => (CallOutcome.Failed, u.Reason, null),
+            AttemptOutcome.Halted h => (CallOutcome.Halted, Reasons.ChannelHalted, h.Code),
+            AttemptOutcome.Rejected { Reason: Reasons.Rejected or Reasons.TooLarge or Reasons.NoProvider or Reasons.CountryNotEnabled } r =>
+                (CallOutcome.Refused, r.Reason, r.Code),
+            _ => (CallOutcome.Answered, "", null),
+        };
 }

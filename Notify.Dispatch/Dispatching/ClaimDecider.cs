@@ -43,14 +43,24 @@ public static class ClaimDecider
     /// <param name="obstacle">The event of a delivery whose content cannot be made; <c>null</c>: it can.</param>
     /// <param name="isQuiet">Whether the person is not to be disturbed at a time.</param>
     public static ClaimDecision Decide(
-        Notification notification, Delivery delivery, Recipient? recipient, ReachRules rules, string? fingerprint, object? obstacle,
-        Func<DateTimeOffset, bool> isQuiet, DateTimeOffset now)
+        Notification notification,
+        Delivery delivery,
+        Recipient? recipient,
+        ReachRules rules,
+        string? fingerprint,
+        object? obstacle,
+        Func<DateTimeOffset, bool> isQuiet,
+        DateTimeOffset now
+    )
     {
-        if (HasEnded(delivery)) return new(ClaimStep.End);
-        if (delivery.Status == DeliveryStatus.Unknown) return new(ClaimStep.Call);
+        if (HasEnded(delivery))
+            return new(ClaimStep.End);
+        if (delivery.Status == DeliveryStatus.Unknown)
+            return new(ClaimStep.Call);
         if ((NotificationDecider.LastCheck(notification, delivery, recipient, rules, fingerprint, now) ?? obstacle) is { } instead)
             return new(ClaimStep.End, instead);
-        if (delivery.Status == DeliveryStatus.Attempting) return new(ClaimStep.Call);
+        if (delivery.Status == DeliveryStatus.Attempting)
+            return new(ClaimStep.Call);
         var category = rules.Of(notification.Request);
         return isQuiet(now) || CapDecider.IsPlacePast(delivery.Channel, category, delivery.PlaceAt, now)
             ? new(ClaimStep.Replan)
@@ -58,17 +68,20 @@ public static class ClaimDecider
     }
 
     /// <summary>The attempt that is made now.</summary>
-    public static ClaimedAttempt AttemptOf(OpenDelivery row, Delivery delivery) => delivery.Status switch
-    {
-        DeliveryStatus.Unknown => new(delivery.Attempts, IsInquiry: true, IsRecorded: false),
-        DeliveryStatus.Attempting => new(delivery.Attempts, IsInquiry: false, IsRecorded: true),
-        _ => new(Math.Max(row.Attempts, delivery.Attempts) + 1, IsInquiry: false, IsRecorded: false),
-    };
+    public static ClaimedAttempt AttemptOf(OpenDelivery row, Delivery delivery) =>
+        delivery.Status switch
+        {
+            DeliveryStatus.Unknown => new(delivery.Attempts, IsInquiry: true, IsRecorded: false),
+            DeliveryStatus.Attempting => new(delivery.Attempts, IsInquiry: false, IsRecorded: true),
+            _ => new(Math.Max(row.Attempts, delivery.Attempts) + 1, IsInquiry: false, IsRecorded: false),
+        };
 
-    /// <summary>The event that records an attempt before its call; <c>null</c>: none, its repeat replaces itself or it is recorded.</summary>
+    /// <summary>The event that records an attempt before its call; <c>null</c>: none, its repeat replaces itself or it is
+    /// recorded.</summary>
     /// <param name="provider">The provider that is called; <c>null</c>: no provider carries the lane.</param>
     public static DispatchAttempted? Record(OpenDelivery row, ClaimedAttempt attempt, string? provider, DateTimeOffset now) =>
-        attempt.IsBound || provider is null || Lanes.RepeatReplacesItself(row.Queue.Lane) ? null
+        attempt.IsBound || provider is null || Lanes.RepeatReplacesItself(row.Queue.Lane)
+            ? null
             : new DispatchAttempted(row.Id, attempt.Number, provider, now);
 
     /// <summary>Until when an unknown outcome may be sent again, as the category says; <c>null</c>: it may not.</summary>

@@ -28,8 +28,10 @@ public sealed class ClaimsAtWork
         }
         finally
         {
-            if (isSettled) claims.TryRemove(claim, out _);
-            else GiveUp(claim);
+            if (isSettled)
+                claims.TryRemove(claim, out _);
+            else
+                GiveUp(claim);
         }
     }
 

@@ -13,10 +13,19 @@ public static class ContentFingerprint
     public static string TextOf(NotificationContent content)
     {
         var text = new StringBuilder($"{content.Title}\n{content.Body}\n{content.Url}\n{content.Data}");
-        if (content.Html is { } html) text.Append('\n').Append(html);
-        if (content.Push is { } push) text.Append("\npush ").Append(JsonSerializer.Serialize(push, NotifyJson.Options));
+        if (content.Html is { } html)
+            text.Append('\n').Append(html);
+        if (content.Push is { } push)
+            text.Append("\npush ").Append(JsonSerializer.Serialize(push, NotifyJson.Options));
         foreach (var file in content.Attachments ?? [])
-            text.Append("\nfile ").Append(file.Filename).Append('\n').Append(file.ContentType).Append('\n').Append(file.ContentId).Append('\n').Append(Convert.ToHexString(SHA256.HashData(file.Content)));
+            text.Append("\nfile ")
+                .Append(file.Filename)
+                .Append('\n')
+                .Append(file.ContentType)
+                .Append('\n')
+                .Append(file.ContentId)
+                .Append('\n')
+                .Append(Convert.ToHexString(SHA256.HashData(file.Content)));
         return text.ToString();
     }
 }

@@ -11,11 +11,17 @@ public static class ContentRendering
     /// <param name="templates">By <see cref="TemplateBook.NameOf"/>.</param>
     /// <returns>The content, or why there is none.</returns>
     public static (NotificationContent? Content, TemplateFault? Fault) Of(
-        Notification notification, Channel channel, NotificationPayload payload, IReadOnlyDictionary<string, ReadyTemplate> templates)
+        Notification notification,
+        Channel channel,
+        NotificationPayload payload,
+        IReadOnlyDictionary<string, ReadyTemplate> templates
+    )
     {
         var words = payload.ByChannel?.GetValueOrDefault(Lanes.NameOf(channel));
-        if (notification.Request.Template is not { } pin) return (words?.Content ?? payload.Content, null);
-        if (!templates.TryGetValue(TemplateBook.NameOf(pin), out var ready)) return (null, new TemplateFault($"{pin.Key}@{pin.Version}", 0, 0, "is not there"));
+        if (notification.Request.Template is not { } pin)
+            return (words?.Content ?? payload.Content, null);
+        if (!templates.TryGetValue(TemplateBook.NameOf(pin), out var ready))
+            return (null, new TemplateFault($"{pin.Key}@{pin.Version}", 0, 0, "is not there"));
         var now = notification.SendAt > notification.Request.At ? notification.SendAt.Value : notification.Request.At;
         var rendering = ready.Template.Render(channel, notification.Locale, words?.Params ?? payload.Params, ready.Layouts, now);
         return (rendering.Content, rendering.Fault);

@@ -15,9 +15,18 @@ namespace Notify.Dispatch.Dispatching;
 /// <param name="Links">Addresses in the content that are this delivery's own, since what follows them is noticed.</param>
 /// <param name="App">The app that a device names; <c>null</c>: none.</param>
 public sealed record OutboundMessage(
-    Guid DeliveryId, string Address, NotificationContent Content, Priority Priority, DateTimeOffset? ExpiresAt, Uri? Unsubscribe = null,
-    IReadOnlyList<string>? Links = null, bool HasOneClick = true, string? FromName = null, string? ReplyTo = null,
-    DeviceApp? App = null)
+    Guid DeliveryId,
+    string Address,
+    NotificationContent Content,
+    Priority Priority,
+    DateTimeOffset? ExpiresAt,
+    Uri? Unsubscribe = null,
+    IReadOnlyList<string>? Links = null,
+    bool HasOneClick = true,
+    string? FromName = null,
+    string? ReplyTo = null,
+    DeviceApp? App = null
+)
 {
     /// <summary>Hides what is personal.</summary>
     public override string ToString() => $"delivery {DeliveryId}";
@@ -38,7 +47,8 @@ public interface IDeliveryProvider
     /// <summary>Deliveries that may be under way at once: more than calls where one call carries many.</summary>
     int InFlight => Concurrency;
 
-    /// <summary>How long all requests for one delivery may take together, such as a second one with new credentials or the pages of an inquiry.</summary>
+    /// <summary>How long all requests for one delivery may take together, such as a second one with new credentials or the pages of an
+    /// inquiry.</summary>
     TimeSpan TotalTimeout => TimeSpan.FromSeconds(30);
 
     /// <summary>How fast it may be sent to, where the settings do not say.</summary>

@@ -40,7 +40,8 @@ public sealed class DispatchGate(int size, TimeProvider? clock = null, Func<Room
         lock (gate)
         {
             waiter = new Waiter(atLeast, atMost);
-            if (waiting.Take((int)priority + 1).All(w => w.Count == 0) && Possible(priority, waiter) is > 0 and var permits) return Task.FromResult(Grant(permits));
+            if (waiting.Take((int)priority + 1).All(w => w.Count == 0) && Possible(priority, waiter) is > 0 and var permits)
+                return Task.FromResult(Grant(permits));
             waiting[(int)priority].AddLast(waiter.Node);
         }
 
@@ -53,16 +54,18 @@ public sealed class DispatchGate(int size, TimeProvider? clock = null, Func<Room
     /// <summary>Of so many permits the providers were chosen, or will not be.</summary>
     public void Chosen(int count)
     {
-        if (room is not null) Release(() => spoken -= count);
+        if (room is not null)
+            Release(() => spoken -= count);
     }
 
     /// <summary>Changes the number of concurrent calls; running calls go on.</summary>
-    public void Resize(Func<int> size) => Release(() =>
-    {
-        var wanted = size();
-        free += wanted - total;
-        total = wanted;
-    });
+    public void Resize(Func<int> size) =>
+        Release(() =>
+        {
+            var wanted = size();
+            free += wanted - total;
+            total = wanted;
+        });
 
     private void Release(Action change)
     {
@@ -70,14 +73,19 @@ public sealed class DispatchGate(int size, TimeProvider? clock = null, Func<Room
         lock (gate)
         {
             change();
-            while (Array.FindIndex(waiting, w => w.Count > 0) is >= 0 and var next && waiting[next].First!.Value is var first && Possible((Priority)next, first) is > 0 and var permits)
+            while (
+                Array.FindIndex(waiting, w => w.Count > 0) is >= 0 and var next
+                && waiting[next].First!.Value is var first
+                && Possible((Priority)next, first) is > 0 and var permits
+            )
             {
                 waiting[next].RemoveFirst();
                 granted.Add((first, Grant(permits)));
             }
         }
 
-        foreach (var (waiter, permits) in granted) waiter.Granted.SetResult(permits);
+        foreach (var (waiter, permits) in granted)
+            waiter.Granted.SetResult(permits);
     }
 
     // The number of permits for a waiter now; 0: not yet. A waiter for more than the maximum would wait permanently.
@@ -85,29 +93,39 @@ public sealed class DispatchGate(int size, TimeProvider? clock = null, Func<Room
     {
         var most = Math.Min(free - Reserve(priority), waiter.AtMost);
         var least = Math.Clamp(waiter.AtLeast, 1, Math.Max(1, Math.Min(waiter.AtMost, total - Reserve(priority))));
-        if (most < least || room is null) return most < least ? 0 : most;
+        if (most < least || room is null)
+            return most < least ? 0 : most;
 
         var (tokens, burst, perSecond) = room();
-        if (double.IsPositiveInfinity(tokens)) return most;
-        var kept = priority switch { Priority.Critical => 0, Priority.Normal => Math.Floor(burst / 20), _ => Math.Floor(burst / 5) };
+        if (double.IsPositiveInfinity(tokens))
+            return most;
+        var kept = priority switch
+        {
+            Priority.Critical => 0,
+            Priority.Normal => Math.Floor(burst / 20),
+            _ => Math.Floor(burst / 5),
+        };
         var left = Math.Floor(tokens - spoken - kept);
         least = Math.Min(least, Math.Max(1, (int)(burst - kept)));
-        if (left >= least) return (int)Math.Min(most, left);
+        if (left >= least)
+            return (int)Math.Min(most, left);
         WakeAfter(TimeSpan.FromSeconds(Math.Clamp((least - (tokens - spoken - kept)) / perSecond, 0.002, 60)));
         return 0;
     }
 
-    private int Reserve(Priority priority) => priority switch
-    {
-        Priority.Critical => 0,
-        Priority.Normal => total / 20,
-        _ => total / 5,
-    };
+    private int Reserve(Priority priority) =>
+        priority switch
+        {
+            Priority.Critical => 0,
+            Priority.Normal => total / 20,
+            _ => total / 5,
+        };
 
     private int Grant(int permits)
     {
         free -= permits;
-        if (room is not null) spoken += permits;
+        if (room is not null)
+            spoken += permits;
         return permits;
     }
 
@@ -116,7 +134,8 @@ public sealed class DispatchGate(int size, TimeProvider? clock = null, Func<Room
     {
         var time = clock ?? TimeProvider.System;
         var due = time.GetUtcNow() + wait;
-        if (wakesAt <= due) return;
+        if (wakesAt <= due)
+            return;
         wakesAt = due;
         _ = Task.Delay(wait, time).ContinueWith(_ => Release(() => wakesAt = null), TaskScheduler.Default);
     }
@@ -127,7 +146,8 @@ public sealed class DispatchGate(int size, TimeProvider? clock = null, Func<Room
         {
             lock (gate)
             {
-                if (waiter.Node.List is not { } list) return;
+                if (waiter.Node.List is not { } list)
+                    return;
                 list.Remove(waiter.Node);
             }
 

@@ -35,7 +35,8 @@ public sealed class FairTurns(TimeProvider clock)
     public bool MustRead(DeliveryQueue queue, bool evenAlone = false)
     {
         var q = Of(queue);
-        if (!evenAlone && Volatile.Read(ref q.AtWork) < 2) return false;
+        if (!evenAlone && Volatile.Read(ref q.AtWork) < 2)
+            return false;
         var (now, last) = (clock.GetTimestamp(), Interlocked.Read(ref q.ReadAt));
         return (last == 0 || clock.GetElapsedTime(last, now) >= Interval) && Interlocked.CompareExchange(ref q.ReadAt, now, last) == last;
     }
@@ -49,6 +50,7 @@ public sealed class FairTurns(TimeProvider clock)
     {
         public readonly ClientRotation Rotation = new();
         public int AtWork;
-        public long Claimed, ReadAt;
+        public long Claimed,
+            ReadAt;
     }
 }

@@ -19,7 +19,8 @@ public static class GatewayAnswers
     /// <param name="code">The provider's code, else the status.</param>
     public static AttemptOutcome Of(int status, bool hasDocument, string code, TimeSpan? retryAfter) =>
         hasDocument && !IsGateways(status)
-            ? new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter) : new AttemptOutcome.Unknown(Reasons.GatewayAnswered);
+            ? new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter)
+            : new AttemptOutcome.Unknown(Reasons.GatewayAnswered);
 
     // A gateway that gave up waiting does not know the outcome, even if its page says so.
     private static bool IsGateways(int status) => status is 504 or (>= 520 and <= 527);

@@ -22,7 +22,8 @@ public sealed class HostLease(TimeSpan hostTimeout, TimeProvider clock)
     {
         get
         {
-            lock (gate) return term;
+            lock (gate)
+                return term;
         }
     }
 
@@ -32,8 +33,10 @@ public sealed class HostLease(TimeSpan hostTimeout, TimeProvider clock)
     {
         lock (gate)
         {
-            if (term == 0 || clock.GetElapsedTime(validFrom) >= hostTimeout) term++;
-            else if (sentAt <= validFrom) return;
+            if (term == 0 || clock.GetElapsedTime(validFrom) >= hostTimeout)
+                term++;
+            else if (sentAt <= validFrom)
+                return;
             validFrom = sentAt;
         }
     }
@@ -43,7 +46,8 @@ public sealed class HostLease(TimeSpan hostTimeout, TimeProvider clock)
     /// <param name="margin">How long the lease must last from now on.</param>
     public bool Covers(int claimedIn, TimeSpan margin)
     {
-        lock (gate) return term != 0 && claimedIn == term && clock.GetElapsedTime(validFrom) + margin < hostTimeout;
+        lock (gate)
+            return term != 0 && claimedIn == term && clock.GetElapsedTime(validFrom) + margin < hostTimeout;
     }
 
     /// <summary>How long the lease must last when a request leaves: the request's time-out, and at most a third of the host's.</summary>
@@ -55,6 +59,7 @@ public sealed class HostLease(TimeSpan hostTimeout, TimeProvider clock)
     /// <summary>Waits until the lease is valid. Deliveries claimed without one could not be sent.</summary>
     public async Task WaitAsync(CancellationToken cancellation)
     {
-        while (!Covers(Term, Margin(TimeSpan.MaxValue))) await Task.Delay(Poll, clock, cancellation);
+        while (!Covers(Term, Margin(TimeSpan.MaxValue)))
+            await Task.Delay(Poll, clock, cancellation);
     }
 }

@@ -21,21 +21,30 @@ public static class LateOutcomes
     /// <summary>Decides what follows from a late outcome.</summary>
     /// <param name="delivery">The delivery now.</param>
     /// <param name="isHeldUnknown">Whether its row waits as unknown, so that no host works on it.</param>
-    public static LateOutcome Decide(AttemptMade made, Delivery delivery, bool isHeldUnknown) => made.Outcome switch
-    {
-        // A provider's acceptance is a fact, also when another host has the delivery now.
-        AttemptOutcome.Accepted a => delivery.DispatchedAt is null ? LateOutcome.Outcome : IsTheSame(made, a, delivery)
-            ? LateOutcome.Nothing : LateOutcome.Duplicate,
-        // Only this host knows that the call was never made. The host that recovered the delivery had to record its outcome as unknown.
-        // The number alone does not identify the attempt: a call that was not made returns it, and the next one takes it again.
-        AttemptOutcome.NotSent when isHeldUnknown && delivery.Status == DeliveryStatus.Unknown && delivery.Attempts == made.Attempt
-            && delivery.AttemptedAt == made.AttemptedAt => LateOutcome.Outcome,
-        _ => LateOutcome.Nothing,
-    };
+    public static LateOutcome Decide(AttemptMade made, Delivery delivery, bool isHeldUnknown) =>
+        made.Outcome switch
+        {
+            // A provider's acceptance is a fact, also when another host has the delivery now.
+            AttemptOutcome.Accepted a => delivery.DispatchedAt is null ? LateOutcome.Outcome
+            : IsTheSame(made, a, delivery) ? LateOutcome.Nothing
+            : LateOutcome.Duplicate,
+            // Only this host knows that the call was never made. The host that recovered the delivery had to record its outcome as unknown.
+            // The number alone does not identify the attempt: a call that was not made returns it, and the next one takes it again.
+            AttemptOutcome.NotSent
+                when isHeldUnknown
+                    && delivery.Status == DeliveryStatus.Unknown
+                    && delivery.Attempts == made.Attempt
+                    && delivery.AttemptedAt == made.AttemptedAt => LateOutcome.Outcome,
+            _ => LateOutcome.Nothing,
+        };
 
     // Where a repeat replaces itself, its message has the same ID at the provider; the time then distinguishes two acceptances.
     private static bool IsTheSame(AttemptMade made, AttemptOutcome.Accepted accepted, Delivery delivery) =>
         delivery.DispatchedAt == made.At
-        || (accepted.MessageId is { } id && id == delivery.ProviderMessageId && made.Provider == delivery.Provider
-            && !Lanes.RepeatReplacesItself(made.Row.Queue.Lane));
+        || (
+            accepted.MessageId is { } id
+            && id == delivery.ProviderMessageId
+            && made.Provider == delivery.Provider
+            && !Lanes.RepeatReplacesItself(made.Row.Queue.Lane)
+        );
 }

@@ -7,8 +7,11 @@ public sealed class OutcomeHealth(Settlement settlement) : IHealthCheck
 {
     /// <inheritdoc />
     public Task<HealthCheckResult> CheckHealthAsync(HealthCheckContext context, CancellationToken cancellationToken = default) =>
-        Task.FromResult(settlement.Kept is > 0 and var count
-            ? HealthCheckResult.Degraded(
-                $"{count} outcomes of provider calls cannot be written now. They are kept in memory; do not kill this host.")
-            : HealthCheckResult.Healthy());
+        Task.FromResult(
+            settlement.Kept is > 0 and var count
+                ? HealthCheckResult.Degraded(
+                    $"{count} outcomes of provider calls cannot be written now. They are kept in memory; do not kill this host."
+                )
+                : HealthCheckResult.Healthy()
+        );
 }

@@ -16,8 +16,10 @@ internal sealed class PermitHandler(HttpMessageHandler inner, TimeSpan timeout) 
     {
         if (SendPermit.Current is { } permit)
         {
-            if (request.Content is null) await permit.CheckAsync(timeout, cancellationToken);
-            else request.Content = new PermittedContent(request.Content, permit, timeout);
+            if (request.Content is null)
+                await permit.CheckAsync(timeout, cancellationToken);
+            else
+                request.Content = new PermittedContent(request.Content, permit, timeout);
         }
 
         return await base.SendAsync(request, cancellationToken);
@@ -35,7 +37,8 @@ internal sealed class PermittedContent : HttpContent
     public PermittedContent(HttpContent content, SendPermit permit, TimeSpan timeout)
     {
         (this.content, this.permit, this.timeout) = (content, permit, timeout);
-        foreach (var (name, values) in content.Headers.NonValidated) Headers.TryAddWithoutValidation(name, values);
+        foreach (var (name, values) in content.Headers.NonValidated)
+            Headers.TryAddWithoutValidation(name, values);
     }
 
     /// <summary>Whether the body may have begun to leave. A request whose body has not is none that a provider could act on.</summary>
@@ -63,7 +66,8 @@ internal sealed class PermittedContent : HttpContent
     /// <inheritdoc />
     protected override void Dispose(bool disposing)
     {
-        if (disposing) content.Dispose();
+        if (disposing)
+            content.Dispose();
         base.Dispose(disposing);
     }
 }

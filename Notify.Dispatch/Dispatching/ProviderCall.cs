@@ -29,19 +29,37 @@ public static class ProviderCall
     public const string NoCallFree = "Concurrency";
 
     /// <summary>Checks what every provider's settings have in common; every fault is added to <paramref name="faults"/>.</summary>
-    public static void Check(string section, Uri baseUrl, int concurrency, TimeSpan timeout, ICollection<string> faults, TimeSpan? connectTimeout = null, TimeSpan? totalTimeout = null)
+    public static void Check(
+        string section,
+        Uri baseUrl,
+        int concurrency,
+        TimeSpan timeout,
+        ICollection<string> faults,
+        TimeSpan? connectTimeout = null,
+        TimeSpan? totalTimeout = null
+    )
     {
         Check(section, concurrency, timeout, faults, connectTimeout, totalTimeout);
-        if (!baseUrl.IsAbsoluteUri || (baseUrl.Scheme != Uri.UriSchemeHttps && baseUrl.Scheme != Uri.UriSchemeHttp)) faults.Add($"{section}:BaseUrl is \"{baseUrl}\"; give an address such as https://host");
+        if (!baseUrl.IsAbsoluteUri || (baseUrl.Scheme != Uri.UriSchemeHttps && baseUrl.Scheme != Uri.UriSchemeHttp))
+            faults.Add($"{section}:BaseUrl is \"{baseUrl}\"; give an address such as https://host");
     }
 
     /// <summary>The same for a provider without an address of its own.</summary>
-    public static void Check(string section, int concurrency, TimeSpan timeout, ICollection<string> faults, TimeSpan? connectTimeout = null, TimeSpan? totalTimeout = null)
+    public static void Check(
+        string section,
+        int concurrency,
+        TimeSpan timeout,
+        ICollection<string> faults,
+        TimeSpan? connectTimeout = null,
+        TimeSpan? totalTimeout = null
+    )
     {
-        if (concurrency < 1) faults.Add($"{section}:Concurrency is {concurrency}; give 1 or more");
+        if (concurrency < 1)
+            faults.Add($"{section}:Concurrency is {concurrency}; give 1 or more");
         foreach (var (name, time) in new[] { ("Timeout", timeout), ("ConnectTimeout", connectTimeout), ("TotalTimeout", totalTimeout) })
         {
-            if (time <= TimeSpan.Zero) faults.Add($"{section}:{name} is {time}; give a time above zero");
+            if (time <= TimeSpan.Zero)
+                faults.Add($"{section}:{name} is {time}; give a time above zero");
         }
     }
 
@@ -55,7 +73,12 @@ public static class ProviderCall
     /// <param name="connectTimeout">The time limit for establishing a connection; <see cref="ConnectTimeout"/> where not given.</param>
     /// <param name="shape">Configures the handler for this provider.</param>
     public static HttpClient CreateClient(
-        Uri? baseUrl, TimeSpan timeout, X509Certificate2? trustedCa = null, TimeSpan? connectTimeout = null, Action<SocketsHttpHandler>? shape = null)
+        Uri? baseUrl,
+        TimeSpan timeout,
+        X509Certificate2? trustedCa = null,
+        TimeSpan? connectTimeout = null,
+        Action<SocketsHttpHandler>? shape = null
+    )
     {
         var handler = CreateHandler(trustedCa, connectTimeout);
         shape?.Invoke(handler);
@@ -107,8 +130,12 @@ public static class ProviderCall
     /// </param>
     /// <returns>Either the response, with its body read unless <paramref name="readsBody"/> says otherwise, or the outcome.</returns>
     public static async Task<(HttpResponseMessage? Response, AttemptOutcome? Outcome)> SendAsync(
-        HttpClient client, HttpRequestMessage request, CancellationToken cancellation,
-        int maxAnswer = MaxAnswer, Func<HttpResponseMessage, bool>? readsBody = null)
+        HttpClient client,
+        HttpRequestMessage request,
+        CancellationToken cancellation,
+        int maxAnswer = MaxAnswer,
+        Func<HttpResponseMessage, bool>? readsBody = null
+    )
     {
         // The client's own time-out ends with the headers; the body's time counts, too.
         using var timeout = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
@@ -117,7 +144,8 @@ public static class ProviderCall
         try
         {
             response = await client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, timeout.Token);
-            if (readsBody?.Invoke(response) != false) await ReadAsync(response, maxAnswer, timeout.Token);
+            if (readsBody?.Invoke(response) != false)
+                await ReadAsync(response, maxAnswer, timeout.Token);
             var whole = response;
             response = null;
             return (whole, null);
@@ -134,8 +162,14 @@ public static class ProviderCall
         {
             return (null, new AttemptOutcome.Rejected(Reasons.BadAddress, "ForbiddenAddress"));
         }
-        catch (HttpRequestException e) when (e.HttpRequestError is HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError
-            or HttpRequestError.SecureConnectionError or HttpRequestError.ProxyTunnelError or HttpRequestError.VersionNegotiationError)
+        catch (HttpRequestException e)
+            when (e.HttpRequestError
+                    is HttpRequestError.ConnectionError
+                        or HttpRequestError.NameResolutionError
+                        or HttpRequestError.SecureConnectionError
+                        or HttpRequestError.ProxyTunnelError
+                        or HttpRequestError.VersionNegotiationError
+            )
         {
             return (null, new AttemptOutcome.Retry(Reasons.ConnectionLost, e.HttpRequestError.ToString()));
         }
@@ -196,25 +230,32 @@ public static class ProviderCall
 
     // A request that was still waiting for its connection has not left.
     private static AttemptOutcome Broken(HttpRequestMessage request, string reason) =>
-        request.Content is PermittedContent { HasLeft: false } ? new AttemptOutcome.Retry(reason, null)
+        request.Content is PermittedContent { HasLeft: false }
+            ? new AttemptOutcome.Retry(reason, null)
             : new AttemptOutcome.Unknown(reason);
 
-    /// <summary>How long all requests for one delivery may take together, where the settings do not say: three times one, and at most 40 s.</summary>
+    /// <summary>How long all requests for one delivery may take together, where the settings do not say: three times one, and at most 40
+    /// s.</summary>
     public static TimeSpan TotalTimeout(TimeSpan? configured, TimeSpan timeout) =>
         configured ?? TimeSpan.FromSeconds(Math.Max(timeout.TotalSeconds, Math.Min(3 * timeout.TotalSeconds, 40)));
 
     /// <summary>The provider's <c>Retry-After</c>, in seconds or as a date; <c>null</c> when absent or past.</summary>
-    public static TimeSpan? RetryAfter(HttpResponseHeaders headers, DateTimeOffset now) => headers.RetryAfter switch
-    {
-        { Delta: { } delta } when delta > TimeSpan.Zero => delta,
-        { Date: { } date } when date > now => date - now,
-        _ => null,
-    };
+    public static TimeSpan? RetryAfter(HttpResponseHeaders headers, DateTimeOffset now) =>
+        headers.RetryAfter switch
+        {
+            { Delta: { } delta } when delta > TimeSpan.Zero => delta,
+            { Date: { } date } when date > now => date - now,
+            _ => null,
+        };
 
     /// <summary>A status code as the provider's code.</summary>
     public static string Code(HttpResponseMessage response) => ((int)response.StatusCode).ToString(CultureInfo.InvariantCulture);
 
-    private static async ValueTask<Stream> ConnectAsync(SocketsHttpConnectionContext context, TimeSpan patience, CancellationToken cancellation)
+    private static async ValueTask<Stream> ConnectAsync(
+        SocketsHttpConnectionContext context,
+        TimeSpan patience,
+        CancellationToken cancellation
+    )
     {
         var socket = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
         using var timeout = CancellationTokenSource.CreateLinkedTokenSource(cancellation);

@@ -18,22 +18,25 @@ public static class ProviderJson
     /// <summary>Parses what a provider sent. A byte order mark before it is passed over.</summary>
     /// <remarks>RFC 8259, section 8.1: senders must not write one, and receivers may ignore it.</remarks>
     /// <exception cref="JsonException">It is no JSON.</exception>
-    public static JsonDocument Parse(byte[] utf8) =>
-        JsonDocument.Parse(utf8.AsSpan().StartsWith("\uFEFF"u8) ? utf8.AsMemory(3) : utf8);
+    public static JsonDocument Parse(byte[] utf8) => JsonDocument.Parse(utf8.AsSpan().StartsWith("\uFEFF"u8) ? utf8.AsMemory(3) : utf8);
 
     /// <summary>A value's JSON text, without blanks between its parts.</summary>
     public static string TextOf(JsonElement value)
     {
         var buffer = new ArrayBufferWriter<byte>(256);
-        using (var json = new Utf8JsonWriter(buffer, Writing)) value.WriteTo(json);
+        using (var json = new Utf8JsonWriter(buffer, Writing))
+            value.WriteTo(json);
         return Encoding.UTF8.GetString(buffer.WrittenSpan);
     }
 
     // Quotation mark, backslash, control characters, and what no UTF-8 can hold: half a surrogate pair, which becomes U+FFFD.
     private sealed class MinimalEncoder : JavaScriptEncoder
     {
-        private static readonly SearchValues<char> Suspect = SearchValues.Create(
-            [.. Enumerable.Range(0, ' ').Concat(Enumerable.Range(0xD800, 0x800)).Select(c => (char)c), '"', '\\']);
+        private static readonly SearchValues<char> Suspect = SearchValues.Create([
+            .. Enumerable.Range(0, ' ').Concat(Enumerable.Range(0xD800, 0x800)).Select(c => (char)c),
+            '"',
+            '\\',
+        ]);
 
         public override int MaxOutputCharactersPerInputCharacter => 6;
 
@@ -46,15 +49,20 @@ public static class ProviderJson
             while (span[at..].IndexOfAny(Suspect) is >= 0 and var next)
             {
                 at += next;
-                if (at + 1 >= textLength || !char.IsSurrogatePair(span[at], span[at + 1])) return at;
+                if (at + 1 >= textLength || !char.IsSurrogatePair(span[at], span[at + 1]))
+                    return at;
                 at += 2;
             }
 
             return -1;
         }
 
-        public override unsafe bool TryEncodeUnicodeScalar(int unicodeScalar, char* buffer, int bufferLength,
-            out int numberOfCharactersWritten)
+        public override unsafe bool TryEncodeUnicodeScalar(
+            int unicodeScalar,
+            char* buffer,
+            int bufferLength,
+            out int numberOfCharactersWritten
+        )
         {
             var escaped = unicodeScalar switch
             {

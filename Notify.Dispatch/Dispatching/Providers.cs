@@ -39,7 +39,8 @@ public sealed class Providers : IDisposable
     public void Route(ClientMode mode, ProviderRoute route)
     {
         routes[(route.Lane, mode)] = route;
-        if (mode == ClientMode.Live || !routes.ContainsKey((route.Lane, ClientMode.Live))) Gates[route.Lane] = route.OpenGate();
+        if (mode == ClientMode.Live || !routes.ContainsKey((route.Lane, ClientMode.Live)))
+            Gates[route.Lane] = route.OpenGate();
     }
 
     /// <summary>The route of a lane; <c>null</c> where nothing carries it.</summary>
@@ -51,6 +52,7 @@ public sealed class Providers : IDisposable
     /// <inheritdoc />
     public void Dispose()
     {
-        foreach (var provider in byName.Values.OfType<IDisposable>()) provider.Dispose();
+        foreach (var provider in byName.Values.OfType<IDisposable>())
+            provider.Dispose();
     }
 }

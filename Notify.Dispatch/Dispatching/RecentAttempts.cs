@@ -29,17 +29,20 @@ public sealed class RecentAttempts(TimeProvider clock)
     /// <summary>Keeps an attempt before its call.</summary>
     public void Begin(ClaimedDelivery claimed, DateTimeOffset at)
     {
-        if (claimed.Ask is not null || claimed.Provider is null || Lanes.RepeatReplacesItself(claimed.Row.Queue.Lane)) return;
+        if (claimed.Ask is not null || claimed.Provider is null || Lanes.RepeatReplacesItself(claimed.Row.Queue.Lane))
+            return;
         Keep(new RecentAttempt(claimed.Row, claimed.Attempt, claimed.Provider.Name, at, null));
     }
 
     /// <summary>Keeps an outcome. One that says that the provider has not taken the message ends the attempt.</summary>
     public void End(AttemptMade made)
     {
-        if (Lanes.RepeatReplacesItself(made.Row.Queue.Lane)) return;
+        if (Lanes.RepeatReplacesItself(made.Row.Queue.Lane))
+            return;
         if (made.Outcome is AttemptOutcome.Accepted or AttemptOutcome.Unknown)
             Keep(new RecentAttempt(made.Row, made.Attempt, made.Provider, made.At, made));
-        else attempts.TryRemove(made.Row.Id, out _);
+        else
+            attempts.TryRemove(made.Row.Id, out _);
     }
 
     private void Keep(RecentAttempt attempt)
@@ -47,9 +50,11 @@ public sealed class RecentAttempts(TimeProvider clock)
         var now = clock.GetTimestamp();
         attempts[attempt.Row.Id] = (now, attempt);
         order.Enqueue((now, attempt.Row.Id));
-        while (order.TryPeek(out var oldest)
+        while (
+            order.TryPeek(out var oldest)
             && (order.Count > MaxCount || clock.GetElapsedTime(oldest.Began, now) > Window)
-            && order.TryDequeue(out oldest))
+            && order.TryDequeue(out oldest)
+        )
         {
             if (attempts.TryGetValue(oldest.Delivery, out var kept) && kept.Began == oldest.Began)
                 attempts.TryRemove(oldest.Delivery, out _);

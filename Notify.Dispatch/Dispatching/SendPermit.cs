@@ -33,8 +33,14 @@ public sealed class SendPermit
     /// <param name="checkedAt">The clock's timestamp before the last check.</param>
     /// <param name="lifetime">From then on, how long until the first of the deliveries expires; <c>null</c>: none does.</param>
     /// <param name="isUnchanged">Looks whether the last check would come out the same and the claim is still this host's.</param>
-    public SendPermit(HostLease lease, int term, TimeProvider clock, long checkedAt, TimeSpan? lifetime, Func<CancellationToken,
-        Task<bool>> isUnchanged)
+    public SendPermit(
+        HostLease lease,
+        int term,
+        TimeProvider clock,
+        long checkedAt,
+        TimeSpan? lifetime,
+        Func<CancellationToken, Task<bool>> isUnchanged
+    )
     {
         (this.lease, this.term, this.clock, this.lifetime, this.isUnchanged) = (lease, term, clock, lifetime, isUnchanged);
         this.checkedAt = freshFrom = checkedAt;
@@ -60,8 +66,10 @@ public sealed class SendPermit
         WasChecked = true;
         CheckLease(lease.Margin(requestTimeout));
         var now = clock.GetTimestamp();
-        if (clock.GetElapsedTime(Interlocked.Read(ref freshFrom), now) <= Fresh) return;
-        if (!await IsUnchangedAsync(cancellation)) throw new CallNotMadeException(AttemptOutcome.NotSent.CheckOutdated);
+        if (clock.GetElapsedTime(Interlocked.Read(ref freshFrom), now) <= Fresh)
+            return;
+        if (!await IsUnchangedAsync(cancellation))
+            throw new CallNotMadeException(AttemptOutcome.NotSent.CheckOutdated);
         Interlocked.Exchange(ref freshFrom, now);
         CheckLease(lease.Margin(requestTimeout)); // the look took its time
     }
@@ -70,8 +78,10 @@ public sealed class SendPermit
     /// <exception cref="CallNotMadeException">The rest must not leave.</exception>
     public void CheckLease(TimeSpan margin = default)
     {
-        if (!lease.Covers(term, margin)) throw new CallNotMadeException(AttemptOutcome.NotSent.LeaseEnded);
-        if (lifetime <= clock.GetElapsedTime(checkedAt)) throw new CallNotMadeException(AttemptOutcome.NotSent.Expired);
+        if (!lease.Covers(term, margin))
+            throw new CallNotMadeException(AttemptOutcome.NotSent.LeaseEnded);
+        if (lifetime <= clock.GetElapsedTime(checkedAt))
+            throw new CallNotMadeException(AttemptOutcome.NotSent.Expired);
     }
 
     // A database that cannot be asked does not say that nothing has changed.

@@ -16,12 +16,19 @@ public sealed class SlicePick(FairTurns turns, HostIdentity host)
 
     /// <summary>Claims in the caller's transaction.</summary>
     /// <param name="ids">The deliveries that the message names; <see cref="Guid.Empty"/> stands for any.</param>
-    public async Task<List<OpenDelivery>> ClaimAsync(NpgsqlConnection connection, DeliveryQueue queue, Guid[] ids, Guid claim, CancellationToken cancellation)
+    public async Task<List<OpenDelivery>> ClaimAsync(
+        NpgsqlConnection connection,
+        DeliveryQueue queue,
+        Guid[] ids,
+        Guid claim,
+        CancellationToken cancellation
+    )
     {
         var areNamed = !ids.AsSpan().Contains(Guid.Empty);
         var rotation = turns.Rotation(queue);
         var isRead = turns.MustRead(queue, evenAlone: !areNamed);
-        if (isRead) await ReadAsync(connection, queue, cancellation);
+        if (isRead)
+            await ReadAsync(connection, queue, cancellation);
         var byName = areNamed && (turns.AtWork(queue) < 2 || rotation.Count < 2);
         var rows = byName
             ? await OpenDeliveryTable.ClaimAsync(connection, ids, host.Id, claim, cancellation)
@@ -39,17 +46,23 @@ public sealed class SlicePick(FairTurns turns, HostIdentity host)
 
     // A client with less than its share leaves the rest to the others.
     private async Task<List<OpenDelivery>> FairlyAsync(
-        NpgsqlConnection connection, DeliveryQueue queue, int places, Guid claim, CancellationToken cancellation)
+        NpgsqlConnection connection,
+        DeliveryQueue queue,
+        int places,
+        Guid claim,
+        CancellationToken cancellation
+    )
     {
         var rotation = turns.Rotation(queue);
         var rows = new List<OpenDelivery>(places);
         var spent = new HashSet<string>(StringComparer.Ordinal);
-        for (var windows = 1; rows.Count < places;)
+        for (var windows = 1; rows.Count < places; )
         {
             var shares = rotation.Take(places - rows.Count, spent);
             if (shares.Count == 0)
             {
-                if (rotation.AreAll || windows++ == MaxWindows) break;
+                if (rotation.AreAll || windows++ == MaxWindows)
+                    break;
                 await ReadAsync(connection, queue, cancellation);
                 continue;
             }

@@ -25,7 +25,8 @@ public sealed class SliceWeights(long most = SliceWeights.Most)
     /// <param name="evenIfHeavy">Whether they are taken even if they do not fit.</param>
     public bool TryTake(long bytes, bool evenIfHeavy = false)
     {
-        if (Interlocked.Add(ref held, bytes) <= most || evenIfHeavy) return true;
+        if (Interlocked.Add(ref held, bytes) <= most || evenIfHeavy)
+            return true;
         Interlocked.Add(ref held, -bytes);
         return false;
     }
@@ -34,14 +35,19 @@ public sealed class SliceWeights(long most = SliceWeights.Most)
     /// <param name="sizes">The notifications' stored bytes, by stream key.</param>
     /// <param name="inAnyCase">Selects rows that are taken even if they do not fit, besides the first and the light ones.</param>
     /// <returns>The reserved bytes of each taken delivery, by delivery; the caller releases them.</returns>
-    public Dictionary<Guid, long> Take(IEnumerable<OpenDelivery> rows, IReadOnlyDictionary<string, long> sizes, Func<OpenDelivery, bool>? inAnyCase = null)
+    public Dictionary<Guid, long> Take(
+        IEnumerable<OpenDelivery> rows,
+        IReadOnlyDictionary<string, long> sizes,
+        Func<OpenDelivery, bool>? inAnyCase = null
+    )
     {
         var taken = new Dictionary<Guid, long>();
         var open = new HashSet<string>(StringComparer.Ordinal);
         foreach (var row in rows)
         {
             var size = open.Contains(row.Notification) ? 0 : sizes.GetValueOrDefault(row.Notification);
-            if (!TryTake(size, evenIfHeavy: taken.Count == 0 || size <= Light || inAnyCase?.Invoke(row) == true)) continue;
+            if (!TryTake(size, evenIfHeavy: taken.Count == 0 || size <= Light || inAnyCase?.Invoke(row) == true))
+                continue;
             taken[row.Id] = size;
             open.Add(row.Notification);
         }

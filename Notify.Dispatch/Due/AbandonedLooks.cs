@@ -23,7 +23,8 @@ public sealed class AbandonedLooks(TimeSpan longest, TimeProvider clock)
     public bool IsDue(IEnumerable<Guid> hosts, int claimsGivenUp)
     {
         var now = hosts.ToHashSet();
-        if (!now.IsSupersetOf(alive) || claimsGivenUp != givenUp) owed = Repeats;
+        if (!now.IsSupersetOf(alive) || claimsGivenUp != givenUp)
+            owed = Repeats;
         (alive, givenUp) = (now, claimsGivenUp);
         return owed > 0 || clock.GetElapsedTime(lookedAt) >= longest;
     }

@@ -17,8 +17,18 @@ public static class CountedWaits
     private static readonly TimeSpan Slack = TimeSpan.FromMinutes(1);
 
     private static readonly string[] Retries =
-        [Reasons.Retry, Reasons.TimedOut, Reasons.ConnectionLost, Reasons.UnreadableAnswer, Reasons.ChannelHalted, Reasons.FailedOver,
-            Reasons.HostLost, Reasons.CallNotMade, Reasons.ResentByPolicy, Reasons.NotAtProvider];
+    [
+        Reasons.Retry,
+        Reasons.TimedOut,
+        Reasons.ConnectionLost,
+        Reasons.UnreadableAnswer,
+        Reasons.ChannelHalted,
+        Reasons.FailedOver,
+        Reasons.HostLost,
+        Reasons.CallNotMade,
+        Reasons.ResentByPolicy,
+        Reasons.NotAtProvider,
+    ];
 
     /// <summary>The longest waits by state and reason; a reason of <c>null</c> stands for all.</summary>
     public static IReadOnlyList<(OpenState State, string? Reason, TimeSpan Longest)> Of(RetrySchedule schedule)
@@ -40,11 +50,17 @@ public static class CountedWaits
 
     /// <summary>Makes due what would wait longer, broadcasts among it.</summary>
     /// <returns>How many deliveries.</returns>
-    public static async Task<int> PullInAsync(NpgsqlConnection connection, RetrySchedule schedule, DateTimeOffset now, CancellationToken cancellation)
+    public static async Task<int> PullInAsync(
+        NpgsqlConnection connection,
+        RetrySchedule schedule,
+        DateTimeOffset now,
+        CancellationToken cancellation
+    )
     {
         await BroadcastTable.PullInAsync(connection, now, cancellation);
         var all = 0;
-        for (var count = Page; count == Page; all += count) count = await OpenDeliveryTable.PullInAsync(connection, now, Of(schedule), Page, cancellation);
+        for (var count = Page; count == Page; all += count)
+            count = await OpenDeliveryTable.PullInAsync(connection, now, Of(schedule), Page, cancellation);
         return all;
     }
 

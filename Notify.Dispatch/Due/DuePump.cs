@@ -28,18 +28,37 @@ namespace Notify.Dispatch.Due;
 /// takes no more scheduled notifications than the memory budget permits: mails may carry files, and many be due at the same time.
 /// </remarks>
 public sealed class DuePump(
-    IDocumentStore store, NpgsqlDataSource database, Snapshots snapshots, SubjectKeys keys, MasterKeyRing ring, IServiceScopeFactory scopes, Projections.QueueBacklog.QueueActivity activity, SmsLimits sms,
-    TimeZones zones, DigestDue digests, StreamFaults faults, IOptions<RetrySchedule> schedule, TimeProvider clock,
-    ILogger<DuePump> log) : BackgroundService
+    IDocumentStore store,
+    NpgsqlDataSource database,
+    Snapshots snapshots,
+    SubjectKeys keys,
+    MasterKeyRing ring,
+    IServiceScopeFactory scopes,
+    Projections.QueueBacklog.QueueActivity activity,
+    SmsLimits sms,
+    TimeZones zones,
+    DigestDue digests,
+    StreamFaults faults,
+    IOptions<RetrySchedule> schedule,
+    TimeProvider clock,
+    ILogger<DuePump> log
+) : BackgroundService
 {
-    private const int Page = 500, Hands = 2;
+    private const int Page = 500,
+        Hands = 2;
+
     // A database that is slow with everything is not the rows' fault.
     private const int MaxTimeOuts = 3;
-    private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(250), Pace = TimeSpan.FromMilliseconds(100), Noticeable = TimeSpan.FromSeconds(2), Aside = TimeSpan.FromMinutes(5);
+    private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(250),
+        Pace = TimeSpan.FromMilliseconds(100),
+        Noticeable = TimeSpan.FromSeconds(2),
+        Aside = TimeSpan.FromMinutes(5);
+
     // A budget of its own: notifications that wait for a provider never delay planning. It is smaller, since it only delays heavy ones.
     private readonly SliceWeights weights = new(SliceWeights.Most / 3);
     private readonly DueDeliveries dueDeliveries = new(clock);
-    private readonly SemaphoreSlim more = new(0), setBack = new(0);
+    private readonly SemaphoreSlim more = new(0),
+        setBack = new(0);
 
     /// <inheritdoc />
     public override void Dispose()
@@ -51,17 +70,22 @@ public sealed class DuePump(
 
     /// <inheritdoc />
     protected override Task ExecuteAsync(CancellationToken stoppingToken) =>
-        Task.WhenAll([LookAsync(stoppingToken), PullInAsync(stoppingToken), .. Enumerable.Range(1, Hands - 1).Select(_ => HelpAsync(stoppingToken))]);
+        Task.WhenAll([
+            LookAsync(stoppingToken),
+            PullInAsync(stoppingToken),
+            .. Enumerable.Range(1, Hands - 1).Select(_ => HelpAsync(stoppingToken)),
+        ]);
 
     private async Task LookAsync(CancellationToken stopping)
     {
-        for (var latest = DateTimeOffset.MinValue; !stopping.IsCancellationRequested;)
+        for (var latest = DateTimeOffset.MinValue; !stopping.IsCancellationRequested; )
         {
             TimeSpan wait;
             try
             {
                 var (began, now) = (clock.GetTimestamp(), clock.GetUtcNow());
-                if (latest - now > Noticeable) setBack.Release();
+                if (latest - now > Noticeable)
+                    setBack.Release();
                 latest = now;
                 wait = await PumpAsync(stopping) switch
                 {
@@ -72,12 +96,14 @@ public sealed class DuePump(
             }
             catch (Exception e)
             {
-                if (stopping.IsCancellationRequested) return;
+                if (stopping.IsCancellationRequested)
+                    return;
                 log.LogWarning("What is due could not be looked at ({Reason}); it is tried again.", e.Message.Split('\n')[0]);
                 wait = TimeSpan.FromSeconds(1);
             }
 
-            if (wait > TimeSpan.Zero) await Task.Delay(wait, clock, stopping).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            if (wait > TimeSpan.Zero)
+                await Task.Delay(wait, clock, stopping).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
     }
 
@@ -88,13 +114,12 @@ public sealed class DuePump(
             try
             {
                 await more.WaitAsync(stopping);
-                while ((await PumpAsync(stopping)).IsMore)
-                {
-                }
+                while ((await PumpAsync(stopping)).IsMore) { }
             }
             catch (Exception e)
             {
-                if (stopping.IsCancellationRequested) return;
+                if (stopping.IsCancellationRequested)
+                    return;
                 log.LogWarning("What is due could not be taken up ({Reason}); it is tried again.", e.Message.Split('\n')[0]);
             }
         }
@@ -104,7 +129,12 @@ public sealed class DuePump(
     private async Task<TimeSpan> UntilNextAsync(DateTimeOffset now, CancellationToken cancellation)
     {
         await using var connection = await database.OpenConnectionAsync(cancellation);
-        return await OpenDeliveryTable.NextDueAsync(connection, now, cancellation) is { } next && next - clock.GetUtcNow() is var wait && wait < Interval ? wait : Interval;
+        return
+            await OpenDeliveryTable.NextDueAsync(connection, now, cancellation) is { } next
+            && next - clock.GetUtcNow() is var wait
+            && wait < Interval
+            ? wait
+            : Interval;
     }
 
     // Also when the host starts: the clock may have been set while none ran. Beside the rest: of millions it takes its time.
@@ -117,14 +147,18 @@ public sealed class DuePump(
                 await using (var connection = await database.OpenConnectionAsync(stopping))
                 {
                     if (await CountedWaits.PullInAsync(connection, schedule.Value, clock.GetUtcNow(), stopping) is > 0 and var count)
-                        log.LogWarning("{Count} deliveries would have waited too long, since the clock was set back; they are due now.", count);
+                        log.LogWarning(
+                            "{Count} deliveries would have waited too long, since the clock was set back; they are due now.",
+                            count
+                        );
                 }
 
                 await setBack.WaitAsync(stopping);
             }
             catch (Exception e)
             {
-                if (stopping.IsCancellationRequested) return;
+                if (stopping.IsCancellationRequested)
+                    return;
                 log.LogWarning("What waits too long could not be looked for ({Reason}); it is tried again.", e.Message.Split('\n')[0]);
                 await Task.Delay(TimeSpan.FromSeconds(5), clock, stopping).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
@@ -135,7 +169,8 @@ public sealed class DuePump(
     /// <returns>The number of processed rows, and whether more are due.</returns>
     public async Task<(int Taken, bool IsMore)> PumpAsync(CancellationToken cancellation)
     {
-        if (ring.Format.IsOutdated) return (0, false);
+        if (ring.Format.IsOutdated)
+            return (0, false);
         var tried = new List<OpenDelivery>();
         try
         {
@@ -156,8 +191,8 @@ public sealed class DuePump(
         var isLocked = DatabaseFaults.IsLocked(fault);
         if (rows is [var culprit])
         {
-            if (!isLocked && DatabaseFaults.IsTimeOut(fault) && ++timeOuts.Value == MaxTimeOuts) throw new TimeoutException(
-                "The database is slow with every row.", fault);
+            if (!isLocked && DatabaseFaults.IsTimeOut(fault) && ++timeOuts.Value == MaxTimeOuts)
+                throw new TimeoutException("The database is slow with every row.", fault);
             await SetAsideAsync(culprit, fault, cancellation);
             return 0;
         }
@@ -189,7 +224,10 @@ public sealed class DuePump(
         await OpenDeliveryTable.PostponeAsync(connection, [culprit.Id], now + wait, cancellation);
         log.LogError(
             "{Delivery} is due and cannot be taken up ({Fault}); it is tried again in {Seconds:0} s and keeps nothing else waiting.",
-            culprit.Id, DatabaseFaults.Describe(fault), wait.TotalSeconds);
+            culprit.Id,
+            DatabaseFaults.Describe(fault),
+            wait.TotalSeconds
+        );
     }
 
     // part: the rows of a page that failed, of which those are taken up that are still due.
@@ -201,10 +239,12 @@ public sealed class DuePump(
         await session.BeginTransactionAsync(cancellation);
         var connection = session.Connection!;
         await NotificationStreams.LimitLockWaitsAsync(connection, cancellation, isPart: part is not null);
-        var (due, areMoreDue) = part is null ? await dueDeliveries.LockAsync(connection, now, Page, cancellation)
+        var (due, areMoreDue) = part is null
+            ? await dueDeliveries.LockAsync(connection, now, Page, cancellation)
             : (await OpenDeliveryTable.DueAsync(connection, now, part, cancellation), false);
         tried.AddRange(due);
-        if (due.Count == 0) return (0, false);
+        if (due.Count == 0)
+            return (0, false);
 
         // Notifications that exceed the memory budget together with the others stay due; urgent ones come first.
         var scheduled = due.Where(r => r.State == OpenState.Scheduled).OrderBy(r => r.Queue.Priority).ToList();
@@ -214,7 +254,8 @@ public sealed class DuePump(
         try
         {
             var isMore = areMoreDue || left > 0;
-            if (isMore && more.CurrentCount == 0) more.Release();
+            if (isMore && more.CurrentCount == 0)
+                more.Release();
             var areWaiting = await TakeUpAsync(scope, session, due, scheduled, now, cancellation);
             return (due.Count - left, isMore || areWaiting);
         }
@@ -226,7 +267,13 @@ public sealed class DuePump(
 
     // Tells whether digests are due that another transaction closes.
     private async Task<bool> TakeUpAsync(
-        AsyncServiceScope scope, IDocumentSession session, List<OpenDelivery> due, List<OpenDelivery> scheduled, DateTimeOffset now, CancellationToken cancellation)
+        AsyncServiceScope scope,
+        IDocumentSession session,
+        List<OpenDelivery> due,
+        List<OpenDelivery> scheduled,
+        DateTimeOffset now,
+        CancellationToken cancellation
+    )
     {
         var connection = session.Connection!;
         var again = due.Select(DueDecider.Queue).OfType<OpenDelivery>().ToList();
@@ -241,20 +288,29 @@ public sealed class DuePump(
         session.QueueSqlCommand("select 1"); // a session without changes would not commit
         await session.SaveChangesAsync(cancellation);
         Telemetry.Commits.Add(1, new KeyValuePair<string, object?>("kind", "due"));
-        foreach (var queue in planned.GroupBy(r => r.Queue)) activity.Enqueued(queue.Key, queue.Count());
+        foreach (var queue in planned.GroupBy(r => r.Queue))
+            activity.Enqueued(queue.Key, queue.Count());
         return areWaiting;
     }
 
-    private async Task<(List<OpenDelivery> Queued, bool AreWaiting)> PlanAsync(IDocumentSession session, List<OpenDelivery> scheduled, DateTimeOffset now, CancellationToken cancellation)
+    private async Task<(List<OpenDelivery> Queued, bool AreWaiting)> PlanAsync(
+        IDocumentSession session,
+        List<OpenDelivery> scheduled,
+        DateTimeOffset now,
+        CancellationToken cancellation
+    )
     {
-        if (scheduled.Count == 0) return ([], false);
+        if (scheduled.Count == 0)
+            return ([], false);
         var connection = session.Connection!;
         var busy = await NotificationStreams.LockFreeAsync(session, scheduled.Select(s => s.Notification), cancellation);
-        var aside = scheduled.Where(s => busy.Contains(s.Notification))
+        var aside = scheduled
+            .Where(s => busy.Contains(s.Notification))
             .Select(s => s.SetAside(now + LoadedStreams.LockWaitOf(s.DueAt ?? s.EnqueuedAt, now), Reasons.StreamLocked));
         await OpenDeliveryTable.PutAsync(connection, [.. aside], cancellation);
         scheduled = [.. scheduled.Where(s => !busy.Contains(s.Notification))];
-        if (scheduled.Count == 0) return ([], false);
+        if (scheduled.Count == 0)
+            return ([], false);
         var loaded = await NotificationStreams.LoadAsync(session, [.. scheduled.Select(s => s.Notification)], cancellation);
         scheduled = await faults.SetAsideAsync(connection, scheduled, loaded, now, cancellation);
         var notifications = loaded.States;
@@ -262,18 +318,28 @@ public sealed class DuePump(
         var payloadKeys = await keys.ForAsync(connection, waiting.Select(n => n.Request.Payload.Key), cancellation);
         var currentKeys = await keys.CurrentAsync(connection, waiting.Select(n => n.Request.Subject), cancellation);
         scheduled = await faults.SetAsideAsync(
-            connection, scheduled,
-            r => notifications.TryGetValue(r.Notification, out var n) && n.IsToBePlanned ? payloadKeys.MasterKeyOf(n.Request.Payload.Key)
-                ?? currentKeys.MasterKeyOf(n.Request.Subject) : null,
-            now, cancellation);
+            connection,
+            scheduled,
+            r =>
+                notifications.TryGetValue(r.Notification, out var n) && n.IsToBePlanned
+                    ? payloadKeys.MasterKeyOf(n.Request.Payload.Key) ?? currentKeys.MasterKeyOf(n.Request.Subject)
+                    : null,
+            now,
+            cancellation
+        );
         var taken = scheduled.Select(s => s.Notification).ToHashSet(StringComparer.Ordinal);
         notifications = notifications.Where(n => taken.Contains(n.Key)).ToDictionary(StringComparer.Ordinal);
         waiting.RemoveAll(n => !taken.Contains(n.Key));
         var (recipients, categories) = await snapshots.OfAsync(connection, [.. waiting.Select(n => n.Request)], cancellation);
         var payloads = await PayloadTable.OpenAsync(connection, waiting, payloadKeys, cancellation);
         var rules = await ReachRulesReader.LoadAsync(
-            categories, connection, waiting.SelectMany(n => ReachRulesReader.OfPlanning(payloads[n.Key], recipients.Of(n.Request), ring)),
-            waiting.SelectMany(n => ReachRulesReader.Unregistered(payloads[n.Key], ring)), now, cancellation);
+            categories,
+            connection,
+            waiting.SelectMany(n => ReachRulesReader.OfPlanning(payloads[n.Key], recipients.Of(n.Request), ring)),
+            waiting.SelectMany(n => ReachRulesReader.Unregistered(payloads[n.Key], ring)),
+            now,
+            cancellation
+        );
 
         var step = await digests.TakeUpAsync(session, notifications, payloads, recipients, rules, currentKeys, now, cancellation);
 
@@ -284,7 +350,8 @@ public sealed class DuePump(
             var n = notifications.GetValueOrDefault(row.Notification);
             var mustWait = step.Waiting.Contains(row.Notification) || step.SetAside.ContainsKey(row.Notification);
             var next = DueDecider.Decide(n, mustWait, now);
-            if (n is null || next == PlanningStep.None) continue;
+            if (n is null || next == PlanningStep.None)
+                continue;
             if (next == PlanningStep.Wait)
             {
                 later.Add(row with { DueAt = step.SetAside.TryGetValue(n.Key, out var until) ? until : n.SendAt });
@@ -300,9 +367,19 @@ public sealed class DuePump(
             var recipient = recipients.Of(n.Request);
             var payload = payloads[n.Key];
             var plan = payload is null
-                ? new DeliveriesPlanned([], [new LeftOutDelivery(DeterministicId.OfDelivery(n.Key, "push"), Channel.Push, null, Reasons.Erased, "key")], recipient?.Version ?? 0, now)
+                ? new DeliveriesPlanned(
+                    [],
+                    [new LeftOutDelivery(DeterministicId.OfDelivery(n.Key, "push"), Channel.Push, null, Reasons.Erased, "key")],
+                    recipient?.Version ?? 0,
+                    now
+                )
                 : NotificationPlanning.Plan(n.Key, n.Request, payload, recipient, rules, currentKeys, ring, now, sms);
-            plans.Add(new NotificationPlan(n.Key, n.Request, payload, plan) { Quiet = NotificationPlanning.QuietOf(n.Request, recipient, rules, currentKeys, zones) });
+            plans.Add(
+                new NotificationPlan(n.Key, n.Request, payload, plan)
+                {
+                    Quiet = NotificationPlanning.QuietOf(n.Request, recipient, rules, currentKeys, zones),
+                }
+            );
         }
 
         var planned = new List<OpenDelivery>();

@@ -17,8 +17,12 @@ namespace Notify.Dispatch.Due;
 /// A delivery younger than its queue's interval is left to its message, so that a poll costs no second claim.
 /// </remarks>
 public sealed class ReadyDeliveryProcessor(
-    NpgsqlDataSource database, DeliveryDispatcher dispatcher, FairTurns turns, TimeProvider clock,
-    ILogger<ReadyDeliveryProcessor> log) : BackgroundService
+    NpgsqlDataSource database,
+    DeliveryDispatcher dispatcher,
+    FairTurns turns,
+    TimeProvider clock,
+    ILogger<ReadyDeliveryProcessor> log
+) : BackgroundService
 {
     /// <summary>How often critical queues are polled.</summary>
     public static readonly TimeSpan CriticalInterval = TimeSpan.FromMilliseconds(250);
@@ -47,8 +51,10 @@ public sealed class ReadyDeliveryProcessor(
             }
             catch (Exception e)
             {
-                if (stoppingToken.IsCancellationRequested) break;
-                if (!isAway) log.LogWarning("The delivery queue could not be polled ({Reason}).", e.Message.Split('\n')[0]);
+                if (stoppingToken.IsCancellationRequested)
+                    break;
+                if (!isAway)
+                    log.LogWarning("The delivery queue could not be polled ({Reason}).", e.Message.Split('\n')[0]);
                 isAway = true;
             }
         }
@@ -60,11 +66,16 @@ public sealed class ReadyDeliveryProcessor(
     public async Task PollAsync(CancellationToken cancellation)
     {
         var (tick, now) = (clock.GetTimestamp(), clock.GetUtcNow());
-        var polls = queues.Where(q => q.Value.IsDue(tick))
-            .Select(q => (q.Key, Workers: FreeWorkers(q.Key, q.Value))).Where(q => q.Workers > 0)
-            .Select(q => new QueuePoll(q.Key, now - IntervalOf(q.Key), q.Workers * DispatchDeliveries.MaxOf(q.Key.Lane))).ToList();
-        if (polls.Count == 0) return;
-        foreach (var poll in polls) queues[poll.Queue].NextAt = After(tick, IntervalOf(poll.Queue));
+        var polls = queues
+            .Where(q => q.Value.IsDue(tick))
+            .Select(q => (q.Key, Workers: FreeWorkers(q.Key, q.Value)))
+            .Where(q => q.Workers > 0)
+            .Select(q => new QueuePoll(q.Key, now - IntervalOf(q.Key), q.Workers * DispatchDeliveries.MaxOf(q.Key.Lane)))
+            .ToList();
+        if (polls.Count == 0)
+            return;
+        foreach (var poll in polls)
+            queues[poll.Queue].NextAt = After(tick, IntervalOf(poll.Queue));
 
         List<(DeliveryQueue Queue, int Count)> ready;
         await using (var connection = await database.OpenConnectionAsync(cancellation))
@@ -72,7 +83,8 @@ public sealed class ReadyDeliveryProcessor(
         foreach (var (queue, count) in ready)
         {
             var most = DispatchDeliveries.MaxOf(queue.Lane);
-            for (var left = count; left > 0; left -= most) Start(queue, Math.Min(left, most));
+            for (var left = count; left > 0; left -= most)
+                Start(queue, Math.Min(left, most));
         }
     }
 
@@ -97,7 +109,8 @@ public sealed class ReadyDeliveryProcessor(
         {
             // Ends with its host: the dispatcher starts no slice after the host has begun to stop.
             await dispatcher.DispatchAsync(DispatchDeliveries.Any(queue, count), CancellationToken.None);
-            if (turns.Claimed(queue) == before) wait = IntervalOf(queue);
+            if (turns.Claimed(queue) == before)
+                wait = IntervalOf(queue);
         }
 #pragma warning disable CA1031 // A queue whose deliveries cannot be claimed is that queue's trouble; it is polled again.
         catch (Exception e)

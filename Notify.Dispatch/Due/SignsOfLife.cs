@@ -25,7 +25,15 @@ public sealed class SignsOfLife(TimeSpan stale, TimeSpan beat, TimeProvider cloc
         var now = clock.GetTimestamp();
         var passed = clock.GetElapsedTime(lookedAt, now) is var since && since < beat ? since : beat;
         lookedAt = now;
-        known = signs.ToDictionary(s => s.Host, s => (s.At, known.TryGetValue(s.Host, out var k) && k.At == s.At ? k.Silent + passed : TimeSpan.Zero));
-        return [.. signs.Where(s => known[s.Host].Silent is var silent && (silent > stale || (s.Age > stale && silent > beat * 2))).Select(s => s.Host)];
+        known = signs.ToDictionary(
+            s => s.Host,
+            s => (s.At, known.TryGetValue(s.Host, out var k) && k.At == s.At ? k.Silent + passed : TimeSpan.Zero)
+        );
+        return
+        [
+            .. signs
+                .Where(s => known[s.Host].Silent is var silent && (silent > stale || (s.Age > stale && silent > beat * 2)))
+                .Select(s => s.Host),
+        ];
     }
 }

@@ -14,9 +14,17 @@ namespace Notify.Dispatch.Due;
 /// queued again; where it would reach the person twice, the outcome is unknown and will be asked for.
 /// </summary>
 public sealed class Takeover(
-    IDocumentStore store, HeartbeatDatabase database, DeliveryDispatcher dispatcher, HostIdentity host, HostLease lease,
-    IOptions<RetrySchedule> schedule, StreamFaults faults, IConfiguration configuration, TimeProvider clock,
-    ILogger<Takeover> log) : BackgroundService
+    IDocumentStore store,
+    HeartbeatDatabase database,
+    DeliveryDispatcher dispatcher,
+    HostIdentity host,
+    HostLease lease,
+    IOptions<RetrySchedule> schedule,
+    StreamFaults faults,
+    IConfiguration configuration,
+    TimeProvider clock,
+    ILogger<Takeover> log
+) : BackgroundService
 {
     private const int Page = 500;
     private readonly SignsOfLife signs = new(NotifyBus.Takeover(configuration), Beat(configuration), clock);
@@ -46,20 +54,23 @@ public sealed class Takeover(
                 // Beside the signs of life: a look takes as long as it takes, and this host lives meanwhile.
                 if (look is { IsCompleted: true })
                 {
-                    if (await look) looks.Looked();
+                    if (await look)
+                        looks.Looked();
                     look = null;
                 }
 
-                if (looks.IsDue(given.Except(gone).Select(s => s.Host), dispatcher.Claims.GivenUp)) look ??= LookAsync(gone, stoppingToken);
+                if (looks.IsDue(given.Except(gone).Select(s => s.Host), dispatcher.Claims.GivenUp))
+                    look ??= LookAsync(gone, stoppingToken);
             }
             catch (Exception e)
             {
-                if (stoppingToken.IsCancellationRequested) return;
+                if (stoppingToken.IsCancellationRequested)
+                    return;
                 log.LogWarning("The sign of life could not be given ({Reason}); it is tried again.", e.Message.Split('\n')[0]);
             }
-        }
-        while (await timer.NextAsync(stoppingToken));
-        if (look is not null) await look;
+        } while (await timer.NextAsync(stoppingToken));
+        if (look is not null)
+            await look;
     }
 
     // Whether it went through to its end.
@@ -68,15 +79,14 @@ public sealed class Takeover(
         try
         {
             var unreadable = new HashSet<Guid>();
-            while (await TakeOverAsync(gone, unreadable, cancellation) == Page)
-            {
-            }
+            while (await TakeOverAsync(gone, unreadable, cancellation) == Page) { }
 
             return true;
         }
         catch (Exception e)
         {
-            if (!cancellation.IsCancellationRequested) log.LogWarning("What hosts left behind could not be looked for ({Reason}); it is tried again.", e.Message.Split('\n')[0]);
+            if (!cancellation.IsCancellationRequested)
+                log.LogWarning("What hosts left behind could not be looked for ({Reason}); it is tried again.", e.Message.Split('\n')[0]);
             return false;
         }
     }
@@ -93,13 +103,23 @@ public sealed class Takeover(
         // the table that is not known then was given up, its commit's answer lost.
         var inTable = await OpenDeliveryTable.ClaimsOfAsync(connection, host.Id, cancellation);
         var rows = await OpenDeliveryTable.AbandonedAsync(
-            connection, [.. inTable.Except(dispatcher.Claims.Active)], [.. gone.Select(g => (g.Host, g.At))], [.. unreadable], Page,
-                cancellation);
-        if (rows.Count == 0) return 0;
+            connection,
+            [.. inTable.Except(dispatcher.Claims.Active)],
+            [.. gone.Select(g => (g.Host, g.At))],
+            [.. unreadable],
+            Page,
+            cancellation
+        );
+        if (rows.Count == 0)
+            return 0;
 
         await NotificationStreams.LockAsync(session, rows.Select(r => r.Notification), cancellation);
         var loaded = await NotificationStreams.LoadAsync(
-            session, [.. rows.Select(r => r.Notification).Distinct()], cancellation, withTexts: false);
+            session,
+            [.. rows.Select(r => r.Notification).Distinct()],
+            cancellation,
+            withTexts: false
+        );
         await faults.NoteAsync(connection, loaded, now, cancellation);
         var ended = new List<Guid>();
         var put = new List<OpenDelivery>();
@@ -113,9 +133,12 @@ public sealed class Takeover(
 
             var delivery = loaded.States.GetValueOrDefault(row.Notification)?.Deliveries.GetValueOrDefault(row.Id);
             var (@event, next) = TakeoverDecider.Decide(row, delivery, schedule.Value, now);
-            if (@event is not null) session.Events.Append(row.Notification, @event);
-            if (next is null) ended.Add(row.Id);
-            else put.Add(next);
+            if (@event is not null)
+                session.Events.Append(row.Notification, @event);
+            if (next is null)
+                ended.Add(row.Id);
+            else
+                put.Add(next);
         }
 
         await OpenDeliveryTable.RemoveAsync(connection, [.. ended], cancellation);
@@ -132,7 +155,8 @@ public sealed class Takeover(
         await base.StopAsync(cancellationToken);
         await dispatcher.DrainAsync(cancellationToken); // what is under way here is nobody else's
         await using var command = database.Source.CreateCommand(
-            "delete from notify.dispatchers where id = $1 or (id = any($2) and seen_at < now() - interval '1 day')");
+            "delete from notify.dispatchers where id = $1 or (id = any($2) and seen_at < now() - interval '1 day')"
+        );
         command.Parameters.Add(new NpgsqlParameter { Value = host.Id });
         command.Parameters.Add(new NpgsqlParameter { Value = gone.Select(g => g.Host).ToArray() });
         try
@@ -145,14 +169,16 @@ public sealed class Takeover(
         }
     }
 
-    private static TimeSpan Beat(IConfiguration configuration) => TimeSpan.FromMilliseconds(Math.Clamp(NotifyBus.Takeover(configuration).TotalMilliseconds / 5, 200, 3000));
+    private static TimeSpan Beat(IConfiguration configuration) =>
+        TimeSpan.FromMilliseconds(Math.Clamp(NotifyBus.Takeover(configuration).TotalMilliseconds / 5, 200, 3000));
 
     private async Task<List<SignOfLife>> SignsAsync(CancellationToken cancellation)
     {
         await using var command = database.Source.CreateCommand("select id, seen_at, now() - seen_at from notify.dispatchers");
         await using var reader = await command.ExecuteReaderAsync(cancellation);
         var all = new List<SignOfLife>();
-        while (await reader.ReadAsync(cancellation)) all.Add(new SignOfLife(reader.GetGuid(0), reader.GetFieldValue<DateTimeOffset>(1), reader.GetTimeSpan(2)));
+        while (await reader.ReadAsync(cancellation))
+            all.Add(new SignOfLife(reader.GetGuid(0), reader.GetFieldValue<DateTimeOffset>(1), reader.GetTimeSpan(2)));
         return all;
     }
 
@@ -160,7 +186,8 @@ public sealed class Takeover(
     {
         var sentAt = clock.GetTimestamp();
         await using var command = database.Source.CreateCommand(
-            "insert into notify.dispatchers (id, seen_at) values ($1, now()) on conflict (id) do update set seen_at = now()");
+            "insert into notify.dispatchers (id, seen_at) values ($1, now()) on conflict (id) do update set seen_at = now()"
+        );
         command.Parameters.Add(new NpgsqlParameter { Value = host.Id });
         await command.ExecuteNonQueryAsync(cancellation);
         lease.Renew(sentAt);

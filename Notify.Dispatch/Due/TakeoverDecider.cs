@@ -14,18 +14,36 @@ public static class TakeoverDecider
     /// Where a recorded attempt may have reached the provider, its outcome is unknown and will be asked for. Everything else goes back to
     /// its queue: it was not sent, or its repeat replaces itself.
     /// </returns>
-    public static Settled Decide(OpenDelivery row, Delivery? delivery, RetrySchedule schedule, DateTimeOffset now) => delivery?.Status switch
-    {
-        DeliveryStatus.Attempting => new(
-            new DispatchOutcomeUnknown(
-                row.Id, delivery.Attempts, delivery.Provider ?? "", Reasons.HostLost, now + schedule.UnknownDeadline, now),
-            row with
-            {
-                State = OpenState.Unknown, DueAt = now + schedule.AskAfter, Attempts = delivery.Attempts, Reason = Reasons.HostLost,
-            }),
-        DeliveryStatus.Unknown => new(null, row with { State = OpenState.Unknown, DueAt = now, Reason = Reasons.HostLost }),
-        DeliveryStatus.Queued or DeliveryStatus.Deferred =>
-            new(null, row with { State = OpenState.Deferred, DueAt = now, Reason = Reasons.HostLost }),
-        _ => new(null, null),
-    };
+    public static Settled Decide(OpenDelivery row, Delivery? delivery, RetrySchedule schedule, DateTimeOffset now) =>
+        delivery?.Status switch
+        {
+            DeliveryStatus.Attempting => new(
+                new DispatchOutcomeUnknown(
+                    row.Id,
+                    delivery.Attempts,
+                    delivery.Provider ?? "",
+                    Reasons.HostLost,
+                    now + schedule.UnknownDeadline,
+                    now
+                ),
+                row with
+                {
+                    State = OpenState.Unknown,
+                    DueAt = now + schedule.AskAfter,
+                    Attempts = delivery.Attempts,
+                    Reason = Reasons.HostLost,
+                }
+            ),
+            DeliveryStatus.Unknown => new(null, row with { State = OpenState.Unknown, DueAt = now, Reason = Reasons.HostLost }),
+            DeliveryStatus.Queued or DeliveryStatus.Deferred => new(
+                null,
+                row with
+                {
+                    State = OpenState.Deferred,
+                    DueAt = now,
+                    Reason = Reasons.HostLost,
+                }
+            ),
+            _ => new(null, null),
+        };
 }

@@ -10,12 +10,14 @@ public static class EmailFiles
 
     /// <summary>The files, with names, types and content IDs that cannot begin another header.</summary>
     public static IReadOnlyList<EmailAttachment> Of(NotificationContent content) =>
-    [
-        .. (content.Attachments ?? []).Select(f => f with
-        {
-            Filename = AttachmentRules.Clean(f.Filename) ?? Unnamed,
-            ContentType = AttachmentRules.IsType(f.ContentType) ? f.ContentType : AttachmentRules.AnyType,
-            ContentId = f.ContentId is { } id && content.Html is { Length: > 0 } && AttachmentRules.IsContentId(id) ? id : null, // only HTML can show it
-        }),
-    ];
+        [
+            .. (content.Attachments ?? []).Select(f =>
+                f with
+                {
+                    Filename = AttachmentRules.Clean(f.Filename) ?? Unnamed,
+                    ContentType = AttachmentRules.IsType(f.ContentType) ? f.ContentType : AttachmentRules.AnyType,
+                    ContentId = f.ContentId is { } id && content.Html is { Length: > 0 } && AttachmentRules.IsContentId(id) ? id : null, // only HTML can show it
+                }
+            ),
+        ];
 }

@@ -14,11 +14,16 @@ public static class EmailHeaders
     public static IEnumerable<(string Name, string Value)> Of(OutboundMessage message)
     {
         yield return ("Auto-Submitted", "auto-generated");
-        if (message.Unsubscribe is not { } link) yield break;
+        if (message.Unsubscribe is not { } link)
+            yield break;
         yield return ("List-Unsubscribe", $"<{Ascii(link)}>");
-        if (message.HasOneClick) yield return ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click");
+        if (message.HasOneClick)
+            yield return ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click");
     }
 
     // RFC 3986: the address of a header is ASCII, also where the public address was written in other letters.
-    private static string Ascii(Uri link) => new UriBuilder(link) { Host = link.IdnHost }.Uri.AbsoluteUri;
+    private static string Ascii(Uri link) =>
+        new UriBuilder(link) { Host = link.IdnHost }
+            .Uri
+            .AbsoluteUri;
 }

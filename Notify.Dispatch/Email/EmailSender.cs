@@ -16,8 +16,10 @@ public sealed record EmailSender(string Address, string? Name)
     public static bool TryParse(string? text, [NotNullWhen(true)] out EmailSender? sender)
     {
         sender = null;
-        if (string.IsNullOrWhiteSpace(text) || text.Any(char.IsControl) || !MailAddress.TryCreate(text, out var parsed)) return false;
-        if (!parsed.User.All(char.IsAscii) || EmailAddresses.ToAscii(parsed.Address) is not { } address) return false;
+        if (string.IsNullOrWhiteSpace(text) || text.Any(char.IsControl) || !MailAddress.TryCreate(text, out var parsed))
+            return false;
+        if (!parsed.User.All(char.IsAscii) || EmailAddresses.ToAscii(parsed.Address) is not { } address)
+            return false;
         sender = new EmailSender(address, parsed.DisplayName.Length == 0 ? null : parsed.DisplayName);
         return true;
     }

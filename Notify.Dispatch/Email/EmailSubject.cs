@@ -16,7 +16,9 @@ public static class EmailSubject
 
     // Without backtracking: HTML is what anyone may send, and time stays in proportion to it.
     private static readonly Regex Unseen = new(
-        @"<!--.*?-->|<head\b.*?</head\s*>|<style\b.*?</style\s*>|<script\b.*?</script\s*>", RegexOptions.IgnoreCase | RegexOptions.Singleline | RegexOptions.NonBacktracking);
+        @"<!--.*?-->|<head\b.*?</head\s*>|<style\b.*?</style\s*>|<script\b.*?</script\s*>",
+        RegexOptions.IgnoreCase | RegexOptions.Singleline | RegexOptions.NonBacktracking
+    );
 
     private static readonly Regex Tag = new("<[^>]*>", RegexOptions.NonBacktracking);
 
@@ -31,9 +33,10 @@ public static class EmailSubject
     /// <param name="longest">The most characters; a title that has more is shortened.</param>
     public static string? Of(NotificationContent content, int longest = int.MaxValue)
     {
-        if (OneLine(content.Title) is { } title) return Shorten(title, longest);
+        if (OneLine(content.Title) is { } title)
+            return Shorten(title, longest);
         return (content.Body ?? "").Split('\n', '\r').Select(OneLine).FirstOrDefault(line => line is not null) is { } first
-            ? Shorten(first, MaxDerived)
+                ? Shorten(first, MaxDerived)
             : content.Html is { } html && OneLine(WebUtility.HtmlDecode(Tag.Replace(Unseen.Replace(html, " "), " "))) is { } words
                 ? Shorten(words, MaxDerived)
             : null;
@@ -49,20 +52,26 @@ public static class EmailSubject
     /// </remarks>
     public static string? InApi(NotificationContent content)
     {
-        if (Of(content, MaxInApi) is not { } subject) return null;
-        if (!subject.Contains("=?", StringComparison.Ordinal)) return subject;
+        if (Of(content, MaxInApi) is not { } subject)
+            return null;
+        if (!subject.Contains("=?", StringComparison.Ordinal))
+            return subject;
         for (var longest = Math.Min(subject.Length, MaxInApi); ; longest = longest * 4 / 5)
-            if (EncodedWords.InOneLine(Shorten(subject, longest)) is { Length: <= MaxInApi } encoded) return encoded;
+            if (EncodedWords.InOneLine(Shorten(subject, longest)) is { Length: <= MaxInApi } encoded)
+                return encoded;
     }
 
     private static string? OneLine(string? text)
     {
-        if (string.IsNullOrWhiteSpace(text)) return null;
+        if (string.IsNullOrWhiteSpace(text))
+            return null;
         var line = new StringBuilder(text.Length);
         foreach (var c in text)
         {
-            if (!char.IsControl(c) && !char.IsWhiteSpace(c)) line.Append(c);
-            else if (line.Length > 0 && line[^1] != ' ') line.Append(' ');
+            if (!char.IsControl(c) && !char.IsWhiteSpace(c))
+                line.Append(c);
+            else if (line.Length > 0 && line[^1] != ' ')
+                line.Append(' ');
         }
 
         return line.ToString().TrimEnd() is { Length: > 0 } trimmed ? trimmed : null;
@@ -71,9 +80,11 @@ public static class EmailSubject
     // At a blank where there is one near the end, and never between the halves of a character.
     private static string Shorten(string line, int longest)
     {
-        if (line.Length <= longest) return line;
+        if (line.Length <= longest)
+            return line;
         var end = line.LastIndexOf(' ', longest - 1, longest / 2);
-        if (end < 0) end = char.IsHighSurrogate(line[longest - 2]) ? longest - 2 : longest - 1;
+        if (end < 0)
+            end = char.IsHighSurrogate(line[longest - 2]) ? longest - 2 : longest - 1;
         return line[..end] + "…";
     }
 }

@@ -5,8 +5,10 @@ namespace Notify.Dispatch.Email;
 /// <summary>Header text as encoded words (RFC 2047).</summary>
 public static class EncodedWords
 {
-    private const string Start = "=?utf-8?B?", End = "?=";
-    private const int MaxWord = 75, MaxLine = 76;
+    private const string Start = "=?utf-8?B?",
+        End = "?=";
+    private const int MaxWord = 75,
+        MaxLine = 76;
 
     // A word without a blank in it cannot be folded (RFC 5322, section 2.1.1: a line should have at most 78 characters).
     private const int MaxUnfolded = 60;
@@ -16,8 +18,9 @@ public static class EncodedWords
     /// word in it that its author wrote as text.
     /// </summary>
     public static bool AreNeeded(string text) =>
-        text.Any(c => c is < ' ' or > '~') || text.Contains("=?", StringComparison.Ordinal)
-            || text.Split(' ').Any(w => w.Length > MaxUnfolded);
+        text.Any(c => c is < ' ' or > '~')
+        || text.Contains("=?", StringComparison.Ordinal)
+        || text.Split(' ').Any(w => w.Length > MaxUnfolded);
 
     /// <summary>A text as encoded words in one line, for a provider that folds it.</summary>
     public static string InOneLine(string text) => Encode(text, 0).Replace("\r\n ", " ", StringComparison.Ordinal);
@@ -35,7 +38,8 @@ public static class EncodedWords
         foreach (var rune in text.EnumerateRunes())
         {
             var length = rune.EncodeToUtf8(utf8);
-            if (word.Count + length > room) Finish();
+            if (word.Count + length > room)
+                Finish();
             word.AddRange(utf8[..length]);
         }
 
@@ -44,7 +48,8 @@ public static class EncodedWords
 
         void Finish()
         {
-            if (result.Length > 0) result.Append("\r\n ");
+            if (result.Length > 0)
+                result.Append("\r\n ");
             result.Append(Start).Append(Convert.ToBase64String([.. word])).Append(End);
             word.Clear();
             room = Room(MaxWord);

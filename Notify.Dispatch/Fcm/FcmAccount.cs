@@ -21,12 +21,15 @@ public sealed record FcmAccount(string ProjectId, string Email, string? KeyId, R
         try
         {
             using var document = JsonDocument.Parse(json);
-            if (document.RootElement.ValueKind == JsonValueKind.Object) return Read(document.RootElement, source, section, faults);
+            if (document.RootElement.ValueKind == JsonValueKind.Object)
+                return Read(document.RootElement, source, section, faults);
             faults.Add($"{section}: {source} is not a JSON object; give a service account's key as the Firebase console hands it out");
         }
         catch (JsonException e)
         {
-            faults.Add($"{section}: {source} is not JSON (line {e.LineNumber + 1}); give a service account's key as the Firebase console hands it out");
+            faults.Add(
+                $"{section}: {source} is not JSON (line {e.LineNumber + 1}); give a service account's key as the Firebase console hands it out"
+            );
         }
 
         return null;
@@ -40,25 +43,37 @@ public sealed record FcmAccount(string ProjectId, string Email, string? KeyId, R
         var type = Text(json, "type");
         if (type != "service_account")
         {
-            faults.Add($"{section}: {source} has the type \"{type}\", not \"service_account\"; give a service account's key as the Firebase console hands it out");
+            faults.Add(
+                $"{section}: {source} has the type \"{type}\", not \"service_account\"; give a service account's key as the Firebase console hands it out"
+            );
             return null;
         }
 
         var before = faults.Count;
-        foreach (var name in Needed.Where(name => Text(json, name) is not { Length: > 0 })) faults.Add($"{section}: {source} has no {name}");
-        if (Text(json, "token_uri") is not { Length: > 0 } address || !Uri.TryCreate(address, UriKind.Absolute, out var tokenUri) || (tokenUri.Scheme != Uri.UriSchemeHttps && tokenUri.Scheme != Uri.UriSchemeHttp))
+        foreach (var name in Needed.Where(name => Text(json, name) is not { Length: > 0 }))
+            faults.Add($"{section}: {source} has no {name}");
+        if (
+            Text(json, "token_uri") is not { Length: > 0 } address
+            || !Uri.TryCreate(address, UriKind.Absolute, out var tokenUri)
+            || (tokenUri.Scheme != Uri.UriSchemeHttps && tokenUri.Scheme != Uri.UriSchemeHttp)
+        )
         {
             tokenUri = null;
-            if (Text(json, "token_uri") is { Length: > 0 } wrong) faults.Add($"{section}: {source} has the token_uri \"{wrong}\"; it must be an address such as https://oauth2.googleapis.com/token");
+            if (Text(json, "token_uri") is { Length: > 0 } wrong)
+                faults.Add(
+                    $"{section}: {source} has the token_uri \"{wrong}\"; it must be an address such as https://oauth2.googleapis.com/token"
+                );
         }
 
-        if (Text(json, "private_key") is not { Length: > 0 } pem) return null;
+        if (Text(json, "private_key") is not { Length: > 0 } pem)
+            return null;
         var key = RSA.Create();
         try
         {
             key.ImportFromPem(pem);
             key.ExportParameters(includePrivateParameters: true).D.AsSpan().Clear(); // throws for a public key
-            if (faults.Count == before) return new FcmAccount(Text(json, "project_id")!, Text(json, "client_email")!, Text(json, "private_key_id"), key, tokenUri!);
+            if (faults.Count == before)
+                return new FcmAccount(Text(json, "project_id")!, Text(json, "client_email")!, Text(json, "private_key_id"), key, tokenUri!);
         }
         catch (Exception e) when (e is ArgumentException or CryptographicException)
         {

@@ -31,24 +31,38 @@ public sealed record FcmOptions
     {
         var before = faults.Count;
         ProviderCall.Check(section, BaseUrl, Concurrency, Timeout, faults, ConnectTimeout, TotalTimeout);
-        if (ReadJson(section, faults) is not { } json) return null;
-        var account = FcmAccount.Read(json, ServiceAccountJson is null ? ServiceAccountPath! : $"{section}:ServiceAccountJson", section, faults);
+        if (ReadJson(section, faults) is not { } json)
+            return null;
+        var account = FcmAccount.Read(
+            json,
+            ServiceAccountJson is null ? ServiceAccountPath! : $"{section}:ServiceAccountJson",
+            section,
+            faults
+        );
         // The assertion that the account's key signs, and the access token, cross the network as BaseUrl's calls do.
-        if (account?.TokenUri is { IsLoopback: false } token && token.Scheme == Uri.UriSchemeHttp
-            && !(BaseUrl.IsAbsoluteUri && BaseUrl.Scheme == token.Scheme && BaseUrl.Authority == token.Authority))
-            faults.Add($"{section}: the account's token_uri is http://{token.Authority}, where tokens would go unencrypted; "
-                + "it must be https");
-        if (faults.Count == before) return account;
+        if (
+            account?.TokenUri is { IsLoopback: false } token
+            && token.Scheme == Uri.UriSchemeHttp
+            && !(BaseUrl.IsAbsoluteUri && BaseUrl.Scheme == token.Scheme && BaseUrl.Authority == token.Authority)
+        )
+            faults.Add(
+                $"{section}: the account's token_uri is http://{token.Authority}, where tokens would go unencrypted; " + "it must be https"
+            );
+        if (faults.Count == before)
+            return account;
         account?.Dispose();
         return null;
     }
 
     private string? ReadJson(string section, ICollection<string> faults)
     {
-        if (ServiceAccountJson is not null) return ServiceAccountJson;
+        if (ServiceAccountJson is not null)
+            return ServiceAccountJson;
         if (ServiceAccountPath is null)
         {
-            faults.Add($"{section}:ServiceAccountPath is missing; it names the JSON file with a service account's key from the Firebase console (Project settings, Service accounts)");
+            faults.Add(
+                $"{section}:ServiceAccountPath is missing; it names the JSON file with a service account's key from the Firebase console (Project settings, Service accounts)"
+            );
             return null;
         }
 

@@ -8,7 +8,8 @@ using Notify.Domain.Notifications;
 namespace Notify.Dispatch.Fcm;
 
 /// <summary>The message as FCM wants it: a notification that Android shows by itself, and the data that the app gets with it.</summary>
-/// <remarks>Firebase: REST resource projects.messages. Repeats of a delivery replace each other on the device by the notification's <c>tag</c>;
+/// <remarks>Firebase: REST resource projects.messages. Repeats of a delivery replace each other on the device by the notification's
+/// <c>tag</c>;
 /// there is no <c>collapse_key</c>, since FCM keeps only four different ones for a device that is away.</remarks>
 public static class FcmPayload
 {
@@ -38,7 +39,9 @@ public static class FcmPayload
         }
 
         // Without its type the null would become an empty message.
-        return buffer.WrittenCount - Encoding.UTF8.GetByteCount(message.Address) > MaxBytes ? (ReadOnlyMemory<byte>?)null : buffer.WrittenMemory;
+        return buffer.WrittenCount - Encoding.UTF8.GetByteCount(message.Address) > MaxBytes
+            ? (ReadOnlyMemory<byte>?)null
+            : buffer.WrittenMemory;
     }
 
     private static void WriteContent(Utf8JsonWriter json, OutboundMessage message)
@@ -47,16 +50,21 @@ public static class FcmPayload
         if (content.IsShown)
         {
             json.WriteStartObject("notification"u8);
-            if (content.Title is { Length: > 0 } title) json.WriteString("title"u8, title);
-            if (content.Body is { Length: > 0 } body) json.WriteString("body"u8, body);
-            if (content.Push?.Image is { } image) json.WriteString("image"u8, image);
+            if (content.Title is { Length: > 0 } title)
+                json.WriteString("title"u8, title);
+            if (content.Body is { Length: > 0 } body)
+                json.WriteString("body"u8, body);
+            if (content.Push?.Image is { } image)
+                json.WriteString("image"u8, image);
             json.WriteEndObject();
         }
 
         json.WriteStartObject("data"u8);
         json.WriteString("deliveryId"u8, message.DeliveryId);
-        if (content.Url is { } url) json.WriteString("url"u8, url);
-        if (content.Data is { ValueKind: JsonValueKind.Object } data) WriteData(json, data);
+        if (content.Url is { } url)
+            json.WriteString("url"u8, url);
+        if (content.Data is { ValueKind: JsonValueKind.Object } data)
+            WriteData(json, data);
         json.WriteEndObject();
     }
 
@@ -72,15 +80,20 @@ public static class FcmPayload
                 while (data.TryGetProperty(name, out _));
             }
 
-            json.WriteString(name, property.Value.ValueKind == JsonValueKind.String ? property.Value.GetString()
-                : ProviderJson.TextOf(property.Value));
+            json.WriteString(
+                name,
+                property.Value.ValueKind == JsonValueKind.String ? property.Value.GetString() : ProviderJson.TextOf(property.Value)
+            );
         }
     }
 
     // FCM refuses a message with one of its reserved names; the other two are Notify's own.
     private static bool IsTaken(string name) =>
-        name is "deliveryId" or "url" || name.Equals("from", StringComparison.OrdinalIgnoreCase) || name.Equals("message_type", StringComparison.OrdinalIgnoreCase)
-        || name.StartsWith("google", StringComparison.OrdinalIgnoreCase) || name.StartsWith("gcm", StringComparison.OrdinalIgnoreCase);
+        name is "deliveryId" or "url"
+        || name.Equals("from", StringComparison.OrdinalIgnoreCase)
+        || name.Equals("message_type", StringComparison.OrdinalIgnoreCase)
+        || name.StartsWith("google", StringComparison.OrdinalIgnoreCase)
+        || name.StartsWith("gcm", StringComparison.OrdinalIgnoreCase);
 
     private static void WriteAndroid(Utf8JsonWriter json, OutboundMessage message, DateTimeOffset now)
     {
@@ -92,7 +105,8 @@ public static class FcmPayload
             json.WriteString("ttl"u8, string.Create(CultureInfo.InvariantCulture, $"{seconds}s"));
         }
 
-        if (message.Content.IsShown) WriteLook(json, message);
+        if (message.Content.IsShown)
+            WriteLook(json, message);
         json.WriteEndObject();
     }
 
@@ -101,12 +115,18 @@ public static class FcmPayload
         var (push, android) = (message.Content.Push, message.Content.Push?.Android);
         json.WriteStartObject("notification"u8);
         json.WriteString("tag"u8, push?.CollapseKey ?? message.DeliveryId.ToString("N"));
-        if (push?.Sound is { } sound && sound != PushOptions.NoSound) json.WriteString("sound"u8, sound);
-        if (push?.Badge is { } badge) json.WriteNumber("notification_count"u8, badge);
-        if (android?.ChannelId is { } channel) json.WriteString("channel_id"u8, channel);
-        if (android?.Icon is { } icon) json.WriteString("icon"u8, icon);
-        if (android?.Color is { } color) json.WriteString("color"u8, color);
-        if (android?.ClickAction is { } action) json.WriteString("click_action"u8, action);
+        if (push?.Sound is { } sound && sound != PushOptions.NoSound)
+            json.WriteString("sound"u8, sound);
+        if (push?.Badge is { } badge)
+            json.WriteNumber("notification_count"u8, badge);
+        if (android?.ChannelId is { } channel)
+            json.WriteString("channel_id"u8, channel);
+        if (android?.Icon is { } icon)
+            json.WriteString("icon"u8, icon);
+        if (android?.Color is { } color)
+            json.WriteString("color"u8, color);
+        if (android?.ClickAction is { } action)
+            json.WriteString("click_action"u8, action);
         json.WriteEndObject();
     }
 }

@@ -68,19 +68,25 @@ public sealed class FcmProvider : IDeliveryProvider, IDisposable
     /// <inheritdoc />
     public async Task<AttemptOutcome> SendAsync(OutboundMessage message, CancellationToken cancellation)
     {
-        if (FcmPayload.Write(message, clock.GetUtcNow()) is not { } payload) return new AttemptOutcome.Rejected(Reasons.TooLarge, "INVALID_ARGUMENT");
+        if (FcmPayload.Write(message, clock.GetUtcNow()) is not { } payload)
+            return new AttemptOutcome.Rejected(Reasons.TooLarge, "INVALID_ARGUMENT");
 
         var (outcome, wrong) = await CallAsync(payload, cancellation);
-        if (wrong is null) return outcome;
+        if (wrong is null)
+            return outcome;
         token.Discard(wrong);
         return (await CallAsync(payload, cancellation)).Outcome;
     }
 
     // Besides the outcome: the token that FCM did not know, if that was it.
-    private async Task<(AttemptOutcome Outcome, AuthenticationHeaderValue? Wrong)> CallAsync(ReadOnlyMemory<byte> payload, CancellationToken cancellation)
+    private async Task<(AttemptOutcome Outcome, AuthenticationHeaderValue? Wrong)> CallAsync(
+        ReadOnlyMemory<byte> payload,
+        CancellationToken cancellation
+    )
     {
         var (authorization, trouble) = await token.HeaderAsync(cancellation);
-        if (authorization is null) return (trouble!, null);
+        if (authorization is null)
+            return (trouble!, null);
 
         using var request = new HttpRequestMessage(HttpMethod.Post, path)
         {
@@ -92,13 +98,25 @@ public sealed class FcmProvider : IDeliveryProvider, IDisposable
 
         var calledAt = clock.GetUtcNow();
         var (response, outcome) = await ProviderCall.SendAsync(client, request, cancellation);
-        if (response is null) return (outcome!, null);
+        if (response is null)
+            return (outcome!, null);
         using (response)
         {
             var body = await response.Content.ReadAsByteArrayAsync(cancellation);
-            var (name, error) = response.IsSuccessStatusCode ? (FcmStatus.ReadName(body), default(FcmError)) : (null, FcmStatus.ReadError(body));
-            outcome = FcmStatus.Outcome(response.StatusCode, error, name, calledAt, ProviderCall.RetryAfter(response.Headers, clock.GetUtcNow()));
-            return (outcome, response.StatusCode == HttpStatusCode.Unauthorized && error.ErrorCode != "THIRD_PARTY_AUTH_ERROR" ? authorization : null);
+            var (name, error) = response.IsSuccessStatusCode
+                ? (FcmStatus.ReadName(body), default(FcmError))
+                : (null, FcmStatus.ReadError(body));
+            outcome = FcmStatus.Outcome(
+                response.StatusCode,
+                error,
+                name,
+                calledAt,
+                ProviderCall.RetryAfter(response.Headers, clock.GetUtcNow())
+            );
+            return (
+                outcome,
+                response.StatusCode == HttpStatusCode.Unauthorized && error.ErrorCode != "THIRD_PARTY_AUTH_ERROR" ? authorization : null
+            );
         }
     }
 }

@@ -29,11 +29,11 @@ public static class FcmStatus
         {
             // Firebase, projects.messages.send: 200 with an instance of Message, whose name FCM sets. A yes without it is no yes.
             (200, _) when name is { Length: > 0 } => new AttemptOutcome.Accepted(name),
-            ( >= 400 and < 500, "UNREGISTERED") => new AttemptOutcome.Rejected(Reasons.Unregistered, code, AddressVerdict.Dead, calledAt),
+            (>= 400 and < 500, "UNREGISTERED") => new AttemptOutcome.Rejected(Reasons.Unregistered, code, AddressVerdict.Dead, calledAt),
             // The token belongs to another project: one of the two is configured wrongly, so the token is kept.
-            ( >= 400 and < 500, "SENDER_ID_MISMATCH") => new AttemptOutcome.Rejected(Reasons.BadAddress, code),
+            (>= 400 and < 500, "SENDER_ID_MISMATCH") => new AttemptOutcome.Rejected(Reasons.BadAddress, code),
             // Apple's or a browser's credentials in the project, which only such a token needs: others of the project go on.
-            ( >= 400 and < 500, "THIRD_PARTY_AUTH_ERROR") => new AttemptOutcome.Halted(code, IsAttempt: true),
+            (>= 400 and < 500, "THIRD_PARTY_AUTH_ERROR") => new AttemptOutcome.Halted(code, IsAttempt: true),
             (400, _) when error.BlamesToken => new AttemptOutcome.Rejected(Reasons.BadAddress, code, AddressVerdict.Dead, calledAt),
             // Google's word without FCM's: there is no such project, or no such token. It does not say which, so the waiting ends.
             (404, _) when error.Status == "NOT_FOUND" => new AttemptOutcome.Halted(code, IsAttempt: true),
@@ -46,28 +46,35 @@ public static class FcmStatus
     public static string? ReadName(byte[] body) => Parse(body, root => Text(root, "name"));
 
     /// <summary>Reads an error's body; a malformed one, such as a proxy's HTML, says nothing.</summary>
-    public static FcmError ReadError(byte[] body) => Parse(body, root =>
-    {
-        if (!root.TryGetProperty("error", out var error) || error.ValueKind != JsonValueKind.Object) return default;
-        string? code = null;
-        var (blamesToken, blamesOther) = (false, false);
-        if (error.TryGetProperty("details", out var details) && details.ValueKind == JsonValueKind.Array)
-        {
-            foreach (var detail in details.EnumerateArray().Where(d => d.ValueKind == JsonValueKind.Object))
+    public static FcmError ReadError(byte[] body) =>
+        Parse(
+            body,
+            root =>
             {
-                var type = Text(detail, "@type") ?? "";
-                if (type.EndsWith(".FcmError", StringComparison.Ordinal)) code ??= Text(detail, "errorCode");
-                if (!detail.TryGetProperty("fieldViolations", out var violations) || violations.ValueKind != JsonValueKind.Array) continue;
-                foreach (var violation in violations.EnumerateArray())
+                if (!root.TryGetProperty("error", out var error) || error.ValueKind != JsonValueKind.Object)
+                    return default;
+                string? code = null;
+                var (blamesToken, blamesOther) = (false, false);
+                if (error.TryGetProperty("details", out var details) && details.ValueKind == JsonValueKind.Array)
                 {
-                    var blamed = violation.ValueKind == JsonValueKind.Object && Text(violation, "field") == "message.token";
-                    (blamesToken, blamesOther) = (blamesToken || blamed, blamesOther || !blamed);
+                    foreach (var detail in details.EnumerateArray().Where(d => d.ValueKind == JsonValueKind.Object))
+                    {
+                        var type = Text(detail, "@type") ?? "";
+                        if (type.EndsWith(".FcmError", StringComparison.Ordinal))
+                            code ??= Text(detail, "errorCode");
+                        if (!detail.TryGetProperty("fieldViolations", out var violations) || violations.ValueKind != JsonValueKind.Array)
+                            continue;
+                        foreach (var violation in violations.EnumerateArray())
+                        {
+                            var blamed = violation.ValueKind == JsonValueKind.Object && Text(violation, "field") == "message.token";
+                            (blamesToken, blamesOther) = (blamesToken || blamed, blamesOther || !blamed);
+                        }
+                    }
                 }
-            }
-        }
 
-        return new FcmError(Text(error, "status"), code, blamesToken && !blamesOther);
-    });
+                return new FcmError(Text(error, "status"), code, blamesToken && !blamesOther);
+            }
+        );
 
     private static T? Parse<T>(byte[] body, Func<JsonElement, T> read)
     {

@@ -33,15 +33,19 @@ public sealed class FcmToken : IDisposable
     public FcmToken(FcmAccount account, TimeSpan timeout, TimeProvider clock, X509Certificate2? trustedCa = null)
     {
         (this.timeout, handler) = (timeout, ProviderCall.CreateHandler(trustedCa));
-        credential = new ServiceAccountCredential(new ServiceAccountCredential.Initializer(account.Email, account.TokenUri.AbsoluteUri)
-        {
-            Scopes = [Scope],
-            Key = account.Key,
-            KeyId = account.KeyId,
-            Clock = new Clock(clock),
-            HttpClientFactory = new HttpClientFromMessageHandlerFactory(_ => new(handler, performsAutomaticDecompression: false, handlesRedirect: false)),
-            DefaultExponentialBackOffPolicy = ExponentialBackOffPolicy.None, // deliveries have a back-off of their own
-        });
+        credential = new ServiceAccountCredential(
+            new ServiceAccountCredential.Initializer(account.Email, account.TokenUri.AbsoluteUri)
+            {
+                Scopes = [Scope],
+                Key = account.Key,
+                KeyId = account.KeyId,
+                Clock = new Clock(clock),
+                HttpClientFactory = new HttpClientFromMessageHandlerFactory(_ =>
+                    new(handler, performsAutomaticDecompression: false, handlesRedirect: false)
+                ),
+                DefaultExponentialBackOffPolicy = ExponentialBackOffPolicy.None, // deliveries have a back-off of their own
+            }
+        );
         credential.HttpClient.Timeout = timeout;
         credential.HttpClient.MaxResponseContentBufferSize = ProviderCall.MaxAnswer;
     }
@@ -53,7 +57,9 @@ public sealed class FcmToken : IDisposable
         {
             var asked = credential.GetAccessTokenForRequestAsync(cancellationToken: cancellation);
             var token = asked.IsCompletedSuccessfully ? await asked : await asked.WaitAsync(timeout, cancellation);
-            return string.IsNullOrEmpty(token) ? (null, new AttemptOutcome.Retry(Reasons.Retry, "no access_token")) : (HeaderOf(token), null);
+            return string.IsNullOrEmpty(token)
+                ? (null, new AttemptOutcome.Retry(Reasons.Retry, "no access_token"))
+                : (HeaderOf(token), null);
         }
         catch (TokenResponseException e)
         {
@@ -80,7 +86,8 @@ public sealed class FcmToken : IDisposable
     {
         lock (gate)
         {
-            if (credential.Token?.AccessToken == wrong.Parameter) credential.Token = null;
+            if (credential.Token?.AccessToken == wrong.Parameter)
+                credential.Token = null;
         }
     }
 
@@ -96,8 +103,13 @@ public sealed class FcmToken : IDisposable
     public static AttemptOutcome Outcome(HttpStatusCode? status, string? error)
     {
         var number = (int)(status ?? 0);
-        var code = error is { Length: > 0 and <= 40 } && error.All(c => char.IsAsciiLetterOrDigit(c) || c == '_') ? error : number.ToString(CultureInfo.InvariantCulture);
-        return number is >= 400 and < 500 and not (408 or 429) ? new AttemptOutcome.Halted(code) : new AttemptOutcome.Retry(Reasons.Retry, code);
+        var code =
+            error is { Length: > 0 and <= 40 } && error.All(c => char.IsAsciiLetterOrDigit(c) || c == '_')
+                ? error
+                : number.ToString(CultureInfo.InvariantCulture);
+        return number is >= 400 and < 500 and not (408 or 429)
+            ? new AttemptOutcome.Halted(code)
+            : new AttemptOutcome.Retry(Reasons.Retry, code);
     }
 
     private AuthenticationHeaderValue HeaderOf(string token)

@@ -14,8 +14,9 @@ public sealed class FailedReceipts(AddressLimit limit) : IDisposable
     /// <summary>The limit where none is set.</summary>
     public static readonly AddressLimit Default = new() { PerSecond = 20, Burst = 500 };
 
-    private readonly PartitionedRateLimiter<HttpContext> failures =
-        PartitionedRateLimiter.Create<HttpContext, IPAddress>(limit.PartitionOf);
+    private readonly PartitionedRateLimiter<HttpContext> failures = PartitionedRateLimiter.Create<HttpContext, IPAddress>(
+        limit.PartitionOf
+    );
 
     /// <summary>Whether an address has had as many refusals as it may.</summary>
     public bool IsOver(HttpContext http)

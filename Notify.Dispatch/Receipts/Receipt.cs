@@ -16,30 +16,53 @@ namespace Notify.Dispatch.Receipts;
 /// <param name="Address">Whom it is about, or who wrote; only ever in memory.</param>
 /// <param name="Raw">The receipt as it came.</param>
 public sealed record Receipt(
-    string EventId, ReportKind What, byte[] Raw, DateTimeOffset? At = null, string? MessageId = null, Guid? DeliveryId = null, string? Reason = null,
-    string? Code = null, string? Suppress = null, string? Lift = null, string? Address = null)
+    string EventId,
+    ReportKind What,
+    byte[] Raw,
+    DateTimeOffset? At = null,
+    string? MessageId = null,
+    Guid? DeliveryId = null,
+    string? Reason = null,
+    string? Code = null,
+    string? Suppress = null,
+    string? Lift = null,
+    string? Address = null
+)
 {
     private const int Longest = 200;
 
     /// <summary>Hides what is personal.</summary>
     public override string ToString() => $"receipt {EventId}: {What}";
 
-    /// <summary>An ID that can be stored: one that is too long, or has other than printable ASCII characters, is replaced by its hash.</summary>
+    /// <summary>An ID that can be stored: one that is too long, or has other than printable ASCII characters, is replaced by its
+    /// hash.</summary>
     public static string Id(string id) =>
-        id.Length is > 0 and <= Longest && id.All(c => c is > ' ' and <= '~') ? id : $"sha256:{Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(id)))}";
+        id.Length is > 0 and <= Longest && id.All(c => c is > ' ' and <= '~')
+            ? id
+            : $"sha256:{Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(id)))}";
 
-    /// <summary>A code that can be stored: at most 60 letters, digits and <c>. _ -</c>; anything else might be a text, and says nothing.</summary>
+    /// <summary>A code that can be stored: at most 60 letters, digits and <c>. _ -</c>; anything else might be a text, and says
+    /// nothing.</summary>
     public static string? CodeOf(string? code) =>
         code is { Length: > 0 and <= 60 } && code.All(c => char.IsAsciiLetterOrDigit(c) || c is '.' or '_' or '-') ? code : null;
 
     /// <summary>Reads a provider's time, in seconds since 1970; a number outside of this century is no time.</summary>
-    public static DateTimeOffset? Time(double seconds) => seconds is > 946_684_800 and < 4_102_444_800 ? DateTimeOffset.FromUnixTimeMilliseconds((long)(seconds * 1000)) : null;
+    public static DateTimeOffset? Time(double seconds) =>
+        seconds is > 946_684_800 and < 4_102_444_800 ? DateTimeOffset.FromUnixTimeMilliseconds((long)(seconds * 1000)) : null;
 }
 
 /// <summary>A post to a receipt's address, as the signature schemes need it.</summary>
 /// <param name="Urls">The addresses that the provider may have been given, query included.</param>
 /// <param name="Body">The raw body.</param>
-public sealed record ReceiptPost(HttpMethod Method, IReadOnlyList<string> Urls, IQueryCollection Query, string QueryString, IHeaderDictionary Headers, string? ContentType, byte[] Body)
+public sealed record ReceiptPost(
+    HttpMethod Method,
+    IReadOnlyList<string> Urls,
+    IQueryCollection Query,
+    string QueryString,
+    IHeaderDictionary Headers,
+    string? ContentType,
+    byte[] Body
+)
 {
     /// <summary>Whether the body is a form.</summary>
     public bool IsForm => ContentType?.StartsWith("application/x-www-form-urlencoded", StringComparison.OrdinalIgnoreCase) == true;
@@ -51,7 +74,8 @@ public sealed record ReceiptPost(HttpMethod Method, IReadOnlyList<string> Urls, 
     public static Dictionary<string, string> Fields(IEnumerable<KeyValuePair<string, string>> fields)
     {
         var byName = new Dictionary<string, string>(StringComparer.Ordinal);
-        foreach (var (name, value) in fields) byName.TryAdd(name, value);
+        foreach (var (name, value) in fields)
+            byName.TryAdd(name, value);
         return byName;
     }
 

@@ -21,7 +21,8 @@ public sealed class ReceiptBudget(long max = ReceiptBudget.Max)
     /// <returns>Whether there is room; if so, the caller releases them.</returns>
     public bool TryReserve(long bytes)
     {
-        if (Interlocked.Add(ref held, bytes) is var total && (total <= max || total == bytes)) return true;
+        if (Interlocked.Add(ref held, bytes) is var total && (total <= max || total == bytes))
+            return true;
         Interlocked.Add(ref held, -bytes);
         return false;
     }

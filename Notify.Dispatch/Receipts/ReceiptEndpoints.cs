@@ -21,31 +21,55 @@ public static class ReceiptEndpoints
     public static void Map(IEndpointRouteBuilder app) => app.Map("/receipts/{provider}", ReceiveAsync);
 
     private static async Task<IResult> ReceiveAsync(
-        string provider, HttpContext http, IConfiguration configuration, ReceiptIntake intake, ReceiptBudget budget, FailedReceipts failed,
-        TimeProvider clock, ILogger<ReceiptIntake> log)
+        string provider,
+        HttpContext http,
+        IConfiguration configuration,
+        ReceiptIntake intake,
+        ReceiptBudget budget,
+        FailedReceipts failed,
+        TimeProvider clock,
+        ILogger<ReceiptIntake> log
+    )
     {
         if (failed.IsOver(http))
         {
-            Telemetry.ReceiptsRefused.Add(1, new("provider", Adapters.Receipts.ContainsKey(provider) ? provider : "unknown"),
-                new("why", "rate_limited"));
-            return Refusal.Of(http, 429, "rate_limited",
-                "Too many posts of this address were refused. Correct what their answers name, and post again after Retry-After.", 5);
+            Telemetry.ReceiptsRefused.Add(
+                1,
+                new("provider", Adapters.Receipts.ContainsKey(provider) ? provider : "unknown"),
+                new("why", "rate_limited")
+            );
+            return Refusal.Of(
+                http,
+                429,
+                "rate_limited",
+                "Too many posts of this address were refused. Correct what their answers name, and post again after Retry-After.",
+                5
+            );
         }
 
         var most = Adapters.Receipts.TryGetValue(provider, out var known) ? known.MaxBytes : MaxBytesOfOne;
         var bytes = ReceiptBudget.Of(http.Request.ContentLength is { } length && length <= most ? length : most);
         if (!budget.TryReserve(bytes))
         {
-            Telemetry.ReceiptsRefused.Add(1, new("provider", Adapters.Receipts.ContainsKey(provider) ? provider : "unknown"),
-                new("why", "busy"));
-            return Refusal.Of(http,
-                503, "busy", "More posts are being read than fit into memory. Post the same again after Retry-After.", 2);
+            Telemetry.ReceiptsRefused.Add(
+                1,
+                new("provider", Adapters.Receipts.ContainsKey(provider) ? provider : "unknown"),
+                new("why", "busy")
+            );
+            return Refusal.Of(
+                http,
+                503,
+                "busy",
+                "More posts are being read than fit into memory. Post the same again after Retry-After.",
+                2
+            );
         }
 
         try
         {
             var answer = await ReceiveWithinBudgetAsync(provider, http, configuration, intake, clock, log);
-            if (answer is IStatusCodeHttpResult { StatusCode: >= 400 and < 500 }) failed.Count(http);
+            if (answer is IStatusCodeHttpResult { StatusCode: >= 400 and < 500 })
+                failed.Count(http);
             return answer;
         }
         finally
@@ -55,34 +79,65 @@ public static class ReceiptEndpoints
     }
 
     private static async Task<IResult> ReceiveWithinBudgetAsync(
-        string provider, HttpContext http, IConfiguration configuration, ReceiptIntake intake, TimeProvider clock, ILogger<ReceiptIntake> log)
+        string provider,
+        HttpContext http,
+        IConfiguration configuration,
+        ReceiptIntake intake,
+        TimeProvider clock,
+        ILogger<ReceiptIntake> log
+    )
     {
         if (!Adapters.Receipts.TryGetValue(provider, out var source))
-            return Refusal.Of(http, 404, "no_such_provider", $"No provider of that name posts receipts. There are {string.Join(", ", Adapters.Receipts.Values.Select(s => s.Name))}.");
+            return Refusal.Of(
+                http,
+                404,
+                "no_such_provider",
+                $"No provider of that name posts receipts. There are {string.Join(", ", Adapters.Receipts.Values.Select(s => s.Name))}."
+            );
         var section = Adapters.Receipts.First(s => s.Value == source).Key;
-        if (HttpMethods.IsHead(http.Request.Method)) return Results.Ok(); // Mailchimp asks whether there is something before it posts
-        if (!HttpMethods.IsPost(http.Request.Method) && !(HttpMethods.IsGet(http.Request.Method) && source.MayGet)) return Refused(405, "method_not_allowed", "Receipts are posted: use POST.");
+        if (HttpMethods.IsHead(http.Request.Method))
+            return Results.Ok(); // Mailchimp asks whether there is something before it posts
+        if (!HttpMethods.IsPost(http.Request.Method) && !(HttpMethods.IsGet(http.Request.Method) && source.MayGet))
+            return Refused(405, "method_not_allowed", "Receipts are posted: use POST.");
         var sections = new[] { ("Providers", ReceiptModes.Live), ("TestProviders", ReceiptModes.Test) }
-            .Select(s => (Settings: configuration.GetSection($"{s.Item1}:{section}"), Mode: s.Item2)).Where(s => !string.IsNullOrEmpty(s.Settings[source.KeySetting])).ToList();
+            .Select(s => (Settings: configuration.GetSection($"{s.Item1}:{section}"), Mode: s.Item2))
+            .Where(s => !string.IsNullOrEmpty(s.Settings[source.KeySetting]))
+            .ToList();
         if (sections.Count == 0)
-            return Refused(404, "not_configured", $"Receipts of {source.Name} cannot be verified here: set Providers:{section}:{source.KeySetting}.");
+            return Refused(
+                404,
+                "not_configured",
+                $"Receipts of {source.Name} cannot be verified here: set Providers:{section}:{source.KeySetting}."
+            );
 
         if (await ReadAsync(http.Request, source.MaxBytes) is not { } body)
             return Refused(413, "too_large", $"The body is too large: at most {source.MaxBytes / 1024} KiB. Post fewer events at a time.");
-        var post = new ReceiptPost(HttpMethod.Parse(http.Request.Method), [], http.Request.Query, http.Request.QueryString.Value ?? "",
-            http.Request.Headers, http.Request.ContentType, body);
+        var post = new ReceiptPost(
+            HttpMethod.Parse(http.Request.Method),
+            [],
+            http.Request.Query,
+            http.Request.QueryString.Value ?? "",
+            http.Request.Headers,
+            http.Request.ContentType,
+            body
+        );
         var modes = ReceiptModes.None;
         foreach (var (settings, mode) in sections)
         {
-            if (await source.IsValidAsync(settings, post with { Urls = [Url(http, configuration, settings)] },
-                clock.GetUtcNow())) modes |= mode;
+            if (await source.IsValidAsync(settings, post with { Urls = [Url(http, configuration, settings)] }, clock.GetUtcNow()))
+                modes |= mode;
         }
 
         if (modes == ReceiptModes.None)
         {
-            if (sections.Any(s => source.IsTrial(post with { Urls = [Url(http, configuration, s.Settings)] }))) return Results.NoContent();
-            return Refused(403, "wrong_signature", $"The signature is missing, wrong or too old. Check that Providers:{section}:{source.KeySetting} is the account's, that this host's clock is right, "
-                + "and that Notify:ReceiptsUrl (or Notify:PublicUrl) is the address that the provider posts to.");
+            if (sections.Any(s => source.IsTrial(post with { Urls = [Url(http, configuration, s.Settings)] })))
+                return Results.NoContent();
+            return Refused(
+                403,
+                "wrong_signature",
+                $"The signature is missing, wrong or too old. Check that Providers:{section}:{source.KeySetting} is the account's, that this host's clock is right, "
+                    + "and that Notify:ReceiptsUrl (or Notify:PublicUrl) is the address that the provider posts to."
+            );
         }
 
         var read = source.Read(post);
@@ -96,17 +151,27 @@ public static class ReceiptEndpoints
 
         try
         {
-            if (await intake.KeepAllAsync([.. read.Receipts.Select(r => new ReceivedReceipt(source.Name, r, modes))])) return Results.NoContent();
+            if (await intake.KeepAllAsync([.. read.Receipts.Select(r => new ReceivedReceipt(source.Name, r, modes))]))
+                return Results.NoContent();
             return Refused(503, "busy", "More receipts are waiting than can be kept at once. Post the same again after Retry-After.", 2);
         }
         catch (Exception e) when (DatabaseFaults.IsPassing(e) || e is OperationCanceledException or CommitWaitException)
         {
-            return Refused(503, "storage_unavailable", "The database does not answer, so nothing was kept. Post the same again after Retry-After: no receipt counts twice.", 5);
+            return Refused(
+                503,
+                "storage_unavailable",
+                "The database does not answer, so nothing was kept. Post the same again after Retry-After: no receipt counts twice.",
+                5
+            );
         }
         catch (ReceiptsNotKeptException e)
         {
             log.LogError(e, "A receipt of {Provider} could not be kept, by a fault of ours.", source.Name);
-            return Refused(500, "internal_error", "A receipt could not be kept, by a fault on our side. Post the same again; if it keeps failing, tell the operators the traceId.");
+            return Refused(
+                500,
+                "internal_error",
+                "A receipt could not be kept, by a fault on our side. Post the same again; if it keeps failing, tell the operators the traceId."
+            );
         }
 
         IResult Refused(int status, string code, string detail, int? retryAfterSeconds = null)
@@ -116,17 +181,24 @@ public static class ReceiptEndpoints
         }
     }
 
-    private static string Url(HttpContext http, IConfiguration configuration, IConfiguration settings) => ReceiptsUrl.Signed(
-        configuration, settings, $"{http.Request.Scheme}://{http.Request.Host}", http.Features.Get<IHttpRequestFeature>()!.RawTarget);
+    private static string Url(HttpContext http, IConfiguration configuration, IConfiguration settings) =>
+        ReceiptsUrl.Signed(
+            configuration,
+            settings,
+            $"{http.Request.Scheme}://{http.Request.Host}",
+            http.Features.Get<IHttpRequestFeature>()!.RawTarget
+        );
 
     private static async Task<byte[]?> ReadAsync(HttpRequest request, int most)
     {
-        if (request.ContentLength > most) return null;
+        if (request.ContentLength > most)
+            return null;
         using var body = new MemoryStream((int)Math.Min(request.ContentLength ?? 0, 64 * 1024));
         var buffer = new byte[16 * 1024];
         while (await request.Body.ReadAsync(buffer, request.HttpContext.RequestAborted) is > 0 and var read)
         {
-            if (body.Length + read > most) return null;
+            if (body.Length + read > most)
+                return null;
             body.Write(buffer, 0, read);
         }
 

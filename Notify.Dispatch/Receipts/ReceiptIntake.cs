@@ -25,7 +25,8 @@ public sealed class ReceiptIntake : IAsyncDisposable
     private const long MaxGroupBytes = 4 * 1024 * 1024;
 
     // Less than providers wait for an answer; they post it again.
-    private static readonly TimeSpan MaxWait = TimeSpan.FromSeconds(10), CommitTimeout = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan MaxWait = TimeSpan.FromSeconds(10),
+        CommitTimeout = TimeSpan.FromSeconds(10);
 
     private readonly IDocumentStore store;
     private readonly NpgsqlDataSource database;
@@ -37,21 +38,37 @@ public sealed class ReceiptIntake : IAsyncDisposable
     private int waiting;
 
     /// <summary>Starts the committer.</summary>
-    public ReceiptIntake(IDocumentStore store, NpgsqlDataSource database, ReceiptJudgement judgement, MasterKeyRing ring, TimeProvider clock, ILogger<ReceiptIntake> log)
+    public ReceiptIntake(
+        IDocumentStore store,
+        NpgsqlDataSource database,
+        ReceiptJudgement judgement,
+        MasterKeyRing ring,
+        TimeProvider clock,
+        ILogger<ReceiptIntake> log
+    )
     {
         (this.store, this.database, this.judgement, this.ring, this.clock, this.log) = (store, database, judgement, ring, clock, log);
         group = new GroupCommit<ReceivedReceipt, bool>(
             KeepAsync,
             new GroupCommitOptions<ReceivedReceipt>
             {
-                MaxItems = 500, MaxBytes = MaxGroupBytes, Pace = TimeSpan.FromMilliseconds(10),
-                KeyOf = KeyOf, BytesOf = r => r.Receipt.Raw.Length, MaxTries = 4,
-                MaxWait = MaxWait, CommitTimeout = CommitTimeout,
-                OnIsolated = (receipts, fault) => log.LogWarning(
-                    "{Count} receipts are kept apart from the others ({Reason}).",
-                    receipts.Count, fault.GetBaseException().Message.Split('\n')[0]),
+                MaxItems = 500,
+                MaxBytes = MaxGroupBytes,
+                Pace = TimeSpan.FromMilliseconds(10),
+                KeyOf = KeyOf,
+                BytesOf = r => r.Receipt.Raw.Length,
+                MaxTries = 4,
+                MaxWait = MaxWait,
+                CommitTimeout = CommitTimeout,
+                OnIsolated = (receipts, fault) =>
+                    log.LogWarning(
+                        "{Count} receipts are kept apart from the others ({Reason}).",
+                        receipts.Count,
+                        fault.GetBaseException().Message.Split('\n')[0]
+                    ),
             },
-            clock);
+            clock
+        );
     }
 
     /// <summary>Keeps receipts; completes when all have been committed, and throws if one was not.</summary>
@@ -85,7 +102,8 @@ public sealed class ReceiptIntake : IAsyncDisposable
 
     // A person's STOP and START are kept in their order; so are the receipts of one message.
     private static string KeyOf(ReceivedReceipt received) =>
-        received.Receipt is { What: ReportKind.Inbound, Address: { } writer } ? writer
+        received.Receipt is { What: ReportKind.Inbound, Address: { } writer }
+            ? writer
             : received.Receipt.MessageId ?? received.Receipt.DeliveryId?.ToString("N") ?? received.Receipt.EventId;
 
     private async Task<IReadOnlyList<bool>> KeepAsync(IReadOnlyList<ReceivedReceipt> all, CommitLimits limits, CancellationToken stopping)
@@ -102,7 +120,14 @@ public sealed class ReceiptIntake : IAsyncDisposable
         await using var transaction = await connection.BeginTransactionAsync(cancellation);
         await using var session = store.LightweightSession(SessionOptions.ForTransaction(transaction));
         await limits.ApplyAsync(connection, cancellation);
-        var kept = await judgement.JudgeAsync(connection, session, [.. rows.Select(r => new JudgedReceipt(r.Row, r.Receipt.Raw, WriterOf(r.Receipt)))], isNew: true, now, cancellation);
+        var kept = await judgement.JudgeAsync(
+            connection,
+            session,
+            [.. rows.Select(r => new JudgedReceipt(r.Row, r.Receipt.Raw, WriterOf(r.Receipt)))],
+            isNew: true,
+            now,
+            cancellation
+        );
         await transaction.CommitAsync(cancellation);
 
         Telemetry.Commits.Add(1, new KeyValuePair<string, object?>("kind", "receipts"));
@@ -111,7 +136,11 @@ public sealed class ReceiptIntake : IAsyncDisposable
         var news = kept.Select(k => k.EventId).ToHashSet(StringComparer.Ordinal);
         foreach (var (row, receipt) in rows)
         {
-            if (receipt.At is { } at && news.Contains(row.EventId)) Telemetry.ReceiptLag.Record(Math.Max(0, (now - at).TotalSeconds), new KeyValuePair<string, object?>("provider", row.Provider));
+            if (receipt.At is { } at && news.Contains(row.EventId))
+                Telemetry.ReceiptLag.Record(
+                    Math.Max(0, (now - at).TotalSeconds),
+                    new KeyValuePair<string, object?>("provider", row.Provider)
+                );
         }
     }
 
@@ -121,20 +150,34 @@ public sealed class ReceiptIntake : IAsyncDisposable
         // A provider's clock may be ahead of ours; nothing has happened in the future.
         var at = r.At is { } said && said < now ? said : now;
         return new ReceiptRow(
-            received.Provider, r.EventId, now, received.Modes, r.What, r.MessageId, r.DeliveryId, null,
-            new ReceiptFacts(at, r.Reason, r.Code, r.Suppress, r.Lift, Fingerprint(r)), Domain.Privacy.Sealed.None, null);
+            received.Provider,
+            r.EventId,
+            now,
+            received.Modes,
+            r.What,
+            r.MessageId,
+            r.DeliveryId,
+            null,
+            new ReceiptFacts(at, r.Reason, r.Code, r.Suppress, r.Lift, Fingerprint(r)),
+            Domain.Privacy.Sealed.None,
+            null
+        );
     }
 
     // A reply, and a receipt of a message that is not known here, is encrypted under the key of the person who has the number or address.
-    private string? WriterOf(Receipt r) => r.Address is not { Length: > 0 } address ? null
+    private string? WriterOf(Receipt r) =>
+        r.Address is not { Length: > 0 } address ? null
         : address.Contains('@', StringComparison.Ordinal)
             ? NotificationPlanning.SubjectOf(new UnregisteredRecipient(address, null, null), ring)
         : address[0] == '+' || r.What == ReportKind.Inbound
-            ? NotificationPlanning.SubjectOf(new UnregisteredRecipient(null, address, null), ring) : null;
+            ? NotificationPlanning.SubjectOf(new UnregisteredRecipient(null, address, null), ring)
+        : null;
 
-    private string? Fingerprint(Receipt r) => r.Address is not { Length: > 0 } address ? null
+    private string? Fingerprint(Receipt r) =>
+        r.Address is not { Length: > 0 } address ? null
         : address.Contains('@', StringComparison.Ordinal) ? ring.OfEmail(address)
-        : address[0] == '+' ? ring.OfPhone(address) : null;
+        : address[0] == '+' ? ring.OfPhone(address)
+        : null;
 }
 
 /// <summary>A receipt could not be kept, by a fault that will not pass by itself.</summary>

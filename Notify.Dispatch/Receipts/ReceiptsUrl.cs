@@ -8,15 +8,25 @@ public static class ReceiptsUrl
     {
         foreach (var key in new[] { "Notify:ReceiptsUrl", "Notify:PublicUrl" })
         {
-            if (configuration[key] is { Length: > 0 } text && !(Uri.TryCreate(text, UriKind.Absolute, out var url) && (url.Scheme == Uri.UriSchemeHttps || url.Scheme == Uri.UriSchemeHttp) && url.Query.Length == 0))
+            if (
+                configuration[key] is { Length: > 0 } text
+                && !(
+                    Uri.TryCreate(text, UriKind.Absolute, out var url)
+                    && (url.Scheme == Uri.UriSchemeHttps || url.Scheme == Uri.UriSchemeHttp)
+                    && url.Query.Length == 0
+                )
+            )
                 faults.Add($"{key} is \"{text}\"; give an address such as https://notify.example.com");
         }
 
-        if ((configuration["Notify:ReceiptsUrl"] ?? configuration["Notify:PublicUrl"]) is not { Length: > 0 } address) return;
+        if ((configuration["Notify:ReceiptsUrl"] ?? configuration["Notify:PublicUrl"]) is not { Length: > 0 } address)
+            return;
         var given = new[] { "Providers:Twilio", "Providers:Vonage", "TestProviders:Twilio", "TestProviders:Vonage" }
             .Where(s => configuration.GetSection(s).Exists() && configuration[$"{s}:ReceiptsUrl"] is null)
-            .Select(s => new KeyValuePair<string, string?>($"{s}:ReceiptsUrl", address)).ToList();
-        if (given.Count > 0) configuration.AddInMemoryCollection(given);
+            .Select(s => new KeyValuePair<string, string?>($"{s}:ReceiptsUrl", address))
+            .ToList();
+        if (given.Count > 0)
+            configuration.AddInMemoryCollection(given);
     }
 
     /// <summary>Returns the address over which a provider must have signed a post: the one that it was given.</summary>
@@ -28,12 +38,15 @@ public static class ReceiptsUrl
     /// <param name="own">Scheme and host of the request.</param>
     /// <param name="target">Path and query of the request, as received.</param>
     public static string Signed(IConfiguration configuration, IConfiguration settings, string own, string target) =>
-        (new[] { settings["ReceiptsUrl"], configuration["Notify:ReceiptsUrl"], configuration["Notify:PublicUrl"] }
-            .FirstOrDefault(u => !string.IsNullOrEmpty(u)) ?? own)
-            .TrimEnd('/') + target;
+        (
+            new[] { settings["ReceiptsUrl"], configuration["Notify:ReceiptsUrl"], configuration["Notify:PublicUrl"] }.FirstOrDefault(u =>
+                !string.IsNullOrEmpty(u)
+            ) ?? own
+        ).TrimEnd('/') + target;
 
     /// <summary>
     /// Returns the address for a provider: a service on the Internet cannot post to this machine's loopback, and rejects it.
     /// </summary>
-    public static Uri? For(Uri? receiptsUrl, Uri provider) => receiptsUrl is { IsLoopback: true } && !provider.IsLoopback ? null : receiptsUrl;
+    public static Uri? For(Uri? receiptsUrl, Uri provider) =>
+        receiptsUrl is { IsLoopback: true } && !provider.IsLoopback ? null : receiptsUrl;
 }

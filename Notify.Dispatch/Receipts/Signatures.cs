@@ -32,14 +32,16 @@ public static class Signatures
     /// </remarks>
     public static IReadOnlyList<KeyValuePair<string, string>> Form(ReadOnlySpan<byte> body)
     {
-        if (body.Count((byte)'&') >= MaxFields) return [];
+        if (body.Count((byte)'&') >= MaxFields)
+            return [];
         var fields = new List<KeyValuePair<string, string>>();
         while (!body.IsEmpty)
         {
             var end = body.IndexOf((byte)'&');
             var pair = end < 0 ? body : body[..end];
             body = end < 0 ? [] : body[(end + 1)..];
-            if (pair.IsEmpty) continue;
+            if (pair.IsEmpty)
+                continue;
             var split = pair.IndexOf((byte)'=');
             fields.Add(split < 0 ? new(Decode(pair), "") : new(Decode(pair[..split]), Decode(pair[(split + 1)..])));
         }

@@ -10,13 +10,26 @@ namespace Notify.Dispatch.Receipts;
 /// <param name="MayTouch">Whether the receipt is allowed to change the notification.</param>
 /// <param name="Subject">The subject whose key encrypts it where it has no notification; <c>null</c>: the installation's.</param>
 /// <param name="WasGivenUp">Whether no notification was found for it in its whole waiting time.</param>
-public sealed record Verdict(ReceiptRow Row, byte[] Raw, Notification? Notification, Delivery? Delivery, bool MayTouch, string? Subject = null, bool WasGivenUp = false);
+public sealed record Verdict(
+    ReceiptRow Row,
+    byte[] Raw,
+    Notification? Notification,
+    Delivery? Delivery,
+    bool MayTouch,
+    string? Subject = null,
+    bool WasGivenUp = false
+);
 
 /// <summary>Decides about receipts one after the other, each on the result of those before it. Pure.</summary>
-public sealed class Verdicts(IReadOnlyDictionary<string, Notification> notifications, IReadOnlyDictionary<Guid, OpenDelivery> open, DateTimeOffset now)
+public sealed class Verdicts(
+    IReadOnlyDictionary<string, Notification> notifications,
+    IReadOnlyDictionary<Guid, OpenDelivery> open,
+    DateTimeOffset now
+)
 {
     private readonly Dictionary<string, Notification> states = new(StringComparer.Ordinal);
-    private readonly HashSet<Guid> removed = [], endedInFlight = [];
+    private readonly HashSet<Guid> removed = [],
+        endedInFlight = [];
 
     /// <summary>Every verdict.</summary>
     public List<Verdict> All { get; } = [];
@@ -40,7 +53,9 @@ public sealed class Verdicts(IReadOnlyDictionary<string, Notification> notificat
         {
             var waits = row.What != ReportKind.Inbound && row is not { DeliveryId: null, MessageId: null };
             var due = waits ? Later(row) : null;
-            All.Add(new Verdict(row with { DueAt = due }, receipt.Raw, null, null, false, receipt.Subject, WasGivenUp: waits && due is null));
+            All.Add(
+                new Verdict(row with { DueAt = due }, receipt.Raw, null, null, false, receipt.Subject, WasGivenUp: waits && due is null)
+            );
             return;
         }
 
@@ -56,13 +71,24 @@ public sealed class Verdicts(IReadOnlyDictionary<string, Notification> notificat
             var isOpen = open.TryGetValue(id, out var work) && !removed.Contains(id);
             // While it is only asked what became of a call, the receipt is the answer.
             var isCalling = isOpen && work!.State == OpenState.InFlight && delivery.Status != DeliveryStatus.Unknown;
-            var report = new DeliveryReport(row.What, row.Provider, row.Facts.At < state.Request.At ? state.Request.At : row.Facts.At, row.EventId, row.MessageId, row.Facts.Reason, row.Facts.Code);
+            var report = new DeliveryReport(
+                row.What,
+                row.Provider,
+                row.Facts.At < state.Request.At ? state.Request.At : row.Facts.At,
+                row.EventId,
+                row.MessageId,
+                row.Facts.Reason,
+                row.Facts.Code
+            );
             var reported = ReportDecider.Decide(state, delivery, report, isCalling);
-            foreach (var e in reported.Events) state = Notification.Evolve(state, key, e)!;
+            foreach (var e in reported.Events)
+                state = Notification.Evolve(state, key, e)!;
             states[key] = state;
             Events.AddRange(reported.Events.Select(e => (key, e)));
-            if (isOpen && reported is { Events.Count: > 0, Delivery: { IsTerminal: true, Status: not DeliveryStatus.DeadLettered } }) (isCalling ? endedInFlight : removed).Add(id);
-            if (reported.IsEarly) row = row with { DueAt = Later(row) };
+            if (isOpen && reported is { Events.Count: > 0, Delivery: { IsTerminal: true, Status: not DeliveryStatus.DeadLettered } })
+                (isCalling ? endedInFlight : removed).Add(id);
+            if (reported.IsEarly)
+                row = row with { DueAt = Later(row) };
         }
 
         All.Add(new Verdict(row, receipt.Raw, notifications[key], delivery, true));
@@ -76,5 +102,6 @@ public sealed class Verdicts(IReadOnlyDictionary<string, Notification> notificat
         return age > ReceiptJudgement.Patience ? null : now + TimeSpan.FromSeconds(Math.Clamp(age.TotalSeconds / 2, 1, 86_400));
     }
 
-    private Notification? State(string key) => states.TryGetValue(key, out var state) || notifications.TryGetValue(key, out state) ? state : null;
+    private Notification? State(string key) =>
+        states.TryGetValue(key, out var state) || notifications.TryGetValue(key, out state) ? state : null;
 }

@@ -9,8 +9,16 @@ using SessionOptions = Marten.Services.SessionOptions;
 
 namespace Notify.Dispatch.Receipts;
 
-/// <summary>Looks again at receipts that came too early to be judged: before their delivery was known, or while its provider was still being called.</summary>
-public sealed class WaitingReceipts(IDocumentStore store, NpgsqlDataSource database, SubjectKeys keys, ReceiptJudgement judgement, TimeProvider clock, ILogger<WaitingReceipts> log) : BackgroundService
+/// <summary>Looks again at receipts that came too early to be judged: before their delivery was known, or while its provider was still
+/// being called.</summary>
+public sealed class WaitingReceipts(
+    IDocumentStore store,
+    NpgsqlDataSource database,
+    SubjectKeys keys,
+    ReceiptJudgement judgement,
+    TimeProvider clock,
+    ILogger<WaitingReceipts> log
+) : BackgroundService
 {
     private const int Page = 200;
     private static readonly TimeSpan WithoutKey = TimeSpan.FromSeconds(30);
@@ -23,9 +31,7 @@ public sealed class WaitingReceipts(IDocumentStore store, NpgsqlDataSource datab
         {
             try
             {
-                while (await JudgeAsync(Page, stoppingToken) == Page)
-                {
-                }
+                while (await JudgeAsync(Page, stoppingToken) == Page) { }
             }
             catch (Exception e) when (!stoppingToken.IsCancellationRequested)
             {
@@ -51,7 +57,8 @@ public sealed class WaitingReceipts(IDocumentStore store, NpgsqlDataSource datab
         {
             try
             {
-                if (await JudgeAsync(1, cancellation) == 0) return;
+                if (await JudgeAsync(1, cancellation) == 0)
+                    return;
             }
             catch (Exception e) when (!cancellation.IsCancellationRequested && !DatabaseFaults.IsPassing(e))
             {
@@ -76,16 +83,28 @@ public sealed class WaitingReceipts(IDocumentStore store, NpgsqlDataSource datab
         await using var connection = await database.OpenConnectionAsync(cancellation);
         await using var transaction = await connection.BeginTransactionAsync(cancellation);
         var due = await ReceiptTable.DueAsync(connection, now, most, cancellation);
-        if (due.Count == 0) return 0;
+        if (due.Count == 0)
+            return 0;
         await using var session = store.LightweightSession(SessionOptions.ForTransaction(transaction));
         var opened = await keys.ForAsync(connection, due.Where(r => r.Raw != Sealed.None).Select(r => r.Raw), cancellation);
         // Those that this host has not the key of wait for one that has it.
         var locked = due.Where(r => r.Raw != Sealed.None && opened.IsLocked(r.Raw)).ToList();
         await ReceiptTable.PutAsync(connection, locked.Select(r => r with { DueAt = now + WithoutKey }), cancellation);
         await judgement.JudgeAsync(
-            connection, session, [.. due.Except(locked).Select(r => new JudgedReceipt(r, r.Raw == Sealed.None ? []
-                : opened.Open(r.Raw, SealedPlace.OfReceipt(r.Provider, r.EventId)) ?? [],
-                r.Raw == Sealed.None ? null : opened.SubjectOf(r.Raw)))], isNew: false, now, cancellation);
+            connection,
+            session,
+            [
+                .. due.Except(locked)
+                    .Select(r => new JudgedReceipt(
+                        r,
+                        r.Raw == Sealed.None ? [] : opened.Open(r.Raw, SealedPlace.OfReceipt(r.Provider, r.EventId)) ?? [],
+                        r.Raw == Sealed.None ? null : opened.SubjectOf(r.Raw)
+                    )),
+            ],
+            isNew: false,
+            now,
+            cancellation
+        );
         await transaction.CommitAsync(cancellation);
         return due.Count;
     }

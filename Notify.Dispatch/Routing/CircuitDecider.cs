@@ -10,7 +10,14 @@ namespace Notify.Dispatch.Routing;
 /// <param name="Reason">Why it changed last.</param>
 /// <param name="Openings">How often it opened in a row; the pauses grow with it.</param>
 /// <param name="Successes">While half-open: calls that succeeded; while open: those in a row.</param>
-public sealed record Circuit(CircuitState State, DateTimeOffset Since, DateTimeOffset? Until = null, string? Reason = null, int Openings = 0, int Successes = 0);
+public sealed record Circuit(
+    CircuitState State,
+    DateTimeOffset Since,
+    DateTimeOffset? Until = null,
+    string? Reason = null,
+    int Openings = 0,
+    int Successes = 0
+);
 
 /// <summary>The result of one call as a measure of its provider.</summary>
 public enum Verdict
@@ -37,7 +44,8 @@ public static class CircuitDecider
     /// <summary>The share of failures that opens the circuit.</summary>
     public const double OpenRatio = 0.5;
 
-    /// <summary>Failures in a row that open it at low volume; a tenth of the window's calls where that is more, up to <see cref="MostInARow"/>: of many calls some will fail in a row by chance.</summary>
+    /// <summary>Failures in a row that open it at low volume; a tenth of the window's calls where that is more, up to
+    /// <see cref="MostInARow"/>: of many calls some will fail in a row by chance.</summary>
     public const int InARow = 5;
 
     /// <summary>Failures in a row that always open it.</summary>
@@ -59,21 +67,31 @@ public static class CircuitDecider
     private static readonly TimeSpan Relapse = TimeSpan.FromMinutes(1);
 
     /// <summary>Classifies an outcome as a measure of the provider.</summary>
-    public static Verdict Judge(IDeliveryProvider provider, AttemptOutcome outcome) => CallOutcomes.Of(outcome).Outcome switch
-    {
-        CallOutcome.Halted => Verdict.Refuses,
-        CallOutcome.Failed when outcome is AttemptOutcome.Retry { After: not null } wait && provider.IsThrottle(wait) => Verdict.Throttles,
-        CallOutcome.Failed => Verdict.Fails,
-        _ => Verdict.Works,
-    };
+    public static Verdict Judge(IDeliveryProvider provider, AttemptOutcome outcome) =>
+        CallOutcomes.Of(outcome).Outcome switch
+        {
+            CallOutcome.Halted => Verdict.Refuses,
+            CallOutcome.Failed when outcome is AttemptOutcome.Retry { After: not null } wait && provider.IsThrottle(wait) =>
+                Verdict.Throttles,
+            CallOutcome.Failed => Verdict.Fails,
+            _ => Verdict.Works,
+        };
 
     /// <summary>The circuit after a call.</summary>
     /// <param name="counts">The provider's calls, this one among them.</param>
     /// <param name="word">The failure's reason and code.</param>
     /// <param name="began">When the call began: one that began before the circuit's last change says nothing about now.</param>
-    public static Circuit After(Circuit circuit, WindowCounts counts, Verdict verdict, string word, DateTimeOffset began, DateTimeOffset now)
+    public static Circuit After(
+        Circuit circuit,
+        WindowCounts counts,
+        Verdict verdict,
+        string word,
+        DateTimeOffset began,
+        DateTimeOffset now
+    )
     {
-        if (verdict == Verdict.Throttles || began < circuit.Since) return circuit;
+        if (verdict == Verdict.Throttles || began < circuit.Since)
+            return circuit;
         switch (circuit.State, verdict)
         {
             case (CircuitState.Closed, Verdict.Refuses):
@@ -107,20 +125,25 @@ public static class CircuitDecider
     }
 
     /// <summary>The circuit as time passes.</summary>
-    public static Circuit At(Circuit circuit, DateTimeOffset now) => circuit is { State: CircuitState.Open, Until: { } until } && now >= until
-        ? new Circuit(CircuitState.HalfOpen, now, null, $"tried again after {(now - circuit.Since).TotalSeconds:0} s", circuit.Openings)
-        : circuit;
+    public static Circuit At(Circuit circuit, DateTimeOffset now) =>
+        circuit is { State: CircuitState.Open, Until: { } until } && now >= until
+            ? new Circuit(CircuitState.HalfOpen, now, null, $"tried again after {(now - circuit.Since).TotalSeconds:0} s", circuit.Openings)
+            : circuit;
 
     /// <summary>Returns the event of a change; <c>null</c>: no change.</summary>
-    public static object? Told(string provider, Circuit before, Circuit after) => before.State == after.State ? null : after.State switch
-    {
-        CircuitState.Open => new CircuitOpened(provider, after.Reason!, after.Until!.Value, after.Since),
-        CircuitState.HalfOpen => new CircuitHalfOpened(provider, after.Reason!, after.Since),
-        _ => new CircuitClosed(provider, after.Reason!, after.Since),
-    };
+    public static object? Told(string provider, Circuit before, Circuit after) =>
+        before.State == after.State
+            ? null
+            : after.State switch
+            {
+                CircuitState.Open => new CircuitOpened(provider, after.Reason!, after.Until!.Value, after.Since),
+                CircuitState.HalfOpen => new CircuitHalfOpened(provider, after.Reason!, after.Since),
+                _ => new CircuitClosed(provider, after.Reason!, after.Since),
+            };
 
     // Half of the calls may succeed for hours: the circuit does not follow each of them.
-    private static TimeSpan Least(Circuit circuit) => Pause(circuit.Openings) / 4 is var quarter && quarter > FirstPause ? quarter : FirstPause;
+    private static TimeSpan Least(Circuit circuit) =>
+        Pause(circuit.Openings) / 4 is var quarter && quarter > FirstPause ? quarter : FirstPause;
 
     private static TimeSpan Pause(int openings)
     {

@@ -13,7 +13,8 @@ public readonly record struct WindowCounts(long Calls, long Failures, int Failur
     public double FailureRate => Calls == 0 ? 0 : (double)Failures / Calls;
 }
 
-/// <summary>Counts a provider's outcomes over the last <see cref="Length"/>, by the second. Not safe for threads: its owner locks.</summary>
+/// <summary>Counts a provider's outcomes over the last <see cref="Length"/>, by the second. Not safe for threads: its owner
+/// locks.</summary>
 public sealed class OutcomeWindow
 {
     /// <summary>How far back it counts.</summary>
@@ -28,10 +29,12 @@ public sealed class OutcomeWindow
     {
         var number = now.ToUnixTimeSeconds();
         var second = seconds[number % Seconds];
-        if (second.Number != number) second.Begin(number);
+        if (second.Number != number)
+            second.Begin(number);
         second.Calls++;
         second.Latencies[LatencyClasses.ClassOf(latency)]++;
-        if (failed) second.Failures++;
+        if (failed)
+            second.Failures++;
         failuresInARow = failed ? failuresInARow + 1 : 0;
     }
 
@@ -54,16 +57,21 @@ public sealed class OutcomeWindow
         var latencies = new long[LatencyClasses.Classes];
         foreach (var second in Current(now))
         {
-            for (var i = 0; i < latencies.Length; i++) latencies[i] += second.Latencies[i];
+            for (var i = 0; i < latencies.Length; i++)
+                latencies[i] += second.Latencies[i];
         }
 
-        return Counts(now) with { P95Ms = LatencyClasses.Percentile(latencies, 0.95) };
+        return Counts(now) with
+        {
+            P95Ms = LatencyClasses.Percentile(latencies, 0.95),
+        };
     }
 
     /// <summary>Forgets everything.</summary>
     public void Clear()
     {
-        foreach (var second in seconds) second.Begin(0);
+        foreach (var second in seconds)
+            second.Begin(0);
         failuresInARow = 0;
     }
 
@@ -76,7 +84,9 @@ public sealed class OutcomeWindow
     private sealed class Second
     {
         public readonly long[] Latencies = new long[LatencyClasses.Classes];
-        public long Number, Calls, Failures;
+        public long Number,
+            Calls,
+            Failures;
 
         public void Begin(long number)
         {

@@ -18,8 +18,10 @@ public sealed record Pace
     public static Pace Read(IConfigurationSection settings, ICollection<string> faults)
     {
         var read = settings.Read<Pace>(faults);
-        if (read.RatePerSecond is { } rate && !(rate > 0 && rate <= 1_000_000)) faults.Add($"{settings.Path}:RatePerSecond is {rate}; give a number above 0, or leave it out for any number");
-        if (read.RampUp is { } ramp && (ramp < TimeSpan.Zero || ramp > TimeSpan.FromDays(1))) faults.Add($"{settings.Path}:RampUp is {ramp}; give a time from 00:00:00 to a day");
+        if (read.RatePerSecond is { } rate && !(rate > 0 && rate <= 1_000_000))
+            faults.Add($"{settings.Path}:RatePerSecond is {rate}; give a number above 0, or leave it out for any number");
+        if (read.RampUp is { } ramp && (ramp < TimeSpan.Zero || ramp > TimeSpan.FromDays(1)))
+            faults.Add($"{settings.Path}:RampUp is {ramp}; give a time from 00:00:00 to a day");
         return read;
     }
 }
@@ -32,7 +34,9 @@ public sealed class Pacer(double perSecond, TimeSpan rampUp, DateTimeOffset star
 {
     private const double FirstShare = 0.1;
     private double tokens = 1;
-    private DateTimeOffset counted = start, used = start, rampedFrom = start;
+    private DateTimeOffset counted = start,
+        used = start,
+        rampedFrom = start;
 
     /// <summary>The most tokens there can be now.</summary>
     public double Burst(DateTimeOffset now) => Math.Max(1, Rate(now) / 5);
@@ -40,7 +44,8 @@ public sealed class Pacer(double perSecond, TimeSpan rampUp, DateTimeOffset star
     /// <summary>Tokens there are; below zero: owed.</summary>
     public double Tokens(DateTimeOffset now)
     {
-        if (rampUp > TimeSpan.Zero && now - used >= rampUp) rampedFrom = used = now; // cold again
+        if (rampUp > TimeSpan.Zero && now - used >= rampUp)
+            rampedFrom = used = now; // cold again
         if (now > counted)
         {
             tokens = Math.Min(Burst(now), tokens + (Rate(now) * (now - counted).TotalSeconds));

@@ -26,7 +26,8 @@ public sealed class ProviderMonitor(RouteMember member, DateTimeOffset start)
     private WeightFactor weight = new(1, start);
     private double? usualMs;
     private DateTimeOffset lookedAt = start;
-    private DateTimeOffset? pausedUntil, probeUntil;
+    private DateTimeOffset? pausedUntil,
+        probeUntil;
     private long version;
 
     /// <summary>The provider.</summary>
@@ -36,7 +37,8 @@ public sealed class ProviderMonitor(RouteMember member, DateTimeOffset start)
     public double? Weight => member.Weight;
 
     /// <summary>The token bucket of its rate limit; <c>null</c>: no limit.</summary>
-    public Pacer? Pacer { get; } = member.Pace?.RatePerSecond is { } rate ? new Pacer(rate, member.Pace.RampUp ?? TimeSpan.Zero, start) : null;
+    public Pacer? Pacer { get; } =
+        member.Pace?.RatePerSecond is { } rate ? new Pacer(rate, member.Pace.RampUp ?? TimeSpan.Zero, start) : null;
 
     /// <summary>Calls under way.</summary>
     public int Calls { get; private set; }
@@ -45,16 +47,27 @@ public sealed class ProviderMonitor(RouteMember member, DateTimeOffset start)
     public bool IsOpenForTraffic(DateTimeOffset now) => StateAt(now) == CircuitState.Closed && !(pausedUntil > now);
 
     /// <summary>As it is when a provider is chosen.</summary>
-    public Candidate At(DateTimeOffset now) => new(
-        Provider.Name, !(pausedUntil > now) && StateAt(now) switch { CircuitState.Closed => true, CircuitState.HalfOpen => probeUntil is null || probeUntil <= now, _ => false },
-        (member.Weight ?? 1) * weight.Factor, Pacer is null || Pacer.Tokens(now) >= 1);
+    public Candidate At(DateTimeOffset now) =>
+        new(
+            Provider.Name,
+            !(pausedUntil > now)
+                && StateAt(now) switch
+                {
+                    CircuitState.Closed => true,
+                    CircuitState.HalfOpen => probeUntil is null || probeUntil <= now,
+                    _ => false,
+                },
+            (member.Weight ?? 1) * weight.Factor,
+            Pacer is null || Pacer.Tokens(now) >= 1
+        );
 
     /// <summary>It was chosen for a delivery.</summary>
     public void Choose(DateTimeOffset now)
     {
         Pacer?.Take(now);
         // A claim whose commit failed never calls: the probe is given up when it must have ended.
-        if (StateAt(now) == CircuitState.HalfOpen) probeUntil = now + Provider.TotalTimeout + TimeSpan.FromSeconds(5);
+        if (StateAt(now) == CircuitState.HalfOpen)
+            probeUntil = now + Provider.TotalTimeout + TimeSpan.FromSeconds(5);
     }
 
     /// <summary>A call begins.</summary>
@@ -65,19 +78,30 @@ public sealed class ProviderMonitor(RouteMember member, DateTimeOffset start)
     public void End(AttemptOutcome outcome, TimeSpan latency, DateTimeOffset began, DateTimeOffset now, bool counts = true)
     {
         Calls--;
-        if (!counts) return;
-        if (Provider.InFlight > Provider.Concurrency) latency = TimeSpan.Zero; // it holds the waiting for a call, too: no word about slowness
+        if (!counts)
+            return;
+        if (Provider.InFlight > Provider.Concurrency)
+            latency = TimeSpan.Zero; // it holds the waiting for a call, too: no word about slowness
         var verdict = CircuitDecider.Judge(Provider, outcome);
         if (verdict == Verdict.Throttles)
         {
-            var until = now + (outcome is AttemptOutcome.Retry { After: { } after } && after < CircuitDecider.LongestPause ? after : CircuitDecider.LongestPause);
-            if (!(pausedUntil >= until)) pausedUntil = until;
-            if (began >= circuit.Since) probeUntil = null;
+            var until =
+                now
+                + (
+                    outcome is AttemptOutcome.Retry { After: { } after } && after < CircuitDecider.LongestPause
+                        ? after
+                        : CircuitDecider.LongestPause
+                );
+            if (!(pausedUntil >= until))
+                pausedUntil = until;
+            if (began >= circuit.Since)
+                probeUntil = null;
             return;
         }
 
         StateAt(now);
-        if (began < circuit.Since) return;
+        if (began < circuit.Since)
+            return;
         window.Add(verdict != Verdict.Works, latency, now);
         probeUntil = null;
         var (_, reason, code) = CallOutcomes.Of(outcome);
@@ -89,12 +113,14 @@ public sealed class ProviderMonitor(RouteMember member, DateTimeOffset start)
     public void Weigh(DateTimeOffset now)
     {
         StateAt(now);
-        if (member.Weight is null || now - lookedAt < TimeSpan.FromSeconds(1)) return;
+        if (member.Weight is null || now - lookedAt < TimeSpan.FromSeconds(1))
+            return;
         var sample = window.Sample(now);
         usualMs = WeightDecider.Usual(usualMs, sample, now - lookedAt);
         lookedAt = now;
         var next = WeightDecider.Decide(weight, sample, usualMs, Provider.TotalTimeout / 3, now);
-        if (next != weight) Tell(new ProviderWeightChanged(Provider.Name, weight.Factor, next.Factor, next.Reason!, now));
+        if (next != weight)
+            Tell(new ProviderWeightChanged(Provider.Name, weight.Factor, next.Factor, next.Reason!, now));
         weight = next;
     }
 
@@ -102,13 +128,27 @@ public sealed class ProviderMonitor(RouteMember member, DateTimeOffset start)
     public ProviderChange? Untold(Lane lane) => untold.Count == 0 ? null : new ProviderChange(State(lane), [.. untold]);
 
     /// <summary>Returns the provider's current state.</summary>
-    public ProviderState State(Lane lane) => new(
-        Provider.Name, lane, circuit.State, circuit.Since, circuit.Until, circuit.Reason, circuit.Openings, weight.Factor, weight.Since, weight.Reason, pausedUntil, version);
+    public ProviderState State(Lane lane) =>
+        new(
+            Provider.Name,
+            lane,
+            circuit.State,
+            circuit.Since,
+            circuit.Until,
+            circuit.Reason,
+            circuit.Openings,
+            weight.Factor,
+            weight.Since,
+            weight.Reason,
+            pausedUntil,
+            version
+        );
 
     /// <summary>A change was written.</summary>
     public void Told(ProviderChange change)
     {
-        if (change.State.Version != version) return;
+        if (change.State.Version != version)
+            return;
         untold.RemoveRange(0, Math.Min(change.Events.Count, untold.Count));
         version++;
     }
@@ -120,14 +160,24 @@ public sealed class ProviderMonitor(RouteMember member, DateTimeOffset start)
     {
         // No pause is longer than this: a longer one was written before the clock was set back.
         var longest = now + CircuitDecider.LongestPause + TimeSpan.FromSeconds(30);
-        if (known.PausedUntil is { } until && until <= longest && !(pausedUntil >= until)) pausedUntil = until;
-        if (known.Version <= version) return;
+        if (known.PausedUntil is { } until && until <= longest && !(pausedUntil >= until))
+            pausedUntil = until;
+        if (known.Version <= version)
+            return;
         untold.Clear();
         version = known.Version;
         weight = new WeightFactor(known.Factor, known.FactorSince, known.FactorReason);
         var successes = known.Circuit == circuit.State ? circuit.Successes : 0;
-        if (known.Circuit != circuit.State) Changed();
-        circuit = new Circuit(known.Circuit, known.Since > longest ? now : known.Since, known.Until > longest ? now : known.Until, known.Reason, known.Openings, successes);
+        if (known.Circuit != circuit.State)
+            Changed();
+        circuit = new Circuit(
+            known.Circuit,
+            known.Since > longest ? now : known.Since,
+            known.Until > longest ? now : known.Until,
+            known.Reason,
+            known.Openings,
+            successes
+        );
     }
 
     /// <summary>The clock was set back by so much.</summary>
@@ -166,7 +216,8 @@ public sealed class ProviderMonitor(RouteMember member, DateTimeOffset start)
 
     private void Tell(object @event)
     {
-        if (untold.Count == MostEvents) untold.RemoveAt(0);
+        if (untold.Count == MostEvents)
+            untold.RemoveAt(0);
         untold.Add(@event);
     }
 }

@@ -54,14 +54,17 @@ public sealed class ProviderRoute
     /// <summary>Whether another provider is usable that the delivery has not tried in this round.</summary>
     public bool HasAnother(IReadOnlyCollection<string> tried)
     {
-        if (members.Length == 1) return false;
-        lock (gate) return RouteDecider.HasAnother(Candidates(Now()), tried);
+        if (members.Length == 1)
+            return false;
+        lock (gate)
+            return RouteDecider.HasAnother(Candidates(Now()), tried);
     }
 
     /// <summary>A call begins.</summary>
     public void Begin(IDeliveryProvider provider)
     {
-        lock (gate) Find(provider.Name)?.Begin();
+        lock (gate)
+            Find(provider.Name)?.Begin();
         Fit();
     }
 
@@ -69,7 +72,8 @@ public sealed class ProviderRoute
     /// <param name="counts">Whether it says something about the provider; a call that was for many says it once.</param>
     public void End(IDeliveryProvider provider, AttemptOutcome outcome, TimeSpan latency, DateTimeOffset began, bool counts = true)
     {
-        lock (gate) Find(provider.Name)?.End(outcome, latency, began, Now(), counts);
+        lock (gate)
+            Find(provider.Name)?.End(outcome, latency, began, Now(), counts);
         Fit();
     }
 
@@ -78,7 +82,8 @@ public sealed class ProviderRoute
     {
         lock (gate)
         {
-            foreach (var member in members) member.Weigh(Now());
+            foreach (var member in members)
+                member.Weigh(Now());
         }
 
         Fit();
@@ -87,25 +92,29 @@ public sealed class ProviderRoute
     /// <summary>Returns the changes to write for the installation.</summary>
     public List<ProviderChange> Untold()
     {
-        lock (gate) return [.. members.Select(m => m.Untold(Lane)).OfType<ProviderChange>()];
+        lock (gate)
+            return [.. members.Select(m => m.Untold(Lane)).OfType<ProviderChange>()];
     }
 
     /// <summary>Returns the states of its providers.</summary>
     public List<ProviderState> States()
     {
-        lock (gate) return [.. members.Select(m => m.State(Lane))];
+        lock (gate)
+            return [.. members.Select(m => m.State(Lane))];
     }
 
     /// <summary>A change was written.</summary>
     public void Told(ProviderChange change)
     {
-        lock (gate) Find(change.State.Provider)?.Told(change);
+        lock (gate)
+            Find(change.State.Provider)?.Told(change);
     }
 
     /// <summary>Takes over what the installation knows.</summary>
     public void Adopt(ProviderState known)
     {
-        lock (gate) Find(known.Provider)?.Adopt(known, Now());
+        lock (gate)
+            Find(known.Provider)?.Adopt(known, Now());
         Fit();
     }
 
@@ -115,7 +124,8 @@ public sealed class ProviderRoute
         var now = clock.GetUtcNow();
         if (latest - now is var back && back > SetBack)
         {
-            foreach (var member in members) member.SetBack(back);
+            foreach (var member in members)
+                member.SetBack(back);
         }
 
         return latest = now;
@@ -143,11 +153,13 @@ public sealed class ProviderRoute
 
     private void Fit()
     {
-        if (members.Length == 1) return;
+        if (members.Length == 1)
+            return;
         lock (gate)
         {
             var fits = Capacity(Now());
-            if (fits == capacity) return;
+            if (fits == capacity)
+                return;
             capacity = fits;
         }
 
@@ -162,7 +174,8 @@ public sealed class ProviderRoute
             var (tokens, burst, rate) = (0d, 0d, 0d);
             foreach (var member in InUse(now))
             {
-                if (member.Pacer is not { } pacer) return Room.Unlimited;
+                if (member.Pacer is not { } pacer)
+                    return Room.Unlimited;
                 (tokens, burst, rate) = (tokens + pacer.Tokens(now), burst + pacer.Burst(now), rate + pacer.Rate(now));
             }
 

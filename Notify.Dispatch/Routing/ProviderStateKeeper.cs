@@ -16,7 +16,12 @@ namespace Notify.Dispatch.Routing;
 /// host uses its own state. States from test clients' deliveries stay within the host.
 /// </summary>
 public sealed class ProviderStateKeeper(
-    IDocumentStore store, NpgsqlDataSource database, Providers providers, TimeProvider clock, ILogger<ProviderStateKeeper> log) : BackgroundService
+    IDocumentStore store,
+    NpgsqlDataSource database,
+    Providers providers,
+    TimeProvider clock,
+    ILogger<ProviderStateKeeper> log
+) : BackgroundService
 {
     /// <summary>How often others' knowledge is taken over.</summary>
     public static readonly TimeSpan Pace = TimeSpan.FromSeconds(1);
@@ -40,7 +45,12 @@ public sealed class ProviderStateKeeper(
         await using var connection = await database.OpenConnectionAsync(cancellation);
         if (!areThere)
         {
-            await ProviderStateTable.AddAsync(connection, [.. routes.SelectMany(r => r.Members.Select(m => (m.Provider.Name, r.Lane)))], clock.GetUtcNow(), cancellation);
+            await ProviderStateTable.AddAsync(
+                connection,
+                [.. routes.SelectMany(r => r.Members.Select(m => (m.Provider.Name, r.Lane)))],
+                clock.GetUtcNow(),
+                cancellation
+            );
             areThere = true;
         }
 
@@ -48,19 +58,26 @@ public sealed class ProviderStateKeeper(
         {
             foreach (var change in route.Untold())
             {
-                if (!await WriteAsync(connection, change, cancellation)) continue;
+                if (!await WriteAsync(connection, change, cancellation))
+                    continue;
                 route.Told(change);
-                foreach (var told in change.Events) log.LogWarning("{What}", Projections.Replay.EventWords.Of(null, told));
+                foreach (var told in change.Events)
+                    log.LogWarning("{What}", Projections.Replay.EventWords.Of(null, told));
             }
         }
 
         var known = await ProviderStateTable.ReadAsync(connection, cancellation);
         foreach (var route in routes)
         {
-            foreach (var state in known.Where(k => k.Lane == route.Lane)) route.Adopt(state);
+            foreach (var state in known.Where(k => k.Lane == route.Lane))
+                route.Adopt(state);
             foreach (var mine in route.States())
             {
-                if (mine.PausedUntil is { } until && known.Find(k => k.Provider == mine.Provider) is { } theirs && !(theirs.PausedUntil >= until))
+                if (
+                    mine.PausedUntil is { } until
+                    && known.Find(k => k.Provider == mine.Provider) is { } theirs
+                    && !(theirs.PausedUntil >= until)
+                )
                     await ProviderStateTable.PauseAsync(connection, mine.Provider, until, cancellation);
             }
         }
@@ -73,8 +90,10 @@ public sealed class ProviderStateKeeper(
         using var timer = new PeriodicTimer(Look, clock);
         while (await timer.NextAsync(stoppingToken))
         {
-            foreach (var (_, route) in providers.Routes) route.Tick();
-            if (clock.GetElapsedTime(last) < Pace && !Live().Any(r => r.Untold().Count > 0)) continue;
+            foreach (var (_, route) in providers.Routes)
+                route.Tick();
+            if (clock.GetElapsedTime(last) < Pace && !Live().Any(r => r.Untold().Count > 0))
+                continue;
             await TrySyncAsync(stoppingToken);
             last = clock.GetTimestamp();
         }
@@ -85,7 +104,8 @@ public sealed class ProviderStateKeeper(
     private async Task<bool> WriteAsync(NpgsqlConnection connection, ProviderChange change, CancellationToken cancellation)
     {
         await using var transaction = await connection.BeginTransactionAsync(cancellation);
-        if (!await ProviderStateTable.ChangeAsync(connection, change.State, cancellation)) return false;
+        if (!await ProviderStateTable.ChangeAsync(connection, change.State, cancellation))
+            return false;
         await using var session = store.LightweightSession(SessionOptions.ForTransaction(transaction));
         session.Events.Append(ProviderKey.Of(change.State.Provider), change.Events);
         await session.SaveChangesAsync(cancellation);
@@ -103,14 +123,19 @@ public sealed class ProviderStateKeeper(
         }
         catch (Exception e) when (e is OperationCanceledException || DatabaseFaults.IsPassing(e))
         {
-            if (!isAway && !cancellation.IsCancellationRequested) log.LogWarning("The hosts' knowledge of the providers could not be put together ({Reason}); it is tried again.", e.Message.Split('\n')[0]);
+            if (!isAway && !cancellation.IsCancellationRequested)
+                log.LogWarning(
+                    "The hosts' knowledge of the providers could not be put together ({Reason}); it is tried again.",
+                    e.Message.Split('\n')[0]
+                );
             isAway = true;
         }
 #pragma warning disable CA1031 // Providers are sent to by what this host sees, whatever is wrong with the table.
         catch (Exception e)
 #pragma warning restore CA1031
         {
-            if (!isAway) log.LogError(e, "The hosts' knowledge of the providers could not be put together; it is tried again.");
+            if (!isAway)
+                log.LogError(e, "The hosts' knowledge of the providers could not be put together; it is tried again.");
             isAway = true;
         }
     }

@@ -16,16 +16,22 @@ public sealed record RouteEntry(string Name, double? Weight);
 public static partial class RouteSettings
 {
     /// <summary>The settings' names of the lanes.</summary>
-    public static IReadOnlyDictionary<string, Lane> Lanes { get; } = new Dictionary<string, Lane>(StringComparer.OrdinalIgnoreCase)
-    {
-        ["push-ios"] = Lane.Apns, ["push-android"] = Lane.Fcm, ["push-web"] = Lane.Webpush, ["sms"] = Lane.Sms, ["email"] = Lane.Email,
-    };
+    public static IReadOnlyDictionary<string, Lane> Lanes { get; } =
+        new Dictionary<string, Lane>(StringComparer.OrdinalIgnoreCase)
+        {
+            ["push-ios"] = Lane.Apns,
+            ["push-android"] = Lane.Fcm,
+            ["push-web"] = Lane.Webpush,
+            ["sms"] = Lane.Sms,
+            ["email"] = Lane.Email,
+        };
 
     /// <summary>Reads the routes; lanes that are not set are not among them. Every fault is added to <paramref name="faults"/>.</summary>
     public static Dictionary<Lane, IReadOnlyList<RouteEntry>> Read(IConfigurationSection section, ICollection<string> faults)
     {
         var routes = new Dictionary<Lane, IReadOnlyList<RouteEntry>>();
-        if (!string.IsNullOrWhiteSpace(section.Value)) faults.Add($"{section.Path} is \"{section.Value}\"; give {section.Path}:sms or another of {string.Join(", ", Lanes.Keys)}");
+        if (!string.IsNullOrWhiteSpace(section.Value))
+            faults.Add($"{section.Path} is \"{section.Value}\"; give {section.Path}:sms or another of {string.Join(", ", Lanes.Keys)}");
         foreach (var lane in section.GetChildren())
         {
             if (!Lanes.TryGetValue(lane.Key.Replace('_', '-'), out var known)) // shells know no variables with a hyphen
@@ -39,8 +45,11 @@ public static partial class RouteSettings
             if (entries.GroupBy(e => e.Name, StringComparer.OrdinalIgnoreCase).FirstOrDefault(g => g.Count() > 1) is { } twice)
                 faults.Add($"{lane.Path} names {twice.Key} twice; name each provider once");
             if (entries.Any(e => e.Weight is null) && entries.Any(e => e.Weight is not null))
-                faults.Add($"{lane.Path} gives some providers a weight and others none; give all of them one (\"twilio=70, vonage=30\"), or none (\"twilio, vonage\": in this order)");
-            if (faults.Count == before && entries.Count > 0) routes[known] = entries;
+                faults.Add(
+                    $"{lane.Path} gives some providers a weight and others none; give all of them one (\"twilio=70, vonage=30\"), or none (\"twilio, vonage\": in this order)"
+                );
+            if (faults.Count == before && entries.Count > 0)
+                routes[known] = entries;
         }
 
         return routes;
@@ -49,23 +58,40 @@ public static partial class RouteSettings
     private static List<RouteEntry> ReadRoute(IConfigurationSection lane, ICollection<string> faults)
     {
         var children = lane.GetChildren().ToList();
-        if (children.Count == 0) return [.. Words(lane.Value).Select(word => ReadEntry(lane.Path, word, faults)).OfType<RouteEntry>()];
-        return [.. children.OrderBy(c => Number(c.Key) ?? int.MaxValue).SelectMany(c => Number(c.Key) is null ? [$"{c.Key}={c.Value}"] : Words(c.Value))
-            .Select(word => ReadEntry(lane.Path, word, faults)).OfType<RouteEntry>()];
+        if (children.Count == 0)
+            return [.. Words(lane.Value).Select(word => ReadEntry(lane.Path, word, faults)).OfType<RouteEntry>()];
+        return
+        [
+            .. children
+                .OrderBy(c => Number(c.Key) ?? int.MaxValue)
+                .SelectMany(c => Number(c.Key) is null ? [$"{c.Key}={c.Value}"] : Words(c.Value))
+                .Select(word => ReadEntry(lane.Path, word, faults))
+                .OfType<RouteEntry>(),
+        ];
     }
 
     private static RouteEntry? ReadEntry(string path, string word, ICollection<string> faults)
     {
-        if (word.Split('=', 2) is not [var name, var text]) return new RouteEntry(word, null);
-        if (name.Length > 0 && double.TryParse(text.TrimEnd('%'), NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var weight) && weight > 0 && double.IsFinite(weight)) return new RouteEntry(name, weight);
+        if (word.Split('=', 2) is not [var name, var text])
+            return new RouteEntry(word, null);
+        if (
+            name.Length > 0
+            && double.TryParse(text.TrimEnd('%'), NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var weight)
+            && weight > 0
+            && double.IsFinite(weight)
+        )
+            return new RouteEntry(name, weight);
         faults.Add($"{path} has \"{word}\"; give a provider and a weight above 0, such as twilio=70");
         return null;
     }
 
     private static string[] Words(string? text) =>
-        WeightSign().Replace(text ?? "", "=").Split([',', ';', '>', ' ', '\t'], StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
+        WeightSign()
+            .Replace(text ?? "", "=")
+            .Split([',', ';', '>', ' ', '\t'], StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
 
-    private static int? Number(string key) => int.TryParse(key, NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number : null;
+    private static int? Number(string key) =>
+        int.TryParse(key, NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number : null;
 
     [GeneratedRegex(@"\s*[=:]\s*")]
     private static partial Regex WeightSign();

@@ -24,7 +24,8 @@ public static class WeightDecider
     public const int MinCalls = 10;
 
     // Shares of failures, and multiples of the usual p95, from which on the next step applies.
-    private static readonly double[] Failing = [0.05, 0.15, 0.3, 0.5], Slower = [2, 3, 5, 8];
+    private static readonly double[] Failing = [0.05, 0.15, 0.3, 0.5],
+        Slower = [2, 3, 5, 8];
 
     // Below this nothing is slow, whatever latency is usual.
     private const double QuickMs = 250;
@@ -40,11 +41,18 @@ public static class WeightDecider
     /// <param name="timeout">How long a call may take.</param>
     public static WeightFactor Decide(WeightFactor current, WindowCounts sample, double? usualMs, TimeSpan timeout, DateTimeOffset now)
     {
-        if (sample.Calls == 0) return current;
+        if (sample.Calls == 0)
+            return current;
         var (byErrors, bySlowness) = (Step(sample.FailureRate, Failing), Slowness(sample.P95Ms, usualMs, timeout));
         var (at, target) = (IndexOf(current.Factor), Math.Max(byErrors, bySlowness));
         if (target > at && sample.Calls >= MinCalls && now - current.Since >= Patience)
-            return new WeightFactor(Steps[target], now, byErrors >= bySlowness ? $"{Text(sample.FailureRate * 100)}% of {sample.Calls} calls failed" : $"p95 is {Text(sample.P95Ms!.Value)} ms, usually {Text(usualMs ?? 0)} ms");
+            return new WeightFactor(
+                Steps[target],
+                now,
+                byErrors >= bySlowness
+                    ? $"{Text(sample.FailureRate * 100)}% of {sample.Calls} calls failed"
+                    : $"p95 is {Text(sample.P95Ms!.Value)} ms, usually {Text(usualMs ?? 0)} ms"
+            );
         return target < at && now - current.Since >= Healthy
             ? new WeightFactor(Steps[at - 1], now, $"{Healthy.TotalSeconds:0} s without reason for less")
             : current;
@@ -52,12 +60,18 @@ public static class WeightDecider
 
     /// <summary>Updates the usual latency with a sample.</summary>
     public static double? Usual(double? usualMs, WindowCounts sample, TimeSpan passed) =>
-        sample is not { Calls: >= MinCalls, P95Ms: { } p95 } ? usualMs : usualMs is not { } usual ? p95 : usual + ((p95 - usual) * Math.Min(1, passed / Memory));
+        sample is not { Calls: >= MinCalls, P95Ms: { } p95 } ? usualMs
+        : usualMs is not { } usual ? p95
+        : usual + ((p95 - usual) * Math.Min(1, passed / Memory));
 
     private static int Slowness(double? p95, double? usualMs, TimeSpan timeout)
     {
-        if (p95 is not { } ms || ms < QuickMs) return 0;
-        var nearEnd = ms >= 0.8 * timeout.TotalMilliseconds ? Steps.Count - 1 : ms >= 0.5 * timeout.TotalMilliseconds ? 2 : 0;
+        if (p95 is not { } ms || ms < QuickMs)
+            return 0;
+        var nearEnd =
+            ms >= 0.8 * timeout.TotalMilliseconds ? Steps.Count - 1
+            : ms >= 0.5 * timeout.TotalMilliseconds ? 2
+            : 0;
         return Math.Max(nearEnd, usualMs is { } usual and > 0 ? Step(ms / usual, Slower) : 0);
     }
 

@@ -28,11 +28,18 @@ public static class SentText
     /// <param name="mark">A word of the line that the provider may have written before it.</param>
     public static TextMatch Compare(string? kept, string sent, string? mark = null)
     {
-        if (string.IsNullOrEmpty(kept) || sent.Length == 0) return TextMatch.Unclear;
-        if (kept == sent) return TextMatch.Same;
-        if (mark is not null && kept.EndsWith(sent, StringComparison.Ordinal)
-            && kept[..^sent.Length].Contains(mark, StringComparison.OrdinalIgnoreCase)) return TextMatch.Same;
-        if (kept.Contains(sent, StringComparison.Ordinal)) return TextMatch.Unclear;
+        if (string.IsNullOrEmpty(kept) || sent.Length == 0)
+            return TextMatch.Unclear;
+        if (kept == sent)
+            return TextMatch.Same;
+        if (
+            mark is not null
+            && kept.EndsWith(sent, StringComparison.Ordinal)
+            && kept[..^sent.Length].Contains(mark, StringComparison.OrdinalIgnoreCase)
+        )
+            return TextMatch.Same;
+        if (kept.Contains(sent, StringComparison.Ordinal))
+            return TextMatch.Unclear;
         var (words, wanted) = (Words(kept), Words(sent));
         // Of a text without letters and digits nothing remains to compare.
         var isClear = wanted.Length > 0 && words.Length > 0 && !words.Contains(wanted, StringComparison.Ordinal);

@@ -13,7 +13,9 @@ public static class Aes128Gcm
     /// <summary>The bytes of a record besides the text: the delimiter and the authentication tag.</summary>
     public const int RecordOverhead = 1 + TagLength;
 
-    private const int TagLength = 16, RecordSize = 4096, FixedHeader = SaltLength + 4 + 1;
+    private const int TagLength = 16,
+        RecordSize = 4096,
+        FixedHeader = SaltLength + 4 + 1;
     private const byte LastRecord = 2;
 
     /// <summary>Length of the header before the record, in bytes.</summary>
@@ -27,7 +29,9 @@ public static class Aes128Gcm
     {
         ArgumentOutOfRangeException.ThrowIfNotEqual(salt.Length, SaltLength);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(text.Length, RecordSize - RecordOverhead);
-        Span<byte> pseudoRandomKey = stackalloc byte[32], key = stackalloc byte[16], nonce = stackalloc byte[12];
+        Span<byte> pseudoRandomKey = stackalloc byte[32],
+            key = stackalloc byte[16],
+            nonce = stackalloc byte[12];
         HKDF.Extract(HashAlgorithmName.SHA256, secret, salt, pseudoRandomKey);
         HKDF.Expand(HashAlgorithmName.SHA256, pseudoRandomKey, key, "Content-Encoding: aes128gcm\0"u8);
         HKDF.Expand(HashAlgorithmName.SHA256, pseudoRandomKey, nonce, "Content-Encoding: nonce\0"u8); // of record 0, which is the only one

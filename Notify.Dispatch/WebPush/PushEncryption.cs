@@ -30,14 +30,22 @@ public static class PushEncryption
     }
 
     /// <summary>Encrypts a text with a given key pair and salt, neither of which may ever be used again.</summary>
-    public static byte[]? Seal(ReadOnlySpan<byte> text, ReadOnlySpan<byte> receiverKey, ReadOnlySpan<byte> authentication, ECDiffieHellman sender, ReadOnlySpan<byte> salt)
+    public static byte[]? Seal(
+        ReadOnlySpan<byte> text,
+        ReadOnlySpan<byte> receiverKey,
+        ReadOnlySpan<byte> authentication,
+        ECDiffieHellman sender,
+        ReadOnlySpan<byte> salt
+    )
     {
         using var receiver = ReadPublicKey(receiverKey);
-        if (receiver is null) return null;
+        if (receiver is null)
+            return null;
         var shared = sender.DeriveRawSecretAgreement(receiver.PublicKey);
 
         var label = "WebPush: info\0"u8;
-        Span<byte> info = stackalloc byte[label.Length + (2 * PublicKeyLength)], secret = stackalloc byte[SecretLength];
+        Span<byte> info = stackalloc byte[label.Length + (2 * PublicKeyLength)],
+            secret = stackalloc byte[SecretLength];
         label.CopyTo(info);
         receiverKey.CopyTo(info[label.Length..]);
         var senderKey = info[(label.Length + PublicKeyLength)..];
@@ -52,14 +60,17 @@ public static class PushEncryption
     private static ECDiffieHellman? ReadPublicKey(ReadOnlySpan<byte> point)
     {
         const byte Uncompressed = 4;
-        if (point.Length != PublicKeyLength || point[0] != Uncompressed) return null;
+        if (point.Length != PublicKeyLength || point[0] != Uncompressed)
+            return null;
         try
         {
-            return ECDiffieHellman.Create(new ECParameters
-            {
-                Curve = ECCurve.NamedCurves.nistP256,
-                Q = new ECPoint { X = point[1..33].ToArray(), Y = point[33..].ToArray() },
-            });
+            return ECDiffieHellman.Create(
+                new ECParameters
+                {
+                    Curve = ECCurve.NamedCurves.nistP256,
+                    Q = new ECPoint { X = point[1..33].ToArray(), Y = point[33..].ToArray() },
+                }
+            );
         }
         catch (CryptographicException)
         {

@@ -23,12 +23,14 @@ public sealed class PushServices(ECDsa key, string publicKey, string subject, in
     public PushService Of(Uri endpoint)
     {
         var origin = endpoint.GetComponents(UriComponents.SchemeAndServer, UriFormat.UriEscaped);
-        if (services.TryGetValue(origin, out var known)) return known;
+        if (services.TryGetValue(origin, out var known))
+            return known;
         if (services.Count >= MaxKept)
         {
             foreach (var (idle, service) in services)
             {
-                if (service.IsIdle) services.TryRemove(idle, out _);
+                if (service.IsIdle)
+                    services.TryRemove(idle, out _);
             }
         }
 
@@ -40,13 +42,15 @@ public sealed class PushServices(ECDsa key, string publicKey, string subject, in
     {
         lock (signing)
         {
-            var token = new JsonWebTokenHandler { SetDefaultTimesOnTokenCreation = false }.CreateToken(new SecurityTokenDescriptor
-            {
-                Audience = origin,
-                Expires = expires.UtcDateTime,
-                Claims = new Dictionary<string, object> { [JwtRegisteredClaimNames.Sub] = subject },
-                SigningCredentials = credentials,
-            });
+            var token = new JsonWebTokenHandler { SetDefaultTimesOnTokenCreation = false }.CreateToken(
+                new SecurityTokenDescriptor
+                {
+                    Audience = origin,
+                    Expires = expires.UtcDateTime,
+                    Claims = new Dictionary<string, object> { [JwtRegisteredClaimNames.Sub] = subject },
+                    SigningCredentials = credentials,
+                }
+            );
             return $"vapid t={token}, k={publicKey}";
         }
     }
@@ -77,7 +81,8 @@ public sealed class PushService(Func<DateTimeOffset, string> sign, int share, Ti
     {
         get
         {
-            lock (gate) return clock.GetUtcNow() - acceptedAt < Trusted;
+            lock (gate)
+                return clock.GetUtcNow() - acceptedAt < Trusted;
         }
     }
 
@@ -88,7 +93,8 @@ public sealed class PushService(Func<DateTimeOffset, string> sign, int share, Ti
         var expires = new DateTimeOffset(now.Ticks - (now.Ticks % Grid.Ticks), TimeSpan.Zero) + (2 * Grid);
         lock (gate)
         {
-            if (token.Expires != expires) token = (expires, sign(expires));
+            if (token.Expires != expires)
+                token = (expires, sign(expires));
             return token.Header;
         }
     }
@@ -99,7 +105,8 @@ public sealed class PushService(Func<DateTimeOffset, string> sign, int share, Ti
     /// </summary>
     public bool TryEnter()
     {
-        if (Interlocked.Increment(ref underWay) <= share || !isSilent) return true;
+        if (Interlocked.Increment(ref underWay) <= share || !isSilent)
+            return true;
         Interlocked.Decrement(ref underWay);
         return false;
     }
@@ -108,10 +115,16 @@ public sealed class PushService(Func<DateTimeOffset, string> sign, int share, Ti
     public void Leave(AttemptOutcome? outcome)
     {
         Interlocked.Decrement(ref underWay);
-        if (outcome is AttemptOutcome.NotSent) return; // it was not called
-        isSilent = outcome is null or AttemptOutcome.Unknown { Reason: not Reasons.UnreadableAnswer }
-            or AttemptOutcome.Retry { Reason: Reasons.ConnectionLost };
-        if (outcome is not AttemptOutcome.Accepted) return;
-        lock (gate) acceptedAt = clock.GetUtcNow();
+        if (outcome is AttemptOutcome.NotSent)
+            return; // it was not called
+        isSilent =
+            outcome
+                is null
+                    or AttemptOutcome.Unknown { Reason: not Reasons.UnreadableAnswer }
+                    or AttemptOutcome.Retry { Reason: Reasons.ConnectionLost };
+        if (outcome is not AttemptOutcome.Accepted)
+            return;
+        lock (gate)
+            acceptedAt = clock.GetUtcNow();
     }
 }

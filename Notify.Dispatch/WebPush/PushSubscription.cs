@@ -18,10 +18,16 @@ public sealed record PushSubscription(Uri Endpoint, byte[] Key, byte[] Authentic
         {
             using var json = JsonDocument.Parse(address);
             var root = json.RootElement;
-            return root.ValueKind == JsonValueKind.Object && Text(root, "endpoint") is { } endpoint && Uri.TryCreate(endpoint, UriKind.Absolute, out var uri)
-                && root.TryGetProperty("keys", out var keys) && keys.ValueKind == JsonValueKind.Object
-                && Bytes(keys, "p256dh", PushEncryption.PublicKeyLength) is { } key && Bytes(keys, "auth", AuthenticationLength) is { } authentication
-                ? new PushSubscription(uri, key, authentication) : null;
+            return
+                root.ValueKind == JsonValueKind.Object
+                && Text(root, "endpoint") is { } endpoint
+                && Uri.TryCreate(endpoint, UriKind.Absolute, out var uri)
+                && root.TryGetProperty("keys", out var keys)
+                && keys.ValueKind == JsonValueKind.Object
+                && Bytes(keys, "p256dh", PushEncryption.PublicKeyLength) is { } key
+                && Bytes(keys, "auth", AuthenticationLength) is { } authentication
+                ? new PushSubscription(uri, key, authentication)
+                : null;
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException) // the latter: half a surrogate pair
         {
@@ -36,5 +42,7 @@ public sealed record PushSubscription(Uri Endpoint, byte[] Key, byte[] Authentic
         element.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
 
     private static byte[]? Bytes(JsonElement element, string name, int length) =>
-        Text(element, name) is { } text && Base64Url.IsValid(text, out var decoded) && decoded == length ? Base64Url.DecodeFromChars(text) : null;
+        Text(element, name) is { } text && Base64Url.IsValid(text, out var decoded) && decoded == length
+            ? Base64Url.DecodeFromChars(text)
+            : null;
 }

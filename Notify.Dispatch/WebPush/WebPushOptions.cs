@@ -44,17 +44,28 @@ public sealed record WebPushOptions
         var before = faults.Count;
         ProviderCall.Check(section, Concurrency, Timeout, faults, ConnectTimeout, TotalTimeout);
         if (!IsContact(Subject))
-            faults.Add($"{section}:Subject is {(Subject.Length == 0 ? "missing" : $"\"{Subject}\"")}; give a contact for push services such as mailto:ops@example.com or an https address");
+            faults.Add(
+                $"{section}:Subject is {(Subject.Length == 0 ? "missing" : $"\"{Subject}\"")}; give a contact for push services such as mailto:ops@example.com or an https address"
+            );
         TrustedCa.Check(section, TrustedCaPath, faults);
         var point = Decode(PublicKey, PushEncryption.PublicKeyLength);
         var scalar = Decode(PrivateKey, 32);
-        if (point is null) faults.Add($"{section}:PublicKey is {(PublicKey.Length == 0 ? "missing" : "no VAPID key")}; give the base64url of 65 bytes, the one that the web app subscribes with");
-        if (scalar is null) faults.Add($"{section}:PrivateKey is {(PrivateKey.Length == 0 ? "missing" : "no VAPID key")}; give the base64url of the 32 bytes that belong to PublicKey");
-        if (point is null || scalar is null) return null;
+        if (point is null)
+            faults.Add(
+                $"{section}:PublicKey is {(PublicKey.Length == 0 ? "missing" : "no VAPID key")}; give the base64url of 65 bytes, the one that the web app subscribes with"
+            );
+        if (scalar is null)
+            faults.Add(
+                $"{section}:PrivateKey is {(PrivateKey.Length == 0 ? "missing" : "no VAPID key")}; give the base64url of the 32 bytes that belong to PublicKey"
+            );
+        if (point is null || scalar is null)
+            return null;
 
         var key = Pair(point, scalar);
-        if (key is null) faults.Add($"{section}:PrivateKey does not belong to PublicKey; give both of one VAPID key pair on the curve P-256");
-        if (faults.Count == before) return key;
+        if (key is null)
+            faults.Add($"{section}:PrivateKey does not belong to PublicKey; give both of one VAPID key pair on the curve P-256");
+        if (faults.Count == before)
+            return key;
         key?.Dispose();
         return null;
     }
@@ -62,8 +73,10 @@ public sealed record WebPushOptions
     // RFC 8292, section 2.1. Apple refuses every push whose token has a blank or no address in it.
     private static bool IsContact(string text)
     {
-        if (text.Any(c => c is <= ' ' or > '~') || !Uri.TryCreate(text, UriKind.Absolute, out var subject)) return false;
-        if (subject.Scheme == Uri.UriSchemeHttps) return subject.Host.Length > 0;
+        if (text.Any(c => c is <= ' ' or > '~') || !Uri.TryCreate(text, UriKind.Absolute, out var subject))
+            return false;
+        if (subject.Scheme == Uri.UriSchemeHttps)
+            return subject.Host.Length > 0;
         return subject.Scheme == Uri.UriSchemeMailto && MailAddress.TryCreate(text["mailto:".Length..].Split('?')[0], out _);
     }
 
@@ -73,15 +86,22 @@ public sealed record WebPushOptions
     // Checks that the public key verifies a signature of the private key.
     private static ECDsa? Pair(byte[] point, byte[] scalar)
     {
-        if (point[0] != 4) return null;
+        if (point[0] != 4)
+            return null;
         var key = ECDsa.Create();
         try
         {
-            var parameters = new ECParameters { Curve = ECCurve.NamedCurves.nistP256, Q = new ECPoint { X = point[1..33], Y = point[33..] }, D = scalar };
+            var parameters = new ECParameters
+            {
+                Curve = ECCurve.NamedCurves.nistP256,
+                Q = new ECPoint { X = point[1..33], Y = point[33..] },
+                D = scalar,
+            };
             key.ImportParameters(parameters);
             using var verifier = ECDsa.Create(parameters with { D = null });
             var proof = "a pair"u8.ToArray();
-            if (verifier.VerifyData(proof, key.SignData(proof, HashAlgorithmName.SHA256), HashAlgorithmName.SHA256)) return key;
+            if (verifier.VerifyData(proof, key.SignData(proof, HashAlgorithmName.SHA256), HashAlgorithmName.SHA256))
+                return key;
         }
         catch (CryptographicException)
         {

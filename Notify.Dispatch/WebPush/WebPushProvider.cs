@@ -37,12 +37,18 @@ public sealed class WebPushProvider : IDeliveryProvider, IDisposable
         (this.options, this.clock) = (options, clock);
         this.guard = guard ??= new OutboundGuard(options.AllowPrivateNetworks, inside: options.SandboxUrl);
         services = new PushServices(key, options.PublicKey, options.Subject, options.Concurrency, clock);
-        client = ProviderCall.CreateClient(null, options.Timeout, TrustedCa.Load(options.TrustedCaPath), options.ConnectTimeout, handler =>
-        {
-            handler.UseProxy = false; // a proxy would resolve names by itself
-            handler.ConnectCallback = guard.ConnectAsync;
-            handler.MaxConnectionsPerServer = ConnectionsPerService;
-        });
+        client = ProviderCall.CreateClient(
+            null,
+            options.Timeout,
+            TrustedCa.Load(options.TrustedCaPath),
+            options.ConnectTimeout,
+            handler =>
+            {
+                handler.UseProxy = false; // a proxy would resolve names by itself
+                handler.ConnectCallback = guard.ConnectAsync;
+                handler.MaxConnectionsPerServer = ConnectionsPerService;
+            }
+        );
     }
 
     /// <summary>Made from its settings.</summary>
@@ -70,15 +76,21 @@ public sealed class WebPushProvider : IDeliveryProvider, IDisposable
     /// <inheritdoc />
     public async Task<AttemptOutcome> SendAsync(OutboundMessage message, CancellationToken cancellation)
     {
-        if (PushSubscription.Read(message.Address) is not { } subscription) return new AttemptOutcome.Rejected(Reasons.BadAddress, "BadSubscription");
-        if (!message.Content.IsShown) return new AttemptOutcome.Rejected(Reasons.NoContent, "DataAlone"); // of a template: found late
-        if (!guard.Allows(subscription.Endpoint)) return Forbidden;
+        if (PushSubscription.Read(message.Address) is not { } subscription)
+            return new AttemptOutcome.Rejected(Reasons.BadAddress, "BadSubscription");
+        if (!message.Content.IsShown)
+            return new AttemptOutcome.Rejected(Reasons.NoContent, "DataAlone"); // of a template: found late
+        if (!guard.Allows(subscription.Endpoint))
+            return Forbidden;
         var text = Payload(message);
-        if (text.Length > PushEncryption.MaxText) return new AttemptOutcome.Rejected(Reasons.TooLarge, "PayloadTooLarge");
-        if (PushEncryption.Seal(text, subscription.Key, subscription.Authentication) is not { } body) return new AttemptOutcome.Rejected(Reasons.BadAddress, "BadKeys");
+        if (text.Length > PushEncryption.MaxText)
+            return new AttemptOutcome.Rejected(Reasons.TooLarge, "PayloadTooLarge");
+        if (PushEncryption.Seal(text, subscription.Key, subscription.Authentication) is not { } body)
+            return new AttemptOutcome.Rejected(Reasons.BadAddress, "BadKeys");
 
         var service = services.Of(subscription.Endpoint);
-        if (!service.TryEnter()) return new AttemptOutcome.Retry(Reasons.Retry, "PushServiceSilent");
+        if (!service.TryEnter())
+            return new AttemptOutcome.Retry(Reasons.Retry, "PushServiceSilent");
         AttemptOutcome? outcome = null;
         try
         {
@@ -101,16 +113,20 @@ public sealed class WebPushProvider : IDeliveryProvider, IDisposable
         using (var json = new Utf8JsonWriter(buffer, ProviderJson.Writing))
         {
             json.WriteStartObject();
-            if (content.Title is { Length: > 0 } title) json.WriteString("title", title);
-            if (content.Body is { Length: > 0 } body) json.WriteString("body", body);
-            if (content.Url is { } url) json.WriteString("url", url);
+            if (content.Title is { Length: > 0 } title)
+                json.WriteString("title", title);
+            if (content.Body is { Length: > 0 } body)
+                json.WriteString("body", body);
+            if (content.Url is { } url)
+                json.WriteString("url", url);
             if (content.Data is { } data)
             {
                 json.WritePropertyName("data");
                 data.WriteTo(json);
             }
 
-            if (content.Push is { } push) WriteLook(json, push);
+            if (content.Push is { } push)
+                WriteLook(json, push);
             json.WriteString("deliveryId", message.DeliveryId);
             json.WriteString("tag", content.Push?.CollapseKey ?? Topic(message.DeliveryId));
             json.WriteEndObject();
@@ -121,15 +137,22 @@ public sealed class WebPushProvider : IDeliveryProvider, IDisposable
 
     private static void WriteLook(Utf8JsonWriter json, PushOptions push)
     {
-        if (push.Image is { } image) json.WriteString("image", image);
-        if (push.Web?.Icon is { } icon) json.WriteString("icon", icon);
-        if (push.Badge is { } badge) json.WriteNumber("badge", badge);
-        if (push.Sound == PushOptions.NoSound) json.WriteBoolean("silent", true);
-        if (push.Web?.RequireInteraction is { } stays) json.WriteBoolean("requireInteraction", stays);
+        if (push.Image is { } image)
+            json.WriteString("image", image);
+        if (push.Web?.Icon is { } icon)
+            json.WriteString("icon", icon);
+        if (push.Badge is { } badge)
+            json.WriteNumber("badge", badge);
+        if (push.Sound == PushOptions.NoSound)
+            json.WriteBoolean("silent", true);
+        if (push.Web?.RequireInteraction is { } stays)
+            json.WriteBoolean("requireInteraction", stays);
     }
 
-    /// <summary>The <c>Topic</c> of a collapse key: the first 24 bytes of its SHA-256 as base64url, since a push service takes 32 characters of that alphabet.</summary>
-    public static string Topic(string collapseKey) => Base64Url.EncodeToString(SHA256.HashData(Encoding.UTF8.GetBytes(collapseKey)).AsSpan(0, 24));
+    /// <summary>The <c>Topic</c> of a collapse key: the first 24 bytes of its SHA-256 as base64url, since a push service takes 32
+    /// characters of that alphabet.</summary>
+    public static string Topic(string collapseKey) =>
+        Base64Url.EncodeToString(SHA256.HashData(Encoding.UTF8.GetBytes(collapseKey)).AsSpan(0, 24));
 
     /// <summary>The delivery's <c>Topic</c> and tag: 22 characters of base64url, of which a push service allows 32.</summary>
     public static string Topic(Guid deliveryId) => Base64Url.EncodeToString(deliveryId.ToByteArray(bigEndian: true));
@@ -143,7 +166,13 @@ public sealed class WebPushProvider : IDeliveryProvider, IDisposable
 
     private static AttemptOutcome Forbidden => new AttemptOutcome.Rejected(Reasons.BadAddress, "ForbiddenAddress");
 
-    private async Task<AttemptOutcome> CallAsync(OutboundMessage message, Uri endpoint, PushService service, byte[] body, CancellationToken cancellation)
+    private async Task<AttemptOutcome> CallAsync(
+        OutboundMessage message,
+        Uri endpoint,
+        PushService service,
+        byte[] body,
+        CancellationToken cancellation
+    )
     {
         var now = clock.GetUtcNow();
         using var request = new HttpRequestMessage(HttpMethod.Post, endpoint)
@@ -157,15 +186,33 @@ public sealed class WebPushProvider : IDeliveryProvider, IDisposable
         };
         var headers = request.Headers;
         headers.TryAddWithoutValidation("Authorization", service.Authorization());
-        headers.TryAddWithoutValidation("TTL", TimeToLive(PushLifetime.End(message.ExpiresAt, message.Content.Push, now), now).ToString(CultureInfo.InvariantCulture));
+        headers.TryAddWithoutValidation(
+            "TTL",
+            TimeToLive(PushLifetime.End(message.ExpiresAt, message.Content.Push, now), now).ToString(CultureInfo.InvariantCulture)
+        );
         headers.TryAddWithoutValidation("Topic", message.Content.Push?.CollapseKey is { } key ? Topic(key) : Topic(message.DeliveryId));
-        headers.TryAddWithoutValidation("Urgency", message.Priority switch { Priority.Critical => "high", Priority.Bulk => "low", _ => "normal" });
+        headers.TryAddWithoutValidation(
+            "Urgency",
+            message.Priority switch
+            {
+                Priority.Critical => "high",
+                Priority.Bulk => "low",
+                _ => "normal",
+            }
+        );
 
         // The answer's body is nobody's business, and may be endless: it is not read.
         var (response, outcome) = await ProviderCall.SendAsync(client, request, cancellation, readsBody: _ => false);
-        if (response is null) return outcome!;
+        if (response is null)
+            return outcome!;
         using (response)
-            return WebPushStatus.Outcome(response.StatusCode, MessageId(response.Headers.Location), ProviderCall.RetryAfter(response.Headers, now), now, service.AcceptedLately);
+            return WebPushStatus.Outcome(
+                response.StatusCode,
+                MessageId(response.Headers.Location),
+                ProviderCall.RetryAfter(response.Headers, now),
+                now,
+                service.AcceptedLately
+            );
     }
 
     private static long TimeToLive(DateTimeOffset? expiresAt, DateTimeOffset now) =>

@@ -15,7 +15,13 @@ public static class WebPushStatus
     /// Whether the service recently accepted another message with the same token: then a rejection concerns the subscription, such as
     /// one made with another key.
     /// </param>
-    public static AttemptOutcome Outcome(HttpStatusCode status, string? messageId, TimeSpan? retryAfter, DateTimeOffset attemptedAt, bool acceptedLately)
+    public static AttemptOutcome Outcome(
+        HttpStatusCode status,
+        string? messageId,
+        TimeSpan? retryAfter,
+        DateTimeOffset attemptedAt,
+        bool acceptedLately
+    )
     {
         var code = ((int)status).ToString(CultureInfo.InvariantCulture);
         return (int)status switch
@@ -23,7 +29,8 @@ public static class WebPushStatus
             // RFC 8030, 5 and 5.1: 201 with the message's Location, or 202 for later. Another yes needs that Location.
             201 or 202 => new AttemptOutcome.Accepted(messageId),
             >= 200 and < 300 => messageId is not null
-                ? new AttemptOutcome.Accepted(messageId) : new AttemptOutcome.Unknown(Reasons.UnreadableAnswer),
+                ? new AttemptOutcome.Accepted(messageId)
+                : new AttemptOutcome.Unknown(Reasons.UnreadableAnswer),
             404 or 410 => new AttemptOutcome.Rejected(Reasons.Unregistered, code, AddressVerdict.Dead, attemptedAt),
             401 or 403 when acceptedLately => new AttemptOutcome.Rejected(Reasons.BadAddress, code),
             // Our key or the subscription's: the answer does not say. The delivery waits for an operator, and not permanently.

@@ -10,7 +10,12 @@ namespace Notify.Domain.Broadcasts;
 /// <param name="Locales">Of these, those who speak one of these languages; <c>null</c>: all.</param>
 /// <param name="TimeZones">Of these, those who live in one of these zones; <c>null</c>: all.</param>
 public sealed record Audience(
-    IReadOnlyList<string> Any, IReadOnlyList<string> All, IReadOnlyList<string> None, IReadOnlyList<string>? Locales = null, IReadOnlyList<string>? TimeZones = null)
+    IReadOnlyList<string> Any,
+    IReadOnlyList<string> All,
+    IReadOnlyList<string> None,
+    IReadOnlyList<string>? Locales = null,
+    IReadOnlyList<string>? TimeZones = null
+)
 {
     /// <summary>Every registered user.</summary>
     public static readonly Audience Everybody = new([], [], []);
@@ -23,6 +28,8 @@ public sealed record Audience(
 
     /// <summary>Whether a person's details match. <c>ko</c> matches <c>ko-KR</c> too; without a language none matches.</summary>
     public bool Has(ContactDetails? details) =>
-        (Locales is not { Count: > 0 } || TemplateLocale.Chain(details?.Locale).Any(tag => Locales.Contains(tag, StringComparer.OrdinalIgnoreCase)))
-        && (TimeZones is not { Count: > 0 } || TimeZones.Contains(details?.TimeZone ?? "", StringComparer.OrdinalIgnoreCase));
+        (
+            Locales is not { Count: > 0 }
+            || TemplateLocale.Chain(details?.Locale).Any(tag => Locales.Contains(tag, StringComparer.OrdinalIgnoreCase))
+        ) && (TimeZones is not { Count: > 0 } || TimeZones.Contains(details?.TimeZone ?? "", StringComparer.OrdinalIgnoreCase));
 }

@@ -31,8 +31,17 @@ public enum BroadcastState
 /// <param name="Expanded">Notifications made.</param>
 /// <param name="Total">Users in its audience when it started; <c>null</c> before.</param>
 public sealed record Broadcast(
-    string Key, BroadcastState State, DateTimeOffset? SendAt, DateTimeOffset? ExpiresAt, DateTimeOffset? DueAt, string AfterUser, long Expanded, long? Total,
-    DateTimeOffset? StartedAt, DateTimeOffset? EndedAt)
+    string Key,
+    BroadcastState State,
+    DateTimeOffset? SendAt,
+    DateTimeOffset? ExpiresAt,
+    DateTimeOffset? DueAt,
+    string AfterUser,
+    long Expanded,
+    long? Total,
+    DateTimeOffset? StartedAt,
+    DateTimeOffset? EndedAt
+)
 {
     /// <summary>The stream key of a client's broadcast.</summary>
     public static string KeyOf(string clientId, string broadcastId) => $"b/{clientId}:{broadcastId}";
@@ -67,7 +76,14 @@ public sealed record Broadcast(
     public (Broadcast Next, object? Event)? Resume(string by, DateTimeOffset now) =>
         HasEnded ? null
         : State != BroadcastState.Paused ? (this, null)
-        : (this with { State = StartedAt is null ? BroadcastState.Scheduled : BroadcastState.Expanding, DueAt = StartedAt is null && SendAt > now ? SendAt : now }, new BroadcastResumed(by, now));
+        : (
+            this with
+            {
+                State = StartedAt is null ? BroadcastState.Scheduled : BroadcastState.Expanding,
+                DueAt = StartedAt is null && SendAt > now ? SendAt : now,
+            },
+            new BroadcastResumed(by, now)
+        );
 
     /// <summary>Withdraws it, and what of its notifications waits: that is taken back from <see cref="DueAt"/> on.</summary>
     /// <param name="isWaiting">Whether anything of it waits; that alone can still be withdrawn when it is complete.</param>
@@ -91,13 +107,25 @@ public sealed record Broadcast(
     /// <param name="isLast">Whether nobody is left behind the checkpoint.</param>
     /// <param name="retryAt">When the next of those that were set aside is tried again; <c>null</c>: nobody is.</param>
     /// <returns>The broadcast, and the event if it is complete.</returns>
-    public (Broadcast Next, object? Event) Expand(string afterUser, int made, bool isLast, DateTimeOffset now, DateTimeOffset? retryAt = null)
+    public (Broadcast Next, object? Event) Expand(
+        string afterUser,
+        int made,
+        bool isLast,
+        DateTimeOffset now,
+        DateTimeOffset? retryAt = null
+    )
     {
         var next = this with { AfterUser = afterUser, Expanded = Expanded + made, DueAt = isLast ? retryAt : now };
-        return isLast && retryAt is null ? (next with { State = BroadcastState.Completed, DueAt = null, EndedAt = now }, new BroadcastCompleted(next.Expanded, now)) : (next, null);
+        return isLast && retryAt is null
+            ? (next with { State = BroadcastState.Completed, DueAt = null, EndedAt = now }, new BroadcastCompleted(next.Expanded, now))
+            : (next, null);
     }
 
     /// <summary>Returns the queues of its deliveries: of the requested channels, those that its template has texts for.</summary>
-    public static IEnumerable<DeliveryQueue> QueuesOf(BroadcastRequested request) => DeliveryQueue.All.Where(q =>
-        q.Priority == request.Priority && request.Channels?.Contains(Lanes.ChannelOf(q.Lane)) != false && request.Template?.Channels.Contains(Lanes.ChannelOf(q.Lane)) != false);
+    public static IEnumerable<DeliveryQueue> QueuesOf(BroadcastRequested request) =>
+        DeliveryQueue.All.Where(q =>
+            q.Priority == request.Priority
+            && request.Channels?.Contains(Lanes.ChannelOf(q.Lane)) != false
+            && request.Template?.Channels.Contains(Lanes.ChannelOf(q.Lane)) != false
+        );
 }

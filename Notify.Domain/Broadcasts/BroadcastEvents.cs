@@ -21,11 +21,23 @@ namespace Notify.Domain.Broadcasts;
 /// <param name="Template">The template of its content, where the request gave none.</param>
 /// <param name="OptOutsHold">See <see cref="NotificationRequested.OptOutsHold"/>.</param>
 public sealed record BroadcastRequested(
-    string ClientId, string BroadcastId, ClientMode Mode, Audience Audience, string Category, Priority Priority, IReadOnlyList<Channel>? Channels,
-    SealedPayload Payload, DateTimeOffset? SendAt, DateTimeOffset? ExpiresAt, string RequestHash, string? TraceParent, DateTimeOffset At,
+    string ClientId,
+    string BroadcastId,
+    ClientMode Mode,
+    Audience Audience,
+    string Category,
+    Priority Priority,
+    IReadOnlyList<Channel>? Channels,
+    SealedPayload Payload,
+    DateTimeOffset? SendAt,
+    DateTimeOffset? ExpiresAt,
+    string RequestHash,
+    string? TraceParent,
+    DateTimeOffset At,
     PinnedTemplate? Template = null,
     [property: System.Text.Json.Serialization.JsonIgnore(Condition = System.Text.Json.Serialization.JsonIgnoreCondition.WhenWritingDefault)]
-    bool OptOutsHold = false);
+        bool OptOutsHold = false
+);
 
 /// <summary>Its notifications are being made, one for each user, in the order of their IDs.</summary>
 /// <param name="Total">How many users belonged to its audience at that time.</param>

@@ -18,7 +18,9 @@ public sealed record BroadcastPace
     /// <summary>Checks the settings; every fault is added to <paramref name="faults"/>.</summary>
     public void Check(string section, ICollection<string> faults)
     {
-        if (Chunk is < 1 or > 1000) faults.Add($"{section}:{nameof(Chunk)} is {Chunk}; give 1 to 1000");
-        if (MostWaiting < 1) faults.Add($"{section}:{nameof(MostWaiting)} is {MostWaiting}; give 1 or more");
+        if (Chunk is < 1 or > 1000)
+            faults.Add($"{section}:{nameof(Chunk)} is {Chunk}; give 1 to 1000");
+        if (MostWaiting < 1)
+            faults.Add($"{section}:{nameof(MostWaiting)} is {MostWaiting}; give 1 or more");
     }
 }

@@ -25,7 +25,8 @@ public enum CapExceeding
     Suppress,
 }
 
-/// <summary>How many notifications of a category a person may get on a channel in one window; however many devices one goes to, it counts once.</summary>
+/// <summary>How many notifications of a category a person may get on a channel in one window; however many devices one goes to, it counts
+/// once.</summary>
 /// <param name="Limit">At least 1.</param>
 /// <param name="Per">How long a window is.</param>
 public sealed record Cap(Channel Channel, int Limit, CapPeriod Per, CapExceeding Exceeding);
@@ -41,9 +42,16 @@ public static class CapWindows
     public static long Of(CapPeriod per, DateTimeOffset time) => (time.ToUnixTimeSeconds() + Shift(per)) / Seconds(per);
 
     /// <summary>When a window begins, which is when the one before it ends.</summary>
-    public static DateTimeOffset StartOf(CapPeriod per, long window) => DateTimeOffset.FromUnixTimeSeconds((window * Seconds(per)) - Shift(per));
+    public static DateTimeOffset StartOf(CapPeriod per, long window) =>
+        DateTimeOffset.FromUnixTimeSeconds((window * Seconds(per)) - Shift(per));
 
-    private static long Seconds(CapPeriod per) => per switch { CapPeriod.Hour => 3600, CapPeriod.Day => DaySeconds, _ => 7 * DaySeconds };
+    private static long Seconds(CapPeriod per) =>
+        per switch
+        {
+            CapPeriod.Hour => 3600,
+            CapPeriod.Day => DaySeconds,
+            _ => 7 * DaySeconds,
+        };
 
     private static long Shift(CapPeriod per) => per == CapPeriod.Week ? MondayShift : 0;
 }

@@ -4,7 +4,8 @@ using Notify.Domain.Notifications;
 namespace Notify.Domain.Caps;
 
 /// <summary>The key of one count.</summary>
-/// <param name="Person">A user's stream key, or <c>a/</c> and the keyed hash of an address or token; for a test client <c>test/</c> before it.</param>
+/// <param name="Person">A user's stream key, or <c>a/</c> and the keyed hash of an address or token; for a test client <c>test/</c> before
+/// it.</param>
 /// <param name="Category">The category's key.</param>
 public readonly record struct CapKey(string Person, string Category, Channel Channel, CapPeriod Per);
 

@@ -31,18 +31,26 @@ public static class CapDecider
     public static IEnumerable<CapKey> Concerns(Channel channel, Category category, string person) =>
         (category.Caps ?? []).Where(c => c.Channel == channel).Select(c => new CapKey(person, category.Key, c.Channel, c.Per));
 
-    /// <summary>Whether a window that a delivery was to leave in is over, so that its place there says nothing about the present one.</summary>
+    /// <summary>Whether a window that a delivery was to leave in is over, so that its place there says nothing about the present
+    /// one.</summary>
     /// <param name="placeAt">When it was to leave.</param>
     public static bool IsPlacePast(Channel channel, Category category, DateTimeOffset? placeAt, DateTimeOffset now) =>
         placeAt is { } at && (category.Caps ?? []).Any(c => c.Channel == channel && CapWindows.Of(c.Per, at) < CapWindows.Of(c.Per, now));
 
     /// <summary>Decides on a plan.</summary>
-    /// <param name="counts">Those of <see cref="Concerns(DeliveriesPlanned, Category, Func{Channel, string})"/>; the places that are taken are noted in them.</param>
+    /// <param name="counts">Those of <see cref="Concerns(DeliveriesPlanned, Category, Func{Channel, string})"/>; the places that are taken
+    /// are noted in them.</param>
     /// <param name="quiet">Until when a time is too quiet to disturb the person, and the rule; <c>null</c>: it is not.</param>
     /// <returns>The plan without skipped deliveries, and its deferred ones with their times.</returns>
     public static (DeliveriesPlanned Plan, IReadOnlyList<DeliveryDeferred> PutOff) Decide(
-        NotificationRequested request, DeliveriesPlanned plan, Category category, Func<Channel, string> person, IDictionary<CapKey, CapCount> counts,
-        Func<DateTimeOffset, (DateTimeOffset Until, string Rule)?> quiet, DateTimeOffset now)
+        NotificationRequested request,
+        DeliveriesPlanned plan,
+        Category category,
+        Func<Channel, string> person,
+        IDictionary<CapKey, CapCount> counts,
+        Func<DateTimeOffset, (DateTimeOffset Until, string Rule)?> quiet,
+        DateTimeOffset now
+    )
     {
         var putOff = new List<DeliveryDeferred>();
         foreach (var channel in plan.Deliveries.GroupBy(d => Lanes.ChannelOf(d.Lane)).ToList())
@@ -53,12 +61,17 @@ public static class CapDecider
                 plan = plan with
                 {
                     Deliveries = [.. plan.Deliveries.Except(channel)],
-                    LeftOut = [.. plan.LeftOut, .. channel.Select(d => new LeftOutDelivery(d.Id, channel.Key, d.DeviceId, Reasons.CapExceeded, place.Rule))],
+                    LeftOut =
+                    [
+                        .. plan.LeftOut,
+                        .. channel.Select(d => new LeftOutDelivery(d.Id, channel.Key, d.DeviceId, Reasons.CapExceeded, place.Rule)),
+                    ],
                 };
                 continue;
             }
 
-            if (place.Reason is { } reason) putOff.AddRange(channel.Select(d => new DeliveryDeferred(d.Id, at, reason, 0, null, null, now, place.Rule)));
+            if (place.Reason is { } reason)
+                putOff.AddRange(channel.Select(d => new DeliveryDeferred(d.Id, at, reason, 0, null, null, now, place.Rule)));
         }
 
         return (plan, putOff);
@@ -67,24 +80,41 @@ public static class CapDecider
     /// <summary>Takes the first place from now on that every cap has room for and that disturbs nobody.</summary>
     /// <param name="held">The times of the notification's slots on the channel: one in a window counts once.</param>
     public static CapPlace Take(
-        NotificationRequested request, Channel channel, Category category, string person, IDictionary<CapKey, CapCount> counts, IReadOnlyCollection<DateTimeOffset> held,
-        Func<DateTimeOffset, (DateTimeOffset Until, string Rule)?> quiet, DateTimeOffset now)
+        NotificationRequested request,
+        Channel channel,
+        Category category,
+        string person,
+        IDictionary<CapKey, CapCount> counts,
+        IReadOnlyCollection<DateTimeOffset> held,
+        Func<DateTimeOffset, (DateTimeOffset Until, string Rule)?> quiet,
+        DateTimeOffset now
+    )
     {
         // Where both kinds are full, there is no use in waiting.
-        var caps = (category.Caps ?? []).Where(c => c.Channel == channel).OrderByDescending(c => c.Exceeding == CapExceeding.Suppress)
-            .Select(c => (Cap: c, Key: new CapKey(person, category.Key, c.Channel, c.Per))).ToList();
+        var caps = (category.Caps ?? [])
+            .Where(c => c.Channel == channel)
+            .OrderByDescending(c => c.Exceeding == CapExceeding.Suppress)
+            .Select(c => (Cap: c, Key: new CapKey(person, category.Key, c.Channel, c.Per)))
+            .ToList();
         var passes = category.Required || request is { Priority: Priority.Critical, Through: null };
         var place = Find(request.ExpiresAt, category, passes ? [] : caps, counts, Holds, quiet, now);
         if (place is { Counts: true, At: { } at })
-            foreach (var (_, key) in caps.Where(c => !Holds(c.Key, at))) counts[key] = counts[key].Take(at);
+            foreach (var (_, key) in caps.Where(c => !Holds(c.Key, at)))
+                counts[key] = counts[key].Take(at);
         return place;
 
         bool Holds(CapKey key, DateTimeOffset time) => held.Any(h => CapWindows.Of(key.Per, h) == CapWindows.Of(key.Per, time));
     }
 
     private static CapPlace Find(
-        DateTimeOffset? expiresAt, Category category, List<(Cap Cap, CapKey Key)> caps, IDictionary<CapKey, CapCount> counts, Func<CapKey, DateTimeOffset, bool> holds,
-        Func<DateTimeOffset, (DateTimeOffset Until, string Rule)?> quiet, DateTimeOffset now)
+        DateTimeOffset? expiresAt,
+        Category category,
+        List<(Cap Cap, CapKey Key)> caps,
+        IDictionary<CapKey, CapCount> counts,
+        Func<CapKey, DateTimeOffset, bool> holds,
+        Func<DateTimeOffset, (DateTimeOffset Until, string Rule)?> quiet,
+        DateTimeOffset now
+    )
     {
         var at = now;
         string? reason = null;
@@ -94,28 +124,37 @@ public static class CapDecider
             if (quiet(at) is var (until, why))
             {
                 reason ??= Reasons.QuietHours;
-                if (!rules.Contains(why)) rules.Add(why);
+                if (!rules.Contains(why))
+                    rules.Add(why);
                 at = until;
-                if (at >= expiresAt) return Ends(at, counts: false);
+                if (at >= expiresAt)
+                    return Ends(at, counts: false);
             }
 
             var (cap, key) = caps.FirstOrDefault(c => counts[c.Key].At(at) >= c.Cap.Limit && !holds(c.Key, at));
-            if (cap is null) return Ends(at, counts: true);
+            if (cap is null)
+                return Ends(at, counts: true);
             var count = counts[key];
             var full = Rule(category, cap, count.At(at), CapWindows.StartOf(cap.Per, count.WindowAt(at)));
-            if (reason != Reasons.CapExceeded || cap.Exceeding == CapExceeding.Suppress) rules.Add(full);
+            if (reason != Reasons.CapExceeded || cap.Exceeding == CapExceeding.Suppress)
+                rules.Add(full);
             reason = Reasons.CapExceeded;
-            if (cap.Exceeding == CapExceeding.Suppress) return Never();
+            if (cap.Exceeding == CapExceeding.Suppress)
+                return Never();
             at = CapWindows.StartOf(cap.Per, count.WindowAt(at) + 1);
-            if (at >= expiresAt) return Never("it expires before there is room");
-            if (at > now + Horizon) return Never($"there is no room within {Horizon.Days} days");
+            if (at >= expiresAt)
+                return Never("it expires before there is room");
+            if (at > now + Horizon)
+                return Never($"there is no room within {Horizon.Days} days");
         }
 
         CapPlace Ends(DateTimeOffset time, bool counts) => new(time, reason, string.Join("; ", rules), counts);
         CapPlace Never(params string[] last) => new(null, Reasons.CapExceeded, string.Join("; ", [.. rules, .. last]), false);
     }
 
-    private static string Rule(Category category, Cap cap, int taken, DateTimeOffset since) => string.Create(
-        CultureInfo.InvariantCulture,
-        $"cap of category {category.Key} on {Lanes.NameOf(cap.Channel)}, version {category.Version}: {cap.Limit} per {cap.Per.ToString().ToLowerInvariant()}, {taken} taken of the {cap.Per.ToString().ToLowerInvariant()} from {since.UtcDateTime:yyyy-MM-dd HH:mm}Z");
+    private static string Rule(Category category, Cap cap, int taken, DateTimeOffset since) =>
+        string.Create(
+            CultureInfo.InvariantCulture,
+            $"cap of category {category.Key} on {Lanes.NameOf(cap.Channel)}, version {category.Version}: {cap.Limit} per {cap.Per.ToString().ToLowerInvariant()}, {taken} taken of the {cap.Per.ToString().ToLowerInvariant()} from {since.UtcDateTime:yyyy-MM-dd HH:mm}Z"
+        );
 }

@@ -15,8 +15,17 @@ namespace Notify.Domain.Categories;
 /// <param name="Digest">How they are collected into one; <c>null</c>: each is sent by itself.</param>
 /// <param name="Email">How its emails name their sender; <c>null</c>: as the provider's settings do.</param>
 public sealed record Category(
-    string Id, bool Required, ImmutableDictionary<string, bool> Defaults, UnknownOutcome UnknownOutcome, string By, DateTimeOffset DefinedAt, long Version,
-    IReadOnlyList<Cap>? Caps = null, DigestRule? Digest = null, CategorySender? Email = null)
+    string Id,
+    bool Required,
+    ImmutableDictionary<string, bool> Defaults,
+    UnknownOutcome UnknownOutcome,
+    string By,
+    DateTimeOffset DefinedAt,
+    long Version,
+    IReadOnlyList<Cap>? Caps = null,
+    DigestRule? Digest = null,
+    CategorySender? Email = null
+)
 {
     /// <summary>The key by which notifications name it.</summary>
     [System.Text.Json.Serialization.JsonIgnore]
@@ -26,27 +35,53 @@ public sealed record Category(
     public static string KeyOf(string category) => $"k/{category}";
 
     /// <summary>A category that nobody has defined: everybody who said nothing is reached, and nothing is repeated.</summary>
-    public static Category Undefined(string category) => new(KeyOf(category), false, ImmutableDictionary<string, bool>.Empty, UnknownOutcome.Hold, "", default, 0);
+    public static Category Undefined(string category) =>
+        new(KeyOf(category), false, ImmutableDictionary<string, bool>.Empty, UnknownOutcome.Hold, "", default, 0);
 
     /// <summary>Folds one event into a category.</summary>
-    public static Category? Evolve(Category? state, string key, object @event) => @event is CategoryDefined e
-        ? new Category(key, e.Required, e.Defaults.ToImmutableDictionary(), e.UnknownOutcome, e.By, e.At, (state?.Version ?? 0) + 1,
-            e.Caps, e.Digest, e.Email)
-        : state;
+    public static Category? Evolve(Category? state, string key, object @event) =>
+        @event is CategoryDefined e
+            ? new Category(
+                key,
+                e.Required,
+                e.Defaults.ToImmutableDictionary(),
+                e.UnknownOutcome,
+                e.By,
+                e.At,
+                (state?.Version ?? 0) + 1,
+                e.Caps,
+                e.Digest,
+                e.Email
+            )
+            : state;
 
     /// <summary>Defines a category.</summary>
     /// <returns>The event; <c>null</c> when it is defined so already.</returns>
     public static CategoryDefined? Define(
-        Category? current, string category, bool required, IReadOnlyDictionary<string, bool> defaults, UnknownOutcome unknownOutcome, string by, DateTimeOffset now,
-        IReadOnlyCollection<Cap>? caps = null, DigestRule? digest = null, CategorySender? email = null)
+        Category? current,
+        string category,
+        bool required,
+        IReadOnlyDictionary<string, bool> defaults,
+        UnknownOutcome unknownOutcome,
+        string by,
+        DateTimeOffset now,
+        IReadOnlyCollection<Cap>? caps = null,
+        DigestRule? digest = null,
+        CategorySender? email = null
+    )
     {
         IReadOnlyList<Cap> sorted = [.. (caps ?? []).OrderBy(c => c.Channel).ThenBy(c => c.Per)];
-        return current is not null && current.Required == required && current.UnknownOutcome == unknownOutcome
-            && current.Defaults.Count == defaults.Count && defaults.All(d => current.Defaults.TryGetValue(d.Key, out var before) && before == d.Value)
-            && sorted.SequenceEqual(current.Caps ?? []) && Equals(current.Digest, digest) && Equals(current.Email, email)
-                ? null
-                : new CategoryDefined(category, required, defaults, unknownOutcome, by, now, sorted.Count == 0 ? null : sorted, digest,
-                    email);
+        return
+            current is not null
+            && current.Required == required
+            && current.UnknownOutcome == unknownOutcome
+            && current.Defaults.Count == defaults.Count
+            && defaults.All(d => current.Defaults.TryGetValue(d.Key, out var before) && before == d.Value)
+            && sorted.SequenceEqual(current.Caps ?? [])
+            && Equals(current.Digest, digest)
+            && Equals(current.Email, email)
+            ? null
+            : new CategoryDefined(category, required, defaults, unknownOutcome, by, now, sorted.Count == 0 ? null : sorted, digest, email);
     }
 
     /// <summary>
@@ -58,8 +93,13 @@ public sealed record Category(
     public (bool MayReach, string Rule, bool PassedOptOut) Reaches(Recipient? recipient, Channel channel)
     {
         var name = Lanes.NameOf(channel);
-        var (wants, rule) = recipient?.Said(channel, Key)
-            ?? (Defaults.TryGetValue(name, out var byDefault) ? (byDefault, $"default of category {Key} on {name}, version {Version}") : (true, "default"));
+        var (wants, rule) =
+            recipient?.Said(channel, Key)
+            ?? (
+                Defaults.TryGetValue(name, out var byDefault)
+                    ? (byDefault, $"default of category {Key} on {name}, version {Version}")
+                    : (true, "default")
+            );
         return wants || !Required ? (wants, rule, false) : (true, $"category {Key} is required, version {Version}; passes {rule}", true);
     }
 }

@@ -20,8 +20,16 @@ public enum UnknownOutcome
 /// <param name="Digest">How they are collected into one; <c>null</c>: each is sent by itself.</param>
 /// <param name="Email">How its emails name their sender; <c>null</c>: as the provider's settings do.</param>
 public sealed record CategoryDefined(
-    string Key, bool Required, IReadOnlyDictionary<string, bool> Defaults, UnknownOutcome UnknownOutcome, string By, DateTimeOffset At, IReadOnlyList<Cap>? Caps = null,
-    DigestRule? Digest = null, CategorySender? Email = null);
+    string Key,
+    bool Required,
+    IReadOnlyDictionary<string, bool> Defaults,
+    UnknownOutcome UnknownOutcome,
+    string By,
+    DateTimeOffset At,
+    IReadOnlyList<Cap>? Caps = null,
+    DigestRule? Digest = null,
+    CategorySender? Email = null
+);
 
 /// <summary>How a category's emails name their sender; their address stays the provider's, by which mail is signed.</summary>
 /// <param name="FromName">The name that mail programs show; <c>null</c>: that of the provider's settings.</param>

@@ -14,7 +14,15 @@ namespace Notify.Domain.Clients;
 /// <param name="Status">The HTTP status of the answer; 200 for a command that goes on.</param>
 /// <param name="Reason">The reason that was given for a command.</param>
 public sealed record AccessRecorded(
-    string By, string From, string Operation, string? Target, string? Client, int Status, string? Reason, DateTimeOffset At)
+    string By,
+    string From,
+    string Operation,
+    string? Target,
+    string? Client,
+    int Status,
+    string? Reason,
+    DateTimeOffset At
+)
 {
     /// <summary>The stream key of a record.</summary>
     public static string KeyOf(string random) => $"x/{random}";

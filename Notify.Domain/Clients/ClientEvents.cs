@@ -1,7 +1,11 @@
 namespace Notify.Domain.Clients;
 
 /// <summary>Whether a client's notifications reach people, or the sandbox alone.</summary>
-public enum ClientMode { Live, Test }
+public enum ClientMode
+{
+    Live,
+    Test,
+}
 
 /// <summary>The scopes of a client, named as in the HTTP contract.</summary>
 public static class Scopes
@@ -20,13 +24,21 @@ public static class Scopes
 
 /// <summary>A service may call Notify from now on.</summary>
 /// <param name="ClientId">Also its appKey; contains no colon.</param>
-/// <param name="AcceptPerSecond">How many notifications of its are accepted a second, on average; 0: any number; <c>null</c>: the installation's default.</param>
+/// <param name="AcceptPerSecond">How many notifications of its are accepted a second, on average; 0: any number; <c>null</c>: the
+/// installation's default.</param>
 /// <param name="AcceptBurst">How many at once; set only where <paramref name="AcceptPerSecond"/> is.</param>
 /// <param name="Send">The limits of its scope <c>send</c>; <c>null</c>: <see cref="SendGrant.Ordinary"/>.</param>
 public sealed record ClientRegistered(
-    string ClientId, string Name, ClientMode Mode, IReadOnlyList<string> Scopes, string By, DateTimeOffset At,
-        int? AcceptPerSecond = null, int? AcceptBurst = null,
-    SendGrant? Send = null);
+    string ClientId,
+    string Name,
+    ClientMode Mode,
+    IReadOnlyList<string> Scopes,
+    string By,
+    DateTimeOffset At,
+    int? AcceptPerSecond = null,
+    int? AcceptBurst = null,
+    SendGrant? Send = null
+);
 
 /// <summary>A client may do other things from now on.</summary>
 /// <param name="Scopes">All that it may do.</param>

@@ -17,19 +17,26 @@ public static class SecretRotation
     /// <param name="named">The secret that the caller gives up; one of the client's.</param>
     /// <param name="force">Whether the oldest is given up although it is in use.</param>
     public static SecretChoice Choose(
-        Client client, IReadOnlyDictionary<string, DateTimeOffset> usedAt, DateTimeOffset trackedSince, string? named, bool force,
-            DateTimeOffset now)
+        Client client,
+        IReadOnlyDictionary<string, DateTimeOffset> usedAt,
+        DateTimeOffset trackedSince,
+        string? named,
+        bool force,
+        DateTimeOffset now
+    )
     {
-        if (named is not null) return new SecretChoice(named, false);
-        if (client.Secrets.Count < Client.MaxSecrets) return new SecretChoice(null, false);
+        if (named is not null)
+            return new SecretChoice(named, false);
+        if (client.Secrets.Count < Client.MaxSecrets)
+            return new SecretChoice(null, false);
         var idle = client.Secrets.Where(s => !IsInUse(s)).ToList();
         // The newest that was never used first: nobody may have received it. Then the one that was used longest ago.
         var chosen = idle.Where(s => !usedAt.ContainsKey(s.Id)).MaxBy(s => s.IssuedAt) ?? idle.MinBy(s => usedAt[s.Id]);
-        if (chosen is null && force) chosen = client.Secrets.MinBy(s => s.IssuedAt);
+        if (chosen is null && force)
+            chosen = client.Secrets.MinBy(s => s.IssuedAt);
         return new SecretChoice(chosen?.Id, chosen is null);
 
-        bool IsInUse(ClientSecret secret) => usedAt.TryGetValue(secret.Id, out var used)
-            ? used > now - InUse
-            : secret.IssuedAt < trackedSince && trackedSince > now - InUse;
+        bool IsInUse(ClientSecret secret) =>
+            usedAt.TryGetValue(secret.Id, out var used) ? used > now - InUse : secret.IssuedAt < trackedSince && trackedSince > now - InUse;
     }
 }

@@ -9,7 +9,11 @@ namespace Notify.Domain.Clients;
 /// <param name="Required">Whether its notifications in required categories pass opt-outs and quiet hours.</param>
 /// <param name="BroadcastToAll">Whether its broadcasts may name a filter or all users; to a topic any client may send.</param>
 public sealed record SendGrant(
-    ImmutableList<string>? Categories = null, ImmutableList<Channel>? Channels = null, bool Required = false, bool BroadcastToAll = false)
+    ImmutableList<string>? Categories = null,
+    ImmutableList<Channel>? Channels = null,
+    bool Required = false,
+    bool BroadcastToAll = false
+)
 {
     /// <summary>Any category and channel; no passing of opt-outs, and broadcasts to topics only.</summary>
     public static readonly SendGrant Ordinary = new();
@@ -18,11 +22,12 @@ public sealed record SendGrant(
     public static bool AreSame(SendGrant? one, SendGrant? other)
     {
         var (a, b) = (one ?? Ordinary, other ?? Ordinary);
-        return (a.Required, a.BroadcastToAll) == (b.Required, b.BroadcastToAll) && Same(a.Categories, b.Categories) && Same(a.Channels,
-            b.Channels);
+        return (a.Required, a.BroadcastToAll) == (b.Required, b.BroadcastToAll)
+            && Same(a.Categories, b.Categories)
+            && Same(a.Channels, b.Channels);
 
-        static bool Same<T>(ImmutableList<T>? x, ImmutableList<T>? y) => x is null || y is null ? x is null && y is null : x
-            .SequenceEqual(y);
+        static bool Same<T>(ImmutableList<T>? x, ImmutableList<T>? y) =>
+            x is null || y is null ? x is null && y is null : x.SequenceEqual(y);
     }
 
     /// <summary>Whether a category is among those granted.</summary>
@@ -33,7 +38,8 @@ public sealed record SendGrant(
     {
         foreach (var channel in wanted ?? [])
         {
-            if (Channels?.Contains(channel) == false) return channel;
+            if (Channels?.Contains(channel) == false)
+                return channel;
         }
 
         return null;

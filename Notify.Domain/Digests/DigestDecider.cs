@@ -22,14 +22,19 @@ public sealed record DigestMember(Notification Notification, bool IsReadable);
 /// <summary>The result of closing a digest.</summary>
 /// <param name="Told">The members that the digest contains, in order of arrival.</param>
 /// <param name="Events">The events for the streams of all notifications that waited in it, by stream key.</param>
-public sealed record DigestClosing(IReadOnlyList<DigestMember> Told, IReadOnlyList<DigestLeftOut> LeftOut, IReadOnlyList<(string Key, object Event)> Events)
+public sealed record DigestClosing(
+    IReadOnlyList<DigestMember> Told,
+    IReadOnlyList<DigestLeftOut> LeftOut,
+    IReadOnlyList<(string Key, object Event)> Events
+)
 {
     /// <summary>A closing that was decided part by part.</summary>
     public static DigestClosing Of(IReadOnlyCollection<DigestClosing> parts) =>
         new([.. parts.SelectMany(p => p.Told)], [.. parts.SelectMany(p => p.LeftOut)], [.. parts.SelectMany(p => p.Events)]);
 
     /// <summary>The most urgent priority of its members, and never critical.</summary>
-    public Priority Priority => DigestDecider.PriorityOf(Told.Select(m => m.Notification.Request.Priority).DefaultIfEmpty(Priority.Bulk).Min());
+    public Priority Priority =>
+        DigestDecider.PriorityOf(Told.Select(m => m.Notification.Request.Priority).DefaultIfEmpty(Priority.Bulk).Min());
 
     /// <summary>When the last of its members expires; <c>null</c>: one of them never does.</summary>
     public DateTimeOffset? ExpiresAt =>
@@ -45,7 +50,9 @@ public static class DigestDecider
     /// </summary>
     /// <param name="content">Literal content; empty where a template gives it.</param>
     public static DigestRule? RuleFor(NotificationRequested request, NotificationContent content, Category category) =>
-        category is { Digest: { } rule, Required: false } && request is not { Priority: Priority.Critical, Through: null } && content.Attachments is not { Count: > 0 }
+        category is { Digest: { } rule, Required: false }
+        && request is not { Priority: Priority.Critical, Through: null }
+        && content.Attachments is not { Count: > 0 }
         && (request.Template is not null || content.IsShown || content.Html is { Length: > 0 })
             ? rule
             : null;
@@ -56,12 +63,21 @@ public static class DigestDecider
     /// <summary>Puts a notification into the digest that is open, or into a new one, where none is or it is full.</summary>
     /// <param name="newKey">The stream of a new one.</param>
     public static (OpenDigest Digest, bool IsNew) Join(OpenDigest? open, DigestRule rule, Func<string> newKey, DateTimeOffset now) =>
-        open is { Members: < DigestRule.MostMembers } ? (open with { Members = open.Members + 1 }, false) : (new OpenDigest(newKey(), now + rule.Window, 1), true);
+        open is { Members: < DigestRule.MostMembers }
+            ? (open with { Members = open.Members + 1 }, false)
+            : (new OpenDigest(newKey(), now + rule.Window, 1), true);
 
     /// <summary>Makes the event of a notification that is collected into a digest.</summary>
-    public static NotificationCollected Collected(OpenDigest digest, DigestRule rule, Category category, DateTimeOffset now) => new(
-        NotificationKey.Parse(digest.Key)!.Value.EventId, digest.ClosesAt,
-        string.Create(CultureInfo.InvariantCulture, $"digest of category {category.Key}, version {category.Version}: {rule.WindowSeconds} s from its first notification on"), now);
+    public static NotificationCollected Collected(OpenDigest digest, DigestRule rule, Category category, DateTimeOffset now) =>
+        new(
+            NotificationKey.Parse(digest.Key)!.Value.EventId,
+            digest.ClosesAt,
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"digest of category {category.Key}, version {category.Version}: {rule.WindowSeconds} s from its first notification on"
+            ),
+            now
+        );
 
     /// <summary>Closes a digest: decides which of its waiting notifications it contains, and why it skips the others.</summary>
     /// <param name="digest">Its event ID.</param>
@@ -74,15 +90,30 @@ public static class DigestDecider
         foreach (var member in waiting)
         {
             var n = member.Notification;
-            var reason = n.Request.ExpiresAt <= now ? Reasons.Expired : member.IsReadable ? null : Reasons.Erased;
-            events.Add((n.Key, reason switch
-            {
-                null => (object)new NotificationDigested(digest, now),
-                Reasons.Expired => new NotificationExpired([], now),
-                _ => new DeliveriesPlanned([], [new LeftOutDelivery(DeterministicId.OfDelivery(n.Key, "push"), Channel.Push, null, Reasons.Erased, "key")], 0, now),
-            }));
-            if (reason is null) told.Add(member);
-            else leftOut.Add(new DigestLeftOut(n.Request.EventId, reason));
+            var reason =
+                n.Request.ExpiresAt <= now ? Reasons.Expired
+                : member.IsReadable ? null
+                : Reasons.Erased;
+            events.Add(
+                (
+                    n.Key,
+                    reason switch
+                    {
+                        null => (object)new NotificationDigested(digest, now),
+                        Reasons.Expired => new NotificationExpired([], now),
+                        _ => new DeliveriesPlanned(
+                            [],
+                            [new LeftOutDelivery(DeterministicId.OfDelivery(n.Key, "push"), Channel.Push, null, Reasons.Erased, "key")],
+                            0,
+                            now
+                        ),
+                    }
+                )
+            );
+            if (reason is null)
+                told.Add(member);
+            else
+                leftOut.Add(new DigestLeftOut(n.Request.EventId, reason));
         }
 
         return new DigestClosing(told, leftOut, events);

@@ -37,7 +37,14 @@ public enum ReportKind
 /// <param name="Reason">Of a failure; one of <see cref="Reasons"/>.</param>
 /// <param name="Code">The provider's own code.</param>
 public sealed record DeliveryReport(
-    ReportKind What, string Source, DateTimeOffset HappenedAt, string? Receipt = null, string? MessageId = null, string? Reason = null, string? Code = null)
+    ReportKind What,
+    string Source,
+    DateTimeOffset HappenedAt,
+    string? Receipt = null,
+    string? MessageId = null,
+    string? Reason = null,
+    string? Code = null
+)
 {
     /// <summary>The source of an app's own reports.</summary>
     public const string App = "app";
@@ -61,32 +68,54 @@ public static class ReportDecider
         switch (report.What)
         {
             case ReportKind.Accepted:
-                if (delivery.DispatchedAt is not null || delivery.HasLeft(report.Source)) break;
-                if (isCalling) return new([], delivery, IsEarly: true); // its answer says more, if it comes
+                if (delivery.DispatchedAt is not null || delivery.HasLeft(report.Source))
+                    break;
+                if (isCalling)
+                    return new([], delivery, IsEarly: true); // its answer says more, if it comes
                 Append(Dispatched());
                 break;
             case ReportKind.Failed:
-                if (delivery.HasLeft(report.Source) || IsOfAnother()) break;
+                if (delivery.HasLeft(report.Source) || IsOfAnother())
+                    break;
                 // It will be tried again, or a person decides. Only if this very message turns out to have been the one, this counts.
                 // While it is being tried again, nobody knows yet which message this is about.
-                if (isCalling ? delivery.WasRepeated : delivery.Status is DeliveryStatus.Queued or DeliveryStatus.Deferred or DeliveryStatus.DeadLettered) return new([], delivery, IsEarly: true);
-                if (delivery.Status == DeliveryStatus.Unknown) Append(Dispatched());
-                Append(new NotificationFailed(delivery.Id, delivery.Attempts, report.Reason ?? Reasons.Undelivered, report.Source, report.Code, report.HappenedAt, report.Receipt));
+                if (
+                    isCalling
+                        ? delivery.WasRepeated
+                        : delivery.Status is DeliveryStatus.Queued or DeliveryStatus.Deferred or DeliveryStatus.DeadLettered
+                )
+                    return new([], delivery, IsEarly: true);
+                if (delivery.Status == DeliveryStatus.Unknown)
+                    Append(Dispatched());
+                Append(
+                    new NotificationFailed(
+                        delivery.Id,
+                        delivery.Attempts,
+                        report.Reason ?? Reasons.Undelivered,
+                        report.Source,
+                        report.Code,
+                        report.HappenedAt,
+                        report.Receipt
+                    )
+                );
                 break;
             case ReportKind.Delivered:
                 Arrive();
                 break;
             case ReportKind.Opened:
                 Arrive();
-                if (delivery.OpenedAt is null) Append(new NotificationOpened(delivery.Id, report.Source, report.HappenedAt, report.Receipt));
+                if (delivery.OpenedAt is null)
+                    Append(new NotificationOpened(delivery.Id, report.Source, report.HappenedAt, report.Receipt));
                 break;
             case ReportKind.Complained:
                 Arrive();
-                if (delivery.ComplainedAt is null) Append(new Complained(delivery.Id, report.Source, report.HappenedAt, report.Receipt));
+                if (delivery.ComplainedAt is null)
+                    Append(new Complained(delivery.Id, report.Source, report.HappenedAt, report.Receipt));
                 break;
             case ReportKind.Unsubscribed:
                 Arrive();
-                if (delivery.UnsubscribedAt is null) Append(new Unsubscribed(delivery.Id, report.Source, report.HappenedAt, report.Receipt));
+                if (delivery.UnsubscribedAt is null)
+                    Append(new Unsubscribed(delivery.Id, report.Source, report.HappenedAt, report.Receipt));
                 break;
         }
 
@@ -95,14 +124,21 @@ public static class ReportDecider
         // A message that reached the person was accepted by its provider.
         void Arrive()
         {
-            if (delivery.DeliveredAt is not null) return;
-            if (delivery.DispatchedAt is null && !isCalling && report.Receipt is not null && !delivery.HasLeft(report.Source)) Append(Dispatched());
+            if (delivery.DeliveredAt is not null)
+                return;
+            if (delivery.DispatchedAt is null && !isCalling && report.Receipt is not null && !delivery.HasLeft(report.Source))
+                Append(Dispatched());
             Append(new NotificationDelivered(delivery.Id, report.Source, report.HappenedAt, report.Receipt));
         }
 
         // An abandoned attempt may turn out to have been accepted, after the delivery was sent as another message. A mailbox that
         // bounces does so for every message.
-        bool IsOfAnother() => delivery.WasRepeated && report.Reason != Reasons.HardBounced && delivery.ProviderMessageId is { } own && report.MessageId is { } its && own != its;
+        bool IsOfAnother() =>
+            delivery.WasRepeated
+            && report.Reason != Reasons.HardBounced
+            && delivery.ProviderMessageId is { } own
+            && report.MessageId is { } its
+            && own != its;
 
         NotificationDispatched Dispatched() =>
             new(delivery.Id, Math.Max(1, delivery.Attempts), report.Source, report.MessageId, 0, null, report.HappenedAt, report.Receipt);
@@ -111,7 +147,8 @@ public static class ReportDecider
         void Append(object @event)
         {
             var next = Notification.Evolve(state, state.Key, @event)!;
-            if (next.Deliveries[delivery.Id] == state.Deliveries[delivery.Id]) return;
+            if (next.Deliveries[delivery.Id] == state.Deliveries[delivery.Id])
+                return;
             state = next;
             events.Add(@event);
         }

@@ -31,8 +31,16 @@ public sealed record DigestOpened(string Person, DigestRule Rule, long CategoryV
 /// <param name="Payload">Its content, encrypted; <c>null</c> where it has no members.</param>
 /// <param name="Fault">Where its template failed, so that the plain text replaces it; <c>null</c>: no fault.</param>
 public sealed record DigestClosed(
-    IReadOnlyList<string> Members, IReadOnlyList<DigestLeftOut> LeftOut, Priority Priority, IReadOnlyList<Channel>? Channels, PinnedTemplate? Template,
-    DateTimeOffset? ExpiresAt, SealedPayload? Payload, string? Fault, DateTimeOffset At);
+    IReadOnlyList<string> Members,
+    IReadOnlyList<DigestLeftOut> LeftOut,
+    Priority Priority,
+    IReadOnlyList<Channel>? Channels,
+    PinnedTemplate? Template,
+    DateTimeOffset? ExpiresAt,
+    SealedPayload? Payload,
+    string? Fault,
+    DateTimeOffset At
+);
 
 /// <summary>A notification that waited in a digest and is not part of it.</summary>
 /// <param name="Reason">One of <see cref="Reasons"/>.</param>

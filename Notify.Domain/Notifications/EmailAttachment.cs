@@ -36,10 +36,22 @@ public static partial class AttachmentRules
         var clean = new StringBuilder(last.Length);
         foreach (var rune in last.EnumerateRunes())
         {
-            if (rune == Rune.ReplacementChar || Rune.GetUnicodeCategory(rune) is UnicodeCategory.Control or UnicodeCategory.Format or UnicodeCategory.LineSeparator
-                or UnicodeCategory.ParagraphSeparator or UnicodeCategory.Surrogate or UnicodeCategory.PrivateUse or UnicodeCategory.OtherNotAssigned) continue;
-            if (rune.Value is '"' or '<' or '>' or ':' or '|' or '?' or '*') clean.Append('_');
-            else clean.Append(rune.ToString());
+            if (
+                rune == Rune.ReplacementChar
+                || Rune.GetUnicodeCategory(rune)
+                    is UnicodeCategory.Control
+                        or UnicodeCategory.Format
+                        or UnicodeCategory.LineSeparator
+                        or UnicodeCategory.ParagraphSeparator
+                        or UnicodeCategory.Surrogate
+                        or UnicodeCategory.PrivateUse
+                        or UnicodeCategory.OtherNotAssigned
+            )
+                continue;
+            if (rune.Value is '"' or '<' or '>' or ':' or '|' or '?' or '*')
+                clean.Append('_');
+            else
+                clean.Append(rune.ToString());
         }
 
         var text = clean.ToString().Trim(' ', '.');
@@ -59,7 +71,10 @@ public static partial class AttachmentRules
     /// <summary>Whether a text may be a content ID.</summary>
     public static bool IsContentId(string text) => text.Length <= 100 && ContentId().IsMatch(text);
 
-    [GeneratedRegex(@"^(?!multipart/|message/)[a-z]+/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*\z", RegexOptions.IgnoreCase | RegexOptions.CultureInvariant)]
+    [GeneratedRegex(
+        @"^(?!multipart/|message/)[a-z]+/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*\z",
+        RegexOptions.IgnoreCase | RegexOptions.CultureInvariant
+    )]
     private static partial Regex MediaType();
 
     [GeneratedRegex(@"^[A-Za-z0-9][A-Za-z0-9._+-]*(@[A-Za-z0-9][A-Za-z0-9.-]*)?\z")]

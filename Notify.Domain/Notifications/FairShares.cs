@@ -13,14 +13,16 @@ public static class FairShares
     /// <returns>The clients that get any.</returns>
     public static IReadOnlyList<FairShare> Divide(int places, IReadOnlyList<string> clients, uint turn)
     {
-        if (clients.Count == 0 || places <= 0) return [];
+        if (clients.Count == 0 || places <= 0)
+            return [];
         var (each, rest) = Math.DivRem(places, clients.Count);
         var first = (int)(turn % (uint)clients.Count);
         var shares = new List<FairShare>(Math.Min(places, clients.Count));
         for (var i = 0; i < clients.Count; i++)
         {
             var share = each + (i < rest ? 1 : 0);
-            if (share > 0) shares.Add(new FairShare(clients[(first + i) % clients.Count], share));
+            if (share > 0)
+                shares.Add(new FairShare(clients[(first + i) % clients.Count], share));
         }
 
         return shares;

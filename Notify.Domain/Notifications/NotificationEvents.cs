@@ -22,18 +22,37 @@ namespace Notify.Domain.Notifications;
 /// <param name="OptOutsHold">Whether opt-outs and quiet hours apply also in a required category, because the client is not permitted to
 /// override them.</param>
 public sealed record NotificationRequested(
-    string ClientId, string EventId, [property: System.Text.Json.Serialization.JsonPropertyName("userId")] string? UserRef, string Subject,
-    ClientMode Mode, string Category, Priority Priority,
-    IReadOnlyList<Channel>? Channels, SealedPayload Payload, DateTimeOffset? SendAt, DateTimeOffset? ExpiresAt,
-    string RequestHash, string? TraceParent, DateTimeOffset At, PinnedTemplate? Template = null, string? Through = null,
+    string ClientId,
+    string EventId,
+    [property: System.Text.Json.Serialization.JsonPropertyName("userId")] string? UserRef,
+    string Subject,
+    ClientMode Mode,
+    string Category,
+    Priority Priority,
+    IReadOnlyList<Channel>? Channels,
+    SealedPayload Payload,
+    DateTimeOffset? SendAt,
+    DateTimeOffset? ExpiresAt,
+    string RequestHash,
+    string? TraceParent,
+    DateTimeOffset At,
+    PinnedTemplate? Template = null,
+    string? Through = null,
     [property: System.Text.Json.Serialization.JsonIgnore(Condition = System.Text.Json.Serialization.JsonIgnoreCondition.WhenWritingDefault)]
-    bool OptOutsHold = false);
+        bool OptOutsHold = false
+);
 
 /// <summary>The template version that a notification was accepted with. This version is rendered, also after later changes.</summary>
 /// <param name="Locale">The locale that the request named; <c>null</c>: the person's own.</param>
 /// <param name="Channels">Those that the version has texts for.</param>
 /// <param name="Layouts">Those that emails are set into, from the inside out.</param>
-public sealed record PinnedTemplate(string Key, int Version, string? Locale, IReadOnlyList<Channel> Channels, IReadOnlyList<PinnedLayout> Layouts);
+public sealed record PinnedTemplate(
+    string Key,
+    int Version,
+    string? Locale,
+    IReadOnlyList<Channel> Channels,
+    IReadOnlyList<PinnedLayout> Layouts
+);
 
 /// <summary>A layout as a notification was accepted with.</summary>
 public sealed record PinnedLayout(string Key, int Version);
@@ -45,7 +64,13 @@ public sealed record PinnedLayout(string Key, int Version);
 /// <param name="CategoryVersion">Version of the category's stream that was decided upon; 0: nobody has defined it.</param>
 /// <param name="Locale">The locale that a template is rendered in, as far as it has it; <c>null</c>: its default.</param>
 public sealed record DeliveriesPlanned(
-    IReadOnlyList<PlannedDelivery> Deliveries, IReadOnlyList<LeftOutDelivery> LeftOut, long RecipientVersion, DateTimeOffset At, long CategoryVersion = 0, string? Locale = null);
+    IReadOnlyList<PlannedDelivery> Deliveries,
+    IReadOnlyList<LeftOutDelivery> LeftOut,
+    long RecipientVersion,
+    DateTimeOffset At,
+    long CategoryVersion = 0,
+    string? Locale = null
+);
 
 /// <summary>One contact point that will be tried.</summary>
 /// <param name="Id">Follows from the notification and the contact point; see <see cref="DeterministicId"/>.</param>
@@ -53,8 +78,7 @@ public sealed record DeliveriesPlanned(
 /// <param name="Address">Token, number or address, encrypted.</param>
 /// <param name="Rule">The rule that passed over the person's no; <c>null</c>: there was none.</param>
 /// <param name="App">The app that the device names; <c>null</c>: none.</param>
-public sealed record PlannedDelivery(
-    Guid Id, Lane Lane, string? DeviceId, Sealed Address, string? Rule = null, DeviceApp? App = null);
+public sealed record PlannedDelivery(Guid Id, Lane Lane, string? DeviceId, Sealed Address, string? Rule = null, DeviceApp? App = null);
 
 /// <summary>One contact point or channel that will not be tried.</summary>
 /// <param name="Reason">One of <see cref="Reasons"/>.</param>
@@ -67,14 +91,23 @@ public sealed record LeftOutDelivery(Guid Id, Channel Channel, string? DeviceId,
 /// <param name="ProviderCode">The provider's own code.</param>
 /// <param name="Rule">The rule that put it off, and its input; <c>null</c> where an attempt's outcome did.</param>
 public sealed record DeliveryDeferred(
-    Guid? DeliveryId, DateTimeOffset Until, string Reason, int Attempt, string? Provider, string? ProviderCode, DateTimeOffset At, string? Rule = null);
+    Guid? DeliveryId,
+    DateTimeOffset Until,
+    string Reason,
+    int Attempt,
+    string? Provider,
+    string? ProviderCode,
+    DateTimeOffset At,
+    string? Rule = null
+);
 
 /// <summary>The user's number or address changed before the delivery went out: it goes to the new one.</summary>
 /// <param name="Address">The new number or address, encrypted.</param>
 /// <param name="RecipientVersion">Version of the recipient's stream that it was taken from.</param>
 public sealed record DeliveryReaddressed(Guid DeliveryId, Sealed Address, long RecipientVersion, DateTimeOffset At);
 
-/// <summary>A delivery goes out after the window that it was planned for, and took its place under its category's caps in the present one.</summary>
+/// <summary>A delivery goes out after the window that it was planned for, and took its place under its category's caps in the present
+/// one.</summary>
 /// <param name="Rule">The caps, and when it was to go out.</param>
 public sealed record CapPlaceMoved(Guid DeliveryId, string Rule, DateTimeOffset At);
 
@@ -88,8 +121,17 @@ public sealed record DispatchAttempted(Guid DeliveryId, int Attempt, string Prov
 /// <param name="Receipt">Where a receipt said so and no answer to the call: its ID, under which it is kept as it came.</param>
 /// <param name="RefusedParts">Parts of an SMS that the provider refused while it took others; <c>null</c>: it took all.</param>
 public sealed record NotificationDispatched(
-    Guid DeliveryId, int Attempt, string Provider, string? ProviderMessageId, int LatencyMs, string? ContentHash, DateTimeOffset At,
-    string? Receipt = null, int? Segments = null, int? RefusedParts = null);
+    Guid DeliveryId,
+    int Attempt,
+    string Provider,
+    string? ProviderMessageId,
+    int LatencyMs,
+    string? ContentHash,
+    DateTimeOffset At,
+    string? Receipt = null,
+    int? Segments = null,
+    int? RefusedParts = null
+);
 
 /// <summary>
 /// A provider accepted a delivery that was already sent, by another attempt: a host went on whose deliveries had been taken
@@ -108,18 +150,38 @@ public sealed record NotificationDelivered(Guid DeliveryId, string Source, DateT
 /// <param name="ProviderCode">The provider's own code, never its text, which may contain an address.</param>
 /// <param name="Receipt">Where a receipt said so after the provider had accepted: its ID.</param>
 public sealed record NotificationFailed(
-    Guid DeliveryId, int Attempt, string Reason, string? Provider, string? ProviderCode, DateTimeOffset At, string? Receipt = null);
+    Guid DeliveryId,
+    int Attempt,
+    string Reason,
+    string? Provider,
+    string? ProviderCode,
+    DateTimeOffset At,
+    string? Receipt = null
+);
 
-/// <summary>It is not known whether the provider accepted; nothing is repeated until that is found out or the deadline has passed.</summary>
+/// <summary>It is not known whether the provider accepted; nothing is repeated until that is found out or the deadline has
+/// passed.</summary>
 public sealed record DispatchOutcomeUnknown(
-    Guid DeliveryId, int Attempt, string Provider, string Reason, DateTimeOffset Deadline, DateTimeOffset At);
+    Guid DeliveryId,
+    int Attempt,
+    string Provider,
+    string Reason,
+    DateTimeOffset Deadline,
+    DateTimeOffset At
+);
 
 /// <summary>A planned delivery was skipped at the last check before the call.</summary>
 public sealed record DeliverySuppressed(Guid DeliveryId, string Reason, string Rule, DateTimeOffset At);
 
 /// <summary>A delivery used up its attempts and waits for a person to decide.</summary>
 public sealed record DeliveryDeadLettered(
-    Guid DeliveryId, int Attempts, string Reason, string? Provider, string? ProviderCode, DateTimeOffset At);
+    Guid DeliveryId,
+    int Attempts,
+    string Reason,
+    string? Provider,
+    string? ProviderCode,
+    DateTimeOffset At
+);
 
 /// <summary>Someone sent a dead-lettered delivery on its way again.</summary>
 public sealed record DeliveryRedriven(Guid DeliveryId, string Reason, string By, DateTimeOffset At);

@@ -12,7 +12,8 @@ public static class NotificationKey
     /// <summary>The client and event ID of a stream key; <c>null</c> where the key is not a notification's.</summary>
     public static (string ClientId, string EventId)? Parse(string key)
     {
-        if (!key.StartsWith("n/", StringComparison.Ordinal)) return null;
+        if (!key.StartsWith("n/", StringComparison.Ordinal))
+            return null;
         var colon = key.IndexOf(':', StringComparison.Ordinal);
         return colon < 0 ? null : (key[2..colon], key[(colon + 1)..]);
     }

@@ -13,8 +13,15 @@ namespace Notify.Domain.Notifications;
 /// <param name="Attachments">Files of an email.</param>
 /// <param name="Track">The tracking of its opens and links.</param>
 public sealed record NotificationContent(
-    string? Title = null, string? Body = null, string? Html = null, JsonElement? Data = null, string? Url = null,
-    PushOptions? Push = null, IReadOnlyList<EmailAttachment>? Attachments = null, TrackOptions? Track = null)
+    string? Title = null,
+    string? Body = null,
+    string? Html = null,
+    JsonElement? Data = null,
+    string? Url = null,
+    PushOptions? Push = null,
+    IReadOnlyList<EmailAttachment>? Attachments = null,
+    TrackOptions? Track = null
+)
 {
     /// <summary>Whether a push of it has something to show; else it is data for the app alone.</summary>
     public bool IsShown => this is { Title.Length: > 0 } or { Body.Length: > 0 };
@@ -37,8 +44,12 @@ public sealed record DeviceAddress(Platform Platform, string? Token = null, Devi
 /// <param name="Params">The template's parameters.</param>
 /// <param name="ByChannel">The content of a digest, by the channel's name.</param>
 public sealed record NotificationPayload(
-    NotificationContent Content, UnregisteredRecipient? To = null, JsonElement? Metadata = null, JsonElement? Params = null,
-    IReadOnlyDictionary<string, ChannelWords>? ByChannel = null);
+    NotificationContent Content,
+    UnregisteredRecipient? To = null,
+    JsonElement? Metadata = null,
+    JsonElement? Params = null,
+    IReadOnlyDictionary<string, ChannelWords>? ByChannel = null
+);
 
 /// <summary>The content of a digest on one channel.</summary>
 /// <param name="Content">Plain text; <c>null</c> where a template gives it.</param>

@@ -6,13 +6,15 @@ public sealed record PushOptions
     /// <summary>The value of <see cref="Sound"/> that makes no sound.</summary>
     public const string NoSound = "none";
 
-    /// <summary>The sound: <c>default</c>, <c>none</c>, or the name of one in the app, at most 100 characters. On Android 8 and later the channel decides instead.</summary>
+    /// <summary>The sound: <c>default</c>, <c>none</c>, or the name of one in the app, at most 100 characters. On Android 8 and later the
+    /// channel decides instead.</summary>
     public string? Sound { get; init; }
 
     /// <summary>The number on the app's icon, 0 to 99,999; 0 takes it away. Web apps get it to show it themselves.</summary>
     public int? Badge { get; init; }
 
-    /// <summary>A picture: an absolute https address of at most 1,000 characters. On iOS the app's notification service extension fetches it.</summary>
+    /// <summary>A picture: an absolute https address of at most 1,000 characters. On iOS the app's notification service extension fetches
+    /// it.</summary>
     public string? Image { get; init; }
 
     /// <summary>
@@ -20,7 +22,8 @@ public sealed record PushOptions
     /// </summary>
     public string? CollapseKey { get; init; }
 
-    /// <summary>How many seconds push services keep it for a device that is away, 0 (now or never) to 2,419,200 (four weeks); never beyond <c>expiresAt</c>.</summary>
+    /// <summary>How many seconds push services keep it for a device that is away, 0 (now or never) to 2,419,200 (four weeks); never beyond
+    /// <c>expiresAt</c>.</summary>
     public int? TtlSeconds { get; init; }
 
     /// <summary>For Android alone.</summary>

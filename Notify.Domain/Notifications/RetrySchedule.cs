@@ -27,9 +27,14 @@ public sealed record RetrySchedule
     /// <param name="random">Uniform in [0, 1): full jitter.</param>
     public DateTimeOffset? Next(int attempt, TimeSpan? retryAfter, DateTimeOffset now, double random)
     {
-        if (attempt >= MaxAttempts) return null;
+        if (attempt >= MaxAttempts)
+            return null;
         var ceiling = Math.Min(MaxDelay.TotalMilliseconds, BaseDelay.TotalMilliseconds * Math.Pow(2, Math.Min(attempt - 1, 30)));
-        var asked = retryAfter is { } after ? after < MaxRetryAfter ? after : MaxRetryAfter : TimeSpan.Zero;
+        var asked = retryAfter is { } after
+            ? after < MaxRetryAfter
+                ? after
+                : MaxRetryAfter
+            : TimeSpan.Zero;
         return now + asked + TimeSpan.FromMilliseconds(ceiling * random);
     }
 }

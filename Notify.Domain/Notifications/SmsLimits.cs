@@ -20,7 +20,8 @@ public sealed record SmsLimits
     /// <summary>Checks the settings; every fault is added to <paramref name="faults"/>.</summary>
     public void Check(string section, ICollection<string> faults)
     {
-        if (MaxSegments is < 1 or > 255) faults.Add($"{section}:{nameof(MaxSegments)} is {MaxSegments}; give 1 to 255");
+        if (MaxSegments is < 1 or > 255)
+            faults.Add($"{section}:{nameof(MaxSegments)} is {MaxSegments}; give 1 to 255");
     }
 
     /// <summary>How many parts a text takes as it is sent, where that is more than allowed; else <c>null</c>.</summary>
@@ -30,9 +31,12 @@ public sealed record SmsLimits
 
     /// <summary>A text as it is sent, with tracked links of the right length that lead nowhere.</summary>
     public string AsSent(string text, TrackOptions? track) =>
-        LinkRewriter.Rewrite(new NotificationContent(Body: text, Track: track), Channel.Sms, _ => AnyTrackedLink, "", $"{PublicUrl}/", this).Content.Body!;
+        LinkRewriter
+            .Rewrite(new NotificationContent(Body: text, Track: track), Channel.Sms, _ => AnyTrackedLink, "", $"{PublicUrl}/", this)
+            .Content.Body!;
 
-    /// <summary>Whether tracking its links makes a text too long that is not by itself. It is then sent as it is: rather untracked than not at all.</summary>
+    /// <summary>Whether tracking its links makes a text too long that is not by itself. It is then sent as it is: rather untracked than not
+    /// at all.</summary>
     public bool IsTooLongTracked(string text, string tracked) => IsTooLong(tracked) && !IsTooLong(text);
 
     private bool IsTooLong(string text) => text.Length > MaxCharacters || SmsText.Segments(text) > MaxSegments;

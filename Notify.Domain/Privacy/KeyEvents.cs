@@ -21,15 +21,17 @@ public sealed record DataKeyRotation(DataKeyRotationStarted Started, bool HasEnd
     public const string Key = "i/data-keys";
 
     /// <summary>Folds one event into the last rotation.</summary>
-    public static DataKeyRotation? Evolve(DataKeyRotation? state, object @event) => @event switch
-    {
-        DataKeyRotationStarted e => new DataKeyRotation(e, HasEnded: false),
-        DataKeysRotated => state is null ? null : state with { HasEnded = true },
-        _ => state,
-    };
+    public static DataKeyRotation? Evolve(DataKeyRotation? state, object @event) =>
+        @event switch
+        {
+            DataKeyRotationStarted e => new DataKeyRotation(e, HasEnded: false),
+            DataKeysRotated => state is null ? null : state with { HasEnded = true },
+            _ => state,
+        };
 
     /// <summary>Whether a run that is asked for the same goes on with this rotation.</summary>
-    public bool IsContinuedBy(IReadOnlyCollection<string>? subjects) => !HasEnded
+    public bool IsContinuedBy(IReadOnlyCollection<string>? subjects) =>
+        !HasEnded
         && (Started.Subjects, subjects) switch
         {
             (null, null) => true,

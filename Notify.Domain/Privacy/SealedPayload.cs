@@ -15,7 +15,13 @@ namespace Notify.Domain.Privacy;
 /// <param name="Version">One of <see cref="SealedVersions"/>: the form of the row's ciphertext.</param>
 [JsonConverter(typeof(SealedPayloadJsonConverter))]
 public readonly record struct SealedPayload(
-    long KeyId, DateTimeOffset StoredAt, int Size, string? Hash, string? Inline = null, int Version = SealedVersions.Subject)
+    long KeyId,
+    DateTimeOffset StoredAt,
+    int Size,
+    string? Hash,
+    string? Inline = null,
+    int Version = SealedVersions.Subject
+)
 {
     /// <summary>No payload; read models contain it in place of personal data.</summary>
     public static readonly SealedPayload None;
@@ -30,8 +36,8 @@ public readonly record struct SealedPayload(
     public Sealed Key => new(string.Create(System.Globalization.CultureInfo.InvariantCulture, $"{KeyId}."));
 
     /// <summary>Makes a reference from a payload within an event.</summary>
-    public static SealedPayload FromSealed(Sealed text) => text.Text is { Length: > 0 } inline
-        ? new(text.KeyId, default, inline.Length, null, inline, text.Version) : None;
+    public static SealedPayload FromSealed(Sealed text) =>
+        text.Text is { Length: > 0 } inline ? new(text.KeyId, default, inline.Length, null, inline, text.Version) : None;
 
     /// <summary>Makes a reference from a payload within an event.</summary>
     public static implicit operator SealedPayload(Sealed text) => FromSealed(text);
@@ -46,11 +52,18 @@ public sealed class SealedPayloadJsonConverter : JsonConverter<SealedPayload>
     /// <inheritdoc />
     public override SealedPayload Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options)
     {
-        if (reader.TokenType == JsonTokenType.String) return new Sealed(reader.GetString()!);
-        var reference = JsonSerializer.Deserialize<Reference>(ref reader, options)
+        if (reader.TokenType == JsonTokenType.String)
+            return new Sealed(reader.GetString()!);
+        var reference =
+            JsonSerializer.Deserialize<Reference>(ref reader, options)
             ?? throw new JsonException("A payload is a reference or an encrypted text.");
-        return new SealedPayload(reference.KeyId, reference.StoredAt, reference.Size, reference.Hash,
-            Version: reference.Version ?? SealedVersions.Subject);
+        return new SealedPayload(
+            reference.KeyId,
+            reference.StoredAt,
+            reference.Size,
+            reference.Hash,
+            Version: reference.Version ?? SealedVersions.Subject
+        );
     }
 
     /// <inheritdoc />
@@ -59,7 +72,8 @@ public sealed class SealedPayloadJsonConverter : JsonConverter<SealedPayload>
         int? version = value.Version == SealedVersions.Subject ? null : value.Version;
         if (value.Hash is { } hash)
             JsonSerializer.Serialize(writer, new Reference(value.KeyId, value.StoredAt, value.Size, hash, version), options);
-        else writer.WriteStringValue(value.Inline ?? "");
+        else
+            writer.WriteStringValue(value.Inline ?? "");
     }
 
     // References of earlier versions have no version.

@@ -27,6 +27,7 @@ public sealed record AddressWords(IReadOnlyDictionary<string, AddressChoices> Th
     }
 
     private static bool SaidNo(IReadOnlyDictionary<string, bool> choices, Channel channel, string category) =>
-        choices.TryGetValue(Recipient.ChoiceKey(channel, category), out var said) ? !said
-        : choices.TryGetValue(Recipient.ChoiceKey(channel, null), out var all) && !all;
+        choices.TryGetValue(Recipient.ChoiceKey(channel, category), out var said)
+            ? !said
+            : choices.TryGetValue(Recipient.ChoiceKey(channel, null), out var all) && !all;
 }

@@ -29,13 +29,17 @@ public sealed record DeviceApp(string? Id, PushEnvironment? Environment = null)
     /// <returns>Its place; -1: there are none for this app, and the device is sent nothing.</returns>
     public static int Choose(DeviceApp? app, IReadOnlyList<(string Id, PushEnvironment Environment)> all)
     {
-        if (app is null) return all.Count > 0 ? 0 : -1;
+        if (app is null)
+            return all.Count > 0 ? 0 : -1;
         var found = -1;
         for (var i = 0; i < all.Count; i++)
         {
-            if (all[i].Id != (app.Id ?? all[0].Id) || (app.Environment is { } named && named != all[i].Environment)) continue;
-            if (found < 0 || all[i].Environment == PushEnvironment.Production) found = i;
-            if (all[found].Environment == PushEnvironment.Production) break;
+            if (all[i].Id != (app.Id ?? all[0].Id) || (app.Environment is { } named && named != all[i].Environment))
+                continue;
+            if (found < 0 || all[i].Environment == PushEnvironment.Production)
+                found = i;
+            if (all[found].Environment == PushEnvironment.Production)
+                break;
         }
 
         return found;

@@ -11,16 +11,22 @@ namespace Notify.Domain.Recipients;
 /// </remarks>
 public static class DomainNames
 {
-    private const int MaxName = 253, MaxWritten = 1000;
+    private const int MaxName = 253,
+        MaxWritten = 1000;
 
     private static readonly IDNA Names = IDNA.GetUTS46Instance(
-        UTS46Options.UseSTD3Rules | UTS46Options.CheckBiDi | UTS46Options.CheckContextJ
-        | UTS46Options.NontransitionalToASCII | UTS46Options.NontransitionalToUnicode);
+        UTS46Options.UseSTD3Rules
+            | UTS46Options.CheckBiDi
+            | UTS46Options.CheckContextJ
+            | UTS46Options.NontransitionalToASCII
+            | UTS46Options.NontransitionalToUnicode
+    );
 
     /// <summary>A name in ASCII and small letters; <c>null</c> for what is no domain name.</summary>
     public static string? ToAscii(ReadOnlySpan<char> name)
     {
-        if (name.IsEmpty || name.Length > MaxWritten) return null;
+        if (name.IsEmpty || name.Length > MaxWritten)
+            return null;
         Span<char> ascii = stackalloc char[MaxName + 1];
         // So since Unicode 15.1; the library's table is older (ICU4N 60.1).
         var text = name.Contains('\u1E9E') ? name.ToString().Replace('\u1E9E', 'ß') : name;

@@ -15,8 +15,14 @@ public sealed record QuietHours(TimeOnly From, TimeOnly To)
 {
     // A clock that is put forward over a time shows it as passed. A clock that is put back shows a time twice: quiet hours begin at
     // the first occurrence and end at the second.
-    private static readonly ZoneLocalMappingResolver Begins = Resolvers.CreateMappingResolver(Resolvers.ReturnEarlier, Resolvers.ReturnStartOfIntervalAfter);
-    private static readonly ZoneLocalMappingResolver Ends = Resolvers.CreateMappingResolver(Resolvers.ReturnLater, Resolvers.ReturnStartOfIntervalAfter);
+    private static readonly ZoneLocalMappingResolver Begins = Resolvers.CreateMappingResolver(
+        Resolvers.ReturnEarlier,
+        Resolvers.ReturnStartOfIntervalAfter
+    );
+    private static readonly ZoneLocalMappingResolver Ends = Resolvers.CreateMappingResolver(
+        Resolvers.ReturnLater,
+        Resolvers.ReturnStartOfIntervalAfter
+    );
 
     /// <summary>When the quiet hours are over in which a moment lies; <c>null</c>: it lies in none.</summary>
     public DateTimeOffset? EndAfter(DateTimeOffset moment, DateTimeZone zone)
@@ -24,7 +30,8 @@ public sealed record QuietHours(TimeOnly From, TimeOnly To)
         var now = Instant.FromDateTimeOffset(moment);
         Instant? end = null;
         // Where a clock is put back, one night's end may lie in the next night's beginning.
-        while (NightOf(end ?? now, zone) is { } next) end = next;
+        while (NightOf(end ?? now, zone) is { } next)
+            end = next;
         return end?.ToDateTimeOffset();
     }
 
@@ -36,7 +43,8 @@ public sealed record QuietHours(TimeOnly From, TimeOnly To)
         {
             var from = zone.ResolveLocal(day + LocalTime.FromTimeOnly(From), Begins).ToInstant();
             var to = zone.ResolveLocal((To > From ? day : day.PlusDays(1)) + LocalTime.FromTimeOnly(To), Ends).ToInstant();
-            if (from <= now && now < to) return to;
+            if (from <= now && now < to)
+                return to;
         }
 
         return null;
@@ -56,13 +64,26 @@ public static class QuietHoursDecider
     /// <returns>
     /// The end of the quiet hours, or the notification's expiry where that is earlier, and the rule; <c>null</c>: not deferred.
     /// </returns>
-    public static (DateTimeOffset Until, string Rule)? PutOff(NotificationRequested request, Recipient? recipient, ReachRules rules, Func<DateTimeZone> zone, DateTimeOffset now)
+    public static (DateTimeOffset Until, string Rule)? PutOff(
+        NotificationRequested request,
+        Recipient? recipient,
+        ReachRules rules,
+        Func<DateTimeZone> zone,
+        DateTimeOffset now
+    )
     {
-        if (recipient is not { IsErased: false, QuietHours: { } quiet } || rules.Of(request).Required) return null;
+        if (recipient is not { IsErased: false, QuietHours: { } quiet } || rules.Of(request).Required)
+            return null;
         var where = zone();
-        if (quiet.EndAfter(now, where) is not { } end) return null;
+        if (quiet.EndAfter(now, where) is not { } end)
+            return null;
         var expires = request.ExpiresAt is { } expiresAt && expiresAt < end ? expiresAt : (DateTimeOffset?)null;
-        return (expires ?? end, string.Create(
-            CultureInfo.InvariantCulture, $"quiet hours {quiet} in {where.Id}, version {recipient.Version}{(expires is null ? "" : "; worth nothing before they end")}"));
+        return (
+            expires ?? end,
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"quiet hours {quiet} in {where.Id}, version {recipient.Version}{(expires is null ? "" : "; worth nothing before they end")}"
+            )
+        );
     }
 }

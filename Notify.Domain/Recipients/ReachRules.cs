@@ -10,10 +10,16 @@ namespace Notify.Domain.Recipients;
 /// <param name="Suppressions">The suppressions of the addresses concerned, by ID.</param>
 /// <param name="Said">The preferences for addresses of people who are not registered; <c>null</c>: none.</param>
 public sealed record ReachRules(
-    IReadOnlyDictionary<string, Category> Categories, IReadOnlyDictionary<string, Suppression> Suppressions, AddressWords? Said = null)
+    IReadOnlyDictionary<string, Category> Categories,
+    IReadOnlyDictionary<string, Suppression> Suppressions,
+    AddressWords? Said = null
+)
 {
     /// <summary>No rules.</summary>
-    public static readonly ReachRules None = new(ImmutableDictionary<string, Category>.Empty, ImmutableDictionary<string, Suppression>.Empty);
+    public static readonly ReachRules None = new(
+        ImmutableDictionary<string, Category>.Empty,
+        ImmutableDictionary<string, Suppression>.Empty
+    );
 
     /// <summary>
     /// The request's category, defined or not. It counts as required only for a client that is granted to pass opt-outs; see
@@ -21,7 +27,8 @@ public sealed record ReachRules(
     /// </summary>
     public Category Of(NotificationRequested request)
     {
-        if (!Categories.TryGetValue(Category.KeyOf(request.Category), out var defined)) return Category.Undefined(request.Category);
+        if (!Categories.TryGetValue(Category.KeyOf(request.Category), out var defined))
+            return Category.Undefined(request.Category);
         return request.OptOutsHold ? defined with { Required = false } : defined;
     }
 
@@ -33,17 +40,24 @@ public sealed record ReachRules(
     /// <param name="fingerprint">Keyed hash of the address; <c>null</c> for devices.</param>
     /// <returns>Whether, by which rule, and whether that rule overrode a no.</returns>
     public (bool MayReach, string Rule, bool PassedOptOut) Reaches(
-        NotificationRequested request, Recipient? recipient, Channel channel, string? fingerprint)
+        NotificationRequested request,
+        Recipient? recipient,
+        Channel channel,
+        string? fingerprint
+    )
     {
         var category = Of(request);
         if (request.UserRef is not null || fingerprint is null || Said?.Against(channel, fingerprint, category.Key) is not { } rule)
             return category.Reaches(recipient, channel);
-        return category.Required ? (true, $"category {category.Key} is required, version {category.Version}; passes {rule}", true)
+        return category.Required
+            ? (true, $"category {category.Key} is required, version {category.Version}; passes {rule}", true)
             : (false, rule, false);
     }
 
     /// <summary>Returns the active suppression of an address; <c>null</c>: none.</summary>
     /// <param name="fingerprint">Keyed hash of the address; <c>null</c> where there is none, as for devices.</param>
     public Suppression? Against(Channel channel, string? fingerprint, DateTimeOffset now) =>
-        fingerprint is not null && Suppressions.TryGetValue(Suppression.IdOf(channel, fingerprint), out var found) && found.StandsAt(now) ? found : null;
+        fingerprint is not null && Suppressions.TryGetValue(Suppression.IdOf(channel, fingerprint), out var found) && found.StandsAt(now)
+            ? found
+            : null;
 }

@@ -6,7 +6,12 @@ namespace Notify.Domain.Recipients;
 // All events of a registered user, in the stream u/{userRef}. Addresses and tokens are encrypted.
 
 /// <summary>A device's platform; it decides which provider carries a push.</summary>
-public enum Platform { Ios, Android, Web }
+public enum Platform
+{
+    Ios,
+    Android,
+    Web,
+}
 
 /// <summary>A user's contact details, encrypted under the user's key.</summary>
 /// <param name="Phone">E.164.</param>
@@ -19,13 +24,26 @@ public sealed record ContactDetails(string? Email, string? Phone, string? Locale
 /// <param name="HasPhone">Whether they contain a phone number.</param>
 /// <param name="PhoneFingerprint">Keyed hash of the number, to find out whether it is the same one again.</param>
 public sealed record ContactDetailsGiven(
-    Sealed Details, bool HasEmail, bool HasPhone, string? EmailFingerprint, string? PhoneFingerprint, string By, DateTimeOffset At);
+    Sealed Details,
+    bool HasEmail,
+    bool HasPhone,
+    string? EmailFingerprint,
+    string? PhoneFingerprint,
+    string By,
+    DateTimeOffset At
+);
 
 /// <summary>The user can be reached on this device.</summary>
 /// <param name="DeviceId">Follows from the token, so that the same token is the same device.</param>
 /// <param name="App">The app that the token belongs to; <c>null</c>: the device names none.</param>
 public sealed record DeviceRegistered(
-    string DeviceId, Platform Platform, Sealed Token, string By, DateTimeOffset At, DeviceApp? App = null);
+    string DeviceId,
+    Platform Platform,
+    Sealed Token,
+    string By,
+    DateTimeOffset At,
+    DeviceApp? App = null
+);
 
 /// <summary>The user cannot be reached on this device any more.</summary>
 /// <param name="Reason">One of <see cref="DeviceRemovalReasons"/>.</param>

@@ -12,7 +12,15 @@ namespace Notify.Domain.Suppressions;
 /// <param name="ExpiresAt">From then on it may be used again; <c>null</c>: until it is lifted.</param>
 /// <param name="Address">The address, encrypted; <c>null</c> when it was not known.</param>
 public sealed record AddressSuppressed(
-    Channel Channel, string Fingerprint, string Reason, string Source, DateTimeOffset? ExpiresAt, Sealed? Address, string By, DateTimeOffset At);
+    Channel Channel,
+    string Fingerprint,
+    string Reason,
+    string Source,
+    DateTimeOffset? ExpiresAt,
+    Sealed? Address,
+    string By,
+    DateTimeOffset At
+);
 
 /// <summary>The number or address may be used again.</summary>
 /// <param name="Reason">One of <see cref="LiftReasons"/>.</param>
@@ -39,14 +47,24 @@ public static class SuppressionReasons
     /// <summary>A client asked for it.</summary>
     public const string ByRequest = "ByRequest";
 
-    /// <summary>The receiving side blocks us for now, or the mailbox stays full: it may be tried again after <see cref="Suppression.SoftFor"/>.</summary>
+    /// <summary>The receiving side blocks us for now, or the mailbox stays full: it may be tried again after
+    /// <see cref="Suppression.SoftFor"/>.</summary>
     public const string Blocked = "Blocked";
 
     /// <summary>Those that the person takes back by replying START.</summary>
     public static readonly IReadOnlyList<string> LiftedByReply = [OptedOutAtProvider, OptedOutByReply];
 
     /// <summary>All of them, the heaviest first.</summary>
-    public static readonly IReadOnlyList<string> All = [OptedOutAtProvider, OptedOutByReply, Complained, HardBounced, BadAddress, ByRequest, Blocked];
+    public static readonly IReadOnlyList<string> All =
+    [
+        OptedOutAtProvider,
+        OptedOutByReply,
+        Complained,
+        HardBounced,
+        BadAddress,
+        ByRequest,
+        Blocked,
+    ];
 }
 
 /// <summary>Why an address may be used again.</summary>

@@ -26,16 +26,21 @@ public sealed class CompiledLayout
         var faults = new List<TemplateFault>();
         var html = Read("html", definition.Html, true);
         var text = definition.Text is null ? null : Read("text", definition.Text, false);
-        if (definition.Styles?.Contains("</", StringComparison.Ordinal) == true) faults.Add(new TemplateFault("styles", 0, 0, "must be CSS alone, without </"));
+        if (definition.Styles?.Contains("</", StringComparison.Ordinal) == true)
+            faults.Add(new TemplateFault("styles", 0, 0, "must be CSS alone, without </"));
         return faults.Count > 0 ? (null, faults) : (new CompiledLayout(html!, text, definition.Styles), []);
 
         LiquidText? Read(string field, string source, bool isHtml)
         {
             var (read, fault) = LiquidText.Parse(source, isHtml);
-            if (fault is { } f) Add(field, source, f.Offset, f.Message);
-            if (read is null) return null;
-            foreach (var (name, offset) in read.Parameters.Where(p => !Known.Contains(p.Name))) Add(field, source, offset, $"{name} is not known to a layout; known are {string.Join(", ", Known)}");
-            if (read.Parameters.All(p => p.Name != Content)) faults.Add(new TemplateFault(field, 0, 0, "must have {{ content }} where the email goes"));
+            if (fault is { } f)
+                Add(field, source, f.Offset, f.Message);
+            if (read is null)
+                return null;
+            foreach (var (name, offset) in read.Parameters.Where(p => !Known.Contains(p.Name)))
+                Add(field, source, offset, $"{name} is not known to a layout; known are {string.Join(", ", Known)}");
+            if (read.Parameters.All(p => p.Name != Content))
+                faults.Add(new TemplateFault(field, 0, 0, "must have {{ content }} where the email goes"));
             return read;
         }
 

@@ -27,12 +27,15 @@ public sealed class CompiledTemplate
     /// <summary>The most bytes of a push: title, text and address together.</summary>
     public const int MaxPush = 4096;
 
-    private const int MaxLine = 1000, MaxUrl = 2000, MostTried = 4;
+    private const int MaxLine = 1000,
+        MaxUrl = 2000,
+        MostTried = 4;
 
     private readonly TemplateDefinition definition;
     private readonly Dictionary<string, LiquidText> texts;
 
-    private CompiledTemplate(TemplateDefinition definition, Dictionary<string, LiquidText> texts) => (this.definition, this.texts) = (definition, texts);
+    private CompiledTemplate(TemplateDefinition definition, Dictionary<string, LiquidText> texts) =>
+        (this.definition, this.texts) = (definition, texts);
 
     /// <summary>The definition that was compiled.</summary>
     public TemplateDefinition Definition => definition;
@@ -40,7 +43,10 @@ public sealed class CompiledTemplate
     /// <summary>Compiles a template.</summary>
     /// <param name="infer">Whether the parameters are what the texts use, all required, instead of what the definition says.</param>
     /// <returns>The template, or every fault.</returns>
-    public static (CompiledTemplate? Template, IReadOnlyList<TemplateFault> Faults) Compile(TemplateDefinition definition, bool infer = false)
+    public static (CompiledTemplate? Template, IReadOnlyList<TemplateFault> Faults) Compile(
+        TemplateDefinition definition,
+        bool infer = false
+    )
     {
         var faults = new List<TemplateFault>();
         var texts = new Dictionary<string, LiquidText>(StringComparer.Ordinal);
@@ -48,23 +54,44 @@ public sealed class CompiledTemplate
         foreach (var (path, variant) in definition.Variants())
         {
             faults.AddRange(Shape(path, variant));
-            if (path != "channels") faults.AddRange(variant.Served().Except(definition.Channels.Served()).Select(c => Whole($"{path}.{NameOf(c)}", $"the default has none: give channels.{NameOf(c)} too, for whom no locale fits")));
+            if (path != "channels")
+                faults.AddRange(
+                    variant
+                        .Served()
+                        .Except(definition.Channels.Served())
+                        .Select(c =>
+                            Whole($"{path}.{NameOf(c)}", $"the default has none: give channels.{NameOf(c)} too, for whom no locale fits")
+                        )
+                );
             foreach (var (_, field, source) in variant.Texts())
             {
-                if (source is null) continue;
+                if (source is null)
+                    continue;
                 var (text, fault) = LiquidText.Parse(source, html: field == "email.html");
-                if (fault is { } f) faults.Add(At($"{path}.{field}", source, f.Offset, f.Message));
-                if (text is null) continue;
+                if (fault is { } f)
+                    faults.Add(At($"{path}.{field}", source, f.Offset, f.Message));
+                if (text is null)
+                    continue;
                 texts[$"{path}.{field}"] = text;
                 names.UnionWith(text.Parameters.Select(p => p.Name));
-                if (!infer) faults.AddRange(text.Parameters.Where(p => !definition.Params.ContainsKey(p.Name)).Select(p => At($"{path}.{field}", source, p.Offset, Undeclared(p.Name, definition.Params.Keys))));
+                if (!infer)
+                    faults.AddRange(
+                        text.Parameters.Where(p => !definition.Params.ContainsKey(p.Name))
+                            .Select(p => At($"{path}.{field}", source, p.Offset, Undeclared(p.Name, definition.Params.Keys)))
+                    );
             }
         }
 
         if (definition.Variants().Sum(v => v.Channels.Texts().Sum(t => (long)(t.Text?.Length ?? 0))) > TemplateDefinition.MaxSize)
             faults.Add(Whole("channels", $"all texts together must have at most {TemplateDefinition.MaxSize / 1024} KiB"));
-        if (faults.Count > 0) return (null, faults);
-        var whole = infer ? definition with { Params = names.ToDictionary(n => n, _ => new ParameterRule(true, ParameterType.Any)) } : definition;
+        if (faults.Count > 0)
+            return (null, faults);
+        var whole = infer
+            ? definition with
+            {
+                Params = names.ToDictionary(n => n, _ => new ParameterRule(true, ParameterType.Any)),
+            }
+            : definition;
         return (new CompiledTemplate(whole, texts), []);
     }
 
@@ -73,7 +100,10 @@ public sealed class CompiledTemplate
     public IReadOnlyList<TemplateFault> Try(IReadOnlyList<CompiledLayout> layouts)
     {
         var sample = TemplateParams.Sample(definition.Params);
-        var texts = definition.Locales.Keys.Prepend("").SelectMany(locale => definition.Channels.Served().Select(c => (Channel: c, Chosen: TemplateLocale.For(definition, c, locale)))).Distinct();
+        var texts = definition
+            .Locales.Keys.Prepend("")
+            .SelectMany(locale => definition.Channels.Served().Select(c => (Channel: c, Chosen: TemplateLocale.For(definition, c, locale))))
+            .Distinct();
         var faults = new List<TemplateFault>();
         var used = 0.0;
         foreach (var (channel, chosen) in texts.TakeWhile(_ => used < MostTried))
@@ -81,7 +111,8 @@ public sealed class CompiledTemplate
             var message = MessageOf(chosen, sample, DateTimeOffset.UnixEpoch);
             Compose(message, channel, layouts, chosen);
             used += message.Used;
-            if (message.Fault is { IsBudget: true } fault) faults.Add(fault);
+            if (message.Fault is { IsBudget: true } fault)
+                faults.Add(fault);
         }
 
         return faults;
@@ -94,8 +125,13 @@ public sealed class CompiledTemplate
     /// <param name="now">The current time for the template; the same at every attempt.</param>
     /// <param name="clock">The clock of the time limit; the machine's, unless given.</param>
     public Rendering Render(
-        Channel channel, string? locale, JsonElement? parameters, IReadOnlyList<CompiledLayout> layouts, DateTimeOffset now,
-            TimeProvider? clock = null)
+        Channel channel,
+        string? locale,
+        JsonElement? parameters,
+        IReadOnlyList<CompiledLayout> layouts,
+        DateTimeOffset now,
+        TimeProvider? clock = null
+    )
     {
         var chosen = TemplateLocale.For(definition, channel, locale);
         var message = MessageOf(chosen, parameters, now, clock);
@@ -104,26 +140,43 @@ public sealed class CompiledTemplate
     }
 
     private Message MessageOf(string? chosen, JsonElement? parameters, DateTimeOffset now, TimeProvider? clock = null) =>
-        new(texts, chosen is null ? "channels" : $"locales.{chosen}", [.. TemplateParams.Values(definition.Params, parameters)], now,
-            clock);
+        new(
+            texts,
+            chosen is null ? "channels" : $"locales.{chosen}",
+            [.. TemplateParams.Values(definition.Params, parameters)],
+            now,
+            clock
+        );
 
-    private static NotificationContent Compose(Message message, Channel channel, IReadOnlyList<CompiledLayout> layouts, string? chosen) => channel switch
-    {
-        Channel.Sms => message.Sms(),
-        Channel.Push => message.Push(),
-        _ => message.Email(layouts, chosen),
-    };
+    private static NotificationContent Compose(Message message, Channel channel, IReadOnlyList<CompiledLayout> layouts, string? chosen) =>
+        channel switch
+        {
+            Channel.Sms => message.Sms(),
+            Channel.Push => message.Push(),
+            _ => message.Email(layouts, chosen),
+        };
 
     /// <summary>A channel's name in fields.</summary>
-    public static string NameOf(Channel channel) => channel switch { Channel.Push => "push", Channel.Sms => "sms", _ => "email" };
+    public static string NameOf(Channel channel) =>
+        channel switch
+        {
+            Channel.Push => "push",
+            Channel.Sms => "sms",
+            _ => "email",
+        };
 
     private static IEnumerable<TemplateFault> Shape(string path, ChannelTemplates variant)
     {
-        if (variant.Served().Count == 0) yield return Whole(path, "needs an email, an sms or a push");
-        if (variant.Email is { } email && string.IsNullOrWhiteSpace(email.Subject)) yield return Whole($"{path}.email.subject", "is missing");
-        if (variant.Email is { Html: null, Text: null }) yield return Whole($"{path}.email", "needs html or text");
-        if (variant.Sms is { } sms && string.IsNullOrWhiteSpace(sms.Text)) yield return Whole($"{path}.sms.text", "is missing");
-        if (variant.Push is { } push && string.IsNullOrWhiteSpace(push.Title) && string.IsNullOrWhiteSpace(push.Body)) yield return Whole($"{path}.push", "needs a title or a body");
+        if (variant.Served().Count == 0)
+            yield return Whole(path, "needs an email, an sms or a push");
+        if (variant.Email is { } email && string.IsNullOrWhiteSpace(email.Subject))
+            yield return Whole($"{path}.email.subject", "is missing");
+        if (variant.Email is { Html: null, Text: null })
+            yield return Whole($"{path}.email", "needs html or text");
+        if (variant.Sms is { } sms && string.IsNullOrWhiteSpace(sms.Text))
+            yield return Whole($"{path}.sms.text", "is missing");
+        if (variant.Push is { } push && string.IsNullOrWhiteSpace(push.Title) && string.IsNullOrWhiteSpace(push.Body))
+            yield return Whole($"{path}.push", "needs a title or a body");
     }
 
     private static string Undeclared(string name, IEnumerable<string> known) =>
@@ -138,8 +191,13 @@ public sealed class CompiledTemplate
     }
 
     // One message in the making: its texts share a budget, and the first fault ends it.
-    private sealed class Message(Dictionary<string, LiquidText> texts, string path,
-        IReadOnlyList<(string Name, FluidValue Value)> values, DateTimeOffset now, TimeProvider? clock)
+    private sealed class Message(
+        Dictionary<string, LiquidText> texts,
+        string path,
+        IReadOnlyList<(string Name, FluidValue Value)> values,
+        DateTimeOffset now,
+        TimeProvider? clock
+    )
     {
         private RenderContext? last;
 
@@ -152,10 +210,17 @@ public sealed class CompiledTemplate
 
         public NotificationContent Push()
         {
-            var content = new NotificationContent(OneLine(Part("push.title", MaxLine)), Part("push.body", MaxPush), Url: Part("push.url", MaxUrl)?.Trim() is { Length: > 0 } url ? url : null);
-            if (Fault is null && string.IsNullOrWhiteSpace(content.Title) && string.IsNullOrWhiteSpace(content.Body)) Fail("push", "becomes empty with these parameters");
-            if (content.Url is { } link && !(Uri.TryCreate(link, UriKind.Absolute, out var uri) && uri.Scheme == Uri.UriSchemeHttps)) Fail("push.url", "must become an absolute https address");
-            if (new[] { content.Title, content.Body, content.Url }.Sum(t => t is null ? 0 : Encoding.UTF8.GetByteCount(t)) > MaxPush) Fail("push", $"becomes larger than {MaxPush:N0} bytes");
+            var content = new NotificationContent(
+                OneLine(Part("push.title", MaxLine)),
+                Part("push.body", MaxPush),
+                Url: Part("push.url", MaxUrl)?.Trim() is { Length: > 0 } url ? url : null
+            );
+            if (Fault is null && string.IsNullOrWhiteSpace(content.Title) && string.IsNullOrWhiteSpace(content.Body))
+                Fail("push", "becomes empty with these parameters");
+            if (content.Url is { } link && !(Uri.TryCreate(link, UriKind.Absolute, out var uri) && uri.Scheme == Uri.UriSchemeHttps))
+                Fail("push.url", "must become an absolute https address");
+            if (new[] { content.Title, content.Body, content.Url }.Sum(t => t is null ? 0 : Encoding.UTF8.GetByteCount(t)) > MaxPush)
+                Fail("push", $"becomes larger than {MaxPush:N0} bytes");
             return content;
         }
 
@@ -166,37 +231,57 @@ public sealed class CompiledTemplate
             foreach (var layout in layouts)
             {
                 html = Around("layout.html", layout.Html, html, subject, locale);
-                if (layout.Text is { } around) text = Around("layout.text", around, text, subject, locale);
+                if (layout.Text is { } around)
+                    text = Around("layout.text", around, text, subject, locale);
             }
 
-            if (Fault is null && string.IsNullOrWhiteSpace(html) && string.IsNullOrWhiteSpace(text)) Fail("email", "becomes empty with these parameters");
+            if (Fault is null && string.IsNullOrWhiteSpace(html) && string.IsNullOrWhiteSpace(text))
+                Fail("email", "becomes empty with these parameters");
             return new NotificationContent(subject, text, html is null ? null : Styled(html, layouts));
         }
 
         private string? Around(string field, LiquidText layout, string? content, string? subject, string? locale)
         {
-            if (content is null) return null;
+            if (content is null)
+                return null;
             var email = new StringValue(content, encode: false);
-            return Run(field, layout, MaxEmail, [(CompiledLayout.Content, email), ("subject", new StringValue(subject ?? "")), ("locale", new StringValue(locale ?? ""))], email);
+            return Run(
+                field,
+                layout,
+                MaxEmail,
+                [(CompiledLayout.Content, email), ("subject", new StringValue(subject ?? "")), ("locale", new StringValue(locale ?? ""))],
+                email
+            );
         }
 
         private string? Needed(string field, int limit)
         {
             var text = Part(field, limit);
-            if (Fault is null && string.IsNullOrWhiteSpace(text)) Fail(field, "becomes empty with these parameters");
+            if (Fault is null && string.IsNullOrWhiteSpace(text))
+                Fail(field, "becomes empty with these parameters");
             return text;
         }
 
-        private string? Part(string field, int limit) => texts.TryGetValue($"{path}.{field}", out var text) ? Run($"{path}.{field}", text, limit, values) : null;
+        private string? Part(string field, int limit) =>
+            texts.TryGetValue($"{path}.{field}", out var text) ? Run($"{path}.{field}", text, limit, values) : null;
 
-        private string? Run(string field, LiquidText text, int limit, IReadOnlyList<(string Name, FluidValue Value)> model, FluidValue? content = null)
+        private string? Run(
+            string field,
+            LiquidText text,
+            int limit,
+            IReadOnlyList<(string Name, FluidValue Value)> model,
+            FluidValue? content = null
+        )
         {
-            if (Fault is not null) return null;
+            if (Fault is not null)
+                return null;
             var context = new RenderContext(Filters.Options, text.Html, clock) { Now = () => now, Content = content }.After(last);
             last = context;
-            foreach (var (name, value) in model) context.SetValue(name, value);
+            foreach (var (name, value) in model)
+                context.SetValue(name, value);
             var (result, fault) = text.Render(context, limit);
-            if (fault is not { } f) return result;
+            if (fault is not { } f)
+                return result;
             var (line, column) = text.Place(f.Offset);
             Fault = new TemplateFault(field, line, column, f.Message) { IsBudget = f.IsBudget };
             return null;
@@ -207,11 +292,18 @@ public sealed class CompiledTemplate
         private static string Styled(string html, IReadOnlyList<CompiledLayout> layouts)
         {
             var styles = string.Join('\n', layouts.Reverse().Select(l => l.Styles).Where(s => !string.IsNullOrWhiteSpace(s)));
-            if (styles.Length == 0) return html;
+            if (styles.Length == 0)
+                return html;
             var head = html.IndexOf("</head>", StringComparison.OrdinalIgnoreCase);
             return html.Insert(Math.Max(0, head), $"<style>\n{styles}\n</style>\n");
         }
 
-        private static string? OneLine(string? text) => text is null ? null : string.Join(' ', text.Split([' ', '\t', '\r', '\n', '\v', '\f', '\u0085', '\u2028', '\u2029'], StringSplitOptions.RemoveEmptyEntries));
+        private static string? OneLine(string? text) =>
+            text is null
+                ? null
+                : string.Join(
+                    ' ',
+                    text.Split([' ', '\t', '\r', '\n', '\v', '\f', '\u0085', '\u2028', '\u2029'], StringSplitOptions.RemoveEmptyEntries)
+                );
     }
 }

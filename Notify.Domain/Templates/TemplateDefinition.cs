@@ -3,7 +3,17 @@ using Notify.Domain.Notifications;
 namespace Notify.Domain.Templates;
 
 /// <summary>The type of a parameter.</summary>
-public enum ParameterType { String, Number, Boolean, Date, Array, Object, Url, Any }
+public enum ParameterType
+{
+    String,
+    Number,
+    Boolean,
+    Date,
+    Array,
+    Object,
+    Url,
+    Any,
+}
 
 /// <summary>A parameter of a template.</summary>
 /// <param name="Required">Whether a request without it is refused.</param>
@@ -36,15 +46,25 @@ public sealed record ChannelTemplates(EmailTemplate? Email = null, SmsTemplate? 
     public IReadOnlyList<Channel> Served() => [.. Enum.GetValues<Channel>().Where(Has)];
 
     /// <summary>Whether it has texts for a channel.</summary>
-    public bool Has(Channel channel) => channel switch { Channel.Push => Push is not null, Channel.Sms => Sms is not null, _ => Email is not null };
+    public bool Has(Channel channel) =>
+        channel switch
+        {
+            Channel.Push => Push is not null,
+            Channel.Sms => Sms is not null,
+            _ => Email is not null,
+        };
 
     /// <summary>Returns each text, with its field.</summary>
     public IEnumerable<(Channel Channel, string Field, string? Text)> Texts() =>
-    [
-        (Channel.Email, "email.subject", Email?.Subject), (Channel.Email, "email.html", Email?.Html), (Channel.Email, "email.text", Email?.Text),
-        (Channel.Sms, "sms.text", Sms?.Text),
-        (Channel.Push, "push.title", Push?.Title), (Channel.Push, "push.body", Push?.Body), (Channel.Push, "push.url", Push?.Url),
-    ];
+        [
+            (Channel.Email, "email.subject", Email?.Subject),
+            (Channel.Email, "email.html", Email?.Html),
+            (Channel.Email, "email.text", Email?.Text),
+            (Channel.Sms, "sms.text", Sms?.Text),
+            (Channel.Push, "push.title", Push?.Title),
+            (Channel.Push, "push.body", Push?.Body),
+            (Channel.Push, "push.url", Push?.Url),
+        ];
 }
 
 /// <summary>A version of a template, whole.</summary>
@@ -55,8 +75,13 @@ public sealed record ChannelTemplates(EmailTemplate? Email = null, SmsTemplate? 
 /// <param name="Params">Every parameter that it uses.</param>
 /// <param name="Track">The tracking of its emails and SMS.</param>
 public sealed record TemplateDefinition(
-    string? Category, ChannelTemplates Channels, IReadOnlyDictionary<string, ChannelTemplates> Locales, string? Layout,
-    IReadOnlyDictionary<string, ParameterRule> Params, TrackOptions? Track = null)
+    string? Category,
+    ChannelTemplates Channels,
+    IReadOnlyDictionary<string, ChannelTemplates> Locales,
+    string? Layout,
+    IReadOnlyDictionary<string, ParameterRule> Params,
+    TrackOptions? Track = null
+)
 {
     /// <summary>The most that all its texts may have together, in characters.</summary>
     public const int MaxSize = 256 * 1024;

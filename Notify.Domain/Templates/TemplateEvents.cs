@@ -17,18 +17,26 @@ public sealed record LayoutDefined(string Key, int Version, LayoutDefinition Def
 /// <param name="Id">The stream key.</param>
 /// <param name="CurrentVersion">Not called Version, which the event store would take for the stream's own.</param>
 /// <param name="DefinedAt">When this version was.</param>
-public sealed record Template(string Id, string Key, int CurrentVersion, TemplateDefinition Definition, bool IsArchived, DateTimeOffset DefinedAt)
+public sealed record Template(
+    string Id,
+    string Key,
+    int CurrentVersion,
+    TemplateDefinition Definition,
+    bool IsArchived,
+    DateTimeOffset DefinedAt
+)
 {
     /// <summary>The stream key of a template.</summary>
     public static string KeyOf(string key) => $"t/{key}";
 
     /// <summary>Folds one event into a template.</summary>
-    public static Template? Evolve(Template? state, string id, object @event) => @event switch
-    {
-        TemplateDefined e => new Template(id, e.Key, e.Version, e.Definition, false, e.At),
-        TemplateArchived => state is null ? null : state with { IsArchived = true },
-        _ => state,
-    };
+    public static Template? Evolve(Template? state, string id, object @event) =>
+        @event switch
+        {
+            TemplateDefined e => new Template(id, e.Key, e.Version, e.Definition, false, e.At),
+            TemplateArchived => state is null ? null : state with { IsArchived = true },
+            _ => state,
+        };
 }
 
 /// <summary>A layout as it is now; snapshot of the stream <c>l/{key}</c>.</summary>
@@ -56,9 +64,11 @@ public sealed record Layout(string Id, string Key, int CurrentVersion, LayoutDef
         var keys = new List<string>();
         for (var key = first; key is not null; key = outer(key))
         {
-            if (keys.Contains(key)) return (keys, $"goes in a circle: {string.Join(" → ", keys.Append(key))}");
+            if (keys.Contains(key))
+                return (keys, $"goes in a circle: {string.Join(" → ", keys.Append(key))}");
             keys.Add(key);
-            if (keys.Count > MaxDepth) return (keys, $"makes more than {MaxDepth} layouts around each other: {string.Join(" → ", keys)}");
+            if (keys.Count > MaxDepth)
+                return (keys, $"makes more than {MaxDepth} layouts around each other: {string.Join(" → ", keys)}");
         }
 
         return (keys, null);

@@ -13,5 +13,6 @@ public sealed record Topic(string Id, string Name, string By, DateTimeOffset Def
     public static string KeyOf(string topic) => $"o/{topic}";
 
     /// <summary>Folds one event into a topic.</summary>
-    public static Topic? Evolve(Topic? state, string key, object @event) => @event is TopicDefined e ? new Topic(key, e.Name, e.By, e.At) : state;
+    public static Topic? Evolve(Topic? state, string key, object @event) =>
+        @event is TopicDefined e ? new Topic(key, e.Name, e.By, e.At) : state;
 }

@@ -31,9 +31,17 @@ public static class LinkRewriter
     /// <param name="pixel">The address of the image that reports an opening.</param>
     /// <param name="own">The prefix of Notify's own addresses, which are not rewritten.</param>
     /// <param name="sms">How long an SMS may be; one that would become longer stays as it is.</param>
-    public static TrackedContent Rewrite(NotificationContent content, Channel channel, Func<int, string> linkOf, string pixel, string own, SmsLimits sms)
+    public static TrackedContent Rewrite(
+        NotificationContent content,
+        Channel channel,
+        Func<int, string> linkOf,
+        string pixel,
+        string own,
+        SmsLimits sms
+    )
     {
-        if (content.Track is not { } track || channel == Channel.Push) return new TrackedContent(content, [], []);
+        if (content.Track is not { } track || channel == Channel.Push)
+            return new TrackedContent(content, [], []);
         var destinations = new List<string>();
         if (track.Links)
         {
@@ -43,7 +51,8 @@ public static class LinkRewriter
                 Html = channel == Channel.Email && content.Html is { } html ? InHtml(html, LinkTo) : content.Html,
                 Body = content.Body is { } body ? InText(body, LinkTo) : null,
             };
-            if (channel == Channel.Sms && before.Body is { } text && sms.IsTooLongTracked(text, content.Body!)) return new TrackedContent(before, [], []);
+            if (channel == Channel.Sms && before.Body is { } text && sms.IsTooLongTracked(text, content.Body!))
+                return new TrackedContent(before, [], []);
         }
 
         var addresses = destinations.Select((_, i) => linkOf(i)).ToList();
@@ -58,7 +67,8 @@ public static class LinkRewriter
 
         string? LinkTo(string address)
         {
-            if (address.StartsWith(own, StringComparison.OrdinalIgnoreCase) || !IsWeb(address)) return null;
+            if (address.StartsWith(own, StringComparison.OrdinalIgnoreCase) || !IsWeb(address))
+                return null;
             var number = destinations.IndexOf(address);
             if (number < 0 && destinations.Count < Most)
             {
@@ -82,14 +92,30 @@ public static class LinkRewriter
     /// </summary>
     public static string? ForHeader(string address)
     {
-        if (address.Length > MaxAddress || address.Any(char.IsControl) || !Uri.TryCreate(address, UriKind.Absolute, out var uri)
-            || (uri.Scheme != Uri.UriSchemeHttps && uri.Scheme != Uri.UriSchemeHttp) || uri.Host.Length == 0) return null;
-        if (IsAscii(address)) return address;
+        if (
+            address.Length > MaxAddress
+            || address.Any(char.IsControl)
+            || !Uri.TryCreate(address, UriKind.Absolute, out var uri)
+            || (uri.Scheme != Uri.UriSchemeHttps && uri.Scheme != Uri.UriSchemeHttp)
+            || uri.Host.Length == 0
+        )
+            return null;
+        if (IsAscii(address))
+            return address;
         try
         {
-            var host = uri.HostNameType != UriHostNameType.Dns || IsAscii(uri.Host) ? uri.IdnHost
-                : DomainNames.ToAscii(WrittenHost(address) ?? uri.Host);
-            return host is not null && new UriBuilder(uri) { Host = host }.Uri.AbsoluteUri is var written && IsAscii(written) ? written
+            var host =
+                uri.HostNameType != UriHostNameType.Dns || IsAscii(uri.Host)
+                    ? uri.IdnHost
+                    : DomainNames.ToAscii(WrittenHost(address) ?? uri.Host);
+            return
+                host is not null
+                && new UriBuilder(uri) { Host = host }
+                    .Uri
+                    .AbsoluteUri
+                    is var written
+                && IsAscii(written)
+                ? written
                 : null;
         }
         catch (UriFormatException)
@@ -116,10 +142,14 @@ public static class LinkRewriter
         var (copied, at) = (0, 0);
         while ((at = html.IndexOf('<', at)) >= 0)
         {
-            if (Is("<!--")) at = EndOf("-->");
-            else if (Unread.FirstOrDefault(t => Is("<" + t) && IsEndOfName(at + 1 + t.Length)) is { } unread) at = EndOf("</" + unread);
-            else if ((Is("<a") && IsEndOfName(at + 2)) || (Is("<area") && IsEndOfName(at + 5))) at = Link(at + 2);
-            else at++;
+            if (Is("<!--"))
+                at = EndOf("-->");
+            else if (Unread.FirstOrDefault(t => Is("<" + t) && IsEndOfName(at + 1 + t.Length)) is { } unread)
+                at = EndOf("</" + unread);
+            else if ((Is("<a") && IsEndOfName(at + 2)) || (Is("<area") && IsEndOfName(at + 5)))
+                at = Link(at + 2);
+            else
+                at++;
         }
 
         return result.Append(html, copied, html.Length - copied).ToString();
@@ -128,7 +158,8 @@ public static class LinkRewriter
 
         bool IsEndOfName(int i) => i < html.Length && (char.IsWhiteSpace(html[i]) || html[i] is '/' or '>');
 
-        int EndOf(string text) => html.IndexOf(text, at + 1, StringComparison.OrdinalIgnoreCase) is >= 0 and var end ? end + 1 : html.Length;
+        int EndOf(string text) =>
+            html.IndexOf(text, at + 1, StringComparison.OrdinalIgnoreCase) is >= 0 and var end ? end + 1 : html.Length;
 
         // Reads the attributes of a tag from behind "<a".
         int Link(int i)
@@ -142,18 +173,25 @@ public static class LinkRewriter
                 }
 
                 var name = i++;
-                while (i < html.Length && !char.IsWhiteSpace(html[i]) && html[i] is not ('=' or '>' or '/')) i++;
+                while (i < html.Length && !char.IsWhiteSpace(html[i]) && html[i] is not ('=' or '>' or '/'))
+                    i++;
                 var isHref = html.AsSpan(name, i - name).Equals("href", StringComparison.OrdinalIgnoreCase);
-                while (i < html.Length && char.IsWhiteSpace(html[i])) i++;
-                if (i >= html.Length || html[i] != '=') continue;
+                while (i < html.Length && char.IsWhiteSpace(html[i]))
+                    i++;
+                if (i >= html.Length || html[i] != '=')
+                    continue;
                 for (i++; i < html.Length && char.IsWhiteSpace(html[i]); i++) { }
 
-                if (i >= html.Length) break;
+                if (i >= html.Length)
+                    break;
                 var quote = html[i] is '"' or '\'' ? html[i] : (char?)null;
                 var value = quote is null ? i : i + 1;
                 var end = quote is { } q ? html.IndexOf(q, value) : value;
-                if (quote is null) while (end < html.Length && !char.IsWhiteSpace(html[end]) && html[end] != '>') end++;
-                if (end < 0) return html.Length; // a quote that nobody closes: what follows cannot be told from it
+                if (quote is null)
+                    while (end < html.Length && !char.IsWhiteSpace(html[end]) && html[end] != '>')
+                        end++;
+                if (end < 0)
+                    return html.Length; // a quote that nobody closes: what follows cannot be told from it
                 if (isHref && linkTo(WebUtility.HtmlDecode(html[value..end]).Trim()) is { } link)
                 {
                     result.Append(html, copied, i - copied).Append('"').Append(link).Append('"');
@@ -173,7 +211,8 @@ public static class LinkRewriter
         var copied = 0;
         foreach (var range in TextLinks.Find(text))
         {
-            if (linkTo(text[range]) is not { } link) continue;
+            if (linkTo(text[range]) is not { } link)
+                continue;
             result.Append(text, copied, range.Start.Value - copied).Append(link);
             copied = range.End.Value;
         }

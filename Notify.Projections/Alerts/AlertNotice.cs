@@ -10,8 +10,25 @@ namespace Notify.Projections.Alerts;
 /// <param name="DurationSeconds">From the first failure to the last, or to the recovery.</param>
 /// <param name="Link">The dead letters, or the failed notifications where there are no dead letters.</param>
 public sealed record AlertNotice(
-    Guid AlertId, string Subject, TroubleKind Kind, string? Provider, Lane? Lane, Priority? Priority, string Summary, string FirstCause, long Failures, long Attempts, long DeadLetters,
-    DateTimeOffset FirstFailureAt, DateTimeOffset LastFailureAt, DateTimeOffset OpenedAt, DateTimeOffset? RecoveredAt, double DurationSeconds, Uri? Link, string WhatToDo)
+    Guid AlertId,
+    string Subject,
+    TroubleKind Kind,
+    string? Provider,
+    Lane? Lane,
+    Priority? Priority,
+    string Summary,
+    string FirstCause,
+    long Failures,
+    long Attempts,
+    long DeadLetters,
+    DateTimeOffset FirstFailureAt,
+    DateTimeOffset LastFailureAt,
+    DateTimeOffset OpenedAt,
+    DateTimeOffset? RecoveredAt,
+    double DurationSeconds,
+    Uri? Link,
+    string WhatToDo
+)
 {
     /// <summary>The type of a post about an opening.</summary>
     public const string Opened = "notify.alert.opened";
@@ -27,13 +44,39 @@ public sealed record AlertNotice(
 
     /// <summary>Makes the notice of an alert.</summary>
     /// <param name="publicUrl">Where the API is reached.</param>
-    public static AlertNotice Of(Trouble t, long deadLetters, Uri publicUrl) => new(
-        t.Id, t.Subject, t.Kind, t.Provider, t.Lane, t.Priority, Summarize(t), t.FirstCause, t.Failures, t.Attempts, deadLetters,
-        t.FirstFailureAt, t.LastFailureAt, t.OpenedAt, t.RecoveredAt, Math.Round(Math.Max(0, ((t.RecoveredAt ?? t.LastFailureAt) - t.FirstFailureAt).TotalSeconds)), LinkOf(t, publicUrl), Advice(t));
+    public static AlertNotice Of(Trouble t, long deadLetters, Uri publicUrl) =>
+        new(
+            t.Id,
+            t.Subject,
+            t.Kind,
+            t.Provider,
+            t.Lane,
+            t.Priority,
+            Summarize(t),
+            t.FirstCause,
+            t.Failures,
+            t.Attempts,
+            deadLetters,
+            t.FirstFailureAt,
+            t.LastFailureAt,
+            t.OpenedAt,
+            t.RecoveredAt,
+            Math.Round(Math.Max(0, ((t.RecoveredAt ?? t.LastFailureAt) - t.FirstFailureAt).TotalSeconds)),
+            LinkOf(t, publicUrl),
+            Advice(t)
+        );
 
     /// <summary>The post's body.</summary>
-    public string Body() => JsonSerializer.Serialize(
-        new { type = RecoveredAt is null ? Opened : Recovered, timestamp = RecoveredAt ?? OpenedAt, data = this }, NotifyJson.Options);
+    public string Body() =>
+        JsonSerializer.Serialize(
+            new
+            {
+                type = RecoveredAt is null ? Opened : Recovered,
+                timestamp = RecoveredAt ?? OpenedAt,
+                data = this,
+            },
+            NotifyJson.Options
+        );
 
     /// <summary>Returns the list with details; <c>null</c> where no list has any.</summary>
     public static Uri? LinkOf(Trouble t, Uri publicUrl)
@@ -44,13 +87,17 @@ public sealed record AlertNotice(
             TroubleKind.MessageFailed or TroubleKind.ProjectionBehind or TroubleKind.StreamUnreadable => null,
             TroubleKind.MasterKeyMissing or TroubleKind.MasterKeyOverdue or TroubleKind.CommitsAtRisk => null,
             TroubleKind.VerificationFailed => At("/v1/verifications"),
-            TroubleKind.MessagesRefused => At($"/v1/notifications?status=failed&channel={Lanes.ChannelOf(t.Lane!.Value).ToString().ToLowerInvariant()}"),
-            _ => At((lane, t.Priority) switch
-            {
-                (null, _) => "/v1/dead-letters",
-                (_, null) => $"/v1/dead-letters?lane={lane}",
-                (_, { } priority) => $"/v1/dead-letters?lane={lane}&priority={priority.ToString().ToLowerInvariant()}",
-            }),
+            TroubleKind.MessagesRefused => At(
+                $"/v1/notifications?status=failed&channel={Lanes.ChannelOf(t.Lane!.Value).ToString().ToLowerInvariant()}"
+            ),
+            _ => At(
+                (lane, t.Priority) switch
+                {
+                    (null, _) => "/v1/dead-letters",
+                    (_, null) => $"/v1/dead-letters?lane={lane}",
+                    (_, { } priority) => $"/v1/dead-letters?lane={lane}&priority={priority.ToString().ToLowerInvariant()}",
+                }
+            ),
         };
 
         Uri At(string path) => new($"{publicUrl.ToString().TrimEnd('/')}{path}");
@@ -62,7 +109,9 @@ public sealed record AlertNotice(
         {
             TroubleKind.ProviderFailing => $"{t.Provider} fails",
             TroubleKind.ProviderHalted => $"{t.Provider} refuses our configuration",
-            TroubleKind.MessagesRefused => t.Provider == ProviderHealth.CallCounts.NoProvider ? $"no provider carries {t.Lane}" : $"{t.Provider} refuses messages",
+            TroubleKind.MessagesRefused => t.Provider == ProviderHealth.CallCounts.NoProvider
+                ? $"no provider carries {t.Lane}"
+                : $"{t.Provider} refuses messages",
             TroubleKind.DeliveriesFailing => $"{t.Priority} deliveries on {t.Lane} fail",
             TroubleKind.DeadLettering => $"{t.Priority} deliveries on {t.Lane} become dead letters",
             TroubleKind.MessageFailed => $"a message lies in {t.Subject.Split(':')[^1]}.wolverine_dead_letters",
@@ -84,29 +133,38 @@ public sealed record AlertNotice(
             TroubleKind.MasterKeyOverdue => $"keys of {t.Failures} erased subjects",
             _ => $"{t.Failures} of {t.Attempts}",
         };
-        return string.Create(CultureInfo.InvariantCulture, $"{(t.RecoveredAt is null ? "" : "over: ")}{what} ({t.FirstCause}; {counts} since {t.FirstFailureAt:yyyy-MM-dd HH:mm:ss}Z)");
+        return string.Create(
+            CultureInfo.InvariantCulture,
+            $"{(t.RecoveredAt is null ? "" : "over: ")}{what} ({t.FirstCause}; {counts} since {t.FirstFailureAt:yyyy-MM-dd HH:mm:ss}Z)"
+        );
     }
 
-    private static string Advice(Trouble t) => t.Kind switch
-    {
-        TroubleKind.ProviderFailing => "Nothing is lost: deliveries wait and are tried again. Look at the provider's status page; replay the dead letters when it is over.",
-        TroubleKind.ProviderHalted => "Nothing is lost: deliveries wait. Mend the credentials or settings under Providers and restart the Dispatch hosts.",
-        TroubleKind.MessagesRefused when t.Provider == ProviderHealth.CallCounts.NoProvider => "These deliveries fail. Configure a provider for the lane, or stop sending on its channel.",
-        TroubleKind.MessagesRefused => "These deliveries fail and are not tried again. Look at the reason and code of failed notifications, and mend what is sent.",
-        TroubleKind.DeliveriesFailing => "Nothing is lost: deliveries are tried again. Look at what these have in common.",
-        TroubleKind.DeadLettering => "Look at the dead letters' reasons, mend the cause, then replay them.",
-        TroubleKind.MessageFailed => "This is a bug; its deliveries are taken over all the same. Report it with the row, then delete the row.",
-        TroubleKind.MasterKeyMissing =>
-            "Nothing is lost: deliveries go back to the other hosts. Set the key under Notify:MasterKeys and restart that host.",
-        TroubleKind.MasterKeyOverdue =>
-            "Sending goes on. Run ./notify rotate-keys and do what it says: it names the hosts that hold the rotation up, "
-            + "and the settings to take out.",
-        TroubleKind.CommitsAtRisk =>
-            "Sending goes on. Change the setting that the cause names; docs/operations.md tells more under Standbys.",
-        TroubleKind.StreamUnreadable =>
-            "Only these wait; nothing of them is lost. The table notify.stream_faults names each stream and event. "
-            + "Start the hosts of the newest version, or repair the event.",
-        TroubleKind.VerificationFailed => "Each fault names its stream and what to do: see the link, or run verify.",
-        _ => "Sending goes on. See that a Projections host runs, and look for errors in its log.",
-    };
+    private static string Advice(Trouble t) =>
+        t.Kind switch
+        {
+            TroubleKind.ProviderFailing =>
+                "Nothing is lost: deliveries wait and are tried again. Look at the provider's status page; replay the dead letters when it is over.",
+            TroubleKind.ProviderHalted =>
+                "Nothing is lost: deliveries wait. Mend the credentials or settings under Providers and restart the Dispatch hosts.",
+            TroubleKind.MessagesRefused when t.Provider == ProviderHealth.CallCounts.NoProvider =>
+                "These deliveries fail. Configure a provider for the lane, or stop sending on its channel.",
+            TroubleKind.MessagesRefused =>
+                "These deliveries fail and are not tried again. Look at the reason and code of failed notifications, and mend what is sent.",
+            TroubleKind.DeliveriesFailing => "Nothing is lost: deliveries are tried again. Look at what these have in common.",
+            TroubleKind.DeadLettering => "Look at the dead letters' reasons, mend the cause, then replay them.",
+            TroubleKind.MessageFailed =>
+                "This is a bug; its deliveries are taken over all the same. Report it with the row, then delete the row.",
+            TroubleKind.MasterKeyMissing =>
+                "Nothing is lost: deliveries go back to the other hosts. Set the key under Notify:MasterKeys and restart that host.",
+            TroubleKind.MasterKeyOverdue =>
+                "Sending goes on. Run ./notify rotate-keys and do what it says: it names the hosts that hold the rotation up, "
+                    + "and the settings to take out.",
+            TroubleKind.CommitsAtRisk =>
+                "Sending goes on. Change the setting that the cause names; docs/operations.md tells more under Standbys.",
+            TroubleKind.StreamUnreadable =>
+                "Only these wait; nothing of them is lost. The table notify.stream_faults names each stream and event. "
+                    + "Start the hosts of the newest version, or repair the event.",
+            TroubleKind.VerificationFailed => "Each fault names its stream and what to do: see the link, or run verify.",
+            _ => "Sending goes on. See that a Projections host runs, and look for errors in its log.",
+        };
 }

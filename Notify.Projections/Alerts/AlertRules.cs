@@ -60,23 +60,40 @@ public sealed record AlertRules
     {
         var section = configuration.GetSection("Notify:Alerts");
         var rules = section.Read<AlertRules>(faults);
-        foreach (var (name, time) in new[]
+        foreach (
+            var (name, time) in new[]
+            {
+                (nameof(Window), rules.Window),
+                (nameof(ProjectionLag), rules.ProjectionLag),
+                (nameof(WebhookTimeout), rules.WebhookTimeout),
+                (nameof(WebhookMaxDelay), rules.WebhookMaxDelay),
+            }
+        )
         {
-            (nameof(Window), rules.Window), (nameof(ProjectionLag), rules.ProjectionLag), (nameof(WebhookTimeout), rules.WebhookTimeout), (nameof(WebhookMaxDelay), rules.WebhookMaxDelay),
-        })
-        {
-            if (time <= TimeSpan.Zero || time > TimeSpan.FromDays(1)) faults.Add($"{section.Path}:{name} is {time}; give a time above zero and up to a day");
+            if (time <= TimeSpan.Zero || time > TimeSpan.FromDays(1))
+                faults.Add($"{section.Path}:{name} is {time}; give a time above zero and up to a day");
         }
 
         // Counts are kept for an hour, and the alert about dead letters needs those of ten windows.
-        if (rules.Window > TimeSpan.FromMinutes(5)) faults.Add($"{section.Path}:{nameof(Window)} is {rules.Window}; give at most 00:05:00");
-        foreach (var (name, count) in new[] { (nameof(MinAttempts), rules.MinAttempts), (nameof(Consecutive), rules.Consecutive), (nameof(DeadLetters), rules.DeadLetters) })
+        if (rules.Window > TimeSpan.FromMinutes(5))
+            faults.Add($"{section.Path}:{nameof(Window)} is {rules.Window}; give at most 00:05:00");
+        foreach (
+            var (name, count) in new[]
+            {
+                (nameof(MinAttempts), rules.MinAttempts),
+                (nameof(Consecutive), rules.Consecutive),
+                (nameof(DeadLetters), rules.DeadLetters),
+            }
+        )
         {
-            if (count < 1) faults.Add($"{section.Path}:{name} is {count}; give 1 or more");
+            if (count < 1)
+                faults.Add($"{section.Path}:{name} is {count}; give 1 or more");
         }
 
-        if (!(rules.OpenRatio > 0 && rules.OpenRatio <= 1)) faults.Add($"{section.Path}:{nameof(OpenRatio)} is {rules.OpenRatio}; give a share above 0, up to 1");
-        if (!(rules.CloseRatio > 0 && rules.CloseRatio < rules.OpenRatio)) faults.Add($"{section.Path}:{nameof(CloseRatio)} is {rules.CloseRatio}; give a share above 0, below {nameof(OpenRatio)}");
+        if (!(rules.OpenRatio > 0 && rules.OpenRatio <= 1))
+            faults.Add($"{section.Path}:{nameof(OpenRatio)} is {rules.OpenRatio}; give a share above 0, up to 1");
+        if (!(rules.CloseRatio > 0 && rules.CloseRatio < rules.OpenRatio))
+            faults.Add($"{section.Path}:{nameof(CloseRatio)} is {rules.CloseRatio}; give a share above 0, below {nameof(OpenRatio)}");
         rules.CheckWebhook(section.Path, faults);
         return rules;
     }
@@ -85,15 +102,26 @@ public sealed record AlertRules
     {
         if (WebhookUrl is null)
         {
-            if (WebhookSecret is not null) faults.Add($"{section}:{nameof(WebhookUrl)} is missing, and there is a {nameof(WebhookSecret)}; give the address that alerts are posted to");
+            if (WebhookSecret is not null)
+                faults.Add(
+                    $"{section}:{nameof(WebhookUrl)} is missing, and there is a {nameof(WebhookSecret)}; give the address that alerts are posted to"
+                );
             return;
         }
 
         if (!Guard.Allows(WebhookUrl))
-            faults.Add($"{section}:{nameof(WebhookUrl)} is no address to post to; give one such as https://hooks.example.com/path, without a user or password (plain http and private networks only with {nameof(AllowPrivateNetworks)})");
+            faults.Add(
+                $"{section}:{nameof(WebhookUrl)} is no address to post to; give one such as https://hooks.example.com/path, without a user or password (plain http and private networks only with {nameof(AllowPrivateNetworks)})"
+            );
         var key = new byte[128];
-        if (WebhookSecret is null || !WebhookSecret.StartsWith("whsec_", StringComparison.Ordinal)
-            || !Convert.TryFromBase64String(WebhookSecret["whsec_".Length..], key, out var length) || length is < 24 or > 64)
-            faults.Add($"{section}:{nameof(WebhookSecret)} is {(WebhookSecret is null ? "missing" : "not a secret")}; give whsec_ and base64 of 24 to 64 random bytes, the same as the receiver has");
+        if (
+            WebhookSecret is null
+            || !WebhookSecret.StartsWith("whsec_", StringComparison.Ordinal)
+            || !Convert.TryFromBase64String(WebhookSecret["whsec_".Length..], key, out var length)
+            || length is < 24 or > 64
+        )
+            faults.Add(
+                $"{section}:{nameof(WebhookSecret)} is {(WebhookSecret is null ? "missing" : "not a secret")}; give whsec_ and base64 of 24 to 64 random bytes, the same as the receiver has"
+            );
     }
 }

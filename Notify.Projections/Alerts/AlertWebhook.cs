@@ -15,23 +15,30 @@ namespace Notify.Projections.Alerts;
 /// pauses, and always under the same <c>webhook-id</c>. Runs on every host that may judge; each post is one host's at a time.
 /// </summary>
 /// <remarks>Standard Webhooks 1.0: <c>webhook-id</c>, <c>webhook-timestamp</c>, <c>webhook-signature</c>.</remarks>
-public sealed class AlertWebhook(NpgsqlDataSource database, AlertRules rules, TimeProvider clock, ILogger<AlertWebhook> log) : BackgroundService
+public sealed class AlertWebhook(NpgsqlDataSource database, AlertRules rules, TimeProvider clock, ILogger<AlertWebhook> log)
+    : BackgroundService
 {
     private static readonly TimeSpan FirstDelay = TimeSpan.FromSeconds(5);
     private readonly HttpClient client = CreateClient(rules);
 
-    /// <summary>The client that posts: no redirects, no cookies, no proxy, and only to addresses that <see cref="OutboundGuard"/> lets through.</summary>
+    /// <summary>The client that posts: no redirects, no cookies, no proxy, and only to addresses that <see cref="OutboundGuard"/> lets
+    /// through.</summary>
     /// <param name="guard">Which addresses those are; as the rules say, unless given.</param>
-    public static HttpClient CreateClient(AlertRules rules, OutboundGuard? guard = null) => new(new SocketsHttpHandler
-    {
-        AllowAutoRedirect = false,
-        UseCookies = false,
-        UseProxy = false, // it would resolve names by itself
-        ActivityHeadersPropagator = null,
-        ConnectCallback = (guard ?? rules.Guard).ConnectAsync,
-        PooledConnectionIdleTimeout = TimeSpan.FromSeconds(30),
-    })
-    { Timeout = rules.WebhookTimeout };
+    public static HttpClient CreateClient(AlertRules rules, OutboundGuard? guard = null) =>
+        new(
+            new SocketsHttpHandler
+            {
+                AllowAutoRedirect = false,
+                UseCookies = false,
+                UseProxy = false, // it would resolve names by itself
+                ActivityHeadersPropagator = null,
+                ConnectCallback = (guard ?? rules.Guard).ConnectAsync,
+                PooledConnectionIdleTimeout = TimeSpan.FromSeconds(30),
+            }
+        )
+        {
+            Timeout = rules.WebhookTimeout,
+        };
 
     /// <summary>The value of <c>webhook-signature</c>.</summary>
     public static string Sign(ReadOnlySpan<byte> key, string id, string timestamp, string body) =>
@@ -48,7 +55,10 @@ public sealed class AlertWebhook(NpgsqlDataSource database, AlertRules rules, Ti
     /// <summary>Posts what is due.</summary>
     public async Task SendAsync(CancellationToken cancellation)
     {
-        while (await NoticeTable.TakeAsync(database, clock.GetUtcNow(), rules.WebhookTimeout + TimeSpan.FromSeconds(5), cancellation) is { } notice)
+        while (
+            await NoticeTable.TakeAsync(database, clock.GetUtcNow(), rules.WebhookTimeout + TimeSpan.FromSeconds(5), cancellation)
+                is { } notice
+        )
         {
             var error = await PostAsync(notice, cancellation);
             if (error is null)
@@ -60,7 +70,13 @@ public sealed class AlertWebhook(NpgsqlDataSource database, AlertRules rules, Ti
             var pause = Pause(notice.Attempts, rules.WebhookMaxDelay, Random.Shared.NextDouble());
             await NoticeTable.LaterAsync(database, notice.Id, clock.GetUtcNow() + pause, error, CancellationToken.None);
             if (notice.Attempts == 1 || notice.Attempts % 20 == 0)
-                log.LogWarning("The webhook at {Host} did not take alert {Id} (attempt {Attempt}: {Error}); it is tried again until it does.", rules.WebhookUrl!.Host, notice.Id, notice.Attempts, error);
+                log.LogWarning(
+                    "The webhook at {Host} did not take alert {Id} (attempt {Attempt}: {Error}); it is tried again until it does.",
+                    rules.WebhookUrl!.Host,
+                    notice.Id,
+                    notice.Attempts,
+                    error
+                );
         }
     }
 
@@ -74,7 +90,8 @@ public sealed class AlertWebhook(NpgsqlDataSource database, AlertRules rules, Ti
     /// <inheritdoc />
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        if (rules.WebhookUrl is null) return;
+        if (rules.WebhookUrl is null)
+            return;
         using var timer = new PeriodicTimer(rules.Pace < TimeSpan.FromSeconds(2) ? rules.Pace : TimeSpan.FromSeconds(2), clock);
         while (await timer.NextAsync(stoppingToken))
         {
@@ -84,7 +101,8 @@ public sealed class AlertWebhook(NpgsqlDataSource database, AlertRules rules, Ti
             }
             catch (Exception e) when (e is OperationCanceledException || DatabaseFaults.IsPassing(e))
             {
-                if (stoppingToken.IsCancellationRequested) return;
+                if (stoppingToken.IsCancellationRequested)
+                    return;
                 log.LogWarning("Alerts could not be posted ({Reason}); it is tried again.", e.Message.Split('\n')[0]);
             }
         }
@@ -96,7 +114,10 @@ public sealed class AlertWebhook(NpgsqlDataSource database, AlertRules rules, Ti
         var timestamp = clock.GetUtcNow().ToUnixTimeSeconds().ToString(CultureInfo.InvariantCulture);
         using var request = new HttpRequestMessage(HttpMethod.Post, rules.WebhookUrl)
         {
-            Content = new ByteArrayContent(Encoding.UTF8.GetBytes(notice.Body)) { Headers = { ContentType = new MediaTypeHeaderValue("application/json") } },
+            Content = new ByteArrayContent(Encoding.UTF8.GetBytes(notice.Body))
+            {
+                Headers = { ContentType = new MediaTypeHeaderValue("application/json") },
+            },
             Headers =
             {
                 { "webhook-id", notice.Id },

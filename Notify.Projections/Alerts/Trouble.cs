@@ -52,6 +52,19 @@ public enum TroubleKind : short
 /// <param name="Counted">The part of the counts that will not change any more, and up to which bucket.</param>
 /// <param name="RecoveredAt"><c>null</c> while it lasts.</param>
 public sealed record Trouble(
-    Guid Id, string Subject, TroubleKind Kind, string? Provider, Lane? Lane, Priority? Priority, string FirstCause, DateTimeOffset OpenedAt,
-    DateTimeOffset FirstFailureAt, DateTimeOffset LastFailureAt, DateTimeOffset? LastCallAt, long Failures, long Attempts,
-    (long Failures, long Attempts, DateTimeOffset To) Counted, DateTimeOffset? RecoveredAt = null);
+    Guid Id,
+    string Subject,
+    TroubleKind Kind,
+    string? Provider,
+    Lane? Lane,
+    Priority? Priority,
+    string FirstCause,
+    DateTimeOffset OpenedAt,
+    DateTimeOffset FirstFailureAt,
+    DateTimeOffset LastFailureAt,
+    DateTimeOffset? LastCallAt,
+    long Failures,
+    long Attempts,
+    (long Failures, long Attempts, DateTimeOffset To) Counted,
+    DateTimeOffset? RecoveredAt = null
+);

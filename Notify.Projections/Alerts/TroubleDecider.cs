@@ -17,8 +17,12 @@ public sealed record StandingFault(string Subject, TroubleKind Kind, bool? IsBad
 /// <param name="Recovered">The time of each subject's last recovery within the last hour.</param>
 /// <param name="Diverted">The providers whose circuit is not closed: they get little more than a try now and then.</param>
 public sealed record Evidence(
-    IReadOnlyList<CallCounts> Calls, IReadOnlyList<StandingFault> Standing, IReadOnlyList<Trouble> Open, IReadOnlyDictionary<string, DateTimeOffset> Recovered,
-    IReadOnlySet<string> Diverted);
+    IReadOnlyList<CallCounts> Calls,
+    IReadOnlyList<StandingFault> Standing,
+    IReadOnlyList<Trouble> Open,
+    IReadOnlyDictionary<string, DateTimeOffset> Recovered,
+    IReadOnlySet<string> Diverted
+);
 
 /// <summary>The alerts that opened, continued or recovered, with their current counts.</summary>
 public sealed record Judgement(IReadOnlyList<Trouble> Opened, IReadOnlyList<Trouble> Going, IReadOnlyList<Trouble> Recovered);
@@ -36,37 +40,112 @@ public static class TroubleDecider
         var (opened, going, recovered) = (new List<Trouble>(), new List<Trouble>(), new List<Trouble>());
 
         // Providers come first: failures that their alerts explain are not counted after them.
-        foreach (var provider in evidence.Calls.Select(c => c.Provider).Where(p => p != CallCounts.NoProvider).Distinct(StringComparer.Ordinal))
+        foreach (
+            var provider in evidence.Calls.Select(c => c.Provider).Where(p => p != CallCounts.NoProvider).Distinct(StringComparer.Ordinal)
+        )
         {
             var calls = evidence.Calls.Where(c => c.Provider == provider && c.Outcome != CallOutcome.DeadLettered).ToList();
-            Judge(new Series(Subjects.Halted(provider), TroubleKind.ProviderHalted, provider, null, null, calls, c => c.Outcome == CallOutcome.Halted, c => c.Outcome is CallOutcome.Answered or CallOutcome.Refused));
-            Judge(new Series(Subjects.Failing(provider), TroubleKind.ProviderFailing, provider, null, null, calls, c => c.Outcome == CallOutcome.Failed, c => c.Outcome is CallOutcome.Answered or CallOutcome.Refused));
+            Judge(
+                new Series(
+                    Subjects.Halted(provider),
+                    TroubleKind.ProviderHalted,
+                    provider,
+                    null,
+                    null,
+                    calls,
+                    c => c.Outcome == CallOutcome.Halted,
+                    c => c.Outcome is CallOutcome.Answered or CallOutcome.Refused
+                )
+            );
+            Judge(
+                new Series(
+                    Subjects.Failing(provider),
+                    TroubleKind.ProviderFailing,
+                    provider,
+                    null,
+                    null,
+                    calls,
+                    c => c.Outcome == CallOutcome.Failed,
+                    c => c.Outcome is CallOutcome.Answered or CallOutcome.Refused
+                )
+            );
         }
 
         // A halted provider's failures are its own, and so are all of a failing one, until it has recovered.
-        var troubled = evidence.Open.Concat(opened).Where(t => t.Provider is not null && t.Kind is TroubleKind.ProviderFailing or TroubleKind.ProviderHalted).Select(t => t.Provider!).ToHashSet(StringComparer.Ordinal);
-        var free = evidence.Calls.Where(c => !troubled.Contains(c.Provider)
-            && !(evidence.Recovered.TryGetValue(Subjects.Failing(c.Provider), out var failed) && c.Bucket <= failed)
-            && !(evidence.Recovered.TryGetValue(Subjects.Halted(c.Provider), out var halted) && c.Bucket <= halted)).ToList();
+        var troubled = evidence
+            .Open.Concat(opened)
+            .Where(t => t.Provider is not null && t.Kind is TroubleKind.ProviderFailing or TroubleKind.ProviderHalted)
+            .Select(t => t.Provider!)
+            .ToHashSet(StringComparer.Ordinal);
+        var free = evidence
+            .Calls.Where(c =>
+                !troubled.Contains(c.Provider)
+                && !(evidence.Recovered.TryGetValue(Subjects.Failing(c.Provider), out var failed) && c.Bucket <= failed)
+                && !(evidence.Recovered.TryGetValue(Subjects.Halted(c.Provider), out var halted) && c.Bucket <= halted)
+            )
+            .ToList();
 
-        foreach (var (provider, lane, reason) in free.Where(c => c.Outcome == CallOutcome.Refused).Select(c => (c.Provider, c.Queue.Lane, c.Reason))
-            .Concat(evidence.Open.Where(t => t.Kind == TroubleKind.MessagesRefused).Select(t => (t.Provider!, t.Lane!.Value, t.Subject.Split(':')[^1]))).Distinct())
+        foreach (
+            var (provider, lane, reason) in free.Where(c => c.Outcome == CallOutcome.Refused)
+                .Select(c => (c.Provider, c.Queue.Lane, c.Reason))
+                .Concat(
+                    evidence
+                        .Open.Where(t => t.Kind == TroubleKind.MessagesRefused)
+                        .Select(t => (t.Provider!, t.Lane!.Value, t.Subject.Split(':')[^1]))
+                )
+                .Distinct()
+        )
         {
             var calls = free.Where(c => c.Provider == provider && c.Queue.Lane == lane && c.Outcome != CallOutcome.DeadLettered).ToList();
-            Judge(new Series(Subjects.Refused(provider, lane, reason), TroubleKind.MessagesRefused, provider, lane, null, calls,
-                c => c.Outcome == CallOutcome.Refused && c.Reason == reason, c => c.Outcome == CallOutcome.Answered || (c.Outcome == CallOutcome.Refused && c.Reason != reason)));
+            Judge(
+                new Series(
+                    Subjects.Refused(provider, lane, reason),
+                    TroubleKind.MessagesRefused,
+                    provider,
+                    lane,
+                    null,
+                    calls,
+                    c => c.Outcome == CallOutcome.Refused && c.Reason == reason,
+                    c => c.Outcome == CallOutcome.Answered || (c.Outcome == CallOutcome.Refused && c.Reason != reason)
+                )
+            );
         }
 
         foreach (var queue in free.Select(c => c.Queue).Distinct())
         {
             var calls = free.Where(c => c.Queue == queue).ToList();
-            Judge(new Series(Subjects.Queue(queue), TroubleKind.DeliveriesFailing, null, queue.Lane, queue.Priority, calls, c => c.Outcome == CallOutcome.Failed, c => c.Outcome is CallOutcome.Answered or CallOutcome.Refused));
-            if (evidence.Open.Concat(opened).Any(t => t.Subject == Subjects.Queue(queue)) && !open.ContainsKey(Subjects.DeadLetters(queue))) continue;
-            if (evidence.Recovered.TryGetValue(Subjects.Queue(queue), out var over)) calls.RemoveAll(c => c.Bucket <= over);
-            Judge(new Series(Subjects.DeadLetters(queue), TroubleKind.DeadLettering, null, queue.Lane, queue.Priority, calls, c => c.Outcome == CallOutcome.DeadLettered, c => c.Outcome == CallOutcome.Answered));
+            Judge(
+                new Series(
+                    Subjects.Queue(queue),
+                    TroubleKind.DeliveriesFailing,
+                    null,
+                    queue.Lane,
+                    queue.Priority,
+                    calls,
+                    c => c.Outcome == CallOutcome.Failed,
+                    c => c.Outcome is CallOutcome.Answered or CallOutcome.Refused
+                )
+            );
+            if (evidence.Open.Concat(opened).Any(t => t.Subject == Subjects.Queue(queue)) && !open.ContainsKey(Subjects.DeadLetters(queue)))
+                continue;
+            if (evidence.Recovered.TryGetValue(Subjects.Queue(queue), out var over))
+                calls.RemoveAll(c => c.Bucket <= over);
+            Judge(
+                new Series(
+                    Subjects.DeadLetters(queue),
+                    TroubleKind.DeadLettering,
+                    null,
+                    queue.Lane,
+                    queue.Priority,
+                    calls,
+                    c => c.Outcome == CallOutcome.DeadLettered,
+                    c => c.Outcome == CallOutcome.Answered
+                )
+            );
         }
 
-        foreach (var fault in evidence.Standing) JudgeStanding(fault);
+        foreach (var fault in evidence.Standing)
+            JudgeStanding(fault);
         going.AddRange(open.Values); // nothing was heard of these: they stay
         return new Judgement(opened, going, recovered);
 
@@ -76,9 +155,13 @@ public static class TroubleDecider
             {
                 trouble = Count(trouble, series, rules, now);
                 // A try that succeeds is no recovery yet; it is one when the provider is sent to again.
-                var isLeftAlone = series.Kind is TroubleKind.ProviderFailing or TroubleKind.ProviderHalted && evidence.Diverted.Contains(series.Provider!);
-                if (!isLeftAlone && IsOver(trouble, series, rules, now)) recovered.Add(trouble with { RecoveredAt = now });
-                else going.Add(trouble);
+                var isLeftAlone =
+                    series.Kind is TroubleKind.ProviderFailing or TroubleKind.ProviderHalted
+                    && evidence.Diverted.Contains(series.Provider!);
+                if (!isLeftAlone && IsOver(trouble, series, rules, now))
+                    recovered.Add(trouble with { RecoveredAt = now });
+                else
+                    going.Add(trouble);
             }
             else if (Begins(series, rules, evidence.Recovered.TryGetValue(series.Subject, out var last) ? last : null, now) is { } first)
             {
@@ -90,12 +173,38 @@ public static class TroubleDecider
         {
             if (open.Remove(fault.Subject, out var trouble))
             {
-                if (fault.IsBad == false) recovered.Add(trouble with { RecoveredAt = now });
-                else going.Add(trouble with { Failures = Math.Max(trouble.Failures, fault.Count), Attempts = Math.Max(trouble.Attempts, fault.Count), LastFailureAt = now });
+                if (fault.IsBad == false)
+                    recovered.Add(trouble with { RecoveredAt = now });
+                else
+                    going.Add(
+                        trouble with
+                        {
+                            Failures = Math.Max(trouble.Failures, fault.Count),
+                            Attempts = Math.Max(trouble.Attempts, fault.Count),
+                            LastFailureAt = now,
+                        }
+                    );
             }
             else if (fault.IsBad == true)
             {
-                opened.Add(new Trouble(DeterministicId.OfTrouble(fault.Subject, now), fault.Subject, fault.Kind, null, null, null, fault.Cause, now, fault.Since, now, null, fault.Count, fault.Count, (0, 0, now)));
+                opened.Add(
+                    new Trouble(
+                        DeterministicId.OfTrouble(fault.Subject, now),
+                        fault.Subject,
+                        fault.Kind,
+                        null,
+                        null,
+                        null,
+                        fault.Cause,
+                        now,
+                        fault.Since,
+                        now,
+                        null,
+                        fault.Count,
+                        fault.Count,
+                        (0, 0, now)
+                    )
+                );
             }
         }
     }
@@ -113,17 +222,25 @@ public static class TroubleDecider
                 return fresh.FirstOrDefault(series.IsBad);
             case TroubleKind.DeadLettering:
                 var (dead, well) = Sums(series, fresh, now - (10 * rules.Window));
-                return dead >= rules.DeadLetters && dead * 100 >= well && fresh.First(c => c.Bucket > now - (10 * rules.Window) && series.IsBad(c)) is var one && one.Bucket <= patience ? one : null;
+                return
+                    dead >= rules.DeadLetters
+                    && dead * 100 >= well
+                    && fresh.First(c => c.Bucket > now - (10 * rules.Window) && series.IsBad(c)) is var one
+                    && one.Bucket <= patience
+                    ? one
+                    : null;
         }
 
         var (bad, good) = Sums(series, fresh, now - rules.Window);
         if (bad + good >= rules.MinAttempts && isPart)
         {
             var (badBefore, goodBefore) = Sums(series, fresh.Where(c => c.Bucket <= patience), patience - rules.Window);
-            if (badBefore == 0 || badBefore < rules.OpenRatio * (badBefore + goodBefore)) return null;
+            if (badBefore == 0 || badBefore < rules.OpenRatio * (badBefore + goodBefore))
+                return null;
         }
 
-        if (bad + good >= rules.MinAttempts) return bad >= rules.OpenRatio * (bad + good) ? fresh.First(c => c.Bucket > now - rules.Window && series.IsBad(c)) : null;
+        if (bad + good >= rules.MinAttempts)
+            return bad >= rules.OpenRatio * (bad + good) ? fresh.First(c => c.Bucket > now - rules.Window && series.IsBad(c)) : null;
         var lastGood = fresh.Where(series.IsGood).Select(c => (DateTimeOffset?)c.Bucket).Max();
         var row = fresh.Where(c => series.IsBad(c) && !(c.Bucket <= lastGood)).ToList();
         return row.Sum(c => c.Calls) >= rules.Consecutive && row[0].Bucket <= patience ? row[0] : null;
@@ -132,7 +249,12 @@ public static class TroubleDecider
     private static bool IsOver(Trouble trouble, Series series, AlertRules rules, DateTimeOffset now)
     {
         // Halted deliveries come again only after minutes, and dead letters are few: both are given more time.
-        var (quiet, mayFail) = series.Kind switch { TroubleKind.ProviderHalted => (3, false), TroubleKind.DeadLettering => (10, false), _ => (1, true) };
+        var (quiet, mayFail) = series.Kind switch
+        {
+            TroubleKind.ProviderHalted => (3, false),
+            TroubleKind.DeadLettering => (10, false),
+            _ => (1, true),
+        };
         var (bad, good) = Sums(series, series.Calls.Where(c => c.Bucket >= trouble.FirstFailureAt), now - (quiet * rules.Window));
         return good > 0 && now - trouble.OpenedAt >= rules.Window && (mayFail ? bad < rules.CloseRatio * (bad + good) : bad == 0);
     }
@@ -142,16 +264,32 @@ public static class TroubleDecider
         var (bad, good) = (0L, 0L);
         foreach (var c in calls.Where(c => c.Bucket > after))
         {
-            if (series.IsBad(c)) bad += c.Calls;
-            else if (series.IsGood(c)) good += c.Calls;
+            if (series.IsBad(c))
+                bad += c.Calls;
+            else if (series.IsGood(c))
+                good += c.Calls;
         }
 
         return (bad, good);
     }
 
-    private static Trouble Opening(Series series, CallCounts first, DateTimeOffset now) => new(
-        DeterministicId.OfTrouble(series.Subject, now), series.Subject, series.Kind, series.Provider, series.Lane ?? Only(series.Calls.Where(series.IsBad).Select(c => c.Queue.Lane)), series.Priority,
-        Cause(first), now, first.Bucket, first.Bucket, first.Bucket, 0, 0, (0, 0, first.Bucket.AddTicks(-1)));
+    private static Trouble Opening(Series series, CallCounts first, DateTimeOffset now) =>
+        new(
+            DeterministicId.OfTrouble(series.Subject, now),
+            series.Subject,
+            series.Kind,
+            series.Provider,
+            series.Lane ?? Only(series.Calls.Where(series.IsBad).Select(c => c.Queue.Lane)),
+            series.Priority,
+            Cause(first),
+            now,
+            first.Bucket,
+            first.Bucket,
+            first.Bucket,
+            0,
+            0,
+            (0, 0, first.Bucket.AddTicks(-1))
+        );
 
     // Buckets that hosts may still add to are counted again each time; older ones are counted once, since they are not kept.
     private static Trouble Count(Trouble trouble, Series series, AlertRules rules, DateTimeOffset now)
@@ -160,7 +298,11 @@ public static class TroubleDecider
         var settled = now - (4 * rules.Bucket);
         var (oldBad, oldGood) = Sums(series, mine.Where(c => c.Bucket <= settled), DateTimeOffset.MinValue);
         var (newBad, newGood) = Sums(series, mine.Where(c => c.Bucket > settled), DateTimeOffset.MinValue);
-        var counted = (Failures: trouble.Counted.Failures + oldBad, Attempts: trouble.Counted.Attempts + oldBad + oldGood, To: settled > trouble.Counted.To ? settled : trouble.Counted.To);
+        var counted = (
+            Failures: trouble.Counted.Failures + oldBad,
+            Attempts: trouble.Counted.Attempts + oldBad + oldGood,
+            To: settled > trouble.Counted.To ? settled : trouble.Counted.To
+        );
         return trouble with
         {
             Counted = counted,
@@ -171,14 +313,24 @@ public static class TroubleDecider
         };
     }
 
-    private static DateTimeOffset Latest(DateTimeOffset known, IEnumerable<CallCounts> calls) => calls.Select(c => c.Bucket).Append(known).Max();
+    private static DateTimeOffset Latest(DateTimeOffset known, IEnumerable<CallCounts> calls) =>
+        calls.Select(c => c.Bucket).Append(known).Max();
 
     private static Lane? Only(IEnumerable<Lane> lanes) => lanes.Distinct().ToList() is [var one] ? one : null;
 
-    private static string Cause(CallCounts first) => first.Code is null || first.Code == first.Reason ? first.Reason : $"{first.Reason} {first.Code}";
+    private static string Cause(CallCounts first) =>
+        first.Code is null || first.Code == first.Reason ? first.Reason : $"{first.Reason} {first.Code}";
 
     private sealed record Series(
-        string Subject, TroubleKind Kind, string? Provider, Lane? Lane, Priority? Priority, IReadOnlyList<CallCounts> Calls, Func<CallCounts, bool> IsBad, Func<CallCounts, bool> IsGood);
+        string Subject,
+        TroubleKind Kind,
+        string? Provider,
+        Lane? Lane,
+        Priority? Priority,
+        IReadOnlyList<CallCounts> Calls,
+        Func<CallCounts, bool> IsBad,
+        Func<CallCounts, bool> IsGood
+    );
 }
 
 /// <summary>The subjects of alerts.</summary>
@@ -191,7 +343,8 @@ public static class Subjects
     public static string Halted(string provider) => $"halted:{provider}";
 
     /// <summary>Messages refused for a reason.</summary>
-    public static string Refused(string provider, Lane lane, string reason) => $"refused:{provider}:{lane.ToString().ToLowerInvariant()}:{reason}";
+    public static string Refused(string provider, Lane lane, string reason) =>
+        $"refused:{provider}:{lane.ToString().ToLowerInvariant()}:{reason}";
 
     /// <summary>A lane at a priority.</summary>
     public static string Queue(DeliveryQueue queue) => $"deliveries:{queue.Name}";

@@ -27,7 +27,8 @@ public sealed class AnalyticsProjection : ProjectionBase, IProjection
     {
         this.ring = ring;
         Name = ProjectionName;
-        foreach (var type in NotifyStore.EventTypes.Where(t => t.Namespace == typeof(NotificationRequested).Namespace)) IncludeType(type);
+        foreach (var type in NotifyStore.EventTypes.Where(t => t.Namespace == typeof(NotificationRequested).Namespace))
+            IncludeType(type);
     }
 
     /// <inheritdoc />
@@ -38,12 +39,17 @@ public sealed class AnalyticsProjection : ProjectionBase, IProjection
     }
 
     /// <summary>A memory for folding pages that come one after the other.</summary>
-    public static StreamFold<NotificationHistory> Streams() => 
+    public static StreamFold<NotificationHistory> Streams() =>
         new((state, e) => StoredEvents.IsComplete(e.Data) ? NotificationHistory.Evolve(state, e.StreamKey!, e.Data) : state);
 
     /// <summary>The rows that a page of events changes.</summary>
     public static async Task<IReadOnlyList<DeliveryFact>> FactsAsync(
-        StreamFold<NotificationHistory> streams, MasterKeyRing ring, IQuerySession session, IEnumerable<IEvent> events, CancellationToken cancellation)
+        StreamFold<NotificationHistory> streams,
+        MasterKeyRing ring,
+        IQuerySession session,
+        IEnumerable<IEvent> events,
+        CancellationToken cancellation
+    )
     {
         var folded = await streams.FoldAsync(session, events.Where(e => NotificationKey.Parse(e.StreamKey!) is not null), cancellation);
         return [.. folded.SelectMany(s => DeliveryFact.Changed(s.Before, s.After, ring))];
@@ -51,6 +57,7 @@ public sealed class AnalyticsProjection : ProjectionBase, IProjection
 
     private sealed class Writing(AnalyticsTables tables, IReadOnlyList<DeliveryFact> facts) : ITransactionParticipant
     {
-        public Task BeforeCommitAsync(NpgsqlConnection connection, NpgsqlTransaction transaction, CancellationToken token) => tables.WriteAsync(connection, facts, token);
+        public Task BeforeCommitAsync(NpgsqlConnection connection, NpgsqlTransaction transaction, CancellationToken token) =>
+            tables.WriteAsync(connection, facts, token);
     }
 }

@@ -4,12 +4,27 @@ using Notify.Projections.NotificationViews;
 namespace Notify.Projections.Analytics;
 
 /// <summary>The key of a row of <c>analytics.daily</c>: the day of the request in UTC, and the kind. Absent parts are empty.</summary>
-public readonly record struct DailyKey(DateOnly Day, string ClientId, string Channel, string Category, string Template, string Provider, string Mode)
+public readonly record struct DailyKey(
+    DateOnly Day,
+    string ClientId,
+    string Channel,
+    string Category,
+    string Template,
+    string Provider,
+    string Mode
+)
 {
     /// <summary>Returns the key of a delivery in its current state.</summary>
-    public static DailyKey Of(NotificationRequested request, Delivery delivery) => new(
-        DateOnly.FromDateTime(request.At.UtcDateTime), request.ClientId, NotificationView.Name(delivery.Channel), request.Category, request.Template?.Key ?? "",
-        delivery.Provider ?? "", NotificationView.Name(request.Mode));
+    public static DailyKey Of(NotificationRequested request, Delivery delivery) =>
+        new(
+            DateOnly.FromDateTime(request.At.UtcDateTime),
+            request.ClientId,
+            NotificationView.Name(delivery.Channel),
+            request.Category,
+            request.Template?.Key ?? "",
+            delivery.Provider ?? "",
+            NotificationView.Name(request.Mode)
+        );
 }
 
 /// <summary>One delivery, as far as it is counted.</summary>
@@ -17,7 +32,16 @@ public readonly record struct DailyKey(DateOnly Day, string ClientId, string Cha
 /// <param name="Clicks">Links clicked, each once.</param>
 /// <param name="BroadcastId">The broadcast that made its notification; <c>null</c>: none did.</param>
 public sealed record CountedDelivery(
-    DailyKey Key, string? BroadcastId, string Status, bool Dispatched, bool Delivered, long? LatencyMs, int Opens, int Clicks, bool Unsubscribed);
+    DailyKey Key,
+    string? BroadcastId,
+    string Status,
+    bool Dispatched,
+    bool Delivered,
+    long? LatencyMs,
+    int Opens,
+    int Clicks,
+    bool Unsubscribed
+);
 
 /// <summary>The counts of a row of <c>analytics.daily</c>.</summary>
 public sealed class DailyCounts
@@ -28,8 +52,21 @@ public sealed class DailyCounts
     /// <summary>The counted columns, in the order of the table.</summary>
     public static IReadOnlyList<string> Columns { get; } =
     [
-        "requested", "suppressed", "cancelled", "expired", "in_flight", "unknown", "dispatched", "delivered", "failed", "dead_lettered",
-        "opened", "opened_total", "clicked", "clicked_total", "unsubscribed",
+        "requested",
+        "suppressed",
+        "cancelled",
+        "expired",
+        "in_flight",
+        "unknown",
+        "dispatched",
+        "delivered",
+        "failed",
+        "dead_lettered",
+        "opened",
+        "opened_total",
+        "clicked",
+        "clicked_total",
+        "unsubscribed",
     ];
 
     /// <summary>A column's count.</summary>
@@ -45,32 +82,55 @@ public sealed class DailyCounts
     public void Add(CountedDelivery d, int sign)
     {
         Count(0, 1);
-        Count(d.Status switch { "suppressed" => 1, "cancelled" => 2, "expired" => 3, "queued" or "deferred" or "attempting" => 4, "unknown" => 5, "failed" => 8, "deadLettered" => 9, _ => -1 }, 1);
-        if (d.Dispatched) Count(6, 1);
-        if (d.Delivered) Count(7, 1);
-        if (d.Opens > 0) Count(10, 1);
+        Count(
+            d.Status switch
+            {
+                "suppressed" => 1,
+                "cancelled" => 2,
+                "expired" => 3,
+                "queued" or "deferred" or "attempting" => 4,
+                "unknown" => 5,
+                "failed" => 8,
+                "deadLettered" => 9,
+                _ => -1,
+            },
+            1
+        );
+        if (d.Dispatched)
+            Count(6, 1);
+        if (d.Delivered)
+            Count(7, 1);
+        if (d.Opens > 0)
+            Count(10, 1);
         Count(11, d.Opens);
-        if (d.Clicks > 0) Count(12, 1);
+        if (d.Clicks > 0)
+            Count(12, 1);
         Count(13, d.Clicks);
-        if (d.Unsubscribed) Count(14, 1);
-        if (d.LatencyMs is { } ms) AddToBucket(LatencyHistogram.BucketOf(ms), sign);
+        if (d.Unsubscribed)
+            Count(14, 1);
+        if (d.LatencyMs is { } ms)
+            AddToBucket(LatencyHistogram.BucketOf(ms), sign);
 
         void Count(int column, int by)
         {
-            if (column >= 0) counts[column] += sign * by;
+            if (column >= 0)
+                counts[column] += sign * by;
         }
     }
 
     /// <summary>Adds the counts of a row of the table.</summary>
     public void Add(IReadOnlyList<long> stored, IReadOnlyList<long> storedHistogram)
     {
-        for (var i = 0; i < counts.Length; i++) counts[i] += stored[i];
-        for (var i = 0; i < storedHistogram.Count; i++) AddToBucket(i, storedHistogram[i]);
+        for (var i = 0; i < counts.Length; i++)
+            counts[i] += stored[i];
+        for (var i = 0; i < storedHistogram.Count; i++)
+            AddToBucket(i, storedHistogram[i]);
     }
 
     private void AddToBucket(int bucket, long by)
     {
-        while (histogram.Count <= bucket) histogram.Add(0);
+        while (histogram.Count <= bucket)
+            histogram.Add(0);
         histogram[bucket] += by;
     }
 }

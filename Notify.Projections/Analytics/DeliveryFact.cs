@@ -8,9 +8,27 @@ namespace Notify.Projections.Analytics;
 
 /// <summary>A row of <c>analytics.deliveries</c>, with its rows of <c>analytics.engagement</c>. Comments describe the columns.</summary>
 public sealed record DeliveryFact(
-    Guid DeliveryId, string ClientId, string EventId, Guid Recipient, bool Registered, string Channel, string? Lane, string? Provider,
-    string Category, string Priority, string Mode, string? TemplateKey, int? TemplateVersion, string Status, string? Reason, int Attempts,
-    DateTimeOffset RequestedAt, DeliveryTimes Times, DateTimeOffset? DispatchedAt, DateTimeOffset? DeliveredAt)
+    Guid DeliveryId,
+    string ClientId,
+    string EventId,
+    Guid Recipient,
+    bool Registered,
+    string Channel,
+    string? Lane,
+    string? Provider,
+    string Category,
+    string Priority,
+    string Mode,
+    string? TemplateKey,
+    int? TemplateVersion,
+    string Status,
+    string? Reason,
+    int Attempts,
+    DateTimeOffset RequestedAt,
+    DeliveryTimes Times,
+    DateTimeOffset? DispatchedAt,
+    DateTimeOffset? DeliveredAt
+)
 {
     /// <summary>Milliseconds from planning to the provider's yes.</summary>
     public long? LatencyMs => Milliseconds(Times.PlannedAt, DispatchedAt);
@@ -19,10 +37,26 @@ public sealed record DeliveryFact(
     public long? DeliveryLatencyMs => DispatchedAt is { } dispatched ? Milliseconds(dispatched, DeliveredAt) : null;
 
     /// <summary>Its part of the daily counts; its key is <see cref="DailyKey.Of"/>.</summary>
-    public CountedDelivery Counted => new(
-        new DailyKey(DateOnly.FromDateTime(RequestedAt.UtcDateTime), ClientId, Channel, Category, TemplateKey ?? "", Provider ?? "", Mode),
-        Broadcast.IdOf(EventId), Status, DispatchedAt is not null || DeliveredAt is not null, DeliveredAt is not null, LatencyMs,
-        Count("opened"), Count("clicked"), First("unsubscribed") is not null);
+    public CountedDelivery Counted =>
+        new(
+            new DailyKey(
+                DateOnly.FromDateTime(RequestedAt.UtcDateTime),
+                ClientId,
+                Channel,
+                Category,
+                TemplateKey ?? "",
+                Provider ?? "",
+                Mode
+            ),
+            Broadcast.IdOf(EventId),
+            Status,
+            DispatchedAt is not null || DeliveredAt is not null,
+            DeliveredAt is not null,
+            LatencyMs,
+            Count("opened"),
+            Count("clicked"),
+            First("unsubscribed") is not null
+        );
 
     /// <summary>Returns the number of facts of a kind.</summary>
     public int Count(string kind) => Times.Engagements.Count(e => e.Kind == kind);
@@ -40,13 +74,35 @@ public sealed record DeliveryFact(
         foreach (var d in after.State.Deliveries.Values)
         {
             var times = after.Times[d.Id];
-            if (before is not null && before.State.Deliveries.TryGetValue(d.Id, out var was) && ReferenceEquals(was, d) && ReferenceEquals(before.Times[d.Id], times)) continue;
+            if (
+                before is not null
+                && before.State.Deliveries.TryGetValue(d.Id, out var was)
+                && ReferenceEquals(was, d)
+                && ReferenceEquals(before.Times[d.Id], times)
+            )
+                continue;
             yield return new DeliveryFact(
-                d.Id, request.ClientId, EventIdOf(request.EventId, ring), recipient ??= PseudonymOf(request.Subject, ring),
-                    request.UserRef is not null,
-                NotificationView.Name(d.Channel), d.Lane is { } lane ? NotificationView.Name(lane) : null, d.Provider,
-                request.Category, NotificationView.Name(request.Priority), NotificationView.Name(request.Mode), request.Template?.Key, request.Template?.Version,
-                NotificationView.Name(d.Status), d.Reason, d.Attempts, request.At, times, d.DispatchedAt, d.DeliveredAt);
+                d.Id,
+                request.ClientId,
+                EventIdOf(request.EventId, ring),
+                recipient ??= PseudonymOf(request.Subject, ring),
+                request.UserRef is not null,
+                NotificationView.Name(d.Channel),
+                d.Lane is { } lane ? NotificationView.Name(lane) : null,
+                d.Provider,
+                request.Category,
+                NotificationView.Name(request.Priority),
+                NotificationView.Name(request.Mode),
+                request.Template?.Key,
+                request.Template?.Version,
+                NotificationView.Name(d.Status),
+                d.Reason,
+                d.Attempts,
+                request.At,
+                times,
+                d.DispatchedAt,
+                d.DeliveredAt
+            );
         }
     }
 
@@ -58,7 +114,9 @@ public sealed record DeliveryFact(
     /// <remarks>The analysts' schema holds no user IDs.</remarks>
     public static string EventIdOf(string eventId, MasterKeyRing ring) =>
         Broadcast.IdOf(eventId) is { } broadcast && eventId[(broadcast.Length + 1)..] is var user && !UserRef.Is(user)
-            ? Broadcast.EventIdOf(broadcast, ring.UserRefOf(user)) : eventId;
+            ? Broadcast.EventIdOf(broadcast, ring.UserRefOf(user))
+            : eventId;
 
-    private static long? Milliseconds(DateTimeOffset from, DateTimeOffset? to) => to is { } t ? Math.Max(0, (t - from).Ticks / TimeSpan.TicksPerMillisecond) : null;
+    private static long? Milliseconds(DateTimeOffset from, DateTimeOffset? to) =>
+        to is { } t ? Math.Max(0, (t - from).Ticks / TimeSpan.TicksPerMillisecond) : null;
 }

@@ -9,12 +9,14 @@ namespace Notify.Projections.Analytics;
 /// </summary>
 public static class LatencyHistogram
 {
-    private const int Exact = 32, PerDoubling = 16;
+    private const int Exact = 32,
+        PerDoubling = 16;
 
     /// <summary>The bucket that milliseconds fall into; negative ones count as 0.</summary>
     public static int BucketOf(long milliseconds)
     {
-        if (milliseconds < Exact) return (int)Math.Max(0, milliseconds);
+        if (milliseconds < Exact)
+            return (int)Math.Max(0, milliseconds);
         var doubling = BitOperations.Log2((ulong)milliseconds);
         return Exact + ((doubling - 5) * PerDoubling) + (int)((milliseconds >> (doubling - 4)) & (PerDoubling - 1));
     }
@@ -23,7 +25,8 @@ public static class LatencyHistogram
     public static string Write(IReadOnlyList<long> counts)
     {
         var length = counts.Count;
-        while (length > 0 && counts[length - 1] == 0) length--;
+        while (length > 0 && counts[length - 1] == 0)
+            length--;
         return $"{{{string.Join(',', counts.Take(length).Select(c => c.ToString(CultureInfo.InvariantCulture)))}}}";
     }
 }

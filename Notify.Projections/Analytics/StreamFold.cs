@@ -5,7 +5,8 @@ namespace Notify.Projections.Analytics;
 
 /// <summary>A stream as a page of events left it.</summary>
 /// <param name="Before">As the page found it; <c>null</c> where it began in the page, or where that is not known.</param>
-public sealed record FoldedStream<T>(string Key, T? Before, T After, long Version) where T : class;
+public sealed record FoldedStream<T>(string Key, T? Before, T After, long Version)
+    where T : class;
 
 /// <summary>
 /// Folds the streams that a page of events changes, up to that page. The result follows from the events alone: a state
@@ -13,9 +14,11 @@ public sealed record FoldedStream<T>(string Key, T? Before, T After, long Versio
 /// </summary>
 /// <param name="evolve">Folds an event into a state.</param>
 /// <param name="remembered">States kept in memory, at most twice as many; the oldest are removed.</param>
-public sealed class StreamFold<T>(Func<T?, IEvent, T?> evolve, int remembered = 20_000) where T : class
+public sealed class StreamFold<T>(Func<T?, IEvent, T?> evolve, int remembered = 20_000)
+    where T : class
 {
-    private Dictionary<string, (long Version, T State)> young = new(StringComparer.Ordinal), old = new(StringComparer.Ordinal);
+    private Dictionary<string, (long Version, T State)> young = new(StringComparer.Ordinal),
+        old = new(StringComparer.Ordinal);
 
     /// <summary>Folds a page. Pages come one after the other; the same page may come again.</summary>
     /// <param name="events">In the order of their sequence.</param>
@@ -28,12 +31,18 @@ public sealed class StreamFold<T>(Func<T?, IEvent, T?> evolve, int remembered = 
         {
             var first = own[0].Version;
             var isWhole = own[^1].Version - first == own.Count - 1;
-            if (isWhole && first == 1) starts[key] = null;
-            else if (isWhole && Recall(key) is { } known && known.Version == first - 1) starts[key] = known.State;
-            else unknown.Add(key);
+            if (isWhole && first == 1)
+                starts[key] = null;
+            else if (isWhole && Recall(key) is { } known && known.Version == first - 1)
+                starts[key] = known.State;
+            else
+                unknown.Add(key);
         }
 
-        var read = (unknown.Count == 0 ? [] : await ReadAsync(session, unknown, cancellation)).ToLookup(e => e.StreamKey!, StringComparer.Ordinal);
+        var read = (unknown.Count == 0 ? [] : await ReadAsync(session, unknown, cancellation)).ToLookup(
+            e => e.StreamKey!,
+            StringComparer.Ordinal
+        );
         var folded = new List<FoldedStream<T>>(streams.Count);
         foreach (var (key, own) in streams)
         {
@@ -41,7 +50,8 @@ public sealed class StreamFold<T>(Func<T?, IEvent, T?> evolve, int remembered = 
             var version = own[^1].Version;
             IEnumerable<IEvent> since = isKnown ? own : read[key].Where(e => e.Version <= version).OrderBy(e => e.Version);
             var after = since.Aggregate(before, evolve);
-            if (after is null) continue;
+            if (after is null)
+                continue;
             Remember(key, version, after);
             folded.Add(new FoldedStream<T>(key, before, after, version));
         }
@@ -58,7 +68,8 @@ public sealed class StreamFold<T>(Func<T?, IEvent, T?> evolve, int remembered = 
 
     private void Remember(string key, long version, T state)
     {
-        if (young.Count >= remembered) (old, young) = (young, new Dictionary<string, (long, T)>(StringComparer.Ordinal));
+        if (young.Count >= remembered)
+            (old, young) = (young, new Dictionary<string, (long, T)>(StringComparer.Ordinal));
         young[key] = (version, state);
     }
 }

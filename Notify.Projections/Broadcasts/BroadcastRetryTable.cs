@@ -16,33 +16,63 @@ public static class BroadcastRetryTable
     /// <param name="waitOf">The wait, by the time since which the user is set aside.</param>
     /// <returns>Whether there was room.</returns>
     public static async Task<bool> SetAsideAsync(
-        NpgsqlConnection connection, string key, string user, DateTimeOffset now, Func<DateTimeOffset, TimeSpan> waitOf,
-        CancellationToken cancellation)
+        NpgsqlConnection connection,
+        string key,
+        string user,
+        DateTimeOffset now,
+        Func<DateTimeOffset, TimeSpan> waitOf,
+        CancellationToken cancellation
+    )
     {
         DateTimeOffset? since = null;
-        await using (var find = OpenDeliveryTable.Command(
-            connection, "select since from notify.broadcast_retries where key = $1 and user_id = $2", key, user))
+        await using (
+            var find = OpenDeliveryTable.Command(
+                connection,
+                "select since from notify.broadcast_retries where key = $1 and user_id = $2",
+                key,
+                user
+            )
+        )
         await using (var reader = await find.ExecuteReaderAsync(cancellation))
-            if (await reader.ReadAsync(cancellation)) since = reader.GetFieldValue<DateTimeOffset>(0);
-        await using var put = OpenDeliveryTable.Command(connection,
+            if (await reader.ReadAsync(cancellation))
+                since = reader.GetFieldValue<DateTimeOffset>(0);
+        await using var put = OpenDeliveryTable.Command(
+            connection,
             """
             insert into notify.broadcast_retries (key, user_id, since, due_at) select $1, $2, $3, $4
             where $5 or (select count(*) from notify.broadcast_retries where key = $1) < $6
             on conflict (key, user_id) do update set due_at = excluded.due_at
-            """, key, user, since ?? now, now + waitOf(since ?? now), since is not null, (long)MaxUsers);
+            """,
+            key,
+            user,
+            since ?? now,
+            now + waitOf(since ?? now),
+            since is not null,
+            (long)MaxUsers
+        );
         return await put.ExecuteNonQueryAsync(cancellation) == 1;
     }
 
     /// <summary>The users whose next try is due, the longest due first.</summary>
     public static async Task<List<string>> DueAsync(
-        NpgsqlConnection connection, string key, DateTimeOffset now, int limit, CancellationToken cancellation)
+        NpgsqlConnection connection,
+        string key,
+        DateTimeOffset now,
+        int limit,
+        CancellationToken cancellation
+    )
     {
         await using var command = OpenDeliveryTable.Command(
-            connection, "select user_id from notify.broadcast_retries where key = $1 and due_at <= $2 order by due_at limit $3", key, now,
-            limit);
+            connection,
+            "select user_id from notify.broadcast_retries where key = $1 and due_at <= $2 order by due_at limit $3",
+            key,
+            now,
+            limit
+        );
         await using var reader = await command.ExecuteReaderAsync(cancellation);
         var users = new List<string>();
-        while (await reader.ReadAsync(cancellation)) users.Add(reader.GetString(0));
+        while (await reader.ReadAsync(cancellation))
+            users.Add(reader.GetString(0));
         return users;
     }
 
@@ -50,18 +80,30 @@ public static class BroadcastRetryTable
     public static async Task<DateTimeOffset?> NextAsync(NpgsqlConnection connection, string key, CancellationToken cancellation)
     {
         await using var command = OpenDeliveryTable.Command(
-            connection, "select min(due_at) from notify.broadcast_retries where key = $1 having count(*) > 0", key);
+            connection,
+            "select min(due_at) from notify.broadcast_retries where key = $1 having count(*) > 0",
+            key
+        );
         await using var reader = await command.ExecuteReaderAsync(cancellation);
         return await reader.ReadAsync(cancellation) ? reader.GetFieldValue<DateTimeOffset>(0) : null;
     }
 
     /// <summary>Removes users whose notification is made.</summary>
     public static async Task RemoveAsync(
-        NpgsqlConnection connection, string key, IReadOnlyCollection<string> users, CancellationToken cancellation)
+        NpgsqlConnection connection,
+        string key,
+        IReadOnlyCollection<string> users,
+        CancellationToken cancellation
+    )
     {
-        if (users.Count == 0) return;
+        if (users.Count == 0)
+            return;
         await using var command = OpenDeliveryTable.Command(
-            connection, "delete from notify.broadcast_retries where key = $1 and user_id = any($2)", key, users.ToArray());
+            connection,
+            "delete from notify.broadcast_retries where key = $1 and user_id = any($2)",
+            key,
+            users.ToArray()
+        );
         await command.ExecuteNonQueryAsync(cancellation);
     }
 
@@ -75,11 +117,14 @@ public static class BroadcastRetryTable
     /// <summary>Carries on complete broadcasts that have users set aside: a host of the former version completed them.</summary>
     public static async Task ReviveAsync(NpgsqlConnection connection, DateTimeOffset now, CancellationToken cancellation)
     {
-        await using var command = OpenDeliveryTable.Command(connection,
+        await using var command = OpenDeliveryTable.Command(
+            connection,
             """
             update notify.broadcasts set due_at = $1
             where due_at is null and state = 3 and key in (select key from notify.broadcast_retries where due_at <= $1)
-            """, now);
+            """,
+            now
+        );
         await command.ExecuteNonQueryAsync(cancellation);
     }
 }

@@ -27,23 +27,33 @@ public static class CacheServices
     public static void AddCache(this WebApplicationBuilder builder, ICollection<string> faults)
     {
         var settings = builder.Configuration.GetSection("Notify:Cache").Read<CacheSettings>(faults);
-        if (settings.Megabytes is < 0 or > 1024 * 1024) faults.Add($"Notify:Cache:Megabytes is {settings.Megabytes}; give 0 (nothing is kept) to {1024 * 1024}");
-        if (settings.Expiry <= TimeSpan.Zero) faults.Add($"Notify:Cache:Expiry is {settings.Expiry}; give a time above zero");
+        if (settings.Megabytes is < 0 or > 1024 * 1024)
+            faults.Add($"Notify:Cache:Megabytes is {settings.Megabytes}; give 0 (nothing is kept) to {1024 * 1024}");
+        if (settings.Expiry <= TimeSpan.Zero)
+            faults.Add($"Notify:Cache:Expiry is {settings.Expiry}; give a time above zero");
         var text = builder.Configuration.GetConnectionString("redis");
         var redis = string.IsNullOrWhiteSpace(text) ? null : RedisLink.Read(text);
         if (redis is null && !string.IsNullOrWhiteSpace(text))
             faults.Add("ConnectionStrings:redis cannot be read; give an address such as 127.0.0.1:6379,password=…,ssl=true"); // without the text, which may hold a password
 
         var services = builder.Services.AddSnapshots(settings);
-        if (redis is null || settings.Megabytes <= 0) return;
-        services.AddSingleton(s => new RedisLink(redis, s.GetRequiredService<TimeProvider>())).AddHostedService(s => s.GetRequiredService<RedisLink>());
+        if (redis is null || settings.Megabytes <= 0)
+            return;
+        services
+            .AddSingleton(s => new RedisLink(redis, s.GetRequiredService<TimeProvider>()))
+            .AddHostedService(s => s.GetRequiredService<RedisLink>());
         services.AddSingleton(s => new SecondLevel(
-            s.GetRequiredService<RedisLink>().Cache, s.GetRequiredService<MasterKeyRing>(), s.GetRequiredService<TimeProvider>(), s.GetRequiredService<ILogger<SecondLevel>>()));
+            s.GetRequiredService<RedisLink>().Cache,
+            s.GetRequiredService<MasterKeyRing>(),
+            s.GetRequiredService<TimeProvider>(),
+            s.GetRequiredService<ILogger<SecondLevel>>()
+        ));
         services.AddSingleton<IDistributedCache>(s => s.GetRequiredService<SecondLevel>());
         services.AddHealthChecks().AddCheck<RedisHealth>("redis", tags: ["ready"]);
     }
 
-    /// <summary>Adds <see cref="Snapshots"/> and the host's own level; an <see cref="IDistributedCache"/>, where there is one, is the second.</summary>
+    /// <summary>Adds <see cref="Snapshots"/> and the host's own level; an <see cref="IDistributedCache"/>, where there is one, is the
+    /// second.</summary>
     public static IServiceCollection AddSnapshots(this IServiceCollection services, CacheSettings settings)
     {
         services.AddMemoryCache(o => o.SizeLimit = Math.Max(1, settings.Megabytes) * 1024L * 1024);
@@ -63,6 +73,8 @@ public sealed class RedisHealth(SecondLevel second) : IHealthCheck
     public async Task<HealthCheckResult> CheckHealthAsync(HealthCheckContext context, CancellationToken cancellationToken = default)
     {
         await second.GetAsync("health", cancellationToken);
-        return second.IsAway ? HealthCheckResult.Degraded("Redis does not answer; everything is read from the database.") : HealthCheckResult.Healthy();
+        return second.IsAway
+            ? HealthCheckResult.Degraded("Redis does not answer; everything is read from the database.")
+            : HealthCheckResult.Healthy();
     }
 }

@@ -21,7 +21,9 @@ public sealed class RedisLink : IHostedService, IAsyncDisposable
     {
         this.clock = clock;
         connection = new(async () => await ConnectionMultiplexer.ConnectAsync(options));
-        Cache = new RedisCache(Options.Create(new RedisCacheOptions { InstanceName = "notify:", ConnectionMultiplexerFactory = () => connection.Value }));
+        Cache = new RedisCache(
+            Options.Create(new RedisCacheOptions { InstanceName = "notify:", ConnectionMultiplexerFactory = () => connection.Value })
+        );
     }
 
     /// <summary>The cache in Redis.</summary>
@@ -48,7 +50,9 @@ public sealed class RedisLink : IHostedService, IAsyncDisposable
 
     /// <inheritdoc />
     public async Task StartAsync(CancellationToken cancellationToken) =>
-        await ((Task)Cache.GetAsync("start", CancellationToken.None)).WaitAsync(StartUp, clock, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await ((Task)Cache.GetAsync("start", CancellationToken.None))
+            .WaitAsync(StartUp, clock, cancellationToken)
+            .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
 
     /// <inheritdoc />
     public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
@@ -56,6 +60,7 @@ public sealed class RedisLink : IHostedService, IAsyncDisposable
     /// <inheritdoc />
     public async ValueTask DisposeAsync()
     {
-        if (connection is { IsValueCreated: true, Value.IsCompletedSuccessfully: true }) await (await connection.Value).DisposeAsync();
+        if (connection is { IsValueCreated: true, Value.IsCompletedSuccessfully: true })
+            await (await connection.Value).DisposeAsync();
     }
 }

@@ -12,7 +12,8 @@ namespace Notify.Projections.Caching;
 /// Redis as the cache's second level, shared by all hosts. Its entries and their names are encrypted under the master key, and a slow
 /// or unavailable Redis is skipped. It may lose entries, or return stale or forged ones: <see cref="Snapshots"/> verifies each.
 /// </summary>
-public sealed class SecondLevel(IDistributedCache redis, MasterKeyRing ring, TimeProvider clock, ILogger<SecondLevel> log) : IDistributedCache
+public sealed class SecondLevel(IDistributedCache redis, MasterKeyRing ring, TimeProvider clock, ILogger<SecondLevel> log)
+    : IDistributedCache
 {
     /// <summary>How long an answer is waited for.</summary>
     public static readonly TimeSpan Limit = TimeSpan.FromMilliseconds(50);
@@ -31,32 +32,46 @@ public sealed class SecondLevel(IDistributedCache redis, MasterKeyRing ring, Tim
     /// <inheritdoc />
     public async Task<byte[]?> GetAsync(string key, CancellationToken token = default)
     {
-        var (answered, opened) = await TryAsync(async () =>
-        {
-            var name = NameOf(key);
-            return await redis.GetAsync(name, CancellationToken.None) is { } found
-                ? Aead.Decrypt(Key(), found, Encoding.UTF8.GetBytes(name)) : null;
-        }, token);
-        Telemetry.CountRedisReads(!answered ? "failed" : opened is null ? "miss" : "hit");
+        var (answered, opened) = await TryAsync(
+            async () =>
+            {
+                var name = NameOf(key);
+                return await redis.GetAsync(name, CancellationToken.None) is { } found
+                    ? Aead.Decrypt(Key(), found, Encoding.UTF8.GetBytes(name))
+                    : null;
+            },
+            token
+        );
+        Telemetry.CountRedisReads(
+            !answered ? "failed"
+            : opened is null ? "miss"
+            : "hit"
+        );
         return opened;
     }
 
     /// <inheritdoc />
     public Task SetAsync(string key, byte[] value, DistributedCacheEntryOptions options, CancellationToken token = default) =>
-        TryAsync(async () =>
-        {
-            var name = NameOf(key);
-            await redis.SetAsync(name, Aead.Encrypt(Key(), value, Encoding.UTF8.GetBytes(name)), options, CancellationToken.None);
-            return true;
-        }, token);
+        TryAsync(
+            async () =>
+            {
+                var name = NameOf(key);
+                await redis.SetAsync(name, Aead.Encrypt(Key(), value, Encoding.UTF8.GetBytes(name)), options, CancellationToken.None);
+                return true;
+            },
+            token
+        );
 
     /// <inheritdoc />
     public Task RemoveAsync(string key, CancellationToken token = default) =>
-        TryAsync(async () =>
-        {
-            await redis.RemoveAsync(NameOf(key), CancellationToken.None);
-            return true;
-        }, token);
+        TryAsync(
+            async () =>
+            {
+                await redis.RemoveAsync(NameOf(key), CancellationToken.None);
+                return true;
+            },
+            token
+        );
 
     /// <inheritdoc />
     public Task RefreshAsync(string key, CancellationToken token = default) => Task.CompletedTask; // nothing expires by not being read
@@ -65,21 +80,21 @@ public sealed class SecondLevel(IDistributedCache redis, MasterKeyRing ring, Tim
     public byte[]? Get(string key) => GetAsync(key).GetAwaiter().GetResult();
 
     /// <inheritdoc />
-    public void Set(string key, byte[] value, DistributedCacheEntryOptions options) => SetAsync(key, value, options).GetAwaiter().GetResult();
+    public void Set(string key, byte[] value, DistributedCacheEntryOptions options) =>
+        SetAsync(key, value, options).GetAwaiter().GetResult();
 
     /// <inheritdoc />
     public void Remove(string key) => RemoveAsync(key).GetAwaiter().GetResult();
 
     /// <inheritdoc />
-    public void Refresh(string key)
-    {
-    }
+    public void Refresh(string key) { }
 
     // Follows the master key that wraps: what was kept under another one is not found any more.
     private byte[] Key()
     {
         var (known, master) = (derived, ring.CurrentId);
-        if (known?.MasterKey != master) derived = known = new DerivedKey(master, ring.Derive(master, "cache"));
+        if (known?.MasterKey != master)
+            derived = known = new DerivedKey(master, ring.Derive(master, "cache"));
         return known.Bytes;
     }
 
@@ -88,11 +103,13 @@ public sealed class SecondLevel(IDistributedCache redis, MasterKeyRing ring, Tim
 
     private async Task<(bool Answered, T? Answer)> TryAsync<T>(Func<Task<T>> ask, CancellationToken cancellation)
     {
-        if (!MayAsk()) return (false, default);
+        if (!MayAsk())
+            return (false, default);
         try
         {
             var answer = await ask().WaitAsync(Limit, clock, cancellation);
-            if (Interlocked.Exchange(ref asksAgainAt, 0) != 0) log.LogInformation("Redis answers again; the cache's second level is used.");
+            if (Interlocked.Exchange(ref asksAgainAt, 0) != 0)
+                log.LogInformation("Redis answers again; the cache's second level is used.");
             return (true, answer);
         }
 #pragma warning disable CA1031 // Whatever is wrong with Redis, the database has what was asked for.
@@ -106,12 +123,13 @@ public sealed class SecondLevel(IDistributedCache redis, MasterKeyRing ring, Tim
     }
 
     // The library's own message about a lost connection is a page of its state.
-    private static string Reason(Exception e) => e switch
-    {
-        TimeoutException => $"not within {Limit.TotalMilliseconds:N0} ms",
-        RedisConnectionException => "there is no connection",
-        _ => e.Message.Split('\n')[0],
-    };
+    private static string Reason(Exception e) =>
+        e switch
+        {
+            TimeoutException => $"not within {Limit.TotalMilliseconds:N0} ms",
+            RedisConnectionException => "there is no connection",
+            _ => e.Message.Split('\n')[0],
+        };
 
     private bool MayAsk()
     {

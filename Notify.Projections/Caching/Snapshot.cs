@@ -7,6 +7,8 @@ namespace Notify.Projections.Caching;
 /// <param name="ChangedAt">
 /// The time, to the microsecond: it distinguishes transactions of the same number, as after a restored backup.
 /// </param>
-/// <param name="Document"><c>null</c>: there was none. That is never believed; it spares the second level a question that it could not answer.</param>
+/// <param name="Document"><c>null</c>: there was none. That is never believed; it spares the second level a question that it could not
+/// answer.</param>
 [ImmutableObject(true)]
-public sealed record Snapshot<T>(uint ChangedBy, DateTimeOffset ChangedAt, T? Document) where T : class;
+public sealed record Snapshot<T>(uint ChangedBy, DateTimeOffset ChangedAt, T? Document)
+    where T : class;

@@ -25,7 +25,10 @@ internal sealed class SnapshotJson : IHybridCacheSerializerFactory
 
         public void Serialize(T value, IBufferWriter<byte> target)
         {
-            using var writer = new Utf8JsonWriter(target, new JsonWriterOptions { Encoder = NotifyJson.Options.Encoder, SkipValidation = true });
+            using var writer = new Utf8JsonWriter(
+                target,
+                new JsonWriterOptions { Encoder = NotifyJson.Options.Encoder, SkipValidation = true }
+            );
             JsonSerializer.Serialize(writer, value, NotifyJson.Options);
         }
     }

@@ -38,12 +38,19 @@ public sealed class Snapshots
     /// Reads the registered recipients of notifications and the notifications' categories, by stream key; missing ones are absent.
     /// </summary>
     public async Task<(Dictionary<string, Recipient> Recipients, Dictionary<string, Category> Categories)> OfAsync(
-        NpgsqlConnection connection, IReadOnlyCollection<NotificationRequested> requests, CancellationToken cancellation)
+        NpgsqlConnection connection,
+        IReadOnlyCollection<NotificationRequested> requests,
+        CancellationToken cancellation
+    )
     {
-        var people = await SnapshotReading<Recipient>.StartAsync(cache, recipients,
-            requests.Where(r => r.UserRef is not null).Select(r => Recipient.KeyOf(r.UserRef!)));
+        var people = await SnapshotReading<Recipient>.StartAsync(
+            cache,
+            recipients,
+            requests.Where(r => r.UserRef is not null).Select(r => Recipient.KeyOf(r.UserRef!))
+        );
         var kinds = await SnapshotReading<Category>.StartAsync(cache, categories, requests.Select(r => Category.KeyOf(r.Category)));
-        if (people.IsEmpty && kinds.IsEmpty) return ([], []);
+        if (people.IsEmpty && kinds.IsEmpty)
+            return ([], []);
         await using var batch = new NpgsqlBatch(connection);
         people.AddTo(batch);
         kinds.AddTo(batch);
@@ -52,15 +59,27 @@ public sealed class Snapshots
     }
 
     /// <summary>Templates as they are now, by stream key.</summary>
-    public async Task<Dictionary<string, Template>> TemplatesAsync(NpgsqlConnection connection, IEnumerable<string> keys, CancellationToken cancellation) =>
-        await LoadAsync(await SnapshotReading<Template>.StartAsync(cache, templates, keys.Select(Template.KeyOf)), connection, cancellation);
+    public async Task<Dictionary<string, Template>> TemplatesAsync(
+        NpgsqlConnection connection,
+        IEnumerable<string> keys,
+        CancellationToken cancellation
+    ) =>
+        await LoadAsync(
+            await SnapshotReading<Template>.StartAsync(cache, templates, keys.Select(Template.KeyOf)),
+            connection,
+            cancellation
+        );
 
     /// <summary>Reads the current layouts with all their outer layouts, by key.</summary>
-    public async Task<Dictionary<string, Layout>> LayoutsAsync(NpgsqlConnection connection, IEnumerable<string> keys, CancellationToken cancellation)
+    public async Task<Dictionary<string, Layout>> LayoutsAsync(
+        NpgsqlConnection connection,
+        IEnumerable<string> keys,
+        CancellationToken cancellation
+    )
     {
         var found = new Dictionary<string, Layout>(StringComparer.Ordinal);
         var asked = new HashSet<string>(StringComparer.Ordinal);
-        for (var wanted = keys.ToHashSet(StringComparer.Ordinal); wanted.Count > 0;)
+        for (var wanted = keys.ToHashSet(StringComparer.Ordinal); wanted.Count > 0; )
         {
             // The outer layouts in the cache are read along with them: they are mostly still current, and then one query is enough.
             var reading = await SnapshotReading<Layout>.StartAsync(cache, layouts, wanted.Select(Layout.KeyOf));
@@ -71,7 +90,8 @@ public sealed class Snapshots
             }
 
             asked.UnionWith(wanted);
-            foreach (var layout in (await LoadAsync(reading, connection, cancellation)).Values) found[layout.Key] = layout;
+            foreach (var layout in (await LoadAsync(reading, connection, cancellation)).Values)
+                found[layout.Key] = layout;
             wanted = Outer(found.Values, asked);
         }
 
@@ -81,9 +101,15 @@ public sealed class Snapshots
     private static HashSet<string> Outer(IEnumerable<Layout> layouts, HashSet<string> known) =>
         layouts.Select(l => l.Definition.Layout).OfType<string>().Where(key => !known.Contains(key)).ToHashSet(StringComparer.Ordinal);
 
-    private static async Task<Dictionary<string, T>> LoadAsync<T>(SnapshotReading<T> reading, NpgsqlConnection connection, CancellationToken cancellation) where T : class
+    private static async Task<Dictionary<string, T>> LoadAsync<T>(
+        SnapshotReading<T> reading,
+        NpgsqlConnection connection,
+        CancellationToken cancellation
+    )
+        where T : class
     {
-        if (reading.IsEmpty) return [];
+        if (reading.IsEmpty)
+            return [];
         await using var batch = new NpgsqlBatch(connection);
         reading.AddTo(batch);
         await using var reader = await batch.ExecuteReaderAsync(cancellation);

@@ -35,23 +35,45 @@ public sealed record NotificationPlan(string Key, NotificationRequested Request,
 /// <param name="Fingerprint">Keyed hash of the number, address or token that it goes to; it identifies an unregistered person.</param>
 /// <param name="Quiet">See <see cref="NotificationPlan.Quiet"/>.</param>
 public sealed record LateDelivery(
-    OpenDelivery Row, Notification Notification, Delivery Delivery, string Fingerprint, Func<DateTimeOffset, (DateTimeOffset Until, string Rule)?> Quiet);
+    OpenDelivery Row,
+    Notification Notification,
+    Delivery Delivery,
+    string Fingerprint,
+    Func<DateTimeOffset, (DateTimeOffset Until, string Rule)?> Quiet
+);
 
-/// <summary>Holds a group of plans against their categories' caps and people's quiet hours, set-based; caps cost nothing where there are none.</summary>
+/// <summary>Holds a group of plans against their categories' caps and people's quiet hours, set-based; caps cost nothing where there are
+/// none.</summary>
 public static class CapPlanning
 {
-    /// <summary>Takes the plans' places, first come first served, in the transaction that keeps the plans; see <see cref="CapTable"/> for the lock order.</summary>
+    /// <summary>Takes the plans' places, first come first served, in the transaction that keeps the plans; see <see cref="CapTable"/> for
+    /// the lock order.</summary>
     /// <param name="plans">In the order of their coming.</param>
     /// <returns>The plans in the same order, without skipped deliveries, and with their deferred ones.</returns>
     public static async Task<IReadOnlyList<NotificationPlan>> HoldAsync(
-        NpgsqlConnection connection, IReadOnlyList<NotificationPlan> plans, ReachRules rules, MasterKeyRing ring, DateTimeOffset now, CancellationToken cancellation)
+        NpgsqlConnection connection,
+        IReadOnlyList<NotificationPlan> plans,
+        ReachRules rules,
+        MasterKeyRing ring,
+        DateTimeOffset now,
+        CancellationToken cancellation
+    )
     {
         var keys = plans.SelectMany(p => CapDecider.Concerns(p.Plan, rules.Of(p.Request), Person(p))).ToHashSet();
-        return await WithCountsAsync(connection, keys, now, cancellation, counts => plans.Select(p =>
-        {
-            var (plan, putOff) = CapDecider.Decide(p.Request, p.Plan, rules.Of(p.Request), Person(p), counts, p.Quiet, now);
-            return p with { Plan = plan, PutOff = putOff };
-        }).ToList());
+        return await WithCountsAsync(
+            connection,
+            keys,
+            now,
+            cancellation,
+            counts =>
+                plans
+                    .Select(p =>
+                    {
+                        var (plan, putOff) = CapDecider.Decide(p.Request, p.Plan, rules.Of(p.Request), Person(p), counts, p.Quiet, now);
+                        return p with { Plan = plan, PutOff = putOff };
+                    })
+                    .ToList()
+        );
 
         Func<Channel, string> Person(NotificationPlan p) => channel => PersonOf(p, channel, ring);
     }
@@ -62,7 +84,12 @@ public static class CapPlanning
     /// <see cref="DeliverySuppressed"/> where a cap has no free slot in time.
     /// </returns>
     public static Task<List<(LateDelivery Late, object Event)>> AgainAsync(
-        NpgsqlConnection connection, IReadOnlyList<LateDelivery> late, ReachRules rules, DateTimeOffset now, CancellationToken cancellation)
+        NpgsqlConnection connection,
+        IReadOnlyList<LateDelivery> late,
+        ReachRules rules,
+        DateTimeOffset now,
+        CancellationToken cancellation
+    )
     {
         var keys = late.SelectMany(l => Concerns(l, rules)).ToHashSet();
         return WithCountsAsync(connection, keys, now, cancellation, counts => Again(late, rules, counts, now));
@@ -76,33 +103,66 @@ public static class CapPlanning
     /// <param name="counts">Those of <see cref="Concerns"/>.</param>
     /// <returns>See <see cref="AgainAsync"/>.</returns>
     public static List<(LateDelivery Late, object Event)> Again(
-        IReadOnlyList<LateDelivery> late, ReachRules rules, IDictionary<CapKey, CapCount> counts, DateTimeOffset now)
+        IReadOnlyList<LateDelivery> late,
+        ReachRules rules,
+        IDictionary<CapKey, CapCount> counts,
+        DateTimeOffset now
+    )
     {
-        var held = late.GroupBy(l => (l.Notification.Key, l.Delivery.Channel)).ToDictionary(
-            g => g.Key,
-            g => g.First().Notification.Deliveries.Values.Where(d => d.Channel == g.Key.Channel).Select(d => d.PlaceAt)
-                .OfType<DateTimeOffset>().ToList());
+        var held = late.GroupBy(l => (l.Notification.Key, l.Delivery.Channel))
+            .ToDictionary(
+                g => g.Key,
+                g =>
+                    g.First()
+                        .Notification.Deliveries.Values.Where(d => d.Channel == g.Key.Channel)
+                        .Select(d => d.PlaceAt)
+                        .OfType<DateTimeOffset>()
+                        .ToList()
+            );
         return late.Select(l =>
-        {
-            var (request, d, places) = (l.Notification.Request, l.Delivery, held[(l.Notification.Key, l.Delivery.Channel)]);
-            var category = rules.Of(request);
-            var place = CapDecider.Take(request, d.Channel, category, PersonOf(l), counts, places, l.Quiet, now);
-            if (place is { Counts: true, At: { } taken }) places.Add(taken);
-            return (l, place switch
             {
-                { At: null } => new DeliverySuppressed(d.Id, Reasons.CapExceeded, place.Rule, now),
-                { At: { } at, Reason: { } reason } => new DeliveryDeferred(
-                    d.Id, at, reason, Math.Max(l.Row.Attempts, d.Attempts), null, null, now, place.Rule),
-                _ => (object)new CapPlaceMoved(d.Id, string.Create(
-                    CultureInfo.InvariantCulture,
-                    $"caps of category {category.Key} on {Lanes.NameOf(d.Channel)}, version {category.Version}; ")
-                    + string.Create(CultureInfo.InvariantCulture, $"planned for {d.PlaceAt?.UtcDateTime:yyyy-MM-dd HH:mm}Z"), now),
-            });
-        }).ToList();
+                var (request, d, places) = (l.Notification.Request, l.Delivery, held[(l.Notification.Key, l.Delivery.Channel)]);
+                var category = rules.Of(request);
+                var place = CapDecider.Take(request, d.Channel, category, PersonOf(l), counts, places, l.Quiet, now);
+                if (place is { Counts: true, At: { } taken })
+                    places.Add(taken);
+                return (
+                    l,
+                    place switch
+                    {
+                        { At: null } => new DeliverySuppressed(d.Id, Reasons.CapExceeded, place.Rule, now),
+                        { At: { } at, Reason: { } reason } => new DeliveryDeferred(
+                            d.Id,
+                            at,
+                            reason,
+                            Math.Max(l.Row.Attempts, d.Attempts),
+                            null,
+                            null,
+                            now,
+                            place.Rule
+                        ),
+                        _ => (object)
+                            new CapPlaceMoved(
+                                d.Id,
+                                string.Create(
+                                    CultureInfo.InvariantCulture,
+                                    $"caps of category {category.Key} on {Lanes.NameOf(d.Channel)}, version {category.Version}; "
+                                ) + string.Create(CultureInfo.InvariantCulture, $"planned for {d.PlaceAt?.UtcDateTime:yyyy-MM-dd HH:mm}Z"),
+                                now
+                            ),
+                    }
+                );
+            })
+            .ToList();
     }
 
     private static async Task<T> WithCountsAsync<T>(
-        NpgsqlConnection connection, HashSet<CapKey> keys, DateTimeOffset now, CancellationToken cancellation, Func<Dictionary<CapKey, CapCount>, T> decide)
+        NpgsqlConnection connection,
+        HashSet<CapKey> keys,
+        DateTimeOffset now,
+        CancellationToken cancellation,
+        Func<Dictionary<CapKey, CapCount>, T> decide
+    )
     {
         var counts = await CapTable.LockAsync(connection, keys, now, cancellation);
         var before = counts.ToDictionary();
@@ -114,14 +174,21 @@ public static class CapPlanning
     // The tried address identifies an unregistered person. Deliveries of test clients take no slot of other clients.
     private static string PersonOf(NotificationPlan plan, Channel channel, MasterKeyRing ring)
     {
-        var person = plan.Request.UserRef is not null || plan.Payload?.To is not { } to ? plan.Request.Subject
-            : "a/" + (ring.Of(channel, channel == Channel.Sms ? to.Phone : to.Email) ?? ring.Fingerprint("device", to.Device?.Token ?? ""));
+        var person =
+            plan.Request.UserRef is not null || plan.Payload?.To is not { } to
+                ? plan.Request.Subject
+                : "a/"
+                    + (
+                        ring.Of(channel, channel == Channel.Sms ? to.Phone : to.Email) ?? ring.Fingerprint("device", to.Device?.Token ?? "")
+                    );
         return In(plan.Request.Mode, person);
     }
 
     private static string PersonOf(LateDelivery late) =>
-        In(late.Notification.Request.Mode, late.Notification.Request.UserRef is null ? "a/" + late.Fingerprint
-            : late.Notification.Request.Subject);
+        In(
+            late.Notification.Request.Mode,
+            late.Notification.Request.UserRef is null ? "a/" + late.Fingerprint : late.Notification.Request.Subject
+        );
 
     private static string In(ClientMode mode, string person) => mode == ClientMode.Test ? $"test/{person}" : person;
 }

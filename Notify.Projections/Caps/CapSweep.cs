@@ -18,13 +18,12 @@ public sealed class CapSweep(NpgsqlDataSource database, TimeProvider clock, ILog
         {
             try
             {
-                while (await CapTable.SweepAsync(database, clock.GetUtcNow(), Page, stoppingToken) == Page)
-                {
-                }
+                while (await CapTable.SweepAsync(database, clock.GetUtcNow(), Page, stoppingToken) == Page) { }
             }
             catch (Exception e) when (e is NpgsqlException or TimeoutException or OperationCanceledException)
             {
-                if (stoppingToken.IsCancellationRequested) return;
+                if (stoppingToken.IsCancellationRequested)
+                    return;
                 log.LogWarning("Old counts of caps could not be removed ({Reason}); it is tried again.", e.Message);
             }
         }

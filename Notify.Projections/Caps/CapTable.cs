@@ -15,22 +15,39 @@ public static class CapTable
 {
     /// <summary>Locks counts until the transaction ends, and reads them. Plans for the same person wait here.</summary>
     /// <returns>All of them, without the windows that are over.</returns>
-    public static async Task<Dictionary<CapKey, CapCount>> LockAsync(NpgsqlConnection connection, IReadOnlyCollection<CapKey> keys, DateTimeOffset now, CancellationToken cancellation)
+    public static async Task<Dictionary<CapKey, CapCount>> LockAsync(
+        NpgsqlConnection connection,
+        IReadOnlyCollection<CapKey> keys,
+        DateTimeOffset now,
+        CancellationToken cancellation
+    )
     {
         var counts = new Dictionary<CapKey, CapCount>();
-        if (keys.Count == 0) return counts;
-        var sorted = keys.Distinct().OrderBy(k => k.Person, StringComparer.Ordinal).ThenBy(k => k.Category, StringComparer.Ordinal)
-            .ThenBy(k => k.Channel).ThenBy(k => k.Per).ToList();
+        if (keys.Count == 0)
+            return counts;
+        var sorted = keys.Distinct()
+            .OrderBy(k => k.Person, StringComparer.Ordinal)
+            .ThenBy(k => k.Category, StringComparer.Ordinal)
+            .ThenBy(k => k.Channel)
+            .ThenBy(k => k.Per)
+            .ToList();
         var parameters = ColumnsOf(sorted);
         // An update that is never made locks the row all the same, in the order of the list, and writes nothing.
-        await using (var insert = OpenDeliveryTable.Command(
-            connection,
-            """
-            insert into notify.cap_counts (person, category, channel, per, first_window, taken, ends_at)
-            select p, g, h, r, f, '{}', e from unnest($1, $2, $3, $4, $5, $6) as t(p, g, h, r, f, e)
-            on conflict (person, category, channel, per) do update set taken = excluded.taken where false
-            """,
-            [.. parameters, sorted.Select(k => CapCount.None(k.Per, now).First).ToArray(), sorted.Select(k => CapCount.None(k.Per, now).EndsAt).ToArray()]))
+        await using (
+            var insert = OpenDeliveryTable.Command(
+                connection,
+                """
+                insert into notify.cap_counts (person, category, channel, per, first_window, taken, ends_at)
+                select p, g, h, r, f, '{}', e from unnest($1, $2, $3, $4, $5, $6) as t(p, g, h, r, f, e)
+                on conflict (person, category, channel, per) do update set taken = excluded.taken where false
+                """,
+                [
+                    .. parameters,
+                    sorted.Select(k => CapCount.None(k.Per, now).First).ToArray(),
+                    sorted.Select(k => CapCount.None(k.Per, now).EndsAt).ToArray(),
+                ]
+            )
+        )
             await insert.ExecuteNonQueryAsync(cancellation);
 
         await using var select = OpenDeliveryTable.Command(
@@ -39,7 +56,8 @@ public static class CapTable
             select c.person, c.category, c.channel, c.per, c.first_window, c.taken from notify.cap_counts c
             join unnest($1, $2, $3, $4) as t(p, g, h, r) on c.person = t.p and c.category = t.g and c.channel = t.h and c.per = t.r
             """,
-            parameters);
+            parameters
+        );
         await using var reader = await select.ExecuteReaderAsync(cancellation);
         while (await reader.ReadAsync(cancellation))
         {
@@ -51,9 +69,14 @@ public static class CapTable
     }
 
     /// <summary>Writes counts that the transaction has locked.</summary>
-    public static async Task WriteAsync(NpgsqlConnection connection, IReadOnlyCollection<KeyValuePair<CapKey, CapCount>> counts, CancellationToken cancellation)
+    public static async Task WriteAsync(
+        NpgsqlConnection connection,
+        IReadOnlyCollection<KeyValuePair<CapKey, CapCount>> counts,
+        CancellationToken cancellation
+    )
     {
-        if (counts.Count == 0) return;
+        if (counts.Count == 0)
+            return;
         await using var command = OpenDeliveryTable.Command(
             connection,
             """
@@ -62,9 +85,14 @@ public static class CapTable
             where c.person = t.p and c.category = t.g and c.channel = t.h and c.per = t.r
             """,
             [
-                .. ColumnsOf([.. counts.Select(c => c.Key)]), counts.Select(c => c.Value.First).ToArray(), counts.Select(c => c.Value.EndsAt).ToArray(),
-                counts.Select(c => $"{{{string.Join(',', c.Value.Taken.Select(n => n.ToString(CultureInfo.InvariantCulture)))}}}").ToArray(),
-            ]);
+                .. ColumnsOf([.. counts.Select(c => c.Key)]),
+                counts.Select(c => c.Value.First).ToArray(),
+                counts.Select(c => c.Value.EndsAt).ToArray(),
+                counts
+                    .Select(c => $"{{{string.Join(',', c.Value.Taken.Select(n => n.ToString(CultureInfo.InvariantCulture)))}}}")
+                    .ToArray(),
+            ]
+        );
         await command.ExecuteNonQueryAsync(cancellation);
     }
 
@@ -73,14 +101,18 @@ public static class CapTable
     public static async Task<int> SweepAsync(NpgsqlDataSource database, DateTimeOffset now, int page, CancellationToken cancellation)
     {
         await using var command = database.CreateCommand(
-            "delete from notify.cap_counts where ctid = any(array(select ctid from notify.cap_counts where ends_at < $1 order by ends_at limit $2 for update skip locked))");
+            "delete from notify.cap_counts where ctid = any(array(select ctid from notify.cap_counts where ends_at < $1 order by ends_at limit $2 for update skip locked))"
+        );
         command.Parameters.Add(new NpgsqlParameter { Value = now.AddDays(-1) });
         command.Parameters.Add(new NpgsqlParameter { Value = page });
         return await command.ExecuteNonQueryAsync(cancellation);
     }
 
     private static object[] ColumnsOf(IReadOnlyCollection<CapKey> keys) =>
-    [
-        keys.Select(k => k.Person).ToArray(), keys.Select(k => k.Category).ToArray(), keys.Select(k => (short)k.Channel).ToArray(), keys.Select(k => (short)k.Per).ToArray(),
-    ];
+        [
+            keys.Select(k => k.Person).ToArray(),
+            keys.Select(k => k.Category).ToArray(),
+            keys.Select(k => (short)k.Channel).ToArray(),
+            keys.Select(k => (short)k.Per).ToArray(),
+        ];
 }

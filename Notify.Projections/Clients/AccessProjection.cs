@@ -12,8 +12,8 @@ public sealed partial class AccessProjection : SingleStreamProjection<Access, st
     public AccessProjection() => IncludeType<AccessRecorded>();
 
     /// <summary>Declares the table's columns.</summary>
-    public static void Configure(StoreOptions options) => options.Schema.For<Access>().Duplicate(a => a.RecordedAt).Index([a =>
-        a.RecordedAt, a => a.Id]);
+    public static void Configure(StoreOptions options) =>
+        options.Schema.For<Access>().Duplicate(a => a.RecordedAt).Index([a => a.RecordedAt, a => a.Id]);
 
     /// <inheritdoc />
     public override Access? Evolve(Access? snapshot, string id, IEvent e) => Access.Evolve(snapshot, id, e.Data);

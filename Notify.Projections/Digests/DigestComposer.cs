@@ -10,7 +10,13 @@ public sealed record ToldMember(NotificationRequested Request, NotificationPaylo
 {
     /// <summary>Returns it with only the parts that a digest of several needs.</summary>
     public ToldMember AsTold() =>
-        this with { Payload = new NotificationPayload(new NotificationContent(Payload.Content.Title, Payload.Content.Body, Url: Payload.Content.Url), Params: Payload.Params) };
+        this with
+        {
+            Payload = new NotificationPayload(
+                new NotificationContent(Payload.Content.Title, Payload.Content.Body, Url: Payload.Content.Url),
+                Params: Payload.Params
+            ),
+        };
 }
 
 /// <summary>The content of a digest, its channels and its template.</summary>
@@ -30,7 +36,14 @@ public sealed record DigestWords(IReadOnlyList<Channel>? Channels, PinnedTemplat
 /// <param name="Sms">The limits of an SMS.</param>
 /// <param name="SendAt">When it was due to be sent.</param>
 public sealed record DigestComposer(
-    string Category, DigestRule Rule, CurrentTemplate? Current, Func<PinnedTemplate, CompiledTemplate?> Pinned, string? Locale, SmsLimits Sms, DateTimeOffset SendAt)
+    string Category,
+    DigestRule Rule,
+    CurrentTemplate? Current,
+    Func<PinnedTemplate, CompiledTemplate?> Pinned,
+    string? Locale,
+    SmsLimits Sms,
+    DateTimeOffset SendAt
+)
 {
     private static readonly Channel[] Every = Enum.GetValues<Channel>();
 
@@ -40,20 +53,43 @@ public sealed record DigestComposer(
     public DigestWords Compose(IReadOnlyList<NotificationRequested> all, IReadOnlyList<ToldMember> told)
     {
         var (templated, fault) = Rule.Template is null ? (null, null) : Templated(all.Count, told);
-        if (templated is not null) return templated;
-        return all.Count == 1 && Rule.Channels is null ? new DigestWords(told[0].Request.Channels, told[0].Request.Template, told[0].Payload, fault) : Plain(all, told) with { Fault = fault };
+        if (templated is not null)
+            return templated;
+        return all.Count == 1 && Rule.Channels is null
+            ? new DigestWords(told[0].Request.Channels, told[0].Request.Template, told[0].Payload, fault)
+            : Plain(all, told) with
+            {
+                Fault = fault,
+            };
     }
 
     private (DigestWords? Words, string? Fault) Templated(int count, IReadOnlyList<ToldMember> told)
     {
-        if (Current?.Ready is not { } ready) return (null, Rule.Template);
+        if (Current?.Ready is not { } ready)
+            return (null, Rule.Template);
         var pin = Current.Pin(null);
         var served = pin.Channels.Where(c => Rule.Channels?.Contains(c) != false).ToList();
-        if (served.Count == 0) return (null, "channels");
-        var words = served.ToDictionary(Lanes.NameOf, c => new ChannelWords(null, DigestText.Params(count, [.. told.Select(m => ItemOf(m, c))])), StringComparer.Ordinal);
-        var fault = served.Select(c => ready.Template.Render(c, Locale, words[Lanes.NameOf(c)].Params, ready.Layouts, SendAt).Fault).OfType<TemplateFault>().FirstOrDefault();
+        if (served.Count == 0)
+            return (null, "channels");
+        var words = served.ToDictionary(
+            Lanes.NameOf,
+            c => new ChannelWords(null, DigestText.Params(count, [.. told.Select(m => ItemOf(m, c))])),
+            StringComparer.Ordinal
+        );
+        var fault = served
+            .Select(c => ready.Template.Render(c, Locale, words[Lanes.NameOf(c)].Params, ready.Layouts, SendAt).Fault)
+            .OfType<TemplateFault>()
+            .FirstOrDefault();
         return fault is null
-            ? (new DigestWords(served, pin, new NotificationPayload(new NotificationContent(), told[0].Payload.To, ByChannel: words), null), null)
+            ? (
+                new DigestWords(
+                    served,
+                    pin,
+                    new NotificationPayload(new NotificationContent(), told[0].Payload.To, ByChannel: words),
+                    null
+                ),
+                null
+            )
             : (null, fault.Place);
     }
 
@@ -67,7 +103,9 @@ public sealed record DigestComposer(
             bool IsTold(NotificationRequested r) => Rule.Channels is not null || MayGo(r, channel);
             var everything = !all.Any(IsTold);
             var items = told.Where(m => everything || IsTold(m.Request)).Select(m => ItemOf(m, channel)).ToList();
-            words[Lanes.NameOf(channel)] = new ChannelWords(DigestText.Of(channel, Category, everything ? all.Count : all.Count(IsTold), items, Sms));
+            words[Lanes.NameOf(channel)] = new ChannelWords(
+                DigestText.Of(channel, Category, everything ? all.Count : all.Count(IsTold), items, Sms)
+            );
         }
 
         // Planning checks this content; the text of an SMS is within its limits.
@@ -78,7 +116,9 @@ public sealed record DigestComposer(
 
     // null: one of them asks for all channels that reach the person.
     private static IReadOnlyList<Channel>? Wanted(IReadOnlyList<NotificationRequested> all) =>
-        all.Any(r => r is { Channels: null, Template: null }) ? null : [.. Every.Where(c => all.Any(r => (r.Channels ?? r.Template!.Channels).Contains(c)))];
+        all.Any(r => r is { Channels: null, Template: null })
+            ? null
+            : [.. Every.Where(c => all.Any(r => (r.Channels ?? r.Template!.Channels).Contains(c)))];
 
     private static bool MayGo(NotificationRequested request, Channel channel) =>
         request.Channels?.Contains(channel) != false && request.Template?.Channels.Contains(channel) != false;
@@ -94,13 +134,23 @@ public sealed record DigestComposer(
     // Renders its template for the channel. A missing part, such as the plain text of an email, comes from another channel.
     private NotificationContent? Rendered(PinnedTemplate pin, NotificationPayload payload, Channel channel, DateTimeOffset at)
     {
-        if (Pinned(pin) is not { } template) return null;
+        if (Pinned(pin) is not { } template)
+            return null;
         NotificationContent? said = null;
         foreach (var c in pin.Channels.OrderBy(c => c == channel ? -1 : (int)c))
         {
-            if (template.Render(c, pin.Locale ?? Locale, payload.Params, [], at).Content is not { } other) continue;
-            said = said is null ? other : said with { Title = said.Title ?? other.Title, Body = said.Body ?? other.Body, Url = said.Url ?? other.Url };
-            if (said is { Body.Length: > 0 }) break;
+            if (template.Render(c, pin.Locale ?? Locale, payload.Params, [], at).Content is not { } other)
+                continue;
+            said = said is null
+                ? other
+                : said with
+                {
+                    Title = said.Title ?? other.Title,
+                    Body = said.Body ?? other.Body,
+                    Url = said.Url ?? other.Url,
+                };
+            if (said is { Body.Length: > 0 })
+                break;
         }
 
         return said;

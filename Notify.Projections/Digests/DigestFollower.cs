@@ -17,14 +17,19 @@ namespace Notify.Projections.Digests;
 /// <param name="CanOpen">Whether this host can open the texts of the digest's members.</param>
 public sealed record DigestFollower(Notification Digest, IReadOnlyList<string> Members, bool IsLocked, bool CanTell, bool CanOpen)
 {
-    /// <summary>How long a digest waits for members whose streams other transactions hold; most locks are let go within that time.</summary>
+    /// <summary>How long a digest waits for members whose streams other transactions hold; most locks are let go within that
+    /// time.</summary>
     public static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);
 
     /// <summary>Divides the members of a digest.</summary>
     /// <param name="busy">The streams that other transactions hold.</param>
     /// <param name="contents">The contents of the others; <c>null</c>: this host cannot decrypt their texts.</param>
     public static DigestFollower Of(
-        Notification digest, IEnumerable<DigestEntry> entries, IReadOnlySet<string> busy, DigestContents? contents)
+        Notification digest,
+        IEnumerable<DigestEntry> entries,
+        IReadOnlySet<string> busy,
+        DigestContents? contents
+    )
     {
         var all = entries.Select(e => e.Member).ToList();
         var left = all.Where(m => busy.Contains(m) || contents?.Unreadable.Contains(m) == true).ToList();
@@ -51,17 +56,30 @@ public sealed class DigestFollowers
     /// <summary>Opens a digest for the members that are left; nothing else is collected in it.</summary>
     /// <param name="payload">The open payload of the digest that closes.</param>
     public void Add(
-        IDocumentSession session, DigestFollower left, NotificationPayload payload, PayloadBatch payloads, KeySet keys, MasterKeyRing ring,
-        DateTimeOffset now)
+        IDocumentSession session,
+        DigestFollower left,
+        NotificationPayload payload,
+        PayloadBatch payloads,
+        KeySet keys,
+        MasterKeyRing ring,
+        DateTimeOffset now
+    )
     {
         var (digest, rule) = (left.Digest, left.Digest.Digest!);
         // Follows from the digest that closes, which does so once.
         var key = NotificationKey.Of(digest.Request.ClientId, $"digest={ring.Fingerprint("digest", digest.Key)}");
         var request = digest.Request with
         {
-            EventId = NotificationKey.Parse(key)!.Value.EventId, SendAt = left.Until(now), RequestHash = ring.Fingerprint("request", key), At = now,
-            Payload = payloads.Seal(keys, digest.Request.Subject, SealedPlace.OfPayload(key),
-                new NotificationPayload(new NotificationContent(), payload.To)),
+            EventId = NotificationKey.Parse(key)!.Value.EventId,
+            SendAt = left.Until(now),
+            RequestHash = ring.Fingerprint("request", key),
+            At = now,
+            Payload = payloads.Seal(
+                keys,
+                digest.Request.Subject,
+                SealedPlace.OfPayload(key),
+                new NotificationPayload(new NotificationContent(), payload.To)
+            ),
         };
         session.Events.StartStream(key, request, rule with { At = now });
         opened.Add((key, request, left.Members));
@@ -72,7 +90,8 @@ public sealed class DigestFollowers
     public async Task<List<OpenDelivery>> WriteAsync(NpgsqlConnection connection, CancellationToken cancellation)
     {
         await DigestCollecting.NoteAsync(connection, [.. opened.Select(o => (o.Key, o.Request))], cancellation);
-        foreach (var (key, _, members) in opened) await DigestTable.MoveAsync(connection, members, key, cancellation);
+        foreach (var (key, _, members) in opened)
+            await DigestTable.MoveAsync(connection, members, key, cancellation);
         return [.. opened.Select(o => OpenDelivery.Planning(o.Key, o.Request.Priority, o.Request.At, o.Request.SendAt!.Value))];
     }
 }

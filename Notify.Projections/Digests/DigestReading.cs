@@ -33,7 +33,13 @@ public sealed class DigestReading(SubjectKeys subjectKeys, StreamFaults streamFa
     /// <param name="sizes">The stored bytes of the waiting notifications, by stream key.</param>
     /// <returns>By the digest's stream key; a digest with a member whose text this host cannot decrypt is absent.</returns>
     public async Task<Dictionary<string, DigestContents>> ReadAsync(
-        IDocumentSession session, IReadOnlyList<Notification> digests, ILookup<string, DigestEntry> entries, IReadOnlyDictionary<string, long> sizes, DateTimeOffset now, CancellationToken cancellation)
+        IDocumentSession session,
+        IReadOnlyList<Notification> digests,
+        ILookup<string, DigestEntry> entries,
+        IReadOnlyDictionary<string, long> sizes,
+        DateTimeOffset now,
+        CancellationToken cancellation
+    )
     {
         var byKey = digests.ToDictionary(d => d.Key, StringComparer.Ordinal);
         var parts = digests.ToDictionary(d => d.Key, _ => new List<DigestContents>(), StringComparer.Ordinal);
@@ -45,10 +51,15 @@ public sealed class DigestReading(SubjectKeys subjectKeys, StreamFaults streamFa
             var members = loaded.States;
             unreadable.UnionWith(loaded.Faults.Keys);
             var keys = await subjectKeys.ForAsync(session.Connection!, members.Values.Select(m => m.Request.Payload.Key), cancellation);
-            locked.UnionWith(part.Where(e => members.TryGetValue(e.Member, out var m) && keys.IsLocked(m.Request.Payload.Key))
-                .Select(e => e.Digest));
+            locked.UnionWith(
+                part.Where(e => members.TryGetValue(e.Member, out var m) && keys.IsLocked(m.Request.Payload.Key)).Select(e => e.Digest)
+            );
             var payloads = await PayloadTable.OpenAsync(
-                session.Connection!, members.Values.Where(m => !keys.IsLocked(m.Request.Payload.Key)), keys, cancellation);
+                session.Connection!,
+                members.Values.Where(m => !keys.IsLocked(m.Request.Payload.Key)),
+                keys,
+                cancellation
+            );
             foreach (var own in part.GroupBy(e => e.Digest, StringComparer.Ordinal).Where(o => !locked.Contains(o.Key)))
             {
                 var told = parts[own.Key].Sum(p => p.Items.Count);
@@ -57,19 +68,22 @@ public sealed class DigestReading(SubjectKeys subjectKeys, StreamFaults streamFa
             }
         }
 
-        return parts.Where(p => !locked.Contains(p.Key)).ToDictionary(
-            p => p.Key,
-            p => new DigestContents(DigestClosing.Of([.. p.Value.Select(c => c.Closing)]), [.. p.Value.SelectMany(c => c.Items)])
-            {
-                Unreadable = [.. entries[p.Key].Select(e => e.Member).Where(unreadable.Contains)],
-            },
-            StringComparer.Ordinal);
+        return parts
+            .Where(p => !locked.Contains(p.Key))
+            .ToDictionary(
+                p => p.Key,
+                p => new DigestContents(DigestClosing.Of([.. p.Value.Select(c => c.Closing)]), [.. p.Value.SelectMany(c => c.Items)])
+                {
+                    Unreadable = [.. entries[p.Key].Select(e => e.Member).Where(unreadable.Contains)],
+                },
+                StringComparer.Ordinal
+            );
     }
 
     /// <summary>Divides what comes in an order into parts that are no heavier than this, or one alone.</summary>
     public static IEnumerable<IReadOnlyList<T>> PartsOf<T>(IReadOnlyList<T> all, Func<T, long> sizeOf, long most)
     {
-        for (var next = 0; next < all.Count;)
+        for (var next = 0; next < all.Count; )
         {
             var part = FirstOf(all.Skip(next), sizeOf, most);
             yield return part;
@@ -84,7 +98,8 @@ public sealed class DigestReading(SubjectKeys subjectKeys, StreamFaults streamFa
         foreach (var one in all)
         {
             weight += sizeOf(one);
-            if (taken.Count > 0 && weight > most) break;
+            if (taken.Count > 0 && weight > most)
+                break;
             taken.Add(one);
         }
 
@@ -92,13 +107,26 @@ public sealed class DigestReading(SubjectKeys subjectKeys, StreamFaults streamFa
     }
 
     // told: the number of members that earlier parts list one by one.
-    private static DigestContents Read(Notification digest, IReadOnlyList<Notification> members, int told,
-        Dictionary<string, NotificationPayload?> payloads, DateTimeOffset now)
+    private static DigestContents Read(
+        Notification digest,
+        IReadOnlyList<Notification> members,
+        int told,
+        Dictionary<string, NotificationPayload?> payloads,
+        DateTimeOffset now
+    )
     {
         var waiting = members.Where(m => m.IsInOpenDigest).ToList();
-        var closing = DigestDecider.Close(digest.Request.EventId,
-            waiting.Select(m => new DigestMember(m with { Request = m.Request with { Payload = SealedPayload.None } },
-                payloads[m.Key] is not null)), now);
+        var closing = DigestDecider.Close(
+            digest.Request.EventId,
+            waiting.Select(m => new DigestMember(
+                m with
+                {
+                    Request = m.Request with { Payload = SealedPayload.None },
+                },
+                payloads[m.Key] is not null
+            )),
+            now
+        );
         var items = new List<ToldMember>();
         foreach (var member in closing.Told.Take(digest.Digest!.Rule.MaxItems - told))
         {

@@ -26,15 +26,20 @@ public sealed class ErasureLog(string? path, TimeProvider clock)
     public string? Path => path;
 
     /// <summary>Reads the setting.</summary>
-    public static ErasureLog Read(IConfiguration configuration, TimeProvider clock) => new(
-        configuration["Notify:ErasureLog"] is { Length: > 0 } file ? System.IO.Path.GetFullPath(file)
-            : KeyFolder.PathOf(configuration) is { } folder ? System.IO.Path.Combine(folder, FileName) : null, clock);
+    public static ErasureLog Read(IConfiguration configuration, TimeProvider clock) =>
+        new(
+            configuration["Notify:ErasureLog"] is { Length: > 0 } file ? System.IO.Path.GetFullPath(file)
+                : KeyFolder.PathOf(configuration) is { } folder ? System.IO.Path.Combine(folder, FileName)
+                : null,
+            clock
+        );
 
     /// <summary>Appends an erasure; completes when it is on the disk.</summary>
     /// <exception cref="IOException">The file cannot be written.</exception>
     public async Task AddAsync(ErasureEntry entry, CancellationToken cancellation)
     {
-        if (path is null) return;
+        if (path is null)
+            return;
         var line = JsonSerializer.SerializeToUtf8Bytes(entry, NotifyJson.Options);
         var began = clock.GetTimestamp();
         while (true)
@@ -47,8 +52,8 @@ public sealed class ErasureLog(string? path, TimeProvider clock)
                 file.Flush(flushToDisk: true);
                 return;
             }
-            catch (IOException e) when (e is not (FileNotFoundException or DirectoryNotFoundException)
-                && clock.GetElapsedTime(began) < Patience)
+            catch (IOException e)
+                when (e is not (FileNotFoundException or DirectoryNotFoundException) && clock.GetElapsedTime(began) < Patience)
             {
                 await Task.Delay(TimeSpan.FromMilliseconds(20), clock, cancellation); // another host is writing
             }
@@ -60,7 +65,8 @@ public sealed class ErasureLog(string? path, TimeProvider clock)
     {
         while (await reader.ReadLineAsync() is { } line)
         {
-            if (Parse(line) is { } entry) yield return entry;
+            if (Parse(line) is { } entry)
+                yield return entry;
         }
     }
 
@@ -69,7 +75,8 @@ public sealed class ErasureLog(string? path, TimeProvider clock)
 
     private static ErasureEntry? Parse(string line)
     {
-        if (line.Length == 0) return null;
+        if (line.Length == 0)
+            return null;
         try
         {
             return JsonSerializer.Deserialize<ErasureEntry>(line, NotifyJson.Options);
@@ -84,9 +91,13 @@ public sealed class ErasureLog(string? path, TimeProvider clock)
     {
         var options = new FileStreamOptions
         {
-            Mode = FileMode.OpenOrCreate, Access = FileAccess.Write, Share = FileShare.None, BufferSize = 0,
+            Mode = FileMode.OpenOrCreate,
+            Access = FileAccess.Write,
+            Share = FileShare.None,
+            BufferSize = 0,
         };
-        if (!OperatingSystem.IsWindows()) options.UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;
+        if (!OperatingSystem.IsWindows())
+            options.UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;
         return options;
     }
 }

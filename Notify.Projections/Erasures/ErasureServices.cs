@@ -7,7 +7,9 @@ namespace Notify.Projections.Erasures;
 public static class ErasureServices
 {
     /// <summary>Adds the finder, the eraser and the log of erasures.</summary>
-    public static IServiceCollection AddErasures(this IServiceCollection services, IConfiguration configuration) => services
-        .AddSingleton(s => ErasureLog.Read(configuration, s.GetRequiredService<TimeProvider>()))
-        .AddSingleton<PersonFinder>().AddSingleton<PersonEraser>();
+    public static IServiceCollection AddErasures(this IServiceCollection services, IConfiguration configuration) =>
+        services
+            .AddSingleton(s => ErasureLog.Read(configuration, s.GetRequiredService<TimeProvider>()))
+            .AddSingleton<PersonFinder>()
+            .AddSingleton<PersonEraser>();
 }

@@ -15,8 +15,13 @@ public sealed class ErasuresCommand(IDocumentStore store, NpgsqlDataSource datab
 
     /// <summary>Runs what the words after <c>erasures</c> name.</summary>
     /// <returns>The exit code.</returns>
-    public async Task<int> RunAsync(IReadOnlyList<string> words, TextReader input, TextWriter output, TextWriter errors,
-        CancellationToken cancellation = default)
+    public async Task<int> RunAsync(
+        IReadOnlyList<string> words,
+        TextReader input,
+        TextWriter output,
+        TextWriter errors,
+        CancellationToken cancellation = default
+    )
     {
         if (words is ["export"])
         {
@@ -24,12 +29,14 @@ public sealed class ErasuresCommand(IDocumentStore store, NpgsqlDataSource datab
             return 0;
         }
 
-        if (words is not (["replay"] or ["replay", _])) return await FailAsync(Usage);
+        if (words is not (["replay"] or ["replay", _]))
+            return await FailAsync(Usage);
         var path = words.Count > 1 ? words[1] : log.Path;
         if (path is null)
         {
-            return await FailAsync("There is no erasure log: Notify:ErasureLog and Notify:KeyFolder are not set. "
-                + "Give a file that erasures export wrote.");
+            return await FailAsync(
+                "There is no erasure log: Notify:ErasureLog and Notify:KeyFolder are not set. " + "Give a file that erasures export wrote."
+            );
         }
 
         if (path != "-" && !File.Exists(path))
@@ -63,7 +70,8 @@ public sealed class ErasuresCommand(IDocumentStore store, NpgsqlDataSource datab
     public async Task ExportAsync(TextWriter output, CancellationToken cancellation)
     {
         await using var command = database.CreateCommand(
-            "select subject, erased_at from notify.subject_keys where isfinite(erased_at) order by erased_at, id");
+            "select subject, erased_at from notify.subject_keys where isfinite(erased_at) order by erased_at, id"
+        );
         await using var reader = await command.ExecuteReaderAsync(cancellation);
         while (await reader.ReadAsync(cancellation))
         {
@@ -79,25 +87,29 @@ public sealed class ErasuresCommand(IDocumentStore store, NpgsqlDataSource datab
         await using var session = store.LightweightSession();
         await session.BeginTransactionAsync(cancellation);
         var connection = session.Connection!;
-        foreach (var user in entry.Users) await SubjectTable.HoldDevicesAsync(connection, user["u/".Length..], cancellation);
+        foreach (var user in entry.Users)
+            await SubjectTable.HoldDevicesAsync(connection, user["u/".Length..], cancellation);
         await NotificationStreams.LockAsync(session, entry.Users, cancellation);
         var now = clock.GetUtcNow();
         string[] subjects = [.. entry.Subjects.Union(entry.Users)];
         var erased = await SubjectTable.EraseAsync(connection, subjects, now, entry.At, cancellation);
-        if (erased.Count > 0) await SubjectTable.ForgetAliasesAsync(connection, erased, cancellation);
+        if (erased.Count > 0)
+            await SubjectTable.ForgetAliasesAsync(connection, erased, cancellation);
         var users = 0;
         foreach (var user in entry.Users)
         {
             // Someone who came back after the erasure was erased before that, and is not erased again.
             var recipient = await session.LoadAsync<Recipient>(user, cancellation);
-            if (recipient is null or { IsErased: true } || recipient.ErasedAt >= entry.At.AddSeconds(-1)) continue;
+            if (recipient is null or { IsErased: true } || recipient.ErasedAt >= entry.At.AddSeconds(-1))
+                continue;
             await SubjectTable.ForgetDevicesAsync(connection, user["u/".Length..], cancellation);
             await TopicSubscribers.ForgetAsync(connection, user["u/".Length..], cancellation);
             session.Events.Append(user, new UserErased(by, now));
             users++;
         }
 
-        if (users == 0 && erased.Count == 0) return new ErasureResult(0, 0);
+        if (users == 0 && erased.Count == 0)
+            return new ErasureResult(0, 0);
         var id = entry.Id.Length > 0 ? entry.Id : RandomNumberGenerator.GetHexString(24, lowercase: true);
         session.Events.Append(PersonErased.KeyOf(id), new PersonErased(id, "replay", users, erased.Count, by, now));
         await session.SaveChangesAsync(cancellation);

@@ -14,7 +14,7 @@ namespace Notify.Projections.Erasures;
 /// <remarks>Locks: devices, the user's stream, keys in the order of their IDs.</remarks>
 public sealed class PersonEraser(IDocumentStore store, ErasureLog log, TimeProvider clock)
 {
-    /// <summary>Erases.</summary>
+    /// <summary>Erases a person, with the event that proves it.</summary>
     /// <param name="namedBy">See <see cref="PersonErased"/>.</param>
     /// <param name="by">The client that asked.</param>
     /// <returns>The counts; both are 0 where nothing was kept of the person.</returns>
@@ -29,7 +29,8 @@ public sealed class PersonEraser(IDocumentStore store, ErasureLog log, TimeProvi
         var erased = await SubjectTable.EraseAsync(connection, subjects, now, null, cancellation);
         var isUserErased = person.User is not null && (isRegistered || erased.Contains(person.User));
         await ForgetAsync(connection, person, erased, isUserErased, cancellation);
-        if (isUserErased) session.Events.Append(person.User!, new UserErased(by, now));
+        if (isUserErased)
+            session.Events.Append(person.User!, new UserErased(by, now));
         var result = new ErasureResult(isUserErased ? 1 : 0, erased.Count);
         if (isUserErased || erased.Count > 0)
         {
@@ -60,12 +61,20 @@ public sealed class PersonEraser(IDocumentStore store, ErasureLog log, TimeProvi
         return await session.LoadAsync<Recipient>(user, cancellation) is { IsErased: false };
     }
 
-    private static async Task ForgetAsync(NpgsqlConnection connection, PersonToErase person, List<string> erased, bool isUserErased,
-        CancellationToken cancellation)
+    private static async Task ForgetAsync(
+        NpgsqlConnection connection,
+        PersonToErase person,
+        List<string> erased,
+        bool isUserErased,
+        CancellationToken cancellation
+    )
     {
-        if (erased.Count > 0) await SubjectTable.ForgetAliasesAsync(connection, erased, cancellation);
-        if (person.Fingerprints.Count > 0) await SubjectTable.DropWaitingTextsAsync(connection, person.Fingerprints, cancellation);
-        if (!isUserErased || person.UserId is not { } userId) return;
+        if (erased.Count > 0)
+            await SubjectTable.ForgetAliasesAsync(connection, erased, cancellation);
+        if (person.Fingerprints.Count > 0)
+            await SubjectTable.DropWaitingTextsAsync(connection, person.Fingerprints, cancellation);
+        if (!isUserErased || person.UserId is not { } userId)
+            return;
         await SubjectTable.ForgetDevicesAsync(connection, userId, cancellation);
         await TopicSubscribers.ForgetAsync(connection, userId, cancellation);
     }

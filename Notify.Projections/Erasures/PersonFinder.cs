@@ -16,12 +16,18 @@ public sealed class PersonFinder(SubjectKeys keys, MasterKeyRing ring)
     /// <summary>Finds a registered user, with all numbers and addresses that were ever theirs and that no other user has now.</summary>
     /// <exception cref="KeyNotHeldException">This host cannot unwrap the user's key, which former addresses need.</exception>
     public async Task<PersonToErase> OfUserAsync(
-        IQuerySession session, NpgsqlConnection connection, string userId, CancellationToken cancellation)
+        IQuerySession session,
+        NpgsqlConnection connection,
+        string userId,
+        CancellationToken cancellation
+    )
     {
         var user = Recipient.KeyOf(userId);
         var addresses = await EverGivenAsync(session, connection, user, cancellation);
         var holders = await SubjectTable.HoldersAsync(connection, Of(Channel.Sms), Of(Channel.Email), cancellation);
-        var taken = holders.Where(h => h.User != user).Select(h => (h.Phone is null ? Channel.Email : Channel.Sms, h.Phone ?? h.Email!))
+        var taken = holders
+            .Where(h => h.User != user)
+            .Select(h => (h.Phone is null ? Channel.Email : Channel.Sms, h.Phone ?? h.Email!))
             .ToHashSet();
         var own = addresses.Where(a => !taken.Contains((a.Channel, a.Fingerprint))).ToList();
         var subjects = await SubjectsAsync(connection, own, cancellation);
@@ -33,16 +39,27 @@ public sealed class PersonFinder(SubjectKeys keys, MasterKeyRing ring)
     /// <summary>Finds the person who has an address, registered or not.</summary>
     /// <returns>The person; <c>null</c> where several registered users have the address.</returns>
     /// <exception cref="KeyNotHeldException">See <see cref="OfUserAsync"/>.</exception>
-    public async Task<PersonToErase?> OfAddressAsync(IQuerySession session, NpgsqlConnection connection, Channel channel, string address,
-        CancellationToken cancellation)
+    public async Task<PersonToErase?> OfAddressAsync(
+        IQuerySession session,
+        NpgsqlConnection connection,
+        Channel channel,
+        string address,
+        CancellationToken cancellation
+    )
     {
         var given = new Address(channel, ring.Of(channel, address)!, address);
         string[] fingerprint = [given.Fingerprint];
         var holders = await SubjectTable.HoldersAsync(
-            connection, channel == Channel.Sms ? fingerprint : [], channel == Channel.Email ? fingerprint : [], cancellation);
-        if (holders.Count > 1) return null;
+            connection,
+            channel == Channel.Sms ? fingerprint : [],
+            channel == Channel.Email ? fingerprint : [],
+            cancellation
+        );
+        if (holders.Count > 1)
+            return null;
         var subjects = await SubjectsAsync(connection, [given], cancellation);
-        if (holders is not [var holder]) return new PersonToErase(null, null, [.. subjects], fingerprint);
+        if (holders is not [var holder])
+            return new PersonToErase(null, null, [.. subjects], fingerprint);
         var person = await OfUserAsync(session, connection, holder.User["u/".Length..], cancellation);
         return person with
         {
@@ -51,11 +68,17 @@ public sealed class PersonFinder(SubjectKeys keys, MasterKeyRing ring)
         };
     }
 
-    private async Task<List<Address>> EverGivenAsync(IQuerySession session, NpgsqlConnection connection, string user,
-        CancellationToken cancellation)
+    private async Task<List<Address>> EverGivenAsync(
+        IQuerySession session,
+        NpgsqlConnection connection,
+        string user,
+        CancellationToken cancellation
+    )
     {
-        var events = await session.Events.QueryAllRawEvents()
-            .Where(e => e.StreamKey == user && e.EventTypesAre(typeof(ContactDetailsGiven))).ToListAsync(cancellation);
+        var events = await session
+            .Events.QueryAllRawEvents()
+            .Where(e => e.StreamKey == user && e.EventTypesAre(typeof(ContactDetailsGiven)))
+            .ToListAsync(cancellation);
         var given = events.Select(e => e.Data).OfType<ContactDetailsGiven>().ToList();
         var opened = await keys.ForAsync(connection, given.Select(g => g.Details), cancellation);
         var found = new List<Address>();
@@ -63,25 +86,36 @@ public sealed class PersonFinder(SubjectKeys keys, MasterKeyRing ring)
         {
             // Of those from before an earlier erasure nothing is theirs any more; a locked one is a fault of this host.
             var details = opened.OpenJson<ContactDetails>(g.Details, SealedPlace.OfDetails(user));
-            if (g.PhoneFingerprint is { } phone) found.Add(new Address(Channel.Sms, phone, details?.Phone));
-            if (g.EmailFingerprint is { } email) found.Add(new Address(Channel.Email, email, details?.Email));
+            if (g.PhoneFingerprint is { } phone)
+                found.Add(new Address(Channel.Sms, phone, details?.Phone));
+            if (g.EmailFingerprint is { } email)
+                found.Add(new Address(Channel.Email, email, details?.Email));
         }
 
         return [.. found.Distinct()];
     }
 
-    private async Task<SortedSet<string>> SubjectsAsync(NpgsqlConnection connection, IReadOnlyList<Address> addresses,
-        CancellationToken cancellation)
+    private async Task<SortedSet<string>> SubjectsAsync(
+        NpgsqlConnection connection,
+        IReadOnlyList<Address> addresses,
+        CancellationToken cancellation
+    )
     {
         var subjects = new SortedSet<string>(StringComparer.Ordinal);
         foreach (var a in addresses)
         {
             subjects.Add(Suppression.KeyOf(a.Channel, a.Fingerprint));
-            if (a.Text is { } text) subjects.UnionWith(NotificationPlanning.SubjectsOf(a.Channel, text, ring));
+            if (a.Text is { } text)
+                subjects.UnionWith(NotificationPlanning.SubjectsOf(a.Channel, text, ring));
         }
 
-        subjects.UnionWith(await SubjectTable.OfAliasesAsync(
-            connection, [.. subjects.Where(s => s.StartsWith(NotificationPlanning.Unregistered, StringComparison.Ordinal))], cancellation));
+        subjects.UnionWith(
+            await SubjectTable.OfAliasesAsync(
+                connection,
+                [.. subjects.Where(s => s.StartsWith(NotificationPlanning.Unregistered, StringComparison.Ordinal))],
+                cancellation
+            )
+        );
         return subjects;
     }
 

@@ -7,11 +7,17 @@ namespace Notify.Projections.Erasures;
 internal static class SubjectTable
 {
     /// <summary>The subjects that these addresses are further addresses of.</summary>
-    public static async Task<List<string>> OfAliasesAsync(NpgsqlConnection connection, IReadOnlyCollection<string> aliases,
-        CancellationToken cancellation)
+    public static async Task<List<string>> OfAliasesAsync(
+        NpgsqlConnection connection,
+        IReadOnlyCollection<string> aliases,
+        CancellationToken cancellation
+    )
     {
         await using var command = OpenDeliveryTable.Command(
-            connection, "select distinct subject from notify.subject_aliases where alias = any($1)", (object)aliases.ToArray());
+            connection,
+            "select distinct subject from notify.subject_aliases where alias = any($1)",
+            (object)aliases.ToArray()
+        );
         return await TextsAsync(command, cancellation);
     }
 
@@ -20,23 +26,32 @@ internal static class SubjectTable
     /// <param name="emails">Keyed hashes.</param>
     /// <returns>Their stream keys, with the addresses that they have.</returns>
     public static async Task<List<(string User, string? Phone, string? Email)>> HoldersAsync(
-        NpgsqlConnection connection, string[] phones, string[] emails, CancellationToken cancellation)
+        NpgsqlConnection connection,
+        string[] phones,
+        string[] emails,
+        CancellationToken cancellation
+    )
     {
         // Two indexes, one each.
-        await using var command = OpenDeliveryTable.Command(connection,
+        await using var command = OpenDeliveryTable.Command(
+            connection,
             $"""
             select id, data ->> 'phoneFingerprint', null from {NotifyStore.Schema}.mt_doc_recipient
             where data ->> 'phoneFingerprint' = any($1)
             union all
             select id, null, data ->> 'emailFingerprint' from {NotifyStore.Schema}.mt_doc_recipient
             where data ->> 'emailFingerprint' = any($2)
-            """, phones, emails);
+            """,
+            phones,
+            emails
+        );
         await using var reader = await command.ExecuteReaderAsync(cancellation);
         var found = new List<(string, string?, string?)>();
         while (await reader.ReadAsync(cancellation))
         {
-            found.Add((reader.GetString(0), reader.IsDBNull(1) ? null : reader.GetString(1),
-                reader.IsDBNull(2) ? null : reader.GetString(2)));
+            found.Add(
+                (reader.GetString(0), reader.IsDBNull(1) ? null : reader.GetString(1), reader.IsDBNull(2) ? null : reader.GetString(2))
+            );
         }
 
         return found;
@@ -45,22 +60,31 @@ internal static class SubjectTable
     /// <summary>Destroys the keys of subjects, replaced ones too, in the caller's transaction.</summary>
     /// <param name="before">Only keys that were made until then; <c>null</c>: all.</param>
     /// <returns>The subject of each.</returns>
-    public static async Task<List<string>> EraseAsync(NpgsqlConnection connection, IReadOnlyCollection<string> subjects,
-        DateTimeOffset now, DateTimeOffset? before, CancellationToken cancellation)
+    public static async Task<List<string>> EraseAsync(
+        NpgsqlConnection connection,
+        IReadOnlyCollection<string> subjects,
+        DateTimeOffset now,
+        DateTimeOffset? before,
+        CancellationToken cancellation
+    )
     {
         // A key that is just being replaced is waited for, and its successor is seen by the next statement only.
         var (all, isMore) = (new List<string>(), true);
         while (isMore)
         {
-            await using var command = OpenDeliveryTable.Command(connection,
+            await using var command = OpenDeliveryTable.Command(
+                connection,
                 """
                 update notify.subject_keys set wrapped = null, erased_at = $2 where id = any(array(
                     select id from notify.subject_keys
                     where subject = any($1) and (erased_at is null or erased_at = 'infinity') and ($3 is null or created_at <= $3)
                     order by id for update))
                 returning subject
-                """, subjects.ToArray(), now,
-                new NpgsqlParameter { Value = (object?)before ?? DBNull.Value, NpgsqlDbType = NpgsqlTypes.NpgsqlDbType.TimestampTz });
+                """,
+                subjects.ToArray(),
+                now,
+                new NpgsqlParameter { Value = (object?)before ?? DBNull.Value, NpgsqlDbType = NpgsqlTypes.NpgsqlDbType.TimestampTz }
+            );
             var erased = await TextsAsync(command, cancellation);
             isMore = erased.Count > 0;
             all.AddRange(erased);
@@ -70,11 +94,17 @@ internal static class SubjectTable
     }
 
     /// <summary>Forgets the further addresses of subjects, in the caller's transaction.</summary>
-    public static async Task ForgetAliasesAsync(NpgsqlConnection connection, IReadOnlyCollection<string> subjects,
-        CancellationToken cancellation)
+    public static async Task ForgetAliasesAsync(
+        NpgsqlConnection connection,
+        IReadOnlyCollection<string> subjects,
+        CancellationToken cancellation
+    )
     {
         await using var command = OpenDeliveryTable.Command(
-            connection, "delete from notify.subject_aliases where subject = any($1)", (object)subjects.ToArray());
+            connection,
+            "delete from notify.subject_aliases where subject = any($1)",
+            (object)subjects.ToArray()
+        );
         await command.ExecuteNonQueryAsync(cancellation);
     }
 
@@ -82,11 +112,14 @@ internal static class SubjectTable
     /// <remarks>A device that another request holds is just being given to somebody, and waits for this one.</remarks>
     public static async Task ForgetDevicesAsync(NpgsqlConnection connection, string userId, CancellationToken cancellation)
     {
-        await using var command = OpenDeliveryTable.Command(connection,
+        await using var command = OpenDeliveryTable.Command(
+            connection,
             """
             delete from notify.devices where device_id = any(array(
                 select device_id from notify.devices where user_id = $1 order by device_id for update skip locked))
-            """, userId);
+            """,
+            userId
+        );
         await command.ExecuteNonQueryAsync(cancellation);
     }
 
@@ -94,20 +127,29 @@ internal static class SubjectTable
     public static async Task HoldDevicesAsync(NpgsqlConnection connection, string userId, CancellationToken cancellation)
     {
         await using var command = OpenDeliveryTable.Command(
-            connection, "select 1 from notify.devices where user_id = $1 order by device_id for update", userId);
+            connection,
+            "select 1 from notify.devices where user_id = $1 order by device_id for update",
+            userId
+        );
         await command.ExecuteNonQueryAsync(cancellation);
     }
 
     /// <summary>Drops the raw texts of receipts that wait for their delivery and name one of these addresses.</summary>
-    public static async Task DropWaitingTextsAsync(NpgsqlConnection connection, IReadOnlyCollection<string> fingerprints,
-        CancellationToken cancellation)
+    public static async Task DropWaitingTextsAsync(
+        NpgsqlConnection connection,
+        IReadOnlyCollection<string> fingerprints,
+        CancellationToken cancellation
+    )
     {
-        await using var command = OpenDeliveryTable.Command(connection,
+        await using var command = OpenDeliveryTable.Command(
+            connection,
             """
             update notify.receipt_texts t set raw = '' from notify.receipts r
             where r.due_at is not null and r.facts ->> 'fingerprint' = any($1)
               and t.provider = r.provider and t.event_id = r.event_id and t.received_at = r.received_at and t.raw <> ''
-            """, (object)fingerprints.ToArray());
+            """,
+            (object)fingerprints.ToArray()
+        );
         await command.ExecuteNonQueryAsync(cancellation);
     }
 
@@ -115,7 +157,8 @@ internal static class SubjectTable
     {
         await using var reader = await command.ExecuteReaderAsync(cancellation);
         var texts = new List<string>();
-        while (await reader.ReadAsync(cancellation)) texts.Add(reader.GetString(0));
+        while (await reader.ReadAsync(cancellation))
+            texts.Add(reader.GetString(0));
         return texts;
     }
 }

@@ -38,9 +38,12 @@ public sealed record AddressLimit
     /// <summary>The address that a request counts for.</summary>
     public static IPAddress KeyOf(IPAddress? address)
     {
-        if (address is null) return IPAddress.None;
-        if (address.IsIPv4MappedToIPv6) return address.MapToIPv4();
-        if (address.AddressFamily != AddressFamily.InterNetworkV6) return address;
+        if (address is null)
+            return IPAddress.None;
+        if (address.IsIPv4MappedToIPv6)
+            return address.MapToIPv4();
+        if (address.AddressFamily != AddressFamily.InterNetworkV6)
+            return address;
         var bytes = address.GetAddressBytes();
         bytes.AsSpan(8).Clear();
         return new IPAddress(bytes);
@@ -50,16 +53,24 @@ public sealed record AddressLimit
     public RateLimitPartition<IPAddress> PartitionOf(HttpContext http)
     {
         var key = KeyOf(http.Connection.RemoteIpAddress);
-        return PerSecond == 0 ? RateLimitPartition.GetNoLimiter(key) : RateLimitPartition.GetTokenBucketLimiter(
-            key, _ => new TokenBucketRateLimiterOptions
-            {
-                TokenLimit = Burst, TokensPerPeriod = PerSecond, ReplenishmentPeriod = TimeSpan.FromSeconds(1), QueueLimit = 0,
-            });
+        return PerSecond == 0
+            ? RateLimitPartition.GetNoLimiter(key)
+            : RateLimitPartition.GetTokenBucketLimiter(
+                key,
+                _ => new TokenBucketRateLimiterOptions
+                {
+                    TokenLimit = Burst,
+                    TokensPerPeriod = PerSecond,
+                    ReplenishmentPeriod = TimeSpan.FromSeconds(1),
+                    QueueLimit = 0,
+                }
+            );
     }
 
     private static int Number(IConfigurationSection settings, string name, int otherwise, int lowest, ICollection<string> faults)
     {
-        if (settings[name] is not { Length: > 0 } text) return otherwise;
+        if (settings[name] is not { Length: > 0 } text)
+            return otherwise;
         if (int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var number) && number >= lowest && number <= Highest)
             return number;
         faults.Add($"{settings.Path}:{name} is \"{text}\"; give {lowest} to {Highest}");

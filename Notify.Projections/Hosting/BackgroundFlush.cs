@@ -27,7 +27,8 @@ internal sealed class BackgroundFlush : DocumentSessionListenerBase
     {
         var before = session.Listeners.Count;
         outbox.Enroll(session);
-        for (var i = before; i < session.Listeners.Count; i++) session.Listeners[i] = new BackgroundFlush(session.Listeners[i]);
+        for (var i = before; i < session.Listeners.Count; i++)
+            session.Listeners[i] = new BackgroundFlush(session.Listeners[i]);
     }
 
     /// <inheritdoc />
@@ -37,8 +38,10 @@ internal sealed class BackgroundFlush : DocumentSessionListenerBase
     /// <inheritdoc />
     public override Task AfterCommitAsync(IDocumentSession session, IChangeSet commit, CancellationToken token)
     {
-        if (Interlocked.Increment(ref underWay) > MaxUnderWay) Interlocked.Decrement(ref underWay);
-        else _ = Task.Run(() => SendAsync(session, commit), CancellationToken.None);
+        if (Interlocked.Increment(ref underWay) > MaxUnderWay)
+            Interlocked.Decrement(ref underWay);
+        else
+            _ = Task.Run(() => SendAsync(session, commit), CancellationToken.None);
         return Task.CompletedTask;
     }
 
@@ -51,8 +54,7 @@ internal sealed class BackgroundFlush : DocumentSessionListenerBase
 #pragma warning disable CA1031 // The messages stay in the outbox, and are sent from there.
         catch
 #pragma warning restore CA1031
-        {
-        }
+        { }
         finally
         {
             Interlocked.Decrement(ref underWay);

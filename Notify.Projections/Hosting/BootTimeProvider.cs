@@ -10,9 +10,13 @@ namespace Notify.Projections.Hosting;
 /// </remarks>
 public sealed class BootTimeProvider : TimeProvider
 {
-    private const int LinuxBootTime = 7, MacContinuousTime = 4;
+    private const int LinuxBootTime = 7,
+        MacContinuousTime = 4;
     private const long NanosecondsPerSecond = 1_000_000_000;
-    private static readonly int? Clock = OperatingSystem.IsLinux() ? LinuxBootTime : OperatingSystem.IsMacOS() ? MacContinuousTime : null;
+    private static readonly int? Clock =
+        OperatingSystem.IsLinux() ? LinuxBootTime
+        : OperatingSystem.IsMacOS() ? MacContinuousTime
+        : null;
     private static readonly bool IsThere = Read() is not null;
 
     /// <summary>The instance that hosts use.</summary>
@@ -26,7 +30,8 @@ public sealed class BootTimeProvider : TimeProvider
 
     private static long? Read()
     {
-        if (Clock is not { } clock) return null;
+        if (Clock is not { } clock)
+            return null;
         try
         {
             return GetTime(clock, out var time) == 0 ? (time.Seconds * NanosecondsPerSecond) + time.Nanoseconds : null;

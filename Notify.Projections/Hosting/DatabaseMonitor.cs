@@ -11,9 +11,11 @@ namespace Notify.Projections.Hosting;
 /// standbys of which none is synchronous. A fault is logged once, and the host is ready but degraded while it lasts.
 /// </summary>
 public sealed class DatabaseMonitor(NpgsqlDataSource database, ConnectionLimits limits, TimeProvider clock, ILogger<DatabaseMonitor> log)
-    : BackgroundService, IHealthCheck
+    : BackgroundService,
+        IHealthCheck
 {
-    private static readonly TimeSpan Interval = TimeSpan.FromMinutes(1), Retry = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan Interval = TimeSpan.FromMinutes(1),
+        Retry = TimeSpan.FromSeconds(5);
     private volatile IReadOnlyList<string> faults = [];
 
     /// <summary>The settings as they were checked last; <c>null</c> before the first check.</summary>
@@ -25,10 +27,13 @@ public sealed class DatabaseMonitor(NpgsqlDataSource database, ConnectionLimits 
     {
         var settings = await DatabaseSettings.ReadAsync(database, cancellation);
         var found = settings.Faults(limits);
-        if (Settings is null && settings.PowerWarning(limits.Host) is { } powers) log.LogWarning("{Powers}", powers);
+        if (Settings is null && settings.PowerWarning(limits.Host) is { } powers)
+            log.LogWarning("{Powers}", powers);
         Settings = settings;
-        foreach (var fault in found.Except(faults)) log.LogError("ALERT The database: {Fault}", fault);
-        if (faults.Count > 0 && found.Count == 0) log.LogInformation("The database's settings are as they should be.");
+        foreach (var fault in found.Except(faults))
+            log.LogError("ALERT The database: {Fault}", fault);
+        if (faults.Count > 0 && found.Count == 0)
+            log.LogInformation("The database's settings are as they should be.");
         return faults = found;
     }
 

@@ -14,7 +14,11 @@ namespace Notify.Projections.Hosting;
 /// set, makes no host stale. A host that is only slow keeps its other sessions, and so the one of its heartbeat.
 /// </remarks>
 public sealed class FailedHostMonitor(
-    HeartbeatDatabase database, ConnectionLimits limits, TimeProvider clock, ILogger<FailedHostMonitor> log) : BackgroundService
+    HeartbeatDatabase database,
+    ConnectionLimits limits,
+    TimeProvider clock,
+    ILogger<FailedHostMonitor> log
+) : BackgroundService
 {
     private Dictionary<string, (DateTimeOffset At, TimeSpan Silence)> known = [];
     private long polledAt = clock.GetTimestamp();
@@ -32,8 +36,10 @@ public sealed class FailedHostMonitor(
         polledAt = now;
         var heartbeats = await HeartbeatsAsync(cancellation);
         known = heartbeats.ToDictionary(
-            h => h.Name, h => (h.At, known.TryGetValue(h.Name, out var k) && k.At == h.At ? k.Silence + passed : TimeSpan.Zero),
-            StringComparer.Ordinal);
+            h => h.Name,
+            h => (h.At, known.TryGetValue(h.Name, out var k) && k.At == h.At ? k.Silence + passed : TimeSpan.Zero),
+            StringComparer.Ordinal
+        );
         var stale = known.Where(k => k.Value.Silence > limits.HostTimeout && k.Key != limits.ApplicationName).Select(k => k.Key).ToArray();
         return stale.Length == 0 ? 0 : await EndSessionsAsync(stale, cancellation);
     }
@@ -50,8 +56,10 @@ public sealed class FailedHostMonitor(
             }
             catch (Exception e)
             {
-                if (stoppingToken.IsCancellationRequested) return;
-                if (!DatabaseFaults.IsPassing(e)) log.LogError(e, "Heartbeats could not be compared; it is tried again.");
+                if (stoppingToken.IsCancellationRequested)
+                    return;
+                if (!DatabaseFaults.IsPassing(e))
+                    log.LogError(e, "Heartbeats could not be compared; it is tried again.");
             }
         }
     }
@@ -62,7 +70,8 @@ public sealed class FailedHostMonitor(
             """
             select 'notify-dispatch', id, seen_at from notify.dispatchers
             union all select 'notify-api', id, seen_at from notify.acceptors
-            """);
+            """
+        );
         await using var reader = await command.ExecuteReaderAsync(cancellation);
         var all = new List<(string, DateTimeOffset)>();
         while (await reader.ReadAsync(cancellation))
@@ -76,7 +85,8 @@ public sealed class FailedHostMonitor(
             """
             select count(*) filter (where pg_terminate_backend(pid)) from pg_stat_activity
             where application_name = any($1) and datname = current_database() and xact_start < clock_timestamp() - $2
-            """);
+            """
+        );
         command.Parameters.Add(new NpgsqlParameter { Value = stale });
         command.Parameters.Add(new NpgsqlParameter { Value = limits.HostTimeout });
         try
@@ -84,8 +94,12 @@ public sealed class FailedHostMonitor(
             var ended = (int)(long)(await command.ExecuteScalarAsync(cancellation))!;
             if (ended > 0)
             {
-                log.LogWarning("{Count} database sessions of hosts that are silent for {Seconds} s were ended ({Hosts}).",
-                    ended, limits.HostTimeout.TotalSeconds, string.Join(", ", stale));
+                log.LogWarning(
+                    "{Count} database sessions of hosts that are silent for {Seconds} s were ended ({Hosts}).",
+                    ended,
+                    limits.HostTimeout.TotalSeconds,
+                    string.Join(", ", stale)
+                );
             }
 
             return ended;
@@ -94,8 +108,10 @@ public sealed class FailedHostMonitor(
         {
             if (!isRefused)
             {
-                log.LogError("The database sessions of silent hosts may not be ended, and their locks stay: "
-                    + "let all hosts use one role, or grant this one pg_signal_backend.");
+                log.LogError(
+                    "The database sessions of silent hosts may not be ended, and their locks stay: "
+                        + "let all hosts use one role, or grant this one pg_signal_backend."
+                );
             }
 
             isRefused = true;

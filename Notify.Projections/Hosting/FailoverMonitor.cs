@@ -16,8 +16,12 @@ public interface IFailoverHandler
 /// lack the last commits, so the host's memory can be ahead of the database.
 /// </summary>
 public sealed class FailoverMonitor(
-    HeartbeatDatabase database, ConnectionLimits limits, IEnumerable<IFailoverHandler> handlers, TimeProvider clock,
-    ILogger<FailoverMonitor> log) : BackgroundService
+    HeartbeatDatabase database,
+    ConnectionLimits limits,
+    IEnumerable<IFailoverHandler> handlers,
+    TimeProvider clock,
+    ILogger<FailoverMonitor> log
+) : BackgroundService
 {
     /// <summary>An expression for the timeline of the server that a session is on; fails on a standby.</summary>
     public const string Timeline = "substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)";
@@ -40,13 +44,18 @@ public sealed class FailoverMonitor(
         await using var command = database.Source.CreateCommand($"select {Timeline}");
         command.CommandTimeout = 5;
         var timeline = (string)(await command.ExecuteScalarAsync(cancellation))!;
-        if (handled is null) handled = timeline;
-        if (handled == timeline) return false;
+        if (handled is null)
+            handled = timeline;
+        if (handled == timeline)
+            return false;
         log.LogError(
             "ALERT PostgreSQL failed over (timeline {Before}, now {Now}). "
-            + "Attempts that this host made and the database lacks are written again.",
-            handled, timeline);
-        foreach (var handler in handlers) await handler.HandleAsync(cancellation);
+                + "Attempts that this host made and the database lacks are written again.",
+            handled,
+            timeline
+        );
+        foreach (var handler in handlers)
+            await handler.HandleAsync(cancellation);
         handledAt = clock.GetTimestamp();
         handled = timeline;
         return true;
@@ -64,10 +73,11 @@ public sealed class FailoverMonitor(
             }
             catch (Exception e)
             {
-                if (stoppingToken.IsCancellationRequested) return;
-                if (!DatabaseFaults.IsPassing(e)) log.LogError(e, "A failover could not be handled; it is tried again.");
+                if (stoppingToken.IsCancellationRequested)
+                    return;
+                if (!DatabaseFaults.IsPassing(e))
+                    log.LogError(e, "A failover could not be handled; it is tried again.");
             }
-        }
-        while (await timer.NextAsync(stoppingToken));
+        } while (await timer.NextAsync(stoppingToken));
     }
 }

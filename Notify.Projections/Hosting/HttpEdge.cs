@@ -40,10 +40,12 @@ public sealed class HttpEdge
         if (configuration["Notify:ManagementUrl"] is { Length: > 0 } url)
         {
             port = PortOf(url);
-            if (port is null) faults.Add($"Notify:ManagementUrl is \"{url}\"; give one address to listen on: http://127.0.0.1:9080");
+            if (port is null)
+                faults.Add($"Notify:ManagementUrl is \"{url}\"; give one address to listen on: http://127.0.0.1:9080");
             else if (urls.Split(';').Any(u => PortOf(u) == port))
                 faults.Add($"Notify:ManagementUrl has the port {port}, at which callers are served too ({urls}); give another one");
-            else urls = $"{urls};{url}";
+            else
+                urls = $"{urls};{url}";
         }
 
         return new HttpEdge(port, ReadProxies(configuration, faults));
@@ -52,30 +54,39 @@ public sealed class HttpEdge
     /// <summary>Adds the edge to a host, before all else.</summary>
     public void Use(IApplicationBuilder app)
     {
-        if (proxies.Count > 0) app.UseForwardedHeaders(Forwarded());
+        if (proxies.Count > 0)
+            app.UseForwardedHeaders(Forwarded());
         RequestLog.Use(app);
-        app.Use((context, next) =>
-        {
-            context.Response.OnStarting(static state =>
+        app.Use(
+            (context, next) =>
             {
-                Secure((HttpContext)state);
-                return Task.CompletedTask;
-            }, context);
-            return next(context);
-        });
+                context.Response.OnStarting(
+                    static state =>
+                    {
+                        Secure((HttpContext)state);
+                        return Task.CompletedTask;
+                    },
+                    context
+                );
+                return next(context);
+            }
+        );
     }
 
     /// <summary>Answers 404 where operators' pages are asked for at callers' port.</summary>
     public void UseManagement(IApplicationBuilder app)
     {
-        if (ManagementPort is not { } port) return;
-        app.Use((context, next) =>
-        {
-            if (context.Connection.LocalPort == port || !Array.Exists(ForOperators, p => context.Request.Path.StartsWithSegments(p)))
-                return next(context);
-            context.Response.StatusCode = StatusCodes.Status404NotFound;
-            return Task.CompletedTask;
-        });
+        if (ManagementPort is not { } port)
+            return;
+        app.Use(
+            (context, next) =>
+            {
+                if (context.Connection.LocalPort == port || !Array.Exists(ForOperators, p => context.Request.Path.StartsWithSegments(p)))
+                    return next(context);
+                context.Response.StatusCode = StatusCodes.Status404NotFound;
+                return Task.CompletedTask;
+            }
+        );
     }
 
     private static void Secure(HttpContext context)
@@ -85,8 +96,10 @@ public sealed class HttpEdge
         headers.TryAdd("Referrer-Policy", "no-referrer");
         headers.TryAdd(HeaderNames.ContentSecurityPolicy, context.GetEndpoint()?.Metadata.GetMetadata<ContentPolicy>()?.Value ?? Strict);
         // Answers of the API contain secrets and personal data, and caches on the way keep all that is not forbidden.
-        if (context.Request.Path.StartsWithSegments("/v1")) headers.TryAdd(HeaderNames.CacheControl, "no-store");
-        if (context.Request.IsHttps) headers.TryAdd(HeaderNames.StrictTransportSecurity, TransportSecurity);
+        if (context.Request.Path.StartsWithSegments("/v1"))
+            headers.TryAdd(HeaderNames.CacheControl, "no-store");
+        if (context.Request.IsHttps)
+            headers.TryAdd(HeaderNames.StrictTransportSecurity, TransportSecurity);
     }
 
     private ForwardedHeadersOptions Forwarded()
@@ -98,7 +111,8 @@ public sealed class HttpEdge
         };
         options.KnownProxies.Clear();
         options.KnownIPNetworks.Clear();
-        foreach (var network in proxies) options.KnownIPNetworks.Add(network);
+        foreach (var network in proxies)
+            options.KnownIPNetworks.Add(network);
         return options;
     }
 
@@ -108,9 +122,12 @@ public sealed class HttpEdge
         const StringSplitOptions Entries = StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries;
         foreach (var text in (configuration["Notify:TrustedProxies"] ?? "").Split(',', Entries))
         {
-            if (IPNetwork.TryParse(text, out var network)) networks.Add(network);
-            else if (IPAddress.TryParse(text, out var address)) networks.Add(new IPNetwork(address, address.GetAddressBytes().Length * 8));
-            else faults.Add($"Notify:TrustedProxies has \"{text}\"; give addresses or networks such as 10.0.0.7, 10.1.0.0/16");
+            if (IPNetwork.TryParse(text, out var network))
+                networks.Add(network);
+            else if (IPAddress.TryParse(text, out var address))
+                networks.Add(new IPNetwork(address, address.GetAddressBytes().Length * 8));
+            else
+                faults.Add($"Notify:TrustedProxies has \"{text}\"; give addresses or networks such as 10.0.0.7, 10.1.0.0/16");
         }
 
         return networks;

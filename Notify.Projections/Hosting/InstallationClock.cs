@@ -25,7 +25,8 @@ public sealed class InstallationClock(TimeProvider host) : TimeProvider
     public override long GetTimestamp() => host.GetTimestamp();
 
     /// <inheritdoc />
-    public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period) => host.CreateTimer(callback, state, dueTime, period);
+    public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period) =>
+        host.CreateTimer(callback, state, dueTime, period);
 
     /// <summary>How far this host's own clock is ahead; negative: behind.</summary>
     public TimeSpan HostIsAhead => host.GetUtcNow() - GetUtcNow();
@@ -41,8 +42,12 @@ public sealed class InstallationClock(TimeProvider host) : TimeProvider
     public TimeSpan Heard(long asked, DateTimeOffset said, long answered)
     {
         var (now, latest) = (At(answered), said + host.GetElapsedTime(asked, answered));
-        var right = now < said ? said : now > latest ? latest : now;
-        if (right != now) Volatile.Write(ref last, new Reading(right, answered));
+        var right =
+            now < said ? said
+            : now > latest ? latest
+            : now;
+        if (right != now)
+            Volatile.Write(ref last, new Reading(right, answered));
         return right - now;
     }
 
@@ -91,7 +96,8 @@ public sealed class ClockWatch(InstallationClock clock, HeartbeatDatabase databa
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         using var timer = new PeriodicTimer(Interval, clock);
-        while (await timer.NextAsync(stoppingToken)) await TryAsync(isFirst: false, stoppingToken);
+        while (await timer.NextAsync(stoppingToken))
+            await TryAsync(isFirst: false, stoppingToken);
     }
 
     private async Task TryAsync(bool isFirst, CancellationToken cancellation)
@@ -99,22 +105,30 @@ public sealed class ClockWatch(InstallationClock clock, HeartbeatDatabase databa
         try
         {
             var set = await LookAsync(cancellation);
-            if (!isFirst && set.Duration() > Noticeable) log.LogWarning("The database's clock was set {By}; what is due goes by it.", Words(set, "forward", "back"));
+            if (!isFirst && set.Duration() > Noticeable)
+                log.LogWarning("The database's clock was set {By}; what is due goes by it.", Words(set, "forward", "back"));
             var ahead = clock.HostIsAhead;
             if (ahead.Duration() > Noticeable != isTold)
             {
                 isTold = !isTold;
-                if (isTold) log.LogWarning("This host's clock is {Skew} the database's, by which everything goes here too; see that both are right, e.g. by NTP.", Words(ahead, "ahead of", "behind"));
-                else log.LogInformation("This host's clock agrees with the database's again.");
+                if (isTold)
+                    log.LogWarning(
+                        "This host's clock is {Skew} the database's, by which everything goes here too; see that both are right, e.g. by NTP.",
+                        Words(ahead, "ahead of", "behind")
+                    );
+                else
+                    log.LogInformation("This host's clock agrees with the database's again.");
             }
         }
         catch (Exception e) when (e is OperationCanceledException or NpgsqlException || DatabaseFaults.IsPassing(e))
         {
             // The database is away, and the clock goes on by the counter. Idle connections of requests that read are broken, too:
             // the first request after a restart must not find one.
-            if (DatabaseFaults.IsBrokenConnection(e)) reads?.Source.Clear();
+            if (DatabaseFaults.IsBrokenConnection(e))
+                reads?.Source.Clear();
         }
     }
 
-    private static string Words(TimeSpan by, string forward, string back) => string.Create(CultureInfo.InvariantCulture, $"{Math.Abs(by.TotalSeconds):0.#} s {(by > TimeSpan.Zero ? forward : back)}");
+    private static string Words(TimeSpan by, string forward, string back) =>
+        string.Create(CultureInfo.InvariantCulture, $"{Math.Abs(by.TotalSeconds):0.#} s {(by > TimeSpan.Zero ? forward : back)}");
 }

@@ -20,12 +20,29 @@ public sealed class JsonLogFormatter(string host, TimeProvider clock) : ConsoleF
     public override void Write<TState>(in LogEntry<TState> logEntry, IExternalScopeProvider? scopeProvider, TextWriter textWriter)
     {
         var message = logEntry.Formatter(logEntry.State, logEntry.Exception);
-        textWriter.WriteLine(Line(host, clock.GetUtcNow(), logEntry.LogLevel, logEntry.Category, message, logEntry.State as IReadOnlyList<KeyValuePair<string, object?>>, logEntry.Exception));
+        textWriter.WriteLine(
+            Line(
+                host,
+                clock.GetUtcNow(),
+                logEntry.LogLevel,
+                logEntry.Category,
+                message,
+                logEntry.State as IReadOnlyList<KeyValuePair<string, object?>>,
+                logEntry.Exception
+            )
+        );
     }
 
     /// <summary>A line.</summary>
     public static string Line(
-        string host, DateTimeOffset at, LogLevel level, string category, string message, IReadOnlyList<KeyValuePair<string, object?>>? values = null, Exception? exception = null)
+        string host,
+        DateTimeOffset at,
+        LogLevel level,
+        string category,
+        string message,
+        IReadOnlyList<KeyValuePair<string, object?>>? values = null,
+        Exception? exception = null
+    )
     {
         var buffer = new ArrayBufferWriter<byte>(512);
         using (var json = new Utf8JsonWriter(buffer, new JsonWriterOptions { Encoder = NotifyJson.Options.Encoder }))
@@ -46,11 +63,13 @@ public sealed class JsonLogFormatter(string host, TimeProvider clock) : ConsoleF
             if (named.Count > 0)
             {
                 json.WriteStartObject("values");
-                foreach (var (name, value) in named.DistinctBy(v => v.Key)) json.WriteString(name, Convert.ToString(value, System.Globalization.CultureInfo.InvariantCulture));
+                foreach (var (name, value) in named.DistinctBy(v => v.Key))
+                    json.WriteString(name, Convert.ToString(value, System.Globalization.CultureInfo.InvariantCulture));
                 json.WriteEndObject();
             }
 
-            if (exception is not null) json.WriteString("exception", exception.ToString());
+            if (exception is not null)
+                json.WriteString("exception", exception.ToString());
             json.WriteEndObject();
         }
 

@@ -2,8 +2,8 @@ using JasperFx;
 using JasperFx.CodeGeneration;
 using Marten;
 using Microsoft.Extensions.Configuration;
-using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
 using Notify.Domain.Messages;
 using Notify.Domain.Notifications;
 using Notify.Projections.OpenDeliveries;
@@ -31,7 +31,9 @@ public static class NotifyBus
         options.Discovery.DisableConventionalDiscovery();
         options.AutoBuildMessageStorageOnStartup = mayCreate ? AutoCreate.CreateOrUpdate : AutoCreate.None;
         options.UseSystemTextJsonForSerialization(o => NotifyJson.Configure(o));
-        options.CodeGeneration.TypeLoadMode = configuration.GetValue("Notify:GenerateCode", false) ? TypeLoadMode.Auto : TypeLoadMode.Static;
+        options.CodeGeneration.TypeLoadMode = configuration.GetValue("Notify:GenerateCode", false)
+            ? TypeLoadMode.Auto
+            : TypeLoadMode.Static;
 
         // A failed host is detected within seconds and its messages are recovered; see docs/operations.md.
         options.Durability.Mode = DurabilityMode.Balanced;
@@ -61,15 +63,25 @@ public static class NotifyBus
 
     /// <summary>Frees what a host's outbox has lost sight of; see <see cref="OutboxSweep"/>.</summary>
     /// <param name="schema">The host's message storage.</param>
-    public static IServiceCollection AddOutboxSweep(this IServiceCollection services, string schema) => services.AddHostedService(
-        s => new OutboxSweep(s.GetRequiredService<NpgsqlDataSource>(), schema, s.GetRequiredService<TimeProvider>(), s.GetRequiredService<ILogger<OutboxSweep>>()));
+    public static IServiceCollection AddOutboxSweep(this IServiceCollection services, string schema) =>
+        services.AddHostedService(s => new OutboxSweep(
+            s.GetRequiredService<NpgsqlDataSource>(),
+            schema,
+            s.GetRequiredService<TimeProvider>(),
+            s.GetRequiredService<ILogger<OutboxSweep>>()
+        ));
 
     /// <summary>Replaces a leader that has stopped; see <see cref="StaleLeaderMonitor"/>.</summary>
     /// <param name="schema">The host's message storage.</param>
     public static IServiceCollection AddStaleLeaderMonitor(this IServiceCollection services, string schema, IConfiguration configuration) =>
         services.AddHostedService(s => new StaleLeaderMonitor(
-            s.GetRequiredService<NpgsqlDataSource>(), schema, Takeover(configuration), s.GetRequiredService<IWolverineRuntime>(),
-            s.GetRequiredService<TimeProvider>(), s.GetRequiredService<ILogger<StaleLeaderMonitor>>()));
+            s.GetRequiredService<NpgsqlDataSource>(),
+            schema,
+            Takeover(configuration),
+            s.GetRequiredService<IWolverineRuntime>(),
+            s.GetRequiredService<TimeProvider>(),
+            s.GetRequiredService<ILogger<StaleLeaderMonitor>>()
+        ));
 
     /// <summary>How long a host may be silent before its work is taken over. Setting <c>Notify:Takeover</c>; default 15 s.</summary>
     public static TimeSpan Takeover(IConfiguration configuration) => configuration.GetValue("Notify:Takeover", TimeSpan.FromSeconds(15));

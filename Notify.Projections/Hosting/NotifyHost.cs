@@ -37,7 +37,14 @@ public static class NotifyHost
     /// <param name="faults">Every fault of the configuration; the host reports all of them and does not start.</param>
     public static WebApplicationBuilder CreateBuilder(string name, string defaultUrl, string[] args, out StartupFaults faults)
     {
-        var builder = WebApplication.CreateBuilder(new WebApplicationOptions { Args = args, ApplicationName = null, ContentRootPath = args.Contains("codegen") ? Directory.GetCurrentDirectory() : AppContext.BaseDirectory });
+        var builder = WebApplication.CreateBuilder(
+            new WebApplicationOptions
+            {
+                Args = args,
+                ApplicationName = null,
+                ContentRootPath = args.Contains("codegen") ? Directory.GetCurrentDirectory() : AppContext.BaseDirectory,
+            }
+        );
         faults = new StartupFaults(name);
         logsJson = bool.TryParse(builder.Configuration["Notify:JsonLogs"], out var json) && json;
         AddSettingsFiles(builder.Configuration, faults);
@@ -47,7 +54,9 @@ public static class NotifyHost
 
         var connection = builder.Configuration.GetConnectionString("notify");
         if (string.IsNullOrWhiteSpace(connection))
-            faults.Add("ConnectionStrings:notify is missing; set ConnectionStrings__notify, e.g. Host=127.0.0.1;Port=5432;Database=notify;Username=notify");
+            faults.Add(
+                "ConnectionStrings:notify is missing; set ConnectionStrings__notify, e.g. Host=127.0.0.1;Port=5432;Database=notify;Username=notify"
+            );
         else if (!IsConnectionString(connection, out var why))
             faults.Add($"ConnectionStrings:notify cannot be read: {why}");
         if (builder.Configuration.GetConnectionString("notify_owner") is { Length: > 0 } owner && !IsConnectionString(owner, out var wrong))
@@ -59,10 +68,15 @@ public static class NotifyHost
                 faults.Add($"{key} is \"{text}\"; give a time such as 00:00:15");
         }
 
-        if (MasterKeyRing.Read(builder.Configuration, faults) is { } ring) builder.Services.AddSingleton(ring);
+        if (MasterKeyRing.Read(builder.Configuration, faults) is { } ring)
+            builder.Services.AddSingleton(ring);
         builder.Services.AddSingleton(Planning.TimeZones.Read(builder.Configuration, faults));
         var clock = new InstallationClock(BootTimeProvider.Instance);
-        builder.Services.AddSingleton<TimeProvider>(clock).AddSingleton(clock).AddHostedService<ClockWatch>().AddSingleton<SubjectKeys>()
+        builder
+            .Services.AddSingleton<TimeProvider>(clock)
+            .AddSingleton(clock)
+            .AddHostedService<ClockWatch>()
+            .AddSingleton<SubjectKeys>()
             .AddSingleton<UserReferences>(); // the first that starts
         builder.Services.AddSingleton(new HostName(name)).AddSingleton<HostKeys>().AddHostedService(s => s.GetRequiredService<HostKeys>());
 
@@ -75,7 +89,8 @@ public static class NotifyHost
         else
         {
             builder.Logging.AddSimpleConsole(o =>
-                (o.SingleLine, o.IncludeScopes, o.UseUtcTimestamp, o.TimestampFormat) = (true, false, true, "HH:mm:ss.fff "));
+                (o.SingleLine, o.IncludeScopes, o.UseUtcTimestamp, o.TimestampFormat) = (true, false, true, "HH:mm:ss.fff ")
+            );
         }
 
         builder.Logging.SetMinimumLevel(LogLevel.Information);
@@ -91,32 +106,49 @@ public static class NotifyHost
         builder.Logging.AddFilter("JasperFx.Resources", level => level > LogLevel.Error); // the migration's own last line says it
         builder.Logging.AddFilter("Wolverine.Configuration", LogLevel.Error); // Api and Projections handle no messages, and Wolverine would warn of it
 
-        var health = builder.Services.AddHealthChecks().AddCheck<DatabaseHealth>("database", tags: ["ready"])
+        var health = builder
+            .Services.AddHealthChecks()
+            .AddCheck<DatabaseHealth>("database", tags: ["ready"])
             .AddCheck<MasterKeyHealth>("masterKeys", tags: ["ready"]);
         if (broker is not null)
         {
             // RabbitMqBroker logs an unavailable broker once; Wolverine would log it for every message and listener.
             builder.Logging.AddFilter("Wolverine.RabbitMQ", LogLevel.Critical);
             builder.Logging.AddFilter("Wolverine.Persistence.Durability.DurableSendingAgent", LogLevel.Critical);
-            builder.Services.AddSingleton(s => new RabbitMqBroker(broker, name, s.GetRequiredService<TimeProvider>(), s.GetRequiredService<ILogger<RabbitMqBroker>>()));
-            if (name != "notify-projections") health.AddCheck<BrokerHealth>("broker", tags: ["ready"]); // Projections neither sends nor receives
+            builder.Services.AddSingleton(s => new RabbitMqBroker(
+                broker,
+                name,
+                s.GetRequiredService<TimeProvider>(),
+                s.GetRequiredService<ILogger<RabbitMqBroker>>()
+            ));
+            if (name != "notify-projections")
+                health.AddCheck<BrokerHealth>("broker", tags: ["ready"]); // Projections neither sends nor receives
         }
 
-        if (name != "notify-projections") builder.AddCache(faults); // Projections plans and sends nothing
+        if (name != "notify-projections")
+            builder.AddCache(faults); // Projections plans and sends nothing
         builder.Services.Configure<HostOptions>(o => o.ShutdownTimeout = TimeSpan.FromSeconds(28));
         builder.AddTelemetry(name);
         return builder;
     }
 
     /// <summary>Reads a section; a value that is not of its setting's type becomes a fault.</summary>
-    public static T Read<T>(this IConfigurationSection section, ICollection<string> faults) where T : new()
+    public static T Read<T>(this IConfigurationSection section, ICollection<string> faults)
+        where T : new()
     {
-        var readable = new ConfigurationBuilder().AddInMemoryCollection(section.GetChildren().Where(IsReadable).SelectMany(s => s.AsEnumerable())).Build();
+        var readable = new ConfigurationBuilder()
+            .AddInMemoryCollection(section.GetChildren().Where(IsReadable).SelectMany(s => s.AsEnumerable()))
+            .Build();
         return readable.GetSection(section.Path).Get<T>() ?? new T();
 
         bool IsReadable(IConfigurationSection setting)
         {
-            if (setting.Value is null || typeof(T).GetProperty(setting.Key, BindingFlags.Public | BindingFlags.Instance | BindingFlags.IgnoreCase)?.PropertyType is not { } type) return true;
+            if (
+                setting.Value is null
+                || typeof(T).GetProperty(setting.Key, BindingFlags.Public | BindingFlags.Instance | BindingFlags.IgnoreCase)?.PropertyType
+                    is not { } type
+            )
+                return true;
             try
             {
                 TypeDescriptor.GetConverter(type).ConvertFromInvariantString(setting.Value);
@@ -125,14 +157,17 @@ public static class NotifyHost
             catch (Exception e) when (e is ArgumentException or FormatException or OverflowException or NotSupportedException)
             {
                 type = Nullable.GetUnderlyingType(type) ?? type;
-                faults.Add($"{setting.Path} is \"{setting.Value}\"; give {(type == typeof(TimeSpan) ? "a time such as 00:00:15" : type == typeof(int) ? "a whole number" : type.IsEnum ? $"one of {string.Join(", ", Enum.GetNames(type))}" : $"a value of the kind {type.Name}")}");
+                faults.Add(
+                    $"{setting.Path} is \"{setting.Value}\"; give {(type == typeof(TimeSpan) ? "a time such as 00:00:15" : type == typeof(int) ? "a whole number" : type.IsEnum ? $"one of {string.Join(", ", Enum.GetNames(type))}" : $"a value of the kind {type.Name}")}"
+                );
                 return false;
             }
         }
     }
 
     /// <summary>The host's clock, for what is made before its services are.</summary>
-    public static TimeProvider Clock(this WebApplicationBuilder builder) => (TimeProvider)builder.Services.Last(s => s.ServiceType == typeof(TimeProvider)).ImplementationInstance!;
+    public static TimeProvider Clock(this WebApplicationBuilder builder) =>
+        (TimeProvider)builder.Services.Last(s => s.ServiceType == typeof(TimeProvider)).ImplementationInstance!;
 
     /// <summary>The database's address.</summary>
     public static string Database(this IConfiguration configuration) => configuration.GetConnectionString("notify")!;
@@ -153,7 +188,10 @@ public static class NotifyHost
     public static void MapOperations(this WebApplication app)
     {
         app.MapHealthChecks("/health/live", new HealthCheckOptions { Predicate = _ => false, ResponseWriter = WriteHealth });
-        app.MapHealthChecks("/health/ready", new HealthCheckOptions { Predicate = c => c.Tags.Contains("ready"), ResponseWriter = WriteHealth });
+        app.MapHealthChecks(
+            "/health/ready",
+            new HealthCheckOptions { Predicate = c => c.Tags.Contains("ready"), ResponseWriter = WriteHealth }
+        );
         app.MapPrometheusScrapingEndpoint("/metrics");
     }
 
@@ -162,22 +200,27 @@ public static class NotifyHost
     public static Task<int> RunAsync(WebApplication app, string name, Func<Task<string?>>? check = null)
     {
         app.Lifetime.ApplicationStarted.Register(() => hasStarted = true);
-        return RunAsync(name, async () =>
-        {
-            if (check is not null && await check() is { } fault) return Fail(name, fault);
-            if (await app.Services.GetRequiredService<HostKeys>().JoinAsync() is { } wrong) return FailConfiguration(name, wrong);
-
-            try
+        return RunAsync(
+            name,
+            async () =>
             {
-                await app.RunAsync();
-            }
-            catch (OperationCanceledException) when (!hasStarted && app.Lifetime.ApplicationStopping.IsCancellationRequested)
-            {
-                // The host was stopped while it started.
-            }
+                if (check is not null && await check() is { } fault)
+                    return Fail(name, fault);
+                if (await app.Services.GetRequiredService<HostKeys>().JoinAsync() is { } wrong)
+                    return FailConfiguration(name, wrong);
 
-            return 0;
-        });
+                try
+                {
+                    await app.RunAsync();
+                }
+                catch (OperationCanceledException) when (!hasStarted && app.Lifetime.ApplicationStopping.IsCancellationRequested)
+                {
+                    // The host was stopped while it started.
+                }
+
+                return 0;
+            }
+        );
     }
 
     /// <summary>Checks that a host uses the installation's transport, and that the transport is available. Declares nothing.</summary>
@@ -185,32 +228,46 @@ public static class NotifyHost
     /// <returns>The fault and its fix; <c>null</c> when there is none.</returns>
     public static async Task<string?> CheckTransportAsync(WebApplication app, bool mayBeAway)
     {
-        if (await TransportMark.CheckAsync(app.Services.GetRequiredService<NpgsqlDataSource>(), app.Configuration.Transport(), default) is { } fault) return fault;
-        if (app.Services.GetService<RabbitMqBroker>() is not { } broker || await broker.CheckAsync(default) is not { } wrong) return null;
+        if (
+            await TransportMark.CheckAsync(app.Services.GetRequiredService<NpgsqlDataSource>(), app.Configuration.Transport(), default) is
+            { } fault
+        )
+            return fault;
+        if (app.Services.GetService<RabbitMqBroker>() is not { } broker || await broker.CheckAsync(default) is not { } wrong)
+            return null;
         return wrong.IsAway && mayBeAway ? null : wrong.Message;
     }
 
     /// <summary>Runs a command that reads or makes keyed hashes or encrypted data, unless its secrets are not the database's.</summary>
-    public static Task<int> RunWithSecretsAsync(IServiceProvider services, string name, Func<Task<int>> run) => RunAsync(name, async () =>
-    {
-        var wrong = await services.GetRequiredService<HostKeys>().CheckAsync(records: false);
-        return wrong is not null ? FailConfiguration(name, wrong) : await run();
-    });
+    public static Task<int> RunWithSecretsAsync(IServiceProvider services, string name, Func<Task<int>> run) =>
+        RunAsync(
+            name,
+            async () =>
+            {
+                var wrong = await services.GetRequiredService<HostKeys>().CheckAsync(records: false);
+                return wrong is not null ? FailConfiguration(name, wrong) : await run();
+            }
+        );
 
     /// <summary>Runs a command that writes what hosts write: while it runs, it counts as a host with its keys.</summary>
-    public static Task<int> RunAsHostAsync(IServiceProvider services, string name, Func<Task<int>> run) => RunAsync(name, async () =>
-    {
-        var keys = services.GetRequiredService<HostKeys>();
-        if (await keys.JoinAsync() is { } wrong) return FailConfiguration(name, wrong);
-        try
-        {
-            return await run();
-        }
-        finally
-        {
-            await keys.LeaveAsync();
-        }
-    });
+    public static Task<int> RunAsHostAsync(IServiceProvider services, string name, Func<Task<int>> run) =>
+        RunAsync(
+            name,
+            async () =>
+            {
+                var keys = services.GetRequiredService<HostKeys>();
+                if (await keys.JoinAsync() is { } wrong)
+                    return FailConfiguration(name, wrong);
+                try
+                {
+                    return await run();
+                }
+                finally
+                {
+                    await keys.LeaveAsync();
+                }
+            }
+        );
 
     /// <summary>Runs a command. A failure is reported in one line.</summary>
     public static async Task<int> RunAsync(string name, Func<Task<int>> run)
@@ -225,7 +282,10 @@ public static class NotifyHost
         }
         catch (Exception e) when (Root(e) is NpgsqlException or SocketException or TimeoutException)
         {
-            return Fail(name, $"PostgreSQL does not answer as it should ({Root(e).Message.Split('\n')[0]}); see that it runs, that ConnectionStrings:notify is right, and that the migration was run");
+            return Fail(
+                name,
+                $"PostgreSQL does not answer as it should ({Root(e).Message.Split('\n')[0]}); see that it runs, that ConnectionStrings:notify is right, and that the migration was run"
+            );
         }
     }
 
@@ -244,23 +304,36 @@ public static class NotifyHost
     }
 
     /// <summary>One line on the error stream; as JSON, like every other line, when logs are wanted as JSON.</summary>
-    internal static void Tell(string name, string message) => Console.Error.WriteLine(
-        logsJson ? JsonLogFormatter.Line(name, TimeProvider.System.GetUtcNow(), LogLevel.Critical, "start-up", message) : $"{name}: {message}");
+    internal static void Tell(string name, string message) =>
+        Console.Error.WriteLine(
+            logsJson
+                ? JsonLogFormatter.Line(name, TimeProvider.System.GetUtcNow(), LogLevel.Critical, "start-up", message)
+                : $"{name}: {message}"
+        );
 
     // Settings as files, one each: the way in which containers get secrets. The environment overrides them.
     private static void AddSettingsFiles(ConfigurationManager configuration, StartupFaults faults)
     {
-        if (configuration["Notify:SettingsPath"] is not { Length: > 0 } path) return;
-        if (!Directory.Exists(path)) faults.Add($"Notify:SettingsPath is \"{path}\", and there is no such folder; make it, with one file for each setting, named like Providers__Twilio__AuthToken");
-        else ((IConfigurationBuilder)configuration).Sources.Insert(0, new KeyPerFileConfigurationSource { FileProvider = new PhysicalFileProvider(Path.GetFullPath(path)), Optional = true });
+        if (configuration["Notify:SettingsPath"] is not { Length: > 0 } path)
+            return;
+        if (!Directory.Exists(path))
+            faults.Add(
+                $"Notify:SettingsPath is \"{path}\", and there is no such folder; make it, with one file for each setting, named like Providers__Twilio__AuthToken"
+            );
+        else
+            ((IConfigurationBuilder)configuration).Sources.Insert(
+                0,
+                new KeyPerFileConfigurationSource { FileProvider = new PhysicalFileProvider(Path.GetFullPath(path)), Optional = true }
+            );
     }
 
-    private static Exception Root(Exception e) => e switch
-    {
-        AggregateException { InnerExceptions: [var only] } => Root(only),
-        NpgsqlException or { InnerException: null } => e,
-        _ => Root(e.InnerException!),
-    };
+    private static Exception Root(Exception e) =>
+        e switch
+        {
+            AggregateException { InnerExceptions: [var only] } => Root(only),
+            NpgsqlException or { InnerException: null } => e,
+            _ => Root(e.InnerException!),
+        };
 
     private static bool IsConnectionString(string text, out string why)
     {
@@ -276,9 +349,15 @@ public static class NotifyHost
         }
     }
 
-    private static Task WriteHealth(HttpContext context, HealthReport report) => context.Response.WriteAsJsonAsync(
-        new { status = report.Status.ToString(), checks = report.Entries.ToDictionary(e => e.Key, e => new { status = e.Value.Status.ToString(), e.Value.Description }) },
-        JsonSerializerOptions.Web);
+    private static Task WriteHealth(HttpContext context, HealthReport report) =>
+        context.Response.WriteAsJsonAsync(
+            new
+            {
+                status = report.Status.ToString(),
+                checks = report.Entries.ToDictionary(e => e.Key, e => new { status = e.Value.Status.ToString(), e.Value.Description }),
+            },
+            JsonSerializerOptions.Web
+        );
 }
 
 /// <summary>The faults found in a host's configuration; all are reported at once.</summary>
@@ -288,7 +367,8 @@ public sealed class StartupFaults(string host) : List<string>
     /// <returns>Whether there were any.</returns>
     public bool Report()
     {
-        foreach (var fault in this) NotifyHost.Tell(host, $"configuration: {fault}");
+        foreach (var fault in this)
+            NotifyHost.Tell(host, $"configuration: {fault}");
         return Count > 0;
     }
 }

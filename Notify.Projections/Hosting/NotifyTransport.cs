@@ -26,15 +26,20 @@ public static class NotifyTransports
     {
         if (!IsTransport(configuration["Notify:Transport"], out var transport))
         {
-            faults.Add($"Notify:Transport is \"{configuration["Notify:Transport"]}\"; there are {string.Join(" and ", Enum.GetNames<NotifyTransport>())}");
+            faults.Add(
+                $"Notify:Transport is \"{configuration["Notify:Transport"]}\"; there are {string.Join(" and ", Enum.GetNames<NotifyTransport>())}"
+            );
             return null;
         }
 
-        if (transport != NotifyTransport.RabbitMq) return null;
+        if (transport != NotifyTransport.RabbitMq)
+            return null;
         const string Example = "amqp://user:password@127.0.0.1:5672/vhost";
         var text = configuration.GetConnectionString("rabbitmq");
         if (string.IsNullOrWhiteSpace(text))
-            faults.Add($"ConnectionStrings:rabbitmq is missing, and Notify:Transport is RabbitMq; set ConnectionStrings__rabbitmq, e.g. {Example}");
+            faults.Add(
+                $"ConnectionStrings:rabbitmq is missing, and Notify:Transport is RabbitMq; set ConnectionStrings__rabbitmq, e.g. {Example}"
+            );
         else if (RabbitMqBroker.ReadAddress(text) is { } address)
             return address;
         else

@@ -24,16 +24,22 @@ public sealed class OutboxSweep(NpgsqlDataSource database, string schema, TimePr
     public async Task<int> LookAsync(CancellationToken cancellation)
     {
         var now = new Dictionary<Guid, int>();
-        await using (var look = database.CreateCommand($"select id from {schema}.wolverine_outgoing_envelopes where owner_id <> 0 limit {Page}"))
+        await using (
+            var look = database.CreateCommand($"select id from {schema}.wolverine_outgoing_envelopes where owner_id <> 0 limit {Page}")
+        )
         await using (var reader = await look.ExecuteReaderAsync(cancellation))
         {
-            while (await reader.ReadAsync(cancellation)) now[reader.GetGuid(0)] = seen.GetValueOrDefault(reader.GetGuid(0)) + 1;
+            while (await reader.ReadAsync(cancellation))
+                now[reader.GetGuid(0)] = seen.GetValueOrDefault(reader.GetGuid(0)) + 1;
         }
 
         seen = now;
         var left = now.Where(m => m.Value >= Patience).Select(m => m.Key).ToArray();
-        if (left.Length == 0) return 0;
-        await using var free = database.CreateCommand($"update {schema}.wolverine_outgoing_envelopes set owner_id = 0 where id = any($1) and owner_id <> 0");
+        if (left.Length == 0)
+            return 0;
+        await using var free = database.CreateCommand(
+            $"update {schema}.wolverine_outgoing_envelopes set owner_id = 0 where id = any($1) and owner_id <> 0"
+        );
         free.Parameters.Add(new NpgsqlParameter { Value = left });
         return await free.ExecuteNonQueryAsync(cancellation);
     }
@@ -46,7 +52,8 @@ public sealed class OutboxSweep(NpgsqlDataSource database, string schema, TimePr
         {
             try
             {
-                if (await LookAsync(stoppingToken) is > 0 and var freed) log.LogWarning("{Count} messages had been left in the outbox; they are sent again.", freed);
+                if (await LookAsync(stoppingToken) is > 0 and var freed)
+                    log.LogWarning("{Count} messages had been left in the outbox; they are sent again.", freed);
             }
             catch (Exception e) when (e is NpgsqlException or TimeoutException or OperationCanceledException)
             {

@@ -20,25 +20,32 @@ public static class RequestLog
     {
         var log = app.ApplicationServices.GetRequiredService<ILoggerFactory>().CreateLogger(Category);
         var clock = app.ApplicationServices.GetService<TimeProvider>() ?? TimeProvider.System;
-        app.Use(async (context, next) =>
-        {
-            if (!log.IsEnabled(LogLevel.Debug))
+        app.Use(
+            async (context, next) =>
             {
-                await next(context);
-                return;
-            }
+                if (!log.IsEnabled(LogLevel.Debug))
+                {
+                    await next(context);
+                    return;
+                }
 
-            var (began, route) = (clock.GetTimestamp(), TemplateOf(context));
-            try
-            {
-                await next(context);
+                var (began, route) = (clock.GetTimestamp(), TemplateOf(context));
+                try
+                {
+                    await next(context);
+                }
+                finally
+                {
+                    log.LogDebug(
+                        "{Method} {Route} was answered {Status} in {Milliseconds} ms.",
+                        context.Request.Method,
+                        route,
+                        context.Response.StatusCode,
+                        (long)clock.GetElapsedTime(began).TotalMilliseconds
+                    );
+                }
             }
-            finally
-            {
-                log.LogDebug("{Method} {Route} was answered {Status} in {Milliseconds} ms.", context.Request.Method, route,
-                    context.Response.StatusCode, (long)clock.GetElapsedTime(began).TotalMilliseconds);
-            }
-        });
+        );
     }
 
     private static string TemplateOf(HttpContext context) =>

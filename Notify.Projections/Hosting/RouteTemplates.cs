@@ -20,23 +20,29 @@ public sealed class RouteTemplates : BaseProcessor<Activity>
     // They write paths, queries or request lines at levels below a warning, at every configured level.
     private static readonly string[] Categories =
     [
-        "Microsoft.AspNetCore.Hosting.Diagnostics", "Microsoft.AspNetCore.HttpLogging.HttpLoggingMiddleware",
-        "Microsoft.AspNetCore.Routing.EndpointMiddleware", "Microsoft.AspNetCore.Routing.EndpointRoutingMiddleware",
-        "Microsoft.AspNetCore.Routing.Matching.DfaMatcher", "Microsoft.AspNetCore.Server.Kestrel.BadRequests",
+        "Microsoft.AspNetCore.Hosting.Diagnostics",
+        "Microsoft.AspNetCore.HttpLogging.HttpLoggingMiddleware",
+        "Microsoft.AspNetCore.Routing.EndpointMiddleware",
+        "Microsoft.AspNetCore.Routing.EndpointRoutingMiddleware",
+        "Microsoft.AspNetCore.Routing.Matching.DfaMatcher",
+        "Microsoft.AspNetCore.Server.Kestrel.BadRequests",
         "Microsoft.AspNetCore.StaticFiles.StaticFileMiddleware",
     ];
 
     /// <inheritdoc />
     public override void OnEnd(Activity data)
     {
-        if (data.Kind != ActivityKind.Server) return;
+        if (data.Kind != ActivityKind.Server)
+            return;
         var hasPath = data.GetTagItem(Path) is not null;
         foreach (var name in Addresses)
         {
-            if (data.GetTagItem(name) is not null) data.SetTag(name, null);
+            if (data.GetTagItem(name) is not null)
+                data.SetTag(name, null);
         }
 
-        if (hasPath && data.GetTagItem("http.route") is string route) data.SetTag(Path, route.StartsWith('/') ? route : $"/{route}");
+        if (hasPath && data.GetTagItem("http.route") is string route)
+            data.SetTag(Path, route.StartsWith('/') ? route : $"/{route}");
     }
 
     /// <summary>Keeps paths out of the log.</summary>

@@ -24,12 +24,16 @@ public sealed record SandboxSettings(bool TakesLive, Uri? Url)
         if (configuration[Switch] is { Length: > 0 } text && !bool.TryParse(text, out takesLive))
             faults.Add($"{Switch} is \"{text}\"; give true or false");
         Uri? url = null;
-        if (configuration[Address] is { Length: > 0 } address
-            && !(Uri.TryCreate(address, UriKind.Absolute, out url) && url.Scheme is "http" or "https" && url.UserInfo.Length == 0))
+        if (
+            configuration[Address] is { Length: > 0 } address
+            && !(Uri.TryCreate(address, UriKind.Absolute, out url) && url.Scheme is "http" or "https" && url.UserInfo.Length == 0)
+        )
             faults.Add($"{Address} is not an address such as http://sandbox:5090");
         foreach (var section in Sections.Where(s => !takesLive && AllowsPrivateNetworks(configuration, s)))
-            faults.Add($"{section}:WebPush:AllowPrivateNetworks is true, and {Switch} is not; take it out, "
-                + $"and name the sandbox in {Address} where its own subscriptions are to be reached");
+            faults.Add(
+                $"{section}:WebPush:AllowPrivateNetworks is true, and {Switch} is not; take it out, "
+                    + $"and name the sandbox in {Address} where its own subscriptions are to be reached"
+            );
         return new SandboxSettings(takesLive, url);
     }
 

@@ -18,8 +18,13 @@ namespace Notify.Projections.Hosting;
 /// <param name="schema">The hosts' message storage; its name gives the lock's number (<c>PostgresqlNodePersistence</c>).</param>
 /// <param name="timeout">How long a host may be silent.</param>
 public sealed class StaleLeaderMonitor(
-    NpgsqlDataSource database, string schema, TimeSpan timeout, IWolverineRuntime runtime, TimeProvider clock,
-    ILogger<StaleLeaderMonitor> log) : BackgroundService
+    NpgsqlDataSource database,
+    string schema,
+    TimeSpan timeout,
+    IWolverineRuntime runtime,
+    TimeProvider clock,
+    ILogger<StaleLeaderMonitor> log
+) : BackgroundService
 {
     /// <summary>How often the leader is looked up; longer than the time between two health checks.</summary>
     public static readonly TimeSpan Interval = TimeSpan.FromSeconds(2.5);
@@ -34,7 +39,8 @@ public sealed class StaleLeaderMonitor(
         {
             try
             {
-                if (!await PollAsync(stoppingToken)) continue;
+                if (!await PollAsync(stoppingToken))
+                    continue;
                 log.LogWarning("The leader of {Schema} has stopped; its session was ended, and another host takes the lead.", schema);
                 await runtime.Agents.KickstartHealthDetectionAsync();
             }
@@ -42,7 +48,8 @@ public sealed class StaleLeaderMonitor(
             catch (Exception e)
 #pragma warning restore CA1031
             {
-                if (stoppingToken.IsCancellationRequested) return;
+                if (stoppingToken.IsCancellationRequested)
+                    return;
                 log.LogDebug("The leader of {Schema} could not be looked up ({Reason}).", schema, e.Message.Split('\n')[0]);
             }
         }
@@ -55,11 +62,13 @@ public sealed class StaleLeaderMonitor(
         var found = await StaleAsync(cancellation);
         var isStale = found is not null && found == suspect;
         suspect = found;
-        if (!isStale) return false;
+        if (!isStale)
+            return false;
 
         suspect = null;
         await using var end = database.CreateCommand(
-            "select pg_terminate_backend(pid) from pg_stat_activity where pid = $1 and state_change = $2");
+            "select pg_terminate_backend(pid) from pg_stat_activity where pid = $1 and state_change = $2"
+        );
         end.Parameters.Add(new NpgsqlParameter { Value = found!.Value.Process });
         end.Parameters.Add(new NpgsqlParameter { Value = found.Value.UsedAt });
         return await end.ExecuteScalarAsync(cancellation) is true;
@@ -73,7 +82,8 @@ public sealed class StaleLeaderMonitor(
             select a.pid, a.state_change from pg_locks l join pg_stat_activity a using (pid)
             where l.locktype = 'advisory' and l.granted and l.objsubid = 1 and l.classid::bigint = $1 and l.objid::bigint = $2
               and l.database = (select oid from pg_database where datname = current_database()) and a.state_change < now() - $3
-            """);
+            """
+        );
         command.Parameters.Add(new NpgsqlParameter { Value = (long)(uint)(number >> 32) });
         command.Parameters.Add(new NpgsqlParameter { Value = (long)(uint)number });
         command.Parameters.Add(new NpgsqlParameter { Value = timeout });

@@ -17,9 +17,11 @@ public sealed class ReadModelFailover(IProjectionCoordinator coordinator, ILogge
         foreach (var daemon in await coordinator.AllDaemonsAsync())
         {
             var shards = daemon.CurrentAgents().Select(a => a.Name.Identity).ToList();
-            if (shards.Count == 0) continue;
+            if (shards.Count == 0)
+                continue;
             await daemon.StopAllAsync();
-            foreach (var shard in shards) await daemon.StartAgentAsync(shard, cancellation);
+            foreach (var shard in shards)
+                await daemon.StartAgentAsync(shard, cancellation);
             log.LogWarning("The read models {Shards} were started anew after a failover.", string.Join(", ", shards));
         }
     }

@@ -15,8 +15,13 @@ namespace Notify.Projections.Lag;
 /// gone on with its read models; Wolverine then gives up the read model permanently, although the assignment still names this host.
 /// </summary>
 public sealed class ReadModelMonitor(
-    IDocumentStore store, IProjectionCoordinator coordinator, NpgsqlDataSource database, IWolverineRuntime runtime, TimeProvider clock,
-    ILogger<ReadModelMonitor> log) : BackgroundService
+    IDocumentStore store,
+    IProjectionCoordinator coordinator,
+    NpgsqlDataSource database,
+    IWolverineRuntime runtime,
+    TimeProvider clock,
+    ILogger<ReadModelMonitor> log
+) : BackgroundService
 {
     /// <summary>The interval of checking the read models; one that is stopped at two checks is started again.</summary>
     public static readonly TimeSpan Interval = TimeSpan.FromSeconds(4);
@@ -37,7 +42,8 @@ public sealed class ReadModelMonitor(
             catch (Exception e)
 #pragma warning restore CA1031
             {
-                if (stoppingToken.IsCancellationRequested) return;
+                if (stoppingToken.IsCancellationRequested)
+                    return;
                 log.LogDebug("The read models could not be looked at ({Reason}).", e.Message.Split('\n')[0]);
             }
         }
@@ -46,18 +52,23 @@ public sealed class ReadModelMonitor(
     private async Task PollAsync(CancellationToken cancellation)
     {
         var assigned = await AssignedAsync(cancellation);
-        var shards = ProjectionLag.Shards(store).Where(s => assigned.Any(a => a.EndsWith($"/{s.Replace(':', '/')}",
-            StringComparison.OrdinalIgnoreCase)))
+        var shards = ProjectionLag
+            .Shards(store)
+            .Where(s => assigned.Any(a => a.EndsWith($"/{s.Replace(':', '/')}", StringComparison.OrdinalIgnoreCase)))
             .ToList();
         var stopped = new HashSet<string>(StringComparer.OrdinalIgnoreCase);
         foreach (var daemon in await coordinator.AllDaemonsAsync())
         {
-            var running = daemon.CurrentAgents().Where(a => a.Status == AgentStatus.Running).Select(a => a.Name.Identity)
+            var running = daemon
+                .CurrentAgents()
+                .Where(a => a.Status == AgentStatus.Running)
+                .Select(a => a.Name.Identity)
                 .ToHashSet(StringComparer.OrdinalIgnoreCase);
             foreach (var shard in shards.Where(s => !running.Contains(s)))
             {
                 stopped.Add(shard);
-                if (!suspects.Contains(shard)) continue;
+                if (!suspects.Contains(shard))
+                    continue;
                 log.LogWarning("The read model {Shard} had stopped and is started again.", shard);
                 await daemon.StartAgentAsync(shard, cancellation);
             }
@@ -70,12 +81,15 @@ public sealed class ReadModelMonitor(
     private async Task<List<string>> AssignedAsync(CancellationToken cancellation)
     {
         await using var connection = await database.OpenConnectionAsync(cancellation);
-        await using var command = OpenDeliveryTable.Command(connection,
+        await using var command = OpenDeliveryTable.Command(
+            connection,
             "select id from projections_messages.wolverine_node_assignments where node_id = $1 and id like 'event-subscriptions:%'",
-            runtime.Options.UniqueNodeId);
+            runtime.Options.UniqueNodeId
+        );
         await using var reader = await command.ExecuteReaderAsync(cancellation);
         var agents = new List<string>();
-        while (await reader.ReadAsync(cancellation)) agents.Add(reader.GetString(0));
+        while (await reader.ReadAsync(cancellation))
+            agents.Add(reader.GetString(0));
         return agents;
     }
 }

@@ -13,7 +13,10 @@ namespace Notify.Projections.Net;
 /// <param name="resolve">Resolves a name; the system's resolver unless given.</param>
 /// <param name="inside">An origin in a private network that is permitted nevertheless, over plain http too: the sandbox's.</param>
 public sealed class OutboundGuard(
-    bool allowPrivateNetworks, Func<string, CancellationToken, Task<IPAddress[]>>? resolve = null, Uri? inside = null)
+    bool allowPrivateNetworks,
+    Func<string, CancellationToken, Task<IPAddress[]>>? resolve = null,
+    Uri? inside = null
+)
 {
     /// <summary>The time limit for establishing a connection, over all addresses of a name.</summary>
     public static readonly TimeSpan ConnectTimeout = TimeSpan.FromSeconds(5);
@@ -22,7 +25,21 @@ public sealed class OutboundGuard(
     private const int MaxAddresses = 4;
 
     // Names that no public resolver resolves: a resolver that does is inside (RFC 6761, 6762, 8375; .internal by ICANN).
-    private static readonly string[] InsideNames = [".localhost", ".local", ".localdomain", ".internal", ".intranet", ".lan", ".home", ".corp", ".home.arpa", ".arpa", ".onion", ".invalid"];
+    private static readonly string[] InsideNames =
+    [
+        ".localhost",
+        ".local",
+        ".localdomain",
+        ".internal",
+        ".intranet",
+        ".lan",
+        ".home",
+        ".corp",
+        ".home.arpa",
+        ".arpa",
+        ".onion",
+        ".invalid",
+    ];
 
     private readonly Func<string, CancellationToken, Task<IPAddress[]>> resolve = resolve ?? Dns.GetHostAddressesAsync;
 
@@ -35,10 +52,14 @@ public sealed class OutboundGuard(
     /// </summary>
     public bool Allows(Uri address)
     {
-        if (!address.IsAbsoluteUri || address.UserInfo.Length > 0 || address.IdnHost.Length == 0) return false;
-        if (inside is not null && IsSameOrigin(inside, address)) return true;
-        if (allowPrivateNetworks) return address.Scheme == Uri.UriSchemeHttps || address.Scheme == Uri.UriSchemeHttp;
-        if (address.Scheme != Uri.UriSchemeHttps || address.Port is not (443 or > 1023)) return false;
+        if (!address.IsAbsoluteUri || address.UserInfo.Length > 0 || address.IdnHost.Length == 0)
+            return false;
+        if (inside is not null && IsSameOrigin(inside, address))
+            return true;
+        if (allowPrivateNetworks)
+            return address.Scheme == Uri.UriSchemeHttps || address.Scheme == Uri.UriSchemeHttp;
+        if (address.Scheme != Uri.UriSchemeHttps || address.Port is not (443 or > 1023))
+            return false;
         var host = address.IdnHost.Trim('[', ']').TrimEnd('.');
         return IPAddress.TryParse(host, out var literal)
             ? PublicAddress.Is(literal)
@@ -53,11 +74,24 @@ public sealed class OutboundGuard(
     private static bool IsName(string host)
     {
         var labels = host.TrimEnd('.').Split('.');
-        return labels.Length > 1 && labels.All(l => l.Length > 0) && !labels[^1].All(char.IsAsciiDigit)
-            && host.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '_' or '.' || (c > '\x7f' && (char.IsLetter(c) || char.GetUnicodeCategory(c) is UnicodeCategory.NonSpacingMark or UnicodeCategory.SpacingCombiningMark)));
+        return labels.Length > 1
+            && labels.All(l => l.Length > 0)
+            && !labels[^1].All(char.IsAsciiDigit)
+            && host.All(c =>
+                char.IsAsciiLetterOrDigit(c)
+                || c is '-' or '_' or '.'
+                || (
+                    c > '\x7f'
+                    && (
+                        char.IsLetter(c)
+                        || char.GetUnicodeCategory(c) is UnicodeCategory.NonSpacingMark or UnicodeCategory.SpacingCombiningMark
+                    )
+                )
+            );
     }
 
-    /// <summary>Connects to the first address of the host that is allowed and answers; for <see cref="SocketsHttpHandler.ConnectCallback"/>.</summary>
+    /// <summary>Connects to the first address of the host that is allowed and answers; for
+    /// <see cref="SocketsHttpHandler.ConnectCallback"/>.</summary>
     /// <exception cref="ForbiddenAddressException">The host has no address that may be called; nothing was sent to it.</exception>
     public async ValueTask<Stream> ConnectAsync(SocketsHttpConnectionContext context, CancellationToken cancellation)
     {
@@ -73,7 +107,8 @@ public sealed class OutboundGuard(
                 {
                     return await ConnectAsync(new IPEndPoint(addresses[i], port), addresses.Count - i, timeout.Token);
                 }
-                catch (Exception e) when (i < addresses.Count - 1 && !timeout.IsCancellationRequested && e is SocketException or OperationCanceledException)
+                catch (Exception e)
+                    when (i < addresses.Count - 1 && !timeout.IsCancellationRequested && e is SocketException or OperationCanceledException)
                 {
                     // The next address may answer.
                 }
@@ -98,7 +133,8 @@ public sealed class OutboundGuard(
     {
         var socket = new Socket(to.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
         using var part = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
-        if (left > 1) part.CancelAfter(ConnectTimeout / MaxAddresses);
+        if (left > 1)
+            part.CancelAfter(ConnectTimeout / MaxAddresses);
         try
         {
             await socket.ConnectAsync(to, part.Token);

@@ -12,14 +12,20 @@ public static class PublicAddress
         .. new[]
         {
             "0.0.0.0/8", // this network
-            "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", // private
+            "10.0.0.0/8",
+            "172.16.0.0/12",
+            "192.168.0.0/16", // private
             "100.64.0.0/10", // shared by carriers' NAT
             "127.0.0.0/8", // loopback
             "169.254.0.0/16", // link-local, among it the clouds' metadata
-            "192.0.0.0/24", "192.88.99.0/24", // protocol assignments, 6to4 relays
-            "192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", // documentation
+            "192.0.0.0/24",
+            "192.88.99.0/24", // protocol assignments, 6to4 relays
+            "192.0.2.0/24",
+            "198.51.100.0/24",
+            "203.0.113.0/24", // documentation
             "198.18.0.0/15", // benchmarks
-            "224.0.0.0/4", "240.0.0.0/4", // multicast, reserved, broadcast
+            "224.0.0.0/4",
+            "240.0.0.0/4", // multicast, reserved, broadcast
         }.Select(n => IPNetwork.Parse(n)),
     ];
 
@@ -31,19 +37,24 @@ public static class PublicAddress
         .. new[]
         {
             "2001::/23", // protocol assignments, among them Teredo
-            "2001:db8::/32", "3fff::/20", // documentation
+            "2001:db8::/32",
+            "3fff::/20", // documentation
             "2002::/16", // 6to4, which names an IPv4 address
         }.Select(n => IPNetwork.Parse(n)),
     ];
 
     /// <summary>Whether an address is public. One that wraps another (mapped, NAT64, 6to4, Teredo, ISATAP) never is.</summary>
-    public static bool Is(IPAddress address) => address.AddressFamily switch
-    {
-        AddressFamily.InterNetwork => !Array.Exists(SpecialV4, n => n.Contains(address)),
-        AddressFamily.InterNetworkV6 => !address.IsIPv4MappedToIPv6 && address.ScopeId == 0
-            && GlobalUnicastV6.Contains(address) && !Array.Exists(SpecialV6, n => n.Contains(address)) && !IsIsatap(address),
-        _ => false,
-    };
+    public static bool Is(IPAddress address) =>
+        address.AddressFamily switch
+        {
+            AddressFamily.InterNetwork => !Array.Exists(SpecialV4, n => n.Contains(address)),
+            AddressFamily.InterNetworkV6 => !address.IsIPv4MappedToIPv6
+                && address.ScopeId == 0
+                && GlobalUnicastV6.Contains(address)
+                && !Array.Exists(SpecialV6, n => n.Contains(address))
+                && !IsIsatap(address),
+            _ => false,
+        };
 
     // RFC 5214: an interface that is named 00-00-5E-FE or 02-00-5E-FE, and then the IPv4 address.
     private static bool IsIsatap(IPAddress address)

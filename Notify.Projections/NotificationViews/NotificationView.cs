@@ -38,25 +38,35 @@ public sealed partial class NotificationViewProjection : SingleStreamProjection<
     public NotificationViewProjection()
     {
         Name = "notifications";
-        foreach (var type in NotifyStore.EventTypes.Where(t => t.Namespace == typeof(NotificationRequested).Namespace)) IncludeType(type);
+        foreach (var type in NotifyStore.EventTypes.Where(t => t.Namespace == typeof(NotificationRequested).Namespace))
+            IncludeType(type);
     }
 
     /// <inheritdoc />
     public override NotificationView? Evolve(NotificationView? snapshot, string id, IEvent e) =>
         !StoredEvents.IsComplete(e.Data) ? snapshot
-        : Notification.Evolve(snapshot?.State, id, e.Data) is { } state ? new NotificationView(id, WithoutSealed(state, e.Data)) : null;
+        : Notification.Evolve(snapshot?.State, id, e.Data) is { } state ? new NotificationView(id, WithoutSealed(state, e.Data))
+        : null;
 
     /// <summary>Returns a state that an event was just folded into, without the encrypted data of that event.</summary>
-    public static Notification WithoutSealed(Notification state, object @event) => @event switch
-    {
-        NotificationRequested r => state with { Request = r with { Payload = SealedPayload.None, RequestHash = "" } },
-        DigestClosed => state with { Request = state.Request with { Payload = SealedPayload.None } },
-        DeliveriesPlanned => state with { Deliveries = state.Deliveries.ToImmutableDictionary(d => d.Key, d => d.Value with { Contact = null }) },
-        _ => state,
-    };
+    public static Notification WithoutSealed(Notification state, object @event) =>
+        @event switch
+        {
+            NotificationRequested r => state with { Request = r with { Payload = SealedPayload.None, RequestHash = "" } },
+            DigestClosed => state with { Request = state.Request with { Payload = SealedPayload.None } },
+            DeliveriesPlanned => state with
+            {
+                Deliveries = state.Deliveries.ToImmutableDictionary(d => d.Key, d => d.Value with { Contact = null }),
+            },
+            _ => state,
+        };
 
     /// <summary>Indexes what lists ask by.</summary>
-    public static void Configure(StoreOptions options) => options.Schema.For<NotificationView>()
-        .Duplicate(v => v.ClientId).Duplicate(v => v.UserId!).Duplicate(v => v.RequestedAt)
-        .Duplicate(v => v.Status);
+    public static void Configure(StoreOptions options) =>
+        options
+            .Schema.For<NotificationView>()
+            .Duplicate(v => v.ClientId)
+            .Duplicate(v => v.UserId!)
+            .Duplicate(v => v.RequestedAt)
+            .Duplicate(v => v.Status);
 }

@@ -31,7 +31,8 @@ public sealed class ClientRotation
     {
         get
         {
-            lock (gate) return after;
+            lock (gate)
+                return after;
         }
     }
 
@@ -40,7 +41,8 @@ public sealed class ClientRotation
     {
         get
         {
-            lock (gate) return window.Clients.Count;
+            lock (gate)
+                return window.Clients.Count;
         }
     }
 
@@ -49,7 +51,8 @@ public sealed class ClientRotation
     {
         get
         {
-            lock (gate) return window.AreAll;
+            lock (gate)
+                return window.AreAll;
         }
     }
 
@@ -58,14 +61,16 @@ public sealed class ClientRotation
     {
         get
         {
-            lock (gate) return !window.AreAll && next >= window.Clients.Count;
+            lock (gate)
+                return !window.AreAll && next >= window.Clients.Count;
         }
     }
 
     /// <summary>Replaces the window.</summary>
     public void Read(WaitingClients waiting)
     {
-        lock (gate) (window, next) = (waiting, 0);
+        lock (gate)
+            (window, next) = (waiting, 0);
     }
 
     /// <summary>Divides places among the clients whose turn it is.</summary>
@@ -74,7 +79,8 @@ public sealed class ClientRotation
     /// <returns>Each client's share. Fewer places than asked for mean that the window is used up.</returns>
     public IReadOnlyList<FairShare> Take(int places, IReadOnlySet<string> spent)
     {
-        lock (gate) return window.AreAll ? Divide(places, spent) : TakeNext(places, spent);
+        lock (gate)
+            return window.AreAll ? Divide(places, spent) : TakeNext(places, spent);
     }
 
     private IReadOnlyList<FairShare> Divide(int places, IReadOnlySet<string> spent)
@@ -82,7 +88,8 @@ public sealed class ClientRotation
         var count = window.Clients.Count;
         var clients = Enumerable.Range(next, count).Select(i => window.Clients[i % count]).Where(c => !spent.Contains(c)).ToList();
         var shares = FairShares.Divide(places, clients, 0);
-        if (clients.Count == 0) return shares;
+        if (clients.Count == 0)
+            return shares;
         // The first clients get what cannot be divided; the turn goes on behind them.
         if (places % clients.Count is > 0 and var rest)
         {
@@ -99,7 +106,8 @@ public sealed class ClientRotation
         for (; shares.Count < places && next < window.Clients.Count; next++)
         {
             after = window.Clients[next];
-            if (!spent.Contains(after)) shares.Add(new FairShare(after, 1));
+            if (!spent.Contains(after))
+                shares.Add(new FairShare(after, 1));
         }
 
         return shares;
@@ -109,7 +117,8 @@ public sealed class ClientRotation
     {
         for (var i = 0; i < window.Clients.Count; i++)
         {
-            if (string.Equals(window.Clients[i], client, StringComparison.Ordinal)) return i;
+            if (string.Equals(window.Clients[i], client, StringComparison.Ordinal))
+                return i;
         }
 
         return 0;

@@ -11,23 +11,36 @@ public readonly record struct ReceiptAddress(string Provider, Guid? DeliveryId, 
 public static class DeliveryStreams
 {
     /// <summary>Records deliveries, in the caller's transaction, before their provider is called; existing records are unchanged.</summary>
-    public static async Task NoteAsync(NpgsqlConnection connection, IEnumerable<(Guid Delivery, string Notification)> deliveries, CancellationToken cancellation)
+    public static async Task NoteAsync(
+        NpgsqlConnection connection,
+        IEnumerable<(Guid Delivery, string Notification)> deliveries,
+        CancellationToken cancellation
+    )
     {
         var sorted = deliveries.OrderBy(d => d.Delivery).ToList();
-        if (sorted.Count == 0) return;
+        if (sorted.Count == 0)
+            return;
         await using var command = OpenDeliveryTable.Command(
-            connection, "insert into notify.delivery_streams (delivery_id, notification) select * from unnest($1, $2) on conflict do nothing",
-            sorted.Select(d => d.Delivery).ToArray(), sorted.Select(d => d.Notification).ToArray());
+            connection,
+            "insert into notify.delivery_streams (delivery_id, notification) select * from unnest($1, $2) on conflict do nothing",
+            sorted.Select(d => d.Delivery).ToArray(),
+            sorted.Select(d => d.Notification).ToArray()
+        );
         await command.ExecuteNonQueryAsync(cancellation);
     }
 
     /// <summary>The notification and delivery that each address belongs to, in order; <c>null</c> where that is not known (yet).</summary>
     public static async Task<IReadOnlyList<(Guid Delivery, string Notification)?>> FindAsync(
-        NpgsqlConnection connection, IReadOnlyList<ReceiptAddress> addresses, CancellationToken cancellation)
+        NpgsqlConnection connection,
+        IReadOnlyList<ReceiptAddress> addresses,
+        CancellationToken cancellation
+    )
     {
         var found = new (Guid, string)?[addresses.Count];
-        if (addresses.Count == 0) return found;
-        await using var command = OpenDeliveryTable.Command(connection,
+        if (addresses.Count == 0)
+            return found;
+        await using var command = OpenDeliveryTable.Command(
+            connection,
             """
             select a.n, coalesce(s.delivery_id, m.delivery_id), coalesce(s.notification, m.notification)
             from unnest($1, $2, $3, $4) as a (n, delivery_id, provider, message_id)
@@ -35,9 +48,14 @@ public static class DeliveryStreams
             left join notify.provider_messages m on s.delivery_id is null and m.provider = a.provider and m.message_id = a.message_id and not m.is_shared
             where coalesce(s.notification, m.notification) is not null
             """,
-            Enumerable.Range(0, addresses.Count).ToArray(), addresses.Select(a => a.DeliveryId).ToArray(), addresses.Select(a => a.Provider).ToArray(), addresses.Select(a => a.MessageId).ToArray());
+            Enumerable.Range(0, addresses.Count).ToArray(),
+            addresses.Select(a => a.DeliveryId).ToArray(),
+            addresses.Select(a => a.Provider).ToArray(),
+            addresses.Select(a => a.MessageId).ToArray()
+        );
         await using var reader = await command.ExecuteReaderAsync(cancellation);
-        while (await reader.ReadAsync(cancellation)) found[reader.GetInt32(0)] = (reader.GetGuid(1), reader.GetString(2));
+        while (await reader.ReadAsync(cancellation))
+            found[reader.GetInt32(0)] = (reader.GetGuid(1), reader.GetString(2));
         return found;
     }
 }

@@ -11,7 +11,7 @@ public readonly record struct DueFlow(DeliveryQueue Queue, bool IsPlanning)
 {
     /// <summary>All that there may be.</summary>
     public static IReadOnlyList<DueFlow> All { get; } =
-        [.. from queue in DeliveryQueue.All from isPlanning in new[] { false, true } select new DueFlow(queue, isPlanning)];
+    [.. from queue in DeliveryQueue.All from isPlanning in new[] { false, true } select new DueFlow(queue, isPlanning)];
 }
 
 /// <summary>
@@ -34,28 +34,41 @@ public sealed class DueDeliveries(TimeProvider clock)
         $"notify.open_deliveries d where d.queue = flow.code and {Planning} = flow.planning and d.due_at is not null";
 
     private readonly Dictionary<DueFlow, ClientRotation> rotations = DueFlow.All.ToDictionary(f => f, _ => new ClientRotation());
-    private long readAt, turn;
+    private long readAt,
+        turn;
 
     /// <summary>Locks a page; rows that another host has locked are passed over.</summary>
     /// <returns>The rows, and whether more may be due.</returns>
     public async Task<(List<OpenDelivery> Rows, bool AreMore)> LockAsync(
-        NpgsqlConnection connection, DateTimeOffset now, int limit, CancellationToken cancellation)
+        NpgsqlConnection connection,
+        DateTimeOffset now,
+        int limit,
+        CancellationToken cancellation
+    )
     {
         if (!await AreMoreAsync(connection, now, limit, cancellation))
             return (await OpenDeliveryTable.DueAsync(connection, now, limit, cancellation), false);
 
         await ReadAsync(connection, now, DueFlow.All.Where(f => f.Queue.Priority == Priority.Critical), cancellation);
-        if (MustRead()) await ReadAsync(connection, now, DueFlow.All.Where(f => f.Queue.Priority != Priority.Critical), cancellation);
+        if (MustRead())
+            await ReadAsync(connection, now, DueFlow.All.Where(f => f.Queue.Priority != Priority.Critical), cancellation);
         var rows = new List<OpenDelivery>(limit);
-        foreach (var priority in Enum.GetValues<Priority>()) await LockAsync(connection, now, priority, limit, rows, cancellation);
+        foreach (var priority in Enum.GetValues<Priority>())
+            await LockAsync(connection, now, priority, limit, rows, cancellation);
         // The known clients have nothing left that is not locked.
-        if (rows.Count == 0) rows = await OpenDeliveryTable.DueAsync(connection, now, limit, cancellation);
+        if (rows.Count == 0)
+            rows = await OpenDeliveryTable.DueAsync(connection, now, limit, cancellation);
         return (rows, rows.Count > 0);
     }
 
     private async Task LockAsync(
-        NpgsqlConnection connection, DateTimeOffset now, Priority priority, int limit, List<OpenDelivery> rows,
-        CancellationToken cancellation)
+        NpgsqlConnection connection,
+        DateTimeOffset now,
+        Priority priority,
+        int limit,
+        List<OpenDelivery> rows,
+        CancellationToken cancellation
+    )
     {
         var waiting = rotations.Where(r => r.Key.Queue.Priority == priority && r.Value.Count > 0).Select(r => r.Key).ToList();
         var spent = waiting.ToDictionary(f => f, _ => new HashSet<string>(StringComparer.Ordinal));
@@ -63,14 +76,17 @@ public sealed class DueDeliveries(TimeProvider clock)
         {
             var shares = Divide(waiting, spent, limit - rows.Count);
             waiting.RemoveAll(f => shares.All(s => s.Flow != f));
-            if (shares.Count == 0) continue;
+            if (shares.Count == 0)
+                continue;
             var taken = await LockAsync(connection, now, shares, [.. rows.Select(r => r.Id)], cancellation);
             rows.AddRange(taken);
-            var counts = taken.CountBy(r => (new DueFlow(r.Queue, r.Reason is null), NotificationKey.Parse(r.Notification)?.ClientId))
+            var counts = taken
+                .CountBy(r => (new DueFlow(r.Queue, r.Reason is null), NotificationKey.Parse(r.Notification)?.ClientId))
                 .ToDictionary();
             foreach (var (flow, share) in shares)
             {
-                if (counts.GetValueOrDefault((flow, share.Client)) < share.Places) spent[flow].Add(share.Client);
+                if (counts.GetValueOrDefault((flow, share.Client)) < share.Places)
+                    spent[flow].Add(share.Client);
             }
         }
     }
@@ -80,31 +96,53 @@ public sealed class DueDeliveries(TimeProvider clock)
     {
         var first = (int)(Interlocked.Increment(ref turn) % waiting.Count);
         var (each, rest) = Math.DivRem(places, waiting.Count);
-        return [.. Enumerable.Range(0, waiting.Count).SelectMany(i =>
-        {
-            var flow = waiting[(first + i) % waiting.Count];
-            var part = each + (i < rest ? 1 : 0);
-            return (part == 0 ? [] : rotations[flow].Take(part, spent[flow])).Select(share => (flow, share));
-        })];
+        return
+        [
+            .. Enumerable
+                .Range(0, waiting.Count)
+                .SelectMany(i =>
+                {
+                    var flow = waiting[(first + i) % waiting.Count];
+                    var part = each + (i < rest ? 1 : 0);
+                    return (part == 0 ? [] : rotations[flow].Take(part, spent[flow])).Select(share => (flow, share));
+                }),
+        ];
     }
 
     // A transaction does not pass over the rows that it has locked itself.
     private static Task<List<OpenDelivery>> LockAsync(
-        NpgsqlConnection connection, DateTimeOffset now, List<(DueFlow Flow, FairShare Share)> shares, Guid[] locked,
-        CancellationToken cancellation) =>
-        OpenDeliveryTable.ReadAsync(OpenDeliveryTable.Command(connection,
-            $"""
-            select oldest.* from unnest($2, $3, $4, $5) as flow (code, planning, client, places), lateral (
-                select {OpenDeliveryTable.Columns} from {OfFlow} and {Client} = flow.client and d.due_at <= $1 and d.delivery_id <> all($6)
-                order by d.due_at limit flow.places for update skip locked) oldest
-            """,
-            now, shares.Select(s => s.Flow.Queue.Code).ToArray(), shares.Select(s => s.Flow.IsPlanning ? 1 : 0).ToArray(),
-            shares.Select(s => s.Share.Client).ToArray(), shares.Select(s => s.Share.Places).ToArray(), locked), cancellation);
+        NpgsqlConnection connection,
+        DateTimeOffset now,
+        List<(DueFlow Flow, FairShare Share)> shares,
+        Guid[] locked,
+        CancellationToken cancellation
+    ) =>
+        OpenDeliveryTable.ReadAsync(
+            OpenDeliveryTable.Command(
+                connection,
+                $"""
+                select oldest.* from unnest($2, $3, $4, $5) as flow (code, planning, client, places), lateral (
+                    select {OpenDeliveryTable.Columns} from {OfFlow} and {Client} = flow.client and d.due_at <= $1 and d.delivery_id <> all($6)
+                    order by d.due_at limit flow.places for update skip locked) oldest
+                """,
+                now,
+                shares.Select(s => s.Flow.Queue.Code).ToArray(),
+                shares.Select(s => s.Flow.IsPlanning ? 1 : 0).ToArray(),
+                shares.Select(s => s.Share.Client).ToArray(),
+                shares.Select(s => s.Share.Places).ToArray(),
+                locked
+            ),
+            cancellation
+        );
 
     private static async Task<bool> AreMoreAsync(NpgsqlConnection connection, DateTimeOffset now, int limit, CancellationToken cancellation)
     {
         await using var command = OpenDeliveryTable.Command(
-            connection, "select count(*) > $2 from (select 1 from notify.open_deliveries where due_at <= $1 limit $2 + 1) few", now, limit);
+            connection,
+            "select count(*) > $2 from (select 1 from notify.open_deliveries where due_at <= $1 limit $2 + 1) few",
+            now,
+            limit
+        );
         return (bool)(await command.ExecuteScalarAsync(cancellation))!;
     }
 
@@ -118,10 +156,15 @@ public sealed class DueDeliveries(TimeProvider clock)
 
     // From one client to the next along the index, however many rows each has; those behind the client that was served last come first.
     private async Task ReadAsync(
-        NpgsqlConnection connection, DateTimeOffset now, IEnumerable<DueFlow> flows, CancellationToken cancellation)
+        NpgsqlConnection connection,
+        DateTimeOffset now,
+        IEnumerable<DueFlow> flows,
+        CancellationToken cancellation
+    )
     {
         var asked = flows.ToList();
-        await using var command = OpenDeliveryTable.Command(connection,
+        await using var command = OpenDeliveryTable.Command(
+            connection,
             $"""
             select flow.code, flow.planning, waiting.client from unnest($2, $3, $4) as flow (code, planning, after), lateral (
                 with recursive behind (client) as (
@@ -139,12 +182,17 @@ public sealed class DueDeliveries(TimeProvider clock)
                 where found.client is not null and exists (select 1 from {OfFlow} and {Client} = found.client and d.due_at <= $1 limit 1)
                 limit $5) waiting
             """,
-            now, asked.Select(f => f.Queue.Code).ToArray(), asked.Select(f => f.IsPlanning ? 1 : 0).ToArray(),
-            asked.Select(f => rotations[f].After).ToArray(), FairPick.MaxClients);
+            now,
+            asked.Select(f => f.Queue.Code).ToArray(),
+            asked.Select(f => f.IsPlanning ? 1 : 0).ToArray(),
+            asked.Select(f => rotations[f].After).ToArray(),
+            FairPick.MaxClients
+        );
         var found = asked.ToDictionary(f => f, _ => new List<string>());
         await using var reader = await command.ExecuteReaderAsync(cancellation);
         while (await reader.ReadAsync(cancellation))
             found[new DueFlow(DeliveryQueue.FromCode(reader.GetInt16(0)), reader.GetInt32(1) == 1)].Add(reader.GetString(2));
-        foreach (var (flow, clients) in found) rotations[flow].Read(new WaitingClients(clients, clients.Count < FairPick.MaxClients));
+        foreach (var (flow, clients) in found)
+            rotations[flow].Read(new WaitingClients(clients, clients.Count < FairPick.MaxClients));
     }
 }

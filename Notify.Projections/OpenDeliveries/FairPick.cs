@@ -15,10 +15,16 @@ public static class FairPick
     /// <summary>Reads the clients that have deliveries waiting in a queue, in the order of their IDs, and goes round once.</summary>
     /// <param name="after">The client that had the last turn; the one behind it comes first.</param>
     public static async Task<WaitingClients> WaitingAsync(
-        NpgsqlConnection connection, DeliveryQueue queue, CancellationToken cancellation, string after = "", int most = MaxClients)
+        NpgsqlConnection connection,
+        DeliveryQueue queue,
+        CancellationToken cancellation,
+        string after = "",
+        int most = MaxClients
+    )
     {
         // From one client to the next along the index, however many rows each has.
-        await using var command = OpenDeliveryTable.Command(connection,
+        await using var command = OpenDeliveryTable.Command(
+            connection,
             """
             with recursive behind (client) as (
                 (select client from notify.open_deliveries where queue = $1 and client > $3 order by client limit 1)
@@ -36,28 +42,63 @@ public static class FairPick
             where found.client is not null
               and exists (select 1 from notify.open_deliveries d where d.queue = $1 and d.client = found.client and d.state in (0, 6) limit 1)
             limit $2
-            """, queue.Code, most, after);
+            """,
+            queue.Code,
+            most,
+            after
+        );
         await using var reader = await command.ExecuteReaderAsync(cancellation);
         var clients = new List<string>();
-        while (await reader.ReadAsync(cancellation)) clients.Add(reader.GetString(0));
+        while (await reader.ReadAsync(cancellation))
+            clients.Add(reader.GetString(0));
         return new WaitingClients(clients, AreAll: clients.Count < most);
     }
 
     /// <summary>Claims each client's oldest deliveries, up to its share. Rows that another transaction is claiming are skipped.</summary>
     public static Task<List<OpenDelivery>> ClaimAsync(
-        NpgsqlConnection connection, DeliveryQueue queue, IReadOnlyList<FairShare> shares, Guid owner, Guid claim, CancellationToken cancellation) =>
-        OpenDeliveryTable.ReadAsync(OpenDeliveryTable.Command(connection,
-            $"""
-            update notify.open_deliveries set state = 1, owner = $4, claim = $5 where delivery_id = any (array(
-                select oldest.delivery_id from unnest($2, $3) as share (client, places), lateral (
-                    select d.delivery_id from notify.open_deliveries d
-                    where d.queue = $1 and d.client = share.client and d.state in (0, 6)
-                    order by d.enqueued_at limit share.places for update skip locked) oldest))
-            returning {OpenDeliveryTable.Columns}
-            """, queue.Code, shares.Select(s => s.Client).ToArray(), shares.Select(s => s.Places).ToArray(), owner, claim), cancellation);
+        NpgsqlConnection connection,
+        DeliveryQueue queue,
+        IReadOnlyList<FairShare> shares,
+        Guid owner,
+        Guid claim,
+        CancellationToken cancellation
+    ) =>
+        OpenDeliveryTable.ReadAsync(
+            OpenDeliveryTable.Command(
+                connection,
+                $"""
+                update notify.open_deliveries set state = 1, owner = $4, claim = $5 where delivery_id = any (array(
+                    select oldest.delivery_id from unnest($2, $3) as share (client, places), lateral (
+                        select d.delivery_id from notify.open_deliveries d
+                        where d.queue = $1 and d.client = share.client and d.state in (0, 6)
+                        order by d.enqueued_at limit share.places for update skip locked) oldest))
+                returning {OpenDeliveryTable.Columns}
+                """,
+                queue.Code,
+                shares.Select(s => s.Client).ToArray(),
+                shares.Select(s => s.Places).ToArray(),
+                owner,
+                claim
+            ),
+            cancellation
+        );
 
     /// <summary>Reads the deliveries of a claim whose commit's answer was lost.</summary>
-    public static Task<List<OpenDelivery>> ClaimedAsync(NpgsqlConnection connection, DeliveryQueue queue, Guid owner, Guid claim, CancellationToken cancellation) =>
-        OpenDeliveryTable.ReadAsync(OpenDeliveryTable.Command(connection,
-            $"select {OpenDeliveryTable.Columns} from notify.open_deliveries where queue = $3 and client is not null and state = 1 and owner = $1 and claim = $2 order by delivery_id for update", owner, claim, queue.Code), cancellation);
+    public static Task<List<OpenDelivery>> ClaimedAsync(
+        NpgsqlConnection connection,
+        DeliveryQueue queue,
+        Guid owner,
+        Guid claim,
+        CancellationToken cancellation
+    ) =>
+        OpenDeliveryTable.ReadAsync(
+            OpenDeliveryTable.Command(
+                connection,
+                $"select {OpenDeliveryTable.Columns} from notify.open_deliveries where queue = $3 and client is not null and state = 1 and owner = $1 and claim = $2 order by delivery_id for update",
+                owner,
+                claim,
+                queue.Code
+            ),
+            cancellation
+        );
 }

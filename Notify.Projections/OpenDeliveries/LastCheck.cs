@@ -12,20 +12,32 @@ namespace Notify.Projections.OpenDeliveries;
 /// <param name="Suppression">The ID that a suppression of the address would have; <c>null</c> for devices.</param>
 /// <param name="Key">The key that encrypts the request.</param>
 /// <param name="Address">The stream of the preferences at an unregistered person's address; <c>null</c> for others.</param>
-public sealed record LastCheckBasis(string? Recipient, long RecipientVersion, string Category, long CategoryVersion, string? Suppression,
-    long Key, string? Address, long AddressVersion)
+public sealed record LastCheckBasis(
+    string? Recipient,
+    long RecipientVersion,
+    string Category,
+    long CategoryVersion,
+    string? Suppression,
+    long Key,
+    string? Address,
+    long AddressVersion
+)
 {
     /// <summary>The basis of a check.</summary>
     /// <param name="fingerprint">Keyed hash of the number or address; <c>null</c> for devices.</param>
-    public static LastCheckBasis Of(Notification notification, Channel channel, Recipient? recipient, ReachRules rules,
-        string? fingerprint)
+    public static LastCheckBasis Of(Notification notification, Channel channel, Recipient? recipient, ReachRules rules, string? fingerprint)
     {
         var address = notification.Request.UserRef is null && fingerprint is not null ? AddressChoices.KeyOf(channel, fingerprint) : null;
         return new(
-            notification.Request.UserRef is { } user ? Domain.Recipients.Recipient.KeyOf(user) : null, recipient?.Version ?? 0,
-            Domain.Categories.Category.KeyOf(notification.Request.Category), rules.Of(notification.Request).Version,
-            fingerprint is null ? null : Domain.Suppressions.Suppression.IdOf(channel, fingerprint), notification.Request.Payload.KeyId,
-            address, address is null ? 0 : rules.Said?.There.GetValueOrDefault(address)?.Version ?? 0);
+            notification.Request.UserRef is { } user ? Domain.Recipients.Recipient.KeyOf(user) : null,
+            recipient?.Version ?? 0,
+            Domain.Categories.Category.KeyOf(notification.Request.Category),
+            rules.Of(notification.Request).Version,
+            fingerprint is null ? null : Domain.Suppressions.Suppression.IdOf(channel, fingerprint),
+            notification.Request.Payload.KeyId,
+            address,
+            address is null ? 0 : rules.Said?.There.GetValueOrDefault(address)?.Version ?? 0
+        );
     }
 }
 
@@ -37,8 +49,12 @@ public static class LastCheck
     /// decided on.
     /// </summary>
     public static async Task<bool> IsUnchangedAsync(
-        NpgsqlDataSource database, Guid claim, IReadOnlyList<(Guid Delivery, LastCheckBasis Basis)> checks, DateTimeOffset now,
-            CancellationToken cancellation)
+        NpgsqlDataSource database,
+        Guid claim,
+        IReadOnlyList<(Guid Delivery, LastCheckBasis Basis)> checks,
+        DateTimeOffset now,
+        CancellationToken cancellation
+    )
     {
         await using var connection = await database.OpenConnectionAsync(cancellation);
         await using var command = OpenDeliveryTable.Command(
@@ -58,12 +74,18 @@ public static class LastCheck
                 select from notify.suppressions s
                 where s.id = c.suppression and s.lifted_at is null and (s.expires_at is null or s.expires_at > $9))
             """,
-            checks.Select(c => c.Delivery).ToArray(), Texts(checks.Select(c => c.Basis.Recipient)),
-                checks.Select(c => c.Basis.RecipientVersion).ToArray(),
-            checks.Select(c => c.Basis.Category).ToArray(), checks.Select(c => c.Basis.CategoryVersion).ToArray(),
-                Texts(checks.Select(c => c.Basis.Suppression)),
-            checks.Select(c => c.Basis.Key).ToArray(), claim, now,
-            Texts(checks.Select(c => c.Basis.Address)), checks.Select(c => c.Basis.AddressVersion).ToArray());
+            checks.Select(c => c.Delivery).ToArray(),
+            Texts(checks.Select(c => c.Basis.Recipient)),
+            checks.Select(c => c.Basis.RecipientVersion).ToArray(),
+            checks.Select(c => c.Basis.Category).ToArray(),
+            checks.Select(c => c.Basis.CategoryVersion).ToArray(),
+            Texts(checks.Select(c => c.Basis.Suppression)),
+            checks.Select(c => c.Basis.Key).ToArray(),
+            claim,
+            now,
+            Texts(checks.Select(c => c.Basis.Address)),
+            checks.Select(c => c.Basis.AddressVersion).ToArray()
+        );
         return (long)(await command.ExecuteScalarAsync(cancellation))! == checks.Count;
     }
 

@@ -36,7 +36,15 @@ public enum OpenState : short
 /// deliveries in flight, which their host answers for.
 /// </param>
 public sealed record OpenDelivery(
-    Guid Id, string Notification, DeliveryQueue Queue, OpenState State, int Attempts, DateTimeOffset EnqueuedAt, DateTimeOffset? DueAt, string? Reason = null)
+    Guid Id,
+    string Notification,
+    DeliveryQueue Queue,
+    OpenState State,
+    int Attempts,
+    DateTimeOffset EnqueuedAt,
+    DateTimeOffset? DueAt,
+    string? Reason = null
+)
 {
     /// <summary>A delivery that was just planned, in its queue.</summary>
     public static OpenDelivery Planned(string notification, PlannedDelivery delivery, Priority priority, DateTimeOffset now) =>
@@ -48,12 +56,13 @@ public sealed record OpenDelivery(
     /// <summary>This delivery, set aside until a time: it comes back to where it was then, and no attempt is used.</summary>
     /// <param name="reason">One that no event has, such as <see cref="Reasons.StreamUnreadable"/>.</param>
     /// <remarks>Only a row that is to be asked about has a reason while it is in its queue or claimed.</remarks>
-    public OpenDelivery SetAside(DateTimeOffset until, string reason) => State switch
-    {
-        OpenState.Scheduled => this with { DueAt = until },
-        _ when Reason is not null => this with { State = OpenState.Unknown, DueAt = until },
-        _ => this with { State = OpenState.Deferred, DueAt = until, Reason = reason },
-    };
+    public OpenDelivery SetAside(DateTimeOffset until, string reason) =>
+        State switch
+        {
+            OpenState.Scheduled => this with { DueAt = until },
+            _ when Reason is not null => this with { State = OpenState.Unknown, DueAt = until },
+            _ => this with { State = OpenState.Deferred, DueAt = until, Reason = reason },
+        };
 
     /// <summary>A notification that waits to be planned.</summary>
     public static OpenDelivery Planning(string notification, Priority priority, DateTimeOffset now, DateTimeOffset due) =>

@@ -15,11 +15,16 @@ public static class ReadyDeliveries
     /// <param name="now">Deliveries from later than this count too: the clock was set back after they were accepted.</param>
     /// <returns>The queues in which any are ready.</returns>
     public static async Task<List<(DeliveryQueue Queue, int Count)>> CountAsync(
-        NpgsqlConnection connection, IReadOnlyCollection<QueuePoll> polls, DateTimeOffset now, CancellationToken cancellation)
+        NpgsqlConnection connection,
+        IReadOnlyCollection<QueuePoll> polls,
+        DateTimeOffset now,
+        CancellationToken cancellation
+    )
     {
         // Reads each queue's part of the index; claimed deliveries stand there too, at most as many as can be in flight.
         // A delivery that was too heavy to be claimed with others has a time of its own for a moment, and comes back with it.
-        await using var command = OpenDeliveryTable.Command(connection,
+        await using var command = OpenDeliveryTable.Command(
+            connection,
             """
             select q.code, ready.count from unnest($1, $2, $3) as q (code, before, most), lateral (
                 select count(*)::int as count from (
@@ -30,10 +35,15 @@ public static class ReadyDeliveries
                     limit q.most) few) ready
             where ready.count > 0
             """,
-            polls.Select(p => p.Queue.Code).ToArray(), polls.Select(p => p.Before).ToArray(), polls.Select(p => p.Limit).ToArray(), now);
+            polls.Select(p => p.Queue.Code).ToArray(),
+            polls.Select(p => p.Before).ToArray(),
+            polls.Select(p => p.Limit).ToArray(),
+            now
+        );
         await using var reader = await command.ExecuteReaderAsync(cancellation);
         var ready = new List<(DeliveryQueue, int)>();
-        while (await reader.ReadAsync(cancellation)) ready.Add((DeliveryQueue.FromCode(reader.GetInt16(0)), reader.GetInt32(1)));
+        while (await reader.ReadAsync(cancellation))
+            ready.Add((DeliveryQueue.FromCode(reader.GetInt16(0)), reader.GetInt32(1)));
         return ready;
     }
 }

@@ -14,12 +14,11 @@ namespace Notify.Projections.Payloads;
 /// <summary>An encrypted payload: a row of <c>notify.payloads</c>.</summary>
 /// <param name="Stream">The stream key of the notification or broadcast.</param>
 /// <param name="Version">One of <see cref="SealedVersions"/>.</param>
-public sealed record StoredPayload(
-    string Stream, DateTimeOffset StoredAt, long KeyId, byte[] Cipher, int Version = SealedVersions.Subject)
+public sealed record StoredPayload(string Stream, DateTimeOffset StoredAt, long KeyId, byte[] Cipher, int Version = SealedVersions.Subject)
 {
     /// <summary>The reference that the stream's event contains.</summary>
-    public SealedPayload Reference => new(
-        KeyId, StoredAt, Cipher.Length, Base64Url.EncodeToString(SHA256.HashData(Cipher).AsSpan(0, 16)), Version: Version);
+    public SealedPayload Reference =>
+        new(KeyId, StoredAt, Cipher.Length, Base64Url.EncodeToString(SHA256.HashData(Cipher).AsSpan(0, 16)), Version: Version);
 }
 
 /// <summary>Payloads that a transaction encrypts and then adds together.</summary>
@@ -34,7 +33,8 @@ public sealed class PayloadBatch(DateTimeOffset now)
     /// <summary>Encrypts a payload under its subject's current key. While a host of the former version lives, the event holds it.</summary>
     public SealedPayload Seal(KeySet keys, string subject, SealedPlace place, NotificationPayload payload)
     {
-        if (!keys.Format.WritesPayloadRows) return keys.SealJson(subject, place, payload);
+        if (!keys.Format.WritesPayloadRows)
+            return keys.SealJson(subject, place, payload);
         var (keyId, cipher, version) = keys.SealBytes(subject, place, JsonSerializer.SerializeToUtf8Bytes(payload, NotifyJson.Options));
         var row = new StoredPayload(place.Stream, now, keyId, cipher, version);
         rows.Add(row);
@@ -58,10 +58,12 @@ public static class PayloadTable
             await using var command = OpenDeliveryTable.Command(
                 connection,
                 "insert into notify.payloads (stream, stored_at, key_id, sealed) "
-                + "select * from unnest($1, $2, $3, $4) on conflict do nothing",
-                part.Select(r => r.Stream).ToArray(), part.Select(r => r.StoredAt).ToArray(), part.Select(r => r.KeyId).ToArray(),
-                new NpgsqlParameter { Value = part.Select(r => r.Cipher).ToArray(),
-                    NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bytea });
+                    + "select * from unnest($1, $2, $3, $4) on conflict do nothing",
+                part.Select(r => r.Stream).ToArray(),
+                part.Select(r => r.StoredAt).ToArray(),
+                part.Select(r => r.KeyId).ToArray(),
+                new NpgsqlParameter { Value = part.Select(r => r.Cipher).ToArray(), NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bytea }
+            );
             await command.ExecuteNonQueryAsync(cancellation);
         }
     }
@@ -69,25 +71,35 @@ public static class PayloadTable
     /// <summary>Reads the ciphertexts of payloads, by stream key. Those that retention has dropped are absent.</summary>
     /// <remarks>The caller bounds the bytes: <see cref="SealedPayload.Size"/> says how many each one has.</remarks>
     public static async Task<Dictionary<string, byte[]>> ReadAsync(
-        NpgsqlConnection connection, IEnumerable<(string Stream, SealedPayload Payload)> payloads, CancellationToken cancellation)
+        NpgsqlConnection connection,
+        IEnumerable<(string Stream, SealedPayload Payload)> payloads,
+        CancellationToken cancellation
+    )
     {
         var found = new Dictionary<string, byte[]>(StringComparer.Ordinal);
         var rows = new List<(string Stream, SealedPayload Payload)>();
         foreach (var p in payloads)
         {
-            if (p.Payload.Inline is { } text) found[p.Stream] = Base64Url.DecodeFromChars(new Sealed(text).GetCipher());
-            else if (!p.Payload.IsNone) rows.Add(p);
+            if (p.Payload.Inline is { } text)
+                found[p.Stream] = Base64Url.DecodeFromChars(new Sealed(text).GetCipher());
+            else if (!p.Payload.IsNone)
+                rows.Add(p);
         }
 
-        if (rows.Count == 0) return found;
+        if (rows.Count == 0)
+            return found;
         await using var command = OpenDeliveryTable.Command(
             connection,
             """
             select n.stream, p.sealed from unnest($1, $2) as n(stream, stored_at)
             join notify.payloads p on p.stream = n.stream and p.stored_at = n.stored_at
-            """, rows.Select(r => r.Stream).ToArray(), rows.Select(r => r.Payload.StoredAt).ToArray());
+            """,
+            rows.Select(r => r.Stream).ToArray(),
+            rows.Select(r => r.Payload.StoredAt).ToArray()
+        );
         await using var reader = await command.ExecuteReaderAsync(cancellation);
-        while (await reader.ReadAsync(cancellation)) found[reader.GetString(0)] = reader.GetFieldValue<byte[]>(1);
+        while (await reader.ReadAsync(cancellation))
+            found[reader.GetString(0)] = reader.GetFieldValue<byte[]>(1);
         return found;
     }
 
@@ -95,11 +107,18 @@ public static class PayloadTable
     /// erased, are <c>null</c>, and so are those that were changed or are another notification's.</summary>
     /// <exception cref="KeyNotHeldException">This host cannot unwrap the key of one of them.</exception>
     public static async Task<Dictionary<string, NotificationPayload?>> OpenAsync(
-        NpgsqlConnection connection, IEnumerable<Notification> notifications, KeySet keys, CancellationToken cancellation)
+        NpgsqlConnection connection,
+        IEnumerable<Notification> notifications,
+        KeySet keys,
+        CancellationToken cancellation
+    )
     {
         var all = notifications.ToList();
-        var ciphers = await ReadAsync(connection, all.Where(n => keys.Has(n.Request.Payload.Key) || keys.IsLocked(n.Request.Payload.Key))
-            .Select(n => (n.Key, n.Request.Payload)), cancellation);
+        var ciphers = await ReadAsync(
+            connection,
+            all.Where(n => keys.Has(n.Request.Payload.Key) || keys.IsLocked(n.Request.Payload.Key)).Select(n => (n.Key, n.Request.Payload)),
+            cancellation
+        );
         var opened = new Dictionary<string, NotificationPayload?>(StringComparer.Ordinal);
         foreach (var n in all)
         {

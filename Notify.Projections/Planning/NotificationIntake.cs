@@ -33,45 +33,85 @@ public sealed class NotificationIntake(Snapshots snapshots, SubjectKeys subjectK
     /// <summary>Inserts the keys that are free, in order. Concurrent requests with the same key wait here.</summary>
     /// <param name="hashes">By stream key: the keyed hash of the request.</param>
     /// <returns>The hashes of those that were taken before.</returns>
-    public static async Task<Dictionary<string, string>> ClaimAsync(NpgsqlConnection connection, IReadOnlyDictionary<string, string> hashes, CancellationToken cancellation)
+    public static async Task<Dictionary<string, string>> ClaimAsync(
+        NpgsqlConnection connection,
+        IReadOnlyDictionary<string, string> hashes,
+        CancellationToken cancellation
+    )
     {
         var keys = hashes.Keys.Order(StringComparer.Ordinal).ToArray();
         var claimed = new HashSet<string>(StringComparer.Ordinal);
-        await using (var insert = new NpgsqlCommand(
-            "insert into notify.event_ids (key, request_hash) select k, h from unnest($1, $2) as t(k, h) on conflict do nothing returning key", connection))
+        await using (
+            var insert = new NpgsqlCommand(
+                "insert into notify.event_ids (key, request_hash) select k, h from unnest($1, $2) as t(k, h) on conflict do nothing returning key",
+                connection
+            )
+        )
         {
             insert.Parameters.Add(new NpgsqlParameter { Value = keys });
             insert.Parameters.Add(new NpgsqlParameter { Value = keys.Select(k => hashes[k]).ToArray() });
             await using var reader = await insert.ExecuteReaderAsync(cancellation);
-            while (await reader.ReadAsync(cancellation)) claimed.Add(reader.GetString(0));
+            while (await reader.ReadAsync(cancellation))
+                claimed.Add(reader.GetString(0));
         }
 
         var taken = new Dictionary<string, string>(StringComparer.Ordinal);
-        if (claimed.Count == keys.Length) return taken;
+        if (claimed.Count == keys.Length)
+            return taken;
         await using var select = new NpgsqlCommand("select key, request_hash from notify.event_ids where key = any($1)", connection);
         select.Parameters.Add(new NpgsqlParameter { Value = keys.Where(k => !claimed.Contains(k)).ToArray() });
         await using var rows = await select.ExecuteReaderAsync(cancellation);
-        while (await rows.ReadAsync(cancellation)) taken[rows.GetString(0)] = rows.GetString(1);
+        while (await rows.ReadAsync(cancellation))
+            taken[rows.GetString(0)] = rows.GetString(1);
         return taken;
     }
 
     /// <summary>Starts the streams of notifications whose keys were claimed.</summary>
     /// <returns>The deliveries that are to be carried to their queues.</returns>
-    public async Task<IReadOnlyList<OpenDelivery>> StartAsync(IDocumentSession session, IReadOnlyList<IncomingNotification> incoming, DateTimeOffset now, CancellationToken cancellation)
+    public async Task<IReadOnlyList<OpenDelivery>> StartAsync(
+        IDocumentSession session,
+        IReadOnlyList<IncomingNotification> incoming,
+        DateTimeOffset now,
+        CancellationToken cancellation
+    )
     {
         var connection = session.Connection!;
-        var (recipients, categories) = await snapshots.OfAsync(connection, [.. incoming.Where(i => !i.IsLater).Select(i => i.Request)], cancellation);
+        var (recipients, categories) = await snapshots.OfAsync(
+            connection,
+            [.. incoming.Where(i => !i.IsLater).Select(i => i.Request)],
+            cancellation
+        );
         var rules = await ReachRulesReader.LoadAsync(
-            categories, connection, incoming.Where(i => !i.IsLater).SelectMany(i => ReachRulesReader.OfPlanning(i.Payload, recipients
-                .GetValueOrDefault(i.Request.Subject), ring)),
-            incoming.Where(i => !i.IsLater).SelectMany(i => ReachRulesReader.Unregistered(i.Payload, ring)), now, cancellation);
-        var userIds = incoming.Where(i => i.UserId is not null).DistinctBy(i => i.Request.Subject)
+            categories,
+            connection,
+            incoming
+                .Where(i => !i.IsLater)
+                .SelectMany(i => ReachRulesReader.OfPlanning(i.Payload, recipients.GetValueOrDefault(i.Request.Subject), ring)),
+            incoming.Where(i => !i.IsLater).SelectMany(i => ReachRulesReader.Unregistered(i.Payload, ring)),
+            now,
+            cancellation
+        );
+        var userIds = incoming
+            .Where(i => i.UserId is not null)
+            .DistinctBy(i => i.Request.Subject)
             .ToDictionary(i => i.Request.Subject, i => i.UserId!, StringComparer.Ordinal);
-        var keys = await subjectKeys.CurrentAsync(connection, incoming.Select(i => i.Request.Subject), cancellation, userIds,
-            AliasesOf(incoming));
+        var keys = await subjectKeys.CurrentAsync(
+            connection,
+            incoming.Select(i => i.Request.Subject),
+            cancellation,
+            userIds,
+            AliasesOf(incoming)
+        );
 
         var digests = await DigestCollecting.CollectAsync(
-            session, incoming.Where(i => !i.IsLater && !(i.Request.ExpiresAt <= now)).Select(i => new DueNotification(i.Key, i.Request, i.Payload)), rules, keys, ring, now, cancellation);
+            session,
+            incoming.Where(i => !i.IsLater && !(i.Request.ExpiresAt <= now)).Select(i => new DueNotification(i.Key, i.Request, i.Payload)),
+            rules,
+            keys,
+            ring,
+            now,
+            cancellation
+        );
 
         var (open, payloads) = (new List<OpenDelivery>(incoming.Count), new PayloadBatch(now));
         open.AddRange(digests.Opened);
@@ -95,10 +135,17 @@ public sealed class NotificationIntake(Snapshots snapshots, SubjectKeys subjectK
             else
             {
                 var recipient = requested.UserRef is null ? null : recipients.GetValueOrDefault(requested.Subject);
-                plans.Add(new NotificationPlan(i.Key, requested, i.Payload, NotificationPlanning.Plan(i.Key, requested, i.Payload, recipient, rules, keys, ring, now, sms))
-                {
-                    Quiet = NotificationPlanning.QuietOf(requested, recipient, rules, keys, zones),
-                });
+                plans.Add(
+                    new NotificationPlan(
+                        i.Key,
+                        requested,
+                        i.Payload,
+                        NotificationPlanning.Plan(i.Key, requested, i.Payload, recipient, rules, keys, ring, now, sms)
+                    )
+                    {
+                        Quiet = NotificationPlanning.QuietOf(requested, recipient, rules, keys, zones),
+                    }
+                );
             }
         }
 
@@ -114,7 +161,12 @@ public sealed class NotificationIntake(Snapshots snapshots, SubjectKeys subjectK
     }
 
     private List<(string Alias, string Subject)> AliasesOf(IEnumerable<IncomingNotification> incoming) =>
-        [.. incoming.Where(i => i.Request.UserId is null)
-            .Select(i => (Alias: NotificationPlanning.AliasOf(i.Payload.To, ring), i.Request.Subject))
-            .Where(a => a.Alias is not null).Select(a => (a.Alias!, a.Subject)).Distinct()];
+        [
+            .. incoming
+                .Where(i => i.Request.UserId is null)
+                .Select(i => (Alias: NotificationPlanning.AliasOf(i.Payload.To, ring), i.Request.Subject))
+                .Where(a => a.Alias is not null)
+                .Select(a => (a.Alias!, a.Subject))
+                .Distinct(),
+        ];
 }

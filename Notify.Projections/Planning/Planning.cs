@@ -17,14 +17,24 @@ public static class NotificationPlanning
     /// <param name="keys">The current key of the request's subject, and the keys of the recipient's details.</param>
     /// <param name="sms">How long an SMS may be.</param>
     public static DeliveriesPlanned Plan(
-        string key, NotificationRequested request, NotificationPayload payload, Recipient? recipient, ReachRules rules, KeySet keys, MasterKeyRing ring, DateTimeOffset now,
-        SmsLimits? sms = null)
+        string key,
+        NotificationRequested request,
+        NotificationPayload payload,
+        Recipient? recipient,
+        ReachRules rules,
+        KeySet keys,
+        MasterKeyRing ring,
+        DateTimeOffset now,
+        SmsLimits? sms = null
+    )
     {
         if (request.UserRef is null)
         {
             SealedContact[] contacts = [.. ContactsOf(key, payload.To, request.Subject, keys, ring)];
-            return DeliveryPlanner.ForUnregistered(key, request, payload.Content, contacts, rules, now, sms)
-                with { Locale = request.Template?.Locale };
+            return DeliveryPlanner.ForUnregistered(key, request, payload.Content, contacts, rules, now, sms) with
+            {
+                Locale = request.Template?.Locale,
+            };
         }
 
         ContactDetails? details = null;
@@ -36,7 +46,8 @@ public static class NotificationPlanning
         Sealed? Contact(Channel channel, Guid deliveryId)
         {
             var address = channel == Channel.Sms ? Details()?.Phone : Details()?.Email;
-            return address is null ? null
+            return address is null
+                ? null
                 : keys.Seal(request.Subject, SealedPlace.OfAddress(key, request.Subject, deliveryId, null), address);
         }
     }
@@ -44,16 +55,30 @@ public static class NotificationPlanning
     /// <summary>Tells until when a time is too quiet to disturb the person, and the rule.</summary>
     /// <param name="keys">Those of the recipient's details.</param>
     public static Func<DateTimeOffset, (DateTimeOffset Until, string Rule)?> QuietOf(
-        NotificationRequested request, Recipient? recipient, ReachRules rules, KeySet keys, TimeZones zones)
+        NotificationRequested request,
+        Recipient? recipient,
+        ReachRules rules,
+        KeySet keys,
+        TimeZones zones
+    )
     {
-        if (recipient?.QuietHours is null) return _ => null;
+        if (recipient?.QuietHours is null)
+            return _ => null;
         DateTimeZone? zone = null;
         return time => QuietHoursDecider.PutOff(request, recipient, rules, () => zone ??= zones.Of(recipient, keys), time);
     }
 
     /// <summary>Returns the rows of a plan's deliveries: queued or deferred.</summary>
-    public static IEnumerable<OpenDelivery> Open(string key, DeliveriesPlanned plan, IReadOnlyList<DeliveryDeferred> putOff, Priority priority, DateTimeOffset now) =>
-        plan.Deliveries.Select(d => OpenDelivery.Planned(key, d, priority, now)).Select(row => putOff.FirstOrDefault(p => p.DeliveryId == row.Id) is { } why ? row.PutOff(why) : row);
+    public static IEnumerable<OpenDelivery> Open(
+        string key,
+        DeliveriesPlanned plan,
+        IReadOnlyList<DeliveryDeferred> putOff,
+        Priority priority,
+        DateTimeOffset now
+    ) =>
+        plan
+            .Deliveries.Select(d => OpenDelivery.Planned(key, d, priority, now))
+            .Select(row => putOff.FirstOrDefault(p => p.DeliveryId == row.Id) is { } why ? row.PutOff(why) : row);
 
     /// <summary>The prefix of the subjects of people who are not registered.</summary>
     public const string Unregistered = "a/";
@@ -61,8 +86,8 @@ public static class NotificationPlanning
     /// <summary>
     /// Returns the subject of an unregistered person: a keyed hash of the first contact given, so that their notifications share a key.
     /// </summary>
-    public static string SubjectOf(UnregisteredRecipient to, MasterKeyRing ring) => SubjectOf(
-        to.Phone ?? (to.Email is { } email ? AddressFingerprints.Normal(email) : to.Device?.Token ?? ""), ring);
+    public static string SubjectOf(UnregisteredRecipient to, MasterKeyRing ring) =>
+        SubjectOf(to.Phone ?? (to.Email is { } email ? AddressFingerprints.Normal(email) : to.Device?.Token ?? ""), ring);
 
     /// <summary>The subject by which somebody's notifications are found whose key goes by another contact of theirs.</summary>
     /// <returns><c>null</c> where there is no other contact; a device's token is none.</returns>
@@ -74,18 +99,26 @@ public static class NotificationPlanning
     public static IEnumerable<string> SubjectsOf(Channel channel, string address, MasterKeyRing ring)
     {
         yield return SubjectOf(address, ring);
-        if (channel == Channel.Email) yield return SubjectOf(AddressFingerprints.Normal(address), ring);
+        if (channel == Channel.Email)
+            yield return SubjectOf(AddressFingerprints.Normal(address), ring);
     }
 
     private static string SubjectOf(string contact, MasterKeyRing ring) => Unregistered + ring.Fingerprint("subject", contact);
 
     private static IEnumerable<SealedContact> ContactsOf(
-        string key, UnregisteredRecipient? to, string subject, KeySet keys, MasterKeyRing ring)
+        string key,
+        UnregisteredRecipient? to,
+        string subject,
+        KeySet keys,
+        MasterKeyRing ring
+    )
     {
         if (to?.Device is { Token: { } token } device)
             yield return new SealedContact(Device.LaneOf(device.Platform), "push", Seal("push", token), App: device.App);
-        if (to?.Phone is { } phone) yield return new SealedContact(Lane.Sms, "sms", Seal("sms", phone), ring.OfPhone(phone));
-        if (to?.Email is { } email) yield return new SealedContact(Lane.Email, "email", Seal("email", email), ring.OfEmail(email));
+        if (to?.Phone is { } phone)
+            yield return new SealedContact(Lane.Sms, "sms", Seal("sms", phone), ring.OfPhone(phone));
+        if (to?.Email is { } email)
+            yield return new SealedContact(Lane.Email, "email", Seal("email", email), ring.OfEmail(email));
 
         Sealed Seal(string contact, string text) =>
             keys.Seal(subject, SealedPlace.OfAddress(key, subject, DeterministicId.OfDelivery(key, contact), null), text);

@@ -13,8 +13,10 @@ public sealed record TimeZones(DateTimeZone Default)
     /// <summary>Reads the default from configuration; a fault is added to <paramref name="faults"/>.</summary>
     public static TimeZones Read(IConfiguration configuration, ICollection<string> faults)
     {
-        if (configuration["Notify:DefaultTimeZone"] is not { Length: > 0 } name) return new TimeZones(DateTimeZone.Utc);
-        if (TimeZoneNames.Find(name) is { } zone) return new TimeZones(zone);
+        if (configuration["Notify:DefaultTimeZone"] is not { Length: > 0 } name)
+            return new TimeZones(DateTimeZone.Utc);
+        if (TimeZoneNames.Find(name) is { } zone)
+            return new TimeZones(zone);
         faults.Add($"Notify:DefaultTimeZone is \"{name}\"; give an IANA time zone such as Europe/Berlin");
         return new TimeZones(DateTimeZone.Utc);
     }

@@ -26,11 +26,13 @@ public static class AddressFingerprints
         return domain is null ? composed.ToLowerInvariant() : $"{composed[..at].ToLowerInvariant()}@{domain}";
     }
 
-    /// <summary>The fingerprint of an address on a channel; <c>null</c> for push, whose tokens are devices, and where there is no address.</summary>
-    public static string? Of(this MasterKeyRing ring, Channel channel, string? address) => (channel, address) switch
-    {
-        (_, null or "") or (Channel.Push, _) => null,
-        (Channel.Sms, _) => ring.OfPhone(address),
-        _ => ring.OfEmail(address),
-    };
+    /// <summary>The fingerprint of an address on a channel; <c>null</c> for push, whose tokens are devices, and where there is no
+    /// address.</summary>
+    public static string? Of(this MasterKeyRing ring, Channel channel, string? address) =>
+        (channel, address) switch
+        {
+            (_, null or "") or (Channel.Push, _) => null,
+            (Channel.Sms, _) => ring.OfPhone(address),
+            _ => ring.OfEmail(address),
+        };
 }

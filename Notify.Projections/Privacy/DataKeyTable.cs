@@ -19,34 +19,52 @@ public sealed record DataKeySelection(DateTimeOffset MadeBefore, IReadOnlyCollec
 /// </remarks>
 internal static class DataKeyTable
 {
-    private const string Selected =
-        """
+    private const string Selected = """
         erased_at is null and wrapped is not null and created_at < $1 and ($2::text[] is null or subject = any($2))
         """;
 
     /// <summary>Locks current keys until the transaction ends, in the order of their IDs. Those that others hold are passed over.</summary>
     public static async Task<List<(long Id, string Subject)>> LockAsync(
-        NpgsqlConnection connection, DataKeySelection selection, long after, int page, CancellationToken cancellation)
+        NpgsqlConnection connection,
+        DataKeySelection selection,
+        long after,
+        int page,
+        CancellationToken cancellation
+    )
     {
         await using var command = OpenDeliveryTable.Command(
             connection,
             $"select id, subject from notify.subject_keys where {Selected} and id > $3 order by id limit $4 for update skip locked",
-            selection.MadeBefore, Texts(selection.Subjects), after, page);
+            selection.MadeBefore,
+            Texts(selection.Subjects),
+            after,
+            page
+        );
         await using var reader = await command.ExecuteReaderAsync(cancellation);
         var rows = new List<(long Id, string Subject)>();
-        while (await reader.ReadAsync(cancellation)) rows.Add((reader.GetInt64(0), reader.GetString(1)));
+        while (await reader.ReadAsync(cancellation))
+            rows.Add((reader.GetInt64(0), reader.GetString(1)));
         return rows;
     }
 
     /// <summary>Replaces keys that the transaction has locked.</summary>
     /// <param name="keys">Their IDs, their subjects, and the new keys, wrapped under the master key.</param>
     public static async Task ReplaceAsync(
-        NpgsqlConnection connection, IReadOnlyList<(long Id, string Subject, byte[] Wrapped)> keys, string master, DateTimeOffset now,
-        CancellationToken cancellation)
+        NpgsqlConnection connection,
+        IReadOnlyList<(long Id, string Subject, byte[] Wrapped)> keys,
+        string master,
+        DateTimeOffset now,
+        CancellationToken cancellation
+    )
     {
-        await using (var replace = OpenDeliveryTable.Command(
-            connection, "update notify.subject_keys set erased_at = 'infinity', replaced_at = $2 where id = any($1)",
-            keys.Select(k => k.Id).ToArray(), now))
+        await using (
+            var replace = OpenDeliveryTable.Command(
+                connection,
+                "update notify.subject_keys set erased_at = 'infinity', replaced_at = $2 where id = any($1)",
+                keys.Select(k => k.Id).ToArray(),
+                now
+            )
+        )
             await replace.ExecuteNonQueryAsync(cancellation);
         await using var insert = OpenDeliveryTable.Command(
             connection,
@@ -56,7 +74,9 @@ internal static class DataKeyTable
             """,
             keys.Select(k => k.Subject).ToArray(),
             new NpgsqlParameter { Value = keys.Select(k => k.Wrapped).ToArray(), NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bytea },
-            master, now);
+            master,
+            now
+        );
         await insert.ExecuteNonQueryAsync(cancellation);
     }
 
@@ -64,7 +84,11 @@ internal static class DataKeyTable
     public static async Task<long> LeftAsync(NpgsqlConnection connection, DataKeySelection selection, CancellationToken cancellation)
     {
         await using var command = OpenDeliveryTable.Command(
-            connection, $"select count(*) from notify.subject_keys where {Selected}", selection.MadeBefore, Texts(selection.Subjects));
+            connection,
+            $"select count(*) from notify.subject_keys where {Selected}",
+            selection.MadeBefore,
+            Texts(selection.Subjects)
+        );
         command.CommandTimeout = 600; // however many keys there are
         return (long)(await command.ExecuteScalarAsync(cancellation))!;
     }
@@ -73,7 +97,10 @@ internal static class DataKeyTable
     public static async Task<long> ReplacedAsync(NpgsqlConnection connection, DateTimeOffset since, CancellationToken cancellation)
     {
         await using var command = OpenDeliveryTable.Command(
-            connection, "select count(*) from notify.subject_keys where replaced_at >= $1", since);
+            connection,
+            "select count(*) from notify.subject_keys where replaced_at >= $1",
+            since
+        );
         command.CommandTimeout = 600;
         return (long)(await command.ExecuteScalarAsync(cancellation))!;
     }

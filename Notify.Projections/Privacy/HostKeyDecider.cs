@@ -37,9 +37,12 @@ public static class HostKeyDecider
     public static string? FindFault(MasterKeyRing ring, IReadOnlyCollection<KnownMasterKey> known, IReadOnlyCollection<AnnouncedHost> live)
     {
         var missing = known.Where(k => k.IsInUse && !ring.Has(k.Id)).Select(k => k.Id).Order(StringComparer.Ordinal).ToList();
-        if (missing.Count > 0) return Lacks(missing);
-        if (FindOtherValue(ring, known, live) is { } other) return other;
-        return Choose(ring.NamedId, Usable(ring, known), live) is not null ? null
+        if (missing.Count > 0)
+            return Lacks(missing);
+        if (FindOtherValue(ring, known, live) is { } other)
+            return other;
+        return Choose(ring.NamedId, Usable(ring, known), live) is not null
+            ? null
             : $"Notify:MasterKeys has no key in common with {string.Join(" and ", live.Select(h => h.Name).Distinct().Order())}; "
                 + "give all hosts the same master keys";
     }
@@ -48,9 +51,19 @@ public static class HostKeyDecider
     /// <remarks>A key that nothing is wrapped by and that no live host has may be given another value.</remarks>
     /// <returns><c>null</c> where there is none.</returns>
     public static string? FindOtherValue(
-        MasterKeyRing ring, IReadOnlyCollection<KnownMasterKey> known, IReadOnlyCollection<AnnouncedHost> live) =>
-        known.FirstOrDefault(k => ring.Has(k.Id) && k.CheckValue is { } value && value != ring.CheckValueOf(k.Id)
-            && (k.IsInUse || live.Any(h => h.Keys.Contains(k.Id)))) is { } other ? OtherValue(other.Id) : null;
+        MasterKeyRing ring,
+        IReadOnlyCollection<KnownMasterKey> known,
+        IReadOnlyCollection<AnnouncedHost> live
+    ) =>
+        known.FirstOrDefault(k =>
+            ring.Has(k.Id)
+            && k.CheckValue is { } value
+            && value != ring.CheckValueOf(k.Id)
+            && (k.IsInUse || live.Any(h => h.Keys.Contains(k.Id)))
+        )
+            is { } other
+            ? OtherValue(other.Id)
+            : null;
 
     /// <summary>The sentence about keys that are in use and that a host has not.</summary>
     public static string Lacks(IReadOnlyCollection<string> missing) =>

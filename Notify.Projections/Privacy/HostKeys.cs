@@ -16,12 +16,19 @@ namespace Notify.Projections.Privacy;
 /// A key is marked as in use in the transaction that chooses it, under the lock under which a starting host checks its own keys:
 /// no host starts without a key that is about to be used. A host that is silent for four times <c>Notify:Takeover</c> is not waited for.
 /// </remarks>
-public sealed class HostKeys(NpgsqlDataSource database, MasterKeyRing ring, HostName host, IConfiguration configuration,
-    TimeProvider clock, ILogger<HostKeys> log) : BackgroundService
+public sealed class HostKeys(
+    NpgsqlDataSource database,
+    MasterKeyRing ring,
+    HostName host,
+    IConfiguration configuration,
+    TimeProvider clock,
+    ILogger<HostKeys> log
+) : BackgroundService
 {
     private readonly Guid id = Guid.NewGuid();
-    private readonly TimeSpan beat = TimeSpan.FromMilliseconds(Math.Clamp(NotifyBus.Takeover(configuration).TotalMilliseconds / 5, 200,
-        3000));
+    private readonly TimeSpan beat = TimeSpan.FromMilliseconds(
+        Math.Clamp(NotifyBus.Takeover(configuration).TotalMilliseconds / 5, 200, 3000)
+    );
     private readonly TimeSpan silence = NotifyBus.Takeover(configuration) * 4;
     private volatile IReadOnlyList<string> missing = [];
 
@@ -56,12 +63,16 @@ public sealed class HostKeys(NpgsqlDataSource database, MasterKeyRing ring, Host
         var known = await HostKeyTable.KnownAsync(connection, cancellation);
         var hosts = await HostKeyTable.LiveAsync(connection, silence, cancellation);
         var (needed, _) = await HostKeyTable.FormatAsync(connection, cancellation);
-        if (needed > StoreFormat.Reader) return StoreFormat.Fault(needed);
-        if (HostKeyDecider.FindFault(ring, known, hosts) is { } fault) return fault;
-        if (await PepperCheck.FindFaultAsync(connection, ring, cancellation) is { } pepper) return pepper;
+        if (needed > StoreFormat.Reader)
+            return StoreFormat.Fault(needed);
+        if (HostKeyDecider.FindFault(ring, known, hosts) is { } fault)
+            return fault;
+        if (await PepperCheck.FindFaultAsync(connection, ring, cancellation) is { } pepper)
+            return pepper;
         foreach (var own in known.Where(k => ring.Has(k.Id) && k is { CheckValue: null, IsInUse: true }))
         {
-            if (!await HostKeyTable.UnwrapsAsync(connection, ring, own.Id, cancellation)) return HostKeyDecider.OtherValue(own.Id);
+            if (!await HostKeyTable.UnwrapsAsync(connection, ring, own.Id, cancellation))
+                return HostKeyDecider.OtherValue(own.Id);
         }
 
         await PepperCheck.RecordAsync(connection, ring, cancellation);
@@ -81,12 +92,16 @@ public sealed class HostKeys(NpgsqlDataSource database, MasterKeyRing ring, Host
         {
             await using var connection = await database.OpenConnectionAsync(cancellation);
             await using var transaction = await connection.BeginTransactionAsync(cancellation);
-            if (records) await HostKeyTable.LockAsync(connection, cancellation);
+            if (records)
+                await HostKeyTable.LockAsync(connection, cancellation);
             var known = await HostKeyTable.KnownAsync(connection, cancellation);
             var live = await HostKeyTable.LiveAsync(connection, silence, cancellation);
-            if (HostKeyDecider.FindOtherValue(ring, known, live) is { } other) return other;
-            if (await PepperCheck.FindFaultAsync(connection, ring, cancellation) is { } pepper) return pepper;
-            if (records) await PepperCheck.RecordAsync(connection, ring, cancellation);
+            if (HostKeyDecider.FindOtherValue(ring, known, live) is { } other)
+                return other;
+            if (await PepperCheck.FindFaultAsync(connection, ring, cancellation) is { } pepper)
+                return pepper;
+            if (records)
+                await PepperCheck.RecordAsync(connection, ring, cancellation);
             var (minReader, plainUsers) = await HostKeyTable.FormatAsync(connection, cancellation);
             ring.Format.Follow(minReader, minReader, plainUsers); // what a command finds users by; it raises nothing
             await transaction.CommitAsync(cancellation);
@@ -107,10 +122,12 @@ public sealed class HostKeys(NpgsqlDataSource database, MasterKeyRing ring, Host
         await HostKeyTable.LockAsync(connection, cancellation);
         var stay = await HostKeyTable.RetireAsync(connection, ring.CurrentId, silence, cancellation);
         await transaction.CommitAsync(cancellation);
-        await output.WriteLineAsync(stay.Count == 0
-            ? $"Only the master key \"{ring.CurrentId}\" is in use; the others can be taken away."
-            : $"Still in use beside \"{ring.CurrentId}\": {string.Join(", ", stay)}. "
-                + "Restart the hosts that wrap with them, and run this again.");
+        await output.WriteLineAsync(
+            stay.Count == 0
+                ? $"Only the master key \"{ring.CurrentId}\" is in use; the others can be taken away."
+                : $"Still in use beside \"{ring.CurrentId}\": {string.Join(", ", stay)}. "
+                    + "Restart the hosts that wrap with them, and run this again."
+        );
         return 0;
     }
 
@@ -154,9 +171,12 @@ public sealed class HostKeys(NpgsqlDataSource database, MasterKeyRing ring, Host
             }
             catch (Exception e)
             {
-                if (stoppingToken.IsCancellationRequested) return;
-                log.LogWarning("The master keys of this host could not be announced ({Reason}); it is tried again.",
-                    e.Message.Split('\n')[0]);
+                if (stoppingToken.IsCancellationRequested)
+                    return;
+                log.LogWarning(
+                    "The master keys of this host could not be announced ({Reason}); it is tried again.",
+                    e.Message.Split('\n')[0]
+                );
             }
         }
     }
@@ -169,18 +189,23 @@ public sealed class HostKeys(NpgsqlDataSource database, MasterKeyRing ring, Host
         var before = missing;
         var known = await HostKeyTable.KnownAsync(connection, cancellation);
         missing = [.. known.Where(k => k.IsInUse && !ring.Has(k.Id)).Select(k => k.Id).Order(StringComparer.Ordinal)];
-        if (missing.Count > 0 && !missing.SequenceEqual(before)) log.LogError("{Fault}", HostKeyDecider.Lacks(missing));
+        if (missing.Count > 0 && !missing.SequenceEqual(before))
+            log.LogError("{Fault}", HostKeyDecider.Lacks(missing));
         await HostKeyTable.AnnounceAsync(connection, id, host.Name, ring, missing, cancellation);
         var hosts = await HostKeyTable.LiveAsync(connection, silence, cancellation);
         await FollowFormatAsync(connection, hosts, cancellation);
-        if (HostKeyDecider.Choose(ring.NamedId, HostKeyDecider.Usable(ring, known), hosts) == ring.CurrentId) return;
+        if (HostKeyDecider.Choose(ring.NamedId, HostKeyDecider.Usable(ring, known), hosts) == ring.CurrentId)
+            return;
 
         await using var transaction = await connection.BeginTransactionAsync(cancellation);
         await HostKeyTable.LockAsync(connection, cancellation);
-        var (former, chosen) = (ring.CurrentId, await ChooseAsync(connection,
-            await HostKeyTable.LiveAsync(connection, silence, cancellation), cancellation));
+        var (former, chosen) = (
+            ring.CurrentId,
+            await ChooseAsync(connection, await HostKeyTable.LiveAsync(connection, silence, cancellation), cancellation)
+        );
         await transaction.CommitAsync(cancellation);
-        if (chosen != former) log.LogInformation("The master key {Key} wraps from now on.", chosen);
+        if (chosen != former)
+            log.LogInformation("The master key {Key} wraps from now on.", chosen);
     }
 
     private void ReadFolder()
@@ -199,7 +224,8 @@ public sealed class HostKeys(NpgsqlDataSource database, MasterKeyRing ring, Host
     {
         var lowest = hosts.Select(h => h.Reader).Append(StoreFormat.Reader).Min();
         var (minReader, plainUsers) = await HostKeyTable.FormatAsync(connection, cancellation);
-        if (ring.Format.Follow(lowest, minReader, plainUsers) is not { } raised) return;
+        if (ring.Format.Follow(lowest, minReader, plainUsers) is not { } raised)
+            return;
         await HostKeyTable.RaiseMinReaderAsync(connection, raised, hosts.Count == 0, cancellation);
         (minReader, plainUsers) = await HostKeyTable.FormatAsync(connection, cancellation);
         ring.Format.Follow(lowest, minReader, plainUsers);
@@ -227,8 +253,10 @@ public sealed class MasterKeyHealth(HostKeys keys) : IHealthCheck
 {
     /// <inheritdoc />
     public Task<HealthCheckResult> CheckHealthAsync(HealthCheckContext context, CancellationToken cancellationToken = default) =>
-        Task.FromResult(keys.Missing is { Count: > 0 } missing ? HealthCheckResult.Unhealthy(HostKeyDecider.Lacks(missing))
+        Task.FromResult(
+            keys.Missing is { Count: > 0 } missing ? HealthCheckResult.Unhealthy(HostKeyDecider.Lacks(missing))
             : keys.Format.IsOutdated
                 ? HealthCheckResult.Unhealthy("The store holds events and rows of a newer version; this host claims nothing.")
-            : HealthCheckResult.Healthy());
+            : HealthCheckResult.Healthy()
+        );
 }

@@ -25,23 +25,44 @@ public sealed class KeptAnswers(MasterKeyRing ring, TimeProvider clock)
     /// <summary>Takes a key. Another request with the same key waits here until this transaction has ended.</summary>
     /// <param name="scope">The caller and the operation that the key counts for.</param>
     /// <param name="requestHash">A keyed hash of the request.</param>
-    public async Task<KeptAnswer> TakeAsync(NpgsqlConnection connection, string scope, string key, string requestHash,
-        CancellationToken cancellation)
+    public async Task<KeptAnswer> TakeAsync(
+        NpgsqlConnection connection,
+        string scope,
+        string key,
+        string requestHash,
+        CancellationToken cancellation
+    )
     {
         var (id, now) = (IdOf(scope, key), clock.GetUtcNow());
-        await using (var insert = OpenDeliveryTable.Command(connection,
-            "insert into notify.idempotency_keys (id, request_hash, taken_at) values ($1, $2, $3) on conflict do nothing",
-            id, requestHash, now))
+        await using (
+            var insert = OpenDeliveryTable.Command(
+                connection,
+                "insert into notify.idempotency_keys (id, request_hash, taken_at) values ($1, $2, $3) on conflict do nothing",
+                id,
+                requestHash,
+                now
+            )
+        )
         {
-            if (await insert.ExecuteNonQueryAsync(cancellation) == 1) return new KeptAnswer(true, requestHash, null, now);
+            if (await insert.ExecuteNonQueryAsync(cancellation) == 1)
+                return new KeptAnswer(true, requestHash, null, now);
         }
 
         await using var select = OpenDeliveryTable.Command(
-            connection, "select request_hash, answer, master_key, taken_at from notify.idempotency_keys where id = $1", id);
+            connection,
+            "select request_hash, answer, master_key, taken_at from notify.idempotency_keys where id = $1",
+            id
+        );
         await using var reader = await select.ExecuteReaderAsync(cancellation);
         await reader.ReadAsync(cancellation);
-        return new KeptAnswer(false, reader.GetString(0), reader.IsDBNull(1) || reader.GetFieldValue<DateTimeOffset>(3) <= now - Lifetime
-            ? null : Open(reader.GetFieldValue<byte[]>(1), reader.GetString(2), id), reader.GetFieldValue<DateTimeOffset>(3));
+        return new KeptAnswer(
+            false,
+            reader.GetString(0),
+            reader.IsDBNull(1) || reader.GetFieldValue<DateTimeOffset>(3) <= now - Lifetime
+                ? null
+                : Open(reader.GetFieldValue<byte[]>(1), reader.GetString(2), id),
+            reader.GetFieldValue<DateTimeOffset>(3)
+        );
     }
 
     /// <summary>Keeps the answer of a key that was taken in the same transaction.</summary>
@@ -49,9 +70,13 @@ public sealed class KeptAnswers(MasterKeyRing ring, TimeProvider clock)
     {
         var (id, master) = (IdOf(scope, key), ring.CurrentId);
         await HostKeyTable.UseAsync(connection, master, cancellation);
-        await using var command = OpenDeliveryTable.Command(connection,
+        await using var command = OpenDeliveryTable.Command(
+            connection,
             "update notify.idempotency_keys set answer = $2, master_key = $3 where id = $1",
-            id, Aead.Encrypt(ring.Derive(master, Purpose), answer, Encoding.UTF8.GetBytes(id)), master);
+            id,
+            Aead.Encrypt(ring.Derive(master, Purpose), answer, Encoding.UTF8.GetBytes(id)),
+            master
+        );
         await command.ExecuteNonQueryAsync(cancellation);
     }
 
@@ -65,28 +90,40 @@ public sealed class KeptAnswers(MasterKeyRing ring, TimeProvider clock)
             await using var transaction = await connection.BeginTransactionAsync(cancellation);
             await HostKeyTable.UseAsync(connection, master, cancellation);
             var rows = new List<(string Id, byte[] Answer, string Master)>();
-            await using (var select = OpenDeliveryTable.Command(connection,
-                """
-                select id, answer, master_key from notify.idempotency_keys where answer is not null and master_key <> $1
-                order by id limit 1000 for update
-                """, master))
+            await using (
+                var select = OpenDeliveryTable.Command(
+                    connection,
+                    """
+                    select id, answer, master_key from notify.idempotency_keys where answer is not null and master_key <> $1
+                    order by id limit 1000 for update
+                    """,
+                    master
+                )
+            )
             await using (var reader = await select.ExecuteReaderAsync(cancellation))
             {
                 while (await reader.ReadAsync(cancellation))
                     rows.Add((reader.GetString(0), reader.GetFieldValue<byte[]>(1), reader.GetString(2)));
             }
 
-            var anew = rows.Where(r => ring.Has(r.Master)).Select(r => (r.Id, Answer: Aead.Encrypt(
-                ring.Derive(master, Purpose), Open(r.Answer, r.Master, r.Id), Encoding.UTF8.GetBytes(r.Id)))).ToList();
-            if (anew.Count == 0) return;
-            await using var update = OpenDeliveryTable.Command(connection,
+            var anew = rows.Where(r => ring.Has(r.Master))
+                .Select(r =>
+                    (r.Id, Answer: Aead.Encrypt(ring.Derive(master, Purpose), Open(r.Answer, r.Master, r.Id), Encoding.UTF8.GetBytes(r.Id)))
+                )
+                .ToList();
+            if (anew.Count == 0)
+                return;
+            await using var update = OpenDeliveryTable.Command(
+                connection,
                 "update notify.idempotency_keys k set answer = t.a, master_key = $3 from unnest($1, $2) as t(i, a) where k.id = t.i",
                 anew.Select(r => r.Id).ToArray(),
                 new NpgsqlParameter
                 {
                     Value = anew.Select(r => r.Answer).ToArray(),
                     NpgsqlDbType = NpgsqlTypes.NpgsqlDbType.Array | NpgsqlTypes.NpgsqlDbType.Bytea,
-                }, master);
+                },
+                master
+            );
             await update.ExecuteNonQueryAsync(cancellation);
             await transaction.CommitAsync(cancellation);
         }
@@ -96,14 +133,15 @@ public sealed class KeptAnswers(MasterKeyRing ring, TimeProvider clock)
     public async Task DropAsync(NpgsqlDataSource database, CancellationToken cancellation)
     {
         await using var command = database.CreateCommand(
-            "update notify.idempotency_keys set answer = null where answer is not null and taken_at <= $1");
+            "update notify.idempotency_keys set answer = null where answer is not null and taken_at <= $1"
+        );
         command.Parameters.Add(new NpgsqlParameter { Value = clock.GetUtcNow() - Lifetime });
         await command.ExecuteNonQueryAsync(cancellation);
     }
 
     private byte[] Open(byte[] answer, string master, string id) =>
         (ring.Has(master) ? Aead.Decrypt(ring.Derive(master, Purpose), answer, Encoding.UTF8.GetBytes(id)) : null)
-            ?? throw new KeyNotHeldException(master);
+        ?? throw new KeyNotHeldException(master);
 
     private string IdOf(string scope, string key) => ring.Fingerprint("idempotency-key", $"{scope}\n{key}");
 }

@@ -13,7 +13,8 @@ namespace Notify.Projections.Privacy;
 public sealed class KeyFolder(string path)
 {
     private const string Extension = ".key";
-    private const int TimeLength = 17, IdLength = 1 + TimeLength + 4;
+    private const int TimeLength = 17,
+        IdLength = 1 + TimeLength + 4;
 
     /// <summary>The folder.</summary>
     public string Path => path;
@@ -31,7 +32,8 @@ public sealed class KeyFolder(string path)
         foreach (var file in Directory.EnumerateFiles(path, "*" + Extension))
         {
             var id = System.IO.Path.GetFileNameWithoutExtension(file);
-            if (MasterKeyRing.DecodeKey(ReadText(file)) is { } key) keys[id] = key;
+            if (MasterKeyRing.DecodeKey(ReadText(file)) is { } key)
+                keys[id] = key;
             else if (File.Exists(file))
                 faults.Add($"{file} is not the base64 of 32 random bytes; put the file back from a copy, or remove it");
         }
@@ -74,7 +76,8 @@ public sealed class KeyFolder(string path)
     public void Destroy(string id)
     {
         var file = FileOf(id);
-        if (!File.Exists(file)) return;
+        if (!File.Exists(file))
+            return;
         using (var stream = new FileStream(file, Options(FileMode.Open)))
         {
             stream.Write(new byte[stream.Length]);
@@ -98,7 +101,13 @@ public sealed class KeyFolder(string path)
 
     private static FileStreamOptions Options(FileMode mode)
     {
-        var options = new FileStreamOptions { Mode = mode, Access = FileAccess.Write, Share = FileShare.None, BufferSize = 0 };
+        var options = new FileStreamOptions
+        {
+            Mode = mode,
+            Access = FileAccess.Write,
+            Share = FileShare.None,
+            BufferSize = 0,
+        };
         if (mode == FileMode.CreateNew && !OperatingSystem.IsWindows())
             options.UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;
         return options;

@@ -13,14 +13,18 @@ namespace Notify.Projections.Privacy;
 public sealed record KeyRotationSettings(TimeSpan Every, TimeSpan Keep)
 {
     /// <summary>Reads <c>Notify:KeyRotation</c> and <c>Notify:KeyRetention</c>.</summary>
-    public static KeyRotationSettings Read(IConfiguration configuration, ICollection<string> faults) => new(
-        Span(configuration, "Notify:KeyRotation", TimeSpan.FromDays(30), faults),
-        Span(configuration, "Notify:KeyRetention", TimeSpan.FromDays(7), faults));
+    public static KeyRotationSettings Read(IConfiguration configuration, ICollection<string> faults) =>
+        new(
+            Span(configuration, "Notify:KeyRotation", TimeSpan.FromDays(30), faults),
+            Span(configuration, "Notify:KeyRetention", TimeSpan.FromDays(7), faults)
+        );
 
     private static TimeSpan Span(IConfiguration configuration, string key, TimeSpan otherwise, ICollection<string> faults)
     {
-        if (configuration[key] is not { Length: > 0 } text) return otherwise;
-        if (TimeSpan.TryParse(text, CultureInfo.InvariantCulture, out var span) && span >= TimeSpan.Zero) return span;
+        if (configuration[key] is not { Length: > 0 } text)
+            return otherwise;
+        if (TimeSpan.TryParse(text, CultureInfo.InvariantCulture, out var span) && span >= TimeSpan.Zero)
+            return span;
         faults.Add($"{key} is \"{text}\"; give a time such as 30.00:00:00");
         return otherwise;
     }
@@ -34,8 +38,16 @@ public sealed record KeyRotationSettings(TimeSpan Every, TimeSpan Keep)
 /// The steps: a new file in the key folder; every live host has it and wraps by it; what others wrap is wrapped anew; those are retired,
 /// and wrap nothing again; after <see cref="KeyRotationSettings.Keep"/> they are destroyed. See docs/adr/0011-wrapping-keys-that-end.md.
 /// </remarks>
-public sealed class KeyRotation(NpgsqlDataSource database, IDocumentStore store, MasterKeyRing ring, SubjectKeys keys, HostKeys hosts,
-    HostName host, KeyRotationSettings settings, TimeProvider clock)
+public sealed class KeyRotation(
+    NpgsqlDataSource database,
+    IDocumentStore store,
+    MasterKeyRing ring,
+    SubjectKeys keys,
+    HostKeys hosts,
+    HostName host,
+    KeyRotationSettings settings,
+    TimeProvider clock
+)
 {
     private readonly KeptAnswers answers = new(ring, clock);
 
@@ -45,7 +57,8 @@ public sealed class KeyRotation(NpgsqlDataSource database, IDocumentStore store,
     public async Task<bool> IsDueAsync(CancellationToken cancellation)
     {
         await using var connection = await database.OpenConnectionAsync(cancellation);
-        if (await IsUnfinishedAsync(connection, cancellation)) return true;
+        if (await IsUnfinishedAsync(connection, cancellation))
+            return true;
         return settings.Every > TimeSpan.Zero
             && await KeyRotationTable.KnownSinceAsync(connection, ring.NamedId, cancellation) is { } since
             && clock.GetUtcNow() - since >= settings.Every;
@@ -56,7 +69,8 @@ public sealed class KeyRotation(NpgsqlDataSource database, IDocumentStore store,
     public async Task<string> BeginAsync(CancellationToken cancellation)
     {
         await using var connection = await database.OpenConnectionAsync(cancellation);
-        if (!await IsUnfinishedAsync(connection, cancellation)) Folder.Add(clock.GetUtcNow());
+        if (!await IsUnfinishedAsync(connection, cancellation))
+            Folder.Add(clock.GetUtcNow());
         ring.ReadFolder();
         return ring.NamedId;
     }
@@ -88,9 +102,14 @@ public sealed class KeyRotation(NpgsqlDataSource database, IDocumentStore store,
             others = await KeyRotationTable.UnretiredAsync(connection, key, cancellation);
         foreach (var other in others)
         {
-            var isRetired = await WithEventAsync(other, now => new MasterKeyRetired(other, key, rewrapped, host.Name, now),
-                (connection, now) => KeyRotationTable.RetireAsync(connection, other, hosts.Silence, now, cancellation), cancellation);
-            if (!isRetired) stay.Add(other);
+            var isRetired = await WithEventAsync(
+                other,
+                now => new MasterKeyRetired(other, key, rewrapped, host.Name, now),
+                (connection, now) => KeyRotationTable.RetireAsync(connection, other, hosts.Silence, now, cancellation),
+                cancellation
+            );
+            if (!isRetired)
+                stay.Add(other);
         }
 
         return stay;
@@ -107,14 +126,20 @@ public sealed class KeyRotation(NpgsqlDataSource database, IDocumentStore store,
         foreach (var (id, isDestroyed, isHad) in retired)
         {
             var isFile = Folder.Has(id);
-            if (!isFile && !isDestroyed && (isHad || ring.Has(id))) inSettings.Add(id);
+            if (!isFile && !isDestroyed && (isHad || ring.Has(id)))
+                inSettings.Add(id);
             if (isFile || !isDestroyed && !isHad && !ring.Has(id))
             {
                 // The file goes after the note: an interruption leaves a file that the next run finds.
-                var isNew = await WithEventAsync(id, now => new MasterKeyDestroyed(id, host.Name, now),
-                    (connection, now) => KeyRotationTable.DestroyAsync(connection, id, now, cancellation), cancellation);
+                var isNew = await WithEventAsync(
+                    id,
+                    now => new MasterKeyDestroyed(id, host.Name, now),
+                    (connection, now) => KeyRotationTable.DestroyAsync(connection, id, now, cancellation),
+                    cancellation
+                );
                 Folder.Destroy(id);
-                if (isNew || isFile) destroyed.Add(id);
+                if (isNew || isFile)
+                    destroyed.Add(id);
             }
         }
 
@@ -125,18 +150,24 @@ public sealed class KeyRotation(NpgsqlDataSource database, IDocumentStore store,
     private async Task<bool> IsUnfinishedAsync(NpgsqlConnection connection, CancellationToken cancellation)
     {
         ring.ReadFolder();
-        if (!Folder.Has(ring.NamedId)) return false;
+        if (!Folder.Has(ring.NamedId))
+            return false;
         return (await KeyRotationTable.UnretiredAsync(connection, ring.NamedId, cancellation)).Count > 0
             || await KeyRotationTable.KnownSinceAsync(connection, ring.NamedId, cancellation) is null;
     }
 
-    private async Task<bool> WithEventAsync(string id, Func<DateTimeOffset, object> @event,
-        Func<NpgsqlConnection, DateTimeOffset, Task<bool>> change, CancellationToken cancellation)
+    private async Task<bool> WithEventAsync(
+        string id,
+        Func<DateTimeOffset, object> @event,
+        Func<NpgsqlConnection, DateTimeOffset, Task<bool>> change,
+        CancellationToken cancellation
+    )
     {
         await using var connection = await database.OpenConnectionAsync(cancellation);
         await using var transaction = await connection.BeginTransactionAsync(cancellation);
         var now = clock.GetUtcNow();
-        if (!await change(connection, now)) return false;
+        if (!await change(connection, now))
+            return false;
         await using var session = store.LightweightSession(SessionOptions.ForTransaction(transaction));
         session.Events.Append(MasterKeyRetired.KeyOf(id), @event(now));
         await session.SaveChangesAsync(cancellation);

@@ -7,15 +7,21 @@ namespace Notify.Projections.Privacy;
 
 /// <summary>Rotates master keys when it is time, finishes interrupted rotations, and destroys keys that were kept long enough.</summary>
 /// <remarks>One host at a time. Without <c>Notify:KeyFolder</c> there is nothing to do.</remarks>
-public sealed class KeyRotationService(NpgsqlDataSource database, KeyRotation rotation, MasterKeyRing ring, TimeProvider clock,
-    ILogger<KeyRotationService> log) : BackgroundService
+public sealed class KeyRotationService(
+    NpgsqlDataSource database,
+    KeyRotation rotation,
+    MasterKeyRing ring,
+    TimeProvider clock,
+    ILogger<KeyRotationService> log
+) : BackgroundService
 {
     private static readonly TimeSpan Poll = TimeSpan.FromMinutes(1);
 
     /// <inheritdoc />
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        if (ring.Folder is null) return;
+        if (ring.Folder is null)
+            return;
         using var timer = new PeriodicTimer(Poll, clock);
         while (await timer.NextAsync(stoppingToken))
         {
@@ -25,7 +31,8 @@ public sealed class KeyRotationService(NpgsqlDataSource database, KeyRotation ro
             }
             catch (Exception e)
             {
-                if (stoppingToken.IsCancellationRequested) return;
+                if (stoppingToken.IsCancellationRequested)
+                    return;
                 log.LogWarning("The master keys could not be rotated ({Reason}); it is tried again.", e.Message.Split('\n')[0]);
             }
         }
@@ -35,10 +42,12 @@ public sealed class KeyRotationService(NpgsqlDataSource database, KeyRotation ro
     public async Task RunAsync(CancellationToken cancellation)
     {
         await using var alone = await database.OpenConnectionAsync(cancellation);
-        if (!await KeyRotationTable.TryLockAsync(alone, cancellation)) return;
+        if (!await KeyRotationTable.TryLockAsync(alone, cancellation))
+            return;
         try
         {
-            if (await rotation.IsDueAsync(cancellation)) await RotateAsync(cancellation);
+            if (await rotation.IsDueAsync(cancellation))
+                await RotateAsync(cancellation);
             foreach (var id in (await rotation.DestroyAsync(cancellation)).Destroyed)
                 log.LogInformation("The master key {Key} is destroyed.", id);
         }
@@ -60,7 +69,11 @@ public sealed class KeyRotationService(NpgsqlDataSource database, KeyRotation ro
 
         var rewrapped = await rotation.RewrapAsync(cancellation);
         var stay = await rotation.RetireAsync(key, rewrapped, cancellation);
-        log.LogInformation("The master key {Key} wraps from now on; {Count} keys wrapped anew; still in use: {Others}.", key, rewrapped,
-            stay.Count == 0 ? "no other" : string.Join(", ", stay));
+        log.LogInformation(
+            "The master key {Key} wraps from now on; {Count} keys wrapped anew; still in use: {Others}.",
+            key,
+            rewrapped,
+            stay.Count == 0 ? "no other" : string.Join(", ", stay)
+        );
     }
 }

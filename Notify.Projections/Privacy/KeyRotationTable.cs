@@ -16,10 +16,8 @@ public static class KeyRotationTable
     private const long Rotation = 0x6e6f74_726f74;
 
     /// <summary>Takes a key's lock, shared.</summary>
-    public static NpgsqlBatchCommand Shared(string id) => new("select 1 from pg_advisory_xact_lock_shared($1)")
-    {
-        Parameters = { new NpgsqlParameter { Value = LockOf(id) } },
-    };
+    public static NpgsqlBatchCommand Shared(string id) =>
+        new("select 1 from pg_advisory_xact_lock_shared($1)") { Parameters = { new NpgsqlParameter { Value = LockOf(id) } } };
 
     /// <summary>Lets one rotation run at a time, for as long as the connection is open.</summary>
     /// <returns>Whether none is running.</returns>
@@ -37,32 +35,50 @@ public static class KeyRotationTable
     }
 
     /// <summary>Reads the names of live hosts that lack a key or wrap by another one.</summary>
-    public static async Task<List<string>> NotFollowingAsync(NpgsqlConnection connection, string id, TimeSpan silence,
-        CancellationToken cancellation)
+    public static async Task<List<string>> NotFollowingAsync(
+        NpgsqlConnection connection,
+        string id,
+        TimeSpan silence,
+        CancellationToken cancellation
+    )
     {
-        await using var command = OpenDeliveryTable.Command(connection,
+        await using var command = OpenDeliveryTable.Command(
+            connection,
             """
             select name || case when $1 = any(keys) then ' wraps by ' || wraps else ' lacks it' end from notify.host_keys
             where seen_at > now() - $2 and (wraps <> $1 or not $1 = any(keys)) order by 1
-            """, id, silence);
+            """,
+            id,
+            silence
+        );
         return await TextsAsync(command, cancellation);
     }
 
     /// <summary>Retires a key, if nothing is wrapped by it and no live host wraps by it.</summary>
     /// <returns>Whether it is retired.</returns>
-    public static async Task<bool> RetireAsync(NpgsqlConnection connection, string id, TimeSpan silence, DateTimeOffset now,
-        CancellationToken cancellation)
+    public static async Task<bool> RetireAsync(
+        NpgsqlConnection connection,
+        string id,
+        TimeSpan silence,
+        DateTimeOffset now,
+        CancellationToken cancellation
+    )
     {
         await using (var alone = OpenDeliveryTable.Command(connection, "select 1 from pg_advisory_xact_lock($1)", LockOf(id)))
             await alone.ExecuteNonQueryAsync(cancellation);
-        await using var command = OpenDeliveryTable.Command(connection,
+        await using var command = OpenDeliveryTable.Command(
+            connection,
             """
             update notify.master_keys m set in_use = false, retired_at = $3
             where m.id = $1 and m.retired_at is null
               and not exists (select 1 from notify.subject_keys k where k.master_key = m.id and k.wrapped is not null)
               and not exists (select 1 from notify.idempotency_keys a where a.master_key = m.id and a.answer is not null)
               and not exists (select 1 from notify.host_keys h where h.wraps = m.id and h.seen_at > now() - $2)
-            """, id, silence, now);
+            """,
+            id,
+            silence,
+            now
+        );
         command.CommandTimeout = 600; // however many keys there are
         return await command.ExecuteNonQueryAsync(cancellation) == 1;
     }
@@ -71,24 +87,36 @@ public static class KeyRotationTable
     public static async Task<List<string>> UnretiredAsync(NpgsqlConnection connection, string except, CancellationToken cancellation)
     {
         await using var command = OpenDeliveryTable.Command(
-            connection, "select id from notify.master_keys where retired_at is null and id <> $1 order by id", except);
+            connection,
+            "select id from notify.master_keys where retired_at is null and id <> $1 order by id",
+            except
+        );
         return await TextsAsync(command, cancellation);
     }
 
     /// <summary>Reads the keys that were retired until a time and are not destroyed, and those that are.</summary>
     /// <returns>The IDs, and whether a live host still has the key.</returns>
     public static async Task<List<(string Id, bool IsDestroyed, bool IsHad)>> RetiredAsync(
-        NpgsqlConnection connection, DateTimeOffset until, TimeSpan silence, CancellationToken cancellation)
+        NpgsqlConnection connection,
+        DateTimeOffset until,
+        TimeSpan silence,
+        CancellationToken cancellation
+    )
     {
-        await using var command = OpenDeliveryTable.Command(connection,
+        await using var command = OpenDeliveryTable.Command(
+            connection,
             """
             select id, destroyed_at is not null,
                    exists (select 1 from notify.host_keys h where m.id = any(h.keys) and h.seen_at > now() - $2)
             from notify.master_keys m where retired_at <= $1 order by id
-            """, until, silence);
+            """,
+            until,
+            silence
+        );
         await using var reader = await command.ExecuteReaderAsync(cancellation);
         var found = new List<(string, bool, bool)>();
-        while (await reader.ReadAsync(cancellation)) found.Add((reader.GetString(0), reader.GetBoolean(1), reader.GetBoolean(2)));
+        while (await reader.ReadAsync(cancellation))
+            found.Add((reader.GetString(0), reader.GetBoolean(1), reader.GetBoolean(2)));
         return found;
     }
 
@@ -96,8 +124,12 @@ public static class KeyRotationTable
     /// <returns>Whether it was not noted before.</returns>
     public static async Task<bool> DestroyAsync(NpgsqlConnection connection, string id, DateTimeOffset now, CancellationToken cancellation)
     {
-        await using var command = OpenDeliveryTable.Command(connection,
-            "update notify.master_keys set destroyed_at = $2 where id = $1 and retired_at is not null and destroyed_at is null", id, now);
+        await using var command = OpenDeliveryTable.Command(
+            connection,
+            "update notify.master_keys set destroyed_at = $2 where id = $1 and retired_at is not null and destroyed_at is null",
+            id,
+            now
+        );
         return await command.ExecuteNonQueryAsync(cancellation) == 1;
     }
 
@@ -109,19 +141,28 @@ public static class KeyRotationTable
     }
 
     /// <summary>Counts keys of people erased until a time that a key which is not destroyed may still unwrap, for the alert.</summary>
-    public static async Task<(long Count, string? Key, DateTimeOffset Since)> OverdueAsync(NpgsqlConnection connection,
-        DateTimeOffset until, CancellationToken cancellation)
+    public static async Task<(long Count, string? Key, DateTimeOffset Since)> OverdueAsync(
+        NpgsqlConnection connection,
+        DateTimeOffset until,
+        CancellationToken cancellation
+    )
     {
-        await using var command = OpenDeliveryTable.Command(connection,
+        await using var command = OpenDeliveryTable.Command(
+            connection,
             """
             select count(*), min(m.id), min(k.erased_at) from notify.master_keys m
             join notify.subject_keys k on k.master_key = m.id and k.erased_at <= $1
             where m.destroyed_at is null
-            """, until);
+            """,
+            until
+        );
         await using var reader = await command.ExecuteReaderAsync(cancellation);
         await reader.ReadAsync(cancellation);
-        return (reader.GetInt64(0), reader.IsDBNull(1) ? null : reader.GetString(1),
-            reader.IsDBNull(2) ? until : reader.GetFieldValue<DateTimeOffset>(2));
+        return (
+            reader.GetInt64(0),
+            reader.IsDBNull(1) ? null : reader.GetString(1),
+            reader.IsDBNull(2) ? until : reader.GetFieldValue<DateTimeOffset>(2)
+        );
     }
 
     private static long LockOf(string id) =>
@@ -131,7 +172,8 @@ public static class KeyRotationTable
     {
         await using var reader = await command.ExecuteReaderAsync(cancellation);
         var texts = new List<string>();
-        while (await reader.ReadAsync(cancellation)) texts.Add(reader.GetString(0));
+        while (await reader.ReadAsync(cancellation))
+            texts.Add(reader.GetString(0));
         return texts;
     }
 }

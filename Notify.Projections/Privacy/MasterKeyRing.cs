@@ -24,10 +24,16 @@ public sealed class MasterKeyRing
     private readonly Dictionary<string, byte[]> settings;
     private readonly string? setting;
     private volatile Dictionary<string, byte[]> keys;
-    private volatile string named, current;
+    private volatile string named,
+        current;
 
-    private MasterKeyRing(string? setting, Dictionary<string, byte[]> settings, KeyFolder? folder, Dictionary<string, byte[]> inFolder,
-        byte[] pepper)
+    private MasterKeyRing(
+        string? setting,
+        Dictionary<string, byte[]> settings,
+        KeyFolder? folder,
+        Dictionary<string, byte[]> inFolder,
+        byte[] pepper
+    )
     {
         (this.setting, this.settings, Folder, this.pepper) = (setting, settings, folder, pepper);
         (keys, named) = Join(inFolder);
@@ -50,23 +56,26 @@ public sealed class MasterKeyRing
     /// <exception cref="IOException">The folder cannot be read.</exception>
     public void ReadFolder()
     {
-        if (Folder is null) return;
+        if (Folder is null)
+            return;
         var found = Folder.Read([]);
-        if (found.Count > 0 || settings.Count > 0) (keys, named) = Join(found);
+        if (found.Count > 0 || settings.Count > 0)
+            (keys, named) = Join(found);
     }
 
     // Newer keys have later IDs of the same length.
     private (Dictionary<string, byte[]> Keys, string Named) Join(Dictionary<string, byte[]> inFolder)
     {
         var all = new Dictionary<string, byte[]>(settings, StringComparer.Ordinal);
-        foreach (var (id, key) in inFolder) all[id] = key;
+        foreach (var (id, key) in inFolder)
+            all[id] = key;
         return (all, inFolder.Count > 0 ? HostKeyDecider.Newest(inFolder.Keys)! : setting ?? named);
     }
 
     /// <summary>Wraps with another key from now on.</summary>
     /// <param name="id">One of <see cref="Ids"/>.</param>
-    public void Use(string id) => current = keys.ContainsKey(id) ? id
-        : throw new ArgumentException($"There is no master key \"{id}\".", nameof(id));
+    public void Use(string id) =>
+        current = keys.ContainsKey(id) ? id : throw new ArgumentException($"There is no master key \"{id}\".", nameof(id));
 
     /// <summary>Whether it has the key.</summary>
     public bool Has(string id) => keys.ContainsKey(id);
@@ -87,31 +96,45 @@ public sealed class MasterKeyRing
         foreach (var section in configuration.GetSection("Notify:MasterKeys").GetChildren())
         {
             // Taken out after the keys moved to the folder, where the environment still names it.
-            if (section.Value is "" && KeyFolder.PathOf(configuration) is not null) continue;
+            if (section.Value is "" && KeyFolder.PathOf(configuration) is not null)
+                continue;
             if (Decode(section.Value) is { Length: 32 } key)
             {
-                if (IsUniform(key)) faults.Add(Uniform($"Notify:MasterKeys:{section.Key}"));
-                else keys[section.Key] = key;
+                if (IsUniform(key))
+                    faults.Add(Uniform($"Notify:MasterKeys:{section.Key}"));
+                else
+                    keys[section.Key] = key;
             }
-            else faults.Add($"Notify:MasterKeys:{section.Key} is not the base64 of 32 bytes; make one with: openssl rand -base64 32");
+            else
+                faults.Add($"Notify:MasterKeys:{section.Key} is not the base64 of 32 bytes; make one with: openssl rand -base64 32");
         }
 
         var (folder, inFolder) = ReadFolder(configuration, faults);
         if (keys.Count == 0 && inFolder.Count == 0 && faults.Count == before)
         {
-            faults.Add(folder is not null ? KeyFolderEmpty(folder)
-                : "Notify:MasterKeys has no key; set Notify__MasterKeys__1 to the base64 of 32 random bytes (openssl rand -base64 32)");
+            faults.Add(
+                folder is not null
+                    ? KeyFolderEmpty(folder)
+                    : "Notify:MasterKeys has no key; set Notify__MasterKeys__1 to the base64 of 32 random bytes (openssl rand -base64 32)"
+            );
         }
 
-        var named = configuration["Notify:MasterKey"] is { Length: > 0 } name ? name : keys.Count == 1 ? keys.Keys.Single() : null;
+        var named =
+            configuration["Notify:MasterKey"] is { Length: > 0 } name ? name
+            : keys.Count == 1 ? keys.Keys.Single()
+            : null;
         if (keys.Count > 0 && named is null && inFolder.Count == 0)
-            faults.Add($"Notify:MasterKey is missing, and there are several master keys ({string.Join(", ", keys.Keys.Order())}); "
-                + "name the one that is to wrap");
-        else if (keys.Count > 0 && named is not null && inFolder.Count == 0
-            && !keys.ContainsKey(named)) faults.Add($"Notify:MasterKey names \"{named}\", which is not among Notify:MasterKeys");
+            faults.Add(
+                $"Notify:MasterKey is missing, and there are several master keys ({string.Join(", ", keys.Keys.Order())}); "
+                    + "name the one that is to wrap"
+            );
+        else if (keys.Count > 0 && named is not null && inFolder.Count == 0 && !keys.ContainsKey(named))
+            faults.Add($"Notify:MasterKey names \"{named}\", which is not among Notify:MasterKeys");
         var pepper = Decode(configuration["Notify:Pepper"]);
-        if (pepper is not { Length: >= 16 }) faults.Add("Notify:Pepper is not the base64 of at least 16 bytes; make one with: openssl rand -base64 32");
-        else if (IsUniform(pepper)) faults.Add(Uniform("Notify:Pepper"));
+        if (pepper is not { Length: >= 16 })
+            faults.Add("Notify:Pepper is not the base64 of at least 16 bytes; make one with: openssl rand -base64 32");
+        else if (IsUniform(pepper))
+            faults.Add(Uniform("Notify:Pepper"));
         return faults.Count > before ? null : new MasterKeyRing(named, keys, folder, inFolder, pepper!);
     }
 
@@ -129,10 +152,12 @@ public sealed class MasterKeyRing
     /// <returns>The key; <c>null</c> if this host has not the master key, or the row is damaged.</returns>
     public SubjectKey? Unwrap(ReadOnlySpan<byte> wrapped, string masterKeyId, string subject)
     {
-        if (!keys.TryGetValue(masterKeyId, out var master)) return null;
+        if (!keys.TryGetValue(masterKeyId, out var master))
+            return null;
         var isForPlaces = wrapped.Length == WrappedLength + 1 && wrapped[0] == ForPlaces;
         return Aead.Decrypt(master, isForPlaces ? wrapped[1..] : wrapped, AssociatedOf(subject, isForPlaces)) is { } key
-            ? new SubjectKey(key, isForPlaces) : null;
+            ? new SubjectKey(key, isForPlaces)
+            : null;
     }
 
     private static byte[] AssociatedOf(string subject, bool isForPlaces) => Encoding.UTF8.GetBytes(isForPlaces ? $"2\0{subject}" : subject);
@@ -168,10 +193,10 @@ public sealed class MasterKeyRing
     /// <remarks>Callers ask <see cref="UserReferences"/>, which knows users from before too.</remarks>
     public string UserRefOf(string userId) => UserRef.Mark + Fingerprint("user", userId)[..UserRef.Length];
 
-    private static (KeyFolder? Folder, Dictionary<string, byte[]> Keys) ReadFolder(
-        IConfiguration configuration, ICollection<string> faults)
+    private static (KeyFolder? Folder, Dictionary<string, byte[]> Keys) ReadFolder(IConfiguration configuration, ICollection<string> faults)
     {
-        if (KeyFolder.PathOf(configuration) is not { } path) return (null, []);
+        if (KeyFolder.PathOf(configuration) is not { } path)
+            return (null, []);
         try
         {
             var folder = new KeyFolder(path);
@@ -199,7 +224,8 @@ public sealed class MasterKeyRing
 
     private static byte[]? Decode(string? base64)
     {
-        if (string.IsNullOrWhiteSpace(base64)) return null;
+        if (string.IsNullOrWhiteSpace(base64))
+            return null;
         var bytes = new byte[base64.Length];
         return Convert.TryFromBase64String(base64, bytes, out var length) ? bytes[..length] : null;
     }
@@ -218,7 +244,8 @@ public readonly record struct SubjectKey(byte[] Bytes, bool IsForPlaces);
 /// </summary>
 internal static class Aead
 {
-    private const int NonceSize = 12, TagSize = 16;
+    private const int NonceSize = 12,
+        TagSize = 16;
 
     public static byte[] Encrypt(byte[] key, ReadOnlySpan<byte> plain, ReadOnlySpan<byte> associated)
     {
@@ -232,7 +259,8 @@ internal static class Aead
 
     public static byte[]? Decrypt(byte[] key, ReadOnlySpan<byte> cipher, ReadOnlySpan<byte> associated)
     {
-        if (cipher.Length < NonceSize + TagSize) return null;
+        if (cipher.Length < NonceSize + TagSize)
+            return null;
         using var aes = new AesGcm(key, TagSize);
         var plain = new byte[cipher.Length - NonceSize - TagSize];
         try

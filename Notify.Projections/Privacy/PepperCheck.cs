@@ -26,20 +26,33 @@ internal static class PepperCheck
     /// <returns><c>null</c> if it is right, or if nothing can be compared yet.</returns>
     public static async Task<string?> FindFaultAsync(NpgsqlConnection connection, MasterKeyRing ring, CancellationToken cancellation)
     {
-        if (!await HasTableAsync(connection, cancellation)) return null;
+        if (!await HasTableAsync(connection, cancellation))
+            return null;
         await using var command = OpenDeliveryTable.Command(
-            connection, "select check_value from notify.secret_checks where name = $1", Name);
+            connection,
+            "select check_value from notify.secret_checks where name = $1",
+            Name
+        );
         return await command.ExecuteScalarAsync(cancellation) is string known
-            ? known == ring.PepperCheckValue ? null : OtherValue
-            : await DiffersFromHashesAsync(connection, ring, cancellation) ? OtherValue : null;
+            ? known == ring.PepperCheckValue
+                ? null
+                : OtherValue
+            : await DiffersFromHashesAsync(connection, ring, cancellation)
+                ? OtherValue
+                : null;
     }
 
     /// <summary>Records the check value where there is none; the caller has found no fault, and holds the lock of starting hosts.</summary>
     public static async Task RecordAsync(NpgsqlConnection connection, MasterKeyRing ring, CancellationToken cancellation)
     {
-        if (!await HasTableAsync(connection, cancellation)) return;
-        await using var command = OpenDeliveryTable.Command(connection,
-            "insert into notify.secret_checks (name, check_value) values ($1, $2) on conflict do nothing", Name, ring.PepperCheckValue);
+        if (!await HasTableAsync(connection, cancellation))
+            return;
+        await using var command = OpenDeliveryTable.Command(
+            connection,
+            "insert into notify.secret_checks (name, check_value) values ($1, $2) on conflict do nothing",
+            Name,
+            ring.PepperCheckValue
+        );
         await command.ExecuteNonQueryAsync(cancellation);
     }
 
@@ -53,20 +66,35 @@ internal static class PepperCheck
     private static async Task<bool> DiffersFromHashesAsync(NpgsqlConnection connection, MasterKeyRing ring, CancellationToken cancellation)
     {
         var samples = new List<(Channel Channel, string Fingerprint, Sealed Address)>();
-        await using (var command = OpenDeliveryTable.Command(connection,
-            """
-            select channel, fingerprint, address from notify.suppressions where address is not null order by since desc limit $1
-            """, MaxSamples))
+        await using (
+            var command = OpenDeliveryTable.Command(
+                connection,
+                """
+                select channel, fingerprint, address from notify.suppressions where address is not null order by since desc limit $1
+                """,
+                MaxSamples
+            )
+        )
         await using (var reader = await command.ExecuteReaderAsync(cancellation))
         {
             while (await reader.ReadAsync(cancellation))
                 samples.Add(((Channel)reader.GetInt16(0), reader.GetString(1), new Sealed(reader.GetString(2))));
         }
 
-        if (samples.Count == 0) return false;
+        if (samples.Count == 0)
+            return false;
         var keys = await new SubjectKeys(ring, TimeProvider.System).ForAsync(connection, samples.Select(s => s.Address), cancellation);
-        var readable = samples.Where(s => keys.Has(s.Address)).Select(s => (s.Channel, s.Fingerprint, Address: keys.OpenText(
-            s.Address, SealedPlace.OfSuppressed(Suppression.KeyOf(s.Channel, s.Fingerprint))))).Where(s => s.Address is not null).ToList();
+        var readable = samples
+            .Where(s => keys.Has(s.Address))
+            .Select(s =>
+                (
+                    s.Channel,
+                    s.Fingerprint,
+                    Address: keys.OpenText(s.Address, SealedPlace.OfSuppressed(Suppression.KeyOf(s.Channel, s.Fingerprint)))
+                )
+            )
+            .Where(s => s.Address is not null)
+            .ToList();
         // One that fits is enough: how an address is written down may have changed since.
         return readable.Count > 0 && !readable.Exists(s => ring.Of(s.Channel, s.Address) == s.Fingerprint);
     }

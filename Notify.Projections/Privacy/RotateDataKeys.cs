@@ -24,24 +24,33 @@ public sealed record RotateDataKeysOptions(string By, IReadOnlyList<string>? Sub
         {
             switch (words[i])
             {
-                case "--by" or "--subject" or "--older-than" when i + 1 == words.Count: return (null, $"{words[i]} needs a value; {Usage}");
-                case "--by": by = words[++i]; break;
-                case "--subject": subjects.Add(words[++i]); break;
+                case "--by" or "--subject" or "--older-than" when i + 1 == words.Count:
+                    return (null, $"{words[i]} needs a value; {Usage}");
+                case "--by":
+                    by = words[++i];
+                    break;
+                case "--subject":
+                    subjects.Add(words[++i]);
+                    break;
                 case "--older-than":
-                    if (AgeOf(words[++i]) is not { } given) return (null, $"--older-than is \"{words[i]}\"; give days, such as 365d; {Usage}");
+                    if (AgeOf(words[++i]) is not { } given)
+                        return (null, $"--older-than is \"{words[i]}\"; give days, such as 365d; {Usage}");
                     age = given;
                     break;
-                case var word when !word.StartsWith("--Notify:", StringComparison.Ordinal): return (null, $"\"{word}\" is not known; {Usage}");
+                case var word when !word.StartsWith("--Notify:", StringComparison.Ordinal):
+                    return (null, $"\"{word}\" is not known; {Usage}");
             }
         }
 
-        return string.IsNullOrWhiteSpace(by) ? (null, $"the rotation is recorded with a name: give --by NAME; {Usage}")
+        return string.IsNullOrWhiteSpace(by)
+            ? (null, $"the rotation is recorded with a name: give --by NAME; {Usage}")
             : (new RotateDataKeysOptions(by, subjects.Count == 0 ? null : subjects, age), null);
     }
 
     private static TimeSpan? AgeOf(string text) =>
         text.EndsWith('d') && int.TryParse(text[..^1], NumberStyles.None, CultureInfo.InvariantCulture, out var days) && days <= 36_500
-            ? TimeSpan.FromDays(days) : null;
+            ? TimeSpan.FromDays(days)
+            : null;
 }
 
 /// <summary>
@@ -50,7 +59,13 @@ public sealed record RotateDataKeysOptions(string By, IReadOnlyList<string>? Sub
 /// </summary>
 /// <remarks>An interrupted run continues with the next one. The stream <see cref="DataKeyRotation.Key"/> records each rotation.</remarks>
 public sealed class RotateDataKeys(
-    IDocumentStore store, NpgsqlDataSource database, MasterKeyRing ring, TimeProvider clock, TextWriter output, int pageSize = 500)
+    IDocumentStore store,
+    NpgsqlDataSource database,
+    MasterKeyRing ring,
+    TimeProvider clock,
+    TextWriter output,
+    int pageSize = 500
+)
 {
     /// <summary>Runs the command; the caller has announced itself as a host.</summary>
     /// <returns>The exit code: 1 where keys are left, because others held them or a host of the former version lives.</returns>
@@ -58,15 +73,18 @@ public sealed class RotateDataKeys(
     {
         if (!ring.Format.WritesKeyVersions)
         {
-            await output.WriteLineAsync("Nothing was replaced: a host of a former version lives, which would not erase all keys of a person. "
-                + "Replace it, and run this again.");
+            await output.WriteLineAsync(
+                "Nothing was replaced: a host of a former version lives, which would not erase all keys of a person. "
+                    + "Replace it, and run this again."
+            );
             return 1;
         }
 
         var rotation = await BeginAsync(options, cancellation);
         var selection = new DataKeySelection(rotation.MadeBefore, rotation.Subjects);
         // Keys that a transaction holds are passed over, and tried once more at the end.
-        for (var pass = 0; pass < 2; pass++) await PassAsync(selection, cancellation);
+        for (var pass = 0; pass < 2; pass++)
+            await PassAsync(selection, cancellation);
 
         await using var connection = await database.OpenConnectionAsync(cancellation);
         var left = await DataKeyTable.LeftAsync(connection, selection, cancellation);
@@ -89,20 +107,29 @@ public sealed class RotateDataKeys(
         await using var connection = await database.OpenConnectionAsync(cancellation);
         await using var transaction = await connection.BeginTransactionAsync(cancellation);
         var rows = await DataKeyTable.LockAsync(connection, selection, after, pageSize, cancellation);
-        if (rows.Count == 0) return null;
+        if (rows.Count == 0)
+            return null;
         var master = ring.CurrentId;
         await HostKeyTable.UseAsync(connection, master, cancellation);
         await DataKeyTable.ReplaceAsync(
             connection,
-            [.. rows.Select(r => (r.Id, r.Subject, ring.Wrap(new SubjectKey(RandomNumberGenerator.GetBytes(32), true), master, r.Subject)))],
-            master, clock.GetUtcNow(), cancellation);
+            [
+                .. rows.Select(r =>
+                    (r.Id, r.Subject, ring.Wrap(new SubjectKey(RandomNumberGenerator.GetBytes(32), true), master, r.Subject))
+                ),
+            ],
+            master,
+            clock.GetUtcNow(),
+            cancellation
+        );
         await transaction.CommitAsync(cancellation);
         return rows[^1].Id;
     }
 
     private async Task PassAsync(DataKeySelection selection, CancellationToken cancellation)
     {
-        for (long? last = 0; last is { } after;) last = await PageAsync(selection, after, cancellation);
+        for (long? last = 0; last is { } after; )
+            last = await PageAsync(selection, after, cancellation);
     }
 
     private async Task<DataKeyRotationStarted> BeginAsync(RotateDataKeysOptions options, CancellationToken cancellation)

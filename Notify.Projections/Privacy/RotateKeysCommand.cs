@@ -3,10 +3,18 @@ using Npgsql;
 namespace Notify.Projections.Privacy;
 
 /// <summary>The command <c>rotate-keys</c>.</summary>
-public sealed class RotateKeysCommand(NpgsqlDataSource database, KeyRotation rotation, MasterKeyRing ring, SubjectKeys keys, HostKeys hosts,
-    TimeProvider clock, TextWriter output)
+public sealed class RotateKeysCommand(
+    NpgsqlDataSource database,
+    KeyRotation rotation,
+    MasterKeyRing ring,
+    SubjectKeys keys,
+    HostKeys hosts,
+    TimeProvider clock,
+    TextWriter output
+)
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(5), Poll = TimeSpan.FromMilliseconds(500);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(5),
+        Poll = TimeSpan.FromMilliseconds(500);
 
     /// <summary>Runs the steps of a rotation, and says what is left to do.</summary>
     /// <returns>The exit code: 0 when the new key wraps everything.</returns>
@@ -21,7 +29,8 @@ public sealed class RotateKeysCommand(NpgsqlDataSource database, KeyRotation rot
         {
             await output.WriteLineAsync(
                 "There is one master key, and it is a setting. Set Notify:KeyFolder on all hosts, or give them another key under "
-                + "Notify:MasterKeys and name it with Notify:MasterKey; then run this again.");
+                    + "Notify:MasterKeys and name it with Notify:MasterKey; then run this again."
+            );
             return 1;
         }
 
@@ -29,7 +38,8 @@ public sealed class RotateKeysCommand(NpgsqlDataSource database, KeyRotation rot
         var code = await hosts.RetireAsync(output, cancellation);
         await output.WriteLineAsync(
             $"To destroy the former keys, take {string.Join(" and ", others.Select(SettingOf))} out of every host, and every copy of it. "
-            + "Until then erased data can still be read in backups and write-ahead logs by means of it.");
+                + "Until then erased data can still be read in backups and write-ahead logs by means of it."
+        );
         return code;
     }
 
@@ -50,8 +60,10 @@ public sealed class RotateKeysCommand(NpgsqlDataSource database, KeyRotation rot
             {
                 if (clock.GetElapsedTime(began) > Patience)
                 {
-                    await output.WriteLineAsync($"The new key \"{key}\" does not wrap yet: {string.Join(", ", waiting)}. "
-                        + "Give these hosts the same Notify:KeyFolder, and run this again; nothing is lost.");
+                    await output.WriteLineAsync(
+                        $"The new key \"{key}\" does not wrap yet: {string.Join(", ", waiting)}. "
+                            + "Give these hosts the same Notify:KeyFolder, and run this again; nothing is lost."
+                    );
                     return 1;
                 }
 
@@ -74,11 +86,13 @@ public sealed class RotateKeysCommand(NpgsqlDataSource database, KeyRotation rot
 
     private async Task PrintAsync((IReadOnlyList<string> Destroyed, IReadOnlyList<string> InSettings) ended)
     {
-        foreach (var id in ended.Destroyed) await output.WriteLineAsync($"The master key \"{id}\" is destroyed.");
+        foreach (var id in ended.Destroyed)
+            await output.WriteLineAsync($"The master key \"{id}\" is destroyed.");
         foreach (var id in ended.InSettings)
         {
             await output.WriteLineAsync(
-                $"The master key \"{id}\" is a setting: take {SettingOf(id)} out of every host, and destroy every copy of it.");
+                $"The master key \"{id}\" is a setting: take {SettingOf(id)} out of every host, and destroy every copy of it."
+            );
         }
     }
 

@@ -25,8 +25,7 @@ public sealed class SubjectKeys(MasterKeyRing ring, TimeProvider clock)
     private const string Replaced = "subject = any($1) and erased_at = 'infinity'";
 
     // With the statement that reads the keys: acceptance takes no further round trip.
-    private const string NoteAliases =
-        """
+    private const string NoteAliases = """
         with noted as (
             insert into notify.subject_aliases (alias, subject)
             select a, s from unnest($2, $3) as t(a, s) order by a, s on conflict do nothing)
@@ -37,18 +36,23 @@ public sealed class SubjectKeys(MasterKeyRing ring, TimeProvider clock)
     /// The keys of subjects, and current ones made where there are none. A subject whose key this host cannot unwrap keeps it. Keys that
     /// were replaced are among them, and only open.
     /// </summary>
-    /// <remarks>Makes keys in the connection's transaction, in the order of the subjects, so that racing callers do not lock each other out.</remarks>
+    /// <remarks>Makes keys in the connection's transaction, in the order of the subjects, so that racing callers do not lock each other
+    /// out.</remarks>
     /// <param name="userIds">The IDs by which callers know users, by subject, as far as they are at hand: kept encrypted with the
     /// key.</param>
     /// <param name="aliases">Further addresses of these subjects, to be noted with the first statement; see docs/adr/0011.</param>
     public async Task<KeySet> CurrentAsync(
-        NpgsqlConnection connection, IEnumerable<string> subjects, CancellationToken cancellation,
+        NpgsqlConnection connection,
+        IEnumerable<string> subjects,
+        CancellationToken cancellation,
         IReadOnlyDictionary<string, string>? userIds = null,
-        IReadOnlyCollection<(string Alias, string Subject)>? aliases = null)
+        IReadOnlyCollection<(string Alias, string Subject)>? aliases = null
+    )
     {
         var wanted = subjects.Distinct().Order(StringComparer.Ordinal).ToArray();
         var set = new KeySet(ring);
-        if (wanted.Length == 0) return set;
+        if (wanted.Length == 0)
+            return set;
         await ReadAsync(connection, set, wanted, aliases ?? [], cancellation, Current, Replaced);
         var missing = wanted.Where(s => !set.HasCurrent(s) && !set.IsLocked(s)).ToArray();
         if (missing.Length > 0)
@@ -57,12 +61,17 @@ public sealed class SubjectKeys(MasterKeyRing ring, TimeProvider clock)
             await ReadAsync(connection, set, missing, cancellation, Current);
         }
 
-        if (userIds is not null) await NameAsync(connection, set, userIds, cancellation);
+        if (userIds is not null)
+            await NameAsync(connection, set, userIds, cancellation);
         return set;
     }
 
     private async Task MakeAsync(
-        NpgsqlConnection connection, string[] subjects, IReadOnlyDictionary<string, string>? userIds, CancellationToken cancellation)
+        NpgsqlConnection connection,
+        string[] subjects,
+        IReadOnlyDictionary<string, string>? userIds,
+        CancellationToken cancellation
+    )
     {
         var (master, made) = (ring.CurrentId, subjects.Select(_ => NewKey()).ToArray());
         await HostKeyTable.UseAsync(connection, master, cancellation);
@@ -71,7 +80,9 @@ public sealed class SubjectKeys(MasterKeyRing ring, TimeProvider clock)
             insert into notify.subject_keys (subject, wrapped, master_key, created_at, sealed_user_id)
             select s, w, $3, $4, n from unnest($1, $2, $5) as t(s, w, n) order by s
             on conflict (subject) where erased_at is null do nothing
-            """, connection);
+            """,
+            connection
+        );
         insert.Parameters.Add(new NpgsqlParameter { Value = subjects });
         insert.Parameters.Add(Bytes([.. subjects.Zip(made, (s, k) => ring.Wrap(k, master, s))]));
         insert.Parameters.Add(new NpgsqlParameter { Value = master });
@@ -87,19 +98,28 @@ public sealed class SubjectKeys(MasterKeyRing ring, TimeProvider clock)
 
     // A key that was made where the ID was not at hand, such as for a late receipt after an erasure, or in place of another one.
     private static async Task NameAsync(
-        NpgsqlConnection connection, KeySet set, IReadOnlyDictionary<string, string> userIds, CancellationToken cancellation)
+        NpgsqlConnection connection,
+        KeySet set,
+        IReadOnlyDictionary<string, string> userIds,
+        CancellationToken cancellation
+    )
     {
-        var named = userIds.Where(u => UserRef.IsOfSubject(u.Key)).Select(u => (Key: set.WithoutUserId(u.Key), UserId: u.Value))
-            .Where(u => u.Key is not null).Select(u => (u.Key!.Value.Id,
-                Cipher: SealUserId(u.Key.Value.Subject, u.Key.Value.Key, u.UserId)))
+        var named = userIds
+            .Where(u => UserRef.IsOfSubject(u.Key))
+            .Select(u => (Key: set.WithoutUserId(u.Key), UserId: u.Value))
+            .Where(u => u.Key is not null)
+            .Select(u => (u.Key!.Value.Id, Cipher: SealUserId(u.Key.Value.Subject, u.Key.Value.Key, u.UserId)))
             .ToList();
-        if (named.Count == 0) return;
+        if (named.Count == 0)
+            return;
         await using var update = new NpgsqlCommand(
             """
             with held as (select id from notify.subject_keys where id = any($1) order by id for update)
             update notify.subject_keys k set sealed_user_id = t.n from held, unnest($1, $2) as t(id, n)
             where k.id = held.id and t.id = held.id and k.sealed_user_id is null and k.erased_at is null
-            """, connection);
+            """,
+            connection
+        );
         update.Parameters.Add(new NpgsqlParameter { Value = named.Select(n => n.Id).ToArray() });
         update.Parameters.Add(Bytes([.. named.Select(n => n.Cipher)]));
         await update.ExecuteNonQueryAsync(cancellation);
@@ -108,16 +128,26 @@ public sealed class SubjectKeys(MasterKeyRing ring, TimeProvider clock)
     /// <summary>Reads and decrypts the IDs by which callers know users, by reference. Those of erased users are absent.</summary>
     /// <exception cref="KeyNotHeldException">This host cannot unwrap the key of one of them.</exception>
     public async Task<IReadOnlyDictionary<string, string>> UserIdsAsync(
-        NpgsqlConnection connection, IEnumerable<string?> userRefs, CancellationToken cancellation)
+        NpgsqlConnection connection,
+        IEnumerable<string?> userRefs,
+        CancellationToken cancellation
+    )
     {
         var wanted = userRefs.OfType<string>().Distinct().ToList();
         // Users from before references are known by their IDs.
         var found = wanted.Where(r => !UserRef.Is(r)).ToDictionary(r => r, StringComparer.Ordinal);
-        if (found.Count == wanted.Count) return found;
+        if (found.Count == wanted.Count)
+            return found;
         await using var command = new NpgsqlCommand(
-            string.Join(" union all ", new[] { Current, Replaced }.Select(p =>
-                "select subject, wrapped, master_key, sealed_user_id from notify.subject_keys "
-                + $"where {p} and sealed_user_id is not null")), connection);
+            string.Join(
+                " union all ",
+                new[] { Current, Replaced }.Select(p =>
+                    "select subject, wrapped, master_key, sealed_user_id from notify.subject_keys "
+                    + $"where {p} and sealed_user_id is not null"
+                )
+            ),
+            connection
+        );
         command.Parameters.Add(new NpgsqlParameter { Value = wanted.Where(UserRef.Is).Select(Recipient.KeyOf).ToArray() });
         await using var reader = await command.ExecuteReaderAsync(cancellation);
         while (await reader.ReadAsync(cancellation))
@@ -134,8 +164,7 @@ public sealed class SubjectKeys(MasterKeyRing ring, TimeProvider clock)
     private static byte[] SealUserId(string subject, SubjectKey key, string userId) =>
         Aead.Encrypt(key.Bytes, Encoding.UTF8.GetBytes(userId), AssociatedOf(subject));
 
-    private static byte[] AssociatedOf(string subject) =>
-        KeySet.AssociatedOf(subject, SealedVersions.Place, SealedPlace.OfUserId(subject));
+    private static byte[] AssociatedOf(string subject) => KeySet.AssociatedOf(subject, SealedVersions.Place, SealedPlace.OfUserId(subject));
 
     private static NpgsqlParameter Bytes(byte[]?[] values) =>
         new() { Value = values, NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bytea };
@@ -145,7 +174,8 @@ public sealed class SubjectKeys(MasterKeyRing ring, TimeProvider clock)
     {
         var set = new KeySet(ring);
         var ids = texts.Select(t => t.KeyId).Distinct().ToArray();
-        if (ids.Length > 0) await ReadAsync(connection, set, ids, cancellation, "id = any($1)");
+        if (ids.Length > 0)
+            await ReadAsync(connection, set, ids, cancellation, "id = any($1)");
         return set;
     }
 
@@ -161,7 +191,9 @@ public sealed class SubjectKeys(MasterKeyRing ring, TimeProvider clock)
                 """
                 update notify.subject_keys set wrapped = null, sealed_user_id = null, erased_at = $2
                 where subject = $1 and (erased_at is null or erased_at = 'infinity')
-                """, connection);
+                """,
+                connection
+            );
             command.Parameters.Add(new NpgsqlParameter { Value = subject });
             command.Parameters.Add(new NpgsqlParameter { Value = clock.GetUtcNow() });
             count = await command.ExecuteNonQueryAsync(cancellation);
@@ -181,8 +213,12 @@ public sealed class SubjectKeys(MasterKeyRing ring, TimeProvider clock)
             await using var transaction = await connection.BeginTransactionAsync(cancellation);
             await HostKeyTable.UseAsync(connection, master, cancellation);
             var rows = new List<(long Id, string Subject, byte[] Wrapped, string Master)>();
-            await using (var select = new NpgsqlCommand(
-                "select id, subject, wrapped, master_key from notify.subject_keys where wrapped is not null and master_key <> $1 order by id limit 1000 for update", connection))
+            await using (
+                var select = new NpgsqlCommand(
+                    "select id, subject, wrapped, master_key from notify.subject_keys where wrapped is not null and master_key <> $1 order by id limit 1000 for update",
+                    connection
+                )
+            )
             {
                 select.Parameters.Add(new NpgsqlParameter { Value = master });
                 await using var reader = await select.ExecuteReaderAsync(cancellation);
@@ -190,13 +226,24 @@ public sealed class SubjectKeys(MasterKeyRing ring, TimeProvider clock)
                     rows.Add((reader.GetInt64(0), reader.GetString(1), reader.GetFieldValue<byte[]>(2), reader.GetString(3)));
             }
 
-            var anew = rows.Select(r => (r.Id, Key: ring.Unwrap(r.Wrapped, r.Master, r.Subject), r.Subject)).Where(r => r.Key is not null)
-                .Select(r => (r.Id, Wrapped: ring.Wrap(r.Key!.Value, master, r.Subject))).ToList();
-            if (anew.Count == 0) return total;
+            var anew = rows.Select(r => (r.Id, Key: ring.Unwrap(r.Wrapped, r.Master, r.Subject), r.Subject))
+                .Where(r => r.Key is not null)
+                .Select(r => (r.Id, Wrapped: ring.Wrap(r.Key!.Value, master, r.Subject)))
+                .ToList();
+            if (anew.Count == 0)
+                return total;
             await using var update = new NpgsqlCommand(
-                "update notify.subject_keys k set wrapped = t.w, master_key = $3 from unnest($1, $2) as t(id, w) where k.id = t.id", connection);
+                "update notify.subject_keys k set wrapped = t.w, master_key = $3 from unnest($1, $2) as t(id, w) where k.id = t.id",
+                connection
+            );
             update.Parameters.Add(new NpgsqlParameter { Value = anew.Select(r => r.Id).ToArray() });
-            update.Parameters.Add(new NpgsqlParameter { Value = anew.Select(r => r.Wrapped).ToArray(), NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bytea });
+            update.Parameters.Add(
+                new NpgsqlParameter
+                {
+                    Value = anew.Select(r => r.Wrapped).ToArray(),
+                    NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bytea,
+                }
+            );
             update.Parameters.Add(new NpgsqlParameter { Value = master });
             total += await update.ExecuteNonQueryAsync(cancellation);
             await transaction.CommitAsync(cancellation);
@@ -204,17 +251,33 @@ public sealed class SubjectKeys(MasterKeyRing ring, TimeProvider clock)
     }
 
     private static Task ReadAsync<T>(
-        NpgsqlConnection connection, KeySet set, T[] parameter, CancellationToken cancellation, params string[] places) =>
-        ReadAsync(connection, set, parameter, [], cancellation, places);
+        NpgsqlConnection connection,
+        KeySet set,
+        T[] parameter,
+        CancellationToken cancellation,
+        params string[] places
+    ) => ReadAsync(connection, set, parameter, [], cancellation, places);
 
     private static async Task ReadAsync<T>(
-        NpgsqlConnection connection, KeySet set, T[] parameter, IReadOnlyCollection<(string Alias, string Subject)> aliases,
-        CancellationToken cancellation, params string[] places)
+        NpgsqlConnection connection,
+        KeySet set,
+        T[] parameter,
+        IReadOnlyCollection<(string Alias, string Subject)> aliases,
+        CancellationToken cancellation,
+        params string[] places
+    )
     {
         await using var command = new NpgsqlCommand(
-            (aliases.Count > 0 ? NoteAliases : "") + string.Join(" union all ", places.Select(p =>
-                "select id, subject, wrapped, master_key, erased_at is null, sealed_user_id is not null "
-                + $"from notify.subject_keys where {p}")), connection);
+            (aliases.Count > 0 ? NoteAliases : "")
+                + string.Join(
+                    " union all ",
+                    places.Select(p =>
+                        "select id, subject, wrapped, master_key, erased_at is null, sealed_user_id is not null "
+                        + $"from notify.subject_keys where {p}"
+                    )
+                ),
+            connection
+        );
         command.Parameters.Add(new NpgsqlParameter { Value = parameter });
         if (aliases.Count > 0)
         {
@@ -227,8 +290,13 @@ public sealed class SubjectKeys(MasterKeyRing ring, TimeProvider clock)
         {
             if (!reader.IsDBNull(2))
                 set.Add(
-                    reader.GetInt64(0), reader.GetString(1), reader.GetFieldValue<byte[]>(2), reader.GetString(3), reader.GetBoolean(4),
-                    reader.GetBoolean(5));
+                    reader.GetInt64(0),
+                    reader.GetString(1),
+                    reader.GetFieldValue<byte[]>(2),
+                    reader.GetString(3),
+                    reader.GetBoolean(4),
+                    reader.GetBoolean(5)
+                );
         }
     }
 }
@@ -260,17 +328,21 @@ public sealed class KeySet(MasterKeyRing ring)
 
     internal void Add(long id, string subject, byte[] wrapped, string masterKeyId, bool isCurrent, bool isNamed)
     {
-        if (byId.ContainsKey(id)) return;
+        if (byId.ContainsKey(id))
+            return;
         if (ring.Unwrap(wrapped, masterKeyId, subject) is not { } key)
         {
             locked[id] = masterKeyId;
-            if (isCurrent) lockedSubjects[subject] = masterKeyId;
+            if (isCurrent)
+                lockedSubjects[subject] = masterKeyId;
             return;
         }
 
         byId[id] = (subject, key);
-        if (isCurrent) current[subject] = id;
-        if (isCurrent && isNamed) named.Add(subject);
+        if (isCurrent)
+            current[subject] = id;
+        if (isCurrent && isNamed)
+            named.Add(subject);
     }
 
     /// <summary>The subject's current key, where the user's ID is not kept with it; else <c>null</c>.</summary>
@@ -298,7 +370,8 @@ public sealed class KeySet(MasterKeyRing ring)
     /// <summary>The master key that a subject's locked key needs.</summary>
     public string? MasterKeyOf(string subject) => lockedSubjects.GetValueOrDefault(subject);
 
-    /// <summary>The keyed hash of the number or address that a delivery goes to, as suppressions know it; <c>null</c> for a push, or when its key was erased.</summary>
+    /// <summary>The keyed hash of the number or address that a delivery goes to, as suppressions know it; <c>null</c> for a push, or when
+    /// its key was erased.</summary>
     public string? FingerprintOf(Notification notification, Delivery delivery) =>
         delivery.Contact is { } contact ? ring.Of(delivery.Channel, OpenText(contact, notification.AddressPlaceOf(delivery))) : null;
 
@@ -310,14 +383,20 @@ public sealed class KeySet(MasterKeyRing ring)
     /// <summary>The address of a delivery as its suppression keeps it.</summary>
     /// <remarks>Under the person's key: it goes when they are erased.</remarks>
     public Sealed? SuppressedAddressOf(Notification notification, Delivery delivery, string fingerprint) =>
-        delivery.Contact is not { } contact ? null : Move(
-            contact, notification.AddressPlaceOf(delivery), SealedPlace.OfSuppressed(Suppression.KeyOf(delivery.Channel, fingerprint)));
+        delivery.Contact is not { } contact
+            ? null
+            : Move(
+                contact,
+                notification.AddressPlaceOf(delivery),
+                SealedPlace.OfSuppressed(Suppression.KeyOf(delivery.Channel, fingerprint))
+            );
 
     /// <summary>Encrypts bytes under the subject's current key, for a place.</summary>
     /// <returns>The key's ID, the ciphertext, and its version, one of <see cref="SealedVersions"/>.</returns>
     public (long KeyId, byte[] Cipher, int Version) SealBytes(string subject, SealedPlace place, ReadOnlySpan<byte> plain)
     {
-        if (lockedSubjects.TryGetValue(subject, out var master)) throw new KeyNotHeldException(master);
+        if (lockedSubjects.TryGetValue(subject, out var master))
+            throw new KeyNotHeldException(master);
         var id = current[subject];
         var (cipher, version) = Encrypt(id, place, plain);
         return (id, cipher, version);
@@ -342,7 +421,8 @@ public sealed class KeySet(MasterKeyRing ring)
     /// <exception cref="KeyNotHeldException">The key exists, and this host cannot unwrap it.</exception>
     public Sealed? Move(Sealed text, SealedPlace from, SealedPlace to)
     {
-        if (Open(text, from) is not { } plain) return null;
+        if (Open(text, from) is not { } plain)
+            return null;
         var (cipher, version) = Encrypt(text.KeyId, to, plain);
         return TextOf(text.KeyId, cipher, version);
     }
@@ -355,12 +435,15 @@ public sealed class KeySet(MasterKeyRing ring)
     /// <exception cref="KeyNotHeldException">The key exists, and this host cannot unwrap it.</exception>
     public byte[]? Open(Sealed text, SealedPlace place)
     {
-        if (locked.TryGetValue(text.KeyId, out var master)) throw new KeyNotHeldException(master);
-        if (!byId.ContainsKey(text.KeyId)) return null;
+        if (locked.TryGetValue(text.KeyId, out var master))
+            throw new KeyNotHeldException(master);
+        if (!byId.ContainsKey(text.KeyId))
+            return null;
         var cipher = text.GetCipher();
         var bytes = new byte[Base64Url.GetMaxDecodedLength(cipher.Length)];
         return Base64Url.DecodeFromChars(cipher, bytes, out _, out var length) == OperationStatus.Done
-            ? Decrypt(text.KeyId, text.Version, bytes.AsSpan(0, length), place) : null;
+            ? Decrypt(text.KeyId, text.Version, bytes.AsSpan(0, length), place)
+            : null;
     }
 
     /// <summary>Decrypts a payload at its place.</summary>
@@ -369,23 +452,30 @@ public sealed class KeySet(MasterKeyRing ring)
     public NotificationPayload? OpenPayload(SealedPayload payload, byte[] cipher, SealedPlace place) =>
         locked.TryGetValue(payload.KeyId, out var master) ? throw new KeyNotHeldException(master)
         : Decrypt(payload.KeyId, payload.Version, cipher, place) is { } plain
-            ? JsonSerializer.Deserialize<NotificationPayload>(plain, NotifyJson.Options) : null;
+            ? JsonSerializer.Deserialize<NotificationPayload>(plain, NotifyJson.Options)
+        : null;
 
     /// <summary>Decrypts a text at its place, as a string.</summary>
     public string? OpenText(Sealed text, SealedPlace place) => Open(text, place) is { } bytes ? Encoding.UTF8.GetString(bytes) : null;
 
     /// <summary>Decrypts JSON at its place.</summary>
-    public T? OpenJson<T>(Sealed text, SealedPlace place) where T : class =>
-        Open(text, place) is { } bytes ? JsonSerializer.Deserialize<T>(bytes, NotifyJson.Options) : null;
+    public T? OpenJson<T>(Sealed text, SealedPlace place)
+        where T : class => Open(text, place) is { } bytes ? JsonSerializer.Deserialize<T>(bytes, NotifyJson.Options) : null;
 
     private static Sealed TextOf(long id, byte[] cipher, int version)
     {
         var prefix = Sealed.PrefixOf(id, version);
-        return new Sealed(string.Create(prefix.Length + Base64Url.GetEncodedLength(cipher.Length), (prefix, cipher), static (text, parts) =>
-        {
-            parts.prefix.CopyTo(text);
-            Base64Url.EncodeToChars(parts.cipher, text[parts.prefix.Length..]);
-        }));
+        return new Sealed(
+            string.Create(
+                prefix.Length + Base64Url.GetEncodedLength(cipher.Length),
+                (prefix, cipher),
+                static (text, parts) =>
+                {
+                    parts.prefix.CopyTo(text);
+                    Base64Url.EncodeToChars(parts.cipher, text[parts.prefix.Length..]);
+                }
+            )
+        );
     }
 
     private (byte[] Cipher, int Version) Encrypt(long id, SealedPlace place, ReadOnlySpan<byte> plain)
@@ -398,9 +488,10 @@ public sealed class KeySet(MasterKeyRing ring)
     // A key from the time after authenticated places has encrypted nothing without a place.
     private byte[]? Decrypt(long id, int version, ReadOnlySpan<byte> cipher, SealedPlace place) =>
         byId.TryGetValue(id, out var entry) && !(entry.Key.IsForPlaces && version == SealedVersions.Subject)
-            ? Aead.Decrypt(entry.Key.Bytes, cipher, AssociatedOf(entry.Subject, version, place)) : null;
+            ? Aead.Decrypt(entry.Key.Bytes, cipher, AssociatedOf(entry.Subject, version, place))
+            : null;
 
     // No name has the character 0, so that no two places have the same bytes, and no place those of a subject alone.
-    internal static byte[] AssociatedOf(string subject, int version, SealedPlace place) => Encoding.UTF8.GetBytes(
-        version == SealedVersions.Subject ? subject : $"{version}\0{subject}\0{place.Stream}\0{place.Field}");
+    internal static byte[] AssociatedOf(string subject, int version, SealedPlace place) =>
+        Encoding.UTF8.GetBytes(version == SealedVersions.Subject ? subject : $"{version}\0{subject}\0{place.Stream}\0{place.Field}");
 }

@@ -25,18 +25,23 @@ public sealed class UserReferences(MasterKeyRing ring, NpgsqlDataSource database
     public async ValueTask<string> FindAsync(string userId, CancellationToken cancellation)
     {
         var userRef = ring.UserRefOf(userId);
-        if (IsCertain(userRef)) return Choose(userId, userRef);
+        if (IsCertain(userRef))
+            return Choose(userId, userRef);
         await using var connection = await database.OpenConnectionAsync(cancellation);
         return (await FindAsync(connection, [userId], cancellation))[userId];
     }
 
     /// <summary>The references of users, by the IDs as callers gave them.</summary>
     public async ValueTask<IReadOnlyDictionary<string, string>> FindAsync(
-        NpgsqlConnection connection, IEnumerable<string> userIds, CancellationToken cancellation)
+        NpgsqlConnection connection,
+        IEnumerable<string> userIds,
+        CancellationToken cancellation
+    )
     {
         var all = userIds.Distinct().ToDictionary(u => u, ring.UserRefOf, StringComparer.Ordinal);
         var uncertain = all.Where(u => !IsCertain(u.Value)).ToList();
-        if (uncertain.Count > 0) await LookUpAsync(connection, uncertain, cancellation);
+        if (uncertain.Count > 0)
+            await LookUpAsync(connection, uncertain, cancellation);
         return all.ToDictionary(u => u.Key, u => Choose(u.Key, u.Value), StringComparer.Ordinal);
     }
 
@@ -44,7 +49,8 @@ public sealed class UserReferences(MasterKeyRing ring, NpgsqlDataSource database
     /// <param name="eventId">The event ID, or <c>{broadcastId}@{userId}</c>.</param>
     public async ValueTask<string> FindEventIdAsync(string eventId, CancellationToken cancellation)
     {
-        if (Broadcast.IdOf(eventId) is not { } broadcast) return eventId;
+        if (Broadcast.IdOf(eventId) is not { } broadcast)
+            return eventId;
         var user = eventId[(broadcast.Length + 1)..];
         return UserRef.Is(user) ? eventId : Broadcast.EventIdOf(broadcast, await FindAsync(user, cancellation));
     }
@@ -70,28 +76,37 @@ public sealed class UserReferences(MasterKeyRing ring, NpgsqlDataSource database
     private string Choose(string userId, string userRef) =>
         (known.TryGetValue(userRef, out var hasRef) ? hasRef : ring.Format.WritesUserRefs) ? userRef : userId;
 
-    // Whoever has a stream or a key is known; an erased user has a stream.
+    // Users with a stream or a key are known; an erased user has a stream.
     private async Task LookUpAsync(
-        NpgsqlConnection connection, IReadOnlyList<KeyValuePair<string, string>> users, CancellationToken cancellation)
+        NpgsqlConnection connection,
+        IReadOnlyList<KeyValuePair<string, string>> users,
+        CancellationToken cancellation
+    )
     {
         await using var command = new NpgsqlCommand(
             $"""
             select k from unnest($1) as t(k) where exists (select 1 from {NotifyStore.Schema}.mt_streams s where s.id = k)
             or exists (select 1 from notify.subject_keys where subject = k and erased_at is null)
-            """, connection);
+            """,
+            connection
+        );
         var streams = users.SelectMany(u => new[] { u.Key, u.Value }).Select(Recipient.KeyOf).ToArray();
         command.Parameters.Add(new NpgsqlParameter { Value = streams });
         var found = new HashSet<string>(StringComparer.Ordinal);
         await using (var reader = await command.ExecuteReaderAsync(cancellation))
         {
-            while (await reader.ReadAsync(cancellation)) found.Add(reader.GetString(0));
+            while (await reader.ReadAsync(cancellation))
+                found.Add(reader.GetString(0));
         }
 
-        if (known.Count > MaxKnown) known.Clear();
+        if (known.Count > MaxKnown)
+            known.Clear();
         foreach (var (userId, userRef) in users)
         {
-            if (found.Contains(Recipient.KeyOf(userRef))) known[userRef] = true;
-            else if (found.Contains(Recipient.KeyOf(userId))) known[userRef] = false;
+            if (found.Contains(Recipient.KeyOf(userRef)))
+                known[userRef] = true;
+            else if (found.Contains(Recipient.KeyOf(userId)))
+                known[userRef] = false;
         }
     }
 }

@@ -28,7 +28,15 @@ public enum CallOutcome : short
 /// <param name="Provider">Its name; <c>none</c> where no provider carries the lane.</param>
 /// <param name="Reason">One of <see cref="Reasons"/>; empty for <see cref="CallOutcome.Answered"/>.</param>
 /// <param name="Code">The provider's own code, the last one seen.</param>
-public sealed record CallCounts(DateTimeOffset Bucket, string Provider, DeliveryQueue Queue, CallOutcome Outcome, string Reason, string? Code, long Calls)
+public sealed record CallCounts(
+    DateTimeOffset Bucket,
+    string Provider,
+    DeliveryQueue Queue,
+    CallOutcome Outcome,
+    string Reason,
+    string? Code,
+    long Calls
+)
 {
     /// <summary>The provider's name where there is none.</summary>
     public const string NoProvider = "none";

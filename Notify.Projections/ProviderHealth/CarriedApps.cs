@@ -17,11 +17,18 @@ public static class CarriedApps
     /// <summary>The apps of a provider, the default one first.</summary>
     /// <returns><c>null</c>: no running host announces any.</returns>
     public static async Task<IReadOnlyList<CarriedApp>?> ReadAsync(
-        NpgsqlConnection connection, string provider, DateTimeOffset now, CancellationToken cancellation)
+        NpgsqlConnection connection,
+        string provider,
+        DateTimeOffset now,
+        CancellationToken cancellation
+    )
     {
         await using var command = OpenDeliveryTable.Command(
-            connection, "select apps from notify.carried_providers where provider = $1 and seen_at > $2 and apps is not null",
-            provider, now - ProviderHealthReader.Window);
+            connection,
+            "select apps from notify.carried_providers where provider = $1 and seen_at > $2 and apps is not null",
+            provider,
+            now - ProviderHealthReader.Window
+        );
         return await command.ExecuteScalarAsync(cancellation) is string json ? Parse(json) : null;
     }
 
@@ -30,6 +37,5 @@ public static class CarriedApps
         apps is null ? null : JsonSerializer.Serialize(apps, NotifyJson.Options);
 
     /// <summary>Reads apps from JSON.</summary>
-    internal static IReadOnlyList<CarriedApp>? Parse(string json) =>
-        JsonSerializer.Deserialize<List<CarriedApp>>(json, NotifyJson.Options);
+    internal static IReadOnlyList<CarriedApp>? Parse(string json) => JsonSerializer.Deserialize<List<CarriedApp>>(json, NotifyJson.Options);
 }

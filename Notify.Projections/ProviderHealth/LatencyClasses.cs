@@ -3,8 +3,10 @@ namespace Notify.Projections.ProviderHealth;
 /// <summary>Counts of durations in fixed classes, so that hosts' and buckets' counts can be added and asked for percentiles.</summary>
 public static class LatencyClasses
 {
-    /// <summary>The upper bound of each class, in milliseconds; one more class holds all above. Appended to, never changed: rows hold counts by position.</summary>
-    public static IReadOnlyList<int> Bounds { get; } = [5, 10, 20, 35, 50, 75, 100, 150, 200, 300, 500, 750, 1000, 1500, 2000, 3000, 5000, 7500, 10_000];
+    /// <summary>The upper bound of each class, in milliseconds; one more class holds all above. Appended to, never changed: rows hold
+    /// counts by position.</summary>
+    public static IReadOnlyList<int> Bounds { get; } =
+    [5, 10, 20, 35, 50, 75, 100, 150, 200, 300, 500, 750, 1000, 1500, 2000, 3000, 5000, 7500, 10_000];
 
     /// <summary>How many classes there are.</summary>
     public static int Classes => Bounds.Count + 1;
@@ -14,7 +16,8 @@ public static class LatencyClasses
     {
         var ms = duration.TotalMilliseconds;
         var at = 0;
-        while (at < Bounds.Count && ms > Bounds[at]) at++;
+        while (at < Bounds.Count && ms > Bounds[at])
+            at++;
         return at;
     }
 
@@ -24,7 +27,8 @@ public static class LatencyClasses
     public static double? Percentile(IReadOnlyList<long> counts, double share)
     {
         var total = counts.Sum();
-        if (total == 0) return null;
+        if (total == 0)
+            return null;
         var (rank, below) = (share * total, 0L);
         for (var i = 0; i < counts.Count; i++)
         {

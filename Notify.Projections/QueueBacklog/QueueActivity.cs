@@ -33,7 +33,8 @@ public sealed class QueueActivity(NpgsqlDataSource database, TimeProvider clock,
             }
             catch (Exception e) when (e is NpgsqlException or TimeoutException or OperationCanceledException)
             {
-                if (stoppingToken.IsCancellationRequested) return;
+                if (stoppingToken.IsCancellationRequested)
+                    return;
                 log.LogWarning("Queue activity could not be written ({Reason}); it is tried again.", e.Message);
             }
         }
@@ -54,7 +55,8 @@ public sealed class QueueActivity(NpgsqlDataSource database, TimeProvider clock,
                 insert into notify.queue_activity (bucket, queue, host, enqueued, dispatched)
                 select b, q, $5, e, d from unnest($1, $2, $3, $4) as t(b, q, e, d)
                 on conflict (bucket, queue, host) do update set enqueued = excluded.enqueued, dispatched = excluded.dispatched
-                """);
+                """
+            );
             upsert.Parameters.Add(new NpgsqlParameter { Value = rows.Select(r => r.Key.Bucket).ToArray() });
             upsert.Parameters.Add(new NpgsqlParameter { Value = rows.Select(r => r.Key.Queue.Code).ToArray() });
             upsert.Parameters.Add(new NpgsqlParameter { Value = rows.Select(r => Interlocked.Read(ref r.Value.Enqueued)).ToArray() });
@@ -63,7 +65,8 @@ public sealed class QueueActivity(NpgsqlDataSource database, TimeProvider clock,
             await upsert.ExecuteNonQueryAsync(cancellation);
         }
 
-        foreach (var row in rows.Where(r => r.Key.Bucket < now - (2 * Bucket))) counts.TryRemove(row.Key, out _);
+        foreach (var row in rows.Where(r => r.Key.Bucket < now - (2 * Bucket)))
+            counts.TryRemove(row.Key, out _);
         await using var cleanUp = database.CreateCommand("delete from notify.queue_activity where bucket < $1");
         cleanUp.Parameters.Add(new NpgsqlParameter { Value = now.AddMinutes(-10) });
         await cleanUp.ExecuteNonQueryAsync(cancellation);
@@ -85,9 +88,26 @@ public sealed class QueueBacklogMetrics(QueueBacklogReader reader, TimeProvider 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         Telemetry.ObserveQueues(
-            () => last.SelectMany(q => new[] { ("ready", q.Ready), ("in_flight", q.InFlight), ("retrying", q.Retrying), ("dead", q.Dead) }
-                .Select(s => new Measurement<long>(s.Item2, Tag("channel", q.Channel), Tag("lane", q.Lane), Tag("priority", q.Priority), Tag("state", s.Item1)))),
-            () => last.Select(q => new Measurement<double>(q.OldestAgeSeconds, Tag("channel", q.Channel), Tag("lane", q.Lane), Tag("priority", q.Priority))));
+            () =>
+                last.SelectMany(q =>
+                    new[] { ("ready", q.Ready), ("in_flight", q.InFlight), ("retrying", q.Retrying), ("dead", q.Dead) }.Select(
+                        s => new Measurement<long>(
+                            s.Item2,
+                            Tag("channel", q.Channel),
+                            Tag("lane", q.Lane),
+                            Tag("priority", q.Priority),
+                            Tag("state", s.Item1)
+                        )
+                    )
+                ),
+            () =>
+                last.Select(q => new Measurement<double>(
+                    q.OldestAgeSeconds,
+                    Tag("channel", q.Channel),
+                    Tag("lane", q.Lane),
+                    Tag("priority", q.Priority)
+                ))
+        );
         using var timer = new PeriodicTimer(TimeSpan.FromSeconds(5), clock);
         do
         {
@@ -97,11 +117,11 @@ public sealed class QueueBacklogMetrics(QueueBacklogReader reader, TimeProvider 
             }
             catch (Exception e) when (e is NpgsqlException or TimeoutException or OperationCanceledException)
             {
-                if (stoppingToken.IsCancellationRequested) return;
+                if (stoppingToken.IsCancellationRequested)
+                    return;
                 log.LogWarning("The queues could not be counted ({Reason}); it is tried again.", e.Message);
             }
-        }
-        while (await timer.NextAsync(stoppingToken));
+        } while (await timer.NextAsync(stoppingToken));
     }
 
     private static KeyValuePair<string, object?> Tag(string key, string value) => new(key, value);

@@ -19,8 +19,18 @@ namespace Notify.Projections.QueueBacklog;
 /// <param name="DispatchedPerSecond">Accepted by the provider, over the last minute.</param>
 /// <param name="SuggestedWorkers">Dispatch hosts that would clear the backlog within the priority's target; 0: nothing to do.</param>
 public sealed record QueueBacklog(
-    string Queue, string Lane, string Priority, long Ready, long InFlight, long Retrying, long Dead, double OldestAgeSeconds,
-    double EnqueuedPerSecond, double DispatchedPerSecond, int SuggestedWorkers)
+    string Queue,
+    string Lane,
+    string Priority,
+    long Ready,
+    long InFlight,
+    long Retrying,
+    long Dead,
+    double OldestAgeSeconds,
+    double EnqueuedPerSecond,
+    double DispatchedPerSecond,
+    int SuggestedWorkers
+)
 {
     /// <summary>The channel that the lane belongs to.</summary>
     public string Channel => Lanes.ChannelOf(Enum.Parse<Lane>(Lane, ignoreCase: true)).ToString().ToLowerInvariant();
@@ -34,8 +44,14 @@ public sealed record QueueBacklog(
     /// <param name="perHost">Deliveries a second that one host is taken to reach when nothing has been seen yet.</param>
     public static int Suggest(Priority priority, long ready, double enqueued, double shown, int hosts, double perHost = 200)
     {
-        if (ready == 0 && enqueued == 0) return 0;
-        var target = priority switch { Domain.Notifications.Priority.Critical => 5, Domain.Notifications.Priority.Normal => 60, _ => 600 };
+        if (ready == 0 && enqueued == 0)
+            return 0;
+        var target = priority switch
+        {
+            Domain.Notifications.Priority.Critical => 5,
+            Domain.Notifications.Priority.Normal => 60,
+            _ => 600,
+        };
         var each = hosts > 0 ? shown / hosts : 0;
         var rate = each > 0 && ready > 2 * shown ? Math.Max(each, 1) : Math.Max(each, perHost);
         return (int)Math.Clamp(Math.Ceiling((enqueued + ((double)ready / target)) / rate), 1, 100);
@@ -53,38 +69,72 @@ public sealed class QueueBacklogReader(NpgsqlDataSource database, TimeProvider c
         var rates = new Dictionary<short, (double Enqueued, double Dispatched, double Shown)>();
         var hosts = 0;
         await using var batch = database.CreateBatch();
-        batch.BatchCommands.Add(new NpgsqlBatchCommand(
-            $"""
-            select queue, count(*) filter (where state = 0), count(*) filter (where state = 1),
-                   count(*) filter (where state in (2, 3, 6) and coalesce(reason, '') not in ('{Reasons.QuietHours}', '{Reasons.CapExceeded}')),
-                   count(*) filter (where state = 4), min(enqueued_at) filter (where state = 0)
-            from notify.open_deliveries where state <> 5 group by queue
-            """));
-        batch.BatchCommands.Add(new NpgsqlBatchCommand(
-            """
-            select queue, sum(e) / 60.0, sum(d) / 60.0, max(d) / 10.0
-            from (select queue, sum(enqueued) as e, sum(dispatched) as d from notify.queue_activity where bucket > $1 and bucket <= $2 group by queue, bucket) b
-            group by queue
-            """)
-        {
-            Parameters = { new NpgsqlParameter { Value = now.AddSeconds(-60) }, new NpgsqlParameter { Value = now } },
-        });
-        batch.BatchCommands.Add(new NpgsqlBatchCommand("select count(*) from notify.dispatchers where seen_at > now() - interval '15 seconds'"));
+        batch.BatchCommands.Add(
+            new NpgsqlBatchCommand(
+                $"""
+                select queue, count(*) filter (where state = 0), count(*) filter (where state = 1),
+                       count(*) filter (where state in (2, 3, 6) and coalesce(reason, '') not in ('{Reasons.QuietHours}', '{Reasons.CapExceeded}')),
+                       count(*) filter (where state = 4), min(enqueued_at) filter (where state = 0)
+                from notify.open_deliveries where state <> 5 group by queue
+                """
+            )
+        );
+        batch.BatchCommands.Add(
+            new NpgsqlBatchCommand(
+                """
+                select queue, sum(e) / 60.0, sum(d) / 60.0, max(d) / 10.0
+                from (select queue, sum(enqueued) as e, sum(dispatched) as d from notify.queue_activity where bucket > $1 and bucket <= $2 group by queue, bucket) b
+                group by queue
+                """
+            )
+            {
+                Parameters =
+                {
+                    new NpgsqlParameter { Value = now.AddSeconds(-60) },
+                    new NpgsqlParameter { Value = now },
+                },
+            }
+        );
+        batch.BatchCommands.Add(
+            new NpgsqlBatchCommand("select count(*) from notify.dispatchers where seen_at > now() - interval '15 seconds'")
+        );
         await using var reader = await batch.ExecuteReaderAsync(cancellation);
         while (await reader.ReadAsync(cancellation))
-            counts[reader.GetInt16(0)] = (reader.GetInt64(1), reader.GetInt64(2), reader.GetInt64(3), reader.GetInt64(4), reader.IsDBNull(5) ? null : reader.GetFieldValue<DateTimeOffset>(5));
+            counts[reader.GetInt16(0)] = (
+                reader.GetInt64(1),
+                reader.GetInt64(2),
+                reader.GetInt64(3),
+                reader.GetInt64(4),
+                reader.IsDBNull(5) ? null : reader.GetFieldValue<DateTimeOffset>(5)
+            );
         await reader.NextResultAsync(cancellation);
-        while (await reader.ReadAsync(cancellation)) rates[reader.GetInt16(0)] = ((double)reader.GetDecimal(1), (double)reader.GetDecimal(2), (double)reader.GetDecimal(3));
+        while (await reader.ReadAsync(cancellation))
+            rates[reader.GetInt16(0)] = ((double)reader.GetDecimal(1), (double)reader.GetDecimal(2), (double)reader.GetDecimal(3));
         await reader.NextResultAsync(cancellation);
-        if (await reader.ReadAsync(cancellation)) hosts = (int)reader.GetInt64(0);
+        if (await reader.ReadAsync(cancellation))
+            hosts = (int)reader.GetInt64(0);
 
-        return [.. DeliveryQueue.All.Select(q =>
-        {
-            var c = counts.GetValueOrDefault(q.Code);
-            var r = rates.GetValueOrDefault(q.Code);
-            var age = c.Oldest is { } oldest ? Math.Max(0, (now - oldest).TotalSeconds) : 0;
-            return new QueueBacklog(q.Name, q.Lane.ToString().ToLowerInvariant(), q.Priority.ToString().ToLowerInvariant(), c.Ready, c.InFlight, c.Retrying, c.Dead,
-                Math.Round(age, 3), Math.Round(r.Enqueued, 2), Math.Round(r.Dispatched, 2), QueueBacklog.Suggest(q.Priority, c.Ready, r.Enqueued, r.Shown, hosts));
-        })];
+        return
+        [
+            .. DeliveryQueue.All.Select(q =>
+            {
+                var c = counts.GetValueOrDefault(q.Code);
+                var r = rates.GetValueOrDefault(q.Code);
+                var age = c.Oldest is { } oldest ? Math.Max(0, (now - oldest).TotalSeconds) : 0;
+                return new QueueBacklog(
+                    q.Name,
+                    q.Lane.ToString().ToLowerInvariant(),
+                    q.Priority.ToString().ToLowerInvariant(),
+                    c.Ready,
+                    c.InFlight,
+                    c.Retrying,
+                    c.Dead,
+                    Math.Round(age, 3),
+                    Math.Round(r.Enqueued, 2),
+                    Math.Round(r.Dispatched, 2),
+                    QueueBacklog.Suggest(q.Priority, c.Ready, r.Enqueued, r.Shown, hosts)
+                );
+            }),
+        ];
     }
 }

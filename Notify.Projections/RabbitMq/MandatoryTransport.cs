@@ -36,7 +36,8 @@ internal sealed class MandatoryQueue : Endpoint
     private readonly DeliveryQueue queue;
 
     /// <summary>Always with the durable outbox.</summary>
-    public MandatoryQueue(DeliveryQueue queue) : base(new Uri($"{MandatoryTransport.Scheme}://{queue.Name}"), EndpointRole.Application)
+    public MandatoryQueue(DeliveryQueue queue)
+        : base(new Uri($"{MandatoryTransport.Scheme}://{queue.Name}"), EndpointRole.Application)
     {
         this.queue = queue;
         EndpointName = queue.Name;
@@ -44,7 +45,8 @@ internal sealed class MandatoryQueue : Endpoint
     }
 
     /// <inheritdoc />
-    public override ValueTask<IListener> BuildListenerAsync(IWolverineRuntime runtime, IReceiver receiver) => throw new NotSupportedException("Receiving is Wolverine's own.");
+    public override ValueTask<IListener> BuildListenerAsync(IWolverineRuntime runtime, IReceiver receiver) =>
+        throw new NotSupportedException("Receiving is Wolverine's own.");
 
     /// <inheritdoc />
     protected override ISender CreateSender(IWolverineRuntime runtime) =>

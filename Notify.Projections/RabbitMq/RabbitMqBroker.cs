@@ -27,7 +27,11 @@ public sealed class RabbitMqBroker : IAsyncDisposable
     /// Version 4 calls "no limit" -1, version 3 drops the message at its first return under that; so it is a number
     /// that no message will reach.
     /// </summary>
-    private static readonly Dictionary<string, object?> Arguments = new() { ["x-queue-type"] = "quorum", ["x-delivery-limit"] = int.MaxValue };
+    private static readonly Dictionary<string, object?> Arguments = new()
+    {
+        ["x-queue-type"] = "quorum",
+        ["x-delivery-limit"] = int.MaxValue,
+    };
 
     private readonly ConnectionFactory factory;
     private readonly TimeProvider clock;
@@ -67,14 +71,20 @@ public sealed class RabbitMqBroker : IAsyncDisposable
     }
 
     /// <summary>How this host connects.</summary>
-    public static ConnectionFactory Factory(Uri address, string host) => new()
-    {
-        Uri = address, ClientProvidedName = host, NetworkRecoveryInterval = Pause, RequestedHeartbeat = TimeSpan.FromSeconds(10),
-        RequestedConnectionTimeout = TimeSpan.FromSeconds(5), ContinuationTimeout = TimeSpan.FromSeconds(10),
-    };
+    public static ConnectionFactory Factory(Uri address, string host) =>
+        new()
+        {
+            Uri = address,
+            ClientProvidedName = host,
+            NetworkRecoveryInterval = Pause,
+            RequestedHeartbeat = TimeSpan.FromSeconds(10),
+            RequestedConnectionTimeout = TimeSpan.FromSeconds(5),
+            ContinuationTimeout = TimeSpan.FromSeconds(10),
+        };
 
     /// <summary>Publishes, and returns when the broker has the message in its queue.</summary>
-    /// <exception cref="Exception">It was not confirmed: the broker is away, or the queue is missing. It may be in the queue all the same.</exception>
+    /// <exception cref="Exception">It was not confirmed: the broker is away, or the queue is missing. It may be in the queue all the
+    /// same.</exception>
     public async Task PublishAsync(DeliveryQueue queue, BasicProperties properties, ReadOnlyMemory<byte> body)
     {
         using var limit = new CancellationTokenSource(ConfirmWithin, clock);
@@ -97,7 +107,12 @@ public sealed class RabbitMqBroker : IAsyncDisposable
         try
         {
             var missing = (await ConsumersAsync(cancellation)).Where(q => q.Value is null).Select(q => QueueName(q.Key)).ToList();
-            return missing.Count == 0 ? null : new BrokerFault(false, $"RabbitMQ has no queue {string.Join(", ", missing.Take(3))}{(missing.Count > 3 ? $" and {missing.Count - 3} more" : "")}; run the migrate command of Projections");
+            return missing.Count == 0
+                ? null
+                : new BrokerFault(
+                    false,
+                    $"RabbitMQ has no queue {string.Join(", ", missing.Take(3))}{(missing.Count > 3 ? $" and {missing.Count - 3} more" : "")}; run the migrate command of Projections"
+                );
         }
         catch (Exception e) when (e is not OutOfMemoryException)
         {
@@ -145,12 +160,22 @@ public sealed class RabbitMqBroker : IAsyncDisposable
             await OpenAsync(cancellation);
             await using var declaring = await connection!.CreateChannelAsync(cancellationToken: cancellation);
             foreach (var queue in DeliveryQueue.All)
-                await declaring.QueueDeclareAsync(QueueName(queue), durable: true, exclusive: false, autoDelete: false, Arguments, cancellationToken: cancellation);
+                await declaring.QueueDeclareAsync(
+                    QueueName(queue),
+                    durable: true,
+                    exclusive: false,
+                    autoDelete: false,
+                    Arguments,
+                    cancellationToken: cancellation
+                );
             return null;
         }
         catch (OperationInterruptedException e) when (e.ShutdownReason?.ReplyCode == Constants.PreconditionFailed)
         {
-            return new BrokerFault(false, $"a queue is there already with other settings ({e.ShutdownReason.ReplyText}); delete it, or name another virtual host in ConnectionStrings:rabbitmq");
+            return new BrokerFault(
+                false,
+                $"a queue is there already with other settings ({e.ShutdownReason.ReplyText}); delete it, or name another virtual host in ConnectionStrings:rabbitmq"
+            );
         }
         catch (Exception e) when (e is not OutOfMemoryException)
         {
@@ -168,26 +193,37 @@ public sealed class RabbitMqBroker : IAsyncDisposable
     // While the broker is unavailable, one attempt a second is made, and other callers fail at once.
     private async ValueTask<IChannel> OpenAsync(CancellationToken cancellation)
     {
-        if (channel is { IsOpen: true } open) return open;
+        if (channel is { IsOpen: true } open)
+            return open;
         await opening.WaitAsync(cancellation);
         try
         {
-            if (channel is { IsOpen: true } opened) return opened;
-            if (failure is { } last && clock.GetElapsedTime(last.At) < Pause) throw new BrokerUnreachableException(new IOException(last.Reason));
+            if (channel is { IsOpen: true } opened)
+                return opened;
+            if (failure is { } last && clock.GetElapsedTime(last.At) < Pause)
+                throw new BrokerUnreachableException(new IOException(last.Reason));
             if (connection is not { IsOpen: true })
             {
                 await CloseAsync();
                 connection = await factory.CreateConnectionAsync(cancellation);
             }
 
-            channel = await connection.CreateChannelAsync(new CreateChannelOptions(publisherConfirmationsEnabled: true, publisherConfirmationTrackingEnabled: true), cancellation);
-            if (failure is not null) log.LogInformation("RabbitMQ is back.");
+            channel = await connection.CreateChannelAsync(
+                new CreateChannelOptions(publisherConfirmationsEnabled: true, publisherConfirmationTrackingEnabled: true),
+                cancellation
+            );
+            if (failure is not null)
+                log.LogInformation("RabbitMQ is back.");
             failure = null;
             return channel;
         }
         catch (Exception e) when (e is not BrokerUnreachableException { InnerException: IOException })
         {
-            if (failure is null) log.LogWarning("RabbitMQ does not answer as it should ({Reason}); what is accepted waits in the outbox, and is sent when it is back.", Root(e).Message);
+            if (failure is null)
+                log.LogWarning(
+                    "RabbitMQ does not answer as it should ({Reason}); what is accepted waits in the outbox, and is sent when it is back.",
+                    Root(e).Message
+                );
             failure = (clock.GetTimestamp(), Root(e).Message);
             throw;
         }
@@ -204,7 +240,8 @@ public sealed class RabbitMqBroker : IAsyncDisposable
         try
         {
             oldChannel?.Dispose();
-            if (oldConnection is { IsOpen: true }) await oldConnection.CloseAsync(TimeSpan.FromSeconds(2));
+            if (oldConnection is { IsOpen: true })
+                await oldConnection.CloseAsync(TimeSpan.FromSeconds(2));
             oldConnection?.Dispose();
         }
         catch (Exception e) when (e is RabbitMQClientException or IOException or ObjectDisposedException or OperationCanceledException)
@@ -217,26 +254,36 @@ public sealed class RabbitMqBroker : IAsyncDisposable
     {
         var now = clock.GetTimestamp();
         var last = Interlocked.Read(ref lastReturn);
-        if (last != 0 && clock.GetElapsedTime(last, now) < TimeSpan.FromMinutes(1)) return;
+        if (last != 0 && clock.GetElapsedTime(last, now) < TimeSpan.FromMinutes(1))
+            return;
         if (Interlocked.CompareExchange(ref lastReturn, now, last) == last)
-            log.LogError("RabbitMQ has no queue {Queue}: what is sent there waits in the outbox, and nothing is lost. Run the migrate command of Projections.", QueueName(queue));
+            log.LogError(
+                "RabbitMQ has no queue {Queue}: what is sent there waits in the outbox, and nothing is lost. Run the migrate command of Projections.",
+                QueueName(queue)
+            );
     }
 
     private static BrokerFault FaultOf(Exception e)
     {
         var why = Root(e).Message.Split('\n')[0].TrimEnd('.');
         return new BrokerFault(
-            IsAway(e), $"RabbitMQ does not answer as it should ({why}); see that it runs and that ConnectionStrings:rabbitmq is right");
+            IsAway(e),
+            $"RabbitMQ does not answer as it should ({why}); see that it runs and that ConnectionStrings:rabbitmq is right"
+        );
     }
 
-    private static bool IsAway(Exception? e) => e switch
-    {
-        null => false,
-        AuthenticationFailureException or PossibleAuthenticationFailureException => false,
-        SocketException or IOException or TimeoutException or OperationCanceledException or ConnectFailureException => true,
-        AggregateException a => a.InnerExceptions.Any(IsAway),
-        _ => IsAway(e.InnerException),
-    };
+    private static bool IsAway(Exception? e) =>
+        e switch
+        {
+            null => false,
+            AuthenticationFailureException or PossibleAuthenticationFailureException => false,
+            SocketException or IOException or TimeoutException or OperationCanceledException or ConnectFailureException => true,
+            AggregateException a => a.InnerExceptions.Any(IsAway),
+            _ => IsAway(e.InnerException),
+        };
 
-    private static Exception Root(Exception e) => e is AggregateException a ? Root(a.InnerExceptions[0]) : e.InnerException is { } inner ? Root(inner) : e;
+    private static Exception Root(Exception e) =>
+        e is AggregateException a ? Root(a.InnerExceptions[0])
+        : e.InnerException is { } inner ? Root(inner)
+        : e;
 }

@@ -20,21 +20,33 @@ public static class TransportMark
             insert into notify.transport (name, since) values ($1, now())
             on conflict (only_row) do update set name = excluded.name, since = excluded.since where transport.name <> excluded.name
             returning name
-            """, connection) { Parameters = { new NpgsqlParameter { Value = transport.ToString() } } };
+            """,
+            connection
+        )
+        {
+            Parameters = { new NpgsqlParameter { Value = transport.ToString() } },
+        };
         var again = 0;
         if (await mark.ExecuteScalarAsync(cancellation) is not null)
         {
             // Outbox and inbox rows of the other transport have nowhere to go.
             var other = transport == NotifyTransport.RabbitMq ? "postgresql:%" : "rabbitmq%";
-            foreach (var (table, column) in new[]
-            {
-                ("api_messages.wolverine_outgoing_envelopes", "destination"), ("dispatch_messages.wolverine_outgoing_envelopes", "destination"),
-                ("dispatch_messages.wolverine_incoming_envelopes", "received_at"),
-            })
+            foreach (
+                var (table, column) in new[]
+                {
+                    ("api_messages.wolverine_outgoing_envelopes", "destination"),
+                    ("dispatch_messages.wolverine_outgoing_envelopes", "destination"),
+                    ("dispatch_messages.wolverine_incoming_envelopes", "received_at"),
+                }
+            )
             {
                 await using var there = new NpgsqlCommand($"select to_regclass('{table}') is not null", connection);
-                if (await there.ExecuteScalarAsync(cancellation) is not true) continue;
-                await using var clear = new NpgsqlCommand($"delete from {table} where {column} like $1", connection) { Parameters = { new NpgsqlParameter { Value = other } } };
+                if (await there.ExecuteScalarAsync(cancellation) is not true)
+                    continue;
+                await using var clear = new NpgsqlCommand($"delete from {table} where {column} like $1", connection)
+                {
+                    Parameters = { new NpgsqlParameter { Value = other } },
+                };
                 await clear.ExecuteNonQueryAsync(cancellation);
             }
 
@@ -52,7 +64,8 @@ public static class TransportMark
     {
         await using var command = database.CreateCommand("select name from notify.transport");
         var name = await command.ExecuteScalarAsync(cancellation) as string;
-        return name == transport.ToString() ? null
+        return name == transport.ToString()
+            ? null
             : $"Notify:Transport is {transport}, and this installation was migrated for {name ?? "none"}; set Notify:Transport in all hosts alike, or run the migrate command of Projections to change it";
     }
 }

@@ -12,7 +12,8 @@ namespace Notify.Projections.Rebuilding;
 /// </summary>
 public sealed class Rebuild(IDocumentStore store, NpgsqlDataSource database, RebuildableProjection projection, TextWriter output)
 {
-    private const int Page = 5000, Rounds = 50;
+    private const int Page = 5000,
+        Rounds = 50;
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
     private long built;
 
@@ -21,37 +22,51 @@ public sealed class Rebuild(IDocumentStore store, NpgsqlDataSource database, Reb
     public async Task<int> RunAsync(CancellationToken cancellation = default)
     {
         await using var lease = await database.OpenConnectionAsync(cancellation);
-        if (!await LeaseAsync(lease, "pg_try_advisory_lock", cancellation)) return await SayAsync($"{projection.Name} is being rebuilt already; wait for that to end, and see what it says", 1);
+        if (!await LeaseAsync(lease, "pg_try_advisory_lock", cancellation))
+            return await SayAsync($"{projection.Name} is being rebuilt already; wait for that to end, and see what it says", 1);
         try
         {
             return await RunAsync(lease, cancellation);
         }
         finally
         {
-            if (lease.State == System.Data.ConnectionState.Open) await LeaseAsync(lease, "pg_advisory_unlock", CancellationToken.None);
+            if (lease.State == System.Data.ConnectionState.Open)
+                await LeaseAsync(lease, "pg_advisory_unlock", CancellationToken.None);
         }
     }
 
     private async Task<int> RunAsync(NpgsqlConnection lease, CancellationToken cancellation)
     {
         if (await TablesBeside.DependentsAsync(lease, projection, cancellation) is { Count: > 0 } dependents)
-            return await SayAsync($"{string.Join(", ", dependents)} would keep the tables from being replaced; drop these views, rebuild, and make them again. The live tables are untouched", 1);
+            return await SayAsync(
+                $"{string.Join(", ", dependents)} would keep the tables from being replaced; drop these views, rebuild, and make them again. The live tables are untouched",
+                1
+            );
         if (await ProgressAsync(lease, "", cancellation) is null)
-            return await SayAsync($"{projection.Name}: nothing has been projected yet, so there is nothing to rebuild; start Notify and try again", 1);
+            return await SayAsync(
+                $"{projection.Name}: nothing has been projected yet, so there is nothing to rebuild; start Notify and try again",
+                1
+            );
 
         await TablesBeside.CreateAsync(lease, projection, cancellation);
         await CatchUpAsync(lease, cancellation);
         var differences = await CompareAsync(cancellation);
         foreach (var d in differences)
         {
-            await output.WriteLineAsync($"{d.Table}: {d.Rows:N0} rows, {d.Missing:N0} missing, {d.Extra:N0} extra, {d.Differing:N0} differing");
-            foreach (var key in d.Keys) await output.WriteLineAsync($"  {key}");
+            await output.WriteLineAsync(
+                $"{d.Table}: {d.Rows:N0} rows, {d.Missing:N0} missing, {d.Extra:N0} extra, {d.Differing:N0} differing"
+            );
+            foreach (var key in d.Keys)
+                await output.WriteLineAsync($"  {key}");
         }
 
         var sum = $"{projection.Name}: {differences.Sum(d => d.Rows):N0} rows, {differences.Sum(d => d.Wrong):N0} differ";
         return await SwapAsync(lease, cancellation)
             ? await SayAsync($"{sum}; swapped", 0)
-            : await SayAsync($"{sum}; NOT swapped: somebody reads the live tables without a pause. They are untouched; end the long queries, or try again later", 1);
+            : await SayAsync(
+                $"{sum}; NOT swapped: somebody reads the live tables without a pause. They are untouched; end the long queries, or try again later",
+                1
+            );
     }
 
     // Until only what has come in meanwhile is left; the rest is done while the daemon waits.
@@ -60,7 +75,8 @@ public sealed class Rebuild(IDocumentStore store, NpgsqlDataSource database, Reb
         for (var round = 0; round < Rounds; round++)
         {
             var progress = (await ProgressAsync(connection, "", cancellation))!.Value;
-            if (progress - built < Page) return;
+            if (progress - built < Page)
+                return;
             await BuildAsync(progress, cancellation);
         }
     }
@@ -68,14 +84,18 @@ public sealed class Rebuild(IDocumentStore store, NpgsqlDataSource database, Reb
     private async Task<IReadOnlyList<TableDifference>> CompareAsync(CancellationToken cancellation)
     {
         await using var reading = await database.OpenConnectionAsync(cancellation);
-        await using var snapshot = await HoldAsync(async _ =>
-        {
-            var transaction = await reading.BeginTransactionAsync(System.Data.IsolationLevel.RepeatableRead, cancellation);
-            await TablesBeside.ExecuteAsync(reading, "select 1", cancellation); // from here on it sees what is committed now
-            return transaction;
-        }, cancellation);
+        await using var snapshot = await HoldAsync(
+            async _ =>
+            {
+                var transaction = await reading.BeginTransactionAsync(System.Data.IsolationLevel.RepeatableRead, cancellation);
+                await TablesBeside.ExecuteAsync(reading, "select 1", cancellation); // from here on it sees what is committed now
+                return transaction;
+            },
+            cancellation
+        );
         var differences = new List<TableDifference>();
-        foreach (var table in projection.Tables) differences.Add(await TableDifference.FindAsync(reading, projection, table, cancellation));
+        foreach (var table in projection.Tables)
+            differences.Add(await TableDifference.FindAsync(reading, projection, table, cancellation));
         return differences;
     }
 
@@ -86,11 +106,14 @@ public sealed class Rebuild(IDocumentStore store, NpgsqlDataSource database, Reb
             await CatchUpAsync(lease, cancellation);
             try
             {
-                return await HoldAsync(async held =>
-                {
-                    await TablesBeside.ReplaceAsync(held, projection, Patience, cancellation);
-                    return true;
-                }, cancellation);
+                return await HoldAsync(
+                    async held =>
+                    {
+                        await TablesBeside.ReplaceAsync(held, projection, Patience, cancellation);
+                        return true;
+                    },
+                    cancellation
+                );
             }
             catch (PostgresException e) when (e.SqlState is PostgresErrorCodes.LockNotAvailable or PostgresErrorCodes.DeadlockDetected)
             {
@@ -119,8 +142,12 @@ public sealed class Rebuild(IDocumentStore store, NpgsqlDataSource database, Reb
         {
             await using var session = store.QuerySession();
             var from = built;
-            var stored = await StoredEvents.ReadAsync(session, "seq_id > $1 and seq_id <= $2 order by seq_id limit $3",
-                [from, progress, Page], cancellation);
+            var stored = await StoredEvents.ReadAsync(
+                session,
+                "seq_id > $1 and seq_id <= $2 order by seq_id limit $3",
+                [from, progress, Page],
+                cancellation
+            );
             var events = stored.Select(e => e.AsEvent()).OfType<IEvent>().ToList();
             if (events.Count > 0)
             {
@@ -136,7 +163,10 @@ public sealed class Rebuild(IDocumentStore store, NpgsqlDataSource database, Reb
 
     private async Task<long?> ProgressAsync(NpgsqlConnection connection, string locking, CancellationToken cancellation)
     {
-        await using var command = new NpgsqlCommand($"select last_seq_id from {NotifyStore.Schema}.mt_event_progression where name = $1 {locking}", connection);
+        await using var command = new NpgsqlCommand(
+            $"select last_seq_id from {NotifyStore.Schema}.mt_event_progression where name = $1 {locking}",
+            connection
+        );
         command.Parameters.Add(new NpgsqlParameter { Value = projection.Shard });
         return await command.ExecuteScalarAsync(cancellation) as long?;
     }

@@ -36,5 +36,10 @@ public abstract class RebuildableProjection(string name, string shard, string sc
     /// Writes the changes of a page of events to the shadow tables, in the caller's transaction; pages come in order, from the first
     /// event on.
     /// </summary>
-    public abstract Task ApplyAsync(IQuerySession session, NpgsqlTransaction transaction, IReadOnlyList<IEvent> events, CancellationToken cancellation);
+    public abstract Task ApplyAsync(
+        IQuerySession session,
+        NpgsqlTransaction transaction,
+        IReadOnlyList<IEvent> events,
+        CancellationToken cancellation
+    );
 }

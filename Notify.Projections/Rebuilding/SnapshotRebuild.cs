@@ -20,7 +20,8 @@ public sealed class SnapshotRebuild(IDocumentStore store, TextWriter output)
         {
             var (result, isWritten) = await WriteAsync(key, cancellation);
             await output.WriteLineAsync($"{key}: {result}");
-            if (!isWritten) code = 1;
+            if (!isWritten)
+                code = 1;
         }
 
         return code;
@@ -28,16 +29,21 @@ public sealed class SnapshotRebuild(IDocumentStore store, TextWriter output)
 
     private async Task<(string Result, bool IsWritten)> WriteAsync(string key, CancellationToken cancellation)
     {
-        if (SnapshotKinds.Of(key) is not { } kind) return ("streams of this kind have no document; see verify", false);
+        if (SnapshotKinds.Of(key) is not { } kind)
+            return ("streams of this kind have no document; see verify", false);
         await using var session = store.LightweightSession();
         await NotificationStreams.LockAsync(session, [key], cancellation);
-        var stream = (await Verification.StreamReader.ReadAsync(session, [key], cancellation)).GetValueOrDefault(key)
+        var stream =
+            (await Verification.StreamReader.ReadAsync(session, [key], cancellation)).GetValueOrDefault(key)
             ?? new Verification.StreamContent(key, []);
-        if (stream.Fault is { } fault) return ($"{fault}; nothing is changed", false);
-        if (stream.HasUnknownEvents) return ("a newer version wrote some of its events; run this command of that version", false);
+        if (stream.Fault is { } fault)
+            return ($"{fault}; nothing is changed", false);
+        if (stream.HasUnknownEvents)
+            return ("a newer version wrote some of its events; run this command of that version", false);
 
         var (_, differences) = await SnapshotCheck.CompareAsync(session.Connection!, [stream], cancellation);
-        if (differences.Count == 0) return ("agrees with its stream", true);
+        if (differences.Count == 0)
+            return ("agrees with its stream", true);
         // Without all of its events a stream makes another document.
         var gaps = new List<VerificationFault>();
         await VersionCheck.CheckAsync(session.Connection!, [key], gaps.Add, cancellation);
@@ -45,7 +51,8 @@ public sealed class SnapshotRebuild(IDocumentStore store, TextWriter output)
             return ("its stream lacks events; restore them first, nothing is changed", false);
         await using (var delete = OpenDeliveryTable.Command(session.Connection!, $"delete from {kind.Table} where id = $1", key))
             await delete.ExecuteNonQueryAsync(cancellation);
-        if (differences[0].Folded is { } folded) kind.Store(session, folded, stream.Version);
+        if (differences[0].Folded is { } folded)
+            kind.Store(session, folded, stream.Version);
         session.QueueSqlCommand("select 1"); // a session without changes would not commit
         await session.SaveChangesAsync(cancellation);
         return ($"{differences[0].What}; {(differences[0].Folded is null ? "removed" : "written anew from its stream")}", true);

@@ -16,7 +16,12 @@ public sealed record TableDifference(string Table, long Rows, long Missing, long
     public long Wrong => Missing + Extra + Differing;
 
     /// <summary>Compares a live table with its copy, as the caller's transaction sees both.</summary>
-    public static async Task<TableDifference> FindAsync(NpgsqlConnection connection, RebuildableProjection projection, ProjectedTable table, CancellationToken cancellation)
+    public static async Task<TableDifference> FindAsync(
+        NpgsqlConnection connection,
+        RebuildableProjection projection,
+        ProjectedTable table,
+        CancellationToken cancellation
+    )
     {
         var key = string.Join(", ", table.Key);
         await using var command = new NpgsqlCommand(
@@ -29,11 +34,22 @@ public sealed record TableDifference(string Table, long Rows, long Missing, long
             select count(*) filter (where made), count(*) filter (where fault = 'missing'), count(*) filter (where fault = 'extra'), count(*) filter (where fault = 'differs'),
                    array(select concat_ws(' ', {key}, fault) from compared where fault is not null order by 1 limit {Shown})
             from compared
-            """, connection) { CommandTimeout = 0 };
+            """,
+            connection
+        )
+        {
+            CommandTimeout = 0,
+        };
         command.Parameters.Add(new NpgsqlParameter { Value = table.Ignored.ToArray() });
         await using var reader = await command.ExecuteReaderAsync(cancellation);
         await reader.ReadAsync(cancellation);
         return new TableDifference(
-            $"{projection.Schema}.{table.Name}", reader.GetInt64(0), reader.GetInt64(1), reader.GetInt64(2), reader.GetInt64(3), reader.GetFieldValue<string[]>(4));
+            $"{projection.Schema}.{table.Name}",
+            reader.GetInt64(0),
+            reader.GetInt64(1),
+            reader.GetInt64(2),
+            reader.GetInt64(3),
+            reader.GetFieldValue<string[]>(4)
+        );
     }
 }

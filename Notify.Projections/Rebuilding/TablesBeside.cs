@@ -2,41 +2,59 @@ using Npgsql;
 
 namespace Notify.Projections.Rebuilding;
 
-/// <summary>Empty copies of live tables, in a schema of their own: the same columns, keys, indexes, comments and rights, under the same names.</summary>
+/// <summary>Empty copies of live tables, in a schema of their own: the same columns, keys, indexes, comments and rights, under the same
+/// names.</summary>
 public static class TablesBeside
 {
     /// <summary>Makes the copies. Those of an interrupted rebuild are dropped first.</summary>
     public static async Task CreateAsync(NpgsqlConnection connection, RebuildableProjection projection, CancellationToken cancellation)
     {
-        await ExecuteAsync(connection, $"drop schema if exists {projection.Beside} cascade; create schema {projection.Beside}", cancellation);
+        await ExecuteAsync(
+            connection,
+            $"drop schema if exists {projection.Beside} cascade; create schema {projection.Beside}",
+            cancellation
+        );
         foreach (var table in projection.Tables)
         {
-            foreach (var statement in await StatementsAsync(connection, projection, table, cancellation)) await ExecuteAsync(connection, statement, cancellation);
+            foreach (var statement in await StatementsAsync(connection, projection, table, cancellation))
+                await ExecuteAsync(connection, statement, cancellation);
         }
     }
 
     /// <summary>Views and the like that others have made over the live tables; they would keep these from being replaced.</summary>
-    public static async Task<IReadOnlyList<string>> DependentsAsync(NpgsqlConnection connection, RebuildableProjection projection, CancellationToken cancellation)
+    public static async Task<IReadOnlyList<string>> DependentsAsync(
+        NpgsqlConnection connection,
+        RebuildableProjection projection,
+        CancellationToken cancellation
+    )
     {
         await using var command = new NpgsqlCommand(
             """
             select distinct r.ev_class::regclass::text from pg_depend d join pg_rewrite r on r.oid = d.objid
             where d.classid = 'pg_rewrite'::regclass and d.refclassid = 'pg_class'::regclass and r.ev_class <> d.refobjid
               and d.refobjid in (select oid from pg_class where relnamespace = $1::regnamespace and relname = any($2))
-            """, connection);
+            """,
+            connection
+        );
         command.Parameters.Add(new NpgsqlParameter { Value = projection.Schema });
         command.Parameters.Add(new NpgsqlParameter { Value = projection.Tables.Select(t => t.Name).ToArray() });
         return await TextsAsync(command, cancellation);
     }
 
     /// <summary>Replaces the live tables by the copies, in the caller's transaction: readers see either the old or the new ones.</summary>
-    public static async Task ReplaceAsync(NpgsqlConnection connection, RebuildableProjection projection, TimeSpan patience, CancellationToken cancellation)
+    public static async Task ReplaceAsync(
+        NpgsqlConnection connection,
+        RebuildableProjection projection,
+        TimeSpan patience,
+        CancellationToken cancellation
+    )
     {
         await ExecuteAsync(connection, $"set local lock_timeout = '{(int)patience.TotalMilliseconds}ms'", cancellation);
         var live = string.Join(", ", projection.Tables.Select(t => $"{projection.Schema}.{t.Name}"));
         await ExecuteAsync(connection, $"lock table {live} in access exclusive mode", cancellation);
         await ExecuteAsync(connection, $"drop table {live}", cancellation);
-        foreach (var table in projection.Tables) await ExecuteAsync(connection, $"alter table {projection.Beside}.{table.Name} set schema {projection.Schema}", cancellation);
+        foreach (var table in projection.Tables)
+            await ExecuteAsync(connection, $"alter table {projection.Beside}.{table.Name} set schema {projection.Schema}", cancellation);
         await ExecuteAsync(connection, $"drop schema {projection.Beside} cascade", cancellation);
     }
 
@@ -48,7 +66,12 @@ public static class TablesBeside
     }
 
     // The live table's own catalogue entries, as statements for its copy.
-    private static async Task<List<string>> StatementsAsync(NpgsqlConnection connection, RebuildableProjection projection, ProjectedTable table, CancellationToken cancellation)
+    private static async Task<List<string>> StatementsAsync(
+        NpgsqlConnection connection,
+        RebuildableProjection projection,
+        ProjectedTable table,
+        CancellationToken cancellation
+    )
     {
         await using var command = new NpgsqlCommand(
             """
@@ -63,8 +86,11 @@ public static class TablesBeside
                 union all select 5, format('grant %s on %s to %s', a.privilege_type, copy, case when a.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end)
                 from live cross join aclexplode(live.relacl) a where a.grantee <> live.relowner) s
             order by step
-            """, connection);
-        foreach (var value in new[] { projection.Schema, projection.Beside, table.Name }) command.Parameters.Add(new NpgsqlParameter { Value = value });
+            """,
+            connection
+        );
+        foreach (var value in new[] { projection.Schema, projection.Beside, table.Name })
+            command.Parameters.Add(new NpgsqlParameter { Value = value });
         return await TextsAsync(command, cancellation);
     }
 
@@ -72,7 +98,8 @@ public static class TablesBeside
     {
         await using var reader = await command.ExecuteReaderAsync(cancellation);
         var texts = new List<string>();
-        while (await reader.ReadAsync(cancellation)) texts.Add(reader.GetString(0));
+        while (await reader.ReadAsync(cancellation))
+            texts.Add(reader.GetString(0));
         return texts;
     }
 }

@@ -26,7 +26,13 @@ public enum ReceiptModes : short
 /// <param name="Lift">Why a suppressed address may be used again.</param>
 /// <param name="Fingerprint">Keyed hash of the address, where the receipt names it.</param>
 public sealed record ReceiptFacts(
-    DateTimeOffset At, string? Reason = null, string? Code = null, string? Suppress = null, string? Lift = null, string? Fingerprint = null);
+    DateTimeOffset At,
+    string? Reason = null,
+    string? Code = null,
+    string? Suppress = null,
+    string? Lift = null,
+    string? Fingerprint = null
+);
 
 /// <summary>A row of <c>notify.receipts</c>.</summary>
 /// <param name="EventId">The provider's own ID of the receipt; permanently unique with the provider.</param>
@@ -34,5 +40,15 @@ public sealed record ReceiptFacts(
 /// <param name="Raw">As received, encrypted; <see cref="Sealed.None"/> where the person had been erased before.</param>
 /// <param name="DueAt">When it is processed again; <c>null</c>: it is settled, or was given up.</param>
 public sealed record ReceiptRow(
-    string Provider, string EventId, DateTimeOffset ReceivedAt, ReceiptModes Modes, ReportKind What, string? MessageId, Guid? DeliveryId, string? Notification,
-    ReceiptFacts Facts, Sealed Raw, DateTimeOffset? DueAt);
+    string Provider,
+    string EventId,
+    DateTimeOffset ReceivedAt,
+    ReceiptModes Modes,
+    ReportKind What,
+    string? MessageId,
+    Guid? DeliveryId,
+    string? Notification,
+    ReceiptFacts Facts,
+    Sealed Raw,
+    DateTimeOffset? DueAt
+);

@@ -10,17 +10,22 @@ namespace Notify.Projections.Recipients;
 public static class AddressWordsReader
 {
     /// <summary>The index of users by address, which a numbered migration makes; Marten leaves it alone.</summary>
-    public const string EmailIndex = "recipients_by_email", PhoneIndex = "recipients_by_phone";
+    public const string EmailIndex = "recipients_by_email",
+        PhoneIndex = "recipients_by_phone";
 
     /// <summary>Reads what was said at addresses, and by the registered users who have them and opted out of something.</summary>
     /// <remarks>Thousands may share an address; those who said no to nothing are in no index and are not read.</remarks>
     /// <param name="addresses">Channels and keyed hashes; each once or more often.</param>
     /// <returns>The preferences; <c>null</c>: no address was given.</returns>
     public static async Task<AddressWords?> LoadAsync(
-        NpgsqlConnection connection, IEnumerable<(Channel Channel, string Fingerprint)> addresses, CancellationToken cancellation)
+        NpgsqlConnection connection,
+        IEnumerable<(Channel Channel, string Fingerprint)> addresses,
+        CancellationToken cancellation
+    )
     {
         var asked = addresses.Where(a => a.Channel is Channel.Sms or Channel.Email).Distinct().ToList();
-        if (asked.Count == 0) return null;
+        if (asked.Count == 0)
+            return null;
         var (there, users) = (new Dictionary<string, AddressChoices>(StringComparer.Ordinal), new List<ChoicesAtAddress>());
         await using var command = OpenDeliveryTable.Command(
             connection,
@@ -33,15 +38,24 @@ public static class AddressWordsReader
             select distinct 2::smallint, data ->> 'phoneFingerprint', data -> 'choices' from {NotifyStore.Schema}.mt_doc_recipient
             where data ->> 'phoneFingerprint' = any($3) and data -> 'choices' @? '$.* ? (@ == false)'
             """,
-            asked.Select(a => AddressChoices.KeyOf(a.Channel, a.Fingerprint)).ToArray(), Of(Channel.Email), Of(Channel.Sms));
+            asked.Select(a => AddressChoices.KeyOf(a.Channel, a.Fingerprint)).ToArray(),
+            Of(Channel.Email),
+            Of(Channel.Sms)
+        );
         await using var reader = await command.ExecuteReaderAsync(cancellation);
         while (await reader.ReadAsync(cancellation))
         {
             var (kind, key, data) = (reader.GetInt16(0), reader.GetString(1), reader.GetString(2));
-            if (kind == 0) there[key] = JsonSerializer.Deserialize<AddressChoices>(data, NotifyJson.Options)!;
-            else users.Add(new ChoicesAtAddress(
-                kind == 1 ? Channel.Email : Channel.Sms, key, JsonSerializer.Deserialize<Dictionary<string, bool>>(data,
-                    NotifyJson.Options)!));
+            if (kind == 0)
+                there[key] = JsonSerializer.Deserialize<AddressChoices>(data, NotifyJson.Options)!;
+            else
+                users.Add(
+                    new ChoicesAtAddress(
+                        kind == 1 ? Channel.Email : Channel.Sms,
+                        key,
+                        JsonSerializer.Deserialize<Dictionary<string, bool>>(data, NotifyJson.Options)!
+                    )
+                );
         }
 
         return new AddressWords(there, users);

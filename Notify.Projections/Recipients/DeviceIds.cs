@@ -20,5 +20,10 @@ public static class DeviceIds
     /// as the app wrote them.
     /// </summary>
     public static IReadOnlyList<string> EarlierOf(MasterKeyRing ring, string token) =>
-        [.. new[] { token.ToUpperInvariant(), token }.Where(t => t != Spelled(Platform.Ios, t)).Distinct().Select(t => Of(ring, Platform.Ios, t))];
+        [
+            .. new[] { token.ToUpperInvariant(), token }
+                .Where(t => t != Spelled(Platform.Ios, t))
+                .Distinct()
+                .Select(t => Of(ring, Platform.Ios, t)),
+        ];
 }

@@ -14,7 +14,12 @@ namespace Notify.Projections.Recipients;
 /// </summary>
 /// <remarks>Runs once, at <c>migrate</c>, beside traffic. A run that was broken off goes on where it ended.</remarks>
 public sealed class DeviceSpellings(
-    IDocumentStore store, NpgsqlDataSource database, SubjectKeys keys, MasterKeyRing ring, TimeProvider clock)
+    IDocumentStore store,
+    NpgsqlDataSource database,
+    SubjectKeys keys,
+    MasterKeyRing ring,
+    TimeProvider clock
+)
 {
     /// <summary>Its name in <c>notify.maintenance</c>.</summary>
     public const string Name = "spellings of devices";
@@ -32,14 +37,20 @@ public sealed class DeviceSpellings(
         while (!isDone)
         {
             var (ids, users) = await UsersAsync(position, cancellation);
-            foreach (var twins in await TwinsAsync(connection, users, cancellation)) removed += await ResolveAsync(twins, cancellation);
+            foreach (var twins in await TwinsAsync(connection, users, cancellation))
+                removed += await ResolveAsync(twins, cancellation);
             isDone = ids.Count < Page;
             position = ids.LastOrDefault() ?? position;
-            await using var note = OpenDeliveryTable.Command(connection,
+            await using var note = OpenDeliveryTable.Command(
+                connection,
                 """
                 insert into notify.maintenance (name, position, done_at) values ($1, $2, $3)
                 on conflict (name) do update set position = excluded.position, done_at = excluded.done_at
-                """, Name, position, isDone ? clock.GetUtcNow() : DBNull.Value);
+                """,
+                Name,
+                position,
+                isDone ? clock.GetUtcNow() : DBNull.Value
+            );
             note.Parameters[2].NpgsqlDbType = NpgsqlTypes.NpgsqlDbType.TimestampTz;
             await note.ExecuteNonQueryAsync(cancellation);
         }
@@ -50,40 +61,55 @@ public sealed class DeviceSpellings(
     private static async Task<(string Position, bool IsDone)> PositionAsync(NpgsqlConnection connection, CancellationToken cancellation)
     {
         await using var command = OpenDeliveryTable.Command(
-            connection, "select position, done_at is not null from notify.maintenance where name = $1", Name);
+            connection,
+            "select position, done_at is not null from notify.maintenance where name = $1",
+            Name
+        );
         await using var reader = await command.ExecuteReaderAsync(cancellation);
         return await reader.ReadAsync(cancellation) ? (reader.GetString(0), reader.GetBoolean(1)) : ("", false);
     }
 
-    private async Task<(IReadOnlyList<string> Ids, IReadOnlyList<Recipient> Users)> UsersAsync(
-        string after, CancellationToken cancellation)
+    private async Task<(IReadOnlyList<string> Ids, IReadOnlyList<Recipient> Users)> UsersAsync(string after, CancellationToken cancellation)
     {
         await using var session = store.QuerySession();
         var ids = await session.AdvancedSql.QueryAsync<string>(
-            $"select id from {NotifyStore.Schema}.mt_doc_recipient where id > ? order by id limit {Page}", cancellation, [after]);
+            $"select id from {NotifyStore.Schema}.mt_doc_recipient where id > ? order by id limit {Page}",
+            cancellation,
+            [after]
+        );
         return (ids, await session.LoadManyAsync<Recipient>(cancellation, ids));
     }
 
     // Devices whose token was stored in another spelling than the usual one, each with the others of the same token that there are.
     private async Task<List<string[]>> TwinsAsync(
-        NpgsqlConnection connection, IReadOnlyList<Recipient> users, CancellationToken cancellation)
+        NpgsqlConnection connection,
+        IReadOnlyList<Recipient> users,
+        CancellationToken cancellation
+    )
     {
         var devices = users.SelectMany(u => u.Devices.Where(d => d.Platform == Platform.Ios).Select(d => (User: u.Id, Device: d))).ToList();
         var opened = await keys.ForAsync(connection, devices.Select(d => d.Device.Token), cancellation);
         var groups = new List<string[]>();
         foreach (var (user, device) in devices)
         {
-            if (opened.OpenText(device.Token, SealedPlace.OfToken(user, device.Id)) is not { } token) continue;
+            if (opened.OpenText(device.Token, SealedPlace.OfToken(user, device.Id)) is not { } token)
+                continue;
             var usual = DeviceIds.Of(ring, Platform.Ios, DeviceIds.Spelled(Platform.Ios, token));
-            if (usual != device.Id) groups.Add([.. DeviceIds.EarlierOf(ring, token).Append(usual).Append(device.Id).Distinct()]);
+            if (usual != device.Id)
+                groups.Add([.. DeviceIds.EarlierOf(ring, token).Append(usual).Append(device.Id).Distinct()]);
         }
 
-        if (groups.Count == 0) return [];
+        if (groups.Count == 0)
+            return [];
         await using var command = OpenDeliveryTable.Command(
-            connection, "select device_id from notify.devices where device_id = any($1)", (object)groups.SelectMany(g => g).Distinct().ToArray());
+            connection,
+            "select device_id from notify.devices where device_id = any($1)",
+            (object)groups.SelectMany(g => g).Distinct().ToArray()
+        );
         await using var reader = await command.ExecuteReaderAsync(cancellation);
         var known = new HashSet<string>(StringComparer.Ordinal);
-        while (await reader.ReadAsync(cancellation)) known.Add(reader.GetString(0));
+        while (await reader.ReadAsync(cancellation))
+            known.Add(reader.GetString(0));
         return [.. groups.Select(g => g.Where(known.Contains).ToArray()).Where(g => g.Length > 1)];
     }
 
@@ -93,8 +119,13 @@ public sealed class DeviceSpellings(
         await using var connection = await database.OpenConnectionAsync(cancellation);
         await using var transaction = await connection.BeginTransactionAsync(cancellation);
         var held = new Dictionary<string, (string User, DateTimeOffset? At)>(StringComparer.Ordinal);
-        await using (var command = OpenDeliveryTable.Command(connection,
-            "select device_id, user_id, registered_at from notify.devices where device_id = any($1) order by device_id for update", (object)twins))
+        await using (
+            var command = OpenDeliveryTable.Command(
+                connection,
+                "select device_id, user_id, registered_at from notify.devices where device_id = any($1) order by device_id for update",
+                (object)twins
+            )
+        )
         {
             await using var reader = await command.ExecuteReaderAsync(cancellation);
             while (await reader.ReadAsync(cancellation))
@@ -105,16 +136,29 @@ public sealed class DeviceSpellings(
         var streams = held.Values.Select(h => Recipient.KeyOf(h.User)).Distinct().ToArray();
         await NotificationStreams.LockAsync(session, streams, cancellation);
         var users = (await session.LoadManyAsync<Recipient>(cancellation, streams)).ToDictionary(r => r.Id, StringComparer.Ordinal);
-        var living = held.Select(h => (Id: h.Key, User: Recipient.KeyOf(h.Value.User), h.Value.At,
-                Device: users.GetValueOrDefault(Recipient.KeyOf(h.Value.User))?.Devices.Find(d => d.Id == h.Key)))
+        var living = held.Select(h =>
+                (
+                    Id: h.Key,
+                    User: Recipient.KeyOf(h.Value.User),
+                    h.Value.At,
+                    Device: users.GetValueOrDefault(Recipient.KeyOf(h.Value.User))?.Devices.Find(d => d.Id == h.Key)
+                )
+            )
             .Where(h => h.Device is not null)
-            .OrderByDescending(h => h.At > h.Device!.RegisteredAt ? h.At : h.Device!.RegisteredAt).ToList();
-        if (living.Count < 2) return 0;
+            .OrderByDescending(h => h.At > h.Device!.RegisteredAt ? h.At : h.Device!.RegisteredAt)
+            .ToList();
+        if (living.Count < 2)
+            return 0;
         var now = clock.GetUtcNow();
         foreach (var former in living.Skip(1))
             session.Events.Append(former.User, new DeviceRemoved(former.Id, DeviceRemovalReasons.OtherSpelling, By, now));
-        await using (var forget = OpenDeliveryTable.Command(
-            connection, "delete from notify.devices where device_id = any($1)", (object)living.Skip(1).Select(f => f.Id).ToArray()))
+        await using (
+            var forget = OpenDeliveryTable.Command(
+                connection,
+                "delete from notify.devices where device_id = any($1)",
+                (object)living.Skip(1).Select(f => f.Id).ToArray()
+            )
+        )
             await forget.ExecuteNonQueryAsync(cancellation);
         await session.SaveChangesAsync(cancellation);
         await transaction.CommitAsync(cancellation);

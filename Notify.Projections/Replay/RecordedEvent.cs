@@ -19,16 +19,18 @@ public sealed record RecordedEvent(long Sequence, long Version, string Type, Dat
         foreach (var e in events)
         {
             recorded.Add(new RecordedEvent(e.Sequence, e.Version, e.Type, e.Timestamp, TextOf(state, e), e.Data ?? new object()));
-            if (e.Data is not null) state = Notification.Evolve(state, key, e.Data);
+            if (e.Data is not null)
+                state = Notification.Evolve(state, key, e.Data);
         }
 
         return recorded;
     }
 
-    private static string TextOf(Notification? state, StoredEvent e) => e switch
-    {
-        { Data: { } data } => EventWords.Of(state, data),
-        { Fault: { } fault } => $"This event cannot be read: {fault}.",
-        _ => "A newer version of Notify wrote this event; this one does not know its type.",
-    };
+    private static string TextOf(Notification? state, StoredEvent e) =>
+        e switch
+        {
+            { Data: { } data } => EventWords.Of(state, data),
+            { Fault: { } fault } => $"This event cannot be read: {fault}.",
+            _ => "A newer version of Notify wrote this event; this one does not know its type.",
+        };
 }

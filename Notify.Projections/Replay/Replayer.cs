@@ -18,7 +18,13 @@ namespace Notify.Projections.Replay;
 /// content stay encrypted unless they are requested.
 /// </summary>
 public sealed class Replayer(
-    IDocumentStore store, NpgsqlDataSource database, SubjectKeys keys, UserReferences users, TimeProvider clock, TextWriter output)
+    IDocumentStore store,
+    NpgsqlDataSource database,
+    SubjectKeys keys,
+    UserReferences users,
+    TimeProvider clock,
+    TextWriter output
+)
 {
     /// <summary>Replays and prints.</summary>
     /// <returns>The exit code: 0 when the notification was shown.</returns>
@@ -27,20 +33,34 @@ public sealed class Replayer(
         await using var session = store.QuerySession();
         options = options with { EventId = await users.FindEventIdAsync(options.EventId, cancellation) };
         var (key, fault) = await FindAsync(session, options, cancellation);
-        if (key is null) return NotifyHost.Fail(host, fault!);
+        if (key is null)
+            return NotifyHost.Fail(host, fault!);
         var all = await StoredEvents.OfStreamsAsync(session, [key], cancellation);
         if (options.AsOfVersion > all.Count)
-            return NotifyHost.Fail(host, $"the stream has {Number(all.Count)} events so far; --as-of {Number(options.AsOfVersion.Value)} is beyond its end");
-        List<StoredEvent> events = [.. all.Where(e => (options.AsOfVersion is not { } v || e.Version <= v)
-            && (options.AsOf is not { } t || e.Timestamp <= t))];
+            return NotifyHost.Fail(
+                host,
+                $"the stream has {Number(all.Count)} events so far; --as-of {Number(options.AsOfVersion.Value)} is beyond its end"
+            );
+        List<StoredEvent> events =
+        [
+            .. all.Where(e => (options.AsOfVersion is not { } v || e.Version <= v) && (options.AsOf is not { } t || e.Timestamp <= t)),
+        ];
         if (events.Count == 0)
-            return NotifyHost.Fail(host, $"nothing had happened yet: the first event of {options.EventId} is of {EventWords.Time(all[0].Timestamp)}");
+            return NotifyHost.Fail(
+                host,
+                $"nothing had happened yet: the first event of {options.EventId} is of {EventWords.Time(all[0].Timestamp)}"
+            );
 
         var recorded = RecordedEvent.Of(key, events);
-        if (options.NdJson) foreach (var e in recorded) await output.WriteLineAsync(JsonSerializer.Serialize(e, NotifyJson.Options));
-        else await TellAsync(key, recorded, all.Count);
-        if (options.Reveal is not { } revealing) return 0;
-        if (await RecordAsync(key, revealing, cancellation) is { } obstacle) return NotifyHost.Fail(host, obstacle);
+        if (options.NdJson)
+            foreach (var e in recorded)
+                await output.WriteLineAsync(JsonSerializer.Serialize(e, NotifyJson.Options));
+        else
+            await TellAsync(key, recorded, all.Count);
+        if (options.Reveal is not { } revealing)
+            return 0;
+        if (await RecordAsync(key, revealing, cancellation) is { } obstacle)
+            return NotifyHost.Fail(host, obstacle);
         await RevealAsync(events, options.NdJson, cancellation);
         return 0;
     }
@@ -52,9 +72,19 @@ public sealed class Replayer(
         try
         {
             await using var session = store.LightweightSession();
-            session.Events.StartStream(AccessRecorded.KeyOf(RandomNumberGenerator.GetHexString(24, lowercase: true)), new AccessRecorded(
-                revealing.By, Environment.MachineName, "replay --reveal", id?.EventId, id?.ClientId, 200, revealing.Reason, clock
-                    .GetUtcNow()));
+            session.Events.StartStream(
+                AccessRecorded.KeyOf(RandomNumberGenerator.GetHexString(24, lowercase: true)),
+                new AccessRecorded(
+                    revealing.By,
+                    Environment.MachineName,
+                    "replay --reveal",
+                    id?.EventId,
+                    id?.ClientId,
+                    200,
+                    revealing.Reason,
+                    clock.GetUtcNow()
+                )
+            );
             await session.SaveChangesAsync(cancellation);
             return null;
         }
@@ -69,7 +99,12 @@ public sealed class Replayer(
         var first = events[0].Timestamp;
         await output.WriteLineAsync($"{key}: {Number(events.Count)} of {Number(total)} events");
         foreach (var e in events)
-            await output.WriteLineAsync(string.Create(CultureInfo.InvariantCulture, $"{e.Version,3}  {EventWords.Time(e.Timestamp)} {Since(e.Timestamp - first),10}  {e.Type}: {e.Text}"));
+            await output.WriteLineAsync(
+                string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"{e.Version, 3}  {EventWords.Time(e.Timestamp)} {Since(e.Timestamp - first), 10}  {e.Type}: {e.Text}"
+                )
+            );
 
         await output.WriteLineAsync();
         if (Notification.Fold(key, events.Select(e => e.Data)) is not { } state)
@@ -78,15 +113,23 @@ public sealed class Replayer(
             return;
         }
 
-        await output.WriteLineAsync($"{(events.Count == total ? "State" : $"State after event {Number(events.Count)}, {EventWords.Time(events[^1].Timestamp)}")}: {EventWords.Words(NotificationStatusRule.Of(state).ToString())}{(state.IsPlanned ? "" : $", not planned{(state.SendAt is { } at ? $", to be sent at {EventWords.Time(at)}" : "")}")}");
+        await output.WriteLineAsync(
+            $"{(events.Count == total ? "State" : $"State after event {Number(events.Count)}, {EventWords.Time(events[^1].Timestamp)}")}: {EventWords.Words(NotificationStatusRule.Of(state).ToString())}{(state.IsPlanned ? "" : $", not planned{(state.SendAt is { } at ? $", to be sent at {EventWords.Time(at)}" : "")}")}"
+        );
         foreach (var d in state.Deliveries.Values.OrderBy(d => d.Channel).ThenBy(d => d.Id))
         {
             string?[] facts =
             [
-                d.Reason is null ? null : EventWords.Words(d.Reason), d.Provider, d.ProviderCode is null ? null : $"code {d.ProviderCode}",
-                d.Attempts == 0 ? null : $"{Number(d.Attempts)} attempt{(d.Attempts == 1 ? "" : "s")}", d.ProviderMessageId, d.DeferredUntil is { } until ? $"until {EventWords.Time(until)}" : null,
+                d.Reason is null ? null : EventWords.Words(d.Reason),
+                d.Provider,
+                d.ProviderCode is null ? null : $"code {d.ProviderCode}",
+                d.Attempts == 0 ? null : $"{Number(d.Attempts)} attempt{(d.Attempts == 1 ? "" : "s")}",
+                d.ProviderMessageId,
+                d.DeferredUntil is { } until ? $"until {EventWords.Time(until)}" : null,
             ];
-            await output.WriteLineAsync($"  {EventWords.Name(state, d.Id)[4..]} ({d.Id}): {EventWords.Words(d.Status.ToString())}{string.Concat(facts.Where(f => f is not null).Select(f => $", {f}"))}");
+            await output.WriteLineAsync(
+                $"  {EventWords.Name(state, d.Id)[4..]} ({d.Id}): {EventWords.Words(d.Status.ToString())}{string.Concat(facts.Where(f => f is not null).Select(f => $", {f}"))}"
+            );
         }
     }
 
@@ -114,7 +157,9 @@ public sealed class Replayer(
             UserId = request?.UserRef is { } user ? userIds.GetValueOrDefault(user) : null,
             Payload = ciphers.TryGetValue(key, out var cipher) ? open.OpenPayload(payload, cipher, place) : null,
             Addresses = addresses.ToDictionary(
-                a => a.Id, a => open.OpenText(a.Address, SealedPlace.OfAddress(key, subject, a.Id, a.DeviceId))),
+                a => a.Id,
+                a => open.OpenText(a.Address, SealedPlace.OfAddress(key, subject, a.Id, a.DeviceId))
+            ),
         };
         if (ndjson)
         {
@@ -123,44 +168,82 @@ public sealed class Replayer(
         }
 
         await output.WriteLineAsync();
-        await output.WriteLineAsync(revealed.Payload is null
-            ? ciphers.Count == 0 ? "Revealed: nothing; the payload is no longer kept." : "Revealed: nothing; the person was erased."
-            : $"Revealed (personal): {JsonSerializer.Serialize(revealed, NotifyJson.Options)}");
+        await output.WriteLineAsync(
+            revealed.Payload is null
+                ? ciphers.Count == 0
+                    ? "Revealed: nothing; the payload is no longer kept."
+                    : "Revealed: nothing; the person was erased."
+                : $"Revealed (personal): {JsonSerializer.Serialize(revealed, NotifyJson.Options)}"
+        );
     }
 
     // Event IDs belong to clients; without a client, the one client that has the ID is meant.
     private async Task<(string? Key, string? Fault)> FindAsync(IQuerySession session, ReplayOptions options, CancellationToken cancellation)
     {
-        var clients = (await session.Query<Client>().OrderBy(c => c.Name).ToListAsync(cancellation)).Where(c => options.Client is null || c.ClientId == options.Client).ToList();
+        var clients = (await session.Query<Client>().OrderBy(c => c.Name).ToListAsync(cancellation))
+            .Where(c => options.Client is null || c.ClientId == options.Client)
+            .ToList();
         if (clients.Count == 0)
-            return (null, options.Client is null ? "there are no clients yet, and so no notifications" : $"there is no client {options.Client}; GET /v1/clients lists them, or leave --client away");
+            return (
+                null,
+                options.Client is null
+                    ? "there are no clients yet, and so no notifications"
+                    : $"there is no client {options.Client}; GET /v1/clients lists them, or leave --client away"
+            );
         await using var connection = await database.OpenConnectionAsync(cancellation);
         var keys = clients.Select(c => NotificationKey.Of(c.ClientId, options.EventId)).ToArray();
         var found = await KeysAsync(connection, "select key from notify.event_ids where key = any($1) order by key", keys, cancellation);
-        if (found.Count == 1) return (found[0], null);
+        if (found.Count == 1)
+            return (found[0], null);
         if (found.Count > 1)
-            return (null, $"several clients have used the event ID {options.EventId}: say which with --client {string.Join(" or ", found.Select(k => NotificationKey.Parse(k)!.Value.ClientId))}");
+            return (
+                null,
+                $"several clients have used the event ID {options.EventId}: say which with --client {string.Join(" or ", found.Select(k => NotificationKey.Parse(k)!.Value.ClientId))}"
+            );
 
         var near = new List<string>();
         foreach (var key in keys)
         {
-            near.AddRange(await KeysAsync(connection, "(select key from notify.event_ids where key > $1 order by key limit 3)", key, cancellation));
-            near.AddRange(await KeysAsync(connection, "(select key from notify.event_ids where key < $1 order by key desc limit 3)", key, cancellation));
+            near.AddRange(
+                await KeysAsync(connection, "(select key from notify.event_ids where key > $1 order by key limit 3)", key, cancellation)
+            );
+            near.AddRange(
+                await KeysAsync(
+                    connection,
+                    "(select key from notify.event_ids where key < $1 order by key desc limit 3)",
+                    key,
+                    cancellation
+                )
+            );
         }
 
-        var similar = near.Where(k => clients.Any(c => k.StartsWith(NotificationKey.Of(c.ClientId, ""), StringComparison.Ordinal))).Select(k => NotificationKey.Parse(k)!.Value.EventId)
-            .Where(id => Shared(id, options.EventId) >= Math.Max(3, options.EventId.Length / 2)).Distinct().Order(StringComparer.Ordinal).Take(5).ToList();
-        return (null, $"no notification has the event ID {options.EventId}{(options.Client is null ? "" : $" at client {options.Client}")}; "
-            + (similar.Count > 0 ? $"similar ones are {string.Join(", ", similar)}" : "GET /v1/notifications lists what there is"));
+        var similar = near.Where(k => clients.Any(c => k.StartsWith(NotificationKey.Of(c.ClientId, ""), StringComparison.Ordinal)))
+            .Select(k => NotificationKey.Parse(k)!.Value.EventId)
+            .Where(id => Shared(id, options.EventId) >= Math.Max(3, options.EventId.Length / 2))
+            .Distinct()
+            .Order(StringComparer.Ordinal)
+            .Take(5)
+            .ToList();
+        return (
+            null,
+            $"no notification has the event ID {options.EventId}{(options.Client is null ? "" : $" at client {options.Client}")}; "
+                + (similar.Count > 0 ? $"similar ones are {string.Join(", ", similar)}" : "GET /v1/notifications lists what there is")
+        );
     }
 
-    private static async Task<List<string>> KeysAsync(NpgsqlConnection connection, string sql, object parameter, CancellationToken cancellation)
+    private static async Task<List<string>> KeysAsync(
+        NpgsqlConnection connection,
+        string sql,
+        object parameter,
+        CancellationToken cancellation
+    )
     {
         await using var command = new NpgsqlCommand(sql, connection);
         command.Parameters.Add(new NpgsqlParameter { Value = parameter });
         await using var reader = await command.ExecuteReaderAsync(cancellation);
         var keys = new List<string>();
-        while (await reader.ReadAsync(cancellation)) keys.Add(reader.GetString(0));
+        while (await reader.ReadAsync(cancellation))
+            keys.Add(reader.GetString(0));
         return keys;
     }
 

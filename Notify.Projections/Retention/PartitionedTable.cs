@@ -21,16 +21,20 @@ public sealed record PartitionedTable(string Name, string InUse)
     private const int WeeksAhead = 6;
 
     /// <summary>Payloads. Deliveries, digests and broadcasts that are not finished refer to them; dead letters do, too.</summary>
-    public static readonly PartitionedTable Payloads = new("notify.payloads",
+    public static readonly PartitionedTable Payloads = new(
+        "notify.payloads",
         """
         exists (select from notify.open_deliveries o join {0} p on p.stream = o.notification)
         or exists (select from notify.digest_items i join {0} p on p.stream = i.member)
         or exists (select from notify.broadcasts b join {0} p on p.stream = b.key where b.ended_at is null)
-        """);
+        """
+    );
 
     /// <summary>Raw texts of receipts. Receipts that wait for their delivery refer to them.</summary>
-    public static readonly PartitionedTable ReceiptTexts = new("notify.receipt_texts",
-        "exists (select from notify.receipts r join {0} p using (provider, event_id) where r.due_at is not null)");
+    public static readonly PartitionedTable ReceiptTexts = new(
+        "notify.receipt_texts",
+        "exists (select from notify.receipts r join {0} p using (provider, event_id) where r.due_at is not null)"
+    );
 
     /// <summary>Destinations of tracked links. A delivery that is attempted writes its links again.</summary>
     public static readonly PartitionedTable Links = new("notify.links", "false");
@@ -51,16 +55,27 @@ public sealed record PartitionedTable(string Name, string InUse)
             """
             select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid
             where i.inhparent = $1::regclass order by c.relname
-            """, Name);
+            """,
+            Name
+        );
         await using var reader = await command.ExecuteReaderAsync(cancellation);
         var (ended, schema) = (new List<WeekPartition>(), Name[..(Name.IndexOf('.', StringComparison.Ordinal) + 1)]);
         while (await reader.ReadAsync(cancellation))
         {
             var name = reader.GetString(0);
-            if (!DateTime.TryParseExact(name[^8..], "yyyyMMdd", CultureInfo.InvariantCulture,
-                DateTimeStyles.AssumeUniversal | DateTimeStyles.AdjustToUniversal, out var from)) continue;
+            if (
+                !DateTime.TryParseExact(
+                    name[^8..],
+                    "yyyyMMdd",
+                    CultureInfo.InvariantCulture,
+                    DateTimeStyles.AssumeUniversal | DateTimeStyles.AdjustToUniversal,
+                    out var from
+                )
+            )
+                continue;
             var week = new WeekPartition(schema + name, from);
-            if (week.To <= before) ended.Add(week);
+            if (week.To <= before)
+                ended.Add(week);
         }
 
         return ended;
@@ -72,12 +87,16 @@ public sealed record PartitionedTable(string Name, string InUse)
     {
         await using (var exists = OpenDeliveryTable.Command(connection, "select to_regclass($1) is not null", week.Name))
         {
-            if (await exists.ExecuteScalarAsync(cancellation) is not true) return false; // another host was faster
+            if (await exists.ExecuteScalarAsync(cancellation) is not true)
+                return false; // another host was faster
         }
 
-        await using var inUse = OpenDeliveryTable.Command(connection,
-            $"select {string.Format(CultureInfo.InvariantCulture, InUse, week.Name)}");
-        if (await inUse.ExecuteScalarAsync(cancellation) is not false) return false;
+        await using var inUse = OpenDeliveryTable.Command(
+            connection,
+            $"select {string.Format(CultureInfo.InvariantCulture, InUse, week.Name)}"
+        );
+        if (await inUse.ExecuteScalarAsync(cancellation) is not false)
+            return false;
         // It waits for statements on the table and delays later ones: briefly, or it is tried an hour later.
         await using (var limit = OpenDeliveryTable.Command(connection, "set local lock_timeout = '1s'"))
             await limit.ExecuteNonQueryAsync(cancellation);

@@ -10,11 +10,16 @@ namespace Notify.Projections.Retention;
 /// Makes the partitions of the weeks to come, and drops those whose retention is over, once an hour in one host at a time.
 /// A partition that something open refers to is kept until nothing does.
 /// </summary>
-public sealed class RetentionService(NpgsqlDataSource database, RetentionSettings settings, TimeProvider clock,
-    ILogger<RetentionService> log) : BackgroundService
+public sealed class RetentionService(
+    NpgsqlDataSource database,
+    RetentionSettings settings,
+    TimeProvider clock,
+    ILogger<RetentionService> log
+) : BackgroundService
 {
     private const long Lock = 0x6e6f74_726574; // any number that nothing else locks by
-    private static readonly TimeSpan Interval = TimeSpan.FromHours(1), AfterFault = TimeSpan.FromMinutes(1);
+    private static readonly TimeSpan Interval = TimeSpan.FromHours(1),
+        AfterFault = TimeSpan.FromMinutes(1);
 
     /// <summary>Makes and drops partitions.</summary>
     /// <returns>The partitions that were dropped.</returns>
@@ -24,16 +29,21 @@ public sealed class RetentionService(NpgsqlDataSource database, RetentionSetting
         foreach (var (table, retention) in settings.Tables)
         {
             await AloneAsync(async connection => await table.AddAheadAsync(connection, clock.GetUtcNow(), cancellation) >= 0, cancellation);
-            if (retention is not { } kept) continue;
+            if (retention is not { } kept)
+                continue;
             List<WeekPartition> ended;
-            await using (var connection = await database.OpenConnectionAsync(cancellation)) ended = await table.EndedAsync(connection,
-                clock.GetUtcNow() - kept, cancellation);
+            await using (var connection = await database.OpenConnectionAsync(cancellation))
+                ended = await table.EndedAsync(connection, clock.GetUtcNow() - kept, cancellation);
             foreach (var week in ended)
             {
-                if (!await AloneAsync(connection => table.DropAsync(connection, week, cancellation), cancellation)) continue;
+                if (!await AloneAsync(connection => table.DropAsync(connection, week, cancellation), cancellation))
+                    continue;
                 dropped.Add(week.Name);
-                log.LogInformation("The partition {Partition} was dropped: its retention of {Days} days is over.", week.Name,
-                    kept.TotalDays);
+                log.LogInformation(
+                    "The partition {Partition} was dropped: its retention of {Days} days is over.",
+                    week.Name,
+                    kept.TotalDays
+                );
             }
         }
 
@@ -52,11 +62,13 @@ public sealed class RetentionService(NpgsqlDataSource database, RetentionSetting
             }
             catch (Exception e)
             {
-                if (stoppingToken.IsCancellationRequested) return;
+                if (stoppingToken.IsCancellationRequested)
+                    return;
                 wait = AfterFault;
-                if (DatabaseFaults.IsPassing(e)) log.LogWarning("Partitions could not be made or dropped ({Reason}); it is tried again.",
-                    e.Message.Split('\n')[0]);
-                else log.LogError(e, "Partitions could not be made or dropped; it is tried again.");
+                if (DatabaseFaults.IsPassing(e))
+                    log.LogWarning("Partitions could not be made or dropped ({Reason}); it is tried again.", e.Message.Split('\n')[0]);
+                else
+                    log.LogError(e, "Partitions could not be made or dropped; it is tried again.");
             }
 
             await Task.Delay(wait, clock, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
@@ -70,7 +82,8 @@ public sealed class RetentionService(NpgsqlDataSource database, RetentionSetting
         await using var transaction = await connection.BeginTransactionAsync(cancellation);
         await using (var take = OpenDeliveryTable.Command(connection, "select pg_try_advisory_xact_lock($1)", Lock))
         {
-            if (await take.ExecuteScalarAsync(cancellation) is not true) return false;
+            if (await take.ExecuteScalarAsync(cancellation) is not true)
+                return false;
         }
 
         var done = await work(connection);

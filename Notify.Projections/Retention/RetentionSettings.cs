@@ -26,8 +26,14 @@ public sealed record RetentionSettings
     {
         var section = configuration.GetSection("Notify:Retention");
         var settings = section.Read<RetentionSettings>(faults);
-        foreach (var (name, time) in new[] { (nameof(Payloads), settings.Payloads), (nameof(ReceiptTexts), settings.ReceiptTexts),
-            (nameof(TrackedLinks), settings.TrackedLinks) })
+        foreach (
+            var (name, time) in new[]
+            {
+                (nameof(Payloads), settings.Payloads),
+                (nameof(ReceiptTexts), settings.ReceiptTexts),
+                (nameof(TrackedLinks), settings.TrackedLinks),
+            }
+        )
         {
             if (time < Least)
                 faults.Add($"{section.Path}:{name} is {time}; give a day or more, such as 90.00:00:00; without it they are kept");

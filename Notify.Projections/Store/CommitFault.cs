@@ -22,17 +22,19 @@ internal enum CommitFault
 internal static class CommitFaults
 {
     /// <summary>Classifies an exception of a commit.</summary>
-    public static CommitFault Of(Exception e) => e switch
-    {
-        CommitTimeoutException => CommitFault.Blocked,
-        PostgresException { SqlState: PostgresErrorCodes.LockNotAvailable or PostgresErrorCodes.QueryCanceled } => CommitFault.Blocked,
-        PostgresException { SqlState: PostgresErrorCodes.DeadlockDetected or PostgresErrorCodes.SerializationFailure } => CommitFault.Race,
-        // The host was too busy to go on with a transaction, which was ended.
-        _ when DatabaseFaults.IsReusedSequence(e) || DatabaseFaults.IsIdleTransaction(e) => CommitFault.Race,
-        NpgsqlException { InnerException: TimeoutException } => CommitFault.Blocked,
-        { InnerException: { } inner } when Of(inner) is var fault && fault != CommitFault.Data => fault,
-        _ => DatabaseFaults.IsPassing(e) ? CommitFault.Away : CommitFault.Data,
-    };
+    public static CommitFault Of(Exception e) =>
+        e switch
+        {
+            CommitTimeoutException => CommitFault.Blocked,
+            PostgresException { SqlState: PostgresErrorCodes.LockNotAvailable or PostgresErrorCodes.QueryCanceled } => CommitFault.Blocked,
+            PostgresException { SqlState: PostgresErrorCodes.DeadlockDetected or PostgresErrorCodes.SerializationFailure } =>
+                CommitFault.Race,
+            // The host was too busy to go on with a transaction, which was ended.
+            _ when DatabaseFaults.IsReusedSequence(e) || DatabaseFaults.IsIdleTransaction(e) => CommitFault.Race,
+            NpgsqlException { InnerException: TimeoutException } => CommitFault.Blocked,
+            { InnerException: { } inner } when Of(inner) is var fault && fault != CommitFault.Data => fault,
+            _ => DatabaseFaults.IsPassing(e) ? CommitFault.Away : CommitFault.Data,
+        };
 }
 
 /// <summary>A commit took longer than it may, and was broken off.</summary>

@@ -10,14 +10,21 @@ namespace Notify.Projections;
 /// group is tried again a few times first: the cause is the database, and parts would only be more work for it.
 /// </remarks>
 internal sealed class CommitIsolation<TItem, TResult>(
-    CommitQueue<TItem, TResult> queue, GroupCommitOptions<TItem> options,
+    CommitQueue<TItem, TResult> queue,
+    GroupCommitOptions<TItem> options,
     Func<List<PendingCommit<TItem, TResult>>, CommitLimits, Task<Exception?>> tryCommit,
-    Func<long> succeeded, TimeProvider clock, CancellationToken stopping) : IDisposable
+    Func<long> succeeded,
+    TimeProvider clock,
+    CancellationToken stopping
+) : IDisposable
 {
-    private const int MaxFruitless = 2, MaxRaces = 5, TriesBeforeHalving = 3;
+    private const int MaxFruitless = 2,
+        MaxRaces = 5,
+        TriesBeforeHalving = 3;
 
     // Parts of groups, and items whose lock is held, do not wait for each other.
-    private readonly SemaphoreSlim parts = new(3), singles = new(4);
+    private readonly SemaphoreSlim parts = new(3),
+        singles = new(4);
     private static readonly TimeSpan ReportEvery = TimeSpan.FromSeconds(10);
     private readonly Lock gate = new();
     private readonly HashSet<Task> running = [];
@@ -28,7 +35,8 @@ internal sealed class CommitIsolation<TItem, TResult>(
     {
         var items = queue.Isolate(group, out var followed);
         Run(() => IsolateAsync(items, fault, isFirst: true));
-        foreach (var chain in followed) Follow(chain);
+        foreach (var chain in followed)
+            Follow(chain);
     }
 
     /// <summary>Takes over items that wait behind a blocked one.</summary>
@@ -40,8 +48,10 @@ internal sealed class CommitIsolation<TItem, TResult>(
         while (true)
         {
             Task[] left;
-            lock (gate) left = [.. running];
-            if (left.Length == 0) return;
+            lock (gate)
+                left = [.. running];
+            if (left.Length == 0)
+                return;
             await Task.WhenAll(left);
         }
     }
@@ -62,8 +72,13 @@ internal sealed class CommitIsolation<TItem, TResult>(
             _ = task.ContinueWith(
                 done =>
                 {
-                    lock (gate) running.Remove(done);
-                }, CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+                    lock (gate)
+                        running.Remove(done);
+                },
+                CancellationToken.None,
+                TaskContinuationOptions.ExecuteSynchronously,
+                TaskScheduler.Default
+            );
         }
     }
 
@@ -74,7 +89,8 @@ internal sealed class CommitIsolation<TItem, TResult>(
         while (true)
         {
             items = queue.Present(items);
-            if (items.Count == 0) return;
+            if (items.Count == 0)
+                return;
             var (kind, isAlone, othersSucceed) = (CommitFaults.Of(fault), items.Count == 1, succeeded() > failed);
             TimeSpan pause;
             if (stopping.IsCancellationRequested || fault is CommitResultsException || (kind == CommitFault.Data && isAlone))
@@ -82,7 +98,8 @@ internal sealed class CommitIsolation<TItem, TResult>(
                 Fail(items, fault);
                 return;
             }
-            else if (kind == CommitFault.Race && races < MaxRaces) pause = TimeSpan.FromMilliseconds(10 * ++races);
+            else if (kind == CommitFault.Race && races < MaxRaces)
+                pause = TimeSpan.FromMilliseconds(10 * ++races);
             else if (kind is CommitFault.Race or CommitFault.Away && (isAlone || !othersSucceed || away < TriesBeforeHalving))
             {
                 if (++away >= options.MaxTries)
@@ -100,10 +117,12 @@ internal sealed class CommitIsolation<TItem, TResult>(
                 await CommitApartAsync(() => queue.Present(items));
                 return;
             }
-            else if (kind == CommitFault.Blocked && !othersSucceed && fruitless < MaxFruitless) pause = Backoff(fruitless++);
+            else if (kind == CommitFault.Blocked && !othersSucceed && fruitless < MaxFruitless)
+                pause = Backoff(fruitless++);
             else
             {
-                if (isFirst) Report(items, fault);
+                if (isFirst)
+                    Report(items, fault);
                 var half = (items.Count + 1) / 2;
                 await Task.WhenAll(PartAsync(items[..half], fruitless), PartAsync(items[half..], fruitless));
                 return;
@@ -112,16 +131,19 @@ internal sealed class CommitIsolation<TItem, TResult>(
             await PauseAsync(pause);
             failed = clock.GetTimestamp();
             var limits = CommitLimits.OfPart(options.StatementTimeout, items.Sum(p => p.Bytes), fruitless);
-            if (await TryAsync(parts, items, limits) is not { } again) return;
+            if (await TryAsync(parts, items, limits) is not { } again)
+                return;
             fault = again;
         }
     }
 
     private async Task PartAsync(List<PendingCommit<TItem, TResult>> items, int fruitless)
     {
-        if (items.Count == 0) return;
+        if (items.Count == 0)
+            return;
         var limits = CommitLimits.OfPart(options.StatementTimeout, items.Sum(p => p.Bytes), fruitless % MaxFruitless);
-        if (await TryAsync(parts, items, limits) is { } fault) await IsolateAsync(items, fault, isFirst: false);
+        if (await TryAsync(parts, items, limits) is { } fault)
+            await IsolateAsync(items, fault, isFirst: false);
     }
 
     private async Task CommitChainAsync(KeyChain<TItem, TResult> chain)
@@ -129,9 +151,12 @@ internal sealed class CommitIsolation<TItem, TResult>(
         while (true)
         {
             var (before, items) = queue.Next(chain);
-            if (before is not null) await ((Task)before.Result.Task).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            else if (items.Count == 0) return;
-            else await CommitApartAsync(() => queue.Next(chain).Items);
+            if (before is not null)
+                await ((Task)before.Result.Task).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            else if (items.Count == 0)
+                return;
+            else
+                await CommitApartAsync(() => queue.Next(chain).Items);
         }
     }
 
@@ -149,9 +174,12 @@ internal sealed class CommitIsolation<TItem, TResult>(
 
             var kind = CommitFaults.Of(fault);
             var isLast = kind == CommitFault.Away && ++away >= options.MaxTries;
-            if (isLast || stopping.IsCancellationRequested || fault is CommitResultsException) Fail(items, fault);
-            else if (kind == CommitFault.Data) await EachAsync(items, fault);
-            else await PauseAsync(Backoff(tries++));
+            if (isLast || stopping.IsCancellationRequested || fault is CommitResultsException)
+                Fail(items, fault);
+            else if (kind == CommitFault.Data)
+                await EachAsync(items, fault);
+            else
+                await PauseAsync(Backoff(tries++));
         }
     }
 
@@ -161,7 +189,8 @@ internal sealed class CommitIsolation<TItem, TResult>(
         foreach (var pending in items)
         {
             var own = items.Count == 1 ? fault : await TryAsync(singles, [pending], CommitLimits.OfOne(options.StatementTimeout));
-            if (own is not null && CommitFaults.Of(own) == CommitFault.Data) Fail([pending], own);
+            if (own is not null && CommitFaults.Of(own) == CommitFault.Data)
+                Fail([pending], own);
         }
     }
 
@@ -183,14 +212,17 @@ internal sealed class CommitIsolation<TItem, TResult>(
     private void Report(List<PendingCommit<TItem, TResult>> items, Exception fault)
     {
         var (now, last) = (clock.GetTimestamp(), Interlocked.Read(ref reported));
-        if (last != 0 && clock.GetElapsedTime(last, now) < ReportEvery) return;
-        if (Interlocked.CompareExchange(ref reported, now, last) == last) options.OnIsolated?.Invoke([.. items.Select(p => p.Item)], fault);
+        if (last != 0 && clock.GetElapsedTime(last, now) < ReportEvery)
+            return;
+        if (Interlocked.CompareExchange(ref reported, now, last) == last)
+            options.OnIsolated?.Invoke([.. items.Select(p => p.Item)], fault);
     }
 
     private void Fail(List<PendingCommit<TItem, TResult>> items, Exception fault)
     {
         queue.Finish(items);
-        foreach (var pending in items) pending.Result.TrySetException(fault);
+        foreach (var pending in items)
+            pending.Result.TrySetException(fault);
     }
 
     // A pause ends early when the host stops.

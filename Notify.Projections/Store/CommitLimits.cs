@@ -10,7 +10,9 @@ public readonly record struct CommitLimits(TimeSpan Lock, TimeSpan Statement)
     public async Task ApplyAsync(NpgsqlConnection connection, CancellationToken cancellation)
     {
         await using var command = new NpgsqlCommand(
-            "select set_config('lock_timeout', $1, true), set_config('statement_timeout', $2, true)", connection);
+            "select set_config('lock_timeout', $1, true), set_config('statement_timeout', $2, true)",
+            connection
+        );
         command.Parameters.Add(new NpgsqlParameter { Value = Milliseconds(Lock) });
         command.Parameters.Add(new NpgsqlParameter { Value = Milliseconds(Statement) });
         await command.ExecuteNonQueryAsync(cancellation);

@@ -53,8 +53,9 @@ internal sealed class CommitQueue<TItem, TResult>(GroupCommitOptions<TItem> opti
     private const int MinBlockedKeys = 3;
     private const int MaxRemembered = 1000;
     private static readonly TimeSpan RememberedFor = TimeSpan.FromMinutes(1);
-    private static readonly Comparer<PendingCommit<TItem, TResult>> ByTurn =
-        Comparer<PendingCommit<TItem, TResult>>.Create((a, b) => (a.Rank, a.Turn, a.Arrival).CompareTo((b.Rank, b.Turn, b.Arrival)));
+    private static readonly Comparer<PendingCommit<TItem, TResult>> ByTurn = Comparer<PendingCommit<TItem, TResult>>.Create(
+        (a, b) => (a.Rank, a.Turn, a.Arrival).CompareTo((b.Rank, b.Turn, b.Arrival))
+    );
 
     private readonly Lock gate = new();
     private readonly SortedSet<PendingCommit<TItem, TResult>> waiting = new(ByTurn);
@@ -72,7 +73,8 @@ internal sealed class CommitQueue<TItem, TResult>(GroupCommitOptions<TItem> opti
     {
         get
         {
-            lock (gate) return waiting.Count;
+            lock (gate)
+                return waiting.Count;
         }
     }
 
@@ -81,7 +83,8 @@ internal sealed class CommitQueue<TItem, TResult>(GroupCommitOptions<TItem> opti
     {
         get
         {
-            lock (gate) return unfinished.Count;
+            lock (gate)
+                return unfinished.Count;
         }
     }
 
@@ -90,7 +93,8 @@ internal sealed class CommitQueue<TItem, TResult>(GroupCommitOptions<TItem> opti
     {
         lock (gate)
         {
-            if (unfinished.Count + count > PlacesOf(rank)) return false;
+            if (unfinished.Count + count > PlacesOf(rank))
+                return false;
             return options.BelongsTo is null || owned.GetValueOrDefault(owner) + count <= PlacesOfOwner;
         }
     }
@@ -104,13 +108,17 @@ internal sealed class CommitQueue<TItem, TResult>(GroupCommitOptions<TItem> opti
         var (bytes, key) = (options.BytesOf?.Invoke(item) ?? 0, options.KeyOf?.Invoke(item));
         lock (gate)
         {
-            if (isClosed) throw new OperationCanceledException("The host is stopping.");
-            if (!HasRoomFor(1, rank, owner)) throw new CommitBusyException();
+            if (isClosed)
+                throw new OperationCanceledException("The host is stopping.");
+            if (!HasRoomFor(1, rank, owner))
+                throw new CommitBusyException();
             // An owner with several items gets later turns for the others; one that was away does not come before those that waited.
             var turn = Math.Max(lastTurns.GetValueOrDefault((rank, owner)), reached.GetValueOrDefault(rank)) + 1;
             var pending = new PendingCommit<TItem, TResult>(item, rank, owner, bytes, key)
             {
-                Turn = turn, Arrival = ++arrivals, Since = clock.GetTimestamp(),
+                Turn = turn,
+                Arrival = ++arrivals,
+                Since = clock.GetTimestamp(),
             };
             lastTurns[(rank, owner)] = turn;
             waiting.Add(pending);
@@ -128,8 +136,9 @@ internal sealed class CommitQueue<TItem, TResult>(GroupCommitOptions<TItem> opti
         followed = [];
         lock (gate)
         {
-            while (group.Count < options.MaxItems && waiting.Min is { } next
-                && (group.Count == 0 || bytes + next.Bytes <= options.MaxBytes))
+            while (
+                group.Count < options.MaxItems && waiting.Min is { } next && (group.Count == 0 || bytes + next.Bytes <= options.MaxBytes)
+            )
             {
                 waiting.Remove(next);
                 reached[next.Rank] = Math.Max(reached.GetValueOrDefault(next.Rank), next.Turn);
@@ -143,7 +152,8 @@ internal sealed class CommitQueue<TItem, TResult>(GroupCommitOptions<TItem> opti
                 bytes += next.Bytes;
             }
 
-            if (waiting.Count == 0) lastTurns.Clear();
+            if (waiting.Count == 0)
+                lastTurns.Clear();
         }
 
         return group;
@@ -153,7 +163,9 @@ internal sealed class CommitQueue<TItem, TResult>(GroupCommitOptions<TItem> opti
     /// <param name="followed">Keys of which the group had several items.</param>
     /// <returns>The first items of their keys.</returns>
     public List<PendingCommit<TItem, TResult>> Isolate(
-        List<PendingCommit<TItem, TResult>> group, out List<KeyChain<TItem, TResult>> followed)
+        List<PendingCommit<TItem, TResult>> group,
+        out List<KeyChain<TItem, TResult>> followed
+    )
     {
         var (firsts, chained) = (new List<PendingCommit<TItem, TResult>>(group.Count), new List<KeyChain<TItem, TResult>>());
         lock (gate)
@@ -185,8 +197,10 @@ internal sealed class CommitQueue<TItem, TResult>(GroupCommitOptions<TItem> opti
     {
         lock (gate)
         {
-            foreach (var left in chain.Items.FindAll(p => p.HasLeft && p.IsFollower)) Remove(left, hasLeft: true);
-            if (chain.Items is not [var first, ..]) return (null, []);
+            foreach (var left in chain.Items.FindAll(p => p.HasLeft && p.IsFollower))
+                Remove(left, hasLeft: true);
+            if (chain.Items is not [var first, ..])
+                return (null, []);
             return first.IsFollower ? (null, [.. chain.Items.Take(options.MaxItems)]) : (first, []);
         }
     }
@@ -194,7 +208,8 @@ internal sealed class CommitQueue<TItem, TResult>(GroupCommitOptions<TItem> opti
     /// <summary>The items that have no result and whose callers still wait; the others leave.</summary>
     public List<PendingCommit<TItem, TResult>> Present(List<PendingCommit<TItem, TResult>> items)
     {
-        lock (gate) return items.FindAll(p => !Leaves(p) && unfinished.Contains(p));
+        lock (gate)
+            return items.FindAll(p => !Leaves(p) && unfinished.Contains(p));
     }
 
     /// <summary>Lets an item's caller go: where the item is in no commit, it leaves the queue at once.</summary>
@@ -203,9 +218,12 @@ internal sealed class CommitQueue<TItem, TResult>(GroupCommitOptions<TItem> opti
         lock (gate)
         {
             pending.HasLeft = true;
-            if (waiting.Remove(pending)) Remove(pending, hasLeft: true);
-            if (!pending.IsAside || pending.Key is not { } key) return;
-            if (blockedLately.Count >= MaxRemembered) blockedLately.Clear();
+            if (waiting.Remove(pending))
+                Remove(pending, hasLeft: true);
+            if (!pending.IsAside || pending.Key is not { } key)
+                return;
+            if (blockedLately.Count >= MaxRemembered)
+                blockedLately.Clear();
             blockedLately[key] = clock.GetTimestamp();
         }
     }
@@ -218,7 +236,8 @@ internal sealed class CommitQueue<TItem, TResult>(GroupCommitOptions<TItem> opti
             foreach (var pending in items)
             {
                 Remove(pending, hasLeft: false);
-                if (pending is { IsAside: true, Key: { } key }) blockedLately.Remove(key);
+                if (pending is { IsAside: true, Key: { } key })
+                    blockedLately.Remove(key);
             }
         }
     }
@@ -226,7 +245,8 @@ internal sealed class CommitQueue<TItem, TResult>(GroupCommitOptions<TItem> opti
     /// <summary>Adds nothing more.</summary>
     public void Close()
     {
-        lock (gate) isClosed = true;
+        lock (gate)
+            isClosed = true;
     }
 
     /// <summary>Items that are blocked, or wait behind one that is.</summary>
@@ -234,7 +254,8 @@ internal sealed class CommitQueue<TItem, TResult>(GroupCommitOptions<TItem> opti
     {
         get
         {
-            lock (gate) return unfinished.Count(p => p.IsAside);
+            lock (gate)
+                return unfinished.Count(p => p.IsAside);
         }
     }
 
@@ -255,7 +276,8 @@ internal sealed class CommitQueue<TItem, TResult>(GroupCommitOptions<TItem> opti
     /// <param name="succeeded">When a commit succeeded last.</param>
     public bool IsStall(PendingCommit<TItem, TResult> pending, long succeeded)
     {
-        lock (gate) return !pending.IsAside || IsBlockedWidely(succeeded);
+        lock (gate)
+            return !pending.IsAside || IsBlockedWidely(succeeded);
     }
 
     private bool IsBlockedWidely(long succeeded)
@@ -264,49 +286,61 @@ internal sealed class CommitQueue<TItem, TResult>(GroupCommitOptions<TItem> opti
         foreach (var pending in unfinished.Where(p => p.IsAside))
         {
             keys.Add((object?)pending.Key ?? pending);
-            if (keys.Count == MinBlockedKeys) return true;
+            if (keys.Count == MinBlockedKeys)
+                return true;
         }
 
-        foreach (var (key, _) in blockedLately.Where(b => b.Value > succeeded)) keys.Add(key);
+        foreach (var (key, _) in blockedLately.Where(b => b.Value > succeeded))
+            keys.Add(key);
         return keys.Count >= MinBlockedKeys;
     }
 
     private void Follow(PendingCommit<TItem, TResult> pending, string key, List<KeyChain<TItem, TResult>> followed)
     {
         (pending.IsAside, pending.IsFollower) = (true, true);
-        if (!chains.TryGetValue(key, out var chain)) chains[key] = chain = new KeyChain<TItem, TResult>();
+        if (!chains.TryGetValue(key, out var chain))
+            chains[key] = chain = new KeyChain<TItem, TResult>();
         chain.Items.Add(pending);
-        if (chain.IsFollowed) return;
+        if (chain.IsFollowed)
+            return;
         chain.IsFollowed = true;
         followed.Add(chain);
     }
 
     private bool WasBlockedLately(string key)
     {
-        if (!blockedLately.TryGetValue(key, out var at)) return false;
-        if (clock.GetElapsedTime(at) < RememberedFor) return true;
+        if (!blockedLately.TryGetValue(key, out var at))
+            return false;
+        if (clock.GetElapsedTime(at) < RememberedFor)
+            return true;
         blockedLately.Remove(key);
         return false;
     }
 
     private bool Leaves(PendingCommit<TItem, TResult> pending)
     {
-        if (pending.HasLeft) Remove(pending, hasLeft: true);
+        if (pending.HasLeft)
+            Remove(pending, hasLeft: true);
         return pending.HasLeft;
     }
 
     private void Remove(PendingCommit<TItem, TResult> pending, bool hasLeft)
     {
-        if (!unfinished.Remove(pending)) return;
-        if (owned[pending.Owner] == 1) owned.Remove(pending.Owner);
-        else owned[pending.Owner]--;
+        if (!unfinished.Remove(pending))
+            return;
+        if (owned[pending.Owner] == 1)
+            owned.Remove(pending.Owner);
+        else
+            owned[pending.Owner]--;
         if (pending.Key is { } key && chains.TryGetValue(key, out var chain))
         {
             chain.Items.Remove(pending);
-            if (chain.Items.Count == 0) chains.Remove(key);
+            if (chain.Items.Count == 0)
+                chains.Remove(key);
         }
 
-        if (hasLeft) pending.Result.TrySetCanceled(); // those that wait behind it go on
+        if (hasLeft)
+            pending.Result.TrySetCanceled(); // those that wait behind it go on
     }
 
     private int PlacesOf(int rank) =>

@@ -40,22 +40,24 @@ public sealed record ConnectionLimits(string Host, Guid HostId, TimeSpan HostTim
         connection.TcpKeepAlive = true;
         connection.TcpKeepAliveTime = (int)Keepalive.Idle.TotalSeconds;
         connection.TcpKeepAliveInterval = (int)Keepalive.Interval.TotalSeconds;
-        if (takesOptions) connection.Options = $"{Options} {connection.Options}".TrimEnd();
+        if (takesOptions)
+            connection.Options = $"{Options} {connection.Options}".TrimEnd();
     }
 
     /// <summary>The server's side of the limits, as options of a session.</summary>
     public string Options => string.Join(' ', Settings.Select(s => $"-c {s.Key}={s.Value}"));
 
     /// <summary>The server's side of the limits, by the names that PostgreSQL gives them.</summary>
-    public IReadOnlyDictionary<string, string> Settings => new Dictionary<string, string>
-    {
-        ["idle_in_transaction_session_timeout"] = Milliseconds(IdleInTransaction),
-        ["client_connection_check_interval"] = Milliseconds(IdleInTransaction),
-        ["tcp_keepalives_idle"] = Seconds(Keepalive.Idle),
-        ["tcp_keepalives_interval"] = Seconds(Keepalive.Interval),
-        ["tcp_keepalives_count"] = Keepalive.Count.ToString(CultureInfo.InvariantCulture),
-        ["tcp_user_timeout"] = Milliseconds(Unacknowledged),
-    };
+    public IReadOnlyDictionary<string, string> Settings =>
+        new Dictionary<string, string>
+        {
+            ["idle_in_transaction_session_timeout"] = Milliseconds(IdleInTransaction),
+            ["client_connection_check_interval"] = Milliseconds(IdleInTransaction),
+            ["tcp_keepalives_idle"] = Seconds(Keepalive.Idle),
+            ["tcp_keepalives_interval"] = Seconds(Keepalive.Interval),
+            ["tcp_keepalives_count"] = Keepalive.Count.ToString(CultureInfo.InvariantCulture),
+            ["tcp_user_timeout"] = Milliseconds(Unacknowledged),
+        };
 
     private static TimeSpan WholeSeconds(TimeSpan time) => TimeSpan.FromSeconds(Math.Max(1, Math.Floor(time.TotalSeconds)));
 

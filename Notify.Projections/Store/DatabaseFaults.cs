@@ -20,27 +20,32 @@ public static class DatabaseFaults
     /// Whether the same transaction, repeated whole, can succeed: the database is away, restarting, overloaded, too slow for a
     /// time-out, read-only, or the transaction lost a race.
     /// </summary>
-    public static bool IsPassing(Exception e) => e switch
-    {
-        PostgresException p => IsRace(p) || !IsOfTheData(p),
-        NpgsqlException or SocketException or TimeoutException or IOException or OutOfMemoryException => true,
-        // An execution time-out. Callers that stop check their own token first.
-        OperationCanceledException => true,
-        ConcurrencyException or EventStreamUnexpectedMaxEventIdException or SessionTransactionUnusableException => true,
-        // The answer of a connection that broke in the middle of a transaction to the next statement.
-        InvalidOperationException { Source: "Npgsql" } or ObjectDisposedException { Source: "Npgsql" } => true,
-        AggregateException a => a.InnerExceptions.All(IsPassing),
-        _ => e.InnerException is { } inner && IsPassing(inner),
-    };
+    public static bool IsPassing(Exception e) =>
+        e switch
+        {
+            PostgresException p => IsRace(p) || !IsOfTheData(p),
+            NpgsqlException or SocketException or TimeoutException or IOException or OutOfMemoryException => true,
+            // An execution time-out. Callers that stop check their own token first.
+            OperationCanceledException => true,
+            ConcurrencyException or EventStreamUnexpectedMaxEventIdException or SessionTransactionUnusableException => true,
+            // The answer of a connection that broke in the middle of a transaction to the next statement.
+            InvalidOperationException { Source: "Npgsql" } or ObjectDisposedException { Source: "Npgsql" } => true,
+            AggregateException a => a.InnerExceptions.All(IsPassing),
+            _ => e.InnerException is { } inner && IsPassing(inner),
+        };
 
     /// <summary>Whether a statement or a lock took too long: less work in one transaction can succeed.</summary>
-    public static bool IsTimeOut(Exception e) => e switch
-    {
-        PostgresException p => p.SqlState is PostgresErrorCodes.QueryCanceled or PostgresErrorCodes.LockNotAvailable,
-        NpgsqlException { InnerException: TimeoutException } n => n.Message.StartsWith("Exception while reading", StringComparison.Ordinal),
-        AggregateException a => a.InnerExceptions.Any(IsTimeOut),
-        _ => e.InnerException is { } inner && IsTimeOut(inner),
-    };
+    public static bool IsTimeOut(Exception e) =>
+        e switch
+        {
+            PostgresException p => p.SqlState is PostgresErrorCodes.QueryCanceled or PostgresErrorCodes.LockNotAvailable,
+            NpgsqlException { InnerException: TimeoutException } n => n.Message.StartsWith(
+                "Exception while reading",
+                StringComparison.Ordinal
+            ),
+            AggregateException a => a.InnerExceptions.Any(IsTimeOut),
+            _ => e.InnerException is { } inner && IsTimeOut(inner),
+        };
 
     /// <summary>Whether another transaction holds a lock.</summary>
     public static bool IsLocked(Exception e) =>
@@ -56,8 +61,7 @@ public static class DatabaseFaults
     /// Describes a fault for the log without its message, which may contain a notification's data: its type and our place in the code.
     /// </summary>
     public static string Describe(Exception e) =>
-        $"{e.GetType().Name} {e.StackTrace?.Split('\n').FirstOrDefault(l => l.Contains("Notify.", StringComparison.Ordinal))?.Trim()}"
-            .TrimEnd();
+        $"{e.GetType().Name} {e.StackTrace?.Split('\n').FirstOrDefault(l => l.Contains("Notify.", StringComparison.Ordinal))?.Trim()}".TrimEnd();
 
     /// <summary>
     /// Whether a transaction was ended because its host was idle in it: nothing of it is committed, and it can be repeated at once.
@@ -66,24 +70,32 @@ public static class DatabaseFaults
         e is PostgresException { SqlState: "25P03" } || (e.InnerException is { } inner && IsIdleTransaction(inner));
 
     /// <summary>Whether the server ended the connection or is away, so that idle connections of the same pool are broken, too.</summary>
-    public static bool IsBrokenConnection(Exception e) => e.GetBaseException() is SocketException or IOException
-        or PostgresException { SqlState: PostgresErrorCodes.AdminShutdown or PostgresErrorCodes.CrashShutdown or PostgresErrorCodes.CannotConnectNow };
+    public static bool IsBrokenConnection(Exception e) =>
+        e.GetBaseException()
+            is SocketException
+                or IOException
+                or PostgresException
+                {
+                    SqlState: PostgresErrorCodes.AdminShutdown or PostgresErrorCodes.CrashShutdown or PostgresErrorCodes.CannotConnectNow
+                };
 
     /// <summary>
     /// Whether an event's sequence number was given out twice: after a crash PostgreSQL may repeat numbers whose use it had
     /// not yet written down. Each try draws new ones, so it passes.
     /// </summary>
     public static bool IsReusedSequence(Exception e) =>
-        e is PostgresException { SqlState: PostgresErrorCodes.UniqueViolation, ConstraintName: "pkey_mt_events_seq_id" } || (e.InnerException is { } inner && IsReusedSequence(inner));
+        e is PostgresException { SqlState: PostgresErrorCodes.UniqueViolation, ConstraintName: "pkey_mt_events_seq_id" }
+        || (e.InnerException is { } inner && IsReusedSequence(inner));
 
     private static bool IsOfTheData(PostgresException p) =>
         p.SqlState is PostgresErrorCodes.DataCorrupted or PostgresErrorCodes.IndexCorrupted
         || DataClasses.Any(c => p.SqlState.StartsWith(c, StringComparison.Ordinal));
 
     // Two appends to one stream, or the first two to a new one: the second sees the first when it is repeated.
-    private static bool IsRace(PostgresException p) => p is
-    {
-        SqlState: PostgresErrorCodes.UniqueViolation,
-        ConstraintName: "pkey_mt_events_seq_id" or "pk_mt_events_stream_and_version" or "pkey_mt_streams_id"
-    };
+    private static bool IsRace(PostgresException p) =>
+        p
+            is {
+                SqlState: PostgresErrorCodes.UniqueViolation,
+                ConstraintName: "pkey_mt_events_seq_id" or "pk_mt_events_stream_and_version" or "pkey_mt_streams_id"
+            };
 }

@@ -55,7 +55,8 @@ public sealed class ReadDatabase(NpgsqlDataSource source, IDocumentStore store) 
             catch (Exception e)
             {
                 await connection.DisposeAsync();
-                if (!isFirst || !DatabaseFaults.IsBrokenConnection(e)) throw;
+                if (!isFirst || !DatabaseFaults.IsBrokenConnection(e))
+                    throw;
                 source.Clear();
             }
         }
@@ -79,7 +80,8 @@ public sealed class ReadConnection(NpgsqlConnection connection, IDocumentStore s
     /// <inheritdoc />
     public async ValueTask DisposeAsync()
     {
-        if (session is not null) await session.DisposeAsync();
+        if (session is not null)
+            await session.DisposeAsync();
         await connection.DisposeAsync();
     }
 }

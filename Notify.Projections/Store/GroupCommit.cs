@@ -21,8 +21,9 @@ public sealed class GroupCommit<TItem, TResult> : IAsyncDisposable
     private readonly TimeProvider clock;
     private readonly CommitQueue<TItem, TResult> queue;
     private readonly CommitIsolation<TItem, TResult> isolation;
-    private readonly Channel<bool> wake =
-        Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
+    private readonly Channel<bool> wake = Channel.CreateBounded<bool>(
+        new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite }
+    );
     private readonly CancellationTokenSource stopping = new();
     private readonly Task[] committers;
     private long succeeded;
@@ -34,31 +35,51 @@ public sealed class GroupCommit<TItem, TResult> : IAsyncDisposable
     /// also after a commit whose answer was lost.
     /// </param>
     public GroupCommit(
-        Func<IReadOnlyList<TItem>, CommitLimits, CancellationToken, Task<IReadOnlyList<TResult>>> commit, GroupCommitOptions<TItem> options,
-        TimeProvider? clock = null)
+        Func<IReadOnlyList<TItem>, CommitLimits, CancellationToken, Task<IReadOnlyList<TResult>>> commit,
+        GroupCommitOptions<TItem> options,
+        TimeProvider? clock = null
+    )
     {
         (this.commit, this.options, this.clock) = (commit, options, clock ?? TimeProvider.System);
         (succeeded, stalled) = (this.clock.GetTimestamp(), long.MinValue);
         queue = new CommitQueue<TItem, TResult>(options, this.clock);
         isolation = new CommitIsolation<TItem, TResult>(
-            queue, options, TryAsync, () => Interlocked.Read(ref succeeded), this.clock, stopping.Token);
+            queue,
+            options,
+            TryAsync,
+            () => Interlocked.Read(ref succeeded),
+            this.clock,
+            stopping.Token
+        );
         committers = [.. Enumerable.Range(0, options.Committers).Select(_ => Task.Run(CommitAsync))];
     }
 
     /// <summary>Starts committers without limits of time and number.</summary>
     public GroupCommit(
-        Func<IReadOnlyList<TItem>, CancellationToken, Task<IReadOnlyList<TResult>>> commit, int maxGroup, int committers = 1,
-        TimeSpan pace = default, TimeProvider? clock = null, Func<TItem, (int Rank, string Owner)>? belongsTo = null)
+        Func<IReadOnlyList<TItem>, CancellationToken, Task<IReadOnlyList<TResult>>> commit,
+        int maxGroup,
+        int committers = 1,
+        TimeSpan pace = default,
+        TimeProvider? clock = null,
+        Func<TItem, (int Rank, string Owner)>? belongsTo = null
+    )
         : this(
             (items, _, cancellation) => commit(items, cancellation),
-            new GroupCommitOptions<TItem> { MaxItems = maxGroup, Committers = committers, Pace = pace, BelongsTo = belongsTo }, clock)
-    {
-    }
+            new GroupCommitOptions<TItem>
+            {
+                MaxItems = maxGroup,
+                Committers = committers,
+                Pace = pace,
+                BelongsTo = belongsTo,
+            },
+            clock
+        ) { }
 
     /// <summary>Items whose result is not known yet.</summary>
     public int Waiting => queue.Unfinished;
 
-    /// <summary>Items that are blocked by locks of other transactions, or wait behind one that is: a part of <see cref="Waiting"/>.</summary>
+    /// <summary>Items that are blocked by locks of other transactions, or wait behind one that is: a part of
+    /// <see cref="Waiting"/>.</summary>
     public int Aside => queue.Aside;
 
     /// <summary>How long the oldest item waits, apart from those that are blocked.</summary>
@@ -119,9 +140,11 @@ public sealed class GroupCommit<TItem, TResult> : IAsyncDisposable
         }
         catch (TimeoutException e) when (result.Exception?.InnerException != e)
         {
-            if (result.IsCompletedSuccessfully) return await result;
+            if (result.IsCompletedSuccessfully)
+                return await result;
             queue.Leave(pending);
-            if (queue.IsStall(pending, Interlocked.Read(ref succeeded))) Interlocked.Exchange(ref stalled, clock.GetTimestamp());
+            if (queue.IsStall(pending, Interlocked.Read(ref succeeded)))
+                Interlocked.Exchange(ref stalled, clock.GetTimestamp());
             throw new CommitWaitException(pending.WasTried);
         }
         catch (OperationCanceledException) when (!result.IsCompleted)
@@ -138,11 +161,15 @@ public sealed class GroupCommit<TItem, TResult> : IAsyncDisposable
         {
             wake.Reader.TryRead(out _);
             var wait = ended is { } last ? options.Pace - clock.GetElapsedTime(last) : TimeSpan.Zero;
-            if (wait > TimeSpan.Zero && queue.Count < options.MaxItems) await Task.Delay(wait, clock);
+            if (wait > TimeSpan.Zero && queue.Count < options.MaxItems)
+                await Task.Delay(wait, clock);
             var group = queue.Take(out var followed);
-            if (queue.Count > 0) wake.Writer.TryWrite(true);
-            foreach (var chain in followed) isolation.Follow(chain);
-            if (group.Count == 0) continue;
+            if (queue.Count > 0)
+                wake.Writer.TryWrite(true);
+            foreach (var chain in followed)
+                isolation.Follow(chain);
+            if (group.Count == 0)
+                continue;
             if (await TryAsync(group, CommitLimits.OfGroup(options.StatementTimeout, group.Sum(p => p.Bytes))) is { } fault)
                 isolation.Start(group, fault);
             ended = clock.GetTimestamp();
@@ -152,16 +179,19 @@ public sealed class GroupCommit<TItem, TResult> : IAsyncDisposable
     // Commits items; where that fails, the fault is returned and the items stay without a result.
     private async Task<Exception?> TryAsync(List<PendingCommit<TItem, TResult>> items, CommitLimits limits)
     {
-        foreach (var pending in items) pending.WasTried = true;
+        foreach (var pending in items)
+            pending.WasTried = true;
         using var limit = new CancellationTokenSource(options.CommitTimeout, clock);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, stopping.Token);
         try
         {
             var results = await commit([.. items.Select(p => p.Item)], limits, either.Token);
-            if (results.Count != items.Count) throw new CommitResultsException(items.Count, results.Count);
+            if (results.Count != items.Count)
+                throw new CommitResultsException(items.Count, results.Count);
             Interlocked.Exchange(ref succeeded, clock.GetTimestamp());
             queue.Finish(items);
-            for (var i = 0; i < items.Count; i++) items[i].Result.TrySetResult(results[i]);
+            for (var i = 0; i < items.Count; i++)
+                items[i].Result.TrySetResult(results[i]);
             return null;
         }
 #pragma warning disable CA1031 // The fault belongs to the items, not to this loop.

@@ -1,7 +1,7 @@
 using JasperFx.Resources;
 using Marten;
-using Microsoft.Extensions.DependencyInjection;
 using Microsoft.AspNetCore.Builder;
+using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Notify.Projections.Hosting;
 using Notify.Projections.Privacy;
@@ -11,7 +11,8 @@ using Npgsql;
 
 namespace Notify.Projections;
 
-/// <summary>Brings the database to what this version needs. Run once per version, before its hosts start; running it again changes nothing.</summary>
+/// <summary>Brings the database to what this version needs. Run once per version, before its hosts start; running it again changes
+/// nothing.</summary>
 public static class Migrations
 {
     // Any number that nothing else in the database locks by.
@@ -22,10 +23,12 @@ public static class Migrations
     {
         await using var connection = await services.GetRequiredService<NpgsqlDataSource>().OpenConnectionAsync(cancellation);
         // Tried again and again: a statement that waits for the lock would be a snapshot that a concurrent index waits for.
-        await using (var take = new NpgsqlCommand("select pg_try_advisory_lock($1)", connection)
-        {
-            Parameters = { new NpgsqlParameter { Value = Lock } }
-        })
+        await using (
+            var take = new NpgsqlCommand("select pg_try_advisory_lock($1)", connection)
+            {
+                Parameters = { new NpgsqlParameter { Value = Lock } },
+            }
+        )
         {
             var clock = services.GetRequiredService<TimeProvider>();
             while (await take.ExecuteScalarAsync(cancellation) is not true)
@@ -33,38 +36,57 @@ public static class Migrations
         }
 
         var code = await migrate();
-        await using var give = new NpgsqlCommand("select pg_advisory_unlock($1)", connection) { Parameters = { new NpgsqlParameter { Value = Lock } } };
+        await using var give = new NpgsqlCommand("select pg_advisory_unlock($1)", connection)
+        {
+            Parameters = { new NpgsqlParameter { Value = Lock } },
+        };
         await give.ExecuteNonQueryAsync(cancellation);
         return code;
     }
 
     /// <summary>Applies the event store's and documents' tables, then ours.</summary>
     /// <returns>The exit code.</returns>
-    public static Task<int> ApplyStoreAsync(
-        IServiceProvider services, string name, CancellationToken cancellation = default) => AloneAsync(services, async () =>
-    {
-        var clock = services.GetRequiredService<TimeProvider>();
-        await WithRetriesAsync(
-            () => services.GetRequiredService<IDocumentStore>().Storage.ApplyAllConfiguredChangesToDatabaseAsync(), clock, cancellation);
-        var migrator = new SchemaMigrator(services.GetRequiredService<NpgsqlDataSource>(), clock);
-        if (await migrator.ApplyAsync(SchemaMigrator.Steps, cancellation) is { } fault) return NotifyHost.Fail(name, fault);
-        if (await services.GetRequiredService<HostKeys>().CheckAsync(records: true, cancellation) is { } wrong)
-            return NotifyHost.FailConfiguration(name, wrong);
-        // It needs the keys, and goes on where it was broken off.
-        var removed = 0;
-        await WithRetriesAsync(
-            async () => removed += await ActivatorUtilities.CreateInstance<DeviceSpellings>(services).RunAsync(cancellation), clock, cancellation);
-        if (removed > 0) Console.WriteLine($"{name}: {removed} devices removed that were stored by another spelling of their token.");
-        return 0;
-    }, cancellation);
+    public static Task<int> ApplyStoreAsync(IServiceProvider services, string name, CancellationToken cancellation = default) =>
+        AloneAsync(
+            services,
+            async () =>
+            {
+                var clock = services.GetRequiredService<TimeProvider>();
+                await WithRetriesAsync(
+                    () => services.GetRequiredService<IDocumentStore>().Storage.ApplyAllConfiguredChangesToDatabaseAsync(),
+                    clock,
+                    cancellation
+                );
+                var migrator = new SchemaMigrator(services.GetRequiredService<NpgsqlDataSource>(), clock);
+                if (await migrator.ApplyAsync(SchemaMigrator.Steps, cancellation) is { } fault)
+                    return NotifyHost.Fail(name, fault);
+                if (await services.GetRequiredService<HostKeys>().CheckAsync(records: true, cancellation) is { } wrong)
+                    return NotifyHost.FailConfiguration(name, wrong);
+                // It needs the keys, and goes on where it was broken off.
+                var removed = 0;
+                await WithRetriesAsync(
+                    async () => removed += await ActivatorUtilities.CreateInstance<DeviceSpellings>(services).RunAsync(cancellation),
+                    clock,
+                    cancellation
+                );
+                if (removed > 0)
+                    Console.WriteLine($"{name}: {removed} devices removed that were stored by another spelling of their token.");
+                return 0;
+            },
+            cancellation
+        );
 
     /// <summary>Applies a host's message storage and queues.</summary>
     /// <returns>The exit code.</returns>
-    public static Task<int> ApplyMessagingAsync(IHost host) => AloneAsync(host.Services, async () =>
-    {
-        await WithRetriesAsync(() => host.SetupResources(), host.Services.GetRequiredService<TimeProvider>(), default);
-        return 0;
-    });
+    public static Task<int> ApplyMessagingAsync(IHost host) =>
+        AloneAsync(
+            host.Services,
+            async () =>
+            {
+                await WithRetriesAsync(() => host.SetupResources(), host.Services.GetRequiredService<TimeProvider>(), default);
+                return 0;
+            }
+        );
 
     /// <summary>Applies a host's message storage and queues, and then the roles.</summary>
     /// <returns>The exit code.</returns>
@@ -73,16 +95,23 @@ public static class Migrations
 
     /// <summary>Makes the database's roles, gives them their powers, and lets the host log in as its role.</summary>
     /// <returns>The exit code: 0 also where the owner may make no roles, which it says.</returns>
-    public static Task<int> ApplyRolesAsync(WebApplication app, string name) => AloneAsync(app.Services, async () =>
-    {
-        var database = app.Services.GetRequiredService<NpgsqlDataSource>();
-        IReadOnlyList<string> refused = [];
-        await WithRetriesAsync(
-            async () => refused = await DatabaseRoles.ApplyAsync(database, name, app.Configuration.Database(), default),
-            app.Services.GetRequiredService<TimeProvider>(), default);
-        foreach (var line in refused) Console.WriteLine($"{name}: {line}");
-        return 0;
-    });
+    public static Task<int> ApplyRolesAsync(WebApplication app, string name) =>
+        AloneAsync(
+            app.Services,
+            async () =>
+            {
+                var database = app.Services.GetRequiredService<NpgsqlDataSource>();
+                IReadOnlyList<string> refused = [];
+                await WithRetriesAsync(
+                    async () => refused = await DatabaseRoles.ApplyAsync(database, name, app.Configuration.Database(), default),
+                    app.Services.GetRequiredService<TimeProvider>(),
+                    default
+                );
+                foreach (var line in refused)
+                    Console.WriteLine($"{name}: {line}");
+                return 0;
+            }
+        );
 
     // Marten and Wolverine compare what there is with what they need, and take locks only for a difference. A migration's connections
     // have the lock time-out of SchemaMigrator, and both may be repeated whole.
@@ -103,13 +132,14 @@ public static class Migrations
         }
     }
 
-    private static bool IsLockTimeout(Exception? e) => e switch
-    {
-        null => false,
-        PostgresException p => p.SqlState is PostgresErrorCodes.LockNotAvailable,
-        AggregateException a => a.InnerExceptions.Any(IsLockTimeout),
-        _ => IsLockTimeout(e.InnerException),
-    };
+    private static bool IsLockTimeout(Exception? e) =>
+        e switch
+        {
+            null => false,
+            PostgresException p => p.SqlState is PostgresErrorCodes.LockNotAvailable,
+            AggregateException a => a.InnerExceptions.Any(IsLockTimeout),
+            _ => IsLockTimeout(e.InnerException),
+        };
 
     /// <summary>
     /// Declares the broker's queues where there is one, and records the transport. After a change, messages in the old queues are sent
@@ -118,10 +148,12 @@ public static class Migrations
     /// <returns>The exit code.</returns>
     public static async Task<int> ApplyTransportAsync(WebApplication app, string name, CancellationToken cancellation = default)
     {
-        if (app.Services.GetService<RabbitMqBroker>() is { } broker && await broker.DeclareAsync(cancellation) is { } fault) return NotifyHost.Fail(name, fault.Message);
+        if (app.Services.GetService<RabbitMqBroker>() is { } broker && await broker.DeclareAsync(cancellation) is { } fault)
+            return NotifyHost.Fail(name, fault.Message);
         var transport = app.Configuration.Transport();
         var again = await TransportMark.SetAsync(app.Services.GetRequiredService<NpgsqlDataSource>(), transport, cancellation);
-        if (again > 0) Console.WriteLine($"Messages go over {transport} from now on; {again} deliveries that lay in queues are sent again.");
+        if (again > 0)
+            Console.WriteLine($"Messages go over {transport} from now on; {again} deliveries that lay in queues are sent again.");
         return 0;
     }
 }

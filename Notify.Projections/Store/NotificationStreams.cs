@@ -25,26 +25,38 @@ public static class NotificationStreams
     /// Whether payloads that events of earlier versions hold themselves are wanted: megabytes each. Their keys are known anyway.
     /// </param>
     public static async Task<LoadedStreams> LoadAsync(
-        IQuerySession session, IReadOnlyCollection<string> keys, CancellationToken cancellation, bool withTexts = true)
+        IQuerySession session,
+        IReadOnlyCollection<string> keys,
+        CancellationToken cancellation,
+        bool withTexts = true
+    )
     {
         var loaded = LoadedStreams.None;
-        if (keys.Count == 0) return loaded;
+        if (keys.Count == 0)
+            return loaded;
         var events = await StoredEvents.OfStreamsAsync(
-            session, keys as string[] ?? [.. keys], cancellation, withTexts ? null : WithoutText);
-        foreach (var e in events) Fold(loaded, e);
+            session,
+            keys as string[] ?? [.. keys],
+            cancellation,
+            withTexts ? null : WithoutText
+        );
+        foreach (var e in events)
+            Fold(loaded, e);
         return loaded;
     }
 
-    private static object WithoutText(object data) => data switch
-    {
-        NotificationRequested e => e with { Payload = e.Payload.WithoutText },
-        DigestClosed { Payload: { } payload } e => e with { Payload = payload.WithoutText },
-        _ => data,
-    };
+    private static object WithoutText(object data) =>
+        data switch
+        {
+            NotificationRequested e => e with { Payload = e.Payload.WithoutText },
+            DigestClosed { Payload: { } payload } e => e with { Payload = payload.WithoutText },
+            _ => data,
+        };
 
     private static void Fold(LoadedStreams loaded, StoredEvent e)
     {
-        if (loaded.Faults.ContainsKey(e.Stream)) return;
+        if (loaded.Faults.ContainsKey(e.Stream))
+            return;
         var state = loaded.States.GetValueOrDefault(e.Stream);
         var fault = e.Fault;
         try
@@ -57,36 +69,50 @@ public static class NotificationStreams
             fault = $"it cannot be folded ({failure.GetType().Name})";
         }
 
-        if (fault is null) return;
+        if (fault is null)
+            return;
         loaded.States.Remove(e.Stream);
         loaded.Faults[e.Stream] = new StreamFault(e.Stream, e.Version, e.Type, fault);
     }
 
     /// <summary>Weighs streams: the stored bytes of their events and of the payloads that these refer to. No payload is read for
     /// it.</summary>
-    public static async Task<Dictionary<string, long>> WeighAsync(NpgsqlConnection connection, IEnumerable<string> keys, CancellationToken cancellation)
+    public static async Task<Dictionary<string, long>> WeighAsync(
+        NpgsqlConnection connection,
+        IEnumerable<string> keys,
+        CancellationToken cancellation
+    )
     {
         var weights = new Dictionary<string, long>(StringComparer.Ordinal);
         var wanted = keys.Distinct(StringComparer.Ordinal).ToArray();
-        if (wanted.Length == 0) return weights;
+        if (wanted.Length == 0)
+            return weights;
         await using var command = new NpgsqlCommand(
             $"""
             select stream_id, sum(pg_column_size(data) + case when type in ('NotificationRequested', 'DigestClosed', 'BroadcastRequested')
                                   then coalesce((data -> 'payload' ->> 'size')::bigint, 0) else 0 end)::bigint
             from {NotifyStore.Schema}.mt_events where stream_id = any($1) group by stream_id
-            """, connection);
+            """,
+            connection
+        );
         command.Parameters.Add(new NpgsqlParameter { Value = wanted });
         await using var reader = await command.ExecuteReaderAsync(cancellation);
-        while (await reader.ReadAsync(cancellation)) weights[reader.GetString(0)] = reader.GetInt64(1);
+        while (await reader.ReadAsync(cancellation))
+            weights[reader.GetString(0)] = reader.GetInt64(1);
         return weights;
     }
 
     /// <summary>The registered users that these notifications are for, by stream key.</summary>
     public static async Task<Dictionary<string, Recipient>> RecipientsOfAsync(
-        IQuerySession session, IEnumerable<NotificationRequested> requests, CancellationToken cancellation)
+        IQuerySession session,
+        IEnumerable<NotificationRequested> requests,
+        CancellationToken cancellation
+    )
     {
         var users = requests.Where(r => r.UserRef is not null).Select(r => Recipient.KeyOf(r.UserRef!)).Distinct().ToArray();
-        return users.Length == 0 ? [] : (await session.LoadManyAsync<Recipient>(cancellation, users)).ToDictionary(r => r.Id, StringComparer.Ordinal);
+        return users.Length == 0
+            ? []
+            : (await session.LoadManyAsync<Recipient>(cancellation, users)).ToDictionary(r => r.Id, StringComparer.Ordinal);
     }
 
     /// <summary>The user that a notification is for; <c>null</c> for the unknown and the unregistered.</summary>
@@ -98,12 +124,18 @@ public static class NotificationStreams
     /// <param name="asOf">Only events up to this time.</param>
     /// <exception cref="UnreadableStreamException">An event among them cannot be read by this host.</exception>
     public static async Task<Notification?> LoadAsync(
-        IQuerySession session, string key, CancellationToken cancellation, long? version = null, DateTimeOffset? asOf = null)
+        IQuerySession session,
+        string key,
+        CancellationToken cancellation,
+        long? version = null,
+        DateTimeOffset? asOf = null
+    )
     {
         var loaded = LoadedStreams.None;
         foreach (var e in await StoredEvents.OfStreamsAsync(session, [key], cancellation))
         {
-            if (e.Version <= (version ?? long.MaxValue) && e.Timestamp <= (asOf ?? DateTimeOffset.MaxValue)) Fold(loaded, e);
+            if (e.Version <= (version ?? long.MaxValue) && e.Timestamp <= (asOf ?? DateTimeOffset.MaxValue))
+                Fold(loaded, e);
         }
 
         return loaded.Faults.TryGetValue(key, out var fault)
@@ -121,7 +153,9 @@ public static class NotificationStreams
         await session.BeginTransactionAsync(cancellation);
         var sorted = keys.Distinct().Order(StringComparer.Ordinal).ToArray();
         await using var command = new NpgsqlCommand(
-            $"select count(*) from (select 1 from {NotifyStore.Schema}.mt_streams where id = any($1) order by id for update) locked", session.Connection);
+            $"select count(*) from (select 1 from {NotifyStore.Schema}.mt_streams where id = any($1) order by id for update) locked",
+            session.Connection
+        );
         command.Parameters.Add(new NpgsqlParameter { Value = sorted });
         return (long)(await command.ExecuteScalarAsync(cancellation))! == sorted.Length;
     }
@@ -132,23 +166,31 @@ public static class NotificationStreams
     /// </summary>
     /// <returns>The streams that are still locked elsewhere. Their deliveries are to be set aside.</returns>
     public static async Task<HashSet<string>> LockFreeAsync(
-        IDocumentSession session, IEnumerable<string> keys, CancellationToken cancellation)
+        IDocumentSession session,
+        IEnumerable<string> keys,
+        CancellationToken cancellation
+    )
     {
         await session.BeginTransactionAsync(cancellation);
         var sorted = keys.Distinct().Order(StringComparer.Ordinal).ToArray();
-        if (sorted.Length == 0) return [];
+        if (sorted.Length == 0)
+            return [];
         var connection = session.Connection!;
         const string Lock = $"select id from {NotifyStore.Schema}.mt_streams where id = any($1) order by id for update";
         try
         {
             await using var batch = new NpgsqlBatch(connection);
             batch.BatchCommands.Add(new NpgsqlBatchCommand("savepoint streams"));
-            batch.BatchCommands.Add(new NpgsqlBatchCommand(
-                "select set_config('notify.lock_timeout', current_setting('lock_timeout'), true), "
-                + $"set_config('lock_timeout', '{(int)StreamPatience.TotalMilliseconds}ms', true)"));
+            batch.BatchCommands.Add(
+                new NpgsqlBatchCommand(
+                    "select set_config('notify.lock_timeout', current_setting('lock_timeout'), true), "
+                        + $"set_config('lock_timeout', '{(int)StreamPatience.TotalMilliseconds}ms', true)"
+                )
+            );
             batch.BatchCommands.Add(new NpgsqlBatchCommand(Lock));
-            batch.BatchCommands.Add(new NpgsqlBatchCommand(
-                "select set_config('lock_timeout', current_setting('notify.lock_timeout'), true)"));
+            batch.BatchCommands.Add(
+                new NpgsqlBatchCommand("select set_config('lock_timeout', current_setting('notify.lock_timeout'), true)")
+            );
             batch.BatchCommands[2].Parameters.Add(new NpgsqlParameter { Value = sorted });
             await batch.ExecuteNonQueryAsync(cancellation);
             return [];
@@ -162,7 +204,8 @@ public static class NotificationStreams
         await using var free = OpenDeliveryTable.Command(connection, $"{Lock} skip locked", [sorted]);
         var busy = sorted.ToHashSet(StringComparer.Ordinal);
         await using var reader = await free.ExecuteReaderAsync(cancellation);
-        while (await reader.ReadAsync(cancellation)) busy.Remove(reader.GetString(0));
+        while (await reader.ReadAsync(cancellation))
+            busy.Remove(reader.GetString(0));
         return busy;
     }
 }

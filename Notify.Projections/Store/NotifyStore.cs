@@ -40,35 +40,54 @@ public static class NotifyStore
     /// <param name="limits">The limits of a host's connections; a command has none.</param>
     /// <param name="reads">Whether the host answers requests that only read, which then have a pool of their own.</param>
     public static MartenServiceCollectionExtensions.MartenConfigurationExpression AddNotifyStore(
-        this IServiceCollection services, string connectionString, bool mayCreate, bool byIndex = false, ConnectionLimits? limits = null,
-        bool reads = false)
+        this IServiceCollection services,
+        string connectionString,
+        bool mayCreate,
+        bool byIndex = false,
+        ConnectionLimits? limits = null,
+        bool reads = false
+    )
     {
         var sizes = PoolSizes.Of(new NpgsqlConnectionStringBuilder(connectionString).MaxPoolSize, reads);
-        if (limits is not null) services.AddSingleton(limits);
+        if (limits is not null)
+            services.AddSingleton(limits);
         services.AddSingleton(_ => Source(limits is null ? null : sizes.Main));
         services.AddSingleton(_ => new HeartbeatDatabase(Source(sizes.Heartbeats)));
         services.AddSingleton(s => new ReadDatabase(
-            Source(Math.Max(1, sizes.Reads), ReadDatabase.MaxWait), s.GetRequiredService<IDocumentStore>()));
-        services.ConfigureMarten((provider, options) => options.Projections.Add(
-            new AnalyticsProjection(provider.GetRequiredService<MasterKeyRing>()), ProjectionLifecycle.Async, AnalyticsProjection.ProjectionName, LargePages));
+            Source(Math.Max(1, sizes.Reads), ReadDatabase.MaxWait),
+            s.GetRequiredService<IDocumentStore>()
+        ));
+        services.ConfigureMarten(
+            (provider, options) =>
+                options.Projections.Add(
+                    new AnalyticsProjection(provider.GetRequiredService<MasterKeyRing>()),
+                    ProjectionLifecycle.Async,
+                    AnalyticsProjection.ProjectionName,
+                    LargePages
+                )
+        );
         return services.AddMarten(options => Configure(options, mayCreate)).UseNpgsqlDataSource().UseLightweightSessions();
 
         NpgsqlDataSource Source(int? size, TimeSpan? wait = null)
         {
             var connection = mayCreate ? MigrationConnection(connectionString) : Connection(connectionString, byIndex, limits);
-            if (size is { } most) (connection.MaxPoolSize, connection.MinPoolSize) = (most, Math.Min(connection.MinPoolSize, most));
-            if (wait is { } longest) connection.Timeout = (int)longest.TotalSeconds;
+            if (size is { } most)
+                (connection.MaxPoolSize, connection.MinPoolSize) = (most, Math.Min(connection.MinPoolSize, most));
+            if (wait is { } longest)
+                connection.Timeout = (int)longest.TotalSeconds;
             return NpgsqlDataSource.Create(connection);
         }
     }
 
-    /// <summary>A store of the same configuration that reads the same events, and whose documents lie in another schema; for rebuilding.</summary>
-    public static DocumentStore Beside(NpgsqlDataSource database, string schema) => DocumentStore.For(options =>
-    {
-        Configure(options, mayCreate: false);
-        options.Connection(database);
-        options.DatabaseSchemaName = schema;
-    });
+    /// <summary>A store of the same configuration that reads the same events, and whose documents lie in another schema; for
+    /// rebuilding.</summary>
+    public static DocumentStore Beside(NpgsqlDataSource database, string schema) =>
+        DocumentStore.For(options =>
+        {
+            Configure(options, mayCreate: false);
+            options.Connection(database);
+            options.DatabaseSchemaName = schema;
+        });
 
     /// <summary>
     /// How connections are made. Sessions are in UTC, whatever the server's own zone: Marten stamps appended events with the
@@ -80,7 +99,8 @@ public static class NotifyStore
     /// <param name="byIndex">
     /// For a host whose statements all use an index, in its order. PostgreSQL plans by its last statistics, which are
     /// wrong when it matters most: a queue that was empty then has 100,000 rows now. It then reads and sorts whole tables
-    /// for 25 rows, and sends at a third of the rate (measured; docs/performance.md). <c>Options</c> in the connection string go over it; with
+    /// for 25 rows, and sends at a third of the rate (measured; docs/performance.md). <c>Options</c> in the connection string go over it;
+    /// with
     /// <c>Max Auto Prepare=0</c> it is not said, since a pooler takes no options.
     /// </param>
     /// <param name="limits">See <see cref="ConnectionLimits"/>.</param>
@@ -88,9 +108,11 @@ public static class NotifyStore
     {
         var connection = new NpgsqlConnectionStringBuilder(configured) { Timezone = "UTC" };
         var isSaid = new DbConnectionStringBuilder { ConnectionString = connection.ConnectionString }.ContainsKey("Max Auto Prepare");
-        if (!isSaid) (connection.MaxAutoPrepare, connection.AutoPrepareMinUsages) = (60, 3);
+        if (!isSaid)
+            (connection.MaxAutoPrepare, connection.AutoPrepareMinUsages) = (60, 3);
         limits?.ApplyTo(connection, takesOptions: connection.MaxAutoPrepare > 0);
-        if (byIndex && connection.MaxAutoPrepare > 0) connection.Options = $"-c enable_seqscan=off -c enable_bitmapscan=off -c jit=off {connection.Options}".TrimEnd();
+        if (byIndex && connection.MaxAutoPrepare > 0)
+            connection.Options = $"-c enable_seqscan=off -c enable_bitmapscan=off -c jit=off {connection.Options}".TrimEnd();
         return connection;
     }
 
@@ -116,7 +138,8 @@ public static class NotifyStore
         options.Events.StreamIdentity = StreamIdentity.AsString;
         options.Events.AppendMode = EventAppendMode.Quick;
         options.Events.UseMandatoryStreamTypeDeclaration = false;
-        foreach (var type in EventTypes) options.Events.MapEventType(type, type.Name);
+        foreach (var type in EventTypes)
+            options.Events.MapEventType(type, type.Name);
 
         options.Projections.Add(new RecipientProjection(), ProjectionLifecycle.Inline);
         options.Projections.Add(new ClientProjection(), ProjectionLifecycle.Inline);
@@ -128,9 +151,13 @@ public static class NotifyStore
         options.Projections.Add(new LayoutProjection(), ProjectionLifecycle.Inline);
         options.Projections.Add(new TopicProjection(), ProjectionLifecycle.Inline);
         // A snapshot's version is its stream's, read from its column: at the append it is not known yet.
-        options.Schema.For<Recipient>().Metadata(m => m.Revision.MapTo(r => r.Version))
-            .IgnoreIndex(AddressWordsReader.EmailIndex).IgnoreIndex(AddressWordsReader.PhoneIndex)
-            .IgnoreIndex("recipients_having_email").IgnoreIndex("recipients_having_phone");
+        options
+            .Schema.For<Recipient>()
+            .Metadata(m => m.Revision.MapTo(r => r.Version))
+            .IgnoreIndex(AddressWordsReader.EmailIndex)
+            .IgnoreIndex(AddressWordsReader.PhoneIndex)
+            .IgnoreIndex("recipients_having_email")
+            .IgnoreIndex("recipients_having_phone");
         options.Schema.For<Category>().Metadata(m => m.Revision.MapTo(c => c.Version));
         // Large pages, looked for twice a second: under load most of a notification's events then meet in one page, and its
         // view is written once instead of once an event.
@@ -157,22 +184,72 @@ public static class NotifyStore
     /// <summary>Every event there is; its type's name is its name in the store, the API and the tables.</summary>
     public static IReadOnlyList<Type> EventTypes { get; } =
     [
-        typeof(NotificationRequested), typeof(DeliveriesPlanned), typeof(DeliveryDeferred), typeof(DeliveryReaddressed),
-            typeof(CapPlaceMoved), typeof(DispatchAttempted), typeof(NotificationDispatched), typeof(DuplicateDispatchDetected),
-        typeof(NotificationDelivered), typeof(NotificationFailed), typeof(DispatchOutcomeUnknown), typeof(DeliverySuppressed), typeof(DeliveryDeadLettered),
-        typeof(DeliveryRedriven), typeof(NotificationCancelled), typeof(NotificationRescheduled), typeof(NotificationExpired), typeof(NotificationOpened),
-        typeof(LinkClicked), typeof(Complained), typeof(Unsubscribed),
-        typeof(NotificationCollected), typeof(NotificationDigested), typeof(DigestOpened), typeof(DigestClosed),
-        typeof(ContactDetailsGiven), typeof(DeviceRegistered), typeof(DeviceRemoved), typeof(OptedIn), typeof(OptedOut), typeof(PreferenceWithdrawn),
-        typeof(QuietHoursSet), typeof(QuietHoursWithdrawn), typeof(UserErased), typeof(AddressSuppressed), typeof(SuppressionLifted), typeof(CategoryDefined),
-        typeof(TemplateDefined), typeof(TemplateArchived), typeof(LayoutDefined),
-        typeof(TopicDefined), typeof(TopicJoined), typeof(TopicLeft),
-        typeof(BroadcastRequested), typeof(BroadcastStarted), typeof(BroadcastPaused), typeof(BroadcastResumed), typeof(BroadcastCancelled),
-        typeof(BroadcastExpired), typeof(BroadcastCompleted),
-        typeof(ClientRegistered), typeof(SecretIssued), typeof(SecretRevoked), typeof(ClientDisabled), typeof(ClientPowersChanged),
-        typeof(AccessRecorded), typeof(AddressOptedOut), typeof(AddressOptedIn),
-        typeof(DataKeyRotationStarted), typeof(DataKeysRotated),
-        typeof(PersonErased), typeof(MasterKeyRetired), typeof(MasterKeyDestroyed),
-        typeof(CircuitOpened), typeof(CircuitHalfOpened), typeof(CircuitClosed), typeof(ProviderWeightChanged),
+        typeof(NotificationRequested),
+        typeof(DeliveriesPlanned),
+        typeof(DeliveryDeferred),
+        typeof(DeliveryReaddressed),
+        typeof(CapPlaceMoved),
+        typeof(DispatchAttempted),
+        typeof(NotificationDispatched),
+        typeof(DuplicateDispatchDetected),
+        typeof(NotificationDelivered),
+        typeof(NotificationFailed),
+        typeof(DispatchOutcomeUnknown),
+        typeof(DeliverySuppressed),
+        typeof(DeliveryDeadLettered),
+        typeof(DeliveryRedriven),
+        typeof(NotificationCancelled),
+        typeof(NotificationRescheduled),
+        typeof(NotificationExpired),
+        typeof(NotificationOpened),
+        typeof(LinkClicked),
+        typeof(Complained),
+        typeof(Unsubscribed),
+        typeof(NotificationCollected),
+        typeof(NotificationDigested),
+        typeof(DigestOpened),
+        typeof(DigestClosed),
+        typeof(ContactDetailsGiven),
+        typeof(DeviceRegistered),
+        typeof(DeviceRemoved),
+        typeof(OptedIn),
+        typeof(OptedOut),
+        typeof(PreferenceWithdrawn),
+        typeof(QuietHoursSet),
+        typeof(QuietHoursWithdrawn),
+        typeof(UserErased),
+        typeof(AddressSuppressed),
+        typeof(SuppressionLifted),
+        typeof(CategoryDefined),
+        typeof(TemplateDefined),
+        typeof(TemplateArchived),
+        typeof(LayoutDefined),
+        typeof(TopicDefined),
+        typeof(TopicJoined),
+        typeof(TopicLeft),
+        typeof(BroadcastRequested),
+        typeof(BroadcastStarted),
+        typeof(BroadcastPaused),
+        typeof(BroadcastResumed),
+        typeof(BroadcastCancelled),
+        typeof(BroadcastExpired),
+        typeof(BroadcastCompleted),
+        typeof(ClientRegistered),
+        typeof(SecretIssued),
+        typeof(SecretRevoked),
+        typeof(ClientDisabled),
+        typeof(ClientPowersChanged),
+        typeof(AccessRecorded),
+        typeof(AddressOptedOut),
+        typeof(AddressOptedIn),
+        typeof(DataKeyRotationStarted),
+        typeof(DataKeysRotated),
+        typeof(PersonErased),
+        typeof(MasterKeyRetired),
+        typeof(MasterKeyDestroyed),
+        typeof(CircuitOpened),
+        typeof(CircuitHalfOpened),
+        typeof(CircuitClosed),
+        typeof(ProviderWeightChanged),
     ];
 }

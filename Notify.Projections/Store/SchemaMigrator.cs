@@ -54,7 +54,8 @@ public sealed class SchemaMigrator(NpgsqlDataSource database, TimeProvider clock
                 continue;
             }
 
-            if (await RunAsync(connection, step, cancellation) is { } fault) return fault;
+            if (await RunAsync(connection, step, cancellation) is { } fault)
+                return fault;
         }
 
         return null;
@@ -66,12 +67,14 @@ public sealed class SchemaMigrator(NpgsqlDataSource database, TimeProvider clock
         {
             if (await find.ExecuteScalarAsync(cancellation) is not true)
             {
-                await using var create = OpenDeliveryTable.Command(connection,
+                await using var create = OpenDeliveryTable.Command(
+                    connection,
                     """
                     create schema if not exists notify;
                     create table if not exists notify.schema_steps (
                         number integer primary key, name text not null, applied_at timestamptz not null default now());
-                    """);
+                    """
+                );
                 await create.ExecuteNonQueryAsync(cancellation);
             }
         }
@@ -79,13 +82,15 @@ public sealed class SchemaMigrator(NpgsqlDataSource database, TimeProvider clock
         await using var read = OpenDeliveryTable.Command(connection, "select number from notify.schema_steps");
         await using var reader = await read.ExecuteReaderAsync(cancellation);
         var applied = new HashSet<int>();
-        while (await reader.ReadAsync(cancellation)) applied.Add(reader.GetInt32(0));
+        while (await reader.ReadAsync(cancellation))
+            applied.Add(reader.GetInt32(0));
         return applied;
     }
 
     private static async Task<bool> IsEarlierAsync(NpgsqlConnection connection, SchemaStep step, CancellationToken cancellation)
     {
-        if (step.ProofOfEarlier is not { } proof) return false;
+        if (step.ProofOfEarlier is not { } proof)
+            return false;
         await using var command = OpenDeliveryTable.Command(connection, "select to_regclass($1) is not null", proof);
         return await command.ExecuteScalarAsync(cancellation) is true;
     }
@@ -93,7 +98,11 @@ public sealed class SchemaMigrator(NpgsqlDataSource database, TimeProvider clock
     private static async Task RecordAsync(NpgsqlConnection connection, SchemaStep step, CancellationToken cancellation)
     {
         await using var command = OpenDeliveryTable.Command(
-            connection, "insert into notify.schema_steps (number, name) values ($1, $2) on conflict do nothing", step.Number, step.Name);
+            connection,
+            "insert into notify.schema_steps (number, name) values ($1, $2) on conflict do nothing",
+            step.Number,
+            step.Name
+        );
         await command.ExecuteNonQueryAsync(cancellation);
     }
 
@@ -104,9 +113,11 @@ public sealed class SchemaMigrator(NpgsqlDataSource database, TimeProvider clock
         {
             try
             {
-                await (step.IsConcurrent
-                    ? RunConcurrentlyAsync(connection, step, cancellation)
-                    : RunInTransactionAsync(connection, step, cancellation));
+                await (
+                    step.IsConcurrent
+                        ? RunConcurrentlyAsync(connection, step, cancellation)
+                        : RunInTransactionAsync(connection, step, cancellation)
+                );
                 return null;
             }
             catch (PostgresException e) when (e.SqlState is PostgresErrorCodes.LockNotAvailable or PostgresErrorCodes.DeadlockDetected)
@@ -123,8 +134,12 @@ public sealed class SchemaMigrator(NpgsqlDataSource database, TimeProvider clock
     private static async Task RunInTransactionAsync(NpgsqlConnection connection, SchemaStep step, CancellationToken cancellation)
     {
         await using var transaction = await connection.BeginTransactionAsync(cancellation);
-        await using (var command = OpenDeliveryTable.Command(
-            connection, $"set local lock_timeout = {(int)LockTimeout.TotalMilliseconds}; set local statement_timeout = 0"))
+        await using (
+            var command = OpenDeliveryTable.Command(
+                connection,
+                $"set local lock_timeout = {(int)LockTimeout.TotalMilliseconds}; set local statement_timeout = 0"
+            )
+        )
             await command.ExecuteNonQueryAsync(cancellation);
         await using (var command = OpenDeliveryTable.Command(connection, step.Sql))
         {
@@ -152,13 +167,15 @@ public sealed class SchemaMigrator(NpgsqlDataSource database, TimeProvider clock
 
     private static async Task<string> HoldersAsync(NpgsqlConnection connection, CancellationToken cancellation)
     {
-        await using var command = OpenDeliveryTable.Command(connection,
+        await using var command = OpenDeliveryTable.Command(
+            connection,
             """
             select coalesce(string_agg(format('%s (%s, for %s)', pid, coalesce(nullif(application_name, ''), usename),
                 date_trunc('second', now() - xact_start)), ', '), '')
             from pg_stat_activity where datname = current_database() and xact_start < now() - interval '10 seconds'
                 and pid <> pg_backend_pid()
-            """);
+            """
+        );
         var holders = (string)(await command.ExecuteScalarAsync(cancellation))!;
         return holders.Length == 0
             ? "Run migrate again."
@@ -174,13 +191,21 @@ public sealed class SchemaMigrator(NpgsqlDataSource database, TimeProvider clock
             new(2, "analytics baseline", Text(assembly, "Notify.Projections.Analytics.Analytics.sql"), "analytics.daily_engagement"),
         };
         const string Prefix = "Notify.Projections.Store.Migrations.";
-        foreach (var name in assembly.GetManifestResourceNames()
-            .Where(n => n.StartsWith(Prefix, StringComparison.Ordinal)).Order(StringComparer.Ordinal))
+        foreach (
+            var name in assembly
+                .GetManifestResourceNames()
+                .Where(n => n.StartsWith(Prefix, StringComparison.Ordinal))
+                .Order(StringComparer.Ordinal)
+        )
         {
             var (number, rest) = (name[Prefix.Length..].Split('-', 2)[0], name[Prefix.Length..].Split('-', 2)[1]);
-            steps.Add(new SchemaStep(
-                int.Parse(number, System.Globalization.CultureInfo.InvariantCulture), rest[..^".sql".Length].Replace('-', ' '),
-                Text(assembly, name)));
+            steps.Add(
+                new SchemaStep(
+                    int.Parse(number, System.Globalization.CultureInfo.InvariantCulture),
+                    rest[..^".sql".Length].Replace('-', ' '),
+                    Text(assembly, name)
+                )
+            );
         }
 
         return steps;

@@ -15,7 +15,8 @@ public sealed class StoreFormat
     /// <summary>The newest form that this version reads and writes.</summary>
     public const int Reader = 5;
 
-    private volatile int written = Reader, needed;
+    private volatile int written = Reader,
+        needed;
     private volatile bool mayHavePlainUsers;
 
     /// <summary>Whether payloads are written as rows; else inside events, as hosts of the former version read them.</summary>
@@ -52,7 +53,8 @@ public sealed class StoreFormat
         (needed, mayHavePlainUsers) = (minReader, plainUsers);
         // Rows of a newer form are there already: the older form saves no host.
         var next = Math.Min(Reader, Math.Max(lowestLive, minReader));
-        if (next > minReader) return next;
+        if (next > minReader)
+            return next;
         written = next;
         return null;
     }

@@ -17,7 +17,14 @@ namespace Notify.Projections;
 /// The reason why the data cannot be read, without the data; <c>null</c> where they can, or where the type is unknown.
 /// </param>
 public sealed record StoredEvent(
-    string Stream, long Version, long Sequence, DateTimeOffset Timestamp, string Type, object? Data, string? Fault)
+    string Stream,
+    long Version,
+    long Sequence,
+    DateTimeOffset Timestamp,
+    string Type,
+    object? Data,
+    string? Fault
+)
 {
     /// <summary>Whether a newer host wrote it: its type changes nothing for this host.</summary>
     public bool IsOfUnknownType => Data is null && Fault is null;
@@ -25,7 +32,8 @@ public sealed record StoredEvent(
     /// <summary>The event as Marten's projections take it; <c>null</c> where it cannot be read.</summary>
     public IEvent? AsEvent()
     {
-        if (Data is null) return null;
+        if (Data is null)
+            return null;
         var wrapped = (IEvent)Activator.CreateInstance(typeof(Event<>).MakeGenericType(Data.GetType()), Data)!;
         (wrapped.StreamKey, wrapped.Version, wrapped.Sequence, wrapped.Timestamp) = (Stream, Version, Sequence, Timestamp);
         return wrapped;
@@ -39,14 +47,20 @@ public sealed record StoredEvent(
 /// </remarks>
 public static class StoredEvents
 {
-    private static readonly FrozenDictionary<string, Type> Types =
-        NotifyStore.EventTypes.ToFrozenDictionary(t => t.Name, StringComparer.Ordinal);
+    private static readonly FrozenDictionary<string, Type> Types = NotifyStore.EventTypes.ToFrozenDictionary(
+        t => t.Name,
+        StringComparer.Ordinal
+    );
     private static readonly ConcurrentDictionary<Type, PropertyInfo[]> Required = new();
 
     /// <summary>Reads all events of these streams, in no order between streams and in the order of versions in each.</summary>
     /// <param name="keep">Reduces each event as it is read; <c>null</c>: all of it is kept.</param>
     public static async Task<List<StoredEvent>> OfStreamsAsync(
-        IQuerySession session, string[] keys, CancellationToken cancellation, Func<object, object>? keep = null)
+        IQuerySession session,
+        string[] keys,
+        CancellationToken cancellation,
+        Func<object, object>? keep = null
+    )
     {
         // Sorted here: asked for an order, PostgreSQL would rather walk all events in that order than use the streams' index.
         var events = await ReadAsync(session, "stream_id = any($1)", [keys], cancellation, keep);
@@ -57,12 +71,18 @@ public static class StoredEvents
     /// <summary>Reads events by a condition on <c>mt_events</c>.</summary>
     /// <param name="where">SQL with positional parameters; may end with an order and a limit.</param>
     public static async Task<List<StoredEvent>> ReadAsync(
-        IQuerySession session, string where, IReadOnlyList<object> parameters, CancellationToken cancellation,
-        Func<object, object>? keep = null)
+        IQuerySession session,
+        string where,
+        IReadOnlyList<object> parameters,
+        CancellationToken cancellation,
+        Func<object, object>? keep = null
+    )
     {
         await using var command = new NpgsqlCommand(
-            $"select stream_id, version, seq_id, timestamp, type, data from {NotifyStore.Schema}.mt_events where {where}");
-        foreach (var value in parameters) command.Parameters.Add(new NpgsqlParameter { Value = value });
+            $"select stream_id, version, seq_id, timestamp, type, data from {NotifyStore.Schema}.mt_events where {where}"
+        );
+        foreach (var value in parameters)
+            command.Parameters.Add(new NpgsqlParameter { Value = value });
         var serializer = session.DocumentStore.Options.Serializer();
         await using var reader = await session.ExecuteReaderAsync(command, cancellation);
         var events = new List<StoredEvent>();
@@ -70,9 +90,17 @@ public static class StoredEvents
         {
             var type = reader.GetString(4);
             var (data, fault) = Types.TryGetValue(type, out var known) ? Read(serializer, known, reader) : (null, null);
-            events.Add(new StoredEvent(
-                reader.GetString(0), reader.GetInt64(1), reader.GetInt64(2), reader.GetFieldValue<DateTimeOffset>(3), type,
-                data is null || keep is null ? data : keep(data), fault));
+            events.Add(
+                new StoredEvent(
+                    reader.GetString(0),
+                    reader.GetInt64(1),
+                    reader.GetInt64(2),
+                    reader.GetFieldValue<DateTimeOffset>(3),
+                    type,
+                    data is null || keep is null ? data : keep(data),
+                    fault
+                )
+            );
         }
 
         return events;
@@ -82,14 +110,21 @@ public static class StoredEvents
     {
         try
         {
-            if (serializer.FromJson(type, reader, 5) is not { } data) return (null, "it has no data");
+            if (serializer.FromJson(type, reader, 5) is not { } data)
+                return (null, "it has no data");
             // A missing property is read as null even where its type forbids it: the fold would fail on it later, for more
             // than this stream.
             return MissingOf(data) is { } missing ? (null, $"it has no {JsonNamingPolicy.CamelCase.ConvertName(missing)}") : (data, null);
         }
-        catch (Exception e) when (
-            e is JsonException or NotSupportedException or FormatException or InvalidCastException or ArgumentException
-                or InvalidOperationException { Source: not "Npgsql" })
+        catch (Exception e)
+            when (e
+                    is JsonException
+                        or NotSupportedException
+                        or FormatException
+                        or InvalidCastException
+                        or ArgumentException
+                        or InvalidOperationException { Source: not "Npgsql" }
+            )
         {
             // The exception's message may contain a part of the data.
             return (null, $"its data cannot be read ({(e is JsonException { Path: { } path } ? $"at {path}" : e.GetType().Name)})");
@@ -103,7 +138,8 @@ public static class StoredEvents
     {
         foreach (var property in Required.GetOrAdd(data.GetType(), RequiredOf))
         {
-            if (property.GetValue(data) is null) return property.Name;
+            if (property.GetValue(data) is null)
+                return property.Name;
         }
 
         return null;
@@ -112,8 +148,15 @@ public static class StoredEvents
     private static PropertyInfo[] RequiredOf(Type type)
     {
         var nullability = new NullabilityInfoContext();
-        return [.. type.GetProperties(BindingFlags.Public | BindingFlags.Instance).Where(p =>
-            p.CanWrite && !p.PropertyType.IsValueType && p.GetIndexParameters().Length == 0
-            && nullability.Create(p).ReadState == NullabilityState.NotNull)];
+        return
+        [
+            .. type.GetProperties(BindingFlags.Public | BindingFlags.Instance)
+                .Where(p =>
+                    p.CanWrite
+                    && !p.PropertyType.IsValueType
+                    && p.GetIndexParameters().Length == 0
+                    && nullability.Create(p).ReadState == NullabilityState.NotNull
+                ),
+        ];
     }
 }

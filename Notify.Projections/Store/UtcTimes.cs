@@ -13,11 +13,15 @@ internal sealed class UtcTimes : JsonConverter<DateTimeOffset>
     public override DateTimeOffset Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options)
     {
         var time = reader.GetDateTimeOffset();
-        if (time.Offset == TimeSpan.Zero) return time;
+        if (time.Offset == TimeSpan.Zero)
+            return time;
         // An offset that was not written is the machine's.
-        return reader.GetDateTime() is { Kind: DateTimeKind.Unspecified } written ? new DateTimeOffset(written, TimeSpan.Zero) : time.ToUniversalTime();
+        return reader.GetDateTime() is { Kind: DateTimeKind.Unspecified } written
+            ? new DateTimeOffset(written, TimeSpan.Zero)
+            : time.ToUniversalTime();
     }
 
     /// <inheritdoc />
-    public override void Write(Utf8JsonWriter writer, DateTimeOffset value, JsonSerializerOptions options) => writer.WriteStringValue(value.ToUniversalTime());
+    public override void Write(Utf8JsonWriter writer, DateTimeOffset value, JsonSerializerOptions options) =>
+        writer.WriteStringValue(value.ToUniversalTime());
 }

@@ -9,7 +9,8 @@ namespace Notify.Projections.Tracking;
 /// Identifies a delivery in public links, so that only the receiver of the link can follow it. A token contains the delivery's ID
 /// and a proof that we made it, no address and no content. It is valid permanently, since emails are.
 /// </summary>
-/// <remarks>base64url of 29 bytes: a version (1), the ID, and the first 12 bytes of an HMAC-SHA-256 under the pepper, for one purpose alone.</remarks>
+/// <remarks>base64url of 29 bytes: a version (1), the ID, and the first 12 bytes of an HMAC-SHA-256 under the pepper, for one purpose
+/// alone.</remarks>
 public sealed class DeliveryTokens(MasterKeyRing ring)
 {
     /// <summary>The purpose of links by which people unsubscribe.</summary>
@@ -19,7 +20,8 @@ public sealed class DeliveryTokens(MasterKeyRing ring)
     public const string Open = "open";
 
     private const byte Version = 1;
-    private const int IdEnd = 17, Length = 29;
+    private const int IdEnd = 17,
+        Length = 29;
 
     /// <summary>The token of a delivery, 39 characters.</summary>
     /// <param name="purpose">A token for one purpose is none for another.</param>
@@ -35,10 +37,13 @@ public sealed class DeliveryTokens(MasterKeyRing ring)
     /// <summary>The delivery that a token names; <c>null</c> for what we did not make for this purpose.</summary>
     public Guid? Read(string purpose, string token)
     {
-        Span<byte> bytes = stackalloc byte[Length], proof = stackalloc byte[Length - IdEnd];
-        if (token.Length != 39 || !Base64Url.IsValid(token, out var length) || length != Length) return null;
+        Span<byte> bytes = stackalloc byte[Length],
+            proof = stackalloc byte[Length - IdEnd];
+        if (token.Length != 39 || !Base64Url.IsValid(token, out var length) || length != Length)
+            return null;
         Base64Url.DecodeFromChars(token, bytes);
-        if (bytes[0] != Version || Base64Url.EncodeToString(bytes) != token) return null; // one delivery has one link
+        if (bytes[0] != Version || Base64Url.EncodeToString(bytes) != token)
+            return null; // one delivery has one link
         Proof(purpose, bytes[..IdEnd], proof);
         return CryptographicOperations.FixedTimeEquals(proof, bytes[IdEnd..]) ? new Guid(bytes[1..IdEnd], bigEndian: true) : null;
     }

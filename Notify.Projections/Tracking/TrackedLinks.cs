@@ -14,8 +14,14 @@ namespace Notify.Projections.Tracking;
 /// <param name="Number">Which of the delivery's links, from 0.</param>
 /// <param name="Destination">Its destination, encrypted under the recipient's key: an erased person's links lead nowhere.</param>
 /// <param name="RequestedAt">When its notification was requested; the same at every attempt.</param>
-public sealed record TrackedLink(string Token, Guid DeliveryId, string Notification, int Number, Sealed Destination,
-    DateTimeOffset RequestedAt);
+public sealed record TrackedLink(
+    string Token,
+    Guid DeliveryId,
+    string Notification,
+    int Number,
+    Sealed Destination,
+    DateTimeOffset RequestedAt
+);
 
 /// <summary>
 /// The addresses by which a delivery's links and its opening are noticed: <c>{Notify:PublicUrl}/t/{token}</c>, short enough for
@@ -29,25 +35,44 @@ public sealed class TrackedLinks(DeliveryTokens tokens, MasterKeyRing ring, ICon
     private readonly string start = configuration.PublicUrl().AbsoluteUri.TrimEnd('/');
 
     /// <summary>A link's token; the same at every attempt.</summary>
-    public string TokenOf(Guid deliveryId, int number) => ring.Fingerprint("tracked-link", string.Create(CultureInfo.InvariantCulture, $"{deliveryId:N} {number}"))[..TokenLength];
+    public string TokenOf(Guid deliveryId, int number) =>
+        ring.Fingerprint("tracked-link", string.Create(CultureInfo.InvariantCulture, $"{deliveryId:N} {number}"))[..TokenLength];
 
     /// <summary>A delivery's content with tracked links, if it asks for them.</summary>
-    public TrackedContent Of(Guid deliveryId, Channel channel, NotificationContent content) => LinkRewriter.Rewrite(
-        content, channel, number => $"{start}/t/{TokenOf(deliveryId, number)}", $"{start}/o/{tokens.Make(DeliveryTokens.Open, deliveryId)}", $"{start}/", sms);
+    public TrackedContent Of(Guid deliveryId, Channel channel, NotificationContent content) =>
+        LinkRewriter.Rewrite(
+            content,
+            channel,
+            number => $"{start}/t/{TokenOf(deliveryId, number)}",
+            $"{start}/o/{tokens.Make(DeliveryTokens.Open, deliveryId)}",
+            $"{start}/",
+            sms
+        );
 
     /// <summary>Keeps where links lead, before anybody can follow them.</summary>
     public static async Task NoteAsync(NpgsqlConnection connection, IEnumerable<TrackedLink> links, CancellationToken cancellation)
     {
         var rows = links.OrderBy(l => l.Token, StringComparer.Ordinal).ToList();
-        if (rows.Count == 0) return;
+        if (rows.Count == 0)
+            return;
         await using var command = new NpgsqlCommand(
             """
             insert into notify.links (token, delivery_id, notification, number, destination, requested_at)
             select * from unnest($1, $2, $3, $4, $5, $6) on conflict (token, requested_at) do nothing
-            """, connection);
-        foreach (var column in new object[] { rows.Select(r => r.Token).ToArray(), rows.Select(r => r.DeliveryId).ToArray(),
-            rows.Select(r => r.Notification).ToArray(), rows.Select(r => r.Number).ToArray(), rows.Select(r => r.Destination.Text)
-                .ToArray(), rows.Select(r => r.RequestedAt).ToArray() })
+            """,
+            connection
+        );
+        foreach (
+            var column in new object[]
+            {
+                rows.Select(r => r.Token).ToArray(),
+                rows.Select(r => r.DeliveryId).ToArray(),
+                rows.Select(r => r.Notification).ToArray(),
+                rows.Select(r => r.Number).ToArray(),
+                rows.Select(r => r.Destination.Text).ToArray(),
+                rows.Select(r => r.RequestedAt).ToArray(),
+            }
+        )
             command.Parameters.Add(new NpgsqlParameter { Value = column });
         await command.ExecuteNonQueryAsync(cancellation);
     }
@@ -55,17 +80,27 @@ public sealed class TrackedLinks(DeliveryTokens tokens, MasterKeyRing ring, ICon
     /// <summary>The link of a token; <c>null</c>: there is none.</summary>
     public static async Task<TrackedLink?> FindAsync(NpgsqlConnection connection, string token, CancellationToken cancellation)
     {
-        if (token.Length != TokenLength) return null;
+        if (token.Length != TokenLength)
+            return null;
         // notify.tracked_links contains the links of earlier versions.
         await using var command = OpenDeliveryTable.Command(
             connection,
             """
             select delivery_id, notification, number, destination, requested_at from notify.links where token = $1
             union all select delivery_id, notification, number, destination, null from notify.tracked_links where token = $1 limit 1
-            """, token);
+            """,
+            token
+        );
         await using var reader = await command.ExecuteReaderAsync(cancellation);
         return await reader.ReadAsync(cancellation)
-            ? new TrackedLink(token, reader.GetGuid(0), reader.GetString(1), reader.GetInt32(2), new Sealed(reader.GetString(3)),
-            reader.IsDBNull(4) ? default : reader.GetFieldValue<DateTimeOffset>(4)) : null;
+            ? new TrackedLink(
+                token,
+                reader.GetGuid(0),
+                reader.GetString(1),
+                reader.GetInt32(2),
+                new Sealed(reader.GetString(3)),
+                reader.IsDBNull(4) ? default : reader.GetFieldValue<DateTimeOffset>(4)
+            )
+            : null;
     }
 }

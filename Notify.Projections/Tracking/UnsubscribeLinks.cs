@@ -17,13 +17,16 @@ public sealed class UnsubscribeLinks(DeliveryTokens tokens, IConfiguration confi
     /// <remarks>Only emails have one, and not critical ones such as one-time codes.</remarks>
     public Uri? Of(Guid deliveryId, Lane? lane, Priority priority) =>
         AreUsable && lane == Lane.Email && priority != Priority.Critical
-            ? new Uri(start + tokens.Make(DeliveryTokens.Unsubscribe, deliveryId)) : null;
+            ? new Uri(start + tokens.Make(DeliveryTokens.Unsubscribe, deliveryId))
+            : null;
 
     // RFC 6761, section 6.3: localhost and all names below it; the unspecified addresses lead to the machine itself too.
     private static bool IsThisMachine(Uri url) =>
         IPAddress.TryParse(url.DnsSafeHost, out var address)
             ? IPAddress.IsLoopback(address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address)
-                || address.Equals(IPAddress.Any) || address.Equals(IPAddress.IPv6Any)
-            : url.IsLoopback || url.IdnHost.TrimEnd('.') is var host && (host == "localhost"
-                || host.EndsWith(".localhost", StringComparison.OrdinalIgnoreCase));
+                || address.Equals(IPAddress.Any)
+                || address.Equals(IPAddress.IPv6Any)
+            : url.IsLoopback
+                || url.IdnHost.TrimEnd('.') is var host
+                    && (host == "localhost" || host.EndsWith(".localhost", StringComparison.OrdinalIgnoreCase));
 }

@@ -14,24 +14,41 @@ internal static class PayloadCheck
     /// <summary>Checks notifications, in the snapshot in which they were read.</summary>
     /// <param name="fault">Receives each fault.</param>
     public static async Task CheckAsync(
-        NpgsqlConnection connection, IEnumerable<Notification> page, Action<VerificationFault> fault, CancellationToken cancellation)
+        NpgsqlConnection connection,
+        IEnumerable<Notification> page,
+        Action<VerificationFault> fault,
+        CancellationToken cancellation
+    )
     {
         var waiting = page.Where(n => n.Request.Payload is { IsNone: false, Inline: null } && IsWaiting(n)).ToList();
-        if (waiting.Count == 0) return;
+        if (waiting.Count == 0)
+            return;
         var missing = await StreamReader.TextsAsync(
             connection,
             """
             select n.stream from unnest($1, $2, $3, $4) as n(stream, stored_at, size, hash)
             left join notify.payloads p on p.stream = n.stream and p.stored_at = n.stored_at
             where p.stream is null or octet_length(p.sealed) <> n.size or substr(sha256(p.sealed), 1, 16) <> n.hash
-            """, cancellation, waiting.Select(n => n.Key).ToArray(), waiting.Select(n => n.Request.Payload.StoredAt).ToArray(),
-            waiting.Select(n => n.Request.Payload.Size).ToArray(), new NpgsqlParameter
+            """,
+            cancellation,
+            waiting.Select(n => n.Key).ToArray(),
+            waiting.Select(n => n.Request.Payload.StoredAt).ToArray(),
+            waiting.Select(n => n.Request.Payload.Size).ToArray(),
+            new NpgsqlParameter
             {
-                Value = waiting.Select(n => HashOf(n.Request.Payload)).ToArray(), NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bytea,
-            });
+                Value = waiting.Select(n => HashOf(n.Request.Payload)).ToArray(),
+                NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bytea,
+            }
+        );
         foreach (var key in missing)
-            fault(new VerificationFault(VerificationFaultKind.PayloadMissing, key, null,
-                "still to be sent, but its payload is not kept as it was accepted"));
+            fault(
+                new VerificationFault(
+                    VerificationFaultKind.PayloadMissing,
+                    key,
+                    null,
+                    "still to be sent, but its payload is not kept as it was accepted"
+                )
+            );
     }
 
     private static byte[] HashOf(SealedPayload payload)
@@ -41,6 +58,7 @@ internal static class PayloadCheck
     }
 
     private static bool IsWaiting(Notification n) =>
-        n.IsToBePlanned || n.IsInOpenDigest || n.Deliveries.Values.Any(d => d.IsInFlight
-            || d.Status is DeliveryStatus.DeadLettered or DeliveryStatus.Unknown);
+        n.IsToBePlanned
+        || n.IsInOpenDigest
+        || n.Deliveries.Values.Any(d => d.IsInFlight || d.Status is DeliveryStatus.DeadLettered or DeliveryStatus.Unknown);
 }

@@ -16,8 +16,12 @@ namespace Notify.Projections.Verification;
 /// <param name="Read">Reads a stored document and writes it as this version does.</param>
 /// <param name="Store">Stores a folded document with the version of its stream.</param>
 internal sealed record SnapshotKind(
-    string Prefix, string Table, Func<string, IEnumerable<object>, object?> Fold, Func<string, JsonObject?> Read,
-    Action<IDocumentSession, object, long> Store)
+    string Prefix,
+    string Table,
+    Func<string, IEnumerable<object>, object?> Fold,
+    Func<string, JsonObject?> Read,
+    Action<IDocumentSession, object, long> Store
+)
 {
     /// <summary>Whether there are so many that only those of streams with new events are checked every hour.</summary>
     public bool AreMany => Prefix is "u/" or "x/" or "w/";
@@ -50,9 +54,13 @@ internal static class SnapshotKinds
     /// <summary>The kind of a stream; <c>null</c>: it has no document.</summary>
     public static SnapshotKind? Of(string key) => All.FirstOrDefault(k => k.Has(key));
 
-    private static SnapshotKind Of<T>(string prefix, string name, Func<T?, string, object, T?> evolve) where T : class => new(
-        prefix, $"{NotifyStore.Schema}.mt_doc_{name}",
-        (key, events) => events.Aggregate((T?)null, (state, e) => evolve(state, key, e)),
-        json => JsonSerializer.Deserialize<T>(json, NotifyJson.Options) is { } document ? SnapshotKind.JsonOf(document) : null,
-        (session, document, version) => session.UpdateRevision((T)document, version));
+    private static SnapshotKind Of<T>(string prefix, string name, Func<T?, string, object, T?> evolve)
+        where T : class =>
+        new(
+            prefix,
+            $"{NotifyStore.Schema}.mt_doc_{name}",
+            (key, events) => events.Aggregate((T?)null, (state, e) => evolve(state, key, e)),
+            json => JsonSerializer.Deserialize<T>(json, NotifyJson.Options) is { } document ? SnapshotKind.JsonOf(document) : null,
+            (session, document, version) => session.UpdateRevision((T)document, version)
+        );
 }

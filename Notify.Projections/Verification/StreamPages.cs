@@ -15,7 +15,11 @@ internal static class StreamPages
     /// <param name="after">The last key of the page before; empty for the first.</param>
     /// <returns>The keys, and where the next page begins; <c>null</c>: this is the last.</returns>
     public static async Task<(List<PageKey> Keys, string? Next)> AllAsync(
-        NpgsqlConnection connection, string after, int limit, CancellationToken cancellation)
+        NpgsqlConnection connection,
+        string after,
+        int limit,
+        CancellationToken cancellation
+    )
     {
         // Two sorted lists are merged; the page ends where the shorter one of them was cut off.
         await using var command = OpenDeliveryTable.Command(
@@ -28,7 +32,10 @@ internal static class StreamPages
             select coalesce(s.id, k.key), s.id is not null, k.key is not null, (select at from bound)
             from s full join k on s.id = k.key
             where (select at from bound) is null or coalesce(s.id, k.key) <= (select at from bound) order by 1
-            """, after, (long)limit);
+            """,
+            after,
+            (long)limit
+        );
         await using var reader = await command.ExecuteReaderAsync(cancellation);
         var (keys, next) = (new List<PageKey>(), (string?)null);
         while (await reader.ReadAsync(cancellation))
@@ -45,7 +52,12 @@ internal static class StreamPages
     /// <param name="position">The last sequence of the verification.</param>
     /// <returns>The keys, and where the next page begins; <c>null</c>: this is the last.</returns>
     public static async Task<(List<PageKey> Keys, long? Next)> SinceAsync(
-        NpgsqlConnection connection, long after, long position, int limit, CancellationToken cancellation)
+        NpgsqlConnection connection,
+        long after,
+        long position,
+        int limit,
+        CancellationToken cancellation
+    )
     {
         await using var command = OpenDeliveryTable.Command(
             connection,
@@ -56,14 +68,19 @@ internal static class StreamPages
             select p.seq_id, p.stream_id, k.key is not null, not exists (
                 select from {NotifyStore.Schema}.mt_events l where l.stream_id = p.stream_id and l.version > p.version and l.seq_id <= $2)
             from page p left join notify.event_ids k on k.key = p.stream_id order by p.seq_id
-            """, after, position, limit);
+            """,
+            after,
+            position,
+            limit
+        );
         await using var reader = await command.ExecuteReaderAsync(cancellation);
         var (keys, last, rows) = (new List<PageKey>(), after, 0);
         while (await reader.ReadAsync(cancellation))
         {
             rows++;
             last = reader.GetInt64(0);
-            if (reader.GetBoolean(3)) keys.Add(new PageKey(reader.GetString(1), true, reader.GetBoolean(2)));
+            if (reader.GetBoolean(3))
+                keys.Add(new PageKey(reader.GetString(1), true, reader.GetBoolean(2)));
         }
 
         return (keys, rows < limit ? null : last);
@@ -78,10 +95,13 @@ internal static class StreamPages
             select n.key, s.id is not null, k.key is not null from unnest($1) as n(key)
             left join {NotifyStore.Schema}.mt_streams s on s.id = n.key left join notify.event_ids k on k.key = n.key
             where s.id is not null or k.key is not null
-            """, (object)names);
+            """,
+            (object)names
+        );
         await using var reader = await command.ExecuteReaderAsync(cancellation);
         var keys = new List<PageKey>();
-        while (await reader.ReadAsync(cancellation)) keys.Add(new PageKey(reader.GetString(0), reader.GetBoolean(1), reader.GetBoolean(2)));
+        while (await reader.ReadAsync(cancellation))
+            keys.Add(new PageKey(reader.GetString(0), reader.GetBoolean(1), reader.GetBoolean(2)));
         return keys;
     }
 
@@ -94,10 +114,15 @@ internal static class StreamPages
         {
             var middle = low + ((high - low + 1) / 2);
             await using var command = OpenDeliveryTable.Command(
-                connection, $"select timestamp < $2 from {NotifyStore.Schema}.mt_events where seq_id <= $1 order by seq_id desc limit 1",
-                    middle, time);
-            if (await command.ExecuteScalarAsync(cancellation) is not false) low = middle;
-            else high = middle - 1;
+                connection,
+                $"select timestamp < $2 from {NotifyStore.Schema}.mt_events where seq_id <= $1 order by seq_id desc limit 1",
+                middle,
+                time
+            );
+            if (await command.ExecuteScalarAsync(cancellation) is not false)
+                low = middle;
+            else
+                high = middle - 1;
         }
 
         return low;
@@ -106,8 +131,10 @@ internal static class StreamPages
     /// <summary>Reads the last sequence.</summary>
     public static async Task<long> LastAsync(NpgsqlConnection connection, CancellationToken cancellation)
     {
-        await using var command = OpenDeliveryTable.Command(connection,
-            $"select coalesce(max(seq_id), 0) from {NotifyStore.Schema}.mt_events");
+        await using var command = OpenDeliveryTable.Command(
+            connection,
+            $"select coalesce(max(seq_id), 0) from {NotifyStore.Schema}.mt_events"
+        );
         return (long)(await command.ExecuteScalarAsync(cancellation))!;
     }
 
@@ -115,7 +142,10 @@ internal static class StreamPages
     public static async Task<DateTimeOffset?> TimeAsync(NpgsqlConnection connection, long sequence, CancellationToken cancellation)
     {
         await using var command = OpenDeliveryTable.Command(
-            connection, $"select timestamp from {NotifyStore.Schema}.mt_events where seq_id > $1 order by seq_id limit 1", sequence);
+            connection,
+            $"select timestamp from {NotifyStore.Schema}.mt_events where seq_id > $1 order by seq_id limit 1",
+            sequence
+        );
         await using var reader = await command.ExecuteReaderAsync(cancellation);
         return await reader.ReadAsync(cancellation) ? reader.GetFieldValue<DateTimeOffset>(0) : null;
     }

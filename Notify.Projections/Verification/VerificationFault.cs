@@ -68,40 +68,40 @@ public enum VerificationFaultKind
 public sealed record VerificationFault(VerificationFaultKind Kind, string Stream, Guid? DeliveryId, string What)
 {
     /// <summary>The next step of an operator.</summary>
-    public string WhatToDo => Kind switch
-    {
-        VerificationFaultKind.StreamMissing =>
-            "restore the stream from a backup; or delete its row of notify.event_ids, and let the client request it again",
-        VerificationFaultKind.EventIdMissing =>
-            "insert the row of notify.event_ids again, with the requestHash of the stream's first event",
-        VerificationFaultKind.Unreadable =>
-            "run verify of the newest installed version; if it fails too, look at the stream's rows of events.mt_events",
-        VerificationFaultKind.NotPlanned => "cancel the notification and request it under another event ID",
-        VerificationFaultKind.PayloadMissing =>
-            "restore the row of notify.payloads from a backup; or cancel the notification and request it under another event ID",
-        VerificationFaultKind.DeliveryLost =>
-            "cancel the notification and request it under another event ID, after a check at the provider",
-        VerificationFaultKind.RowDiffers or VerificationFaultKind.RowWithoutStream =>
-            "verify again; if it stays, delete the row of notify.open_deliveries (notify.digest_items) and report it",
-        VerificationFaultKind.DigestDiffers =>
-            "look at the digest's stream and at notify.digest_items; request again what no digest reports",
-        VerificationFaultKind.DoubleSend => "look up both messages at the provider; the person may have received two",
-        VerificationFaultKind.ClaimOverdue =>
-            "see that a Dispatch host runs and recovers failed hosts' deliveries; look for errors in its log",
-        VerificationFaultKind.UnknownOverdue => "see that a Dispatch host runs; look for errors in its log",
-        VerificationFaultKind.WithoutCause =>
-            "see that every host has every master key and the same version; if they have, an encrypted value was changed or moved in the "
-            + "database: find out by whom; then request the notification under another event ID",
-        VerificationFaultKind.SuppressionDiffers =>
-            "lift the suppression (DELETE /v1/suppressions/{id}) or set it again, so that row and stream agree",
-        VerificationFaultKind.VersionGap =>
-            "find out who deleted events in the database, and restore them from a backup; what follows from this stream is not proven",
-        VerificationFaultKind.SnapshotDiffers =>
-            "find out who edited the database; then write it anew from its stream: "
-            + $"rebuild snapshots {Stream}",
-        VerificationFaultKind.BroadcastLost => "see that a Dispatch host runs; pause and resume the broadcast",
-        _ => "compare the broadcast's audience with its notifications, and send to those who are missing",
-    };
+    public string WhatToDo =>
+        Kind switch
+        {
+            VerificationFaultKind.StreamMissing =>
+                "restore the stream from a backup; or delete its row of notify.event_ids, and let the client request it again",
+            VerificationFaultKind.EventIdMissing =>
+                "insert the row of notify.event_ids again, with the requestHash of the stream's first event",
+            VerificationFaultKind.Unreadable =>
+                "run verify of the newest installed version; if it fails too, look at the stream's rows of events.mt_events",
+            VerificationFaultKind.NotPlanned => "cancel the notification and request it under another event ID",
+            VerificationFaultKind.PayloadMissing =>
+                "restore the row of notify.payloads from a backup; or cancel the notification and request it under another event ID",
+            VerificationFaultKind.DeliveryLost =>
+                "cancel the notification and request it under another event ID, after a check at the provider",
+            VerificationFaultKind.RowDiffers or VerificationFaultKind.RowWithoutStream =>
+                "verify again; if it stays, delete the row of notify.open_deliveries (notify.digest_items) and report it",
+            VerificationFaultKind.DigestDiffers =>
+                "look at the digest's stream and at notify.digest_items; request again what no digest reports",
+            VerificationFaultKind.DoubleSend => "look up both messages at the provider; the person may have received two",
+            VerificationFaultKind.ClaimOverdue =>
+                "see that a Dispatch host runs and recovers failed hosts' deliveries; look for errors in its log",
+            VerificationFaultKind.UnknownOverdue => "see that a Dispatch host runs; look for errors in its log",
+            VerificationFaultKind.WithoutCause =>
+                "see that every host has every master key and the same version; if they have, an encrypted value was changed or moved in the "
+                    + "database: find out by whom; then request the notification under another event ID",
+            VerificationFaultKind.SuppressionDiffers =>
+                "lift the suppression (DELETE /v1/suppressions/{id}) or set it again, so that row and stream agree",
+            VerificationFaultKind.VersionGap =>
+                "find out who deleted events in the database, and restore them from a backup; what follows from this stream is not proven",
+            VerificationFaultKind.SnapshotDiffers => "find out who edited the database; then write it anew from its stream: "
+                + $"rebuild snapshots {Stream}",
+            VerificationFaultKind.BroadcastLost => "see that a Dispatch host runs; pause and resume the broadcast",
+            _ => "compare the broadcast's audience with its notifications, and send to those who are missing",
+        };
 
     /// <summary>The fault in one line.</summary>
     public override string ToString() => $"{Stream}{(DeliveryId is { } id ? $" {id}" : "")}: {What}. To do: {WhatToDo}.";
@@ -123,21 +123,44 @@ public sealed record VerificationFault(VerificationFaultKind Kind, string Stream
 /// <param name="Faults">All faults, also those that are not listed.</param>
 /// <param name="Snapshots">Documents of clients, users, templates, layouts, categories, topics and accesses that were compared.</param>
 public sealed record VerificationCounts(
-    long Notifications = 0, long Waiting = 0, long Digested = 0, long Deliveries = 0, long Terminal = 0, long InFlight = 0, long Unknown = 0,
-    long DeadLetters = 0, long DoubleSends = 0, long AllowedRepeats = 0, long Broadcasts = 0, long Suppressions = 0, long Faults = 0,
-    long Snapshots = 0)
+    long Notifications = 0,
+    long Waiting = 0,
+    long Digested = 0,
+    long Deliveries = 0,
+    long Terminal = 0,
+    long InFlight = 0,
+    long Unknown = 0,
+    long DeadLetters = 0,
+    long DoubleSends = 0,
+    long AllowedRepeats = 0,
+    long Broadcasts = 0,
+    long Suppressions = 0,
+    long Faults = 0,
+    long Snapshots = 0
+)
 {
     /// <summary>Whether every delivery is exactly one of terminal, in flight and unknown.</summary>
     [JsonIgnore]
     public bool Agree => Deliveries == Terminal + InFlight + Unknown;
 
     /// <summary>Adds the counts of a page.</summary>
-    public static VerificationCounts operator +(VerificationCounts a, VerificationCounts b) => new(
-        a.Notifications + b.Notifications, a.Waiting + b.Waiting, a.Digested + b.Digested, a.Deliveries + b.Deliveries,
+    public static VerificationCounts operator +(VerificationCounts a, VerificationCounts b) =>
+        new(
+            a.Notifications + b.Notifications,
+            a.Waiting + b.Waiting,
+            a.Digested + b.Digested,
+            a.Deliveries + b.Deliveries,
             a.Terminal + b.Terminal,
-        a.InFlight + b.InFlight, a.Unknown + b.Unknown, a.DeadLetters + b.DeadLetters, a.DoubleSends + b.DoubleSends,
-        a.AllowedRepeats + b.AllowedRepeats, a.Broadcasts + b.Broadcasts, a.Suppressions + b.Suppressions, a.Faults + b.Faults,
-        a.Snapshots + b.Snapshots);
+            a.InFlight + b.InFlight,
+            a.Unknown + b.Unknown,
+            a.DeadLetters + b.DeadLetters,
+            a.DoubleSends + b.DoubleSends,
+            a.AllowedRepeats + b.AllowedRepeats,
+            a.Broadcasts + b.Broadcasts,
+            a.Suppressions + b.Suppressions,
+            a.Faults + b.Faults,
+            a.Snapshots + b.Snapshots
+        );
 
     /// <summary>Adds the counts of a page.</summary>
     public static VerificationCounts Add(VerificationCounts left, VerificationCounts right) => left + right;
@@ -149,4 +172,9 @@ public sealed record VerificationCounts(
 /// <param name="Faults">The first faults; <see cref="VerificationCounts.Faults"/> counts all.</param>
 /// <param name="LargestPage">The largest number of streams that was in memory at once.</param>
 public sealed record VerificationResult(
-    long Since, long Position, VerificationCounts Counts, IReadOnlyList<VerificationFault> Faults, int LargestPage);
+    long Since,
+    long Position,
+    VerificationCounts Counts,
+    IReadOnlyList<VerificationFault> Faults,
+    int LargestPage
+);

@@ -51,19 +51,31 @@ public sealed class Verifier(IDocumentStore store, NpgsqlDataSource database, Ti
     /// <param name="found">Receives each fault as it is found.</param>
     /// <param name="progress">Called after each page.</param>
     public async Task<VerificationResult> VerifyAsync(
-        VerificationScope scope, CancellationToken cancellation, Action<VerificationFault>? found = null, Func<Task>? progress = null)
+        VerificationScope scope,
+        CancellationToken cancellation,
+        Action<VerificationFault>? found = null,
+        Func<Task>? progress = null
+    )
     {
         var run = new Run(scope, clock.GetUtcNow(), found, progress, limits);
         var position = await PagedAsync(run, (connection, _) => StreamPages.LastAsync(connection, cancellation), cancellation);
-        var orphaned = await PagedAsync(run, (connection, _) =>
-            WorkCheck.OrphanedAsync(connection, limits.Recovery, limits.Page, cancellation), cancellation);
+        var orphaned = await PagedAsync(
+            run,
+            (connection, _) => WorkCheck.OrphanedAsync(connection, limits.Recovery, limits.Page, cancellation),
+            cancellation
+        );
         var looked = clock.GetTimestamp();
 
         foreach (var keys in (scope.Again ?? []).Chunk(limits.Page))
-            await CheckPageAsync(run, await PagedAsync(run, (connection, _) => StreamPages.NamedAsync(connection, keys, cancellation),
-                cancellation), cancellation);
-        if (scope.IsFull) await CheckAllAsync(run, cancellation);
-        else await CheckSinceAsync(run, position, cancellation);
+            await CheckPageAsync(
+                run,
+                await PagedAsync(run, (connection, _) => StreamPages.NamedAsync(connection, keys, cancellation), cancellation),
+                cancellation
+            );
+        if (scope.IsFull)
+            await CheckAllAsync(run, cancellation);
+        else
+            await CheckSinceAsync(run, position, cancellation);
         await CheckSnapshotsAsync(run, cancellation);
         await CheckRowsAsync(run, cancellation);
         await CheckClaimsAsync(run, orphaned, looked, cancellation);
@@ -72,11 +84,14 @@ public sealed class Verifier(IDocumentStore store, NpgsqlDataSource database, Ti
 
     private async Task CheckAllAsync(Run run, CancellationToken cancellation)
     {
-        for (string? next = ""; next is not null;)
+        for (string? next = ""; next is not null; )
         {
             var after = next;
-            (var keys, next) = await PagedAsync(run, (connection, _) =>
-                StreamPages.AllAsync(connection, after, limits.Page, cancellation), cancellation);
+            (var keys, next) = await PagedAsync(
+                run,
+                (connection, _) => StreamPages.AllAsync(connection, after, limits.Page, cancellation),
+                cancellation
+            );
             await CheckPageAsync(run, keys, cancellation);
         }
     }
@@ -84,44 +99,64 @@ public sealed class Verifier(IDocumentStore store, NpgsqlDataSource database, Ti
     private async Task CheckSinceAsync(Run run, long position, CancellationToken cancellation)
     {
         var again = (run.Scope.Again ?? []).ToHashSet(StringComparer.Ordinal);
-        for (long? next = run.Scope.Sequence; next is not null;)
+        for (long? next = run.Scope.Sequence; next is not null; )
         {
             var after = next.Value;
-            (var keys, next) = await PagedAsync(run, (connection, _) =>
-                StreamPages.SinceAsync(connection, after, position, limits.Page, cancellation), cancellation);
+            (var keys, next) = await PagedAsync(
+                run,
+                (connection, _) => StreamPages.SinceAsync(connection, after, position, limits.Page, cancellation),
+                cancellation
+            );
             await CheckPageAsync(run, [.. keys.Where(k => !again.Contains(k.Key))], cancellation);
         }
     }
 
     private async Task CheckPageAsync(Run run, IReadOnlyList<PageKey> page, CancellationToken cancellation)
     {
-        await PagedAsync(run, (_, part) =>
-        {
-            foreach (var k in page) part.CheckKey(k);
-            return Task.FromResult(true);
-        }, cancellation);
+        await PagedAsync(
+            run,
+            (_, part) =>
+            {
+                foreach (var k in page)
+                    part.CheckKey(k);
+                return Task.FromResult(true);
+            },
+            cancellation
+        );
         string[] all = [.. page.Where(k => k.HasStream).Select(k => k.Key)];
-        await PagedAsync(run, async (connection, part) =>
-        {
-            await VersionCheck.CheckAsync(connection, all, part.Fault, cancellation);
-            return true;
-        }, cancellation);
+        await PagedAsync(
+            run,
+            async (connection, part) =>
+            {
+                await VersionCheck.CheckAsync(connection, all, part.Fault, cancellation);
+                return true;
+            },
+            cancellation
+        );
         await CheckStreamsAsync(run, [.. all.Where(k => IsRead(k, run.Scope))], cancellation);
-        if (run.Progress is { } progress) await progress();
+        if (run.Progress is { } progress)
+            await progress();
     }
 
     // Documents of few streams are all checked in every run, by CheckSnapshotsAsync.
-    private static bool IsRead(string key, VerificationScope scope) => key[..Math.Min(2, key.Length)] is "n/" or "b/" or "s/"
-        || (SnapshotKinds.Of(key) is { } kind && (scope.IsFull || kind.AreMany));
+    private static bool IsRead(string key, VerificationScope scope) =>
+        key[..Math.Min(2, key.Length)] is "n/" or "b/" or "s/" || (SnapshotKinds.Of(key) is { } kind && (scope.IsFull || kind.AreMany));
 
     private async Task CheckStreamsAsync(Run run, string[] keys, CancellationToken cancellation)
     {
-        var parts = await PagedAsync(run, (connection, _) => StreamReader.PartsAsync(connection, keys, limits.Bytes, cancellation),
-            cancellation);
+        var parts = await PagedAsync(
+            run,
+            (connection, _) => StreamReader.PartsAsync(connection, keys, limits.Bytes, cancellation),
+            cancellation
+        );
         foreach (var part in parts)
         {
-            await PagedAsync(run, (connection, result) => CheckPartAsync(connection, result, part, cancellation), cancellation,
-                IsolationLevel.RepeatableRead);
+            await PagedAsync(
+                run,
+                (connection, result) => CheckPartAsync(connection, result, part, cancellation),
+                cancellation,
+                IsolationLevel.RepeatableRead
+            );
         }
     }
 
@@ -131,19 +166,24 @@ public sealed class Verifier(IDocumentStore store, NpgsqlDataSource database, Ti
     {
         foreach (var kind in SnapshotKinds.All.Where(k => run.Scope.IsFull || !k.AreMany))
         {
-            for (string? next = ""; next is not null;)
+            for (string? next = ""; next is not null; )
             {
                 var after = next;
-                (var page, next) = await PagedAsync(run, async (connection, part) =>
-                {
-                    var read = await SnapshotCheck.PageAsync(connection, kind, after, limits.Page, cancellation);
-                    foreach (var (key, hasStream) in read.Page)
+                (var page, next) = await PagedAsync(
+                    run,
+                    async (connection, part) =>
                     {
-                        if (!hasStream) part.Fault(SnapshotCheck.WithoutStream(kind, key));
-                    }
+                        var read = await SnapshotCheck.PageAsync(connection, kind, after, limits.Page, cancellation);
+                        foreach (var (key, hasStream) in read.Page)
+                        {
+                            if (!hasStream)
+                                part.Fault(SnapshotCheck.WithoutStream(kind, key));
+                        }
 
-                    return read;
-                }, cancellation);
+                        return read;
+                    },
+                    cancellation
+                );
                 if (!run.Scope.IsFull)
                     await CheckStreamsAsync(run, [.. page.Where(k => k.HasStream).Select(k => k.Key)], cancellation);
             }
@@ -158,7 +198,8 @@ public sealed class Verifier(IDocumentStore store, NpgsqlDataSource database, Ti
         foreach (var s in streams.Values.Where(s => s.Fault is not null))
         {
             result.Fault(new VerificationFault(VerificationFaultKind.Unreadable, s.Key, null, s.Fault!));
-            if (s.Key.StartsWith("n/", StringComparison.Ordinal)) result.Counts += new VerificationCounts { Notifications = 1 };
+            if (s.Key.StartsWith("n/", StringComparison.Ordinal))
+                result.Counts += new VerificationCounts { Notifications = 1 };
         }
 
         var readable = streams.Values.Where(s => s.Fault is null).ToLookup(s => s.Key[..2], StringComparer.Ordinal);
@@ -167,7 +208,8 @@ public sealed class Verifier(IDocumentStore store, NpgsqlDataSource database, Ti
         var notifications = readable["n/"].Select(s => (State: Fold(s, result), s.Events, s.Key)).ToList();
         foreach (var (state, events, key) in notifications)
         {
-            if (state is not null) result.Counts += NotificationCheck.Check(state, events, [.. rows[key]], result.Fault);
+            if (state is not null)
+                result.Counts += NotificationCheck.Check(state, events, [.. rows[key]], result.Fault);
         }
 
         var known = notifications.Where(n => n.State is not null).Select(n => (State: n.State!, n.Events)).ToList();
@@ -177,9 +219,13 @@ public sealed class Verifier(IDocumentStore store, NpgsqlDataSource database, Ti
         result.Counts += await BroadcastCheck.CheckAsync(connection, [.. readable["b/"]], result.Fault, cancellation);
         result.Counts += await SuppressionCheck.CheckAsync(connection, [.. readable["s/"]], result.Fault, cancellation);
         var (compared, differences) = await SnapshotCheck.CompareAsync(
-            connection, streams.Values.Where(s => s.Fault is null), cancellation);
+            connection,
+            streams.Values.Where(s => s.Fault is null),
+            cancellation
+        );
         result.Counts += new VerificationCounts { Snapshots = compared };
-        foreach (var difference in differences) result.Fault(SnapshotCheck.FaultOf(difference));
+        foreach (var difference in differences)
+            result.Fault(SnapshotCheck.FaultOf(difference));
         return true;
     }
 
@@ -187,14 +233,17 @@ public sealed class Verifier(IDocumentStore store, NpgsqlDataSource database, Ti
     {
         try
         {
-            if (Notification.Fold(stream.Key, stream.Events.Select(e => e.Data)) is { } state) return state;
-            result.Fault(new VerificationFault(VerificationFaultKind.StreamMissing, stream.Key,
-                null, "does not begin with NotificationRequested"));
+            if (Notification.Fold(stream.Key, stream.Events.Select(e => e.Data)) is { } state)
+                return state;
+            result.Fault(
+                new VerificationFault(VerificationFaultKind.StreamMissing, stream.Key, null, "does not begin with NotificationRequested")
+            );
         }
         catch (Exception e) when (e is not OutOfMemoryException)
         {
-            result.Fault(new VerificationFault(VerificationFaultKind.Unreadable, stream.Key, null,
-                $"cannot be folded ({e.GetType().Name})"));
+            result.Fault(
+                new VerificationFault(VerificationFaultKind.Unreadable, stream.Key, null, $"cannot be folded ({e.GetType().Name})")
+            );
         }
 
         return null;
@@ -204,45 +253,82 @@ public sealed class Verifier(IDocumentStore store, NpgsqlDataSource database, Ti
     private async Task CheckRowsAsync(Run run, CancellationToken cancellation)
     {
         var overdue = run.StartedAt - limits.Overdue;
-        for (Guid? next = Guid.Empty; next is { } after;)
-            next = await PagedAsync(run, (connection, part) =>
-                WorkCheck.CheckRowsAsync(connection, overdue, after, limits.Page, part.Fault, cancellation), cancellation);
-        for (string? next = ""; next is { } after;)
-            next = await PagedAsync(run, (connection, part) =>
-                DigestCheck.CheckOrphansAsync(connection, after, limits.Page, part.Fault, cancellation), cancellation);
-        for (string? next = ""; next is { } after;)
+        for (Guid? next = Guid.Empty; next is { } after; )
+            next = await PagedAsync(
+                run,
+                (connection, part) => WorkCheck.CheckRowsAsync(connection, overdue, after, limits.Page, part.Fault, cancellation),
+                cancellation
+            );
+        for (string? next = ""; next is { } after; )
+            next = await PagedAsync(
+                run,
+                (connection, part) => DigestCheck.CheckOrphansAsync(connection, after, limits.Page, part.Fault, cancellation),
+                cancellation
+            );
+        for (string? next = ""; next is { } after; )
         {
-            next = await PagedAsync(run, (connection, part) => BroadcastCheck.CheckRowsAsync(
-                connection, run.Scope.IsFull ? run.Made : null, run.StartedAt, overdue, after, limits.Page, part.Fault, cancellation),
-                    cancellation);
+            next = await PagedAsync(
+                run,
+                (connection, part) =>
+                    BroadcastCheck.CheckRowsAsync(
+                        connection,
+                        run.Scope.IsFull ? run.Made : null,
+                        run.StartedAt,
+                        overdue,
+                        after,
+                        limits.Page,
+                        part.Fault,
+                        cancellation
+                    ),
+                cancellation
+            );
         }
 
-        DateTimeOffset? since = run.Scope.IsFull ? null
+        DateTimeOffset? since = run.Scope.IsFull
+            ? null
             : await PagedAsync(run, (connection, _) => StreamPages.TimeAsync(connection, run.Scope.Sequence, cancellation), cancellation);
-        for (string? next = ""; next is { } after;)
-            next = await PagedAsync(run, (connection, part) =>
-                SuppressionCheck.CheckOrphansAsync(connection, since, after, limits.Page, part.Fault, cancellation), cancellation);
+        for (string? next = ""; next is { } after; )
+            next = await PagedAsync(
+                run,
+                (connection, part) => SuppressionCheck.CheckOrphansAsync(connection, since, after, limits.Page, part.Fault, cancellation),
+                cancellation
+            );
     }
 
     // The same claim seen twice without a living host was not recovered in the time in which hosts recover it.
     private async Task CheckClaimsAsync(Run run, List<OrphanedClaim> first, long looked, CancellationToken cancellation)
     {
-        if (first.Count == 0) return;
+        if (first.Count == 0)
+            return;
         var wait = limits.Recovery - clock.GetElapsedTime(looked);
-        if (wait > TimeSpan.Zero) await Task.Delay(wait, clock, cancellation);
-        await PagedAsync(run, async (connection, part) =>
-        {
-            foreach (var c in (await WorkCheck.OrphanedAsync(connection, limits.Recovery, limits.Page, cancellation)).Intersect(first))
-                part.Fault(new VerificationFault(VerificationFaultKind.ClaimOverdue, c.Notification, c.DeliveryId,
-                    "in flight without a living host"));
-            return true;
-        }, cancellation);
+        if (wait > TimeSpan.Zero)
+            await Task.Delay(wait, clock, cancellation);
+        await PagedAsync(
+            run,
+            async (connection, part) =>
+            {
+                foreach (var c in (await WorkCheck.OrphanedAsync(connection, limits.Recovery, limits.Page, cancellation)).Intersect(first))
+                    part.Fault(
+                        new VerificationFault(
+                            VerificationFaultKind.ClaimOverdue,
+                            c.Notification,
+                            c.DeliveryId,
+                            "in flight without a living host"
+                        )
+                    );
+                return true;
+            },
+            cancellation
+        );
     }
 
     // One short transaction. Its counts and faults are added when it is through, so that it can be repeated.
     private async Task<T> PagedAsync<T>(
-        Run run, Func<NpgsqlConnection, PageResult, Task<T>> read, CancellationToken cancellation,
-            IsolationLevel isolation = IsolationLevel.ReadCommitted)
+        Run run,
+        Func<NpgsqlConnection, PageResult, Task<T>> read,
+        CancellationToken cancellation,
+        IsolationLevel isolation = IsolationLevel.ReadCommitted
+    )
     {
         for (var tries = 1; ; tries++)
         {
@@ -279,15 +365,18 @@ public sealed class Verifier(IDocumentStore store, NpgsqlDataSource database, Ti
 
         public void CheckKey(PageKey k)
         {
-            if (NotificationKey.Parse(k.Key) is not { } id) return;
+            if (NotificationKey.Parse(k.Key) is not { } id)
+                return;
             if (k.HasEventId && !k.HasStream)
             {
                 Counts += new VerificationCounts { Notifications = 1 };
                 Fault(new VerificationFault(VerificationFaultKind.StreamMissing, k.Key, null, "accepted, but has no stream"));
             }
 
-            if (!k.HasEventId) Fault(new VerificationFault(VerificationFaultKind.EventIdMissing, k.Key, null,
-                "has a stream, but its event ID is not kept"));
+            if (!k.HasEventId)
+                Fault(
+                    new VerificationFault(VerificationFaultKind.EventIdMissing, k.Key, null, "has a stream, but its event ID is not kept")
+                );
             if (k.HasEventId && id.EventId.IndexOf('@', StringComparison.Ordinal) is > 0 and var at)
             {
                 var broadcast = k.Key[..^(id.EventId.Length - at - 1)];
@@ -298,8 +387,12 @@ public sealed class Verifier(IDocumentStore store, NpgsqlDataSource database, Ti
 
     /// <summary>One verification under way.</summary>
     private sealed class Run(
-        VerificationScope scope, DateTimeOffset startedAt, Action<VerificationFault>? found, Func<Task>? progress,
-            VerificationLimits limits)
+        VerificationScope scope,
+        DateTimeOffset startedAt,
+        Action<VerificationFault>? found,
+        Func<Task>? progress,
+        VerificationLimits limits
+    )
     {
         public VerificationScope Scope => scope;
 
@@ -319,11 +412,13 @@ public sealed class Verifier(IDocumentStore store, NpgsqlDataSource database, Ti
         {
             Counts += result.Counts + new VerificationCounts { Faults = result.Faults.Count };
             LargestPage = Math.Max(LargestPage, result.Streams);
-            foreach (var (key, count) in result.Made) Made[key] = Made.GetValueOrDefault(key) + count;
+            foreach (var (key, count) in result.Made)
+                Made[key] = Made.GetValueOrDefault(key) + count;
             foreach (var fault in result.Faults)
             {
                 found?.Invoke(fault);
-                if (Faults.Count < limits.Faults) Faults.Add(fault);
+                if (Faults.Count < limits.Faults)
+                    Faults.Add(fault);
             }
         }
     }

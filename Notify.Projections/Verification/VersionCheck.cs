@@ -12,9 +12,14 @@ internal static class VersionCheck
     /// <summary>Checks streams, in one statement and so in one snapshot.</summary>
     /// <param name="fault">Receives each fault.</param>
     public static async Task CheckAsync(
-        NpgsqlConnection connection, string[] keys, Action<VerificationFault> fault, CancellationToken cancellation)
+        NpgsqlConnection connection,
+        string[] keys,
+        Action<VerificationFault> fault,
+        CancellationToken cancellation
+    )
     {
-        if (keys.Length == 0) return;
+        if (keys.Length == 0)
+            return;
         // Along the index of stream and version. Marten's tombstones of failed appends have no order of their own.
         await using var command = OpenDeliveryTable.Command(
             connection,
@@ -30,14 +35,25 @@ internal static class VersionCheck
                 select v from generate_series(1, c.last) v
                 where not exists (select from {NotifyStore.Schema}.mt_events m where m.stream_id = c.id and m.version = v) limit {Listed})
             from counted c order by c.id
-            """, (object)keys);
+            """,
+            (object)keys
+        );
         await using var reader = await command.ExecuteReaderAsync(cancellation);
         while (await reader.ReadAsync(cancellation))
-            fault(new VerificationFault(VerificationFaultKind.VersionGap, reader.GetString(0), null,
-                Describe(reader.GetInt64(1), reader.GetInt64(2), reader.GetFieldValue<long[]>(3))));
+            fault(
+                new VerificationFault(
+                    VerificationFaultKind.VersionGap,
+                    reader.GetString(0),
+                    null,
+                    Describe(reader.GetInt64(1), reader.GetInt64(2), reader.GetFieldValue<long[]>(3))
+                )
+            );
     }
 
-    private static string Describe(long version, long events, long[] missing) => string.Create(CultureInfo.InvariantCulture,
-        $"has version {version} and {events} events; {(missing.Length == 0 ? "its last events are of no version of it"
-            : $"missing: {string.Join(", ", missing)}{(missing.Length == Listed ? ", and maybe more" : "")}")}");
+    private static string Describe(long version, long events, long[] missing) =>
+        string.Create(
+            CultureInfo.InvariantCulture,
+            $"has version {version} and {events} events; {(missing.Length == 0 ? "its last events are of no version of it"
+            : $"missing: {string.Join(", ", missing)}{(missing.Length == Listed ? ", and maybe more" : "")}")}"
+        );
 }

@@ -8,9 +8,16 @@ public class AlertWebhookTests
     private const string Secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
     [Fact] // computed by another program
-    public void The_signature_covers_id_time_and_body() => Assert.Equal(
-        "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
-        AlertWebhook.Sign(new AlertRules { WebhookSecret = Secret }.WebhookKey(), "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", """{"test": 2432232314}"""));
+    public void The_signature_covers_id_time_and_body() =>
+        Assert.Equal(
+            "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+            AlertWebhook.Sign(
+                new AlertRules { WebhookSecret = Secret }.WebhookKey(),
+                "msg_p5jXN8AQM9LWM0D4loKWxJek",
+                "1614265330",
+                """{"test": 2432232314}"""
+            )
+        );
 
     [Fact]
     public void Pauses_grow_to_the_longest_and_are_never_nothing()
@@ -41,14 +48,21 @@ public class AlertWebhookTests
     [InlineData("http://example.com/hook", "x", "maybe", 3)]
     public void Wrong_settings_are_all_named(string? url, string? secret, string? allow, int faults)
     {
-        var configuration = new ConfigurationBuilder().AddInMemoryCollection(new Dictionary<string, string?>
-        {
-            ["Notify:Alerts:WebhookUrl"] = url, ["Notify:Alerts:WebhookSecret"] = secret, ["Notify:Alerts:AllowPrivateNetworks"] = allow,
-        }.Where(s => s.Value is not null)).Build();
+        var configuration = new ConfigurationBuilder()
+            .AddInMemoryCollection(
+                new Dictionary<string, string?>
+                {
+                    ["Notify:Alerts:WebhookUrl"] = url,
+                    ["Notify:Alerts:WebhookSecret"] = secret,
+                    ["Notify:Alerts:AllowPrivateNetworks"] = allow,
+                }.Where(s => s.Value is not null)
+            )
+            .Build();
         var found = new List<string>();
         AlertRules.Read(configuration, found);
         Assert.True(found.Count == faults, string.Join('\n', found));
         Assert.All(found, f => Assert.StartsWith("Notify:Alerts:", f, StringComparison.Ordinal));
-        if (secret is { Length: > 6 }) Assert.All(found, f => Assert.DoesNotContain(secret[6..], f, StringComparison.Ordinal));
+        if (secret is { Length: > 6 })
+            Assert.All(found, f => Assert.DoesNotContain(secret[6..], f, StringComparison.Ordinal));
     }
 }

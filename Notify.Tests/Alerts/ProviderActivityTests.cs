@@ -16,41 +16,61 @@ public sealed class ProviderActivityTests(EmptyDatabase database) : IClassFixtur
     [Fact]
     public async Task Every_call_of_many_threads_and_hosts_is_counted_and_costs_no_more_than_a_look_up()
     {
-        const int Threads = 4, Each = 100_000;
-        CarriedApp[] apps = 
+        const int Threads = 4,
+            Each = 100_000;
+        CarriedApp[] apps =
         [
             new("default", "com.example.app", PushEnvironment.Production),
             new("dev", "com.example.app", PushEnvironment.Sandbox),
         ];
-        using ProviderActivity first = Host(), second = Host();
+        using ProviderActivity first = Host(),
+            second = Host();
         second.Carries([new("twilio", Lane.Sms, 2, 30), new("apns", Lane.Apns, 1, IsSandbox: true, Apps: apps)]);
         var queue = new DeliveryQueue(Lane.Sms, Priority.Normal);
         var watch = Stopwatch.StartNew();
-        await Task.WhenAll(Enumerable.Range(0, Threads).Select(_ => Task.Run(() =>
-        {
-            for (var i = 0; i < Each; i++) first.Count("twilio", queue, CallOutcome.Answered, "", null, TimeSpan.FromMilliseconds(40));
-        })));
+        await Task.WhenAll(
+            Enumerable
+                .Range(0, Threads)
+                .Select(_ =>
+                    Task.Run(() =>
+                    {
+                        for (var i = 0; i < Each; i++)
+                            first.Count("twilio", queue, CallOutcome.Answered, "", null, TimeSpan.FromMilliseconds(40));
+                    })
+                )
+        );
         var perCall = watch.Elapsed / (Threads * Each);
         TestContext.Current.TestOutputHelper!.WriteLine($"{perCall.TotalNanoseconds:0} ns a call");
-        for (var i = 0; i < 100_000; i++) second.Count("twilio", queue, CallOutcome.Failed, Reasons.Retry, "503", TimeSpan.FromSeconds(20));
+        for (var i = 0; i < 100_000; i++)
+            second.Count("twilio", queue, CallOutcome.Failed, Reasons.Retry, "503", TimeSpan.FromSeconds(20));
         second.Count("twilio", queue, CallOutcome.DeadLettered, Reasons.AttemptsExhausted, "a code that is <no> code", null);
 
         await first.WriteAsync(Cancellation);
         await second.WriteAsync(Cancellation);
         await second.WriteAsync(Cancellation); // written again, counted once
 
-        var health = (await new ProviderHealthReader(database.Source, TimeProvider.System).ReadAsync(Cancellation)).ToDictionary(h => h.Provider);
-        Assert.Equal((Health.Idle, CircuitState.Closed, 1, null, null), (health["apns"].Health, health["apns"].Circuit, health["apns"].Position, health["apns"].Weight, health["apns"].ErrorRate));
+        var health = (await new ProviderHealthReader(database.Source, TimeProvider.System).ReadAsync(Cancellation)).ToDictionary(h =>
+            h.Provider
+        );
+        Assert.Equal(
+            (Health.Idle, CircuitState.Closed, 1, null, null),
+            (health["apns"].Health, health["apns"].Circuit, health["apns"].Position, health["apns"].Weight, health["apns"].ErrorRate)
+        );
         Assert.Equal((true, false), (health["apns"].Sandbox, health["twilio"].Sandbox));
         Assert.Equal(apps, health["apns"].Apps);
         Assert.Null(health["twilio"].Apps);
         var twilio = health["twilio"];
-        Assert.Equal((Health.Healthy, "sms", 2, 30d, "503"), (twilio.Health, twilio.Lane, twilio.Position, twilio.Weight, twilio.LastErrorCode));
+        Assert.Equal(
+            (Health.Healthy, "sms", 2, 30d, "503"),
+            (twilio.Health, twilio.Lane, twilio.Position, twilio.Weight, twilio.LastErrorCode)
+        );
         Assert.Equal((500_000 / 5.0, 0.2), (twilio.CallsPerMinute, twilio.ErrorRate));
         Assert.InRange(twilio.LatencyP50Ms!.Value, 35, 50);
         Assert.Equal(10_000, twilio.LatencyP95Ms);
         Assert.True(perCall < TimeSpan.FromMicroseconds(20), $"{perCall.TotalMicroseconds} µs a call");
-        await using var code = database.Source.CreateCommand("select count(*) from notify.provider_calls where outcome = 4 and code is null");
+        await using var code = database.Source.CreateCommand(
+            "select count(*) from notify.provider_calls where outcome = 4 and code is null"
+        );
         Assert.Equal(1L, await code.ExecuteScalarAsync(Cancellation));
     }
 
@@ -61,7 +81,8 @@ public sealed class ProviderActivityTests(EmptyDatabase database) : IClassFixtur
     [InlineData(40, 4)]
     [InlineData(10_000, 18)]
     [InlineData(60_000, 19)]
-    public void A_duration_has_a_class(double ms, int expected) => Assert.Equal(expected, LatencyClasses.ClassOf(TimeSpan.FromMilliseconds(ms)));
+    public void A_duration_has_a_class(double ms, int expected) =>
+        Assert.Equal(expected, LatencyClasses.ClassOf(TimeSpan.FromMilliseconds(ms)));
 
     [Fact]
     public void A_percentile_lies_in_the_class_where_it_must()

@@ -1,8 +1,8 @@
+using Notify.Domain.Notifications;
 using Notify.Projections.Alerts;
 using Notify.Tests.Domain;
 using Notify.Tests.Projections.Analytics;
 using Notify.Tests.Projections.Verification;
-using Notify.Domain.Notifications;
 using Npgsql;
 
 namespace Notify.Tests.Alerts;
@@ -16,13 +16,15 @@ public sealed class StandingFaultsTests(AnalyticsDatabase database) : IClassFixt
     {
         var now = TimeProvider.System.GetUtcNow();
         await ExecuteAsync(
-            "insert into events.mt_streams (id, version, tenant_id) values ('mt_tombstone', 0, '*DEFAULT*') on conflict do nothing");
+            "insert into events.mt_streams (id, version, tenant_id) values ('mt_tombstone', 0, '*DEFAULT*') on conflict do nothing"
+        );
         await ExecuteAsync(
             """
             insert into events.mt_events (seq_id, id, stream_id, version, data, type, timestamp, tenant_id, mt_dotnet_type, is_archived)
             values (nextval('events.mt_events_sequence'), gen_random_uuid(), 'mt_tombstone', 1, '{}', 'tombstone', '-infinity',
                 '*DEFAULT*', '', false)
-            """);
+            """
+        );
         var builder = new StoreBuilder(database);
         await builder.AcceptAsync(builder.New("behind"), new NotificationCancelled([], "c_shop", Some.Noon));
 
@@ -31,7 +33,8 @@ public sealed class StandingFaultsTests(AnalyticsDatabase database) : IClassFixt
 
         Assert.All(
             faults.Where(f => f.Kind == TroubleKind.ProjectionBehind),
-            f => Assert.True(f.IsBad == false && f.Since > now.AddMinutes(-5), $"{f.Subject}: {f.IsBad}, since {f.Since}"));
+            f => Assert.True(f.IsBad == false && f.Since > now.AddMinutes(-5), $"{f.Subject}: {f.IsBad}, since {f.Since}")
+        );
     }
 
     private async Task ExecuteAsync(string sql)

@@ -8,7 +8,8 @@ public class TroubleDeciderTests
 {
     private static readonly AlertRules Rules = new();
     private static readonly DateTimeOffset Start = new(2026, 5, 1, 12, 0, 0, TimeSpan.Zero);
-    private static readonly DeliveryQueue Sms = new(Lane.Sms, Priority.Normal), Critical = new(Lane.Sms, Priority.Critical);
+    private static readonly DeliveryQueue Sms = new(Lane.Sms, Priority.Normal),
+        Critical = new(Lane.Sms, Priority.Critical);
 
     /// <summary>An installation whose alerts are evaluated every ten seconds.</summary>
     private sealed class Installation
@@ -28,7 +29,16 @@ public class TroubleDeciderTests
 
         public Trouble Only => Assert.Single(Open);
 
-        public Installation Calls(long good = 0, long failed = 0, long halted = 0, long refused = 0, long dead = 0, string code = "503", DeliveryQueue? queue = null, string provider = "twilio")
+        public Installation Calls(
+            long good = 0,
+            long failed = 0,
+            long halted = 0,
+            long refused = 0,
+            long dead = 0,
+            string code = "503",
+            DeliveryQueue? queue = null,
+            string provider = "twilio"
+        )
         {
             Add(CallOutcome.Answered, "", null, good);
             Add(CallOutcome.Failed, Reasons.Retry, code, failed);
@@ -39,7 +49,8 @@ public class TroubleDeciderTests
 
             void Add(CallOutcome outcome, string reason, string? c, long count)
             {
-                if (count > 0) calls.Add(new CallCounts(Now, provider, queue ?? Sms, outcome, reason, c, count));
+                if (count > 0)
+                    calls.Add(new CallCounts(Now, provider, queue ?? Sms, outcome, reason, c, count));
             }
         }
 
@@ -57,7 +68,11 @@ public class TroubleDeciderTests
         public Judgement Judge()
         {
             var recovered = over.GroupBy(t => t.Subject).ToDictionary(g => g.Key, g => g.Max(t => t.RecoveredAt!.Value));
-            var judgement = TroubleDecider.Decide(Rules, new Evidence([.. calls.Where(c => c.Bucket > Now.AddHours(-1))], Standing, [.. Open], recovered, Diverted), Now);
+            var judgement = TroubleDecider.Decide(
+                Rules,
+                new Evidence([.. calls.Where(c => c.Bucket > Now.AddHours(-1))], Standing, [.. Open], recovered, Diverted),
+                Now
+            );
             Open.Clear();
             Open.AddRange(judgement.Opened.Concat(judgement.Going));
             over.AddRange(judgement.Recovered);
@@ -65,9 +80,19 @@ public class TroubleDeciderTests
             return judgement;
         }
 
-        public Installation For(int tens, long good = 0, long failed = 0, long halted = 0, long refused = 0, long dead = 0, string code = "503", DeliveryQueue? queue = null)
+        public Installation For(
+            int tens,
+            long good = 0,
+            long failed = 0,
+            long halted = 0,
+            long refused = 0,
+            long dead = 0,
+            string code = "503",
+            DeliveryQueue? queue = null
+        )
         {
-            for (var i = 0; i < tens; i++) Calls(good, failed, halted, refused, dead, code, queue).After();
+            for (var i = 0; i < tens; i++)
+                Calls(good, failed, halted, refused, dead, code, queue).After();
             return this;
         }
     }
@@ -89,7 +114,8 @@ public class TroubleDeciderTests
     {
         var house = new Installation().For(6, good: 50).For(1, failed: 5);
         house.Diverted.Add("twilio");
-        for (var tries = 0; tries < 8; tries++) house.Calls(failed: 1).After(20 << tries);
+        for (var tries = 0; tries < 8; tries++)
+            house.Calls(failed: 1).After(20 << tries);
         Assert.Equal(["+provider:twilio"], house.Told);
 
         // One try succeeds, the next one fails again: it lasts.
@@ -120,7 +146,17 @@ public class TroubleDeciderTests
     [Fact]
     public void At_low_volume_five_failures_in_a_row_are_a_trouble_and_four_are_not()
     {
-        var house = new Installation().Calls(good: 1).After(300).Calls(failed: 1).After(200).Calls(failed: 1).After(200).Calls(failed: 1).After(200).Calls(failed: 1).After(200);
+        var house = new Installation()
+            .Calls(good: 1)
+            .After(300)
+            .Calls(failed: 1)
+            .After(200)
+            .Calls(failed: 1)
+            .After(200)
+            .Calls(failed: 1)
+            .After(200)
+            .Calls(failed: 1)
+            .After(200);
         Assert.Empty(house.Told);
         house.Calls(failed: 1).After();
         Assert.Equal(["+provider:twilio"], house.Told);
@@ -131,7 +167,8 @@ public class TroubleDeciderTests
     public void A_success_breaks_the_row()
     {
         var house = new Installation();
-        for (var i = 0; i < 10; i++) house.Calls(failed: 1).After(120).Calls(failed: 1).After(120).Calls(good: 1).After(120);
+        for (var i = 0; i < 10; i++)
+            house.Calls(failed: 1).After(120).Calls(failed: 1).After(120).Calls(good: 1).After(120);
         Assert.Empty(house.Told);
     }
 
@@ -158,7 +195,8 @@ public class TroubleDeciderTests
     public void Provider_that_flaps_within_the_window_raises_one_alert()
     {
         var house = new Installation().For(6, failed: 20);
-        for (var i = 0; i < 30; i++) house.For(2, good: 20).For(2, failed: 20);
+        for (var i = 0; i < 30; i++)
+            house.For(2, good: 20).For(2, failed: 20);
         Assert.Equal(["+provider:twilio"], house.Told);
     }
 
@@ -206,15 +244,18 @@ public class TroubleDeciderTests
     }
 
     [Fact]
-    public void A_few_dead_letters_among_very_many_deliveries_are_no_trouble() => Assert.Empty(new Installation().For(60, good: 1000, dead: 1).Told);
+    public void A_few_dead_letters_among_very_many_deliveries_are_no_trouble() =>
+        Assert.Empty(new Installation().For(60, good: 1000, dead: 1).Told);
 
     [Fact]
     public void A_class_that_fails_while_its_provider_works_is_told_by_its_name()
     {
         var house = new Installation();
-        for (var i = 0; i < 12; i++) house.Calls(good: 100).Calls(failed: 10, queue: Critical).After();
+        for (var i = 0; i < 12; i++)
+            house.Calls(good: 100).Calls(failed: 10, queue: Critical).After();
         Assert.Equal(["+deliveries:sms_critical"], house.Told);
-        for (var i = 0; i < 12; i++) house.Calls(good: 100).Calls(failed: 10, dead: 3, queue: Critical).After();
+        for (var i = 0; i < 12; i++)
+            house.Calls(good: 100).Calls(failed: 10, dead: 3, queue: Critical).After();
         Assert.Single(house.Told); // and its dead letters are its own
     }
 
@@ -232,7 +273,8 @@ public class TroubleDeciderTests
     public void Two_providers_have_troubles_of_their_own()
     {
         var house = new Installation();
-        for (var i = 0; i < 12; i++) house.Calls(failed: 20).Calls(failed: 20, provider: "apns", queue: new DeliveryQueue(Lane.Apns, Priority.Bulk)).After();
+        for (var i = 0; i < 12; i++)
+            house.Calls(failed: 20).Calls(failed: 20, provider: "apns", queue: new DeliveryQueue(Lane.Apns, Priority.Bulk)).After();
         Assert.Equal(["+provider:apns", "+provider:twilio"], house.Told.Order());
     }
 
@@ -251,7 +293,9 @@ public class TroubleDeciderTests
         Installation Stand(bool? bad, long count)
         {
             house.Standing.Clear();
-            house.Standing.Add(new StandingFault("messages:dispatch_messages", TroubleKind.MessageFailed, bad, "SomeException", count, house.Now));
+            house.Standing.Add(
+                new StandingFault("messages:dispatch_messages", TroubleKind.MessageFailed, bad, "SomeException", count, house.Now)
+            );
             return house;
         }
     }

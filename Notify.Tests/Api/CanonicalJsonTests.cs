@@ -11,7 +11,8 @@ public class CanonicalJsonTests
     [InlineData("""{ "a": { "d": 1, "c": [ { "f": 1, "e": 2 } ] } }""", """{"a":{"c":[{"e":2,"f":1}],"d":1}}""")]
     [InlineData("[ 3, 1, 2 ]", "[3,1,2]")]
     [InlineData("[ true, false, null, \"\" ]", "[true,false,null,\"\"]")]
-    public void Names_are_in_order_lists_keep_theirs_and_white_space_goes(string json, string canonical) => Assert.Equal(canonical, Of(json));
+    public void Names_are_in_order_lists_keep_theirs_and_white_space_goes(string json, string canonical) =>
+        Assert.Equal(canonical, Of(json));
 
     [Theory]
     [InlineData("1", "1.0", "1.000", "1e0", "10e-1", "0.1e1")]

@@ -47,7 +47,16 @@ public sealed class ClientSecretTests
         Assert.False(Callers.Matches(ring, "c_shop", kept, secret));
     }
 
-    private static MasterKeyRing Ring() => MasterKeyRing.Read(
-        new ConfigurationBuilder().AddInMemoryCollection(TestRun.Secrets.Select(s =>
-            new KeyValuePair<string, string?>(s.Key.Replace("__", ":", StringComparison.Ordinal), s.Value))).Build(), [])!;
+    private static MasterKeyRing Ring() =>
+        MasterKeyRing.Read(
+            new ConfigurationBuilder()
+                .AddInMemoryCollection(
+                    TestRun.Secrets.Select(s => new KeyValuePair<string, string?>(
+                        s.Key.Replace("__", ":", StringComparison.Ordinal),
+                        s.Value
+                    ))
+                )
+                .Build(),
+            []
+        )!;
 }

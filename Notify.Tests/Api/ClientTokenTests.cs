@@ -63,7 +63,8 @@ public sealed class ClientTokenTests
         for (var i = 0; i < token.Length; i += 3)
         {
             // The last letter of a part has bits that say nothing.
-            if (token[i] == '.' || i == token.Length - 1 || token[i + 1] == '.') continue;
+            if (token[i] == '.' || i == token.Length - 1 || token[i + 1] == '.')
+                continue;
             Assert.Null(await Keys().ReadAsync($"{token[..i]}{(token[i] == 'A' ? 'B' : 'A')}{token[(i + 1)..]}"));
         }
     }
@@ -72,7 +73,9 @@ public sealed class ClientTokenTests
     public async Task Token_with_wrong_signature_or_type_is_rejected()
     {
         var parts = Keys().Make(Some, Now, Now.AddMinutes(5)).Split('.');
-        Assert.Null(await Keys().ReadAsync($"{Base64UrlEncoder.Encode("""{"alg":"none","typ":"notify-client+jwt","kid":"1"}""")}.{parts[1]}."));
+        Assert.Null(
+            await Keys().ReadAsync($"{Base64UrlEncoder.Encode("""{"alg":"none","typ":"notify-client+jwt","kid":"1"}""")}.{parts[1]}.")
+        );
         Assert.Null(await Keys().ReadAsync($"{parts[0]}.{parts[1]}."));
         Assert.Null(await Keys().ReadAsync($"{parts[0]}.{parts[1]}"));
         Assert.Null(await Keys().ReadAsync(""));
@@ -101,26 +104,57 @@ public sealed class ClientTokenTests
     [InlineData("u-42", "order-1", "otp", "begins with app:")]
     [InlineData("u-42", "app:1", "offers", "lacks \"send:offers\"")]
     [InlineData("u-42", "app:1", null, "names its category")]
-    public void An_app_sends_to_its_own_user_in_categories_that_are_allowed(string? userId, string eventId, string? category, string? hindrance)
+    public void An_app_sends_to_its_own_user_in_categories_that_are_allowed(
+        string? userId,
+        string eventId,
+        string? category,
+        string? hindrance
+    )
     {
-        var said = Some.HindranceToSend(new RequestNotification { UserId = userId, EventId = eventId, Category = category }, userId);
+        var said = Some.HindranceToSend(
+            new RequestNotification
+            {
+                UserId = userId,
+                EventId = eventId,
+                Category = category,
+            },
+            userId
+        );
 
-        if (hindrance is null) Assert.Null(said);
-        else Assert.Contains(hindrance, said, StringComparison.Ordinal);
+        if (hindrance is null)
+            Assert.Null(said);
+        else
+            Assert.Contains(hindrance, said, StringComparison.Ordinal);
     }
 
-    private static string Signed(byte[] key, string type, string audience) => new JsonWebTokenHandler { SetDefaultTimesOnTokenCreation = false }.CreateToken(new SecurityTokenDescriptor
-    {
-        TokenType = type, Issuer = "notify", Audience = audience, NotBefore = Now.UtcDateTime, Expires = Now.AddMinutes(5).UtcDateTime,
-        Claims = new Dictionary<string, object> { ["sub"] = "u-42", ["client_id"] = "c_shop", ["mode"] = "Live", ["scope"] = "devices" },
-        SigningCredentials = new SigningCredentials(new SymmetricSecurityKey(key) { KeyId = "1" }, SecurityAlgorithms.HmacSha256),
-    });
+    private static string Signed(byte[] key, string type, string audience) =>
+        new JsonWebTokenHandler { SetDefaultTimesOnTokenCreation = false }.CreateToken(
+            new SecurityTokenDescriptor
+            {
+                TokenType = type,
+                Issuer = "notify",
+                Audience = audience,
+                NotBefore = Now.UtcDateTime,
+                Expires = Now.AddMinutes(5).UtcDateTime,
+                Claims = new Dictionary<string, object>
+                {
+                    ["sub"] = "u-42",
+                    ["client_id"] = "c_shop",
+                    ["mode"] = "Live",
+                    ["scope"] = "devices",
+                },
+                SigningCredentials = new SigningCredentials(new SymmetricSecurityKey(key) { KeyId = "1" }, SecurityAlgorithms.HmacSha256),
+            }
+        );
 
     private TokenKeys Keys() => new(Ring("1"), clock);
 
     private static MasterKeyRing Ring(params string[] ids)
     {
-        var settings = ids.ToDictionary(id => $"Notify:MasterKeys:{id}", string? (id) => Convert.ToBase64String(Encoding.UTF8.GetBytes(id.PadLeft(32, 'x'))));
+        var settings = ids.ToDictionary(
+            id => $"Notify:MasterKeys:{id}",
+            string? (id) => Convert.ToBase64String(Encoding.UTF8.GetBytes(id.PadLeft(32, 'x')))
+        );
         settings["Notify:Pepper"] = Convert.ToBase64String(Encoding.UTF8.GetBytes("a pepper for tests"));
         settings["Notify:MasterKey"] = ids[^1];
         return MasterKeyRing.Read(new ConfigurationBuilder().AddInMemoryCollection(settings).Build(), [])!;

@@ -18,7 +18,8 @@ public class ContactRulesTests
     [InlineData("UTC+09:00", false)]
     [InlineData("Korea Standard Time", false)]
     [InlineData("", false)]
-    public void A_time_zone_is_one_of_IANA_s_whatever_the_machine_knows(string text, bool isOne) => Assert.Equal(isOne, ContactRules.IsTimeZone(text));
+    public void A_time_zone_is_one_of_IANA_s_whatever_the_machine_knows(string text, bool isOne) =>
+        Assert.Equal(isOne, ContactRules.IsTimeZone(text));
 
     [Theory]
     [InlineData("+821012345678", "+821012345678")]
@@ -94,7 +95,8 @@ public class ContactRulesTests
     [InlineData("kim\u034F@example.com", false)]
     [InlineData("kim\u200D@example.com", false)]
     [InlineData("", false)]
-    public void An_email_address_is_one_address_and_nothing_else(string text, bool holds) => Assert.Equal(holds, ContactRules.IsEmail(text));
+    public void An_email_address_is_one_address_and_nothing_else(string text, bool holds) =>
+        Assert.Equal(holds, ContactRules.IsEmail(text));
 
     [Fact]
     public void An_email_address_has_up_to_254_characters()
@@ -106,7 +108,8 @@ public class ContactRulesTests
         Assert.True(ContactRules.IsEmail(new string('ü', 32) + "@example.com"));
         Assert.False(ContactRules.IsEmail(new string('ü', 33) + "@example.com")); // RFC 5321, 4.5.3.1.1: octets
 
-        static string Domain(int length) => string.Concat(Enumerable.Repeat("abcdefghi.", 20))[..(length - 3)].TrimEnd('.').PadRight(length - 3, 'x') + ".kr";
+        static string Domain(int length) =>
+            string.Concat(Enumerable.Repeat("abcdefghi.", 20))[..(length - 3)].TrimEnd('.').PadRight(length - 3, 'x') + ".kr";
     }
 
     [Theory]
@@ -127,8 +130,10 @@ public class ContactRulesTests
     public void A_token_looks_as_its_platform_s_do(Platform? platform, string? token, string? fault)
     {
         var faults = ContactRules.CheckDevice(platform, token, null).ToList();
-        if (fault is null) Assert.Empty(faults);
-        else Assert.Contains(fault, Assert.Single(faults).Fault, StringComparison.Ordinal);
+        if (fault is null)
+            Assert.Empty(faults);
+        else
+            Assert.Contains(fault, Assert.Single(faults).Fault, StringComparison.Ordinal);
     }
 
     [Theory]
@@ -143,8 +148,10 @@ public class ContactRulesTests
     public void App_of_a_device_is_a_bundle_id(Platform platform, string? app, PushEnvironment? environment, string? fault)
     {
         var faults = AppRules.Check(platform, app, environment, null).ToList();
-        if (fault is null) Assert.Empty(faults);
-        else Assert.Contains(fault, Assert.Single(faults).Fault, StringComparison.Ordinal);
+        if (fault is null)
+            Assert.Empty(faults);
+        else
+            Assert.Contains(fault, Assert.Single(faults).Fault, StringComparison.Ordinal);
         Assert.NotEmpty(AppRules.Check(Platform.Ios, new string('a', 156), null, null));
     }
 
@@ -161,14 +168,22 @@ public class ContactRulesTests
     [InlineData("1767225600000.123")]
     public void A_subscription_is_taken_as_the_browser_writes_it(string expirationTime)
     {
-        var browser = JsonSerializer.Serialize(new { platform = "web", subscription = Subscription() }, NotifyJson.Options).Replace("\"keys\"", $"\"expirationTime\":{expirationTime},\"keys\"", StringComparison.Ordinal);
+        var browser = JsonSerializer
+            .Serialize(new { platform = "web", subscription = Subscription() }, NotifyJson.Options)
+            .Replace("\"keys\"", $"\"expirationTime\":{expirationTime},\"keys\"", StringComparison.Ordinal);
         Assert.Contains("expirationTime", browser, StringComparison.Ordinal);
 
         Assert.Null(Faults(browser, new RegisterDeviceValidator()));
         Assert.Null(Faults($$"""{ "userId": "u", "devices": [{{browser}}] }""", new ImportUserValidator()));
-        Assert.Null(Faults($$"""{ "eventId": "e", "to": { "device": {{browser}} }, "content": { "title": "t" } }""", new RequestNotificationValidator()));
+        Assert.Null(
+            Faults(
+                $$"""{ "eventId": "e", "to": { "device": {{browser}} }, "content": { "title": "t" } }""",
+                new RequestNotificationValidator()
+            )
+        );
 
-        static IDictionary<string, string[]>? Faults<T>(string json, FluentValidation.IValidator<T> validator) where T : class => RequestBody.Bind(JsonElement.Parse(json), validator, out _);
+        static IDictionary<string, string[]>? Faults<T>(string json, FluentValidation.IValidator<T> validator)
+            where T : class => RequestBody.Bind(JsonElement.Parse(json), validator, out _);
     }
 
     [Fact]
@@ -192,9 +207,10 @@ public class ContactRulesTests
     private static IEnumerable<string> Fields(Platform platform, string? token, WebPushSubscription? subscription) =>
         ContactRules.CheckDevice(platform, token, subscription).Select(f => f.Field);
 
-    private static WebPushSubscription Subscription(string endpoint = "https://push.example.com/x", int p256dh = 65, int auth = 16) => new()
-    {
-        Endpoint = endpoint,
-        Keys = new WebPushKeys { P256dh = Base64Url.EncodeToString(new byte[p256dh]), Auth = Base64Url.EncodeToString(new byte[auth]) },
-    };
+    private static WebPushSubscription Subscription(string endpoint = "https://push.example.com/x", int p256dh = 65, int auth = 16) =>
+        new()
+        {
+            Endpoint = endpoint,
+            Keys = new WebPushKeys { P256dh = Base64Url.EncodeToString(new byte[p256dh]), Auth = Base64Url.EncodeToString(new byte[auth]) },
+        };
 }

@@ -23,7 +23,8 @@ public class ImportLinesTests
             var pipe = new Pipe();
             var writing = WriteAsync(pipe.Writer, Encoding.UTF8.GetBytes(text), piece);
             var lines = new List<string>();
-            await foreach (var (number, line) in ImportLines.ReadAsync(pipe.Reader, 8, CancellationToken.None)) lines.Add($"{number}{(line is null ? "!" : Encoding.UTF8.GetString(line))}");
+            await foreach (var (number, line) in ImportLines.ReadAsync(pipe.Reader, 8, CancellationToken.None))
+                lines.Add($"{number}{(line is null ? "!" : Encoding.UTF8.GetString(line))}");
             await writing;
             Assert.Equal(expected, string.Join(' ', lines));
         }

@@ -8,8 +8,12 @@ public class JsonShapeTests
 {
     [Theory]
     [InlineData("{}")]
-    [InlineData("""{ "text": "x", "number": 1, "amount": 1767225600000.5, "flag": true, "time": "2026-12-01T09:00:00Z", "priority": "bulk", "channels": ["push", "sms"], "inner": { "text": "y" }, "free": { "any": [1, null, "x"] }, "named": { "a": { "text": "z" } } }""")]
-    [InlineData("""{ "text": null, "number": null, "amount": null, "flag": null, "time": null, "priority": null, "channels": null, "inner": null, "free": null, "named": null }""")]
+    [InlineData(
+        """{ "text": "x", "number": 1, "amount": 1767225600000.5, "flag": true, "time": "2026-12-01T09:00:00Z", "priority": "bulk", "channels": ["push", "sms"], "inner": { "text": "y" }, "free": { "any": [1, null, "x"] }, "named": { "a": { "text": "z" } } }"""
+    )]
+    [InlineData(
+        """{ "text": null, "number": null, "amount": null, "flag": null, "time": null, "priority": null, "channels": null, "inner": null, "free": null, "named": null }"""
+    )]
     public void Valid_body_has_no_fault(string json) => Assert.Empty(Check(json));
 
     [Theory]
@@ -52,9 +56,11 @@ public class JsonShapeTests
     }
 
     [Fact]
-    public void Every_fault_is_named_at_once() => Assert.Equal(
-        ["text", "number", "priority", "inner.flag", "nonsense"],
-        Check("""{ "text": 1, "number": "x", "priority": "x", "inner": { "flag": 0 }, "nonsense": null }""").Select(f => f.Field));
+    public void Every_fault_is_named_at_once() =>
+        Assert.Equal(
+            ["text", "number", "priority", "inner.flag", "nonsense"],
+            Check("""{ "text": 1, "number": "x", "priority": "x", "inner": { "flag": 0 }, "nonsense": null }""").Select(f => f.Field)
+        );
 
     [Theory]
     [InlineData("""{ "text": "a\u0000b" }""", "text", "U+0000")]
@@ -83,19 +89,35 @@ public class JsonShapeTests
     [Fact]
     public void Every_kind_of_value_in_a_request_is_known_to_the_check()
     {
-        var requests = typeof(JsonShape).Assembly.GetTypes().Where(t => t is { IsClass: true, IsAbstract: false }
-            && t.BaseType is { IsGenericType: true } b && b.GetGenericTypeDefinition() == typeof(FluentValidation.AbstractValidator<>)).Select(t => t.BaseType!.GetGenericArguments()[0]).Append(typeof(Notify.Api.Recipients.PutPreferences));
+        var requests = typeof(JsonShape)
+            .Assembly.GetTypes()
+            .Where(t =>
+                t is { IsClass: true, IsAbstract: false }
+                && t.BaseType is { IsGenericType: true } b
+                && b.GetGenericTypeDefinition() == typeof(FluentValidation.AbstractValidator<>)
+            )
+            .Select(t => t.BaseType!.GetGenericArguments()[0])
+            .Append(typeof(Notify.Api.Recipients.PutPreferences));
         var (open, seen) = (new Stack<Type>(requests), new HashSet<Type>());
         while (open.TryPop(out var type))
         {
             type = Nullable.GetUnderlyingType(type) ?? type;
-            if (!seen.Add(type) || type == typeof(string) || type == typeof(JsonElement)) continue;
-            if (type.IsValueType) Assert.Empty(JsonShape.Check(JsonSerializer.SerializeToElement(Activator.CreateInstance(type), Notify.Projections.NotifyJson.Options), type));
-            else if (type.IsGenericType) Array.ForEach(type.GetGenericArguments(), open.Push);
+            if (!seen.Add(type) || type == typeof(string) || type == typeof(JsonElement))
+                continue;
+            if (type.IsValueType)
+                Assert.Empty(
+                    JsonShape.Check(
+                        JsonSerializer.SerializeToElement(Activator.CreateInstance(type), Notify.Projections.NotifyJson.Options),
+                        type
+                    )
+                );
+            else if (type.IsGenericType)
+                Array.ForEach(type.GetGenericArguments(), open.Push);
             else
             {
                 Assert.StartsWith("Notify.", type.Namespace, StringComparison.Ordinal);
-                foreach (var property in type.GetProperties()) open.Push(property.PropertyType);
+                foreach (var property in type.GetProperties())
+                    open.Push(property.PropertyType);
             }
         }
 

@@ -11,9 +11,18 @@ public class MachineHitsTests
     [Theory]
     // browsers, also those inside apps, and the proxies that fetch a picture when a person opens the mail
     [InlineData(Firefox, false)]
-    [InlineData("Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1", false)]
-    [InlineData("Mozilla/5.0 (Linux; Android 10; CUBOT NOTE 20) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/138.0.0.0 Mobile Safari/537.36", false)]
-    [InlineData("Mozilla/5.0 (Linux; Android 15; SM-S931N; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/138.0.0.0 Mobile Safari/537.36;KAKAOTALK 2511000", false)]
+    [InlineData(
+        "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1",
+        false
+    )]
+    [InlineData(
+        "Mozilla/5.0 (Linux; Android 10; CUBOT NOTE 20) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/138.0.0.0 Mobile Safari/537.36",
+        false
+    )]
+    [InlineData(
+        "Mozilla/5.0 (Linux; Android 15; SM-S931N; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/138.0.0.0 Mobile Safari/537.36;KAKAOTALK 2511000",
+        false
+    )]
     [InlineData("Mozilla/5.0 (Windows NT 10.0; WOW64; Trident/7.0; Microsoft Outlook 16.0.5134; ms-office)", false)]
     [InlineData("Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)", false)]
     [InlineData("YahooMailProxy; https://help.yahoo.com/kb/yahoo-mail-proxy-SLN28749.html", false)]
@@ -47,7 +56,14 @@ public class MachineHitsTests
     public void Hit_within_seconds_of_dispatch_is_automated(DeliveryStatus status, int? attempted, int? dispatched, bool isTooSoon)
     {
         var now = new DateTimeOffset(2026, 12, 1, 9, 0, 0, TimeSpan.Zero);
-        var delivery = new Delivery(Guid.NewGuid(), Channel.Email, Lane.Email, status, AttemptedAt: attempted is { } a ? now.AddSeconds(-a) : null, DispatchedAt: dispatched is { } d ? now.AddSeconds(-d) : null);
+        var delivery = new Delivery(
+            Guid.NewGuid(),
+            Channel.Email,
+            Lane.Email,
+            status,
+            AttemptedAt: attempted is { } a ? now.AddSeconds(-a) : null,
+            DispatchedAt: dispatched is { } d ? now.AddSeconds(-d) : null
+        );
         Assert.Equal(isTooSoon, MachineHits.IsTooSoon(delivery, now));
     }
 

@@ -54,7 +54,8 @@ public sealed class ReferenceDocumentTests
         var body = new Written();
         var http = new DefaultHttpContext();
         http.Response.Body = body;
-        if (ifNoneMatch is not null) http.Request.Headers.IfNoneMatch = ifNoneMatch;
+        if (ifNoneMatch is not null)
+            http.Request.Headers.IfNoneMatch = ifNoneMatch;
         await document.AnswerAsync(http);
         return (http.Response.StatusCode, http.Response.Headers.ETag.ToString(), body);
     }
@@ -69,8 +70,14 @@ public sealed class ReferenceDocumentTests
 
         public Task<OpenApiDocument> GetOpenApiDocumentAsync(CancellationToken cancellationToken = default)
         {
-            if (Interlocked.Increment(ref built) <= Fails) throw new InvalidOperationException("not now");
-            var info = new OpenApiInfo { Title = "Notify", Version = "v1", Description = new string('x', 200_000) };
+            if (Interlocked.Increment(ref built) <= Fails)
+                throw new InvalidOperationException("not now");
+            var info = new OpenApiInfo
+            {
+                Title = "Notify",
+                Version = "v1",
+                Description = new string('x', 200_000),
+            };
             return Task.FromResult(new OpenApiDocument { Info = info, Paths = new OpenApiPaths() });
         }
     }

@@ -12,7 +12,8 @@ public class RequestBodyTests
     public async Task A_json_object_is_read(string body)
     {
         var (document, problem) = await RequestBody.ReadAsync(Request(body));
-        using (document) Assert.Null(problem);
+        using (document)
+            Assert.Null(problem);
     }
 
     [Theory]
@@ -46,8 +47,10 @@ public class RequestBodyTests
     {
         var request = Request("{}");
         request.Headers.ContentEncoding = encoding;
-        if (status is { } refused) Assert.Equal(refused, (await ProblemAsync(request)).Item1);
-        else Assert.Null((await RequestBody.ReadAsync(request)).Problem);
+        if (status is { } refused)
+            Assert.Equal(refused, (await ProblemAsync(request)).Item1);
+        else
+            Assert.Null((await RequestBody.ReadAsync(request)).Problem);
     }
 
     [Theory]
@@ -58,12 +61,15 @@ public class RequestBodyTests
     public async Task A_body_has_up_to_32_levels(int lists, bool refused)
     {
         var body = $"{{\"a\":{new string('[', lists)}{new string(']', lists)}}}";
-        if (refused) Assert.Equal((400, true), await ProblemAsync(Request(body)));
-        else Assert.Null((await RequestBody.ReadAsync(Request(body))).Problem);
+        if (refused)
+            Assert.Equal((400, true), await ProblemAsync(Request(body)));
+        else
+            Assert.Null((await RequestBody.ReadAsync(Request(body))).Problem);
     }
 
     [Fact]
-    public async Task Body_that_is_not_utf8_is_malformed() => Assert.Equal((400, true), await ProblemAsync(Request([.. "{\"a\":\""u8, 0xFF, 0xFE, .. "\"}"u8])));
+    public async Task Body_that_is_not_utf8_is_malformed() =>
+        Assert.Equal((400, true), await ProblemAsync(Request([.. "{\"a\":\""u8, 0xFF, 0xFE, .. "\"}"u8])));
 
     [Theory]
     [InlineData(0, 6_000_000, null)]
@@ -72,8 +78,14 @@ public class RequestBodyTests
     [InlineData(0, RequestBody.MaxAttachmentBytes + RequestBody.MaxBytes, 413)]
     public async Task Files_do_not_count_towards_a_request_s_size_and_nothing_else_hides_behind_them(int text, int file, int? status)
     {
-        var body = $"{{\"content\":{{\"body\":\"{new string('x', text)}\",\"attachments\":[{{\"content\":\"{new string('A', file)}\"}}]}}}}";
-        var (document, problem) = await RequestBody.ReadAsync(Request(body), RequestBody.MaxBytes, RequestBody.MaxAttachmentBytes, Notify.Api.Notifications.RequestedAttachmentValidator.BytesOf);
+        var body =
+            $"{{\"content\":{{\"body\":\"{new string('x', text)}\",\"attachments\":[{{\"content\":\"{new string('A', file)}\"}}]}}}}";
+        var (document, problem) = await RequestBody.ReadAsync(
+            Request(body),
+            RequestBody.MaxBytes,
+            RequestBody.MaxAttachmentBytes,
+            Notify.Api.Notifications.RequestedAttachmentValidator.BytesOf
+        );
         document?.Dispose();
         Assert.Equal(status is null, problem is null);
     }
@@ -91,7 +103,8 @@ public class RequestBodyTests
     }
 
     [Fact]
-    public async Task Too_large_is_413() => Assert.Equal((413, true), await ProblemAsync(Request(new string(' ', RequestBody.MaxBytes + 1))));
+    public async Task Too_large_is_413() =>
+        Assert.Equal((413, true), await ProblemAsync(Request(new string(' ', RequestBody.MaxBytes + 1))));
 
     [Theory]
     [InlineData("application/json", false)]
@@ -112,7 +125,10 @@ public class RequestBodyTests
         var (document, problem) = await RequestBody.ReadAsync(request);
         Assert.Null(document);
         await problem!.ExecuteAsync(request.HttpContext);
-        return (request.HttpContext.Response.StatusCode, request.HttpContext.Response.ContentType!.StartsWith("application/problem+json", StringComparison.Ordinal));
+        return (
+            request.HttpContext.Response.StatusCode,
+            request.HttpContext.Response.ContentType!.StartsWith("application/problem+json", StringComparison.Ordinal)
+        );
     }
 
     private static HttpRequest Request(string body) => Request(Encoding.UTF8.GetBytes(body));

@@ -11,8 +11,17 @@ public class RequestNotificationTests
 
     [Theory]
     [InlineData("{" + User + "," + Content + "}")]
-    [InlineData("{" + User + "," + Content + ",\"channels\":[\"push\",\"sms\",\"email\"],\"category\":\"shipping\",\"priority\":\"bulk\",\"metadata\":{\"a\":1}}")]
-    [InlineData("{" + User + "," + Content + ",\"sendAt\":\"2026-12-01T09:00:00Z\",\"expiresAt\":\"2026-12-01T12:00:00+09:00\"}", "expiresAt")]
+    [InlineData(
+        "{"
+            + User
+            + ","
+            + Content
+            + ",\"channels\":[\"push\",\"sms\",\"email\"],\"category\":\"shipping\",\"priority\":\"bulk\",\"metadata\":{\"a\":1}}"
+    )]
+    [InlineData(
+        "{" + User + "," + Content + ",\"sendAt\":\"2026-12-01T09:00:00Z\",\"expiresAt\":\"2026-12-01T12:00:00+09:00\"}",
+        "expiresAt"
+    )]
     [InlineData("{" + User + "," + Content + ",\"sendAt\":\"2026-12-01T09:00:00Z\",\"expiresAt\":\"2026-12-01T12:00:00Z\"}")]
     [InlineData("{" + User + ",\"content\":{\"title\":\"t\",\"url\":\"https://x.example/y\",\"data\":{}}}")]
     [InlineData("{\"eventId\":\"e\",\"to\":{\"phone\":\"+82 10-1234-5678\",\"email\":\"kim@example.com\"}," + Content + "}")]
@@ -35,13 +44,48 @@ public class RequestNotificationTests
     [InlineData("{" + User + "," + Content + ",\"Priority\":\"bulk\"}", "Priority")]
     [InlineData("{" + User + ",\"content\":{\"body\":1},\"priority\":\"x\"}", "content.body", "priority")]
     [InlineData("{" + User + ",\"content\":{\"body\":\"b\",\"push\":{}}}")]
-    [InlineData("{" + User + ",\"content\":{\"body\":\"b\",\"push\":{\"sound\":\"none\",\"badge\":0,\"ttlSeconds\":0,\"collapseKey\":\"k\",\"image\":\"https://x.example/y\",\"android\":{\"color\":\"#00ffAA\"},\"ios\":{\"interruptionLevel\":\"timeSensitive\"},\"web\":{\"requireInteraction\":true}}}}")]
-    [InlineData("{" + User + ",\"content\":{\"body\":\"b\",\"push\":{\"sound\":\"\",\"badge\":-1,\"ttlSeconds\":2419201,\"collapseKey\":\"a b\",\"image\":\"http://x.example/y\",\"android\":{\"color\":\"red\",\"channelId\":\"\"},\"ios\":{\"threadId\":\"a\\nb\"},\"web\":{\"icon\":\"x\"}}}}",
-        "content.push.sound", "content.push.badge", "content.push.ttlSeconds", "content.push.collapseKey", "content.push.image", "content.push.android.color", "content.push.android.channelId", "content.push.ios.threadId", "content.push.web.icon")]
-    [InlineData("{" + User + ",\"content\":{\"body\":\"b\",\"push\":{\"badge\":\"3\",\"volume\":1,\"ios\":{\"interruptionLevel\":\"loud\"}}}}", "content.push.badge", "content.push.volume", "content.push.ios.interruptionLevel")]
-    [InlineData("{" + User + ",\"content\":{\"body\":\"b\",\"attachments\":[{\"filename\":\"a.txt\",\"contentType\":\"text/plain\",\"content\":\"YQ==\",\"contentId\":\"a@x.example\"}]}}")]
-    [InlineData("{" + User + ",\"content\":{\"body\":\"b\",\"attachments\":[{},{\"filename\":\"../\",\"contentType\":\"text/plain; charset=x\",\"content\":\"!\",\"contentId\":\"a b\"}]}}",
-        "content.attachments[0].filename", "content.attachments[0].contentType", "content.attachments[0].content", "content.attachments[1].filename", "content.attachments[1].contentType", "content.attachments[1].content", "content.attachments[1].contentId")]
+    [InlineData(
+        "{"
+            + User
+            + ",\"content\":{\"body\":\"b\",\"push\":{\"sound\":\"none\",\"badge\":0,\"ttlSeconds\":0,\"collapseKey\":\"k\",\"image\":\"https://x.example/y\",\"android\":{\"color\":\"#00ffAA\"},\"ios\":{\"interruptionLevel\":\"timeSensitive\"},\"web\":{\"requireInteraction\":true}}}}"
+    )]
+    [InlineData(
+        "{"
+            + User
+            + ",\"content\":{\"body\":\"b\",\"push\":{\"sound\":\"\",\"badge\":-1,\"ttlSeconds\":2419201,\"collapseKey\":\"a b\",\"image\":\"http://x.example/y\",\"android\":{\"color\":\"red\",\"channelId\":\"\"},\"ios\":{\"threadId\":\"a\\nb\"},\"web\":{\"icon\":\"x\"}}}}",
+        "content.push.sound",
+        "content.push.badge",
+        "content.push.ttlSeconds",
+        "content.push.collapseKey",
+        "content.push.image",
+        "content.push.android.color",
+        "content.push.android.channelId",
+        "content.push.ios.threadId",
+        "content.push.web.icon"
+    )]
+    [InlineData(
+        "{" + User + ",\"content\":{\"body\":\"b\",\"push\":{\"badge\":\"3\",\"volume\":1,\"ios\":{\"interruptionLevel\":\"loud\"}}}}",
+        "content.push.badge",
+        "content.push.volume",
+        "content.push.ios.interruptionLevel"
+    )]
+    [InlineData(
+        "{"
+            + User
+            + ",\"content\":{\"body\":\"b\",\"attachments\":[{\"filename\":\"a.txt\",\"contentType\":\"text/plain\",\"content\":\"YQ==\",\"contentId\":\"a@x.example\"}]}}"
+    )]
+    [InlineData(
+        "{"
+            + User
+            + ",\"content\":{\"body\":\"b\",\"attachments\":[{},{\"filename\":\"../\",\"contentType\":\"text/plain; charset=x\",\"content\":\"!\",\"contentId\":\"a b\"}]}}",
+        "content.attachments[0].filename",
+        "content.attachments[0].contentType",
+        "content.attachments[0].content",
+        "content.attachments[1].filename",
+        "content.attachments[1].contentType",
+        "content.attachments[1].content",
+        "content.attachments[1].contentId"
+    )]
     public void Every_fault_is_named_by_its_field(string json, params string[] fields) =>
         Assert.Equal(fields.Order(), Faults(json).Order());
 
@@ -64,7 +108,10 @@ public class RequestNotificationTests
     public void A_text_for_SMS_has_no_more_segments_than_are_allowed(string? channels, int length, string character, bool refused)
     {
         var text = string.Concat(Enumerable.Repeat(character, length));
-        Assert.Equal(refused ? ["content.body"] : [], Faults($"{{{User},\"content\":{{\"body\":\"{text}\"}}{(channels is null ? "" : $",\"channels\":[{channels}]")}}}"));
+        Assert.Equal(
+            refused ? ["content.body"] : [],
+            Faults($"{{{User},\"content\":{{\"body\":\"{text}\"}}{(channels is null ? "" : $",\"channels\":[{channels}]")}}}")
+        );
     }
 
     [Fact]

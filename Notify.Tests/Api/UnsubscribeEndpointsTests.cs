@@ -14,11 +14,20 @@ namespace Notify.Tests.Api;
 
 public sealed class UnsubscribeEndpointsTests
 {
-    private static readonly DeliveryTokens Tokens = new(MasterKeyRing.Read(
-        new ConfigurationBuilder().AddInMemoryCollection(new Dictionary<string, string?>
-        {
-            ["Notify:MasterKeys:1"] = TestRun.Secrets["Notify__MasterKeys__1"], ["Notify:Pepper"] = TestRun.Secrets["Notify__Pepper"],
-        }).Build(), [])!);
+    private static readonly DeliveryTokens Tokens = new(
+        MasterKeyRing.Read(
+            new ConfigurationBuilder()
+                .AddInMemoryCollection(
+                    new Dictionary<string, string?>
+                    {
+                        ["Notify:MasterKeys:1"] = TestRun.Secrets["Notify__MasterKeys__1"],
+                        ["Notify:Pepper"] = TestRun.Secrets["Notify__Pepper"],
+                    }
+                )
+                .Build(),
+            []
+        )!
+    );
 
     /// <summary>
     /// RFC 8058, section 3.2: the post is a form. One that cannot be read is the caller's fault: 400, and no word about the database.
@@ -32,8 +41,7 @@ public sealed class UnsubscribeEndpointsTests
         var builder = WebApplication.CreateSlimBuilder();
         builder.WebHost.UseUrls("http://127.0.0.1:0");
         builder.Logging.ClearProviders();
-        builder.Services.AddSingleton(Tokens).AddSingleton(new Unsubscribing(null!, null!,
-            TimeProvider.System)); // would throw if it were asked
+        builder.Services.AddSingleton(Tokens).AddSingleton(new Unsubscribing(null!, null!, TimeProvider.System)); // would throw if it were asked
         await using var app = builder.Build();
         UnsubscribeEndpoints.Map(app);
         await app.StartAsync(TestContext.Current.CancellationToken);
@@ -42,11 +50,16 @@ public sealed class UnsubscribeEndpointsTests
         using var content = new ByteArrayContent(Encoding.UTF8.GetBytes(body));
         content.Headers.TryAddWithoutValidation("Content-Type", type);
         using var answer = await http.PostAsync(
-            new Uri($"{app.Urls.Single()}/u/{Tokens.Make(DeliveryTokens.Unsubscribe, Guid.Empty)}"), content,
-                TestContext.Current.CancellationToken);
+            new Uri($"{app.Urls.Single()}/u/{Tokens.Make(DeliveryTokens.Unsubscribe, Guid.Empty)}"),
+            content,
+            TestContext.Current.CancellationToken
+        );
 
         Assert.Equal(HttpStatusCode.BadRequest, answer.StatusCode);
-        Assert.Contains("cannot be read", await answer.Content.ReadAsStringAsync(TestContext.Current.CancellationToken),
-            StringComparison.Ordinal);
+        Assert.Contains(
+            "cannot be read",
+            await answer.Content.ReadAsStringAsync(TestContext.Current.CancellationToken),
+            StringComparison.Ordinal
+        );
     }
 }

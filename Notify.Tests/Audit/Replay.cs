@@ -14,7 +14,12 @@ public sealed class Replay : SystemTest
 
         var types = await Client.EventTypesAsync(id);
         var lines = all.Split('\n', StringSplitOptions.RemoveEmptyEntries);
-        Assert.Equal(types, lines.Where(l => l.Contains("s  ", StringComparison.Ordinal) && l.Contains(": ", StringComparison.Ordinal)).Select(l => l.Split("s  ")[^1].Split(':')[0]));
+        Assert.Equal(
+            types,
+            lines
+                .Where(l => l.Contains("s  ", StringComparison.Ordinal) && l.Contains(": ", StringComparison.Ordinal))
+                .Select(l => l.Split("s  ")[^1].Split(':')[0])
+        );
         Assert.Contains($"asked for a notification to user {person.Ref}", all, StringComparison.Ordinal);
         Assert.Contains("The SMS was accepted by twilio at attempt 1", all, StringComparison.Ordinal);
         Assert.Contains("State: dispatched", all, StringComparison.Ordinal);
@@ -56,12 +61,19 @@ public sealed class Replay : SystemTest
         Assert.DoesNotContain(person.Phone!, shown, StringComparison.Ordinal);
         Assert.Contains("the person was erased", shown, StringComparison.Ordinal);
         Assert.Contains("The SMS was accepted by twilio", shown, StringComparison.Ordinal); // the proof stays
-        var looks = (await Client.GetAsync("/v1/accesses?limit=500")).Is(200).Json["items"]!.AsArray().Where(a => $"{a!["target"]}" == id)
+        var looks = (await Client.GetAsync("/v1/accesses?limit=500")).Is(200).Json["items"]!
+            .AsArray()
+            .Where(a => $"{a!["target"]}" == id)
             .ToList();
         Assert.Equal(2, looks.Count);
-        Assert.All(looks, a => Assert.Equal(
-            ("the auditor", "complaint 7", Client.AppKey, "replay --reveal"),
-            ($"{a!["by"]}", $"{a["reason"]}", $"{a["client"]}", $"{a["operation"]}")));
+        Assert.All(
+            looks,
+            a =>
+                Assert.Equal(
+                    ("the auditor", "complaint 7", Client.AppKey, "replay --reveal"),
+                    ($"{a!["by"]}", $"{a["reason"]}", $"{a["client"]}", $"{a["operation"]}")
+                )
+        );
     }
 
     [Fact]
@@ -69,8 +81,10 @@ public sealed class Replay : SystemTest
     {
         var (person, id) = await SentAsync("unrecorded");
 
-        var (exitCode, output, errors) = await RunAsync([id, "--reveal", "--by", "the auditor", "--reason", "complaint 8"],
-            $"{Installation.ConnectionString};Options=-c default_transaction_read_only=on");
+        var (exitCode, output, errors) = await RunAsync(
+            [id, "--reveal", "--by", "the auditor", "--reason", "complaint 8"],
+            $"{Installation.ConnectionString};Options=-c default_transaction_read_only=on"
+        );
 
         Assert.Equal(1, exitCode);
         Assert.DoesNotContain(person.Phone!, output, StringComparison.Ordinal);
@@ -81,7 +95,17 @@ public sealed class Replay : SystemTest
     public async Task Missing_notification_is_reported_in_one_helpful_line()
     {
         var id = NewId("helps");
-        (await Client.SendAsync(new { eventId = id, to = new { phone = "+12025550123" }, content = new { body = id }, sendAt = "2126-12-01T09:00:00Z" })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    to = new { phone = "+12025550123" },
+                    content = new { body = id },
+                    sendAt = "2126-12-01T09:00:00Z",
+                }
+            )
+        ).Is(202);
 
         await FailsAsync($"similar ones are {id}", id[..^1]);
         await FailsAsync("GET /v1/notifications lists", "nothing-is-called-like-this");
@@ -92,7 +116,16 @@ public sealed class Replay : SystemTest
         Assert.Contains("to be sent at 2126-12-01 09:00:00.000Z", await ReplayAsync(id), StringComparison.Ordinal);
 
         using var other = await Installation.NewClientAsync(["send"]);
-        (await other.SendAsync(new { eventId = id, to = new { phone = "+12025550123" }, content = new { body = id } })).Is(202);
+        (
+            await other.SendAsync(
+                new
+                {
+                    eventId = id,
+                    to = new { phone = "+12025550123" },
+                    content = new { body = id },
+                }
+            )
+        ).Is(202);
         await FailsAsync("say which with --client", id);
         Assert.Contains($"Client {other.AppKey} asked", await ReplayAsync(id, "--client", other.AppKey), StringComparison.Ordinal);
     }
@@ -101,7 +134,17 @@ public sealed class Replay : SystemTest
     {
         var person = await Installation.NewPersonAsync(devices: 0);
         var id = NewId(what);
-        (await Client.SendAsync(new { eventId = id, userId = person.Id, channels = new[] { "sms" }, content = new { body = $"body of {id}" } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = person.Id,
+                    channels = new[] { "sms" },
+                    content = new { body = $"body of {id}" },
+                }
+            )
+        ).Is(202);
         await Client.BecomesAsync(id, "dispatched");
         return (person, id);
     }
@@ -123,8 +166,16 @@ public sealed class Replay : SystemTest
 
     private Task<(int ExitCode, string Output, IReadOnlyList<string> Errors)> RunAsync(string[] words, string? connection = null)
     {
-        var environment = new Dictionary<string, string>(TestRun.Secrets) { ["ConnectionStrings__notify"] =
-            connection ?? Installation.ConnectionString };
-        return HostProcess.RunAsync("replay", Repository.Program("Notify.Projections"), ["replay", .. words], environment, TestRun.Log($"replay-{Guid.NewGuid():N}"));
+        var environment = new Dictionary<string, string>(TestRun.Secrets)
+        {
+            ["ConnectionStrings__notify"] = connection ?? Installation.ConnectionString,
+        };
+        return HostProcess.RunAsync(
+            "replay",
+            Repository.Program("Notify.Projections"),
+            ["replay", .. words],
+            environment,
+            TestRun.Log($"replay-{Guid.NewGuid():N}")
+        );
     }
 }

@@ -33,7 +33,10 @@ public sealed class BadInput : SystemTest
     [Fact]
     public async Task Bytes_that_are_no_UTF8()
     {
-        var body = new ByteArrayContent([.. "{\"eventId\":\""u8, 0xC3, 0x28, 0xFF, .. "\"}"u8]) { Headers = { ContentType = new MediaTypeHeaderValue("application/json") } };
+        var body = new ByteArrayContent([.. "{\"eventId\":\""u8, 0xC3, 0x28, 0xFF, .. "\"}"u8])
+        {
+            Headers = { ContentType = new MediaTypeHeaderValue("application/json") },
+        };
 
         (await Client.CallAsync(HttpMethod.Post, Path, body)).IsProblem(400, "malformed_json");
     }
@@ -44,26 +47,68 @@ public sealed class BadInput : SystemTest
         foreach (var (open, close) in new[] { ("[", "]"), ("{\"a\":", "}") })
         {
             var nested = string.Concat(Enumerable.Repeat(open, 1000)) + "1" + string.Concat(Enumerable.Repeat(close, 1000));
-            (await Client.PostRawAsync(Path, """{"eventId":"x","userId":"u","content":{"data":NESTED}}""".Replace("NESTED", nested, StringComparison.Ordinal))).IsProblem(400, "malformed_json");
+            (
+                await Client.PostRawAsync(
+                    Path,
+                    """{"eventId":"x","userId":"u","content":{"data":NESTED}}""".Replace("NESTED", nested, StringComparison.Ordinal)
+                )
+            ).IsProblem(400, "malformed_json");
         }
     }
 
     [Fact]
     public async Task Every_fault_is_named_at_once()
     {
-        var shape = (await Client.PostRawAsync(Path, """
-            {"eventId":7,"userId":["u"],"channels":"sms","priority":"urgent","category":{},"content":{"title":1,"colour":"red"},"sendAt":"tomorrow","expiresAt":5,"metadata":{},"mystery":null,"to":{"fax":"1"}}
-            """)).IsProblem(400, "invalid_request");
+        var shape = (
+            await Client.PostRawAsync(
+                Path,
+                """
+                {"eventId":7,"userId":["u"],"channels":"sms","priority":"urgent","category":{},"content":{"title":1,"colour":"red"},"sendAt":"tomorrow","expiresAt":5,"metadata":{},"mystery":null,"to":{"fax":"1"}}
+                """
+            )
+        ).IsProblem(400, "invalid_request");
         Assert.Equal(
-            ["category", "channels", "content.colour", "content.title", "eventId", "expiresAt", "mystery", "priority", "sendAt", "to.fax", "userId"],
-            shape.Json["errors"]!.AsObject().Select(e => e.Key).Order(StringComparer.Ordinal));
+            [
+                "category",
+                "channels",
+                "content.colour",
+                "content.title",
+                "eventId",
+                "expiresAt",
+                "mystery",
+                "priority",
+                "sendAt",
+                "to.fax",
+                "userId",
+            ],
+            shape.Json["errors"]!.AsObject().Select(e => e.Key).Order(StringComparer.Ordinal)
+        );
 
-        var rules = (await Client.PostRawAsync(Path, """
-            {"eventId":"","userId":"no blanks please","to":{"phone":"123","email":"nobody","device":{"platform":"ios","token":"zz"}},"channels":[],"category":"UPPER","template":{"key":"x"},"content":{"url":"ftp://x"},"metadata":7}
-            """)).IsProblem(400, "invalid_request");
+        var rules = (
+            await Client.PostRawAsync(
+                Path,
+                """
+                {"eventId":"","userId":"no blanks please","to":{"phone":"123","email":"nobody","device":{"platform":"ios","token":"zz"}},"channels":[],"category":"UPPER","template":{"key":"x"},"content":{"url":"ftp://x"},"metadata":7}
+                """
+            )
+        ).IsProblem(400, "invalid_request");
         Assert.Equal(
-            ["category", "channels", "content", "content.url", "eventId", "metadata", "template", "to", "to.device.token", "to.email", "to.phone", "userId"],
-            rules.Json["errors"]!.AsObject().Select(e => e.Key).Order(StringComparer.Ordinal));
+            [
+                "category",
+                "channels",
+                "content",
+                "content.url",
+                "eventId",
+                "metadata",
+                "template",
+                "to",
+                "to.device.token",
+                "to.email",
+                "to.phone",
+                "userId",
+            ],
+            rules.Json["errors"]!.AsObject().Select(e => e.Key).Order(StringComparer.Ordinal)
+        );
         Assert.All(rules.Json["errors"]!.AsObject(), e => Assert.NotEmpty(e.Value!.AsArray()));
     }
 
@@ -104,14 +149,32 @@ public sealed class BadInput : SystemTest
     public async Task An_event_ID_has_1_to_128_characters(int length, int status)
     {
         using var client = await Installation.NewClientAsync(["send"]);
-        (await client.SendAsync(new { eventId = new string('x', length), userId = "nobody", content = new { body = "x" } })).Is(status);
+        (
+            await client.SendAsync(
+                new
+                {
+                    eventId = new string('x', length),
+                    userId = "nobody",
+                    content = new { body = "x" },
+                }
+            )
+        ).Is(status);
     }
 
     [Fact]
     public async Task An_event_ID_may_have_every_allowed_character_and_is_found_again()
     {
         var id = $"A-z.0_9~:{Guid.NewGuid():N}";
-        var reply = (await Client.SendAsync(new { eventId = id, userId = "nobody", content = new { body = "x" } })).Is(202);
+        var reply = (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = "nobody",
+                    content = new { body = "x" },
+                }
+            )
+        ).Is(202);
 
         Assert.Equal(id, (await Client.GetAsync(reply.Headers.Location!.ToString())).Is(200)["eventId"]);
         Assert.Equal(2, (await Client.EventsAsync(id)).Count);
@@ -126,8 +189,14 @@ public sealed class BadInput : SystemTest
     {
         foreach (var chunked in new[] { false, true })
         {
-            var content = new StringContent($"{{\"eventId\":\"x\",\"userId\":\"u\",\"content\":{{\"body\":\"{new string('x', bytes)}\"}}}}", Encoding.UTF8, "application/json");
-            (await Client.CallAsync(HttpMethod.Post, path, content, r => r.Headers.TransferEncodingChunked = chunked ? true : null)).IsProblem(413, "too_large");
+            var content = new StringContent(
+                $"{{\"eventId\":\"x\",\"userId\":\"u\",\"content\":{{\"body\":\"{new string('x', bytes)}\"}}}}",
+                Encoding.UTF8,
+                "application/json"
+            );
+            (
+                await Client.CallAsync(HttpMethod.Post, path, content, r => r.Headers.TransferEncodingChunked = chunked ? true : null)
+            ).IsProblem(413, "too_large");
         }
     }
 
@@ -139,7 +208,8 @@ public sealed class BadInput : SystemTest
     public async Task A_body_of_another_type(string? type)
     {
         var body = new ByteArrayContent("{}"u8.ToArray());
-        if (type is not null) body.Headers.ContentType = new MediaTypeHeaderValue(type);
+        if (type is not null)
+            body.Headers.ContentType = new MediaTypeHeaderValue(type);
 
         (await Client.CallAsync(HttpMethod.Post, Path, body)).IsProblem(415, "unsupported_media_type");
     }
@@ -187,7 +257,9 @@ public sealed class BadInput : SystemTest
     [InlineData("""{"ids":["00000000-0000-0000-0000-000000000000"]}""", "reason")]
     [InlineData("""{"query":{"colour":"x"},"reason":"r"}""", "query.colour")]
     public async Task A_replay_of_another_shape(string body, string field) =>
-        Assert.NotNull((await Client.PostRawAsync("/v1/dead-letters/replay", body)).IsProblem(400, "invalid_request").Json["errors"]![field]);
+        Assert.NotNull(
+            (await Client.PostRawAsync("/v1/dead-letters/replay", body)).IsProblem(400, "invalid_request").Json["errors"]![field]
+        );
 
     [Theory]
     [InlineData("""{"channels":{"pigeon":{"optIn":true}}}""", "channels.pigeon")]
@@ -196,7 +268,11 @@ public sealed class BadInput : SystemTest
     [InlineData("""{"channels":{"sms":{"optIn":"no"}}}""", "channels.sms.optIn")]
     public async Task Preferences_of_another_shape(string body, string field)
     {
-        var errors = (await Client.CallAsync(HttpMethod.Put, "/v1/users/u/preferences", new StringContent(body, Encoding.UTF8, "application/json"))).IsProblem(400, "invalid_request").Json["errors"]!;
+        var errors = (
+            await Client.CallAsync(HttpMethod.Put, "/v1/users/u/preferences", new StringContent(body, Encoding.UTF8, "application/json"))
+        )
+            .IsProblem(400, "invalid_request")
+            .Json["errors"]!;
         Assert.NotNull(errors[field]);
     }
 
@@ -204,15 +280,25 @@ public sealed class BadInput : SystemTest
     public async Task Preferences_about_more_categories_than_anybody_has()
     {
         var user = NewId("many");
-        object About(int categories) => new { categories = Enumerable.Range(0, categories).ToDictionary(i => $"k{i}", _ => new { sms = new { optIn = false } }) };
-        Assert.NotNull((await Client.PutAsync($"/v1/users/{user}/preferences", About(201))).IsProblem(400, "invalid_request").Json["errors"]!["categories"]);
+        object About(int categories) =>
+            new { categories = Enumerable.Range(0, categories).ToDictionary(i => $"k{i}", _ => new { sms = new { optIn = false } }) };
+        Assert.NotNull(
+            (await Client.PutAsync($"/v1/users/{user}/preferences", About(201))).IsProblem(400, "invalid_request").Json["errors"]![
+                "categories"
+            ]
+        );
         (await Client.PutAsync($"/v1/users/{user}/preferences", About(200))).Is(200);
     }
 
     [Fact]
     public async Task A_trace_ID_of_the_caller_s_is_the_one_in_the_problem()
     {
-        var reply = await Client.CallAsync(HttpMethod.Post, Path, new { }, r => r.Headers.Add("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"));
+        var reply = await Client.CallAsync(
+            HttpMethod.Post,
+            Path,
+            new { },
+            r => r.Headers.Add("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+        );
 
         Assert.Equal("4bf92f3577b34da6a3ce929d0e0e4736", reply.IsProblem(400, "invalid_request")["traceId"]);
     }
@@ -223,7 +309,17 @@ public sealed class BadInput : SystemTest
         using var nobody = new NotifyClient(Installation.ApiUrl, null, null);
         var paths = (await nobody.GetAsync("/openapi/v1.json")).Is(200).Json["paths"]!.AsObject();
 
-        foreach (var path in new[] { "/v1/notifications", "/v1/notifications/batch", "/v1/notifications/{eventId}/cancel", "/v1/users/{userId}/devices", "/v1/queues", "/v1/dead-letters/replay" })
+        foreach (
+            var path in new[]
+            {
+                "/v1/notifications",
+                "/v1/notifications/batch",
+                "/v1/notifications/{eventId}/cancel",
+                "/v1/users/{userId}/devices",
+                "/v1/queues",
+                "/v1/dead-letters/replay",
+            }
+        )
             Assert.Contains(paths, p => p.Key == path);
     }
 }

@@ -28,21 +28,44 @@ public sealed partial class Containers
         foreach (var project in Projects)
         {
             foreach (var command in Dockerfile.Of(project).Run)
-                await RunAsync(source, command.Replace("/var/lib/notify", keys, StringComparison.Ordinal).Replace(" /app", $" {home}/{project}", StringComparison.Ordinal));
+                await RunAsync(
+                    source,
+                    command
+                        .Replace("/var/lib/notify", keys, StringComparison.Ordinal)
+                        .Replace(" /app", $" {home}/{project}", StringComparison.Ordinal)
+                );
         }
 
         var sandbox = Dockerfile.Of("tools/Notify.Sandbox");
         var (sandboxUrl, apnsUrl) = ($"http://127.0.0.1:{HostProcess.FreePort()}", $"https://127.0.0.1:{HostProcess.FreePort()}");
-        var written = await StartAsync("settings", sandbox, home, ["settings", "--home", keys, "--into", $"{keys}/settings", "--url", sandboxUrl, "--apns-url", apnsUrl], [], run: true);
+        var written = await StartAsync(
+            "settings",
+            sandbox,
+            home,
+            ["settings", "--home", keys, "--into", $"{keys}/settings", "--url", sandboxUrl, "--apns-url", apnsUrl],
+            [],
+            run: true
+        );
         Assert.Equal(0, await written.EndAsync(TimeSpan.FromSeconds(60)));
 
         var cluster = await TestRun.Cluster;
         await cluster.CreateDatabaseAsync("containers");
-        var settings = new Dictionary<string, string>(TestRun.Secrets) { ["ConnectionStrings__notify"] = $"{cluster.ConnectionString("containers")};Maximum Pool Size=10", ["Notify__SettingsPath"] = $"{keys}/settings" };
+        var settings = new Dictionary<string, string>(TestRun.Secrets)
+        {
+            ["ConnectionStrings__notify"] = $"{cluster.ConnectionString("containers")};Maximum Pool Size=10",
+            ["Notify__SettingsPath"] = $"{keys}/settings",
+        };
         settings["Notify__LiveToSandbox"] = "true"; // no provider of one's own
         foreach (var project in new[] { "Notify.Projections", "Notify.Api", "Notify.Dispatch" })
         {
-            await using var migrate = await StartAsync($"migrate {project}", Dockerfile.Of(project), home, ["migrate"], settings, run: true);
+            await using var migrate = await StartAsync(
+                $"migrate {project}",
+                Dockerfile.Of(project),
+                home,
+                ["migrate"],
+                settings,
+                run: true
+            );
             var code = await migrate.EndAsync(TimeSpan.FromSeconds(60));
             Assert.True(code == 0, migrate.Tail(20));
         }
@@ -54,15 +77,31 @@ public sealed partial class Containers
             {
                 var image = Dockerfile.Of(project);
                 var environment = new Dictionary<string, string>(image == sandbox ? [] : settings);
-                foreach (var (name, value) in image.Environment) environment[name] = value.Replace("/var/lib/notify", keys, StringComparison.Ordinal);
-                if (image == sandbox) (environment["Sandbox__SmtpUrl"], environment["Sandbox__Url"], environment["Sandbox__ApnsUrl"]) = ($"smtp://0.0.0.0:{HostProcess.FreePort()}", sandboxUrl.Replace("127.0.0.1", "0.0.0.0", StringComparison.Ordinal), apnsUrl.Replace("127.0.0.1", "0.0.0.0", StringComparison.Ordinal));
-                else environment["ASPNETCORE_URLS"] = image.Environment["ASPNETCORE_URLS"].Replace("8080", $"{HostProcess.FreePort()}", StringComparison.Ordinal);
+                foreach (var (name, value) in image.Environment)
+                    environment[name] = value.Replace("/var/lib/notify", keys, StringComparison.Ordinal);
+                if (image == sandbox)
+                    (environment["Sandbox__SmtpUrl"], environment["Sandbox__Url"], environment["Sandbox__ApnsUrl"]) = (
+                        $"smtp://0.0.0.0:{HostProcess.FreePort()}",
+                        sandboxUrl.Replace("127.0.0.1", "0.0.0.0", StringComparison.Ordinal),
+                        apnsUrl.Replace("127.0.0.1", "0.0.0.0", StringComparison.Ordinal)
+                    );
+                else
+                    environment["ASPNETCORE_URLS"] = image
+                        .Environment["ASPNETCORE_URLS"]
+                        .Replace("8080", $"{HostProcess.FreePort()}", StringComparison.Ordinal);
                 Assert.Equal(1, await HealthAsync(image, home, environment)); // nobody is there yet
                 hosts.Add((image, await StartAsync(project, image, home, [], environment, run: false), environment));
             }
 
             foreach (var (image, process, environment) in hosts)
-                await Eventually.Holds(async () => process.HasEnded ? throw new InvalidOperationException(process.Tail(20)) : await HealthAsync(image, home, environment) == 0, $"{process.Name} is healthy", TimeSpan.FromSeconds(60));
+                await Eventually.Holds(
+                    async () =>
+                        process.HasEnded
+                            ? throw new InvalidOperationException(process.Tail(20))
+                            : await HealthAsync(image, home, environment) == 0,
+                    $"{process.Name} is healthy",
+                    TimeSpan.FromSeconds(60)
+                );
             foreach (var (_, process, _) in hosts)
             {
                 process.Terminate();
@@ -71,7 +110,8 @@ public sealed partial class Containers
         }
         finally
         {
-            foreach (var (_, process, _) in hosts) await process.DisposeAsync();
+            foreach (var (_, process, _) in hosts)
+                await process.DisposeAsync();
             await cluster.DropDatabaseAsync("containers");
             Directory.Delete(home, recursive: true);
         }
@@ -84,8 +124,12 @@ public sealed partial class Containers
         if (string.IsNullOrEmpty(tool))
             tool = (await TryAsync(Repository.Root, "docker compose version")).ExitCode == 0 ? "docker compose" : "docker-compose";
         var config = await RunAsync(Repository.Root, $"{tool} -f docker-compose.yml config");
-        foreach (var service in new[] { "postgres", "rabbitmq", "migrate", "api", "dispatch", "projections", "sandbox" }) Assert.Matches($@"(?m)^  {service}:", config);
-        Assert.Matches(@"(?m)^  redis:\n(    .*\n)*?    profiles:\s*\n\s*- redis$", await RunAsync(Repository.Root, $"{tool} -f docker-compose.yml --profile redis config")); // only for who wants it
+        foreach (var service in new[] { "postgres", "rabbitmq", "migrate", "api", "dispatch", "projections", "sandbox" })
+            Assert.Matches($@"(?m)^  {service}:", config);
+        Assert.Matches(
+            @"(?m)^  redis:\n(    .*\n)*?    profiles:\s*\n\s*- redis$",
+            await RunAsync(Repository.Root, $"{tool} -f docker-compose.yml --profile redis config")
+        ); // only for who wants it
         Assert.DoesNotContain("container_name", config, StringComparison.Ordinal); // or it could not be scaled
         Assert.Equal(2, ScalablePorts().Count(config));
     }
@@ -100,8 +144,10 @@ public sealed partial class Containers
         var image = Dockerfile.Of(project);
         Assert.Equal(["${SDK_IMAGE} AS build", "${RUNTIME_IMAGE}"], image.All("FROM"));
         Assert.All(image.All("ARG"), a => Assert.Matches(ExactImage(), a.Split('=')[1]));
-        Assert.All(image.Run.Where(r => r.StartsWith("dotnet publish", StringComparison.Ordinal)),
-            r => Assert.EndsWith(" -p:RestoreLockedMode=true", r, StringComparison.Ordinal));
+        Assert.All(
+            image.Run.Where(r => r.StartsWith("dotnet publish", StringComparison.Ordinal)),
+            r => Assert.EndsWith(" -p:RestoreLockedMode=true", r, StringComparison.Ordinal)
+        );
         Assert.Equal("$APP_UID", Assert.Single(image.All("USER")));
         Assert.Equal($"{Path.GetFileName(project)}.dll", image.Entrypoint[1]);
         Assert.Equal([.. image.Entrypoint, "health"], image.Health);
@@ -111,7 +157,10 @@ public sealed partial class Containers
     public void Images_of_the_compose_file_have_exact_versions()
     {
         var images = File.ReadAllLines(Path.Combine(Repository.Root, "docker-compose.yml"))
-            .Select(l => ComposeImage().Match(l)).Where(m => m.Success).Select(m => m.Groups[1].Value).ToList();
+            .Select(l => ComposeImage().Match(l))
+            .Where(m => m.Success)
+            .Select(m => m.Groups[1].Value)
+            .ToList();
         Assert.Equal(3, images.Count);
         Assert.All(images, i => Assert.Matches(ExactImage(), i));
     }
@@ -128,35 +177,72 @@ public sealed partial class Containers
             var packages = locks.RootElement.GetProperty("dependencies").GetProperty("net10.0").EnumerateObject().ToList();
             var asked = PackageReference().Matches(File.ReadAllText(project)).Select(m => m.Groups[1].Value);
             Assert.All(asked, a => Assert.Contains(packages, p => p.Name == a));
-            Assert.All(packages.Where(p => p.Value.GetProperty("type").GetString() != "Project"),
-                p => Assert.Equal(64, Convert.FromBase64String(p.Value.GetProperty("contentHash").GetString()!).Length));
+            Assert.All(
+                packages.Where(p => p.Value.GetProperty("type").GetString() != "Project"),
+                p => Assert.Equal(64, Convert.FromBase64String(p.Value.GetProperty("contentHash").GetString()!).Length)
+            );
         }
     }
 
     private static async Task<int> HealthAsync(Dockerfile image, string home, Dictionary<string, string> environment)
     {
-        await using var health = HostProcess.Start("health", Path.Combine(home, image.Project, image.Health[1]), image.Health[2..], environment, TestRun.Log($"containers-health-{Path.GetFileName(image.Project)}"));
+        await using var health = HostProcess.Start(
+            "health",
+            Path.Combine(home, image.Project, image.Health[1]),
+            image.Health[2..],
+            environment,
+            TestRun.Log($"containers-health-{Path.GetFileName(image.Project)}")
+        );
         return await health.EndAsync(TimeSpan.FromSeconds(30));
     }
 
-    private static Task<HostProcess> StartAsync(string name, Dockerfile image, string home, string[] arguments, Dictionary<string, string> environment, bool run)
+    private static Task<HostProcess> StartAsync(
+        string name,
+        Dockerfile image,
+        string home,
+        string[] arguments,
+        Dictionary<string, string> environment,
+        bool run
+    )
     {
         Assert.Equal("dotnet", image.Entrypoint[0]);
-        return Task.FromResult(HostProcess.Start(name, Path.Combine(home, image.Project, image.Entrypoint[1]), [.. image.Entrypoint[2..], .. arguments], environment, TestRun.Log($"containers-{name.Replace('/', '-')}{(run ? "-run" : "")}")));
+        return Task.FromResult(
+            HostProcess.Start(
+                name,
+                Path.Combine(home, image.Project, image.Entrypoint[1]),
+                [.. image.Entrypoint[2..], .. arguments],
+                environment,
+                TestRun.Log($"containers-{name.Replace('/', '-')}{(run ? "-run" : "")}")
+            )
+        );
     }
 
     // Copies all files that .dockerignore does not exclude, new ones too.
     private static void CopyContext(string to)
     {
-        var ignored = File.ReadAllLines(Path.Combine(Repository.Root, ".dockerignore")).Where(l => l.Length > 0 && l[0] is not ('#' or '!')).ToList();
-        foreach (var file in Directory.EnumerateFiles(Repository.Root, "*", new EnumerationOptions { RecurseSubdirectories = true, AttributesToSkip = 0 }))
+        var ignored = File.ReadAllLines(Path.Combine(Repository.Root, ".dockerignore"))
+            .Where(l => l.Length > 0 && l[0] is not ('#' or '!'))
+            .ToList();
+        foreach (
+            var file in Directory.EnumerateFiles(
+                Repository.Root,
+                "*",
+                new EnumerationOptions { RecurseSubdirectories = true, AttributesToSkip = 0 }
+            )
+        )
         {
             var relative = Path.GetRelativePath(Repository.Root, file);
             var parts = relative.Split('/');
             var kept = relative is ".dockerignore" or ".editorconfig";
-            if (!kept && ignored.Any(rule => rule.StartsWith("**/", StringComparison.Ordinal)
-                ? parts.Any(p => rule == "**/.*" ? p[0] == '.' : p == rule[3..])
-                : relative == rule || relative.StartsWith(rule + "/", StringComparison.Ordinal))) continue;
+            if (
+                !kept
+                && ignored.Any(rule =>
+                    rule.StartsWith("**/", StringComparison.Ordinal)
+                        ? parts.Any(p => rule == "**/.*" ? p[0] == '.' : p == rule[3..])
+                        : relative == rule || relative.StartsWith(rule + "/", StringComparison.Ordinal)
+                )
+            )
+                continue;
             var target = Path.Combine(to, relative);
             Directory.CreateDirectory(Path.GetDirectoryName(target)!);
             File.Copy(file, target, overwrite: true);
@@ -172,7 +258,12 @@ public sealed partial class Containers
 
     private static async Task<(int ExitCode, string Output)> TryAsync(string folder, string command)
     {
-        var info = new ProcessStartInfo("sh", ["-c", command]) { WorkingDirectory = folder, RedirectStandardOutput = true, RedirectStandardError = true };
+        var info = new ProcessStartInfo("sh", ["-c", command])
+        {
+            WorkingDirectory = folder,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
         info.Environment["MSBUILDDISABLENODEREUSE"] = "1";
         info.Environment["UseSharedCompilation"] = "false";
         using var process = Process.Start(info)!;
@@ -198,9 +289,18 @@ public sealed partial class Containers
     {
         private static readonly Dictionary<string, Dockerfile> Read = [];
 
-        public static Dockerfile Of(string project) => Read.TryGetValue(project, out var known) ? known : Read[project] = new Dockerfile(
-            project,
-            [.. File.ReadAllLines(Path.Combine(Repository.Root, project, "Dockerfile")).Where(l => l.Length > 0 && l[0] != '#').Select(l => l.Split(' ', 2)).Select(p => (p[0], p[1]))]);
+        public static Dockerfile Of(string project) =>
+            Read.TryGetValue(project, out var known)
+                ? known
+                : Read[project] = new Dockerfile(
+                    project,
+                    [
+                        .. File.ReadAllLines(Path.Combine(Repository.Root, project, "Dockerfile"))
+                            .Where(l => l.Length > 0 && l[0] != '#')
+                            .Select(l => l.Split(' ', 2))
+                            .Select(p => (p[0], p[1])),
+                    ]
+                );
 
         public IReadOnlyList<string> Run => All("RUN");
 
@@ -208,7 +308,8 @@ public sealed partial class Containers
 
         public string[] Health => JsonSerializer.Deserialize<string[]>(All("HEALTHCHECK").Single().Split("CMD ")[1])!;
 
-        public Dictionary<string, string> Environment => All("ENV").SelectMany(e => e.Split(' ')).Select(e => e.Split('=', 2)).ToDictionary(e => e[0], e => e[1]);
+        public Dictionary<string, string> Environment =>
+            All("ENV").SelectMany(e => e.Split(' ')).Select(e => e.Split('=', 2)).ToDictionary(e => e[0], e => e[1]);
 
         public IReadOnlyList<string> All(string instruction) => [.. Instructions.Where(i => i.Name == instruction).Select(i => i.Words)];
     }

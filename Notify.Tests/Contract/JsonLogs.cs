@@ -13,7 +13,12 @@ public sealed class JsonLogs : SystemTest
     public async Task Every_fault_at_start_up_is_a_line_of_JSON(string host)
     {
         var (exitCode, output, _) = await HostProcess.RunAsync(
-            host, Repository.Program($"Notify.{host}"), [], new Dictionary<string, string> { ["Notify__JsonLogs"] = "true", ["Notify__Takeover"] = "soon" }, TestRun.Log($"json-{Guid.NewGuid():N}"));
+            host,
+            Repository.Program($"Notify.{host}"),
+            [],
+            new Dictionary<string, string> { ["Notify__JsonLogs"] = "true", ["Notify__Takeover"] = "soon" },
+            TestRun.Log($"json-{Guid.NewGuid():N}")
+        );
         Assert.True(exitCode == 78, output);
         var lines = Parse(output);
         Assert.True(lines.Count >= 4, output);
@@ -27,7 +32,9 @@ public sealed class JsonLogs : SystemTest
         var url = new Uri($"http://127.0.0.1:{HostProcess.FreePort()}");
         var environment = new Dictionary<string, string>(TestRun.Secrets)
         {
-            ["ConnectionStrings__notify"] = $"{Installation.ConnectionString};Maximum Pool Size=5", ["ASPNETCORE_URLS"] = url.ToString(), ["Notify__JsonLogs"] = "true",
+            ["ConnectionStrings__notify"] = $"{Installation.ConnectionString};Maximum Pool Size=5",
+            ["ASPNETCORE_URLS"] = url.ToString(),
+            ["Notify__JsonLogs"] = "true",
             ["Logging__LogLevel__Notify.Requests"] = "Debug",
         };
         var log = TestRun.Log($"json-api-{Guid.NewGuid():N}");
@@ -36,7 +43,13 @@ public sealed class JsonLogs : SystemTest
         {
             using var client = new NotifyClient(url, null, null);
             await Eventually.Passes(async () => (await client.GetAsync("/health/ready")).Is(200), within: TimeSpan.FromSeconds(60));
-            (await client.CallAsync(HttpMethod.Get, "/v1/queues", shape: r => r.Headers.Add("traceparent", $"00-{Trace}-b7ad6b7169203331-01"))).Is(401);
+            (
+                await client.CallAsync(
+                    HttpMethod.Get,
+                    "/v1/queues",
+                    shape: r => r.Headers.Add("traceparent", $"00-{Trace}-b7ad6b7169203331-01")
+                )
+            ).Is(401);
             api.Terminate();
             Assert.Equal(0, await api.EndAsync(TimeSpan.FromSeconds(30)));
         }
@@ -49,23 +62,32 @@ public sealed class JsonLogs : SystemTest
 
     private static List<JsonElement> Parse(string output)
     {
-        var lines = output.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line =>
-        {
-            try
+        var lines = output
+            .Split('\n', StringSplitOptions.RemoveEmptyEntries)
+            .Select(line =>
             {
-                return JsonDocument.Parse(line).RootElement;
-            }
-            catch (JsonException)
+                try
+                {
+                    return JsonDocument.Parse(line).RootElement;
+                }
+                catch (JsonException)
+                {
+                    throw new Xunit.Sdk.XunitException($"not JSON: {line}\nin:\n{output}");
+                }
+            })
+            .ToList();
+        Assert.All(
+            lines,
+            l =>
             {
-                throw new Xunit.Sdk.XunitException($"not JSON: {line}\nin:\n{output}");
+                Assert.Equal(TimeSpan.Zero, l.GetProperty("timestamp").GetDateTimeOffset().Offset);
+                Assert.Contains(
+                    l.GetProperty("level").GetString(),
+                    new[] { "trace", "debug", "information", "warning", "error", "critical" }
+                );
+                Assert.False(string.IsNullOrEmpty(l.GetProperty("message").GetString()));
             }
-        }).ToList();
-        Assert.All(lines, l =>
-        {
-            Assert.Equal(TimeSpan.Zero, l.GetProperty("timestamp").GetDateTimeOffset().Offset);
-            Assert.Contains(l.GetProperty("level").GetString(), new[] { "trace", "debug", "information", "warning", "error", "critical" });
-            Assert.False(string.IsNullOrEmpty(l.GetProperty("message").GetString()));
-        });
+        );
         return lines;
     }
 }

@@ -13,7 +13,11 @@ public sealed class Reference : SystemTest
     public async Task A_reader_of_OpenAPI_finds_no_fault_in_the_document()
     {
         using var text = new MemoryStream(System.Text.Encoding.UTF8.GetBytes((await Client.GetAsync("/openapi/v1.json")).Is(200).Text));
-        var (document, diagnostic) = await OpenApiDocument.LoadAsync(text, "json", cancellationToken: TestContext.Current.CancellationToken);
+        var (document, diagnostic) = await OpenApiDocument.LoadAsync(
+            text,
+            "json",
+            cancellationToken: TestContext.Current.CancellationToken
+        );
         Assert.Empty(diagnostic!.Errors);
         Assert.Empty(diagnostic.Warnings);
         Assert.Equal("Notify", document!.Info.Title);
@@ -24,11 +28,22 @@ public sealed class Reference : SystemTest
     public async Task Mapped_routes_equal_described_operations()
     {
         var environment = new Dictionary<string, string>(TestRun.Secrets) { ["ConnectionStrings__notify"] = Installation.ConnectionString };
-        var (exitCode, output, _) = await HostProcess.RunAsync("routes", Repository.Program("Notify.Api"), ["routes"], environment, TestRun.Log($"routes-{Guid.NewGuid():N}"));
+        var (exitCode, output, _) = await HostProcess.RunAsync(
+            "routes",
+            Repository.Program("Notify.Api"),
+            ["routes"],
+            environment,
+            TestRun.Log($"routes-{Guid.NewGuid():N}")
+        );
         Assert.True(exitCode == 0, output);
 
-        var mapped = output.Split('\n', StringSplitOptions.RemoveEmptyEntries).Where(r => !PagesOfTheReference.Any(p => r.StartsWith($"GET {p}", StringComparison.Ordinal)));
-        Assert.Equal(mapped.Order(StringComparer.Ordinal), (await OperationsAsync()).Select(o => $"{o.Method} {o.Path}").Order(StringComparer.Ordinal));
+        var mapped = output
+            .Split('\n', StringSplitOptions.RemoveEmptyEntries)
+            .Where(r => !PagesOfTheReference.Any(p => r.StartsWith($"GET {p}", StringComparison.Ordinal)));
+        Assert.Equal(
+            mapped.Order(StringComparer.Ordinal),
+            (await OperationsAsync()).Select(o => $"{o.Method} {o.Path}").Order(StringComparer.Ordinal)
+        );
     }
 
     [Fact]
@@ -48,13 +63,19 @@ public sealed class Reference : SystemTest
                 Need(parameter["example"], $"{operation}, example of the parameter {parameter["name"]}");
             }
 
-            if (operation.Json["requestBody"] is { } body) Need(body["content"]!.AsObject().First().Value!["examples"], $"{operation}, example of the body: Takes");
-            else if ((operation.Method is "PUT" && operation.Id != "JoinTopic") || (operation.Method is "POST" && operation.Json["responses"]!["415"] is not null)) missing.Add($"{operation}, body: Takes");
+            if (operation.Json["requestBody"] is { } body)
+                Need(body["content"]!.AsObject().First().Value!["examples"], $"{operation}, example of the body: Takes");
+            else if (
+                (operation.Method is "PUT" && operation.Id != "JoinTopic")
+                || (operation.Method is "POST" && operation.Json["responses"]!["415"] is not null)
+            )
+                missing.Add($"{operation}, body: Takes");
             Assert.Contains(operation.Json["responses"]!.AsObject(), r => r.Key[0] is '2' or '3');
             foreach (var (status, answer) in operation.Json["responses"]!.AsObject())
             {
                 Need(answer!["description"], $"{operation}, answer {status}");
-                if (status is not ("204" or "302")) Need(answer["content"]?.AsObject().FirstOrDefault().Value, $"{operation}, content of the answer {status}: Answers");
+                if (status is not ("204" or "302"))
+                    Need(answer["content"]?.AsObject().FirstOrDefault().Value, $"{operation}, content of the answer {status}: Answers");
                 foreach (var (type, content) in answer["content"]?.AsObject() ?? [])
                 {
                     Need(content!["schema"], $"{operation}, schema of the answer {status} {type}");
@@ -62,8 +83,10 @@ public sealed class Reference : SystemTest
                 }
             }
 
-            if (!operation.Path.StartsWith("/v1/", StringComparison.Ordinal)) continue;
-            if (operation.Json["security"] is null) continue; // public by design
+            if (!operation.Path.StartsWith("/v1/", StringComparison.Ordinal))
+                continue;
+            if (operation.Json["security"] is null)
+                continue; // public by design
             Assert.Contains("Scope: `", operation.Json["description"]!.ToString(), StringComparison.Ordinal);
             Assert.All(new[] { "401", "403", "503" }, s => Assert.NotNull(operation.Json["responses"]![s]));
             Assert.NotNull(operation.Json["responses"]!["503"]!["headers"]!["Retry-After"]);
@@ -82,7 +105,8 @@ public sealed class Reference : SystemTest
 
         void Need(JsonNode? node, string what)
         {
-            if (node is null || node.ToString().Length == 0) missing.Add(what);
+            if (node is null || node.ToString().Length == 0)
+                missing.Add(what);
         }
     }
 
@@ -95,16 +119,21 @@ public sealed class Reference : SystemTest
         foreach (var operation in await OperationsAsync())
         {
             var contents = new List<(string Where, JsonNode Content)>();
-            if (operation.Json["requestBody"] is { } body) contents.AddRange(body["content"]!.AsObject().Select(c => ("request", c.Value!)));
-            foreach (var (status, answer) in operation.Json["responses"]!.AsObject()) contents.AddRange((answer!["content"]?.AsObject() ?? []).Select(c => (status, c.Value!)));
+            if (operation.Json["requestBody"] is { } body)
+                contents.AddRange(body["content"]!.AsObject().Select(c => ("request", c.Value!)));
+            foreach (var (status, answer) in operation.Json["responses"]!.AsObject())
+                contents.AddRange((answer!["content"]?.AsObject() ?? []).Select(c => (status, c.Value!)));
             foreach (var (where, content) in contents)
             {
                 var examples = content["examples"]?.AsObject().Select(e => e.Value!["value"]) ?? [content["example"]];
-                foreach (var example in examples) faults.AddRange(check.Faults(example, content["schema"]!).Select(f => $"{operation} {where}: {f}"));
+                foreach (var example in examples)
+                    faults.AddRange(check.Faults(example, content["schema"]!).Select(f => $"{operation} {where}: {f}"));
             }
 
             foreach (var parameter in operation.Json["parameters"]?.AsArray() ?? [])
-                faults.AddRange(check.Faults(parameter!["example"], parameter["schema"]!).Select(f => $"{operation} {parameter["name"]}: {f}"));
+                faults.AddRange(
+                    check.Faults(parameter!["example"], parameter["schema"]!).Select(f => $"{operation} {parameter["name"]}: {f}")
+                );
         }
 
         Assert.True(faults.Count == 0, string.Join("\n", faults));
@@ -116,7 +145,17 @@ public sealed class Reference : SystemTest
         var check = new SchemaCheck(await DocumentAsync());
         var schema = JsonNode.Parse("""{ "$ref": "#/components/schemas/RequestNotification" }""")!;
         Assert.Empty(check.Faults(JsonNode.Parse("""{ "eventId": "e", "channels": ["sms"], "content": { "body": "x" } }"""), schema));
-        foreach (var wrong in new[] { """{ "userId": "u" }""", """{ "eventId": 1 }""", """{ "eventId": "e", "channels": ["pigeon"] }""", """{ "eventId": "e", "sendAt": "soon" }""", """{ "eventId": "e", "colour": "red" }""", "[]" })
+        foreach (
+            var wrong in new[]
+            {
+                """{ "userId": "u" }""",
+                """{ "eventId": 1 }""",
+                """{ "eventId": "e", "channels": ["pigeon"] }""",
+                """{ "eventId": "e", "sendAt": "soon" }""",
+                """{ "eventId": "e", "colour": "red" }""",
+                "[]",
+            }
+        )
             Assert.NotEmpty(check.Faults(JsonNode.Parse(wrong), schema));
     }
 
@@ -144,7 +183,11 @@ public sealed record DescribedOperation(string Method, string Path, JsonNode Jso
 {
     /// <summary>Every operation.</summary>
     public static IReadOnlyList<DescribedOperation> Of(JsonNode document) =>
-        [.. document["paths"]!.AsObject().SelectMany(p => p.Value!.AsObject().Select(o => new DescribedOperation(o.Key.ToUpperInvariant(), p.Key, o.Value!)))];
+        [
+            .. document["paths"]!
+                .AsObject()
+                .SelectMany(p => p.Value!.AsObject().Select(o => new DescribedOperation(o.Key.ToUpperInvariant(), p.Key, o.Value!))),
+        ];
 
     public string Id => Json["operationId"]!.ToString();
 

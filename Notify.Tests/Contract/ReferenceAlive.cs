@@ -16,10 +16,24 @@ public sealed class ReferenceAlive : SystemTest
         caller = await Installation.NewClientAsync(["send", "recipients", "templates", "read", "audit", "operate", "admin"]);
         // The examples name these resources.
         await caller.PutAsync("/v1/layouts/letter", new { html = "<main>{{ content }}</main>" });
-        foreach (var topic in new[] { "club-news", "no-offers" }) await caller.PutAsync($"/v1/topics/{topic}", new { name = topic });
+        foreach (var topic in new[] { "club-news", "no-offers" })
+            await caller.PutAsync($"/v1/topics/{topic}", new { name = topic });
         await caller.PutAsync($"/v1/topics/club-news/subscribers/{(await Installation.NewPersonAsync()).Id}", new { });
         var parameters = new { name = new { required = true, type = "string" }, orderUrl = new { type = "url" } };
-        await caller.PutAsync("/v1/templates/order-shipped", new { channels = new { email = new { subject = "{{ name }}", text = "x" }, sms = new { text = "{{ name }}" }, push = new { title = "{{ name }}" } }, layout = "letter", @params = parameters });
+        await caller.PutAsync(
+            "/v1/templates/order-shipped",
+            new
+            {
+                channels = new
+                {
+                    email = new { subject = "{{ name }}", text = "x" },
+                    sms = new { text = "{{ name }}" },
+                    push = new { title = "{{ name }}" },
+                },
+                layout = "letter",
+                @params = parameters,
+            }
+        );
     }
 
     /// <inheritdoc />
@@ -34,37 +48,39 @@ public sealed class ReferenceAlive : SystemTest
     /// The data that an operation needs before it can succeed. The result gives values for names in the path, and after <c>body.</c>
     /// for fields of the body.
     /// </summary>
-    private Dictionary<string, Func<Task<Dictionary<string, string>>>> Preparations => new()
-    {
-        ["CancelNotification"] = ScheduledAsync,
-        ["RescheduleNotification"] = ScheduledAsync,
-        ["GetNotification"] = ScheduledAsync,
-        ["GetNotificationEvents"] = ScheduledAsync,
-        ["GetNotificationReceipts"] = ScheduledAsync,
-        ["AcknowledgeDelivery"] = PushedAsync,
-        ["GetUser"] = UserAsync,
-        ["GetPreferences"] = UserAsync,
-        ["GetPreferencesHistory"] = UserAsync,
-        ["EraseUser"] = UserAsync,
-        ["RemoveDevice"] = UserAsync,
-        ["GetCategory"] = CategoryAsync,
-        ["JoinTopic"] = UserAsync,
-        ["LeaveTopic"] = FollowerAsync,
-        ["GetBroadcast"] = BroadcastAsync,
-        ["PauseBroadcast"] = BroadcastAsync,
-        ["ResumeBroadcast"] = BroadcastAsync,
-        ["CancelBroadcast"] = BroadcastAsync,
-        ["ListSuppressions"] = SuppressionAsync,
-        ["LookUpSuppression"] = SuppressionAsync,
-        ["LiftSuppression"] = SuppressionAsync,
-        ["ArchiveTemplate"] = TemplateAsync,
-        ["ChangeClientScopes"] = ClientAsync, ["RotateSecret"] = ClientAsync,
-        ["RevokeSecret"] = ClientAsync,
-        ["DisableClient"] = ClientAsync,
-        ["ShowUnsubscribePage"] = EmailAsync,
-        ["Unsubscribe"] = EmailAsync,
-        ["FollowLink"] = LinkAsync,
-    };
+    private Dictionary<string, Func<Task<Dictionary<string, string>>>> Preparations =>
+        new()
+        {
+            ["CancelNotification"] = ScheduledAsync,
+            ["RescheduleNotification"] = ScheduledAsync,
+            ["GetNotification"] = ScheduledAsync,
+            ["GetNotificationEvents"] = ScheduledAsync,
+            ["GetNotificationReceipts"] = ScheduledAsync,
+            ["AcknowledgeDelivery"] = PushedAsync,
+            ["GetUser"] = UserAsync,
+            ["GetPreferences"] = UserAsync,
+            ["GetPreferencesHistory"] = UserAsync,
+            ["EraseUser"] = UserAsync,
+            ["RemoveDevice"] = UserAsync,
+            ["GetCategory"] = CategoryAsync,
+            ["JoinTopic"] = UserAsync,
+            ["LeaveTopic"] = FollowerAsync,
+            ["GetBroadcast"] = BroadcastAsync,
+            ["PauseBroadcast"] = BroadcastAsync,
+            ["ResumeBroadcast"] = BroadcastAsync,
+            ["CancelBroadcast"] = BroadcastAsync,
+            ["ListSuppressions"] = SuppressionAsync,
+            ["LookUpSuppression"] = SuppressionAsync,
+            ["LiftSuppression"] = SuppressionAsync,
+            ["ArchiveTemplate"] = TemplateAsync,
+            ["ChangeClientScopes"] = ClientAsync,
+            ["RotateSecret"] = ClientAsync,
+            ["RevokeSecret"] = ClientAsync,
+            ["DisableClient"] = ClientAsync,
+            ["ShowUnsubscribePage"] = EmailAsync,
+            ["Unsubscribe"] = EmailAsync,
+            ["FollowLink"] = LinkAsync,
+        };
 
     [Fact]
     public async Task Every_operation_answers_every_example_as_documented()
@@ -74,12 +90,18 @@ public sealed class ReferenceAlive : SystemTest
         var faults = new List<string>();
         foreach (var operation in DescribedOperation.Of(document))
         {
-            var bodies = operation.Json["requestBody"]?["content"]!.AsObject().First().Value!["examples"]!.AsObject().Select(e => (JsonNode?)e.Value!["value"]) ?? [null];
+            var bodies =
+                operation
+                    .Json["requestBody"]
+                    ?["content"]!.AsObject().First().Value!["examples"]!.AsObject()
+                    .Select(e => (JsonNode?)e.Value!["value"])
+                ?? [null];
             foreach (var body in bodies)
             {
                 var known = Preparations.TryGetValue(operation.Id, out var prepare) ? await prepare() : [];
                 var sent = body?.DeepClone();
-                foreach (var (name, value) in known.Where(k => k.Key.StartsWith("body.", StringComparison.Ordinal))) sent![name[5..]] = value;
+                foreach (var (name, value) in known.Where(k => k.Key.StartsWith("body.", StringComparison.Ordinal)))
+                    sent![name[5..]] = value;
                 var reply = await caller.CallAsync(new HttpMethod(operation.Method), PathOf(operation, known), sent);
                 var wanted = operation.Json["responses"]!.AsObject().Select(r => r.Key).Where(s => s[0] is '2' or '3').ToList();
                 if (!wanted.Contains($"{reply.Status}"))
@@ -93,7 +115,8 @@ public sealed class ReferenceAlive : SystemTest
                     faults.AddRange(check.Faults(reply.Json, schema).Select(f => $"{operation}: its answer is not as documented: {f}"));
                 foreach (var (header, _) in answer["headers"]?.AsObject() ?? [])
                 {
-                    if (!reply.Headers.TryGetValues(header, out _)) faults.Add($"{operation}: its answer {reply.Status} lacks the header {header}");
+                    if (!reply.Headers.TryGetValues(header, out _))
+                        faults.Add($"{operation}: its answer {reply.Status} lacks the header {header}");
                 }
             }
         }
@@ -105,7 +128,11 @@ public sealed class ReferenceAlive : SystemTest
     public async Task A_first_request_and_its_repeat_and_its_contradiction_answer_as_documented()
     {
         var document = (await Client.GetAsync("/openapi/v1.json")).Is(200).Json;
-        foreach (var (_, example) in document["paths"]!["/v1/notifications"]!["post"]!["requestBody"]!["content"]!["application/json"]!["examples"]!.AsObject())
+        foreach (
+            var (_, example) in document["paths"]!["/v1/notifications"]!["post"]!["requestBody"]!["content"]!["application/json"]![
+                "examples"
+            ]!.AsObject()
+        )
         {
             var request = example!["value"]!;
             Assert.NotNull((await caller.PostRawAsync("/v1/notifications", request.ToJsonString())).Is(202).Headers.Location);
@@ -123,12 +150,17 @@ public sealed class ReferenceAlive : SystemTest
         var schema = JsonNode.Parse("""{ "$ref": "#/components/schemas/ProblemDocument" }""")!;
         using var nobody = new NotifyClient(Installation.ApiUrl, null, null);
         using var reader = await Installation.NewClientAsync(["read"]);
-        foreach (var (reply, status) in new[]
-        {
-            (await Client.PostAsync("/v1/notifications", new { colour = "red" }), 400), (await nobody.GetAsync("/v1/queues"), 401), (await reader.GetAsync("/v1/queues"), 403),
-            (await Client.GetAsync("/v1/notifications/never-asked-for"), 404), (await Client.PostRawAsync("/v1/notifications", $"\"{new string('x', 300_000)}\""), 413),
-            (await Client.CallAsync(HttpMethod.Post, "/v1/notifications", new StringContent("eventId=1")), 415),
-        })
+        foreach (
+            var (reply, status) in new[]
+            {
+                (await Client.PostAsync("/v1/notifications", new { colour = "red" }), 400),
+                (await nobody.GetAsync("/v1/queues"), 401),
+                (await reader.GetAsync("/v1/queues"), 403),
+                (await Client.GetAsync("/v1/notifications/never-asked-for"), 404),
+                (await Client.PostRawAsync("/v1/notifications", $"\"{new string('x', 300_000)}\""), 413),
+                (await Client.CallAsync(HttpMethod.Post, "/v1/notifications", new StringContent("eventId=1")), 415),
+            }
+        )
         {
             Assert.Empty(check.Faults(reply.Is(status).Json, schema));
             Assert.Equal("application/problem+json", reply.ContentType);
@@ -140,9 +172,14 @@ public sealed class ReferenceAlive : SystemTest
         var path = operation.Path;
         foreach (var parameter in operation.Json["parameters"]?.AsArray() ?? [])
         {
-            if (parameter!["in"]!.ToString() != "path") continue;
+            if (parameter!["in"]!.ToString() != "path")
+                continue;
             var name = parameter["name"]!.ToString();
-            path = path.Replace($"{{{name}}}", Uri.EscapeDataString(known.GetValueOrDefault(name) ?? parameter["example"]!.ToString()), StringComparison.Ordinal);
+            path = path.Replace(
+                $"{{{name}}}",
+                Uri.EscapeDataString(known.GetValueOrDefault(name) ?? parameter["example"]!.ToString()),
+                StringComparison.Ordinal
+            );
         }
 
         return path;
@@ -151,14 +188,33 @@ public sealed class ReferenceAlive : SystemTest
     private async Task<Dictionary<string, string>> ScheduledAsync()
     {
         var id = NewId("described");
-        (await caller.SendAsync(new { eventId = id, to = new { phone = "+12025550123" }, content = new { body = "x" }, sendAt = "2126-12-01T09:00:00Z" })).Is(202);
+        (
+            await caller.SendAsync(
+                new
+                {
+                    eventId = id,
+                    to = new { phone = "+12025550123" },
+                    content = new { body = "x" },
+                    sendAt = "2126-12-01T09:00:00Z",
+                }
+            )
+        ).Is(202);
         return new() { ["eventId"] = id };
     }
 
     private async Task<Dictionary<string, string>> LinkAsync()
     {
         var id = NewId("described");
-        (await caller.SendAsync(new { eventId = id, to = new { phone = Person.NewPhone() }, content = new { body = $"{id} https://example.com/orders", track = new { links = true } } })).Is(202);
+        (
+            await caller.SendAsync(
+                new
+                {
+                    eventId = id,
+                    to = new { phone = Person.NewPhone() },
+                    content = new { body = $"{id} https://example.com/orders", track = new { links = true } },
+                }
+            )
+        ).Is(202);
         await caller.BecomesAsync(id, "dispatched");
         var text = Assert.Single(await Sandbox.LedgerAsync(id)).Text!;
         return new() { ["token"] = text[(text.IndexOf("/t/", StringComparison.Ordinal) + 3)..] };
@@ -167,7 +223,16 @@ public sealed class ReferenceAlive : SystemTest
     private async Task<Dictionary<string, string>> EmailAsync()
     {
         var id = NewId("described");
-        (await caller.SendAsync(new { eventId = id, to = new { email = Person.NewEmail() }, content = new { title = id, body = "x" } })).Is(202);
+        (
+            await caller.SendAsync(
+                new
+                {
+                    eventId = id,
+                    to = new { email = Person.NewEmail() },
+                    content = new { title = id, body = "x" },
+                }
+            )
+        ).Is(202);
         await caller.BecomesAsync(id, "dispatched");
         return new() { ["token"] = Unsubscribing.TokenIn(Assert.Single(await Sandbox.LedgerAsync(id))) };
     }
@@ -175,7 +240,16 @@ public sealed class ReferenceAlive : SystemTest
     private async Task<Dictionary<string, string>> PushedAsync()
     {
         var (id, person) = (NewId("described"), await Installation.NewPersonAsync(phone: false));
-        (await caller.SendAsync(new { eventId = id, userId = person.Id, content = new { title = "x", body = "x" } })).Is(202);
+        (
+            await caller.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = person.Id,
+                    content = new { title = "x", body = "x" },
+                }
+            )
+        ).Is(202);
         return new() { ["eventId"] = id, ["body.deliveryId"] = (await caller.BecomesAsync(id, "dispatched")).On("push").Id };
     }
 
@@ -202,14 +276,36 @@ public sealed class ReferenceAlive : SystemTest
     private async Task<Dictionary<string, string>> BroadcastAsync()
     {
         var id = NewId("described");
-        (await caller.PostAsync("/v1/broadcasts", new { broadcastId = id, all = true, content = new { body = "x" }, sendAt = "2126-12-01T09:00:00Z" })).Is(202);
+        (
+            await caller.PostAsync(
+                "/v1/broadcasts",
+                new
+                {
+                    broadcastId = id,
+                    all = true,
+                    content = new { body = "x" },
+                    sendAt = "2126-12-01T09:00:00Z",
+                }
+            )
+        ).Is(202);
         return new() { ["broadcastId"] = id };
     }
 
-    private async Task<Dictionary<string, string>> SuppressionAsync() => new()
-    {
-        ["suppressionId"] = (await Client.PostAsync("/v1/suppressions", new { channel = "sms", address = Person.NewPhone(), reason = "ByRequest" })).Is(201)["id"]!,
-    };
+    private async Task<Dictionary<string, string>> SuppressionAsync() =>
+        new()
+        {
+            ["suppressionId"] = (
+                await Client.PostAsync(
+                    "/v1/suppressions",
+                    new
+                    {
+                        channel = "sms",
+                        address = Person.NewPhone(),
+                        reason = "ByRequest",
+                    }
+                )
+            ).Is(201)["id"]!,
+        };
 
     private async Task<Dictionary<string, string>> TemplateAsync()
     {

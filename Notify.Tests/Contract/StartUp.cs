@@ -7,18 +7,26 @@ namespace Notify.Tests.Contract;
 /// <summary>A host that cannot start says why, one line for each fault, and ends.</summary>
 public sealed class StartUp
 {
-    private static Dictionary<string, string> Good => new(TestRun.Secrets)
-    {
-        ["ConnectionStrings__notify"] = "Host=127.0.0.1;Port=1;Database=notify;Username=notify;Timeout=3",
-        ["ASPNETCORE_URLS"] = $"http://127.0.0.1:{HostProcess.FreePort()}",
-        ["Providers__Apns__TeamId"] = "T", ["Providers__Apns__KeyId"] = "K", ["Providers__Apns__Topic"] = "t", ["Providers__Apns__PrivateKeyPath"] = $"{TestRun.SandboxHome}/apns-auth-key.p8",
-        ["Providers__Fcm__ServiceAccountPath"] = $"{TestRun.SandboxHome}/fcm-service-account.json",
-        ["Providers__Twilio__AccountSid"] = "AC", ["Providers__Twilio__AuthToken"] = "x", ["Providers__Twilio__From"] = "+15005550006",
-        ["Providers__SendGrid__ApiKey"] = "SG.x", ["Providers__SendGrid__From"] = "hello@example.com",
-        ["Providers__WebPush__Subject"] = "mailto:ops@example.com",
-        // The example key pair of RFC 8291.
-        ["Providers__WebPush__PublicKey"] = "BP4z9KsN6nGRTbVYI_c7VJSPQTBtkgcy27mlmlMoZIIgDll6e3vCYLocInmYWAmS6TlzAC8wEqKK6PBru3jl7A8", ["Providers__WebPush__PrivateKey"] = "yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw",
-    };
+    private static Dictionary<string, string> Good =>
+        new(TestRun.Secrets)
+        {
+            ["ConnectionStrings__notify"] = "Host=127.0.0.1;Port=1;Database=notify;Username=notify;Timeout=3",
+            ["ASPNETCORE_URLS"] = $"http://127.0.0.1:{HostProcess.FreePort()}",
+            ["Providers__Apns__TeamId"] = "T",
+            ["Providers__Apns__KeyId"] = "K",
+            ["Providers__Apns__Topic"] = "t",
+            ["Providers__Apns__PrivateKeyPath"] = $"{TestRun.SandboxHome}/apns-auth-key.p8",
+            ["Providers__Fcm__ServiceAccountPath"] = $"{TestRun.SandboxHome}/fcm-service-account.json",
+            ["Providers__Twilio__AccountSid"] = "AC",
+            ["Providers__Twilio__AuthToken"] = "x",
+            ["Providers__Twilio__From"] = "+15005550006",
+            ["Providers__SendGrid__ApiKey"] = "SG.x",
+            ["Providers__SendGrid__From"] = "hello@example.com",
+            ["Providers__WebPush__Subject"] = "mailto:ops@example.com",
+            // The example key pair of RFC 8291.
+            ["Providers__WebPush__PublicKey"] = "BP4z9KsN6nGRTbVYI_c7VJSPQTBtkgcy27mlmlMoZIIgDll6e3vCYLocInmYWAmS6TlzAC8wEqKK6PBru3jl7A8",
+            ["Providers__WebPush__PrivateKey"] = "yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw",
+        };
 
     [Theory]
     [InlineData("Api", "ConnectionStrings__notify", "", "ConnectionStrings:notify")]
@@ -68,7 +76,12 @@ public sealed class StartUp
     [InlineData("Dispatch", "Providers__Twilio__BaseUrl", "http://sandbox:5090", "Providers:Twilio:BaseUrl is http://sandbox:5090")]
     [InlineData("Dispatch", "Providers__SendGrid__From", "nobody", "Providers:SendGrid:From")]
     [InlineData("Dispatch", "Providers__WebPush__Subject", "ops@example.com", "Providers:WebPush:Subject")]
-    [InlineData("Dispatch", "Providers__WebPush__PrivateKey", "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "Providers:WebPush:PrivateKey")]
+    [InlineData(
+        "Dispatch",
+        "Providers__WebPush__PrivateKey",
+        "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "Providers:WebPush:PrivateKey"
+    )]
     [InlineData("Dispatch", "Providers__WebPush__AllowPrivateNetworks", "perhaps", "Providers:WebPush:AllowPrivateNetworks")]
     [InlineData("Dispatch", "Providers__WebPush__AllowPrivateNetworks", "true", "Providers:WebPush:AllowPrivateNetworks is true")]
     [InlineData("Api", "Providers__WebPush__AllowPrivateNetworks", "true", "Providers:WebPush:AllowPrivateNetworks is true")]
@@ -88,8 +101,10 @@ public sealed class StartUp
     {
         await TestRun.Accounts; // the keys that the settings name
         var environment = Good;
-        if (value is null) environment.Remove(setting);
-        else environment[setting] = value;
+        if (value is null)
+            environment.Remove(setting);
+        else
+            environment[setting] = value;
 
         var (exitCode, output, errors) = await RunAsync(host, environment);
 
@@ -119,13 +134,35 @@ public sealed class StartUp
     public async Task Every_fault_is_told_at_once()
     {
         await TestRun.Accounts;
-        var (exitCode, output, errors) = await RunAsync("Dispatch", new()
-        {
-            ["Notify__Takeover"] = "x", ["Notify__Retry__MaxAttempts"] = "0", ["Providers__Apns__BaseUrl"] = "https://example.com", ["Providers__Twilio__BaseUrl"] = "https://example.com",
-        });
+        var (exitCode, output, errors) = await RunAsync(
+            "Dispatch",
+            new()
+            {
+                ["Notify__Takeover"] = "x",
+                ["Notify__Retry__MaxAttempts"] = "0",
+                ["Providers__Apns__BaseUrl"] = "https://example.com",
+                ["Providers__Twilio__BaseUrl"] = "https://example.com",
+            }
+        );
 
         Assert.True(exitCode == 78, output);
-        foreach (var named in new[] { "ConnectionStrings:notify", "Notify:MasterKeys", "Notify:Pepper", "Notify:Takeover", "Notify:Retry", "Apns:TeamId", "Apns:KeyId", "Apns:Topic", "Apns:PrivateKeyPath", "Twilio:AccountSid", "Twilio:AuthToken", "Twilio:From" })
+        foreach (
+            var named in new[]
+            {
+                "ConnectionStrings:notify",
+                "Notify:MasterKeys",
+                "Notify:Pepper",
+                "Notify:Takeover",
+                "Notify:Retry",
+                "Apns:TeamId",
+                "Apns:KeyId",
+                "Apns:Topic",
+                "Apns:PrivateKeyPath",
+                "Twilio:AccountSid",
+                "Twilio:AuthToken",
+                "Twilio:From",
+            }
+        )
             Assert.Single(errors, e => e.Contains(named, StringComparison.Ordinal));
     }
 
@@ -134,7 +171,8 @@ public sealed class StartUp
     {
         await TestRun.Accounts;
         var environment = Good;
-        foreach (var setting in Good.Keys.Where(k => k.StartsWith("Providers", StringComparison.Ordinal))) environment.Remove(setting);
+        foreach (var setting in Good.Keys.Where(k => k.StartsWith("Providers", StringComparison.Ordinal)))
+            environment.Remove(setting);
 
         var (exitCode, output, errors) = await RunAsync("Dispatch", environment);
 
@@ -230,6 +268,16 @@ public sealed class StartUp
         await cluster.DropDatabaseAsync(database);
     }
 
-    private static Task<(int ExitCode, string Output, IReadOnlyList<string> Errors)> RunAsync(string host, Dictionary<string, string> environment, params string[] arguments) =>
-        HostProcess.RunAsync(host, Repository.Program($"Notify.{host}"), arguments, environment, TestRun.Log($"start-{host}-{Guid.NewGuid():N}"));
+    private static Task<(int ExitCode, string Output, IReadOnlyList<string> Errors)> RunAsync(
+        string host,
+        Dictionary<string, string> environment,
+        params string[] arguments
+    ) =>
+        HostProcess.RunAsync(
+            host,
+            Repository.Program($"Notify.{host}"),
+            arguments,
+            environment,
+            TestRun.Log($"start-{host}-{Guid.NewGuid():N}")
+        );
 }

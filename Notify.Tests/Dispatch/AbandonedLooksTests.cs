@@ -6,8 +6,10 @@ namespace Notify.Tests.Dispatch;
 /// <summary>Looking for what was abandoned is dear, and not looking is worse.</summary>
 public sealed class AbandonedLooksTests
 {
-    private static readonly TimeSpan Beat = TimeSpan.FromSeconds(3), Longest = TimeSpan.FromMinutes(1);
-    private static readonly Guid Me = Guid.NewGuid(), Other = Guid.NewGuid();
+    private static readonly TimeSpan Beat = TimeSpan.FromSeconds(3),
+        Longest = TimeSpan.FromMinutes(1);
+    private static readonly Guid Me = Guid.NewGuid(),
+        Other = Guid.NewGuid();
     private readonly FakeTimeProvider clock = new();
     private readonly AbandonedLooks looks;
 
@@ -53,7 +55,8 @@ public sealed class AbandonedLooksTests
     {
         Count(beats: 10, [Me, Other]);
 
-        for (var i = 0; i < 30; i++) Assert.True(looks.IsDue([Me], 0)); // the database is away
+        for (var i = 0; i < 30; i++)
+            Assert.True(looks.IsDue([Me], 0)); // the database is away
         Assert.Equal(AbandonedLooks.Repeats, Count(beats: 5, [Me]));
     }
 
@@ -63,7 +66,8 @@ public sealed class AbandonedLooksTests
         for (var i = 0; i < beats; i++)
         {
             clock.Advance(Beat);
-            if (!looks.IsDue(hosts, givenUp)) continue;
+            if (!looks.IsDue(hosts, givenUp))
+                continue;
             looks.Looked();
             count++;
         }

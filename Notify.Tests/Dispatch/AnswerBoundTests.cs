@@ -39,12 +39,14 @@ public sealed class AnswerBoundTests
     [Fact]
     public async Task Answer_that_drips_ends_with_the_time_out()
     {
-        await using var server = await Http1Async(async (number, context) =>
-        {
-            await context.Response.WriteAsync("{");
-            await context.Response.Body.FlushAsync();
-            await Silence(number, context);
-        });
+        await using var server = await Http1Async(
+            async (number, context) =>
+            {
+                await context.Response.WriteAsync("{");
+                await context.Response.Body.FlushAsync();
+                await Silence(number, context);
+            }
+        );
         using var client = ProviderCall.CreateClient(server.Url, TimeSpan.FromMilliseconds(300));
         using var request = new HttpRequestMessage(HttpMethod.Post, "/") { Content = new StringContent("x") };
         var (_, outcome) = await ProviderCall.SendAsync(client, request, TestContext.Current.CancellationToken);
@@ -54,13 +56,15 @@ public sealed class AnswerBoundTests
     [Fact]
     public async Task Answer_that_breaks_off_is_unknown()
     {
-        await using var server = await Http1Async(async (_, context) =>
-        {
-            context.Response.ContentLength = 100;
-            await context.Response.WriteAsync("{");
-            await context.Response.Body.FlushAsync();
-            context.Abort();
-        });
+        await using var server = await Http1Async(
+            async (_, context) =>
+            {
+                context.Response.ContentLength = 100;
+                await context.Response.WriteAsync("{");
+                await context.Response.Body.FlushAsync();
+                context.Abort();
+            }
+        );
         using var client = ProviderCall.CreateClient(server.Url, TimeSpan.FromSeconds(20));
         using var request = new HttpRequestMessage(HttpMethod.Post, "/") { Content = new StringContent("x") };
         var (_, outcome) = await ProviderCall.SendAsync(client, request, TestContext.Current.CancellationToken);
@@ -76,7 +80,8 @@ public sealed class AnswerBoundTests
         {
             await socket.ReceiveAsync(new byte[4096]);
             await socket.SendAsync(Encoding.ASCII.GetBytes($"HTTP/1.1 {status} Some\r\nContent-Length: {Whole}\r\n\r\n"));
-            for (; count < Whole; count += piece.Length) await socket.SendAsync(piece);
+            for (; count < Whole; count += piece.Length)
+                await socket.SendAsync(piece);
         }
         catch (SocketException)
         {

@@ -12,7 +12,8 @@ namespace Notify.Tests.Dispatch;
 public sealed class ApnsAppsTests : IAsyncDisposable
 {
     private const string Token = "5e0f5e0f5e0f5e0f5e0f5e0f5e0f5e0f5e0f5e0f5e0f5e0f5e0f5e0f5e0f5e0f";
-    private readonly ECDsa key = ECDsa.Create(ECCurve.NamedCurves.nistP256), other = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+    private readonly ECDsa key = ECDsa.Create(ECCurve.NamedCurves.nistP256),
+        other = ECDsa.Create(ECCurve.NamedCurves.nistP256);
     private readonly FakeTimeProvider clock = new(new DateTimeOffset(2026, 5, 4, 12, 10, 0, TimeSpan.Zero));
     private readonly List<IAsyncDisposable> servers = [];
 
@@ -20,22 +21,34 @@ public sealed class ApnsAppsTests : IAsyncDisposable
     {
         key.Dispose();
         other.Dispose();
-        foreach (var server in servers) await server.DisposeAsync();
+        foreach (var server in servers)
+            await server.DisposeAsync();
     }
 
     [Fact]
     public async Task Push_goes_by_the_settings_of_the_app_that_its_device_names()
     {
         var (production, sandbox) = (await ServeAsync(Answer(200)), await ServeAsync(Answer(200)));
-        using var provider = Provider(production.Url, new()
-        {
-            ["driver"] = new() { Topic = "com.example.driver" },
-            ["driver-dev"] = new() { Topic = "com.example.driver", Environment = "sandbox", BaseUrl = sandbox.Url },
-            ["partner"] = new()
+        using var provider = Provider(
+            production.Url,
+            new()
             {
-                Topic = "com.partner", TeamId = "PARTNER123", KeyId = "OTHERKEY12", PrivateKey = other.ExportPkcs8PrivateKeyPem(),
-            },
-        });
+                ["driver"] = new() { Topic = "com.example.driver" },
+                ["driver-dev"] = new()
+                {
+                    Topic = "com.example.driver",
+                    Environment = "sandbox",
+                    BaseUrl = sandbox.Url,
+                },
+                ["partner"] = new()
+                {
+                    Topic = "com.partner",
+                    TeamId = "PARTNER123",
+                    KeyId = "OTHERKEY12",
+                    PrivateKey = other.ExportPkcs8PrivateKeyPem(),
+                },
+            }
+        );
 
         await SendAsync(provider, null);
         await SendAsync(provider, new DeviceApp("com.example.driver"));
@@ -67,15 +80,24 @@ public sealed class ApnsAppsTests : IAsyncDisposable
     public async Task App_whose_server_fails_is_left_alone_and_delays_no_other()
     {
         var (well, ill) = (await ServeAsync(Answer(200)), await ServeAsync(Answer(503)));
-        using var provider = Provider(well.Url, new() { ["driver"] = new() { Topic = "com.example.driver", BaseUrl = ill.Url } });
+        using var provider = Provider(
+            well.Url,
+            new()
+            {
+                ["driver"] = new() { Topic = "com.example.driver", BaseUrl = ill.Url },
+            }
+        );
         var app = new DeviceApp("com.example.driver");
 
         var outcomes = new List<AttemptOutcome>();
-        for (var i = 0; i < 20; i++) outcomes.Add(await SendAsync(provider, app));
+        for (var i = 0; i < 20; i++)
+            outcomes.Add(await SendAsync(provider, app));
 
         Assert.InRange(ill.Received.Count, 1, 10);
-        Assert.All(outcomes.Skip(10), o => Assert.Equal(
-            (Reasons.AppPaused, false), o is AttemptOutcome.Retry r ? (r.Reason, r.IsCall) : default));
+        Assert.All(
+            outcomes.Skip(10),
+            o => Assert.Equal((Reasons.AppPaused, false), o is AttemptOutcome.Retry r ? (r.Reason, r.IsCall) : default)
+        );
         Assert.IsType<AttemptOutcome.Accepted>(await SendAsync(provider, null));
 
         // When the pause has passed, one push is tried.
@@ -91,7 +113,8 @@ public sealed class ApnsAppsTests : IAsyncDisposable
     {
         var server = await ServeAsync(Answer(503));
         using var provider = Provider(server.Url, []);
-        for (var i = 0; i < 20; i++) await SendAsync(provider, null);
+        for (var i = 0; i < 20; i++)
+            await SendAsync(provider, null);
         Assert.Equal(20, server.Received.Count);
     }
 
@@ -111,13 +134,19 @@ public sealed class ApnsAppsTests : IAsyncDisposable
     [InlineData("https://api.sandbox.push.apple.com", "production", null, "https://api.push.apple.com/", PushEnvironment.Production)]
     [InlineData("https://127.0.0.1:5091", "sandbox", null, "https://127.0.0.1:5091/", PushEnvironment.Sandbox)]
     [InlineData(
-        "https://127.0.0.1:5091", null, "https://api.sandbox.push.apple.com", "https://api.sandbox.push.apple.com/",
-        PushEnvironment.Sandbox)]
+        "https://127.0.0.1:5091",
+        null,
+        "https://api.sandbox.push.apple.com",
+        "https://api.sandbox.push.apple.com/",
+        PushEnvironment.Sandbox
+    )]
     public void Environment_decides_the_address(string? own, string? environment, string? address, string expected, PushEnvironment servers)
     {
         var app = new ApnsAppOptions
         {
-            Topic = "com.example.driver", Environment = environment, BaseUrl = address is null ? null : new Uri(address),
+            Topic = "com.example.driver",
+            Environment = environment,
+            BaseUrl = address is null ? null : new Uri(address),
         };
         var found = Assert.Single(ApnsApps.Further(Options(own is null ? null : new Uri(own), new() { ["driver"] = app }), key, "P", []));
         Assert.Equal((expected, servers), (found.Address.AbsoluteUri, found.Identity.Environment));
@@ -128,16 +157,23 @@ public sealed class ApnsAppsTests : IAsyncDisposable
     {
         var settings = new Dictionary<string, string?>
         {
-            ["P:TeamId"] = "TEAMID1234", ["P:KeyId"] = "KEYID67890", ["P:Topic"] = "com.example.app",
+            ["P:TeamId"] = "TEAMID1234",
+            ["P:KeyId"] = "KEYID67890",
+            ["P:Topic"] = "com.example.app",
             ["P:PrivateKey"] = key.ExportPkcs8PrivateKeyPem(),
-            ["P:Apps:a:TeamId"] = "OTHER12345", ["P:Apps:b:Topic"] = "com.example.app", ["P:Apps:c:Topic"] = "com.example.c",
-            ["P:Apps:c:Environment"] = "staging", ["P:Apps:d:Topic"] = "com.example.d", ["P:Apps:d:BaseUrl"] = "nowhere",
+            ["P:Apps:a:TeamId"] = "OTHER12345",
+            ["P:Apps:b:Topic"] = "com.example.app",
+            ["P:Apps:c:Topic"] = "com.example.c",
+            ["P:Apps:c:Environment"] = "staging",
+            ["P:Apps:d:Topic"] = "com.example.d",
+            ["P:Apps:d:BaseUrl"] = "nowhere",
         };
         var faults = new List<string>();
         Assert.Null(ApnsProvider.Create(new ConfigurationBuilder().AddInMemoryCollection(settings).Build().GetSection("P"), clock, faults));
         Assert.Equal(
             ["P:Apps:a:Topic", "P:Apps:a:KeyId", "P:Apps:a:PrivateKeyPath", "P:Apps:b", "P:Apps:c:Environment", "P:Apps:d:BaseUrl"],
-            faults.Select(f => f.Split(' ')[0]));
+            faults.Select(f => f.Split(' ')[0])
+        );
     }
 
     private async Task<ScriptedServer> ServeAsync(Script script)
@@ -147,11 +183,17 @@ public sealed class ApnsAppsTests : IAsyncDisposable
         return server;
     }
 
-    private static ApnsOptions Options(Uri? url, Dictionary<string, ApnsAppOptions> apps) => new()
-    {
-        TeamId = "TEAMID1234", KeyId = "KEYID67890", Topic = "com.example.app", BaseUrl = url, TrustedCaPath = Certificate.CaPath,
-        Timeout = TimeSpan.FromSeconds(20), Apps = apps,
-    };
+    private static ApnsOptions Options(Uri? url, Dictionary<string, ApnsAppOptions> apps) =>
+        new()
+        {
+            TeamId = "TEAMID1234",
+            KeyId = "KEYID67890",
+            Topic = "com.example.app",
+            BaseUrl = url,
+            TrustedCaPath = Certificate.CaPath,
+            Timeout = TimeSpan.FromSeconds(20),
+            Apps = apps,
+        };
 
     private ApnsProvider Provider(Uri url, Dictionary<string, ApnsAppOptions> apps)
     {
@@ -161,7 +203,9 @@ public sealed class ApnsAppsTests : IAsyncDisposable
         return new ApnsProvider(options, key, clock, further);
     }
 
-    private static Task<AttemptOutcome> SendAsync(ApnsProvider provider, DeviceApp? app) => provider.SendAsync(
-        new OutboundMessage(Guid.NewGuid(), Token, new NotificationContent("t", "b"), Priority.Normal, null, App: app),
-        TestContext.Current.CancellationToken);
+    private static Task<AttemptOutcome> SendAsync(ApnsProvider provider, DeviceApp? app) =>
+        provider.SendAsync(
+            new OutboundMessage(Guid.NewGuid(), Token, new NotificationContent("t", "b"), Priority.Normal, null, App: app),
+            TestContext.Current.CancellationToken
+        );
 }

@@ -22,7 +22,8 @@ public sealed class ApnsProviderTests : IAsyncDisposable
     {
         provider?.Dispose();
         key.Dispose();
-        foreach (var server in servers) await server.DisposeAsync();
+        foreach (var server in servers)
+            await server.DisposeAsync();
     }
 
     [Fact]
@@ -42,7 +43,10 @@ public sealed class ApnsProviderTests : IAsyncDisposable
         Assert.InRange(request.Headers["apns-collapse-id"].Length, 1, 64);
         Assert.Equal($"{clock.GetUtcNow().AddHours(1).ToUnixTimeSeconds()}", request.Headers["apns-expiration"]);
         var aps = JsonDocument.Parse(request.Body).RootElement.GetProperty("aps");
-        Assert.Equal(("Shipped", "It comes “tomorrow” 👋"), (aps.GetProperty("alert").GetProperty("title").GetString(), aps.GetProperty("alert").GetProperty("body").GetString()));
+        Assert.Equal(
+            ("Shipped", "It comes “tomorrow” 👋"),
+            (aps.GetProperty("alert").GetProperty("title").GetString(), aps.GetProperty("alert").GetProperty("body").GetString())
+        );
     }
 
     [Fact]
@@ -101,18 +105,48 @@ public sealed class ApnsProviderTests : IAsyncDisposable
         { 400, """{"reason":"PayloadEmpty"}""", new AttemptOutcome.Rejected(Reasons.Rejected, "PayloadEmpty") },
         { 403, """{"reason":"Forbidden"}""", new AttemptOutcome.Halted("Forbidden") },
         { 403, """{"reason":"BadCertificate"}""", new AttemptOutcome.Halted("BadCertificate") },
-        { 410, """{"reason":"ExpiredToken","timestamp":1777593600000}""", new AttemptOutcome.Rejected(Reasons.Unregistered, "ExpiredToken", AddressVerdict.Dead, DateTimeOffset.FromUnixTimeMilliseconds(1777593600000)) },
-        { 429, """{"reason":"TooManyProviderTokenUpdates"}""", new AttemptOutcome.Retry(Reasons.Retry, "TooManyProviderTokenUpdates", TimeSpan.FromSeconds(30)) },
+        {
+            410,
+            """{"reason":"ExpiredToken","timestamp":1777593600000}""",
+            new AttemptOutcome.Rejected(
+                Reasons.Unregistered,
+                "ExpiredToken",
+                AddressVerdict.Dead,
+                DateTimeOffset.FromUnixTimeMilliseconds(1777593600000)
+            )
+        },
+        {
+            429,
+            """{"reason":"TooManyProviderTokenUpdates"}""",
+            new AttemptOutcome.Retry(Reasons.Retry, "TooManyProviderTokenUpdates", TimeSpan.FromSeconds(30))
+        },
         { 503, """{"reason":"Shutdown"}""", new AttemptOutcome.Retry(Reasons.Retry, "Shutdown", TimeSpan.FromSeconds(30)) },
         { 400, """{"reason":"TopicDisallowed"}""", new AttemptOutcome.Halted("TopicDisallowed") },
         { 403, """{"reason":"InvalidProviderToken"}""", new AttemptOutcome.Halted("InvalidProviderToken") },
-        { 410, """{"reason":"Unregistered","timestamp":1777593600000}""", new AttemptOutcome.Rejected(Reasons.Unregistered, "Unregistered", AddressVerdict.Dead, DateTimeOffset.FromUnixTimeMilliseconds(1777593600000)) },
+        {
+            410,
+            """{"reason":"Unregistered","timestamp":1777593600000}""",
+            new AttemptOutcome.Rejected(
+                Reasons.Unregistered,
+                "Unregistered",
+                AddressVerdict.Dead,
+                DateTimeOffset.FromUnixTimeMilliseconds(1777593600000)
+            )
+        },
         { 413, """{"reason":"PayloadTooLarge"}""", new AttemptOutcome.Rejected(Reasons.TooLarge, "PayloadTooLarge") },
-        { 429, """{"reason":"TooManyRequests"}""", new AttemptOutcome.Retry(Reasons.Retry, "TooManyRequests", TimeSpan.FromSeconds(30), ConcernsAddress: true) },
+        {
+            429,
+            """{"reason":"TooManyRequests"}""",
+            new AttemptOutcome.Retry(Reasons.Retry, "TooManyRequests", TimeSpan.FromSeconds(30), ConcernsAddress: true)
+        },
         { 500, "", new AttemptOutcome.Retry(Reasons.Retry, "500", TimeSpan.FromSeconds(30)) },
         { 503, "<html>", new AttemptOutcome.Retry(Reasons.Retry, "503", TimeSpan.FromSeconds(30)) },
         { 400, """{"reason":""", new AttemptOutcome.Retry(Reasons.Retry, "400", TimeSpan.FromSeconds(30)) },
-        { 410, """{"reason":"Unregistered","timestamp":"soon"}""", new AttemptOutcome.Rejected(Reasons.Unregistered, "Unregistered", AddressVerdict.Dead) },
+        {
+            410,
+            """{"reason":"Unregistered","timestamp":"soon"}""",
+            new AttemptOutcome.Rejected(Reasons.Unregistered, "Unregistered", AddressVerdict.Dead)
+        },
     };
 
     [Theory, MemberData(nameof(Errors))]
@@ -126,7 +160,9 @@ public sealed class ApnsProviderTests : IAsyncDisposable
     [Fact]
     public async Task An_expired_token_is_signed_anew_once()
     {
-        var server = await ServeAsync(InTurn(Answer(403, """{"reason":"ExpiredProviderToken"}"""), Answer(200, "", ("apns-id", "apple-1"))));
+        var server = await ServeAsync(
+            InTurn(Answer(403, """{"reason":"ExpiredProviderToken"}"""), Answer(200, "", ("apns-id", "apple-1")))
+        );
         Assert.Equal(new AttemptOutcome.Accepted("apple-1"), await SendAsync(Message()));
         Assert.Equal(2, server.Received.Select(r => r.Headers["authorization"]).Distinct().Count());
         await SendAsync(Message());
@@ -158,13 +194,15 @@ public sealed class ApnsProviderTests : IAsyncDisposable
     [Fact]
     public async Task A_connection_broken_amid_the_answer_is_an_unknown_outcome()
     {
-        await ServeAsync(async (_, context) =>
-        {
-            context.Response.ContentLength = 100;
-            await context.Response.Body.WriteAsync("half"u8.ToArray());
-            await context.Response.Body.FlushAsync();
-            context.Abort();
-        });
+        await ServeAsync(
+            async (_, context) =>
+            {
+                context.Response.ContentLength = 100;
+                await context.Response.Body.WriteAsync("half"u8.ToArray());
+                await context.Response.Body.FlushAsync();
+                context.Abort();
+            }
+        );
         Assert.Equal(new AttemptOutcome.Unknown(Reasons.ConnectionLost), await SendAsync(Message()));
     }
 
@@ -172,13 +210,16 @@ public sealed class ApnsProviderTests : IAsyncDisposable
     public async Task A_stream_that_was_refused_unread_is_sent_again()
     {
         const int RefusedStream = 7;
-        await ServeAsync(InTurn(
-            (_, context) =>
-            {
-                context.Features.GetRequiredFeature<IHttpResetFeature>().Reset(RefusedStream);
-                return Task.CompletedTask;
-            },
-            Answer(200, "", ("apns-id", "apple-1"))));
+        await ServeAsync(
+            InTurn(
+                (_, context) =>
+                {
+                    context.Features.GetRequiredFeature<IHttpResetFeature>().Reset(RefusedStream);
+                    return Task.CompletedTask;
+                },
+                Answer(200, "", ("apns-id", "apple-1"))
+            )
+        );
         Assert.Equal(new AttemptOutcome.Accepted("apple-1"), await SendAsync(Message()));
     }
 
@@ -227,7 +268,10 @@ public sealed class ApnsProviderTests : IAsyncDisposable
     public async Task Malformed_token_is_rejected_without_a_call(string token)
     {
         var server = await ServeAsync(Answer(200));
-        Assert.Equal(Reasons.BadAddress, Assert.IsType<AttemptOutcome.Rejected>(await SendAsync(Message() with { Address = token })).Reason);
+        Assert.Equal(
+            Reasons.BadAddress,
+            Assert.IsType<AttemptOutcome.Rejected>(await SendAsync(Message() with { Address = token })).Reason
+        );
         Assert.Empty(server.Received);
     }
 
@@ -244,7 +288,16 @@ public sealed class ApnsProviderTests : IAsyncDisposable
     public void The_payload_has_what_there_is_and_nothing_else()
     {
         using var data = JsonDocument.Parse("""{ "order": 7 }""");
-        var full = JsonDocument.Parse(ApnsPayload.Write(Message() with { Content = new NotificationContent("t", "b", "<p>", data.RootElement, "https://x.example/y") })).RootElement;
+        var full = JsonDocument
+            .Parse(
+                ApnsPayload.Write(
+                    Message() with
+                    {
+                        Content = new NotificationContent("t", "b", "<p>", data.RootElement, "https://x.example/y"),
+                    }
+                )
+            )
+            .RootElement;
         Assert.Equal("https://x.example/y", full.GetProperty("url").GetString());
         Assert.Equal(7, full.GetProperty("data").GetProperty("order").GetInt32());
         Assert.Equal(Id, full.GetProperty("deliveryId").GetGuid());
@@ -259,7 +312,10 @@ public sealed class ApnsProviderTests : IAsyncDisposable
         var faults = new List<string>();
         Assert.Null(new ApnsOptions { PrivateKeyPath = "/nowhere.p8", TrustedCaPath = "/nowhere.pem" }.LoadKey("Providers:Apns", faults));
         Assert.Equal(5, faults.Count);
-        Assert.All(new[] { "TeamId", "KeyId", "Topic", "TrustedCaPath", "PrivateKeyPath" }, name => Assert.Contains(faults, f => f.Contains($"Providers:Apns:{name}")));
+        Assert.All(
+            new[] { "TeamId", "KeyId", "Topic", "TrustedCaPath", "PrivateKeyPath" },
+            name => Assert.Contains(faults, f => f.Contains($"Providers:Apns:{name}"))
+        );
     }
 
     [Theory]
@@ -269,9 +325,22 @@ public sealed class ApnsProviderTests : IAsyncDisposable
     public void A_wrong_key_is_told_in_one_line(string kind, string expected)
     {
         using var other = ECDsa.Create(kind == "P-384" ? ECCurve.NamedCurves.nistP384 : ECCurve.NamedCurves.nistP256);
-        var pem = kind switch { "P-384" => other.ExportPkcs8PrivateKeyPem(), "public" => other.ExportSubjectPublicKeyInfoPem(), _ => kind };
+        var pem = kind switch
+        {
+            "P-384" => other.ExportPkcs8PrivateKeyPem(),
+            "public" => other.ExportSubjectPublicKeyInfoPem(),
+            _ => kind,
+        };
         var faults = new List<string>();
-        Assert.Null(new ApnsOptions { TeamId = "T", KeyId = "K", Topic = "t", PrivateKey = pem }.LoadKey("Providers:Apns", faults));
+        Assert.Null(
+            new ApnsOptions
+            {
+                TeamId = "T",
+                KeyId = "K",
+                Topic = "t",
+                PrivateKey = pem,
+            }.LoadKey("Providers:Apns", faults)
+        );
         Assert.Contains(expected, Assert.Single(faults), StringComparison.Ordinal);
         Assert.DoesNotContain('\n', faults[0]);
     }
@@ -280,7 +349,13 @@ public sealed class ApnsProviderTests : IAsyncDisposable
     public void A_right_key_is_loaded()
     {
         var faults = new List<string>();
-        using var loaded = new ApnsOptions { TeamId = "T", KeyId = "K", Topic = "t", PrivateKey = key.ExportPkcs8PrivateKeyPem() }.LoadKey("Providers:Apns", faults);
+        using var loaded = new ApnsOptions
+        {
+            TeamId = "T",
+            KeyId = "K",
+            Topic = "t",
+            PrivateKey = key.ExportPkcs8PrivateKeyPem(),
+        }.LoadKey("Providers:Apns", faults);
         Assert.Empty(faults);
         Assert.NotNull(loaded);
     }
@@ -293,8 +368,20 @@ public sealed class ApnsProviderTests : IAsyncDisposable
         return server;
     }
 
-    private void Use(Uri url, string? ca = null, TimeSpan? timeout = null) => provider = new ApnsProvider(
-        new ApnsOptions { TeamId = "TEAMID1234", KeyId = "KEYID67890", Topic = "com.example.app", BaseUrl = url, TrustedCaPath = ca ?? Certificate.CaPath, Timeout = timeout ?? TimeSpan.FromSeconds(20) }, key, clock);
+    private void Use(Uri url, string? ca = null, TimeSpan? timeout = null) =>
+        provider = new ApnsProvider(
+            new ApnsOptions
+            {
+                TeamId = "TEAMID1234",
+                KeyId = "KEYID67890",
+                Topic = "com.example.app",
+                BaseUrl = url,
+                TrustedCaPath = ca ?? Certificate.CaPath,
+                Timeout = timeout ?? TimeSpan.FromSeconds(20),
+            },
+            key,
+            clock
+        );
 
     private Task<AttemptOutcome> SendAsync(OutboundMessage message) => provider!.SendAsync(message, TestContext.Current.CancellationToken);
 

@@ -40,7 +40,11 @@ public class ApnsStatusTests
         { 410, "ExpiredToken", new AttemptOutcome.Rejected(Reasons.Unregistered, "ExpiredToken", AddressVerdict.Dead, Since) },
         { 410, "Unregistered", new AttemptOutcome.Rejected(Reasons.Unregistered, "Unregistered", AddressVerdict.Dead, Since) },
         { 413, "PayloadTooLarge", new AttemptOutcome.Rejected(Reasons.TooLarge, "PayloadTooLarge") },
-        { 429, "TooManyProviderTokenUpdates", new AttemptOutcome.Retry(Reasons.Retry, "TooManyProviderTokenUpdates", TimeSpan.FromMinutes(1)) },
+        {
+            429,
+            "TooManyProviderTokenUpdates",
+            new AttemptOutcome.Retry(Reasons.Retry, "TooManyProviderTokenUpdates", TimeSpan.FromMinutes(1))
+        },
         { 429, "TooManyRequests", new AttemptOutcome.Retry(Reasons.Retry, "TooManyRequests", ConcernsAddress: true) },
         { 500, "InternalServerError", new AttemptOutcome.Retry(Reasons.Retry, "InternalServerError") },
         { 503, "ServiceUnavailable", new AttemptOutcome.Retry(Reasons.Retry, "ServiceUnavailable") },
@@ -67,8 +71,8 @@ public class ApnsStatusTests
     [InlineData("id", true, true)]
     [InlineData(null, false, true)]
     [InlineData(null, true, false)]
-    public void Page_without_an_ID_is_no_yes(string? id, bool hasBody, bool accepted) => Assert.Equal(
-        accepted, ApnsStatus.Outcome(HttpStatusCode.OK, null, null, id, null, hasBody) is AttemptOutcome.Accepted);
+    public void Page_without_an_ID_is_no_yes(string? id, bool hasBody, bool accepted) =>
+        Assert.Equal(accepted, ApnsStatus.Outcome(HttpStatusCode.OK, null, null, id, null, hasBody) is AttemptOutcome.Accepted);
 
     [Theory]
     [InlineData(400, "BadTopic")]
@@ -77,7 +81,10 @@ public class ApnsStatusTests
     [InlineData(400, "DeviceTokenNotForTopic")]
     [InlineData(403, "BadCertificateEnvironment")]
     public void A_wrong_topic_or_environment_condemns_no_token(int status, string reason) =>
-        Assert.NotEqual(AddressVerdict.Dead, (ApnsStatus.Outcome((HttpStatusCode)status, reason, Since, null, null) as AttemptOutcome.Rejected)?.Verdict);
+        Assert.NotEqual(
+            AddressVerdict.Dead,
+            (ApnsStatus.Outcome((HttpStatusCode)status, reason, Since, null, null) as AttemptOutcome.Rejected)?.Verdict
+        );
 
     [Theory]
     [InlineData(429, "TooManyRequests")]
@@ -85,7 +92,12 @@ public class ApnsStatusTests
     [InlineData(500, "InternalServerError")]
     [InlineData(503, "ServiceUnavailable")]
     public void Apple_s_own_word_on_when_to_come_back_counts(int status, string reason) =>
-        Assert.Equal(TimeSpan.FromSeconds(90), Assert.IsType<AttemptOutcome.Retry>(ApnsStatus.Outcome((HttpStatusCode)status, reason, null, null, TimeSpan.FromSeconds(90))).After);
+        Assert.Equal(
+            TimeSpan.FromSeconds(90),
+            Assert
+                .IsType<AttemptOutcome.Retry>(ApnsStatus.Outcome((HttpStatusCode)status, reason, null, null, TimeSpan.FromSeconds(90)))
+                .After
+        );
 
     [Fact]
     public void A_410_carries_since_when_the_token_is_dead()

@@ -21,7 +21,10 @@ public sealed class ApnsTokenTests : IDisposable
         Assert.StartsWith("bearer ", header, StringComparison.Ordinal);
         var parts = header["bearer ".Length..].Split('.');
         Assert.Equal(3, parts.Length);
-        Assert.Equal(("ES256", "KEYID67890"), (Json(parts[0]).GetProperty("alg").GetString(), Json(parts[0]).GetProperty("kid").GetString()));
+        Assert.Equal(
+            ("ES256", "KEYID67890"),
+            (Json(parts[0]).GetProperty("alg").GetString(), Json(parts[0]).GetProperty("kid").GetString())
+        );
         Assert.Equal(["iat", "iss"], Json(parts[1]).EnumerateObject().Select(p => p.Name).Order());
         Assert.Equal("TEAMID1234", Json(parts[1]).GetProperty("iss").GetString());
     }
@@ -32,7 +35,14 @@ public sealed class ApnsTokenTests : IDisposable
         var parts = Token().Header()["bearer ".Length..].Split('.');
         using var known = ECDsa.Create(key.ExportParameters(includePrivateParameters: false));
         var signed = Encoding.ASCII.GetBytes($"{parts[0]}.{parts[1]}");
-        Assert.True(known.VerifyData(signed, Base64Url.DecodeFromChars(parts[2]), HashAlgorithmName.SHA256, DSASignatureFormat.IeeeP1363FixedFieldConcatenation));
+        Assert.True(
+            known.VerifyData(
+                signed,
+                Base64Url.DecodeFromChars(parts[2]),
+                HashAlgorithmName.SHA256,
+                DSASignatureFormat.IeeeP1363FixedFieldConcatenation
+            )
+        );
     }
 
     [Fact]
@@ -68,23 +78,29 @@ public sealed class ApnsTokenTests : IDisposable
     // RFC 6979, A.2.5: P-256, SHA-256.
     [Theory]
     [InlineData(
-        "sample", "EFD48B2AACB6A8FD1140DD9CD45E81D69D2C877B56AAF991C34D0EA84EAF3716",
-        "F7CB1C942D657C41D436C7A1B6E29F65F3E900DBB9AFF4064DC4AB2F843ACDA8")]
+        "sample",
+        "EFD48B2AACB6A8FD1140DD9CD45E81D69D2C877B56AAF991C34D0EA84EAF3716",
+        "F7CB1C942D657C41D436C7A1B6E29F65F3E900DBB9AFF4064DC4AB2F843ACDA8"
+    )]
     [InlineData(
-        "test", "F1ABB023518351CD71D881567B1EA663ED3EFCF6C5132B354F28D3B0B7D38367",
-        "019F4113742A2B14BD25926B49C649155F267E60D3814B4C0CC84250E46F0083")]
+        "test",
+        "F1ABB023518351CD71D881567B1EA663ED3EFCF6C5132B354F28D3B0B7D38367",
+        "019F4113742A2B14BD25926B49C649155F267E60D3814B4C0CC84250E46F0083"
+    )]
     public void Signature_is_that_of_RFC_6979(string text, string r, string s)
     {
-        using var known = ECDsa.Create(new ECParameters
-        {
-            Curve = ECCurve.NamedCurves.nistP256,
-            D = Convert.FromHexString("C9AFA9D845BA75166B5C215767B1D6934E50C3DB36E89B127B8A622B120F6721"),
-            Q = new ECPoint
+        using var known = ECDsa.Create(
+            new ECParameters
             {
-                X = Convert.FromHexString("60FED4BA255A9D31C961EB74C6356D68C049B8923B61FA6CE669622E60F29FB6"),
-                Y = Convert.FromHexString("7903FE1008B8BC99A41AE9E95628BC64F2F1B20C2D7E9F5177A3C294D4462299"),
-            },
-        });
+                Curve = ECCurve.NamedCurves.nistP256,
+                D = Convert.FromHexString("C9AFA9D845BA75166B5C215767B1D6934E50C3DB36E89B127B8A622B120F6721"),
+                Q = new ECPoint
+                {
+                    X = Convert.FromHexString("60FED4BA255A9D31C961EB74C6356D68C049B8923B61FA6CE669622E60F29FB6"),
+                    Y = Convert.FromHexString("7903FE1008B8BC99A41AE9E95628BC64F2F1B20C2D7E9F5177A3C294D4462299"),
+                },
+            }
+        );
         Assert.Equal(r + s, Convert.ToHexString(Es256.Sign(known, Encoding.ASCII.GetBytes(text))));
     }
 
@@ -109,7 +125,8 @@ public sealed class ApnsTokenTests : IDisposable
             clock.Advance(TimeSpan.FromMinutes(1));
             var issued = IssuedAt(token.Header());
             Assert.True(clock.GetUtcNow() - issued < TimeSpan.FromHours(1));
-            if (issued == last) continue;
+            if (issued == last)
+                continue;
             renewed.Add(issued - last);
             last = issued;
         }
@@ -152,7 +169,11 @@ public sealed class ApnsTokenTests : IDisposable
             clock.Advance(TimeSpan.FromMinutes(1));
             var issued = IssuedAt(token.Header());
             Assert.True(clock.GetUtcNow() - issued < TimeSpan.FromHours(1));
-            if (issued != last) Assert.True(issued - last >= TimeSpan.FromMinutes(20) && clock.GetUtcNow() - last >= TimeSpan.FromMinutes(20), $"{last:t} → {issued:t}");
+            if (issued != last)
+                Assert.True(
+                    issued - last >= TimeSpan.FromMinutes(20) && clock.GetUtcNow() - last >= TimeSpan.FromMinutes(20),
+                    $"{last:t} → {issued:t}"
+                );
             last = issued;
         }
     }

@@ -21,8 +21,9 @@ public class CategorySenderTests
     public void Mail_server_gets_the_category_s_sender_name_and_address_for_answers(string? name, string? replyTo, string shown)
     {
         using var written = new MemoryStream();
-        SmtpMail.Of(Message(name, replyTo), "kim@example.com", "Invoice", From, DateTimeOffset.UnixEpoch).WriteTo(written,
-            TestContext.Current.CancellationToken);
+        SmtpMail
+            .Of(Message(name, replyTo), "kim@example.com", "Invoice", From, DateTimeOffset.UnixEpoch)
+            .WriteTo(written, TestContext.Current.CancellationToken);
         written.Position = 0;
         var mail = MimeMessage.Load(written, TestContext.Current.CancellationToken);
 
@@ -35,8 +36,9 @@ public class CategorySenderTests
     public void SendGrid_gets_the_category_s_sender_name_and_address_for_answers()
     {
         var plain = JsonNode.Parse(SendGridMail.Of(Message(null, null), "kim@example.com", "Invoice", From).Serialize())!;
-        var named = JsonNode.Parse(SendGridMail.Of(Message("Accounts", "accounts@shop.example"), "kim@example.com", "Invoice", From)
-            .Serialize())!;
+        var named = JsonNode.Parse(
+            SendGridMail.Of(Message("Accounts", "accounts@shop.example"), "kim@example.com", "Invoice", From).Serialize()
+        )!;
 
         Assert.Equal(("Shop", null), (plain["from"]!["name"]!.ToString(), plain["reply_to"]?.ToString()));
         Assert.Equal(("Accounts", "notify@shop.example"), (named["from"]!["name"]!.ToString(), named["from"]!["email"]!.ToString()));
@@ -47,7 +49,14 @@ public class CategorySenderTests
     public void Mails_of_two_senders_never_share_a_request() =>
         Assert.NotEqual(SendGridMail.SharedBy(Message("Accounts", null)), SendGridMail.SharedBy(Message("Shop", null)));
 
-    private static OutboundMessage Message(string? name, string? replyTo) => new(
-        Guid.CreateVersion7(), "kim@example.com", new NotificationContent("Invoice", "Your invoice"), Priority.Normal, null,
-            FromName: name, ReplyTo: replyTo);
+    private static OutboundMessage Message(string? name, string? replyTo) =>
+        new(
+            Guid.CreateVersion7(),
+            "kim@example.com",
+            new NotificationContent("Invoice", "Your invoice"),
+            Priority.Normal,
+            null,
+            FromName: name,
+            ReplyTo: replyTo
+        );
 }

@@ -77,20 +77,29 @@ public sealed class ClaimDeciderTests
     {
         var (n, category) = (Notification(Attempted, Unknown), Category(unknownOutcome: says));
         Assert.Equal(resends ? DateTimeOffset.MaxValue : null, ClaimDecider.ResendBefore(n, n.Deliveries[Sms], category));
-        var resent = Notification(Attempted, Unknown, new DeliveryDeferred(Sms, Noon, Reasons.ResentByPolicy, 1, "twilio", null, Noon),
-            Attempted with { Attempt = 2 }, Unknown with { Attempt = 2 });
+        var resent = Notification(
+            Attempted,
+            Unknown,
+            new DeliveryDeferred(Sms, Noon, Reasons.ResentByPolicy, 1, "twilio", null, Noon),
+            Attempted with
+            {
+                Attempt = 2,
+            },
+            Unknown with
+            {
+                Attempt = 2,
+            }
+        );
         Assert.Null(ClaimDecider.ResendBefore(resent, resent.Deliveries[Sms], category));
     }
 
     private static ClaimDecision Decide(object[] since, Recipient? recipient = null, object? obstacle = null, bool isQuiet = false)
     {
         var n = Notification(since);
-        return ClaimDecider.Decide(
-            n, n.Deliveries[Sms], recipient ?? Recipient(), Rules(), "phone-print", obstacle, _ => isQuiet, Noon);
+        return ClaimDecider.Decide(n, n.Deliveries[Sms], recipient ?? Recipient(), Rules(), "phone-print", obstacle, _ => isQuiet, Noon);
     }
 
     private static Delivery Delivery(params object[] since) => Notification(since).Deliveries[Sms];
 
-    private static OpenDelivery Row() =>
-        new(Sms, Key, new DeliveryQueue(Lane.Sms, Priority.Normal), OpenState.InFlight, 0, Noon, null);
+    private static OpenDelivery Row() => new(Sms, Key, new DeliveryQueue(Lane.Sms, Priority.Normal), OpenState.InFlight, 0, Noon, null);
 }

@@ -35,7 +35,9 @@ public sealed class ClaimsAtWorkTests
     public async Task A_claim_whose_call_fails_is_given_up()
     {
         claims.Begin(claim);
-        await Assert.ThrowsAsync<InvalidOperationException>(() => claims.FinishAsync(claim, [Task.FromResult(true), Task.FromException<bool>(new InvalidOperationException())]));
+        await Assert.ThrowsAsync<InvalidOperationException>(() =>
+            claims.FinishAsync(claim, [Task.FromResult(true), Task.FromException<bool>(new InvalidOperationException())])
+        );
         Assert.Empty(claims.Active);
         Assert.Equal(1, claims.GivenUp);
     }

@@ -51,12 +51,33 @@ public sealed class CountedWaitsTests(EmptyDatabase database) : IClassFixture<Em
         await CountedWaits.PullInAsync(connection, Schedule, Now, Cancellation);
 
         await using var select = new NpgsqlCommand("select array_agg(due_at order by key) from notify.broadcasts", connection);
-        Assert.Equal([Now.AddHours(5), Now, Now.AddSeconds(10)], ((DateTime[])(await select.ExecuteScalarAsync(Cancellation))!).Select(d => new DateTimeOffset(d)));
+        Assert.Equal(
+            [Now.AddHours(5), Now, Now.AddSeconds(10)],
+            ((DateTime[])(await select.ExecuteScalarAsync(Cancellation))!).Select(d => new DateTimeOffset(d))
+        );
 
-        async Task AddAsync(string key, DateTimeOffset? sendAt, DateTimeOffset dueAt) => Assert.True(await BroadcastTable.AddAsync(
-            connection, new Broadcast(key, BroadcastState.Scheduled, sendAt, null, dueAt, "", 0, null, null, null), "c", "hash", Now, Cancellation));
+        async Task AddAsync(string key, DateTimeOffset? sendAt, DateTimeOffset dueAt) =>
+            Assert.True(
+                await BroadcastTable.AddAsync(
+                    connection,
+                    new Broadcast(key, BroadcastState.Scheduled, sendAt, null, dueAt, "", 0, null, null, null),
+                    "c",
+                    "hash",
+                    Now,
+                    Cancellation
+                )
+            );
     }
 
-    private static OpenDelivery Row(string name, OpenState state, string? reason, int minutes) => new(
-        DeterministicId.OfDelivery("n/c:e", name), "n/c:e", new DeliveryQueue(Lane.Sms, Priority.Normal), state, 1, Now.AddHours(-1), Now.AddMinutes(minutes), reason);
+    private static OpenDelivery Row(string name, OpenState state, string? reason, int minutes) =>
+        new(
+            DeterministicId.OfDelivery("n/c:e", name),
+            "n/c:e",
+            new DeliveryQueue(Lane.Sms, Priority.Normal),
+            state,
+            1,
+            Now.AddHours(-1),
+            Now.AddMinutes(minutes),
+            reason
+        );
 }

@@ -17,8 +17,7 @@ public class DispatchGateTests
     }
 
     [Fact]
-    public async Task Request_above_the_capacity_takes_all_of_it() =>
-        Assert.Equal(10, await Take(new DispatchGate(10), 50, 100));
+    public async Task Request_above_the_capacity_takes_all_of_it() => Assert.Equal(10, await Take(new DispatchGate(10), 50, 100));
 
     [Fact]
     public async Task Nobody_is_given_less_than_the_least_they_can_use()
@@ -134,41 +133,57 @@ public class DispatchGateTests
         const int Size = 7;
         var gate = new DispatchGate(Size);
         var (held, most) = (0, 0);
-        await Task.WhenAll(Enumerable.Range(0, 16).Select(worker => Task.Run(async () =>
-        {
-            var random = new Random(worker);
-            for (var i = 0; i < 500; i++)
-            {
-                using var patience = new CancellationTokenSource();
-                var taking = gate.TakeAsync((Priority)random.Next(3), random.Next(1, Size + 1), random.Next(1, Size + 1), patience.Token);
-                if (random.Next(3) == 0) patience.Cancel();
-                try
-                {
-                    var permits = await taking;
-                    var now = Interlocked.Add(ref held, permits);
-                    InterlockedMax(ref most, now);
-                    if (random.Next(2) == 0) await Task.Yield();
-                    Interlocked.Add(ref held, -permits);
-                    gate.Release(permits);
-                }
-                catch (OperationCanceledException)
-                {
-                    // It took nothing.
-                }
-            }
-        }))).WaitAsync(TimeSpan.FromSeconds(60), Cancellation);
+        await Task.WhenAll(
+                Enumerable
+                    .Range(0, 16)
+                    .Select(worker =>
+                        Task.Run(async () =>
+                        {
+                            var random = new Random(worker);
+                            for (var i = 0; i < 500; i++)
+                            {
+                                using var patience = new CancellationTokenSource();
+                                var taking = gate.TakeAsync(
+                                    (Priority)random.Next(3),
+                                    random.Next(1, Size + 1),
+                                    random.Next(1, Size + 1),
+                                    patience.Token
+                                );
+                                if (random.Next(3) == 0)
+                                    patience.Cancel();
+                                try
+                                {
+                                    var permits = await taking;
+                                    var now = Interlocked.Add(ref held, permits);
+                                    InterlockedMax(ref most, now);
+                                    if (random.Next(2) == 0)
+                                        await Task.Yield();
+                                    Interlocked.Add(ref held, -permits);
+                                    gate.Release(permits);
+                                }
+                                catch (OperationCanceledException)
+                                {
+                                    // It took nothing.
+                                }
+                            }
+                        })
+                    )
+            )
+            .WaitAsync(TimeSpan.FromSeconds(60), Cancellation);
         Assert.InRange(most, 1, Size);
         Assert.Equal(Size, await Take(gate, Size, Size).WaitAsync(TimeSpan.FromSeconds(5), Cancellation));
     }
 
-    private static Task<int> Take(DispatchGate gate, int atLeast, int atMost, Priority priority = Priority.Normal) => gate.TakeAsync(priority, atLeast, atMost, Cancellation);
+    private static Task<int> Take(DispatchGate gate, int atLeast, int atMost, Priority priority = Priority.Normal) =>
+        gate.TakeAsync(priority, atLeast, atMost, Cancellation);
 
     private static void InterlockedMax(ref int target, int value)
     {
-        for (var seen = Volatile.Read(ref target); seen < value;)
+        for (var seen = Volatile.Read(ref target); seen < value; )
         {
             var before = Interlocked.CompareExchange(ref target, value, seen);
-            if (before == seen) return;
+            if (before == seen)
+                return;
             seen = before;
         }
     }

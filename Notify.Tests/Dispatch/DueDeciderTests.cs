@@ -40,9 +40,17 @@ public sealed class DueDeciderTests
     {
         Assert.Equal(PlanningStep.None, DueDecider.Decide(Notification(), mustWait: false, Noon));
         Assert.Equal(PlanningStep.None, DueDecider.Decide(null, mustWait: false, Noon));
-        Assert.Equal(PlanningStep.None, DueDecider.Decide(
-            Notify.Domain.Notifications.Notification.Fold(Key, [Requested(sendAt: Noon), new NotificationCancelled([], "c_shop", Noon)]),
-            mustWait: false, Noon));
+        Assert.Equal(
+            PlanningStep.None,
+            DueDecider.Decide(
+                Notify.Domain.Notifications.Notification.Fold(
+                    Key,
+                    [Requested(sendAt: Noon), new NotificationCancelled([], "c_shop", Noon)]
+                ),
+                mustWait: false,
+                Noon
+            )
+        );
     }
 
     private static OpenDelivery Row(OpenState state) =>

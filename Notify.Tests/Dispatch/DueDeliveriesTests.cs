@@ -10,7 +10,8 @@ namespace Notify.Tests.Dispatch;
 /// <summary>The order in which due deliveries are taken, over a real table.</summary>
 public sealed class DueDeliveriesTests(EmptyDatabase database) : IClassFixture<EmptyDatabase>, IAsyncLifetime
 {
-    private const int Page = 500, Flood = 20_000;
+    private const int Page = 500,
+        Flood = 20_000;
     private static readonly DateTimeOffset Now = new(2026, 5, 4, 12, 0, 0, TimeSpan.Zero);
     private static readonly DeliveryQueue Bulk = new(Lane.Apns, Priority.Bulk);
     private readonly DueDeliveries due = new(new FakeTimeProvider(Now));
@@ -62,9 +63,10 @@ public sealed class DueDeliveriesTests(EmptyDatabase database) : IClassFixture<E
             insert into notify.open_deliveries (delivery_id, notification, queue, state, enqueued_at, due_at, reason)
             select gen_random_uuid(), 'n/c_' || c || ':e', {Bulk.Code}, 2, '{Now:O}',
                 '{Now:O}'::timestamptz + make_interval(secs => c % 2), 'Retry' from generate_series(1, 1400) c
-            """);
+            """
+        );
         var taken = 0;
-        for (var areMore = true; areMore;)
+        for (var areMore = true; areMore; )
         {
             await using var transaction = await connection.BeginTransactionAsync(Cancellation);
             (var rows, areMore) = await due.LockAsync(connection, Now, Page, Cancellation);
@@ -92,13 +94,15 @@ public sealed class DueDeliveriesTests(EmptyDatabase database) : IClassFixture<E
         Assert.Empty(theirs.Select(r => r.Id).Intersect(mine.Select(r => r.Id)));
     }
 
-    private Task FloodAsync(string client, DeliveryQueue queue, OpenState state, int count = Flood) => ExecuteAsync(
-        $"""
-        insert into notify.open_deliveries (delivery_id, notification, queue, state, enqueued_at, due_at, reason)
-        select gen_random_uuid(), 'n/{client}:{state}-' || i, {queue.Code}, {(short)state}, '{Now.AddHours(-1):O}',
-            '{Now.AddMinutes(-10):O}', {(state == OpenState.Scheduled ? "null" : "'Retry'")}
-        from generate_series(1, {count}) i
-        """);
+    private Task FloodAsync(string client, DeliveryQueue queue, OpenState state, int count = Flood) =>
+        ExecuteAsync(
+            $"""
+            insert into notify.open_deliveries (delivery_id, notification, queue, state, enqueued_at, due_at, reason)
+            select gen_random_uuid(), 'n/{client}:{state}-' || i, {queue.Code}, {(short)state}, '{Now.AddHours(-1):O}',
+                '{Now.AddMinutes(-10):O}', {(state == OpenState.Scheduled ? "null" : "'Retry'")}
+            from generate_series(1, {count}) i
+            """
+        );
 
     private async Task<Guid> AddAsync(string client, DeliveryQueue queue, OpenState state)
     {

@@ -19,10 +19,16 @@ public sealed class EmailFilesTests
     private static readonly byte[] Binary = [.. Enumerable.Range(0, 256).Select(i => (byte)i)];
     private static readonly Uri Link = new("https://notify.example.com/u/AQx");
 
-    private static readonly NotificationContent WithFiles = new("Your invoice", "It is attached.", "<img src='cid:logo'>", Attachments:
-    [
-        new EmailAttachment("Rechnung März 안녕.pdf", "application/pdf", Binary), new EmailAttachment("logo.png", "image/png", [137, 80, 78, 71], "logo"),
-    ]);
+    private static readonly NotificationContent WithFiles = new(
+        "Your invoice",
+        "It is attached.",
+        "<img src='cid:logo'>",
+        Attachments:
+        [
+            new EmailAttachment("Rechnung März 안녕.pdf", "application/pdf", Binary),
+            new EmailAttachment("logo.png", "image/png", [137, 80, 78, 71], "logo"),
+        ]
+    );
 
     private static readonly EmailSender From = new("news@example.com", "Shop");
 
@@ -30,7 +36,13 @@ public sealed class EmailFilesTests
     public async Task A_mail_server_gets_files_pictures_and_the_link()
     {
         await using var server = new ScriptedMailServer();
-        var options = new SmtpOptions { Host = "127.0.0.1", Port = server.Port, Security = SmtpSecurity.None, From = "Shop <news@example.com>" };
+        var options = new SmtpOptions
+        {
+            Host = "127.0.0.1",
+            Port = server.Port,
+            Security = SmtpSecurity.None,
+            From = "Shop <news@example.com>",
+        };
         using var provider = new SmtpProvider(options, From, TimeProvider.System);
         Assert.IsType<AttemptOutcome.Accepted>(await provider.SendAsync(Message(), TestContext.Current.CancellationToken));
 
@@ -48,12 +60,26 @@ public sealed class EmailFilesTests
     [Fact]
     public async Task Mailchimp_gets_files_pictures_and_the_link()
     {
-        await using var server = await ScriptedServer.Http1Async(ScriptedServer.Answer(200, """[{"email":"a@example.com","status":"sent","_id":"abc"}]"""));
-        using var provider = new MailchimpProvider(new MailchimpOptions { ApiKey = "k", From = "Shop <news@example.com>", BaseUrl = server.Url }, From, TimeProvider.System);
+        await using var server = await ScriptedServer.Http1Async(
+            ScriptedServer.Answer(200, """[{"email":"a@example.com","status":"sent","_id":"abc"}]""")
+        );
+        using var provider = new MailchimpProvider(
+            new MailchimpOptions
+            {
+                ApiKey = "k",
+                From = "Shop <news@example.com>",
+                BaseUrl = server.Url,
+            },
+            From,
+            TimeProvider.System
+        );
         Assert.IsType<AttemptOutcome.Accepted>(await provider.SendAsync(Message(), TestContext.Current.CancellationToken));
         var mail = JsonNode.Parse(server.Received[0].Body)!["message"]!;
         Assert.Equal($"<{Link}>", mail["headers"]!["List-Unsubscribe"]!.ToString());
-        Assert.Equal(("application/pdf", "Rechnung März 안녕.pdf", Convert.ToBase64String(Binary)), FileOf(mail["attachments"]!.AsArray().Single()!, "name"));
+        Assert.Equal(
+            ("application/pdf", "Rechnung März 안녕.pdf", Convert.ToBase64String(Binary)),
+            FileOf(mail["attachments"]!.AsArray().Single()!, "name")
+        );
         Assert.Equal(("image/png", "logo", Convert.ToBase64String([137, 80, 78, 71])), FileOf(mail["images"]!.AsArray().Single()!, "name"));
     }
 
@@ -62,8 +88,14 @@ public sealed class EmailFilesTests
     {
         var mail = JsonNode.Parse(SendGridMail.Of(Message(), "a@example.com", "s", From).Serialize())!;
         Assert.Equal($"<{Link}>", mail["personalizations"]![0]!["headers"]!["List-Unsubscribe"]!.ToString());
-        Assert.Equal(("application/pdf", "Rechnung März 안녕.pdf", Convert.ToBase64String(Binary)), FileOf(mail["attachments"]![0]!, "filename"));
-        Assert.Equal(("inline", "logo"), (mail["attachments"]![1]!["disposition"]!.ToString(), mail["attachments"]![1]!["content_id"]!.ToString()));
+        Assert.Equal(
+            ("application/pdf", "Rechnung März 안녕.pdf", Convert.ToBase64String(Binary)),
+            FileOf(mail["attachments"]![0]!, "filename")
+        );
+        Assert.Equal(
+            ("inline", "logo"),
+            (mail["attachments"]![1]!["disposition"]!.ToString(), mail["attachments"]![1]!["content_id"]!.ToString())
+        );
         Assert.Empty(Faults(mail));
     }
 
@@ -71,7 +103,13 @@ public sealed class EmailFilesTests
     public async Task Without_a_link_there_are_no_such_headers()
     {
         await using var server = new ScriptedMailServer();
-        var options = new SmtpOptions { Host = "127.0.0.1", Port = server.Port, Security = SmtpSecurity.None, From = "Shop <news@example.com>" };
+        var options = new SmtpOptions
+        {
+            Host = "127.0.0.1",
+            Port = server.Port,
+            Security = SmtpSecurity.None,
+            From = "Shop <news@example.com>",
+        };
         using var provider = new SmtpProvider(options, From, TimeProvider.System);
         await provider.SendAsync(Message() with { Unsubscribe = null }, TestContext.Current.CancellationToken);
         Assert.DoesNotContain("List-Unsubscribe", server.Mails.Single(), StringComparison.OrdinalIgnoreCase);
@@ -82,7 +120,10 @@ public sealed class EmailFilesTests
     [Fact]
     public void A_thousand_equal_mails_are_one_request_in_which_each_is_alone()
     {
-        var mails = Enumerable.Range(0, SendGridMail.MaxRecipients).Select(i => new AddressedMail(Message() with { Unsubscribe = new Uri(Link, $"/u/{i}") }, $"p{i}@example.com", $"Hello {i}")).ToList();
+        var mails = Enumerable
+            .Range(0, SendGridMail.MaxRecipients)
+            .Select(i => new AddressedMail(Message() with { Unsubscribe = new Uri(Link, $"/u/{i}") }, $"p{i}@example.com", $"Hello {i}"))
+            .ToList();
         var mail = JsonNode.Parse(SendGridMail.OfMany(mails, From).Serialize())!;
         Assert.Empty(Faults(mail));
         var personal = mail["personalizations"]!.AsArray();
@@ -90,7 +131,10 @@ public sealed class EmailFilesTests
         for (var i = 0; i < personal.Count; i++)
         {
             Assert.Equal($"p{i}@example.com", personal[i]!["to"]!.AsArray().Single()!["email"]!.ToString());
-            Assert.Equal(($"Hello {i}", mails[i].Message.DeliveryId.ToString()), (personal[i]!["subject"]!.ToString(), personal[i]!["custom_args"]!["notify_delivery"]!.ToString()));
+            Assert.Equal(
+                ($"Hello {i}", mails[i].Message.DeliveryId.ToString()),
+                (personal[i]!["subject"]!.ToString(), personal[i]!["custom_args"]!["notify_delivery"]!.ToString())
+            );
             Assert.EndsWith($"/u/{i}>", personal[i]!["headers"]!["List-Unsubscribe"]!.ToString(), StringComparison.Ordinal);
         }
 
@@ -101,11 +145,20 @@ public sealed class EmailFilesTests
     [Fact]
     public void Mails_that_differ_are_not_one_request()
     {
-        var other = Message() with { Content = WithFiles with { Attachments = [WithFiles.Attachments![0], WithFiles.Attachments[1] with { Content = [1] }] } };
-        Assert.Throws<ArgumentException>(() => SendGridMail.OfMany([new(Message(), "a@example.com", "s"), new(other, "b@example.com", "s")], From));
+        var other = Message() with
+        {
+            Content = WithFiles with { Attachments = [WithFiles.Attachments![0], WithFiles.Attachments[1] with { Content = [1] }] },
+        };
+        Assert.Throws<ArgumentException>(() =>
+            SendGridMail.OfMany([new(Message(), "a@example.com", "s"), new(other, "b@example.com", "s")], From)
+        );
         Assert.Throws<ArgumentException>(() => SendGridMail.OfMany([], From));
-        Assert.Throws<ArgumentException>(() => SendGridMail.OfMany([.. Enumerable.Repeat(new AddressedMail(Message(), "a@example.com", "s"), 1001)], From));
-        Assert.True(SendGridMail.HaveOneContent(WithFiles, WithFiles with { Title = "Another subject", Attachments = [.. WithFiles.Attachments] }));
+        Assert.Throws<ArgumentException>(() =>
+            SendGridMail.OfMany([.. Enumerable.Repeat(new AddressedMail(Message(), "a@example.com", "s"), 1001)], From)
+        );
+        Assert.True(
+            SendGridMail.HaveOneContent(WithFiles, WithFiles with { Title = "Another subject", Attachments = [.. WithFiles.Attachments] })
+        );
         Assert.False(SendGridMail.HaveOneContent(WithFiles, WithFiles with { Body = "x" }));
         Assert.False(SendGridMail.HaveOneContent(WithFiles, WithFiles with { Html = null }));
         Assert.False(SendGridMail.HaveOneContent(WithFiles, WithFiles with { Attachments = null }));
@@ -145,7 +198,8 @@ public sealed class EmailFilesTests
         return buffer.ToArray();
     }
 
-    private static (string, string, string) FileOf(JsonNode file, string name) => (file["type"]!.ToString(), file[name]!.ToString(), file["content"]!.ToString());
+    private static (string, string, string) FileOf(JsonNode file, string name) =>
+        (file["type"]!.ToString(), file[name]!.ToString(), file["content"]!.ToString());
 
     private static IReadOnlyList<SendGridError> Faults(JsonNode mail)
     {

@@ -11,7 +11,12 @@ public class EmailSubjectTests
     [InlineData(null, "\n \r\n First line \nSecond", null, "First line")]
     [InlineData("", "Body", null, "Body")]
     [InlineData(" \n ", "Body", null, "Body")]
-    [InlineData(null, null, "<html><head><title>T</title><style>p{}</style></head><body><!-- no --><script>x()</script>\n<h1>Your&nbsp;parcel</h1> &amp; more</body></html>", "Your parcel & more")]
+    [InlineData(
+        null,
+        null,
+        "<html><head><title>T</title><style>p{}</style></head><body><!-- no --><script>x()</script>\n<h1>Your&nbsp;parcel</h1> &amp; more</body></html>",
+        "Your parcel & more"
+    )]
     [InlineData(null, " ", "<p>Html</p>", "Html")]
     [InlineData(null, null, "<img src=\"x\"><br>", null)]
     [InlineData(null, null, "&#13;&#10;Bcc: x", "Bcc: x")]
@@ -36,8 +41,11 @@ public class EmailSubjectTests
         var subject = EmailSubject.InApi(new NotificationContent(string.Concat(Enumerable.Repeat("=? ", 330))))!;
         Assert.InRange(subject.Length, 1, EmailSubject.MaxInApi);
         Assert.DoesNotContain('\n', subject);
-        Assert.StartsWith("=? =? =?", MimeKit.Utils.Rfc2047.DecodeText(System.Text.Encoding.ASCII.GetBytes(subject)),
-            StringComparison.Ordinal);
+        Assert.StartsWith(
+            "=? =? =?",
+            MimeKit.Utils.Rfc2047.DecodeText(System.Text.Encoding.ASCII.GetBytes(subject)),
+            StringComparison.Ordinal
+        );
     }
 
     [Fact]

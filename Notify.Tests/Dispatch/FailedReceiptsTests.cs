@@ -20,7 +20,8 @@ public sealed class FailedReceiptsTests
         }
 
         // Each second returns one: a caller that goes on uses it up.
-        for (var i = 0; i < 100 && !failed.IsOver(attacker); i++) failed.Count(attacker);
+        for (var i = 0; i < 100 && !failed.IsOver(attacker); i++)
+            failed.Count(attacker);
         Assert.True(failed.IsOver(attacker));
         Assert.False(failed.IsOver(provider));
     }
@@ -30,7 +31,8 @@ public sealed class FailedReceiptsTests
     {
         using var failed = new FailedReceipts(new AddressLimit { PerSecond = 0, Burst = 1 });
         var http = From("203.0.113.7");
-        for (var i = 0; i < 1000; i++) failed.Count(http);
+        for (var i = 0; i < 1000; i++)
+            failed.Count(http);
         Assert.False(failed.IsOver(http));
     }
 

@@ -11,8 +11,14 @@ public sealed class FcmOptionsTests
     public void A_right_key_is_read_from_the_settings_or_a_file()
     {
         var (faults, json) = (new List<string>(), FcmStandIn.Json(TokenUri));
-        using var account = new FcmOptions { ServiceAccountJson = json, ServiceAccountPath = "/nowhere.json" }.LoadAccount("Providers:Fcm", faults);
-        Assert.Equal(("my-project", "sender@my-project.iam.gserviceaccount.com", "key-1", TokenUri), (account!.ProjectId, account.Email, account.KeyId, account.TokenUri));
+        using var account = new FcmOptions { ServiceAccountJson = json, ServiceAccountPath = "/nowhere.json" }.LoadAccount(
+            "Providers:Fcm",
+            faults
+        );
+        Assert.Equal(
+            ("my-project", "sender@my-project.iam.gserviceaccount.com", "key-1", TokenUri),
+            (account!.ProjectId, account.Email, account.KeyId, account.TokenUri)
+        );
 
         var path = Path.GetTempFileName();
         try
@@ -33,9 +39,19 @@ public sealed class FcmOptionsTests
     public void A_wrong_configuration_names_every_fault()
     {
         var faults = new List<string>();
-        Assert.Null(new FcmOptions { BaseUrl = new Uri("fcm", UriKind.Relative), Concurrency = 0, Timeout = TimeSpan.Zero }.LoadAccount("Providers:Fcm", faults));
+        Assert.Null(
+            new FcmOptions
+            {
+                BaseUrl = new Uri("fcm", UriKind.Relative),
+                Concurrency = 0,
+                Timeout = TimeSpan.Zero,
+            }.LoadAccount("Providers:Fcm", faults)
+        );
         Assert.Equal(4, faults.Count);
-        Assert.All(new[] { "BaseUrl", "Concurrency", "Timeout", "ServiceAccountPath" }, name => Assert.Contains(faults, f => f.StartsWith($"Providers:Fcm:{name}", StringComparison.Ordinal)));
+        Assert.All(
+            new[] { "BaseUrl", "Concurrency", "Timeout", "ServiceAccountPath" },
+            name => Assert.Contains(faults, f => f.StartsWith($"Providers:Fcm:{name}", StringComparison.Ordinal))
+        );
     }
 
     [Fact]
@@ -43,7 +59,10 @@ public sealed class FcmOptionsTests
     {
         var faults = Faults("""{"type":"service_account"}""");
         Assert.Equal(4, faults.Count);
-        Assert.All(new[] { "project_id", "client_email", "private_key", "token_uri" }, name => Assert.Contains(faults, f => f.EndsWith($"has no {name}", StringComparison.Ordinal)));
+        Assert.All(
+            new[] { "project_id", "client_email", "private_key", "token_uri" },
+            name => Assert.Contains(faults, f => f.EndsWith($"has no {name}", StringComparison.Ordinal))
+        );
     }
 
     [Theory]
@@ -62,7 +81,12 @@ public sealed class FcmOptionsTests
     {
         using var rsa = RSA.Create(2048);
         using var elliptic = ECDsa.Create(ECCurve.NamedCurves.nistP256);
-        var pem = kind switch { "public" => rsa.ExportSubjectPublicKeyInfoPem(), "elliptic" => elliptic.ExportPkcs8PrivateKeyPem(), _ => kind };
+        var pem = kind switch
+        {
+            "public" => rsa.ExportSubjectPublicKeyInfoPem(),
+            "elliptic" => elliptic.ExportPkcs8PrivateKeyPem(),
+            _ => kind,
+        };
         var faults = Faults(FcmStandIn.Json(TokenUri, json => json["private_key"] = pem));
         AssertOne(faults, expected);
         Assert.DoesNotContain(pem, faults[0], StringComparison.Ordinal);
@@ -72,7 +96,8 @@ public sealed class FcmOptionsTests
     [InlineData("oauth2.example")]
     [InlineData("ftp://oauth2.example/token")]
     [InlineData("/token")]
-    public void A_wrong_token_uri_is_told(string address) => AssertOne(Faults(FcmStandIn.Json(TokenUri, json => json["token_uri"] = address)), "token_uri");
+    public void A_wrong_token_uri_is_told(string address) =>
+        AssertOne(Faults(FcmStandIn.Json(TokenUri, json => json["token_uri"] = address)), "token_uri");
 
     private static void AssertOne(List<string> faults, string expected)
     {

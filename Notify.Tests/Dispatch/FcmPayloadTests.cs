@@ -14,11 +14,27 @@ public sealed class FcmPayloadTests
     [Fact]
     public void The_message_has_what_there_is_and_nothing_else()
     {
-        var full = Write(Message(new NotificationContent("t", "“b” 👋", "<p>", Json("""{"order":"7"}"""), "https://x.example/y"), Now.AddHours(1)));
+        var full = Write(
+            Message(new NotificationContent("t", "“b” 👋", "<p>", Json("""{"order":"7"}"""), "https://x.example/y"), Now.AddHours(1))
+        );
         Assert.Equal(["android", "data", "notification", "token"], Names(full));
         Assert.Equal("device-token", full.GetProperty("token").GetString());
-        Assert.Equal(("t", "“b” 👋"), (full.GetProperty("notification").GetProperty("title").GetString(), full.GetProperty("notification").GetProperty("body").GetString()));
-        Assert.Equal(new() { ["deliveryId"] = Id.ToString(), ["url"] = "https://x.example/y", ["order"] = "7" }, Data(full));
+        Assert.Equal(
+            ("t", "“b” 👋"),
+            (
+                full.GetProperty("notification").GetProperty("title").GetString(),
+                full.GetProperty("notification").GetProperty("body").GetString()
+            )
+        );
+        Assert.Equal(
+            new()
+            {
+                ["deliveryId"] = Id.ToString(),
+                ["url"] = "https://x.example/y",
+                ["order"] = "7",
+            },
+            Data(full)
+        );
         Assert.Equal(["notification", "priority", "ttl"], Names(full.GetProperty("android")));
         Assert.Equal("3600s", full.GetProperty("android").GetProperty("ttl").GetString());
 
@@ -31,7 +47,8 @@ public sealed class FcmPayloadTests
     [Fact]
     public void A_repeat_carries_the_same_tag_and_no_collapse_key()
     {
-        string Tag(Guid id) => Write(Message() with { DeliveryId = id }).GetProperty("android").GetProperty("notification").GetProperty("tag").GetString()!;
+        string Tag(Guid id) =>
+            Write(Message() with { DeliveryId = id }).GetProperty("android").GetProperty("notification").GetProperty("tag").GetString()!;
         Assert.Equal(Tag(Id), Tag(Id));
         Assert.NotEqual(Tag(Id), Tag(Guid.NewGuid()));
         Assert.DoesNotContain("ollapse", Write(Message()).GetRawText(), StringComparison.Ordinal);
@@ -64,8 +81,20 @@ public sealed class FcmPayloadTests
     [Fact]
     public void Data_value_that_is_no_string_becomes_its_JSON_text()
     {
-        var data = Data(Write(Message(new NotificationContent("t", Data: Json("""{"n":7.50,"yes":true,"none":null,"list":[1,"a"],"deep":{"a":{"b":"c"}},"text":"x","empty":""}""")))));
-        Assert.Equal(("7.50", "true", "null", """[1,"a"]""", """{"a":{"b":"c"}}"""), (data["n"], data["yes"], data["none"], data["list"], data["deep"]));
+        var data = Data(
+            Write(
+                Message(
+                    new NotificationContent(
+                        "t",
+                        Data: Json("""{"n":7.50,"yes":true,"none":null,"list":[1,"a"],"deep":{"a":{"b":"c"}},"text":"x","empty":""}""")
+                    )
+                )
+            )
+        );
+        Assert.Equal(
+            ("7.50", "true", "null", """[1,"a"]""", """{"a":{"b":"c"}}"""),
+            (data["n"], data["yes"], data["none"], data["list"], data["deep"])
+        );
         Assert.Equal(("x", ""), (data["text"], data["empty"]));
     }
 
@@ -81,7 +110,13 @@ public sealed class FcmPayloadTests
     [InlineData("url")]
     public void A_name_that_is_taken_gets_a_prefix_and_the_send_goes_on(string name)
     {
-        var data = Data(Write(Message(new NotificationContent("t", Data: Json($$"""{"{{name}}":"mine","data.{{name}}":"other"}"""), Url: "https://x.example"))));
+        var data = Data(
+            Write(
+                Message(
+                    new NotificationContent("t", Data: Json($$"""{"{{name}}":"mine","data.{{name}}":"other"}"""), Url: "https://x.example")
+                )
+            )
+        );
         Assert.Equal(("mine", "other"), (data[$"data.data.{name}"], data[$"data.{name}"]));
         Assert.Equal((Id.ToString(), "https://x.example", 4), (data["deliveryId"], data["url"], data.Count));
     }
@@ -118,7 +153,8 @@ public sealed class FcmPayloadTests
 
     private static IEnumerable<string> Names(JsonElement element) => element.EnumerateObject().Select(p => p.Name).Order();
 
-    private static Dictionary<string, string> Data(JsonElement message) => message.GetProperty("data").EnumerateObject().ToDictionary(p => p.Name, p => p.Value.GetString()!);
+    private static Dictionary<string, string> Data(JsonElement message) =>
+        message.GetProperty("data").EnumerateObject().ToDictionary(p => p.Name, p => p.Value.GetString()!);
 
     private static JsonElement Json(string json) => JsonDocument.Parse(json).RootElement;
 }

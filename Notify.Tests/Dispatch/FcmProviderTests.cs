@@ -22,7 +22,8 @@ public sealed class FcmProviderTests : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         provider?.Dispose();
-        foreach (var server in servers) await server.DisposeAsync();
+        foreach (var server in servers)
+            await server.DisposeAsync();
     }
 
     [Fact]
@@ -54,7 +55,11 @@ public sealed class FcmProviderTests : IAsyncDisposable
 
     public static readonly TheoryData<int, string, AttemptOutcome> Errors = new()
     {
-        { 400, Error("INVALID_ARGUMENT", "INVALID_ARGUMENT", "message.data"), new AttemptOutcome.Rejected(Reasons.Rejected, "INVALID_ARGUMENT") },
+        {
+            400,
+            Error("INVALID_ARGUMENT", "INVALID_ARGUMENT", "message.data"),
+            new AttemptOutcome.Rejected(Reasons.Rejected, "INVALID_ARGUMENT")
+        },
         { 400, Error("INVALID_ARGUMENT", "INVALID_ARGUMENT"), new AttemptOutcome.Rejected(Reasons.Rejected, "INVALID_ARGUMENT") },
         { 400, Error("INVALID_ARGUMENT", null, "message.android.ttl"), new AttemptOutcome.Rejected(Reasons.Rejected, "INVALID_ARGUMENT") },
         { 404, Error("NOT_FOUND", null), new AttemptOutcome.Halted("NOT_FOUND", IsAttempt: true) },
@@ -62,7 +67,11 @@ public sealed class FcmProviderTests : IAsyncDisposable
         { 403, Error("PERMISSION_DENIED", "SENDER_ID_MISMATCH"), new AttemptOutcome.Rejected(Reasons.BadAddress, "SENDER_ID_MISMATCH") },
         { 403, Error("PERMISSION_DENIED", null), new AttemptOutcome.Halted("PERMISSION_DENIED") },
         { 401, Error("UNAUTHENTICATED", "THIRD_PARTY_AUTH_ERROR"), new AttemptOutcome.Halted("THIRD_PARTY_AUTH_ERROR", IsAttempt: true) },
-        { 429, Error("RESOURCE_EXHAUSTED", "QUOTA_EXCEEDED"), new AttemptOutcome.Retry(Reasons.Retry, "QUOTA_EXCEEDED", TimeSpan.FromSeconds(30)) },
+        {
+            429,
+            Error("RESOURCE_EXHAUSTED", "QUOTA_EXCEEDED"),
+            new AttemptOutcome.Retry(Reasons.Retry, "QUOTA_EXCEEDED", TimeSpan.FromSeconds(30))
+        },
         { 500, "", new AttemptOutcome.Retry(Reasons.Retry, "500", TimeSpan.FromSeconds(30)) },
         { 502, "<html>", new AttemptOutcome.Retry(Reasons.Retry, "502", TimeSpan.FromSeconds(30)) },
         { 503, Error("UNAVAILABLE", "UNAVAILABLE"), new AttemptOutcome.Retry(Reasons.Retry, "UNAVAILABLE", TimeSpan.FromSeconds(30)) },
@@ -89,21 +98,32 @@ public sealed class FcmProviderTests : IAsyncDisposable
     {
         var server = await ServeAsync(Answer(400, Error("INVALID_ARGUMENT", "INVALID_ARGUMENT", "message.android.notification.color")));
         for (var i = 0; i < 100; i++)
-            Assert.Equal(AddressVerdict.None, Assert.IsType<AttemptOutcome.Rejected>(await SendAsync(Message() with { Address = $"token-{i}" })).Verdict);
+            Assert.Equal(
+                AddressVerdict.None,
+                Assert.IsType<AttemptOutcome.Rejected>(await SendAsync(Message() with { Address = $"token-{i}" })).Verdict
+            );
         Assert.Equal(100, server.Sends().Count);
     }
 
     [Theory]
     [InlineData(404, "NOT_FOUND", "UNREGISTERED", null, Reasons.Unregistered)]
     [InlineData(400, "INVALID_ARGUMENT", "INVALID_ARGUMENT", "message.token", Reasons.BadAddress)]
-    public async Task A_dead_token_is_dead_as_of_the_moment_of_the_call(int status, string general, string code, string? field, string reason)
+    public async Task A_dead_token_is_dead_as_of_the_moment_of_the_call(
+        int status,
+        string general,
+        string code,
+        string? field,
+        string reason
+    )
     {
         var began = clock.GetUtcNow();
-        await ServeAsync((number, context) =>
-        {
-            clock.Advance(TimeSpan.FromSeconds(5)); // a device may be registered anew while the answer is on its way
-            return Answer(status, Error(general, code, field))(number, context);
-        });
+        await ServeAsync(
+            (number, context) =>
+            {
+                clock.Advance(TimeSpan.FromSeconds(5)); // a device may be registered anew while the answer is on its way
+                return Answer(status, Error(general, code, field))(number, context);
+            }
+        );
         Assert.Equal(new AttemptOutcome.Rejected(reason, code, AddressVerdict.Dead, began), await SendAsync());
     }
 
@@ -153,13 +173,15 @@ public sealed class FcmProviderTests : IAsyncDisposable
     [Fact]
     public async Task A_connection_broken_amid_the_answer_is_an_unknown_outcome()
     {
-        await ServeAsync(async (_, context) =>
-        {
-            context.Response.ContentLength = 100;
-            await context.Response.Body.WriteAsync("half"u8.ToArray());
-            await context.Response.Body.FlushAsync();
-            context.Abort();
-        });
+        await ServeAsync(
+            async (_, context) =>
+            {
+                context.Response.ContentLength = 100;
+                await context.Response.Body.WriteAsync("half"u8.ToArray());
+                await context.Response.Body.FlushAsync();
+                context.Abort();
+            }
+        );
         Assert.Equal(new AttemptOutcome.Unknown(Reasons.ConnectionLost), await SendAsync());
     }
 
@@ -167,11 +189,13 @@ public sealed class FcmProviderTests : IAsyncDisposable
     public async Task A_stream_that_is_reset_is_an_unknown_outcome()
     {
         const int InternalError = 2;
-        await ServeHttp2Async((_, context) =>
-        {
-            context.Features.GetRequiredFeature<IHttpResetFeature>().Reset(InternalError);
-            return Task.CompletedTask;
-        });
+        await ServeHttp2Async(
+            (_, context) =>
+            {
+                context.Features.GetRequiredFeature<IHttpResetFeature>().Reset(InternalError);
+                return Task.CompletedTask;
+            }
+        );
         Assert.Equal(new AttemptOutcome.Unknown(Reasons.ConnectionLost), await SendAsync());
     }
 
@@ -206,7 +230,10 @@ public sealed class FcmProviderTests : IAsyncDisposable
     public async Task Oversized_payload_is_rejected_without_a_call()
     {
         var server = await ServeAsync(Yes);
-        Assert.Equal(new AttemptOutcome.Rejected(Reasons.TooLarge, "INVALID_ARGUMENT"), await SendAsync(Message() with { Content = new NotificationContent("t", new string('x', 5000)) }));
+        Assert.Equal(
+            new AttemptOutcome.Rejected(Reasons.TooLarge, "INVALID_ARGUMENT"),
+            await SendAsync(Message() with { Content = new NotificationContent("t", new string('x', 5000)) })
+        );
         Assert.Empty(server.Received);
     }
 
@@ -226,7 +253,11 @@ public sealed class FcmProviderTests : IAsyncDisposable
     {
         var server = await Http1Async(Serve(send, token));
         servers.Add(server);
-        provider = new FcmProvider(new FcmOptions { BaseUrl = server.Url, Timeout = timeout ?? TimeSpan.FromSeconds(20) }, Account(server.Url), clock);
+        provider = new FcmProvider(
+            new FcmOptions { BaseUrl = server.Url, Timeout = timeout ?? TimeSpan.FromSeconds(20) },
+            Account(server.Url),
+            clock
+        );
         return server;
     }
 
@@ -236,19 +267,47 @@ public sealed class FcmProviderTests : IAsyncDisposable
         var (server, tokens) = (await Http2Async(send), await Http1Async(Grant));
         servers.AddRange([server, tokens]);
         var ca = X509Certificate2.CreateFromPem(await File.ReadAllTextAsync(Certificate.CaPath, TestContext.Current.CancellationToken));
-        provider = new FcmProvider(new FcmOptions { BaseUrl = server.Url, Timeout = TimeSpan.FromSeconds(20) }, Account(tokens.Url), clock, ca);
+        provider = new FcmProvider(
+            new FcmOptions { BaseUrl = server.Url, Timeout = TimeSpan.FromSeconds(20) },
+            Account(tokens.Url),
+            clock,
+            ca
+        );
         return (server, tokens);
     }
 
-    private Task<AttemptOutcome> SendAsync(OutboundMessage? message = null) => provider!.SendAsync(message ?? Message(), TestContext.Current.CancellationToken);
+    private Task<AttemptOutcome> SendAsync(OutboundMessage? message = null) =>
+        provider!.SendAsync(message ?? Message(), TestContext.Current.CancellationToken);
 
-    private static OutboundMessage Message() => new(Id, "device-token", new NotificationContent("Shipped", "It comes “tomorrow” 👋"), Priority.Normal, null);
+    private static OutboundMessage Message() =>
+        new(Id, "device-token", new NotificationContent("Shipped", "It comes “tomorrow” 👋"), Priority.Normal, null);
 
     private static string Error(string status, string? code, string? field = null)
     {
         var details = new List<object>();
-        if (code is not null) details.Add(new Dictionary<string, object> { ["@type"] = "type.googleapis.com/google.firebase.fcm.v1.FcmError", ["errorCode"] = code });
-        if (field is not null) details.Add(new Dictionary<string, object> { ["@type"] = "type.googleapis.com/google.rpc.BadRequest", ["fieldViolations"] = new[] { new { field, description = "d" } } });
-        return JsonSerializer.Serialize(new { error = new { code = 0, message = "m", status, details } });
+        if (code is not null)
+            details.Add(
+                new Dictionary<string, object> { ["@type"] = "type.googleapis.com/google.firebase.fcm.v1.FcmError", ["errorCode"] = code }
+            );
+        if (field is not null)
+            details.Add(
+                new Dictionary<string, object>
+                {
+                    ["@type"] = "type.googleapis.com/google.rpc.BadRequest",
+                    ["fieldViolations"] = new[] { new { field, description = "d" } },
+                }
+            );
+        return JsonSerializer.Serialize(
+            new
+            {
+                error = new
+                {
+                    code = 0,
+                    message = "m",
+                    status,
+                    details,
+                },
+            }
+        );
     }
 }

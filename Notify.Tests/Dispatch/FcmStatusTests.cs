@@ -14,18 +14,37 @@ public class FcmStatusTests
     public static readonly TheoryData<int, string?, string?, bool, AttemptOutcome> Answers = new()
     {
         { 200, null, null, false, new AttemptOutcome.Accepted("name") },
-        { 404, "NOT_FOUND", "UNREGISTERED", false, new AttemptOutcome.Rejected(Reasons.Unregistered, "UNREGISTERED", AddressVerdict.Dead, Called) },
+        {
+            404,
+            "NOT_FOUND",
+            "UNREGISTERED",
+            false,
+            new AttemptOutcome.Rejected(Reasons.Unregistered, "UNREGISTERED", AddressVerdict.Dead, Called)
+        },
         { 400, "INVALID_ARGUMENT", "INVALID_ARGUMENT", false, new AttemptOutcome.Rejected(Reasons.Rejected, "INVALID_ARGUMENT") },
-        { 400, "INVALID_ARGUMENT", "INVALID_ARGUMENT", true, new AttemptOutcome.Rejected(Reasons.BadAddress, "INVALID_ARGUMENT", AddressVerdict.Dead, Called) },
+        {
+            400,
+            "INVALID_ARGUMENT",
+            "INVALID_ARGUMENT",
+            true,
+            new AttemptOutcome.Rejected(Reasons.BadAddress, "INVALID_ARGUMENT", AddressVerdict.Dead, Called)
+        },
         { 400, "INVALID_ARGUMENT", null, false, new AttemptOutcome.Rejected(Reasons.Rejected, "INVALID_ARGUMENT") },
         { 400, "INVALID_ARGUMENT", "UNSPECIFIED_ERROR", false, new AttemptOutcome.Rejected(Reasons.Rejected, "UNSPECIFIED_ERROR") },
         { 403, "PERMISSION_DENIED", "SENDER_ID_MISMATCH", false, new AttemptOutcome.Rejected(Reasons.BadAddress, "SENDER_ID_MISMATCH") },
         { 403, "PERMISSION_DENIED", null, false, new AttemptOutcome.Halted("PERMISSION_DENIED") },
         { 401, "UNAUTHENTICATED", null, false, new AttemptOutcome.Halted("UNAUTHENTICATED") },
-        // Of tokens that Apple or a browser's push service gave: one such token must not wait for ever, nor be taken for the project's fault.
+        // Of tokens that Apple or a browser's push service gave: one such token must not wait for ever, nor be taken for the project's
+        // fault.
         { 401, "UNAUTHENTICATED", "THIRD_PARTY_AUTH_ERROR", false, new AttemptOutcome.Halted("THIRD_PARTY_AUTH_ERROR", IsAttempt: true) },
         { 403, "PERMISSION_DENIED", "THIRD_PARTY_AUTH_ERROR", false, new AttemptOutcome.Halted("THIRD_PARTY_AUTH_ERROR", IsAttempt: true) },
-        { 429, "RESOURCE_EXHAUSTED", "QUOTA_EXCEEDED", false, new AttemptOutcome.Retry(Reasons.Retry, "QUOTA_EXCEEDED", TimeSpan.FromMinutes(1)) },
+        {
+            429,
+            "RESOURCE_EXHAUSTED",
+            "QUOTA_EXCEEDED",
+            false,
+            new AttemptOutcome.Retry(Reasons.Retry, "QUOTA_EXCEEDED", TimeSpan.FromMinutes(1))
+        },
         { 500, "INTERNAL", "INTERNAL", false, new AttemptOutcome.Retry(Reasons.Retry, "INTERNAL") },
         { 503, "UNAVAILABLE", "UNAVAILABLE", false, new AttemptOutcome.Retry(Reasons.Retry, "UNAVAILABLE") },
         // What Firebase does not document.
@@ -57,7 +76,13 @@ public class FcmStatusTests
     [InlineData(404, null, null)]
     [InlineData(400, "INVALID_ARGUMENT", "INVALID_ARGUMENT")]
     public void A_wrong_project_account_or_message_condemns_no_token(int http, string? status, string? errorCode) =>
-        Assert.NotEqual(AddressVerdict.Dead, (FcmStatus.Outcome((HttpStatusCode)http, new FcmError(status, errorCode, false), null, Called, null) as AttemptOutcome.Rejected)?.Verdict);
+        Assert.NotEqual(
+            AddressVerdict.Dead,
+            (
+                FcmStatus.Outcome((HttpStatusCode)http, new FcmError(status, errorCode, false), null, Called, null)
+                as AttemptOutcome.Rejected
+            )?.Verdict
+        );
 
     [Theory]
     [InlineData(429, "QUOTA_EXCEEDED")]
@@ -65,15 +90,30 @@ public class FcmStatusTests
     [InlineData(503, "UNAVAILABLE")]
     [InlineData(502, null)]
     public void Google_s_own_word_on_when_to_come_back_counts(int http, string? errorCode) =>
-        Assert.Equal(TimeSpan.FromSeconds(90), Assert.IsType<AttemptOutcome.Retry>(FcmStatus.Outcome((HttpStatusCode)http, new FcmError(null, errorCode, false), null, Called, TimeSpan.FromSeconds(90))).After);
+        Assert.Equal(
+            TimeSpan.FromSeconds(90),
+            Assert
+                .IsType<AttemptOutcome.Retry>(
+                    FcmStatus.Outcome((HttpStatusCode)http, new FcmError(null, errorCode, false), null, Called, TimeSpan.FromSeconds(90))
+                )
+                .After
+        );
 
     [Fact]
     public void An_error_is_read_from_its_details()
     {
-        Assert.Equal(new FcmError("NOT_FOUND", "UNREGISTERED", false), Read(
-            """{"error":{"code":404,"message":"m","status":"NOT_FOUND","details":[{"@type":"type.googleapis.com/google.firebase.fcm.v1.FcmError","errorCode":"UNREGISTERED"}]}}"""));
-        Assert.Equal(new FcmError("PERMISSION_DENIED", null, false), Read(
-            """{"error":{"code":403,"status":"PERMISSION_DENIED","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"X","errorCode":"UNREGISTERED"}]}}"""));
+        Assert.Equal(
+            new FcmError("NOT_FOUND", "UNREGISTERED", false),
+            Read(
+                """{"error":{"code":404,"message":"m","status":"NOT_FOUND","details":[{"@type":"type.googleapis.com/google.firebase.fcm.v1.FcmError","errorCode":"UNREGISTERED"}]}}"""
+            )
+        );
+        Assert.Equal(
+            new FcmError("PERMISSION_DENIED", null, false),
+            Read(
+                """{"error":{"code":403,"status":"PERMISSION_DENIED","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"X","errorCode":"UNREGISTERED"}]}}"""
+            )
+        );
     }
 
     [Theory]
@@ -87,7 +127,9 @@ public class FcmStatusTests
     [InlineData("""{"field":"message.token"}""", false)]
     public void Only_a_violation_of_the_token_alone_blames_the_token(string violations, bool blamed)
     {
-        var error = Read($$$"""{"error":{"status":"INVALID_ARGUMENT","details":[{"@type":"a.FcmError","errorCode":"INVALID_ARGUMENT"},{"@type":"type.googleapis.com/google.rpc.BadRequest","fieldViolations":{{{violations}}}}]}}""");
+        var error = Read(
+            $$$"""{"error":{"status":"INVALID_ARGUMENT","details":[{"@type":"a.FcmError","errorCode":"INVALID_ARGUMENT"},{"@type":"type.googleapis.com/google.rpc.BadRequest","fieldViolations":{{{violations}}}}]}}"""
+        );
         Assert.Equal(new FcmError("INVALID_ARGUMENT", "INVALID_ARGUMENT", blamed), error);
     }
 
@@ -113,7 +155,8 @@ public class FcmStatusTests
     [InlineData("{}", null)]
     [InlineData("<html>", null)]
     [InlineData("", null)]
-    public void The_name_of_an_accepted_message_is_read(string body, string? name) => Assert.Equal(name, FcmStatus.ReadName(Encoding.UTF8.GetBytes(body)));
+    public void The_name_of_an_accepted_message_is_read(string body, string? name) =>
+        Assert.Equal(name, FcmStatus.ReadName(Encoding.UTF8.GetBytes(body)));
 
     private static FcmError Read(string body) => FcmStatus.ReadError(Encoding.UTF8.GetBytes(body));
 }

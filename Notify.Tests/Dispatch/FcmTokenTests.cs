@@ -25,7 +25,8 @@ public sealed class FcmTokenTests : IAsyncDisposable
     {
         token?.Dispose();
         account?.Dispose();
-        if (server is not null) await server.DisposeAsync();
+        if (server is not null)
+            await server.DisposeAsync();
     }
 
     [Fact]
@@ -48,7 +49,14 @@ public sealed class FcmTokenTests : IAsyncDisposable
         var (iat, exp) = (claims.GetProperty("iat").GetInt64(), claims.GetProperty("exp").GetInt64());
         Assert.Equal(clock.GetUtcNow().ToUnixTimeSeconds(), iat);
         Assert.InRange(exp - iat, 60, 3600);
-        Assert.True(account!.Key.VerifyData(Encoding.ASCII.GetBytes($"{parts[0]}.{parts[1]}"), Base64Url.DecodeFromChars(parts[2]), HashAlgorithmName.SHA256, RSASignaturePadding.Pkcs1));
+        Assert.True(
+            account!.Key.VerifyData(
+                Encoding.ASCII.GetBytes($"{parts[0]}.{parts[1]}"),
+                Base64Url.DecodeFromChars(parts[2]),
+                HashAlgorithmName.SHA256,
+                RSASignaturePadding.Pkcs1
+            )
+        );
     }
 
     [Fact]
@@ -65,11 +73,16 @@ public sealed class FcmTokenTests : IAsyncDisposable
     public async Task A_token_is_renewed_before_it_ends_and_nobody_waits_for_that()
     {
         var renewed = new TaskCompletionSource();
-        await ServeAsync(InTurn(FcmStandIn.Grant, async (number, context) =>
-        {
-            await renewed.Task;
-            await FcmStandIn.Grant(number, context);
-        }));
+        await ServeAsync(
+            InTurn(
+                FcmStandIn.Grant,
+                async (number, context) =>
+                {
+                    await renewed.Task;
+                    await FcmStandIn.Grant(number, context);
+                }
+            )
+        );
         var first = await HeaderAsync();
         clock.Advance(TimeSpan.FromMinutes(30));
         Assert.Same(first, await HeaderAsync());
@@ -99,11 +112,17 @@ public sealed class FcmTokenTests : IAsyncDisposable
     {
         await ServeAsync(FcmStandIn.Grant);
         var wrong = await HeaderAsync();
-        var headers = await Task.WhenAll(Enumerable.Range(0, 64).Select(_ => Task.Run(async () =>
-        {
-            token!.Discard(wrong);
-            return await HeaderAsync();
-        })));
+        var headers = await Task.WhenAll(
+            Enumerable
+                .Range(0, 64)
+                .Select(_ =>
+                    Task.Run(async () =>
+                    {
+                        token!.Discard(wrong);
+                        return await HeaderAsync();
+                    })
+                )
+        );
         Assert.All(headers, h => Assert.Equal("t2", h.Parameter));
         token!.Discard(wrong); // late, and no longer about the token in use
         Assert.Equal("t2", (await HeaderAsync()).Parameter);
@@ -135,8 +154,10 @@ public sealed class FcmTokenTests : IAsyncDisposable
         await ServeAsync(Answer(status, body));
         var (header, outcome) = await token!.HeaderAsync(TestContext.Current.CancellationToken);
         Assert.Null(header);
-        if (expected is null) Assert.IsType<AttemptOutcome.Retry>(outcome); // whatever it is called, it is tried again
-        else Assert.Equal(expected, outcome);
+        if (expected is null)
+            Assert.IsType<AttemptOutcome.Retry>(outcome); // whatever it is called, it is tried again
+        else
+            Assert.Equal(expected, outcome);
     }
 
     [Fact]
@@ -151,16 +172,25 @@ public sealed class FcmTokenTests : IAsyncDisposable
     public async Task A_silent_token_endpoint_holds_a_call_no_longer_than_its_time_out()
     {
         await ServeAsync(Silence, TimeSpan.FromMilliseconds(200));
-        Assert.Equal(new AttemptOutcome.Retry(Reasons.TimedOut, null), (await token!.HeaderAsync(TestContext.Current.CancellationToken)).Outcome);
+        Assert.Equal(
+            new AttemptOutcome.Retry(Reasons.TimedOut, null),
+            (await token!.HeaderAsync(TestContext.Current.CancellationToken)).Outcome
+        );
     }
 
     [Fact]
     public async Task A_token_endpoint_that_is_not_there_or_breaks_off_makes_the_delivery_wait()
     {
         await ServeAsync(Break);
-        Assert.Equal(Reasons.ConnectionLost, Assert.IsType<AttemptOutcome.Retry>((await token!.HeaderAsync(TestContext.Current.CancellationToken)).Outcome).Reason);
+        Assert.Equal(
+            Reasons.ConnectionLost,
+            Assert.IsType<AttemptOutcome.Retry>((await token!.HeaderAsync(TestContext.Current.CancellationToken)).Outcome).Reason
+        );
         Use(new Uri($"http://127.0.0.1:{ClosedPort()}"));
-        Assert.Equal(Reasons.ConnectionLost, Assert.IsType<AttemptOutcome.Retry>((await token!.HeaderAsync(TestContext.Current.CancellationToken)).Outcome).Reason);
+        Assert.Equal(
+            Reasons.ConnectionLost,
+            Assert.IsType<AttemptOutcome.Retry>((await token!.HeaderAsync(TestContext.Current.CancellationToken)).Outcome).Reason
+        );
     }
 
     [Theory]

@@ -77,9 +77,7 @@ public sealed class HostLeaseTests
     {
         var (boot, system) = (BootTimeProvider.Instance, TimeProvider.System);
         var (from, began) = (boot.GetTimestamp(), system.GetTimestamp());
-        while (system.GetElapsedTime(began) < TimeSpan.FromMilliseconds(20))
-        {
-        }
+        while (system.GetElapsedTime(began) < TimeSpan.FromMilliseconds(20)) { }
 
         Assert.InRange(boot.GetElapsedTime(from), TimeSpan.FromMilliseconds(20), TimeSpan.FromSeconds(20));
     }

@@ -47,7 +47,8 @@ public sealed class HttpAnswersTests
     [Theory, MemberData(nameof(Pushes))]
     public void Push_redirected_elsewhere_halts(string provider)
     {
-        foreach (var status in new[] { 300, 301, 302, 303 }) Assert.Equal(new AttemptOutcome.Halted($"{status}"), Of(provider, status));
+        foreach (var status in new[] { 300, 301, 302, 303 })
+            Assert.Equal(new AttemptOutcome.Halted($"{status}"), Of(provider, status));
     }
 
     // RFC 8259, 8.1: «Implementations that parse JSON texts MAY ignore the presence of a byte order mark».
@@ -56,7 +57,10 @@ public sealed class HttpAnswersTests
     {
         Assert.Equal((null, "SM1"), TwilioStatus.Read(Marked("""{"sid":"SM1"}""")));
         Assert.Equal("a", Assert.Single(VonageStatus.Read(Marked("""{"messages":[{"status":"0","message-id":"a"}]}"""))!).MessageId);
-        Assert.Equal(new AttemptOutcome.Accepted("a"), MailchimpStatus.Outcome(HttpStatusCode.OK, Marked("""[{"status":"sent","_id":"a"}]"""), null));
+        Assert.Equal(
+            new AttemptOutcome.Accepted("a"),
+            MailchimpStatus.Outcome(HttpStatusCode.OK, Marked("""[{"status":"sent","_id":"a"}]"""), null)
+        );
         Assert.Equal("a", FcmStatus.ReadName(Marked("""{"name":"a"}""")));
         Assert.Equal("X", FcmStatus.ReadError(Marked("""{"error":{"status":"X"}}""")).Status);
         Assert.Equal("Unregistered", ApnsStatus.Read(Marked("""{"reason":"Unregistered"}""")).Reason);
@@ -108,7 +112,8 @@ public sealed class HttpAnswersTests
         };
     }
 
-    private static AttemptOutcome WithoutTime(AttemptOutcome outcome) => outcome is AttemptOutcome.Retry r ? r with { After = null } : outcome;
+    private static AttemptOutcome WithoutTime(AttemptOutcome outcome) =>
+        outcome is AttemptOutcome.Retry r ? r with { After = null } : outcome;
 
     private static byte[] Marked(string json) => [0xEF, 0xBB, 0xBF, .. Encoding.UTF8.GetBytes(json)];
 
@@ -118,12 +123,15 @@ public sealed class HttpAnswersTests
         foreach (var coding in codings.Split(", "))
         {
             using var coded = new MemoryStream();
-            using (Stream coder = coding switch
-            {
-                "gzip" => new GZipStream(coded, CompressionMode.Compress),
-                "br" => new BrotliStream(coded, CompressionMode.Compress),
-                _ => new ZLibStream(coded, CompressionMode.Compress),
-            }) coder.Write(bytes);
+            using (
+                Stream coder = coding switch
+                {
+                    "gzip" => new GZipStream(coded, CompressionMode.Compress),
+                    "br" => new BrotliStream(coded, CompressionMode.Compress),
+                    _ => new ZLibStream(coded, CompressionMode.Compress),
+                }
+            )
+                coder.Write(bytes);
             bytes = coded.ToArray();
         }
 
@@ -132,12 +140,14 @@ public sealed class HttpAnswersTests
 
     private static async Task<(int Status, string Body)> AnswerAsync(string codings, byte[] body)
     {
-        await using var server = await Http1Async(async (_, context) =>
-        {
-            context.Response.StatusCode = 201;
-            context.Response.Headers.ContentEncoding = codings;
-            await context.Response.Body.WriteAsync(body);
-        });
+        await using var server = await Http1Async(
+            async (_, context) =>
+            {
+                context.Response.StatusCode = 201;
+                context.Response.Headers.ContentEncoding = codings;
+                await context.Response.Body.WriteAsync(body);
+            }
+        );
         using var client = ProviderCall.CreateClient(server.Url, TimeSpan.FromSeconds(20));
         using var request = new HttpRequestMessage(HttpMethod.Get, "/");
         var (response, _) = await ProviderCall.SendAsync(client, request, TestContext.Current.CancellationToken);

@@ -23,12 +23,14 @@ public sealed class KeptOutcomeTests(AnalyticsDatabase database) : IClassFixture
     {
         await using var slow = Source("-c statement_timeout=200");
         var (rows, claim) = await ClaimedAsync("slow", 6);
-        await database.ExecuteAsync("""
+        await database.ExecuteAsync(
+            """
             create table slow_now as select 1;
             create function be_slow() returns trigger language plpgsql as $$
                 begin if exists (select from slow_now) then perform pg_sleep(1); end if; return null; end $$;
             create trigger slow after delete on notify.open_deliveries for each statement execute function be_slow();
-            """);
+            """
+        );
         try
         {
             await using var settlement = Start(slow);
@@ -51,12 +53,14 @@ public sealed class KeptOutcomeTests(AnalyticsDatabase database) : IClassFixture
     public async Task Accepted_outcome_that_the_database_rejects_is_kept_and_delays_no_other()
     {
         var (rows, claim) = await ClaimedAsync("kept", 8);
-        await database.ExecuteAsync($"""
+        await database.ExecuteAsync(
+            $"""
             create function reject() returns trigger language plpgsql as $$
                 begin raise exception 'no' using errcode = 'check_violation'; end $$;
             create trigger reject before delete on notify.open_deliveries
                 for each row when (old.delivery_id = '{rows[3].Id}') execute function reject();
-            """);
+            """
+        );
         try
         {
             await using var settlement = Start(database.Source);
@@ -99,11 +103,21 @@ public sealed class KeptOutcomeTests(AnalyticsDatabase database) : IClassFixture
     private async Task<(List<OpenDelivery> Rows, Guid Claim)> ClaimedAsync(string name, int count)
     {
         var (claim, now) = (Guid.NewGuid(), TimeProvider.System.GetUtcNow());
-        var rows = Enumerable.Range(0, count).Select(i => $"n/c_shop:{name}-{i}")
+        var rows = Enumerable
+            .Range(0, count)
+            .Select(i => $"n/c_shop:{name}-{i}")
             .Select(n => new OpenDelivery(
-                DeterministicId.OfDelivery(n, "d"), n, new DeliveryQueue(Lane.Apns, Priority.Normal), OpenState.Queued, 0, now, now))
+                DeterministicId.OfDelivery(n, "d"),
+                n,
+                new DeliveryQueue(Lane.Apns, Priority.Normal),
+                OpenState.Queued,
+                0,
+                now,
+                now
+            ))
             .ToList();
-        foreach (var row in rows) await database.AppendAsync(row.Notification, Some.Requested());
+        foreach (var row in rows)
+            await database.AppendAsync(row.Notification, Some.Requested());
         await using var connection = await database.Source.OpenConnectionAsync(Cancellation);
         await OpenDeliveryTable.AddAsync(connection, rows, Cancellation);
         await OpenDeliveryTable.ClaimAsync(connection, [.. rows.Select(r => r.Id)], Guid.NewGuid(), claim, Cancellation);
@@ -113,16 +127,24 @@ public sealed class KeptOutcomeTests(AnalyticsDatabase database) : IClassFixture
     private NpgsqlDataSource Source(string options) =>
         NpgsqlDataSource.Create(new NpgsqlConnectionStringBuilder(database.ConnectionString) { Options = options });
 
-    private Settlement Start(NpgsqlDataSource source) => new(
-        database.Store, source, TimeProvider.System, Options.Create(new RetrySchedule()),
-        new QueueActivity(source, TimeProvider.System, NullLogger<QueueActivity>.Instance),
-        new ProviderActivity(source, new AlertRules(), TimeProvider.System, NullLogger<ProviderActivity>.Instance),
-        NullLogger<Settlement>.Instance);
+    private Settlement Start(NpgsqlDataSource source) =>
+        new(
+            database.Store,
+            source,
+            TimeProvider.System,
+            Options.Create(new RetrySchedule()),
+            new QueueActivity(source, TimeProvider.System, NullLogger<QueueActivity>.Instance),
+            new ProviderActivity(source, new AlertRules(), TimeProvider.System, NullLogger<ProviderActivity>.Instance),
+            NullLogger<Settlement>.Instance
+        );
 
     private static AttemptMade Made(OpenDelivery row, Guid claim, AttemptOutcome outcome) =>
         new(row, claim, 1, "apns", outcome, TimeSpan.Zero, null, TimeProvider.System.GetUtcNow());
 
     private async Task<int> DispatchedAsync(string name) =>
-        (await database.RowsAsync(
-            $"select 1 from events.mt_events where type = 'NotificationDispatched' and stream_id like 'n/c_shop:{name}-%'")).Count;
+        (
+            await database.RowsAsync(
+                $"select 1 from events.mt_events where type = 'NotificationDispatched' and stream_id like 'n/c_shop:{name}-%'"
+            )
+        ).Count;
 }

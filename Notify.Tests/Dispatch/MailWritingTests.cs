@@ -59,16 +59,21 @@ public sealed class MailWritingTests
     public void A_file_keeps_its_bytes(string type)
     {
         var bytes = "a;b\nc;d\r\n\re\0"u8.ToArray();
-        var mail = Read(Written(
-            new NotificationContent("t", "b", "<img src=\"cid:x\">", Attachments: [new("f", type, bytes), new("g", type, bytes, "x")])));
+        var mail = Read(
+            Written(
+                new NotificationContent("t", "b", "<img src=\"cid:x\">", Attachments: [new("f", type, bytes), new("g", type, bytes, "x")])
+            )
+        );
         var files = mail.BodyParts.OfType<MimePart>().Where(p => p.FileName is not null).ToList();
         Assert.Equal(2, files.Count);
         foreach (var file in files)
         {
             using var decoded = new MemoryStream();
             file.Content!.DecodeTo(decoded, TestContext.Current.CancellationToken);
-            Assert.Equal((ContentEncoding.Base64, Convert.ToHexString(bytes)),
-                (file.ContentTransferEncoding, Convert.ToHexString(decoded.ToArray())));
+            Assert.Equal(
+                (ContentEncoding.Base64, Convert.ToHexString(bytes)),
+                (file.ContentTransferEncoding, Convert.ToHexString(decoded.ToArray()))
+            );
         }
     }
 
@@ -93,15 +98,20 @@ public sealed class MailWritingTests
             Assert.All(head.SelectMany(l => Regex.Matches(l, @"=\?[^ ?]+\?[bBqQ]\?[^ ?]*\?=")), w => Assert.InRange(w.Length, 1, 75));
             Assert.All(head.Where(l => l.Contains("=?", StringComparison.Ordinal)), l => Assert.InRange(l.Length, 1, 76));
             var mail = Read(raw);
-            Assert.Equal((subject, from.Name, from.Address), (mail.Subject, mail.From.Mailboxes.Single().Name,
-                mail.From.Mailboxes.Single().Address));
+            Assert.Equal(
+                (subject, from.Name, from.Address),
+                (mail.Subject, mail.From.Mailboxes.Single().Name, mail.From.Mailboxes.Single().Address)
+            );
         }
     }
 
     [Fact]
     public void A_plain_subject_is_written_as_it_is() =>
-        Assert.Contains("\r\nSubject: Your order is on its way\r\n", Written(new NotificationContent("Your order is on its way", "b")),
-            StringComparison.Ordinal);
+        Assert.Contains(
+            "\r\nSubject: Your order is on its way\r\n",
+            Written(new NotificationContent("Your order is on its way", "b")),
+            StringComparison.Ordinal
+        );
 
     /// <summary>RFC 3834, section 5: automatic mail says so. RFC 8058, section 3.1: one click only where it is kept.</summary>
     [Fact]
@@ -110,12 +120,17 @@ public sealed class MailWritingTests
         var link = new Uri("https://notify.example.com/u/x");
         Assert.Equal([("Auto-Submitted", "auto-generated")], EmailHeaders.Of(Message()));
         Assert.Equal(
-            [("Auto-Submitted", "auto-generated"), ("List-Unsubscribe", "<https://notify.example.com/u/x>"),
-                ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")],
-            EmailHeaders.Of(Message() with { Unsubscribe = link }));
+            [
+                ("Auto-Submitted", "auto-generated"),
+                ("List-Unsubscribe", "<https://notify.example.com/u/x>"),
+                ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
+            ],
+            EmailHeaders.Of(Message() with { Unsubscribe = link })
+        );
         Assert.Equal(
             [("Auto-Submitted", "auto-generated"), ("List-Unsubscribe", "<https://notify.example.com/u/x>")],
-            EmailHeaders.Of(Message() with { Unsubscribe = link, HasOneClick = false }));
+            EmailHeaders.Of(Message() with { Unsubscribe = link, HasOneClick = false })
+        );
     }
 
     /// <summary>
@@ -128,14 +143,22 @@ public sealed class MailWritingTests
     public async Task A_name_beyond_ASCII_goes_only_to_a_server_that_takes_it(bool isTaken, params string[] extensions)
     {
         await using var server = new ScriptedMailServer(null, extensions);
-        var options = new SmtpOptions { Host = "127.0.0.1", Port = server.Port, Security = SmtpSecurity.None, From = "news@example.com" };
+        var options = new SmtpOptions
+        {
+            Host = "127.0.0.1",
+            Port = server.Port,
+            Security = SmtpSecurity.None,
+            From = "news@example.com",
+        };
         using var provider = new SmtpProvider(options, options.LoadSender("Smtp", [])!, TimeProvider.System);
         var outcome = await provider.SendAsync(Message() with { Address = "pelé@münchen.example" }, TestContext.Current.CancellationToken);
         if (isTaken)
         {
             Assert.IsType<AttemptOutcome.Accepted>(outcome);
-            Assert.Contains(server.Commands, c => c.StartsWith("MAIL", StringComparison.Ordinal)
-                && c.EndsWith(" SMTPUTF8", StringComparison.Ordinal));
+            Assert.Contains(
+                server.Commands,
+                c => c.StartsWith("MAIL", StringComparison.Ordinal) && c.EndsWith(" SMTPUTF8", StringComparison.Ordinal)
+            );
             Assert.Contains(server.Commands, c => c.StartsWith("RCPT TO:<pelé@", StringComparison.Ordinal));
         }
         else
@@ -159,10 +182,15 @@ public sealed class MailWritingTests
         var (outcome, mail) = await MailchimpAsync(message);
         Assert.Equal((new AttemptOutcome.Rejected(Reasons.BadAddress, "smtputf8"), null), (outcome, mail));
         await using var server = await Http1Async(Answer(202));
-        using var provider = new SendGridProvider(new SendGridOptions { ApiKey = "SG.key", BaseUrl = server.Url }, From,
-            TimeProvider.System);
-        Assert.Equal(new AttemptOutcome.Rejected(Reasons.BadAddress, "smtputf8"),
-            await provider.SendAsync(message, TestContext.Current.CancellationToken));
+        using var provider = new SendGridProvider(
+            new SendGridOptions { ApiKey = "SG.key", BaseUrl = server.Url },
+            From,
+            TimeProvider.System
+        );
+        Assert.Equal(
+            new AttemptOutcome.Rejected(Reasons.BadAddress, "smtputf8"),
+            await provider.SendAsync(message, TestContext.Current.CancellationToken)
+        );
         Assert.Empty(server.Received);
     }
 
@@ -172,8 +200,9 @@ public sealed class MailWritingTests
     [InlineData(true)]
     public async Task Tracking_by_a_provider_is_off_unless_asked_for(bool tracking)
     {
-        var settings = JsonNode.Parse(SendGridMail.OfMany([new(Message(), "a@example.com", "t")], From,
-            tracking).Serialize())!["tracking_settings"];
+        var settings = JsonNode.Parse(SendGridMail.OfMany([new(Message(), "a@example.com", "t")], From, tracking).Serialize())![
+            "tracking_settings"
+        ];
         string[] kinds = ["click_tracking", "ganalytics", "open_tracking", "subscription_tracking"];
         Assert.Equal(tracking ? [] : kinds, settings?.AsObject().Select(s => s.Key).Order() ?? Enumerable.Empty<string>());
         Assert.All(settings?.AsObject() ?? [], s => Assert.False((bool)s.Value!["enable"]!));
@@ -219,14 +248,23 @@ public sealed class MailWritingTests
 
     /// <summary>RFC 2369, section 2, and RFC 3986: the header's address is ASCII.</summary>
     [Fact]
-    public void The_address_to_unsubscribe_at_is_ASCII() => Assert.Equal("<https://xn--mnchen-3ya.example/u/x>", EmailHeaders.Of(
-        Message() with { Unsubscribe = new Uri("https://münchen.example/u/x") }).First(h => h.Name == "List-Unsubscribe").Value);
+    public void The_address_to_unsubscribe_at_is_ASCII() =>
+        Assert.Equal(
+            "<https://xn--mnchen-3ya.example/u/x>",
+            EmailHeaders
+                .Of(Message() with { Unsubscribe = new Uri("https://münchen.example/u/x") })
+                .First(h => h.Name == "List-Unsubscribe")
+                .Value
+        );
 
     private static MimeMessage Read(string raw) =>
         MimeMessage.Load(new MemoryStream(Encoding.UTF8.GetBytes(raw)), TestContext.Current.CancellationToken);
 
-    private static string Written(NotificationContent content, EncodingConstraint constraint = EncodingConstraint.EightBit,
-        EmailSender? from = null)
+    private static string Written(
+        NotificationContent content,
+        EncodingConstraint constraint = EncodingConstraint.EightBit,
+        EmailSender? from = null
+    )
     {
         using var mail = SmtpMail.Of(Message(content), "someone@example.com", EmailSubject.Of(content)!, from ?? From, Now);
         mail.Prepare(constraint);
@@ -243,12 +281,25 @@ public sealed class MailWritingTests
         const string Sent = """[{"email":"a@example.com","status":"sent","_id":"abc","reject_reason":null}]""";
         await using var server = await Http1Async(Answer(200, Sent));
         using var provider = new MailchimpProvider(
-            new MailchimpOptions { ApiKey = "k", BaseUrl = server.Url, Tracking = tracking }, From, new FakeTimeProvider(Now));
+            new MailchimpOptions
+            {
+                ApiKey = "k",
+                BaseUrl = server.Url,
+                Tracking = tracking,
+            },
+            From,
+            new FakeTimeProvider(Now)
+        );
         var outcome = await provider.SendAsync(message, TestContext.Current.CancellationToken);
         return (outcome, server.Received.Count == 0 ? null : JsonNode.Parse(server.Received[0].Body)!["message"]!.AsObject());
     }
 
     private static OutboundMessage Message(NotificationContent? content = null) =>
-        new(Guid.Parse("0199c0de-0000-7000-8000-000000000001"), "someone@example.com", content ?? new NotificationContent("t", "b"),
-            Priority.Normal, null);
+        new(
+            Guid.Parse("0199c0de-0000-7000-8000-000000000001"),
+            "someone@example.com",
+            content ?? new NotificationContent("t", "b"),
+            Priority.Normal,
+            null
+        );
 }

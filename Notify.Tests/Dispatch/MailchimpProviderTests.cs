@@ -15,7 +15,8 @@ public sealed class MailchimpProviderTests : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         provider?.Dispose();
-        foreach (var server in servers) await server.DisposeAsync();
+        foreach (var server in servers)
+            await server.DisposeAsync();
     }
 
     [Theory]
@@ -24,7 +25,10 @@ public sealed class MailchimpProviderTests : IAsyncDisposable
     [InlineData("/api/1.4/", "/api/1.4/messages/send.json")]
     public async Task A_mail_is_sent_as_Mailchimp_wants_it(string path, string target)
     {
-        var server = await ServeAsync(Answer(200, """[{"email":"someone@example.com","status":"sent","_id":"abc","reject_reason":null}]"""), path: path);
+        var server = await ServeAsync(
+            Answer(200, """[{"email":"someone@example.com","status":"sent","_id":"abc","reject_reason":null}]"""),
+            path: path
+        );
         Assert.Equal(new AttemptOutcome.Accepted("abc"), await SendAsync());
 
         var request = Assert.Single(server.Received);
@@ -60,8 +64,14 @@ public sealed class MailchimpProviderTests : IAsyncDisposable
     };
 
     [Theory, MemberData(nameof(Recipients))]
-    public async Task Two_hundred_says_nothing_and_the_recipient_s_status_all(string status, string? rejected, AttemptOutcome expected) => Assert.Equal(
-        expected, await OutcomeAsync(200, $$"""[{"email":"a@example.com","status":"{{status}}","_id":"id","reject_reason":{{(rejected is null ? "null" : $"\"{rejected}\"")}}}]"""));
+    public async Task Two_hundred_says_nothing_and_the_recipient_s_status_all(string status, string? rejected, AttemptOutcome expected) =>
+        Assert.Equal(
+            expected,
+            await OutcomeAsync(
+                200,
+                $$"""[{"email":"a@example.com","status":"{{status}}","_id":"id","reject_reason":{{(rejected is null ? "null" : $"\"{rejected}\"")}}}]"""
+            )
+        );
 
     public static readonly TheoryData<int, string, AttemptOutcome> Errors = new()
     {
@@ -113,7 +123,8 @@ public sealed class MailchimpProviderTests : IAsyncDisposable
     };
 
     [Theory, MemberData(nameof(Unreadable))]
-    public async Task Without_a_readable_body_the_status_must_do(int status, string body, AttemptOutcome expected) => Assert.Equal(expected, await OutcomeAsync(status, body));
+    public async Task Without_a_readable_body_the_status_must_do(int status, string body, AttemptOutcome expected) =>
+        Assert.Equal(expected, await OutcomeAsync(status, body));
 
     [Fact]
     public async Task A_limit_s_time_is_waited_for()
@@ -133,7 +144,12 @@ public sealed class MailchimpProviderTests : IAsyncDisposable
     [Fact]
     public async Task A_refused_connection_is_tried_again_since_nothing_left()
     {
-        var options = new MailchimpOptions { ApiKey = "k", From = "news@example.com", BaseUrl = new Uri($"http://127.0.0.1:{ClosedPort()}") };
+        var options = new MailchimpOptions
+        {
+            ApiKey = "k",
+            From = "news@example.com",
+            BaseUrl = new Uri($"http://127.0.0.1:{ClosedPort()}"),
+        };
         provider = new MailchimpProvider(options, options.LoadSender("Providers:Mailchimp", [])!, TimeProvider.System);
         Assert.Equal(Reasons.ConnectionLost, Assert.IsType<AttemptOutcome.Retry>(await SendAsync()).Reason);
     }
@@ -160,14 +176,29 @@ public sealed class MailchimpProviderTests : IAsyncDisposable
         return await SendAsync();
     }
 
-    private Task<AttemptOutcome> SendAsync() => provider!.SendAsync(
-        new OutboundMessage(Delivery, "someone@example.com", new NotificationContent(Title: "Gruß", Body: "Hello", Html: "<p>Hello</p>"), Priority.Normal, null), TestContext.Current.CancellationToken);
+    private Task<AttemptOutcome> SendAsync() =>
+        provider!.SendAsync(
+            new OutboundMessage(
+                Delivery,
+                "someone@example.com",
+                new NotificationContent(Title: "Gruß", Body: "Hello", Html: "<p>Hello</p>"),
+                Priority.Normal,
+                null
+            ),
+            TestContext.Current.CancellationToken
+        );
 
     private async Task<ScriptedServer> ServeAsync(Script script, TimeSpan? timeout = null, string path = "")
     {
         var server = await Http1Async(script);
         servers.Add(server);
-        var options = new MailchimpOptions { ApiKey = "k", From = "Acme <news@example.com>", BaseUrl = new Uri(server.Url, path), Timeout = timeout ?? TimeSpan.FromSeconds(10) };
+        var options = new MailchimpOptions
+        {
+            ApiKey = "k",
+            From = "Acme <news@example.com>",
+            BaseUrl = new Uri(server.Url, path),
+            Timeout = timeout ?? TimeSpan.FromSeconds(10),
+        };
         provider = new MailchimpProvider(options, options.LoadSender("Providers:Mailchimp", [])!, TimeProvider.System);
         return server;
     }

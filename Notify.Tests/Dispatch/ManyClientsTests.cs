@@ -11,7 +11,9 @@ namespace Notify.Tests.Dispatch;
 /// <summary>Fairness among ten thousand clients of one queue, over a real table.</summary>
 public sealed class ManyClientsTests(EmptyDatabase database) : IClassFixture<EmptyDatabase>, IAsyncLifetime
 {
-    private const int Clients = 10_000, Busy = 600, Slice = 200;
+    private const int Clients = 10_000,
+        Busy = 600,
+        Slice = 200;
     private static readonly DeliveryQueue Queue = new(Lane.Apns, Priority.Bulk);
     private readonly FakeTimeProvider clock = new();
     private NpgsqlConnection connection = null!;
@@ -30,7 +32,8 @@ public sealed class ManyClientsTests(EmptyDatabase database) : IClassFixture<Emp
                 '2026-05-04'::timestamptz + make_interval(secs => case when e = 1 then 100 else 0 end)
             from generate_series(1, {Clients}) c, generate_series(1, 50) e where e = 1 or c <= {Busy};
             analyze notify.open_deliveries;
-            """);
+            """
+        );
     }
 
     public ValueTask DisposeAsync() => connection.DisposeAsync();
@@ -44,12 +47,14 @@ public sealed class ManyClientsTests(EmptyDatabase database) : IClassFixture<Emp
         var claims = 0;
         for (; served.Count < Clients && claims < 2 * Clients / Slice; claims++)
         {
-            foreach (var row in await ClaimAsync(host)) served[ClientOf(row)] = served.GetValueOrDefault(ClientOf(row)) + 1;
+            foreach (var row in await ClaimAsync(host))
+                served[ClientOf(row)] = served.GetValueOrDefault(ClientOf(row)) + 1;
             clock.Advance(TimeSpan.FromMilliseconds(100)); // the waiting clients are read again meanwhile
         }
 
         TestContext.Current.TestOutputHelper?.WriteLine(
-            $"{claims} claims of {Slice}, {watch.Elapsed.TotalMilliseconds / claims:F1} ms each.");
+            $"{claims} claims of {Slice}, {watch.Elapsed.TotalMilliseconds / claims:F1} ms each."
+        );
         Assert.Equal(Clients, served.Count);
         Assert.InRange(claims, 1, (Clients / Slice) + 1);
         Assert.InRange(served.Values.Max(), 1, 2);
@@ -74,15 +79,18 @@ public sealed class ManyClientsTests(EmptyDatabase database) : IClassFixture<Emp
     public async Task A_client_that_comes_later_waits_for_one_round_at_most()
     {
         var host = Host();
-        for (var claim = 0; claim < 7; claim++) await ClaimAsync(host);
+        for (var claim = 0; claim < 7; claim++)
+            await ClaimAsync(host);
         await ExecuteAsync(
             $"""
             insert into notify.open_deliveries (delivery_id, notification, queue, state, enqueued_at)
             values (gen_random_uuid(), 'n/c_00001a:late', {Queue.Code}, 0, now())
-            """);
+            """
+        );
         for (var claim = 0; claim <= Clients / Slice; claim++)
         {
-            if ((await ClaimAsync(host)).Exists(r => ClientOf(r) == "c_00001a")) return;
+            if ((await ClaimAsync(host)).Exists(r => ClientOf(r) == "c_00001a"))
+                return;
         }
 
         Assert.Fail("The client had no turn in a whole round.");
@@ -91,7 +99,8 @@ public sealed class ManyClientsTests(EmptyDatabase database) : IClassFixture<Emp
     private SlicePick Host()
     {
         var turns = new FairTurns(clock);
-        for (var i = 0; i < 3; i++) turns.Enter(Queue);
+        for (var i = 0; i < 3; i++)
+            turns.Enter(Queue);
         return new SlicePick(turns, new HostIdentity());
     }
 

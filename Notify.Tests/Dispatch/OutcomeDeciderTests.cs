@@ -17,7 +17,10 @@ public class OutcomeDeciderTests
     {
         var (e, next) = Decide(new AttemptOutcome.Accepted("m1"), lane, asked: asked, deadline: Now.AddMinutes(1));
         var dispatched = Assert.IsType<NotificationDispatched>(e);
-        Assert.Equal(("m1", "prov", 1, 40, Now.AddSeconds(-1)), (dispatched.ProviderMessageId, dispatched.Provider, dispatched.Attempt, dispatched.LatencyMs, dispatched.At));
+        Assert.Equal(
+            ("m1", "prov", 1, 40, Now.AddSeconds(-1)),
+            (dispatched.ProviderMessageId, dispatched.Provider, dispatched.Attempt, dispatched.LatencyMs, dispatched.At)
+        );
         Assert.Null(next);
     }
 
@@ -27,7 +30,10 @@ public class OutcomeDeciderTests
     public void A_provider_s_no_ends_it(Lane lane)
     {
         var (e, next) = Decide(new AttemptOutcome.Rejected(Reasons.BadAddress, "21211"), lane);
-        Assert.Equal((Reasons.BadAddress, "21211", "prov"), (((NotificationFailed)e!).Reason, ((NotificationFailed)e).ProviderCode, ((NotificationFailed)e).Provider));
+        Assert.Equal(
+            (Reasons.BadAddress, "21211", "prov"),
+            (((NotificationFailed)e!).Reason, ((NotificationFailed)e).ProviderCode, ((NotificationFailed)e).Provider)
+        );
         Assert.Null(next);
     }
 
@@ -38,7 +44,10 @@ public class OutcomeDeciderTests
     {
         var (e, next) = Decide(new AttemptOutcome.Halted("InvalidProviderToken"), Lane.Apns, random: random);
         var deferred = Assert.IsType<DeliveryDeferred>(e);
-        Assert.Equal((Reasons.ChannelHalted, "InvalidProviderToken", Now.AddSeconds(seconds)), (deferred.Reason, deferred.ProviderCode, deferred.Until));
+        Assert.Equal(
+            (Reasons.ChannelHalted, "InvalidProviderToken", Now.AddSeconds(seconds)),
+            (deferred.Reason, deferred.ProviderCode, deferred.Until)
+        );
         Assert.Equal((OpenState.Deferred, Now.AddSeconds(seconds), Reasons.ChannelHalted), (next!.State, next.DueAt, next.Reason));
     }
 
@@ -87,14 +96,19 @@ public class OutcomeDeciderTests
     {
         var (e, next) = Decide(new AttemptOutcome.Retry(Reasons.Retry, "503"), lane, attempt: 3);
         var deferred = Assert.IsType<DeliveryDeferred>(e);
-        Assert.Equal((Reasons.Retry, "503", 3, Now.AddSeconds(10)), (deferred.Reason, deferred.ProviderCode, deferred.Attempt, deferred.Until));
+        Assert.Equal(
+            (Reasons.Retry, "503", 3, Now.AddSeconds(10)),
+            (deferred.Reason, deferred.ProviderCode, deferred.Attempt, deferred.Until)
+        );
         Assert.Equal((OpenState.Deferred, 3, Now.AddSeconds(10)), (next!.State, next.Attempts, next.DueAt));
     }
 
     [Fact]
     public void The_provider_s_own_time_is_kept_and_told()
     {
-        var deferred = Assert.IsType<DeliveryDeferred>(Decide(new AttemptOutcome.Retry(Reasons.Retry, "429", TimeSpan.FromMinutes(2)), Lane.Sms).Event);
+        var deferred = Assert.IsType<DeliveryDeferred>(
+            Decide(new AttemptOutcome.Retry(Reasons.Retry, "429", TimeSpan.FromMinutes(2)), Lane.Sms).Event
+        );
         Assert.Equal((Reasons.ProviderAskedToWait, Now.AddMinutes(2).AddSeconds(2.5)), (deferred.Reason, deferred.Until));
     }
 
@@ -108,7 +122,10 @@ public class OutcomeDeciderTests
         var made = Made(Outcome(outcome), Lane.Sms, 2, false, null) with { MayMove = true };
         var (e, next) = OutcomeDecider.Decide(made, Schedule, Now, 0.5);
         var deferred = Assert.IsType<DeliveryDeferred>(e);
-        Assert.Equal((reason, code, "prov", 2, Now), (deferred.Reason, deferred.ProviderCode, deferred.Provider, deferred.Attempt, deferred.Until));
+        Assert.Equal(
+            (reason, code, "prov", 2, Now),
+            (deferred.Reason, deferred.ProviderCode, deferred.Provider, deferred.Attempt, deferred.Until)
+        );
         Assert.Equal((OpenState.Deferred, Now, 2), (next!.State, next.DueAt, next.Attempts));
     }
 
@@ -119,14 +136,20 @@ public class OutcomeDeciderTests
     public void Unknown_rejected_or_accepted_attempt_never_moves_to_another_provider(string outcome)
     {
         var made = Made(Outcome(outcome), Lane.Sms, 1, false, null);
-        Assert.Equal(OutcomeDecider.Decide(made, Schedule, Now, 0.5), OutcomeDecider.Decide(made with { MayMove = true }, Schedule, Now, 0.5));
+        Assert.Equal(
+            OutcomeDecider.Decide(made, Schedule, Now, 0.5),
+            OutcomeDecider.Decide(made with { MayMove = true }, Schedule, Now, 0.5)
+        );
     }
 
     [Fact]
     public void Pause_ends_a_round_and_limits_count_rounds()
     {
         // The third round of two providers: six calls, of which three ended with a move.
-        var made = Made(Outcome("retry"), Lane.Sms, 6, false, null) with { Moves = 3 };
+        var made = Made(Outcome("retry"), Lane.Sms, 6, false, null) with
+        {
+            Moves = 3,
+        };
         Assert.Equal((Reasons.Retry, 6, Now.AddSeconds(10)), Told(made));
         Assert.IsType<DeliveryDeadLettered>(OutcomeDecider.Decide(made with { Attempt = 24, Moves = 12 }, Schedule, Now, 0.5).Event);
         Assert.IsType<DeliveryDeferred>(OutcomeDecider.Decide(made with { Attempt = 24, Moves = 13 }, Schedule, Now, 0.5).Event);
@@ -138,20 +161,24 @@ public class OutcomeDeciderTests
         }
     }
 
-    private static AttemptOutcome Outcome(string name) => name switch
-    {
-        "retry" => new AttemptOutcome.Retry(Reasons.Retry, "503"),
-        "wait" => new AttemptOutcome.Retry(Reasons.Retry, "429", TimeSpan.FromMinutes(5)),
-        "nameless" => new AttemptOutcome.Retry(Reasons.ConnectionLost, null),
-        "halted" => new AttemptOutcome.Halted("401"),
-        "unknown" => new AttemptOutcome.Unknown(Reasons.TimedOut),
-        "rejected" => new AttemptOutcome.Rejected(Reasons.BadAddress, "21211"),
-        _ => new AttemptOutcome.Accepted("m"),
-    };
+    private static AttemptOutcome Outcome(string name) =>
+        name switch
+        {
+            "retry" => new AttemptOutcome.Retry(Reasons.Retry, "503"),
+            "wait" => new AttemptOutcome.Retry(Reasons.Retry, "429", TimeSpan.FromMinutes(5)),
+            "nameless" => new AttemptOutcome.Retry(Reasons.ConnectionLost, null),
+            "halted" => new AttemptOutcome.Halted("401"),
+            "unknown" => new AttemptOutcome.Unknown(Reasons.TimedOut),
+            "rejected" => new AttemptOutcome.Rejected(Reasons.BadAddress, "21211"),
+            _ => new AttemptOutcome.Accepted("m"),
+        };
 
     [Fact]
     public void A_connection_that_never_stood_is_told_as_that() =>
-        Assert.Equal(Reasons.ConnectionLost, ((DeliveryDeferred)Decide(new AttemptOutcome.Retry(Reasons.ConnectionLost, "ConnectionError"), Lane.Sms).Event!).Reason);
+        Assert.Equal(
+            Reasons.ConnectionLost,
+            ((DeliveryDeferred)Decide(new AttemptOutcome.Retry(Reasons.ConnectionLost, "ConnectionError"), Lane.Sms).Event!).Reason
+        );
 
     [Theory]
     [InlineData(Lane.Apns)]
@@ -166,7 +193,10 @@ public class OutcomeDeciderTests
 
     [Fact]
     public void An_unclear_push_is_sent_again_since_it_replaces_itself() =>
-        Assert.Equal(Reasons.TimedOut, Assert.IsType<DeliveryDeferred>(Decide(new AttemptOutcome.Unknown(Reasons.TimedOut), Lane.Apns).Event).Reason);
+        Assert.Equal(
+            Reasons.TimedOut,
+            Assert.IsType<DeliveryDeferred>(Decide(new AttemptOutcome.Unknown(Reasons.TimedOut), Lane.Apns).Event).Reason
+        );
 
     [Fact]
     public void An_unclear_sms_is_not_repeated_but_asked_for()
@@ -179,7 +209,9 @@ public class OutcomeDeciderTests
 
     [Fact]
     public void An_unclear_sms_is_asked_for_even_after_the_last_attempt() =>
-        Assert.IsType<DispatchOutcomeUnknown>(Decide(new AttemptOutcome.Unknown(Reasons.TimedOut), Lane.Sms, attempt: Schedule.MaxAttempts).Event);
+        Assert.IsType<DispatchOutcomeUnknown>(
+            Decide(new AttemptOutcome.Unknown(Reasons.TimedOut), Lane.Sms, attempt: Schedule.MaxAttempts).Event
+        );
 
     [Theory]
     [InlineData("unknown")]
@@ -204,7 +236,9 @@ public class OutcomeDeciderTests
 
     [Fact]
     public void At_the_deadline_what_the_provider_never_had_becomes_a_dead_letter_if_it_was_the_last_attempt() =>
-        Assert.IsType<DeliveryDeadLettered>(Decide(new AttemptOutcome.NotFound(), Lane.Sms, asked: true, deadline: Now, attempt: Schedule.MaxAttempts).Event);
+        Assert.IsType<DeliveryDeadLettered>(
+            Decide(new AttemptOutcome.NotFound(), Lane.Sms, asked: true, deadline: Now, attempt: Schedule.MaxAttempts).Event
+        );
 
     [Fact]
     public void At_the_deadline_what_nobody_can_tell_has_failed_and_is_not_repeated()
@@ -218,12 +252,23 @@ public class OutcomeDeciderTests
     public void An_unclear_email_waits_for_its_deadline_when_the_provider_cannot_be_asked()
     {
         var deadline = Now + Schedule.UnknownDeadline;
-        var (e, next) = OutcomeDecider.Decide(Made(new AttemptOutcome.Unknown(Reasons.TimedOut), Lane.Email, 1, false, null) with { CanBeAsked = false }, Schedule, Now, 0.5);
+        var (e, next) = OutcomeDecider.Decide(
+            Made(new AttemptOutcome.Unknown(Reasons.TimedOut), Lane.Email, 1, false, null) with
+            {
+                CanBeAsked = false,
+            },
+            Schedule,
+            Now,
+            0.5
+        );
         Assert.Equal((Reasons.TimedOut, deadline), (((DispatchOutcomeUnknown)e!).Reason, ((DispatchOutcomeUnknown)e).Deadline));
         Assert.Equal((OpenState.Unknown, deadline), (next!.State, next.DueAt));
 
         // Looked at before, as after a takeover: it goes on waiting, and nothing is written.
-        var looked = Made(new AttemptOutcome.Unknown(Reasons.TimedOut), Lane.Email, 1, true, deadline) with { CanBeAsked = false };
+        var looked = Made(new AttemptOutcome.Unknown(Reasons.TimedOut), Lane.Email, 1, true, deadline) with
+        {
+            CanBeAsked = false,
+        };
         (e, next) = OutcomeDecider.Decide(looked, Schedule, Now.AddMinutes(1), 0.5);
         Assert.Null(e);
         Assert.Equal((OpenState.Unknown, deadline), (next!.State, next.DueAt));
@@ -246,23 +291,51 @@ public class OutcomeDeciderTests
 
     [Fact]
     public void Nothing_is_sent_again_before_the_deadline() =>
-        Assert.Null(OutcomeDecider.Decide(Made(new AttemptOutcome.Unknown(Reasons.TimedOut), Lane.Sms, 1, true, Now.AddMinutes(1)) with { ResendBefore = DateTimeOffset.MaxValue }, Schedule, Now, 0.5).Event);
+        Assert.Null(
+            OutcomeDecider
+                .Decide(
+                    Made(new AttemptOutcome.Unknown(Reasons.TimedOut), Lane.Sms, 1, true, Now.AddMinutes(1)) with
+                    {
+                        ResendBefore = DateTimeOffset.MaxValue,
+                    },
+                    Schedule,
+                    Now,
+                    0.5
+                )
+                .Event
+        );
 
     [Fact]
     public void Unknown_delivery_that_expired_or_used_all_attempts_is_not_resent()
     {
         Assert.Equal(Reasons.OutcomeNeverKnown, Assert.IsType<NotificationFailed>(Resendable(Lane.Sms, 1, before: Now).Event).Reason);
-        Assert.Equal(Reasons.OutcomeNeverKnown, Assert.IsType<NotificationFailed>(Resendable(Lane.Sms, Schedule.MaxAttempts, before: DateTimeOffset.MaxValue).Event).Reason);
+        Assert.Equal(
+            Reasons.OutcomeNeverKnown,
+            Assert.IsType<NotificationFailed>(Resendable(Lane.Sms, Schedule.MaxAttempts, before: DateTimeOffset.MaxValue).Event).Reason
+        );
     }
 
     private static Settled Resendable(Lane lane, int attempt, DateTimeOffset before) =>
-        OutcomeDecider.Decide(Made(new AttemptOutcome.Unknown(Reasons.TimedOut), lane, attempt, true, Now) with { ResendBefore = before }, Schedule, Now, 0.5);
+        OutcomeDecider.Decide(
+            Made(new AttemptOutcome.Unknown(Reasons.TimedOut), lane, attempt, true, Now) with
+            {
+                ResendBefore = before,
+            },
+            Schedule,
+            Now,
+            0.5
+        );
 
     [Fact]
     public void Asking_comes_to_an_end()
     {
         var (now, deadline, asked) = (Now, Now + Schedule.UnknownDeadline, 0);
-        while (OutcomeDecider.Decide(Made(new AttemptOutcome.Unknown(Reasons.TimedOut), Lane.Sms, 1, asked: true, deadline), Schedule, now, 0.5).Next is { } next)
+        while (
+            OutcomeDecider
+                .Decide(Made(new AttemptOutcome.Unknown(Reasons.TimedOut), Lane.Sms, 1, asked: true, deadline), Schedule, now, 0.5)
+                .Next
+                is { } next
+        )
         {
             now = next.DueAt!.Value;
             Assert.InRange(++asked, 1, 100);
@@ -281,14 +354,29 @@ public class OutcomeDeciderTests
         Assert.Equal((row.Notification, row.Queue, row.EnqueuedAt), (next.Notification, next.Queue, next.EnqueuedAt));
     }
 
-    private static AttemptOutcome Asked(string answer) => answer == "unknown" ? new AttemptOutcome.Unknown(Reasons.TimedOut) : new AttemptOutcome.NotFound();
+    private static AttemptOutcome Asked(string answer) =>
+        answer == "unknown" ? new AttemptOutcome.Unknown(Reasons.TimedOut) : new AttemptOutcome.NotFound();
 
-    private static Settled Decide(AttemptOutcome outcome, Lane lane, int attempt = 1, bool asked = false, DateTimeOffset? deadline = null, double random = 0.5) =>
-        OutcomeDecider.Decide(Made(outcome, lane, attempt, asked, deadline), Schedule, Now, random);
+    private static Settled Decide(
+        AttemptOutcome outcome,
+        Lane lane,
+        int attempt = 1,
+        bool asked = false,
+        DateTimeOffset? deadline = null,
+        double random = 0.5
+    ) => OutcomeDecider.Decide(Made(outcome, lane, attempt, asked, deadline), Schedule, Now, random);
 
     private static AttemptMade Made(AttemptOutcome outcome, Lane lane, int attempt, bool asked, DateTimeOffset? deadline) =>
         new(Row(lane), Guid.Empty, attempt, "prov", outcome, TimeSpan.FromMilliseconds(40), null, Now.AddSeconds(-1), asked, deadline);
 
-    private static OpenDelivery Row(Lane lane) => new(
-        DeterministicId.OfDelivery("n/c:e", "x"), "n/c:e", new DeliveryQueue(lane, Priority.Normal), OpenState.InFlight, 0, Now.AddMinutes(-1), Now.AddMinutes(9));
+    private static OpenDelivery Row(Lane lane) =>
+        new(
+            DeterministicId.OfDelivery("n/c:e", "x"),
+            "n/c:e",
+            new DeliveryQueue(lane, Priority.Normal),
+            OpenState.InFlight,
+            0,
+            Now.AddMinutes(-1),
+            Now.AddMinutes(9)
+        );
 }

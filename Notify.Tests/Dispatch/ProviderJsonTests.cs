@@ -39,8 +39,14 @@ public sealed class ProviderJsonTests
     {
         var data = JsonSerializer.SerializeToElement(new Dictionary<string, object> { [text] = text, ["deep"] = new { inside = text } });
         var message = Message(new NotificationContent(text, text, Data: data));
-        foreach (var payload in new[] { ApnsPayload.Write(message), FcmPayload.Write(message, Now)!.Value.ToArray(),
-            WebPushProvider.Payload(message) })
+        foreach (
+            var payload in new[]
+            {
+                ApnsPayload.Write(message),
+                FcmPayload.Write(message, Now)!.Value.ToArray(),
+                WebPushProvider.Payload(message),
+            }
+        )
         {
             var written = Encoding.UTF8.GetString(payload);
             Assert.DoesNotContain(@"\u", written, StringComparison.Ordinal);
@@ -75,15 +81,17 @@ public sealed class ProviderJsonTests
     public void Nested_JSON_in_data_of_FCM_is_written_as_it_is()
     {
         var stored = JsonDocument.Parse("""{ "deep": { "a": "\ud83d\ude00", "n": 7.50 } }""").RootElement;
-        var message = JsonDocument.Parse(FcmPayload.Write(Message(new NotificationContent("t", Data: stored)),
-            Now)!.Value).RootElement.GetProperty("message");
+        var message = JsonDocument
+            .Parse(FcmPayload.Write(Message(new NotificationContent("t", Data: stored)), Now)!.Value)
+            .RootElement.GetProperty("message");
         Assert.Equal("""{"a":"😀","n":7.50}""", message.GetProperty("data").GetProperty("deep").GetString());
     }
 
     private static byte[] Written(string text)
     {
         var buffer = new ArrayBufferWriter<byte>();
-        using (var json = new Utf8JsonWriter(buffer, ProviderJson.Writing)) json.WriteStringValue(text);
+        using (var json = new Utf8JsonWriter(buffer, ProviderJson.Writing))
+            json.WriteStringValue(text);
         return buffer.WrittenSpan.ToArray();
     }
 

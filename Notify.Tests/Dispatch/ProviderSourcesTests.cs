@@ -14,15 +14,20 @@ public sealed class ProviderSourcesTests : IDisposable
 
     private static readonly Dictionary<string, string?> OfSandbox = new()
     {
-        ["TestProviders:Twilio:BaseUrl"] = "http://127.0.0.1:5090", ["TestProviders:Twilio:AccountSid"] = "ACsandbox",
-        ["TestProviders:Twilio:AuthToken"] = "sandbox", ["TestProviders:Twilio:From"] = "+15005550006",
-        ["TestProviders:SendGrid:BaseUrl"] = "http://127.0.0.1:5090", ["TestProviders:SendGrid:ApiKey"] = "SG.sandbox",
+        ["TestProviders:Twilio:BaseUrl"] = "http://127.0.0.1:5090",
+        ["TestProviders:Twilio:AccountSid"] = "ACsandbox",
+        ["TestProviders:Twilio:AuthToken"] = "sandbox",
+        ["TestProviders:Twilio:From"] = "+15005550006",
+        ["TestProviders:SendGrid:BaseUrl"] = "http://127.0.0.1:5090",
+        ["TestProviders:SendGrid:ApiKey"] = "SG.sandbox",
         ["TestProviders:WebPush:PublicKey"] = "sandbox",
     };
 
     private static readonly Dictionary<string, string?> Own = new()
     {
-        ["Providers:Twilio:AccountSid"] = "ACown", ["Providers:Twilio:AuthToken"] = "own", ["Providers:Twilio:From"] = "+12025550100",
+        ["Providers:Twilio:AccountSid"] = "ACown",
+        ["Providers:Twilio:AuthToken"] = "own",
+        ["Providers:Twilio:From"] = "+12025550100",
     };
 
     public void Dispose() => Directory.Delete(folder, recursive: true);
@@ -63,7 +68,8 @@ public sealed class ProviderSourcesTests : IDisposable
     public void Sandbox_carries_no_part_of_a_lane_that_another_provider_carries()
     {
         var (configuration, played, _) = Apply(
-            OfSandbox.Append(new("Notify:LiveToSandbox", "true")).Append(new("Providers:Vonage:ApiKey", "own")));
+            OfSandbox.Append(new("Notify:LiveToSandbox", "true")).Append(new("Providers:Vonage:ApiKey", "own"))
+        );
         Assert.DoesNotContain("Twilio", played);
         Assert.False(configuration.GetSection("Providers:Twilio").Exists());
     }
@@ -85,11 +91,17 @@ public sealed class ProviderSourcesTests : IDisposable
     [InlineData("Notify:LiveToSandbox", "perhaps", null, "Notify:LiveToSandbox is \"perhaps\"")]
     [InlineData("Notify:SandboxUrl", "sandbox", "sandbox", "Notify:SandboxUrl is not an address")]
     public void Address_that_gets_secrets_unencrypted_or_leads_inside_is_refused(
-        string setting, string value, string? sandboxUrl, string? told)
+        string setting,
+        string value,
+        string? sandboxUrl,
+        string? told
+    )
     {
         var (_, _, faults) = Apply(new Dictionary<string, string?> { ["Notify:SandboxUrl"] = sandboxUrl, [setting] = value });
-        if (told is null) Assert.Empty(faults);
-        else Assert.Contains(faults, f => f.Contains(told, StringComparison.Ordinal));
+        if (told is null)
+            Assert.Empty(faults);
+        else
+            Assert.Contains(faults, f => f.Contains(told, StringComparison.Ordinal));
     }
 
     [Theory]
@@ -113,8 +125,14 @@ public sealed class ProviderSourcesTests : IDisposable
     public void Mail_server_s_password_leaves_the_machine_only_encrypted(string host, bool isRefused)
     {
         var faults = new List<string>();
-        new SmtpOptions { Host = host, Security = SmtpSecurity.None, UserName = "u", Password = "p", From = "a@example.com" }
-            .LoadSender("Providers:Smtp", faults);
+        new SmtpOptions
+        {
+            Host = host,
+            Security = SmtpSecurity.None,
+            UserName = "u",
+            Password = "p",
+            From = "a@example.com",
+        }.LoadSender("Providers:Smtp", faults);
         Assert.Equal(isRefused, faults.Any(f => f.StartsWith("Providers:Smtp:Security is None", StringComparison.Ordinal)));
     }
 
@@ -134,10 +152,13 @@ public sealed class ProviderSourcesTests : IDisposable
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
     private static (ConfigurationManager Configuration, IReadOnlySet<string> Played, List<string> Faults) Apply(
-        IEnumerable<KeyValuePair<string, string?>> settings, string? files = null)
+        IEnumerable<KeyValuePair<string, string?>> settings,
+        string? files = null
+    )
     {
         var configuration = new ConfigurationManager();
-        if (files is not null) configuration.AddKeyPerFile(files, optional: false);
+        if (files is not null)
+            configuration.AddKeyPerFile(files, optional: false);
         configuration.AddInMemoryCollection(settings);
         var faults = new List<string>();
         var played = ProviderSources.Apply(configuration, SandboxSettings.Read(configuration, faults), faults);

@@ -27,18 +27,40 @@ public class ProvidersTests
 
     [Fact]
     public void A_message_never_tells_what_is_personal() =>
-        Assert.DoesNotContain("+8210", $"{new OutboundMessage(Guid.Empty, "+821012345678", new NotificationContent(Body: "+8210"), Priority.Normal, null)}", StringComparison.Ordinal);
+        Assert.DoesNotContain(
+            "+8210",
+            $"{new OutboundMessage(Guid.Empty, "+821012345678", new NotificationContent(Body: "+8210"), Priority.Normal, null)}",
+            StringComparison.Ordinal
+        );
 
     [Fact]
-    public void A_choice_that_is_none_is_told_with_what_there_is() => Assert.Contains(
-        Faults(new() { ["Providers:Smtp:Host"] = "localhost", ["Providers:Smtp:From"] = "a@example.com", ["Providers:Smtp:Security"] = "Perhaps" }),
-        f => f.StartsWith("Providers:Smtp:Security", StringComparison.Ordinal) && f.Contains("None, StartTls, Tls", StringComparison.Ordinal));
+    public void A_choice_that_is_none_is_told_with_what_there_is() =>
+        Assert.Contains(
+            Faults(
+                new()
+                {
+                    ["Providers:Smtp:Host"] = "localhost",
+                    ["Providers:Smtp:From"] = "a@example.com",
+                    ["Providers:Smtp:Security"] = "Perhaps",
+                }
+            ),
+            f =>
+                f.StartsWith("Providers:Smtp:Security", StringComparison.Ordinal)
+                && f.Contains("None, StartTls, Tls", StringComparison.Ordinal)
+        );
 
     private static List<string> Faults(Dictionary<string, string?> settings)
     {
         var faults = new List<string>();
         using var providers = new Providers();
-        Adapters.AddTo(providers, ClientMode.Live, new ConfigurationBuilder().AddInMemoryCollection(settings).Build().GetSection("Providers"), new Dictionary<Lane, IReadOnlyList<RouteEntry>>(), TimeProvider.System, faults);
+        Adapters.AddTo(
+            providers,
+            ClientMode.Live,
+            new ConfigurationBuilder().AddInMemoryCollection(settings).Build().GetSection("Providers"),
+            new Dictionary<Lane, IReadOnlyList<RouteEntry>>(),
+            TimeProvider.System,
+            faults
+        );
         return faults;
     }
 }

@@ -17,9 +17,25 @@ public sealed class PushOptionsTests
 
     private static readonly PushOptions All = new()
     {
-        Sound = "cheer", Badge = 3, Image = "https://example.com/3.jpg", CollapseKey = "match-3", TtlSeconds = 60,
-        Android = new AndroidOptions { ChannelId = "scores", Icon = "ball", Color = "#1a7f37", ClickAction = "OPEN_MATCH" },
-        Ios = new IosOptions { Subtitle = "12'", ThreadId = "match-3", Category = "MATCH", InterruptionLevel = InterruptionLevel.TimeSensitive },
+        Sound = "cheer",
+        Badge = 3,
+        Image = "https://example.com/3.jpg",
+        CollapseKey = "match-3",
+        TtlSeconds = 60,
+        Android = new AndroidOptions
+        {
+            ChannelId = "scores",
+            Icon = "ball",
+            Color = "#1a7f37",
+            ClickAction = "OPEN_MATCH",
+        },
+        Ios = new IosOptions
+        {
+            Subtitle = "12'",
+            ThreadId = "match-3",
+            Category = "MATCH",
+            InterruptionLevel = InterruptionLevel.TimeSensitive,
+        },
         Web = new WebOptions { Icon = "https://example.com/ball.png", RequireInteraction = true },
     };
 
@@ -29,7 +45,8 @@ public sealed class PushOptionsTests
         var payload = Json(ApnsPayload.Write(Message(All)));
         Assert.Equal(
             """{"aps":{"alert":{"title":"t","subtitle":"12'","body":"b"},"sound":"cheer","badge":3,"thread-id":"match-3","category":"MATCH","interruption-level":"time-sensitive","mutable-content":1},"deliveryId":"e82ef91d-0847-8010-a731-d0a6056833f9","image":"https://example.com/3.jpg"}""",
-            payload.GetRawText());
+            payload.GetRawText()
+        );
     }
 
     [Fact]
@@ -39,7 +56,8 @@ public sealed class PushOptionsTests
         Assert.Equal("https://example.com/3.jpg", message.GetProperty("notification").GetProperty("image").GetString());
         Assert.Equal(
             """{"priority":"HIGH","ttl":"60s","notification":{"tag":"match-3","sound":"cheer","notification_count":3,"channel_id":"scores","icon":"ball","color":"#1a7f37","click_action":"OPEN_MATCH"}}""",
-            message.GetProperty("android").GetRawText());
+            message.GetProperty("android").GetRawText()
+        );
         using var whole = JsonDocument.Parse(FcmPayload.Write(Message(All), Now)!.Value);
         Assert.Empty(FcmSchema.Faults(whole.RootElement));
     }
@@ -50,7 +68,8 @@ public sealed class PushOptionsTests
         var payload = Json(WebPushProvider.Payload(Message(All)));
         Assert.Equal(
             """{"title":"t","body":"b","image":"https://example.com/3.jpg","icon":"https://example.com/ball.png","badge":3,"requireInteraction":true,"deliveryId":"e82ef91d-0847-8010-a731-d0a6056833f9","tag":"match-3"}""",
-            payload.GetRawText());
+            payload.GetRawText()
+        );
     }
 
     [Fact]
@@ -58,7 +77,11 @@ public sealed class PushOptionsTests
     {
         var silent = Message(new PushOptions { Sound = "none" });
         Assert.False(Json(ApnsPayload.Write(silent)).GetProperty("aps").TryGetProperty("sound", out _));
-        Assert.DoesNotContain("sound", System.Text.Encoding.UTF8.GetString(FcmPayload.Write(silent, Now)!.Value.Span), StringComparison.Ordinal);
+        Assert.DoesNotContain(
+            "sound",
+            System.Text.Encoding.UTF8.GetString(FcmPayload.Write(silent, Now)!.Value.Span),
+            StringComparison.Ordinal
+        );
         Assert.True(Json(WebPushProvider.Payload(silent)).GetProperty("silent").GetBoolean());
         Assert.Equal("default", Json(ApnsPayload.Write(Message(null))).GetProperty("aps").GetProperty("sound").GetString());
     }
@@ -70,7 +93,11 @@ public sealed class PushOptionsTests
     [InlineData("none", """{"critical":1,"name":"default","volume":0}""")]
     public void Critical_alert_has_Apples_sound_dictionary(string? sound, string expected)
     {
-        var push = new PushOptions { Sound = sound, Ios = new IosOptions { InterruptionLevel = InterruptionLevel.Critical } };
+        var push = new PushOptions
+        {
+            Sound = sound,
+            Ios = new IosOptions { InterruptionLevel = InterruptionLevel.Critical },
+        };
         var aps = Json(ApnsPayload.Write(Message(push))).GetProperty("aps");
         Assert.Equal(("critical", expected), (aps.GetProperty("interruption-level").GetString(), aps.GetProperty("sound").GetRawText()));
     }
@@ -87,7 +114,18 @@ public sealed class PushOptionsTests
     [Fact]
     public void An_empty_badge_is_taken_away_and_an_extension_may_be_asked_for()
     {
-        var aps = Json(ApnsPayload.Write(Message(new PushOptions { Badge = 0, Ios = new IosOptions { MutableContent = true } }))).GetProperty("aps");
+        var aps = Json(
+                ApnsPayload.Write(
+                    Message(
+                        new PushOptions
+                        {
+                            Badge = 0,
+                            Ios = new IosOptions { MutableContent = true },
+                        }
+                    )
+                )
+            )
+            .GetProperty("aps");
         Assert.Equal((0, 1), (aps.GetProperty("badge").GetInt32(), aps.GetProperty("mutable-content").GetInt32()));
         Assert.False(Json(ApnsPayload.Write(Message(null))).GetProperty("aps").TryGetProperty("mutable-content", out _));
     }
@@ -100,7 +138,10 @@ public sealed class PushOptionsTests
     [InlineData(30, 60, 30)]
     [InlineData(600, 0, 0)]
     public void The_sooner_of_expiry_and_time_to_live_counts(int? expires, int? ttl, int? end) =>
-        Assert.Equal(end is { } e ? Now.AddSeconds(e) : null, PushLifetime.End(expires is { } x ? Now.AddSeconds(x) : null, ttl is null ? null : new PushOptions { TtlSeconds = ttl }, Now));
+        Assert.Equal(
+            end is { } e ? Now.AddSeconds(e) : null,
+            PushLifetime.End(expires is { } x ? Now.AddSeconds(x) : null, ttl is null ? null : new PushOptions { TtlSeconds = ttl }, Now)
+        );
 
     [Theory]
     [InlineData(null, "A silent one", "alert", "10")]
@@ -109,12 +150,33 @@ public sealed class PushOptionsTests
     {
         await using var server = await Http2Async(Answer(200));
         using var key = System.Security.Cryptography.ECDsa.Create(System.Security.Cryptography.ECCurve.NamedCurves.nistP256);
-        using var provider = new ApnsProvider(new ApnsOptions { TeamId = "T", KeyId = "K", Topic = "com.example.app", BaseUrl = server.Url, TrustedCaPath = Certificate.CaPath }, key, TimeProvider.System);
-        var content = new NotificationContent(title, Data: data is null ? null : Json(System.Text.Encoding.UTF8.GetBytes(data)), Push: new PushOptions { TtlSeconds = 0, CollapseKey = "k" });
-        await provider.SendAsync(new OutboundMessage(Id, "5e0f5e0f5e0f5e0f5e0f5e0f5e0f5e0f", content, Priority.Critical, null), TestContext.Current.CancellationToken);
+        using var provider = new ApnsProvider(
+            new ApnsOptions
+            {
+                TeamId = "T",
+                KeyId = "K",
+                Topic = "com.example.app",
+                BaseUrl = server.Url,
+                TrustedCaPath = Certificate.CaPath,
+            },
+            key,
+            TimeProvider.System
+        );
+        var content = new NotificationContent(
+            title,
+            Data: data is null ? null : Json(System.Text.Encoding.UTF8.GetBytes(data)),
+            Push: new PushOptions { TtlSeconds = 0, CollapseKey = "k" }
+        );
+        await provider.SendAsync(
+            new OutboundMessage(Id, "5e0f5e0f5e0f5e0f5e0f5e0f5e0f5e0f", content, Priority.Critical, null),
+            TestContext.Current.CancellationToken
+        );
 
         var headers = server.Received[0].Headers;
-        Assert.Equal((type, priority, "0", "k"), (headers["apns-push-type"], headers["apns-priority"], headers["apns-expiration"], headers["apns-collapse-id"]));
+        Assert.Equal(
+            (type, priority, "0", "k"),
+            (headers["apns-push-type"], headers["apns-priority"], headers["apns-expiration"], headers["apns-collapse-id"])
+        );
         var aps = JsonDocument.Parse(server.Received[0].Body).RootElement.GetProperty("aps");
         Assert.Equal(type == "background", aps.TryGetProperty("content-available", out _));
         Assert.Equal(type == "alert", aps.TryGetProperty("alert", out _) && aps.TryGetProperty("sound", out _));
@@ -129,7 +191,8 @@ public sealed class PushOptionsTests
         Assert.NotEqual(topic, WebPushProvider.Topic(new string('~', 63)));
     }
 
-    private static OutboundMessage Message(PushOptions? push) => new(Id, "device-token", new NotificationContent("t", "b", Push: push), Priority.Normal, Now.AddHours(1));
+    private static OutboundMessage Message(PushOptions? push) =>
+        new(Id, "device-token", new NotificationContent("t", "b", Push: push), Priority.Normal, Now.AddHours(1));
 
     private static JsonElement Json(byte[] utf8) => JsonDocument.Parse(utf8).RootElement;
 }

@@ -6,10 +6,15 @@ using System.Security.Authentication;
 
 namespace Notify.Tests.Dispatch;
 
-/// <summary>An HTTP/2 server of frames alone, to do what a well-behaved library does not: limit streams, say GOAWAY amid calls, hang up.</summary>
+/// <summary>An HTTP/2 server of frames alone, to do what a well-behaved library does not: limit streams, say GOAWAY amid calls, hang
+/// up.</summary>
 internal sealed class RawHttp2Server : IAsyncDisposable
 {
-    private const byte Data = 0, Headers = 1, Settings = 4, Ping = 6, GoAway = 7;
+    private const byte Data = 0,
+        Headers = 1,
+        Settings = 4,
+        Ping = 6,
+        GoAway = 7;
     private readonly TcpListener listener = new(IPAddress.Loopback, 0);
     private readonly CancellationTokenSource stop = new();
     private readonly Func<Connection, Task> onRequest;
@@ -55,7 +60,13 @@ internal sealed class RawHttp2Server : IAsyncDisposable
         try
         {
             await stream.AuthenticateAsServerAsync(
-                new SslServerAuthenticationOptions { ServerCertificate = ScriptedServer.Certificate.Server, ApplicationProtocols = [SslApplicationProtocol.Http2] }, stop.Token);
+                new SslServerAuthenticationOptions
+                {
+                    ServerCertificate = ScriptedServer.Certificate.Server,
+                    ApplicationProtocols = [SslApplicationProtocol.Http2],
+                },
+                stop.Token
+            );
             var connection = new Connection(stream, number);
             await stream.ReadExactlyAsync(new byte[24], stop.Token); // the preface
             await connection.SettingsAsync(firstStreams);
@@ -66,8 +77,10 @@ internal sealed class RawHttp2Server : IAsyncDisposable
                 var payload = new byte[(header[0] << 16) | (header[1] << 8) | header[2]];
                 await stream.ReadExactlyAsync(payload, stop.Token);
                 var (type, ended) = (header[3], (header[4] & 1) != 0);
-                if (type == Settings && !ended) await connection.WriteAsync(Settings, 1, 0, []);
-                else if (type == Ping && !ended) await connection.WriteAsync(Ping, 1, 0, payload);
+                if (type == Settings && !ended)
+                    await connection.WriteAsync(Settings, 1, 0, []);
+                else if (type == Ping && !ended)
+                    await connection.WriteAsync(Ping, 1, 0, payload);
                 else if (type is Data or Headers && ended)
                 {
                     connection.Requests.Add(BinaryPrimitives.ReadInt32BigEndian(header.AsSpan(5)));
@@ -75,7 +88,8 @@ internal sealed class RawHttp2Server : IAsyncDisposable
                 }
             }
         }
-        catch (Exception e) when (e is IOException or OperationCanceledException or SocketException or AuthenticationException or ObjectDisposedException)
+        catch (Exception e)
+            when (e is IOException or OperationCanceledException or SocketException or AuthenticationException or ObjectDisposedException)
         {
             hangUps.Release(); // the client has gone, or the test has ended
         }
@@ -123,7 +137,13 @@ internal sealed class RawHttp2Server : IAsyncDisposable
         public async Task WriteAsync(byte type, byte flags, int id, byte[] payload)
         {
             var frame = new byte[9 + payload.Length];
-            (frame[0], frame[1], frame[2], frame[3], frame[4]) = ((byte)(payload.Length >> 16), (byte)(payload.Length >> 8), (byte)payload.Length, type, flags);
+            (frame[0], frame[1], frame[2], frame[3], frame[4]) = (
+                (byte)(payload.Length >> 16),
+                (byte)(payload.Length >> 8),
+                (byte)payload.Length,
+                type,
+                flags
+            );
             BinaryPrimitives.WriteInt32BigEndian(frame.AsSpan(5), id);
             payload.CopyTo(frame, 9);
             await writing.WaitAsync();

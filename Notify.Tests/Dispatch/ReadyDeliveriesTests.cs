@@ -9,7 +9,13 @@ public sealed class ReadyDeliveriesTests(EmptyDatabase database) : IClassFixture
 {
     private static readonly DateTimeOffset Now = new(2026, 5, 4, 12, 0, 0, TimeSpan.Zero);
     private static readonly OpenState[] Others =
-        [OpenState.InFlight, OpenState.Deferred, OpenState.Unknown, OpenState.Dead, OpenState.Scheduled];
+    [
+        OpenState.InFlight,
+        OpenState.Deferred,
+        OpenState.Unknown,
+        OpenState.Dead,
+        OpenState.Scheduled,
+    ];
     private static readonly DeliveryQueue Sms = new(Lane.Sms, Priority.Critical);
     private static readonly DeliveryQueue Mail = new(Lane.Email, Priority.Normal);
     private static readonly DeliveryQueue Push = new(Lane.Apns, Priority.Normal);
@@ -27,13 +33,14 @@ public sealed class ReadyDeliveriesTests(EmptyDatabase database) : IClassFixture
         await AddAsync(Mail, OpenState.Queued, 20, Now.AddMinutes(-1));
         await AddAsync(Mail, OpenState.Queued, 1, Now.AddHours(1)); // the clock was set back since
         await AddAsync(Push, OpenState.Queued, 2, Now.AddMinutes(-1), Now.AddSeconds(1)); // too heavy for a moment
-        foreach (var state in Others) await AddAsync(Push, state, 3, Now.AddMinutes(-1));
+        foreach (var state in Others)
+            await AddAsync(Push, state, 3, Now.AddMinutes(-1));
 
         Assert.Equal([(Sms, 3), (Mail, 10)], (await CountAsync(10, Sms, Mail, Push)).OrderBy(f => f.Queue.Code));
         Assert.Equal([(Mail, 21)], await CountAsync(100, Mail));
 
-        Task<List<(DeliveryQueue Queue, int Count)>> CountAsync(int limit, params DeliveryQueue[] queues) => ReadyDeliveries.CountAsync(
-            connection, [.. queues.Select(q => new QueuePoll(q, Now.AddSeconds(-1), limit))], Now, Cancellation);
+        Task<List<(DeliveryQueue Queue, int Count)>> CountAsync(int limit, params DeliveryQueue[] queues) =>
+            ReadyDeliveries.CountAsync(connection, [.. queues.Select(q => new QueuePoll(q, Now.AddSeconds(-1), limit))], Now, Cancellation);
 
         async Task AddAsync(DeliveryQueue queue, OpenState state, int count, DateTimeOffset at, DateTimeOffset? due = null)
         {

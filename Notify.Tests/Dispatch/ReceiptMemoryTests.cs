@@ -9,10 +9,14 @@ namespace Notify.Tests.Dispatch;
 /// <summary>The memory that one post of receipts takes, by the bytes that reading it allocates.</summary>
 public sealed class ReceiptMemoryTests
 {
-    private const string Form = "application/x-www-form-urlencoded", Json = "application/json";
-    private static readonly IConfigurationSection Settings = new ConfigurationBuilder().AddInMemoryCollection(
-        Adapters.Receipts.Values.DistinctBy(s => s.KeySetting).Select(s => KeyValuePair.Create($"P:{s.KeySetting}", (string?)"secret")))
-        .Build().GetSection("P");
+    private const string Form = "application/x-www-form-urlencoded",
+        Json = "application/json";
+    private static readonly IConfigurationSection Settings = new ConfigurationBuilder()
+        .AddInMemoryCollection(
+            Adapters.Receipts.Values.DistinctBy(s => s.KeySetting).Select(s => KeyValuePair.Create($"P:{s.KeySetting}", (string?)"secret"))
+        )
+        .Build()
+        .GetSection("P");
 
     /// <summary>Forms and JSON that nobody signed: what is done with them is done before the signature is known.</summary>
     [Theory]
@@ -34,7 +38,8 @@ public sealed class ReceiptMemoryTests
             Assert.False(source.IsTrial(post));
             var allocated = GC.GetAllocatedBytesForCurrentThread() - before;
             TestContext.Current.TestOutputHelper?.WriteLine(
-                $"{source.Name}: {allocated / 1024:N0} KiB for {body.Length / 1024:N0} KiB, {(double)allocated / body.Length:0.0} times");
+                $"{source.Name}: {allocated / 1024:N0} KiB for {body.Length / 1024:N0} KiB, {(double)allocated / body.Length:0.0} times"
+            );
             Assert.InRange(allocated, 0, ReceiptBudget.Of(body.Length));
         }
     }
@@ -48,8 +53,11 @@ public sealed class ReceiptMemoryTests
         Assert.Equal(ReadReceipts.Max, source.Read(Of(ReadReceipts.Max)).Receipts.Count);
         Assert.Same(ReadReceipts.TooMany, source.Read(Of(ReadReceipts.Max + 1)));
 
-        ReceiptPost Of(int count) => PostOf(Encoding.UTF8.GetBytes(
-            $"{(type == Form ? "mandrill_events=" : "")}[{string.Join(',', Enumerable.Repeat(item, count))}]"), type);
+        ReceiptPost Of(int count) =>
+            PostOf(
+                Encoding.UTF8.GetBytes($"{(type == Form ? "mandrill_events=" : "")}[{string.Join(',', Enumerable.Repeat(item, count))}]"),
+                type
+            );
     }
 
     [Theory]
@@ -57,8 +65,14 @@ public sealed class ReceiptMemoryTests
     [InlineData("mailchimp", """mandrill_events=[{"event":"send","diag":"*"}]""", Form)]
     public void Receipt_larger_than_any_of_a_provider_is_not_kept(string provider, string item, string type)
     {
-        var read = Adapters.Receipts[provider].Read(
-            PostOf(Encoding.UTF8.GetBytes(item.Replace("*", new string('x', ReceiptEndpoints.MaxBytesOfOne), StringComparison.Ordinal)), type));
+        var read = Adapters
+            .Receipts[provider]
+            .Read(
+                PostOf(
+                    Encoding.UTF8.GetBytes(item.Replace("*", new string('x', ReceiptEndpoints.MaxBytesOfOne), StringComparison.Ordinal)),
+                    type
+                )
+            );
         Assert.Equal("an event is too large", read.Fault);
     }
 
@@ -66,11 +80,19 @@ public sealed class ReceiptMemoryTests
     public void Budget_holds_four_of_the_largest_posts_with_their_copies()
     {
         var budget = new ReceiptBudget();
-        for (var i = 0; i < 4; i++) Assert.True(budget.TryReserve(ReceiptBudget.Of(ReceiptEndpoints.MaxBytes)));
+        for (var i = 0; i < 4; i++)
+            Assert.True(budget.TryReserve(ReceiptBudget.Of(ReceiptEndpoints.MaxBytes)));
         Assert.False(budget.TryReserve(ReceiptBudget.Of(1)));
     }
 
-    private static ReceiptPost PostOf(byte[] body, string type) => new(
-        HttpMethod.Post, ["https://notify.example/receipts/x"], new QueryCollection(), "",
-        new HeaderDictionary { ["X-Mandrill-Signature"] = "x", ["X-Twilio-Signature"] = "x" }, type, body);
+    private static ReceiptPost PostOf(byte[] body, string type) =>
+        new(
+            HttpMethod.Post,
+            ["https://notify.example/receipts/x"],
+            new QueryCollection(),
+            "",
+            new HeaderDictionary { ["X-Mandrill-Signature"] = "x", ["X-Twilio-Signature"] = "x" },
+            type,
+            body
+        );
 }

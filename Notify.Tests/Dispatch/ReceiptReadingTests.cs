@@ -16,7 +16,8 @@ namespace Notify.Tests.Dispatch;
 /// <summary>Reading of receipts, each in the form of its provider.</summary>
 public sealed class ReceiptReadingTests
 {
-    private const string Form = "application/x-www-form-urlencoded", Json = "application/json";
+    private const string Form = "application/x-www-form-urlencoded",
+        Json = "application/json";
     private static readonly Guid Delivery = Guid.Parse("0b1f7c3e-52ab-8d0e-9c41-6a7d2f90e513");
 
     [Theory]
@@ -35,8 +36,18 @@ public sealed class ReceiptReadingTests
     [InlineData("partially_read", null, ReportKind.Ignored, null, null)]
     public void Twilio_says(string status, string? code, ReportKind what, string? reason, string? suppress)
     {
-        var r = Assert.Single(Read(new TwilioReceipts(), $"MessageSid=SM1&MessageStatus={status}&To=%2B821012345678{(code is null ? "" : $"&ErrorCode={code}")}", Form, $"?d={Delivery:N}").Receipts);
-        Assert.Equal((what, reason, suppress, "SM1", Delivery, "+821012345678"), (r.What, r.Reason, r.Suppress, r.MessageId, r.DeliveryId, r.Address));
+        var r = Assert.Single(
+            Read(
+                new TwilioReceipts(),
+                $"MessageSid=SM1&MessageStatus={status}&To=%2B821012345678{(code is null ? "" : $"&ErrorCode={code}")}",
+                Form,
+                $"?d={Delivery:N}"
+            ).Receipts
+        );
+        Assert.Equal(
+            (what, reason, suppress, "SM1", Delivery, "+821012345678"),
+            (r.What, r.Reason, r.Suppress, r.MessageId, r.DeliveryId, r.Address)
+        );
         Assert.Equal(code is null ? $"SM1:{status}" : $"SM1:{status}:{code}", r.EventId);
     }
 
@@ -53,12 +64,23 @@ public sealed class ReceiptReadingTests
     [InlineData("unknown", "1", ReportKind.Ignored, null, null)]
     public void Vonage_says(string status, string code, ReportKind what, string? reason, string? suppress)
     {
-        var fields = $"msisdn=821012345678&to=Notify&messageId=0A1&status={status}&err-code={code}&client-ref={Delivery:N}&timestamp=1760000000&sig=x";
+        var fields =
+            $"msisdn=821012345678&to=Notify&messageId=0A1&status={status}&err-code={code}&client-ref={Delivery:N}&timestamp=1760000000&sig=x";
         var json = "{" + string.Join(",", Signatures.Form(Encoding.UTF8.GetBytes(fields)).Select(f => $"\"{f.Key}\":\"{f.Value}\"")) + "}";
-        foreach (var read in new[] { Read(new VonageReceipts(), fields, Form), Read(new VonageReceipts(), json, Json), Read(new VonageReceipts(), "", null, "?" + fields, HttpMethod.Get) })
+        foreach (
+            var read in new[]
+            {
+                Read(new VonageReceipts(), fields, Form),
+                Read(new VonageReceipts(), json, Json),
+                Read(new VonageReceipts(), "", null, "?" + fields, HttpMethod.Get),
+            }
+        )
         {
             var r = Assert.Single(read.Receipts);
-            Assert.Equal((what, reason, suppress, "0A1", Delivery, "+821012345678", $"0A1:{status}:{code}"), (r.What, r.Reason, r.Suppress, r.MessageId, r.DeliveryId, r.Address, r.EventId));
+            Assert.Equal(
+                (what, reason, suppress, "0A1", Delivery, "+821012345678", $"0A1:{status}:{code}"),
+                (r.What, r.Reason, r.Suppress, r.MessageId, r.DeliveryId, r.Address, r.EventId)
+            );
             Assert.NotEmpty(r.Raw);
         }
     }
@@ -66,7 +88,13 @@ public sealed class ReceiptReadingTests
     [Fact]
     public void Vonage_s_Messages_API_says_it_in_its_own_names()
     {
-        var r = Assert.Single(Read(new VonageReceipts(), $$$"""{"message_uuid":"u-1","to":"821012345678","from":"Notify","status":"undeliverable","client_ref":"{{{Delivery}}}","error":{"type":"https://x","title":"1300"},"usage":{"price":"0.1"}}""", Json).Receipts);
+        var r = Assert.Single(
+            Read(
+                new VonageReceipts(),
+                $$$"""{"message_uuid":"u-1","to":"821012345678","from":"Notify","status":"undeliverable","client_ref":"{{{Delivery}}}","error":{"type":"https://x","title":"1300"},"usage":{"price":"0.1"}}""",
+                Json
+            ).Receipts
+        );
         Assert.Equal((ReportKind.Failed, Delivery, "+821012345678", "u-1"), (r.What, r.DeliveryId, r.Address, r.MessageId));
     }
 
@@ -78,7 +106,12 @@ public sealed class ReceiptReadingTests
     [InlineData("""{"event":"bounce","type":"blocked","status":"5.7.1"}""", ReportKind.Failed, Reasons.Undelivered, null)]
     [InlineData("""{"event":"dropped","reason":"Bounced Address"}""", ReportKind.Failed, Reasons.HardBounced, Reasons.HardBounced)]
     [InlineData("""{"event":"dropped","reason":"Spam Reporting Address"}""", ReportKind.Failed, Reasons.Complained, Reasons.Complained)]
-    [InlineData("""{"event":"dropped","reason":"Unsubscribed Address"}""", ReportKind.Failed, Reasons.OptedOutAtProvider, Reasons.OptedOutAtProvider)]
+    [InlineData(
+        """{"event":"dropped","reason":"Unsubscribed Address"}""",
+        ReportKind.Failed,
+        Reasons.OptedOutAtProvider,
+        Reasons.OptedOutAtProvider
+    )]
     [InlineData("""{"event":"open"}""", ReportKind.Opened, null, null)]
     [InlineData("""{"event":"open","sg_machine_open":true}""", ReportKind.Delivered, null, null)]
     [InlineData("""{"event":"spamreport"}""", ReportKind.Complained, null, Reasons.Complained)]
@@ -87,9 +120,14 @@ public sealed class ReceiptReadingTests
     [InlineData("""{"event":"click","url":"https://x"}""", ReportKind.Ignored, null, null)]
     public void SendGrid_says(string item, ReportKind what, string? reason, string? suppress)
     {
-        var whole = item[..^1] + $$""","sg_event_id":"e-1","sg_message_id":"abc.filter0001.1-2-3.0","notify_delivery":"{{Delivery}}","timestamp":1760000000,"email":"kim@mail.example"}""";
+        var whole =
+            item[..^1]
+            + $$""","sg_event_id":"e-1","sg_message_id":"abc.filter0001.1-2-3.0","notify_delivery":"{{Delivery}}","timestamp":1760000000,"email":"kim@mail.example"}""";
         var r = Assert.Single(Read(new SendGridReceipts(), $"[ {whole} ]", Json).Receipts);
-        Assert.Equal((what, reason, suppress, "abc", Delivery, "kim@mail.example", "e-1"), (r.What, r.Reason, r.Suppress, r.MessageId, r.DeliveryId, r.Address, r.EventId));
+        Assert.Equal(
+            (what, reason, suppress, "abc", Delivery, "kim@mail.example", "e-1"),
+            (r.What, r.Reason, r.Suppress, r.MessageId, r.DeliveryId, r.Address, r.EventId)
+        );
         Assert.Equal(DateTimeOffset.FromUnixTimeSeconds(1_760_000_000), r.At);
         Assert.Equal(whole, Encoding.UTF8.GetString(r.Raw));
     }
@@ -108,9 +146,13 @@ public sealed class ReceiptReadingTests
     [InlineData("click", "", ReportKind.Ignored, null, null)]
     public void Mailchimp_says(string name, string more, ReportKind what, string? reason, string? suppress)
     {
-        var item = $$$"""{"event":"{{{name}}}","_id":"m1","ts":1760000000,"msg":{"_id":"m1","email":"kim@mail.example","metadata":{"notify_delivery":"{{{Delivery}}}"}{{{more}}}}}""";
+        var item =
+            $$$"""{"event":"{{{name}}}","_id":"m1","ts":1760000000,"msg":{"_id":"m1","email":"kim@mail.example","metadata":{"notify_delivery":"{{{Delivery}}}"}{{{more}}}}}""";
         var r = Assert.Single(Read(new MailchimpReceipts(), "mandrill_events=" + Uri.EscapeDataString($"[{item}]"), Form).Receipts);
-        Assert.Equal((what, reason, suppress, "m1", Delivery, "kim@mail.example", $"m1:{name}:1760000000"), (r.What, r.Reason, r.Suppress, r.MessageId, r.DeliveryId, r.Address, r.EventId));
+        Assert.Equal(
+            (what, reason, suppress, "m1", Delivery, "kim@mail.example", $"m1:{name}:1760000000"),
+            (r.What, r.Reason, r.Suppress, r.MessageId, r.DeliveryId, r.Address, r.EventId)
+        );
         Assert.Equal(item, Encoding.UTF8.GetString(r.Raw));
     }
 
@@ -118,20 +160,53 @@ public sealed class ReceiptReadingTests
     [InlineData("""{"type":"blacklist","action":"add","reject":{"email":"kim@mail.example"},"ts":1}""")]
     [InlineData("""{"event":"inbound","ts":1,"msg":{"text":"hi"}}""")]
     public void Event_without_a_message_is_kept_and_ignored(string item) =>
-        Assert.Equal(ReportKind.Ignored, Assert.Single(Read(new MailchimpReceipts(), "mandrill_events=" + Uri.EscapeDataString($"[{item}]"), Form).Receipts).What);
+        Assert.Equal(
+            ReportKind.Ignored,
+            Assert.Single(Read(new MailchimpReceipts(), "mandrill_events=" + Uri.EscapeDataString($"[{item}]"), Form).Receipts).What
+        );
 
     [Fact]
-    public void An_opening_repeated_a_second_later_is_another_receipt_of_Mailchimp() => Assert.NotEqual(
-        Read(new MailchimpReceipts(), "mandrill_events=" + Uri.EscapeDataString("""[{"event":"open","_id":"m1","ts":1,"msg":{"_id":"m1"}}]"""), Form).Receipts[0].EventId,
-        Read(new MailchimpReceipts(), "mandrill_events=" + Uri.EscapeDataString("""[{"event":"open","_id":"m1","ts":2,"msg":{"_id":"m1"}}]"""), Form).Receipts[0].EventId);
+    public void An_opening_repeated_a_second_later_is_another_receipt_of_Mailchimp() =>
+        Assert.NotEqual(
+            Read(
+                new MailchimpReceipts(),
+                "mandrill_events=" + Uri.EscapeDataString("""[{"event":"open","_id":"m1","ts":1,"msg":{"_id":"m1"}}]"""),
+                Form
+            )
+                .Receipts[0]
+                .EventId,
+            Read(
+                new MailchimpReceipts(),
+                "mandrill_events=" + Uri.EscapeDataString("""[{"event":"open","_id":"m1","ts":2,"msg":{"_id":"m1"}}]"""),
+                Form
+            )
+                .Receipts[0]
+                .EventId
+        );
 
-    public static TheoryData<string, string, string?> Malformed => new()
-    {
-        { "twilio", "{}", Json }, { "twilio", "MessageStatus=sent", Form }, { "twilio", "MessageSid=SM1", Form }, { "twilio", "", Form },
-        { "vonage", "nothing", Json }, { "vonage", "[1]", Json }, { "vonage", "status=delivered", Form }, { "vonage", "messageId=1", Form }, { "vonage", "", null },
-        { "sendgrid", "", Json }, { "sendgrid", "{}", Json }, { "sendgrid", "[1]", Json }, { "sendgrid", "[{}]", Json }, { "sendgrid", """[{"event":"open"}]""", Json }, { "sendgrid", "[{\"event\":\"\\ud800\"}]", Json },
-        { "mailchimp", "", Form }, { "mailchimp", "mandrill_events=", Form }, { "mailchimp", "mandrill_events=%7B%7D", Form }, { "mailchimp", "mandrill_events=%5B1%5D", Form },
-    };
+    public static TheoryData<string, string, string?> Malformed =>
+        new()
+        {
+            { "twilio", "{}", Json },
+            { "twilio", "MessageStatus=sent", Form },
+            { "twilio", "MessageSid=SM1", Form },
+            { "twilio", "", Form },
+            { "vonage", "nothing", Json },
+            { "vonage", "[1]", Json },
+            { "vonage", "status=delivered", Form },
+            { "vonage", "messageId=1", Form },
+            { "vonage", "", null },
+            { "sendgrid", "", Json },
+            { "sendgrid", "{}", Json },
+            { "sendgrid", "[1]", Json },
+            { "sendgrid", "[{}]", Json },
+            { "sendgrid", """[{"event":"open"}]""", Json },
+            { "sendgrid", "[{\"event\":\"\\ud800\"}]", Json },
+            { "mailchimp", "", Form },
+            { "mailchimp", "mandrill_events=", Form },
+            { "mailchimp", "mandrill_events=%7B%7D", Form },
+            { "mailchimp", "mandrill_events=%5B1%5D", Form },
+        };
 
     [Theory, MemberData(nameof(Malformed))]
     public void Unreadable_receipt_is_reported_in_a_short_text(string provider, string body, string? type)
@@ -146,19 +221,30 @@ public sealed class ReceiptReadingTests
     {
         string[] bodies =
         [
-            "MessageSid=SM1&MessageStatus=delivered&To=%2B821012345678&ErrorCode=30003", "msisdn=821012345678&messageId=0A1&status=failed&err-code=3&client-ref=x",
+            "MessageSid=SM1&MessageStatus=delivered&To=%2B821012345678&ErrorCode=30003",
+            "msisdn=821012345678&messageId=0A1&status=failed&err-code=3&client-ref=x",
             $$"""[{"event":"bounce","sg_event_id":"e","sg_message_id":"a.b","timestamp":1760000000,"notify_delivery":"{{Delivery}}"}]""",
-            "mandrill_events=" + Uri.EscapeDataString("""[{"event":"reject","_id":"m","ts":1,"msg":{"_id":"m","reject":{"reason":"spam"},"metadata":{"notify_delivery":"x"}}}]"""),
+            "mandrill_events="
+                + Uri.EscapeDataString(
+                    """[{"event":"reject","_id":"m","ts":1,"msg":{"_id":"m","reject":{"reason":"spam"},"metadata":{"notify_delivery":"x"}}}]"""
+                ),
         ];
         var random = new Random(20261201);
         for (var i = 0; i < 4_000; i++)
         {
             var bytes = Encoding.UTF8.GetBytes(bodies[i % bodies.Length]);
-            for (var edits = random.Next(1, 5); edits > 0; edits--) bytes[random.Next(bytes.Length)] = (byte)random.Next(256);
+            for (var edits = random.Next(1, 5); edits > 0; edits--)
+                bytes[random.Next(bytes.Length)] = (byte)random.Next(256);
             foreach (var source in Adapters.Receipts.Values)
             {
                 foreach (var r in Read(source, bytes, i % 2 == 0 ? Form : Json).Receipts)
-                    Assert.True(r.EventId.All(c => c is > ' ' and <= '~') && r.EventId.Length <= 200 && (r.Code?.Length ?? 0) <= 60 && r.MessageId?.Any(c => c is <= ' ' or > '~') != true, r.EventId);
+                    Assert.True(
+                        r.EventId.All(c => c is > ' ' and <= '~')
+                            && r.EventId.Length <= 200
+                            && (r.Code?.Length ?? 0) <= 60
+                            && r.MessageId?.Any(c => c is <= ' ' or > '~') != true,
+                        r.EventId
+                    );
             }
         }
     }
@@ -179,7 +265,8 @@ public sealed class ReceiptReadingTests
     [InlineData("s t o p", null, null)]
     [InlineData("", null, null)]
     [InlineData(null, null, null)]
-    public void A_reply_that_is_nothing_but_the_word_counts(string? text, string? suppress, string? lift) => Assert.Equal((suppress, lift), StopWords.Read(text));
+    public void A_reply_that_is_nothing_but_the_word_counts(string? text, string? suppress, string? lift) =>
+        Assert.Equal((suppress, lift), StopWords.Read(text));
 
     /// <summary>Twilio, Support for opt-out keywords: START, YES and UNSTOP opt a number in again.</summary>
     [Theory]
@@ -191,8 +278,14 @@ public sealed class ReceiptReadingTests
     public void At_Twilio_a_yes_opts_in_again(string text, bool lifts)
     {
         var post = new ReceiptPost(
-            HttpMethod.Post, [], new QueryCollection(), "", new HeaderDictionary(), "application/x-www-form-urlencoded",
-            System.Text.Encoding.UTF8.GetBytes($"MessageSid=SM1&From=%2B12025550147&Body={Uri.EscapeDataString(text)}"));
+            HttpMethod.Post,
+            [],
+            new QueryCollection(),
+            "",
+            new HeaderDictionary(),
+            "application/x-www-form-urlencoded",
+            System.Text.Encoding.UTF8.GetBytes($"MessageSid=SM1&From=%2B12025550147&Body={Uri.EscapeDataString(text)}")
+        );
         Assert.Equal(lifts ? Reasons.OptedOutByReply : null, Assert.Single(new TwilioReceipts().Read(post).Receipts).Lift);
     }
 
@@ -203,22 +296,40 @@ public sealed class ReceiptReadingTests
     [InlineData(null, null, null, "http://caller.example")]
     public void A_receipt_is_signed_over_the_configured_address(string? own, string? receipts, string? url, string expected)
     {
-        var configuration = new ConfigurationBuilder().AddInMemoryCollection(new Dictionary<string, string?>
-        {
-            ["Providers:Twilio:ReceiptsUrl"] = own, ["Notify:ReceiptsUrl"] = receipts, ["Notify:PublicUrl"] = url,
-        }).Build();
-        Assert.Equal($"{expected}/receipts/twilio?d=1", ReceiptsUrl.Signed(configuration,
-            configuration.GetSection("Providers:Twilio"), "http://caller.example", "/receipts/twilio?d=1"));
+        var configuration = new ConfigurationBuilder()
+            .AddInMemoryCollection(
+                new Dictionary<string, string?>
+                {
+                    ["Providers:Twilio:ReceiptsUrl"] = own,
+                    ["Notify:ReceiptsUrl"] = receipts,
+                    ["Notify:PublicUrl"] = url,
+                }
+            )
+            .Build();
+        Assert.Equal(
+            $"{expected}/receipts/twilio?d=1",
+            ReceiptsUrl.Signed(configuration, configuration.GetSection("Providers:Twilio"), "http://caller.example", "/receipts/twilio?d=1")
+        );
     }
 
     [Fact]
     public void A_person_s_reply_is_read_from_either_carrier()
     {
-        var twilio = Assert.Single(Read(new TwilioReceipts(), "MessageSid=SM9&SmsStatus=received&From=%2B821012345678&To=%2B15005550006&Body=STOP&OptOutType=STOP", Form).Receipts);
+        var twilio = Assert.Single(
+            Read(
+                new TwilioReceipts(),
+                "MessageSid=SM9&SmsStatus=received&From=%2B821012345678&To=%2B15005550006&Body=STOP&OptOutType=STOP",
+                Form
+            ).Receipts
+        );
         Assert.Equal((ReportKind.Inbound, Reasons.OptedOutByReply, "+821012345678"), (twilio.What, twilio.Suppress, twilio.Address));
-        var vonage = Assert.Single(Read(new VonageReceipts(), "msisdn=821012345678&to=15005550006&messageId=0B2&text=Stop&type=text&keyword=STOP", Form).Receipts);
+        var vonage = Assert.Single(
+            Read(new VonageReceipts(), "msisdn=821012345678&to=15005550006&messageId=0B2&text=Stop&type=text&keyword=STOP", Form).Receipts
+        );
         Assert.Equal((ReportKind.Inbound, Reasons.OptedOutByReply, "+821012345678"), (vonage.What, vonage.Suppress, vonage.Address));
-        var own = Assert.Single(Read(new TwilioReceipts(), "MessageSid=SM9&SmsStatus=received&From=%2B1&Body=nein+danke&OptOutType=STOP", Form).Receipts);
+        var own = Assert.Single(
+            Read(new TwilioReceipts(), "MessageSid=SM9&SmsStatus=received&From=%2B1&Body=nein+danke&OptOutType=STOP", Form).Receipts
+        );
         Assert.Equal(Reasons.OptedOutByReply, own.Suppress);
     }
 
@@ -232,8 +343,19 @@ public sealed class ReceiptReadingTests
         Assert.Null(ReceiptsUrl.For(null, there));
     }
 
-    private static ReadReceipts Read(IReceiptSource source, string body, string? type, string query = "", HttpMethod? method = null) => Read(source, Encoding.UTF8.GetBytes(body), type, query, method);
+    private static ReadReceipts Read(IReceiptSource source, string body, string? type, string query = "", HttpMethod? method = null) =>
+        Read(source, Encoding.UTF8.GetBytes(body), type, query, method);
 
-    private static ReadReceipts Read(IReceiptSource source, byte[] body, string? type, string query = "", HttpMethod? method = null) => source.Read(
-        new ReceiptPost(method ?? HttpMethod.Post, [], new QueryCollection(QueryHelpers.ParseQuery(query)), query, new HeaderDictionary(), type, body));
+    private static ReadReceipts Read(IReceiptSource source, byte[] body, string? type, string query = "", HttpMethod? method = null) =>
+        source.Read(
+            new ReceiptPost(
+                method ?? HttpMethod.Post,
+                [],
+                new QueryCollection(QueryHelpers.ParseQuery(query)),
+                query,
+                new HeaderDictionary(),
+                type,
+                body
+            )
+        );
 }

@@ -7,7 +7,12 @@ namespace Notify.Tests.Dispatch;
 
 public class SameDeviceTests
 {
-    private static readonly Dictionary<string, string> Tokens = new() { ["d_a"] = "ABCDEF01", ["d_b"] = "abcdef01", ["d_c"] = "00ff" };
+    private static readonly Dictionary<string, string> Tokens = new()
+    {
+        ["d_a"] = "ABCDEF01",
+        ["d_b"] = "abcdef01",
+        ["d_c"] = "00ff",
+    };
 
     [Fact]
     public void One_of_two_spellings_of_a_token_is_sent()
@@ -33,10 +38,23 @@ public class SameDeviceTests
         {
             var other = device == "d_a" ? "d_b" : "d_a";
             var notification = Planned();
-            Assert.Null(Find(notification, notification.Deliveries.Values.First(d => d.DeviceId == device),
-                Recipient(new DeviceRemoved(other, DeviceRemovalReasons.OtherSpelling, "c", Noon))));
-            var failed = Planned(new NotificationFailed(
-                notification.Deliveries.Values.First(d => d.DeviceId == other).Id, 1, Reasons.Unregistered, "apns", null, Noon));
+            Assert.Null(
+                Find(
+                    notification,
+                    notification.Deliveries.Values.First(d => d.DeviceId == device),
+                    Recipient(new DeviceRemoved(other, DeviceRemovalReasons.OtherSpelling, "c", Noon))
+                )
+            );
+            var failed = Planned(
+                new NotificationFailed(
+                    notification.Deliveries.Values.First(d => d.DeviceId == other).Id,
+                    1,
+                    Reasons.Unregistered,
+                    "apns",
+                    null,
+                    Noon
+                )
+            );
             Assert.Null(Find(failed, failed.Deliveries.Values.First(d => d.DeviceId == device)));
         }
     }
@@ -44,13 +62,17 @@ public class SameDeviceTests
     private static DeliverySuppressed? Find(Notification notification, Delivery delivery, Recipient? recipient = null) =>
         SameDevice.Find(notification, delivery, recipient ?? Recipient(), d => Tokens[d.DeviceId!], Noon);
 
-    private static Recipient Recipient(params object[] more) => Domain.Some.Recipient(
-        [.. Tokens.Keys.Select(id => new DeviceRegistered(id, Platform.Ios, Sealed(id), "c", Noon)), .. more]);
+    private static Recipient Recipient(params object[] more) =>
+        Domain.Some.Recipient([.. Tokens.Keys.Select(id => new DeviceRegistered(id, Platform.Ios, Sealed(id), "c", Noon)), .. more]);
 
     private static Notification Planned(params object[] since)
     {
         var plan = new DeliveriesPlanned(
-            [.. Tokens.Keys.Select(id => new PlannedDelivery(DeterministicId.OfDelivery(Key, id), Lane.Apns, id, Sealed(id)))], [], 3, Noon);
+            [.. Tokens.Keys.Select(id => new PlannedDelivery(DeterministicId.OfDelivery(Key, id), Lane.Apns, id, Sealed(id)))],
+            [],
+            3,
+            Noon
+        );
         return Notify.Domain.Notifications.Notification.Fold(Key, [Requested(), plan, .. since])!;
     }
 }

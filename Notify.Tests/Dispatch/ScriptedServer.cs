@@ -29,14 +29,21 @@ internal sealed class ScriptedServer : IAsyncDisposable
     public delegate Task Script(int number, HttpContext context);
 
     /// <summary>Plain HTTP/1.1, as for Twilio.</summary>
-    public static Task<ScriptedServer> Http1Async(Script script, int port = 0) => StartAsync(script, port, options => options.Protocols = HttpProtocols.Http1, "http");
+    public static Task<ScriptedServer> Http1Async(Script script, int port = 0) =>
+        StartAsync(script, port, options => options.Protocols = HttpProtocols.Http1, "http");
 
     /// <summary>HTTP/2 over TLS alone, as APNs; trusted by who trusts <see cref="Certificate.CaPath"/>.</summary>
-    public static Task<ScriptedServer> Http2Async(Script script, int port = 0) => StartAsync(script, port, options =>
-    {
-        options.Protocols = HttpProtocols.Http2;
-        options.UseHttps(Certificate.Server);
-    }, "https");
+    public static Task<ScriptedServer> Http2Async(Script script, int port = 0) =>
+        StartAsync(
+            script,
+            port,
+            options =>
+            {
+                options.Protocols = HttpProtocols.Http2;
+                options.UseHttps(Certificate.Server);
+            },
+            "https"
+        );
 
     /// <summary>A port on which nobody listens.</summary>
     public static int ClosedPort()
@@ -47,18 +54,22 @@ internal sealed class ScriptedServer : IAsyncDisposable
     }
 
     /// <summary>Answers with a status and a JSON body.</summary>
-    public static Script Answer(int status, string body = "", params (string Name, string Value)[] headers) => async (_, context) =>
-    {
-        context.Response.StatusCode = status;
-        foreach (var (name, value) in headers) context.Response.Headers[name] = value;
-        await context.Response.WriteAsync(body);
-    };
+    public static Script Answer(int status, string body = "", params (string Name, string Value)[] headers) =>
+        async (_, context) =>
+        {
+            context.Response.StatusCode = status;
+            foreach (var (name, value) in headers)
+                context.Response.Headers[name] = value;
+            await context.Response.WriteAsync(body);
+        };
 
     /// <summary>Answers the first request in one way and the following ones in others; the last way stays.</summary>
-    public static Script InTurn(params Script[] scripts) => (number, context) => scripts[Math.Min(number, scripts.Length) - 1](number, context);
+    public static Script InTurn(params Script[] scripts) =>
+        (number, context) => scripts[Math.Min(number, scripts.Length) - 1](number, context);
 
     /// <summary>Never answers.</summary>
-    public static readonly Script Silence = (_, context) => Task.Delay(Timeout.Infinite, context.RequestAborted).ContinueWith(_ => { }, TaskScheduler.Default);
+    public static readonly Script Silence = (_, context) =>
+        Task.Delay(Timeout.Infinite, context.RequestAborted).ContinueWith(_ => { }, TaskScheduler.Default);
 
     /// <summary>Breaks the connection, or the HTTP/2 stream, once the request is there.</summary>
     public static readonly Script Break = (_, context) =>
@@ -83,9 +94,16 @@ internal sealed class ScriptedServer : IAsyncDisposable
         server.app.Run(async context =>
         {
             using var body = new StreamReader(context.Request.Body);
-            server.received.Enqueue(new ReceivedRequest(
-                context.Request.Method, context.Request.Path + context.Request.QueryString, context.Request.Protocol,
-                context.Request.Headers.ToDictionary(h => h.Key.ToLowerInvariant(), h => h.Value.ToString()), await body.ReadToEndAsync(), context.Connection.Id));
+            server.received.Enqueue(
+                new ReceivedRequest(
+                    context.Request.Method,
+                    context.Request.Path + context.Request.QueryString,
+                    context.Request.Protocol,
+                    context.Request.Headers.ToDictionary(h => h.Key.ToLowerInvariant(), h => h.Value.ToString()),
+                    await body.ReadToEndAsync(),
+                    context.Connection.Id
+                )
+            );
             await script(Interlocked.Increment(ref count), context);
         });
         await server.app.StartAsync();
@@ -94,7 +112,14 @@ internal sealed class ScriptedServer : IAsyncDisposable
     }
 
     /// <summary>A request as it arrived; header names in lower case.</summary>
-    public sealed record ReceivedRequest(string Method, string Target, string Protocol, IReadOnlyDictionary<string, string> Headers, string Body, string Connection);
+    public sealed record ReceivedRequest(
+        string Method,
+        string Target,
+        string Protocol,
+        IReadOnlyDictionary<string, string> Headers,
+        string Body,
+        string Connection
+    );
 
     /// <summary>A certificate for 127.0.0.1, its own authority.</summary>
     public static class Certificate

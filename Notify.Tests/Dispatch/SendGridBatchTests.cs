@@ -22,7 +22,8 @@ public sealed class SendGridBatchTests : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         provider?.Dispose();
-        if (server is not null) await server.DisposeAsync();
+        if (server is not null)
+            await server.DisposeAsync();
     }
 
     [Fact]
@@ -38,11 +39,25 @@ public sealed class SendGridBatchTests : IAsyncDisposable
     {
         OutboundMessage[] messages = [Message(), Message(), Message(), Message()];
         var outcomes = await SendAsync(
-            InTurn(Answer(400, Errors("personalizations.1.to.0.email", "personalizations.3.to.0.email")), Answer(202, "", ("X-Message-Id", "m-2"))), messages);
+            InTurn(
+                Answer(400, Errors("personalizations.1.to.0.email", "personalizations.3.to.0.email")),
+                Answer(202, "", ("X-Message-Id", "m-2"))
+            ),
+            messages
+        );
         Assert.Equal(
-            [new AttemptOutcome.Accepted("m-2"), new AttemptOutcome.Rejected(Reasons.BadAddress, "400 personalizations.1.to.0.email"), new AttemptOutcome.Accepted("m-2"), new AttemptOutcome.Rejected(Reasons.BadAddress, "400 personalizations.1.to.0.email")],
-            outcomes);
-        Assert.Equal([messages[0].DeliveryId, messages[2].DeliveryId], Places(server!.Received[1]).Select(p => Guid.Parse(p!["custom_args"]!["notify_delivery"]!.ToString())));
+            [
+                new AttemptOutcome.Accepted("m-2"),
+                new AttemptOutcome.Rejected(Reasons.BadAddress, "400 personalizations.1.to.0.email"),
+                new AttemptOutcome.Accepted("m-2"),
+                new AttemptOutcome.Rejected(Reasons.BadAddress, "400 personalizations.1.to.0.email"),
+            ],
+            outcomes
+        );
+        Assert.Equal(
+            [messages[0].DeliveryId, messages[2].DeliveryId],
+            Places(server!.Received[1]).Select(p => Guid.Parse(p!["custom_args"]!["notify_delivery"]!.ToString()))
+        );
     }
 
     [Theory]
@@ -52,16 +67,21 @@ public sealed class SendGridBatchTests : IAsyncDisposable
     {
         var bad = Message();
         OutboundMessage[] messages = [.. Enumerable.Range(0, 8).Select(i => i == 5 ? bad : Message())];
-        var outcomes = await SendAsync(async (number, context) =>
-        {
-            var refused = server!.Received[number - 1].Body.Contains(bad.DeliveryId.ToString(), StringComparison.Ordinal);
-            context.Response.StatusCode = refused ? 400 : 202;
-            context.Response.Headers["X-Message-Id"] = "m-1";
-            await context.Response.WriteAsync(refused ? refusal : "");
-        }, messages);
+        var outcomes = await SendAsync(
+            async (number, context) =>
+            {
+                var refused = server!.Received[number - 1].Body.Contains(bad.DeliveryId.ToString(), StringComparison.Ordinal);
+                context.Response.StatusCode = refused ? 400 : 202;
+                context.Response.Headers["X-Message-Id"] = "m-1";
+                await context.Response.WriteAsync(refused ? refusal : "");
+            },
+            messages
+        );
         Assert.Equal(messages.Select(m => m != bad), outcomes.Select(o => o is AttemptOutcome.Accepted));
-        Assert.Equal(isTriedAgain ? new AttemptOutcome.Retry(Reasons.Retry, "400") : new AttemptOutcome.Rejected(Reasons.Rejected, "400"),
-            outcomes[5]);
+        Assert.Equal(
+            isTriedAgain ? new AttemptOutcome.Retry(Reasons.Retry, "400") : new AttemptOutcome.Rejected(Reasons.Rejected, "400"),
+            outcomes[5]
+        );
         // 8, 4+4, 2+2, 1+1: each accepted message was in one accepted request.
         Assert.Equal(7, server!.Received.Count);
     }
@@ -92,7 +112,9 @@ public sealed class SendGridBatchTests : IAsyncDisposable
     public async Task Invalid_address_does_not_affect_other_messages()
     {
         var outcomes = await SendAsync(
-            Answer(202, "", ("X-Message-Id", "m-1")), [Message(), Message() with { Address = "a@.." }, Message()]);
+            Answer(202, "", ("X-Message-Id", "m-1")),
+            [Message(), Message() with { Address = "a@.." }, Message()]
+        );
         Assert.Equal([true, false, true], outcomes.Select(o => o is AttemptOutcome.Accepted));
         Assert.Equal(2, Places(Assert.Single(server!.Received)).Count);
     }
@@ -108,8 +130,12 @@ public sealed class SendGridBatchTests : IAsyncDisposable
             Claimed(provider!, Message(new NotificationContent("Another", "The same words", "<p>The same words</p>"))),
             Claimed(provider!, Message(new NotificationContent("News", "Other words"))),
             Claimed(provider!, Message(News with { Attachments = [new EmailAttachment("a.txt", "text/plain", [1])] })),
-            Claimed(provider!, Message()) with { Ask = DateTimeOffset.UnixEpoch },
-            Claimed(other, Message()), Claimed(other, Message()),
+            Claimed(provider!, Message()) with
+            {
+                Ask = DateTimeOffset.UnixEpoch,
+            },
+            Claimed(other, Message()),
+            Claimed(other, Message()),
         ];
         var calls = SharedCalls.Of(slice);
         // 3 + 3 + 1 and the other subject, then each alone.
@@ -128,17 +154,29 @@ public sealed class SendGridBatchTests : IAsyncDisposable
 
         var mail = JsonNode.Parse(Assert.Single(server!.Received).Body)!;
         Assert.DoesNotContain("n.example", mail["content"]!.ToJsonString(), StringComparison.Ordinal);
-        Assert.Equal(messages.Select(m => (m.Content.Body, m.Content.Html)), mail["personalizations"]!.AsArray().Select(p =>
-            ((string?)Put(p!, mail["content"]![0]!["value"]!.ToString()), (string?)Put(p!, mail["content"]![1]!["value"]!.ToString()))));
+        Assert.Equal(
+            messages.Select(m => (m.Content.Body, m.Content.Html)),
+            mail["personalizations"]!
+                .AsArray()
+                .Select(p =>
+                    (
+                        (string?)Put(p!, mail["content"]![0]!["value"]!.ToString()),
+                        (string?)Put(p!, mail["content"]![1]!["value"]!.ToString())
+                    )
+                )
+        );
 
         static string Put(JsonNode personalization, string text) =>
-            personalization["substitutions"]!.AsObject().Aggregate(text, (t, tag) => t.Replace(tag.Key, tag.Value!.ToString(), StringComparison.Ordinal));
+            personalization["substitutions"]!
+                .AsObject()
+                .Aggregate(text, (t, tag) => t.Replace(tag.Key, tag.Value!.ToString(), StringComparison.Ordinal));
     }
 
     [Fact]
     public async Task A_tracked_mail_alone_and_one_with_too_many_links_or_with_a_mark_of_ours_need_no_replacing()
     {
-        OutboundMessage many = Tracked("many", links: 200), marked = Tracked("marked", links: 1);
+        OutboundMessage many = Tracked("many", links: 200),
+            marked = Tracked("marked", links: 1);
         marked = marked with { Content = marked.Content with { Title = "-notify-link-0-" } };
         Assert.Equal((many.Content.Body ?? "", many.Content.Html ?? "", (string?)null, (string?)null), SendGridMail.SharedBy(many));
         Assert.Equal((marked.Content.Body ?? "", marked.Content.Html ?? "", (string?)null, (string?)null), SendGridMail.SharedBy(marked));
@@ -154,8 +192,16 @@ public sealed class SendGridBatchTests : IAsyncDisposable
     // As the link rewriter leaves it: the same words, and addresses of its own.
     private static OutboundMessage Tracked(string token, int links)
     {
-        var own = Enumerable.Range(0, links).Select(i => $"https://n.example/t/{token}-{i:0000}-with-more-characters").Append($"https://n.example/o/{token}").ToList();
-        var content = new NotificationContent("News", string.Join('\n', own.SkipLast(1)), string.Concat(own.SkipLast(1).Select(l => $"<a href=\"{l}\">x</a>")) + $"<img src=\"{own[^1]}\">");
+        var own = Enumerable
+            .Range(0, links)
+            .Select(i => $"https://n.example/t/{token}-{i:0000}-with-more-characters")
+            .Append($"https://n.example/o/{token}")
+            .ToList();
+        var content = new NotificationContent(
+            "News",
+            string.Join('\n', own.SkipLast(1)),
+            string.Concat(own.SkipLast(1).Select(l => $"<a href=\"{l}\">x</a>")) + $"<img src=\"{own[^1]}\">"
+        );
         return Message(content) with { Links = own };
     }
 
@@ -169,18 +215,67 @@ public sealed class SendGridBatchTests : IAsyncDisposable
     private void Use(Uri url, int most = 1000)
     {
         Assert.True(EmailSender.TryParse("news@example.com", out var from));
-        provider = new SendGridProvider(new SendGridOptions { ApiKey = "SG.key", BaseUrl = url, MaxRecipients = most }, from, new FakeTimeProvider());
+        provider = new SendGridProvider(
+            new SendGridOptions
+            {
+                ApiKey = "SG.key",
+                BaseUrl = url,
+                MaxRecipients = most,
+            },
+            from,
+            new FakeTimeProvider()
+        );
     }
 
-    private static ClaimedDelivery Claimed(IDeliveryProvider by, OutboundMessage message) => new(
-        new OpenDelivery(message.DeliveryId, "n/c:e", new DeliveryQueue(Lane.Email, Priority.Normal), OpenState.InFlight, 0, default, null), Guid.Empty,
-        new Notification("n/c:e", new NotificationRequested("c", "e", null, "u/x", ClientMode.Live, "news", Priority.Normal, null, new Sealed("1.x"), null, null, "", null, default), [], true, null),
-        new Delivery(message.DeliveryId, Channel.Email, Lane.Email, DeliveryStatus.Queued), message, 1, by, null);
+    private static ClaimedDelivery Claimed(IDeliveryProvider by, OutboundMessage message) =>
+        new(
+            new OpenDelivery(
+                message.DeliveryId,
+                "n/c:e",
+                new DeliveryQueue(Lane.Email, Priority.Normal),
+                OpenState.InFlight,
+                0,
+                default,
+                null
+            ),
+            Guid.Empty,
+            new Notification(
+                "n/c:e",
+                new NotificationRequested(
+                    "c",
+                    "e",
+                    null,
+                    "u/x",
+                    ClientMode.Live,
+                    "news",
+                    Priority.Normal,
+                    null,
+                    new Sealed("1.x"),
+                    null,
+                    null,
+                    "",
+                    null,
+                    default
+                ),
+                [],
+                true,
+                null
+            ),
+            new Delivery(message.DeliveryId, Channel.Email, Lane.Email, DeliveryStatus.Queued),
+            message,
+            1,
+            by,
+            null
+        );
 
-    private static IReadOnlyList<JsonNode?> Places(ReceivedRequest request) => [.. JsonNode.Parse(request.Body)!["personalizations"]!.AsArray()];
+    private static IReadOnlyList<JsonNode?> Places(ReceivedRequest request) =>
+        [.. JsonNode.Parse(request.Body)!["personalizations"]!.AsArray()];
 
     private static string Errors(params string[] fields) =>
-        new JsonObject { ["errors"] = new JsonArray([.. fields.Select(f => new JsonObject { ["message"] = "no", ["field"] = f })]) }.ToJsonString();
+        new JsonObject
+        {
+            ["errors"] = new JsonArray([.. fields.Select(f => new JsonObject { ["message"] = "no", ["field"] = f })]),
+        }.ToJsonString();
 
     private static OutboundMessage Message(NotificationContent? content = null)
     {

@@ -20,7 +20,8 @@ public sealed class SendGridProviderTests : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         provider?.Dispose();
-        foreach (var server in servers) await server.DisposeAsync();
+        foreach (var server in servers)
+            await server.DisposeAsync();
     }
 
     [Fact]
@@ -36,22 +37,26 @@ public sealed class SendGridProviderTests : IAsyncDisposable
         var expected = new JsonObject
         {
             ["from"] = new JsonObject { ["name"] = "Notify Shop", ["email"] = "news@example.com" },
-            ["personalizations"] = new JsonArray(new JsonObject
-            {
-                ["to"] = new JsonArray(new JsonObject { ["email"] = "minsu@example.com" }),
-                ["subject"] = "Grüße <&> \"민수\" 👋",
-                ["headers"] = new JsonObject { ["Auto-Submitted"] = "auto-generated" },
-                ["custom_args"] = new JsonObject { ["notify_delivery"] = message.DeliveryId.ToString() },
-            }),
+            ["personalizations"] = new JsonArray(
+                new JsonObject
+                {
+                    ["to"] = new JsonArray(new JsonObject { ["email"] = "minsu@example.com" }),
+                    ["subject"] = "Grüße <&> \"민수\" 👋",
+                    ["headers"] = new JsonObject { ["Auto-Submitted"] = "auto-generated" },
+                    ["custom_args"] = new JsonObject { ["notify_delivery"] = message.DeliveryId.ToString() },
+                }
+            ),
             ["content"] = new JsonArray(
                 new JsonObject { ["type"] = "text/plain", ["value"] = "Plain\ntext" },
-                new JsonObject { ["type"] = "text/html", ["value"] = "<p>HTML & 안녕</p>" }),
+                new JsonObject { ["type"] = "text/html", ["value"] = "<p>HTML & 안녕</p>" }
+            ),
             ["tracking_settings"] = JsonNode.Parse(
                 """
                 {"click_tracking":{"enable":false,"enable_text":false},"open_tracking":{"enable":false},
                 "subscription_tracking":{"enable":false},
                 "ganalytics":{"enable":false}}
-                """),
+                """
+            ),
         };
         Assert.True(JsonNode.DeepEquals(expected, JsonNode.Parse(request.Body)), request.Body);
     }
@@ -72,7 +77,10 @@ public sealed class SendGridProviderTests : IAsyncDisposable
     {
         var server = await ServeAsync(Taken);
         await SendAsync(Message() with { Address = "Kim@예시.한국" });
-        Assert.Equal("Kim@xn--vv4b11d.xn--3e0b707e", JsonNode.Parse(server.Received[0].Body)!["personalizations"]![0]!["to"]![0]!["email"]!.ToString());
+        Assert.Equal(
+            "Kim@xn--vv4b11d.xn--3e0b707e",
+            JsonNode.Parse(server.Received[0].Body)!["personalizations"]![0]!["to"]![0]!["email"]!.ToString()
+        );
     }
 
     [Theory]
@@ -90,12 +98,20 @@ public sealed class SendGridProviderTests : IAsyncDisposable
 
     public static readonly TheoryData<int, string, AttemptOutcome> Errors = new()
     {
-        { 400, Fields("personalizations.0.to.0.email"), new AttemptOutcome.Rejected(Reasons.BadAddress, "400 personalizations.0.to.0.email") },
+        {
+            400,
+            Fields("personalizations.0.to.0.email"),
+            new AttemptOutcome.Rejected(Reasons.BadAddress, "400 personalizations.0.to.0.email")
+        },
         { 400, Fields("personalizations.0.to"), new AttemptOutcome.Rejected(Reasons.BadAddress, "400 personalizations.0.to") },
         { 400, Fields("content.0.value"), new AttemptOutcome.Rejected(Reasons.Rejected, "400 content.0.value") },
         { 400, Fields("from.email"), new AttemptOutcome.Halted("400 from.email") },
         { 400, Fields("minsu@example.com is no field"), new AttemptOutcome.Rejected(Reasons.Rejected, "400") },
-        { 400, """{"errors":[{"message":"Bad Request","field":null,"help":null}]}""", new AttemptOutcome.Rejected(Reasons.Rejected, "400") },
+        {
+            400,
+            """{"errors":[{"message":"Bad Request","field":null,"help":null}]}""",
+            new AttemptOutcome.Rejected(Reasons.Rejected, "400")
+        },
         { 400, """{"errors":[{"message":"x","field":"\ud800"}]}""", new AttemptOutcome.Rejected(Reasons.Rejected, "400") },
         // SendGrid's errors have a message each; what has none is not SendGrid's.
         { 400, """{"errors":[7,{}]}""", new AttemptOutcome.Retry(Reasons.Retry, "400", TimeSpan.FromSeconds(30)) },
@@ -106,10 +122,16 @@ public sealed class SendGridProviderTests : IAsyncDisposable
         { 404, "<html>", new AttemptOutcome.Halted("404") },
         { 413, "", new AttemptOutcome.Rejected(Reasons.TooLarge, "413") },
         { 429, Fields(null), new AttemptOutcome.Retry(Reasons.Retry, "429", TimeSpan.FromSeconds(30)) },
-        { 500, """{"errors":[{"message":"internal server error"}]}""",
-            new AttemptOutcome.Retry(Reasons.Retry, "500", TimeSpan.FromSeconds(30)) },
-        { 503, """{"errors":[{"message":"service unavailable","field":null}]}""",
-            new AttemptOutcome.Retry(Reasons.Retry, "503", TimeSpan.FromSeconds(30)) },
+        {
+            500,
+            """{"errors":[{"message":"internal server error"}]}""",
+            new AttemptOutcome.Retry(Reasons.Retry, "500", TimeSpan.FromSeconds(30))
+        },
+        {
+            503,
+            """{"errors":[{"message":"service unavailable","field":null}]}""",
+            new AttemptOutcome.Retry(Reasons.Retry, "503", TimeSpan.FromSeconds(30))
+        },
         { 500, "", new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
         { 500, """{"errors":[]}""", new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
         { 503, "<html>", new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
@@ -138,10 +160,15 @@ public sealed class SendGridProviderTests : IAsyncDisposable
     public async Task Too_many_requests_wait_until_the_limit_is_reset(int? reset, string? retryAfter, double? seconds)
     {
         List<(string, string)> headers = [];
-        if (reset is { } r) headers.Add(("X-RateLimit-Reset", $"{Now.ToUnixTimeSeconds() + r}"));
-        if (retryAfter is not null) headers.Add(("Retry-After", retryAfter));
+        if (reset is { } r)
+            headers.Add(("X-RateLimit-Reset", $"{Now.ToUnixTimeSeconds() + r}"));
+        if (retryAfter is not null)
+            headers.Add(("Retry-After", retryAfter));
         await ServeAsync(Answer(429, "{}", [.. headers]));
-        Assert.Equal(seconds is { } s ? TimeSpan.FromSeconds(s) : null, Assert.IsType<AttemptOutcome.Retry>(await SendAsync(Message())).After);
+        Assert.Equal(
+            seconds is { } s ? TimeSpan.FromSeconds(s) : null,
+            Assert.IsType<AttemptOutcome.Retry>(await SendAsync(Message())).After
+        );
     }
 
     // SendGrid, Mail Send: «202 Accepted: your message is both valid, and queued to be delivered», named by X-Message-Id.
@@ -164,15 +191,18 @@ public sealed class SendGridProviderTests : IAsyncDisposable
     [Fact]
     public async Task Yes_in_the_headers_counts_although_the_body_breaks_off()
     {
-        await ServeAsync(async (number, context) =>
-        {
-            context.Response.StatusCode = 202;
-            context.Response.Headers["X-Message-Id"] = "m-1";
-            context.Response.ContentLength = 100;
-            await context.Response.WriteAsync("half");
-            await context.Response.Body.FlushAsync();
-            await Silence(number, context);
-        }, timeout: TimeSpan.FromSeconds(5));
+        await ServeAsync(
+            async (number, context) =>
+            {
+                context.Response.StatusCode = 202;
+                context.Response.Headers["X-Message-Id"] = "m-1";
+                context.Response.ContentLength = 100;
+                await context.Response.WriteAsync("half");
+                await context.Response.Body.FlushAsync();
+                await Silence(number, context);
+            },
+            timeout: TimeSpan.FromSeconds(5)
+        );
         Assert.Equal(new AttemptOutcome.Accepted("m-1"), await SendAsync(Message()));
     }
 
@@ -205,8 +235,14 @@ public sealed class SendGridProviderTests : IAsyncDisposable
     public async Task Message_that_SendGrid_cannot_accept_is_rejected_without_a_call()
     {
         var server = await ServeAsync(Taken);
-        Assert.Equal(new AttemptOutcome.Rejected(Reasons.NoContent, "subject"), await SendAsync(Message(new NotificationContent(Html: "<img src=x>"))));
-        Assert.Equal(new AttemptOutcome.Rejected(Reasons.TooLarge, "413"), await SendAsync(Message(new NotificationContent("t", new string('x', SendGridMail.MaxBytes)))));
+        Assert.Equal(
+            new AttemptOutcome.Rejected(Reasons.NoContent, "subject"),
+            await SendAsync(Message(new NotificationContent(Html: "<img src=x>")))
+        );
+        Assert.Equal(
+            new AttemptOutcome.Rejected(Reasons.TooLarge, "413"),
+            await SendAsync(Message(new NotificationContent("t", new string('x', SendGridMail.MaxBytes))))
+        );
         Assert.Equal(new AttemptOutcome.Rejected(Reasons.BadAddress, "domain"), await SendAsync(Message() with { Address = "kim" }));
         Assert.Empty(server.Received);
     }
@@ -216,7 +252,10 @@ public sealed class SendGridProviderTests : IAsyncDisposable
     {
         var faults = Faults([]);
         Assert.Equal(2, faults.Count);
-        Assert.All(new[] { "ApiKey", "From" }, name => Assert.Contains(faults, f => f.StartsWith($"SendGrid:{name} ", StringComparison.Ordinal)));
+        Assert.All(
+            new[] { "ApiKey", "From" },
+            name => Assert.Contains(faults, f => f.StartsWith($"SendGrid:{name} ", StringComparison.Ordinal))
+        );
     }
 
     [Theory]
@@ -233,25 +272,60 @@ public sealed class SendGridProviderTests : IAsyncDisposable
     [InlineData("Concurrency", "0")]
     [InlineData("Timeout", "soon")]
     public void A_wrong_setting_is_named(string setting, string value) =>
-        Assert.StartsWith($"SendGrid:{setting} ", Assert.Single(Faults(new() { ["ApiKey"] = "SG.key", ["From"] = "a@example.com", [setting] = value })), StringComparison.Ordinal);
+        Assert.StartsWith(
+            $"SendGrid:{setting} ",
+            Assert.Single(
+                Faults(
+                    new()
+                    {
+                        ["ApiKey"] = "SG.key",
+                        ["From"] = "a@example.com",
+                        [setting] = value,
+                    }
+                )
+            ),
+            StringComparison.Ordinal
+        );
 
     [Fact]
     public void A_key_for_the_webhook_is_read_as_SendGrid_shows_it()
     {
         using var key = System.Security.Cryptography.ECDsa.Create(System.Security.Cryptography.ECCurve.NamedCurves.nistP256);
-        Assert.Empty(Faults(new() { ["ApiKey"] = "SG.key", ["From"] = "Shop <a@example.com>", ["WebhookPublicKey"] = Convert.ToBase64String(key.ExportSubjectPublicKeyInfo()) }));
+        Assert.Empty(
+            Faults(
+                new()
+                {
+                    ["ApiKey"] = "SG.key",
+                    ["From"] = "Shop <a@example.com>",
+                    ["WebhookPublicKey"] = Convert.ToBase64String(key.ExportSubjectPublicKeyInfo()),
+                }
+            )
+        );
     }
 
     private static List<string> Faults(Dictionary<string, string?> settings)
     {
         var faults = new List<string>();
-        var configuration = new ConfigurationBuilder().AddInMemoryCollection(settings.Select(s => new KeyValuePair<string, string?>($"SendGrid:{s.Key}", s.Value))).Build();
+        var configuration = new ConfigurationBuilder()
+            .AddInMemoryCollection(settings.Select(s => new KeyValuePair<string, string?>($"SendGrid:{s.Key}", s.Value)))
+            .Build();
         using var made = SendGridProvider.Create(configuration.GetSection("SendGrid"), TimeProvider.System, faults) as IDisposable;
         Assert.Equal(faults.Count == 0, made is not null);
         return faults;
     }
 
-    private static string Fields(string? field) => new JsonObject { ["errors"] = new JsonArray(new JsonObject { ["message"] = "minsu@example.com", ["field"] = field, ["help"] = null }) }.ToJsonString();
+    private static string Fields(string? field) =>
+        new JsonObject
+        {
+            ["errors"] = new JsonArray(
+                new JsonObject
+                {
+                    ["message"] = "minsu@example.com",
+                    ["field"] = field,
+                    ["help"] = null,
+                }
+            ),
+        }.ToJsonString();
 
     private async Task<ScriptedServer> ServeAsync(Script script, TimeSpan? timeout = null)
     {
@@ -264,10 +338,20 @@ public sealed class SendGridProviderTests : IAsyncDisposable
     private void Use(Uri url, TimeSpan? timeout = null)
     {
         Assert.True(EmailSender.TryParse("Notify Shop <news@example.com>", out var from));
-        provider = new SendGridProvider(new SendGridOptions { ApiKey = "SG.key", BaseUrl = url, Timeout = timeout ?? TimeSpan.FromSeconds(20) }, from, new FakeTimeProvider(Now));
+        provider = new SendGridProvider(
+            new SendGridOptions
+            {
+                ApiKey = "SG.key",
+                BaseUrl = url,
+                Timeout = timeout ?? TimeSpan.FromSeconds(20),
+            },
+            from,
+            new FakeTimeProvider(Now)
+        );
     }
 
     private Task<AttemptOutcome> SendAsync(OutboundMessage message) => provider!.SendAsync(message, TestContext.Current.CancellationToken);
 
-    private static OutboundMessage Message(NotificationContent? content = null) => new(Guid.NewGuid(), "minsu@example.com", content ?? new NotificationContent("Hello", "World"), Priority.Normal, null);
+    private static OutboundMessage Message(NotificationContent? content = null) =>
+        new(Guid.NewGuid(), "minsu@example.com", content ?? new NotificationContent("Hello", "World"), Priority.Normal, null);
 }

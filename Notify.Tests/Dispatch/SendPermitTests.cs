@@ -44,8 +44,10 @@ public sealed class SendPermitTests : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        foreach (var one in owned) one.Dispose();
-        foreach (var server in servers) await server.DisposeAsync();
+        foreach (var one in owned)
+            one.Dispose();
+        foreach (var server in servers)
+            await server.DisposeAsync();
     }
 
     [Theory]
@@ -132,11 +134,15 @@ public sealed class SendPermitTests : IAsyncDisposable
     public async Task Second_request_of_a_call_is_checked_too()
     {
         // Apple's answer to the first one takes longer than the lease lasts.
-        var server = await ServeAsync(Http2Async(async (number, context) =>
-        {
-            clock.Advance(HostTimeout);
-            await Answer(403, """{"reason":"ExpiredProviderToken"}""")(number, context);
-        }));
+        var server = await ServeAsync(
+            Http2Async(
+                async (number, context) =>
+                {
+                    clock.Advance(HostTimeout);
+                    await Answer(403, """{"reason":"ExpiredProviderToken"}""")(number, context);
+                }
+            )
+        );
         var provider = Apns(server);
         Permit().Enter();
 
@@ -148,12 +154,18 @@ public sealed class SendPermitTests : IAsyncDisposable
     [Fact]
     public async Task Time_that_a_token_takes_counts()
     {
-        var server =
-            await ServeAsync(Http1Async(FcmStandIn.Serve(Answer(200, """{"name":"projects/p/messages/1"}"""), async (number, context) =>
-        {
-            clock.Advance(HostTimeout);
-            await FcmStandIn.Grant(number, context);
-        })));
+        var server = await ServeAsync(
+            Http1Async(
+                FcmStandIn.Serve(
+                    Answer(200, """{"name":"projects/p/messages/1"}"""),
+                    async (number, context) =>
+                    {
+                        clock.Advance(HostTimeout);
+                        await FcmStandIn.Grant(number, context);
+                    }
+                )
+            )
+        );
         var provider = Own(new FcmProvider(new FcmOptions { BaseUrl = server.Url }, FcmStandIn.Account(server.Url), clock));
         Permit().Enter();
 
@@ -169,8 +181,14 @@ public sealed class SendPermitTests : IAsyncDisposable
         using var silent = new System.Net.Sockets.TcpListener(System.Net.IPAddress.Loopback, 0);
         silent.Start();
         var url = new Uri($"https://127.0.0.1:{((System.Net.IPEndPoint)silent.LocalEndpoint).Port}");
-        var options = new TwilioOptions { AccountSid = "AC1", AuthToken = "t", From = "Acme", BaseUrl = url,
-            Timeout = TimeSpan.FromMilliseconds(300) };
+        var options = new TwilioOptions
+        {
+            AccountSid = "AC1",
+            AuthToken = "t",
+            From = "Acme",
+            BaseUrl = url,
+            Timeout = TimeSpan.FromMilliseconds(300),
+        };
         var provider = Own(new TwilioProvider(options, clock));
         Permit().Enter();
 
@@ -203,8 +221,10 @@ public sealed class SendPermitTests : IAsyncDisposable
         Permit().Enter();
         clock.Advance(TimeSpan.FromSeconds(2));
 
-        var outcomes = await provider.SendManyAsync([Mail(), Mail() with { DeliveryId = Guid.NewGuid(), Address = "other@example.com" }],
-            Cancellation);
+        var outcomes = await provider.SendManyAsync(
+            [Mail(), Mail() with { DeliveryId = Guid.NewGuid(), Address = "other@example.com" }],
+            Cancellation
+        );
 
         Assert.All(outcomes, o => Assert.IsType<AttemptOutcome.NotSent>(o));
         Assert.Empty(server.Received);
@@ -231,17 +251,28 @@ public sealed class SendPermitTests : IAsyncDisposable
         clock.Advance(TimeSpan.FromSeconds(2));
 
         Assert.Equal(
-            AttemptOutcome.NotSent.CheckOutdated, (await Assert.ThrowsAsync<CallNotMadeException>(async () =>
-                await permit.CheckAsync(TimeSpan.FromSeconds(10), Cancellation))).Reason);
+            AttemptOutcome.NotSent.CheckOutdated,
+            (
+                await Assert.ThrowsAsync<CallNotMadeException>(async () => await permit.CheckAsync(TimeSpan.FromSeconds(10), Cancellation))
+            ).Reason
+        );
     }
 
     private void Beat() => lease.Renew(clock.GetTimestamp());
 
-    private SendPermit Permit(TimeSpan? lifetime = null) => new(lease, lease.Term, clock, clock.GetTimestamp(), lifetime, _ =>
-    {
-        looks++;
-        return Task.FromResult(isUnchanged);
-    });
+    private SendPermit Permit(TimeSpan? lifetime = null) =>
+        new(
+            lease,
+            lease.Term,
+            clock,
+            clock.GetTimestamp(),
+            lifetime,
+            _ =>
+            {
+                looks++;
+                return Task.FromResult(isUnchanged);
+            }
+        );
 
     // Makes an adapter with its server and a message, and a counter of the messages that arrived.
     private async Task<(IDeliveryProvider Provider, OutboundMessage Message, Func<int> Sent)> MakeAsync(string adapter)
@@ -253,33 +284,79 @@ public sealed class SendPermitTests : IAsyncDisposable
                 return (Apns(apns), Push(), () => apns.Received.Count);
             case "Fcm":
                 var fcm = await ServeAsync(Http1Async(FcmStandIn.Serve(Answer(200, """{"name":"projects/p/messages/1"}"""))));
-                return (Own(new FcmProvider(new FcmOptions { BaseUrl = fcm.Url }, FcmStandIn.Account(fcm.Url), clock)), Push("token"),
-                    () => fcm.Sends().Count);
+                return (
+                    Own(new FcmProvider(new FcmOptions { BaseUrl = fcm.Url }, FcmStandIn.Account(fcm.Url), clock)),
+                    Push("token"),
+                    () => fcm.Sends().Count
+                );
             case "WebPush":
                 var browser = new Subscriptions().Create(null, null);
                 var push = await ServeAsync(Http1Async(Answer(201)));
-                var keys = new { p256dh = Base64Url.EncodeToString(browser.PublicKey),
-                    auth = Base64Url.EncodeToString(browser.Authentication) };
+                var keys = new
+                {
+                    p256dh = Base64Url.EncodeToString(browser.PublicKey),
+                    auth = Base64Url.EncodeToString(browser.Authentication),
+                };
                 var options = WebPushOptionsTests.Options() with { AllowPrivateNetworks = true };
-                return (Own(new WebPushProvider(options, options.LoadKey("WebPush", [])!, clock)),
-                    Push(JsonSerializer.Serialize(new { endpoint = new Uri(push.Url, "/push/x"), keys })), () => push.Received.Count);
+                return (
+                    Own(new WebPushProvider(options, options.LoadKey("WebPush", [])!, clock)),
+                    Push(JsonSerializer.Serialize(new { endpoint = new Uri(push.Url, "/push/x"), keys })),
+                    () => push.Received.Count
+                );
             case "Twilio":
                 var twilio = await ServeAsync(Http1Async(Answer(201, """{"sid":"SM1"}""")));
-                return (Own(new TwilioProvider(new TwilioOptions { AccountSid = "AC1", AuthToken = "t", From = "Acme",
-                    BaseUrl = twilio.Url }, clock)), Sms(), () => twilio.Received.Count);
+                return (
+                    Own(
+                        new TwilioProvider(
+                            new TwilioOptions
+                            {
+                                AccountSid = "AC1",
+                                AuthToken = "t",
+                                From = "Acme",
+                                BaseUrl = twilio.Url,
+                            },
+                            clock
+                        )
+                    ),
+                    Sms(),
+                    () => twilio.Received.Count
+                );
             case "Vonage":
                 var vonage = await ServeAsync(Http1Async(Answer(200, """{"messages":[{"message-id":"0A01","status":"0"}]}""")));
-                return (Own(new VonageProvider(new VonageOptions { ApiKey = "k", ApiSecret = "s", From = "Acme", BaseUrl = vonage.Url },
-                    clock)), Sms(), () => vonage.Received.Count);
+                return (
+                    Own(
+                        new VonageProvider(
+                            new VonageOptions
+                            {
+                                ApiKey = "k",
+                                ApiSecret = "s",
+                                From = "Acme",
+                                BaseUrl = vonage.Url,
+                            },
+                            clock
+                        )
+                    ),
+                    Sms(),
+                    () => vonage.Received.Count
+                );
             case "SendGrid":
                 var sendGrid = await ServeAsync(Http1Async(Answer(202, "", ("X-Message-Id", "m"))));
                 return (SendGrid(sendGrid), Mail(), () => sendGrid.Received.Count);
             case "Mailchimp":
-                var mailchimp =
-                    await ServeAsync(Http1Async(Answer(200, """[{"email":"someone@example.com","status":"sent","_id":"abc"}]""")));
-                var mandrill = new MailchimpOptions { ApiKey = "k", From = "news@example.com", BaseUrl = mailchimp.Url };
-                return (Own(new MailchimpProvider(mandrill, mandrill.LoadSender("Mailchimp", [])!, clock)), Mail(), () =>
-                    mailchimp.Received.Count);
+                var mailchimp = await ServeAsync(
+                    Http1Async(Answer(200, """[{"email":"someone@example.com","status":"sent","_id":"abc"}]"""))
+                );
+                var mandrill = new MailchimpOptions
+                {
+                    ApiKey = "k",
+                    From = "news@example.com",
+                    BaseUrl = mailchimp.Url,
+                };
+                return (
+                    Own(new MailchimpProvider(mandrill, mandrill.LoadSender("Mailchimp", [])!, clock)),
+                    Mail(),
+                    () => mailchimp.Received.Count
+                );
             case "Smtp":
                 var server = Mails("PIPELINING");
                 return (Smtp(server), Mail(), () => server.Commands.Count(c => c == "DATA"));
@@ -288,10 +365,21 @@ public sealed class SendPermitTests : IAsyncDisposable
         }
     }
 
-    private ApnsProvider Apns(ScriptedServer server) => Own(new ApnsProvider(
-        new ApnsOptions { TeamId = "TEAMID1234", KeyId = "KEYID67890", Topic = "com.example.app", BaseUrl = server.Url,
-            TrustedCaPath = Certificate.CaPath },
-        Own(ECDsa.Create(ECCurve.NamedCurves.nistP256)), clock));
+    private ApnsProvider Apns(ScriptedServer server) =>
+        Own(
+            new ApnsProvider(
+                new ApnsOptions
+                {
+                    TeamId = "TEAMID1234",
+                    KeyId = "KEYID67890",
+                    Topic = "com.example.app",
+                    BaseUrl = server.Url,
+                    TrustedCaPath = Certificate.CaPath,
+                },
+                Own(ECDsa.Create(ECCurve.NamedCurves.nistP256)),
+                clock
+            )
+        );
 
     private ScriptedMailServer Mails(params string[] extensions)
     {
@@ -302,7 +390,13 @@ public sealed class SendPermitTests : IAsyncDisposable
 
     private SmtpProvider Smtp(ScriptedMailServer server)
     {
-        var options = new SmtpOptions { Host = "127.0.0.1", Port = server.Port, Security = SmtpSecurity.None, From = "news@example.com" };
+        var options = new SmtpOptions
+        {
+            Host = "127.0.0.1",
+            Port = server.Port,
+            Security = SmtpSecurity.None,
+            From = "news@example.com",
+        };
         return Own(new SmtpProvider(options, options.LoadSender("Smtp", [])!, TimeProvider.System));
     }
 
@@ -327,7 +421,8 @@ public sealed class SendPermitTests : IAsyncDisposable
         return await starting;
     }
 
-    private T Own<T>(T one) where T : IDisposable
+    private T Own<T>(T one)
+        where T : IDisposable
     {
         owned.Add(one);
         return one;

@@ -21,7 +21,18 @@ public class SenderIdsTests
     public void The_country_chooses_the_sender(string number, string sender)
     {
         var faults = new List<string>();
-        var senders = SenderIds.Read("s", "Usual", new Dictionary<string, string> { ["kr"] = "KRSHOP", ["+1"] = "+15005550006", ["CA"] = "CASHOP" }, services: true, faults);
+        var senders = SenderIds.Read(
+            "s",
+            "Usual",
+            new Dictionary<string, string>
+            {
+                ["kr"] = "KRSHOP",
+                ["+1"] = "+15005550006",
+                ["CA"] = "CASHOP",
+            },
+            services: true,
+            faults
+        );
         Assert.Empty(faults);
         Assert.Equal(sender, senders.For(number));
     }
@@ -79,7 +90,18 @@ public class SenderIdsTests
     public async Task Twilio_is_told_the_country_s_sender(string number, string field, string sender)
     {
         await using var server = await ScriptedServer.Http1Async(ScriptedServer.Answer(201, """{"sid":"SM1"}"""));
-        var provider = Make(TwilioProvider.Create, new() { ["AccountSid"] = "AC1", ["AuthToken"] = "t", ["From"] = "+15005550006", ["BaseUrl"] = server.Url.ToString(), ["Senders:KR"] = "KRSHOP", ["Senders:1"] = Service });
+        var provider = Make(
+            TwilioProvider.Create,
+            new()
+            {
+                ["AccountSid"] = "AC1",
+                ["AuthToken"] = "t",
+                ["From"] = "+15005550006",
+                ["BaseUrl"] = server.Url.ToString(),
+                ["Senders:KR"] = "KRSHOP",
+                ["Senders:1"] = Service,
+            }
+        );
         await provider.SendAsync(Message(number), TestContext.Current.CancellationToken);
         var form = QueryHelpers.ParseQuery(server.Received[0].Body);
         Assert.Equal(sender, form[field].ToString());
@@ -91,8 +113,20 @@ public class SenderIdsTests
     [InlineData("+12025550123", "Shop")]
     public async Task Vonage_is_told_the_country_s_sender(string number, string sender)
     {
-        await using var server = await ScriptedServer.Http1Async(ScriptedServer.Answer(200, """{"messages":[{"status":"0","message-id":"A"}]}"""));
-        var provider = Make(VonageProvider.Create, new() { ["ApiKey"] = "k", ["ApiSecret"] = "s", ["From"] = "Shop", ["BaseUrl"] = server.Url.ToString(), ["Senders:KR"] = "+82212345678" });
+        await using var server = await ScriptedServer.Http1Async(
+            ScriptedServer.Answer(200, """{"messages":[{"status":"0","message-id":"A"}]}""")
+        );
+        var provider = Make(
+            VonageProvider.Create,
+            new()
+            {
+                ["ApiKey"] = "k",
+                ["ApiSecret"] = "s",
+                ["From"] = "Shop",
+                ["BaseUrl"] = server.Url.ToString(),
+                ["Senders:KR"] = "+82212345678",
+            }
+        );
         await provider.SendAsync(Message(number), TestContext.Current.CancellationToken);
         Assert.Equal(sender, QueryHelpers.ParseQuery(server.Received[0].Body)["from"].ToString());
     }
@@ -100,10 +134,18 @@ public class SenderIdsTests
     private static IDeliveryProvider Make(Notify.Dispatch.Adapter create, Dictionary<string, string?> settings)
     {
         var faults = new List<string>();
-        var made = create(new ConfigurationBuilder().AddInMemoryCollection(settings.ToDictionary(s => $"P:{s.Key}", s => s.Value)).Build().GetSection("P"), TimeProvider.System, faults);
+        var made = create(
+            new ConfigurationBuilder()
+                .AddInMemoryCollection(settings.ToDictionary(s => $"P:{s.Key}", s => s.Value))
+                .Build()
+                .GetSection("P"),
+            TimeProvider.System,
+            faults
+        );
         Assert.Empty(faults);
         return made!;
     }
 
-    private static OutboundMessage Message(string number) => new(Guid.NewGuid(), number, new NotificationContent(Body: "b"), Priority.Normal, null);
+    private static OutboundMessage Message(string number) =>
+        new(Guid.NewGuid(), number, new NotificationContent(Body: "b"), Priority.Normal, null);
 }

@@ -24,9 +24,21 @@ public sealed class SettlementTests(AnalyticsDatabase database) : IClassFixture<
     {
         var (clock, claim) = (TimeProvider.System, Guid.NewGuid());
         var now = clock.GetUtcNow();
-        var rows = Enumerable.Range(0, 8).Select(i => $"n/c_shop:settled-{i}")
-            .Select(n => new OpenDelivery(DeterministicId.OfDelivery(n, "d"), n, new DeliveryQueue(Lane.Apns, Priority.Normal), OpenState.Queued, 0, now, now)).ToList();
-        foreach (var row in rows) await database.AppendAsync(row.Notification, Some.Requested());
+        var rows = Enumerable
+            .Range(0, 8)
+            .Select(i => $"n/c_shop:settled-{i}")
+            .Select(n => new OpenDelivery(
+                DeterministicId.OfDelivery(n, "d"),
+                n,
+                new DeliveryQueue(Lane.Apns, Priority.Normal),
+                OpenState.Queued,
+                0,
+                now,
+                now
+            ))
+            .ToList();
+        foreach (var row in rows)
+            await database.AppendAsync(row.Notification, Some.Requested());
         await using (var connection = await database.Source.OpenConnectionAsync(Cancellation))
         {
             await OpenDeliveryTable.AddAsync(connection, rows, Cancellation);
@@ -35,22 +47,52 @@ public sealed class SettlementTests(AnalyticsDatabase database) : IClassFixture<
 
         await using var settlement = NewSettlement();
         // While the first is written, the others gather; JSON has no room for a NUL.
-        var written = await Task.WhenAll(rows.Select((row, i) => settlement.SettleAsync(
-            new AttemptMade(
-                row, claim, 1, "apns",
-                i == 3 ? new AttemptOutcome.Rejected(Reasons.Rejected, "c\0") : new AttemptOutcome.Accepted($"m{i}"),
-                TimeSpan.Zero, null, now))));
+        var written = await Task.WhenAll(
+            rows.Select(
+                (row, i) =>
+                    settlement.SettleAsync(
+                        new AttemptMade(
+                            row,
+                            claim,
+                            1,
+                            "apns",
+                            i == 3 ? new AttemptOutcome.Rejected(Reasons.Rejected, "c\0") : new AttemptOutcome.Accepted($"m{i}"),
+                            TimeSpan.Zero,
+                            null,
+                            now
+                        )
+                    )
+            )
+        );
 
         Assert.Equal(rows.Select((_, i) => i != 3), written);
-        Assert.Equal([rows[3].Id.ToString()], (await database.RowsAsync($"select delivery_id from notify.open_deliveries where state = 1 and claim = '{claim}'")).Select(r => System.Text.Json.Nodes.JsonNode.Parse(r)!["delivery_id"]!.ToString()));
-        Assert.Equal(7, (await database.RowsAsync("select 1 from events.mt_events where type = 'NotificationDispatched' and stream_id like 'n/c_shop:settled-%'")).Count);
+        Assert.Equal(
+            [rows[3].Id.ToString()],
+            (await database.RowsAsync($"select delivery_id from notify.open_deliveries where state = 1 and claim = '{claim}'")).Select(r =>
+                System.Text.Json.Nodes.JsonNode.Parse(r)!["delivery_id"]!.ToString()
+            )
+        );
+        Assert.Equal(
+            7,
+            (
+                await database.RowsAsync(
+                    "select 1 from events.mt_events where type = 'NotificationDispatched' and stream_id like 'n/c_shop:settled-%'"
+                )
+            ).Count
+        );
     }
 
     [Fact]
     public async Task Acceptance_of_what_another_host_has_sent_is_kept_as_a_duplicate_and_its_commit_may_be_repeated()
     {
-        var row = await OpenAsync("n/c_shop:twice", OpenState.Queued, claimed: true, Attempted,
-            new DispatchAttempted(Sms, 2, "twilio", Now), Dispatched("SM2", 2));
+        var row = await OpenAsync(
+            "n/c_shop:twice",
+            OpenState.Queued,
+            claimed: true,
+            Attempted,
+            new DispatchAttempted(Sms, 2, "twilio", Now),
+            Dispatched("SM2", 2)
+        );
         await using var settlement = NewSettlement();
 
         Assert.True(await settlement.SettleAsync(Late(row, new AttemptOutcome.Accepted("SM1"))));
@@ -64,23 +106,37 @@ public sealed class SettlementTests(AnalyticsDatabase database) : IClassFixture<
     [Fact]
     public async Task Call_that_was_not_made_frees_what_others_had_to_hold_unknown()
     {
-        var row = await OpenAsync("n/c_shop:not-made", OpenState.Unknown, claimed: false, Attempted,
-            new DispatchOutcomeUnknown(Sms, 1, "twilio", Reasons.HostLost, Now.AddMinutes(15), Now));
+        var row = await OpenAsync(
+            "n/c_shop:not-made",
+            OpenState.Unknown,
+            claimed: false,
+            Attempted,
+            new DispatchOutcomeUnknown(Sms, 1, "twilio", Reasons.HostLost, Now.AddMinutes(15), Now)
+        );
         await using var settlement = NewSettlement();
 
         await settlement.SettleAsync(Late(row, new AttemptOutcome.NotSent(AttemptOutcome.NotSent.LeaseEnded)));
 
-        Assert.Equal((Reasons.CallNotMade, "lease ended"), (
-            Assert.Single(await EventsAsync(row, "DeliveryDeferred"))["reason"]!.ToString(),
-                (await EventsAsync(row, "DeliveryDeferred"))[0]["rule"]!.ToString()));
+        Assert.Equal(
+            (Reasons.CallNotMade, "lease ended"),
+            (
+                Assert.Single(await EventsAsync(row, "DeliveryDeferred"))["reason"]!.ToString(),
+                (await EventsAsync(row, "DeliveryDeferred"))[0]["rule"]!.ToString()
+            )
+        );
         Assert.Equal(("2", "0"), ((await RowOfAsync(row))["state"]!.ToString(), (await RowOfAsync(row))["attempts"]!.ToString()));
     }
 
     [Fact]
     public async Task Call_that_was_not_made_changes_nothing_of_what_another_host_works_on()
     {
-        var row = await OpenAsync("n/c_shop:taken-over", OpenState.Queued, claimed: true, Attempted,
-            new DispatchOutcomeUnknown(Sms, 1, "twilio", Reasons.HostLost, Now.AddMinutes(15), Now));
+        var row = await OpenAsync(
+            "n/c_shop:taken-over",
+            OpenState.Queued,
+            claimed: true,
+            Attempted,
+            new DispatchOutcomeUnknown(Sms, 1, "twilio", Reasons.HostLost, Now.AddMinutes(15), Now)
+        );
         await using var settlement = NewSettlement();
 
         await settlement.SettleAsync(Late(row, new AttemptOutcome.NotSent(AttemptOutcome.NotSent.LeaseEnded)));
@@ -105,7 +161,8 @@ public sealed class SettlementTests(AnalyticsDatabase database) : IClassFixture<
         var row = new OpenDelivery(Sms, key, new DeliveryQueue(Lane.Sms, Priority.Normal), state, 1, Now, Now);
         await using var connection = await database.Source.OpenConnectionAsync(Cancellation);
         await OpenDeliveryTable.AddAsync(connection, [row], Cancellation);
-        if (claimed) await OpenDeliveryTable.ClaimAsync(connection, [row.Id], Guid.NewGuid(), Guid.NewGuid(), Cancellation);
+        if (claimed)
+            await OpenDeliveryTable.ClaimAsync(connection, [row.Id], Guid.NewGuid(), Guid.NewGuid(), Cancellation);
         return row;
     }
 
@@ -113,22 +170,31 @@ public sealed class SettlementTests(AnalyticsDatabase database) : IClassFixture<
         new(row, Guid.NewGuid(), 1, "twilio", outcome, TimeSpan.Zero, null, Now.AddSeconds(5), AttemptedAt: Now);
 
     private async Task<List<System.Text.Json.Nodes.JsonNode>> EventsAsync(OpenDelivery row, string type) =>
-        [.. (await database.RowsAsync(
-            $"select data from events.mt_events where stream_id = '{row.Notification}' and type = '{type}' order by version"))
-            .Select(r => System.Text.Json.Nodes.JsonNode.Parse(r)!["data"]!)];
+        [
+            .. (
+                await database.RowsAsync(
+                    $"select data from events.mt_events where stream_id = '{row.Notification}' and type = '{type}' order by version"
+                )
+            ).Select(r => System.Text.Json.Nodes.JsonNode.Parse(r)!["data"]!),
+        ];
 
     private async Task<System.Text.Json.Nodes.JsonNode> RowOfAsync(OpenDelivery row) =>
-        System.Text.Json.Nodes.JsonNode.Parse(Assert.Single(await database.RowsAsync(
-            $"select state, attempts from notify.open_deliveries where delivery_id = '{row.Id}'")))!;
+        System.Text.Json.Nodes.JsonNode.Parse(
+            Assert.Single(await database.RowsAsync($"select state, attempts from notify.open_deliveries where delivery_id = '{row.Id}'"))
+        )!;
 
     private Settlement NewSettlement()
     {
         var clock = TimeProvider.System;
         return new Settlement(
-            database.Store, database.Source, clock, Options.Create(new RetrySchedule()),
-                new QueueActivity(database.Source, clock, NullLogger<QueueActivity>.Instance),
+            database.Store,
+            database.Source,
+            clock,
+            Options.Create(new RetrySchedule()),
+            new QueueActivity(database.Source, clock, NullLogger<QueueActivity>.Instance),
             new ProviderActivity(database.Source, new AlertRules(), clock, NullLogger<ProviderActivity>.Instance),
-                NullLogger<Settlement>.Instance);
+            NullLogger<Settlement>.Instance
+        );
     }
 
     [Theory]
@@ -137,8 +203,11 @@ public sealed class SettlementTests(AnalyticsDatabase database) : IClassFixture<
     public async Task Locked_row_delays_only_the_outcome_that_needs_it(string sql)
     {
         var claim = Guid.NewGuid();
-        var (sms, others, later) = (await ClaimedAsync(1, Lane.Sms, claim), await ClaimedAsync(60, Lane.Apns, claim),
-            await ClaimedAsync(60, Lane.Email, claim));
+        var (sms, others, later) = (
+            await ClaimedAsync(1, Lane.Sms, claim),
+            await ClaimedAsync(60, Lane.Apns, claim),
+            await ClaimedAsync(60, Lane.Email, claim)
+        );
         await using var blocker = await database.Source.OpenConnectionAsync(Cancellation);
         await using var transaction = await blocker.BeginTransactionAsync(Cancellation);
         await using (var locking = new NpgsqlCommand(sql, blocker) { Parameters = { new() { Value = sms[0].Notification } } })
@@ -161,16 +230,37 @@ public sealed class SettlementTests(AnalyticsDatabase database) : IClassFixture<
     private static void Write(string line) => TestContext.Current.TestOutputHelper?.WriteLine(line);
 
     private static Task<bool> SettleAsync(Settlement settlement, OpenDelivery row, Guid claim) =>
-        settlement.SettleAsync(new AttemptMade(row, claim, 1, "provider", new AttemptOutcome.Accepted($"m-{row.Id:N}"), TimeSpan.Zero,
-            null, TimeProvider.System.GetUtcNow()));
+        settlement.SettleAsync(
+            new AttemptMade(
+                row,
+                claim,
+                1,
+                "provider",
+                new AttemptOutcome.Accepted($"m-{row.Id:N}"),
+                TimeSpan.Zero,
+                null,
+                TimeProvider.System.GetUtcNow()
+            )
+        );
 
     private async Task<List<OpenDelivery>> ClaimedAsync(int count, Lane lane, Guid claim)
     {
         var now = TimeProvider.System.GetUtcNow();
-        var rows = Enumerable.Range(0, count).Select(i => $"n/c_shop:locked-{claim:N}-{lane}-{i}")
-            .Select(n => new OpenDelivery(DeterministicId.OfDelivery(n, "d"), n, new DeliveryQueue(lane, Priority.Critical),
-                OpenState.Queued, 0, now, now)).ToList();
-        foreach (var row in rows) await database.AppendAsync(row.Notification, Some.Requested());
+        var rows = Enumerable
+            .Range(0, count)
+            .Select(i => $"n/c_shop:locked-{claim:N}-{lane}-{i}")
+            .Select(n => new OpenDelivery(
+                DeterministicId.OfDelivery(n, "d"),
+                n,
+                new DeliveryQueue(lane, Priority.Critical),
+                OpenState.Queued,
+                0,
+                now,
+                now
+            ))
+            .ToList();
+        foreach (var row in rows)
+            await database.AppendAsync(row.Notification, Some.Requested());
         await using var connection = await database.Source.OpenConnectionAsync(Cancellation);
         await OpenDeliveryTable.AddAsync(connection, rows, Cancellation);
         await OpenDeliveryTable.ClaimAsync(connection, [.. rows.Select(r => r.Id)], Guid.NewGuid(), claim, Cancellation);

@@ -7,7 +7,8 @@ namespace Notify.Tests.Dispatch;
 public sealed class SignsOfLifeTests
 {
     private static readonly DateTimeOffset Start = new(2026, 5, 4, 12, 0, 0, TimeSpan.Zero);
-    private static readonly TimeSpan Stale = TimeSpan.FromSeconds(15), Beat = TimeSpan.FromSeconds(3);
+    private static readonly TimeSpan Stale = TimeSpan.FromSeconds(15),
+        Beat = TimeSpan.FromSeconds(3);
     private readonly Guid other = Guid.NewGuid();
     private readonly FakeTimeProvider clock = new(Start);
     private readonly SignsOfLife signs;
@@ -17,14 +18,16 @@ public sealed class SignsOfLifeTests
     [Fact]
     public void Host_with_heartbeats_is_alive()
     {
-        for (var i = 0; i < 20; i++) Assert.Empty(Look(at: i * 3, age: 1));
+        for (var i = 0; i < 20; i++)
+            Assert.Empty(Look(at: i * 3, age: 1));
     }
 
     [Fact]
     public void Host_without_heartbeat_for_too_long_is_stale()
     {
         Assert.Empty(Look(at: 0, age: 0));
-        for (var age = 3; age <= 15; age += 3) Assert.Empty(Look(at: 0, age));
+        for (var age = 3; age <= 15; age += 3)
+            Assert.Empty(Look(at: 0, age));
         Assert.Equal([other], Look(at: 0, age: 18));
         Assert.Empty(Look(at: 18, age: 0)); // it was only stopped for a while
     }
@@ -61,7 +64,8 @@ public sealed class SignsOfLifeTests
     public void Host_that_fails_before_the_clock_is_set_back_is_stale()
     {
         Assert.Empty(Look(at: 0, age: 0));
-        for (var i = 1; i <= 5; i++) Assert.Empty(Look(at: 0, age: -3600 + (i * 3)));
+        for (var i = 1; i <= 5; i++)
+            Assert.Empty(Look(at: 0, age: -3600 + (i * 3)));
         Assert.Equal([other], Look(at: 0, age: -3600 + 18));
     }
 

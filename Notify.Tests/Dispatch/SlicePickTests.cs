@@ -59,10 +59,12 @@ public sealed class SlicePickTests(EmptyDatabase database) : IClassFixture<Empty
     public async Task More_clients_than_places_take_turns()
     {
         var all = new List<OpenDelivery>();
-        for (var i = 0; i < 12; i++) all.AddRange(await AddAsync($"c_{i:00}", 5));
+        for (var i = 0; i < 12; i++)
+            all.AddRange(await AddAsync($"c_{i:00}", 5));
         var host = Host(messages: 5);
         var taken = new List<OpenDelivery>();
-        for (var i = 0; i < 12; i++) taken.AddRange(await ClaimAsync(host, Ids(all.Take(5))));
+        for (var i = 0; i < 12; i++)
+            taken.AddRange(await ClaimAsync(host, Ids(all.Take(5))));
         Assert.Equal(60, taken.Select(r => r.Id).Distinct().Count());
         Assert.Equal(5, taken.Take(60).CountBy(r => r.Notification.Split(':')[0]).Max(c => c.Value));
     }
@@ -82,7 +84,8 @@ public sealed class SlicePickTests(EmptyDatabase database) : IClassFixture<Empty
     {
         await AddAsync("c_a", 5, new DeliveryQueue(Lane.Apns, Priority.Normal));
         await AddAsync("c_b", 5, new DeliveryQueue(Lane.Sms, Priority.Bulk));
-        foreach (var state in new[] { OpenState.Deferred, OpenState.Unknown, OpenState.Dead, OpenState.Scheduled, OpenState.InFlight }) await AddAsync($"c_{state}", 2, state: state);
+        foreach (var state in new[] { OpenState.Deferred, OpenState.Unknown, OpenState.Dead, OpenState.Scheduled, OpenState.InFlight })
+            await AddAsync($"c_{state}", 2, state: state);
         await AddAsync("c_asked", 2, state: OpenState.Asking);
         var mine = await AddAsync("c_mine", 2);
         Assert.Equal(["c_asked", "c_mine"], (await FairPick.WaitingAsync(connection, Queue, Cancellation)).Clients);
@@ -123,7 +126,10 @@ public sealed class SlicePickTests(EmptyDatabase database) : IClassFixture<Empty
         turns.Enter(Queue);
         turns.Enter(Queue);
         var rows = await new SlicePick(turns, host).ClaimAsync(connection, Queue, Ids(b.Take(10)), claim, Cancellation);
-        Assert.Equal(rows.Select(r => r.Id).Order(), (await FairPick.ClaimedAsync(connection, Queue, host.Id, claim, Cancellation)).Select(r => r.Id).Order());
+        Assert.Equal(
+            rows.Select(r => r.Id).Order(),
+            (await FairPick.ClaimedAsync(connection, Queue, host.Id, claim, Cancellation)).Select(r => r.Id).Order()
+        );
         Assert.Empty(await FairPick.ClaimedAsync(connection, Queue, host.Id, Guid.NewGuid(), Cancellation));
     }
 
@@ -133,38 +139,44 @@ public sealed class SlicePickTests(EmptyDatabase database) : IClassFixture<Empty
         var messages = new ConcurrentQueue<Guid[]>();
         foreach (var (client, count) in new[] { ("c_flood", 3000), ("c_b", 400), ("c_c", 37), ("c_d", 1) })
         {
-            foreach (var chunk in (await AddAsync(client, count)).Chunk(60)) messages.Enqueue([.. chunk.Select(r => r.Id)]);
+            foreach (var chunk in (await AddAsync(client, count)).Chunk(60))
+                messages.Enqueue([.. chunk.Select(r => r.Id)]);
         }
 
         var taken = new ConcurrentBag<Guid>();
         var hosts = Enumerable.Range(0, 3).Select(_ => Host(messages: 4)).ToList();
-        await Parallel.ForEachAsync(Enumerable.Range(0, 8), new ParallelOptions { MaxDegreeOfParallelism = 8, CancellationToken = Cancellation }, async (worker, cancellation) =>
-        {
-            await using var mine = await database.Source.OpenConnectionAsync(cancellation);
-            while (messages.TryDequeue(out var ids))
+        await Parallel.ForEachAsync(
+            Enumerable.Range(0, 8),
+            new ParallelOptions { MaxDegreeOfParallelism = 8, CancellationToken = Cancellation },
+            async (worker, cancellation) =>
             {
-                foreach (var slice in ids.Chunk(25))
+                await using var mine = await database.Source.OpenConnectionAsync(cancellation);
+                while (messages.TryDequeue(out var ids))
                 {
-                    // A transaction that fails is repeated by its message, as the dispatcher does.
-                    for (var tries = 0; ; tries++)
+                    foreach (var slice in ids.Chunk(25))
                     {
-                        await using var transaction = await mine.BeginTransactionAsync(cancellation);
-                        var rows = await hosts[worker % 3].ClaimAsync(mine, Queue, slice, Guid.NewGuid(), cancellation);
-                        if (tries == 0 && slice[0].GetHashCode() % 7 == 0)
+                        // A transaction that fails is repeated by its message, as the dispatcher does.
+                        for (var tries = 0; ; tries++)
                         {
-                            await transaction.RollbackAsync(cancellation);
-                            continue;
+                            await using var transaction = await mine.BeginTransactionAsync(cancellation);
+                            var rows = await hosts[worker % 3].ClaimAsync(mine, Queue, slice, Guid.NewGuid(), cancellation);
+                            if (tries == 0 && slice[0].GetHashCode() % 7 == 0)
+                            {
+                                await transaction.RollbackAsync(cancellation);
+                                continue;
+                            }
+
+                            await transaction.CommitAsync(cancellation);
+                            foreach (var row in rows)
+                                taken.Add(row.Id);
+                            break;
                         }
-
-                        await transaction.CommitAsync(cancellation);
-                        foreach (var row in rows) taken.Add(row.Id);
-                        break;
                     }
-                }
 
-                clock.Advance(TimeSpan.FromMilliseconds(100));
+                    clock.Advance(TimeSpan.FromMilliseconds(100));
+                }
             }
-        });
+        );
         Assert.Equal(3438, taken.Count);
         Assert.Equal(3438, taken.Distinct().Count());
     }
@@ -172,16 +184,29 @@ public sealed class SlicePickTests(EmptyDatabase database) : IClassFixture<Empty
     private SlicePick Host(int messages = 1)
     {
         var turns = new FairTurns(clock);
-        for (var i = 0; i < messages; i++) turns.Enter(Queue);
+        for (var i = 0; i < messages; i++)
+            turns.Enter(Queue);
         return new SlicePick(turns, new HostIdentity());
     }
 
-    private Task<List<OpenDelivery>> ClaimAsync(SlicePick host, Guid[] ids) => host.ClaimAsync(connection, Queue, ids, Guid.NewGuid(), Cancellation);
+    private Task<List<OpenDelivery>> ClaimAsync(SlicePick host, Guid[] ids) =>
+        host.ClaimAsync(connection, Queue, ids, Guid.NewGuid(), Cancellation);
 
-    private async Task<List<OpenDelivery>> AddAsync(string client, int count, DeliveryQueue? queue = null, OpenState state = OpenState.Queued)
+    private async Task<List<OpenDelivery>> AddAsync(
+        string client,
+        int count,
+        DeliveryQueue? queue = null,
+        OpenState state = OpenState.Queued
+    )
     {
-        var rows = Enumerable.Range(0, count).Select(i => $"n/{client}:{i}:{Guid.NewGuid():N}")
-            .Select((n, i) => new OpenDelivery(DeterministicId.OfDelivery(n, "d"), n, queue ?? Queue, state, 0, Now.AddSeconds(i), Now.AddHours(1))).ToList();
+        var rows = Enumerable
+            .Range(0, count)
+            .Select(i => $"n/{client}:{i}:{Guid.NewGuid():N}")
+            .Select(
+                (n, i) =>
+                    new OpenDelivery(DeterministicId.OfDelivery(n, "d"), n, queue ?? Queue, state, 0, Now.AddSeconds(i), Now.AddHours(1))
+            )
+            .ToList();
         await OpenDeliveryTable.AddAsync(connection, rows, Cancellation);
         return rows;
     }

@@ -35,14 +35,19 @@ public sealed class SliceWeightsTests
     {
         var weights = new SliceWeights(most: 1000);
         var taken = 0;
-        Parallel.For(0, 10_000, _ =>
-        {
-            if (!weights.TryTake(7)) return;
-            Interlocked.Increment(ref taken);
-            Assert.True(Volatile.Read(ref taken) * 7 <= 1000);
-            Interlocked.Decrement(ref taken);
-            weights.Release(7);
-        });
+        Parallel.For(
+            0,
+            10_000,
+            _ =>
+            {
+                if (!weights.TryTake(7))
+                    return;
+                Interlocked.Increment(ref taken);
+                Assert.True(Volatile.Read(ref taken) * 7 <= 1000);
+                Interlocked.Decrement(ref taken);
+                weights.Release(7);
+            }
+        );
         Assert.Equal(0, weights.Held);
     }
 
@@ -51,7 +56,10 @@ public sealed class SliceWeightsTests
     {
         var weights = new SliceWeights(most: 10 * Mega);
         var (heavy, light) = (Rows(5, "heavy"), Rows(3, "light"));
-        var sizes = heavy.ToDictionary(r => r.Notification, _ => 4 * Mega).Concat(light.ToDictionary(r => r.Notification, _ => SliceWeights.Light)).ToDictionary();
+        var sizes = heavy
+            .ToDictionary(r => r.Notification, _ => 4 * Mega)
+            .Concat(light.ToDictionary(r => r.Notification, _ => SliceWeights.Light))
+            .ToDictionary();
 
         var first = weights.Take([.. heavy, .. light], sizes);
         Assert.Equal(heavy[..2].Concat(light).Select(r => r.Id), first.Keys);
@@ -78,8 +86,18 @@ public sealed class SliceWeightsTests
     private const long Mega = 1024 * 1024;
 
     private static List<OpenDelivery> Rows(int count, string name) =>
-    [
-        .. Enumerable.Range(0, count).Select(i => $"n/c:{name}-{i}")
-            .Select(n => new OpenDelivery(DeterministicId.OfDelivery(n, "d"), n, new DeliveryQueue(Lane.Apns, Priority.Normal), OpenState.Queued, 0, DateTimeOffset.UnixEpoch, null)),
-    ];
+        [
+            .. Enumerable
+                .Range(0, count)
+                .Select(i => $"n/c:{name}-{i}")
+                .Select(n => new OpenDelivery(
+                    DeterministicId.OfDelivery(n, "d"),
+                    n,
+                    new DeliveryQueue(Lane.Apns, Priority.Normal),
+                    OpenState.Queued,
+                    0,
+                    DateTimeOffset.UnixEpoch,
+                    null
+                )),
+        ];
 }

@@ -17,7 +17,8 @@ public sealed class SmtpProviderTests : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         provider?.Dispose();
-        foreach (var server in servers) await server.DisposeAsync();
+        foreach (var server in servers)
+            await server.DisposeAsync();
     }
 
     [Fact]
@@ -25,9 +26,15 @@ public sealed class SmtpProviderTests : IAsyncDisposable
     {
         var server = Serve();
         var id = $"{Delivery:N}@example.com";
-        Assert.Equal(new AttemptOutcome.Accepted(id), await SendAsync(new NotificationContent(Title: "Gruß 안녕", Body: "line\n.\n..dots\nend", Html: "<p>안녕 👋</p>")));
+        Assert.Equal(
+            new AttemptOutcome.Accepted(id),
+            await SendAsync(new NotificationContent(Title: "Gruß 안녕", Body: "line\n.\n..dots\nend", Html: "<p>안녕 👋</p>"))
+        );
 
-        var mail = await MimeMessage.LoadAsync(new MemoryStream(System.Text.Encoding.UTF8.GetBytes(Assert.Single(server.Mails))), TestContext.Current.CancellationToken);
+        var mail = await MimeMessage.LoadAsync(
+            new MemoryStream(System.Text.Encoding.UTF8.GetBytes(Assert.Single(server.Mails))),
+            TestContext.Current.CancellationToken
+        );
         Assert.Equal(("Gruß 안녕", id), (mail.Subject, mail.MessageId));
         Assert.Equal("line\n.\n..dots\nend", mail.TextBody!.ReplaceLineEndings("\n").TrimEnd('\n'));
         Assert.Equal("<p>안녕 👋</p>", mail.HtmlBody!.Trim());
@@ -42,7 +49,10 @@ public sealed class SmtpProviderTests : IAsyncDisposable
     {
         var server = Serve();
         await SendAsync(new NotificationContent(Title: "Hello\r\nBcc: all@example.com\r\n\r\nbody", Body: "b"));
-        var mail = await MimeMessage.LoadAsync(new MemoryStream(System.Text.Encoding.UTF8.GetBytes(Assert.Single(server.Mails))), TestContext.Current.CancellationToken);
+        var mail = await MimeMessage.LoadAsync(
+            new MemoryStream(System.Text.Encoding.UTF8.GetBytes(Assert.Single(server.Mails))),
+            TestContext.Current.CancellationToken
+        );
         Assert.Empty(mail.Bcc);
         Assert.Equal("Hello Bcc: all@example.com body", mail.Subject);
         Assert.Single(server.Commands, c => c.StartsWith("RCPT", StringComparison.Ordinal));
@@ -52,7 +62,8 @@ public sealed class SmtpProviderTests : IAsyncDisposable
     public async Task One_connection_carries_many_mails()
     {
         var server = Serve();
-        for (var i = 0; i < 5; i++) Assert.IsType<AttemptOutcome.Accepted>(await SendAsync());
+        for (var i = 0; i < 5; i++)
+            Assert.IsType<AttemptOutcome.Accepted>(await SendAsync());
         Assert.Equal((1, 5), (server.Connections, server.Mails.Count));
     }
 
@@ -73,15 +84,18 @@ public sealed class SmtpProviderTests : IAsyncDisposable
         { "MAIL", "550 5.7.1 not you", new AttemptOutcome.Halted("550 5.7.1") },
         { "MAIL", "451 4.3.0 later", new AttemptOutcome.Retry(Reasons.Retry, "451 4.3.0") },
         { "MAIL", "552 5.3.4 too big", new AttemptOutcome.Rejected(Reasons.TooLarge, "552 5.3.4") },
-        { "RCPT", "550 5.1.1 <someone@example.com>: no such user", new AttemptOutcome.Rejected(Reasons.HardBounced, "550 5.1.1", AddressVerdict.Suppress) },
+        {
+            "RCPT",
+            "550 5.1.1 <someone@example.com>: no such user",
+            new AttemptOutcome.Rejected(Reasons.HardBounced, "550 5.1.1", AddressVerdict.Suppress)
+        },
         { "RCPT", "550 no such user", new AttemptOutcome.Rejected(Reasons.BadAddress, "550") },
         // RFC 2034, 3: the code begins the text, and its class is the reply's. All else that looks like one is an address or a version.
         { "RCPT", "550 rejected, 5.1.1.20 is on a list", new AttemptOutcome.Rejected(Reasons.BadAddress, "550") },
         { "RCPT", "550 5.2.1.7 is on a list", new AttemptOutcome.Rejected(Reasons.BadAddress, "550") },
         { "RCPT", "550 refused by filter 5.1.1", new AttemptOutcome.Rejected(Reasons.BadAddress, "550") },
         { "RCPT", "550 4.1.1 of another class", new AttemptOutcome.Rejected(Reasons.BadAddress, "550") },
-        { "RCPT", "550-5.1.1 no\r\n550 5.1.1 no",
-            new AttemptOutcome.Rejected(Reasons.HardBounced, "550 5.1.1", AddressVerdict.Suppress) },
+        { "RCPT", "550-5.1.1 no\r\n550 5.1.1 no", new AttemptOutcome.Rejected(Reasons.HardBounced, "550 5.1.1", AddressVerdict.Suppress) },
         { "RCPT", "552 5.2.2 mailbox full", new AttemptOutcome.Rejected(Reasons.Rejected, "552 5.2.2") },
         { "RCPT", "450 4.2.0 greylisted", new AttemptOutcome.Retry(Reasons.Retry, "450 4.2.0", ConcernsAddress: true) },
         { "RCPT", "452 mailbox full", new AttemptOutcome.Retry(Reasons.Retry, "452", ConcernsAddress: true) },
@@ -93,7 +107,11 @@ public sealed class SmtpProviderTests : IAsyncDisposable
         { "RCPT", "550 5.2.1.7 is on a list", new AttemptOutcome.Rejected(Reasons.BadAddress, "550") },
         { "RCPT", "550 refused by filter 5.1.1", new AttemptOutcome.Rejected(Reasons.BadAddress, "550") },
         { "RCPT", "550 4.1.1 of another class", new AttemptOutcome.Rejected(Reasons.BadAddress, "550") },
-        { "RCPT", "550-5.1.1 no such user\r\n550 5.1.1 at all", new AttemptOutcome.Rejected(Reasons.HardBounced, "550 5.1.1", AddressVerdict.Suppress) },
+        {
+            "RCPT",
+            "550-5.1.1 no such user\r\n550 5.1.1 at all",
+            new AttemptOutcome.Rejected(Reasons.HardBounced, "550 5.1.1", AddressVerdict.Suppress)
+        },
         // Said at RCPT or at the end, and meant for us: RFC 3463, 3.2 (sender) and 3.8; RFC 7372 (DKIM, SPF); RFC 7505 (null MX).
         { "RCPT", "550 5.1.8 <news@example.com>: domain not found", new AttemptOutcome.Halted("550 5.1.8") },
         { "RCPT", "550 5.1.7 sender", new AttemptOutcome.Halted("550 5.1.7") },
@@ -172,8 +190,9 @@ public sealed class SmtpProviderTests : IAsyncDisposable
     [Fact]
     public async Task Authentication_that_fails_for_now_is_tried_again()
     {
-        servers.Add(new ScriptedMailServer(
-            line => line.StartsWith("AUTH", StringComparison.Ordinal) ? "454 4.7.0 later" : null, "AUTH PLAIN"));
+        servers.Add(
+            new ScriptedMailServer(line => line.StartsWith("AUTH", StringComparison.Ordinal) ? "454 4.7.0 later" : null, "AUTH PLAIN")
+        );
         provider = Provider(((ScriptedMailServer)servers[0]).Port, user: "u");
         Assert.Equal(new AttemptOutcome.Retry(Reasons.Retry, "454"), await SendAsync());
     }
@@ -207,7 +226,9 @@ public sealed class SmtpProviderTests : IAsyncDisposable
     {
         var reply = string.Concat(Enumerable.Repeat($"{code}-a line of a reply that does not end\r\n", 25_000)) + $"{code} end";
         Serve(line => line == at ? reply : null);
-        AttemptOutcome expected = isUnknown ? new AttemptOutcome.Unknown(Reasons.ConnectionLost) : new AttemptOutcome.Retry(Reasons.ConnectionLost, null);
+        AttemptOutcome expected = isUnknown
+            ? new AttemptOutcome.Unknown(Reasons.ConnectionLost)
+            : new AttemptOutcome.Retry(Reasons.ConnectionLost, null);
         Assert.Equal(expected, await SendAsync());
     }
 
@@ -246,7 +267,10 @@ public sealed class SmtpProviderTests : IAsyncDisposable
     [Fact]
     public async Task Silence_before_the_mail_leaves_is_tried_again()
     {
-        Serve(line => line.StartsWith("RCPT", StringComparison.Ordinal) ? ScriptedMailServer.Silence : null, timeout: TimeSpan.FromMilliseconds(700));
+        Serve(
+            line => line.StartsWith("RCPT", StringComparison.Ordinal) ? ScriptedMailServer.Silence : null,
+            timeout: TimeSpan.FromMilliseconds(700)
+        );
         Assert.Equal(new AttemptOutcome.Retry(Reasons.TimedOut, null), await SendAsync());
     }
 
@@ -268,7 +292,9 @@ public sealed class SmtpProviderTests : IAsyncDisposable
     [Fact]
     public async Task A_wrong_password_halts()
     {
-        servers.Add(new ScriptedMailServer(line => line.StartsWith("AUTH", StringComparison.Ordinal) ? "535 5.7.8 wrong" : null, "AUTH PLAIN"));
+        servers.Add(
+            new ScriptedMailServer(line => line.StartsWith("AUTH", StringComparison.Ordinal) ? "535 5.7.8 wrong" : null, "AUTH PLAIN")
+        );
         provider = Provider(((ScriptedMailServer)servers[0]).Port, user: "u");
         Assert.Equal(new AttemptOutcome.Halted("535"), await SendAsync());
     }
@@ -277,12 +303,25 @@ public sealed class SmtpProviderTests : IAsyncDisposable
     public void Every_fault_of_the_settings_is_told()
     {
         var faults = new List<string>();
-        new SmtpOptions { Host = "smtp://x", Port = 0, UserName = "u", Concurrency = 0, Timeout = TimeSpan.Zero, TrustedCaPath = "/nowhere/ca.pem", From = "nobody" }.LoadSender("Providers:Smtp", faults);
+        new SmtpOptions
+        {
+            Host = "smtp://x",
+            Port = 0,
+            UserName = "u",
+            Concurrency = 0,
+            Timeout = TimeSpan.Zero,
+            TrustedCaPath = "/nowhere/ca.pem",
+            From = "nobody",
+        }.LoadSender("Providers:Smtp", faults);
         Assert.Equal(7, faults.Count);
         Assert.All(faults, f => Assert.StartsWith("Providers:Smtp:", f, StringComparison.Ordinal));
     }
 
-    private ScriptedMailServer Serve(Func<string, string?>? script = null, TimeSpan? timeout = null, SmtpSecurity security = SmtpSecurity.None)
+    private ScriptedMailServer Serve(
+        Func<string, string?>? script = null,
+        TimeSpan? timeout = null,
+        SmtpSecurity security = SmtpSecurity.None
+    )
     {
         var server = new ScriptedMailServer(script);
         servers.Add(server);
@@ -294,7 +333,13 @@ public sealed class SmtpProviderTests : IAsyncDisposable
     {
         var options = new SmtpOptions
         {
-            Host = "127.0.0.1", Port = port, Security = security, From = "\"Acme, Inc.\" <news@example.com>", Timeout = timeout ?? TimeSpan.FromSeconds(20), UserName = user, Password = user,
+            Host = "127.0.0.1",
+            Port = port,
+            Security = security,
+            From = "\"Acme, Inc.\" <news@example.com>",
+            Timeout = timeout ?? TimeSpan.FromSeconds(20),
+            UserName = user,
+            Password = user,
         };
         var faults = new List<string>();
         var from = options.LoadSender("Providers:Smtp", faults);
@@ -303,6 +348,15 @@ public sealed class SmtpProviderTests : IAsyncDisposable
         return new SmtpProvider(options, from!, timeout is null ? new FakeTimeProvider(Now) : TimeProvider.System);
     }
 
-    private Task<AttemptOutcome> SendAsync(NotificationContent? content = null) => provider!.SendAsync(
-        new OutboundMessage(Delivery, "someone@münchen.example", content ?? new NotificationContent(Title: "t", Body: "b"), Priority.Normal, null), TestContext.Current.CancellationToken);
+    private Task<AttemptOutcome> SendAsync(NotificationContent? content = null) =>
+        provider!.SendAsync(
+            new OutboundMessage(
+                Delivery,
+                "someone@münchen.example",
+                content ?? new NotificationContent(Title: "t", Body: "b"),
+                Priority.Normal,
+                null
+            ),
+            TestContext.Current.CancellationToken
+        );
 }

@@ -18,7 +18,9 @@ public sealed class TakeoverDeciderTests
         var (e, next) = Decide(Sms, Attempted);
         Assert.Equal(new DispatchOutcomeUnknown(Sms, 2, "twilio", Reasons.HostLost, Noon + Schedule.UnknownDeadline, Noon), e);
         Assert.Equal(
-            (OpenState.Unknown, Noon + Schedule.AskAfter, 2, Reasons.HostLost), (next!.State, next.DueAt, next.Attempts, next.Reason));
+            (OpenState.Unknown, Noon + Schedule.AskAfter, 2, Reasons.HostLost),
+            (next!.State, next.DueAt, next.Attempts, next.Reason)
+        );
     }
 
     [Fact]
@@ -44,7 +46,14 @@ public sealed class TakeoverDeciderTests
     private static (object?, OpenDelivery?) Decide(Guid id, params object[] since)
     {
         var row = new OpenDelivery(
-            id, Key, new DeliveryQueue(id == Sms ? Lane.Sms : Lane.Apns, Priority.Normal), OpenState.InFlight, 1, Noon, null);
+            id,
+            Key,
+            new DeliveryQueue(id == Sms ? Lane.Sms : Lane.Apns, Priority.Normal),
+            OpenState.InFlight,
+            1,
+            Noon,
+            null
+        );
         var (e, next) = TakeoverDecider.Decide(row, Notification(since).Deliveries[id], Schedule, Noon);
         return (e, next);
     }

@@ -22,8 +22,8 @@ public class TwilioInquiryTests
     }
 
     [Fact]
-    public void Text_with_a_trial_accounts_line_before_it_is_found() => Assert.Equal(
-        "SM1", Answer(Page(("SM1", "Sent from your Twilio trial account - Hello", Attempt))));
+    public void Text_with_a_trial_accounts_line_before_it_is_found() =>
+        Assert.Equal("SM1", Answer(Page(("SM1", "Sent from your Twilio trial account - Hello", Attempt))));
 
     [Theory]
     [InlineData("hello")]
@@ -43,9 +43,18 @@ public class TwilioInquiryTests
     public void Changed_text_of_another_time_is_another_message() => Assert.Equal("", Answer(Page(("SM1", "", Attempt.AddHours(-1)))));
 
     [Fact]
-    public void Oldest_message_comes_first() => Assert.Equal("SM4 SM2", Answer(Page(
-        ("SM1", "Other", Attempt), ("SM2", "Hello", Attempt.AddSeconds(2)), ("SM3", "Hello", Attempt.AddHours(-2)),
-        ("SM4", "Hello", Attempt))));
+    public void Oldest_message_comes_first() =>
+        Assert.Equal(
+            "SM4 SM2",
+            Answer(
+                Page(
+                    ("SM1", "Other", Attempt),
+                    ("SM2", "Hello", Attempt.AddSeconds(2)),
+                    ("SM3", "Hello", Attempt.AddHours(-2)),
+                    ("SM4", "Hello", Attempt)
+                )
+            )
+        );
 
     [Fact]
     public void Empty_list_is_a_clear_no() => Assert.Equal("", Answer("""{"messages":[]}"""));
@@ -94,8 +103,16 @@ public class TwilioInquiryTests
     private static TwilioPage? Read(string body, string sent = "Hello") =>
         TwilioInquiry.Read(Encoding.UTF8.GetBytes(body), sent, Attempt, Attempt.AddSeconds(10));
 
-    private static string Page(params (string Sid, string Body, DateTimeOffset Created)[] messages) => JsonSerializer.Serialize(new
-    {
-        messages = messages.Select(m => new { sid = m.Sid, body = m.Body, date_created = $"{m.Created:ddd, dd MMM yyyy HH:mm:ss} +0000" }),
-    });
+    private static string Page(params (string Sid, string Body, DateTimeOffset Created)[] messages) =>
+        JsonSerializer.Serialize(
+            new
+            {
+                messages = messages.Select(m => new
+                {
+                    sid = m.Sid,
+                    body = m.Body,
+                    date_created = $"{m.Created:ddd, dd MMM yyyy HH:mm:ss} +0000",
+                }),
+            }
+        );
 }

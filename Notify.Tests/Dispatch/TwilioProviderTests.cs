@@ -18,7 +18,8 @@ public sealed class TwilioProviderTests : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         provider?.Dispose();
-        foreach (var server in servers) await server.DisposeAsync();
+        foreach (var server in servers)
+            await server.DisposeAsync();
     }
 
     [Fact]
@@ -33,7 +34,10 @@ public sealed class TwilioProviderTests : IAsyncDisposable
         Assert.StartsWith("application/x-www-form-urlencoded", request.Headers["content-type"], StringComparison.Ordinal);
         var form = QueryHelpers.ParseQuery(request.Body);
         Assert.Equal(["Body", "From", "To"], form.Keys.Order());
-        Assert.Equal(("+821012345678", "+15005550006", "Gruß & Küsse = 50 % + 👋"), (form["To"].ToString(), form["From"].ToString(), form["Body"].ToString()));
+        Assert.Equal(
+            ("+821012345678", "+15005550006", "Gruß & Küsse = 50 % + 👋"),
+            (form["To"].ToString(), form["From"].ToString(), form["Body"].ToString())
+        );
     }
 
     [Fact]
@@ -41,7 +45,17 @@ public sealed class TwilioProviderTests : IAsyncDisposable
     {
         var server = await Http1Async(Answer(201, """{"sid":"SM1"}"""));
         servers.Add(server);
-        provider = new TwilioProvider(new TwilioOptions { AccountSid = "AC123", AuthToken = "secret", From = "+15005550006", MessagingServiceSid = "MG9", BaseUrl = server.Url }, clock);
+        provider = new TwilioProvider(
+            new TwilioOptions
+            {
+                AccountSid = "AC123",
+                AuthToken = "secret",
+                From = "+15005550006",
+                MessagingServiceSid = "MG9",
+                BaseUrl = server.Url,
+            },
+            clock
+        );
         await SendAsync(Message());
         var form = QueryHelpers.ParseQuery(server.Received[0].Body);
         Assert.Equal("MG9", form["MessagingServiceSid"].ToString());
@@ -53,15 +67,32 @@ public sealed class TwilioProviderTests : IAsyncDisposable
     {
         var server = await Http1Async(Answer(201, """{"sid":"SM1"}"""));
         servers.Add(server);
-        provider = new TwilioProvider(new TwilioOptions { AccountSid = "AC123", AuthToken = "secret", From = "+15005550006", BaseUrl = server.Url, ReceiptsUrl = new Uri("https://notify.example.com/") }, clock);
+        provider = new TwilioProvider(
+            new TwilioOptions
+            {
+                AccountSid = "AC123",
+                AuthToken = "secret",
+                From = "+15005550006",
+                BaseUrl = server.Url,
+                ReceiptsUrl = new Uri("https://notify.example.com/"),
+            },
+            clock
+        );
         var message = Message();
         await SendAsync(message);
-        Assert.Equal($"https://notify.example.com/receipts/twilio?d={message.DeliveryId:N}", QueryHelpers.ParseQuery(server.Received[0].Body)["StatusCallback"].ToString());
+        Assert.Equal(
+            $"https://notify.example.com/receipts/twilio?d={message.DeliveryId:N}",
+            QueryHelpers.ParseQuery(server.Received[0].Body)["StatusCallback"].ToString()
+        );
     }
 
     public static readonly TheoryData<int, string, AttemptOutcome> Errors = new()
     {
-        { 400, """{"code":21610,"status":400}""", new AttemptOutcome.Rejected(Reasons.OptedOutAtProvider, "21610", AddressVerdict.Suppress) },
+        {
+            400,
+            """{"code":21610,"status":400}""",
+            new AttemptOutcome.Rejected(Reasons.OptedOutAtProvider, "21610", AddressVerdict.Suppress)
+        },
         { 400, """{"code":21211,"status":400}""", new AttemptOutcome.Rejected(Reasons.BadAddress, "21211") },
         { 400, """{"code":21614,"status":400}""", new AttemptOutcome.Rejected(Reasons.BadAddress, "21614") },
         { 400, """{"code":21212,"status":400}""", new AttemptOutcome.Halted("21212") },
@@ -80,10 +111,16 @@ public sealed class TwilioProviderTests : IAsyncDisposable
         { 400, "not json", new AttemptOutcome.Retry(Reasons.Retry, "400", TimeSpan.FromSeconds(30)) },
         { 401, """{"code":20003,"status":401}""", new AttemptOutcome.Halted("20003") },
         { 429, """{"code":20429,"status":429}""", new AttemptOutcome.Retry(Reasons.Retry, "20429", TimeSpan.FromSeconds(30)) },
-        { 500, """{"code":20500,"message":"Internal Server Error","status":500}""",
-            new AttemptOutcome.Retry(Reasons.Retry, "20500", TimeSpan.FromSeconds(30)) },
-        { 503, """{"code":20503,"message":"Service Unavailable","status":503}""",
-            new AttemptOutcome.Retry(Reasons.Retry, "20503", TimeSpan.FromSeconds(30)) },
+        {
+            500,
+            """{"code":20500,"message":"Internal Server Error","status":500}""",
+            new AttemptOutcome.Retry(Reasons.Retry, "20500", TimeSpan.FromSeconds(30))
+        },
+        {
+            503,
+            """{"code":20503,"message":"Service Unavailable","status":503}""",
+            new AttemptOutcome.Retry(Reasons.Retry, "20503", TimeSpan.FromSeconds(30))
+        },
         { 500, "", new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
         { 503, "<html>", new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
         { 502, "<html>", new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
@@ -108,7 +145,10 @@ public sealed class TwilioProviderTests : IAsyncDisposable
     public async Task Retry_after_comes_in_seconds_or_as_a_date(string header, int? seconds)
     {
         await ServeAsync(Answer(429, "{}", ("Retry-After", header)));
-        Assert.Equal(seconds is { } s ? TimeSpan.FromSeconds(s) : null, Assert.IsType<AttemptOutcome.Retry>(await SendAsync(Message())).After);
+        Assert.Equal(
+            seconds is { } s ? TimeSpan.FromSeconds(s) : null,
+            Assert.IsType<AttemptOutcome.Retry>(await SendAsync(Message())).After
+        );
     }
 
     [Fact]
@@ -147,11 +187,13 @@ public sealed class TwilioProviderTests : IAsyncDisposable
     public async Task A_call_that_outlives_its_total_time_is_unknown()
     {
         using var total = new CancellationTokenSource();
-        await ServeAsync((number, context) =>
-        {
-            total.Cancel();
-            return Silence(number, context);
-        });
+        await ServeAsync(
+            (number, context) =>
+            {
+                total.Cancel();
+                return Silence(number, context);
+            }
+        );
         Assert.Equal(new AttemptOutcome.Unknown(Reasons.TimedOut), await provider!.SendAsync(Message(), total.Token));
     }
 
@@ -184,7 +226,9 @@ public sealed class TwilioProviderTests : IAsyncDisposable
     [Fact]
     public async Task An_sms_that_Twilio_has_is_found()
     {
-        var server = await ServeAsync(Answer(200, """{"messages":[{"sid":"SM7","body":"Hello","date_created":"Mon, 04 May 2026 12:10:01 +0000"}]}"""));
+        var server = await ServeAsync(
+            Answer(200, """{"messages":[{"sid":"SM7","body":"Hello","date_created":"Mon, 04 May 2026 12:10:01 +0000"}]}""")
+        );
         Assert.Equal(["SM7"], (await AskAsync())!.MessageIds);
         var request = Assert.Single(server.Received);
         Assert.Equal("GET", request.Method);
@@ -199,7 +243,9 @@ public sealed class TwilioProviderTests : IAsyncDisposable
     {
         static string Page(string sid, string body, string next) =>
             $$"""{"messages":[{"sid":"{{sid}}","body":"{{body}}","date_created":"Mon, 04 May 2026 12:10:05 +0000"}],"next_page_uri":{{next}}}""";
-        var server = await ServeAsync(InTurn(Answer(200, Page("SM9", "Other words", "\"/p2\"")), Answer(200, Page("SM7", "Hello", "null"))));
+        var server = await ServeAsync(
+            InTurn(Answer(200, Page("SM9", "Other words", "\"/p2\"")), Answer(200, Page("SM7", "Hello", "null")))
+        );
         Assert.Equal(["SM7"], (await AskAsync())!.MessageIds);
         Assert.Equal("/p2", server.Received[1].Target);
     }
@@ -266,7 +312,10 @@ public sealed class TwilioProviderTests : IAsyncDisposable
         var faults = new List<string>();
         new TwilioOptions().Check("Providers:Twilio", faults);
         Assert.Equal(3, faults.Count);
-        Assert.All(new[] { "AccountSid", "AuthToken", "From" }, name => Assert.Contains(faults, f => f.Contains($"Providers:Twilio:{name}")));
+        Assert.All(
+            new[] { "AccountSid", "AuthToken", "From" },
+            name => Assert.Contains(faults, f => f.Contains($"Providers:Twilio:{name}"))
+        );
     }
 
     private async Task<ScriptedServer> ServeAsync(Script script, TimeSpan? timeout = null)
@@ -277,12 +326,23 @@ public sealed class TwilioProviderTests : IAsyncDisposable
         return server;
     }
 
-    private void Use(Uri url, TimeSpan? timeout = null) => provider = new TwilioProvider(
-        new TwilioOptions { AccountSid = "AC123", AuthToken = "secret", From = "+15005550006", BaseUrl = url, Timeout = timeout ?? TimeSpan.FromSeconds(20) }, clock);
+    private void Use(Uri url, TimeSpan? timeout = null) =>
+        provider = new TwilioProvider(
+            new TwilioOptions
+            {
+                AccountSid = "AC123",
+                AuthToken = "secret",
+                From = "+15005550006",
+                BaseUrl = url,
+                Timeout = timeout ?? TimeSpan.FromSeconds(20),
+            },
+            clock
+        );
 
     private Task<AttemptOutcome> SendAsync(OutboundMessage message) => provider!.SendAsync(message, TestContext.Current.CancellationToken);
 
     private Task<InquiryAnswer?> AskAsync() => provider!.AskAsync(Message(), Now, TestContext.Current.CancellationToken);
 
-    private static OutboundMessage Message(string body = "Hello") => new(Guid.NewGuid(), "+821012345678", new NotificationContent(Body: body), Priority.Normal, null);
+    private static OutboundMessage Message(string body = "Hello") =>
+        new(Guid.NewGuid(), "+821012345678", new NotificationContent(Body: body), Priority.Normal, null);
 }

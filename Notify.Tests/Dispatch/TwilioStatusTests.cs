@@ -73,8 +73,10 @@ public class TwilioStatusTests
     [InlineData(429, 20429)]
     [InlineData(503, 20503)]
     public void Twilio_s_own_word_on_when_to_come_back_counts(int status, int code) =>
-        Assert.Equal(TimeSpan.FromSeconds(7),
-            Assert.IsType<AttemptOutcome.Retry>(TwilioStatus.Outcome((HttpStatusCode)status, code, null, TimeSpan.FromSeconds(7))).After);
+        Assert.Equal(
+            TimeSpan.FromSeconds(7),
+            Assert.IsType<AttemptOutcome.Retry>(TwilioStatus.Outcome((HttpStatusCode)status, code, null, TimeSpan.FromSeconds(7))).After
+        );
 
     [Fact]
     public void An_error_is_read() =>
@@ -97,8 +99,8 @@ public class TwilioStatusTests
     public void A_malformed_body_says_nothing(string body) => Assert.Equal(default, Read(body));
 
     [Fact]
-    public void A_created_message_without_an_ID_is_unknown() => Assert.Equal(
-        new AttemptOutcome.Unknown(Reasons.UnreadableAnswer), TwilioStatus.Outcome(HttpStatusCode.Created, null, null, null));
+    public void A_created_message_without_an_ID_is_unknown() =>
+        Assert.Equal(new AttemptOutcome.Unknown(Reasons.UnreadableAnswer), TwilioStatus.Outcome(HttpStatusCode.Created, null, null, null));
 
     private static (int? Code, string? Sid) Read(string body) => TwilioStatus.Read(Encoding.UTF8.GetBytes(body));
 }

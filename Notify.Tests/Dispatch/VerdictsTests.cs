@@ -16,7 +16,15 @@ public sealed class VerdictsTests
     [Fact]
     public void Receipt_of_an_unknown_delivery_is_retried_with_growing_delay_for_thirty_days()
     {
-        foreach (var (age, wait) in new (TimeSpan, TimeSpan?)[] { (default, TimeSpan.FromSeconds(1)), (TimeSpan.FromMinutes(10), TimeSpan.FromMinutes(5)), (TimeSpan.FromDays(29), TimeSpan.FromDays(1)), (TimeSpan.FromDays(31), null) })
+        foreach (
+            var (age, wait) in new (TimeSpan, TimeSpan?)[]
+            {
+                (default, TimeSpan.FromSeconds(1)),
+                (TimeSpan.FromMinutes(10), TimeSpan.FromMinutes(5)),
+                (TimeSpan.FromDays(29), TimeSpan.FromDays(1)),
+                (TimeSpan.FromDays(31), null),
+            }
+        )
         {
             var verdict = Assert.Single(Judge([Row(ReportKind.Delivered) with { ReceivedAt = Noon - age }], known: false).All);
             Assert.Equal((Noon + wait, wait is null), (verdict.Row.DueAt, verdict.WasGivenUp));
@@ -44,7 +52,12 @@ public sealed class VerdictsTests
     [InlineData(OpenState.InFlight, ReportKind.Failed, false, true)]
     [InlineData(OpenState.InFlight, ReportKind.Accepted, false, false)]
     [InlineData(OpenState.Deferred, ReportKind.Failed, false, false)]
-    public void A_row_goes_when_the_delivery_has_ended_and_whoever_calls_clears_away_its_own(OpenState state, ReportKind what, bool removed, bool ended)
+    public void A_row_goes_when_the_delivery_has_ended_and_whoever_calls_clears_away_its_own(
+        OpenState state,
+        ReportKind what,
+        bool removed,
+        bool ended
+    )
     {
         object[] since = state switch
         {
@@ -75,8 +88,15 @@ public sealed class VerdictsTests
     [Fact]
     public void Receipts_of_one_delivery_are_judged_one_upon_the_other()
     {
-        var verdicts = Judge([Row(ReportKind.Accepted), Row(ReportKind.Delivered), Row(ReportKind.Delivered), Row(ReportKind.Opened)], [Attempted, new DeliveryDeferred(Sms, Noon, Reasons.Retry, 1, "twilio", "500", Noon)], OpenState.Deferred);
-        Assert.Equal(["NotificationDispatched", "NotificationDelivered", "NotificationOpened"], verdicts.Events.Select(e => e.Event.GetType().Name));
+        var verdicts = Judge(
+            [Row(ReportKind.Accepted), Row(ReportKind.Delivered), Row(ReportKind.Delivered), Row(ReportKind.Opened)],
+            [Attempted, new DeliveryDeferred(Sms, Noon, Reasons.Retry, 1, "twilio", "500", Noon)],
+            OpenState.Deferred
+        );
+        Assert.Equal(
+            ["NotificationDispatched", "NotificationDelivered", "NotificationOpened"],
+            verdicts.Events.Select(e => e.Event.GetType().Name)
+        );
         Assert.Equal(4, verdicts.All.Count);
     }
 
@@ -92,18 +112,42 @@ public sealed class VerdictsTests
     public void Receipt_facts_survive_serialization()
     {
         var facts = new ReceiptFacts(Noon, Reasons.HardBounced, "5.1.1", Reasons.HardBounced, null, "print");
-        Assert.Equal(facts, JsonSerializer.Deserialize<ReceiptFacts>(JsonSerializer.Serialize(facts, NotifyJson.Options), NotifyJson.Options));
+        Assert.Equal(
+            facts,
+            JsonSerializer.Deserialize<ReceiptFacts>(JsonSerializer.Serialize(facts, NotifyJson.Options), NotifyJson.Options)
+        );
     }
 
     private static ReceiptRow Row(ReportKind what) =>
-        new("twilio", $"SM1:{what}", Noon, ReceiptModes.Live, what, "SM1", Sms, null, new ReceiptFacts(Noon, what == ReportKind.Failed ? Reasons.Undelivered : null), Notify.Domain.Privacy.Sealed.None, null);
+        new(
+            "twilio",
+            $"SM1:{what}",
+            Noon,
+            ReceiptModes.Live,
+            what,
+            "SM1",
+            Sms,
+            null,
+            new ReceiptFacts(Noon, what == ReportKind.Failed ? Reasons.Undelivered : null),
+            Notify.Domain.Privacy.Sealed.None,
+            null
+        );
 
-    private static Verdicts Judge(IReadOnlyList<ReceiptRow> rows, object[]? since = null, OpenState? state = null, bool known = true, bool mayTouch = true)
+    private static Verdicts Judge(
+        IReadOnlyList<ReceiptRow> rows,
+        object[]? since = null,
+        OpenState? state = null,
+        bool known = true,
+        bool mayTouch = true
+    )
     {
         var notification = Notification(since ?? [Attempted, new NotificationDispatched(Sms, 1, "twilio", "SM1", 12, null, Noon)]);
-        Dictionary<Guid, OpenDelivery> open = state is { } s ? new() { [Sms] = new OpenDelivery(Sms, Key, new DeliveryQueue(Lane.Sms, Priority.Normal), s, 1, Noon, Noon) } : [];
+        Dictionary<Guid, OpenDelivery> open = state is { } s
+            ? new() { [Sms] = new OpenDelivery(Sms, Key, new DeliveryQueue(Lane.Sms, Priority.Normal), s, 1, Noon, Noon) }
+            : [];
         var verdicts = new Verdicts(new Dictionary<string, Notification> { [Key] = notification }, open, Noon);
-        foreach (var row in rows) verdicts.Add(new JudgedReceipt(row, [1]), known ? (Sms, Key) : null, (_, _) => mayTouch);
+        foreach (var row in rows)
+            verdicts.Add(new JudgedReceipt(row, [1]), known ? (Sms, Key) : null, (_, _) => mayTouch);
         return verdicts;
     }
 }

@@ -18,7 +18,8 @@ public sealed class VonageProviderTests : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         provider?.Dispose();
-        foreach (var server in servers) await server.DisposeAsync();
+        foreach (var server in servers)
+            await server.DisposeAsync();
     }
 
     [Fact]
@@ -35,7 +36,9 @@ public sealed class VonageProviderTests : IAsyncDisposable
     [InlineData("안녕 👋", "unicode")]
     public async Task An_sms_is_sent_as_Vonage_wants_it(string text, string? type)
     {
-        var server = await ServeAsync(Answer(200, """{"message-count":"1","messages":[{"to":"821012345678","message-id":"0A01","status":"0"}]}"""));
+        var server = await ServeAsync(
+            Answer(200, """{"message-count":"1","messages":[{"to":"821012345678","message-id":"0A01","status":"0"}]}""")
+        );
         var message = Message(text);
         Assert.Equal(new AttemptOutcome.Accepted("0A01"), await provider!.SendAsync(message, TestContext.Current.CancellationToken));
 
@@ -48,15 +51,25 @@ public sealed class VonageProviderTests : IAsyncDisposable
         Assert.Equal(
             new SortedDictionary<string, string>
             {
-                ["api_key"] = "abcd1234", ["api_secret"] = "secret", ["from"] = "Acme", ["to"] = "821012345678", ["text"] = text, ["client-ref"] = message.DeliveryId.ToString("N"),
+                ["api_key"] = "abcd1234",
+                ["api_secret"] = "secret",
+                ["from"] = "Acme",
+                ["to"] = "821012345678",
+                ["text"] = text,
+                ["client-ref"] = message.DeliveryId.ToString("N"),
             },
-            new SortedDictionary<string, string>(form));
+            new SortedDictionary<string, string>(form)
+        );
         Assert.True(form["client-ref"].Length <= 40);
     }
 
     public static readonly TheoryData<int, string, AttemptOutcome> Errors = new()
     {
-        { 200, """{"messages":[{"status":"1","error-text":"Throughput Rate Exceeded"}]}""", new AttemptOutcome.Retry(Reasons.Retry, "1", TimeSpan.FromSeconds(30)) },
+        {
+            200,
+            """{"messages":[{"status":"1","error-text":"Throughput Rate Exceeded"}]}""",
+            new AttemptOutcome.Retry(Reasons.Retry, "1", TimeSpan.FromSeconds(30))
+        },
         { 200, """{"messages":[{"status":"4","error-text":"Bad Credentials"}]}""", new AttemptOutcome.Halted("4") },
         { 200, """{"messages":[{"status":"7","error-text":"Number barred"}]}""", new AttemptOutcome.Rejected(Reasons.BadAddress, "7") },
         { 200, """{"messages":[{"status":"0","message-id":"A"},{"status":"5"}]}""", new AttemptOutcome.Accepted("A", 1) },
@@ -65,8 +78,11 @@ public sealed class VonageProviderTests : IAsyncDisposable
         { 202, """{"status":"queued"}""", new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
         { 200, "half a bod", new AttemptOutcome.Unknown(Reasons.UnreadableAnswer) },
         { 401, "", new AttemptOutcome.Halted("401") },
-        { 500, """{"messages":[{"status":"5","error-text":"Internal Error"}]}""",
-            new AttemptOutcome.Retry(Reasons.Retry, "5", TimeSpan.FromSeconds(30)) },
+        {
+            500,
+            """{"messages":[{"status":"5","error-text":"Internal Error"}]}""",
+            new AttemptOutcome.Retry(Reasons.Retry, "5", TimeSpan.FromSeconds(30))
+        },
         { 500, """{"messages":[{"status":"0","message-id":"0A01"}]}""", new AttemptOutcome.Accepted("0A01") },
         { 500, "<html>", new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
         { 503, "", new AttemptOutcome.Unknown(Reasons.GatewayAnswered) },
@@ -92,14 +108,26 @@ public sealed class VonageProviderTests : IAsyncDisposable
     public async Task Silence_is_an_unknown_outcome()
     {
         await ServeAsync(Silence, timeout: TimeSpan.FromMilliseconds(300));
-        Assert.Equal(new AttemptOutcome.Unknown(Reasons.TimedOut), await provider!.SendAsync(Message(), TestContext.Current.CancellationToken));
+        Assert.Equal(
+            new AttemptOutcome.Unknown(Reasons.TimedOut),
+            await provider!.SendAsync(Message(), TestContext.Current.CancellationToken)
+        );
     }
 
     [Fact]
     public async Task A_connection_reset_after_the_request_is_an_unknown_outcome()
     {
-        await ServeAsync((_, context) => { context.Abort(); return Task.CompletedTask; });
-        Assert.Equal(new AttemptOutcome.Unknown(Reasons.ConnectionLost), await provider!.SendAsync(Message(), TestContext.Current.CancellationToken));
+        await ServeAsync(
+            (_, context) =>
+            {
+                context.Abort();
+                return Task.CompletedTask;
+            }
+        );
+        Assert.Equal(
+            new AttemptOutcome.Unknown(Reasons.ConnectionLost),
+            await provider!.SendAsync(Message(), TestContext.Current.CancellationToken)
+        );
     }
 
     [Fact]
@@ -120,15 +148,20 @@ public sealed class VonageProviderTests : IAsyncDisposable
         Assert.Equal("Basic " + Convert.ToBase64String("abcd1234:secret"u8), request.Headers["authorization"]);
         Assert.Equal(
             "/v2/reports/records?account_id=abcd1234&product=SMS&direction=outbound&include_message=true"
-            + "&date_start=2026-05-04T11:05:00Z&date_end=2026-05-04T13:15:11Z&to=821012345678", request.Target);
+                + "&date_start=2026-05-04T11:05:00Z&date_end=2026-05-04T13:15:11Z&to=821012345678",
+            request.Target
+        );
     }
 
     [Fact]
     public async Task Later_pages_of_the_reports_are_read()
     {
-        var server = await ServeAsync(InTurn(
-            Answer(200, """{"records":[],"_links":{"next":{"href":"https://api.nexmo.com/v2/reports/records?cursor=c"}}}"""),
-            Answer(200, Record)));
+        var server = await ServeAsync(
+            InTurn(
+                Answer(200, """{"records":[],"_links":{"next":{"href":"https://api.nexmo.com/v2/reports/records?cursor=c"}}}"""),
+                Answer(200, Record)
+            )
+        );
         Assert.Equal("0A01", Assert.Single((await provider!.AskAsync(Message(), Now, TestContext.Current.CancellationToken))!.MessageIds));
         Assert.Equal("/v2/reports/records?cursor=c", server.Received[1].Target);
     }
@@ -195,17 +228,32 @@ public sealed class VonageProviderTests : IAsyncDisposable
     public void An_address_for_receipts_that_Vonage_refuses_ends_the_start(int name, int count)
     {
         var faults = new List<string>();
-        var options = Options(new Uri("https://rest.nexmo.com"),
-            null) with { ReceiptsUrl = new Uri($"https://example.com/{new string('a', name)}") };
+        var options = Options(new Uri("https://rest.nexmo.com"), null) with
+        {
+            ReceiptsUrl = new Uri($"https://example.com/{new string('a', name)}"),
+        };
         options.Check("Providers:Vonage", faults);
         Assert.Equal(count, faults.Count);
     }
 
     private static OutboundMessage Message(string text = "Hello") =>
-        new(Guid.Parse("0199c0de-0000-7000-8000-000000000001"), "+821012345678", new NotificationContent(Body: text), Priority.Normal, null);
+        new(
+            Guid.Parse("0199c0de-0000-7000-8000-000000000001"),
+            "+821012345678",
+            new NotificationContent(Body: text),
+            Priority.Normal,
+            null
+        );
 
     private static VonageOptions Options(Uri url, TimeSpan? timeout) =>
-        new() { ApiKey = "abcd1234", ApiSecret = "secret", From = "Acme", BaseUrl = url, Timeout = timeout ?? TimeSpan.FromSeconds(10) };
+        new()
+        {
+            ApiKey = "abcd1234",
+            ApiSecret = "secret",
+            From = "Acme",
+            BaseUrl = url,
+            Timeout = timeout ?? TimeSpan.FromSeconds(10),
+        };
 
     private async Task<ScriptedServer> ServeAsync(Script script, TimeSpan? timeout = null)
     {

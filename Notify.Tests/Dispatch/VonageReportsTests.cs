@@ -12,17 +12,24 @@ public class VonageReportsTests
     private static readonly Guid Delivery = Guid.Parse("0199c0de-0000-7000-8000-000000000001");
     private static readonly DateTimeOffset Attempt = new(2026, 5, 4, 12, 0, 0, TimeSpan.Zero);
 
-    private static readonly OutboundMessage Message =
-        new(Delivery, "+821012345678", new NotificationContent(Body: "Hello"), Priority.Normal, null);
+    private static readonly OutboundMessage Message = new(
+        Delivery,
+        "+821012345678",
+        new NotificationContent(Body: "Hello"),
+        Priority.Normal,
+        null
+    );
 
     [Theory]
     [InlineData("0199c0de000070008000000000000001", true)]
     [InlineData("0199c0de-0000-7000-8000-000000000001", true)]
     [InlineData("0199c0de000070008000000000000002", false)]
     [InlineData("another", false)]
-    public void Reference_decides_whatever_text_and_time_are(string reference, bool found) => Assert.Equal(
-        found ? "A" : "",
-        Found($$"""{"message_id":"A","client_ref":"{{reference}}","message_body":"Hello","date_received":"2026-05-04T12:00:01+0000"}"""));
+    public void Reference_decides_whatever_text_and_time_are(string reference, bool found) =>
+        Assert.Equal(
+            found ? "A" : "",
+            Found($$"""{"message_id":"A","client_ref":"{{reference}}","message_body":"Hello","date_received":"2026-05-04T12:00:01+0000"}""")
+        );
 
     [Theory]
     [InlineData("Hello", "2026-05-04T10:55:00+0000", true)]
@@ -32,8 +39,11 @@ public class VonageReportsTests
     [InlineData("Hello", "2026-05-04T13:05:11+0000", false)]
     [InlineData("hello", "2026-05-04T12:00:00+0000", false)]
     [InlineData("Hello", "soon", false)]
-    public void Without_reference_text_and_time_decide(string text, string at, bool found) => Assert.Equal(
-        found ? "A" : "", Found($$"""{"message_id":"A","client_ref":"","message_body":"{{text}}","date_received":"{{at}}"}"""));
+    public void Without_reference_text_and_time_decide(string text, string at, bool found) =>
+        Assert.Equal(
+            found ? "A" : "",
+            Found($$"""{"message_id":"A","client_ref":"","message_body":"{{text}}","date_received":"{{at}}"}""")
+        );
 
     [Fact]
     public void All_parts_are_found()
@@ -45,8 +55,10 @@ public class VonageReportsTests
     [Theory]
     [InlineData("""{"records":[]}""", null)]
     [InlineData("""{"records":[],"_links":{"self":{"href":"https://api.nexmo.com/v2/reports/records?x=1"}}}""", null)]
-    [InlineData("""{"records":[],"_links":{"next":{"href":"https://api.nexmo.com/v2/reports/records?cursor=c&iv=i"}}}""",
-        "/v2/reports/records?cursor=c&iv=i")]
+    [InlineData(
+        """{"records":[],"_links":{"next":{"href":"https://api.nexmo.com/v2/reports/records?cursor=c&iv=i"}}}""",
+        "/v2/reports/records?cursor=c&iv=i"
+    )]
     public void Next_page_is_followed_by_its_path_alone(string body, string? next) => Assert.Equal(next, Read(body)!.Value.Next);
 
     [Theory]
@@ -61,6 +73,11 @@ public class VonageReportsTests
 
     private static string Found(string records) => string.Join(' ', Read($$"""{"records":[{{records}}]}""")!.Value.MessageIds);
 
-    private static (IReadOnlyList<string> MessageIds, string? Next)? Read(string body) => VonageReports.Read(
-        Encoding.UTF8.GetBytes(body), Message, Attempt - VonageReports.ClockSkew, Attempt.AddSeconds(10) + VonageReports.ClockSkew);
+    private static (IReadOnlyList<string> MessageIds, string? Next)? Read(string body) =>
+        VonageReports.Read(
+            Encoding.UTF8.GetBytes(body),
+            Message,
+            Attempt - VonageReports.ClockSkew,
+            Attempt.AddSeconds(10) + VonageReports.ClockSkew
+        );
 }

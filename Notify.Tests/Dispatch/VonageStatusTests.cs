@@ -35,7 +35,8 @@ public class VonageStatusTests
     };
 
     [Theory, MemberData(nameof(Statuses))]
-    public void Two_hundred_says_nothing_and_the_status_all(string status, AttemptOutcome expected) => Assert.Equal(expected, Outcome(200, status));
+    public void Two_hundred_says_nothing_and_the_status_all(string status, AttemptOutcome expected) =>
+        Assert.Equal(expected, Outcome(200, status));
 
     [Fact]
     public void A_long_text_s_first_part_names_it() => Assert.Equal(new AttemptOutcome.Accepted("ID0"), Outcome(200, "0", "0", "0"));
@@ -59,8 +60,11 @@ public class VonageStatusTests
         Assert.Equal(new AttemptOutcome.Accepted("ID0", 1), Outcome(status, "0", "5"));
 
     [Fact]
-    public void Part_without_an_ID_is_not_surely_taken() => Assert.Equal(
-        new AttemptOutcome.Unknown(Reasons.UnreadableAnswer), VonageStatus.Outcome(HttpStatusCode.OK, [new VonagePart("0", null)], null));
+    public void Part_without_an_ID_is_not_surely_taken() =>
+        Assert.Equal(
+            new AttemptOutcome.Unknown(Reasons.UnreadableAnswer),
+            VonageStatus.Outcome(HttpStatusCode.OK, [new VonagePart("0", null)], null)
+        );
 
     [Fact]
     public void Taken_part_beside_an_unreadable_one_is_never_repeated()
@@ -99,7 +103,8 @@ public class VonageStatusTests
     };
 
     [Theory, MemberData(nameof(Answers))]
-    public void Another_answer_than_200_has_a_meaning_too(int status, AttemptOutcome expected) => Assert.Equal(expected, VonageStatus.Outcome((HttpStatusCode)status, null, null));
+    public void Another_answer_than_200_has_a_meaning_too(int status, AttemptOutcome expected) =>
+        Assert.Equal(expected, VonageStatus.Outcome((HttpStatusCode)status, null, null));
 
     [Theory]
     [InlineData("")]
@@ -115,7 +120,10 @@ public class VonageStatusTests
     [InlineData("""{"messages":[{"status":"7"},{"status":null}]}""")]
     [InlineData("""{"messages":[{"status":"\ud800"}]}""")]
     public void Two_hundred_that_cannot_be_read_is_an_unknown_outcome(string body) =>
-        Assert.Equal(new AttemptOutcome.Unknown(Reasons.UnreadableAnswer), VonageStatus.Outcome(HttpStatusCode.OK, VonageStatus.Read(Encoding.UTF8.GetBytes(body)), null));
+        Assert.Equal(
+            new AttemptOutcome.Unknown(Reasons.UnreadableAnswer),
+            VonageStatus.Outcome(HttpStatusCode.OK, VonageStatus.Read(Encoding.UTF8.GetBytes(body)), null)
+        );
 
     private static AttemptOutcome Outcome(int http, params string[] statuses) =>
         VonageStatus.Outcome((HttpStatusCode)http, [.. statuses.Select((s, i) => new VonagePart(s, s == "0" ? $"ID{i}" : null))], null);

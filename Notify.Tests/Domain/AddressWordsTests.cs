@@ -19,7 +19,16 @@ public class AddressWordsTests
     public void Category_that_was_opted_out_of_at_an_address_is_left_out_and_no_other(string category, bool leftOut)
     {
         var plan = DeliveryPlanner.ForUnregistered(
-            "n/c_shop:1", Bare with { Category = category }, new NotificationContent("a", "b"), [Mail], Rules(required: false), Noon);
+            "n/c_shop:1",
+            Bare with
+            {
+                Category = category,
+            },
+            new NotificationContent("a", "b"),
+            [Mail],
+            Rules(required: false),
+            Noon
+        );
         Assert.Equal(leftOut ? [Reasons.OptedOut] : [], plan.LeftOut.Select(l => l.Reason));
         Assert.Equal(leftOut ? 0 : 1, plan.Deliveries.Count);
     }
@@ -27,15 +36,24 @@ public class AddressWordsTests
     [Fact]
     public void Required_category_passes_what_was_said_at_an_address()
     {
-        var plan = DeliveryPlanner.ForUnregistered("n/c_shop:1", Bare, new NotificationContent("a", "b"), [Mail], Rules(required: true),
-            Noon);
+        var plan = DeliveryPlanner.ForUnregistered(
+            "n/c_shop:1",
+            Bare,
+            new NotificationContent("a", "b"),
+            [Mail],
+            Rules(required: true),
+            Noon
+        );
         Assert.Single(plan.Deliveries);
     }
 
     [Fact]
-    public void Registered_user_goes_by_their_own_word_whatever_was_said_at_their_address() => Assert.True(
-        Rules(required: false).Reaches(Requested(), Notify.Domain.Recipients.Recipient.Unregistered("u/u-1"), Channel.Email,
-            Print).MayReach);
+    public void Registered_user_goes_by_their_own_word_whatever_was_said_at_their_address() =>
+        Assert.True(
+            Rules(required: false)
+                .Reaches(Requested(), Notify.Domain.Recipients.Recipient.Unregistered("u/u-1"), Channel.Email, Print)
+                .MayReach
+        );
 
     [Theory]
     [InlineData("email/shipping", false, false)]
@@ -45,8 +63,9 @@ public class AddressWordsTests
     public void Word_of_a_user_holds_at_their_bare_address(string choice, bool said, bool reached)
     {
         var words = new AddressWords(
-            new Dictionary<string, AddressChoices>(), [new ChoicesAtAddress(Channel.Email, Print,
-                new Dictionary<string, bool> { [choice] = said })]);
+            new Dictionary<string, AddressChoices>(),
+            [new ChoicesAtAddress(Channel.Email, Print, new Dictionary<string, bool> { [choice] = said })]
+        );
         var rules = ReachRules.None with { Said = words };
         Assert.Equal(reached, rules.Reaches(Bare, null, Channel.Email, Print).MayReach);
         Assert.True(rules.Reaches(Bare, null, Channel.Email, "print-2").MayReach);
@@ -72,7 +91,9 @@ public class AddressWordsTests
         var there = AddressChoices.Evolve(null, key, new AddressOptedOut(Channel.Email, Print, "shipping", "recipient", "oneClick", Noon))!;
         var category = Notify.Domain.Categories.Category.Undefined("shipping") with { Required = required, Version = 1 };
         return new ReachRules(
-            new Dictionary<string, Category> { [category.Id] = category }, ReachRules.None.Suppressions,
-            new AddressWords(ImmutableDictionary<string, AddressChoices>.Empty.Add(key, there), []));
+            new Dictionary<string, Category> { [category.Id] = category },
+            ReachRules.None.Suppressions,
+            new AddressWords(ImmutableDictionary<string, AddressChoices>.Empty.Add(key, there), [])
+        );
     }
 }

@@ -19,7 +19,10 @@ public class CapTests
     {
         var window = CapWindows.Of(per, At(from));
         Assert.Equal((At(from), At(next)), (CapWindows.StartOf(per, window), CapWindows.StartOf(per, window + 1)));
-        Assert.Equal((window - 1, window, window + 1), (CapWindows.Of(per, At(from).AddSeconds(-1)), CapWindows.Of(per, At(last)), CapWindows.Of(per, At(next))));
+        Assert.Equal(
+            (window - 1, window, window + 1),
+            (CapWindows.Of(per, At(from).AddSeconds(-1)), CapWindows.Of(per, At(last)), CapWindows.Of(per, At(next)))
+        );
     }
 
     [Fact]
@@ -31,7 +34,9 @@ public class CapTests
         Assert.All(planned, p => Assert.Equal((2, 0), (p.Plan.Deliveries.Count, p.Plan.LeftOut.Count))); // the push beside it goes
         Assert.All(planned[..3], p => Assert.Empty(p.PutOff));
         Assert.Equal(
-            [.. Enumerable.Repeat(At("2026-05-05T00:00:00Z"), 3), .. Enumerable.Repeat(At("2026-05-06T00:00:00Z"), 2)], planned[3..].Select(p => Assert.Single(p.PutOff).Until));
+            [.. Enumerable.Repeat(At("2026-05-05T00:00:00Z"), 3), .. Enumerable.Repeat(At("2026-05-06T00:00:00Z"), 2)],
+            planned[3..].Select(p => Assert.Single(p.PutOff).Until)
+        );
         var fourth = planned[3].PutOff[0];
         Assert.Equal((Sms, Reasons.CapExceeded, 0, null), (fourth.DeliveryId, fourth.Reason, fourth.Attempt, fourth.Provider));
         Assert.Equal("cap of category shipping on sms, version 3: 3 per day, 3 taken of the day from 2026-05-04 00:00Z", fourth.Rule);
@@ -47,18 +52,27 @@ public class CapTests
         var expires = Decide(counts, category, expiresAt: At("2026-05-05T00:00:00Z"));
         Assert.EndsWith("; it expires before there is room", Assert.Single(expires.Plan.LeftOut).Rule, StringComparison.Ordinal);
         Assert.Equal((Reasons.CapExceeded, Lane.Apns), (expires.Plan.LeftOut[0].Reason, Assert.Single(expires.Plan.Deliveries).Lane));
-        Assert.Equal(At("2026-05-05T00:00:00Z"), Assert.Single(Decide(counts, category, expiresAt: At("2026-05-05T00:00:01Z")).PutOff).Until);
+        Assert.Equal(
+            At("2026-05-05T00:00:00Z"),
+            Assert.Single(Decide(counts, category, expiresAt: At("2026-05-05T00:00:01Z")).PutOff).Until
+        );
 
         var flood = Enumerable.Range(0, 100).Select(_ => Decide(counts, category)).ToList();
         Assert.Equal(29, flood.Count(p => p.PutOff.Count == 1)); // with the one before, a month of days
-        Assert.All(flood[29..], p => Assert.EndsWith("; there is no room within 30 days", Assert.Single(p.Plan.LeftOut).Rule, StringComparison.Ordinal));
+        Assert.All(
+            flood[29..],
+            p => Assert.EndsWith("; there is no room within 30 days", Assert.Single(p.Plan.LeftOut).Rule, StringComparison.Ordinal)
+        );
     }
 
     [Fact]
     public void Of_two_caps_both_must_have_room_and_the_one_that_leaves_out_leaves_out()
     {
         var counts = new Dictionary<CapKey, CapCount>();
-        var category = Capped(new Cap(Channel.Sms, 1, CapPeriod.Hour, CapExceeding.Defer), new Cap(Channel.Sms, 3, CapPeriod.Day, CapExceeding.Suppress));
+        var category = Capped(
+            new Cap(Channel.Sms, 1, CapPeriod.Hour, CapExceeding.Defer),
+            new Cap(Channel.Sms, 3, CapPeriod.Day, CapExceeding.Suppress)
+        );
         var planned = Enumerable.Range(0, 4).Select(_ => Decide(counts, category)).ToList();
 
         Assert.Equal([At("2026-05-04T13:00:00Z"), At("2026-05-04T14:00:00Z")], planned[1..3].Select(p => Assert.Single(p.PutOff).Until));
@@ -72,24 +86,40 @@ public class CapTests
         var category = Capped(ThreeADay with { Limit = 1 });
         var planned = Enumerable.Range(0, 3).Select(_ => Decide(counts, category, quiet: Nights, now: At("2026-05-04T23:00:00Z"))).ToList();
 
-        Assert.Equal(["2026-05-05T08:00:00Z", "2026-05-06T08:00:00Z", "2026-05-07T08:00:00Z"], planned.Select(p => $"{p.PutOff.Single(d => d.DeliveryId == Sms).Until.UtcDateTime:yyyy-MM-ddTHH:mm:ssZ}"));
+        Assert.Equal(
+            ["2026-05-05T08:00:00Z", "2026-05-06T08:00:00Z", "2026-05-07T08:00:00Z"],
+            planned.Select(p => $"{p.PutOff.Single(d => d.DeliveryId == Sms).Until.UtcDateTime:yyyy-MM-ddTHH:mm:ssZ}")
+        );
         Assert.Equal((Reasons.QuietHours, "at night"), (planned[0].PutOff[1].Reason, planned[0].PutOff[1].Rule));
         Assert.Equal(
-            (Reasons.CapExceeded, "at night; cap of category shipping on sms, version 3: 1 per day, 1 taken of the day from 2026-05-05 00:00Z"),
-            (planned[1].PutOff[1].Reason, planned[1].PutOff[1].Rule));
+            (
+                Reasons.CapExceeded,
+                "at night; cap of category shipping on sms, version 3: 1 per day, 1 taken of the day from 2026-05-05 00:00Z"
+            ),
+            (planned[1].PutOff[1].Reason, planned[1].PutOff[1].Rule)
+        );
         Assert.All(planned, p => Assert.Equal((Reasons.QuietHours, At("2026-05-05T08:00:00Z")), (p.PutOff[0].Reason, p.PutOff[0].Until))); // the push has no cap
         // The day it was asked for on has its place still.
         Assert.Empty(Decide(counts, category, now: At("2026-05-04T23:00:00Z")).PutOff);
 
         // A cap does not stop a critical SMS; the quiet hours defer it.
-        Assert.Equal(At("2026-05-05T08:00:00Z"), Decide(counts, category, priority: Priority.Critical, quiet: Nights, now: At("2026-05-04T23:00:00Z")).PutOff[1].Until);
+        Assert.Equal(
+            At("2026-05-05T08:00:00Z"),
+            Decide(counts, category, priority: Priority.Critical, quiet: Nights, now: At("2026-05-04T23:00:00Z")).PutOff[1].Until
+        );
     }
 
     [Fact]
     public void Delivery_that_expires_in_quiet_hours_takes_no_slot()
     {
         var counts = new Dictionary<CapKey, CapCount>();
-        var expires = Decide(counts, Capped(ThreeADay), expiresAt: At("2026-05-05T03:00:00Z"), quiet: Nights, now: At("2026-05-04T23:00:00Z"));
+        var expires = Decide(
+            counts,
+            Capped(ThreeADay),
+            expiresAt: At("2026-05-05T03:00:00Z"),
+            quiet: Nights,
+            now: At("2026-05-04T23:00:00Z")
+        );
         Assert.Equal((2, 2), (expires.Plan.Deliveries.Count, expires.PutOff.Count));
         Assert.All(counts.Values, c => Assert.Empty(c.Taken));
     }
@@ -116,8 +146,16 @@ public class CapTests
     public void A_push_to_several_devices_is_one_and_a_channel_that_is_not_tried_is_none()
     {
         var counts = new Dictionary<CapKey, CapCount>();
-        var category = Capped(new Cap(Channel.Push, 1, CapPeriod.Day, CapExceeding.Suppress), new Cap(Channel.Email, 1, CapPeriod.Day, CapExceeding.Suppress));
-        var plan = new DeliveriesPlanned([.. Planned().Deliveries, new PlannedDelivery(Guid.NewGuid(), Lane.Fcm, "d_2", Sealed("token"))], [], 3, Noon);
+        var category = Capped(
+            new Cap(Channel.Push, 1, CapPeriod.Day, CapExceeding.Suppress),
+            new Cap(Channel.Email, 1, CapPeriod.Day, CapExceeding.Suppress)
+        );
+        var plan = new DeliveriesPlanned(
+            [.. Planned().Deliveries, new PlannedDelivery(Guid.NewGuid(), Lane.Fcm, "d_2", Sealed("token"))],
+            [],
+            3,
+            Noon
+        );
 
         Assert.Equal(3, Decide(counts, category, plan: plan).Plan.Deliveries.Count);
         var second = Decide(counts, category, plan: plan).Plan;
@@ -131,12 +169,22 @@ public class CapTests
     [Fact]
     public void For_any_order_no_cap_is_exceeded_and_nothing_that_passes_is_stopped()
     {
-        var step = from minutes in Gen.Choose(-2, 400) from person in Gen.Choose(0, 1) from critical in Gen.Frequency((4, Gen.Constant(false)), (1, Gen.Constant(true)))
-                   from expiry in Gen.Frequency((3, Gen.Constant(0)), (1, Gen.Choose(1, 3000))) select (minutes, person, critical, expiry);
-        var cap = from limit in Gen.Choose(1, 4) from per in Gen.Elements(Enum.GetValues<CapPeriod>()) from exceeding in Gen.Elements(Enum.GetValues<CapExceeding>())
-                  select new Cap(Channel.Sms, limit, per, exceeding);
-        var cases = from caps in Gen.NonEmptyListOf(cap) from required in Gen.Frequency((5, Gen.Constant(false)), (1, Gen.Constant(true))) from steps in Gen.ListOf(step)
-                    select (Category: Capped([.. caps.DistinctBy(c => c.Per)]) with { Required = required }, Steps: steps);
+        var step =
+            from minutes in Gen.Choose(-2, 400)
+            from person in Gen.Choose(0, 1)
+            from critical in Gen.Frequency((4, Gen.Constant(false)), (1, Gen.Constant(true)))
+            from expiry in Gen.Frequency((3, Gen.Constant(0)), (1, Gen.Choose(1, 3000)))
+            select (minutes, person, critical, expiry);
+        var cap =
+            from limit in Gen.Choose(1, 4)
+            from per in Gen.Elements(Enum.GetValues<CapPeriod>())
+            from exceeding in Gen.Elements(Enum.GetValues<CapExceeding>())
+            select new Cap(Channel.Sms, limit, per, exceeding);
+        var cases =
+            from caps in Gen.NonEmptyListOf(cap)
+            from required in Gen.Frequency((5, Gen.Constant(false)), (1, Gen.Constant(true)))
+            from steps in Gen.ListOf(step)
+            select (Category: Capped([.. caps.DistinctBy(c => c.Per)]) with { Required = required }, Steps: steps);
         Check.One(Config.QuickThrowOnFailure.WithMaxTest(400), Prop.ForAll(Arb.From(cases), c => Holds(c.Category, [.. c.Steps])));
     }
 
@@ -151,21 +199,33 @@ public class CapTests
             var person = $"u/{who}";
             long Window(CapPeriod per, DateTimeOffset time) => Math.Max(latest.GetValueOrDefault((person, per)), CapWindows.Of(per, time));
             int Placed(Cap cap, DateTimeOffset time) => placed.GetValueOrDefault((person, cap.Per, Window(cap.Per, time)));
-            foreach (var cap in category.Caps!) latest[(person, cap.Per)] = Window(cap.Per, now);
+            foreach (var cap in category.Caps!)
+                latest[(person, cap.Per)] = Window(cap.Per, now);
 
             DateTimeOffset? expiresAt = expiry == 0 ? null : now.AddMinutes(expiry);
-            var (plan, putOff) = Decide(counts, category, expiresAt, person: person, priority: critical ? Priority.Critical : Priority.Normal, now: now);
+            var (plan, putOff) = Decide(
+                counts,
+                category,
+                expiresAt,
+                person: person,
+                priority: critical ? Priority.Critical : Priority.Normal,
+                now: now
+            );
             var (passes, isTried) = (critical || category.Required, plan.Deliveries.Any(d => d.Lane == Lane.Sms));
             Assert.Equal(1, (isTried ? 1 : 0) + plan.LeftOut.Count);
-            if (passes) Assert.True(isTried && putOff.Count == 0);
-            if (!isTried || putOff.Count > 0) Assert.Contains(category.Caps!, c => Placed(c, now) >= c.Limit);
-            if (!isTried) continue;
+            if (passes)
+                Assert.True(isTried && putOff.Count == 0);
+            if (!isTried || putOff.Count > 0)
+                Assert.Contains(category.Caps!, c => Placed(c, now) >= c.Limit);
+            if (!isTried)
+                continue;
 
             var at = putOff.Count == 0 ? now : Assert.Single(putOff).Until;
             Assert.False(at > now && at >= expiresAt);
             foreach (var cap in category.Caps!)
             {
-                if (!passes) Assert.True(Placed(cap, at) < cap.Limit, $"{cap} is exceeded at {at}");
+                if (!passes)
+                    Assert.True(Placed(cap, at) < cap.Limit, $"{cap} is exceeded at {at}");
                 var window = (person, cap.Per, Window(cap.Per, at));
                 placed[window] = placed.GetValueOrDefault(window) + 1;
             }
@@ -187,17 +247,42 @@ public class CapTests
     }
 
     private static CategoryDefined? Define(Category? current, Cap[] caps) =>
-        Notify.Domain.Categories.Category.Define(current, "news", false, new Dictionary<string, bool>(), UnknownOutcome.Hold, "c_shop", Noon, caps);
+        Notify.Domain.Categories.Category.Define(
+            current,
+            "news",
+            false,
+            new Dictionary<string, bool>(),
+            UnknownOutcome.Hold,
+            "c_shop",
+            Noon,
+            caps
+        );
 
     private static Category Capped(params Cap[] caps) => Category() with { Caps = caps };
 
     private static (DeliveriesPlanned Plan, IReadOnlyList<DeliveryDeferred> PutOff) Decide(
-        Dictionary<CapKey, CapCount> counts, Category category, DateTimeOffset? expiresAt = null, DeliveriesPlanned? plan = null, string person = "u/u-1", Priority priority = Priority.Normal, DateTimeOffset? now = null,
-        Func<DateTimeOffset, (DateTimeOffset Until, string Rule)?>? quiet = null)
+        Dictionary<CapKey, CapCount> counts,
+        Category category,
+        DateTimeOffset? expiresAt = null,
+        DeliveriesPlanned? plan = null,
+        string person = "u/u-1",
+        Priority priority = Priority.Normal,
+        DateTimeOffset? now = null,
+        Func<DateTimeOffset, (DateTimeOffset Until, string Rule)?>? quiet = null
+    )
     {
         var at = now ?? Noon;
-        foreach (var key in CapDecider.Concerns(plan ?? Planned(), category, _ => person)) counts[key] = counts.TryGetValue(key, out var known) ? known.From(at) : CapCount.None(key.Per, at);
-        return CapDecider.Decide(Requested(expiresAt: expiresAt, priority: priority), plan ?? Planned(), category, _ => person, counts, quiet ?? (_ => null), at);
+        foreach (var key in CapDecider.Concerns(plan ?? Planned(), category, _ => person))
+            counts[key] = counts.TryGetValue(key, out var known) ? known.From(at) : CapCount.None(key.Per, at);
+        return CapDecider.Decide(
+            Requested(expiresAt: expiresAt, priority: priority),
+            plan ?? Planned(),
+            category,
+            _ => person,
+            counts,
+            quiet ?? (_ => null),
+            at
+        );
     }
 
     private static DateTimeOffset At(string time) => DateTimeOffset.Parse(time, System.Globalization.CultureInfo.InvariantCulture);

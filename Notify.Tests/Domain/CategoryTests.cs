@@ -54,19 +54,38 @@ public class CategoryTests
             var (said, byCategory, byChannel) = (new List<object>(), (bool?)null, (bool?)null);
             for (var i = random.Next(0, 8); i > 0; i--)
             {
-                bool? word = random.Next(3) switch { 0 => true, 1 => false, _ => null };
-                var category = random.Next(3) switch { 0 => "shipping", 1 => "other", _ => null };
-                if (category == "shipping") byCategory = word;
-                else if (category is null) byChannel = word;
-                said.Add(word switch
+                bool? word = random.Next(3) switch
                 {
-                    true => new OptedIn(Channel.Sms, category, "u", "api", Noon),
-                    false => new OptedOut(Channel.Sms, category, "u", "api", Noon),
-                    null => new PreferenceWithdrawn(Channel.Sms, category, "u", "api", Noon),
-                });
+                    0 => true,
+                    1 => false,
+                    _ => null,
+                };
+                var category = random.Next(3) switch
+                {
+                    0 => "shipping",
+                    1 => "other",
+                    _ => null,
+                };
+                if (category == "shipping")
+                    byCategory = word;
+                else if (category is null)
+                    byChannel = word;
+                said.Add(
+                    word switch
+                    {
+                        true => new OptedIn(Channel.Sms, category, "u", "api", Noon),
+                        false => new OptedOut(Channel.Sms, category, "u", "api", Noon),
+                        null => new PreferenceWithdrawn(Channel.Sms, category, "u", "api", Noon),
+                    }
+                );
             }
 
-            bool? byDefault = random.Next(3) switch { 0 => true, 1 => false, _ => null };
+            bool? byDefault = random.Next(3) switch
+            {
+                0 => true,
+                1 => false,
+                _ => null,
+            };
             var required = random.Next(4) == 0;
             var category_ = Category(required: required, defaults: byDefault is { } d ? [("sms", d)] : []);
             var (mayReach, rule, passed) = category_.Reaches(Recipient(said), Channel.Sms);
@@ -88,5 +107,6 @@ public class CategoryTests
 
     private static Category? Define(Category? current, bool required, Dictionary<string, bool> defaults, UnknownOutcome unknownOutcome) =>
         Notify.Domain.Categories.Category.Define(current, "news", required, defaults, unknownOutcome, "c_shop", Noon) is { } e
-            ? Notify.Domain.Categories.Category.Evolve(current, Notify.Domain.Categories.Category.KeyOf("news"), e) : null;
+            ? Notify.Domain.Categories.Category.Evolve(current, Notify.Domain.Categories.Category.KeyOf("news"), e)
+            : null;
 }

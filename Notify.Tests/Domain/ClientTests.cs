@@ -20,7 +20,11 @@ public class ClientTests
     {
         var c = Fold(new SecretIssued("s1", "h1", "ops", Noon), new SecretIssued("s2", "h2", "ops", Noon));
         Assert.Equal(["h1", "h2"], c.Secrets.Select(s => s.Hash));
-        Assert.Equal(["h2"], Fold(new SecretIssued("s1", "h1", "ops", Noon), new SecretIssued("s2", "h2", "ops", Noon), new SecretRevoked("s1", "ops", Noon)).Secrets.Select(s => s.Hash));
+        Assert.Equal(
+            ["h2"],
+            Fold(new SecretIssued("s1", "h1", "ops", Noon), new SecretIssued("s2", "h2", "ops", Noon), new SecretRevoked("s1", "ops", Noon))
+                .Secrets.Select(s => s.Hash)
+        );
     }
 
     [Fact]
@@ -62,11 +66,17 @@ public class ClientTests
     [InlineData("a:48 b:30", false, null, "a", false)]
     [InlineData("a:30 b:48", false, null, "b", false)]
     [InlineData("a:0 b:25", true, null, "b", false)]
-    public void Third_secret_revokes_one_that_was_not_used_within_a_day(string used, bool force, string? named, string? revoked,
-        bool isRefused)
+    public void Third_secret_revokes_one_that_was_not_used_within_a_day(
+        string used,
+        bool force,
+        string? named,
+        string? revoked,
+        bool isRefused
+    )
     {
         var c = Fold(new SecretIssued("a", "h1", "ops", Noon.AddDays(-9)), new SecretIssued("b", "h2", "ops", Noon.AddDays(-3)));
-        var usedAt = used.Split(' ', StringSplitOptions.RemoveEmptyEntries).Select(u => u.Split(':'))
+        var usedAt = used.Split(' ', StringSplitOptions.RemoveEmptyEntries)
+            .Select(u => u.Split(':'))
             .ToDictionary(u => u[0], u => Noon.AddHours(-int.Parse(u[1])));
         Assert.Equal(new SecretChoice(revoked, isRefused), SecretRotation.Choose(c, usedAt, Noon.AddDays(-30), named, force, Noon));
     }
@@ -82,9 +92,20 @@ public class ClientTests
 
     [Fact]
     public void Second_secret_revokes_none() =>
-        Assert.Equal(new SecretChoice(null, false), SecretRotation.Choose(Fold(new SecretIssued("a", "h1", "ops", Noon)),
-            new Dictionary<string, DateTimeOffset>(), Noon, null, false, Noon));
+        Assert.Equal(
+            new SecretChoice(null, false),
+            SecretRotation.Choose(
+                Fold(new SecretIssued("a", "h1", "ops", Noon)),
+                new Dictionary<string, DateTimeOffset>(),
+                Noon,
+                null,
+                false,
+                Noon
+            )
+        );
 
-    private static Client Fold(params object[] since) => new object[] { new ClientRegistered("c_shop", "Shop", ClientMode.Live, [Scopes.Send, Scopes.Read], "ops", Noon) }
-        .Concat(since).Aggregate((Client?)null, (c, e) => Client.Evolve(c, "c/c_shop", e))!;
+    private static Client Fold(params object[] since) =>
+        new object[] { new ClientRegistered("c_shop", "Shop", ClientMode.Live, [Scopes.Send, Scopes.Read], "ops", Noon) }
+            .Concat(since)
+            .Aggregate((Client?)null, (c, e) => Client.Evolve(c, "c/c_shop", e))!;
 }

@@ -22,22 +22,55 @@ public class DeliveryPlannerTests
         Assert.Equal((Lane.Sms, 0), (Assert.Single(plan.Deliveries).Lane, plan.LeftOut.Count));
 
         plan = DeliveryPlanner.ForUser(
-            Key, request with { Channels = [Channel.Email, Channel.Sms] }, new NotificationContent(), Recipient(), ReachRules.None,
-                AddressOf, Noon);
+            Key,
+            request with
+            {
+                Channels = [Channel.Email, Channel.Sms],
+            },
+            new NotificationContent(),
+            Recipient(),
+            ReachRules.None,
+            AddressOf,
+            Noon
+        );
         Assert.Equal(Lane.Sms, Assert.Single(plan.Deliveries).Lane);
-        Assert.Equal((Channel.Email, Reasons.NoContent, "template"), (Assert.Single(plan.LeftOut).Channel, plan.LeftOut[0].Reason, plan.LeftOut[0].Rule));
+        Assert.Equal(
+            (Channel.Email, Reasons.NoContent, "template"),
+            (Assert.Single(plan.LeftOut).Channel, plan.LeftOut[0].Reason, plan.LeftOut[0].Rule)
+        );
 
-        plan = DeliveryPlanner.ForUnregistered(Key, request with { UserRef = null }, new NotificationContent(),
-            Contacts(Lane.Sms, Lane.Email), ReachRules.None, Noon);
+        plan = DeliveryPlanner.ForUnregistered(
+            Key,
+            request with
+            {
+                UserRef = null,
+            },
+            new NotificationContent(),
+            Contacts(Lane.Sms, Lane.Email),
+            ReachRules.None,
+            Noon
+        );
         Assert.Equal((Lane.Sms, 0), (Assert.Single(plan.Deliveries).Lane, plan.LeftOut.Count));
-        plan = DeliveryPlanner.ForUnregistered(Key, request with { UserRef = null }, new NotificationContent(), Contacts(Lane.Email),
-            ReachRules.None, Noon);
+        plan = DeliveryPlanner.ForUnregistered(
+            Key,
+            request with
+            {
+                UserRef = null,
+            },
+            new NotificationContent(),
+            Contacts(Lane.Email),
+            ReachRules.None,
+            Noon
+        );
         Assert.Equal((0, Reasons.NoContent), (plan.Deliveries.Count, Assert.Single(plan.LeftOut).Reason));
     }
 
     [Fact]
     public void Every_device_is_a_delivery_of_its_own() =>
-        Assert.Equal(["d_1", "d_2", "d_3"], Plan(Recipient(iPhone("d_2"), iPhone("d_3")), channels: [Channel.Push]).Deliveries.Select(d => d.DeviceId));
+        Assert.Equal(
+            ["d_1", "d_2", "d_3"],
+            Plan(Recipient(iPhone("d_2"), iPhone("d_3")), channels: [Channel.Push]).Deliveries.Select(d => d.DeviceId)
+        );
 
     [Fact]
     public void A_device_carries_its_own_sealed_token_and_an_sms_the_number_sealed_anew()
@@ -50,7 +83,10 @@ public class DeliveryPlannerTests
     [Fact]
     public void The_same_input_gives_the_same_plan()
     {
-        var (first, second) = (Plan(Recipient(), channels: [Channel.Push, Channel.Sms, Channel.Email]), Plan(Recipient(), channels: [Channel.Push, Channel.Sms, Channel.Email]));
+        var (first, second) = (
+            Plan(Recipient(), channels: [Channel.Push, Channel.Sms, Channel.Email]),
+            Plan(Recipient(), channels: [Channel.Push, Channel.Sms, Channel.Email])
+        );
         Assert.Equal(first.Deliveries, second.Deliveries);
         Assert.Equal(first.LeftOut, second.LeftOut);
     }
@@ -59,12 +95,16 @@ public class DeliveryPlannerTests
     public void The_order_of_channels_changes_no_id() =>
         Assert.Equal(
             Plan(Recipient(), channels: [Channel.Push, Channel.Sms]).Deliveries.Select(d => d.Id).Order(),
-            Plan(Recipient(), channels: [Channel.Sms, Channel.Push]).Deliveries.Select(d => d.Id).Order());
+            Plan(Recipient(), channels: [Channel.Sms, Channel.Push]).Deliveries.Select(d => d.Id).Order()
+        );
 
     [Fact]
     public void No_two_deliveries_share_an_id()
     {
-        var plan = Plan(Recipient(iPhone("d_2"), new DeviceRegistered("d_3", Platform.Android, Sealed("t3"), "c", Noon)), channels: [Channel.Push, Channel.Sms, Channel.Email]);
+        var plan = Plan(
+            Recipient(iPhone("d_2"), new DeviceRegistered("d_3", Platform.Android, Sealed("t3"), "c", Noon)),
+            channels: [Channel.Push, Channel.Sms, Channel.Email]
+        );
         var ids = plan.Deliveries.Select(d => d.Id).Concat(plan.LeftOut.Select(l => l.Id)).ToList();
         Assert.Equal(ids.Count, ids.Distinct().Count());
     }
@@ -75,7 +115,10 @@ public class DeliveryPlannerTests
 
     [Fact]
     public void Nobody_known_is_left_out_on_every_channel() =>
-        Assert.Equal([(Channel.Push, Reasons.UnknownUser), (Channel.Sms, Reasons.UnknownUser), (Channel.Email, Reasons.UnknownUser)], LeftOut(Plan(null)));
+        Assert.Equal(
+            [(Channel.Push, Reasons.UnknownUser), (Channel.Sms, Reasons.UnknownUser), (Channel.Email, Reasons.UnknownUser)],
+            LeftOut(Plan(null))
+        );
 
     [Fact]
     public void Nobody_known_is_left_out_on_the_channels_asked_for() =>
@@ -98,7 +141,12 @@ public class DeliveryPlannerTests
 
     [Fact]
     public void A_category_goes_over_its_channel() =>
-        Assert.Equal([(Lane.Sms, null)], Tried(Plan(Recipient(OptOut(Channel.Sms, null), new OptedIn(Channel.Sms, "shipping", "u", "api", Noon)), channels: [Channel.Sms])));
+        Assert.Equal(
+            [(Lane.Sms, null)],
+            Tried(
+                Plan(Recipient(OptOut(Channel.Sms, null), new OptedIn(Channel.Sms, "shipping", "u", "api", Noon)), channels: [Channel.Sms])
+            )
+        );
 
     [Fact]
     public void Another_category_s_opt_out_does_not_matter() =>
@@ -106,11 +154,17 @@ public class DeliveryPlannerTests
 
     [Fact]
     public void An_opt_out_of_push_leaves_out_every_device() =>
-        Assert.Equal([(Channel.Push, Reasons.OptedOut), (Channel.Push, Reasons.OptedOut)], LeftOut(Plan(Recipient(iPhone("d_2"), OptOut(Channel.Push, null)), channels: [Channel.Push])));
+        Assert.Equal(
+            [(Channel.Push, Reasons.OptedOut), (Channel.Push, Reasons.OptedOut)],
+            LeftOut(Plan(Recipient(iPhone("d_2"), OptOut(Channel.Push, null)), channels: [Channel.Push]))
+        );
 
     [Fact]
     public void Without_a_device_push_has_no_contact() =>
-        Assert.Equal([(Channel.Push, Reasons.NoContact)], LeftOut(Plan(Recipient(new DeviceRemoved("d_1", DeviceRemovalReasons.ByRequest, "c", Noon)), channels: [Channel.Push])));
+        Assert.Equal(
+            [(Channel.Push, Reasons.NoContact)],
+            LeftOut(Plan(Recipient(new DeviceRemoved("d_1", DeviceRemovalReasons.ByRequest, "c", Noon)), channels: [Channel.Push]))
+        );
 
     [Fact]
     public void Without_a_number_sms_has_no_contact() =>
@@ -118,29 +172,54 @@ public class DeliveryPlannerTests
 
     [Fact]
     public void A_suppressed_number_is_not_used() =>
-        Assert.Equal([(Channel.Sms, Reasons.SuppressedAddress)], LeftOut(Plan(Recipient(), channels: [Channel.Sms], rules: Rules([Suppression("phone-print")]))));
+        Assert.Equal(
+            [(Channel.Sms, Reasons.SuppressedAddress)],
+            LeftOut(Plan(Recipient(), channels: [Channel.Sms], rules: Rules([Suppression("phone-print")])))
+        );
 
     [Fact]
     public void A_new_number_is_used_though_the_old_one_is_suppressed() =>
-        Assert.Equal([(Lane.Sms, null)], Tried(Plan(Recipient(Details(phone: "other-print")), channels: [Channel.Sms], rules: Rules([Suppression("phone-print")]))));
+        Assert.Equal(
+            [(Lane.Sms, null)],
+            Tried(Plan(Recipient(Details(phone: "other-print")), channels: [Channel.Sms], rules: Rules([Suppression("phone-print")])))
+        );
 
     [Fact]
-    public void The_rule_names_the_suppression_s_reason_source_and_age() => Assert.Equal(
-        "suppression: OptedOutAtProvider, says twilio, since 2026-05-03 12:00:00Z",
-        Assert.Single(Plan(Recipient(), channels: [Channel.Sms], rules: Rules([Suppression("phone-print")])).LeftOut).Rule);
+    public void The_rule_names_the_suppression_s_reason_source_and_age() =>
+        Assert.Equal(
+            "suppression: OptedOutAtProvider, says twilio, since 2026-05-03 12:00:00Z",
+            Assert.Single(Plan(Recipient(), channels: [Channel.Sms], rules: Rules([Suppression("phone-print")])).LeftOut).Rule
+        );
 
     [Fact]
     public void An_email_s_suppression_does_not_matter_to_an_SMS() =>
-        Assert.Equal([(Lane.Sms, null)], Tried(Plan(Recipient(), channels: [Channel.Sms], rules: Rules([Suppression("phone-print", Channel.Email)]))));
+        Assert.Equal(
+            [(Lane.Sms, null)],
+            Tried(Plan(Recipient(), channels: [Channel.Sms], rules: Rules([Suppression("phone-print", Channel.Email)])))
+        );
 
     [Fact]
     public void Expired_suppression_does_not_apply() =>
-        Assert.Equal([(Lane.Sms, null)], Tried(Plan(Recipient(), channels: [Channel.Sms], rules: Rules([Suppression("phone-print", expiresAt: Noon)]))));
+        Assert.Equal(
+            [(Lane.Sms, null)],
+            Tried(Plan(Recipient(), channels: [Channel.Sms], rules: Rules([Suppression("phone-print", expiresAt: Noon)])))
+        );
 
     [Fact]
-    public void A_suppressed_number_is_not_used_for_the_unregistered_either() => Assert.Equal(
-        [(Channel.Sms, Reasons.SuppressedAddress)],
-        LeftOut(DeliveryPlanner.ForUnregistered(Key, Requested(userId: null), Text, [new SealedContact(Lane.Sms, "sms", Sealed("x"), "print")], Rules([Suppression("print")]), Noon)));
+    public void A_suppressed_number_is_not_used_for_the_unregistered_either() =>
+        Assert.Equal(
+            [(Channel.Sms, Reasons.SuppressedAddress)],
+            LeftOut(
+                DeliveryPlanner.ForUnregistered(
+                    Key,
+                    Requested(userId: null),
+                    Text,
+                    [new SealedContact(Lane.Sms, "sms", Sealed("x"), "print")],
+                    Rules([Suppression("print")]),
+                    Noon
+                )
+            )
+        );
 
     [Theory]
     [InlineData(null, true, "default of category shipping on sms, version 3")]
@@ -155,25 +234,45 @@ public class DeliveryPlannerTests
     }
 
     [Fact]
-    public void A_category_s_default_holds_for_the_unregistered() => Assert.Equal(
-        [(Channel.Sms, Reasons.OptedOut)],
-        LeftOut(DeliveryPlanner.ForUnregistered(Key, Requested(userId: null), Text, Contacts(Lane.Sms), Rules(null, Category(defaults: ("sms", false))), Noon)));
+    public void A_category_s_default_holds_for_the_unregistered() =>
+        Assert.Equal(
+            [(Channel.Sms, Reasons.OptedOut)],
+            LeftOut(
+                DeliveryPlanner.ForUnregistered(
+                    Key,
+                    Requested(userId: null),
+                    Text,
+                    Contacts(Lane.Sms),
+                    Rules(null, Category(defaults: ("sms", false))),
+                    Noon
+                )
+            )
+        );
 
     [Fact]
     public void Required_category_overrides_every_opt_out_and_records_it()
     {
-        var plan = Plan(Recipient(OptOut(Channel.Sms, "shipping"), OptOut(Channel.Push, null)), rules: Rules(null, Category(required: true, defaults: ("email", false))));
+        var plan = Plan(
+            Recipient(OptOut(Channel.Sms, "shipping"), OptOut(Channel.Push, null)),
+            rules: Rules(null, Category(required: true, defaults: ("email", false)))
+        );
         Assert.Equal([(Lane.Apns, "d_1"), (Lane.Sms, null), (Lane.Email, null)], Tried(plan));
         Assert.Equal(
-            ["category shipping is required, version 3; passes channel push", "category shipping is required, version 3; passes category shipping on sms",
-             "category shipping is required, version 3; passes default of category shipping on email, version 3"],
-            plan.Deliveries.Select(d => d.Rule));
+            [
+                "category shipping is required, version 3; passes channel push",
+                "category shipping is required, version 3; passes category shipping on sms",
+                "category shipping is required, version 3; passes default of category shipping on email, version 3",
+            ],
+            plan.Deliveries.Select(d => d.Rule)
+        );
     }
 
     [Fact]
-    public void Required_category_does_not_override_a_suppression() => Assert.Equal(
-        [(Channel.Sms, Reasons.SuppressedAddress)],
-        LeftOut(Plan(Recipient(), channels: [Channel.Sms], rules: Rules([Suppression("phone-print")], Category(required: true)))));
+    public void Required_category_does_not_override_a_suppression() =>
+        Assert.Equal(
+            [(Channel.Sms, Reasons.SuppressedAddress)],
+            LeftOut(Plan(Recipient(), channels: [Channel.Sms], rules: Rules([Suppression("phone-print")], Category(required: true))))
+        );
 
     [Fact]
     public void A_number_that_cannot_be_opened_is_left_out() =>
@@ -183,7 +282,15 @@ public class DeliveryPlannerTests
     public void A_number_is_opened_only_where_it_is_tried()
     {
         var asked = new List<Channel>();
-        Plan(Recipient(OptOut(Channel.Sms, null)), channels: [Channel.Push, Channel.Sms], contact: c => { asked.Add(c); return Sealed("x"); });
+        Plan(
+            Recipient(OptOut(Channel.Sms, null)),
+            channels: [Channel.Push, Channel.Sms],
+            contact: c =>
+            {
+                asked.Add(c);
+                return Sealed("x");
+            }
+        );
         Assert.Empty(asked);
     }
 
@@ -228,8 +335,16 @@ public class DeliveryPlannerTests
     public void An_sms_of_too_many_segments_is_left_out_and_the_rule_says_how_many(string character, int length, int most, bool goes)
     {
         var text = new NotificationContent("t", string.Concat(Enumerable.Repeat(character, length)));
-        var plan = DeliveryPlanner.ForUser(Key, Requested(), text, Recipient(), ReachRules.None, AddressOf, Noon,
-            new SmsLimits { MaxSegments = most });
+        var plan = DeliveryPlanner.ForUser(
+            Key,
+            Requested(),
+            text,
+            Recipient(),
+            ReachRules.None,
+            AddressOf,
+            Noon,
+            new SmsLimits { MaxSegments = most }
+        );
         Assert.Equal(goes, plan.Deliveries.Any(d => d.Lane == Lane.Sms));
         Assert.Equal(goes ? [] : [(Channel.Sms, Reasons.TooLarge)], LeftOut(plan));
         Assert.All(plan.LeftOut, l => Assert.Equal($"sms: {SmsText.Segments(text.Body)} segments, at most {most}", l.Rule));
@@ -252,16 +367,29 @@ public class DeliveryPlannerTests
     public void When_nothing_works_every_reason_is_told() =>
         Assert.Equal(
             [(Channel.Push, Reasons.NoContact), (Channel.Sms, Reasons.NoContact), (Channel.Email, Reasons.NoContact)],
-            LeftOut(Plan(Recipient(Details(phone: null, email: null), new DeviceRemoved("d_1", DeviceRemovalReasons.ByRequest, "c", Noon)))));
+            LeftOut(Plan(Recipient(Details(phone: null, email: null), new DeviceRemoved("d_1", DeviceRemovalReasons.ByRequest, "c", Noon))))
+        );
 
     [Fact]
     public void The_unregistered_are_tried_on_what_was_given() =>
-        Assert.Equal([Lane.Apns, Lane.Sms], DeliveryPlanner.ForUnregistered(Key, Requested(userId: null), Text, Contacts(Lane.Apns, Lane.Sms), ReachRules.None, Noon).Deliveries.Select(d => d.Lane));
+        Assert.Equal(
+            [Lane.Apns, Lane.Sms],
+            DeliveryPlanner
+                .ForUnregistered(Key, Requested(userId: null), Text, Contacts(Lane.Apns, Lane.Sms), ReachRules.None, Noon)
+                .Deliveries.Select(d => d.Lane)
+        );
 
     [Fact]
     public void The_unregistered_are_tried_on_the_channels_asked_for_alone()
     {
-        var plan = DeliveryPlanner.ForUnregistered(Key, Requested(userId: null, channels: [Channel.Sms]), Text, Contacts(Lane.Apns, Lane.Sms), ReachRules.None, Noon);
+        var plan = DeliveryPlanner.ForUnregistered(
+            Key,
+            Requested(userId: null, channels: [Channel.Sms]),
+            Text,
+            Contacts(Lane.Apns, Lane.Sms),
+            ReachRules.None,
+            Noon
+        );
         Assert.Equal([Lane.Sms], plan.Deliveries.Select(d => d.Lane));
         Assert.Empty(plan.LeftOut);
     }
@@ -270,18 +398,42 @@ public class DeliveryPlannerTests
     public void A_channel_asked_for_without_a_contact_is_left_out() =>
         Assert.Equal(
             [(Channel.Email, Reasons.NoContact)],
-            LeftOut(DeliveryPlanner.ForUnregistered(Key, Requested(userId: null, channels: [Channel.Sms, Channel.Email]), Text, Contacts(Lane.Sms), ReachRules.None, Noon)));
+            LeftOut(
+                DeliveryPlanner.ForUnregistered(
+                    Key,
+                    Requested(userId: null, channels: [Channel.Sms, Channel.Email]),
+                    Text,
+                    Contacts(Lane.Sms),
+                    ReachRules.None,
+                    Noon
+                )
+            )
+        );
 
     private static DeliveriesPlanned Plan(
-        Recipient? recipient, NotificationContent? content = null, IReadOnlyList<Channel>? channels = null, Func<Channel, Sealed?>? contact = null, ReachRules? rules = null) =>
-        DeliveryPlanner.ForUser(Key, Requested(channels: channels), content ?? Text, recipient, rules ?? ReachRules.None,
-            (c, id) => contact is null ? AddressOf(c, id) : contact(c), Noon);
+        Recipient? recipient,
+        NotificationContent? content = null,
+        IReadOnlyList<Channel>? channels = null,
+        Func<Channel, Sealed?>? contact = null,
+        ReachRules? rules = null
+    ) =>
+        DeliveryPlanner.ForUser(
+            Key,
+            Requested(channels: channels),
+            content ?? Text,
+            recipient,
+            rules ?? ReachRules.None,
+            (c, id) => contact is null ? AddressOf(c, id) : contact(c),
+            Noon
+        );
 
     private static IEnumerable<(Lane, string?)> Tried(DeliveriesPlanned plan) => plan.Deliveries.Select(d => (d.Lane, d.DeviceId));
 
-    private static IEnumerable<(Channel Channel, string Reason)> LeftOut(DeliveriesPlanned plan) => plan.LeftOut.Select(l => (l.Channel, l.Reason));
+    private static IEnumerable<(Channel Channel, string Reason)> LeftOut(DeliveriesPlanned plan) =>
+        plan.LeftOut.Select(l => (l.Channel, l.Reason));
 
-    private static SealedContact[] Contacts(params Lane[] lanes) => [.. lanes.Select(l => new SealedContact(l, DeliveryPlanner.ContactOf(Lanes.ChannelOf(l)), Sealed($"{l}")))];
+    private static SealedContact[] Contacts(params Lane[] lanes) =>
+        [.. lanes.Select(l => new SealedContact(l, DeliveryPlanner.ContactOf(Lanes.ChannelOf(l)), Sealed($"{l}")))];
 
     private static DeviceRegistered iPhone(string id) => new(id, Platform.Ios, Sealed(id), "c", Noon);
 

@@ -6,13 +6,16 @@ namespace Notify.Tests.Domain;
 public class DeliveryQueueTests
 {
     private static readonly DeliveryQueue[] Conceivable =
-        [.. from lane in Enum.GetValues<Lane>() from priority in Enum.GetValues<Priority>() select new DeliveryQueue(lane, priority)];
+    [
+        .. from lane in Enum.GetValues<Lane>() from priority in Enum.GetValues<Priority>() select new DeliveryQueue(lane, priority),
+    ];
 
     [Fact]
     public void Names_are_unique() => Assert.Equal(Conceivable.Length, Conceivable.Select(q => q.Name).Distinct().Count());
 
     [Fact]
-    public void Names_become_tables_and_so_have_letters_and_underscore_only() => Assert.All(Conceivable, q => Assert.Matches("^[a-z]+_[a-z]+$", q.Name));
+    public void Names_become_tables_and_so_have_letters_and_underscore_only() =>
+        Assert.All(Conceivable, q => Assert.Matches("^[a-z]+_[a-z]+$", q.Name));
 
     [Fact]
     public void Codes_are_unique_and_lead_back()
@@ -33,8 +36,7 @@ public class DeliveryQueueTests
         Assert.Equal((name, code), (new DeliveryQueue(lane, priority).Name, new DeliveryQueue(lane, priority).Code));
 
     [Fact]
-    public void Every_carried_lane_has_a_queue_per_priority() =>
-        Assert.Equal(Lanes.All.Count * 3, DeliveryQueue.All.Distinct().Count());
+    public void Every_carried_lane_has_a_queue_per_priority() => Assert.Equal(Lanes.All.Count * 3, DeliveryQueue.All.Distinct().Count());
 
     [Fact]
     public void Only_push_replaces_itself() =>

@@ -29,5 +29,12 @@ public class DeterministicIdTests
 
     [Fact]
     public void Different_deliveries_have_different_ids() =>
-        Assert.Equal(20_000, Enumerable.Range(0, 10_000).SelectMany(i => new[] { DeterministicId.OfDelivery($"n/c:{i}", "sms"), DeterministicId.OfDelivery("n/c:0", $"d_{i}") }).Distinct().Count());
+        Assert.Equal(
+            20_000,
+            Enumerable
+                .Range(0, 10_000)
+                .SelectMany(i => new[] { DeterministicId.OfDelivery($"n/c:{i}", "sms"), DeterministicId.OfDelivery("n/c:0", $"d_{i}") })
+                .Distinct()
+                .Count()
+        );
 }

@@ -8,8 +8,11 @@ public class DeviceAppTests
 {
     private static readonly (string, PushEnvironment)[] Apps =
     [
-        ("com.own", PushEnvironment.Production), ("com.own", PushEnvironment.Sandbox), ("com.dev", PushEnvironment.Sandbox),
-        ("com.both", PushEnvironment.Sandbox), ("com.both", PushEnvironment.Production),
+        ("com.own", PushEnvironment.Production),
+        ("com.own", PushEnvironment.Sandbox),
+        ("com.dev", PushEnvironment.Sandbox),
+        ("com.both", PushEnvironment.Sandbox),
+        ("com.both", PushEnvironment.Production),
     ];
 
     [Theory]
@@ -32,7 +35,14 @@ public class DeviceAppTests
         var app = new DeviceApp("com.example.driver", PushEnvironment.Sandbox);
         var recipient = Recipient(new DeviceRegistered("d_1", Platform.Ios, Sealed("token"), "c", Noon, app));
         var plan = DeliveryPlanner.ForUser(
-            Key, Requested(), new NotificationContent(Body: "b"), recipient, Rules(), (_, _) => Sealed("contact"), Noon);
+            Key,
+            Requested(),
+            new NotificationContent(Body: "b"),
+            recipient,
+            Rules(),
+            (_, _) => Sealed("contact"),
+            Noon
+        );
         var notification = Notify.Domain.Notifications.Notification.Fold(Key, [Requested(), plan])!;
         Assert.Equal(app, Assert.Single(notification.Deliveries.Values, d => d.DeviceId == "d_1").App);
     }

@@ -18,15 +18,36 @@ public class DigestTests
     {
         Assert.Equal(Hourly, DigestDecider.RuleFor(Requested(), Words, Collecting));
         Assert.Equal(Hourly, DigestDecider.RuleFor(Requested(priority: Priority.Bulk), new NotificationContent(Html: "<p>"), Collecting));
-        Assert.Equal(Hourly, DigestDecider.RuleFor(Requested() with { Template = new PinnedTemplate("t", 1, null, [Channel.Sms], []) }, new NotificationContent(), Collecting));
+        Assert.Equal(
+            Hourly,
+            DigestDecider.RuleFor(
+                Requested() with
+                {
+                    Template = new PinnedTemplate("t", 1, null, [Channel.Sms], []),
+                },
+                new NotificationContent(),
+                Collecting
+            )
+        );
 
-        Assert.Equal(Hourly, DigestDecider.RuleFor(Requested(priority: Priority.Critical) with { Through = "app:c_shop" }, Words, Collecting)); // an app's word is not critical
+        Assert.Equal(
+            Hourly,
+            DigestDecider.RuleFor(Requested(priority: Priority.Critical) with { Through = "app:c_shop" }, Words, Collecting)
+        ); // an app's word is not critical
 
         Assert.Null(DigestDecider.RuleFor(Requested(), Words, Category()));
         Assert.Null(DigestDecider.RuleFor(Requested(priority: Priority.Critical), Words, Collecting));
         Assert.Null(DigestDecider.RuleFor(Requested(), Words, Collecting with { Required = true }));
-        Assert.Null(DigestDecider.RuleFor(Requested(), Words with { Attachments = [new EmailAttachment("a.txt", "text/plain", [1])] }, Collecting));
-        Assert.Null(DigestDecider.RuleFor(Requested(), new NotificationContent(Data: System.Text.Json.JsonSerializer.SerializeToElement(new { a = 1 })), Collecting));
+        Assert.Null(
+            DigestDecider.RuleFor(Requested(), Words with { Attachments = [new EmailAttachment("a.txt", "text/plain", [1])] }, Collecting)
+        );
+        Assert.Null(
+            DigestDecider.RuleFor(
+                Requested(),
+                new NotificationContent(Data: System.Text.Json.JsonSerializer.SerializeToElement(new { a = 1 })),
+                Collecting
+            )
+        );
     }
 
     [Fact]
@@ -36,18 +57,38 @@ public class DigestTests
         Assert.Equal((new OpenDigest("n/c_shop:digest=1", Noon.AddHours(1), 1), true), (first, isNew));
         Assert.Equal((first with { Members = 2 }, false), DigestDecider.Join(first, Hourly, () => "never", Noon.AddMinutes(59)));
         Assert.Equal((first with { Members = 2 }, false), DigestDecider.Join(first, Hourly, () => "never", Noon.AddHours(2))); // late, and still open
-        var next = DigestDecider.Join(first with { Members = DigestRule.MostMembers }, Hourly, () => "n/c_shop:digest=2", Noon.AddMinutes(1));
+        var next = DigestDecider.Join(
+            first with
+            {
+                Members = DigestRule.MostMembers,
+            },
+            Hourly,
+            () => "n/c_shop:digest=2",
+            Noon.AddMinutes(1)
+        );
         Assert.Equal((new OpenDigest("n/c_shop:digest=2", Noon.AddMinutes(61), 1), true), next);
 
         var collected = DigestDecider.Collected(first, Hourly, Collecting, Noon);
-        Assert.Equal(("digest=1", Noon.AddHours(1), "digest of category shipping, version 3: 3600 s from its first notification on"), (collected.Digest, collected.Until, collected.Rule));
+        Assert.Equal(
+            ("digest=1", Noon.AddHours(1), "digest of category shipping, version 3: 3600 s from its first notification on"),
+            (collected.Digest, collected.Until, collected.Rule)
+        );
     }
 
     [Fact]
     public void Expired_or_unreadable_member_is_skipped_when_the_digest_closes()
     {
         var now = Noon.AddHours(1);
-        var closing = DigestDecider.Close("digest=1", [Waiting("a", expiresAt: now), Waiting("b", Priority.Bulk, expiresAt: now.AddMinutes(1)), Waiting("c", isReadable: false), Waiting("d", expiresAt: now.AddMinutes(2))], now);
+        var closing = DigestDecider.Close(
+            "digest=1",
+            [
+                Waiting("a", expiresAt: now),
+                Waiting("b", Priority.Bulk, expiresAt: now.AddMinutes(1)),
+                Waiting("c", isReadable: false),
+                Waiting("d", expiresAt: now.AddMinutes(2)),
+            ],
+            now
+        );
 
         Assert.Equal(["b", "d"], closing.Told.Select(m => m.Notification.Request.EventId));
         Assert.Equal([new DigestLeftOut("a", Reasons.Expired), new DigestLeftOut("c", Reasons.Erased)], closing.LeftOut);
@@ -55,8 +96,14 @@ public class DigestTests
         Assert.Equal(Priority.Normal, DigestDecider.Close("digest=1", [Waiting("a", Priority.Critical)], now).Priority);
         Assert.Null(DigestDecider.Close("digest=1", [Waiting("a", expiresAt: now.AddDays(1)), Waiting("b")], now).ExpiresAt);
         Assert.Equal(
-            [("n/c_shop:a", typeof(NotificationExpired)), ("n/c_shop:b", typeof(NotificationDigested)), ("n/c_shop:c", typeof(DeliveriesPlanned)), ("n/c_shop:d", typeof(NotificationDigested))],
-            closing.Events.Select(e => (e.Key, e.Event.GetType())));
+            [
+                ("n/c_shop:a", typeof(NotificationExpired)),
+                ("n/c_shop:b", typeof(NotificationDigested)),
+                ("n/c_shop:c", typeof(DeliveriesPlanned)),
+                ("n/c_shop:d", typeof(NotificationDigested)),
+            ],
+            closing.Events.Select(e => (e.Key, e.Event.GetType()))
+        );
     }
 
     [Fact]
@@ -72,7 +119,14 @@ public class DigestTests
         Assert.True(waiting is { IsToBePlanned: false, IsInOpenDigest: true });
         Assert.NotNull(NotificationDecider.Cancel(waiting, [], "c", Noon));
         Assert.Null(NotificationDecider.Reschedule(waiting, Noon.AddHours(3), "c", Noon));
-        Assert.Null(NotificationDecider.Cancel(Notify.Domain.Notifications.Notification.Evolve(waiting, Key, new NotificationDigested("digest=1", Noon))!, [], "c", Noon));
+        Assert.Null(
+            NotificationDecider.Cancel(
+                Notify.Domain.Notifications.Notification.Evolve(waiting, Key, new NotificationDigested("digest=1", Noon))!,
+                [],
+                "c",
+                Noon
+            )
+        );
     }
 
     [Fact]
@@ -87,24 +141,62 @@ public class DigestTests
         Assert.Equal([Channel.Sms], digest.Request.Channels!);
         Assert.True(digest is { IsToBePlanned: true, Members.Count: 2 });
         Assert.Equal(NotificationStatus.Cancelled, StatusOf(opened, Empty()));
-        Assert.Equal(NotificationStatus.Expired, StatusOf(opened, Empty(new DigestLeftOut("a", Reasons.Expired), new DigestLeftOut("b", Reasons.Erased))));
+        Assert.Equal(
+            NotificationStatus.Expired,
+            StatusOf(opened, Empty(new DigestLeftOut("a", Reasons.Expired), new DigestLeftOut("b", Reasons.Erased)))
+        );
         Assert.Equal(NotificationStatus.Suppressed, StatusOf(opened, Empty(new DigestLeftOut("a", Reasons.Erased))));
     }
 
     [Fact]
     public void A_category_that_collects_otherwise_is_defined_anew_and_the_same_again_changes_nothing()
     {
-        CategoryDefined? Define(Category? current, DigestRule? digest) => Notify.Domain.Categories.Category.Define(current, "news", false, new Dictionary<string, bool>(), UnknownOutcome.Hold, "c_shop", Noon, null, digest);
+        CategoryDefined? Define(Category? current, DigestRule? digest) =>
+            Notify.Domain.Categories.Category.Define(
+                current,
+                "news",
+                false,
+                new Dictionary<string, bool>(),
+                UnknownOutcome.Hold,
+                "c_shop",
+                Noon,
+                null,
+                digest
+            );
         var rule = new DigestRule(60, "told", [Channel.Sms], 10);
         var defined = Notify.Domain.Categories.Category.Evolve(null, "k/news", Define(null, rule)!);
         Assert.Equal(rule, defined!.Digest);
         Assert.Null(Define(defined, new DigestRule(60, "told", [Channel.Sms], 10)));
-        Assert.All([null, rule with { WindowSeconds = 61 }, rule with { Template = null }, rule with { Channels = [Channel.Email] }, rule with { MaxItems = 11 }], other => Assert.NotNull(Define(defined, other)));
+        Assert.All(
+            [
+                null,
+                rule with
+                {
+                    WindowSeconds = 61,
+                },
+                rule with
+                {
+                    Template = null,
+                },
+                rule with
+                {
+                    Channels = [Channel.Email],
+                },
+                rule with
+                {
+                    MaxItems = 11,
+                },
+            ],
+            other => Assert.NotNull(Define(defined, other))
+        );
     }
 
     private abstract record Step;
+
     private sealed record Add(int Person, int ExpiresIn) : Step;
+
     private sealed record Withdraw(int Which) : Step;
+
     private sealed record Close(int Which) : Step;
 
     // For any order of requests, cancellations and closings: each notification ends once. One digest contains it, or none where it
@@ -115,7 +207,8 @@ public class DigestTests
         var step = Gen.Frequency(
             (6, from person in Gen.Choose(0, 2) from expires in Gen.Elements(0, 0, 0, 1, 5, 20) select (Step)new Add(person, expires)),
             (1, from which in Gen.Choose(0, 100) select (Step)new Withdraw(which)),
-            (2, from which in Gen.Choose(0, 100) select (Step)new Close(which)));
+            (2, from which in Gen.Choose(0, 100) select (Step)new Close(which))
+        );
         Check.One(Config.QuickThrowOnFailure.WithMaxTest(500), Prop.ForAll(Arb.From(Gen.ListOf(step)), steps => Holds([.. steps])));
     }
 
@@ -130,12 +223,18 @@ public class DigestTests
 
         void CloseDigest(string digest)
         {
-            var closing = DigestDecider.Close(digest, [.. items.Where(i => i.Digest == digest).Select(i => new DigestMember(i.Member, true))], now);
+            var closing = DigestDecider.Close(
+                digest,
+                [.. items.Where(i => i.Digest == digest).Select(i => new DigestMember(i.Member, true))],
+                now
+            );
             Assert.All(items.Where(i => i.Digest == digest), i => Assert.Equal(owner[digest], i.Person));
             items.RemoveAll(i => i.Digest == digest);
             told.AddRange(closing.Told.Select(m => (digest, m.Notification.Key)));
-            foreach (var (key, @event) in closing.Events) ends[key].Add(@event);
-            if (open[owner[digest]]?.Key == digest) open[owner[digest]] = null;
+            foreach (var (key, @event) in closing.Events)
+                ends[key].Add(@event);
+            if (open[owner[digest]]?.Key == digest)
+                open[owner[digest]] = null;
             owner.Remove(digest);
         }
 
@@ -145,10 +244,19 @@ public class DigestTests
             switch (step)
             {
                 case Add add:
-                    var member = Waiting($"e-{number++}", expiresAt: add.ExpiresIn == 0 ? null : now.AddMinutes(add.ExpiresIn)).Notification;
-                    var (digest, isNew) = DigestDecider.Join(open.GetValueOrDefault(add.Person), Hourly, () => $"n/c_shop:digest={member.Key}", now);
+                    var member = Waiting(
+                        $"e-{number++}",
+                        expiresAt: add.ExpiresIn == 0 ? null : now.AddMinutes(add.ExpiresIn)
+                    ).Notification;
+                    var (digest, isNew) = DigestDecider.Join(
+                        open.GetValueOrDefault(add.Person),
+                        Hourly,
+                        () => $"n/c_shop:digest={member.Key}",
+                        now
+                    );
                     open[add.Person] = digest;
-                    if (isNew) owner.Add(digest.Key, add.Person);
+                    if (isNew)
+                        owner.Add(digest.Key, add.Person);
                     items.Add((digest.Key, member, add.Person));
                     ends[member.Key] = [];
                     break;
@@ -163,14 +271,33 @@ public class DigestTests
             }
         }
 
-        foreach (var digest in owner.Keys.ToList()) CloseDigest(digest);
+        foreach (var digest in owner.Keys.ToList())
+            CloseDigest(digest);
         Assert.Empty(items);
         Assert.All(ends, e => Assert.Equal(Assert.Single(e.Value) is NotificationDigested ? 1 : 0, told.Count(t => t.Member == e.Key)));
         return true;
     }
 
-    private static DigestMember Waiting(string eventId, Priority priority = Priority.Normal, DateTimeOffset? expiresAt = null, bool isReadable = true) => new(
-        Notify.Domain.Notifications.Notification.Fold($"n/c_shop:{eventId}", [Requested(priority: priority, expiresAt: expiresAt) with { EventId = eventId }, new NotificationCollected("digest=1", Noon.AddHours(1), "rule", Noon)])!, isReadable);
+    private static DigestMember Waiting(
+        string eventId,
+        Priority priority = Priority.Normal,
+        DateTimeOffset? expiresAt = null,
+        bool isReadable = true
+    ) =>
+        new(
+            Notify.Domain.Notifications.Notification.Fold(
+                $"n/c_shop:{eventId}",
+                [
+                    Requested(priority: priority, expiresAt: expiresAt) with
+                    {
+                        EventId = eventId,
+                    },
+                    new NotificationCollected("digest=1", Noon.AddHours(1), "rule", Noon),
+                ]
+            )!,
+            isReadable
+        );
 
-    private static NotificationStatus StatusOf(params object[] since) => NotificationStatusRule.Of(Notify.Domain.Notifications.Notification.Fold(Key, [Requested(), .. since])!);
+    private static NotificationStatus StatusOf(params object[] since) =>
+        NotificationStatusRule.Of(Notify.Domain.Notifications.Notification.Fold(Key, [Requested(), .. since])!);
 }

@@ -9,7 +9,8 @@ public class DigestTextTests
 {
     private static readonly DigestItem[] Two =
     [
-        new("a", "App", "likes your\n picture", "https://example.com/1", null, Noon), new("b", null, "Bot <b@example.com> & co", null, null, Noon),
+        new("a", "App", "likes your\n picture", "https://example.com/1", null, Noon),
+        new("b", null, "Bot <b@example.com> & co", null, null, Noon),
     ];
 
     [Fact]
@@ -25,8 +26,15 @@ public class DigestTextTests
 
         var email = DigestText.Of(Channel.Email, "social", 3, Two, new SmsLimits());
         Assert.Equal("3 × social", email.Title);
-        Assert.Equal("3 × social\n\nApp\nlikes your\n picture\nhttps://example.com/1\n\nBot <b@example.com> & co\n\n+ 1 more\n", email.Body);
-        Assert.Contains("<li><strong>App</strong><br>likes your<br> picture<br><a href=\"https://example.com/1\">https://example.com/1</a></li>", email.Html, StringComparison.Ordinal);
+        Assert.Equal(
+            "3 × social\n\nApp\nlikes your\n picture\nhttps://example.com/1\n\nBot <b@example.com> & co\n\n+ 1 more\n",
+            email.Body
+        );
+        Assert.Contains(
+            "<li><strong>App</strong><br>likes your<br> picture<br><a href=\"https://example.com/1\">https://example.com/1</a></li>",
+            email.Html,
+            StringComparison.Ordinal
+        );
         Assert.Contains("<li>Bot &lt;b@example.com&gt; &amp; co</li>", email.Html, StringComparison.Ordinal);
     }
 
@@ -37,7 +45,10 @@ public class DigestTextTests
     [InlineData(10, "말")]
     public void An_SMS_stays_within_its_limits_and_counts_what_it_has_no_room_for(int segments, string letter)
     {
-        var many = Enumerable.Range(0, 200).Select(i => new DigestItem($"e-{i}", $"{i}", string.Concat(Enumerable.Repeat(letter, 100)), null, null, Noon)).ToArray();
+        var many = Enumerable
+            .Range(0, 200)
+            .Select(i => new DigestItem($"e-{i}", $"{i}", string.Concat(Enumerable.Repeat(letter, 100)), null, null, Noon))
+            .ToArray();
         var body = DigestText.Of(Channel.Sms, "social", 700, many, new SmsLimits { MaxSegments = segments }).Body!;
 
         Assert.InRange(SmsText.Segments(body), 1, segments);
@@ -49,7 +60,10 @@ public class DigestTextTests
     [Fact]
     public void A_push_is_cut_to_what_every_provider_takes_and_no_character_is_cut_in_half()
     {
-        var many = Enumerable.Range(0, 200).Select(i => new DigestItem($"e-{i}", null, string.Concat(Enumerable.Repeat("🎉", 100)), null, null, Noon)).ToArray();
+        var many = Enumerable
+            .Range(0, 200)
+            .Select(i => new DigestItem($"e-{i}", null, string.Concat(Enumerable.Repeat("🎉", 100)), null, null, Noon))
+            .ToArray();
         var body = DigestText.Of(Channel.Push, "social", 200, many, new SmsLimits()).Body!;
         Assert.InRange(System.Text.Encoding.UTF8.GetByteCount(body), 1, 1500);
         Assert.DoesNotContain('\uFFFD', System.Text.Encoding.UTF8.GetString(System.Text.Encoding.UTF8.GetBytes(body)));
@@ -60,10 +74,40 @@ public class DigestTextTests
     {
         static JsonElement Params(int bytes) => JsonSerializer.SerializeToElement(new { x = new string('x', bytes - 8) });
         Assert.Equal(DigestText.MaxParams, Params(DigestText.MaxParams).GetRawText().Length);
-        var items = DigestText.Params(2, [new("a", null, null, null, Params(DigestText.MaxParams), Noon), new("b", "t", null, null, Params(DigestText.MaxParams + 1), Noon)]).GetProperty("items");
-        Assert.Equal((JsonValueKind.Object, JsonValueKind.Null, "b", "t"), (items[0].GetProperty("params").ValueKind, items[1].GetProperty("params").ValueKind, items[1].GetProperty("eventId").GetString(), items[1].GetProperty("title").GetString()));
+        var items = DigestText
+            .Params(
+                2,
+                [
+                    new("a", null, null, null, Params(DigestText.MaxParams), Noon),
+                    new("b", "t", null, null, Params(DigestText.MaxParams + 1), Noon),
+                ]
+            )
+            .GetProperty("items");
+        Assert.Equal(
+            (JsonValueKind.Object, JsonValueKind.Null, "b", "t"),
+            (
+                items[0].GetProperty("params").ValueKind,
+                items[1].GetProperty("params").ValueKind,
+                items[1].GetProperty("eventId").GetString(),
+                items[1].GetProperty("title").GetString()
+            )
+        );
 
-        var most = Enumerable.Range(0, DigestRule.MostItems).Select(i => DigestText.Shortened(new DigestItem($"e-{i}", new string('t', 1000), new string('b', 500_000), $"https://example.com/{new string('u', 1980)}", Params(64 * 1024), Noon))).ToList();
+        var most = Enumerable
+            .Range(0, DigestRule.MostItems)
+            .Select(i =>
+                DigestText.Shortened(
+                    new DigestItem(
+                        $"e-{i}",
+                        new string('t', 1000),
+                        new string('b', 500_000),
+                        $"https://example.com/{new string('u', 1980)}",
+                        Params(64 * 1024),
+                        Noon
+                    )
+                )
+            )
+            .ToList();
         Assert.All(most, i => Assert.InRange(i.Body!.Length, 1, 10_000));
         Assert.InRange(DigestText.Params(1000, most).GetRawText().Length, DigestRule.MostItems * 3000, 1024 * 1024);
     }

@@ -80,11 +80,19 @@ public sealed class DomainNamesTests
         Assert.Equal(ring.Of(Notify.Domain.Notifications.Channel.Email, sent), ring.Of(Notify.Domain.Notifications.Channel.Email, address));
     }
 
-    private static MasterKeyRing Ring() => MasterKeyRing.Read(new ConfigurationBuilder().AddInMemoryCollection(new Dictionary<string,
-        string?>
-    {
-        ["Notify:MasterKeys:1"] = TestRun.Secrets["Notify__MasterKeys__1"], ["Notify:Pepper"] = TestRun.Secrets["Notify__Pepper"],
-    }).Build(), [])!;
+    private static MasterKeyRing Ring() =>
+        MasterKeyRing.Read(
+            new ConfigurationBuilder()
+                .AddInMemoryCollection(
+                    new Dictionary<string, string?>
+                    {
+                        ["Notify:MasterKeys:1"] = TestRun.Secrets["Notify__MasterKeys__1"],
+                        ["Notify:Pepper"] = TestRun.Secrets["Notify__Pepper"],
+                    }
+                )
+                .Build(),
+            []
+        )!;
 
     [Fact]
     public void An_address_is_one_however_its_letters_are_composed()

@@ -32,7 +32,8 @@ public class FairSharesTests
         var total = names.ToDictionary(n => n, _ => 0);
         for (var turn = 0u; turn < 20 * clients; turn++)
         {
-            foreach (var share in FairShares.Divide(places, names, turn)) total[share.Client] += share.Places;
+            foreach (var share in FairShares.Divide(places, names, turn))
+                total[share.Client] += share.Places;
         }
 
         Assert.Single(total.Values.Distinct());

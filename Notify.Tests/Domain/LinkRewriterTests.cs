@@ -13,12 +13,24 @@ public class LinkRewriterTests
     [InlineData("<a class='b' HREF = 'http://x.example' id=i>x</a>", "<a class='b' HREF = \"[0]\" id=i>x</a>", "http://x.example")]
     [InlineData("<a href=https://x.example/a?b>x</a>", "<a href=\"[0]\">x</a>", "https://x.example/a?b")]
     [InlineData("<map><area href=\"https://x.example\"></map>", "<map><area href=\"[0]\"></map>", "https://x.example")]
-    [InlineData("<a href=\"https://x.example/1\"></a><a href=\"https://x.example/2\"></a><a href=\"https://x.example/1\"></a>", "<a href=\"[0]\"></a><a href=\"[1]\"></a><a href=\"[0]\"></a>", "https://x.example/1 https://x.example/2")]
-    [InlineData("<a title=\"a > b\" data-href=\"https://no.example\" href=\"https://x.example\">", "<a title=\"a > b\" data-href=\"https://no.example\" href=\"[0]\">", "https://x.example")]
+    [InlineData(
+        "<a href=\"https://x.example/1\"></a><a href=\"https://x.example/2\"></a><a href=\"https://x.example/1\"></a>",
+        "<a href=\"[0]\"></a><a href=\"[1]\"></a><a href=\"[0]\"></a>",
+        "https://x.example/1 https://x.example/2"
+    )]
+    [InlineData(
+        "<a title=\"a > b\" data-href=\"https://no.example\" href=\"https://x.example\">",
+        "<a title=\"a > b\" data-href=\"https://no.example\" href=\"[0]\">",
+        "https://x.example"
+    )]
     [InlineData("<a/href=\"https://x.example\">", "<a/href=\"[0]\">", "https://x.example")]
     [InlineData("<a href=\"  https://x.example  \">", "<a href=\"[0]\">", "https://x.example")]
     [InlineData("<a href=\"https://x.example/?a=1&b=2&copy=3&#38;c=4\">", "<a href=\"[0]\">", "https://x.example/?a=1&b=2&copy=3&c=4")]
-    [InlineData("<area shape=rect coords=\"0,0,1,1\" href='HTTPS://X.example/A'>", "<area shape=rect coords=\"0,0,1,1\" href=\"[0]\">", "HTTPS://X.example/A")]
+    [InlineData(
+        "<area shape=rect coords=\"0,0,1,1\" href='HTTPS://X.example/A'>",
+        "<area shape=rect coords=\"0,0,1,1\" href=\"[0]\">",
+        "HTTPS://X.example/A"
+    )]
     [InlineData("<a href=\"https://한글.example/길?값=1\">", "<a href=\"[0]\">", "https://한글.example/길?값=1")]
     public void Links_of_html_are_replaced_and_nothing_else(string html, string expected, string destinations)
     {
@@ -70,7 +82,11 @@ public class LinkRewriterTests
     [InlineData("(https://x.example/a_(b)), next", "([0]), next", "https://x.example/a_(b)")]
     [InlineData("https://x.example/?a=1&b=2#c\nhttp://y.example!", "[0]\n[1]!", "https://x.example/?a=1&b=2#c http://y.example")]
     [InlineData("<https://x.example>", "<[0]>", "https://x.example")]
-    [InlineData("mail a@x.example, www.x.example, https://, ftp://x.example", "mail a@x.example, www.x.example, https://, ftp://x.example", "")]
+    [InlineData(
+        "mail a@x.example, www.x.example, https://, ftp://x.example",
+        "mail a@x.example, www.x.example, https://, ftp://x.example",
+        ""
+    )]
     [InlineData("링크 https://x.example/한글 끝", "링크 [0] 끝", "https://x.example/한글")]
     public void Links_of_texts_are_replaced_without_what_stands_around(string text, string expected, string destinations)
     {
@@ -94,29 +110,34 @@ public class LinkRewriterTests
     [InlineData(
         "“https://x.example/a” «https://y.example/b» „https://z.example/c“",
         "“[0]” «[1]» „[2]“",
-        "https://x.example/a https://y.example/b https://z.example/c")]
+        "https://x.example/a https://y.example/b https://z.example/c"
+    )]
     [InlineData(
         "*https://x.example/a* **https://x.example/a** _https://x.example/a_ ~https://x.example/a~",
         "*[0]* **[0]** _[0]_ ~[0]~",
-        "https://x.example/a")]
+        "https://x.example/a"
+    )]
     [InlineData("https://x.example/token_ https://x.example/token-", "[0] [1]", "https://x.example/token_ https://x.example/token-")]
     [InlineData("https://x.example/a؟ https://x.example/a، https://x.example/a؛", "[0]؟ [0]، [0]؛", "https://x.example/a")]
     [InlineData("https://x.example/a। https://x.example/a॥", "[0]। [0]॥", "https://x.example/a")]
     [InlineData(
         "https://x.example/a를 https://y.example에서 https://z.example/에서",
         "[0]를 [1]에서 [2]에서",
-        "https://x.example/a https://y.example https://z.example/")]
+        "https://x.example/a https://y.example https://z.example/"
+    )]
     [InlineData("https://x.example/a…https://y.example/b—c", "[0]…[1]—c", "https://x.example/a https://y.example/b")]
     [InlineData("https://x.example/a|https://y.example/b", "[0]|[1]", "https://x.example/a https://y.example/b")]
     [InlineData(
         "https://x.example/a,https://y.example/b;https://z.example",
         "[0],[1];[2]",
-        "https://x.example/a https://y.example/b https://z.example")]
+        "https://x.example/a https://y.example/b https://z.example"
+    )]
     [InlineData("https://x.example/a?u=https://y.example/b,c", "[0]", "https://x.example/a?u=https://y.example/b,c")]
     [InlineData(
         "https://x.example/a\"b https://x.example/a`b https://x.example/a{b} https://x.example/a\\b",
         "[0]\"b [0]`b [0]{b} [0]\\b",
-        "https://x.example/a")]
+        "https://x.example/a"
+    )]
     [InlineData("https://[2001:db8::1]:8443/a] x", "[0]] x", "https://[2001:db8::1]:8443/a")]
     [InlineData("(see https://x.example/a_(b)?c=(d)).", "(see [0]).", "https://x.example/a_(b)?c=(d)")]
     [InlineData("詳細はhttps://x.example/a", "詳細は[0]", "https://x.example/a")]
@@ -126,27 +147,44 @@ public class LinkRewriterTests
     [InlineData(
         "https://x.example/#!/a https://x.example/a;v=1,2 https://x.example/$a+b@c:d",
         "[0] [1] [2]",
-        "https://x.example/#!/a https://x.example/a;v=1,2 https://x.example/$a+b@c:d")]
+        "https://x.example/#!/a https://x.example/a;v=1,2 https://x.example/$a+b@c:d"
+    )]
     [InlineData("(https://x.example/a)(https://y.example/b)", "([0])([1])", "https://x.example/a https://y.example/b")]
     [InlineData(
         "['https://x.example/a','https://y.example/b'] {'u':'https://z.example','n':1}",
         "['[0]','[1]'] {'u':'[2]','n':1}",
-        "https://x.example/a https://y.example/b https://z.example")]
+        "https://x.example/a https://y.example/b https://z.example"
+    )]
     [InlineData(
         "(https://x.example/a)and (https://x.example/a):1 (https://x.example/a_(b)c)",
         "([0])and ([0]):1 ([1])",
-        "https://x.example/a https://x.example/a_(b)c")]
+        "https://x.example/a https://x.example/a_(b)c"
+    )]
     [InlineData(
         "https://x.example/a.https://y.example/b!https://z.example",
         "[0].[1]![2]",
-        "https://x.example/a https://y.example/b https://z.example")]
+        "https://x.example/a https://y.example/b https://z.example"
+    )]
     [InlineData(
         "https://web.archive.org/web/2020/https://x.example/ https://y.example/?u=https://x.example",
         "[0] [1]",
-        "https://web.archive.org/web/2020/https://x.example/ https://y.example/?u=https://x.example")]
-    [InlineData("https://x.example/로부터 https://x.example/으로부터 https://x.example/에서의", "[0]로부터 [0]으로부터 [0]에서의", "https://x.example/")]
-    [InlineData("https://x.example/한테 https://x.example/이에요 https://x.example/라며", "[0]한테 [0]이에요 [0]라며", "https://x.example/")]
-    [InlineData("https://예시.한국에서 https://예시.한국을 https://예시.한국 https://예시.한국/길", "[0]에서 [0]을 [0] [1]", "https://예시.한국 https://예시.한국/길")]
+        "https://web.archive.org/web/2020/https://x.example/ https://y.example/?u=https://x.example"
+    )]
+    [InlineData(
+        "https://x.example/로부터 https://x.example/으로부터 https://x.example/에서의",
+        "[0]로부터 [0]으로부터 [0]에서의",
+        "https://x.example/"
+    )]
+    [InlineData(
+        "https://x.example/한테 https://x.example/이에요 https://x.example/라며",
+        "[0]한테 [0]이에요 [0]라며",
+        "https://x.example/"
+    )]
+    [InlineData(
+        "https://예시.한국에서 https://예시.한국을 https://예시.한국 https://예시.한국/길",
+        "[0]에서 [0]을 [0] [1]",
+        "https://예시.한국 https://예시.한국/길"
+    )]
     [InlineData("https://例子.中国/ https://例子.中国:8443/a", "[0] [1]", "https://例子.中国/ https://例子.中国:8443/a")]
     [InlineData("https://x.example/?검색=1 https://x.example/?그리고", "[0] [1]?그리고", "https://x.example/?검색=1 https://x.example/")]
     public void A_link_of_a_text_ends_where_a_reader_sees_its_end(string text, string expected, string destinations)
@@ -181,20 +219,56 @@ public class LinkRewriterTests
     [InlineData("//x.example", null)]
     [InlineData("/x", null)]
     [InlineData("", null)]
-    public void An_address_stands_in_a_header_as_it_was_written_or_as_browsers_write_it(string address, string? header) => Assert.Equal(header, LinkRewriter.ForHeader(address));
+    public void An_address_stands_in_a_header_as_it_was_written_or_as_browsers_write_it(string address, string? header) =>
+        Assert.Equal(header, LinkRewriter.ForHeader(address));
 
     [Fact]
     public void Rewritten_address_is_valid_in_a_header()
     {
         var random = new Random(20261123);
-        string[] parts = ["a", ".", "..", "한", "ß", "\u200d", "\U0001F600", "\ud83d", "%", "%zz", "@", ":", "[", "]", "::1", "/", "\\", "?", "#", " ", "\u00ad", "xn--", "-", "1", "\"", "\u3002", "\u0301", "\r", "\0"];
+        string[] parts =
+        [
+            "a",
+            ".",
+            "..",
+            "한",
+            "ß",
+            "\u200d",
+            "\U0001F600",
+            "\ud83d",
+            "%",
+            "%zz",
+            "@",
+            ":",
+            "[",
+            "]",
+            "::1",
+            "/",
+            "\\",
+            "?",
+            "#",
+            " ",
+            "\u00ad",
+            "xn--",
+            "-",
+            "1",
+            "\"",
+            "\u3002",
+            "\u0301",
+            "\r",
+            "\0",
+        ];
         var rewritten = 0;
         for (var i = 0; i < 20_000; i++)
         {
             var address = "https://" + string.Concat(Enumerable.Range(0, random.Next(1, 8)).Select(_ => parts[random.Next(parts.Length)]));
-            if (LinkRewriter.ForHeader(address) is not { } header) continue;
+            if (LinkRewriter.ForHeader(address) is not { } header)
+                continue;
             rewritten++;
-            Assert.True(header.StartsWith("https://", StringComparison.OrdinalIgnoreCase) && header.All(c => c is > ' ' and <= '~'), header);
+            Assert.True(
+                header.StartsWith("https://", StringComparison.OrdinalIgnoreCase) && header.All(c => c is > ' ' and <= '~'),
+                header
+            );
         }
 
         Assert.InRange(rewritten, 1000, 20_000);
@@ -211,7 +285,20 @@ public class LinkRewriterTests
     public void The_image_stands_at_the_end_of_the_body_of_an_email_only()
     {
         var opens = new TrackOptions { Opens = true };
-        Assert.Contains("<p>x</p><img src=\"[pixel]\"", LinkRewriter.Rewrite(new NotificationContent(Html: "<body><p>x</p></body>", Track: opens), Channel.Email, i => "", "[pixel]", Own, Limits).Content.Html, StringComparison.Ordinal);
+        Assert.Contains(
+            "<p>x</p><img src=\"[pixel]\"",
+            LinkRewriter
+                .Rewrite(
+                    new NotificationContent(Html: "<body><p>x</p></body>", Track: opens),
+                    Channel.Email,
+                    i => "",
+                    "[pixel]",
+                    Own,
+                    Limits
+                )
+                .Content.Html,
+            StringComparison.Ordinal
+        );
         var sms = new NotificationContent(Body: "x", Track: opens);
         Assert.Equal(sms, LinkRewriter.Rewrite(sms, Channel.Sms, i => "", "[pixel]", Own, Limits).Content);
     }

@@ -61,16 +61,23 @@ public class NotificationStatusRuleTests
     {
         Assert.Equal(NotificationStatus.Accepted, Status(Requested()));
         Assert.Equal(NotificationStatus.Scheduled, Status(Requested(sendAt: Noon.AddDays(1))));
-        Assert.Equal(NotificationStatus.Cancelled, Status(Requested(sendAt: Noon.AddDays(1)), new NotificationCancelled([], "c_shop", Noon)));
+        Assert.Equal(
+            NotificationStatus.Cancelled,
+            Status(Requested(sendAt: Noon.AddDays(1)), new NotificationCancelled([], "c_shop", Noon))
+        );
         Assert.Equal(NotificationStatus.Expired, Status(Requested(), new NotificationExpired([], Noon)));
     }
 
     private static NotificationStatus Status(params object[] events) =>
         NotificationStatusRule.Of(Notify.Domain.Notifications.Notification.Fold(Key, events)!);
 
-    private static Notification Of(string deliveries) => Notification() with
-    {
-        Deliveries = deliveries.Split(' ', StringSplitOptions.RemoveEmptyEntries).Select(d => d.Split('+'))
-            .Select(d => Delivery(Enum.Parse<DeliveryStatus>(d[0]), d.Length > 1 ? int.Parse(d[1]) : 0)).ToImmutableDictionary(d => d.Id),
-    };
+    private static Notification Of(string deliveries) =>
+        Notification() with
+        {
+            Deliveries = deliveries
+                .Split(' ', StringSplitOptions.RemoveEmptyEntries)
+                .Select(d => d.Split('+'))
+                .Select(d => Delivery(Enum.Parse<DeliveryStatus>(d[0]), d.Length > 1 ? int.Parse(d[1]) : 0))
+                .ToImmutableDictionary(d => d.Id),
+        };
 }

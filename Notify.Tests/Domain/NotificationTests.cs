@@ -24,7 +24,10 @@ public class NotificationTests
     {
         var leftOut = new LeftOutDelivery(Guid.NewGuid(), Channel.Email, null, Reasons.OptedOut, "channel email");
         var n = Notify.Domain.Notifications.Notification.Fold(Key, [Requested(), Planned(leftOut)])!;
-        Assert.Equal((DeliveryStatus.Queued, Channel.Push, "d_1"), (n.Deliveries[Push].Status, n.Deliveries[Push].Channel, n.Deliveries[Push].DeviceId));
+        Assert.Equal(
+            (DeliveryStatus.Queued, Channel.Push, "d_1"),
+            (n.Deliveries[Push].Status, n.Deliveries[Push].Channel, n.Deliveries[Push].DeviceId)
+        );
         Assert.Equal((DeliveryStatus.Queued, Channel.Sms), (n.Deliveries[Sms].Status, n.Deliveries[Sms].Channel));
         Assert.Equal((DeliveryStatus.Suppressed, Reasons.OptedOut), (n.Deliveries[leftOut.Id].Status, n.Deliveries[leftOut.Id].Reason));
         Assert.True(n.Deliveries[leftOut.Id].IsTerminal);
@@ -60,8 +63,10 @@ public class NotificationTests
     {
         object[] round =
         [
-            new DispatchAttempted(Sms, 1, "twilio", Noon), new DeliveryDeferred(Sms, Noon, Reasons.FailedOver, 1, "twilio", "503", Noon),
-            new DispatchAttempted(Sms, 2, "vonage", Noon), new DeliveryDeferred(Sms, Noon, Reasons.FailedOver, 2, "vonage", "5", Noon),
+            new DispatchAttempted(Sms, 1, "twilio", Noon),
+            new DeliveryDeferred(Sms, Noon, Reasons.FailedOver, 1, "twilio", "503", Noon),
+            new DispatchAttempted(Sms, 2, "vonage", Noon),
+            new DeliveryDeferred(Sms, Noon, Reasons.FailedOver, 2, "vonage", "5", Noon),
             new DispatchAttempted(Sms, 3, "third", Noon),
         ];
         var during = Notification(round).Deliveries[Sms];
@@ -75,7 +80,12 @@ public class NotificationTests
         var after = Notification([.. round, paused]).Deliveries[Sms];
         Assert.Equal((2, null), (after.Moves, after.Tried));
 
-        var again = Notification([.. round, paused, new DeliveryDeadLettered(Sms, 3, Reasons.AttemptsExhausted, "third", "500", Noon), new DeliveryRedriven(Sms, "mended", "c_ops", Noon)]).Deliveries[Sms];
+        var again = Notification([
+            .. round,
+            paused,
+            new DeliveryDeadLettered(Sms, 3, Reasons.AttemptsExhausted, "third", "500", Noon),
+            new DeliveryRedriven(Sms, "mended", "c_ops", Noon),
+        ]).Deliveries[Sms];
         Assert.Equal((0, 0, null), (again.Moves, again.Attempts, again.Tried));
     }
 
@@ -98,7 +108,11 @@ public class NotificationTests
     public void Facts_about_deliveries_that_were_never_planned_change_nothing()
     {
         var stranger = Guid.NewGuid();
-        var n = Notification(new NotificationDelivered(stranger, "apns", Noon), new NotificationFailed(stranger, 1, Reasons.Rejected, null, null, Noon), "not an event at all");
+        var n = Notification(
+            new NotificationDelivered(stranger, "apns", Noon),
+            new NotificationFailed(stranger, 1, Reasons.Rejected, null, null, Noon),
+            "not an event at all"
+        );
         Assert.Equal(Notification().Deliveries, n.Deliveries);
     }
 
@@ -127,7 +141,10 @@ public class NotificationTests
     public void Facts_in_any_order_end_in_the_same_state(string facts, DeliveryStatus expected)
     {
         foreach (var order in Permutations([.. facts.Split(' ')]))
-            Assert.True(expected == Notification(order.Select(Fact)).Deliveries[Sms].Status, $"{string.Join(" → ", order)} ended as {Notification(order.Select(Fact)).Deliveries[Sms].Status}, not {expected}");
+            Assert.True(
+                expected == Notification(order.Select(Fact)).Deliveries[Sms].Status,
+                $"{string.Join(" → ", order)} ended as {Notification(order.Select(Fact)).Deliveries[Sms].Status}, not {expected}"
+            );
     }
 
     [Fact]
@@ -143,15 +160,21 @@ public class NotificationTests
     public void The_first_delivery_and_the_first_opening_count()
     {
         var d = Notification(
-            new NotificationDelivered(Sms, "twilio", Noon), new NotificationDelivered(Sms, "twilio", Noon.AddHours(1)),
-            new NotificationOpened(Sms, "app", Noon.AddHours(2)), new NotificationOpened(Sms, "app", Noon.AddHours(3))).Deliveries[Sms];
+            new NotificationDelivered(Sms, "twilio", Noon),
+            new NotificationDelivered(Sms, "twilio", Noon.AddHours(1)),
+            new NotificationOpened(Sms, "app", Noon.AddHours(2)),
+            new NotificationOpened(Sms, "app", Noon.AddHours(3))
+        ).Deliveries[Sms];
         Assert.Equal((Noon, Noon.AddHours(2)), (d.DeliveredAt, d.OpenedAt));
     }
 
     [Fact]
     public void A_dispatch_forgets_why_earlier_attempts_failed()
     {
-        var d = Notification(new DeliveryDeferred(Sms, Noon.AddMinutes(1), Reasons.Retry, 1, "twilio", "20429", Noon), Fact("dispatched")).Deliveries[Sms];
+        var d = Notification(
+            new DeliveryDeferred(Sms, Noon.AddMinutes(1), Reasons.Retry, 1, "twilio", "20429", Noon),
+            Fact("dispatched")
+        ).Deliveries[Sms];
         Assert.Equal((null, null, null), (d.Reason, d.ProviderCode, d.DeferredUntil));
     }
 
@@ -181,7 +204,16 @@ public class NotificationTests
 
     [Fact]
     public void A_message_that_turns_up_after_its_deadline_was_dispatched_all_the_same() =>
-        Assert.Equal(DeliveryStatus.Dispatched, Notification(Fact("unknown"), new NotificationFailed(Sms, 1, Reasons.OutcomeNeverKnown, "twilio", null, Noon), Fact("dispatched")).Deliveries[Sms].Status);
+        Assert.Equal(
+            DeliveryStatus.Dispatched,
+            Notification(
+                Fact("unknown"),
+                new NotificationFailed(Sms, 1, Reasons.OutcomeNeverKnown, "twilio", null, Noon),
+                Fact("dispatched")
+            )
+                .Deliveries[Sms]
+                .Status
+        );
 
     [Fact]
     public void A_redriven_delivery_begins_anew()
@@ -192,12 +224,18 @@ public class NotificationTests
 
     [Fact]
     public void Only_dead_letters_are_redriven() =>
-        Assert.Equal(DeliveryStatus.Failed, Notification(Fact("failed"), new DeliveryRedriven(Sms, "mended", "c_ops", Noon)).Deliveries[Sms].Status);
+        Assert.Equal(
+            DeliveryStatus.Failed,
+            Notification(Fact("failed"), new DeliveryRedriven(Sms, "mended", "c_ops", Noon)).Deliveries[Sms].Status
+        );
 
     [Fact]
     public void Cancelling_before_planning_cancels_the_whole()
     {
-        var n = Notify.Domain.Notifications.Notification.Fold(Key, [Requested(sendAt: Noon.AddHours(1)), new NotificationCancelled([], "c_shop", Noon)])!;
+        var n = Notify.Domain.Notifications.Notification.Fold(
+            Key,
+            [Requested(sendAt: Noon.AddHours(1)), new NotificationCancelled([], "c_shop", Noon)]
+        )!;
         Assert.True(n.IsCancelled);
     }
 
@@ -212,8 +250,24 @@ public class NotificationTests
     [Fact]
     public void Rescheduling_and_deferring_the_whole_move_its_time()
     {
-        Assert.Equal(Noon.AddHours(2), Notify.Domain.Notifications.Notification.Fold(Key, [Requested(sendAt: Noon.AddHours(1)), new NotificationRescheduled(Noon.AddHours(2), "c_shop", Noon)])!.SendAt);
-        Assert.Equal(Noon.AddHours(3), Notify.Domain.Notifications.Notification.Fold(Key, [Requested(), new DeliveryDeferred(null, Noon.AddHours(3), Reasons.Scheduled, 0, null, null, Noon)])!.SendAt);
+        Assert.Equal(
+            Noon.AddHours(2),
+            Notify
+                .Domain.Notifications.Notification.Fold(
+                    Key,
+                    [Requested(sendAt: Noon.AddHours(1)), new NotificationRescheduled(Noon.AddHours(2), "c_shop", Noon)]
+                )!
+                .SendAt
+        );
+        Assert.Equal(
+            Noon.AddHours(3),
+            Notify
+                .Domain.Notifications.Notification.Fold(
+                    Key,
+                    [Requested(), new DeliveryDeferred(null, Noon.AddHours(3), Reasons.Scheduled, 0, null, null, Noon)]
+                )!
+                .SendAt
+        );
     }
 
     [Fact]
@@ -226,23 +280,25 @@ public class NotificationTests
         Assert.Equal(DeliveryStatus.Queued, before.Deliveries[Sms].Status);
     }
 
-    private static object Fact(string name) => name switch
-    {
-        "attempted" => new DispatchAttempted(Sms, 1, "twilio", Noon),
-        "deferred" => new DeliveryDeferred(Sms, Noon.AddMinutes(1), Reasons.Retry, 1, "twilio", "20429", Noon),
-        "unknown" => new DispatchOutcomeUnknown(Sms, 1, "twilio", Reasons.TimedOut, Noon.AddMinutes(15), Noon),
-        "dispatched" => new NotificationDispatched(Sms, 1, "twilio", "SM1", 12, null, Noon),
-        "delivered" => new NotificationDelivered(Sms, "twilio", Noon),
-        "failed" => new NotificationFailed(Sms, 1, Reasons.Rejected, "twilio", "30005", Noon),
-        "dead" => new DeliveryDeadLettered(Sms, 12, Reasons.AttemptsExhausted, "twilio", "20429", Noon),
-        "cancelled" => new NotificationCancelled([Sms], "c_shop", Noon),
-        "expired" => new NotificationExpired([Sms], Noon),
-        "suppressed" => new DeliverySuppressed(Sms, Reasons.OptedOut, "channel sms", Noon),
-        "opened" => new NotificationOpened(Sms, "app", Noon),
-        _ => throw new ArgumentException(name),
-    };
+    private static object Fact(string name) =>
+        name switch
+        {
+            "attempted" => new DispatchAttempted(Sms, 1, "twilio", Noon),
+            "deferred" => new DeliveryDeferred(Sms, Noon.AddMinutes(1), Reasons.Retry, 1, "twilio", "20429", Noon),
+            "unknown" => new DispatchOutcomeUnknown(Sms, 1, "twilio", Reasons.TimedOut, Noon.AddMinutes(15), Noon),
+            "dispatched" => new NotificationDispatched(Sms, 1, "twilio", "SM1", 12, null, Noon),
+            "delivered" => new NotificationDelivered(Sms, "twilio", Noon),
+            "failed" => new NotificationFailed(Sms, 1, Reasons.Rejected, "twilio", "30005", Noon),
+            "dead" => new DeliveryDeadLettered(Sms, 12, Reasons.AttemptsExhausted, "twilio", "20429", Noon),
+            "cancelled" => new NotificationCancelled([Sms], "c_shop", Noon),
+            "expired" => new NotificationExpired([Sms], Noon),
+            "suppressed" => new DeliverySuppressed(Sms, Reasons.OptedOut, "channel sms", Noon),
+            "opened" => new NotificationOpened(Sms, "app", Noon),
+            _ => throw new ArgumentException(name),
+        };
 
-    private static IEnumerable<string[]> Permutations(string[] items) => items.Length <= 1
-        ? [items]
-        : items.SelectMany((item, i) => Permutations([.. items[..i], .. items[(i + 1)..]]).Select(rest => (string[])[item, .. rest]));
+    private static IEnumerable<string[]> Permutations(string[] items) =>
+        items.Length <= 1
+            ? [items]
+            : items.SelectMany((item, i) => Permutations([.. items[..i], .. items[(i + 1)..]]).Select(rest => (string[])[item, .. rest]));
 }

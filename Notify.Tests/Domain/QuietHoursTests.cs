@@ -51,7 +51,11 @@ public sealed class QuietHoursTests
         var (from, to) = (hours.Split('-')[0], hours.Split('-')[1]);
         Assert.Equal(
             end is null ? null : At(end),
-            new QuietHours(TimeOnly.Parse(from, CultureInfo.InvariantCulture), TimeOnly.Parse(to, CultureInfo.InvariantCulture)).EndAfter(At(now), DateTimeZoneProviders.Tzdb[zone]));
+            new QuietHours(TimeOnly.Parse(from, CultureInfo.InvariantCulture), TimeOnly.Parse(to, CultureInfo.InvariantCulture)).EndAfter(
+                At(now),
+                DateTimeZoneProviders.Tzdb[zone]
+            )
+        );
     }
 
     [Fact]
@@ -65,10 +69,14 @@ public sealed class QuietHoursTests
 
     [Fact]
     public void Delivery_that_expires_in_quiet_hours_is_deferred_to_its_expiry() =>
-        Assert.Equal((Noon.AddMinutes(10), "quiet hours 11:00 to 13:00 in Etc/UTC, version 3; worth nothing before they end"), PutOff(Requested(expiresAt: Noon.AddMinutes(10))));
+        Assert.Equal(
+            (Noon.AddMinutes(10), "quiet hours 11:00 to 13:00 in Etc/UTC, version 3; worth nothing before they end"),
+            PutOff(Requested(expiresAt: Noon.AddMinutes(10)))
+        );
 
     [Fact]
-    public void Delivery_that_expires_after_quiet_hours_is_deferred_to_their_end() => Assert.Equal(Noon.AddHours(1), PutOff(Requested(expiresAt: Noon.AddHours(2)))!.Value.Until);
+    public void Delivery_that_expires_after_quiet_hours_is_deferred_to_their_end() =>
+        Assert.Equal(Noon.AddHours(1), PutOff(Requested(expiresAt: Noon.AddHours(2)))!.Value.Until);
 
     [Fact]
     public void A_required_category_passes() => Assert.Null(PutOff(Requested(), rules: Rules(null, Category(required: true))));
@@ -88,7 +96,10 @@ public sealed class QuietHoursTests
     [Fact]
     public void A_delivery_that_is_put_off_waits_with_its_attempts_kept()
     {
-        var n = Notification(new DeliveryDeferred(Sms, Noon.AddSeconds(5), Reasons.Retry, 2, "twilio", "503", Noon), new DeliveryDeferred(Sms, Noon.AddHours(1), Reasons.QuietHours, 2, null, null, Noon, "rule"));
+        var n = Notification(
+            new DeliveryDeferred(Sms, Noon.AddSeconds(5), Reasons.Retry, 2, "twilio", "503", Noon),
+            new DeliveryDeferred(Sms, Noon.AddHours(1), Reasons.QuietHours, 2, null, null, Noon, "rule")
+        );
 
         var d = n.Deliveries[Sms];
         Assert.Equal((DeliveryStatus.Deferred, Reasons.QuietHours, 2, Noon.AddHours(1)), (d.Status, d.Reason, d.Attempts, d.DeferredUntil));
@@ -98,6 +109,16 @@ public sealed class QuietHoursTests
 
     private static DateTimeOffset At(string text) => DateTimeOffset.Parse(text, CultureInfo.InvariantCulture);
 
-    private static (DateTimeOffset Until, string Rule)? PutOff(NotificationRequested request, ReachRules? rules = null, IEnumerable<object>? since = null) =>
-        QuietHoursDecider.PutOff(request, Recipient(since ?? [Quiet]), rules ?? ReachRules.None, () => DateTimeZoneProviders.Tzdb["Etc/UTC"], Noon);
+    private static (DateTimeOffset Until, string Rule)? PutOff(
+        NotificationRequested request,
+        ReachRules? rules = null,
+        IEnumerable<object>? since = null
+    ) =>
+        QuietHoursDecider.PutOff(
+            request,
+            Recipient(since ?? [Quiet]),
+            rules ?? ReachRules.None,
+            () => DateTimeZoneProviders.Tzdb["Etc/UTC"],
+            Noon
+        );
 }

@@ -20,19 +20,29 @@ public sealed class ReachProperties
     private sealed record Days(ImmutableList<Cap> Caps, ImmutableList<(int Minutes, object What)> Steps);
 
     private static Gen<Cap> Caps =>
-        from channel in Gen.Elements(Enum.GetValues<Channel>()) from limit in Gen.Choose(1, 3) from per in Gen.Elements(Enum.GetValues<CapPeriod>()) from exceeding in Gen.Elements(Enum.GetValues<CapExceeding>())
+        from channel in Gen.Elements(Enum.GetValues<Channel>())
+        from limit in Gen.Choose(1, 3)
+        from per in Gen.Elements(Enum.GetValues<CapPeriod>())
+        from exceeding in Gen.Elements(Enum.GetValues<CapExceeding>())
         select new Cap(channel, limit, per, exceeding);
 
     private static Gen<object> Message =>
-        from critical in Gen.Frequency((5, Gen.Constant(false)), (1, Gen.Constant(true))) from expires in Gen.Frequency((4, Gen.Constant(0)), (1, Gen.Choose(1, 2000)))
+        from critical in Gen.Frequency((5, Gen.Constant(false)), (1, Gen.Constant(true)))
+        from expires in Gen.Frequency((4, Gen.Constant(0)), (1, Gen.Choose(1, 2000)))
         from late in Gen.Frequency((4, Gen.Constant(0)), (2, Gen.Choose(1, 200)), (1, Gen.Choose(200, 9000)))
         select (object)new Send(critical ? Priority.Critical : Priority.Normal, expires, late);
 
     private static Gen<(int, object)> Step =>
-        from minutes in Gen.Frequency((1, Gen.Constant(0)), (3, Gen.Choose(0, 60)), (1, Gen.Choose(60, 900))) from what in Gen.Frequency((1, PreferenceProperties.Step), (3, Message))
+        from minutes in Gen.Frequency((1, Gen.Constant(0)), (3, Gen.Choose(0, 60)), (1, Gen.Choose(60, 900)))
+        from what in Gen.Frequency((1, PreferenceProperties.Step), (3, Message))
         select (minutes, what);
 
-    private static Arbitrary<Days> Any => Arb.From(from caps in Gen.ListOf(Caps) from steps in Gen.ListOf(Step) select new Days([.. caps.DistinctBy(c => (c.Channel, c.Per))], [.. steps]));
+    private static Arbitrary<Days> Any =>
+        Arb.From(
+            from caps in Gen.ListOf(Caps)
+            from steps in Gen.ListOf(Step)
+            select new Days([.. caps.DistinctBy(c => (c.Channel, c.Per))], [.. steps])
+        );
 
     [Fact]
     public void People_receive_exactly_the_intended_messages_in_any_order_of_events() =>
@@ -45,7 +55,10 @@ public sealed class ReachProperties
         private readonly HashSet<string> passing = [];
         private readonly List<(DateTimeOffset At, string Key, Channel Channel)> sent = [];
         private readonly SortedSet<(DateTimeOffset At, int Order, string Key, Guid Id)> waiting = [];
-        private ImmutableList<object> said = [new CategoryDefined("shipping", false, new Dictionary<string, bool>(), UnknownOutcome.Hold, "c", Noon, days.Caps)];
+        private ImmutableList<object> said =
+        [
+            new CategoryDefined("shipping", false, new Dictionary<string, bool>(), UnknownOutcome.Hold, "c", Noon, days.Caps),
+        ];
         private DateTimeOffset now = Noon;
         private int order;
 
@@ -54,8 +67,10 @@ public sealed class ReachProperties
             foreach (var (minutes, what) in days.Steps)
             {
                 PassTo(now.AddMinutes(minutes));
-                if (what is Send send) Plan(send);
-                else said = said.Add(what is CategoryDefined defined ? defined with { Caps = days.Caps } : what);
+                if (what is Send send)
+                    Plan(send);
+                else
+                    said = said.Add(what is CategoryDefined defined ? defined with { Caps = days.Caps } : what);
             }
 
             PassTo(now.AddDays(90));
@@ -76,16 +91,26 @@ public sealed class ReachProperties
             var request = Requested(priority: send.Priority, expiresAt: send.ExpiresIn == 0 ? null : now.AddMinutes(send.ExpiresIn));
             var truth = PreferenceProperties.After(said);
             var category = truth.Rules.Of(request);
-            var plan = DeliveryPlanner.ForUser(key, request, new NotificationContent("a", "b"), truth.Recipient, truth.Rules, AddressOf,
-                now);
+            var plan = DeliveryPlanner.ForUser(
+                key,
+                request,
+                new NotificationContent("a", "b"),
+                truth.Recipient,
+                truth.Rules,
+                AddressOf,
+                now
+            );
             Know(plan.Deliveries.Select(d => Lanes.ChannelOf(d.Lane)), category);
             var (held, putOff) = CapDecider.Decide(request, plan, category, _ => "u/u-1", counts, Quiet(request, truth), now);
 
-            if (truth.IsRequired) Assert.True(held.LeftOut.Count == 0 && putOff.Count == 0 && held.Deliveries.Count == 3);
-            if (truth.IsRequired || send.Priority == Priority.Critical) passing.Add(key);
+            if (truth.IsRequired)
+                Assert.True(held.LeftOut.Count == 0 && putOff.Count == 0 && held.Deliveries.Count == 3);
+            if (truth.IsRequired || send.Priority == Priority.Critical)
+                passing.Add(key);
             Assert.All(putOff, p => Assert.False(string.IsNullOrEmpty(p.Rule)));
             streams[key] = [request, held, .. putOff];
-            foreach (var d in held.Deliveries) waiting.Add(((putOff.FirstOrDefault(p => p.DeliveryId == d.Id)?.Until ?? now).AddMinutes(send.Late), order++, key, d.Id));
+            foreach (var d in held.Deliveries)
+                waiting.Add(((putOff.FirstOrDefault(p => p.DeliveryId == d.Id)?.Until ?? now).AddMinutes(send.Late), order++, key, d.Id));
         }
 
         // A due delivery is sent at its time, or later while its provider is unavailable, unless the last check stops it.
@@ -123,7 +148,10 @@ public sealed class ReachProperties
             }
 
             Know([d.Channel], category);
-            List<DateTimeOffset> held = [.. n.Deliveries.Values.Where(s => s.Channel == d.Channel).Select(s => s.PlaceAt).OfType<DateTimeOffset>()];
+            List<DateTimeOffset> held =
+            [
+                .. n.Deliveries.Values.Where(s => s.Channel == d.Channel).Select(s => s.PlaceAt).OfType<DateTimeOffset>(),
+            ];
             var place = CapDecider.Take(n.Request, d.Channel, category, "u/u-1", counts, held, quiet, now);
             switch (place)
             {
@@ -133,7 +161,8 @@ public sealed class ReachProperties
                     break;
                 case { Reason: null }:
                     streams[key].Add(new CapPlaceMoved(id, "late", now));
-                    if (truth.IsRequired) passing.Add(key); // its category has become so since it was planned
+                    if (truth.IsRequired)
+                        passing.Add(key); // its category has become so since it was planned
                     Leave();
                     break;
                 case { At: { } later }:
@@ -152,8 +181,10 @@ public sealed class ReachProperties
             }
         }
 
-        private static Func<DateTimeOffset, (DateTimeOffset Until, string Rule)?> Quiet(NotificationRequested request, PreferenceProperties.Truth truth) =>
-            time => QuietHoursDecider.PutOff(request, truth.Recipient, truth.Rules, () => PreferenceProperties.Zone, time);
+        private static Func<DateTimeOffset, (DateTimeOffset Until, string Rule)?> Quiet(
+            NotificationRequested request,
+            PreferenceProperties.Truth truth
+        ) => time => QuietHoursDecider.PutOff(request, truth.Recipient, truth.Rules, () => PreferenceProperties.Zone, time);
 
         private void Know(IEnumerable<Channel> channels, Category category)
         {

@@ -13,7 +13,10 @@ public class RecipientTests
     public void New_details_replace_old_ones()
     {
         var r = Recipient(new ContactDetailsGiven(Sealed("new"), false, true, null, "new-print", "c", Noon));
-        Assert.Equal((Sealed("new"), false, true, null, "new-print"), (r.Details, r.HasEmail, r.HasPhone, r.EmailFingerprint, r.PhoneFingerprint));
+        Assert.Equal(
+            (Sealed("new"), false, true, null, "new-print"),
+            (r.Details, r.HasEmail, r.HasPhone, r.EmailFingerprint, r.PhoneFingerprint)
+        );
     }
 
     [Fact]
@@ -60,14 +63,23 @@ public class RecipientTests
     [Fact]
     public void Registration_after_erasure_ends_it()
     {
-        Assert.False(Recipient(new UserErased("c", Noon), new ContactDetailsGiven(Sealed("n"), true, false, "e", null, "c", Noon)).IsErased);
+        Assert.False(
+            Recipient(new UserErased("c", Noon), new ContactDetailsGiven(Sealed("n"), true, false, "e", null, "c", Noon)).IsErased
+        );
         Assert.False(Recipient(new UserErased("c", Noon), new DeviceRegistered("d_9", Platform.Ios, Sealed("t"), "c", Noon)).IsErased);
     }
 
     [Fact]
     public void Preference_after_erasure_ends_it_and_keeps_its_time()
     {
-        foreach (var said in new object[] { new OptedOut(Channel.Sms, null, "c", "api", Noon.AddDays(1)), new OptedIn(Channel.Sms, "news", "c", "api", Noon.AddDays(1)), new QuietHoursSet(new(22, 0), new(8, 0), "c", "api", Noon.AddDays(1)) })
+        foreach (
+            var said in new object[]
+            {
+                new OptedOut(Channel.Sms, null, "c", "api", Noon.AddDays(1)),
+                new OptedIn(Channel.Sms, "news", "c", "api", Noon.AddDays(1)),
+                new QuietHoursSet(new(22, 0), new(8, 0), "c", "api", Noon.AddDays(1)),
+            }
+        )
         {
             var r = Recipient(new UserErased("c", Noon), said);
             Assert.Equal((false, Noon), (r.IsErased, r.ErasedAt));

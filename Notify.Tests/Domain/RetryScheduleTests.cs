@@ -5,7 +5,12 @@ namespace Notify.Tests.Domain;
 
 public class RetryScheduleTests
 {
-    private static readonly RetrySchedule Schedule = new() { BaseDelay = TimeSpan.FromSeconds(5), MaxDelay = TimeSpan.FromMinutes(15), MaxAttempts = 12 };
+    private static readonly RetrySchedule Schedule = new()
+    {
+        BaseDelay = TimeSpan.FromSeconds(5),
+        MaxDelay = TimeSpan.FromMinutes(15),
+        MaxAttempts = 12,
+    };
 
     [Theory]
     [InlineData(1, 5)]
@@ -44,8 +49,7 @@ public class RetryScheduleTests
         Assert.Equal(goesOn, Schedule.Next(attempt, null, Noon, 0.5) is not null);
 
     [Fact]
-    public void The_provider_s_word_does_not_lengthen_the_attempts() =>
-        Assert.Null(Schedule.Next(12, TimeSpan.FromSeconds(1), Noon, 0.5));
+    public void The_provider_s_word_does_not_lengthen_the_attempts() => Assert.Null(Schedule.Next(12, TimeSpan.FromSeconds(1), Noon, 0.5));
 
     [Fact]
     public void The_provider_s_word_is_heard_within_reason() =>

@@ -23,9 +23,16 @@ public sealed partial class AcceptLimits : SystemTest
         refused.IsProblem(429, "rate_limited");
         Assert.InRange(refused.Headers.RetryAfter!.Delta!.Value, TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(2));
         Assert.Equal(0, Fields(refused).Remaining);
-        Assert.Equal(0, await Installation.ScalarAsync<long>("select count(*) from notify.event_ids where key like '%' || $1", $"{mark}-over"));
+        Assert.Equal(
+            0,
+            await Installation.ScalarAsync<long>("select count(*) from notify.event_ids where key like '%' || $1", $"{mark}-over")
+        );
 
-        await Eventually.Becomes(() => client.SendAsync(Request($"{mark}-over", person)), r => r.Status == 202, "after the pause it is accepted");
+        await Eventually.Becomes(
+            () => client.SendAsync(Request($"{mark}-over", person)),
+            r => r.Status == 202,
+            "after the pause it is accepted"
+        );
         using var other = await LimitedAsync(perSecond: 1, burst: 3);
         (await other.SendAsync(Request($"{mark}-other", person))).Is(202); // each client has its own
     }
@@ -41,7 +48,10 @@ public sealed partial class AcceptLimits : SystemTest
         var refused = await BatchAsync(client, person, mark, 7, 5);
         refused.IsProblem(429, "rate_limited");
         Assert.InRange(refused.Headers.RetryAfter!.Delta!.Value, TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(2));
-        Assert.Equal(7, await Installation.ScalarAsync<long>("select count(*) from notify.event_ids where key like '%' || $1 || '%'", mark));
+        Assert.Equal(
+            7,
+            await Installation.ScalarAsync<long>("select count(*) from notify.event_ids where key like '%' || $1 || '%'", mark)
+        );
 
         var impossible = await BatchAsync(client, person, mark, 0, 11);
         impossible.IsProblem(429, "rate_limited");
@@ -54,7 +64,8 @@ public sealed partial class AcceptLimits : SystemTest
         using var client = await LimitedAsync(perSecond: 1, burst: 2);
         var person = await Installation.NewPersonAsync(devices: 0);
         var id = NewId("limit-repeat");
-        for (var i = 0; i < 5; i++) (await client.SendAsync(new { eventId = "no content" })).IsProblem(400, "invalid_request");
+        for (var i = 0; i < 5; i++)
+            (await client.SendAsync(new { eventId = "no content" })).IsProblem(400, "invalid_request");
         (await client.SendAsync(Request(id, person))).Is(202);
         (await client.SendAsync(Request(id, person))).Is(200);
         (await client.SendAsync(Request(id, person))).IsProblem(429, "rate_limited");
@@ -78,7 +89,19 @@ public sealed partial class AcceptLimits : SystemTest
     [InlineData(0, 5)]
     [InlineData(5, 0)]
     public async Task A_limit_that_makes_no_sense_is_refused(int? perSecond, int? burst) =>
-        (await Client.PostAsync("/v1/clients", new { name = "a test's", mode = "live", scopes = new[] { "send" }, acceptPerSecond = perSecond, acceptBurst = burst })).IsProblem(400, "invalid_request");
+        (
+            await Client.PostAsync(
+                "/v1/clients",
+                new
+                {
+                    name = "a test's",
+                    mode = "live",
+                    scopes = new[] { "send" },
+                    acceptPerSecond = perSecond,
+                    acceptBurst = burst,
+                }
+            )
+        ).IsProblem(400, "invalid_request");
 
     // Both generations of rate-limit fields must have the same values.
     private static (int Remaining, int Reset) Fields(Reply reply)
@@ -86,21 +109,45 @@ public sealed partial class AcceptLimits : SystemTest
         var match = Current().Match(reply.Headers.GetValues("RateLimit").Single());
         Assert.True(match.Success);
         var (left, reset) = (match.Groups[1].Value, match.Groups[2].Value);
-        Assert.Equal((left, reset), (reply.Headers.GetValues("RateLimit-Remaining").Single(), reply.Headers.GetValues("RateLimit-Reset").Single()));
+        Assert.Equal(
+            (left, reset),
+            (reply.Headers.GetValues("RateLimit-Remaining").Single(), reply.Headers.GetValues("RateLimit-Reset").Single())
+        );
         return (int.Parse(left, CultureInfo.InvariantCulture), int.Parse(reset, CultureInfo.InvariantCulture));
     }
 
     [GeneratedRegex("^\"accept\";r=(\\d+);t=(\\d+)$")]
     private static partial Regex Current();
 
-    private static object Request(string id, Person person) => new { eventId = id, userId = person.Id, content = new { body = id } };
+    private static object Request(string id, Person person) =>
+        new
+        {
+            eventId = id,
+            userId = person.Id,
+            content = new { body = id },
+        };
 
     private static Task<Reply> BatchAsync(NotifyClient client, Person person, string mark, int from, int count) =>
-        client.PostAsync("/v1/notifications/batch", new { notifications = Enumerable.Range(from, count).Select(i => Request($"{mark}-{i}", person)) });
+        client.PostAsync(
+            "/v1/notifications/batch",
+            new { notifications = Enumerable.Range(from, count).Select(i => Request($"{mark}-{i}", person)) }
+        );
 
     private async Task<NotifyClient> LimitedAsync(int perSecond, int? burst)
     {
-        var made = (await Client.PostAsync("/v1/clients", new { name = "a test's", mode = "live", scopes = new[] { "send" }, acceptPerSecond = perSecond, acceptBurst = burst })).Is(201);
+        var made = (
+            await Client.PostAsync(
+                "/v1/clients",
+                new
+                {
+                    name = "a test's",
+                    mode = "live",
+                    scopes = new[] { "send" },
+                    acceptPerSecond = perSecond,
+                    acceptBurst = burst,
+                }
+            )
+        ).Is(201);
         return new NotifyClient(Installation.ApiUrl, made["appKey"], made["appSecret"]);
     }
 }

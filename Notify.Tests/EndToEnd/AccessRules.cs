@@ -85,24 +85,27 @@ public sealed partial class AccessRules : SystemTest
     public async Task Operation_asks_for_its_scope_and_for_no_other()
     {
         var only = new Dictionary<string, NotifyClient>(StringComparer.Ordinal);
-        foreach (var scope in AllScopes) only[scope] = await Installation.NewClientAsync([scope]);
+        foreach (var scope in AllScopes)
+            only[scope] = await Installation.NewClientAsync([scope]);
         using var nobody = new NotifyClient(Installation.ApiUrl, null, null);
         var wrong = new List<string>();
 
         foreach (var operation in await OperationsAsync(NewId("x")))
         {
-            if ((await operation.CallAsync(nobody)).Status != 401) wrong.Add($"{operation} answers a caller without a key");
+            if ((await operation.CallAsync(nobody)).Status != 401)
+                wrong.Add($"{operation} answers a caller without a key");
             foreach (var scope in AllScopes)
             {
                 var reply = await operation.CallAsync(only[scope]);
                 var expected = operation.Rule.Scopes.Contains(scope);
-                var passed = reply.Code is not ("missing_scope" or "unauthorized") || (operation.Id == "TestTemplate"
-                    && expected); // it needs send, too
-                if (passed != expected) wrong.Add($"{operation} with {scope}: {reply.Status} {reply.Code}");
+                var passed = reply.Code is not ("missing_scope" or "unauthorized") || (operation.Id == "TestTemplate" && expected); // it needs send, too
+                if (passed != expected)
+                    wrong.Add($"{operation} with {scope}: {reply.Status} {reply.Code}");
             }
         }
 
-        foreach (var client in only.Values) client.Dispose();
+        foreach (var client in only.Values)
+            client.Dispose();
         Assert.True(wrong.Count == 0, string.Join("\n", wrong));
     }
 
@@ -115,7 +118,8 @@ public sealed partial class AccessRules : SystemTest
         foreach (var operation in await OperationsAsync(NewId("x")))
         {
             var reply = await operation.CallAsync(tester);
-            if ((reply.Code != "test_mode") != operation.Rule.Tests) wrong.Add($"{operation}: {reply.Status} {reply.Code}");
+            if ((reply.Code != "test_mode") != operation.Rule.Tests)
+                wrong.Add($"{operation}: {reply.Status} {reply.Code}");
         }
 
         Assert.True(wrong.Count == 0, string.Join("\n", wrong));
@@ -128,8 +132,17 @@ public sealed partial class AccessRules : SystemTest
         var grants = new[] { "devices", "preferences", "history", "ack", "send:otp" };
         var tokens = new Dictionary<string, string>(StringComparer.Ordinal);
         foreach (var grant in grants)
-            tokens[grant] = (await Client.PostAsync("/v1/client-tokens", new { userId = user, ttlSeconds = 600,
-                allow = new[] { grant } })).Is(201)["token"]!;
+            tokens[grant] = (
+                await Client.PostAsync(
+                    "/v1/client-tokens",
+                    new
+                    {
+                        userId = user,
+                        ttlSeconds = 600,
+                        allow = new[] { grant },
+                    }
+                )
+            ).Is(201)["token"]!;
         using var app = new NotifyClient(Installation.ApiUrl, null, null);
         var wrong = new List<string>();
 
@@ -138,8 +151,8 @@ public sealed partial class AccessRules : SystemTest
             foreach (var grant in grants)
             {
                 var reply = await operation.CallAsync(app, tokens[grant]);
-                if ((reply.Code != "token_lacks") != (operation.Rule.Token == grant)) wrong
-                    .Add($"{operation} with {grant}: {reply.Status} {reply.Code}");
+                if ((reply.Code != "token_lacks") != (operation.Rule.Token == grant))
+                    wrong.Add($"{operation} with {grant}: {reply.Status} {reply.Code}");
             }
         }
 
@@ -155,11 +168,19 @@ public sealed partial class AccessRules : SystemTest
         {
             foreach (var (method, operation) in item!.AsObject())
             {
-                if (!path.StartsWith("/v1/", StringComparison.Ordinal)) continue;
+                if (!path.StartsWith("/v1/", StringComparison.Ordinal))
+                    continue;
                 var id = operation!["operationId"]!.ToString();
                 Assert.True(Rules.TryGetValue(id, out var rule), $"{id} ({method} {path}) has no row in this test: say who may call it");
-                found.Add(new Operation(id, new HttpMethod(method.ToUpperInvariant()), PathParameter().Replace(path, thing),
-                    operation["requestBody"] is not null, rule!));
+                found.Add(
+                    new Operation(
+                        id,
+                        new HttpMethod(method.ToUpperInvariant()),
+                        PathParameter().Replace(path, thing),
+                        operation["requestBody"] is not null,
+                        rule!
+                    )
+                );
             }
         }
 
@@ -177,11 +198,17 @@ public sealed partial class AccessRules : SystemTest
 
     private sealed record Operation(string Id, HttpMethod Method, string Path, bool TakesBody, Rule Rule)
     {
-        public Task<Reply> CallAsync(NotifyClient client, string? token = null) => client.CallAsync(
-            Method, Path, TakesBody ? new { } : null, r =>
-            {
-                if (token is not null) r.Headers.TryAddWithoutValidation("Authorization", $"Bearer {token}");
-            });
+        public Task<Reply> CallAsync(NotifyClient client, string? token = null) =>
+            client.CallAsync(
+                Method,
+                Path,
+                TakesBody ? new { } : null,
+                r =>
+                {
+                    if (token is not null)
+                        r.Headers.TryAddWithoutValidation("Authorization", $"Bearer {token}");
+                }
+            );
 
         public override string ToString() => $"{Id} ({Method} {Path})";
     }

@@ -14,27 +14,70 @@ public sealed class Analytics : SystemTest
         foreach (var category in new[] { "news", "news", "orders" })
         {
             var id = NewId("counted");
-            (await client.SendAsync(new { eventId = id, userId = person.Id, category, channels = new[] { "push", "sms", "email" }, content = new { body = id } })).Is(202);
+            (
+                await client.SendAsync(
+                    new
+                    {
+                        eventId = id,
+                        userId = person.Id,
+                        category,
+                        channels = new[] { "push", "sms", "email" },
+                        content = new { body = id },
+                    }
+                )
+            ).Is(202);
             await client.BecomesAsync(id, "dispatched");
         }
 
         await Eventually.Passes(async () =>
         {
             var sum = Assert.Single(await ItemsAsync(client, ""));
-            Assert.Equal((9, 6, 3, 0), (Number(sum, "requested"), Number(sum, "dispatched"), Number(sum, "suppressed"), Number(sum, "failed")));
+            Assert.Equal(
+                (9, 6, 3, 0),
+                (Number(sum, "requested"), Number(sum, "dispatched"), Number(sum, "suppressed"), Number(sum, "failed"))
+            );
         });
 
         var rows = await ItemsAsync(client, "?groupBy=channel,category,template,provider,day");
         Assert.Equal(
-            ["email news  2 0", "email orders  1 0", "push news apns 2 2", "push orders apns 1 1", "sms news twilio 2 2", "sms orders twilio 1 1"],
-            rows.Select(r => $"{r["channel"]} {r["category"]} {r["provider"]} {r["requested"]} {r["dispatched"]}"));
+            [
+                "email news  2 0",
+                "email orders  1 0",
+                "push news apns 2 2",
+                "push orders apns 1 1",
+                "sms news twilio 2 2",
+                "sms orders twilio 1 1",
+            ],
+            rows.Select(r => $"{r["channel"]} {r["category"]} {r["provider"]} {r["requested"]} {r["dispatched"]}")
+        );
         Assert.All(rows, r => Assert.Equal($"{TimeProvider.System.GetUtcNow():yyyy-MM-dd}", $"{r["day"]}"));
         Assert.All(rows, r => Assert.Equal("", $"{r["template"]}"));
-        Assert.All(rows.Where(r => Number(r, "dispatched") > 0), r => Assert.InRange(r["latencyMs"]!["p99"]!.GetValue<double>(), r["latencyMs"]!["p50"]!.GetValue<double>(), 120_000));
+        Assert.All(
+            rows.Where(r => Number(r, "dispatched") > 0),
+            r => Assert.InRange(r["latencyMs"]!["p99"]!.GetValue<double>(), r["latencyMs"]!["p50"]!.GetValue<double>(), 120_000)
+        );
         Assert.All(rows.Where(r => Number(r, "dispatched") == 0), r => Assert.Null(r["latencyMs"]));
-        Assert.All(["delivered", "opened", "openedTotal", "clicked", "clickedTotal", "unsubscribed", "cancelled", "expired", "unknown", "inFlight", "deadLettered"], n => Assert.Equal(0, Number(rows[0], n)));
+        Assert.All(
+            [
+                "delivered",
+                "opened",
+                "openedTotal",
+                "clicked",
+                "clickedTotal",
+                "unsubscribed",
+                "cancelled",
+                "expired",
+                "unknown",
+                "inFlight",
+                "deadLettered",
+            ],
+            n => Assert.Equal(0, Number(rows[0], n))
+        );
 
-        Assert.Equal(9, Number(Assert.Single(await ItemsAsync(client, $"?from={TimeProvider.System.GetUtcNow():yyyy-MM-dd}")), "requested"));
+        Assert.Equal(
+            9,
+            Number(Assert.Single(await ItemsAsync(client, $"?from={TimeProvider.System.GetUtcNow():yyyy-MM-dd}")), "requested")
+        );
         Assert.Equal(0, Number(Assert.Single(await ItemsAsync(client, "?from=2020-01-01&to=2020-02-01")), "requested"));
         Assert.Empty(await ItemsAsync(client, "?from=2020-01-01&to=2020-02-01&groupBy=channel"));
 
@@ -42,7 +85,10 @@ public sealed class Analytics : SystemTest
         (await client.GetAsync("/v1/analytics?client=all")).IsProblem(403, "missing_scope");
         (await client.GetAsync($"/v1/analytics?client={Client.AppKey}")).IsProblem(403, "missing_scope");
         Assert.Equal(9, Number(Assert.Single(await ItemsAsync(Client, $"?client={client.AppKey}")), "requested"));
-        Assert.Contains(await ItemsAsync(Client, "?client=all&groupBy=client"), r => $"{r["client"]}" == client.AppKey && Number(r, "requested") == 9);
+        Assert.Contains(
+            await ItemsAsync(Client, "?client=all&groupBy=client"),
+            r => $"{r["client"]}" == client.AppKey && Number(r, "requested") == 9
+        );
         using var sender = await Installation.NewClientAsync(["send"]);
         (await sender.GetAsync("/v1/analytics")).IsProblem(403, "missing_scope");
     }
@@ -50,13 +96,25 @@ public sealed class Analytics : SystemTest
     [Fact]
     public async Task Every_fault_of_the_question_is_named_at_once()
     {
-        var reply = (await Client.GetAsync("/v1/analytics?from=yesterday&to=0001-01-01T00:00:00Z&groupBy=channel,colour&limit=3")).IsProblem(400, "invalid_request");
+        var reply = (
+            await Client.GetAsync("/v1/analytics?from=yesterday&to=0001-01-01T00:00:00Z&groupBy=channel,colour&limit=3")
+        ).IsProblem(400, "invalid_request");
         Assert.Equal(["from", "groupBy", "limit", "to"], reply.Json["errors"]!.AsObject().Select(e => e.Key).Order(StringComparer.Ordinal));
-        foreach (var query in new[] { "?from=2026-02-01&to=2026-01-01", "?from=2026-01-01&to=2026-01-01", "?from=2020-01-01&to=2026-01-01" })
-            Assert.Equal(["from"], (await Client.GetAsync("/v1/analytics" + query)).IsProblem(400, "invalid_request").Json["errors"]!.AsObject().Select(e => e.Key));
+        foreach (
+            var query in new[] { "?from=2026-02-01&to=2026-01-01", "?from=2026-01-01&to=2026-01-01", "?from=2020-01-01&to=2026-01-01" }
+        )
+            Assert.Equal(
+                ["from"],
+                (await Client.GetAsync("/v1/analytics" + query)).IsProblem(400, "invalid_request").Json["errors"]!
+                    .AsObject()
+                    .Select(e => e.Key)
+            );
         Assert.Equal(
             ("2026-01-01T00:00:00+00:00", "2026-01-04T00:00:00+00:00"),
-            await Client.GetAsync("/v1/analytics?from=2026-01-01T10:00:00Z&to=2026-01-03T00:00:01Z") is var r ? (r.Is(200)["from"], r["to"]) : default);
+            await Client.GetAsync("/v1/analytics?from=2026-01-01T10:00:00Z&to=2026-01-03T00:00:01Z") is var r
+                ? (r.Is(200)["from"], r["to"])
+                : default
+        );
     }
 
     [Theory]
@@ -65,8 +123,20 @@ public sealed class Analytics : SystemTest
     public async Task A_read_model_is_rebuilt_by_command_while_everything_goes_on(string name, string first)
     {
         var id = NewId("rebuilt");
-        (await Client.SendAsync(new { eventId = id, to = new { phone = Person.NewPhone() }, content = new { body = id } })).Is(202);
-        await Eventually.Holds(async () => await Installation.ScalarAsync<long>("select count(*) from analytics.deliveries where event_id = $1", id) == 1, "it is projected");
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    to = new { phone = Person.NewPhone() },
+                    content = new { body = id },
+                }
+            )
+        ).Is(202);
+        await Eventually.Holds(
+            async () => await Installation.ScalarAsync<long>("select count(*) from analytics.deliveries where event_id = $1", id) == 1,
+            "it is projected"
+        );
 
         var (exitCode, output, errors) = await Installation.RunProjectionsAsync("rebuild", name);
 
@@ -76,9 +146,31 @@ public sealed class Analytics : SystemTest
 
         // The daemon goes on in the new tables.
         var next = NewId("after");
-        (await Client.SendAsync(new { eventId = next, to = new { phone = Person.NewPhone() }, content = new { body = next } })).Is(202);
-        await Eventually.Holds(async () => await Installation.ScalarAsync<long>("select count(*) from analytics.deliveries where event_id = $1 and status = 'dispatched'", next) == 1, "it is projected");
-        await Eventually.Holds(async () => (await Client.GetAsync("/v1/notifications?limit=500")).Is(200).Json["items"]!.AsArray().Any(i => $"{i!["eventId"]}" == next), "it is listed");
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = next,
+                    to = new { phone = Person.NewPhone() },
+                    content = new { body = next },
+                }
+            )
+        ).Is(202);
+        await Eventually.Holds(
+            async () =>
+                await Installation.ScalarAsync<long>(
+                    "select count(*) from analytics.deliveries where event_id = $1 and status = 'dispatched'",
+                    next
+                ) == 1,
+            "it is projected"
+        );
+        await Eventually.Holds(
+            async () =>
+                (await Client.GetAsync("/v1/notifications?limit=500")).Is(200).Json["items"]!
+                    .AsArray()
+                    .Any(i => $"{i!["eventId"]}" == next),
+            "it is listed"
+        );
     }
 
     [Fact]
@@ -86,8 +178,11 @@ public sealed class Analytics : SystemTest
     {
         var (exitCode, _, errors) = await Installation.RunProjectionsAsync("rebuild", "everything");
         Assert.Equal(2, exitCode);
-        Assert.Equal("notify: there is no projection \"everything\"; there are analytics and notification-views, "
-            + "and snapshots KEY..., for documents that verify found to differ from their streams", Assert.Single(errors));
+        Assert.Equal(
+            "notify: there is no projection \"everything\"; there are analytics and notification-views, "
+                + "and snapshots KEY..., for documents that verify found to differ from their streams",
+            Assert.Single(errors)
+        );
     }
 
     [Fact]
@@ -97,7 +192,8 @@ public sealed class Analytics : SystemTest
         await Eventually.Passes(async () =>
         {
             var text = (await host.GetAsync("/metrics")).Is(200).Text;
-            foreach (var projection in new[] { "analytics", "notifications" }) Assert.Matches($@"(?m)^notify_projection_lag_events\{{[^}}]*projection=""{projection}""[^}}]*\}} \d+", text);
+            foreach (var projection in new[] { "analytics", "notifications" })
+                Assert.Matches($@"(?m)^notify_projection_lag_events\{{[^}}]*projection=""{projection}""[^}}]*\}} \d+", text);
         });
     }
 

@@ -13,8 +13,17 @@ public sealed class AndroidPush : SystemTest
         var id = NewId("android");
         var request = new
         {
-            eventId = id, userId = person.Id, priority = "critical", expiresAt = TimeProvider.System.GetUtcNow().AddHours(1),
-            content = new { title = "Shipped", body = $"Your parcel {id}", url = "https://shop.example/orders/7", data = new { order = 7, from = "shop" } },
+            eventId = id,
+            userId = person.Id,
+            priority = "critical",
+            expiresAt = TimeProvider.System.GetUtcNow().AddHours(1),
+            content = new
+            {
+                title = "Shipped",
+                body = $"Your parcel {id}",
+                url = "https://shop.example/orders/7",
+                data = new { order = 7, from = "shop" },
+            },
         };
 
         (await Client.SendAsync(request)).Is(202);
@@ -27,7 +36,10 @@ public sealed class AndroidPush : SystemTest
         var message = MessageOf(entry);
         Assert.Equal("HIGH", message["android"]!["priority"]!.ToString());
         Assert.Matches("^3[56][0-9]{2}s$", message["android"]!["ttl"]!.ToString());
-        Assert.Equal((push.Id, "https://shop.example/orders/7", "7", "shop"), (Data("deliveryId"), Data("url"), Data("order"), Data("data.from")));
+        Assert.Equal(
+            (push.Id, "https://shop.example/orders/7", "7", "shop"),
+            (Data("deliveryId"), Data("url"), Data("order"), Data("data.from"))
+        );
         Assert.Equal("Bearer [redacted]", entry.Header("authorization"));
 
         string Data(string name) => message["data"]![name]!.ToString();
@@ -39,12 +51,24 @@ public sealed class AndroidPush : SystemTest
         var (person, token) = await NewPersonAsync(devices: 1);
         var id = NewId("both");
 
-        (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { title = id } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = person.Id,
+                    content = new { title = id },
+                }
+            )
+        ).Is(202);
 
         var state = await Client.BecomesAsync(id, "dispatched");
         Assert.Equal(2, state.Deliveries.Count);
         Assert.All(state.Deliveries, d => Assert.Equal(("push", "dispatched", 1), (d.Channel, d.Status, d.Attempts)));
-        Assert.Equal([("apns", person.Tokens[0]), ("fcm", token)], (await Sandbox.LedgerAsync(id)).Select(e => (e.Provider, e.To!)).Order());
+        Assert.Equal(
+            [("apns", person.Tokens[0]), ("fcm", token)],
+            (await Sandbox.LedgerAsync(id)).Select(e => (e.Provider, e.To!)).Order()
+        );
     }
 
     [Fact]
@@ -52,7 +76,16 @@ public sealed class AndroidPush : SystemTest
     {
         var (id, token) = (NewId("to"), Person.NewAndroidToken());
 
-        (await Client.SendAsync(new { eventId = id, to = new { device = new { platform = "android", token } }, content = new { title = id } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    to = new { device = new { platform = "android", token } },
+                    content = new { title = id },
+                }
+            )
+        ).Is(202);
 
         await Client.BecomesAsync(id, "dispatched");
         Assert.Equal(token, Assert.Single(await Sandbox.LedgerAsync(id)).To);
@@ -66,15 +99,35 @@ public sealed class AndroidPush : SystemTest
         var (person, _) = await NewPersonAsync(fate);
         var id = NewId("again");
 
-        (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { title = id } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = person.Id,
+                    content = new { title = id },
+                }
+            )
+        ).Is(202);
 
         Assert.Equal(3, (await Client.BecomesAsync(id, "dispatched")).On("push").Attempts);
         var entries = await Sandbox.LedgerAsync(id);
         Assert.Equal([code, code, "accepted"], entries.Select(e => e.Outcome));
         Assert.Single(entries.Select(e => MessageOf(e)["android"]!["notification"]!["tag"]!.ToString()).Distinct());
         var deferred = (await Client.EventsAsync(id)).Where(e => e.Type == "DeliveryDeferred").ToList();
-        Assert.Equal([(code, reason), (code, reason)], deferred.Select(d => (d.Data["providerCode"]!.ToString(), d.Data["reason"]!.ToString())));
-        if (fate == "quota") Assert.All(deferred.Zip(entries), p => Assert.True(p.First.Data["until"]!.GetValue<DateTimeOffset>() >= p.Second.ReceivedAt.AddSeconds(1), "sooner than FCM said"));
+        Assert.Equal(
+            [(code, reason), (code, reason)],
+            deferred.Select(d => (d.Data["providerCode"]!.ToString(), d.Data["reason"]!.ToString()))
+        );
+        if (fate == "quota")
+            Assert.All(
+                deferred.Zip(entries),
+                p =>
+                    Assert.True(
+                        p.First.Data["until"]!.GetValue<DateTimeOffset>() >= p.Second.ReceivedAt.AddSeconds(1),
+                        "sooner than FCM said"
+                    )
+            );
     }
 
     [Theory]
@@ -87,13 +140,31 @@ public sealed class AndroidPush : SystemTest
         var keptId = await Installation.AddDeviceAsync(person, kept, "android");
         var (first, second) = (NewId("dead"), NewId("after"));
 
-        (await Client.SendAsync(new { eventId = first, userId = person.Id, content = new { title = first } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = first,
+                    userId = person.Id,
+                    content = new { title = first },
+                }
+            )
+        ).Is(202);
 
         var state = await Client.BecomesAsync(first, "dispatched"); // the other device has it
         var failed = Assert.Single(state.Deliveries, d => d.Status == "failed");
         Assert.Equal((reason, code, 1), (failed.Reason, failed["providerCode"], failed.Attempts));
         Assert.Equal([keptId], await DevicesAsync(person));
-        (await Client.SendAsync(new { eventId = second, userId = person.Id, content = new { title = second } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = second,
+                    userId = person.Id,
+                    content = new { title = second },
+                }
+            )
+        ).Is(202);
         await Client.BecomesAsync(second, "dispatched");
         Assert.Equal(kept, Assert.Single(await Sandbox.LedgerAsync(second)).To);
 
@@ -108,7 +179,16 @@ public sealed class AndroidPush : SystemTest
         var (person, _) = await NewPersonAsync("mismatch");
         var id = NewId("mismatch");
 
-        (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { title = id } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = person.Id,
+                    content = new { title = id },
+                }
+            )
+        ).Is(202);
 
         var push = (await Client.BecomesAsync(id, "failed")).On("push");
         Assert.Equal(("BadAddress", "SENDER_ID_MISMATCH", 1), (push.Reason, push["providerCode"], push.Attempts));
@@ -123,11 +203,23 @@ public sealed class AndroidPush : SystemTest
         var (person, _) = await NewPersonAsync();
         var id = NewId("project");
 
-        (await tester.SendAsync(new { eventId = id, userId = person.Id, content = new { title = id } })).Is(202);
+        (
+            await tester.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = person.Id,
+                    content = new { title = id },
+                }
+            )
+        ).Is(202);
 
         await Eventually.Becomes(() => tester.EventTypesAsync(id), types => types.Contains("DeliveryDeferred"), "it waits");
         var deferred = Assert.Single(await tester.EventsAsync(id), e => e.Type == "DeliveryDeferred");
-        Assert.Equal(("ChannelHalted", "PERMISSION_DENIED"), (deferred.Data["reason"]!.ToString(), deferred.Data["providerCode"]!.ToString()));
+        Assert.Equal(
+            ("ChannelHalted", "PERMISSION_DENIED"),
+            (deferred.Data["reason"]!.ToString(), deferred.Data["providerCode"]!.ToString())
+        );
         Assert.Single(await DevicesAsync(person));
         Assert.Equal((0, 0), await Sandbox.CountAsync(id));
         (await tester.CancelAsync(id)).Is(200);
@@ -139,7 +231,16 @@ public sealed class AndroidPush : SystemTest
         var (person, _) = await NewPersonAsync();
         var id = NewId("large");
 
-        (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { title = id, body = new string('x', 5000) } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = person.Id,
+                    content = new { title = id, body = new string('x', 5000) },
+                }
+            )
+        ).Is(202);
 
         Assert.Equal("TooLarge", (await Client.BecomesAsync(id, "failed")).On("push").Reason);
         Assert.Equal((0, 0), await Sandbox.CountAsync(id));

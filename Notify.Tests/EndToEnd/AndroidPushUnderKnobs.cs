@@ -14,7 +14,16 @@ public sealed class AndroidPushUnderKnobs(KnobSystem knobs) : KnobTest(knobs)
         var person = await NewPersonAsync();
         var id = NewId("fcm-hang");
         await Sandbox.KnobsAsync("fcm", JsonNode.Parse(knobs)!);
-        (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { title = id } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = person.Id,
+                    content = new { title = id },
+                }
+            )
+        ).Is(202);
         await Eventually.Becomes(() => Client.EventTypesAsync(id), types => types.Contains("DeliveryDeferred"), "it is put off");
         await Sandbox.BehaveAsync();
 
@@ -23,7 +32,15 @@ public sealed class AndroidPushUnderKnobs(KnobSystem knobs) : KnobTest(knobs)
         var entries = await Sandbox.LedgerAsync(id);
         Assert.True(entries.Count >= 2);
         Assert.Single(entries, e => e.IsAccepted);
-        Assert.Single(entries.Select(e => JsonNode.Parse(e.Json["request"]!["body"]!.GetValue<string>())!["message"]!["android"]!["notification"]!["tag"]!.ToString()).Distinct());
+        Assert.Single(
+            entries
+                .Select(e =>
+                    JsonNode.Parse(e.Json["request"]!["body"]!.GetValue<string>())!["message"]!["android"]!["notification"]![
+                        "tag"
+                    ]!.ToString()
+                )
+                .Distinct()
+        );
         Assert.Equal(reason, (await Client.EventsAsync(id)).First(e => e.Type == "DeliveryDeferred").Data["reason"]!.ToString());
     }
 
@@ -33,7 +50,16 @@ public sealed class AndroidPushUnderKnobs(KnobSystem knobs) : KnobTest(knobs)
         var person = await NewPersonAsync();
         var id = NewId("fcm-halted");
         await Sandbox.KnobsAsync("fcm", new { errorRate = 1, errorStatus = 401 });
-        (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { title = id } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = person.Id,
+                    content = new { title = id },
+                }
+            )
+        ).Is(202);
 
         var state = await Eventually.Becomes(() => Client.StateAsync(id), s => s.On("push").Status == "deferred", "it waits");
 
@@ -51,7 +77,16 @@ public sealed class AndroidPushUnderKnobs(KnobSystem knobs) : KnobTest(knobs)
         await Installation.AddDeviceAsync(person, token, "android");
         var id = NewId("fcm-race");
         await Sandbox.KnobsAsync("fcm", new { latencyMs = 1500 });
-        (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { title = id } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = person.Id,
+                    content = new { title = id },
+                }
+            )
+        ).Is(202);
         await Eventually.Becomes(() => Sandbox.CountAsync(id), c => c.Received == 1, "FCM is being called");
 
         await Installation.AddDeviceAsync(person, token, "android"); // before the answer, after the call

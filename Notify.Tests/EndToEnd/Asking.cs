@@ -11,7 +11,16 @@ public sealed class Asking : SystemTest
     {
         var person = await Installation.NewPersonAsync(devices: 0);
         var id = NewId("then");
-        (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { body = id } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = person.Id,
+                    content = new { body = id },
+                }
+            )
+        ).Is(202);
         var now = await Client.BecomesAsync(id, "dispatched");
         var events = await Client.EventsAsync(id);
         var last = events[^1];
@@ -38,9 +47,20 @@ public sealed class Asking : SystemTest
     public async Task A_version_or_time_that_is_none_is_a_fault(string name, string value)
     {
         var id = NewId("bad");
-        (await Client.SendAsync(new { eventId = id, userId = "nobody", content = new { body = id } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = "nobody",
+                    content = new { body = id },
+                }
+            )
+        ).Is(202);
 
-        Assert.NotNull((await Client.GetAsync($"/v1/notifications/{id}?{name}={value}")).IsProblem(400, "invalid_request").Json["errors"]![name]);
+        Assert.NotNull(
+            (await Client.GetAsync($"/v1/notifications/{id}?{name}={value}")).IsProblem(400, "invalid_request").Json["errors"]![name]
+        );
     }
 
     [Fact]
@@ -48,18 +68,34 @@ public sealed class Asking : SystemTest
     {
         var person = await Installation.NewPersonAsync();
         var id = NewId("lines");
-        (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { body = id } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = person.Id,
+                    content = new { body = id },
+                }
+            )
+        ).Is(202);
         await Client.BecomesAsync(id, "dispatched");
 
         var json = (await Client.GetAsync($"/v1/notifications/{id}/events")).Is(200);
-        var lines = (await Client.CallAsync(HttpMethod.Get, $"/v1/notifications/{id}/events", shape: r => r.Headers.Add("Accept", "application/x-ndjson"))).Is(200);
+        var lines = (
+            await Client.CallAsync(
+                HttpMethod.Get,
+                $"/v1/notifications/{id}/events",
+                shape: r => r.Headers.Add("Accept", "application/x-ndjson")
+            )
+        ).Is(200);
 
         Assert.Equal("application/json", json.ContentType);
         Assert.Equal("application/x-ndjson", lines.ContentType);
         Assert.EndsWith("\n", lines.Text, StringComparison.Ordinal);
         Assert.Equal(
             json.Json["events"]!.AsArray().Select(e => e!.ToJsonString()),
-            lines.Text.TrimEnd('\n').Split('\n').Select(l => JsonNode.Parse(l)!.ToJsonString()));
+            lines.Text.TrimEnd('\n').Split('\n').Select(l => JsonNode.Parse(l)!.ToJsonString())
+        );
         Assert.DoesNotContain(person.Phone!, json.Text, StringComparison.Ordinal);
         Assert.DoesNotContain(person.Tokens[0], json.Text, StringComparison.OrdinalIgnoreCase);
     }
@@ -72,7 +108,20 @@ public sealed class Asking : SystemTest
         async Task<string[]> SendBatch(string part)
         {
             var ids = Enumerable.Range(0, 25).Select(i => $"{mark}-{part}-{i}").ToArray();
-            (await client.PostAsync("/v1/notifications/batch", new { notifications = ids.Select(id => new { eventId = id, userId = "nobody", content = new { body = "x" } }) })).Is(200);
+            (
+                await client.PostAsync(
+                    "/v1/notifications/batch",
+                    new
+                    {
+                        notifications = ids.Select(id => new
+                        {
+                            eventId = id,
+                            userId = "nobody",
+                            content = new { body = "x" },
+                        }),
+                    }
+                )
+            ).Is(200);
             return ids;
         }
 
@@ -92,8 +141,7 @@ public sealed class Asking : SystemTest
                 await SendBatch("new");
                 await Eventually.Becomes(() => Items(client, "?limit=500"), i => i.Count == 50, "the list has the new ones too");
             }
-        }
-        while (after is not null);
+        } while (after is not null);
 
         Assert.Equal(7, pages);
         Assert.Equal(wanted.Order(), seen.Select(i => i["eventId"]!.ToString()).Order());
@@ -107,14 +155,50 @@ public sealed class Asking : SystemTest
         using var client = await Installation.NewClientAsync(["send", "read"]);
         var person = await Installation.NewPersonAsync();
         var (push, sms, none) = (NewId("push"), NewId("sms"), NewId("none"));
-        (await client.SendAsync(new { eventId = push, userId = person.Id, category = "orders", channels = new[] { "push" }, content = new { title = push } })).Is(202);
-        (await client.SendAsync(new { eventId = sms, userId = person.Id, category = "alerts", channels = new[] { "sms" }, content = new { body = sms } })).Is(202);
-        (await client.SendAsync(new { eventId = none, userId = "nobody", channels = new[] { "sms" }, content = new { body = none } })).Is(202);
+        (
+            await client.SendAsync(
+                new
+                {
+                    eventId = push,
+                    userId = person.Id,
+                    category = "orders",
+                    channels = new[] { "push" },
+                    content = new { title = push },
+                }
+            )
+        ).Is(202);
+        (
+            await client.SendAsync(
+                new
+                {
+                    eventId = sms,
+                    userId = person.Id,
+                    category = "alerts",
+                    channels = new[] { "sms" },
+                    content = new { body = sms },
+                }
+            )
+        ).Is(202);
+        (
+            await client.SendAsync(
+                new
+                {
+                    eventId = none,
+                    userId = "nobody",
+                    channels = new[] { "sms" },
+                    content = new { body = none },
+                }
+            )
+        ).Is(202);
         await Eventually.Becomes(
-            async () => (await Items(client)).Select(i => i["status"]!.ToString()).Order().ToArray(), s => s is ["dispatched", "dispatched", "suppressed"], "the list knows how all ended");
+            async () => (await Items(client)).Select(i => i["status"]!.ToString()).Order().ToArray(),
+            s => s is ["dispatched", "dispatched", "suppressed"],
+            "the list knows how all ended"
+        );
         var start = (await client.StateAsync(push)).Json["requestedAt"]!.GetValue<DateTimeOffset>();
 
-        async Task Finds(string query, params string[] expected) => Assert.Equal(expected.Order(), (await Items(client, query)).Select(i => i["eventId"]!.ToString()).Order());
+        async Task Finds(string query, params string[] expected) =>
+            Assert.Equal(expected.Order(), (await Items(client, query)).Select(i => i["eventId"]!.ToString()).Order());
         await Finds("", push, sms, none);
         await Finds($"?userId={person.Id}", push, sms);
         await Finds("?status=suppressed", none);
@@ -146,8 +230,26 @@ public sealed class Asking : SystemTest
         var person = await Installation.NewPersonAsync(devices: 0);
         using var other = await Installation.NewClientAsync(["send", "read"]);
         var (mine, theirs) = (NewId("mine"), NewId("theirs"));
-        (await Client.SendAsync(new { eventId = mine, userId = person.Id, content = new { body = mine } })).Is(202);
-        (await other.SendAsync(new { eventId = theirs, userId = person.Id, content = new { body = theirs } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = mine,
+                    userId = person.Id,
+                    content = new { body = mine },
+                }
+            )
+        ).Is(202);
+        (
+            await other.SendAsync(
+                new
+                {
+                    eventId = theirs,
+                    userId = person.Id,
+                    content = new { body = theirs },
+                }
+            )
+        ).Is(202);
 
         await Eventually.Passes(async () =>
         {
@@ -165,7 +267,16 @@ public sealed class Asking : SystemTest
         for (var i = 0; i < 20; i++)
         {
             var id = NewId("at-once");
-            (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { body = id } })).Is(202);
+            (
+                await Client.SendAsync(
+                    new
+                    {
+                        eventId = id,
+                        userId = person.Id,
+                        content = new { body = id },
+                    }
+                )
+            ).Is(202);
             Assert.Equal(person.Id, (await Client.StateAsync(id)).Json["userId"]!.ToString());
         }
     }

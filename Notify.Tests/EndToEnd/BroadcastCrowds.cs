@@ -11,10 +11,23 @@ public sealed class BroadcastCrowds(BroadcastSystem broadcasts) : CrowdTest(broa
     {
         var (one, erased) = (await Installation.NewPersonAsync(phone: false), await Installation.NewPersonAsync(phone: false));
         (await Client.DeleteAsync($"/v1/users/{erased.Id}")).Is(204);
-        var users = await Installation.ScalarAsync<long>("select count(*) from events.mt_doc_recipient where not coalesce((data ->> 'isErased')::boolean, false)");
+        var users = await Installation.ScalarAsync<long>(
+            "select count(*) from events.mt_doc_recipient where not coalesce((data ->> 'isErased')::boolean, false)"
+        );
 
         var id = NewId("all");
-        (await Client.PostAsync("/v1/broadcasts", new { broadcastId = id, all = true, channels = new[] { "push" }, content = new { title = id, body = "x" } })).Is(202);
+        (
+            await Client.PostAsync(
+                "/v1/broadcasts",
+                new
+                {
+                    broadcastId = id,
+                    all = true,
+                    channels = new[] { "push" },
+                    content = new { title = id, body = "x" },
+                }
+            )
+        ).Is(202);
         var done = await EndsAsync(id);
         Assert.Equal(($"{users}", $"{users}", "true"), (done["total"], done["expanded"], done["all"]));
         await Client.BecomesAsync($"{id}@{one.Id}", "dispatched");
@@ -45,7 +58,14 @@ public sealed class BroadcastCrowds(BroadcastSystem broadcasts) : CrowdTest(broa
             (await Client.PutAsync($"/v1/topics/{topic}/subscribers/{user}", new { })).Is(204);
         }
 
-        Assert.Equal(1, await Installation.ScalarAsync<long>("with left_it as (delete from notify.topic_subscribers where topic = $1 and user_id = $2 returning 1) select count(*) from left_it", topic, last));
+        Assert.Equal(
+            1,
+            await Installation.ScalarAsync<long>(
+                "with left_it as (delete from notify.topic_subscribers where topic = $1 and user_id = $2 returning 1) select count(*) from left_it",
+                topic,
+                last
+            )
+        );
         await Eventually.Stays(() => ExpandedAsync(id), made, TimeSpan.FromSeconds(1));
 
         (await Client.PostAsync($"/v1/broadcasts/{id}/resume", new { })).Is(200);
@@ -53,10 +73,15 @@ public sealed class BroadcastCrowds(BroadcastSystem broadcasts) : CrowdTest(broa
         Assert.Equal(("completed", $"{Followers}", $"{Followers}"), (done["state"], done["total"], done["expanded"]));
         Assert.Equal(Followers, await StreamsAsync(id));
         await Client.BecomesAsync($"{id}@{ahead}", "suppressed");
-        foreach (var nobody in new[] { passed, last }) (await Client.GetAsync($"/v1/notifications/{id}@{nobody}")).IsProblem(404, "not_found");
+        foreach (var nobody in new[] { passed, last })
+            (await Client.GetAsync($"/v1/notifications/{id}@{nobody}")).IsProblem(404, "not_found");
         await Eventually.Becomes(
             async () => (await Client.GetAsync($"/v1/broadcasts/{id}")).Is(200).Json["deliveries"],
-            d => ($"{Followers}", $"{Followers}", "0") == (d?["planned"]!.ToString(), d?["suppressed"]!.ToString(), d?["inFlight"]!.ToString()), "all are counted");
+            d =>
+                ($"{Followers}", $"{Followers}", "0")
+                == (d?["planned"]!.ToString(), d?["suppressed"]!.ToString(), d?["inFlight"]!.ToString()),
+            "all are counted"
+        );
     }
 
     [Fact]
@@ -69,10 +94,30 @@ public sealed class BroadcastCrowds(BroadcastSystem broadcasts) : CrowdTest(broa
         // It is polled again and again, and makes none.
         var looks = new Dictionary<long, HashSet<string>>();
         await Eventually.Becomes(
-            async () => (Made: await ExpandedAsync(id), Due: await Installation.ScalarAsync<string>("select due_at::text from notify.broadcasts where key = $1", $"b/{Client.AppKey}:{id}")),
-            look => (looks.TryGetValue(look.Made, out var dues) ? dues : looks[look.Made] = []).Add(look.Due) && look.Made > 0 && looks[look.Made].Count == 4, "it waits", TimeSpan.FromMinutes(1));
+            async () =>
+                (
+                    Made: await ExpandedAsync(id),
+                    Due: await Installation.ScalarAsync<string>(
+                        "select due_at::text from notify.broadcasts where key = $1",
+                        $"b/{Client.AppKey}:{id}"
+                    )
+                ),
+            look =>
+                (looks.TryGetValue(look.Made, out var dues) ? dues : looks[look.Made] = []).Add(look.Due)
+                && look.Made > 0
+                && looks[look.Made].Count == 4,
+            "it waits",
+            TimeSpan.FromMinutes(1)
+        );
         Assert.InRange(await ExpandedAsync(id), BroadcastSystem.MostWaiting, Followers - 1);
-        Assert.InRange(await Installation.ScalarAsync<long>("select count(*) from notify.open_deliveries where notification like '%:' || $1 || '@%'", id), 1, BroadcastSystem.MostWaiting + 1_000); // and one chunk at most
+        Assert.InRange(
+            await Installation.ScalarAsync<long>(
+                "select count(*) from notify.open_deliveries where notification like '%:' || $1 || '@%'",
+                id
+            ),
+            1,
+            BroadcastSystem.MostWaiting + 1_000
+        ); // and one chunk at most
 
         await Sandbox.BehaveAsync();
         Assert.Equal($"{Followers}", (await EndsAsync(id))["expanded"]);
@@ -88,7 +133,10 @@ public sealed class BroadcastCrowds(BroadcastSystem broadcasts) : CrowdTest(broa
         await Sandbox.KnobsAsync("apns", new { latencyMs = 500 });
         var id = await BroadcastAsync(await CrowdAsync(Followers), "withdrawn");
         await ReachesAsync(id, 1_500);
-        var made = long.Parse((await Client.PostAsync($"/v1/broadcasts/{id}/cancel", new { })).Is(200)["expanded"]!, CultureInfo.InvariantCulture);
+        var made = long.Parse(
+            (await Client.PostAsync($"/v1/broadcasts/{id}/cancel", new { })).Is(200)["expanded"]!,
+            CultureInfo.InvariantCulture
+        );
         Assert.InRange(made, 1_500, Followers);
         await Sandbox.BehaveAsync();
         await Installation.QuietAsync(TimeSpan.FromMinutes(1), id);
@@ -100,9 +148,21 @@ public sealed class BroadcastCrowds(BroadcastSystem broadcasts) : CrowdTest(broa
         Assert.Equal(sent, (await Sandbox.CountAsync(id)).Accepted);
         await Eventually.Becomes(
             async () => (await Client.GetAsync($"/v1/broadcasts/{id}")).Is(200).Json["deliveries"],
-            d => ($"{made}", $"{withdrawn}", $"{sent}") == (d?["planned"]!.ToString(), d?["cancelled"]!.ToString(), d?["dispatched"]!.ToString()), "all are counted");
-        await Eventually.Holds(() => Installation.ScalarAsync<bool>("select due_at is null from notify.broadcasts where key = $1", $"b/{Client.AppKey}:{id}"), "nobody looks for more");
+            d =>
+                ($"{made}", $"{withdrawn}", $"{sent}")
+                == (d?["planned"]!.ToString(), d?["cancelled"]!.ToString(), d?["dispatched"]!.ToString()),
+            "all are counted"
+        );
+        await Eventually.Holds(
+            () => Installation.ScalarAsync<bool>("select due_at is null from notify.broadcasts where key = $1", $"b/{Client.AppKey}:{id}"),
+            "nobody looks for more"
+        );
 
-        Task<long> EventsAsync(string type) => Installation.ScalarAsync<long>("select count(*) from events.mt_events where type = $2 and stream_id like 'n/%:' || $1 || '@%'", id, type);
+        Task<long> EventsAsync(string type) =>
+            Installation.ScalarAsync<long>(
+                "select count(*) from events.mt_events where type = $2 and stream_id like 'n/%:' || $1 || '@%'",
+                id,
+                type
+            );
     }
 }

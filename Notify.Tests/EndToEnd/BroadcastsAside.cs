@@ -24,15 +24,30 @@ public sealed class BroadcastsAside(BroadcastSystem broadcasts) : CrowdTest(broa
         }
 
         await DamageAsync(unreadable, "jsonb_set(data, '{devices}', '7') || jsonb_build_object('kept', data -> 'devices')");
-        (await Client.PostAsync(
-            "/v1/broadcasts", new { broadcastId = id, topic, channels = new[] { "push" }, content = new { title = id, body = "x" } })).Is(202);
+        (
+            await Client.PostAsync(
+                "/v1/broadcasts",
+                new
+                {
+                    broadcastId = id,
+                    topic,
+                    channels = new[] { "push" },
+                    content = new { title = id, body = "x" },
+                }
+            )
+        ).Is(202);
 
         await ReachesAsync(id, Followers - 2);
         await Eventually.Becomes(
-            async () => (await Sandbox.CountAsync(id)).Accepted, n => n == Followers - 2, "all others are sent to while one is locked");
+            async () => (await Sandbox.CountAsync(id)).Accepted,
+            n => n == Followers - 2,
+            "all others are sent to while one is locked"
+        );
         Assert.Null((await Client.GetAsync($"/v1/broadcasts/{id}")).Is(200)["endedAt"]);
-        Assert.Equal(2, await Installation.ScalarAsync<long>(
-            "select count(*) from notify.broadcast_retries where key = $1", $"b/{Client.AppKey}:{id}"));
+        Assert.Equal(
+            2,
+            await Installation.ScalarAsync<long>("select count(*) from notify.broadcast_retries where key = $1", $"b/{Client.AppKey}:{id}")
+        );
 
         await transaction.RollbackAsync(Cancellation);
         await ReachesAsync(id, Followers - 1);
@@ -48,17 +63,31 @@ public sealed class BroadcastsAside(BroadcastSystem broadcasts) : CrowdTest(broa
     {
         var (topic, id) = (await CrowdAsync(10, muted: true), NewId("aside-withdrawn"));
         await DamageAsync($"{topic}-5", "jsonb_set(data, '{devices}', '7')");
-        (await Client.PostAsync(
-            "/v1/broadcasts", new { broadcastId = id, topic, channels = new[] { "push" }, content = new { title = id, body = "x" } })).Is(202);
+        (
+            await Client.PostAsync(
+                "/v1/broadcasts",
+                new
+                {
+                    broadcastId = id,
+                    topic,
+                    channels = new[] { "push" },
+                    content = new { title = id, body = "x" },
+                }
+            )
+        ).Is(202);
         await ReachesAsync(id, 9);
         (await Client.PostAsync($"/v1/broadcasts/{id}/cancel", new { })).Is(200);
         await Eventually.Becomes(
             () => Installation.ScalarAsync<long>("select count(*) from notify.broadcast_retries where key = $1", $"b/{Client.AppKey}:{id}"),
-            n => n == 0, "nobody waits");
+            n => n == 0,
+            "nobody waits"
+        );
         Assert.Equal(9, await StreamsAsync(id));
     }
 
-    private Task<long> DamageAsync(string user, string data) => Installation.ScalarAsync<long>(
-        $"with changed as (update events.mt_doc_recipient set data = {data} where id = $1 returning 1) select count(*) from changed",
-        UserRefs.KeyOf(user));
+    private Task<long> DamageAsync(string user, string data) =>
+        Installation.ScalarAsync<long>(
+            $"with changed as (update events.mt_doc_recipient set data = {data} where id = $1 returning 1) select count(*) from changed",
+            UserRefs.KeyOf(user)
+        );
 }

@@ -14,14 +14,30 @@ public sealed class ClientsAndScopes : SystemTest
     public async Task Wrong_credentials_are_refused_whatever_is_wrong_with_them()
     {
         using var client = await Installation.NewClientAsync(["read"]);
-        foreach (var authorization in new[]
-        {
-            Basic("nobody", "secret"), Basic(client.AppKey, "wrong"), Basic(client.AppKey, ""), Basic("", "x"), "Basic", "Basic ====", "Basic !!!", "Bearer abc", "Basic " + new string('A', 5000),
-            "Basic " + Convert.ToBase64String("no colon"u8), "Basic " + Convert.ToBase64String(Encoding.UTF8.GetBytes("nul\0:x")), "Basic " + Convert.ToBase64String([0xFF, 0xFE, 0x3A, 0xC3]),
-        })
+        foreach (
+            var authorization in new[]
+            {
+                Basic("nobody", "secret"),
+                Basic(client.AppKey, "wrong"),
+                Basic(client.AppKey, ""),
+                Basic("", "x"),
+                "Basic",
+                "Basic ====",
+                "Basic !!!",
+                "Bearer abc",
+                "Basic " + new string('A', 5000),
+                "Basic " + Convert.ToBase64String("no colon"u8),
+                "Basic " + Convert.ToBase64String(Encoding.UTF8.GetBytes("nul\0:x")),
+                "Basic " + Convert.ToBase64String([0xFF, 0xFE, 0x3A, 0xC3]),
+            }
+        )
         {
             using var nobody = new NotifyClient(Installation.ApiUrl, null, null);
-            var reply = await nobody.CallAsync(HttpMethod.Get, "/v1/notifications", shape: r => r.Headers.TryAddWithoutValidation("Authorization", authorization));
+            var reply = await nobody.CallAsync(
+                HttpMethod.Get,
+                "/v1/notifications",
+                shape: r => r.Headers.TryAddWithoutValidation("Authorization", authorization)
+            );
             reply.IsProblem(401, "unauthorized");
             Assert.StartsWith("Basic ", reply.Headers.WwwAuthenticate.ToString(), StringComparison.Ordinal);
         }
@@ -80,8 +96,14 @@ public sealed class ClientsAndScopes : SystemTest
         Assert.Equal(replaced, await IdsAsync());
         (await client.GetAsync("/v1/notifications")).Is(200);
 
-        async Task<string[]> IdsAsync() => [.. (await Client.GetAsync("/v1/clients")).Is(200).Json["clients"]!.AsArray()
-            .Single(c => c!["clientId"]!.ToString() == made["appKey"])!["secrets"]!.AsArray().Select(s => s!["id"]!.ToString())];
+        async Task<string[]> IdsAsync() =>
+            [
+                .. (await Client.GetAsync("/v1/clients")).Is(200).Json["clients"]!
+                    .AsArray()
+                    .Single(c => c!["clientId"]!.ToString() == made["appKey"])!["secrets"]!
+                    .AsArray()
+                    .Select(s => s!["id"]!.ToString()),
+            ];
     }
 
     [Theory]
@@ -92,8 +114,8 @@ public sealed class ClientsAndScopes : SystemTest
         var made = (await Client.PostAsync("/v1/clients", new { name = "retried", scopes = new[] { "read" } })).Is(201);
         var (path, key) = (what == "clients" ? "/v1/clients" : $"/v1/clients/{made["appKey"]}/secrets", NewId("key"));
         object body = what == "clients" ? new { name = key, scopes = new[] { "read" } } : new { force = true };
-        Task<Reply> Send(string k, object b) => Client.CallAsync(HttpMethod.Post, path, b, r =>
-            r.Headers.TryAddWithoutValidation("Idempotency-Key", k));
+        Task<Reply> Send(string k, object b) =>
+            Client.CallAsync(HttpMethod.Post, path, b, r => r.Headers.TryAddWithoutValidation("Idempotency-Key", k));
 
         var replies = await Task.WhenAll(Enumerable.Range(0, 4).Select(_ => Send(key, body)));
 
@@ -101,21 +123,30 @@ public sealed class ClientsAndScopes : SystemTest
         Assert.Single(replies.Select(r => r.Headers.Location).Distinct());
         using (var client = new NotifyClient(Installation.ApiUrl, replies[0]["appKey"]!, replies[0]["appSecret"]!))
             Assert.Equal(200, (await client.GetAsync("/v1/notifications")).Status);
-        (await Send(key, what == "clients" ? new { name = "another", scopes = new[] { "read" } }
-            : new { force = false })).IsProblem(409, "idempotency_key_conflict");
+        (await Send(key, what == "clients" ? new { name = "another", scopes = new[] { "read" } } : new { force = false })).IsProblem(
+            409,
+            "idempotency_key_conflict"
+        );
         Assert.NotEqual(replies[0].Text, (await Send(NewId("key"), body)).Is(201).Text);
         (await Send("", body)).IsProblem(400, "invalid_request");
-        Assert.DoesNotContain(await DatabaseDump.SearchAsync(Installation, [replies[0]["appSecret"]!], except: Payloads), f =>
-            f.Word == replies[0]["appSecret"]);
+        Assert.DoesNotContain(
+            await DatabaseDump.SearchAsync(Installation, [replies[0]["appSecret"]!], except: Payloads),
+            f => f.Word == replies[0]["appSecret"]
+        );
 
         await Installation.ScalarAsync<long>(
             "with old as (update notify.idempotency_keys set taken_at = taken_at - interval '25 hours' returning 1) "
-            + "select count(*) from old");
+                + "select count(*) from old"
+        );
         (await Send(key, body)).IsProblem(409, "idempotency_key_spent");
         await Eventually.Becomes(
-            () => Installation.ScalarAsync<long>(
-                "select count(*) from notify.idempotency_keys where answer is not null and taken_at < now() - interval '1 day'"),
-            n => n == 0, "the answer is dropped");
+            () =>
+                Installation.ScalarAsync<long>(
+                    "select count(*) from notify.idempotency_keys where answer is not null and taken_at < now() - interval '1 day'"
+                ),
+            n => n == 0,
+            "the answer is dropped"
+        );
     }
 
     [Fact]
@@ -137,10 +168,24 @@ public sealed class ClientsAndScopes : SystemTest
     {
         var person = await Installation.NewPersonAsync(devices: 0);
         var id = NewId("audited");
-        (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { body = id } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = person.Id,
+                    content = new { body = id },
+                }
+            )
+        ).Is(202);
         using var reader = await Installation.NewClientAsync(["read"]);
         using var auditor = await Installation.NewClientAsync(["read", "audit"]);
-        var paths = new[] { $"/v1/notifications/{id}?client={Client.AppKey}", $"/v1/notifications/{id}/events?client={Client.AppKey}", $"/v1/notifications?client={Client.AppKey}&limit=1" };
+        var paths = new[]
+        {
+            $"/v1/notifications/{id}?client={Client.AppKey}",
+            $"/v1/notifications/{id}/events?client={Client.AppKey}",
+            $"/v1/notifications?client={Client.AppKey}&limit=1",
+        };
 
         foreach (var path in paths)
         {
@@ -159,8 +204,26 @@ public sealed class ClientsAndScopes : SystemTest
         using var tester = await Installation.NewClientAsync(["send", "read"], mode: "test");
         var (test, live) = (NewId("test"), NewId("live"));
 
-        (await tester.SendAsync(new { eventId = test, userId = person.Id, content = new { body = test } })).Is(202);
-        (await Client.SendAsync(new { eventId = live, userId = person.Id, content = new { body = live } })).Is(202);
+        (
+            await tester.SendAsync(
+                new
+                {
+                    eventId = test,
+                    userId = person.Id,
+                    content = new { body = test },
+                }
+            )
+        ).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = live,
+                    userId = person.Id,
+                    content = new { body = live },
+                }
+            )
+        ).Is(202);
 
         await tester.BecomesAsync(test, "dispatched");
         await Client.BecomesAsync(live, "dispatched");

@@ -45,7 +45,9 @@ public sealed class DigestsAside : SystemTest
             with damaged as (
                 update events.mt_events set data = jsonb_build_object('kept', data) where stream_id = $1 and version = 1 returning 1)
             select count(*) from damaged
-            """, key);
+            """,
+            key
+        );
 
         await CloseAsync(digest);
         var sent = await Client.BecomesAsync(digest, "dispatched");
@@ -56,7 +58,9 @@ public sealed class DigestsAside : SystemTest
             with repaired as (
                 update events.mt_events set data = data -> 'kept' where stream_id = $1 and version = 1 returning 1)
             select count(*) from repaired
-            """, key);
+            """,
+            key
+        );
         await FollowsAsync(ids, digest);
     }
 
@@ -70,7 +74,9 @@ public sealed class DigestsAside : SystemTest
         var digest = await DigestOfAsync(ids[0]);
         await CloseAsync(digest, inSeconds: 2);
         await CloseAsync(await DigestOfAsync(others[0]), inSeconds: 2);
-        await using (var hold = new NpgsqlCommand("select person from notify.digests where category = $1 and person = $2 for update", connection))
+        await using (
+            var hold = new NpgsqlCommand("select person from notify.digests where category = $1 and person = $2 for update", connection)
+        )
         {
             hold.Parameters.Add(new NpgsqlParameter { Value = category });
             hold.Parameters.Add(new NpgsqlParameter { Value = person.Key });
@@ -91,7 +97,8 @@ public sealed class DigestsAside : SystemTest
         var follower = state.Json["digest"]!.ToString();
         Assert.NotEqual(digest, follower);
         await Client.BecomesAsync(follower, "dispatched");
-        foreach (var id in ids) Assert.Equal((1, 1), await Sandbox.CountAsync(id));
+        foreach (var id in ids)
+            Assert.Equal((1, 1), await Sandbox.CountAsync(id));
         await Installation.VerifyAsync();
     }
 
@@ -108,12 +115,27 @@ public sealed class DigestsAside : SystemTest
     {
         var ids = Enumerable.Range(0, 3).Select(i => NewId($"aside{i}")).ToArray();
         foreach (var id in ids)
-            (await Client.SendAsync(new { eventId = id, userId = person.Id, category, content = new { body = id } })).Is(202);
+            (
+                await Client.SendAsync(
+                    new
+                    {
+                        eventId = id,
+                        userId = person.Id,
+                        category,
+                        content = new { body = id },
+                    }
+                )
+            ).Is(202);
         return ids;
     }
 
     private async Task<string> DigestOfAsync(string id) => (await Client.StateAsync(id)).Json["digest"]!.ToString();
 
-    private async Task CloseAsync(string digest, int inSeconds = 0) => (await Client.PostAsync(
-        $"/v1/notifications/{digest}/reschedule", new { sendAt = TimeProvider.System.GetUtcNow().AddSeconds(inSeconds) })).Is(200);
+    private async Task CloseAsync(string digest, int inSeconds = 0) =>
+        (
+            await Client.PostAsync(
+                $"/v1/notifications/{digest}/reschedule",
+                new { sendAt = TimeProvider.System.GetUtcNow().AddSeconds(inSeconds) }
+            )
+        ).Is(200);
 }

@@ -10,17 +10,26 @@ public sealed class Erasures : SystemTest
     {
         var (id, phone, email) = (NewId("scheduled"), Person.NewPhone(), Person.NewEmail());
         var to = new { phone, email };
-        (await Client.SendAsync(new
-        {
-            eventId = id, to, content = new { title = id, body = id }, sendAt = TimeProvider.System.GetUtcNow().AddHours(1),
-        })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    to,
+                    content = new { title = id, body = id },
+                    sendAt = TimeProvider.System.GetUtcNow().AddHours(1),
+                }
+            )
+        ).Is(202);
 
         var counts = (await Client.PostAsync("/v1/erasures", new { email })).Is(200);
         Assert.Equal(("0", "1"), (counts["users"], counts["keys"]));
         counts = (await Client.PostAsync("/v1/erasures", new { phone })).Is(200);
         Assert.Equal(("0", "0"), (counts["users"], counts["keys"]));
 
-        (await Client.PostAsync($"/v1/notifications/{id}/reschedule", new { sendAt = TimeProvider.System.GetUtcNow().AddSeconds(0.2) })).Is(200);
+        (await Client.PostAsync($"/v1/notifications/{id}/reschedule", new { sendAt = TimeProvider.System.GetUtcNow().AddSeconds(0.2) })).Is(
+            200
+        );
         Assert.All((await Client.BecomesAsync(id, "suppressed")).Deliveries, d => Assert.Equal("Erased", d.Reason));
     }
 
@@ -57,7 +66,9 @@ public sealed class Erasures : SystemTest
 
         Assert.StartsWith("*", await TargetAsync(), StringComparison.Ordinal);
 
-        async Task<string> TargetAsync() => (await Client.GetAsync("/v1/accesses?limit=500")).Is(200).Json["items"]!.AsArray()
-            .First(a => $"{a!["by"]}" == looking.AppKey)!["target"]!.ToString();
+        async Task<string> TargetAsync() =>
+            (await Client.GetAsync("/v1/accesses?limit=500")).Is(200).Json["items"]!.AsArray().First(a => $"{a!["by"]}" == looking.AppKey)![
+                "target"
+            ]!.ToString();
     }
 }

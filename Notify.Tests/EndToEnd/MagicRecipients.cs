@@ -23,19 +23,55 @@ public sealed class MagicRecipients : SystemTest
     {
         var id = NewId("magic");
         var content = new { title = id, body = id };
-        if (channel == "sms") (await Client.SendAsync(new { eventId = id, to = new { phone = $"{who}{Random.Shared.Next(1000):000}" }, content })).Is(202);
-        else if (channel == "email") (await Client.SendAsync(new { eventId = id, to = new { email = $"{who}+{id}@mail.example" }, content })).Is(202);
+        if (channel == "sms")
+            (
+                await Client.SendAsync(
+                    new
+                    {
+                        eventId = id,
+                        to = new { phone = $"{who}{Random.Shared.Next(1000):000}" },
+                        content,
+                    }
+                )
+            ).Is(202);
+        else if (channel == "email")
+            (
+                await Client.SendAsync(
+                    new
+                    {
+                        eventId = id,
+                        to = new { email = $"{who}+{id}@mail.example" },
+                        content,
+                    }
+                )
+            ).Is(202);
         else
         {
             var person = await Installation.NewPersonAsync(devices: 0, phone: false);
-            if (channel == "web") await Installation.AddBrowserAsync(person, who);
-            else await Installation.AddDeviceAsync(person, Person.NewToken(who), channel);
-            (await Client.SendAsync(new { eventId = id, userId = person.Id, content })).Is(202);
+            if (channel == "web")
+                await Installation.AddBrowserAsync(person, who);
+            else
+                await Installation.AddDeviceAsync(person, Person.NewToken(who), channel);
+            (
+                await Client.SendAsync(
+                    new
+                    {
+                        eventId = id,
+                        userId = person.Id,
+                        content,
+                    }
+                )
+            ).Is(202);
         }
 
         // A receipt may already have followed.
-        var state = await Eventually.Becomes(() => Client.StateAsync(id), s => s.Status == status || (s.Status, status) == ("delivered", "dispatched"), $"{id} becomes {status}");
+        var state = await Eventually.Becomes(
+            () => Client.StateAsync(id),
+            s => s.Status == status || (s.Status, status) == ("delivered", "dispatched"),
+            $"{id} becomes {status}"
+        );
         var delivery = Assert.Single(state.Deliveries);
-        if (reason is not null) Assert.Equal(reason, delivery.Reason);
+        if (reason is not null)
+            Assert.Equal(reason, delivery.Reason);
     }
 }

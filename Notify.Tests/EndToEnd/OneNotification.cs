@@ -11,7 +11,18 @@ public sealed class OneNotification : SystemTest
         var person = await Installation.NewPersonAsync();
         var id = NewId("order");
 
-        var reply = (await Client.SendAsync(new { eventId = id, userId = person.Id, category = "shipping", priority = "critical", content = new { title = "Shipped", body = $"Your parcel {id}" } })).Is(202);
+        var reply = (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = person.Id,
+                    category = "shipping",
+                    priority = "critical",
+                    content = new { title = "Shipped", body = $"Your parcel {id}" },
+                }
+            )
+        ).Is(202);
         Assert.Equal($"/v1/notifications/{id}", reply.Headers.Location?.ToString());
         Assert.Equal(id, reply["eventId"]);
         Assert.Equal("accepted", reply["status"]);
@@ -44,7 +55,10 @@ public sealed class OneNotification : SystemTest
         Assert.Equal(["NotificationRequested", "DeliveriesPlanned"], events.Take(2).Select(e => e.Type));
         Assert.Equal(["DispatchAttempted", "NotificationDispatched", "NotificationDispatched"], events.Skip(2).Select(e => e.Type).Order());
         Assert.Equal(Enumerable.Range(1, events.Count).Select(v => (long)v), events.Select(e => e.Version));
-        Assert.Equal(events.Select(e => e.Json["sequence"]!.GetValue<long>()).Order(), events.Select(e => e.Json["sequence"]!.GetValue<long>()));
+        Assert.Equal(
+            events.Select(e => e.Json["sequence"]!.GetValue<long>()).Order(),
+            events.Select(e => e.Json["sequence"]!.GetValue<long>())
+        );
         var attempted = Assert.Single(events, e => e.Type == "DispatchAttempted");
         Assert.Equal(state.On("sms").Id, attempted.Data["deliveryId"]!.ToString());
         var smsDispatched = Assert.Single(events, e => e.Type == "NotificationDispatched" && e.Data["provider"]!.ToString() == "twilio");
@@ -59,7 +73,12 @@ public sealed class OneNotification : SystemTest
     {
         var person = await Installation.NewPersonAsync(devices: 0);
         var id = NewId("twice");
-        var request = new { eventId = id, userId = person.Id, content = new { body = $"once {id}" } };
+        var request = new
+        {
+            eventId = id,
+            userId = person.Id,
+            content = new { body = $"once {id}" },
+        };
         (await Client.SendAsync(request)).Is(202);
         await Client.BecomesAsync(id, "dispatched");
 
@@ -76,13 +95,40 @@ public sealed class OneNotification : SystemTest
     {
         var person = await Installation.NewPersonAsync(devices: 0);
         var id = NewId("conflict");
-        (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { body = $"first {id}" } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = person.Id,
+                    content = new { body = $"first {id}" },
+                }
+            )
+        ).Is(202);
         await Client.BecomesAsync(id, "dispatched");
 
         for (var i = 0; i < 3; i++)
-            (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { body = $"other {id}" } })).IsProblem(409, "event_id_conflict");
+            (
+                await Client.SendAsync(
+                    new
+                    {
+                        eventId = id,
+                        userId = person.Id,
+                        content = new { body = $"other {id}" },
+                    }
+                )
+            ).IsProblem(409, "event_id_conflict");
 
-        (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { body = $"first {id}" } })).Is(200);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = person.Id,
+                    content = new { body = $"first {id}" },
+                }
+            )
+        ).Is(200);
         Assert.Equal($"first {id}", Assert.Single(await Sandbox.LedgerAsync(id)).Text);
     }
 
@@ -92,9 +138,27 @@ public sealed class OneNotification : SystemTest
         var person = await Installation.NewPersonAsync(devices: 0);
         var id = NewId("shared");
         using var other = await Installation.NewClientAsync(["send", "read"]);
-        (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { body = $"one {id}" } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = person.Id,
+                    content = new { body = $"one {id}" },
+                }
+            )
+        ).Is(202);
 
-        (await other.SendAsync(new { eventId = id, userId = person.Id, content = new { body = $"two {id}" } })).Is(202);
+        (
+            await other.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = person.Id,
+                    content = new { body = $"two {id}" },
+                }
+            )
+        ).Is(202);
 
         await Client.BecomesAsync(id, "dispatched");
         await other.BecomesAsync(id, "dispatched");
@@ -110,6 +174,15 @@ public sealed class OneNotification : SystemTest
         (await Client.SendAsync(new { eventId = id, userId = person.Id })).IsProblem(400, "invalid_request");
 
         (await Client.GetAsync($"/v1/notifications/{id}")).IsProblem(404, "not_found");
-        (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { body = id } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = person.Id,
+                    content = new { body = id },
+                }
+            )
+        ).Is(202);
     }
 }

@@ -14,25 +14,65 @@ public sealed class Receipts : SystemTest
     public async Task A_signed_receipt_is_kept_word_for_word_and_what_follows_names_it()
     {
         var (id, sms, person) = await SentAsync();
-        await SignedReceipts.TwilioAsync(Dispatch, Guid.Parse(sms.Id), ("MessageSid", sms.ProviderMessageId!), ("MessageStatus", "sent"), ("To", person.Phone!)).Is(HttpStatusCode.NoContent);
-        await SignedReceipts.TwilioAsync(Dispatch, Guid.Parse(sms.Id), ("MessageSid", sms.ProviderMessageId!), ("MessageStatus", "delivered"), ("To", person.Phone!)).Is(HttpStatusCode.NoContent);
+        await SignedReceipts
+            .TwilioAsync(
+                Dispatch,
+                Guid.Parse(sms.Id),
+                ("MessageSid", sms.ProviderMessageId!),
+                ("MessageStatus", "sent"),
+                ("To", person.Phone!)
+            )
+            .Is(HttpStatusCode.NoContent);
+        await SignedReceipts
+            .TwilioAsync(
+                Dispatch,
+                Guid.Parse(sms.Id),
+                ("MessageSid", sms.ProviderMessageId!),
+                ("MessageStatus", "delivered"),
+                ("To", person.Phone!)
+            )
+            .Is(HttpStatusCode.NoContent);
 
         Assert.Equal("delivered", (await Client.GetAsync($"/v1/notifications/{id}")).Is(200)["status"]);
         var delivered = Assert.Single(await Client.EventsAsync(id), e => e.Type == nameof(NotificationDelivered));
-        Assert.Equal(("twilio", $"{sms.ProviderMessageId}:delivered"), (delivered.Data["source"]!.ToString(), delivered.Data["receipt"]!.ToString()));
+        Assert.Equal(
+            ("twilio", $"{sms.ProviderMessageId}:delivered"),
+            (delivered.Data["source"]!.ToString(), delivered.Data["receipt"]!.ToString())
+        );
         var kept = (await Client.GetAsync($"/v1/notifications/{id}/receipts")).Is(200).Json["receipts"]!.AsArray();
         Assert.Equal(["accepted", "delivered"], kept.Select(r => r!["what"]!.ToString()));
-        Assert.Contains($"MessageStatus=delivered&To={Uri.EscapeDataString(person.Phone!)}", kept[1]!["raw"]!.ToString(), StringComparison.Ordinal);
-        Assert.Equal(0L, await Installation.ScalarAsync<long>("select count(*) from notify.receipts r where r::text like '%' || $1 || '%'", person.Phone![4..]));
+        Assert.Contains(
+            $"MessageStatus=delivered&To={Uri.EscapeDataString(person.Phone!)}",
+            kept[1]!["raw"]!.ToString(),
+            StringComparison.Ordinal
+        );
+        Assert.Equal(
+            0L,
+            await Installation.ScalarAsync<long>(
+                "select count(*) from notify.receipts r where r::text like '%' || $1 || '%'",
+                person.Phone![4..]
+            )
+        );
 
         using var sender = await Installation.NewClientAsync(["send", "read"]);
         (await sender.GetAsync($"/v1/notifications/{id}/receipts")).IsProblem(403, "missing_scope");
         using var auditor = await Installation.NewClientAsync(["read", "audit"]);
-        Assert.Equal(2, (await auditor.GetAsync($"/v1/notifications/{id}/receipts?client={Client.AppKey}")).Is(200).Json["receipts"]!.AsArray().Count);
+        Assert.Equal(
+            2,
+            (await auditor.GetAsync($"/v1/notifications/{id}/receipts?client={Client.AppKey}")).Is(200).Json["receipts"]!.AsArray().Count
+        );
         (await auditor.GetAsync($"/v1/notifications/{id}/receipts")).IsProblem(404, "not_found");
 
         (await Client.CallAsync(HttpMethod.Delete, $"/v1/users/{person.Id}")).Is(204);
-        await SignedReceipts.TwilioAsync(Dispatch, Guid.Parse(sms.Id), ("MessageSid", sms.ProviderMessageId!), ("MessageStatus", "read"), ("To", person.Phone!)).Is(HttpStatusCode.NoContent);
+        await SignedReceipts
+            .TwilioAsync(
+                Dispatch,
+                Guid.Parse(sms.Id),
+                ("MessageSid", sms.ProviderMessageId!),
+                ("MessageStatus", "read"),
+                ("To", person.Phone!)
+            )
+            .Is(HttpStatusCode.NoContent);
         var forgotten = (await Client.GetAsync($"/v1/notifications/{id}/receipts")).Is(200).Json["receipts"]!.AsArray();
         Assert.Equal(3, forgotten.Count);
         Assert.All(forgotten, r => Assert.Null(r!["raw"]));
@@ -44,19 +84,41 @@ public sealed class Receipts : SystemTest
         var (sid, now) = ($"SM{Guid.NewGuid():N}", TimeProvider.System.GetUtcNow());
         var events = $$"""[{"event":"delivered","sg_event_id":"{{sid}}"}]""";
         var form = new FormUrlEncodedContent(new Dictionary<string, string> { ["MessageSid"] = sid, ["MessageStatus"] = "delivered" });
-        foreach (var (answer, status, code) in new (Task<HttpResponseMessage>, HttpStatusCode, string)[]
-        {
-            (SignedReceipts.PlainAsync(HttpMethod.Post, new Uri(Dispatch, "/receipts/twilio"), form), HttpStatusCode.Forbidden, "wrong_signature"),
-            (SignedReceipts.SendGridAsync(Dispatch, events, altered: true), HttpStatusCode.Forbidden, "wrong_signature"),
-            (SignedReceipts.SendGridAsync(Dispatch, events, now.AddHours(-25)), HttpStatusCode.Forbidden, "wrong_signature"),
-            (SignedReceipts.SendGridAsync(Dispatch, events, now.AddHours(25)), HttpStatusCode.Forbidden, "wrong_signature"),
-            (SignedReceipts.SendGridAsync(Dispatch, $$"""[{"event":"delivered"}]"""), HttpStatusCode.BadRequest, "malformed"),
-            (SignedReceipts.TwilioAsync(Dispatch, null, ("MessageStatus", "sent")), HttpStatusCode.BadRequest, "malformed"),
-            (SignedReceipts.SendGridAsync(Dispatch, "[" + new string(' ', 9 * 1024 * 1024) + "]"), HttpStatusCode.RequestEntityTooLarge, "too_large"),
-            (SignedReceipts.PlainAsync(HttpMethod.Post, new Uri(Dispatch, "/receipts/pigeon")), HttpStatusCode.NotFound, "no_such_provider"),
-            (SignedReceipts.PlainAsync(HttpMethod.Post, new Uri(Dispatch, "/receipts/mailchimp")), HttpStatusCode.NotFound, "not_configured"),
-            (SignedReceipts.PlainAsync(HttpMethod.Get, new Uri(Dispatch, "/receipts/twilio")), HttpStatusCode.MethodNotAllowed, "method_not_allowed"),
-        })
+        foreach (
+            var (answer, status, code) in new (Task<HttpResponseMessage>, HttpStatusCode, string)[]
+            {
+                (
+                    SignedReceipts.PlainAsync(HttpMethod.Post, new Uri(Dispatch, "/receipts/twilio"), form),
+                    HttpStatusCode.Forbidden,
+                    "wrong_signature"
+                ),
+                (SignedReceipts.SendGridAsync(Dispatch, events, altered: true), HttpStatusCode.Forbidden, "wrong_signature"),
+                (SignedReceipts.SendGridAsync(Dispatch, events, now.AddHours(-25)), HttpStatusCode.Forbidden, "wrong_signature"),
+                (SignedReceipts.SendGridAsync(Dispatch, events, now.AddHours(25)), HttpStatusCode.Forbidden, "wrong_signature"),
+                (SignedReceipts.SendGridAsync(Dispatch, $$"""[{"event":"delivered"}]"""), HttpStatusCode.BadRequest, "malformed"),
+                (SignedReceipts.TwilioAsync(Dispatch, null, ("MessageStatus", "sent")), HttpStatusCode.BadRequest, "malformed"),
+                (
+                    SignedReceipts.SendGridAsync(Dispatch, "[" + new string(' ', 9 * 1024 * 1024) + "]"),
+                    HttpStatusCode.RequestEntityTooLarge,
+                    "too_large"
+                ),
+                (
+                    SignedReceipts.PlainAsync(HttpMethod.Post, new Uri(Dispatch, "/receipts/pigeon")),
+                    HttpStatusCode.NotFound,
+                    "no_such_provider"
+                ),
+                (
+                    SignedReceipts.PlainAsync(HttpMethod.Post, new Uri(Dispatch, "/receipts/mailchimp")),
+                    HttpStatusCode.NotFound,
+                    "not_configured"
+                ),
+                (
+                    SignedReceipts.PlainAsync(HttpMethod.Get, new Uri(Dispatch, "/receipts/twilio")),
+                    HttpStatusCode.MethodNotAllowed,
+                    "method_not_allowed"
+                ),
+            }
+        )
         {
             var problem = await answer.Is(status);
             Assert.Contains($"\"code\":\"{code}\"", problem, StringComparison.Ordinal);
@@ -65,17 +127,30 @@ public sealed class Receipts : SystemTest
 
         await SignedReceipts.PlainAsync(HttpMethod.Head, new Uri(Dispatch, "/receipts/mailchimp")).Is(HttpStatusCode.OK);
         await SignedReceipts.SendGridAsync(Dispatch, "[]").Is(HttpStatusCode.NoContent);
-        Assert.Equal(0L, await Installation.ScalarAsync<long>("select count(*) from notify.receipts where event_id like '%' || $1 || '%'", sid));
+        Assert.Equal(
+            0L,
+            await Installation.ScalarAsync<long>("select count(*) from notify.receipts where event_id like '%' || $1 || '%'", sid)
+        );
     }
 
     [Fact]
     public async Task One_receipt_posted_fifty_times_at_once_is_one_event()
     {
         var (id, sms, _) = await SentAsync();
-        await Task.WhenAll(Enumerable.Range(0, 50).Select(_ =>
-            SignedReceipts.TwilioAsync(Dispatch, Guid.Parse(sms.Id), ("MessageSid", sms.ProviderMessageId!), ("MessageStatus", "delivered")).Is(HttpStatusCode.NoContent)));
+        await Task.WhenAll(
+            Enumerable
+                .Range(0, 50)
+                .Select(_ =>
+                    SignedReceipts
+                        .TwilioAsync(Dispatch, Guid.Parse(sms.Id), ("MessageSid", sms.ProviderMessageId!), ("MessageStatus", "delivered"))
+                        .Is(HttpStatusCode.NoContent)
+                )
+        );
         Assert.Single(await Client.EventsAsync(id), e => e.Type == nameof(NotificationDelivered));
-        Assert.Equal(1L, await Installation.ScalarAsync<long>("select count(*) from notify.receipts where message_id = $1", sms.ProviderMessageId!));
+        Assert.Equal(
+            1L,
+            await Installation.ScalarAsync<long>("select count(*) from notify.receipts where message_id = $1", sms.ProviderMessageId!)
+        );
     }
 
     [Fact]
@@ -86,20 +161,32 @@ public sealed class Receipts : SystemTest
         await SignedReceipts.SendGridAsync(Dispatch, Events(delivery, address, "delivered", "processed")).Is(HttpStatusCode.NoContent);
         Assert.Equal(2L, await Waiting());
 
-        (await Client.SendAsync(new { eventId = id, to = new { email = address }, content = new { title = id, body = id } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    to = new { email = address },
+                    content = new { title = id, body = id },
+                }
+            )
+        ).Is(202);
         await Client.BecomesAsync(id, "delivered");
         await Eventually.Becomes(Waiting, n => n == 0, "nothing waits");
         Assert.Single(await Sandbox.LedgerAsync(id));
         Assert.Equal(2, (await Client.GetAsync($"/v1/notifications/{id}/receipts")).Is(200).Json["receipts"]!.AsArray().Count);
 
-        Task<long> Waiting() => Installation.ScalarAsync<long>("select count(*) from notify.receipts where delivery_id = $1 and due_at is not null", delivery);
+        Task<long> Waiting() =>
+            Installation.ScalarAsync<long>("select count(*) from notify.receipts where delivery_id = $1 and due_at is not null", delivery);
     }
 
     [Fact]
     public async Task A_receipt_without_our_ID_finds_its_delivery_by_the_provider_s()
     {
         var (id, sms, _) = await SentAsync();
-        await SignedReceipts.TwilioAsync(Dispatch, null, ("MessageSid", sms.ProviderMessageId!), ("MessageStatus", "undelivered"), ("ErrorCode", "30005")).Is(HttpStatusCode.NoContent);
+        await SignedReceipts
+            .TwilioAsync(Dispatch, null, ("MessageSid", sms.ProviderMessageId!), ("MessageStatus", "undelivered"), ("ErrorCode", "30005"))
+            .Is(HttpStatusCode.NoContent);
         var failed = (await Client.BecomesAsync(id, "failed")).On("sms");
         Assert.Equal(("BadAddress", "30005"), (failed["reason"], failed["providerCode"]));
     }
@@ -109,13 +196,36 @@ public sealed class Receipts : SystemTest
     {
         var person = await Installation.NewPersonAsync(devices: 0, phone: false, email: Person.NewEmail());
         var id = NewId("bounced");
-        (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { title = id, body = id } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = person.Id,
+                    content = new { title = id, body = id },
+                }
+            )
+        ).Is(202);
         var email = (await Client.BecomesAsync(id, "dispatched")).On("email");
-        await SignedReceipts.SendGridAsync(Dispatch, Events(Guid.Parse(email.Id), person.Email!, "delivered", "bounce")).Is(HttpStatusCode.NoContent);
-        Assert.Equal(("failed", "HardBounced"), (await Client.BecomesAsync(id, "failed")).On("email") is var d ? (d.Status, d["reason"]) : default);
+        await SignedReceipts
+            .SendGridAsync(Dispatch, Events(Guid.Parse(email.Id), person.Email!, "delivered", "bounce"))
+            .Is(HttpStatusCode.NoContent);
+        Assert.Equal(
+            ("failed", "HardBounced"),
+            (await Client.BecomesAsync(id, "failed")).On("email") is var d ? (d.Status, d["reason"]) : default
+        );
 
         var next = NewId("bounced");
-        (await Client.SendAsync(new { eventId = next, userId = person.Id, content = new { title = next, body = next } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = next,
+                    userId = person.Id,
+                    content = new { title = next, body = next },
+                }
+            )
+        ).Is(202);
         Assert.Equal("SuppressedAddress", (await Client.BecomesAsync(next, "suppressed")).On("email")["reason"]);
     }
 
@@ -125,9 +235,27 @@ public sealed class Receipts : SystemTest
         var person = await Installation.NewPersonAsync(devices: 0);
         foreach (var (word, status) in new[] { ("Stop", "suppressed"), ("please don't start", "suppressed"), ("START", "dispatched") })
         {
-            await SignedReceipts.TwilioAsync(Dispatch, null, ("MessageSid", $"SM{Guid.NewGuid():N}"), ("SmsStatus", "received"), ("From", person.Phone!), ("Body", word)).Is(HttpStatusCode.NoContent);
+            await SignedReceipts
+                .TwilioAsync(
+                    Dispatch,
+                    null,
+                    ("MessageSid", $"SM{Guid.NewGuid():N}"),
+                    ("SmsStatus", "received"),
+                    ("From", person.Phone!),
+                    ("Body", word)
+                )
+                .Is(HttpStatusCode.NoContent);
             var id = NewId("reply");
-            (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { body = id } })).Is(202);
+            (
+                await Client.SendAsync(
+                    new
+                    {
+                        eventId = id,
+                        userId = person.Id,
+                        content = new { body = id },
+                    }
+                )
+            ).Is(202);
             await Client.BecomesAsync(id, status);
         }
     }
@@ -137,35 +265,71 @@ public sealed class Receipts : SystemTest
     {
         var person = await Installation.NewPersonAsync(devices: 2, phone: false);
         var id = NewId("ack");
-        (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { title = id, body = id } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = person.Id,
+                    content = new { title = id, body = id },
+                }
+            )
+        ).Is(202);
         var state = await Client.BecomesAsync(id, "dispatched");
         var path = $"/v1/notifications/{id}/ack";
         foreach (var _ in new[] { 1, 2 })
         {
-            Assert.Equal("delivered", (await Client.PostAsync(path, new { deliveryId = state.Deliveries[0].Id, @event = "delivered" })).Is(200)["status"]);
-            Assert.NotNull((await Client.PostAsync(path, new { deliveryId = state.Deliveries[1].Id, @event = "opened" })).Is(200)["openedAt"]);
+            Assert.Equal(
+                "delivered",
+                (await Client.PostAsync(path, new { deliveryId = state.Deliveries[0].Id, @event = "delivered" })).Is(200)["status"]
+            );
+            Assert.NotNull(
+                (await Client.PostAsync(path, new { deliveryId = state.Deliveries[1].Id, @event = "opened" })).Is(200)["openedAt"]
+            );
         }
 
         await Client.BecomesAsync(id, "delivered");
-        Assert.Equal(["NotificationDelivered", "NotificationDelivered", "NotificationOpened"], (await Client.EventsAsync(id)).Select(e => e.Type).Where(t => t is "NotificationDelivered" or "NotificationOpened").Order());
+        Assert.Equal(
+            ["NotificationDelivered", "NotificationDelivered", "NotificationOpened"],
+            (await Client.EventsAsync(id)).Select(e => e.Type).Where(t => t is "NotificationDelivered" or "NotificationOpened").Order()
+        );
 
         (await Client.PostAsync(path, new { deliveryId = Guid.NewGuid(), @event = "opened" })).IsProblem(404, "no_such_delivery");
         (await Client.PostAsync(path, new { deliveryId = state.Deliveries[0].Id, @event = "burnt" })).IsProblem(400, "invalid_request");
-        (await Client.PostAsync("/v1/notifications/never-asked-for/ack", new { deliveryId = Guid.NewGuid(), @event = "opened" })).IsProblem(404, "not_found");
+        (await Client.PostAsync("/v1/notifications/never-asked-for/ack", new { deliveryId = Guid.NewGuid(), @event = "opened" })).IsProblem(
+            404,
+            "not_found"
+        );
         using var app = await Installation.NewClientAsync(["recipients"]);
         (await app.PostAsync(path, new { deliveryId = state.Deliveries[0].Id, @event = "opened" })).IsProblem(404, "not_found");
         using var reader = await Installation.NewClientAsync(["read"]);
         (await reader.PostAsync(path, new { deliveryId = state.Deliveries[0].Id, @event = "opened" })).IsProblem(403, "missing_scope");
     }
 
-    private static string Events(Guid delivery, string address, params string[] names) => "[" + string.Join(",", names.Select(name =>
-        $$"""{"event":"{{name}}","type":"bounce","sg_event_id":"{{delivery:N}}{{name}}","sg_message_id":"m{{delivery:N}}.filter1","notify_delivery":"{{delivery}}","email":"{{address}}","timestamp":{{TimeProvider.System.GetUtcNow().ToUnixTimeSeconds()}}}""")) + "]";
+    private static string Events(Guid delivery, string address, params string[] names) =>
+        "["
+        + string.Join(
+            ",",
+            names.Select(name =>
+                $$"""{"event":"{{name}}","type":"bounce","sg_event_id":"{{delivery:N}}{{name}}","sg_message_id":"m{{delivery:N}}.filter1","notify_delivery":"{{delivery}}","email":"{{address}}","timestamp":{{TimeProvider.System.GetUtcNow().ToUnixTimeSeconds()}}}"""
+            )
+        )
+        + "]";
 
     private async Task<(string Id, DeliveryState Sms, Person Person)> SentAsync()
     {
         var person = await Installation.NewPersonAsync(devices: 0);
         var id = NewId("receipt");
-        (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { body = id } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = person.Id,
+                    content = new { body = id },
+                }
+            )
+        ).Is(202);
         return (id, (await Client.BecomesAsync(id, "dispatched")).On("sms"), person);
     }
 }

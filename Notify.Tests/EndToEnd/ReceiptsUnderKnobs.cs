@@ -17,7 +17,16 @@ public sealed class ReceiptsUnderKnobs(KnobSystem knobs) : KnobTest(knobs)
             for (var i = 0; i < 5; i++)
             {
                 var id = NewId(knob);
-                (await Client.SendAsync(new { eventId = id, to = new { phone = Person.NewPhone() }, content = new { body = id } })).Is(202);
+                (
+                    await Client.SendAsync(
+                        new
+                        {
+                            eventId = id,
+                            to = new { phone = Person.NewPhone() },
+                            content = new { body = id },
+                        }
+                    )
+                ).Is(202);
                 sent.Add((knob, id));
             }
 
@@ -26,7 +35,15 @@ public sealed class ReceiptsUnderKnobs(KnobSystem knobs) : KnobTest(knobs)
 
         foreach (var (knob, id) in sent.OrderBy(s => s.Knob == "late"))
         {
-            await Client.BecomesAsync(id, knob switch { "none" => "dispatched", "failed" => "failed", _ => "delivered" });
+            await Client.BecomesAsync(
+                id,
+                knob switch
+                {
+                    "none" => "dispatched",
+                    "failed" => "failed",
+                    _ => "delivered",
+                }
+            );
             var types = (await Client.EventsAsync(id)).Select(e => e.Type).ToList();
             Assert.Equal(types.Count, types.Distinct().Count());
         }
@@ -40,7 +57,16 @@ public sealed class ReceiptsUnderKnobs(KnobSystem knobs) : KnobTest(knobs)
         await Sandbox.KnobsAsync("sendgrid", new { blackhole = true });
         var (during, after) = (NewId("during"), NewId("after"));
         foreach (var id in new[] { during, after })
-            (await Client.SendAsync(new { eventId = id, to = new { email = Person.NewEmail() }, content = new { title = id, body = id } })).Is(202);
+            (
+                await Client.SendAsync(
+                    new
+                    {
+                        eventId = id,
+                        to = new { email = Person.NewEmail() },
+                        content = new { title = id, body = id },
+                    }
+                )
+            ).Is(202);
         await Eventually.Becomes(() => Sandbox.CountAsync(during), c => c.Received == 1, "it is being called");
 
         await Post(during, "delivered"); // while the call is under way
@@ -55,8 +81,12 @@ public sealed class ReceiptsUnderKnobs(KnobSystem knobs) : KnobTest(knobs)
         Assert.Equal((1, 1), ((await Sandbox.CountAsync(during)).Received, (await Sandbox.CountAsync(after)).Received));
         await Installation.VerifyAsync();
 
-        Task<string> Post(string id, string name) => SignedReceipts.SendGridAsync(
-            Installation.DispatchUrl,
-            $$"""[{"event":"{{name}}","sg_event_id":"{{id}}","sg_message_id":"{{id}}.1","notify_delivery":"{{DeterministicId.OfDelivery(NotificationKey.Of(Client.AppKey, id), "email")}}"}]""").Is(HttpStatusCode.NoContent);
+        Task<string> Post(string id, string name) =>
+            SignedReceipts
+                .SendGridAsync(
+                    Installation.DispatchUrl,
+                    $$"""[{"event":"{{name}}","sg_event_id":"{{id}}","sg_message_id":"{{id}}.1","notify_delivery":"{{DeterministicId.OfDelivery(NotificationKey.Of(Client.AppKey, id), "email")}}"}]"""
+                )
+                .Is(HttpStatusCode.NoContent);
     }
 }

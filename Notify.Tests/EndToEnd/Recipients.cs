@@ -12,7 +12,17 @@ public sealed class Recipients : SystemTest
     {
         var id = NewId("nobody");
 
-        (await Client.SendAsync(new { eventId = id, userId = $"ghost-{id}", channels = new[] { "sms" }, content = new { body = id } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = $"ghost-{id}",
+                    channels = new[] { "sms" },
+                    content = new { body = id },
+                }
+            )
+        ).Is(202);
 
         var state = await Client.BecomesAsync(id, "suppressed");
         Assert.Equal("UnknownUser", state.On("sms").Reason);
@@ -32,7 +42,17 @@ public sealed class Recipients : SystemTest
         var person = await Installation.NewPersonAsync(devices: 0, phone: false);
         var id = NewId("unreachable");
 
-        (await Client.SendAsync(new { eventId = id, userId = person.Id, channels = channel is null ? null : new[] { channel }, content = new { title = "t", body = id } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = person.Id,
+                    channels = channel is null ? null : new[] { channel },
+                    content = new { title = "t", body = id },
+                }
+            )
+        ).Is(202);
 
         var state = await Client.BecomesAsync(id, "suppressed");
         Assert.NotEmpty(state.Deliveries);
@@ -46,7 +66,16 @@ public sealed class Recipients : SystemTest
         var person = await Installation.NewPersonAsync(devices: 5, phone: false);
         var id = NewId("devices");
 
-        (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { title = id } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = person.Id,
+                    content = new { title = id },
+                }
+            )
+        ).Is(202);
 
         var state = await Client.BecomesAsync(id, "dispatched");
         Assert.Equal(person.DeviceIds.Order(), state.Deliveries.Select(d => d["deviceId"]!).Order());
@@ -61,25 +90,79 @@ public sealed class Recipients : SystemTest
         var (id, topic) = (NewId("apps"), (await TestRun.Accounts).GetProperty("apnsTopic").GetString()!);
         await Client.PutAsync($"/v1/users/{id}", new { });
 
-        var other = await RegisterAsync(new { platform = "ios", token = Person.NewToken(), app = "com.example.other" });
+        var other = await RegisterAsync(
+            new
+            {
+                platform = "ios",
+                token = Person.NewToken(),
+                app = "com.example.other",
+            }
+        );
         Assert.Contains("com.example.other is no app", other.Is(400).Json["errors"]!["app"]!.ToJsonString(), StringComparison.Ordinal);
-        (await RegisterAsync(new { platform = "android", token = Person.NewAndroidToken(), app = topic })).Is(400);
+        (
+            await RegisterAsync(
+                new
+                {
+                    platform = "android",
+                    token = Person.NewAndroidToken(),
+                    app = topic,
+                }
+            )
+        ).Is(400);
         var token = Person.NewToken();
         (await RegisterAsync(new { platform = "ios", token })).Is(201);
-        (await RegisterAsync(new { platform = "ios", token, app = topic, environment = "production" })).Is(201);
+        (
+            await RegisterAsync(
+                new
+                {
+                    platform = "ios",
+                    token,
+                    app = topic,
+                    environment = "production",
+                }
+            )
+        ).Is(201);
         (await RegisterAsync(new { platform = "ios", token })).Is(201);
         var device = Assert.Single((await Client.GetAsync($"/v1/users/{id}")).Is(200).Json["devices"]!.AsArray())!;
         Assert.Equal((topic, "production"), (device["app"]!.ToString(), device["environment"]!.ToString()));
 
-        (await Client.SendAsync(new { eventId = id, userId = id, channels = new[] { "push" }, content = new { body = id } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = id,
+                    channels = new[] { "push" },
+                    content = new { body = id },
+                }
+            )
+        ).Is(202);
         await Client.BecomesAsync(id, "dispatched");
         Assert.Equal(topic, Assert.Single(await Sandbox.LedgerAsync(id)).Header("apns-topic"));
         var unregistered = NewId("other-app");
-        var to = new { device = new { platform = "ios", token = Person.NewToken(), app = "com.example.other" } };
-        (await Client.SendAsync(new { eventId = unregistered, to, content = new { body = unregistered } })).Is(202);
+        var to = new
+        {
+            device = new
+            {
+                platform = "ios",
+                token = Person.NewToken(),
+                app = "com.example.other",
+            },
+        };
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = unregistered,
+                    to,
+                    content = new { body = unregistered },
+                }
+            )
+        ).Is(202);
         await Eventually.Holds(
             async () => (await Client.StateAsync(unregistered)) is { Deliveries.Count: 1 } s && s.On("push").Reason == "AppNotConfigured",
-            "the delivery waits");
+            "the delivery waits"
+        );
         await Client.CancelAsync(unregistered);
         Assert.Equal((0, 0), await Sandbox.CountAsync(unregistered));
 
@@ -93,7 +176,16 @@ public sealed class Recipients : SystemTest
         (await Client.PutAsync($"/v1/users/{person.Id}/preferences", new { channels = new { sms = new { optIn = false } } })).Is(200);
         var id = NewId("optout");
 
-        (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { body = id } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = person.Id,
+                    content = new { body = id },
+                }
+            )
+        ).Is(202);
 
         var state = await Client.BecomesAsync(id, "dispatched");
         Assert.Equal(("suppressed", "OptedOut"), (state.On("sms").Status, state.On("sms").Reason));
@@ -107,15 +199,30 @@ public sealed class Recipients : SystemTest
     public async Task A_choice_about_a_category_stands_over_the_one_about_the_channel()
     {
         var person = await Installation.NewPersonAsync();
-        (await Client.PutAsync($"/v1/users/{person.Id}/preferences", new
-        {
-            channels = new { sms = new { optIn = false } },
-            categories = new { marketing = new { push = new { optIn = false } }, security = new { sms = new { optIn = true } } },
-        })).Is(200);
+        (
+            await Client.PutAsync(
+                $"/v1/users/{person.Id}/preferences",
+                new
+                {
+                    channels = new { sms = new { optIn = false } },
+                    categories = new { marketing = new { push = new { optIn = false } }, security = new { sms = new { optIn = true } } },
+                }
+            )
+        ).Is(200);
         async Task<string[]> Reached(string category)
         {
             var id = NewId(category);
-            (await Client.SendAsync(new { eventId = id, userId = person.Id, category, content = new { body = id } })).Is(202);
+            (
+                await Client.SendAsync(
+                    new
+                    {
+                        eventId = id,
+                        userId = person.Id,
+                        category,
+                        content = new { body = id },
+                    }
+                )
+            ).Is(202);
             await Eventually.Becomes(() => Client.StateAsync(id), s => s.Status is "dispatched" or "suppressed", "it ends");
             return [.. (await Sandbox.LedgerAsync(id)).Select(e => e.Provider).Order()];
         }
@@ -128,7 +235,10 @@ public sealed class Recipients : SystemTest
         (await Client.PutAsync($"/v1/users/{person.Id}/preferences", new { })).Is(200);
         Assert.Equal(["apns", "twilio"], await Reached("marketing"));
         var history = (await Client.GetAsync($"/v1/users/{person.Id}/preferences/history")).Is(200).Json["changes"]!.AsArray();
-        Assert.Equal(["OptedIn", "OptedOut", "OptedOut", "PreferenceWithdrawn", "PreferenceWithdrawn", "PreferenceWithdrawn"], history.Select(c => c!["type"]!.ToString()).Order());
+        Assert.Equal(
+            ["OptedIn", "OptedOut", "OptedOut", "PreferenceWithdrawn", "PreferenceWithdrawn", "PreferenceWithdrawn"],
+            history.Select(c => c!["type"]!.ToString()).Order()
+        );
         Assert.All(history, c => Assert.Equal(Client.AppKey, c!["data"]!["by"]!.ToString()));
     }
 
@@ -138,7 +248,16 @@ public sealed class Recipients : SystemTest
         var (id, phone, token) = (NewId("to"), Person.NewPhone(), Person.NewToken());
         var written = $"{phone[..3]} {phone[3..5]}-{phone[5..9]}-{phone[9..]}"; // +82 10-1234-5678
 
-        (await Client.SendAsync(new { eventId = id, to = new { phone = written, device = new { platform = "ios", token } }, content = new { title = "hello", body = id } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    to = new { phone = written, device = new { platform = "ios", token } },
+                    content = new { title = "hello", body = id },
+                }
+            )
+        ).Is(202);
 
         var state = await Client.BecomesAsync(id, "dispatched");
         Assert.Equal(2, state.Deliveries.Count);
@@ -155,8 +274,26 @@ public sealed class Recipients : SystemTest
 
         Assert.Equal(before.DeviceIds[0], deviceId);
         var (old, now) = (NewId("old"), NewId("now"));
-        (await Client.SendAsync(new { eventId = old, userId = before.Id, content = new { title = old } })).Is(202);
-        (await Client.SendAsync(new { eventId = now, userId = after.Id, content = new { title = now } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = old,
+                    userId = before.Id,
+                    content = new { title = old },
+                }
+            )
+        ).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = now,
+                    userId = after.Id,
+                    content = new { title = now },
+                }
+            )
+        ).Is(202);
         await Client.BecomesAsync(old, "suppressed");
         await Client.BecomesAsync(now, "dispatched");
         Assert.Empty(await Sandbox.LedgerAsync(old));
@@ -170,12 +307,17 @@ public sealed class Recipients : SystemTest
         var token = Person.NewToken();
         var people = await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => Installation.NewPersonAsync(devices: 0, phone: false)));
 
-        await Task.WhenAll(people.Concat(people).Select(async p => (await Client.PostAsync($"/v1/users/{p.Id}/devices", new { platform = "ios", token })).Is(201)));
+        await Task.WhenAll(
+            people
+                .Concat(people)
+                .Select(async p => (await Client.PostAsync($"/v1/users/{p.Id}/devices", new { platform = "ios", token })).Is(201))
+        );
 
         var owners = new List<Person>();
         foreach (var p in people)
         {
-            if ((await Client.GetAsync($"/v1/users/{p.Id}")).Is(200).Json["devices"]!.AsArray().Count > 0) owners.Add(p);
+            if ((await Client.GetAsync($"/v1/users/{p.Id}")).Is(200).Json["devices"]!.AsArray().Count > 0)
+                owners.Add(p);
         }
 
         Assert.Single(owners);
@@ -187,36 +329,62 @@ public sealed class Recipients : SystemTest
         var (mark, tokens) = (NewId("crowded"), Enumerable.Range(0, 4).Select(_ => Person.NewToken()).ToArray());
         var users = Enumerable.Range(0, 4).Select(i => $"{mark}-{i}").ToArray();
         var statuses = new System.Collections.Concurrent.ConcurrentBag<int>();
-        await Parallel.ForEachAsync(Enumerable.Range(0, 240), new ParallelOptions { MaxDegreeOfParallelism = 12, CancellationToken = TestContext.Current.CancellationToken }, async (i, _) =>
-        {
-            var random = new Random(i);
-            var (user, token) = (users[random.Next(4)], tokens[random.Next(4)]);
-            var reply = (i % 4) switch
+        await Parallel.ForEachAsync(
+            Enumerable.Range(0, 240),
+            new ParallelOptions { MaxDegreeOfParallelism = 12, CancellationToken = TestContext.Current.CancellationToken },
+            async (i, _) =>
             {
-                0 => await Client.PostAsync($"/v1/users/{user}/devices", new { platform = "ios", token }),
-                1 => await Client.GetAsync($"/v1/users/{user}") is { Status: 200 } now && now.Json["devices"]!.AsArray() is { Count: > 0 } devices
-                    ? await Client.DeleteAsync($"/v1/users/{user}/devices/{devices[0]!["deviceId"]}")
-                    : await Client.PutAsync($"/v1/users/{user}", new { locale = random.Next(2) == 0 ? "ko" : "en" }),
-                2 => await Client.CallAsync(HttpMethod.Post, "/v1/users/import", new StringContent(
-                    string.Join('\n', Enumerable.Range(0, 6).Select(_ => $$"""{"userId":"{{users[random.Next(4)]}}","devices":[{"platform":"ios","token":"{{tokens[random.Next(4)]}}"}]}""")), System.Text.Encoding.UTF8, "application/x-ndjson")),
-                _ => random.Next(3) == 0 ? await Client.DeleteAsync($"/v1/users/{user}") : await Client.PutAsync($"/v1/users/{user}/preferences", new { channels = new { sms = new { optIn = random.Next(2) == 0 } } }),
-            };
-            statuses.Add(reply.Status);
-        });
+                var random = new Random(i);
+                var (user, token) = (users[random.Next(4)], tokens[random.Next(4)]);
+                var reply = (i % 4) switch
+                {
+                    0 => await Client.PostAsync($"/v1/users/{user}/devices", new { platform = "ios", token }),
+                    1 => await Client.GetAsync($"/v1/users/{user}") is { Status: 200 } now
+                    && now.Json["devices"]!.AsArray() is { Count: > 0 } devices
+                        ? await Client.DeleteAsync($"/v1/users/{user}/devices/{devices[0]!["deviceId"]}")
+                        : await Client.PutAsync($"/v1/users/{user}", new { locale = random.Next(2) == 0 ? "ko" : "en" }),
+                    2 => await Client.CallAsync(
+                        HttpMethod.Post,
+                        "/v1/users/import",
+                        new StringContent(
+                            string.Join(
+                                '\n',
+                                Enumerable
+                                    .Range(0, 6)
+                                    .Select(_ =>
+                                        $$"""{"userId":"{{users[random.Next(4)]}}","devices":[{"platform":"ios","token":"{{tokens[random.Next(4)]}}"}]}"""
+                                    )
+                            ),
+                            System.Text.Encoding.UTF8,
+                            "application/x-ndjson"
+                        )
+                    ),
+                    _ => random.Next(3) == 0
+                        ? await Client.DeleteAsync($"/v1/users/{user}")
+                        : await Client.PutAsync(
+                            $"/v1/users/{user}/preferences",
+                            new { channels = new { sms = new { optIn = random.Next(2) == 0 } } }
+                        ),
+                };
+                statuses.Add(reply.Status);
+            }
+        );
 
         Assert.DoesNotContain(statuses, s => s >= 500);
         var owned = new List<string>();
         foreach (var user in users)
         {
             var reply = await Client.GetAsync($"/v1/users/{user}");
-            if (reply.Status == 200) owned.AddRange(reply.Json["devices"]!.AsArray().Select(d => $"{d!["deviceId"]} {UserRefs.Of(user)}"));
+            if (reply.Status == 200)
+                owned.AddRange(reply.Json["devices"]!.AsArray().Select(d => $"{d!["deviceId"]} {UserRefs.Of(user)}"));
         }
 
         Assert.Equal(owned.Count, owned.DistinctBy(o => o.Split(' ')[0]).Count());
         // A row may outlive its device; but each device that somebody has is theirs by its row, too.
         var rows = await Installation.ScalarAsync<string>(
             "select coalesce(string_agg(device_id || ' ' || user_id, ','), '') from notify.devices where user_id = any($1)",
-            (object)users.Select(UserRefs.Of).ToArray());
+            (object)users.Select(UserRefs.Of).ToArray()
+        );
         Assert.All(owned, o => Assert.Contains(o, rows.Split(',')));
     }
 
@@ -224,12 +392,24 @@ public sealed class Recipients : SystemTest
     public async Task Fifty_registrations_that_race_leave_the_token_with_one_of_two_and_the_other_s_stream_says_that_it_left()
     {
         var token = Person.NewToken();
-        Person[] people = [await Installation.NewPersonAsync(devices: 0, phone: false), await Installation.NewPersonAsync(devices: 0, phone: false)];
+        Person[] people =
+        [
+            await Installation.NewPersonAsync(devices: 0, phone: false),
+            await Installation.NewPersonAsync(devices: 0, phone: false),
+        ];
 
-        await Task.WhenAll(Enumerable.Range(0, 50).Select(async i => (await Client.PostAsync($"/v1/users/{people[i % 2].Id}/devices", new { platform = "ios", token })).Is(201)));
+        await Task.WhenAll(
+            Enumerable
+                .Range(0, 50)
+                .Select(async i =>
+                    (await Client.PostAsync($"/v1/users/{people[i % 2].Id}/devices", new { platform = "ios", token })).Is(201)
+                )
+        );
 
-        var deviceId = await Installation.ScalarAsync<string>("select device_id from notify.devices where user_id = any($1)",
-            (object)people.Select(p => p.Ref).ToArray());
+        var deviceId = await Installation.ScalarAsync<string>(
+            "select device_id from notify.devices where user_id = any($1)",
+            (object)people.Select(p => p.Ref).ToArray()
+        );
         var owner = await Installation.ScalarAsync<string>("select user_id from notify.devices where device_id = $1", deviceId);
         var (has, had) = people[0].Ref == owner ? (people[0], people[1]) : (people[1], people[0]);
         Assert.Single((await Client.GetAsync($"/v1/users/{has.Id}")).Is(200).Json["devices"]!.AsArray());
@@ -239,14 +419,27 @@ public sealed class Recipients : SystemTest
         Assert.Matches("^((DeviceRegistered )+DeviceRemoved ?)*$", await TypesAsync(had));
 
         var id = NewId("raced");
-        foreach (var (person, n) in new[] { (has, 0), (had, 1) }) (await Client.SendAsync(new { eventId = $"{id}-{n}", userId = person.Id, content = new { title = id } })).Is(202);
+        foreach (var (person, n) in new[] { (has, 0), (had, 1) })
+            (
+                await Client.SendAsync(
+                    new
+                    {
+                        eventId = $"{id}-{n}",
+                        userId = person.Id,
+                        content = new { title = id },
+                    }
+                )
+            ).Is(202);
         await Client.BecomesAsync($"{id}-0", "dispatched");
         await Client.BecomesAsync($"{id}-1", "suppressed");
         Assert.Equal(token, Assert.Single(await Sandbox.LedgerAsync(id)).To);
 
-        Task<string> TypesAsync(Person person) => Installation.ScalarAsync<string>(
-            "select coalesce(string_agg(type, ' ' order by version), '') from events.mt_events "
-            + "where stream_id = $1 and type like 'Device%'", person.Key);
+        Task<string> TypesAsync(Person person) =>
+            Installation.ScalarAsync<string>(
+                "select coalesce(string_agg(type, ' ' order by version), '') from events.mt_events "
+                    + "where stream_id = $1 and type like 'Device%'",
+                person.Key
+            );
     }
 
     [Fact]
@@ -254,8 +447,30 @@ public sealed class Recipients : SystemTest
     {
         var (userId, other, phone) = ($"u-{NewId("whole")}", $"u-{NewId("other")}", Person.NewPhone());
         var path = $"/v1/users/{userId}";
-        (await Client.PutAsync(path, new { email = "a@mail.example", phone, locale = "ko", timeZone = "Asia/Seoul" })).Is(200);
-        object[] wrong = [new { phone = "010-1234-5678" }, new { phone = "" }, new { email = "" }, new { locale = "" }, new { locale = "ko_KR" }, new { locale = new string('a', 3) + string.Concat(Enumerable.Repeat("-abcd", 50)) }, new { timeZone = "asia/seoul" }, new { timeZone = "" }, new { phone = 12 }];
+        (
+            await Client.PutAsync(
+                path,
+                new
+                {
+                    email = "a@mail.example",
+                    phone,
+                    locale = "ko",
+                    timeZone = "Asia/Seoul",
+                }
+            )
+        ).Is(200);
+        object[] wrong =
+        [
+            new { phone = "010-1234-5678" },
+            new { phone = "" },
+            new { email = "" },
+            new { locale = "" },
+            new { locale = "ko_KR" },
+            new { locale = new string('a', 3) + string.Concat(Enumerable.Repeat("-abcd", 50)) },
+            new { timeZone = "asia/seoul" },
+            new { timeZone = "" },
+            new { phone = 12 },
+        ];
         foreach (var body in wrong)
         {
             var field = Assert.Single(body.GetType().GetProperties()).Name;
@@ -266,10 +481,26 @@ public sealed class Recipients : SystemTest
         Assert.Equal(phone, (await Client.GetAsync(path)).Is(200)["phone"]); // nothing of what was refused
         (await Client.PutAsync($"/v1/users/{other}", new { phone })).Is(200); // a family may share a telephone
 
-        var absent = (await Client.CallAsync(HttpMethod.Put, path, new StringContent("{\"email\":\"b@mail.example\",\"locale\":null}", System.Text.Encoding.UTF8, "application/json"))).Is(200);
+        var absent = (
+            await Client.CallAsync(
+                HttpMethod.Put,
+                path,
+                new StringContent("{\"email\":\"b@mail.example\",\"locale\":null}", System.Text.Encoding.UTF8, "application/json")
+            )
+        ).Is(200);
         Assert.Equal(("b@mail.example", null, null, null), (absent["email"], absent["phone"], absent["locale"], absent["timeZone"]));
         var id = NewId("gone");
-        (await Client.SendAsync(new { eventId = id, userId, channels = new[] { "sms" }, content = new { body = id } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId,
+                    channels = new[] { "sms" },
+                    content = new { body = id },
+                }
+            )
+        ).Is(202);
         Assert.Equal("NoContact", (await Client.BecomesAsync(id, "suppressed")).On("sms").Reason);
     }
 
@@ -279,11 +510,19 @@ public sealed class Recipients : SystemTest
         var person = await Installation.NewPersonAsync(phone: false);
 
         Assert.Equal(person.DeviceIds[0], await Installation.AddDeviceAsync(person, person.Tokens[0]));
-        Assert.Equal(person.DeviceIds[0], await Installation.AddDeviceAsync(person, person.Tokens[0]
-            .ToUpperInvariant())); // hexadecimal digits
+        Assert.Equal(person.DeviceIds[0], await Installation.AddDeviceAsync(person, person.Tokens[0].ToUpperInvariant())); // hexadecimal digits
 
         var id = NewId("same");
-        (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { title = id } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = person.Id,
+                    content = new { title = id },
+                }
+            )
+        ).Is(202);
         await Client.BecomesAsync(id, "dispatched");
         Assert.Single(await Sandbox.LedgerAsync(id));
         Assert.Single((await Client.GetAsync($"/v1/users/{person.Id}")).Json["devices"]!.AsArray());
@@ -294,19 +533,28 @@ public sealed class Recipients : SystemTest
     [InlineData(true)]
     public async Task Device_stored_by_a_token_in_capitals_goes_when_the_token_is_registered_again(bool byImport)
     {
-        var (former, owner) = (await Installation.NewPersonAsync(phone: false), await Installation.NewPersonAsync(devices: 0,
-            phone: false));
+        var (former, owner) = (
+            await Installation.NewPersonAsync(phone: false),
+            await Installation.NewPersonAsync(devices: 0, phone: false)
+        );
         var (token, deviceId) = (former.Tokens[0], former.DeviceIds[0]);
         var stored = "d_" + UserRefs.Ring.Fingerprint("device", $"Ios\n{token.ToUpperInvariant()}")[..22];
         // As an earlier version stored it: under the ID that follows from the token as the app wrote it.
-        Assert.Equal(3, await Installation.ScalarAsync<long>(
-            """
-            with device as (update notify.devices set device_id = $2 where device_id = $1 returning 1),
-            registered as (update events.mt_events set data = replace(data::text, $1, $2)::jsonb
-                where stream_id = $3 and type = 'DeviceRegistered' returning 1),
-            document as (update events.mt_doc_recipient set data = replace(data::text, $1, $2)::jsonb where id = $3 returning 1)
-            select (select count(*) from device) + (select count(*) from registered) + (select count(*) from document)
-            """, deviceId, stored, former.Key));
+        Assert.Equal(
+            3,
+            await Installation.ScalarAsync<long>(
+                """
+                with device as (update notify.devices set device_id = $2 where device_id = $1 returning 1),
+                registered as (update events.mt_events set data = replace(data::text, $1, $2)::jsonb
+                    where stream_id = $3 and type = 'DeviceRegistered' returning 1),
+                document as (update events.mt_doc_recipient set data = replace(data::text, $1, $2)::jsonb where id = $3 returning 1)
+                select (select count(*) from device) + (select count(*) from registered) + (select count(*) from document)
+                """,
+                deviceId,
+                stored,
+                former.Key
+            )
+        );
 
         var device = new { platform = "ios", token };
         if (byImport)
@@ -324,8 +572,17 @@ public sealed class Recipients : SystemTest
         var devices = (await Client.GetAsync($"/v1/users/{owner.Id}")).Is(200).Json["devices"]!.AsArray();
         Assert.Equal(deviceId, $"{Assert.Single(devices)!["deviceId"]}");
         var id = NewId("capitals");
-        (await Client.SendAsync(new { eventId = id, userId = former.Id, channels = new[] { "push" }, content = new { title = id } }))
-            .Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = former.Id,
+                    channels = new[] { "push" },
+                    content = new { title = id },
+                }
+            )
+        ).Is(202);
         await Client.BecomesAsync(id, "suppressed");
     }
 
@@ -333,10 +590,25 @@ public sealed class Recipients : SystemTest
     public async Task The_device_registered_longest_ago_makes_room_for_the_hundred_and_first()
     {
         var person = await Installation.NewPersonAsync(devices: 1, phone: false);
-        var lines = Enumerable.Range(0, 3).Select(_ => new { userId = person.Id, devices = Enumerable.Range(0, 33).Select(_ => new { platform = "ios", token = Person.NewToken() }) });
-        var import = new StringContent(string.Join('\n', lines.Select(l => System.Text.Json.JsonSerializer.Serialize(l))), System.Text.Encoding.UTF8, "application/x-ndjson");
+        var lines = Enumerable
+            .Range(0, 3)
+            .Select(_ => new
+            {
+                userId = person.Id,
+                devices = Enumerable.Range(0, 33).Select(_ => new { platform = "ios", token = Person.NewToken() }),
+            });
+        var import = new StringContent(
+            string.Join('\n', lines.Select(l => System.Text.Json.JsonSerializer.Serialize(l))),
+            System.Text.Encoding.UTF8,
+            "application/x-ndjson"
+        );
         Assert.Equal("3", (await Client.CallAsync(HttpMethod.Post, "/v1/users/import", import)).Is(200)["imported"]);
-        async Task<HashSet<string>> DevicesAsync() => [.. (await Client.GetAsync($"/v1/users/{person.Id}")).Is(200).Json["devices"]!.AsArray().Select(d => d!["deviceId"]!.ToString())];
+        async Task<HashSet<string>> DevicesAsync() =>
+            [
+                .. (await Client.GetAsync($"/v1/users/{person.Id}")).Is(200).Json["devices"]!
+                    .AsArray()
+                    .Select(d => d!["deviceId"]!.ToString()),
+            ];
         var before = await DevicesAsync();
         Assert.Equal(100, before.Count);
 
@@ -346,8 +618,13 @@ public sealed class Recipients : SystemTest
 
         var after = await DevicesAsync();
         Assert.Equal((100, true, true), (after.Count, after.Contains(added), after.Contains(person.DeviceIds[0])));
-        Assert.Equal("TooMany", await Installation.ScalarAsync<string>(
-            "select data ->> 'reason' from events.mt_events where stream_id = $1 and type = 'DeviceRemoved'", person.Key));
+        Assert.Equal(
+            "TooMany",
+            await Installation.ScalarAsync<string>(
+                "select data ->> 'reason' from events.mt_events where stream_id = $1 and type = 'DeviceRemoved'",
+                person.Key
+            )
+        );
     }
 
     [Fact]
@@ -355,26 +632,35 @@ public sealed class Recipients : SystemTest
     {
         var person = await Installation.NewPersonAsync(devices: 0, phone: false);
         var (endpoint, token) = ($"https://push.example.com/{Guid.NewGuid():N}", Person.NewToken());
-        object Browser(string auth) => new { platform = "web", subscription = new { endpoint, keys = new { p256dh = new string('A', 87), auth } } };
+        object Browser(string auth) =>
+            new { platform = "web", subscription = new { endpoint, keys = new { p256dh = new string('A', 87), auth } } };
         async Task<DateTimeOffset> RegisterAsync(object device)
         {
             var id = (await Client.PostAsync($"/v1/users/{person.Id}/devices", device)).Is(201)["deviceId"];
-            return Assert.Single((await Client.GetAsync($"/v1/users/{person.Id}")).Is(200).Json["devices"]!.AsArray(), d => d!["deviceId"]!.ToString() == id)!["registeredAt"]!.GetValue<DateTimeOffset>();
+            return Assert.Single(
+                (await Client.GetAsync($"/v1/users/{person.Id}")).Is(200).Json["devices"]!.AsArray(),
+                d => d!["deviceId"]!.ToString() == id
+            )!["registeredAt"]!.GetValue<DateTimeOffset>();
         }
 
         var (first, again) = (await RegisterAsync(new { platform = "ios", token }), await RegisterAsync(new { platform = "ios", token }));
         Assert.True(again > first); // it is known, though it is no event
-        foreach (var auth in new[] { "A", "A", "Q", "Q", "A" }) await RegisterAsync(Browser(auth.PadRight(22, 'A')));
+        foreach (var auth in new[] { "A", "A", "Q", "Q", "A" })
+            await RegisterAsync(Browser(auth.PadRight(22, 'A')));
         Assert.Equal(1 + 3, await RegisteredAsync());
 
         // The next day it is one again, and so it is after it was somebody else's, or was removed.
         var ios = await Installation.ScalarAsync<string>(
-            "select data -> 'devices' -> 0 ->> 'id' from events.mt_doc_recipient where id = $1", person.Key);
+            "select data -> 'devices' -> 0 ->> 'id' from events.mt_doc_recipient where id = $1",
+            person.Key
+        );
         await Installation.ScalarAsync<object?>(
             """
             update events.mt_doc_recipient set data = jsonb_set(data, '{devices,0,registeredAt}', to_jsonb(now() - interval '25 hours'))
             where id = $1
-            """, person.Key);
+            """,
+            person.Key
+        );
         await RegisterAsync(new { platform = "ios", token });
         Assert.Equal(5, await RegisteredAsync());
         var other = await Installation.NewPersonAsync(devices: 0, phone: false);
@@ -384,8 +670,11 @@ public sealed class Recipients : SystemTest
         await RegisterAsync(new { platform = "ios", token });
         Assert.Equal(7, await RegisteredAsync());
 
-        Task<long> RegisteredAsync() => Installation.ScalarAsync<long>(
-            "select count(*) from events.mt_events where stream_id = $1 and type = 'DeviceRegistered'", person.Key);
+        Task<long> RegisteredAsync() =>
+            Installation.ScalarAsync<long>(
+                "select count(*) from events.mt_events where stream_id = $1 and type = 'DeviceRegistered'",
+                person.Key
+            );
     }
 
     [Fact]
@@ -405,8 +694,13 @@ public sealed class Recipients : SystemTest
         (await Client.GetAsync(path)).IsProblem(404, "not_found");
         (await Client.PutAsync(path, new { })).Is(200);
         (await Client.GetAsync(path)).Is(200);
-        Assert.Equal(3, await Installation.ScalarAsync<long>("select count(*) from events.mt_events where stream_id = $1",
-            UserRefs.KeyOf(path.Split('/')[3])));
+        Assert.Equal(
+            3,
+            await Installation.ScalarAsync<long>(
+                "select count(*) from events.mt_events where stream_id = $1",
+                UserRefs.KeyOf(path.Split('/')[3])
+            )
+        );
     }
 
     [Fact]
@@ -417,7 +711,16 @@ public sealed class Recipients : SystemTest
         (await Client.DeleteAsync($"/v1/users/{person.Id}/devices/{person.DeviceIds[0]}")).Is(204);
 
         var id = NewId("removed");
-        (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { title = id } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = person.Id,
+                    content = new { title = id },
+                }
+            )
+        ).Is(202);
         await Client.BecomesAsync(id, "dispatched");
         Assert.Equal(person.Tokens[1], Assert.Single(await Sandbox.LedgerAsync(id)).To);
         (await Client.DeleteAsync($"/v1/users/{person.Id}/devices/{person.DeviceIds[0]}")).IsProblem(404, "not_found");
@@ -429,11 +732,36 @@ public sealed class Recipients : SystemTest
         var userId = $"u-{NewId("details")}";
         var phone = Person.NewPhone();
 
-        (await Client.PutAsync($"/v1/users/{userId}", new { email = "Minsu@Example.com", phone = $" {phone[..3]} ({phone[3..5]}) {phone[5..]}", locale = "ko-KR", timeZone = "Asia/Seoul" })).Is(200);
+        (
+            await Client.PutAsync(
+                $"/v1/users/{userId}",
+                new
+                {
+                    email = "Minsu@Example.com",
+                    phone = $" {phone[..3]} ({phone[3..5]}) {phone[5..]}",
+                    locale = "ko-KR",
+                    timeZone = "Asia/Seoul",
+                }
+            )
+        ).Is(200);
 
         var shown = (await Client.GetAsync($"/v1/users/{userId}")).Is(200);
-        Assert.Equal(("Minsu@Example.com", phone, "ko-KR", "Asia/Seoul"), (shown["email"], shown["phone"], shown["locale"], shown["timeZone"]));
-        var reply = (await Client.PutAsync($"/v1/users/{userId}", new { email = "no address", phone = "12345", locale = "?", timeZone = "Mars/Olympus" })).IsProblem(400, "invalid_request");
+        Assert.Equal(
+            ("Minsu@Example.com", phone, "ko-KR", "Asia/Seoul"),
+            (shown["email"], shown["phone"], shown["locale"], shown["timeZone"])
+        );
+        var reply = (
+            await Client.PutAsync(
+                $"/v1/users/{userId}",
+                new
+                {
+                    email = "no address",
+                    phone = "12345",
+                    locale = "?",
+                    timeZone = "Mars/Olympus",
+                }
+            )
+        ).IsProblem(400, "invalid_request");
         Assert.Equal(["email", "locale", "phone", "timeZone"], reply.Json["errors"]!.AsObject().Select(e => e.Key).Order());
     }
 }

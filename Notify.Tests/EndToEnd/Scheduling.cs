@@ -13,8 +13,28 @@ public sealed class Scheduling : SystemTest
     {
         var person = await Installation.NewPersonAsync();
         var (id, control, sendAt) = (NewId("cancelled"), NewId("control"), In(1.5));
-        (await Client.SendAsync(new { eventId = id, userId = person.Id, sendAt, content = new { body = id } })).Is(202);
-        (await Client.SendAsync(new { eventId = control, userId = person.Id, sendAt, content = new { body = control } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = person.Id,
+                    sendAt,
+                    content = new { body = id },
+                }
+            )
+        ).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = control,
+                    userId = person.Id,
+                    sendAt,
+                    content = new { body = control },
+                }
+            )
+        ).Is(202);
 
         Assert.Equal("cancelled", (await Client.CancelAsync(id)).Is(200)["status"]);
 
@@ -31,41 +51,105 @@ public sealed class Scheduling : SystemTest
     {
         var (unreadable, person) = (await Installation.NewPersonAsync(devices: 0), await Installation.NewPersonAsync(devices: 0));
         var (stuck, id, sendAt) = (NewId("stuck"), NewId("beside"), In(600));
-        (await Client.SendAsync(new { eventId = stuck, userId = unreadable.Id, sendAt, content = new { body = stuck } })).Is(202);
-        (await Client.SendAsync(new { eventId = id, userId = person.Id, sendAt, content = new { body = id } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = stuck,
+                    userId = unreadable.Id,
+                    sendAt,
+                    content = new { body = stuck },
+                }
+            )
+        ).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = person.Id,
+                    sendAt,
+                    content = new { body = id },
+                }
+            )
+        ).Is(202);
         var before = await Installation.ScalarAsync<string>("select data::text from events.mt_doc_recipient where id = $1", unreadable.Key);
         await RewriteAsync("""{ "devices": 5 }""");
-        foreach (var due in new[] { stuck, id }) (await Client.PostAsync($"/v1/notifications/{due}/reschedule", new { sendAt = In(0.5) })).Is(200);
+        foreach (var due in new[] { stuck, id })
+            (await Client.PostAsync($"/v1/notifications/{due}/reschedule", new { sendAt = In(0.5) })).Is(200);
 
         await Client.BecomesAsync(id, "dispatched");
         await Eventually.Holds(
-            () => Installation.ScalarAsync<bool>("select due_at > now() + interval '1 minute' from notify.open_deliveries where notification = $1", $"n/{Client.AppKey}:{stuck}"), "the other waits aside");
+            () =>
+                Installation.ScalarAsync<bool>(
+                    "select due_at > now() + interval '1 minute' from notify.open_deliveries where notification = $1",
+                    $"n/{Client.AppKey}:{stuck}"
+                ),
+            "the other waits aside"
+        );
         Assert.Equal("scheduled", (await Client.StateAsync(stuck)).Status);
         await RewriteAsync(before);
-        await Installation.ScalarAsync<int>("update notify.open_deliveries set due_at = now() where notification = $1 returning 1", $"n/{Client.AppKey}:{stuck}");
+        await Installation.ScalarAsync<int>(
+            "update notify.open_deliveries set due_at = now() where notification = $1 returning 1",
+            $"n/{Client.AppKey}:{stuck}"
+        );
 
         await Client.BecomesAsync(stuck, "dispatched");
         Assert.Equal((1, 1), await Sandbox.CountAsync(stuck));
 
-        Task RewriteAsync(string json) => Installation.ScalarAsync<int>(
-            "update events.mt_doc_recipient set data = $2::jsonb where id = $1 returning 1", unreadable.Key, json);
+        Task RewriteAsync(string json) =>
+            Installation.ScalarAsync<int>(
+                "update events.mt_doc_recipient set data = $2::jsonb where id = $1 returning 1",
+                unreadable.Key,
+                json
+            );
     }
 
     [Fact]
     public async Task A_time_may_be_written_with_any_offset()
     {
-        var (id, bulk, far, later) = (NewId("offset"), NewId("offsets"), In(3600).ToOffset(TimeSpan.FromHours(9)), In(7200).ToOffset(TimeSpan.FromHours(-3.5)));
-        object Request(string eventId) => new { eventId, to = new { phone = Person.NewPhone() }, sendAt = far, expiresAt = later, content = new { body = id } };
+        var (id, bulk, far, later) = (
+            NewId("offset"),
+            NewId("offsets"),
+            In(3600).ToOffset(TimeSpan.FromHours(9)),
+            In(7200).ToOffset(TimeSpan.FromHours(-3.5))
+        );
+        object Request(string eventId) =>
+            new
+            {
+                eventId,
+                to = new { phone = Person.NewPhone() },
+                sendAt = far,
+                expiresAt = later,
+                content = new { body = id },
+            };
 
         (await Client.SendAsync(Request(id))).Is(202);
 
         Assert.Equal(("scheduled", far), (await SentAtAsync()));
         (await Client.PostAsync($"/v1/notifications/{id}/reschedule", new { sendAt = later.AddMinutes(-1) })).Is(200);
         Assert.Equal(("scheduled", later.AddMinutes(-1)), (await SentAtAsync()));
-        var batch = (await Client.PostAsync("/v1/notifications/batch", new { notifications = Enumerable.Range(0, 5).Select(i => Request($"{bulk}-{i}")) })).Is(200);
+        var batch = (
+            await Client.PostAsync(
+                "/v1/notifications/batch",
+                new { notifications = Enumerable.Range(0, 5).Select(i => Request($"{bulk}-{i}")) }
+            )
+        ).Is(200);
         Assert.All(batch.Json["results"]!.AsArray(), r => Assert.Equal("accepted", r!["status"]!.ToString()));
         (await Client.PutAsync($"/v1/topics/{id}", new { name = "nobody's" })).Is(200);
-        (await Client.PostAsync("/v1/broadcasts", new { broadcastId = id, topic = id, content = new { body = id }, sendAt = far, expiresAt = later })).Is(202);
+        (
+            await Client.PostAsync(
+                "/v1/broadcasts",
+                new
+                {
+                    broadcastId = id,
+                    topic = id,
+                    content = new { body = id },
+                    sendAt = far,
+                    expiresAt = later,
+                }
+            )
+        ).Is(202);
         (await Client.PostAsync($"/v1/broadcasts/{id}/cancel", new { })).Is(200);
 
         async Task<(string, DateTimeOffset)> SentAtAsync()
@@ -80,7 +164,16 @@ public sealed class Scheduling : SystemTest
     {
         var person = await Installation.NewPersonAsync();
         var id = NewId("too-late");
-        (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { body = id } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = person.Id,
+                    content = new { body = id },
+                }
+            )
+        ).Is(202);
         await Client.BecomesAsync(id, "dispatched");
 
         (await Client.CancelAsync(id)).IsProblem(409, "already_dispatched");
@@ -98,7 +191,17 @@ public sealed class Scheduling : SystemTest
         var person = await Installation.NewPersonAsync(devices: 0);
         var id = NewId("mine");
         using var other = await Installation.NewClientAsync(["send", "read"]);
-        (await Client.SendAsync(new { eventId = id, userId = person.Id, sendAt = In(60), content = new { body = id } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = person.Id,
+                    sendAt = In(60),
+                    content = new { body = id },
+                }
+            )
+        ).Is(202);
 
         (await other.CancelAsync(id)).IsProblem(404, "not_found");
 
@@ -111,8 +214,28 @@ public sealed class Scheduling : SystemTest
     {
         var person = await Installation.NewPersonAsync(devices: 0);
         var (sooner, later) = (NewId("sooner"), NewId("later"));
-        (await Client.SendAsync(new { eventId = sooner, userId = person.Id, sendAt = In(3600), content = new { body = sooner } })).Is(202);
-        (await Client.SendAsync(new { eventId = later, userId = person.Id, sendAt = In(1.5), content = new { body = later } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = sooner,
+                    userId = person.Id,
+                    sendAt = In(3600),
+                    content = new { body = sooner },
+                }
+            )
+        ).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = later,
+                    userId = person.Id,
+                    sendAt = In(1.5),
+                    content = new { body = later },
+                }
+            )
+        ).Is(202);
 
         var soon = In(1);
         (await Client.PostAsync($"/v1/notifications/{sooner}/reschedule", new { sendAt = soon })).Is(200);
@@ -134,7 +257,17 @@ public sealed class Scheduling : SystemTest
         var person = await Installation.NewPersonAsync(devices: 0);
         var id = NewId("expired");
 
-        (await Client.SendAsync(new { eventId = id, userId = person.Id, expiresAt = In(-1), content = new { body = id } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = person.Id,
+                    expiresAt = In(-1),
+                    content = new { body = id },
+                }
+            )
+        ).Is(202);
 
         Assert.Equal("expired", (await Client.StateAsync(id)).Status);
         await Eventually.Stays(() => Sandbox.CountAsync(id), (0, 0), TimeSpan.FromSeconds(0.5));
@@ -147,7 +280,17 @@ public sealed class Scheduling : SystemTest
         var person = await Installation.NewPersonAsync(phone: false);
         var (id, expiresAt) = (NewId("expiry"), In(600));
 
-        (await Client.SendAsync(new { eventId = id, userId = person.Id, expiresAt, content = new { title = id } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = person.Id,
+                    expiresAt,
+                    content = new { title = id },
+                }
+            )
+        ).Is(202);
 
         await Client.BecomesAsync(id, "dispatched");
         Assert.Equal($"{expiresAt.ToUnixTimeSeconds()}", Assert.Single(await Sandbox.LedgerAsync(id)).Header("apns-expiration"));
@@ -156,7 +299,16 @@ public sealed class Scheduling : SystemTest
     [Fact]
     public async Task A_sendAt_after_expiresAt_is_a_fault()
     {
-        var reply = await Client.SendAsync(new { eventId = NewId("x"), userId = "u", sendAt = In(60), expiresAt = In(30), content = new { body = "x" } });
+        var reply = await Client.SendAsync(
+            new
+            {
+                eventId = NewId("x"),
+                userId = "u",
+                sendAt = In(60),
+                expiresAt = In(30),
+                content = new { body = "x" },
+            }
+        );
 
         Assert.NotNull(reply.IsProblem(400, "invalid_request").Json["errors"]!["expiresAt"]);
     }
@@ -169,7 +321,8 @@ public sealed class Scheduling : SystemTest
         var times = Enumerable.Range(0, 20).ToDictionary(i => $"{mark}-{i:D2}", i => start.AddMilliseconds(i * 37.25));
         await ScheduleAsync(person, times);
 
-        foreach (var id in times.Keys) await Client.BecomesAsync(id, "dispatched");
+        foreach (var id in times.Keys)
+            await Client.BecomesAsync(id, "dispatched");
 
         foreach (var (id, sendAt) in times)
         {
@@ -183,9 +336,39 @@ public sealed class Scheduling : SystemTest
     {
         var person = await Installation.NewPersonAsync(devices: 0);
         var (past, far, moved) = (NewId("past"), NewId("far"), NewId("moved"));
-        (await Client.SendAsync(new { eventId = past, userId = person.Id, sendAt = In(-86_400), content = new { body = past } })).Is(202);
-        (await Client.SendAsync(new { eventId = far, userId = person.Id, sendAt = DateTimeOffset.MaxValue, content = new { body = far } })).Is(202);
-        (await Client.SendAsync(new { eventId = moved, userId = person.Id, sendAt = In(3600), content = new { body = moved } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = past,
+                    userId = person.Id,
+                    sendAt = In(-86_400),
+                    content = new { body = past },
+                }
+            )
+        ).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = far,
+                    userId = person.Id,
+                    sendAt = DateTimeOffset.MaxValue,
+                    content = new { body = far },
+                }
+            )
+        ).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = moved,
+                    userId = person.Id,
+                    sendAt = In(3600),
+                    content = new { body = moved },
+                }
+            )
+        ).Is(202);
 
         (await Client.PostAsync($"/v1/notifications/{moved}/reschedule", new { sendAt = In(-60) })).Is(200);
 
@@ -200,7 +383,18 @@ public sealed class Scheduling : SystemTest
     {
         var person = await Installation.NewPersonAsync(devices: 0);
         var (id, expiresAt) = (NewId("worthless"), In(7200));
-        (await Client.SendAsync(new { eventId = id, userId = person.Id, sendAt = In(3600), expiresAt, content = new { body = id } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = person.Id,
+                    sendAt = In(3600),
+                    expiresAt,
+                    content = new { body = id },
+                }
+            )
+        ).Is(202);
 
         var reply = await Client.PostAsync($"/v1/notifications/{id}/reschedule", new { sendAt = expiresAt });
 
@@ -219,28 +413,49 @@ public sealed class Scheduling : SystemTest
         await ScheduleAsync(person, ids.ToDictionary(id => id, _ => sendAt));
 
         // From just before the time to just after what it takes to send them.
-        var answers = await Task.WhenAll(ids.Select(async (id, i) =>
-        {
-            var wait = sendAt.AddMilliseconds((i / 2 * 12) - 150) - TimeProvider.System.GetUtcNow();
-            if (wait > TimeSpan.Zero) await Task.Delay(wait);
-            return i % 2 == 0 ? await Client.CancelAsync(id) : await Client.PostAsync($"/v1/notifications/{id}/reschedule", new { sendAt = In(3600) });
-        }));
+        var answers = await Task.WhenAll(
+            ids.Select(
+                async (id, i) =>
+                {
+                    var wait = sendAt.AddMilliseconds((i / 2 * 12) - 150) - TimeProvider.System.GetUtcNow();
+                    if (wait > TimeSpan.Zero)
+                        await Task.Delay(wait);
+                    return i % 2 == 0
+                        ? await Client.CancelAsync(id)
+                        : await Client.PostAsync($"/v1/notifications/{id}/reschedule", new { sendAt = In(3600) });
+                }
+            )
+        );
 
-        TestContext.Current.TestOutputHelper?.WriteLine(string.Join(", ", answers.Select((a, i) => (i % 2 == 0 ? "cancel " : "move ") + a.Status).CountBy(a => a).Select(a => $"{a.Value} {a.Key}")));
+        TestContext.Current.TestOutputHelper?.WriteLine(
+            string.Join(
+                ", ",
+                answers.Select((a, i) => (i % 2 == 0 ? "cancel " : "move ") + a.Status).CountBy(a => a).Select(a => $"{a.Value} {a.Key}")
+            )
+        );
         for (var i = 0; i < ids.Count; i++)
         {
-            if (answers[i].Status == 200) continue;
+            if (answers[i].Status == 200)
+                continue;
             answers[i].IsProblem(409, i % 2 == 0 ? "already_dispatched" : "already_due");
             await Client.BecomesAsync(ids[i], "dispatched");
         }
 
-        await Eventually.Stays(() => Sandbox.CountAsync(mark), (answers.Count(a => a.Status == 409), answers.Count(a => a.Status == 409)), TimeSpan.FromSeconds(0.7));
-        var sent = (await Sandbox.LedgerAsync(mark)).CountBy(e => ids.Single(id => e.Text!.Contains(id, StringComparison.Ordinal))).ToDictionary();
+        await Eventually.Stays(
+            () => Sandbox.CountAsync(mark),
+            (answers.Count(a => a.Status == 409), answers.Count(a => a.Status == 409)),
+            TimeSpan.FromSeconds(0.7)
+        );
+        var sent = (await Sandbox.LedgerAsync(mark))
+            .CountBy(e => ids.Single(id => e.Text!.Contains(id, StringComparison.Ordinal)))
+            .ToDictionary();
         for (var i = 0; i < ids.Count; i++)
         {
             Assert.Equal(answers[i].Status == 409 ? 1 : 0, sent.GetValueOrDefault(ids[i]));
-            if (answers[i].Status == 200) Assert.Equal(i % 2 == 0 ? "cancelled" : "scheduled", (await Client.StateAsync(ids[i])).Status);
-            if (i % 2 == 1 && answers[i].Status == 200) (await Client.CancelAsync(ids[i])).Is(200);
+            if (answers[i].Status == 200)
+                Assert.Equal(i % 2 == 0 ? "cancelled" : "scheduled", (await Client.StateAsync(ids[i])).Status);
+            if (i % 2 == 1 && answers[i].Status == 200)
+                (await Client.CancelAsync(ids[i])).Is(200);
         }
 
         await Installation.VerifyAsync();
@@ -251,23 +466,46 @@ public sealed class Scheduling : SystemTest
     {
         var person = await Installation.NewPersonAsync(phone: false);
         var id = NewId("planned");
-        (await Client.SendAsync(new { eventId = id, userId = person.Id, sendAt = In(3600), content = new { title = id } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = person.Id,
+                    sendAt = In(3600),
+                    content = new { title = id },
+                }
+            )
+        ).Is(202);
         await using var connection = await Installation.Database.OpenConnectionAsync(TestContext.Current.CancellationToken);
         await using var planning = await connection.BeginTransactionAsync(TestContext.Current.CancellationToken);
 
         // As planning does it: the notification's row goes, its deliveries' rows come, and who cancels waits for both.
-        Assert.Equal(1, await ExecuteAsync(
-            """
-            with gone as (delete from notify.open_deliveries where notification like '%' || $1 returning *)
-            insert into notify.open_deliveries (delivery_id, notification, queue, state, enqueued_at, due_at)
-            select gen_random_uuid(), notification, queue, 2, enqueued_at, due_at from gone
-            """));
+        Assert.Equal(
+            1,
+            await ExecuteAsync(
+                """
+                with gone as (delete from notify.open_deliveries where notification like '%' || $1 returning *)
+                insert into notify.open_deliveries (delivery_id, notification, queue, state, enqueued_at, due_at)
+                select gen_random_uuid(), notification, queue, 2, enqueued_at, due_at from gone
+                """
+            )
+        );
         var cancelling = Client.CancelAsync(id);
-        await Eventually.Holds(async () => await Installation.ScalarAsync<long>("select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query like '%state in (0, 2, 5)%'") > 0, "the cancel waits");
+        await Eventually.Holds(
+            async () =>
+                await Installation.ScalarAsync<long>(
+                    "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query like '%state in (0, 2, 5)%'"
+                ) > 0,
+            "the cancel waits"
+        );
         await planning.CommitAsync(TestContext.Current.CancellationToken);
 
         (await cancelling).Is(200);
-        Assert.Equal(0, await Installation.ScalarAsync<long>("select count(*) from notify.open_deliveries where notification like '%' || $1", id));
+        Assert.Equal(
+            0,
+            await Installation.ScalarAsync<long>("select count(*) from notify.open_deliveries where notification like '%' || $1", id)
+        );
 
         async Task<int> ExecuteAsync(string sql)
         {
@@ -282,7 +520,17 @@ public sealed class Scheduling : SystemTest
     {
         var person = await Installation.NewPersonAsync();
         var id = NewId("changed-mind");
-        (await Client.SendAsync(new { eventId = id, userId = person.Id, sendAt = In(1), content = new { body = id } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = person.Id,
+                    sendAt = In(1),
+                    content = new { body = id },
+                }
+            )
+        ).Is(202);
 
         (await Client.PutAsync($"/v1/users/{person.Id}/preferences", new { channels = new { sms = new { optIn = false } } })).Is(200);
 
@@ -303,10 +551,37 @@ public sealed class Scheduling : SystemTest
         for (var i = 0; i < 6; i++)
         {
             due = In(5);
-            var attachments = new[] { new { filename = "a.bin", contentType = "application/octet-stream", content = file } };
-            (await Client.SendAsync(new { eventId = $"{mark}-{i}", userId = person.Id, channels = new[] { "email" }, sendAt = due, content = new { title = mark, body = mark, attachments } })).Is(202);
+            var attachments = new[]
+            {
+                new
+                {
+                    filename = "a.bin",
+                    contentType = "application/octet-stream",
+                    content = file,
+                },
+            };
+            (
+                await Client.SendAsync(
+                    new
+                    {
+                        eventId = $"{mark}-{i}",
+                        userId = person.Id,
+                        channels = new[] { "email" },
+                        sendAt = due,
+                        content = new
+                        {
+                            title = mark,
+                            body = mark,
+                            attachments,
+                        },
+                    }
+                )
+            ).Is(202);
             // Locked, so that none is processed before all are due.
-            await using var hold = new NpgsqlCommand("select count(*) from (select 1 from notify.open_deliveries where notification = $1 for update) held", connection);
+            await using var hold = new NpgsqlCommand(
+                "select count(*) from (select 1 from notify.open_deliveries where notification = $1 for update) held",
+                connection
+            );
             hold.Parameters.Add(new NpgsqlParameter { Value = $"n/{Client.AppKey}:{mark}-{i}" });
             Assert.Equal(1L, await hold.ExecuteScalarAsync(TestContext.Current.CancellationToken));
         }
@@ -314,16 +589,35 @@ public sealed class Scheduling : SystemTest
         await Eventually.Holds(() => Task.FromResult(TimeProvider.System.GetUtcNow() > due), "all are due");
         await holding.CommitAsync(TestContext.Current.CancellationToken);
 
-        for (var i = 0; i < 6; i++) Assert.Equal("OptedOut", (await Client.BecomesAsync($"{mark}-{i}", "suppressed")).On("email").Reason);
-        Assert.InRange(await Installation.ScalarAsync<long>("select count(distinct data ->> 'at') from events.mt_events where type = 'DeliveriesPlanned' and stream_id like '%:' || $1 || '-%'", mark), 2, 6);
+        for (var i = 0; i < 6; i++)
+            Assert.Equal("OptedOut", (await Client.BecomesAsync($"{mark}-{i}", "suppressed")).On("email").Reason);
+        Assert.InRange(
+            await Installation.ScalarAsync<long>(
+                "select count(distinct data ->> 'at') from events.mt_events where type = 'DeliveriesPlanned' and stream_id like '%:' || $1 || '-%'",
+                mark
+            ),
+            2,
+            6
+        );
     }
 
     private async Task ScheduleAsync(Person person, Dictionary<string, DateTimeOffset> times)
     {
-        var reply = (await Client.PostAsync("/v1/notifications/batch", new
-        {
-            notifications = times.Select(t => new { eventId = t.Key, userId = person.Id, sendAt = t.Value, content = new { title = t.Key } }),
-        })).Is(200);
+        var reply = (
+            await Client.PostAsync(
+                "/v1/notifications/batch",
+                new
+                {
+                    notifications = times.Select(t => new
+                    {
+                        eventId = t.Key,
+                        userId = person.Id,
+                        sendAt = t.Value,
+                        content = new { title = t.Key },
+                    }),
+                }
+            )
+        ).Is(200);
         Assert.All(reply.Json["results"]!.AsArray(), r => Assert.Equal("accepted", r!["status"]!.ToString()));
     }
 }

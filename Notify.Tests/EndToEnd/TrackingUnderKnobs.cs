@@ -14,7 +14,21 @@ public sealed partial class TrackingUnderKnobs(KnobSystem knobs) : KnobTest(knob
         var id = NewId("again");
         await Sandbox.KnobsAsync(provider, new { errorRate = 1, errorStatus = 503 });
         object to = provider == "twilio" ? new { phone = Person.NewPhone() } : new { email = Person.NewEmail() };
-        (await Client.SendAsync(new { eventId = id, to, content = new { title = id, body = $"{id} https://shop.example/1 https://shop.example/2", track = new { links = true } } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    to,
+                    content = new
+                    {
+                        title = id,
+                        body = $"{id} https://shop.example/1 https://shop.example/2",
+                        track = new { links = true },
+                    },
+                }
+            )
+        ).Is(202);
         await Eventually.Holds(async () => (await Sandbox.LedgerAsync(id)).Count > 0, "the first attempt");
         await Sandbox.BehaveAsync();
         var state = await Client.BecomesAsync(id, "dispatched");
@@ -24,7 +38,8 @@ public sealed partial class TrackingUnderKnobs(KnobSystem knobs) : KnobTest(knob
         var tokens = entries.Select(e => string.Join(' ', Link().Matches(e.Text!).Select(m => m.Groups[1].Value))).ToList();
         var kept = await Installation.ScalarAsync<string>(
             "select string_agg(token, ' ' order by number) from notify.links where delivery_id = $1",
-                Guid.Parse(Assert.Single(state.Deliveries).Id));
+            Guid.Parse(Assert.Single(state.Deliveries).Id)
+        );
         Assert.Equal(2, kept.Split(' ').Length);
         Assert.All(tokens, t => Assert.Equal(kept, t));
     }

@@ -22,15 +22,43 @@ public sealed class Unsubscribing : SystemTest
         await PostAsync(token, OneClick, 200);
 
         var events = await Client.EventsAsync(id);
-        Assert.Equal(["NotificationRequested", "DeliveriesPlanned", "DispatchAttempted", "NotificationDispatched", "Unsubscribed"], events.Select(e => e.Type));
+        Assert.Equal(
+            ["NotificationRequested", "DeliveriesPlanned", "DispatchAttempted", "NotificationDispatched", "Unsubscribed"],
+            events.Select(e => e.Type)
+        );
         Assert.Equal("one-click", events[4].Data["source"]!.ToString());
         Assert.NotNull((await Client.StateAsync(id)).On("email")["unsubscribedAt"]);
-        var change = Assert.Single((await Client.GetAsync($"/v1/users/{person.Id}/preferences/history")).Is(200).Json["changes"]!.AsArray())!["data"]!;
-        Assert.Equal(("email", "newsletter", "recipient", "one-click"), (change["channel"]!.ToString(), change["category"]!.ToString(), change["by"]!.ToString(), change["through"]!.ToString()));
+        var change = Assert.Single(
+            (await Client.GetAsync($"/v1/users/{person.Id}/preferences/history")).Is(200).Json["changes"]!.AsArray()
+        )!["data"]!;
+        Assert.Equal(
+            ("email", "newsletter", "recipient", "one-click"),
+            (change["channel"]!.ToString(), change["category"]!.ToString(), change["by"]!.ToString(), change["through"]!.ToString())
+        );
 
         var (more, other) = (NewId("more"), NewId("other"));
-        (await Client.SendAsync(new { eventId = more, userId = person.Id, category = "newsletter", content = new { title = more, body = more } })).Is(202);
-        (await Client.SendAsync(new { eventId = other, userId = person.Id, category = "invoices", content = new { title = other, body = other } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = more,
+                    userId = person.Id,
+                    category = "newsletter",
+                    content = new { title = more, body = more },
+                }
+            )
+        ).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = other,
+                    userId = person.Id,
+                    category = "invoices",
+                    content = new { title = other, body = other },
+                }
+            )
+        ).Is(202);
         Assert.Equal("OptedOut", (await Client.BecomesAsync(more, "suppressed")).On("email").Reason);
         await Client.BecomesAsync(other, "dispatched");
     }
@@ -83,14 +111,29 @@ public sealed class Unsubscribing : SystemTest
         Assert.Equal("OptedOut", (await Client.StateAsync(left)).On("email").Reason);
         await SentAsync(ToAddress(address, resets), "dispatched");
         await SentAsync(ToAddress(address, codes), "dispatched"); // required: it passes what was said
-        await SentAsync(new { userId = owner.Id, category = offers, channels = new[] { "email" } }, "dispatched");
+        await SentAsync(
+            new
+            {
+                userId = owner.Id,
+                category = offers,
+                channels = new[] { "email" },
+            },
+            "dispatched"
+        );
         var lookup = await Client.PostAsync("/v1/suppressions/lookup", new { channel = "email", address });
         Assert.Empty(lookup.Is(200).Json["items"]!.AsArray());
 
-        var wish = new { channel = "email", address, categories = new Dictionary<string, object> { [offers] = new { optIn = true } } };
+        var wish = new
+        {
+            channel = "email",
+            address,
+            categories = new Dictionary<string, object> { [offers] = new { optIn = true } },
+        };
         Assert.Equal([codes], OptedOut((await Client.PutAsync("/v1/address-preferences", wish)).Is(200)));
-        Assert.Equal([codes], OptedOut((await Client.PostAsync("/v1/address-preferences/lookup", new { channel = "email", address }))
-            .Is(200)));
+        Assert.Equal(
+            [codes],
+            OptedOut((await Client.PostAsync("/v1/address-preferences/lookup", new { channel = "email", address })).Is(200))
+        );
         await SentAsync(ToAddress(address, offers), "dispatched");
 
         static string[] OptedOut(Reply reply) => [.. reply.Json["optedOut"]!.AsArray().Select(c => c!.ToString())];
@@ -117,12 +160,34 @@ public sealed class Unsubscribing : SystemTest
     {
         var (person, _, entry) = await EmailAsync("news");
         var token = TokenIn(entry);
-        foreach (var wrong in new[] { token[..^1], token[..20] + (token[20] == 'A' ? 'B' : 'A') + token[21..], "x", new string('A', 39), token + "A", "%00", "..%2F..%2Fetc" })
+        foreach (
+            var wrong in new[]
+            {
+                token[..^1],
+                token[..20] + (token[20] == 'A' ? 'B' : 'A') + token[21..],
+                "x",
+                new string('A', 39),
+                token + "A",
+                "%00",
+                "..%2F..%2Fetc",
+            }
+        )
         {
             using var nobody = new NotifyClient(Installation.ApiUrl, null, null);
             var reply = await nobody.GetAsync($"/u/{wrong}");
             Assert.True(reply.Status is 404 or 400, $"{wrong}: {reply}");
-            Assert.True((await nobody.CallAsync(HttpMethod.Post, $"/u/{wrong}", new FormUrlEncodedContent([new("List-Unsubscribe", "One-Click")]))).Status is 404 or 400, wrong);
+            Assert.True(
+                (
+                    await nobody.CallAsync(
+                        HttpMethod.Post,
+                        $"/u/{wrong}",
+                        new FormUrlEncodedContent([new("List-Unsubscribe", "One-Click")])
+                    )
+                ).Status
+                    is 404
+                        or 400,
+                wrong
+            );
         }
 
         Assert.Empty((await Client.GetAsync($"/v1/users/{person.Id}/preferences/history")).Is(200).Json["changes"]!.AsArray());
@@ -147,14 +212,29 @@ public sealed class Unsubscribing : SystemTest
     }
 
     /// <summary>The token of the unsubscribe link of an email that SendGrid got.</summary>
-    public static string TokenIn(LedgerEntry entry) => Tokens.Make(
-        DeliveryTokens.Unsubscribe, Guid.Parse(MailOf(entry)["personalizations"]![0]!["custom_args"]!["notify_delivery"]!.ToString()));
+    public static string TokenIn(LedgerEntry entry) =>
+        Tokens.Make(
+            DeliveryTokens.Unsubscribe,
+            Guid.Parse(MailOf(entry)["personalizations"]![0]!["custom_args"]!["notify_delivery"]!.ToString())
+        );
 
-    private static DeliveryTokens Tokens { get; } = new(MasterKeyRing.Read(
-        new ConfigurationBuilder().AddInMemoryCollection(TestRun.Secrets
-            .ToDictionary(s => s.Key.Replace("__", ":"), string? (s) => s.Value)).Build(), [])!);
+    private static DeliveryTokens Tokens { get; } =
+        new(
+            MasterKeyRing.Read(
+                new ConfigurationBuilder()
+                    .AddInMemoryCollection(TestRun.Secrets.ToDictionary(s => s.Key.Replace("__", ":"), string? (s) => s.Value))
+                    .Build(),
+                []
+            )!
+        );
 
-    private static object ToAddress(string email, string category) => new { to = new { email }, category, channels = new[] { "email" } };
+    private static object ToAddress(string email, string category) =>
+        new
+        {
+            to = new { email },
+            category,
+            channels = new[] { "email" },
+        };
 
     private static JsonObject Request(string id, object request)
     {
@@ -177,7 +257,18 @@ public sealed class Unsubscribing : SystemTest
     {
         var person = await Installation.NewPersonAsync(devices: 0, phone: false, email: Person.NewEmail());
         var id = NewId(category);
-        (await Client.SendAsync(new { eventId = id, userId = person.Id, category, priority, content = new { title = id, body = id } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = person.Id,
+                    category,
+                    priority,
+                    content = new { title = id, body = id },
+                }
+            )
+        ).Is(202);
         await Client.BecomesAsync(id, "dispatched");
         return (person, id, Assert.Single(await Sandbox.LedgerAsync(id)));
     }
@@ -185,7 +276,15 @@ public sealed class Unsubscribing : SystemTest
     private async Task<string> PostAsync(string token, string form, int status)
     {
         using var mailProgram = new NotifyClient(Installation.ApiUrl, null, null);
-        return (await mailProgram.CallAsync(HttpMethod.Post, $"/u/{token}", new StringContent(form, System.Text.Encoding.UTF8, "application/x-www-form-urlencoded"))).Is(status).Text;
+        return (
+            await mailProgram.CallAsync(
+                HttpMethod.Post,
+                $"/u/{token}",
+                new StringContent(form, System.Text.Encoding.UTF8, "application/x-www-form-urlencoded")
+            )
+        )
+            .Is(status)
+            .Text;
     }
 
     private static JsonObject MailOf(LedgerEntry entry) => JsonNode.Parse(entry.Json["request"]!["body"]!.GetValue<string>())!.AsObject();

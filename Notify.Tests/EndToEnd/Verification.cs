@@ -17,11 +17,24 @@ public sealed class Verification : SystemTest
     {
         var person = await Installation.NewPersonAsync();
         var id = NewId("verified");
-        (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { body = id } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = person.Id,
+                    content = new { body = id },
+                }
+            )
+        ).Is(202);
 
         var told = await Installation.VerifyAsync();
 
-        Assert.Contains($"{await Installation.ScalarAsync<long>("select count(*) from notify.event_ids"):N0}", told.Split('\n').Single(l => l.StartsWith("notifications accepted", StringComparison.Ordinal)), StringComparison.Ordinal);
+        Assert.Contains(
+            $"{await Installation.ScalarAsync<long>("select count(*) from notify.event_ids"):N0}",
+            told.Split('\n').Single(l => l.StartsWith("notifications accepted", StringComparison.Ordinal)),
+            StringComparison.Ordinal
+        );
         var run = (await Client.GetAsync("/v1/verifications?limit=1")).Is(200).Json["items"]![0]!;
         Assert.Equal(("verified", false), (run["state"]!.GetValue<string>(), run["automatic"]!.GetValue<bool>()));
         Assert.True(run["position"]!.GetValue<long>() > 0 && run["counts"]!["notifications"]!.GetValue<long>() > 0);
@@ -33,8 +46,21 @@ public sealed class Verification : SystemTest
     {
         var person = await Installation.NewPersonAsync();
         var id = NewId("tampered");
-        (await Client.SendAsync(new { eventId = id, userId = person.Id, sendAt = TimeProvider.System.GetUtcNow().AddHours(1), content = new { body = id } })).Is(202);
-        await Installation.ScalarAsync<long>("with gone as (delete from notify.open_deliveries where notification like '%' || $1 returning 1) select count(*) from gone", id);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = person.Id,
+                    sendAt = TimeProvider.System.GetUtcNow().AddHours(1),
+                    content = new { body = id },
+                }
+            )
+        ).Is(202);
+        await Installation.ScalarAsync<long>(
+            "with gone as (delete from notify.open_deliveries where notification like '%' || $1 returning 1) select count(*) from gone",
+            id
+        );
         try
         {
             var failure = await Assert.ThrowsAsync<Xunit.Sdk.TrueException>(Installation.VerifyAsync);
@@ -51,8 +77,22 @@ public sealed class Verification : SystemTest
     {
         var (person, category, id) = (await Installation.NewPersonAsync(), $"collected-{Guid.NewGuid():N}", NewId("collected"));
         (await Client.PutAsync($"/v1/categories/{category}", new { digest = new { windowSeconds = 3600 } })).Is(200);
-        (await Client.SendAsync(new { eventId = id, userId = person.Id, category, content = new { body = id } })).Is(202);
-        Task TamperAsync(string digest) => Installation.ScalarAsync<long>($"with other as (update notify.digest_items set digest = {digest} where category = $1 returning 1) select count(*) from other", category);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = person.Id,
+                    category,
+                    content = new { body = id },
+                }
+            )
+        ).Is(202);
+        Task TamperAsync(string digest) =>
+            Installation.ScalarAsync<long>(
+                $"with other as (update notify.digest_items set digest = {digest} where category = $1 returning 1) select count(*) from other",
+                category
+            );
         await Installation.VerifyAsync();
         await TamperAsync("digest || 'x'");
         try

@@ -13,7 +13,23 @@ public sealed class WebPush : SystemTest
         var browser = await Installation.AddBrowserAsync(person);
         var id = NewId("web");
 
-        (await Client.SendAsync(new { eventId = id, userId = person.Id, priority = "critical", content = new { title = "배송 중", body = id, url = "https://shop.example/7", data = new { order = 7 } } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = person.Id,
+                    priority = "critical",
+                    content = new
+                    {
+                        title = "배송 중",
+                        body = id,
+                        url = "https://shop.example/7",
+                        data = new { order = 7 },
+                    },
+                }
+            )
+        ).Is(202);
 
         var state = await Client.BecomesAsync(id, "dispatched");
         var entries = await Sandbox.LedgerAsync(id);
@@ -24,7 +40,10 @@ public sealed class WebPush : SystemTest
         var delivery = Assert.Single(state.Deliveries, d => d["provider"] == "webpush");
         Assert.Equal(push.MessageId, delivery.ProviderMessageId);
         var message = JsonNode.Parse(push.Json["request"]!["body"]!.GetValue<string>())!;
-        Assert.Equal((delivery.Id, "https://shop.example/7", push.Header("topic")), (message["deliveryId"]!.ToString(), message["url"]!.ToString(), message["tag"]!.ToString()));
+        Assert.Equal(
+            (delivery.Id, "https://shop.example/7", push.Header("topic")),
+            (message["deliveryId"]!.ToString(), message["url"]!.ToString(), message["tag"]!.ToString())
+        );
         Assert.Equal(7, message["data"]!["order"]!.GetValue<int>());
     }
 
@@ -35,11 +54,25 @@ public sealed class WebPush : SystemTest
         var subscription = await Sandbox.SubscribeAsync();
         var id = NewId("written");
 
-        (await Client.PostRawAsync($"/v1/users/{person.Id}/devices", $$"""
-            { "platform": "web", "subscription": { "endpoint": "{{subscription.Endpoint}}", "expirationTime": null, "keys": { "p256dh": "{{subscription.Keys.P256dh}}", "auth": "{{subscription.Keys.Auth}}" } } }
-            """)).Is(201);
+        (
+            await Client.PostRawAsync(
+                $"/v1/users/{person.Id}/devices",
+                $$"""
+                { "platform": "web", "subscription": { "endpoint": "{{subscription.Endpoint}}", "expirationTime": null, "keys": { "p256dh": "{{subscription.Keys.P256dh}}", "auth": "{{subscription.Keys.Auth}}" } } }
+                """
+            )
+        ).Is(201);
 
-        (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { title = id } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = person.Id,
+                    content = new { title = id },
+                }
+            )
+        ).Is(202);
         await Client.BecomesAsync(id, "dispatched");
         Assert.Equal(subscription.Id, Assert.Single(await Sandbox.LedgerAsync(id)).To);
     }
@@ -49,7 +82,16 @@ public sealed class WebPush : SystemTest
     {
         var subscription = await Sandbox.SubscribeAsync();
         var id = NewId("to");
-        (await Client.SendAsync(new { eventId = id, to = new { device = new { platform = "web", subscription } }, content = new { title = id } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    to = new { device = new { platform = "web", subscription } },
+                    content = new { title = id },
+                }
+            )
+        ).Is(202);
         await Client.BecomesAsync(id, "dispatched");
         Assert.Equal(subscription.Id, Assert.Single(await Sandbox.LedgerAsync(id)).To);
     }
@@ -63,14 +105,35 @@ public sealed class WebPush : SystemTest
         var (_, kept) = (await Installation.AddBrowserAsync(person, fate), await Installation.AddBrowserAsync(person));
         var (first, second) = (NewId(fate), NewId("after"));
 
-        (await Client.SendAsync(new { eventId = first, userId = person.Id, content = new { title = first } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = first,
+                    userId = person.Id,
+                    content = new { title = first },
+                }
+            )
+        ).Is(202);
 
         var failed = Assert.Single((await Client.BecomesAsync(first, "dispatched")).Deliveries, d => d.Status == "failed");
         Assert.Equal(("Unregistered", code), (failed.Reason, failed["providerCode"]));
-        (await Client.SendAsync(new { eventId = second, userId = person.Id, content = new { title = second } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = second,
+                    userId = person.Id,
+                    content = new { title = second },
+                }
+            )
+        ).Is(202);
         await Client.BecomesAsync(second, "dispatched");
         Assert.Equal(kept.Id, Assert.Single(await Sandbox.LedgerAsync(second)).To);
-        Assert.Equal(person.DeviceIds[1], Assert.Single((await Client.GetAsync($"/v1/users/{person.Id}")).Json["devices"]!.AsArray())!["deviceId"]!.ToString());
+        Assert.Equal(
+            person.DeviceIds[1],
+            Assert.Single((await Client.GetAsync($"/v1/users/{person.Id}")).Json["devices"]!.AsArray())!["deviceId"]!.ToString()
+        );
     }
 
     [Theory]
@@ -82,7 +145,16 @@ public sealed class WebPush : SystemTest
         await Installation.AddBrowserAsync(person, fate);
         var id = NewId(fate);
 
-        (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { title = id } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = person.Id,
+                    content = new { title = id },
+                }
+            )
+        ).Is(202);
 
         var push = (await Client.BecomesAsync(id, "failed")).On("push");
         Assert.Equal((reason, code, 1), (push.Reason, push["providerCode"], push.Attempts));
@@ -96,7 +168,16 @@ public sealed class WebPush : SystemTest
         var person = await Installation.NewPersonAsync(devices: 0, phone: false);
         await Installation.AddBrowserAsync(person);
         var id = NewId("large");
-        (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { title = id, body = new string('x', 3900) } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = person.Id,
+                    content = new { title = id, body = new string('x', 3900) },
+                }
+            )
+        ).Is(202);
         Assert.Equal("TooLarge", (await Client.BecomesAsync(id, "failed")).On("push").Reason);
         Assert.Equal((0, 0), await Sandbox.CountAsync(id));
     }
@@ -108,14 +189,29 @@ public sealed class WebPush : SystemTest
         await Installation.AddBrowserAsync(person, "throttled");
         var id = NewId("throttled");
 
-        (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { title = id } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = person.Id,
+                    content = new { title = id },
+                }
+            )
+        ).Is(202);
 
         await Client.BecomesAsync(id, "dispatched");
         var entries = await Sandbox.LedgerAsync(id);
         Assert.Equal(["TooManyRequests", "TooManyRequests", "accepted"], entries.Select(e => e.Outcome));
-        Assert.All(entries.Zip(entries.Skip(1)), p => Assert.True(p.Second.ReceivedAt - p.First.ReceivedAt >= TimeSpan.FromSeconds(1), "tried again before its time"));
+        Assert.All(
+            entries.Zip(entries.Skip(1)),
+            p => Assert.True(p.Second.ReceivedAt - p.First.ReceivedAt >= TimeSpan.FromSeconds(1), "tried again before its time")
+        );
         Assert.Single(entries.Select(e => e.Header("topic")).Distinct());
-        Assert.Contains(await Client.EventsAsync(id), e => e.Type == "DeliveryDeferred" && e.Data["reason"]!.ToString() == "ProviderAskedToWait");
+        Assert.Contains(
+            await Client.EventsAsync(id),
+            e => e.Type == "DeliveryDeferred" && e.Data["reason"]!.ToString() == "ProviderAskedToWait"
+        );
     }
 
     [Fact]
@@ -129,7 +225,14 @@ public sealed class WebPush : SystemTest
         (await Client.PostAsync($"/v1/users/{person.Id}/devices", new { platform = "web", subscription })).Is(201);
         var mark = NewId("lost");
 
-        var notifications = Enumerable.Range(0, Count).Select(i => new { eventId = $"{mark}-{i}", userId = person.Id, content = new { title = $"{mark}-{i}." } });
+        var notifications = Enumerable
+            .Range(0, Count)
+            .Select(i => new
+            {
+                eventId = $"{mark}-{i}",
+                userId = person.Id,
+                content = new { title = $"{mark}-{i}." },
+            });
         (await Client.PostAsync("/v1/notifications/batch", new { notifications })).Is(200);
 
         await Installation.QuietAsync(mark: mark);
@@ -137,7 +240,8 @@ public sealed class WebPush : SystemTest
         Assert.Equal(Count, topics.Count);
         Assert.All(topics, t => Assert.Equal((2, 1), (t.Count, t.Distinct().Count())));
         Assert.Equal(Count, topics.Select(t => t[0]).Distinct().Count());
-        for (var i = 0; i < Count; i++) Assert.Equal("dispatched", (await Client.StateAsync($"{mark}-{i}")).Status);
+        for (var i = 0; i < Count; i++)
+            Assert.Equal("dispatched", (await Client.StateAsync($"{mark}-{i}")).Status);
     }
 
     [Fact]
@@ -146,14 +250,37 @@ public sealed class WebPush : SystemTest
         var person = await Installation.NewPersonAsync(devices: 0, phone: false);
         var (first, second) = (NewId("own"), NewId("other-key"));
         await Installation.AddBrowserAsync(person); // which is accepted, and shows that the key is good
-        (await Client.SendAsync(new { eventId = first, userId = person.Id, content = new { title = first } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = first,
+                    userId = person.Id,
+                    content = new { title = first },
+                }
+            )
+        ).Is(202);
         await Client.BecomesAsync(first, "dispatched");
         var subscription = await Sandbox.SubscribeAsync(applicationServerKey: "another");
         (await Client.PostAsync($"/v1/users/{person.Id}/devices", new { platform = "web", subscription })).Is(201);
 
-        (await Client.SendAsync(new { eventId = second, userId = person.Id, content = new { title = second } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = second,
+                    userId = person.Id,
+                    content = new { title = second },
+                }
+            )
+        ).Is(202);
 
-        Assert.Equal(("BadAddress", "403"), Assert.Single((await Client.BecomesAsync(second, "dispatched")).Deliveries, d => d.Status == "failed") is var d ? (d.Reason, d["providerCode"]) : default);
+        Assert.Equal(
+            ("BadAddress", "403"),
+            Assert.Single((await Client.BecomesAsync(second, "dispatched")).Deliveries, d => d.Status == "failed") is var d
+                ? (d.Reason, d["providerCode"])
+                : default
+        );
         Assert.Equal(2, (await Client.GetAsync($"/v1/users/{person.Id}")).Json["devices"]!.AsArray().Count);
     }
 }
@@ -168,7 +295,16 @@ public sealed class WebPushUnderKnobs(KnobSystem knobs) : KnobTest(knobs)
         var subscription = await Installation.AddBrowserAsync(person, "gone");
         var id = NewId("anew");
         await Sandbox.KnobsAsync("webpush", new { latencyMs = 1500 });
-        (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { title = id } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = person.Id,
+                    content = new { title = id },
+                }
+            )
+        ).Is(202);
         await Eventually.Becomes(() => Sandbox.CountAsync(id), c => c.Received == 1, "the call is under way");
 
         (await Client.PostAsync($"/v1/users/{person.Id}/devices", new { platform = "web", subscription })).Is(201);

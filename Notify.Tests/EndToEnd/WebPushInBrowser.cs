@@ -17,13 +17,31 @@ public sealed class WebPushInBrowser : SystemTest
         var person = await Installation.NewPersonAsync(devices: 0, phone: false);
         await Installation.AddBrowserAsync(person);
         var id = NewId("browser");
-        (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { title = "Unterwegs", body = id, url = Shop + id, data = new { order = 7 } } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = person.Id,
+                    content = new
+                    {
+                        title = "Unterwegs",
+                        body = id,
+                        url = Shop + id,
+                        data = new { order = 7 },
+                    },
+                }
+            )
+        ).Is(202);
         var delivery = (await Client.BecomesAsync(id, "dispatched")).On("push");
         var message = Assert.Single(await Sandbox.LedgerAsync(id)).Json["request"]!["body"]!.GetValue<string>();
 
         await using var browser = await Browser.StartAsync(Installation.SandboxUrl);
         var context = browser.Profile;
-        await context.RouteAsync($"{Shop}**", route => route.FulfillAsync(new() { ContentType = "text/html", Body = "<h1>The order</h1>" }));
+        await context.RouteAsync(
+            $"{Shop}**",
+            route => route.FulfillAsync(new() { ContentType = "text/html", Body = "<h1>The order</h1>" })
+        );
         var page = await context.NewPageAsync();
         await page.GotoAsync(new Uri(Installation.SandboxUrl, "/webpush/sample/").ToString());
         await Assertions.Expect(page.Locator("#state")).ToHaveTextAsync("ready", new() { Timeout = Patience });
@@ -33,7 +51,8 @@ public sealed class WebPushInBrowser : SystemTest
         var (shown, click) = await browser.Desktop.NextAsync();
         Assert.Equal("Unterwegs", shown.Title);
         Assert.Contains(id, shown.Body, StringComparison.Ordinal);
-        const string Notifications = "async () => (await (await navigator.serviceWorker.ready).getNotifications()).map(n => [n.title, n.body, n.tag, n.data.deliveryId, `${n.data.order}`])";
+        const string Notifications =
+            "async () => (await (await navigator.serviceWorker.ready).getNotifications()).map(n => [n.title, n.body, n.tag, n.data.deliveryId, `${n.data.order}`])";
         var there = Assert.Single(await page.EvaluateAsync<string[][]>(Notifications));
         Assert.Equal(["Unterwegs", id, Notify.Dispatch.WebPush.WebPushProvider.Topic(Guid.Parse(delivery.Id)), delivery.Id, "7"], there);
 

@@ -35,8 +35,17 @@ public sealed class BroadcastKills(BroadcastSystem broadcasts) : CrowdTest(broad
         try
         {
             var topic = await CrowdAsync(Followers);
-            string[] ids = [await BroadcastAsync(topic, "first"), await BroadcastAsync(topic, "second"), await BroadcastAsync(await CrowdAsync(Followers), "third")];
-            await Eventually.Holds(async () => (await Task.WhenAll(ids.Select(ExpandedAsync))).Sum() >= Followers, "a third of them are made", TimeSpan.FromMinutes(1));
+            string[] ids =
+            [
+                await BroadcastAsync(topic, "first"),
+                await BroadcastAsync(topic, "second"),
+                await BroadcastAsync(await CrowdAsync(Followers), "third"),
+            ];
+            await Eventually.Holds(
+                async () => (await Task.WhenAll(ids.Select(ExpandedAsync))).Sum() >= Followers,
+                "a third of them are made",
+                TimeSpan.FromMinutes(1)
+            );
             await Installation.KillDispatchAsync();
             Assert.InRange((await Task.WhenAll(ids.Select(ExpandedAsync))).Sum(), Followers, 3 * Followers - 1);
             foreach (var id in ids)
@@ -48,7 +57,8 @@ public sealed class BroadcastKills(BroadcastSystem broadcasts) : CrowdTest(broad
         }
         finally
         {
-            while (Installation.Dispatchers.Count > 1) await Installation.KillDispatchAsync();
+            while (Installation.Dispatchers.Count > 1)
+                await Installation.KillDispatchAsync();
         }
     }
 }

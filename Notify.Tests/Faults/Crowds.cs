@@ -1,5 +1,5 @@
-using System.Globalization;
 using System.Diagnostics;
+using System.Globalization;
 using Notify.Tests.Support;
 
 namespace Notify.Tests.Faults;
@@ -32,24 +32,36 @@ public sealed class Crowds : SystemTest
     [Fact]
     public async Task Critical_overtakes_the_flood_in_its_queue_and_a_small_client_has_its_fair_share()
     {
-        const int Flood = 20_000, Criticals = 100, Few = 300;
+        const int Flood = 20_000,
+            Criticals = 100,
+            Few = 300;
         var people = await Task.WhenAll(Enumerable.Range(0, 40).Select(_ => Installation.NewPersonAsync(phone: false)));
         using var flooder = await NewClientAsync();
         using var small = await NewClientAsync();
         var (flood, few) = (NewId("flood"), NewId("few"));
         await Sandbox.KnobsAsync("apns", new { latencyMs = 400, jitter = 0.2 });
         await Installation.StopDispatchAsync();
-        await Parallel.ForEachAsync(Enumerable.Range(0, Flood / 1000), new ParallelOptions { MaxDegreeOfParallelism = 4 }, async (batch, _) =>
-            await BatchAsync(flooder, flood, batch * 1000, 1000, "bulk", people));
+        await Parallel.ForEachAsync(
+            Enumerable.Range(0, Flood / 1000),
+            new ParallelOptions { MaxDegreeOfParallelism = 4 },
+            async (batch, _) => await BatchAsync(flooder, flood, batch * 1000, 1000, "bulk", people)
+        );
         await Task.WhenAll(Installation.StartDispatchAsync(), Installation.StartDispatchAsync());
-        await Eventually.Becomes(() => Sandbox.CountAsync(flood), c => c.Received > 500, "the flood is being worked on", TimeSpan.FromSeconds(60));
+        await Eventually.Becomes(
+            () => Sandbox.CountAsync(flood),
+            c => c.Received > 500,
+            "the flood is being worked on",
+            TimeSpan.FromSeconds(60)
+        );
 
         // Counted in deliveries, not in seconds: how many of the flood went out between the request and its arrival.
         var asked = await CriticalAsync(small, people, Criticals);
         var ledger = (await Sandbox.LedgerAsync("")).OrderBy(e => e.Sequence).ToList();
         var ahead = asked.Select(a => Between(ledger, flood, a.At, ledger.First(e => e.Text == a.Id).ReceivedAt)).Order().ToList();
         var left = await QueuedAsync(flooder);
-        Show($"bulk that went out while a critical one was on its way: median {At(ahead, 0.5):0}, most {ahead[^1]:0}, beside {left} waiting; load average {await MachineLoad.AverageAsync()}");
+        Show(
+            $"bulk that went out while a critical one was on its way: median {At(ahead, 0.5):0}, most {ahead[^1]:0}, beside {left} waiting; load average {await MachineLoad.AverageAsync()}"
+        );
         Assert.InRange(At(ahead, 0.9), 0, 1_500);
 
         // The same for a client with a few of the same priority: it shares the lane with one other client.
@@ -68,12 +80,24 @@ public sealed class Crowds : SystemTest
     {
         var people = await Task.WhenAll(Enumerable.Range(0, 20).Select(_ => Installation.NewPersonAsync()));
         await Installation.StartDispatchAsync();
-        await Sandbox.KnobsAsync("apns", new { latencyMs = 50, errorRate = 0.2, errorStatus = 503 });
+        await Sandbox.KnobsAsync(
+            "apns",
+            new
+            {
+                latencyMs = 50,
+                errorRate = 0.2,
+                errorStatus = 503,
+            }
+        );
         var mark = NewId("shared");
         var sizes = new[] { 3000, 700, 40, 1 };
         var clients = await Task.WhenAll(sizes.Select(_ => NewClientAsync()));
-        await Parallel.ForEachAsync(sizes.SelectMany((size, c) => Enumerable.Range(0, (size + 499) / 500).Select(b => (c, From: b * 500, Count: Math.Min(500, size - (b * 500))))), async (batch, _) =>
-            await BatchAsync(clients[batch.c], $"{mark}-{batch.c}", batch.From, batch.Count, "normal", people, "push"));
+        await Parallel.ForEachAsync(
+            sizes.SelectMany(
+                (size, c) => Enumerable.Range(0, (size + 499) / 500).Select(b => (c, From: b * 500, Count: Math.Min(500, size - (b * 500))))
+            ),
+            async (batch, _) => await BatchAsync(clients[batch.c], $"{mark}-{batch.c}", batch.From, batch.Count, "normal", people, "push")
+        );
 
         await Installation.QuietAsync(TimeSpan.FromSeconds(90), mark);
 
@@ -82,24 +106,30 @@ public sealed class Crowds : SystemTest
         await NoneIsMissingAsync([.. expected.Where(text => !accepted.ContainsKey(text))]);
         Assert.Equal(sizes.Sum(), accepted.Count);
         Assert.All(accepted, a => Assert.Equal(1, a.Value));
-        foreach (var client in clients) client.Dispose();
+        foreach (var client in clients)
+            client.Dispose();
     }
 
     // Names each missing notification with its events and its open deliveries: where it is, not only that it is missing.
     private async Task NoneIsMissingAsync(List<string> missing)
     {
-        if (missing.Count == 0) return;
+        if (missing.Count == 0)
+            return;
         var found = new List<string>();
         foreach (var id in missing.Take(5))
         {
-            found.Add(await Installation.ScalarAsync<string>(
-                """
-                select $1 || ': ' || coalesce((
-                    select string_agg(version || ' ' || type || ' ' || left(data::text, 300), E'\n  ' order by version)
-                    from events.mt_events where stream_id like '%:' || $1), 'no stream')
-                || E'\n  open: ' || coalesce((
-                    select string_agg(d::text, '; ') from notify.open_deliveries d where notification like '%:' || $1), 'nothing')
-                """, id));
+            found.Add(
+                await Installation.ScalarAsync<string>(
+                    """
+                    select $1 || ': ' || coalesce((
+                        select string_agg(version || ' ' || type || ' ' || left(data::text, 300), E'\n  ' order by version)
+                        from events.mt_events where stream_id like '%:' || $1), 'no stream')
+                    || E'\n  open: ' || coalesce((
+                        select string_agg(d::text, '; ') from notify.open_deliveries d where notification like '%:' || $1), 'nothing')
+                    """,
+                    id
+                )
+            );
         }
 
         Assert.Fail($"{missing.Count} accepted notifications never reached the provider:\n{string.Join('\n', found)}");
@@ -114,47 +144,95 @@ public sealed class Crowds : SystemTest
         var watch = Stopwatch.StartNew();
         for (var i = 0; i < count; i++)
         {
-            if (TimeSpan.FromMilliseconds(50 * i) - watch.Elapsed is { Ticks: > 0 } wait) await Task.Delay(wait, Cancellation);
+            if (TimeSpan.FromMilliseconds(50 * i) - watch.Elapsed is { Ticks: > 0 } wait)
+                await Task.Delay(wait, Cancellation);
             var id = $"{mark}-{i}";
             asked.Add((id, Clock.GetUtcNow()));
-            calls.Add(client.SendAsync(new { eventId = id, userId = people[i % people.Length].Id, priority = "critical", content = new { body = id } }).ContinueWith(r => r.Result.Is(202), TaskScheduler.Default));
+            calls.Add(
+                client
+                    .SendAsync(
+                        new
+                        {
+                            eventId = id,
+                            userId = people[i % people.Length].Id,
+                            priority = "critical",
+                            content = new { body = id },
+                        }
+                    )
+                    .ContinueWith(r => r.Result.Is(202), TaskScheduler.Default)
+            );
         }
 
         await Task.WhenAll(calls);
-        await Eventually.Becomes(() => Sandbox.CountAsync(mark), c => c.Received == count, "all that is critical has arrived", TimeSpan.FromSeconds(60));
+        await Eventually.Becomes(
+            () => Sandbox.CountAsync(mark),
+            c => c.Received == count,
+            "all that is critical has arrived",
+            TimeSpan.FromSeconds(60)
+        );
         return asked;
     }
 
     private static double Between(List<LedgerEntry> ledger, string mark, DateTimeOffset from, DateTimeOffset to) =>
-        ledger.Count(e => e.ReceivedAt >= from && e.ReceivedAt <= to && e.Text is { } text && text.StartsWith(mark, StringComparison.Ordinal));
+        ledger.Count(e =>
+            e.ReceivedAt >= from && e.ReceivedAt <= to && e.Text is { } text && text.StartsWith(mark, StringComparison.Ordinal)
+        );
 
     private static double At(List<double> sorted, double quantile) => sorted[Math.Max(0, (int)Math.Ceiling(sorted.Count * quantile) - 1)];
 
     // The answer to a batch is 200 also where single items of it were not accepted, such as one that waited too long for its commit:
     // these are sent again, unchanged, until they are.
-    private static async Task BatchAsync(NotifyClient client, string mark, int from, int count, string priority, Person[] people, string channel = "push")
+    private static async Task BatchAsync(
+        NotifyClient client,
+        string mark,
+        int from,
+        int count,
+        string priority,
+        Person[] people,
+        string channel = "push"
+    )
     {
-        for (var left = Enumerable.Range(from, count).ToList(); left.Count > 0;)
+        for (var left = Enumerable.Range(from, count).ToList(); left.Count > 0; )
         {
-            var results = (await client.PostAsync("/v1/notifications/batch", new
-            {
-                notifications = left.Select(i => new
-                {
-                    eventId = $"{mark}-{i}", userId = people[i % people.Length].Id, channels = new[] { channel }, priority,
-                    content = new { body = $"{mark}-{i}" },
-                }),
-            })).Is(200).Json["results"]!.AsArray();
+            var results = (
+                await client.PostAsync(
+                    "/v1/notifications/batch",
+                    new
+                    {
+                        notifications = left.Select(i => new
+                        {
+                            eventId = $"{mark}-{i}",
+                            userId = people[i % people.Length].Id,
+                            channels = new[] { channel },
+                            priority,
+                            content = new { body = $"{mark}-{i}" },
+                        }),
+                    }
+                )
+            ).Is(200).Json["results"]!.AsArray();
             Assert.Equal(left.Count, results.Count);
             var refused = left.Zip(results).Where(r => r.Second!["status"]!.ToString() == "rejected").ToList();
             Assert.All(refused, r => Assert.Contains(r.Second!["error"]!["code"]!.ToString(), Repeatable));
-            foreach (var (i, result) in refused) Show($"{mark}-{i} is sent again: {result!["error"]!.ToJsonString()}");
+            foreach (var (i, result) in refused)
+                Show($"{mark}-{i} is sent again: {result!["error"]!.ToJsonString()}");
             left = [.. refused.Select(r => r.First)];
         }
     }
 
     private async Task<NotifyClient> NewClientAsync()
     {
-        var made = (await Client.PostAsync("/v1/clients", new { name = "a test's", mode = "live", scopes = new[] { "send", "read" }, acceptPerSecond = 0 })).Is(201);
+        var made = (
+            await Client.PostAsync(
+                "/v1/clients",
+                new
+                {
+                    name = "a test's",
+                    mode = "live",
+                    scopes = new[] { "send", "read" },
+                    acceptPerSecond = 0,
+                }
+            )
+        ).Is(201);
         return new NotifyClient(Installation.ApiUrl, made["appKey"], made["appSecret"]);
     }
 

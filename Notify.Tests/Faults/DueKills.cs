@@ -16,7 +16,21 @@ public sealed class DueKills(FaultSystem faults) : FaultTest(faults)
         var (mark, sendAt) = (NewId("due"), TimeProvider.System.GetUtcNow().AddSeconds(8));
         var ids = Enumerable.Range(0, Count).Select(i => $"{mark}-{i:D4}").ToList();
         foreach (var batch in ids.Index().Chunk(1000))
-            (await Client.PostAsync("/v1/notifications/batch", new { notifications = batch.Select(b => new { eventId = b.Item, userId = people[b.Index % 20].Id, sendAt, content = new { title = b.Item } }) })).Is(200);
+            (
+                await Client.PostAsync(
+                    "/v1/notifications/batch",
+                    new
+                    {
+                        notifications = batch.Select(b => new
+                        {
+                            eventId = b.Item,
+                            userId = people[b.Index % 20].Id,
+                            sendAt,
+                            content = new { title = b.Item },
+                        }),
+                    }
+                )
+            ).Is(200);
         Assert.Equal((0, 0), await Sandbox.CountAsync(mark));
 
         var watch = Stopwatch.StartNew();
@@ -24,7 +38,9 @@ public sealed class DueKills(FaultSystem faults) : FaultTest(faults)
         {
             await Eventually.Becomes(PlannedAsync, n => n >= planned, $"{planned} are planned", TimeSpan.FromMinutes(1));
             await Installation.KillDispatchAsync();
-            TestContext.Current.TestOutputHelper?.WriteLine($"Killed with {await PlannedAsync()} planned and {(await Sandbox.CountAsync(mark)).Accepted} sent.");
+            TestContext.Current.TestOutputHelper?.WriteLine(
+                $"Killed with {await PlannedAsync()} planned and {(await Sandbox.CountAsync(mark)).Accepted} sent."
+            );
             await Installation.StartDispatchAsync();
         }
 
@@ -32,7 +48,13 @@ public sealed class DueKills(FaultSystem faults) : FaultTest(faults)
         await Installation.QuietAsync(TimeSpan.FromMinutes(2), mark);
         TestContext.Current.TestOutputHelper?.WriteLine($"All sent after {watch.Elapsed}, with two kills.");
 
-        Assert.Equal(Count, await Installation.ScalarAsync<long>("select count(*) from events.mt_events where stream_id like 'n/%:' || $1 || '-%' and type = 'NotificationDispatched'", mark));
+        Assert.Equal(
+            Count,
+            await Installation.ScalarAsync<long>(
+                "select count(*) from events.mt_events where stream_id like 'n/%:' || $1 || '-%' and type = 'NotificationDispatched'",
+                mark
+            )
+        );
         // A push that was in flight at a kill is repeated, under the collapse ID by which it replaces itself.
         var sent = (await Sandbox.LedgerAsync(mark)).Where(e => e.IsAccepted).ToList();
         Assert.Equal(Count, sent.Select(e => e.Header("apns-collapse-id")).Distinct().Count());
@@ -40,6 +62,10 @@ public sealed class DueKills(FaultSystem faults) : FaultTest(faults)
         Assert.All(sent, e => Assert.True(e.ReceivedAt >= sendAt));
         await Installation.VerifyAsync();
 
-        Task<long> PlannedAsync() => Installation.ScalarAsync<long>("select count(*) from events.mt_events where stream_id like 'n/%:' || $1 || '-%' and type = 'DeliveriesPlanned'", mark);
+        Task<long> PlannedAsync() =>
+            Installation.ScalarAsync<long>(
+                "select count(*) from events.mt_events where stream_id like 'n/%:' || $1 || '-%' and type = 'DeliveriesPlanned'",
+                mark
+            );
     }
 }

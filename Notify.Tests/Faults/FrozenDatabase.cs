@@ -9,7 +9,8 @@ namespace Notify.Tests.Faults;
 public sealed class FrozenDatabase(FaultSystem faults) : FaultTest(faults)
 {
     private const int PerSecond = 20;
-    private static readonly TimeSpan Freeze = TimeSpan.FromSeconds(20), Patience = TimeSpan.FromSeconds(90);
+    private static readonly TimeSpan Freeze = TimeSpan.FromSeconds(20),
+        Patience = TimeSpan.FromSeconds(90);
 
     [Fact]
     public async Task Acceptance_claims_and_read_models_go_on_after_a_freeze_and_nothing_is_lost_or_sent_twice()
@@ -33,12 +34,16 @@ public sealed class FrozenDatabase(FaultSystem faults) : FaultTest(faults)
         await Task.WhenAll(
             TimedAsync("acceptance", () => load.GoOnAsync(1)),
             TimedAsync("the first claim", () => SentAfterAsync(events)),
-            TimedAsync("read models", () => ProjectedAsync(events + 1)));
-        await TimedAsync("all that was accepted is sent", async () =>
-        {
-            await load.StopAsync();
-            await Installation.QuietAsync(Patience, load.Mark);
-        });
+            TimedAsync("read models", () => ProjectedAsync(events + 1))
+        );
+        await TimedAsync(
+            "all that was accepted is sent",
+            async () =>
+            {
+                await load.StopAsync();
+                await Installation.QuietAsync(Patience, load.Mark);
+            }
+        );
         await TimedAsync("read models have all", async () => await ProjectedAsync(await EventsAsync()));
         Assert.True(load.Accepted.Count > accepted);
         var balance = await Balance.OfAsync(Installation, load, Patience);
@@ -53,16 +58,30 @@ public sealed class FrozenDatabase(FaultSystem faults) : FaultTest(faults)
 
     private Task<long> EventsAsync() => Installation.ScalarAsync<long>("select max(seq_id) from events.mt_events");
 
-    private Task SentAfterAsync(long sequence) => Eventually.Holds(
-        () => Installation.ScalarAsync<bool>(
-            "select exists (select from events.mt_events where seq_id > $1 and type in ('NotificationDispatched', 'DispatchAttempted'))",
-            sequence), "a delivery is claimed", Patience);
+    private Task SentAfterAsync(long sequence) =>
+        Eventually.Holds(
+            () =>
+                Installation.ScalarAsync<bool>(
+                    "select exists (select from events.mt_events where seq_id > $1 and type in ('NotificationDispatched', 'DispatchAttempted'))",
+                    sequence
+                ),
+            "a delivery is claimed",
+            Patience
+        );
 
     // Every read model has come as far as an event.
-    private Task ProjectedAsync(long sequence) => Eventually.Becomes(
-        () => Installation.ScalarAsync<string>(
-            """
-            select coalesce(string_agg(name || ' at ' || last_seq_id, ', '), '') from events.mt_event_progression
-            where last_seq_id < $1 and name like '%:%'
-            """, sequence), behind => behind.Length == 0, $"all read models have event {sequence}", Patience);
+    private Task ProjectedAsync(long sequence) =>
+        Eventually.Becomes(
+            () =>
+                Installation.ScalarAsync<string>(
+                    """
+                    select coalesce(string_agg(name || ' at ' || last_seq_id, ', '), '') from events.mt_event_progression
+                    where last_seq_id < $1 and name like '%:%'
+                    """,
+                    sequence
+                ),
+            behind => behind.Length == 0,
+            $"all read models have event {sequence}",
+            Patience
+        );
 }

@@ -89,7 +89,12 @@ public sealed class Kills(FaultSystem faults) : FaultTest(faults)
         await load.GoOnAsync(400);
         await load.IsInFlightAsync();
 
-        await Task.WhenAll(Installation.Api.KillAsync(), Installation.KillDispatchAsync(), Installation.Projections.KillAsync(), Installation.Cluster.StopAsync("immediate"));
+        await Task.WhenAll(
+            Installation.Api.KillAsync(),
+            Installation.KillDispatchAsync(),
+            Installation.Projections.KillAsync(),
+            Installation.Cluster.StopAsync("immediate")
+        );
         var kill = Clock.GetUtcNow();
         await Installation.Cluster.StartAgainAsync();
         await Task.WhenAll(Installation.StartApiAsync(), Installation.StartDispatchAsync(), Installation.StartProjectionsAsync());
@@ -126,7 +131,16 @@ public sealed class Kills(FaultSystem faults) : FaultTest(faults)
     {
         var person = await Installation.NewPersonAsync();
         var id = NewId("quiet-log");
-        (await Client.SendAsync(new { eventId = NewId("log"), userId = person.Id, content = new { title = $"title {id}", body = $"body {id}" } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = NewId("log"),
+                    userId = person.Id,
+                    content = new { title = $"title {id}", body = $"body {id}" },
+                }
+            )
+        ).Is(202);
         await Eventually.Becomes(() => Sandbox.CountAsync(id), c => c.Accepted == 2, "both are sent");
         var logs = await Installation.LogsAsync();
 

@@ -52,7 +52,11 @@ public sealed class Load
     public Task GoOnAsync(int more)
     {
         var from = accepted.Count;
-        return Eventually.Holds(() => Task.FromResult(accepted.Count >= from + more), $"{more} more are accepted", TimeSpan.FromSeconds(60));
+        return Eventually.Holds(
+            () => Task.FromResult(accepted.Count >= from + more),
+            $"{more} more are accepted",
+            TimeSpan.FromSeconds(60)
+        );
     }
 
     /// <summary>Stops sending anew, and waits until every caller has its answer.</summary>
@@ -65,24 +69,42 @@ public sealed class Load
     }
 
     /// <summary>Waits until calls are in flight, for a kill to hit.</summary>
-    public Task IsInFlightAsync() => Eventually.Becomes(
-        () => system.ScalarAsync<long>("select count(*) from notify.open_deliveries where state = 1 and notification like '%:' || $1 || '%'", Mark), n => n >= 10, "calls are in flight");
+    public Task IsInFlightAsync() =>
+        Eventually.Becomes(
+            () =>
+                system.ScalarAsync<long>(
+                    "select count(*) from notify.open_deliveries where state = 1 and notification like '%:' || $1 || '%'",
+                    Mark
+                ),
+            n => n >= 10,
+            "calls are in flight"
+        );
 
     /// <summary>Waits until both kinds of provider have calls whose outcome is not stored yet, for a kill to hit.</summary>
-    public Task CallsAreOpenAsync() => Eventually.Becomes(
-        async () => Math.Min(await OpenCallsAsync("apns"), await OpenCallsAsync("twilio")), n => n >= 3, "calls of both kinds are open");
+    public Task CallsAreOpenAsync() =>
+        Eventually.Becomes(
+            async () => Math.Min(await OpenCallsAsync("apns"), await OpenCallsAsync("twilio")),
+            n => n >= 3,
+            "calls of both kinds are open"
+        );
 
     private async Task<long> OpenCallsAsync(string provider)
     {
         var stored = await system.ScalarAsync<long>(
             "select count(*) from events.mt_events where type = 'NotificationDispatched' and stream_id like '%:' || $1 || '%' "
-            + "and data ->> 'provider' = $2", Mark, provider);
+                + "and data ->> 'provider' = $2",
+            Mark,
+            provider
+        );
         return (await system.Sandbox.LedgerAsync(Mark, provider)).Count - stored;
     }
 
     /// <summary>How many outcomes were unknown.</summary>
     public Task<long> UnknownsAsync() =>
-        system.ScalarAsync<long>("select count(*) from events.mt_events where type = 'DispatchOutcomeUnknown' and stream_id like '%:' || $1 || '%'", Mark);
+        system.ScalarAsync<long>(
+            "select count(*) from events.mt_events where type = 'DispatchOutcomeUnknown' and stream_id like '%:' || $1 || '%'",
+            Mark
+        );
 
     private async Task PaceAsync(int perSecond)
     {
@@ -103,7 +125,13 @@ public sealed class Load
     private async Task SendAsync(int n)
     {
         var id = $"{Mark}-{n}";
-        var request = new { eventId = id, userId = people[n % people.Count].Id, channels = new[] { n % 2 == 0 ? "sms" : "push" }, content = new { body = id } };
+        var request = new
+        {
+            eventId = id,
+            userId = people[n % people.Count].Id,
+            channels = new[] { n % 2 == 0 ? "sms" : "push" },
+            content = new { body = id },
+        };
         for (var attempt = 0; ; attempt++)
         {
             var status = 0;
@@ -135,7 +163,10 @@ public sealed class Balance
     private Balance(IReadOnlyCollection<string> accepted, List<LedgerEntry> entries)
     {
         var sms = entries.Where(e => e.Provider == "twilio" && e.IsAccepted).CountBy(e => e.Text!).ToDictionary();
-        Pushes = entries.Where(e => e.Provider == "apns").GroupBy(e => e.Text!).ToDictionary(g => g.Key, g => g.OrderBy(e => e.Sequence).ToList());
+        Pushes = entries
+            .Where(e => e.Provider == "apns")
+            .GroupBy(e => e.Text!)
+            .ToDictionary(g => g.Key, g => g.OrderBy(e => e.Sequence).ToList());
         Lost = [.. accepted.Where(id => !sms.ContainsKey(id) && !(Pushes.TryGetValue(id, out var p) && p.Any(e => e.IsAccepted)))];
         SmsTwice = [.. sms.Where(s => s.Value > 1).Select(s => s.Key)];
         Strangers = [.. sms.Keys.Concat(Pushes.Keys).Except(accepted)];
@@ -177,18 +208,32 @@ public sealed class Balance
         Assert.All(balance.Repeats, r => Assert.Single(r.Select(e => e.Header("apns-collapse-id")).Distinct()));
 
         // The store agrees: every notification has a stream, and every stream ended as dispatched.
-        Assert.Equal(load.Accepted.Count, await system.ScalarAsync<long>("select count(*) from events.mt_streams where id like '%:' || $1 || '%'", load.Mark));
         Assert.Equal(
             load.Accepted.Count,
-            await system.ScalarAsync<long>("select count(distinct stream_id) from events.mt_events where type = 'NotificationDispatched' and stream_id like '%:' || $1 || '%'", load.Mark));
+            await system.ScalarAsync<long>("select count(*) from events.mt_streams where id like '%:' || $1 || '%'", load.Mark)
+        );
+        Assert.Equal(
+            load.Accepted.Count,
+            await system.ScalarAsync<long>(
+                "select count(distinct stream_id) from events.mt_events where type = 'NotificationDispatched' and stream_id like '%:' || $1 || '%'",
+                load.Mark
+            )
+        );
         await system.VerifyAsync();
 
         balance.writtenAt = await WrittenAtAsync(system, load.Mark);
 
         // And so does the read model, once it has caught up: it skipped nothing.
         await Eventually.Becomes(
-            () => system.ScalarAsync<long>("select count(*) from events.mt_doc_notificationview where id like '%:' || $1 || '%' and status = 'dispatched'", load.Mark),
-            n => n == load.Accepted.Count, $"the list has all {load.Accepted.Count}", TimeSpan.FromSeconds(30));
+            () =>
+                system.ScalarAsync<long>(
+                    "select count(*) from events.mt_doc_notificationview where id like '%:' || $1 || '%' and status = 'dispatched'",
+                    load.Mark
+                ),
+            n => n == load.Accepted.Count,
+            $"the list has all {load.Accepted.Count}",
+            TimeSpan.FromSeconds(30)
+        );
         return balance;
     }
 
@@ -198,11 +243,13 @@ public sealed class Balance
             """
             select split_part(stream_id, ':', 2), min(timestamp) from events.mt_events
             where type = 'NotificationDispatched' and stream_id like '%:' || $1 || '%' group by 1
-            """);
+            """
+        );
         command.Parameters.Add(new NpgsqlParameter { Value = mark });
         await using var reader = await command.ExecuteReaderAsync();
         var written = new Dictionary<string, DateTimeOffset>();
-        while (await reader.ReadAsync()) written[reader.GetString(0)] = reader.GetFieldValue<DateTimeOffset>(1);
+        while (await reader.ReadAsync())
+            written[reader.GetString(0)] = reader.GetFieldValue<DateTimeOffset>(1);
         return written;
     }
 
@@ -210,14 +257,20 @@ public sealed class Balance
     /// Asserts that only such pushes were repeated as were in flight when something was killed: a kill lies between each request and
     /// its repeat, and no outcome was written before the last repeat.
     /// </summary>
-    public void RepeatsWereInFlightAt(IReadOnlyList<DateTimeOffset> kills) => Assert.All(Repeats, r =>
-    {
-        foreach (var (first, again) in r.Zip(r.Skip(1)))
-            Assert.Contains(kills, k => first.ReceivedAt <= k.AddSeconds(0.3) && again.ReceivedAt >= k);
-        Assert.True(writtenAt[r[0].Text!] >= r[^1].ReceivedAt, $"{r[0].Text} was repeated after its outcome had been written");
-    });
+    public void RepeatsWereInFlightAt(IReadOnlyList<DateTimeOffset> kills) =>
+        Assert.All(
+            Repeats,
+            r =>
+            {
+                foreach (var (first, again) in r.Zip(r.Skip(1)))
+                    Assert.Contains(kills, k => first.ReceivedAt <= k.AddSeconds(0.3) && again.ReceivedAt >= k);
+                Assert.True(writtenAt[r[0].Text!] >= r[^1].ReceivedAt, $"{r[0].Text} was repeated after its outcome had been written");
+            }
+        );
 
     /// <summary>Notes what was counted.</summary>
-    public void Show(Load load) => TestContext.Current.TestOutputHelper?.WriteLine(
-        $"{load.Accepted.Count} accepted ({string.Join(", ", load.Answers.OrderBy(a => a.Key).Select(a => $"{a.Key}: {a.Value}"))}; {load.Repeated} asked again), {Sms} SMS, {Pushes.Count} pushes, {Repeats.Count} of them repeated, 0 lost, 0 SMS twice.");
+    public void Show(Load load) =>
+        TestContext.Current.TestOutputHelper?.WriteLine(
+            $"{load.Accepted.Count} accepted ({string.Join(", ", load.Answers.OrderBy(a => a.Key).Select(a => $"{a.Key}: {a.Value}"))}; {load.Repeated} asked again), {Sms} SMS, {Pushes.Count} pushes, {Repeats.Count} of them repeated, 0 lost, 0 SMS twice."
+        );
 }

@@ -24,9 +24,16 @@ public sealed class OverloadSystem : IAsyncLifetime
 
     public NotifySystem System { get; private set; } = null!;
 
-    public async ValueTask InitializeAsync() => System = await NotifySystem.StartAsync(
-        "overload", new([NotifySystem.UsualAcceptTimeout]) { ["Notify__Accept__MaxWaiting"] = $"{MaxWaiting}", ["Notify__Accept__MaxBytes"] = $"{MaxBytes}" },
-        projections: false);
+    public async ValueTask InitializeAsync() =>
+        System = await NotifySystem.StartAsync(
+            "overload",
+            new([NotifySystem.UsualAcceptTimeout])
+            {
+                ["Notify__Accept__MaxWaiting"] = $"{MaxWaiting}",
+                ["Notify__Accept__MaxBytes"] = $"{MaxBytes}",
+            },
+            projections: false
+        );
 
     public ValueTask DisposeAsync() => System?.DisposeAsync() ?? ValueTask.CompletedTask;
 }
@@ -75,15 +82,22 @@ public sealed class Overload(OverloadSystem system) : SystemTest
         await using var blocker = await Installation.Database.OpenConnectionAsync(Stop);
         await using var transaction = await blocker.BeginTransactionAsync(Stop);
         await ExecuteAsync(
-            blocker, "insert into notify.event_ids (key, request_hash) values ($1, 'of a transaction that stays open')",
-            $"n/{Client.AppKey}:{id}");
+            blocker,
+            "insert into notify.event_ids (key, request_hash) values ($1, 'of a transaction that stays open')",
+            $"n/{Client.AppKey}:{id}"
+        );
 
         var blocked = Timed(Client.SendAsync(Sms(id)));
         for (var round = 0; round < 3; round++)
         {
             // A machine that is busy may answer one with 503 busy; sent again, each is accepted while the lock is held.
-            var others = await Task.WhenAll(Enumerable.Range(0, 20).Select(i => Timed(Eventually.Becomes(
-                () => Client.SendAsync(Sms($"{id}-{round}-{i}")), IsAccepted, "accepted beside the lock"))));
+            var others = await Task.WhenAll(
+                Enumerable
+                    .Range(0, 20)
+                    .Select(i =>
+                        Timed(Eventually.Becomes(() => Client.SendAsync(Sms($"{id}-{round}-{i}")), IsAccepted, "accepted beside the lock"))
+                    )
+            );
             Write($"20 critical requests beside the locked event ID: {Describe(others)}");
         }
 
@@ -105,23 +119,60 @@ public sealed class Overload(OverloadSystem system) : SystemTest
         var person = await Installation.NewPersonAsync(devices: 0);
         await Installation.StopDispatchAsync();
         foreach (var id in new[] { locked, held })
-            (await Client.SendAsync(new { eventId = id, to = new { phone = Person.NewPhone() }, sendAt, content = new { body = id } })).Is(202);
-        (await Client.SendAsync(new { eventId = damaged, userId = person.Id, sendAt, content = new { body = damaged } })).Is(202);
+            (
+                await Client.SendAsync(
+                    new
+                    {
+                        eventId = id,
+                        to = new { phone = Person.NewPhone() },
+                        sendAt,
+                        content = new { body = id },
+                    }
+                )
+            ).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = damaged,
+                    userId = person.Id,
+                    sendAt,
+                    content = new { body = damaged },
+                }
+            )
+        ).Is(202);
         var others = Enumerable.Range(0, 20).Select(i => $"{mark}-{i}").ToList();
         foreach (var id in others)
-            (await Client.SendAsync(new { eventId = id, to = new { phone = Person.NewPhone() }, sendAt, content = new { body = id } })).Is(202);
+            (
+                await Client.SendAsync(
+                    new
+                    {
+                        eventId = id,
+                        to = new { phone = Person.NewPhone() },
+                        sendAt,
+                        content = new { body = id },
+                    }
+                )
+            ).Is(202);
         var before = await Installation.ScalarAsync<string>("select data::text from events.mt_doc_recipient where id = $1", person.Key);
         await RewriteAsync("""{ "devices": 5 }""");
         await using (var blocker = await Installation.Database.OpenConnectionAsync(Stop))
         {
             await using var transaction = await blocker.BeginTransactionAsync(Stop);
             await ExecuteAsync(blocker, "select 1 from events.mt_streams where id = $1 for update", $"n/{Client.AppKey}:{locked}");
-            await ExecuteAsync(blocker, "select 1 from notify.open_deliveries where notification = $1 for update", $"n/{Client.AppKey}:{held}");
+            await ExecuteAsync(
+                blocker,
+                "select 1 from notify.open_deliveries where notification = $1 for update",
+                $"n/{Client.AppKey}:{held}"
+            );
 
             var watch = Stopwatch.StartNew();
             await Installation.StartDispatchAsync();
-            foreach (var id in others) await Client.BecomesAsync(id, "dispatched");
-            Write($"20 went {watch.Elapsed.TotalSeconds:0.0} s after Dispatch was started, beside a locked stream, a locked row and a damaged user.");
+            foreach (var id in others)
+                await Client.BecomesAsync(id, "dispatched");
+            Write(
+                $"20 went {watch.Elapsed.TotalSeconds:0.0} s after Dispatch was started, beside a locked stream, a locked row and a damaged user."
+            );
             Assert.Equal((20, 20), await Sandbox.CountAsync(mark));
             await transaction.RollbackAsync(Stop);
         }
@@ -129,14 +180,19 @@ public sealed class Overload(OverloadSystem system) : SystemTest
         await RewriteAsync(before);
         await Installation.ScalarAsync<long>(
             "with due as (update notify.open_deliveries set due_at = now() where notification = $1 and due_at is not null returning 1) select count(*) from due",
-            $"n/{Client.AppKey}:{damaged}");
-        foreach (var id in new[] { locked, held, damaged }) await Client.BecomesAsync(id, "dispatched");
+            $"n/{Client.AppKey}:{damaged}"
+        );
+        foreach (var id in new[] { locked, held, damaged })
+            await Client.BecomesAsync(id, "dispatched");
         Assert.Equal((23, 23), await Sandbox.CountAsync(mark));
         await Installation.VerifyAsync();
 
         Task RewriteAsync(string json) =>
-            Installation.ScalarAsync<int>("update events.mt_doc_recipient set data = $2::jsonb where id = $1 returning 1", person.Key,
-                json);
+            Installation.ScalarAsync<int>(
+                "update events.mt_doc_recipient set data = $2::jsonb where id = $1 returning 1",
+                person.Key,
+                json
+            );
     }
 
     [Fact]
@@ -152,7 +208,10 @@ public sealed class Overload(OverloadSystem system) : SystemTest
             var waiting = Task.WhenAll(ids.Select(id => Timed(Client.SendAsync(Sms(id)))));
             using var api = new NotifyClient(Installation.ApiUrl, null, null);
             var unready = Eventually.Becomes(
-                () => api.GetAsync("/health/ready"), r => r["status"] != "Healthy", "ready tells of the stall");
+                () => api.GetAsync("/health/ready"),
+                r => r["status"] != "Healthy",
+                "ready tells of the stall"
+            );
             var replies = await waiting;
             Write($"{ids.Count} requests during the stall: {Describe(replies)}");
             Assert.All(replies, r => IsBusy(r.Reply));
@@ -161,10 +220,18 @@ public sealed class Overload(OverloadSystem system) : SystemTest
         }
 
         foreach (var some in ids.Chunk(20))
-            await Task.WhenAll(some.Select(id => Eventually.Becomes(
-                () => Client.SendAsync(Sms(id)), IsAccepted, $"{id} is accepted when it is sent again")));
-        Assert.Equal(1 + ids.Count, await Installation.ScalarAsync<long>(
-            "select count(*) from events.mt_events where stream_id like '%:' || $1 || '-%' and type = 'NotificationRequested'", mark));
+            await Task.WhenAll(
+                some.Select(id =>
+                    Eventually.Becomes(() => Client.SendAsync(Sms(id)), IsAccepted, $"{id} is accepted when it is sent again")
+                )
+            );
+        Assert.Equal(
+            1 + ids.Count,
+            await Installation.ScalarAsync<long>(
+                "select count(*) from events.mt_events where stream_id like '%:' || $1 || '-%' and type = 'NotificationRequested'",
+                mark
+            )
+        );
         using var after = new NotifyClient(Installation.ApiUrl, null, null);
         await Eventually.Becomes(() => after.GetAsync("/health/ready"), r => r["status"] == "Healthy", "the host is ready again");
     }
@@ -183,9 +250,17 @@ public sealed class Overload(OverloadSystem system) : SystemTest
 
         foreach (var i in Enumerable.Range(0, 5))
             await Eventually.Becomes(
-                () => Client.SendAsync(Mail($"{mark}-{i}", file)), IsAccepted, $"mail {i} is accepted when it is sent again");
-        Assert.Equal(5, await Installation.ScalarAsync<long>(
-            "select count(*) from events.mt_events where stream_id ~ ($1 || '-[0-4]$') and type = 'NotificationRequested'", mark));
+                () => Client.SendAsync(Mail($"{mark}-{i}", file)),
+                IsAccepted,
+                $"mail {i} is accepted when it is sent again"
+            );
+        Assert.Equal(
+            5,
+            await Installation.ScalarAsync<long>(
+                "select count(*) from events.mt_events where stream_id ~ ($1 || '-[0-4]$') and type = 'NotificationRequested'",
+                mark
+            )
+        );
     }
 
     private static void IsBusy(Reply reply)
@@ -196,20 +271,37 @@ public sealed class Overload(OverloadSystem system) : SystemTest
 
     private static bool IsAccepted(Reply reply) => reply.Status is 200 or 202;
 
-    private static object Sms(string id) => new
-    {
-        eventId = id, to = new { phone = "+12025550155" }, channels = new[] { "sms" }, priority = "critical", content = new { body = id },
-    };
-
-    private static object Mail(string id, string file) => new
-    {
-        eventId = id, to = new { email = "minsu@example.com" }, channels = new[] { "email" },
-        content = new
+    private static object Sms(string id) =>
+        new
         {
-            title = id, body = id,
-            attachments = new[] { new { filename = "file.bin", contentType = "application/octet-stream", content = file } }
-        },
-    };
+            eventId = id,
+            to = new { phone = "+12025550155" },
+            channels = new[] { "sms" },
+            priority = "critical",
+            content = new { body = id },
+        };
+
+    private static object Mail(string id, string file) =>
+        new
+        {
+            eventId = id,
+            to = new { email = "minsu@example.com" },
+            channels = new[] { "email" },
+            content = new
+            {
+                title = id,
+                body = id,
+                attachments = new[]
+                {
+                    new
+                    {
+                        filename = "file.bin",
+                        contentType = "application/octet-stream",
+                        content = file,
+                    },
+                },
+            },
+        };
 
     private static async Task<(Reply Reply, TimeSpan Took)> Timed(Task<Reply> request)
     {
@@ -217,11 +309,16 @@ public sealed class Overload(OverloadSystem system) : SystemTest
         return (await request, watch.Elapsed);
     }
 
-    private static string Describe(IReadOnlyCollection<(Reply Reply, TimeSpan Took)> replies) => string.Join(
-        ", ",
-        from r in replies
-        group r.Took.TotalSeconds by $"{r.Reply.Status} {(r.Reply.Status == 202 ? "" : r.Reply["code"])}" into kind
-        select string.Create(CultureInfo.InvariantCulture, $"{kind.Count()} × {kind.Key} after {kind.Min():0.00} to {kind.Max():0.00} s"));
+    private static string Describe(IReadOnlyCollection<(Reply Reply, TimeSpan Took)> replies) =>
+        string.Join(
+            ", ",
+            from r in replies
+            group r.Took.TotalSeconds by $"{r.Reply.Status} {(r.Reply.Status == 202 ? "" : r.Reply["code"])}" into kind
+            select string.Create(
+                CultureInfo.InvariantCulture,
+                $"{kind.Count()} × {kind.Key} after {kind.Min():0.00} to {kind.Max():0.00} s"
+            )
+        );
 
     private (long Now, long Peak) Memory()
     {
@@ -238,7 +335,8 @@ public sealed class Overload(OverloadSystem system) : SystemTest
     private static async Task ExecuteAsync(NpgsqlConnection connection, string sql, params object[] parameters)
     {
         await using var command = new NpgsqlCommand(sql, connection);
-        foreach (var p in parameters) command.Parameters.Add(new NpgsqlParameter { Value = p });
+        foreach (var p in parameters)
+            command.Parameters.Add(new NpgsqlParameter { Value = p });
         await command.ExecuteNonQueryAsync(Stop);
     }
 

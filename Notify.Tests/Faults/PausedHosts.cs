@@ -21,17 +21,34 @@ public abstract class PausedHosts(NotifySystem system) : SpineTest(system)
         var mark = NewId("paused");
         await Sandbox.KnobsAsync("apns", new { latencyMs = 200 });
 
-        var sending = Task.WhenAll(Enumerable.Range(0, Count).Select(
-            i => Client.SendAsync(new { eventId = $"{mark}-{i}", userId = people[i % 10].Id, content = new { title = $"{mark}-{i}" } })));
+        var sending = Task.WhenAll(
+            Enumerable
+                .Range(0, Count)
+                .Select(i =>
+                    Client.SendAsync(
+                        new
+                        {
+                            eventId = $"{mark}-{i}",
+                            userId = people[i % 10].Id,
+                            content = new { title = $"{mark}-{i}" },
+                        }
+                    )
+                )
+        );
         await Eventually.Becomes(() => Sandbox.CountAsync(mark), c => c.Accepted > 10, "some are sent");
         leader.Pause();
         try
         {
-            foreach (var answer in await sending) answer.Is(202);
+            foreach (var answer in await sending)
+                answer.Is(202);
             await Installation.QuietAsync(Soon, mark);
-            Assert.Equal(Count, await Installation.ScalarAsync<long>(
-                "select count(*) from events.mt_events where stream_id like 'n/%:' || $1 || '-%' and type = 'NotificationDispatched'",
-                mark));
+            Assert.Equal(
+                Count,
+                await Installation.ScalarAsync<long>(
+                    "select count(*) from events.mt_events where stream_id like 'n/%:' || $1 || '-%' and type = 'NotificationDispatched'",
+                    mark
+                )
+            );
             await NodesAsync("dispatch_messages", 1);
         }
         finally
@@ -50,20 +67,30 @@ public abstract class PausedHosts(NotifySystem system) : SpineTest(system)
     }
 
     /// <summary>Waits until a single host has this message storage, and leads.</summary>
-    private protected Task LeadsAloneAsync(string schema) => Eventually.Becomes(
-        () => Installation.ScalarAsync<string>(
-            $"""
-            select count(*) || ' nodes, ' || (
-                select count(*) from {schema}.wolverine_node_assignments a join {schema}.wolverine_nodes n on n.id = a.node_id
-                where a.id like 'wolverine://leader%') || ' leads'
-            from {schema}.wolverine_nodes
-            """),
-        n => n == "1 nodes, 1 leads", "a single host leads", Soon);
+    private protected Task LeadsAloneAsync(string schema) =>
+        Eventually.Becomes(
+            () =>
+                Installation.ScalarAsync<string>(
+                    $"""
+                    select count(*) || ' nodes, ' || (
+                        select count(*) from {schema}.wolverine_node_assignments a join {schema}.wolverine_nodes n on n.id = a.node_id
+                        where a.id like 'wolverine://leader%') || ' leads'
+                    from {schema}.wolverine_nodes
+                    """
+                ),
+            n => n == "1 nodes, 1 leads",
+            "a single host leads",
+            Soon
+        );
 
     /// <summary>Waits until so many hosts have this message storage.</summary>
-    private protected Task NodesAsync(string schema, int count) => Eventually.Becomes(
-        () => Installation.ScalarAsync<long>($"select count(*) from {schema}.wolverine_nodes"), n => n == count,
-        $"there are {count}", Soon);
+    private protected Task NodesAsync(string schema, int count) =>
+        Eventually.Becomes(
+            () => Installation.ScalarAsync<long>($"select count(*) from {schema}.wolverine_nodes"),
+            n => n == count,
+            $"there are {count}",
+            Soon
+        );
 }
 
 /// <summary>The same with messages in PostgreSQL, and what does not depend on the transport.</summary>
@@ -124,14 +151,19 @@ public sealed class PausedHostsOnPostgres(FaultSystem faults) : PausedHosts(faul
         await Installation.QuietAsync(Soon, mark);
         (await Client.PutAsync($"/v1/topics/{mark}", new { name = "The last event before" })).Is(200);
         await Eventually.Holds(
-            () => Installation.ScalarAsync<bool>(
-                "select last_seq_id = (select max(seq_id) from events.mt_events) from events.mt_event_progression where name = "
-                    + "'analytics:All'"),
-            "it is at the end", Soon);
+            () =>
+                Installation.ScalarAsync<bool>(
+                    "select last_seq_id = (select max(seq_id) from events.mt_events) from events.mt_event_progression where name = "
+                        + "'analytics:All'"
+                ),
+            "it is at the end",
+            Soon
+        );
 
         // As if another host had written its position: the next batch is out of order, and Wolverine gives the read model up.
         await Installation.ScalarAsync<long>(
-            "update events.mt_event_progression set last_seq_id = last_seq_id - 1 where name = 'analytics:All' returning last_seq_id");
+            "update events.mt_event_progression set last_seq_id = last_seq_id - 1 where name = 'analytics:All' returning last_seq_id"
+        );
         await SendAsync(person, mark, 5);
 
         await ProjectedAsync(mark, 10);
@@ -140,15 +172,35 @@ public sealed class PausedHostsOnPostgres(FaultSystem faults) : PausedHosts(faul
 
     private async Task SendAsync(Person person, string mark, int count)
     {
-        var answers = await Task.WhenAll(Enumerable.Range(0, count).Select(
-            _ => Client.SendAsync(new { eventId = NewId(mark), userId = person.Id, content = new { title = mark } })));
-        foreach (var answer in answers) answer.Is(202);
+        var answers = await Task.WhenAll(
+            Enumerable
+                .Range(0, count)
+                .Select(_ =>
+                    Client.SendAsync(
+                        new
+                        {
+                            eventId = NewId(mark),
+                            userId = person.Id,
+                            content = new { title = mark },
+                        }
+                    )
+                )
+        );
+        foreach (var answer in answers)
+            answer.Is(202);
     }
 
-    private Task ProjectedAsync(string mark, int count) => Eventually.Becomes(
-        () => Installation.ScalarAsync<long>(
-            "select count(distinct event_id) from analytics.deliveries where event_id like $1 || '%'", mark),
-        n => n == count, $"the read model has {count}", Soon);
+    private Task ProjectedAsync(string mark, int count) =>
+        Eventually.Becomes(
+            () =>
+                Installation.ScalarAsync<long>(
+                    "select count(distinct event_id) from analytics.deliveries where event_id like $1 || '%'",
+                    mark
+                ),
+            n => n == count,
+            $"the read model has {count}",
+            Soon
+        );
 }
 
 /// <summary>The same with messages in RabbitMQ.</summary>

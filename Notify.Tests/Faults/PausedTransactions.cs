@@ -31,7 +31,8 @@ public sealed class PausedTransactions(FaultSystem faults) : FaultTest(faults)
                 var watch = Stopwatch.StartNew();
                 var reply = await healthy.SendAsync(i == 0 ? request : Sms($"{mark}-{i}", person));
                 Assert.True(reply.Status is 200 or 202 or 503, reply.ToString());
-                if (reply.Status == 503) i--; // it comes again
+                if (reply.Status == 503)
+                    i--; // it comes again
                 longest = longest > watch.Elapsed ? longest : watch.Elapsed;
             }
 
@@ -45,7 +46,10 @@ public sealed class PausedTransactions(FaultSystem faults) : FaultTest(faults)
 
         await sending;
         await Eventually.Becomes(
-            () => healthy.GetAsync($"/v1/notifications/{id}"), r => r["status"] is "dispatched" or "delivered", "the first is sent");
+            () => healthy.GetAsync($"/v1/notifications/{id}"),
+            r => r["status"] is "dispatched" or "delivered",
+            "the first is sent"
+        );
         await other.KillAsync();
         await Installation.QuietAsync(TimeSpan.FromMinutes(1), mark);
         Assert.Equal((1, 1), await Sandbox.CountAsync(id));
@@ -58,11 +62,16 @@ public sealed class PausedTransactions(FaultSystem faults) : FaultTest(faults)
         var person = await Installation.NewPersonAsync();
         var (cancelled, sent) = (NewId("cancelled"), NewId("sent"));
         var paused = Installation.Dispatchers[0];
-        await PausedBehindAsync("notify.delivery_streams", "notify-dispatch", async () =>
-        {
-            await SendAsync(cancelled);
-            return await SendAsync(sent);
-        }, paused);
+        await PausedBehindAsync(
+            "notify.delivery_streams",
+            "notify-dispatch",
+            async () =>
+            {
+                await SendAsync(cancelled);
+                return await SendAsync(sent);
+            },
+            paused
+        );
         try
         {
             var watch = Stopwatch.StartNew();
@@ -83,7 +92,13 @@ public sealed class PausedTransactions(FaultSystem faults) : FaultTest(faults)
     }
 
     private static object Sms(string id, Person person) =>
-        new { eventId = id, userId = person.Id, channels = new[] { "sms" }, content = new { body = id } };
+        new
+        {
+            eventId = id,
+            userId = person.Id,
+            channels = new[] { "sms" },
+            content = new { body = id },
+        };
 
     private static void Show(string text) => TestContext.Current.TestOutputHelper?.WriteLine(text);
 
@@ -103,12 +118,19 @@ public sealed class PausedTransactions(FaultSystem faults) : FaultTest(faults)
         await StateAsync("idle in transaction", "");
         return acting;
 
-        Task StateAsync(string state, string more) => Eventually.Becomes(
-            () => Installation.ScalarAsync<long>(
-                $"""
-                select count(*) from pg_stat_activity
-                where datname = current_database() and application_name like $1 || '/%' and state = $2 {more}
-                """, host, state),
-            n => n > 0, $"{host} is {state}");
+        Task StateAsync(string state, string more) =>
+            Eventually.Becomes(
+                () =>
+                    Installation.ScalarAsync<long>(
+                        $"""
+                        select count(*) from pg_stat_activity
+                        where datname = current_database() and application_name like $1 || '/%' and state = $2 {more}
+                        """,
+                        host,
+                        state
+                    ),
+                n => n > 0,
+                $"{host} is {state}"
+            );
     }
 }

@@ -48,9 +48,11 @@ public sealed class RollingChanges(RollingSystem rolling) : IClassFixture<Rollin
         var dispatch = System.Dispatchers[0];
         await EndAsync(dispatch);
         await System.ReplaceDispatchAsync(dispatch);
-        await Eventually.Holds(() =>
-            System.ScalarAsync<bool>("select count(*) > 10 from notify.subject_keys where master_key = '2'"),
-            "the new key wraps", Patience);
+        await Eventually.Holds(
+            () => System.ScalarAsync<bool>("select count(*) > 10 from notify.subject_keys where master_key = '2'"),
+            "the new key wraps",
+            Patience
+        );
         await traffic.GoesOnAsync();
         var accepted = await traffic.EndAsync();
 
@@ -60,8 +62,11 @@ public sealed class RollingChanges(RollingSystem rolling) : IClassFixture<Rollin
         await System.VerifyAsync();
 
         await RefusesAsync("Notify__MasterKeys__2", "", "Notify:MasterKeys lacks \"2\"", ("Notify__MasterKey", "1"));
-        await RefusesAsync("Notify__MasterKeys__1",
-            Convert.ToBase64String(RandomNumberGenerator.GetBytes(32)), "Notify:MasterKeys:1 has another value");
+        await RefusesAsync(
+            "Notify__MasterKeys__1",
+            Convert.ToBase64String(RandomNumberGenerator.GetBytes(32)),
+            "Notify:MasterKeys:1 has another value"
+        );
         await RefusesAsync("Notify__MasterKey", "", "Notify:MasterKey is missing, and there are several master keys (1, 2)");
         var (exitCode, output, _) = await System.RunProjectionsAsync("rewrap-keys");
         Assert.Equal(0, exitCode);
@@ -75,14 +80,25 @@ public sealed class RollingChanges(RollingSystem rolling) : IClassFixture<Rollin
         await System.StopDispatchAsync();
         await SendSmsAsync(mark, 2);
         var scheduled = $"{mark}-later";
-        (await Client.SendAsync(new { eventId = scheduled, to = new { phone = Person.NewPhone() }, content = new { body = scheduled },
-            sendAt = TimeProvider.System.GetUtcNow().AddSeconds(1) })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = scheduled,
+                    to = new { phone = Person.NewPhone() },
+                    content = new { body = scheduled },
+                    sendAt = TimeProvider.System.GetUtcNow().AddSeconds(1),
+                }
+            )
+        ).Is(202);
         await ExecuteAsync(
             """
             update notify.subject_keys set master_key = 'of-a-newer-host-' || master_key where id in (
                 select (data -> 'payload' ->> 'keyId')::bigint from events.mt_events
                 where type = 'NotificationRequested' and stream_id like '%' || $1 || '%' and stream_id not like '%-1')
-            """, mark);
+            """,
+            mark
+        );
 
         await System.StartDispatchAsync();
         await Eventually.Holds(async () => (await System.Sandbox.CountAsync($"{mark}-1")).Accepted == 1, "the other one goes", Patience);
@@ -91,7 +107,9 @@ public sealed class RollingChanges(RollingSystem rolling) : IClassFixture<Rollin
         Assert.Equal(0L, await EventsAsync(mark, "type = 'DeliverySuppressed'"));
 
         await ExecuteAsync(
-            "update notify.subject_keys set master_key = substr(master_key, 17) where master_key like $1 || '%'", "of-a-newer-host-");
+            "update notify.subject_keys set master_key = substr(master_key, 17) where master_key like $1 || '%'",
+            "of-a-newer-host-"
+        );
         await System.QuietAsync(Patience, mark);
         await Eventually.Becomes(() => EventsAsync(mark, "type = 'NotificationDispatched'"), n => n == 3, "all three went", Patience);
         Assert.Equal(3, (await System.Sandbox.CountAsync(mark)).Accepted);
@@ -113,59 +131,97 @@ public sealed class RollingChanges(RollingSystem rolling) : IClassFixture<Rollin
             """
             update notify.open_deliveries set state = 1, owner = gen_random_uuid(), claim = gen_random_uuid()
             where notification like '%' || $1 || '%' and notification ~ '-(8|9|10)$'
-            """, mark);
+            """,
+            mark
+        );
 
         await System.StartDispatchAsync();
-        await Eventually.Becomes(() => System.Sandbox.CountAsync(mark), c => c.Accepted == Sms - 2, "all but two are sent",
-            Patience);
+        await Eventually.Becomes(() => System.Sandbox.CountAsync(mark), c => c.Accepted == Sms - 2, "all but two are sent", Patience);
         await IsOpenAsync($"{mark}-7", "reason = 'StreamUnreadable' and attempts = 0");
         await IsOpenAsync($"{mark}-9", "state = 1");
-        Assert.Equal(2L, await System.ScalarAsync<long>(
-            "select count(*) from notify.stream_faults where stream like '%' || $1 || '%'", mark));
+        Assert.Equal(
+            2L,
+            await System.ScalarAsync<long>("select count(*) from notify.stream_faults where stream like '%' || $1 || '%'", mark)
+        );
 
         (await Client.GetAsync($"/v1/notifications/{mark}-7")).IsProblem(503, "stream_unreadable");
         (await Client.CancelAsync($"{mark}-7")).IsProblem(503, "stream_unreadable");
         (await Client.CancelAsync($"{mark}-3")).IsProblem(409, "already_dispatched");
         Assert.Contains("cannot be read", (await Client.EventsAsync($"{mark}-7"))[^1].Json["text"]!.ToString(), StringComparison.Ordinal);
-        Assert.Contains("newer version", (await Client.EventsAsync($"{mark}-3")).Single(e =>
-            e.Type == "DeliveryTeleported").Json["text"]!.ToString(), StringComparison.Ordinal);
+        Assert.Contains(
+            "newer version",
+            (await Client.EventsAsync($"{mark}-3")).Single(e => e.Type == "DeliveryTeleported").Json["text"]!.ToString(),
+            StringComparison.Ordinal
+        );
         var (exitCode, output, _) = await System.RunProjectionsAsync("verify");
         Assert.Equal(1, exitCode);
-        Assert.Equal(2, output.Split('\n').Count(l => l.StartsWith("FAULT", StringComparison.Ordinal)
-            && l.Contains(mark, StringComparison.Ordinal) && l.Contains("cannot be read", StringComparison.Ordinal)));
+        Assert.Equal(
+            2,
+            output
+                .Split('\n')
+                .Count(l =>
+                    l.StartsWith("FAULT", StringComparison.Ordinal)
+                    && l.Contains(mark, StringComparison.Ordinal)
+                    && l.Contains("cannot be read", StringComparison.Ordinal)
+                )
+        );
 
         await ExecuteAsync("delete from events.mt_events where stream_id like '%' || $1 || '%' and data = '{}'", mark);
         await ExecuteAsync(
             """
             update events.mt_streams s set version = (select max(version) from events.mt_events e where e.stream_id = s.id)
             where id like '%' || $1 || '%'
-            """, mark);
+            """,
+            mark
+        );
         await System.QuietAsync(Patience, mark);
         Assert.Equal(Sms, (await System.Sandbox.CountAsync(mark)).Accepted);
         await System.VerifyAsync();
     }
 
-    private async Task SendSmsAsync(string mark, int count) => (await Client.PostAsync("/v1/notifications/batch", new
-    {
-        notifications = Enumerable.Range(0, count).Select(i => new { eventId = $"{mark}-{i}", to = new { phone = Person.NewPhone() },
-            content = new { body = $"{mark}-{i} " } }).ToArray(),
-    })).Is(200);
+    private async Task SendSmsAsync(string mark, int count) =>
+        (
+            await Client.PostAsync(
+                "/v1/notifications/batch",
+                new
+                {
+                    notifications = Enumerable
+                        .Range(0, count)
+                        .Select(i => new
+                        {
+                            eventId = $"{mark}-{i}",
+                            to = new { phone = Person.NewPhone() },
+                            content = new { body = $"{mark}-{i} " },
+                        })
+                        .ToArray(),
+                }
+            )
+        ).Is(200);
 
-    private Task AddEventAsync(string eventId, string type, string data) => ExecuteAsync(
-        $"""
-        with stream as (update events.mt_streams set version = version + 1 where id like '%:' || $1 returning id, version, tenant_id)
-        insert into events.mt_events (seq_id, id, stream_id, version, data, type, timestamp, tenant_id, mt_dotnet_type, is_archived)
-        select nextval('events.mt_events_sequence'), gen_random_uuid(), id, version, '{data}', '{type}', now(), tenant_id,
-               'Notify.Domain.Notifications.{type}, Notify.Domain', false from stream
-        """, eventId);
+    private Task AddEventAsync(string eventId, string type, string data) =>
+        ExecuteAsync(
+            $"""
+            with stream as (update events.mt_streams set version = version + 1 where id like '%:' || $1 returning id, version, tenant_id)
+            insert into events.mt_events (seq_id, id, stream_id, version, data, type, timestamp, tenant_id, mt_dotnet_type, is_archived)
+            select nextval('events.mt_events_sequence'), gen_random_uuid(), id, version, '{data}', '{type}', now(), tenant_id,
+                   'Notify.Domain.Notifications.{type}, Notify.Domain', false from stream
+            """,
+            eventId
+        );
 
     private Task<long> EventsAsync(string mark, string where) =>
         System.ScalarAsync<long>($"select count(*) from events.mt_events where stream_id like '%' || $1 || '%' and {where}", mark);
 
-    private Task IsOpenAsync(string eventId, string where) => Eventually.Holds(
-        () => System.ScalarAsync<bool>(
-            $"select count(*) = 1 from notify.open_deliveries where notification like '%:' || $1 and {where}", eventId),
-        $"{eventId} is open with {where}", Patience);
+    private Task IsOpenAsync(string eventId, string where) =>
+        Eventually.Holds(
+            () =>
+                System.ScalarAsync<bool>(
+                    $"select count(*) = 1 from notify.open_deliveries where notification like '%:' || $1 and {where}",
+                    eventId
+                ),
+            $"{eventId} is open with {where}",
+            Patience
+        );
 
     private async Task ExecuteAsync(string sql, string parameter)
     {
@@ -179,14 +235,21 @@ public sealed class RollingChanges(RollingSystem rolling) : IClassFixture<Rollin
         var environment = System.Environment(new Uri($"http://127.0.0.1:{HostProcess.FreePort()}"));
         foreach (var (name, setting) in more.Append((key, value)))
         {
-            if (setting.Length > 0) environment[name] = setting;
-            else environment.Remove(name);
+            if (setting.Length > 0)
+                environment[name] = setting;
+            else
+                environment.Remove(name);
         }
 
         foreach (var host in new[] { "Api", "Dispatch", "Projections" })
         {
-            var (exitCode, _, errors) = await HostProcess.RunAsync(host, Repository.Program($"Notify.{host}"), [], environment,
-                TestRun.Log($"rolling-refused-{Guid.NewGuid():N}"));
+            var (exitCode, _, errors) = await HostProcess.RunAsync(
+                host,
+                Repository.Program($"Notify.{host}"),
+                [],
+                environment,
+                TestRun.Log($"rolling-refused-{Guid.NewGuid():N}")
+            );
             Assert.Equal(78, exitCode);
             Assert.Contains(errors, e => e.Contains(line, StringComparison.Ordinal));
         }
@@ -218,8 +281,12 @@ public sealed class RollingChanges(RollingSystem rolling) : IClassFixture<Rollin
         public async Task GoesOnAsync()
         {
             var goal = Volatile.Read(ref accepted) + 30;
-            await Eventually.Becomes(() => Task.FromResult(Volatile.Read(ref accepted)), n => n >= goal, "notifications are accepted",
-                Patience);
+            await Eventually.Becomes(
+                () => Task.FromResult(Volatile.Read(ref accepted)),
+                n => n >= goal,
+                "notifications are accepted",
+                Patience
+            );
         }
 
         public async Task<int> EndAsync()
@@ -235,12 +302,22 @@ public sealed class RollingChanges(RollingSystem rolling) : IClassFixture<Rollin
             for (var i = 0; !stop.IsCancellationRequested; i++)
             {
                 var id = $"{Mark}-{sender}-{i}";
-                object request = i % 2 == 0
-                    ? new { eventId = id, to = new { phone = Person.NewPhone() }, content = new { body = id } }
-                    : new { eventId = id, to = new { device = new { platform = "ios", token = Person.NewToken() } },
-                        content = new { title = "t", body = id } };
-                for (var attempt = sender; !await IsAcceptedAsync(apis[attempt % 2], request); attempt++) await Task.Delay(50,
-                    TestContext.Current.CancellationToken);
+                object request =
+                    i % 2 == 0
+                        ? new
+                        {
+                            eventId = id,
+                            to = new { phone = Person.NewPhone() },
+                            content = new { body = id },
+                        }
+                        : new
+                        {
+                            eventId = id,
+                            to = new { device = new { platform = "ios", token = Person.NewToken() } },
+                            content = new { title = "t", body = id },
+                        };
+                for (var attempt = sender; !await IsAcceptedAsync(apis[attempt % 2], request); attempt++)
+                    await Task.Delay(50, TestContext.Current.CancellationToken);
                 Interlocked.Increment(ref accepted);
             }
         }

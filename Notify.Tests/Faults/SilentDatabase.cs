@@ -17,11 +17,15 @@ public sealed class SilentDatabase(FaultSystem faults) : FaultTest(faults)
         var mark = NewId("silent");
         var people = await Task.WhenAll(Enumerable.Range(0, 10).Select(_ => Installation.NewPersonAsync(devices: 0)));
         await Sandbox.KnobsAsync("twilio", new { latencyMs = 300 });
-        var sms = Enumerable.Range(0, Count).Select(i => new
-        {
-            eventId = $"{mark}-{i}", userId = people[i % people.Length].Id, channels = new[] { "sms" },
-            content = new { body = $"{mark}-{i}" },
-        });
+        var sms = Enumerable
+            .Range(0, Count)
+            .Select(i => new
+            {
+                eventId = $"{mark}-{i}",
+                userId = people[i % people.Length].Id,
+                channels = new[] { "sms" },
+                content = new { body = $"{mark}-{i}" },
+            });
         (await Client.PostAsync("/v1/notifications/batch", new { notifications = sms })).Is(200);
         await Eventually.Becomes(() => Sandbox.CountAsync(mark), c => c.Accepted >= 20, "some are sent");
         await Installation.Cluster.PauseAsync();

@@ -14,34 +14,46 @@ public sealed class SlowDatabase(FaultSystem faults) : FaultTest(faults)
         var mark = NewId("slow");
         var ids = Enumerable.Range(0, Mails).Select(i => $"{mark}-{i}").ToList();
         await Installation.StopDispatchAsync();
-        await ExecuteAsync("""
+        await ExecuteAsync(
+            """
             create table public.slow_now as select 1;
             grant select on public.slow_now to public;
             create function public.be_slow() returns trigger language plpgsql as $$ 
                 begin if exists (select from public.slow_now) then perform pg_sleep(2); end if; return null; end $$;
             create trigger slow after delete on notify.open_deliveries for each statement execute function public.be_slow();
-            """);
+            """
+        );
         try
         {
-            await Installation.StartDispatchAsync(new()
-            {
-                ["ConnectionStrings__notify"] = $"{Installation.ConnectionString};Maximum Pool Size=30;Options=-c statement_timeout=500",
-            });
+            await Installation.StartDispatchAsync(
+                new()
+                {
+                    ["ConnectionStrings__notify"] =
+                        $"{Installation.ConnectionString};Maximum Pool Size=30;Options=-c statement_timeout=500",
+                }
+            );
             foreach (var id in ids)
             {
-                (await Client.SendAsync(
-                    new
-                    {
-                        eventId = id, to = new { email = Person.NewEmail() }, channels = new[] { "email" },
-                        content = new { title = id, body = "x" }
-                    })).Is(202);
+                (
+                    await Client.SendAsync(
+                        new
+                        {
+                            eventId = id,
+                            to = new { email = Person.NewEmail() },
+                            channels = new[] { "email" },
+                            content = new { title = id, body = "x" },
+                        }
+                    )
+                ).Is(202);
             }
 
             await Eventually.Becomes(() => Sandbox.CountAsync(mark), c => c.Accepted == Mails, "the provider has all");
             using var host = new NotifyClient(Installation.DispatchUrl, null, null);
             var ready = await Eventually.Becomes(
-                () => host.GetAsync("/health/ready"), r => r.Text.Contains("are kept", StringComparison.Ordinal),
-                "the host shows what it keeps");
+                () => host.GetAsync("/health/ready"),
+                r => r.Text.Contains("are kept", StringComparison.Ordinal),
+                "the host shows what it keeps"
+            );
             Assert.Contains("statement_timeout is 500 ms", ready.Is(200).Text, StringComparison.Ordinal);
             Assert.Equal("Degraded", ready["status"]);
             // Longer than a host time-out: nobody takes over what a living host keeps.

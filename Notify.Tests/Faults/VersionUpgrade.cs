@@ -13,14 +13,20 @@ public sealed class VersionUpgrade : SystemTest
     private Load? load;
 
     /// <inheritdoc />
-    public override async ValueTask InitializeAsync() => Installation = await NotifySystem.StartAsync(
-        "upgrade", new([NotifySystem.UsualAcceptTimeout]), ownCluster: true, root: await LastVersion.BuildAsync());
+    public override async ValueTask InitializeAsync() =>
+        Installation = await NotifySystem.StartAsync(
+            "upgrade",
+            new([NotifySystem.UsualAcceptTimeout]),
+            ownCluster: true,
+            root: await LastVersion.BuildAsync()
+        );
 
     /// <inheritdoc />
     public override async ValueTask DisposeAsync()
     {
         await base.DisposeAsync();
-        if (Installation is not null) await Installation.DisposeAsync();
+        if (Installation is not null)
+            await Installation.DisposeAsync();
         GC.SuppressFinalize(this);
     }
 
@@ -54,22 +60,36 @@ public sealed class VersionUpgrade : SystemTest
         await EndAsync(formerDispatch);
         await GoesOnAsync("without hosts of the last version");
         await load.StopAsync();
-        Assert.All(load.Answers.Keys, status => Assert.True(status is 200 or 202, $"{load.Answers[status]} requests were answered {status}"));
+        Assert.All(
+            load.Answers.Keys,
+            status => Assert.True(status is 200 or 202, $"{load.Answers[status]} requests were answered {status}")
+        );
         var balance = await Balance.OfAsync(Installation, load, Patience);
         balance.Show(load);
         Assert.Empty(balance.Repeats);
-        await Eventually.Becomes(() => Sandbox.CountAsync(later), c => c == (1, 1), "what the last version scheduled is sent once", Patience);
+        await Eventually.Becomes(
+            () => Sandbox.CountAsync(later),
+            c => c == (1, 1),
+            "what the last version scheduled is sent once",
+            Patience
+        );
         await Installation.VerifyAsync();
     }
 
     private async Task<string> ScheduleAsync()
     {
         var id = NewId("scheduled-before");
-        (await Client.SendAsync(new
-        {
-            eventId = id, to = new { phone = Person.NewPhone() }, content = new { body = id },
-            sendAt = TimeProvider.System.GetUtcNow().AddMinutes(1),
-        })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    to = new { phone = Person.NewPhone() },
+                    content = new { body = id },
+                    sendAt = TimeProvider.System.GetUtcNow().AddMinutes(1),
+                }
+            )
+        ).Is(202);
         return id;
     }
 
@@ -78,7 +98,8 @@ public sealed class VersionUpgrade : SystemTest
         await load!.GoOnAsync(PerSecond * 3);
         var open = await Installation.ScalarAsync<long>("select count(*) from notify.open_deliveries");
         TestContext.Current.TestOutputHelper?.WriteLine(
-            $"{when}: {load.Accepted.Count} accepted ({string.Join(", ", load.Answers.OrderBy(a => a.Key).Select(a => $"{a.Key}: {a.Value}"))}), {open} open");
+            $"{when}: {load.Accepted.Count} accepted ({string.Join(", ", load.Answers.OrderBy(a => a.Key).Select(a => $"{a.Key}: {a.Value}"))}), {open} open"
+        );
     }
 
     private static async Task EndAsync(HostProcess host)

@@ -24,7 +24,10 @@ public sealed class CapTableTests(AnalyticsDatabase database) : IClassFixture<An
 
         var plans = await RaceAsync(16, Enumerable.Range(0, 1000).Select(_ => Plan(user)).Chunk(20), rules);
 
-        Assert.Equal((3, 997), (plans.Sum(p => p.Plan.Deliveries.Count), plans.Count(p => p.Plan.LeftOut is [{ Reason: Reasons.CapExceeded }])));
+        Assert.Equal(
+            (3, 997),
+            (plans.Sum(p => p.Plan.Deliveries.Count), plans.Count(p => p.Plan.LeftOut is [{ Reason: Reasons.CapExceeded }]))
+        );
         Assert.Equal("{3}", await TakenAsync(user));
     }
 
@@ -38,8 +41,17 @@ public sealed class CapTableTests(AnalyticsDatabase database) : IClassFixture<An
 
         Assert.All(plans, p => Assert.Single(p.Plan.Deliveries));
         Assert.Equal(57, plans.Count(p => p.PutOff.Count == 1));
-        Assert.Equal(Enumerable.Range(1, 19).Select(d => (Now.Date.AddDays(d), 3)), plans.SelectMany(p => p.PutOff).GroupBy(p => p.Until.UtcDateTime).OrderBy(g => g.Key).Select(g => (g.Key, g.Count())));
-        Assert.All(plans.SelectMany(p => p.Open(Now)), o => Assert.True(o.State == Notify.Projections.OpenDeliveries.OpenState.Queued || (o.DueAt > Now && o.Reason == Reasons.CapExceeded)));
+        Assert.Equal(
+            Enumerable.Range(1, 19).Select(d => (Now.Date.AddDays(d), 3)),
+            plans.SelectMany(p => p.PutOff).GroupBy(p => p.Until.UtcDateTime).OrderBy(g => g.Key).Select(g => (g.Key, g.Count()))
+        );
+        Assert.All(
+            plans.SelectMany(p => p.Open(Now)),
+            o =>
+                Assert.True(
+                    o.State == Notify.Projections.OpenDeliveries.OpenState.Queued || (o.DueAt > Now && o.Reason == Reasons.CapExceeded)
+                )
+        );
     }
 
     [Fact]
@@ -48,12 +60,18 @@ public sealed class CapTableTests(AnalyticsDatabase database) : IClassFixture<An
         var rules = Rules(CapExceeding.Suppress);
         var users = Enumerable.Range(0, 40).Select(_ => NewUser()).ToArray();
 
-        var plans = await RaceAsync(12, Enumerable.Range(0, 12).Select(seed =>
-        {
-            var mine = users.Select(u => Plan(u)).ToArray();
-            new Random(seed).Shuffle(mine);
-            return mine;
-        }), rules);
+        var plans = await RaceAsync(
+            12,
+            Enumerable
+                .Range(0, 12)
+                .Select(seed =>
+                {
+                    var mine = users.Select(u => Plan(u)).ToArray();
+                    new Random(seed).Shuffle(mine);
+                    return mine;
+                }),
+            rules
+        );
 
         Assert.All(plans.GroupBy(p => p.Request.Subject), u => Assert.Equal(3, u.Sum(p => p.Plan.Deliveries.Count)));
     }
@@ -64,11 +82,45 @@ public sealed class CapTableTests(AnalyticsDatabase database) : IClassFixture<An
         var (rules, user) = (Rules(CapExceeding.Suppress), NewUser());
         await using (var connection = await database.Source.OpenConnectionAsync(Cancellation))
         await using (await connection.BeginTransactionAsync(Cancellation))
-            Assert.Single((await CapPlanning.HoldAsync(connection, [Plan(user)], rules, database.Ring, Now, Cancellation))[0].Plan.Deliveries);
+            Assert.Single(
+                (await CapPlanning.HoldAsync(connection, [Plan(user)], rules, database.Ring, Now, Cancellation))[0].Plan.Deliveries
+            );
 
-        Assert.Equal(3, (await RaceAsync(1, [[.. Enumerable.Range(0, 5).Select(_ => Plan(user))]], rules)).Sum(p => p.Plan.Deliveries.Count));
-        Assert.Equal(3, (await RaceAsync(1, [[.. Enumerable.Range(0, 5).Select(_ => Plan(user))]], rules, Now.AddHours(12))).Sum(p => p.Plan.Deliveries.Count));
-        Assert.Empty((await RaceAsync(1, [[Plan(user)]], rules, Now))[0].Plan.Deliveries); // a clock that is behind finds no new places
+        Assert.Equal(
+            3,
+            (
+                await RaceAsync(
+                    1,
+                    [
+                        [.. Enumerable.Range(0, 5).Select(_ => Plan(user))],
+                    ],
+                    rules
+                )
+            ).Sum(p => p.Plan.Deliveries.Count)
+        );
+        Assert.Equal(
+            3,
+            (
+                await RaceAsync(
+                    1,
+                    [
+                        [.. Enumerable.Range(0, 5).Select(_ => Plan(user))],
+                    ],
+                    rules,
+                    Now.AddHours(12)
+                )
+            ).Sum(p => p.Plan.Deliveries.Count)
+        );
+        Assert.Empty((
+                await RaceAsync(
+                    1,
+                    [
+                        [Plan(user)],
+                    ],
+                    rules,
+                    Now
+                )
+            )[0].Plan.Deliveries); // a clock that is behind finds no new places
     }
 
     [Fact]
@@ -79,11 +131,26 @@ public sealed class CapTableTests(AnalyticsDatabase database) : IClassFixture<An
         NotificationPlan To(string email, ClientMode mode = ClientMode.Live)
         {
             var plan = Plan($"a/{email}", mode);
-            return plan with { Request = plan.Request with { UserRef = null },
-                Payload = new NotificationPayload(new NotificationContent(), new UnregisteredRecipient(email, phone, null), null) };
+            return plan with
+            {
+                Request = plan.Request with { UserRef = null },
+                Payload = new NotificationPayload(new NotificationContent(), new UnregisteredRecipient(email, phone, null), null),
+            };
         }
 
-        var plans = await RaceAsync(1, [[To("one@mail.example"), To("two@mail.example"), To("three@mail.example"), To("four@mail.example"), To("one@mail.example", ClientMode.Test)]], rules);
+        var plans = await RaceAsync(
+            1,
+            [
+                [
+                    To("one@mail.example"),
+                    To("two@mail.example"),
+                    To("three@mail.example"),
+                    To("four@mail.example"),
+                    To("one@mail.example", ClientMode.Test),
+                ],
+            ],
+            rules
+        );
 
         Assert.Equal([1, 1, 1, 0, 1], plans.Select(p => p.Plan.Deliveries.Count));
     }
@@ -92,7 +159,14 @@ public sealed class CapTableTests(AnalyticsDatabase database) : IClassFixture<An
     public async Task Counts_are_removed_a_day_after_their_last_window()
     {
         var user = NewUser();
-        await RaceAsync(1, [[Plan(user)]], Rules(CapExceeding.Defer), Now.AddDays(-400));
+        await RaceAsync(
+            1,
+            [
+                [Plan(user)],
+            ],
+            Rules(CapExceeding.Defer),
+            Now.AddDays(-400)
+        );
 
         Assert.Equal(0, await CapTable.SweepAsync(database.Source, Now.AddDays(-399).AddHours(11), 5000, Cancellation));
         Assert.Equal(1, await CapTable.SweepAsync(database.Source, Now.AddDays(-398).AddHours(13), 5000, Cancellation));
@@ -112,35 +186,62 @@ public sealed class CapTableTests(AnalyticsDatabase database) : IClassFixture<An
         }
 
         await MeasureAsync(Rules(CapExceeding.Defer)); // the first statements are planned and compiled
-        TestContext.Current.TestOutputHelper?.WriteLine($"1,000 plans for 1,000 people in 4 transactions: without a cap {await MeasureAsync(ReachRules.None):0} ms, with one {await MeasureAsync(Rules(CapExceeding.Defer)):0} ms");
+        TestContext.Current.TestOutputHelper?.WriteLine(
+            $"1,000 plans for 1,000 people in 4 transactions: without a cap {await MeasureAsync(ReachRules.None):0} ms, with one {await MeasureAsync(Rules(CapExceeding.Defer)):0} ms"
+        );
     }
 
     private static string NewUser() => $"u/{Guid.NewGuid():N}";
 
-    private static ReachRules Rules(CapExceeding exceeding) => Some.Rules(null, Some.Category() with { Caps = [new Cap(Channel.Sms, 3, CapPeriod.Day, exceeding)] });
+    private static ReachRules Rules(CapExceeding exceeding) =>
+        Some.Rules(null, Some.Category() with { Caps = [new Cap(Channel.Sms, 3, CapPeriod.Day, exceeding)] });
 
     private static NotificationPlan Plan(string subject, ClientMode mode = ClientMode.Live)
     {
         var key = $"n/c_shop:{Guid.NewGuid():N}";
         return new NotificationPlan(
-            key, Some.Requested() with { Subject = subject, Mode = mode }, null,
-            new DeliveriesPlanned([new PlannedDelivery(DeterministicId.OfDelivery(key, "sms"), Lane.Sms, null, Some.Sealed("phone"))], [], 3, Now));
+            key,
+            Some.Requested() with
+            {
+                Subject = subject,
+                Mode = mode,
+            },
+            null,
+            new DeliveriesPlanned(
+                [new PlannedDelivery(DeterministicId.OfDelivery(key, "sms"), Lane.Sms, null, Some.Sealed("phone"))],
+                [],
+                3,
+                Now
+            )
+        );
     }
 
-    private async Task<List<NotificationPlan>> RaceAsync(int width, IEnumerable<IReadOnlyList<NotificationPlan>> groups, ReachRules rules, DateTimeOffset? now = null)
+    private async Task<List<NotificationPlan>> RaceAsync(
+        int width,
+        IEnumerable<IReadOnlyList<NotificationPlan>> groups,
+        ReachRules rules,
+        DateTimeOffset? now = null
+    )
     {
         var held = new System.Collections.Concurrent.ConcurrentQueue<NotificationPlan>();
-        await Parallel.ForEachAsync(groups, new ParallelOptions { MaxDegreeOfParallelism = width, CancellationToken = Cancellation }, async (group, cancellation) =>
-        {
-            await using var connection = await database.Source.OpenConnectionAsync(cancellation);
-            await using var transaction = await connection.BeginTransactionAsync(cancellation);
-            var plans = await CapPlanning.HoldAsync(connection, group, rules, database.Ring, now ?? Now, cancellation);
-            await transaction.CommitAsync(cancellation);
-            foreach (var plan in plans) held.Enqueue(plan);
-        });
+        await Parallel.ForEachAsync(
+            groups,
+            new ParallelOptions { MaxDegreeOfParallelism = width, CancellationToken = Cancellation },
+            async (group, cancellation) =>
+            {
+                await using var connection = await database.Source.OpenConnectionAsync(cancellation);
+                await using var transaction = await connection.BeginTransactionAsync(cancellation);
+                var plans = await CapPlanning.HoldAsync(connection, group, rules, database.Ring, now ?? Now, cancellation);
+                await transaction.CommitAsync(cancellation);
+                foreach (var plan in plans)
+                    held.Enqueue(plan);
+            }
+        );
         return [.. held];
     }
 
     private async Task<string?> TakenAsync(string user) =>
-        (await database.RowsAsync($"select taken::text as t from notify.cap_counts where person = '{user}'")).Select(r => System.Text.Json.Nodes.JsonNode.Parse(r)!["t"]!.ToString()).SingleOrDefault();
+        (await database.RowsAsync($"select taken::text as t from notify.cap_counts where person = '{user}'"))
+            .Select(r => System.Text.Json.Nodes.JsonNode.Parse(r)!["t"]!.ToString())
+            .SingleOrDefault();
 }

@@ -19,7 +19,14 @@ public sealed class ConnectionTests
     [InlineData("Host=db", false, null)]
     [InlineData("Host=db", true, "-c enable_seqscan=off -c enable_bitmapscan=off -c jit=off")]
     [InlineData("Host=db;Max Auto Prepare=0", true, null)]
-    [InlineData("Host=db;Options=-c enable_seqscan=on", true, "-c enable_seqscan=off -c enable_bitmapscan=off -c jit=off -c enable_seqscan=on")]
-    public void A_host_that_reads_along_indexes_says_so_and_the_connection_string_has_the_last_word(string configured, bool byIndex, string? options) =>
-        Assert.Equal(options, NotifyStore.Connection(configured, byIndex).Options);
+    [InlineData(
+        "Host=db;Options=-c enable_seqscan=on",
+        true,
+        "-c enable_seqscan=off -c enable_bitmapscan=off -c jit=off -c enable_seqscan=on"
+    )]
+    public void A_host_that_reads_along_indexes_says_so_and_the_connection_string_has_the_last_word(
+        string configured,
+        bool byIndex,
+        string? options
+    ) => Assert.Equal(options, NotifyStore.Connection(configured, byIndex).Options);
 }

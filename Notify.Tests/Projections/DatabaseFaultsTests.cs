@@ -50,15 +50,22 @@ public sealed class DatabaseFaultsTests
     {
         Exception[] passing =
         [
-            new TimeoutException(), new TaskCanceledException(), new OperationCanceledException(), new SocketException(), new IOException(),
+            new TimeoutException(),
+            new TaskCanceledException(),
+            new OperationCanceledException(),
+            new SocketException(),
+            new IOException(),
             new NpgsqlException("Exception while reading from stream"),
             new InvalidOperationException("wrapped", new NpgsqlException("broken")),
             new AggregateException(new TimeoutException(), Postgres("57014")),
         ];
         Exception[] lasting =
         [
-            new InvalidOperationException(), new KeyNotFoundException(), new JsonException(),
-            new InvalidOperationException("wrapped", Postgres("22P05")), new AggregateException(new TimeoutException(), Postgres("22P05")),
+            new InvalidOperationException(),
+            new KeyNotFoundException(),
+            new JsonException(),
+            new InvalidOperationException("wrapped", Postgres("22P05")),
+            new AggregateException(new TimeoutException(), Postgres("22P05")),
         ];
         Assert.All(passing, e => Assert.True(DatabaseFaults.IsPassing(e)));
         Assert.All(lasting, e => Assert.False(DatabaseFaults.IsPassing(e)));

@@ -29,15 +29,26 @@ public sealed class DatabaseRolesTests(AnalyticsDatabase database) : IClassFixtu
         await using var source = As(host);
         string[] forbidden =
         [
-            "update events.mt_events set data = '{}'", "update events.mt_events set timestamp = now()", "delete from events.mt_events",
-            "truncate events.mt_events cascade", "truncate events.mt_streams cascade", "delete from events.mt_streams",
-            "update events.mt_streams set id = 'u/other'", "alter table events.mt_events disable trigger all",
-            "drop table events.mt_events", "create table events.other (id text)", "create table notify.other (id text)",
+            "update events.mt_events set data = '{}'",
+            "update events.mt_events set timestamp = now()",
+            "delete from events.mt_events",
+            "truncate events.mt_events cascade",
+            "truncate events.mt_streams cascade",
+            "delete from events.mt_streams",
+            "update events.mt_streams set id = 'u/other'",
+            "alter table events.mt_events disable trigger all",
+            "drop table events.mt_events",
+            "create table events.other (id text)",
+            "create table notify.other (id text)",
             "create trigger t before insert on events.mt_events for each row execute function "
                 + "pg_catalog.suppress_redundant_updates_trigger()",
-            "update notify.event_ids set request_hash = 'other'", "delete from notify.event_ids", "truncate notify.event_ids",
-            "update notify.schema_steps set name = 'other'", "alter role notify_api superuser",
-            "select notify.add_partitions('events.mt_events', now(), 1)", "select notify.drop_partition('events.mt_events')",
+            "update notify.event_ids set request_hash = 'other'",
+            "delete from notify.event_ids",
+            "truncate notify.event_ids",
+            "update notify.schema_steps set name = 'other'",
+            "alter role notify_api superuser",
+            "select notify.add_partitions('events.mt_events', now(), 1)",
+            "select notify.drop_partition('events.mt_events')",
             "select notify.drop_partition('notify.payloads_default')",
         ];
         foreach (var statement in forbidden)
@@ -52,38 +63,53 @@ public sealed class DatabaseRolesTests(AnalyticsDatabase database) : IClassFixtu
     [Fact]
     public async Task Roles_are_neither_superusers_nor_owners_and_no_table_can_be_truncated_by_them()
     {
-        Assert.Equal(["{\"rolname\": \"notify_api\"}", "{\"rolname\": \"notify_dispatch\"}", "{\"rolname\": \"notify_projections\"}"],
+        Assert.Equal(
+            ["{\"rolname\": \"notify_api\"}", "{\"rolname\": \"notify_dispatch\"}", "{\"rolname\": \"notify_projections\"}"],
             await database.RowsAsync(
                 """
                 select rolname from pg_roles where rolname in ('notify_api', 'notify_dispatch', 'notify_projections')
                   and not (rolsuper or rolcreaterole or rolcreatedb or rolreplication or rolbypassrls) order by 1
-                """));
-        Assert.Empty(await database.RowsAsync(
-            """
-            select c.oid::regclass as t, r.rolname from pg_class c join pg_namespace n on n.oid = c.relnamespace
-            cross join pg_roles r
-            where r.rolname in ('notify_api', 'notify_dispatch', 'notify_projections') and c.relkind in ('r', 'p')
-              and n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast')
-              and (has_table_privilege(r.oid, c.oid, 'truncate, trigger, references') or c.relowner = r.oid)
-            """));
-        Assert.Empty(await database.RowsAsync(
-            """
-            select r.rolname, p.privilege from pg_roles r
-            cross join unnest(array['update', 'delete', 'truncate']) as p (privilege)
-            where r.rolname in ('notify_api', 'notify_dispatch', 'notify_projections', 'notify_analyst')
-              and has_table_privilege(r.oid, 'events.mt_events', p.privilege)
-            """));
-        Assert.Empty(await database.RowsAsync(
-            """
-            select column_name from information_schema.column_privileges
-            where table_schema = 'events' and table_name = 'mt_events' and privilege_type = 'UPDATE' and grantee like 'notify\_%'
-            """));
-        Assert.Empty(await database.RowsAsync( // another host's messages are none of its business, but for the dead letters
-            """
-            select c.oid::regclass as t from pg_class c join pg_namespace n on n.oid = c.relnamespace
-            where n.nspname in ('api_messages', 'projections_messages') and c.relkind = 'r' and c.relname <> 'wolverine_dead_letters'
-              and has_table_privilege('notify_dispatch', c.oid, 'select, insert, update, delete')
-            """));
+                """
+            )
+        );
+        Assert.Empty(
+            await database.RowsAsync(
+                """
+                select c.oid::regclass as t, r.rolname from pg_class c join pg_namespace n on n.oid = c.relnamespace
+                cross join pg_roles r
+                where r.rolname in ('notify_api', 'notify_dispatch', 'notify_projections') and c.relkind in ('r', 'p')
+                  and n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast')
+                  and (has_table_privilege(r.oid, c.oid, 'truncate, trigger, references') or c.relowner = r.oid)
+                """
+            )
+        );
+        Assert.Empty(
+            await database.RowsAsync(
+                """
+                select r.rolname, p.privilege from pg_roles r
+                cross join unnest(array['update', 'delete', 'truncate']) as p (privilege)
+                where r.rolname in ('notify_api', 'notify_dispatch', 'notify_projections', 'notify_analyst')
+                  and has_table_privilege(r.oid, 'events.mt_events', p.privilege)
+                """
+            )
+        );
+        Assert.Empty(
+            await database.RowsAsync(
+                """
+                select column_name from information_schema.column_privileges
+                where table_schema = 'events' and table_name = 'mt_events' and privilege_type = 'UPDATE' and grantee like 'notify\_%'
+                """
+            )
+        );
+        Assert.Empty(
+            await database.RowsAsync( // another host's messages are none of its business, but for the dead letters
+                """
+                select c.oid::regclass as t from pg_class c join pg_namespace n on n.oid = c.relnamespace
+                where n.nspname in ('api_messages', 'projections_messages') and c.relkind = 'r' and c.relname <> 'wolverine_dead_letters'
+                  and has_table_privilege('notify_dispatch', c.oid, 'select, insert, update, delete')
+                """
+            )
+        );
     }
 
     [Theory]
@@ -105,7 +131,8 @@ public sealed class DatabaseRolesTests(AnalyticsDatabase database) : IClassFixtu
 
         await using var reading = store.QuerySession();
         Assert.Equal(2, (await reading.Events.FetchStreamStateAsync(key, Cancellation))!.Version);
-        if (host != "Projections") Assert.Equal(2, (await reading.LoadManyAsync<Recipient>(Cancellation, key)).Single().Version);
+        if (host != "Projections")
+            Assert.Equal(2, (await reading.LoadManyAsync<Recipient>(Cancellation, key)).Single().Version);
     }
 
     [Fact]
@@ -124,7 +151,8 @@ public sealed class DatabaseRolesTests(AnalyticsDatabase database) : IClassFixtu
         Assert.InRange(await PartitionedTable.Payloads.AddAheadAsync(connection, old, Cancellation), 1, 10);
         var ended = await PartitionedTable.Payloads.EndedAsync(connection, old.AddDays(60), Cancellation);
         await using var transaction = await connection.BeginTransactionAsync(Cancellation);
-        foreach (var week in ended) Assert.True(await PartitionedTable.Payloads.DropAsync(connection, week, Cancellation));
+        foreach (var week in ended)
+            Assert.True(await PartitionedTable.Payloads.DropAsync(connection, week, Cancellation));
         await transaction.CommitAsync(Cancellation);
         Assert.Empty(await PartitionedTable.Payloads.EndedAsync(connection, old.AddDays(60), Cancellation));
     }
@@ -137,21 +165,28 @@ public sealed class DatabaseRolesTests(AnalyticsDatabase database) : IClassFixtu
         await using var source = role is null ? NpgsqlDataSource.Create(database.ConnectionString) : As(role);
         var found = (await DatabaseSettings.ReadAsync(source, Cancellation)).PowerWarning("notify-api");
 
-        if (warning is null) Assert.Null(found);
-        else Assert.Contains(warning, found, StringComparison.Ordinal);
+        if (warning is null)
+            Assert.Null(found);
+        else
+            Assert.Contains(warning, found, StringComparison.Ordinal);
     }
 
     [Fact]
     public async Task Migration_that_runs_again_gives_the_same_powers()
     {
-        const string Powers =
-            """
+        const string Powers = """
             select n.nspname, c.relname, c.relacl::text as acl from pg_class c join pg_namespace n on n.oid = c.relnamespace
             where n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast') and c.relacl is not null order by 1, 2
             """;
         var before = await database.RowsAsync(Powers);
-        Assert.Empty(await DatabaseRoles.ApplyAsync(
-            database.Source, "notify-api", HostRoles.Connection(database.ConnectionString, "Api"), Cancellation));
+        Assert.Empty(
+            await DatabaseRoles.ApplyAsync(
+                database.Source,
+                "notify-api",
+                HostRoles.Connection(database.ConnectionString, "Api"),
+                Cancellation
+            )
+        );
         Assert.Equal(before, await database.RowsAsync(Powers));
     }
 

@@ -1,5 +1,5 @@
-using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Diagnostics.HealthChecks;
+using Microsoft.Extensions.Logging.Abstractions;
 using Notify.Projections;
 using Notify.Projections.Hosting;
 using Notify.Tests.Support;
@@ -33,11 +33,16 @@ public sealed class DatabaseSettingsTests(EmptyDatabase database) : IClassFixtur
     {
         await using var source = NpgsqlDataSource.Create(NotifyStore.Connection(database.ConnectionString, byIndex: true, Limits));
         await using var command = source.CreateCommand(
-            "select string_agg(current_setting(s), ' ' order by o) from unnest($1) with ordinality t(s, o)");
+            "select string_agg(current_setting(s), ' ' order by o) from unnest($1) with ordinality t(s, o)"
+        );
         string[] names =
         [
-            "application_name", "idle_in_transaction_session_timeout", "client_connection_check_interval", "tcp_user_timeout",
-            "tcp_keepalives_idle", "enable_seqscan",
+            "application_name",
+            "idle_in_transaction_session_timeout",
+            "client_connection_check_interval",
+            "tcp_user_timeout",
+            "tcp_keepalives_idle",
+            "enable_seqscan",
         ];
         command.Parameters.Add(new NpgsqlParameter { Value = names });
         Assert.Equal($"{Limits.ApplicationName} 5s 5s 10000 5 off", await command.ExecuteScalarAsync(Cancellation));
@@ -81,19 +86,28 @@ public sealed class DatabaseSettingsTests(EmptyDatabase database) : IClassFixtur
         await using var source = Source(c => c.ApplicationName = stale.ApplicationName);
         await using var connection = await source.OpenConnectionAsync(Cancellation);
         await using var transaction = await connection.BeginTransactionAsync(Cancellation);
-        await using (var take = new NpgsqlCommand(
-            $"select 1 from notify.dispatchers where id = '{stale.HostId}' for update", connection, transaction))
+        await using (
+            var take = new NpgsqlCommand(
+                $"select 1 from notify.dispatchers where id = '{stale.HostId}' for update",
+                connection,
+                transaction
+            )
+        )
             await take.ExecuteNonQueryAsync(Cancellation);
         await using var sleep = new NpgsqlCommand("select pg_sleep(600)", connection, transaction) { CommandTimeout = 0 };
         var sleeping = sleep.ExecuteNonQueryAsync(Cancellation);
 
         await using var heartbeats = new HeartbeatDatabase(Source(c => c.ApplicationName = alive.ApplicationName));
         using var monitor = new FailedHostMonitor(heartbeats, alive, TimeProvider.System, NullLogger<FailedHostMonitor>.Instance);
-        await Eventually.Becomes(async () =>
-        {
-            await BeatAsync(alive.HostId);
-            return await monitor.PollAsync(Cancellation);
-        }, ended => ended == 1, "the stale host's session is ended");
+        await Eventually.Becomes(
+            async () =>
+            {
+                await BeatAsync(alive.HostId);
+                return await monitor.PollAsync(Cancellation);
+            },
+            ended => ended == 1,
+            "the stale host's session is ended"
+        );
 
         Assert.Equal(PostgresErrorCodes.AdminShutdown, (await Assert.ThrowsAsync<PostgresException>(() => sleeping)).SqlState);
         await BeatAsync(stale.HostId); // its lock is gone
@@ -121,7 +135,8 @@ public sealed class DatabaseSettingsTests(EmptyDatabase database) : IClassFixtur
             $"""
             insert into notify.dispatchers (id, seen_at) values ('{host}', clock_timestamp())
             on conflict (id) do update set seen_at = clock_timestamp()
-            """);
+            """
+        );
         await command.ExecuteNonQueryAsync(Cancellation);
     }
 }

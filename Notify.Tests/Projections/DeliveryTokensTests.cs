@@ -45,7 +45,8 @@ public class DeliveryTokensTests
         for (var i = 0; i < token.Length; i++)
         {
             foreach (var c in "AZaz09-_=+/ %\n\0é")
-                if (c != token[i]) Assert.Null(tokens.Read(DeliveryTokens.Unsubscribe, token[..i] + c + token[(i + 1)..]));
+                if (c != token[i])
+                    Assert.Null(tokens.Read(DeliveryTokens.Unsubscribe, token[..i] + c + token[(i + 1)..]));
         }
     }
 
@@ -63,13 +64,20 @@ public class DeliveryTokensTests
     [InlineData(Lane.Sms, Priority.Normal, false)]
     [InlineData(Lane.Apns, Priority.Bulk, false)]
     public void Emails_have_a_link_unless_they_are_critical(Lane lane, Priority priority, bool has) =>
-        Assert.Equal(has, new UnsubscribeLinks(tokens, Settings("https://notify.example.com")).Of(Guid.NewGuid(), lane, priority) is not null);
+        Assert.Equal(
+            has,
+            new UnsubscribeLinks(tokens, Settings("https://notify.example.com")).Of(Guid.NewGuid(), lane, priority) is not null
+        );
 
     [Theory]
     [InlineData("https://notify.example.com", "https://notify.example.com/u/")]
     [InlineData("https://example.com/notify/", "https://example.com/notify/u/")]
     public void A_link_leads_to_where_the_API_is_reached(string? url, string start) =>
-        Assert.StartsWith(start, new UnsubscribeLinks(tokens, Settings(url)).Of(Guid.NewGuid(), Lane.Email, Priority.Normal)!.AbsoluteUri, StringComparison.Ordinal);
+        Assert.StartsWith(
+            start,
+            new UnsubscribeLinks(tokens, Settings(url)).Of(Guid.NewGuid(), Lane.Email, Priority.Normal)!.AbsoluteUri,
+            StringComparison.Ordinal
+        );
 
     /// <summary>RFC 8058, section 3.1: the header must have one https address; one of this machine leads no recipient anywhere.</summary>
     [Theory]
@@ -91,10 +99,22 @@ public class DeliveryTokensTests
         Assert.Null(links.Of(Guid.NewGuid(), Lane.Email, Priority.Normal));
     }
 
-    private static IConfiguration Settings(string? url) => new ConfigurationBuilder().AddInMemoryCollection(new Dictionary<string, string?> { ["Notify:PublicUrl"] = url }).Build();
+    private static IConfiguration Settings(string? url) =>
+        new ConfigurationBuilder().AddInMemoryCollection(new Dictionary<string, string?> { ["Notify:PublicUrl"] = url }).Build();
 
-    private static DeliveryTokens Tokens(string pepper) => new(MasterKeyRing.Read(new ConfigurationBuilder().AddInMemoryCollection(new Dictionary<string, string?>
-    {
-        ["Notify:MasterKeys:1"] = Convert.ToBase64String(RandomNumberGenerator.GetBytes(32)), ["Notify:Pepper"] = pepper,
-    }).Build(), [])!);
+    private static DeliveryTokens Tokens(string pepper) =>
+        new(
+            MasterKeyRing.Read(
+                new ConfigurationBuilder()
+                    .AddInMemoryCollection(
+                        new Dictionary<string, string?>
+                        {
+                            ["Notify:MasterKeys:1"] = Convert.ToBase64String(RandomNumberGenerator.GetBytes(32)),
+                            ["Notify:Pepper"] = pepper,
+                        }
+                    )
+                    .Build(),
+                []
+            )!
+        );
 }

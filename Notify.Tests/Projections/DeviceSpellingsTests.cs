@@ -64,7 +64,9 @@ public sealed class DeviceSpellingsTests(AnalyticsDatabase database) : IClassFix
         await StoreAsync(user, token.ToUpperInvariant(), At);
         await StoreAsync(user, token, At.AddDays(1));
         await database.ExecuteAsync("truncate notify.maintenance");
-        await database.ExecuteAsync($"insert into notify.maintenance (name, position) values ('{DeviceSpellings.Name}', '{Recipient.KeyOf(user)}')");
+        await database.ExecuteAsync(
+            $"insert into notify.maintenance (name, position) values ('{DeviceSpellings.Name}', '{Recipient.KeyOf(user)}')"
+        );
 
         Assert.Equal(0, await Spellings().RunAsync(Cancellation));
         Assert.Equal(0, await Spellings().RunAsync(Cancellation)); // done
@@ -92,9 +94,12 @@ public sealed class DeviceSpellingsTests(AnalyticsDatabase database) : IClassFix
         await using var connection = await database.Source.OpenConnectionAsync(Cancellation);
         var keys = await new SubjectKeys(database.Ring, clock).CurrentAsync(connection, [stream], Cancellation);
         await database.AppendAsync(
-            stream, new DeviceRegistered(id, Platform.Ios, keys.Seal(stream, SealedPlace.OfToken(stream, id), token), "c", at));
+            stream,
+            new DeviceRegistered(id, Platform.Ios, keys.Seal(stream, SealedPlace.OfToken(stream, id), token), "c", at)
+        );
         await database.ExecuteAsync(
-            $"insert into notify.devices (device_id, user_id, registered_at) values ('{id}', '{user}', '{lastRegistered ?? at:O}')");
+            $"insert into notify.devices (device_id, user_id, registered_at) values ('{id}', '{user}', '{lastRegistered ?? at:O}')"
+        );
         return id;
     }
 

@@ -13,7 +13,8 @@ namespace Notify.Tests.Projections;
 /// <summary>Reading of a closing digest from a real store.</summary>
 public sealed class DigestReadingTests(AnalyticsDatabase database) : IClassFixture<AnalyticsDatabase>
 {
-    private const int Members = 9, MaxItems = 5;
+    private const int Members = 9,
+        MaxItems = 5;
     private static readonly DateTimeOffset Now = Some.Noon.AddHours(1);
 
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
@@ -35,7 +36,8 @@ public sealed class DigestReadingTests(AnalyticsDatabase database) : IClassFixtu
         {
             var payload = new NotificationPayload(
                 new NotificationContent($"t{i}", $"b{i}", html, Url: $"https://example.com/{i}"),
-                Params: System.Text.Json.JsonSerializer.SerializeToElement(new { i }));
+                Params: System.Text.Json.JsonSerializer.SerializeToElement(new { i })
+            );
             var said = sealing.SealJson("u/u-1", SealedPlace.OfPayload(key), payload);
             var requested = Some.Requested(expiresAt: i == 1 ? Now : null) with { EventId = $"{mark}-{i}", Payload = said };
             session.Events.StartStream(key, requested, new NotificationCollected(digest.EventId, Now, "rule", Some.Noon));
@@ -47,17 +49,44 @@ public sealed class DigestReadingTests(AnalyticsDatabase database) : IClassFixtu
         await reading.BeginTransactionAsync(Cancellation);
         var sizes = await NotificationStreams.WeighAsync(reading.Connection!, keys, Cancellation);
         Assert.All(keys, k => Assert.InRange(sizes[k], 50_000, 80_000));
-        var opened = Notification.Fold(digest.Key, [Some.Requested() with { EventId = digest.EventId }, new DigestOpened("u/u-1", new DigestRule(3600, null, null, MaxItems), 1, Some.Noon)])!;
+        var opened = Notification.Fold(
+            digest.Key,
+            [
+                Some.Requested() with
+                {
+                    EventId = digest.EventId,
+                },
+                new DigestOpened("u/u-1", new DigestRule(3600, null, null, MaxItems), 1, Some.Noon),
+            ]
+        )!;
         var entries = keys.Select(k => new DigestEntry(k, digest.Key, place)).ToLookup(e => e.Digest, StringComparer.Ordinal);
-        var (closing, items) = (await new DigestReading(subjectKeys, new StreamFaults(database.Ring, NullLogger<StreamFaults>.Instance),
-            most).ReadAsync(reading, [opened], entries, sizes, Now, Cancellation))[digest.Key];
+        var (closing, items) = (
+            await new DigestReading(subjectKeys, new StreamFaults(database.Ring, NullLogger<StreamFaults>.Instance), most).ReadAsync(
+                reading,
+                [opened],
+                entries,
+                sizes,
+                Now,
+                Cancellation
+            )
+        )[digest.Key];
 
         var told = Enumerable.Range(0, Members).Where(i => i != 1).ToList();
         Assert.Equal(told.Select(i => $"{mark}-{i}"), closing.Told.Select(m => m.Notification.Request.EventId));
         Assert.Equal([new DigestLeftOut($"{mark}-1", Reasons.Expired)], closing.LeftOut);
         Assert.Equal(keys, closing.Events.Select(e => e.Key));
         Assert.All(closing.Told, m => Assert.True(m.Notification.Request.Payload.IsNone));
-        Assert.Equal(told[..MaxItems].Select(i => ($"t{i}", $"b{i}", $"https://example.com/{i}", i)), items.Select(i => (i.Payload.Content.Title!, i.Payload.Content.Body!, i.Payload.Content.Url!, i.Payload.Params!.Value.GetProperty("i").GetInt32())));
+        Assert.Equal(
+            told[..MaxItems].Select(i => ($"t{i}", $"b{i}", $"https://example.com/{i}", i)),
+            items.Select(i =>
+                (
+                    i.Payload.Content.Title!,
+                    i.Payload.Content.Body!,
+                    i.Payload.Content.Url!,
+                    i.Payload.Params!.Value.GetProperty("i").GetInt32()
+                )
+            )
+        );
         Assert.Equal([html, null, null, null, null], items.Select(i => i.Payload.Content.Html));
     }
 

@@ -39,7 +39,15 @@ public sealed class GroupCommitBoundsTests
     {
         (faults["k-0"], faults["l-0"]) = (Locked, Locked);
         var clock = new FakeTimeProvider();
-        await using var group = NewGroup(new() { MaxItems = 8, KeyOf = i => i[..1], MaxWait = TimeSpan.FromMinutes(1) }, clock);
+        await using var group = NewGroup(
+            new()
+            {
+                MaxItems = 8,
+                KeyOf = i => i[..1],
+                MaxWait = TimeSpan.FromMinutes(1),
+            },
+            clock
+        );
         var blocked = new List<Task<string>> { group.AddAsync("k-0", Stop), group.AddAsync("k-1", Stop), group.AddAsync("l-0", Stop) };
         await ApartAsync(3);
         clock.Advance(TimeSpan.FromSeconds(30));
@@ -49,7 +57,8 @@ public sealed class GroupCommitBoundsTests
             await Assert.ThrowsAsync<CommitWaitException>(() => item.WaitAsync(Eventually.Patience, Stop));
         Assert.Equal(TimeSpan.Zero, group.OldestWait); // nor when they were answered
 
-        foreach (var item in new[] { "x-0", "y-0", "z-0" }) faults[item] = Locked;
+        foreach (var item in new[] { "x-0", "y-0", "z-0" })
+            faults[item] = Locked;
         var many = new[] { "x-0", "y-0", "z-0" }.Select(i => group.AddAsync(i, Stop)).ToList();
         await ApartAsync(3);
         clock.Advance(TimeSpan.FromSeconds(30));
@@ -61,15 +70,20 @@ public sealed class GroupCommitBoundsTests
             {
                 clock.Advance(TimeSpan.FromMilliseconds(100));
                 return Task.FromResult(many.TrueForAll(m => m.IsCompleted));
-            }, "all are answered");
+            },
+            "all are answered"
+        );
 
         // Pauses between tries pass by the clock.
-        Task ApartAsync(int count) => Eventually.Holds(
-            () =>
-            {
-                clock.Advance(TimeSpan.FromMilliseconds(20));
-                return Task.FromResult(group.Aside == count);
-            }, $"{count} wait apart");
+        Task ApartAsync(int count) =>
+            Eventually.Holds(
+                () =>
+                {
+                    clock.Advance(TimeSpan.FromMilliseconds(20));
+                    return Task.FromResult(group.Aside == count);
+                },
+                $"{count} wait apart"
+            );
     }
 
     [Fact]
@@ -110,7 +124,8 @@ public sealed class GroupCommitBoundsTests
                 Interlocked.Increment(ref tried);
                 return faults.IsEmpty ? Task.FromResult(items) : throw Locked;
             },
-            new GroupCommitOptions<string> { MaxItems = 256 });
+            new GroupCommitOptions<string> { MaxItems = 256 }
+        );
         var all = Enumerable.Range(0, 256).Select(i => group.AddAsync($"{i}", Stop)).ToList();
         await Eventually.Holds(() => Task.FromResult(Volatile.Read(ref tried) >= 8), "it was tried again and again");
         Assert.InRange(tried, 8, 40);
@@ -123,10 +138,14 @@ public sealed class GroupCommitBoundsTests
     public async Task Items_beyond_the_bound_are_refused_at_once_and_one_owner_gets_half()
     {
         hold = new TaskCompletionSource();
-        await using var group = NewGroup(new()
-        {
-            MaxItems = 4, MaxWaiting = 20, BelongsTo = i => (i[0] == '!' ? 0 : 1, i.TrimStart('!')[..1])
-        });
+        await using var group = NewGroup(
+            new()
+            {
+                MaxItems = 4,
+                MaxWaiting = 20,
+                BelongsTo = i => (i[0] == '!' ? 0 : 1, i.TrimStart('!')[..1]),
+            }
+        );
         var waiting = Enumerable.Range(0, 10).Select(i => group.AddAsync($"a{i}", Stop)).ToList();
         await Assert.ThrowsAsync<CommitBusyException>(() => group.AddAsync("a10", Stop));
         waiting.AddRange(Enumerable.Range(0, 8).Select(i => group.AddAsync($"b{i}", Stop)));
@@ -185,10 +204,14 @@ public sealed class GroupCommitBoundsTests
     public async Task Groups_end_at_bytes_and_a_larger_item_goes_alone()
     {
         hold = new TaskCompletionSource();
-        await using var group = NewGroup(new()
-        {
-            MaxItems = 100, MaxBytes = 10, BytesOf = i => int.Parse(i, System.Globalization.CultureInfo.InvariantCulture)
-        });
+        await using var group = NewGroup(
+            new()
+            {
+                MaxItems = 100,
+                MaxBytes = 10,
+                BytesOf = i => int.Parse(i, System.Globalization.CultureInfo.InvariantCulture),
+            }
+        );
         var first = group.AddAsync("1", Stop);
         await Eventually.Holds(() => Task.FromResult(!committed.IsEmpty), "the first is being committed");
         var others = new[] { "4", "4", "4", "25", "2", "8" }.Select(i => group.AddAsync(i, Stop)).ToList();
@@ -204,22 +227,29 @@ public sealed class GroupCommitBoundsTests
         await using var group = new GroupCommit<string, string>(
             async (items, _, cancellation) =>
             {
-                if (Interlocked.Increment(ref tries) == 1) await Task.Delay(Timeout.Infinite, cancellation);
+                if (Interlocked.Increment(ref tries) == 1)
+                    await Task.Delay(Timeout.Infinite, cancellation);
                 return items;
             },
-            new GroupCommitOptions<string> { CommitTimeout = TimeSpan.FromMilliseconds(50) });
+            new GroupCommitOptions<string> { CommitTimeout = TimeSpan.FromMilliseconds(50) }
+        );
         Assert.Equal("a", await group.AddAsync("a", Stop).WaitAsync(Eventually.Patience, Stop));
         Assert.Equal(2, tries);
     }
 
     // Records the items that were committed, or are being committed; an item with a fault fails its group.
-    private GroupCommit<string, string> NewGroup(GroupCommitOptions<string> options, TimeProvider? clock = null) => new(
-        async (items, _, _) =>
-        {
-            if (items.Select(i => faults.GetValueOrDefault(i)).FirstOrDefault(f => f is not null) is { } fault) throw fault;
-            committed.Enqueue([.. items]);
-            if (hold is { } held) await held.Task;
-            return items;
-        },
-        options, clock);
+    private GroupCommit<string, string> NewGroup(GroupCommitOptions<string> options, TimeProvider? clock = null) =>
+        new(
+            async (items, _, _) =>
+            {
+                if (items.Select(i => faults.GetValueOrDefault(i)).FirstOrDefault(f => f is not null) is { } fault)
+                    throw fault;
+                committed.Enqueue([.. items]);
+                if (hold is { } held)
+                    await held.Task;
+                return items;
+            },
+            options,
+            clock
+        );
 }

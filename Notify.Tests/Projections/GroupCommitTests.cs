@@ -13,8 +13,10 @@ public sealed class GroupCommitTests
     public async Task One_alone_waits_for_nobody()
     {
         await using var group = Doubling(out var groups);
-        Assert.Equal(42, await group.AddAsync(21, TestContext.Current.CancellationToken)
-            .WaitAsync(Patience, TestContext.Current.CancellationToken));
+        Assert.Equal(
+            42,
+            await group.AddAsync(21, TestContext.Current.CancellationToken).WaitAsync(Patience, TestContext.Current.CancellationToken)
+        );
         Assert.Equal([1], groups.Select(g => g.Length));
     }
 
@@ -30,7 +32,8 @@ public sealed class GroupCommitTests
                 await finish.Task;
                 return [.. items];
             },
-            maxGroup: 100);
+            maxGroup: 100
+        );
         var first = group.AddAsync(0, TestContext.Current.CancellationToken);
         await began.Task.WaitAsync(Patience, TestContext.Current.CancellationToken);
         var others = Enumerable.Range(1, 50).Select(i => group.AddAsync(i, TestContext.Current.CancellationToken)).ToList();
@@ -56,8 +59,11 @@ public sealed class GroupCommitTests
     public async Task Everybody_gets_their_own_result_whoever_asks_at_once()
     {
         await using var group = Doubling(out var groups, maxGroup: 16, committers: 3);
-        var answers = await Task.WhenAll(Enumerable.Range(0, 2000).Select(i => Task.Run(async () =>
-            (Asked: i, Got: await group.AddAsync(i, TestContext.Current.CancellationToken)))))
+        var answers = await Task.WhenAll(
+                Enumerable
+                    .Range(0, 2000)
+                    .Select(i => Task.Run(async () => (Asked: i, Got: await group.AddAsync(i, TestContext.Current.CancellationToken))))
+            )
             .WaitAsync(Patience, TestContext.Current.CancellationToken);
         Assert.All(answers, a => Assert.Equal(a.Asked * 2, a.Got));
         Assert.Equal(2000, groups.SelectMany(g => g).Distinct().Count());
@@ -73,15 +79,20 @@ public sealed class GroupCommitTests
                 await first.Task;
                 return items.Contains(13) ? throw new InvalidOperationException("13") : [.. items];
             },
-            maxGroup: 4);
+            maxGroup: 4
+        );
         var answers = Enumerable.Range(12, 9).Select(i => group.AddAsync(i, TestContext.Current.CancellationToken)).ToList();
         first.SetResult();
-        await Task.WhenAll(answers).ContinueWith(_ => { }, TestContext.Current.CancellationToken, TaskContinuationOptions.None, TaskScheduler.Default).WaitAsync(Patience, TestContext.Current.CancellationToken);
+        await Task.WhenAll(answers)
+            .ContinueWith(_ => { }, TestContext.Current.CancellationToken, TaskContinuationOptions.None, TaskScheduler.Default)
+            .WaitAsync(Patience, TestContext.Current.CancellationToken);
         Assert.Contains(answers, a => a.IsFaulted);
         Assert.All(answers.Where(a => a.IsFaulted), a => Assert.Equal("13", a.Exception!.InnerException!.Message));
         Assert.All(answers[^4..], a => Assert.True(a.IsCompletedSuccessfully));
-        Assert.Equal(99, await group.AddAsync(99, TestContext.Current.CancellationToken)
-            .WaitAsync(Patience, TestContext.Current.CancellationToken));
+        Assert.Equal(
+            99,
+            await group.AddAsync(99, TestContext.Current.CancellationToken).WaitAsync(Patience, TestContext.Current.CancellationToken)
+        );
     }
 
     [Fact]
@@ -94,10 +105,14 @@ public sealed class GroupCommitTests
                 await first.Task;
                 return [.. items.Take(1)];
             },
-            maxGroup: 10);
+            maxGroup: 10
+        );
         var answers = Enumerable.Range(0, 5).Select(i => group.AddAsync(i, TestContext.Current.CancellationToken)).ToList();
         first.SetResult();
-        foreach (var answer in answers) await answer.ContinueWith(_ => { }, TestContext.Current.CancellationToken, TaskContinuationOptions.None, TaskScheduler.Default).WaitAsync(Patience, TestContext.Current.CancellationToken);
+        foreach (var answer in answers)
+            await answer
+                .ContinueWith(_ => { }, TestContext.Current.CancellationToken, TaskContinuationOptions.None, TaskScheduler.Default)
+                .WaitAsync(Patience, TestContext.Current.CancellationToken);
         Assert.Contains(answers, a => a.IsFaulted);
     }
 
@@ -108,13 +123,18 @@ public sealed class GroupCommitTests
         await using var group = new GroupCommit<int, int>(
             async (items, _) =>
             {
-                if (Interlocked.Increment(ref running) == 2) both.SetResult();
+                if (Interlocked.Increment(ref running) == 2)
+                    both.SetResult();
                 await both.Task;
                 return [.. items];
             },
-            maxGroup: 1, committers: 2);
+            maxGroup: 1,
+            committers: 2
+        );
         await Task.WhenAll(
-            group.AddAsync(1, TestContext.Current.CancellationToken), group.AddAsync(2, TestContext.Current.CancellationToken))
+                group.AddAsync(1, TestContext.Current.CancellationToken),
+                group.AddAsync(2, TestContext.Current.CancellationToken)
+            )
             .WaitAsync(Patience, TestContext.Current.CancellationToken);
     }
 
@@ -140,10 +160,13 @@ public sealed class GroupCommitTests
             async (items, _) =>
             {
                 groups.Enqueue([.. items]);
-                if (groups.Count == 1) await first.Task;
+                if (groups.Count == 1)
+                    await first.Task;
                 return [.. items];
             },
-            maxGroup: 10, belongsTo: item => (item[0] == '!' ? 0 : 1, item.TrimStart('!')[..1]));
+            maxGroup: 10,
+            belongsTo: item => (item[0] == '!' ? 0 : 1, item.TrimStart('!')[..1])
+        );
         var answers = new List<Task<string>> { group.AddAsync("a-first", TestContext.Current.CancellationToken) };
         await Eventually.Holds(() => Task.FromResult(groups.Count == 1), "the first group is being committed");
         answers.AddRange(Enumerable.Range(0, 100).Select(i => group.AddAsync($"a{i:00}", TestContext.Current.CancellationToken)));
@@ -166,10 +189,13 @@ public sealed class GroupCommitTests
             async (items, _) =>
             {
                 groups.Enqueue([.. items]);
-                if (groups.Count is 1 or 6) await first.Task;
+                if (groups.Count is 1 or 6)
+                    await first.Task;
                 return [.. items];
             },
-            maxGroup: 10, belongsTo: item => (0, item[..1]));
+            maxGroup: 10,
+            belongsTo: item => (0, item[..1])
+        );
         var answers = Enumerable.Range(0, 101).Select(i => group.AddAsync($"a{i:000}", TestContext.Current.CancellationToken)).ToList();
         await Eventually.Holds(() => Task.FromResult(!groups.IsEmpty), "the first group is being committed");
         var stuck = first;
@@ -193,7 +219,10 @@ public sealed class GroupCommitTests
                 times.Add(clock.GetUtcNow());
                 return Task.FromResult<IReadOnlyList<int>>([.. items]);
             },
-            maxGroup: 10, pace: TimeSpan.FromMilliseconds(10), clock: clock);
+            maxGroup: 10,
+            pace: TimeSpan.FromMilliseconds(10),
+            clock: clock
+        );
         for (var i = 0; i < 5; i++)
         {
             var answer = group.AddAsync(i, TestContext.Current.CancellationToken);
@@ -207,16 +236,24 @@ public sealed class GroupCommitTests
         Assert.All(times.Zip(times.Skip(1)), pair => Assert.True(pair.Second - pair.First >= TimeSpan.FromMilliseconds(10)));
     }
 
-    private static GroupCommit<int, int> Doubling(out ConcurrentQueue<int[]> groups, int maxGroup = 100, int committers = 1, TaskCompletionSource? holdFirst = null)
+    private static GroupCommit<int, int> Doubling(
+        out ConcurrentQueue<int[]> groups,
+        int maxGroup = 100,
+        int committers = 1,
+        TaskCompletionSource? holdFirst = null
+    )
     {
         var seen = groups = new ConcurrentQueue<int[]>();
         return new GroupCommit<int, int>(
             async (items, _) =>
             {
                 seen.Enqueue([.. items]);
-                if (holdFirst is not null && seen.Count == 1) await holdFirst.Task;
+                if (holdFirst is not null && seen.Count == 1)
+                    await holdFirst.Task;
                 return [.. items.Select(i => i * 2)];
             },
-            maxGroup, committers);
+            maxGroup,
+            committers
+        );
     }
 }

@@ -10,8 +10,10 @@ namespace Notify.Tests.Projections;
 /// <summary>Hosts that announce their master keys, over a real database.</summary>
 public sealed class HostKeysTests(EmptyDatabase database) : IClassFixture<EmptyDatabase>
 {
-    private static readonly string[] Values = [.. Enumerable.Range(0, 4)
-        .Select(_ => Convert.ToBase64String(System.Security.Cryptography.RandomNumberGenerator.GetBytes(32)))];
+    private static readonly string[] Values =
+    [
+        .. Enumerable.Range(0, 4).Select(_ => Convert.ToBase64String(System.Security.Cryptography.RandomNumberGenerator.GetBytes(32))),
+    ];
 
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
@@ -69,8 +71,11 @@ public sealed class HostKeysTests(EmptyDatabase database) : IClassFixture<EmptyD
     {
         await CleanAsync();
         await WrapAsync(Host("1", 1).Ring, "u/1");
-        Assert.StartsWith("Notify:MasterKeys:1 has another value", await Host("1", [("1", Values[3])]).Keys.JoinAsync(Cancellation),
-            StringComparison.Ordinal);
+        Assert.StartsWith(
+            "Notify:MasterKeys:1 has another value",
+            await Host("1", [("1", Values[3])]).Keys.JoinAsync(Cancellation),
+            StringComparison.Ordinal
+        );
         Assert.Null(await Host("1", 1).Keys.JoinAsync(Cancellation));
     }
 
@@ -115,11 +120,14 @@ public sealed class HostKeysTests(EmptyDatabase database) : IClassFixture<EmptyD
                 """
                 insert into notify.suppressions (id, channel, fingerprint, reason, source, suppressed_by, since, address)
                 values ('sms_' || $2, $1, $2, 'HardBounce', '', '', now(), $3)
-                """, connection)
+                """,
+                connection
+            )
             {
                 Parameters =
                 {
-                    new() { Value = (short)Channel.Sms }, new() { Value = fingerprint },
+                    new() { Value = (short)Channel.Sms },
+                    new() { Value = fingerprint },
                     new() { Value = keys.Seal(subject, SealedPlace.OfSuppressed(subject), "+12025550123").Text },
                 },
             };
@@ -138,8 +146,11 @@ public sealed class HostKeysTests(EmptyDatabase database) : IClassFixture<EmptyD
         await CleanAsync();
         var (mistaken, _) = Host("1", [("1", Values[0]), ("2", Values[3])]);
         Assert.Null(await mistaken.JoinAsync(Cancellation));
-        Assert.StartsWith("Notify:MasterKeys:2 has another value", await Host("1", 1, 2).Keys.JoinAsync(Cancellation),
-            StringComparison.Ordinal);
+        Assert.StartsWith(
+            "Notify:MasterKeys:2 has another value",
+            await Host("1", 1, 2).Keys.JoinAsync(Cancellation),
+            StringComparison.Ordinal
+        );
         await mistaken.LeaveAsync(Cancellation);
         Assert.Null(await Host("1", 1, 2).Keys.JoinAsync(Cancellation));
     }
@@ -151,8 +162,10 @@ public sealed class HostKeysTests(EmptyDatabase database) : IClassFixture<EmptyD
         var (host, _) = Host("1", 1);
         Assert.Null(await host.JoinAsync(Cancellation));
         await host.BeatAsync(Cancellation);
-        Assert.Equal(Microsoft.Extensions.Diagnostics.HealthChecks.HealthStatus.Healthy,
-            (await new MasterKeyHealth(host).CheckHealthAsync(new(), Cancellation)).Status);
+        Assert.Equal(
+            Microsoft.Extensions.Diagnostics.HealthChecks.HealthStatus.Healthy,
+            (await new MasterKeyHealth(host).CheckHealthAsync(new(), Cancellation)).Status
+        );
         await ExecuteAsync("insert into notify.master_keys (id, in_use) values ('9', true)");
 
         await host.BeatAsync(Cancellation);
@@ -171,8 +184,10 @@ public sealed class HostKeysTests(EmptyDatabase database) : IClassFixture<EmptyD
         var (host, ring) = Host("1", 1);
         Assert.Null(await host.JoinAsync(Cancellation));
         await ExecuteAsync("update notify.store_format set min_reader = 2");
-        await ExecuteAsync("insert into notify.host_keys (host, name, keys, wraps, lacks, reader, seen_at) "
-            + "values (gen_random_uuid(), 'notify-dispatch', '{1}', '1', '{}', 2, now())");
+        await ExecuteAsync(
+            "insert into notify.host_keys (host, name, keys, wraps, lacks, reader, seen_at) "
+                + "values (gen_random_uuid(), 'notify-dispatch', '{1}', '1', '{}', 2, now())"
+        );
         await host.BeatAsync(Cancellation);
         Assert.Equal((true, false, 2), (ring.Format.WritesPayloadRows, ring.Format.WritesPlaces, await MinReaderAsync()));
 
@@ -230,13 +245,15 @@ public sealed class HostKeysTests(EmptyDatabase database) : IClassFixture<EmptyD
     {
         await CleanAsync();
         await ExecuteAsync("update notify.store_format set min_reader = 4, plain_users = false");
-        if (before.Length > 0) await ExecuteAsync(before);
+        if (before.Length > 0)
+            await ExecuteAsync(before);
         var (host, ring) = Host("1", 1);
         Assert.Null(await host.JoinAsync(Cancellation));
         Assert.Equal((true, arePossible), (ring.Format.WritesUserRefs, ring.Format.MayHavePlainUsers));
 
         // It stays so for hosts that start later, and for commands.
-        if (after.Length > 0) await ExecuteAsync(after);
+        if (after.Length > 0)
+            await ExecuteAsync(after);
         await ExecuteAsync("truncate notify.subject_keys");
         var (later, laterRing) = Host("1", 1);
         Assert.Null(await later.JoinAsync(Cancellation));
@@ -246,7 +263,8 @@ public sealed class HostKeysTests(EmptyDatabase database) : IClassFixture<EmptyD
     }
 
     // It might still write the form of before for a moment.
-    private const string LiveHost = "insert into notify.host_keys (host, name, keys, wraps, lacks, reader, seen_at) "
+    private const string LiveHost =
+        "insert into notify.host_keys (host, name, keys, wraps, lacks, reader, seen_at) "
         + "values (gen_random_uuid(), 'notify-api', '{1}', '1', '{}', 5, now())";
 
     [Fact]
@@ -270,22 +288,45 @@ public sealed class HostKeysTests(EmptyDatabase database) : IClassFixture<EmptyD
     [InlineData("3", "2,3,10", "2,10", "10")]
     [InlineData("2", "2", "1", null)]
     [InlineData("2", "1,2", "", "2")]
-    public void Named_key_wraps_when_all_hosts_have_it_else_the_newest_common_one(string named, string own, string live,
-        string? expected) => Assert.Equal(
-        expected, HostKeyDecider.Choose(named, own.Split(','), [.. live.Split('|', StringSplitOptions.RemoveEmptyEntries)
-            .Select(h => new AnnouncedHost("notify-api", h.Split(',')))]));
+    public void Named_key_wraps_when_all_hosts_have_it_else_the_newest_common_one(
+        string named,
+        string own,
+        string live,
+        string? expected
+    ) =>
+        Assert.Equal(
+            expected,
+            HostKeyDecider.Choose(
+                named,
+                own.Split(','),
+                [.. live.Split('|', StringSplitOptions.RemoveEmptyEntries).Select(h => new AnnouncedHost("notify-api", h.Split(',')))]
+            )
+        );
 
     private (HostKeys Keys, MasterKeyRing Ring) Host(string named, params int[] keys) =>
         Host(named, [.. keys.Select(k => ($"{k}", Values[k - 1]))]);
 
     private (HostKeys Keys, MasterKeyRing Ring) Host(string named, (string Id, string Value)[] keys, string? pepper = null)
     {
-        var configuration = new ConfigurationBuilder().AddInMemoryCollection(
-            keys.Select(k => KeyValuePair.Create<string, string?>($"Notify:MasterKeys:{k.Id}", k.Value))
-                .Append(new("Notify:Pepper", pepper ?? Values[0])).Append(new("Notify:MasterKey", named))).Build();
+        var configuration = new ConfigurationBuilder()
+            .AddInMemoryCollection(
+                keys.Select(k => KeyValuePair.Create<string, string?>($"Notify:MasterKeys:{k.Id}", k.Value))
+                    .Append(new("Notify:Pepper", pepper ?? Values[0]))
+                    .Append(new("Notify:MasterKey", named))
+            )
+            .Build();
         var ring = MasterKeyRing.Read(configuration, [])!;
-        return (new HostKeys(database.Source, ring, new HostName("notify-api"), configuration, TimeProvider.System,
-            NullLogger<HostKeys>.Instance), ring);
+        return (
+            new HostKeys(
+                database.Source,
+                ring,
+                new HostName("notify-api"),
+                configuration,
+                TimeProvider.System,
+                NullLogger<HostKeys>.Instance
+            ),
+            ring
+        );
     }
 
     private async Task WrapAsync(MasterKeyRing ring, string subject)
@@ -300,10 +341,12 @@ public sealed class HostKeysTests(EmptyDatabase database) : IClassFixture<EmptyD
         return (int)(await command.ExecuteScalarAsync(Cancellation))!;
     }
 
-    private Task CleanAsync() => ExecuteAsync(
-        """
-        truncate notify.master_keys, notify.host_keys, notify.subject_keys, notify.dispatchers, notify.secret_checks, notify.suppressions
-        """);
+    private Task CleanAsync() =>
+        ExecuteAsync(
+            """
+            truncate notify.master_keys, notify.host_keys, notify.subject_keys, notify.dispatchers, notify.secret_checks, notify.suppressions
+            """
+        );
 
     private async Task ExecuteAsync(string sql)
     {

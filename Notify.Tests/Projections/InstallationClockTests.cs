@@ -72,7 +72,10 @@ public sealed class InstallationClockTests(EmptyDatabase database) : IClassFixtu
         host.Pass(TimeSpan.FromMilliseconds(100));
         clock.Heard(asked, before + TimeSpan.FromSeconds(seconds), clock.GetTimestamp());
         // Forward to the earliest time that it can be there, back to the latest.
-        Assert.Equal(before + TimeSpan.FromSeconds(seconds) + (seconds < 0 ? TimeSpan.FromMilliseconds(100) : TimeSpan.Zero), clock.GetUtcNow());
+        Assert.Equal(
+            before + TimeSpan.FromSeconds(seconds) + (seconds < 0 ? TimeSpan.FromMilliseconds(100) : TimeSpan.Zero),
+            clock.GetUtcNow()
+        );
     }
 
     [Fact]

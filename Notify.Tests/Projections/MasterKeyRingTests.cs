@@ -6,7 +6,9 @@ namespace Notify.Tests.Projections;
 
 public class MasterKeyRingTests
 {
-    private static readonly string KeyA = Convert.ToBase64String(RandomNumberGenerator.GetBytes(32)), KeyB = Convert.ToBase64String(RandomNumberGenerator.GetBytes(32)), Pepper = Convert.ToBase64String(RandomNumberGenerator.GetBytes(32));
+    private static readonly string KeyA = Convert.ToBase64String(RandomNumberGenerator.GetBytes(32)),
+        KeyB = Convert.ToBase64String(RandomNumberGenerator.GetBytes(32)),
+        Pepper = Convert.ToBase64String(RandomNumberGenerator.GetBytes(32));
 
     [Fact]
     public void Wrapped_key_is_unwrapped()
@@ -95,11 +97,15 @@ public class MasterKeyRingTests
     public void Many_threads_wrap_and_unwrap_at_once()
     {
         var ring = Ring();
-        Parallel.For(0, 20_000, i =>
-        {
-            var key = BitConverter.GetBytes(i);
-            Assert.Equal(key, ring.Unwrap(ring.Wrap(Of(key), "u/1"), "1", "u/1")!.Value.Bytes);
-        });
+        Parallel.For(
+            0,
+            20_000,
+            i =>
+            {
+                var key = BitConverter.GetBytes(i);
+                Assert.Equal(key, ring.Unwrap(ring.Wrap(Of(key), "u/1"), "1", "u/1")!.Value.Bytes);
+            }
+        );
     }
 
     [Fact]
@@ -115,7 +121,10 @@ public class MasterKeyRingTests
 
     [Fact]
     public void Another_pepper_gives_other_fingerprints() =>
-        Assert.NotEqual(Ring().Fingerprint("phone", "+82"), MasterKeyRing.Read(Configuration([("1", KeyA)], pepper: KeyB), [])!.Fingerprint("phone", "+82"));
+        Assert.NotEqual(
+            Ring().Fingerprint("phone", "+82"),
+            MasterKeyRing.Read(Configuration([("1", KeyA)], pepper: KeyB), [])!.Fingerprint("phone", "+82")
+        );
 
     [Fact]
     public void Without_secrets_every_fault_is_told_with_its_remedy()
@@ -138,7 +147,8 @@ public class MasterKeyRingTests
         Assert.Null(MasterKeyRing.Read(Configuration([("1", KeyA), ("2", key)], Pepper), faults));
         var fault = Assert.Single(faults);
         Assert.Contains("Notify:MasterKeys:2", fault);
-        if (key.Length > 0) Assert.DoesNotContain(key, fault);
+        if (key.Length > 0)
+            Assert.DoesNotContain(key, fault);
     }
 
     [Theory]
@@ -193,7 +203,13 @@ public class MasterKeyRingTests
     private static MasterKeyRing Ring(string? current, params (string Id, string Key)[] keys) =>
         MasterKeyRing.Read(Configuration(keys.Length > 0 ? keys : [("1", KeyA)], Pepper, current), [])!;
 
-    private static IConfiguration Configuration((string Id, string Key)[] keys, string? pepper, string? current = null) => new ConfigurationBuilder().AddInMemoryCollection(
-        keys.Select(k => KeyValuePair.Create<string, string?>($"Notify:MasterKeys:{k.Id}", k.Key))
-            .Append(new("Notify:Pepper", pepper)).Append(new("Notify:MasterKey", current)).Where(p => p.Value is not null)).Build();
+    private static IConfiguration Configuration((string Id, string Key)[] keys, string? pepper, string? current = null) =>
+        new ConfigurationBuilder()
+            .AddInMemoryCollection(
+                keys.Select(k => KeyValuePair.Create<string, string?>($"Notify:MasterKeys:{k.Id}", k.Key))
+                    .Append(new("Notify:Pepper", pepper))
+                    .Append(new("Notify:MasterKey", current))
+                    .Where(p => p.Value is not null)
+            )
+            .Build();
 }

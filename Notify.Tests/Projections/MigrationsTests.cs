@@ -21,9 +21,12 @@ public sealed class MigrationsTests
             // Beside an open snapshot, which keeps every exclusive lock away until it ends.
             await using var open = new Npgsql.NpgsqlCommand(
                 "begin isolation level repeatable read; "
-                + "select count(*) from notify.open_deliveries, notify.receipts, events.mt_events, events.mt_streams", snapshot);
+                    + "select count(*) from notify.open_deliveries, notify.receipts, events.mt_events, events.mt_streams",
+                snapshot
+            );
             await open.ExecuteNonQueryAsync(TestContext.Current.CancellationToken);
-            foreach (var host in new[] { "Projections", "Api", "Dispatch" }) await RunAsync(host);
+            foreach (var host in new[] { "Projections", "Api", "Dispatch" })
+                await RunAsync(host);
         }
 
         Assert.Equal(before, await ShapeAsync());
@@ -32,7 +35,13 @@ public sealed class MigrationsTests
         async Task RunAsync(string host)
         {
             var environment = new Dictionary<string, string>(TestRun.Secrets) { ["ConnectionStrings__notify"] = connection };
-            var (exitCode, output, _) = await HostProcess.RunAsync($"migrate {host}", Repository.Program($"Notify.{host}"), ["migrate"], environment, TestRun.Log($"migrate-two-{Guid.NewGuid():N}"));
+            var (exitCode, output, _) = await HostProcess.RunAsync(
+                $"migrate {host}",
+                Repository.Program($"Notify.{host}"),
+                ["migrate"],
+                environment,
+                TestRun.Log($"migrate-two-{Guid.NewGuid():N}")
+            );
             Assert.True(exitCode == 0, output);
         }
 
@@ -43,7 +52,8 @@ public sealed class MigrationsTests
                 """
                 select string_agg(format('%s.%s.%s %s', table_schema, table_name, column_name, data_type), E'\n' order by table_schema, table_name, column_name)
                 from information_schema.columns where table_schema not in ('pg_catalog', 'information_schema')
-                """);
+                """
+            );
             return (string)(await command.ExecuteScalarAsync())!;
         }
     }

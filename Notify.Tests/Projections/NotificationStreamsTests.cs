@@ -46,8 +46,9 @@ public sealed class NotificationStreamsTests(AnalyticsDatabase database) : IClas
         Assert.Equal([keys[0], keys[2]], loaded.States.Keys.Order());
         Assert.DoesNotContain("no ID", fault.Value.ToString(), StringComparison.Ordinal);
         await using var session = database.Store.QuerySession();
-        var thrown = await Assert.ThrowsAsync<UnreadableStreamException>(
-            () => NotificationStreams.LoadAsync(session, keys[1], Cancellation));
+        var thrown = await Assert.ThrowsAsync<UnreadableStreamException>(() =>
+            NotificationStreams.LoadAsync(session, keys[1], Cancellation)
+        );
         Assert.Equal(3L, thrown.Fault.Version);
         Assert.Equal(2L, (await NotificationStreams.LoadAsync(session, keys[1], Cancellation, version: 2))!.Version);
     }
@@ -75,18 +76,32 @@ public sealed class NotificationStreamsTests(AnalyticsDatabase database) : IClas
         var loaded = await LoadAsync(keys);
         var now = new DateTimeOffset(2026, 5, 4, 13, 0, 0, TimeSpan.Zero);
         var rows = keys.Select(k => new OpenDelivery(
-            Guid.NewGuid(), k, new DeliveryQueue(Lane.Sms, Priority.Normal), OpenState.InFlight, 0, now.AddSeconds(-20), now)).ToList();
+                Guid.NewGuid(),
+                k,
+                new DeliveryQueue(Lane.Sms, Priority.Normal),
+                OpenState.InFlight,
+                0,
+                now.AddSeconds(-20),
+                now
+            ))
+            .ToList();
         await using var connection = await database.Source.OpenConnectionAsync(Cancellation);
         await OpenDeliveryTable.AddAsync(connection, rows, Cancellation);
 
-        var others = await new StreamFaults(database.Ring, NullLogger<StreamFaults>.Instance).SetAsideAsync(connection, rows, loaded,
-            now, Cancellation);
+        var others = await new StreamFaults(database.Ring, NullLogger<StreamFaults>.Instance).SetAsideAsync(
+            connection,
+            rows,
+            loaded,
+            now,
+            Cancellation
+        );
 
         Assert.Equal([rows[0], rows[2]], others);
         var aside = Assert.Single(await OpenDeliveryTable.LockAsync(connection, [rows[1].Id], Cancellation));
         Assert.Equal(
             (OpenState.Deferred, 0, now.AddSeconds(10), Reasons.StreamUnreadable),
-            (aside.State, aside.Attempts, aside.DueAt, aside.Reason));
+            (aside.State, aside.Attempts, aside.DueAt, aside.Reason)
+        );
         Assert.Equal(1, (await StreamFaults.LastingAsync(connection, now, Cancellation)).Count);
         Assert.Equal(0, (await StreamFaults.LastingAsync(connection, now + StreamFaults.Lasting, Cancellation)).Count);
         await OpenDeliveryTable.RemoveAsync(connection, [.. rows.Select(r => r.Id)], Cancellation);
@@ -98,7 +113,8 @@ public sealed class NotificationStreamsTests(AnalyticsDatabase database) : IClas
         var now = Some.Noon;
         Assert.Equal(
             [5, 30, 600],
-            new[] { 1, 60, 86_400 }.Select(age => (int)LoadedStreams.WaitOf(now.AddSeconds(-age), now).TotalSeconds));
+            new[] { 1, 60, 86_400 }.Select(age => (int)LoadedStreams.WaitOf(now.AddSeconds(-age), now).TotalSeconds)
+        );
     }
 
     [Fact]
@@ -120,19 +136,22 @@ public sealed class NotificationStreamsTests(AnalyticsDatabase database) : IClas
     private async Task<string[]> StartAsync(string mark, int count)
     {
         var keys = Enumerable.Range(0, count).Select(i => $"n/c_shop:{mark}-{i}").ToArray();
-        foreach (var key in keys) await database.AppendAsync(key, Some.Requested(), Some.Planned());
+        foreach (var key in keys)
+            await database.AppendAsync(key, Some.Requested(), Some.Planned());
         return keys;
     }
 
     // As another version of Notify, or a fault of a disk, leaves it.
-    private Task AddRowAsync(string key, string type, string data) => database.ExecuteAsync(
-        $"""
-        insert into events.mt_events (seq_id, id, stream_id, version, data, type, timestamp, tenant_id, mt_dotnet_type, is_archived)
-        select nextval('events.mt_events_sequence'), gen_random_uuid(), id, version + 1, '{data}', '{type}', now(), tenant_id,
-            'Notify.Domain.Notifications.{type}, Notify.Domain', false
-        from events.mt_streams where id = '{key}';
-        update events.mt_streams set version = version + 1 where id = '{key}'
-        """);
+    private Task AddRowAsync(string key, string type, string data) =>
+        database.ExecuteAsync(
+            $"""
+            insert into events.mt_events (seq_id, id, stream_id, version, data, type, timestamp, tenant_id, mt_dotnet_type, is_archived)
+            select nextval('events.mt_events_sequence'), gen_random_uuid(), id, version + 1, '{data}', '{type}', now(), tenant_id,
+                'Notify.Domain.Notifications.{type}, Notify.Domain', false
+            from events.mt_streams where id = '{key}';
+            update events.mt_streams set version = version + 1 where id = '{key}'
+            """
+        );
 
     private async Task<LoadedStreams> LoadAsync(string[] keys)
     {

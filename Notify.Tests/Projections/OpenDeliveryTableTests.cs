@@ -41,10 +41,29 @@ public sealed class OpenDeliveryTableTests(EmptyDatabase database) : IClassFixtu
     public async Task Delivery_deferred_by_quiet_hours_or_a_cap_is_not_counted_as_a_retry()
     {
         await AddAsync(
-            Row(1, OpenState.Deferred) with { Reason = Reasons.QuietHours }, Row(2, OpenState.Deferred) with { Reason = Reasons.CapExceeded },
-            Row(3, OpenState.Deferred) with { Reason = Reasons.Retry }, Row(4, OpenState.Unknown), Row(5, OpenState.Asking) with { Reason = Reasons.Retry }, Row(6));
+            Row(1, OpenState.Deferred) with
+            {
+                Reason = Reasons.QuietHours,
+            },
+            Row(2, OpenState.Deferred) with
+            {
+                Reason = Reasons.CapExceeded,
+            },
+            Row(3, OpenState.Deferred) with
+            {
+                Reason = Reasons.Retry,
+            },
+            Row(4, OpenState.Unknown),
+            Row(5, OpenState.Asking) with
+            {
+                Reason = Reasons.Retry,
+            },
+            Row(6)
+        );
 
-        var backlog = await new QueueBacklogReader(database.Source, new Microsoft.Extensions.Time.Testing.FakeTimeProvider(Now)).ReadAsync(Cancellation);
+        var backlog = await new QueueBacklogReader(database.Source, new Microsoft.Extensions.Time.Testing.FakeTimeProvider(Now)).ReadAsync(
+            Cancellation
+        );
 
         Assert.Equal((1, 3), (backlog.Sum(b => b.Ready), backlog.Sum(b => b.Retrying)));
     }
@@ -55,18 +74,24 @@ public sealed class OpenDeliveryTableTests(EmptyDatabase database) : IClassFixtu
         var rows = Enumerable.Range(0, 400).Select(i => Row(i)).ToArray();
         await AddAsync(rows);
         var claimed = new ConcurrentBag<(int Claimer, Guid Id)>();
-        await Parallel.ForEachAsync(Enumerable.Range(0, 8), new ParallelOptions { MaxDegreeOfParallelism = 8, CancellationToken = Cancellation }, async (claimer, cancellation) =>
-        {
-            for (var round = 0; round < 20; round++)
+        await Parallel.ForEachAsync(
+            Enumerable.Range(0, 8),
+            new ParallelOptions { MaxDegreeOfParallelism = 8, CancellationToken = Cancellation },
+            async (claimer, cancellation) =>
             {
-                await using var mine = await database.Source.OpenConnectionAsync(cancellation);
-                await using var transaction = await mine.BeginTransactionAsync(cancellation);
-                var ids = rows.Skip((claimer + round) * 17 % 400).Take(60).Select(r => r.Id).ToArray();
-                foreach (var row in await OpenDeliveryTable.ClaimAsync(mine, ids, Guid.NewGuid(), Guid.NewGuid(), cancellation)) claimed.Add((claimer, row.Id));
-                await transaction.CommitAsync(cancellation);
+                for (var round = 0; round < 20; round++)
+                {
+                    await using var mine = await database.Source.OpenConnectionAsync(cancellation);
+                    await using var transaction = await mine.BeginTransactionAsync(cancellation);
+                    var ids = rows.Skip((claimer + round) * 17 % 400).Take(60).Select(r => r.Id).ToArray();
+                    foreach (var row in await OpenDeliveryTable.ClaimAsync(mine, ids, Guid.NewGuid(), Guid.NewGuid(), cancellation))
+                        claimed.Add((claimer, row.Id));
+                    await transaction.CommitAsync(cancellation);
+                }
             }
-        });
-        foreach (var row in await ClaimAsync([.. rows.Select(r => r.Id)])) claimed.Add((-1, row.Id));
+        );
+        foreach (var row in await ClaimAsync([.. rows.Select(r => r.Id)]))
+            claimed.Add((-1, row.Id));
         Assert.Equal(400, claimed.Count);
         Assert.Equal(400, claimed.Select(c => c.Id).Distinct().Count());
     }
@@ -82,8 +107,10 @@ public sealed class OpenDeliveryTableTests(EmptyDatabase database) : IClassFixtu
         await OpenDeliveryTable.ClaimAsync(other, [Row(1).Id], Guid.NewGuid(), Guid.NewGuid(), Cancellation);
 
         var free = await ClaimAsync([Row(1).Id, Row(2).Id]);
-        if (commits) await transaction.CommitAsync(Cancellation);
-        else await transaction.RollbackAsync(Cancellation);
+        if (commits)
+            await transaction.CommitAsync(Cancellation);
+        else
+            await transaction.RollbackAsync(Cancellation);
         var later = await ClaimAsync([Row(1).Id, Row(2).Id]);
 
         Assert.Equal([Row(2).Id], free.Select(r => r.Id));
@@ -139,10 +166,14 @@ public sealed class OpenDeliveryTableTests(EmptyDatabase database) : IClassFixtu
     [Fact]
     public async Task Withdrawing_takes_what_waits_and_leaves_what_does_not()
     {
-        foreach (var state in Enum.GetValues<OpenState>()) await AddAsync(Row((int)state, state));
+        foreach (var state in Enum.GetValues<OpenState>())
+            await AddAsync(Row((int)state, state));
         await AddAsync(Row(100) with { Notification = "n/c:other" });
         var taken = await OpenDeliveryTable.TakeWaitingAsync(connection, "n/c:e", Cancellation);
-        Assert.Equal(new[] { OpenState.Queued, OpenState.Deferred, OpenState.Scheduled }.Select(s => Row((int)s).Id).Order(), taken.Order());
+        Assert.Equal(
+            new[] { OpenState.Queued, OpenState.Deferred, OpenState.Scheduled }.Select(s => Row((int)s).Id).Order(),
+            taken.Order()
+        );
         Assert.Equal(5, (await AllAsync()).Count);
     }
 
@@ -162,8 +193,27 @@ public sealed class OpenDeliveryTableTests(EmptyDatabase database) : IClassFixtu
     public async Task Due_rows_are_returned_oldest_first_up_to_the_limit()
     {
         await AddAsync(
-            Row(1) with { DueAt = Now }, Row(2) with { DueAt = Now.AddSeconds(-2) }, Row(3) with { DueAt = Now.AddSeconds(-1) },
-            Row(4) with { DueAt = Now.AddSeconds(1) }, Row(5, OpenState.Dead) with { DueAt = null });
+            Row(1) with
+            {
+                DueAt = Now,
+            },
+            Row(2) with
+            {
+                DueAt = Now.AddSeconds(-2),
+            },
+            Row(3) with
+            {
+                DueAt = Now.AddSeconds(-1),
+            },
+            Row(4) with
+            {
+                DueAt = Now.AddSeconds(1),
+            },
+            Row(5, OpenState.Dead) with
+            {
+                DueAt = null,
+            }
+        );
         Assert.Equal([Row(2).Id, Row(3).Id], (await OpenDeliveryTable.DueAsync(connection, Now, 2, Cancellation)).Select(r => r.Id));
         Assert.Equal(3, (await OpenDeliveryTable.DueAsync(connection, Now, 100, Cancellation)).Count);
     }
@@ -184,7 +234,11 @@ public sealed class OpenDeliveryTableTests(EmptyDatabase database) : IClassFixtu
         var (me, alive, silent, signedOff, back) = (Guid.NewGuid(), Guid.NewGuid(), Guid.NewGuid(), Guid.NewGuid(), Guid.NewGuid());
         await ExecuteAsync(
             $"insert into notify.dispatchers values ($1, now()), ($2, now() - interval '1 hour'), ($3, '{Now:O}'), ($4, '{Now:O}')",
-            me, alive, silent, back);
+            me,
+            alive,
+            silent,
+            back
+        );
         var (working, forgotten) = (Guid.NewGuid(), Guid.NewGuid());
         await AddAsync([.. Enumerable.Range(1, 7).Select(i => Row(i))]);
         await ClaimAsync([Row(1).Id], working, me);
@@ -195,7 +249,13 @@ public sealed class OpenDeliveryTableTests(EmptyDatabase database) : IClassFixtu
         await ClaimAsync([Row(7).Id], owner: back); // silent until now, and alive again
         Assert.Equal(new[] { working, forgotten }.Order(), (await OpenDeliveryTable.ClaimsOfAsync(connection, me, Cancellation)).Order());
         var abandoned = await OpenDeliveryTable.AbandonedAsync(
-            connection, [forgotten], [(silent, Now), (back, Now.AddSeconds(-30))], [], 100, Cancellation);
+            connection,
+            [forgotten],
+            [(silent, Now), (back, Now.AddSeconds(-30))],
+            [],
+            100,
+            Cancellation
+        );
         Assert.Equal(new[] { Row(2).Id, Row(4).Id, Row(5).Id }.Order(), abandoned.Select(r => r.Id).Order());
     }
 
@@ -203,7 +263,24 @@ public sealed class OpenDeliveryTableTests(EmptyDatabase database) : IClassFixtu
     public async Task Next_due_time_excludes_due_rows()
     {
         Assert.Null(await OpenDeliveryTable.NextDueAsync(connection, Now, Cancellation));
-        await AddAsync(Row(1) with { DueAt = Now }, Row(2) with { DueAt = Now.AddSeconds(2) }, Row(3) with { DueAt = Now.AddSeconds(1) }, Row(4, OpenState.Dead) with { DueAt = null });
+        await AddAsync(
+            Row(1) with
+            {
+                DueAt = Now,
+            },
+            Row(2) with
+            {
+                DueAt = Now.AddSeconds(2),
+            },
+            Row(3) with
+            {
+                DueAt = Now.AddSeconds(1),
+            },
+            Row(4, OpenState.Dead) with
+            {
+                DueAt = null,
+            }
+        );
         Assert.Equal(Now.AddSeconds(1), await OpenDeliveryTable.NextDueAsync(connection, Now, Cancellation));
     }
 
@@ -211,12 +288,31 @@ public sealed class OpenDeliveryTableTests(EmptyDatabase database) : IClassFixtu
     public async Task Dead_letters_are_listed_by_client_and_reason_the_newest_first()
     {
         await AddAsync(Row(1), Row(7, OpenState.Dead));
-        await OpenDeliveryTable.PutAsync(connection,
-        [
-            Row(2, OpenState.Dead) with { Reason = "503", EnqueuedAt = Now.AddMinutes(-3) }, Row(3, OpenState.Dead) with { Reason = "503", EnqueuedAt = Now.AddMinutes(-2) },
-            Row(4, OpenState.Dead) with { Reason = "429", Notification = "n/cX:e" },
-        ], Cancellation);
-        Assert.Equal([Row(3).Id, Row(2).Id], (await OpenDeliveryTable.DeadAsync(connection, "n/c:", "503", 10, Cancellation)).Select(r => r.Id));
+        await OpenDeliveryTable.PutAsync(
+            connection,
+            [
+                Row(2, OpenState.Dead) with
+                {
+                    Reason = "503",
+                    EnqueuedAt = Now.AddMinutes(-3),
+                },
+                Row(3, OpenState.Dead) with
+                {
+                    Reason = "503",
+                    EnqueuedAt = Now.AddMinutes(-2),
+                },
+                Row(4, OpenState.Dead) with
+                {
+                    Reason = "429",
+                    Notification = "n/cX:e",
+                },
+            ],
+            Cancellation
+        );
+        Assert.Equal(
+            [Row(3).Id, Row(2).Id],
+            (await OpenDeliveryTable.DeadAsync(connection, "n/c:", "503", 10, Cancellation)).Select(r => r.Id)
+        );
         Assert.Equal([Row(4).Id], (await OpenDeliveryTable.DeadAsync(connection, null, "429", 10, Cancellation)).Select(r => r.Id));
         Assert.Equal(4, (await OpenDeliveryTable.DeadAsync(connection, null, null, 10, Cancellation)).Count);
         Assert.Single(await OpenDeliveryTable.DeadAsync(connection, "n/c:", "503", 1, Cancellation));
@@ -226,9 +322,27 @@ public sealed class OpenDeliveryTableTests(EmptyDatabase database) : IClassFixtu
     public async Task A_broadcast_s_queues_are_full_of_its_own_client_s_deliveries()
     {
         OpenDelivery Of(string client, int number, OpenState state = OpenState.Queued, Lane lane = Lane.Sms) =>
-            Row(number, state) with { Id = DeterministicId.OfDelivery(client, $"{number}"), Notification = $"n/{client}:e", Queue = new DeliveryQueue(lane, Priority.Bulk) };
-        Task<bool> AreFullAsync(string client, params Lane[] lanes) => BroadcastDeliveries.AreFullAsync(connection, client, [.. lanes.Select(l => new DeliveryQueue(l, Priority.Bulk))], 5, Cancellation);
-        await AddAsync([.. Enumerable.Range(0, 20).Select(i => Of("c_flood", i)), .. Enumerable.Range(0, 3).Select(i => Of("c_small", i)), Of("c_small", 3, OpenState.InFlight), Of("c_small", 4, OpenState.Deferred), Of("c_small", 5, lane: Lane.Email)]);
+            Row(number, state) with
+            {
+                Id = DeterministicId.OfDelivery(client, $"{number}"),
+                Notification = $"n/{client}:e",
+                Queue = new DeliveryQueue(lane, Priority.Bulk),
+            };
+        Task<bool> AreFullAsync(string client, params Lane[] lanes) =>
+            BroadcastDeliveries.AreFullAsync(
+                connection,
+                client,
+                [.. lanes.Select(l => new DeliveryQueue(l, Priority.Bulk))],
+                5,
+                Cancellation
+            );
+        await AddAsync([
+            .. Enumerable.Range(0, 20).Select(i => Of("c_flood", i)),
+            .. Enumerable.Range(0, 3).Select(i => Of("c_small", i)),
+            Of("c_small", 3, OpenState.InFlight),
+            Of("c_small", 4, OpenState.Deferred),
+            Of("c_small", 5, lane: Lane.Email),
+        ]);
 
         Assert.True(await AreFullAsync("c_flood", Lane.Email, Lane.Sms));
         Assert.False(await AreFullAsync("c_flood", Lane.Email));
@@ -244,16 +358,31 @@ public sealed class OpenDeliveryTableTests(EmptyDatabase database) : IClassFixtu
         OpenDeliveryTable.ClaimAsync(connection, ids, owner ?? Guid.NewGuid(), claim ?? Guid.NewGuid(), Cancellation);
 
     private Task<List<OpenDelivery>> AllAsync() =>
-        OpenDeliveryTable.LockAsync(connection, [.. Enumerable.Range(0, 200).Select(i => Row(i).Id)], Cancellation)
-            .ContinueWith(t => t.Result.OrderBy(r => r.EnqueuedAt).ToList(), Cancellation, TaskContinuationOptions.None, TaskScheduler.Default);
+        OpenDeliveryTable
+            .LockAsync(connection, [.. Enumerable.Range(0, 200).Select(i => Row(i).Id)], Cancellation)
+            .ContinueWith(
+                t => t.Result.OrderBy(r => r.EnqueuedAt).ToList(),
+                Cancellation,
+                TaskContinuationOptions.None,
+                TaskScheduler.Default
+            );
 
     private async Task ExecuteAsync(string sql, params Guid[] parameters)
     {
         await using var command = new NpgsqlCommand(sql, connection);
-        foreach (var p in parameters) command.Parameters.Add(new NpgsqlParameter { Value = p });
+        foreach (var p in parameters)
+            command.Parameters.Add(new NpgsqlParameter { Value = p });
         await command.ExecuteNonQueryAsync(Cancellation);
     }
 
-    private static OpenDelivery Row(int number, OpenState state = OpenState.Queued) => new(
-        DeterministicId.OfDelivery("n/c:e", $"{number}"), "n/c:e", new DeliveryQueue(Lane.Sms, Priority.Normal), state, 0, Now.AddHours(-1).AddSeconds(number), Now.AddMinutes(10));
+    private static OpenDelivery Row(int number, OpenState state = OpenState.Queued) =>
+        new(
+            DeterministicId.OfDelivery("n/c:e", $"{number}"),
+            "n/c:e",
+            new DeliveryQueue(Lane.Sms, Priority.Normal),
+            state,
+            0,
+            Now.AddHours(-1).AddSeconds(number),
+            Now.AddMinutes(10)
+        );
 }

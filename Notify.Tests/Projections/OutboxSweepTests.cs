@@ -26,12 +26,16 @@ public sealed class OutboxSweepTests(EmptyDatabase database) : IClassFixture<Emp
         await ExecuteAsync("truncate api_messages.wolverine_outgoing_envelopes");
     }
 
-    private Task PutAsync(Guid id) => ExecuteAsync(
-        $"insert into api_messages.wolverine_outgoing_envelopes (id, owner_id, destination, body, message_type) values ('{id}', 7, 'postgresql://apns_normal/', '', 'x')");
+    private Task PutAsync(Guid id) =>
+        ExecuteAsync(
+            $"insert into api_messages.wolverine_outgoing_envelopes (id, owner_id, destination, body, message_type) values ('{id}', 7, 'postgresql://apns_normal/', '', 'x')"
+        );
 
     private async Task<int> OwnerAsync(Guid id)
     {
-        await using var command = database.Source.CreateCommand($"select owner_id from api_messages.wolverine_outgoing_envelopes where id = '{id}'");
+        await using var command = database.Source.CreateCommand(
+            $"select owner_id from api_messages.wolverine_outgoing_envelopes where id = '{id}'"
+        );
         return (int)(await command.ExecuteScalarAsync(Cancellation))!;
     }
 

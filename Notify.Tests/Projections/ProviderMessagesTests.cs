@@ -4,8 +4,10 @@ namespace Notify.Tests.Projections;
 
 public sealed class ProviderMessagesTests(EmptyDatabase database) : IClassFixture<EmptyDatabase>
 {
-    private readonly Guid mine = Guid.NewGuid(), theirs = Guid.NewGuid();
-    private readonly string first = $"SM{Guid.NewGuid():N}", second = $"SM{Guid.NewGuid():N}";
+    private readonly Guid mine = Guid.NewGuid(),
+        theirs = Guid.NewGuid();
+    private readonly string first = $"SM{Guid.NewGuid():N}",
+        second = $"SM{Guid.NewGuid():N}";
 
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
@@ -64,20 +66,28 @@ public sealed class ProviderMessagesTests(EmptyDatabase database) : IClassFixtur
     [Fact]
     public async Task Of_many_who_race_for_one_message_one_gets_it()
     {
-        var losers = await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => NoteAsync(("twilio", second, Guid.NewGuid()), ("twilio", first, Guid.NewGuid()))));
+        var losers = await Task.WhenAll(
+            Enumerable.Range(0, 8).Select(_ => NoteAsync(("twilio", second, Guid.NewGuid()), ("twilio", first, Guid.NewGuid())))
+        );
         Assert.Equal(14, losers.Sum(l => l.Count));
     }
 
     private async Task<HashSet<Guid>> NoteAsync(params (string, string, Guid)[] messages)
     {
         await using var connection = await database.Source.OpenConnectionAsync(Cancellation);
-        return await ProviderMessages.NoteAsync(connection, [.. messages.Select(m => (m.Item1, m.Item2, m.Item3, $"n/c_shop:{m.Item3}"))], Cancellation);
+        return await ProviderMessages.NoteAsync(
+            connection,
+            [.. messages.Select(m => (m.Item1, m.Item2, m.Item3, $"n/c_shop:{m.Item3}"))],
+            Cancellation
+        );
     }
 
     private async Task<(Guid, string)?> FindAsync(Guid? delivery, string message)
     {
         await using var connection = await database.Source.OpenConnectionAsync(Cancellation);
-        return Assert.Single(await DeliveryStreams.FindAsync(connection, [new ReceiptAddress("sendgrid", delivery, message)], Cancellation));
+        return Assert.Single(
+            await DeliveryStreams.FindAsync(connection, [new ReceiptAddress("sendgrid", delivery, message)], Cancellation)
+        );
     }
 
     private Task<string?> FirstFreeAsync(Guid delivery, params string[] messages) =>

@@ -18,8 +18,14 @@ public class QueueBacklogTests
     [InlineData(Priority.Normal, 5, 10, 10, 1, 1)] // a few wait at the moment of looking
     [InlineData(Priority.Normal, 3000, 2000, 2000, 1, 2)] // keeping up at a high rate, barely
     [InlineData(Priority.Normal, 1_000_000_000, 0, 1, 1, 100)] // never more than 100
-    public void So_many_workers_clear_the_backlog_in_time(Priority priority, long ready, double enqueued, double shown, int hosts, int expected) =>
-        Assert.Equal(expected, Backlog.Suggest(priority, ready, enqueued, shown, hosts));
+    public void So_many_workers_clear_the_backlog_in_time(
+        Priority priority,
+        long ready,
+        double enqueued,
+        double shown,
+        int hosts,
+        int expected
+    ) => Assert.Equal(expected, Backlog.Suggest(priority, ready, enqueued, shown, hosts));
 
     [Fact]
     public void More_backlog_never_wants_fewer_workers()

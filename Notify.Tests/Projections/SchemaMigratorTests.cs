@@ -8,7 +8,10 @@ namespace Notify.Tests.Projections;
 public sealed class SchemaMigratorTests(EmptyDatabase database) : IClassFixture<EmptyDatabase>
 {
     private static readonly SchemaStep AddColumn = new(
-        9001, "add a column", "alter table notify.open_deliveries add column if not exists tried_beside text");
+        9001,
+        "add a column",
+        "alter table notify.open_deliveries add column if not exists tried_beside text"
+    );
 
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
@@ -27,8 +30,9 @@ public sealed class SchemaMigratorTests(EmptyDatabase database) : IClassFixture<
     {
         await ExecuteAsync("drop table notify.schema_steps");
         await using var snapshot = await OpenSnapshotAsync();
-        Assert.Null(await Migrator.ApplyAsync([.. SchemaMigrator.Steps.Take(2)], Cancellation)
-            .WaitAsync(Eventually.Patience, Cancellation));
+        Assert.Null(
+            await Migrator.ApplyAsync([.. SchemaMigrator.Steps.Take(2)], Cancellation).WaitAsync(Eventually.Patience, Cancellation)
+        );
         Assert.Equal([1, 2], await NumbersAsync());
         await snapshot.DisposeAsync();
         Assert.Null(await Migrator.ApplyAsync(SchemaMigrator.Steps, Cancellation));
@@ -45,7 +49,9 @@ public sealed class SchemaMigratorTests(EmptyDatabase database) : IClassFixture<
         {
             await using var connection = await database.Source.OpenConnectionAsync(Cancellation);
             await using var command = new NpgsqlCommand(
-                "set statement_timeout = '5s'; select count(*) from notify.open_deliveries", connection);
+                "set statement_timeout = '5s'; select count(*) from notify.open_deliveries",
+                connection
+            );
             await command.ExecuteNonQueryAsync(Cancellation);
         }
 
@@ -59,8 +65,10 @@ public sealed class SchemaMigratorTests(EmptyDatabase database) : IClassFixture<
     public async Task Concurrent_step_builds_its_index_and_is_recorded_once()
     {
         var step = new SchemaStep(
-            9002, "index",
-            "-- concurrently\ncreate index concurrently if not exists open_deliveries_tried on notify.open_deliveries (attempts)");
+            9002,
+            "index",
+            "-- concurrently\ncreate index concurrently if not exists open_deliveries_tried on notify.open_deliveries (attempts)"
+        );
         Assert.True(step.IsConcurrent);
         Assert.Null(await Migrator.ApplyAsync([step], Cancellation));
         Assert.Null(await Migrator.ApplyAsync([step], Cancellation));
@@ -77,7 +85,8 @@ public sealed class SchemaMigratorTests(EmptyDatabase database) : IClassFixture<
         var connection = await database.Source.OpenConnectionAsync(Cancellation);
         await using var command = new NpgsqlCommand(
             "begin isolation level repeatable read; select count(*) from notify.open_deliveries, notify.receipts, analytics.daily",
-            connection);
+            connection
+        );
         await command.ExecuteNonQueryAsync(Cancellation);
         return connection;
     }
@@ -87,7 +96,8 @@ public sealed class SchemaMigratorTests(EmptyDatabase database) : IClassFixture<
         await using var command = database.Source.CreateCommand("select number from notify.schema_steps order by number");
         await using var reader = await command.ExecuteReaderAsync(Cancellation);
         var numbers = new List<int>();
-        while (await reader.ReadAsync(Cancellation)) numbers.Add(reader.GetInt32(0));
+        while (await reader.ReadAsync(Cancellation))
+            numbers.Add(reader.GetInt32(0));
         return numbers;
     }
 

@@ -9,7 +9,9 @@ namespace Notify.Tests.Projections;
 
 public sealed class SubjectKeysTests(EmptyDatabase database) : IClassFixture<EmptyDatabase>
 {
-    private static readonly string KeyA = NewKey(), KeyB = NewKey(), Pepper = NewKey();
+    private static readonly string KeyA = NewKey(),
+        KeyB = NewKey(),
+        Pepper = NewKey();
     private static readonly SealedPlace Place = SealedPlace.OfPayload("n/c_shop:e-1");
     private readonly string subject = $"u/{Guid.NewGuid():N}";
     private readonly SubjectKeys keys = Keys("1", ("1", KeyA));
@@ -60,11 +62,19 @@ public sealed class SubjectKeysTests(EmptyDatabase database) : IClassFixture<Emp
         var id = Guid.NewGuid();
         SealedPlace[] places =
         [
-            SealedPlace.OfPayload("n/c:1"), SealedPlace.OfPayload("n/c:2"), SealedPlace.OfDigest("n/c:1"),
-            SealedPlace.OfAddress("n/c:1", subject, id, null), SealedPlace.OfAddress("n/c:1", subject, Guid.NewGuid(), null),
-            SealedPlace.OfAddress("n/c:1", subject, id, "d_1"), SealedPlace.OfToken(subject, "d_2"), SealedPlace.OfDetails(subject),
-            SealedPlace.OfLink("n/c:1", id, 0), SealedPlace.OfLink("n/c:1", id, 1), SealedPlace.OfSuppressed("s/sms:print"),
-            SealedPlace.OfReceipt("twilio", "SM1:sent"), SealedPlace.OfReceipt("twilio", "SM1:delivered"),
+            SealedPlace.OfPayload("n/c:1"),
+            SealedPlace.OfPayload("n/c:2"),
+            SealedPlace.OfDigest("n/c:1"),
+            SealedPlace.OfAddress("n/c:1", subject, id, null),
+            SealedPlace.OfAddress("n/c:1", subject, Guid.NewGuid(), null),
+            SealedPlace.OfAddress("n/c:1", subject, id, "d_1"),
+            SealedPlace.OfToken(subject, "d_2"),
+            SealedPlace.OfDetails(subject),
+            SealedPlace.OfLink("n/c:1", id, 0),
+            SealedPlace.OfLink("n/c:1", id, 1),
+            SealedPlace.OfSuppressed("s/sms:print"),
+            SealedPlace.OfReceipt("twilio", "SM1:sent"),
+            SealedPlace.OfReceipt("twilio", "SM1:delivered"),
         ];
         var texts = places.Select(p => set.Seal(subject, p, "mine")).ToList();
 
@@ -124,11 +134,15 @@ public sealed class SubjectKeysTests(EmptyDatabase database) : IClassFixture<Emp
     public async Task Racing_callers_agree_on_one_key()
     {
         var subjects = Enumerable.Range(0, 20).Select(i => $"{subject}-{i}").ToArray();
-        var ids = await Task.WhenAll(Enumerable.Range(0, 8).Select(async n =>
-        {
-            var set = await CurrentAsync([.. n % 2 == 0 ? subjects : subjects.Reverse()]);
-            return string.Join(',', subjects.Select(s => set.Seal(s, Place, "x").KeyId));
-        }));
+        var ids = await Task.WhenAll(
+            Enumerable
+                .Range(0, 8)
+                .Select(async n =>
+                {
+                    var set = await CurrentAsync([.. n % 2 == 0 ? subjects : subjects.Reverse()]);
+                    return string.Join(',', subjects.Select(s => set.Seal(s, Place, "x").KeyId));
+                })
+        );
         Assert.Single(ids.Distinct());
     }
 
@@ -151,7 +165,9 @@ public sealed class SubjectKeysTests(EmptyDatabase database) : IClassFixture<Emp
     {
         await CurrentAsync(subject);
         await EraseAsync();
-        await using var command = database.Source.CreateCommand("select count(*) from notify.subject_keys where subject = $1 and wrapped is not null");
+        await using var command = database.Source.CreateCommand(
+            "select count(*) from notify.subject_keys where subject = $1 and wrapped is not null"
+        );
         command.Parameters.Add(new NpgsqlParameter { Value = subject });
         Assert.Equal(0L, await command.ExecuteScalarAsync(Cancellation));
     }
@@ -229,7 +245,8 @@ public sealed class SubjectKeysTests(EmptyDatabase database) : IClassFixture<Emp
     private async Task<byte[]> WrappedAsync(string of)
     {
         await using var command = database.Source.CreateCommand(
-            "select wrapped from notify.subject_keys where subject = $1 and erased_at is null");
+            "select wrapped from notify.subject_keys where subject = $1 and erased_at is null"
+        );
         command.Parameters.Add(new NpgsqlParameter { Value = of });
         return (byte[])(await command.ExecuteScalarAsync(Cancellation))!;
     }
@@ -240,8 +257,13 @@ public sealed class SubjectKeysTests(EmptyDatabase database) : IClassFixture<Emp
         var plain = System.Text.Encoding.UTF8.GetBytes(text);
         var sealedText = new byte[12 + plain.Length + 16];
         using var aes = new AesGcm(key, 16);
-        aes.Encrypt(sealedText.AsSpan(0, 12), plain, sealedText.AsSpan(12, plain.Length), sealedText.AsSpan(12 + plain.Length),
-            System.Text.Encoding.UTF8.GetBytes(subject));
+        aes.Encrypt(
+            sealedText.AsSpan(0, 12),
+            plain,
+            sealedText.AsSpan(12, plain.Length),
+            sealedText.AsSpan(12 + plain.Length),
+            System.Text.Encoding.UTF8.GetBytes(subject)
+        );
         return sealedText;
     }
 
@@ -249,9 +271,17 @@ public sealed class SubjectKeysTests(EmptyDatabase database) : IClassFixture<Emp
         new(Ring(current, masters), TimeProvider.System);
 
     private static MasterKeyRing Ring(string current, params (string Id, string Key)[] masters) =>
-        MasterKeyRing.Read(new ConfigurationBuilder().AddInMemoryCollection(
-            masters.Select(m => KeyValuePair.Create<string, string?>($"Notify:MasterKeys:{m.Id}", m.Key))
-                .Append(new("Notify:Pepper", Pepper)).Append(new("Notify:MasterKey", current))).Build(), [])!;
+        MasterKeyRing.Read(
+            new ConfigurationBuilder()
+                .AddInMemoryCollection(
+                    masters
+                        .Select(m => KeyValuePair.Create<string, string?>($"Notify:MasterKeys:{m.Id}", m.Key))
+                        .Append(new("Notify:Pepper", Pepper))
+                        .Append(new("Notify:MasterKey", current))
+                )
+                .Build(),
+            []
+        )!;
 
     private static string NewKey() => Convert.ToBase64String(RandomNumberGenerator.GetBytes(32));
 }

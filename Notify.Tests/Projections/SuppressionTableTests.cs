@@ -48,15 +48,20 @@ public sealed class SuppressionTableTests(AnalyticsDatabase database) : IClassFi
     {
         var prints = Enumerable.Range(0, 12).Select(_ => NewPrint()).ToArray();
 
-        await Task.WhenAll(Enumerable.Range(0, 10).Select(seed =>
-        {
-            var mine = prints.ToArray();
-            new Random(seed).Shuffle(mine);
-            return SuppressAsync([.. mine.Select(p => Learned(p))]);
-        }));
+        await Task.WhenAll(
+            Enumerable
+                .Range(0, 10)
+                .Select(seed =>
+                {
+                    var mine = prints.ToArray();
+                    new Random(seed).Shuffle(mine);
+                    return SuppressAsync([.. mine.Select(p => Learned(p))]);
+                })
+        );
 
         Assert.Equal(12, (await StandingAsync(Now, prints)).Count);
-        foreach (var print in prints) Assert.Single(await EventsAsync(print));
+        foreach (var print in prints)
+            Assert.Single(await EventsAsync(print));
     }
 
     [Fact]
@@ -78,7 +83,12 @@ public sealed class SuppressionTableTests(AnalyticsDatabase database) : IClassFi
         Assert.Empty(await StandingAsync(Now.AddDays(30), print));
 
         await using var session = database.Store.LightweightSession();
-        var again = await SuppressionTable.SuppressAsync(session, [Learned(print, SuppressionReasons.Blocked, Now.AddDays(61))], Now.AddDays(31), Cancellation);
+        var again = await SuppressionTable.SuppressAsync(
+            session,
+            [Learned(print, SuppressionReasons.Blocked, Now.AddDays(61))],
+            Now.AddDays(31),
+            Cancellation
+        );
         await session.SaveChangesAsync(Cancellation);
 
         Assert.True(again.Values.Single().IsNew);
@@ -112,8 +122,11 @@ public sealed class SuppressionTableTests(AnalyticsDatabase database) : IClassFi
 
     private static string NewPrint() => $"p{Guid.NewGuid():N}";
 
-    private static AddressToSuppress Learned(string print, string reason = SuppressionReasons.HardBounced, DateTimeOffset? expiresAt = null) =>
-        new(Channel.Email, print, reason, "sendgrid", "sendgrid", expiresAt);
+    private static AddressToSuppress Learned(
+        string print,
+        string reason = SuppressionReasons.HardBounced,
+        DateTimeOffset? expiresAt = null
+    ) => new(Channel.Email, print, reason, "sendgrid", "sendgrid", expiresAt);
 
     private async Task<bool> SuppressAsync(params AddressToSuppress[] learned)
     {
@@ -126,7 +139,15 @@ public sealed class SuppressionTableTests(AnalyticsDatabase database) : IClassFi
     private async Task<bool> LiftAsync(string print)
     {
         await using var session = database.Store.LightweightSession();
-        var lifted = await SuppressionTable.LiftAsync(session, new SubjectKeys(database.Ring, TimeProvider.System), Suppression.IdOf(Channel.Email, print), LiftReasons.ByRequest, "c_shop", Now, Cancellation);
+        var lifted = await SuppressionTable.LiftAsync(
+            session,
+            new SubjectKeys(database.Ring, TimeProvider.System),
+            Suppression.IdOf(Channel.Email, print),
+            LiftReasons.ByRequest,
+            "c_shop",
+            Now,
+            Cancellation
+        );
         await session.SaveChangesAsync(Cancellation);
         return lifted;
     }
@@ -134,12 +155,25 @@ public sealed class SuppressionTableTests(AnalyticsDatabase database) : IClassFi
     private async Task<IReadOnlyCollection<Suppression>> StandingAsync(DateTimeOffset now, params string[] prints)
     {
         await using var connection = await database.Source.OpenConnectionAsync(Cancellation);
-        return [.. (await SuppressionTable.StandingAsync(connection, [.. prints.Select(p => Suppression.IdOf(Channel.Email, p))], now, Cancellation)).Values];
+        return
+        [
+            .. (
+                await SuppressionTable.StandingAsync(
+                    connection,
+                    [.. prints.Select(p => Suppression.IdOf(Channel.Email, p))],
+                    now,
+                    Cancellation
+                )
+            ).Values,
+        ];
     }
 
     private async Task<List<object>> EventsAsync(string print)
     {
         await using var session = database.Store.QuerySession();
-        return [.. (await session.Events.FetchStreamAsync(Suppression.KeyOf(Channel.Email, print), token: Cancellation)).Select(e => e.Data)];
+        return
+        [
+            .. (await session.Events.FetchStreamAsync(Suppression.KeyOf(Channel.Email, print), token: Cancellation)).Select(e => e.Data),
+        ];
     }
 }

@@ -52,8 +52,10 @@ public sealed class UserReferencesTests(EmptyDatabase database) : IClassFixture<
             Assert.Equal([byKey, byStream, gone, RefOf(user)], new[] { byKey, byStream, gone, user }.Select(u => found[u]));
         }
 
-        Assert.Equal((byKey, RefOf(user)), (await references.FindAsync(byKey, Cancellation),
-            await references.FindAsync(user, Cancellation)));
+        Assert.Equal(
+            (byKey, RefOf(user)),
+            (await references.FindAsync(byKey, Cancellation), await references.FindAsync(user, Cancellation))
+        );
     }
 
     [Fact]
@@ -103,10 +105,16 @@ public sealed class UserReferencesTests(EmptyDatabase database) : IClassFixture<
         Assert.Equal(user, (await Keys.UserIdsAsync(connection, [RefOf(user)], Cancellation))[RefOf(user)]);
 
         await Keys.CurrentAsync(connection, [subject], Cancellation, userIds);
-        Assert.Equal(2, await CountAsync("select count(*) from notify.subject_keys where subject = $1 and sealed_user_id is not null", subject));
+        Assert.Equal(
+            2,
+            await CountAsync("select count(*) from notify.subject_keys where subject = $1 and sealed_user_id is not null", subject)
+        );
         Assert.True(await Keys.EraseAsync(connection, subject, Cancellation));
         Assert.Empty(await Keys.UserIdsAsync(connection, [RefOf(user)], Cancellation));
-        Assert.Equal(2, await CountAsync("select count(*) from notify.subject_keys where subject = $1 and sealed_user_id is null", subject));
+        Assert.Equal(
+            2,
+            await CountAsync("select count(*) from notify.subject_keys where subject = $1 and sealed_user_id is null", subject)
+        );
     }
 
     [Fact]
@@ -122,9 +130,13 @@ public sealed class UserReferencesTests(EmptyDatabase database) : IClassFixture<
 
         Assert.True(await Keys.EraseAsync(connection, subject, Cancellation));
         Assert.Empty(await Keys.UserIdsAsync(connection, [reference], Cancellation));
-        Assert.Equal(0, await CountAsync(
-            "select count(*) from notify.subject_keys where subject = $1 and (wrapped is not null or sealed_user_id is not null)",
-            subject));
+        Assert.Equal(
+            0,
+            await CountAsync(
+                "select count(*) from notify.subject_keys where subject = $1 and (wrapped is not null or sealed_user_id is not null)",
+                subject
+            )
+        );
     }
 
     [Fact]
@@ -142,7 +154,10 @@ public sealed class UserReferencesTests(EmptyDatabase database) : IClassFixture<
             """
             update notify.subject_keys set sealed_user_id = (select sealed_user_id from notify.subject_keys where subject = $1)
             where subject = $2
-            """, one, two);
+            """,
+            one,
+            two
+        );
         Assert.DoesNotContain(RefOf($"{user}-2"), await Keys.UserIdsAsync(connection, [RefOf($"{user}-2")], Cancellation));
     }
 
@@ -152,8 +167,10 @@ public sealed class UserReferencesTests(EmptyDatabase database) : IClassFixture<
         var subject = Recipient.KeyOf(user);
         await using var connection = await database.Source.OpenConnectionAsync(Cancellation);
         await Keys.CurrentAsync(connection, [subject], Cancellation, new Dictionary<string, string> { [subject] = user });
-        Assert.Equal(1, await CountAsync("select count(*) from notify.subject_keys where subject = $1 and sealed_user_id is null",
-            subject));
+        Assert.Equal(
+            1,
+            await CountAsync("select count(*) from notify.subject_keys where subject = $1 and sealed_user_id is null", subject)
+        );
     }
 
     private static MasterKeyRing NewRing() => UserRefs.NewRing();
@@ -183,7 +200,8 @@ public sealed class UserReferencesTests(EmptyDatabase database) : IClassFixture<
     private async Task ExecuteAsync(string sql, params string[] parameters)
     {
         await using var command = database.Source.CreateCommand(sql);
-        foreach (var p in parameters) command.Parameters.Add(new NpgsqlParameter { Value = p });
+        foreach (var p in parameters)
+            command.Parameters.Add(new NpgsqlParameter { Value = p });
         await command.ExecuteNonQueryAsync(Cancellation);
     }
 }

@@ -11,7 +11,12 @@ namespace Notify.Tests.Reliability;
 public abstract partial class Reliability
 {
     private static readonly string[] FakeTimeFolders =
-        ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"];
+    [
+        "/usr/lib/x86_64-linux-gnu",
+        "/usr/lib/aarch64-linux-gnu",
+        "/usr/lib64",
+        "/usr/lib",
+    ];
 
     [Theory]
     [InlineData("api", 1)]
@@ -23,18 +28,19 @@ public abstract partial class Reliability
     public async Task Clock_of_a_host_set_under_load(string host, int hours)
     {
         var clock = NewClock();
-        foreach (var (key, value) in Faked(clock)) Installation.Set(key, value);
+        foreach (var (key, value) in Faked(clock))
+            Installation.Set(key, value);
         try
         {
             await Hosts.RestartAsync(host, Hosts.Host(host, 0));
         }
         finally
         {
-            foreach (var (key, _) in Faked(clock)) Installation.Set(key, "");
+            foreach (var (key, _) in Faked(clock))
+                Installation.Set(key, "");
         }
 
-        await RunAsync(
-            $"{host} clock {hours:+0;-0} h", FaultPlan.ChangeRounds, FaultPlan.Freeze.TotalSeconds, _ => SetAsync(clock, hours));
+        await RunAsync($"{host} clock {hours:+0;-0} h", FaultPlan.ChangeRounds, FaultPlan.Freeze.TotalSeconds, _ => SetAsync(clock, hours));
     }
 
     [Theory]
@@ -45,21 +51,27 @@ public abstract partial class Reliability
         var clock = NewClock();
         var faked = Faked(clock);
         await Installation.Cluster.StopAsync();
-        foreach (var (key, value) in faked) Environment.SetEnvironmentVariable(key, value);
+        foreach (var (key, value) in faked)
+            Environment.SetEnvironmentVariable(key, value);
         try
         {
             await Installation.Cluster.StartAgainAsync();
         }
         finally
         {
-            foreach (var (key, _) in faked) Environment.SetEnvironmentVariable(key, null);
+            foreach (var (key, _) in faked)
+                Environment.SetEnvironmentVariable(key, null);
         }
 
         try
         {
             await RunAsync(
-                $"PostgreSQL clock {hours:+0;-0} h", FaultPlan.ChangeRounds, FaultPlan.Freeze.TotalSeconds, _ => SetAsync(clock, hours),
-                isPlain: true);
+                $"PostgreSQL clock {hours:+0;-0} h",
+                FaultPlan.ChangeRounds,
+                FaultPlan.Freeze.TotalSeconds,
+                _ => SetAsync(clock, hours),
+                isPlain: true
+            );
         }
         finally
         {
@@ -79,7 +91,8 @@ public abstract partial class Reliability
     {
         var clock = Path.Combine(Repository.Home, $"clock-{Guid.NewGuid():N}");
         File.WriteAllText(clock, "+0");
-        if (!OperatingSystem.IsWindows()) File.SetUnixFileMode(clock, (UnixFileMode)0b110_100_100);
+        if (!OperatingSystem.IsWindows())
+            File.SetUnixFileMode(clock, (UnixFileMode)0b110_100_100);
         return clock;
     }
 
@@ -87,11 +100,16 @@ public abstract partial class Reliability
     {
         var library = FakeTimeFolders.Select(folder => $"{folder}/faketime/libfaketimeMT.so.1").FirstOrDefault(File.Exists);
         Assert.SkipWhen(
-            library is null, "a clock cannot be set for a process: install libfaketime (Debian, Ubuntu: apt-get install libfaketime)");
+            library is null,
+            "a clock cannot be set for a process: install libfaketime (Debian, Ubuntu: apt-get install libfaketime)"
+        );
         return new()
         {
-            ["LD_PRELOAD"] = library!, ["FAKETIME_TIMESTAMP_FILE"] = clock, ["FAKETIME_CACHE_DURATION"] = "1",
-            ["FAKETIME_DONT_FAKE_MONOTONIC"] = "1", ["FAKETIME_DONT_RESET"] = "1",
+            ["LD_PRELOAD"] = library!,
+            ["FAKETIME_TIMESTAMP_FILE"] = clock,
+            ["FAKETIME_CACHE_DURATION"] = "1",
+            ["FAKETIME_DONT_FAKE_MONOTONIC"] = "1",
+            ["FAKETIME_DONT_RESET"] = "1",
         };
     }
 }

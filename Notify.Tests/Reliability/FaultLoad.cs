@@ -53,7 +53,8 @@ internal sealed class Sent(string id, string channel, SendKind kind, DateTimeOff
 internal sealed class FaultLoad
 {
     private const int MaxOpen = 1000; // Callers that wait for an answer: past them, nothing new is requested.
-    private static readonly TimeSpan Later = TimeSpan.FromSeconds(3), Expiry = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan Later = TimeSpan.FromSeconds(3),
+        Expiry = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(400);
     private static readonly TimeProvider Clock = TimeProvider.System;
 
@@ -148,13 +149,15 @@ internal sealed class FaultLoad
             if (status is not (200 or 202))
             {
                 // A request that is repeated after its expiry is rejected as too late.
-                if (!isAbandoned && notification.Kind != SendKind.Expiring) refused.Add($"{status} for {notification.Id}");
+                if (!isAbandoned && notification.Kind != SendKind.Expiring)
+                    refused.Add($"{status} for {notification.Id}");
                 return;
             }
 
             notification.AcceptedAt = Clock.GetUtcNow();
             Interlocked.Increment(ref accepted);
-            if (notification.Kind == SendKind.Cancelled) await CancelAsync(n, notification);
+            if (notification.Kind == SendKind.Cancelled)
+                await CancelAsync(n, notification);
         }
         finally
         {
@@ -164,32 +167,54 @@ internal sealed class FaultLoad
 
     private Sent Next(int n)
     {
-        var kind = isPlain ? SendKind.Plain : (n % 20) switch
-        {
-            7 => SendKind.Cancelled, 13 => SendKind.Expiring, 17 => SendKind.Scheduled, _ => SendKind.Plain,
-        };
+        var kind = isPlain
+            ? SendKind.Plain
+            : (n % 20) switch
+            {
+                7 => SendKind.Cancelled,
+                13 => SendKind.Expiring,
+                17 => SendKind.Scheduled,
+                _ => SendKind.Plain,
+            };
         var now = Clock.GetUtcNow();
         var id = string.Create(CultureInfo.InvariantCulture, $"{Mark}-{n}");
-        return new Sent(id, (n % 3) switch { 0 => "push", 1 => "sms", _ => "email" }, kind, now)
+        return new Sent(
+            id,
+            (n % 3) switch
+            {
+                0 => "push",
+                1 => "sms",
+                _ => "email",
+            },
+            kind,
+            now
+        )
         {
             SendAt = kind is SendKind.Cancelled or SendKind.Scheduled ? now + Later : null,
             ExpiresAt = kind == SendKind.Expiring ? now + Expiry : null,
         };
     }
 
-    private static object Request(Sent notification, Person person) => new
-    {
-        eventId = notification.Id, userId = person.Id, channels = new[] { notification.Channel },
-        sendAt = notification.SendAt, expiresAt = notification.ExpiresAt, content = new { title = notification.Id, body = notification.Id },
-    };
+    private static object Request(Sent notification, Person person) =>
+        new
+        {
+            eventId = notification.Id,
+            userId = person.Id,
+            channels = new[] { notification.Channel },
+            sendAt = notification.SendAt,
+            expiresAt = notification.ExpiresAt,
+            content = new { title = notification.Id, body = notification.Id },
+        };
 
     // Around the time at which it falls due, so that cancels and claims meet.
     private async Task CancelAsync(int n, Sent notification)
     {
         var wait = notification.SendAt!.Value - Clock.GetUtcNow() - TimeSpan.FromMilliseconds(n % 10 * 100);
-        if (wait > TimeSpan.Zero) await Task.Delay(wait, CancellationToken.None);
+        if (wait > TimeSpan.Zero)
+            await Task.Delay(wait, CancellationToken.None);
         var status = await AskAsync(n, api => api.CancelAsync(notification.Id), status => status is 200 or 409);
-        if (status == 200) notification.CancelledAt = Clock.GetUtcNow();
+        if (status == 200)
+            notification.CancelledAt = Clock.GetUtcNow();
     }
 
     // Anything but "come again" and no answer at all.
@@ -211,7 +236,8 @@ internal sealed class FaultLoad
             }
 
             answers.AddOrUpdate(status, 1, (_, count) => count + 1);
-            if (isFinal(status) || isAbandoned || Stop.IsCancellationRequested) return status;
+            if (isFinal(status) || isAbandoned || Stop.IsCancellationRequested)
+                return status;
             await Task.Delay(wait * (1 + Random.Shared.NextDouble()), CancellationToken.None);
         }
     }

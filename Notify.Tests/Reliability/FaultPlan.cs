@@ -47,13 +47,16 @@ internal static class FaultPlan
     public static bool Allows(int seconds) => Number("NOTIFY_FAULT_SECONDS") is not { } limit || seconds <= limit;
 
     /// <summary>Whether a case is chosen.</summary>
-    public static bool IsChosen(string name) => Environment.GetEnvironmentVariable("NOTIFY_FAULT_CASES") is not { Length: > 0 } chosen
+    public static bool IsChosen(string name) =>
+        Environment.GetEnvironmentVariable("NOTIFY_FAULT_CASES") is not { Length: > 0 } chosen
         || chosen.Split(',', StringSplitOptions.TrimEntries).Any(text => name.Contains(text, StringComparison.OrdinalIgnoreCase));
 
     private static int Rounds(int full) => Math.Min(full, Number("NOTIFY_FAULT_ROUNDS") ?? full);
 
     private static TimeSpan Seconds(int full) => TimeSpan.FromSeconds(Math.Min(full, Number("NOTIFY_FAULT_SECONDS") ?? full));
 
-    private static int? Number(string name) => Environment.GetEnvironmentVariable(name) is { Length: > 0 } text
-        ? int.Parse(text, NumberStyles.None, CultureInfo.InvariantCulture) : null;
+    private static int? Number(string name) =>
+        Environment.GetEnvironmentVariable(name) is { Length: > 0 } text
+            ? int.Parse(text, NumberStyles.None, CultureInfo.InvariantCulture)
+            : null;
 }

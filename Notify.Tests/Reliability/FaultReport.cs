@@ -86,11 +86,15 @@ internal sealed record FaultFigures
 /// <summary>The report of the fault suite: a file with a line of JSON for each case, and beside it the same as a Markdown table.</summary>
 internal static class FaultReport
 {
-    private static readonly JsonSerializerOptions Json =
-        new(JsonSerializerDefaults.Web) { DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull };
+    private static readonly JsonSerializerOptions Json = new(JsonSerializerDefaults.Web)
+    {
+        DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
+    };
 
-    private static string Path { get; } = Environment.GetEnvironmentVariable("NOTIFY_FAULT_REPORT") is { Length: > 0 } path
-        ? path : System.IO.Path.Combine(Repository.Home, "faults.jsonl");
+    private static string Path { get; } =
+        Environment.GetEnvironmentVariable("NOTIFY_FAULT_REPORT") is { Length: > 0 } path
+            ? path
+            : System.IO.Path.Combine(Repository.Home, "faults.jsonl");
 
     /// <summary>Appends a line, and writes the table anew.</summary>
     public static async Task AddAsync(FaultFigures figures)
@@ -107,14 +111,19 @@ internal static class FaultReport
     public static string Table(IReadOnlyList<FaultFigures> figures)
     {
         var table = new StringBuilder();
-        table.AppendLine("| case | transport | faults | s | a second | accepted | lost | SMS, mail twice | cancelled, expired, early sent "
-            + "| never known | push repeats | verify | p99 ms push / SMS / email | p99 ms during faults | outcome |");
+        table.AppendLine(
+            "| case | transport | faults | s | a second | accepted | lost | SMS, mail twice | cancelled, expired, early sent "
+                + "| never known | push repeats | verify | p99 ms push / SMS / email | p99 ms during faults | outcome |"
+        );
         table.AppendLine("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|");
         foreach (var f in figures)
         {
-            table.AppendLine(CultureInfo.InvariantCulture, $"| {f.Case} | {f.Transport} | {f.Rounds} | {f.Seconds:0} | {f.Rate} "
-                + $"| {f.Accepted} | {f.Lost} | {f.SmsTwice}, {f.MailTwice} | {f.CancelledSent}, {f.ExpiredSent}, {f.Early} "
-                + $"| {f.NeverKnown} | {f.PushRepeats} | {f.VerifyFaults} | {Of(f.P99)} | {Of(f.P99During)} | {Outcome(f)} |");
+            table.AppendLine(
+                CultureInfo.InvariantCulture,
+                $"| {f.Case} | {f.Transport} | {f.Rounds} | {f.Seconds:0} | {f.Rate} "
+                    + $"| {f.Accepted} | {f.Lost} | {f.SmsTwice}, {f.MailTwice} | {f.CancelledSent}, {f.ExpiredSent}, {f.Early} "
+                    + $"| {f.NeverKnown} | {f.PushRepeats} | {f.VerifyFaults} | {Of(f.P99)} | {Of(f.P99During)} | {Outcome(f)} |"
+            );
         }
 
         return table.ToString();
@@ -123,6 +132,11 @@ internal static class FaultReport
     private static string Outcome(FaultFigures f) =>
         (f.Note is null ? f.Outcome : $"{f.Outcome}; {f.Note}").Replace("|", "/", StringComparison.Ordinal).ReplaceLineEndings(" ");
 
-    private static string Of(IDictionary<string, double> p99) => string.Join(" / ", new[] { "push", "sms", "email" }.Select(
-        channel => p99.TryGetValue(channel, out var ms) ? ms.ToString("0", CultureInfo.InvariantCulture) : "–"));
+    private static string Of(IDictionary<string, double> p99) =>
+        string.Join(
+            " / ",
+            new[] { "push", "sms", "email" }.Select(channel =>
+                p99.TryGetValue(channel, out var ms) ? ms.ToString("0", CultureInfo.InvariantCulture) : "–"
+            )
+        );
 }

@@ -63,14 +63,17 @@ internal sealed class FaultRun(ReliabilitySystem hosts, FaultFigures figures, Ti
         examples.AddRange(account.Examples);
         foreach (var (key, values) in account.Latencies)
         {
-            if (!latencies.TryGetValue(key, out var all)) latencies[key] = all = [];
+            if (!latencies.TryGetValue(key, out var all))
+                latencies[key] = all = [];
             all.AddRange(values);
         }
 
-        foreach (var ((channel, during), values) in latencies) (during ? figures.P99During : figures.P99)[channel] = P99(values);
+        foreach (var ((channel, during), values) in latencies)
+            (during ? figures.P99During : figures.P99)[channel] = P99(values);
         Show($"{load.Accepted} accepted; answers {string.Join(", ", load.Answers.OrderBy(a => a.Key).Select(a => $"{a.Key}: {a.Value}"))}");
         Show(account.Slowest);
-        foreach (var example in account.Examples) Show(example);
+        foreach (var example in account.Examples)
+            Show(example);
         examples.AddRange(load.Refused.Take(3));
         figures.Refused += load.Refused.Count;
         await System.Sandbox.ClearAsync();
@@ -80,14 +83,19 @@ internal sealed class FaultRun(ReliabilitySystem hosts, FaultFigures figures, Ti
     public async Task VerifyAsync()
     {
         var (_, output, _) = await HostProcess.RunAsync(
-            "verify", Repository.Program("Notify.Projections"), ["verify", "--since", $"{since}"],
-            System.Environment(new Uri($"http://127.0.0.1:{HostProcess.FreePort()}")), TestRun.Log($"verify-{Guid.NewGuid():N}"),
-            TimeSpan.FromMinutes(15));
+            "verify",
+            Repository.Program("Notify.Projections"),
+            ["verify", "--since", $"{since}"],
+            System.Environment(new Uri($"http://127.0.0.1:{HostProcess.FreePort()}")),
+            TestRun.Log($"verify-{Guid.NewGuid():N}"),
+            TimeSpan.FromMinutes(15)
+        );
         figures.VerifyFaults = output.Split('\n').Count(line => line.StartsWith("FAULT", StringComparison.Ordinal));
         Show(output);
         Assert.True(
             figures.VerifyFaults > 0 || output.Contains("verified: accepted = terminal + in flight + unknown", StringComparison.Ordinal),
-            output);
+            output
+        );
     }
 
     /// <summary>Asserts what was promised.</summary>
@@ -95,14 +103,23 @@ internal sealed class FaultRun(ReliabilitySystem hosts, FaultFigures figures, Ti
     {
         var broken = new[]
         {
-            (figures.Lost, "lost"), (figures.SmsTwice, "SMS twice"), (figures.MailTwice, "emails twice"),
-            (figures.CancelledSent, "cancelled and sent"), (figures.ExpiredSent, "expired and sent"), (figures.Early, "early"),
-            (figures.Refused, "requests refused"), (figures.Strangers, "never accepted, or sent again after their round"),
+            (figures.Lost, "lost"),
+            (figures.SmsTwice, "SMS twice"),
+            (figures.MailTwice, "emails twice"),
+            (figures.CancelledSent, "cancelled and sent"),
+            (figures.ExpiredSent, "expired and sent"),
+            (figures.Early, "early"),
+            (figures.Refused, "requests refused"),
+            (figures.Strangers, "never accepted, or sent again after their round"),
             (figures.VerifyFaults, "faults of verify"),
             (figures.PushRepeatsOutside, "pushes repeated that were not in flight"),
             (figures.PushRepeatsUncollapsed, "pushes repeated without their collapse ID"),
-        }.Where(b => b.Item1 > 0).Select(b => $"{b.Item1} {b.Item2}").ToList();
-        if (broken.Count == 0) return;
+        }
+            .Where(b => b.Item1 > 0)
+            .Select(b => $"{b.Item1} {b.Item2}")
+            .ToList();
+        if (broken.Count == 0)
+            return;
         figures.Outcome = $"failed: {string.Join(", ", broken)}";
         Assert.Fail($"{figures.Outcome}\n{string.Join('\n', examples)}");
     }
@@ -117,13 +134,19 @@ internal sealed class FaultRun(ReliabilitySystem hosts, FaultFigures figures, Ti
         try
         {
             await Eventually.Becomes(
-                () => System.ScalarAsync<string>(
-                    """
-                    select coalesce(string_agg(state || ': ' || n, ', '), '') from (
-                        select state, count(*) n from notify.open_deliveries
-                        where state <> 4 and notification like '%:' || $1 || '%' group by state order by state) t
-                    """, of),
-                left => left.Length == 0, "nothing is open", quiet);
+                () =>
+                    System.ScalarAsync<string>(
+                        """
+                        select coalesce(string_agg(state || ': ' || n, ', '), '') from (
+                            select state, count(*) n from notify.open_deliveries
+                            where state <> 4 and notification like '%:' || $1 || '%' group by state order by state) t
+                        """,
+                        of
+                    ),
+                left => left.Length == 0,
+                "nothing is open",
+                quiet
+            );
         }
         catch (Exception e) when (e is not OperationCanceledException)
         {

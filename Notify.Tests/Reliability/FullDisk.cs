@@ -19,7 +19,8 @@ public abstract class FullDiskSystem(string name, bool withBroker) : IAsyncLifet
     /// <inheritdoc />
     public async ValueTask InitializeAsync()
     {
-        if (Environment.UserName != "root" || !OperatingSystem.IsLinux()) return;
+        if (Environment.UserName != "root" || !OperatingSystem.IsLinux())
+            return;
         Directory.CreateDirectory(mount);
         await Repository.RunAsync("mount", "-t", "tmpfs", "-o", $"size={Size},mode=755", "tmpfs", mount);
         hosts = new Hosted(name, withBroker, Path.Combine(mount, "pg"));
@@ -65,21 +66,26 @@ public abstract class FullDisk(FullDiskSystem disk) : ReliabilityTest(disk.Hosts
 
     [Fact]
     public Task Disk_full_under_load() =>
-        RunAsync("PostgreSQL's disk full", FaultPlan.ChangeRounds, FaultPlan.Freeze.TotalSeconds, async _ =>
-        {
-            Fill(disk.Ballast);
-            try
+        RunAsync(
+            "PostgreSQL's disk full",
+            FaultPlan.ChangeRounds,
+            FaultPlan.Freeze.TotalSeconds,
+            async _ =>
             {
-                await Task.Delay(FaultPlan.Freeze, Stop);
-            }
-            finally
-            {
-                File.Delete(disk.Ballast);
-            }
+                Fill(disk.Ballast);
+                try
+                {
+                    await Task.Delay(FaultPlan.Freeze, Stop);
+                }
+                finally
+                {
+                    File.Delete(disk.Ballast);
+                }
 
-            // Without room for its log it has ended by itself.
-            await Installation.Cluster.StartAgainAsync();
-        });
+                // Without room for its log it has ended by itself.
+                await Installation.Cluster.StartAgainAsync();
+            }
+        );
 
     private static void Fill(string path)
     {
@@ -87,7 +93,8 @@ public abstract class FullDisk(FullDiskSystem disk) : ReliabilityTest(disk.Hosts
         using var ballast = new FileStream(path, FileMode.Create, FileAccess.Write, FileShare.None, bufferSize: 0);
         try
         {
-            while (true) ballast.Write(block);
+            while (true)
+                ballast.Write(block);
         }
         catch (IOException)
         {

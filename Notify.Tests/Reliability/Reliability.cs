@@ -20,7 +20,8 @@ public abstract partial class Reliability(ReliabilitySystem system) : Reliabilit
         {
             var rows = new TheoryData<string, int>();
             foreach (var host in new[] { "api", "dispatch", "projections" })
-                foreach (var seconds in new[] { 5, 20, 60, 300 }) rows.Add(host, seconds);
+            foreach (var seconds in new[] { 5, 20, 60, 300 })
+                rows.Add(host, seconds);
             return rows;
         }
     }
@@ -29,31 +30,42 @@ public abstract partial class Reliability(ReliabilitySystem system) : Reliabilit
     [InlineData("api")]
     [InlineData("dispatch")]
     [InlineData("projections")]
-    public Task Host_killed_under_load(string host) => RunAsync($"{host} kill -9", FaultPlan.HostRounds, 0, async round =>
-    {
-        var victim = Hosts.Host(host, round);
-        await victim.KillAsync();
-        await Hosts.ReplaceAsync(host, victim);
-    });
+    public Task Host_killed_under_load(string host) =>
+        RunAsync(
+            $"{host} kill -9",
+            FaultPlan.HostRounds,
+            0,
+            async round =>
+            {
+                var victim = Hosts.Host(host, round);
+                await victim.KillAsync();
+                await Hosts.ReplaceAsync(host, victim);
+            }
+        );
 
     [Theory]
     [MemberData(nameof(Pauses))]
     public Task Host_paused_under_load(string host, int seconds)
     {
         Assert.SkipUnless(FaultPlan.Allows(seconds), "longer than NOTIFY_FAULT_SECONDS");
-        return RunAsync($"{host} SIGSTOP {seconds} s", FaultPlan.HostRounds, seconds, async round =>
-        {
-            var victim = Hosts.Host(host, round);
-            victim.Pause();
-            try
+        return RunAsync(
+            $"{host} SIGSTOP {seconds} s",
+            FaultPlan.HostRounds,
+            seconds,
+            async round =>
             {
-                await Task.Delay(TimeSpan.FromSeconds(seconds), Stop); // the fault itself
+                var victim = Hosts.Host(host, round);
+                victim.Pause();
+                try
+                {
+                    await Task.Delay(TimeSpan.FromSeconds(seconds), Stop); // the fault itself
+                }
+                finally
+                {
+                    victim.Resume();
+                }
             }
-            finally
-            {
-                victim.Resume();
-            }
-        });
+        );
     }
 
     [Fact]
@@ -62,18 +74,23 @@ public abstract partial class Reliability(ReliabilitySystem system) : Reliabilit
 
     [Fact]
     public Task Database_frozen_under_load() =>
-        RunAsync("PostgreSQL frozen", FaultPlan.StoreRounds, FaultPlan.Freeze.TotalSeconds, async _ =>
-        {
-            await Installation.Cluster.PauseAsync();
-            try
+        RunAsync(
+            "PostgreSQL frozen",
+            FaultPlan.StoreRounds,
+            FaultPlan.Freeze.TotalSeconds,
+            async _ =>
             {
-                await Task.Delay(FaultPlan.Freeze, Stop);
+                await Installation.Cluster.PauseAsync();
+                try
+                {
+                    await Task.Delay(FaultPlan.Freeze, Stop);
+                }
+                finally
+                {
+                    await Installation.Cluster.ResumeAsync();
+                }
             }
-            finally
-            {
-                await Installation.Cluster.ResumeAsync();
-            }
-        });
+        );
 
     [Fact]
     public Task Sandbox_killed_under_load() =>
@@ -83,38 +100,51 @@ public abstract partial class Reliability(ReliabilitySystem system) : Reliabilit
     public async Task Each_table_locked_under_load()
     {
         var tables = await TablesAsync();
-        await RunAsync($"each of {tables.Count} tables locked", tables.Count, FaultPlan.Lock.TotalSeconds, async round =>
-        {
-            Show($"{tables[round]} is locked");
-            await using var connection = new NpgsqlConnection($"{Installation.ConnectionString};Pooling=false");
-            await connection.OpenAsync(Stop);
-            await using var transaction = await connection.BeginTransactionAsync(Stop);
-            await using (var take = new NpgsqlCommand($"lock table {tables[round]} in access exclusive mode", connection, transaction))
+        await RunAsync(
+            $"each of {tables.Count} tables locked",
+            tables.Count,
+            FaultPlan.Lock.TotalSeconds,
+            async round =>
             {
-                take.CommandTimeout = 60;
-                await take.ExecuteNonQueryAsync(Stop);
-            }
+                Show($"{tables[round]} is locked");
+                await using var connection = new NpgsqlConnection($"{Installation.ConnectionString};Pooling=false");
+                await connection.OpenAsync(Stop);
+                await using var transaction = await connection.BeginTransactionAsync(Stop);
+                await using (var take = new NpgsqlCommand($"lock table {tables[round]} in access exclusive mode", connection, transaction))
+                {
+                    take.CommandTimeout = 60;
+                    await take.ExecuteNonQueryAsync(Stop);
+                }
 
-            await Task.Delay(FaultPlan.Lock, Stop);
-            await transaction.RollbackAsync(Stop);
-        });
+                await Task.Delay(FaultPlan.Lock, Stop);
+                await transaction.RollbackAsync(Stop);
+            }
+        );
     }
 
     [Fact]
-    public Task Hosts_restarted_one_by_one_under_load() =>
-        RunAsync("rolling restart", FaultPlan.ChangeRounds, 0, _ => RollAsync());
+    public Task Hosts_restarted_one_by_one_under_load() => RunAsync("rolling restart", FaultPlan.ChangeRounds, 0, _ => RollAsync());
 
     [Fact]
-    public Task Master_key_replaced_host_by_host_under_load() => RunAsync("rolling key change", FaultPlan.ChangeRounds, 0, async _ =>
-    {
-        var key = (++masterKeys).ToString(CultureInfo.InvariantCulture);
-        Installation.Set($"Notify__MasterKeys__{key}", Convert.ToBase64String(RandomNumberGenerator.GetBytes(32)));
-        Installation.Set("Notify__MasterKey", key);
-        await RollAsync();
-        var (exitCode, output, _) = await Installation.RunProjectionsAsync("rewrap-keys");
-        Assert.True(exitCode == 0, output);
-        Assert.Equal(0L, await Installation.ScalarAsync<long>("select count(*) from notify.subject_keys where master_key <> $1", key));
-    });
+    public Task Master_key_replaced_host_by_host_under_load() =>
+        RunAsync(
+            "rolling key change",
+            FaultPlan.ChangeRounds,
+            0,
+            async _ =>
+            {
+                var key = (++masterKeys).ToString(CultureInfo.InvariantCulture);
+                Installation.Set($"Notify__MasterKeys__{key}", Convert.ToBase64String(RandomNumberGenerator.GetBytes(32)));
+                Installation.Set("Notify__MasterKey", key);
+                await RollAsync();
+                var (exitCode, output, _) = await Installation.RunProjectionsAsync("rewrap-keys");
+                Assert.True(exitCode == 0, output);
+                Assert.Equal(
+                    0L,
+                    await Installation.ScalarAsync<long>("select count(*) from notify.subject_keys where master_key <> $1", key)
+                );
+            }
+        );
 
     private protected static void Show(string text) => TestContext.Current.TestOutputHelper?.WriteLine(text);
 
@@ -125,10 +155,12 @@ public abstract partial class Reliability(ReliabilitySystem system) : Reliabilit
             """
             select format('%I.%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace
             where c.relkind in ('r', 'p') and not c.relispartition and n.nspname in ('notify', 'events') order by 1
-            """);
+            """
+        );
         await using var reader = await command.ExecuteReaderAsync(Stop);
         var tables = new List<string>();
-        while (await reader.ReadAsync(Stop)) tables.Add(reader.GetString(0));
+        while (await reader.ReadAsync(Stop))
+            tables.Add(reader.GetString(0));
         return tables;
     }
 }

@@ -50,7 +50,8 @@ public abstract class ReliabilitySystem(string name, bool withBroker, string? cl
     /// <inheritdoc />
     public async ValueTask InitializeAsync()
     {
-        if (withBroker) Broker = await MessageBroker.StartAsync(Path.Combine(Repository.Home, $"{name}-broker"));
+        if (withBroker)
+            Broker = await MessageBroker.StartAsync(Path.Combine(Repository.Home, $"{name}-broker"));
         System = await NotifySystem.StartAsync(name, Settings(), ownCluster: true, broker: Broker, clusterFolder: cluster);
         await System.StartDispatchAsync();
         apis.AddRange([(System.Api, System.ApiUrl), await System.StartAnotherApiAsync()]);
@@ -61,25 +62,30 @@ public abstract class ReliabilitySystem(string name, bool withBroker, string? cl
     /// <inheritdoc />
     public async ValueTask DisposeAsync()
     {
-        foreach (var client in Clients) client.Dispose();
-        if (System is not null) await System.DisposeAsync();
-        if (Broker is not null) await Broker.DisposeAsync();
+        foreach (var client in Clients)
+            client.Dispose();
+        if (System is not null)
+            await System.DisposeAsync();
+        if (Broker is not null)
+            await Broker.DisposeAsync();
         GC.SuppressFinalize(this);
     }
 
     /// <summary>A host of a kind; of two, one in this round and the other in the next.</summary>
     /// <param name="kind"><c>api</c>, <c>dispatch</c> or <c>projections</c>.</param>
-    public HostProcess Host(string kind, int round) => kind switch
-    {
-        "api" => apis[round % apis.Count].Host,
-        "dispatch" => System.Dispatchers[round % System.Dispatchers.Count],
-        _ => System.Projections,
-    };
+    public HostProcess Host(string kind, int round) =>
+        kind switch
+        {
+            "api" => apis[round % apis.Count].Host,
+            "dispatch" => System.Dispatchers[round % System.Dispatchers.Count],
+            _ => System.Projections,
+        };
 
     /// <summary>Starts a host in the place of one that has ended.</summary>
     public async Task<HostProcess> ReplaceAsync(string kind, HostProcess ended)
     {
-        if (kind == "dispatch") return await System.ReplaceDispatchAsync(ended);
+        if (kind == "dispatch")
+            return await System.ReplaceDispatchAsync(ended);
         if (kind == "api")
         {
             var i = apis.FindIndex(api => api.Host == ended);
@@ -94,9 +100,12 @@ public abstract class ReliabilitySystem(string name, bool withBroker, string? cl
     /// <summary>Starts what a case that failed has left ended.</summary>
     public async Task ReviveAsync()
     {
-        foreach (var (host, _) in apis.Where(api => api.Host.HasEnded).ToList()) await ReplaceAsync("api", host);
-        foreach (var host in System.Dispatchers.Where(host => host.HasEnded).ToList()) await ReplaceAsync("dispatch", host);
-        if (System.Projections.HasEnded) await System.StartProjectionsAsync();
+        foreach (var (host, _) in apis.Where(api => api.Host.HasEnded).ToList())
+            await ReplaceAsync("api", host);
+        foreach (var host in System.Dispatchers.Where(host => host.HasEnded).ToList())
+            await ReplaceAsync("dispatch", host);
+        if (System.Projections.HasEnded)
+            await System.StartProjectionsAsync();
     }
 
     /// <summary>Restarts a host as an operator does.</summary>
@@ -111,20 +120,23 @@ public abstract class ReliabilitySystem(string name, bool withBroker, string? cl
     /// <param name="mark">Runs each restart, and notes its time.</param>
     public async Task RollAsync(Func<Func<Task>, Task> mark)
     {
-        foreach (var host in apis.Select(api => api.Host).ToList()) await mark(() => RestartAsync("api", host));
-        foreach (var host in System.Dispatchers.ToList()) await mark(() => RestartAsync("dispatch", host));
+        foreach (var host in apis.Select(api => api.Host).ToList())
+            await mark(() => RestartAsync("api", host));
+        foreach (var host in System.Dispatchers.ToList())
+            await mark(() => RestartAsync("dispatch", host));
         await mark(() => RestartAsync("projections", System.Projections));
     }
 
     // As in production, but for the deadline of unknown outcomes, so that a round ends soon.
-    private Dictionary<string, string> Settings() => new()
-    {
-        ["Notify__Takeover"] = Takeover.ToString("c"),
-        ["Notify__Retry__BaseDelay"] = "00:00:00.5",
-        ["Notify__Retry__MaxDelay"] = "00:00:10",
-        ["Notify__Retry__MaxAttempts"] = "100",
-        ["Notify__Retry__AskAfter"] = "00:00:05",
-        ["Notify__Retry__UnknownDeadline"] = "00:00:40",
-        ["Sandbox__LedgerPath"] = Path.Combine(Repository.Home, $"{name}-ledger"),
-    };
+    private Dictionary<string, string> Settings() =>
+        new()
+        {
+            ["Notify__Takeover"] = Takeover.ToString("c"),
+            ["Notify__Retry__BaseDelay"] = "00:00:00.5",
+            ["Notify__Retry__MaxDelay"] = "00:00:10",
+            ["Notify__Retry__MaxAttempts"] = "100",
+            ["Notify__Retry__AskAfter"] = "00:00:05",
+            ["Notify__Retry__UnknownDeadline"] = "00:00:40",
+            ["Sandbox__LedgerPath"] = Path.Combine(Repository.Home, $"{name}-ledger"),
+        };
 }

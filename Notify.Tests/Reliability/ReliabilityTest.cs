@@ -33,29 +33,43 @@ public abstract class ReliabilityTest(ReliabilitySystem system) : SystemTest
     /// <summary>Runs a case: rounds of a fault under a steady load.</summary>
     /// <param name="fault">Makes the fault and ends it; given the number of the round.</param>
     private protected async Task RunAsync(
-        string name, int rounds, double seconds, Func<int, Task> fault, bool isPlain = false, Action<FaultFigures>? measured = null)
+        string name,
+        int rounds,
+        double seconds,
+        Func<int, Task> fault,
+        bool isPlain = false,
+        Action<FaultFigures>? measured = null
+    )
     {
         Assert.SkipUnless(FaultPlan.IsChosen(name), "not among NOTIFY_FAULT_CASES");
-        var figures = new FaultFigures { Case = name, Transport = system.Transport, Seconds = seconds, Rate = FaultPlan.Rate };
-        await CountAsync(figures, async run =>
+        var figures = new FaultFigures
         {
-            current = run;
-            for (var done = 0; done < rounds;)
+            Case = name,
+            Transport = system.Transport,
+            Seconds = seconds,
+            Rate = FaultPlan.Rate,
+        };
+        await CountAsync(
+            figures,
+            async run =>
             {
-                var load = run.Begin(FaultPlan.Rate, isPlain);
-                await load.GoOnAsync(2 * FaultPlan.Rate);
-                do
+                current = run;
+                for (var done = 0; done < rounds; )
                 {
-                    await run.DuringAsync(() => fault(done));
-                    done++;
+                    var load = run.Begin(FaultPlan.Rate, isPlain);
                     await load.GoOnAsync(2 * FaultPlan.Rate);
+                    do
+                    {
+                        await run.DuringAsync(() => fault(done));
+                        done++;
+                        await load.GoOnAsync(2 * FaultPlan.Rate);
+                    } while (done < rounds && load.Accepted < SegmentSize);
+                    await run.EndAsync(load);
                 }
-                while (done < rounds && load.Accepted < SegmentSize);
-                await run.EndAsync(load);
-            }
 
-            measured?.Invoke(figures);
-        });
+                measured?.Invoke(figures);
+            }
+        );
     }
 
     /// <summary>Restarts all hosts one by one, each as a fault of its own time.</summary>

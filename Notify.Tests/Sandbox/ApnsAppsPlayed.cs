@@ -12,7 +12,9 @@ namespace Notify.Tests.Sandbox;
 [Collection(PlayedSandboxCollection.Name)]
 public sealed class ApnsAppsPlayed(PlayedSandbox sandbox)
 {
-    private const string Ordinary = "0000", OfLastApp = "a992", OfDevelopment = "5a9d";
+    private const string Ordinary = "0000",
+        OfLastApp = "a992",
+        OfDevelopment = "5a9d";
 
     [Theory]
     [InlineData(OfLastApp, PlayedSandbox.SecondTopic, null, null)]
@@ -21,20 +23,29 @@ public sealed class ApnsAppsPlayed(PlayedSandbox sandbox)
     [InlineData(OfDevelopment, null, PushEnvironment.Production, "BadDeviceToken")]
     [InlineData(Ordinary, null, null, null)]
     public async Task Push_reaches_the_app_and_environment_that_its_device_names(
-        string begins, string? app, PushEnvironment? environment, string? refused)
+        string begins,
+        string? app,
+        PushEnvironment? environment,
+        string? refused
+    )
     {
         using var key = ECDsa.Create();
         key.ImportFromPem(await File.ReadAllTextAsync(Path.Combine(TestRun.SandboxHome, "apns-auth-key.p8"), Cancellation));
         var options = new ApnsOptions
         {
-            TeamId = sandbox.Account("apnsTeamId"), KeyId = sandbox.Account("apnsKeyId"), Topic = sandbox.Account("apnsTopic"),
-            BaseUrl = sandbox.ApnsUrl, TrustedCaPath = Path.Combine(TestRun.SandboxHome, "apns-ca.pem"),
+            TeamId = sandbox.Account("apnsTeamId"),
+            KeyId = sandbox.Account("apnsKeyId"),
+            Topic = sandbox.Account("apnsTopic"),
+            BaseUrl = sandbox.ApnsUrl,
+            TrustedCaPath = Path.Combine(TestRun.SandboxHome, "apns-ca.pem"),
             Apps = new()
             {
                 ["second"] = new ApnsAppOptions { Topic = PlayedSandbox.SecondTopic },
                 ["development"] = new ApnsAppOptions
                 {
-                    Topic = sandbox.Account("apnsTopic"), Environment = "sandbox", BaseUrl = sandbox.ApnsDevelopmentUrl,
+                    Topic = sandbox.Account("apnsTopic"),
+                    Environment = "sandbox",
+                    BaseUrl = sandbox.ApnsDevelopmentUrl,
                 },
             },
         };
@@ -43,14 +54,21 @@ public sealed class ApnsAppsPlayed(PlayedSandbox sandbox)
         Assert.Empty(faults);
         using var provider = new ApnsProvider(options, key, TimeProvider.System, further);
         var message = new OutboundMessage(
-            Guid.NewGuid(), begins + RandomNumberGenerator.GetHexString(60, lowercase: true), new NotificationContent(Body: "b"),
-            Priority.Normal, null, App: DeviceApp.Of(app, environment));
+            Guid.NewGuid(),
+            begins + RandomNumberGenerator.GetHexString(60, lowercase: true),
+            new NotificationContent(Body: "b"),
+            Priority.Normal,
+            null,
+            App: DeviceApp.Of(app, environment)
+        );
 
         var outcome = await provider.SendAsync(message, Cancellation);
 
         // A refusal says nothing about the token: only the setting, or what the device named, may be wrong. It is kept.
-        if (refused is not null) Assert.Equal(new AttemptOutcome.Rejected(Reasons.BadAddress, refused), outcome);
-        else Assert.IsType<AttemptOutcome.Accepted>(outcome);
+        if (refused is not null)
+            Assert.Equal(new AttemptOutcome.Rejected(Reasons.BadAddress, refused), outcome);
+        else
+            Assert.IsType<AttemptOutcome.Accepted>(outcome);
     }
 
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;

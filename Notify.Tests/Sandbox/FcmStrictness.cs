@@ -33,7 +33,9 @@ public sealed class FcmStrictness : SystemTest, IDisposable
         Assert.Equal((HttpStatusCode.OK, "Bearer"), (status, granted["token_type"]!.ToString()));
         Assert.InRange(granted["expires_in"]!.GetValue<int>(), 3000, 3600);
 
-        var (sent, answer) = await SendAsync(Message("""{"token":"$T","notification":{"title":"t"},"android":{"ttl":"3.5s","priority":"high","collapse_key":"x"}}"""));
+        var (sent, answer) = await SendAsync(
+            Message("""{"token":"$T","notification":{"title":"t"},"android":{"ttl":"3.5s","priority":"high","collapse_key":"x"}}""")
+        );
         Assert.Equal(HttpStatusCode.OK, sent);
         Assert.StartsWith("projects/notify-sandbox/messages/", answer["name"]!.ToString(), StringComparison.Ordinal);
     }
@@ -44,8 +46,16 @@ public sealed class FcmStrictness : SystemTest, IDisposable
         { "no audience", c => c.Remove("aud"), "invalid_grant" },
         { "another account", c => c["iss"] = "other@example.com", "invalid_grant" },
         { "more than an hour", c => c["exp"] = Now.AddSeconds(3700).ToUnixTimeSeconds(), "invalid_grant" },
-        { "already over", c => (c["iat"], c["exp"]) = (Now.AddHours(-2).ToUnixTimeSeconds(), Now.AddHours(-1).ToUnixTimeSeconds()), "invalid_grant" },
-        { "of the future", c => (c["iat"], c["exp"]) = (Now.AddHours(1).ToUnixTimeSeconds(), Now.AddHours(1.5).ToUnixTimeSeconds()), "invalid_grant" },
+        {
+            "already over",
+            c => (c["iat"], c["exp"]) = (Now.AddHours(-2).ToUnixTimeSeconds(), Now.AddHours(-1).ToUnixTimeSeconds()),
+            "invalid_grant"
+        },
+        {
+            "of the future",
+            c => (c["iat"], c["exp"]) = (Now.AddHours(1).ToUnixTimeSeconds(), Now.AddHours(1.5).ToUnixTimeSeconds()),
+            "invalid_grant"
+        },
         { "no iat", c => c.Remove("iat"), "invalid_grant" },
         { "exp as text", c => c["exp"] = "soon", "invalid_grant" },
         { "no scope", c => c.Remove("scope"), "invalid_scope" },
@@ -114,7 +124,10 @@ public sealed class FcmStrictness : SystemTest, IDisposable
         Assert.Equal((400, "INVALID_ARGUMENT"), (error["code"]!.GetValue<int>(), error["status"]!.ToString()));
         var details = error["details"]!.AsArray().ToDictionary(d => d!["@type"]!.ToString(), d => d!);
         Assert.Equal(errorCode, details.GetValueOrDefault("type.googleapis.com/google.firebase.fcm.v1.FcmError")?["errorCode"]!.ToString());
-        Assert.Equal(field, Assert.Single(details["type.googleapis.com/google.rpc.BadRequest"]["fieldViolations"]!.AsArray())!["field"]!.ToString());
+        Assert.Equal(
+            field,
+            Assert.Single(details["type.googleapis.com/google.rpc.BadRequest"]["fieldViolations"]!.AsArray())!["field"]!.ToString()
+        );
     }
 
     [Theory]
@@ -133,7 +146,8 @@ public sealed class FcmStrictness : SystemTest, IDisposable
     [Fact]
     public async Task Oversized_message_is_rejected()
     {
-        string Long(int length) => Message("""{"token":"$T","notification":{"body":"$X"}}""".Replace("$X", new string('x', length), StringComparison.Ordinal));
+        string Long(int length) =>
+            Message("""{"token":"$T","notification":{"body":"$X"}}""".Replace("$X", new string('x', length), StringComparison.Ordinal));
         Assert.Equal(HttpStatusCode.OK, (await SendAsync(Long(4096))).Status);
         var (status, answer) = await SendAsync(Long(4097));
         Assert.Equal((HttpStatusCode.BadRequest, "INVALID_ARGUMENT"), (status, answer["error"]!["details"]![0]!["errorCode"]!.ToString()));
@@ -148,7 +162,10 @@ public sealed class FcmStrictness : SystemTest, IDisposable
     public async Task A_magic_token_meets_its_fate(string fate, int status, string general, string errorCode)
     {
         var (http, answer) = await SendAsync(Message("""{"token":"$T"}""", Person.NewAndroidToken(fate)));
-        Assert.Equal((status, general, errorCode), ((int)http, answer["error"]!["status"]!.ToString(), answer["error"]!["details"]![0]!["errorCode"]!.ToString()));
+        Assert.Equal(
+            (status, general, errorCode),
+            ((int)http, answer["error"]!["status"]!.ToString(), answer["error"]!["details"]![0]!["errorCode"]!.ToString())
+        );
     }
 
     [Fact]
@@ -168,26 +185,52 @@ public sealed class FcmStrictness : SystemTest, IDisposable
         Assert.Equal(HttpStatusCode.Forbidden, (await SendAsync(message, bearer: narrow)).Status);
     }
 
-    private static string Message(string message, string token = Token) => $"{{\"message\":{message.Replace("$T", token, StringComparison.Ordinal)}}}";
+    private static string Message(string message, string token = Token) =>
+        $"{{\"message\":{message.Replace("$T", token, StringComparison.Ordinal)}}}";
 
-    private Dictionary<string, object?> Claims() => new()
-    {
-        ["iss"] = account["client_email"]!.ToString(), ["aud"] = account["token_uri"]!.ToString(), ["scope"] = "https://www.googleapis.com/auth/firebase.messaging",
-        ["iat"] = Now.ToUnixTimeSeconds(), ["exp"] = Now.AddHours(1).ToUnixTimeSeconds(),
-    };
+    private Dictionary<string, object?> Claims() =>
+        new()
+        {
+            ["iss"] = account["client_email"]!.ToString(),
+            ["aud"] = account["token_uri"]!.ToString(),
+            ["scope"] = "https://www.googleapis.com/auth/firebase.messaging",
+            ["iat"] = Now.ToUnixTimeSeconds(),
+            ["exp"] = Now.AddHours(1).ToUnixTimeSeconds(),
+        };
 
-    private async Task<(HttpStatusCode Status, JsonNode Answer)> AskAsync(Dictionary<string, object?> claims, RSA? key = null, string algorithm = "RS256", string? kid = null)
+    private async Task<(HttpStatusCode Status, JsonNode Answer)> AskAsync(
+        Dictionary<string, object?> claims,
+        RSA? key = null,
+        string algorithm = "RS256",
+        string? kid = null
+    )
     {
         using var own = RSA.Create();
         own.ImportFromPem(account["private_key"]!.ToString());
-        var header = new Dictionary<string, string> { ["alg"] = algorithm, ["typ"] = "JWT", ["kid"] = kid ?? account["private_key_id"]!.ToString() };
-        var signed = $"{Base64Url.EncodeToString(JsonSerializer.SerializeToUtf8Bytes(header))}.{Base64Url.EncodeToString(JsonSerializer.SerializeToUtf8Bytes(claims))}";
+        var header = new Dictionary<string, string>
+        {
+            ["alg"] = algorithm,
+            ["typ"] = "JWT",
+            ["kid"] = kid ?? account["private_key_id"]!.ToString(),
+        };
+        var signed =
+            $"{Base64Url.EncodeToString(JsonSerializer.SerializeToUtf8Bytes(header))}.{Base64Url.EncodeToString(JsonSerializer.SerializeToUtf8Bytes(claims))}";
         var signature = (key ?? own).SignData(Encoding.ASCII.GetBytes(signed), HashAlgorithmName.SHA256, RSASignaturePadding.Pkcs1);
-        using var form = new FormUrlEncodedContent(new Dictionary<string, string> { ["grant_type"] = "urn:ietf:params:oauth:grant-type:jwt-bearer", ["assertion"] = $"{signed}.{Base64Url.EncodeToString(signature)}" });
+        using var form = new FormUrlEncodedContent(
+            new Dictionary<string, string>
+            {
+                ["grant_type"] = "urn:ietf:params:oauth:grant-type:jwt-bearer",
+                ["assertion"] = $"{signed}.{Base64Url.EncodeToString(signature)}",
+            }
+        );
         return await PostAsync("/token", form);
     }
 
-    private async Task<(HttpStatusCode Status, JsonNode Answer)> SendAsync(string body, string? bearer = null, string project = "notify-sandbox")
+    private async Task<(HttpStatusCode Status, JsonNode Answer)> SendAsync(
+        string body,
+        string? bearer = null,
+        string project = "notify-sandbox"
+    )
     {
         bearer ??= (await AskAsync(Claims())).Answer["access_token"]!.ToString();
         using var content = new StringContent(body, Encoding.UTF8, "application/json");
@@ -197,7 +240,8 @@ public sealed class FcmStrictness : SystemTest, IDisposable
     private async Task<(HttpStatusCode Status, JsonNode Answer)> PostAsync(string path, HttpContent content, string? bearer = null)
     {
         using var request = new HttpRequestMessage(HttpMethod.Post, path) { Content = content };
-        if (bearer is { Length: > 0 }) request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", bearer);
+        if (bearer is { Length: > 0 })
+            request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", bearer);
         using var response = await http.SendAsync(request, TestContext.Current.CancellationToken);
         return (response.StatusCode, JsonNode.Parse(await response.Content.ReadAsStringAsync(TestContext.Current.CancellationToken))!);
     }

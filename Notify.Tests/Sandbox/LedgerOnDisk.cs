@@ -23,7 +23,8 @@ public sealed class LedgerOnDisk : IAsyncDisposable
     {
         var process = await StartAsync();
         var sids = new List<string>();
-        foreach (var text in new[] { "one", "two", "three" }) sids.Add(await SendSmsAsync(text));
+        foreach (var text in new[] { "one", "two", "three" })
+            sids.Add(await SendSmsAsync(text));
         Assert.Null(await TrySendSmsAsync("refused", "+15005552001"));
         var before = await AllAsync();
         Assert.Equal(4, before.Count);
@@ -42,7 +43,8 @@ public sealed class LedgerOnDisk : IAsyncDisposable
         // Killed within an entry: that one was not answered, and all before it stay.
         await process.KillAsync();
         var file = Assert.Single(Directory.GetFiles(folder, "*.ledger"));
-        await using (var cut = new FileStream(file, FileMode.Open)) cut.SetLength(cut.Length - 10);
+        await using (var cut = new FileStream(file, FileMode.Open))
+            cut.SetLength(cut.Length - 10);
         process = await StartAsync();
         Assert.Equal(before, await AllAsync());
         await SendSmsAsync("five");
@@ -60,7 +62,12 @@ public sealed class LedgerOnDisk : IAsyncDisposable
         await StartAsync();
 
         var (exitCode, _, errors) = await HostProcess.RunAsync(
-            "Sandbox", Repository.Program("tools/Notify.Sandbox"), [], Settings(HostProcess.FreePort()), TestRun.Log("ledger-second"));
+            "Sandbox",
+            Repository.Program("tools/Notify.Sandbox"),
+            [],
+            Settings(HostProcess.FreePort()),
+            TestRun.Log("ledger-second")
+        );
 
         Assert.Equal(1, exitCode);
         Assert.Contains("Name a folder that no other sandbox uses.", Assert.Single(errors), StringComparison.Ordinal);
@@ -69,10 +76,12 @@ public sealed class LedgerOnDisk : IAsyncDisposable
     /// <inheritdoc />
     public async ValueTask DisposeAsync()
     {
-        foreach (var process in started) await process.DisposeAsync();
+        foreach (var process in started)
+            await process.DisposeAsync();
         sandbox.Dispose();
         http.Dispose();
-        if (Directory.Exists(folder)) Directory.Delete(folder, recursive: true);
+        if (Directory.Exists(folder))
+            Directory.Delete(folder, recursive: true);
     }
 
     private async Task<List<string>> AllAsync() => [.. (await sandbox.LedgerAsync()).Select(e => e.Json.ToJsonString())];
@@ -84,9 +93,17 @@ public sealed class LedgerOnDisk : IAsyncDisposable
         var accounts = await TestRun.Accounts;
         using var request = await RequestAsync(HttpMethod.Post);
         var from = accounts.GetProperty("twilioFrom").GetString()!;
-        request.Content = new FormUrlEncodedContent(new Dictionary<string, string> { ["To"] = to, ["From"] = from, ["Body"] = text });
+        request.Content = new FormUrlEncodedContent(
+            new Dictionary<string, string>
+            {
+                ["To"] = to,
+                ["From"] = from,
+                ["Body"] = text,
+            }
+        );
         using var response = await http.SendAsync(request, Stop);
-        if (!response.IsSuccessStatusCode) return null;
+        if (!response.IsSuccessStatusCode)
+            return null;
         return JsonDocument.Parse(await response.Content.ReadAsStringAsync(Stop)).RootElement.GetProperty("sid").GetString();
     }
 
@@ -107,23 +124,32 @@ public sealed class LedgerOnDisk : IAsyncDisposable
         return request;
     }
 
-    private Dictionary<string, string> Settings(int port) => new()
-    {
-        ["Sandbox__Home"] = TestRun.SandboxHome, ["Sandbox__LedgerPath"] = folder, ["Sandbox__Url"] = $"http://127.0.0.1:{port}",
-        ["Sandbox__ApnsUrl"] = $"https://127.0.0.1:{HostProcess.FreePort()}",
-        ["Sandbox__SmtpUrl"] = $"smtp://127.0.0.1:{HostProcess.FreePort()}",
-    };
+    private Dictionary<string, string> Settings(int port) =>
+        new()
+        {
+            ["Sandbox__Home"] = TestRun.SandboxHome,
+            ["Sandbox__LedgerPath"] = folder,
+            ["Sandbox__Url"] = $"http://127.0.0.1:{port}",
+            ["Sandbox__ApnsUrl"] = $"https://127.0.0.1:{HostProcess.FreePort()}",
+            ["Sandbox__SmtpUrl"] = $"smtp://127.0.0.1:{HostProcess.FreePort()}",
+        };
 
     private async Task<HostProcess> StartAsync()
     {
         await TestRun.Accounts;
         var process = HostProcess.Start(
-            "Sandbox", Repository.Program("tools/Notify.Sandbox"), [], Settings(url.Port), TestRun.Log("ledger"));
+            "Sandbox",
+            Repository.Program("tools/Notify.Sandbox"),
+            [],
+            Settings(url.Port),
+            TestRun.Log("ledger")
+        );
         started.Add(process);
         await Eventually.Holds(
             async () =>
             {
-                if (process.HasEnded) throw new InvalidOperationException(process.Tail(20));
+                if (process.HasEnded)
+                    throw new InvalidOperationException(process.Tail(20));
                 try
                 {
                     return (await http.GetAsync(new Uri(url, "/health/ready"), Stop)).IsSuccessStatusCode;
@@ -132,7 +158,9 @@ public sealed class LedgerOnDisk : IAsyncDisposable
                 {
                     return false;
                 }
-            }, "the sandbox is ready");
+            },
+            "the sandbox is ready"
+        );
         return process;
     }
 }

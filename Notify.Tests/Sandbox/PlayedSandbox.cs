@@ -50,7 +50,8 @@ public sealed class PlayedSandbox : IAsyncLifetime
     public ConcurrentQueue<int> Answers { get; } = new();
 
     /// <summary>All that came to the webhook and was answered with 204, and mentions a text.</summary>
-    public IReadOnlyList<WebhookRequest> Received(string text) => [.. received.Where(r => Uri.UnescapeDataString(r.Url + r.Text).Contains(text, StringComparison.Ordinal))];
+    public IReadOnlyList<WebhookRequest> Received(string text) =>
+        [.. received.Where(r => Uri.UnescapeDataString(r.Url + r.Text).Contains(text, StringComparison.Ordinal))];
 
     public string Account(string name) => Accounts.GetProperty(name).GetString()!;
 
@@ -61,17 +62,27 @@ public sealed class PlayedSandbox : IAsyncLifetime
         listener.Prefixes.Add(WebhookBase + "/");
         listener.Start();
         serving = Task.Run(ServeAsync);
-        process = HostProcess.Start("Sandbox", Repository.Program("tools/Notify.Sandbox"), [], new Dictionary<string, string>
-        {
-            ["Sandbox__Home"] = TestRun.SandboxHome, ["Sandbox__Url"] = Url.ToString().TrimEnd('/'),
-            ["Sandbox__ApnsUrl"] = ApnsUrl.ToString().TrimEnd('/'),
-            ["Sandbox__ApnsDevelopmentUrl"] = ApnsDevelopmentUrl.ToString().TrimEnd('/'), ["Sandbox__ApnsTopics"] = SecondTopic,
-            ["Sandbox__SmtpUrl"] = $"smtp://127.0.0.1:{SmtpPort}", ["Sandbox__WebhookUrl"] = WebhookBase,
-        }, TestRun.Log("played-sandbox"));
+        process = HostProcess.Start(
+            "Sandbox",
+            Repository.Program("tools/Notify.Sandbox"),
+            [],
+            new Dictionary<string, string>
+            {
+                ["Sandbox__Home"] = TestRun.SandboxHome,
+                ["Sandbox__Url"] = Url.ToString().TrimEnd('/'),
+                ["Sandbox__ApnsUrl"] = ApnsUrl.ToString().TrimEnd('/'),
+                ["Sandbox__ApnsDevelopmentUrl"] = ApnsDevelopmentUrl.ToString().TrimEnd('/'),
+                ["Sandbox__ApnsTopics"] = SecondTopic,
+                ["Sandbox__SmtpUrl"] = $"smtp://127.0.0.1:{SmtpPort}",
+                ["Sandbox__WebhookUrl"] = WebhookBase,
+            },
+            TestRun.Log("played-sandbox")
+        );
         await Eventually.Holds(
             async () =>
             {
-                if (process.HasEnded) throw new InvalidOperationException(process.Tail(20));
+                if (process.HasEnded)
+                    throw new InvalidOperationException(process.Tail(20));
                 try
                 {
                     return (await Http.GetAsync(new Uri(Url, "/health/ready"))).IsSuccessStatusCode;
@@ -80,13 +91,19 @@ public sealed class PlayedSandbox : IAsyncLifetime
                 {
                     return false;
                 }
-            }, "the sandbox is ready");
+            },
+            "the sandbox is ready"
+        );
     }
 
     /// <summary>Posts a form.</summary>
     public async Task<JsonElement> PostFormAsync(string path, IEnumerable<KeyValuePair<string, string>> form, int status = 200)
     {
-        using var response = await Http.PostAsync(new Uri(Url, path), new FormUrlEncodedContent(form), TestContext.Current.CancellationToken);
+        using var response = await Http.PostAsync(
+            new Uri(Url, path),
+            new FormUrlEncodedContent(form),
+            TestContext.Current.CancellationToken
+        );
         Assert.Equal(status, (int)response.StatusCode);
         return await response.Content.ReadFromJsonAsync<JsonElement>(TestContext.Current.CancellationToken);
     }
@@ -101,7 +118,8 @@ public sealed class PlayedSandbox : IAsyncLifetime
 
     public async ValueTask DisposeAsync()
     {
-        if (process is not null) await process.DisposeAsync();
+        if (process is not null)
+            await process.DisposeAsync();
         listener.Stop();
         await serving;
         listener.Close();
@@ -120,7 +138,10 @@ public sealed class PlayedSandbox : IAsyncLifetime
                 await context.Request.InputStream.CopyToAsync(body);
                 var status = Answers.TryDequeue(out var next) ? next : 204;
                 var headers = context.Request.Headers.AllKeys.ToDictionary(k => k!.ToLowerInvariant(), k => context.Request.Headers[k]!);
-                if (status == 204) received.Enqueue(new WebhookRequest(context.Request.HttpMethod, context.Request.Url!.AbsoluteUri, headers, body.ToArray()));
+                if (status == 204)
+                    received.Enqueue(
+                        new WebhookRequest(context.Request.HttpMethod, context.Request.Url!.AbsoluteUri, headers, body.ToArray())
+                    );
                 context.Response.StatusCode = status;
                 context.Response.Close();
             }

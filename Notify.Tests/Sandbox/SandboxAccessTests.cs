@@ -30,7 +30,8 @@ public sealed class SandboxAccessTests : IDisposable
     public void Ledger_is_open_to_the_key_and_without_one_on_the_machine_itself(string? key, string host, string? header, bool passes)
     {
         var http = new DefaultHttpContext();
-        if (header is not null) http.Request.Headers.Authorization = header;
+        if (header is not null)
+            http.Request.Headers.Authorization = header;
         Assert.Equal(passes, new ControlKey(key, host).Check(http.Request) is null);
     }
 
@@ -62,12 +63,16 @@ public sealed class SandboxAccessTests : IDisposable
         Assert.Equal(3, after.Count()["twilio"].Received); // also of those that went
     }
 
-    private static void Record(RequestLedger ledger, TimeProvider clock, string text) => ledger.Record(
-        new LedgerEntry(0, clock.GetUtcNow(), "POST", "/2010-04-01/x", new HeaderDictionary()), Encoding.UTF8.GetBytes($"Body={text}"),
-        "SM1", "accepted");
+    private static void Record(RequestLedger ledger, TimeProvider clock, string text) =>
+        ledger.Record(
+            new LedgerEntry(0, clock.GetUtcNow(), "POST", "/2010-04-01/x", new HeaderDictionary()),
+            Encoding.UTF8.GetBytes($"Body={text}"),
+            "SM1",
+            "accepted"
+        );
 
     private static long Mentions(RequestLedger ledger, string text) => ledger.Count(new TextQuery(text))["twilio"].Received;
 
-    private string OnDisk() => string.Concat(
-        Directory.GetFiles(folder, "*.ledger").Select(f => Encoding.Latin1.GetString(File.ReadAllBytes(f))));
+    private string OnDisk() =>
+        string.Concat(Directory.GetFiles(folder, "*.ledger").Select(f => Encoding.Latin1.GetString(File.ReadAllBytes(f))));
 }

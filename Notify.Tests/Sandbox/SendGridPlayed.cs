@@ -27,7 +27,8 @@ public sealed class SendGridPlayed(PlayedSandbox sandbox)
         Assert.Equal(wanted, string.Join(' ', events.Select(e => e.GetProperty("event").GetString())));
         Assert.All(events, e => Assert.StartsWith($"{messageId}.", e.GetProperty("sg_message_id").GetString(), StringComparison.Ordinal));
         Assert.Equal(wanted.Split(' ').Distinct().Count(), events.Select(e => e.GetProperty("sg_event_id").GetString()).Distinct().Count());
-        if (who == "bounced") Assert.Equal(("bounce", "5.1.1"), (events[^1].GetProperty("type").GetString(), events[^1].GetProperty("status").GetString()));
+        if (who == "bounced")
+            Assert.Equal(("bounce", "5.1.1"), (events[^1].GetProperty("type").GetString(), events[^1].GetProperty("status").GetString()));
     }
 
     [Fact]
@@ -37,7 +38,10 @@ public sealed class SendGridPlayed(PlayedSandbox sandbox)
         var delivery = Guid.NewGuid().ToString();
         await SendAsync(delivery, [.. Enumerable.Range(0, 20).Select(i => $"a{i}@mail.example")]);
         var ends = await Eventually.Becomes(
-            () => Task.FromResult(Events(delivery).Where(e => e.GetProperty("event").GetString() is "bounce" or "dropped").ToList()), e => e.Count == 20, "20 ends");
+            () => Task.FromResult(Events(delivery).Where(e => e.GetProperty("event").GetString() is "bounce" or "dropped").ToList()),
+            e => e.Count == 20,
+            "20 ends"
+        );
         Assert.Equal(20, ends.Select(e => e.GetProperty("email").GetString()).Distinct().Count());
     }
 
@@ -60,7 +64,11 @@ public sealed class SendGridPlayed(PlayedSandbox sandbox)
             Assert.EndsWith("/receipts/sendgrid", post.Url, StringComparison.Ordinal);
             var signed = (post.Header("X-Twilio-Email-Event-Webhook-Timestamp"), post.Header("X-Twilio-Email-Event-Webhook-Signature"));
             Assert.True(signature.IsValid(signed.Item1, post.Body, signed.Item2, TimeProvider.System.GetUtcNow()));
-            events.AddRange(JsonSerializer.Deserialize<List<JsonElement>>(post.Body)!.Where(e => e.GetProperty("notify_delivery").GetString() == delivery));
+            events.AddRange(
+                JsonSerializer
+                    .Deserialize<List<JsonElement>>(post.Body)!
+                    .Where(e => e.GetProperty("notify_delivery").GetString() == delivery)
+            );
         }
 
         return events;
@@ -77,11 +85,19 @@ public sealed class SendGridPlayed(PlayedSandbox sandbox)
     {
         using var request = new HttpRequestMessage(HttpMethod.Post, new Uri(sandbox.Url, "/v3/mail/send"))
         {
-            Content = JsonContent.Create(new
-            {
-                personalizations = to.Select(email => new { to = new[] { new { email } }, custom_args = new { notify_delivery = delivery } }),
-                from = new { email = "x@sandbox.example" }, subject = "s", content = new[] { new { type = "text/plain", value = "v" } },
-            }),
+            Content = JsonContent.Create(
+                new
+                {
+                    personalizations = to.Select(email => new
+                    {
+                        to = new[] { new { email } },
+                        custom_args = new { notify_delivery = delivery },
+                    }),
+                    from = new { email = "x@sandbox.example" },
+                    subject = "s",
+                    content = new[] { new { type = "text/plain", value = "v" } },
+                }
+            ),
         };
         request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", sandbox.Account("sendGridApiKey"));
         using var response = await sandbox.Http.SendAsync(request, TestContext.Current.CancellationToken);

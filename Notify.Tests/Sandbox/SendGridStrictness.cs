@@ -10,7 +10,8 @@ namespace Notify.Tests.Sandbox;
 /// <summary>The sandbox's SendGrid takes what SendGrid takes, and refuses what SendGrid refuses, in its words.</summary>
 public sealed class SendGridStrictness : SystemTest
 {
-    private const string Good = """{"personalizations":[{"to":[{"email":"a@mail.example"}]}],"from":{"email":"x@sandbox.example","name":"X"},"subject":"s","content":[{"type":"text/plain","value":"v"}]}""";
+    private const string Good =
+        """{"personalizations":[{"to":[{"email":"a@mail.example"}]}],"from":{"email":"x@sandbox.example","name":"X"},"subject":"s","content":[{"type":"text/plain","value":"v"}]}""";
 
     [Fact]
     public async Task A_good_mail_is_accepted_with_an_ID_and_an_empty_body()
@@ -21,7 +22,10 @@ public sealed class SendGridStrictness : SystemTest
         Assert.Equal(202, (int)response.StatusCode);
         Assert.Empty(await response.Content.ReadAsByteArrayAsync(TestContext.Current.CancellationToken));
         var entry = Assert.Single(await Sandbox.LedgerAsync(mark, "sendgrid"));
-        Assert.Equal((Assert.Single(response.Headers.GetValues("X-Message-Id")), "a@mail.example", $"s\n{mark}"), (entry.MessageId!, entry.To, entry.Text));
+        Assert.Equal(
+            (Assert.Single(response.Headers.GetValues("X-Message-Id")), "a@mail.example", $"s\n{mark}"),
+            (entry.MessageId!, entry.To, entry.Text)
+        );
         Assert.DoesNotContain("SG.", entry.Json.ToJsonString(), StringComparison.Ordinal); // the key is not kept
     }
 
@@ -32,14 +36,26 @@ public sealed class SendGridStrictness : SystemTest
         var key = (await TestRun.Accounts).GetProperty("sendGridApiKey").GetString();
         var client = new SendGridClient(new SendGridClientOptions { ApiKey = key, Host = Installation.SandboxUrl.ToString().TrimEnd('/') });
         var mail = MailHelper.CreateSingleEmailToMultipleRecipients(
-            new EmailAddress("x@sandbox.example", "X"), [new EmailAddress("a@mail.example", "A"), new EmailAddress("b@mail.example")], "Hello", mark, $"<p>{mark}</p>");
+            new EmailAddress("x@sandbox.example", "X"),
+            [new EmailAddress("a@mail.example", "A"), new EmailAddress("b@mail.example")],
+            "Hello",
+            mark,
+            $"<p>{mark}</p>"
+        );
 
         var response = await client.SendEmailAsync(mail, TestContext.Current.CancellationToken);
 
         Assert.Equal(202, (int)response.StatusCode);
         var entries = await Sandbox.LedgerAsync(mark); // one for each personalization
         Assert.Equal(["a@mail.example", "b@mail.example"], entries.Select(e => e.To));
-        Assert.All(entries, e => Assert.Equal(($"Hello\n{mark}\n<p>{mark}</p>", Assert.Single(response.Headers.GetValues("X-Message-Id"))), (e.Text!, e.MessageId!)));
+        Assert.All(
+            entries,
+            e =>
+                Assert.Equal(
+                    ($"Hello\n{mark}\n<p>{mark}</p>", Assert.Single(response.Headers.GetValues("X-Message-Id"))),
+                    (e.Text!, e.MessageId!)
+                )
+        );
     }
 
     [Theory]
@@ -81,13 +97,17 @@ public sealed class SendGridStrictness : SystemTest
         var mail = JsonNode.Parse(Good)!;
         var names = path.Split('/');
         var of = names[1..^1].Aggregate(mail, (node, name) => node is JsonArray ? node[int.Parse(name)]! : node[name]!);
-        if (value is null) of.AsObject().Remove(names[^1]);
-        else of[names[^1]] = JsonNode.Parse(value);
+        if (value is null)
+            of.AsObject().Remove(names[^1]);
+        else
+            of[names[^1]] = JsonNode.Parse(value);
 
         using var response = await PostAsync(mail.ToJsonString());
 
         Assert.Equal(400, (int)response.StatusCode);
-        var error = Assert.Single(JsonNode.Parse(await response.Content.ReadAsStringAsync(TestContext.Current.CancellationToken))!["errors"]!.AsArray())!.AsObject();
+        var error = Assert
+            .Single(JsonNode.Parse(await response.Content.ReadAsStringAsync(TestContext.Current.CancellationToken))!["errors"]!.AsArray())!
+            .AsObject();
         Assert.Equal(field, error["field"]!.ToString());
         Assert.Equal(["field", "help", "message"], error.Select(e => e.Key).Order());
     }
@@ -100,12 +120,18 @@ public sealed class SendGridStrictness : SystemTest
     public async Task A_mail_has_its_limits(int personalizations, int recipients, int arguments, int status)
     {
         var mail = JsonNode.Parse(Good)!;
-        mail["personalizations"] = new JsonArray([.. Enumerable.Range(0, personalizations).Select(p => new JsonObject
-        {
-            ["to"] = new JsonArray([.. Enumerable.Range(0, recipients).Select(r => new JsonObject { ["email"] = $"a{p}.{r}@mail.example" })]),
-            ["subject"] = "own",
-            ["custom_args"] = new JsonObject { ["a"] = new string('x', p == 0 ? arguments : 0) },
-        })]);
+        mail["personalizations"] = new JsonArray([
+            .. Enumerable
+                .Range(0, personalizations)
+                .Select(p => new JsonObject
+                {
+                    ["to"] = new JsonArray([
+                        .. Enumerable.Range(0, recipients).Select(r => new JsonObject { ["email"] = $"a{p}.{r}@mail.example" }),
+                    ]),
+                    ["subject"] = "own",
+                    ["custom_args"] = new JsonObject { ["a"] = new string('x', p == 0 ? arguments : 0) },
+                }),
+        ]);
         mail.AsObject().Remove("subject"); // each has its own
 
         using var response = await PostAsync(mail.ToJsonString());
@@ -133,7 +159,11 @@ public sealed class SendGridStrictness : SystemTest
     {
         var mark = Guid.NewGuid().ToString("N");
         var mail = JsonNode.Parse(Good.Replace("\"v\"", $"\"{mark}\""))!;
-        mail["personalizations"] = new JsonArray([.. Enumerable.Range(0, 1000).Select(i => new JsonObject { ["to"] = new JsonArray(new JsonObject { ["email"] = $"a{i}@mail.example" }) })]);
+        mail["personalizations"] = new JsonArray([
+            .. Enumerable
+                .Range(0, 1000)
+                .Select(i => new JsonObject { ["to"] = new JsonArray(new JsonObject { ["email"] = $"a{i}@mail.example" }) }),
+        ]);
 
         using var response = await PostAsync(mail.ToJsonString());
         mail["personalizations"]![500]!["to"]![0]!["email"] = "failed@mail.example";
@@ -142,9 +172,15 @@ public sealed class SendGridStrictness : SystemTest
         var entries = await Sandbox.LedgerAsync(mark);
         Assert.Equal((202, 400, 2000), ((int)response.StatusCode, (int)refused.StatusCode, entries.Count));
         Assert.Equal(Enumerable.Range(0, 1000).Select(i => $"a{i}@mail.example"), entries.Take(1000).Select(e => e.To));
-        Assert.Equal(Assert.Single(response.Headers.GetValues("X-Message-Id")), Assert.Single(entries.Take(1000).Select(e => e.MessageId).Distinct()));
+        Assert.Equal(
+            Assert.Single(response.Headers.GetValues("X-Message-Id")),
+            Assert.Single(entries.Take(1000).Select(e => e.MessageId).Distinct())
+        );
         Assert.Equal("400 personalizations.500.to.0.email", Assert.Single(entries.Skip(1000).Select(e => e.Outcome).Distinct())); // all or none
-        Assert.All(entries, e => Assert.Single(JsonNode.Parse(e.Json["request"]!["body"]!.GetValue<string>())!["personalizations"]!.AsArray()));
+        Assert.All(
+            entries,
+            e => Assert.Single(JsonNode.Parse(e.Json["request"]!["body"]!.GetValue<string>())!["personalizations"]!.AsArray())
+        );
         Assert.Equal((2000, 1000), await Sandbox.CountAsync(mark));
     }
 
@@ -157,8 +193,14 @@ public sealed class SendGridStrictness : SystemTest
     private async Task<HttpResponseMessage> PostAsync(string json, Action<HttpRequestMessage>? shape = null)
     {
         using var http = new HttpClient();
-        using var request = new HttpRequestMessage(HttpMethod.Post, new Uri(Installation.SandboxUrl, "/v3/mail/send")) { Content = Json(json) };
-        request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", (await TestRun.Accounts).GetProperty("sendGridApiKey").GetString());
+        using var request = new HttpRequestMessage(HttpMethod.Post, new Uri(Installation.SandboxUrl, "/v3/mail/send"))
+        {
+            Content = Json(json),
+        };
+        request.Headers.Authorization = new AuthenticationHeaderValue(
+            "Bearer",
+            (await TestRun.Accounts).GetProperty("sendGridApiKey").GetString()
+        );
         shape?.Invoke(request);
         return await http.SendAsync(request, TestContext.Current.CancellationToken);
     }

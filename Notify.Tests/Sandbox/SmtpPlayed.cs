@@ -20,17 +20,24 @@ public sealed class SmtpPlayed(PlayedSandbox sandbox)
         var mark = Guid.NewGuid().ToString("N");
         using var client = await ConnectAsync();
         var mail = Mail("안녕 " + mark, "a@mail.example", "b@mail.example");
-        mail.Body = new BodyBuilder { TextBody = $".dot\r\n..dots {mark}\r\n", HtmlBody = $"<p>{new string('x', 2000)} 한 {mark}</p>" }.ToMessageBody();
+        mail.Body = new BodyBuilder
+        {
+            TextBody = $".dot\r\n..dots {mark}\r\n",
+            HtmlBody = $"<p>{new string('x', 2000)} 한 {mark}</p>",
+        }.ToMessageBody();
 
         await client.SendAsync(mail, Stop);
 
         var entries = await sandbox.Client.LedgerAsync(mark, "smtp");
         Assert.Equal(["a@mail.example", "b@mail.example"], entries.Select(e => e.To));
-        Assert.All(entries, e =>
-        {
-            Assert.Equal((mail.MessageId, "accepted", "hello@sandbox.example"), (e.MessageId!, e.Outcome, e.Header("mail-from")));
-            Assert.StartsWith($"안녕 {mark}\n.dot\n..dots {mark}\n<p>", e.Text!.ReplaceLineEndings("\n"), StringComparison.Ordinal);
-        });
+        Assert.All(
+            entries,
+            e =>
+            {
+                Assert.Equal((mail.MessageId, "accepted", "hello@sandbox.example"), (e.MessageId!, e.Outcome, e.Header("mail-from")));
+                Assert.StartsWith($"안녕 {mark}\n.dot\n..dots {mark}\n<p>", e.Text!.ReplaceLineEndings("\n"), StringComparison.Ordinal);
+            }
+        );
         await client.SendAsync(Mail("again " + mark, "a@mail.example"), Stop); // on the same connection
         Assert.Equal((3, 3), await sandbox.Client.CountAsync(mark));
     }
@@ -40,7 +47,15 @@ public sealed class SmtpPlayed(PlayedSandbox sandbox)
     {
         using var plain = new SmtpClient();
         await plain.ConnectAsync("127.0.0.1", sandbox.SmtpPort, SecureSocketOptions.None, Stop);
-        Assert.True(plain.Capabilities.HasFlag(SmtpCapabilities.StartTLS | SmtpCapabilities.Pipelining | SmtpCapabilities.EightBitMime | SmtpCapabilities.Size | SmtpCapabilities.EnhancedStatusCodes));
+        Assert.True(
+            plain.Capabilities.HasFlag(
+                SmtpCapabilities.StartTLS
+                    | SmtpCapabilities.Pipelining
+                    | SmtpCapabilities.EightBitMime
+                    | SmtpCapabilities.Size
+                    | SmtpCapabilities.EnhancedStatusCodes
+            )
+        );
         Assert.False(plain.Capabilities.HasFlag(SmtpCapabilities.Authentication));
         await Assert.ThrowsAsync<MailKit.ServiceNotAuthenticatedException>(() => plain.SendAsync(Mail("s", "a@mail.example"), Stop));
 
@@ -70,13 +85,22 @@ public sealed class SmtpPlayed(PlayedSandbox sandbox)
     {
         var mark = Guid.NewGuid().ToString("N");
         using var client = await ConnectAsync();
-        for (var i = 0; i < 2; i++) Assert.Equal(SmtpStatusCode.ErrorInProcessing, (await Assert.ThrowsAsync<SmtpCommandException>(() => client.SendAsync(Mail(mark, "unavailable@mail.example"), Stop))).StatusCode);
+        for (var i = 0; i < 2; i++)
+            Assert.Equal(
+                SmtpStatusCode.ErrorInProcessing,
+                (
+                    await Assert.ThrowsAsync<SmtpCommandException>(() => client.SendAsync(Mail(mark, "unavailable@mail.example"), Stop))
+                ).StatusCode
+            );
         await client.SendAsync(Mail(mark, "unavailable@mail.example"), Stop);
         var began = TimeProvider.System.GetTimestamp();
         await client.SendAsync(Mail(mark, "slow@mail.example"), Stop);
         Assert.InRange(TimeProvider.System.GetElapsedTime(began).TotalSeconds, 2.9, 30);
         await Assert.ThrowsAnyAsync<Exception>(() => client.SendAsync(Mail(mark, "unknown@mail.example"), Stop));
-        Assert.Equal(["451 4.3.2", "451 4.3.2", "accepted", "accepted", "accepted"], (await sandbox.Client.LedgerAsync(mark)).Select(e => e.Outcome));
+        Assert.Equal(
+            ["451 4.3.2", "451 4.3.2", "accepted", "accepted", "accepted"],
+            (await sandbox.Client.LedgerAsync(mark)).Select(e => e.Outcome)
+        );
     }
 
     [Theory]
@@ -126,15 +150,22 @@ public sealed class SmtpPlayed(PlayedSandbox sandbox)
     [InlineData("AUTH|MAIL FROM:<x@sandbox.example>|DATA", "554")]
     [InlineData("AUTH|MAIL FROM:<x@sandbox.example>|MAIL FROM:<x@sandbox.example>", "503")]
     [InlineData("MAIL|RCPT TO:<a@mail.example>|DATA|Subject: no From\r\n\r\n.", "554")]
-    [InlineData("MAIL|RCPT TO:<a@mail.example>|DATA|From: x@sandbox.example\r\nDate: Tue, 6 Oct 2026 08:00:00 +0000\r\n\r\nbare\nLF\r\n.", "554")]
+    [InlineData(
+        "MAIL|RCPT TO:<a@mail.example>|DATA|From: x@sandbox.example\r\nDate: Tue, 6 Oct 2026 08:00:00 +0000\r\n\r\nbare\nLF\r\n.",
+        "554"
+    )]
     [InlineData("MAIL|RCPT TO:<a@mail.example>|DATA|From: x@sandbox.example\r\nDate: Tue, 6 Oct 2026 08:00:00 +0000\r\n\r\né\r\n.", "554")]
-    [InlineData("MAIL|RCPT TO:<a@mail.example>|DATA|From: x@sandbox.example\r\nDate: Tue, 6 Oct 2026 08:00:00 +0000\r\n\r\nfine\r\n.", "250")]
+    [InlineData(
+        "MAIL|RCPT TO:<a@mail.example>|DATA|From: x@sandbox.example\r\nDate: Tue, 6 Oct 2026 08:00:00 +0000\r\n\r\nfine\r\n.",
+        "250"
+    )]
     [InlineData("MAIL|RCPT TO:<a@mail.example>|RSET|RCPT TO:<a@mail.example>", "503")]
     public async Task The_dialogue_is_strict(string said, string answered)
     {
         await using var dialogue = await Dialogue.ConnectAsync(sandbox);
         var last = "";
-        foreach (var line in said.Split('|')) last = await dialogue.SayAsync(line);
+        foreach (var line in said.Split('|'))
+            last = await dialogue.SayAsync(line);
         Assert.StartsWith(answered, last, StringComparison.Ordinal);
     }
 
@@ -143,13 +174,22 @@ public sealed class SmtpPlayed(PlayedSandbox sandbox)
     {
         await using var dialogue = await Dialogue.ConnectAsync(sandbox);
         await dialogue.SayAsync("AUTH");
-        Assert.StartsWith("250", await dialogue.SayAsync("MAIL FROM:<x@sandbox.example>\r\nRCPT TO:<a@mail.example>\r\nRCPT TO:<b@mail.example>\r\nDATA"), StringComparison.Ordinal);
+        Assert.StartsWith(
+            "250",
+            await dialogue.SayAsync("MAIL FROM:<x@sandbox.example>\r\nRCPT TO:<a@mail.example>\r\nRCPT TO:<b@mail.example>\r\nDATA"),
+            StringComparison.Ordinal
+        );
         Assert.Equal(["250", "250", "354"], [await dialogue.NextAsync(), await dialogue.NextAsync(), await dialogue.NextAsync()]);
     }
 
     private async Task<SmtpClient> ConnectAsync()
     {
-        var client = new SmtpClient { CheckCertificateRevocation = false, ServerCertificateValidationCallback = (_, _, _, _) => true, LocalDomain = "tests" };
+        var client = new SmtpClient
+        {
+            CheckCertificateRevocation = false,
+            ServerCertificateValidationCallback = (_, _, _, _) => true,
+            LocalDomain = "tests",
+        };
         await client.ConnectAsync("127.0.0.1", sandbox.SmtpPort, SecureSocketOptions.StartTls, Stop);
         await client.AuthenticateAsync(sandbox.Account("smtpUserName"), sandbox.Account("smtpPassword"), Stop);
         return client;
@@ -157,7 +197,11 @@ public sealed class SmtpPlayed(PlayedSandbox sandbox)
 
     private static MimeMessage Mail(string subject, params string[] to)
     {
-        var mail = new MimeMessage { Subject = subject, Body = new TextPart("plain") { Text = "v" } };
+        var mail = new MimeMessage
+        {
+            Subject = subject,
+            Body = new TextPart("plain") { Text = "v" },
+        };
         mail.From.Add(new MailboxAddress("Notify", "hello@sandbox.example"));
         mail.To.AddRange(to.Select(address => new MailboxAddress(null, address)));
         return mail;
@@ -205,7 +249,8 @@ public sealed class SmtpPlayed(PlayedSandbox sandbox)
         public async Task<string> NextAsync()
         {
             var line = await reader.ReadLineAsync(Stop) ?? "";
-            while (line.Length > 3 && line[3] == '-') line = await reader.ReadLineAsync(Stop) ?? "";
+            while (line.Length > 3 && line[3] == '-')
+                line = await reader.ReadLineAsync(Stop) ?? "";
             return line.Length >= 3 ? line[..3] : line;
         }
 

@@ -18,8 +18,18 @@ public sealed class VonagePlayed(PlayedSandbox sandbox)
         var answer = await sandbox.PostFormAsync("/sms/json", Form(text, ("client-ref", "r1")));
 
         var parts = answer.GetProperty("messages").EnumerateArray().ToList();
-        Assert.Equal(("2", 2), (answer.GetProperty("message-count").GetString(), parts.Select(p => p.GetProperty("message-id").GetString()).Distinct().Count()));
-        Assert.All(parts, p => Assert.Equal(("0", "821012345678", "r1"), (p.GetProperty("status").GetString(), p.GetProperty("to").GetString(), p.GetProperty("client-ref").GetString())));
+        Assert.Equal(
+            ("2", 2),
+            (answer.GetProperty("message-count").GetString(), parts.Select(p => p.GetProperty("message-id").GetString()).Distinct().Count())
+        );
+        Assert.All(
+            parts,
+            p =>
+                Assert.Equal(
+                    ("0", "821012345678", "r1"),
+                    (p.GetProperty("status").GetString(), p.GetProperty("to").GetString(), p.GetProperty("client-ref").GetString())
+                )
+        );
         var entry = Assert.Single(await sandbox.Client.LedgerAsync(text));
         Assert.Equal(("vonage", "821012345678", text, "accepted"), (entry.Provider, entry.To, entry.Text, entry.Outcome));
         Assert.DoesNotContain(sandbox.Account("vonageApiSecret"), entry.Json.ToJsonString(), StringComparison.Ordinal);
@@ -56,7 +66,8 @@ public sealed class VonagePlayed(PlayedSandbox sandbox)
     public async Task A_fault_is_told_by_its_status_with_HTTP_200(string name, string? value, string status)
     {
         var form = Form("x").Where(f => f.Key != name).ToList();
-        if (value is not null) form.Add(new(name, value));
+        if (value is not null)
+            form.Add(new(name, value));
 
         var answer = await sandbox.PostFormAsync("/sms/json", form);
 
@@ -70,14 +81,28 @@ public sealed class VonagePlayed(PlayedSandbox sandbox)
     {
         var mark = Guid.NewGuid().ToString("N");
         var json = await sandbox.PostJsonAsync("/sms/json", Form(mark).ToDictionary(f => f.Key, f => f.Value));
-        var signed = Form(mark).Where(f => f.Key != "api_secret").Append(new("timestamp", $"{TimeProvider.System.GetUtcNow().ToUnixTimeSeconds()}")).ToList();
-        signed.Add(new("sig", VonageSignature.Sign(sandbox.Account("vonageSignatureSecret"), sandbox.Account("vonageSignatureMethod"), signed)));
+        var signed = Form(mark)
+            .Where(f => f.Key != "api_secret")
+            .Append(new("timestamp", $"{TimeProvider.System.GetUtcNow().ToUnixTimeSeconds()}"))
+            .ToList();
+        signed.Add(
+            new("sig", VonageSignature.Sign(sandbox.Account("vonageSignatureSecret"), sandbox.Account("vonageSignatureMethod"), signed))
+        );
 
         var taken = await sandbox.PostFormAsync("/sms/json", signed);
-        var forged = await sandbox.PostFormAsync("/sms/json", signed.Select(f => f.Key == "text" ? new KeyValuePair<string, string>("text", "other") : f));
+        var forged = await sandbox.PostFormAsync(
+            "/sms/json",
+            signed.Select(f => f.Key == "text" ? new KeyValuePair<string, string>("text", "other") : f)
+        );
 
-        Assert.Equal(["0", "0", "14"], new[] { json, taken, forged }.Select(a => a.GetProperty("messages")[0].GetProperty("status").GetString()));
-        Assert.DoesNotContain(await sandbox.Client.LedgerAsync(mark), e => e.Json.ToJsonString().Contains(sandbox.Account("vonageApiSecret"), StringComparison.Ordinal));
+        Assert.Equal(
+            ["0", "0", "14"],
+            new[] { json, taken, forged }.Select(a => a.GetProperty("messages")[0].GetProperty("status").GetString())
+        );
+        Assert.DoesNotContain(
+            await sandbox.Client.LedgerAsync(mark),
+            e => e.Json.ToJsonString().Contains(sandbox.Account("vonageApiSecret"), StringComparison.Ordinal)
+        );
     }
 
     [Theory]
@@ -91,11 +116,21 @@ public sealed class VonagePlayed(PlayedSandbox sandbox)
         var receipts = await ReceiptsAsync(id, wanted.Split(' ').Length);
 
         Assert.Equal(wanted, string.Join(' ', receipts.Select(r => r["status"])));
-        Assert.All(receipts, r =>
-        {
-            Assert.True(VonageSignature.IsValid(sandbox.Account("vonageSignatureSecret"), sandbox.Account("vonageSignatureMethod"), [.. r], TimeProvider.System.GetUtcNow()));
-            Assert.Equal(("821012345678", "ref-1", "0"), (r["msisdn"], r["client-ref"], r["err-code"]));
-        });
+        Assert.All(
+            receipts,
+            r =>
+            {
+                Assert.True(
+                    VonageSignature.IsValid(
+                        sandbox.Account("vonageSignatureSecret"),
+                        sandbox.Account("vonageSignatureMethod"),
+                        [.. r],
+                        TimeProvider.System.GetUtcNow()
+                    )
+                );
+                Assert.Equal(("821012345678", "ref-1", "0"), (r["msisdn"], r["client-ref"], r["err-code"]));
+            }
+        );
     }
 
     [Theory]
@@ -125,7 +160,10 @@ public sealed class VonagePlayed(PlayedSandbox sandbox)
     {
         await sandbox.Client.KnobsAsync("vonage", new { });
         sandbox.Answers.Enqueue(503);
-        var answer = await sandbox.PostFormAsync("/sms/json", Form("x", ("callback", $"{sandbox.WebhookBase}/own")).Select(f => f.Key == "to" ? new("to", "15005551002") : f));
+        var answer = await sandbox.PostFormAsync(
+            "/sms/json",
+            Form("x", ("callback", $"{sandbox.WebhookBase}/own")).Select(f => f.Key == "to" ? new("to", "15005551002") : f)
+        );
         var id = answer.GetProperty("messages")[0].GetProperty("message-id").GetString()!;
         await ReceiptsAsync(id, 2);
         Assert.All(sandbox.Received(id), r => Assert.EndsWith("/own", r.Url, StringComparison.Ordinal));
@@ -139,7 +177,9 @@ public sealed class VonagePlayed(PlayedSandbox sandbox)
         var began = TimeProvider.System.GetTimestamp();
         await sandbox.PostFormAsync("/sms/json", Form(mark).Select(f => f.Key == "to" ? new("to", "15005554001") : f));
         Assert.InRange(TimeProvider.System.GetElapsedTime(began).TotalSeconds, 2.9, 30);
-        await Assert.ThrowsAsync<HttpRequestException>(() => sandbox.PostFormAsync("/sms/json", Form(mark).Select(f => f.Key == "to" ? new("to", "15005555001") : f)));
+        await Assert.ThrowsAsync<HttpRequestException>(() =>
+            sandbox.PostFormAsync("/sms/json", Form(mark).Select(f => f.Key == "to" ? new("to", "15005555001") : f))
+        );
         Assert.Equal((2, 2), await sandbox.Client.CountAsync(mark));
     }
 
@@ -161,36 +201,67 @@ public sealed class VonagePlayed(PlayedSandbox sandbox)
     {
         var text = $"STOP {Guid.NewGuid():N}";
         var answer = await sandbox.PostJsonAsync($"/inbound/{provider}", new { from = "+821012345678", text });
-        Assert.Equal((204, $"{sandbox.WebhookBase}/receipts/{provider}"), (answer.GetProperty("status").GetInt32(), answer.GetProperty("url").GetString()));
+        Assert.Equal(
+            (204, $"{sandbox.WebhookBase}/receipts/{provider}"),
+            (answer.GetProperty("status").GetInt32(), answer.GetProperty("url").GetString())
+        );
         var post = Assert.Single(sandbox.Received(answer.GetProperty("messageId").GetString()!));
         if (header is null)
         {
             var fields = JsonSerializer.Deserialize<Dictionary<string, string>>(post.Body)!;
             Assert.Equal(("821012345678", text, "STOP"), (fields["msisdn"], fields["text"], fields["keyword"]));
-            Assert.True(VonageSignature.IsValid(sandbox.Account("vonageSignatureSecret"), "sha256", [.. fields], TimeProvider.System.GetUtcNow()));
+            Assert.True(
+                VonageSignature.IsValid(sandbox.Account("vonageSignatureSecret"), "sha256", [.. fields], TimeProvider.System.GetUtcNow())
+            );
         }
-        else Assert.True(Notify.Dispatch.Sms.Twilio.TwilioSignature.IsValid(sandbox.Account("twilioAuthToken"), new Uri(post.Url), isForm: true, post.Body, post.Header(header)));
+        else
+            Assert.True(
+                Notify.Dispatch.Sms.Twilio.TwilioSignature.IsValid(
+                    sandbox.Account("twilioAuthToken"),
+                    new Uri(post.Url),
+                    isForm: true,
+                    post.Body,
+                    post.Header(header)
+                )
+            );
     }
 
     [Theory]
     [InlineData("md5hash", "af87731609e36b9a139a759b7050e38d")]
     [InlineData("sha1", "7F78F34B6EEF3D1ED78AC0CA4E32C578408ED879")]
     [InlineData("sha256", "7A347A2DE163A4CC2F63E764D1F1F72C4A048C7687EE18EB31620390A9035CB0")]
-    public void The_sandbox_signs_as_Vonage_s_own_library(string method, string signature) => Assert.Equal(signature, Notify.Sandbox.Vonage.VonageSignature.Of(
-        [new("timestamp", "1760000000"), new("messageId", "0A&1=2"), new("msisdn", "821012345678"), new("status", "delivered")], "topsecret", method));
+    public void The_sandbox_signs_as_Vonage_s_own_library(string method, string signature) =>
+        Assert.Equal(
+            signature,
+            Notify.Sandbox.Vonage.VonageSignature.Of(
+                [new("timestamp", "1760000000"), new("messageId", "0A&1=2"), new("msisdn", "821012345678"), new("status", "delivered")],
+                "topsecret",
+                method
+            )
+        );
 
     private List<KeyValuePair<string, string>> Form(string text, params (string Name, string Value)[] more) =>
-    [
-        new("api_key", sandbox.Account("vonageApiKey")), new("api_secret", sandbox.Account("vonageApiSecret")), new("from", "Acme"), new("to", "821012345678"), new("text", text),
-        .. more.Select(m => new KeyValuePair<string, string>(m.Name, m.Value)),
-    ];
+        [
+            new("api_key", sandbox.Account("vonageApiKey")),
+            new("api_secret", sandbox.Account("vonageApiSecret")),
+            new("from", "Acme"),
+            new("to", "821012345678"),
+            new("text", text),
+            .. more.Select(m => new KeyValuePair<string, string>(m.Name, m.Value)),
+        ];
 
     private async Task<JsonElement> SendAsync(string to) =>
-        (await sandbox.PostFormAsync("/sms/json", Form("x", ("client-ref", "ref-1")).Select(f => f.Key == "to" ? new("to", to) : f))).GetProperty("messages")[0];
+        (
+            await sandbox.PostFormAsync("/sms/json", Form("x", ("client-ref", "ref-1")).Select(f => f.Key == "to" ? new("to", to) : f))
+        ).GetProperty("messages")[0];
 
     private async Task<List<Dictionary<string, string>>> ReceiptsAsync(string id, int count)
     {
-        var posts = await Eventually.Becomes(() => Task.FromResult(sandbox.Received(id)), r => r.Count >= count, $"{count} receipts for {id}");
+        var posts = await Eventually.Becomes(
+            () => Task.FromResult(sandbox.Received(id)),
+            r => r.Count >= count,
+            $"{count} receipts for {id}"
+        );
         Assert.Equal(count, posts.Count);
         return [.. posts.Select(p => JsonSerializer.Deserialize<Dictionary<string, string>>(Encoding.UTF8.GetString(p.Body))!)];
     }
@@ -199,7 +270,9 @@ public sealed class VonagePlayed(PlayedSandbox sandbox)
     {
         var key = sandbox.Account("vonageApiKey");
         using var request = new HttpRequestMessage(
-            HttpMethod.Get, new Uri(sandbox.Url, $"/v2/reports/records?account_id={key}&product=SMS&direction=outbound{query}"));
+            HttpMethod.Get,
+            new Uri(sandbox.Url, $"/v2/reports/records?account_id={key}&product=SMS&direction=outbound{query}")
+        );
         var credentials = $"{key}:{secret ?? sandbox.Account("vonageApiSecret")}";
         request.Headers.Authorization = new AuthenticationHeaderValue("Basic", Convert.ToBase64String(Encoding.UTF8.GetBytes(credentials)));
         using var response = await sandbox.Http.SendAsync(request, TestContext.Current.CancellationToken);

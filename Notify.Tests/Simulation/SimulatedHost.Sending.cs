@@ -17,15 +17,21 @@ internal sealed partial class SimulatedHost
     private readonly record struct ClaimMoment(int Term, long Timestamp, DateTimeOffset Now);
 
     /// <summary>A queue message has come, as <c>DispatchDeliveriesHandler</c> gets it.</summary>
-    public void Receive(DeliveryQueue queue, Guid[] ids) => At(TimeSpan.Zero, () =>
-    {
-        if (!IsStopping) Claim(queue, ids);
-    });
+    public void Receive(DeliveryQueue queue, Guid[] ids) =>
+        At(
+            TimeSpan.Zero,
+            () =>
+            {
+                if (!IsStopping)
+                    Claim(queue, ids);
+            }
+        );
 
     // DeliveryDispatcher.StartAsync: without a lease nothing is claimed.
     private void Claim(DeliveryQueue queue, Guid[] ids)
     {
-        if (!lease.Covers(lease.Term, lease.Margin(TimeSpan.MaxValue))) return;
+        if (!lease.Covers(lease.Term, lease.Margin(TimeSpan.MaxValue)))
+            return;
         var claim = random.Id();
         var moment = new ClaimMoment(lease.Term, clock.GetTimestamp(), clock.GetUtcNow());
         Claims.Begin(claim);
@@ -37,24 +43,29 @@ internal sealed partial class SimulatedHost
     {
         List<ClaimedDelivery> claimed = [];
         var now = clock.GetUtcNow();
-        Transact("claim", () => claimed = Claim(queue, ids, claim, again: failures > 0, now), done =>
-        {
-            if (done)
+        Transact(
+            "claim",
+            () => claimed = Claim(queue, ids, claim, again: failures > 0, now),
+            done =>
             {
-                var calls = claimed.Select(c => (Claimed: c, Done: new TaskCompletionSource<bool>())).ToList();
-                _ = Claims.FinishAsync(claim, calls.Select(c => c.Done.Task));
-                foreach (var call in calls) Call(call.Claimed, moment, call.Done);
+                if (done)
+                {
+                    var calls = claimed.Select(c => (Claimed: c, Done: new TaskCompletionSource<bool>())).ToList();
+                    _ = Claims.FinishAsync(claim, calls.Select(c => c.Done.Task));
+                    foreach (var call in calls)
+                        Call(call.Claimed, moment, call.Done);
+                }
+                else if (failures < MaxClaimFailures)
+                {
+                    var wait = TimeSpan.FromMilliseconds(Math.Min(50 << Math.Min(failures, 6), 1000));
+                    At(wait, () => Claim(queue, ids, claim, moment, failures + 1));
+                }
+                else
+                {
+                    Claims.GiveUp(claim);
+                }
             }
-            else if (failures < MaxClaimFailures)
-            {
-                var wait = TimeSpan.FromMilliseconds(Math.Min(50 << Math.Min(failures, 6), 1000));
-                At(wait, () => Claim(queue, ids, claim, moment, failures + 1));
-            }
-            else
-            {
-                Claims.GiveUp(claim);
-            }
-        });
+        );
     }
 
     // SliceClaim.ClaimAsync.
@@ -76,19 +87,26 @@ internal sealed partial class SimulatedHost
             var quiet = simulation.Planning.QuietOf(n.Request, recipient);
             object? obstacle = CanOpen(n, d) ? null : new DeliverySuppressed(d.Id, Reasons.Unreadable, "key", now);
             var (step, instead) = ClaimDecider.Decide(n, d, recipient, rules, print, obstacle, time => quiet(time) is not null, now);
-            if (instead is not null) store.Append(row.Notification, instead);
-            if (step == ClaimStep.End) store.Remove(row.Id);
-            else if (step == ClaimStep.Call) claimed.Add(Claimed(row, claim, n, d, now));
-            else late.Add(new LateDelivery(row, n, d, print ?? "device", quiet));
+            if (instead is not null)
+                store.Append(row.Notification, instead);
+            if (step == ClaimStep.End)
+                store.Remove(row.Id);
+            else if (step == ClaimStep.Call)
+                claimed.Add(Claimed(row, claim, n, d, now));
+            else
+                late.Add(new LateDelivery(row, n, d, print ?? "device", quiet));
         }
 
         var counts = store.CountsOf(late.SelectMany(l => CapPlanning.Concerns(l, rules)), now);
         foreach (var (l, what) in CapPlanning.Again(late, rules, counts, now))
         {
             store.Append(l.Row.Notification, what);
-            if (what is DeliveryDeferred why) store.Put(l.Row.PutOff(why));
-            else if (what is CapPlaceMoved) claimed.Add(Claimed(l.Row, claim, l.Notification, l.Delivery, now));
-            else store.Remove(l.Row.Id);
+            if (what is DeliveryDeferred why)
+                store.Put(l.Row.PutOff(why));
+            else if (what is CapPlaceMoved)
+                claimed.Add(Claimed(l.Row, claim, l.Notification, l.Delivery, now));
+            else
+                store.Remove(l.Row.Id);
         }
 
         store.Write(counts);
@@ -107,16 +125,32 @@ internal sealed partial class SimulatedHost
             ? simulation.Providers.FirstOrDefault(p => p.Name == d.Provider)
             : (SimulatedProvider)routes[row.Queue.Lane].Choose(d.Tried ?? [], random.Double());
         var attempted = ClaimDecider.Record(row, attempt, provider?.Name, now);
-        if (attempted is not null) store.Append(row.Notification, attempted);
+        if (attempted is not null)
+            store.Append(row.Notification, attempted);
         var category = store.Rules.Of(n.Request);
         var message = new OutboundMessage(
-            d.Id, CanOpen(n, d) ? store.OpenText(d.Contact)! : "", new NotificationContent(Body: simulation.TextOf(n)), n.Request.Priority,
-            n.Request.ExpiresAt);
+            d.Id,
+            CanOpen(n, d) ? store.OpenText(d.Contact)! : "",
+            new NotificationContent(Body: simulation.TextOf(n)),
+            n.Request.Priority,
+            n.Request.ExpiresAt
+        );
         var basis = LastCheckBasis.Of(n, d.Channel, store.RecipientOf(n.Request), store.Rules, Fingerprint(d));
         return new ClaimedDelivery(
-            row, claim, n, d, message, attempt.Number, provider, attempt.IsInquiry ? d.AttemptedAt ?? now : null, Fingerprint(d),
-            ClaimDecider.ResendBefore(n, d, category), 0, attempt.IsInquiry ? null : basis,
-            attempted?.At ?? d.AttemptedAt);
+            row,
+            claim,
+            n,
+            d,
+            message,
+            attempt.Number,
+            provider,
+            attempt.IsInquiry ? d.AttemptedAt ?? now : null,
+            Fingerprint(d),
+            ClaimDecider.ResendBefore(n, d, category),
+            0,
+            attempt.IsInquiry ? null : basis,
+            attempted?.At ?? d.AttemptedAt
+        );
     }
 
     private bool CanOpen(Notification n, Delivery d) =>
@@ -138,7 +172,13 @@ internal sealed partial class SimulatedHost
         var (began, beganAt) = (clock.GetTimestamp(), clock.GetUtcNow());
         var isOver = false;
         var permit = new SendPermit(
-            lease, moment.Term, clock, moment.Timestamp, c.Notification.Request.ExpiresAt - moment.Now, _ => LookAsync(c));
+            lease,
+            moment.Term,
+            clock,
+            moment.Timestamp,
+            c.Notification.Request.ExpiresAt - moment.Now,
+            _ => LookAsync(c)
+        );
         At(random.Chance(0.7) ? simulation.Latency() : random.Seconds(0, 25), () => _ = LeaveAsync());
 
         async Task LeaveAsync()
@@ -168,17 +208,30 @@ internal sealed partial class SimulatedHost
             var transit = random.Chance(0.9) ? simulation.Latency() : random.Seconds(0, 5);
             var timesOut = simulation.Time.Now + SimulatedProvider.Timeout;
             var provider = (SimulatedProvider)c.Provider!;
-            simulation.Time.In(transit, () => provider.Receive(c.Message, answer => At(TimeSpan.Zero, () =>
-            {
-                // After a pause the answer lies there and the time-out is over: either may be seen first.
-                if (simulation.Time.Now < timesOut || random.Chance(0.5)) End(answer);
-            })));
+            simulation.Time.In(
+                transit,
+                () =>
+                    provider.Receive(
+                        c.Message,
+                        answer =>
+                            At(
+                                TimeSpan.Zero,
+                                () =>
+                                {
+                                    // After a pause the answer lies there and the time-out is over: either may be seen first.
+                                    if (simulation.Time.Now < timesOut || random.Chance(0.5))
+                                        End(answer);
+                                }
+                            )
+                    )
+            );
             At(SimulatedProvider.Timeout + TimeSpan.FromMilliseconds(5), () => End(new AttemptOutcome.Unknown(Reasons.TimedOut)));
         }
 
         void End(AttemptOutcome outcome)
         {
-            if (isOver) return;
+            if (isOver)
+                return;
             isOver = true;
             routes[c.Row.Queue.Lane].End(c.Provider!, outcome, clock.GetElapsedTime(began), beganAt, outcome is not AttemptOutcome.NotSent);
             Settle(c, outcome, began, done);
@@ -193,11 +246,16 @@ internal sealed partial class SimulatedHost
         Execute(isThere =>
         {
             var isUnchanged = isThere && store.IsUnchanged(c.Claim, c.Row.Id, c.Basis!, now);
-            At(simulation.Latency(), () =>
-            {
-                if (isThere) look.SetResult(isUnchanged);
-                else look.SetException(new TimeoutException("The database is away."));
-            });
+            At(
+                simulation.Latency(),
+                () =>
+                {
+                    if (isThere)
+                        look.SetResult(isUnchanged);
+                    else
+                        look.SetException(new TimeoutException("The database is away."));
+                }
+            );
         });
         return look.Task;
     }
@@ -215,7 +273,8 @@ internal sealed partial class SimulatedHost
     // DeliveryDispatcher.SettleAsync.
     private void Settle(ClaimedDelivery c, AttemptOutcome outcome, long began, TaskCompletionSource<bool> done)
     {
-        if (outcome is AttemptOutcome.Unknown or AttemptOutcome.Retry { Reason: Reasons.TimedOut }) simulation.Excuse(c.Row.Id);
+        if (outcome is AttemptOutcome.Unknown or AttemptOutcome.Retry { Reason: Reasons.TimedOut })
+            simulation.Excuse(c.Row.Id);
         if (outcome is AttemptOutcome.Unknown && c.Ask is null && simulation.Mutation == Mutation.UnknownIsRetried)
             outcome = new AttemptOutcome.Retry(Reasons.TimedOut, null);
         var mayMove = c.Ask is null && routes[c.Row.Queue.Lane].HasAnother([.. c.Delivery.Tried ?? [], c.Provider!.Name]);
@@ -235,11 +294,17 @@ internal sealed partial class SimulatedHost
         }
 
         var now = clock.GetUtcNow();
-        Transact("settle", () => Settle(made, now), written =>
-        {
-            if (written) done.SetResult(true);
-            else At(TimeSpan.FromSeconds(Math.Min(0.5 * Math.Pow(2, Math.Min(tries, 6)), 30)), () => Settle(made, done, tries + 1));
-        });
+        Transact(
+            "settle",
+            () => Settle(made, now),
+            written =>
+            {
+                if (written)
+                    done.SetResult(true);
+                else
+                    At(TimeSpan.FromSeconds(Math.Min(0.5 * Math.Pow(2, Math.Min(tries, 6)), 30)), () => Settle(made, done, tries + 1));
+            }
+        );
     }
 
     // Settlement.CommitAsync.
@@ -254,24 +319,45 @@ internal sealed partial class SimulatedHost
             var late = LateOutcomes.Decide(made, delivery, row is { Data.State: OpenState.Unknown });
             simulation.Log($"{Name} is late with {simulation.Short(made.Row.Id)}: {late}");
             if (late == LateOutcome.Duplicate)
-                store.Append(made.Row.Notification, new DuplicateDispatchDetected(
-                    made.Row.Id, made.Attempt, made.Provider, ((AttemptOutcome.Accepted)made.Outcome).MessageId, now));
+                store.Append(
+                    made.Row.Notification,
+                    new DuplicateDispatchDetected(
+                        made.Row.Id,
+                        made.Attempt,
+                        made.Provider,
+                        ((AttemptOutcome.Accepted)made.Outcome).MessageId,
+                        now
+                    )
+                );
             isNews = late == LateOutcome.Outcome;
         }
 
         // Settlement.OwnMessagesAsync.
-        if (isNews && !Lanes.RepeatReplacesItself(made.Row.Queue.Lane) && made.Outcome is AttemptOutcome.Accepted { MessageId: { } id }
-            && store.NoteMessage(made.Provider, id, made.Row.Id, made.Row.Notification) && made.WasAsked)
+        if (
+            isNews
+            && !Lanes.RepeatReplacesItself(made.Row.Queue.Lane)
+            && made.Outcome is AttemptOutcome.Accepted { MessageId: { } id }
+            && store.NoteMessage(made.Provider, id, made.Row.Id, made.Row.Notification)
+            && made.WasAsked
+        )
             made = made with { Outcome = new AttemptOutcome.Unknown(Reasons.TimedOut) };
-        if (!isNews) return;
+        if (!isNews)
+            return;
 
         var (@event, next) = OutcomeDecider.Decide(made, isHeld && row!.HasEnded, simulation.Schedule, now, random.Double());
-        if (next is null) store.Remove(made.Row.Id);
-        else store.Put(next);
-        if (@event is not null) store.Append(made.Row.Notification, @event);
-        if (made.Outcome is not AttemptOutcome.Rejected rejected) return;
-        if (rejected.Verdict == AddressVerdict.Dead && made is { UserKey: { } user, DeviceId: { } device }
-            && store.Recipients.TryGetValue(user, out var recipient))
+        if (next is null)
+            store.Remove(made.Row.Id);
+        else
+            store.Put(next);
+        if (@event is not null)
+            store.Append(made.Row.Notification, @event);
+        if (made.Outcome is not AttemptOutcome.Rejected rejected)
+            return;
+        if (
+            rejected.Verdict == AddressVerdict.Dead
+            && made is { UserKey: { } user, DeviceId: { } device }
+            && store.Recipients.TryGetValue(user, out var recipient)
+        )
         {
             var removed = new DeviceRemoved(device, DeviceRemovalReasons.Unregistered, made.Provider, now);
             store.Recipients[user] = Recipient.Evolve(recipient, user, removed);

@@ -14,9 +14,11 @@ namespace Notify.Tests.Simulation;
 internal sealed partial class SimulatedHost
 {
     /// <summary>How long a host may be silent, and how often it gives a sign of life.</summary>
-    public static readonly TimeSpan HostTimeout = TimeSpan.FromSeconds(15), Beat = TimeSpan.FromSeconds(3);
+    public static readonly TimeSpan HostTimeout = TimeSpan.FromSeconds(15),
+        Beat = TimeSpan.FromSeconds(3);
 
-    private static readonly TimeSpan Second = TimeSpan.FromSeconds(1), Noticeable = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan Second = TimeSpan.FromSeconds(1),
+        Noticeable = TimeSpan.FromSeconds(2);
 
     private readonly Simulation simulation;
     private readonly SimulatedStore store;
@@ -28,7 +30,11 @@ internal sealed partial class SimulatedHost
     private readonly AbandonedLooks looks;
     private readonly Dictionary<Lane, ProviderRoute> routes;
     private SignOfLife[] gone = [];
-    private bool isLooking, hasLooked, isPumping, isPullingIn, isJudging;
+    private bool isLooking,
+        hasLooked,
+        isPumping,
+        isPullingIn,
+        isJudging;
     private DateTimeOffset latest = DateTimeOffset.MinValue;
     private int ticks;
 
@@ -41,7 +47,8 @@ internal sealed partial class SimulatedHost
         signs = new SignsOfLife(HostTimeout, Beat, clock);
         looks = new AbandonedLooks(Beat * 20, clock);
         Id = random.Id();
-        routes = simulation.Providers.GroupBy(p => p.Lane)
+        routes = simulation
+            .Providers.GroupBy(p => p.Lane)
             .ToDictionary(g => g.Key, g => new ProviderRoute(g.Key, [.. g.Select(p => new RouteMember(p))], clock));
         Start();
     }
@@ -82,29 +89,48 @@ internal sealed partial class SimulatedHost
         Drain();
     }
 
-    private void Drain() => At(Second, () =>
-    {
-        if (Claims.Active.Length > 0) Drain();
-        else Transact("sign off", () => store.Dispatchers.Remove(Id), _ => Kill());
-    });
+    private void Drain() =>
+        At(
+            Second,
+            () =>
+            {
+                if (Claims.Active.Length > 0)
+                    Drain();
+                else
+                    Transact("sign off", () => store.Dispatchers.Remove(Id), _ => Kill());
+            }
+        );
 
     // A step of this host: later where it is paused, never where it was killed.
-    private void At(TimeSpan delay, Action step) => simulation.Time.In(delay, () =>
-    {
-        if (!IsAlive) return;
-        if (IsPaused) At(PausedUntil - simulation.Time.Now, step);
-        else step();
-    });
+    private void At(TimeSpan delay, Action step) =>
+        simulation.Time.In(
+            delay,
+            () =>
+            {
+                if (!IsAlive)
+                    return;
+                if (IsPaused)
+                    At(PausedUntil - simulation.Time.Now, step);
+                else
+                    step();
+            }
+        );
 
     // A transaction: one step in the database, whose answer comes in another step.
-    private void Transact(string what, Action body, Action<bool> answered) => At(simulation.Latency(), () =>
-    {
-        var fate = simulation.Database.Fate();
-        if (fate != CommitFate.Failed) simulation.Commit($"{Name} {what}", body);
-        if (fate != CommitFate.Committed) simulation.Log($"{Name} {what}: {fate}");
-        var more = fate == CommitFate.AnswerLost ? random.Seconds(0, 5) : default;
-        At(simulation.Latency() + more, () => answered(fate == CommitFate.Committed));
-    });
+    private void Transact(string what, Action body, Action<bool> answered) =>
+        At(
+            simulation.Latency(),
+            () =>
+            {
+                var fate = simulation.Database.Fate();
+                if (fate != CommitFate.Failed)
+                    simulation.Commit($"{Name} {what}", body);
+                if (fate != CommitFate.Committed)
+                    simulation.Log($"{Name} {what}: {fate}");
+                var more = fate == CommitFate.AnswerLost ? random.Seconds(0, 5) : default;
+                At(simulation.Latency() + more, () => answered(fate == CommitFate.Committed));
+            }
+        );
 
     // One statement: the database carries it out also while this host is paused.
     private void Execute(Action<bool> statement) => simulation.Time.In(simulation.Latency(), () => statement(!simulation.Database.IsAway));
@@ -112,11 +138,14 @@ internal sealed partial class SimulatedHost
     private void Start()
     {
         var asked = clock.GetTimestamp();
-        if (simulation.Database.Fate() == CommitFate.Committed) clock.Heard(asked, store.Now, clock.GetTimestamp());
+        if (simulation.Database.Fate() == CommitFate.Committed)
+            clock.Heard(asked, store.Now, clock.GetTimestamp());
         Heartbeat(isAnswered =>
         {
-            if (!isAnswered) simulation.Restart(this); // the process ends, and is started again
-            else At(random.Seconds(0, 1), Tick);
+            if (!isAnswered)
+                simulation.Restart(this); // the process ends, and is started again
+            else
+                At(random.Seconds(0, 1), Tick);
         });
     }
 
@@ -124,8 +153,14 @@ internal sealed partial class SimulatedHost
     {
         At(Second, Tick);
         LookAtClock();
-        if (++ticks % 3 == 0) Heartbeat(isAnswered => { if (isAnswered) LookAtSigns(); });
-        if (!IsStopping) Poll();
+        if (++ticks % 3 == 0)
+            Heartbeat(isAnswered =>
+            {
+                if (isAnswered)
+                    LookAtSigns();
+            });
+        if (!IsStopping)
+            Poll();
     }
 
     // ClockWatch.LookAsync.
@@ -134,7 +169,8 @@ internal sealed partial class SimulatedHost
         var asked = clock.GetTimestamp();
         Execute(isThere =>
         {
-            if (!isThere) return;
+            if (!isThere)
+                return;
             var said = store.Now;
             At(simulation.Latency(), () => clock.Heard(asked, said, clock.GetTimestamp()));
         });
@@ -146,26 +182,34 @@ internal sealed partial class SimulatedHost
         var sentAt = clock.GetTimestamp();
         Execute(isThere =>
         {
-            if (isThere) store.Dispatchers[Id] = store.Now;
-            At(simulation.Latency(), () =>
-            {
-                if (isThere) lease.Renew(sentAt);
-                answered(isThere);
-            });
+            if (isThere)
+                store.Dispatchers[Id] = store.Now;
+            At(
+                simulation.Latency(),
+                () =>
+                {
+                    if (isThere)
+                        lease.Renew(sentAt);
+                    answered(isThere);
+                }
+            );
         });
     }
 
     // The loop of Takeover.ExecuteAsync, after its heartbeat.
     private void LookAtSigns()
     {
-        if (simulation.Database.IsAway) return;
+        if (simulation.Database.IsAway)
+            return;
         var now = store.Now;
         SignOfLife[] given = [.. store.Dispatchers.Select(d => new SignOfLife(d.Key, d.Value, now - d.Value))];
         var silent = signs.Gone(given);
         gone = [.. given.Where(s => s.Host != Id && silent.Contains(s.Host))];
-        if (hasLooked) looks.Looked();
+        if (hasLooked)
+            looks.Looked();
         hasLooked = false;
-        if (isLooking || !looks.IsDue(given.Except(gone).Select(s => s.Host), Claims.GivenUp)) return;
+        if (isLooking || !looks.IsDue(given.Except(gone).Select(s => s.Host), Claims.GivenUp))
+            return;
         isLooking = true;
         var seen = gone;
         var started = clock.GetUtcNow();
@@ -175,7 +219,8 @@ internal sealed partial class SimulatedHost
     // Takeover.TakeOverAsync.
     private void TakeOver(SignOfLife[] seen, DateTimeOffset now)
     {
-        if (simulation.Mutation == Mutation.NothingIsTakenOver) return;
+        if (simulation.Mutation == Mutation.NothingIsTakenOver)
+            return;
         var givenUp = store.ClaimsOf(Id).Except(Claims.Active).ToList();
         foreach (var row in store.Abandoned(givenUp, [.. seen.Select(s => (s.Host, s.At))]))
         {
@@ -183,9 +228,12 @@ internal sealed partial class SimulatedHost
             var (@event, next) = TakeoverDecider.Decide(row, delivery, simulation.Schedule, now);
             simulation.Log($"{Name} takes over {simulation.Short(row.Id)}");
             simulation.Excuse(row.Id);
-            if (@event is not null) store.Append(row.Notification, @event);
-            if (next is null) store.Remove(row.Id);
-            else store.Put(next);
+            if (@event is not null)
+                store.Append(row.Notification, @event);
+            if (next is null)
+                store.Remove(row.Id);
+            else
+                store.Put(next);
         }
     }
 
@@ -193,7 +241,8 @@ internal sealed partial class SimulatedHost
     private void Poll()
     {
         var now = clock.GetUtcNow();
-        if (latest - now > Noticeable || latest == DateTimeOffset.MinValue) PullIn();
+        if (latest - now > Noticeable || latest == DateTimeOffset.MinValue)
+            PullIn();
         latest = now;
         if (!isPumping && store.Due(now, 1).Count > 0)
         {
@@ -210,21 +259,28 @@ internal sealed partial class SimulatedHost
 
         foreach (var queue in DeliveryQueue.All)
         {
-            if (store.CountReady(queue, now - Second, now) is > 0 and var count) Claim(queue, new Guid[Math.Min(count, 4)]);
+            if (store.CountReady(queue, now - Second, now) is > 0 and var count)
+                Claim(queue, new Guid[Math.Min(count, 4)]);
         }
     }
 
     // DuePump.PullInAsync with CountedWaits.
     private void PullIn()
     {
-        if (isPullingIn) return;
+        if (isPullingIn)
+            return;
         isPullingIn = true;
         var now = clock.GetUtcNow();
-        Transact("pull in", () => store.PullIn(now, CountedWaits.Of(simulation.Schedule)), done =>
-        {
-            isPullingIn = false;
-            if (!done) At(TimeSpan.FromSeconds(5), PullIn);
-        });
+        Transact(
+            "pull in",
+            () => store.PullIn(now, CountedWaits.Of(simulation.Schedule)),
+            done =>
+            {
+                isPullingIn = false;
+                if (!done)
+                    At(TimeSpan.FromSeconds(5), PullIn);
+            }
+        );
     }
 
     // DuePump.TakeUpAsync and PlanAsync.

@@ -49,7 +49,8 @@ internal sealed class SimulatedPlanning(SimulatedStore store)
         var (decided, putOff) = CapDecider.Decide(request, plan, category, person, counts, QuietOf(request, recipient), now);
         store.Write(counts);
         store.Append(key, decided);
-        foreach (var why in putOff) store.Append(key, why);
+        foreach (var why in putOff)
+            store.Append(key, why);
         var rows = NotificationPlanning.Open(key, decided, putOff, request.Priority, now).ToList();
         store.Add(rows);
         return [.. rows.Where(r => r.State == OpenState.Queued)];

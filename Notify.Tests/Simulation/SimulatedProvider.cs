@@ -81,29 +81,47 @@ internal class SimulatedProvider(string name, Lane lane, SimulatedTime time, See
         if (reaction.Takes is { } takes)
         {
             Pending++;
-            time.In(Bounded(takes), () =>
-            {
-                Pending--;
-                var visible = time.Now + Bounded(random.Chance(0.3) ? random.Seconds(0, 20) : TimeSpan.Zero);
-                var taken = new SimulatedMessage(id, message.DeliveryId, message.Address, message.Content.Body ?? "", time.Now, visible);
-                Messages.Add(taken);
-                OnTaken(this, taken);
-            });
+            time.In(
+                Bounded(takes),
+                () =>
+                {
+                    Pending--;
+                    var visible = time.Now + Bounded(random.Chance(0.3) ? random.Seconds(0, 20) : TimeSpan.Zero);
+                    var taken = new SimulatedMessage(
+                        id,
+                        message.DeliveryId,
+                        message.Address,
+                        message.Content.Body ?? "",
+                        time.Now,
+                        visible
+                    );
+                    Messages.Add(taken);
+                    OnTaken(this, taken);
+                }
+            );
         }
 
-        if (reaction.Answer is { } said) time.In(reaction.After, () => answer(said));
+        if (reaction.Answer is { } said)
+            time.In(reaction.After, () => answer(said));
     }
 
     /// <summary>Answers an inquiry, as an adapter does: by address, text and time.</summary>
     /// <returns>The IDs of all possible messages, the oldest first; <c>null</c>: unknown at this time.</returns>
     public IReadOnlyList<string>? Find(OutboundMessage message, DateTimeOffset since)
     {
-        if (Weather == ProviderWeather.BlackHole || (Weather != ProviderWeather.Fair && random.Chance(0.2))) return null;
+        if (Weather == ProviderWeather.BlackHole || (Weather != ProviderWeather.Fair && random.Chance(0.2)))
+            return null;
         return
         [
-            .. Messages.Where(m => m.Address == message.Address && m.Text == message.Content.Body && m.VisibleAt <= time.Now
-                && SimulatedTime.Start + m.At >= since - ClockSkew
-                && SimulatedTime.Start + m.At <= since + Timeout + ClockSkew).Select(m => m.Id),
+            .. Messages
+                .Where(m =>
+                    m.Address == message.Address
+                    && m.Text == message.Content.Body
+                    && m.VisibleAt <= time.Now
+                    && SimulatedTime.Start + m.At >= since - ClockSkew
+                    && SimulatedTime.Start + m.At <= since + Timeout + ClockSkew
+                )
+                .Select(m => m.Id),
         ];
     }
 
@@ -133,9 +151,13 @@ internal class SimulatedProvider(string name, Lane lane, SimulatedTime time, See
             (_, < 0.6) => new(lost, soon, random.Chance(0.5) ? TimeSpan.Zero : null),
             (_, < 0.7) => new(new AttemptOutcome.Retry(Reasons.Retry, "503"), soon, null),
             (_, < 0.75) => new(new AttemptOutcome.Rejected(Reasons.Rejected, "400"), soon, null),
-            (_, < 0.8) => new(Lanes.ChannelOf(lane) == Channel.Push
-                ? new AttemptOutcome.Rejected(Reasons.Unregistered, "410", AddressVerdict.Dead, SimulatedTime.Start + time.Now)
-                : new AttemptOutcome.Rejected(Reasons.OptedOutAtProvider, "21610", AddressVerdict.Suppress), soon, null),
+            (_, < 0.8) => new(
+                Lanes.ChannelOf(lane) == Channel.Push
+                    ? new AttemptOutcome.Rejected(Reasons.Unregistered, "410", AddressVerdict.Dead, SimulatedTime.Start + time.Now)
+                    : new AttemptOutcome.Rejected(Reasons.OptedOutAtProvider, "21610", AddressVerdict.Suppress),
+                soon,
+                null
+            ),
             (_, < 0.9) => new(taken, random.Seconds(1, 14), TimeSpan.Zero),
             _ => new(null, default, random.Chance(0.6) ? random.Seconds(0, 5) : null),
         };
@@ -144,7 +166,8 @@ internal class SimulatedProvider(string name, Lane lane, SimulatedTime time, See
 
 /// <summary>A hostile provider that can be asked what became of a call.</summary>
 internal sealed class AskableProvider(string name, Lane lane, SimulatedTime time, SeededRandom random)
-    : SimulatedProvider(name, lane, time, random), IAnswersInquiries
+    : SimulatedProvider(name, lane, time, random),
+        IAnswersInquiries
 {
     public Task<InquiryAnswer?> AskAsync(OutboundMessage message, DateTimeOffset attemptedAt, CancellationToken cancellation) =>
         Task.FromResult(Find(message, attemptedAt) is { } found ? new InquiryAnswer(found, [], IsComplete: true) : null);

@@ -82,13 +82,16 @@ internal sealed class SimulatedStore(SimulatedTime time, SimulatedClock clock)
     /// <summary>Appends an event, as a Marten session does.</summary>
     public void Append(string key, object @event)
     {
-        if (!Streams.TryGetValue(key, out var stream)) Streams[key] = stream = new SimulatedStream(key);
+        if (!Streams.TryGetValue(key, out var stream))
+            Streams[key] = stream = new SimulatedStream(key);
         stream.Events.Add(@event);
         stream.State = Notification.Evolve(stream.State, key, @event);
         foreach (var d in stream.State!.Deliveries.Values)
         {
-            if (!d.IsTerminal) stream.EndedAt.Remove(d.Id);
-            else stream.EndedAt.TryAdd(d.Id, time.Now);
+            if (!d.IsTerminal)
+                stream.EndedAt.Remove(d.Id);
+            else
+                stream.EndedAt.TryAdd(d.Id, time.Now);
         }
 
         Touched.Add(key);
@@ -107,25 +110,38 @@ internal sealed class SimulatedStore(SimulatedTime time, SimulatedClock clock)
     {
         foreach (var row in rows)
         {
-            if (Open.TryAdd(row.Id, new SimulatedRow(row))) Touched.Add(row.Notification);
+            if (Open.TryAdd(row.Id, new SimulatedRow(row)))
+                Touched.Add(row.Notification);
         }
     }
 
     /// <summary><c>OpenDeliveryTable.ClaimAsync</c>.</summary>
     public List<OpenDelivery> ClaimNamed(Guid[] ids, Guid owner, Guid claim) =>
-        Claim(ids.Order().Select(id => Open.GetValueOrDefault(id)).OfType<SimulatedRow>()
-            .Where(r => IsReady(r) || (r.Data.State == OpenState.InFlight && r.Claim == claim)), owner, claim);
+        Claim(
+            ids.Order()
+                .Select(id => Open.GetValueOrDefault(id))
+                .OfType<SimulatedRow>()
+                .Where(r => IsReady(r) || (r.Data.State == OpenState.InFlight && r.Claim == claim)),
+            owner,
+            claim
+        );
 
     /// <summary><c>FairPick.ClaimAsync</c> with one client.</summary>
     public List<OpenDelivery> ClaimOldest(DeliveryQueue queue, int places, Guid owner, Guid claim) =>
         Claim(
             Open.Values.Where(r => r.Data.Queue == queue && IsReady(r)).OrderBy(r => r.Data.EnqueuedAt).ThenBy(r => r.Data.Id).Take(places),
-            owner, claim);
+            owner,
+            claim
+        );
 
     /// <summary><c>FairPick.ClaimedAsync</c>.</summary>
     public List<OpenDelivery> ClaimedBy(DeliveryQueue queue, Guid owner, Guid claim) =>
-        [.. Open.Values.Where(r => r.Data.Queue == queue && r.Data.State == OpenState.InFlight && r.Owner == owner && r.Claim == claim)
-            .Select(r => r.Data).OrderBy(r => r.Id)];
+        [
+            .. Open
+                .Values.Where(r => r.Data.Queue == queue && r.Data.State == OpenState.InFlight && r.Owner == owner && r.Claim == claim)
+                .Select(r => r.Data)
+                .OrderBy(r => r.Id),
+        ];
 
     /// <summary><c>ReadyDeliveries.CountAsync</c>.</summary>
     public int CountReady(DeliveryQueue queue, DateTimeOffset before, DateTimeOffset now) =>
@@ -136,7 +152,8 @@ internal sealed class SimulatedStore(SimulatedTime time, SimulatedClock clock)
     {
         foreach (var id in ids)
         {
-            if (Open.Remove(id, out var row)) Touched.Add(row.Data.Notification);
+            if (Open.Remove(id, out var row))
+                Touched.Add(row.Data.Notification);
         }
     }
 
@@ -145,7 +162,8 @@ internal sealed class SimulatedStore(SimulatedTime time, SimulatedClock clock)
     {
         foreach (var id in ids)
         {
-            if (Open.TryGetValue(id, out var row) && row.Data.State == OpenState.InFlight) row.HasEnded = true;
+            if (Open.TryGetValue(id, out var row) && row.Data.State == OpenState.InFlight)
+                row.HasEnded = true;
         }
     }
 
@@ -156,7 +174,14 @@ internal sealed class SimulatedStore(SimulatedTime time, SimulatedClock clock)
         {
             var before = Open.GetValueOrDefault(row.Id)?.Data ?? row;
             Open[row.Id] = new SimulatedRow(
-                before with { State = row.State, Attempts = row.Attempts, DueAt = row.DueAt, Reason = row.Reason });
+                before with
+                {
+                    State = row.State,
+                    Attempts = row.Attempts,
+                    DueAt = row.DueAt,
+                    Reason = row.Reason,
+                }
+            );
             Touched.Add(row.Notification);
         }
     }
@@ -164,8 +189,13 @@ internal sealed class SimulatedStore(SimulatedTime time, SimulatedClock clock)
     /// <summary><c>OpenDeliveryTable.TakeWaitingAsync</c>.</summary>
     public List<Guid> TakeWaiting(string notification)
     {
-        var ids = Open.Values.Where(r => r.Data.Notification == notification
-            && r.Data.State is OpenState.Queued or OpenState.Deferred or OpenState.Scheduled).Select(r => r.Data.Id).Order().ToList();
+        var ids = Open
+            .Values.Where(r =>
+                r.Data.Notification == notification && r.Data.State is OpenState.Queued or OpenState.Deferred or OpenState.Scheduled
+            )
+            .Select(r => r.Data.Id)
+            .Order()
+            .ToList();
         Remove(ids);
         return ids;
     }
@@ -177,7 +207,8 @@ internal sealed class SimulatedStore(SimulatedTime time, SimulatedClock clock)
     /// <summary><c>OpenDeliveryTable.PostponeAsync</c>.</summary>
     public void Postpone(IEnumerable<Guid> ids, DateTimeOffset? until)
     {
-        foreach (var id in ids) Open[id].Data = Open[id].Data with { DueAt = until };
+        foreach (var id in ids)
+            Open[id].Data = Open[id].Data with { DueAt = until };
     }
 
     /// <summary><c>OpenDeliveryTable.PullInAsync</c>.</summary>
@@ -185,8 +216,11 @@ internal sealed class SimulatedStore(SimulatedTime time, SimulatedClock clock)
     {
         foreach (var row in Open.Values)
         {
-            if (limits.Any(l => row.Data.State == l.State && (l.Reason is null || row.Data.Reason == l.Reason)
-                && row.Data.DueAt > now + l.Longest))
+            if (
+                limits.Any(l =>
+                    row.Data.State == l.State && (l.Reason is null || row.Data.Reason == l.Reason) && row.Data.DueAt > now + l.Longest
+                )
+            )
                 row.Data = row.Data with { DueAt = now };
         }
     }
@@ -197,14 +231,29 @@ internal sealed class SimulatedStore(SimulatedTime time, SimulatedClock clock)
 
     /// <summary><c>OpenDeliveryTable.AbandonedAsync</c>.</summary>
     public List<OpenDelivery> Abandoned(
-        IReadOnlyCollection<Guid> givenUp, IReadOnlyCollection<(Guid Host, DateTimeOffset LastSign)> gone) =>
-        [.. Open.Values.Where(r => r.Data.State == OpenState.InFlight
-            && (givenUp.Contains(r.Claim!.Value) || !Dispatchers.TryGetValue(r.Owner!.Value, out var sign)
-                || gone.Contains((r.Owner.Value, sign)))).Select(r => r.Data).OrderBy(r => r.Id)];
+        IReadOnlyCollection<Guid> givenUp,
+        IReadOnlyCollection<(Guid Host, DateTimeOffset LastSign)> gone
+    ) =>
+        [
+            .. Open
+                .Values.Where(r =>
+                    r.Data.State == OpenState.InFlight
+                    && (
+                        givenUp.Contains(r.Claim!.Value)
+                        || !Dispatchers.TryGetValue(r.Owner!.Value, out var sign)
+                        || gone.Contains((r.Owner.Value, sign))
+                    )
+                )
+                .Select(r => r.Data)
+                .OrderBy(r => r.Id),
+        ];
 
     /// <summary><c>LastCheck.IsUnchangedAsync</c> for one delivery.</summary>
     public bool IsUnchanged(Guid claim, Guid delivery, LastCheckBasis basis, DateTimeOffset now) =>
-        Open.TryGetValue(delivery, out var row) && row.Data.State == OpenState.InFlight && row.Claim == claim && !row.HasEnded
+        Open.TryGetValue(delivery, out var row)
+        && row.Data.State == OpenState.InFlight
+        && row.Claim == claim
+        && !row.HasEnded
         && (basis.Recipient is null || basis.RecipientVersion == (Recipients.GetValueOrDefault(basis.Recipient)?.Version ?? 0))
         && basis.CategoryVersion == (Categories.GetValueOrDefault(basis.Category)?.Version ?? 0)
         && !ErasedKeys.ContainsKey(basis.Key)
@@ -214,9 +263,11 @@ internal sealed class SimulatedStore(SimulatedTime time, SimulatedClock clock)
     /// <returns>Whether it belongs to another delivery.</returns>
     public bool NoteMessage(string provider, string messageId, Guid delivery, string notification)
     {
-        if (messages.TryAdd((provider, messageId), (delivery, notification, false))) return false;
+        if (messages.TryAdd((provider, messageId), (delivery, notification, false)))
+            return false;
         var owner = messages[(provider, messageId)];
-        if (owner.Delivery == delivery) return false;
+        if (owner.Delivery == delivery)
+            return false;
         messages[(provider, messageId)] = owner with { IsShared = true };
         return true;
     }
@@ -228,9 +279,11 @@ internal sealed class SimulatedStore(SimulatedTime time, SimulatedClock clock)
     /// <summary><c>DeliveryStreams.FindAsync</c> for one receipt.</summary>
     public (Guid Delivery, string Notification)? Find(ReceiptRow receipt)
     {
-        if (receipt.DeliveryId is { } id && DeliveryStreams.TryGetValue(id, out var notification)) return (id, notification);
+        if (receipt.DeliveryId is { } id && DeliveryStreams.TryGetValue(id, out var notification))
+            return (id, notification);
         return receipt.MessageId is { } m && messages.TryGetValue((receipt.Provider, m), out var owner) && !owner.IsShared
-            ? (owner.Delivery, owner.Notification) : null;
+            ? (owner.Delivery, owner.Notification)
+            : null;
     }
 
     /// <summary><c>CapTable.LockAsync</c>.</summary>
@@ -240,13 +293,15 @@ internal sealed class SimulatedStore(SimulatedTime time, SimulatedClock clock)
     /// <summary><c>CapTable.WriteAsync</c>.</summary>
     public void Write(Dictionary<CapKey, CapCount> taken)
     {
-        foreach (var (key, count) in taken) counts[key] = count;
+        foreach (var (key, count) in taken)
+            counts[key] = count;
     }
 
     /// <summary><c>SuppressionTable.SuppressAsync</c>.</summary>
     public void Suppress(AddressToSuppress wanted, DateTimeOffset now)
     {
-        if (Suppression.Suppress(Suppressions.GetValueOrDefault(wanted.Id), wanted, now) is not { } @event) return;
+        if (Suppression.Suppress(Suppressions.GetValueOrDefault(wanted.Id), wanted, now) is not { } @event)
+            return;
         Suppressions[wanted.Id] = Suppression.Evolve(Suppressions.GetValueOrDefault(wanted.Id), @event)!;
         SuppressedAt.TryAdd(wanted.Id, time.Now);
     }

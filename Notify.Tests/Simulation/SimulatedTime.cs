@@ -64,7 +64,8 @@ internal sealed class SimulatedTime
     /// <returns>Whether there was one.</returns>
     public bool Next()
     {
-        if (!steps.TryDequeue(out var step, out var at)) return false;
+        if (!steps.TryDequeue(out var step, out var at))
+            return false;
         Now = TimeSpan.FromTicks(at.At);
         Steps++;
         step();

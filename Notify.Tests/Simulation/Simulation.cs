@@ -42,7 +42,8 @@ internal enum CommitFate
 /// <summary>The database's own faults.</summary>
 internal sealed class SimulatedDatabase(Simulation simulation)
 {
-    private TimeSpan awayUntil, clockSetAt = TimeSpan.MinValue;
+    private TimeSpan awayUntil,
+        clockSetAt = TimeSpan.MinValue;
 
     /// <summary>The database's clock.</summary>
     public SimulatedClock Clock { get; } = new(simulation.Time);
@@ -66,9 +67,15 @@ internal sealed class SimulatedDatabase(Simulation simulation)
         simulation.Log($"the database's clock is set {ahead.TotalSeconds} s ahead");
     }
 
-    public CommitFate Fate() => IsAway ? CommitFate.Failed
+    public CommitFate Fate() =>
+        IsAway ? CommitFate.Failed
         : !simulation.IsHostile ? CommitFate.Committed
-        : simulation.Random.Double() switch { < 0.05 => CommitFate.AnswerLost, < 0.1 => CommitFate.Failed, _ => CommitFate.Committed };
+        : simulation.Random.Double() switch
+        {
+            < 0.05 => CommitFate.AnswerLost,
+            < 0.1 => CommitFate.Failed,
+            _ => CommitFate.Committed,
+        };
 }
 
 /// <summary>One run: the same seed gives the same run, step by step.</summary>
@@ -100,8 +107,11 @@ internal sealed class Simulation
         hostileFor = Random.Seconds(120, 360);
         Providers =
         [
-            new AskableProvider("twilio", Lane.Sms, Time, Random), new AskableProvider("vonage", Lane.Sms, Time, Random),
-            new("smtp", Lane.Email, Time, Random), new("apns", Lane.Apns, Time, Random), new("fcm", Lane.Fcm, Time, Random),
+            new AskableProvider("twilio", Lane.Sms, Time, Random),
+            new AskableProvider("vonage", Lane.Sms, Time, Random),
+            new("smtp", Lane.Email, Time, Random),
+            new("apns", Lane.Apns, Time, Random),
+            new("fcm", Lane.Fcm, Time, Random),
         ];
         foreach (var provider in Providers)
         {
@@ -137,11 +147,16 @@ internal sealed class Simulation
     public IReadOnlyList<string> Users { get; } = ["u-1", "u-2", "u-3"];
 
     /// <summary>Short waits, so that a delivery's whole life fits into some minutes.</summary>
-    public RetrySchedule Schedule { get; } = new()
-    {
-        BaseDelay = TimeSpan.FromSeconds(2), MaxDelay = TimeSpan.FromSeconds(20), MaxAttempts = 4,
-        UnknownDeadline = TimeSpan.FromSeconds(90), AskAfter = TimeSpan.FromSeconds(5), MaxRetryAfter = TimeSpan.FromMinutes(1),
-    };
+    public RetrySchedule Schedule { get; } =
+        new()
+        {
+            BaseDelay = TimeSpan.FromSeconds(2),
+            MaxDelay = TimeSpan.FromSeconds(20),
+            MaxAttempts = 4,
+            UnknownDeadline = TimeSpan.FromSeconds(90),
+            AskAfter = TimeSpan.FromSeconds(5),
+            MaxRetryAfter = TimeSpan.FromMinutes(1),
+        };
 
     /// <summary>Whether faults still happen.</summary>
     public bool IsHostile => Time.Now < hostileFor;
@@ -155,12 +170,13 @@ internal sealed class Simulation
     /// <summary>The last steps, one a line.</summary>
     public string LastSteps => string.Join('\n', last);
 
-    public TimeSpan Latency() =>
-        Random.Chance(0.93) ? Random.Seconds(0.001, 0.02) : Random.Seconds(0.02, LongestLatency.TotalSeconds);
+    public TimeSpan Latency() => Random.Chance(0.93) ? Random.Seconds(0.001, 0.02) : Random.Seconds(0.02, LongestLatency.TotalSeconds);
 
     /// <summary>An ID as the log shows it.</summary>
-    public string Short(Guid id) => Store.Streams.Values.FirstOrDefault(s => s.State?.Deliveries.ContainsKey(id) == true) is { } s
-        ? $"{s.Key[(s.Key.IndexOf(':') + 1)..]}/{s.State!.Deliveries[id].Lane?.ToString() ?? "none"}" : "planning";
+    public string Short(Guid id) =>
+        Store.Streams.Values.FirstOrDefault(s => s.State?.Deliveries.ContainsKey(id) == true) is { } s
+            ? $"{s.Key[(s.Key.IndexOf(':') + 1)..]}/{s.State!.Deliveries[id].Lane?.ToString() ?? "none"}"
+            : "planning";
 
     public long KeyIdOf(string subject) => subject.Aggregate(7L, (id, c) => ((id * 31) + c) % 1_000_003);
 
@@ -168,15 +184,18 @@ internal sealed class Simulation
 
     public void Log(string line)
     {
-        line = string.Create(CultureInfo.InvariantCulture, $"{Time.Now.TotalSeconds,9:0.000} {line}");
-        foreach (var c in line) hash = (hash ^ c) * 1099511628211;
+        line = string.Create(CultureInfo.InvariantCulture, $"{Time.Now.TotalSeconds, 9:0.000} {line}");
+        foreach (var c in line)
+            hash = (hash ^ c) * 1099511628211;
         last.Enqueue(line);
-        if (last.Count > KeptSteps) last.Dequeue();
+        if (last.Count > KeptSteps)
+            last.Dequeue();
     }
 
     public void Fail(string failure)
     {
-        if (Failure is null) Log($"FAILURE: {failure}");
+        if (Failure is null)
+            Log($"FAILURE: {failure}");
         Failure ??= failure;
     }
 
@@ -203,12 +222,25 @@ internal sealed class Simulation
         foreach (var queue in rows.GroupBy(r => r.Queue))
         {
             var ids = queue.Select(r => r.Id).ToArray();
-            for (var times = Random.Double() switch { < 0.1 => 0, < 0.2 => 2, _ => 1 }; times > 0; times--)
-            {
-                Time.In(Latency(), () =>
+            for (
+                var times = Random.Double() switch
                 {
-                    if (hosts.Where(h => h.IsAlive).ToList() is { Count: > 0 } alive) Random.Of(alive).Receive(queue.Key, ids);
-                });
+                    < 0.1 => 0,
+                    < 0.2 => 2,
+                    _ => 1,
+                };
+                times > 0;
+                times--
+            )
+            {
+                Time.In(
+                    Latency(),
+                    () =>
+                    {
+                        if (hosts.Where(h => h.IsAlive).ToList() is { Count: > 0 } alive)
+                            Random.Of(alive).Receive(queue.Key, ids);
+                    }
+                );
             }
         }
     }
@@ -229,7 +261,8 @@ internal sealed class Simulation
                     break;
                 }
 
-                if (Time.Now > hostileFor + Patience) Fail($"it does not come to rest: {Waiting()}");
+                if (Time.Now > hostileFor + Patience)
+                    Fail($"it does not come to rest: {Waiting()}");
             }
         }
         finally
@@ -240,11 +273,20 @@ internal sealed class Simulation
         return this;
     }
 
-    private string Waiting() => string.Join(", ", Store.Open.Values.Where(r => r.Data.State != OpenState.Dead)
-        .Select(r => $"{Short(r.Data.Id)} {r.Data.State} {r.Data.Reason} due {r.Data.DueAt - SimulatedTime.Start}"));
+    private string Waiting() =>
+        string.Join(
+            ", ",
+            Store
+                .Open.Values.Where(r => r.Data.State != OpenState.Dead)
+                .Select(r => $"{Short(r.Data.Id)} {r.Data.State} {r.Data.Reason} due {r.Data.DueAt - SimulatedTime.Start}")
+        );
 
-    private bool IsAtRest() => Api.Pending == 0 && Receipts.Pending == 0 && Providers.All(p => p.Pending == 0)
-        && Store.Open.Values.All(r => r.Data.State == OpenState.Dead) && hosts.All(h => !h.IsAlive || h.Claims.Active.Length == 0);
+    private bool IsAtRest() =>
+        Api.Pending == 0
+        && Receipts.Pending == 0
+        && Providers.All(p => p.Pending == 0)
+        && Store.Open.Values.All(r => r.Data.State == OpenState.Dead)
+        && hosts.All(h => !h.IsAlive || h.Claims.Active.Length == 0);
 
     private void Prepare()
     {
@@ -252,19 +294,28 @@ internal sealed class Simulation
         Define("otp", unknown: UnknownOutcome.Resend);
         Define("required", isRequired: true);
         Define("capped", cap: new Cap(Channel.Sms, 1, CapPeriod.Hour, Random.Chance(0.5) ? CapExceeding.Defer : CapExceeding.Suppress));
-        foreach (var user in Users) Register(Recipient.KeyOf(user), user);
-        for (var i = 2 + Random.Below(2); i > 0; i--) Begin();
+        foreach (var user in Users)
+            Register(Recipient.KeyOf(user), user);
+        for (var i = 2 + Random.Below(2); i > 0; i--)
+            Begin();
         Time.In(hostileFor, Heal);
         Action[] commands = [Api.Cancel, Api.Cancel, Api.Cancel, Api.Reschedule, Api.OptOut, Api.OptOut, Api.Erase, Api.Redrive];
-        for (var i = 6 + Random.Below(8); i > 0; i--) Sometime(Api.Request);
-        for (var i = Random.Below(12); i > 0; i--) Sometime(Random.Of(commands));
-        for (var i = Random.Below(10); i > 0; i--) Sometime(HurtHost);
-        for (var i = Random.Below(12); i > 0; i--) Sometime(ChangeWeather);
-        for (var i = Random.Below(3); i > 0; i--) Sometime(() => Database.GoAway(Random.Seconds(0.5, 25)));
+        for (var i = 6 + Random.Below(8); i > 0; i--)
+            Sometime(Api.Request);
+        for (var i = Random.Below(12); i > 0; i--)
+            Sometime(Random.Of(commands));
+        for (var i = Random.Below(10); i > 0; i--)
+            Sometime(HurtHost);
+        for (var i = Random.Below(12); i > 0; i--)
+            Sometime(ChangeWeather);
+        for (var i = Random.Below(3); i > 0; i--)
+            Sometime(() => Database.GoAway(Random.Seconds(0.5, 25)));
         if (Random.Chance(0.2))
         {
-            foreach (var provider in Providers) provider.IsPrompt = true;
-            for (var i = 1 + Random.Below(5); i > 0; i--) Sometime(() => Database.SetClock(Random.Seconds(-3600, 3600)));
+            foreach (var provider in Providers)
+                provider.IsPrompt = true;
+            for (var i = 1 + Random.Below(5); i > 0; i--)
+                Sometime(() => Database.SetClock(Random.Seconds(-3600, 3600)));
             Time.In(hostileFor, () => Database.SetClock(TimeSpan.Zero));
         }
 
@@ -273,8 +324,15 @@ internal sealed class Simulation
 
     private void Define(string category, bool isRequired = false, UnknownOutcome unknown = UnknownOutcome.Hold, Cap? cap = null) =>
         Store.Categories[Category.KeyOf(category)] = new Category(
-            Category.KeyOf(category), isRequired, ImmutableDictionary<string, bool>.Empty, unknown, "", default, 1,
-            cap is null ? null : [cap]);
+            Category.KeyOf(category),
+            isRequired,
+            ImmutableDictionary<string, bool>.Empty,
+            unknown,
+            "",
+            default,
+            1,
+            cap is null ? null : [cap]
+        );
 
     private void ChangeWeather()
     {
@@ -288,12 +346,12 @@ internal sealed class Simulation
         Recipient? recipient = null;
         object[] events =
         [
-            new ContactDetailsGiven(
-                Seal("details"), true, true, PrintOf(Channel.Email), PrintOf(Channel.Sms), "", SimulatedTime.Start),
+            new ContactDetailsGiven(Seal("details"), true, true, PrintOf(Channel.Email), PrintOf(Channel.Sms), "", SimulatedTime.Start),
             new DeviceRegistered($"ios-{user}", Platform.Ios, Seal($"ios-{user}"), "", SimulatedTime.Start),
             new DeviceRegistered($"android-{user}", Platform.Android, Seal($"android-{user}"), "", SimulatedTime.Start),
         ];
-        foreach (var e in events) recipient = Recipient.Evolve(recipient, key, e);
+        foreach (var e in events)
+            recipient = Recipient.Evolve(recipient, key, e);
         if (Random.Chance(0.2))
         {
             var quiet = new QuietHoursSet(new TimeOnly(11, 0), new TimeOnly(12, Random.Below(5)), "", "", SimulatedTime.Start);
@@ -318,7 +376,8 @@ internal sealed class Simulation
 
     private void HurtHost()
     {
-        if (hosts.Where(h => h is { IsAlive: true, IsStopping: false, IsPaused: false }).ToList() is not { Count: > 0 } alive) return;
+        if (hosts.Where(h => h is { IsAlive: true, IsStopping: false, IsPaused: false }).ToList() is not { Count: > 0 } alive)
+            return;
         var host = Random.Of(alive);
         switch (Random.Below(6))
         {
@@ -343,13 +402,15 @@ internal sealed class Simulation
     {
         Log("from here on nothing more goes wrong");
         Database.ComeBack();
-        foreach (var provider in Providers) provider.Weather = ProviderWeather.Fair;
+        foreach (var provider in Providers)
+            provider.Weather = ProviderWeather.Fair;
         Guard();
     }
 
     private void Guard()
     {
-        if (!hosts.Exists(h => h is { IsAlive: true, IsStopping: false })) Begin();
+        if (!hosts.Exists(h => h is { IsAlive: true, IsStopping: false }))
+            Begin();
         Time.In(TimeSpan.FromSeconds(20), Guard);
     }
 }

@@ -20,7 +20,9 @@ internal sealed class SimulationInvariants(Simulation simulation)
     private static readonly TimeSpan ClockTolerance = (2 * Simulation.LongestLatency) + TimeSpan.FromMilliseconds(50);
 
     private readonly SimulatedStore store = simulation.Store;
-    private readonly Dictionary<Guid, int> left = [], taken = [], excuses = [];
+    private readonly Dictionary<Guid, int> left = [],
+        taken = [],
+        excuses = [];
 
     /// <summary>Something happened after which a push may be repeated: its outcome was unclear, or its host was taken for failed.</summary>
     public void Excuse(Guid delivery) => excuses[delivery] = excuses.GetValueOrDefault(delivery) + 1;
@@ -53,7 +55,8 @@ internal sealed class SimulationInvariants(Simulation simulation)
         {
             if (count > 1 + excuses.GetValueOrDefault(message.Delivery))
                 simulation.Fail($"the push {simulation.Short(message.Delivery)} is repeated without a fault");
-            if (message.Id != message.Delivery.ToString("N")) simulation.Fail($"the push {message.Id} has another collapse ID");
+            if (message.Id != message.Delivery.ToString("N"))
+                simulation.Fail($"the push {message.Id} has another collapse ID");
         }
         else if (count > (stream.State!.Deliveries[message.Delivery].WasResent ? 2 : 1))
         {
@@ -66,10 +69,12 @@ internal sealed class SimulationInvariants(Simulation simulation)
     {
         foreach (var key in keys)
         {
-            if (store.Load(key) is not { } n) continue;
+            if (store.Load(key) is not { } n)
+                continue;
             if (n.IsToBePlanned != store.Open.ContainsKey(DeterministicId.OfPlanning(key)))
                 simulation.Fail($"{key} waits to be planned without a row, or has a row and does not");
-            foreach (var d in n.Deliveries.Values) FoldEqualsTable(d, store.Open.GetValueOrDefault(d.Id));
+            foreach (var d in n.Deliveries.Values)
+                FoldEqualsTable(d, store.Open.GetValueOrDefault(d.Id));
         }
     }
 
@@ -84,11 +89,13 @@ internal sealed class SimulationInvariants(Simulation simulation)
                 continue;
             }
 
-            if (!n.IsPlanned && !n.IsCancelled && !n.IsExpired) simulation.Fail($"{key} was never planned");
+            if (!n.IsPlanned && !n.IsCancelled && !n.IsExpired)
+                simulation.Fail($"{key} was never planned");
             var refolded = Notification.Fold(key, store.Streams[key].Events)!;
             foreach (var d in n.Deliveries.Values)
             {
-                if (!d.IsTerminal) simulation.Fail($"{simulation.Short(d.Id)} is still {d.Status}");
+                if (!d.IsTerminal)
+                    simulation.Fail($"{simulation.Short(d.Id)} is still {d.Status}");
                 EndIsTrue(d);
                 var again = refolded.Deliveries[d.Id];
                 if ((again.Status, again.Attempts, again.DispatchedAt, again.Reason) != (d.Status, d.Attempts, d.DispatchedAt, d.Reason))
@@ -114,7 +121,8 @@ internal sealed class SimulationInvariants(Simulation simulation)
             simulation.Fail($"{name} is {d.Status} by its stream and {state?.ToString() ?? "absent"} in the table");
         if (row?.Data is { State: OpenState.Deferred or OpenState.Unknown or OpenState.Scheduled, DueAt: null })
             simulation.Fail($"{name} waits for no time");
-        if (row is { Data.State: OpenState.InFlight, Owner: null }) simulation.Fail($"{name} is in flight without a host");
+        if (row is { Data.State: OpenState.InFlight, Owner: null })
+            simulation.Fail($"{name} is in flight without a host");
     }
 
     // The end of a delivery agrees with the messages that the providers accepted.
@@ -125,18 +133,24 @@ internal sealed class SimulationInvariants(Simulation simulation)
             simulation.Fail($"{name} is {d.Status}, and no provider took it");
         if (d.Status is DeliveryStatus.DeadLettered && d.Attempts - d.Moves < simulation.Schedule.MaxAttempts)
             simulation.Fail($"{name} is a dead letter after {d.Attempts} attempts");
-        if (count == 0 || d.Status is DeliveryStatus.Dispatched or DeliveryStatus.Delivered or DeliveryStatus.Failed) return;
+        if (count == 0 || d.Status is DeliveryStatus.Dispatched or DeliveryStatus.Delivered or DeliveryStatus.Failed)
+            return;
         // No provider can be asked about an erased person; a push whose outcome was unclear may have been cancelled since.
         var isExcused = d.WasResent || store.OpenText(d.Contact) is null || (d.Channel == Channel.Push && excuses.ContainsKey(d.Id));
-        if (!isExcused) simulation.Fail($"{name} is {d.Status}, and a provider took it");
+        if (!isExcused)
+            simulation.Fail($"{name} is {d.Status}, and a provider took it");
     }
 
     // By the places that were taken: how many notifications of a category a person got in one window.
     private void CapsHold()
     {
-        var sent = store.Streams.Values.Select(s => s.State!).Where(n => n.Request.Priority != Priority.Critical)
-            .SelectMany(n => n.Deliveries.Values.Where(d => d.DispatchedAt is not null && d.PlaceAt is not null)
-                .Select(d => (n.Key, n.Request.Subject, n.Request.Category, d.Channel, Place: d.PlaceAt!.Value)));
+        var sent = store
+            .Streams.Values.Select(s => s.State!)
+            .Where(n => n.Request.Priority != Priority.Critical)
+            .SelectMany(n =>
+                n.Deliveries.Values.Where(d => d.DispatchedAt is not null && d.PlaceAt is not null)
+                    .Select(d => (n.Key, n.Request.Subject, n.Request.Category, d.Channel, Place: d.PlaceAt!.Value))
+            );
         foreach (var category in store.Categories.Values)
         {
             foreach (var cap in category.Required ? [] : category.Caps ?? [])
@@ -155,12 +169,20 @@ internal sealed class SimulationInvariants(Simulation simulation)
     // Found without the deciders: since when the person does not want it.
     private (TimeSpan At, string Why)? ForbiddenSince(Notification n, Delivery d)
     {
-        if (store.ErasedKeys.TryGetValue(n.Request.Payload.KeyId, out var erased)) return (erased, "the person was erased");
-        if (d.Contact is { } contact && d.Channel != Channel.Push && store.OpenText(contact) is { } address
-            && store.SuppressedAt.TryGetValue(Suppression.IdOf(d.Channel, SimulatedPlanning.PrintOf(address)), out var suppressed))
+        if (store.ErasedKeys.TryGetValue(n.Request.Payload.KeyId, out var erased))
+            return (erased, "the person was erased");
+        if (
+            d.Contact is { } contact
+            && d.Channel != Channel.Push
+            && store.OpenText(contact) is { } address
+            && store.SuppressedAt.TryGetValue(Suppression.IdOf(d.Channel, SimulatedPlanning.PrintOf(address)), out var suppressed)
+        )
             return (suppressed, "the address was suppressed");
-        if (n.Request.UserRef is { } user && !store.Rules.Of(n.Request).Required
-            && store.OptedOut.TryGetValue((Recipient.KeyOf(user), d.Channel), out var optedOut))
+        if (
+            n.Request.UserRef is { } user
+            && !store.Rules.Of(n.Request).Required
+            && store.OptedOut.TryGetValue((Recipient.KeyOf(user), d.Channel), out var optedOut)
+        )
             return (optedOut, "the person opted out");
         return null;
     }

@@ -39,7 +39,8 @@ public sealed class SimulationTests
         for (ulong seed = 1; seed <= 100; seed++)
         {
             var failed = new Simulation(seed, switchedOff).Run();
-            if (failed.Failure?.Contains(noticed, StringComparison.Ordinal) != true) continue;
+            if (failed.Failure?.Contains(noticed, StringComparison.Ordinal) != true)
+                continue;
             var again = new Simulation(seed, switchedOff).Run();
             Assert.Equal((failed.Failure, failed.Hash, failed.LastSteps), (again.Failure, again.Hash, again.LastSteps));
             return;
@@ -57,12 +58,15 @@ public sealed class SimulationTests
         for (var seed = from; seed < from + (ulong)count && !Cancellation.IsCancellationRequested; seed++)
         {
             var run = new Simulation(seed).Run();
-            if (run.Failure is not null) failed.Add(run);
+            if (run.Failure is not null)
+                failed.Add(run);
         }
 
-        if (failed.Count == 0) return;
+        if (failed.Count == 0)
+            return;
         Assert.Fail(
             $"{failed.Count} of {count} seeds failed: {string.Join(", ", failed.Take(20).Select(f => f.Seed))}.\n"
-            + $"Replay with NOTIFY_SIMULATION_SEED={failed[0].Seed}. {failed[0].Failure}. The last steps:\n{failed[0].LastSteps}");
+                + $"Replay with NOTIFY_SIMULATION_SEED={failed[0].Seed}. {failed[0].Failure}. The last steps:\n{failed[0].LastSteps}"
+        );
     }
 }

@@ -22,7 +22,13 @@ public abstract class Spine(NotifySystem system) : SpineTest(system)
         var person = await Installation.NewPersonAsync(email: $"{id}@mail.example");
         await Installation.AddDeviceAsync(person, Person.NewAndroidToken(), "android");
         await Installation.AddBrowserAsync(person);
-        var request = new { eventId = id, userId = person.Id, priority = "critical", content = new { title = "Shipped", body = id } };
+        var request = new
+        {
+            eventId = id,
+            userId = person.Id,
+            priority = "critical",
+            content = new { title = "Shipped", body = id },
+        };
 
         (await Client.SendAsync(request)).Is(202);
         (await Client.SendAsync(request)).Is(200);
@@ -42,13 +48,25 @@ public abstract class Spine(NotifySystem system) : SpineTest(system)
         await Installation.KillDispatchAsync();
         var (mark, sendAt) = (NewId("due"), Clock.GetUtcNow().AddSeconds(1));
         var ids = Enumerable.Range(0, 20).Select(i => $"{mark}-{i}").ToList();
-        foreach (var id in ids) (await Client.SendAsync(new { eventId = id, to = new { phone = Person.NewPhone() }, sendAt, content = new { body = id } })).Is(202);
+        foreach (var id in ids)
+            (
+                await Client.SendAsync(
+                    new
+                    {
+                        eventId = id,
+                        to = new { phone = Person.NewPhone() },
+                        sendAt,
+                        content = new { body = id },
+                    }
+                )
+            ).Is(202);
         await Eventually.Becomes(() => Task.FromResult(Clock.GetUtcNow()), now => now > sendAt, "the time has come");
         Assert.Equal((0, 0), await Sandbox.CountAsync(mark));
 
         await Installation.StartDispatchAsync();
 
-        foreach (var id in ids) await Client.BecomesAsync(id, "dispatched");
+        foreach (var id in ids)
+            await Client.BecomesAsync(id, "dispatched");
         Assert.Equal((20, 20), await Sandbox.CountAsync(mark));
         Assert.All(await Sandbox.LedgerAsync(mark), e => Assert.True(e.ReceivedAt >= sendAt));
     }

@@ -12,7 +12,16 @@ public abstract class SpineDetails(NotifySystem system) : SpineTest(system)
         var person = await Installation.NewPersonAsync(phone: false, token: _ => Person.NewToken("fa11"));
         var id = NewId("again");
 
-        (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { title = id } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = person.Id,
+                    content = new { title = id },
+                }
+            )
+        ).Is(202);
 
         var state = await Client.BecomesAsync(id, "dispatched");
         Assert.Equal(3, state.On("push").Attempts);
@@ -21,10 +30,16 @@ public abstract class SpineDetails(NotifySystem system) : SpineTest(system)
         Assert.Single(entries.Select(e => e.Header("apns-collapse-id")).Distinct());
         Assert.Single(entries.Select(e => e.Header("apns-id")).Distinct());
         var events = await Client.EventsAsync(id);
-        Assert.Equal(["NotificationRequested", "DeliveriesPlanned", "DeliveryDeferred", "DeliveryDeferred", "NotificationDispatched"], events.Select(e => e.Type));
+        Assert.Equal(
+            ["NotificationRequested", "DeliveriesPlanned", "DeliveryDeferred", "DeliveryDeferred", "NotificationDispatched"],
+            events.Select(e => e.Type)
+        );
         var deferred = events.Where(e => e.Type == "DeliveryDeferred").ToList();
         Assert.All(deferred, d => Assert.Equal("ServiceUnavailable", d.Data["providerCode"]!.ToString()));
-        Assert.All(deferred.Zip(entries.Skip(1)), p => Assert.True(p.Second.ReceivedAt >= p.First.Data["until"]!.GetValue<DateTimeOffset>(), "tried again before its time"));
+        Assert.All(
+            deferred.Zip(entries.Skip(1)),
+            p => Assert.True(p.Second.ReceivedAt >= p.First.Data["until"]!.GetValue<DateTimeOffset>(), "tried again before its time")
+        );
     }
 
     [Fact]
@@ -32,7 +47,16 @@ public abstract class SpineDetails(NotifySystem system) : SpineTest(system)
     {
         var id = NewId("unanswered");
 
-        (await Client.SendAsync(new { eventId = id, to = new { phone = "+15005550099" }, content = new { body = id } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    to = new { phone = "+15005550099" },
+                    content = new { body = id },
+                }
+            )
+        ).Is(202);
 
         await Client.BecomesAsync(id, "unknown");
         var state = await Client.BecomesAsync(id, "dispatched");
@@ -40,7 +64,9 @@ public abstract class SpineDetails(NotifySystem system) : SpineTest(system)
         Assert.True(entry.IsAccepted);
         Assert.Equal(entry.MessageId, state.On("sms").ProviderMessageId);
         Assert.Equal(
-            ["NotificationRequested", "DeliveriesPlanned", "DispatchAttempted", "DispatchOutcomeUnknown", "NotificationDispatched"], await Client.EventTypesAsync(id));
+            ["NotificationRequested", "DeliveriesPlanned", "DispatchAttempted", "DispatchOutcomeUnknown", "NotificationDispatched"],
+            await Client.EventTypesAsync(id)
+        );
         await Eventually.Stays(() => Sandbox.CountAsync(id), (1, 1), TimeSpan.FromSeconds(1));
     }
 
@@ -49,8 +75,28 @@ public abstract class SpineDetails(NotifySystem system) : SpineTest(system)
     {
         var person = await Installation.NewPersonAsync(devices: 0);
         var (later, cancelled, sendAt) = (NewId("later"), NewId("cancelled"), Clock.GetUtcNow().AddSeconds(2));
-        (await Client.SendAsync(new { eventId = later, userId = person.Id, sendAt, content = new { body = later } })).Is(202);
-        (await Client.SendAsync(new { eventId = cancelled, userId = person.Id, sendAt, content = new { body = cancelled } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = later,
+                    userId = person.Id,
+                    sendAt,
+                    content = new { body = later },
+                }
+            )
+        ).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = cancelled,
+                    userId = person.Id,
+                    sendAt,
+                    content = new { body = cancelled },
+                }
+            )
+        ).Is(202);
         Assert.Equal("scheduled", (await Client.StateAsync(later)).Status);
         Assert.Equal(["NotificationRequested"], await Client.EventTypesAsync(later));
 
@@ -59,7 +105,10 @@ public abstract class SpineDetails(NotifySystem system) : SpineTest(system)
         await Client.BecomesAsync(later, "dispatched");
         var sent = Assert.Single(await Sandbox.LedgerAsync(later));
         Assert.True(sent.ReceivedAt >= sendAt, $"sent {sendAt - sent.ReceivedAt} early");
-        Assert.Equal(["NotificationRequested", "DeliveriesPlanned", "DispatchAttempted", "NotificationDispatched"], await Client.EventTypesAsync(later));
+        Assert.Equal(
+            ["NotificationRequested", "DeliveriesPlanned", "DispatchAttempted", "NotificationDispatched"],
+            await Client.EventTypesAsync(later)
+        );
         await Eventually.Stays(() => Sandbox.CountAsync(cancelled), (0, 0), TimeSpan.FromSeconds(0.7));
         Assert.Equal(["NotificationRequested", "NotificationCancelled"], await Client.EventTypesAsync(cancelled));
     }
@@ -70,11 +119,25 @@ public abstract class SpineDetails(NotifySystem system) : SpineTest(system)
         var person = await Installation.NewPersonAsync(phone: false);
         var id = NewId("dead");
         await Sandbox.KnobsAsync("apns", new { errorRate = 1, errorStatus = 503 });
-        (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { title = id } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = person.Id,
+                    content = new { title = id },
+                }
+            )
+        ).Is(202);
         var dead = await Eventually.Becomes(() => Client.StateAsync(id), s => s.On("push").Status == "deadLettered", "it dies");
         await Sandbox.BehaveAsync();
 
-        var reply = (await Client.PostAsync("/v1/dead-letters/replay", new { ids = new[] { dead.On("push").Id }, reason = "the provider is well again" })).Is(200);
+        var reply = (
+            await Client.PostAsync(
+                "/v1/dead-letters/replay",
+                new { ids = new[] { dead.On("push").Id }, reason = "the provider is well again" }
+            )
+        ).Is(200);
 
         Assert.Equal("1", reply["replayed"]);
         await Client.BecomesAsync(id, "dispatched");
@@ -105,8 +168,10 @@ public abstract class SpineDetails(NotifySystem system) : SpineTest(system)
             Assert.False(survivor.HasEnded);
             // Pushes of the failed host are sent again after its recovery; those in its queues, after a sweep.
             var last = balance.Repeats.Select(r => r[^1].ReceivedAt).Append(kill).Max();
-            Assert.True(last - kill < NotifySystem.Takeover + TimeSpan.FromSeconds(30),
-                $"the last repeat went out {last - kill} after the kill");
+            Assert.True(
+                last - kill < NotifySystem.Takeover + TimeSpan.FromSeconds(30),
+                $"the last repeat went out {last - kill} after the kill"
+            );
             balance.Show(load);
         }
         finally
@@ -160,11 +225,16 @@ public abstract class SpineDetails(NotifySystem system) : SpineTest(system)
     }
 
     private async Task<Dictionary<string, (long Ready, long InFlight, long Open, long Dead)>> QueuesAsync() =>
-        (await Client.GetAsync("/v1/queues")).Is(200).Json["queues"]!.AsArray().ToDictionary(q => q!["queue"]!.ToString(), q =>
-        {
-            long Of(string what) => q![what]!.GetValue<long>();
-            return (Of("ready"), Of("inFlight"), Of("ready") + Of("inFlight") + Of("retrying"), Of("dead"));
-        });
+        (await Client.GetAsync("/v1/queues")).Is(200).Json["queues"]!
+            .AsArray()
+            .ToDictionary(
+                q => q!["queue"]!.ToString(),
+                q =>
+                {
+                    long Of(string what) => q![what]!.GetValue<long>();
+                    return (Of("ready"), Of("inFlight"), Of("ready") + Of("inFlight") + Of("retrying"), Of("dead"));
+                }
+            );
 }
 
 /// <summary>With messages in PostgreSQL.</summary>
@@ -184,14 +254,19 @@ internal sealed record EventCounts(long Planned, long Ended, long Dead)
     /// <summary>Folds the events in one snapshot.</summary>
     public static async Task<EventCounts> OfAsync(NotifySystem system, string mark, string lane = "%")
     {
-        var counts = (await system.ScalarAsync<string>(
-            """
-            select concat_ws(' ', count(*) filter (where type = 'DeliveriesPlanned'),
-                count(distinct stream_id) filter (where type in ('NotificationDispatched', 'NotificationFailed', 'DeliveryDeadLettered')),
-                count(distinct stream_id) filter (where type = 'DeliveryDeadLettered'))
-            from events.mt_events where stream_id like '%:' || $1 || '%' and stream_id in (
-                select stream_id from events.mt_events where type = 'DeliveriesPlanned' and data -> 'deliveries' -> 0 ->> 'lane' ilike $2)
-            """, mark, lane)).Split(' ').Select(long.Parse).ToArray();
+        var counts = (
+            await system.ScalarAsync<string>(
+                """
+                select concat_ws(' ', count(*) filter (where type = 'DeliveriesPlanned'),
+                    count(distinct stream_id) filter (where type in ('NotificationDispatched', 'NotificationFailed', 'DeliveryDeadLettered')),
+                    count(distinct stream_id) filter (where type = 'DeliveryDeadLettered'))
+                from events.mt_events where stream_id like '%:' || $1 || '%' and stream_id in (
+                    select stream_id from events.mt_events where type = 'DeliveriesPlanned' and data -> 'deliveries' -> 0 ->> 'lane' ilike $2)
+                """,
+                mark,
+                lane
+            )
+        ).Split(' ').Select(long.Parse).ToArray();
         return new EventCounts(counts[0], counts[1], counts[2]);
     }
 }

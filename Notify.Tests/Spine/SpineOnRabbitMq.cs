@@ -40,7 +40,17 @@ public sealed class SpineOnRabbitMq(BrokerSystem system) : Spine(system.System)
         await Broker.KillAsync();
         try
         {
-            foreach (var id in ids) (await Client.SendAsync(new { eventId = id, userId = person.Id, content = new { body = id } })).Is(202);
+            foreach (var id in ids)
+                (
+                    await Client.SendAsync(
+                        new
+                        {
+                            eventId = id,
+                            userId = person.Id,
+                            content = new { body = id },
+                        }
+                    )
+                ).Is(202);
             await Installation.Api.KillAsync();
             await Installation.StartApiAsync();
 
@@ -57,9 +67,11 @@ public sealed class SpineOnRabbitMq(BrokerSystem system) : Spine(system.System)
             await Broker.StartAgainAsync();
         }
 
-        foreach (var id in ids) await Client.BecomesAsync(id, "dispatched", TimeSpan.FromSeconds(40));
+        foreach (var id in ids)
+            await Client.BecomesAsync(id, "dispatched", TimeSpan.FromSeconds(40));
         await Installation.QuietAsync(TimeSpan.FromSeconds(20));
-        foreach (var id in ids) Assert.Equal((2, 2), await Sandbox.CountAsync(id));
+        foreach (var id in ids)
+            Assert.Equal((2, 2), await Sandbox.CountAsync(id));
     }
 
     [Fact]
@@ -74,26 +86,54 @@ public sealed class SpineOnRabbitMq(BrokerSystem system) : Spine(system.System)
             var watch = System.Diagnostics.Stopwatch.StartNew();
             foreach (var pair in ids.Chunk(4))
             {
-                var replies = await Task.WhenAll(pair.Select((id, i) => Client.SendAsync(
-                    new { eventId = id, userId = person.Id, priority = i % 2 == 0 ? "critical" : "bulk",
-                        content = new { body = id } }))).WaitAsync(Eventually.Patience, Stop);
+                var replies = await Task.WhenAll(
+                        pair.Select(
+                            (id, i) =>
+                                Client.SendAsync(
+                                    new
+                                    {
+                                        eventId = id,
+                                        userId = person.Id,
+                                        priority = i % 2 == 0 ? "critical" : "bulk",
+                                        content = new { body = id },
+                                    }
+                                )
+                        )
+                    )
+                    .WaitAsync(Eventually.Patience, Stop);
                 Assert.All(replies, r => r.Is(202));
             }
 
             TestContext.Current.TestOutputHelper?.WriteLine(
-                $"20 requests, four at a time, were accepted in {watch.ElapsedMilliseconds} ms");
+                $"20 requests, four at a time, were accepted in {watch.ElapsedMilliseconds} ms"
+            );
             var sendAt = TimeProvider.System.GetUtcNow().AddSeconds(2);
-            (await Client.SendAsync(new { eventId = due, userId = person.Id, sendAt, content = new { body = due } })).Is(202);
-            await Eventually.Becomes(() => Client.EventTypesAsync(due), types =>
-                types.Contains("DeliveriesPlanned"), "what is due is planned");
+            (
+                await Client.SendAsync(
+                    new
+                    {
+                        eventId = due,
+                        userId = person.Id,
+                        sendAt,
+                        content = new { body = due },
+                    }
+                )
+            ).Is(202);
+            await Eventually.Becomes(
+                () => Client.EventTypesAsync(due),
+                types => types.Contains("DeliveriesPlanned"),
+                "what is due is planned"
+            );
         }
         finally
         {
             await Broker.ResumeAsync();
         }
 
-        foreach (var id in ids.Append(due)) await Client.BecomesAsync(id, "dispatched", TimeSpan.FromSeconds(60));
-        foreach (var id in ids.Append(due)) Assert.Equal((1, 1), await Sandbox.CountAsync(id));
+        foreach (var id in ids.Append(due))
+            await Client.BecomesAsync(id, "dispatched", TimeSpan.FromSeconds(60));
+        foreach (var id in ids.Append(due))
+            Assert.Equal((1, 1), await Sandbox.CountAsync(id));
     }
 
     [Fact]
@@ -103,14 +143,36 @@ public sealed class SpineOnRabbitMq(BrokerSystem system) : Spine(system.System)
         var id = NewId("unroutable");
         await DeleteAsync(new DeliveryQueue(Lane.Sms, Priority.Bulk));
 
-        (await Client.SendAsync(new { eventId = id, userId = person.Id, priority = "bulk", content = new { body = id } })).Is(202);
+        (
+            await Client.SendAsync(
+                new
+                {
+                    eventId = id,
+                    userId = person.Id,
+                    priority = "bulk",
+                    content = new { body = id },
+                }
+            )
+        ).Is(202);
 
-        await Eventually.Becomes(Installation.LogsAsync, logs => logs.Contains("RabbitMQ has no queue notify.sms_bulk", StringComparison.Ordinal), "the fault is told");
+        await Eventually.Becomes(
+            Installation.LogsAsync,
+            logs => logs.Contains("RabbitMQ has no queue notify.sms_bulk", StringComparison.Ordinal),
+            "the fault is told"
+        );
         using (var api = new NotifyClient(Installation.ApiUrl, null, null))
-            Assert.Contains("RabbitMQ has no queue notify.sms_bulk; run the migrate command", (await api.GetAsync("/health/ready")).Is(200).Text, StringComparison.Ordinal);
+            Assert.Contains(
+                "RabbitMQ has no queue notify.sms_bulk; run the migrate command",
+                (await api.GetAsync("/health/ready")).Is(200).Text,
+                StringComparison.Ordinal
+            );
         // Wake-ups of other queues may still lie there from a broker that was away: their deliveries were polled meanwhile.
-        Assert.Equal(1, await Installation.ScalarAsync<long>(
-            "select count(*) from api_messages.wolverine_outgoing_envelopes where destination like '%sms_bulk%'"));
+        Assert.Equal(
+            1,
+            await Installation.ScalarAsync<long>(
+                "select count(*) from api_messages.wolverine_outgoing_envelopes where destination like '%sms_bulk%'"
+            )
+        );
 
         await Installation.UseTransportAsync("RabbitMq");
         await Client.BecomesAsync(id, "dispatched", TimeSpan.FromSeconds(40));
@@ -156,8 +218,27 @@ public sealed class SpineOnRabbitMq(BrokerSystem system) : Spine(system.System)
         var person = await Installation.NewPersonAsync(devices: 0);
         var mark = NewId("moved");
         await Installation.StopDispatchAsync();
-        (await Client.PostAsync("/v1/notifications/batch", new { notifications = Enumerable.Range(0, 30).Select(i => new { eventId = $"{mark}-{i}", userId = person.Id, content = new { body = $"{mark}-{i}" } }) })).Is(200);
-        await Eventually.Becomes(() => Installation.ScalarAsync<long>("select count(*) from api_messages.wolverine_outgoing_envelopes"), n => n == 0, "the messages are in RabbitMQ");
+        (
+            await Client.PostAsync(
+                "/v1/notifications/batch",
+                new
+                {
+                    notifications = Enumerable
+                        .Range(0, 30)
+                        .Select(i => new
+                        {
+                            eventId = $"{mark}-{i}",
+                            userId = person.Id,
+                            content = new { body = $"{mark}-{i}" },
+                        }),
+                }
+            )
+        ).Is(200);
+        await Eventually.Becomes(
+            () => Installation.ScalarAsync<long>("select count(*) from api_messages.wolverine_outgoing_envelopes"),
+            n => n == 0,
+            "the messages are in RabbitMQ"
+        );
 
         await Installation.UseTransportAsync("Postgres");
         try
@@ -183,14 +264,19 @@ public sealed class SpineOnRabbitMq(BrokerSystem system) : Spine(system.System)
         await using var channel = await connection.CreateChannelAsync(cancellationToken: Stop);
         // Declared again with other settings, the broker would refuse.
         var arguments = new Dictionary<string, object?> { ["x-queue-type"] = "quorum", ["x-delivery-limit"] = int.MaxValue };
-        foreach (var queue in DeliveryQueue.All) await channel.QueueDeclareAsync(RabbitMqBroker.QueueName(queue), true, false, false, arguments, cancellationToken: Stop);
+        foreach (var queue in DeliveryQueue.All)
+            await channel.QueueDeclareAsync(RabbitMqBroker.QueueName(queue), true, false, false, arguments, cancellationToken: Stop);
 
         const string Copy = "copy";
         await channel.QueueDeclareAsync(Copy, true, false, false, arguments, cancellationToken: Stop);
         await channel.BasicPublishAsync("", Copy, new byte[] { 1 }, Stop);
         for (var i = 0; i < 30; i++)
         {
-            var message = await Eventually.Becomes(() => channel.BasicGetAsync(Copy, autoAck: false, Stop), m => m is not null, $"it is there after {i} returns");
+            var message = await Eventually.Becomes(
+                () => channel.BasicGetAsync(Copy, autoAck: false, Stop),
+                m => m is not null,
+                $"it is there after {i} returns"
+            );
             await channel.BasicNackAsync(message!.DeliveryTag, multiple: false, requeue: true, Stop);
         }
 
@@ -199,7 +285,13 @@ public sealed class SpineOnRabbitMq(BrokerSystem system) : Spine(system.System)
 
     private static async Task EndsAsync(string host, Dictionary<string, string> environment, string named)
     {
-        var (exitCode, output, errors) = await HostProcess.RunAsync(host, Repository.Program($"Notify.{host}"), [], environment, TestRun.Log($"start-{host}-{Guid.NewGuid():N}"));
+        var (exitCode, output, errors) = await HostProcess.RunAsync(
+            host,
+            Repository.Program($"Notify.{host}"),
+            [],
+            environment,
+            TestRun.Log($"start-{host}-{Guid.NewGuid():N}")
+        );
 
         Assert.True(exitCode == 1, $"ended with {exitCode}: {output}");
         Assert.Contains(named, Assert.Single(errors), StringComparison.Ordinal);

@@ -8,7 +8,8 @@ public sealed class KnobCollection : ICollectionFixture<KnobSystem>
     public const string Name = "Knobs";
 }
 
-/// <summary>The system of <see cref="KnobCollection"/>: few SMS at a time, so that backlogs can be made and counted; emails time out soon.</summary>
+/// <summary>The system of <see cref="KnobCollection"/>: few SMS at a time, so that backlogs can be made and counted; emails time out
+/// soon.</summary>
 public sealed class KnobSystem : IAsyncLifetime
 {
     /// <summary>SMS under way at once.</summary>
@@ -16,7 +17,11 @@ public sealed class KnobSystem : IAsyncLifetime
 
     public NotifySystem System { get; private set; } = null!;
 
-    public async ValueTask InitializeAsync() => System = await NotifySystem.StartAsync("knobs", new() { ["Providers__Twilio__Concurrency"] = $"{SmsConcurrency}", ["Providers__SendGrid__Timeout"] = "00:00:05" });
+    public async ValueTask InitializeAsync() =>
+        System = await NotifySystem.StartAsync(
+            "knobs",
+            new() { ["Providers__Twilio__Concurrency"] = $"{SmsConcurrency}", ["Providers__SendGrid__Timeout"] = "00:00:05" }
+        );
 
     public ValueTask DisposeAsync() => System?.DisposeAsync() ?? ValueTask.CompletedTask;
 }
@@ -64,8 +69,12 @@ public sealed class FaultSystem : IAsyncLifetime
 
     public NotifySystem System { get; private set; } = null!;
 
-    public async ValueTask InitializeAsync() => System = await NotifySystem.StartAsync(
-        $"faults{Interlocked.Increment(ref systems)}", new([NotifySystem.UsualAcceptTimeout]), ownCluster: true);
+    public async ValueTask InitializeAsync() =>
+        System = await NotifySystem.StartAsync(
+            $"faults{Interlocked.Increment(ref systems)}",
+            new([NotifySystem.UsualAcceptTimeout]),
+            ownCluster: true
+        );
 
     public ValueTask DisposeAsync() => System?.DisposeAsync() ?? ValueTask.CompletedTask;
 }
@@ -106,7 +115,8 @@ public sealed class BroadcastSystem : IAsyncLifetime
 
     public NotifySystem System { get; private set; } = null!;
 
-    public async ValueTask InitializeAsync() => System = await NotifySystem.StartAsync("broadcasts", new() { ["Notify__Broadcasts__MostWaiting"] = $"{MostWaiting}" });
+    public async ValueTask InitializeAsync() =>
+        System = await NotifySystem.StartAsync("broadcasts", new() { ["Notify__Broadcasts__MostWaiting"] = $"{MostWaiting}" });
 
     public ValueTask DisposeAsync() => System?.DisposeAsync() ?? ValueTask.CompletedTask;
 }
@@ -129,7 +139,8 @@ public abstract class CrowdTest(BroadcastSystem broadcasts) : SystemTest
             """
             with gone as (delete from events.mt_doc_recipient r using notify.topic_subscribers s
                 where s.topic like 'crowd-%' and r.id = 'u/' || s.user_id returning 1) select count(*) from gone
-            """);
+            """
+        );
         await base.DisposeAsync();
         GC.SuppressFinalize(this);
     }
@@ -140,18 +151,30 @@ public abstract class CrowdTest(BroadcastSystem broadcasts) : SystemTest
     {
         var topic = NewId("crowd");
         (await Client.PutAsync($"/v1/topics/{topic}", new { name = "A crowd" })).Is(200);
-        var lines = Enumerable.Range(1, count).Select(n => System.Text.Json.JsonSerializer.Serialize(new
-        {
-            userId = $"{topic}-{n}", devices = Enumerable.Range(0, muted ? 0 : 1).Select(_ => new { platform = "ios", token = Person
-                .NewToken() }),
-        }));
+        var lines = Enumerable
+            .Range(1, count)
+            .Select(n =>
+                System.Text.Json.JsonSerializer.Serialize(
+                    new
+                    {
+                        userId = $"{topic}-{n}",
+                        devices = Enumerable.Range(0, muted ? 0 : 1).Select(_ => new { platform = "ios", token = Person.NewToken() }),
+                    }
+                )
+            );
         var import = new StringContent(string.Join('\n', lines), System.Text.Encoding.UTF8, "application/x-ndjson");
         Assert.Equal($"{count}", (await Client.CallAsync(HttpMethod.Post, "/v1/users/import", import)).Is(200)["imported"]);
-        Assert.Equal(count, await Installation.ScalarAsync<long>(
-            """
-            with joined as (insert into notify.topic_subscribers select $1, r, now() from unnest($2) r returning 1)
-            select count(*) from joined
-            """, topic, FollowersOf(topic, count)));
+        Assert.Equal(
+            count,
+            await Installation.ScalarAsync<long>(
+                """
+                with joined as (insert into notify.topic_subscribers select $1, r, now() from unnest($2) r returning 1)
+                select count(*) from joined
+                """,
+                topic,
+                FollowersOf(topic, count)
+            )
+        );
         return topic;
     }
 
@@ -163,32 +186,57 @@ public abstract class CrowdTest(BroadcastSystem broadcasts) : SystemTest
     protected async Task<string> BroadcastAsync(string topic, string what)
     {
         var id = NewId(what);
-        (await Client.PostAsync("/v1/broadcasts", new { broadcastId = id, topic, channels = new[] { "push" }, content = new { title = id, body = "x" } })).Is(202);
+        (
+            await Client.PostAsync(
+                "/v1/broadcasts",
+                new
+                {
+                    broadcastId = id,
+                    topic,
+                    channels = new[] { "push" },
+                    content = new { title = id, body = "x" },
+                }
+            )
+        ).Is(202);
         return id;
     }
 
     /// <summary>Waits until so many of its notifications are made.</summary>
-    protected Task ReachesAsync(string id, long count) => Eventually.Becomes(() => ExpandedAsync(id), e => e >= count, $"{count} are made", TimeSpan.FromMinutes(3));
+    protected Task ReachesAsync(string id, long count) =>
+        Eventually.Becomes(() => ExpandedAsync(id), e => e >= count, $"{count} are made", TimeSpan.FromMinutes(3));
 
     /// <summary>Waits until it has ended.</summary>
     protected Task<Reply> EndsAsync(string id) =>
-        Eventually.Becomes(async () => (await Client.GetAsync($"/v1/broadcasts/{id}")).Is(200), r => r["endedAt"] is not null, $"{id} ends", TimeSpan.FromMinutes(3));
+        Eventually.Becomes(
+            async () => (await Client.GetAsync($"/v1/broadcasts/{id}")).Is(200),
+            r => r["endedAt"] is not null,
+            $"{id} ends",
+            TimeSpan.FromMinutes(3)
+        );
 
     /// <summary>How many of its notifications are made.</summary>
-    protected Task<long> ExpandedAsync(string id) => Installation.ScalarAsync<long>("select expanded from notify.broadcasts where key = $1", $"b/{Client.AppKey}:{id}");
+    protected Task<long> ExpandedAsync(string id) =>
+        Installation.ScalarAsync<long>("select expanded from notify.broadcasts where key = $1", $"b/{Client.AppKey}:{id}");
 
     /// <summary>How many streams its notifications have.</summary>
-    protected Task<long> StreamsAsync(string id) => Installation.ScalarAsync<long>("select count(*) from events.mt_streams where id like 'n/%:' || $1 || '@%'", id);
+    protected Task<long> StreamsAsync(string id) =>
+        Installation.ScalarAsync<long>("select count(*) from events.mt_streams where id like 'n/%:' || $1 || '@%'", id);
 
-    /// <summary>Asserts that everybody has one notification, and each was reached; a push that was in flight at a kill is repeated, under the collapse ID by which it replaces itself.</summary>
+    /// <summary>Asserts that everybody has one notification, and each was reached; a push that was in flight at a kill is repeated, under
+    /// the collapse ID by which it replaces itself.</summary>
     protected async Task ReachedOnceAsync(string id, int count)
     {
         Assert.Equal(count, await StreamsAsync(id));
         var sent = (await Sandbox.LedgerAsync(id)).Where(e => e.IsAccepted).ToList();
         Assert.Equal(count, sent.Select(e => e.Header("apns-collapse-id")).Distinct().Count());
         Assert.InRange(sent.Count - count, 0, 1_000);
-        Assert.Equal("BroadcastRequested BroadcastStarted BroadcastCompleted", await Installation.ScalarAsync<string>(
-            "select string_agg(type, ' ' order by version) from events.mt_events where stream_id = $1", $"b/{Client.AppKey}:{id}"));
+        Assert.Equal(
+            "BroadcastRequested BroadcastStarted BroadcastCompleted",
+            await Installation.ScalarAsync<string>(
+                "select string_agg(type, ' ' order by version) from events.mt_events where stream_id = $1",
+                $"b/{Client.AppKey}:{id}"
+            )
+        );
     }
 }
 
@@ -215,8 +263,10 @@ public sealed class BrokerSystem : IAsyncLifetime
 
     public async ValueTask DisposeAsync()
     {
-        if (System is not null) await System.DisposeAsync();
-        if (Broker is not null) await Broker.DisposeAsync();
+        if (System is not null)
+            await System.DisposeAsync();
+        if (Broker is not null)
+            await Broker.DisposeAsync();
     }
 }
 
@@ -241,15 +291,21 @@ public sealed class CacheSystem : IAsyncLifetime
     public async ValueTask InitializeAsync()
     {
         Redis = await RedisServer.StartAsync(Path.Combine(Repository.Home, "redis"));
-        System = await NotifySystem.StartAsync("cache", new() { ["ConnectionStrings__redis"] = Redis.Address, ["Notify__Retry__MaxAttempts"] = "100" });
+        System = await NotifySystem.StartAsync(
+            "cache",
+            new() { ["ConnectionStrings__redis"] = Redis.Address, ["Notify__Retry__MaxAttempts"] = "100" }
+        );
         await System.StartDispatchAsync();
         Clients = [System.Client, System.Client.At((await System.StartAnotherApiAsync()).Url)];
     }
 
     public async ValueTask DisposeAsync()
     {
-        if (Clients.Length > 1) Clients[1].Dispose();
-        if (System is not null) await System.DisposeAsync();
-        if (Redis is not null) await Redis.DisposeAsync();
+        if (Clients.Length > 1)
+            Clients[1].Dispose();
+        if (System is not null)
+            await System.DisposeAsync();
+        if (Redis is not null)
+            await Redis.DisposeAsync();
     }
 }

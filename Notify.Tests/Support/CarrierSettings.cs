@@ -12,7 +12,11 @@ public static class CarrierSettings
     {
         var name = carrier switch
         {
-            "twilio" => "Twilio", "vonage" => "Vonage", "sendgrid" => "SendGrid", "mailchimp" => "Mailchimp", "smtp" => "Smtp",
+            "twilio" => "Twilio",
+            "vonage" => "Vonage",
+            "sendgrid" => "SendGrid",
+            "mailchimp" => "Mailchimp",
+            "smtp" => "Smtp",
             _ => throw new ArgumentException($"{carrier} carries neither SMS nor email.", nameof(carrier)),
         };
         string[] accountSettings = carrier switch
@@ -24,9 +28,16 @@ public static class CarrierSettings
             _ => ["UserName", "Password"],
         };
         var settings = accountSettings.ToDictionary(s => s, s => Account(s));
-        if (carrier is "sendgrid" or "mailchimp" or "smtp") settings["From"] = $"Notify <{Account("From")}>";
-        if (carrier == "smtp") (settings["Host"], settings["Port"], settings["TrustedCaPath"]) = ("127.0.0.1", $"{smtpPort}", $"{TestRun.SandboxHome}/apns-ca.pem");
-        else settings["BaseUrl"] = sandbox.ToString();
+        if (carrier is "sendgrid" or "mailchimp" or "smtp")
+            settings["From"] = $"Notify <{Account("From")}>";
+        if (carrier == "smtp")
+            (settings["Host"], settings["Port"], settings["TrustedCaPath"]) = (
+                "127.0.0.1",
+                $"{smtpPort}",
+                $"{TestRun.SandboxHome}/apns-ca.pem"
+            );
+        else
+            settings["BaseUrl"] = sandbox.ToString();
         return settings.ToDictionary(s => $"{section}__{name}__{s.Key}", s => s.Value);
 
         string Account(string setting) => accounts.GetProperty(JsonNamingPolicy.CamelCase.ConvertName(name) + setting).GetString()!;

@@ -7,7 +7,10 @@ namespace Notify.Tests.Support;
 /// <summary>One message of D-Bus, little-endian (D-Bus Specification 0.42, Message Format).</summary>
 internal sealed record DBusMessage(byte Type, string? Member, string? Signature, DBusBody Body)
 {
-    public const byte Call = 1, Return = 2, Error = 3, Signal = 4;
+    public const byte Call = 1,
+        Return = 2,
+        Error = 3,
+        Signal = 4;
 
     public uint Serial { get; init; }
     public string? Path { get; init; }
@@ -25,30 +28,44 @@ internal sealed record DBusMessage(byte Type, string? Member, string? Signature,
         Field(2, "s", Interface);
         Field(3, "s", Member);
         Field(4, "s", ErrorName);
-        if (ReplySerial is { } reply) fields.Align(8).Byte(5).Signature("u").Number(reply);
+        if (ReplySerial is { } reply)
+            fields.Align(8).Byte(5).Signature("u").Number(reply);
         Field(6, "s", Destination);
         Field(7, "s", Sender);
-        if (Signature is not null) fields.Align(8).Byte(8).Signature("g").Signature(Signature);
+        if (Signature is not null)
+            fields.Align(8).Byte(8).Signature("g").Signature(Signature);
 
         var body = Body.ToArray();
-        var head = new DBusBody().Byte((byte)'l').Byte(Type).Byte(0).Byte(1).Number((uint)body.Length).Number(serial).Number((uint)fields.Length);
+        var head = new DBusBody()
+            .Byte((byte)'l')
+            .Byte(Type)
+            .Byte(0)
+            .Byte(1)
+            .Number((uint)body.Length)
+            .Number(serial)
+            .Number((uint)fields.Length);
         return [.. head.Bytes(fields.ToArray()).Align(8).ToArray(), .. body];
 
         void Field(byte code, string signature, string? value)
         {
-            if (value is not null) fields.Align(8).Byte(code).Signature(signature).Text(value);
+            if (value is not null)
+                fields.Align(8).Byte(code).Signature(signature).Text(value);
         }
     }
 
     /// <summary>Reads a message from its fixed head, its fields and its body.</summary>
     public static DBusMessage Read(byte[] head, byte[] fields, byte[] body)
     {
-        var message = new DBusMessage(head[1], null, null, new DBusBody(body)) { Serial = BinaryPrimitives.ReadUInt32LittleEndian(head.AsSpan(8)) };
+        var message = new DBusMessage(head[1], null, null, new DBusBody(body))
+        {
+            Serial = BinaryPrimitives.ReadUInt32LittleEndian(head.AsSpan(8)),
+        };
         var reader = new DBusBody(fields);
         while (reader.HasMore)
         {
             reader.AlignReading(8);
-            if (!reader.HasMore) break;
+            if (!reader.HasMore)
+                break;
             var code = reader.ReadByte();
             message = (code, reader.ReadSignature()) switch
             {
@@ -96,7 +113,8 @@ internal sealed class DBusBody(byte[]? read = null)
 
     public DBusBody Align(int to)
     {
-        while (bytes.Count % to != 0) bytes.Add(0);
+        while (bytes.Count % to != 0)
+            bytes.Add(0);
         return this;
     }
 
@@ -116,7 +134,8 @@ internal sealed class DBusBody(byte[]? read = null)
     public DBusBody Texts(params string[] values)
     {
         var items = new DBusBody();
-        foreach (var value in values) items.Text(value);
+        foreach (var value in values)
+            items.Text(value);
         return Number((uint)items.Length).Bytes(items.ToArray());
     }
 
@@ -162,11 +181,16 @@ internal sealed class DBusConnection(Socket socket, string name) : IDisposable
         {
             await stream.ReadExactlyAsync(one, cancellation);
             line.Append((char)one[0]);
-            if (!line.ToString().EndsWith("\r\n", StringComparison.Ordinal)) continue;
+            if (!line.ToString().EndsWith("\r\n", StringComparison.Ordinal))
+                continue;
             var said = line.ToString().Trim('\0', '\r', '\n');
             line.Clear();
-            if (said == "BEGIN") return;
-            var answer = said.StartsWith("AUTH EXTERNAL", StringComparison.Ordinal) ? $"OK {Guid.NewGuid():N}\r\n" : said.StartsWith("AUTH", StringComparison.Ordinal) ? "REJECTED EXTERNAL\r\n" : "ERROR\r\n";
+            if (said == "BEGIN")
+                return;
+            var answer =
+                said.StartsWith("AUTH EXTERNAL", StringComparison.Ordinal) ? $"OK {Guid.NewGuid():N}\r\n"
+                : said.StartsWith("AUTH", StringComparison.Ordinal) ? "REJECTED EXTERNAL\r\n"
+                : "ERROR\r\n";
             await stream.WriteAsync(Encoding.ASCII.GetBytes(answer), cancellation);
         }
     }
@@ -175,7 +199,8 @@ internal sealed class DBusConnection(Socket socket, string name) : IDisposable
     public async Task<DBusMessage?> ReadAsync(CancellationToken cancellation)
     {
         var head = new byte[FixedHead];
-        if (await stream.ReadAtLeastAsync(head, FixedHead, throwOnEndOfStream: false, cancellation) < FixedHead) return null;
+        if (await stream.ReadAtLeastAsync(head, FixedHead, throwOnEndOfStream: false, cancellation) < FixedHead)
+            return null;
         var fields = new byte[(BinaryPrimitives.ReadUInt32LittleEndian(head.AsSpan(12)) + 7) / 8 * 8];
         await stream.ReadExactlyAsync(fields, cancellation);
         var body = new byte[BinaryPrimitives.ReadUInt32LittleEndian(head.AsSpan(4))];

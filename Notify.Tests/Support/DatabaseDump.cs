@@ -20,14 +20,18 @@ public static partial class DatabaseDump
         var hits = new List<DumpHit>();
         foreach (var (table, text) in await ReadAsync(system, except))
         {
-            var binary = string.Concat(Hex().Matches(text).Select(m => Encoding.UTF8.GetString(Convert.FromHexString(m.Groups[1].ValueSpan)) + "\n"));
+            var binary = string.Concat(
+                Hex().Matches(text).Select(m => Encoding.UTF8.GetString(Convert.FromHexString(m.Groups[1].ValueSpan)) + "\n")
+            );
             foreach (var word in words)
             {
                 foreach (var (form, guise) in Forms(word))
                 {
                     var comparison = guise == "base64" ? StringComparison.Ordinal : StringComparison.OrdinalIgnoreCase;
-                    if (text.Contains(form, comparison)) hits.Add(new DumpHit(word, table, guise));
-                    if (binary.Contains(form, comparison)) hits.Add(new DumpHit(word, table, $"{guise}, in binary"));
+                    if (text.Contains(form, comparison))
+                        hits.Add(new DumpHit(word, table, guise));
+                    if (binary.Contains(form, comparison))
+                        hits.Add(new DumpHit(word, table, $"{guise}, in binary"));
                 }
             }
         }
@@ -39,13 +43,17 @@ public static partial class DatabaseDump
     public static async Task<Dictionary<string, string>> ReadAsync(NotifySystem system, string? except = null)
     {
         var tables = new List<string>();
-        await using (var command = system.Database.CreateCommand(
-            "select format('%I.%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.relkind = 'r' and n.nspname not in ('pg_catalog', 'information_schema') order by 1"))
+        await using (
+            var command = system.Database.CreateCommand(
+                "select format('%I.%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.relkind = 'r' and n.nspname not in ('pg_catalog', 'information_schema') order by 1"
+            )
+        )
         await using (var reader = await command.ExecuteReaderAsync())
         {
             while (await reader.ReadAsync())
             {
-                if (except is null || !reader.GetString(0).StartsWith(except, StringComparison.Ordinal)) tables.Add(reader.GetString(0));
+                if (except is null || !reader.GetString(0).StartsWith(except, StringComparison.Ordinal))
+                    tables.Add(reader.GetString(0));
             }
         }
 
@@ -84,7 +92,8 @@ public static partial class DatabaseDump
             var encoded = Convert.ToBase64String([.. new byte[offset], .. bytes]);
             var from = offset == 0 ? 0 : offset + 1;
             var length = ((bytes.Length + offset) * 8 / 6) - from;
-            if (length < 6) continue;
+            if (length < 6)
+                continue;
             var inner = encoded.Substring(from, length);
             yield return (inner, "base64");
             yield return (inner.Replace('+', '-').Replace('/', '_'), "base64");

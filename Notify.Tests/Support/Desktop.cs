@@ -12,11 +12,16 @@ public sealed record ShownNotification(uint Id, string Title, string Body);
 /// </summary>
 public sealed class Desktop : IAsyncDisposable
 {
-    private const string Server = ":1.1000", Service = "org.freedesktop.Notifications", ServerPath = "/org/freedesktop/Notifications";
+    private const string Server = ":1.1000",
+        Service = "org.freedesktop.Notifications",
+        ServerPath = "/org/freedesktop/Notifications";
     private readonly string name = $"notify-tests-{Guid.NewGuid():N}";
     private readonly Socket listener = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
     private readonly CancellationTokenSource stop = new();
-    private readonly Channel<(DBusConnection On, ShownNotification What)> shown = Channel.CreateUnbounded<(DBusConnection, ShownNotification)>();
+    private readonly Channel<(DBusConnection On, ShownNotification What)> shown = Channel.CreateUnbounded<(
+        DBusConnection,
+        ShownNotification
+    )>();
     private readonly Task accepting;
     private int connections;
     private uint notifications;
@@ -36,10 +41,18 @@ public sealed class Desktop : IAsyncDisposable
     public async Task<(ShownNotification What, Func<Task> Click)> NextAsync()
     {
         var (on, what) = await shown.Reader.ReadAsync(TestContext.Current.CancellationToken).AsTask().WaitAsync(Eventually.Patience);
-        return (what, () => on.SendAsync(new DBusMessage(DBusMessage.Signal, "ActionInvoked", "us", new DBusBody().Number(what.Id).Text("default"))
-        {
-            Path = ServerPath, Interface = Service, Sender = Server,
-        }));
+        return (
+            what,
+            () =>
+                on.SendAsync(
+                    new DBusMessage(DBusMessage.Signal, "ActionInvoked", "us", new DBusBody().Number(what.Id).Text("default"))
+                    {
+                        Path = ServerPath,
+                        Interface = Service,
+                        Sender = Server,
+                    }
+                )
+        );
     }
 
     /// <inheritdoc />
@@ -56,7 +69,8 @@ public sealed class Desktop : IAsyncDisposable
         var serving = new List<Task>();
         try
         {
-            while (true) serving.Add(ServeAsync(new DBusConnection(await listener.AcceptAsync(stop.Token), $":1.{++connections}")));
+            while (true)
+                serving.Add(ServeAsync(new DBusConnection(await listener.AcceptAsync(stop.Token), $":1.{++connections}")));
         }
         catch (Exception e) when (e is OperationCanceledException or SocketException or ObjectDisposedException)
         {
@@ -73,7 +87,8 @@ public sealed class Desktop : IAsyncDisposable
                 await connection.AuthenticateAsync(stop.Token);
                 while (await connection.ReadAsync(stop.Token) is { } call)
                 {
-                    if (call.Type == DBusMessage.Call) await AnswerAsync(connection, call);
+                    if (call.Type == DBusMessage.Call)
+                        await AnswerAsync(connection, call);
                 }
             }
             catch (Exception e) when (e is OperationCanceledException or IOException or SocketException)
@@ -114,16 +129,26 @@ public sealed class Desktop : IAsyncDisposable
                 await ReplyAsync(null, new DBusBody());
                 break;
             default:
-                await connection.SendAsync(new DBusMessage(DBusMessage.Error, null, null, new DBusBody())
-                {
-                    ErrorName = "org.freedesktop.DBus.Error.ServiceUnknown", ReplySerial = call.Serial, Destination = connection.Name, Sender = "org.freedesktop.DBus",
-                });
+                await connection.SendAsync(
+                    new DBusMessage(DBusMessage.Error, null, null, new DBusBody())
+                    {
+                        ErrorName = "org.freedesktop.DBus.Error.ServiceUnknown",
+                        ReplySerial = call.Serial,
+                        Destination = connection.Name,
+                        Sender = "org.freedesktop.DBus",
+                    }
+                );
                 break;
         }
 
-        Task ReplyAsync(string? signature, DBusBody body) => connection.SendAsync(new DBusMessage(DBusMessage.Return, null, signature, body)
-        {
-            ReplySerial = call.Serial, Destination = connection.Name, Sender = call.Destination == Service ? Server : "org.freedesktop.DBus",
-        });
+        Task ReplyAsync(string? signature, DBusBody body) =>
+            connection.SendAsync(
+                new DBusMessage(DBusMessage.Return, null, signature, body)
+                {
+                    ReplySerial = call.Serial,
+                    Destination = connection.Name,
+                    Sender = call.Destination == Service ? Server : "org.freedesktop.DBus",
+                }
+            );
     }
 }

@@ -19,14 +19,17 @@ public static class Eventually
         while (true)
         {
             var answer = await ask();
-            if (wanted(answer)) return answer;
-            if (watch.Elapsed > limit) throw new XunitException($"Not within {limit.TotalSeconds:0.#} s: {what}. The last answer was: {answer}");
+            if (wanted(answer))
+                return answer;
+            if (watch.Elapsed > limit)
+                throw new XunitException($"Not within {limit.TotalSeconds:0.#} s: {what}. The last answer was: {answer}");
             await Task.Delay(Interval);
         }
     }
 
     /// <summary>Waits until something holds.</summary>
-    public static Task Holds(Func<Task<bool>> condition, string what, TimeSpan? within = null) => Becomes(condition, holds => holds, what, within);
+    public static Task Holds(Func<Task<bool>> condition, string what, TimeSpan? within = null) =>
+        Becomes(condition, holds => holds, what, within);
 
     /// <summary>Repeats assertions until they pass; the last failure is the test's.</summary>
     public static async Task Passes(Func<Task> assertions, TimeSpan? within = null)
@@ -54,8 +57,10 @@ public static class Eventually
         {
             await Task.Delay(Interval * 2);
             var next = await ask();
-            if (!Equals(next, last)) (since, last) = (watch.Elapsed, next);
-            if (watch.Elapsed > Patience * 3) throw new XunitException($"It does not settle. The last answer was: {last}");
+            if (!Equals(next, last))
+                (since, last) = (watch.Elapsed, next);
+            if (watch.Elapsed > Patience * 3)
+                throw new XunitException($"It does not settle. The last answer was: {last}");
         }
 
         return last;
@@ -69,7 +74,6 @@ public static class Eventually
         {
             Assert.Equal(expected, await ask());
             await Task.Delay(Interval * 2);
-        }
-        while (watch.Elapsed < during);
+        } while (watch.Elapsed < during);
     }
 }

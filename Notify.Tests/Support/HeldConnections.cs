@@ -50,7 +50,8 @@ internal sealed class HeldConnections : IAsyncDisposable
 
     private async Task AcceptAsync()
     {
-        while (!stop.IsCancellationRequested) _ = ServeAsync(await listener.AcceptSocketAsync(stop.Token), stop.Token);
+        while (!stop.IsCancellationRequested)
+            _ = ServeAsync(await listener.AcceptSocketAsync(stop.Token), stop.Token);
     }
 
     private async Task ServeAsync(Socket socket, CancellationToken cancellation)
@@ -63,13 +64,19 @@ internal sealed class HeldConnections : IAsyncDisposable
             await provider.ConnectAsync(target.Host, target.Port, cancellation);
             var server = provider.GetStream();
             await using var tls = certificate is null ? null : new SslStream(raw);
-            if (tls is not null) await tls.AuthenticateAsServerAsync(certificate!);
+            if (tls is not null)
+                await tls.AuthenticateAsServerAsync(certificate!);
             Interlocked.Increment(ref established);
             var client = (Stream?)tls ?? raw;
             await Task.WhenAny(client.CopyToAsync(server, cancellation), server.CopyToAsync(client, cancellation));
         }
-        catch (Exception e) when (e is IOException or SocketException or OperationCanceledException
-            or System.Security.Authentication.AuthenticationException)
+        catch (Exception e)
+            when (e
+                    is IOException
+                        or SocketException
+                        or OperationCanceledException
+                        or System.Security.Authentication.AuthenticationException
+            )
         {
             // One of the two has gone, or the test has ended.
         }

@@ -8,26 +8,39 @@ namespace Notify.Tests.Support;
 public sealed class HostProcess : IAsyncDisposable
 {
     private static readonly ConcurrentDictionary<int, Process> Running = new();
-    private static readonly string[] OurSettings = ["ConnectionStrings__", "Notify__", "Providers__", "TestProviders__", "Sandbox__", "Routing__", "ASPNETCORE_", "DOTNET_ENVIRONMENT", "OTEL_", "Urls"];
+    private static readonly string[] OurSettings =
+    [
+        "ConnectionStrings__",
+        "Notify__",
+        "Providers__",
+        "TestProviders__",
+        "Sandbox__",
+        "Routing__",
+        "ASPNETCORE_",
+        "DOTNET_ENVIRONMENT",
+        "OTEL_",
+        "Urls",
+    ];
     private readonly Process process;
     private readonly StreamWriter log;
     private readonly Task reading;
     private readonly ConcurrentQueue<string> errors = new();
 
-    static HostProcess() => AppDomain.CurrentDomain.ProcessExit += (_, _) =>
-    {
-        foreach (var left in Running.Values)
+    static HostProcess() =>
+        AppDomain.CurrentDomain.ProcessExit += (_, _) =>
         {
-            try
+            foreach (var left in Running.Values)
             {
-                left.Kill();
+                try
+                {
+                    left.Kill();
+                }
+                catch (InvalidOperationException)
+                {
+                    // It has ended already.
+                }
             }
-            catch (InvalidOperationException)
-            {
-                // It has ended already.
-            }
-        }
-    };
+        };
 
     private HostProcess(string name, Process process, string logFile)
     {
@@ -53,26 +66,51 @@ public sealed class HostProcess : IAsyncDisposable
     public IReadOnlyList<string> Errors => [.. errors];
 
     /// <summary>Starts a program.</summary>
-    public static HostProcess Start(string name, string program, IEnumerable<string> arguments, IReadOnlyDictionary<string, string> environment, string logFile)
+    public static HostProcess Start(
+        string name,
+        string program,
+        IEnumerable<string> arguments,
+        IReadOnlyDictionary<string, string> environment,
+        string logFile
+    )
     {
-        if (!File.Exists(program)) throw new InvalidOperationException($"{program} has not been built.");
-        var info = new ProcessStartInfo("dotnet") { RedirectStandardOutput = true, RedirectStandardError = true, RedirectStandardInput = true, WorkingDirectory = Path.GetTempPath() };
+        if (!File.Exists(program))
+            throw new InvalidOperationException($"{program} has not been built.");
+        var info = new ProcessStartInfo("dotnet")
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+            RedirectStandardInput = true,
+            WorkingDirectory = Path.GetTempPath(),
+        };
         info.ArgumentList.Add(program);
-        foreach (var a in arguments) info.ArgumentList.Add(a);
-        foreach (var inherited in info.Environment.Keys.Where(k => OurSettings.Any(s => k.StartsWith(s, StringComparison.OrdinalIgnoreCase))).ToList())
+        foreach (var a in arguments)
+            info.ArgumentList.Add(a);
+        foreach (
+            var inherited in info
+                .Environment.Keys.Where(k => OurSettings.Any(s => k.StartsWith(s, StringComparison.OrdinalIgnoreCase)))
+                .ToList()
+        )
             info.Environment.Remove(inherited);
         info.Environment["DOTNET_CLI_TELEMETRY_OPTOUT"] = "1";
         // Tests run many hosts on one machine, and need each to start quickly.
         info.Environment["DOTNET_TieredPGO"] = "0";
         info.Environment["DOTNET_gcServer"] = "0";
-        foreach (var (key, value) in environment) info.Environment[key] = value;
+        foreach (var (key, value) in environment)
+            info.Environment[key] = value;
         Directory.CreateDirectory(Path.GetDirectoryName(logFile)!);
         return new HostProcess(name, Process.Start(info)!, logFile);
     }
 
     /// <summary>Runs a program to its end.</summary>
     public static async Task<(int ExitCode, string Output, IReadOnlyList<string> Errors)> RunAsync(
-        string name, string program, IEnumerable<string> arguments, IReadOnlyDictionary<string, string> environment, string logFile, TimeSpan? within = null)
+        string name,
+        string program,
+        IEnumerable<string> arguments,
+        IReadOnlyDictionary<string, string> environment,
+        string logFile,
+        TimeSpan? within = null
+    )
     {
         await using var host = Start(name, program, arguments, environment, logFile);
         var exitCode = await host.EndAsync(within ?? TimeSpan.FromSeconds(60));
@@ -128,7 +166,8 @@ public sealed class HostProcess : IAsyncDisposable
     /// <inheritdoc />
     public async ValueTask DisposeAsync()
     {
-        if (!process.HasExited) await KillAsync();
+        if (!process.HasExited)
+            await KillAsync();
         await reading;
         Running.TryRemove(process.Id, out _);
         process.Dispose();
@@ -143,7 +182,8 @@ public sealed class HostProcess : IAsyncDisposable
             using var listener = new TcpListener(System.Net.IPAddress.Loopback, 0);
             listener.Start();
             var port = ((System.Net.IPEndPoint)listener.LocalEndpoint).Port;
-            if (GivenOut.TryAdd(port, 0)) return port;
+            if (GivenOut.TryAdd(port, 0))
+                return port;
         }
     }
 
@@ -153,7 +193,8 @@ public sealed class HostProcess : IAsyncDisposable
         while (true)
         {
             var first = FreePort();
-            if (Enumerable.Range(first + 1, count - 1).All(p => p < 65536 && IsFree(p) && GivenOut.TryAdd(p, 0))) return first;
+            if (Enumerable.Range(first + 1, count - 1).All(p => p < 65536 && IsFree(p) && GivenOut.TryAdd(p, 0)))
+                return first;
         }
     }
 
@@ -177,8 +218,10 @@ public sealed class HostProcess : IAsyncDisposable
     {
         while (await from.ReadLineAsync() is { } line)
         {
-            if (isError) errors.Enqueue(line);
-            lock (log) log.WriteLine(line);
+            if (isError)
+                errors.Enqueue(line);
+            lock (log)
+                log.WriteLine(line);
         }
     }
 }

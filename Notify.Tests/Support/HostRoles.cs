@@ -25,9 +25,11 @@ internal static class HostRoles
     public static Dictionary<string, string> For(IReadOnlyDictionary<string, string> environment, string host, bool isCommand = false)
     {
         var own = new Dictionary<string, string>(environment);
-        if (!Hosts.Contains(host) || !own.TryGetValue(Setting, out var owner) || own.ContainsKey(OwnersSetting)) return own;
+        if (!Hosts.Contains(host) || !own.TryGetValue(Setting, out var owner) || own.ContainsKey(OwnersSetting))
+            return own;
         own[Setting] = Connection(owner, host);
-        if (isCommand) own[OwnersSetting] = owner;
+        if (isCommand)
+            own[OwnersSetting] = owner;
         return own;
     }
 }

@@ -8,17 +8,21 @@ internal static class LastVersion
 {
     private static readonly string[] Hosts = ["Notify.Api", "Notify.Dispatch", "Notify.Projections"];
 
-    /// <summary>Builds the hosts, unless this run has done so; the test is skipped where the clone has no history of that version.</summary>
+    /// <summary>Builds the hosts, unless this run has done so; the test is skipped where the clone has no history of that
+    /// version.</summary>
     /// <returns>The folder with the version's sources and programs.</returns>
     public static async Task<string> BuildAsync()
     {
         var commit = (await File.ReadAllTextAsync(Path.Combine(Repository.Root, "tools", "last-version"))).Trim();
         var folder = Path.Combine(Repository.Home, $"version-{commit[..10]}");
-        if (File.Exists(Path.Combine(folder, "built"))) return folder;
+        if (File.Exists(Path.Combine(folder, "built")))
+            return folder;
         if ((await RunAsync(Repository.Root, "git", "cat-file", "-e", $"{commit}^{{commit}}")).ExitCode != 0)
         {
-            Assert.Skip($"This clone has no commit {commit}, the last landed version by tools/last-version, and so its hosts cannot be built. "
-                + "Get the history with: git fetch --unshallow");
+            Assert.Skip(
+                $"This clone has no commit {commit}, the last landed version by tools/last-version, and so its hosts cannot be built. "
+                    + "Get the history with: git fetch --unshallow"
+            );
         }
 
         Directory.CreateDirectory(folder);
@@ -28,8 +32,19 @@ internal static class LastVersion
         foreach (var host in Hosts)
         {
             await MustAsync(
-                folder, "dotnet", "build", host, "-c", "Release", "-v", "quiet", "-nologo", "-nodeReuse:false",
-                "-p:RunAnalyzers=false", "-p:EnforceCodeStyleInBuild=false");
+                folder,
+                "dotnet",
+                "build",
+                host,
+                "-c",
+                "Release",
+                "-v",
+                "quiet",
+                "-nologo",
+                "-nodeReuse:false",
+                "-p:RunAnalyzers=false",
+                "-p:EnforceCodeStyleInBuild=false"
+            );
         }
 
         await File.WriteAllTextAsync(Path.Combine(folder, "built"), commit);
@@ -39,14 +54,18 @@ internal static class LastVersion
     private static async Task MustAsync(string folder, string program, params string[] arguments)
     {
         var (exitCode, output) = await RunAsync(folder, program, arguments);
-        if (exitCode != 0) throw new InvalidOperationException($"{program} {string.Join(' ', arguments)} ended with {exitCode}: {output}");
+        if (exitCode != 0)
+            throw new InvalidOperationException($"{program} {string.Join(' ', arguments)} ended with {exitCode}: {output}");
     }
 
     private static async Task<(int ExitCode, string Output)> RunAsync(string folder, string program, params string[] arguments)
     {
         var start = new ProcessStartInfo(program, arguments)
         {
-            WorkingDirectory = folder, RedirectStandardOutput = true, RedirectStandardError = true, RedirectStandardInput = true,
+            WorkingDirectory = folder,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+            RedirectStandardInput = true,
         };
         using var process = Process.Start(start)!;
         var output = await Task.WhenAll(process.StandardOutput.ReadToEndAsync(), process.StandardError.ReadToEndAsync());

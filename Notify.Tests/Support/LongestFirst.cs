@@ -13,5 +13,9 @@ public sealed class LongestFirst : ITestCollectionOrderer
     /// <inheritdoc />
     public IReadOnlyCollection<TTestCollection> OrderTestCollections<TTestCollection>(IReadOnlyCollection<TTestCollection> testCollections)
         where TTestCollection : ITestCollection =>
-        [.. testCollections.OrderBy(c => Array.IndexOf(Longest, c.TestCollectionDisplayName) is >= 0 and var place ? place : Longest.Length)];
+        [
+            .. testCollections.OrderBy(c =>
+                Array.IndexOf(Longest, c.TestCollectionDisplayName) is >= 0 and var place ? place : Longest.Length
+            ),
+        ];
 }

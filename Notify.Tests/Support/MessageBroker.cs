@@ -38,7 +38,8 @@ public sealed class MessageBroker : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await KillAsync();
-        if (Directory.Exists(folder)) Directory.Delete(folder, recursive: true);
+        if (Directory.Exists(folder))
+            Directory.Delete(folder, recursive: true);
     }
 
     private async Task SignalAsync(string signal)
@@ -47,5 +48,6 @@ public sealed class MessageBroker : IAsyncDisposable
         await Repository.RunAsync("kill", $"-{signal}", pid.Trim());
     }
 
-    private static Task<string> ScriptAsync(params string[] arguments) => Repository.RunAsync(Repository.Script ?? Path.Combine(Repository.Root, "notify"), arguments);
+    private static Task<string> ScriptAsync(params string[] arguments) =>
+        Repository.RunAsync(Repository.Script ?? Path.Combine(Repository.Root, "notify"), arguments);
 }

@@ -52,7 +52,10 @@ public sealed record Reply(int Status, string Text, string? ContentType, HttpRes
 public sealed class NotifyClient : IDisposable
 {
     /// <summary>JSON as callers write it.</summary>
-    public static readonly JsonSerializerOptions Json = new(JsonSerializerDefaults.Web) { DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull };
+    public static readonly JsonSerializerOptions Json = new(JsonSerializerDefaults.Web)
+    {
+        DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
+    };
 
     private readonly HttpClient http;
 
@@ -60,9 +63,16 @@ public sealed class NotifyClient : IDisposable
     public NotifyClient(Uri api, string? appKey, string? appSecret, TimeSpan? patience = null)
     {
         (AppKey, Credentials) = (appKey ?? "", $"{appKey}:{appSecret}");
-        http = new HttpClient(new SocketsHttpHandler { AllowAutoRedirect = false }) { BaseAddress = api, Timeout = patience ?? TimeSpan.FromSeconds(60) };
+        http = new HttpClient(new SocketsHttpHandler { AllowAutoRedirect = false })
+        {
+            BaseAddress = api,
+            Timeout = patience ?? TimeSpan.FromSeconds(60),
+        };
         if (appKey is not null)
-            http.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Basic", Convert.ToBase64String(Encoding.UTF8.GetBytes($"{appKey}:{appSecret}")));
+            http.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue(
+                "Basic",
+                Convert.ToBase64String(Encoding.UTF8.GetBytes($"{appKey}:{appSecret}"))
+            );
     }
 
     /// <summary>The same client at another Api.</summary>
@@ -84,14 +94,21 @@ public sealed class NotifyClient : IDisposable
     public async Task<Reply> CallAsync(HttpMethod method, string path, object? body = null, Action<HttpRequestMessage>? shape = null)
     {
         using var request = new HttpRequestMessage(method, path);
-        if (body is not null) request.Content = body as HttpContent ?? JsonContent.Create(body, body.GetType(), options: Json);
+        if (body is not null)
+            request.Content = body as HttpContent ?? JsonContent.Create(body, body.GetType(), options: Json);
         shape?.Invoke(request);
         using var response = await http.SendAsync(request, TestContext.Current.CancellationToken);
-        return new Reply((int)response.StatusCode, await response.Content.ReadAsStringAsync(), response.Content.Headers.ContentType?.MediaType, response.Headers);
+        return new Reply(
+            (int)response.StatusCode,
+            await response.Content.ReadAsStringAsync(),
+            response.Content.Headers.ContentType?.MediaType,
+            response.Headers
+        );
     }
 
     /// <summary>Posts JSON exactly as written.</summary>
-    public Task<Reply> PostRawAsync(string path, string json) => CallAsync(HttpMethod.Post, path, new StringContent(json, Encoding.UTF8, "application/json"));
+    public Task<Reply> PostRawAsync(string path, string json) =>
+        CallAsync(HttpMethod.Post, path, new StringContent(json, Encoding.UTF8, "application/json"));
 
     public Task<Reply> GetAsync(string path) => CallAsync(HttpMethod.Get, path);
 

@@ -39,13 +39,22 @@ public sealed class NotifySystem : IAsyncDisposable
     private readonly string database;
     private readonly Dictionary<string, string> settings;
     private readonly Dictionary<string, string> environment = new(TestRun.Secrets);
-    private readonly int sandboxPort = HostProcess.FreePort(), apnsPort = HostProcess.FreePort(), smtpPort = HostProcess.FreePort(), receiptsPort = HostProcess.FreePort(), apiPort = HostProcess.FreePort();
+    private readonly int sandboxPort = HostProcess.FreePort(),
+        apnsPort = HostProcess.FreePort(),
+        smtpPort = HostProcess.FreePort(),
+        receiptsPort = HostProcess.FreePort(),
+        apiPort = HostProcess.FreePort();
     private readonly List<HostProcess> dispatchers = [];
     private readonly List<HostProcess> all = [];
 
     private NotifySystem(
-        string name, PostgresCluster cluster, bool ownsCluster, string database, Dictionary<string, string> settings,
-        PostgresCluster? standby)
+        string name,
+        PostgresCluster cluster,
+        bool ownsCluster,
+        string database,
+        Dictionary<string, string> settings,
+        PostgresCluster? standby
+    )
     {
         (this.name, this.cluster, this.ownsCluster, this.database, this.settings) = (name, cluster, ownsCluster, database, settings);
         Standby = standby;
@@ -102,15 +111,27 @@ public sealed class NotifySystem : IAsyncDisposable
     /// <param name="settings">Settings that differ from the tests' own; for all hosts.</param>
     /// <param name="ownCluster">Whether its PostgreSQL is its own, so that it may be stopped.</param>
     /// <param name="projections">Whether the read models' host is needed.</param>
-    /// <param name="testSandbox">Whether what test clients send goes to a sandbox of its own, for pushes under a topic and a project that are not the devices'.</param>
-    /// <param name="broker">The RabbitMQ broker that carries its messages, in the virtual host <c>notify</c>; PostgreSQL does when none is given.</param>
+    /// <param name="testSandbox">Whether what test clients send goes to a sandbox of its own, for pushes under a topic and a project that
+    /// are not the devices'.</param>
+    /// <param name="broker">The RabbitMQ broker that carries its messages, in the virtual host <c>notify</c>; PostgreSQL does when none is
+    /// given.</param>
     /// <param name="standby">Whether its own PostgreSQL has a standby, which the hosts know, too.</param>
     /// <param name="clusterFolder">Where its own PostgreSQL lies; in the run's folder when none is given.</param>
-    /// <param name="root">The folder of another version that migrates its own cluster and whose hosts are started; see <see cref="Root"/>.</param>
+    /// <param name="root">The folder of another version that migrates its own cluster and whose hosts are started; see
+    /// <see cref="Root"/>.</param>
     /// <param name="carriers">The providers of SMS and email, played by the sandbox; Twilio and SendGrid when none are named.</param>
     public static async Task<NotifySystem> StartAsync(
-        string name, Dictionary<string, string>? settings = null, bool ownCluster = false, bool projections = true, bool testSandbox = false, MessageBroker? broker = null,
-        string[]? carriers = null, bool standby = false, string? clusterFolder = null, string? root = null)
+        string name,
+        Dictionary<string, string>? settings = null,
+        bool ownCluster = false,
+        bool projections = true,
+        bool testSandbox = false,
+        MessageBroker? broker = null,
+        string[]? carriers = null,
+        bool standby = false,
+        string? clusterFolder = null,
+        string? root = null
+    )
     {
         PostgresCluster cluster;
         string database;
@@ -128,7 +149,8 @@ public sealed class NotifySystem : IAsyncDisposable
 
         var follower = standby ? await cluster.StartStandbyAsync(Path.Combine(Repository.Home, $"pg-{name}-standby")) : null;
         var system = new NotifySystem(name, cluster, ownCluster, database, settings ?? [], follower) { Broker = broker, Root = root };
-        if (broker is not null) await system.UseTransportAsync("RabbitMq");
+        if (broker is not null)
+            await system.UseTransportAsync("RabbitMq");
         await system.StartAsync(projections, testSandbox, carriers ?? ["twilio", "sendgrid"]);
         return system;
     }
@@ -154,14 +176,21 @@ public sealed class NotifySystem : IAsyncDisposable
     public async Task UseTransportAsync(string transport)
     {
         environment["Notify__Transport"] = transport;
-        if (Broker is not null) environment["ConnectionStrings__rabbitmq"] = Broker.Address("notify");
+        if (Broker is not null)
+            environment["ConnectionStrings__rabbitmq"] = Broker.Address("notify");
         var (exitCode, output, _) = await HostProcess.RunAsync(
-            "migrate", Repository.Program("Notify.Projections"), ["migrate"],
+            "migrate",
+            Repository.Program("Notify.Projections"),
+            ["migrate"],
             HostRoles.For(
                 new Dictionary<string, string>(environment) { [HostRoles.Setting] = $"{cluster.ConnectionString(database)};Pooling=false" },
-                "Projections", isCommand: true),
-            TestRun.Log($"{name}-migrate-{Guid.NewGuid():N}"));
-        if (exitCode != 0) throw new InvalidOperationException($"The migration to {transport} ended with {exitCode}: {output}");
+                "Projections",
+                isCommand: true
+            ),
+            TestRun.Log($"{name}-migrate-{Guid.NewGuid():N}")
+        );
+        if (exitCode != 0)
+            throw new InvalidOperationException($"The migration to {transport} ended with {exitCode}: {output}");
     }
 
     /// <summary>Changes a setting of all hosts that are started from now on.</summary>
@@ -176,7 +205,10 @@ public sealed class NotifySystem : IAsyncDisposable
     {
         // Where the sandbox posts receipts, one always listens.
         var url = new Uri($"http://127.0.0.1:{(dispatchers.Count == 0 ? receiptsPort : HostProcess.FreePort())}");
-        var host = Start("Dispatch", new(own ?? []) { ["ASPNETCORE_URLS"] = url.ToString(), ["Notify__ReceiptsUrl"] = $"http://127.0.0.1:{receiptsPort}" });
+        var host = Start(
+            "Dispatch",
+            new(own ?? []) { ["ASPNETCORE_URLS"] = url.ToString(), ["Notify__ReceiptsUrl"] = $"http://127.0.0.1:{receiptsPort}" }
+        );
         dispatchers.Add(host);
         DispatchUrl = url;
         await ReadyAsync(host, url);
@@ -213,16 +245,41 @@ public sealed class NotifySystem : IAsyncDisposable
     /// <summary>A client with these scopes.</summary>
     public async Task<NotifyClient> NewClientAsync(string[] scopes, string mode = "live")
     {
-        var made = (await Client.PostAsync("/v1/clients", new { name = "a test's", mode, scopes })).Is(201);
+        var made = (
+            await Client.PostAsync(
+                "/v1/clients",
+                new
+                {
+                    name = "a test's",
+                    mode,
+                    scopes,
+                }
+            )
+        ).Is(201);
         return new NotifyClient(ApiUrl, made["appKey"], made["appSecret"]);
     }
 
     /// <summary>A user with a phone number and iOS devices of their own; with an email address, where one is given.</summary>
-    public async Task<Person> NewPersonAsync(int devices = 1, bool phone = true, Func<int, string>? token = null, string? number = null, string? email = null)
+    public async Task<Person> NewPersonAsync(
+        int devices = 1,
+        bool phone = true,
+        Func<int, string>? token = null,
+        string? number = null,
+        string? email = null
+    )
     {
-        var person = new Person($"u-{Interlocked.Increment(ref people)}-{Guid.NewGuid():N}", phone ? number ?? Person.NewPhone() : null, [], []) { Email = email };
+        var person = new Person(
+            $"u-{Interlocked.Increment(ref people)}-{Guid.NewGuid():N}",
+            phone ? number ?? Person.NewPhone() : null,
+            [],
+            []
+        )
+        {
+            Email = email,
+        };
         (await Client.PutAsync($"/v1/users/{person.Id}", new { person.Phone, person.Email })).Is(200);
-        for (var i = 0; i < devices; i++) await AddDeviceAsync(person, token?.Invoke(i) ?? Person.NewToken());
+        for (var i = 0; i < devices; i++)
+            await AddDeviceAsync(person, token?.Invoke(i) ?? Person.NewToken());
         return person;
     }
 
@@ -240,7 +297,9 @@ public sealed class NotifySystem : IAsyncDisposable
     public async Task<WebSubscription> AddBrowserAsync(Person person, string? fate = null)
     {
         var subscription = await Sandbox.SubscribeAsync(fate, (await TestRun.VapidAsync()).GetProperty("publicKey").GetString());
-        person.DeviceIds.Add((await Client.PostAsync($"/v1/users/{person.Id}/devices", new { platform = "web", subscription })).Is(201)["deviceId"]!);
+        person.DeviceIds.Add(
+            (await Client.PostAsync($"/v1/users/{person.Id}/devices", new { platform = "web", subscription })).Is(201)["deviceId"]!
+        );
         return subscription;
     }
 
@@ -251,12 +310,18 @@ public sealed class NotifySystem : IAsyncDisposable
         try
         {
             await Eventually.Becomes(
-                () => ScalarAsync<string>(
-                    """
-                    select coalesce(string_agg(state || ': ' || n, ', '), '') from (
-                        select state, count(*) n from notify.open_deliveries where state not in (4, 5) and notification like '%:' || $1 || '%' group by state order by state) t
-                    """, mark),
-                open => open.Length == 0, "nothing is open", within);
+                () =>
+                    ScalarAsync<string>(
+                        """
+                        select coalesce(string_agg(state || ': ' || n, ', '), '') from (
+                            select state, count(*) n from notify.open_deliveries where state not in (4, 5) and notification like '%:' || $1 || '%' group by state order by state) t
+                        """,
+                        mark
+                    ),
+                open => open.Length == 0,
+                "nothing is open",
+                within
+            );
         }
         catch (XunitException e)
         {
@@ -270,8 +335,18 @@ public sealed class NotifySystem : IAsyncDisposable
         var found = new List<string>();
         foreach (var (table, text) in await DatabaseDump.ReadAsync(this))
         {
-            if (text.Length > 0 && (table.Contains("envelope", StringComparison.Ordinal) || table.Contains("dead_letter", StringComparison.Ordinal) || table.StartsWith("queues.", StringComparison.Ordinal) || table.EndsWith("nodes", StringComparison.Ordinal)))
-                found.Add($"{table}:\n{string.Join('\n', text.Split('\n').Take(5).Select(l => l.Length > 500 ? l[..500] + "…" : l))} ({text.Count(c => c == '\n')} rows)");
+            if (
+                text.Length > 0
+                && (
+                    table.Contains("envelope", StringComparison.Ordinal)
+                    || table.Contains("dead_letter", StringComparison.Ordinal)
+                    || table.StartsWith("queues.", StringComparison.Ordinal)
+                    || table.EndsWith("nodes", StringComparison.Ordinal)
+                )
+            )
+                found.Add(
+                    $"{table}:\n{string.Join('\n', text.Split('\n').Take(5).Select(l => l.Length > 500 ? l[..500] + "…" : l))} ({text.Count(c => c == '\n')} rows)"
+                );
         }
 
         return string.Join('\n', found);
@@ -285,10 +360,12 @@ public sealed class NotifySystem : IAsyncDisposable
             try
             {
                 await using var command = Database.CreateCommand(sql);
-                foreach (var p in parameters) command.Parameters.Add(new NpgsqlParameter { Value = p });
+                foreach (var p in parameters)
+                    command.Parameters.Add(new NpgsqlParameter { Value = p });
                 return (T)(await command.ExecuteScalarAsync())!;
             }
-            catch (NpgsqlException e) when (attempt < 20 && (e.IsTransient || e is PostgresException { SqlState: "57P01" or "57P02" or "57P03" }))
+            catch (NpgsqlException e)
+                when (attempt < 20 && (e.IsTransient || e is PostgresException { SqlState: "57P01" or "57P02" or "57P03" }))
             {
                 NpgsqlConnection.ClearAllPools();
                 await Task.Delay(100);
@@ -300,17 +377,26 @@ public sealed class NotifySystem : IAsyncDisposable
     public async Task<string> VerifyAsync()
     {
         var (exitCode, output, _) = await HostProcess.RunAsync(
-            "verify", Repository.Program("Notify.Projections"), ["verify"], HostRoles.For(environment, "Projections"),
-            TestRun.Log($"{name}-verify-{Guid.NewGuid():N}"));
+            "verify",
+            Repository.Program("Notify.Projections"),
+            ["verify"],
+            HostRoles.For(environment, "Projections"),
+            TestRun.Log($"{name}-verify-{Guid.NewGuid():N}")
+        );
         Assert.True(exitCode == 0, $"verify ended with {exitCode}:\n{output}");
         Assert.Contains("verified: accepted = terminal + in flight + unknown", output, StringComparison.Ordinal);
         return output;
     }
 
     /// <summary>Runs a command of Projections to its end.</summary>
-    public Task<(int ExitCode, string Output, IReadOnlyList<string> Errors)> RunProjectionsAsync(params string[] arguments) => HostProcess.RunAsync(
-        arguments[0], Repository.Program("Notify.Projections"), arguments, HostRoles.For(environment, "Projections", isCommand: true),
-        TestRun.Log($"{name}-{arguments[0]}-{Guid.NewGuid():N}"));
+    public Task<(int ExitCode, string Output, IReadOnlyList<string> Errors)> RunProjectionsAsync(params string[] arguments) =>
+        HostProcess.RunAsync(
+            arguments[0],
+            Repository.Program("Notify.Projections"),
+            arguments,
+            HostRoles.For(environment, "Projections", isCommand: true),
+            TestRun.Log($"{name}-{arguments[0]}-{Guid.NewGuid():N}")
+        );
 
     /// <summary>All that its hosts have logged.</summary>
     public async Task<string> LogsAsync()
@@ -326,19 +412,28 @@ public sealed class NotifySystem : IAsyncDisposable
     }
 
     /// <summary>The ends of its hosts' logs, for a test that failed.</summary>
-    public string Tails(int lines = 20) => string.Join('\n', all.GroupBy(h => h.LogFile).Select(h => $"--- {name} {h.Last().Name}{(h.Last().HasEnded ? " (ended)" : "")}\n{h.Last().Tail(lines)}"));
+    public string Tails(int lines = 20) =>
+        string.Join(
+            '\n',
+            all.GroupBy(h => h.LogFile)
+                .Select(h => $"--- {name} {h.Last().Name}{(h.Last().HasEnded ? " (ended)" : "")}\n{h.Last().Tail(lines)}")
+        );
 
     /// <inheritdoc />
     public async ValueTask DisposeAsync()
     {
-        foreach (var host in all) await host.DisposeAsync();
+        foreach (var host in all)
+            await host.DisposeAsync();
         Client?.Dispose();
         Sandbox.Dispose();
         TestSandbox?.Dispose();
         await Database.DisposeAsync();
-        if (Standby is not null) await Standby.DisposeAsync();
-        if (ownsCluster) await cluster.DisposeAsync();
-        else await cluster.DropDatabaseAsync(database);
+        if (Standby is not null)
+            await Standby.DisposeAsync();
+        if (ownsCluster)
+            await cluster.DisposeAsync();
+        else
+            await cluster.DropDatabaseAsync(database);
     }
 
     private async Task StartAsync(bool projections, bool testSandbox, string[] carriers)
@@ -360,14 +455,17 @@ public sealed class NotifySystem : IAsyncDisposable
             environment[$"{section}__WebPush__PrivateKey"] = vapid.GetProperty("privateKey").GetString()!;
             environment[$"{section}__WebPush__AllowPrivateNetworks"] = "true";
             foreach (var carrier in carriers)
-                foreach (var (key, value) in CarrierSettings.Of(section, carrier, accounts, SandboxUrl, smtpPort)) environment[key] = value;
+            foreach (var (key, value) in CarrierSettings.Of(section, carrier, accounts, SandboxUrl, smtpPort))
+                environment[key] = value;
         }
 
         // Live clients' devices may then lead to the sandbox and to servers of the tests.
         environment["Notify__LiveToSandbox"] = "true";
         environment["ConnectionStrings__notify"] = $"{ConnectionString};Maximum Pool Size=30";
-        foreach (var (key, value) in ShortTimings) environment[key] = value;
-        foreach (var (key, value) in settings) environment[key] = value;
+        foreach (var (key, value) in ShortTimings)
+            environment[key] = value;
+        foreach (var (key, value) in settings)
+            environment[key] = value;
 
         var ready = new List<Task>();
         if (testSandbox)
@@ -383,17 +481,33 @@ public sealed class NotifySystem : IAsyncDisposable
             ready.Add(StartSandboxAsync("TestSandbox", url, apns));
         }
 
-        ready.AddRange([StartSandboxAsync("Sandbox", SandboxUrl, $"https://127.0.0.1:{apnsPort}"), StartApiAsync(), StartDispatchAsync(), CreateClientAsync()]);
-        if (projections) ready.Add(StartProjectionsAsync());
+        ready.AddRange([
+            StartSandboxAsync("Sandbox", SandboxUrl, $"https://127.0.0.1:{apnsPort}"),
+            StartApiAsync(),
+            StartDispatchAsync(),
+            CreateClientAsync(),
+        ]);
+        if (projections)
+            ready.Add(StartProjectionsAsync());
         await Task.WhenAll(ready);
     }
 
-    private Task StartSandboxAsync(string host, Uri url, string apns) => ReadyAsync(
-        Start(host, new()
-        {
-            ["Sandbox__Home"] = TestRun.SandboxHome, ["Sandbox__Url"] = url.ToString().TrimEnd('/'), ["Sandbox__ApnsUrl"] = apns,
-            ["Sandbox__SmtpUrl"] = $"smtp://127.0.0.1:{(url == SandboxUrl ? smtpPort : HostProcess.FreePort())}", ["Sandbox__WebhookUrl"] = $"http://127.0.0.1:{receiptsPort}",
-        }, "tools/Notify.Sandbox"), url);
+    private Task StartSandboxAsync(string host, Uri url, string apns) =>
+        ReadyAsync(
+            Start(
+                host,
+                new()
+                {
+                    ["Sandbox__Home"] = TestRun.SandboxHome,
+                    ["Sandbox__Url"] = url.ToString().TrimEnd('/'),
+                    ["Sandbox__ApnsUrl"] = apns,
+                    ["Sandbox__SmtpUrl"] = $"smtp://127.0.0.1:{(url == SandboxUrl ? smtpPort : HostProcess.FreePort())}",
+                    ["Sandbox__WebhookUrl"] = $"http://127.0.0.1:{receiptsPort}",
+                },
+                "tools/Notify.Sandbox"
+            ),
+            url
+        );
 
     /// <summary><c>kill -9</c> of the sandbox, which is started again; without <c>Sandbox__LedgerPath</c> its ledger is lost.</summary>
     public async Task CrashSandboxAsync()
@@ -418,22 +532,36 @@ public sealed class NotifySystem : IAsyncDisposable
     private async Task CreateClientAsync()
     {
         var (exitCode, output, _) = await HostProcess.RunAsync(
-            "create-client", Repository.Program("Notify.Api", Root), ["create-client"],
+            "create-client",
+            Repository.Program("Notify.Api", Root),
+            ["create-client"],
             Root is null ? HostRoles.For(environment, "Api") : environment,
-            TestRun.Log($"{name}-create-client"));
-        if (exitCode != 0) throw new InvalidOperationException($"create-client ended with {exitCode}: {output}");
+            TestRun.Log($"{name}-create-client")
+        );
+        if (exitCode != 0)
+            throw new InvalidOperationException($"create-client ended with {exitCode}: {output}");
         var made = JsonNode.Parse(output.Trim().Split('\n')[^1])!;
         Client = new NotifyClient(ApiUrl, made["appKey"]!.GetValue<string>(), made["appSecret"]!.GetValue<string>());
     }
 
     private HostProcess Start(string host, Dictionary<string, string> own, string? project = null)
     {
-        foreach (var (key, value) in environment) own.TryAdd(key, value);
-        foreach (var key in own.Keys.Where(key => own[key].Length == 0).ToList()) own.Remove(key);
+        foreach (var (key, value) in environment)
+            own.TryAdd(key, value);
+        foreach (var key in own.Keys.Where(key => own[key].Length == 0).ToList())
+            own.Remove(key);
         var root = project is null ? Root : null;
-        if (root is null) own = HostRoles.For(own, host);
-        var process = HostProcess.Start(host, Repository.Program(project ?? $"Notify.{host}", root), [], own, TestRun.Log($"{name}-{host}"));
-        lock (all) all.Add(process);
+        if (root is null)
+            own = HostRoles.For(own, host);
+        var process = HostProcess.Start(
+            host,
+            Repository.Program(project ?? $"Notify.{host}", root),
+            [],
+            own,
+            TestRun.Log($"{name}-{host}")
+        );
+        lock (all)
+            all.Add(process);
         return process;
     }
 
@@ -443,7 +571,8 @@ public sealed class NotifySystem : IAsyncDisposable
         await Eventually.Holds(
             async () =>
             {
-                if (host.HasEnded) throw new InvalidOperationException($"{host.Name} ended before it was ready:\n{host.Tail(20)}");
+                if (host.HasEnded)
+                    throw new InvalidOperationException($"{host.Name} ended before it was ready:\n{host.Tail(20)}");
                 try
                 {
                     using var response = await http.GetAsync("/health/ready");
@@ -454,6 +583,8 @@ public sealed class NotifySystem : IAsyncDisposable
                     return false;
                 }
             },
-            $"{host.Name} is ready", StartUp);
+            $"{host.Name} is ready",
+            StartUp
+        );
     }
 }

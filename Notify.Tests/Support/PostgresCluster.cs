@@ -9,7 +9,8 @@ public sealed class PostgresCluster : IAsyncDisposable
     private string? owner; // of a standby, which the script knows nothing of
     private readonly NpgsqlConnectionStringBuilder address;
 
-    private PostgresCluster(string folder, string connectionString) => (this.folder, address) = (folder, new NpgsqlConnectionStringBuilder(connectionString));
+    private PostgresCluster(string folder, string connectionString) =>
+        (this.folder, address) = (folder, new NpgsqlConnectionStringBuilder(connectionString));
 
     /// <summary>Makes and starts a cluster.</summary>
     public static async Task<PostgresCluster> StartAsync(string folder)
@@ -25,7 +26,8 @@ public sealed class PostgresCluster : IAsyncDisposable
         var cluster = new PostgresCluster(folder, $"Host=127.0.0.1;Port={port};Username=notify;Database=postgres");
         await Repository.RunAsync("install", "-d", "-o", "postgres", folder);
         await AsOwnerAsync($"{Bin}/initdb", "-D", folder, "-U", "notify", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync");
-        await File.AppendAllTextAsync(Path.Combine(folder, "postgresql.conf"),
+        await File.AppendAllTextAsync(
+            Path.Combine(folder, "postgresql.conf"),
             $"""
 
             port = {port}
@@ -35,19 +37,22 @@ public sealed class PostgresCluster : IAsyncDisposable
             shared_buffers = 256MB
             fsync = off
 
-            """);
+            """
+        );
         await cluster.ControlAsync("start");
         return cluster;
     }
 
     /// <summary>The address of one of its databases.</summary>
-    public string ConnectionString(string database) => new NpgsqlConnectionStringBuilder(address.ConnectionString) { Database = database }.ConnectionString;
+    public string ConnectionString(string database) =>
+        new NpgsqlConnectionStringBuilder(address.ConnectionString) { Database = database }.ConnectionString;
 
     /// <summary>The address of a database here or, after a failover, at a standby.</summary>
     public string ConnectionString(string database, PostgresCluster standby) =>
         new NpgsqlConnectionStringBuilder(ConnectionString(database))
         {
-            Host = $"{address.Host}:{address.Port},{standby.address.Host}:{standby.address.Port}", TargetSessionAttributes = "primary",
+            Host = $"{address.Host}:{address.Port},{standby.address.Host}:{standby.address.Port}",
+            TargetSessionAttributes = "primary",
             HostRecheckSeconds = 1,
         }.ConnectionString;
 
@@ -69,16 +74,20 @@ public sealed class PostgresCluster : IAsyncDisposable
     }
 
     /// <summary>Stops and starts it; <c>immediate</c> is as if its machine had failed.</summary>
-    public Task RestartAsync(string mode) => Repository.Script is null ? RestartHereAsync(mode) : ScriptAsync("_pg", "restart", folder, mode);
+    public Task RestartAsync(string mode) =>
+        Repository.Script is null ? RestartHereAsync(mode) : ScriptAsync("_pg", "restart", folder, mode);
 
     /// <summary>Stops it.</summary>
-    public Task StopAsync(string mode = "fast") => Repository.Script is null ? ControlAsync("stop", "-m", mode) : ScriptAsync("_pg", "stop", folder, mode);
+    public Task StopAsync(string mode = "fast") =>
+        Repository.Script is null ? ControlAsync("stop", "-m", mode) : ScriptAsync("_pg", "stop", folder, mode);
 
     /// <summary>Starts it again after a stop; nothing happens where it runs.</summary>
     public async Task StartAgainAsync()
     {
-        if (Repository.Script is not null) await ScriptAsync("_pg", "start", folder, $"{address.Port}");
-        else if (!await RunsHereAsync()) await ControlAsync("start");
+        if (Repository.Script is not null)
+            await ScriptAsync("_pg", "start", folder, $"{address.Port}");
+        else if (!await RunsHereAsync())
+            await ControlAsync("start");
     }
 
     /// <summary>Stops all of its processes where they are: connections stay open, and nothing is answered.</summary>
@@ -116,7 +125,8 @@ public sealed class PostgresCluster : IAsyncDisposable
             // It does not run any more.
         }
 
-        if (Directory.Exists(folder)) Directory.Delete(folder, recursive: true);
+        if (Directory.Exists(folder))
+            Directory.Delete(folder, recursive: true);
     }
 
     private const string Bin = "/usr/lib/postgresql/15/bin";
@@ -149,14 +159,16 @@ public sealed class PostgresCluster : IAsyncDisposable
         await Repository.RunAsync("kill", [$"-{signal}", main, .. others.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries)]);
     }
 
-    private Task ServeAsync(string action, params string[] more) => AsUserAsync(
-        [$"{Bin}/pg_ctl", "-D", folder, "-o", $"-p {address.Port}", "-l", $"{folder}/server.log", "-w", action, .. more]);
+    private Task ServeAsync(string action, params string[] more) =>
+        AsUserAsync([$"{Bin}/pg_ctl", "-D", folder, "-o", $"-p {address.Port}", "-l", $"{folder}/server.log", "-w", action, .. more]);
 
     private Task<string> AsUserAsync(params string[] command) => Repository.RunAsync("runuser", ["-u", owner!, "--", .. command]);
 
-    private Task ControlAsync(string action, params string[] more) => AsOwnerAsync([$"{Bin}/pg_ctl", "-D", folder, "-l", $"{folder}/server.log", "-w", action, .. more]);
+    private Task ControlAsync(string action, params string[] more) =>
+        AsOwnerAsync([$"{Bin}/pg_ctl", "-D", folder, "-l", $"{folder}/server.log", "-w", action, .. more]);
 
-    private static Task<string> AsOwnerAsync(params string[] command) => Repository.RunAsync("runuser", ["-u", "postgres", "--", .. command]);
+    private static Task<string> AsOwnerAsync(params string[] command) =>
+        Repository.RunAsync("runuser", ["-u", "postgres", "--", .. command]);
 
     private static Task<string> ScriptAsync(params string[] arguments) => Repository.RunAsync(Repository.Script!, arguments);
 }

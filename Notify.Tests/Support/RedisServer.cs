@@ -23,7 +23,9 @@ public sealed class RedisServer : IAsyncDisposable
     public static async Task<RedisServer> StartAsync(string folder)
     {
         Directory.CreateDirectory(folder);
-        var program = (await Repository.RunAsync(Repository.Script ?? Path.Combine(Repository.Root, "notify"), "_redis")).Trim().Split('\n')[^1];
+        var program = (await Repository.RunAsync(Repository.Script ?? Path.Combine(Repository.Root, "notify"), "_redis"))
+            .Trim()
+            .Split('\n')[^1];
         var server = new RedisServer(program, folder);
         await server.StartAgainAsync();
         return server;
@@ -32,8 +34,27 @@ public sealed class RedisServer : IAsyncDisposable
     /// <summary>Starts it again after its end: empty.</summary>
     public async Task StartAgainAsync()
     {
-        process = Process.Start(new ProcessStartInfo(program,
-            ["--port", $"{Port}", "--bind", "127.0.0.1", "--dir", folder, "--pidfile", $"{folder}/redis.pid", "--logfile", $"{folder}/redis.log", "--save", "", "--appendonly", "no"]))!;
+        process = Process.Start(
+            new ProcessStartInfo(
+                program,
+                [
+                    "--port",
+                    $"{Port}",
+                    "--bind",
+                    "127.0.0.1",
+                    "--dir",
+                    folder,
+                    "--pidfile",
+                    $"{folder}/redis.pid",
+                    "--logfile",
+                    $"{folder}/redis.log",
+                    "--save",
+                    "",
+                    "--appendonly",
+                    "no",
+                ]
+            )
+        )!;
         await Eventually.Holds(async () => await CommandAsync("PING") == "+PONG", "Redis answers");
     }
 
@@ -56,7 +77,8 @@ public sealed class RedisServer : IAsyncDisposable
     /// <inheritdoc />
     public async ValueTask DisposeAsync()
     {
-        if (!process.HasExited) await KillAsync();
+        if (!process.HasExited)
+            await KillAsync();
         process.Dispose();
         Directory.Delete(folder, recursive: true);
     }

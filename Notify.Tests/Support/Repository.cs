@@ -8,9 +8,12 @@ public static class Repository
     /// <summary>The folder that holds the solution.</summary>
     public static string Root { get; } = Find();
 
-    /// <summary>Where this run keeps its databases, keys and logs: <c>NOTIFY_TEST_HOME</c>, else a folder under /tmp that goes when the run ends.</summary>
-    public static string Home { get; } = Environment.GetEnvironmentVariable("NOTIFY_TEST_HOME") is { Length: > 0 } home
-        ? home : $"/tmp/notify-tests-work/run-{Environment.ProcessId}";
+    /// <summary>Where this run keeps its databases, keys and logs: <c>NOTIFY_TEST_HOME</c>, else a folder under /tmp that goes when the run
+    /// ends.</summary>
+    public static string Home { get; } =
+        Environment.GetEnvironmentVariable("NOTIFY_TEST_HOME") is { Length: > 0 } home
+            ? home
+            : $"/tmp/notify-tests-work/run-{Environment.ProcessId}";
 
     /// <summary>The script that sets up and runs; <c>null</c> outside of <c>./notify test</c>.</summary>
     public static string? Script { get; } = Environment.GetEnvironmentVariable("NOTIFY_SCRIPT") is { Length: > 0 } script ? script : null;
@@ -28,11 +31,18 @@ public static class Repository
         var output = Path.GetTempFileName();
         try
         {
-            using var process = Process.Start(new ProcessStartInfo("sh", ["-c", "out=$1; shift; exec \"$@\" >\"$out\" 2>\"$out.err\" </dev/null", "sh", output, program, .. arguments]))!;
+            using var process = Process.Start(
+                new ProcessStartInfo(
+                    "sh",
+                    ["-c", "out=$1; shift; exec \"$@\" >\"$out\" 2>\"$out.err\" </dev/null", "sh", output, program, .. arguments]
+                )
+            )!;
             await process.WaitForExitAsync();
             return process.ExitCode == 0
                 ? await File.ReadAllTextAsync(output)
-                : throw new InvalidOperationException($"{program} {string.Join(' ', arguments)} ended with {process.ExitCode}: {await File.ReadAllTextAsync(output)} {await File.ReadAllTextAsync(output + ".err")}");
+                : throw new InvalidOperationException(
+                    $"{program} {string.Join(' ', arguments)} ended with {process.ExitCode}: {await File.ReadAllTextAsync(output)} {await File.ReadAllTextAsync(output + ".err")}"
+                );
         }
         finally
         {
@@ -41,13 +51,15 @@ public static class Repository
         }
     }
 
-    private static string Configuration { get; } = AppContext.BaseDirectory.Contains("/Debug/", StringComparison.Ordinal) ? "Debug" : "Release";
+    private static string Configuration { get; } =
+        AppContext.BaseDirectory.Contains("/Debug/", StringComparison.Ordinal) ? "Debug" : "Release";
 
     private static string Find()
     {
         for (var at = new DirectoryInfo(AppContext.BaseDirectory); at is not null; at = at.Parent)
         {
-            if (File.Exists(Path.Combine(at.FullName, "NotifyCqrs.sln"))) return at.FullName;
+            if (File.Exists(Path.Combine(at.FullName, "NotifyCqrs.sln")))
+                return at.FullName;
         }
 
         throw new InvalidOperationException($"No NotifyCqrs.sln above {AppContext.BaseDirectory}.");

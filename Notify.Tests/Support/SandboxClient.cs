@@ -53,10 +53,13 @@ public sealed class SandboxClient(Uri address) : IDisposable
     public async IAsyncEnumerable<LedgerEntry> EntriesAsync(string? text = null, string? provider = null)
     {
         const int Page = 10_000;
-        for (var (after, count) = (0L, Page); count == Page;)
+        for (var (after, count) = (0L, Page); count == Page; )
         {
-            var page = (await http.GetFromJsonAsync<JsonNode>(
-                $"/ledger?limit={Page}&after={after}&provider={provider}&text={Uri.EscapeDataString(text ?? "")}"))!["entries"]!.AsArray();
+            var page = (
+                await http.GetFromJsonAsync<JsonNode>(
+                    $"/ledger?limit={Page}&after={after}&provider={provider}&text={Uri.EscapeDataString(text ?? "")}"
+                )
+            )!["entries"]!.AsArray();
             count = page.Count;
             foreach (var entry in page.Select(e => new LedgerEntry(e!)))
             {
@@ -77,7 +80,8 @@ public sealed class SandboxClient(Uri address) : IDisposable
     }
 
     /// <summary>Sets a provider's fault settings; absent ones return to their defaults.</summary>
-    public async Task KnobsAsync(string provider, object knobs) => (await http.PutAsJsonAsync($"/knobs/{provider}", knobs, NotifyClient.Json)).EnsureSuccessStatusCode();
+    public async Task KnobsAsync(string provider, object knobs) =>
+        (await http.PutAsJsonAsync($"/knobs/{provider}", knobs, NotifyClient.Json)).EnsureSuccessStatusCode();
 
     /// <summary>Has somebody write an SMS to the provider's account.</summary>
     /// <returns>The status with which the webhook answered.</returns>
@@ -99,7 +103,8 @@ public sealed class SandboxClient(Uri address) : IDisposable
     /// <summary>Makes all providers behave again.</summary>
     public async Task BehaveAsync()
     {
-        foreach (var (provider, _) in (await http.GetFromJsonAsync<JsonObject>("/knobs"))!) await KnobsAsync(provider, new { });
+        foreach (var (provider, _) in (await http.GetFromJsonAsync<JsonObject>("/knobs"))!)
+            await KnobsAsync(provider, new { });
     }
 
     /// <inheritdoc />

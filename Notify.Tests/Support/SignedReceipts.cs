@@ -32,14 +32,29 @@ public static class SignedReceipts
     /// <summary>SendGrid's events.</summary>
     /// <param name="signedAt">When they were signed; now, when not given.</param>
     /// <param name="altered">Whether the body is another than was signed.</param>
-    public static Task<HttpResponseMessage> SendGridAsync(Uri dispatch, string events, DateTimeOffset? signedAt = null, bool altered = false)
+    public static Task<HttpResponseMessage> SendGridAsync(
+        Uri dispatch,
+        string events,
+        DateTimeOffset? signedAt = null,
+        bool altered = false
+    )
     {
-        var timestamp = (signedAt ?? TimeProvider.System.GetUtcNow()).ToUnixTimeSeconds().ToString(System.Globalization.CultureInfo.InvariantCulture);
+        var timestamp = (signedAt ?? TimeProvider.System.GetUtcNow())
+            .ToUnixTimeSeconds()
+            .ToString(System.Globalization.CultureInfo.InvariantCulture);
         byte[] signature;
-        lock (SendGridKey) signature = SendGridKey.Value.SignData(Encoding.UTF8.GetBytes(timestamp + events), HashAlgorithmName.SHA256, DSASignatureFormat.Rfc3279DerSequence);
+        lock (SendGridKey)
+            signature = SendGridKey.Value.SignData(
+                Encoding.UTF8.GetBytes(timestamp + events),
+                HashAlgorithmName.SHA256,
+                DSASignatureFormat.Rfc3279DerSequence
+            );
         var request = new HttpRequestMessage(HttpMethod.Post, new Uri(dispatch, "/receipts/sendgrid"))
         {
-            Content = new ByteArrayContent(Encoding.UTF8.GetBytes(altered ? events + " " : events)) { Headers = { ContentType = new MediaTypeHeaderValue("application/json") } },
+            Content = new ByteArrayContent(Encoding.UTF8.GetBytes(altered ? events + " " : events))
+            {
+                Headers = { ContentType = new MediaTypeHeaderValue("application/json") },
+            },
         };
         request.Headers.Add("X-Twilio-Email-Event-Webhook-Timestamp", timestamp);
         request.Headers.Add("X-Twilio-Email-Event-Webhook-Signature", Convert.ToBase64String(signature));
@@ -47,7 +62,8 @@ public static class SignedReceipts
     }
 
     /// <summary>Any request, as it is.</summary>
-    public static Task<HttpResponseMessage> PlainAsync(HttpMethod method, Uri address, HttpContent? content = null) => Http.SendAsync(new HttpRequestMessage(method, address) { Content = content });
+    public static Task<HttpResponseMessage> PlainAsync(HttpMethod method, Uri address, HttpContent? content = null) =>
+        Http.SendAsync(new HttpRequestMessage(method, address) { Content = content });
 
     /// <summary>Fails unless the answer has this status.</summary>
     public static async Task<string> Is(this Task<HttpResponseMessage> answer, HttpStatusCode status)

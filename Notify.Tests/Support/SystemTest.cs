@@ -26,7 +26,8 @@ public abstract class SystemTest : IAsyncLifetime
     /// <summary>Attaches the ends of the hosts' logs to a test that failed.</summary>
     public static void ShowLogs(NotifySystem? system)
     {
-        if (system is not null && TestContext.Current.TestState?.Result == TestResult.Failed) TestContext.Current.TestOutputHelper?.WriteLine(system.Tails());
+        if (system is not null && TestContext.Current.TestState?.Result == TestResult.Failed)
+            TestContext.Current.TestOutputHelper?.WriteLine(system.Tails());
     }
 
     /// <summary>An event ID that no other test has; also the text by which the ledger is searched.</summary>

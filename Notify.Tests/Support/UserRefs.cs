@@ -11,8 +11,15 @@ public static class UserRefs
     public static MasterKeyRing Ring { get; } = NewRing();
 
     /// <summary>The same with a store format of its own.</summary>
-    public static MasterKeyRing NewRing() => MasterKeyRing.Read(new ConfigurationBuilder().AddInMemoryCollection(
-        TestRun.Secrets.ToDictionary(s => s.Key.Replace("__", ":", StringComparison.Ordinal), string? (s) => s.Value)).Build(), [])!;
+    public static MasterKeyRing NewRing() =>
+        MasterKeyRing.Read(
+            new ConfigurationBuilder()
+                .AddInMemoryCollection(
+                    TestRun.Secrets.ToDictionary(s => s.Key.Replace("__", ":", StringComparison.Ordinal), string? (s) => s.Value)
+                )
+                .Build(),
+            []
+        )!;
 
     /// <summary>The reference of a user.</summary>
     public static string Of(string userId) => Ring.UserRefOf(userId);

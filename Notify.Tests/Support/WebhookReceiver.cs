@@ -91,8 +91,10 @@ public sealed class WebhookReceiver : IAsyncDisposable
 
     private bool IsSigned(string? id, string? timestamp, string? signatures, string body)
     {
-        if (id is null || signatures is null || !long.TryParse(timestamp, NumberStyles.None, CultureInfo.InvariantCulture, out var seconds)) return false;
-        if (Math.Abs(TimeProvider.System.GetUtcNow().ToUnixTimeSeconds() - seconds) > 300) return false;
+        if (id is null || signatures is null || !long.TryParse(timestamp, NumberStyles.None, CultureInfo.InvariantCulture, out var seconds))
+            return false;
+        if (Math.Abs(TimeProvider.System.GetUtcNow().ToUnixTimeSeconds() - seconds) > 300)
+            return false;
         using var hmac = new HMACSHA256(key);
         hmac.TransformBlock(Encoding.ASCII.GetBytes(id + "."), 0, id.Length + 1, null, 0);
         hmac.TransformBlock(Encoding.ASCII.GetBytes(timestamp + "."), 0, timestamp.Length + 1, null, 0);

@@ -33,17 +33,25 @@ public sealed partial class WalkedApi : IAsyncLifetime
         await database.InitializeAsync();
         Collector = await TraceCollector.StartAsync();
         var url = new Uri($"http://127.0.0.1:{HostProcess.FreePort()}");
-        host = HostProcess.Start("Api", Repository.Program("Notify.Api"), [], new Dictionary<string, string>(TestRun.Secrets)
-        {
-            ["ConnectionStrings__notify"] = database.ConnectionString + ";Maximum Pool Size=10",
-            ["ASPNETCORE_URLS"] = url.ToString(),
-            ["OTEL_EXPORTER_OTLP_ENDPOINT"] = Collector.Address, ["OTEL_EXPORTER_OTLP_PROTOCOL"] = "http/protobuf",
-            ["OTEL_BSP_SCHEDULE_DELAY"] = "100",
-            // Settings of an operator who searches for a fault.
-            ["Logging__LogLevel__Notify.Requests"] = "Debug", ["Logging__LogLevel__Microsoft.AspNetCore"] = "Trace",
+        host = HostProcess.Start(
+            "Api",
+            Repository.Program("Notify.Api"),
+            [],
+            new Dictionary<string, string>(TestRun.Secrets)
+            {
+                ["ConnectionStrings__notify"] = database.ConnectionString + ";Maximum Pool Size=10",
+                ["ASPNETCORE_URLS"] = url.ToString(),
+                ["OTEL_EXPORTER_OTLP_ENDPOINT"] = Collector.Address,
+                ["OTEL_EXPORTER_OTLP_PROTOCOL"] = "http/protobuf",
+                ["OTEL_BSP_SCHEDULE_DELAY"] = "100",
+                // Settings of an operator who searches for a fault.
+                ["Logging__LogLevel__Notify.Requests"] = "Debug",
+                ["Logging__LogLevel__Microsoft.AspNetCore"] = "Trace",
                 ["Logging__Console__LogLevel__Microsoft.AspNetCore"] = "Trace",
-            ["Logging__Console__FormatterOptions__IncludeScopes"] = "true",
-        }, TestRun.Log("walked-api"));
+                ["Logging__Console__FormatterOptions__IncludeScopes"] = "true",
+            },
+            TestRun.Log("walked-api")
+        );
         using var http = new HttpClient(new SocketsHttpHandler { AllowAutoRedirect = false }) { BaseAddress = url };
         await Eventually.Holds(() => IsReadyAsync(http), "Api is ready");
         await WalkAsync(http);
@@ -72,7 +80,8 @@ public sealed partial class WalkedApi : IAsyncLifetime
         foreach (var nothing in new[] { $"/t/{Marker}/more", $"/{Marker}", $"/v1/users/{Marker}/nothing", "/v1/notifications?from=%00" })
             await CallAsync(http, "GET", nothing);
         await CallAsync(http, "DELETE", $"/t/{Marker}");
-        foreach (var page in new[] { "/docs/", "/docs/scalar.js", "/openapi/v1.json", "/metrics" }) await CallAsync(http, "GET", page);
+        foreach (var page in new[] { "/docs/", "/docs/scalar.js", "/openapi/v1.json", "/metrics" })
+            await CallAsync(http, "GET", page);
     }
 
     private async Task CallAsync(HttpClient http, string method, string path)
@@ -84,7 +93,8 @@ public sealed partial class WalkedApi : IAsyncLifetime
 
     private async Task<bool> IsReadyAsync(HttpClient http)
     {
-        if (host.HasEnded) throw new InvalidOperationException(host.Tail(20));
+        if (host.HasEnded)
+            throw new InvalidOperationException(host.Tail(20));
         try
         {
             using var answer = await http.GetAsync(new Uri("/health/ready", UriKind.Relative));
@@ -144,7 +154,8 @@ public sealed class RoutesInTraces(WalkedApi api) : IClassFixture<WalkedApi>
             Assert.True(answer.Headers.TryGetValues("Content-Security-Policy", out var policy), request);
             Assert.StartsWith("default-src 'none';", policy!.Single(), StringComparison.Ordinal);
             Assert.False(answer.Headers.Contains("Strict-Transport-Security"), request); // over https alone
-            if (request.Contains(" /v1/", StringComparison.Ordinal)) Assert.True(answer.Headers.CacheControl?.NoStore, request);
+            if (request.Contains(" /v1/", StringComparison.Ordinal))
+                Assert.True(answer.Headers.CacheControl?.NoStore, request);
         }
 
         Assert.Contains(api.Answers, a => a.Answer.StatusCode == HttpStatusCode.NotFound);

@@ -33,14 +33,18 @@ public sealed class TraceCollector : IAsyncDisposable
         builder.Logging.ClearProviders();
         builder.WebHost.UseUrls("http://127.0.0.1:0");
         var collector = new TraceCollector(builder.Build());
-        collector.app.MapPost("/v1/{signal}", async (string signal, HttpRequest request) =>
-        {
-            using var body = new MemoryStream();
-            await request.Body.CopyToAsync(body);
-            collector.Raw.Enqueue(Encoding.Latin1.GetString(body.ToArray()));
-            if (signal == "traces") collector.Read(body.ToArray());
-            return Results.Bytes([], "application/x-protobuf");
-        });
+        collector.app.MapPost(
+            "/v1/{signal}",
+            async (string signal, HttpRequest request) =>
+            {
+                using var body = new MemoryStream();
+                await request.Body.CopyToAsync(body);
+                collector.Raw.Enqueue(Encoding.Latin1.GetString(body.ToArray()));
+                if (signal == "traces")
+                    collector.Read(body.ToArray());
+                return Results.Bytes([], "application/x-protobuf");
+            }
+        );
         await collector.app.StartAsync();
         return collector;
     }
@@ -57,8 +61,15 @@ public sealed class TraceCollector : IAsyncDisposable
             {
                 foreach (var span in Fields(scope, 2))
                 {
-                    Spans.Enqueue(new CollectedSpan(
-                        Hex(span, 1), Hex(span, 2), Hex(span, 4), Encoding.UTF8.GetString(Fields(span, 5).FirstOrDefault() ?? []), [.. Fields(span, 13).Select(l => Hex(l, 1))]));
+                    Spans.Enqueue(
+                        new CollectedSpan(
+                            Hex(span, 1),
+                            Hex(span, 2),
+                            Hex(span, 4),
+                            Encoding.UTF8.GetString(Fields(span, 5).FirstOrDefault() ?? []),
+                            [.. Fields(span, 13).Select(l => Hex(l, 1))]
+                        )
+                    );
                 }
             }
         }
@@ -74,12 +85,19 @@ public sealed class TraceCollector : IAsyncDisposable
             var tag = Varint(message, ref at);
             switch (tag & 7)
             {
-                case 0: Varint(message, ref at); break;
-                case 1: at += 8; break;
-                case 5: at += 4; break;
+                case 0:
+                    Varint(message, ref at);
+                    break;
+                case 1:
+                    at += 8;
+                    break;
+                case 5:
+                    at += 4;
+                    break;
                 default:
                     var length = (int)Varint(message, ref at);
-                    if ((int)(tag >> 3) == wanted) yield return message[at..(at + length)];
+                    if ((int)(tag >> 3) == wanted)
+                        yield return message[at..(at + length)];
                     at += length;
                     break;
             }
@@ -93,7 +111,8 @@ public sealed class TraceCollector : IAsyncDisposable
         {
             var b = message[at++];
             value |= (ulong)(b & 0x7F) << shift;
-            if (b < 0x80) return value;
+            if (b < 0x80)
+                return value;
         }
     }
 }

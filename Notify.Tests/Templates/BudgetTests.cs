@@ -5,10 +5,13 @@ namespace Notify.Tests.Templates;
 /// <summary>The budget of rendering, for parameters of every shape.</summary>
 public sealed class BudgetTests
 {
-    private static readonly Dictionary<string, object> Large = Enumerable.Range(0, 3000)
+    private static readonly Dictionary<string, object> Large = Enumerable
+        .Range(0, 3000)
         .ToDictionary(i => $"key{i}", object (i) => "value");
-    private static readonly object[] Objects = [.. Enumerable.Range(0, 40)
-        .Select(i => Enumerable.Range(0, 80).ToDictionary(k => $"k{k}", k => i))];
+    private static readonly object[] Objects =
+    [
+        .. Enumerable.Range(0, 40).Select(i => Enumerable.Range(0, 80).ToDictionary(k => $"k{k}", k => i)),
+    ];
 
     [Theory]
     [InlineData("{% for i in (1..9999) %}{% if o == p %}{% endif %}{% endfor %}")]
@@ -26,24 +29,48 @@ public sealed class BudgetTests
     [InlineData("{% assign r = s | split: '' %}{% for i in (1..20) %}{% assign q = r | sort_natural %}{% endfor %}")]
     [InlineData(
         "{% assign a = s %}{% for i in (1..20) %}{% assign a = a | append: s %}{% endfor %}{% for i in (1..200) %}"
-            + "{% if a contains t %}{% endif %}{% endfor %}")]
+            + "{% if a contains t %}{% endif %}{% endfor %}"
+    )]
     [InlineData(
         "{% assign a = s %}{% for i in (1..20) %}{% assign a = a | append: s %}{% endfor %}{% for i in (1..200) %}{{ a | "
-            + "split: t | size }}{% endfor %}")]
+            + "split: t | size }}{% endfor %}"
+    )]
     public void Objects_lists_and_searches_are_counted(string text)
     {
         var s = new string('a', 6000);
-        var fault = Liquids.Try(Liquids.Sms(text + "{% if n or o or p or l or m or s or t %}{% endif %}"), Channel.Sms,
-            new { n = 1, o = Large, p = Large, l = Objects, m = Objects, s, t = s[..3000] + "b" + s[..2999] }).Fault;
+        var fault = Liquids
+            .Try(
+                Liquids.Sms(text + "{% if n or o or p or l or m or s or t %}{% endif %}"),
+                Channel.Sms,
+                new
+                {
+                    n = 1,
+                    o = Large,
+                    p = Large,
+                    l = Objects,
+                    m = Objects,
+                    s,
+                    t = s[..3000] + "b" + s[..2999],
+                }
+            )
+            .Fault;
         Assert.True(fault is { IsBudget: true }, fault?.Detail ?? "no fault");
     }
 
     [Fact]
     public void A_message_of_usual_size_uses_little_of_its_budget()
     {
-        var items = Enumerable.Range(0, 200).Select(i => new { sku = $"A-{i}", name = $"Item {i}", price = 9.95,
-            attributes = new { colour = "red", size = "M" } });
-        const string Text = "{% for i in order.items %}{% if i.attributes.colour == 'red' and i.attributes != blank %}"
+        var items = Enumerable
+            .Range(0, 200)
+            .Select(i => new
+            {
+                sku = $"A-{i}",
+                name = $"Item {i}",
+                price = 9.95,
+                attributes = new { colour = "red", size = "M" },
+            });
+        const string Text =
+            "{% for i in order.items %}{% if i.attributes.colour == 'red' and i.attributes != blank %}"
             + "{{ i.name | truncate: 20 }} "
             + "{{ i.price | times: 2 | round: 2 }} {{ i.attributes | size }}{% endif %}{% endfor %}";
         Assert.Null(Liquids.Try(Liquids.Html($"<p>{Text}{Text}{Text}{Text}</p>"), Channel.Email, new { order = new { items } }).Fault);
@@ -59,7 +86,8 @@ public sealed class BudgetTests
         var template = Liquids.Compile(Liquids.Sms("{% for i in (1..60) %}{% endfor %}x")).Template!;
         var fault = template.Render(Channel.Sms, null, null, [], Liquids.Noon, new SlowClock(millisecondsAStep)).Fault;
         Assert.Equal(ends, fault is { IsBudget: true });
-        if (ends) Assert.Contains("longer than 5 s", fault!.Message, StringComparison.Ordinal);
+        if (ends)
+            Assert.Contains("longer than 5 s", fault!.Message, StringComparison.Ordinal);
     }
 
     /// <summary>A process that was stopped for hours, as a machine that slept, is no slow rendering.</summary>

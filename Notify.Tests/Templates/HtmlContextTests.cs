@@ -34,7 +34,8 @@ public sealed class HtmlContextTests
     [InlineData("{% for i in y %}<a href='{% break %}'>{% endfor %}{{ x }}", "as conditions decide")]
     [InlineData(
         "{% for i in y %}{{ x }}{% if i %}<script>{% continue %}</script>{% endif %}{% endfor %}",
-        "a turn of the loop ends inside another")]
+        "a turn of the loop ends inside another"
+    )]
     [InlineData("{% for i in y %}{% capture c %}<b {% break %}>{% endcapture %}{% endfor %}{{ c }}{{ x }}", "of what is captured")]
     [InlineData("<a href=\"{% cycle 'javascript', 'x' %}:{{ x }}\">", "makes a scheme of it")]
     [InlineData("<p>{{ x }}</p><a href=\"", "are never closed")]
@@ -63,15 +64,18 @@ public sealed class HtmlContextTests
     [InlineData("{% if y %}<b>{% endif %}{{ x }}{% if y %}</b>{% endif %}", "k")]
     [InlineData(
         "<a href=\"https://example.com/?a=1&amp;b={{ x }}&colon;{{ x }}\">",
-        "<a href=\"https://example.com/?a=1&amp;b=k&colon;k\">")]
+        "<a href=\"https://example.com/?a=1&amp;b=k&colon;k\">"
+    )]
     [InlineData("<a href=\"{{ x }}&amp;a=b:c&copy;\">", "<a href=\"k&amp;a=b:c&copy;\">")]
     [InlineData(
         "{% for i in z %}<p title=\"{{ i }}\">{% if i == 1 %}{% continue %}{% endif %}</p>{% endfor %}",
-        "<p title=\"1\"><p title=\"2\"></p>")]
+        "<p title=\"1\"><p title=\"2\"></p>"
+    )]
     [InlineData("<!--[if mso]>{% if y %}<td>{% endif %}<![endif]-->{{ x }}", "<!--[if mso]><![endif]-->k")]
     [InlineData(
         "{% capture c %}<b class=\"k\">{{ x }}</b>{% endcapture %}{{ c }}<p title='{{ c }}'>",
-        "<b class=\"k\">k</b><p title='&lt;b class=&quot;k&quot;&gt;k&lt;/b&gt;'>")]
+        "<b class=\"k\">k</b><p title='&lt;b class=&quot;k&quot;&gt;k&lt;/b&gt;'>"
+    )]
     [InlineData("<a href=\"{% cycle 'https', 'x' %}/{{ x }}\">", "<a href=\"https/k\">")]
     [InlineData("<svg><animate attributeName='x' to='1'/></svg>{{ x }}", "<svg><animate attributeName='x' to='1'/></svg>k")]
     [InlineData("<title>{{ x }}</title><textarea>{{ x }}</textarea>", "<title>k</title><textarea>k</textarea>")]
@@ -80,9 +84,21 @@ public sealed class HtmlContextTests
     [InlineData("<!--[if !mso]><!--><p>{{ x }}</p><!--<![endif]-->{{ x }}", "<!--[if !mso]><!--><p>k</p><!--<![endif]-->k")]
     [InlineData(
         "<svg><title>{{ x }}</title><style>.a{}</style></svg><i>{{ x }}</i>",
-        "<svg><title>k</title><style>.a{}</style></svg><i>k</i>")]
-    public void A_value_that_is_text_alone_is_written(string html, string expected) => Assert.Equal(
-        expected, Liquids.Page(html + "{% if y or z or x %}{% endif %}", new { x = "k", y = false, z = new[] { 1, 2 } }));
+        "<svg><title>k</title><style>.a{}</style></svg><i>k</i>"
+    )]
+    public void A_value_that_is_text_alone_is_written(string html, string expected) =>
+        Assert.Equal(
+            expected,
+            Liquids.Page(
+                html + "{% if y or z or x %}{% endif %}",
+                new
+                {
+                    x = "k",
+                    y = false,
+                    z = new[] { 1, 2 },
+                }
+            )
+        );
 
     /// <summary>
     /// WHATWG HTML, 13.2.5: where a tag begins, an end tag that is none, comments and text alone. A browser finds a link in each.
@@ -97,9 +113,12 @@ public sealed class HtmlContextTests
     [InlineData("<!-- ><p title=\" --!><a href='{{ x }}'>")]
     [InlineData("<title><p title=\"</title><a href='{{ x }}'>")]
     [InlineData("<textarea><p title=\"</textarea><a href='{{ x }}'>")]
-    public void A_link_is_judged_where_a_browser_finds_one(string html) => Assert.Contains(
-        "leads to neither https", Liquids.Try(Liquids.Html(html), Channel.Email, new { x = "javascript:alert(1)" }).Fault!.Message,
-        StringComparison.Ordinal);
+    public void A_link_is_judged_where_a_browser_finds_one(string html) =>
+        Assert.Contains(
+            "leads to neither https",
+            Liquids.Try(Liquids.Html(html), Channel.Email, new { x = "javascript:alert(1)" }).Fault!.Message,
+            StringComparison.Ordinal
+        );
 
     /// <summary>Captured text is decoded once, checked as a value of the attribute, and encoded there.</summary>
     [Theory]
@@ -112,6 +131,7 @@ public sealed class HtmlContextTests
     {
         var rendering = Liquids.Try(Liquids.Html($"{{% capture c %}}{captured}{{% endcapture %}}<a href=\"{{{{ c }}}}\">"), Channel.Email);
         Assert.Equal(expected is null ? null : $"<a href=\"{expected}\">", rendering.Content?.Html);
-        if (expected is null) Assert.Contains("leads to neither https", rendering.Fault!.Message, StringComparison.Ordinal);
+        if (expected is null)
+            Assert.Contains("leads to neither https", rendering.Fault!.Message, StringComparison.Ordinal);
     }
 }

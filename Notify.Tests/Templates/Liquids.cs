@@ -12,8 +12,14 @@ internal static class Liquids
     public static readonly IReadOnlyDictionary<string, ChannelTemplates> NoLocales = new Dictionary<string, ChannelTemplates>();
 
     /// <summary>A template of these channels, whose parameters are what its texts use.</summary>
-    public static (CompiledTemplate? Template, IReadOnlyList<TemplateFault> Faults) Compile(ChannelTemplates channels, IReadOnlyDictionary<string, ChannelTemplates>? locales = null) =>
-        CompiledTemplate.Compile(new TemplateDefinition(null, channels, locales ?? NoLocales, null, new Dictionary<string, ParameterRule>()), infer: true);
+    public static (CompiledTemplate? Template, IReadOnlyList<TemplateFault> Faults) Compile(
+        ChannelTemplates channels,
+        IReadOnlyDictionary<string, ChannelTemplates>? locales = null
+    ) =>
+        CompiledTemplate.Compile(
+            new TemplateDefinition(null, channels, locales ?? NoLocales, null, new Dictionary<string, ParameterRule>()),
+            infer: true
+        );
 
     public static ChannelTemplates Sms(string text) => new(Sms: new SmsTemplate(text));
 

@@ -15,7 +15,9 @@ internal sealed class ApiConnection : IDisposable
     private ApiConnection(Uri api, string path, string authorization)
     {
         this.api = api;
-        head = Encoding.ASCII.GetBytes($"POST {path} HTTP/1.1\r\nHost: {api.Authority}\r\nAuthorization: {authorization}\r\nContent-Type: application/json\r\nContent-Length: ");
+        head = Encoding.ASCII.GetBytes(
+            $"POST {path} HTTP/1.1\r\nHost: {api.Authority}\r\nAuthorization: {authorization}\r\nContent-Type: application/json\r\nContent-Length: "
+        );
     }
 
     /// <summary>Connects; every request goes to the same path.</summary>
@@ -38,21 +40,25 @@ internal sealed class ApiConnection : IDisposable
     /// <returns>The status, and how many notifications the answer calls accepted.</returns>
     public async ValueTask<(int Status, int Accepted)> PostAsync(ReadOnlyMemory<byte> body)
     {
-        if (buffer.Length < head.Length + body.Length + 32) buffer = new byte[head.Length + body.Length + 32];
+        if (buffer.Length < head.Length + body.Length + 32)
+            buffer = new byte[head.Length + body.Length + 32];
         head.CopyTo(buffer, 0);
         Utf8Formatter.TryFormat(body.Length, buffer.AsSpan(head.Length), out var digits);
         var length = head.Length + digits;
         "\r\n\r\n"u8.CopyTo(buffer.AsSpan(length));
         body.Span.CopyTo(buffer.AsSpan(length + 4));
         length += 4 + body.Length;
-        for (var sent = 0; sent < length;) sent += await socket.SendAsync(buffer.AsMemory(sent, length - sent));
+        for (var sent = 0; sent < length; )
+            sent += await socket.SendAsync(buffer.AsMemory(sent, length - sent));
 
         var received = 0;
         while (!IsWhole(buffer.AsSpan(0, received)))
         {
-            if (received == buffer.Length) Array.Resize(ref buffer, buffer.Length * 2);
+            if (received == buffer.Length)
+                Array.Resize(ref buffer, buffer.Length * 2);
             var read = await socket.ReceiveAsync(buffer.AsMemory(received));
-            if (read == 0) throw new BenchException($"{api} closed a connection before it had answered");
+            if (read == 0)
+                throw new BenchException($"{api} closed a connection before it had answered");
             received += read;
         }
 
@@ -67,9 +73,11 @@ internal sealed class ApiConnection : IDisposable
     private static bool IsWhole(ReadOnlySpan<byte> answer)
     {
         var end = answer.IndexOf("\r\n\r\n"u8);
-        if (end < 0) return false;
+        if (end < 0)
+            return false;
         var at = answer[..end].IndexOf("\r\nContent-Length: "u8);
-        if (at < 0) return answer.EndsWith("\r\n0\r\n\r\n"u8); // chunked
+        if (at < 0)
+            return answer.EndsWith("\r\n0\r\n\r\n"u8); // chunked
         Utf8Parser.TryParse(answer[(at + 18)..end], out int length, out _);
         return answer.Length == end + 4 + length;
     }

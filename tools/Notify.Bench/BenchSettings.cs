@@ -51,11 +51,20 @@ internal sealed record BenchSettings
                 case "--quick" or "--markdown":
                     flags.Add(args[i]);
                     break;
-                case "--scenario" when i + 1 < args.Length && (args[i + 1] is "e2e" or "crowd" or "muted" || AllScenarios.Contains(args[i + 1])):
+                case "--scenario"
+                    when i + 1 < args.Length && (args[i + 1] is "e2e" or "crowd" or "muted" || AllScenarios.Contains(args[i + 1])):
                     scenarios.AddRange(args[++i] == "e2e" ? ["push", "batch", "sms"] : [args[i]]);
                     break;
-                case "--count" or "--connections" or "--batch" or "--users" or "--rate" or "--seconds" or "--due-rate"
-                    when i + 1 < args.Length && int.TryParse(args[i + 1], NumberStyles.None, CultureInfo.InvariantCulture, out var number) && number > 0:
+                case "--count"
+                or "--connections"
+                or "--batch"
+                or "--users"
+                or "--rate"
+                or "--seconds"
+                or "--due-rate"
+                    when i + 1 < args.Length
+                        && int.TryParse(args[i + 1], NumberStyles.None, CultureInfo.InvariantCulture, out var number)
+                        && number > 0:
                     numbers[args[i++]] = number;
                     break;
                 default:
@@ -74,7 +83,11 @@ internal sealed record BenchSettings
 
         foreach (var name in new[] { "NOTIFY_API", "NOTIFY_SANDBOX", "NOTIFY_DISPATCH", "NOTIFY_PROJECTIONS" })
         {
-            if (Variable(name) is not { } text || Uri.TryCreate(text, UriKind.Absolute, out var address) && address.Scheme == Uri.UriSchemeHttp) continue;
+            if (
+                Variable(name) is not { } text
+                || Uri.TryCreate(text, UriKind.Absolute, out var address) && address.Scheme == Uri.UriSchemeHttp
+            )
+                continue;
             fault = $"{name} is \"{text}\"; give an address such as http://127.0.0.1:5080";
             return false;
         }
@@ -87,7 +100,8 @@ internal sealed record BenchSettings
             Sandbox = new Uri(Variable("NOTIFY_SANDBOX")!),
             Dispatch = Variable("NOTIFY_DISPATCH") is { } dispatch ? new Uri(dispatch) : null,
             Projections = Variable("NOTIFY_PROJECTIONS") is { } projections ? new Uri(projections) : null,
-            Authorization = "Basic " + Convert.ToBase64String(Encoding.UTF8.GetBytes($"{Variable("NOTIFY_APPKEY")}:{Variable("NOTIFY_APPSECRET")}")),
+            Authorization =
+                "Basic " + Convert.ToBase64String(Encoding.UTF8.GetBytes($"{Variable("NOTIFY_APPKEY")}:{Variable("NOTIFY_APPSECRET")}")),
             ClientId = Variable("NOTIFY_APPKEY")!,
             Database = new NpgsqlConnectionStringBuilder(Variable("NOTIFY_DATABASE")) { ApplicationName = "notify-bench" }.ConnectionString,
             Scenarios = scenarios.Count > 0 ? scenarios : AllScenarios,

@@ -13,13 +13,27 @@ internal sealed class BenchUsers(BenchSettings settings, HttpClient http)
 
     /// <summary>Registers those that are missing.</summary>
     public async Task RegisterAsync() =>
-        await Parallel.ForAsync(0, settings.Users, new ParallelOptions { MaxDegreeOfParallelism = 16 }, async (n, _) =>
-        {
-            var user = $"{Prefix}{n:D5}";
-            await SendAsync(HttpMethod.Put, $"/v1/users/{user}", new { phone = $"+8210{40_000_000 + n}", locale = "ko", timeZone = "Asia/Seoul" });
-            var token = "5e" + Convert.ToHexStringLower(SHA256.HashData(Encoding.ASCII.GetBytes(user)))[2..];
-            await SendAsync(HttpMethod.Post, $"/v1/users/{user}/devices", new { platform = "ios", token });
-        });
+        await Parallel.ForAsync(
+            0,
+            settings.Users,
+            new ParallelOptions { MaxDegreeOfParallelism = 16 },
+            async (n, _) =>
+            {
+                var user = $"{Prefix}{n:D5}";
+                await SendAsync(
+                    HttpMethod.Put,
+                    $"/v1/users/{user}",
+                    new
+                    {
+                        phone = $"+8210{40_000_000 + n}",
+                        locale = "ko",
+                        timeZone = "Asia/Seoul",
+                    }
+                );
+                var token = "5e" + Convert.ToHexStringLower(SHA256.HashData(Encoding.ASCII.GetBytes(user)))[2..];
+                await SendAsync(HttpMethod.Post, $"/v1/users/{user}/devices", new { platform = "ios", token });
+            }
+        );
 
     private async Task SendAsync(HttpMethod method, string path, object body)
     {

@@ -17,25 +17,32 @@ internal sealed class Latency(BenchSettings settings, Ledger ledger)
         var sent = new DateTimeOffset[count];
         var answered = new DateTimeOffset?[count];
         var due = Channel.CreateUnbounded<int>(new UnboundedChannelOptions { SingleWriter = true });
-        var connections = await Task.WhenAll(Enumerable.Range(0, settings.Connections)
-            .Select(_ => ApiConnection.OpenAsync(settings.Api, "/v1/notifications", settings.Authorization)));
+        var connections = await Task.WhenAll(
+            Enumerable
+                .Range(0, settings.Connections)
+                .Select(_ => ApiConnection.OpenAsync(settings.Api, "/v1/notifications", settings.Authorization))
+        );
 
-        var workers = connections.Select(async connection =>
-        {
-            using (connection)
+        var workers = connections
+            .Select(async connection =>
             {
-                await foreach (var n in due.Reader.ReadAllAsync())
+                using (connection)
                 {
-                    var (status, _) = await connection.PostAsync(requests.Body(n));
-                    if (status == 202) answered[n] = TimeProvider.System.GetUtcNow();
+                    await foreach (var n in due.Reader.ReadAllAsync())
+                    {
+                        var (status, _) = await connection.PostAsync(requests.Body(n));
+                        if (status == 202)
+                            answered[n] = TimeProvider.System.GetUtcNow();
+                    }
                 }
-            }
-        }).ToArray();
+            })
+            .ToArray();
         var watch = Stopwatch.StartNew();
         for (var n = 0; n < count; n++)
         {
             var wait = TimeSpan.FromSeconds((double)n / settings.Rate) - watch.Elapsed;
-            if (wait > TimeSpan.Zero) await Task.Delay(wait);
+            if (wait > TimeSpan.Zero)
+                await Task.Delay(wait);
             sent[n] = TimeProvider.System.GetUtcNow();
             due.Writer.TryWrite(n);
         }
@@ -45,9 +52,19 @@ internal sealed class Latency(BenchSettings settings, Ledger ledger)
         var refused = answered.Count(a => a is null);
         await ledger.DrainAsync(count - refused, requests.Marker);
         var receipts = await ledger.ReadAsync(requests.Marker, count);
-        return new Result(settings.Rate, count, Math.Max(0, receipts.Missing - refused), receipts.Twice, refused,
-            new Percentiles(Enumerable.Range(0, count).Where(n => answered[n] is not null).Select(n => (answered[n]!.Value - sent[n]).TotalMilliseconds)),
-            new Percentiles(Enumerable.Range(0, count).Where(n => receipts.Times[n] > 0).Select(n => (receipts.At[n] - sent[n]).TotalMilliseconds)));
+        return new Result(
+            settings.Rate,
+            count,
+            Math.Max(0, receipts.Missing - refused),
+            receipts.Twice,
+            refused,
+            new Percentiles(
+                Enumerable.Range(0, count).Where(n => answered[n] is not null).Select(n => (answered[n]!.Value - sent[n]).TotalMilliseconds)
+            ),
+            new Percentiles(
+                Enumerable.Range(0, count).Where(n => receipts.Times[n] > 0).Select(n => (receipts.At[n] - sent[n]).TotalMilliseconds)
+            )
+        );
     }
 
     /// <summary>Measured durations, in milliseconds.</summary>
@@ -56,6 +73,7 @@ internal sealed class Latency(BenchSettings settings, Ledger ledger)
         private readonly double[] sorted = [.. durations.Order()];
 
         /// <summary>The duration that the fraction stays within.</summary>
-        public double At(double fraction) => sorted.Length == 0 ? double.NaN : sorted[Math.Clamp((int)Math.Ceiling(fraction * sorted.Length) - 1, 0, sorted.Length - 1)];
+        public double At(double fraction) =>
+            sorted.Length == 0 ? double.NaN : sorted[Math.Clamp((int)Math.Ceiling(fraction * sorted.Length) - 1, 0, sorted.Length - 1)];
     }
 }

@@ -26,9 +26,12 @@ internal sealed class Ledger(HttpClient http, Uri sandbox)
         while (true)
         {
             var accepted = await AcceptedAsync(text);
-            if (accepted >= count) return;
-            if (accepted > last) (last, since) = (accepted, Stopwatch.StartNew());
-            else if (since.Elapsed > Patience) return;
+            if (accepted >= count)
+                return;
+            if (accepted > last)
+                (last, since) = (accepted, Stopwatch.StartNew());
+            else if (since.Elapsed > Patience)
+                return;
             await Task.Delay(Poll);
         }
     }
@@ -46,7 +49,7 @@ internal sealed class Ledger(HttpClient http, Uri sandbox)
     public async Task<Receipts> ReadAsync(string marker, int count)
     {
         var receipts = new Receipts(new DateTimeOffset[count], new int[count]);
-        for (var after = 0L; ;)
+        for (var after = 0L; ; )
         {
             var address = string.Create(CultureInfo.InvariantCulture, $"/ledger?after={after}&limit={Page}");
             await using var body = await http.GetStreamAsync(new Uri(sandbox, address));
@@ -55,18 +58,27 @@ internal sealed class Ledger(HttpClient http, Uri sandbox)
             foreach (var entry in entries.EnumerateArray())
             {
                 after = entry.GetProperty("sequence").GetInt64();
-                if (entry.GetProperty("outcome").GetString() != "accepted" || Number(entry.GetProperty("text").GetString(), marker) is not { } n || n >= count) continue;
-                if (receipts.Times[n]++ == 0) receipts.At[n] = entry.GetProperty("receivedAt").GetDateTimeOffset();
+                if (
+                    entry.GetProperty("outcome").GetString() != "accepted"
+                    || Number(entry.GetProperty("text").GetString(), marker) is not { } n
+                    || n >= count
+                )
+                    continue;
+                if (receipts.Times[n]++ == 0)
+                    receipts.At[n] = entry.GetProperty("receivedAt").GetDateTimeOffset();
             }
 
-            if (entries.GetArrayLength() < Page) return receipts;
+            if (entries.GetArrayLength() < Page)
+                return receipts;
         }
     }
 
     private static int? Number(string? text, string marker)
     {
         var at = text?.IndexOf(marker + "-", StringComparison.Ordinal) ?? -1;
-        return at >= 0 && int.TryParse(text.AsSpan(at + marker.Length + 1, 7), NumberStyles.None, CultureInfo.InvariantCulture, out var n) ? n : null;
+        return at >= 0 && int.TryParse(text.AsSpan(at + marker.Length + 1, 7), NumberStyles.None, CultureInfo.InvariantCulture, out var n)
+            ? n
+            : null;
     }
 
     /// <summary>Receptions by the providers, by the number of the notification.</summary>

@@ -14,8 +14,10 @@ internal static class ListeningProcess
     {
         try
         {
-            if (Find(port) is not { } id || Stat(id) is not { } own) return null;
-            if (!withChildren) return (own[11] + own[12]) / TicksPerSecond;
+            if (Find(port) is not { } id || Stat(id) is not { } own)
+                return null;
+            if (!withChildren)
+                return (own[11] + own[12]) / TicksPerSecond;
             var children = Ids().Select(Stat).OfType<long[]>().Where(stat => stat[1] == id).Sum(stat => stat[11] + stat[12]);
             return (own[11] + own[12] + own[13] + own[14] + children) / TicksPerSecond;
         }
@@ -31,11 +33,16 @@ internal static class ListeningProcess
     {
         try
         {
-            if (!OperatingSystem.IsLinux() || Find(port) is not { } id) return null;
+            if (!OperatingSystem.IsLinux() || Find(port) is not { } id)
+                return null;
             var lines = File.ReadAllLines($"/proc/{id}/status");
             return (Value("VmRSS:"), Value("VmHWM:"));
 
-            double Value(string name) => double.Parse(lines.First(l => l.StartsWith(name, StringComparison.Ordinal)).Split(' ', StringSplitOptions.RemoveEmptyEntries)[^2], CultureInfo.InvariantCulture) / 1024;
+            double Value(string name) =>
+                double.Parse(
+                    lines.First(l => l.StartsWith(name, StringComparison.Ordinal)).Split(' ', StringSplitOptions.RemoveEmptyEntries)[^2],
+                    CultureInfo.InvariantCulture
+                ) / 1024;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
@@ -46,10 +53,13 @@ internal static class ListeningProcess
     private static int? Find(int port)
     {
         var suffix = ":" + port.ToString("X4", CultureInfo.InvariantCulture);
-        var sockets = new[] { "/proc/net/tcp", "/proc/net/tcp6" }.Where(File.Exists).SelectMany(file => File.ReadLines(file).Skip(1))
+        var sockets = new[] { "/proc/net/tcp", "/proc/net/tcp6" }
+            .Where(File.Exists)
+            .SelectMany(file => File.ReadLines(file).Skip(1))
             .Select(line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries))
             .Where(fields => fields[1].EndsWith(suffix, StringComparison.Ordinal) && fields[3] == "0A")
-            .Select(fields => $"socket:[{fields[9]}]").ToHashSet(StringComparer.Ordinal);
+            .Select(fields => $"socket:[{fields[9]}]")
+            .ToHashSet(StringComparer.Ordinal);
         // A postmaster's children inherit its socket: the oldest holder is the one that opened it.
         return sockets.Count == 0 ? null : Ids().Where(id => Holds(id, sockets)).Select(id => (int?)id).Min();
     }
@@ -58,7 +68,9 @@ internal static class ListeningProcess
     {
         try
         {
-            return new DirectoryInfo($"/proc/{id}/fd").EnumerateFileSystemInfos().Any(f => f.LinkTarget is { } target && sockets.Contains(target));
+            return new DirectoryInfo($"/proc/{id}/fd")
+                .EnumerateFileSystemInfos()
+                .Any(f => f.LinkTarget is { } target && sockets.Contains(target));
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
@@ -66,8 +78,11 @@ internal static class ListeningProcess
         }
     }
 
-    private static IEnumerable<int> Ids() => Directory.EnumerateDirectories("/proc")
-        .Select(d => int.TryParse(Path.GetFileName(d), NumberStyles.None, CultureInfo.InvariantCulture, out var id) ? id : 0).Where(id => id > 0);
+    private static IEnumerable<int> Ids() =>
+        Directory
+            .EnumerateDirectories("/proc")
+            .Select(d => int.TryParse(Path.GetFileName(d), NumberStyles.None, CultureInfo.InvariantCulture, out var id) ? id : 0)
+            .Where(id => id > 0);
 
     // The fields of /proc/{id}/stat after the name, which may hold blanks: state, parent, …, utime, stime, cutime, cstime.
     private static long[]? Stat(int id)
@@ -75,7 +90,13 @@ internal static class ListeningProcess
         try
         {
             var text = File.ReadAllText($"/proc/{id}/stat");
-            return [.. text[(text.LastIndexOf(')') + 2)..].Split(' ').Take(15).Select(f => long.TryParse(f, CultureInfo.InvariantCulture, out var n) ? n : 0)];
+            return
+            [
+                .. text[(text.LastIndexOf(')') + 2)..]
+                    .Split(' ')
+                    .Take(15)
+                    .Select(f => long.TryParse(f, CultureInfo.InvariantCulture, out var n) ? n : 0),
+            ];
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

@@ -16,21 +16,33 @@ internal sealed class Load(BenchSettings settings)
     {
         var next = 0;
         var accepted = 0;
-        var open = await Task.WhenAll(Enumerable.Range(0, connections)
-            .Select(_ => ApiConnection.OpenAsync(settings.Api, batch == 1 ? "/v1/notifications" : "/v1/notifications/batch", settings.Authorization)));
+        var open = await Task.WhenAll(
+            Enumerable
+                .Range(0, connections)
+                .Select(_ =>
+                    ApiConnection.OpenAsync(
+                        settings.Api,
+                        batch == 1 ? "/v1/notifications" : "/v1/notifications/batch",
+                        settings.Authorization
+                    )
+                )
+        );
         var (start, watch) = (TimeProvider.System.GetUtcNow(), Stopwatch.StartNew());
-        await Task.WhenAll(open.Select(async connection =>
-        {
-            using (connection)
+        await Task.WhenAll(
+            open.Select(async connection =>
             {
-                while (Interlocked.Add(ref next, batch) - batch is var first && first < count)
+                using (connection)
                 {
-                    var size = Math.Min(batch, count - first);
-                    var answer = await connection.PostAsync(batch == 1 ? requests.Body(first) : requests.Batch(first, size));
-                    if (answer.Status is 200 or 202) Interlocked.Add(ref accepted, answer.Accepted);
+                    while (Interlocked.Add(ref next, batch) - batch is var first && first < count)
+                    {
+                        var size = Math.Min(batch, count - first);
+                        var answer = await connection.PostAsync(batch == 1 ? requests.Body(first) : requests.Batch(first, size));
+                        if (answer.Status is 200 or 202)
+                            Interlocked.Add(ref accepted, answer.Accepted);
+                    }
                 }
-            }
-        }));
+            })
+        );
         return new Result(start, watch.Elapsed, accepted, count - accepted);
     }
 }

@@ -11,7 +11,13 @@ internal sealed class Requests
     private readonly int users;
     private readonly Func<int, DateTimeOffset>? sendAt;
 
-    private Requests(string marker, string channel, int users, string userPrefix = BenchUsers.Prefix, Func<int, DateTimeOffset>? sendAt = null)
+    private Requests(
+        string marker,
+        string channel,
+        int users,
+        string userPrefix = BenchUsers.Prefix,
+        Func<int, DateTimeOffset>? sendAt = null
+    )
     {
         (Marker, this.users, this.sendAt) = (marker, users, sendAt);
         before = $$"""{"eventId":"{{marker}}-""";
@@ -24,13 +30,15 @@ internal sealed class Requests
     public string Marker { get; }
 
     /// <summary>A marker that no other run has.</summary>
-    public static string NewMarker() => "b" + TimeProvider.System.GetUtcNow().ToUnixTimeMilliseconds().ToString("x", CultureInfo.InvariantCulture);
+    public static string NewMarker() =>
+        "b" + TimeProvider.System.GetUtcNow().ToUnixTimeMilliseconds().ToString("x", CultureInfo.InvariantCulture);
 
     /// <summary>One push each.</summary>
     public static Requests Push(string marker, int users) => new(marker, "push", users);
 
     /// <summary>One push each, at its time.</summary>
-    public static Requests Scheduled(string marker, int users, Func<int, DateTimeOffset> sendAt) => new(marker, "push", users, sendAt: sendAt);
+    public static Requests Scheduled(string marker, int users, Func<int, DateTimeOffset> sendAt) =>
+        new(marker, "push", users, sendAt: sendAt);
 
     /// <summary>One SMS each.</summary>
     public static Requests Sms(string marker, int users) => new(marker, "sms", users);
@@ -45,14 +53,24 @@ internal sealed class Requests
     public byte[] Batch(int first, int count)
     {
         var text = new StringBuilder("{\"notifications\":[");
-        for (var n = first; n < first + count; n++) text.Append(n > first ? "," : "").Append(Text(n));
+        for (var n = first; n < first + count; n++)
+            text.Append(n > first ? "," : "").Append(Text(n));
         return Encoding.UTF8.GetBytes(text.Append("]}").ToString());
     }
 
-    private string Text(int n) => string.Concat(before, Number(n), after
-        .Replace("#", (n % users).ToString("D5", CultureInfo.InvariantCulture), StringComparison.Ordinal)
-        .Replace("@", Number(n), StringComparison.Ordinal)
-        .Replace("~", sendAt is null ? "" : string.Create(CultureInfo.InvariantCulture, $",\"sendAt\":\"{sendAt(n):O}\""), StringComparison.Ordinal));
+    private string Text(int n) =>
+        string.Concat(
+            before,
+            Number(n),
+            after
+                .Replace("#", (n % users).ToString("D5", CultureInfo.InvariantCulture), StringComparison.Ordinal)
+                .Replace("@", Number(n), StringComparison.Ordinal)
+                .Replace(
+                    "~",
+                    sendAt is null ? "" : string.Create(CultureInfo.InvariantCulture, $",\"sendAt\":\"{sendAt(n):O}\""),
+                    StringComparison.Ordinal
+                )
+        );
 
     private static string Number(int n) => n.ToString("D7", CultureInfo.InvariantCulture);
 }

@@ -11,12 +11,18 @@ internal sealed class Table(IReadOnlyList<string> heads, IReadOnlyList<string[]>
     public void Write(bool markdown)
     {
         var widths = heads.Select((head, i) => rows.Select(r => r[i].Length).Prepend(head.Length).Max()).ToArray();
-        string Line(IReadOnlyList<string> cells) => markdown
-            ? $"| {string.Join(" | ", cells)} |"
-            : string.Join("  ", cells.Select((cell, i) => i == 0 ? cell.PadRight(widths[i]) : cell.PadLeft(widths[i])));
+        string Line(IReadOnlyList<string> cells) =>
+            markdown
+                ? $"| {string.Join(" | ", cells)} |"
+                : string.Join("  ", cells.Select((cell, i) => i == 0 ? cell.PadRight(widths[i]) : cell.PadLeft(widths[i])));
         Console.WriteLine(Line(heads));
-        Console.WriteLine(markdown ? $"|{string.Join("|", heads.Select((_, i) => i == 0 ? "---" : "---:"))}|" : new string('-', widths.Sum() + 2 * (widths.Length - 1)));
-        foreach (var row in rows) Console.WriteLine(Line(row));
+        Console.WriteLine(
+            markdown
+                ? $"|{string.Join("|", heads.Select((_, i) => i == 0 ? "---" : "---:"))}|"
+                : new string('-', widths.Sum() + 2 * (widths.Length - 1))
+        );
+        foreach (var row in rows)
+            Console.WriteLine(Line(row));
         Console.WriteLine();
     }
 }

@@ -18,7 +18,8 @@ internal sealed class UsageMeter(BenchSettings settings, HttpClient http, Npgsql
     public sealed record Used(double Commits, IReadOnlyDictionary<string, double> Counters, IReadOnlyDictionary<string, double> Cpu)
     {
         /// <summary>The kinds of grouped commits that were counted.</summary>
-        public IEnumerable<string> CommitKinds => Counters.Keys.Where(k => k.StartsWith("commits ", StringComparison.Ordinal)).Select(k => k[8..]);
+        public IEnumerable<string> CommitKinds =>
+            Counters.Keys.Where(k => k.StartsWith("commits ", StringComparison.Ordinal)).Select(k => k[8..]);
 
         /// <summary>One of Notify's counters.</summary>
         public double? Of(string counter) => Counters.TryGetValue(counter, out var value) ? value : null;
@@ -33,7 +34,8 @@ internal sealed class UsageMeter(BenchSettings settings, HttpClient http, Npgsql
         var counters = new Dictionary<string, double>(StringComparer.Ordinal);
         foreach (var host in new[] { settings.Api, settings.Dispatch })
         {
-            if (host is not null) await ScrapeAsync(host, counters);
+            if (host is not null)
+                await ScrapeAsync(host, counters);
         }
 
         return new Sample(commits, counters, ReadCpu());
@@ -44,7 +46,11 @@ internal sealed class UsageMeter(BenchSettings settings, HttpClient http, Npgsql
     {
         IReadOnlyDictionary<string, double> Delta(IReadOnlyDictionary<string, double> a, IReadOnlyDictionary<string, double> b) =>
             b.ToDictionary(p => p.Key, p => (p.Value - a.GetValueOrDefault(p.Key)) * 1000 / count, StringComparer.Ordinal);
-        return new Used((after.Commits - before.Commits) * 1000.0 / count, Delta(before.Counters, after.Counters), Delta(before.Cpu, after.Cpu));
+        return new Used(
+            (after.Commits - before.Commits) * 1000.0 / count,
+            Delta(before.Counters, after.Counters),
+            Delta(before.Cpu, after.Cpu)
+        );
     }
 
     /// <summary>Waits until every read model holds every event.</summary>
@@ -55,8 +61,10 @@ internal sealed class UsageMeter(BenchSettings settings, HttpClient http, Npgsql
         while (TimeProvider.System.GetUtcNow() - start < Patience)
         {
             await using var command = database.CreateCommand(
-                "select coalesce((select min(last_seq_id) from events.mt_event_progression where name not like 'HighWater%') >= (select max(seq_id) from events.mt_events), true)");
-            if (await command.ExecuteScalarAsync() is true) return TimeProvider.System.GetUtcNow();
+                "select coalesce((select min(last_seq_id) from events.mt_event_progression where name not like 'HighWater%') >= (select max(seq_id) from events.mt_events), true)"
+            );
+            if (await command.ExecuteScalarAsync() is true)
+                return TimeProvider.System.GetUtcNow();
             await Task.Delay(200);
         }
 
@@ -77,8 +85,10 @@ internal sealed class UsageMeter(BenchSettings settings, HttpClient http, Npgsql
 
         foreach (var line in text.Split('\n'))
         {
-            var name = line.StartsWith("notify_envelopes_total", StringComparison.Ordinal) ? "envelopes"
-                : line.StartsWith("notify_commits_total", StringComparison.Ordinal) && line.Split("kind=\"") is [_, var rest] ? "commits " + rest[..rest.IndexOf('"', StringComparison.Ordinal)]
+            var name =
+                line.StartsWith("notify_envelopes_total", StringComparison.Ordinal) ? "envelopes"
+                : line.StartsWith("notify_commits_total", StringComparison.Ordinal) && line.Split("kind=\"") is [_, var rest]
+                    ? "commits " + rest[..rest.IndexOf('"', StringComparison.Ordinal)]
                 : null;
             var fields = line[(line.LastIndexOf('}') + 1)..].Split(' ', StringSplitOptions.RemoveEmptyEntries);
             if (name is not null && fields.Length > 0 && double.TryParse(fields[0], CultureInfo.InvariantCulture, out var value))
@@ -89,12 +99,22 @@ internal sealed class UsageMeter(BenchSettings settings, HttpClient http, Npgsql
     private Dictionary<string, double> ReadCpu()
     {
         var cpu = new Dictionary<string, double>(StringComparer.Ordinal) { ["bench"] = Environment.CpuUsage.TotalTime.TotalSeconds };
-        if (!OperatingSystem.IsLinux()) return cpu;
+        if (!OperatingSystem.IsLinux())
+            return cpu;
         var databasePort = new NpgsqlConnectionStringBuilder(settings.Database).Port;
-        foreach (var (name, port) in new[]
-            { ("api", settings.Api.Port), ("dispatch", settings.Dispatch?.Port), ("projections", settings.Projections?.Port), ("postgres", databasePort), ("sandbox", settings.Sandbox.Port) })
+        foreach (
+            var (name, port) in new[]
+            {
+                ("api", settings.Api.Port),
+                ("dispatch", settings.Dispatch?.Port),
+                ("projections", settings.Projections?.Port),
+                ("postgres", databasePort),
+                ("sandbox", settings.Sandbox.Port),
+            }
+        )
         {
-            if (port is { } p && ListeningProcess.CpuSeconds(p, withChildren: name == "postgres") is { } seconds) cpu[name] = seconds;
+            if (port is { } p && ListeningProcess.CpuSeconds(p, withChildren: name == "postgres") is { } seconds)
+                cpu[name] = seconds;
         }
 
         return cpu;

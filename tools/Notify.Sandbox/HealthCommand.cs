@@ -10,8 +10,11 @@ public static class HealthCommand
         using var http = new HttpClient(new SocketsHttpHandler { UseProxy = false }) { Timeout = TimeSpan.FromSeconds(5) };
         try
         {
-            using var answer = await http.GetAsync(new Uri(new Uri(url.Replace("0.0.0.0", "127.0.0.1", StringComparison.Ordinal)), "/health/ready"));
-            if (answer.IsSuccessStatusCode) return 0;
+            using var answer = await http.GetAsync(
+                new Uri(new Uri(url.Replace("0.0.0.0", "127.0.0.1", StringComparison.Ordinal)), "/health/ready")
+            );
+            if (answer.IsSuccessStatusCode)
+                return 0;
             Console.Error.WriteLine($"The sandbox answers {(int)answer.StatusCode} at {url}.");
         }
         catch (Exception error) when (error is HttpRequestException or TaskCanceledException or UriFormatException)

@@ -42,13 +42,18 @@ public static class SandboxHost
         var topics = (settings["ApnsTopics"] ?? "").Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
         if (!TryAddress(settings["SmtpUrl"] ?? "smtp://127.0.0.1:5092", "smtp", out var smtp))
             return Fail("Sandbox:SmtpUrl must be like smtp://127.0.0.1:5092.");
-        if (settings["WebhookUrl"] is { Length: > 0 } webhook && !(Uri.TryCreate(webhook, UriKind.Absolute, out var url) && url.Scheme is "http" or "https"))
+        if (
+            settings["WebhookUrl"] is { Length: > 0 } webhook
+            && !(Uri.TryCreate(webhook, UriKind.Absolute, out var url) && url.Scheme is "http" or "https")
+        )
             return Fail("Sandbox:WebhookUrl must be the address of Notify's Dispatch, like http://127.0.0.1:5081, or be left out.");
         if (settings["VonageWebhookMethod"] is { } method && !VonageReceipts.Methods.Contains(method))
             return Fail($"Sandbox:VonageWebhookMethod must be one of {string.Join(", ", VonageReceipts.Methods)}.");
         var life = TimeSpan.FromDays(1);
-        if (settings["LedgerTimeToLive"] is { Length: > 0 } text
-            && !(TimeSpan.TryParse(text, CultureInfo.InvariantCulture, out life) && life >= TimeSpan.Zero))
+        if (
+            settings["LedgerTimeToLive"] is { Length: > 0 } text
+            && !(TimeSpan.TryParse(text, CultureInfo.InvariantCulture, out life) && life >= TimeSpan.Zero)
+        )
             return Fail("Sandbox:LedgerTimeToLive must be a time such as 1.00:00:00 (a day), or 00:00:00 for as long as there is room.");
         var control = new ControlKey(settings["Key"], main.Host);
         var (keys, problem) = SandboxKeys.Load(settings["Home"]);
@@ -66,8 +71,8 @@ public static class SandboxHost
         ConfigureLogging(builder.Logging);
         BindingAddress[] apnsServers = development is null ? [apns] : [apns, development];
         builder.WebHost.ConfigureKestrel(kestrel => Listen(kestrel, main, apnsServers, keys));
-        builder.Services
-            .Configure<HostOptions>(options => options.ShutdownTimeout = TimeSpan.FromSeconds(2))
+        builder
+            .Services.Configure<HostOptions>(options => options.ShutdownTimeout = TimeSpan.FromSeconds(2))
             .AddSingleton(TimeProvider.System)
             .AddSingleton(keys)
             .AddSingleton<KnobBoard>()
@@ -93,8 +98,8 @@ public static class SandboxHost
         app.UseApns();
         app.UseRouting();
         app.UseStatusCodePages();
-        var guarded = app.MapGroup("").AddEndpointFilter(
-            async (context, next) => control.Check(context.HttpContext.Request) ?? await next(context));
+        var guarded = app.MapGroup("")
+            .AddEndpointFilter(async (context, next) => control.Check(context.HttpContext.Request) ?? await next(context));
         guarded.MapLedger();
         guarded.MapKnobs();
         guarded.MapInbound();
@@ -131,11 +136,15 @@ public static class SandboxHost
         Listen(kestrel, main, options => options.Protocols = HttpProtocols.Http1);
         foreach (var address in apns)
         {
-            Listen(kestrel, address, options =>
-            {
-                options.Protocols = HttpProtocols.Http2;
-                options.UseHttps(keys.ApnsCertificate);
-            });
+            Listen(
+                kestrel,
+                address,
+                options =>
+                {
+                    options.Protocols = HttpProtocols.Http2;
+                    options.UseHttps(keys.ApnsCertificate);
+                }
+            );
         }
     }
 
@@ -150,10 +159,11 @@ public static class SandboxHost
     }
 
     /// <summary>Quiet, and no work per request: hosting starts an activity for each one if its log is on at any level.</summary>
-    private static void ConfigureLogging(ILoggingBuilder logging) => logging
-        .SetMinimumLevel(LogLevel.Warning)
-        .AddFilter("Microsoft.AspNetCore.Hosting.Diagnostics", LogLevel.None)
-        .AddFilter("Microsoft.Extensions.Hosting.Internal.Host", LogLevel.None); // A failed start is told in one line below.
+    private static void ConfigureLogging(ILoggingBuilder logging) =>
+        logging
+            .SetMinimumLevel(LogLevel.Warning)
+            .AddFilter("Microsoft.AspNetCore.Hosting.Diagnostics", LogLevel.None)
+            .AddFilter("Microsoft.Extensions.Hosting.Internal.Host", LogLevel.None); // A failed start is told in one line below.
 
     private static bool TryAddress(string url, string scheme, out BindingAddress address)
     {

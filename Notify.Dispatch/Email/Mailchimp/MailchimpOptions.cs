@@ -38,10 +38,14 @@ public sealed record MailchimpOptions
     public EmailSender? LoadSender(string section, ICollection<string> faults)
     {
         ProviderCall.Check(section, BaseUrl, Concurrency, Timeout, faults, ConnectTimeout, TotalTimeout);
-        if (ApiKey.Length == 0) faults.Add($"{section}:ApiKey is missing");
-        if (From.Length == 0) faults.Add($"{section}:From is missing; give the sender's address, or Name <address>");
-        else if (!EmailSender.TryParse(From, out var sender)) faults.Add($"{section}:From is \"{From}\"; give an address such as news@example.com, or Name <address>");
-        else return sender;
+        if (ApiKey.Length == 0)
+            faults.Add($"{section}:ApiKey is missing");
+        if (From.Length == 0)
+            faults.Add($"{section}:From is missing; give the sender's address, or Name <address>");
+        else if (!EmailSender.TryParse(From, out var sender))
+            faults.Add($"{section}:From is \"{From}\"; give an address such as news@example.com, or Name <address>");
+        else
+            return sender;
         return null;
     }
 }

@@ -8,7 +8,8 @@ using Notify.Projections.Hosting;
 namespace Notify.Dispatch.Email.Mailchimp;
 
 /// <summary>Email over Mailchimp Transactional's <c>messages/send</c>.</summary>
-/// <remarks>It has no idempotency key, and its search lags: an unclear call stays unknown until a receipt or its deadline, and nothing is repeated.</remarks>
+/// <remarks>It has no idempotency key, and its search lags: an unclear call stays unknown until a receipt or its deadline, and nothing is
+/// repeated.</remarks>
 public sealed class MailchimpProvider : IDeliveryProvider, IDisposable
 {
     /// <summary>The metadata field with the delivery's ID; webhooks return it.</summary>
@@ -60,10 +61,13 @@ public sealed class MailchimpProvider : IDeliveryProvider, IDisposable
     public async Task<AttemptOutcome> SendAsync(OutboundMessage message, CancellationToken cancellation)
     {
         var (to, fault) = EmailAddresses.ForApi(message.Address);
-        if (to is null) return new AttemptOutcome.Rejected(Reasons.BadAddress, fault);
-        if (EmailSubject.InApi(message.Content) is not { } subject) return new AttemptOutcome.Rejected(Reasons.NoContent, "subject");
+        if (to is null)
+            return new AttemptOutcome.Rejected(Reasons.BadAddress, fault);
+        if (EmailSubject.InApi(message.Content) is not { } subject)
+            return new AttemptOutcome.Rejected(Reasons.NoContent, "subject");
         var mail = Mail(message, to, subject);
-        if (mail.Length > MaxBytes) return new AttemptOutcome.Rejected(Reasons.TooLarge, "413");
+        if (mail.Length > MaxBytes)
+            return new AttemptOutcome.Rejected(Reasons.TooLarge, "413");
 
         using var request = new HttpRequestMessage(HttpMethod.Post, address)
         {
@@ -71,7 +75,8 @@ public sealed class MailchimpProvider : IDeliveryProvider, IDisposable
             Content = new ByteArrayContent(mail) { Headers = { ContentType = new MediaTypeHeaderValue("application/json") } },
         };
         var (response, outcome) = await ProviderCall.SendAsync(client, request, cancellation);
-        if (response is null) return outcome!;
+        if (response is null)
+            return outcome!;
         using (response)
         {
             var body = await response.Content.ReadAsByteArrayAsync(cancellation);
@@ -87,11 +92,14 @@ public sealed class MailchimpProvider : IDeliveryProvider, IDisposable
             json.WriteStartObject();
             json.WriteString("key", options.ApiKey);
             json.WriteStartObject("message");
-            if (EmailText.Of(message.Content.Html) is { } html) json.WriteString("html", html);
-            if (EmailText.Of(message.Content.Body) is { } text) json.WriteString("text", text);
+            if (EmailText.Of(message.Content.Html) is { } html)
+                json.WriteString("html", html);
+            if (EmailText.Of(message.Content.Body) is { } text)
+                json.WriteString("text", text);
             json.WriteString("subject", subject);
             json.WriteString("from_email", from.Address);
-            if (from.Of(message).NameInApi is { } name) json.WriteString("from_name", name);
+            if (from.Of(message).NameInApi is { } name)
+                json.WriteString("from_name", name);
             json.WriteStartArray("to");
             json.WriteStartObject();
             json.WriteString("email", to);
@@ -122,15 +130,21 @@ public sealed class MailchimpProvider : IDeliveryProvider, IDisposable
     private static void WriteHeaders(Utf8JsonWriter json, OutboundMessage message)
     {
         json.WriteStartObject("headers");
-        foreach (var (name, value) in EmailHeaders.Of(message)) json.WriteString(name, value);
-        if (message.ReplyTo is { } answers) json.WriteString("Reply-To", answers);
+        foreach (var (name, value) in EmailHeaders.Of(message))
+            json.WriteString(name, value);
+        if (message.ReplyTo is { } answers)
+            json.WriteString("Reply-To", answers);
         json.WriteEndObject();
     }
 
     // Inline files are sent as images, named by their content ID; Mailchimp accepts only pictures there.
     private static void WriteFiles(Utf8JsonWriter json, OutboundMessage message)
     {
-        foreach (var group in EmailFiles.Of(message.Content).ToLookup(f => f.ContentId is not null && f.ContentType.StartsWith("image/", StringComparison.OrdinalIgnoreCase)))
+        foreach (
+            var group in EmailFiles
+                .Of(message.Content)
+                .ToLookup(f => f.ContentId is not null && f.ContentType.StartsWith("image/", StringComparison.OrdinalIgnoreCase))
+        )
         {
             json.WriteStartArray(group.Key ? "images" : "attachments");
             foreach (var file in group)

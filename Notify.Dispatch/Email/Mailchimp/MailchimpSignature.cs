@@ -17,8 +17,11 @@ public static class MailchimpSignature
     /// <summary>Whether this is the post by which Mailchimp tries a new address: an empty list, signed with a key that all know.</summary>
     public static bool IsTrial(string url, ReadOnlySpan<byte> body, string? signature)
     {
-        if (body.Length > 1024) return false; // larger than an empty list; and it was parsed once already
+        if (body.Length > 1024)
+            return false; // larger than an empty list; and it was parsed once already
         var fields = Signatures.Form(body);
-        return fields is [{ Key: "mandrill_events", Value: var events }] && events.Trim() == "[]" && Signatures.AreEqual(Signatures.OverForm(TestKey, url, fields), signature);
+        return fields is [{ Key: "mandrill_events", Value: var events }]
+            && events.Trim() == "[]"
+            && Signatures.AreEqual(Signatures.OverForm(TestKey, url, fields), signature);
     }
 }

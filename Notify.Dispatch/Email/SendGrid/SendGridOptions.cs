@@ -41,14 +41,24 @@ public sealed record SendGridOptions
     public EmailSender? LoadSender(string section, ICollection<string> faults)
     {
         ProviderCall.Check(section, BaseUrl, Concurrency, Timeout, faults, ConnectTimeout, TotalTimeout);
-        if (MaxRecipients is < 1 or > SendGridMail.MaxRecipients) faults.Add($"{section}:MaxRecipients is {MaxRecipients}; give 1 to {SendGridMail.MaxRecipients}");
-        if (ApiKey.Length == 0) faults.Add($"{section}:ApiKey is missing; it begins with SG.");
-        else if (ApiKey.Any(c => c is <= ' ' or > '~')) faults.Add($"{section}:ApiKey has blanks or characters that no key has; copy it anew");
-        if (WebhookPublicKey is { } key && !IsPublicKey(key)) faults.Add($"{section}:WebhookPublicKey cannot be read; it is the verification key that SendGrid shows for the signed event webhook");
-        if (From.Length == 0) faults.Add($"{section}:From is missing; give the sender's address, or Name <address>");
-        else if (!EmailSender.TryParse(From, out var sender)) faults.Add($"{section}:From is \"{From}\"; give an address such as news@example.com, or Name <address>");
-        else if (sender.Name?.AsSpan().ContainsAny(';', ',') == true) faults.Add($"{section}:From names \"{sender.Name}\", and SendGrid takes no ; and no , in a name");
-        else return sender;
+        if (MaxRecipients is < 1 or > SendGridMail.MaxRecipients)
+            faults.Add($"{section}:MaxRecipients is {MaxRecipients}; give 1 to {SendGridMail.MaxRecipients}");
+        if (ApiKey.Length == 0)
+            faults.Add($"{section}:ApiKey is missing; it begins with SG.");
+        else if (ApiKey.Any(c => c is <= ' ' or > '~'))
+            faults.Add($"{section}:ApiKey has blanks or characters that no key has; copy it anew");
+        if (WebhookPublicKey is { } key && !IsPublicKey(key))
+            faults.Add(
+                $"{section}:WebhookPublicKey cannot be read; it is the verification key that SendGrid shows for the signed event webhook"
+            );
+        if (From.Length == 0)
+            faults.Add($"{section}:From is missing; give the sender's address, or Name <address>");
+        else if (!EmailSender.TryParse(From, out var sender))
+            faults.Add($"{section}:From is \"{From}\"; give an address such as news@example.com, or Name <address>");
+        else if (sender.Name?.AsSpan().ContainsAny(';', ',') == true)
+            faults.Add($"{section}:From names \"{sender.Name}\", and SendGrid takes no ; and no , in a name");
+        else
+            return sender;
         return null;
     }
 

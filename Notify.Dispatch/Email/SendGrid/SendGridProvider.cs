@@ -71,7 +71,8 @@ public sealed class SendGridProvider : IDeliveryProvider, ISendsMany, IDisposabl
     public object? SharedBy(OutboundMessage message) => SendGridMail.SharedBy(message);
 
     /// <inheritdoc />
-    public async Task<AttemptOutcome> SendAsync(OutboundMessage message, CancellationToken cancellation) => (await SendManyAsync([message], cancellation))[0];
+    public async Task<AttemptOutcome> SendAsync(OutboundMessage message, CancellationToken cancellation) =>
+        (await SendManyAsync([message], cancellation))[0];
 
     /// <inheritdoc />
     public async Task<IReadOnlyList<AttemptOutcome>> SendManyAsync(IReadOnlyList<OutboundMessage> messages, CancellationToken cancellation)
@@ -81,20 +82,24 @@ public sealed class SendGridProvider : IDeliveryProvider, ISendsMany, IDisposabl
         for (var i = 0; i < messages.Count; i++)
         {
             var (address, fault) = EmailAddresses.ForApi(messages[i].Address);
-            if (address is null) outcomes[i] = new AttemptOutcome.Rejected(Reasons.BadAddress, fault);
+            if (address is null)
+                outcomes[i] = new AttemptOutcome.Rejected(Reasons.BadAddress, fault);
             else if (EmailSubject.InApi(messages[i].Content) is not { } subject)
                 outcomes[i] = new AttemptOutcome.Rejected(Reasons.NoContent, "subject");
-            else mails.Add((i, new AddressedMail(messages[i], address, subject)));
+            else
+                mails.Add((i, new AddressedMail(messages[i], address, subject)));
         }
 
         var waiting = new Stack<List<(int At, AddressedMail Mail)>>();
-        if (mails.Count > 0) waiting.Push(mails);
+        if (mails.Count > 0)
+            waiting.Push(mails);
         while (waiting.TryPop(out var together))
         {
             var (outcome, fields) = await CallAsync([.. together.Select(m => m.Mail)], messages[0].Priority, cancellation);
-            var (ended, others) = SendGridStatus.Refused(fields, together.Count) is { Count: > 0 } named && outcome is AttemptOutcome.Rejected
-                ? (together.Where((_, i) => named.Contains(i)).ToList(), together.Where((_, i) => !named.Contains(i)).ToList())
-                : (together, []);
+            var (ended, others) =
+                SendGridStatus.Refused(fields, together.Count) is { Count: > 0 } named && outcome is AttemptOutcome.Rejected
+                    ? (together.Where((_, i) => named.Contains(i)).ToList(), together.Where((_, i) => !named.Contains(i)).ToList())
+                    : (together, []);
             if (ended.Count > 1 && others.Count == 0 && SendGridStatus.MayConcernOne(outcome) && !SendGridStatus.ConcernsAll(fields))
             {
                 // SendGrid did not name the rejected recipient or field: one mail must not block the others.
@@ -103,19 +108,26 @@ public sealed class SendGridProvider : IDeliveryProvider, ISendsMany, IDisposabl
                 continue;
             }
 
-            foreach (var (at, _) in ended) outcomes[at] = outcome;
-            if (others.Count > 0) waiting.Push(others);
+            foreach (var (at, _) in ended)
+                outcomes[at] = outcome;
+            if (others.Count > 0)
+                waiting.Push(others);
         }
 
         return outcomes;
     }
 
-    private async Task<(AttemptOutcome Outcome, IReadOnlyList<string> Fields)> CallAsync(IReadOnlyList<AddressedMail> mails, Priority priority, CancellationToken cancellation)
+    private async Task<(AttemptOutcome Outcome, IReadOnlyList<string> Fields)> CallAsync(
+        IReadOnlyList<AddressedMail> mails,
+        Priority priority,
+        CancellationToken cancellation
+    )
     {
         if (cancellation.IsCancellationRequested)
             return (new AttemptOutcome.Retry(Reasons.TimedOut, ProviderCall.NoCallFree, IsCall: false), []);
         var body = Encoding.UTF8.GetBytes(SendGridMail.OfMany(mails, from, options.Tracking).Serialize());
-        if (body.Length > SendGridMail.MaxBytes) return (new AttemptOutcome.Rejected(Reasons.TooLarge, "413"), []);
+        if (body.Length > SendGridMail.MaxBytes)
+            return (new AttemptOutcome.Rejected(Reasons.TooLarge, "413"), []);
         var waits = priority != Priority.Critical; // their number is the gate's matter, and they wait for nobody's
         if (waits && !await TakeSlotAsync(cancellation))
             return (new AttemptOutcome.Retry(Reasons.TimedOut, ProviderCall.NoCallFree, IsCall: false), []);
@@ -128,21 +140,30 @@ public sealed class SendGridProvider : IDeliveryProvider, ISendsMany, IDisposabl
             };
             // A refusal may name each of a thousand recipients. A yes is in the headers, whatever becomes of the rest.
             var (response, outcome) = await ProviderCall.SendAsync(
-                client, request, cancellation, maxAnswer: 1024 * 1024, readsBody: r => !r.IsSuccessStatusCode);
-            if (response is null) return (outcome!, []);
+                client,
+                request,
+                cancellation,
+                maxAnswer: 1024 * 1024,
+                readsBody: r => !r.IsSuccessStatusCode
+            );
+            if (response is null)
+                return (outcome!, []);
             using (response)
             {
                 var messageId = response.Headers.TryGetValues("X-Message-Id", out var ids) ? ids.FirstOrDefault() : null;
                 var answer = response.IsSuccessStatusCode ? [] : await response.Content.ReadAsByteArrayAsync(cancellation);
                 var fields = SendGridStatus.Read(answer);
                 var retryAfter = SendGridStatus.RetryAfter(response.StatusCode, response.Headers, clock.GetUtcNow());
-                return (SendGridStatus.Outcome(response.StatusCode, fields, messageId, retryAfter, SendGridStatus.IsDocument(answer)),
-                    fields);
+                return (
+                    SendGridStatus.Outcome(response.StatusCode, fields, messageId, retryAfter, SendGridStatus.IsDocument(answer)),
+                    fields
+                );
             }
         }
         finally
         {
-            if (waits) slots.Release();
+            if (waits)
+                slots.Release();
         }
     }
 

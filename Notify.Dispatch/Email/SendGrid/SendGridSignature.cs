@@ -19,7 +19,8 @@ public sealed class SendGridSignature : IDisposable
         try
         {
             key.ImportSubjectPublicKeyInfo(Convert.FromBase64String(publicKey), out _);
-            if (key.KeySize == 256) return new SendGridSignature(key);
+            if (key.KeySize == 256)
+                return new SendGridSignature(key);
         }
         catch (Exception e) when (e is FormatException or CryptographicException)
         {
@@ -33,12 +34,15 @@ public sealed class SendGridSignature : IDisposable
     /// <summary>Checks <c>X-Twilio-Email-Event-Webhook-Signature</c> and <c>-Timestamp</c>; the latter must be fresh.</summary>
     public bool IsValid(string? timestamp, ReadOnlySpan<byte> body, string? signature, DateTimeOffset now)
     {
-        if (timestamp is null || signature is null || !Signatures.IsFresh(timestamp, now)) return false;
+        if (timestamp is null || signature is null || !Signatures.IsFresh(timestamp, now))
+            return false;
         var der = new byte[128]; // a P-256 signature takes 72 at most
         // Base64 has more than one spelling of the same bytes; only the one that SendGrid writes is taken.
-        if (!Convert.TryFromBase64String(signature, der, out var length) || Convert.ToBase64String(der, 0, length) != signature) return false;
+        if (!Convert.TryFromBase64String(signature, der, out var length) || Convert.ToBase64String(der, 0, length) != signature)
+            return false;
         byte[] signed = [.. Encoding.UTF8.GetBytes(timestamp), .. body];
-        lock (key) return key.VerifyData(signed, der.AsSpan(0, length), HashAlgorithmName.SHA256, DSASignatureFormat.Rfc3279DerSequence);
+        lock (key)
+            return key.VerifyData(signed, der.AsSpan(0, length), HashAlgorithmName.SHA256, DSASignatureFormat.Rfc3279DerSequence);
     }
 
     /// <inheritdoc />

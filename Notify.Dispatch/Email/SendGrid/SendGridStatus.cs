@@ -19,8 +19,13 @@ public static partial class SendGridStatus
     /// <param name="fields">The fields that the body's errors name.</param>
     /// <param name="messageId">The answer's <c>X-Message-Id</c>.</param>
     /// <param name="hasDocument">Whether the body is SendGrid's own error document; see <see cref="IsDocument"/>.</param>
-    public static AttemptOutcome Outcome(HttpStatusCode status, IReadOnlyList<string> fields, string? messageId, TimeSpan? retryAfter,
-        bool hasDocument)
+    public static AttemptOutcome Outcome(
+        HttpStatusCode status,
+        IReadOnlyList<string> fields,
+        string? messageId,
+        TimeSpan? retryAfter,
+        bool hasDocument
+    )
     {
         var code = fields.Count > 0 ? $"{(int)status} {fields[0]}" : ((int)status).ToString(CultureInfo.InvariantCulture);
         return (int)status switch
@@ -35,17 +40,32 @@ public static partial class SendGridStatus
         };
     }
 
-    /// <summary>Reads the fields that an error's body names, such as <c>personalizations.0.to.0.email</c>; a malformed body names none.</summary>
+    /// <summary>Reads the fields that an error's body names, such as <c>personalizations.0.to.0.email</c>; a malformed body names
+    /// none.</summary>
     /// <remarks>The messages next to them are not read: they repeat addresses.</remarks>
     public static IReadOnlyList<string> Read(byte[] body)
     {
         try
         {
             using var json = ProviderJson.Parse(body);
-            if (json.RootElement.ValueKind != JsonValueKind.Object || !json.RootElement.TryGetProperty("errors", out var errors) || errors.ValueKind != JsonValueKind.Array) return [];
-            return [.. errors.EnumerateArray()
-                .Select(e => e.ValueKind == JsonValueKind.Object && e.TryGetProperty("field", out var f) && f.ValueKind == JsonValueKind.String ? f.GetString() : null)
-                .OfType<string>().Where(f => f != "null" && FieldName().IsMatch(f))];
+            if (
+                json.RootElement.ValueKind != JsonValueKind.Object
+                || !json.RootElement.TryGetProperty("errors", out var errors)
+                || errors.ValueKind != JsonValueKind.Array
+            )
+                return [];
+            return
+            [
+                .. errors
+                    .EnumerateArray()
+                    .Select(e =>
+                        e.ValueKind == JsonValueKind.Object && e.TryGetProperty("field", out var f) && f.ValueKind == JsonValueKind.String
+                            ? f.GetString()
+                            : null
+                    )
+                    .OfType<string>()
+                    .Where(f => f != "null" && FieldName().IsMatch(f)),
+            ];
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException) // the latter: half a surrogate pair
         {
@@ -59,8 +79,10 @@ public static partial class SendGridStatus
         try
         {
             using var json = ProviderJson.Parse(body);
-            return json.RootElement.ValueKind == JsonValueKind.Object && json.RootElement.TryGetProperty("errors", out var errors)
-                && errors.ValueKind == JsonValueKind.Array && errors.GetArrayLength() > 0
+            return json.RootElement.ValueKind == JsonValueKind.Object
+                && json.RootElement.TryGetProperty("errors", out var errors)
+                && errors.ValueKind == JsonValueKind.Array
+                && errors.GetArrayLength() > 0
                 && errors.EnumerateArray().All(e => e.ValueKind == JsonValueKind.Object && e.TryGetProperty("message", out _));
         }
         catch (JsonException)
@@ -76,7 +98,12 @@ public static partial class SendGridStatus
         var places = new HashSet<int>();
         foreach (var field in fields)
         {
-            if (!Personalization().IsMatch(field) || !int.TryParse(field.Split('.')[1], NumberStyles.None, CultureInfo.InvariantCulture, out var place) || place >= count) return [];
+            if (
+                !Personalization().IsMatch(field)
+                || !int.TryParse(field.Split('.')[1], NumberStyles.None, CultureInfo.InvariantCulture, out var place)
+                || place >= count
+            )
+                return [];
             places.Add(place);
         }
 
@@ -84,19 +111,30 @@ public static partial class SendGridStatus
     }
 
     /// <summary>Whether one of the mails of a request may be what was refused, by SendGrid or by a gateway before it.</summary>
-    public static bool MayConcernOne(AttemptOutcome outcome) => outcome is AttemptOutcome.Rejected
+    public static bool MayConcernOne(AttemptOutcome outcome) =>
+        outcome is AttemptOutcome.Rejected
         || (outcome is AttemptOutcome.Retry { Code: ['4', _, _, ..] code } && code[..3] is not ("408" or "421" or "425" or "429"));
 
     /// <summary>Whether a refusal names only what all mails of the request share: each of them alone would be refused, too.</summary>
-    public static bool ConcernsAll(IReadOnlyList<string> fields) => fields.Count > 0 && fields.All(f => IsOf("content", f) || IsOf("attachments", f) || IsOf("from", f) || IsOf("subject", f));
+    public static bool ConcernsAll(IReadOnlyList<string> fields) =>
+        fields.Count > 0 && fields.All(f => IsOf("content", f) || IsOf("attachments", f) || IsOf("from", f) || IsOf("subject", f));
 
-    /// <summary>When to come back: <c>X-RateLimit-Reset</c> (epoch seconds) where requests were too many, else <c>Retry-After</c>; at most an hour.</summary>
+    /// <summary>When to come back: <c>X-RateLimit-Reset</c> (epoch seconds) where requests were too many, else <c>Retry-After</c>; at most
+    /// an hour.</summary>
     public static TimeSpan? RetryAfter(HttpStatusCode status, HttpResponseHeaders headers, DateTimeOffset now)
     {
-        if (status == HttpStatusCode.TooManyRequests && headers.TryGetValues("X-RateLimit-Reset", out var values)
-            && long.TryParse(values.FirstOrDefault(), NumberStyles.None, CultureInfo.InvariantCulture, out var reset) && reset > now.ToUnixTimeSeconds())
+        if (
+            status == HttpStatusCode.TooManyRequests
+            && headers.TryGetValues("X-RateLimit-Reset", out var values)
+            && long.TryParse(values.FirstOrDefault(), NumberStyles.None, CultureInfo.InvariantCulture, out var reset)
+            && reset > now.ToUnixTimeSeconds()
+        )
             return TimeSpan.FromSeconds(Math.Min(reset - now.ToUnixTimeMilliseconds() / 1000d, LongestWait.TotalSeconds));
-        return ProviderCall.RetryAfter(headers, now) is { } after ? after < LongestWait ? after : LongestWait : null;
+        return ProviderCall.RetryAfter(headers, now) is { } after
+            ? after < LongestWait
+                ? after
+                : LongestWait
+            : null;
     }
 
     private static bool IsOf(string name, string field) => field == name || field.StartsWith(name + ".", StringComparison.Ordinal);

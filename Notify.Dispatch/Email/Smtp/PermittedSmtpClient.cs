@@ -15,7 +15,8 @@ internal sealed class PermittedSmtpClient(TimeSpan timeout) : SmtpClient(new Rep
     /// </remarks>
     protected override void OnRecipientAccepted(MimeMessage message, MailboxAddress mailbox, SmtpResponse response)
     {
-        if (SendPermit.Current is { } permit) permit.CheckAsync(timeout, CancellationToken.None).AsTask().GetAwaiter().GetResult();
+        if (SendPermit.Current is { } permit)
+            permit.CheckAsync(timeout, CancellationToken.None).AsTask().GetAwaiter().GetResult();
         base.OnRecipientAccepted(message, mailbox, response);
     }
 }

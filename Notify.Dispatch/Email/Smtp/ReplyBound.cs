@@ -25,11 +25,10 @@ internal sealed class ReplyBound : IProtocolLogger
     public void LogServer(byte[] buffer, int offset, int count)
     {
         received += count;
-        if (received > MaxReply) throw new SmtpProtocolException($"The server's reply is longer than {MaxReply} bytes.");
+        if (received > MaxReply)
+            throw new SmtpProtocolException($"The server's reply is longer than {MaxReply} bytes.");
     }
 
     /// <inheritdoc />
-    public void Dispose()
-    {
-    }
+    public void Dispose() { }
 }

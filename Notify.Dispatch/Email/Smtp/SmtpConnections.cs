@@ -20,20 +20,27 @@ public sealed class SmtpConnections(SmtpOptions options, TimeProvider clock) : I
     {
         while (idle.TryPop(out var kept))
         {
-            if (kept.Client.IsConnected && clock.GetElapsedTime(kept.Since) < Fresh && await AnswersAsync(kept.Client, cancellation)) return kept.Client;
+            if (kept.Client.IsConnected && clock.GetElapsedTime(kept.Since) < Fresh && await AnswersAsync(kept.Client, cancellation))
+                return kept.Client;
             kept.Client.Dispose();
         }
 
         var client = new PermittedSmtpClient(options.Timeout) { CheckCertificateRevocation = false };
         try
         {
-            if (trusted is not null) client.ServerCertificateValidationCallback = (_, certificate, _, _) => IsTrusted(certificate);
-            await client.ConnectAsync(options.Host, options.EffectivePort, options.Security switch
-            {
-                SmtpSecurity.StartTls => SecureSocketOptions.StartTls,
-                SmtpSecurity.Tls => SecureSocketOptions.SslOnConnect,
-                _ => SecureSocketOptions.None,
-            }, cancellation);
+            if (trusted is not null)
+                client.ServerCertificateValidationCallback = (_, certificate, _, _) => IsTrusted(certificate);
+            await client.ConnectAsync(
+                options.Host,
+                options.EffectivePort,
+                options.Security switch
+                {
+                    SmtpSecurity.StartTls => SecureSocketOptions.StartTls,
+                    SmtpSecurity.Tls => SecureSocketOptions.SslOnConnect,
+                    _ => SecureSocketOptions.None,
+                },
+                cancellation
+            );
             // DATA and never BDAT (RFC 3030): a mail whose final dot has not come is none.
             client.Capabilities &= ~(SmtpCapabilities.Chunking | SmtpCapabilities.BinaryMime);
             await AuthenticateAsync(client, cancellation);
@@ -49,7 +56,8 @@ public sealed class SmtpConnections(SmtpOptions options, TimeProvider clock) : I
     // MailKit reports a missing AUTH as it does a missing STARTTLS.
     private async Task AuthenticateAsync(SmtpClient client, CancellationToken cancellation)
     {
-        if (options.UserName is not { } user) return;
+        if (options.UserName is not { } user)
+            return;
         try
         {
             await client.AuthenticateAsync(user, options.Password!, cancellation);
@@ -63,14 +71,17 @@ public sealed class SmtpConnections(SmtpOptions options, TimeProvider clock) : I
     /// <summary>Keeps a connection for the next mail.</summary>
     public void Return(SmtpClient client)
     {
-        if (client.IsConnected) idle.Push((client, clock.GetTimestamp()));
-        else client.Dispose();
+        if (client.IsConnected)
+            idle.Push((client, clock.GetTimestamp()));
+        else
+            client.Dispose();
     }
 
     /// <inheritdoc />
     public void Dispose()
     {
-        while (idle.TryPop(out var kept)) kept.Client.Dispose();
+        while (idle.TryPop(out var kept))
+            kept.Client.Dispose();
         trusted?.Dispose();
     }
 
@@ -82,7 +93,8 @@ public sealed class SmtpConnections(SmtpOptions options, TimeProvider clock) : I
             await client.NoOpAsync(cancellation);
             return true;
         }
-        catch (Exception e) when (e is IOException or MailKit.CommandException or MailKit.ProtocolException or MailKit.ServiceNotConnectedException)
+        catch (Exception e)
+            when (e is IOException or MailKit.CommandException or MailKit.ProtocolException or MailKit.ServiceNotConnectedException)
         {
             return false;
         }
@@ -90,8 +102,17 @@ public sealed class SmtpConnections(SmtpOptions options, TimeProvider clock) : I
 
     private bool IsTrusted(X509Certificate? certificate)
     {
-        if (certificate is null) return false;
-        using var chain = new X509Chain { ChainPolicy = { TrustMode = X509ChainTrustMode.CustomRootTrust, CustomTrustStore = { trusted! }, RevocationMode = X509RevocationMode.NoCheck } };
+        if (certificate is null)
+            return false;
+        using var chain = new X509Chain
+        {
+            ChainPolicy =
+            {
+                TrustMode = X509ChainTrustMode.CustomRootTrust,
+                CustomTrustStore = { trusted! },
+                RevocationMode = X509RevocationMode.NoCheck,
+            },
+        };
         using var server = new X509Certificate2(certificate);
         return chain.Build(server) && server.MatchesHostname(options.Host);
     }

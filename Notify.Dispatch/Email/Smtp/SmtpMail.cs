@@ -16,22 +16,28 @@ public static class SmtpMail
         var mail = new MimeMessage { Date = now, MessageId = $"{message.DeliveryId:N}@{domain}" };
         mail.From.Add(new MailboxAddress(from.Name, from.Address));
         mail.To.Add(new MailboxAddress(null, to));
-        if (message.ReplyTo is { } answers) mail.ReplyTo.Add(new MailboxAddress(null, answers));
+        if (message.ReplyTo is { } answers)
+            mail.ReplyTo.Add(new MailboxAddress(null, answers));
         if (from.Name is { } name && EncodedWords.AreNeeded(name))
-            mail.Headers[mail.Headers.IndexOf(HeaderId.From)] = Raw(HeaderId.From,
-                $"{EncodedWords.Encode(name, "From: ".Length)}\r\n <{from.Address}>");
+            mail.Headers[mail.Headers.IndexOf(HeaderId.From)] = Raw(
+                HeaderId.From,
+                $"{EncodedWords.Encode(name, "From: ".Length)}\r\n <{from.Address}>"
+            );
         mail.Headers[mail.Headers.IndexOf(HeaderId.Subject)] = SubjectOf(subject); // a new message has an empty one
-        foreach (var (field, value) in EmailHeaders.Of(message)) mail.Headers.Add(field, value);
+        foreach (var (field, value) in EmailHeaders.Of(message))
+            mail.Headers.Add(field, value);
         var body = new BodyBuilder { TextBody = EmailText.Of(message.Content.Body), HtmlBody = EmailText.Of(message.Content.Html) };
-        foreach (var file in EmailFiles.Of(message.Content)) Add(body, file);
+        foreach (var file in EmailFiles.Of(message.Content))
+            Add(body, file);
         mail.Body = body.ToMessageBody();
         return mail;
     }
 
     // MimeKit's own encoded words may be longer than RFC 2047 allows, and it leaves those that the author wrote as text.
-    private static Header SubjectOf(string subject) => EncodedWords.AreNeeded(subject)
-        ? Raw(HeaderId.Subject, EncodedWords.Encode(subject, "Subject: ".Length))
-        : new Header(HeaderId.Subject, subject);
+    private static Header SubjectOf(string subject) =>
+        EncodedWords.AreNeeded(subject)
+            ? Raw(HeaderId.Subject, EncodedWords.Encode(subject, "Subject: ".Length))
+            : new Header(HeaderId.Subject, subject);
 
     private static Header Raw(HeaderId id, string value)
     {
@@ -42,11 +48,18 @@ public static class SmtpMail
 
     private static void Add(BodyBuilder body, Domain.Notifications.EmailAttachment file)
     {
-        var part = (file.ContentId is null ? body.Attachments : body.LinkedResources).Add(file.Filename, file.Content,
-            ContentType.Parse(file.ContentType));
+        var part = (file.ContentId is null ? body.Attachments : body.LinkedResources).Add(
+            file.Filename,
+            file.Content,
+            ContentType.Parse(file.ContentType)
+        );
         part.ContentLocation = null; // only the name would stand there
-        if (part is MimePart bytes) bytes.ContentTransferEncoding = ContentEncoding.Base64; // as text its line endings would be rewritten
-        if (file.ContentId is not null) (part.ContentId, part.ContentDisposition) = (file.ContentId,
-            new ContentDisposition(ContentDisposition.Inline) { FileName = file.Filename });
+        if (part is MimePart bytes)
+            bytes.ContentTransferEncoding = ContentEncoding.Base64; // as text its line endings would be rewritten
+        if (file.ContentId is not null)
+            (part.ContentId, part.ContentDisposition) = (
+                file.ContentId,
+                new ContentDisposition(ContentDisposition.Inline) { FileName = file.Filename }
+            );
     }
 }

@@ -60,8 +60,10 @@ public sealed class SmtpProvider : IDeliveryProvider, IDisposable
     /// <inheritdoc />
     public async Task<AttemptOutcome> SendAsync(OutboundMessage message, CancellationToken cancellation)
     {
-        if (EmailAddresses.ToAscii(message.Address) is not { } to) return new AttemptOutcome.Rejected(Reasons.BadAddress, "domain");
-        if (EmailSubject.Of(message.Content) is not { } subject) return new AttemptOutcome.Rejected(Reasons.NoContent, "subject");
+        if (EmailAddresses.ToAscii(message.Address) is not { } to)
+            return new AttemptOutcome.Rejected(Reasons.BadAddress, "domain");
+        if (EmailSubject.Of(message.Content) is not { } subject)
+            return new AttemptOutcome.Rejected(Reasons.NoContent, "subject");
         using var mail = SmtpMail.Of(message, to, subject, from, clock.GetUtcNow());
 
         using var timeout = new CancellationTokenSource(options.Timeout, clock);
@@ -116,9 +118,14 @@ public sealed class SmtpProvider : IDeliveryProvider, IDisposable
         {
             return new AttemptOutcome.Halted(e is SslHandshakeException ? "tls" : "starttls"); // its certificate, or no STARTTLS at all
         }
-        catch (Exception e) when (e is SmtpProtocolException or IOException or SocketException or ServiceNotConnectedException or OperationCanceledException)
+        catch (Exception e)
+            when (e is SmtpProtocolException or IOException or SocketException or ServiceNotConnectedException or OperationCanceledException
+            )
         {
-            var reason = e is not OperationCanceledException ? Reasons.ConnectionLost : timeout.IsCancellationRequested ? Reasons.TimedOut : Reasons.HostLost;
+            var reason =
+                e is not OperationCanceledException ? Reasons.ConnectionLost
+                : timeout.IsCancellationRequested ? Reasons.TimedOut
+                : Reasons.HostLost;
             // RFC 5321, 4.1.1.10: a server acts on no mail whose final dot has not come.
             return left.MayBeWhole ? new AttemptOutcome.Unknown(reason) : new AttemptOutcome.Retry(reason, null);
         }
@@ -138,25 +145,27 @@ public sealed class SmtpProvider : IDeliveryProvider, IDisposable
 
     // RFC 6531, section 3.2: without SMTPUTF8 no address in letters beyond ASCII is given to a server; it goes with 8BITMIME.
     private static bool Takes(SmtpClient client, string to) =>
-        to.All(char.IsAscii) || (client.Capabilities.HasFlag(SmtpCapabilities.UTF8)
-            && client.Capabilities.HasFlag(SmtpCapabilities.EightBitMime));
+        to.All(char.IsAscii)
+        || (client.Capabilities.HasFlag(SmtpCapabilities.UTF8) && client.Capabilities.HasFlag(SmtpCapabilities.EightBitMime));
 
     private static FormatOptions FormatFor(string to)
     {
-        if (to.All(char.IsAscii)) return FormatOptions.Default;
+        if (to.All(char.IsAscii))
+            return FormatOptions.Default;
         var format = FormatOptions.Default.Clone();
         format.International = true;
         return format;
     }
 
-    private static SmtpStage StageOf(SmtpCommandException e, bool hasConnection) => e.ErrorCode switch
-    {
-        SmtpErrorCode.UnexpectedStatusCode when hasConnection => SmtpStage.Message, // to DATA
-        SmtpErrorCode.SenderNotAccepted => SmtpStage.Sender,
-        SmtpErrorCode.RecipientNotAccepted => SmtpStage.Recipient,
-        SmtpErrorCode.MessageNotAccepted => SmtpStage.Message,
-        _ => SmtpStage.Session,
-    };
+    private static SmtpStage StageOf(SmtpCommandException e, bool hasConnection) =>
+        e.ErrorCode switch
+        {
+            SmtpErrorCode.UnexpectedStatusCode when hasConnection => SmtpStage.Message, // to DATA
+            SmtpErrorCode.SenderNotAccepted => SmtpStage.Sender,
+            SmtpErrorCode.RecipientNotAccepted => SmtpStage.Recipient,
+            SmtpErrorCode.MessageNotAccepted => SmtpStage.Message,
+            _ => SmtpStage.Session,
+        };
 
     // MailKit reports progress after each part of the message's own bytes, and before the final dot: a mail whose dot has not
     // come is none (RFC 5321 4.1.1.10). The last part may wait in MailKit's buffer, to leave together with the dot.

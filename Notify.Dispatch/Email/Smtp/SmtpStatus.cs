@@ -29,8 +29,10 @@ public static partial class SmtpStatus
 {
     /// <summary>Returns the outcome of a rejection.</summary>
     /// <param name="status">The three digits.</param>
-    /// <param name="text">The answer's text, which may begin with an enhanced code; the rest of it is not kept, as it may hold the address.</param>
-    /// <param name="acceptedLately">Whether the server took another mail lately: a refused recipient then is that recipient's matter.</param>
+    /// <param name="text">The answer's text, which may begin with an enhanced code; the rest of it is not kept, as it may hold the
+    /// address.</param>
+    /// <param name="acceptedLately">Whether the server took another mail lately: a refused recipient then is that recipient's
+    /// matter.</param>
     public static AttemptOutcome Outcome(SmtpStage stage, int status, string? text, bool acceptedLately = false)
     {
         var enhanced = EnhancedOf(status, text);
@@ -39,8 +41,9 @@ public static partial class SmtpStatus
         {
             // A full or busy mailbox, greylisting: other recipients' mails go on.
             (SmtpStage.Recipient, 450 or 452, null) => new AttemptOutcome.Retry(Reasons.Retry, code, ConcernsAddress: true),
-            (SmtpStage.Recipient, < 500, not null) when enhanced.StartsWith("4.1.", StringComparison.Ordinal)
-                || enhanced.StartsWith("4.2.", StringComparison.Ordinal) => new AttemptOutcome.Retry(Reasons.Retry, code, ConcernsAddress: true),
+            (SmtpStage.Recipient, < 500, not null)
+                when enhanced.StartsWith("4.1.", StringComparison.Ordinal) || enhanced.StartsWith("4.2.", StringComparison.Ordinal) =>
+                new AttemptOutcome.Retry(Reasons.Retry, code, ConcernsAddress: true),
             (_, >= 400 and < 500, _) => new AttemptOutcome.Retry(Reasons.Retry, code),
             // A reply that belongs to another command: the connection is out of step, and the mail is not at fault.
             (_, < 400 or >= 600, _) => new AttemptOutcome.Retry(Reasons.Retry, code),
@@ -62,7 +65,11 @@ public static partial class SmtpStatus
             // RFC 5321, 4.2.2: commands that the server does not know or expect; RFC 3463, 3.4: its own configuration.
             (_, 500 or 502 or 503 or 504, _) or (_, _, "5.3.2" or "5.3.5") => new AttemptOutcome.Halted(code, IsAttempt: true),
             // The mailbox or its domain does not exist: kin of 5.1.1.
-            (_, _, "5.1.1" or "5.1.2" or "5.1.3" or "5.1.6" or "5.1.10" or "5.2.1") => new AttemptOutcome.Rejected(Reasons.HardBounced, code, AddressVerdict.Suppress),
+            (_, _, "5.1.1" or "5.1.2" or "5.1.3" or "5.1.6" or "5.1.10" or "5.2.1") => new AttemptOutcome.Rejected(
+                Reasons.HardBounced,
+                code,
+                AddressVerdict.Suppress
+            ),
             (SmtpStage.Recipient, 550 or 551 or 553 or 556, null) => new AttemptOutcome.Rejected(Reasons.BadAddress, code),
             _ => new AttemptOutcome.Rejected(Reasons.Rejected, code),
         };
@@ -70,13 +77,14 @@ public static partial class SmtpStatus
 
     /// <summary>The outcome of a refused authentication: for now, or until an operator has changed the settings.</summary>
     /// <param name="status">The three digits; <c>null</c>: the server offers no AUTH that both sides know.</param>
-    public static AttemptOutcome OfAuthentication(int? status) => status switch
-    {
-        // RFC 4954, 6: «454 Temporary authentication failure»; 421 as everywhere.
-        >= 400 and < 500 => new AttemptOutcome.Retry(Reasons.Retry, $"{status}"),
-        null => new AttemptOutcome.Halted("auth"),
-        _ => new AttemptOutcome.Halted($"{status}"),
-    };
+    public static AttemptOutcome OfAuthentication(int? status) =>
+        status switch
+        {
+            // RFC 4954, 6: «454 Temporary authentication failure»; 421 as everywhere.
+            >= 400 and < 500 => new AttemptOutcome.Retry(Reasons.Retry, $"{status}"),
+            null => new AttemptOutcome.Halted("auth"),
+            _ => new AttemptOutcome.Halted($"{status}"),
+        };
 
     // RFC 2034, 3 and 4: it begins the text, and its class is the reply's first digit. What looks like one in the midst of a text is a
     // network address or a version.

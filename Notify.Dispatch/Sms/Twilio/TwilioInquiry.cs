@@ -43,25 +43,36 @@ public static class TwilioInquiry
         {
             using var json = ProviderJson.Parse(body);
             var root = json.RootElement;
-            if (!root.TryGetProperty("messages", out var messages) || messages.ValueKind != JsonValueKind.Array) return null;
+            if (!root.TryGetProperty("messages", out var messages) || messages.ValueKind != JsonValueKind.Array)
+                return null;
             var (found, unclear) = (new List<(DateTimeOffset Made, string Sid)>(), new List<string>());
             var (isComplete, isOlder) = (true, messages.GetArrayLength() > 0);
             foreach (var m in messages.EnumerateArray())
             {
                 var made = Time(m, "date_created");
                 isOlder &= made < attemptedAt - WrongClock;
-                if (IsOutside(made, WrongClock)) continue;
+                if (IsOutside(made, WrongClock))
+                    continue;
                 var (match, sid) = (SentText.Compare(Text(m, "body"), text, TrialMark), Text(m, "sid"));
-                if (match == TextMatch.Other || (match != TextMatch.Same && IsOutside(made, ClockSkew))) continue;
-                if (string.IsNullOrEmpty(sid)) isComplete = false;
-                else if (match == TextMatch.Same && made is { } at) found.Add((at, sid));
-                else unclear.Add(sid);
+                if (match == TextMatch.Other || (match != TextMatch.Same && IsOutside(made, ClockSkew)))
+                    continue;
+                if (string.IsNullOrEmpty(sid))
+                    isComplete = false;
+                else if (match == TextMatch.Same && made is { } at)
+                    found.Add((at, sid));
+                else
+                    unclear.Add(sid);
             }
 
             var next = root.TryGetProperty("next_page_uri", out var uri) && uri.ValueKind != JsonValueKind.Null ? uri.GetString() : null;
-            if (!isOlder && next is { Length: > 0 } && !next.StartsWith('/')) return null; // no page of this API's
+            if (!isOlder && next is { Length: > 0 } && !next.StartsWith('/'))
+                return null; // no page of this API's
             return new TwilioPage(
-                [.. found.OrderBy(f => f.Made).Select(f => f.Sid)], unclear, isComplete, isOlder || next is { Length: 0 } ? null : next);
+                [.. found.OrderBy(f => f.Made).Select(f => f.Sid)],
+                unclear,
+                isComplete,
+                isOlder || next is { Length: 0 } ? null : next
+            );
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException) // the latter: another kind of value
         {
@@ -73,7 +84,8 @@ public static class TwilioInquiry
 
     private static DateTimeOffset? Time(JsonElement message, string name) =>
         DateTimeOffset.TryParse(Text(message, name), CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var time)
-            ? time : null;
+            ? time
+            : null;
 
     private static string? Text(JsonElement element, string name) =>
         element.TryGetProperty(name, out var value) && value.ValueKind != JsonValueKind.Null ? value.GetString() : null;

@@ -49,9 +49,12 @@ public sealed record TwilioOptions
     public void Check(string section, ICollection<string> faults)
     {
         ProviderCall.Check(section, BaseUrl, Concurrency, Timeout, faults, ConnectTimeout, TotalTimeout);
-        if (AccountSid.Length == 0) faults.Add($"{section}:AccountSid is missing; it begins with AC");
-        if (AuthToken.Length == 0) faults.Add($"{section}:AuthToken is missing");
-        if (string.IsNullOrEmpty(From) && string.IsNullOrEmpty(MessagingServiceSid)) faults.Add($"{section}:From or {section}:MessagingServiceSid is missing");
+        if (AccountSid.Length == 0)
+            faults.Add($"{section}:AccountSid is missing; it begins with AC");
+        if (AuthToken.Length == 0)
+            faults.Add($"{section}:AuthToken is missing");
+        if (string.IsNullOrEmpty(From) && string.IsNullOrEmpty(MessagingServiceSid))
+            faults.Add($"{section}:From or {section}:MessagingServiceSid is missing");
         SenderIds.Read(section, From, Senders, services: true, faults);
     }
 }
@@ -85,10 +88,19 @@ public sealed class TwilioProvider : IDeliveryProvider, IAnswersInquiries, IDisp
     public TwilioProvider(TwilioOptions options, TimeProvider clock)
     {
         (this.options, this.clock) = (options, clock);
-        senders = SenderIds.Read("", string.IsNullOrEmpty(options.MessagingServiceSid) ? options.From : options.MessagingServiceSid, options.Senders, services: true, []);
+        senders = SenderIds.Read(
+            "",
+            string.IsNullOrEmpty(options.MessagingServiceSid) ? options.From : options.MessagingServiceSid,
+            options.Senders,
+            services: true,
+            []
+        );
         path = $"/2010-04-01/Accounts/{Uri.EscapeDataString(options.AccountSid)}/Messages.json";
         client = ProviderCall.CreateClient(options.BaseUrl, options.Timeout, connectTimeout: options.ConnectTimeout);
-        client.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Basic", Convert.ToBase64String(Encoding.UTF8.GetBytes($"{options.AccountSid}:{options.AuthToken}")));
+        client.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue(
+            "Basic",
+            Convert.ToBase64String(Encoding.UTF8.GetBytes($"{options.AccountSid}:{options.AuthToken}"))
+        );
         client.DefaultRequestHeaders.Accept.Add(new MediaTypeWithQualityHeaderValue("application/json"));
     }
 
@@ -120,17 +132,24 @@ public sealed class TwilioProvider : IDeliveryProvider, IAnswersInquiries, IDisp
     public async Task<AttemptOutcome> SendAsync(OutboundMessage message, CancellationToken cancellation)
     {
         var text = message.Content.Body ?? "";
-        if (text.Length > MaxBody) return new AttemptOutcome.Rejected(Reasons.TooLarge, "21617");
+        if (text.Length > MaxBody)
+            return new AttemptOutcome.Rejected(Reasons.TooLarge, "21617");
         var form = new List<KeyValuePair<string, string>> { new("To", message.Address), new("Body", text) };
         var sender = senders.For(message.Address)!;
         form.Add(new(SenderIds.IsService(sender) || sender == options.MessagingServiceSid ? "MessagingServiceSid" : "From", sender));
         if (ReceiptsUrl.For(options.ReceiptsUrl, options.BaseUrl) is { } receipts)
             form.Add(new("StatusCallback", TwilioReceipts.Callback(receipts, message.DeliveryId)));
-        if (ValidityPeriod(message.ExpiresAt) is { } seconds) form.Add(new("ValidityPeriod", seconds));
+        if (ValidityPeriod(message.ExpiresAt) is { } seconds)
+            form.Add(new("ValidityPeriod", seconds));
 
-        using var request = new HttpRequestMessage(HttpMethod.Post, path) { Content = new FormUrlEncodedContent(form), Version = HttpVersion.Version11 };
+        using var request = new HttpRequestMessage(HttpMethod.Post, path)
+        {
+            Content = new FormUrlEncodedContent(form),
+            Version = HttpVersion.Version11,
+        };
         var (response, outcome) = await ProviderCall.SendAsync(client, request, cancellation);
-        if (response is null) return outcome!;
+        if (response is null)
+            return outcome!;
         using (response)
         {
             var (code, sid) = TwilioStatus.Read(await response.Content.ReadAsByteArrayAsync(cancellation));
@@ -141,7 +160,8 @@ public sealed class TwilioProvider : IDeliveryProvider, IAnswersInquiries, IDisp
     // Twilio, Messages resource: «integers from 1 to 36000. Default value is 36000.»
     private string? ValidityPeriod(DateTimeOffset? expiresAt)
     {
-        if (expiresAt is not { } end || end - clock.GetUtcNow() is var left && left >= MaxValidity) return null;
+        if (expiresAt is not { } end || end - clock.GetUtcNow() is var left && left >= MaxValidity)
+            return null;
         return Math.Max(1, (int)left.TotalSeconds).ToString(CultureInfo.InvariantCulture);
     }
 
@@ -153,15 +173,19 @@ public sealed class TwilioProvider : IDeliveryProvider, IAnswersInquiries, IDisp
         var (text, found, unclear, isComplete) = (message.Content.Body ?? "", new List<string>(), new List<string>(), true);
         for (var page = 0; next is not null; page++)
         {
-            if (page == MaxPages) return null;
+            if (page == MaxPages)
+                return null;
             using var request = new HttpRequestMessage(HttpMethod.Get, next) { Version = HttpVersion.Version11 };
             var (response, _) = await ProviderCall.SendAsync(client, request, cancellation, maxAnswer: MaxPageBytes);
-            if (response is null) return null;
+            if (response is null)
+                return null;
             using (response)
             {
-                if (response.StatusCode != HttpStatusCode.OK) return null;
+                if (response.StatusCode != HttpStatusCode.OK)
+                    return null;
                 var body = await response.Content.ReadAsByteArrayAsync(cancellation);
-                if (TwilioInquiry.Read(body, text, attemptedAt, attemptedAt + options.Timeout) is not { } here) return null;
+                if (TwilioInquiry.Read(body, text, attemptedAt, attemptedAt + options.Timeout) is not { } here)
+                    return null;
                 found.InsertRange(0, here.Sids);
                 unclear.AddRange(here.Unclear);
                 isComplete &= here.IsComplete;

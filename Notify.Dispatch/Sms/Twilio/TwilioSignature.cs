@@ -15,10 +15,19 @@ public static class TwilioSignature
     public static bool IsValid(string authToken, Uri url, bool isForm, ReadOnlySpan<byte> body, string? signature)
     {
         // Repeated values of one name are signed once each, sorted, as Twilio's own libraries do.
-        var fields = isForm ? Signatures.Form(body).Distinct().OrderBy(f => f.Key, StringComparer.Ordinal).ThenBy(f => f.Value, StringComparer.Ordinal).ToList() : [];
-        if (!isForm && !HasHash(url, body)) return false;
+        var fields = isForm
+            ? Signatures
+                .Form(body)
+                .Distinct()
+                .OrderBy(f => f.Key, StringComparer.Ordinal)
+                .ThenBy(f => f.Value, StringComparer.Ordinal)
+                .ToList()
+            : [];
+        if (!isForm && !HasHash(url, body))
+            return false;
         var valid = false;
-        foreach (var address in Addresses(url)) valid |= Signatures.AreEqual(Signatures.OverForm(authToken, address, fields), signature);
+        foreach (var address in Addresses(url))
+            valid |= Signatures.AreEqual(Signatures.OverForm(authToken, address, fields), signature);
         return valid;
     }
 

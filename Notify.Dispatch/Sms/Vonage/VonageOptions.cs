@@ -53,16 +53,23 @@ public sealed record VonageOptions
         ProviderCall.Check(section, BaseUrl, Concurrency, Timeout, faults, ConnectTimeout, TotalTimeout);
         if (ReportsUrl is { } reports && (!reports.IsAbsoluteUri || reports.Scheme is not ("https" or "http")))
             faults.Add($"{section}:ReportsUrl is \"{reports}\"; give an address such as https://host");
-        if (ApiKey.Length == 0) faults.Add($"{section}:ApiKey is missing; it is the account's key, of eight characters");
-        if (ApiSecret.Length == 0) faults.Add($"{section}:ApiSecret is missing");
-        if (From.Length == 0) faults.Add($"{section}:From is missing; it is the number or the name that messages come from");
+        if (ApiKey.Length == 0)
+            faults.Add($"{section}:ApiKey is missing; it is the account's key, of eight characters");
+        if (ApiSecret.Length == 0)
+            faults.Add($"{section}:ApiSecret is missing");
+        if (From.Length == 0)
+            faults.Add($"{section}:From is missing; it is the number or the name that messages come from");
         if (SignatureMethod is not ("md5hash" or "md5" or "sha1" or "sha256" or "sha512"))
             faults.Add($"{section}:SignatureMethod is \"{SignatureMethod}\"; there are md5hash, md5, sha1, sha256 and sha512");
         // Error 23 would be the answer to every SMS.
-        if (Receipts.ReceiptsUrl.For(ReceiptsUrl, BaseUrl) is { } url
-            && VonageReceipts.Callback(url) is { Length: > VonageReceipts.MaxCallback } callback)
-            faults.Add($"{section}:ReceiptsUrl (or Notify:ReceiptsUrl) makes an address of {callback.Length} characters, "
-                + $"and Vonage takes {VonageReceipts.MaxCallback}; give a shorter one");
+        if (
+            Receipts.ReceiptsUrl.For(ReceiptsUrl, BaseUrl) is { } url
+            && VonageReceipts.Callback(url) is { Length: > VonageReceipts.MaxCallback } callback
+        )
+            faults.Add(
+                $"{section}:ReceiptsUrl (or Notify:ReceiptsUrl) makes an address of {callback.Length} characters, "
+                    + $"and Vonage takes {VonageReceipts.MaxCallback}; give a shorter one"
+            );
         SenderIds.Read(section, From, Senders, services: false, faults);
     }
 }

@@ -69,18 +69,34 @@ public sealed class VonageProvider : IDeliveryProvider, IAnswersInquiries, IDisp
         var text = message.Content.Body ?? "";
         var form = new List<KeyValuePair<string, string>>
         {
-            new("api_key", options.ApiKey), new("api_secret", options.ApiSecret), new("from", Number(senders.For(message.Address)!)), new("to", Number(message.Address)),
-            new("text", text), new("client-ref", message.DeliveryId.ToString("N")),
+            new("api_key", options.ApiKey),
+            new("api_secret", options.ApiSecret),
+            new("from", Number(senders.For(message.Address)!)),
+            new("to", Number(message.Address)),
+            new("text", text),
+            new("client-ref", message.DeliveryId.ToString("N")),
         };
-        if (ReceiptsUrl.For(options.ReceiptsUrl, options.BaseUrl) is { } receipts) form.Add(new("callback", VonageReceipts.Callback(receipts)));
-        if (TimeToLive(message.ExpiresAt) is { } milliseconds) form.Add(new("ttl", milliseconds));
-        if (!SmsText.IsGsm7(text)) form.Add(new("type", "unicode"));
+        if (ReceiptsUrl.For(options.ReceiptsUrl, options.BaseUrl) is { } receipts)
+            form.Add(new("callback", VonageReceipts.Callback(receipts)));
+        if (TimeToLive(message.ExpiresAt) is { } milliseconds)
+            form.Add(new("ttl", milliseconds));
+        if (!SmsText.IsGsm7(text))
+            form.Add(new("type", "unicode"));
 
-        using var request = new HttpRequestMessage(HttpMethod.Post, "/sms/json") { Content = new FormUrlEncodedContent(form), Version = HttpVersion.Version11 };
+        using var request = new HttpRequestMessage(HttpMethod.Post, "/sms/json")
+        {
+            Content = new FormUrlEncodedContent(form),
+            Version = HttpVersion.Version11,
+        };
         var (response, outcome) = await ProviderCall.SendAsync(client, request, cancellation);
-        if (response is null) return outcome!;
+        if (response is null)
+            return outcome!;
         using (response)
-            return VonageStatus.Outcome(response.StatusCode, VonageStatus.Read(await response.Content.ReadAsByteArrayAsync(cancellation)), ProviderCall.RetryAfter(response.Headers, clock.GetUtcNow()));
+            return VonageStatus.Outcome(
+                response.StatusCode,
+                VonageStatus.Read(await response.Content.ReadAsByteArrayAsync(cancellation)),
+                ProviderCall.RetryAfter(response.Headers, clock.GetUtcNow())
+            );
     }
 
     /// <inheritdoc />
@@ -97,14 +113,19 @@ public sealed class VonageProvider : IDeliveryProvider, IAnswersInquiries, IDisp
         {
             using var request = new HttpRequestMessage(HttpMethod.Get, next) { Version = HttpVersion.Version11 };
             request.Headers.Authorization = new AuthenticationHeaderValue(
-                "Basic", Convert.ToBase64String(Encoding.UTF8.GetBytes($"{options.ApiKey}:{options.ApiSecret}")));
+                "Basic",
+                Convert.ToBase64String(Encoding.UTF8.GetBytes($"{options.ApiKey}:{options.ApiSecret}"))
+            );
             var (response, _) = await ProviderCall.SendAsync(client, request, cancellation, maxAnswer: MaxPageBytes);
-            if (response is null) return null;
+            if (response is null)
+                return null;
             using (response)
             {
-                if (response.StatusCode != HttpStatusCode.OK) return null;
+                if (response.StatusCode != HttpStatusCode.OK)
+                    return null;
                 var body = await response.Content.ReadAsByteArrayAsync(cancellation);
-                if (VonageReports.Read(body, message, from, until) is not { } here) return null;
+                if (VonageReports.Read(body, message, from, until) is not { } here)
+                    return null;
                 found.AddRange(here.MessageIds);
                 next = here.Next is { } path ? new Uri(options.EffectiveReportsUrl, path) : null;
             }
@@ -116,7 +137,8 @@ public sealed class VonageProvider : IDeliveryProvider, IAnswersInquiries, IDisp
     // Vonage, SMS API: «ttl … in milliseconds», 20,000 to 604,800,000; by default 72 hours.
     private string? TimeToLive(DateTimeOffset? expiresAt)
     {
-        if (expiresAt is not { } end || end - clock.GetUtcNow() is var left && left >= DefaultTtl) return null;
+        if (expiresAt is not { } end || end - clock.GetUtcNow() is var left && left >= DefaultTtl)
+            return null;
         return Math.Max(MinTtl.TotalMilliseconds, Math.Floor(left.TotalMilliseconds)).ToString("F0", CultureInfo.InvariantCulture);
     }
 

@@ -22,16 +22,22 @@ public static class VonageReports
     /// <summary>Finds the message in a page: by the delivery's reference, else by its text and time.</summary>
     /// <returns>The IDs of its parts, and the path and query of the page that follows; <c>null</c> for a malformed page.</returns>
     public static (IReadOnlyList<string> MessageIds, string? Next)? Read(
-        byte[] body, OutboundMessage message, DateTimeOffset from, DateTimeOffset until)
+        byte[] body,
+        OutboundMessage message,
+        DateTimeOffset from,
+        DateTimeOffset until
+    )
     {
         try
         {
             using var json = ProviderJson.Parse(body);
             var root = json.RootElement;
-            if (!root.TryGetProperty("records", out var records) || records.ValueKind != JsonValueKind.Array) return null;
+            if (!root.TryGetProperty("records", out var records) || records.ValueKind != JsonValueKind.Array)
+                return null;
             var found = new List<string>();
             foreach (var record in records.EnumerateArray())
-                if (IsOf(record, message, from, until) && Text(record, "message_id") is { Length: > 0 } id) found.Add(id);
+                if (IsOf(record, message, from, until) && Text(record, "message_id") is { Length: > 0 } id)
+                    found.Add(id);
             return (found, Next(root));
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException) // the latter: another kind of value
@@ -45,17 +51,24 @@ public static class VonageReports
         if (Text(record, "client_ref") is { Length: > 0 } reference)
             return Guid.TryParse(reference, out var delivery) && delivery == message.DeliveryId;
         return SentText.Compare(Text(record, "message_body"), message.Content.Body ?? "") == TextMatch.Same
-            && Received(record) is { } at && at >= from && at <= until;
+            && Received(record) is { } at
+            && at >= from
+            && at <= until;
     }
 
     // Only the path is followed: the credentials go to the configured host alone.
     private static string? Next(JsonElement root) =>
-        root.TryGetProperty("_links", out var links) && links.TryGetProperty("next", out var next)
-            && Text(next, "href") is { Length: > 0 } address && Uri.TryCreate(address, UriKind.Absolute, out var uri) ? uri.PathAndQuery : null;
+        root.TryGetProperty("_links", out var links)
+        && links.TryGetProperty("next", out var next)
+        && Text(next, "href") is { Length: > 0 } address
+        && Uri.TryCreate(address, UriKind.Absolute, out var uri)
+            ? uri.PathAndQuery
+            : null;
 
     private static DateTimeOffset? Received(JsonElement record) =>
         DateTimeOffset.TryParse(Text(record, "date_received"), CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var at)
-            ? at : null;
+            ? at
+            : null;
 
     private static string Time(DateTimeOffset time) => time.UtcDateTime.ToString("yyyy-MM-ddTHH:mm:ssZ", CultureInfo.InvariantCulture);
 

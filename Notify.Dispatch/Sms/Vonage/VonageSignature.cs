@@ -16,8 +16,10 @@ public static class VonageSignature
     public static bool IsValid(string secret, string method, IReadOnlyList<KeyValuePair<string, string>> fields, DateTimeOffset now)
     {
         var named = fields.Where(f => f.Key == "sig").Select(f => f.Value).ToList();
-        if (named.Count != 1 || fields.GroupBy(f => f.Key).Any(g => g.Count() > 1)) return false;
-        if (fields.Any(f => f.Key.AsSpan().ContainsAny('&', '='))) return false; // names are signed as they are: two fields could pass for one
+        if (named.Count != 1 || fields.GroupBy(f => f.Key).Any(g => g.Count() > 1))
+            return false;
+        if (fields.Any(f => f.Key.AsSpan().ContainsAny('&', '=')))
+            return false; // names are signed as they are: two fields could pass for one
         return Signatures.AreEqual(Sign(secret, method, fields).ToUpperInvariant(), named[0].ToUpperInvariant())
             && Signatures.IsFresh(fields.FirstOrDefault(f => f.Key == "timestamp").Value, now);
     }
@@ -46,18 +48,29 @@ public static class VonageSignature
     public static async Task<bool> IsValidTokenAsync(string secret, string? authorization, ReadOnlyMemory<byte> body, DateTimeOffset now)
     {
         const string Scheme = "Bearer ";
-        if (authorization is null || !authorization.StartsWith(Scheme, StringComparison.OrdinalIgnoreCase)) return false;
+        if (authorization is null || !authorization.StartsWith(Scheme, StringComparison.OrdinalIgnoreCase))
+            return false;
         var token = authorization[Scheme.Length..].Trim();
-        if (!IsCanonical(token[(token.LastIndexOf('.') + 1)..])) return false;
+        if (!IsCanonical(token[(token.LastIndexOf('.') + 1)..]))
+            return false;
         var key = Encoding.UTF8.GetBytes(secret);
-        if (key.Length < 32) Array.Resize(ref key, 32); // an HMAC pads its key with zeros anyway; the library wants it long
-        var result = await new JsonWebTokenHandler().ValidateTokenAsync(token, new TokenValidationParameters
-        {
-            ValidAlgorithms = [SecurityAlgorithms.HmacSha256], IssuerSigningKey = new SymmetricSecurityKey(key),
-            ValidateIssuer = false, ValidateAudience = false, RequireExpirationTime = false, ValidateLifetime = false,
-        });
+        if (key.Length < 32)
+            Array.Resize(ref key, 32); // an HMAC pads its key with zeros anyway; the library wants it long
+        var result = await new JsonWebTokenHandler().ValidateTokenAsync(
+            token,
+            new TokenValidationParameters
+            {
+                ValidAlgorithms = [SecurityAlgorithms.HmacSha256],
+                IssuerSigningKey = new SymmetricSecurityKey(key),
+                ValidateIssuer = false,
+                ValidateAudience = false,
+                RequireExpirationTime = false,
+                ValidateLifetime = false,
+            }
+        );
         return result.IsValid
-            && result.Claims.TryGetValue("iat", out var at) && Signatures.IsFresh(Convert.ToString(at, System.Globalization.CultureInfo.InvariantCulture), now)
+            && result.Claims.TryGetValue("iat", out var at)
+            && Signatures.IsFresh(Convert.ToString(at, System.Globalization.CultureInfo.InvariantCulture), now)
             && result.Claims.TryGetValue("payload_hash", out var hash)
             && Signatures.AreEqual(Convert.ToHexStringLower(SHA256.HashData(body.Span)), (hash as string)?.ToLowerInvariant());
     }

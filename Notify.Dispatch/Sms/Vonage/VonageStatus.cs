@@ -38,25 +38,28 @@ public static class VonageStatus
             420 => new AttemptOutcome.Retry(Reasons.Retry, word, retryAfter),
             // Vonage, SMS API: «status 5, Internal Error: an error has occurred in the platform whilst processing this message». It
             // says so in messages[].status; a 5xx without that is not the SMS API's.
-            >= 500 when GatewayAnswers.Of((int)status, isRefusal, word, null) is AttemptOutcome.Retry =>
-                Refused(parts![0].Status, retryAfter),
+            >= 500 when GatewayAnswers.Of((int)status, isRefusal, word, null) is AttemptOutcome.Retry => Refused(
+                parts![0].Status,
+                retryAfter
+            ),
             // The SMS API answers 200 to everything else: no other answer is its own.
             _ => HttpAnswers.OfMessage((int)status, hasDocument: false, word, retryAfter),
         };
     }
 
     /// <summary>Maps a part's <c>status</c> to an outcome when no part was accepted.</summary>
-    public static AttemptOutcome Refused(string status, TimeSpan? retryAfter = null) => status switch
-    {
-        "1" => new AttemptOutcome.Retry(Reasons.Retry, status, retryAfter ?? TimeSpan.FromSeconds(1)), // throttled: messages per second
-        "5" or "10" => new AttemptOutcome.Retry(Reasons.Retry, status, retryAfter),                     // internal error; too many binds
-        "4" or "8" or "9" or "11" or "14" or "32" => new AttemptOutcome.Halted(status),                  // credentials, quota, signature
-        "15" or "22" or "23" => new AttemptOutcome.Halted(status),                                       // sender, network code, callback
-        // A demo account writes to listed numbers alone: the account's fault, and others' numbers may be listed.
-        "29" => new AttemptOutcome.Halted(status, IsAttempt: true),
-        "7" or "33" => new AttemptOutcome.Rejected(Reasons.BadAddress, status),                          // number barred, de-activated
-        _ => new AttemptOutcome.Rejected(Reasons.Rejected, status),
-    };
+    public static AttemptOutcome Refused(string status, TimeSpan? retryAfter = null) =>
+        status switch
+        {
+            "1" => new AttemptOutcome.Retry(Reasons.Retry, status, retryAfter ?? TimeSpan.FromSeconds(1)), // throttled: messages per second
+            "5" or "10" => new AttemptOutcome.Retry(Reasons.Retry, status, retryAfter), // internal error; too many binds
+            "4" or "8" or "9" or "11" or "14" or "32" => new AttemptOutcome.Halted(status), // credentials, quota, signature
+            "15" or "22" or "23" => new AttemptOutcome.Halted(status), // sender, network code, callback
+            // A demo account writes to listed numbers alone: the account's fault, and others' numbers may be listed.
+            "29" => new AttemptOutcome.Halted(status, IsAttempt: true),
+            "7" or "33" => new AttemptOutcome.Rejected(Reasons.BadAddress, status), // number barred, de-activated
+            _ => new AttemptOutcome.Rejected(Reasons.Rejected, status),
+        };
 
     /// <summary>Reads the parts; <c>null</c> for a malformed body. A malformed part has no status.</summary>
     public static IReadOnlyList<VonagePart>? Read(byte[] body)
@@ -64,7 +67,12 @@ public static class VonageStatus
         try
         {
             using var json = ProviderJson.Parse(body);
-            if (json.RootElement.ValueKind != JsonValueKind.Object || !json.RootElement.TryGetProperty("messages", out var messages) || messages.ValueKind != JsonValueKind.Array) return null;
+            if (
+                json.RootElement.ValueKind != JsonValueKind.Object
+                || !json.RootElement.TryGetProperty("messages", out var messages)
+                || messages.ValueKind != JsonValueKind.Array
+            )
+                return null;
             var parts = new List<VonagePart>();
             foreach (var part in messages.EnumerateArray())
             {

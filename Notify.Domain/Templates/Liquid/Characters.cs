@@ -15,7 +15,8 @@ internal static class Characters
     {
         var count = text.Length;
         for (var i = text.AsSpan().IndexOfAnyInRange('\uD800', '\uDBFF'); i >= 0 && i < text.Length - 1; i++)
-            if (char.IsSurrogatePair(text[i], text[i + 1])) count--;
+            if (char.IsSurrogatePair(text[i], text[i + 1]))
+                count--;
         return count;
     }
 
@@ -23,7 +24,8 @@ internal static class Characters
     public static int IndexOf(string text, int characters)
     {
         var at = 0;
-        for (; characters > 0 && at < text.Length; characters--) at = Next(text, at);
+        for (; characters > 0 && at < text.Length; characters--)
+            at = Next(text, at);
         return at;
     }
 
@@ -33,7 +35,7 @@ internal static class Characters
     /// <summary>Each character of a text.</summary>
     public static IEnumerable<string> Of(string text)
     {
-        for (var at = 0; at < text.Length;)
+        for (var at = 0; at < text.Length; )
         {
             var next = Next(text, at);
             yield return text[at..next];
@@ -47,18 +49,21 @@ internal static class Characters
         (Ascii.IsValid(text) ? text : UChar.ToUpper(CultureInfo.InvariantCulture, text)).ToUpperInvariant();
 
     /// <summary>A text in small letters. As in Ruby each letter stands for itself: a sigma at a word's end is no other.</summary>
-    public static string Lower(string text) => (Ascii.IsValid(text) ? text : text.Replace("\u0130", "i\u0307", StringComparison.Ordinal))
-        .ToLowerInvariant();
+    public static string Lower(string text) =>
+        (Ascii.IsValid(text) ? text : text.Replace("\u0130", "i\u0307", StringComparison.Ordinal)).ToLowerInvariant();
 
     /// <summary>A text whose first letter is a capital and whose others are small.</summary>
     public static string Capitalized(string text)
     {
-        if (text.Length == 0) return text;
+        if (text.Length == 0)
+            return text;
         var first = text[..Next(text, 0)];
         var upper = Upper(first);
-        var title = upper.Length > first.Length ? upper[..Next(upper, 0)] + Lower(upper[Next(upper, 0)..])
+        var title =
+            upper.Length > first.Length ? upper[..Next(upper, 0)] + Lower(upper[Next(upper, 0)..])
             : Rune.TryGetRuneAt(first, 0, out var rune) && UChar.ToTitleCase(rune.Value) is var c && c != rune.Value
-                ? char.ConvertFromUtf32(c) : upper;
+                ? char.ConvertFromUtf32(c)
+            : upper;
         return title + Lower(text[first.Length..]);
     }
 
@@ -67,10 +72,13 @@ internal static class Characters
     {
         for (var i = 0; i < one.Length && i < other.Length; i++)
         {
-            if (one[i] == other[i]) continue;
+            if (one[i] == other[i])
+                continue;
             // A character beyond the basic plane sorts after all of that plane; its surrogates alone would not.
             var (isHigh, isOtherHigh) = (char.IsSurrogate(one[i]), char.IsSurrogate(other[i]));
-            return isHigh == isOtherHigh ? one[i].CompareTo(other[i]) : isHigh ? 1 : -1;
+            return isHigh == isOtherHigh ? one[i].CompareTo(other[i])
+                : isHigh ? 1
+                : -1;
         }
 
         return one.Length.CompareTo(other.Length);
@@ -85,7 +93,8 @@ internal sealed class CharacterSegment(string name) : MemberSegment
     /// <inheritdoc />
     public override ValueTask<FluidValue> ResolveAsync(FluidValue value, TemplateContext context)
     {
-        if (value is not StringValue text) return inner.ResolveAsync(value, context);
+        if (value is not StringValue text)
+            return inner.ResolveAsync(value, context);
         ((RenderContext)context).Spend(text.ToStringValue().Length);
         return name switch
         {

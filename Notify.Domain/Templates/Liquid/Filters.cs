@@ -19,9 +19,12 @@ internal static partial class Filters
 {
     private const int SearchedAtOnce = 4096;
 
-    private static readonly Dictionary<string, Filter> ByName =
-        TextFilters.All.Concat(NumberFilters.All).Concat(ListFilters.All).Concat(DateFilters.All).Concat(Makers())
-            .ToDictionary(f => f.Name, StringComparer.Ordinal);
+    private static readonly Dictionary<string, Filter> ByName = TextFilters
+        .All.Concat(NumberFilters.All)
+        .Concat(ListFilters.All)
+        .Concat(DateFilters.All)
+        .Concat(Makers())
+        .ToDictionary(f => f.Name, StringComparer.Ordinal);
 
     /// <summary>Their names.</summary>
     public static readonly IReadOnlyList<string> Names = [.. ByName.Keys.Order(StringComparer.Ordinal)];
@@ -31,36 +34,54 @@ internal static partial class Filters
 
     private static TemplateOptions Make()
     {
-        var options = new TemplateOptions { TimeZone = TimeZoneInfo.Utc, Now = () => DateTimeOffset.UnixEpoch, MaxRecursion = 100 };
+        var options = new TemplateOptions
+        {
+            TimeZone = TimeZoneInfo.Utc,
+            Now = () => DateTimeOffset.UnixEpoch,
+            MaxRecursion = 100,
+        };
         options.Filters.Clear();
-        foreach (var filter in ByName.Values) options.Filters.AddFilter(filter.Name, Guarded(filter));
+        foreach (var filter in ByName.Values)
+            options.Filters.AddFilter(filter.Name, Guarded(filter));
         return options;
     }
 
     // Those that make HTML.
     private static Filter[] Makers() => [new("escape", Escape), new("escape_once", EscapeOnce), new("newline_to_br", BreakLines)];
 
-    private static FilterDelegate Guarded(Filter filter) => (input, arguments, context) =>
-    {
-        var render = (RenderContext)context;
-        render.Spend(1 + render.Weigh(input));
-        for (var i = 0; i < arguments.Count; i++) render.Spend(1 + render.Weigh(arguments.At(i)));
-        CheckGrowth(filter.Name, input, arguments, render);
-        var result = filter.Apply(input, arguments, render);
-        render.Spend(render.Weigh(result));
-        return Makes(filter.Name) || (result is StringValue { Encode: false } && input is StringValue { Encode: false }
-            && result.ToStringValue() == input.ToStringValue()) ? result : Untrusted(result);
-    };
+    private static FilterDelegate Guarded(Filter filter) =>
+        (input, arguments, context) =>
+        {
+            var render = (RenderContext)context;
+            render.Spend(1 + render.Weigh(input));
+            for (var i = 0; i < arguments.Count; i++)
+                render.Spend(1 + render.Weigh(arguments.At(i)));
+            CheckGrowth(filter.Name, input, arguments, render);
+            var result = filter.Apply(input, arguments, render);
+            render.Spend(render.Weigh(result));
+            return
+                Makes(filter.Name)
+                || (
+                    result is StringValue { Encode: false }
+                    && input is StringValue { Encode: false }
+                    && result.ToStringValue() == input.ToStringValue()
+                )
+                ? result
+                : Untrusted(result);
+        };
 
     private static bool Makes(string name) => name is "escape" or "escape_once" or "newline_to_br";
 
     // Only what encodes may say that its result is encoded: a filter that changes an encoded text can bring back what was encoded.
-    private static FluidValue Untrusted(FluidValue value) => value switch
-    {
-        StringValue { Encode: false } => new StringValue(value.ToStringValue()),
-        ArrayValue list when list.Values.Any(v => v is StringValue { Encode: false } or ArrayValue) => new ArrayValue([.. list.Values.Select(Untrusted)]),
-        _ => value,
-    };
+    private static FluidValue Untrusted(FluidValue value) =>
+        value switch
+        {
+            StringValue { Encode: false } => new StringValue(value.ToStringValue()),
+            ArrayValue list when list.Values.Any(v => v is StringValue { Encode: false } or ArrayValue) => new ArrayValue([
+                .. list.Values.Select(Untrusted),
+            ]),
+            _ => value,
+        };
 
     // Liquid's own five characters, which are all that matter in quoted attributes and between tags; elsewhere no value may stand.
     private static FluidValue Escape(FluidValue input, FilterArguments arguments, RenderContext context) =>
@@ -69,7 +90,15 @@ internal static partial class Filters
     private static FluidValue EscapeOnce(FluidValue input, FilterArguments arguments, RenderContext context) =>
         new StringValue(EscapableOnce().Replace(input.ToStringValue(), m => Escaped(m.ValueSpan[0])), encode: false);
 
-    private static string Escaped(char c) => c switch { '&' => "&amp;", '<' => "&lt;", '>' => "&gt;", '"' => "&quot;", _ => "&#39;" };
+    private static string Escaped(char c) =>
+        c switch
+        {
+            '&' => "&amp;",
+            '<' => "&lt;",
+            '>' => "&gt;",
+            '"' => "&quot;",
+            _ => "&#39;",
+        };
 
     [GeneratedRegex("[&<>\"']")]
     private static partial Regex Escapable();
@@ -86,8 +115,14 @@ internal static partial class Filters
                 var text = input.ToStringValue();
                 SpendOnSearch(text, search, render);
                 var times = 0L;
-                for (var i = text.IndexOf(search, StringComparison.Ordinal); i >= 0; i = text.IndexOf(search, i + search.Length, StringComparison.Ordinal)) times++;
-                if (text.Length + (times * arguments.At(1).ToStringValue().Length) > RenderBudget.ValueLength) throw TooLong();
+                for (
+                    var i = text.IndexOf(search, StringComparison.Ordinal);
+                    i >= 0;
+                    i = text.IndexOf(search, i + search.Length, StringComparison.Ordinal)
+                )
+                    times++;
+                if (text.Length + (times * arguments.At(1).ToStringValue().Length) > RenderBudget.ValueLength)
+                    throw TooLong();
                 break;
             case "replace":
                 throw new RenderStopped("replaces the empty text");
@@ -95,7 +130,8 @@ internal static partial class Filters
                 SpendOnSearch(input.ToStringValue(), arguments.At(0).ToStringValue(), render);
                 break;
             case "join" when input is ArrayValue list:
-                if (render.Weigh(list) + ((long)list.Values.Count * arguments.At(0).ToStringValue().Length) > 2 * RenderBudget.ValueLength) throw TooLong();
+                if (render.Weigh(list) + ((long)list.Values.Count * arguments.At(0).ToStringValue().Length) > 2 * RenderBudget.ValueLength)
+                    throw TooLong();
                 break;
             case "date":
                 // strftime pads to any width.
@@ -117,9 +153,12 @@ internal static partial class Filters
 
     private static FluidValue BreakLines(FluidValue input, FilterArguments arguments, RenderContext context)
     {
-        if (!context.Html) return input;
+        if (!context.Html)
+            return input;
         var text = input.ToStringValue();
-        var encoded = input is StringValue { Encode: false } ? text : string.Join('\n', text.ReplaceLineEndings("\n").Split('\n').Select(Output.Encoder.Encode));
+        var encoded = input is StringValue { Encode: false }
+            ? text
+            : string.Join('\n', text.ReplaceLineEndings("\n").Split('\n').Select(Output.Encoder.Encode));
         return new StringValue(encoded.ReplaceLineEndings("<br />\n"), encode: false);
     }
 }

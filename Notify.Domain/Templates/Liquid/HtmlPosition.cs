@@ -3,7 +3,17 @@ namespace Notify.Domain.Templates.Liquid;
 /// <summary>The part of HTML that the next character belongs to.</summary>
 internal enum HtmlState
 {
-    Text, TagOpen, Name, InTag, Attribute, AfterAttribute, BeforeValue, Unquoted, Double, Single, Code,
+    Text,
+    TagOpen,
+    Name,
+    InTag,
+    Attribute,
+    AfterAttribute,
+    BeforeValue,
+    Unquoted,
+    Double,
+    Single,
+    Code,
 
     /// <summary>A declaration, or the beginning or end of a conditional comment: until the next <c>&gt;</c>.</summary>
     Comment,
@@ -31,8 +41,19 @@ internal enum HtmlState
 /// <param name="Escape">In a script: 1 in a comment of it, 2 in a script in that comment.</param>
 /// <param name="Hidden">Inside a conditional comment the last characters as far as they may end it; <c>null</c> outside of one.</param>
 internal readonly record struct HtmlPosition(
-    HtmlState State, string Element, string Attribute, string Recent, string Address, string? Reference, bool IsEnd, AddressStart Begun,
-    bool IsForeign = false, int Openings = 0, int Escape = 0, string? Hidden = null)
+    HtmlState State,
+    string Element,
+    string Attribute,
+    string Recent,
+    string Address,
+    string? Reference,
+    bool IsEnd,
+    AddressStart Begun,
+    bool IsForeign = false,
+    int Openings = 0,
+    int Escape = 0,
+    string? Hidden = null
+)
 {
     /// <summary>The beginning of a text.</summary>
     public static readonly HtmlPosition Start = new(HtmlState.Text, "", "", "", "", null, false, default);
@@ -50,15 +71,19 @@ internal readonly record struct HtmlPosition(
     /// <summary>Where two ways through a block lead together.</summary>
     public HtmlPosition Or(HtmlPosition other)
     {
-        if (this == other) return this;
+        if (this == other)
+            return this;
         var elements = Element == other.Element ? Element : string.Join('|', Element.Split('|').Union(other.Element.Split('|')));
-        if (Hidden is null != other.Hidden is null) return this with { State = HtmlState.Unclear };
-        if (IsBetweenTags && other.IsBetweenTags) return this with { IsForeign = IsForeign || other.IsForeign };
-        if (IsInTag && other.IsInTag
-            && (State != HtmlState.Name || other.State != HtmlState.Name)) return this with { State = HtmlState.AfterAttribute,
-            Attribute = Unclear, Element = elements };
-        if (State != other.State || IsEnd != other.IsEnd) return this with { State = HtmlState.Unclear };
-        if (State is HtmlState.Code or HtmlState.TextAlone && Element != other.Element) return this with { State = HtmlState.Unclear };
+        if (Hidden is null != other.Hidden is null)
+            return this with { State = HtmlState.Unclear };
+        if (IsBetweenTags && other.IsBetweenTags)
+            return this with { IsForeign = IsForeign || other.IsForeign };
+        if (IsInTag && other.IsInTag && (State != HtmlState.Name || other.State != HtmlState.Name))
+            return this with { State = HtmlState.AfterAttribute, Attribute = Unclear, Element = elements };
+        if (State != other.State || IsEnd != other.IsEnd)
+            return this with { State = HtmlState.Unclear };
+        if (State is HtmlState.Code or HtmlState.TextAlone && Element != other.Element)
+            return this with { State = HtmlState.Unclear };
         return this with
         {
             Element = elements,
@@ -75,9 +100,13 @@ internal readonly record struct HtmlPosition(
 
     /// <summary>Whether a loop may begin again here that began there: a value is then written into the same.</summary>
     public bool BeginsAgain(HtmlPosition first) =>
-        (IsBetweenTags && first.IsBetweenTags) || (IsInTag && first.IsInTag)
-        || (State == first.State && (!IsQuoted || Attribute == first.Attribute)
-            && (State is not (HtmlState.Code or HtmlState.TextAlone or HtmlState.Double or HtmlState.Single) || Element == first.Element));
+        (IsBetweenTags && first.IsBetweenTags)
+        || (IsInTag && first.IsInTag)
+        || (
+            State == first.State
+            && (!IsQuoted || Attribute == first.Attribute)
+            && (State is not (HtmlState.Code or HtmlState.TextAlone or HtmlState.Double or HtmlState.Single) || Element == first.Element)
+        );
 }
 
 /// <summary>Finds the end of a comment.</summary>
@@ -88,15 +117,16 @@ internal static class Comments
     public const string Start = "<!--";
 
     /// <summary>The last characters after one more; <c>null</c>: it ends the comment.</summary>
-    public static string? Next(string recent, char c) => (recent, c) switch
-    {
-        (Start or "<!---" or "--" or "--!", '>') => null,
-        (Start, '-') => "<!---",
-        ("<!---" or "-" or "--", '-') => "--",
-        ("--", '!') => "--!",
-        (_, '-') => "-",
-        _ => "",
-    };
+    public static string? Next(string recent, char c) =>
+        (recent, c) switch
+        {
+            (Start or "<!---" or "--" or "--!", '>') => null,
+            (Start, '-') => "<!---",
+            ("<!---" or "-" or "--", '-') => "--",
+            ("--", '!') => "--!",
+            (_, '-') => "-",
+            _ => "",
+        };
 }
 
 /// <summary>The character references of HTML that can occur in a scheme, end it, or are ignored in it.</summary>
@@ -105,37 +135,50 @@ internal static class CharacterReferences
 {
     private static readonly Dictionary<string, string> Named = new(StringComparer.Ordinal)
     {
-        ["colon"] = ":", ["sol"] = "/", ["bsol"] = "\\", ["quest"] = "?", ["num"] = "#", ["Tab"] = "\t", ["NewLine"] = "\n",
-            ["period"] = ".", ["plus"] = "+", ["fjlig"] = "fj",
+        ["colon"] = ":",
+        ["sol"] = "/",
+        ["bsol"] = "\\",
+        ["quest"] = "?",
+        ["num"] = "#",
+        ["Tab"] = "\t",
+        ["NewLine"] = "\n",
+        ["period"] = ".",
+        ["plus"] = "+",
+        ["fjlig"] = "fj",
     };
 
     /// <summary>Whether a character belongs to a reference of which some were read.</summary>
-    public static bool GoesOn(string reference, char c) => reference switch
-    {
-        "" => c == '#' || char.IsAsciiLetterOrDigit(c),
-        "#" => c is 'x' or 'X' || char.IsAsciiDigit(c),
-        ['#', 'x' or 'X', ..] => char.IsAsciiHexDigit(c),
-        ['#', ..] => char.IsAsciiDigit(c),
-        _ => char.IsAsciiLetterOrDigit(c),
-    };
+    public static bool GoesOn(string reference, char c) =>
+        reference switch
+        {
+            "" => c == '#' || char.IsAsciiLetterOrDigit(c),
+            "#" => c is 'x' or 'X' || char.IsAsciiDigit(c),
+            ['#', 'x' or 'X', ..] => char.IsAsciiHexDigit(c),
+            ['#', ..] => char.IsAsciiDigit(c),
+            _ => char.IsAsciiLetterOrDigit(c),
+        };
 
     /// <summary>Appends a character to a reference; leading zeros and characters past any reference are dropped.</summary>
-    public static string With(string reference, char c) => reference switch
-    {
-        { Length: >= 33 } => reference,
-        "#0" or "#x0" or "#X0" when c == '0' => reference,
-        _ => reference + c,
-    };
+    public static string With(string reference, char c) =>
+        reference switch
+        {
+            { Length: >= 33 } => reference,
+            "#0" or "#x0" or "#X0" when c == '0' => reference,
+            _ => reference + c,
+        };
 
     /// <summary>Decodes a character reference, given the text between its <c>&amp;</c> and its end.</summary>
     /// <param name="isEnded">Whether a semicolon ends it; a number needs none.</param>
     public static string Decode(string reference, bool isEnded)
     {
-        if (reference is not ['#', ..]) return isEnded ? Named.GetValueOrDefault(reference, "&") : "&";
+        if (reference is not ['#', ..])
+            return isEnded ? Named.GetValueOrDefault(reference, "&") : "&";
         var isHex = reference is [_, 'x' or 'X', ..];
         var style = isHex ? System.Globalization.NumberStyles.AllowHexSpecifier : System.Globalization.NumberStyles.None;
-        return int.TryParse(reference.AsSpan(isHex ? 2 : 1), style, System.Globalization.CultureInfo.InvariantCulture, out var number)
-            && System.Text.Rune.IsValid(number) && number > 0
+        return
+            int.TryParse(reference.AsSpan(isHex ? 2 : 1), style, System.Globalization.CultureInfo.InvariantCulture, out var number)
+            && System.Text.Rune.IsValid(number)
+            && number > 0
             ? char.ConvertFromUtf32(number)
             : "\uFFFD";
     }

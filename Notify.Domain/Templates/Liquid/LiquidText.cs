@@ -10,8 +10,12 @@ internal sealed class LiquidText
     private readonly string source;
     private readonly IReadOnlyList<Statement> statements;
 
-    private LiquidText(string source, IReadOnlyList<Statement> statements, IReadOnlyList<(string Name, int Offset)> parameters, bool html) =>
-        (this.source, this.statements, Parameters, Html) = (source, statements, parameters, html);
+    private LiquidText(
+        string source,
+        IReadOnlyList<Statement> statements,
+        IReadOnlyList<(string Name, int Offset)> parameters,
+        bool html
+    ) => (this.source, this.statements, Parameters, Html) = (source, statements, parameters, html);
 
     /// <summary>The variables that it reads and does not make itself, and where first.</summary>
     public IReadOnlyList<(string Name, int Offset)> Parameters { get; }
@@ -24,7 +28,8 @@ internal sealed class LiquidText
     public static (LiquidText? Text, (int Offset, string Message)? Fault) Parse(string source, bool html)
     {
         var (tokens, fault) = Tokens.Of(source);
-        if (fault is not null) return (null, fault);
+        if (fault is not null)
+            return (null, fault);
         var parser = new Parser(tokens, html);
         var statements = parser.Read();
         return parser.Fault is { } wrong ? (null, wrong) : (new LiquidText(source, statements, [.. parser.Parameters], html), null);
@@ -67,11 +72,17 @@ internal sealed class LiquidText
     public (int Line, int Column) Place(int offset) => Place(source, offset);
 
     /// <summary>Carries out statements until one of them leaves a loop.</summary>
-    public static async ValueTask<Completion> RunAsync(IReadOnlyList<Statement> statements, TextWriter writer, TextEncoder encoder, TemplateContext context)
+    public static async ValueTask<Completion> RunAsync(
+        IReadOnlyList<Statement> statements,
+        TextWriter writer,
+        TextEncoder encoder,
+        TemplateContext context
+    )
     {
         foreach (var statement in statements)
         {
-            if (await statement.WriteToAsync(writer, encoder, context) is var completion && completion != Completion.Normal) return completion;
+            if (await statement.WriteToAsync(writer, encoder, context) is var completion && completion != Completion.Normal)
+                return completion;
         }
 
         return Completion.Normal;

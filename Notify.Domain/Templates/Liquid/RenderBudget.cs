@@ -51,8 +51,10 @@ internal sealed class RenderStopped(string message) : Exception(message)
 internal sealed class RenderContext(TemplateOptions options, bool html, TimeProvider? clock = null)
     : TemplateContext(options, StringComparer.Ordinal)
 {
-    private readonly Dictionary<string, int> turns = new(StringComparer.Ordinal), counters = new(StringComparer.Ordinal);
-    private int steps, work;
+    private readonly Dictionary<string, int> turns = new(StringComparer.Ordinal),
+        counters = new(StringComparer.Ordinal);
+    private int steps,
+        work;
     private TimeSpan time;
     private long? before;
 
@@ -69,14 +71,16 @@ internal sealed class RenderContext(TemplateOptions options, bool html, TimeProv
     public void Step()
     {
         CheckTime();
-        if (++steps > RenderBudget.Steps) throw RenderStopped.Budget($"takes more than {RenderBudget.Steps:N0} steps: does a loop never end?");
+        if (++steps > RenderBudget.Steps)
+            throw RenderStopped.Budget($"takes more than {RenderBudget.Steps:N0} steps: does a loop never end?");
     }
 
     /// <summary>Counts the input of a filter or a comparison.</summary>
     public void Spend(long amount)
     {
         CheckTime();
-        if (amount < 0 || (work = (int)Math.Min(int.MaxValue, work + amount)) > RenderBudget.Work) throw RenderStopped.Budget("does more work than one message may cost: does a loop make a text longer and longer?");
+        if (amount < 0 || (work = (int)Math.Min(int.MaxValue, work + amount)) > RenderBudget.Work)
+            throw RenderStopped.Budget("does more work than one message may cost: does a loop make a text longer and longer?");
     }
 
     /// <summary>Which value of a cycle is the next, from 0.</summary>
@@ -92,17 +96,20 @@ internal sealed class RenderContext(TemplateOptions options, bool html, TimeProv
     public int Count(string counter, bool isUp)
     {
         var before = counters.GetValueOrDefault(counter);
-        var isShown = GetValue(counter) is var shown && (shown.IsNil() || (counters.ContainsKey(counter) && shown is NumberValue
-            && shown.ToNumberValue() == before));
+        var isShown =
+            GetValue(counter) is var shown
+            && (shown.IsNil() || (counters.ContainsKey(counter) && shown is NumberValue && shown.ToNumberValue() == before));
         counters[counter] = isUp ? before + 1 : before - 1;
-        if (isShown) SetValue(counter, NumberValue.Create(counters[counter]));
+        if (isShown)
+            SetValue(counter, NumberValue.Create(counters[counter]));
         return isUp ? before : before - 1;
     }
 
     /// <summary>Continues with what another part of the same message has used.</summary>
     public RenderContext After(RenderContext? earlier)
     {
-        if (earlier is not null) (steps, work, time) = (earlier.steps, earlier.work, earlier.time);
+        if (earlier is not null)
+            (steps, work, time) = (earlier.steps, earlier.work, earlier.time);
         return this;
     }
 
@@ -118,7 +125,8 @@ internal sealed class RenderContext(TemplateOptions options, bool html, TimeProv
         }
 
         before = now;
-        if (time > RenderBudget.Time) throw RenderStopped.Budget($"takes longer than {RenderBudget.Time.TotalSeconds} s");
+        if (time > RenderBudget.Time)
+            throw RenderStopped.Budget($"takes longer than {RenderBudget.Time.TotalSeconds} s");
     }
 
     /// <summary>The email that a layout is set around, which is bounded as an email is and not as a value; <c>null</c>: none.</summary>
@@ -131,24 +139,30 @@ internal sealed class RenderContext(TemplateOptions options, bool html, TimeProv
         {
             case StringValue text:
                 var length = text.ToStringValue().Length;
-                return length <= RenderBudget.ValueLength || ReferenceEquals(value, Content) ? length : throw RenderStopped.Budget($"makes a value of more than {RenderBudget.ValueLength:N0} characters");
+                return length <= RenderBudget.ValueLength || ReferenceEquals(value, Content)
+                    ? length
+                    : throw RenderStopped.Budget($"makes a value of more than {RenderBudget.ValueLength:N0} characters");
             case ArrayValue list:
-                if (list.Values.Count > RenderBudget.Items) throw RenderStopped.Budget($"makes a list of more than {RenderBudget.Items:N0} items");
-                if (depth > RenderBudget.Nesting) throw TooDeep();
+                if (list.Values.Count > RenderBudget.Items)
+                    throw RenderStopped.Budget($"makes a list of more than {RenderBudget.Items:N0} items");
+                if (depth > RenderBudget.Nesting)
+                    throw TooDeep();
                 var sum = 0L;
                 foreach (var item in list.Values)
                 {
                     sum += 1 + Weigh(item, depth + 1);
-                    if (sum > RenderBudget.Work) throw RenderStopped.Budget("makes a list that is too large");
+                    if (sum > RenderBudget.Work)
+                        throw RenderStopped.Budget("makes a list that is too large");
                 }
 
                 return (int)sum;
             case DictionaryValue members:
-                if (depth > RenderBudget.Nesting) throw TooDeep();
+                if (depth > RenderBudget.Nesting)
+                    throw TooDeep();
                 var whole = 0L;
                 var all = (IFluidIndexable)members.ToObjectValue();
-                foreach (var name in all.Keys) whole += 1 + name.Length + (all.TryGetValue(name, out var member)
-                    ? Weigh(member, depth + 1) : 0);
+                foreach (var name in all.Keys)
+                    whole += 1 + name.Length + (all.TryGetValue(name, out var member) ? Weigh(member, depth + 1) : 0);
                 return (int)Math.Min(whole, RenderBudget.Work);
             default:
                 return 1;
@@ -189,6 +203,7 @@ internal sealed class LimitedWriter(int limit) : StringWriter(System.Globalizati
 
     private void Check(int more)
     {
-        if (GetStringBuilder().Length + more > limit) throw RenderStopped.Budget($"becomes longer than {limit:N0} characters");
+        if (GetStringBuilder().Length + more > limit)
+            throw RenderStopped.Budget($"becomes longer than {limit:N0} characters");
     }
 }

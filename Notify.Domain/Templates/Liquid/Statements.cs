@@ -53,7 +53,9 @@ internal sealed class Output(Expression expression, HtmlPlace place) : Statement
 {
     // Letters of all scripts stay readable; < > & " ' and all other characters with a meaning in HTML are encoded.
     internal static readonly HtmlEncoder Encoder = HtmlEncoder.Create(UnicodeRanges.All);
-    private static readonly System.Buffers.SearchValues<char> StyleSafe = System.Buffers.SearchValues.Create("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 #%.,-");
+    private static readonly System.Buffers.SearchValues<char> StyleSafe = System.Buffers.SearchValues.Create(
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 #%.,-"
+    );
 
     /// <inheritdoc />
     public override async ValueTask<Completion> WriteToAsync(TextWriter writer, TextEncoder encoder, TemplateContext context)
@@ -61,7 +63,8 @@ internal sealed class Output(Expression expression, HtmlPlace place) : Statement
         var render = (RenderContext)context;
         var value = await expression.EvaluateAsync(context);
         // How much of the email itself is written, the length of the whole bounds.
-        if (!ReferenceEquals(value, render.Content)) render.Spend(render.Weigh(value));
+        if (!ReferenceEquals(value, render.Content))
+            render.Spend(render.Weigh(value));
         var text = value.ToStringValue();
         if (!render.Html)
         {
@@ -70,11 +73,12 @@ internal sealed class Output(Expression expression, HtmlPlace place) : Statement
         }
 
         var isMade = value is StringValue { Encode: false };
-        if (isMade && place != HtmlPlace.Plain) (text, isMade) = (System.Net.WebUtility.HtmlDecode(text),
-            false); // HTML is text in an attribute, and its quotes would end it
-        if (place == HtmlPlace.Link
-            && !IsHarmless(text)) throw new RenderStopped("makes a link that leads to neither https, http, mailto nor tel");
-        if (place == HtmlPlace.Style && text.AsSpan().IndexOfAnyExcept(StyleSafe) >= 0) throw new RenderStopped("writes into a style attribute what is more than letters, digits, blanks and # % . , -");
+        if (isMade && place != HtmlPlace.Plain)
+            (text, isMade) = (System.Net.WebUtility.HtmlDecode(text), false); // HTML is text in an attribute, and its quotes would end it
+        if (place == HtmlPlace.Link && !IsHarmless(text))
+            throw new RenderStopped("makes a link that leads to neither https, http, mailto nor tel");
+        if (place == HtmlPlace.Style && text.AsSpan().IndexOfAnyExcept(StyleSafe) >= 0)
+            throw new RenderStopped("writes into a style attribute what is more than letters, digits, blanks and # % . , -");
         writer.Write(isMade ? text : Encoder.Encode(text));
         return Completion.Normal;
     }
@@ -128,11 +132,17 @@ internal sealed class BoundedRange(Expression from, Expression to) : Expression
     /// <inheritdoc />
     public override async ValueTask<FluidValue> EvaluateAsync(TemplateContext context)
     {
-        var (first, last) = (decimal.Truncate((await from.EvaluateAsync(context)).ToNumberValue()),
-            decimal.Truncate((await to.EvaluateAsync(context)).ToNumberValue()));
-        if (Math.Abs(first) > int.MaxValue || Math.Abs(last) > int.MaxValue || last - first >= RenderBudget.Items) throw RenderStopped.Budget($"makes a range of more than {RenderBudget.Items:N0} numbers");
+        var (first, last) = (
+            decimal.Truncate((await from.EvaluateAsync(context)).ToNumberValue()),
+            decimal.Truncate((await to.EvaluateAsync(context)).ToNumberValue())
+        );
+        if (Math.Abs(first) > int.MaxValue || Math.Abs(last) > int.MaxValue || last - first >= RenderBudget.Items)
+            throw RenderStopped.Budget($"makes a range of more than {RenderBudget.Items:N0} numbers");
         ((RenderContext)context).Spend(1 + (long)Math.Max(0, last - first));
-        return await new RangeExpression(new LiteralExpression(NumberValue.Create(first)), new LiteralExpression(NumberValue.Create(last))).EvaluateAsync(context);
+        return await new RangeExpression(
+            new LiteralExpression(NumberValue.Create(first)),
+            new LiteralExpression(NumberValue.Create(last))
+        ).EvaluateAsync(context);
     }
 }
 
@@ -158,8 +168,13 @@ internal sealed class LoopSource(Expression source, Expression? limit, Expressio
                 return list.Values;
             case DictionaryValue members when members.ToObjectValue() is IFluidIndexable all:
                 render.Spend(1 + (4L * all.Count));
-                return [.. all.Keys.Select(k => new ArrayValue([new StringValue(k), all.TryGetValue(k, out var member) ? member
-                    : NilValue.Instance]))];
+                return
+                [
+                    .. all.Keys.Select(k => new ArrayValue([
+                        new StringValue(k),
+                        all.TryGetValue(k, out var member) ? member : NilValue.Instance,
+                    ])),
+                ];
             default:
                 render.Spend(1);
                 return value is StringValue && value.ToStringValue().Length > 0 ? [value] : [];
@@ -187,12 +202,16 @@ internal sealed class Weighed(BinaryExpression inner) : Expression
     {
         if (inner is ContainsBinaryExpression)
         {
-            if (left is StringValue) Filters.SpendOnSearch(left.ToStringValue(), right.ToStringValue(), render);
+            if (left is StringValue)
+                Filters.SpendOnSearch(left.ToStringValue(), right.ToStringValue(), render);
             return render.Weigh(left) + (left is ArrayValue list ? (1L + list.Values.Count) * render.Weigh(right) : render.Weigh(right));
         }
 
-        if (left.Type == right.Type) return Math.Min(render.Weigh(left), render.Weigh(right));
-        return left.Type == FluidValues.Blank ? render.Weigh(right) : right.Type == FluidValues.Blank ? render.Weigh(left) : 0;
+        if (left.Type == right.Type)
+            return Math.Min(render.Weigh(left), render.Weigh(right));
+        return left.Type == FluidValues.Blank ? render.Weigh(right)
+            : right.Type == FluidValues.Blank ? render.Weigh(left)
+            : 0;
     }
 }
 

@@ -32,8 +32,10 @@ public sealed record ClicklineOptions
     public void Check(string section, ICollection<string> faults)
     {
         ProviderCall.Check(section, BaseUrl, Concurrency, Timeout, faults);
-        if (ApiKey.Length == 0) faults.Add($"{section}:ApiKey is missing; it is on the account's page");
-        if (From.Length == 0) faults.Add($"{section}:From is missing; give the number that messages come from");
+        if (ApiKey.Length == 0)
+            faults.Add($"{section}:ApiKey is missing; it is on the account's page");
+        if (From.Length == 0)
+            faults.Add($"{section}:From is missing; give the number that messages come from");
     }
 }
 
@@ -79,12 +81,25 @@ public sealed class ClicklineProvider : IDeliveryProvider, IDisposable
         using var request = new HttpRequestMessage(HttpMethod.Post, "/messages")
         {
             Version = HttpVersion.Version11,
-            Content = JsonContent.Create(new { to = message.Address, from = options.From, text = message.Content.Body, reference = message.DeliveryId }),
+            Content = JsonContent.Create(
+                new
+                {
+                    to = message.Address,
+                    from = options.From,
+                    text = message.Content.Body,
+                    reference = message.DeliveryId,
+                }
+            ),
         };
         var (response, outcome) = await ProviderCall.SendAsync(client, request, cancellation);
-        if (response is null) return outcome!;
+        if (response is null)
+            return outcome!;
         using (response)
-            return ClicklineStatus.Outcome(response.StatusCode, await response.Content.ReadAsByteArrayAsync(cancellation), ProviderCall.RetryAfter(response.Headers, clock.GetUtcNow()));
+            return ClicklineStatus.Outcome(
+                response.StatusCode,
+                await response.Content.ReadAsByteArrayAsync(cancellation),
+                ProviderCall.RetryAfter(response.Headers, clock.GetUtcNow())
+            );
     }
 }
 
@@ -99,7 +114,7 @@ public static class ClicklineStatus
         {
             // Its own sign of acceptance is 202 with an ID. Any other yes may be a gateway's.
             (202, _) when Read(body, "id") is { Length: > 0 } id => new AttemptOutcome.Accepted(id),
-            ( >= 200 and < 300, _) => new AttemptOutcome.Unknown(Reasons.UnreadableAnswer),
+            (>= 200 and < 300, _) => new AttemptOutcome.Unknown(Reasons.UnreadableAnswer),
             // Our fault, not the person's: the deliveries wait, and an alert is raised.
             (401 or 403, _) => new AttemptOutcome.Halted(word),
             (400, "unknown_sender") => new AttemptOutcome.Halted(word),
@@ -117,8 +132,12 @@ public static class ClicklineStatus
         try
         {
             using var json = JsonDocument.Parse(body);
-            return json.RootElement.ValueKind == JsonValueKind.Object && json.RootElement.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String
-                ? value.GetString() : null;
+            return
+                json.RootElement.ValueKind == JsonValueKind.Object
+                && json.RootElement.TryGetProperty(name, out var value)
+                && value.ValueKind == JsonValueKind.String
+                ? value.GetString()
+                : null;
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException)
         {

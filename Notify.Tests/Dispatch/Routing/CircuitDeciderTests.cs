@@ -24,11 +24,19 @@ public class CircuitDeciderTests
             {
                 Now = Now.AddSeconds(secondsEach);
                 Circuit = CircuitDecider.At(Circuit, Now);
-                var verdict = c switch { '+' => Verdict.Works, '-' => Verdict.Fails, '!' => Verdict.Refuses, _ => Verdict.Throttles };
-                if (verdict != Verdict.Throttles) window.Add(verdict != Verdict.Works, TimeSpan.FromMilliseconds(50), Now);
+                var verdict = c switch
+                {
+                    '+' => Verdict.Works,
+                    '-' => Verdict.Fails,
+                    '!' => Verdict.Refuses,
+                    _ => Verdict.Throttles,
+                };
+                if (verdict != Verdict.Throttles)
+                    window.Add(verdict != Verdict.Works, TimeSpan.FromMilliseconds(50), Now);
                 var before = Circuit.State;
                 Circuit = CircuitDecider.After(Circuit, window.Counts(Now), verdict, "Retry 503", Now - ago, Now);
-                if (Circuit.State != before) window.Clear();
+                if (Circuit.State != before)
+                    window.Clear();
             }
 
             return this;
@@ -61,7 +69,9 @@ public class CircuitDeciderTests
     [InlineData(1000, 20)]
     public void A_row_that_many_calls_may_have_by_chance_opens_nothing(int before, int needed)
     {
-        var line = new Line().Calls(new string('+', before - needed), secondsEach: 0.01).Calls(new string('-', needed - 1), secondsEach: 0.01);
+        var line = new Line()
+            .Calls(new string('+', before - needed), secondsEach: 0.01)
+            .Calls(new string('-', needed - 1), secondsEach: 0.01);
         Assert.Equal(CircuitState.Closed, line.Circuit.State);
         Assert.Equal(CircuitState.Open, line.Calls("-").Circuit.State);
     }
@@ -74,7 +84,10 @@ public class CircuitDeciderTests
     public void It_says_why_and_until_when()
     {
         var line = new Line().Calls("-----");
-        Assert.Equal(("5 failures in a row: Retry 503", line.Now, line.Now.AddSeconds(10)), (line.Circuit.Reason, line.Circuit.Since, line.Circuit.Until));
+        Assert.Equal(
+            ("5 failures in a row: Retry 503", line.Now, line.Now.AddSeconds(10)),
+            (line.Circuit.Reason, line.Circuit.Since, line.Circuit.Until)
+        );
         Assert.Equal("5 of 10 calls failed within 30 s: Retry 503", new Line().Calls("+-+-+-+-+-").Circuit.Reason);
     }
 
@@ -100,7 +113,13 @@ public class CircuitDeciderTests
     {
         Assert.Equal(CircuitState.HalfOpen, new Line().Calls("-----").Wait(10).Calls("++").Circuit.State);
         Assert.Equal(CircuitState.Closed, new Line().Calls("-----").Wait(10).Calls("+++").Circuit.State);
-        Assert.Equal((CircuitState.Open, 2), (new Line().Calls("-----").Wait(10).Calls("++-").Circuit.State, new Line().Calls("-----").Wait(10).Calls("++-").Circuit.Openings));
+        Assert.Equal(
+            (CircuitState.Open, 2),
+            (
+                new Line().Calls("-----").Wait(10).Calls("++-").Circuit.State,
+                new Line().Calls("-----").Wait(10).Calls("++-").Circuit.Openings
+            )
+        );
     }
 
     [Fact]
@@ -132,13 +151,22 @@ public class CircuitDeciderTests
     {
         var provider = new StubProvider("p");
         Assert.Equal(Verdict.Works, CircuitDecider.Judge(provider, new AttemptOutcome.Accepted("m")));
-        Assert.Equal(Verdict.Works, CircuitDecider.Judge(provider, new AttemptOutcome.Rejected(Reasons.Unregistered, "410", AddressVerdict.Dead)));
+        Assert.Equal(
+            Verdict.Works,
+            CircuitDecider.Judge(provider, new AttemptOutcome.Rejected(Reasons.Unregistered, "410", AddressVerdict.Dead))
+        );
         Assert.Equal(Verdict.Works, CircuitDecider.Judge(provider, new AttemptOutcome.Rejected(Reasons.TooLarge, "413")));
         Assert.Equal(Verdict.Refuses, CircuitDecider.Judge(provider, new AttemptOutcome.Halted("401")));
         Assert.Equal(Verdict.Fails, CircuitDecider.Judge(provider, new AttemptOutcome.Unknown(Reasons.TimedOut)));
-        Assert.Equal(Verdict.Fails, CircuitDecider.Judge(provider, new AttemptOutcome.Retry(Reasons.Retry, "503", TimeSpan.FromSeconds(5))));
+        Assert.Equal(
+            Verdict.Fails,
+            CircuitDecider.Judge(provider, new AttemptOutcome.Retry(Reasons.Retry, "503", TimeSpan.FromSeconds(5)))
+        );
         Assert.Equal(Verdict.Fails, CircuitDecider.Judge(provider, new AttemptOutcome.Retry(Reasons.Retry, "429")));
-        Assert.Equal(Verdict.Throttles, CircuitDecider.Judge(provider, new AttemptOutcome.Retry(Reasons.Retry, "20429", TimeSpan.FromSeconds(5))));
+        Assert.Equal(
+            Verdict.Throttles,
+            CircuitDecider.Judge(provider, new AttemptOutcome.Retry(Reasons.Retry, "20429", TimeSpan.FromSeconds(5)))
+        );
     }
 
     [Fact]

@@ -16,10 +16,13 @@ public sealed class OutageTests
     private const int PerSecond = 5;
     private static readonly TimeSpan Tick = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan Silent = TimeSpan.FromSeconds(20);
-    private static readonly TimeSpan From = TimeSpan.FromMinutes(2), To = TimeSpan.FromMinutes(12), End = TimeSpan.FromMinutes(22);
+    private static readonly TimeSpan From = TimeSpan.FromMinutes(2),
+        To = TimeSpan.FromMinutes(12),
+        End = TimeSpan.FromMinutes(22);
     private readonly FakeTimeProvider clock = new(Noon);
     private readonly Random random = new(11);
-    private readonly StubProvider twilio = new("twilio"), vonage = new("vonage");
+    private readonly StubProvider twilio = new("twilio"),
+        vonage = new("vonage");
     private readonly ProviderRoute route;
     private readonly Dictionary<Guid, (OpenDelivery Row, Notification State, List<object> Events)> deliveries = [];
     private readonly PriorityQueue<Guid, DateTimeOffset> due = new();
@@ -39,14 +42,16 @@ public sealed class OutageTests
     {
         while (Elapsed < End + TimeSpan.FromMinutes(20))
         {
-            if (Elapsed < End && Elapsed.TotalMilliseconds % (1000 / PerSecond) == 0) Accept();
+            if (Elapsed < End && Elapsed.TotalMilliseconds % (1000 / PerSecond) == 0)
+                Accept();
             while (due.TryPeek(out var id, out var at) && at <= clock.GetUtcNow())
             {
                 due.Dequeue();
                 Attempt(id);
             }
 
-            if (Elapsed.TotalMilliseconds % 5000 == 0) Judge();
+            if (Elapsed.TotalMilliseconds % 5000 == 0)
+                Judge();
             route.Tick();
             foreach (var change in route.Untold())
             {
@@ -64,12 +69,18 @@ public sealed class OutageTests
         Assert.Equal(deliveries.Count, accepted.Select(a => a.Id).Distinct().Count());
         var clear = deliveries.Values.Where(d => !d.Events.OfType<DispatchOutcomeUnknown>().Any()).ToList();
         Assert.True(clear.Count < deliveries.Count);
-        Assert.All(clear, d => Assert.InRange((d.Events.OfType<NotificationDispatched>().Single().At - d.Row.EnqueuedAt).TotalSeconds, 0, 1));
+        Assert.All(
+            clear,
+            d => Assert.InRange((d.Events.OfType<NotificationDispatched>().Single().At - d.Row.EnqueuedAt).TotalSeconds, 0, 1)
+        );
         Assert.All(deliveries.Values, d => InOrder(d.Events));
 
         // Over to the other within seconds, and back again within its last pause.
         Assert.All(accepted.Where(a => a.At > Noon + From + Silent && a.At < Noon + To), a => Assert.Equal("vonage", a.Provider));
-        Assert.All(accepted.Where(a => a.At < Noon + From || a.At > Noon + To + TimeSpan.FromMinutes(6)), a => Assert.Equal("twilio", a.Provider));
+        Assert.All(
+            accepted.Where(a => a.At < Noon + From || a.At > Noon + To + TimeSpan.FromMinutes(6)),
+            a => Assert.Equal("twilio", a.Provider)
+        );
         Assert.InRange(told.OfType<CircuitOpened>().Count(), 2, 8); // tries ever rarer, not one a second
 
         var names = told.Select(t => t.GetType().Name).ToList();
@@ -85,7 +96,11 @@ public sealed class OutageTests
         var (key, now) = ($"n/c:{deliveries.Count}", clock.GetUtcNow());
         var planned = new PlannedDelivery(DeterministicId.OfDelivery(key, "sms"), Lane.Sms, null, new Notify.Domain.Privacy.Sealed("1.x"));
         List<object> events = [Requested(), new DeliveriesPlanned([planned], [], 0, now)];
-        deliveries[planned.Id] = (OpenDelivery.Planned(key, planned, Priority.Normal, now), Notify.Domain.Notifications.Notification.Fold(key, events)!, events);
+        deliveries[planned.Id] = (
+            OpenDelivery.Planned(key, planned, Priority.Normal, now),
+            Notify.Domain.Notifications.Notification.Fold(key, events)!,
+            events
+        );
         due.Enqueue(planned.Id, now);
     }
 
@@ -96,8 +111,23 @@ public sealed class OutageTests
         if (d.Status == DeliveryStatus.Unknown)
         {
             // Asked: the provider that has it answers so.
-            AttemptOutcome answer = accepted.Exists(a => a.Id == id) ? new AttemptOutcome.Accepted($"m-{id}") : new AttemptOutcome.NotFound();
-            Settle(new AttemptMade(row, Guid.Empty, d.Attempts, d.Provider!, answer, TimeSpan.Zero, null, now, WasAsked: true, UnknownDeadline: d.DeferredUntil));
+            AttemptOutcome answer = accepted.Exists(a => a.Id == id)
+                ? new AttemptOutcome.Accepted($"m-{id}")
+                : new AttemptOutcome.NotFound();
+            Settle(
+                new AttemptMade(
+                    row,
+                    Guid.Empty,
+                    d.Attempts,
+                    d.Provider!,
+                    answer,
+                    TimeSpan.Zero,
+                    null,
+                    now,
+                    WasAsked: true,
+                    UnknownDeadline: d.DeferredUntil
+                )
+            );
             return;
         }
 
@@ -109,26 +139,44 @@ public sealed class OutageTests
         route.End(provider, outcome, TimeSpan.FromMilliseconds(40), now);
         var (kind, reason, code) = CallOutcomes.Of(outcome);
         calls.Add(new CallCounts(now, provider.Name, row.Queue, kind, reason, code, 1));
-        Settle(new AttemptMade(row, Guid.Empty, attempt, provider.Name, outcome, TimeSpan.FromMilliseconds(40), null, now, Moves: d.Moves, MayMove: route.HasAnother([.. d.Tried ?? [], provider.Name])));
+        Settle(
+            new AttemptMade(
+                row,
+                Guid.Empty,
+                attempt,
+                provider.Name,
+                outcome,
+                TimeSpan.FromMilliseconds(40),
+                null,
+                now,
+                Moves: d.Moves,
+                MayMove: route.HasAnother([.. d.Tried ?? [], provider.Name])
+            )
+        );
     }
 
     // First Twilio swallows what it gets, and has half of it; then it says no. Vonage loses an answer now and then.
     private AttemptOutcome Answer(IDeliveryProvider provider, Guid id)
     {
         var isOut = provider == twilio && Elapsed >= From && Elapsed < To;
-        if (isOut && Elapsed >= From + Silent) return new AttemptOutcome.Retry(Reasons.Retry, "503");
+        if (isOut && Elapsed >= From + Silent)
+            return new AttemptOutcome.Retry(Reasons.Retry, "503");
         var isLost = isOut || (provider == vonage && random.Next(100) == 0);
-        if (!isLost || random.Next(2) == 0) accepted.Add((id, provider.Name, clock.GetUtcNow()));
+        if (!isLost || random.Next(2) == 0)
+            accepted.Add((id, provider.Name, clock.GetUtcNow()));
         return isLost ? new AttemptOutcome.Unknown(Reasons.TimedOut) : new AttemptOutcome.Accepted($"m-{id}");
     }
 
     private void Settle(AttemptMade made)
     {
         var (e, next) = OutcomeDecider.Decide(made, new RetrySchedule(), clock.GetUtcNow(), random.NextDouble());
-        if (e is not null) Append(made.Row.Id, e);
-        if (next is null) return;
+        if (e is not null)
+            Append(made.Row.Id, e);
+        if (next is null)
+            return;
         deliveries[made.Row.Id] = deliveries[made.Row.Id] with { Row = next };
-        if (next.DueAt is { } at) due.Enqueue(next.Id, at);
+        if (next.DueAt is { } at)
+            due.Enqueue(next.Id, at);
     }
 
     private void Append(Guid id, object e)
@@ -145,7 +193,8 @@ public sealed class OutageTests
         var diverted = route.States().Where(s => s.Circuit != CircuitState.Closed).Select(s => s.Provider).ToHashSet();
         var judgement = TroubleDecider.Decide(new AlertRules(), new Evidence(calls, [], open, recovered, diverted), now);
         open = [.. judgement.Opened.Concat(judgement.Going)];
-        foreach (var t in judgement.Recovered) recovered[t.Subject] = now;
+        foreach (var t in judgement.Recovered)
+            recovered[t.Subject] = now;
         alerts.AddRange(judgement.Opened.Select(t => $"+{t.Subject}").Concat(judgement.Recovered.Select(t => $"-{t.Subject}")));
     }
 

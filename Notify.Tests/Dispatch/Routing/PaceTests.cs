@@ -20,7 +20,8 @@ public class PaceTests
         var bySecond = new int[60];
         for (var ms = 0; ms < 60_000; ms += 10)
         {
-            for (; pacer.Tokens(clock.GetUtcNow()) >= 1; bySecond[ms / 1000]++) pacer.Take(clock.GetUtcNow());
+            for (; pacer.Tokens(clock.GetUtcNow()) >= 1; bySecond[ms / 1000]++)
+                pacer.Take(clock.GetUtcNow());
             clock.Advance(TimeSpan.FromMilliseconds(10));
         }
 
@@ -34,9 +35,11 @@ public class PaceTests
         var pacer = new Pacer(10_000, TimeSpan.FromMinutes(1), clock.GetUtcNow());
         pacer.Take(clock.GetUtcNow());
         Assert.Equal(1000, pacer.Rate(clock.GetUtcNow()));
-        for (var i = 0; i < 30; i++) Second();
+        for (var i = 0; i < 30; i++)
+            Second();
         Assert.Equal(5500, pacer.Rate(clock.GetUtcNow()));
-        for (var i = 0; i < 40; i++) Second();
+        for (var i = 0; i < 40; i++)
+            Second();
         Assert.Equal(10_000, pacer.Rate(clock.GetUtcNow()));
         clock.Advance(TimeSpan.FromMinutes(2));
         pacer.Take(clock.GetUtcNow());
@@ -56,7 +59,8 @@ public class PaceTests
         var bulk = Enumerable.Range(0, 50).Select(_ => gate.TakeAsync(Priority.Bulk, 25, 200, Cancellation)).ToList();
         Spend(route, gate, bulk);
         var critical = gate.TakeAsync(Priority.Critical, 1, 1, Cancellation);
-        for (var ms = 0; !critical.IsCompleted && ms < 1000; ms += 10) await AdvanceAsync(10);
+        for (var ms = 0; !critical.IsCompleted && ms < 1000; ms += 10)
+            await AdvanceAsync(10);
         Assert.Equal(1, await critical);
         Assert.InRange((clock.GetUtcNow() - clock.Start).TotalMilliseconds, 0, 120); // a token of ten a second
     }
@@ -79,7 +83,8 @@ public class PaceTests
         await AdvanceAsync(1000);
         var granted = await gate.TakeAsync(Priority.Normal, 1, 100, Cancellation);
         Assert.Equal(19, granted);
-        for (var i = 0; i < 5; i++) route.Choose([], 0); // the others were cancelled meanwhile
+        for (var i = 0; i < 5; i++)
+            route.Choose([], 0); // the others were cancelled meanwhile
         gate.Chosen(granted);
         gate.Release(granted);
         Assert.Equal(14, await gate.TakeAsync(Priority.Normal, 1, 100, Cancellation));
@@ -93,7 +98,8 @@ public class PaceTests
         var waiting = new List<Task<int>>();
         for (var ms = 0; ms < 10_000; ms += 20)
         {
-            if (waiting.Count == 0) waiting.Add(gate.TakeAsync(Priority.Normal, 25, 200, Cancellation));
+            if (waiting.Count == 0)
+                waiting.Add(gate.TakeAsync(Priority.Normal, 25, 200, Cancellation));
             sent += Spend(route, gate, waiting);
             await AdvanceAsync(20);
         }
@@ -107,7 +113,8 @@ public class PaceTests
         var (route, gate) = Route(100);
         await AdvanceAsync(1000);
         Assert.Equal(20, await gate.TakeAsync(Priority.Critical, 1, 200, Cancellation));
-        for (var i = 0; i < 20; i++) route.Choose([], 0);
+        for (var i = 0; i < 20; i++)
+            route.Choose([], 0);
         gate.Chosen(20);
         gate.Release(20);
 
@@ -121,13 +128,21 @@ public class PaceTests
     [Fact]
     public async Task Another_provider_s_limit_is_no_limit_where_it_is_not_in_use()
     {
-        var route = new ProviderRoute(Lane.Sms, [new RouteMember(new StubProvider("a")), new RouteMember(new StubProvider("b"), Pace: new Pace { RatePerSecond = 1 })], clock);
+        var route = new ProviderRoute(
+            Lane.Sms,
+            [new RouteMember(new StubProvider("a")), new RouteMember(new StubProvider("b"), Pace: new Pace { RatePerSecond = 1 })],
+            clock
+        );
         Assert.Equal(10, await route.OpenGate().TakeAsync(Priority.Critical, 1, 200, Cancellation));
     }
 
     private (ProviderRoute, DispatchGate) Route(double rate)
     {
-        var route = new ProviderRoute(Lane.Sms, [new RouteMember(new StubProvider("p", concurrency: 1000), Pace: new Pace { RatePerSecond = rate })], clock);
+        var route = new ProviderRoute(
+            Lane.Sms,
+            [new RouteMember(new StubProvider("p", concurrency: 1000), Pace: new Pace { RatePerSecond = rate })],
+            clock
+        );
         return (route, route.OpenGate());
     }
 
@@ -138,7 +153,8 @@ public class PaceTests
         foreach (var taken in waiting.Where(w => w.IsCompleted).ToList())
         {
             waiting.Remove(taken);
-            for (var i = 0; i < taken.Result; i++) route.Choose([], 0);
+            for (var i = 0; i < taken.Result; i++)
+                route.Choose([], 0);
             gate.Chosen(taken.Result);
             gate.Release(taken.Result);
             sent += taken.Result;
@@ -151,7 +167,8 @@ public class PaceTests
     private async Task AdvanceAsync(int milliseconds)
     {
         clock.Advance(TimeSpan.FromMilliseconds(milliseconds));
-        for (var i = 0; i < 5; i++) await Task.Yield();
+        for (var i = 0; i < 5; i++)
+            await Task.Yield();
         await Task.Delay(1, Cancellation);
     }
 }

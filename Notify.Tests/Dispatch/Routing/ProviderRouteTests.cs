@@ -8,9 +8,11 @@ namespace Notify.Tests.Dispatch.Routing;
 
 public class ProviderRouteTests
 {
-    private static readonly AttemptOutcome Fine = new AttemptOutcome.Accepted("m"), Broken = new AttemptOutcome.Retry(Reasons.Retry, "503");
+    private static readonly AttemptOutcome Fine = new AttemptOutcome.Accepted("m"),
+        Broken = new AttemptOutcome.Retry(Reasons.Retry, "503");
     private readonly FakeTimeProvider clock = new(new DateTimeOffset(2026, 5, 4, 12, 0, 0, TimeSpan.Zero));
-    private readonly StubProvider first = new("first", concurrency: 100), second = new("second", concurrency: 30);
+    private readonly StubProvider first = new("first", concurrency: 100),
+        second = new("second", concurrency: 30);
 
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
@@ -114,7 +116,8 @@ public class ProviderRouteTests
         var route = Ordered();
         var gate = route.OpenGate();
         Assert.Equal(100, await Take(gate, 200));
-        for (var i = 0; i < 100; i++) route.Begin(first);
+        for (var i = 0; i < 100; i++)
+            route.Begin(first);
         Assert.False(Take(gate, 1).IsCompleted);
 
         var began = clock.GetUtcNow();
@@ -135,7 +138,8 @@ public class ProviderRouteTests
         var route = Ordered();
         var gate = route.OpenGate();
         await Take(gate, 100);
-        for (var i = 0; i < 100; i++) route.Begin(first);
+        for (var i = 0; i < 100; i++)
+            route.Begin(first);
         var waiting = gate.TakeAsync(Priority.Critical, 90, 100, Cancellation);
         var began = clock.GetUtcNow();
         for (var i = 0; i < 100; i++)
@@ -176,7 +180,12 @@ public class ProviderRouteTests
                 var provider = route.Choose([], random.NextDouble());
                 chosen[provider.Name]++;
                 route.Begin(provider);
-                route.End(provider, provider == first && random.NextDouble() < failing ? Broken : Fine, TimeSpan.FromMilliseconds(50), clock.GetUtcNow());
+                route.End(
+                    provider,
+                    provider == first && random.NextDouble() < failing ? Broken : Fine,
+                    TimeSpan.FromMilliseconds(50),
+                    clock.GetUtcNow()
+                );
             }
 
             return chosen;

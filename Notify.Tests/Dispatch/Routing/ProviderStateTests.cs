@@ -13,7 +13,8 @@ namespace Notify.Tests.Dispatch.Routing;
 /// <summary>Provider states that several Dispatch hosts share.</summary>
 public sealed class ProviderStateTests(AnalyticsDatabase database) : IClassFixture<AnalyticsDatabase>, IDisposable
 {
-    private static readonly AttemptOutcome Fine = new AttemptOutcome.Accepted("m"), Broken = new AttemptOutcome.Retry(Reasons.Retry, "503");
+    private static readonly AttemptOutcome Fine = new AttemptOutcome.Accepted("m"),
+        Broken = new AttemptOutcome.Retry(Reasons.Retry, "503");
     private readonly FakeTimeProvider clock = new(new DateTimeOffset(2026, 5, 4, 12, 0, 0, TimeSpan.Zero));
     private readonly string provider = $"p{Guid.NewGuid():N}";
     private readonly List<IDisposable> hosts = [];
@@ -27,17 +28,22 @@ public sealed class ProviderStateTests(AnalyticsDatabase database) : IClassFixtu
     {
         var all = Enumerable.Range(0, 8).Select(_ => Host()).ToList();
         await Task.WhenAll(all.Select(h => h.Keeper.SyncAsync(Cancellation)));
-        foreach (var host in all) Call(host.Route, Broken, 5);
+        foreach (var host in all)
+            Call(host.Route, Broken, 5);
         await Task.WhenAll(all.Select(h => h.Keeper.SyncAsync(Cancellation)));
         Assert.Equal(["CircuitOpened"], await EventsAsync());
 
         clock.Advance(TimeSpan.FromSeconds(10));
-        foreach (var host in all) host.Route.Tick();
+        foreach (var host in all)
+            host.Route.Tick();
         await Task.WhenAll(all.Select(h => h.Keeper.SyncAsync(Cancellation)));
-        foreach (var host in all) await host.Keeper.SyncAsync(Cancellation);
-        foreach (var host in all) Call(host.Route, Fine, 3);
+        foreach (var host in all)
+            await host.Keeper.SyncAsync(Cancellation);
+        foreach (var host in all)
+            Call(host.Route, Fine, 3);
         await Task.WhenAll(all.Select(h => h.Keeper.SyncAsync(Cancellation)));
-        foreach (var host in all) await host.Keeper.SyncAsync(Cancellation);
+        foreach (var host in all)
+            await host.Keeper.SyncAsync(Cancellation);
 
         Assert.Equal(["CircuitOpened", "CircuitHalfOpened", "CircuitClosed"], await EventsAsync());
         Assert.All(all, h => Assert.Equal((CircuitState.Closed, 3L), (h.Route.States()[0].Circuit, h.Route.States()[0].Version)));
@@ -114,7 +120,11 @@ public sealed class ProviderStateTests(AnalyticsDatabase database) : IClassFixtu
     private (ProviderRoute Route, ProviderStateKeeper Keeper) Host()
     {
         var providers = new Providers();
-        var route = new ProviderRoute(Lane.Sms, [new RouteMember(new StubProvider(provider)), new RouteMember(new StubProvider("other"))], clock);
+        var route = new ProviderRoute(
+            Lane.Sms,
+            [new RouteMember(new StubProvider(provider)), new RouteMember(new StubProvider("other"))],
+            clock
+        );
         providers.Route(ClientMode.Live, route);
         var keeper = new ProviderStateKeeper(database.Store, database.Source, providers, clock, NullLogger<ProviderStateKeeper>.Instance);
         hosts.AddRange([keeper, providers]);
@@ -133,6 +143,9 @@ public sealed class ProviderStateTests(AnalyticsDatabase database) : IClassFixtu
     private async Task<List<string>> EventsAsync()
     {
         await using var session = database.Store.LightweightSession();
-        return [.. (await session.Events.FetchStreamAsync(ProviderKey.Of(provider), token: Cancellation)).Select(e => e.Data.GetType().Name)];
+        return
+        [
+            .. (await session.Events.FetchStreamAsync(ProviderKey.Of(provider), token: Cancellation)).Select(e => e.Data.GetType().Name),
+        ];
     }
 }

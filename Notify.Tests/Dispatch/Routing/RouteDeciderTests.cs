@@ -34,7 +34,11 @@ public class RouteDeciderTests
     public void Shares_are_as_configured()
     {
         var random = new Random(7);
-        var counts = Enumerable.Range(0, 10_000).Select(_ => Choose("a=70 b=20 c=10", "", true, random.NextDouble())).CountBy(c => c).ToDictionary();
+        var counts = Enumerable
+            .Range(0, 10_000)
+            .Select(_ => Choose("a=70 b=20 c=10", "", true, random.NextDouble()))
+            .CountBy(c => c)
+            .ToDictionary();
         Assert.InRange(counts["a"], 6800, 7200);
         Assert.InRange(counts["b"], 1800, 2200);
         Assert.InRange(counts["c"], 800, 1200);
@@ -55,11 +59,15 @@ public class RouteDeciderTests
         return candidates[RouteDecider.Choose(candidates, weighted, Words(tried), random)].Name;
     }
 
-    private static Candidate[] Candidates(string route) => [.. Words(route).Select(w =>
-    {
-        var parts = w.TrimStart('-', '~').Split('=');
-        return new Candidate(parts[0], w[0] != '-', parts.Length > 1 ? double.Parse(parts[1]) : 1, w[0] != '~');
-    })];
+    private static Candidate[] Candidates(string route) =>
+        [
+            .. Words(route)
+                .Select(w =>
+                {
+                    var parts = w.TrimStart('-', '~').Split('=');
+                    return new Candidate(parts[0], w[0] != '-', parts.Length > 1 ? double.Parse(parts[1]) : 1, w[0] != '~');
+                }),
+        ];
 
     private static string[] Words(string text) => text.Split(' ', StringSplitOptions.RemoveEmptyEntries);
 }

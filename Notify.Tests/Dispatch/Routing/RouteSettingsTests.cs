@@ -9,9 +9,24 @@ namespace Notify.Tests.Dispatch.Routing;
 
 public class RouteSettingsTests
 {
-    public static readonly TheoryData<string> Ordered = new("vonage, twilio", "Vonage > Twilio", "VONAGE twilio", "vonage,twilio", " vonage ;twilio ", "[]vonage|twilio", "[]vonage, twilio");
+    public static readonly TheoryData<string> Ordered = new(
+        "vonage, twilio",
+        "Vonage > Twilio",
+        "VONAGE twilio",
+        "vonage,twilio",
+        " vonage ;twilio ",
+        "[]vonage|twilio",
+        "[]vonage, twilio"
+    );
 
-    public static readonly TheoryData<string> Weighted = new("vonage=30, twilio=70", "vonage:30 twilio:70", "Vonage = 30, Twilio : 70", "vonage=30%,twilio=70%", "{}vonage=30|twilio=70", "[]vonage=30|twilio=70");
+    public static readonly TheoryData<string> Weighted = new(
+        "vonage=30, twilio=70",
+        "vonage:30 twilio:70",
+        "Vonage = 30, Twilio : 70",
+        "vonage=30%,twilio=70%",
+        "{}vonage=30|twilio=70",
+        "[]vonage=30|twilio=70"
+    );
 
     [Theory]
     [MemberData(nameof(Ordered))]
@@ -59,7 +74,12 @@ public class RouteSettingsTests
     public void Test_clients_get_the_same_order_of_what_there_is_for_them()
     {
         var settings = new Dictionary<string, string?> { ["Routing:sms"] = "vonage, twilio", ["Routing:email"] = "mailchimp" };
-        foreach (var (key, value) in Configured.Where(c => c.Key.Contains("Twilio", StringComparison.Ordinal) || c.Key.Contains("SendGrid", StringComparison.Ordinal))) settings[$"Test{key}"] = value;
+        foreach (
+            var (key, value) in Configured.Where(c =>
+                c.Key.Contains("Twilio", StringComparison.Ordinal) || c.Key.Contains("SendGrid", StringComparison.Ordinal)
+            )
+        )
+            settings[$"Test{key}"] = value;
         settings["Providers:Mailchimp:ApiKey"] = "md-x";
         settings["Providers:Mailchimp:From"] = "hello@example.com";
         var (providers, faults) = Providers(settings);
@@ -72,10 +92,18 @@ public class RouteSettingsTests
 
     [Theory]
     [InlineData("Routing:sms", "twillio", "Routing:sms names twillio, which is no provider; there are Apns, Fcm, Twilio,")]
-    [InlineData("Routing:email", "Mailchimp", "Routing:email names Mailchimp, which is not configured; set it up under Providers:Mailchimp, or leave it out")]
+    [InlineData(
+        "Routing:email",
+        "Mailchimp",
+        "Routing:email names Mailchimp, which is not configured; set it up under Providers:Mailchimp, or leave it out"
+    )]
     [InlineData("Routing:sms", "twilio, sendgrid", "Routing:sms names sendgrid, which carries email; leave it out")]
     [InlineData("Routing:sms", "twilio, Twilio", "Routing:sms names twilio twice; name each provider once")]
-    [InlineData("Routing:sms", "twilio=0, vonage=1", "Routing:sms has \"twilio=0\"; give a provider and a weight above 0, such as twilio=70")]
+    [InlineData(
+        "Routing:sms",
+        "twilio=0, vonage=1",
+        "Routing:sms has \"twilio=0\"; give a provider and a weight above 0, such as twilio=70"
+    )]
     [InlineData("Routing:sms", "twilio=-3, vonage=1", "Routing:sms has \"twilio=-3\"")]
     [InlineData("Routing:sms", "twilio=much, vonage=1", "Routing:sms has \"twilio=much\"")]
     [InlineData("Routing:sms", "=70", "Routing:sms has \"=70\"")]
@@ -95,37 +123,50 @@ public class RouteSettingsTests
     [Fact]
     public void A_rate_is_the_setting_s_or_else_the_adapter_s()
     {
-        Assert.Equal(new Pace { RatePerSecond = 5, RampUp = TimeSpan.FromMinutes(1) }, new Pace { RatePerSecond = 5 }.Or(new Pace { RatePerSecond = 10_000, RampUp = TimeSpan.FromMinutes(1) }));
+        Assert.Equal(
+            new Pace { RatePerSecond = 5, RampUp = TimeSpan.FromMinutes(1) },
+            new Pace { RatePerSecond = 5 }.Or(new Pace { RatePerSecond = 10_000, RampUp = TimeSpan.FromMinutes(1) })
+        );
         Assert.Null(Sms("").Route.Members[0].Pace!.RatePerSecond);
         var (providers, _) = Providers(new() { ["Providers:Vonage:RatePerSecond"] = "30" });
-        using (providers) Assert.Equal(30, providers.RouteOf(Lane.Sms, ClientMode.Live)!.Members[1].Pace!.RatePerSecond);
+        using (providers)
+            Assert.Equal(30, providers.RouteOf(Lane.Sms, ClientMode.Live)!.Members[1].Pace!.RatePerSecond);
     }
 
     private static readonly Dictionary<string, string?> Configured = new()
     {
-        ["Providers:Twilio:AccountSid"] = "AC", ["Providers:Twilio:AuthToken"] = "x", ["Providers:Twilio:From"] = "+15005550006",
-        ["Providers:Vonage:ApiKey"] = "abcd1234", ["Providers:Vonage:ApiSecret"] = "x", ["Providers:Vonage:From"] = "Acme",
-        ["Providers:SendGrid:ApiKey"] = "SG.x", ["Providers:SendGrid:From"] = "hello@example.com",
+        ["Providers:Twilio:AccountSid"] = "AC",
+        ["Providers:Twilio:AuthToken"] = "x",
+        ["Providers:Twilio:From"] = "+15005550006",
+        ["Providers:Vonage:ApiKey"] = "abcd1234",
+        ["Providers:Vonage:ApiSecret"] = "x",
+        ["Providers:Vonage:From"] = "Acme",
+        ["Providers:SendGrid:ApiKey"] = "SG.x",
+        ["Providers:SendGrid:From"] = "hello@example.com",
     };
 
     private static (ProviderRoute Route, List<string> Faults) Sms(string written)
     {
         var settings = new Dictionary<string, string?>();
         if (written.StartsWith("[]", StringComparison.Ordinal))
-            foreach (var (i, word) in written[2..].Split('|').Index()) settings[$"Routing:sms:{i}"] = word;
+            foreach (var (i, word) in written[2..].Split('|').Index())
+                settings[$"Routing:sms:{i}"] = word;
         else if (written.StartsWith("{}", StringComparison.Ordinal))
-            foreach (var word in written[2..].Split('|')) settings[$"Routing:sms:{word.Split('=')[0]}"] = word.Split('=')[1];
+            foreach (var word in written[2..].Split('|'))
+                settings[$"Routing:sms:{word.Split('=')[0]}"] = word.Split('=')[1];
         else if (written.Length > 0)
             settings["Routing:sms"] = written;
         var (providers, faults) = Providers(settings);
-        using (providers) return (providers.RouteOf(Lane.Sms, ClientMode.Live)!, faults);
+        using (providers)
+            return (providers.RouteOf(Lane.Sms, ClientMode.Live)!, faults);
     }
 
     private static (Providers Providers, List<string> Faults) Providers(Dictionary<string, string?> settings)
     {
         var faults = new List<string>();
         var all = new Dictionary<string, string?>(Configured);
-        foreach (var (key, value) in settings) all[key] = value;
+        foreach (var (key, value) in settings)
+            all[key] = value;
         var configuration = new ConfigurationBuilder().AddInMemoryCollection(all).Build();
         var routing = RouteSettings.Read(configuration.GetSection("Routing"), faults);
         var providers = new Providers();

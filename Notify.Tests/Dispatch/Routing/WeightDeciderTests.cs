@@ -23,13 +23,15 @@ public class WeightDeciderTests
     [InlineData(1200, 0.5)]
     [InlineData(1800, 0.25)]
     [InlineData(3000, 0.1)]
-    public void And_so_does_being_slower_than_usual(double p95, double expected) => Assert.Equal(expected, After(0, p95, usual: p95 <= 100 ? 40 : 300).Factor);
+    public void And_so_does_being_slower_than_usual(double p95, double expected) =>
+        Assert.Equal(expected, After(0, p95, usual: p95 <= 100 ? 40 : 300).Factor);
 
     [Theory]
     [InlineData(4900, 1)]
     [InlineData(5100, 0.5)]
     [InlineData(8100, 0.1)]
-    public void And_coming_near_the_time_out_even_if_that_is_usual(double p95, double expected) => Assert.Equal(expected, After(0, p95, usual: p95).Factor);
+    public void And_coming_near_the_time_out_even_if_that_is_usual(double p95, double expected) =>
+        Assert.Equal(expected, After(0, p95, usual: p95).Factor);
 
     [Fact]
     public void A_few_calls_take_nothing() => Assert.Equal(1, After(1, 100, calls: 9).Factor);
@@ -42,7 +44,8 @@ public class WeightDeciderTests
         {
             now = now.AddSeconds(1);
             var next = WeightDecider.Decide(weight, new WindowCounts(50, 0, 0, 40), 40, Timeout, now);
-            if (next != weight) steps.Add(((now - Start).TotalSeconds, next.Factor));
+            if (next != weight)
+                steps.Add(((now - Start).TotalSeconds, next.Factor));
             weight = next;
         }
 
@@ -60,7 +63,8 @@ public class WeightDeciderTests
         {
             now = now.AddSeconds(1);
             var next = WeightDecider.Decide(weight, new WindowCounts(100, i % 2 == 0 ? 4 : 6, 0, 40), 40, Timeout, now);
-            if (next.Factor != weight.Factor) changes++;
+            if (next.Factor != weight.Factor)
+                changes++;
             weight = next;
         }
 
@@ -75,12 +79,19 @@ public class WeightDeciderTests
     public void Permanently_higher_latency_becomes_the_usual_one()
     {
         double? usual = 300;
-        for (var i = 0; i < 1800; i++) usual = WeightDecider.Usual(usual, new WindowCounts(50, 0, 0, 1000), TimeSpan.FromSeconds(1));
+        for (var i = 0; i < 1800; i++)
+            usual = WeightDecider.Usual(usual, new WindowCounts(50, 0, 0, 1000), TimeSpan.FromSeconds(1));
         Assert.InRange(usual!.Value, 900, 1000);
         Assert.Equal(300, WeightDecider.Usual(300, new WindowCounts(3, 0, 0, 9000), TimeSpan.FromSeconds(1)));
         Assert.InRange(WeightDecider.Usual(300, new WindowCounts(50, 0, 0, 9000), TimeSpan.FromSeconds(1))!.Value, 300, 320);
     }
 
-    private static WeightFactor After(double rate, double p95, double usual = 100, long calls = 100) => WeightDecider.Decide(
-        new WeightFactor(1, Start), new WindowCounts(calls, (long)Math.Round(rate * calls), 0, p95), usual, Timeout, Start.AddSeconds(60));
+    private static WeightFactor After(double rate, double p95, double usual = 100, long calls = 100) =>
+        WeightDecider.Decide(
+            new WeightFactor(1, Start),
+            new WindowCounts(calls, (long)Math.Round(rate * calls), 0, p95),
+            usual,
+            Timeout,
+            Start.AddSeconds(60)
+        );
 }

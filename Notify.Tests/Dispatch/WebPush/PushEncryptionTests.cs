@@ -17,14 +17,21 @@ public sealed class PushEncryptionTests
     [Fact]
     public void The_example_of_RFC_8291_comes_out_byte_for_byte()
     {
-        using var sender = KeyPair("BP4z9KsN6nGRTbVYI_c7VJSPQTBtkgcy27mlmlMoZIIgDll6e3vCYLocInmYWAmS6TlzAC8wEqKK6PBru3jl7A8", "yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw");
+        using var sender = KeyPair(
+            "BP4z9KsN6nGRTbVYI_c7VJSPQTBtkgcy27mlmlMoZIIgDll6e3vCYLocInmYWAmS6TlzAC8wEqKK6PBru3jl7A8",
+            "yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw"
+        );
         var body = PushEncryption.Seal(
             "When I grow up, I want to be a watermelon"u8,
             Bytes("BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4"),
-            Bytes("BTBZMqHH6r4Tts7J_aSIgg"), sender, Bytes("DGv6ra1nlYgDCS1FRnbzlw"));
+            Bytes("BTBZMqHH6r4Tts7J_aSIgg"),
+            sender,
+            Bytes("DGv6ra1nlYgDCS1FRnbzlw")
+        );
         Assert.Equal(
             "DGv6ra1nlYgDCS1FRnbzlwAAEABBBP4z9KsN6nGRTbVYI_c7VJSPQTBtkgcy27mlmlMoZIIgDll6e3vCYLocInmYWAmS6TlzAC8wEqKK6PBru3jl7A_yl95bQpu6cVPTpK4Mqgkf1CXztLVBSt2Ks3oZwbuwXPXLWyouBWLVWGNWQexSgSxsj_Qulcy4a-fN",
-            Base64Url.EncodeToString(body));
+            Base64Url.EncodeToString(body)
+        );
     }
 
     [Fact]
@@ -33,7 +40,12 @@ public sealed class PushEncryptionTests
         var browser = new Subscriptions().Create(null, null);
         var text = "Unterwegs 🚚 배송 중"u8.ToArray();
         Assert.Equal(text, PushDecryption.Open(PushEncryption.Seal(text, browser.PublicKey, browser.Authentication)!, browser));
-        Assert.Null(PushDecryption.Open(PushEncryption.Seal(text, browser.PublicKey, browser.Authentication)!, new Subscriptions().Create(null, null)));
+        Assert.Null(
+            PushDecryption.Open(
+                PushEncryption.Seal(text, browser.PublicKey, browser.Authentication)!,
+                new Subscriptions().Create(null, null)
+            )
+        );
     }
 
     [Fact]
@@ -81,15 +93,20 @@ public sealed class PushEncryptionTests
     };
 
     [Theory, MemberData(nameof(NoKeys))]
-    public void A_key_that_is_none_is_told(string kind, byte[] key) => Assert.True(PushEncryption.Seal("x"u8, key, new byte[16]) is null, kind);
+    public void A_key_that_is_none_is_told(string kind, byte[] key) =>
+        Assert.True(PushEncryption.Seal("x"u8, key, new byte[16]) is null, kind);
 
     private static ECDiffieHellman KeyPair(string publicKey, string privateKey)
     {
         var point = Bytes(publicKey);
-        return ECDiffieHellman.Create(new ECParameters
-        {
-            Curve = ECCurve.NamedCurves.nistP256, Q = new ECPoint { X = point[1..33], Y = point[33..] }, D = Bytes(privateKey),
-        });
+        return ECDiffieHellman.Create(
+            new ECParameters
+            {
+                Curve = ECCurve.NamedCurves.nistP256,
+                Q = new ECPoint { X = point[1..33], Y = point[33..] },
+                D = Bytes(privateKey),
+            }
+        );
     }
 
     private static byte[] Bytes(string text) => Base64Url.DecodeFromChars(text);

@@ -19,9 +19,19 @@ public sealed class WebPushOptionsTests
     public void Every_fault_is_told()
     {
         var faults = new List<string>();
-        Assert.Null(new WebPushOptions { TrustedCaPath = "/nowhere.pem", Concurrency = 0, Timeout = TimeSpan.Zero }.LoadKey("Providers:WebPush", faults));
+        Assert.Null(
+            new WebPushOptions
+            {
+                TrustedCaPath = "/nowhere.pem",
+                Concurrency = 0,
+                Timeout = TimeSpan.Zero,
+            }.LoadKey("Providers:WebPush", faults)
+        );
         Assert.Equal(6, faults.Count);
-        Assert.All(new[] { "Subject", "PublicKey", "PrivateKey", "TrustedCaPath", "Concurrency", "Timeout" }, name => Assert.Single(faults, f => f.StartsWith($"Providers:WebPush:{name} ")));
+        Assert.All(
+            new[] { "Subject", "PublicKey", "PrivateKey", "TrustedCaPath", "Concurrency", "Timeout" },
+            name => Assert.Single(faults, f => f.StartsWith($"Providers:WebPush:{name} "))
+        );
         Assert.All(faults, f => Assert.DoesNotContain('\n', f));
     }
 

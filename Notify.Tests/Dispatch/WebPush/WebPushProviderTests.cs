@@ -12,7 +12,11 @@ namespace Notify.Tests.Dispatch.WebPush;
 public sealed class WebPushProviderTests : IAsyncDisposable
 {
     private static readonly Guid Id = Guid.Parse("e82ef91d-0847-8010-a731-d0a6056833f9");
-    private readonly WebPushOptions options = WebPushOptionsTests.Options() with { AllowPrivateNetworks = true, Timeout = TimeSpan.FromSeconds(20) };
+    private readonly WebPushOptions options = WebPushOptionsTests.Options() with
+    {
+        AllowPrivateNetworks = true,
+        Timeout = TimeSpan.FromSeconds(20),
+    };
     private readonly FakeTimeProvider clock = new(new DateTimeOffset(2026, 5, 4, 12, 10, 0, TimeSpan.Zero));
     private readonly Subscription browser = new Subscriptions().Create(null, null);
     private readonly List<IAsyncDisposable> servers = [];
@@ -22,7 +26,8 @@ public sealed class WebPushProviderTests : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         provider?.Dispose();
-        foreach (var server in servers) await server.DisposeAsync();
+        foreach (var server in servers)
+            await server.DisposeAsync();
     }
 
     [Fact]
@@ -50,7 +55,9 @@ public sealed class WebPushProviderTests : IAsyncDisposable
         var authorization = server.Received[0].Headers["authorization"];
         Assert.StartsWith("vapid t=", authorization, StringComparison.Ordinal);
         Assert.EndsWith($", k={options.PublicKey}", authorization, StringComparison.Ordinal);
-        Assert.Null(new VapidTokens().Check(authorization, server.Url.GetLeftPart(UriPartial.Authority), options.PublicKey, clock.GetUtcNow()));
+        Assert.Null(
+            new VapidTokens().Check(authorization, server.Url.GetLeftPart(UriPartial.Authority), options.PublicKey, clock.GetUtcNow())
+        );
     }
 
     [Fact]
@@ -115,7 +122,16 @@ public sealed class WebPushProviderTests : IAsyncDisposable
     public void The_payload_has_what_there_is_and_nothing_else()
     {
         using var data = JsonDocument.Parse("""{ "order": 7 }""");
-        var full = JsonDocument.Parse(WebPushProvider.Payload(Message() with { Content = new NotificationContent("t", "b", "<p>", data.RootElement, "https://x.example/y") })).RootElement;
+        var full = JsonDocument
+            .Parse(
+                WebPushProvider.Payload(
+                    Message() with
+                    {
+                        Content = new NotificationContent("t", "b", "<p>", data.RootElement, "https://x.example/y"),
+                    }
+                )
+            )
+            .RootElement;
         Assert.Equal(["title", "body", "url", "data", "deliveryId", "tag"], full.EnumerateObject().Select(p => p.Name));
         Assert.Equal(Id, full.GetProperty("deliveryId").GetGuid());
         var bare = JsonDocument.Parse(WebPushProvider.Payload(Message() with { Content = new NotificationContent(Body: "b") })).RootElement;
@@ -130,8 +146,24 @@ public sealed class WebPushProviderTests : IAsyncDisposable
         { 400, new AttemptOutcome.Rejected(Reasons.Rejected, "400") },
         { 401, new AttemptOutcome.Halted("401", IsAttempt: true) },
         { 403, new AttemptOutcome.Halted("403", IsAttempt: true) },
-        { 404, new AttemptOutcome.Rejected(Reasons.Unregistered, "404", AddressVerdict.Dead, new DateTimeOffset(2026, 5, 4, 12, 10, 0, TimeSpan.Zero)) },
-        { 410, new AttemptOutcome.Rejected(Reasons.Unregistered, "410", AddressVerdict.Dead, new DateTimeOffset(2026, 5, 4, 12, 10, 0, TimeSpan.Zero)) },
+        {
+            404,
+            new AttemptOutcome.Rejected(
+                Reasons.Unregistered,
+                "404",
+                AddressVerdict.Dead,
+                new DateTimeOffset(2026, 5, 4, 12, 10, 0, TimeSpan.Zero)
+            )
+        },
+        {
+            410,
+            new AttemptOutcome.Rejected(
+                Reasons.Unregistered,
+                "410",
+                AddressVerdict.Dead,
+                new DateTimeOffset(2026, 5, 4, 12, 10, 0, TimeSpan.Zero)
+            )
+        },
         { 406, new AttemptOutcome.Retry(Reasons.Retry, "406", Half) }, // Microsoft: «the cloud service exceeded its throttle limit»
         { 413, new AttemptOutcome.Rejected(Reasons.TooLarge, "413") },
         { 425, new AttemptOutcome.Retry(Reasons.Retry, "425", Half) },
@@ -159,8 +191,10 @@ public sealed class WebPushProviderTests : IAsyncDisposable
     {
         await ServeAsync(Answer(status, "", location is null ? [] : [("Location", location)]));
         var outcome = await SendAsync(Message());
-        if (accepted) Assert.IsType<AttemptOutcome.Accepted>(outcome);
-        else Assert.Equal(new AttemptOutcome.Unknown(Reasons.UnreadableAnswer), outcome);
+        if (accepted)
+            Assert.IsType<AttemptOutcome.Accepted>(outcome);
+        else
+            Assert.Equal(new AttemptOutcome.Unknown(Reasons.UnreadableAnswer), outcome);
     }
 
     // W3C Push API, userVisibleOnly: a browser shows a line of its own for a push without a notification.
@@ -201,14 +235,16 @@ public sealed class WebPushProviderTests : IAsyncDisposable
     [Fact]
     public async Task An_answer_s_body_is_not_waited_for_and_may_be_nonsense()
     {
-        await ServeAsync(async (_, context) =>
-        {
-            context.Response.StatusCode = 201;
-            context.Response.ContentLength = 1_000_000;
-            await context.Response.Body.WriteAsync("<html>"u8.ToArray());
-            await context.Response.Body.FlushAsync();
-            await Task.Delay(Timeout.Infinite, context.RequestAborted).ContinueWith(_ => { }, TaskScheduler.Default);
-        });
+        await ServeAsync(
+            async (_, context) =>
+            {
+                context.Response.StatusCode = 201;
+                context.Response.ContentLength = 1_000_000;
+                await context.Response.Body.WriteAsync("<html>"u8.ToArray());
+                await context.Response.Body.FlushAsync();
+                await Task.Delay(Timeout.Infinite, context.RequestAborted).ContinueWith(_ => { }, TaskScheduler.Default);
+            }
+        );
         Assert.Equal(new AttemptOutcome.Accepted(null), await SendAsync(Message()));
     }
 
@@ -229,7 +265,10 @@ public sealed class WebPushProviderTests : IAsyncDisposable
         var server = await ServeAsync(InTurn(Break, Answer(201)), options with { Concurrency = 4 });
         Assert.IsType<AttemptOutcome.Unknown>(await SendAsync(Message()));
         Assert.IsType<AttemptOutcome.Accepted>(await SendAsync(Message()));
-        Assert.All(await Task.WhenAll(Enumerable.Range(0, 4).Select(_ => SendAsync(Message()))), o => Assert.IsType<AttemptOutcome.Accepted>(o));
+        Assert.All(
+            await Task.WhenAll(Enumerable.Range(0, 4).Select(_ => SendAsync(Message()))),
+            o => Assert.IsType<AttemptOutcome.Accepted>(o)
+        );
         Assert.Equal(6, server.Received.Count);
     }
 
@@ -247,7 +286,10 @@ public sealed class WebPushProviderTests : IAsyncDisposable
         servers.Add(server);
         Use(server.Url, options with { TrustedCaPath = Certificate.CaPath });
         await SendAsync(Message());
-        Assert.All(await Task.WhenAll(Enumerable.Range(0, 30).Select(_ => SendAsync(Message()))), o => Assert.IsType<AttemptOutcome.Accepted>(o));
+        Assert.All(
+            await Task.WhenAll(Enumerable.Range(0, 30).Select(_ => SendAsync(Message()))),
+            o => Assert.IsType<AttemptOutcome.Accepted>(o)
+        );
         Assert.InRange(server.Received.Select(r => r.Connection).Distinct().Count(), 1, 2);
         Assert.All(server.Received, r => Assert.Equal("HTTP/2", r.Protocol));
     }
@@ -277,7 +319,10 @@ public sealed class WebPushProviderTests : IAsyncDisposable
     public async Task Oversized_payload_is_rejected_without_a_call()
     {
         var server = await ServeAsync(Answer(201));
-        Assert.Equal(new AttemptOutcome.Rejected(Reasons.TooLarge, "PayloadTooLarge"), await SendAsync(Message() with { Content = new NotificationContent("t", new string('가', 1400)) }));
+        Assert.Equal(
+            new AttemptOutcome.Rejected(Reasons.TooLarge, "PayloadTooLarge"),
+            await SendAsync(Message() with { Content = new NotificationContent("t", new string('가', 1400)) })
+        );
         Assert.Empty(server.Received);
     }
 
@@ -291,7 +336,10 @@ public sealed class WebPushProviderTests : IAsyncDisposable
     public async Task Malformed_subscription_is_rejected_without_a_call(string address)
     {
         Use(new Uri("http://127.0.0.1:1"), options);
-        Assert.Equal(new AttemptOutcome.Rejected(Reasons.BadAddress, "BadSubscription"), await provider!.SendAsync(Message() with { Address = address }, TestContext.Current.CancellationToken));
+        Assert.Equal(
+            new AttemptOutcome.Rejected(Reasons.BadAddress, "BadSubscription"),
+            await provider!.SendAsync(Message() with { Address = address }, TestContext.Current.CancellationToken)
+        );
     }
 
     [Fact]
@@ -299,7 +347,10 @@ public sealed class WebPushProviderTests : IAsyncDisposable
     {
         var server = await ServeAsync(Answer(201));
         var address = Address(endpoint, [4, .. Enumerable.Repeat((byte)1, 64)]);
-        Assert.Equal(new AttemptOutcome.Rejected(Reasons.BadAddress, "BadKeys"), await provider!.SendAsync(Message() with { Address = address }, TestContext.Current.CancellationToken));
+        Assert.Equal(
+            new AttemptOutcome.Rejected(Reasons.BadAddress, "BadKeys"),
+            await provider!.SendAsync(Message() with { Address = address }, TestContext.Current.CancellationToken)
+        );
         Assert.Empty(server.Received);
     }
 
@@ -322,11 +373,15 @@ public sealed class WebPushProviderTests : IAsyncDisposable
     private Task<AttemptOutcome> SendAsync(OutboundMessage message) =>
         provider!.SendAsync(message with { Address = Address(endpoint, browser.PublicKey) }, TestContext.Current.CancellationToken);
 
-    private string Address(Uri to, byte[] key) => JsonSerializer.Serialize(new
-    {
-        endpoint = to.ToString(),
-        keys = new { p256dh = Base64Url.EncodeToString(key), auth = Base64Url.EncodeToString(browser.Authentication) },
-    });
+    private string Address(Uri to, byte[] key) =>
+        JsonSerializer.Serialize(
+            new
+            {
+                endpoint = to.ToString(),
+                keys = new { p256dh = Base64Url.EncodeToString(key), auth = Base64Url.EncodeToString(browser.Authentication) },
+            }
+        );
 
-    private static OutboundMessage Message() => new(Id, "", new NotificationContent("Shipped", "It comes “tomorrow” 👋"), Priority.Normal, null);
+    private static OutboundMessage Message() =>
+        new(Id, "", new NotificationContent("Shipped", "It comes “tomorrow” 👋"), Priority.Normal, null);
 }

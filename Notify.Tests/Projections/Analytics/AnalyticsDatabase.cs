@@ -35,8 +35,14 @@ public sealed class AnalyticsDatabase : IAsyncLifetime
     public async ValueTask InitializeAsync()
     {
         await database.InitializeAsync();
-        var configuration = new ConfigurationBuilder().AddInMemoryCollection(TestRun.Secrets.Select(s => new KeyValuePair<string, string?>(s.Key.Replace("__", ":", StringComparison.Ordinal), s.Value))).Build();
-        var collection = new ServiceCollection().AddSingleton(MasterKeyRing.Read(configuration, [])!).AddLogging(l => l.SetMinimumLevel(LogLevel.None));
+        var configuration = new ConfigurationBuilder()
+            .AddInMemoryCollection(
+                TestRun.Secrets.Select(s => new KeyValuePair<string, string?>(s.Key.Replace("__", ":", StringComparison.Ordinal), s.Value))
+            )
+            .Build();
+        var collection = new ServiceCollection()
+            .AddSingleton(MasterKeyRing.Read(configuration, [])!)
+            .AddLogging(l => l.SetMinimumLevel(LogLevel.None));
         collection.AddNotifyStore(database.Source.ConnectionString, mayCreate: false);
         // Its own passwords are not shown by a data source; the tests' is used in its place.
         collection.AddSingleton(database.Source);
@@ -51,8 +57,12 @@ public sealed class AnalyticsDatabase : IAsyncLifetime
     }
 
     /// <summary>Waits until every read model has processed every event.</summary>
-    public Task CaughtUpAsync() => Eventually.Becomes(
-        async () => (await ProjectionLag.ReadAsync(Store, Source, TestContext.Current.CancellationToken)).Values.Max(), lag => lag == 0, "no read model lags behind");
+    public Task CaughtUpAsync() =>
+        Eventually.Becomes(
+            async () => (await ProjectionLag.ReadAsync(Store, Source, TestContext.Current.CancellationToken)).Values.Max(),
+            lag => lag == 0,
+            "no read model lags behind"
+        );
 
     /// <summary>Runs a rebuild to its end.</summary>
     public async Task<(int ExitCode, string Output)> RebuildAsync(string name)
@@ -85,7 +95,8 @@ public sealed class AnalyticsDatabase : IAsyncLifetime
         await using var command = Source.CreateCommand($"select to_jsonb(q)::text from ({sql}) q");
         await using var reader = await command.ExecuteReaderAsync();
         var rows = new List<string>();
-        while (await reader.ReadAsync()) rows.Add(reader.GetString(0));
+        while (await reader.ReadAsync())
+            rows.Add(reader.GetString(0));
         return rows;
     }
 

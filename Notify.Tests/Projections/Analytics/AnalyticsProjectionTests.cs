@@ -40,8 +40,26 @@ public sealed class AnalyticsProjectionTests(AnalyticsDatabase database) : IClas
         await using var query = database.Store.QuerySession();
         var folded = (await NotificationStreams.LoadAsync(query, [.. told.Keys], TestContext.Current.CancellationToken)).States;
         Assert.Equal(Notifications, folded.Count);
-        var expected = folded.SelectMany(n => n.Value.Deliveries.Values.Select(d => Line(
-            d.Id, n.Value.Request.ClientId, n.Value.Request.EventId, d.Channel, d.Provider, d.Status, d.Reason, d.Attempts, d.DispatchedAt, d.DeliveredAt, d.OpenedAt))).Order(StringComparer.Ordinal).ToList();
+        var expected = folded
+            .SelectMany(n =>
+                n.Value.Deliveries.Values.Select(d =>
+                    Line(
+                        d.Id,
+                        n.Value.Request.ClientId,
+                        n.Value.Request.EventId,
+                        d.Channel,
+                        d.Provider,
+                        d.Status,
+                        d.Reason,
+                        d.Attempts,
+                        d.DispatchedAt,
+                        d.DeliveredAt,
+                        d.OpenedAt
+                    )
+                )
+            )
+            .Order(StringComparer.Ordinal)
+            .ToList();
         Assert.InRange(expected.Count, Notifications, 4 * Notifications);
         Assert.Equal(expected, await ReadLinesAsync());
 
@@ -65,12 +83,19 @@ public sealed class AnalyticsProjectionTests(AnalyticsDatabase database) : IClas
         var random = new Random(7);
         for (var round = 0; round < 20; round++)
         {
-            var values = Enumerable.Range(0, random.Next(1, 400)).Select(_ => (long)Math.Pow(2, random.NextDouble() * 29)).Order().ToArray();
+            var values = Enumerable
+                .Range(0, random.Next(1, 400))
+                .Select(_ => (long)Math.Pow(2, random.NextDouble() * 29))
+                .Order()
+                .ToArray();
             var counts = new long[500];
-            foreach (var v in values) counts[LatencyHistogram.BucketOf(v)]++;
+            foreach (var v in values)
+                counts[LatencyHistogram.BucketOf(v)]++;
             foreach (var fraction in new[] { 0.0, 0.5, 0.95, 0.99, 1.0 })
             {
-                await using var command = database.Source.CreateCommand("select analytics.percentile(analytics.histogram_add($1::text::bigint[], '{0}'), $2)");
+                await using var command = database.Source.CreateCommand(
+                    "select analytics.percentile(analytics.histogram_add($1::text::bigint[], '{0}'), $2)"
+                );
                 command.Parameters.Add(new() { Value = LatencyHistogram.Write(counts) });
                 command.Parameters.Add(new() { Value = fraction });
                 var read = (double)(await command.ExecuteScalarAsync(TestContext.Current.CancellationToken))!;
@@ -84,16 +109,14 @@ public sealed class AnalyticsProjectionTests(AnalyticsDatabase database) : IClas
     public async Task An_empty_histogram_has_no_percentile() =>
         Assert.Equal(["{\"p\": null}"], await database.RowsAsync("select analytics.percentile('{}', 0.5) as p"));
 
-    private const string OverDaily =
-        """
+    private const string OverDaily = """
         select day, client_id, channel, category, template, provider, mode, requested, suppressed, cancelled, expired, in_flight, unknown, dispatched, delivered, failed, dead_lettered,
                opened, opened_total, clicked, clicked_total, unsubscribed, (select coalesce(sum(h), 0) from unnest(latency_histogram) h) as latencies,
                analytics.percentile(latency_histogram, 1) as longest
         from analytics.daily
         """;
 
-    private const string OverDeliveries =
-        """
+    private const string OverDeliveries = """
         select (requested_at at time zone 'UTC')::date, client_id, channel, category, coalesce(template_key, ''), coalesce(provider, ''), mode,
                count(*), count(*) filter (where status = 'suppressed'), count(*) filter (where status = 'cancelled'), count(*) filter (where status = 'expired'),
                count(*) filter (where status in ('queued', 'deferred', 'attempting')), count(*) filter (where status = 'unknown'),
@@ -108,14 +131,27 @@ public sealed class AnalyticsProjectionTests(AnalyticsDatabase database) : IClas
     private async Task<List<string>> ReadLinesAsync()
     {
         await using var command = database.Source.CreateCommand(
-            "select delivery_id, client_id, event_id, channel, provider, status, reason, attempts, dispatched_at, delivered_at, opened_at from analytics.deliveries");
+            "select delivery_id, client_id, event_id, channel, provider, status, reason, attempts, dispatched_at, delivered_at, opened_at from analytics.deliveries"
+        );
         await using var reader = await command.ExecuteReaderAsync();
         var lines = new List<string>();
         while (await reader.ReadAsync())
         {
-            lines.Add(Line(
-                reader.GetGuid(0), reader.GetString(1), reader.GetString(2), Parse<Channel>(reader.GetString(3)), Text(4), Parse<DeliveryStatus>(reader.GetString(5)), Text(6), reader.GetInt32(7),
-                Time(8), Time(9), Time(10)));
+            lines.Add(
+                Line(
+                    reader.GetGuid(0),
+                    reader.GetString(1),
+                    reader.GetString(2),
+                    Parse<Channel>(reader.GetString(3)),
+                    Text(4),
+                    Parse<DeliveryStatus>(reader.GetString(5)),
+                    Text(6),
+                    reader.GetInt32(7),
+                    Time(8),
+                    Time(9),
+                    Time(10)
+                )
+            );
         }
 
         lines.Sort(StringComparer.Ordinal);
@@ -123,9 +159,23 @@ public sealed class AnalyticsProjectionTests(AnalyticsDatabase database) : IClas
 
         string? Text(int column) => reader.IsDBNull(column) ? null : reader.GetString(column);
         DateTimeOffset? Time(int column) => reader.IsDBNull(column) ? null : reader.GetFieldValue<DateTimeOffset>(column);
-        static T Parse<T>(string text) where T : struct, Enum => Enum.Parse<T>(text, ignoreCase: true);
+        static T Parse<T>(string text)
+            where T : struct, Enum => Enum.Parse<T>(text, ignoreCase: true);
     }
 
-    private static string Line(Guid id, string client, string eventId, Channel channel, string? provider, DeliveryStatus status, string? reason, int attempts, params DateTimeOffset?[] times) =>
-        string.Create(CultureInfo.InvariantCulture, $"{id} {client} {eventId} {channel} {provider} {NotificationView.Name(status)} {reason} {attempts} {string.Join(' ', times.Select(t => t?.UtcDateTime.ToString("O", CultureInfo.InvariantCulture) ?? "-"))}");
+    private static string Line(
+        Guid id,
+        string client,
+        string eventId,
+        Channel channel,
+        string? provider,
+        DeliveryStatus status,
+        string? reason,
+        int attempts,
+        params DateTimeOffset?[] times
+    ) =>
+        string.Create(
+            CultureInfo.InvariantCulture,
+            $"{id} {client} {eventId} {channel} {provider} {NotificationView.Name(status)} {reason} {attempts} {string.Join(' ', times.Select(t => t?.UtcDateTime.ToString("O", CultureInfo.InvariantCulture) ?? "-"))}"
+        );
 }

@@ -19,7 +19,12 @@ public sealed class EngagementTests(AnalyticsDatabase database) : IClassFixture<
         // Three emails: the first is opened three times and two of its links are followed, three times and once; the second is
         // hit by machines alone; the third was opened as its provider says, and again by its own picture.
         var (first, second, third) = (await SendAsync("e-1"), await SendAsync("e-2"), await SendAsync("e-3"));
-        await database.AppendAsync(KeyOf("e-1"), new NotificationOpened(first.Id, "pixel", At), new LinkClicked(first.Id, 0, "link", At), new LinkClicked(first.Id, 1, "link", At));
+        await database.AppendAsync(
+            KeyOf("e-1"),
+            new NotificationOpened(first.Id, "pixel", At),
+            new LinkClicked(first.Id, 0, "link", At),
+            new LinkClicked(first.Id, 1, "link", At)
+        );
         await database.AppendAsync(KeyOf("e-3"), new NotificationOpened(third.Id, "sendgrid", At));
         await HitAsync(first, "e-1", TrackedHits.Opening, people: 3, machines: 1, hasFirst: true);
         await HitAsync(first, "e-1", 0, people: 3, machines: 0, hasFirst: true);
@@ -41,9 +46,14 @@ public sealed class EngagementTests(AnalyticsDatabase database) : IClassFixture<
     public async Task Hits_that_race_are_all_counted()
     {
         var delivery = await SendAsync("e-race");
-        await Task.WhenAll(Enumerable.Range(0, 40).Select(i => HitAsync(delivery, "e-race", i % 2, people: 5, machines: 0, hasFirst: false)));
+        await Task.WhenAll(
+            Enumerable.Range(0, 40).Select(i => HitAsync(delivery, "e-race", i % 2, people: 5, machines: 0, hasFirst: false))
+        );
         Assert.Equal([new TrackedHit(0, 100, 0), new TrackedHit(1, 100, 0)], await HitsAsync(delivery.Id));
-        Assert.Equal(["{\"n\": 200}"], await database.RowsAsync("select clicked_again as n from analytics.daily_hits where category = 'e-race'"));
+        Assert.Equal(
+            ["{\"n\": 200}"],
+            await database.RowsAsync("select clicked_again as n from analytics.daily_hits where category = 'e-race'")
+        );
     }
 
     [Fact]
@@ -61,8 +71,10 @@ public sealed class EngagementTests(AnalyticsDatabase database) : IClassFixture<
         Assert.Equal([new TrackedHit(TrackedHits.Opening, 2, 2)], await HitsAsync(delivery.Id));
         Assert.Equal(
             ["{\"people\": 1, \"machines\": 2}"],
-            await database.RowsAsync("select sum(machine_opens) as machines, sum(opened_again) as people "
-                + "from notify.tracked_daily where category = 'again'"));
+            await database.RowsAsync(
+                "select sum(machine_opens) as machines, sum(opened_again) as people " + "from notify.tracked_daily where category = 'again'"
+            )
+        );
     }
 
     private async Task<bool> AgainAsync(Delivery delivery, bool isMachine)
@@ -74,13 +86,16 @@ public sealed class EngagementTests(AnalyticsDatabase database) : IClassFixture<
     private async Task IsToldAsync()
     {
         await using var connection = await database.Source.OpenConnectionAsync(Cancellation);
-        await using (var role = new Npgsql.NpgsqlCommand("set role notify_analyst", connection)) await role.ExecuteNonQueryAsync(Cancellation);
+        await using (var role = new Npgsql.NpgsqlCommand("set role notify_analyst", connection))
+            await role.ExecuteNonQueryAsync(Cancellation);
         await using var command = new Npgsql.NpgsqlCommand(
             """
             select to_jsonb(q)::text from (
                 select sum(opened) as opened, sum(opened_total) as opened_total, sum(clicked) as clicked, sum(clicked_links) as clicked_links, sum(clicked_total) as clicked_total,
                        sum(machine_opens) as machine_opens, sum(machine_clicks) as machine_clicks from analytics.daily_engagement where category = 'news') q
-            """, connection);
+            """,
+            connection
+        );
         var row = JsonNode.Parse((string)(await command.ExecuteScalarAsync(Cancellation))!)!;
         Assert.Equal(("2", "5"), ($"{row["opened"]}", $"{row["opened_total"]}"));
         Assert.Equal(("1", "2", "4"), ($"{row["clicked"]}", $"{row["clicked_links"]}", $"{row["clicked_total"]}"));
@@ -98,7 +113,16 @@ public sealed class EngagementTests(AnalyticsDatabase database) : IClassFixture<
         var request = AnyHistory.Requested("c_mail", eventId, "u", At, CategoryOf(eventId));
         await using var connection = await database.Source.OpenConnectionAsync(Cancellation);
         for (var i = 0; i < people + machines; i++)
-            await TrackedHits.CountAsync(connection, request, delivery, number, isMachine: i >= people, isFirst: hasFirst && i == 0, At.AddMinutes(i), Cancellation);
+            await TrackedHits.CountAsync(
+                connection,
+                request,
+                delivery,
+                number,
+                isMachine: i >= people,
+                isFirst: hasFirst && i == 0,
+                At.AddMinutes(i),
+                Cancellation
+            );
     }
 
     // The events of an email that is dispatched.
@@ -109,14 +133,20 @@ public sealed class EngagementTests(AnalyticsDatabase database) : IClassFixture<
         object[] events =
         [
             AnyHistory.Requested("c_mail", eventId, "u", At, CategoryOf(eventId)),
-                new DeliveriesPlanned([new PlannedDelivery(id, Lane.Email, null, new Sealed("7.t"))], [], 1, At),
+            new DeliveriesPlanned([new PlannedDelivery(id, Lane.Email, null, new Sealed("7.t"))], [], 1, At),
             new NotificationDispatched(id, 1, "sendgrid", $"m-{eventId}", 20, null, At.AddSeconds(1)),
         ];
         await database.AppendAsync(key, events);
         return events.Aggregate((Notification?)null, (n, e) => Notification.Evolve(n, key, e))!.Deliveries[id];
     }
 
-    private static string CategoryOf(string eventId) => eventId switch { "e-race" => eventId, "e-again" => "again", _ => "news" };
+    private static string CategoryOf(string eventId) =>
+        eventId switch
+        {
+            "e-race" => eventId,
+            "e-again" => "again",
+            _ => "news",
+        };
 
     private static string KeyOf(string eventId) => NotificationKey.Of("c_mail", eventId);
 }

@@ -10,8 +10,11 @@ public class NotificationHistoryTests
     private static readonly DateTimeOffset Noon = Some.Noon;
 
     [Fact]
-    public void Every_event_of_a_notification_says_when_it_happened() => Assert.All(
-        NotifyStore.EventTypes.Where(t => t.Namespace == typeof(NotificationRequested).Namespace), t => Assert.Equal(typeof(DateTimeOffset), t.GetProperty("At")?.PropertyType));
+    public void Every_event_of_a_notification_says_when_it_happened() =>
+        Assert.All(
+            NotifyStore.EventTypes.Where(t => t.Namespace == typeof(NotificationRequested).Namespace),
+            t => Assert.Equal(typeof(DateTimeOffset), t.GetProperty("At")?.PropertyType)
+        );
 
     [Fact]
     public void Times_are_those_of_the_first_attempt_and_of_the_present_status()
@@ -21,8 +24,12 @@ public class NotificationHistoryTests
             new DispatchOutcomeUnknown(Some.Sms, 1, "twilio", Reasons.TimedOut, Noon.AddMinutes(15), Noon.AddSeconds(11)),
             new NotificationDispatched(Some.Sms, 1, "twilio", "SM1", 430, null, Noon.AddSeconds(20)),
             new NotificationDelivered(Some.Sms, "receipt", Noon.AddSeconds(25)),
-            new NotificationDelivered(Some.Sms, "receipt", Noon.AddSeconds(30))).Times[Some.Sms];
-        Assert.Equal((Noon, Noon.AddSeconds(1), Noon.AddSeconds(25), 430), (times.PlannedAt, times.FirstAttemptAt, times.StatusAt, times.ProviderLatencyMs));
+            new NotificationDelivered(Some.Sms, "receipt", Noon.AddSeconds(30))
+        ).Times[Some.Sms];
+        Assert.Equal(
+            (Noon, Noon.AddSeconds(1), Noon.AddSeconds(25), 430),
+            (times.PlannedAt, times.FirstAttemptAt, times.StatusAt, times.ProviderLatencyMs)
+        );
         Assert.Null(times.FailedAt);
     }
 
@@ -30,18 +37,30 @@ public class NotificationHistoryTests
     public void A_failure_that_is_corrected_is_still_told()
     {
         var history = Fold(
-            new NotificationFailed(Some.Sms, 1, Reasons.OutcomeNeverKnown, "twilio", null, Noon.AddSeconds(5)), new NotificationDelivered(Some.Sms, "receipt", Noon.AddSeconds(9)));
-        Assert.Equal((DeliveryStatus.Delivered, Noon.AddSeconds(5), Noon.AddSeconds(9)), (history.State.Deliveries[Some.Sms].Status, history.Times[Some.Sms].FailedAt, history.Times[Some.Sms].StatusAt));
+            new NotificationFailed(Some.Sms, 1, Reasons.OutcomeNeverKnown, "twilio", null, Noon.AddSeconds(5)),
+            new NotificationDelivered(Some.Sms, "receipt", Noon.AddSeconds(9))
+        );
+        Assert.Equal(
+            (DeliveryStatus.Delivered, Noon.AddSeconds(5), Noon.AddSeconds(9)),
+            (history.State.Deliveries[Some.Sms].Status, history.Times[Some.Sms].FailedAt, history.Times[Some.Sms].StatusAt)
+        );
     }
 
     [Fact]
-    public void Waiting_without_an_attempt_is_no_attempt() => Assert.Null(
-        Fold(new DeliveryDeferred(Some.Push, Noon.AddMinutes(1), Reasons.ChannelHalted, 0, "apns", "403", Noon.AddSeconds(1))).Times[Some.Push].FirstAttemptAt);
+    public void Waiting_without_an_attempt_is_no_attempt() =>
+        Assert.Null(
+            Fold(new DeliveryDeferred(Some.Push, Noon.AddMinutes(1), Reasons.ChannelHalted, 0, "apns", "403", Noon.AddSeconds(1)))
+                .Times[Some.Push]
+                .FirstAttemptAt
+        );
 
     [Fact]
     public void An_open_counts_once()
     {
-        var opened = Fold(new NotificationOpened(Some.Push, "app", Noon.AddSeconds(7)), new NotificationOpened(Some.Push, "app", Noon.AddSeconds(8)));
+        var opened = Fold(
+            new NotificationOpened(Some.Push, "app", Noon.AddSeconds(7)),
+            new NotificationOpened(Some.Push, "app", Noon.AddSeconds(8))
+        );
         Assert.Equal([new Engagement("opened", "", "app", Noon.AddSeconds(7))], opened.Times[Some.Push].Engagements);
     }
 
@@ -63,7 +82,8 @@ public class NotificationHistoryTests
     [InlineData(63, 47)]
     [InlineData(64, 48)]
     [InlineData(1000, 32 + (4 * 16) + 15)]
-    public void Milliseconds_fall_into_their_bucket(long milliseconds, int bucket) => Assert.Equal(bucket, LatencyHistogram.BucketOf(milliseconds));
+    public void Milliseconds_fall_into_their_bucket(long milliseconds, int bucket) =>
+        Assert.Equal(bucket, LatencyHistogram.BucketOf(milliseconds));
 
     [Fact]
     public void Buckets_grow_with_the_milliseconds()
@@ -80,7 +100,17 @@ public class NotificationHistoryTests
     [Fact]
     public void Taking_out_what_was_added_leaves_nothing()
     {
-        var delivery = new CountedDelivery(new DailyKey(new DateOnly(2026, 5, 4), "c", "push", "news", "", "apns", "live"), null, "delivered", true, true, 77, 1, 2, true);
+        var delivery = new CountedDelivery(
+            new DailyKey(new DateOnly(2026, 5, 4), "c", "push", "news", "", "apns", "live"),
+            null,
+            "delivered",
+            true,
+            true,
+            77,
+            1,
+            2,
+            true
+        );
         var counts = new DailyCounts();
         counts.Add(delivery, 1);
         Assert.Equal([1L, 0, 0, 0, 0, 0, 1, 1, 0, 0, 1, 1, 1, 2, 1], Enumerable.Range(0, DailyCounts.Columns.Count).Select(i => counts[i]));
@@ -90,5 +120,7 @@ public class NotificationHistoryTests
     }
 
     private static NotificationHistory Fold(params object[] since) =>
-        new object[] { Some.Requested(), Some.Planned() }.Concat(since).Aggregate((NotificationHistory?)null, (h, e) => NotificationHistory.Evolve(h, Some.Key, e))!;
+        new object[] { Some.Requested(), Some.Planned() }
+            .Concat(since)
+            .Aggregate((NotificationHistory?)null, (h, e) => NotificationHistory.Evolve(h, Some.Key, e))!;
 }

@@ -17,11 +17,14 @@ public sealed class RebuildTests(AnalyticsDatabase database) : IClassFixture<Ana
     {
         await database.StartDaemonAsync();
         var settled = new List<Guid>();
-        for (var i = 0; i < 30; i++) settled.Add(await SendAsync());
+        for (var i = 0; i < 30; i++)
+            settled.Add(await SendAsync());
         await database.CaughtUpAsync();
         await database.ExecuteAsync(
             $"""
-            update analytics.deliveries set status = 'failed', attempts = 9 where delivery_id in ('{settled[0]}', '{settled[1]}', '{settled[2]}');
+            update analytics.deliveries set status = 'failed', attempts = 9 where delivery_id in ('{settled[0]}', '{settled[1]}', '{settled[
+                2
+            ]}');
             delete from analytics.deliveries where delivery_id in ('{settled[3]}', '{settled[4]}');
             insert into analytics.deliveries select gen_random_uuid(), 'c_nobody', event_id, recipient, registered, channel, lane, provider, category, priority, mode, template_key, template_version,
                 status, reason, attempts, requested_at, planned_at, first_attempt_at, dispatched_at, delivered_at, failed_at, status_at, latency_ms, provider_latency_ms, delivery_latency_ms,
@@ -29,13 +32,18 @@ public sealed class RebuildTests(AnalyticsDatabase database) : IClassFixture<Ana
             insert into analytics.engagement select '{settled[6]}', 'opened', '', 'c_load', 'push', 'news', now(), 'nobody';
             update analytics.daily set requested = requested + 1000;
             update events.mt_doc_notificationview set status = 'failed' where id = (select min(id) from events.mt_doc_notificationview);
-            """);
+            """
+        );
 
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(Cancellation);
-        var sending = Task.Run(async () =>
-        {
-            while (!stop.IsCancellationRequested) await SendAsync();
-        }, Cancellation);
+        var sending = Task.Run(
+            async () =>
+            {
+                while (!stop.IsCancellationRequested)
+                    await SendAsync();
+            },
+            Cancellation
+        );
         var watching = Task.Run(() => WatchAsync(stop.Token), Cancellation);
         var (exitCode, output) = await database.RebuildAsync("analytics");
         var (viewsExitCode, viewsOutput) = await database.RebuildAsync("notification-views");
@@ -54,8 +62,12 @@ public sealed class RebuildTests(AnalyticsDatabase database) : IClassFixture<Ana
         await database.CaughtUpAsync();
         foreach (var name in new[] { "analytics", "notification-views" })
             Assert.Contains(", 0 differ; swapped", (await database.RebuildAsync(name)).Output, StringComparison.Ordinal);
-        Assert.Equal([$"{{\"counted\": {notifications}, \"deliveries\": {notifications}}}"], await database.RowsAsync(
-            "select (select sum(requested) from analytics.daily) as counted, (select count(*) from analytics.deliveries) as deliveries"));
+        Assert.Equal(
+            [$"{{\"counted\": {notifications}, \"deliveries\": {notifications}}}"],
+            await database.RowsAsync(
+                "select (select sum(requested) from analytics.daily) as counted, (select count(*) from analytics.deliveries) as deliveries"
+            )
+        );
     }
 
     [Fact]
@@ -64,11 +76,14 @@ public sealed class RebuildTests(AnalyticsDatabase database) : IClassFixture<Ana
         await database.StartDaemonAsync();
         await SendAsync();
         await database.CaughtUpAsync();
-        const string Tables = "select c.oid::bigint from pg_class c where c.relnamespace = 'analytics'::regnamespace and relkind in ('r', 'i') order by 1";
+        const string Tables =
+            "select c.oid::bigint from pg_class c where c.relnamespace = 'analytics'::regnamespace and relkind in ('r', 'i') order by 1";
         var before = await database.RowsAsync(Tables);
         var projection = RebuildableProjections.All(database.Ring, database.Source).Single(p => p.Name == "analytics");
         await using (var broken = new BrokenWriter())
-            await Assert.ThrowsAsync<IOException>(() => new Rebuild(database.Store, database.Source, projection, broken).RunAsync(Cancellation));
+            await Assert.ThrowsAsync<IOException>(() =>
+                new Rebuild(database.Store, database.Source, projection, broken).RunAsync(Cancellation)
+            );
 
         Assert.Equal(before, await database.RowsAsync(Tables));
         Assert.NotEmpty(await database.RowsAsync("select from pg_namespace where nspname = 'rebuild_analytics'"));
@@ -83,8 +98,7 @@ public sealed class RebuildTests(AnalyticsDatabase database) : IClassFixture<Ana
         await database.StartDaemonAsync();
         await SendAsync();
         await database.CaughtUpAsync();
-        const string Shape =
-            """
+        const string Shape = """
             select c.oid::regclass::text as relation, c.relkind, c.reloptions, c.relacl, obj_description(c.oid, 'pg_class') as said, pg_get_indexdef(c.oid) as index,
                    array(select a.attname || ' ' || format_type(a.atttypid, a.atttypmod) || ' ' || a.attnotnull || coalesce(' ' || pg_get_expr(d.adbin, d.adrelid), '') || coalesce(' ' || col_description(c.oid, a.attnum), '')
                          from pg_attribute a left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum where a.attrelid = c.oid and a.attnum > 0 order by a.attnum) as columns,
@@ -111,9 +125,13 @@ public sealed class RebuildTests(AnalyticsDatabase database) : IClassFixture<Ana
 
         await using var reading = await database.Source.OpenConnectionAsync(Cancellation);
         await using var transaction = await reading.BeginTransactionAsync(Cancellation);
-        await using (var query = new NpgsqlCommand("select count(*) from analytics.daily", reading)) await query.ExecuteScalarAsync(Cancellation);
+        await using (var query = new NpgsqlCommand("select count(*) from analytics.daily", reading))
+            await query.ExecuteScalarAsync(Cancellation);
         var rebuilding = database.RebuildAsync("analytics");
-        await Eventually.Holds(async () => (await database.RowsAsync("select from pg_locks where mode = 'AccessExclusiveLock' and not granted")).Count > 0, "the rebuild waits for the reader");
+        await Eventually.Holds(
+            async () => (await database.RowsAsync("select from pg_locks where mode = 'AccessExclusiveLock' and not granted")).Count > 0,
+            "the rebuild waits for the reader"
+        );
         Assert.False(rebuilding.IsCompleted);
         Assert.Equal(1, (await database.RebuildAsync("analytics")).ExitCode); // and a second one does not begin
         await transaction.CommitAsync(Cancellation);
@@ -128,9 +146,14 @@ public sealed class RebuildTests(AnalyticsDatabase database) : IClassFixture<Ana
         var id = DeterministicId.OfDelivery(key, "d");
         var at = new DateTimeOffset(2026, 5, 4, 12, 0, 0, TimeSpan.Zero).AddSeconds(number);
         var dispatched = new NotificationDispatched(id, 1, "apns", $"m-{number}", 20, null, at.AddSeconds(1));
-        object[] start = [AnyHistory.Requested("c_load", $"n-{number}", "u", at), new DeliveriesPlanned([new PlannedDelivery(id, Lane.Apns, "d", new Sealed("7.t"))], [], 1, at)];
+        object[] start =
+        [
+            AnyHistory.Requested("c_load", $"n-{number}", "u", at),
+            new DeliveriesPlanned([new PlannedDelivery(id, Lane.Apns, "d", new Sealed("7.t"))], [], 1, at),
+        ];
         await database.AppendAsync(key, number % 2 == 0 ? [.. start, dispatched] : start);
-        if (number % 2 != 0) await database.AppendAsync(key, dispatched);
+        if (number % 2 != 0)
+            await database.AppendAsync(key, dispatched);
         return id;
     }
 
@@ -141,9 +164,11 @@ public sealed class RebuildTests(AnalyticsDatabase database) : IClassFixture<Ana
         while (!until.IsCancellationRequested)
         {
             await using var command = database.Source.CreateCommand(
-                "select array[(select count(*) from analytics.deliveries where client_id = 'c_load'), (select sum(dispatched)::bigint from analytics.daily), (select count(*) from events.mt_doc_notificationview)]");
+                "select array[(select count(*) from analytics.deliveries where client_id = 'c_load'), (select sum(dispatched)::bigint from analytics.daily), (select count(*) from events.mt_doc_notificationview)]"
+            );
             var now = (long[])(await command.ExecuteScalarAsync(Cancellation))!;
-            for (var i = 0; i < 3; i++) Assert.True(now[i] >= fewest[i] || (i == 1 && reads < 3), $"table {i} went from {fewest[i]} to {now[i]} rows");
+            for (var i = 0; i < 3; i++)
+                Assert.True(now[i] >= fewest[i] || (i == 1 && reads < 3), $"table {i} went from {fewest[i]} to {now[i]} rows");
             (reads, fewest) = (reads + 1, now);
         }
 

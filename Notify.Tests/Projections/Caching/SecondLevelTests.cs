@@ -42,9 +42,11 @@ public sealed class SecondLevelTests
         Assert.Null(await GetAsync("u/b"));
 
         await SetAsync("u/a", "of a");
-        foreach (var name in names) shelf.Things[name][^1] ^= 1;
+        foreach (var name in names)
+            shelf.Things[name][^1] ^= 1;
         Assert.Null(await GetAsync("u/a"));
-        foreach (var name in names) shelf.Things[name] = [1, 2];
+        foreach (var name in names)
+            shelf.Things[name] = [1, 2];
         Assert.Null(await GetAsync("u/a"));
         Assert.False(second.IsAway);
     }
@@ -105,14 +107,24 @@ public sealed class SecondLevelTests
         Assert.Contains("50 ms", Assert.Single(log.Lines).Text, StringComparison.Ordinal);
     }
 
-    private static MasterKeyRing Ring(string current = "1") => MasterKeyRing.Read(
-        new ConfigurationBuilder().AddInMemoryCollection(TestRun.Secrets
-            .Append(new("Notify__MasterKeys__2", OtherKey)).Append(new("Notify__MasterKey", current))
-            .Select(s => new KeyValuePair<string, string?>(s.Key.Replace("__", ":", StringComparison.Ordinal), s.Value))).Build(), [])!;
+    private static MasterKeyRing Ring(string current = "1") =>
+        MasterKeyRing.Read(
+            new ConfigurationBuilder()
+                .AddInMemoryCollection(
+                    TestRun
+                        .Secrets.Append(new("Notify__MasterKeys__2", OtherKey))
+                        .Append(new("Notify__MasterKey", current))
+                        .Select(s => new KeyValuePair<string, string?>(s.Key.Replace("__", ":", StringComparison.Ordinal), s.Value))
+                )
+                .Build(),
+            []
+        )!;
 
-    private async Task<string?> GetAsync(string key) => await second.GetAsync(key, TestContext.Current.CancellationToken) is { } found ? Encoding.UTF8.GetString(found) : null;
+    private async Task<string?> GetAsync(string key) =>
+        await second.GetAsync(key, TestContext.Current.CancellationToken) is { } found ? Encoding.UTF8.GetString(found) : null;
 
-    private Task SetAsync(string key, string value) => second.SetAsync(key, Encoding.UTF8.GetBytes(value), new DistributedCacheEntryOptions(), TestContext.Current.CancellationToken);
+    private Task SetAsync(string key, string value) =>
+        second.SetAsync(key, Encoding.UTF8.GetBytes(value), new DistributedCacheEntryOptions(), TestContext.Current.CancellationToken);
 
     private sealed class Log : ILogger<SecondLevel>
     {
@@ -120,8 +132,15 @@ public sealed class SecondLevelTests
 
         public bool IsEnabled(LogLevel logLevel) => true;
 
-        public IDisposable? BeginScope<TState>(TState state) where TState : notnull => null;
+        public IDisposable? BeginScope<TState>(TState state)
+            where TState : notnull => null;
 
-        void ILogger.Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) => Lines.Add((logLevel, formatter(state, exception)));
+        void ILogger.Log<TState>(
+            LogLevel logLevel,
+            EventId eventId,
+            TState state,
+            Exception? exception,
+            Func<TState, Exception?, string> formatter
+        ) => Lines.Add((logLevel, formatter(state, exception)));
     }
 }

@@ -28,7 +28,8 @@ internal sealed class Shelf : IDistributedCache
     public async Task SetAsync(string key, byte[] value, DistributedCacheEntryOptions options, CancellationToken token = default)
     {
         await Before();
-        if (!IsFull) Things[key] = [.. value];
+        if (!IsFull)
+            Things[key] = [.. value];
     }
 
     public Task RemoveAsync(string key, CancellationToken token = default) => Task.FromResult(Things.TryRemove(key, out _));

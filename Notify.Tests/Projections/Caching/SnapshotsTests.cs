@@ -35,7 +35,10 @@ public sealed class SnapshotsTests(AnalyticsDatabase database) : IClassFixture<A
 
         for (var i = 0; i < 20; i++)
         {
-            await database.AppendAsync(Recipient.KeyOf(user), i % 2 == 0 ? new OptedOut(Channel.Sms, null, "c", "api", At) : new OptedIn(Channel.Sms, null, "c", "api", At));
+            await database.AppendAsync(
+                Recipient.KeyOf(user),
+                i % 2 == 0 ? new OptedOut(Channel.Sms, null, "c", "api", At) : new OptedIn(Channel.Sms, null, "c", "api", At)
+            );
             foreach (var host in new[] { here, there })
             {
                 var read = (await ReadAsync(host, user))!;
@@ -53,18 +56,29 @@ public sealed class SnapshotsTests(AnalyticsDatabase database) : IClassFixture<A
         shelf.IsFull = true;
         await database.AppendAsync(Recipient.KeyOf(user), new OptedOut(Channel.Push, null, "c", "api", At));
 
-        for (var i = 0; i < 3; i++) Assert.False((await ReadAsync(Host(), user))!.Choices["push"]); // hosts that know only what the shelf tells
+        for (var i = 0; i < 3; i++)
+            Assert.False((await ReadAsync(Host(), user))!.Choices["push"]); // hosts that know only what the shelf tells
     }
 
     [Fact]
     public async Task A_new_host_takes_over_what_another_has_kept()
     {
         var (user, outcomes) = (await NewUserAsync(), new List<string>());
-        using var listener = new MeterListener { InstrumentPublished = (instrument, l) => { if (instrument.Name == "notify_cache_reads") l.EnableMeasurementEvents(instrument); } };
-        listener.SetMeasurementEventCallback<long>((_, count, tags, _) =>
+        using var listener = new MeterListener
         {
-            if (tags[0].Value is "recipient") outcomes.AddRange(Enumerable.Repeat((string)tags[1].Value!, (int)count));
-        });
+            InstrumentPublished = (instrument, l) =>
+            {
+                if (instrument.Name == "notify_cache_reads")
+                    l.EnableMeasurementEvents(instrument);
+            },
+        };
+        listener.SetMeasurementEventCallback<long>(
+            (_, count, tags, _) =>
+            {
+                if (tags[0].Value is "recipient")
+                    outcomes.AddRange(Enumerable.Repeat((string)tags[1].Value!, (int)count));
+            }
+        );
         listener.Start();
 
         await ReadAsync(Host(), user);
@@ -82,7 +96,8 @@ public sealed class SnapshotsTests(AnalyticsDatabase database) : IClassFixture<A
     {
         var (user, host) = ($"late-{Guid.NewGuid():N}", Host());
         var asked = shelf.Asked;
-        for (var i = 0; i < 3; i++) Assert.Null(await ReadAsync(host, user));
+        for (var i = 0; i < 3; i++)
+            Assert.Null(await ReadAsync(host, user));
         Assert.InRange(shelf.Asked - asked, 1, 2); // the user and the category: each once, and no more
 
         await NewUserAsync(user);
@@ -111,7 +126,9 @@ public sealed class SnapshotsTests(AnalyticsDatabase database) : IClassFixture<A
         var (user, host) = (await NewUserAsync(), Host());
         await ReadAsync(host, user);
 
-        await database.ExecuteAsync($$"""update {{NotifyStore.Schema}}.mt_doc_recipient set data = jsonb_set(data, '{choices}', '{"email": false}') where id = '{{Recipient.KeyOf(user)}}'""");
+        await database.ExecuteAsync(
+            $$"""update {{NotifyStore.Schema}}.mt_doc_recipient set data = jsonb_set(data, '{choices}', '{"email": false}') where id = '{{Recipient.KeyOf(user)}}'"""
+        );
 
         Assert.False((await ReadAsync(host, user))!.Choices["email"]);
     }
@@ -125,10 +142,19 @@ public sealed class SnapshotsTests(AnalyticsDatabase database) : IClassFixture<A
             await session.BeginTransactionAsync(Cancellation);
             foreach (var optIn in new[] { false, true })
             {
-                await using var write = new Npgsql.NpgsqlCommand($$"""update {{NotifyStore.Schema}}.mt_doc_recipient set data = jsonb_set(data, '{choices}', '{"sms": {{(optIn ? "true" : "false")}}}') where id = $1""", session.Connection) { Parameters = { new() { Value = Recipient.KeyOf(user) } } };
+                await using var write = new Npgsql.NpgsqlCommand(
+                    $$"""update {{NotifyStore.Schema}}.mt_doc_recipient set data = jsonb_set(data, '{choices}', '{"sms": {{(optIn ? "true" : "false")}}}') where id = $1""",
+                    session.Connection
+                )
+                {
+                    Parameters = { new() { Value = Recipient.KeyOf(user) } },
+                };
                 await write.ExecuteNonQueryAsync(Cancellation);
                 // One row version's mark for two contents: the transaction sees the later one.
-                Assert.Equal(optIn, (await host.OfAsync(session.Connection!, Requests(user), Cancellation)).Recipients[Recipient.KeyOf(user)].Choices["sms"]);
+                Assert.Equal(
+                    optIn,
+                    (await host.OfAsync(session.Connection!, Requests(user), Cancellation)).Recipients[Recipient.KeyOf(user)].Choices["sms"]
+                );
             }
         }
 
@@ -140,13 +166,37 @@ public sealed class SnapshotsTests(AnalyticsDatabase database) : IClassFixture<A
     public async Task Snapshots_equal_the_stored_documents_with_every_cache_level_or_none()
     {
         var (user, key) = (await NewUserAsync(), $"x{Guid.NewGuid():N}");
-        await database.AppendAsync(Recipient.KeyOf(user), new OptedOut(Channel.Sms, "news", "c", "api", At), new QuietHoursSet(new TimeOnly(22, 0), new TimeOnly(7, 30), "c", "api", At));
-        await database.AppendAsync(Category.KeyOf(key), new CategoryDefined(key, true, new Dictionary<string, bool> { ["sms"] = false }, UnknownOutcome.Resend, "c", At, [new Cap(Channel.Sms, 3, CapPeriod.Day, CapExceeding.Defer)]));
-        var definition = new TemplateDefinition("news", new ChannelTemplates(Sms: new SmsTemplate("hello {{ name }}")), new Dictionary<string, ChannelTemplates> { ["ko"] = new(Push: new PushTemplate("a", "b")) }, "frame", new Dictionary<string, ParameterRule> { ["name"] = new(true, ParameterType.String) });
+        await database.AppendAsync(
+            Recipient.KeyOf(user),
+            new OptedOut(Channel.Sms, "news", "c", "api", At),
+            new QuietHoursSet(new TimeOnly(22, 0), new TimeOnly(7, 30), "c", "api", At)
+        );
+        await database.AppendAsync(
+            Category.KeyOf(key),
+            new CategoryDefined(
+                key,
+                true,
+                new Dictionary<string, bool> { ["sms"] = false },
+                UnknownOutcome.Resend,
+                "c",
+                At,
+                [new Cap(Channel.Sms, 3, CapPeriod.Day, CapExceeding.Defer)]
+            )
+        );
+        var definition = new TemplateDefinition(
+            "news",
+            new ChannelTemplates(Sms: new SmsTemplate("hello {{ name }}")),
+            new Dictionary<string, ChannelTemplates> { ["ko"] = new(Push: new PushTemplate("a", "b")) },
+            "frame",
+            new Dictionary<string, ParameterRule> { ["name"] = new(true, ParameterType.String) }
+        );
         await database.AppendAsync(Template.KeyOf(key), new TemplateDefined(key, 1, definition, "c", At));
         await using var session = database.Store.QuerySession();
         var expected = NotifyJsonOf(
-            (await session.LoadManyAsync<Recipient>(Cancellation, Recipient.KeyOf(user))).Single(), await session.LoadAsync<Category>(Category.KeyOf(key), Cancellation), await session.LoadAsync<Template>(Template.KeyOf(key), Cancellation));
+            (await session.LoadManyAsync<Recipient>(Cancellation, Recipient.KeyOf(user))).Single(),
+            await session.LoadAsync<Category>(Category.KeyOf(key), Cancellation),
+            await session.LoadAsync<Template>(Template.KeyOf(key), Cancellation)
+        );
         var (here, there) = (Host(), Host());
 
         foreach (var host in new[] { here, here, there, there, Host(new CacheSettings { Megabytes = 0 }) })
@@ -174,7 +224,11 @@ public sealed class SnapshotsTests(AnalyticsDatabase database) : IClassFixture<A
         Assert.Superset(new HashSet<string> { a, c }, (await AroundAsync(host, a)).ToHashSet());
         Assert.Empty(await AroundAsync(host, "no-such-layout"));
 
-        Task DefineAsync(string key, int version, string? outer) => database.AppendAsync(Layout.KeyOf(key), new LayoutDefined(key, version, new LayoutDefinition("{{ content }}", Layout: outer), "c", At));
+        Task DefineAsync(string key, int version, string? outer) =>
+            database.AppendAsync(
+                Layout.KeyOf(key),
+                new LayoutDefined(key, version, new LayoutDefinition("{{ content }}", Layout: outer), "c", At)
+            );
         async Task<IEnumerable<string>> AroundAsync(Snapshots snapshots, string key)
         {
             await using var connection = await OpenAsync();
@@ -189,14 +243,21 @@ public sealed class SnapshotsTests(AnalyticsDatabase database) : IClassFixture<A
         var readers = Enumerable.Range(0, 4).Select(_ => Host()).ToList();
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(Cancellation);
         long written = 1;
-        var reading = readers.Select(host => Task.Run(async () =>
-        {
-            while (!stop.IsCancellationRequested)
-            {
-                var least = Volatile.Read(ref written); // committed before the reading began
-                Assert.InRange((await ReadAsync(host, user))!.Version, least, long.MaxValue);
-            }
-        }, Cancellation)).ToList();
+        var reading = readers
+            .Select(host =>
+                Task.Run(
+                    async () =>
+                    {
+                        while (!stop.IsCancellationRequested)
+                        {
+                            var least = Volatile.Read(ref written); // committed before the reading began
+                            Assert.InRange((await ReadAsync(host, user))!.Version, least, long.MaxValue);
+                        }
+                    },
+                    Cancellation
+                )
+            )
+            .ToList();
 
         for (var i = 0; i < 200; i++)
         {
@@ -211,10 +272,12 @@ public sealed class SnapshotsTests(AnalyticsDatabase database) : IClassFixture<A
     /// <inheritdoc />
     public async ValueTask DisposeAsync()
     {
-        foreach (var host in hosts) await host.DisposeAsync();
+        foreach (var host in hosts)
+            await host.DisposeAsync();
     }
 
-    private static string NotifyJsonOf(params object?[] documents) => string.Join('\n', documents.Select(d => System.Text.Json.JsonSerializer.Serialize(d, NotifyJson.Options)));
+    private static string NotifyJsonOf(params object?[] documents) =>
+        string.Join('\n', documents.Select(d => System.Text.Json.JsonSerializer.Serialize(d, NotifyJson.Options)));
 
     private static NotificationRequested Request(string user) =>
         new("c", "e", user, Recipient.KeyOf(user), ClientMode.Live, "news", Priority.Normal, null, Sealed.None, null, null, "", null, At);
@@ -238,7 +301,11 @@ public sealed class SnapshotsTests(AnalyticsDatabase database) : IClassFixture<A
 
     private Snapshots Host(CacheSettings? settings = null)
     {
-        var host = new ServiceCollection().AddSingleton(database.Store).AddSingleton<IDistributedCache>(shelf).AddSnapshots(settings ?? new CacheSettings()).BuildServiceProvider();
+        var host = new ServiceCollection()
+            .AddSingleton(database.Store)
+            .AddSingleton<IDistributedCache>(shelf)
+            .AddSnapshots(settings ?? new CacheSettings())
+            .BuildServiceProvider();
         hosts.Add(host);
         return host.GetRequiredService<Snapshots>();
     }

@@ -32,10 +32,11 @@ public sealed class ErasedFilesTests : IDisposable
         await cluster.CreateDatabaseAsync("erased");
         await TestRun.MigrateAsync(cluster.ConnectionString("erased") + ";Pooling=false");
         new KeyFolder(folder).Add(TimeProvider.System.GetUtcNow().AddDays(-1));
-        var configuration = new ConfigurationBuilder().AddInMemoryCollection(new Dictionary<string, string?>
-        {
-            ["Notify:KeyFolder"] = folder, ["Notify:Pepper"] = TestRun.Secrets["Notify__Pepper"],
-        }).Build();
+        var configuration = new ConfigurationBuilder()
+            .AddInMemoryCollection(
+                new Dictionary<string, string?> { ["Notify:KeyFolder"] = folder, ["Notify:Pepper"] = TestRun.Secrets["Notify__Pepper"] }
+            )
+            .Build();
         var ring = MasterKeyRing.Read(configuration, [])!;
         var (phone, email, words) = (Person.NewPhone(), Person.NewEmail(), $"Zwieback{Guid.NewGuid():N}");
         List<(string Subject, byte[] Wrapped, string Master)> rows;
@@ -46,7 +47,13 @@ public sealed class ErasedFilesTests : IDisposable
             var (source, store) = (services.GetRequiredService<NpgsqlDataSource>(), services.GetRequiredService<IDocumentStore>());
             var keys = new SubjectKeys(ring, TimeProvider.System);
             var hosts = new HostKeys(
-                source, ring, new HostName("notify-api"), configuration, TimeProvider.System, NullLogger<HostKeys>.Instance);
+                source,
+                ring,
+                new HostName("notify-api"),
+                configuration,
+                TimeProvider.System,
+                NullLogger<HostKeys>.Instance
+            );
             Assert.Null(await hosts.JoinAsync(Cancellation));
             await KeepAsync(store, keys, ring, phone, email, words);
             rows = await RowsAsync(source);
@@ -65,10 +72,22 @@ public sealed class ErasedFilesTests : IDisposable
 
             // the former rows could still be unwrapped until the wrapping key is rotated,
             Assert.All(rows, r => Assert.NotNull(MasterKeyRing.Read(configuration, [])!.Unwrap(r.Wrapped, r.Master, r.Subject)));
-            var rotation = new KeyRotation(source, store, ring, keys, hosts, new HostName("notify-api"),
-                new KeyRotationSettings(TimeSpan.FromDays(30), TimeSpan.Zero), TimeProvider.System);
-            Assert.Equal(0, await new RotateKeysCommand(source, rotation, ring, keys, hosts, TimeProvider.System, TextWriter.Null)
-                .RunAsync(Cancellation));
+            var rotation = new KeyRotation(
+                source,
+                store,
+                ring,
+                keys,
+                hosts,
+                new HostName("notify-api"),
+                new KeyRotationSettings(TimeSpan.FromDays(30), TimeSpan.Zero),
+                TimeProvider.System
+            );
+            Assert.Equal(
+                0,
+                await new RotateKeysCommand(source, rotation, ring, keys, hosts, TimeProvider.System, TextWriter.Null).RunAsync(
+                    Cancellation
+                )
+            );
             await using var checkpoint = source.CreateCommand("checkpoint");
             await checkpoint.ExecuteNonQueryAsync(Cancellation);
         }
@@ -85,21 +104,42 @@ public sealed class ErasedFilesTests : IDisposable
 
     // A registered user, and what was sent to the number without naming the user.
     private static async Task KeepAsync(
-        IDocumentStore store, SubjectKeys keys, MasterKeyRing ring, string phone, string email, string words)
+        IDocumentStore store,
+        SubjectKeys keys,
+        MasterKeyRing ring,
+        string phone,
+        string email,
+        string words
+    )
     {
         var user = Recipient.KeyOf("u-1");
         var unregistered = NotificationPlanning.SubjectOf(new UnregisteredRecipient(email, phone, null), ring);
         await using var session = store.LightweightSession();
         await session.BeginTransactionAsync(Cancellation);
         var sealing = await keys.CurrentAsync(session.Connection!, [user, unregistered], Cancellation);
-        session.Events.Append(user, new ContactDetailsGiven(
-            sealing.SealJson(user, SealedPlace.OfDetails(user), new ContactDetails(email, phone)), true, true, ring.OfEmail(email),
-            ring.OfPhone(phone), "c_shop", TimeProvider.System.GetUtcNow()));
-        session.Events.Append("n/c:1", Domain.Some.Requested() with
-        {
-            Payload = sealing.SealJson(
-                unregistered, SealedPlace.OfPayload("n/c:1"), new NotificationPayload(new NotificationContent(Body: words))),
-        });
+        session.Events.Append(
+            user,
+            new ContactDetailsGiven(
+                sealing.SealJson(user, SealedPlace.OfDetails(user), new ContactDetails(email, phone)),
+                true,
+                true,
+                ring.OfEmail(email),
+                ring.OfPhone(phone),
+                "c_shop",
+                TimeProvider.System.GetUtcNow()
+            )
+        );
+        session.Events.Append(
+            "n/c:1",
+            Domain.Some.Requested() with
+            {
+                Payload = sealing.SealJson(
+                    unregistered,
+                    SealedPlace.OfPayload("n/c:1"),
+                    new NotificationPayload(new NotificationContent(Body: words))
+                ),
+            }
+        );
         await session.SaveChangesAsync(Cancellation);
     }
 
@@ -115,7 +155,8 @@ public sealed class ErasedFilesTests : IDisposable
         await using var command = source.CreateCommand("select subject, wrapped, master_key from notify.subject_keys");
         await using var reader = await command.ExecuteReaderAsync(Cancellation);
         var rows = new List<(string, byte[], string)>();
-        while (await reader.ReadAsync(Cancellation)) rows.Add((reader.GetString(0), reader.GetFieldValue<byte[]>(1), reader.GetString(2)));
+        while (await reader.ReadAsync(Cancellation))
+            rows.Add((reader.GetString(0), reader.GetFieldValue<byte[]>(1), reader.GetString(2)));
         return rows;
     }
 
@@ -125,7 +166,8 @@ public sealed class ErasedFilesTests : IDisposable
         foreach (var file in Directory.EnumerateFiles(place, "*", SearchOption.AllDirectories))
         {
             var bytes = File.ReadAllBytes(file);
-            foreach (var w in wanted.Where(w => bytes.AsSpan().IndexOf(w) >= 0)) found[w].Add(file);
+            foreach (var w in wanted.Where(w => bytes.AsSpan().IndexOf(w) >= 0))
+                found[w].Add(file);
         }
 
         return found;

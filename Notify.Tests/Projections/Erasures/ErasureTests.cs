@@ -74,16 +74,35 @@ public sealed class ErasureTests : IClassFixture<AnalyticsDatabase>, IDisposable
     {
         var phone = Person.NewPhone();
         var judgement = new ReceiptJudgement(
-            keys, new StreamFaults(database.Ring, NullLogger<StreamFaults>.Instance), NullLogger<ReceiptJudgement>.Instance);
-        await using (var intake = new ReceiptIntake(
-            database.Store, database.Source, judgement, database.Ring, TimeProvider.System, NullLogger<ReceiptIntake>.Instance))
+            keys,
+            new StreamFaults(database.Ring, NullLogger<StreamFaults>.Instance),
+            NullLogger<ReceiptJudgement>.Instance
+        );
+        await using (
+            var intake = new ReceiptIntake(
+                database.Store,
+                database.Source,
+                judgement,
+                database.Ring,
+                TimeProvider.System,
+                NullLogger<ReceiptIntake>.Instance
+            )
+        )
         {
-            Assert.True(await intake.KeepAllAsync(
-            [
-                Received(new Receipt($"{phone}-in", ReportKind.Inbound, "my words"u8.ToArray(), Address: phone)),
-                Received(new Receipt(
-                    $"{phone}-unknown", ReportKind.Delivered, "to a number"u8.ToArray(), MessageId: $"SM{phone}", Address: phone)),
-            ]));
+            Assert.True(
+                await intake.KeepAllAsync([
+                    Received(new Receipt($"{phone}-in", ReportKind.Inbound, "my words"u8.ToArray(), Address: phone)),
+                    Received(
+                        new Receipt(
+                            $"{phone}-unknown",
+                            ReportKind.Delivered,
+                            "to a number"u8.ToArray(),
+                            MessageId: $"SM{phone}",
+                            Address: phone
+                        )
+                    ),
+                ])
+            );
         }
 
         var kept = await TextsAsync(phone);
@@ -102,7 +121,8 @@ public sealed class ErasureTests : IClassFixture<AnalyticsDatabase>, IDisposable
     {
         var (former, now, passedOn) = (Person.NewPhone(), Person.NewPhone(), Person.NewPhone());
         var (user, other) = ($"u-{Guid.NewGuid():N}", $"u-{Guid.NewGuid():N}");
-        foreach (var phone in new[] { former, passedOn, now }) await RegisterAsync(user, phone);
+        foreach (var phone in new[] { former, passedOn, now })
+            await RegisterAsync(user, phone);
         await RegisterAsync(other, passedOn);
         var toFormer = await AcceptAsync(new UnregisteredRecipient(null, former, null));
         var toNow = await AcceptAsync(new UnregisteredRecipient(null, now, null));
@@ -142,8 +162,9 @@ public sealed class ErasureTests : IClassFixture<AnalyticsDatabase>, IDisposable
 
         var line = Assert.Single(await File.ReadAllLinesAsync(log.Path!, Cancellation));
         var entry = System.Text.Json.JsonSerializer.Deserialize<ErasureEntry>(line, NotifyJson.Options)!;
-        var stored = Assert.Single(await database.RowsAsync(
-            $"select data from events.mt_events where stream_id = '{PersonErased.KeyOf(entry.Id)}'"));
+        var stored = Assert.Single(
+            await database.RowsAsync($"select data from events.mt_events where stream_id = '{PersonErased.KeyOf(entry.Id)}'")
+        );
         Assert.Contains("\"by\": \"c_shop\"", stored, StringComparison.Ordinal);
         Assert.All([line, stored], t => Assert.DoesNotContain(phone[1..], t, StringComparison.Ordinal));
         Assert.All([line, stored], t => Assert.DoesNotContain(email, t, StringComparison.OrdinalIgnoreCase));
@@ -162,7 +183,8 @@ public sealed class ErasureTests : IClassFixture<AnalyticsDatabase>, IDisposable
         string[] unknown = [Recipient.KeyOf(user)];
         await log.AddAsync(new ErasureEntry("1f", TimeProvider.System.GetUtcNow(), unknown, unknown), Cancellation);
         await database.ExecuteAsync(
-            "update notify.subject_keys k set wrapped = b.wrapped, erased_at = null from public.backup b where b.id = k.id");
+            "update notify.subject_keys k set wrapped = b.wrapped, erased_at = null from public.backup b where b.id = k.id"
+        );
         await database.ExecuteAsync("drop table public.backup");
         Assert.NotNull(await PayloadAsync(sent));
         var command = new ErasuresCommand(database.Store, database.Source, log, "notify-projections", TimeProvider.System);
@@ -173,7 +195,9 @@ public sealed class ErasureTests : IClassFixture<AnalyticsDatabase>, IDisposable
 
         Assert.Equal(
             "2 erasures replayed: 1 users and 2 keys erased that the database had again.\n"
-            + "2 erasures replayed: 0 users and 0 keys erased that the database had again.\n", output.ToString());
+                + "2 erasures replayed: 0 users and 0 keys erased that the database had again.\n",
+            output.ToString()
+        );
         Assert.Null(await PayloadAsync(sent));
         Assert.True((await RecipientAsync(user))!.IsErased);
         Assert.Equal(2, (await File.ReadAllLinesAsync(log.Path!, Cancellation)).Length);
@@ -190,8 +214,16 @@ public sealed class ErasureTests : IClassFixture<AnalyticsDatabase>, IDisposable
     [Fact]
     public async Task Hosts_write_the_same_log_without_losing_a_line()
     {
-        await Parallel.ForAsync(0, 60, Cancellation, async (i, cancellation) => await new ErasureLog(log.Path, TimeProvider.System)
-            .AddAsync(new ErasureEntry($"{i}", TimeProvider.System.GetUtcNow(), [], [$"a/{i}"]), cancellation));
+        await Parallel.ForAsync(
+            0,
+            60,
+            Cancellation,
+            async (i, cancellation) =>
+                await new ErasureLog(log.Path, TimeProvider.System).AddAsync(
+                    new ErasureEntry($"{i}", TimeProvider.System.GetUtcNow(), [], [$"a/{i}"]),
+                    cancellation
+                )
+        );
         using var reader = new StreamReader(log.Path!);
         Assert.Equal(60, await ErasureLog.ReadAllAsync(reader).Select(e => e.Id).Distinct().CountAsync(Cancellation));
     }
@@ -227,10 +259,15 @@ public sealed class ErasureTests : IClassFixture<AnalyticsDatabase>, IDisposable
         var key = Recipient.KeyOf(user);
         await using var session = database.Store.LightweightSession();
         await session.BeginTransactionAsync(Cancellation);
-        var details = (await keys.CurrentAsync(session.Connection!, [key], Cancellation))
-            .SealJson(key, SealedPlace.OfDetails(key), new ContactDetails(null, phone));
-        session.Events.Append(key, new ContactDetailsGiven(
-            details, false, true, null, database.Ring.OfPhone(phone), "c_shop", TimeProvider.System.GetUtcNow()));
+        var details = (await keys.CurrentAsync(session.Connection!, [key], Cancellation)).SealJson(
+            key,
+            SealedPlace.OfDetails(key),
+            new ContactDetails(null, phone)
+        );
+        session.Events.Append(
+            key,
+            new ContactDetailsGiven(details, false, true, null, database.Ring.OfPhone(phone), "c_shop", TimeProvider.System.GetUtcNow())
+        );
         await session.SaveChangesAsync(Cancellation);
     }
 
@@ -240,15 +277,37 @@ public sealed class ErasureTests : IClassFixture<AnalyticsDatabase>, IDisposable
         var now = TimeProvider.System.GetUtcNow();
         var key = NotificationKey.Of("c_shop", $"e-{Guid.NewGuid():N}");
         var requested = new NotificationRequested(
-            "c_shop", NotificationKey.Parse(key)!.Value.EventId, null, NotificationPlanning.SubjectOf(to, database.Ring), ClientMode.Live,
-            "shipping", Priority.Normal, null, SealedPayload.None, now.AddYears(1), null, "hash", null, now);
-        var intake = new NotificationIntake(new Snapshots(database.Store, null!, new CacheSettings { Megabytes = 0 }), keys,
-            database.Ring, new SmsLimits(), new TimeZones(NodaTime.DateTimeZone.Utc));
+            "c_shop",
+            NotificationKey.Parse(key)!.Value.EventId,
+            null,
+            NotificationPlanning.SubjectOf(to, database.Ring),
+            ClientMode.Live,
+            "shipping",
+            Priority.Normal,
+            null,
+            SealedPayload.None,
+            now.AddYears(1),
+            null,
+            "hash",
+            null,
+            now
+        );
+        var intake = new NotificationIntake(
+            new Snapshots(database.Store, null!, new CacheSettings { Megabytes = 0 }),
+            keys,
+            database.Ring,
+            new SmsLimits(),
+            new TimeZones(NodaTime.DateTimeZone.Utc)
+        );
         await using var session = database.Store.LightweightSession();
         await session.BeginTransactionAsync(Cancellation);
         await NotificationIntake.ClaimAsync(session.Connection!, new Dictionary<string, string> { [key] = "hash" }, Cancellation);
-        await intake.StartAsync(session, [new IncomingNotification(key, requested,
-            new NotificationPayload(new NotificationContent(Body: "hello"), to))], now, Cancellation);
+        await intake.StartAsync(
+            session,
+            [new IncomingNotification(key, requested, new NotificationPayload(new NotificationContent(Body: "hello"), to))],
+            now,
+            Cancellation
+        );
         await session.SaveChangesAsync(Cancellation);
         await using var reading = database.Store.QuerySession();
         return (await NotificationStreams.LoadAsync(reading, key, Cancellation))!;
@@ -264,11 +323,13 @@ public sealed class ErasureTests : IClassFixture<AnalyticsDatabase>, IDisposable
     private async Task<List<(string EventId, Sealed Raw)>> TextsAsync(string phone)
     {
         await using var command = database.Source.CreateCommand(
-            "select event_id, raw from notify.receipt_texts where event_id like $1 || '-%' order by event_id");
+            "select event_id, raw from notify.receipt_texts where event_id like $1 || '-%' order by event_id"
+        );
         command.Parameters.Add(new Npgsql.NpgsqlParameter { Value = phone });
         await using var reader = await command.ExecuteReaderAsync(Cancellation);
         var texts = new List<(string, Sealed)>();
-        while (await reader.ReadAsync(Cancellation)) texts.Add((reader.GetString(0), new Sealed(reader.GetString(1))));
+        while (await reader.ReadAsync(Cancellation))
+            texts.Add((reader.GetString(0), new Sealed(reader.GetString(1))));
         return texts;
     }
 

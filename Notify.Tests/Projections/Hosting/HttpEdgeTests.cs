@@ -20,7 +20,9 @@ public sealed class HttpEdgeTests
     {
         var (open, management) = (HostProcess.FreePort(), HostProcess.FreePort());
         await using var app = await StartAsync(
-            $"http://127.0.0.1:{open}", new() { ["Notify:ManagementUrl"] = $"http://127.0.0.1:{management}" });
+            $"http://127.0.0.1:{open}",
+            new() { ["Notify:ManagementUrl"] = $"http://127.0.0.1:{management}" }
+        );
 
         foreach (var path in new[] { "/metrics", "/docs", "/docs/scalar.js", "/openapi/v1.json" })
         {
@@ -56,11 +58,17 @@ public sealed class HttpEdgeTests
     public async Task Limit_of_one_address_leaves_the_others_theirs()
     {
         var port = HostProcess.FreePort();
-        await using var app = await StartAsync($"http://127.0.0.1:{port}", new() { ["Notify:TrustedProxies"] = "127.0.0.1" },
-            new AddressLimit { PerSecond = 1, Burst = 3 });
+        await using var app = await StartAsync(
+            $"http://127.0.0.1:{port}",
+            new() { ["Notify:TrustedProxies"] = "127.0.0.1" },
+            new AddressLimit { PerSecond = 1, Burst = 3 }
+        );
 
         var refused = await Eventually.Becomes(
-            () => FromAsync("203.0.113.7"), a => a.StatusCode == HttpStatusCode.TooManyRequests, "the limit is reached");
+            () => FromAsync("203.0.113.7"),
+            a => a.StatusCode == HttpStatusCode.TooManyRequests,
+            "the limit is reached"
+        );
         Assert.Contains("rate_limited", await refused.Content.ReadAsStringAsync(Cancellation), StringComparison.Ordinal);
         Assert.True(refused.Headers.RetryAfter!.Delta >= TimeSpan.FromSeconds(1));
         Assert.Equal(HttpStatusCode.OK, (await FromAsync("203.0.113.8")).StatusCode);

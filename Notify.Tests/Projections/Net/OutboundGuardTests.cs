@@ -12,7 +12,8 @@ public sealed class OutboundGuardTests
     [InlineData("https://8.8.8.8/x")]
     [InlineData("https://[2606:4700::6810:84e5]/x")]
     [InlineData("https://bücher.example/x")]
-    public void An_https_address_on_the_Internet_may_be_called(string address) => Assert.True(new OutboundGuard(false).Allows(new Uri(address)));
+    public void An_https_address_on_the_Internet_may_be_called(string address) =>
+        Assert.True(new OutboundGuard(false).Allows(new Uri(address)));
 
     [Theory]
     [InlineData("http://push.example.com/x")]
@@ -39,14 +40,16 @@ public sealed class OutboundGuardTests
     [InlineData("https://[64:ff9b::7f00:1]/x")]
     [InlineData("https://[fd00::1]/x")]
     [InlineData("/relative")]
-    public void Any_other_address_may_not(string address) => Assert.False(new OutboundGuard(false).Allows(new Uri(address, UriKind.RelativeOrAbsolute)));
+    public void Any_other_address_may_not(string address) =>
+        Assert.False(new OutboundGuard(false).Allows(new Uri(address, UriKind.RelativeOrAbsolute)));
 
     [Theory]
     [InlineData("http://127.0.0.1:5090/x", true)]
     [InlineData("https://sandbox/x", true)]
     [InlineData("http://user:secret@127.0.0.1/x", false)]
     [InlineData("ftp://127.0.0.1/x", false)]
-    public void In_development_private_addresses_and_http_may_be_called(string address, bool may) => Assert.Equal(may, new OutboundGuard(true).Allows(new Uri(address)));
+    public void In_development_private_addresses_and_http_may_be_called(string address, bool may) =>
+        Assert.Equal(may, new OutboundGuard(true).Allows(new Uri(address)));
 
     [Theory]
     [InlineData("127.0.0.1")]
@@ -60,7 +63,9 @@ public sealed class OutboundGuardTests
         listener.Start();
         using var client = Client(new OutboundGuard(false, (_, _) => Task.FromResult(addresses.Select(IPAddress.Parse).ToArray())));
 
-        var error = await Assert.ThrowsAsync<HttpRequestException>(() => client.GetAsync($"http://push.example.com:{Port(listener)}/", TestContext.Current.CancellationToken));
+        var error = await Assert.ThrowsAsync<HttpRequestException>(() =>
+            client.GetAsync($"http://push.example.com:{Port(listener)}/", TestContext.Current.CancellationToken)
+        );
 
         Assert.IsType<ForbiddenAddressException>(error.InnerException);
         Assert.False(listener.Pending());
@@ -73,7 +78,9 @@ public sealed class OutboundGuardTests
         listener.Start();
         using var client = Client(new OutboundGuard(false, (_, _) => throw new InvalidOperationException("a literal is not resolved")));
 
-        var error = await Assert.ThrowsAsync<HttpRequestException>(() => client.GetAsync($"http://127.0.0.1:{Port(listener)}/", TestContext.Current.CancellationToken));
+        var error = await Assert.ThrowsAsync<HttpRequestException>(() =>
+            client.GetAsync($"http://127.0.0.1:{Port(listener)}/", TestContext.Current.CancellationToken)
+        );
 
         Assert.IsType<ForbiddenAddressException>(error.InnerException);
         Assert.False(listener.Pending());
@@ -85,7 +92,12 @@ public sealed class OutboundGuardTests
         using var listener = new TcpListener(IPAddress.Loopback, 0);
         listener.Start();
         var asked = 0;
-        using var client = Client(new OutboundGuard(true, (_, _) => Task.FromResult(Interlocked.Increment(ref asked) == 1 ? [IPAddress.Loopback] : Array.Empty<IPAddress>())));
+        using var client = Client(
+            new OutboundGuard(
+                true,
+                (_, _) => Task.FromResult(Interlocked.Increment(ref asked) == 1 ? [IPAddress.Loopback] : Array.Empty<IPAddress>())
+            )
+        );
 
         var call = client.GetAsync($"http://push.example.com:{Port(listener)}/", TestContext.Current.CancellationToken);
         using var accepted = await listener.AcceptTcpClientAsync(TestContext.Current.CancellationToken);
@@ -100,7 +112,9 @@ public sealed class OutboundGuardTests
     {
         using var listener = new TcpListener(IPAddress.Loopback, 0);
         listener.Start();
-        using var client = Client(new OutboundGuard(true, (_, _) => Task.FromResult<IPAddress[]>([IPAddress.Parse("127.99.99.99"), IPAddress.Loopback])));
+        using var client = Client(
+            new OutboundGuard(true, (_, _) => Task.FromResult<IPAddress[]>([IPAddress.Parse("127.99.99.99"), IPAddress.Loopback]))
+        );
 
         var call = client.GetAsync($"http://push.example.com:{Port(listener)}/", TestContext.Current.CancellationToken);
         using var accepted = await listener.AcceptTcpClientAsync(TestContext.Current.CancellationToken);
@@ -112,14 +126,19 @@ public sealed class OutboundGuardTests
     [Fact]
     public async Task A_name_that_is_unknown_is_no_forbidden_one()
     {
-        using var client = Client(new OutboundGuard(false, (_, _) => Task.FromException<IPAddress[]>(new SocketException((int)SocketError.HostNotFound))));
+        using var client = Client(
+            new OutboundGuard(false, (_, _) => Task.FromException<IPAddress[]>(new SocketException((int)SocketError.HostNotFound)))
+        );
 
-        var error = await Assert.ThrowsAsync<HttpRequestException>(() => client.GetAsync("http://push.example.com/", TestContext.Current.CancellationToken));
+        var error = await Assert.ThrowsAsync<HttpRequestException>(() =>
+            client.GetAsync("http://push.example.com/", TestContext.Current.CancellationToken)
+        );
 
         Assert.Equal(HttpRequestError.NameResolutionError, error.HttpRequestError);
     }
 
-    private static HttpClient Client(OutboundGuard guard) => new(new SocketsHttpHandler { ConnectCallback = guard.ConnectAsync, UseProxy = false });
+    private static HttpClient Client(OutboundGuard guard) =>
+        new(new SocketsHttpHandler { ConnectCallback = guard.ConnectAsync, UseProxy = false });
 
     private static int Port(TcpListener listener) => ((IPEndPoint)listener.LocalEndpoint).Port;
 }

@@ -28,10 +28,10 @@ public sealed class PayloadTableTests(AnalyticsDatabase database) : IClassFixtur
         var n = await AcceptAsync(body);
         await using var connection = await database.Source.OpenConnectionAsync(Cancellation);
         var stored = await database.RowsAsync(
-            $"select sum(pg_column_size(data)) < 4000 as small from events.mt_events where stream_id = '{n.Key}'");
+            $"select sum(pg_column_size(data)) < 4000 as small from events.mt_events where stream_id = '{n.Key}'"
+        );
         Assert.Equal(["{\"small\": true}"], stored); // with the payload inside: 270,000 bytes
-        Assert.InRange((await NotificationStreams.WeighAsync(connection, [n.Key], Cancellation))[n.Key], 200_000,
-            210_000); // what waits is still bounded by all of it
+        Assert.InRange((await NotificationStreams.WeighAsync(connection, [n.Key], Cancellation))[n.Key], 200_000, 210_000); // what waits is still bounded by all of it
 
         Assert.Equal(body, (await OpenAsync(n))!.Content.Body);
         var faults = await FaultsAsync(n);
@@ -42,8 +42,8 @@ public sealed class PayloadTableTests(AnalyticsDatabase database) : IClassFixtur
     public async Task Payload_of_an_erased_person_and_one_that_is_no_longer_kept_do_not_open()
     {
         var (erased, dropped) = (await AcceptAsync("erased"), await AcceptAsync("dropped"));
-        await using (var connection = await database.Source.OpenConnectionAsync(Cancellation)) await keys.EraseAsync(connection,
-            erased.Request.Subject, Cancellation);
+        await using (var connection = await database.Source.OpenConnectionAsync(Cancellation))
+            await keys.EraseAsync(connection, erased.Request.Subject, Cancellation);
         await database.ExecuteAsync($"delete from notify.payloads where stream = '{dropped.Key}'");
 
         Assert.Null(await OpenAsync(erased));
@@ -61,7 +61,8 @@ public sealed class PayloadTableTests(AnalyticsDatabase database) : IClassFixtur
             $"""
             update notify.payloads p set sealed = o.sealed from notify.payloads o
             where (p.stream, o.stream) in (('{one.Key}', '{other.Key}'), ('{other.Key}', '{one.Key}'))
-            """);
+            """
+        );
 
         Assert.Null(await OpenAsync(one));
         Assert.Null(await OpenAsync(other));
@@ -74,7 +75,8 @@ public sealed class PayloadTableTests(AnalyticsDatabase database) : IClassFixtur
             update events.mt_events p set data = jsonb_set(p.data, array['payload'], o.data -> 'payload') from events.mt_events o
             where p.version = 1 and o.version = 1
               and (p.stream_id, o.stream_id) in (('{one.Key}', '{other.Key}'), ('{other.Key}', '{one.Key}'))
-            """);
+            """
+        );
         await using var session = database.Store.QuerySession();
         Assert.Null(await OpenAsync((await NotificationStreams.LoadAsync(session, one.Key, Cancellation))!));
     }
@@ -87,8 +89,10 @@ public sealed class PayloadTableTests(AnalyticsDatabase database) : IClassFixtur
         database.Ring.Format.Follow(lowestLive: 3, minReader: 3);
 
         Assert.Equal((SealedVersions.Subject, "earlier"), (earlier.Request.Payload.Version, (await OpenAsync(earlier))!.Content.Body));
-        Assert.Equal(["{\"v\": null}"], await database.RowsAsync(
-            $"select data -> 'payload' -> 'version' as v from events.mt_events where stream_id = '{earlier.Key}'"));
+        Assert.Equal(
+            ["{\"v\": null}"],
+            await database.RowsAsync($"select data -> 'payload' -> 'version' as v from events.mt_events where stream_id = '{earlier.Key}'")
+        );
         var now = await AcceptAsync("now");
         Assert.Equal((SealedVersions.Place, "now"), (now.Request.Payload.Version, (await OpenAsync(now))!.Content.Body));
     }
@@ -100,8 +104,10 @@ public sealed class PayloadTableTests(AnalyticsDatabase database) : IClassFixtur
         await using var connection = await database.Source.OpenConnectionAsync(Cancellation);
         await PayloadTable.AddAsync(connection, rows, Cancellation);
         var read = await PayloadTable.ReadAsync(connection, rows.Take(2).Select(r => (r.Stream, r.Reference)), Cancellation);
-        Assert.Equal([("n/c:large-0", 7 * 1024 * 1024), ("n/c:large-1", 7 * 1024 * 1024)], read.Select(r => (r.Key, r.Value.Length))
-            .Order());
+        Assert.Equal(
+            [("n/c:large-0", 7 * 1024 * 1024), ("n/c:large-1", 7 * 1024 * 1024)],
+            read.Select(r => (r.Key, r.Value.Length)).Order()
+        );
         Assert.Equal(["{\"n\": 5}"], await database.RowsAsync("select count(*) as n from notify.payloads where stream like 'n/c:large-%'"));
     }
 
@@ -116,8 +122,10 @@ public sealed class PayloadTableTests(AnalyticsDatabase database) : IClassFixtur
         var reference = new SealedPayload(9, Now, 120, "hash");
         Assert.DoesNotContain("version", JsonSerializer.Serialize(reference, NotifyJson.Options), StringComparison.Ordinal);
         reference = reference with { Version = SealedVersions.Place };
-        Assert.Equal(reference, JsonSerializer.Deserialize<SealedPayload>(JsonSerializer.Serialize(reference, NotifyJson.Options),
-            NotifyJson.Options));
+        Assert.Equal(
+            reference,
+            JsonSerializer.Deserialize<SealedPayload>(JsonSerializer.Serialize(reference, NotifyJson.Options), NotifyJson.Options)
+        );
     }
 
     private async Task<List<VerificationFault>> FaultsAsync(Notification n)
@@ -139,16 +147,37 @@ public sealed class PayloadTableTests(AnalyticsDatabase database) : IClassFixtur
         var user = userId ?? $"u-{Guid.NewGuid():N}";
         var key = NotificationKey.Of("c_shop", $"e-{Guid.NewGuid():N}");
         var requested = new NotificationRequested(
-            "c_shop", NotificationKey.Parse(key)!.Value.EventId, user, Recipient.KeyOf(user), ClientMode.Live, "shipping",
-                Priority.Normal, null, SealedPayload.None,
-            Now.AddYears(1), null, "hash", null, Now);
-        var intake = new NotificationIntake(new Snapshots(database.Store, null!, new CacheSettings { Megabytes = 0 }), keys,
-            database.Ring, new SmsLimits(), new TimeZones(NodaTime.DateTimeZone.Utc));
+            "c_shop",
+            NotificationKey.Parse(key)!.Value.EventId,
+            user,
+            Recipient.KeyOf(user),
+            ClientMode.Live,
+            "shipping",
+            Priority.Normal,
+            null,
+            SealedPayload.None,
+            Now.AddYears(1),
+            null,
+            "hash",
+            null,
+            Now
+        );
+        var intake = new NotificationIntake(
+            new Snapshots(database.Store, null!, new CacheSettings { Megabytes = 0 }),
+            keys,
+            database.Ring,
+            new SmsLimits(),
+            new TimeZones(NodaTime.DateTimeZone.Utc)
+        );
         await using var session = database.Store.LightweightSession();
         await session.BeginTransactionAsync(Cancellation);
         await NotificationIntake.ClaimAsync(session.Connection!, new Dictionary<string, string> { [key] = "hash" }, Cancellation);
-        await intake.StartAsync(session, [new IncomingNotification(key, requested,
-            new NotificationPayload(new NotificationContent(Body: body)))], Now, Cancellation);
+        await intake.StartAsync(
+            session,
+            [new IncomingNotification(key, requested, new NotificationPayload(new NotificationContent(Body: body)))],
+            Now,
+            Cancellation
+        );
         await session.SaveChangesAsync(Cancellation);
         await using var reading = database.Store.QuerySession();
         return (await NotificationStreams.LoadAsync(reading, key, Cancellation))!;

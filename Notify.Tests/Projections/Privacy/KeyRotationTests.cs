@@ -16,8 +16,9 @@ public sealed class KeyRotationTests(AnalyticsDatabase database) : IClassFixture
 
     public async ValueTask InitializeAsync()
     {
-        await database.ExecuteAsync("truncate notify.master_keys, notify.host_keys, notify.subject_keys, notify.secret_checks, "
-            + "notify.idempotency_keys");
+        await database.ExecuteAsync(
+            "truncate notify.master_keys, notify.host_keys, notify.subject_keys, notify.secret_checks, " + "notify.idempotency_keys"
+        );
         first = new KeyFolder(folder).Add(TimeProvider.System.GetUtcNow().AddDays(-1));
     }
 
@@ -44,11 +45,16 @@ public sealed class KeyRotationTests(AnalyticsDatabase database) : IClassFixture
 
         // When it ends between two steps,
         var key = first;
-        if (steps > 0) key = await rotation.BeginAsync(Cancellation);
-        if (steps > 1) Assert.Empty(await rotation.FollowAsync(key, Cancellation));
-        if (steps > 2) await rotation.RewrapAsync(Cancellation);
-        if (steps > 3) Assert.Empty(await rotation.RetireAsync(key, 1, Cancellation));
-        if (steps > 4) await database.ExecuteAsync($"update notify.master_keys set destroyed_at = now() where id = '{first}'");
+        if (steps > 0)
+            key = await rotation.BeginAsync(Cancellation);
+        if (steps > 1)
+            Assert.Empty(await rotation.FollowAsync(key, Cancellation));
+        if (steps > 2)
+            await rotation.RewrapAsync(Cancellation);
+        if (steps > 3)
+            Assert.Empty(await rotation.RetireAsync(key, 1, Cancellation));
+        if (steps > 4)
+            await database.ExecuteAsync($"update notify.master_keys set destroyed_at = now() where id = '{first}'");
         await hosts.LeaveAsync(Cancellation);
 
         // and a new process rotates,
@@ -61,12 +67,15 @@ public sealed class KeyRotationTests(AnalyticsDatabase database) : IClassFixture
         var left = Assert.Single(Directory.GetFiles(folder, "*.key"));
         Assert.Equal(ring.CurrentId, Path.GetFileNameWithoutExtension(left));
         Assert.NotEqual(first, ring.CurrentId);
-        if (!OperatingSystem.IsWindows()) Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(left));
+        if (!OperatingSystem.IsWindows())
+            Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(left));
         Assert.Equal("words", await OpenAsync(ring, text));
         Assert.Equal("answer"u8.ToArray(), await AnswerAsync(new KeptAnswers(ring, TimeProvider.System), keeps: false));
         var events = await database.RowsAsync($"select type from events.mt_events where stream_id = 'm/{first}' order by version");
-        Assert.Equal(steps > 4 ? ["MasterKeyRetired"] : ["MasterKeyRetired", "MasterKeyDestroyed"],
-            events.Select(e => e.Split('"')[3]).Take(steps > 4 ? 1 : 2));
+        Assert.Equal(
+            steps > 4 ? ["MasterKeyRetired"] : ["MasterKeyRetired", "MasterKeyDestroyed"],
+            events.Select(e => e.Split('"')[3]).Take(steps > 4 ? 1 : 2)
+        );
         Assert.Contains($"\"{first}\" is destroyed", output, StringComparison.Ordinal);
     }
 
@@ -75,7 +84,8 @@ public sealed class KeyRotationTests(AnalyticsDatabase database) : IClassFixture
     {
         var now = TimeProvider.System.GetUtcNow();
         var ids = new List<string> { "1", "k00000000000000" };
-        foreach (var at in new[] { now, now, now.AddDays(-3), now.AddSeconds(1) }) ids.Add(KeyFolder.IdAfter(HostKeyDecider.Newest(ids), at));
+        foreach (var at in new[] { now, now, now.AddDays(-3), now.AddSeconds(1) })
+            ids.Add(KeyFolder.IdAfter(HostKeyDecider.Newest(ids), at));
         Assert.All(Enumerable.Range(1, ids.Count), n => Assert.Equal(ids[n - 1], HostKeyDecider.Newest(ids.Take(n))));
     }
 
@@ -124,8 +134,14 @@ public sealed class KeyRotationTests(AnalyticsDatabase database) : IClassFixture
 
         var retiring = rotation.RetireAsync(key, 0, Cancellation);
         await Support.Eventually.Becomes(
-            () => database.RowsAsync("select 1 from pg_locks where locktype = 'advisory' and not granted "
-                + "and database = (select oid from pg_database where datname = current_database())"), r => r.Count == 1, "it waits");
+            () =>
+                database.RowsAsync(
+                    "select 1 from pg_locks where locktype = 'advisory' and not granted "
+                        + "and database = (select oid from pg_database where datname = current_database())"
+                ),
+            r => r.Count == 1,
+            "it waits"
+        );
         await transaction.CommitAsync(Cancellation);
 
         Assert.Equal([first], await retiring);
@@ -139,7 +155,8 @@ public sealed class KeyRotationTests(AnalyticsDatabase database) : IClassFixture
         var (hosts, ring) = await HostAsync();
         await SealAsync(ring, "u/erased");
         await database.ExecuteAsync(
-            "update notify.subject_keys set wrapped = null, erased_at = now() - interval '39 days' where subject = 'u/erased'");
+            "update notify.subject_keys set wrapped = null, erased_at = now() - interval '39 days' where subject = 'u/erased'"
+        );
         var (code, output) = await RotateAsync(hosts, ring, TimeSpan.FromDays(7));
         Assert.True(code == 0 && !output.Contains("destroyed", StringComparison.Ordinal), output);
         Assert.True(File.Exists(Path.Combine(folder, $"{first}.key")));
@@ -148,7 +165,8 @@ public sealed class KeyRotationTests(AnalyticsDatabase database) : IClassFixture
         var until = TimeProvider.System.GetUtcNow().AddDays(-38);
         Assert.Equal((1L, first), await OverdueAsync());
         await database.ExecuteAsync(
-            "update notify.master_keys set retired_at = retired_at - interval '8 days' where retired_at is not null");
+            "update notify.master_keys set retired_at = retired_at - interval '8 days' where retired_at is not null"
+        );
         Assert.Contains("is destroyed", (await RotateAsync(hosts, ring, TimeSpan.FromDays(7))).Output, StringComparison.Ordinal);
         Assert.False(File.Exists(Path.Combine(folder, $"{first}.key")));
         Assert.Equal((0L, null), await OverdueAsync());
@@ -181,35 +199,64 @@ public sealed class KeyRotationTests(AnalyticsDatabase database) : IClassFixture
 
     private async Task<(HostKeys Hosts, MasterKeyRing Ring)> HostAsync(string? setting = null)
     {
-        var configuration = new ConfigurationBuilder().AddInMemoryCollection(new Dictionary<string, string?>
-        {
-            ["Notify:KeyFolder"] = folder, ["Notify:MasterKeys:1"] = setting, ["Notify:Pepper"] = Support.TestRun.Secrets["Notify__Pepper"],
-        }.Where(s => s.Value is not null)).Build();
+        var configuration = new ConfigurationBuilder()
+            .AddInMemoryCollection(
+                new Dictionary<string, string?>
+                {
+                    ["Notify:KeyFolder"] = folder,
+                    ["Notify:MasterKeys:1"] = setting,
+                    ["Notify:Pepper"] = Support.TestRun.Secrets["Notify__Pepper"],
+                }.Where(s => s.Value is not null)
+            )
+            .Build();
         var ring = MasterKeyRing.Read(configuration, [])!;
-        var hosts = new HostKeys(database.Source, ring, new HostName("notify-api"), configuration, TimeProvider.System,
-            NullLogger<HostKeys>.Instance);
+        var hosts = new HostKeys(
+            database.Source,
+            ring,
+            new HostName("notify-api"),
+            configuration,
+            TimeProvider.System,
+            NullLogger<HostKeys>.Instance
+        );
         Assert.Null(await hosts.JoinAsync(Cancellation));
         return (hosts, ring);
     }
 
-    private KeyRotation Rotation(HostKeys hosts, MasterKeyRing ring, TimeSpan keep = default) => new(
-        database.Source, database.Store, ring, new SubjectKeys(ring, TimeProvider.System), hosts, new HostName("notify-projections"),
-        new KeyRotationSettings(TimeSpan.FromDays(30), keep), TimeProvider.System);
+    private KeyRotation Rotation(HostKeys hosts, MasterKeyRing ring, TimeSpan keep = default) =>
+        new(
+            database.Source,
+            database.Store,
+            ring,
+            new SubjectKeys(ring, TimeProvider.System),
+            hosts,
+            new HostName("notify-projections"),
+            new KeyRotationSettings(TimeSpan.FromDays(30), keep),
+            TimeProvider.System
+        );
 
     private async Task<(int Code, string Output)> RotateAsync(HostKeys hosts, MasterKeyRing ring, TimeSpan keep = default)
     {
         await using var output = new StringWriter();
         var code = await new RotateKeysCommand(
-            database.Source, Rotation(hosts, ring, keep), ring, new SubjectKeys(ring, TimeProvider.System), hosts, TimeProvider.System,
-            output).RunAsync(Cancellation);
+            database.Source,
+            Rotation(hosts, ring, keep),
+            ring,
+            new SubjectKeys(ring, TimeProvider.System),
+            hosts,
+            TimeProvider.System,
+            output
+        ).RunAsync(Cancellation);
         return (code, output.ToString());
     }
 
     private async Task<Sealed> SealAsync(MasterKeyRing ring, string subject)
     {
         await using var connection = await database.Source.OpenConnectionAsync(Cancellation);
-        return (await new SubjectKeys(ring, TimeProvider.System).CurrentAsync(connection, [subject], Cancellation))
-            .Seal(subject, new SealedPlace(subject, "test"), "words");
+        return (await new SubjectKeys(ring, TimeProvider.System).CurrentAsync(connection, [subject], Cancellation)).Seal(
+            subject,
+            new SealedPlace(subject, "test"),
+            "words"
+        );
     }
 
     private async Task<string?> OpenAsync(MasterKeyRing ring, Sealed text)
@@ -223,7 +270,8 @@ public sealed class KeyRotationTests(AnalyticsDatabase database) : IClassFixture
     {
         await using var connection = await database.Source.OpenConnectionAsync(Cancellation);
         var taken = await answers.TakeAsync(connection, "scope", "key", "hash", Cancellation);
-        if (keeps) await answers.KeepAsync(connection, "scope", "key", "answer"u8.ToArray(), Cancellation);
+        if (keeps)
+            await answers.KeepAsync(connection, "scope", "key", "answer"u8.ToArray(), Cancellation);
         return taken.Answer;
     }
 }

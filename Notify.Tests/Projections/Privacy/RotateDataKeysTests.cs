@@ -29,10 +29,13 @@ public sealed class RotateDataKeysTests(AnalyticsDatabase database) : IClassFixt
         Assert.Equal(4, texts.Select(t => t.KeyId).Distinct().Count());
         Assert.Equal(texts[^1].KeyId, texts.Max(t => t.KeyId)); // what is new is under the newest
         await using var connection = await database.Source.OpenConnectionAsync(Cancellation);
-        foreach (var set in new[]
-        {
-            await keys.ForAsync(connection, texts, Cancellation), await keys.CurrentAsync(connection, [person], Cancellation),
-        })
+        foreach (
+            var set in new[]
+            {
+                await keys.ForAsync(connection, texts, Cancellation),
+                await keys.CurrentAsync(connection, [person], Cancellation),
+            }
+        )
             Assert.All(texts, t => Assert.NotNull(set.OpenText(t, Place)));
 
         Assert.True(await keys.EraseAsync(connection, person, Cancellation));
@@ -58,8 +61,10 @@ public sealed class RotateDataKeysTests(AnalyticsDatabase database) : IClassFixt
         Assert.Contains("rotation that kim started", output, StringComparison.Ordinal);
         Assert.Contains("7 data keys were replaced", output, StringComparison.Ordinal);
         Assert.Empty((await CurrentAsync(people)).Intersect(before.Select(b => b.KeyId)));
-        Assert.Equal(2 * people.Length, (await database.RowsAsync(
-            $"select id from notify.subject_keys where subject like '{person}-%' and wrapped is not null")).Count);
+        Assert.Equal(
+            2 * people.Length,
+            (await database.RowsAsync($"select id from notify.subject_keys where subject like '{person}-%' and wrapped is not null")).Count
+        );
 
         var events = await EventsAsync();
         var ended = Assert.IsType<DataKeysRotated>(events[^1]);
@@ -95,7 +100,9 @@ public sealed class RotateDataKeysTests(AnalyticsDatabase database) : IClassFixt
     public async Task Keys_of_the_age_are_replaced_and_younger_ones_and_others_are_not()
     {
         var (old, young, other) = (await SealAsync("x"), await SealAsync("x", $"{person}-young"), await SealAsync("x", $"{person}-other"));
-        await database.ExecuteAsync($"update notify.subject_keys set created_at = now() - interval '400 days' where subject <> '{person}-young'");
+        await database.ExecuteAsync(
+            $"update notify.subject_keys set created_at = now() - interval '400 days' where subject <> '{person}-young'"
+        );
         var (code, output) = await RunAsync(new RotateDataKeysOptions("ops", [person, $"{person}-young"], TimeSpan.FromDays(365)));
         Assert.Equal((0, true), (code, output.StartsWith("1 data keys were replaced", StringComparison.Ordinal)));
         var now = await CurrentAsync([person, $"{person}-young", $"{person}-other"]);
@@ -127,8 +134,14 @@ public sealed class RotateDataKeysTests(AnalyticsDatabase database) : IClassFixt
         await database.ExecuteAsync($"update notify.subject_keys set master_key = 'gone' where subject = '{person}'");
         await using var connection = await database.Source.OpenConnectionAsync(Cancellation);
         Assert.True((await keys.ForAsync(connection, [text], Cancellation)).IsLocked(text)); // locked, not erased
-        Assert.Equal(2, (await database.RowsAsync(
-            $"select id from notify.subject_keys where wrapped is not null and master_key = 'gone' and subject = '{person}'")).Count);
+        Assert.Equal(
+            2,
+            (
+                await database.RowsAsync(
+                    $"select id from notify.subject_keys where wrapped is not null and master_key = 'gone' and subject = '{person}'"
+                )
+            ).Count
+        );
         await database.ExecuteAsync($"update notify.subject_keys set master_key = '1' where subject = '{person}'");
     }
 
@@ -139,8 +152,10 @@ public sealed class RotateDataKeysTests(AnalyticsDatabase database) : IClassFixt
     {
         var (options, fault) = RotateDataKeysOptions.Parse(words.Split(' '));
         Assert.Null(fault);
-        Assert.Equal((by, subjects, days), (options!.By, options.Subjects is null ? null : string.Join(',', options.Subjects),
-            (int)options.OlderThan.TotalDays));
+        Assert.Equal(
+            (by, subjects, days),
+            (options!.By, options.Subjects is null ? null : string.Join(',', options.Subjects), (int)options.OlderThan.TotalDays)
+        );
     }
 
     [Theory]
@@ -148,15 +163,28 @@ public sealed class RotateDataKeysTests(AnalyticsDatabase database) : IClassFixt
     [InlineData("--by", "needs a value")]
     [InlineData("--by kim --older-than soon", "give days")]
     [InlineData("--by kim u/1", "not known")]
-    public void Wrong_words_are_told(string words, string said) => Assert.Contains(
-        said, RotateDataKeysOptions.Parse(words.Split(' ', StringSplitOptions.RemoveEmptyEntries)).Fault, StringComparison.Ordinal);
+    public void Wrong_words_are_told(string words, string said) =>
+        Assert.Contains(
+            said,
+            RotateDataKeysOptions.Parse(words.Split(' ', StringSplitOptions.RemoveEmptyEntries)).Fault,
+            StringComparison.Ordinal
+        );
 
     private async Task<(int Code, string Output)> RunAsync(
-        RotateDataKeysOptions options, TimeProvider? clock = null, CancellationToken? cancellation = null)
+        RotateDataKeysOptions options,
+        TimeProvider? clock = null,
+        CancellationToken? cancellation = null
+    )
     {
         await using var output = new StringWriter();
-        var code = await new RotateDataKeys(database.Store, database.Source, database.Ring, clock ?? TimeProvider.System, output, pageSize: 2)
-            .RunAsync(options, cancellation ?? Cancellation);
+        var code = await new RotateDataKeys(
+            database.Store,
+            database.Source,
+            database.Ring,
+            clock ?? TimeProvider.System,
+            output,
+            pageSize: 2
+        ).RunAsync(options, cancellation ?? Cancellation);
         return (code, output.ToString());
     }
 
@@ -169,17 +197,26 @@ public sealed class RotateDataKeysTests(AnalyticsDatabase database) : IClassFixt
     private async Task<IReadOnlyList<long>> CurrentAsync(string[] subjects)
     {
         await using var command = database.Source.CreateCommand(
-            "select id from notify.subject_keys where subject = any($1) and erased_at is null");
+            "select id from notify.subject_keys where subject = any($1) and erased_at is null"
+        );
         command.Parameters.Add(new NpgsqlParameter { Value = subjects });
         await using var reader = await command.ExecuteReaderAsync(Cancellation);
         var ids = new List<long>();
-        while (await reader.ReadAsync(Cancellation)) ids.Add(reader.GetInt64(0));
+        while (await reader.ReadAsync(Cancellation))
+            ids.Add(reader.GetInt64(0));
         return ids;
     }
 
-    private Task WaitForLocksAsync(int waiting) => Eventually.Holds(
-        async () => (await database.RowsAsync("select pid from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"))
-            .Count == waiting, $"{waiting} sessions wait for locks");
+    private Task WaitForLocksAsync(int waiting) =>
+        Eventually.Holds(
+            async () =>
+                (
+                    await database.RowsAsync(
+                        "select pid from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+                    )
+                ).Count == waiting,
+            $"{waiting} sessions wait for locks"
+        );
 
     private async Task<IReadOnlyList<object>> EventsAsync()
     {
@@ -194,7 +231,8 @@ public sealed class RotateDataKeysTests(AnalyticsDatabase database) : IClassFixt
 
         public override DateTimeOffset GetUtcNow()
         {
-            if (--left == 0) kill.Cancel();
+            if (--left == 0)
+                kill.Cancel();
             return base.GetUtcNow();
         }
     }

@@ -14,8 +14,10 @@ namespace Notify.Tests.Projections.Retention;
 
 public sealed class RetentionServiceTests(AnalyticsDatabase database) : IClassFixture<AnalyticsDatabase>
 {
-    private const string Old = "payloads_20260302", Next = "payloads_20260309";
-    private static readonly DateTimeOffset Then = new(2026, 3, 4, 12, 0, 0, TimeSpan.Zero), Now = new(2026, 6, 1, 12, 0, 0, TimeSpan.Zero);
+    private const string Old = "payloads_20260302",
+        Next = "payloads_20260309";
+    private static readonly DateTimeOffset Then = new(2026, 3, 4, 12, 0, 0, TimeSpan.Zero),
+        Now = new(2026, 6, 1, 12, 0, 0, TimeSpan.Zero);
     private readonly FakeTimeProvider clock = new(Now);
 
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
@@ -39,8 +41,10 @@ public sealed class RetentionServiceTests(AnalyticsDatabase database) : IClassFi
         Assert.Equal(["n/c:ended", "n/c:waiting"], (await ReadAsync(ended, waiting, later)).Order());
 
         await OpenDeliveryTable.RemoveAsync(connection, [DeterministicId.OfPlanning(waiting.Stream)], Cancellation);
-        var both = await Task.WhenAll(RunAsync(new RetentionSettings { Payloads = TimeSpan.FromDays(30) }),
-            RunAsync(new RetentionSettings { Payloads = TimeSpan.FromDays(30) }));
+        var both = await Task.WhenAll(
+            RunAsync(new RetentionSettings { Payloads = TimeSpan.FromDays(30) }),
+            RunAsync(new RetentionSettings { Payloads = TimeSpan.FromDays(30) })
+        );
         Assert.Equal([$"notify.{Old}"], both.SelectMany(d => d).Distinct());
         Assert.Empty(await ReadAsync(ended, waiting, later));
     }
@@ -65,8 +69,18 @@ public sealed class RetentionServiceTests(AnalyticsDatabase database) : IClassFi
     {
         await database.RowsAsync($"select notify.add_partitions('notify.receipt_texts', '{Then:O}', 1) as made");
         var row = new ReceiptRow(
-            "twilio", $"SM-{Guid.NewGuid():N}", Then, ReceiptModes.Live, ReportKind.Delivered, "SM", null, "n/c:receipts",
-                new ReceiptFacts(Then), new Sealed("7.raw"), Now);
+            "twilio",
+            $"SM-{Guid.NewGuid():N}",
+            Then,
+            ReceiptModes.Live,
+            ReportKind.Delivered,
+            "SM",
+            null,
+            "n/c:receipts",
+            new ReceiptFacts(Then),
+            new Sealed("7.raw"),
+            Now
+        );
         await using var connection = await database.Source.OpenConnectionAsync(Cancellation);
         await ReceiptTable.PutAsync(connection, [row], Cancellation);
         // the first one is kept
@@ -102,7 +116,8 @@ public sealed class RetentionServiceTests(AnalyticsDatabase database) : IClassFi
     {
         var faults = new List<string>();
         var configuration = new ConfigurationBuilder()
-            .AddInMemoryCollection(new Dictionary<string, string?> { ["Notify:Retention:Payloads"] = "00:10:00" }).Build();
+            .AddInMemoryCollection(new Dictionary<string, string?> { ["Notify:Retention:Payloads"] = "00:10:00" })
+            .Build();
         RetentionSettings.Read(configuration, faults);
         Assert.StartsWith("Notify:Retention:Payloads is 00:10:00; give a day or more", Assert.Single(faults), StringComparison.Ordinal);
     }
@@ -121,7 +136,8 @@ public sealed class RetentionServiceTests(AnalyticsDatabase database) : IClassFi
         var found = new List<string>();
         foreach (var name in names.Order(StringComparer.Ordinal))
         {
-            if ((await database.RowsAsync($"select 1 as found where to_regclass('notify.{name}') is not null")).Count > 0) found.Add(name);
+            if ((await database.RowsAsync($"select 1 as found where to_regclass('notify.{name}') is not null")).Count > 0)
+                found.Add(name);
         }
 
         return found;

@@ -19,17 +19,46 @@ public sealed class SnapshotCheckTests(AnalyticsDatabase database) : IClassFixtu
 {
     private static readonly Dictionary<string, (string Table, object[] Events)> Kinds = new()
     {
-        ["c/"] = ("client", [new ClientRegistered("c_1", "shop", ClientMode.Test, [Scopes.Read], "operator", Some.Noon, 5, 10),
-            new SecretIssued("s_1", "2.hash", "operator", Some.Noon)]),
-        ["u/"] = ("recipient", [new ContactDetailsGiven(Some.Sealed("d"), true, true, "e", "p", "c", Some.Noon),
-            new TopicJoined("news", "c", Some.Noon), new DeviceRegistered("d_1", Platform.Ios, Some.Sealed("t"), "c", Some.Noon),
-            new OptedOut(Channel.Sms, null, "c", "api", Some.Noon), new QuietHoursSet(new TimeOnly(22, 0), new TimeOnly(8, 0), "c", "api",
-                Some.Noon), new TopicLeft("news", "c", Some.Noon)]),
-        ["k/"] = ("category", [new CategoryDefined("x", false, new Dictionary<string, bool> { ["sms"] = true }, UnknownOutcome.Hold, "c",
-            Some.Noon)]),
-        ["t/"] = ("template", [new TemplateDefined("x", 1, new TemplateDefinition("shipping", new ChannelTemplates(
-            Sms: new SmsTemplate("Hello {{ name }}")), new Dictionary<string, ChannelTemplates>(), null,
-                new Dictionary<string, ParameterRule> { ["name"] = new(true, ParameterType.String) }), "c", Some.Noon)]),
+        ["c/"] = (
+            "client",
+            [
+                new ClientRegistered("c_1", "shop", ClientMode.Test, [Scopes.Read], "operator", Some.Noon, 5, 10),
+                new SecretIssued("s_1", "2.hash", "operator", Some.Noon),
+            ]
+        ),
+        ["u/"] = (
+            "recipient",
+            [
+                new ContactDetailsGiven(Some.Sealed("d"), true, true, "e", "p", "c", Some.Noon),
+                new TopicJoined("news", "c", Some.Noon),
+                new DeviceRegistered("d_1", Platform.Ios, Some.Sealed("t"), "c", Some.Noon),
+                new OptedOut(Channel.Sms, null, "c", "api", Some.Noon),
+                new QuietHoursSet(new TimeOnly(22, 0), new TimeOnly(8, 0), "c", "api", Some.Noon),
+                new TopicLeft("news", "c", Some.Noon),
+            ]
+        ),
+        ["k/"] = (
+            "category",
+            [new CategoryDefined("x", false, new Dictionary<string, bool> { ["sms"] = true }, UnknownOutcome.Hold, "c", Some.Noon)]
+        ),
+        ["t/"] = (
+            "template",
+            [
+                new TemplateDefined(
+                    "x",
+                    1,
+                    new TemplateDefinition(
+                        "shipping",
+                        new ChannelTemplates(Sms: new SmsTemplate("Hello {{ name }}")),
+                        new Dictionary<string, ChannelTemplates>(),
+                        null,
+                        new Dictionary<string, ParameterRule> { ["name"] = new(true, ParameterType.String) }
+                    ),
+                    "c",
+                    Some.Noon
+                ),
+            ]
+        ),
         ["l/"] = ("layout", [new LayoutDefined("x", 1, new LayoutDefinition("<p>{{ content }}</p>"), "c", Some.Noon)]),
         ["x/"] = ("access", [new AccessRecorded("c_1", "127.0.0.1", "GetNotification", "order-1", "c_2", 200, null, Some.Noon)]),
         ["w/email:"] = ("addresschoices", [new AddressOptedOut(Channel.Email, "f", "news", "recipient", "api", Some.Noon)]),
@@ -61,8 +90,11 @@ public sealed class SnapshotCheckTests(AnalyticsDatabase database) : IClassFixtu
 
         var fault = Assert.Single(await FaultsAsync(key));
         Assert.Equal(VerificationFaultKind.SnapshotDiffers, fault.Kind);
-        Assert.Equal($"{key}: differs from its stream in {field} ({table}). To do: find out who edited the database; then write it anew "
-            + $"from its stream: rebuild snapshots {key}.", fault.ToString());
+        Assert.Equal(
+            $"{key}: differs from its stream in {field} ({table}). To do: find out who edited the database; then write it anew "
+                + $"from its stream: rebuild snapshots {key}.",
+            fault.ToString()
+        );
 
         Assert.Equal(0, await RebuildAsync(key));
         Assert.Empty(await FaultsAsync(key));
@@ -71,11 +103,17 @@ public sealed class SnapshotCheckTests(AnalyticsDatabase database) : IClassFixtu
 
     [Fact]
     public async Task Every_table_of_documents_is_compared_but_for_read_models_of_their_own() =>
-        Assert.Equal(Kinds.Values.Select(k => $"{{\"t\": \"mt_doc_{k.Table}\"}}").Order(), (await database.RowsAsync(
-            """
-            select relname as t from pg_class where relnamespace = 'events'::regnamespace and relkind = 'r'
-              and relname like 'mt\_doc\_%' and relname not in ('mt_doc_notificationview', 'mt_doc_deadletterevent', 'mt_doc_envelope')
-            """)).Order());
+        Assert.Equal(
+            Kinds.Values.Select(k => $"{{\"t\": \"mt_doc_{k.Table}\"}}").Order(),
+            (
+                await database.RowsAsync(
+                    """
+                    select relname as t from pg_class where relnamespace = 'events'::regnamespace and relkind = 'r'
+                      and relname like 'mt\_doc\_%' and relname not in ('mt_doc_notificationview', 'mt_doc_deadletterevent', 'mt_doc_envelope')
+                    """
+                )
+            ).Order()
+        );
 
     [Theory]
     [InlineData("c/")]
@@ -93,24 +131,31 @@ public sealed class SnapshotCheckTests(AnalyticsDatabase database) : IClassFixtu
         Assert.Contains("cannot be read", Assert.Single(await FaultsAsync(broken)).What, StringComparison.Ordinal);
         Assert.Empty(await FaultsAsync(spare));
         Assert.Equal(0, await RebuildAsync(missing, orphan, broken, spare));
-        foreach (var key in new[] { missing, orphan, broken, spare }) Assert.Empty(await FaultsAsync(key));
+        foreach (var key in new[] { missing, orphan, broken, spare })
+            Assert.Empty(await FaultsAsync(key));
     }
 
     [Fact]
     public async Task Run_over_new_events_finds_an_edited_client_of_old_events_and_an_edited_user_of_new_ones()
     {
         var (client, old) = (await NewAsync("c/"), await NewAsync("u/"));
-        var since = long.Parse((await database.RowsAsync("select max(seq_id) as at from events.mt_events"))[0].Split(' ')[1].TrimEnd('}'),
-            CultureInfo.InvariantCulture);
+        var since = long.Parse(
+            (await database.RowsAsync("select max(seq_id) as at from events.mt_events"))[0].Split(' ')[1].TrimEnd('}'),
+            CultureInfo.InvariantCulture
+        );
         var user = await NewAsync("u/");
         await database.ExecuteAsync(
-            $"update events.mt_doc_client set data = jsonb_set(data, array['mode'], '\"live\"') where id = '{client}'");
+            $"update events.mt_doc_client set data = jsonb_set(data, array['mode'], '\"live\"') where id = '{client}'"
+        );
         await database.ExecuteAsync(
-            $"update events.mt_doc_recipient set data = jsonb_set(data, array['choices'], '{"{}"}') where id in ('{user}', '{old}')");
+            $"update events.mt_doc_recipient set data = jsonb_set(data, array['choices'], '{"{}"}') where id in ('{user}', '{old}')"
+        );
 
         var found = (await builder.Verifier().VerifyAsync(new VerificationScope(since), Cancellation)).Faults;
-        Assert.Equal([client, user], found.Where(f => f.Kind == VerificationFaultKind.SnapshotDiffers).Select(f => f.Stream)
-            .Intersect([client, user, old]).Order());
+        Assert.Equal(
+            [client, user],
+            found.Where(f => f.Kind == VerificationFaultKind.SnapshotDiffers).Select(f => f.Stream).Intersect([client, user, old]).Order()
+        );
         Assert.Single(await FaultsAsync(old)); // a full run reads every user
         Assert.Equal(0, await RebuildAsync(client, user, old));
     }
@@ -121,9 +166,22 @@ public sealed class SnapshotCheckTests(AnalyticsDatabase database) : IClassFixtu
         var print = $"print-{Guid.NewGuid():N}";
         await using (var session = database.Store.LightweightSession())
         {
-            await SuppressionTable.SuppressAsync(session, [new AddressToSuppress(
-                Channel.Email, print, SuppressionReasons.HardBounced, "sendgrid", "sendgrid", null, Some.Sealed("a"))], Some.Noon,
-                Cancellation);
+            await SuppressionTable.SuppressAsync(
+                session,
+                [
+                    new AddressToSuppress(
+                        Channel.Email,
+                        print,
+                        SuppressionReasons.HardBounced,
+                        "sendgrid",
+                        "sendgrid",
+                        null,
+                        Some.Sealed("a")
+                    ),
+                ],
+                Some.Noon,
+                Cancellation
+            );
             await session.SaveChangesAsync(Cancellation);
         }
 
@@ -148,7 +206,8 @@ public sealed class SnapshotCheckTests(AnalyticsDatabase database) : IClassFixtu
             await builder.AcceptAsync(n, n.Plan(), new NotificationDelivered(n.Push, "app", Some.Noon));
             key = n.Key;
         }
-        else key = await NewAsync(prefix);
+        else
+            key = await NewAsync(prefix);
 
         Assert.DoesNotContain(await FaultsAsync(key), f => f.Kind == VerificationFaultKind.VersionGap);
         await database.ExecuteAsync($"delete from events.mt_events where stream_id = '{key}' and version = {version}");
@@ -167,10 +226,13 @@ public sealed class SnapshotCheckTests(AnalyticsDatabase database) : IClassFixtu
         var (client, neighbour) = (await NewAsync("c/"), await NewAsync("c/"));
         await database.ExecuteAsync($"delete from events.mt_events where stream_id = '{client}' and version = 1");
         await database.ExecuteAsync(
-            $"update events.mt_doc_client set data = jsonb_set(data, array['mode'], '\"live\"') where id = '{neighbour}'");
+            $"update events.mt_doc_client set data = jsonb_set(data, array['mode'], '\"live\"') where id = '{neighbour}'"
+        );
 
-        Assert.Equal([VerificationFaultKind.VersionGap, VerificationFaultKind.SnapshotDiffers],
-            (await FaultsAsync(client)).Select(f => f.Kind).Order());
+        Assert.Equal(
+            [VerificationFaultKind.VersionGap, VerificationFaultKind.SnapshotDiffers],
+            (await FaultsAsync(client)).Select(f => f.Kind).Order()
+        );
         Assert.Equal(VerificationFaultKind.SnapshotDiffers, Assert.Single(await FaultsAsync(neighbour)).Kind);
         Assert.Equal(1, await RebuildAsync(client));
     }

@@ -19,7 +19,8 @@ public sealed class VerificationServiceTests(AnalyticsDatabase database) : IClas
         var clock = new FakeTimeProvider(TimeProvider.System.GetUtcNow());
         var builder = new StoreBuilder(database);
         var (first, second) = (Service(clock), Service(clock));
-        for (var i = 0; i < 3; i++) await builder.AcceptAsync(builder.New($"old-{i}"), new NotificationCancelled([], "c_shop", Some.Noon));
+        for (var i = 0; i < 3; i++)
+            await builder.AcceptAsync(builder.New($"old-{i}"), new NotificationCancelled([], "c_shop", Some.Noon));
 
         var both = await Task.WhenAll(first.VerifyAsync(Cancellation), second.VerifyAsync(Cancellation));
         Assert.Equal((3, 0), (Assert.Single(both, r => r is not null)!.Counts.Notifications, both.Max(r => r?.Counts.Faults)));
@@ -78,14 +79,20 @@ public sealed class VerificationServiceTests(AnalyticsDatabase database) : IClas
         Assert.Equal(new VerifyCommand.Options(null, Some.Noon), VerifyCommand.Parse(["--since", "2026-05-04T12:00:00Z"]).Options);
     }
 
-    private VerificationService Service(TimeProvider clock) => new(
-        new StoreBuilder(database).Verifier(), database.Source, new ConfigurationBuilder().Build(), clock,
-            NullLogger<VerificationService>.Instance);
+    private VerificationService Service(TimeProvider clock) =>
+        new(
+            new StoreBuilder(database).Verifier(),
+            database.Source,
+            new ConfigurationBuilder().Build(),
+            clock,
+            NullLogger<VerificationService>.Instance
+        );
 
     private async Task<bool?> IsBadAsync(TimeProvider clock)
     {
         await using var connection = await database.Source.OpenConnectionAsync(Cancellation);
         return (await new StandingFaults(database.Store).ReadAsync(connection, new AlertRules(), clock.GetUtcNow(), Cancellation))
-            .Single(f => f.Kind == TroubleKind.VerificationFailed).IsBad;
+            .Single(f => f.Kind == TroubleKind.VerificationFailed)
+            .IsBad;
     }
 }

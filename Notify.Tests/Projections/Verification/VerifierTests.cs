@@ -60,8 +60,11 @@ public sealed class VerifierTests(AnalyticsDatabase database) : IClassFixture<An
         await database.ExecuteAsync($"update events.mt_events set data = '[5]' where stream_id = '{bad.Key}' and version = 1");
 
         var fault = Assert.Single(await FaultsAsync(bad.Key), f => f.Kind == VerificationFaultKind.Unreadable);
-        Assert.Contains("cannot be read: event 1 (NotificationRequested), its data cannot be read", fault.ToString(),
-            StringComparison.Ordinal);
+        Assert.Contains(
+            "cannot be read: event 1 (NotificationRequested), its data cannot be read",
+            fault.ToString(),
+            StringComparison.Ordinal
+        );
         await FindsAsync(lost.Key, VerificationFaultKind.NotPlanned, "nothing will plan it");
         await database.ExecuteAsync($"delete from events.mt_events where stream_id = '{bad.Key}'");
     }
@@ -92,9 +95,11 @@ public sealed class VerifierTests(AnalyticsDatabase database) : IClassFixture<An
         await builder.AcceptAsync(untold, new NotificationDigested(digest.EventId, Some.Noon));
         await builder.AcceptAsync(alone, new NotificationCollected("digest=none", Some.Noon, "rule", Some.Noon));
         await builder.AcceptAsync(
-            digest, new DigestOpened("u/u-1", new DigestRule(3600, null, null, 5), 1, Some.Noon),
+            digest,
+            new DigestOpened("u/u-1", new DigestRule(3600, null, null, 5), 1, Some.Noon),
             new DigestClosed([alone.EventId], [], Priority.Normal, null, null, null, null, null, Some.Noon),
-                new DeliveriesPlanned([], [], 0, Some.Noon));
+            new DeliveriesPlanned([], [], 0, Some.Noon)
+        );
 
         await FindsAsync(untold.Key, VerificationFaultKind.DigestDiffers, $"told by {digest.EventId}, which does not tell it");
         await FindsAsync(alone.Key, VerificationFaultKind.DigestDiffers, "waits in digest=none, which does not have it");
@@ -113,9 +118,14 @@ public sealed class VerifierTests(AnalyticsDatabase database) : IClassFixture<An
         await builder.AcceptAsync(n, n.Plan(), Yes(1, "SM1"), between, Yes(2, "SM2"), new NotificationDelivered(n.Push, "app", Some.Noon));
 
         var result = await VerifyAsync();
-        if (isByPolicy) Assert.DoesNotContain(result.Faults, f => f.Stream == n.Key);
-        else Assert.Contains("accepted by providers 2 times: twilio SM1, twilio SM2", Assert.Single(result.Faults, f => f.Stream == n.Key)
-            .ToString(), StringComparison.Ordinal);
+        if (isByPolicy)
+            Assert.DoesNotContain(result.Faults, f => f.Stream == n.Key);
+        else
+            Assert.Contains(
+                "accepted by providers 2 times: twilio SM1, twilio SM2",
+                Assert.Single(result.Faults, f => f.Stream == n.Key).ToString(),
+                StringComparison.Ordinal
+            );
         Assert.True(result.Counts.DoubleSends >= 1 && result.Counts.AllowedRepeats >= (isByPolicy ? 1 : 0));
 
         NotificationDispatched Yes(int attempt, string message) => new(n.Sms, attempt, "twilio", message, 5, null, Some.Noon);
@@ -126,8 +136,12 @@ public sealed class VerifierTests(AnalyticsDatabase database) : IClassFixture<An
     {
         var n = builder.New("duplicate");
         await builder.AcceptAsync(
-            n, n.Plan(), new NotificationDispatched(n.Sms, 2, "twilio", "SM1", 5, null, Some.Noon),
-            new DuplicateDispatchDetected(n.Sms, 1, "twilio", "SM2", Some.Noon), new NotificationDelivered(n.Push, "app", Some.Noon));
+            n,
+            n.Plan(),
+            new NotificationDispatched(n.Sms, 2, "twilio", "SM1", 5, null, Some.Noon),
+            new DuplicateDispatchDetected(n.Sms, 1, "twilio", "SM2", Some.Noon),
+            new NotificationDelivered(n.Push, "app", Some.Noon)
+        );
 
         await FindsAsync(n.Key, VerificationFaultKind.DoubleSend, "accepted by providers 2 times: twilio SM1, twilio SM2");
     }
@@ -140,21 +154,27 @@ public sealed class VerifierTests(AnalyticsDatabase database) : IClassFixture<An
         await database.ExecuteAsync($"insert into notify.dispatchers values ('{host}', now() + interval '1 hour')");
         foreach (var n in new[] { dead, alive, unknown })
         {
-            await builder.AcceptAsync(n, n.Plan(), n == unknown
-                ? new DispatchOutcomeUnknown(n.Sms, 1, "twilio", Reasons.TimedOut, Some.Noon, Some.Noon)
-                    : new DispatchAttempted(n.Sms, 1, "twilio", Some.Noon));
+            await builder.AcceptAsync(
+                n,
+                n.Plan(),
+                n == unknown
+                    ? new DispatchOutcomeUnknown(n.Sms, 1, "twilio", Reasons.TimedOut, Some.Noon, Some.Noon)
+                    : new DispatchAttempted(n.Sms, 1, "twilio", Some.Noon)
+            );
             await builder.QueueAsync(n);
         }
 
         await database.ExecuteAsync(
             $"update notify.open_deliveries set state = 1, owner = gen_random_uuid(), claim = gen_random_uuid() "
-            + $"where delivery_id = '{dead.Sms}'");
+                + $"where delivery_id = '{dead.Sms}'"
+        );
         await database.ExecuteAsync(
             $"update notify.open_deliveries set state = 1, owner = '{host}', claim = gen_random_uuid() "
-            + $"where delivery_id = '{alive.Sms}'");
+                + $"where delivery_id = '{alive.Sms}'"
+        );
         await database.ExecuteAsync(
-            $"update notify.open_deliveries set state = 3, due_at = now() - interval '6 minutes' "
-            + $"where delivery_id = '{unknown.Sms}'");
+            $"update notify.open_deliveries set state = 3, due_at = now() - interval '6 minutes' " + $"where delivery_id = '{unknown.Sms}'"
+        );
 
         await FindsAsync(dead.Key, VerificationFaultKind.ClaimOverdue, "in flight without a living host");
         await FindsAsync(unknown.Key, VerificationFaultKind.UnknownOverdue, "and nobody looked after it");
@@ -166,27 +186,40 @@ public sealed class VerifierTests(AnalyticsDatabase database) : IClassFixture<An
     {
         var now = TimeProvider.System.GetUtcNow();
         var (good, bad) = ($"good-{Guid.NewGuid():N}", $"bad-{Guid.NewGuid():N}");
-        await database.AppendAsync(Recipient.KeyOf(good), new ContactDetailsGiven(Some.Sealed("d"), false, false, null, null, "c", now),
-            new OptedOut(Channel.Push, null, "c", "api", now));
-        await database.AppendAsync(Recipient.KeyOf(bad),
-            new ContactDetailsGiven(Some.Sealed("d"), true, true, "e-print", "p-print", "c", now));
+        await database.AppendAsync(
+            Recipient.KeyOf(good),
+            new ContactDetailsGiven(Some.Sealed("d"), false, false, null, null, "c", now),
+            new OptedOut(Channel.Push, null, "c", "api", now)
+        );
+        await database.AppendAsync(
+            Recipient.KeyOf(bad),
+            new ContactDetailsGiven(Some.Sealed("d"), true, true, "e-print", "p-print", "c", now)
+        );
         var suppressed = Some.Suppression("p-print", reason: SuppressionReasons.HardBounced);
-        var skipped = new[]
-        {
-            (Channel.Push, Reasons.OptedOut, "channel push"), (Channel.Sms, Reasons.NoContact, "details"),
-        };
-        var unexplained = skipped.Append((Channel.Sms, Reasons.SuppressedAddress, suppressed.Rule))
-            .Append((Channel.Email, Reasons.CapExceeded, "cap")).ToArray();
-        var (explained, faulty, unread, expired) = (builder.New("explained"), builder.New("unexplained"), builder.New("unread"),
-            builder.New("expired"));
+        var skipped = new[] { (Channel.Push, Reasons.OptedOut, "channel push"), (Channel.Sms, Reasons.NoContact, "details") };
+        var unexplained = skipped
+            .Append((Channel.Sms, Reasons.SuppressedAddress, suppressed.Rule))
+            .Append((Channel.Email, Reasons.CapExceeded, "cap"))
+            .ToArray();
+        var (explained, faulty, unread, expired) = (
+            builder.New("explained"),
+            builder.New("unexplained"),
+            builder.New("unread"),
+            builder.New("expired")
+        );
         await builder.AcceptAsync(explained with { User = good }, explained.Skipped(2, skipped));
         await builder.AcceptAsync(faulty with { User = bad }, faulty.Skipped(1, unexplained));
-        await builder.AcceptAsync(unread, unread.Plan(), new DeliverySuppressed(unread.Sms, Reasons.Unreadable, "key", now),
-            new NotificationDelivered(unread.Push, "app", now));
+        await builder.AcceptAsync(
+            unread,
+            unread.Plan(),
+            new DeliverySuppressed(unread.Sms, Reasons.Unreadable, "key", now),
+            new NotificationDelivered(unread.Push, "app", now)
+        );
         await builder.AcceptAsync(expired, new NotificationExpired([], now));
         await database.ExecuteAsync(
             "insert into notify.subject_keys (id, subject, wrapped, master_key, created_at) overriding system value "
-            + "values (7, 'u/never', 'x', '1', now()) on conflict do nothing");
+                + "values (7, 'u/never', 'x', '1', now()) on conflict do nothing"
+        );
 
         Assert.Empty(await FaultsAsync(explained.Key));
         Assert.Equal(unexplained.Length, (await FaultsAsync(faulty.Key)).Count(f => f.Kind == VerificationFaultKind.WithoutCause));
@@ -203,17 +236,21 @@ public sealed class VerifierTests(AnalyticsDatabase database) : IClassFixture<An
         await using (var session = database.Store.LightweightSession())
         {
             foreach (var print in new[] { sound, noRow })
-                await SuppressionTable.SuppressAsync(session,
-                    [new AddressToSuppress(Channel.Email, print, SuppressionReasons.HardBounced, "sendgrid", "sendgrid")], Some.Noon,
-                        Cancellation);
+                await SuppressionTable.SuppressAsync(
+                    session,
+                    [new AddressToSuppress(Channel.Email, print, SuppressionReasons.HardBounced, "sendgrid", "sendgrid")],
+                    Some.Noon,
+                    Cancellation
+                );
             await session.SaveChangesAsync(Cancellation);
         }
 
         await database.ExecuteAsync($"delete from notify.suppressions where fingerprint = '{noRow}'");
         await database.ExecuteAsync(
             "insert into notify.suppressions (id, channel, fingerprint, reason, source, suppressed_by, since) "
-            + $"select 'email_{noEvent}', channel, '{noEvent}', reason, source, suppressed_by, since "
-            + $"from notify.suppressions where fingerprint = '{sound}'");
+                + $"select 'email_{noEvent}', channel, '{noEvent}', reason, source, suppressed_by, since "
+                + $"from notify.suppressions where fingerprint = '{sound}'"
+        );
 
         Assert.Empty(await FaultsAsync(Suppression.KeyOf(Channel.Email, sound)));
         await FindsAsync(Suppression.KeyOf(Channel.Email, noRow), VerificationFaultKind.SuppressionDiffers, "has no row");
@@ -224,7 +261,8 @@ public sealed class VerifierTests(AnalyticsDatabase database) : IClassFixture<An
     public async Task Verification_finds_broadcasts_that_nobody_carries_on_and_those_that_made_too_few()
     {
         var (sound, stuck, overdue, few) = ("b-sound", "b-stuck", "b-overdue", "b-few");
-        foreach (var id in new[] { sound, stuck, overdue, few }) await BroadcastAsync(id, hasEnded: id == few);
+        foreach (var id in new[] { sound, stuck, overdue, few })
+            await BroadcastAsync(id, hasEnded: id == few);
         await database.ExecuteAsync($"update notify.broadcasts set due_at = now() where key = 'b/c_shop:{sound}'");
         await database.ExecuteAsync($"update notify.broadcasts set due_at = now() - interval '6 minutes' where key = 'b/c_shop:{overdue}'");
         var made = builder.New($"{few}@u-1");
@@ -243,9 +281,15 @@ public sealed class VerifierTests(AnalyticsDatabase database) : IClassFixture<An
         await own.InitializeAsync();
         await using var _ = own;
         var mine = new StoreBuilder(own);
-        var heavy = Enumerable.Range(0, 6).Select(i =>
-            mine.New($"heavy-{i}") with { Payload = Convert.ToHexString(
-                System.Security.Cryptography.RandomNumberGenerator.GetBytes(30_000)) }).ToList();
+        var heavy = Enumerable
+            .Range(0, 6)
+            .Select(i =>
+                mine.New($"heavy-{i}") with
+                {
+                    Payload = Convert.ToHexString(System.Security.Cryptography.RandomNumberGenerator.GetBytes(30_000)),
+                }
+            )
+            .ToList();
         var light = Enumerable.Range(0, 35).Select(i => mine.New($"light-{i}")).ToList();
         foreach (var n in heavy.Concat(light))
         {
@@ -261,8 +305,7 @@ public sealed class VerifierTests(AnalyticsDatabase database) : IClassFixture<An
         var since = long.Parse(last[(last.IndexOf(':', StringComparison.Ordinal) + 1)..^1], CultureInfo.InvariantCulture);
         var few = await mine.Verifier(new VerificationLimits { Page = 10, Bytes = 1 })
             .VerifyAsync(new VerificationScope(since), Cancellation);
-        Assert.Equal((35, 1), (few.Counts.Notifications,
-            few.LargestPage)); // what is older is not checked; a byte holds one stream at a time
+        Assert.Equal((35, 1), (few.Counts.Notifications, few.LargestPage)); // what is older is not checked; a byte holds one stream at a time
     }
 
     private static NotificationCancelled NotificationCancelled() => new([], "c_shop", Some.Noon);
@@ -270,17 +313,33 @@ public sealed class VerifierTests(AnalyticsDatabase database) : IClassFixture<An
     private async Task BroadcastAsync(string id, bool hasEnded)
     {
         var key = Broadcast.KeyOf("c_shop", id);
-        var requested = new BroadcastRequested("c_shop", id, ClientMode.Live, Audience.Everybody, "c", Priority.Bulk, null,
-            Some.Sealed("x"), null, null, "h", null, Some.Noon);
-        await database.AppendAsync(key, hasEnded ? [requested, new BroadcastStarted(2, Some.Noon), new BroadcastCompleted(2, Some.Noon)]
-            : [requested]);
+        var requested = new BroadcastRequested(
+            "c_shop",
+            id,
+            ClientMode.Live,
+            Audience.Everybody,
+            "c",
+            Priority.Bulk,
+            null,
+            Some.Sealed("x"),
+            null,
+            null,
+            "h",
+            null,
+            Some.Noon
+        );
+        await database.AppendAsync(
+            key,
+            hasEnded ? [requested, new BroadcastStarted(2, Some.Noon), new BroadcastCompleted(2, Some.Noon)] : [requested]
+        );
         await database.ExecuteAsync(
             $"""
             insert into notify.broadcasts (key, client, request_hash, requested_at, state, after_user, expanded, ended_at)
             values (
                 '{key}', 'c_shop', 'h', now(), {(hasEnded ? 3 : 0)}, '',
                 {(hasEnded ? 2 : 0)}, {(hasEnded ? "now() - interval '1 minute'" : "null")})
-            """);
+            """
+        );
     }
 
     private async Task FindsAsync(string stream, VerificationFaultKind kind, string text)

@@ -10,7 +10,8 @@ namespace Notify.Sandbox.Access;
 /// </summary>
 public sealed class ControlKey
 {
-    private const string Bearer = "Bearer ", Basic = "Basic ";
+    private const string Bearer = "Bearer ",
+        Basic = "Basic ";
 
     private readonly byte[]? _key;
     private readonly bool _isLocal;
@@ -55,7 +56,9 @@ public sealed class ControlKey
 
         var bytes = new byte[header.Length];
         return Convert.TryFromBase64String(header[Basic.Length..].Trim(), bytes, out var length)
-            ? Encoding.UTF8.GetString(bytes.AsSpan(0, length)).Split(':', 2) is [_, var password] ? password : null
+            ? Encoding.UTF8.GetString(bytes.AsSpan(0, length)).Split(':', 2) is [_, var password]
+                ? password
+                : null
             : null;
     }
 }

@@ -16,21 +16,26 @@ public static class ApnsConfiguration
 {
     /// <summary>Adds the services.</summary>
     /// <param name="topics">Further apps of the account, by bundle ID.</param>
-    public static IServiceCollection AddApns(this IServiceCollection services, ApnsServers servers, string[] topics) => services
-        .AddSingleton(servers)
-        .AddSingleton<ApnsDialect>()
-        .AddSingleton<IProviderDialect>(provider => provider.GetRequiredService<ApnsDialect>())
-        .AddSingleton(provider => new ApnsRules([provider.GetRequiredService<SandboxKeys>().Identity.ApnsTopic, .. topics]))
-        .AddSingleton<ApnsProviderTokens>()
-        .AddSingleton<ApnsMagicTokens>()
-        .AddSingleton<ApnsServer>();
+    public static IServiceCollection AddApns(this IServiceCollection services, ApnsServers servers, string[] topics) =>
+        services
+            .AddSingleton(servers)
+            .AddSingleton<ApnsDialect>()
+            .AddSingleton<IProviderDialect>(provider => provider.GetRequiredService<ApnsDialect>())
+            .AddSingleton(provider => new ApnsRules([provider.GetRequiredService<SandboxKeys>().Identity.ApnsTopic, .. topics]))
+            .AddSingleton<ApnsProviderTokens>()
+            .AddSingleton<ApnsMagicTokens>()
+            .AddSingleton<ApnsServer>();
 
     /// <summary>Sends all that arrives on APNs' own ports to it, past routing.</summary>
     public static void UseApns(this IApplicationBuilder app)
     {
         var server = app.ApplicationServices.GetRequiredService<ApnsServer>();
         var ports = app.ApplicationServices.GetRequiredService<ApnsServers>();
-        app.Use(next => context => context.Connection.LocalPort is var port && (port == ports.Production || port == ports.Development)
-            ? server.HandleAsync(context) : next(context));
+        app.Use(next =>
+            context =>
+                context.Connection.LocalPort is var port && (port == ports.Production || port == ports.Development)
+                    ? server.HandleAsync(context)
+                    : next(context)
+        );
     }
 }

@@ -47,8 +47,7 @@ public sealed class ApnsDialect : IProviderDialect
         return title is not null && body is not null ? $"{title}\n{body}" : title ?? body;
     }
 
-    private static string? Text(JsonElement? element) =>
-        element is { ValueKind: JsonValueKind.String } text ? text.GetString() : null;
+    private static string? Text(JsonElement? element) => element is { ValueKind: JsonValueKind.String } text ? text.GetString() : null;
 
     private static JsonElement? Property(JsonElement? element, string name) =>
         element is { ValueKind: JsonValueKind.Object } container && container.TryGetProperty(name, out var value) ? value : null;

@@ -26,7 +26,9 @@ public sealed class ApnsMagicTokens
         if (deviceToken.StartsWith("eeee", StringComparison.OrdinalIgnoreCase))
             return ApnsRejection.InternalServerError;
 
-        return deviceToken.StartsWith("fa11", StringComparison.OrdinalIgnoreCase) && Attempt(deviceToken, requestedMessageId) <= FailuresBeforeSuccess
+        return
+            deviceToken.StartsWith("fa11", StringComparison.OrdinalIgnoreCase)
+            && Attempt(deviceToken, requestedMessageId) <= FailuresBeforeSuccess
             ? ApnsRejection.ServiceUnavailable
             : null;
     }
@@ -38,12 +40,13 @@ public sealed class ApnsMagicTokens
     public static bool IsOfDevelopment(string deviceToken) => deviceToken.StartsWith("5a9d", StringComparison.OrdinalIgnoreCase);
 
     /// <summary>The fate of a token that is taken; null for an ordinary one.</summary>
-    public static Fate? FateOf(string deviceToken) => deviceToken.AsSpan(0, Math.Min(4, deviceToken.Length)) switch
-    {
-        "510e" or "510E" => Fate.Slow,
-        "1057" => Fate.Unknown,
-        _ => null,
-    };
+    public static Fate? FateOf(string deviceToken) =>
+        deviceToken.AsSpan(0, Math.Min(4, deviceToken.Length)) switch
+        {
+            "510e" or "510E" => Fate.Slow,
+            "1057" => Fate.Unknown,
+            _ => null,
+        };
 
     private int Attempt(string deviceToken, string? messageId)
     {

@@ -108,7 +108,9 @@ public sealed class ApnsProviderTokens(SandboxKeys keys, TimeProvider time)
 
         using var header = Decode(jwt[..headerEnd]);
         using var claims = Decode(jwt[(headerEnd + 1)..claimsEnd]);
-        if (header is null || claims is null
+        if (
+            header is null
+            || claims is null
             || Text(header, "alg") != "ES256"
             || Text(header, "kid") != keys.Identity.ApnsKeyId
             || Text(claims, "iss") != keys.Identity.ApnsTeamId
@@ -116,7 +118,8 @@ public sealed class ApnsProviderTokens(SandboxKeys keys, TimeProvider time)
             || iat.ValueKind != JsonValueKind.Number
             || !iat.TryGetInt64(out var seconds)
             || seconds is < 0 or > 253_402_300_799 // the last second of the year 9999
-            || !IsSigned(jwt[..claimsEnd], jwt[(claimsEnd + 1)..]))
+            || !IsSigned(jwt[..claimsEnd], jwt[(claimsEnd + 1)..])
+        )
             return null;
 
         return DateTimeOffset.FromUnixTimeSeconds(seconds);

@@ -26,7 +26,13 @@ public sealed class ApnsRules(IReadOnlyList<string> bundleIds)
     private static readonly SearchValues<char> HexDigits = SearchValues.Create("0123456789abcdefABCDEF");
     private static readonly string[] SingleHeaders =
     [
-        "authorization", "apns-id", "apns-topic", "apns-push-type", "apns-priority", "apns-expiration", "apns-collapse-id",
+        "authorization",
+        "apns-id",
+        "apns-topic",
+        "apns-push-type",
+        "apns-priority",
+        "apns-expiration",
+        "apns-collapse-id",
     ];
 
     private readonly Dictionary<string, string>[] _topics = [.. bundleIds.Select(TopicsByPushType)];
@@ -135,18 +141,19 @@ public sealed class ApnsRules(IReadOnlyList<string> bundleIds)
         return hasAps;
     }
 
-    private static Dictionary<string, string> TopicsByPushType(string bundleId) => new(StringComparer.Ordinal)
-    {
-        ["alert"] = bundleId,
-        ["background"] = bundleId,
-        ["controls"] = bundleId + ".push-type.controls",
-        ["location"] = bundleId + ".location-query",
-        ["voip"] = bundleId + ".voip",
-        ["complication"] = bundleId + ".complication",
-        ["fileprovider"] = bundleId + ".pushkit.fileprovider",
-        ["liveactivity"] = bundleId + ".push-type.liveactivity",
-        ["pushtotalk"] = bundleId + ".voip-ptt",
-        ["widgets"] = bundleId + ".push-type.widgets",
-        ["mdm"] = bundleId,
-    };
+    private static Dictionary<string, string> TopicsByPushType(string bundleId) =>
+        new(StringComparer.Ordinal)
+        {
+            ["alert"] = bundleId,
+            ["background"] = bundleId,
+            ["controls"] = bundleId + ".push-type.controls",
+            ["location"] = bundleId + ".location-query",
+            ["voip"] = bundleId + ".voip",
+            ["complication"] = bundleId + ".complication",
+            ["fileprovider"] = bundleId + ".pushkit.fileprovider",
+            ["liveactivity"] = bundleId + ".push-type.liveactivity",
+            ["pushtotalk"] = bundleId + ".voip-ptt",
+            ["widgets"] = bundleId + ".push-type.widgets",
+            ["mdm"] = bundleId,
+        };
 }

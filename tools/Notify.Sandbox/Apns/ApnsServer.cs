@@ -7,9 +7,15 @@ namespace Notify.Sandbox.Apns;
 
 /// <summary>Plays Apple's push service: <c>POST /3/device/{token}</c> over HTTP/2.</summary>
 public sealed class ApnsServer(
-    ApnsDialect dialect, ApnsRules rules, ApnsProviderTokens tokens, ApnsMagicTokens magic, ApnsServers servers,
-    RequestLedger ledger, KnobBoard board, TimeProvider time)
-    : ProviderServer(dialect, ledger, board, time)
+    ApnsDialect dialect,
+    ApnsRules rules,
+    ApnsProviderTokens tokens,
+    ApnsMagicTokens magic,
+    ApnsServers servers,
+    RequestLedger ledger,
+    KnobBoard board,
+    TimeProvider time
+) : ProviderServer(dialect, ledger, board, time)
 {
     private const string MessageIdHeader = "apns-id";
 
@@ -22,7 +28,10 @@ public sealed class ApnsServer(
 
         var rejection = Judge(request, requestedId, hasBadId, out var deviceToken);
         if (rejection is null && request.Fault is { } fault)
-            return Reject(ApnsRejection.ForStatus(fault.Status), messageId, request.ReceivedAt) with { RetryAfterSeconds = fault.RetryAfterSeconds };
+            return Reject(ApnsRejection.ForStatus(fault.Status), messageId, request.ReceivedAt) with
+            {
+                RetryAfterSeconds = fault.RetryAfterSeconds,
+            };
 
         if (rejection is not null)
             return Reject(rejection, messageId, request.ReceivedAt);
@@ -54,11 +63,12 @@ public sealed class ApnsServer(
             ?? magic.Check(deviceToken, requestedId);
     }
 
-    private static ProviderAnswer Reject(ApnsRejection rejection, string messageId, DateTimeOffset now) => new()
-    {
-        Status = rejection.Status,
-        Outcome = rejection.Reason,
-        MessageId = messageId,
-        Body = rejection.Status == StatusCodes.Status410Gone ? ApnsRejection.UnregisteredSince(now) : rejection.Body,
-    };
+    private static ProviderAnswer Reject(ApnsRejection rejection, string messageId, DateTimeOffset now) =>
+        new()
+        {
+            Status = rejection.Status,
+            Outcome = rejection.Reason,
+            MessageId = messageId,
+            Body = rejection.Status == StatusCodes.Status410Gone ? ApnsRejection.UnregisteredSince(now) : rejection.Body,
+        };
 }

@@ -6,17 +6,21 @@ namespace Notify.Sandbox.Fcm;
 public static class FcmConfiguration
 {
     /// <summary>Adds the services.</summary>
-    public static IServiceCollection AddFcm(this IServiceCollection services) => services
-        .AddSingleton<FcmDialect>()
-        .AddSingleton<IProviderDialect>(provider => provider.GetRequiredService<FcmDialect>())
-        .AddSingleton<GoogleTokens>()
-        .AddSingleton<FcmMagicTokens>()
-        .AddSingleton<FcmServer>();
+    public static IServiceCollection AddFcm(this IServiceCollection services) =>
+        services
+            .AddSingleton<FcmDialect>()
+            .AddSingleton<IProviderDialect>(provider => provider.GetRequiredService<FcmDialect>())
+            .AddSingleton<GoogleTokens>()
+            .AddSingleton<FcmMagicTokens>()
+            .AddSingleton<FcmServer>();
 
     /// <summary>Maps both.</summary>
     public static void MapFcm(this IEndpointRouteBuilder routes)
     {
-        var (server, tokens) = (routes.ServiceProvider.GetRequiredService<FcmServer>(), routes.ServiceProvider.GetRequiredService<GoogleTokens>());
+        var (server, tokens) = (
+            routes.ServiceProvider.GetRequiredService<FcmServer>(),
+            routes.ServiceProvider.GetRequiredService<GoogleTokens>()
+        );
         routes.Map(FcmServer.Root + "{**rest}", server.HandleAsync);
         routes.Map(GoogleTokens.Path, async context => await (await tokens.IssueAsync(context)).ExecuteAsync(context));
     }

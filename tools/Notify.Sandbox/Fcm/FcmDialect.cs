@@ -36,7 +36,10 @@ public sealed class FcmDialect : IProviderDialect
     {
         var notification = FcmSchema.Find(message, "notification");
         var (title, text) = (Text(notification, "title"), Text(notification, "body"));
-        return (Text(message, "token") ?? Text(message, "topic") ?? Text(message, "condition"), title is not null && text is not null ? $"{title}\n{text}" : title ?? text);
+        return (
+            Text(message, "token") ?? Text(message, "topic") ?? Text(message, "condition"),
+            title is not null && text is not null ? $"{title}\n{text}" : title ?? text
+        );
     }
 
     private static string? Text(JsonElement? container, string name) =>

@@ -17,17 +17,18 @@ public sealed class FcmMagicTokens
     private readonly ConcurrentDictionary<(string Token, string? Tag), int> _attempts = new();
 
     /// <summary>The token's fate; null if it is an ordinary one.</summary>
-    public FcmRejection? Check(string? token, string? tag) => token switch
-    {
-        null => null,
-        _ when FateOf(token) is Fate.Bounced || Begins(token, "dead") => FcmRejection.Unregistered,
-        _ when FateOf(token) is Fate.Failed || Begins(token, "bad0") => FcmRejection.BadToken,
-        _ when Begins(token, "mismatch") => FcmRejection.SenderIdMismatch,
-        _ when Begins(token, "eeee") => FcmRejection.Internal,
-        _ when Begins(token, "quota") && Attempt(token, tag) <= FailuresBeforeSuccess => FcmRejection.QuotaExceeded,
-        _ when Begins(token, "fa11") && Attempt(token, tag) <= FailuresBeforeSuccess => FcmRejection.Unavailable,
-        _ => null,
-    };
+    public FcmRejection? Check(string? token, string? tag) =>
+        token switch
+        {
+            null => null,
+            _ when FateOf(token) is Fate.Bounced || Begins(token, "dead") => FcmRejection.Unregistered,
+            _ when FateOf(token) is Fate.Failed || Begins(token, "bad0") => FcmRejection.BadToken,
+            _ when Begins(token, "mismatch") => FcmRejection.SenderIdMismatch,
+            _ when Begins(token, "eeee") => FcmRejection.Internal,
+            _ when Begins(token, "quota") && Attempt(token, tag) <= FailuresBeforeSuccess => FcmRejection.QuotaExceeded,
+            _ when Begins(token, "fa11") && Attempt(token, tag) <= FailuresBeforeSuccess => FcmRejection.Unavailable,
+            _ => null,
+        };
 
     /// <summary>The fate that a token names; null for any other.</summary>
     public static Fate? FateOf(string? token) => token is null ? null : Fates.BeginningOf(token);

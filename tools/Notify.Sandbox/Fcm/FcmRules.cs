@@ -21,7 +21,9 @@ public static class FcmRules
     private const int MaximumToken = 4_096;
 
     private static readonly string[] Targets = ["token", "topic", "condition"];
-    private static readonly SearchValues<char> TokenCharacters = SearchValues.Create("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-:");
+    private static readonly SearchValues<char> TokenCharacters = SearchValues.Create(
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-:"
+    );
 
     /// <summary>Returns why the message is refused, or null.</summary>
     /// <param name="request">A request whose fields have their types.</param>
@@ -35,20 +37,29 @@ public static class FcmRules
 
     /// <summary>Names that data may not have.</summary>
     public static bool IsReserved(string key) =>
-        key is "from" or "message_type" || key.StartsWith("google", StringComparison.Ordinal) || key.StartsWith("gcm", StringComparison.Ordinal);
+        key is "from" or "message_type"
+        || key.StartsWith("google", StringComparison.Ordinal)
+        || key.StartsWith("gcm", StringComparison.Ordinal);
 
     private static FcmRejection? CheckTarget(JsonElement message)
     {
         var named = Targets.Where(target => FcmSchema.Find(message, target) is not null).ToList();
         if (named.Count > 1)
         {
-            return FcmRejection.Malformed(new FcmViolation(
-                "message", $"Invalid value at 'message' (oneof), oneof field 'target' is already set. Cannot set '{named[1]}'"));
+            return FcmRejection.Malformed(
+                new FcmViolation(
+                    "message",
+                    $"Invalid value at 'message' (oneof), oneof field 'target' is already set. Cannot set '{named[1]}'"
+                )
+            );
         }
 
         return named.Count == 1 && FcmSchema.Find(message, named[0])!.Value.GetString() is { Length: > 0 }
             ? null
-            : FcmRejection.Invalid("Recipient of the message is not set.", new FcmViolation("message", "Recipient of the message is not set."));
+            : FcmRejection.Invalid(
+                "Recipient of the message is not set.",
+                new FcmViolation("message", "Recipient of the message is not set.")
+            );
     }
 
     private static FcmRejection? CheckData(JsonElement message)
@@ -58,7 +69,10 @@ public static class FcmRules
             foreach (var entry in data.EnumerateObject())
             {
                 if (IsReserved(entry.Name))
-                    return FcmRejection.Invalid($"Invalid data payload key: {entry.Name}", new FcmViolation($"{path}.{entry.Name}", "Invalid data payload key"));
+                    return FcmRejection.Invalid(
+                        $"Invalid data payload key: {entry.Name}",
+                        new FcmViolation($"{path}.{entry.Name}", "Invalid data payload key")
+                    );
             }
         }
 
@@ -70,16 +84,30 @@ public static class FcmRules
         if (FcmSchema.Find(FcmSchema.Find(message, "android"), "ttl")?.GetString() is not { } ttl)
             return null;
 
-        var seconds = decimal.Parse(ttl.AsSpan(0, ttl.Length - 1), NumberStyles.AllowDecimalPoint | NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture);
-        return seconds is >= 0 and <= MaximumTtl ? null : FcmRejection.Invalid("Invalid ttl", new FcmViolation("message.android.ttl", $"Invalid ttl: {ttl}"));
+        var seconds = decimal.Parse(
+            ttl.AsSpan(0, ttl.Length - 1),
+            NumberStyles.AllowDecimalPoint | NumberStyles.AllowLeadingSign,
+            CultureInfo.InvariantCulture
+        );
+        return seconds is >= 0 and <= MaximumTtl
+            ? null
+            : FcmRejection.Invalid("Invalid ttl", new FcmViolation("message.android.ttl", $"Invalid ttl: {ttl}"));
     }
 
     private static FcmRejection? CheckSize(JsonElement message)
     {
-        var size = Data(message).Sum(data => data.Fields.EnumerateObject().Sum(entry => Bytes(entry.Name) + Bytes(entry.Value.GetString())));
-        JsonElement?[] notifications = [FcmSchema.Find(message, "notification"), FcmSchema.Find(FcmSchema.Find(message, "android"), "notification")];
+        var size = Data(message)
+            .Sum(data => data.Fields.EnumerateObject().Sum(entry => Bytes(entry.Name) + Bytes(entry.Value.GetString())));
+        JsonElement?[] notifications =
+        [
+            FcmSchema.Find(message, "notification"),
+            FcmSchema.Find(FcmSchema.Find(message, "android"), "notification"),
+        ];
         foreach (var notification in notifications.OfType<JsonElement>())
-            size += notification.EnumerateObject().Where(field => field.Value.ValueKind == JsonValueKind.String).Sum(field => Bytes(field.Value.GetString()));
+            size += notification
+                .EnumerateObject()
+                .Where(field => field.Value.ValueKind == JsonValueKind.String)
+                .Sum(field => Bytes(field.Value.GetString()));
 
         return size > (FcmSchema.Find(message, "token") is null ? MaximumTopicMessage : MaximumMessage) ? FcmRejection.TooLarge : null;
     }

@@ -10,9 +10,14 @@ namespace Notify.Sandbox.Fcm;
 
 /// <summary>Plays FCM HTTP v1: <c>POST /v1/projects/{id}/messages:send</c>.</summary>
 public sealed class FcmServer(
-    FcmDialect dialect, GoogleTokens tokens, FcmMagicTokens magic, SandboxKeys keys,
-    RequestLedger ledger, KnobBoard board, TimeProvider time)
-    : ProviderServer(dialect, ledger, board, time)
+    FcmDialect dialect,
+    GoogleTokens tokens,
+    FcmMagicTokens magic,
+    SandboxKeys keys,
+    RequestLedger ledger,
+    KnobBoard board,
+    TimeProvider time
+) : ProviderServer(dialect, ledger, board, time)
 {
     internal const string Root = "/v1/projects/";
     private const string Method = "/messages:send";
@@ -24,7 +29,11 @@ public sealed class FcmServer(
     protected override ProviderAnswer Answer(ProviderRequest request)
     {
         var path = request.Http.Path.Value ?? "";
-        if (!HttpMethods.IsPost(request.Http.Method) || !path.EndsWith(Method, StringComparison.Ordinal) || path.Length <= Root.Length + Method.Length)
+        if (
+            !HttpMethods.IsPost(request.Http.Method)
+            || !path.EndsWith(Method, StringComparison.Ordinal)
+            || path.Length <= Root.Length + Method.Length
+        )
             return FcmRejection.NoPage.ToAnswer();
 
         var project = path[Root.Length..^Method.Length];
@@ -33,7 +42,9 @@ public sealed class FcmServer(
 
         using var document = Parse(request);
         if (document is null)
-            return FcmRejection.Malformed(new FcmViolation("", "Invalid JSON payload received. It is not JSON, or has a name twice.")).ToAnswer();
+            return FcmRejection
+                .Malformed(new FcmViolation("", "Invalid JSON payload received. It is not JSON, or has a name twice."))
+                .ToAnswer();
 
         try
         {
@@ -41,7 +52,9 @@ public sealed class FcmServer(
         }
         catch (InvalidOperationException)
         {
-            return FcmRejection.Malformed(new FcmViolation("", "Invalid JSON payload received. It has a string that is no Unicode.")).ToAnswer();
+            return FcmRejection
+                .Malformed(new FcmViolation("", "Invalid JSON payload received. It has a string that is no Unicode."))
+                .ToAnswer();
         }
     }
 
@@ -53,12 +66,13 @@ public sealed class FcmServer(
             response.Headers.WWWAuthenticate = "Bearer realm=\"https://accounts.google.com/\", error=\"invalid_token\"";
     }
 
-    private FcmRejection? CheckCaller(string? authorization, string project) => tokens.Find(authorization) switch
-    {
-        null => FcmRejection.Unauthenticated,
-        { MaySend: false } => FcmRejection.InsufficientScope,
-        _ => project == keys.Fcm.ProjectId ? null : FcmRejection.NoPermission(project),
-    };
+    private FcmRejection? CheckCaller(string? authorization, string project) =>
+        tokens.Find(authorization) switch
+        {
+            null => FcmRejection.Unauthenticated,
+            { MaySend: false } => FcmRejection.InsufficientScope,
+            _ => project == keys.Fcm.ProjectId ? null : FcmRejection.NoPermission(project),
+        };
 
     private ProviderAnswer Judge(ProviderRequest request, JsonElement body, string project)
     {
@@ -74,7 +88,9 @@ public sealed class FcmServer(
             return FcmRejection.ForStatus(fault.Status).ToAnswer() with { RetryAfterSeconds = fault.RetryAfterSeconds };
 
         var isTest = FcmSchema.Find(body, "validateOnly") is { ValueKind: JsonValueKind.True };
-        var id = isTest ? "fake_message_id" : $"0:{request.ReceivedAt.ToUnixTimeMilliseconds()}%{RandomNumberGenerator.GetHexString(16, lowercase: true)}";
+        var id = isTest
+            ? "fake_message_id"
+            : $"0:{request.ReceivedAt.ToUnixTimeMilliseconds()}%{RandomNumberGenerator.GetHexString(16, lowercase: true)}";
         var name = $"projects/{project}/messages/{id}";
         var fate = isTest ? null : FcmMagicTokens.FateOf(token);
         return new ProviderAnswer

@@ -11,7 +11,8 @@ namespace Notify.Sandbox.Fcm;
 /// Plays Google's token endpoint, <c>POST /token</c>: takes an assertion that the service account has signed (RS256) and gives
 /// an access token for an hour. Tokens are forgotten when the sandbox ends.
 /// </summary>
-/// <remarks>Google: Using OAuth 2.0 for server to server applications; RFC 7523. Knobs do not apply: it is another service than FCM.</remarks>
+/// <remarks>Google: Using OAuth 2.0 for server to server applications; RFC 7523. Knobs do not apply: it is another service than
+/// FCM.</remarks>
 public sealed class GoogleTokens(SandboxKeys keys, TimeProvider time)
 {
     /// <summary>The endpoint's path.</summary>
@@ -38,8 +39,11 @@ public sealed class GoogleTokens(SandboxKeys keys, TimeProvider time)
     public AccessToken? Find(string? authorization)
     {
         const string Scheme = "Bearer ";
-        return authorization is not null && authorization.StartsWith(Scheme, StringComparison.OrdinalIgnoreCase)
-            && _issued.TryGetValue(authorization[Scheme.Length..].Trim(), out var token) && token.ExpiresAt > time.GetUtcNow()
+        return
+            authorization is not null
+            && authorization.StartsWith(Scheme, StringComparison.OrdinalIgnoreCase)
+            && _issued.TryGetValue(authorization[Scheme.Length..].Trim(), out var token)
+            && token.ExpiresAt > time.GetUtcNow()
             ? token
             : null;
     }
@@ -69,12 +73,21 @@ public sealed class GoogleTokens(SandboxKeys keys, TimeProvider time)
             _issued.Clear();
         var token = "ya29." + Base64Url.EncodeToString(RandomNumberGenerator.GetBytes(96));
         _issued[token] = new AccessToken(time.GetUtcNow() + Lifetime, scopes.Any(SendingScopes.Contains));
-        return new() { ["access_token"] = token, ["expires_in"] = (int)Lifetime.TotalSeconds - 1, ["token_type"] = "Bearer" };
+        return new()
+        {
+            ["access_token"] = token,
+            ["expires_in"] = (int)Lifetime.TotalSeconds - 1,
+            ["token_type"] = "Bearer",
+        };
     }
 
     private (string[] Scopes, string? Error, string Description) Verify(string assertion, string endpoint, DateTimeOffset now)
     {
-        if (assertion.Split('.') is not [var head, var body, var signature] || Decode(head) is not { } header || Decode(body) is not { } claims)
+        if (
+            assertion.Split('.') is not [var head, var body, var signature]
+            || Decode(head) is not { } header
+            || Decode(body) is not { } claims
+        )
             return Wrong("invalid_grant", "Invalid JWT: it must be three base64url parts, the first two of them JSON objects.");
         if (Text(header, "alg") != "RS256")
             return Wrong("invalid_grant", "Invalid JWT: its alg must be RS256.");
@@ -84,8 +97,14 @@ public sealed class GoogleTokens(SandboxKeys keys, TimeProvider time)
             return Wrong("invalid_grant", "Invalid JWT Signature.");
         if (Text(claims, "aud") is not { } audience || (audience != endpoint && audience != GoogleEndpoint))
             return Wrong("invalid_grant", $"Invalid JWT: its aud must be {endpoint} or {GoogleEndpoint}.");
-        if (Seconds(claims, "iat") is not { } iat || Seconds(claims, "exp") is not { } exp
-            || exp <= now || iat > now + ClockSkew || exp < iat || exp - iat > Lifetime)
+        if (
+            Seconds(claims, "iat") is not { } iat
+            || Seconds(claims, "exp") is not { } exp
+            || exp <= now
+            || iat > now + ClockSkew
+            || exp < iat
+            || exp - iat > Lifetime
+        )
             return Wrong("invalid_grant", ShortLived);
 
         var scopes = (Text(claims, "scope") ?? "").Split(' ', StringSplitOptions.RemoveEmptyEntries);
@@ -126,7 +145,9 @@ public sealed class GoogleTokens(SandboxKeys keys, TimeProvider time)
         element.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
 
     private static DateTimeOffset? Seconds(JsonElement element, string name) =>
-        element.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.Number && value.TryGetInt64(out var seconds)
+        element.TryGetProperty(name, out var value)
+        && value.ValueKind == JsonValueKind.Number
+        && value.TryGetInt64(out var seconds)
         && seconds is >= 0 and <= 253_402_300_799 // the last second of the year 9999
             ? DateTimeOffset.FromUnixTimeSeconds(seconds)
             : null;

@@ -93,7 +93,8 @@ public static class KeysCommand
         request.CertificateExtensions.Add(new X509KeyUsageExtension(X509KeyUsageFlags.DigitalSignature, true));
         request.CertificateExtensions.Add(new X509EnhancedKeyUsageExtension([new Oid("1.3.6.1.5.5.7.3.1")], false));
         request.CertificateExtensions.Add(
-            X509AuthorityKeyIdentifierExtension.CreateFromCertificate(ca, includeKeyIdentifier: true, includeIssuerAndSerial: false));
+            X509AuthorityKeyIdentifierExtension.CreateFromCertificate(ca, includeKeyIdentifier: true, includeIssuerAndSerial: false)
+        );
 
         using var certificate = request.Create(ca, from, from.AddYears(10).AddDays(-1), RandomNumberGenerator.GetBytes(16));
         return certificate.CopyWithPrivateKey(key);
@@ -102,8 +103,10 @@ public static class KeysCommand
     private static void EnsureFcmAccount(SandboxFiles files, string? url)
     {
         var known = File.Exists(files.FcmServiceAccount) ? FcmAccount.Parse(File.ReadAllText(files.FcmServiceAccount)) : null;
-        var account = known is null ? FcmAccount.Create(url ?? FcmAccount.DefaultUrl)
-            : url is null ? known : known with { TokenUri = FcmAccount.TokenUriOf(url) };
+        var account =
+            known is null ? FcmAccount.Create(url ?? FcmAccount.DefaultUrl)
+            : url is null ? known
+            : known with { TokenUri = FcmAccount.TokenUriOf(url) };
         if (account != known)
             Write(files.FcmServiceAccount, account.ToJson(), OwnerOnly);
     }

@@ -66,9 +66,10 @@ public sealed record SandboxIdentity
     /// <summary>A sender. Mail from any address of its domain is accepted.</summary>
     public required string SmtpFrom { get; init; }
 
-    internal static JsonSerializerOptions Json { get; } = new(JsonSerializerDefaults.Web)
-    {
-        WriteIndented = true,
-        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, // a plus stays a plus
-    };
+    internal static JsonSerializerOptions Json { get; } =
+        new(JsonSerializerDefaults.Web)
+        {
+            WriteIndented = true,
+            Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, // a plus stays a plus
+        };
 }

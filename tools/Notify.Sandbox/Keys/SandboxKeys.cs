@@ -18,7 +18,10 @@ public sealed record SandboxKeys(SandboxIdentity Identity, ECDsa ApnsPublicKey, 
     public static (SandboxKeys? Keys, string? Problem) Load(string? home)
     {
         if (string.IsNullOrWhiteSpace(home))
-            return (null, "Sandbox:Home is not set. Create keys with 'dotnet Notify.Sandbox.dll keys --home DIR' and start with Sandbox__Home=DIR.");
+            return (
+                null,
+                "Sandbox:Home is not set. Create keys with 'dotnet Notify.Sandbox.dll keys --home DIR' and start with Sandbox__Home=DIR."
+            );
 
         var files = new SandboxFiles(home);
         var missing = string.Join(", ", files.Missing().Select(Path.GetFileName));
@@ -29,25 +32,36 @@ public sealed record SandboxKeys(SandboxIdentity Identity, ECDsa ApnsPublicKey, 
         {
             return (Read(files), null);
         }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException or CryptographicException or ArgumentException or JsonException)
+        catch (Exception error)
+            when (error is IOException or UnauthorizedAccessException or CryptographicException or ArgumentException or JsonException)
         {
-            return (null, $"The keys in {files.Home} cannot be read ({error.Message.TrimEnd('.')}). Remove them and run: dotnet Notify.Sandbox.dll keys --home {files.Home}");
+            return (
+                null,
+                $"The keys in {files.Home} cannot be read ({error.Message.TrimEnd('.')}). Remove them and run: dotnet Notify.Sandbox.dll keys --home {files.Home}"
+            );
         }
     }
 
     private static SandboxKeys Read(SandboxFiles files)
     {
-        var identity = JsonSerializer.Deserialize<SandboxIdentity>(File.ReadAllText(files.Identity), SandboxIdentity.Json)
+        var identity =
+            JsonSerializer.Deserialize<SandboxIdentity>(File.ReadAllText(files.Identity), SandboxIdentity.Json)
             ?? throw new JsonException("sandbox.json is empty");
 
-        var vapid = JsonSerializer.Deserialize<VapidKeys>(File.ReadAllText(files.Vapid), SandboxIdentity.Json)
+        var vapid =
+            JsonSerializer.Deserialize<VapidKeys>(File.ReadAllText(files.Vapid), SandboxIdentity.Json)
             ?? throw new JsonException("vapid.json is empty");
 
         var publicKey = ECDsa.Create();
         publicKey.ImportFromPem(File.ReadAllText(files.ApnsAuthPublicKey));
         var webhookKey = ECDsa.Create();
         webhookKey.ImportFromPem(File.ReadAllText(files.SendGridWebhookKey));
-        return new SandboxKeys(identity, publicKey, X509CertificateLoader.LoadPkcs12FromFile(files.ApnsServer, password: null), vapid.PublicKey)
+        return new SandboxKeys(
+            identity,
+            publicKey,
+            X509CertificateLoader.LoadPkcs12FromFile(files.ApnsServer, password: null),
+            vapid.PublicKey
+        )
         {
             Fcm = FcmAccount.Parse(File.ReadAllText(files.FcmServiceAccount)),
             SendGridWebhookKey = webhookKey,

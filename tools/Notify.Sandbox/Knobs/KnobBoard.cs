@@ -6,8 +6,10 @@ namespace Notify.Sandbox.Knobs;
 /// <summary>The knobs of every provider that the sandbox plays.</summary>
 public sealed class KnobBoard(IEnumerable<IProviderDialect> dialects)
 {
-    private readonly SortedDictionary<string, KnobSwitch> _switches =
-        new(dialects.ToDictionary(dialect => dialect.Name, _ => new KnobSwitch()), StringComparer.Ordinal);
+    private readonly SortedDictionary<string, KnobSwitch> _switches = new(
+        dialects.ToDictionary(dialect => dialect.Name, _ => new KnobSwitch()),
+        StringComparer.Ordinal
+    );
 
     /// <summary>The providers' names, sorted.</summary>
     public IReadOnlyCollection<string> Providers => _switches.Keys;
@@ -19,6 +21,5 @@ public sealed class KnobBoard(IEnumerable<IProviderDialect> dialects)
     public bool TryGet(string provider, [MaybeNullWhen(false)] out KnobSwitch knobs) => _switches.TryGetValue(provider, out knobs);
 
     /// <summary>All knobs as they stand, by provider.</summary>
-    public IReadOnlyDictionary<string, ProviderKnobs> Read() =>
-        _switches.ToDictionary(entry => entry.Key, entry => entry.Value.Current);
+    public IReadOnlyDictionary<string, ProviderKnobs> Read() => _switches.ToDictionary(entry => entry.Key, entry => entry.Value.Current);
 }

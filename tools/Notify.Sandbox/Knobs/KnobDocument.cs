@@ -23,19 +23,23 @@ public sealed class KnobDocument
         return (reading._knobs, reading._errors);
     }
 
-    private void Read(string name, JsonElement value) => _knobs = name switch
-    {
-        "latencyMs" => _knobs with { LatencyMs = Integer(name, value, 0, 600_000) },
-        "jitter" => _knobs with { Jitter = Fraction(name, value) },
-        "errorRate" => _knobs with { ErrorRate = Fraction(name, value) },
-        "errorStatus" => _knobs with { ErrorStatus = Integer(name, value, 400, 599) },
-        "retryAfterSeconds" => _knobs with { RetryAfterSeconds = value.ValueKind == JsonValueKind.Null ? null : Integer(name, value, 0, 86_400) },
-        "gateway" => _knobs with { Gateway = Gateway(name, value) },
-        "blackhole" => _knobs with { Blackhole = Flag(name, value) },
-        "refuse" => _knobs with { Refuse = Flag(name, value) },
-        "receipts" => _knobs with { Receipts = Receipts(name, value) },
-        _ => Fault(name, "is not a knob", _knobs),
-    };
+    private void Read(string name, JsonElement value) =>
+        _knobs = name switch
+        {
+            "latencyMs" => _knobs with { LatencyMs = Integer(name, value, 0, 600_000) },
+            "jitter" => _knobs with { Jitter = Fraction(name, value) },
+            "errorRate" => _knobs with { ErrorRate = Fraction(name, value) },
+            "errorStatus" => _knobs with { ErrorStatus = Integer(name, value, 400, 599) },
+            "retryAfterSeconds" => _knobs with
+            {
+                RetryAfterSeconds = value.ValueKind == JsonValueKind.Null ? null : Integer(name, value, 0, 86_400),
+            },
+            "gateway" => _knobs with { Gateway = Gateway(name, value) },
+            "blackhole" => _knobs with { Blackhole = Flag(name, value) },
+            "refuse" => _knobs with { Refuse = Flag(name, value) },
+            "receipts" => _knobs with { Receipts = Receipts(name, value) },
+            _ => Fault(name, "is not a knob", _knobs),
+        };
 
     private int Integer(string name, JsonElement value, int lowest, int highest) =>
         value.ValueKind == JsonValueKind.Number && value.TryGetInt32(out var number) && number >= lowest && number <= highest
@@ -48,9 +52,7 @@ public sealed class KnobDocument
             : Fault(name, "must be a number from 0 to 1", 0d);
 
     private bool Flag(string name, JsonElement value) =>
-        value.ValueKind is JsonValueKind.True or JsonValueKind.False
-            ? value.GetBoolean()
-            : Fault(name, "must be true or false", false);
+        value.ValueKind is JsonValueKind.True or JsonValueKind.False ? value.GetBoolean() : Fault(name, "must be true or false", false);
 
     private GatewayKnob Gateway(string name, JsonElement value) =>
         (value.ValueKind == JsonValueKind.String ? value.GetString() : null) switch

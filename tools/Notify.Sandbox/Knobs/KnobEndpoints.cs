@@ -15,7 +15,10 @@ public static class KnobEndpoints
     private static async Task<IResult> PutAsync(string provider, HttpRequest request, KnobBoard board)
     {
         if (!board.TryGet(provider, out var knobs))
-            return Problem.NotFound("unknown_provider", $"There is no provider '{provider}'. Known are: {string.Join(", ", board.Providers)}.");
+            return Problem.NotFound(
+                "unknown_provider",
+                $"There is no provider '{provider}'. Known are: {string.Join(", ", board.Providers)}."
+            );
 
         if (await ReadJsonAsync(request) is not { } document)
             return Problem.BadRequest("malformed_json", "The body is not JSON.");

@@ -73,10 +73,9 @@ public sealed record ProviderKnobs
     internal ProviderFault? DrawFault() =>
         ErrorRate > 0 && Random.Shared.NextDouble() < ErrorRate ? new ProviderFault(ErrorStatus, RetryAfterSeconds) : null;
 
-    internal TimeSpan DrawLatency() => LatencyMs == 0
-        ? TimeSpan.Zero
-        : TimeSpan.FromMilliseconds(LatencyMs * (1 + Jitter * (2 * Random.Shared.NextDouble() - 1)));
+    internal TimeSpan DrawLatency() =>
+        LatencyMs == 0 ? TimeSpan.Zero : TimeSpan.FromMilliseconds(LatencyMs * (1 + Jitter * (2 * Random.Shared.NextDouble() - 1)));
 
-    private sealed class CamelCaseEnumConverter<T>() : JsonStringEnumConverter<T>(System.Text.Json.JsonNamingPolicy.CamelCase) where T
-        : struct, Enum;
+    private sealed class CamelCaseEnumConverter<T>() : JsonStringEnumConverter<T>(System.Text.Json.JsonNamingPolicy.CamelCase)
+        where T : struct, Enum;
 }

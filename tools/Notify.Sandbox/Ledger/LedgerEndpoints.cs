@@ -32,7 +32,13 @@ public static class LedgerEndpoints
     {
         var byProvider = Query(text) is { } query ? ledger.Count(query) : ledger.Count();
         var total = new LedgerCounts(byProvider.Values.Sum(counts => counts.Received), byProvider.Values.Sum(counts => counts.Accepted));
-        return new { total.Received, total.Accepted, total.Refused, byProvider };
+        return new
+        {
+            total.Received,
+            total.Accepted,
+            total.Refused,
+            byProvider,
+        };
     }
 
     private static IResult Clear(RequestLedger ledger)

@@ -6,7 +6,8 @@ public sealed record LedgerAge(TimeSpan TimeToLive);
 /// <summary>Drops entries of the ledger whose time has passed, in memory and on disk.</summary>
 public sealed class LedgerExpiry(RequestLedger ledger, LedgerAge age, TimeProvider time) : BackgroundService
 {
-    private static readonly TimeSpan Longest = TimeSpan.FromMinutes(1), Shortest = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan Longest = TimeSpan.FromMinutes(1),
+        Shortest = TimeSpan.FromMilliseconds(100);
 
     /// <inheritdoc/>
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
@@ -15,11 +16,15 @@ public sealed class LedgerExpiry(RequestLedger ledger, LedgerAge age, TimeProvid
             return;
 
         var pause = age.TimeToLive / 10;
-        using var timer = new PeriodicTimer(pause > Longest ? Longest : pause < Shortest ? Shortest : pause, time);
+        using var timer = new PeriodicTimer(
+            pause > Longest ? Longest
+                : pause < Shortest ? Shortest
+                : pause,
+            time
+        );
         try
         {
-            do
-                ledger.Expire(time.GetUtcNow());
+            do ledger.Expire(time.GetUtcNow());
             while (await timer.WaitForNextTickAsync(stoppingToken));
         }
         catch (OperationCanceledException)

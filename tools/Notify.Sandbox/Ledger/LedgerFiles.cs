@@ -134,8 +134,12 @@ public sealed class LedgerFiles : IDisposable
 
         var header = JsonSerializer.Deserialize<LedgerFileHeader>(bytes[..(end - 1)])!;
         var entries = new List<byte[]>();
-        while (end + LengthBytes <= bytes.Length && BinaryPrimitives.ReadInt32LittleEndian(bytes[end..]) is var length
-            && length > 0 && end + LengthBytes + length <= bytes.Length)
+        while (
+            end + LengthBytes <= bytes.Length
+            && BinaryPrimitives.ReadInt32LittleEndian(bytes[end..]) is var length
+            && length > 0
+            && end + LengthBytes + length <= bytes.Length
+        )
         {
             entries.Add(bytes.Slice(end + LengthBytes, length).ToArray());
             end += LengthBytes + length;

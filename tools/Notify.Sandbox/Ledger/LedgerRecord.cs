@@ -82,12 +82,13 @@ internal readonly ref struct LedgerRecord
         }
     }
 
-    private static string Redact(string? authorization) => authorization?.IndexOf(' ') switch
-    {
-        6 when authorization.StartsWith("bearer", StringComparison.Ordinal) => "bearer [redacted]",
-        > 0 and <= 16 and var scheme => string.Concat(authorization.AsSpan(0, scheme), " [redacted]"),
-        _ => "[redacted]",
-    };
+    private static string Redact(string? authorization) =>
+        authorization?.IndexOf(' ') switch
+        {
+            6 when authorization.StartsWith("bearer", StringComparison.Ordinal) => "bearer [redacted]",
+            > 0 and <= 16 and var scheme => string.Concat(authorization.AsSpan(0, scheme), " [redacted]"),
+            _ => "[redacted]",
+        };
 
     private static void PutText(ArrayBufferWriter<byte> into, string? text)
     {

@@ -15,7 +15,13 @@ public readonly record struct LedgerCounts(long Received, long Accepted)
 /// <param name="Provider">By <see cref="RequestLedger.IndexOf"/>.</param>
 /// <param name="Method">HTTP's, or the command by which another protocol sends.</param>
 /// <param name="Target">HTTP's, with the query; another protocol's recipient.</param>
-public readonly record struct LedgerEntry(byte Provider, DateTimeOffset ReceivedAt, string Method, string? Target, IHeaderDictionary Headers);
+public readonly record struct LedgerEntry(
+    byte Provider,
+    DateTimeOffset ReceivedAt,
+    string Method,
+    string? Target,
+    IHeaderDictionary Headers
+);
 
 /// <summary>
 /// All that clients asked the providers to send, in the order in which it was judged, refused requests included.
@@ -33,7 +39,8 @@ public sealed class RequestLedger
     /// <summary>Memory for entries at most, in bytes.</summary>
     public const long MaximumBytes = 1L << 30;
 
-    private const int SegmentSize = 1 << 20, SegmentsPerLife = 24;
+    private const int SegmentSize = 1 << 20,
+        SegmentsPerLife = 24;
 
     [ThreadStatic]
     private static ArrayBufferWriter<byte>? _packing;

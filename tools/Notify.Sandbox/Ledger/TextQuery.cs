@@ -13,8 +13,7 @@ public sealed class TextQuery(string text)
     private readonly byte[] _utf8 = Encoding.UTF8.GetBytes(text);
 
     /// <summary>Whether the text occurs in a JSON body as it stands or within any name or string of it.</summary>
-    public bool IsInJson(ReadOnlySpan<byte> body) =>
-        IsIn(body) || (body.Contains((byte)'\\') && IsInStrings(body));
+    public bool IsInJson(ReadOnlySpan<byte> body) => IsIn(body) || (body.Contains((byte)'\\') && IsInStrings(body));
 
     /// <summary>Whether the text occurs in a form body as it stands or decoded.</summary>
     public bool IsInForm(ReadOnlySpan<byte> body) =>
@@ -33,8 +32,10 @@ public sealed class TextQuery(string text)
         {
             while (reader.Read())
             {
-                if (reader is { TokenType: JsonTokenType.String or JsonTokenType.PropertyName, ValueIsEscaped: true }
-                    && reader.GetString()!.Contains(text, StringComparison.Ordinal))
+                if (
+                    reader is { TokenType: JsonTokenType.String or JsonTokenType.PropertyName, ValueIsEscaped: true }
+                    && reader.GetString()!.Contains(text, StringComparison.Ordinal)
+                )
                     return true;
             }
         }

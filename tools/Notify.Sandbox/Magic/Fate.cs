@@ -29,15 +29,16 @@ public static class Fates
     public static readonly IReadOnlyList<string> Names = [.. Enum.GetNames<Fate>().Select(n => n.ToLowerInvariant())];
 
     /// <summary>The fate of a name in lower case; null for any other word.</summary>
-    public static Fate? Of(ReadOnlySpan<char> name) => name switch
-    {
-        "delivered" => Fate.Delivered,
-        "failed" => Fate.Failed,
-        "bounced" => Fate.Bounced,
-        "slow" => Fate.Slow,
-        "unknown" => Fate.Unknown,
-        _ => null,
-    };
+    public static Fate? Of(ReadOnlySpan<char> name) =>
+        name switch
+        {
+            "delivered" => Fate.Delivered,
+            "failed" => Fate.Failed,
+            "bounced" => Fate.Bounced,
+            "slow" => Fate.Slow,
+            "unknown" => Fate.Unknown,
+            _ => null,
+        };
 
     /// <summary>Which of the names a text begins with, in any case; null for none.</summary>
     public static Fate? BeginningOf(string text) =>

@@ -29,8 +29,10 @@ public sealed class MagicAddresses
     private const int FailuresBeforeSuccess = 2;
     private const int MaximumRemembered = 100_000;
 
-    private static readonly HashSet<string> Words =
-        new([Invalid, Failing, Unavailable, Dropped, Unanswered, Opened, .. Fates.Names], StringComparer.Ordinal);
+    private static readonly HashSet<string> Words = new(
+        [Invalid, Failing, Unavailable, Dropped, Unanswered, Opened, .. Fates.Names],
+        StringComparer.Ordinal
+    );
 
     private readonly ConcurrentDictionary<(string, string?), int> _attempts = new();
 

@@ -13,14 +13,16 @@ public static class MagicNumbers
     public static Fate? FateOf(string number)
     {
         var digits = number.AsSpan().TrimStart('+');
-        return digits.Length != Length || !digits.StartsWith(Area) ? null : digits[Area.Length] switch
-        {
-            '1' => Fate.Delivered,
-            '2' => Fate.Failed,
-            '3' => Fate.Bounced,
-            '4' => Fate.Slow,
-            '5' => Fate.Unknown,
-            _ => null,
-        };
+        return digits.Length != Length || !digits.StartsWith(Area)
+            ? null
+            : digits[Area.Length] switch
+            {
+                '1' => Fate.Delivered,
+                '2' => Fate.Failed,
+                '3' => Fate.Bounced,
+                '4' => Fate.Slow,
+                '5' => Fate.Unknown,
+                _ => null,
+            };
     }
 }

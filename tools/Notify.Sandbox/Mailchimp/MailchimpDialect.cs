@@ -19,7 +19,8 @@ public sealed class MailchimpDialect : IProviderDialect
             using var request = JsonDocument.ParseValue(ref reader);
             var to = string.Join(", ", MailchimpMail.To(request.RootElement));
             var texts = request.RootElement.TryGetProperty("message", out var message)
-                ? new[] { "subject", "text", "html" }.Select(name => MailchimpRules.Text(message, name)).OfType<string>().ToList() : [];
+                ? new[] { "subject", "text", "html" }.Select(name => MailchimpRules.Text(message, name)).OfType<string>().ToList()
+                : [];
             return (to.Length == 0 ? null : to, texts.Count == 0 ? null : string.Join('\n', texts));
         }
         catch (Exception error) when (error is JsonException or InvalidOperationException)

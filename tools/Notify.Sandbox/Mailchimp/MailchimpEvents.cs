@@ -11,7 +11,8 @@ using Notify.Sandbox.Receipts;
 namespace Notify.Sandbox.Mailchimp;
 
 /// <summary>Mailchimp Transactional's signed webhook: the outcomes of messages, many events a post.</summary>
-public sealed class MailchimpEvents(WebhookSender sender, Journeys journeys, SandboxKeys keys, TimeProvider time) : EventBatches(sender, "mailchimp")
+public sealed class MailchimpEvents(WebhookSender sender, Journeys journeys, SandboxKeys keys, TimeProvider time)
+    : EventBatches(sender, "mailchimp")
 {
     private const string Field = "mandrill_events";
 
@@ -21,14 +22,24 @@ public sealed class MailchimpEvents(WebhookSender sender, Journeys journeys, San
     public void Begin(MailchimpMessage message, ReceiptKnob knob)
     {
         var events = Steps(knob, MagicAddresses.WordOf(message.Email), message.Id).Select(step => Event(message, step));
-        journeys.Begin(knob, [.. events.Select(json => (Step)(() =>
-        {
-            Add(json);
-            return null;
-        }))]);
+        journeys.Begin(
+            knob,
+            [
+                .. events.Select(json =>
+                    (Step)(
+                        () =>
+                        {
+                            Add(json);
+                            return null;
+                        }
+                    )
+                ),
+            ]
+        );
     }
 
-    /// <summary><c>X-Mandrill-Signature</c>: base64 of the HMAC-SHA1 over the webhook's URL and then each field's name and value, sorted by name.</summary>
+    /// <summary><c>X-Mandrill-Signature</c>: base64 of the HMAC-SHA1 over the webhook's URL and then each field's name and value, sorted by
+    /// name.</summary>
     public static string Sign(string key, string url, IEnumerable<KeyValuePair<string, string>> form)
     {
         var signed = new StringBuilder(url);
@@ -47,21 +58,32 @@ public sealed class MailchimpEvents(WebhookSender sender, Journeys journeys, San
         return request;
     }
 
-    private static MailchimpStep[] Steps(ReceiptKnob knob, string? word, string id) => (knob, word) switch
-    {
-        (_, "bounced") => [Sent, HardBounced],
-        // Half of the mailboxes are none, half are full.
-        (ReceiptKnob.Failed, _) => [Sent, id[^1] < '8' ? HardBounced : SoftBounced],
-        (_, MagicAddresses.Opened) => [Sent, Delivered, Opened],
-        (ReceiptKnob.Late, _) => [Deferred, Sent, Delivered],
-        _ => [Sent, Delivered],
-    };
+    private static MailchimpStep[] Steps(ReceiptKnob knob, string? word, string id) =>
+        (knob, word) switch
+        {
+            (_, "bounced") => [Sent, HardBounced],
+            // Half of the mailboxes are none, half are full.
+            (ReceiptKnob.Failed, _) => [Sent, id[^1] < '8' ? HardBounced : SoftBounced],
+            (_, MagicAddresses.Opened) => [Sent, Delivered, Opened],
+            (ReceiptKnob.Late, _) => [Deferred, Sent, Delivered],
+            _ => [Sent, Delivered],
+        };
 
     private static readonly MailchimpStep Sent = new("send", "sent", null, null);
-    private static readonly MailchimpStep Deferred = new("deferral", "deferred", null, "451 4.3.5 Temporarily unavailable, try again later.");
+    private static readonly MailchimpStep Deferred = new(
+        "deferral",
+        "deferred",
+        null,
+        "451 4.3.5 Temporarily unavailable, try again later."
+    );
     private static readonly MailchimpStep Delivered = new("delivered", "delivered", null, "250 2.0.0 OK");
     private static readonly MailchimpStep Opened = new("open", "sent", null, null);
-    private static readonly MailchimpStep HardBounced = new("hard_bounce", "bounced", "bad_mailbox", "smtp;550 5.1.1 The mailbox does not exist.");
+    private static readonly MailchimpStep HardBounced = new(
+        "hard_bounce",
+        "bounced",
+        "bad_mailbox",
+        "smtp;550 5.1.1 The mailbox does not exist."
+    );
     private static readonly MailchimpStep SoftBounced = new("soft_bounce", "soft-bounced", "mailbox_full", "smtp;552 5.2.2 Over Quota");
 
     private string Event(MailchimpMessage message, MailchimpStep step)
@@ -79,7 +101,16 @@ public sealed class MailchimpEvents(WebhookSender sender, Journeys journeys, San
             ["tags"] = new JsonArray([.. message.Tags.Select(tag => JsonValue.Create(tag))]),
             ["opens"] = step == Opened ? new JsonArray(new JsonObject { ["ts"] = now }) : [],
             ["clicks"] = new JsonArray(),
-            ["smtp_events"] = step.Diagnosis is null ? [] : new JsonArray(new JsonObject { ["ts"] = now, ["type"] = step.State, ["diag"] = step.Diagnosis }),
+            ["smtp_events"] = step.Diagnosis is null
+                ? []
+                : new JsonArray(
+                    new JsonObject
+                    {
+                        ["ts"] = now,
+                        ["type"] = step.State,
+                        ["diag"] = step.Diagnosis,
+                    }
+                ),
             ["metadata"] = message.Metadata.DeepClone(),
         };
         if (step.Bounce is not null)
@@ -89,7 +120,13 @@ public sealed class MailchimpEvents(WebhookSender sender, Journeys journeys, San
             told["diag"] = step.Diagnosis;
         }
 
-        var e = new JsonObject { ["event"] = step.Event, ["_id"] = message.Id, ["ts"] = now, ["msg"] = told };
+        var e = new JsonObject
+        {
+            ["event"] = step.Event,
+            ["_id"] = message.Id,
+            ["ts"] = now,
+            ["msg"] = told,
+        };
         if (step == Opened)
             (e["ip"], e["user_agent"], e["location"], e["user_agent_parsed"]) = ("192.0.2.2", "Mozilla/5.0", null, null);
         return e.ToJsonString(Json);

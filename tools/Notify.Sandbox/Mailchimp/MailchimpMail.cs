@@ -7,7 +7,14 @@ namespace Notify.Sandbox.Mailchimp;
 /// <summary>The data of a message to one recipient that events contain.</summary>
 /// <param name="Id">32 hex digits.</param>
 /// <param name="Metadata">The message's metadata, overridden by the recipient's own.</param>
-public sealed record MailchimpMessage(string Id, string Email, string Sender, string? Subject, IReadOnlyList<string> Tags, JsonObject Metadata);
+public sealed record MailchimpMessage(
+    string Id,
+    string Email,
+    string Sender,
+    string? Subject,
+    IReadOnlyList<string> Tags,
+    JsonObject Metadata
+);
 
 /// <summary>Reads the parts of a mail, good or not.</summary>
 public static class MailchimpMail
@@ -15,16 +22,25 @@ public static class MailchimpMail
     private const long MaximumKept = 64 * 1024 * 1024;
 
     /// <summary>The recipients' addresses.</summary>
-    public static IEnumerable<string> To(JsonElement request) => Recipients(request).Select(r => MailchimpRules.Text(r, "email")).OfType<string>();
+    public static IEnumerable<string> To(JsonElement request) =>
+        Recipients(request).Select(r => MailchimpRules.Text(r, "email")).OfType<string>();
 
     /// <summary>The metadata that events bring back for a recipient.</summary>
     public static JsonObject MetadataFor(JsonElement message, string email)
     {
-        var metadata = message.TryGetProperty("metadata", out var common) && common.ValueKind == JsonValueKind.Object ? JsonNode.Parse(common.GetRawText())!.AsObject() : [];
+        var metadata =
+            message.TryGetProperty("metadata", out var common) && common.ValueKind == JsonValueKind.Object
+                ? JsonNode.Parse(common.GetRawText())!.AsObject()
+                : [];
         if (!message.TryGetProperty("recipient_metadata", out var own) || own.ValueKind != JsonValueKind.Array)
             return metadata;
 
-        foreach (var one in own.EnumerateArray().Where(o => MailchimpRules.Text(o, "rcpt") == email && o.TryGetProperty("values", out var v) && v.ValueKind == JsonValueKind.Object))
+        foreach (
+            var one in own.EnumerateArray()
+                .Where(o =>
+                    MailchimpRules.Text(o, "rcpt") == email && o.TryGetProperty("values", out var v) && v.ValueKind == JsonValueKind.Object
+                )
+        )
         {
             foreach (var value in one.GetProperty("values").EnumerateObject())
                 metadata[value.Name] = JsonNode.Parse(value.Value.GetRawText());
@@ -56,8 +72,13 @@ public static class MailchimpMail
     }
 
     private static IEnumerable<JsonElement> Recipients(JsonElement request) =>
-        request.ValueKind == JsonValueKind.Object && request.TryGetProperty("message", out var message) && message.ValueKind == JsonValueKind.Object
-        && message.TryGetProperty("to", out var to) && to.ValueKind == JsonValueKind.Array ? to.EnumerateArray() : [];
+        request.ValueKind == JsonValueKind.Object
+        && request.TryGetProperty("message", out var message)
+        && message.ValueKind == JsonValueKind.Object
+        && message.TryGetProperty("to", out var to)
+        && to.ValueKind == JsonValueKind.Array
+            ? to.EnumerateArray()
+            : [];
 
     private static byte[] For(JsonElement request, JsonElement recipient, bool isWhole)
     {
@@ -68,7 +89,12 @@ public static class MailchimpMail
             foreach (var property in request.EnumerateObject().Where(p => p.Name != "message"))
                 property.WriteTo(writer);
             writer.WriteStartObject("message");
-            foreach (var property in request.GetProperty("message").EnumerateObject().Where(p => p.Name != "to" && (isWhole || p.Name is not ("html" or "text" or "attachments" or "images"))))
+            foreach (
+                var property in request
+                    .GetProperty("message")
+                    .EnumerateObject()
+                    .Where(p => p.Name != "to" && (isWhole || p.Name is not ("html" or "text" or "attachments" or "images")))
+            )
                 property.WriteTo(writer);
             writer.WriteStartArray("to");
             recipient.WriteTo(writer);

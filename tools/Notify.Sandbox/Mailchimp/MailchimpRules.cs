@@ -11,17 +11,45 @@ public static class MailchimpRules
 
     private static readonly string[] Texts =
     [
-        "html", "text", "subject", "from_email", "from_name", "bcc_address", "tracking_domain", "signing_domain", "return_path_domain", "merge_language", "subaccount",
+        "html",
+        "text",
+        "subject",
+        "from_email",
+        "from_name",
+        "bcc_address",
+        "tracking_domain",
+        "signing_domain",
+        "return_path_domain",
+        "merge_language",
+        "subaccount",
     ];
 
     private static readonly string[] Flags =
     [
-        "important", "track_opens", "track_clicks", "auto_text", "auto_html", "inline_css", "url_strip_qs", "preserve_recipients", "view_content_link", "merge",
+        "important",
+        "track_opens",
+        "track_clicks",
+        "auto_text",
+        "auto_html",
+        "inline_css",
+        "url_strip_qs",
+        "preserve_recipients",
+        "view_content_link",
+        "merge",
     ];
 
     private static readonly string[] Objects = ["headers", "metadata"];
 
-    private static readonly string[] Arrays = ["global_merge_vars", "merge_vars", "tags", "google_analytics_domains", "recipient_metadata", "attachments", "images"];
+    private static readonly string[] Arrays =
+    [
+        "global_merge_vars",
+        "merge_vars",
+        "tags",
+        "google_analytics_domains",
+        "recipient_metadata",
+        "attachments",
+        "images",
+    ];
 
     /// <summary>The first fault, by the field's name; null for a request as it should be.</summary>
     public static MailchimpError? Check(JsonElement request)
@@ -33,17 +61,23 @@ public static class MailchimpRules
 
     private static MailchimpError? CheckTypes(JsonElement message)
     {
-        foreach (var (names, kinds, wanted) in new (string[], JsonValueKind[], string)[]
-        {
-            (Texts, [JsonValueKind.String], "a string"),
-            (Flags, [JsonValueKind.True, JsonValueKind.False], "a boolean"),
-            (Objects, [JsonValueKind.Object], "an object"),
-            (Arrays, [JsonValueKind.Array], "an array"),
-        })
+        foreach (
+            var (names, kinds, wanted) in new (string[], JsonValueKind[], string)[]
+            {
+                (Texts, [JsonValueKind.String], "a string"),
+                (Flags, [JsonValueKind.True, JsonValueKind.False], "a boolean"),
+                (Objects, [JsonValueKind.Object], "an object"),
+                (Arrays, [JsonValueKind.Array], "an array"),
+            }
+        )
         {
             foreach (var name in names)
             {
-                if (message.TryGetProperty(name, out var value) && value.ValueKind != JsonValueKind.Null && !kinds.Contains(value.ValueKind))
+                if (
+                    message.TryGetProperty(name, out var value)
+                    && value.ValueKind != JsonValueKind.Null
+                    && !kinds.Contains(value.ValueKind)
+                )
                     return MailchimpError.Invalid(name, $"Please enter {wanted}");
             }
         }
@@ -51,7 +85,8 @@ public static class MailchimpRules
         if (Text(message, "from_email") is not { Length: > 0 })
             return MailchimpError.Invalid("from_email", "A from_email must be provided");
         return new[] { "from_name", "subject" }.Any(name => Text(message, name)?.AsSpan().ContainsAny('\r', '\n') == true)
-            ? MailchimpError.Invalid("message", "Line breaks are not allowed in headers") : null;
+            ? MailchimpError.Invalid("message", "Line breaks are not allowed in headers")
+            : null;
     }
 
     private static MailchimpError? CheckRecipients(JsonElement message)
@@ -64,7 +99,11 @@ public static class MailchimpRules
                 return MailchimpError.Invalid("email", "Please enter an email address");
             if (email.Count(c => c == '@') != 1)
                 return MailchimpError.Invalid("email", "An email address must contain a single @");
-            if (recipient.TryGetProperty("type", out var type) && type.ValueKind != JsonValueKind.Null && Text(recipient, "type") is not ("to" or "cc" or "bcc"))
+            if (
+                recipient.TryGetProperty("type", out var type)
+                && type.ValueKind != JsonValueKind.Null
+                && Text(recipient, "type") is not ("to" or "cc" or "bcc")
+            )
                 return MailchimpError.Invalid("type", "Please enter to, cc or bcc");
             if (recipient.TryGetProperty("name", out var name) && name.ValueKind is not (JsonValueKind.Null or JsonValueKind.String))
                 return MailchimpError.Invalid("name", "Please enter a string");
@@ -77,7 +116,8 @@ public static class MailchimpRules
     {
         foreach (var list in new[] { "attachments", "images" })
         {
-            if (!message.TryGetProperty(list, out var files) || files.ValueKind == JsonValueKind.Null) continue;
+            if (!message.TryGetProperty(list, out var files) || files.ValueKind == JsonValueKind.Null)
+                continue;
             foreach (var file in files.EnumerateArray())
             {
                 if (Text(file, "type") is not { } type || (list == "images" && !type.StartsWith("image/", StringComparison.Ordinal)))
@@ -92,13 +132,27 @@ public static class MailchimpRules
 
     private static MailchimpError? CheckDate(JsonElement request)
     {
-        if (request.TryGetProperty("async", out var later) && later.ValueKind is not (JsonValueKind.True or JsonValueKind.False or JsonValueKind.Null))
+        if (
+            request.TryGetProperty("async", out var later)
+            && later.ValueKind is not (JsonValueKind.True or JsonValueKind.False or JsonValueKind.Null)
+        )
             return MailchimpError.Invalid("async", "Please enter a boolean");
-        return request.TryGetProperty("send_at", out var at) && at.ValueKind != JsonValueKind.Null
-            && !DateTime.TryParseExact(Text(request, "send_at"), "yyyy-MM-dd HH:mm:ss", CultureInfo.InvariantCulture, DateTimeStyles.None, out _)
-            ? MailchimpError.Invalid("send_at", "Please enter a date as YYYY-MM-DD HH:MM:SS") : null;
+        return
+            request.TryGetProperty("send_at", out var at)
+            && at.ValueKind != JsonValueKind.Null
+            && !DateTime.TryParseExact(
+                Text(request, "send_at"),
+                "yyyy-MM-dd HH:mm:ss",
+                CultureInfo.InvariantCulture,
+                DateTimeStyles.None,
+                out _
+            )
+            ? MailchimpError.Invalid("send_at", "Please enter a date as YYYY-MM-DD HH:MM:SS")
+            : null;
     }
 
     internal static string? Text(JsonElement of, string name) =>
-        of.ValueKind == JsonValueKind.Object && of.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
+        of.ValueKind == JsonValueKind.Object && of.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String
+            ? value.GetString()
+            : null;
 }

@@ -45,16 +45,22 @@ public abstract class ProviderServer(IProviderDialect dialect, RequestLedger led
 
         var fault = knobs.Gateway == GatewayKnob.None || IsSend(context.Request) ? knobs.DrawFault() : null;
         var gateway = fault is null ? GatewayKnob.None : knobs.Gateway;
-        var answer = gateway == GatewayKnob.Lost ? GatewayPage(fault!.Value) : Answer(new ProviderRequest
-        {
-            Http = context.Request,
-            Body = body.Span,
-            Opened = opened,
-            ReceivedAt = receivedAt,
-            Fault = gateway == GatewayKnob.None ? fault : null,
-            Receipts = knobs.Receipts,
-        });
-        if (gateway == GatewayKnob.Passed) answer = Hidden(answer, fault!.Value);
+        var answer =
+            gateway == GatewayKnob.Lost
+                ? GatewayPage(fault!.Value)
+                : Answer(
+                    new ProviderRequest
+                    {
+                        Http = context.Request,
+                        Body = body.Span,
+                        Opened = opened,
+                        ReceivedAt = receivedAt,
+                        Fault = gateway == GatewayKnob.None ? fault : null,
+                        Receipts = knobs.Receipts,
+                    }
+                );
+        if (gateway == GatewayKnob.Passed)
+            answer = Hidden(answer, fault!.Value);
 
         // Before the answer: a client killed while it waits still leaves its trace.
         Record(context.Request, receivedAt, kept, opened ?? body.Span, answer);
@@ -83,13 +89,12 @@ public abstract class ProviderServer(IProviderDialect dialect, RequestLedger led
     /// </summary>
     protected virtual byte[]? Open(HttpRequest request, ReadOnlySpan<byte> body) => null;
 
-    /// <summary>The parts of a request for many recipients, each as a body of its own for the ledger; null for a request as any other.</summary>
+    /// <summary>The parts of a request for many recipients, each as a body of its own for the ledger; null for a request as any
+    /// other.</summary>
     protected virtual IReadOnlyList<byte[]>? Split(HttpRequest request, ReadOnlySpan<byte> body) => null;
 
     /// <summary>Adds the headers that the provider answers with beyond HTTP's own.</summary>
-    protected virtual void WriteHeaders(HttpResponse response, ProviderAnswer answer)
-    {
-    }
+    protected virtual void WriteHeaders(HttpResponse response, ProviderAnswer answer) { }
 
     private async ValueTask<RequestBody> ReadBodyAsync(HttpRequest request, DateTimeOffset receivedAt)
     {
@@ -106,32 +111,52 @@ public abstract class ProviderServer(IProviderDialect dialect, RequestLedger led
     }
 
     // As common gateways write it.
-    private static ProviderAnswer GatewayPage(ProviderFault fault) => new()
-    {
-        Status = fault.Status,
-        Outcome = string.Create(CultureInfo.InvariantCulture, $"gateway-{fault.Status}"),
-        RetryAfterSeconds = fault.RetryAfterSeconds,
-        ContentType = "text/html",
-        Body = Encoding.UTF8.GetBytes(string.Create(
-            CultureInfo.InvariantCulture,
-            $"<html><head><title>{fault.Status}</title></head><body><h1>{fault.Status}</h1><hr>nginx</body></html>")),
-    };
+    private static ProviderAnswer GatewayPage(ProviderFault fault) =>
+        new()
+        {
+            Status = fault.Status,
+            Outcome = string.Create(CultureInfo.InvariantCulture, $"gateway-{fault.Status}"),
+            RetryAfterSeconds = fault.RetryAfterSeconds,
+            ContentType = "text/html",
+            Body = Encoding.UTF8.GetBytes(
+                string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"<html><head><title>{fault.Status}</title></head><body><h1>{fault.Status}</h1><hr>nginx</body></html>"
+                )
+            ),
+        };
 
     // The provider's answer as the client sees it, with all that follows from it.
-    private static ProviderAnswer Hidden(ProviderAnswer answer, ProviderFault fault) => answer with
-    {
-        Status = fault.Status, Body = GatewayPage(fault).Body, ContentType = GatewayPage(fault).ContentType,
-            RetryAfterSeconds = fault.RetryAfterSeconds, Location = null,
-    };
+    private static ProviderAnswer Hidden(ProviderAnswer answer, ProviderFault fault) =>
+        answer with
+        {
+            Status = fault.Status,
+            Body = GatewayPage(fault).Body,
+            ContentType = GatewayPage(fault).ContentType,
+            RetryAfterSeconds = fault.RetryAfterSeconds,
+            Location = null,
+        };
 
     private static ProviderAnswer Broken(string outcome) => new() { Outcome = outcome };
 
-    private void Record(HttpRequest request, DateTimeOffset receivedAt, IReadOnlyList<byte[]>? parts, ReadOnlySpan<byte> body, ProviderAnswer answer)
+    private void Record(
+        HttpRequest request,
+        DateTimeOffset receivedAt,
+        IReadOnlyList<byte[]>? parts,
+        ReadOnlySpan<byte> body,
+        ProviderAnswer answer
+    )
     {
         if (!IsSend(request))
             return;
 
-        var entry = new LedgerEntry(_provider, receivedAt, request.Method, request.HttpContext.Features.Get<IHttpRequestFeature>()?.RawTarget, request.Headers);
+        var entry = new LedgerEntry(
+            _provider,
+            receivedAt,
+            request.Method,
+            request.HttpContext.Features.Get<IHttpRequestFeature>()?.RawTarget,
+            request.Headers
+        );
         if (parts is null)
         {
             ledger.Record(entry, body, answer.MessageId, answer.Outcome);

@@ -18,7 +18,8 @@ public readonly struct RequestBody : IDisposable
     /// <summary>The bytes, valid until disposal.</summary>
     public ReadOnlySpan<byte> Span => _rented.AsSpan(0, _length);
 
-    /// <summary>Reads to the end, or to <paramref name="maximum"/> and one byte more; throws what the server throws when the client goes away.</summary>
+    /// <summary>Reads to the end, or to <paramref name="maximum"/> and one byte more; throws what the server throws when the client goes
+    /// away.</summary>
     public static async ValueTask<RequestBody> ReadAsync(PipeReader reader, int maximum)
     {
         while (true)

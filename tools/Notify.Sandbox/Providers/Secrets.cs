@@ -5,7 +5,8 @@ namespace Notify.Sandbox.Providers;
 /// <summary>Takes secrets out of bodies that are to be kept.</summary>
 public static class Secrets
 {
-    /// <summary>A JSON object without the value of one of its own properties; null where it has no such text, or is no JSON up to there.</summary>
+    /// <summary>A JSON object without the value of one of its own properties; null where it has no such text, or is no JSON up to
+    /// there.</summary>
     public static byte[]? InJson(ReadOnlySpan<byte> body, string property)
     {
         var reader = new Utf8JsonReader(body);

@@ -40,7 +40,10 @@ public sealed class SentMessages<T>(Func<T, string> idOf, Func<T, string> recipi
     {
         T[] messages;
         lock (_lock)
-            messages = recipient is null ? [.. _all] : _byRecipient.TryGetValue(recipient, out var toSame) ? [.. toSame] : [];
+            messages =
+                recipient is null ? [.. _all]
+                : _byRecipient.TryGetValue(recipient, out var toSame) ? [.. toSame]
+                : [];
 
         Array.Reverse(messages);
         return messages;

@@ -19,14 +19,15 @@ public sealed class Journeys(WebhookSender sender, TimeProvider time) : Backgrou
     private readonly Channel<IReadOnlyList<Step>> _journeys = Channel.CreateUnbounded<IReadOnlyList<Step>>();
 
     /// <summary>Returns the receipts for a recipient with this forced outcome under this fault setting; null: none.</summary>
-    public static ReceiptKnob? KnobFor(ReceiptKnob knob, Fate? fate) => (fate, knob) switch
-    {
-        (Fate.Bounced, ReceiptKnob.Shuffled or ReceiptKnob.Repeated or ReceiptKnob.Late) => knob,
-        (Fate.Bounced, _) => ReceiptKnob.Failed,
-        (Fate.Delivered, ReceiptKnob.None or ReceiptKnob.Failed) => ReceiptKnob.Delivered,
-        (_, ReceiptKnob.None) => null,
-        _ => knob,
-    };
+    public static ReceiptKnob? KnobFor(ReceiptKnob knob, Fate? fate) =>
+        (fate, knob) switch
+        {
+            (Fate.Bounced, ReceiptKnob.Shuffled or ReceiptKnob.Repeated or ReceiptKnob.Late) => knob,
+            (Fate.Bounced, _) => ReceiptKnob.Failed,
+            (Fate.Delivered, ReceiptKnob.None or ReceiptKnob.Failed) => ReceiptKnob.Delivered,
+            (_, ReceiptKnob.None) => null,
+            _ => knob,
+        };
 
     /// <summary>Sets out.</summary>
     /// <param name="steps">In the order in which they happen, up to the message's end.</param>
@@ -42,12 +43,13 @@ public sealed class Journeys(WebhookSender sender, TimeProvider time) : Backgrou
     protected override Task ExecuteAsync(CancellationToken stoppingToken) =>
         Task.WhenAll(Enumerable.Range(0, Travellers).Select(_ => TravelAsync(stoppingToken)));
 
-    private static IReadOnlyList<Step> Arrange(ReceiptKnob knob, IReadOnlyList<Step> steps) => knob switch
-    {
-        ReceiptKnob.Shuffled => [steps[^1], .. steps.SkipLast(1)],
-        ReceiptKnob.Repeated => [.. steps.SelectMany(step => new[] { step, step })],
-        _ => steps,
-    };
+    private static IReadOnlyList<Step> Arrange(ReceiptKnob knob, IReadOnlyList<Step> steps) =>
+        knob switch
+        {
+            ReceiptKnob.Shuffled => [steps[^1], .. steps.SkipLast(1)],
+            ReceiptKnob.Repeated => [.. steps.SelectMany(step => new[] { step, step })],
+            _ => steps,
+        };
 
     private async Task BeginLateAsync(IReadOnlyList<Step> steps)
     {

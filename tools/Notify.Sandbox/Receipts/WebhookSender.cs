@@ -20,7 +20,14 @@ public sealed class WebhookSender : IDisposable
     {
         _time = time;
         Base = configuration["Sandbox:WebhookUrl"] is { Length: > 0 } url ? url.TrimEnd('/') : null;
-        _client = new HttpClient(new SocketsHttpHandler { MaxConnectionsPerServer = Connections, AllowAutoRedirect = false, UseProxy = false })
+        _client = new HttpClient(
+            new SocketsHttpHandler
+            {
+                MaxConnectionsPerServer = Connections,
+                AllowAutoRedirect = false,
+                UseProxy = false,
+            }
+        )
         {
             Timeout = TimeSpan.FromSeconds(10),
         };

@@ -17,7 +17,10 @@ internal static partial class SendGridAddress
 
         foreach (var property in address.EnumerateObject().Where(p => p.Name is not ("email" or "name")))
             errors.Add(new($"{field}.{property.Name}", $"Additional property {property.Name} is not allowed"));
-        if (address.TryGetProperty("name", out var name) && (name.ValueKind != JsonValueKind.String || name.GetString()!.AsSpan().IndexOfAny(";,\r\n") >= 0))
+        if (
+            address.TryGetProperty("name", out var name)
+            && (name.ValueKind != JsonValueKind.String || name.GetString()!.AsSpan().IndexOfAny(";,\r\n") >= 0)
+        )
             errors.Add(new($"{field}.name", "The name must be a string without comma, semicolon and line break."));
         if (address.TryGetProperty("email", out var email) && email.ValueKind == JsonValueKind.String && IsAddress(email.GetString()!))
             return email.GetString();
@@ -29,6 +32,9 @@ internal static partial class SendGridAddress
     private static bool IsAddress(string text) => text.Length <= 254 && Address().IsMatch(text);
 
     // A dot-atom of at most 64 characters, and a domain of two labels or more.
-    [GeneratedRegex(@"^(?=.{1,64}@)[\w!#$%&'*+/=?^`{|}~-]+(\.[\w!#$%&'*+/=?^`{|}~-]+)*@([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]*[a-z][a-z0-9-]*\z", RegexOptions.IgnoreCase | RegexOptions.ECMAScript)]
+    [GeneratedRegex(
+        @"^(?=.{1,64}@)[\w!#$%&'*+/=?^`{|}~-]+(\.[\w!#$%&'*+/=?^`{|}~-]+)*@([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]*[a-z][a-z0-9-]*\z",
+        RegexOptions.IgnoreCase | RegexOptions.ECMAScript
+    )]
     private static partial Regex Address();
 }

@@ -35,7 +35,12 @@ public sealed class SendGridDialect : IProviderDialect
     private static (string? To, string? Text) Read(JsonElement mail)
     {
         var to = string.Join(", ", SendGridMail.To(mail));
-        var texts = SendGridMail.Items(mail, "content").Select(c => SendGridMail.Text(c, "value")).Prepend(SendGridMail.SubjectOf(mail)).OfType<string>().ToList();
+        var texts = SendGridMail
+            .Items(mail, "content")
+            .Select(c => SendGridMail.Text(c, "value"))
+            .Prepend(SendGridMail.SubjectOf(mail))
+            .OfType<string>()
+            .ToList();
         return (to.Length == 0 ? null : to, texts.Count == 0 ? null : string.Join('\n', texts));
     }
 }

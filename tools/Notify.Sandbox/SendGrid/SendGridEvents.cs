@@ -14,7 +14,8 @@ using Notify.Sandbox.Receipts;
 namespace Notify.Sandbox.SendGrid;
 
 /// <summary>SendGrid's signed event webhook: the outcomes of each recipient's mail, many events a post.</summary>
-public sealed class SendGridEvents(WebhookSender sender, Journeys journeys, SandboxKeys keys, TimeProvider time) : EventBatches(sender, "sendgrid")
+public sealed class SendGridEvents(WebhookSender sender, Journeys journeys, SandboxKeys keys, TimeProvider time)
+    : EventBatches(sender, "sendgrid")
 {
     private static readonly JsonSerializerOptions Json = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
@@ -26,11 +27,20 @@ public sealed class SendGridEvents(WebhookSender sender, Journeys journeys, Sand
     {
         var word = MagicAddresses.WordOf(recipient.Email);
         var events = Steps(knob, word, messageId).Select(step => step.Invoke(Event(messageId, recipient)).ToJsonString(Json));
-        journeys.Begin(knob, [.. events.Select(json => (Step)(() =>
-        {
-            Add(json); // the same event, its ID included, each time that it is repeated
-            return null;
-        }))]);
+        journeys.Begin(
+            knob,
+            [
+                .. events.Select(json =>
+                    (Step)(
+                        () =>
+                        {
+                            Add(json); // the same event, its ID included, each time that it is repeated
+                            return null;
+                        }
+                    )
+                ),
+            ]
+        );
     }
 
     /// <summary>
@@ -60,27 +70,40 @@ public sealed class SendGridEvents(WebhookSender sender, Journeys journeys, Sand
     }
 
     // The last character of the ID decides which of two ways a failure goes; half each.
-    private static Func<JsonObject, JsonObject>[] Steps(ReceiptKnob knob, string? word, string messageId) => (knob, word) switch
-    {
-        (_, "bounced") => [Processed, Bounced],
-        (ReceiptKnob.Failed, _) => messageId[^1] is >= 'A' and <= 'Z' ? [Processed, Bounced] : [Dropped],
-        (_, MagicAddresses.Opened) => [Processed, Delivered, Opened],
-        (ReceiptKnob.Late, _) => [Processed, Deferred, Delivered],
-        _ => [Processed, Delivered],
-    };
+    private static Func<JsonObject, JsonObject>[] Steps(ReceiptKnob knob, string? word, string messageId) =>
+        (knob, word) switch
+        {
+            (_, "bounced") => [Processed, Bounced],
+            (ReceiptKnob.Failed, _) => messageId[^1] is >= 'A' and <= 'Z' ? [Processed, Bounced] : [Dropped],
+            (_, MagicAddresses.Opened) => [Processed, Delivered, Opened],
+            (ReceiptKnob.Late, _) => [Processed, Deferred, Delivered],
+            _ => [Processed, Delivered],
+        };
 
     private static JsonObject Processed(JsonObject e) => With(e, ("event", "processed"));
 
-    private static JsonObject Deferred(JsonObject e) => With(e, ("event", "deferred"), ("response", "451 4.3.2 try again later"), ("attempt", "1"));
+    private static JsonObject Deferred(JsonObject e) =>
+        With(e, ("event", "deferred"), ("response", "451 4.3.2 try again later"), ("attempt", "1"));
 
-    private static JsonObject Delivered(JsonObject e) => With(e, ("event", "delivered"), ("response", "250 2.0.0 OK"), ("ip", "192.0.2.1"), ("tls", 1));
+    private static JsonObject Delivered(JsonObject e) =>
+        With(e, ("event", "delivered"), ("response", "250 2.0.0 OK"), ("ip", "192.0.2.1"), ("tls", 1));
 
     private static JsonObject Dropped(JsonObject e) => With(e, ("event", "dropped"), ("reason", "Bounced Address"), ("status", "5.0.0"));
 
-    private static JsonObject Bounced(JsonObject e) => With(
-        e, ("event", "bounce"), ("type", "bounce"), ("status", "5.1.1"), ("reason", "550 5.1.1 The mailbox does not exist."), ("bounce_classification", "Invalid Address"), ("ip", "192.0.2.1"), ("tls", 1));
+    private static JsonObject Bounced(JsonObject e) =>
+        With(
+            e,
+            ("event", "bounce"),
+            ("type", "bounce"),
+            ("status", "5.1.1"),
+            ("reason", "550 5.1.1 The mailbox does not exist."),
+            ("bounce_classification", "Invalid Address"),
+            ("ip", "192.0.2.1"),
+            ("tls", 1)
+        );
 
-    private static JsonObject Opened(JsonObject e) => With(e, ("event", "open"), ("useragent", "Mozilla/5.0"), ("ip", "192.0.2.2"), ("sg_machine_open", false));
+    private static JsonObject Opened(JsonObject e) =>
+        With(e, ("event", "open"), ("useragent", "Mozilla/5.0"), ("ip", "192.0.2.2"), ("sg_machine_open", false));
 
     private static JsonObject With(JsonObject e, params IEnumerable<(string Name, JsonNode Value)> more)
     {

@@ -25,7 +25,12 @@ public static class SendGridMail
             foreach (var kind in new[] { "to", "cc", "bcc" })
             {
                 foreach (var (position, address) in Items(one, kind).Index())
-                    yield return new(Text(address, "email")!, $"personalizations.{index}.{kind}.{position}", Text(one, "subject") ?? Text(mail, "subject"), arguments);
+                    yield return new(
+                        Text(address, "email")!,
+                        $"personalizations.{index}.{kind}.{position}",
+                        Text(one, "subject") ?? Text(mail, "subject"),
+                        arguments
+                    );
             }
         }
     }
@@ -58,7 +63,12 @@ public static class SendGridMail
                 return null;
 
             var head = Head(mail.RootElement, isWhole: (long)body.Length * all.Count <= MaximumKept);
-            return [.. all.Select(one => (byte[])[.. Substituted(head, one), .. Encoding.UTF8.GetBytes(one.GetRawText()), (byte)']', (byte)'}'])];
+            return
+            [
+                .. all.Select(one =>
+                    (byte[])[.. Substituted(head, one), .. Encoding.UTF8.GetBytes(one.GetRawText()), (byte)']', (byte)'}']
+                ),
+            ];
         }
         catch (JsonException)
         {
@@ -67,10 +77,14 @@ public static class SendGridMail
     }
 
     internal static IEnumerable<JsonElement> Items(JsonElement of, string name) =>
-        of.ValueKind == JsonValueKind.Object && of.TryGetProperty(name, out var list) && list.ValueKind == JsonValueKind.Array ? list.EnumerateArray() : [];
+        of.ValueKind == JsonValueKind.Object && of.TryGetProperty(name, out var list) && list.ValueKind == JsonValueKind.Array
+            ? list.EnumerateArray()
+            : [];
 
     internal static string? Text(JsonElement of, string name) =>
-        of.ValueKind == JsonValueKind.Object && of.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
+        of.ValueKind == JsonValueKind.Object && of.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String
+            ? value.GetString()
+            : null;
 
     // All but the personalizations, up to where one of them belongs.
     private static byte[] Head(JsonElement mail, bool isWhole)
@@ -79,7 +93,10 @@ public static class SendGridMail
         using (var writer = new Utf8JsonWriter(buffer, new JsonWriterOptions { SkipValidation = true }))
         {
             writer.WriteStartObject();
-            foreach (var property in mail.EnumerateObject().Where(p => p.Name != "personalizations" && (isWhole || p.Name is not ("content" or "attachments"))))
+            foreach (
+                var property in mail.EnumerateObject()
+                    .Where(p => p.Name != "personalizations" && (isWhole || p.Name is not ("content" or "attachments")))
+            )
             {
                 writer.WritePropertyName(property.Name);
                 writer.WriteRawValue(property.Value.GetRawText(), skipInputValidation: true);
@@ -95,10 +112,18 @@ public static class SendGridMail
     private static byte[] Substituted(byte[] head, JsonElement one)
     {
         var tags = Properties(one, "substitutions").Where(t => t.Name.Length > 0 && t.Value.ValueKind == JsonValueKind.String).ToList();
-        return tags.Count == 0 ? head : Encoding.UTF8.GetBytes(tags.Aggregate(
-            new StringBuilder(Encoding.UTF8.GetString(head)), (mail, tag) => mail.Replace(Written(tag.Name), Written(tag.Value.GetString()!))).ToString());
+        return tags.Count == 0
+            ? head
+            : Encoding.UTF8.GetBytes(
+                tags.Aggregate(
+                        new StringBuilder(Encoding.UTF8.GetString(head)),
+                        (mail, tag) => mail.Replace(Written(tag.Name), Written(tag.Value.GetString()!))
+                    )
+                    .ToString()
+            );
 
-        static string Written(string text) => JsonEncodedText.Encode(text, System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping).ToString();
+        static string Written(string text) =>
+            JsonEncodedText.Encode(text, System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping).ToString();
     }
 
     private static IEnumerable<JsonProperty> Properties(JsonElement of, string name) =>

@@ -13,8 +13,14 @@ namespace Notify.Sandbox.SendGrid;
 
 /// <summary>Plays SendGrid's Mail Send (API v3). The account's one sender identity is the domain of its address.</summary>
 public sealed class SendGridServer(
-    SendGridDialect dialect, MagicAddresses magic, SendGridEvents events, SandboxKeys keys, RequestLedger ledger, KnobBoard board, TimeProvider time)
-    : ProviderServer(dialect, ledger, board, time)
+    SendGridDialect dialect,
+    MagicAddresses magic,
+    SendGridEvents events,
+    SandboxKeys keys,
+    RequestLedger ledger,
+    KnobBoard board,
+    TimeProvider time
+) : ProviderServer(dialect, ledger, board, time)
 {
     internal const string SendPath = "/v3/mail/send";
 
@@ -64,7 +70,9 @@ public sealed class SendGridServer(
         response.Headers.RetryAfter = default;
         response.Headers["X-RateLimit-Limit"] = "600";
         response.Headers["X-RateLimit-Remaining"] = "0";
-        response.Headers["X-RateLimit-Reset"] = (_time.GetUtcNow().ToUnixTimeSeconds() + (answer.RetryAfterSeconds ?? 60)).ToString(CultureInfo.InvariantCulture);
+        response.Headers["X-RateLimit-Reset"] = (_time.GetUtcNow().ToUnixTimeSeconds() + (answer.RetryAfterSeconds ?? 60)).ToString(
+            CultureInfo.InvariantCulture
+        );
     }
 
     private ProviderAnswer Judge(JsonElement mail, ProviderRequest request)
@@ -75,18 +83,25 @@ public sealed class SendGridServer(
         if (!from!.EndsWith(_ownDomain, StringComparison.OrdinalIgnoreCase))
             return SendGridError.ToAnswer(403, SendGridError.UnverifiedSender);
         if (request.Fault is { } fault)
-            return SendGridError.ToAnswer(fault.Status, SendGridError.ForStatus(fault.Status)) with { RetryAfterSeconds = fault.RetryAfterSeconds };
+            return SendGridError.ToAnswer(fault.Status, SendGridError.ForStatus(fault.Status)) with
+            {
+                RetryAfterSeconds = fault.RetryAfterSeconds,
+            };
 
         var messageId = NewMessageId();
         var recipients = SendGridMail.Recipients(mail).ToList();
-        return Refuse(recipients) ?? new ProviderAnswer
-        {
-            Status = Any(recipients, Fate.Unknown) || recipients.Exists(r => MagicAddresses.WordOf(r.Email) == MagicAddresses.Unanswered) ? 0 : StatusCodes.Status202Accepted,
-            Delay = Any(recipients, Fate.Slow) ? Fates.SlowAnswer : TimeSpan.Zero,
-            Outcome = ProviderAnswer.Accepted,
-            MessageId = messageId,
-            Afterwards = Follow(messageId, recipients, request.Receipts),
-        };
+        return Refuse(recipients)
+            ?? new ProviderAnswer
+            {
+                Status =
+                    Any(recipients, Fate.Unknown) || recipients.Exists(r => MagicAddresses.WordOf(r.Email) == MagicAddresses.Unanswered)
+                        ? 0
+                        : StatusCodes.Status202Accepted,
+                Delay = Any(recipients, Fate.Slow) ? Fates.SlowAnswer : TimeSpan.Zero,
+                Outcome = ProviderAnswer.Accepted,
+                MessageId = messageId,
+                Afterwards = Follow(messageId, recipients, request.Receipts),
+            };
     }
 
     /// <inheritdoc/>
@@ -113,16 +128,24 @@ public sealed class SendGridServer(
         return null;
     }
 
-    private static bool Any(IEnumerable<SendGridRecipient> recipients, Fate fate) => recipients.Any(r => MagicAddresses.FateOf(r.Email) == fate);
+    private static bool Any(IEnumerable<SendGridRecipient> recipients, Fate fate) =>
+        recipients.Any(r => MagicAddresses.FateOf(r.Email) == fate);
 
     private Action? Follow(string messageId, List<SendGridRecipient> recipients, ReceiptKnob receipts)
     {
-        if (!events.HasWebhook) return null;
-        var followed = recipients.Select(r => (Recipient: r, Knob: Journeys.KnobFor(receipts, MagicAddresses.FateOf(r.Email)))).Where(r => r.Knob is not null).ToList();
-        return followed.Count == 0 ? null : () =>
-        {
-            foreach (var (recipient, knob) in followed) events.Begin(messageId, recipient, knob!.Value);
-        };
+        if (!events.HasWebhook)
+            return null;
+        var followed = recipients
+            .Select(r => (Recipient: r, Knob: Journeys.KnobFor(receipts, MagicAddresses.FateOf(r.Email))))
+            .Where(r => r.Knob is not null)
+            .ToList();
+        return followed.Count == 0
+            ? null
+            : () =>
+            {
+                foreach (var (recipient, knob) in followed)
+                    events.Begin(messageId, recipient, knob!.Value);
+            };
     }
 
     private static bool IsJson(string? contentType) =>

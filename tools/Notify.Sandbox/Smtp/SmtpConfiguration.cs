@@ -7,10 +7,11 @@ namespace Notify.Sandbox.Smtp;
 public static class SmtpConfiguration
 {
     /// <summary>Adds the services.</summary>
-    public static IServiceCollection AddSmtp(this IServiceCollection services, BindingAddress address) => services
-        .AddSingleton<SmtpDialect>()
-        .AddSingleton<IProviderDialect>(provider => provider.GetRequiredService<SmtpDialect>())
-        .AddSingleton(SmtpAddress.Of(address))
-        .AddSingleton<SmtpServer>()
-        .AddHostedService<SmtpListener>();
+    public static IServiceCollection AddSmtp(this IServiceCollection services, BindingAddress address) =>
+        services
+            .AddSingleton<SmtpDialect>()
+            .AddSingleton<IProviderDialect>(provider => provider.GetRequiredService<SmtpDialect>())
+            .AddSingleton(SmtpAddress.Of(address))
+            .AddSingleton<SmtpServer>()
+            .AddHostedService<SmtpListener>();
 }

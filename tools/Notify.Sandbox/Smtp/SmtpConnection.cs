@@ -24,13 +24,15 @@ internal sealed class SmtpConnection(Socket socket) : IAsyncDisposable
 
     private readonly byte[] _buffer = new byte[16 * 1024];
     private Stream _stream = new NetworkStream(socket, ownsSocket: true);
-    private int _start, _end;
+    private int _start,
+        _end;
 
     /// <summary>Whether it is protected.</summary>
     public bool IsTls => _stream is SslStream;
 
     /// <summary>Sends a line.</summary>
-    public ValueTask WriteAsync(string line, CancellationToken cancellation) => _stream.WriteAsync(Encoding.ASCII.GetBytes(line + "\r\n"), cancellation);
+    public ValueTask WriteAsync(string line, CancellationToken cancellation) =>
+        _stream.WriteAsync(Encoding.ASCII.GetBytes(line + "\r\n"), cancellation);
 
     /// <summary>The next line; null when the client has gone.</summary>
     public async ValueTask<SmtpLine?> ReadLineAsync(int maximum, CancellationToken cancellation)
@@ -90,9 +92,7 @@ internal sealed class SmtpConnection(Socket socket) : IAsyncDisposable
     {
         try
         {
-            while (_end < _buffer.Length && await FillAsync(Timeout.InfiniteTimeSpan, cancellation))
-            {
-            }
+            while (_end < _buffer.Length && await FillAsync(Timeout.InfiniteTimeSpan, cancellation)) { }
         }
         catch (Exception error) when (error is IOException or OperationCanceledException or ObjectDisposedException)
         {
@@ -116,10 +116,13 @@ internal sealed class SmtpConnection(Socket socket) : IAsyncDisposable
             return line.Length > MaximumTextLine ? "554 5.6.0 A line is longer than 998 characters" : "554 5.6.0 A line ends with LF alone";
         if (line.Length - 2 > MaximumTextLine)
             return "554 5.6.0 A line is longer than 998 characters";
-        return line[..^2].Contains((byte)'\r') ? "554 5.6.0 A CR stands alone" : line.Contains((byte)0) ? "554 5.6.0 There is a NUL" : null;
+        return line[..^2].Contains((byte)'\r') ? "554 5.6.0 A CR stands alone"
+            : line.Contains((byte)0) ? "554 5.6.0 There is a NUL"
+            : null;
     }
 
-    /// <summary>Adds bytes to the line; true at its end, false when there is more of it, null at the end of all. Beyond the maximum nothing is kept.</summary>
+    /// <summary>Adds bytes to the line; true at its end, false when there is more of it, null at the end of all. Beyond the maximum nothing
+    /// is kept.</summary>
     private async ValueTask<bool?> ReadThroughLineEndAsync(MemoryStream line, int maximum, CancellationToken cancellation)
     {
         if (_start == _end && !await FillAsync(Patience, cancellation))

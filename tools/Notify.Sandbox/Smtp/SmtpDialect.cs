@@ -17,7 +17,9 @@ public sealed class SmtpDialect : IProviderDialect
 
         using (message)
         {
-            var texts = new[] { message.Subject, message.TextBody?.TrimEnd('\r', '\n'), message.HtmlBody?.TrimEnd('\r', '\n') }.OfType<string>().ToList();
+            var texts = new[] { message.Subject, message.TextBody?.TrimEnd('\r', '\n'), message.HtmlBody?.TrimEnd('\r', '\n') }
+                .OfType<string>()
+                .ToList();
             return (path, texts.Count == 0 ? null : string.Join('\n', texts));
         }
     }

@@ -11,7 +11,12 @@ public sealed record SmtpAddress(IPAddress Ip, int Port)
 {
     /// <summary>From an address such as <c>smtp://127.0.0.1:5092</c>; a name that is no IP address listens everywhere.</summary>
     public static SmtpAddress Of(BindingAddress address) =>
-        new(address.Host == "localhost" ? IPAddress.Loopback : IPAddress.TryParse(address.Host.Trim('[', ']'), out var ip) ? ip : IPAddress.Any, address.Port);
+        new(
+            address.Host == "localhost" ? IPAddress.Loopback
+                : IPAddress.TryParse(address.Host.Trim('[', ']'), out var ip) ? ip
+                : IPAddress.Any,
+            address.Port
+        );
 }
 
 /// <summary>Takes the mail server's connections.</summary>
@@ -48,7 +53,14 @@ public sealed class SmtpListener(SmtpAddress address, SmtpServer server, Sandbox
         {
             await new SmtpSession(connection, server, keys.ApnsCertificate).RunAsync(stopping);
         }
-        catch (Exception error) when (error is IOException or SocketException or OperationCanceledException or AuthenticationException or ObjectDisposedException)
+        catch (Exception error)
+            when (error
+                    is IOException
+                        or SocketException
+                        or OperationCanceledException
+                        or AuthenticationException
+                        or ObjectDisposedException
+            )
         {
             // The client has gone, does not trust the certificate, has said nothing for long, or the sandbox ends.
         }

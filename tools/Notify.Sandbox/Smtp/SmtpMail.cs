@@ -29,7 +29,16 @@ public sealed record SmtpMail(string From, IReadOnlyList<string> To, byte[] Data
             return "554 5.6.0 The message cannot be read";
         if (!mail.Is8Bit && mail.Data.AsSpan().ContainsAnyExceptInRange((byte)0, (byte)127))
             return "554 5.6.3 The message has 8-bit characters, and was not announced with BODY=8BITMIME";
-        foreach (var (id, isNeeded) in new[] { (HeaderId.From, true), (HeaderId.Date, true), (HeaderId.MessageId, false), (HeaderId.Subject, false), (HeaderId.To, false) })
+        foreach (
+            var (id, isNeeded) in new[]
+            {
+                (HeaderId.From, true),
+                (HeaderId.Date, true),
+                (HeaderId.MessageId, false),
+                (HeaderId.Subject, false),
+                (HeaderId.To, false),
+            }
+        )
         {
             var count = message.Headers.Count(header => header.Id == id);
             if (count > 1 || (isNeeded && count == 0))

@@ -10,7 +10,14 @@ namespace Notify.Sandbox.Smtp;
 
 /// <summary>Judges what a mail server is asked: senders, recipients, mails; knobs and ledger work as for the other providers.</summary>
 /// <remarks>There are no receipts: a mail server bounces by mail, and nobody reads that.</remarks>
-public sealed class SmtpServer(SmtpDialect dialect, MagicAddresses magic, SandboxKeys keys, RequestLedger ledger, KnobBoard board, TimeProvider time)
+public sealed class SmtpServer(
+    SmtpDialect dialect,
+    MagicAddresses magic,
+    SandboxKeys keys,
+    RequestLedger ledger,
+    KnobBoard board,
+    TimeProvider time
+)
 {
     /// <summary>Bytes of a mail at most.</summary>
     public const int MaximumMail = 30 * 1024 * 1024;
@@ -28,7 +35,9 @@ public sealed class SmtpServer(SmtpDialect dialect, MagicAddresses magic, Sandbo
     /// <summary>Why a sender is refused; null when it is not.</summary>
     public string? CheckSender(string address) =>
         address.Length > 0 && !MailAddress.IsDeliverable(address) ? "553 5.1.7 That is no address"
-        : address.Length > 0 && !address.EndsWith(_ownDomain, StringComparison.OrdinalIgnoreCase) ? "550 5.7.1 You may not send for that domain" : null;
+        : address.Length > 0 && !address.EndsWith(_ownDomain, StringComparison.OrdinalIgnoreCase)
+            ? "550 5.7.1 You may not send for that domain"
+        : null;
 
     /// <summary>Why a recipient is refused; null when it is not. A refusal is recorded.</summary>
     public string? CheckRecipient(SmtpMail envelope, string address)
@@ -71,7 +80,9 @@ public sealed class SmtpServer(SmtpDialect dialect, MagicAddresses magic, Sandbo
         var isDropped = words.Contains(MagicAddresses.Dropped);
         Record(mail, receivedAt, message, isDropped ? "aborted" : ProviderAnswer.Accepted);
         await DelayAsync(knobs.DrawLatency() + (words.Contains("slow") ? Fates.SlowAnswer : TimeSpan.Zero), cancellation);
-        return isDropped || words.Contains("unknown") || words.Contains(MagicAddresses.Unanswered) ? null : $"250 2.0.0 Queued as {RandomNumberGenerator.GetHexString(12)}";
+        return isDropped || words.Contains("unknown") || words.Contains(MagicAddresses.Unanswered)
+            ? null
+            : $"250 2.0.0 Queued as {RandomNumberGenerator.GetHexString(12)}";
     }
 
     private string? Refuse(IEnumerable<string> to, string? subject)
@@ -91,13 +102,14 @@ public sealed class SmtpServer(SmtpDialect dialect, MagicAddresses magic, Sandbo
     }
 
     // A fault that is transient over HTTP is transient here.
-    private static string? Fail(ProviderFault? fault) => fault?.Status switch
-    {
-        null => null,
-        429 => "451 4.7.1 Too many messages, try again later",
-        408 or >= 500 => "451 4.3.0 Local error in processing",
-        _ => "554 5.0.0 Transaction failed",
-    };
+    private static string? Fail(ProviderFault? fault) =>
+        fault?.Status switch
+        {
+            null => null,
+            429 => "451 4.7.1 Too many messages, try again later",
+            408 or >= 500 => "451 4.3.0 Local error in processing",
+            _ => "554 5.0.0 Transaction failed",
+        };
 
     // The three digits, and the enhanced code.
     private static string OutcomeOf(string reply) => string.Join(' ', reply.Split(' ').Take(2));

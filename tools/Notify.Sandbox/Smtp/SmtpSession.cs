@@ -8,7 +8,7 @@ namespace Notify.Sandbox.Smtp;
 internal sealed class SmtpSession(SmtpConnection connection, SmtpServer server, X509Certificate2 certificate)
 {
     private const int MaximumCommand = 1_024; // RFC 5321 asks for 512, and what extensions add
-    private const int MaximumAuth = 12_288;   // RFC 4954, section 4
+    private const int MaximumAuth = 12_288; // RFC 4954, section 4
     private const int MaximumRecipients = 100;
     private const string BadSequence = "503 5.5.1 Bad sequence of commands";
 
@@ -31,7 +31,8 @@ internal sealed class SmtpSession(SmtpConnection connection, SmtpServer server, 
     private async Task<bool> TakeAsync(SmtpLine line, CancellationToken cancellation)
     {
         var space = line.Text.IndexOf(' ', StringComparison.Ordinal);
-        var (verb, rest) = space < 0 ? (line.Text.ToUpperInvariant(), "") : (line.Text[..space].ToUpperInvariant(), line.Text[(space + 1)..].Trim());
+        var (verb, rest) =
+            space < 0 ? (line.Text.ToUpperInvariant(), "") : (line.Text[..space].ToUpperInvariant(), line.Text[(space + 1)..].Trim());
         if (!line.IsProper || (line.Text.Length > MaximumCommand && verb != "AUTH"))
             return await SayAsync("500 5.5.2 A command ends with CRLF and is not longer than a line", cancellation);
 
@@ -54,25 +55,29 @@ internal sealed class SmtpSession(SmtpConnection connection, SmtpServer server, 
         }
     }
 
-    private string Answer(string verb, string rest) => verb switch
-    {
-        "EHLO" or "HELO" when rest.Length == 0 => "501 5.5.4 Say who you are",
-        "EHLO" or "HELO" => Greet(verb, rest),
-        "MAIL" => Begin(rest),
-        "RCPT" => AddRecipient(rest),
-        "DATA" => _mail is null ? BadSequence : "554 5.5.1 No valid recipients",
-        "RSET" => Reset(),
-        "NOOP" => "250 2.0.0 Well",
-        "VRFY" => "252 2.1.5 Send, and you will see",
-        "STARTTLS" => BadSequence,
-        _ => "500 5.5.1 There is no such command",
-    };
+    private string Answer(string verb, string rest) =>
+        verb switch
+        {
+            "EHLO" or "HELO" when rest.Length == 0 => "501 5.5.4 Say who you are",
+            "EHLO" or "HELO" => Greet(verb, rest),
+            "MAIL" => Begin(rest),
+            "RCPT" => AddRecipient(rest),
+            "DATA" => _mail is null ? BadSequence : "554 5.5.1 No valid recipients",
+            "RSET" => Reset(),
+            "NOOP" => "250 2.0.0 Well",
+            "VRFY" => "252 2.1.5 Send, and you will see",
+            "STARTTLS" => BadSequence,
+            _ => "500 5.5.1 There is no such command",
+        };
 
     private string Greet(string verb, string name)
     {
         (_greeting, _mail) = (name, null);
-        return verb == "HELO" ? "250 sandbox" : string.Join("\r\n250-", "250-sandbox", "PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES", $"SIZE {SmtpServer.MaximumMail}")
-            + "\r\n250 " + (connection.IsTls ? "AUTH PLAIN LOGIN" : "STARTTLS");
+        return verb == "HELO"
+            ? "250 sandbox"
+            : string.Join("\r\n250-", "250-sandbox", "PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES", $"SIZE {SmtpServer.MaximumMail}")
+                + "\r\n250 "
+                + (connection.IsTls ? "AUTH PLAIN LOGIN" : "STARTTLS");
     }
 
     private string Reset()
@@ -158,8 +163,14 @@ internal sealed class SmtpSession(SmtpConnection connection, SmtpServer server, 
         {
             [var name, var initial] when IsPlain(name) => ReadPlain(initial),
             [var name] when IsPlain(name) => ReadPlain(await AskAsync("", cancellation)),
-            [var name] when name.Equals("LOGIN", StringComparison.OrdinalIgnoreCase) => (Decode(await AskAsync("Username:", cancellation)), Decode(await AskAsync("Password:", cancellation))),
-            [var name, var initial] when name.Equals("LOGIN", StringComparison.OrdinalIgnoreCase) => (Decode(initial), Decode(await AskAsync("Password:", cancellation))),
+            [var name] when name.Equals("LOGIN", StringComparison.OrdinalIgnoreCase) => (
+                Decode(await AskAsync("Username:", cancellation)),
+                Decode(await AskAsync("Password:", cancellation))
+            ),
+            [var name, var initial] when name.Equals("LOGIN", StringComparison.OrdinalIgnoreCase) => (
+                Decode(initial),
+                Decode(await AskAsync("Password:", cancellation))
+            ),
             _ => ("", null),
         };
         if (user is "")
@@ -184,7 +195,9 @@ internal sealed class SmtpSession(SmtpConnection connection, SmtpServer server, 
     private static string? Decode(string? base64)
     {
         var bytes = new byte[MaximumAuth];
-        return base64 is not null && Convert.TryFromBase64String(base64, bytes, out var length) ? Encoding.UTF8.GetString(bytes, 0, length) : null;
+        return base64 is not null && Convert.TryFromBase64String(base64, bytes, out var length)
+            ? Encoding.UTF8.GetString(bytes, 0, length)
+            : null;
     }
 
     private static bool TryPath(string rest, string word, out string address, out string[] parameters)

@@ -7,14 +7,15 @@ namespace Notify.Sandbox.Twilio;
 public static class TwilioConfiguration
 {
     /// <summary>Adds the services.</summary>
-    public static IServiceCollection AddTwilio(this IServiceCollection services) => services
-        .AddSingleton<TwilioDialect>()
-        .AddSingleton<IProviderDialect>(provider => provider.GetRequiredService<TwilioDialect>())
-        .AddSingleton(provider => new TwilioRules(provider.GetRequiredService<SandboxKeys>().Identity.TwilioFrom))
-        .AddSingleton(_ => new SentMessages<TwilioMessage>(message => message.Sid, message => message.To))
-        .AddSingleton<IProviderHistory, TwilioHistory>()
-        .AddSingleton<TwilioReceipts>()
-        .AddSingleton<TwilioServer>();
+    public static IServiceCollection AddTwilio(this IServiceCollection services) =>
+        services
+            .AddSingleton<TwilioDialect>()
+            .AddSingleton<IProviderDialect>(provider => provider.GetRequiredService<TwilioDialect>())
+            .AddSingleton(provider => new TwilioRules(provider.GetRequiredService<SandboxKeys>().Identity.TwilioFrom))
+            .AddSingleton(_ => new SentMessages<TwilioMessage>(message => message.Sid, message => message.To))
+            .AddSingleton<IProviderHistory, TwilioHistory>()
+            .AddSingleton<TwilioReceipts>()
+            .AddSingleton<TwilioServer>();
 
     /// <summary>Maps all of the API's paths; the server knows them itself, and answers in its own shape.</summary>
     public static void MapTwilio(this IEndpointRouteBuilder routes)

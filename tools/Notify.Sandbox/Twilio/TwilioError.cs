@@ -23,7 +23,11 @@ public sealed record TwilioError(int Status, int Code, string Message)
     internal static TwilioError BadTo(string to) => new(400, 21211, $"Invalid 'To' Phone Number: {to}");
 
     internal static TwilioError BadFrom(string from) =>
-        new(400, 21606, $"The 'From' phone number provided ({from}) is not a valid, message-capable Twilio phone number for this destination.");
+        new(
+            400,
+            21606,
+            $"The 'From' phone number provided ({from}) is not a valid, message-capable Twilio phone number for this destination."
+        );
 
     internal static TwilioError BadStatusCallback(string url) => new(400, 21609, $"The 'StatusCallback' URL {url} is not a valid URL.");
 
@@ -33,19 +37,29 @@ public sealed record TwilioError(int Status, int Code, string Message)
         new(400, 21612, $"The 'To' phone number: {to}, is not currently reachable using the 'From' phone number: {from} via SMS.");
 
     /// <summary>What Twilio says with a status that a knob asks for.</summary>
-    internal static TwilioError ForStatus(int status) => status switch
-    {
-        401 => Unauthenticated,
-        429 => new(429, 20429, "Too Many Requests"),
-        500 => new(500, 20500, "Internal Server Error"),
-        503 => new(503, 20503, "Service Unavailable"),
-        _ => new(status, 20_000 + status, "An error occurred"), // Twilio's general codes are 20,000 and the status.
-    };
+    internal static TwilioError ForStatus(int status) =>
+        status switch
+        {
+            401 => Unauthenticated,
+            429 => new(429, 20429, "Too Many Requests"),
+            500 => new(500, 20500, "Internal Server Error"),
+            503 => new(503, 20503, "Service Unavailable"),
+            _ => new(status, 20_000 + status, "An error occurred"), // Twilio's general codes are 20,000 and the status.
+        };
 
-    internal ProviderAnswer ToAnswer() => new()
-    {
-        Status = Status,
-        Outcome = Code.ToString(System.Globalization.CultureInfo.InvariantCulture),
-        Body = TwilioJson.Write(new { Code, Message, MoreInfo = $"https://www.twilio.com/docs/errors/{Code}", Status }),
-    };
+    internal ProviderAnswer ToAnswer() =>
+        new()
+        {
+            Status = Status,
+            Outcome = Code.ToString(System.Globalization.CultureInfo.InvariantCulture),
+            Body = TwilioJson.Write(
+                new
+                {
+                    Code,
+                    Message,
+                    MoreInfo = $"https://www.twilio.com/docs/errors/{Code}",
+                    Status,
+                }
+            ),
+        };
 }

@@ -45,13 +45,27 @@ public sealed record TwilioForm
     {
         switch (name)
         {
-            case "To": To = value; break;
-            case "From": From = value; break;
-            case "MessagingServiceSid": MessagingServiceSid = value; break;
-            case "Body": Body = value; break;
-            case "ContentSid": ContentSid = value; break;
-            case "StatusCallback": StatusCallback = value; break;
-            case "MediaUrl": NumMedia++; break;
+            case "To":
+                To = value;
+                break;
+            case "From":
+                From = value;
+                break;
+            case "MessagingServiceSid":
+                MessagingServiceSid = value;
+                break;
+            case "Body":
+                Body = value;
+                break;
+            case "ContentSid":
+                ContentSid = value;
+                break;
+            case "StatusCallback":
+                StatusCallback = value;
+                break;
+            case "MediaUrl":
+                NumMedia++;
+                break;
         }
     }
 }

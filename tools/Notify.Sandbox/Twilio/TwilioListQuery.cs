@@ -39,25 +39,27 @@ public sealed record TwilioListQuery
             return (null, "DateSent<");
 
         string? token = query["PageToken"];
-        return (new TwilioListQuery
-        {
-            To = NullIfEmpty(query["To"]),
-            From = NullIfEmpty(query["From"]),
-            SentFrom = on?.Start ?? from?.Time ?? DateTimeOffset.MinValue,
-            SentBefore = on?.End ?? until?.After ?? DateTimeOffset.MaxValue,
-            PageSize = Math.Min(pageSize, MaximumPageSize),
-            Page = page,
-            AfterSid = token is not null && token.StartsWith(TokenPrefix, StringComparison.Ordinal) ? token[TokenPrefix.Length..] : null,
-        }, null);
+        return (
+            new TwilioListQuery
+            {
+                To = NullIfEmpty(query["To"]),
+                From = NullIfEmpty(query["From"]),
+                SentFrom = on?.Start ?? from?.Time ?? DateTimeOffset.MinValue,
+                SentBefore = on?.End ?? until?.After ?? DateTimeOffset.MaxValue,
+                PageSize = Math.Min(pageSize, MaximumPageSize),
+                Page = page,
+                AfterSid =
+                    token is not null && token.StartsWith(TokenPrefix, StringComparison.Ordinal) ? token[TokenPrefix.Length..] : null,
+            },
+            null
+        );
     }
 
     /// <summary>One page in Twilio's shape, newest first.</summary>
     public object Read(SentMessages<TwilioMessage> messages, string path)
     {
         var found = messages.NewestFirst(To).Where(Matches);
-        var rest = AfterSid is null
-            ? found.Skip(Page * PageSize)
-            : found.SkipWhile(message => message.Sid != AfterSid).Skip(1);
+        var rest = AfterSid is null ? found.Skip(Page * PageSize) : found.SkipWhile(message => message.Sid != AfterSid).Skip(1);
 
         var page = rest.Take(PageSize + 1).ToList();
         var hasMore = page.Count > PageSize;
@@ -82,12 +84,15 @@ public sealed record TwilioListQuery
     // A message that is still queued has no sent date, and no filter by it finds that message.
     private bool Matches(TwilioMessage message) =>
         (From is null || message.From == From)
-        && ((SentFrom == DateTimeOffset.MinValue && SentBefore == DateTimeOffset.MaxValue)
-            || (message.Progress.SentAt is { } sentAt && sentAt >= SentFrom && sentAt < SentBefore));
+        && (
+            (SentFrom == DateTimeOffset.MinValue && SentBefore == DateTimeOffset.MaxValue)
+            || (message.Progress.SentAt is { } sentAt && sentAt >= SentFrom && sentAt < SentBefore)
+        );
 
     private string Link(string path, int page, string? afterSid)
     {
-        var link = QueryString.Create("PageSize", PageSize.ToString(CultureInfo.InvariantCulture))
+        var link = QueryString
+            .Create("PageSize", PageSize.ToString(CultureInfo.InvariantCulture))
             .Add("Page", page.ToString(CultureInfo.InvariantCulture));
         if (To is not null)
             link = link.Add("To", To);
@@ -104,7 +109,9 @@ public sealed record TwilioListQuery
     {
         number = otherwise;
         return string.IsNullOrEmpty(value)
-            || (int.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out number) && number >= lowest && number <= 1_000_000);
+            || (
+                int.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out number) && number >= lowest && number <= 1_000_000
+            );
     }
 
     private static bool TryDay(string? value, out SentDate? date)
@@ -112,7 +119,14 @@ public sealed record TwilioListQuery
         date = null;
         if (string.IsNullOrEmpty(value))
             return true;
-        if (!DateTimeOffset.TryParse(value, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal | DateTimeStyles.AdjustToUniversal, out var time))
+        if (
+            !DateTimeOffset.TryParse(
+                value,
+                CultureInfo.InvariantCulture,
+                DateTimeStyles.AssumeUniversal | DateTimeStyles.AdjustToUniversal,
+                out var time
+            )
+        )
             return false;
 
         date = new SentDate(time, IsWholeDay: value.Length == "yyyy-MM-dd".Length);

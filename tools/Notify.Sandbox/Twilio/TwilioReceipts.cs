@@ -30,21 +30,24 @@ public sealed class TwilioReceipts(SandboxKeys keys, Journeys journeys, TimeProv
     }
 
     /// <summary>A signed post to a webhook.</summary>
-    public WebhookPost Post(string url, IReadOnlyDictionary<string, string> form) => new(
+    public WebhookPost Post(string url, IReadOnlyDictionary<string, string> form) =>
+        new(
+            () =>
+            {
+                var request = new HttpRequestMessage(HttpMethod.Post, url) { Content = new FormUrlEncodedContent(form) };
+                request.Headers.Add("X-Twilio-Signature", Sign(keys.Identity.TwilioAuthToken, url, form));
+                request.Headers.UserAgent.ParseAdd("TwilioProxy/1.1");
+                return request;
+            },
+            IsInsistent: false
+        );
+
+    private Step Step(TwilioMessage message, string? callback, (string Name, int? ErrorCode) status) =>
         () =>
         {
-            var request = new HttpRequestMessage(HttpMethod.Post, url) { Content = new FormUrlEncodedContent(form) };
-            request.Headers.Add("X-Twilio-Signature", Sign(keys.Identity.TwilioAuthToken, url, form));
-            request.Headers.UserAgent.ParseAdd("TwilioProxy/1.1");
-            return request;
-        },
-        IsInsistent: false);
-
-    private Step Step(TwilioMessage message, string? callback, (string Name, int? ErrorCode) status) => () =>
-    {
-        message.Advance(status.Name, time.GetUtcNow(), status.ErrorCode);
-        return callback is null ? null : Post(callback, Form(message, status));
-    };
+            message.Advance(status.Name, time.GetUtcNow(), status.ErrorCode);
+            return callback is null ? null : Post(callback, Form(message, status));
+        };
 
     private static Dictionary<string, string> Form(TwilioMessage message, (string Name, int? ErrorCode) status)
     {
@@ -69,7 +72,8 @@ public sealed class TwilioReceipts(SandboxKeys keys, Journeys journeys, TimeProv
 
     private static (string, int?)[] Statuses(ReceiptKnob knob, Fate? fate, string sid)
     {
-        (string, int?) queued = ("queued", null), sent = ("sent", null);
+        (string, int?) queued = ("queued", null),
+            sent = ("sent", null);
         if (fate == Fate.Bounced)
             return [queued, sent, ("undelivered", UnknownHandset)];
         // Half of the messages fail at Twilio, half at the carrier.

@@ -21,8 +21,9 @@ public sealed class TwilioRules(string ownNumber)
 
     private static readonly SearchValues<char> Digits = SearchValues.Create("0123456789");
     private static readonly SearchValues<char> HexDigits = SearchValues.Create("0123456789abcdefABCDEF");
-    private static readonly SearchValues<char> SenderCharacters =
-        SearchValues.Create("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 +-_&");
+    private static readonly SearchValues<char> SenderCharacters = SearchValues.Create(
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 +-_&"
+    );
 
     /// <summary>Returns why the message is refused, or null.</summary>
     public TwilioError? Check(TwilioForm form)
@@ -61,10 +62,12 @@ public sealed class TwilioRules(string ownNumber)
     /// <summary>The account's number, or an alphanumeric sender ID: up to 11 characters, not digits alone.</summary>
     private bool IsOwnSender(string from) =>
         from == ownNumber
-        || (from.Length <= 11
+        || (
+            from.Length <= 11
             && from[0] != '+'
             && from.AsSpan().ContainsAnyExcept(Digits)
-            && !from.AsSpan().ContainsAnyExcept(SenderCharacters));
+            && !from.AsSpan().ContainsAnyExcept(SenderCharacters)
+        );
 
     private static bool IsSid(string sid, string prefix) =>
         sid.Length == 34 && sid.StartsWith(prefix, StringComparison.Ordinal) && !sid.AsSpan(2).ContainsAnyExcept(HexDigits);

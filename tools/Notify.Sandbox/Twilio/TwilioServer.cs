@@ -11,16 +11,23 @@ namespace Notify.Sandbox.Twilio;
 
 /// <summary>Plays Twilio's Messages resource (API 2010-04-01): create, list and fetch.</summary>
 public sealed class TwilioServer(
-    TwilioDialect dialect, TwilioRules rules, SentMessages<TwilioMessage> messages, TwilioReceipts receipts, SandboxKeys keys,
-    RequestLedger ledger, KnobBoard board, TimeProvider time)
-    : ProviderServer(dialect, ledger, board, time)
+    TwilioDialect dialect,
+    TwilioRules rules,
+    SentMessages<TwilioMessage> messages,
+    TwilioReceipts receipts,
+    SandboxKeys keys,
+    RequestLedger ledger,
+    KnobBoard board,
+    TimeProvider time
+) : ProviderServer(dialect, ledger, board, time)
 {
     internal const string Root = "/2010-04-01/";
 
     private readonly string _accountSid = keys.Identity.TwilioAccountSid;
     private readonly string _accountPath = $"{Root}Accounts/{keys.Identity.TwilioAccountSid}/";
     private readonly string _credentials = Convert.ToBase64String(
-        Encoding.UTF8.GetBytes($"{keys.Identity.TwilioAccountSid}:{keys.Identity.TwilioAuthToken}"));
+        Encoding.UTF8.GetBytes($"{keys.Identity.TwilioAccountSid}:{keys.Identity.TwilioAuthToken}")
+    );
 
     /// <inheritdoc/>
     protected override ProviderAnswer Answer(ProviderRequest request)
@@ -104,15 +111,19 @@ public sealed class TwilioServer(
         return request.Fault is { } fault ? Fail(fault) : Found(message.ToResource());
     }
 
-    private static ProviderAnswer Found(object resource) => new()
-    {
-        Status = StatusCodes.Status200OK,
-        Outcome = ProviderAnswer.Accepted,
-        Body = TwilioJson.Write(resource),
-    };
+    private static ProviderAnswer Found(object resource) =>
+        new()
+        {
+            Status = StatusCodes.Status200OK,
+            Outcome = ProviderAnswer.Accepted,
+            Body = TwilioJson.Write(resource),
+        };
 
     private static ProviderAnswer Fail(ProviderFault fault) =>
-        TwilioError.ForStatus(fault.Status).ToAnswer() with { RetryAfterSeconds = fault.RetryAfterSeconds };
+        TwilioError.ForStatus(fault.Status).ToAnswer() with
+        {
+            RetryAfterSeconds = fault.RetryAfterSeconds,
+        };
 
     private bool IsAuthenticated(string? authorization) =>
         authorization is not null

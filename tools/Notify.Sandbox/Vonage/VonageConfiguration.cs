@@ -7,14 +7,15 @@ namespace Notify.Sandbox.Vonage;
 public static class VonageConfiguration
 {
     /// <summary>Adds the services.</summary>
-    public static IServiceCollection AddVonage(this IServiceCollection services) => services
-        .AddSingleton<VonageDialect>()
-        .AddSingleton<IProviderDialect>(provider => provider.GetRequiredService<VonageDialect>())
-        .AddSingleton(provider => new VonageRules(provider.GetRequiredService<SandboxKeys>().Identity))
-        .AddSingleton(_ => new SentMessages<VonageMessage>(message => message.Id, message => message.To))
-        .AddSingleton<IProviderHistory, VonageHistory>()
-        .AddSingleton<VonageReceipts>()
-        .AddSingleton<VonageServer>();
+    public static IServiceCollection AddVonage(this IServiceCollection services) =>
+        services
+            .AddSingleton<VonageDialect>()
+            .AddSingleton<IProviderDialect>(provider => provider.GetRequiredService<VonageDialect>())
+            .AddSingleton(provider => new VonageRules(provider.GetRequiredService<SandboxKeys>().Identity))
+            .AddSingleton(_ => new SentMessages<VonageMessage>(message => message.Id, message => message.To))
+            .AddSingleton<IProviderHistory, VonageHistory>()
+            .AddSingleton<VonageReceipts>()
+            .AddSingleton<VonageServer>();
 
     /// <summary>Maps its paths.</summary>
     public static void MapVonage(this IEndpointRouteBuilder routes)

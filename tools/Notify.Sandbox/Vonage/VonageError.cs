@@ -20,23 +20,30 @@ public sealed record VonageError(string Status, string Text)
     internal static VonageError Invalid(string name) => new("3", $"Invalid value for parameter: {name}");
 
     /// <summary>Returns Vonage's error for a status that a fault setting asks for; null where only a gateway before it answers.</summary>
-    internal static VonageError? ForStatus(int status) => status switch
-    {
-        429 => new("1", "Throughput Rate Exceeded - please wait [ 1 ] and retry"),
-        401 or 403 => BadCredentials,
-        500 => InternalError,
-        > 500 => null,
-        _ => new("3", "Invalid parameters"),
-    };
-
-    internal ProviderAnswer ToAnswer() => new()
-    {
-        Status = StatusCodes.Status200OK,
-        Outcome = Status,
-        Body = JsonSerializer.SerializeToUtf8Bytes(new Dictionary<string, object>
+    internal static VonageError? ForStatus(int status) =>
+        status switch
         {
-            ["message-count"] = "1",
-            ["messages"] = new[] { new Dictionary<string, string> { ["status"] = Status, ["error-text"] = Text } },
-        }),
-    };
+            429 => new("1", "Throughput Rate Exceeded - please wait [ 1 ] and retry"),
+            401 or 403 => BadCredentials,
+            500 => InternalError,
+            > 500 => null,
+            _ => new("3", "Invalid parameters"),
+        };
+
+    internal ProviderAnswer ToAnswer() =>
+        new()
+        {
+            Status = StatusCodes.Status200OK,
+            Outcome = Status,
+            Body = JsonSerializer.SerializeToUtf8Bytes(
+                new Dictionary<string, object>
+                {
+                    ["message-count"] = "1",
+                    ["messages"] = new[]
+                    {
+                        new Dictionary<string, string> { ["status"] = Status, ["error-text"] = Text },
+                    },
+                }
+            ),
+        };
 }

@@ -50,8 +50,11 @@ public sealed class VonageMessage
 
     /// <summary>The parts of a request that is as it should be: one for each SMS that its text takes.</summary>
     public static IReadOnlyList<VonageMessage> PartsOf(VonageParameters given, DateTimeOffset receivedAt) =>
-        [.. Enumerable.Range(0, SmsSegments.Count(given["text"]))
-            .Select(_ => new VonageMessage(RandomNumberGenerator.GetHexString(16), given, receivedAt))];
+        [
+            .. Enumerable
+                .Range(0, SmsSegments.Count(given["text"]))
+                .Select(_ => new VonageMessage(RandomNumberGenerator.GetHexString(16), given, receivedAt)),
+        ];
 
     /// <summary>A message that was accepted before the server was started.</summary>
     public static VonageMessage Restored(string id, VonageParameters given, DateTimeOffset receivedAt) => new(id, given, receivedAt);
@@ -64,7 +67,12 @@ public sealed class VonageMessage
     {
         var part = new Dictionary<string, string>
         {
-            ["to"] = To, ["message-id"] = Id, ["status"] = "0", ["remaining-balance"] = "3.14159265", ["message-price"] = Price, ["network"] = Network,
+            ["to"] = To,
+            ["message-id"] = Id,
+            ["status"] = "0",
+            ["remaining-balance"] = "3.14159265",
+            ["message-price"] = Price,
+            ["network"] = Network,
         };
         if (ClientRef is not null)
             part["client-ref"] = ClientRef;
@@ -78,9 +86,17 @@ public sealed class VonageMessage
     {
         var record = new Dictionary<string, string>
         {
-            ["account_id"] = ApiKey, ["message_id"] = Id, ["client_ref"] = ClientRef ?? "", ["direction"] = "outbound",
-            ["from"] = From, ["to"] = To, ["network"] = Network, ["date_received"] = Time(ReceivedAt), ["status"] = "accepted",
-            ["currency"] = "EUR", ["total_price"] = Price,
+            ["account_id"] = ApiKey,
+            ["message_id"] = Id,
+            ["client_ref"] = ClientRef ?? "",
+            ["direction"] = "outbound",
+            ["from"] = From,
+            ["to"] = To,
+            ["network"] = Network,
+            ["date_received"] = Time(ReceivedAt),
+            ["status"] = "accepted",
+            ["currency"] = "EUR",
+            ["total_price"] = Price,
         };
         if (withText)
             record["message_body"] = Text;
@@ -99,8 +115,15 @@ public sealed class VonageMessage
     {
         var receipt = new Dictionary<string, string>
         {
-            ["msisdn"] = To, ["to"] = From, ["network-code"] = Network, ["messageId"] = Id, ["price"] = Price, ["status"] = status,
-            ["scts"] = now.UtcDateTime.ToString("yyMMddHHmm", CultureInfo.InvariantCulture), ["err-code"] = errorCode, ["api-key"] = ApiKey,
+            ["msisdn"] = To,
+            ["to"] = From,
+            ["network-code"] = Network,
+            ["messageId"] = Id,
+            ["price"] = Price,
+            ["status"] = status,
+            ["scts"] = now.UtcDateTime.ToString("yyMMddHHmm", CultureInfo.InvariantCulture),
+            ["err-code"] = errorCode,
+            ["api-key"] = ApiKey,
             ["message-timestamp"] = now.UtcDateTime.ToString("yyyy-MM-ddTHH:mm:ss.fffZ", CultureInfo.InvariantCulture),
         };
         if (ClientRef is not null)

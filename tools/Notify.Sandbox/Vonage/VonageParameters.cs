@@ -9,9 +9,7 @@ public sealed class VonageParameters
 {
     private readonly Dictionary<string, string> _values = new(StringComparer.Ordinal);
 
-    private VonageParameters()
-    {
-    }
+    private VonageParameters() { }
 
     /// <summary>A parameter; null where not given.</summary>
     public string? this[string name] => _values.GetValueOrDefault(name);
@@ -20,7 +18,8 @@ public sealed class VonageParameters
     public IReadOnlyDictionary<string, string> All => _values;
 
     /// <summary>Reads a body; null for JSON that is no flat object.</summary>
-    public static VonageParameters? Parse(ReadOnlySpan<byte> body, bool isJson) => isJson ? ParseJson(body) : ParseForm(Encoding.UTF8.GetString(body));
+    public static VonageParameters? Parse(ReadOnlySpan<byte> body, bool isJson) =>
+        isJson ? ParseJson(body) : ParseForm(Encoding.UTF8.GetString(body));
 
     /// <summary>Reads a form or a query; of a repeated parameter the last counts.</summary>
     public static VonageParameters ParseForm(string form)
@@ -39,7 +38,9 @@ public sealed class VonageParameters
             return Providers.Secrets.InJson(body, Secret);
 
         var pairs = Encoding.UTF8.GetString(body).Split('&');
-        return Array.Exists(pairs, IsSecret) ? Encoding.UTF8.GetBytes(string.Join('&', pairs.Select(pair => IsSecret(pair) ? $"{Secret}=[redacted]" : pair))) : null;
+        return Array.Exists(pairs, IsSecret)
+            ? Encoding.UTF8.GetBytes(string.Join('&', pairs.Select(pair => IsSecret(pair) ? $"{Secret}=[redacted]" : pair)))
+            : null;
 
         static bool IsSecret(string pair) => pair.StartsWith(Secret + "=", StringComparison.Ordinal);
     }

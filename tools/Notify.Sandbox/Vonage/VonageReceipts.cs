@@ -8,8 +8,15 @@ using Notify.Sandbox.Receipts;
 
 namespace Notify.Sandbox.Vonage;
 
-/// <summary>Vonage's signed delivery receipts, to the request's callback or else the account's webhook; repeated until they are taken.</summary>
-public sealed class VonageReceipts(SandboxKeys keys, Journeys journeys, WebhookSender sender, IConfiguration configuration, TimeProvider time)
+/// <summary>Vonage's signed delivery receipts, to the request's callback or else the account's webhook; repeated until they are
+/// taken.</summary>
+public sealed class VonageReceipts(
+    SandboxKeys keys,
+    Journeys journeys,
+    WebhookSender sender,
+    IConfiguration configuration,
+    TimeProvider time
+)
 {
     /// <summary>The HTTP methods that an account's webhooks can be set to.</summary>
     public static readonly IReadOnlyList<string> Methods = ["POST-JSON", "POST", "GET"];
@@ -20,16 +27,29 @@ public sealed class VonageReceipts(SandboxKeys keys, Journeys journeys, WebhookS
     public void Begin(VonageMessage message, ReceiptKnob knob, Fate? fate)
     {
         var callback = message.WantsReceipts ? message.Callback ?? sender.AddressOf("vonage") : null;
-        journeys.Begin(knob, [.. Statuses(knob, fate, message.Id).Select(status => (Step)(() =>
-        {
-            if (status.Name != "buffered")
-                message.End(status.Name, time.GetUtcNow());
-            return callback is null ? null : Post(callback, () => message.ToReceipt(status.Name, status.ErrorCode, time.GetUtcNow()));
-        }))]);
+        journeys.Begin(
+            knob,
+            [
+                .. Statuses(knob, fate, message.Id)
+                    .Select(status =>
+                        (Step)(
+                            () =>
+                            {
+                                if (status.Name != "buffered")
+                                    message.End(status.Name, time.GetUtcNow());
+                                return callback is null
+                                    ? null
+                                    : Post(callback, () => message.ToReceipt(status.Name, status.ErrorCode, time.GetUtcNow()));
+                            }
+                        )
+                    ),
+            ]
+        );
     }
 
     /// <summary>A post to a webhook, signed anew each time that it is repeated.</summary>
-    public WebhookPost Post(string url, Func<Dictionary<string, string>> parameters) => new(() => Make(url, Signed(parameters())), IsInsistent: true);
+    public WebhookPost Post(string url, Func<Dictionary<string, string>> parameters) =>
+        new(() => Make(url, Signed(parameters())), IsInsistent: true);
 
     private Dictionary<string, string> Signed(Dictionary<string, string> parameters)
     {
@@ -49,7 +69,10 @@ public sealed class VonageReceipts(SandboxKeys keys, Journeys journeys, WebhookS
             case "POST":
                 return new HttpRequestMessage(HttpMethod.Post, url) { Content = new FormUrlEncodedContent(parameters) };
             default:
-                return new HttpRequestMessage(HttpMethod.Post, url) { Content = new StringContent(JsonSerializer.Serialize(parameters), Encoding.UTF8, "application/json") };
+                return new HttpRequestMessage(HttpMethod.Post, url)
+                {
+                    Content = new StringContent(JsonSerializer.Serialize(parameters), Encoding.UTF8, "application/json"),
+                };
         }
     }
 

@@ -35,11 +35,17 @@ public sealed record VonageRecordsQuery
         if (id is not null && (from is not null || until is not null))
             return (null, "id");
 
-        return (new VonageRecordsQuery
-        {
-            Ids = id?.Split(','), To = query["to"], IncludesText = query["include_message"] == "true",
-            From = from ?? DateTimeOffset.MinValue, Until = until ?? DateTimeOffset.MaxValue,
-        }, null);
+        return (
+            new VonageRecordsQuery
+            {
+                Ids = id?.Split(','),
+                To = query["to"],
+                IncludesText = query["include_message"] == "true",
+                From = from ?? DateTimeOffset.MinValue,
+                Until = until ?? DateTimeOffset.MaxValue,
+            },
+            null
+        );
     }
 
     /// <summary>The records; the end of the range is exclusive.</summary>
@@ -49,8 +55,12 @@ public sealed record VonageRecordsQuery
         var records = found.Where(m => m.ReceivedAt >= From && m.ReceivedAt < Until).Select(m => m.ToRecord(IncludesText)).ToList();
         return new
         {
-            request_status = "SUCCESS", product = "SMS", direction = "outbound", include_message = IncludesText,
-            items_count = records.Count, records,
+            request_status = "SUCCESS",
+            product = "SMS",
+            direction = "outbound",
+            include_message = IncludesText,
+            items_count = records.Count,
+            records,
         };
     }
 

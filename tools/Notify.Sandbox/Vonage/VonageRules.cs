@@ -33,14 +33,19 @@ public sealed class VonageRules(SandboxIdentity account)
         if (given["sig"] is { } signature)
             return given["api_secret"] is not null ? VonageError.SignedWithSecret
                 : given["api_key"] != account.VonageApiKey ? VonageError.BadCredentials
-                : IsSigned(given, signature, now) ? null : VonageError.BadSignature;
-        return given["api_secret"] is null ? VonageError.Missing("api_secret") : IsAccount(given) ? null : VonageError.BadCredentials;
+                : IsSigned(given, signature, now) ? null
+                : VonageError.BadSignature;
+        return given["api_secret"] is null ? VonageError.Missing("api_secret")
+            : IsAccount(given) ? null
+            : VonageError.BadCredentials;
     }
 
     private bool IsSigned(VonageParameters given, string signature, DateTimeOffset now) =>
         long.TryParse(given["timestamp"], NumberStyles.None, CultureInfo.InvariantCulture, out var seconds)
         && Math.Abs(now.ToUnixTimeSeconds() - seconds) <= SignatureAge.TotalSeconds
-        && VonageSignature.Of(given.All, account.VonageSignatureSecret, account.VonageSignatureMethod).Equals(signature, StringComparison.OrdinalIgnoreCase);
+        && VonageSignature
+            .Of(given.All, account.VonageSignatureSecret, account.VonageSignatureMethod)
+            .Equals(signature, StringComparison.OrdinalIgnoreCase);
 
     private VonageError? CheckEnds(VonageParameters given)
     {
@@ -57,7 +62,8 @@ public sealed class VonageRules(SandboxIdentity account)
     private bool IsOwnSender(string from)
     {
         var name = from.Replace(" ", "", StringComparison.Ordinal);
-        return name == account.VonageFrom || (name.Length is > 0 and <= 11 && name.All(char.IsAsciiLetterOrDigit) && name.AsSpan().ContainsAnyExcept(Digits));
+        return name == account.VonageFrom
+            || (name.Length is > 0 and <= 11 && name.All(char.IsAsciiLetterOrDigit) && name.AsSpan().ContainsAnyExcept(Digits));
     }
 
     private static VonageError? CheckContent(VonageParameters given)
@@ -67,7 +73,9 @@ public sealed class VonageRules(SandboxIdentity account)
             case "binary":
                 return given["body"] is not { } body ? VonageError.Missing("body")
                     : given["udh"] is not { } header ? VonageError.Missing("udh")
-                    : !IsHex(body) ? VonageError.Invalid("body") : IsHex(header) ? null : VonageError.Invalid("udh");
+                    : !IsHex(body) ? VonageError.Invalid("body")
+                    : IsHex(header) ? null
+                    : VonageError.Invalid("udh");
             case "text" or "unicode" when given["text"] is null:
                 return VonageError.Missing("text");
             case "text" or "unicode" when given["text"]!.Length > MaximumText:
@@ -84,18 +92,29 @@ public sealed class VonageRules(SandboxIdentity account)
 
     private static VonageError? CheckOptions(VonageParameters given)
     {
-        if (given["callback"] is { } callback && (callback.Length > MaximumCallback || !Uri.TryCreate(callback, UriKind.Absolute, out var url) || url.Scheme is not ("http" or "https")))
+        if (
+            given["callback"] is { } callback
+            && (
+                callback.Length > MaximumCallback
+                || !Uri.TryCreate(callback, UriKind.Absolute, out var url)
+                || url.Scheme is not ("http" or "https")
+            )
+        )
             return VonageError.BadCallback;
         if (given["client-ref"] is { Length: > MaximumReference })
             return VonageError.Invalid("client-ref");
         if (given["status-report-req"] is not (null or "true" or "false" or "True" or "False" or "1" or "0"))
             return VonageError.Invalid("status-report-req");
-        return CheckNumber(given, "ttl", 20_000, 604_800_000) ?? CheckNumber(given, "message-class", 0, 3) ?? CheckNumber(given, "protocol-id", 0, 255);
+        return CheckNumber(given, "ttl", 20_000, 604_800_000)
+            ?? CheckNumber(given, "message-class", 0, 3)
+            ?? CheckNumber(given, "protocol-id", 0, 255);
     }
 
     private static VonageError? CheckNumber(VonageParameters given, string name, int lowest, int highest) =>
-        given[name] is not { } text || (int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var number) && number >= lowest && number <= highest)
-            ? null : VonageError.Invalid(name);
+        given[name] is not { } text
+        || (int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var number) && number >= lowest && number <= highest)
+            ? null
+            : VonageError.Invalid(name);
 
     private static bool IsHex(string text) => text.Length % 2 == 0 && text.All(char.IsAsciiHexDigit);
 }

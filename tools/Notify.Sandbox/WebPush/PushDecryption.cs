@@ -6,7 +6,10 @@ namespace Notify.Sandbox.WebPush;
 /// <summary>Opens a push message as the browser that made the subscription would (RFC 8188, RFC 8291).</summary>
 public static class PushDecryption
 {
-    private const int SaltLength = 16, HeaderLength = SaltLength + 4 + 1, KeyLength = 65, TagLength = 16;
+    private const int SaltLength = 16,
+        HeaderLength = SaltLength + 4 + 1,
+        KeyLength = 65,
+        TagLength = 16;
     private const int SmallestRecord = TagLength + 2;
     private const byte LastRecord = 2;
 
@@ -50,11 +53,13 @@ public static class PushDecryption
             return null;
         try
         {
-            using var sender = ECDiffieHellman.Create(new ECParameters
-            {
-                Curve = ECCurve.NamedCurves.nistP256,
-                Q = new ECPoint { X = senderKey[1..33].ToArray(), Y = senderKey[33..].ToArray() },
-            });
+            using var sender = ECDiffieHellman.Create(
+                new ECParameters
+                {
+                    Curve = ECCurve.NamedCurves.nistP256,
+                    Q = new ECPoint { X = senderKey[1..33].ToArray(), Y = senderKey[33..].ToArray() },
+                }
+            );
             lock (subscription.PrivateKey)
                 return subscription.PrivateKey.DeriveRawSecretAgreement(sender.PublicKey);
         }

@@ -11,7 +11,10 @@ public static class SamplePage
     /// <summary>Maps the page, its scripts and its backend.</summary>
     public static void MapSamplePage(this IEndpointRouteBuilder routes)
     {
-        routes.MapGet(Root.TrimEnd('/'), (HttpRequest request) => request.Path.Value!.EndsWith('/') ? Serve("index.html", "text/html") : Results.Redirect(Root));
+        routes.MapGet(
+            Root.TrimEnd('/'),
+            (HttpRequest request) => request.Path.Value!.EndsWith('/') ? Serve("index.html", "text/html") : Results.Redirect(Root)
+        );
         routes.MapGet(Root + "app.js", () => Serve("app.js", "text/javascript"));
         routes.MapGet(Root + "sw.js", () => Serve("sw.js", "text/javascript"));
         routes.MapGet(Root + "vapid-public-key", (SandboxKeys keys) => Results.Text(keys.VapidPublicKey));

@@ -7,7 +7,13 @@ namespace Notify.Sandbox.WebPush;
 
 /// <summary>A subscription that the sandbox made in a browser's place, private key included.</summary>
 /// <param name="ApplicationServerKey">The only VAPID key that may send to it, base64url; null lets any.</param>
-public sealed record Subscription(string Id, ECDiffieHellman PrivateKey, byte[] PublicKey, byte[] Authentication, string? ApplicationServerKey)
+public sealed record Subscription(
+    string Id,
+    ECDiffieHellman PrivateKey,
+    byte[] PublicKey,
+    byte[] Authentication,
+    string? ApplicationServerKey
+)
 {
     /// <summary>How often a message with a topic has been tried.</summary>
     public ConcurrentDictionary<string, int> Attempts { get; } = new(StringComparer.Ordinal);
@@ -22,7 +28,17 @@ public sealed record Subscription(string Id, ECDiffieHellman PrivateKey, byte[] 
 public sealed class Subscriptions
 {
     /// <summary>The fates that a subscription can be made with.</summary>
-    public static readonly IReadOnlyList<string> Fates = [.. Magic.Fates.Names, "gone", "notfound", "toolarge", "failing", "moved", "throttled", "lost"];
+    public static readonly IReadOnlyList<string> Fates =
+    [
+        .. Magic.Fates.Names,
+        "gone",
+        "notfound",
+        "toolarge",
+        "failing",
+        "moved",
+        "throttled",
+        "lost",
+    ];
 
     private const int MaximumKept = 100_000;
     private const int RefusalsBeforeSuccess = 2;
@@ -38,7 +54,13 @@ public sealed class Subscriptions
         var key = ECDiffieHellman.Create(ECCurve.NamedCurves.nistP256);
         var point = key.ExportParameters(includePrivateParameters: false).Q;
         var id = (fate is null ? "" : fate + "-") + Base64Url.EncodeToString(RandomNumberGenerator.GetBytes(16));
-        return _subscriptions[id] = new Subscription(id, key, [4, .. point.X!, .. point.Y!], RandomNumberGenerator.GetBytes(16), applicationServerKey);
+        return _subscriptions[id] = new Subscription(
+            id,
+            key,
+            [4, .. point.X!, .. point.Y!],
+            RandomNumberGenerator.GetBytes(16),
+            applicationServerKey
+        );
     }
 
     /// <summary>One that is known; null for any other.</summary>
@@ -68,5 +90,6 @@ public sealed class Subscriptions
     private static string WordOf(Subscription subscription) =>
         subscription.Id.IndexOf('-') is > 0 and var dash && subscription.Id[..dash] is var word && Fates.Contains(word) ? word : "";
 
-    private static int Attempt(Subscription subscription, string topic) => subscription.Attempts.AddOrUpdate(topic, 1, (_, attempts) => attempts + 1);
+    private static int Attempt(Subscription subscription, string topic) =>
+        subscription.Attempts.AddOrUpdate(topic, 1, (_, attempts) => attempts + 1);
 }

@@ -33,7 +33,8 @@ public static class SubscriptionEndpoints
                 Endpoint = $"{WebPushServer.Origin(request)}{WebPushDialect.Root}{made.Id}",
                 Keys = new { P256dh = Base64Url.EncodeToString(made.PublicKey), Auth = Base64Url.EncodeToString(made.Authentication) },
             },
-            statusCode: StatusCodes.Status201Created);
+            statusCode: StatusCodes.Status201Created
+        );
     }
 
     private sealed record Wish(string? ApplicationServerKey, string? Fate);

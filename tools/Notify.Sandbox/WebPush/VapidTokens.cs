@@ -47,19 +47,35 @@ public sealed class VapidTokens
         if (!authorization.StartsWith(Scheme, StringComparison.OrdinalIgnoreCase))
             return (null, WebPushRejection.MissingAuthorization);
 
-        var parameters = authorization[Scheme.Length..].Split(',', StringSplitOptions.TrimEntries)
-            .Select(parameter => parameter.Split('=', 2)).Where(pair => pair.Length == 2)
+        var parameters = authorization[Scheme.Length..]
+            .Split(',', StringSplitOptions.TrimEntries)
+            .Select(parameter => parameter.Split('=', 2))
+            .Where(pair => pair.Length == 2)
             .ToLookup(pair => pair[0], pair => pair[1]);
-        if (parameters["t"].ToList() is not [var jwt] || parameters["k"].ToList() is not [var key] || jwt.Split('.') is not [var head, var claims, var signature])
+        if (
+            parameters["t"].ToList() is not [var jwt]
+            || parameters["k"].ToList() is not [var key]
+            || jwt.Split('.') is not [var head, var claims, var signature]
+        )
             return (null, WebPushRejection.BadAuthorization);
 
         using var header = Decode(head);
         using var body = Decode(claims);
-        if (header is null || body is null || Text(header, "alg") != "ES256" || Text(body, "aud") is not { } audience
-            || !body.RootElement.TryGetProperty("exp", out var exp) || exp.ValueKind != JsonValueKind.Number || !exp.TryGetInt64(out var expires)
-            || expires is < 0 or > 253_402_300_799) // the last second of the year 9999
+        if (
+            header is null
+            || body is null
+            || Text(header, "alg") != "ES256"
+            || Text(body, "aud") is not { } audience
+            || !body.RootElement.TryGetProperty("exp", out var exp)
+            || exp.ValueKind != JsonValueKind.Number
+            || !exp.TryGetInt64(out var expires)
+            || expires is < 0 or > 253_402_300_799
+        ) // the last second of the year 9999
             return (null, WebPushRejection.BadAuthorization);
-        if (!Uri.TryCreate(Text(body, "sub"), UriKind.Absolute, out var subject) || (subject.Scheme != Uri.UriSchemeMailto && subject.Scheme != Uri.UriSchemeHttps))
+        if (
+            !Uri.TryCreate(Text(body, "sub"), UriKind.Absolute, out var subject)
+            || (subject.Scheme != Uri.UriSchemeMailto && subject.Scheme != Uri.UriSchemeHttps)
+        )
             return (null, WebPushRejection.BadSubject);
 
         return IsSigned($"{head}.{claims}", signature, key)
@@ -74,7 +90,13 @@ public sealed class VapidTokens
 
         try
         {
-            using var verifier = ECDsa.Create(new ECParameters { Curve = ECCurve.NamedCurves.nistP256, Q = new ECPoint { X = point[1..33], Y = point[33..] } });
+            using var verifier = ECDsa.Create(
+                new ECParameters
+                {
+                    Curve = ECCurve.NamedCurves.nistP256,
+                    Q = new ECPoint { X = point[1..33], Y = point[33..] },
+                }
+            );
             return verifier.VerifyData(Encoding.ASCII.GetBytes(signed), bytes, HashAlgorithmName.SHA256);
         }
         catch (CryptographicException)

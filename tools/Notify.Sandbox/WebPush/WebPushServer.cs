@@ -10,8 +10,13 @@ namespace Notify.Sandbox.WebPush;
 
 /// <summary>Plays a browser vendor's push service, and the browser behind it: <c>POST /push/{subscription}</c>.</summary>
 public sealed class WebPushServer(
-    WebPushDialect dialect, Subscriptions subscriptions, VapidTokens tokens, RequestLedger ledger, KnobBoard board, TimeProvider time)
-    : ProviderServer(dialect, ledger, board, time)
+    WebPushDialect dialect,
+    Subscriptions subscriptions,
+    VapidTokens tokens,
+    RequestLedger ledger,
+    KnobBoard board,
+    TimeProvider time
+) : ProviderServer(dialect, ledger, board, time)
 {
     /// <inheritdoc/>
     protected override ProviderAnswer Answer(ProviderRequest request)
@@ -26,7 +31,8 @@ public sealed class WebPushServer(
         if (request.Fault is { } fault)
             return Reject(new WebPushRejection(fault.Status, "Fault")) with { RetryAfterSeconds = fault.RetryAfterSeconds };
 
-        var location = $"{Origin(request.Http)}{WebPushDialect.Root}messages/{Base64Url.EncodeToString(RandomNumberGenerator.GetBytes(16))}";
+        var location =
+            $"{Origin(request.Http)}{WebPushDialect.Root}messages/{Base64Url.EncodeToString(RandomNumberGenerator.GetBytes(16))}";
         return new ProviderAnswer
         {
             Status = isAnswerLost ? 0 : StatusCodes.Status201Created,
@@ -42,12 +48,15 @@ public sealed class WebPushServer(
         Find(request) is { } subscription ? PushDecryption.Open(body, subscription) : null;
 
     /// <summary>Returns a message's name in the ledger: its address permits deleting it, so the address's hash is used.</summary>
-    internal static string NameOf(string location) => Base64Url.EncodeToString(SHA256.HashData(Encoding.UTF8.GetBytes(location)).AsSpan(0, 16));
+    internal static string NameOf(string location) =>
+        Base64Url.EncodeToString(SHA256.HashData(Encoding.UTF8.GetBytes(location)).AsSpan(0, 16));
 
     internal static string Origin(HttpRequest request) => $"{request.Scheme}://{request.Host}";
 
     private Subscription? Find(HttpRequest request) =>
-        request.Path.Value is { } path && path.StartsWith(WebPushDialect.Root, StringComparison.Ordinal) ? subscriptions.Find(path[WebPushDialect.Root.Length..]) : null;
+        request.Path.Value is { } path && path.StartsWith(WebPushDialect.Root, StringComparison.Ordinal)
+            ? subscriptions.Find(path[WebPushDialect.Root.Length..])
+            : null;
 
     private WebPushRejection? Judge(ProviderRequest request, Subscription? subscription)
     {
@@ -61,11 +70,12 @@ public sealed class WebPushServer(
             ?? (request.Body.Length > 0 && request.Opened is null ? WebPushRejection.Undecryptable : null);
     }
 
-    private static ProviderAnswer Reject(WebPushRejection rejection) => new()
-    {
-        Status = rejection.Status,
-        Outcome = rejection.Reason,
-        Body = rejection.Body,
-        Location = rejection == WebPushRejection.Moved ? "/push/elsewhere" : null,
-    };
+    private static ProviderAnswer Reject(WebPushRejection rejection) =>
+        new()
+        {
+            Status = rejection.Status,
+            Outcome = rejection.Reason,
+            Body = rejection.Body,
+            Location = rejection == WebPushRejection.Moved ? "/push/elsewhere" : null,
+        };
 }

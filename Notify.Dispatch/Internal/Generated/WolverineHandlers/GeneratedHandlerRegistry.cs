@@ -22,7 +22,8 @@ namespace Internal.Generated.WolverineHandlers
     
     
     // START: AotRoots
-    // Native AOT rooting companion (jasperfx#743). Generated code is only ever reached reflectively, so without these roots ILC trims it and TypeLoadMode.Static finds nothing.
+    // Native AOT rooting companion (jasperfx#743). Generated code is only ever reached reflectively, so without these roots ILC trims it
+    // and TypeLoadMode.Static finds nothing.
     [global::System.CodeDom.Compiler.GeneratedCode("JasperFx", "1.0.0")]
     public sealed class AotRoots
     {
@@ -33,7 +34,8 @@ namespace Internal.Generated.WolverineHandlers
         [global::System.Diagnostics.CodeAnalysis.DynamicDependency(global::System.Diagnostics.CodeAnalysis.DynamicallyAccessedMemberTypes.All, typeof(global::Notify.Domain.Messages.DispatchDeliveries))]
         public static void Pin()
         {
-            // Intentionally empty. The [DynamicDependency] attributes above are the payload: they root the generated types for Native AOT, and [ModuleInitializer] guarantees this method is itself an ILC root.
+            // Intentionally empty. The [DynamicDependency] attributes above are the payload: they root the generated types for Native AOT,
+            // and [ModuleInitializer] guarantees this method is itself an ILC root.
         }
     }
 

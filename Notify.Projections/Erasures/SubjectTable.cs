@@ -75,7 +75,7 @@ internal static class SubjectTable
             await using var command = OpenDeliveryTable.Command(
                 connection,
                 """
-                update notify.subject_keys set wrapped = null, erased_at = $2 where id = any(array(
+                update notify.subject_keys set wrapped = null, sealed_user_id = null, erased_at = $2 where id = any(array(
                     select id from notify.subject_keys
                     where subject = any($1) and (erased_at is null or erased_at = 'infinity') and ($3 is null or created_at <= $3)
                     order by id for update))

@@ -163,7 +163,7 @@ public sealed class NotificationIntake(Snapshots snapshots, SubjectKeys subjectK
     private List<(string Alias, string Subject)> AliasesOf(IEnumerable<IncomingNotification> incoming) =>
         [
             .. incoming
-                .Where(i => i.Request.UserId is null)
+                .Where(i => i.Request.UserRef is null)
                 .Select(i => (Alias: NotificationPlanning.AliasOf(i.Payload.To, ring), i.Request.Subject))
                 .Where(a => a.Alias is not null)
                 .Select(a => (a.Alias!, a.Subject))

@@ -131,8 +131,8 @@ public static class Devices
                 {
                     Platform = Platform.Ios,
                     Token = "a0a0c1f2e3d4b5a69788796a5b4c3d2e1f00112233445566778899aabbccddee",
-                    App = "com.example.driver",
-                    Environment = PushEnvironment.Sandbox,
+                    App = "dev.notify.app",
+                    Environment = PushEnvironment.Production,
                 }
             )
             .Takes(

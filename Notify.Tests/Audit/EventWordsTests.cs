@@ -314,5 +314,8 @@ public sealed class EventWordsTests
     private static IEnumerable<string> FieldsOf(Type type) =>
         type.GetProperties(BindingFlags.Public | BindingFlags.Instance)
             .Where(p => p.Name is not ("At" or "By" or "DeliveryId"))
-            .Select(p => System.Text.Json.JsonNamingPolicy.CamelCase.ConvertName(p.Name));
+            .Select(p =>
+                p.GetCustomAttribute<System.Text.Json.Serialization.JsonPropertyNameAttribute>()?.Name
+                ?? System.Text.Json.JsonNamingPolicy.CamelCase.ConvertName(p.Name)
+            );
 }

@@ -26,7 +26,7 @@ public sealed class Kills(FaultSystem faults) : FaultTest(faults)
         await load.GoOnAsync(200);
         await load.StopAsync();
 
-        var balance = await Balance.OfAsync(Installation, load, TimeSpan.FromSeconds(40));
+        var balance = await Balance.OfAsync(Installation, load);
         Assert.Empty(balance.Repeats); // nothing that sends was killed
         Assert.True(load.Answers.GetValueOrDefault(0) > 0, "no caller was cut off: the kills missed");
         balance.Show(load);
@@ -53,7 +53,7 @@ public sealed class Kills(FaultSystem faults) : FaultTest(faults)
         await load.GoOnAsync(200);
         await load.StopAsync();
 
-        var balance = await Balance.OfAsync(Installation, load, TimeSpan.FromSeconds(60));
+        var balance = await Balance.OfAsync(Installation, load);
         Assert.Empty(balance.Repeats);
         Assert.Equal(0, await load.UnknownsAsync());
         balance.Show(load);
@@ -75,7 +75,7 @@ public sealed class Kills(FaultSystem faults) : FaultTest(faults)
         await load.GoOnAsync(200);
         await load.StopAsync();
 
-        var balance = await Balance.OfAsync(Installation, load, TimeSpan.FromSeconds(40));
+        var balance = await Balance.OfAsync(Installation, load);
         Assert.Empty(balance.Repeats);
         balance.Show(load);
     }
@@ -101,7 +101,7 @@ public sealed class Kills(FaultSystem faults) : FaultTest(faults)
 
         await load.GoOnAsync(200);
         await load.StopAsync();
-        var balance = await Balance.OfAsync(Installation, load, TimeSpan.FromSeconds(60));
+        var balance = await Balance.OfAsync(Installation, load);
         balance.RepeatsWereInFlightAt([kill]);
         balance.Show(load);
     }
@@ -121,7 +121,7 @@ public sealed class Kills(FaultSystem faults) : FaultTest(faults)
         await load.GoOnAsync(200);
         await load.StopAsync();
 
-        var balance = await Balance.OfAsync(Installation, load, TimeSpan.FromSeconds(40)); // the list has all
+        var balance = await Balance.OfAsync(Installation, load); // the list has all
         Assert.Empty(balance.Repeats);
         await Eventually.Becomes(() => Installation.ScalarAsync<long>(Nodes), n => n == 1, "the dead one is forgotten");
     }

@@ -89,7 +89,7 @@ public abstract class Spine(NotifySystem system) : SpineTest(system)
         await load.GoOnAsync(200);
         await load.StopAsync();
 
-        var balance = await Balance.OfAsync(Installation, load, TimeSpan.FromSeconds(60));
+        var balance = await Balance.OfAsync(Installation, load);
         balance.RepeatsWereInFlightAt(kills);
         Assert.NotEmpty(balance.Repeats); // the kills did hit calls in flight
         Assert.True(await load.UnknownsAsync() > 0, "no SMS was in flight: the kills missed");
@@ -111,7 +111,7 @@ public abstract class Spine(NotifySystem system) : SpineTest(system)
         await load.GoOnAsync(300);
         await load.StopAsync();
 
-        var balance = await Balance.OfAsync(Installation, load, TimeSpan.FromSeconds(60));
+        var balance = await Balance.OfAsync(Installation, load);
         Assert.Empty(balance.Repeats); // the hosts lived on, and wrote down what they knew
         await CarrierWasMissedAsync(load);
         balance.Show(load);

@@ -163,7 +163,7 @@ public abstract class SpineDetails(NotifySystem system) : SpineTest(system)
 
         try
         {
-            var balance = await Balance.OfAsync(Installation, load, TimeSpan.FromSeconds(40));
+            var balance = await Balance.OfAsync(Installation, load);
             balance.RepeatsWereInFlightAt([kill]);
             Assert.False(survivor.HasEnded);
             // Pushes of the failed host are sent again after its recovery; those in its queues, after a sweep.

@@ -105,12 +105,12 @@ run_tests() {
   trap 'exit 143' TERM HUP
   : >"$LOGS/test.log"
   if [ -z "$faults" ] && [ $# -eq 0 ]; then
-    # Tests of systems of their own, whose hosts are killed and paused, wait for the most part: more of them go side by side.
+    # Tests of systems of their own, whose hosts are killed and paused, come after the others, one by one.
     runs=2
     runner "${filter[@]}" -trait- Category=Apart || code=$?
     clear_test_clusters
     mkdir -p "$HOME_DIR/test"
-    runner "${filter[@]}" -trait Category=Apart -maxThreads 1.5x || code=$?
+    runner "${filter[@]}" -trait Category=Apart -maxThreads 1 || code=$?
   else
     runner "${filter[@]}" || code=$?
   fi

@@ -138,7 +138,7 @@ switch (command)
         return await NotifyHost.RunWithSecretsAsync(
             app.Services,
             Name,
-            () => ClientEndpoints.CreateFromCommandLineAsync(app.Services, app.Configuration)
+            () => CreateClientCommand.RunAsync(app.Services, app.Configuration)
         );
 }
 

@@ -115,11 +115,13 @@ public static class Adapters
                 faults.Add($"Routing:{setting} names {name}, which is no provider; there are {string.Join(", ", All.Keys)}");
             else if (!sections.ContainsKey(name))
                 faults.Add(
-                    $"Routing:{setting} names {name}, which is not configured; set it up under {path}:{All.Keys.First(k => k.Equals(name, StringComparison.OrdinalIgnoreCase))}, or leave it out"
+                    $"Routing:{setting} names {name}, which is not configured; set it up under "
+                        + $"{path}:{All.Keys.First(k => k.Equals(name, StringComparison.OrdinalIgnoreCase))}, or leave it out"
                 );
             else if (made.TryGetValue(name, out var member) && member.Provider.Lane != lane)
                 faults.Add(
-                    $"Routing:{setting} names {name}, which carries {RouteSettings.Lanes.First(l => l.Value == member.Provider.Lane).Key}; leave it out"
+                    $"Routing:{setting} names {name}, which carries "
+                        + $"{RouteSettings.Lanes.First(l => l.Value == member.Provider.Lane).Key}; leave it out"
                 );
         }
     }

@@ -84,7 +84,9 @@ public static class BroadcastEndpoints
             .WithTags("Ask")
             .WithSummary("How far a broadcast has come")
             .WithDescription(
-                "`expanded` of `total` notifications were made. `deliveries` counts what became of them, per device, number and address: it follows within about a second. What became of each tells `GET /v1/notifications/{broadcastId}@{userId}`."
+                "`expanded` of `total` notifications were made. `deliveries` counts what became of them, per device, number "
+                    + "and address: it follows within about a second. What became of each tells `GET "
+                    + "/v1/notifications/{broadcastId}@{userId}`."
             )
             .Answers(200, "The broadcast.", Example)
             .FailsNotFound("such broadcast");
@@ -114,7 +116,9 @@ public static class BroadcastEndpoints
             "cancel",
             "CancelBroadcast",
             "Withdraw a broadcast",
-            "No further notifications are made, for good, and what waits of those that were made, in a queue or for quiet hours to end, is withdrawn within seconds: `deliveries.cancelled` counts it. What is with a provider cannot be called back. A complete broadcast can be withdrawn while anything of it waits. Again, it changes nothing.",
+            "No further notifications are made, for good, and what waits of those that were made, in a queue or for quiet "
+                + "hours to end, is withdrawn within seconds: `deliveries.cancelled` counts it. What is with a provider cannot be "
+                + "called back. A complete broadcast can be withdrawn while anything of it waits. Again, it changes nothing.",
             Example with
             {
                 State = BroadcastState.Cancelled,

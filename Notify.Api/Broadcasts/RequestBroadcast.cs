@@ -172,10 +172,14 @@ public static class RequestBroadcastEndpoint
             .WithTags("Send")
             .WithSummary("Send to many")
             .WithDescription(
-                "To those who follow a topic, to those whom a filter describes, or to every registered user. Answers 202 only when it is durable; the same broadcast ID is never acted upon twice. "
-                    + "From `sendAt` on, each user gets a notification of their own, which can be asked for like any other, as `{broadcastId}@{userId}`; "
-                    + "answers show the event ID with a reference in place of the user's ID; preferences, suppressions and categories count for it as ever. "
-                    + "Users have their turn in the order of their IDs, and only as fast as the queues are emptied; whoever joins or leaves a topic meanwhile is met as they are when their turn comes. "
+                "To those who follow a topic, to those whom a filter describes, or to every registered user. Answers 202 only "
+                    + "when it is durable; the same broadcast ID is never acted upon twice. "
+                    + "From `sendAt` on, each user gets a notification of their own, which can be asked for like any other, as "
+                    + "`{broadcastId}@{userId}`; "
+                    + "answers show the event ID with a reference in place of the user's ID; preferences, suppressions and "
+                    + "categories count for it as ever. "
+                    + "Users have their turn in the order of their IDs, and only as fast as the queues are emptied; whoever "
+                    + "joins or leaves a topic meanwhile is met as they are when their turn comes. "
                     + "A broadcast to nobody is refused; one that is for later, and whose topics are empty then, completes with none."
             )
             .Takes("To a topic, with a template", Example)
@@ -225,7 +229,8 @@ public static class RequestBroadcastEndpoint
         };
 
     private static string ConflictDetail(string broadcastId) =>
-        $"The broadcast ID {broadcastId} was used for another request. It stays taken for ever: choose a new one, or send the first request unchanged.";
+        $"The broadcast ID {broadcastId} was used for another request. It stays taken for ever: choose a new one, or send the "
+        + "first request unchanged.";
 
     private static async Task<IResult> RequestAsync(
         HttpContext http,

@@ -57,7 +57,8 @@ public sealed record ClientToken(string ClientId, ClientMode Mode, string UserRe
             return "With this client token an app may send to its own user only: give the userId that the token was "
                 + "made for, and no other recipient.";
         if (!request.EventId!.StartsWith(EventIdPrefix, StringComparison.Ordinal))
-            return $"With a client token an event ID begins with {EventIdPrefix}, so that it takes none of the service's own. Put that before it.";
+            return $"With a client token an event ID begins with {EventIdPrefix}, so that it takes none of the service's own. "
+                + "Put that before it.";
         if (request.Category is null)
             return "With a client token a request names its category. Name one that the token allows.";
         return Allow.Contains(TokenGrants.SendPrefix + request.Category)

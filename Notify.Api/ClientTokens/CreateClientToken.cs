@@ -57,9 +57,17 @@ public static class CreateClientTokenEndpoint
             .WithTags("Recipients")
             .WithSummary("Make a token for a user's app")
             .WithDescription(
-                "An app never holds an appSecret: it signs in to your service, and your service makes it a short-lived token that acts for this one user, as `Authorization: Bearer`. "
-                    + "`devices`: register and remove the user's devices. `preferences`: read and set their preferences, and how they came about. `history`: list their notifications. `ack`: acknowledge their pushes of this client. "
-                    + $"`send:` and a category: send to themselves in that category, under event IDs that begin with `{ClientToken.EventIdPrefix}`; needs the scope `send` too; the category's caps count also for what an app calls critical. Everything else answers 403. Clocks may differ by a minute. A client that is disabled takes its tokens with it, and so do a secret that is revoked (those that were made with it) and a user who is erased; a scope that the client loses counts for its tokens, too. Event IDs are the client's, not the user's: let apps make random ones."
+                "An app never holds an appSecret: it signs in to your service, and your service makes it a short-lived token "
+                    + "that acts for this one user, as `Authorization: Bearer`. "
+                    + "`devices`: register and remove the user's devices. `preferences`: read and set their preferences, and "
+                    + "how they came about. `history`: list their notifications. `ack`: acknowledge their pushes of this "
+                    + "client. "
+                    + "`send:` and a category: send to themselves in that category, under event IDs that begin with "
+                    + $"`{ClientToken.EventIdPrefix}`; needs the scope `send` too; the category's caps count also for what an "
+                    + "app calls critical. Everything else answers 403. Clocks may differ by a minute. A client that is "
+                    + "disabled takes its tokens with it, and so do a secret that is revoked (those that were made with it) "
+                    + "and a user who is erased; a scope that the client loses counts for its tokens, too. Event IDs are the "
+                    + "client's, not the user's: let apps make random ones."
             )
             .Takes(
                 "For an app with a settings page",
@@ -99,7 +107,8 @@ public static class CreateClientTokenEndpoint
             return Problem.Of(
                 StatusCodes.Status403Forbidden,
                 "missing_scope",
-                "This client lacks the scope \"send\", so it cannot let an app send. Ask an administrator for it, or leave send: out of allow."
+                "This client lacks the scope \"send\", so it cannot let an app send. Ask an administrator for it, or leave "
+                    + "send: out of allow."
             );
         var categories = allow
             .Where(a => a.StartsWith(TokenGrants.SendPrefix, StringComparison.Ordinal))

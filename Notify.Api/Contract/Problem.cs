@@ -42,7 +42,8 @@ public static class Problem
     public const string InvalidDetail =
         "The request has faults; errors names each of them by field. Mend them and send it again: nothing was stored.";
     public const string UnavailableDetail =
-        "The database does not answer, so nothing is promised. Send the same request again after Retry-After: an event ID is never acted upon twice.";
+        "The database does not answer, so nothing is promised. Send the same request again after Retry-After: an event ID is "
+        + "never acted upon twice.";
 
     public const string BusyDetail =
         "More requests are waiting than can be committed in time. "

@@ -25,7 +25,9 @@ public static class RequestBody
     public const string CompressedDetail = "Send the body as it is, without Content-Encoding.";
 
     public static readonly string TooLargeDetail =
-        $"The body is too large: at most {MaxBytes / 1024} KiB for one request, its attachments aside ({AttachmentRules.MaxBytes / 1024 / 1024} MiB before base64), and {MaxBatchBytes / 1024 / 1024} MiB for a batch. Send less at a time.";
+        $"The body is too large: at most {MaxBytes / 1024} KiB for one request, its attachments aside "
+        + $"({AttachmentRules.MaxBytes / 1024 / 1024} MiB before base64), and {MaxBatchBytes / 1024 / 1024} MiB for a batch. Send "
+        + "less at a time.";
 
     private const int Step = 4096;
 

@@ -33,19 +33,7 @@ public static class StreamChanges
                 await using var session = store.LightweightSession();
                 await session.BeginTransactionAsync(cancellation);
                 string[] streams = first is null ? [key] : [key, await first(session)];
-                if (!await NotificationStreams.LockAsync(session, streams, cancellation))
-                {
-                    // Before the first event there is no row to lock: a concurrent request waits here, and then finds the event.
-                    await using (
-                        var turn = new NpgsqlCommand("select pg_advisory_xact_lock(hashtextextended($1, 0))", session.Connection)
-                        {
-                            Parameters = { new NpgsqlParameter { Value = key } },
-                        }
-                    )
-                        await turn.ExecuteNonQueryAsync(cancellation);
-                    await NotificationStreams.LockAsync(session, streams, cancellation);
-                }
-
+                await NotificationStreams.LockNewAsync(session, streams, key, cancellation);
                 var snapshot = await session.LoadAsync<T>(key, cancellation);
                 var events = await decide(session, snapshot, clock.GetUtcNow());
                 if (events.Count > 0)

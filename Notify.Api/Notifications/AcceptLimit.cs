@@ -90,7 +90,7 @@ public sealed class AcceptLimit(AcceptLimitOptions options, ApiHosts hosts) : ID
                     TokenLimit = this.burst,
                     TokensPerPeriod = perSecond,
                     ReplenishmentPeriod = TimeSpan.FromSeconds(hosts),
-                    AutoReplenishment = false, // what has come in since is added when somebody asks, to the fraction
+                    AutoReplenishment = false, // permits since the last request are added at the next, to the fraction
                     QueueLimit = 0,
                 }
             );
@@ -126,8 +126,10 @@ public sealed class AcceptLimit(AcceptLimitOptions options, ApiHosts hosts) : ID
 
             var detail =
                 count > burst
-                    ? $"The batch has {count} notifications, and this client may bring {burst} at once. Cut it into smaller ones; nothing of it was accepted."
-                    : $"This client may bring {perSecond:0.#} notifications a second, {burst} at once, and has {left} left. Nothing was accepted and no event ID used up: send the same again after Retry-After.";
+                    ? $"The batch has {count} notifications, and this client may bring {burst} at once. Cut it into smaller "
+                        + "ones; nothing of it was accepted."
+                    : $"This client may bring {perSecond:0.#} notifications a second, {burst} at once, and has {left} left. "
+                        + "Nothing was accepted and no event ID used up: send the same again after Retry-After.";
             return Problem.Of(
                 StatusCodes.Status429TooManyRequests,
                 "rate_limited",

@@ -58,7 +58,8 @@ public static class AcknowledgeDeliveryEndpoint
             .WithTags("Send")
             .WithSummary("Acknowledge a push")
             .WithDescription(
-                "Tells that a push reached the device, or that the person opened it. Said again it changes nothing and answers 200. The scope `recipients` will do as well. Carriers and mail servers tell of SMS and email by themselves."
+                "Tells that a push reached the device, or that the person opened it. Said again it changes nothing and answers "
+                    + "200. The scope `recipients` will do as well. Carriers and mail servers tell of SMS and email by themselves."
             )
             .Takes("Opened", new AcknowledgeDelivery { DeliveryId = ExampleId, Event = AcknowledgedEvent.Opened })
             .Answers(

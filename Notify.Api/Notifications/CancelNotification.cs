@@ -34,7 +34,9 @@ public static class CancelNotification
             .WithTags("Send")
             .WithSummary("Withdraw a notification")
             .WithDescription(
-                "Stops every delivery that is not in flight, exactly: what it names as stopped was not and will not be sent. Said again it stops nothing more and answers 200. What waits in a digest is taken out of it; a digest that is withdrawn before it closes is so with all that waits in it."
+                "Stops every delivery that is not in flight, exactly: what it names as stopped was not and will not be sent. "
+                    + "Said again it stops nothing more and answers 200. What waits in a digest is taken out of it; a digest that is "
+                    + "withdrawn before it closes is so with all that waits in it."
             )
             .Answers(
                 200,
@@ -49,7 +51,8 @@ public static class CancelNotification
             .Fails(409, "already_dispatched", AlreadyDispatched);
 
     private const string AlreadyDispatched =
-        "Nothing could be stopped: every delivery is in flight or has ended, or the digest that told it has closed. Ask for the notification to see how.";
+        "Nothing could be stopped: every delivery is in flight or has ended, or the digest that told it has closed. Ask for "
+        + "the notification to see how.";
 
     private static async Task<IResult> CancelAsync(
         string eventId,
@@ -125,7 +128,8 @@ public static class RescheduleEndpoint
             .WithTags("Send")
             .WithSummary("Move a scheduled notification")
             .WithDescription(
-                "Chooses another sendAt, as long as the notification is not yet due. A time that has passed means at once; a time at or after expiresAt is a fault."
+                "Chooses another sendAt, as long as the notification is not yet due. A time that has passed means at once; a "
+                    + "time at or after expiresAt is a fault."
             )
             .Takes("To the next day", new RescheduleNotification { SendAt = NextDay })
             .Answers(200, "It is moved.", new RescheduledNotification("order-123-shipped", NotificationStatus.Scheduled, NextDay))

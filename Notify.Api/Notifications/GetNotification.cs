@@ -30,7 +30,8 @@ public static class GetNotification
             .WithTags("Ask")
             .WithSummary("A notification's state")
             .WithDescription(
-                "Folded live from its stream, so it is right immediately after the 202. asOfVersion or asOf rebuilds the state as it was then."
+                "Folded live from its stream, so it is right immediately after the 202. asOfVersion or asOf rebuilds the state "
+                    + "as it was then."
             )
             .Query("client", ClientRule, "c_k3v9x2m7q4w8z5ab")
             .Query("asOfVersion", "The state after so many events.", 1)
@@ -43,7 +44,8 @@ public static class GetNotification
             .WithTags("Ask")
             .WithSummary("A notification's events")
             .WithDescription(
-                "Every event of its stream, oldest first, each with a sentence that says what happened. With `Accept: application/x-ndjson` one event a line. Addresses and content are sealed."
+                "Every event of its stream, oldest first, each with a sentence that says what happened. With `Accept: "
+                    + "application/x-ndjson` one event a line. Addresses and content are sealed."
             )
             .Query("client", ClientRule, "c_k3v9x2m7q4w8z5ab")
             .Answers(200, "The events.", new RecordedEvents([Example]))

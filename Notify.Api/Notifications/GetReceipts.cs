@@ -52,7 +52,8 @@ public static class GetReceipts
             .WithTags("Ask")
             .WithSummary("A notification's receipts")
             .WithDescription(
-                "Every receipt that providers posted for it, word for word. They hold addresses: they are kept sealed under the person's key, and opened here."
+                "Every receipt that providers posted for it, word for word. They hold addresses: they are kept sealed under "
+                    + "the person's key, and opened here."
             )
             .Query("client", GetNotification.ClientRule, "c_k3v9x2m7q4w8z5ab")
             .Answers(

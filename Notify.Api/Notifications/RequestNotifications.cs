@@ -177,7 +177,7 @@ public static class RequestNotificationsEndpoint
                 new BatchItemError("storage_unavailable", "The database does not answer; send the item again.")
             );
         }
-#pragma warning disable CA1031 // What fails is this item's alone: others of the batch are durable, and must be told so.
+#pragma warning disable CA1031 // An item fails alone: the others of the batch are durable, and their results are returned.
         catch (Exception e) when (e is not OperationCanceledException)
 #pragma warning restore CA1031
         {

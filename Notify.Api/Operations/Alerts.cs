@@ -66,7 +66,8 @@ public static class Alerts
             .WithTags("Operate")
             .WithSummary("List alerts")
             .WithDescription(
-                "Newest first. Each trouble is one alert from its opening to its recovery, with counts, first cause, time span, and a link to where to look. next is given while there are more; pass it as after."
+                "Newest first. Each trouble is one alert from its opening to its recovery, with counts, first cause, time "
+                    + "span, and a link to where to look. next is given while there are more; pass it as after."
             )
             .Query("state", "open or recovered; absent: both.", "open")
             .Query("limit", "How many at most: 1 to 500; absent: 50.", 50)

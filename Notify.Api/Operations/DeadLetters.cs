@@ -146,7 +146,8 @@ public static class DeadLetters
             .WithTags("Operate")
             .WithSummary("Replay dead letters")
             .WithDescription(
-                "Sends dead letters on their way again. Opt-out, suppressions and expiry are checked anew; dryRun only tells what would happen."
+                "Sends dead letters on their way again. Opt-out, suppressions and expiry are checked anew; dryRun only tells "
+                    + "what would happen."
             )
             .Takes("Some, by ID", new ReplayDeadLetters { Ids = [$"{ExampleId}"], Reason = "The provider was misconfigured; mended." })
             .Takes(

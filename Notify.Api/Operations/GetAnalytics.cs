@@ -39,7 +39,8 @@ public static class GetAnalytics
             .WithTags("Operate")
             .WithSummary("Count deliveries")
             .WithDescription(
-                "Deliveries in numbers: requested, dispatched, delivered, failed, opened and more, with latency percentiles. Each is counted on the day (UTC) on which it was requested. "
+                "Deliveries in numbers: requested, dispatched, delivered, failed, opened and more, with latency percentiles. "
+                    + "Each is counted on the day (UTC) on which it was requested. "
                     + "A client sees its own numbers; with the scope audit or operate it may ask for another's, or for all."
             )
             .Query(

@@ -38,7 +38,8 @@ public static class Providers
             .WithTags("Operate")
             .WithSummary("The providers")
             .WithDescription(
-                "Each provider's health, counted over the last windowSeconds from live clients' deliveries; a few seconds behind. health is healthy, failing or halted (an alert is open), or idle (no calls). "
+                "Each provider's health, counted over the last windowSeconds from live clients' deliveries; a few seconds "
+                    + "behind. health is healthy, failing or halted (an alert is open), or idle (no calls). "
                     + "errorRate counts calls that failed or were refused for our configuration, not addresses that are dead or do not "
                     + "want it. circuit is closed while it is sent to, open while others of its route take its place, halfOpen while "
                     + "it is tried with one delivery at a time. "

@@ -25,7 +25,8 @@ public static class Queues
             .WithTags("Operate")
             .WithSummary("The queues")
             .WithDescription(
-                "Every queue, also the empty ones, counted in deliveries: right at every commit. Add Dispatch hosts while suggestedWorkers is above the number that run."
+                "Every queue, also the empty ones, counted in deliveries: right at every commit. Add Dispatch hosts while "
+                    + "suggestedWorkers is above the number that run."
             )
             .Answers(
                 200,

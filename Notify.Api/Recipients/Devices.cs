@@ -253,10 +253,11 @@ public static class Devices
             http.RequestAborted,
             first: async session =>
             {
-                var holder = await HolderAsync(session.Connection!, deviceId, userRef, http.RequestAborted);
+                await DeviceTable.TakeAsync(session.Connection!, [deviceId], [userRef], http.RequestAborted);
+                var (_, holder) = (await DeviceTable.HoldersAsync(session, [deviceId], http.RequestAborted)).Single();
                 isAnothers = holder != userRef && !mayMove;
                 if (!isAnothers)
-                    await MoveAsync(session.Connection!, deviceId, userRef, http.RequestAborted);
+                    await DeviceTable.MoveAsync(session.Connection!, [deviceId], [userRef], http.RequestAborted);
                 return owner = isAnothers ? userRef : holder;
             }
         );
@@ -268,7 +269,7 @@ public static class Devices
         return Results.Created($"/v1/users/{userId}/devices/{deviceId}", new RegisteredDevice(deviceId));
     }
 
-    /// <summary>Which of these devices there are, and whose.</summary>
+    /// <summary>Returns those of these devices that have a user.</summary>
     internal static async Task<IReadOnlyList<(string DeviceId, string UserRef)>> HoldersAsync(
         IDocumentStore store,
         IReadOnlyList<string> deviceIds,
@@ -278,12 +279,7 @@ public static class Devices
         if (deviceIds.Count == 0)
             return [];
         await using var session = store.QuerySession();
-        var found = await session.AdvancedSql.QueryAsync<string, string>(
-            "select row(device_id), row(user_id) from notify.devices where device_id = any(?) order by device_id",
-            cancellation,
-            [deviceIds.ToArray()]
-        );
-        return [.. found];
+        return await DeviceTable.HoldersAsync(session, [.. deviceIds], cancellation);
     }
 
     /// <summary>Removes a device that is registered anew under the ID of the usual spelling.</summary>
@@ -301,13 +297,13 @@ public static class Devices
             clock,
             async (session, recipient, now) =>
             {
-                await ForgetAsync(session.Connection!, holder, deviceId, cancellation);
+                await DeviceTable.ForgetAsync(session.Connection!, holder, deviceId, cancellation);
                 return recipient?.Devices.Any(d => d.Id == deviceId) == true
                     ? [new DeviceRemoved(deviceId, DeviceRemovalReasons.OtherSpelling, by, now)]
                     : [];
             },
             cancellation,
-            first: session => HoldAsync(session.Connection!, holder, cancellation)
+            first: session => DeviceTable.HoldAsync(session.Connection!, holder, cancellation)
         );
 
     private static async Task<IResult> ChallengeAsync(
@@ -344,11 +340,11 @@ public static class Devices
                 found = recipient is not null && recipient.Devices.Any(d => d.Id == deviceId);
                 if (!found)
                     return [];
-                await ForgetAsync(session.Connection!, userRef, deviceId, http.RequestAborted);
+                await DeviceTable.ForgetAsync(session.Connection!, userRef, deviceId, http.RequestAborted);
                 return [new DeviceRemoved(deviceId, DeviceRemovalReasons.ByRequest, Callers.NameOf(http), now)];
             },
             http.RequestAborted,
-            first: session => HoldAsync(session.Connection!, userRef, http.RequestAborted)
+            first: session => DeviceTable.HoldAsync(session.Connection!, userRef, http.RequestAborted)
         );
         return found ? Results.NoContent() : Problem.NotFound("such device of this user");
     }
@@ -375,97 +371,5 @@ public static class Devices
     {
         var others = recipient.Devices.RemoveAll(d => d.Id == deviceId);
         return [.. others.OrderBy(d => LastRegistered(d, last)).Take(others.Count + 1 - Most).Select(d => d.Id)];
-    }
-
-    /// <summary>Holds a user's devices until the transaction ends, before any stream: in the order in which devices are
-    /// registered.</summary>
-    /// <returns>The user.</returns>
-    internal static async Task<string> HoldAsync(NpgsqlConnection connection, string userRef, CancellationToken cancellation)
-    {
-        await using var command = Command(
-            connection,
-            "select 1 from notify.devices where user_id = $1 order by device_id for update",
-            userRef
-        );
-        await command.ExecuteNonQueryAsync(cancellation);
-        return userRef;
-    }
-
-    /// <summary>Takes devices, before any stream: those that are nobody's for these users, the others are held until the transaction
-    /// ends.</summary>
-    /// <remarks>One statement in the order of the devices, so that two that share some wait for each other; one that is just being removed
-    /// is waited for, and then free.</remarks>
-    internal static async Task TakeAsync(NpgsqlConnection connection, string[] deviceIds, string[] userRefs, CancellationToken cancellation)
-    {
-        await using var command = new NpgsqlCommand(
-            """
-            insert into notify.devices as d (device_id, user_id) select t.device_id, t.user_id from unnest($1, $2) as t(device_id, user_id) order by t.device_id
-            on conflict (device_id) do update set user_id = d.user_id where false
-            """,
-            connection
-        )
-        {
-            Parameters =
-            {
-                new NpgsqlParameter { Value = deviceIds },
-                new NpgsqlParameter { Value = userRefs },
-            },
-        };
-        await command.ExecuteNonQueryAsync(cancellation);
-    }
-
-    /// <summary>
-    /// Removes a user's devices from <c>notify.devices</c>: one, or all. Devices that another request has locked are being moved to another
-    /// user; that request waits for this one.
-    /// </summary>
-    internal static async Task ForgetAsync(NpgsqlConnection connection, string userRef, string? deviceId, CancellationToken cancellation)
-    {
-        await using var command = new NpgsqlCommand(
-            """
-            delete from notify.devices where device_id = any(array(
-                select device_id from notify.devices where user_id = $1 and ($2 is null or device_id = $2) order by device_id for update skip locked))
-            """,
-            connection
-        )
-        {
-            Parameters =
-            {
-                new NpgsqlParameter { Value = userRef },
-                new NpgsqlParameter { Value = (object?)deviceId ?? DBNull.Value, NpgsqlDbType = NpgsqlTypes.NpgsqlDbType.Text },
-            },
-        };
-        await command.ExecuteNonQueryAsync(cancellation);
-    }
-
-    // Takes the device if it has no holder, and returns its holder.
-    private static async Task<string> HolderAsync(
-        NpgsqlConnection connection,
-        string deviceId,
-        string userRef,
-        CancellationToken cancellation
-    )
-    {
-        await TakeAsync(connection, [deviceId], [userRef], cancellation);
-        await using var select = Command(connection, "select user_id from notify.devices where device_id = $1", deviceId);
-        return (string)(await select.ExecuteScalarAsync(cancellation))!;
-    }
-
-    private static async Task MoveAsync(NpgsqlConnection connection, string deviceId, string userRef, CancellationToken cancellation)
-    {
-        await using var update = Command(
-            connection,
-            "update notify.devices set user_id = $2 where device_id = $1 and user_id <> $2",
-            deviceId,
-            userRef
-        );
-        await update.ExecuteNonQueryAsync(cancellation);
-    }
-
-    private static NpgsqlCommand Command(NpgsqlConnection connection, string sql, params string[] parameters)
-    {
-        var command = new NpgsqlCommand(sql, connection);
-        foreach (var p in parameters)
-            command.Parameters.Add(new NpgsqlParameter { Value = p });
-        return command;
     }
 }

@@ -70,7 +70,8 @@ public static class ErasePersonEndpoint
                     + "sealed under it: contact details, the content of notifications and the addresses that they went to, also to people "
                     + "who are not registered, replies and receipts, and what was given to be suppressed. By user: with everything that "
                     + "was sent to present and former addresses of theirs, unless another user has the address now. By address: with the "
-                    + "registered user who has it. What is on its way ends with the reason Erased. Suppressions stay, and so do events, which "
+                    + "registered user who has it. What is on its way ends with the reason Erased. Suppressions stay, and so "
+                    + "do events, which "
                     + "prove what happened. Again it is the same, and counts nothing. This cannot be taken back."
             )
             .Takes("Somebody who is not registered", new ErasePerson { Phone = "+1 202 555 0147" })

@@ -19,7 +19,8 @@ public static class ImportLines
         var isTooLong = false;
         while (true)
         {
-            var result = await reader.ReadAsync(cancellation).AsTask().WaitAsync(cancellation); // a read from a pipe that nobody writes to cannot be called back
+            // A read from a pipe that nobody writes to cannot be called back.
+            var result = await reader.ReadAsync(cancellation).AsTask().WaitAsync(cancellation);
             var buffer = result.Buffer;
             while (buffer.PositionOf((byte)'\n') is { } end)
             {

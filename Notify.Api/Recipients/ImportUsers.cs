@@ -119,7 +119,9 @@ public static class ImportUsers
             .WithTags("Recipients")
             .WithSummary("Register many users")
             .WithDescription(
-                "One user a line (NDJSON), each as in `PUT /v1/users/{userId}`, with devices if there are any. A line that is at fault is told and left out; the others count. A line that says what is known changes nothing, so the same import can be sent again after whatever went wrong. The stream may be of any length."
+                "One user a line (NDJSON), each as in `PUT /v1/users/{userId}`, with devices if there are any. A line that is "
+                    + "at fault is told and left out; the others count. A line that says what is known changes nothing, so the same "
+                    + "import can be sent again after whatever went wrong. The stream may be of any length."
             )
             .TakesLines(
                 Unsupported,

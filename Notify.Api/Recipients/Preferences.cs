@@ -86,7 +86,11 @@ public static class Preferences
             .WithTags("Recipients")
             .WithSummary("Set what a user wants to receive")
             .WithDescription(
-                "Replaces what was said before: what is absent follows the defaults again. Each change becomes an event. A settings page gives the `ETag` of what it showed as `If-Match`: then an unsubscription that came meanwhile is not undone. Quiet hours are by the clock of the user's own time zone (without one, of the installation's), also where clocks are put forward or back; what would be sent in them waits until they end, except for required categories."
+                "Replaces what was said before: what is absent follows the defaults again. Each change becomes an event. A "
+                    + "settings page gives the `ETag` of what it showed as `If-Match`: then an unsubscription that came meanwhile is "
+                    + "not undone. Quiet hours are by the clock of the user's own time zone (without one, of the installation's), "
+                    + "also where clocks are put forward or back; what would be sent in them waits until they end, except for "
+                    + "required categories."
             )
             .Takes("No SMS, no marketing by email, and nothing at night", Example)
             .Header(
@@ -125,7 +129,8 @@ public static class Preferences
     }
 
     private const string Changed =
-        "The preferences are no longer what If-Match names, so nothing was stored. Get them again, and send the change in what they are now.";
+        "The preferences are no longer what If-Match names, so nothing was stored. Get them again, and send the change in what "
+        + "they are now.";
 
     private static PutPreferences Example =>
         new()

@@ -4,7 +4,7 @@ using Notify.Domain.Privacy;
 using Notify.Domain.Recipients;
 using Notify.Projections;
 using Notify.Projections.Privacy;
-using Npgsql;
+using Notify.Projections.Recipients;
 
 namespace Notify.Api.Recipients;
 
@@ -42,7 +42,7 @@ public sealed class RecipientImport(
             .ToList();
         // As when a device is registered: its row first, then the streams of whom it leaves and whom it joins.
         var owners = await OwnersAsync(
-            connection,
+            session,
             [.. lines.SelectMany(l => l.Devices.Select(d => (d.Id, l.Ref))).DistinctBy(d => d.Id)],
             cancellation
         );
@@ -143,7 +143,8 @@ public sealed class RecipientImport(
 
         if (changed == 0)
             return 0;
-        await MoveAsync(connection, moved, cancellation);
+        if (moved.Count > 0)
+            await DeviceTable.MoveAsync(connection, [.. moved.Keys], [.. moved.Values], cancellation);
         foreach (var (key, events) in news)
             session.Events.Append(key, events);
         await session.SaveChangesAsync(cancellation);
@@ -173,18 +174,7 @@ public sealed class RecipientImport(
         var absent = streams.Where(s => !states.ContainsKey(s)).ToArray();
         if (absent.Length == 0)
             return states;
-        // Before a stream's first event there is no row to lock: a concurrent request waits here, and then finds the event.
-        await using (
-            var turn = new NpgsqlCommand(
-                "select count(pg_advisory_xact_lock(hashtextextended(s.key, 0))) from (select key from unnest($1) as key order by hashtextextended(key, 0) offset 0) s",
-                session.Connection
-            )
-        )
-        {
-            turn.Parameters.Add(new NpgsqlParameter { Value = absent });
-            await turn.ExecuteNonQueryAsync(cancellation);
-        }
-
+        await NotificationStreams.WaitForTurnAsync(session, absent, cancellation);
         await NotificationStreams.LockAsync(session, streams, cancellation);
         return await LoadAsync();
 
@@ -193,7 +183,7 @@ public sealed class RecipientImport(
     }
 
     private static async Task<Dictionary<string, string>> OwnersAsync(
-        NpgsqlConnection connection,
+        IDocumentSession session,
         IReadOnlyList<(string Device, string User)> devices,
         CancellationToken cancellation
     )
@@ -202,27 +192,9 @@ public sealed class RecipientImport(
         if (devices.Count == 0)
             return owners;
         var ids = devices.Select(d => d.Device).ToArray();
-        await Devices.TakeAsync(connection, ids, [.. devices.Select(d => d.User)], cancellation);
-        await using var select = new NpgsqlCommand("select device_id, user_id from notify.devices where device_id = any($1)", connection)
-        {
-            Parameters = { new NpgsqlParameter { Value = ids } },
-        };
-        await using var reader = await select.ExecuteReaderAsync(cancellation);
-        while (await reader.ReadAsync(cancellation))
-            owners[reader.GetString(0)] = reader.GetString(1);
+        await DeviceTable.TakeAsync(session.Connection!, ids, [.. devices.Select(d => d.User)], cancellation);
+        foreach (var (device, user) in await DeviceTable.HoldersAsync(session, ids, cancellation))
+            owners[device] = user;
         return owners;
-    }
-
-    private static async Task MoveAsync(NpgsqlConnection connection, Dictionary<string, string> moved, CancellationToken cancellation)
-    {
-        if (moved.Count == 0)
-            return;
-        await using var update = new NpgsqlCommand(
-            "update notify.devices d set user_id = t.u from unnest($1, $2) as t(d, u) where d.device_id = t.d and d.user_id <> t.u",
-            connection
-        );
-        update.Parameters.Add(new NpgsqlParameter { Value = moved.Keys.ToArray() });
-        update.Parameters.Add(new NpgsqlParameter { Value = moved.Values.ToArray() });
-        await update.ExecuteNonQueryAsync(cancellation);
     }
 }

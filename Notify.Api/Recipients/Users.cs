@@ -100,7 +100,8 @@ public static class Users
             .WithTags("Recipients")
             .WithSummary("Register a user, or give new contact details")
             .WithDescription(
-                "Takes the place of the details given before: what is absent or null is not known any more, and deliveries that need it are left out with the reason NoContact. Devices, preferences and topics stay. "
+                "Takes the place of the details given before: what is absent or null is not known any more, and deliveries "
+                    + "that need it are left out with the reason NoContact. Devices, preferences and topics stay. "
                     + "Several users may have the same number or address. Users belong to the installation: every client may send to them."
             )
             .Takes(
@@ -141,8 +142,10 @@ public static class Users
             .WithSummary("Erase a user")
             .WithDescription(
                 "The user's key is destroyed, and with it everything personal in every event. So is what was sent to every number and "
-                    + "address that the user ever had without naming the user, and what was given to be suppressed of it, unless another user "
-                    + "has it now; it stays suppressed. The events stay and prove what happened. This cannot be taken back. For people who are "
+                    + "address that the user ever had without naming the user, and what was given to be suppressed of it, "
+                    + "unless another user "
+                    + "has it now; it stays suppressed. The events stay and prove what happened. This cannot be taken back. "
+                    + "For people who are "
                     + "not registered: POST /v1/erasures."
             )
             .Answers(204, "Erased.")

@@ -33,7 +33,8 @@ public static class Describing
     /// <summary>Describes the body of an endpoint: the type gives the schema. Another call adds another example.</summary>
     /// <param name="name">A short name of the example.</param>
     public static RouteHandlerBuilder Takes<T>(this RouteHandlerBuilder endpoint, string name, T example)
-        where T : notnull => endpoint.WithMetadata(new BodyNote(name, example), new AcceptsMetadata([], typeof(T))); // no content type: the framework would refuse others before RequestBody could say why
+        // No content type: the framework would refuse others before RequestBody could say why.
+        where T : notnull => endpoint.WithMetadata(new BodyNote(name, example), new AcceptsMetadata([], typeof(T)));
 
     /// <summary>A body that may be left away.</summary>
     /// <param name="name">A short name of the example.</param>

@@ -95,8 +95,10 @@ public static class SuppressAddressEndpoint
             .WithTags("Recipients")
             .WithSummary("Suppress an address")
             .WithDescription(
-                "From now on nothing is sent to it, whoever it belongs to, registered or not, and whatever is required; also not what is planned already. Suppressed again it is the same suppression: "
-                    + "a heavier reason or a later end is taken over, a lighter or shorter one is not. The address is kept sealed; lists show it masked."
+                "From now on nothing is sent to it, whoever it belongs to, registered or not, and whatever is required; also "
+                    + "not what is planned already. Suppressed again it is the same suppression: "
+                    + "a heavier reason or a later end is taken over, a lighter or shorter one is not. The address is kept "
+                    + "sealed; lists show it masked."
             )
             .Takes(
                 "A number whose owner wrote STOP elsewhere",
@@ -146,7 +148,7 @@ public static class SuppressAddressEndpoint
                 var now = clock.GetUtcNow();
                 await using var session = store.LightweightSession();
                 await session.BeginTransactionAsync(http.RequestAborted);
-                await SuppressionTable.LockAsync(session.Connection!, [id], http.RequestAborted); // who is just lifting it erases the key
+                await SuppressionTable.LockAsync(session.Connection!, [id], http.RequestAborted); // a request that lifts it erases the key
                 var sealedAddress = (await keys.CurrentAsync(session.Connection!, [subject], http.RequestAborted)).Seal(
                     subject,
                     Domain.Privacy.SealedPlace.OfSuppressed(subject),

@@ -77,7 +77,8 @@ public static class SuppressionEndpoints
             .Query("reason", "Only those of this reason.", SuppressionReasons.OptedOutAtProvider)
             .Query(
                 "address",
-                "Only this one; together with channel. Addresses in URLs end in the logs of whatever stands in between: rather use the look-up.",
+                "Only this one; together with channel. Addresses in URLs end in the logs of whatever stands in between: rather "
+                    + "use the look-up.",
                 "+12025550147"
             )
             .Query("limit", "How many at most: 1 to 500; absent: 50.", 50)
@@ -99,7 +100,8 @@ public static class SuppressionEndpoints
             .WithTags("Recipients")
             .WithSummary("Lift a suppression")
             .WithDescription(
-                "The address may be used again from now on. Who lifted it, and when, stays on record; a provider that was told STOP goes on refusing until it is told START."
+                "The address may be used again from now on. Who lifted it, and when, stays on record; a provider that was told "
+                    + "STOP goes on refusing until it is told START."
             )
             .Answers(204, "It is lifted.")
             .FailsNotFound("suppression that stands");

@@ -90,7 +90,8 @@ public static class Layouts
             .WithTags("Templates")
             .WithSummary("Define a layout, or its next version")
             .WithDescription(
-                "Templates name it, and their emails are set into it. From then on they use this version; what was accepted keeps the one that it was accepted with. The same layout again makes no new version."
+                "Templates name it, and their emails are set into it. From then on they use this version; what was accepted "
+                    + "keeps the one that it was accepted with. The same layout again makes no new version."
             )
             .Takes(
                 "A page with a footer",

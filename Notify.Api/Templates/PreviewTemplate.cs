@@ -90,7 +90,8 @@ public static class PreviewTemplateEndpoint
             .WithTags("Templates")
             .WithSummary("Show what a template would send")
             .WithDescription(
-                "Renders every channel that the template serves, with the layouts as they are now, and sends nothing. Parameters are checked as a request's are."
+                "Renders every channel that the template serves, with the layouts as they are now, and sends nothing. "
+                    + "Parameters are checked as a request's are."
             )
             .Takes(
                 "In Korean",

@@ -100,8 +100,10 @@ public static class PutTemplateEndpoint
             .WithTags("Templates")
             .WithSummary("Define a template, or its next version")
             .WithDescription(
-                "Texts are Liquid; in HTML every parameter is encoded, and there is no way around that. What does not compile is refused with line and column, also a parameter that is not declared, "
-                    + "a value where encoding does not protect (in a script, in an attribute without quotes), and what takes too long. The same template again makes no new version. "
+                "Texts are Liquid; in HTML every parameter is encoded, and there is no way around that. What does not compile "
+                    + "is refused with line and column, also a parameter that is not declared, "
+                    + "a value where encoding does not protect (in a script, in an attribute without quotes), and what takes "
+                    + "too long. The same template again makes no new version. "
                     + "What was accepted keeps the version that it was accepted with."
             )
             .Takes("Email, SMS and push, also in Korean", Example)

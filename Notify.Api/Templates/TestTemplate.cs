@@ -40,7 +40,8 @@ public static class TestTemplateEndpoint
             .WithTags("Templates")
             .WithSummary("Send a template to see it arrive")
             .WithDescription(
-                "A real notification, under an event ID that is made here: what is not opted out of, arrives. Needs the scope `send` too. Each call sends anew."
+                "A real notification, under an event ID that is made here: what is not opted out of, arrives. Needs the scope "
+                    + "`send` too. Each call sends anew."
             )
             .Takes(
                 "To an address",

@@ -52,7 +52,8 @@ public static class TopicEndpoints
             .WithTags("Recipients")
             .WithSummary("Define a topic, or name it anew")
             .WithDescription(
-                "A topic is something that users follow, and that broadcasts go to. The same again changes nothing; those who belong to it stay."
+                "A topic is something that users follow, and that broadcasts go to. The same again changes nothing; those who "
+                    + "belong to it stay."
             )
             .Takes("Club news", new PutTopic { Name = Example.Name })
             .Answers(200, "As it is now.", Example);

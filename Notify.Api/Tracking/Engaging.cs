@@ -77,7 +77,7 @@ public sealed class Engaging : IAsyncDisposable
         catch (Exception e)
             when (e is CommitBusyException or CommitWaitException or UnreadableStreamException || DatabaseFaults.IsPassing(e))
         {
-            log.LogWarning("A click could not be noted ({Reason}).", e.Message.Split('\n')[0]); // who clicks wants to get there
+            log.LogWarning("A click could not be noted ({Reason}).", e.Message.Split('\n')[0]); // the person is led on all the same
         }
 
         return destination;

@@ -21,7 +21,8 @@ public static class TrackingEndpoints
             .WithTags("Public")
             .WithSummary("Where a tracked link leads")
             .WithDescription(
-                "Sends on to where the message's link led, and to nowhere else. A person's first click is the event `LinkClicked`; clicks of scanners and prefetchers, as far as they show themselves, are counted apart."
+                "Sends on to where the message's link led, and to nowhere else. A person's first click is the event "
+                    + "`LinkClicked`; clicks of scanners and prefetchers, as far as they show themselves, are counted apart."
             )
             .Answers(302, "Sends on to the link's destination.")
             .AnswersText(404, "text/html", "The link is none of ours, or was cut, or its recipient was erased.", TrackingPage.Unknown)
@@ -32,7 +33,8 @@ public static class TrackingEndpoints
             .WithTags("Public")
             .WithSummary("An email's invisible image")
             .WithDescription(
-                "Answers any token with the same image. A person's first opening is the event `NotificationOpened`; those of proxies that fetch every picture are counted apart."
+                "Answers any token with the same image. A person's first opening is the event `NotificationOpened`; those of "
+                    + "proxies that fetch every picture are counted apart."
             )
             .AnswersText(200, "image/gif", "A transparent image of one pixel.", "GIF89a")
             .Fails(429, "rate_limited", PublicLimit.TooMany);
@@ -75,7 +77,8 @@ public static class TrackingEndpoints
         catch (Exception e)
             when (e is CommitBusyException or CommitWaitException or UnreadableStreamException || DatabaseFaults.IsPassing(e))
         {
-            logs.CreateLogger(typeof(TrackingEndpoints)).LogWarning("An opening could not be noted ({Reason}).", e.Message.Split('\n')[0]); // the email must not show a broken image
+            // The email must not show a broken image.
+            logs.CreateLogger(typeof(TrackingEndpoints)).LogWarning("An opening could not be noted ({Reason}).", e.Message.Split('\n')[0]);
         }
 
         http.Response.Headers.CacheControl = "no-store, max-age=0";

@@ -7,6 +7,7 @@ public static class TrackingPage
     public static string Unknown { get; } =
         UnsubscribePage.Page(
             "This link leads nowhere",
-            "<p>It may have been cut, or what it belonged to is gone. Copy the whole link from the message. If that does not work, ask the sender of the message.</p>"
+            "<p>It may have been cut, or what it belonged to is gone. Copy the whole link from the message. If that does not "
+                + "work, ask the sender of the message.</p>"
         );
 }

@@ -21,7 +21,8 @@ public static class UnsubscribeEndpoints
             .WithTags("Public")
             .WithSummary("The page behind an email's unsubscribe link")
             .WithDescription(
-                "Asks for a confirmation and changes nothing by itself, since mail scanners open every link. Needs no authentication: the token is signed and holds no address."
+                "Asks for a confirmation and changes nothing by itself, since mail scanners open every link. Needs no "
+                    + "authentication: the token is signed and holds no address."
             )
             .AnswersText(
                 200,

@@ -42,7 +42,8 @@ public static class UnsubscribePage
     public static string Unknown { get; } =
         Page(
             "This link is not complete",
-            "<p>Nothing has changed. Copy the whole link from the email, or use your mail program's own button to unsubscribe. If neither works, answer to the sender of the email.</p>"
+            "<p>Nothing has changed. Copy the whole link from the email, or use your mail program's own button to unsubscribe. "
+                + "If neither works, answer to the sender of the email.</p>"
         );
 
     /// <summary>Says that a post cannot be read.</summary>

@@ -168,7 +168,8 @@ public sealed class ApnsProvider : IDeliveryProvider, IDisposable
         headers.TryAddWithoutValidation("apns-topic", target.App.App);
         var isShown = message.Content.IsShown;
         headers.TryAddWithoutValidation("apns-push-type", isShown ? "alert" : "background");
-        headers.TryAddWithoutValidation("apns-priority", isShown && message.Priority != Priority.Bulk ? "10" : "5"); // Apple takes no other for background
+        // Apple takes no other for background.
+        headers.TryAddWithoutValidation("apns-priority", isShown && message.Priority != Priority.Bulk ? "10" : "5");
         headers.TryAddWithoutValidation("apns-id", message.DeliveryId.ToString());
         headers.TryAddWithoutValidation("apns-collapse-id", message.Content.Push?.CollapseKey ?? message.DeliveryId.ToString("N"));
         if (PushLifetime.End(message.ExpiresAt, message.Content.Push, clock.GetUtcNow()) is { } expires)

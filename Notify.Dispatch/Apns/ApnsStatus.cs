@@ -39,7 +39,7 @@ public static class ApnsStatus
             (429, "TooManyProviderTokenUpdates") => new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter ?? TimeSpan.FromMinutes(1)),
             // «The server received too many requests for the same device token»: other devices' pushes go on.
             (429, "TooManyRequests") => new AttemptOutcome.Retry(Reasons.Retry, code, retryAfter, ConcernsAddress: true),
-            // 403: who we are. 404 and 405: the address is no APNs'.
+            // 403: our credentials. 404 and 405: the address is not APNs.
             _ => HttpAnswers.OfPush((int)status, hasDocument: reason is not null, code, retryAfter),
         };
     }

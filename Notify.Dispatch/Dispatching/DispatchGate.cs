@@ -152,7 +152,7 @@ public sealed class DispatchGate(int size, TimeProvider? clock = null, Func<Room
             }
 
             waiter.Granted.SetCanceled(cancellation);
-            Release(0); // what it stood in the way of may go now
+            Release(0); // those behind it may go now
         });
         return await waiter.Granted.Task;
     }

@@ -148,7 +148,8 @@ public static class OutcomeDecider
             case AttemptOutcome.Halted { IsAttempt: true } h:
                 return Again(Reasons.ChannelHalted, h.Code, HaltedWait);
             case AttemptOutcome.Halted h:
-                return Wait(Reasons.ChannelHalted, h.Code, now + HaltedWait + (HaltedWait * random), made.Attempt - 1); // no attempt of the delivery's
+                // No attempt of the delivery's.
+                return Wait(Reasons.ChannelHalted, h.Code, now + HaltedWait + (HaltedWait * random), made.Attempt - 1);
             case AttemptOutcome.Retry r:
                 return Again(r.Reason == Reasons.Retry && r.After is not null ? Reasons.ProviderAskedToWait : r.Reason, r.Code, r.After);
             case AttemptOutcome.Unknown u when made.WasAsked:

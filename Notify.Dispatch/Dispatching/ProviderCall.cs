@@ -201,7 +201,7 @@ public static class ProviderCall
         }
         catch (Exception e) when (e is InvalidDataException || (e is InvalidOperationException and not ObjectDisposedException))
         {
-            // It is not coded as it says: what was read counts, and else the status alone.
+            // Not encoded as its header says: the decoded part counts, and else the status alone.
         }
         finally
         {

@@ -124,7 +124,7 @@ public sealed class Settlement : IAsyncDisposable
     /// <inheritdoc />
     public async ValueTask DisposeAsync()
     {
-        await stopping.CancelAsync(); // what is kept is tried at once, for the last time
+        await stopping.CancelAsync(); // kept outcomes are tried at once, for the last time
         await group.DisposeAsync();
         foreach (var lost in pending.Keys)
         {

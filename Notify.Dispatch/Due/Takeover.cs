@@ -153,7 +153,7 @@ public sealed class Takeover(
     public override async Task StopAsync(CancellationToken cancellationToken)
     {
         await base.StopAsync(cancellationToken);
-        await dispatcher.DrainAsync(cancellationToken); // what is under way here is nobody else's
+        await dispatcher.DrainAsync(cancellationToken); // no other host has the deliveries under way here
         await using var command = database.Source.CreateCommand(
             "delete from notify.dispatchers where id = $1 or (id = any($2) and seen_at < now() - interval '1 day')"
         );

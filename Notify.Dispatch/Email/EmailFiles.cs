@@ -16,7 +16,8 @@ public static class EmailFiles
                 {
                     Filename = AttachmentRules.Clean(f.Filename) ?? Unnamed,
                     ContentType = AttachmentRules.IsType(f.ContentType) ? f.ContentType : AttachmentRules.AnyType,
-                    ContentId = f.ContentId is { } id && content.Html is { Length: > 0 } && AttachmentRules.IsContentId(id) ? id : null, // only HTML can show it
+                    // Only HTML can show it.
+                    ContentId = f.ContentId is { } id && content.Html is { Length: > 0 } && AttachmentRules.IsContentId(id) ? id : null,
                 }
             ),
         ];

@@ -28,7 +28,8 @@ public sealed record FcmAccount(string ProjectId, string Email, string? KeyId, R
         catch (JsonException e)
         {
             faults.Add(
-                $"{section}: {source} is not JSON (line {e.LineNumber + 1}); give a service account's key as the Firebase console hands it out"
+                $"{section}: {source} is not JSON (line {e.LineNumber + 1}); give a service account's key as the Firebase "
+                    + "console hands it out"
             );
         }
 
@@ -44,7 +45,8 @@ public sealed record FcmAccount(string ProjectId, string Email, string? KeyId, R
         if (type != "service_account")
         {
             faults.Add(
-                $"{section}: {source} has the type \"{type}\", not \"service_account\"; give a service account's key as the Firebase console hands it out"
+                $"{section}: {source} has the type \"{type}\", not \"service_account\"; give a service account's key as the "
+                    + "Firebase console hands it out"
             );
             return null;
         }

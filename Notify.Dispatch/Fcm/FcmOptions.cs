@@ -61,7 +61,8 @@ public sealed record FcmOptions
         if (ServiceAccountPath is null)
         {
             faults.Add(
-                $"{section}:ServiceAccountPath is missing; it names the JSON file with a service account's key from the Firebase console (Project settings, Service accounts)"
+                $"{section}:ServiceAccountPath is missing; it names the JSON file with a service account's key from the "
+                    + "Firebase console (Project settings, Service accounts)"
             );
             return null;
         }

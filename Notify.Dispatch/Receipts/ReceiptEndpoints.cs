@@ -135,7 +135,8 @@ public static class ReceiptEndpoints
             return Refused(
                 403,
                 "wrong_signature",
-                $"The signature is missing, wrong or too old. Check that Providers:{section}:{source.KeySetting} is the account's, that this host's clock is right, "
+                $"The signature is missing, wrong or too old. Check that Providers:{section}:{source.KeySetting} is the "
+                    + "account's, that this host's clock is right, "
                     + "and that Notify:ReceiptsUrl (or Notify:PublicUrl) is the address that the provider posts to."
             );
         }
@@ -170,7 +171,8 @@ public static class ReceiptEndpoints
             return Refused(
                 500,
                 "internal_error",
-                "A receipt could not be kept, by a fault on our side. Post the same again; if it keeps failing, tell the operators the traceId."
+                "A receipt could not be kept, by a fault on our side. Post the same again; if it keeps failing, tell the "
+                    + "operators the traceId."
             );
         }
 

@@ -105,7 +105,7 @@ public sealed class ProviderMonitor(RouteMember member, DateTimeOffset start)
         window.Add(verdict != Verdict.Works, latency, now);
         probeUntil = null;
         var (_, reason, code) = CallOutcomes.Of(outcome);
-        var sums = verdict == Verdict.Works ? default : window.Counts(now); // what works costs none
+        var sums = verdict == Verdict.Works ? default : window.Counts(now); // a success costs no count
         Become(CircuitDecider.After(circuit, sums, verdict, code is null || code == reason ? reason : $"{reason} {code}", began, now));
     }
 

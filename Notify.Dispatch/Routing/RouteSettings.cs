@@ -46,7 +46,8 @@ public static partial class RouteSettings
                 faults.Add($"{lane.Path} names {twice.Key} twice; name each provider once");
             if (entries.Any(e => e.Weight is null) && entries.Any(e => e.Weight is not null))
                 faults.Add(
-                    $"{lane.Path} gives some providers a weight and others none; give all of them one (\"twilio=70, vonage=30\"), or none (\"twilio, vonage\": in this order)"
+                    $"{lane.Path} gives some providers a weight and others none; give all of them one (\"twilio=70, "
+                        + "vonage=30\"), or none (\"twilio, vonage\": in this order)"
                 );
             if (faults.Count == before && entries.Count > 0)
                 routes[known] = entries;

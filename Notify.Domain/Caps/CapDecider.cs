@@ -155,6 +155,8 @@ public static class CapDecider
     private static string Rule(Category category, Cap cap, int taken, DateTimeOffset since) =>
         string.Create(
             CultureInfo.InvariantCulture,
-            $"cap of category {category.Key} on {Lanes.NameOf(cap.Channel)}, version {category.Version}: {cap.Limit} per {cap.Per.ToString().ToLowerInvariant()}, {taken} taken of the {cap.Per.ToString().ToLowerInvariant()} from {since.UtcDateTime:yyyy-MM-dd HH:mm}Z"
+            $"cap of category {category.Key} on {Lanes.NameOf(cap.Channel)}, version {category.Version}: {cap.Limit} per "
+                + $"{cap.Per.ToString().ToLowerInvariant()}, {taken} taken of the {cap.Per.ToString().ToLowerInvariant()} from "
+                + $"{since.UtcDateTime:yyyy-MM-dd HH:mm}Z"
         );
 }

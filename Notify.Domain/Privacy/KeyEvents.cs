@@ -8,7 +8,7 @@ namespace Notify.Domain.Privacy;
 /// <param name="Subjects">The subjects whose keys are replaced; <c>null</c>: all.</param>
 public sealed record DataKeyRotationStarted(string By, DateTimeOffset MadeBefore, IReadOnlyList<string>? Subjects, DateTimeOffset At);
 
-/// <summary>Data keys were replaced. What they encrypted still opens; what is encrypted from now on is under the new keys.</summary>
+/// <summary>Data keys were replaced. They still decrypt; new values are encrypted under the new keys.</summary>
 /// <param name="Count">All keys that were replaced since the rotation started, by however many runs.</param>
 public sealed record DataKeysRotated(string By, long Count, DateTimeOffset At);
 

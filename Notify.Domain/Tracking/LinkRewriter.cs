@@ -191,7 +191,7 @@ public static class LinkRewriter
                     while (end < html.Length && !char.IsWhiteSpace(html[end]) && html[end] != '>')
                         end++;
                 if (end < 0)
-                    return html.Length; // a quote that nobody closes: what follows cannot be told from it
+                    return html.Length; // an unclosed quote: the rest may be part of it
                 if (isHref && linkTo(WebUtility.HtmlDecode(html[value..end]).Trim()) is { } link)
                 {
                     result.Append(html, copied, i - copied).Append('"').Append(link).Append('"');

@@ -143,13 +143,15 @@ public sealed record AlertNotice(
         t.Kind switch
         {
             TroubleKind.ProviderFailing =>
-                "Nothing is lost: deliveries wait and are tried again. Look at the provider's status page; replay the dead letters when it is over.",
+                "Nothing is lost: deliveries wait and are tried again. Look at the provider's status page; replay the dead "
+                    + "letters when it is over.",
             TroubleKind.ProviderHalted =>
                 "Nothing is lost: deliveries wait. Mend the credentials or settings under Providers and restart the Dispatch hosts.",
             TroubleKind.MessagesRefused when t.Provider == ProviderHealth.CallCounts.NoProvider =>
                 "These deliveries fail. Configure a provider for the lane, or stop sending on its channel.",
             TroubleKind.MessagesRefused =>
-                "These deliveries fail and are not tried again. Look at the reason and code of failed notifications, and mend what is sent.",
+                "These deliveries fail and are not tried again. Look at the reason and code of failed notifications, and mend "
+                    + "what is sent.",
             TroubleKind.DeliveriesFailing => "Nothing is lost: deliveries are tried again. Look at what these have in common.",
             TroubleKind.DeadLettering => "Look at the dead letters' reasons, mend the cause, then replay them.",
             TroubleKind.MessageFailed =>

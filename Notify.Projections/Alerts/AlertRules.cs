@@ -104,14 +104,16 @@ public sealed record AlertRules
         {
             if (WebhookSecret is not null)
                 faults.Add(
-                    $"{section}:{nameof(WebhookUrl)} is missing, and there is a {nameof(WebhookSecret)}; give the address that alerts are posted to"
+                    $"{section}:{nameof(WebhookUrl)} is missing, and there is a {nameof(WebhookSecret)}; give the address that "
+                        + "alerts are posted to"
                 );
             return;
         }
 
         if (!Guard.Allows(WebhookUrl))
             faults.Add(
-                $"{section}:{nameof(WebhookUrl)} is no address to post to; give one such as https://hooks.example.com/path, without a user or password (plain http and private networks only with {nameof(AllowPrivateNetworks)})"
+                $"{section}:{nameof(WebhookUrl)} is no address to post to; give one such as https://hooks.example.com/path, "
+                    + $"without a user or password (plain http and private networks only with {nameof(AllowPrivateNetworks)})"
             );
         var key = new byte[128];
         if (

@@ -76,16 +76,19 @@ public static class AudienceReader
         """;
 
     private const string Users =
-        "select substr(id, 3) as user_id, id as place from events.mt_doc_recipient where not coalesce((data ->> 'isErased')::boolean, false)";
+        "select substr(id, 3) as user_id, id as place from events.mt_doc_recipient where not coalesce((data ->> "
+        + "'isErased')::boolean, false)";
 
     // Each topic gives its next ones; the first of all these together are the next ones of all.
     private static string Candidates(Audience audience) =>
         audience switch
         {
-            { Any.Count: > 0 } =>
-                "select distinct user_id, user_id as place from unnest($1) as t(topic), lateral (select s.user_id from notify.topic_subscribers s where s.topic = t.topic and s.user_id > $4 order by s.user_id limit $5) n order by user_id limit $5",
+            { Any.Count: > 0 } => "select distinct user_id, user_id as place from unnest($1) as t(topic), lateral (select s.user_id from "
+                + "notify.topic_subscribers s where s.topic = t.topic and s.user_id > $4 order by s.user_id limit $5) n order by "
+                + "user_id limit $5",
             { All.Count: > 0 } =>
-                "select user_id, user_id as place from notify.topic_subscribers where topic = ($2)[1] and user_id > $4 order by user_id limit $5",
+                "select user_id, user_id as place from notify.topic_subscribers where topic = ($2)[1] and user_id > $4 order "
+                    + "by user_id limit $5",
             _ => $"{Users} and id > 'u/' || $4 order by id limit $5",
         };
 

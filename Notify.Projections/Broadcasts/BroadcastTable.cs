@@ -102,7 +102,8 @@ public static class BroadcastTable
     {
         await using var command = Command(
             connection,
-            "update notify.broadcasts set state = $2, due_at = $3, after_user = $4, expanded = $5, total = $6, started_at = $7, ended_at = $8 where key = $1",
+            "update notify.broadcasts set state = $2, due_at = $3, after_user = $4, expanded = $5, total = $6, started_at = "
+                + "$7, ended_at = $8 where key = $1",
             broadcast.Key,
             (short)broadcast.State,
             Time(broadcast.DueAt),

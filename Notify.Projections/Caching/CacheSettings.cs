@@ -34,7 +34,8 @@ public static class CacheServices
         var text = builder.Configuration.GetConnectionString("redis");
         var redis = string.IsNullOrWhiteSpace(text) ? null : RedisLink.Read(text);
         if (redis is null && !string.IsNullOrWhiteSpace(text))
-            faults.Add("ConnectionStrings:redis cannot be read; give an address such as 127.0.0.1:6379,password=…,ssl=true"); // without the text, which may hold a password
+            // Without the text, which may hold a password.
+            faults.Add("ConnectionStrings:redis cannot be read; give an address such as 127.0.0.1:6379,password=…,ssl=true");
 
         var services = builder.Services.AddSnapshots(settings);
         if (redis is null || settings.Megabytes <= 0)

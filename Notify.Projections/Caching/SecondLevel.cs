@@ -89,7 +89,7 @@ public sealed class SecondLevel(IDistributedCache redis, MasterKeyRing ring, Tim
     /// <inheritdoc />
     public void Refresh(string key) { }
 
-    // Follows the master key that wraps: what was kept under another one is not found any more.
+    // Follows the master key that wraps: entries under another one are not found any more.
     private byte[] Key()
     {
         var (known, master) = (derived, ring.CurrentId);

@@ -71,7 +71,7 @@ internal sealed class SnapshotReading<T>
         {
             await ((Task)snapshot).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             if (snapshot.IsCompletedSuccessfully)
-                kept[id] = await snapshot; // what cannot be read is as if it were not kept
+                kept[id] = await snapshot; // an unreadable entry counts as missing
         }
 
         return new SnapshotReading<T>(cache, source, kept);

@@ -101,7 +101,8 @@ public static class CapTable
     public static async Task<int> SweepAsync(NpgsqlDataSource database, DateTimeOffset now, int page, CancellationToken cancellation)
     {
         await using var command = database.CreateCommand(
-            "delete from notify.cap_counts where ctid = any(array(select ctid from notify.cap_counts where ends_at < $1 order by ends_at limit $2 for update skip locked))"
+            "delete from notify.cap_counts where ctid = any(array(select ctid from notify.cap_counts where ends_at < $1 order "
+                + "by ends_at limit $2 for update skip locked))"
         );
         command.Parameters.Add(new NpgsqlParameter { Value = now.AddDays(-1) });
         command.Parameters.Add(new NpgsqlParameter { Value = page });

@@ -129,7 +129,8 @@ public static class DigestTable
             return;
         await using var delete = OpenDeliveryTable.Command(
             connection,
-            "delete from notify.digests d using unnest($1, $2, $3) as t(l, g, p) where d.client = t.l and d.category = t.g and d.person = t.p",
+            "delete from notify.digests d using unnest($1, $2, $3) as t(l, g, p) where d.client = t.l and d.category = t.g and "
+                + "d.person = t.p",
             ColumnsOf([.. places.Where(p => p.Value is null).Select(p => p.Key)])
         );
         await delete.ExecuteNonQueryAsync(cancellation);
@@ -232,7 +233,8 @@ public static class DigestTable
         ReadAsync(
             OpenDeliveryTable.Command(
                 connection,
-                "select member, digest, category, person from notify.digest_items where member >= $1 and member < $2 order by member limit $3",
+                "select member, digest, category, person from notify.digest_items where member >= $1 and member < $2 order by "
+                    + "member limit $3",
                 from,
                 to,
                 most

@@ -4,7 +4,7 @@ using Notify.Projections.Privacy;
 
 namespace Notify.Projections.Erasures;
 
-/// <summary>A line of the erasure log: what was erased, without anything personal.</summary>
+/// <summary>A line of the erasure log: the erased subjects, without personal data.</summary>
 /// <param name="Id">The ID of the erasure's stream.</param>
 /// <param name="Users">The stream keys of registered users.</param>
 /// <param name="Subjects">The subjects whose keys were destroyed.</param>

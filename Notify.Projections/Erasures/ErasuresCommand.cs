@@ -2,6 +2,7 @@ using System.Security.Cryptography;
 using Marten;
 using Notify.Domain.Privacy;
 using Notify.Domain.Recipients;
+using Notify.Projections.Recipients;
 using Notify.Projections.Topics;
 using Npgsql;
 
@@ -53,7 +54,7 @@ public sealed class ErasuresCommand(IDocumentStore store, NpgsqlDataSource datab
         }
     }
 
-    /// <summary>Applies erasures again. What was kept of a person after the erasure stays.</summary>
+    /// <summary>Applies erasures again. Data from after an erasure stay.</summary>
     public async Task<(int Lines, int Users, int Keys)> ReplayAsync(TextReader reader, CancellationToken cancellation)
     {
         var (lines, users, keys) = (0, 0, 0);
@@ -88,7 +89,7 @@ public sealed class ErasuresCommand(IDocumentStore store, NpgsqlDataSource datab
         await session.BeginTransactionAsync(cancellation);
         var connection = session.Connection!;
         foreach (var user in entry.Users)
-            await SubjectTable.HoldDevicesAsync(connection, user["u/".Length..], cancellation);
+            await DeviceTable.HoldAsync(connection, user["u/".Length..], cancellation);
         await NotificationStreams.LockAsync(session, entry.Users, cancellation);
         var now = clock.GetUtcNow();
         string[] subjects = [.. entry.Subjects.Union(entry.Users)];
@@ -98,11 +99,11 @@ public sealed class ErasuresCommand(IDocumentStore store, NpgsqlDataSource datab
         var users = 0;
         foreach (var user in entry.Users)
         {
-            // Someone who came back after the erasure was erased before that, and is not erased again.
+            // A person who came back after the erasure is not erased again.
             var recipient = await session.LoadAsync<Recipient>(user, cancellation);
             if (recipient is null or { IsErased: true } || recipient.ErasedAt >= entry.At.AddSeconds(-1))
                 continue;
-            await SubjectTable.ForgetDevicesAsync(connection, user["u/".Length..], cancellation);
+            await DeviceTable.ForgetAsync(connection, user["u/".Length..], null, cancellation);
             await TopicSubscribers.ForgetAsync(connection, user["u/".Length..], cancellation);
             session.Events.Append(user, new UserErased(by, now));
             users++;

@@ -2,6 +2,7 @@ using System.Security.Cryptography;
 using Marten;
 using Notify.Domain.Privacy;
 using Notify.Domain.Recipients;
+using Notify.Projections.Recipients;
 using Notify.Projections.Topics;
 using Npgsql;
 
@@ -44,20 +45,10 @@ public sealed class PersonEraser(IDocumentStore store, ErasureLog log, TimeProvi
         return result;
     }
 
-    // Before the first event there is nothing to lock: a racing request waits at the advisory lock, as in all changes of streams.
     private static async Task<bool> LockAsync(IDocumentSession session, string user, string userId, CancellationToken cancellation)
     {
-        await SubjectTable.HoldDevicesAsync(session.Connection!, userId, cancellation);
-        if (!await NotificationStreams.LockAsync(session, [user], cancellation))
-        {
-            await using var turn = new NpgsqlCommand("select pg_advisory_xact_lock(hashtextextended($1, 0))", session.Connection)
-            {
-                Parameters = { new NpgsqlParameter { Value = user } },
-            };
-            await turn.ExecuteNonQueryAsync(cancellation);
-            await NotificationStreams.LockAsync(session, [user], cancellation);
-        }
-
+        await DeviceTable.HoldAsync(session.Connection!, userId, cancellation);
+        await NotificationStreams.LockNewAsync(session, [user], user, cancellation);
         return await session.LoadAsync<Recipient>(user, cancellation) is { IsErased: false };
     }
 
@@ -75,7 +66,7 @@ public sealed class PersonEraser(IDocumentStore store, ErasureLog log, TimeProvi
             await SubjectTable.DropWaitingTextsAsync(connection, person.Fingerprints, cancellation);
         if (!isUserErased || person.UserId is not { } userId)
             return;
-        await SubjectTable.ForgetDevicesAsync(connection, userId, cancellation);
+        await DeviceTable.ForgetAsync(connection, userId, null, cancellation);
         await TopicSubscribers.ForgetAsync(connection, userId, cancellation);
     }
 }

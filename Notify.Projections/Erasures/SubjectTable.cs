@@ -108,32 +108,6 @@ internal static class SubjectTable
         await command.ExecuteNonQueryAsync(cancellation);
     }
 
-    /// <summary>Forgets whose devices are a user's.</summary>
-    /// <remarks>A device that another request holds is just being given to somebody, and waits for this one.</remarks>
-    public static async Task ForgetDevicesAsync(NpgsqlConnection connection, string userId, CancellationToken cancellation)
-    {
-        await using var command = OpenDeliveryTable.Command(
-            connection,
-            """
-            delete from notify.devices where device_id = any(array(
-                select device_id from notify.devices where user_id = $1 order by device_id for update skip locked))
-            """,
-            userId
-        );
-        await command.ExecuteNonQueryAsync(cancellation);
-    }
-
-    /// <summary>Locks a user's devices, which is done before any stream is locked.</summary>
-    public static async Task HoldDevicesAsync(NpgsqlConnection connection, string userId, CancellationToken cancellation)
-    {
-        await using var command = OpenDeliveryTable.Command(
-            connection,
-            "select 1 from notify.devices where user_id = $1 order by device_id for update",
-            userId
-        );
-        await command.ExecuteNonQueryAsync(cancellation);
-    }
-
     /// <summary>Drops the raw texts of receipts that wait for their delivery and name one of these addresses.</summary>
     public static async Task DropWaitingTextsAsync(
         NpgsqlConnection connection,

@@ -113,7 +113,8 @@ public sealed class ClockWatch(InstallationClock clock, HeartbeatDatabase databa
                 isTold = !isTold;
                 if (isTold)
                     log.LogWarning(
-                        "This host's clock is {Skew} the database's, by which everything goes here too; see that both are right, e.g. by NTP.",
+                        "This host's clock is {Skew} the database's, by which everything goes here too; see that both are "
+                            + "right, e.g. by NTP.",
                         Words(ahead, "ahead of", "behind")
                     );
                 else

@@ -41,7 +41,8 @@ public static class NotifyBus
         options.Durability.HealthCheckPollingTime = TimeSpan.FromSeconds(2);
         options.Durability.StaleNodeTimeout = Takeover(configuration);
         options.Durability.NodeReassignmentPollingTime = TimeSpan.FromSeconds(2);
-        options.Durability.CheckAssignmentPeriod = TimeSpan.FromSeconds(5); // a read model whose first move from a dead host failed stands still so long
+        // A read model whose first move from a dead host failed stands still so long.
+        options.Durability.CheckAssignmentPeriod = TimeSpan.FromSeconds(5);
         options.Durability.OrphanedMessageSweepPollingTime = TimeSpan.FromSeconds(2);
         options.Durability.ScheduledJobPollingTime = TimeSpan.FromSeconds(2);
         options.Durability.KeepAfterMessageHandling = TimeSpan.FromMinutes(1);

@@ -55,7 +55,8 @@ public static class NotifyHost
         var connection = builder.Configuration.GetConnectionString("notify");
         if (string.IsNullOrWhiteSpace(connection))
             faults.Add(
-                "ConnectionStrings:notify is missing; set ConnectionStrings__notify, e.g. Host=127.0.0.1;Port=5432;Database=notify;Username=notify"
+                "ConnectionStrings:notify is missing; set ConnectionStrings__notify, e.g. "
+                    + "Host=127.0.0.1;Port=5432;Database=notify;Username=notify"
             );
         else if (!IsConnectionString(connection, out var why))
             faults.Add($"ConnectionStrings:notify cannot be read: {why}");
@@ -102,9 +103,10 @@ public static class NotifyHost
         builder.Logging.AddFilter("Microsoft.Extensions.Hosting.Internal.Host", _ => hasStarted);
         builder.Logging.AddFilter("Microsoft.Hosting.Lifetime", LogLevel.Information);
         builder.Logging.AddFilter("Wolverine.Runtime", level => hasStarted ? level >= LogLevel.Warning : level > LogLevel.Error);
-        builder.Logging.AddFilter("Microsoft.Extensions.Diagnostics.HealthChecks", LogLevel.Error); // who is degraded has said so once
+        builder.Logging.AddFilter("Microsoft.Extensions.Diagnostics.HealthChecks", LogLevel.Error); // a degraded host has logged it once
         builder.Logging.AddFilter("JasperFx.Resources", level => level > LogLevel.Error); // the migration's own last line says it
-        builder.Logging.AddFilter("Wolverine.Configuration", LogLevel.Error); // Api and Projections handle no messages, and Wolverine would warn of it
+        // Api and Projections handle no messages, and Wolverine would warn of it.
+        builder.Logging.AddFilter("Wolverine.Configuration", LogLevel.Error);
 
         var health = builder
             .Services.AddHealthChecks()
@@ -284,7 +286,8 @@ public static class NotifyHost
         {
             return Fail(
                 name,
-                $"PostgreSQL does not answer as it should ({Root(e).Message.Split('\n')[0]}); see that it runs, that ConnectionStrings:notify is right, and that the migration was run"
+                $"PostgreSQL does not answer as it should ({Root(e).Message.Split('\n')[0]}); see that it runs, that "
+                    + "ConnectionStrings:notify is right, and that the migration was run"
             );
         }
     }
@@ -318,7 +321,8 @@ public static class NotifyHost
             return;
         if (!Directory.Exists(path))
             faults.Add(
-                $"Notify:SettingsPath is \"{path}\", and there is no such folder; make it, with one file for each setting, named like Providers__Twilio__AuthToken"
+                $"Notify:SettingsPath is \"{path}\", and there is no such folder; make it, with one file for each setting, "
+                    + "named like Providers__Twilio__AuthToken"
             );
         else
             ((IConfigurationBuilder)configuration).Sources.Insert(

@@ -43,7 +43,8 @@ public static class NotifyTransports
         else if (RabbitMqBroker.ReadAddress(text) is { } address)
             return address;
         else
-            faults.Add($"ConnectionStrings:rabbitmq cannot be read; give an address such as {Example} (amqps for TLS)"); // without the text, which holds a password
+            // Without the text, which holds a password.
+            faults.Add($"ConnectionStrings:rabbitmq cannot be read; give an address such as {Example} (amqps for TLS)");
         return null;
     }
 

@@ -16,13 +16,14 @@ public static class BroadcastDeliveries
             (
                 await ScalarAsync(
                     connection,
-                    $"select exists (select 1 from notify.open_deliveries where {Own} and {Waits}) or exists (select 1 from notify.digest_items where member >= $1 and member < $2)",
+                    $"select exists (select 1 from notify.open_deliveries where {Own} and {Waits}) or exists (select 1 from "
+                        + "notify.digest_items where member >= $1 and member < $2)",
                     broadcast,
                     cancellation
                 )
             )!;
 
-    /// <summary>Locks some of what waits, rows by ID; what another transaction has locked is passed over.</summary>
+    /// <summary>Locks some of the waiting rows, by ID; rows that another transaction has locked are skipped.</summary>
     /// <param name="most">How many at most; fewer do not mean that no more wait.</param>
     public static async Task<List<OpenDelivery>> LockWaitingAsync(
         NpgsqlConnection connection,

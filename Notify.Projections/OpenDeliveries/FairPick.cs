@@ -94,7 +94,8 @@ public static class FairPick
         OpenDeliveryTable.ReadAsync(
             OpenDeliveryTable.Command(
                 connection,
-                $"select {OpenDeliveryTable.Columns} from notify.open_deliveries where queue = $3 and client is not null and state = 1 and owner = $1 and claim = $2 order by delivery_id for update",
+                $"select {OpenDeliveryTable.Columns} from notify.open_deliveries where queue = $3 and client is not null and "
+                    + "state = 1 and owner = $1 and claim = $2 order by delivery_id for update",
                 owner,
                 claim,
                 queue.Code

@@ -43,7 +43,8 @@ public sealed class NotificationIntake(Snapshots snapshots, SubjectKeys subjectK
         var claimed = new HashSet<string>(StringComparer.Ordinal);
         await using (
             var insert = new NpgsqlCommand(
-                "insert into notify.event_ids (key, request_hash) select k, h from unnest($1, $2) as t(k, h) on conflict do nothing returning key",
+                "insert into notify.event_ids (key, request_hash) select k, h from unnest($1, $2) as t(k, h) on conflict do "
+                    + "nothing returning key",
                 connection
             )
         )

@@ -103,7 +103,7 @@ public sealed class HostKeys(
             if (records)
                 await PepperCheck.RecordAsync(connection, ring, cancellation);
             var (minReader, plainUsers) = await HostKeyTable.FormatAsync(connection, cancellation);
-            ring.Format.Follow(minReader, minReader, plainUsers); // what a command finds users by; it raises nothing
+            ring.Format.Follow(minReader, minReader, plainUsers); // commands find users by it; it raises no form
             await transaction.CommitAsync(cancellation);
             return null;
         }

@@ -35,7 +35,7 @@ public sealed record KeyRotationSettings(TimeSpan Every, TimeSpan Keep)
 /// repeated: a rotation that was interrupted goes on where it was.
 /// </summary>
 /// <remarks>
-/// The steps: a new file in the key folder; every live host has it and wraps by it; what others wrap is wrapped anew; those are retired,
+/// The steps: a new file in the key folder; every live host has it and wraps by it; keys under others are wrapped anew; those are retired,
 /// and wrap nothing again; after <see cref="KeyRotationSettings.Keep"/> they are destroyed. See docs/adr/0011-wrapping-keys-that-end.md.
 /// </remarks>
 public sealed class KeyRotation(

@@ -72,7 +72,7 @@ public sealed class UserReferences(MasterKeyRing ring, NpgsqlDataSource database
     private bool IsCertain(string userRef) =>
         (ring.Format is { WritesUserRefs: true, MayHavePlainUsers: false }) || known.ContainsKey(userRef);
 
-    // A user who is new gets the form that all live hosts read.
+    // New users get the form that all live hosts read.
     private string Choose(string userId, string userRef) =>
         (known.TryGetValue(userRef, out var hasRef) ? hasRef : ring.Format.WritesUserRefs) ? userRef : userId;
 

@@ -239,15 +239,21 @@ public sealed class ProviderHealthReader(NpgsqlDataSource database, TimeProvider
             var (sql, since) in new[]
             {
                 (
-                    "select provider, queue / 10::smallint, sum(calls)::bigint, coalesce(sum(calls) filter (where outcome in (1, 2)), 0)::bigint from notify.provider_calls where bucket > $1 and outcome <> 4 and provider <> 'none' group by 1, 2",
+                    "select provider, queue / 10::smallint, sum(calls)::bigint, coalesce(sum(calls) filter (where outcome in "
+                        + "(1, 2)), 0)::bigint from notify.provider_calls where bucket > $1 and outcome <> 4 and provider <> 'none' "
+                        + "group by 1, 2",
                     now - Window
                 ),
                 (
-                    "select distinct on (1, 2) provider, queue / 10::smallint, coalesce(code, reason), bucket from notify.provider_calls where bucket > $1 and outcome in (1, 2, 3) and provider <> 'none' order by 1, 2, bucket desc, outcome",
+                    "select distinct on (1, 2) provider, queue / 10::smallint, coalesce(code, reason), bucket from "
+                        + "notify.provider_calls where bucket > $1 and outcome in (1, 2, 3) and provider <> 'none' order by 1, 2, "
+                        + "bucket desc, outcome",
                     now.AddHours(-1)
                 ),
                 (
-                    "select provider, queue / 10::smallint, h.class, sum(h.calls)::bigint from notify.provider_calls, unnest(latencies) with ordinality as h(calls, class) where bucket > $1 and outcome <> 4 and provider <> 'none' and h.calls > 0 group by 1, 2, 3",
+                    "select provider, queue / 10::smallint, h.class, sum(h.calls)::bigint from notify.provider_calls, "
+                        + "unnest(latencies) with ordinality as h(calls, class) where bucket > $1 and outcome <> 4 and provider <> "
+                        + "'none' and h.calls > 0 group by 1, 2, 3",
                     now - Window
                 ),
                 (

@@ -43,7 +43,8 @@ public static class ProviderStateTable
     {
         await using var command = Command(
             connection,
-            "insert into notify.provider_states (provider, lane, since, factor_since) select p, l, $3, $3 from unnest($1, $2) as t(p, l) order by 1 on conflict do nothing",
+            "insert into notify.provider_states (provider, lane, since, factor_since) select p, l, $3, $3 from unnest($1, $2) "
+                + "as t(p, l) order by 1 on conflict do nothing",
             providers.Select(p => p.Provider).ToArray(),
             providers.Select(p => (short)p.Lane).ToArray(),
             now
@@ -56,7 +57,8 @@ public static class ProviderStateTable
     {
         await using var command = Command(
             connection,
-            "select provider, lane, circuit, since, until, reason, openings, factor, factor_since, factor_reason, paused_until, version from notify.provider_states"
+            "select provider, lane, circuit, since, until, reason, openings, factor, factor_since, factor_reason, "
+                + "paused_until, version from notify.provider_states"
         );
         await using var reader = await command.ExecuteReaderAsync(cancellation);
         var states = new List<ProviderState>();

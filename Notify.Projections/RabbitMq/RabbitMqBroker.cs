@@ -174,7 +174,8 @@ public sealed class RabbitMqBroker : IAsyncDisposable
         {
             return new BrokerFault(
                 false,
-                $"a queue is there already with other settings ({e.ShutdownReason.ReplyText}); delete it, or name another virtual host in ConnectionStrings:rabbitmq"
+                $"a queue is there already with other settings ({e.ShutdownReason.ReplyText}); delete it, or name another "
+                    + "virtual host in ConnectionStrings:rabbitmq"
             );
         }
         catch (Exception e) when (e is not OutOfMemoryException)
@@ -258,7 +259,8 @@ public sealed class RabbitMqBroker : IAsyncDisposable
             return;
         if (Interlocked.CompareExchange(ref lastReturn, now, last) == last)
             log.LogError(
-                "RabbitMQ has no queue {Queue}: what is sent there waits in the outbox, and nothing is lost. Run the migrate command of Projections.",
+                "RabbitMQ has no queue {Queue}: what is sent there waits in the outbox, and nothing is lost. Run the migrate "
+                    + "command of Projections.",
                 QueueName(queue)
             );
     }

@@ -64,7 +64,8 @@ public sealed class Rebuild(IDocumentStore store, NpgsqlDataSource database, Reb
         return await SwapAsync(lease, cancellation)
             ? await SayAsync($"{sum}; swapped", 0)
             : await SayAsync(
-                $"{sum}; NOT swapped: somebody reads the live tables without a pause. They are untouched; end the long queries, or try again later",
+                $"{sum}; NOT swapped: somebody reads the live tables without a pause. They are untouched; end the long queries, "
+                    + "or try again later",
                 1
             );
     }
@@ -117,7 +118,7 @@ public sealed class Rebuild(IDocumentStore store, NpgsqlDataSource database, Reb
             }
             catch (PostgresException e) when (e.SqlState is PostgresErrorCodes.LockNotAvailable or PostgresErrorCodes.DeadlockDetected)
             {
-                await Task.Delay(Patience, cancellation); // whoever waits behind us goes first
+                await Task.Delay(Patience, cancellation); // waiting transactions go first
             }
         }
 

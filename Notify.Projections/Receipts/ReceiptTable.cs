@@ -126,7 +126,8 @@ public static class ReceiptTable
     )
     {
         await using var command = new NpgsqlCommand(
-            "update notify.receipts set due_at = $2 where (provider, event_id) in (select provider, event_id from notify.receipts where due_at <= $1 order by due_at limit 1 for update skip locked)",
+            "update notify.receipts set due_at = $2 where (provider, event_id) in (select provider, event_id from "
+                + "notify.receipts where due_at <= $1 order by due_at limit 1 for update skip locked)",
             connection
         );
         command.Parameters.Add(new NpgsqlParameter { Value = now });

@@ -50,10 +50,11 @@ public static class EventWords
             NotificationFailed e =>
                 $"{Name(state, e.DeliveryId)} failed for good{(e.Attempt > 0 ? $" at attempt {Count(e.Attempt)}" : "")}: {Words(e.Reason)}{By(e.Provider, e.ProviderCode)}.",
             DispatchOutcomeUnknown e =>
-                $"{Name(state, e.DeliveryId)}: whether {e.Provider} accepted attempt {Count(e.Attempt)} is not known ({Words(e.Reason)}). Nothing is repeated; it is decided by {Time(e.Deadline)}.",
+                $"{Name(state, e.DeliveryId)}: whether {e.Provider} accepted attempt {Count(e.Attempt)} is not known "
+                    + $"({Words(e.Reason)}). Nothing is repeated; it is decided by {Time(e.Deadline)}.",
             DeliverySuppressed e => $"{Name(state, e.DeliveryId)} was left out at the last check: {Words(e.Reason)} (rule: {e.Rule}).",
-            DeliveryDeadLettered e =>
-                $"{Name(state, e.DeliveryId)} used up its {Count(e.Attempts)} attempts and is a dead letter: {Words(e.Reason)}{By(e.Provider, e.ProviderCode)}.",
+            DeliveryDeadLettered e => $"{Name(state, e.DeliveryId)} used up its {Count(e.Attempts)} attempts and is a dead letter: "
+                + $"{Words(e.Reason)}{By(e.Provider, e.ProviderCode)}.",
             DeliveryRedriven e => $"{e.By} sent {Name(state, e.DeliveryId, start: false)} on its way again: {e.Reason}",
             NotificationCancelled e =>
                 $"{e.By} withdrew {(e.Deliveries.Count == 0 ? "the notification before it was planned" : List(e.Deliveries.Select(d => Name(state, d, start: false))))}.",
@@ -74,7 +75,8 @@ public static class EventWords
                 $"The person followed link {Count(e.Link + 1)} of {Name(state, e.DeliveryId, start: false)} for the first time.",
             Complained e => $"The person called {Name(state, e.DeliveryId, start: false)} unwanted, says {e.Source}.",
             Unsubscribed { Source: UnsubscribeSources.OneClick or UnsubscribeSources.Page } e =>
-                $"The person unsubscribed by {Name(state, e.DeliveryId, start: false)} ({Words(e.Source)}): no more emails of category {state?.Request.Category}.",
+                $"The person unsubscribed by {Name(state, e.DeliveryId, start: false)} ({Words(e.Source)}): no more emails of "
+                    + $"category {state?.Request.Category}.",
             Unsubscribed e => $"The person unsubscribed through {Name(state, e.DeliveryId, start: false)}, says {e.Source}.",
             CircuitOpened e => $"{e.Provider} is left alone until {Time(e.Until)}: {e.Reason}.",
             CircuitHalfOpened e => $"{e.Provider} is tried with one delivery at a time: {e.Reason}.",

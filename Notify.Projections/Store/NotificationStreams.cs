@@ -160,6 +160,33 @@ public static class NotificationStreams
         return (long)(await command.ExecuteScalarAsync(cancellation))! == sorted.Length;
     }
 
+    /// <summary>Locks streams of which one may be new, until the transaction ends.</summary>
+    /// <param name="key">The one that may be new.</param>
+    public static async Task LockNewAsync(IDocumentSession session, IReadOnlyList<string> keys, string key, CancellationToken cancellation)
+    {
+        if (await LockAsync(session, keys, cancellation))
+            return;
+        await WaitForTurnAsync(session, [key], cancellation);
+        await LockAsync(session, keys, cancellation);
+    }
+
+    /// <summary>
+    /// Takes the turn of streams that have no event yet, until the transaction ends: there is no row to lock before the first event. A
+    /// concurrent request waits here, and then finds the event.
+    /// </summary>
+    public static async Task WaitForTurnAsync(IDocumentSession session, string[] keys, CancellationToken cancellation)
+    {
+        await using var command = OpenDeliveryTable.Command(
+            session.Connection!,
+            """
+            select count(pg_advisory_xact_lock(hashtextextended(s.key, 0)))
+            from (select key from unnest($1) as key order by hashtextextended(key, 0) offset 0) s
+            """,
+            (object)keys
+        );
+        await command.ExecuteNonQueryAsync(cancellation);
+    }
+
     /// <summary>
     /// Locks those of these streams that become free within a moment, until the transaction ends: a stream that is locked elsewhere
     /// does not delay the others.

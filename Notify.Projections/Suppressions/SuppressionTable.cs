@@ -104,7 +104,8 @@ public static class SuppressionTable
             return new Dictionary<string, Suppression>();
         await using var command = OpenDeliveryTable.Command(
             connection,
-            $"select {Columns} from notify.suppressions where id = any($1) and lifted_at is null and (expires_at is null or expires_at > $2)",
+            $"select {Columns} from notify.suppressions where id = any($1) and lifted_at is null and (expires_at is null or "
+                + "expires_at > $2)",
             ids.ToArray(),
             now
         );

@@ -19,7 +19,8 @@ public static class TopicSubscribers
     ) =>
         UsersAsync(
             connection,
-            "insert into notify.topic_subscribers (topic, user_id, since) select $1, u, $3 from unnest($2) u order by u on conflict do nothing returning user_id",
+            "insert into notify.topic_subscribers (topic, user_id, since) select $1, u, $3 from unnest($2) u order by u on "
+                + "conflict do nothing returning user_id",
             cancellation,
             topic,
             users,

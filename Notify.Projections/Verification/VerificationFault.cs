@@ -91,7 +91,8 @@ public sealed record VerificationFault(VerificationFaultKind Kind, string Stream
                 "see that a Dispatch host runs and recovers failed hosts' deliveries; look for errors in its log",
             VerificationFaultKind.UnknownOverdue => "see that a Dispatch host runs; look for errors in its log",
             VerificationFaultKind.WithoutCause =>
-                "see that every host has every master key and the same version; if they have, an encrypted value was changed or moved in the "
+                "see that every host has every master key and the same version; if they have, an encrypted value was changed "
+                    + "or moved in the "
                     + "database: find out by whom; then request the notification under another event ID",
             VerificationFaultKind.SuppressionDiffers =>
                 "lift the suppression (DELETE /v1/suppressions/{id}) or set it again, so that row and stream agree",

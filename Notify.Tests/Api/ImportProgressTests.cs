@@ -58,7 +58,8 @@ public class ImportProgressTests
         progress.Show(1, 1000, 1);
         progress.Clear();
         Assert.Equal(
-            $"\r\x1b[K{ImportProgress.Bar(0.5, 500, 0, 80)}\r\x1b[Knotify: line 7: wrong\n\r\x1b[K{ImportProgress.Bar(1, 1000, 1, 80)}\r\x1b[K",
+            $"\r\x1b[K{ImportProgress.Bar(0.5, 500, 0, 80)}\r\x1b[Knotify: line 7: "
+                + $"wrong\n\r\x1b[K{ImportProgress.Bar(1, 1000, 1, 80)}\r\x1b[K",
             output.ToString()
         );
     }

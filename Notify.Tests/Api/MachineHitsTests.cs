@@ -12,7 +12,8 @@ public class MachineHitsTests
     // browsers, also those inside apps, and the proxies that fetch a picture when a person opens the mail
     [InlineData(Firefox, false)]
     [InlineData(
-        "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1",
+        "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 "
+            + "Mobile/15E148 Safari/604.1",
         false
     )]
     [InlineData(
@@ -20,7 +21,8 @@ public class MachineHitsTests
         false
     )]
     [InlineData(
-        "Mozilla/5.0 (Linux; Android 15; SM-S931N; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/138.0.0.0 Mobile Safari/537.36;KAKAOTALK 2511000",
+        "Mozilla/5.0 (Linux; Android 15; SM-S931N; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/138.0.0.0 "
+            + "Mobile Safari/537.36;KAKAOTALK 2511000",
         false
     )]
     [InlineData("Mozilla/5.0 (Windows NT 10.0; WOW64; Trident/7.0; Microsoft Outlook 16.0.5134; ms-office)", false)]

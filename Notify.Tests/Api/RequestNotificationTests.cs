@@ -52,7 +52,8 @@ public class RequestNotificationTests
     [InlineData(
         "{"
             + User
-            + ",\"content\":{\"body\":\"b\",\"push\":{\"sound\":\"\",\"badge\":-1,\"ttlSeconds\":2419201,\"collapseKey\":\"a b\",\"image\":\"http://x.example/y\",\"android\":{\"color\":\"red\",\"channelId\":\"\"},\"ios\":{\"threadId\":\"a\\nb\"},\"web\":{\"icon\":\"x\"}}}}",
+            + ",\"content\":{\"body\":\"b\",\"push\":{\"sound\":\"\",\"badge\":-1,\"ttlSeconds\":2419201,\"collapseKey\":\"a "
+            + "b\",\"image\":\"http://x.example/y\",\"android\":{\"color\":\"red\",\"channelId\":\"\"},\"ios\":{\"threadId\":\"a\\nb\"},\"web\":{\"icon\":\"x\"}}}}",
         "content.push.sound",
         "content.push.badge",
         "content.push.ttlSeconds",
@@ -77,7 +78,8 @@ public class RequestNotificationTests
     [InlineData(
         "{"
             + User
-            + ",\"content\":{\"body\":\"b\",\"attachments\":[{},{\"filename\":\"../\",\"contentType\":\"text/plain; charset=x\",\"content\":\"!\",\"contentId\":\"a b\"}]}}",
+            + ",\"content\":{\"body\":\"b\",\"attachments\":[{},{\"filename\":\"../\",\"contentType\":\"text/plain; "
+            + "charset=x\",\"content\":\"!\",\"contentId\":\"a b\"}]}}",
         "content.attachments[0].filename",
         "content.attachments[0].contentType",
         "content.attachments[0].content",

@@ -41,7 +41,8 @@ public sealed class UnsubscribeEndpointsTests
         var builder = WebApplication.CreateSlimBuilder();
         builder.WebHost.UseUrls("http://127.0.0.1:0");
         builder.Logging.ClearProviders();
-        builder.Services.AddSingleton(Tokens).AddSingleton(new Unsubscribing(null!, null!, TimeProvider.System)); // would throw if it were asked
+        // Would throw if it were asked.
+        builder.Services.AddSingleton(Tokens).AddSingleton(new Unsubscribing(null!, null!, TimeProvider.System));
         await using var app = builder.Build();
         UnsubscribeEndpoints.Map(app);
         await app.StartAsync(TestContext.Current.CancellationToken);

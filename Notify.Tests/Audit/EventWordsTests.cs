@@ -50,7 +50,8 @@ public sealed class EventWordsTests
         {
             {
                 Stream[0],
-                "Client c_shop asked for a notification to user u-42: category shipping, priority critical, by SMS and push, at 2026-12-01 10:00:00.000Z, worth nothing after 2026-12-01 11:00:00.000Z, in test mode: to the sandbox only."
+                "Client c_shop asked for a notification to user u-42: category shipping, priority critical, by SMS and push, "
+                    + "at 2026-12-01 10:00:00.000Z, worth nothing after 2026-12-01 11:00:00.000Z, in test mode: to the sandbox only."
             },
             {
                 new NotificationRequested(
@@ -71,11 +72,13 @@ public sealed class EventWordsTests
                     null,
                     "app:c_shop"
                 ),
-                "The user's app, with a token of client c_shop, asked for a notification to user u-42: category otp, priority critical, by SMS."
+                "The user's app, with a token of client c_shop, asked for a notification to user u-42: category otp, priority "
+                    + "critical, by SMS."
             },
             {
                 Stream[1],
-                "Planned: SMS and push to d_1 (apns). Left out: email, because opted out (rule: channel email). Decided on version 7 of the user."
+                "Planned: SMS and push to d_1 (apns). Left out: email, because opted out (rule: channel email). Decided on "
+                    + "version 7 of the user."
             },
             {
                 new DeliveriesPlanned(
@@ -93,7 +96,8 @@ public sealed class EventWordsTests
                     At,
                     2
                 ),
-                "Planned: SMS (rule: category security is required, version 2; passes channel sms). Decided on version 7 of the user and version 2 of the category."
+                "Planned: SMS (rule: category security is required, version 2; passes channel sms). Decided on version 7 of "
+                    + "the user and version 2 of the category."
             },
             { new DeliveriesPlanned([], [], 0, At, 2), "Planned: nothing to send. Decided on version 2 of the category." },
             {
@@ -105,7 +109,9 @@ public sealed class EventWordsTests
                 {
                     Template = new PinnedTemplate("order-shipped", 3, "ko", [Channel.Sms], []),
                 },
-                "Client c_shop asked for a notification to user u-42: category shipping, priority critical, by SMS and push, with version 3 of the template order-shipped, at 2026-12-01 10:00:00.000Z, worth nothing after 2026-12-01 11:00:00.000Z, in test mode: to the sandbox only."
+                "Client c_shop asked for a notification to user u-42: category shipping, priority critical, by SMS and push, "
+                    + "with version 3 of the template order-shipped, at 2026-12-01 10:00:00.000Z, worth nothing after 2026-12-01 "
+                    + "11:00:00.000Z, in test mode: to the sandbox only."
             },
             {
                 new DeliveriesPlanned([new PlannedDelivery(Sms, Lane.Sms, null, new Sealed("1.y"))], [], 0, At, Locale: "ko-KR"),
@@ -129,7 +135,8 @@ public sealed class EventWordsTests
             },
             {
                 new CapPlaceMoved(Sms, "caps of category shipping on sms, version 2; planned for 2026-12-01 08:55Z", At),
-                "The SMS leaves later than planned, and counts where it leaves (rule: caps of category shipping on sms, version 2; planned for 2026-12-01 08:55Z)."
+                "The SMS leaves later than planned, and counts where it leaves (rule: caps of category shipping on sms, "
+                    + "version 2; planned for 2026-12-01 08:55Z)."
             },
             { new DispatchAttempted(Sms, 2, "twilio", At), "The SMS: attempt 2 at twilio is about to be made." },
             {
@@ -154,7 +161,8 @@ public sealed class EventWordsTests
             },
             {
                 new DispatchOutcomeUnknown(Sms, 1, "twilio", Reasons.TimedOut, At.AddMinutes(15), At),
-                "The SMS: whether twilio accepted attempt 1 is not known (timed out). Nothing is repeated; it is decided by 2026-12-01 09:15:00.000Z."
+                "The SMS: whether twilio accepted attempt 1 is not known (timed out). Nothing is repeated; it is decided by "
+                    + "2026-12-01 09:15:00.000Z."
             },
             {
                 new DeliverySuppressed(Push, Reasons.DeviceRemoved, "devices", At),

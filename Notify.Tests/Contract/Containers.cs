@@ -129,7 +129,7 @@ public sealed partial class Containers
         Assert.Matches(
             @"(?m)^  redis:\n(    .*\n)*?    profiles:\s*\n\s*- redis$",
             await RunAsync(Repository.Root, $"{tool} -f docker-compose.yml --profile redis config")
-        ); // only for who wants it
+        ); // only where it is wanted
         Assert.DoesNotContain("container_name", config, StringComparison.Ordinal); // or it could not be scaled
         Assert.Equal(2, ScalablePorts().Count(config));
     }

@@ -14,7 +14,8 @@ public class EmailSubjectTests
     [InlineData(
         null,
         null,
-        "<html><head><title>T</title><style>p{}</style></head><body><!-- no --><script>x()</script>\n<h1>Your&nbsp;parcel</h1> &amp; more</body></html>",
+        "<html><head><title>T</title><style>p{}</style></head><body><!-- no --><script>x()</script>\n<h1>Your&nbsp;parcel</h1> "
+            + "&amp; more</body></html>",
         "Your parcel & more"
     )]
     [InlineData(null, " ", "<p>Html</p>", "Html")]

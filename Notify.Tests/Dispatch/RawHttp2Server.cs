@@ -121,7 +121,8 @@ internal sealed class RawHttp2Server : IAsyncDisposable
         }
 
         /// <summary>Answers 200, without a body.</summary>
-        public Task AnswerAsync(int id) => WriteAsync(Headers, 0b101, id, [0x88]); // END_STREAM, END_HEADERS; :status 200 of the static table
+        // END_STREAM, END_HEADERS; :status 200 of the static table.
+        public Task AnswerAsync(int id) => WriteAsync(Headers, 0b101, id, [0x88]);
 
         /// <summary>Sends GOAWAY: no stream after this one was processed, and none is accepted any more.</summary>
         public Task GoAwayAsync(int last)

@@ -18,7 +18,7 @@ public sealed class ReceiptMemoryTests
         .Build()
         .GetSection("P");
 
-    /// <summary>Forms and JSON that nobody signed: what is done with them is done before the signature is known.</summary>
+    /// <summary>Unsigned forms and JSON: they are parsed before the signature is known.</summary>
     [Theory]
     [InlineData("a&", Form)]
     [InlineData("a=b&", Form)]
@@ -32,7 +32,7 @@ public sealed class ReceiptMemoryTests
         {
             var body = Encoding.UTF8.GetBytes(string.Concat(Enumerable.Repeat(part, source.MaxBytes / part.Length)));
             var post = PostOf(body, type);
-            await source.IsValidAsync(Settings, post, DateTimeOffset.UnixEpoch); // what is made once is made
+            await source.IsValidAsync(Settings, post, DateTimeOffset.UnixEpoch); // a first call makes what later ones share
             var before = GC.GetAllocatedBytesForCurrentThread();
             Assert.False(await source.IsValidAsync(Settings, post, DateTimeOffset.UnixEpoch));
             Assert.False(source.IsTrial(post));

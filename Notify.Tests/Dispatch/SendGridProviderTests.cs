@@ -113,7 +113,7 @@ public sealed class SendGridProviderTests : IAsyncDisposable
             new AttemptOutcome.Rejected(Reasons.Rejected, "400")
         },
         { 400, """{"errors":[{"message":"x","field":"\ud800"}]}""", new AttemptOutcome.Rejected(Reasons.Rejected, "400") },
-        // SendGrid's errors have a message each; what has none is not SendGrid's.
+        // SendGrid's errors have a message each; an error without one is not SendGrid's.
         { 400, """{"errors":[7,{}]}""", new AttemptOutcome.Retry(Reasons.Retry, "400", TimeSpan.FromSeconds(30)) },
         { 400, "[]", new AttemptOutcome.Retry(Reasons.Retry, "400", TimeSpan.FromSeconds(30)) },
         { 400, "not json", new AttemptOutcome.Retry(Reasons.Retry, "400", TimeSpan.FromSeconds(30)) },
@@ -187,7 +187,7 @@ public sealed class SendGridProviderTests : IAsyncDisposable
         Assert.Equal(new AttemptOutcome.Unknown(Reasons.UnreadableAnswer), await SendAsync(Message()));
     }
 
-    // The header says yes; RFC 9110, 15.3.3: what a 202 has in its body says nothing more.
+    // The header says yes; RFC 9110, 15.3.3: the body of a 202 adds nothing.
     [Fact]
     public async Task Yes_in_the_headers_counts_although_the_body_breaks_off()
     {

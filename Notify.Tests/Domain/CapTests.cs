@@ -98,7 +98,8 @@ public class CapTests
             ),
             (planned[1].PutOff[1].Reason, planned[1].PutOff[1].Rule)
         );
-        Assert.All(planned, p => Assert.Equal((Reasons.QuietHours, At("2026-05-05T08:00:00Z")), (p.PutOff[0].Reason, p.PutOff[0].Until))); // the push has no cap
+        // The push has no cap.
+        Assert.All(planned, p => Assert.Equal((Reasons.QuietHours, At("2026-05-05T08:00:00Z")), (p.PutOff[0].Reason, p.PutOff[0].Until)));
         // The day it was asked for on has its place still.
         Assert.Empty(Decide(counts, category, now: At("2026-05-04T23:00:00Z")).PutOff);
 

@@ -56,7 +56,8 @@ public class DigestTests
         var (first, isNew) = DigestDecider.Join(null, Hourly, () => "n/c_shop:digest=1", Noon);
         Assert.Equal((new OpenDigest("n/c_shop:digest=1", Noon.AddHours(1), 1), true), (first, isNew));
         Assert.Equal((first with { Members = 2 }, false), DigestDecider.Join(first, Hourly, () => "never", Noon.AddMinutes(59)));
-        Assert.Equal((first with { Members = 2 }, false), DigestDecider.Join(first, Hourly, () => "never", Noon.AddHours(2))); // late, and still open
+        // Late, and still open.
+        Assert.Equal((first with { Members = 2 }, false), DigestDecider.Join(first, Hourly, () => "never", Noon.AddHours(2)));
         var next = DigestDecider.Join(
             first with
             {

@@ -13,7 +13,8 @@ namespace Notify.Tests.Domain;
 /// disturbed.</summary>
 public sealed class PreferenceProperties
 {
-    internal static readonly DateTimeZone Zone = DateTimeZoneProviders.Tzdb["Asia/Kolkata"]; // its clock is never changed: a minute of the day is enough to tell
+    // Its clock is never changed: a minute of the day is enough to tell.
+    internal static readonly DateTimeZone Zone = DateTimeZoneProviders.Tzdb["Asia/Kolkata"];
     private static readonly Config Many = Config.QuickThrowOnFailure.WithMaxTest(500);
 
     // Said and laid down between the planning and the last check, and before.

@@ -53,7 +53,8 @@ public sealed class ReportDeciderTests
                     Assert.True((status, reason) == (d.Status, d.Reason), $"{string.Join(" → ", order)} ended as {d.Status} {d.Reason}");
                     Assert.False(world.IsOpen, $"{string.Join(" → ", order)}: it has ended, and is still worked on");
                     ends.Add(
-                        $"{d.Status} {d.Reason} {d.ProviderCode} {d.Provider} {d.DeliveredAt} {d.OpenedAt} {d.ComplainedAt} {d.UnsubscribedAt}"
+                        $"{d.Status} {d.Reason} {d.ProviderCode} {d.Provider} {d.DeliveredAt} {d.OpenedAt} {d.ComplainedAt} "
+                            + $"{d.UnsubscribedAt}"
                             + (answer == "accepted" ? $"{d.ProviderMessageId} {d.DispatchedAt} {d.Attempts}" : "")
                     );
                 }

@@ -98,7 +98,8 @@ public sealed partial class AccessRules : SystemTest
             {
                 var reply = await operation.CallAsync(only[scope]);
                 var expected = operation.Rule.Scopes.Contains(scope);
-                var passed = reply.Code is not ("missing_scope" or "unauthorized") || (operation.Id == "TestTemplate" && expected); // it needs send, too
+                // It needs send, too.
+                var passed = reply.Code is not ("missing_scope" or "unauthorized") || (operation.Id == "TestTemplate" && expected);
                 if (passed != expected)
                     wrong.Add($"{operation} with {scope}: {reply.Status} {reply.Code}");
             }

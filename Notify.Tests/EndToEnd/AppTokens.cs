@@ -316,7 +316,7 @@ public sealed class AppTokens : SystemTest
         Assert.NotEqual(said, withQuiet);
         (await SaveAsync(new { }, $"\"other\", {withQuiet}")).Is(200);
         Assert.Equal(shown, (await Client.GetAsync(path)).Is(200).Headers.ETag!.ToString());
-        (await Client.PutAsync(path, no)).Is(200); // who names nothing replaces whatever it is
+        (await Client.PutAsync(path, no)).Is(200); // without an ETag it replaces any version
     }
 
     [Fact]

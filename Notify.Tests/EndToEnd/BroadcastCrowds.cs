@@ -61,7 +61,8 @@ public sealed class BroadcastCrowds(BroadcastSystem broadcasts) : CrowdTest(broa
         Assert.Equal(
             1,
             await Installation.ScalarAsync<long>(
-                "with left_it as (delete from notify.topic_subscribers where topic = $1 and user_id = $2 returning 1) select count(*) from left_it",
+                "with left_it as (delete from notify.topic_subscribers where topic = $1 and user_id = $2 returning 1) select "
+                    + "count(*) from left_it",
                 topic,
                 last
             )

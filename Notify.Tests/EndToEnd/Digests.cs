@@ -356,13 +356,15 @@ public sealed class Digests : SystemTest
         Assert.Equal(
             "1000 5",
             await Installation.ScalarAsync<string>(
-                "select string_agg(n::text, ' ' order by n desc) from (select count(*) n from notify.digest_items where category = $1 group by digest) t",
+                "select string_agg(n::text, ' ' order by n desc) from (select count(*) n from notify.digest_items where "
+                    + "category = $1 group by digest) t",
                 category
             )
         );
         var digests = (
             await Installation.ScalarAsync<string>(
-                "select string_agg(d, ' ') from (select distinct split_part(digest, ':', 2) d from notify.digest_items where category = $1) t",
+                "select string_agg(d, ' ') from (select distinct split_part(digest, ':', 2) d from notify.digest_items where "
+                    + "category = $1) t",
                 category
             )
         ).Split(' ');
@@ -534,7 +536,8 @@ public sealed class Digests : SystemTest
     /// <summary>How many of a category's digests have closed.</summary>
     internal static Task<long> ClosedAsync(NotifySystem system, string category) =>
         system.ScalarAsync<long>(
-            "select count(*) from events.mt_events c join events.mt_events r on r.stream_id = c.stream_id and r.version = 1 where c.type = 'DigestClosed' and r.data ->> 'category' = $1",
+            "select count(*) from events.mt_events c join events.mt_events r on r.stream_id = c.stream_id and r.version = 1 "
+                + "where c.type = 'DigestClosed' and r.data ->> 'category' = $1",
             category
         );
 
@@ -547,7 +550,8 @@ public sealed class Digests : SystemTest
             where e.type = 'DigestClosed' and m.id like $1 || '-%'
             """;
         const string Digested =
-            "select count(*) || ' ' || count(distinct stream_id) from events.mt_events where type = 'NotificationDigested' and stream_id like '%:' || $1 || '-%'";
+            "select count(*) || ' ' || count(distinct stream_id) from events.mt_events where type = 'NotificationDigested' and "
+            + "stream_id like '%:' || $1 || '-%'";
         var told = (await system.ScalarAsync<string>(Told, mark)).Split(' ');
         Assert.Equal(($"{count}", $"{count}"), (told[0], told[1]));
         Assert.Equal($"{count} {count}", await system.ScalarAsync<string>(Digested, mark));

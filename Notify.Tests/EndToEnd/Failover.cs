@@ -97,7 +97,8 @@ public sealed class Failover(FailoverSystem failover) : SystemTest, IClassFixtur
             Long
         );
         Assert.Equal(1, twilio["position"]!.GetValue<int>());
-        Assert.Matches("(failures in a row|calls failed within 30 s): Retry 20503$", LastReason(twilio)); // which first, depends on what was sent before
+        // Which first, depends on what was sent before.
+        Assert.Matches("(failures in a row|calls failed within 30 s): Retry 20503$", LastReason(twilio));
         Assert.Equal("closed", await CircuitAsync("vonage"));
 
         await Sandbox.BehaveAsync();

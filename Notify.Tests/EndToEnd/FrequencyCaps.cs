@@ -31,7 +31,9 @@ public sealed class FrequencyCaps : SystemTest
         await Installation.QuietAsync(mark: mark);
         Assert.Equal(6, (await Sandbox.CountAsync(mark)).Received); // three, to two devices each
         var counts =
-            $"select count(*) from events.mt_events where stream_id like 'n/{Client.AppKey}:{mark}-%' and data->'leftOut'->0->>'reason' = 'CapExceeded' and data->'leftOut'->0->>'rule' like 'cap of category {category} on push, version 1: 3 per week, 3 taken of the week from %'";
+            $"select count(*) from events.mt_events where stream_id like 'n/{Client.AppKey}:{mark}-%' and "
+            + $"data->'leftOut'->0->>'reason' = 'CapExceeded' and data->'leftOut'->0->>'rule' like 'cap of category {category} on "
+            + "push, version 1: 3 per week, 3 taken of the week from %'";
         Assert.Equal(997, await Installation.ScalarAsync<long>(counts));
 
         // Asked again they are the same ones: nothing is counted twice.
@@ -69,7 +71,8 @@ public sealed class FrequencyCaps : SystemTest
             return id;
         }
 
-        var later = await SendAsync("later", new { sendAt = TimeProvider.System.GetUtcNow().AddSeconds(2) }); // takes its place when it is due
+        // Takes its place when it is due.
+        var later = await SendAsync("later", new { sendAt = TimeProvider.System.GetUtcNow().AddSeconds(2) });
         var first = await SendAsync("first");
         var second = await SendAsync("second");
         var expiring = await SendAsync("expiring", new { expiresAt = TimeProvider.System.GetUtcNow().AddMinutes(1) });
@@ -155,7 +158,8 @@ public sealed class FrequencyCaps : SystemTest
     {
         var key = $"n/{Client.AppKey}:{id}";
         await Installation.ScalarAsync<string>(
-            "update events.mt_events set data = jsonb_set(data, '{until}', to_jsonb(now() - interval '8 days')) where stream_id = $1 and type = 'DeliveryDeferred' returning stream_id",
+            "update events.mt_events set data = jsonb_set(data, '{until}', to_jsonb(now() - interval '8 days')) where "
+                + "stream_id = $1 and type = 'DeliveryDeferred' returning stream_id",
             key
         );
         await Installation.ScalarAsync<string>(

@@ -407,7 +407,8 @@ public sealed class Powers : SystemTest
         var code = await CodeAsync(device);
         (await RegisterAsync(device, code)).Is(201);
         Assert.Equal((0, 1), (await DevicesAsync(victim), await DevicesAsync(taker)));
-        (await Client.PostAsync($"/v1/users/{victim.Id}/devices", new { platform = "ios", token = device })).Is(201); // a service's key needs no code
+        // A service's key needs no code.
+        (await Client.PostAsync($"/v1/users/{victim.Id}/devices", new { platform = "ios", token = device })).Is(201);
         Assert.Equal((1, 0), (await DevicesAsync(victim), await DevicesAsync(taker)));
 
         Task<Reply> RegisterAsync(string deviceToken, string? challenge) =>

@@ -242,7 +242,8 @@ public sealed class QuietHours : SystemTest
         Assert.Equal("22:00:00", changes[1]!["data"]!["from"]!.ToString());
 
         const string Rows =
-            "select coalesce(string_agg(channel || ' ' || coalesce(category, '-') || ' ' || opt_in || ' ' || (since > now() - interval '1 minute'), ', ' order by channel), '') from notify.preferences where user_id = $1";
+            "select coalesce(string_agg(channel || ' ' || coalesce(category, '-') || ' ' || opt_in || ' ' || (since > now() - "
+            + "interval '1 minute'), ', ' order by channel), '') from notify.preferences where user_id = $1";
         Assert.Equal("email offers true true, sms - false true", await Installation.ScalarAsync<string>(Rows, person.Ref));
         (await Client.DeleteAsync($"/v1/users/{person.Id}")).Is(204);
         Assert.Equal("", await Installation.ScalarAsync<string>(Rows, person.Ref));
@@ -283,7 +284,8 @@ public sealed class QuietHours : SystemTest
 
     private Task LookNowAsync(string id) =>
         Installation.ScalarAsync<long>(
-            "with now as (update notify.open_deliveries set due_at = now() where notification like '%' || $1 and state = 2 returning 1) select count(*) from now",
+            "with now as (update notify.open_deliveries set due_at = now() where notification like '%' || $1 and state = 2 "
+                + "returning 1) select count(*) from now",
             id
         );
 }

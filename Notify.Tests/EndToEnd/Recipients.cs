@@ -510,7 +510,8 @@ public sealed class Recipients : SystemTest
         var person = await Installation.NewPersonAsync(phone: false);
 
         Assert.Equal(person.DeviceIds[0], await Installation.AddDeviceAsync(person, person.Tokens[0]));
-        Assert.Equal(person.DeviceIds[0], await Installation.AddDeviceAsync(person, person.Tokens[0].ToUpperInvariant())); // hexadecimal digits
+        // Hexadecimal digits.
+        Assert.Equal(person.DeviceIds[0], await Installation.AddDeviceAsync(person, person.Tokens[0].ToUpperInvariant()));
 
         var id = NewId("same");
         (

@@ -543,7 +543,8 @@ public sealed class Scheduling : SystemTest
     public async Task Mails_with_large_files_that_are_due_at_once_are_planned_some_at_a_time()
     {
         var (person, mark) = (await Installation.NewPersonAsync(devices: 0, phone: false, email: Person.NewEmail()), NewId("heavy"));
-        (await Client.PutAsync($"/v1/users/{person.Id}/preferences", new { channels = new { email = new { optIn = false } } })).Is(200); // no provider need carry them
+        // No provider need carry them.
+        (await Client.PutAsync($"/v1/users/{person.Id}/preferences", new { channels = new { email = new { optIn = false } } })).Is(200);
         var file = Convert.ToBase64String(new byte[5 * 1024 * 1024]);
         await using var connection = await Installation.Database.OpenConnectionAsync(TestContext.Current.CancellationToken);
         await using var holding = await connection.BeginTransactionAsync(TestContext.Current.CancellationToken);
@@ -593,7 +594,8 @@ public sealed class Scheduling : SystemTest
             Assert.Equal("OptedOut", (await Client.BecomesAsync($"{mark}-{i}", "suppressed")).On("email").Reason);
         Assert.InRange(
             await Installation.ScalarAsync<long>(
-                "select count(distinct data ->> 'at') from events.mt_events where type = 'DeliveriesPlanned' and stream_id like '%:' || $1 || '-%'",
+                "select count(distinct data ->> 'at') from events.mt_events where type = 'DeliveriesPlanned' and stream_id "
+                    + "like '%:' || $1 || '-%'",
                 mark
             ),
             2,

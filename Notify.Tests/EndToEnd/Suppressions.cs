@@ -414,7 +414,8 @@ public sealed class Suppressions : SystemTest
             var replies = await Task.WhenAll(Enumerable.Range(0, 8).Select(i => Client.PutAsync(path, new { required = i % 2 == 0 })));
 
             Assert.All(replies, r => r.Is(200));
-            Assert.All(replies.GroupBy(r => r["version"]), version => Assert.Single(version.Select(r => r["required"]).Distinct())); // a version says one thing
+            // A version says one thing.
+            Assert.All(replies.GroupBy(r => r["version"]), version => Assert.Single(version.Select(r => r["required"]).Distinct()));
             var last = (await Client.GetAsync(path)).Is(200);
             Assert.Equal(last["version"], $"{replies.Max(r => int.Parse(r["version"]!))}");
             Assert.Equal(last["required"], replies.First(r => r["version"] == last["version"])["required"]);

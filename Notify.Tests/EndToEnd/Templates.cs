@@ -500,7 +500,8 @@ public sealed class Templates : SystemTest
         (code, said) = await RunAsync("push", folder);
         Assert.Equal(1, code);
         Assert.Contains(
-            $"the template {key} is refused: \n  channels.sms.text: line 1, column 4: the parameter nmae is not among params; did you mean name?",
+            $"the template {key} is refused: \n  channels.sms.text: line 1, column 4: the parameter nmae is not among params; "
+                + "did you mean name?",
             said,
             StringComparison.Ordinal
         );

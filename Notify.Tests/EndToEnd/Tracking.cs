@@ -135,7 +135,8 @@ public sealed class Tracking : SystemTest
     public async Task Visitor_of_every_link_at_once_is_automated_from_the_second_hit()
     {
         const string Html =
-            "<a href=\"https://shop.example/0\">0</a><a href=\"https://한글.example/길\">1</a><a href=\"javascript:alert(2)\">2</a><a href=\"https://shop.example/2\">3</a>";
+            "<a href=\"https://shop.example/0\">0</a><a href=\"https://한글.example/길\">1</a><a "
+            + "href=\"javascript:alert(2)\">2</a><a href=\"https://shop.example/2\">3</a>";
         var (id, text) = await EmailAsync(Client, Html);
         Assert.Contains("javascript:alert(2)", text, StringComparison.Ordinal);
         var links = Enumerable.Range(0, 3).Select(i => PathIn(text[NthOf(text, "/t/", i)..], "/t/", '"')).ToList();
@@ -328,7 +329,8 @@ public sealed class Tracking : SystemTest
 
     private Task<string> HitsAsync(string delivery) =>
         Installation.ScalarAsync<string>(
-            "select coalesce(string_agg(number || ':' || people || ':' || machines, ' ' order by number), '') from notify.tracked_hits where delivery_id = $1",
+            "select coalesce(string_agg(number || ':' || people || ':' || machines, ' ' order by number), '') from "
+                + "notify.tracked_hits where delivery_id = $1",
             Guid.Parse(delivery)
         );
 

@@ -328,7 +328,8 @@ public sealed class UnderKnobs(KnobSystem knobs) : KnobTest(knobs)
 
         // 5 SMS in flight and 12 that wait; 7 pushes that wait to be tried again; 1 dead letter.
         await DieAsync(person, $"{mark}-dead");
-        var dead = await Installation.ScalarAsync<long>("select count(*) from notify.open_deliveries where state = 4 and queue = 1"); // other tests leave theirs
+        // Other tests leave theirs.
+        var dead = await Installation.ScalarAsync<long>("select count(*) from notify.open_deliveries where state = 4 and queue = 1");
         await Sandbox.KnobsAsync(
             "apns",
             new
@@ -389,8 +390,9 @@ public sealed class UnderKnobs(KnobSystem knobs) : KnobTest(knobs)
         Assert.Equal(Notify.Domain.Notifications.DeliveryQueue.All.Select(q => q.Name).Order(), queues.Keys.Order());
         Assert.InRange(queues["sms_normal"]["oldestAgeSeconds"]!.GetValue<double>(), 0.01, 30);
         Assert.True(Count(queues["sms_normal"], "suggestedWorkers") >= 1);
-        Assert.Equal(0, Count(queues["email_bulk"], "suggestedWorkers")); // nobody uses it: other tests may have sent bulk SMS within the last minute
-        Assert.Equal(5, (await Sandbox.LedgerAsync(mark, "twilio")).Count); // what is in flight is what the provider has
+        // Nobody uses it: other tests may have sent bulk SMS within the last minute.
+        Assert.Equal(0, Count(queues["email_bulk"], "suggestedWorkers"));
+        Assert.Equal(5, (await Sandbox.LedgerAsync(mark, "twilio")).Count); // the provider has exactly those in flight
 
         // Rates appear, and once all has gone the queues are empty.
         await Sandbox.BehaveAsync();

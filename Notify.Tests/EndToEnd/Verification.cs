@@ -38,7 +38,8 @@ public sealed class Verification : SystemTest
         var run = (await Client.GetAsync("/v1/verifications?limit=1")).Is(200).Json["items"]![0]!;
         Assert.Equal(("verified", false), (run["state"]!.GetValue<string>(), run["automatic"]!.GetValue<bool>()));
         Assert.True(run["position"]!.GetValue<long>() > 0 && run["counts"]!["notifications"]!.GetValue<long>() > 0);
-        Assert.Equal(0, await Installation.ScalarAsync<long>("select count(*) from dispatch_messages.wolverine_dead_letters")); // an envelope there means a bug
+        // An envelope there means a bug.
+        Assert.Equal(0, await Installation.ScalarAsync<long>("select count(*) from dispatch_messages.wolverine_dead_letters"));
     }
 
     [Fact]
@@ -90,7 +91,8 @@ public sealed class Verification : SystemTest
         ).Is(202);
         Task TamperAsync(string digest) =>
             Installation.ScalarAsync<long>(
-                $"with other as (update notify.digest_items set digest = {digest} where category = $1 returning 1) select count(*) from other",
+                $"with other as (update notify.digest_items set digest = {digest} where category = $1 returning 1) select "
+                    + "count(*) from other",
                 category
             );
         await Installation.VerifyAsync();

@@ -52,7 +52,8 @@ public sealed class WebPushInBrowser : SystemTest
         Assert.Equal("Unterwegs", shown.Title);
         Assert.Contains(id, shown.Body, StringComparison.Ordinal);
         const string Notifications =
-            "async () => (await (await navigator.serviceWorker.ready).getNotifications()).map(n => [n.title, n.body, n.tag, n.data.deliveryId, `${n.data.order}`])";
+            "async () => (await (await navigator.serviceWorker.ready).getNotifications()).map(n => [n.title, n.body, n.tag, "
+            + "n.data.deliveryId, `${n.data.order}`])";
         var there = Assert.Single(await page.EvaluateAsync<string[][]>(Notifications));
         Assert.Equal(["Unterwegs", id, Notify.Dispatch.WebPush.WebPushProvider.Topic(Guid.Parse(delivery.Id)), delivery.Id, "7"], there);
 

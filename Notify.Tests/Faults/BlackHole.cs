@@ -52,7 +52,7 @@ public sealed class BlackHole : SystemTest
         phases.Add(await PhaseAsync("during", during));
         await Sandbox.BehaveAsync();
         var recovered = Clock.GetUtcNow();
-        await Task.Delay(TimeSpan.FromSeconds(isMeasured ? 12 : 1), Cancellation); // what has waited is sent now
+        await Task.Delay(TimeSpan.FromSeconds(isMeasured ? 12 : 1), Cancellation); // waiting deliveries are sent now
         phases.Add(await PhaseAsync("after", quiet));
         await stop.CancelAsync();
         await steady;
@@ -73,11 +73,13 @@ public sealed class BlackHole : SystemTest
         Assert.All(taken, t => Assert.Single(t.Value, e => e.IsAccepted));
         var resent = taken.Count(t => t.Value.Count > 1);
         var held = await Installation.ScalarAsync<long>(
-            "select count(*) from events.mt_events where type = 'NotificationFailed' and data ->> 'reason' = 'OutcomeNeverKnown' and stream_id like '%:' || $1 || '%'",
+            "select count(*) from events.mt_events where type = 'NotificationFailed' and data ->> 'reason' = "
+                + "'OutcomeNeverKnown' and stream_id like '%:' || $1 || '%'",
             sms
         );
         Show(
-            $"SMS: {given.Count} accepted, {taken.Count} sent once, of which {resent} again after they were known not to be there, {held} never known"
+            $"SMS: {given.Count} accepted, {taken.Count} sent once, of which {resent} again after they were known not to be "
+                + $"there, {held} never known"
         );
         Assert.Equal(swallowed.Count, held);
         Assert.True(resent > 0);

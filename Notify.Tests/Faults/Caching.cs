@@ -112,7 +112,8 @@ public sealed class Caching(CacheSystem cache) : SystemTest
         );
         // A call that was under way takes as long as anything does where the machine is starved.
         Assert.InRange(honoured.Max(), TimeSpan.MinValue, TimeSpan.FromSeconds(Math.Max(1, slowest.TotalSeconds)));
-        Assert.All(usual.Values, half => Assert.InRange(half, TimeSpan.Zero, TimeSpan.FromSeconds(1))); // a Redis that hangs holds nobody up
+        // A Redis that hangs holds nobody up.
+        Assert.All(usual.Values, half => Assert.InRange(half, TimeSpan.Zero, TimeSpan.FromSeconds(1)));
     }
 
     [Fact]
@@ -282,7 +283,8 @@ public sealed class Caching(CacheSystem cache) : SystemTest
         var things = new List<string>();
         await foreach (var key in redis.GetServers()[0].KeysAsync())
             things.Add(
-                $"{key} {string.Concat((await redis.GetDatabase().HashGetAllAsync(key)).Select(f => System.Text.Encoding.Latin1.GetString((byte[])f.Value!)))}"
+                $"{key} "
+                    + $"{string.Concat((await redis.GetDatabase().HashGetAllAsync(key)).Select(f => System.Text.Encoding.Latin1.GetString((byte[])f.Value!)))}"
             );
 
         Assert.NotEmpty(things);

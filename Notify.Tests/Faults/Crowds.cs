@@ -60,7 +60,8 @@ public sealed class Crowds : SystemTest
         var ahead = asked.Select(a => Between(ledger, flood, a.At, ledger.First(e => e.Text == a.Id).ReceivedAt)).Order().ToList();
         var left = await QueuedAsync(flooder);
         Show(
-            $"bulk that went out while a critical one was on its way: median {At(ahead, 0.5):0}, most {ahead[^1]:0}, beside {left} waiting; load average {await MachineLoad.AverageAsync()}"
+            $"bulk that went out while a critical one was on its way: median {At(ahead, 0.5):0}, most {ahead[^1]:0}, beside "
+                + $"{left} waiting; load average {await MachineLoad.AverageAsync()}"
         );
         Assert.InRange(At(ahead, 0.9), 0, 1_500);
 

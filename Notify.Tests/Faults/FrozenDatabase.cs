@@ -62,7 +62,8 @@ public sealed class FrozenDatabase(FaultSystem faults) : FaultTest(faults)
         Eventually.Holds(
             () =>
                 Installation.ScalarAsync<bool>(
-                    "select exists (select from events.mt_events where seq_id > $1 and type in ('NotificationDispatched', 'DispatchAttempted'))",
+                    "select exists (select from events.mt_events where seq_id > $1 and type in ('NotificationDispatched', "
+                        + "'DispatchAttempted'))",
                     sequence
                 ),
             "a delivery is claimed",

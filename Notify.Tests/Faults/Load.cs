@@ -245,7 +245,8 @@ public sealed class Balance
         Assert.Equal(
             load.Accepted.Count,
             await system.ScalarAsync<long>(
-                "select count(distinct stream_id) from events.mt_events where type = 'NotificationDispatched' and stream_id like '%:' || $1 || '%'",
+                "select count(distinct stream_id) from events.mt_events where type = 'NotificationDispatched' and stream_id "
+                    + "like '%:' || $1 || '%'",
                 load.Mark
             )
         );

@@ -171,7 +171,8 @@ public sealed class Overload(OverloadSystem system) : SystemTest
             foreach (var id in others)
                 await Client.BecomesAsync(id, "dispatched");
             Write(
-                $"20 went {watch.Elapsed.TotalSeconds:0.0} s after Dispatch was started, beside a locked stream, a locked row and a damaged user."
+                $"20 went {watch.Elapsed.TotalSeconds:0.0} s after Dispatch was started, beside a locked stream, a locked row "
+                    + "and a damaged user."
             );
             Assert.Equal((20, 20), await Sandbox.CountAsync(mark));
             await transaction.RollbackAsync(Stop);
@@ -179,7 +180,8 @@ public sealed class Overload(OverloadSystem system) : SystemTest
 
         await RewriteAsync(before);
         await Installation.ScalarAsync<long>(
-            "with due as (update notify.open_deliveries set due_at = now() where notification = $1 and due_at is not null returning 1) select count(*) from due",
+            "with due as (update notify.open_deliveries set due_at = now() where notification = $1 and due_at is not null "
+                + "returning 1) select count(*) from due",
             $"n/{Client.AppKey}:{damaged}"
         );
         foreach (var id in new[] { locked, held, damaged })

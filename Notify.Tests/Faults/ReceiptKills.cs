@@ -109,7 +109,8 @@ public sealed class ReceiptKills(FaultSystem faults) : FaultTest(faults)
         Assert.Equal(
             sids.LongLength,
             await Installation.ScalarAsync<long>(
-                "select count(*) from events.mt_events where type = 'NotificationDelivered' and stream_id like '%' || $1 || '%' and data ->> 'receipt' = any($2)",
+                "select count(*) from events.mt_events where type = 'NotificationDelivered' and stream_id like '%' || $1 || "
+                    + "'%' and data ->> 'receipt' = any($2)",
                 mark,
                 sids.Select(s => $"{s}:delivered").ToArray()
             )
@@ -117,7 +118,8 @@ public sealed class ReceiptKills(FaultSystem faults) : FaultTest(faults)
         Assert.Equal(
             0L,
             await Installation.ScalarAsync<long>(
-                "select count(*) from (select 1 from events.mt_events where type = 'NotificationDelivered' and stream_id like '%' || $1 || '%' group by stream_id having count(*) > 1) t",
+                "select count(*) from (select 1 from events.mt_events where type = 'NotificationDelivered' and stream_id like "
+                    + "'%' || $1 || '%' group by stream_id having count(*) > 1) t",
                 mark
             )
         );

@@ -187,7 +187,8 @@ public sealed class CapTableTests(AnalyticsDatabase database) : IClassFixture<An
 
         await MeasureAsync(Rules(CapExceeding.Defer)); // the first statements are planned and compiled
         TestContext.Current.TestOutputHelper?.WriteLine(
-            $"1,000 plans for 1,000 people in 4 transactions: without a cap {await MeasureAsync(ReachRules.None):0} ms, with one {await MeasureAsync(Rules(CapExceeding.Defer)):0} ms"
+            $"1,000 plans for 1,000 people in 4 transactions: without a cap {await MeasureAsync(ReachRules.None):0} ms, with "
+                + $"one {await MeasureAsync(Rules(CapExceeding.Defer)):0} ms"
         );
     }
 

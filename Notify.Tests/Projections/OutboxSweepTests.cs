@@ -28,7 +28,8 @@ public sealed class OutboxSweepTests(EmptyDatabase database) : IClassFixture<Emp
 
     private Task PutAsync(Guid id) =>
         ExecuteAsync(
-            $"insert into api_messages.wolverine_outgoing_envelopes (id, owner_id, destination, body, message_type) values ('{id}', 7, 'postgresql://apns_normal/', '', 'x')"
+            "insert into api_messages.wolverine_outgoing_envelopes (id, owner_id, destination, body, message_type) values "
+                + $"('{id}', 7, 'postgresql://apns_normal/', '', 'x')"
         );
 
     private async Task<int> OwnerAsync(Guid id)

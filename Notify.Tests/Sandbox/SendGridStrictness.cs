@@ -176,7 +176,8 @@ public sealed class SendGridStrictness : SystemTest
             Assert.Single(response.Headers.GetValues("X-Message-Id")),
             Assert.Single(entries.Take(1000).Select(e => e.MessageId).Distinct())
         );
-        Assert.Equal("400 personalizations.500.to.0.email", Assert.Single(entries.Skip(1000).Select(e => e.Outcome).Distinct())); // all or none
+        // All or none.
+        Assert.Equal("400 personalizations.500.to.0.email", Assert.Single(entries.Skip(1000).Select(e => e.Outcome).Distinct()));
         Assert.All(
             entries,
             e => Assert.Single(JsonNode.Parse(e.Json["request"]!["body"]!.GetValue<string>())!["personalizations"]!.AsArray())

@@ -84,7 +84,8 @@ public sealed class Browser : IAsyncDisposable
                 .FirstOrDefault(File.Exists);
         Assert.True(
             File.Exists(program),
-            "There is no Chromium, which this test needs: install it (Debian: apt-get install chromium), or name its program in NOTIFY_CHROMIUM."
+            "There is no Chromium, which this test needs: install it (Debian: apt-get install chromium), or name its program "
+                + "in NOTIFY_CHROMIUM."
         );
         return program!;
     }

@@ -45,7 +45,8 @@ public static partial class DatabaseDump
         var tables = new List<string>();
         await using (
             var command = system.Database.CreateCommand(
-                "select format('%I.%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.relkind = 'r' and n.nspname not in ('pg_catalog', 'information_schema') order by 1"
+                "select format('%I.%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace "
+                    + "where c.relkind = 'r' and n.nspname not in ('pg_catalog', 'information_schema') order by 1"
             )
         )
         await using (var reader = await command.ExecuteReaderAsync())

@@ -131,7 +131,7 @@ public sealed class RoutesInTraces(WalkedApi api) : IClassFixture<WalkedApi>
     [Fact]
     public void Path_is_in_no_log_line_whatever_level_is_configured()
     {
-        Assert.Contains("Microsoft.AspNetCore", api.Log, StringComparison.Ordinal); // what was asked for is logged
+        Assert.Contains("Microsoft.AspNetCore", api.Log, StringComparison.Ordinal); // the level that was asked for is logged
         Assert.Contains("GET /t/{token} was answered 404 in ", api.Log, StringComparison.Ordinal);
         Assert.DoesNotContain(WalkedApi.Marker, api.Log, StringComparison.Ordinal);
     }

@@ -411,13 +411,16 @@ public sealed class HostileCorpus
     )]
     [InlineData("{% assign l = 'a,b' | split: ',' %}{% for i in (1..60) %}{% assign l = l | concat: l %}{% endfor %}{{ l | size }}")]
     [InlineData(
-        "{% assign l = 'a,b' | split: ',' %}{% for i in (1..12) %}{% assign l = l | concat: l %}{% endfor %}{% for i in (1..999) %}{{ l | join: 'aaaaaaaaaaaaaaaaaaaaaaaaa' | size }}{% endfor %}"
+        "{% assign l = 'a,b' | split: ',' %}{% for i in (1..12) %}{% assign l = l | concat: l %}{% endfor %}{% for i in "
+            + "(1..999) %}{{ l | join: 'aaaaaaaaaaaaaaaaaaaaaaaaa' | size }}{% endfor %}"
     )]
     [InlineData(
-        "{% for i in (1..9999) %}{{ 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa' | append: 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa' }}{% endfor %}"
+        "{% for i in (1..9999) %}{{ 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa' | append: "
+            + "'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa' }}{% endfor %}"
     )]
     [InlineData(
-        "{% for i in (1..9999) %}{% assign l = '' | split: '' %}{% if s contains 'aab' %}{% endif %}{% assign s = s | append: 'aaaaaaaaaaaaaaaaaaa' %}{% endfor %}"
+        "{% for i in (1..9999) %}{% assign l = '' | split: '' %}{% if s contains 'aab' %}{% endif %}{% assign s = s | append: "
+            + "'aaaaaaaaaaaaaaaaaaa' %}{% endfor %}"
     )]
     [InlineData("{{ (1..10000000) | join: ',' }}")]
     [InlineData("{{ (0..99999999999999999999) | size }}")]

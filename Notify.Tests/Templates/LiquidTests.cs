@@ -32,7 +32,8 @@ public sealed class LiquidTests
     [InlineData("{{ when | date: '%Y-%m-%d %H:%M' }} {{ 'now' | date: '%d.%m.' }}", "2026-12-01 09:00 04.05.")]
     [InlineData("{{ '}}' }}{{ \"{%\" }}{{ 'a\"b' }} {{ -3 | abs }} { } {x} %}", "}}{%a\"b 3 { } {x} %}")]
     [InlineData(
-        "{{ items | map: 'sku' | join: '+' }} {{ 'b,a' | split: ',' | sort | join: '' }} {{ name | default: 'x' }} {{ nothing | default: 'you' }}",
+        "{{ items | map: 'sku' | join: '+' }} {{ 'b,a' | split: ',' | sort | join: '' }} {{ name | default: 'x' }} {{ nothing "
+            + "| default: 'you' }}",
         "x+y ab 민수 you"
     )]
     [InlineData("{% echo name | upcase %}{{ 7 | divided_by: 2 }}{{ 7 | modulo: 4 }}{{ 1.5 | round }}", "민수332")]
@@ -133,7 +134,8 @@ public sealed class LiquidTests
         Assert.Equal(
             "<style>p > a { }</style><script>1 < 2; '</b>'</script><!--[if mso]><td class=\"k\"><![endif]--><p class=\"k\" title='k'>k</p>",
             Liquids.Page(
-                "<style>p > a { }</style><script>1 < 2; '</b>'</script><!--[if mso]><td class=\"{{ x }}\"><![endif]--><p class=\"{{ x }}\" title='{{ x }}'>{{ x }}</p>",
+                "<style>p > a { }</style><script>1 < 2; '</b>'</script><!--[if mso]><td class=\"{{ x }}\"><![endif]--><p "
+                    + "class=\"{{ x }}\" title='{{ x }}'>{{ x }}</p>",
                 new { x = "k" }
             )
         );

@@ -52,7 +52,8 @@ public sealed class RenderingTests
         var email = template.Render(Channel.Email, null, Liquids.Json(new { n = "<b>" }), [inner, outer], Liquids.Noon).Content!;
 
         Assert.Equal(
-            "<html><head><title>Hi &lt;b&gt;</title><style>\n.b {}\n.a {}\n</style>\n</head><body><main><p>&lt;b&gt;</p></main></body></html>",
+            "<html><head><title>Hi &lt;b&gt;</title><style>\n.b {}\n.a "
+                + "{}\n</style>\n</head><body><main><p>&lt;b&gt;</p></main></body></html>",
             email.Html
         );
         Assert.Equal(("Hi <b>", "[t <b>]"), (email.Title, email.Body));
@@ -121,7 +122,8 @@ public sealed class RenderingTests
         Assert.Equal(
             "abak1aba",
             Liquids.Text(
-                "{% for i in (1..3) %}{% cycle 'a', 'b' %}{% endfor %}{% cycle k, 'x' %}{% cycle 1, 2 %}{% for i in (1..3) %}{% cycle 'a','b' %}{% endfor %}",
+                "{% for i in (1..3) %}{% cycle 'a', 'b' %}{% endfor %}{% cycle k, 'x' %}{% cycle 1, 2 %}{% for i in (1..3) "
+                    + "%}{% cycle 'a','b' %}{% endfor %}",
                 new { k = "k" }
             )
         );
@@ -187,7 +189,8 @@ public sealed class RenderingTests
         Assert.Equal(
             "<p>&lt;b&gt;<i>&lt;b&gt;</i> &lt;b&gt; &lt;b&gt;<br />\nx <i>&lt;b&gt;</i></p>",
             Liquids.Page(
-                "<p>{{ x }}{% capture c %}<i>{{ x }}</i>{% endcapture %}{{ c }} {{ x | escape }} {{ y | newline_to_br }} {{ c | default: 'no' | strip }}</p>",
+                "<p>{{ x }}{% capture c %}<i>{{ x }}</i>{% endcapture %}{{ c }} {{ x | escape }} {{ y | newline_to_br }} {{ c "
+                    + "| default: 'no' | strip }}</p>",
                 new { x = "<b>", y = "<b>\nx" }
             )
         );

@@ -16,7 +16,8 @@ internal sealed class ApiConnection : IDisposable
     {
         this.api = api;
         head = Encoding.ASCII.GetBytes(
-            $"POST {path} HTTP/1.1\r\nHost: {api.Authority}\r\nAuthorization: {authorization}\r\nContent-Type: application/json\r\nContent-Length: "
+            $"POST {path} HTTP/1.1\r\nHost: {api.Authority}\r\nAuthorization: {authorization}\r\nContent-Type: "
+                + "application/json\r\nContent-Length: "
         );
     }
 

@@ -99,7 +99,8 @@ internal sealed class BenchRun(BenchSettings settings)
     {
         var memory = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / (1024.0 * 1024 * 1024);
         Console.WriteLine(
-            $"{Environment.ProcessorCount} cores, {memory:N0} GiB, {RuntimeInformation.OSDescription}, {RuntimeInformation.FrameworkDescription}; load generator, providers, database and hosts on the same machine."
+            $"{Environment.ProcessorCount} cores, {memory:N0} GiB, {RuntimeInformation.OSDescription}, "
+                + $"{RuntimeInformation.FrameworkDescription}; load generator, providers, database and hosts on the same machine."
         );
         Console.WriteLine();
         if (rates.Count > 0)
@@ -153,7 +154,8 @@ internal sealed class BenchRun(BenchSettings settings)
         if (latency is not null)
         {
             Console.WriteLine(
-                $"Open loop, {latency.Rate:N0}/s, {latency.Count:N0} pushes: {latency.Lost} lost, {latency.Twice} twice, {latency.Refused} refused."
+                $"Open loop, {latency.Rate:N0}/s, {latency.Count:N0} pushes: {latency.Lost} lost, {latency.Twice} twice, "
+                    + $"{latency.Refused} refused."
             );
             Console.WriteLine();
             Table

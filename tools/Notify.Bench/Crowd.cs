@@ -70,7 +70,8 @@ internal sealed class Crowd(BenchSettings settings, HttpClient http, NpgsqlDataS
         {
             await Task.Delay(Interval);
             await using var command = database.CreateCommand(
-                "select expanded, ended_at is not null, (select count(*) from notify.open_deliveries) from notify.broadcasts where key like '%:' || $1"
+                "select expanded, ended_at is not null, (select count(*) from notify.open_deliveries) from notify.broadcasts "
+                    + "where key like '%:' || $1"
             );
             command.Parameters.Add(new NpgsqlParameter { Value = id });
             await using var reader = await command.ExecuteReaderAsync();

@@ -31,7 +31,8 @@ internal sealed class Due(BenchSettings settings, Load load, Ledger ledger, Usag
         await usage.ViewsCompleteAsync();
         if (TimeProvider.System.GetUtcNow() >= first.AddSeconds(-1.5))
             throw new BenchException(
-                $"{count:N0} notifications could not be scheduled before the first was due; this machine is too busy to tell how late they are"
+                $"{count:N0} notifications could not be scheduled before the first was due; this machine is too busy to tell "
+                    + "how late they are"
             );
 
         var before = await usage.ReadAsync();

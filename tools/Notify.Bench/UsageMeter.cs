@@ -61,7 +61,8 @@ internal sealed class UsageMeter(BenchSettings settings, HttpClient http, Npgsql
         while (TimeProvider.System.GetUtcNow() - start < Patience)
         {
             await using var command = database.CreateCommand(
-                "select coalesce((select min(last_seq_id) from events.mt_event_progression where name not like 'HighWater%') >= (select max(seq_id) from events.mt_events), true)"
+                "select coalesce((select min(last_seq_id) from events.mt_event_progression where name not like 'HighWater%') "
+                    + ">= (select max(seq_id) from events.mt_events), true)"
             );
             if (await command.ExecuteScalarAsync() is true)
                 return TimeProvider.System.GetUtcNow();

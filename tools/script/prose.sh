@@ -22,7 +22,8 @@ kind() {
 }
 
 noun_comments() {
-  code | xargs grep -nE '^\s*(///?|--|#)\s*(<(summary|remarks|returns|param[^>]*)>\s*)?(What|Who|Whoever|Whatever) [a-z]' | grep -vE '\?\s*(</[a-z]+>)?$'
+  local lead='(///?|--|#)\s*(<(summary|remarks|returns|param[^>]*)>\s*)?(What|Who|Whoever|Whatever) [a-z]'
+  { code | xargs grep -nE "^\s*$lead"; code | xargs grep -nE '[;,{]\s+// (what|who|whoever) [a-z]'; } | grep -vE '\?\s*(</[a-z]+>)?$'
 }
 noun_docs() { docs | xargs grep -nE '^\s*([-*] |[0-9]+\. )?(\*\*)?(What|Who|Whoever|Whatever) [a-z]' | grep -vE '\?\s*$'; }
 noun_tests() { git ls-files '*.cs' | xargs grep -nE '(Task|void|ValueTask) (What|Who|Whoever|Whatever)_'; }

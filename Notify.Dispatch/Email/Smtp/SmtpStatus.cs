@@ -86,7 +86,7 @@ public static partial class SmtpStatus
             _ => new AttemptOutcome.Halted($"{status}"),
         };
 
-    // RFC 2034, 3 and 4: it begins the text, and its class is the reply's first digit. What looks like one in the midst of a text is a
+    // RFC 2034, 3 and 4: it begins the text, and its class is the reply's first digit. A code in the midst of a text is a
     // network address or a version.
     private static string? EnhancedOf(int status, string? text) =>
         Enhanced().Match(text ?? "") is { Success: true } m && m.Groups[1].Value[0] - '0' == status / 100 ? m.Groups[1].Value : null;

@@ -139,7 +139,8 @@ internal sealed class HtmlContext
             default:
                 return (
                     HtmlPlace.Plain,
-                    "stands inside a tag, but not in the quoted value of an attribute; write values only between tags and in quoted attributes"
+                    "stands inside a tag, but not in the quoted value of an attribute; write values only between tags and in "
+                        + "quoted attributes"
                 );
         }
     }

@@ -50,7 +50,8 @@ internal sealed class LiquidText
         try
         {
             using var writer = new LimitedWriter(limit);
-            RunAsync(statements, writer, NullEncoder.Default, context).AsTask().GetAwaiter().GetResult(); // nothing in a template waits: it is complete
+            // Nothing in a template waits: it is complete.
+            RunAsync(statements, writer, NullEncoder.Default, context).AsTask().GetAwaiter().GetResult();
             return (writer.ToString(), null);
         }
         catch (RenderStopped stopped)

@@ -9,7 +9,7 @@ namespace Notify.Domain.Templates.Liquid;
 /// </remarks>
 internal static class ListFilters
 {
-    // In what a budget counts: a comparison takes as long as some filters need for so many characters.
+    // In units of the budget: a comparison takes as long as some filters need for so many characters.
     private const int CostOfComparison = 4,
         CharactersAtOnce = 16;
 

@@ -74,7 +74,8 @@ internal sealed class Parser(List<Token> tokens, bool html)
                 if (html && contexts.Peek().Read(token.Text) is { } colon)
                     Fail(
                         token.Offset + colon,
-                        "the colon after a value makes a scheme of it, such as javascript; write the scheme into the template (https://), or the whole address into one value"
+                        "the colon after a value makes a scheme of it, such as javascript; write the scheme into the template "
+                            + "(https://), or the whole address into one value"
                     );
                 statements.Add(new PlainText(token.Text));
             }

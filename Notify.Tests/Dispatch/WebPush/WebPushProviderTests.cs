@@ -43,7 +43,7 @@ public sealed class WebPushProviderTests : IAsyncDisposable
         Assert.Equal("6C75HQhHgBCnMdCmBWgz-Q", request.Headers["topic"]);
         Assert.Equal("normal", request.Headers["urgency"]);
         var id = Assert.IsType<AttemptOutcome.Accepted>(outcome).MessageId!;
-        Assert.DoesNotContain("push.example.com", id); // who has the address may delete the message
+        Assert.DoesNotContain("push.example.com", id); // the address allows to delete the message
         Assert.Equal(22, id.Length);
     }
 

@@ -35,7 +35,8 @@ public sealed partial class AnalystTests(AnalyticsDatabase database) : IClassFix
         var page = await PageAsync();
         Assert.All(
             await database.RowsAsync(
-                "select attname from pg_attribute join pg_class c on c.oid = attrelid where relnamespace = 'analytics'::regnamespace and relkind in ('r', 'v') and attnum > 0 and not attisdropped"
+                "select attname from pg_attribute join pg_class c on c.oid = attrelid where relnamespace = "
+                    + "'analytics'::regnamespace and relkind in ('r', 'v') and attnum > 0 and not attisdropped"
             ),
             row => Assert.Contains($"`{JsonNode.Parse(row)!["attname"]}`", page, StringComparison.Ordinal)
         );

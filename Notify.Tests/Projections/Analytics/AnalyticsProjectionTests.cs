@@ -131,7 +131,8 @@ public sealed class AnalyticsProjectionTests(AnalyticsDatabase database) : IClas
     private async Task<List<string>> ReadLinesAsync()
     {
         await using var command = database.Source.CreateCommand(
-            "select delivery_id, client_id, event_id, channel, provider, status, reason, attempts, dispatched_at, delivered_at, opened_at from analytics.deliveries"
+            "select delivery_id, client_id, event_id, channel, provider, status, reason, attempts, dispatched_at, "
+                + "delivered_at, opened_at from analytics.deliveries"
         );
         await using var reader = await command.ExecuteReaderAsync();
         var lines = new List<string>();

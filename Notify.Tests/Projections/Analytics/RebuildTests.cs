@@ -164,7 +164,8 @@ public sealed class RebuildTests(AnalyticsDatabase database) : IClassFixture<Ana
         while (!until.IsCancellationRequested)
         {
             await using var command = database.Source.CreateCommand(
-                "select array[(select count(*) from analytics.deliveries where client_id = 'c_load'), (select sum(dispatched)::bigint from analytics.daily), (select count(*) from events.mt_doc_notificationview)]"
+                "select array[(select count(*) from analytics.deliveries where client_id = 'c_load'), (select "
+                    + "sum(dispatched)::bigint from analytics.daily), (select count(*) from events.mt_doc_notificationview)]"
             );
             var now = (long[])(await command.ExecuteScalarAsync(Cancellation))!;
             for (var i = 0; i < 3; i++)

@@ -27,7 +27,7 @@ public sealed class RotateDataKeysTests(AnalyticsDatabase database) : IClassFixt
         }
 
         Assert.Equal(4, texts.Select(t => t.KeyId).Distinct().Count());
-        Assert.Equal(texts[^1].KeyId, texts.Max(t => t.KeyId)); // what is new is under the newest
+        Assert.Equal(texts[^1].KeyId, texts.Max(t => t.KeyId)); // new values are under the newest key
         await using var connection = await database.Source.OpenConnectionAsync(Cancellation);
         foreach (
             var set in new[]

@@ -305,7 +305,8 @@ public sealed class VerifierTests(AnalyticsDatabase database) : IClassFixture<An
         var since = long.Parse(last[(last.IndexOf(':', StringComparison.Ordinal) + 1)..^1], CultureInfo.InvariantCulture);
         var few = await mine.Verifier(new VerificationLimits { Page = 10, Bytes = 1 })
             .VerifyAsync(new VerificationScope(since), Cancellation);
-        Assert.Equal((35, 1), (few.Counts.Notifications, few.LargestPage)); // what is older is not checked; a byte holds one stream at a time
+        // Older streams are not checked; a budget of one byte holds one stream at a time.
+        Assert.Equal((35, 1), (few.Counts.Notifications, few.LargestPage));
     }
 
     private static NotificationCancelled NotificationCancelled() => new([], "c_shop", Some.Noon);

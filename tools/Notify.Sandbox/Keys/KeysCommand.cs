@@ -139,7 +139,7 @@ public static class KeysCommand
         var all = JsonSerializer.SerializeToNode(identity, SandboxIdentity.Json)!.AsObject();
         if (File.Exists(files.Identity))
             foreach (var (name, value) in JsonNode.Parse(File.ReadAllText(files.Identity))!.AsObject())
-                all[name] = value?.DeepClone(); // what is there stays as it is
+                all[name] = value?.DeepClone(); // existing values stay
         all["sendGridWebhookPublicKey"] = sendGridWebhookPublicKey;
 
         Write(files.Identity, all.ToJsonString(SandboxIdentity.Json) + "\n", OwnerOnly);

@@ -37,7 +37,8 @@ public sealed record SandboxKeys(SandboxIdentity Identity, ECDsa ApnsPublicKey, 
         {
             return (
                 null,
-                $"The keys in {files.Home} cannot be read ({error.Message.TrimEnd('.')}). Remove them and run: dotnet Notify.Sandbox.dll keys --home {files.Home}"
+                $"The keys in {files.Home} cannot be read ({error.Message.TrimEnd('.')}). Remove them and run: dotnet "
+                    + $"Notify.Sandbox.dll keys --home {files.Home}"
             );
         }
     }

@@ -144,7 +144,8 @@ public sealed class SendGridRules
                 if (kind == "to")
                     Fault(
                         $"{field}.to",
-                        "The to array is required for all personalization objects, and must have at least one email object with a valid email address."
+                        "The to array is required for all personalization objects, and must have at least one email object "
+                            + "with a valid email address."
                     );
                 continue;
             }
@@ -155,7 +156,8 @@ public sealed class SendGridRules
                 if (SendGridAddress.Check(address, $"{field}.{kind}.{index}", _errors) is { } email && !seen.Add(email))
                     Fault(
                         field,
-                        $"Each email address in the personalization block should be unique between to, cc, and bcc. We found the first duplicate instance of [{email}] in the {field}.{kind} field."
+                        "Each email address in the personalization block should be unique between to, cc, and bcc. We found "
+                            + $"the first duplicate instance of [{email}] in the {field}.{kind} field."
                     );
             }
         }
@@ -189,7 +191,8 @@ public sealed class SendGridRules
         if (!everywhere && !each && !mail.TryGetProperty("template_id", out _))
             Fault(
                 "subject",
-                "The subject is required. You can get around this requirement if you use a template with a subject defined or if every personalization has a subject defined."
+                "The subject is required. You can get around this requirement if you use a template with a subject defined or "
+                    + "if every personalization has a subject defined."
             );
     }
 
@@ -211,7 +214,8 @@ public sealed class SendGridRules
             if (!mail.TryGetProperty("template_id", out _))
                 Fault(
                     "content",
-                    "Unless a valid template_id is provided, the content parameter is required. There must be at least one defined content block."
+                    "Unless a valid template_id is provided, the content parameter is required. There must be at least one "
+                        + "defined content block."
                 );
             return;
         }

@@ -13,6 +13,8 @@ public sealed class BroadcastsAside(BroadcastSystem broadcasts) : CrowdTest(broa
     [Fact]
     public async Task Broadcast_reaches_all_others_at_once_when_a_recipient_is_locked_and_another_unreadable()
     {
+        // The documents of earlier crowds are removed behind their streams: they are not verified here.
+        var before = await Installation.ScalarAsync<long>("select coalesce(max(seq_id), 0) from events.mt_events");
         var (topic, id) = (await CrowdAsync(Followers), NewId("aside"));
         var (locked, unreadable) = ($"{topic}-7", $"{topic}-200");
         await using var connection = await Installation.Database.OpenConnectionAsync(Cancellation);
@@ -55,7 +57,7 @@ public sealed class BroadcastsAside(BroadcastSystem broadcasts) : CrowdTest(broa
         Assert.Equal($"{Followers}", (await EndsAsync(id))["expanded"]);
         await Installation.QuietAsync(TimeSpan.FromMinutes(1), id);
         await ReachedOnceAsync(id, Followers);
-        await Installation.VerifyAsync();
+        await Installation.VerifyAsync(before);
     }
 
     [Fact]

@@ -64,7 +64,7 @@ public sealed class Verification : SystemTest
         );
         try
         {
-            var failure = await Assert.ThrowsAsync<Xunit.Sdk.TrueException>(Installation.VerifyAsync);
+            var failure = await Assert.ThrowsAsync<Xunit.Sdk.TrueException>(() => Installation.VerifyAsync());
             Assert.Contains($"{id}: not planned, and nothing will plan it", failure.Message, StringComparison.Ordinal);
         }
         finally
@@ -99,7 +99,7 @@ public sealed class Verification : SystemTest
         await TamperAsync("digest || 'x'");
         try
         {
-            var failure = await Assert.ThrowsAsync<Xunit.Sdk.TrueException>(Installation.VerifyAsync);
+            var failure = await Assert.ThrowsAsync<Xunit.Sdk.TrueException>(() => Installation.VerifyAsync());
             Assert.Matches($"{id}: waits in digest=[A-Za-z0-9_-]+, which does not have it", failure.Message);
         }
         finally

@@ -373,13 +373,14 @@ public sealed class NotifySystem : IAsyncDisposable
         }
     }
 
-    /// <summary>Runs <c>verify</c>, and fails with its words if it finds anything wrong.</summary>
-    public async Task<string> VerifyAsync()
+    /// <summary>Runs <c>verify</c>, and fails with its output if it finds a fault.</summary>
+    /// <param name="since">Checks streams with events after this sequence; <c>null</c>: all.</param>
+    public async Task<string> VerifyAsync(long? since = null)
     {
         var (exitCode, output, _) = await HostProcess.RunAsync(
             "verify",
             Repository.Program("Notify.Projections"),
-            ["verify"],
+            since is null ? ["verify"] : ["verify", "--since", $"{since}"],
             HostRoles.For(environment, "Projections"),
             TestRun.Log($"{name}-verify-{Guid.NewGuid():N}")
         );

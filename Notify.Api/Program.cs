@@ -98,7 +98,12 @@ builder
     .AddSingleton<Refusals>()
     .AddSingleton<AccessLog>()
     .AddSingleton<AccessControl>();
-builder.Services.AddSingleton<SecretUses>().AddSingleton<KeptAnswers>().AddSingleton<IdempotentRequests>().AddSingleton<SecretRotator>();
+builder
+    .Services.AddSingleton<SecretUses>()
+    .AddSingleton<SecretHashes>()
+    .AddSingleton<KeptAnswers>()
+    .AddSingleton<IdempotentRequests>()
+    .AddSingleton<SecretRotator>();
 builder.Services.AddErasures(builder.Configuration).AddSingleton<QueueActivity>();
 builder
     .Services.AddSingleton(s => new QueueBacklogReader(s.GetRequiredService<ReadDatabase>().Source, s.GetRequiredService<TimeProvider>()))
@@ -124,6 +129,7 @@ if (command is null)
         .AddHostedService(s => s.GetRequiredService<QueueActivity>())
         .AddHostedService(s => s.GetRequiredService<ApiHosts>())
         .AddHostedService(s => s.GetRequiredService<SecretUses>())
+        .AddHostedService(s => s.GetRequiredService<SecretHashes>())
         .AddOutboxSweep("api_messages")
         .AddStaleLeaderMonitor("api_messages", builder.Configuration);
 

@@ -22,12 +22,23 @@ if (command == "health")
 var builder = NotifyHost.CreateBuilder(Name, "http://127.0.0.1:5082", args, out var faults);
 if (
     command
-    is not (null or "migrate" or "verify" or "replay" or "rebuild" or "rewrap-keys" or "rotate-keys" or "rotate-data-keys" or "erasures")
+    is not (
+        null
+        or "migrate"
+        or "verify"
+        or "replay"
+        or "rebuild"
+        or "rewrap-keys"
+        or "rotate-keys"
+        or "rotate-data-keys"
+        or "rotate-pepper"
+        or "erasures"
+    )
 )
 {
     faults.Add(
         $"\"{command}\" is not a command; there are migrate, verify, replay, rebuild, rewrap-keys, rotate-keys, rotate-data-keys, "
-            + "erasures and health"
+            + "rotate-pepper, erasures and health"
     );
 }
 
@@ -183,6 +194,24 @@ switch (command)
                     Console.Out
                 ).RunAsync(renewal with { Subjects = subjects }, default);
             }
+        );
+    case "rotate-pepper":
+        var (renewing, slip) = RotatePepperOptions.Parse([.. args.Skip(1)]);
+        if (renewing is null)
+            return NotifyHost.Fail(Name, slip!);
+        return await NotifyHost.RunAsHostAsync(
+            app.Services,
+            Name,
+            () =>
+                new RotatePepper(
+                    app.Services.GetRequiredService<IDocumentStore>(),
+                    database,
+                    app.Services.GetRequiredService<MasterKeyRing>(),
+                    app.Services.GetRequiredService<SubjectKeys>(),
+                    app.Services.GetRequiredService<HostKeys>(),
+                    app.Services.GetRequiredService<TimeProvider>(),
+                    Console.Out
+                ).RunAsync(renewing, default)
         );
     case "rotate-keys":
         return await NotifyHost.RunAsHostAsync(

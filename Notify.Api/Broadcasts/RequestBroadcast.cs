@@ -258,9 +258,9 @@ public static class RequestBroadcastEndpoint
             if (limit.Take(http.Response, client, 1) is { } over)
                 return over;
 
-            var (key, hash, each) = (
+            var (key, received, each) = (
                 Broadcast.KeyOf(client.ClientId, request!.BroadcastId!),
-                acceptance.ReceivedOf(document.RootElement).Hash,
+                acceptance.ReceivedOf(document.RootElement),
                 RequestBroadcastValidator.AsNotification(request)
             );
             // Before a connection is held: it is read over another one.
@@ -271,7 +271,7 @@ public static class RequestBroadcastEndpoint
             await using var session = store.LightweightSession();
             await session.BeginTransactionAsync(http.RequestAborted);
             if (await BroadcastTable.HashAsync(session.Connection!, key, http.RequestAborted) is { } known)
-                return await KnownAsync(session, request, key, known, hash, http.RequestAborted);
+                return await KnownAsync(session, request, key, known, received, http.RequestAborted);
 
             faults ??= await AudienceFaultsAsync(details, session, request, clock.GetUtcNow(), http.RequestAborted);
             if (faults is not null)
@@ -290,13 +290,13 @@ public static class RequestBroadcastEndpoint
                 null,
                 null
             );
-            if (!await BroadcastTable.AddAsync(session.Connection!, broadcast, client.ClientId, hash, now, http.RequestAborted))
+            if (!await BroadcastTable.AddAsync(session.Connection!, broadcast, client.ClientId, received.Hash, now, http.RequestAborted))
                 return await KnownAsync(
                     session,
                     request,
                     key,
                     (await BroadcastTable.HashAsync(session.Connection!, key, http.RequestAborted))!,
-                    hash,
+                    received,
                     http.RequestAborted
                 );
             var (sealing, payloads) = (await keys.CurrentAsync(session.Connection!, [key], http.RequestAborted), new PayloadBatch(now));
@@ -313,7 +313,7 @@ public static class RequestBroadcastEndpoint
                     payloads.Seal(sealing, key, Domain.Privacy.SealedPlace.OfPayload(key), Acceptance.PayloadOf(each)),
                     request.SendAt,
                     request.ExpiresAt,
-                    hash,
+                    received.Hash,
                     Activity.Current?.Id,
                     now,
                     template?.Pin,
@@ -334,10 +334,10 @@ public static class RequestBroadcastEndpoint
         RequestBroadcast request,
         string key,
         string known,
-        string hash,
+        ReceivedRequest received,
         CancellationToken cancellation
     ) =>
-        known == hash
+        received.IsThatOf(known)
             ? Results.Ok(
                 new RequestedBroadcast(
                     request.BroadcastId!,

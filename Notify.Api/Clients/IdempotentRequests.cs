@@ -39,11 +39,12 @@ public sealed class IdempotentRequests(MasterKeyRing ring, KeptAnswers answers)
                 Problem.Invalid(new Dictionary<string, string[]> { [Header] = ["must be 1 to 200 printable ASCII characters"] })
             );
         var scope = $"{Callers.Of(http).ClientId}\n{operation}";
-        var hash = ring.Fingerprint("request", JsonSerializer.SerializeToUtf8Bytes(body, body.GetType(), NotifyJson.Options));
+        var text = JsonSerializer.Serialize(body, body.GetType(), NotifyJson.Options);
+        var hash = ring.Fingerprint("request", text);
         var kept = await answers.TakeAsync(connection, scope, key, hash, http.RequestAborted);
         if (kept.IsNew)
             return new IdempotentRequest((c, answer) => answers.KeepAsync(c, scope, key, answer, http.RequestAborted), null);
-        if (kept.RequestHash != hash)
+        if (kept.RequestHash != hash && !ring.Peppers.Matches(kept.RequestHash, "request", text))
             return new IdempotentRequest(null, Problem.Of(StatusCodes.Status409Conflict, "idempotency_key_conflict", Conflict));
         if (kept.Answer is null)
             return new IdempotentRequest(null, Problem.Of(StatusCodes.Status409Conflict, "idempotency_key_spent", Spent));

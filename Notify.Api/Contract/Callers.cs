@@ -24,6 +24,7 @@ public sealed class Callers(
     UserReferences users,
     TokenKeys tokens,
     SecretUses uses,
+    SecretHashes secretHashes,
     Refusals refusals,
     TimeProvider clock
 )
@@ -87,16 +88,22 @@ public sealed class Callers(
         ring.Format.WritesPlaces ? BoundHash(ring, clientId, secretId, secret) : ring.Fingerprint("client-secret", secret);
 
     /// <summary>Whether a secret is the one whose hash is kept. A hash of an earlier version counts until its secret is revoked.</summary>
-    public static bool Matches(MasterKeyRing ring, string clientId, ClientSecret kept, string secret)
-    {
-        var hash = kept.Hash.StartsWith(Bound, StringComparison.Ordinal)
-            ? BoundHash(ring, clientId, kept.Id, secret)
-            : ring.Fingerprint("client-secret", secret);
-        return CryptographicOperations.FixedTimeEquals(Encoding.UTF8.GetBytes(hash), Encoding.UTF8.GetBytes(kept.Hash));
-    }
+    public static bool Matches(MasterKeyRing ring, string clientId, ClientSecret kept, string secret) =>
+        IsBound(kept)
+            ? ring.Peppers.Matches(kept.Hash[Bound.Length..], "client-secret-2", BoundText(clientId, kept.Id, secret))
+            : ring.Peppers.Matches(kept.Hash, "client-secret", secret);
+
+    /// <summary>Whether a secret is to be hashed anew under the current pepper, now that it is known.</summary>
+    public static bool IsOutdated(MasterKeyRing ring, ClientSecret kept) =>
+        ring.Peppers.CurrentId is not PepperRing.First and var current
+        && PepperRing.IdOf(IsBound(kept) ? kept.Hash[Bound.Length..] : kept.Hash) != current;
+
+    private static bool IsBound(ClientSecret kept) => kept.Hash.StartsWith(Bound, StringComparison.Ordinal);
 
     private static string BoundHash(MasterKeyRing ring, string clientId, string secretId, string secret) =>
-        Bound + ring.Fingerprint("client-secret-2", $"{clientId}\0{secretId}\0{secret}");
+        Bound + ring.Fingerprint("client-secret-2", BoundText(clientId, secretId, secret));
+
+    private static string BoundText(string clientId, string secretId, string secret) => $"{clientId}\0{secretId}\0{secret}";
 
     /// <summary>Lets a request pass if its caller is known and has the scope.</summary>
     /// <returns>The problem, or <c>null</c>.</returns>
@@ -114,8 +121,11 @@ public sealed class Callers(
         string? match = null;
         foreach (var s in client?.Secrets ?? [])
         {
-            if (Matches(ring, client!.ClientId, s, secret))
-                match = s.Id;
+            if (!Matches(ring, client!.ClientId, s, secret))
+                continue;
+            match = s.Id;
+            if (IsOutdated(ring, s))
+                secretHashes.Note(client.ClientId, s.Id, secret);
         }
 
         if (client is null || match is null || client.IsDisabled)

@@ -33,7 +33,12 @@ public enum AcceptResult
 /// <summary>The identity of a request as received.</summary>
 /// <param name="Hash">The keyed hash of its canonical form, before defaults. Requests with equal hashes are the same.</param>
 /// <param name="Bytes">Its size.</param>
-public readonly record struct ReceivedRequest(string Hash, long Bytes);
+/// <param name="Formers">The same hash under former peppers that are in use.</param>
+public readonly record struct ReceivedRequest(string Hash, long Bytes, IReadOnlyList<string> Formers)
+{
+    /// <summary>Whether a hash that is kept is that of this request.</summary>
+    public bool IsThatOf(string kept) => kept == Hash || Formers.Contains(kept);
+}
 
 /// <summary>How many requests, and how many bytes of them, may wait to be accepted: <c>Notify:Accept</c>.</summary>
 public sealed record AcceptOptions
@@ -101,7 +106,7 @@ public sealed class Acceptance : IAsyncDisposable
                 Pace = TimeSpan.FromMilliseconds(20),
                 BelongsTo = BelongsTo,
                 KeyOf = i => i.Key,
-                BytesOf = i => i.Bytes,
+                BytesOf = i => i.Received.Bytes,
                 MaxWaiting = limits.MaxWaiting,
                 MaxWait = limits.Timeout,
                 StatementTimeout = limits.Timeout,
@@ -158,8 +163,7 @@ public sealed class Acceptance : IAsyncDisposable
                 Channels = request.Channels ?? client.Sending.Channels,
             },
             payload,
-            received.Hash,
-            received.Bytes,
+            received,
             Activity.Current,
             template,
             through
@@ -183,7 +187,7 @@ public sealed class Acceptance : IAsyncDisposable
                 NotificationKey.Of(client.ClientId, request.EventId!)
             )
         ).FirstOrDefault();
-        return hash is null ? null : Compare(hash, received.Hash);
+        return hash is null ? null : Compare(hash, received);
     }
 
     /// <inheritdoc />
@@ -224,7 +228,7 @@ public sealed class Acceptance : IAsyncDisposable
             firsts.TryAdd(item.Key, item);
         var hashes = await NotificationIntake.ClaimAsync(
             connection,
-            firsts.ToDictionary(f => f.Key, f => f.Value.Hash, StringComparer.Ordinal),
+            firsts.ToDictionary(f => f.Key, f => f.Value.Received.Hash, StringComparer.Ordinal),
             cancellation
         );
         var fresh = firsts.Values.Where(i => !hashes.ContainsKey(i.Key)).ToList();
@@ -232,7 +236,8 @@ public sealed class Acceptance : IAsyncDisposable
         if (fresh.Count > 0)
         {
             var refs = await users.FindAsync(connection, fresh.Select(i => i.Request.UserId).OfType<string>(), cancellation);
-            var queued = await intake.StartAsync(session, [.. fresh.Select(i => IncomingOf(i, refs, now))], now, cancellation);
+            var prints = await ring.ReadAsync(connection, fresh.SelectMany(i => HashedText.Of(i.Payload.To)), cancellation);
+            var queued = await intake.StartAsync(session, [.. fresh.Select(i => IncomingOf(i, refs, prints, now))], now, cancellation);
             await scope.ServiceProvider.GetRequiredService<IMartenOutbox>().CarryAsync(session, queued);
             await session.SaveChangesAsync(cancellation);
             Telemetry.Accepted.Add(fresh.Count);
@@ -247,8 +252,8 @@ public sealed class Acceptance : IAsyncDisposable
                 !hashes.TryGetValue(i.Key, out var stored)
                     ? ReferenceEquals(firsts[i.Key], i)
                         ? AcceptResult.Accepted
-                        : Compare(firsts[i.Key].Hash, i.Hash)
-                    : Compare(stored, i.Hash)
+                        : Compare(firsts[i.Key].Received.Hash, i.Received)
+                    : Compare(stored, i.Received)
             ),
         ];
     }
@@ -257,16 +262,25 @@ public sealed class Acceptance : IAsyncDisposable
     public ReceivedRequest ReceivedOf(JsonElement received)
     {
         using var canonical = CanonicalJson.Rent(received);
-        return new ReceivedRequest(ring.Fingerprint("request", canonical.Written), JsonMarshal.GetRawUtf8Value(received).Length);
+        var (peppers, hashes) = (ring.Peppers, new List<string>(1));
+        foreach (var pepper in peppers.InUse)
+            hashes.Add(peppers.FingerprintUnder(pepper, "request", canonical.Written));
+        return new ReceivedRequest(hashes[0], JsonMarshal.GetRawUtf8Value(received).Length, hashes[1..]);
     }
 
-    private static AcceptResult Compare(string first, string repeat) => first == repeat ? AcceptResult.Duplicate : AcceptResult.Conflict;
+    private static AcceptResult Compare(string first, ReceivedRequest repeat) =>
+        repeat.IsThatOf(first) ? AcceptResult.Duplicate : AcceptResult.Conflict;
 
-    private IncomingNotification IncomingOf(Item item, IReadOnlyDictionary<string, string> refs, DateTimeOffset now)
+    private static IncomingNotification IncomingOf(
+        Item item,
+        IReadOnlyDictionary<string, string> refs,
+        IFingerprints prints,
+        DateTimeOffset now
+    )
     {
         var r = item.Request;
         var userRef = r.UserId is null ? null : refs[r.UserId];
-        var subject = userRef is null ? NotificationPlanning.SubjectOf(ToOf(r)!, ring) : Recipient.KeyOf(userRef);
+        var subject = userRef is null ? NotificationPlanning.SubjectOf(item.Payload.To!, prints) : Recipient.KeyOf(userRef);
         return new IncomingNotification(
             item.Key,
             new NotificationRequested(
@@ -281,7 +295,7 @@ public sealed class Acceptance : IAsyncDisposable
                 Sealed.None,
                 r.SendAt,
                 r.ExpiresAt,
-                item.Hash,
+                item.Received.Hash,
                 item.Trace?.Id,
                 now,
                 item.Template?.Pin,
@@ -333,8 +347,7 @@ public sealed class Acceptance : IAsyncDisposable
         Client Client,
         RequestNotification Request,
         NotificationPayload Payload,
-        string Hash,
-        long Bytes,
+        ReceivedRequest Received,
         Activity? Trace,
         ResolvedTemplate? Template,
         string? Through

@@ -305,10 +305,10 @@ public static class DeadLetters
     {
         var addressed = deliveries.Where(d => d.Delivery is { Channel: not Channel.Push, Contact: not null }).ToList();
         var opened = await keys.ForAsync(connection, addressed.Select(d => d.Delivery.Contact!.Value), cancellation);
+        var fingerprints = await opened.FingerprintsAsync(connection, addressed, cancellation);
         return addressed
-            .Select(d => (d.Delivery, Fingerprint: opened.FingerprintOf(d.Notification, d.Delivery)))
-            .Where(d => d.Fingerprint is not null)
-            .ToDictionary(d => d.Delivery.Id, d => (d.Delivery.Channel, d.Fingerprint!));
+            .Where(d => fingerprints.ContainsKey(d.Delivery.Id))
+            .ToDictionary(d => d.Delivery.Id, d => (d.Delivery.Channel, fingerprints[d.Delivery.Id]));
     }
 
     private static T? Choice<T>(string name, string? text, Dictionary<string, string[]> errors)

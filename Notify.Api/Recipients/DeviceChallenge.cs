@@ -1,3 +1,4 @@
+using System.Buffers.Text;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
@@ -27,9 +28,9 @@ public sealed class DeviceChallenge(MasterKeyRing ring, Acceptance acceptance, T
     /// <summary>Whether a code proves that the app runs on the device.</summary>
     public bool IsProof(string deviceId, string userRef, string? code) =>
         code is not null
-        && new[] { Now, Now - 1 }.Any(n =>
-            CryptographicOperations.FixedTimeEquals(Encoding.UTF8.GetBytes(code), Encoding.UTF8.GetBytes(CodeOf(deviceId, userRef, n)))
-        );
+        && new[] { Now, Now - 1 }
+            .SelectMany(n => ring.Peppers.InUse.Select(p => CodeOf(p, deviceId, userRef, n)))
+            .Any(c => CryptographicOperations.FixedTimeEquals(Encoding.UTF8.GetBytes(code), Encoding.UTF8.GetBytes(c)));
 
     /// <summary>Sends the code to the device, once in each <see cref="Period"/> however often it is asked for.</summary>
     /// <returns>Until when the code counts.</returns>
@@ -41,14 +42,12 @@ public sealed class DeviceChallenge(MasterKeyRing ring, Acceptance acceptance, T
         CancellationToken cancellation
     )
     {
-        var number = Now;
+        var (number, pepper) = (Now, ring.Peppers.CurrentId);
         var until = new DateTimeOffset((number + 2) * Period.Ticks, TimeSpan.Zero);
         var isBrowser = device.Platform == Platform.Web; // browsers get no push without words
         var request = new RequestNotification
         {
-            EventId =
-                $"{ClientToken.EventIdPrefix}challenge:"
-                + ring.Fingerprint("device-challenge-event", $"{deviceId}\n{userRef}\n{number}")[..22],
+            EventId = $"{ClientToken.EventIdPrefix}challenge:" + MacOf(pepper, "device-challenge-event", deviceId, userRef, number)[..22],
             To = new RequestedRecipient
             {
                 Device = new RequestedDevice
@@ -68,7 +67,9 @@ public sealed class DeviceChallenge(MasterKeyRing ring, Acceptance acceptance, T
             {
                 Title = isBrowser ? "Confirm this device" : null,
                 Body = isBrowser ? "Open the app to go on." : null,
-                Data = JsonSerializer.SerializeToElement(new Dictionary<string, string> { [DataName] = CodeOf(deviceId, userRef, number) }),
+                Data = JsonSerializer.SerializeToElement(
+                    new Dictionary<string, string> { [DataName] = CodeOf(pepper, deviceId, userRef, number) }
+                ),
             },
         };
         var received = acceptance.ReceivedOf(JsonSerializer.SerializeToElement(request, NotifyJson.Options));
@@ -78,6 +79,9 @@ public sealed class DeviceChallenge(MasterKeyRing ring, Acceptance acceptance, T
 
     private long Now => clock.GetUtcNow().UtcTicks / Period.Ticks;
 
-    private string CodeOf(string deviceId, string userRef, long number) =>
-        ring.Fingerprint("device-challenge", $"{deviceId}\n{userRef}\n{number}")[..32];
+    private string CodeOf(string pepper, string deviceId, string userRef, long number) =>
+        MacOf(pepper, "device-challenge", deviceId, userRef, number)[..32];
+
+    private string MacOf(string pepper, string purpose, string deviceId, string userRef, long number) =>
+        Base64Url.EncodeToString(ring.Peppers.Mac(pepper, purpose, Encoding.UTF8.GetBytes($"{deviceId}\n{userRef}\n{number}")));
 }

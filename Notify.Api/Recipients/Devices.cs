@@ -93,16 +93,20 @@ public static class Devices
             : JsonSerializer.Serialize(subscription! with { ExpirationTime = null }, NotifyJson.Options);
 
     /// <summary>A device's ID, which follows from its token: the same token is the same device.</summary>
-    public static string IdOf(MasterKeyRing ring, RegisterDevice device) =>
-        DeviceIds.Of(
-            ring,
-            device.Platform!.Value,
-            device.Token is null ? device.Subscription!.Endpoint! : DeviceIds.Spelled(device.Platform.Value, device.Token)
-        );
+    public static string IdOf(IFingerprints ring, RegisterDevice device) => DeviceIds.Of(ring, device.Platform!.Value, AddressIn(device));
 
     /// <summary>The IDs that earlier versions gave to the same device by another spelling of its token.</summary>
-    internal static IReadOnlyList<string> EarlierIdsOf(MasterKeyRing ring, RegisterDevice device) =>
+    internal static IReadOnlyList<string> EarlierIdsOf(IFingerprints ring, RegisterDevice device) =>
         device is { Platform: Platform.Ios, Token: { } token } ? DeviceIds.EarlierOf(ring, token) : [];
+
+    /// <summary>The texts that these IDs are hashes of.</summary>
+    internal static IEnumerable<HashedText> HashedTextsOf(RegisterDevice device) =>
+        (device is { Platform: Platform.Ios, Token: { } token } ? DeviceIds.EarlierSpellings(token) : [])
+            .Append(AddressIn(device))
+            .Select(a => HashedText.OfDevice(device.Platform!.Value, a));
+
+    private static string AddressIn(RegisterDevice device) =>
+        device.Token is null ? device.Subscription!.Endpoint! : DeviceIds.Spelled(device.Platform!.Value, device.Token);
 
     /// <summary>Maps the endpoints.</summary>
     public static void Map(IEndpointRouteBuilder app)
@@ -197,12 +201,13 @@ public static class Devices
         var userRef = await users.FindAsync(userId, http.RequestAborted);
         var userIds = new Dictionary<string, string> { [Recipient.KeyOf(userRef)] = userId };
         var address = AddressOf(device.Platform!.Value, device.Token, device.Subscription);
-        var deviceId = IdOf(ring, device);
+        var prints = await ring.ReadAsync(store, HashedTextsOf(device), http.RequestAborted);
+        var deviceId = IdOf(prints, device);
         var by = Callers.NameOf(http);
         var owner = userRef;
         var mayMove = Callers.TokenOf(http) is null || challenge.IsProof(deviceId, userRef, device.Challenge);
         var isAnothers = false;
-        var earlier = await HoldersAsync(store, EarlierIdsOf(ring, device), http.RequestAborted);
+        var earlier = await HoldersAsync(store, EarlierIdsOf(prints, device), http.RequestAborted);
         if (!mayMove && earlier.Any(e => e.UserRef != userRef))
             return await ChallengeAsync(http, challenge, device, deviceId, userRef);
         await RecipientChanges.RunAsync(

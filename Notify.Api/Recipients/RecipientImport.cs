@@ -23,7 +23,8 @@ public sealed class RecipientImport(
     {
         var changed = 0;
         await StreamChanges.RepeatAsync(clock, async () => changed = await TryCommitAsync(users, by, cancellation), cancellation);
-        string[] spelled = [.. users.SelectMany(u => u.Devices ?? []).SelectMany(d => Devices.EarlierIdsOf(ring, d)).Distinct()];
+        var prints = await ring.ReadAsync(store, users.SelectMany(u => u.Devices ?? []).SelectMany(Devices.HashedTextsOf), cancellation);
+        string[] spelled = [.. users.SelectMany(u => u.Devices ?? []).SelectMany(d => Devices.EarlierIdsOf(prints, d)).Distinct()];
         foreach (var (earlier, holder) in await Devices.HoldersAsync(store, spelled, cancellation))
             await Devices.RemoveEarlierAsync(store, holder, earlier, by, clock, cancellation);
         return changed;
@@ -35,9 +36,14 @@ public sealed class RecipientImport(
         await session.BeginTransactionAsync(cancellation);
         var connection = session.Connection!;
         var refs = await references.FindAsync(connection, users.Select(u => u.UserId!), cancellation);
+        var prints = await ring.ReadAsync(
+            connection,
+            users.SelectMany(u => (u.Devices ?? []).SelectMany(Devices.HashedTextsOf).Concat(Users.HashedTextsOf(DetailsOf(u)))),
+            cancellation
+        );
         var lines = users
             .Select(u =>
-                (User: u, Ref: refs[u.UserId!], Devices: (u.Devices ?? []).Select(d => (Id: Devices.IdOf(ring, d), Device: d)).ToList())
+                (User: u, Ref: refs[u.UserId!], Devices: (u.Devices ?? []).Select(d => (Id: Devices.IdOf(prints, d), Device: d)).ToList())
             )
             .ToList();
         // As when a device is registered: its row first, then the streams of whom it leaves and whom it joins.
@@ -88,15 +94,10 @@ public sealed class RecipientImport(
         foreach (var (user, userRef, devices) in lines)
         {
             var (key, isNews) = (Recipient.KeyOf(userRef), false);
-            var details = new ContactDetails(
-                user.Email,
-                user.Phone is null ? null : ContactRules.ToE164(user.Phone),
-                user.Locale,
-                user.TimeZone
-            );
+            var details = DetailsOf(user);
             if (known.GetValueOrDefault(key) != details)
             {
-                Happened(key, Users.Given(current.SealJson(key, SealedPlace.OfDetails(key), details), details, ring, by, now));
+                Happened(key, Users.Given(current.SealJson(key, SealedPlace.OfDetails(key), details), details, prints, by, now));
                 (known[key], isNews) = (details, true);
             }
 
@@ -162,6 +163,9 @@ public sealed class RecipientImport(
                 news[key] = [@event];
         }
     }
+
+    private static ContactDetails DetailsOf(ImportUser user) =>
+        new(user.Email, user.Phone is null ? null : ContactRules.ToE164(user.Phone), user.Locale, user.TimeZone);
 
     private static async Task<Dictionary<string, Recipient>> LockAsync(
         IDocumentSession session,

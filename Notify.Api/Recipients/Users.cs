@@ -4,6 +4,7 @@ using Notify.Api.Access;
 using Notify.Api.Contract;
 using Notify.Api.Reference;
 using Notify.Domain.Clients;
+using Notify.Domain.Notifications;
 using Notify.Domain.Recipients;
 using Notify.Domain.Templates;
 using Notify.Projections;
@@ -189,7 +190,8 @@ public static class Users
                 var current = await keys.CurrentAsync(session.Connection!, [subject], http.RequestAborted, userIds);
                 if (recipient is { IsErased: false, Details: not null } && current.DetailsOf(recipient) == details)
                     return [];
-                return [Given(current.SealJson(subject, place, details), details, ring, Callers.Of(http).ClientId, now)];
+                var prints = await ring.ReadAsync(session.Connection!, HashedTextsOf(details), http.RequestAborted);
+                return [Given(current.SealJson(subject, place, details), details, prints, Callers.Of(http).ClientId, now)];
             },
             http.RequestAborted
         );
@@ -200,7 +202,7 @@ public static class Users
     public static ContactDetailsGiven Given(
         Domain.Privacy.Sealed kept,
         ContactDetails details,
-        MasterKeyRing ring,
+        IFingerprints ring,
         string by,
         DateTimeOffset now
     ) =>
@@ -213,6 +215,10 @@ public static class Users
             by,
             now
         );
+
+    /// <summary>The addresses among contact details, as their fingerprints are made of them.</summary>
+    internal static IEnumerable<HashedText> HashedTextsOf(ContactDetails details) =>
+        HashedText.Of(Channel.Email, details.Email).Concat(HashedText.Of(Channel.Sms, details.Phone));
 
     private static async Task<IResult> GetAsync(
         string userId,

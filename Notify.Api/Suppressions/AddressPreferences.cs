@@ -105,7 +105,8 @@ public static class AddressPreferences
         if (body is null)
             return problem!;
         var (channel, by) = (body.Channel!.Value, Callers.NameOf(http));
-        var fingerprint = ring.Of(channel, AddressRules.Normal(channel, body.Address!))!;
+        var address = AddressRules.Normal(channel, body.Address!)!;
+        var fingerprint = (await ring.ReadAsync(store, HashedText.Of(channel, address), http.RequestAborted)).Of(channel, address)!;
         AddressChoices? after = null;
         await StreamChanges.RunAsync<AddressChoices>(
             store,
@@ -140,8 +141,10 @@ public static class AddressPreferences
         if (body is null)
             return problem!;
         var channel = body.Channel!.Value;
-        var key = AddressChoices.KeyOf(channel, ring.Of(channel, AddressRules.Normal(channel, body.Address!))!);
+        var address = AddressRules.Normal(channel, body.Address!)!;
         await using var read = await database.OpenAsync(http.RequestAborted);
+        var prints = await ring.ReadAsync(read.Connection, HashedText.Of(channel, address), http.RequestAborted, notes: false);
+        var key = AddressChoices.KeyOf(channel, prints.Of(channel, address)!);
         var found = await read.Session.LoadAsync<AddressChoices>(key, http.RequestAborted);
         return Results.Ok(new AddressPreferencesResource(channel, [.. found?.OptedOut ?? []]));
     }

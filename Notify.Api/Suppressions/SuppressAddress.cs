@@ -138,7 +138,7 @@ public static class SuppressAddressEndpoint
 
         var (channel, address, by) = (body.Channel!.Value, AddressRules.Normal(body.Channel, body.Address!)!, Callers.Of(http).ClientId);
         var expiresAt = body.ExpiresAt?.ToUniversalTime();
-        var fingerprint = ring.Of(channel, address)!;
+        var fingerprint = (await ring.ReadAsync(store, HashedText.Of(channel, address), http.RequestAborted)).Of(channel, address)!;
         var (id, subject) = (Suppression.IdOf(channel, fingerprint), Suppression.KeyOf(channel, fingerprint));
         (Suppression State, bool IsNew)? result = null;
         await StreamChanges.RepeatAsync(

@@ -136,7 +136,7 @@ public static class SuppressionEndpoints
         (DateTimeOffset, string)? after = null;
         if (query["after"].FirstOrDefault() is { } cursor && (after = PageCursor.Read(cursor)) is null)
             errors["after"] = [PageCursor.Rule];
-        string? id = null;
+        string? wanted = null;
         if (query["address"].FirstOrDefault() is { } text)
         {
             // A plus that was not encoded arrives as a blank.
@@ -148,12 +148,13 @@ public static class SuppressionEndpoints
             else if (address is null)
                 errors["address"] = [AddressRules.Rule(channel)];
             else
-                id = Suppression.IdOf(channel.Value, ring.Of(channel.Value, address)!);
+                wanted = address;
         }
 
         if (errors.Count > 0)
             return Problem.Invalid(errors);
         await using var read = await database.OpenAsync(http.RequestAborted);
+        var id = wanted is null ? null : await IdOfAsync(read.Connection, ring, channel!.Value, wanted, http.RequestAborted);
         var page = await SuppressionTable.ListAsync(
             read.Connection,
             channel,
@@ -180,10 +181,22 @@ public static class SuppressionEndpoints
         if (body is null)
             return problem!;
         var channel = body.Channel!.Value;
-        var id = Suppression.IdOf(channel, ring.Of(channel, AddressRules.Normal(channel, body.Address!))!);
         await using var read = await database.OpenAsync(http.RequestAborted);
+        var id = await IdOfAsync(read.Connection, ring, channel, AddressRules.Normal(channel, body.Address!)!, http.RequestAborted);
         var found = await SuppressionTable.StandingAsync(read.Connection, [id], clock.GetUtcNow(), http.RequestAborted);
         return Results.Ok(new SuppressionList(await ShowAsync(read.Connection, keys, [.. found.Values], http.RequestAborted), null));
+    }
+
+    private static async Task<string> IdOfAsync(
+        NpgsqlConnection connection,
+        MasterKeyRing ring,
+        Channel channel,
+        string address,
+        CancellationToken cancellation
+    )
+    {
+        var prints = await ring.ReadAsync(connection, HashedText.Of(channel, address), cancellation, notes: false);
+        return Suppression.IdOf(channel, prints.Of(channel, address)!);
     }
 
     private static async Task<IResult> LiftAsync(

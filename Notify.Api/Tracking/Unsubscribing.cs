@@ -84,10 +84,15 @@ public sealed class Unsubscribing(IDocumentStore store, SubjectKeys keys, TimePr
         Notification notification,
         Delivery? delivery,
         CancellationToken cancellation
-    ) =>
-        delivery?.Contact is { } contact
-            ? (await keys.ForAsync(session.Connection!, [contact], cancellation)).FingerprintOf(notification, delivery)
-            : null;
+    )
+    {
+        if (delivery?.Contact is not { } contact)
+            return null;
+        var opened = await keys.ForAsync(session.Connection!, [contact], cancellation);
+        return (await opened.FingerprintsAsync(session.Connection!, [(notification, delivery)], cancellation)).GetValueOrDefault(
+            delivery.Id
+        );
+    }
 
     private static async Task OptOutAsync(
         IDocumentSession session,

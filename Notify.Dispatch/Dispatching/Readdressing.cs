@@ -33,7 +33,7 @@ public static class Readdressing
         if (fingerprint is null || keys.OpenText(planned, place) is not { } address || ring.Of(delivery.Channel, address) == fingerprint)
             return (delivery, null);
 
-        // Fingerprints also differ where the installation's pepper was changed; the details decide.
+        // Fingerprints also differ where the pepper was replaced since; the details decide.
         var known = keys.DetailsOf(recipient);
         var current = delivery.Channel == Channel.Sms ? known?.Phone : known?.Email;
         var subject = notification.Request.Subject;

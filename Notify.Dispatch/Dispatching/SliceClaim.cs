@@ -168,6 +168,10 @@ public sealed class SliceClaim(
         Named,
     }
 
+    // People who are not registered are known to caps by the address, or by the token.
+    private static IEnumerable<HashedText> HashedTextsOf(Lane lane, string? address) =>
+        HashedText.Of(Lanes.ChannelOf(lane), address).DefaultIfEmpty(new HashedText("device", address ?? ""));
+
     private async Task<IReadOnlyList<ClaimedDelivery>> ClaimAsync(
         DeliveryQueue queue,
         Guid[] ids,
@@ -241,7 +245,12 @@ public sealed class SliceClaim(
                     ? Open(notifications[r.Notification], d.Delivery, payloads[r.Notification], opened, ready)
                     : default
         );
-        var fingerprints = rows.ToDictionary(r => r.Id, r => ring.Of(Lanes.ChannelOf(r.Queue.Lane), messages[r.Id].Message?.Address));
+        var prints = await ring.ReadAsync(
+            connection,
+            rows.SelectMany(r => HashedTextsOf(r.Queue.Lane, messages[r.Id].Message?.Address)),
+            cancellation
+        );
+        var fingerprints = rows.ToDictionary(r => r.Id, r => prints.Of(Lanes.ChannelOf(r.Queue.Lane), messages[r.Id].Message?.Address));
         var unregistered = rows.Where(r =>
                 notifications.TryGetValue(r.Notification, out var n) && n.Request.UserRef is null && fingerprints[r.Id] is not null
             )
@@ -296,7 +305,7 @@ public sealed class SliceClaim(
             else if (step == ClaimStep.Call)
                 Claim(row);
             else
-                late.Add(new LateDelivery(row, n, d, fingerprints[row.Id] ?? ring.Fingerprint("device", message?.Address ?? ""), quiet));
+                late.Add(new LateDelivery(row, n, d, fingerprints[row.Id] ?? prints.Fingerprint("device", message?.Address ?? ""), quiet));
         }
 
         void Claim(OpenDelivery row)

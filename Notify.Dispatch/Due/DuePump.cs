@@ -332,11 +332,12 @@ public sealed class DuePump(
         waiting.RemoveAll(n => !taken.Contains(n.Key));
         var (recipients, categories) = await snapshots.OfAsync(connection, [.. waiting.Select(n => n.Request)], cancellation);
         var payloads = await PayloadTable.OpenAsync(connection, waiting, payloadKeys, cancellation);
+        var prints = await ring.ReadAsync(connection, waiting.SelectMany(n => HashedText.Of(payloads[n.Key]?.To)), cancellation);
         var rules = await ReachRulesReader.LoadAsync(
             categories,
             connection,
-            waiting.SelectMany(n => ReachRulesReader.OfPlanning(payloads[n.Key], recipients.Of(n.Request), ring)),
-            waiting.SelectMany(n => ReachRulesReader.Unregistered(payloads[n.Key], ring)),
+            waiting.SelectMany(n => ReachRulesReader.OfPlanning(payloads[n.Key], recipients.Of(n.Request), prints)),
+            waiting.SelectMany(n => ReachRulesReader.Unregistered(payloads[n.Key], prints)),
             now,
             cancellation
         );
@@ -373,7 +374,7 @@ public sealed class DuePump(
                     recipient?.Version ?? 0,
                     now
                 )
-                : NotificationPlanning.Plan(n.Key, n.Request, payload, recipient, rules, currentKeys, ring, now, sms);
+                : NotificationPlanning.Plan(n.Key, n.Request, payload, recipient, rules, currentKeys, prints, now, sms);
             plans.Add(
                 new NotificationPlan(n.Key, n.Request, payload, plan)
                 {
@@ -383,7 +384,7 @@ public sealed class DuePump(
         }
 
         var planned = new List<OpenDelivery>();
-        foreach (var plan in await CapPlanning.HoldAsync(connection, plans, rules, ring, now, cancellation))
+        foreach (var plan in await CapPlanning.HoldAsync(connection, plans, rules, prints, now, cancellation))
         {
             session.Events.Append(plan.Key, plan.Events);
             planned.AddRange(plan.Open(now));

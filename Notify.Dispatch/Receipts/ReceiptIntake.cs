@@ -115,15 +115,16 @@ public sealed class ReceiptIntake : IAsyncDisposable
     private async Task CommitAsync(IReadOnlyList<ReceivedReceipt> all, CommitLimits limits, CancellationToken cancellation)
     {
         var now = clock.GetUtcNow();
-        var rows = all.DistinctBy(r => (r.Provider, r.Receipt.EventId)).Select(r => (Row: RowOf(r, now), r.Receipt)).ToList();
         await using var connection = await database.OpenConnectionAsync(cancellation);
         await using var transaction = await connection.BeginTransactionAsync(cancellation);
         await using var session = store.LightweightSession(SessionOptions.ForTransaction(transaction));
         await limits.ApplyAsync(connection, cancellation);
+        var prints = await ring.ReadAsync(connection, all.SelectMany(r => HashedTextsOf(r.Receipt)), cancellation);
+        var rows = all.DistinctBy(r => (r.Provider, r.Receipt.EventId)).Select(r => (Row: RowOf(r, prints, now), r.Receipt)).ToList();
         var kept = await judgement.JudgeAsync(
             connection,
             session,
-            [.. rows.Select(r => new JudgedReceipt(r.Row, r.Receipt.Raw, WriterOf(r.Receipt)))],
+            [.. rows.Select(r => new JudgedReceipt(r.Row, r.Receipt.Raw, WriterOf(r.Receipt, prints)))],
             isNew: true,
             now,
             cancellation
@@ -144,7 +145,7 @@ public sealed class ReceiptIntake : IAsyncDisposable
         }
     }
 
-    private ReceiptRow RowOf(ReceivedReceipt received, DateTimeOffset now)
+    private static ReceiptRow RowOf(ReceivedReceipt received, IFingerprints prints, DateTimeOffset now)
     {
         var r = received.Receipt;
         // A provider's clock may be ahead of ours; nothing has happened in the future.
@@ -158,25 +159,32 @@ public sealed class ReceiptIntake : IAsyncDisposable
             r.MessageId,
             r.DeliveryId,
             null,
-            new ReceiptFacts(at, r.Reason, r.Code, r.Suppress, r.Lift, Fingerprint(r)),
+            new ReceiptFacts(at, r.Reason, r.Code, r.Suppress, r.Lift, Fingerprint(r, prints)),
             Domain.Privacy.Sealed.None,
             null
         );
     }
 
     // A reply, and a receipt of a message that is not known here, is encrypted under the key of the person who has the number or address.
-    private string? WriterOf(Receipt r) =>
-        r.Address is not { Length: > 0 } address ? null
-        : address.Contains('@', StringComparison.Ordinal)
-            ? NotificationPlanning.SubjectOf(new UnregisteredRecipient(address, null, null), ring)
-        : address[0] == '+' || r.What == ReportKind.Inbound
-            ? NotificationPlanning.SubjectOf(new UnregisteredRecipient(null, address, null), ring)
+    private static string? WriterOf(Receipt r, IFingerprints prints) =>
+        WriterIn(r) is { } writer ? NotificationPlanning.SubjectOf(writer, prints) : null;
+
+    private static UnregisteredRecipient? WriterIn(Receipt r) =>
+        ChannelOf(r.Address) is Channel.Email ? new UnregisteredRecipient(r.Address, null, null)
+        : ChannelOf(r.Address) is Channel.Sms || r is { What: ReportKind.Inbound, Address.Length: > 0 }
+            ? new UnregisteredRecipient(null, r.Address, null)
         : null;
 
-    private string? Fingerprint(Receipt r) =>
-        r.Address is not { Length: > 0 } address ? null
-        : address.Contains('@', StringComparison.Ordinal) ? ring.OfEmail(address)
-        : address[0] == '+' ? ring.OfPhone(address)
+    private static string? Fingerprint(Receipt r, IFingerprints prints) =>
+        ChannelOf(r.Address) is { } channel ? prints.Of(channel, r.Address) : null;
+
+    private static IEnumerable<HashedText> HashedTextsOf(Receipt r) =>
+        HashedText.Of(WriterIn(r)).Concat(ChannelOf(r.Address) is { } channel ? HashedText.Of(channel, r.Address) : []);
+
+    private static Channel? ChannelOf(string? address) =>
+        address is not { Length: > 0 } ? null
+        : address.Contains('@', StringComparison.Ordinal) ? Channel.Email
+        : address[0] == '+' ? Channel.Sms
         : null;
 }
 

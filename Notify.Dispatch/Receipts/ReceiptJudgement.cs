@@ -167,6 +167,13 @@ public sealed class ReceiptJudgement(SubjectKeys keys, StreamFaults faults, ILog
             about.Where(v => v.Delivery?.Contact is not null).Select(v => v.Delivery!.Contact!.Value),
             cancellation
         );
+        var addressed = await opened.FingerprintsAsync(
+            connection,
+            about
+                .Where(v => v is { Notification: not null, Delivery: not null, Row.What: not ReportKind.Inbound })
+                .Select(v => (v.Notification!, v.Delivery!)),
+            cancellation
+        );
         foreach (var v in about)
         {
             var facts = v.Row.Facts;
@@ -183,7 +190,7 @@ public sealed class ReceiptJudgement(SubjectKeys keys, StreamFaults faults, ILog
 
             if (v is not { Notification.Request.Mode: ClientMode.Live, Delivery: { } delivery, MayTouch: true } || facts.Suppress is null)
                 continue;
-            if ((opened.FingerprintOf(v.Notification, delivery) ?? facts.Fingerprint) is { } fingerprint)
+            if ((addressed.GetValueOrDefault(delivery.Id) ?? facts.Fingerprint) is { } fingerprint)
             {
                 var address = opened.SuppressedAddressOf(v.Notification, delivery, fingerprint);
                 judged.Add((ToSuppress(v, delivery.Channel, fingerprint, facts.Suppress, address), null));

@@ -67,6 +67,7 @@ public sealed record Client(
             ),
             ClientPowersChanged e => state! with { Scopes = [.. e.Scopes], Send = e.Send },
             SecretIssued e => state! with { Secrets = state.Secrets.Add(new ClientSecret(e.SecretId, e.Hash, e.At)) },
+            SecretRehashed e => state! with { Secrets = [.. state.Secrets.Select(s => s.Id == e.SecretId ? s with { Hash = e.Hash } : s)] },
             SecretRevoked e => state! with { Secrets = state.Secrets.RemoveAll(s => s.Id == e.SecretId) },
             ClientDisabled => state! with { IsDisabled = true },
             _ => state,

@@ -47,10 +47,14 @@ public sealed record ClientPowersChanged(IReadOnlyList<string> Scopes, SendGrant
 
 /// <summary>A client was given a secret; only its keyed hash is kept.</summary>
 /// <param name="Hash">
-/// <c>2.{HMAC-SHA-256 under the installation's pepper, over client ID, secret ID and secret, base64url}</c>; of earlier versions
-/// without <c>2.</c>, and over the secret alone.
+/// <c>2.{HMAC-SHA-256 under the installation's pepper, over client ID, secret ID and secret, base64url}</c>, before the HMAC the ID of a
+/// pepper other than the first; of earlier versions without <c>2.</c>, and over the secret alone.
 /// </param>
 public sealed record SecretIssued(string SecretId, string Hash, string By, DateTimeOffset At);
+
+/// <summary>A secret was hashed anew under the current pepper, when its client called with it.</summary>
+/// <param name="Hash">As in <see cref="SecretIssued"/>.</param>
+public sealed record SecretRehashed(string SecretId, string Hash, DateTimeOffset At);
 
 /// <summary>A client's secret counts no more.</summary>
 public sealed record SecretRevoked(string SecretId, string By, DateTimeOffset At);

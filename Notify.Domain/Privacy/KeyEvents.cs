@@ -39,3 +39,27 @@ public sealed record DataKeyRotation(DataKeyRotationStarted Started, bool HasEnd
             _ => false,
         };
 }
+
+/// <summary>An operator carried over to the current pepper everything that is known by hashes under former ones, as far as
+/// possible.</summary>
+/// <param name="By">A name, as the person gave it.</param>
+/// <param name="Pepper">The ID of the current pepper.</param>
+/// <param name="Carried">Things that are known by a former hash and found by the current one, counted by kind, by all runs.</param>
+/// <param name="Left">Things that are found by a former pepper alone, counted by kind.</param>
+public sealed record PepperCarriedOver(
+    string By,
+    string Pepper,
+    IReadOnlyDictionary<string, long> Carried,
+    IReadOnlyDictionary<string, long> Left,
+    DateTimeOffset At
+)
+{
+    /// <summary>The key of the stream.</summary>
+    public const string Key = "i/peppers";
+}
+
+/// <summary>A former pepper is no longer in use: things that it alone finds are found no more.</summary>
+/// <param name="By">A name, as the person gave it.</param>
+/// <param name="Pepper">The ID of the former pepper.</param>
+/// <param name="Lost">Things that were found by it alone, counted by kind.</param>
+public sealed record PepperDropped(string By, string Pepper, IReadOnlyDictionary<string, long> Lost, DateTimeOffset At);

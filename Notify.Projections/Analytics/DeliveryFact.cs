@@ -108,7 +108,7 @@ public sealed record DeliveryFact(
 
     /// <summary>The same person, under a name that nobody can turn back: the first half of a keyed hash of the subject.</summary>
     public static Guid PseudonymOf(string subject, MasterKeyRing ring) =>
-        new(System.Buffers.Text.Base64Url.DecodeFromChars(ring.Fingerprint("analytics", subject)).AsSpan(0, 16));
+        new(ring.Peppers.Mac(ring.Peppers.CurrentId, "analytics", System.Text.Encoding.UTF8.GetBytes(subject)).AsSpan(0, 16));
 
     /// <summary>The event ID; of a broadcast to a user from before references with the reference that their ID would have.</summary>
     /// <remarks>The analysts' schema holds no user IDs.</remarks>

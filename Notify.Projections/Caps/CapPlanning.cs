@@ -54,7 +54,7 @@ public static class CapPlanning
         NpgsqlConnection connection,
         IReadOnlyList<NotificationPlan> plans,
         ReachRules rules,
-        MasterKeyRing ring,
+        IFingerprints ring,
         DateTimeOffset now,
         CancellationToken cancellation
     )
@@ -172,7 +172,7 @@ public static class CapPlanning
     }
 
     // The tried address identifies an unregistered person. Deliveries of test clients take no slot of other clients.
-    private static string PersonOf(NotificationPlan plan, Channel channel, MasterKeyRing ring)
+    private static string PersonOf(NotificationPlan plan, Channel channel, IFingerprints ring)
     {
         var person =
             plan.Request.UserRef is not null || plan.Payload?.To is not { } to

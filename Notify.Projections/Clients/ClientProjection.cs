@@ -12,6 +12,7 @@ public sealed partial class ClientProjection : SingleStreamProjection<Client, st
     {
         IncludeType<ClientRegistered>();
         IncludeType<SecretIssued>();
+        IncludeType<SecretRehashed>();
         IncludeType<SecretRevoked>();
         IncludeType<ClientDisabled>();
         IncludeType<ClientPowersChanged>();

@@ -39,7 +39,7 @@ public static class DigestCollecting
         IEnumerable<DueNotification> due,
         ReachRules rules,
         KeySet keys,
-        MasterKeyRing ring,
+        IFingerprints ring,
         DateTimeOffset now,
         CancellationToken cancellation
     )
@@ -57,7 +57,7 @@ public static class DigestCollecting
     internal static List<(DueNotification Due, DigestRule Rule, DigestPlace Place)> Candidates(
         IEnumerable<DueNotification> due,
         ReachRules rules,
-        MasterKeyRing ring
+        IFingerprints ring
     ) =>
         [
             .. from d in due
@@ -73,7 +73,7 @@ public static class DigestCollecting
         Dictionary<DigestPlace, OpenDigest?> places,
         ReachRules rules,
         KeySet keys,
-        MasterKeyRing ring,
+        IFingerprints ring,
         DateTimeOffset now,
         CancellationToken cancellation
     )
@@ -107,13 +107,13 @@ public static class DigestCollecting
     }
 
     // People who are not registered are known by all that was given to reach them: a digest goes where each of its members would.
-    private static string PersonOf(DueNotification due, MasterKeyRing ring) =>
+    private static string PersonOf(DueNotification due, IFingerprints ring) =>
         due.Request.UserRef is not null
             ? due.Request.Subject
             : "a/" + ring.Fingerprint("digest", JsonSerializer.SerializeToUtf8Bytes(due.Payload.To, NotifyJson.Options));
 
     // Follows from its first member, which begins no other one; no client can choose it, since an event ID has no =.
-    private static string KeyOf(DueNotification first, MasterKeyRing ring) =>
+    private static string KeyOf(DueNotification first, IFingerprints ring) =>
         NotificationKey.Of(first.Request.ClientId, $"digest={ring.Fingerprint("digest", first.Key)}");
 
     private static NotificationRequested RequestOf(
@@ -121,7 +121,7 @@ public static class DigestCollecting
         DueNotification first,
         PayloadBatch payloads,
         KeySet keys,
-        MasterKeyRing ring,
+        IFingerprints ring,
         DateTimeOffset now
     ) =>
         new(

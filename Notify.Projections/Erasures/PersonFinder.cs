@@ -47,8 +47,8 @@ public sealed class PersonFinder(SubjectKeys keys, MasterKeyRing ring)
         CancellationToken cancellation
     )
     {
-        var given = new Address(channel, ring.Of(channel, address)!, address);
-        string[] fingerprint = [given.Fingerprint];
+        var fingerprint = await FingerprintsAsync(connection, channel, address, cancellation);
+        var given = fingerprint.Select(f => new Address(channel, f, address)).ToList();
         var holders = await SubjectTable.HoldersAsync(
             connection,
             channel == Channel.Sms ? fingerprint : [],
@@ -57,7 +57,7 @@ public sealed class PersonFinder(SubjectKeys keys, MasterKeyRing ring)
         );
         if (holders.Count > 1)
             return null;
-        var subjects = await SubjectsAsync(connection, [given], cancellation);
+        var subjects = await SubjectsAsync(connection, given, cancellation);
         if (holders is not [var holder])
             return new PersonToErase(null, null, [.. subjects], fingerprint);
         var person = await OfUserAsync(session, connection, holder.User["u/".Length..], cancellation);
@@ -95,18 +95,38 @@ public sealed class PersonFinder(SubjectKeys keys, MasterKeyRing ring)
         return [.. found.Distinct()];
     }
 
+    // Under all peppers in use, beside the one that counts: an erasure leaves nothing that was made while hosts switched.
+    private async Task<string[]> FingerprintsAsync(
+        NpgsqlConnection connection,
+        Channel channel,
+        string address,
+        CancellationToken cancellation
+    )
+    {
+        var texts = HashedText.Of(channel, address).ToList();
+        var prints = await ring.ReadAsync(connection, texts, cancellation, notes: false);
+        return [.. texts.SelectMany(t => ring.Peppers.Fingerprints(t.Purpose, t.Text)).Prepend(prints.Of(channel, address)!).Distinct()];
+    }
+
     private async Task<SortedSet<string>> SubjectsAsync(
         NpgsqlConnection connection,
         IReadOnlyList<Address> addresses,
         CancellationToken cancellation
     )
     {
-        var subjects = new SortedSet<string>(StringComparer.Ordinal);
+        var (subjects, texts) = (new SortedSet<string>(StringComparer.Ordinal), new HashSet<HashedText>());
         foreach (var a in addresses)
         {
             subjects.Add(Suppression.KeyOf(a.Channel, a.Fingerprint));
             if (a.Text is { } text)
-                subjects.UnionWith(NotificationPlanning.SubjectsOf(a.Channel, text, ring));
+                texts.UnionWith(NotificationPlanning.SubjectTextsOf(a.Channel, text));
+        }
+
+        var prints = await ring.ReadAsync(connection, texts, cancellation, notes: false);
+        foreach (var t in texts)
+        {
+            var hashes = ring.Peppers.Fingerprints(t.Purpose, t.Text).Append(prints.Fingerprint(t.Purpose, t.Text));
+            subjects.UnionWith(hashes.Select(h => NotificationPlanning.Unregistered + h));
         }
 
         subjects.UnionWith(

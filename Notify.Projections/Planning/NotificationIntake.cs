@@ -77,6 +77,7 @@ public sealed class NotificationIntake(Snapshots snapshots, SubjectKeys subjectK
     )
     {
         var connection = session.Connection!;
+        var prints = await ring.ReadAsync(connection, incoming.SelectMany(i => HashedText.Of(i.Payload.To)), cancellation);
         var (recipients, categories) = await snapshots.OfAsync(
             connection,
             [.. incoming.Where(i => !i.IsLater).Select(i => i.Request)],
@@ -87,8 +88,8 @@ public sealed class NotificationIntake(Snapshots snapshots, SubjectKeys subjectK
             connection,
             incoming
                 .Where(i => !i.IsLater)
-                .SelectMany(i => ReachRulesReader.OfPlanning(i.Payload, recipients.GetValueOrDefault(i.Request.Subject), ring)),
-            incoming.Where(i => !i.IsLater).SelectMany(i => ReachRulesReader.Unregistered(i.Payload, ring)),
+                .SelectMany(i => ReachRulesReader.OfPlanning(i.Payload, recipients.GetValueOrDefault(i.Request.Subject), prints)),
+            incoming.Where(i => !i.IsLater).SelectMany(i => ReachRulesReader.Unregistered(i.Payload, prints)),
             now,
             cancellation
         );
@@ -101,7 +102,7 @@ public sealed class NotificationIntake(Snapshots snapshots, SubjectKeys subjectK
             incoming.Select(i => i.Request.Subject),
             cancellation,
             userIds,
-            AliasesOf(incoming)
+            AliasesOf(incoming, prints)
         );
 
         var digests = await DigestCollecting.CollectAsync(
@@ -109,7 +110,7 @@ public sealed class NotificationIntake(Snapshots snapshots, SubjectKeys subjectK
             incoming.Where(i => !i.IsLater && !(i.Request.ExpiresAt <= now)).Select(i => new DueNotification(i.Key, i.Request, i.Payload)),
             rules,
             keys,
-            ring,
+            prints,
             now,
             cancellation
         );
@@ -141,7 +142,7 @@ public sealed class NotificationIntake(Snapshots snapshots, SubjectKeys subjectK
                         i.Key,
                         requested,
                         i.Payload,
-                        NotificationPlanning.Plan(i.Key, requested, i.Payload, recipient, rules, keys, ring, now, sms)
+                        NotificationPlanning.Plan(i.Key, requested, i.Payload, recipient, rules, keys, prints, now, sms)
                     )
                     {
                         Quiet = NotificationPlanning.QuietOf(requested, recipient, rules, keys, zones),
@@ -150,7 +151,7 @@ public sealed class NotificationIntake(Snapshots snapshots, SubjectKeys subjectK
             }
         }
 
-        foreach (var plan in await CapPlanning.HoldAsync(connection, plans, rules, ring, now, cancellation))
+        foreach (var plan in await CapPlanning.HoldAsync(connection, plans, rules, prints, now, cancellation))
         {
             session.Events.StartStream(plan.Key, [plan.Request, .. plan.Events]);
             open.AddRange(plan.Open(now));
@@ -161,11 +162,11 @@ public sealed class NotificationIntake(Snapshots snapshots, SubjectKeys subjectK
         return [.. open.Where(o => o.State == OpenState.Queued)];
     }
 
-    private List<(string Alias, string Subject)> AliasesOf(IEnumerable<IncomingNotification> incoming) =>
+    private static List<(string Alias, string Subject)> AliasesOf(IEnumerable<IncomingNotification> incoming, IFingerprints prints) =>
         [
             .. incoming
                 .Where(i => i.Request.UserRef is null)
-                .Select(i => (Alias: NotificationPlanning.AliasOf(i.Payload.To, ring), i.Request.Subject))
+                .Select(i => (Alias: NotificationPlanning.AliasOf(i.Payload.To, prints), i.Request.Subject))
                 .Where(a => a.Alias is not null)
                 .Select(a => (a.Alias!, a.Subject))
                 .Distinct(),

@@ -23,7 +23,7 @@ public static class NotificationPlanning
         Recipient? recipient,
         ReachRules rules,
         KeySet keys,
-        MasterKeyRing ring,
+        IFingerprints ring,
         DateTimeOffset now,
         SmsLimits? sms = null
     )
@@ -86,31 +86,30 @@ public static class NotificationPlanning
     /// <summary>
     /// Returns the subject of an unregistered person: a keyed hash of the first contact given, so that their notifications share a key.
     /// </summary>
-    public static string SubjectOf(UnregisteredRecipient to, MasterKeyRing ring) =>
-        SubjectOf(to.Phone ?? (to.Email is { } email ? AddressFingerprints.Normal(email) : to.Device?.Token ?? ""), ring);
+    public static string SubjectOf(UnregisteredRecipient to, IFingerprints ring) => SubjectOf(HashedText.SubjectTextOf(to), ring);
 
     /// <summary>The subject by which somebody's notifications are found whose key goes by another contact of theirs.</summary>
     /// <returns><c>null</c> where there is no other contact; a device's token is none.</returns>
-    public static string? AliasOf(UnregisteredRecipient? to, MasterKeyRing ring) =>
-        to is { Phone: not null, Email: { } email } ? SubjectOf(AddressFingerprints.Normal(email), ring) : null;
+    public static string? AliasOf(UnregisteredRecipient? to, IFingerprints ring) =>
+        HashedText.AliasTextOf(to) is { } alias ? SubjectOf(alias, ring) : null;
 
-    /// <summary>All subjects of people who are not registered that an address may be known by.</summary>
+    /// <summary>All texts that subjects of people who are not registered may be hashes of, who have an address.</summary>
     /// <remarks>An email address was taken as it was written once.</remarks>
-    public static IEnumerable<string> SubjectsOf(Channel channel, string address, MasterKeyRing ring)
+    public static IEnumerable<HashedText> SubjectTextsOf(Channel channel, string address)
     {
-        yield return SubjectOf(address, ring);
+        yield return new HashedText("subject", address);
         if (channel == Channel.Email)
-            yield return SubjectOf(AddressFingerprints.Normal(address), ring);
+            yield return new HashedText("subject", AddressFingerprints.Normal(address));
     }
 
-    private static string SubjectOf(string contact, MasterKeyRing ring) => Unregistered + ring.Fingerprint("subject", contact);
+    private static string SubjectOf(string contact, IFingerprints ring) => Unregistered + ring.Fingerprint("subject", contact);
 
     private static IEnumerable<SealedContact> ContactsOf(
         string key,
         UnregisteredRecipient? to,
         string subject,
         KeySet keys,
-        MasterKeyRing ring
+        IFingerprints ring
     )
     {
         if (to?.Device is { Token: { } token } device)

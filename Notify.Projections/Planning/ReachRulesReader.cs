@@ -64,7 +64,7 @@ public static class ReachRulesReader
     /// <summary>Returns the IDs of the suppressions that may apply to a notification that is about to be planned.</summary>
     /// <param name="payload">Its decrypted payload; it names an unregistered person.</param>
     /// <param name="recipient">The registered user.</param>
-    public static IEnumerable<string> OfPlanning(NotificationPayload? payload, Recipient? recipient, MasterKeyRing ring)
+    public static IEnumerable<string> OfPlanning(NotificationPayload? payload, Recipient? recipient, IFingerprints ring)
     {
         if ((payload?.To is { } to ? ring.Of(Channel.Sms, to.Phone) : recipient?.PhoneFingerprint) is { } phone)
             yield return Suppression.IdOf(Channel.Sms, phone);
@@ -74,7 +74,7 @@ public static class ReachRulesReader
 
     /// <summary>Returns the addresses that a notification gives for an unregistered person.</summary>
     /// <param name="payload">Its open payload.</param>
-    public static IEnumerable<(Channel Channel, string Fingerprint)> Unregistered(NotificationPayload? payload, MasterKeyRing ring)
+    public static IEnumerable<(Channel Channel, string Fingerprint)> Unregistered(NotificationPayload? payload, IFingerprints ring)
     {
         if (ring.Of(Channel.Sms, payload?.To?.Phone) is { } phone)
             yield return (Channel.Sms, phone);

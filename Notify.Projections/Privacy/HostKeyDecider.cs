@@ -9,7 +9,14 @@ public sealed record KnownMasterKey(string Id, string? CheckValue, bool IsInUse,
 /// <summary>A live host's announcement.</summary>
 /// <param name="Keys">The IDs of its master keys.</param>
 /// <param name="Reader">See <see cref="StoreFormat"/>.</param>
-public sealed record AnnouncedHost(string Name, IReadOnlyCollection<string> Keys, int Reader = StoreFormat.Reader);
+public sealed record AnnouncedHost(string Name, IReadOnlyCollection<string> Keys, int Reader = StoreFormat.Reader)
+{
+    /// <summary>The IDs of its peppers.</summary>
+    public IReadOnlyCollection<string> Peppers { get; init; } = [PepperRing.First];
+
+    /// <summary>The IDs of those that it looks up under; it makes hashes under the first.</summary>
+    public IReadOnlyList<string> PeppersInUse { get; init; } = [PepperRing.First];
+}
 
 /// <summary>Decides which master key wraps, and whether a host may start with the keys that it has. Pure.</summary>
 public static class HostKeyDecider

@@ -44,9 +44,9 @@ internal static class HostKeyTable
         await using var command = OpenDeliveryTable.Command(
             connection,
             """
-            select name, keys, reader from notify.host_keys where seen_at > now() - $1
+            select name, keys, reader, peppers, peppers_in_use from notify.host_keys where seen_at > now() - $1
             union all
-            select o.name, array(select id from notify.master_keys where in_use), 1
+            select o.name, array(select id from notify.master_keys where in_use), 1, '{0}'::text[], '{0}'::text[]
             from (select 'notify-api' as name, count(*) as living from notify.acceptors where seen_at > now() - $1
                   union all select 'notify-dispatch', count(*) from notify.dispatchers where seen_at > now() - $1) o
             where o.living > (select count(*) from notify.host_keys h where h.name = o.name and h.seen_at > now() - $1)
@@ -56,7 +56,16 @@ internal static class HostKeyTable
         await using var reader = await command.ExecuteReaderAsync(cancellation);
         var hosts = new List<AnnouncedHost>();
         while (await reader.ReadAsync(cancellation))
-            hosts.Add(new AnnouncedHost(reader.GetString(0), reader.GetFieldValue<string[]>(1), reader.GetInt32(2)));
+        {
+            hosts.Add(
+                new AnnouncedHost(reader.GetString(0), reader.GetFieldValue<string[]>(1), reader.GetInt32(2))
+                {
+                    Peppers = reader.GetFieldValue<string[]>(3),
+                    PeppersInUse = reader.GetFieldValue<string[]>(4),
+                }
+            );
+        }
+
         return hosts;
     }
 
@@ -73,16 +82,20 @@ internal static class HostKeyTable
         await using var command = OpenDeliveryTable.Command(
             connection,
             """
-            insert into notify.host_keys (host, name, keys, wraps, lacks, reader, seen_at) values ($1, $2, $3, $4, $5, $6, now())
+            insert into notify.host_keys (host, name, keys, wraps, lacks, reader, peppers, peppers_in_use, seen_at)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, now())
             on conflict (host) do update
-            set keys = excluded.keys, wraps = excluded.wraps, lacks = excluded.lacks, reader = excluded.reader, seen_at = excluded.seen_at
+            set keys = excluded.keys, wraps = excluded.wraps, lacks = excluded.lacks, reader = excluded.reader, peppers = excluded.peppers,
+                peppers_in_use = excluded.peppers_in_use, seen_at = excluded.seen_at
             """,
             host,
             name,
             ring.Ids.ToArray(),
             ring.CurrentId,
             lacks.ToArray(),
-            StoreFormat.Reader
+            StoreFormat.Reader,
+            ring.Peppers.Ids.ToArray(),
+            ring.Peppers.InUse.ToArray()
         );
         await command.ExecuteNonQueryAsync(cancellation);
     }

@@ -30,13 +30,17 @@ public sealed class HostKeys(
         Math.Clamp(NotifyBus.Takeover(configuration).TotalMilliseconds / 5, 200, 3000)
     );
     private readonly TimeSpan silence = NotifyBus.Takeover(configuration) * 4;
-    private volatile IReadOnlyList<string> missing = [];
+    private volatile IReadOnlyList<string> missing = [],
+        missingPeppers = [];
 
     /// <summary>How long a host may be silent before it is not waited for.</summary>
     public TimeSpan Silence => silence;
 
     /// <summary>The master keys that are in use and that this host has not.</summary>
     public IReadOnlyList<string> Missing => missing;
+
+    /// <summary>The peppers that are in use and that this host has not.</summary>
+    public IReadOnlyList<string> MissingPeppers => missingPeppers;
 
     /// <summary>The form of events and rows that this host writes.</summary>
     public StoreFormat Format => ring.Format;
@@ -67,7 +71,7 @@ public sealed class HostKeys(
             return StoreFormat.Fault(needed);
         if (HostKeyDecider.FindFault(ring, known, hosts) is { } fault)
             return fault;
-        if (await PepperCheck.FindFaultAsync(connection, ring, cancellation) is { } pepper)
+        if (await HostPeppers.FindFaultAsync(connection, ring, hosts, cancellation) is { } pepper)
             return pepper;
         foreach (var own in known.Where(k => ring.Has(k.Id) && k is { CheckValue: null, IsInUse: true }))
         {
@@ -79,6 +83,8 @@ public sealed class HostKeys(
         await HostKeyTable.RecordAsync(connection, [.. ring.Ids.Select(k => (k, ring.CheckValueOf(k)))], cancellation);
         await ChooseAsync(connection, hosts, cancellation);
         await FollowFormatAsync(connection, hosts, cancellation);
+        await HostPeppers.SwitchAsync(connection, ring, hosts, cancellation);
+        await HostKeyTable.AnnounceAsync(connection, id, host.Name, ring, missing, cancellation);
         await transaction.CommitAsync(cancellation);
         return null;
     }
@@ -98,8 +104,9 @@ public sealed class HostKeys(
             var live = await HostKeyTable.LiveAsync(connection, silence, cancellation);
             if (HostKeyDecider.FindOtherValue(ring, known, live) is { } other)
                 return other;
-            if (await PepperCheck.FindFaultAsync(connection, ring, cancellation) is { } pepper)
+            if (await HostPeppers.FindFaultAsync(connection, ring, live, cancellation) is { } pepper)
                 return pepper;
+            await HostPeppers.FollowAsync(connection, ring, cancellation);
             if (records)
                 await PepperCheck.RecordAsync(connection, ring, cancellation);
             var (minReader, plainUsers) = await HostKeyTable.FormatAsync(connection, cancellation);
@@ -136,6 +143,15 @@ public sealed class HostKeys(
     {
         await using var connection = await database.OpenConnectionAsync(cancellation);
         await FollowFormatAsync(connection, await HostKeyTable.LiveAsync(connection, silence, cancellation), cancellation);
+    }
+
+    /// <summary>Finds a live host that makes hashes under another pepper.</summary>
+    /// <returns>The name of its kind; <c>null</c>: there is none.</returns>
+    public async Task<string?> FindOtherPepperAsync(string pepper, CancellationToken cancellation = default)
+    {
+        await using var connection = await database.OpenConnectionAsync(cancellation);
+        var live = await HostKeyTable.LiveAsync(connection, silence, cancellation);
+        return live.FirstOrDefault(h => h.PeppersInUse.Count == 0 || h.PeppersInUse[0] != pepper)?.Name;
     }
 
     /// <summary>Withdraws the announcement.</summary>
@@ -194,6 +210,7 @@ public sealed class HostKeys(
         await HostKeyTable.AnnounceAsync(connection, id, host.Name, ring, missing, cancellation);
         var hosts = await HostKeyTable.LiveAsync(connection, silence, cancellation);
         await FollowFormatAsync(connection, hosts, cancellation);
+        await FollowPeppersAsync(connection, hosts, cancellation);
         if (HostKeyDecider.Choose(ring.NamedId, HostKeyDecider.Usable(ring, known), hosts) == ring.CurrentId)
             return;
 
@@ -206,6 +223,27 @@ public sealed class HostKeys(
         await transaction.CommitAsync(cancellation);
         if (chosen != former)
             log.LogInformation("The master key {Key} wraps from now on.", chosen);
+    }
+
+    // The announcement of a beat names the peppers that the host has followed at the beat before.
+    private async Task FollowPeppersAsync(NpgsqlConnection connection, IReadOnlyList<AnnouncedHost> hosts, CancellationToken cancellation)
+    {
+        if (await HostPeppers.FollowAsync(connection, ring, cancellation) is not { } known)
+            return;
+        var before = missingPeppers;
+        missingPeppers = PepperDecider.Missing(ring.Peppers, known);
+        if (missingPeppers.Count > 0 && !missingPeppers.SequenceEqual(before))
+            log.LogError("{Fault}", PepperDecider.Lacks(missingPeppers));
+        if (!PepperDecider.IsToBeUsed(ring.Peppers, known, hosts) && PepperDecider.Choose(ring.Peppers, known, hosts) is null)
+            return;
+
+        await using var transaction = await connection.BeginTransactionAsync(cancellation);
+        await HostKeyTable.LockAsync(connection, cancellation);
+        var live = await HostKeyTable.LiveAsync(connection, silence, cancellation);
+        var chosen = await HostPeppers.SwitchAsync(connection, ring, live, cancellation);
+        await transaction.CommitAsync(cancellation);
+        if (chosen is not null)
+            log.LogInformation("New keyed hashes are made under the pepper {Pepper} from now on.", chosen);
     }
 
     private void ReadFolder()
@@ -248,13 +286,14 @@ public sealed class HostKeys(
 /// <summary>The name of this host's kind, such as <c>notify-api</c>.</summary>
 public sealed record HostName(string Name);
 
-/// <summary>Whether this host has every master key that is in use.</summary>
+/// <summary>Whether this host has every master key and every pepper that is in use.</summary>
 public sealed class MasterKeyHealth(HostKeys keys) : IHealthCheck
 {
     /// <inheritdoc />
     public Task<HealthCheckResult> CheckHealthAsync(HealthCheckContext context, CancellationToken cancellationToken = default) =>
         Task.FromResult(
             keys.Missing is { Count: > 0 } missing ? HealthCheckResult.Unhealthy(HostKeyDecider.Lacks(missing))
+            : keys.MissingPeppers is { Count: > 0 } peppers ? HealthCheckResult.Unhealthy(PepperDecider.Lacks(peppers))
             : keys.Format.IsOutdated
                 ? HealthCheckResult.Unhealthy("The store holds events and rows of a newer version; this host claims nothing.")
             : HealthCheckResult.Healthy()

@@ -20,7 +20,8 @@ public sealed class KeptAnswers(MasterKeyRing ring, TimeProvider clock)
     /// <summary>How long an answer is kept.</summary>
     public static readonly TimeSpan Lifetime = TimeSpan.FromDays(1);
 
-    private const string Purpose = "idempotency-answer";
+    private const string Purpose = "idempotency-answer",
+        Kind = "idempotency-key";
 
     /// <summary>Takes a key. Another request with the same key waits here until this transaction has ended.</summary>
     /// <param name="scope">The caller and the operation that the key counts for.</param>
@@ -34,19 +35,23 @@ public sealed class KeptAnswers(MasterKeyRing ring, TimeProvider clock)
     )
     {
         var (id, now) = (IdOf(scope, key), clock.GetUtcNow());
-        await using (
-            var insert = OpenDeliveryTable.Command(
-                connection,
-                "insert into notify.idempotency_keys (id, request_hash, taken_at) values ($1, $2, $3) on conflict do nothing",
-                id,
-                requestHash,
-                now
+        // Under a former pepper, if it was taken before the current one was.
+        if (await FormerAsync(connection, scope, key, cancellation) is { } former)
+            id = former;
+        else
+            await using (
+                var insert = OpenDeliveryTable.Command(
+                    connection,
+                    "insert into notify.idempotency_keys (id, request_hash, taken_at) values ($1, $2, $3) on conflict do nothing",
+                    id,
+                    requestHash,
+                    now
+                )
             )
-        )
-        {
-            if (await insert.ExecuteNonQueryAsync(cancellation) == 1)
-                return new KeptAnswer(true, requestHash, null, now);
-        }
+            {
+                if (await insert.ExecuteNonQueryAsync(cancellation) == 1)
+                    return new KeptAnswer(true, requestHash, null, now);
+            }
 
         await using var select = OpenDeliveryTable.Command(
             connection,
@@ -68,7 +73,7 @@ public sealed class KeptAnswers(MasterKeyRing ring, TimeProvider clock)
     /// <summary>Keeps the answer of a key that was taken in the same transaction.</summary>
     public async Task KeepAsync(NpgsqlConnection connection, string scope, string key, byte[] answer, CancellationToken cancellation)
     {
-        var (id, master) = (IdOf(scope, key), ring.CurrentId);
+        var (id, master) = (await FormerAsync(connection, scope, key, cancellation) ?? IdOf(scope, key), ring.CurrentId);
         await HostKeyTable.UseAsync(connection, master, cancellation);
         await using var command = OpenDeliveryTable.Command(
             connection,
@@ -143,5 +148,28 @@ public sealed class KeptAnswers(MasterKeyRing ring, TimeProvider clock)
         (ring.Has(master) ? Aead.Decrypt(ring.Derive(master, Purpose), answer, Encoding.UTF8.GetBytes(id)) : null)
         ?? throw new KeyNotHeldException(master);
 
-    private string IdOf(string scope, string key) => ring.Fingerprint("idempotency-key", $"{scope}\n{key}");
+    private async Task<string?> FormerAsync(NpgsqlConnection connection, string scope, string key, CancellationToken cancellation)
+    {
+        var use = ring.Peppers.Use;
+        if (use.Ids.Count == 1)
+            return null;
+        // Hosts that differ in the current pepper have their turn here.
+        var ids = use.Fingerprints(Kind, $"{scope}\n{key}");
+        await using (
+            var turn = OpenDeliveryTable.Command(
+                connection,
+                "select pg_advisory_xact_lock(hashtextextended($1, 0))",
+                ids.Order(StringComparer.Ordinal).First()
+            )
+        )
+            await turn.ExecuteNonQueryAsync(cancellation);
+        await using var command = OpenDeliveryTable.Command(
+            connection,
+            "select id from notify.idempotency_keys where id = any($1) limit 1",
+            (object)ids.Skip(1).ToArray()
+        );
+        return await command.ExecuteScalarAsync(cancellation) as string;
+    }
+
+    private string IdOf(string scope, string key) => ring.Fingerprint(Kind, $"{scope}\n{key}");
 }

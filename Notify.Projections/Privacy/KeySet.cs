@@ -6,6 +6,7 @@ using Notify.Domain.Notifications;
 using Notify.Domain.Privacy;
 using Notify.Domain.Recipients;
 using Notify.Domain.Suppressions;
+using Npgsql;
 
 namespace Notify.Projections.Privacy;
 
@@ -78,10 +79,25 @@ public sealed class KeySet(MasterKeyRing ring)
     /// <summary>The master key that a subject's locked key needs.</summary>
     public string? MasterKeyOf(string subject) => lockedSubjects.GetValueOrDefault(subject);
 
-    /// <summary>The keyed hash of the number or address that a delivery goes to, as suppressions know it; <c>null</c> for a push, or when
-    /// its key was erased.</summary>
-    public string? FingerprintOf(Notification notification, Delivery delivery) =>
-        delivery.Contact is { } contact ? ring.Of(delivery.Channel, OpenText(contact, notification.AddressPlaceOf(delivery))) : null;
+    /// <summary>The keyed hashes of the numbers and addresses that deliveries go to, as suppressions know them.</summary>
+    /// <returns>By delivery; none for a push, and none where the key was erased.</returns>
+    public async Task<IReadOnlyDictionary<Guid, string>> FingerprintsAsync(
+        NpgsqlConnection connection,
+        IEnumerable<(Notification Notification, Delivery Delivery)> deliveries,
+        CancellationToken cancellation
+    )
+    {
+        var addresses = deliveries
+            .DistinctBy(d => d.Delivery.Id)
+            .Select(d => (d.Delivery, Address: d.Delivery.Contact is { } c ? OpenText(c, d.Notification.AddressPlaceOf(d.Delivery)) : null))
+            .ToList();
+        var texts = addresses.SelectMany(a => HashedText.Of(a.Delivery.Channel, a.Address));
+        var prints = await ring.ReadAsync(connection, texts, cancellation);
+        return addresses
+            .Select(a => (a.Delivery.Id, Fingerprint: prints.Of(a.Delivery.Channel, a.Address)))
+            .Where(a => a.Fingerprint is not null)
+            .ToDictionary(a => a.Id, a => a.Fingerprint!);
+    }
 
     /// <summary>Decrypts the contact details of a user.</summary>
     /// <returns><c>null</c> where there are none, or they do not open.</returns>

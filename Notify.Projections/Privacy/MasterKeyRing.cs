@@ -6,21 +6,20 @@ using Notify.Domain.Recipients;
 namespace Notify.Projections.Privacy;
 
 /// <summary>
-/// The installation's secrets: master keys that wrap subjects' keys, and the pepper of its keyed hashes. Several master
+/// The installation's secrets: master keys that wrap subjects' keys, and the peppers of its keyed hashes. Several master
 /// keys may be configured so that one can be replaced: the current one wraps, all unwrap.
 /// </summary>
 /// <remarks>
 /// Settings: <c>Notify:MasterKeys:{id}</c> (base64 of 32 bytes), <c>Notify:MasterKey</c> (the ID of the one that is to wrap; needed
-/// where there are several), <c>Notify:KeyFolder</c> (see <see cref="KeyFolder"/>: the newest key there wraps), <c>Notify:Pepper</c>
-/// (base64 of at least 16 bytes).
+/// where there are several), <c>Notify:KeyFolder</c> (see <see cref="KeyFolder"/>: the newest key there wraps); for the peppers see
+/// <see cref="PepperRing"/>.
 /// </remarks>
-public sealed class MasterKeyRing
+public sealed class MasterKeyRing : IFingerprints
 {
     // Nonce, 32 bytes and tag; a key for places has a byte of its own before them.
     private const int WrappedLength = 12 + 32 + 16;
     private const byte ForPlaces = 2;
 
-    private readonly byte[] pepper;
     private readonly Dictionary<string, byte[]> settings;
     private readonly string? setting;
     private volatile Dictionary<string, byte[]> keys;
@@ -32,16 +31,19 @@ public sealed class MasterKeyRing
         Dictionary<string, byte[]> settings,
         KeyFolder? folder,
         Dictionary<string, byte[]> inFolder,
-        byte[] pepper
+        PepperRing peppers
     )
     {
-        (this.setting, this.settings, Folder, this.pepper) = (setting, settings, folder, pepper);
+        (this.setting, this.settings, Folder, Peppers) = (setting, settings, folder, peppers);
         (keys, named) = Join(inFolder);
         current = named;
     }
 
     /// <summary>The folder with further master keys; <c>null</c>: all are in the settings.</summary>
     public KeyFolder? Folder { get; }
+
+    /// <summary>The peppers of keyed hashes.</summary>
+    public PepperRing Peppers { get; }
 
     /// <summary>The ID of the key that is to wrap: the newest one in the folder, else the one that the settings name.</summary>
     public string NamedId => named;
@@ -82,10 +84,6 @@ public sealed class MasterKeyRing
 
     /// <summary>A value that follows from a key and does not reveal it: two hosts compare their keys by it.</summary>
     public string CheckValueOf(string id) => System.Buffers.Text.Base64Url.EncodeToString(Derive(id, "check-value").AsSpan(0, 16));
-
-    /// <summary>A value that follows from the pepper and does not reveal it.</summary>
-    public string PepperCheckValue =>
-        System.Buffers.Text.Base64Url.EncodeToString(HKDF.DeriveKey(HashAlgorithmName.SHA256, pepper, 16, info: "check-value"u8.ToArray()));
 
     /// <summary>Reads the secrets from configuration; every fault is added to <paramref name="faults"/>.</summary>
     /// <returns>The ring, or <c>null</c> if there were faults.</returns>
@@ -130,12 +128,8 @@ public sealed class MasterKeyRing
             );
         else if (keys.Count > 0 && named is not null && inFolder.Count == 0 && !keys.ContainsKey(named))
             faults.Add($"Notify:MasterKey names \"{named}\", which is not among Notify:MasterKeys");
-        var pepper = Decode(configuration["Notify:Pepper"]);
-        if (pepper is not { Length: >= 16 })
-            faults.Add("Notify:Pepper is not the base64 of at least 16 bytes; make one with: openssl rand -base64 32");
-        else if (IsUniform(pepper))
-            faults.Add(Uniform("Notify:Pepper"));
-        return faults.Count > before ? null : new MasterKeyRing(named, keys, folder, inFolder, pepper!);
+        var peppers = PepperRing.Read(configuration, faults);
+        return faults.Count > before ? null : new MasterKeyRing(named, keys, folder, inFolder, peppers!);
     }
 
     /// <summary>Wraps a subject's key under the current master key.</summary>
@@ -174,24 +168,18 @@ public sealed class MasterKeyRing
     private byte[] KeyOf(string id) => keys.TryGetValue(id, out var key) ? key : throw new KeyNotHeldException(id);
 
     /// <summary>
-    /// A keyed hash, HMAC-SHA-256 in base64url: it shows whether two texts are the same, and nothing else without the pepper.
+    /// A keyed hash under the current pepper, HMAC-SHA-256 in base64url: it shows whether two texts are the same, and nothing else without
+    /// the pepper.
     /// </summary>
     /// <param name="purpose">Separates hashes of different kinds.</param>
-    public string Fingerprint(string purpose, ReadOnlySpan<byte> text)
-    {
-        using var hmac = IncrementalHash.CreateHMAC(HashAlgorithmName.SHA256, pepper);
-        hmac.AppendData(Encoding.UTF8.GetBytes(purpose));
-        hmac.AppendData([0]);
-        hmac.AppendData(text);
-        return System.Buffers.Text.Base64Url.EncodeToString(hmac.GetHashAndReset());
-    }
+    public string Fingerprint(string purpose, ReadOnlySpan<byte> text) => Peppers.Fingerprint(purpose, text);
 
     /// <summary>A keyed hash of a text.</summary>
     public string Fingerprint(string purpose, string text) => Fingerprint(purpose, Encoding.UTF8.GetBytes(text));
 
-    /// <summary>The reference of a user (<see cref="Domain.Recipients.UserRef"/>), from the ID that callers know them by.</summary>
-    /// <remarks>Callers ask <see cref="UserReferences"/>, which knows users from before too.</remarks>
-    public string UserRefOf(string userId) => UserRef.Mark + Fingerprint("user", userId)[..UserRef.Length];
+    /// <summary>The reference of a user who is new (<see cref="Domain.Recipients.UserRef"/>), by the ID that callers chose.</summary>
+    /// <remarks>Callers ask <see cref="UserReferences"/>, which knows users by former peppers, and from before references, too.</remarks>
+    public string UserRefOf(string userId) => UserRef.Mark + Peppers.UserHashUnder(Peppers.CurrentId, userId);
 
     private static (KeyFolder? Folder, Dictionary<string, byte[]> Keys) ReadFolder(IConfiguration configuration, ICollection<string> faults)
     {
@@ -217,12 +205,12 @@ public sealed class MasterKeyRing
     internal static byte[]? DecodeKey(string? base64) => Decode(base64) is { Length: 32 } key && !IsUniform(key) ? key : null;
 
     // Zeros, for the most part: a placeholder that was never filled in.
-    private static bool IsUniform(byte[] key) => !key.AsSpan().ContainsAnyExcept(key[0]);
+    internal static bool IsUniform(byte[] key) => !key.AsSpan().ContainsAnyExcept(key[0]);
 
-    private static string Uniform(string setting) =>
+    internal static string Uniform(string setting) =>
         $"{setting} is the same byte over and over and protects nothing; make one with: openssl rand -base64 32";
 
-    private static byte[]? Decode(string? base64)
+    internal static byte[]? Decode(string? base64)
     {
         if (string.IsNullOrWhiteSpace(base64))
             return null;

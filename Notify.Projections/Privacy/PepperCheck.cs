@@ -6,7 +6,7 @@ using Npgsql;
 
 namespace Notify.Projections.Privacy;
 
-/// <summary>Compares a host's pepper with the one that the installation's keyed hashes were made with.</summary>
+/// <summary>Compares a host's peppers with those that the installation's keyed hashes were made with.</summary>
 /// <remarks>
 /// With another pepper no suppression, no secret of a client, no link and no repeated request is found again, and nothing fails. The
 /// check value stands in <c>notify.secret_checks</c>. A database from before check values is compared by suppressed addresses that can
@@ -14,46 +14,82 @@ namespace Notify.Projections.Privacy;
 /// </remarks>
 internal static class PepperCheck
 {
-    /// <summary>The fault of another pepper.</summary>
-    public const string OtherValue =
-        "Notify:Pepper has another value than the pepper that the hashes in this database were made with; "
-        + "set Notify__Pepper as the other hosts have it, or as it was";
-
     private const string Name = "pepper";
     private const int MaxSamples = 20;
 
+    /// <summary>The fault of another pepper.</summary>
+    public static string OtherValue(PepperRing ring, string id) =>
+        $"{ring.SettingOf(id)} has another value than the pepper that the hashes in this database were made with; "
+        + $"set {ring.SettingOf(id).Replace(":", "__", StringComparison.Ordinal)} as the other hosts have it, or as it was";
+
     /// <summary>Finds the fault of a pepper.</summary>
-    /// <returns><c>null</c> if it is right, or if nothing can be compared yet.</returns>
-    public static async Task<string?> FindFaultAsync(NpgsqlConnection connection, MasterKeyRing ring, CancellationToken cancellation)
+    /// <param name="peppers">The known peppers; <c>null</c>: the migration was not run.</param>
+    /// <returns><c>null</c> if all are right, or if nothing can be compared yet.</returns>
+    /// <remarks>A pepper that was never current and that no live host has may be given another value.</remarks>
+    public static async Task<string?> FindFaultAsync(
+        NpgsqlConnection connection,
+        MasterKeyRing ring,
+        KnownPeppers? peppers,
+        IReadOnlyCollection<AnnouncedHost> live,
+        CancellationToken cancellation
+    )
     {
         if (!await HasTableAsync(connection, cancellation))
             return null;
-        await using var command = OpenDeliveryTable.Command(
-            connection,
-            "select check_value from notify.secret_checks where name = $1",
-            Name
-        );
-        return await command.ExecuteScalarAsync(cancellation) is string known
-            ? known == ring.PepperCheckValue
-                ? null
-                : OtherValue
-            : await DiffersFromHashesAsync(connection, ring, cancellation)
-                ? OtherValue
-                : null;
+        var values = await ValuesAsync(connection, cancellation);
+        foreach (var id in ring.Peppers.Ids.Where(values.ContainsKey))
+        {
+            if (
+                values[id] != ring.Peppers.CheckValueOf(id)
+                && (
+                    id == PepperRing.First
+                    || live.Any(h => h.Peppers.Contains(id))
+                    || peppers?.All.Any(p => p.Id == id && (p.IsInUse || p.CurrentSince is not null)) == true
+                )
+            )
+                return OtherValue(ring.Peppers, id);
+        }
+
+        if (values.Count == 0)
+            return await DiffersFromHashesAsync(connection, ring, cancellation) ? OtherValue(ring.Peppers, ring.Peppers.NamedId) : null;
+        // A database from before there were several was made with the first.
+        return peppers is { All.Count: 0 } && values.ContainsKey(PepperRing.First) && !ring.Peppers.Has(PepperRing.First)
+            ? PepperDecider.Lacks([PepperRing.First])
+            : null;
     }
 
-    /// <summary>Records the check value where there is none; the caller has found no fault, and holds the lock of starting hosts.</summary>
+    /// <summary>Records the check values; the caller has found no fault, and holds the lock of starting hosts.</summary>
     public static async Task RecordAsync(NpgsqlConnection connection, MasterKeyRing ring, CancellationToken cancellation)
     {
         if (!await HasTableAsync(connection, cancellation))
             return;
+        string[] ids = [.. ring.Peppers.Ids.Order(StringComparer.Ordinal)];
         await using var command = OpenDeliveryTable.Command(
             connection,
-            "insert into notify.secret_checks (name, check_value) values ($1, $2) on conflict do nothing",
-            Name,
-            ring.PepperCheckValue
+            """
+            insert into notify.secret_checks as c (name, check_value) select * from unnest($1, $2)
+            on conflict (name) do update set check_value = excluded.check_value where c.check_value <> excluded.check_value
+            """,
+            ids.Select(NameOf).ToArray(),
+            ids.Select(ring.Peppers.CheckValueOf).ToArray()
         );
         await command.ExecuteNonQueryAsync(cancellation);
+    }
+
+    private static string NameOf(string id) => id == PepperRing.First ? Name : $"{Name}:{id}";
+
+    private static async Task<Dictionary<string, string>> ValuesAsync(NpgsqlConnection connection, CancellationToken cancellation)
+    {
+        await using var command = OpenDeliveryTable.Command(
+            connection,
+            "select name, check_value from notify.secret_checks where name = $1 or name like $1 || ':%'",
+            Name
+        );
+        await using var reader = await command.ExecuteReaderAsync(cancellation);
+        var values = new Dictionary<string, string>(StringComparer.Ordinal);
+        while (await reader.ReadAsync(cancellation))
+            values[reader.GetString(0) == Name ? PepperRing.First : reader.GetString(0)[(Name.Length + 1)..]] = reader.GetString(1);
+        return values;
     }
 
     // The migration that makes the table may not have been run.
@@ -96,6 +132,9 @@ internal static class PepperCheck
             .Where(s => s.Address is not null)
             .ToList();
         // One that fits is enough: how an address is written down may have changed since.
-        return readable.Count > 0 && !readable.Exists(s => ring.Of(s.Channel, s.Address) == s.Fingerprint);
+        return readable.Count > 0
+            && !readable.Exists(s =>
+                HashedText.Of(s.Channel, s.Address).SelectMany(t => ring.Peppers.Fingerprints(t.Purpose, t.Text)).Contains(s.Fingerprint)
+            );
     }
 }

@@ -155,6 +155,13 @@ public sealed class SubjectKeys(MasterKeyRing ring, TimeProvider clock)
         return found;
     }
 
+    /// <summary>Decrypts the ID by which callers know a user, from the row of a key.</summary>
+    /// <returns><c>null</c> where this host cannot unwrap the key, or the row is damaged.</returns>
+    internal string? OpenUserId(string subject, byte[] wrapped, string masterKeyId, byte[] cipher) =>
+        ring.Unwrap(wrapped, masterKeyId, subject) is { } key && Aead.Decrypt(key.Bytes, cipher, AssociatedOf(subject)) is { } id
+            ? Encoding.UTF8.GetString(id)
+            : null;
+
     private static byte[] SealUserId(string subject, SubjectKey key, string userId) =>
         Aead.Encrypt(key.Bytes, Encoding.UTF8.GetBytes(userId), AssociatedOf(subject));
 

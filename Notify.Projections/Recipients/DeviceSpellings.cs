@@ -89,14 +89,20 @@ public sealed class DeviceSpellings(
     {
         var devices = users.SelectMany(u => u.Devices.Where(d => d.Platform == Platform.Ios).Select(d => (User: u.Id, Device: d))).ToList();
         var opened = await keys.ForAsync(connection, devices.Select(d => d.Device.Token), cancellation);
+        var tokens = devices
+            .Where(d => !opened.IsLocked(d.Device.Token))
+            .Select(d => opened.OpenText(d.Device.Token, SealedPlace.OfToken(d.User, d.Device.Id)))
+            .OfType<string>();
+        var texts = tokens.SelectMany(t => DeviceIds.EarlierSpellings(t).Append(DeviceIds.Spelled(Platform.Ios, t)));
+        var prints = await ring.ReadAsync(connection, texts.Select(t => HashedText.OfDevice(Platform.Ios, t)), cancellation);
         var groups = new List<string[]>();
         foreach (var (user, device) in devices)
         {
             if (opened.OpenText(device.Token, SealedPlace.OfToken(user, device.Id)) is not { } token)
                 continue;
-            var usual = DeviceIds.Of(ring, Platform.Ios, DeviceIds.Spelled(Platform.Ios, token));
+            var usual = DeviceIds.Of(prints, Platform.Ios, DeviceIds.Spelled(Platform.Ios, token));
             if (usual != device.Id)
-                groups.Add([.. DeviceIds.EarlierOf(ring, token).Append(usual).Append(device.Id).Distinct()]);
+                groups.Add([.. DeviceIds.EarlierOf(prints, token).Append(usual).Append(device.Id).Distinct()]);
         }
 
         if (groups.Count == 0)

@@ -7,13 +7,14 @@ namespace Notify.Projections;
 /// <remarks>
 /// 1: payloads inside events. 2: payloads in <c>notify.payloads</c>. 3: personal data encrypted for their place, and hashes of client
 /// secrets for their client and secret. 4: several keys of a subject (<c>rotate-data-keys</c>), and the apps of devices
-/// (<c>DeviceApp</c>). 5: users known by references (<see cref="Domain.Recipients.UserRef"/>). Hosts announce their version with their keys
-/// (<c>notify.host_keys.reader</c>); a host from before announcements counts as 1. See docs/adr/0008-store-format.md.
+/// (<c>DeviceApp</c>). 5: users known by references (<see cref="Domain.Recipients.UserRef"/>). 6: hashes under several peppers
+/// (<see cref="Privacy.PepperRing"/>). Hosts announce their version with their keys (<c>notify.host_keys.reader</c>); a host from before
+/// announcements counts as 1. See docs/adr/0008-store-format.md.
 /// </remarks>
 public sealed class StoreFormat
 {
     /// <summary>The newest form that this version reads and writes.</summary>
-    public const int Reader = 5;
+    public const int Reader = 6;
 
     private volatile int written = Reader,
         needed;
@@ -39,6 +40,12 @@ public sealed class StoreFormat
 
     /// <summary>The form from which on users are known by references.</summary>
     public const int UserRefs = 5;
+
+    /// <summary>The form from which on the pepper may be replaced.</summary>
+    public const int Peppers = 6;
+
+    /// <summary>Whether hashes may be made under another pepper than the first: every live host looks up under all in use.</summary>
+    public bool WritesPeppers => written >= Peppers;
 
     /// <summary>Whether the store contains forms that this host cannot read: it then claims and plans nothing.</summary>
     public bool IsOutdated => needed > Reader;

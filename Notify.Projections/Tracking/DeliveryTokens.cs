@@ -7,10 +7,10 @@ namespace Notify.Projections.Tracking;
 
 /// <summary>
 /// Identifies a delivery in public links, so that only the receiver of the link can follow it. A token contains the delivery's ID
-/// and a proof that we made it, no address and no content. It is valid permanently, since emails are.
+/// and a proof that we made it, no address and no content. It is valid while its pepper is in use, since emails are kept.
 /// </summary>
-/// <remarks>base64url of 29 bytes: a version (1), the ID, and the first 12 bytes of an HMAC-SHA-256 under the pepper, for one purpose
-/// alone.</remarks>
+/// <remarks>base64url of 29 bytes: a version (1), the ID, and the first 12 bytes of an HMAC-SHA-256 under a pepper, for one purpose
+/// alone. One under a former pepper counts while that is in use.</remarks>
 public sealed class DeliveryTokens(MasterKeyRing ring)
 {
     /// <summary>The purpose of links by which people unsubscribe.</summary>
@@ -30,7 +30,7 @@ public sealed class DeliveryTokens(MasterKeyRing ring)
         Span<byte> token = stackalloc byte[Length];
         token[0] = Version;
         deliveryId.TryWriteBytes(token[1..IdEnd], bigEndian: true, out _);
-        Proof(purpose, token[..IdEnd], token[IdEnd..]);
+        Proof(ring.Peppers.CurrentId, purpose, token[..IdEnd], token[IdEnd..]);
         return Base64Url.EncodeToString(token);
     }
 
@@ -44,10 +44,16 @@ public sealed class DeliveryTokens(MasterKeyRing ring)
         Base64Url.DecodeFromChars(token, bytes);
         if (bytes[0] != Version || Base64Url.EncodeToString(bytes) != token)
             return null; // one delivery has one link
-        Proof(purpose, bytes[..IdEnd], proof);
-        return CryptographicOperations.FixedTimeEquals(proof, bytes[IdEnd..]) ? new Guid(bytes[1..IdEnd], bigEndian: true) : null;
+        foreach (var pepper in ring.Peppers.InUse)
+        {
+            Proof(pepper, purpose, bytes[..IdEnd], proof);
+            if (CryptographicOperations.FixedTimeEquals(proof, bytes[IdEnd..]))
+                return new Guid(bytes[1..IdEnd], bigEndian: true);
+        }
+
+        return null;
     }
 
-    private void Proof(string purpose, ReadOnlySpan<byte> of, Span<byte> proof) =>
-        Base64Url.DecodeFromChars(ring.Fingerprint($"delivery-token {purpose}", of)).AsSpan(0, proof.Length).CopyTo(proof);
+    private void Proof(string pepper, string purpose, ReadOnlySpan<byte> of, Span<byte> proof) =>
+        ring.Peppers.Mac(pepper, $"delivery-token {purpose}", of).AsSpan(0, proof.Length).CopyTo(proof);
 }

@@ -1,4 +1,6 @@
+using System.Buffers.Text;
 using System.Globalization;
+using System.Text;
 using Microsoft.Extensions.Configuration;
 using Notify.Domain.Notifications;
 using Notify.Domain.Privacy;
@@ -34,9 +36,15 @@ public sealed class TrackedLinks(DeliveryTokens tokens, MasterKeyRing ring, ICon
 
     private readonly string start = configuration.PublicUrl().AbsoluteUri.TrimEnd('/');
 
-    /// <summary>A link's token; the same at every attempt.</summary>
+    /// <summary>A link's token; the same at every attempt under one pepper.</summary>
     public string TokenOf(Guid deliveryId, int number) =>
-        ring.Fingerprint("tracked-link", string.Create(CultureInfo.InvariantCulture, $"{deliveryId:N} {number}"))[..TokenLength];
+        Base64Url.EncodeToString(
+            ring.Peppers.Mac(
+                ring.Peppers.CurrentId,
+                "tracked-link",
+                Encoding.UTF8.GetBytes(string.Create(CultureInfo.InvariantCulture, $"{deliveryId:N} {number}"))
+            )
+        )[..TokenLength];
 
     /// <summary>A delivery's content with tracked links, if it asks for them.</summary>
     public TrackedContent Of(Guid deliveryId, Channel channel, NotificationContent content) =>

@@ -344,7 +344,8 @@ public sealed class HostKeysTests(EmptyDatabase database) : IClassFixture<EmptyD
     private Task CleanAsync() =>
         ExecuteAsync(
             """
-            truncate notify.master_keys, notify.host_keys, notify.subject_keys, notify.dispatchers, notify.secret_checks, notify.suppressions
+            truncate notify.master_keys, notify.host_keys, notify.subject_keys, notify.dispatchers, notify.secret_checks,
+                notify.suppressions, notify.peppers
             """
         );
 

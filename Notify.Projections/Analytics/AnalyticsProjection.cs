@@ -52,7 +52,7 @@ public sealed class AnalyticsProjection : ProjectionBase, IProjection
     )
     {
         var folded = await streams.FoldAsync(session, events.Where(e => NotificationKey.Parse(e.StreamKey!) is not null), cancellation);
-        return [.. folded.SelectMany(s => DeliveryFact.Changed(s.Before, s.After, ring))];
+        return [.. folded.SelectMany(s => DeliveryFact.Changed(s.Before, s.Start, s.After, ring))];
     }
 
     private sealed class Writing(AnalyticsTables tables, IReadOnlyList<DeliveryFact> facts) : ITransactionParticipant

@@ -1,4 +1,5 @@
 using Notify.Domain.Broadcasts;
+using Notify.Projections.Retention;
 using Npgsql;
 using NpgsqlTypes;
 
@@ -7,8 +8,9 @@ namespace Notify.Projections.Analytics;
 /// <summary>
 /// Set-based writing of the analytics tables, in the caller's transaction. Rows of deliveries are replaced by their current
 /// state; the counts by day and by broadcast change by exactly the difference, so that they stay the sum over
-/// the deliveries.
-/// One writer at a time: the holder of the row of the projection's progress.
+/// the deliveries. Rows of weeks that retention has dropped are not written again, and the counts change all the same.
+/// One writer at a time: the holder of the row of the projection's progress. Rows are found by key and time, so that the tables may be
+/// partitioned by week or not.
 /// </summary>
 /// <param name="schema">Where the tables are: the live ones, or those of a rebuild.</param>
 public sealed class AnalyticsTables(string schema = AnalyticsTables.Schema)
@@ -24,16 +26,20 @@ public sealed class AnalyticsTables(string schema = AnalyticsTables.Schema)
     {
         if (facts.Count == 0)
             return;
+        var limits = await RetentionLimits.LockAsync(connection, cancellation);
         var sorted = facts.OrderBy(f => f.DeliveryId).ToList();
+        var kept = sorted.Where(f => f.RequestedAt >= limits.Deliveries).ToList();
         var changes = new Dictionary<DailyKey, DailyCounts>();
         var broadcasts = new Dictionary<BroadcastKey, DailyCounts>();
-        foreach (var old in await ReadAsync(connection, [.. sorted.Select(f => f.DeliveryId)], cancellation))
+        foreach (var old in await ReadAsync(connection, kept, cancellation))
+            Change(old, -1);
+        foreach (var old in sorted.Where(f => f.RequestedAt < limits.Deliveries).Select(f => f.CountedBefore).OfType<CountedDelivery>())
             Change(old, -1);
         foreach (var fact in sorted)
             Change(fact.Counted, 1);
 
-        await UpsertDeliveriesAsync(connection, sorted, cancellation);
-        await UpsertEngagementAsync(connection, sorted, cancellation);
+        await UpsertDeliveriesAsync(connection, kept, cancellation);
+        await UpsertEngagementAsync(connection, sorted, limits.Engagement, cancellation);
         await AddDailyAsync(connection, changes, cancellation);
         await BroadcastCounts.AddAsync(connection, schema, broadcasts, cancellation);
 
@@ -51,19 +57,27 @@ public sealed class AnalyticsTables(string schema = AnalyticsTables.Schema)
         }
     }
 
-    private async Task<List<CountedDelivery>> ReadAsync(NpgsqlConnection connection, Guid[] ids, CancellationToken cancellation)
+    private async Task<List<CountedDelivery>> ReadAsync(
+        NpgsqlConnection connection,
+        List<DeliveryFact> facts,
+        CancellationToken cancellation
+    )
     {
+        if (facts.Count == 0)
+            return [];
         await using var command = Command(
             connection,
             $"""
             select (requested_at at time zone 'UTC')::date, client_id, channel, category, coalesce(template_key, ''), coalesce(provider, ''), mode,
                    status, dispatched_at is not null or delivered_at is not null, delivered_at is not null, latency_ms, opens, clicks, unsubscribed_at is not null, event_id
-            from {schema}.deliveries where delivery_id = any($1)
+            from {schema}.deliveries where delivery_id = any($1) and requested_at between $2 and $3
             """,
-            ids
+            facts.Select(f => f.DeliveryId).ToArray(),
+            facts.Min(f => f.RequestedAt).UtcDateTime,
+            facts.Max(f => f.RequestedAt).UtcDateTime
         );
         await using var reader = await command.ExecuteReaderAsync(cancellation);
-        var rows = new List<CountedDelivery>(ids.Length);
+        var rows = new List<CountedDelivery>(facts.Count);
         while (await reader.ReadAsync(cancellation))
         {
             rows.Add(
@@ -86,6 +100,8 @@ public sealed class AnalyticsTables(string schema = AnalyticsTables.Schema)
 
     private async Task UpsertDeliveriesAsync(NpgsqlConnection connection, List<DeliveryFact> f, CancellationToken cancellation)
     {
+        if (f.Count == 0)
+            return;
         (string Column, object Values)[] columns =
         [
             ("delivery_id", f.Select(d => d.DeliveryId).ToArray()),
@@ -120,14 +136,9 @@ public sealed class AnalyticsTables(string schema = AnalyticsTables.Schema)
             ("clicks", f.Select(d => d.Count("clicked")).ToArray()),
             ("unsubscribed_at", Times(d => d.First("unsubscribed"))),
         ];
-        var changing = columns.Skip(1).Select(c => c.Column).ToList();
         await using var command = Command(
             connection,
-            $"""
-            insert into {schema}.deliveries ({string.Join(", ", columns.Select(c => c.Column))})
-            select * from unnest({string.Join(", ", columns.Select((_, i) => $"${i + 1}"))})
-            on conflict (delivery_id) do update set {string.Join(", ", changing.Select(c => $"{c} = excluded.{c}"))}
-            """,
+            Upsert($"{schema}.deliveries", [.. columns.Select(c => c.Column)], ["delivery_id", "requested_at"]),
             [.. columns.Select(c => c.Values)]
         );
         await command.ExecuteNonQueryAsync(cancellation);
@@ -135,18 +146,23 @@ public sealed class AnalyticsTables(string schema = AnalyticsTables.Schema)
         DateTime?[] Times(Func<DeliveryFact, DateTimeOffset?> time) => [.. f.Select(d => time(d)?.UtcDateTime)];
     }
 
-    private async Task UpsertEngagementAsync(NpgsqlConnection connection, List<DeliveryFact> facts, CancellationToken cancellation)
+    private async Task UpsertEngagementAsync(
+        NpgsqlConnection connection,
+        List<DeliveryFact> facts,
+        DateTimeOffset keptSince,
+        CancellationToken cancellation
+    )
     {
-        var rows = facts.SelectMany(f => f.Times.Engagements.Select(e => (Fact: f, Engagement: e))).ToList();
+        var rows = facts.SelectMany(f => f.Times.Engagements.Where(e => e.At >= keptSince).Select(e => (Fact: f, Engagement: e))).ToList();
         if (rows.Count == 0)
             return;
         await using var command = Command(
             connection,
-            $"""
-            insert into {schema}.engagement (delivery_id, kind, link, client_id, channel, category, first_at, source) select * from unnest($1, $2, $3, $4, $5, $6, $7, $8)
-            on conflict (delivery_id, kind, link) do update
-            set client_id = excluded.client_id, channel = excluded.channel, category = excluded.category, first_at = excluded.first_at, source = excluded.source
-            """,
+            Upsert(
+                $"{schema}.engagement",
+                ["delivery_id", "kind", "link", "client_id", "channel", "category", "first_at", "source"],
+                ["delivery_id", "kind", "link", "first_at"]
+            ),
             rows.Select(r => r.Fact.DeliveryId).ToArray(),
             rows.Select(r => r.Engagement.Kind).ToArray(),
             rows.Select(r => r.Engagement.Link).ToArray(),
@@ -215,6 +231,20 @@ public sealed class AnalyticsTables(string schema = AnalyticsTables.Schema)
         await upsert.ExecuteNonQueryAsync(cancellation);
     }
 
+    // A partitioned table has its key in each partition alone, which "on conflict (key)" does not find: the one writer updates, and
+    // inserts the rest.
+    private static string Upsert(string table, string[] columns, string[] key) =>
+        $"""
+            with given as (
+                select * from unnest({string.Join(", ", columns.Select((_, i) => $"${i + 1}"))}) as g({string.Join(", ", columns)})),
+            changed as (
+                update {table} t set {string.Join(", ", columns.Except(key).Select(c => $"{c} = g.{c}"))} from given g
+                where {string.Join(" and ", key.Select(c => $"t.{c} = g.{c}"))} returning {string.Join(", ", key.Select(c => $"t.{c}"))})
+            insert into {table} ({string.Join(", ", columns)}) select * from given g
+            where not exists (select from changed c where {string.Join(" and ", key.Select(c => $"c.{c} = g.{c}"))})
+            on conflict do nothing
+            """;
+
     private static string Qualified(string alias) => string.Join(", ", DailyColumns.Split(", ").Select(c => $"{alias}.{c}"));
 
     private static object[] KeyColumns(List<DailyKey> keys) =>
@@ -247,6 +277,8 @@ public sealed class AnalyticsTables(string schema = AnalyticsTables.Schema)
             var parameter = new NpgsqlParameter { Value = value };
             if (value is DateTime[] or DateTime?[])
                 parameter.NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.TimestampTz;
+            else if (value is DateTime)
+                parameter.NpgsqlDbType = NpgsqlDbType.TimestampTz;
             command.Parameters.Add(parameter);
         }
 

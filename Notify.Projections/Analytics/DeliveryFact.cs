@@ -30,6 +30,24 @@ public sealed record DeliveryFact(
     DateTimeOffset? DeliveredAt
 )
 {
+    private NotificationHistory? Start { get; init; }
+
+    /// <summary>Its part of the daily counts before this change; <c>null</c>: it had none.</summary>
+    /// <remarks>For deliveries whose row was dropped. The request's own properties never change.</remarks>
+    public CountedDelivery? CountedBefore =>
+        Start is not null && Start.State.Deliveries.TryGetValue(DeliveryId, out var was)
+            ? (
+                this with
+                {
+                    Provider = was.Provider,
+                    Status = NotificationView.Name(was.Status),
+                    Times = Start.Times[DeliveryId],
+                    DispatchedAt = was.DispatchedAt,
+                    DeliveredAt = was.DeliveredAt,
+                }
+            ).Counted
+            : null;
+
     /// <summary>Milliseconds from planning to the provider's yes.</summary>
     public long? LatencyMs => Milliseconds(Times.PlannedAt, DispatchedAt);
 
@@ -66,8 +84,14 @@ public sealed record DeliveryFact(
 
     /// <summary>The rows of a notification's deliveries that are not as they were.</summary>
     /// <param name="before">The history as it was written before; <c>null</c>: every delivery has a row to write.</param>
+    /// <param name="start">The history before the change, also where every delivery has a row to write.</param>
     /// <param name="ring">Makes the recipient's pseudonym.</param>
-    public static IEnumerable<DeliveryFact> Changed(NotificationHistory? before, NotificationHistory after, MasterKeyRing ring)
+    public static IEnumerable<DeliveryFact> Changed(
+        NotificationHistory? before,
+        NotificationHistory? start,
+        NotificationHistory after,
+        MasterKeyRing ring
+    )
     {
         var request = after.State.Request;
         Guid? recipient = null;
@@ -102,7 +126,10 @@ public sealed record DeliveryFact(
                 times,
                 d.DispatchedAt,
                 d.DeliveredAt
-            );
+            )
+            {
+                Start = start,
+            };
         }
     }
 

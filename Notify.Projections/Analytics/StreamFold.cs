@@ -4,8 +4,9 @@ using Marten;
 namespace Notify.Projections.Analytics;
 
 /// <summary>A stream as a page of events left it.</summary>
-/// <param name="Before">As the page found it; <c>null</c> where it began in the page, or where that is not known.</param>
-public sealed record FoldedStream<T>(string Key, T? Before, T After, long Version)
+/// <param name="Before">As the page found it; <c>null</c> where it began in the page, or where it was not in memory.</param>
+/// <param name="Start">As the page found it, also where it was not in memory; <c>null</c> where it began in the page.</param>
+public sealed record FoldedStream<T>(string Key, T? Before, T? Start, T After, long Version)
     where T : class;
 
 /// <summary>
@@ -48,12 +49,18 @@ public sealed class StreamFold<T>(Func<T?, IEvent, T?> evolve, int remembered = 
         {
             var isKnown = starts.TryGetValue(key, out var before);
             var version = own[^1].Version;
-            IEnumerable<IEvent> since = isKnown ? own : read[key].Where(e => e.Version <= version).OrderBy(e => e.Version);
-            var after = since.Aggregate(before, evolve);
+            var (start, since) = (before, own);
+            if (!isKnown)
+            {
+                var all = read[key].Where(e => e.Version <= version).OrderBy(e => e.Version).ToLookup(e => e.Version < own[0].Version);
+                (start, since) = (all[true].Aggregate(before, evolve), [.. all[false]]);
+            }
+
+            var after = since.Aggregate(start, evolve);
             if (after is null)
                 continue;
             Remember(key, version, after);
-            folded.Add(new FoldedStream<T>(key, before, after, version));
+            folded.Add(new FoldedStream<T>(key, before, start, after, version));
         }
 
         return folded;

@@ -82,8 +82,8 @@ internal static class HostKeyTable
         await using var command = OpenDeliveryTable.Command(
             connection,
             """
-            insert into notify.host_keys (host, name, keys, wraps, lacks, reader, peppers, peppers_in_use, seen_at)
-            values ($1, $2, $3, $4, $5, $6, $7, $8, now())
+            insert into notify.host_keys (host, name, keys, wraps, lacks, reader, peppers, peppers_in_use, seen_at, writes_weeks)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, now(), true)
             on conflict (host) do update
             set keys = excluded.keys, wraps = excluded.wraps, lacks = excluded.lacks, reader = excluded.reader, peppers = excluded.peppers,
                 peppers_in_use = excluded.peppers_in_use, seen_at = excluded.seen_at
@@ -98,6 +98,20 @@ internal static class HostKeyTable
             ring.Peppers.InUse.ToArray()
         );
         await command.ExecuteNonQueryAsync(cancellation);
+    }
+
+    /// <summary>Reads whether every live Projections host can write read models that are partitioned by week.</summary>
+    public static async Task<bool> AllWriteWeeksAsync(NpgsqlConnection connection, TimeSpan silence, CancellationToken cancellation)
+    {
+        await using var command = OpenDeliveryTable.Command(
+            connection,
+            """
+            select not exists (select from notify.host_keys
+                where name = 'notify-projections' and not writes_weeks and seen_at > now() - $1)
+            """,
+            silence
+        );
+        return await command.ExecuteScalarAsync(cancellation) is true;
     }
 
     /// <summary>Reads the lowest reader that the store allows, and whether it may have users who are known by their IDs.</summary>

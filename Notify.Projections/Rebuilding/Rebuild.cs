@@ -1,5 +1,6 @@
 using JasperFx.Events;
 using Marten;
+using Notify.Projections.Retention;
 using Npgsql;
 
 namespace Notify.Projections.Rebuilding;
@@ -8,7 +9,8 @@ namespace Notify.Projections.Rebuilding;
 /// Builds a read model anew from the events, in shadow tables, reports how it differs from the live one, and replaces the live one,
 /// while all hosts go on. The row of the projection's progress is the lock: the daemon moves it first in each of
 /// its transactions, so the holder of that row sees live tables at exactly that progress. It is locked for the last few
-/// pages only: once to take a snapshot in which both are at the same progress, and once to swap.
+/// pages only: once to take a snapshot in which both are at the same progress, and once to swap. Rows of weeks that retention has dropped
+/// are not built.
 /// </summary>
 public sealed class Rebuild(IDocumentStore store, NpgsqlDataSource database, RebuildableProjection projection, TextWriter output)
 {
@@ -26,12 +28,17 @@ public sealed class Rebuild(IDocumentStore store, NpgsqlDataSource database, Reb
             return await SayAsync($"{projection.Name} is being rebuilt already; wait for that to end, and see what it says", 1);
         try
         {
+            // No week is made or dropped meanwhile, so that live and shadow tables keep the same weeks.
+            await RetainAsync(lease, "pg_advisory_lock_shared", cancellation);
             return await RunAsync(lease, cancellation);
         }
         finally
         {
             if (lease.State == System.Data.ConnectionState.Open)
+            {
+                await RetainAsync(lease, "pg_advisory_unlock_shared", CancellationToken.None);
                 await LeaseAsync(lease, "pg_advisory_unlock", CancellationToken.None);
+            }
         }
     }
 
@@ -178,6 +185,13 @@ public sealed class Rebuild(IDocumentStore store, NpgsqlDataSource database, Reb
         await using var command = new NpgsqlCommand($"select {function}(hashtextextended('notify rebuild ' || $1, 0))", connection);
         command.Parameters.Add(new NpgsqlParameter { Value = projection.Name });
         return await command.ExecuteScalarAsync(cancellation) is true;
+    }
+
+    private static async Task RetainAsync(NpgsqlConnection connection, string function, CancellationToken cancellation)
+    {
+        await using var command = new NpgsqlCommand($"select {function}($1)", connection);
+        command.Parameters.Add(new NpgsqlParameter { Value = RetentionService.Lock });
+        await command.ExecuteNonQueryAsync(cancellation);
     }
 
     private async Task<int> SayAsync(string text, int exitCode)

@@ -23,33 +23,23 @@ public static class RebuildCommand
     )
     {
         var database = services.GetRequiredService<NpgsqlDataSource>();
-        var all = RebuildableProjections.All(services.GetRequiredService<MasterKeyRing>(), database);
-        try
-        {
-            if (names is [SnapshotRebuild.Name, .. { Length: > 0 } keys])
-                return await new SnapshotRebuild(services.GetRequiredService<IDocumentStore>(), output).RunAsync(
-                    await services.GetRequiredService<UserReferences>().FindStreamsAsync(keys, cancellation),
-                    cancellation
-                );
-            if (names is [var name] && all.FirstOrDefault(p => p.Name == name) is { } projection)
-                return await new Rebuild(services.GetRequiredService<IDocumentStore>(), database, projection, output).RunAsync(
-                    cancellation
-                );
-            await Console.Error.WriteLineAsync(
-                (
-                    names is [var unknown]
-                        ? $"notify: there is no projection \"{unknown}\"; "
-                        : "notify: rebuild takes the name of one projection; "
-                )
-                    + $"there are {string.Join(" and ", all.Select(p => p.Name))}, "
-                    + "and snapshots KEY..., for documents that verify found to differ from their streams"
+        var all = RebuildableProjections.All(services.GetRequiredService<MasterKeyRing>());
+        if (names is [SnapshotRebuild.Name, .. { Length: > 0 } keys])
+            return await new SnapshotRebuild(services.GetRequiredService<IDocumentStore>(), output).RunAsync(
+                await services.GetRequiredService<UserReferences>().FindStreamsAsync(keys, cancellation),
+                cancellation
             );
-            return WrongUsage;
-        }
-        finally
-        {
-            foreach (var disposable in all.OfType<IDisposable>())
-                disposable.Dispose();
-        }
+        if (names is [var name] && all.FirstOrDefault(p => p.Name == name) is { } projection)
+            return await new Rebuild(services.GetRequiredService<IDocumentStore>(), database, projection, output).RunAsync(cancellation);
+        await Console.Error.WriteLineAsync(
+            (
+                names is [var unknown]
+                    ? $"notify: there is no projection \"{unknown}\"; "
+                    : "notify: rebuild takes the name of one projection; "
+            )
+                + $"there are {string.Join(" and ", all.Select(p => p.Name))}, "
+                + "and snapshots KEY..., for documents that verify found to differ from their streams"
+        );
+        return WrongUsage;
     }
 }

@@ -1,11 +1,9 @@
 using JasperFx.Events;
 using Marten;
-using Notify.Domain.Notifications;
 using Notify.Projections.Analytics;
 using Notify.Projections.NotificationViews;
 using Notify.Projections.Privacy;
 using Npgsql;
-using SessionOptions = Marten.Services.SessionOptions;
 
 namespace Notify.Projections.Rebuilding;
 
@@ -38,21 +36,16 @@ public sealed class RebuildableAnalytics(MasterKeyRing ring)
     }
 }
 
-/// <summary>
-/// The notification views, by the fold of the live ones; written by a store of the same configuration in the shadow schema.
-/// </summary>
-public sealed class RebuildableViews(Func<string, IDocumentStore> storeBeside)
+/// <summary>The notification views, by the code that writes the live ones.</summary>
+public sealed class RebuildableViews()
     : RebuildableProjection(
         "notification-views",
-        "notifications:All",
+        $"{NotificationViewProjection.ProjectionName}:All",
         NotifyStore.Schema,
-        [new ProjectedTable("mt_doc_notificationview", ["id"], ["mt_last_modified"])]
-    ),
-        IDisposable
+        [new ProjectedTable(NotificationViewTable.Name, ["id"], ["mt_last_modified"])]
+    )
 {
-    private readonly NotificationViewProjection projection = new();
-    private StreamFold<NotificationView>? streams;
-    private IDocumentStore? store;
+    private readonly StreamFold<NotificationView> streams = NotificationViewProjection.Streams();
 
     /// <inheritdoc />
     public override async Task ApplyAsync(
@@ -62,25 +55,14 @@ public sealed class RebuildableViews(Func<string, IDocumentStore> storeBeside)
         CancellationToken cancellation
     )
     {
-        streams ??= new((view, e) => projection.Evolve(view, e.StreamKey!, e));
-        var folded = await streams.FoldAsync(session, events.Where(e => NotificationKey.Parse(e.StreamKey!) is not null), cancellation);
-        if (folded.Count == 0)
-            return;
-        store ??= storeBeside(Beside);
-        await using var beside = store.LightweightSession(SessionOptions.ForTransaction(transaction));
-        foreach (var stream in folded)
-            beside.UpdateRevision(stream.After, stream.Version);
-        await beside.SaveChangesAsync(cancellation);
+        var views = await NotificationViewProjection.FoldAsync(streams, session, events, cancellation);
+        await new NotificationViewTable(Beside).WriteAsync(transaction.Connection!, views, cancellation);
     }
-
-    /// <inheritdoc />
-    public void Dispose() => store?.Dispose();
 }
 
 /// <summary>Every read model that the daemon keeps, and how to build it anew.</summary>
 public static class RebuildableProjections
 {
     /// <summary>All of them, by name.</summary>
-    public static IReadOnlyList<RebuildableProjection> All(MasterKeyRing ring, NpgsqlDataSource database) =>
-        [new RebuildableAnalytics(ring), new RebuildableViews(schema => NotifyStore.Beside(database, schema))];
+    public static IReadOnlyList<RebuildableProjection> All(MasterKeyRing ring) => [new RebuildableAnalytics(ring), new RebuildableViews()];
 }

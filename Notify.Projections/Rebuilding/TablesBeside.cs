@@ -51,11 +51,27 @@ public static class TablesBeside
     {
         await ExecuteAsync(connection, $"set local lock_timeout = '{(int)patience.TotalMilliseconds}ms'", cancellation);
         var live = string.Join(", ", projection.Tables.Select(t => $"{projection.Schema}.{t.Name}"));
+        var made = await MadeAsync(connection, projection, cancellation);
         await ExecuteAsync(connection, $"lock table {live} in access exclusive mode", cancellation);
         await ExecuteAsync(connection, $"drop table {live}", cancellation);
-        foreach (var table in projection.Tables)
-            await ExecuteAsync(connection, $"alter table {projection.Beside}.{table.Name} set schema {projection.Schema}", cancellation);
+        foreach (var table in made)
+            await ExecuteAsync(connection, $"alter table {table} set schema {projection.Schema}", cancellation);
         await ExecuteAsync(connection, $"drop schema {projection.Beside} cascade", cancellation);
+    }
+
+    // The copies, with their partitions.
+    private static async Task<List<string>> MadeAsync(
+        NpgsqlConnection connection,
+        RebuildableProjection projection,
+        CancellationToken cancellation
+    )
+    {
+        await using var command = new NpgsqlCommand(
+            "select format('%I.%I', $1, relname) from pg_class where relnamespace = $1::regnamespace and relkind in ('r', 'p')",
+            connection
+        );
+        command.Parameters.Add(new NpgsqlParameter { Value = projection.Beside });
+        return await TextsAsync(command, cancellation);
     }
 
     /// <summary>Runs a statement.</summary>
@@ -75,15 +91,30 @@ public static class TablesBeside
     {
         await using var command = new NpgsqlCommand(
             """
-            with live as (select c.*, format('%I.%I', $2, c.relname) as copy from pg_class c where c.oid = format('%I.%I', $1::text, $3::text)::regclass)
+            with named as (select format('%I.%I', $1::text, $3::text)::regclass as oid),
+            live as (
+                select c.*, format('%I.%I', $2, c.relname) as copy, format('%I.%I', $2, $3) as parent,
+                       coalesce(' with (' || array_to_string(c.reloptions, ', ') || ')', '') as options,
+                       case when c.relkind = 'p' then ' partition by ' || pg_get_partkeydef(c.oid) else '' end as partitioning
+                from pg_class c
+                where c.oid = (select oid from named)
+                   or c.oid in (select inhrelid from pg_inherits where inhparent = (select oid from named)))
             select statement from (
-                select 1 as step, format('create table %s (like %s including all excluding indexes)%s', copy, oid::regclass, ' with (' || array_to_string(reloptions, ', ') || ')') as statement from live where reloptions is not null
-                union all select 1, format('create table %s (like %s including all excluding indexes)', copy, oid::regclass) from live where reloptions is null
-                union all select 2, format('alter table %s add constraint %I %s', copy, k.conname, pg_get_constraintdef(k.oid)) from live join pg_constraint k on k.conrelid = live.oid where k.contype in ('p', 'u')
-                union all select 3, replace(pg_get_indexdef(i.indexrelid), format(' ON %s ', format('%I.%I', $1, live.relname)), format(' ON %s ', copy))
-                from live join pg_index i on i.indrelid = live.oid where not exists (select from pg_constraint k where k.conindid = i.indexrelid)
-                union all select 4, format('comment on table %s is %L', copy, obj_description(oid, 'pg_class')) from live where obj_description(oid, 'pg_class') is not null
-                union all select 5, format('grant %s on %s to %s', a.privilege_type, copy, case when a.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end)
+                select 1 as step,
+                       format('create table %s (like %s including all excluding indexes)%s%s', copy, oid::regclass, partitioning, options)
+                           as statement
+                from live where not relispartition
+                union all select 2, regexp_replace(pg_get_indexdef(i.indexrelid), ' ON .*? USING ', ' ON ' || copy || ' USING ')
+                from live join pg_index i on i.indrelid = live.oid
+                where not relispartition and not exists (select from pg_constraint k where k.conindid = i.indexrelid)
+                union all select 3, format('create table %s partition of %s %s%s', copy, parent, pg_get_expr(relpartbound, oid), options)
+                from live where relispartition
+                union all select 4, format('alter table %s add constraint %I %s', copy, k.conname, pg_get_constraintdef(k.oid))
+                from live join pg_constraint k on k.conrelid = live.oid where k.contype in ('p', 'u')
+                union all select 5, format('comment on table %s is %L', copy, obj_description(oid, 'pg_class'))
+                from live where obj_description(oid, 'pg_class') is not null
+                union all select 6, format('grant %s on %s to %s', a.privilege_type, copy,
+                    case when a.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end)
                 from live cross join aclexplode(live.relacl) a where a.grantee <> live.relowner) s
             order by step
             """,

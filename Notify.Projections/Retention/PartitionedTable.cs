@@ -16,7 +16,11 @@ public sealed record WeekPartition(string Name, DateTimeOffset From)
 /// <summary>A table that is partitioned by week, and the condition under which a week of it is still needed.</summary>
 /// <param name="Name">The table, with its schema.</param>
 /// <param name="InUse">SQL that reads whether something open refers to a partition; <c>{0}</c>: the partition.</param>
-public sealed record PartitionedTable(string Name, string InUse)
+/// <param name="IsReadModel">
+/// Whether it is projected from the events. Such a table is partitioned when it is first given a retention, and its weeks are dropped in
+/// their order: see <see cref="RetentionLimits"/>.
+/// </param>
+public sealed record PartitionedTable(string Name, string InUse, bool IsReadModel = false)
 {
     private const int WeeksAhead = 6;
 
@@ -38,6 +42,40 @@ public sealed record PartitionedTable(string Name, string InUse)
 
     /// <summary>Destinations of tracked links. A delivery that is attempted writes its links again.</summary>
     public static readonly PartitionedTable Links = new("notify.links", "false");
+
+    /// <summary>Views of notifications. Deliveries and digests that are not finished keep the views of their notifications.</summary>
+    public static readonly PartitionedTable Views = new(
+        "events.mt_doc_notificationview",
+        """
+        exists (select from notify.open_deliveries o join {0} p on p.id = o.notification)
+        or exists (select from notify.digest_items i join {0} p on p.id = i.member)
+        """,
+        IsReadModel: true
+    );
+
+    /// <summary>Deliveries of analysts, by the time of the request.</summary>
+    public static readonly PartitionedTable Deliveries = new("analytics.deliveries", "false", IsReadModel: true);
+
+    /// <summary>Openings, clicks and the like of analysts, by their time.</summary>
+    public static readonly PartitionedTable Engagement = new("analytics.engagement", "false", IsReadModel: true);
+
+    /// <summary>
+    /// Takes the next step from a plain table to a partitioned one, in the caller's transaction: a constraint on the rows that there
+    /// are, its check beside writers, and the table as the first partition. No row moves, and no step holds a lock for long.
+    /// </summary>
+    /// <param name="mayBegin">Whether the first step may be taken. One that was taken is always followed by the others.</param>
+    /// <returns>
+    /// <c>partitioned</c>: nothing is left to do; <c>plain</c>: not begun; <c>begun</c> or <c>checked</c>: the next step may be taken;
+    /// else the views of others that are in the way.
+    /// </returns>
+    public async Task<string> PartitionAsync(NpgsqlConnection connection, DateTimeOffset now, bool mayBegin, CancellationToken cancellation)
+    {
+        await using (var limits = OpenDeliveryTable.Command(connection, "set local lock_timeout = '1s'; set local statement_timeout = 0"))
+            await limits.ExecuteNonQueryAsync(cancellation);
+        await using var command = OpenDeliveryTable.Command(connection, "select notify.partition_by_week($1, $2, $3)", Name, now, mayBegin);
+        command.CommandTimeout = 0;
+        return (string)(await command.ExecuteScalarAsync(cancellation))!;
+    }
 
     /// <summary>Makes the partitions of this week and the next ones. The default partition keeps the rows that it already has.</summary>
     /// <returns>How many were made.</returns>
@@ -91,15 +129,15 @@ public sealed record PartitionedTable(string Name, string InUse)
                 return false; // another host was faster
         }
 
+        // It waits for statements on the table and delays later ones: briefly, or it is tried an hour later.
+        await using (var limit = OpenDeliveryTable.Command(connection, "set local lock_timeout = '1s'"))
+            await limit.ExecuteNonQueryAsync(cancellation);
         await using var inUse = OpenDeliveryTable.Command(
             connection,
             $"select {string.Format(CultureInfo.InvariantCulture, InUse, week.Name)}"
         );
         if (await inUse.ExecuteScalarAsync(cancellation) is not false)
             return false;
-        // It waits for statements on the table and delays later ones: briefly, or it is tried an hour later.
-        await using (var limit = OpenDeliveryTable.Command(connection, "set local lock_timeout = '1s'"))
-            await limit.ExecuteNonQueryAsync(cancellation);
         await using var drop = OpenDeliveryTable.Command(connection, "select notify.drop_partition($1)", week.Name);
         await drop.ExecuteNonQueryAsync(cancellation);
         return true;

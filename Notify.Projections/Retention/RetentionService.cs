@@ -2,6 +2,7 @@ using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Notify.Projections.Hosting;
 using Notify.Projections.OpenDeliveries;
+using Notify.Projections.Privacy;
 using Npgsql;
 
 namespace Notify.Projections.Retention;
@@ -17,9 +18,12 @@ public sealed class RetentionService(
     ILogger<RetentionService> log
 ) : BackgroundService
 {
-    private const long Lock = 0x6e6f74_726574; // any number that nothing else locks by
+    /// <summary>The advisory lock under which partitions are made and dropped. A rebuild holds it to its end.</summary>
+    public const long Lock = 0x6e6f74_726574; // any number that nothing else locks by
+
     private static readonly TimeSpan Interval = TimeSpan.FromHours(1),
-        AfterFault = TimeSpan.FromMinutes(1);
+        AfterFault = TimeSpan.FromMinutes(1),
+        HostSilence = TimeSpan.FromMinutes(10); // longer than any host that goes on
 
     /// <summary>Makes and drops partitions.</summary>
     /// <returns>The partitions that were dropped.</returns>
@@ -28,6 +32,8 @@ public sealed class RetentionService(
         var dropped = new List<string>();
         foreach (var (table, retention) in settings.Tables)
         {
+            if (table.IsReadModel && !await IsPartitionedAsync(table, retention is not null, cancellation))
+                continue;
             await AloneAsync(async connection => await table.AddAheadAsync(connection, clock.GetUtcNow(), cancellation) >= 0, cancellation);
             if (retention is not { } kept)
                 continue;
@@ -37,7 +43,12 @@ public sealed class RetentionService(
             foreach (var week in ended)
             {
                 if (!await AloneAsync(connection => table.DropAsync(connection, week, cancellation), cancellation))
+                {
+                    if (table.IsReadModel)
+                        break; // the writer's limit is one time: an older week that is kept keeps the later ones
                     continue;
+                }
+
                 dropped.Add(week.Name);
                 log.LogInformation(
                     "The partition {Partition} was dropped: its retention of {Days} days is over.",
@@ -48,6 +59,35 @@ public sealed class RetentionService(
         }
 
         return dropped;
+    }
+
+    // Partitions a read model that has a retention now, as soon as no host lives that could not write it then.
+    private async Task<bool> IsPartitionedAsync(PartitionedTable table, bool isWanted, CancellationToken cancellation)
+    {
+        var state = "plain";
+        do
+        {
+            var before = state;
+            await AloneAsync(
+                async connection =>
+                {
+                    var mayBegin = isWanted && await HostKeyTable.AllWriteWeeksAsync(connection, HostSilence, cancellation);
+                    state = await table.PartitionAsync(connection, clock.GetUtcNow(), mayBegin, cancellation);
+                    return true;
+                },
+                cancellation
+            );
+            if (state == before)
+                break;
+        } while (state is "begun" or "checked");
+
+        if (isWanted && state is not ("partitioned" or "plain" or "begun" or "checked"))
+            log.LogWarning(
+                "{Table} has a retention and cannot be partitioned: {Views} would read a part of it. Drop these views and make them again.",
+                table.Name,
+                state
+            );
+        return state == "partitioned";
     }
 
     /// <inheritdoc />

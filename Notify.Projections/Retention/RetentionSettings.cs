@@ -17,9 +17,22 @@ public sealed record RetentionSettings
     /// <summary>The destinations of tracked links: afterwards they lead nowhere.</summary>
     public TimeSpan? TrackedLinks { get; init; }
 
+    /// <summary>The notification views: afterwards lists and users' histories no longer show the notification.</summary>
+    public TimeSpan? Views { get; init; }
+
+    /// <summary>The rows of single deliveries in <c>analytics</c>. Counts by day and by broadcast are kept permanently.</summary>
+    public TimeSpan? Analytics { get; init; }
+
     /// <summary>The tables with their retention.</summary>
     public IReadOnlyList<(PartitionedTable Table, TimeSpan? Retention)> Tables =>
-        [(PartitionedTable.Payloads, Payloads), (PartitionedTable.ReceiptTexts, ReceiptTexts), (PartitionedTable.Links, TrackedLinks)];
+        [
+            (PartitionedTable.Payloads, Payloads),
+            (PartitionedTable.ReceiptTexts, ReceiptTexts),
+            (PartitionedTable.Links, TrackedLinks),
+            (PartitionedTable.Views, Views),
+            (PartitionedTable.Deliveries, Analytics),
+            (PartitionedTable.Engagement, Analytics),
+        ];
 
     /// <summary>Reads the settings; every fault is added to <paramref name="faults"/>.</summary>
     public static RetentionSettings Read(IConfiguration configuration, ICollection<string> faults)
@@ -32,6 +45,8 @@ public sealed record RetentionSettings
                 (nameof(Payloads), settings.Payloads),
                 (nameof(ReceiptTexts), settings.ReceiptTexts),
                 (nameof(TrackedLinks), settings.TrackedLinks),
+                (nameof(Views), settings.Views),
+                (nameof(Analytics), settings.Analytics),
             }
         )
         {

@@ -79,16 +79,6 @@ public static class NotifyStore
         }
     }
 
-    /// <summary>A store of the same configuration that reads the same events, and whose documents lie in another schema; for
-    /// rebuilding.</summary>
-    public static DocumentStore Beside(NpgsqlDataSource database, string schema) =>
-        DocumentStore.For(options =>
-        {
-            Configure(options, mayCreate: false);
-            options.Connection(database);
-            options.DatabaseSchemaName = schema;
-        });
-
     /// <summary>
     /// How connections are made. Sessions are in UTC, whatever the server's own zone: Marten stamps appended events with the
     /// session's clock. Statements that come again are prepared, since an append is thousands of the same.
@@ -161,10 +151,17 @@ public static class NotifyStore
         options.Schema.For<Category>().Metadata(m => m.Revision.MapTo(c => c.Version));
         // Large pages, looked for twice a second: under load most of a notification's events then meet in one page, and its
         // view is written once instead of once an event.
-        options.Projections.Add(new NotificationViewProjection(), ProjectionLifecycle.Async, LargePages);
+        options.Projections.Add(
+            new NotificationViewProjection(),
+            ProjectionLifecycle.Async,
+            NotificationViewProjection.ProjectionName,
+            LargePages
+        );
         options.Projections.FastPollingTime = TimeSpan.FromMilliseconds(500);
         options.Projections.SlowPollingTime = TimeSpan.FromMilliseconds(500);
-        NotificationViewProjection.Configure(options);
+        // Numbered steps make its table, which may be partitioned: Marten would copy a partitioned one into a plain one.
+        if (!mayCreate)
+            NotificationViewProjection.Configure(options);
         options.Projections.AsyncMode = DaemonMode.ExternallyManaged; // the Projections host runs them; see its Program.cs
 
         // A read model that cannot apply an event stops visibly. An event that cannot be read at all is skipped:

@@ -68,9 +68,8 @@ public sealed class AnalyticsDatabase : IAsyncLifetime
     public async Task<(int ExitCode, string Output)> RebuildAsync(string name)
     {
         await using var output = new StringWriter();
-        var projection = RebuildableProjections.All(Ring, Source).Single(p => p.Name == name);
+        var projection = RebuildableProjections.All(Ring).Single(p => p.Name == name);
         var exitCode = await new Rebuild(Store, Source, projection, output).RunAsync(TestContext.Current.CancellationToken);
-        (projection as IDisposable)?.Dispose();
         return (exitCode, output.ToString());
     }
 

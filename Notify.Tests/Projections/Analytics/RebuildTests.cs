@@ -80,7 +80,7 @@ public sealed class RebuildTests(AnalyticsDatabase database) : IClassFixture<Ana
         const string Tables =
             "select c.oid::bigint from pg_class c where c.relnamespace = 'analytics'::regnamespace and relkind in ('r', 'i') order by 1";
         var before = await database.RowsAsync(Tables);
-        var projection = RebuildableProjections.All(database.Ring, database.Source).Single(p => p.Name == "analytics");
+        var projection = RebuildableProjections.All(database.Ring).Single(p => p.Name == "analytics");
         await using (var broken = new BrokenWriter())
             await Assert.ThrowsAsync<IOException>(() =>
                 new Rebuild(database.Store, database.Source, projection, broken).RunAsync(Cancellation)

@@ -241,7 +241,7 @@ public sealed class AnalyticsTables(string schema = AnalyticsTables.Schema)
                 update {table} t set {string.Join(", ", columns.Except(key).Select(c => $"{c} = g.{c}"))} from given g
                 where {string.Join(" and ", key.Select(c => $"t.{c} = g.{c}"))} returning {string.Join(", ", key.Select(c => $"t.{c}"))})
             insert into {table} ({string.Join(", ", columns)}) select * from given g
-            where not exists (select from changed c where {string.Join(" and ", key.Select(c => $"c.{c} = g.{c}"))})
+            where ({string.Join(", ", key)}) not in (select {string.Join(", ", key)} from changed)
             on conflict do nothing
             """;
 

@@ -45,7 +45,7 @@ public sealed class NotificationViewTable(string schema = NotifyStore.Schema)
                 from given g where t.id = g.id and t.requested_at = g.requested_at returning t.id)
             insert into {schema}.{Name} (id, data, mt_version, mt_last_modified, mt_dotnet_type, client_id, user_id, requested_at, status)
             select id, data, version, transaction_timestamp(), $8, client_id, user_id, requested_at, status
-            from given g where not exists (select from changed c where c.id = g.id)
+            from given where id not in (select id from changed)
             on conflict do nothing
             """,
             rows.Select(r => r.View.Id).ToArray(),

@@ -14,20 +14,23 @@ using Notify.Api.Suppressions;
 using Notify.Api.Templates;
 using Notify.Api.Topics;
 using Notify.Api.Tracking;
-using Notify.Domain.Clients;
-using Notify.Domain.Notifications;
+using Notify.Delivery;
+using Notify.Delivery.Broadcasts;
+using Notify.Delivery.Erasures;
+using Notify.Delivery.Hosting;
+using Notify.Delivery.Messaging;
+using Notify.Delivery.Monitoring;
+using Notify.Delivery.Planning;
+using Notify.Delivery.Privacy;
+using Notify.Delivery.Schema;
+using Notify.Delivery.Templates;
+using Notify.Delivery.Tracking;
+using Notify.Domain.Content;
+using Notify.Infrastructure.Hosting;
+using Notify.Infrastructure.Json;
+using Notify.Infrastructure.Networking;
+using Notify.Infrastructure.Postgres;
 using Notify.Projections;
-using Notify.Projections.Alerts;
-using Notify.Projections.Broadcasts;
-using Notify.Projections.Erasures;
-using Notify.Projections.Hosting;
-using Notify.Projections.Net;
-using Notify.Projections.Planning;
-using Notify.Projections.Privacy;
-using Notify.Projections.ProviderHealth;
-using Notify.Projections.QueueBacklog;
-using Notify.Projections.Templates;
-using Notify.Projections.Tracking;
 using Wolverine;
 using Wolverine.Marten;
 
@@ -62,13 +65,14 @@ if (faults.Report())
 // RequestBody has limits of its own and answers as soon as one is exceeded. The rest of the caller's body is then read and
 // discarded, up to this limit, so that the caller receives the answer and no broken connection.
 builder.WebHost.ConfigureKestrel(k => k.Limits.MaxRequestBodySize = 8 * RequestBody.MaxBatchBytes);
-var limits = command is null ? new ConnectionLimits(Name, Guid.NewGuid(), NotifyBus.Takeover(builder.Configuration)) : null;
+var limits = command is null ? new ConnectionLimits(Name, Guid.NewGuid(), builder.Configuration.HostTimeout()) : null;
 builder
     .Services.AddNotifyStore(
         command == "migrate" ? builder.Configuration.OwnersDatabase() : builder.Configuration.Database(),
         mayCreate: command == "migrate",
         limits: limits,
-        reads: command is null
+        reads: command is null,
+        readModels: ReadModels.Configure
     )
     .IntegrateWithWolverine(m =>
     {

@@ -1,19 +1,20 @@
-using Notify.Dispatch.Apns;
-using Notify.Dispatch.Dispatching;
-using Notify.Dispatch.Email.Mailchimp;
-using Notify.Dispatch.Email.SendGrid;
-using Notify.Dispatch.Email.Smtp;
-using Notify.Dispatch.Fcm;
+namespace Notify.Dispatch;
+
+using Notify.Delivery.Hosting;
+using Notify.Dispatch.Providers;
+using Notify.Dispatch.Providers.Apns;
+using Notify.Dispatch.Providers.Email.Mailchimp;
+using Notify.Dispatch.Providers.Email.SendGrid;
+using Notify.Dispatch.Providers.Email.Smtp;
+using Notify.Dispatch.Providers.Fcm;
+using Notify.Dispatch.Providers.Sms.Twilio;
+using Notify.Dispatch.Providers.Sms.Vonage;
+using Notify.Dispatch.Providers.WebPush;
 using Notify.Dispatch.Receipts;
 using Notify.Dispatch.Routing;
-using Notify.Dispatch.Sms.Twilio;
-using Notify.Dispatch.Sms.Vonage;
-using Notify.Dispatch.WebPush;
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
-using Notify.Domain.Notifications;
-using Notify.Projections.Hosting;
-
-namespace Notify.Dispatch;
+using Notify.Infrastructure.Hosting;
 
 /// <summary>Makes an adapter from its section of the configuration; every fault is added, and then there is no adapter.</summary>
 public delegate IDeliveryProvider? Adapter(IConfigurationSection settings, TimeProvider clock, ICollection<string> faults);
@@ -50,7 +51,7 @@ public static class Adapters
     /// <param name="routing"><c>Routing</c>: which of them carry a lane, and in which order or by which weights; without it all, in the
     /// order of <see cref="All"/>.</param>
     public static void AddTo(
-        Providers providers,
+        ProviderRegistry providers,
         ClientMode mode,
         IConfigurationSection section,
         IReadOnlyDictionary<Lane, IReadOnlyList<RouteEntry>> routing,

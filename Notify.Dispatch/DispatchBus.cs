@@ -1,14 +1,12 @@
+namespace Notify.Dispatch;
+
+using Notify.Delivery.Messaging;
 using Notify.Dispatch.Dispatching;
-using Notify.Domain.Notifications;
-using Notify.Projections;
-using Notify.Projections.Hosting;
-using Notify.Projections.RabbitMq;
+using Notify.Domain.Channels;
 using Wolverine;
 using Wolverine.Postgresql;
 using Wolverine.RabbitMQ;
 using Wolverine.Transports;
-
-namespace Notify.Dispatch;
 
 /// <summary>What Dispatch listens to, and what happens to a message that fails.</summary>
 public static class DispatchBus

@@ -1,9 +1,9 @@
-using Notify.Domain.Notifications;
-using Notify.Projections.Hosting;
-using Notify.Projections.RabbitMq;
-using Wolverine.Runtime;
-
 namespace Notify.Dispatch;
+
+using Notify.Delivery.Messaging;
+using Notify.Domain.Channels;
+using Notify.Infrastructure.Hosting;
+using Wolverine.Runtime;
 
 /// <summary>
 /// Checks that this host listens to every queue of the broker. Wolverine listens again by itself when the broker returns. It does

@@ -1,25 +1,32 @@
 using JasperFx;
 using Microsoft.Extensions.Options;
+using Notify.Delivery;
+using Notify.Delivery.Broadcasts;
+using Notify.Delivery.DeliveryQueue;
+using Notify.Delivery.Digests;
+using Notify.Delivery.Hosting;
+using Notify.Delivery.Messaging;
+using Notify.Delivery.Monitoring;
+using Notify.Delivery.Planning;
+using Notify.Delivery.Schema;
+using Notify.Delivery.Telemetry;
+using Notify.Delivery.Templates;
+using Notify.Delivery.Tracking;
 using Notify.Dispatch;
 using Notify.Dispatch.Broadcasts;
 using Notify.Dispatch.Dispatching;
 using Notify.Dispatch.Due;
+using Notify.Dispatch.Providers;
 using Notify.Dispatch.Receipts;
 using Notify.Dispatch.Routing;
 using Notify.Domain.Broadcasts;
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
+using Notify.Domain.Content;
 using Notify.Domain.Notifications;
-using Notify.Projections;
-using Notify.Projections.Alerts;
-using Notify.Projections.Broadcasts;
-using Notify.Projections.Caps;
-using Notify.Projections.Digests;
-using Notify.Projections.Hosting;
-using Notify.Projections.Planning;
-using Notify.Projections.ProviderHealth;
-using Notify.Projections.QueueBacklog;
-using Notify.Projections.Templates;
-using Notify.Projections.Tracking;
+using Notify.Domain.Planning;
+using Notify.Infrastructure.Hosting;
+using Notify.Infrastructure.Postgres;
 using Wolverine;
 using Wolverine.Marten;
 
@@ -32,7 +39,7 @@ if (command is not (null or "migrate" or "codegen"))
     faults.Add($"\"{command}\" is not a command; there are migrate, codegen and health");
 
 var configuration = builder.Configuration;
-var providers = new Providers();
+var providers = new ProviderRegistry();
 var sandbox = command is null ? SandboxSettings.Read(configuration, faults) : new SandboxSettings(TakesLive: false, null);
 IReadOnlySet<string> played = new HashSet<string>();
 if (command is null)
@@ -84,7 +91,7 @@ builder.Services.AddSingleton<DeliveryTokens>().AddSingleton<UnsubscribeLinks>()
 var host = new HostIdentity();
 builder
     .Services.AddSingleton(host)
-    .AddSingleton(s => new HostLease(NotifyBus.Takeover(configuration), s.GetRequiredService<TimeProvider>()))
+    .AddSingleton(s => new HostLease(configuration.HostTimeout(), s.GetRequiredService<TimeProvider>()))
     .AddSingleton<FairTurns>()
     .AddSingleton<SlicePick>()
     .AddSingleton(new SliceWeights())
@@ -100,6 +107,7 @@ builder
     .Services.AddSingleton<ReceiptJudgement>()
     .AddSingleton<ReceiptIntake>()
     .AddSingleton<ReceiptBudget>()
+    .AddSingleton(new ReceiptSources(Adapters.Receipts))
     .AddSingleton(new FailedReceipts(failedReceipts));
 if (command is null)
 {
@@ -111,7 +119,7 @@ if (command is null)
     builder.Services.AddDatabaseMonitoring().AddSingleton<IFailoverHandler, AttemptFailover>().AddAlerts();
 }
 
-var limits = command is null ? new ConnectionLimits(Name, host.Id, NotifyBus.Takeover(configuration)) : null;
+var limits = command is null ? new ConnectionLimits(Name, host.Id, configuration.HostTimeout()) : null;
 builder
     .Services.AddNotifyStore(
         command == "migrate" ? configuration.OwnersDatabase() : configuration.Database(),

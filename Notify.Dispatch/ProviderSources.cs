@@ -1,8 +1,8 @@
-using Microsoft.Extensions.Configuration.KeyPerFile;
-using Notify.Domain.Notifications;
-using Notify.Projections.Hosting;
-
 namespace Notify.Dispatch;
+
+using Microsoft.Extensions.Configuration.KeyPerFile;
+using Notify.Delivery.Hosting;
+using Notify.Domain.Channels;
 
 /// <summary>
 /// Decides which settings a provider gets: <c>Providers:X</c> for live clients, the sandbox's (<c>TestProviders:X</c>) for test

@@ -1,15 +1,19 @@
 using System.Globalization;
 using Marten;
+using Notify.Delivery;
+using Notify.Delivery.Erasures;
+using Notify.Delivery.Hosting;
+using Notify.Delivery.Messaging;
+using Notify.Delivery.Monitoring;
+using Notify.Delivery.Privacy;
+using Notify.Delivery.Retention;
+using Notify.Delivery.Schema;
+using Notify.Infrastructure.Hosting;
+using Notify.Infrastructure.Postgres;
 using Notify.Projections;
-using Notify.Projections.Alerts;
-using Notify.Projections.Erasures;
-using Notify.Projections.Hosting;
 using Notify.Projections.Lag;
-using Notify.Projections.Privacy;
-using Notify.Projections.QueueBacklog;
 using Notify.Projections.Rebuilding;
 using Notify.Projections.Replay;
-using Notify.Projections.Retention;
 using Notify.Projections.Verification;
 using Npgsql;
 using Wolverine;
@@ -57,9 +61,9 @@ foreach (var key in new[] { "Notify:Verification:Interval" })
 if (faults.Report())
     return NotifyHost.WrongConfiguration;
 
-var limits = command is null ? new ConnectionLimits(Name, Guid.NewGuid(), NotifyBus.Takeover(builder.Configuration)) : null;
+var limits = command is null ? new ConnectionLimits(Name, Guid.NewGuid(), builder.Configuration.HostTimeout()) : null;
 var address = command is "migrate" or "rebuild" or "erasures" ? builder.Configuration.OwnersDatabase() : builder.Configuration.Database();
-var store = builder.Services.AddNotifyStore(address, mayCreate: command == "migrate", limits: limits);
+var store = builder.Services.AddNotifyStore(address, mayCreate: command == "migrate", limits: limits, readModels: ReadModels.Configure);
 if (command is null or "migrate")
 {
     // Wolverine's leader hands the daemon's shards to the nodes there are: one node or several, each shard runs once.
@@ -72,7 +76,7 @@ if (command is null or "migrate")
     builder.Host.UseWolverine(o =>
     {
         NotifyBus.Configure(o, Name, builder.Configuration, mayCreate: command == "migrate");
-        o.ApplicationAssembly = typeof(NotifyStore).Assembly;
+        o.ApplicationAssembly = typeof(ReadModels).Assembly;
     });
 }
 

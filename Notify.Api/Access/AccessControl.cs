@@ -1,6 +1,6 @@
-using Notify.Api.Contract;
-
 namespace Notify.Api.Access;
+
+using Notify.Api.Contract;
 
 /// <summary>
 /// That test clients may call an endpoint although it writes: it writes only what is their own, and reaches the sandbox alone.
@@ -62,15 +62,15 @@ public static class AccessExtensions
     /// <summary>Lets only clients with one of the scopes pass; the first is the one to ask for.</summary>
     public static RouteHandlerBuilder RequireAnyScope(this RouteHandlerBuilder endpoint, params string[] scopes) =>
         endpoint
-            .WithMetadata(new Reference.ScopeNote(scopes[0], [.. scopes.Skip(1)]))
+            .WithMetadata(new ScopeNote(scopes[0], [.. scopes.Skip(1)]))
             .AddEndpointFilter(
                 (context, next) => context.HttpContext.RequestServices.GetRequiredService<AccessControl>().RunAsync(context, next, scopes)
             );
 
     /// <summary>Opens an endpoint to apps whose client token allows it.</summary>
-    /// <param name="grant">One of <see cref="ClientTokens.TokenGrants"/>.</param>
+    /// <param name="grant">One of <see cref="Notify.Api.Access.TokenGrants"/>.</param>
     public static RouteHandlerBuilder OrToken(this RouteHandlerBuilder endpoint, string grant) =>
-        endpoint.WithMetadata(new ClientTokens.TokenNote(grant)).RequireCors(ClientTokens.AppOrigins.Policy);
+        endpoint.WithMetadata(new Notify.Api.Access.TokenNote(grant)).RequireCors(ClientTokens.AppOrigins.Policy);
 
     /// <summary>Lets test clients call an endpoint that writes; without this they may only read.</summary>
     public static RouteHandlerBuilder OpenToTests(this RouteHandlerBuilder endpoint) => endpoint.WithMetadata(new OpenToTestsNote());
@@ -81,8 +81,8 @@ public static class AccessExtensions
     /// <summary>403 for what the limits of a client's scope <c>send</c> do not cover.</summary>
     public static RouteHandlerBuilder FailsUngranted(this RouteHandlerBuilder endpoint) =>
         endpoint
-            .WithMetadata(new Reference.ProblemNote(403, SendingRules.Category, SendingRules.CategoryDetail("shipping")))
-            .WithMetadata(new Reference.ProblemNote(403, SendingRules.Channels, SendingRules.ChannelDetail("sms")));
+            .WithMetadata(new ProblemNote(403, SendingRules.Category, SendingRules.CategoryDetail("shipping")))
+            .WithMetadata(new ProblemNote(403, SendingRules.Channels, SendingRules.ChannelDetail("sms")));
 
     /// <summary>Says that the endpoint takes places in a limit of its own.</summary>
     public static RouteHandlerBuilder WithOwnLimit(this RouteHandlerBuilder endpoint) => endpoint.WithMetadata(new LimitedNote());

@@ -1,11 +1,10 @@
+namespace Notify.Api.Access;
+
 using System.Security.Cryptography;
 using Marten;
-using Notify.Api.Contract;
+using Notify.Delivery.Privacy;
 using Notify.Domain.Clients;
-using Notify.Projections;
-using Notify.Projections.Privacy;
-
-namespace Notify.Api.Access;
+using Notify.Infrastructure.Postgres;
 
 /// <summary>
 /// Records access to data of others, as events that are never changed: reading another client's notifications or raw receipts,

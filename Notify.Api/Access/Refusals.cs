@@ -1,8 +1,8 @@
+namespace Notify.Api.Access;
+
 using System.Threading.RateLimiting;
 using Notify.Api.Contract;
-using Notify.Projections.Hosting;
-
-namespace Notify.Api.Access;
+using Notify.Delivery.Telemetry;
 
 /// <summary>
 /// Counts rejected calls, logs them once a key and minute, and slows down guessing. A right secret always passes, so that guesses

@@ -1,7 +1,7 @@
+namespace Notify.Api.Access;
+
 using System.Threading.RateLimiting;
 using Notify.Api.Contract;
-
-namespace Notify.Api.Access;
 
 /// <summary>How often a client may ask for anything but acceptance, which has its own limit: <c>Notify:RequestLimit</c>.</summary>
 public sealed record RequestLimitOptions
@@ -28,8 +28,8 @@ public sealed record RequestLimitOptions
 
         void Check(string name, int value, int least)
         {
-            if (value < least || value > Notifications.AcceptLimitOptions.Highest)
-                faults.Add($"{section}:{name} is {value}; give {least} to {Notifications.AcceptLimitOptions.Highest}");
+            if (value < least || value > Notify.Api.Contract.AcceptLimitOptions.Highest)
+                faults.Add($"{section}:{name} is {value}; give {least} to {Notify.Api.Contract.AcceptLimitOptions.Highest}");
         }
     }
 }

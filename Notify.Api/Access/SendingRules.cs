@@ -1,8 +1,8 @@
-using Notify.Api.Contract;
-using Notify.Domain.Clients;
-using Notify.Domain.Notifications;
-
 namespace Notify.Api.Access;
+
+using Notify.Api.Contract;
+using Notify.Domain.Channels;
+using Notify.Domain.Clients;
 
 /// <summary>The reason why a client may not send something.</summary>
 /// <param name="Code">A problem's code.</param>

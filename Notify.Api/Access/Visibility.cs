@@ -1,10 +1,9 @@
+namespace Notify.Api.Access;
+
 using Marten;
 using Notify.Api.Contract;
-using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Projections.NotificationViews;
-
-namespace Notify.Api.Access;
 
 /// <summary>
 /// The notifications that a caller may see: its own; with the scope <c>audit</c> also another client's, where it names it. Every question

@@ -1,17 +1,17 @@
+namespace Notify.Api.Broadcasts;
+
 using Marten;
 using Notify.Api.Access;
 using Notify.Api.Contract;
 using Notify.Api.Reference;
+using Notify.Delivery.Broadcasts;
+using Notify.Delivery.DeliveryQueue;
 using Notify.Domain.Broadcasts;
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
-using Notify.Domain.Notifications;
-using Notify.Projections;
+using Notify.Infrastructure.Postgres;
 using Notify.Projections.Analytics;
-using Notify.Projections.Broadcasts;
-using Notify.Projections.OpenDeliveries;
 using Npgsql;
-
-namespace Notify.Api.Broadcasts;
 
 /// <summary>A broadcast and its progress.</summary>
 /// <param name="BroadcastId">Its ID.</param>

@@ -1,3 +1,5 @@
+namespace Notify.Api.Broadcasts;
+
 using System.ComponentModel.DataAnnotations;
 using System.Diagnostics;
 using System.Text.Json;
@@ -6,19 +8,17 @@ using Marten;
 using Notify.Api.Access;
 using Notify.Api.Contract;
 using Notify.Api.Notifications;
-using Notify.Api.Recipients;
 using Notify.Api.Reference;
+using Notify.Delivery.Broadcasts;
+using Notify.Delivery.Payloads;
+using Notify.Delivery.Privacy;
 using Notify.Domain.Broadcasts;
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
-using Notify.Domain.Notifications;
+using Notify.Domain.Content;
 using Notify.Domain.Templates;
 using Notify.Domain.Topics;
-using Notify.Projections.Broadcasts;
-using Notify.Projections.Net;
-using Notify.Projections.Payloads;
-using Notify.Projections.Privacy;
-
-namespace Notify.Api.Broadcasts;
+using Notify.Infrastructure.Networking;
 
 /// <summary>A client asks that a notification be sent to many: the body of <c>POST /v1/broadcasts</c>.</summary>
 public sealed record RequestBroadcast

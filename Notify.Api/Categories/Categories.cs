@@ -1,16 +1,14 @@
+namespace Notify.Api.Categories;
+
 using Marten;
 using Notify.Api.Access;
 using Notify.Api.Contract;
 using Notify.Api.Reference;
-using Notify.Domain.Caps;
+using Notify.Delivery.Templates;
 using Notify.Domain.Categories;
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
-using Notify.Domain.Digests;
-using Notify.Domain.Notifications;
-using Notify.Projections;
-using Notify.Projections.Templates;
-
-namespace Notify.Api.Categories;
+using Notify.Infrastructure.Postgres;
 
 /// <summary>A category and its rules.</summary>
 /// <param name="Category">The key by which notifications name it.</param>

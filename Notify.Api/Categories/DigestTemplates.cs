@@ -1,9 +1,9 @@
-using Notify.Domain.Digests;
-using Notify.Domain.Notifications;
-using Notify.Domain.Templates;
-using Notify.Projections.Templates;
-
 namespace Notify.Api.Categories;
+
+using Notify.Delivery.Templates;
+using Notify.Domain.Channels;
+using Notify.Domain.Planning;
+using Notify.Domain.Templates;
 
 /// <summary>Whether a template can say a category's digests.</summary>
 public static class DigestTemplates

@@ -1,12 +1,9 @@
+namespace Notify.Api.Categories;
+
 using FluentValidation;
 using Notify.Api.Contract;
-using Notify.Api.Recipients;
-using Notify.Domain.Caps;
 using Notify.Domain.Categories;
-using Notify.Domain.Digests;
-using Notify.Domain.Notifications;
-
-namespace Notify.Api.Categories;
+using Notify.Domain.Channels;
 
 /// <summary>How many notifications of a category a person may get on a channel.</summary>
 public sealed record CategoryCap

@@ -1,6 +1,6 @@
-using Microsoft.AspNetCore.Cors.Infrastructure;
-
 namespace Notify.Api.ClientTokens;
+
+using Microsoft.AspNetCore.Cors.Infrastructure;
 
 /// <summary>
 /// The web apps whose pages may call with client tokens from a browser (CORS). Endpoints without client tokens are closed to pages of

@@ -1,12 +1,12 @@
+namespace Notify.Api.ClientTokens;
+
 using System.ComponentModel.DataAnnotations;
 using FluentValidation;
 using Notify.Api.Access;
 using Notify.Api.Contract;
 using Notify.Api.Reference;
+using Notify.Delivery.Privacy;
 using Notify.Domain.Clients;
-using Notify.Projections.Privacy;
-
-namespace Notify.Api.ClientTokens;
 
 /// <summary>A service asks for a token for one of its users' apps: the body of <c>POST /v1/client-tokens</c>.</summary>
 public sealed record CreateClientToken

@@ -1,17 +1,18 @@
+namespace Notify.Api.Clients;
+
 using System.ComponentModel.DataAnnotations;
 using System.Security.Cryptography;
 using Marten;
 using Notify.Api.Access;
 using Notify.Api.Contract;
 using Notify.Api.Reference;
+using Notify.Delivery.EventStore;
+using Notify.Delivery.Privacy;
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
-using Notify.Domain.Notifications;
-using Notify.Projections;
-using Notify.Projections.Hosting;
-using Notify.Projections.Privacy;
+using Notify.Infrastructure.Hosting;
+using Notify.Infrastructure.Postgres;
 using Npgsql;
-
-namespace Notify.Api.Clients;
 
 /// <summary>Every client.</summary>
 /// <param name="Clients">By name.</param>

@@ -1,11 +1,11 @@
+namespace Notify.Api.Clients;
+
 using System.Collections.Immutable;
 using System.ComponentModel.DataAnnotations;
 using FluentValidation;
 using Notify.Api.Contract;
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
-using Notify.Domain.Notifications;
-
-namespace Notify.Api.Clients;
 
 /// <summary>The limits within which a client may use its scopes.</summary>
 public sealed record ClientGrants

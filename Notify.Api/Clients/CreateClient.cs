@@ -1,9 +1,9 @@
+namespace Notify.Api.Clients;
+
 using System.ComponentModel.DataAnnotations;
 using FluentValidation;
-using Notify.Api.Notifications;
+using Notify.Api.Contract;
 using Notify.Domain.Clients;
-
-namespace Notify.Api.Clients;
 
 /// <summary>A new client: the body of <c>POST /v1/clients</c>.</summary>
 public sealed record CreateClient

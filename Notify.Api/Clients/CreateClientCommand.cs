@@ -1,15 +1,14 @@
+namespace Notify.Api.Clients;
+
 using System.ComponentModel.DataAnnotations;
 using System.Globalization;
 using System.Text.Json;
 using FluentValidation;
 using Marten;
+using Notify.Delivery.Hosting;
+using Notify.Delivery.Privacy;
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
-using Notify.Domain.Notifications;
-using Notify.Projections;
-using Notify.Projections.Hosting;
-using Notify.Projections.Privacy;
-
-namespace Notify.Api.Clients;
 
 /// <summary>The command <c>create-client</c>.</summary>
 public static class CreateClientCommand

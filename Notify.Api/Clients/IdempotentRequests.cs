@@ -1,10 +1,11 @@
-using System.Text.Json;
-using Notify.Api.Contract;
-using Notify.Projections;
-using Notify.Projections.Privacy;
-using Npgsql;
-
 namespace Notify.Api.Clients;
+
+using System.Text.Json;
+using Notify.Api.Access;
+using Notify.Api.Contract;
+using Notify.Delivery.Privacy;
+using Notify.Infrastructure.Json;
+using Npgsql;
 
 /// <summary>Answers the same request with the same <c>Idempotency-Key</c> as the first time, for a day.</summary>
 public sealed class IdempotentRequests(MasterKeyRing ring, KeptAnswers answers)

@@ -1,10 +1,11 @@
-using Marten;
-using Notify.Api.Contract;
-using Notify.Domain.Clients;
-using Notify.Projections;
-using Notify.Projections.Privacy;
-
 namespace Notify.Api.Clients;
+
+using Marten;
+using Notify.Api.Access;
+using Notify.Api.Contract;
+using Notify.Delivery.EventStore;
+using Notify.Delivery.Privacy;
+using Notify.Domain.Clients;
 
 /// <summary>Another secret for a client: the body of <c>POST /v1/clients/{clientId}/secrets</c>, which may be left away.</summary>
 public sealed record RotateSecret

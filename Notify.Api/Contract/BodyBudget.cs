@@ -1,5 +1,3 @@
-using Notify.Api.Notifications;
-
 namespace Notify.Api.Contract;
 
 /// <summary>

@@ -1,9 +1,9 @@
+namespace Notify.Api.Contract;
+
 using System.Buffers;
 using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Text.Json;
-
-namespace Notify.Api.Contract;
 
 /// <summary>
 /// One way to write what means the same: names in order, no white space, numbers by value, strings unescaped. Two requests

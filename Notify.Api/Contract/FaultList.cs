@@ -1,7 +1,7 @@
+namespace Notify.Api.Contract;
+
 using System.Collections;
 using System.Globalization;
-
-namespace Notify.Api.Contract;
 
 /// <summary>Faults of a request by field, of which the first <see cref="Max"/> are kept and the others counted.</summary>
 /// <remarks>A body of 8 MiB can have a million.</remarks>

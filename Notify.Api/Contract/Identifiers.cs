@@ -1,6 +1,6 @@
-using System.Text.RegularExpressions;
-
 namespace Notify.Api.Contract;
+
+using System.Text.RegularExpressions;
 
 /// <summary>Rules for identifiers.</summary>
 public static partial class Identifiers

@@ -1,9 +1,9 @@
+namespace Notify.Api.Contract;
+
 using System.Collections.Concurrent;
 using System.Globalization;
 using System.Reflection;
 using System.Text.Json;
-
-namespace Notify.Api.Contract;
 
 /// <summary>
 /// Compares JSON with the type it is meant for and names every difference at once: unknown fields, wrong types, values

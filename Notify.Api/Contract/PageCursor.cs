@@ -1,8 +1,8 @@
+namespace Notify.Api.Contract;
+
 using System.Buffers.Text;
 using System.Globalization;
 using System.Text;
-
-namespace Notify.Api.Contract;
 
 /// <summary>Where the next page of a list begins: after this time and ID. Callers take it as it is.</summary>
 public static class PageCursor

@@ -1,9 +1,10 @@
+namespace Notify.Api.Contract;
+
 using System.Diagnostics;
 using Microsoft.AspNetCore.Diagnostics;
-using Notify.Projections;
-using Notify.Projections.Privacy;
-
-namespace Notify.Api.Contract;
+using Notify.Delivery.EventStore;
+using Notify.Delivery.Privacy;
+using Notify.Infrastructure.Postgres;
 
 /// <summary>A problem document: the fault, and its fix (RFC 9457).</summary>
 /// <param name="Type">Names the kind of problem: <c>urn:notify:problem:</c> and the code.</param>

@@ -1,10 +1,10 @@
+namespace Notify.Api.Contract;
+
 using System.Globalization;
 using System.Net;
 using System.Threading.RateLimiting;
 using Microsoft.AspNetCore.RateLimiting;
-using Notify.Projections.Hosting;
-
-namespace Notify.Api.Contract;
+using Notify.Infrastructure.Hosting;
 
 /// <summary>Limits requests of one address for what needs no authentication: links in messages, and the reference.</summary>
 /// <remarks>

@@ -1,6 +1,6 @@
-using System.Buffers;
-
 namespace Notify.Api.Contract;
+
+using System.Buffers;
 
 /// <summary>A buffer that grows, in memory of the shared pool.</summary>
 public sealed class RentedBuffer(int capacity) : IBufferWriter<byte>, IDisposable

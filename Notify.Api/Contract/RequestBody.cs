@@ -1,11 +1,11 @@
+namespace Notify.Api.Contract;
+
 using System.Buffers;
 using System.Globalization;
 using System.Text.Json;
 using FluentValidation;
-using Notify.Domain.Notifications;
-using Notify.Projections;
-
-namespace Notify.Api.Contract;
+using Notify.Domain.Content;
+using Notify.Infrastructure.Json;
 
 /// <summary>Reads JSON bodies: bounded, strict, and with every fault named at once.</summary>
 public static class RequestBody

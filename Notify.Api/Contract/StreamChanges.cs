@@ -1,10 +1,11 @@
+namespace Notify.Api.Contract;
+
 using JasperFx;
 using Marten;
 using Marten.Exceptions;
-using Notify.Projections;
+using Notify.Delivery.EventStore;
+using Notify.Infrastructure.Postgres;
 using Npgsql;
-
-namespace Notify.Api.Contract;
 
 /// <summary>Changes a stream that has a snapshot: locked, read, decided, appended; repeated whole when somebody else was quicker.</summary>
 public static class StreamChanges

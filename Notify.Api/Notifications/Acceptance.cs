@@ -1,21 +1,23 @@
+namespace Notify.Api.Notifications;
+
 using System.Diagnostics;
 using System.Runtime.InteropServices;
 using System.Text.Json;
 using Marten;
 using Notify.Api.Contract;
-using Notify.Api.Recipients;
+using Notify.Delivery.Messaging;
+using Notify.Delivery.Monitoring;
+using Notify.Delivery.Planning;
+using Notify.Delivery.Privacy;
+using Notify.Delivery.Telemetry;
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
+using Notify.Domain.Content;
 using Notify.Domain.Notifications;
 using Notify.Domain.Privacy;
 using Notify.Domain.Recipients;
-using Notify.Projections;
-using Notify.Projections.Hosting;
-using Notify.Projections.Planning;
-using Notify.Projections.Privacy;
-using Notify.Projections.QueueBacklog;
+using Notify.Infrastructure.Postgres;
 using Wolverine.Marten;
-
-namespace Notify.Api.Notifications;
 
 /// <summary>The result of a request.</summary>
 public enum AcceptResult
@@ -38,30 +40,6 @@ public readonly record struct ReceivedRequest(string Hash, long Bytes, IReadOnly
 {
     /// <summary>Whether a hash that is kept is that of this request.</summary>
     public bool IsThatOf(string kept) => kept == Hash || Formers.Contains(kept);
-}
-
-/// <summary>How many requests, and how many bytes of them, may wait to be accepted: <c>Notify:Accept</c>.</summary>
-public sealed record AcceptOptions
-{
-    /// <summary>Requests that may wait for their commit at once; more are answered 503. A client has at most half.</summary>
-    public int MaxWaiting { get; init; } = 10_000;
-
-    /// <summary>Bytes of request bodies that are held at once; more are answered 503. 0: a 32nd of the memory, 16 to 256 MiB.</summary>
-    public long MaxBytes { get; init; }
-
-    /// <summary>How long a request waits for its commit before it is answered 503.</summary>
-    public TimeSpan Timeout { get; init; } = TimeSpan.FromSeconds(5);
-
-    /// <summary>Checks the settings; every fault is added to <paramref name="faults"/>.</summary>
-    public void Check(string section, ICollection<string> faults)
-    {
-        if (MaxWaiting < 1)
-            faults.Add($"{section}:MaxWaiting is {MaxWaiting}; give 1 or more");
-        if (MaxBytes < 0)
-            faults.Add($"{section}:MaxBytes is {MaxBytes}; give 0 (by the memory) or more");
-        if (Timeout <= TimeSpan.Zero)
-            faults.Add($"{section}:Timeout is {Timeout}; give a time above zero");
-    }
 }
 
 /// <summary>
@@ -336,7 +314,7 @@ public sealed class Acceptance : IAsyncDisposable
                 to.Device is { } d
                     ? new DeviceAddress(
                         d.Platform!.Value,
-                        Devices.AddressOf(d.Platform!.Value, d.Token, d.Subscription),
+                        DeviceAddresses.Of(d.Platform!.Value, d.Token, d.Subscription),
                         DeviceApp.Of(d.App, d.Environment)
                     )
                     : null

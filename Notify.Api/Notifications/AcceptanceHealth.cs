@@ -1,6 +1,7 @@
-using Microsoft.Extensions.Diagnostics.HealthChecks;
-
 namespace Notify.Api.Notifications;
+
+using Microsoft.Extensions.Diagnostics.HealthChecks;
+using Notify.Api.Contract;
 
 /// <summary>Reports whether requests are committed in time: by how long the oldest waits.</summary>
 public sealed class AcceptanceHealth(Acceptance acceptance, AcceptOptions limits) : IHealthCheck

@@ -1,17 +1,17 @@
+namespace Notify.Api.Notifications;
+
 using System.ComponentModel.DataAnnotations;
 using FluentValidation;
 using Marten;
 using Notify.Api.Access;
-using Notify.Api.ClientTokens;
 using Notify.Api.Contract;
 using Notify.Api.Reference;
+using Notify.Delivery.DeliveryQueue;
+using Notify.Delivery.EventStore;
+using Notify.Delivery.Privacy;
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
-using Notify.Projections;
-using Notify.Projections.OpenDeliveries;
-using Notify.Projections.Privacy;
-
-namespace Notify.Api.Notifications;
 
 /// <summary>An app's acknowledgement of a push: the body of <c>POST …/ack</c>.</summary>
 public sealed record AcknowledgeDelivery

@@ -1,8 +1,8 @@
-using Notify.Projections;
-using Notify.Projections.Hosting;
-using Npgsql;
-
 namespace Notify.Api.Notifications;
+
+using Notify.Infrastructure.Hosting;
+using Notify.Infrastructure.Postgres;
+using Npgsql;
 
 /// <summary>Writes every few seconds that this Api host lives, and counts those that do: <c>notify.acceptors</c>.</summary>
 public sealed class ApiHosts(HeartbeatDatabase database, ConnectionLimits limits, TimeProvider clock, ILogger<ApiHosts> log)

@@ -1,17 +1,18 @@
+namespace Notify.Api.Notifications;
+
 using System.ComponentModel.DataAnnotations;
 using FluentValidation;
 using Marten;
 using Notify.Api.Access;
 using Notify.Api.Contract;
 using Notify.Api.Reference;
+using Notify.Delivery.DeliveryQueue;
+using Notify.Delivery.Digests;
+using Notify.Delivery.EventStore;
+using Notify.Delivery.Privacy;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
-using Notify.Projections;
-using Notify.Projections.Digests;
-using Notify.Projections.OpenDeliveries;
-using Notify.Projections.Privacy;
-
-namespace Notify.Api.Notifications;
+using Notify.Domain.Planning;
 
 /// <summary>The result of a cancel.</summary>
 /// <param name="EventId">The notification's.</param>

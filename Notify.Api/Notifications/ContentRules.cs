@@ -1,9 +1,9 @@
+namespace Notify.Api.Notifications;
+
 using System.Globalization;
 using System.Text.Json;
 using FluentValidation;
-using Notify.Domain.Notifications;
-
-namespace Notify.Api.Notifications;
+using Notify.Domain.Content;
 
 /// <summary>A file that goes with an email.</summary>
 public sealed record RequestedAttachment

@@ -1,18 +1,21 @@
+namespace Notify.Api.Notifications;
+
 using System.Text.Json;
 using JasperFx.Events;
 using Marten;
 using Notify.Api.Access;
 using Notify.Api.Contract;
 using Notify.Api.Reference;
+using Notify.Delivery.EventStore;
+using Notify.Delivery.Privacy;
+using Notify.Delivery.Tracking;
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
-using Notify.Projections;
-using Notify.Projections.Privacy;
+using Notify.Infrastructure.Json;
+using Notify.Infrastructure.Postgres;
 using Notify.Projections.Replay;
-using Notify.Projections.Tracking;
 using Npgsql;
-
-namespace Notify.Api.Notifications;
 
 /// <summary>A notification's stream.</summary>
 /// <param name="Events">Oldest first.</param>
@@ -180,21 +183,4 @@ public static class GetNotification
             }
         }
     }
-}
-
-/// <summary>Values in query strings.</summary>
-public static class QueryText
-{
-    public const string TimeRule = "must be a time in ISO 8601, such as 2026-12-01T09:00:00Z";
-
-    /// <summary>A time with its offset; a plus that was not encoded arrives as a blank.</summary>
-    public static DateTimeOffset? Time(string text) =>
-        DateTimeOffset.TryParse(
-            text.Replace(' ', '+'),
-            System.Globalization.CultureInfo.InvariantCulture,
-            System.Globalization.DateTimeStyles.AssumeUniversal,
-            out var time
-        )
-            ? time.ToUniversalTime()
-            : null;
 }

@@ -1,16 +1,16 @@
+namespace Notify.Api.Notifications;
+
 using Marten;
 using Notify.Api.Access;
 using Notify.Api.Contract;
 using Notify.Api.Reference;
+using Notify.Delivery.Privacy;
+using Notify.Delivery.Receipts;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Domain.Privacy;
-using Notify.Projections;
-using Notify.Projections.Privacy;
-using Notify.Projections.Receipts;
+using Notify.Infrastructure.Postgres;
 using Npgsql;
-
-namespace Notify.Api.Notifications;
 
 /// <summary>A notification's receipts.</summary>
 /// <param name="Receipts">As they came, oldest first.</param>

@@ -1,15 +1,14 @@
+namespace Notify.Api.Notifications;
+
 using Marten;
 using Notify.Api.Access;
-using Notify.Api.ClientTokens;
 using Notify.Api.Contract;
 using Notify.Api.Reference;
+using Notify.Delivery.Privacy;
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
-using Notify.Projections;
-using Notify.Projections.NotificationViews;
-using Notify.Projections.Privacy;
-
-namespace Notify.Api.Notifications;
+using Notify.Infrastructure.Postgres;
 
 /// <summary>A page of notifications.</summary>
 /// <param name="Items">Newest first.</param>
@@ -106,11 +105,11 @@ public static class ListNotifications
 
         await using var read = await database.OpenAsync(http.RequestAborted);
         var views = seen.In(read.Session);
-        if (status is not null && NotificationView.Name(status) is { } s)
+        if (status is not null && EnumNames.Of(status) is { } s)
             views = views.Where(v => v.Status == s);
         if (query["category"].FirstOrDefault() is { } category)
             views = views.Where(v => v.Category == category);
-        if (channel is not null && NotificationView.Name(channel) is { } c)
+        if (channel is not null && EnumNames.Of(channel) is { } c)
             views = views.Where(v => v.Channels.Contains(c));
         if (from is { } f)
             views = views.Where(v => v.RequestedAt >= f);

@@ -1,7 +1,8 @@
-using Notify.Domain.Notifications;
-using Notify.Projections.Tracking;
-
 namespace Notify.Api.Notifications;
+
+using Notify.Delivery.Tracking;
+using Notify.Domain.Channels;
+using Notify.Domain.Notifications;
 
 /// <summary>A notification as callers see it.</summary>
 /// <param name="EventId">The client's own ID of it.</param>
@@ -66,7 +67,7 @@ public sealed record NotificationResource(
         );
 
     /// <summary>Shows a folded notification.</summary>
-    /// <param name="userIds">The IDs of users by reference; see <see cref="Projections.Privacy.SubjectKeys.UserIdsAsync"/>.</param>
+    /// <param name="userIds">The IDs of users by reference; see <see cref="Notify.Delivery.Privacy.SubjectKeys.UserIdsAsync"/>.</param>
     public static NotificationResource Of(Notification n, IReadOnlyDictionary<string, string> userIds, bool withVersion = true) =>
         new(
             n.Request.EventId,

@@ -1,16 +1,16 @@
+namespace Notify.Api.Notifications;
+
 using System.ComponentModel.DataAnnotations;
 using System.Globalization;
 using System.Text.Json;
 using FluentValidation;
 using Notify.Api.Contract;
-using Notify.Api.Recipients;
-using Notify.Domain.Notifications;
+using Notify.Delivery.Privacy;
+using Notify.Domain.Channels;
+using Notify.Domain.Content;
 using Notify.Domain.Recipients;
 using Notify.Domain.Templates;
-using Notify.Projections.Net;
-using Notify.Projections.Privacy;
-
-namespace Notify.Api.Notifications;
+using Notify.Infrastructure.Networking;
 
 /// <summary>A client asks for a notification: the body of <c>POST /v1/notifications</c>.</summary>
 public sealed record RequestNotification

@@ -1,15 +1,16 @@
+namespace Notify.Api.Notifications;
+
 using System.Text.Json;
 using Marten;
 using Notify.Api.Access;
-using Notify.Api.ClientTokens;
 using Notify.Api.Contract;
 using Notify.Api.Reference;
+using Notify.Delivery.Privacy;
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
+using Notify.Domain.Content;
 using Notify.Domain.Notifications;
 using Notify.Domain.Templates;
-using Notify.Projections.Privacy;
-
-namespace Notify.Api.Notifications;
 
 /// <summary>The result of a request.</summary>
 /// <param name="EventId">The request's own.</param>
@@ -216,7 +217,7 @@ public static class RequestNotificationEndpoint
                 {
                     var key = NotificationKey.Of(client.ClientId, eventId!);
                     var state = (
-                        await Projections.NotificationStreams.LoadAsync(session, [key], http.RequestAborted)
+                        await Notify.Delivery.EventStore.NotificationStreams.LoadAsync(session, [key], http.RequestAborted)
                     ).States.GetValueOrDefault(key);
                     var status = state is null ? NotificationStatus.Accepted : NotificationStatusRule.Of(state);
                     return Results.Ok(new RequestedNotification(eventId!, status, true));

@@ -1,11 +1,11 @@
+namespace Notify.Api.Notifications;
+
 using System.ComponentModel.DataAnnotations;
 using System.Text.Json;
 using Notify.Api.Access;
 using Notify.Api.Contract;
 using Notify.Api.Reference;
 using Notify.Domain.Clients;
-
-namespace Notify.Api.Notifications;
 
 /// <summary>Many requests at once: the body of <c>POST /v1/notifications/batch</c>.</summary>
 public sealed record RequestNotifications
@@ -160,16 +160,17 @@ public static class RequestNotificationsEndpoint
                 ),
             };
         }
-        catch (Exception e) when (e is Projections.CommitBusyException or Projections.CommitWaitException)
+        catch (Exception e)
+            when (e is Notify.Infrastructure.Postgres.CommitBusyException or Notify.Infrastructure.Postgres.CommitWaitException)
         {
-            var wasTried = e is Projections.CommitWaitException { WasTried: true };
+            var wasTried = e is Notify.Infrastructure.Postgres.CommitWaitException { WasTried: true };
             return new BatchItemResult(
                 eventId,
                 "rejected",
                 new BatchItemError("busy", wasTried ? Problem.WaitedDetail : Problem.BusyDetail)
             );
         }
-        catch (Exception e) when (Projections.DatabaseFaults.IsPassing(e))
+        catch (Exception e) when (Notify.Infrastructure.Postgres.DatabaseFaults.IsPassing(e))
         {
             return new BatchItemResult(
                 eventId,

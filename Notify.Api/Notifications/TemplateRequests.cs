@@ -1,11 +1,11 @@
+namespace Notify.Api.Notifications;
+
 using System.Text.Json;
 using Notify.Api.Access;
+using Notify.Delivery.Templates;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Domain.Templates;
-using Notify.Projections.Templates;
-
-namespace Notify.Api.Notifications;
 
 /// <summary>A template as a request was found to name it.</summary>
 /// <param name="Pin">The versions that the notification is accepted with.</param>

@@ -1,14 +1,14 @@
+namespace Notify.Api.Operations;
+
 using System.Globalization;
 using Notify.Api.Access;
 using Notify.Api.Contract;
 using Notify.Api.Reference;
+using Notify.Delivery.Monitoring;
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
-using Notify.Domain.Notifications;
-using Notify.Projections;
-using Notify.Projections.Alerts;
+using Notify.Infrastructure.Postgres;
 using Npgsql;
-
-namespace Notify.Api.Operations;
 
 /// <summary>An alert as it is shown.</summary>
 /// <param name="AlertId">The same from the opening to the recovery.</param>

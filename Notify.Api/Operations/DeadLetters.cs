@@ -1,21 +1,24 @@
+namespace Notify.Api.Operations;
+
 using System.ComponentModel.DataAnnotations;
 using FluentValidation;
 using Marten;
 using Notify.Api.Access;
 using Notify.Api.Contract;
 using Notify.Api.Reference;
+using Notify.Delivery.DeliveryQueue;
+using Notify.Delivery.EventStore;
+using Notify.Delivery.Messaging;
+using Notify.Delivery.Planning;
+using Notify.Delivery.Privacy;
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
+using Notify.Domain.Planning;
 using Notify.Domain.Suppressions;
-using Notify.Projections;
-using Notify.Projections.Hosting;
-using Notify.Projections.OpenDeliveries;
-using Notify.Projections.Planning;
-using Notify.Projections.Privacy;
+using Notify.Infrastructure.Postgres;
 using Npgsql;
 using Wolverine.Marten;
-
-namespace Notify.Api.Operations;
 
 /// <summary>Which dead letters: by reason, client, lane, priority.</summary>
 public sealed record DeadLetterQuery

@@ -1,13 +1,12 @@
+namespace Notify.Api.Operations;
+
 using Notify.Api.Access;
 using Notify.Api.Contract;
-using Notify.Api.Notifications;
 using Notify.Api.Reference;
 using Notify.Domain.Clients;
-using Notify.Projections;
+using Notify.Infrastructure.Postgres;
 using Notify.Projections.Analytics;
 using Npgsql;
-
-namespace Notify.Api.Operations;
 
 /// <summary>Counts of deliveries over a range of days.</summary>
 /// <param name="From">The first day's beginning (UTC).</param>

@@ -1,12 +1,11 @@
+namespace Notify.Api.Operations;
+
 using Notify.Api.Access;
-using Notify.Api.Contract;
 using Notify.Api.Reference;
+using Notify.Delivery.Hosting;
+using Notify.Delivery.Monitoring;
 using Notify.Domain.Clients;
 using Notify.Domain.Routing;
-using Notify.Projections.Hosting;
-using Notify.Projections.ProviderHealth;
-
-namespace Notify.Api.Operations;
 
 /// <summary>Every provider.</summary>
 /// <param name="WindowSeconds">How far back rates and latencies go.</param>

@@ -1,10 +1,9 @@
-using Notify.Api.Access;
-using Notify.Api.Contract;
-using Notify.Api.Reference;
-using Notify.Domain.Clients;
-using Notify.Projections.QueueBacklog;
-
 namespace Notify.Api.Operations;
+
+using Notify.Api.Access;
+using Notify.Api.Reference;
+using Notify.Delivery.Monitoring;
+using Notify.Domain.Clients;
 
 /// <summary>Every queue.</summary>
 /// <param name="Queues">One for each lane and priority.</param>

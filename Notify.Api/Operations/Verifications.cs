@@ -1,3 +1,5 @@
+namespace Notify.Api.Operations;
+
 using System.Globalization;
 using Notify.Api.Access;
 using Notify.Api.Contract;
@@ -5,8 +7,6 @@ using Notify.Api.Reference;
 using Notify.Domain.Clients;
 using Notify.Projections.Verification;
 using Npgsql;
-
-namespace Notify.Api.Operations;
 
 /// <summary>A run of verification.</summary>
 /// <param name="Id">The run's number.</param>

@@ -1,16 +1,16 @@
+namespace Notify.Api.Recipients;
+
 using System.Buffers.Text;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
-using Notify.Api.ClientTokens;
+using Notify.Api.Access;
 using Notify.Api.Notifications;
+using Notify.Delivery.Privacy;
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
-using Notify.Domain.Notifications;
 using Notify.Domain.Recipients;
-using Notify.Projections;
-using Notify.Projections.Privacy;
-
-namespace Notify.Api.Recipients;
+using Notify.Infrastructure.Json;
 
 /// <summary>
 /// Lets an app prove that it runs on a device that is registered for another user: a code goes to the device by push, and the app

@@ -1,21 +1,20 @@
+namespace Notify.Api.Recipients;
+
 using System.ComponentModel.DataAnnotations;
 using System.Text.Json;
 using FluentValidation;
 using Marten;
 using Notify.Api.Access;
-using Notify.Api.ClientTokens;
 using Notify.Api.Contract;
 using Notify.Api.Reference;
+using Notify.Delivery.Privacy;
+using Notify.Delivery.Recipients;
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
 using Notify.Domain.Privacy;
 using Notify.Domain.Recipients;
-using Notify.Projections;
-using Notify.Projections.Net;
-using Notify.Projections.Privacy;
-using Notify.Projections.Recipients;
+using Notify.Infrastructure.Networking;
 using Npgsql;
-
-namespace Notify.Api.Recipients;
 
 /// <summary>An app registers a device: the body of <c>POST /v1/users/{userId}/devices</c>.</summary>
 public sealed record RegisterDevice
@@ -85,12 +84,6 @@ public static class Devices
 
     // Said again within this time, nothing has happened: apps register at every start.
     private static readonly TimeSpan Renewal = TimeSpan.FromDays(1);
-
-    /// <summary>Returns a device's address, which is stored encrypted: its token, or its subscription as JSON.</summary>
-    public static string AddressOf(Platform platform, string? token, WebPushSubscription? subscription) =>
-        token is not null
-            ? DeviceIds.Spelled(platform, token)
-            : JsonSerializer.Serialize(subscription! with { ExpirationTime = null }, NotifyJson.Options);
 
     /// <summary>A device's ID, which follows from its token: the same token is the same device.</summary>
     public static string IdOf(IFingerprints ring, RegisterDevice device) => DeviceIds.Of(ring, device.Platform!.Value, AddressIn(device));
@@ -200,7 +193,7 @@ public static class Devices
 
         var userRef = await users.FindAsync(userId, http.RequestAborted);
         var userIds = new Dictionary<string, string> { [Recipient.KeyOf(userRef)] = userId };
-        var address = AddressOf(device.Platform!.Value, device.Token, device.Subscription);
+        var address = DeviceAddresses.Of(device.Platform!.Value, device.Token, device.Subscription);
         var prints = await ring.ReadAsync(store, HashedTextsOf(device), http.RequestAborted);
         var deviceId = IdOf(prints, device);
         var by = Callers.NameOf(http);

@@ -1,15 +1,15 @@
+namespace Notify.Api.Recipients;
+
 using FluentValidation;
 using Marten;
 using Notify.Api.Access;
 using Notify.Api.Contract;
 using Notify.Api.Reference;
+using Notify.Delivery.Erasures;
+using Notify.Delivery.Privacy;
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
-using Notify.Domain.Notifications;
-using Notify.Projections;
-using Notify.Projections.Erasures;
-using Notify.Projections.Privacy;
-
-namespace Notify.Api.Recipients;
+using Notify.Infrastructure.Postgres;
 
 /// <summary>The person to erase: the body of <c>POST /v1/erasures</c>. Exactly one of the three.</summary>
 public sealed record ErasePerson

@@ -1,3 +1,5 @@
+namespace Notify.Api.Recipients;
+
 using System.Buffers;
 using System.Globalization;
 using System.IO.Compression;
@@ -7,10 +9,8 @@ using System.Net.Http.Headers;
 using System.Runtime.InteropServices;
 using System.Text;
 using System.Text.Json;
-using Notify.Projections;
-using Notify.Projections.Hosting;
-
-namespace Notify.Api.Recipients;
+using Notify.Delivery.Hosting;
+using Notify.Infrastructure.Json;
 
 /// <summary>
 /// <c>import FILE</c>: registers the users of an NDJSON file (<c>-</c>: standard input), gzipped or not, with a running Notify, showing how

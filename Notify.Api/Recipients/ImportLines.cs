@@ -1,8 +1,8 @@
+namespace Notify.Api.Recipients;
+
 using System.Buffers;
 using System.IO.Pipelines;
 using System.Runtime.CompilerServices;
-
-namespace Notify.Api.Recipients;
 
 /// <summary>Reads lines from a stream of any length, holding one at a time.</summary>
 public static class ImportLines

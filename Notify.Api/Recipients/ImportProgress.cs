@@ -1,6 +1,6 @@
-using System.Globalization;
-
 namespace Notify.Api.Recipients;
+
+using System.Globalization;
 
 /// <summary>
 /// Shows the progress of an import: a bar that is overwritten on a terminal, else a line for every tenth of the file, or every 100,000

@@ -1,3 +1,5 @@
+namespace Notify.Api.Recipients;
+
 using System.ComponentModel.DataAnnotations;
 using System.Globalization;
 using FluentValidation;
@@ -5,13 +7,11 @@ using Microsoft.AspNetCore.Http.Features;
 using Notify.Api.Access;
 using Notify.Api.Contract;
 using Notify.Api.Reference;
+using Notify.Delivery.Monitoring;
+using Notify.Delivery.Privacy;
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
-using Notify.Domain.Recipients;
-using Notify.Projections.Net;
-using Notify.Projections.Privacy;
-using Notify.Projections.ProviderHealth;
-
-namespace Notify.Api.Recipients;
+using Notify.Infrastructure.Networking;
 
 /// <summary>One user of an import: a line of <c>POST /v1/users/import</c>.</summary>
 public sealed record ImportUser

@@ -1,3 +1,5 @@
+namespace Notify.Api.Recipients;
+
 using System.Buffers.Text;
 using System.ComponentModel.DataAnnotations;
 using System.Globalization;
@@ -6,16 +8,13 @@ using System.Text;
 using Marten;
 using Marten.Events;
 using Notify.Api.Access;
-using Notify.Api.ClientTokens;
 using Notify.Api.Contract;
 using Notify.Api.Reference;
+using Notify.Delivery.Privacy;
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
-using Notify.Domain.Notifications;
 using Notify.Domain.Recipients;
-using Notify.Projections;
-using Notify.Projections.Privacy;
-
-namespace Notify.Api.Recipients;
+using Notify.Infrastructure.Postgres;
 
 /// <summary>A choice: about a channel, or about a category at an address.</summary>
 public sealed record ChannelChoice

@@ -1,8 +1,8 @@
+namespace Notify.Api.Recipients;
+
 using Marten;
 using Notify.Api.Contract;
 using Notify.Domain.Recipients;
-
-namespace Notify.Api.Recipients;
 
 /// <summary>Changes a user's stream; see <see cref="StreamChanges"/>.</summary>
 public static class RecipientChanges

@@ -1,12 +1,13 @@
+namespace Notify.Api.Recipients;
+
 using Marten;
 using Notify.Api.Contract;
+using Notify.Delivery.EventStore;
+using Notify.Delivery.Privacy;
+using Notify.Delivery.Recipients;
+using Notify.Domain.Channels;
 using Notify.Domain.Privacy;
 using Notify.Domain.Recipients;
-using Notify.Projections;
-using Notify.Projections.Privacy;
-using Notify.Projections.Recipients;
-
-namespace Notify.Api.Recipients;
 
 /// <summary>Imports many users at a time: known data is read as a set, and changes are one commit.</summary>
 public sealed class RecipientImport(
@@ -104,7 +105,7 @@ public sealed class RecipientImport(
             foreach (var (id, device) in devices)
             {
                 var owner = moved.GetValueOrDefault(id, owners[id]);
-                var address = Devices.AddressOf(device.Platform!.Value, device.Token, device.Subscription);
+                var address = DeviceAddresses.Of(device.Platform!.Value, device.Token, device.Subscription);
                 var app = DeviceApp.Of(device.App, device.Environment);
                 var before = states.GetValueOrDefault(key)?.Devices.Find(d => d.Id == id)?.App;
                 if (

@@ -1,18 +1,18 @@
+namespace Notify.Api.Recipients;
+
 using FluentValidation;
 using Marten;
 using Notify.Api.Access;
 using Notify.Api.Contract;
 using Notify.Api.Reference;
+using Notify.Delivery.Erasures;
+using Notify.Delivery.Privacy;
+using Notify.Delivery.Recipients;
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
-using Notify.Domain.Notifications;
 using Notify.Domain.Recipients;
 using Notify.Domain.Templates;
-using Notify.Projections;
-using Notify.Projections.Erasures;
-using Notify.Projections.Privacy;
-using Notify.Projections.Recipients;
-
-namespace Notify.Api.Recipients;
+using Notify.Infrastructure.Postgres;
 
 /// <summary>A user's contact details: the body of <c>PUT /v1/users/{userId}</c>. Absent or <c>null</c> details are removed.</summary>
 public sealed record PutUser

@@ -1,10 +1,10 @@
+namespace Notify.Api.Reference;
+
 using Microsoft.AspNetCore.OpenApi;
 using Microsoft.OpenApi;
 using Notify.Api.Contract;
-using Notify.Projections.Hosting;
+using Notify.Infrastructure.Hosting;
 using Scalar.AspNetCore;
-
-namespace Notify.Api.Reference;
 
 /// <summary>The API's description: OpenAPI at <c>/openapi/v1.json</c>, and at <c>/docs</c> a page to read and try it with.</summary>
 public static class ApiReference

@@ -1,12 +1,8 @@
+namespace Notify.Api.Reference;
+
 using Microsoft.AspNetCore.Http.Metadata;
 using Microsoft.OpenApi;
 using Notify.Api.Contract;
-
-namespace Notify.Api.Reference;
-
-/// <summary>A scope that an endpoint asks for.</summary>
-/// <param name="Others">Scopes that will do as well.</param>
-public sealed record ScopeNote(string Scope, IReadOnlyList<string> Others);
 
 /// <summary>An example of what an endpoint takes.</summary>
 /// <param name="Lines">Set where it takes such bodies one a line: the answer to another content type.</param>
@@ -16,9 +12,6 @@ public sealed record BodyNote(string Name, object Example, string? Lines = null,
 /// <summary>An answer that is not a problem.</summary>
 /// <param name="Example">Written as the answer itself would be; a text is written as it is.</param>
 public sealed record AnswerNote(int Status, string Description, object? Example, string ContentType, IReadOnlyList<string> Headers);
-
-/// <summary>A problem that is the endpoint's own; those that follow from scope and body need no note.</summary>
-public sealed record ProblemNote(int Status, string Code, string Detail);
 
 /// <summary>A parameter of the query, or one of the path that is not among <see cref="ApiReference.PathParameters"/>.</summary>
 /// <param name="IsHeader">Whether it is a header of the request instead.</param>

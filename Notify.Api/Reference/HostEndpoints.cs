@@ -1,6 +1,6 @@
-using Microsoft.OpenApi;
-
 namespace Notify.Api.Reference;
+
+using Microsoft.OpenApi;
 
 /// <summary>Endpoints that every host serves besides its own, without a key: Api, Dispatch and Projections alike.</summary>
 public static class HostEndpoints

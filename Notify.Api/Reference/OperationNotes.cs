@@ -1,3 +1,5 @@
+namespace Notify.Api.Reference;
+
 using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
@@ -6,9 +8,7 @@ using Microsoft.AspNetCore.WebUtilities;
 using Microsoft.OpenApi;
 using Notify.Api.Access;
 using Notify.Api.Contract;
-using Notify.Projections;
-
-namespace Notify.Api.Reference;
+using Notify.Infrastructure.Json;
 
 /// <summary>Writes what <see cref="Describing"/> noted of an endpoint into its operation, and what follows from its scope and
 /// body.</summary>
@@ -49,7 +49,7 @@ public sealed class OperationNotes : IOpenApiOperationTransformer
             [
                 new OpenApiSecurityRequirement { [new OpenApiSecuritySchemeReference(ApiReference.Basic, context.Document)] = [] },
             ];
-            if (notes.OfType<ClientTokens.TokenNote>().FirstOrDefault() is { } token)
+            if (notes.OfType<Notify.Api.Access.TokenNote>().FirstOrDefault() is { } token)
             {
                 operation.Description += $"\n\nOr a client token that allows `{token.Grant}`, for its own user.";
                 operation.Security.Add(
@@ -164,7 +164,7 @@ public sealed class OperationNotes : IOpenApiOperationTransformer
             "missing_scope",
             $"This client lacks the scope \"{scope.Scope}\". Ask an administrator for it, or call with a client that has it."
         );
-        if (notes.OfType<ClientTokens.TokenNote>().FirstOrDefault() is { } token)
+        if (notes.OfType<Notify.Api.Access.TokenNote>().FirstOrDefault() is { } token)
             yield return new(
                 403,
                 Callers.TokenLacks,

@@ -1,9 +1,9 @@
+namespace Notify.Api.Reference;
+
 using System.Security.Cryptography;
 using System.Text;
 using Microsoft.AspNetCore.OpenApi;
 using Microsoft.OpenApi;
-
-namespace Notify.Api.Reference;
 
 /// <summary>The OpenAPI document, built once and kept as bytes.</summary>
 /// <remarks>

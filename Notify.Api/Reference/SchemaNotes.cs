@@ -1,10 +1,10 @@
+namespace Notify.Api.Reference;
+
 using System.ComponentModel.DataAnnotations;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 using Microsoft.AspNetCore.OpenApi;
 using Microsoft.OpenApi;
-
-namespace Notify.Api.Reference;
 
 /// <summary>Makes schemas say what Notify does: a field without a value is absent, and what is always there is required.</summary>
 public sealed class SchemaNotes : IOpenApiSchemaTransformer

@@ -1,3 +1,5 @@
+namespace Notify.Api.Suppressions;
+
 using System.ComponentModel.DataAnnotations;
 using FluentValidation;
 using Marten;
@@ -5,13 +7,11 @@ using Notify.Api.Access;
 using Notify.Api.Contract;
 using Notify.Api.Recipients;
 using Notify.Api.Reference;
+using Notify.Delivery.Privacy;
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
-using Notify.Domain.Notifications;
 using Notify.Domain.Recipients;
-using Notify.Projections;
-using Notify.Projections.Privacy;
-
-namespace Notify.Api.Suppressions;
+using Notify.Infrastructure.Postgres;
 
 /// <summary>
 /// The preferences of an unregistered person about categories at an address: the body of <c>PUT /v1/address-preferences</c>.

@@ -1,8 +1,8 @@
+namespace Notify.Api.Suppressions;
+
 using System.ComponentModel.DataAnnotations;
 using FluentValidation;
-using Notify.Domain.Notifications;
-
-namespace Notify.Api.Suppressions;
+using Notify.Domain.Channels;
 
 /// <summary>
 /// An address to look up: the body of <c>POST /v1/suppressions/lookup</c> and <c>POST /v1/address-preferences/lookup</c>.

@@ -1,7 +1,7 @@
-using Notify.Domain.Notifications;
-using PhoneNumbers;
-
 namespace Notify.Api.Suppressions;
+
+using Notify.Domain.Channels;
+using PhoneNumbers;
 
 /// <summary>An address as lists show it: enough to recognise a known one.</summary>
 public static class MaskedAddress

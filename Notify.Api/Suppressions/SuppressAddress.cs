@@ -1,17 +1,16 @@
+namespace Notify.Api.Suppressions;
+
 using System.ComponentModel.DataAnnotations;
 using FluentValidation;
 using Marten;
 using Notify.Api.Access;
 using Notify.Api.Contract;
-using Notify.Api.Recipients;
 using Notify.Api.Reference;
+using Notify.Delivery.Privacy;
+using Notify.Delivery.Suppressions;
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
-using Notify.Domain.Notifications;
 using Notify.Domain.Suppressions;
-using Notify.Projections.Privacy;
-using Notify.Projections.Suppressions;
-
-namespace Notify.Api.Suppressions;
 
 /// <summary>An address that must not be used: the body of <c>POST /v1/suppressions</c>.</summary>
 public sealed record SuppressAddress

@@ -1,19 +1,19 @@
+namespace Notify.Api.Suppressions;
+
 using System.ComponentModel.DataAnnotations;
 using FluentValidation;
 using Marten;
 using Notify.Api.Access;
 using Notify.Api.Contract;
 using Notify.Api.Reference;
+using Notify.Delivery.Privacy;
+using Notify.Delivery.Suppressions;
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
-using Notify.Domain.Notifications;
 using Notify.Domain.Privacy;
 using Notify.Domain.Suppressions;
-using Notify.Projections;
-using Notify.Projections.Privacy;
-using Notify.Projections.Suppressions;
+using Notify.Infrastructure.Postgres;
 using Npgsql;
-
-namespace Notify.Api.Suppressions;
 
 /// <summary>An address that must not be used.</summary>
 /// <param name="Id">Follows from channel and address: the same address is the same suppression.</param>

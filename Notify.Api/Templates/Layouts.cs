@@ -1,3 +1,5 @@
+namespace Notify.Api.Templates;
+
 using System.ComponentModel.DataAnnotations;
 using FluentValidation;
 using Marten;
@@ -6,9 +8,7 @@ using Notify.Api.Contract;
 using Notify.Api.Reference;
 using Notify.Domain.Clients;
 using Notify.Domain.Templates;
-using Notify.Projections;
-
-namespace Notify.Api.Templates;
+using Notify.Infrastructure.Postgres;
 
 /// <summary>
 /// The frame of emails: the body of <c>PUT /v1/layouts/{key}</c>. Its values are <c>content</c>, <c>subject</c> and <c>locale</c>.

@@ -1,16 +1,16 @@
+namespace Notify.Api.Templates;
+
 using System.Text.Json;
 using FluentValidation;
 using Notify.Api.Access;
 using Notify.Api.Contract;
 using Notify.Api.Notifications;
 using Notify.Api.Reference;
+using Notify.Delivery.Templates;
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
-using Notify.Domain.Notifications;
+using Notify.Domain.Content;
 using Notify.Domain.Templates;
-using Notify.Domain.Tracking;
-using Notify.Projections.Templates;
-
-namespace Notify.Api.Templates;
 
 /// <summary>The inputs of a preview: the body of <c>POST /v1/templates/{key}/preview</c>.</summary>
 public sealed record PreviewTemplate

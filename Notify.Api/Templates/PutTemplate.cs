@@ -1,3 +1,5 @@
+namespace Notify.Api.Templates;
+
 using System.ComponentModel.DataAnnotations;
 using System.Text.Json;
 using FluentValidation;
@@ -5,13 +7,11 @@ using Marten;
 using Notify.Api.Access;
 using Notify.Api.Contract;
 using Notify.Api.Reference;
+using Notify.Delivery.Templates;
 using Notify.Domain.Clients;
-using Notify.Domain.Notifications;
+using Notify.Domain.Content;
 using Notify.Domain.Templates;
-using Notify.Projections;
-using Notify.Projections.Templates;
-
-namespace Notify.Api.Templates;
+using Notify.Infrastructure.Json;
 
 /// <summary>A template: the body of <c>PUT /v1/templates/{key}</c>. Texts are Liquid.</summary>
 public sealed record PutTemplate

@@ -1,8 +1,8 @@
+namespace Notify.Api.Templates;
+
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Nodes;
-
-namespace Notify.Api.Templates;
 
 /// <summary>
 /// A template or layout as files, so that it can lie in a repository: <c>template.json</c> with what is not text, a file for

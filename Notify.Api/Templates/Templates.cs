@@ -1,13 +1,13 @@
+namespace Notify.Api.Templates;
+
 using Marten;
 using Notify.Api.Access;
 using Notify.Api.Contract;
 using Notify.Api.Reference;
 using Notify.Domain.Clients;
-using Notify.Domain.Notifications;
+using Notify.Domain.Content;
 using Notify.Domain.Templates;
-using Notify.Projections;
-
-namespace Notify.Api.Templates;
+using Notify.Infrastructure.Postgres;
 
 /// <summary>A version of a template.</summary>
 /// <param name="Key">The template's key.</param>

@@ -1,10 +1,11 @@
+namespace Notify.Api.Templates;
+
 using System.Net.Http.Headers;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using Notify.Projections.Hosting;
-
-namespace Notify.Api.Templates;
+using Notify.Delivery.Hosting;
+using Notify.Infrastructure.Hosting;
 
 /// <summary>
 /// <c>templates pull|push [DIR]</c>: brings templates and layouts out of a running Notify into files, and from files into it.

@@ -1,13 +1,14 @@
+namespace Notify.Api.Templates;
+
 using System.Text.Json;
 using Notify.Api.Access;
 using Notify.Api.Contract;
 using Notify.Api.Notifications;
 using Notify.Api.Reference;
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
-using Notify.Projections;
-
-namespace Notify.Api.Templates;
+using Notify.Infrastructure.Json;
 
 /// <summary>Whom to send a template to, to see it arrive: the body of <c>POST /v1/templates/{key}/test</c>.</summary>
 public sealed record TestTemplate
@@ -68,7 +69,7 @@ public static class TestTemplateEndpoint
     private static async Task<IResult> TestAsync(
         string templateKey,
         HttpContext http,
-        Projections.Templates.TemplateBook book,
+        Notify.Delivery.Templates.TemplateBook book,
         TemplateRequests requests,
         RequestNotificationValidator validator,
         AcceptLimit limit

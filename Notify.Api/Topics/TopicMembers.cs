@@ -1,3 +1,5 @@
+namespace Notify.Api.Topics;
+
 using System.ComponentModel.DataAnnotations;
 using FluentValidation;
 using Marten;
@@ -5,14 +7,12 @@ using Notify.Api.Access;
 using Notify.Api.Contract;
 using Notify.Api.Recipients;
 using Notify.Api.Reference;
+using Notify.Delivery.EventStore;
+using Notify.Delivery.Privacy;
+using Notify.Delivery.Topics;
 using Notify.Domain.Clients;
 using Notify.Domain.Recipients;
 using Notify.Domain.Topics;
-using Notify.Projections;
-using Notify.Projections.Privacy;
-using Notify.Projections.Topics;
-
-namespace Notify.Api.Topics;
 
 /// <summary>Users who are to follow a topic: the body of <c>POST /v1/topics/{topic}/subscribers</c>.</summary>
 public sealed record AddSubscribers

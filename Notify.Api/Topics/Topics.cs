@@ -1,16 +1,16 @@
+namespace Notify.Api.Topics;
+
 using System.ComponentModel.DataAnnotations;
 using FluentValidation;
 using Marten;
 using Notify.Api.Access;
 using Notify.Api.Contract;
 using Notify.Api.Reference;
+using Notify.Delivery.Topics;
 using Notify.Domain.Clients;
 using Notify.Domain.Topics;
-using Notify.Projections;
-using Notify.Projections.Topics;
+using Notify.Infrastructure.Postgres;
 using Npgsql;
-
-namespace Notify.Api.Topics;
 
 /// <summary>A topic: the body of <c>PUT /v1/topics/{topic}</c>.</summary>
 public sealed record PutTopic

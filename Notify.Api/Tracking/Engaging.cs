@@ -1,14 +1,15 @@
+namespace Notify.Api.Tracking;
+
 using Marten;
 using Notify.Api.Contract;
+using Notify.Delivery.DeliveryQueue;
+using Notify.Delivery.EventStore;
+using Notify.Delivery.Privacy;
+using Notify.Delivery.Tracking;
 using Notify.Domain.Notifications;
 using Notify.Domain.Privacy;
-using Notify.Projections;
-using Notify.Projections.OpenDeliveries;
-using Notify.Projections.Privacy;
-using Notify.Projections.Tracking;
+using Notify.Infrastructure.Postgres;
 using Npgsql;
-
-namespace Notify.Api.Tracking;
 
 /// <summary>Notes that a person followed a link or opened an email: the first time is an event, every time is counted.</summary>
 public sealed class Engaging : IAsyncDisposable

@@ -1,7 +1,7 @@
+namespace Notify.Api.Tracking;
+
 using System.Text.RegularExpressions;
 using Notify.Domain.Notifications;
-
-namespace Notify.Api.Tracking;
 
 /// <summary>
 /// Distinguishes hits of scanners and prefetchers from those of people, as far as they identify themselves. Other hits count as a

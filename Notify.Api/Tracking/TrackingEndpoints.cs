@@ -1,10 +1,11 @@
+namespace Notify.Api.Tracking;
+
 using Notify.Api.Contract;
 using Notify.Api.Reference;
-using Notify.Domain.Tracking;
-using Notify.Projections;
-using Notify.Projections.Tracking;
-
-namespace Notify.Api.Tracking;
+using Notify.Delivery.EventStore;
+using Notify.Delivery.Tracking;
+using Notify.Domain.Content;
+using Notify.Infrastructure.Postgres;
 
 /// <summary>Where tracked links and images lead. Public: the token is the permission, and a destination comes from storage alone.</summary>
 public static class TrackingEndpoints

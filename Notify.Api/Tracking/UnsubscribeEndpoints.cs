@@ -1,10 +1,10 @@
+namespace Notify.Api.Tracking;
+
 using Microsoft.AspNetCore.Http.Features;
 using Notify.Api.Contract;
 using Notify.Api.Reference;
-using Notify.Domain.Notifications;
-using Notify.Projections.Tracking;
-
-namespace Notify.Api.Tracking;
+using Notify.Delivery.Tracking;
+using Notify.Domain.Recipients;
 
 /// <summary>Where the unsubscribe links of emails lead, for people and for mail programs (RFC 8058). Public: the token in the link is the
 /// permission.</summary>

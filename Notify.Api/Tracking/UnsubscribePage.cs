@@ -1,6 +1,6 @@
-using System.Net;
-
 namespace Notify.Api.Tracking;
+
+using System.Net;
 
 /// <summary>The pages behind an email's unsubscribe link: plain HTML that needs no script, loads nothing and works with a keyboard and a
 /// screen reader.</summary>

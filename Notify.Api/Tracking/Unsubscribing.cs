@@ -1,14 +1,14 @@
+namespace Notify.Api.Tracking;
+
 using Marten;
-using Notify.Api.Recipients;
+using Notify.Delivery.EventStore;
+using Notify.Delivery.Privacy;
 using Notify.Domain.Categories;
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Domain.Recipients;
-using Notify.Projections;
-using Notify.Projections.Privacy;
 using Npgsql;
-
-namespace Notify.Api.Tracking;
 
 /// <summary>The scope of an unsubscribe link.</summary>
 /// <param name="Category">The kind of emails.</param>

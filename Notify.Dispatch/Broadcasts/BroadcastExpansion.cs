@@ -1,19 +1,22 @@
+namespace Notify.Dispatch.Broadcasts;
+
 using Marten;
+using Notify.Delivery.Broadcasts;
+using Notify.Delivery.DeliveryQueue;
+using Notify.Delivery.EventStore;
+using Notify.Delivery.Messaging;
+using Notify.Delivery.Monitoring;
+using Notify.Delivery.Payloads;
+using Notify.Delivery.Planning;
+using Notify.Delivery.Privacy;
+using Notify.Delivery.Telemetry;
 using Notify.Domain.Broadcasts;
 using Notify.Domain.Notifications;
 using Notify.Domain.Recipients;
-using Notify.Projections;
-using Notify.Projections.Broadcasts;
-using Notify.Projections.Hosting;
-using Notify.Projections.OpenDeliveries;
-using Notify.Projections.Payloads;
-using Notify.Projections.Planning;
-using Notify.Projections.Privacy;
-using Notify.Projections.QueueBacklog;
+using Notify.Infrastructure.Hosting;
+using Notify.Infrastructure.Postgres;
 using Npgsql;
 using Wolverine.Marten;
-
-namespace Notify.Dispatch.Broadcasts;
 
 /// <summary>
 /// Turns broadcasts into notifications, a chunk of users at a time: the chunk's notifications, their queue messages and the

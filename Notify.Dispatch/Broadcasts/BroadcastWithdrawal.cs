@@ -1,11 +1,12 @@
+namespace Notify.Dispatch.Broadcasts;
+
 using Marten;
+using Notify.Delivery.DeliveryQueue;
+using Notify.Delivery.Digests;
+using Notify.Delivery.EventStore;
 using Notify.Domain.Broadcasts;
 using Notify.Domain.Notifications;
-using Notify.Projections;
-using Notify.Projections.Digests;
-using Notify.Projections.OpenDeliveries;
-
-namespace Notify.Dispatch.Broadcasts;
+using Notify.Domain.Planning;
 
 /// <summary>
 /// Cancels the waiting deliveries of a cancelled broadcast: queued, deferred, in a digest, or waiting for another

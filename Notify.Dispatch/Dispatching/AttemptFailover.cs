@@ -1,11 +1,13 @@
+namespace Notify.Dispatch.Dispatching;
+
 using Marten;
 using Microsoft.Extensions.Options;
+using Notify.Delivery.DeliveryQueue;
+using Notify.Delivery.EventStore;
+using Notify.Dispatch.Providers;
 using Notify.Domain.Notifications;
-using Notify.Projections;
-using Notify.Projections.Hosting;
-using Notify.Projections.OpenDeliveries;
-
-namespace Notify.Dispatch.Dispatching;
+using Notify.Domain.Planning;
+using Notify.Infrastructure.Hosting;
 
 /// <summary>
 /// Writes the recent attempts of this host again that a promoted server lacks: accepted ones as dispatched, the others as unknown.

@@ -1,10 +1,11 @@
-using Notify.Domain.Caps;
-using Notify.Domain.Categories;
-using Notify.Domain.Notifications;
-using Notify.Domain.Recipients;
-using Notify.Projections.OpenDeliveries;
-
 namespace Notify.Dispatch.Dispatching;
+
+using Notify.Delivery.DeliveryQueue;
+using Notify.Domain.Categories;
+using Notify.Domain.Channels;
+using Notify.Domain.Notifications;
+using Notify.Domain.Planning;
+using Notify.Domain.Recipients;
 
 /// <summary>The next step for a delivery that is being claimed.</summary>
 public enum ClaimStep

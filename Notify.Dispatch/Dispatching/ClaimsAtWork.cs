@@ -1,6 +1,6 @@
-using System.Collections.Concurrent;
-
 namespace Notify.Dispatch.Dispatching;
+
+using System.Collections.Concurrent;
 
 /// <summary>The claims that this host is working on, and how many it has given up.</summary>
 public sealed class ClaimsAtWork

@@ -1,10 +1,10 @@
+namespace Notify.Dispatch.Dispatching;
+
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
-using Notify.Domain.Notifications;
-using Notify.Projections;
-
-namespace Notify.Dispatch.Dispatching;
+using Notify.Domain.Content;
+using Notify.Infrastructure.Json;
 
 /// <summary>The input of a content's keyed hash. It never changes for existing content, so that old hashes stay comparable.</summary>
 public static class ContentFingerprint

@@ -1,8 +1,10 @@
+namespace Notify.Dispatch.Dispatching;
+
+using Notify.Delivery.Templates;
+using Notify.Domain.Channels;
+using Notify.Domain.Content;
 using Notify.Domain.Notifications;
 using Notify.Domain.Templates;
-using Notify.Projections.Templates;
-
-namespace Notify.Dispatch.Dispatching;
 
 /// <summary>Renders a delivery's content: the request's own, its template's with the parameters, or a digest's for the channel.</summary>
 public static class ContentRendering

@@ -1,16 +1,19 @@
+namespace Notify.Dispatch.Dispatching;
+
 using System.Diagnostics;
+using Notify.Delivery.DeliveryQueue;
+using Notify.Delivery.Monitoring;
+using Notify.Delivery.Privacy;
+using Notify.Delivery.Telemetry;
+using Notify.Dispatch.Providers;
 using Notify.Dispatch.Routing;
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
 using Notify.Domain.Messages;
 using Notify.Domain.Notifications;
-using Notify.Projections;
-using Notify.Projections.Hosting;
-using Notify.Projections.OpenDeliveries;
-using Notify.Projections.Privacy;
-using Notify.Projections.ProviderHealth;
+using Notify.Infrastructure.Hosting;
+using Notify.Infrastructure.Postgres;
 using Npgsql;
-
-namespace Notify.Dispatch.Dispatching;
 
 /// <summary>
 /// Works through one queue message: claims slices no larger than what can be in flight, calls the provider, and hands each
@@ -20,7 +23,7 @@ public sealed class DeliveryDispatcher(
     SliceClaim slices,
     SliceWeights weights,
     FairTurns turns,
-    Providers providers,
+    ProviderRegistry providers,
     Settlement settlement,
     HostLease lease,
     ProviderActivity activity,

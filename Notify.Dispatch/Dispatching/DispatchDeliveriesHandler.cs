@@ -1,9 +1,9 @@
+namespace Notify.Dispatch.Dispatching;
+
 using Notify.Domain.Messages;
-using Notify.Projections;
+using Notify.Infrastructure.Postgres;
 using Wolverine.ErrorHandling;
 using Wolverine.Runtime.Handlers;
-
-namespace Notify.Dispatch.Dispatching;
 
 /// <summary>
 /// Handles wake-ups from the queues. A wake-up that fails because the database is away is discarded: its deliveries stay in

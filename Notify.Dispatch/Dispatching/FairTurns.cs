@@ -1,8 +1,8 @@
-using System.Collections.Concurrent;
-using Notify.Domain.Notifications;
-using Notify.Projections.OpenDeliveries;
-
 namespace Notify.Dispatch.Dispatching;
+
+using System.Collections.Concurrent;
+using Notify.Delivery.DeliveryQueue;
+using Notify.Domain.Channels;
 
 /// <summary>
 /// The order in which a host serves the clients of each queue. It reads the waiting clients only where it has several messages

@@ -1,6 +1,8 @@
-using Notify.Domain.Notifications;
-
 namespace Notify.Dispatch.Dispatching;
+
+using Notify.Dispatch.Providers;
+using Notify.Domain.Channels;
+using Notify.Domain.Notifications;
 
 /// <summary>The consequence of an outcome whose claim was lost before it came.</summary>
 public enum LateOutcome

@@ -1,11 +1,15 @@
+namespace Notify.Dispatch.Dispatching;
+
+using Notify.Delivery.DeliveryQueue;
+using Notify.Delivery.Monitoring;
+using Notify.Dispatch.Providers;
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
+using Notify.Domain.Content;
 using Notify.Domain.Notifications;
+using Notify.Domain.Planning;
 using Notify.Domain.Privacy;
 using Notify.Domain.Recipients;
-using Notify.Projections.OpenDeliveries;
-using Notify.Projections.ProviderHealth;
-
-namespace Notify.Dispatch.Dispatching;
 
 /// <summary>An attempt that was made, and what came of it.</summary>
 /// <param name="Row">The claimed delivery.</param>

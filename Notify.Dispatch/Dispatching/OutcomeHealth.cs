@@ -1,6 +1,6 @@
-using Microsoft.Extensions.Diagnostics.HealthChecks;
-
 namespace Notify.Dispatch.Dispatching;
+
+using Microsoft.Extensions.Diagnostics.HealthChecks;
 
 /// <summary>Reports outcomes that are kept in memory: the host is ready, but must not be killed.</summary>
 public sealed class OutcomeHealth(Settlement settlement) : IHealthCheck

@@ -1,8 +1,10 @@
-using Notify.Domain.Notifications;
-using Notify.Domain.Recipients;
-using Notify.Projections.Privacy;
-
 namespace Notify.Dispatch.Dispatching;
+
+using Notify.Delivery.Privacy;
+using Notify.Domain.Channels;
+using Notify.Domain.Notifications;
+using Notify.Domain.Planning;
+using Notify.Domain.Recipients;
 
 /// <summary>
 /// Refreshes a user's number or address that changed after a delivery was planned: a waiting delivery goes to the new one.

@@ -1,8 +1,10 @@
-using System.Collections.Concurrent;
-using Notify.Domain.Notifications;
-using Notify.Projections.OpenDeliveries;
-
 namespace Notify.Dispatch.Dispatching;
+
+using System.Collections.Concurrent;
+using Notify.Delivery.DeliveryQueue;
+using Notify.Dispatch.Providers;
+using Notify.Domain.Channels;
+using Notify.Domain.Notifications;
 
 /// <summary>An attempt of an SMS or email that may have reached its provider.</summary>
 /// <param name="Made">Its outcome; <c>null</c> while its call is under way.</param>

@@ -1,7 +1,8 @@
+namespace Notify.Dispatch.Dispatching;
+
+using Notify.Domain.Channels;
 using Notify.Domain.Notifications;
 using Notify.Domain.Recipients;
-
-namespace Notify.Dispatch.Dispatching;
 
 /// <summary>Finds deliveries of one notification that would reach the same device: earlier versions stored spellings of one
 /// token.</summary>

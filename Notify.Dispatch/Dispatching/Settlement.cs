@@ -1,21 +1,25 @@
+namespace Notify.Dispatch.Dispatching;
+
 using System.Collections.Concurrent;
 using Marten;
 using Microsoft.Extensions.Options;
+using Notify.Delivery.DeliveryQueue;
+using Notify.Delivery.EventStore;
+using Notify.Delivery.Monitoring;
+using Notify.Delivery.Recipients;
+using Notify.Delivery.Suppressions;
+using Notify.Delivery.Telemetry;
+using Notify.Dispatch.Providers;
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
+using Notify.Domain.Planning;
 using Notify.Domain.Recipients;
 using Notify.Domain.Suppressions;
-using Notify.Projections;
-using Notify.Projections.Hosting;
-using Notify.Projections.OpenDeliveries;
-using Notify.Projections.ProviderHealth;
-using Notify.Projections.QueueBacklog;
-using Notify.Projections.Recipients;
-using Notify.Projections.Suppressions;
+using Notify.Infrastructure.Hosting;
+using Notify.Infrastructure.Postgres;
 using Npgsql;
 using SessionOptions = Marten.Services.SessionOptions;
-
-namespace Notify.Dispatch.Dispatching;
 
 /// <summary>
 /// Writes outcomes as their answers arrive, many in one transaction: the event and the delivery's row together. An outcome that cannot

@@ -1,5 +1,7 @@
 namespace Notify.Dispatch.Dispatching;
 
+using Notify.Dispatch.Providers;
+
 /// <summary>Divides a batch into calls: deliveries with the same text share one where their provider accepts many. Pure.</summary>
 public static class SharedCalls
 {

@@ -1,25 +1,28 @@
+namespace Notify.Dispatch.Dispatching;
+
 using Marten;
-using Notify.Domain.Caps;
-using Notify.Domain.Categories;
+using Notify.Delivery.DeliveryQueue;
+using Notify.Delivery.EventStore;
+using Notify.Delivery.Payloads;
+using Notify.Delivery.Planning;
+using Notify.Delivery.Privacy;
+using Notify.Delivery.Snapshots;
+using Notify.Delivery.Telemetry;
+using Notify.Delivery.Templates;
+using Notify.Delivery.Tracking;
+using Notify.Dispatch.Providers;
+using Notify.Dispatch.Routing;
+using Notify.Domain.Channels;
+using Notify.Domain.Content;
 using Notify.Domain.Notifications;
 using Notify.Domain.Privacy;
 using Notify.Domain.Recipients;
 using Notify.Domain.Suppressions;
 using Notify.Domain.Templates;
-using Notify.Projections;
-using Notify.Projections.Caching;
-using Notify.Projections.Caps;
-using Notify.Projections.Hosting;
-using Notify.Projections.OpenDeliveries;
-using Notify.Projections.Payloads;
-using Notify.Projections.Planning;
-using Notify.Projections.Privacy;
-using Notify.Projections.Templates;
-using Notify.Projections.Tracking;
+using Notify.Infrastructure.Hosting;
+using Notify.Infrastructure.Postgres;
 using Npgsql;
 using SessionOptions = Marten.Services.SessionOptions;
-
-namespace Notify.Dispatch.Dispatching;
 
 /// <summary>A claimed delivery, ready for its provider.</summary>
 /// <param name="Provider">The provider to call, chosen once; for an inquiry, the one that was called; <c>null</c> without one.</param>
@@ -57,7 +60,7 @@ public sealed class SliceClaim(
     Snapshots snapshots,
     SubjectKeys keys,
     MasterKeyRing ring,
-    Providers providers,
+    ProviderRegistry providers,
     SlicePick pick,
     TemplateBook templates,
     UnsubscribeLinks links,

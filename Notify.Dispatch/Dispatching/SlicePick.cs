@@ -1,8 +1,10 @@
-using Notify.Domain.Notifications;
-using Notify.Projections.OpenDeliveries;
-using Npgsql;
-
 namespace Notify.Dispatch.Dispatching;
+
+using Notify.Delivery.DeliveryQueue;
+using Notify.Dispatch.Routing;
+using Notify.Domain.Channels;
+using Notify.Domain.Notifications;
+using Npgsql;
 
 /// <summary>
 /// Chooses the deliveries of a batch. Where one client has the queue to itself, they are those that the message names.

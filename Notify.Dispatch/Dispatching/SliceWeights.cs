@@ -1,6 +1,6 @@
-using Notify.Projections.OpenDeliveries;
-
 namespace Notify.Dispatch.Dispatching;
+
+using Notify.Delivery.DeliveryQueue;
 
 /// <summary>
 /// The memory budget for notifications that this host has decrypted. A mail's files may be megabytes, and a batch or a

@@ -1,7 +1,8 @@
+namespace Notify.Dispatch.Dispatching;
+
 using System.Security.Cryptography;
 using System.Text;
-
-namespace Notify.Dispatch.Dispatching;
+using Notify.Dispatch.Providers;
 
 /// <summary>Sanitizes a provider's texts for storage: an external answer must not prevent the writing of an outcome. Pure.</summary>
 public static class StorableWords

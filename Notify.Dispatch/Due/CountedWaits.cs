@@ -1,11 +1,12 @@
+namespace Notify.Dispatch.Due;
+
+using Notify.Delivery.Broadcasts;
+using Notify.Delivery.DeliveryQueue;
+using Notify.Delivery.EventStore;
 using Notify.Dispatch.Dispatching;
 using Notify.Domain.Notifications;
-using Notify.Projections;
-using Notify.Projections.Broadcasts;
-using Notify.Projections.OpenDeliveries;
+using Notify.Domain.Planning;
 using Npgsql;
-
-namespace Notify.Dispatch.Due;
 
 /// <summary>
 /// Waits that are counted from a moment on, in contrast to those for a time of day. After the clock was set back such a wait

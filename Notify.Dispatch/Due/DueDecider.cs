@@ -1,7 +1,7 @@
-using Notify.Domain.Notifications;
-using Notify.Projections.OpenDeliveries;
-
 namespace Notify.Dispatch.Due;
+
+using Notify.Delivery.DeliveryQueue;
+using Notify.Domain.Notifications;
 
 /// <summary>The next step for a notification whose time to be planned has come.</summary>
 public enum PlanningStep

@@ -1,20 +1,24 @@
+namespace Notify.Dispatch.Due;
+
 using Marten;
 using Microsoft.Extensions.Options;
+using Notify.Delivery.DeliveryQueue;
+using Notify.Delivery.Digests;
+using Notify.Delivery.EventStore;
+using Notify.Delivery.Messaging;
+using Notify.Delivery.Payloads;
+using Notify.Delivery.Planning;
+using Notify.Delivery.Privacy;
+using Notify.Delivery.Snapshots;
+using Notify.Delivery.Telemetry;
 using Notify.Dispatch.Dispatching;
+using Notify.Domain.Channels;
+using Notify.Domain.Content;
 using Notify.Domain.Notifications;
-using Notify.Projections;
-using Notify.Projections.Caching;
-using Notify.Projections.Caps;
-using Notify.Projections.Digests;
-using Notify.Projections.Hosting;
-using Notify.Projections.OpenDeliveries;
-using Notify.Projections.Payloads;
-using Notify.Projections.Planning;
-using Notify.Projections.Privacy;
+using Notify.Domain.Planning;
+using Notify.Infrastructure.Postgres;
 using Npgsql;
 using Wolverine.Marten;
-
-namespace Notify.Dispatch.Due;
 
 /// <summary>
 /// Processes due rows: plans scheduled notifications, closes digests, returns retries to their queues, has unknown outcomes asked for,
@@ -34,7 +38,7 @@ public sealed class DuePump(
     SubjectKeys keys,
     MasterKeyRing ring,
     IServiceScopeFactory scopes,
-    Projections.QueueBacklog.QueueActivity activity,
+    Notify.Delivery.Monitoring.QueueActivity activity,
     SmsLimits sms,
     TimeZones zones,
     DigestDue digests,

@@ -1,12 +1,12 @@
-using System.Collections.Concurrent;
-using Notify.Dispatch.Dispatching;
-using Notify.Domain.Messages;
-using Notify.Domain.Notifications;
-using Notify.Projections.Hosting;
-using Notify.Projections.OpenDeliveries;
-using Npgsql;
-
 namespace Notify.Dispatch.Due;
+
+using System.Collections.Concurrent;
+using Notify.Delivery.DeliveryQueue;
+using Notify.Dispatch.Dispatching;
+using Notify.Domain.Channels;
+using Notify.Domain.Messages;
+using Notify.Infrastructure.Hosting;
+using Npgsql;
 
 /// <summary>
 /// Polls the delivery queue and dispatches deliveries that are ready and unclaimed. Queue messages only make this faster: a lost

@@ -1,13 +1,16 @@
+namespace Notify.Dispatch.Due;
+
 using Marten;
 using Microsoft.Extensions.Options;
+using Notify.Delivery.DeliveryQueue;
+using Notify.Delivery.EventStore;
 using Notify.Dispatch.Dispatching;
-using Notify.Domain.Notifications;
-using Notify.Projections;
-using Notify.Projections.Hosting;
-using Notify.Projections.OpenDeliveries;
+using Notify.Dispatch.Providers;
+using Notify.Dispatch.Routing;
+using Notify.Domain.Planning;
+using Notify.Infrastructure.Hosting;
+using Notify.Infrastructure.Postgres;
 using Npgsql;
-
-namespace Notify.Dispatch.Due;
 
 /// <summary>
 /// Writes this host's heartbeat, and recovers the deliveries that failed hosts had in flight: where a repeat replaces itself they are
@@ -27,7 +30,7 @@ public sealed class Takeover(
 ) : BackgroundService
 {
     private const int Page = 500;
-    private readonly SignsOfLife signs = new(NotifyBus.Takeover(configuration), Beat(configuration), clock);
+    private readonly SignsOfLife signs = new(configuration.HostTimeout(), Beat(configuration), clock);
     private readonly AbandonedLooks looks = new(Beat(configuration) * 20, clock);
     private SignOfLife[] gone = [];
     private Task<bool>? look;
@@ -170,7 +173,7 @@ public sealed class Takeover(
     }
 
     private static TimeSpan Beat(IConfiguration configuration) =>
-        TimeSpan.FromMilliseconds(Math.Clamp(NotifyBus.Takeover(configuration).TotalMilliseconds / 5, 200, 3000));
+        TimeSpan.FromMilliseconds(Math.Clamp(configuration.HostTimeout().TotalMilliseconds / 5, 200, 3000));
 
     private async Task<List<SignOfLife>> SignsAsync(CancellationToken cancellation)
     {

@@ -1,8 +1,9 @@
+namespace Notify.Dispatch.Due;
+
+using Notify.Delivery.DeliveryQueue;
 using Notify.Dispatch.Dispatching;
 using Notify.Domain.Notifications;
-using Notify.Projections.OpenDeliveries;
-
-namespace Notify.Dispatch.Due;
+using Notify.Domain.Planning;
 
 /// <summary>Decides about deliveries in flight that no host works on any more. Pure.</summary>
 public static class TakeoverDecider

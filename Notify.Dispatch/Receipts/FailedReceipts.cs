@@ -1,8 +1,8 @@
+namespace Notify.Dispatch.Receipts;
+
 using System.Net;
 using System.Threading.RateLimiting;
-using Notify.Projections.Hosting;
-
-namespace Notify.Dispatch.Receipts;
+using Notify.Infrastructure.Hosting;
 
 /// <summary>Bounds posts of one address that are refused: past the limit its posts are refused unread, until time has passed.</summary>
 /// <remarks>Setting: <c>Notify:FailedReceiptLimit</c>. A provider's posts fail by the thousand only where its key here is wrong.</remarks>

@@ -1,8 +1,8 @@
+namespace Notify.Dispatch.Receipts;
+
 using System.Security.Cryptography;
 using System.Text;
 using Notify.Domain.Notifications;
-
-namespace Notify.Dispatch.Receipts;
 
 /// <summary>One receipt in terms that all providers share.</summary>
 /// <param name="EventId">The provider's own ID of it: the same receipt posted again has the same.</param>

@@ -1,9 +1,10 @@
-using Microsoft.AspNetCore.Http.Features;
-using Notify.Projections;
-using Notify.Projections.Hosting;
-using Notify.Projections.Receipts;
-
 namespace Notify.Dispatch.Receipts;
+
+using Microsoft.AspNetCore.Http.Features;
+using Notify.Delivery.Receipts;
+using Notify.Delivery.Telemetry;
+using Notify.Infrastructure.Hosting;
+using Notify.Infrastructure.Postgres;
 
 /// <summary>
 /// <c>/receipts/{provider}</c>: where providers post what becomes of messages. Nobody logs in here; the signature over the raw
@@ -24,6 +25,7 @@ public static class ReceiptEndpoints
         string provider,
         HttpContext http,
         IConfiguration configuration,
+        ReceiptSources sources,
         ReceiptIntake intake,
         ReceiptBudget budget,
         FailedReceipts failed,
@@ -35,7 +37,7 @@ public static class ReceiptEndpoints
         {
             Telemetry.ReceiptsRefused.Add(
                 1,
-                new("provider", Adapters.Receipts.ContainsKey(provider) ? provider : "unknown"),
+                new("provider", sources.All.ContainsKey(provider) ? provider : "unknown"),
                 new("why", "rate_limited")
             );
             return Refusal.Of(
@@ -47,15 +49,11 @@ public static class ReceiptEndpoints
             );
         }
 
-        var most = Adapters.Receipts.TryGetValue(provider, out var known) ? known.MaxBytes : MaxBytesOfOne;
+        var most = sources.All.TryGetValue(provider, out var known) ? known.MaxBytes : MaxBytesOfOne;
         var bytes = ReceiptBudget.Of(http.Request.ContentLength is { } length && length <= most ? length : most);
         if (!budget.TryReserve(bytes))
         {
-            Telemetry.ReceiptsRefused.Add(
-                1,
-                new("provider", Adapters.Receipts.ContainsKey(provider) ? provider : "unknown"),
-                new("why", "busy")
-            );
+            Telemetry.ReceiptsRefused.Add(1, new("provider", sources.All.ContainsKey(provider) ? provider : "unknown"), new("why", "busy"));
             return Refusal.Of(
                 http,
                 503,
@@ -67,7 +65,7 @@ public static class ReceiptEndpoints
 
         try
         {
-            var answer = await ReceiveWithinBudgetAsync(provider, http, configuration, intake, clock, log);
+            var answer = await ReceiveWithinBudgetAsync(provider, http, configuration, sources, intake, clock, log);
             if (answer is IStatusCodeHttpResult { StatusCode: >= 400 and < 500 })
                 failed.Count(http);
             return answer;
@@ -82,19 +80,20 @@ public static class ReceiptEndpoints
         string provider,
         HttpContext http,
         IConfiguration configuration,
+        ReceiptSources sources,
         ReceiptIntake intake,
         TimeProvider clock,
         ILogger<ReceiptIntake> log
     )
     {
-        if (!Adapters.Receipts.TryGetValue(provider, out var source))
+        if (!sources.All.TryGetValue(provider, out var source))
             return Refusal.Of(
                 http,
                 404,
                 "no_such_provider",
-                $"No provider of that name posts receipts. There are {string.Join(", ", Adapters.Receipts.Values.Select(s => s.Name))}."
+                $"No provider of that name posts receipts. There are {string.Join(", ", sources.All.Values.Select(s => s.Name))}."
             );
-        var section = Adapters.Receipts.First(s => s.Value == source).Key;
+        var section = sources.All.First(s => s.Value == source).Key;
         if (HttpMethods.IsHead(http.Request.Method))
             return Results.Ok(); // Mailchimp asks whether there is something before it posts
         if (!HttpMethods.IsPost(http.Request.Method) && !(HttpMethods.IsGet(http.Request.Method) && source.MayGet))

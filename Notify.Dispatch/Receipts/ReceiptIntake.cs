@@ -1,14 +1,15 @@
+namespace Notify.Dispatch.Receipts;
+
 using Marten;
+using Notify.Delivery.Planning;
+using Notify.Delivery.Privacy;
+using Notify.Delivery.Receipts;
+using Notify.Delivery.Telemetry;
+using Notify.Domain.Channels;
 using Notify.Domain.Notifications;
-using Notify.Projections;
-using Notify.Projections.Hosting;
-using Notify.Projections.Planning;
-using Notify.Projections.Privacy;
-using Notify.Projections.Receipts;
+using Notify.Infrastructure.Postgres;
 using Npgsql;
 using SessionOptions = Marten.Services.SessionOptions;
-
-namespace Notify.Dispatch.Receipts;
 
 /// <summary>A receipt that came, and for whose notifications it may speak.</summary>
 public sealed record ReceivedReceipt(string Provider, Receipt Receipt, ReceiptModes Modes);

@@ -1,17 +1,18 @@
+namespace Notify.Dispatch.Receipts;
+
 using System.Text;
 using Marten;
+using Notify.Delivery.DeliveryQueue;
+using Notify.Delivery.EventStore;
+using Notify.Delivery.Privacy;
+using Notify.Delivery.Receipts;
+using Notify.Delivery.Suppressions;
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Domain.Privacy;
 using Notify.Domain.Suppressions;
-using Notify.Projections;
-using Notify.Projections.OpenDeliveries;
-using Notify.Projections.Privacy;
-using Notify.Projections.Receipts;
-using Notify.Projections.Suppressions;
 using Npgsql;
-
-namespace Notify.Dispatch.Receipts;
 
 /// <summary>A receipt to be judged, with its raw text, opened for as long as that takes.</summary>
 /// <param name="Subject">The subject whose key encrypts it where it has no notification; <c>null</c>: the installation's.</param>

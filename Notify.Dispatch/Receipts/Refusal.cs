@@ -1,6 +1,6 @@
-using System.Diagnostics;
-
 namespace Notify.Dispatch.Receipts;
+
+using System.Diagnostics;
 
 /// <summary>Answers to posts that are not kept: problem documents (RFC 9457) with a stable <c>code</c> that say what is wrong and what to
 /// do.</summary>

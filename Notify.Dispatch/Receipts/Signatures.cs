@@ -1,7 +1,7 @@
+namespace Notify.Dispatch.Receipts;
+
 using System.Security.Cryptography;
 using System.Text;
-
-namespace Notify.Dispatch.Receipts;
 
 /// <summary>Common parts of the providers' signature schemes: reading the signed body, and comparing in constant time.</summary>
 public static class Signatures

@@ -1,8 +1,8 @@
-using Notify.Domain.Notifications;
-using Notify.Projections.OpenDeliveries;
-using Notify.Projections.Receipts;
-
 namespace Notify.Dispatch.Receipts;
+
+using Notify.Delivery.DeliveryQueue;
+using Notify.Delivery.Receipts;
+using Notify.Domain.Notifications;
 
 /// <summary>The decision about one receipt.</summary>
 /// <param name="Row">The row to store.</param>

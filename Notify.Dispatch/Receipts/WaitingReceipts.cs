@@ -1,13 +1,13 @@
+namespace Notify.Dispatch.Receipts;
+
 using Marten;
+using Notify.Delivery.Privacy;
+using Notify.Delivery.Receipts;
 using Notify.Domain.Privacy;
-using Notify.Projections;
-using Notify.Projections.Hosting;
-using Notify.Projections.Privacy;
-using Notify.Projections.Receipts;
+using Notify.Infrastructure.Hosting;
+using Notify.Infrastructure.Postgres;
 using Npgsql;
 using SessionOptions = Marten.Services.SessionOptions;
-
-namespace Notify.Dispatch.Receipts;
 
 /// <summary>Looks again at receipts that came too early to be judged: before their delivery was known, or while its provider was still
 /// being called.</summary>

@@ -1,8 +1,8 @@
-using Notify.Dispatch.Dispatching;
-using Notify.Domain.Routing;
-using Notify.Projections.ProviderHealth;
-
 namespace Notify.Dispatch.Routing;
+
+using Notify.Delivery.Monitoring;
+using Notify.Dispatch.Providers;
+using Notify.Domain.Routing;
 
 /// <summary>A provider's circuit.</summary>
 /// <param name="Since">Since when it has its state.</param>

@@ -1,6 +1,6 @@
-using Notify.Projections.ProviderHealth;
-
 namespace Notify.Dispatch.Routing;
+
+using Notify.Delivery.Monitoring;
 
 /// <summary>The counts of a provider's calls within the window.</summary>
 /// <param name="Calls">Calls that were counted.</param>

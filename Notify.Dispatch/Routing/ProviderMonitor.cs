@@ -1,9 +1,9 @@
-using Notify.Dispatch.Dispatching;
-using Notify.Domain.Notifications;
-using Notify.Domain.Routing;
-using Notify.Projections.ProviderHealth;
-
 namespace Notify.Dispatch.Routing;
+
+using Notify.Delivery.Monitoring;
+using Notify.Dispatch.Providers;
+using Notify.Domain.Channels;
+using Notify.Domain.Routing;
 
 /// <summary>A provider's place in a route.</summary>
 /// <param name="Weight">As configured; <c>null</c> where the route is ordered.</param>

@@ -1,8 +1,8 @@
-using Notify.Dispatch.Dispatching;
-using Notify.Domain.Notifications;
-using Notify.Projections.ProviderHealth;
-
 namespace Notify.Dispatch.Routing;
+
+using Notify.Delivery.Monitoring;
+using Notify.Dispatch.Providers;
+using Notify.Domain.Channels;
 
 /// <summary>The providers that carry a lane, in order or by weight, as this host knows them. Reacts to every outcome at once.</summary>
 public sealed class ProviderRoute

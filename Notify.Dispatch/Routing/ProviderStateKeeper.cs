@@ -1,14 +1,15 @@
+namespace Notify.Dispatch.Routing;
+
 using Marten;
-using Notify.Dispatch.Dispatching;
+using Notify.Delivery.Monitoring;
+using Notify.Delivery.Telemetry;
+using Notify.Dispatch.Providers;
 using Notify.Domain.Clients;
 using Notify.Domain.Routing;
-using Notify.Projections;
-using Notify.Projections.Hosting;
-using Notify.Projections.ProviderHealth;
+using Notify.Infrastructure.Hosting;
+using Notify.Infrastructure.Postgres;
 using Npgsql;
 using SessionOptions = Marten.Services.SessionOptions;
-
-namespace Notify.Dispatch.Routing;
 
 /// <summary>
 /// Shares the states of providers between hosts: each second, this host's changes are written with their events, unless another
@@ -18,7 +19,7 @@ namespace Notify.Dispatch.Routing;
 public sealed class ProviderStateKeeper(
     IDocumentStore store,
     NpgsqlDataSource database,
-    Providers providers,
+    ProviderRegistry providers,
     TimeProvider clock,
     ILogger<ProviderStateKeeper> log
 ) : BackgroundService
@@ -62,7 +63,7 @@ public sealed class ProviderStateKeeper(
                     continue;
                 route.Told(change);
                 foreach (var told in change.Events)
-                    log.LogWarning("{What}", Projections.Replay.EventWords.Of(null, told));
+                    log.LogWarning("{What}", Notify.Domain.Descriptions.EventDescriptions.Of(null, told));
             }
         }
 

@@ -1,8 +1,8 @@
+namespace Notify.Dispatch.Routing;
+
 using System.Globalization;
 using System.Text.RegularExpressions;
-using Notify.Domain.Notifications;
-
-namespace Notify.Dispatch.Routing;
+using Notify.Domain.Channels;
 
 /// <summary>A provider that <c>Routing</c> names.</summary>
 /// <param name="Name">As written.</param>

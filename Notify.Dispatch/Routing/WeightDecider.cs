@@ -1,6 +1,6 @@
-using System.Globalization;
-
 namespace Notify.Dispatch.Routing;
+
+using System.Globalization;
 
 /// <summary>How much of its configured weight a provider of a weighted route gets.</summary>
 /// <param name="Factor">One of <see cref="WeightDecider.Steps"/>.</param>

@@ -1,7 +1,7 @@
+namespace Notify.Domain.Broadcasts;
+
 using Notify.Domain.Recipients;
 using Notify.Domain.Templates;
-
-namespace Notify.Domain.Broadcasts;
 
 /// <summary>
 /// Whom a broadcast is for: users who belong to at least one of the topics of <paramref name="Any"/> (where it names some),

@@ -1,6 +1,6 @@
-using Notify.Domain.Notifications;
-
 namespace Notify.Domain.Broadcasts;
+
+using Notify.Domain.Channels;
 
 /// <summary>The state of a broadcast. The numbers are stored: permanently stable.</summary>
 public enum BroadcastState

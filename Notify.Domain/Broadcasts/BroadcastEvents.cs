@@ -1,8 +1,9 @@
+namespace Notify.Domain.Broadcasts;
+
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Domain.Privacy;
-
-namespace Notify.Domain.Broadcasts;
 
 // All events of a broadcast, in the stream b/{clientId}:{broadcastId}. The events of its notifications are in their own
 // streams.

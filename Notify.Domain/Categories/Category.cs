@@ -1,10 +1,8 @@
-using System.Collections.Immutable;
-using Notify.Domain.Caps;
-using Notify.Domain.Digests;
-using Notify.Domain.Notifications;
-using Notify.Domain.Recipients;
-
 namespace Notify.Domain.Categories;
+
+using System.Collections.Immutable;
+using Notify.Domain.Channels;
+using Notify.Domain.Recipients;
 
 /// <summary>A kind of notification and the rules for it; snapshot of the stream <c>k/{key}</c>.</summary>
 /// <param name="Id">The stream key.</param>

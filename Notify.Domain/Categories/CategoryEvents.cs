@@ -1,6 +1,3 @@
-using Notify.Domain.Caps;
-using Notify.Domain.Digests;
-
 namespace Notify.Domain.Categories;
 
 /// <summary>The treatment of an SMS or email with an unknown outcome at its deadline. The names are stored: permanently stable.</summary>

@@ -1,6 +1,6 @@
-using System.Collections.Immutable;
-
 namespace Notify.Domain.Clients;
+
+using System.Collections.Immutable;
 
 /// <summary>A secret that still counts.</summary>
 public sealed record ClientSecret(string Id, string Hash, DateTimeOffset IssuedAt);

@@ -1,7 +1,7 @@
-using System.Collections.Immutable;
-using Notify.Domain.Notifications;
-
 namespace Notify.Domain.Clients;
+
+using System.Collections.Immutable;
+using Notify.Domain.Channels;
 
 /// <summary>The limits within which a client may use the scope <c>send</c>.</summary>
 /// <param name="Categories">The categories that it may send in; <c>null</c>: any.</param>

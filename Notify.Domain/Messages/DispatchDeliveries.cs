@@ -1,6 +1,6 @@
-using Notify.Domain.Notifications;
-
 namespace Notify.Domain.Messages;
+
+using Notify.Domain.Channels;
 
 /// <summary>
 /// Wakes a Dispatch host for deliveries of one queue. It names them and nothing else: who, where and what are

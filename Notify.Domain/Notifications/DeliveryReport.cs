@@ -1,6 +1,6 @@
-using System.Collections.Immutable;
-
 namespace Notify.Domain.Notifications;
+
+using System.Collections.Immutable;
 
 /// <summary>A report of a provider, or of the person's app, about a sent message. The names are stored: permanently stable.</summary>
 public enum ReportKind

@@ -1,7 +1,7 @@
+namespace Notify.Domain.Notifications;
+
 using System.Security.Cryptography;
 using System.Text;
-
-namespace Notify.Domain.Notifications;
 
 /// <summary>
 /// Identifiers that follow from what they name, so that planning the same thing twice names it the same:

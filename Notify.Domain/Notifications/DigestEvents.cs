@@ -1,7 +1,8 @@
-using Notify.Domain.Digests;
-using Notify.Domain.Privacy;
-
 namespace Notify.Domain.Notifications;
+
+using Notify.Domain.Categories;
+using Notify.Domain.Channels;
+using Notify.Domain.Privacy;
 
 // Events of collected notifications and of their digest, which is a notification too.
 

@@ -1,8 +1,8 @@
-using System.Collections.Immutable;
-using Notify.Domain.Privacy;
-using Notify.Domain.Recipients;
-
 namespace Notify.Domain.Notifications;
+
+using System.Collections.Immutable;
+using Notify.Domain.Channels;
+using Notify.Domain.Privacy;
 
 /// <summary>The status of one delivery.</summary>
 public enum DeliveryStatus

@@ -1,8 +1,9 @@
+namespace Notify.Domain.Notifications;
+
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
 using Notify.Domain.Privacy;
 using Notify.Domain.Recipients;
-
-namespace Notify.Domain.Notifications;
 
 // Everything that can happen to a notification. Facts, in the past tense, with who and when; none is ever changed.
 // The names are the vocabulary of API, tables and metrics alike. `At` is the clock of the host that saw it happen.
@@ -214,13 +215,3 @@ public sealed record Complained(Guid DeliveryId, string Source, DateTimeOffset A
 /// <param name="Source">How: one of <see cref="UnsubscribeSources"/>, or the provider that says so.</param>
 /// <param name="Receipt">The receipt's ID, where a provider said so.</param>
 public sealed record Unsubscribed(Guid DeliveryId, string Source, DateTimeOffset At, string? Receipt = null);
-
-/// <summary>How a person unsubscribed.</summary>
-public static class UnsubscribeSources
-{
-    /// <summary>By the mail program's own button (RFC 8058).</summary>
-    public const string OneClick = "one-click";
-
-    /// <summary>On the page that the email links to.</summary>
-    public const string Page = "page";
-}

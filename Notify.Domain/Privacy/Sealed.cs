@@ -1,8 +1,8 @@
+namespace Notify.Domain.Privacy;
+
 using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Serialization;
-
-namespace Notify.Domain.Privacy;
 
 /// <summary>The versions of encrypted values, by the data that the encryption authenticates beside them.</summary>
 public static class SealedVersions

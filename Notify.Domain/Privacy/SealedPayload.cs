@@ -1,7 +1,7 @@
+namespace Notify.Domain.Privacy;
+
 using System.Text.Json;
 using System.Text.Json.Serialization;
-
-namespace Notify.Domain.Privacy;
 
 /// <summary>
 /// The payload of a notification or broadcast in its stream: a reference to the encrypted row that contains it. Streams

@@ -1,6 +1,6 @@
-using System.Globalization;
-
 namespace Notify.Domain.Privacy;
+
+using System.Globalization;
 
 /// <summary>The place of an encrypted value: its stream and its field there. A value opens at its own place alone.</summary>
 /// <remarks>Both parts are authenticated with the ciphertext, and are stable: another name would make stored values unreadable.</remarks>

@@ -1,7 +1,7 @@
-using System.Collections.Immutable;
-using Notify.Domain.Notifications;
-
 namespace Notify.Domain.Recipients;
+
+using System.Collections.Immutable;
+using Notify.Domain.Channels;
 
 /// <summary>
 /// The categories that an unregistered person opted out of at an address; snapshot of the stream <c>w/{channel}:{fingerprint}</c>.

@@ -1,6 +1,6 @@
-using Notify.Domain.Notifications;
-
 namespace Notify.Domain.Recipients;
+
+using Notify.Domain.Channels;
 
 /// <summary>A registered user's choices, known by the addresses that they have.</summary>
 /// <param name="Choices">As <see cref="Recipient.Choices"/>.</param>

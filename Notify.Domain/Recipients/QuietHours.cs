@@ -1,9 +1,8 @@
+namespace Notify.Domain.Recipients;
+
 using System.Globalization;
 using NodaTime;
 using NodaTime.TimeZones;
-using Notify.Domain.Notifications;
-
-namespace Notify.Domain.Recipients;
 
 /// <summary>
 /// The part of each day in which a person is not to be disturbed, in local time. <paramref name="To"/> before <paramref name="From"/>:
@@ -52,38 +51,4 @@ public sealed record QuietHours(TimeOnly From, TimeOnly To)
 
     /// <summary>As people write them: <c>22:00 to 08:00</c>.</summary>
     public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{From:HH\\:mm} to {To:HH\\:mm}");
-}
-
-/// <summary>Decides whether a person may be disturbed now. Pure.</summary>
-public static class QuietHoursDecider
-{
-    /// <summary>Returns the time until which a notification's deliveries are deferred.</summary>
-    /// <param name="recipient"><c>null</c> for a person who is not registered, and so has no preferences.</param>
-    /// <param name="rules">The rules of the category: a required one overrides quiet hours.</param>
-    /// <param name="zone">The person's time zone; called only where it is needed.</param>
-    /// <returns>
-    /// The end of the quiet hours, or the notification's expiry where that is earlier, and the rule; <c>null</c>: not deferred.
-    /// </returns>
-    public static (DateTimeOffset Until, string Rule)? PutOff(
-        NotificationRequested request,
-        Recipient? recipient,
-        ReachRules rules,
-        Func<DateTimeZone> zone,
-        DateTimeOffset now
-    )
-    {
-        if (recipient is not { IsErased: false, QuietHours: { } quiet } || rules.Of(request).Required)
-            return null;
-        var where = zone();
-        if (quiet.EndAfter(now, where) is not { } end)
-            return null;
-        var expires = request.ExpiresAt is { } expiresAt && expiresAt < end ? expiresAt : (DateTimeOffset?)null;
-        return (
-            expires ?? end,
-            string.Create(
-                CultureInfo.InvariantCulture,
-                $"quiet hours {quiet} in {where.Id}, version {recipient.Version}{(expires is null ? "" : "; worth nothing before they end")}"
-            )
-        );
-    }
 }

@@ -1,8 +1,8 @@
-using System.Collections.Immutable;
-using Notify.Domain.Notifications;
-using Notify.Domain.Privacy;
-
 namespace Notify.Domain.Recipients;
+
+using System.Collections.Immutable;
+using Notify.Domain.Channels;
+using Notify.Domain.Privacy;
 
 /// <summary>A device on which a user can be reached.</summary>
 /// <param name="RegisteredAt">

@@ -1,17 +1,9 @@
-using Notify.Domain.Notifications;
-using Notify.Domain.Privacy;
-
 namespace Notify.Domain.Recipients;
 
-// All events of a registered user, in the stream u/{userRef}. Addresses and tokens are encrypted.
+using Notify.Domain.Channels;
+using Notify.Domain.Privacy;
 
-/// <summary>A device's platform; it decides which provider carries a push.</summary>
-public enum Platform
-{
-    Ios,
-    Android,
-    Web,
-}
+// All events of a registered user, in the stream u/{userRef}. Addresses and tokens are encrypted.
 
 /// <summary>A user's contact details, encrypted under the user's key.</summary>
 /// <param name="Phone">E.164.</param>

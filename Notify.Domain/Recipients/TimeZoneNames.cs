@@ -1,7 +1,7 @@
+namespace Notify.Domain.Recipients;
+
 using System.Collections.Frozen;
 using NodaTime;
-
-namespace Notify.Domain.Recipients;
 
 /// <summary>Time zones by IANA's names, of the database that comes with this program: the machine's own may be old, or absent.</summary>
 /// <remarks>NodaTime's provider also makes zones of names that are none of IANA's, such as <c>UTC+09:00</c>.</remarks>

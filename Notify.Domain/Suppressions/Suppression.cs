@@ -1,8 +1,8 @@
-using System.Globalization;
-using Notify.Domain.Notifications;
-using Notify.Domain.Privacy;
-
 namespace Notify.Domain.Suppressions;
+
+using System.Globalization;
+using Notify.Domain.Channels;
+using Notify.Domain.Privacy;
 
 /// <summary>An address that somebody learned must not be used.</summary>
 /// <param name="Fingerprint">Keyed hash of the address.</param>

@@ -1,7 +1,8 @@
+namespace Notify.Domain.Suppressions;
+
+using Notify.Domain.Channels;
 using Notify.Domain.Notifications;
 using Notify.Domain.Privacy;
-
-namespace Notify.Domain.Suppressions;
 
 // Everything that can happen to an address that must not be used, in the stream s/{channel}:{fingerprint}.
 

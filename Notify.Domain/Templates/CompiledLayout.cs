@@ -1,6 +1,6 @@
-using Notify.Domain.Templates.Liquid;
-
 namespace Notify.Domain.Templates;
+
+using Notify.Domain.Templates.Liquid;
 
 /// <summary>A version of a layout, ready to be set around emails.</summary>
 public sealed class CompiledLayout

@@ -1,10 +1,11 @@
+namespace Notify.Domain.Templates;
+
 using System.Text;
 using System.Text.Json;
 using Fluid.Values;
-using Notify.Domain.Notifications;
+using Notify.Domain.Channels;
+using Notify.Domain.Content;
 using Notify.Domain.Templates.Liquid;
-
-namespace Notify.Domain.Templates;
 
 /// <summary>The result of rendering a template for one request and one channel.</summary>
 /// <param name="Content">The content to send; <c>null</c> when there is a fault.</param>

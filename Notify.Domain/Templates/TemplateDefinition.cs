@@ -1,6 +1,7 @@
-using Notify.Domain.Notifications;
-
 namespace Notify.Domain.Templates;
+
+using Notify.Domain.Channels;
+using Notify.Domain.Content;
 
 /// <summary>The type of a parameter.</summary>
 public enum ParameterType

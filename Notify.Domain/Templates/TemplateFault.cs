@@ -1,6 +1,6 @@
-using System.Globalization;
-
 namespace Notify.Domain.Templates;
+
+using System.Globalization;
 
 /// <summary>A fault in a text of a template. It never contains a parameter's value.</summary>
 /// <param name="Field">The text's field, such as <c>channels.email.html</c> or <c>locales.ko.sms.text</c>.</param>

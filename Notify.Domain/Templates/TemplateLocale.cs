@@ -1,7 +1,7 @@
-using System.Text.RegularExpressions;
-using Notify.Domain.Notifications;
-
 namespace Notify.Domain.Templates;
+
+using System.Text.RegularExpressions;
+using Notify.Domain.Channels;
 
 /// <summary>Selects the language for a person: <c>ko-KR</c>, else <c>ko</c>, else the default; each channel for itself.</summary>
 public static partial class TemplateLocale

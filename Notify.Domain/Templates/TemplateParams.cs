@@ -1,10 +1,10 @@
+namespace Notify.Domain.Templates;
+
 using System.Globalization;
 using System.Text;
 using System.Text.Json;
 using System.Text.RegularExpressions;
 using Fluid.Values;
-
-namespace Notify.Domain.Templates;
 
 /// <summary>A request's parameters: checked against a template's rules, and made into plain values that are never evaluated.</summary>
 public static partial class TemplateParams

@@ -1,12 +1,14 @@
+namespace Notify.Projections.Analytics;
+
 using JasperFx.Events;
 using JasperFx.Events.Projections;
 using Marten;
 using Marten.Events.Projections;
+using Notify.Delivery.EventStore;
+using Notify.Delivery.Privacy;
 using Notify.Domain.Notifications;
-using Notify.Projections.Privacy;
+using Notify.Projections.Folding;
 using Npgsql;
-
-namespace Notify.Projections.Analytics;
 
 /// <summary>
 /// Keeps the tables of the schema <c>analytics</c>. Each page of events is folded by stream and written set-based, in the
@@ -27,7 +29,7 @@ public sealed class AnalyticsProjection : ProjectionBase, IProjection
     {
         this.ring = ring;
         Name = ProjectionName;
-        foreach (var type in NotifyStore.EventTypes.Where(t => t.Namespace == typeof(NotificationRequested).Namespace))
+        foreach (var type in EventTypes.All.Where(t => t.Namespace == typeof(NotificationRequested).Namespace))
             IncludeType(type);
     }
 

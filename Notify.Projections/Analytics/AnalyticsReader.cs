@@ -1,6 +1,6 @@
-using Npgsql;
-
 namespace Notify.Projections.Analytics;
+
+using Npgsql;
 
 /// <summary>Milliseconds from planning to the provider's acceptance, off by at most 3.2 %.</summary>
 /// <param name="P50">Half of them took no longer.</param>

@@ -1,9 +1,10 @@
+namespace Notify.Projections.Analytics;
+
+using Notify.Delivery.Retention;
+using Notify.Delivery.Tracking;
 using Notify.Domain.Broadcasts;
-using Notify.Projections.Retention;
 using Npgsql;
 using NpgsqlTypes;
-
-namespace Notify.Projections.Analytics;
 
 /// <summary>
 /// Set-based writing of the analytics tables, in the caller's transaction. Rows of deliveries are replaced by their current

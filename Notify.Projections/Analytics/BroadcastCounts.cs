@@ -1,6 +1,6 @@
-using Npgsql;
-
 namespace Notify.Projections.Analytics;
+
+using Npgsql;
 
 /// <summary>The key of a row of <c>analytics.broadcasts</c>.</summary>
 public readonly record struct BroadcastKey(string ClientId, string BroadcastId, string Channel);

@@ -1,31 +1,7 @@
-using Notify.Domain.Notifications;
-using Notify.Projections.NotificationViews;
-
 namespace Notify.Projections.Analytics;
 
-/// <summary>The key of a row of <c>analytics.daily</c>: the day of the request in UTC, and the kind. Absent parts are empty.</summary>
-public readonly record struct DailyKey(
-    DateOnly Day,
-    string ClientId,
-    string Channel,
-    string Category,
-    string Template,
-    string Provider,
-    string Mode
-)
-{
-    /// <summary>Returns the key of a delivery in its current state.</summary>
-    public static DailyKey Of(NotificationRequested request, Delivery delivery) =>
-        new(
-            DateOnly.FromDateTime(request.At.UtcDateTime),
-            request.ClientId,
-            NotificationView.Name(delivery.Channel),
-            request.Category,
-            request.Template?.Key ?? "",
-            delivery.Provider ?? "",
-            NotificationView.Name(request.Mode)
-        );
-}
+using Notify.Delivery.Tracking;
+using Notify.Domain.Notifications;
 
 /// <summary>One delivery, as far as it is counted.</summary>
 /// <param name="Opens">Opens recorded as events.</param>

@@ -1,10 +1,10 @@
-using Notify.Domain.Broadcasts;
-using Notify.Domain.Notifications;
-using Notify.Domain.Recipients;
-using Notify.Projections.NotificationViews;
-using Notify.Projections.Privacy;
-
 namespace Notify.Projections.Analytics;
+
+using Notify.Delivery.Privacy;
+using Notify.Delivery.Tracking;
+using Notify.Domain.Broadcasts;
+using Notify.Domain.Channels;
+using Notify.Domain.Recipients;
 
 /// <summary>A row of <c>analytics.deliveries</c>, with its rows of <c>analytics.engagement</c>. Comments describe the columns.</summary>
 public sealed record DeliveryFact(
@@ -40,7 +40,7 @@ public sealed record DeliveryFact(
                 this with
                 {
                     Provider = was.Provider,
-                    Status = NotificationView.Name(was.Status),
+                    Status = EnumNames.Of(was.Status),
                     Times = Start.Times[DeliveryId],
                     DispatchedAt = was.DispatchedAt,
                     DeliveredAt = was.DeliveredAt,
@@ -111,15 +111,15 @@ public sealed record DeliveryFact(
                 EventIdOf(request.EventId, ring),
                 recipient ??= PseudonymOf(request.Subject, ring),
                 request.UserRef is not null,
-                NotificationView.Name(d.Channel),
-                d.Lane is { } lane ? NotificationView.Name(lane) : null,
+                EnumNames.Of(d.Channel),
+                d.Lane is { } lane ? EnumNames.Of(lane) : null,
                 d.Provider,
                 request.Category,
-                NotificationView.Name(request.Priority),
-                NotificationView.Name(request.Mode),
+                EnumNames.Of(request.Priority),
+                EnumNames.Of(request.Mode),
                 request.Template?.Key,
                 request.Template?.Version,
-                NotificationView.Name(d.Status),
+                EnumNames.Of(d.Status),
                 d.Reason,
                 d.Attempts,
                 request.At,

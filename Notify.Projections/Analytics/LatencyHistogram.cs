@@ -1,7 +1,7 @@
+namespace Notify.Projections.Analytics;
+
 using System.Globalization;
 using System.Numerics;
-
-namespace Notify.Projections.Analytics;
 
 /// <summary>
 /// Counts of milliseconds in buckets: one for each value below 32, from there on 16 for each doubling. A percentile read

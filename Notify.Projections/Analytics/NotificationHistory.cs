@@ -1,9 +1,9 @@
+namespace Notify.Projections.Analytics;
+
 using System.Collections.Concurrent;
 using System.Collections.Immutable;
 using Notify.Domain.Notifications;
 using Notify.Projections.NotificationViews;
-
-namespace Notify.Projections.Analytics;
 
 /// <summary>A person did something with a delivery, for the first time.</summary>
 /// <param name="Kind"><c>opened</c>, <c>clicked</c>, <c>complained</c> or <c>unsubscribed</c>.</param>

@@ -1,12 +1,14 @@
+namespace Notify.Projections.Lag;
+
 using System.Diagnostics.Metrics;
 using JasperFx.Events.Projections;
 using Marten;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
-using Notify.Projections.Hosting;
+using Notify.Delivery.EventStore;
+using Notify.Delivery.Telemetry;
+using Notify.Infrastructure.Hosting;
 using Npgsql;
-
-namespace Notify.Projections.Lag;
 
 /// <summary>Publishes the number of events that each projection has not yet processed, counted every five seconds.</summary>
 public sealed class ProjectionLag(IDocumentStore store, NpgsqlDataSource database, TimeProvider clock, ILogger<ProjectionLag> log)
@@ -25,8 +27,8 @@ public sealed class ProjectionLag(IDocumentStore store, NpgsqlDataSource databas
         var shards = Shards(store);
         await using var command = database.CreateCommand(
             $"""
-            select s.name, coalesce((select max(seq_id) from {NotifyStore.Schema}.mt_events), 0) - coalesce(p.last_seq_id, 0)
-            from unnest($1) as s(name) left join {NotifyStore.Schema}.mt_event_progression p using (name)
+            select s.name, coalesce((select max(seq_id) from {EventSchema.Name}.mt_events), 0) - coalesce(p.last_seq_id, 0)
+            from unnest($1) as s(name) left join {EventSchema.Name}.mt_event_progression p using (name)
             """
         );
         command.Parameters.Add(new NpgsqlParameter { Value = shards });

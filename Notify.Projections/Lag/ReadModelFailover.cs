@@ -1,9 +1,9 @@
+namespace Notify.Projections.Lag;
+
 using JasperFx.Events.Daemon;
 using Microsoft.Extensions.Logging;
-using Notify.Projections.Hosting;
+using Notify.Infrastructure.Hosting;
 using IProjectionCoordinator = Marten.Events.Daemon.Coordination.IProjectionCoordinator;
-
-namespace Notify.Projections.Lag;
 
 /// <summary>
 /// Starts this host's read models anew after a failover, from the positions that the promoted server has: a running one would

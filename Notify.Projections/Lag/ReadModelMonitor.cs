@@ -1,14 +1,14 @@
+namespace Notify.Projections.Lag;
+
 using JasperFx;
 using Marten;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
-using Notify.Projections.Hosting;
-using Notify.Projections.OpenDeliveries;
+using Notify.Infrastructure.Hosting;
+using Notify.Infrastructure.Postgres;
 using Npgsql;
 using Wolverine.Runtime;
 using IProjectionCoordinator = Marten.Events.Daemon.Coordination.IProjectionCoordinator;
-
-namespace Notify.Projections.Lag;
 
 /// <summary>
 /// Starts a read model again that has stopped on the host that it is assigned to. A host that wakes after a pause finds that another has
@@ -81,7 +81,7 @@ public sealed class ReadModelMonitor(
     private async Task<List<string>> AssignedAsync(CancellationToken cancellation)
     {
         await using var connection = await database.OpenConnectionAsync(cancellation);
-        await using var command = OpenDeliveryTable.Command(
+        await using var command = SqlCommands.Create(
             connection,
             "select id from projections_messages.wolverine_node_assignments where node_id = $1 and id like 'event-subscriptions:%'",
             runtime.Options.UniqueNodeId

@@ -1,14 +1,16 @@
+namespace Notify.Projections.NotificationViews;
+
 using System.Collections.Immutable;
 using JasperFx.Events;
 using JasperFx.Events.Projections;
 using Marten;
 using Marten.Events.Projections;
+using Notify.Delivery.EventStore;
+using Notify.Domain.Channels;
 using Notify.Domain.Notifications;
 using Notify.Domain.Privacy;
-using Notify.Projections.Analytics;
+using Notify.Projections.Folding;
 using Npgsql;
-
-namespace Notify.Projections.NotificationViews;
 
 /// <summary>
 /// A notification as lists and users' histories show it. The daemon keeps it, so it may lag by moments; a single
@@ -22,16 +24,13 @@ public sealed record NotificationView(string Id, Notification State)
     public string? UserId => State.Request.UserRef;
 
     /// <summary>The status as the API writes it.</summary>
-    public string Status => Name(NotificationStatusRule.Of(State));
+    public string Status => EnumNames.Of(NotificationStatusRule.Of(State));
 
     public string Category => State.Request.Category;
 
     /// <summary>The channels of its deliveries, as the API writes them.</summary>
-    public IReadOnlyList<string> Channels => [.. State.Deliveries.Values.Select(d => Name(d.Channel)).Distinct()];
+    public IReadOnlyList<string> Channels => [.. State.Deliveries.Values.Select(d => EnumNames.Of(d.Channel)).Distinct()];
     public DateTimeOffset RequestedAt => State.Request.At;
-
-    /// <summary>How an enumeration's value is written in documents and the API.</summary>
-    public static string Name(Enum value) => System.Text.Json.JsonNamingPolicy.CamelCase.ConvertName(value.ToString());
 }
 
 /// <summary>
@@ -51,7 +50,7 @@ public sealed class NotificationViewProjection : ProjectionBase, IProjection
     public NotificationViewProjection()
     {
         Name = ProjectionName;
-        foreach (var type in NotifyStore.EventTypes.Where(t => t.Namespace == typeof(NotificationRequested).Namespace))
+        foreach (var type in EventTypes.All.Where(t => t.Namespace == typeof(NotificationRequested).Namespace))
             IncludeType(type);
     }
 

@@ -1,8 +1,9 @@
-using Notify.Projections.OpenDeliveries;
-using Notify.Projections.Retention;
-using Npgsql;
-
 namespace Notify.Projections.NotificationViews;
+
+using Notify.Delivery.EventStore;
+using Notify.Delivery.Retention;
+using Notify.Infrastructure.Postgres;
+using Npgsql;
 
 /// <summary>A view as it is stored.</summary>
 /// <param name="Version">The version of its stream.</param>
@@ -15,7 +16,7 @@ public sealed record StoredView(NotificationView View, long Version, string Json
 /// be partitioned by week or not.
 /// </summary>
 /// <param name="schema">Where the table is: the live one, or that of a rebuild.</param>
-public sealed class NotificationViewTable(string schema = NotifyStore.Schema)
+public sealed class NotificationViewTable(string schema = EventSchema.Name)
 {
     /// <summary>The table's name, without its schema.</summary>
     public const string Name = "mt_doc_notificationview";
@@ -32,7 +33,7 @@ public sealed class NotificationViewTable(string schema = NotifyStore.Schema)
             return;
         // A partitioned table has its key in each partition alone, which "on conflict (id)" does not find: the one writer updates, and
         // inserts the rest.
-        await using var command = OpenDeliveryTable.Command(
+        await using var command = SqlCommands.Create(
             connection,
             $"""
             with given as (

@@ -1,9 +1,10 @@
+namespace Notify.Projections.Rebuilding;
+
 using JasperFx.Events;
 using Marten;
-using Notify.Projections.Retention;
+using Notify.Delivery.EventStore;
+using Notify.Delivery.Retention;
 using Npgsql;
-
-namespace Notify.Projections.Rebuilding;
 
 /// <summary>
 /// Builds a read model anew from the events, in shadow tables, reports how it differs from the live one, and replaces the live one,
@@ -172,7 +173,7 @@ public sealed class Rebuild(IDocumentStore store, NpgsqlDataSource database, Reb
     private async Task<long?> ProgressAsync(NpgsqlConnection connection, string locking, CancellationToken cancellation)
     {
         await using var command = new NpgsqlCommand(
-            $"select last_seq_id from {NotifyStore.Schema}.mt_event_progression where name = $1 {locking}",
+            $"select last_seq_id from {EventSchema.Name}.mt_event_progression where name = $1 {locking}",
             connection
         );
         command.Parameters.Add(new NpgsqlParameter { Value = projection.Shard });

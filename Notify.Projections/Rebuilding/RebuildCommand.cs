@@ -1,9 +1,9 @@
+namespace Notify.Projections.Rebuilding;
+
 using Marten;
 using Microsoft.Extensions.DependencyInjection;
-using Notify.Projections.Privacy;
+using Notify.Delivery.Privacy;
 using Npgsql;
-
-namespace Notify.Projections.Rebuilding;
 
 /// <summary>
 /// The commands <c>rebuild NAME</c> and <c>rebuild snapshots KEY…</c>; <c>u/</c> and a user's ID name the user's stream.

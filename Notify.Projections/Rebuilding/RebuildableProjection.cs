@@ -1,8 +1,8 @@
+namespace Notify.Projections.Rebuilding;
+
 using JasperFx.Events;
 using Marten;
 using Npgsql;
-
-namespace Notify.Projections.Rebuilding;
 
 /// <summary>A table of a read model.</summary>
 /// <param name="Name">Its name, the same in the live and in the shadow schema.</param>

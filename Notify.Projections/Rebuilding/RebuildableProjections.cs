@@ -1,11 +1,13 @@
+namespace Notify.Projections.Rebuilding;
+
 using JasperFx.Events;
 using Marten;
+using Notify.Delivery.EventStore;
+using Notify.Delivery.Privacy;
 using Notify.Projections.Analytics;
+using Notify.Projections.Folding;
 using Notify.Projections.NotificationViews;
-using Notify.Projections.Privacy;
 using Npgsql;
-
-namespace Notify.Projections.Rebuilding;
 
 /// <summary>The analytics tables, by the code that writes the live ones.</summary>
 public sealed class RebuildableAnalytics(MasterKeyRing ring)
@@ -41,7 +43,7 @@ public sealed class RebuildableViews()
     : RebuildableProjection(
         "notification-views",
         $"{NotificationViewProjection.ProjectionName}:All",
-        NotifyStore.Schema,
+        EventSchema.Name,
         [new ProjectedTable(NotificationViewTable.Name, ["id"], ["mt_last_modified"])]
     )
 {

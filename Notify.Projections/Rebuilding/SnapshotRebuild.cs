@@ -1,8 +1,9 @@
-using Marten;
-using Notify.Projections.OpenDeliveries;
-using Notify.Projections.Verification;
-
 namespace Notify.Projections.Rebuilding;
+
+using Marten;
+using Notify.Delivery.EventStore;
+using Notify.Infrastructure.Postgres;
+using Notify.Projections.Verification;
 
 /// <summary>Writes documents anew from their streams, by name: those that verification found to differ.</summary>
 /// <remarks>Each in a transaction of its own that has locked the stream, so that no host changes the document meanwhile.</remarks>
@@ -49,7 +50,7 @@ public sealed class SnapshotRebuild(IDocumentStore store, TextWriter output)
         await VersionCheck.CheckAsync(session.Connection!, [key], gaps.Add, cancellation);
         if (!differences[0].IsFolded || gaps.Count > 0)
             return ("its stream lacks events; restore them first, nothing is changed", false);
-        await using (var delete = OpenDeliveryTable.Command(session.Connection!, $"delete from {kind.Table} where id = $1", key))
+        await using (var delete = SqlCommands.Create(session.Connection!, $"delete from {kind.Table} where id = $1", key))
             await delete.ExecuteNonQueryAsync(cancellation);
         if (differences[0].Folded is { } folded)
             kind.Store(session, folded, stream.Version);

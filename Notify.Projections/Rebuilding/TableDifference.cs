@@ -1,6 +1,6 @@
-using Npgsql;
-
 namespace Notify.Projections.Rebuilding;
+
+using Npgsql;
 
 /// <summary>How a live table differs from the one that the events make.</summary>
 /// <param name="Rows">Rows that there should be.</param>

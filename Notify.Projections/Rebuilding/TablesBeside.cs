@@ -1,6 +1,6 @@
-using Npgsql;
-
 namespace Notify.Projections.Rebuilding;
+
+using Npgsql;
 
 /// <summary>Empty copies of live tables, in a schema of their own: the same columns, keys, indexes, comments and rights, under the same
 /// names.</summary>

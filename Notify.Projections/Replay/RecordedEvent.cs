@@ -1,6 +1,8 @@
-using Notify.Domain.Notifications;
-
 namespace Notify.Projections.Replay;
+
+using Notify.Delivery.EventStore;
+using Notify.Domain.Descriptions;
+using Notify.Domain.Notifications;
 
 /// <summary>An event of a notification's stream as auditors see it.</summary>
 /// <param name="Sequence">Its place among all events of the installation.</param>
@@ -29,7 +31,7 @@ public sealed record RecordedEvent(long Sequence, long Version, string Type, Dat
     private static string TextOf(Notification? state, StoredEvent e) =>
         e switch
         {
-            { Data: { } data } => EventWords.Of(state, data),
+            { Data: { } data } => EventDescriptions.Of(state, data),
             { Fault: { } fault } => $"This event cannot be read: {fault}.",
             _ => "A newer version of Notify wrote this event; this one does not know its type.",
         };

@@ -1,6 +1,6 @@
-using System.Globalization;
-
 namespace Notify.Projections.Replay;
+
+using System.Globalization;
 
 /// <summary>The person who decrypts values, and their reason.</summary>
 /// <param name="By">A name, as the person gives it.</param>

@@ -1,17 +1,20 @@
+namespace Notify.Projections.Replay;
+
 using System.Globalization;
 using System.Security.Cryptography;
 using System.Text.Json;
 using Marten;
 using Marten.Exceptions;
+using Notify.Delivery.EventStore;
+using Notify.Delivery.Hosting;
+using Notify.Delivery.Payloads;
+using Notify.Delivery.Privacy;
 using Notify.Domain.Clients;
+using Notify.Domain.Descriptions;
 using Notify.Domain.Notifications;
 using Notify.Domain.Privacy;
-using Notify.Projections.Hosting;
-using Notify.Projections.Payloads;
-using Notify.Projections.Privacy;
+using Notify.Infrastructure.Json;
 using Npgsql;
-
-namespace Notify.Projections.Replay;
 
 /// <summary>
 /// Shows an auditor the history of a notification, from the event store alone: no other host needs to run. Addresses and
@@ -48,7 +51,7 @@ public sealed class Replayer(
         if (events.Count == 0)
             return NotifyHost.Fail(
                 host,
-                $"nothing had happened yet: the first event of {options.EventId} is of {EventWords.Time(all[0].Timestamp)}"
+                $"nothing had happened yet: the first event of {options.EventId} is of {EventDescriptions.Time(all[0].Timestamp)}"
             );
 
         var recorded = RecordedEvent.Of(key, events);
@@ -102,7 +105,7 @@ public sealed class Replayer(
             await output.WriteLineAsync(
                 string.Create(
                     CultureInfo.InvariantCulture,
-                    $"{e.Version, 3}  {EventWords.Time(e.Timestamp)} {Since(e.Timestamp - first), 10}  {e.Type}: {e.Text}"
+                    $"{e.Version, 3}  {EventDescriptions.Time(e.Timestamp)} {Since(e.Timestamp - first), 10}  {e.Type}: {e.Text}"
                 )
             );
 
@@ -114,21 +117,21 @@ public sealed class Replayer(
         }
 
         await output.WriteLineAsync(
-            $"{(events.Count == total ? "State" : $"State after event {Number(events.Count)}, {EventWords.Time(events[^1].Timestamp)}")}: {EventWords.Words(NotificationStatusRule.Of(state).ToString())}{(state.IsPlanned ? "" : $", not planned{(state.SendAt is { } at ? $", to be sent at {EventWords.Time(at)}" : "")}")}"
+            $"{(events.Count == total ? "State" : $"State after event {Number(events.Count)}, {EventDescriptions.Time(events[^1].Timestamp)}")}: {EventDescriptions.Words(NotificationStatusRule.Of(state).ToString())}{(state.IsPlanned ? "" : $", not planned{(state.SendAt is { } at ? $", to be sent at {EventDescriptions.Time(at)}" : "")}")}"
         );
         foreach (var d in state.Deliveries.Values.OrderBy(d => d.Channel).ThenBy(d => d.Id))
         {
             string?[] facts =
             [
-                d.Reason is null ? null : EventWords.Words(d.Reason),
+                d.Reason is null ? null : EventDescriptions.Words(d.Reason),
                 d.Provider,
                 d.ProviderCode is null ? null : $"code {d.ProviderCode}",
                 d.Attempts == 0 ? null : $"{Number(d.Attempts)} attempt{(d.Attempts == 1 ? "" : "s")}",
                 d.ProviderMessageId,
-                d.DeferredUntil is { } until ? $"until {EventWords.Time(until)}" : null,
+                d.DeferredUntil is { } until ? $"until {EventDescriptions.Time(until)}" : null,
             ];
             await output.WriteLineAsync(
-                $"  {EventWords.Name(state, d.Id)[4..]} ({d.Id}): {EventWords.Words(d.Status.ToString())}{string.Concat(facts.Where(f => f is not null).Select(f => $", {f}"))}"
+                $"  {EventDescriptions.Name(state, d.Id)[4..]} ({d.Id}): {EventDescriptions.Words(d.Status.ToString())}{string.Concat(facts.Where(f => f is not null).Select(f => $", {f}"))}"
             );
         }
     }

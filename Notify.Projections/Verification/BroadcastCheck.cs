@@ -1,10 +1,11 @@
-using Marten;
-using Notify.Domain.Broadcasts;
-using Notify.Projections.Broadcasts;
-using Notify.Projections.OpenDeliveries;
-using Npgsql;
-
 namespace Notify.Projections.Verification;
+
+using Marten;
+using Notify.Delivery.Broadcasts;
+using Notify.Delivery.EventStore;
+using Notify.Domain.Broadcasts;
+using Notify.Infrastructure.Postgres;
+using Npgsql;
 
 /// <summary>Checks that running broadcasts are carried on, and that ended ones made all the notifications that they counted.</summary>
 internal static class BroadcastCheck
@@ -54,14 +55,14 @@ internal static class BroadcastCheck
     )
     {
         // All rows where notifications were counted; else only those at which somebody must work.
-        await using var command = OpenDeliveryTable.Command(
+        await using var command = SqlCommands.Create(
             connection,
             $"""
             select b.key, b.state, b.due_at, b.expanded, b.ended_at, s.id is not null
             from (
                 select key, state, due_at, expanded, ended_at from notify.broadcasts
                 where key > $1 and ($3 or state in (0, 1) or due_at < $4) order by key limit $2) b
-            left join {NotifyStore.Schema}.mt_streams s on s.id = b.key order by b.key
+            left join {EventSchema.Name}.mt_streams s on s.id = b.key order by b.key
             """,
             after,
             limit,

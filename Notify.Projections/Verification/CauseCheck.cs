@@ -1,13 +1,15 @@
+namespace Notify.Projections.Verification;
+
 using Marten;
 using Notify.Domain.Categories;
+using Notify.Domain.Channels;
 using Notify.Domain.Notifications;
+using Notify.Domain.Planning;
 using Notify.Domain.Privacy;
 using Notify.Domain.Recipients;
 using Notify.Domain.Suppressions;
-using Notify.Projections.OpenDeliveries;
+using Notify.Infrastructure.Postgres;
 using Npgsql;
-
-namespace Notify.Projections.Verification;
 
 /// <summary>Checks that deliveries were suppressed for causes that existed: opt-outs, missing contacts, caps, suppressions,
 /// erased keys.</summary>
@@ -122,7 +124,7 @@ internal static class CauseCheck
             return;
         var users = claims.Select(c => c.Notification.Request.Subject).Distinct(StringComparer.Ordinal).ToArray();
         var (erased, present) = (new HashSet<string>(StringComparer.Ordinal), new HashSet<long>());
-        await using var command = OpenDeliveryTable.Command(
+        await using var command = SqlCommands.Create(
             connection,
             "select id, subject, wrapped is not null from notify.subject_keys where subject = any($1) or id = any($2)",
             users,

@@ -1,8 +1,9 @@
-using Notify.Domain.Notifications;
-using Notify.Projections.OpenDeliveries;
-using Npgsql;
-
 namespace Notify.Projections.Verification;
+
+using Notify.Delivery.EventStore;
+using Notify.Domain.Notifications;
+using Notify.Infrastructure.Postgres;
+using Npgsql;
 
 /// <summary>
 /// Checks that each collected notification is in exactly one digest: while that is open, in the table from which it is
@@ -37,7 +38,7 @@ internal static class DigestCheck
         CancellationToken cancellation
     )
     {
-        await using var command = OpenDeliveryTable.Command(
+        await using var command = SqlCommands.Create(
             connection,
             """
             select i.member, i.digest, k.key is not null
@@ -76,7 +77,7 @@ internal static class DigestCheck
     {
         var waiting = new Dictionary<string, (string Digest, bool IsKnown)>(StringComparer.Ordinal);
         await using (
-            var command = OpenDeliveryTable.Command(
+            var command = SqlCommands.Create(
                 connection,
                 """
                 select i.member, i.digest, k.key is not null from notify.digest_items i left join notify.event_ids k on k.key = i.digest
@@ -118,7 +119,7 @@ internal static class DigestCheck
             $"""
             with members as (
                 select distinct e.stream_id, m.member
-                from {NotifyStore.Schema}.mt_events e cross join lateral jsonb_array_elements_text(e.data -> 'members') as m(member)
+                from {EventSchema.Name}.mt_events e cross join lateral jsonb_array_elements_text(e.data -> 'members') as m(member)
                 where e.stream_id = any($2) and e.type = 'DigestClosed')
             select n.key from unnest($1, $2, $3) as n(key, digest, event_id)
             left join members m on m.stream_id = n.digest and m.member = n.event_id where m.member is null
@@ -155,7 +156,7 @@ internal static class DigestCheck
                 connection,
                 $"""
                 select m.key from unnest($1) as m(key) where not exists (
-                    select from {NotifyStore.Schema}.mt_events e
+                    select from {EventSchema.Name}.mt_events e
                     where e.stream_id = m.key and e.type = 'NotificationDigested' and e.data ->> 'digest' = $2)
                 """,
                 cancellation,

@@ -1,7 +1,8 @@
-using Notify.Domain.Notifications;
-using Notify.Projections.OpenDeliveries;
-
 namespace Notify.Projections.Verification;
+
+using Notify.Delivery.DeliveryQueue;
+using Notify.Domain.Channels;
+using Notify.Domain.Notifications;
 
 /// <summary>A row of <c>notify.open_deliveries</c>, as far as it is compared with its stream.</summary>
 internal sealed record WorkRow(Guid Id, string Notification, OpenState State, bool HasDue);

@@ -1,12 +1,11 @@
+namespace Notify.Projections.Verification;
+
 using System.Buffers;
 using System.Buffers.Text;
 using Notify.Domain.Notifications;
 using Notify.Domain.Privacy;
-using Notify.Projections.OpenDeliveries;
 using Npgsql;
 using NpgsqlTypes;
-
-namespace Notify.Projections.Verification;
 
 /// <summary>Checks that the payload of each notification that is still to be sent is kept, and is the one that was accepted.</summary>
 internal static class PayloadCheck

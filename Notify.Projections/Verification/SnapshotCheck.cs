@@ -1,9 +1,10 @@
+namespace Notify.Projections.Verification;
+
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using Notify.Projections.OpenDeliveries;
+using Notify.Delivery.EventStore;
+using Notify.Infrastructure.Postgres;
 using Npgsql;
-
-namespace Notify.Projections.Verification;
 
 /// <summary>A document that does not agree with its stream.</summary>
 /// <param name="Folded">The document as its stream makes it; <c>null</c>: there must be none.</param>
@@ -55,11 +56,11 @@ internal static class SnapshotCheck
         CancellationToken cancellation
     )
     {
-        await using var command = OpenDeliveryTable.Command(
+        await using var command = SqlCommands.Create(
             connection,
             $"""
             select d.id, s.id is not null from (select id from {kind.Table} where id > $1 order by id limit $2) d
-            left join {NotifyStore.Schema}.mt_streams s on s.id = d.id order by d.id
+            left join {EventSchema.Name}.mt_streams s on s.id = d.id order by d.id
             """,
             after,
             limit
@@ -152,7 +153,7 @@ internal static class SnapshotCheck
         CancellationToken cancellation
     )
     {
-        await using var command = OpenDeliveryTable.Command(
+        await using var command = SqlCommands.Create(
             connection,
             $"select id, data::text, mt_version::bigint from {kind.Table} where id = any($1)",
             (object)keys

@@ -1,13 +1,16 @@
+namespace Notify.Projections.Verification;
+
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Marten;
+using Notify.Delivery;
+using Notify.Delivery.EventStore;
 using Notify.Domain.Categories;
 using Notify.Domain.Clients;
 using Notify.Domain.Recipients;
 using Notify.Domain.Templates;
 using Notify.Domain.Topics;
-
-namespace Notify.Projections.Verification;
+using Notify.Infrastructure.Json;
 
 /// <summary>A kind of documents that hosts fold from streams in the transaction of each event.</summary>
 /// <param name="Prefix">The beginning of the stream keys, which are the documents' IDs.</param>
@@ -58,7 +61,7 @@ internal static class SnapshotKinds
         where T : class =>
         new(
             prefix,
-            $"{NotifyStore.Schema}.mt_doc_{name}",
+            $"{EventSchema.Name}.mt_doc_{name}",
             (key, events) => events.Aggregate((T?)null, (state, e) => evolve(state, key, e)),
             json => JsonSerializer.Deserialize<T>(json, NotifyJson.Options) is { } document ? SnapshotKind.JsonOf(document) : null,
             (session, document, version) => session.UpdateRevision((T)document, version)

@@ -1,7 +1,8 @@
-using Notify.Projections.OpenDeliveries;
-using Npgsql;
-
 namespace Notify.Projections.Verification;
+
+using Notify.Delivery.EventStore;
+using Notify.Infrastructure.Postgres;
+using Npgsql;
 
 /// <summary>A stream key of a page.</summary>
 /// <param name="HasStream">Whether there is a stream of the key.</param>
@@ -22,10 +23,10 @@ internal static class StreamPages
     )
     {
         // Two sorted lists are merged; the page ends where the shorter one of them was cut off.
-        await using var command = OpenDeliveryTable.Command(
+        await using var command = SqlCommands.Create(
             connection,
             $"""
-            with s as materialized (select id from {NotifyStore.Schema}.mt_streams where id > $1 order by id limit $2),
+            with s as materialized (select id from {EventSchema.Name}.mt_streams where id > $1 order by id limit $2),
             k as materialized (select key from notify.event_ids where key > $1 order by key limit $2),
             bound as materialized (
                 select least((select max(id) from s having count(*) = $2), (select max(key) from k having count(*) = $2)) as at)
@@ -59,14 +60,14 @@ internal static class StreamPages
         CancellationToken cancellation
     )
     {
-        await using var command = OpenDeliveryTable.Command(
+        await using var command = SqlCommands.Create(
             connection,
             $"""
             with page as materialized (
-                select seq_id, stream_id, version from {NotifyStore.Schema}.mt_events
+                select seq_id, stream_id, version from {EventSchema.Name}.mt_events
                 where seq_id > $1 and seq_id <= $2 order by seq_id limit $3)
             select p.seq_id, p.stream_id, k.key is not null, not exists (
-                select from {NotifyStore.Schema}.mt_events l where l.stream_id = p.stream_id and l.version > p.version and l.seq_id <= $2)
+                select from {EventSchema.Name}.mt_events l where l.stream_id = p.stream_id and l.version > p.version and l.seq_id <= $2)
             from page p left join notify.event_ids k on k.key = p.stream_id order by p.seq_id
             """,
             after,
@@ -89,11 +90,11 @@ internal static class StreamPages
     /// <summary>Reads keys that are known by name; those that are no longer there are absent.</summary>
     public static async Task<List<PageKey>> NamedAsync(NpgsqlConnection connection, string[] names, CancellationToken cancellation)
     {
-        await using var command = OpenDeliveryTable.Command(
+        await using var command = SqlCommands.Create(
             connection,
             $"""
             select n.key, s.id is not null, k.key is not null from unnest($1) as n(key)
-            left join {NotifyStore.Schema}.mt_streams s on s.id = n.key left join notify.event_ids k on k.key = n.key
+            left join {EventSchema.Name}.mt_streams s on s.id = n.key left join notify.event_ids k on k.key = n.key
             where s.id is not null or k.key is not null
             """,
             (object)names
@@ -113,9 +114,9 @@ internal static class StreamPages
         while (low < high)
         {
             var middle = low + ((high - low + 1) / 2);
-            await using var command = OpenDeliveryTable.Command(
+            await using var command = SqlCommands.Create(
                 connection,
-                $"select timestamp < $2 from {NotifyStore.Schema}.mt_events where seq_id <= $1 order by seq_id desc limit 1",
+                $"select timestamp < $2 from {EventSchema.Name}.mt_events where seq_id <= $1 order by seq_id desc limit 1",
                 middle,
                 time
             );
@@ -131,19 +132,16 @@ internal static class StreamPages
     /// <summary>Reads the last sequence.</summary>
     public static async Task<long> LastAsync(NpgsqlConnection connection, CancellationToken cancellation)
     {
-        await using var command = OpenDeliveryTable.Command(
-            connection,
-            $"select coalesce(max(seq_id), 0) from {NotifyStore.Schema}.mt_events"
-        );
+        await using var command = SqlCommands.Create(connection, $"select coalesce(max(seq_id), 0) from {EventSchema.Name}.mt_events");
         return (long)(await command.ExecuteScalarAsync(cancellation))!;
     }
 
     /// <summary>Reads the time of the first event after a sequence; <c>null</c>: there is none.</summary>
     public static async Task<DateTimeOffset?> TimeAsync(NpgsqlConnection connection, long sequence, CancellationToken cancellation)
     {
-        await using var command = OpenDeliveryTable.Command(
+        await using var command = SqlCommands.Create(
             connection,
-            $"select timestamp from {NotifyStore.Schema}.mt_events where seq_id > $1 order by seq_id limit 1",
+            $"select timestamp from {EventSchema.Name}.mt_events where seq_id > $1 order by seq_id limit 1",
             sequence
         );
         await using var reader = await command.ExecuteReaderAsync(cancellation);

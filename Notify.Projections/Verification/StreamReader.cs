@@ -1,8 +1,9 @@
-using Marten;
-using Notify.Projections.OpenDeliveries;
-using Npgsql;
-
 namespace Notify.Projections.Verification;
+
+using Marten;
+using Notify.Delivery.EventStore;
+using Notify.Infrastructure.Postgres;
+using Npgsql;
 
 /// <summary>An event as verification reads it.</summary>
 internal readonly record struct StreamEvent(object Data, DateTimeOffset Timestamp);
@@ -78,7 +79,7 @@ internal static class StreamReader
         params object[] parameters
     )
     {
-        await using var command = OpenDeliveryTable.Command(connection, sql, parameters);
+        await using var command = SqlCommands.Create(connection, sql, parameters);
         await using var reader = await command.ExecuteReaderAsync(cancellation);
         var texts = new List<string>();
         while (await reader.ReadAsync(cancellation))

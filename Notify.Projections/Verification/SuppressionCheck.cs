@@ -1,9 +1,10 @@
-using Notify.Domain.Suppressions;
-using Notify.Projections.OpenDeliveries;
-using Notify.Projections.Suppressions;
-using Npgsql;
-
 namespace Notify.Projections.Verification;
+
+using Notify.Delivery.EventStore;
+using Notify.Delivery.Suppressions;
+using Notify.Domain.Suppressions;
+using Notify.Infrastructure.Postgres;
+using Npgsql;
 
 /// <summary>Compares suppressions' rows with their streams, in both directions.</summary>
 internal static class SuppressionCheck
@@ -52,13 +53,13 @@ internal static class SuppressionCheck
         CancellationToken cancellation
     )
     {
-        await using var command = OpenDeliveryTable.Command(
+        await using var command = SqlCommands.Create(
             connection,
             $"""
             select r.id, r.key, s.id is not null
             from (select id, 's/' || split_part(id, '_', 1) || ':' || substr(id, strpos(id, '_') + 1) as key from notify.suppressions
                   where id > $1 and ($3 is null or (since >= $3 and lifted_at is null)) order by id limit $2) r
-            left join {NotifyStore.Schema}.mt_streams s on s.id = r.key order by r.id
+            left join {EventSchema.Name}.mt_streams s on s.id = r.key order by r.id
             """,
             after,
             limit,

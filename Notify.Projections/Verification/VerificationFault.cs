@@ -1,6 +1,6 @@
-using System.Text.Json.Serialization;
-
 namespace Notify.Projections.Verification;
+
+using System.Text.Json.Serialization;
 
 /// <summary>The kinds of faults that a verification finds. The names are stored: stable permanently.</summary>
 public enum VerificationFaultKind

@@ -1,11 +1,12 @@
+namespace Notify.Projections.Verification;
+
 using Marten;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
-using Notify.Projections.Hosting;
+using Notify.Infrastructure.Hosting;
+using Notify.Infrastructure.Postgres;
 using Npgsql;
-
-namespace Notify.Projections.Verification;
 
 /// <summary>
 /// Verifies the streams with new events, once an hour, in one host at a time. Streams with faults are checked again in each run, so that an

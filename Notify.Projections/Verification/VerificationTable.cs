@@ -1,9 +1,10 @@
+namespace Notify.Projections.Verification;
+
 using System.Text.Json;
-using Notify.Projections.OpenDeliveries;
+using Notify.Infrastructure.Json;
+using Notify.Infrastructure.Postgres;
 using Npgsql;
 using NpgsqlTypes;
-
-namespace Notify.Projections.Verification;
 
 /// <summary>A run of verification: a row of <c>notify.verifications</c>.</summary>
 /// <param name="IsAutomatic">Whether a host ran it by itself.</param>
@@ -44,14 +45,14 @@ public static class VerificationTable
         await using var connection = await database.OpenConnectionAsync(cancellation);
         await using var transaction = await connection.BeginTransactionAsync(cancellation);
         await using (
-            var stale = OpenDeliveryTable.Command(
+            var stale = SqlCommands.Create(
                 connection,
                 "delete from notify.verifications where ended_at is null and seen_at < $1",
                 now - Silence
             )
         )
             await stale.ExecuteNonQueryAsync(cancellation);
-        await using var insert = OpenDeliveryTable.Command(
+        await using var insert = SqlCommands.Create(
             connection,
             """
             insert into notify.verifications (is_automatic, since, started_at, seen_at) values ($1, $2, $3, $3)
@@ -70,12 +71,7 @@ public static class VerificationTable
     public static async Task BeatAsync(NpgsqlDataSource database, long id, DateTimeOffset now, CancellationToken cancellation)
     {
         await using var connection = await database.OpenConnectionAsync(cancellation);
-        await using var command = OpenDeliveryTable.Command(
-            connection,
-            "update notify.verifications set seen_at = $2 where id = $1",
-            id,
-            now
-        );
+        await using var command = SqlCommands.Create(connection, "update notify.verifications set seen_at = $2 where id = $1", id, now);
         await command.ExecuteNonQueryAsync(cancellation);
     }
 
@@ -90,7 +86,7 @@ public static class VerificationTable
     {
         await using var connection = await database.OpenConnectionAsync(cancellation);
         await using (
-            var command = OpenDeliveryTable.Command(
+            var command = SqlCommands.Create(
                 connection,
                 "update notify.verifications set ended_at = $2, position = $3, counts = $4, fault_count = $5, faults = $6 where id = $1",
                 id,
@@ -102,7 +98,7 @@ public static class VerificationTable
             )
         )
             await command.ExecuteNonQueryAsync(cancellation);
-        await using var remove = OpenDeliveryTable.Command(connection, "delete from notify.verifications where id <= $1", id - MaxRuns);
+        await using var remove = SqlCommands.Create(connection, "delete from notify.verifications where id <= $1", id - MaxRuns);
         await remove.ExecuteNonQueryAsync(cancellation);
     }
 
@@ -117,7 +113,7 @@ public static class VerificationTable
         bool? isAutomatic = null
     )
     {
-        await using var command = OpenDeliveryTable.Command(
+        await using var command = SqlCommands.Create(
             connection,
             """
             select id, is_automatic, since, position, started_at, ended_at, counts, faults from notify.verifications

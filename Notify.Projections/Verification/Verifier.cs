@@ -1,10 +1,11 @@
+namespace Notify.Projections.Verification;
+
 using System.Data;
 using Marten;
 using Notify.Domain.Notifications;
+using Notify.Infrastructure.Postgres;
 using Npgsql;
 using SessionOptions = Marten.Services.SessionOptions;
-
-namespace Notify.Projections.Verification;
 
 /// <summary>The limits of a verification: its memory, and the time that deliveries may be late before they are faults.</summary>
 public sealed record VerificationLimits

@@ -1,7 +1,7 @@
+namespace Notify.Projections.Verification;
+
 using System.Globalization;
 using Npgsql;
-
-namespace Notify.Projections.Verification;
 
 /// <summary>The command <c>verify [--since TIME|SEQUENCE]</c>.</summary>
 public static class VerifyCommand

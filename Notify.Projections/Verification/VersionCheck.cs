@@ -1,8 +1,9 @@
-using System.Globalization;
-using Notify.Projections.OpenDeliveries;
-using Npgsql;
-
 namespace Notify.Projections.Verification;
+
+using System.Globalization;
+using Notify.Delivery.EventStore;
+using Notify.Infrastructure.Postgres;
+using Npgsql;
 
 /// <summary>Checks that streams have every event from version 1 to their own version.</summary>
 internal static class VersionCheck
@@ -21,19 +22,19 @@ internal static class VersionCheck
         if (keys.Length == 0)
             return;
         // Along the index of stream and version. Marten's tombstones of failed appends have no order of their own.
-        await using var command = OpenDeliveryTable.Command(
+        await using var command = SqlCommands.Create(
             connection,
             $"""
             with counted as (
                 select s.id, greatest(s.version, coalesce(e.last, 0)) as last, s.version, e.events
-                from {NotifyStore.Schema}.mt_streams s
+                from {EventSchema.Name}.mt_streams s
                 cross join lateral (select count(*) as events, min(version) as first, max(version) as last
-                                    from {NotifyStore.Schema}.mt_events where stream_id = s.id) e
+                                    from {EventSchema.Name}.mt_events where stream_id = s.id) e
                 where s.id = any($1) and s.id <> 'mt_tombstone'
                   and (e.events <> s.version or e.first is distinct from 1 or e.last is distinct from s.version))
             select c.id, c.version, c.events, array(
                 select v from generate_series(1, c.last) v
-                where not exists (select from {NotifyStore.Schema}.mt_events m where m.stream_id = c.id and m.version = v) limit {Listed})
+                where not exists (select from {EventSchema.Name}.mt_events m where m.stream_id = c.id and m.version = v) limit {Listed})
             from counted c order by c.id
             """,
             (object)keys

@@ -1,7 +1,8 @@
-using Notify.Projections.OpenDeliveries;
-using Npgsql;
-
 namespace Notify.Projections.Verification;
+
+using Notify.Delivery.DeliveryQueue;
+using Notify.Infrastructure.Postgres;
+using Npgsql;
 
 /// <summary>A delivery in flight that no living host answers for.</summary>
 internal readonly record struct OrphanedClaim(Guid DeliveryId, Guid? ClaimId, string Notification);
@@ -17,7 +18,7 @@ internal static class WorkCheck
         CancellationToken cancellation
     )
     {
-        await using var command = OpenDeliveryTable.Command(
+        await using var command = SqlCommands.Create(
             connection,
             // Deliveries in their queues are polled, and deliveries in flight have their host: neither has a time of its own.
             """
@@ -45,7 +46,7 @@ internal static class WorkCheck
         CancellationToken cancellation
     )
     {
-        await using var command = OpenDeliveryTable.Command(
+        await using var command = SqlCommands.Create(
             connection,
             """
             select d.delivery_id, d.notification, d.state, d.due_at, k.key is not null
@@ -84,7 +85,7 @@ internal static class WorkCheck
         CancellationToken cancellation
     )
     {
-        await using var command = OpenDeliveryTable.Command(
+        await using var command = SqlCommands.Create(
             connection,
             """
             select delivery_id, claim, notification from notify.open_deliveries d

@@ -1,7 +1,7 @@
-using Microsoft.Extensions.Configuration;
-using Notify.Projections.Alerts;
-
 namespace Notify.Tests.Alerts;
+
+using Microsoft.Extensions.Configuration;
+using Notify.Delivery.Monitoring;
 
 public class AlertWebhookTests
 {

@@ -1,13 +1,12 @@
+namespace Notify.Tests.Alerts;
+
 using System.Diagnostics;
 using Microsoft.Extensions.Logging.Abstractions;
+using Notify.Delivery.Monitoring;
+using Notify.Domain.Channels;
 using Notify.Domain.Notifications;
-using Notify.Domain.Recipients;
 using Notify.Domain.Routing;
-using Notify.Projections.Alerts;
-using Notify.Projections.ProviderHealth;
 using Notify.Tests.Projections;
-
-namespace Notify.Tests.Alerts;
 
 public sealed class ProviderActivityTests(EmptyDatabase database) : IClassFixture<EmptyDatabase>
 {

@@ -1,11 +1,11 @@
+namespace Notify.Tests.Alerts;
+
+using Notify.Delivery.Monitoring;
 using Notify.Domain.Notifications;
-using Notify.Projections.Alerts;
 using Notify.Tests.Domain;
 using Notify.Tests.Projections.Analytics;
 using Notify.Tests.Projections.Verification;
 using Npgsql;
-
-namespace Notify.Tests.Alerts;
 
 public sealed class StandingFaultsTests(AnalyticsDatabase database) : IClassFixture<AnalyticsDatabase>
 {

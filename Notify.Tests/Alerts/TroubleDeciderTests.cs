@@ -1,8 +1,8 @@
-using Notify.Domain.Notifications;
-using Notify.Projections.Alerts;
-using Notify.Projections.ProviderHealth;
-
 namespace Notify.Tests.Alerts;
+
+using Notify.Delivery.Monitoring;
+using Notify.Domain.Channels;
+using Notify.Domain.Notifications;
 
 public class TroubleDeciderTests
 {

@@ -1,8 +1,8 @@
+namespace Notify.Tests.Api;
+
 using System.Text;
 using System.Text.Json;
 using Notify.Api.Contract;
-
-namespace Notify.Tests.Api;
 
 public class CanonicalJsonTests
 {

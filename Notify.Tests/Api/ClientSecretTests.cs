@@ -1,11 +1,11 @@
-using Microsoft.Extensions.Configuration;
-using Notify.Api.Clients;
-using Notify.Api.Contract;
-using Notify.Domain.Clients;
-using Notify.Projections.Privacy;
-using Notify.Tests.Support;
-
 namespace Notify.Tests.Api;
+
+using Microsoft.Extensions.Configuration;
+using Notify.Api.Access;
+using Notify.Api.Clients;
+using Notify.Delivery.Privacy;
+using Notify.Domain.Clients;
+using Notify.Tests.Support;
 
 public sealed class ClientSecretTests
 {

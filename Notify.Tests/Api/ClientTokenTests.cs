@@ -1,14 +1,14 @@
+namespace Notify.Tests.Api;
+
 using System.Text;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.Time.Testing;
 using Microsoft.IdentityModel.JsonWebTokens;
 using Microsoft.IdentityModel.Tokens;
-using Notify.Api.ClientTokens;
+using Notify.Api.Access;
 using Notify.Api.Notifications;
+using Notify.Delivery.Privacy;
 using Notify.Domain.Clients;
-using Notify.Projections.Privacy;
-
-namespace Notify.Tests.Api;
 
 /// <summary>Client tokens: issue, validation and rejection.</summary>
 public sealed class ClientTokenTests

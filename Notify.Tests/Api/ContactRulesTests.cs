@@ -1,12 +1,12 @@
+namespace Notify.Tests.Api;
+
 using System.Buffers.Text;
 using System.Text.Json;
 using Notify.Api.Contract;
 using Notify.Api.Notifications;
 using Notify.Api.Recipients;
-using Notify.Domain.Recipients;
-using Notify.Projections;
-
-namespace Notify.Tests.Api;
+using Notify.Domain.Channels;
+using Notify.Infrastructure.Json;
 
 public class ContactRulesTests
 {

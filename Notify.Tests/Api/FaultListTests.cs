@@ -1,8 +1,8 @@
+namespace Notify.Tests.Api;
+
 using System.Text.Json;
 using Notify.Api.Contract;
 using Notify.Api.Notifications;
-
-namespace Notify.Tests.Api;
 
 /// <summary>However many faults a request has, an answer lists a hundred.</summary>
 public sealed class FaultListTests

@@ -1,6 +1,6 @@
-using Notify.Api.Contract;
-
 namespace Notify.Tests.Api;
+
+using Notify.Api.Contract;
 
 public class IdentifiersTests
 {

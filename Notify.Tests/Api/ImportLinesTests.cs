@@ -1,8 +1,8 @@
+namespace Notify.Tests.Api;
+
 using System.IO.Pipelines;
 using System.Text;
 using Notify.Api.Recipients;
-
-namespace Notify.Tests.Api;
 
 public class ImportLinesTests
 {

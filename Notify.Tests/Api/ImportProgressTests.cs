@@ -1,6 +1,6 @@
-using Notify.Api.Recipients;
-
 namespace Notify.Tests.Api;
+
+using Notify.Api.Recipients;
 
 public class ImportProgressTests
 {

@@ -1,8 +1,8 @@
+namespace Notify.Tests.Api;
+
 using System.Text.Json;
 using Notify.Api.Contract;
-using Notify.Domain.Notifications;
-
-namespace Notify.Tests.Api;
+using Notify.Domain.Channels;
 
 public class JsonShapeTests
 {
@@ -107,7 +107,7 @@ public class JsonShapeTests
             if (type.IsValueType)
                 Assert.Empty(
                     JsonShape.Check(
-                        JsonSerializer.SerializeToElement(Activator.CreateInstance(type), Notify.Projections.NotifyJson.Options),
+                        JsonSerializer.SerializeToElement(Activator.CreateInstance(type), Notify.Infrastructure.Json.NotifyJson.Options),
                         type
                     )
                 );

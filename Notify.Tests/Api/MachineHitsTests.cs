@@ -1,8 +1,9 @@
+namespace Notify.Tests.Api;
+
 using Microsoft.AspNetCore.Http;
 using Notify.Api.Tracking;
+using Notify.Domain.Channels;
 using Notify.Domain.Notifications;
-
-namespace Notify.Tests.Api;
 
 public class MachineHitsTests
 {

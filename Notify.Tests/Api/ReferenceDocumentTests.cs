@@ -1,9 +1,9 @@
+namespace Notify.Tests.Api;
+
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.OpenApi;
 using Microsoft.OpenApi;
 using Notify.Api.Reference;
-
-namespace Notify.Tests.Api;
 
 /// <summary>The OpenAPI document, built once for all callers.</summary>
 public sealed class ReferenceDocumentTests

@@ -1,8 +1,8 @@
+namespace Notify.Tests.Api;
+
 using System.Text;
 using Microsoft.AspNetCore.Http;
 using Notify.Api.Contract;
-
-namespace Notify.Tests.Api;
 
 public class RequestBodyTests
 {

@@ -1,9 +1,8 @@
+namespace Notify.Tests.Api;
+
 using Microsoft.AspNetCore.Http;
 using Notify.Api.Access;
-using Notify.Api.ClientTokens;
 using Notify.Domain.Clients;
-
-namespace Notify.Tests.Api;
 
 /// <summary>A caller's flood is refused, and takes no place of another caller's.</summary>
 public class RequestLimitTests

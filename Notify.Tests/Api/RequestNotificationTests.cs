@@ -1,8 +1,8 @@
+namespace Notify.Tests.Api;
+
 using System.Text.Json;
 using Notify.Api.Contract;
 using Notify.Api.Notifications;
-
-namespace Notify.Tests.Api;
 
 public class RequestNotificationTests
 {

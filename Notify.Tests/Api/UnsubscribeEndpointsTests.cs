@@ -1,3 +1,5 @@
+namespace Notify.Tests.Api;
+
 using System.Net;
 using System.Text;
 using Microsoft.AspNetCore.Builder;
@@ -6,11 +8,9 @@ using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Notify.Api.Tracking;
-using Notify.Projections.Privacy;
-using Notify.Projections.Tracking;
+using Notify.Delivery.Privacy;
+using Notify.Delivery.Tracking;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.Api;
 
 public sealed class UnsubscribeEndpointsTests
 {

@@ -1,16 +1,18 @@
+namespace Notify.Tests.Audit;
+
 using System.Reflection;
+using Notify.Delivery.EventStore;
 using Notify.Domain.Broadcasts;
+using Notify.Domain.Categories;
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
-using Notify.Domain.Digests;
+using Notify.Domain.Descriptions;
 using Notify.Domain.Notifications;
 using Notify.Domain.Privacy;
+using Notify.Domain.Recipients;
 using Notify.Domain.Routing;
 using Notify.Domain.Topics;
-using Notify.Projections;
-using Notify.Projections.Replay;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.Audit;
 
 /// <summary>Each event in a sentence.</summary>
 public sealed class EventWordsTests
@@ -270,16 +272,16 @@ public sealed class EventWordsTests
     [Theory]
     [MemberData(nameof(Sentences), DisableDiscoveryEnumeration = true)]
     public void An_event_is_told_in_a_sentence(object @event, string sentence) =>
-        Assert.Equal(sentence, EventWords.Of(Notification.Fold("n/c_shop:order-1", Stream), @event));
+        Assert.Equal(sentence, EventDescriptions.Of(Notification.Fold("n/c_shop:order-1", Stream), @event));
 
     [Fact]
     public void Every_event_of_a_notification_has_words_of_its_own()
     {
         var told = Sentences.Select(s => s.Data.Item1.GetType()).ToHashSet();
-        var untold = NotifyStore
-            .EventTypes.Where(t => t.Namespace == typeof(NotificationRequested).Namespace && !told.Contains(t))
+        var untold = EventTypes
+            .All.Where(t => t.Namespace == typeof(NotificationRequested).Namespace && !told.Contains(t))
             .Select(t => t.Name);
-        Assert.True(!untold.Any(), $"EventWords and this test do not tell of: {string.Join(", ", untold)}");
+        Assert.True(!untold.Any(), $"EventDescriptions and this test do not tell of: {string.Join(", ", untold)}");
     }
 
     [Fact]
@@ -287,22 +289,20 @@ public sealed class EventWordsTests
     {
         var page = File.ReadAllText(Path.Combine(Repository.Root, "docs", "events.md"));
         var sections = page.Split("\n### ").Skip(1).ToDictionary(s => s.Split('\n')[0].Trim().Trim('`'), s => s, StringComparer.Ordinal);
-        var missing = NotifyStore
-            .EventTypes.Where(t => !sections.ContainsKey(t.Name))
+        var missing = EventTypes
+            .All.Where(t => !sections.ContainsKey(t.Name))
             .Select(t => $"### `{t.Name}`")
             .Concat(
-                NotifyStore
-                    .EventTypes.Where(t => sections.ContainsKey(t.Name))
+                EventTypes
+                    .All.Where(t => sections.ContainsKey(t.Name))
                     .SelectMany(t =>
                         FieldsOf(t).Where(f => !sections[t.Name].Contains($"`{f}`", StringComparison.Ordinal)).Select(f => $"{t.Name}.{f}")
                     )
             )
+            .Concat(sections.Keys.Where(s => EventTypes.All.All(t => t.Name != s)).Select(s => $"{s} is explained, but is no event"))
             .Concat(
-                sections.Keys.Where(s => NotifyStore.EventTypes.All(t => t.Name != s)).Select(s => $"{s} is explained, but is no event")
-            )
-            .Concat(
-                NotifyStore
-                    .EventTypes.Where(t => sections.TryGetValue(t.Name, out var text) && !text.Contains("Then:", StringComparison.Ordinal))
+                EventTypes
+                    .All.Where(t => sections.TryGetValue(t.Name, out var text) && !text.Contains("Then:", StringComparison.Ordinal))
                     .Select(t => $"{t.Name}: \"Then:\", what follows")
             );
         Assert.True(!missing.Any(), $"docs/events.md lacks:\n{string.Join("\n", missing)}");

@@ -1,7 +1,7 @@
+namespace Notify.Tests.Audit;
+
 using System.Text.Json.Nodes;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.Audit;
 
 /// <summary>An auditor replays a notification with nothing but the database and the installation's keys.</summary>
 public sealed class Replay : SystemTest

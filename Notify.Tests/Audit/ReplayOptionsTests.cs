@@ -1,6 +1,6 @@
-using Notify.Projections.Replay;
-
 namespace Notify.Tests.Audit;
+
+using Notify.Projections.Replay;
 
 /// <summary>Command-line arguments of <c>replay</c>.</summary>
 public sealed class ReplayOptionsTests

@@ -1,9 +1,9 @@
+namespace Notify.Tests.Contract;
+
 using System.Net.Http.Headers;
 using System.Text;
 using System.Text.Json.Nodes;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.Contract;
 
 /// <summary>Every invalid request is answered with a problem document that names the fault, and nothing is stored.</summary>
 public sealed class BadInput : SystemTest

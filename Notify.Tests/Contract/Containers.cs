@@ -1,9 +1,9 @@
+namespace Notify.Tests.Contract;
+
 using System.Diagnostics;
 using System.Text.Json;
 using System.Text.RegularExpressions;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.Contract;
 
 /// <summary>While nothing else runs: publishing takes the machine for some seconds.</summary>
 [CollectionDefinition(nameof(Containers), DisableParallelization = true)]

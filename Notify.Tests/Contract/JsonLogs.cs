@@ -1,7 +1,7 @@
+namespace Notify.Tests.Contract;
+
 using System.Text.Json;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.Contract;
 
 /// <summary>Logs for machines: every line that a host writes is one JSON object, from start-up faults to the end.</summary>
 public sealed class JsonLogs : SystemTest

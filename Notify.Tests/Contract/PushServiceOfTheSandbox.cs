@@ -1,3 +1,5 @@
+namespace Notify.Tests.Contract;
+
 using System.Buffers.Text;
 using System.Net.Http.Headers;
 using System.Net.Http.Json;
@@ -5,10 +7,8 @@ using System.Security.Cryptography;
 using System.Text.Json.Nodes;
 using Microsoft.IdentityModel.JsonWebTokens;
 using Microsoft.IdentityModel.Tokens;
-using Notify.Dispatch.WebPush;
+using Notify.Dispatch.Providers.WebPush;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.Contract;
 
 /// <summary>The push service that the sandbox simulates is as strict as the RFCs: it rejects all that a real one rejects.</summary>
 public sealed class PushServiceOfTheSandbox : SystemTest, IDisposable

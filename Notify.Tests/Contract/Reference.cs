@@ -1,8 +1,8 @@
+namespace Notify.Tests.Contract;
+
 using System.Text.Json.Nodes;
 using Microsoft.OpenApi;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.Contract;
 
 /// <summary>The API describes itself: all of it, in words, with examples that hold.</summary>
 public sealed class Reference : SystemTest

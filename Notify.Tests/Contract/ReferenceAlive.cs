@@ -1,8 +1,8 @@
+namespace Notify.Tests.Contract;
+
 using System.Text.Json.Nodes;
 using Notify.Tests.EndToEnd;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.Contract;
 
 /// <summary>The reference is true: every operation is called with every example, and its answer is as documented.</summary>
 public sealed class ReferenceAlive : SystemTest

@@ -1,8 +1,8 @@
+namespace Notify.Tests.Contract;
+
 using System.Net;
 using System.Net.Sockets;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.Contract;
 
 /// <summary>A host that cannot start says why, one line for each fault, and ends.</summary>
 public sealed class StartUp

@@ -1,6 +1,6 @@
-using Notify.Tests.Support;
-
 namespace Notify.Tests.Contract;
+
+using Notify.Tests.Support;
 
 /// <summary>PostgreSQL goes away and comes back.</summary>
 public sealed class StorageAway(FaultSystem faults) : FaultTest(faults)

@@ -1,7 +1,7 @@
+namespace Notify.Tests.Dispatch;
+
 using Microsoft.Extensions.Time.Testing;
 using Notify.Dispatch.Due;
-
-namespace Notify.Tests.Dispatch;
 
 /// <summary>Looking for what was abandoned is dear, and not looking is worse.</summary>
 public sealed class AbandonedLooksTests

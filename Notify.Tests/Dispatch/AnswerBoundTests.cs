@@ -1,12 +1,12 @@
+namespace Notify.Tests.Dispatch;
+
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
 using Microsoft.AspNetCore.Http;
-using Notify.Dispatch.Dispatching;
+using Notify.Dispatch.Providers;
 using Notify.Domain.Notifications;
 using static Notify.Tests.Dispatch.ScriptedServer;
-
-namespace Notify.Tests.Dispatch;
 
 /// <summary>The bytes read of an answer are limited to what the provider's own answers need.</summary>
 public sealed class AnswerBoundTests

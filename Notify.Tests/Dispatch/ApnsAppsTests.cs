@@ -1,13 +1,14 @@
+namespace Notify.Tests.Dispatch;
+
 using System.Security.Cryptography;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.Time.Testing;
-using Notify.Dispatch.Apns;
-using Notify.Dispatch.Dispatching;
+using Notify.Dispatch.Providers;
+using Notify.Dispatch.Providers.Apns;
+using Notify.Domain.Channels;
+using Notify.Domain.Content;
 using Notify.Domain.Notifications;
-using Notify.Domain.Recipients;
 using static Notify.Tests.Dispatch.ScriptedServer;
-
-namespace Notify.Tests.Dispatch;
 
 public sealed class ApnsAppsTests : IAsyncDisposable
 {

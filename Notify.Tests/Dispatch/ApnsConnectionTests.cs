@@ -1,10 +1,11 @@
+namespace Notify.Tests.Dispatch;
+
 using System.Collections.Concurrent;
 using System.Security.Cryptography;
-using Notify.Dispatch.Apns;
-using Notify.Dispatch.Dispatching;
-using Notify.Domain.Notifications;
-
-namespace Notify.Tests.Dispatch;
+using Notify.Dispatch.Providers;
+using Notify.Dispatch.Providers.Apns;
+using Notify.Domain.Channels;
+using Notify.Domain.Content;
 
 /// <summary>Few connections, kept for long; what Apple does to them costs no push.</summary>
 public sealed class ApnsConnectionTests : IAsyncDisposable

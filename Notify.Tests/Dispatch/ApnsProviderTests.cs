@@ -1,13 +1,15 @@
+namespace Notify.Tests.Dispatch;
+
 using System.Security.Cryptography;
 using System.Text.Json;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.Extensions.Time.Testing;
-using Notify.Dispatch.Apns;
-using Notify.Dispatch.Dispatching;
+using Notify.Dispatch.Providers;
+using Notify.Dispatch.Providers.Apns;
+using Notify.Domain.Channels;
+using Notify.Domain.Content;
 using Notify.Domain.Notifications;
 using static Notify.Tests.Dispatch.ScriptedServer;
-
-namespace Notify.Tests.Dispatch;
 
 public sealed class ApnsProviderTests : IAsyncDisposable
 {

@@ -1,11 +1,11 @@
+namespace Notify.Tests.Dispatch;
+
 using System.Buffers.Text;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
 using Microsoft.Extensions.Time.Testing;
-using Notify.Dispatch.Apns;
-
-namespace Notify.Tests.Dispatch;
+using Notify.Dispatch.Providers.Apns;
 
 public sealed class ApnsTokenTests : IDisposable
 {

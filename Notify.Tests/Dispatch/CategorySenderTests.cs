@@ -1,12 +1,13 @@
+namespace Notify.Tests.Dispatch;
+
 using System.Text.Json.Nodes;
 using MimeKit;
-using Notify.Dispatch.Dispatching;
-using Notify.Dispatch.Email;
-using Notify.Dispatch.Email.SendGrid;
-using Notify.Dispatch.Email.Smtp;
-using Notify.Domain.Notifications;
-
-namespace Notify.Tests.Dispatch;
+using Notify.Dispatch.Providers;
+using Notify.Dispatch.Providers.Email;
+using Notify.Dispatch.Providers.Email.SendGrid;
+using Notify.Dispatch.Providers.Email.Smtp;
+using Notify.Domain.Channels;
+using Notify.Domain.Content;
 
 /// <summary>A category's emails name their sender and the address for answers; the sender's address stays.</summary>
 /// <remarks>RFC 5322, section 3.6.2 (From, Reply-To); SendGrid v3 Mail Send: <c>from.name</c>, <c>reply_to</c>.</remarks>

@@ -1,11 +1,12 @@
+namespace Notify.Tests.Dispatch;
+
+using Notify.Delivery.DeliveryQueue;
 using Notify.Dispatch.Dispatching;
 using Notify.Domain.Categories;
+using Notify.Domain.Channels;
 using Notify.Domain.Notifications;
 using Notify.Domain.Recipients;
-using Notify.Projections.OpenDeliveries;
 using static Notify.Tests.Domain.Some;
-
-namespace Notify.Tests.Dispatch;
 
 /// <summary>The last check of a claim, and the attempt that it makes.</summary>
 public sealed class ClaimDeciderTests

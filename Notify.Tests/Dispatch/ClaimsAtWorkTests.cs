@@ -1,6 +1,6 @@
-using Notify.Dispatch.Dispatching;
-
 namespace Notify.Tests.Dispatch;
+
+using Notify.Dispatch.Dispatching;
 
 public sealed class ClaimsAtWorkTests
 {

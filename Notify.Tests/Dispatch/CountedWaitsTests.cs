@@ -1,12 +1,14 @@
+namespace Notify.Tests.Dispatch;
+
+using Notify.Delivery.Broadcasts;
+using Notify.Delivery.DeliveryQueue;
 using Notify.Dispatch.Due;
 using Notify.Domain.Broadcasts;
+using Notify.Domain.Channels;
 using Notify.Domain.Notifications;
-using Notify.Projections.Broadcasts;
-using Notify.Projections.OpenDeliveries;
+using Notify.Domain.Planning;
 using Notify.Tests.Projections;
 using Npgsql;
-
-namespace Notify.Tests.Dispatch;
 
 /// <summary>After the clock was set back nothing waits for the same hour twice, except for what waits for a time of day.</summary>
 public sealed class CountedWaitsTests(EmptyDatabase database) : IClassFixture<EmptyDatabase>

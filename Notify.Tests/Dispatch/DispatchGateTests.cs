@@ -1,7 +1,7 @@
-using Notify.Dispatch.Dispatching;
-using Notify.Domain.Notifications;
-
 namespace Notify.Tests.Dispatch;
+
+using Notify.Dispatch.Routing;
+using Notify.Domain.Channels;
 
 public class DispatchGateTests
 {

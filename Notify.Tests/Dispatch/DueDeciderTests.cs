@@ -1,9 +1,10 @@
-using Notify.Dispatch.Due;
-using Notify.Domain.Notifications;
-using Notify.Projections.OpenDeliveries;
-using static Notify.Tests.Domain.Some;
-
 namespace Notify.Tests.Dispatch;
+
+using Notify.Delivery.DeliveryQueue;
+using Notify.Dispatch.Due;
+using Notify.Domain.Channels;
+using Notify.Domain.Notifications;
+using static Notify.Tests.Domain.Some;
 
 /// <summary>Decisions for due deliveries and notifications.</summary>
 public sealed class DueDeciderTests

@@ -1,11 +1,12 @@
+namespace Notify.Tests.Dispatch;
+
 using System.Diagnostics;
 using Microsoft.Extensions.Time.Testing;
+using Notify.Delivery.DeliveryQueue;
+using Notify.Domain.Channels;
 using Notify.Domain.Notifications;
-using Notify.Projections.OpenDeliveries;
 using Notify.Tests.Projections;
 using Npgsql;
-
-namespace Notify.Tests.Dispatch;
 
 /// <summary>The order in which due deliveries are taken, over a real table.</summary>
 public sealed class DueDeliveriesTests(EmptyDatabase database) : IClassFixture<EmptyDatabase>, IAsyncLifetime

@@ -1,17 +1,18 @@
+namespace Notify.Tests.Dispatch;
+
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using MimeKit;
-using Notify.Dispatch.Dispatching;
-using Notify.Dispatch.Email;
-using Notify.Dispatch.Email.Mailchimp;
-using Notify.Dispatch.Email.SendGrid;
-using Notify.Dispatch.Email.Smtp;
-using Notify.Domain.Notifications;
+using Notify.Dispatch.Providers;
+using Notify.Dispatch.Providers.Email;
+using Notify.Dispatch.Providers.Email.Mailchimp;
+using Notify.Dispatch.Providers.Email.SendGrid;
+using Notify.Dispatch.Providers.Email.Smtp;
+using Notify.Domain.Channels;
+using Notify.Domain.Content;
 using Notify.Sandbox.SendGrid;
-using SendGridMail = Notify.Dispatch.Email.SendGrid.SendGridMail;
-
-namespace Notify.Tests.Dispatch;
+using SendGridMail = Notify.Dispatch.Providers.Email.SendGrid.SendGridMail;
 
 /// <summary>Files and unsubscribe headers in the form of each mail provider; and many mails in one request.</summary>
 public sealed class EmailFilesTests

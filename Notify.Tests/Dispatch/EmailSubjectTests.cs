@@ -1,8 +1,8 @@
-using System.Diagnostics;
-using Notify.Dispatch.Email;
-using Notify.Domain.Notifications;
-
 namespace Notify.Tests.Dispatch;
+
+using System.Diagnostics;
+using Notify.Dispatch.Providers.Email;
+using Notify.Domain.Content;
 
 public class EmailSubjectTests
 {

@@ -1,9 +1,9 @@
+namespace Notify.Tests.Dispatch;
+
 using System.Net;
 using Microsoft.AspNetCore.Http;
 using Notify.Dispatch.Receipts;
-using Notify.Projections.Hosting;
-
-namespace Notify.Tests.Dispatch;
+using Notify.Infrastructure.Hosting;
 
 /// <summary>Posts that are refused are bounded for each address.</summary>
 public sealed class FailedReceiptsTests

@@ -1,7 +1,7 @@
-using System.Security.Cryptography;
-using Notify.Dispatch.Fcm;
-
 namespace Notify.Tests.Dispatch;
+
+using System.Security.Cryptography;
+using Notify.Dispatch.Providers.Fcm;
 
 public sealed class FcmOptionsTests
 {

@@ -1,10 +1,11 @@
+namespace Notify.Tests.Dispatch;
+
 using System.Text;
 using System.Text.Json;
-using Notify.Dispatch.Dispatching;
-using Notify.Dispatch.Fcm;
-using Notify.Domain.Notifications;
-
-namespace Notify.Tests.Dispatch;
+using Notify.Dispatch.Providers;
+using Notify.Dispatch.Providers.Fcm;
+using Notify.Domain.Channels;
+using Notify.Domain.Content;
 
 public sealed class FcmPayloadTests
 {

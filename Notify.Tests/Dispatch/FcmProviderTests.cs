@@ -1,14 +1,16 @@
+namespace Notify.Tests.Dispatch;
+
 using System.Security.Cryptography.X509Certificates;
 using System.Text.Json;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.Extensions.Time.Testing;
-using Notify.Dispatch.Dispatching;
-using Notify.Dispatch.Fcm;
+using Notify.Dispatch.Providers;
+using Notify.Dispatch.Providers.Fcm;
+using Notify.Domain.Channels;
+using Notify.Domain.Content;
 using Notify.Domain.Notifications;
 using static Notify.Tests.Dispatch.FcmStandIn;
 using static Notify.Tests.Dispatch.ScriptedServer;
-
-namespace Notify.Tests.Dispatch;
 
 public sealed class FcmProviderTests : IAsyncDisposable
 {

@@ -1,10 +1,10 @@
+namespace Notify.Tests.Dispatch;
+
 using System.Security.Cryptography;
 using System.Text.Json;
 using Microsoft.AspNetCore.Http;
-using Notify.Dispatch.Fcm;
+using Notify.Dispatch.Providers.Fcm;
 using static Notify.Tests.Dispatch.ScriptedServer;
-
-namespace Notify.Tests.Dispatch;
 
 /// <summary>A service account and a stand-in for what it talks to: FCM and the token endpoint on one server.</summary>
 internal static class FcmStandIn

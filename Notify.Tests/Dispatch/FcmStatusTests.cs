@@ -1,10 +1,10 @@
+namespace Notify.Tests.Dispatch;
+
 using System.Net;
 using System.Text;
-using Notify.Dispatch.Dispatching;
-using Notify.Dispatch.Fcm;
+using Notify.Dispatch.Providers;
+using Notify.Dispatch.Providers.Fcm;
 using Notify.Domain.Notifications;
-
-namespace Notify.Tests.Dispatch;
 
 public class FcmStatusTests
 {

@@ -1,3 +1,5 @@
+namespace Notify.Tests.Dispatch;
+
 using System.Buffers.Text;
 using System.Net;
 using System.Net.Http.Headers;
@@ -6,13 +8,11 @@ using System.Text;
 using System.Text.Json;
 using Microsoft.AspNetCore.WebUtilities;
 using Microsoft.Extensions.Time.Testing;
-using Notify.Dispatch.Dispatching;
-using Notify.Dispatch.Fcm;
+using Notify.Dispatch.Providers;
+using Notify.Dispatch.Providers.Fcm;
 using Notify.Domain.Notifications;
 using Notify.Tests.Support;
 using static Notify.Tests.Dispatch.ScriptedServer;
-
-namespace Notify.Tests.Dispatch;
 
 public sealed class FcmTokenTests : IAsyncDisposable
 {

@@ -1,15 +1,16 @@
+namespace Notify.Tests.Dispatch;
+
 using System.Text;
 using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
 using MimeKit;
-using Notify.Dispatch.Dispatching;
-using Notify.Dispatch.Email;
-using Notify.Dispatch.Email.Mailchimp;
-using Notify.Dispatch.Email.SendGrid;
-using Notify.Dispatch.Email.Smtp;
-using Notify.Domain.Notifications;
-
-namespace Notify.Tests.Dispatch;
+using Notify.Dispatch.Providers;
+using Notify.Dispatch.Providers.Email;
+using Notify.Dispatch.Providers.Email.Mailchimp;
+using Notify.Dispatch.Providers.Email.SendGrid;
+using Notify.Dispatch.Providers.Email.Smtp;
+using Notify.Domain.Channels;
+using Notify.Domain.Content;
 
 /// <summary>
 /// Injection of headers by subjects, and by files' names, types and content IDs: a sent mail has no headers but ours.

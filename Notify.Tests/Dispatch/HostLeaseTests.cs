@@ -1,8 +1,8 @@
-using Microsoft.Extensions.Time.Testing;
-using Notify.Dispatch.Dispatching;
-using Notify.Projections.Hosting;
-
 namespace Notify.Tests.Dispatch;
+
+using Microsoft.Extensions.Time.Testing;
+using Notify.Dispatch.Providers;
+using Notify.Infrastructure.Hosting;
 
 /// <summary>The lease under which a host sends.</summary>
 public sealed class HostLeaseTests

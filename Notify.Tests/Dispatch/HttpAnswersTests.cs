@@ -1,18 +1,18 @@
+namespace Notify.Tests.Dispatch;
+
 using System.IO.Compression;
 using System.Net;
 using System.Text;
 using Microsoft.AspNetCore.Http;
-using Notify.Dispatch.Apns;
-using Notify.Dispatch.Dispatching;
-using Notify.Dispatch.Email.Mailchimp;
-using Notify.Dispatch.Email.SendGrid;
-using Notify.Dispatch.Fcm;
-using Notify.Dispatch.Sms.Twilio;
-using Notify.Dispatch.Sms.Vonage;
+using Notify.Dispatch.Providers;
+using Notify.Dispatch.Providers.Apns;
+using Notify.Dispatch.Providers.Email.Mailchimp;
+using Notify.Dispatch.Providers.Email.SendGrid;
+using Notify.Dispatch.Providers.Fcm;
+using Notify.Dispatch.Providers.Sms.Twilio;
+using Notify.Dispatch.Providers.Sms.Vonage;
 using Notify.Domain.Notifications;
 using static Notify.Tests.Dispatch.ScriptedServer;
-
-namespace Notify.Tests.Dispatch;
 
 /// <summary>Answers that no provider documents, at every adapter alike. Authority: RFC 9110, section 15.</summary>
 public sealed class HttpAnswersTests

@@ -1,10 +1,12 @@
-using Notify.Dispatch.Dispatching;
-using Notify.Domain.Notifications;
-using Notify.Projections.OpenDeliveries;
-using Notify.Tests.Domain;
-using static Notify.Tests.Domain.Some;
-
 namespace Notify.Tests.Dispatch;
+
+using Notify.Delivery.DeliveryQueue;
+using Notify.Dispatch.Dispatching;
+using Notify.Dispatch.Providers;
+using Notify.Domain.Channels;
+using Notify.Domain.Notifications;
+using Notify.Domain.Planning;
+using static Notify.Tests.Domain.Some;
 
 /// <summary>Outcomes that come when another host has the delivery.</summary>
 public sealed class LateOutcomesTests

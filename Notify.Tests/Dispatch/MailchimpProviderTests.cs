@@ -1,10 +1,12 @@
+namespace Notify.Tests.Dispatch;
+
 using System.Text.Json.Nodes;
-using Notify.Dispatch.Dispatching;
-using Notify.Dispatch.Email.Mailchimp;
+using Notify.Dispatch.Providers;
+using Notify.Dispatch.Providers.Email.Mailchimp;
+using Notify.Domain.Channels;
+using Notify.Domain.Content;
 using Notify.Domain.Notifications;
 using static Notify.Tests.Dispatch.ScriptedServer;
-
-namespace Notify.Tests.Dispatch;
 
 public sealed class MailchimpProviderTests : IAsyncDisposable
 {

@@ -1,12 +1,14 @@
+namespace Notify.Tests.Dispatch;
+
 using System.Diagnostics;
 using Microsoft.Extensions.Time.Testing;
+using Notify.Delivery.DeliveryQueue;
 using Notify.Dispatch.Dispatching;
+using Notify.Dispatch.Routing;
+using Notify.Domain.Channels;
 using Notify.Domain.Notifications;
-using Notify.Projections.OpenDeliveries;
 using Notify.Tests.Projections;
 using Npgsql;
-
-namespace Notify.Tests.Dispatch;
 
 /// <summary>Fairness among ten thousand clients of one queue, over a real table.</summary>
 public sealed class ManyClientsTests(EmptyDatabase database) : IClassFixture<EmptyDatabase>, IAsyncLifetime

@@ -1,8 +1,11 @@
-using Notify.Dispatch.Dispatching;
-using Notify.Domain.Notifications;
-using Notify.Projections.OpenDeliveries;
-
 namespace Notify.Tests.Dispatch;
+
+using Notify.Delivery.DeliveryQueue;
+using Notify.Dispatch.Dispatching;
+using Notify.Dispatch.Providers;
+using Notify.Domain.Channels;
+using Notify.Domain.Notifications;
+using Notify.Domain.Planning;
 
 public class OutcomeDeciderTests
 {

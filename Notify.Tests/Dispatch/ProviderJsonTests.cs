@@ -1,13 +1,14 @@
+namespace Notify.Tests.Dispatch;
+
 using System.Buffers;
 using System.Text;
 using System.Text.Json;
-using Notify.Dispatch.Apns;
-using Notify.Dispatch.Dispatching;
-using Notify.Dispatch.Fcm;
-using Notify.Dispatch.WebPush;
-using Notify.Domain.Notifications;
-
-namespace Notify.Tests.Dispatch;
+using Notify.Dispatch.Providers;
+using Notify.Dispatch.Providers.Apns;
+using Notify.Dispatch.Providers.Fcm;
+using Notify.Dispatch.Providers.WebPush;
+using Notify.Domain.Channels;
+using Notify.Domain.Content;
 
 /// <summary>
 /// RFC 8259: section 8.1, JSON is UTF-8; section 7, a string must escape the quotation mark, the backslash and U+0000 to U+001F.

@@ -1,11 +1,12 @@
-using Microsoft.Extensions.Configuration;
-using Notify.Dispatch;
-using Notify.Dispatch.Email.Smtp;
-using Notify.Dispatch.Fcm;
-using Notify.Projections.Hosting;
-using Notify.Tests.Support;
-
 namespace Notify.Tests.Dispatch;
+
+using Microsoft.Extensions.Configuration;
+using Notify.Delivery.Hosting;
+using Notify.Dispatch;
+using Notify.Dispatch.Providers.Email.Smtp;
+using Notify.Dispatch.Providers.Fcm;
+using Notify.Infrastructure.Hosting;
+using Notify.Tests.Support;
 
 /// <summary>A provider has its settings from one source as a whole, and its secrets go to its own address.</summary>
 public sealed class ProviderSourcesTests : IDisposable

@@ -1,12 +1,13 @@
+namespace Notify.Tests.Dispatch;
+
 using Microsoft.Extensions.Configuration;
 using Notify.Dispatch;
-using Notify.Dispatch.Dispatching;
+using Notify.Dispatch.Providers;
 using Notify.Dispatch.Routing;
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
-using Notify.Domain.Notifications;
+using Notify.Domain.Content;
 using Notify.Tests.Dispatch.Routing;
-
-namespace Notify.Tests.Dispatch;
 
 public class ProvidersTests
 {
@@ -14,7 +15,7 @@ public class ProvidersTests
     public void A_test_client_s_deliveries_never_meet_a_live_provider()
     {
         var live = new StubProvider("stub");
-        using var providers = new Providers();
+        using var providers = new ProviderRegistry();
         providers.Add(ClientMode.Live, live);
         providers.Route(ClientMode.Live, new ProviderRoute(Lane.Sms, [new RouteMember(live)], TimeProvider.System));
         Assert.Same(live, providers.RouteOf(Lane.Sms, ClientMode.Live)!.Choose([], 0.5));
@@ -52,7 +53,7 @@ public class ProvidersTests
     private static List<string> Faults(Dictionary<string, string?> settings)
     {
         var faults = new List<string>();
-        using var providers = new Providers();
+        using var providers = new ProviderRegistry();
         Adapters.AddTo(
             providers,
             ClientMode.Live,

@@ -1,13 +1,14 @@
+namespace Notify.Tests.Dispatch;
+
 using System.Text.Json;
-using Notify.Dispatch.Apns;
-using Notify.Dispatch.Dispatching;
-using Notify.Dispatch.Fcm;
-using Notify.Dispatch.WebPush;
-using Notify.Domain.Notifications;
+using Notify.Dispatch.Providers;
+using Notify.Dispatch.Providers.Apns;
+using Notify.Dispatch.Providers.Fcm;
+using Notify.Dispatch.Providers.WebPush;
+using Notify.Domain.Channels;
+using Notify.Domain.Content;
 using Notify.Sandbox.Fcm;
 using static Notify.Tests.Dispatch.ScriptedServer;
-
-namespace Notify.Tests.Dispatch;
 
 /// <summary>Appearance, sound and behaviour of a push, in the form of each platform.</summary>
 public sealed class PushOptionsTests

@@ -1,10 +1,10 @@
+namespace Notify.Tests.Dispatch;
+
 using System.Buffers.Binary;
 using System.Net;
 using System.Net.Security;
 using System.Net.Sockets;
 using System.Security.Authentication;
-
-namespace Notify.Tests.Dispatch;
 
 /// <summary>An HTTP/2 server of frames alone, to do what a well-behaved library does not: limit streams, say GOAWAY amid calls, hang
 /// up.</summary>

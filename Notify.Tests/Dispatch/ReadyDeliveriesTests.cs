@@ -1,8 +1,9 @@
-using Notify.Domain.Notifications;
-using Notify.Projections.OpenDeliveries;
-using Notify.Tests.Projections;
-
 namespace Notify.Tests.Dispatch;
+
+using Notify.Delivery.DeliveryQueue;
+using Notify.Domain.Channels;
+using Notify.Domain.Notifications;
+using Notify.Tests.Projections;
 
 /// <summary>Which deliveries a poll finds, over a real table.</summary>
 public sealed class ReadyDeliveriesTests(EmptyDatabase database) : IClassFixture<EmptyDatabase>

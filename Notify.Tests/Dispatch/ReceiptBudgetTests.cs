@@ -1,6 +1,6 @@
-using Notify.Dispatch.Receipts;
-
 namespace Notify.Tests.Dispatch;
+
+using Notify.Dispatch.Receipts;
 
 public sealed class ReceiptBudgetTests
 {

@@ -1,10 +1,10 @@
+namespace Notify.Tests.Dispatch;
+
 using System.Text;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Configuration;
 using Notify.Dispatch;
 using Notify.Dispatch.Receipts;
-
-namespace Notify.Tests.Dispatch;
 
 /// <summary>The memory that one post of receipts takes, by the bytes that reading it allocates.</summary>
 public sealed class ReceiptMemoryTests

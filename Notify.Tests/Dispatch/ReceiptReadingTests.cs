@@ -1,17 +1,17 @@
+namespace Notify.Tests.Dispatch;
+
 using System.Text;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.WebUtilities;
 using Microsoft.Extensions.Configuration;
 using Notify.Dispatch;
-using Notify.Dispatch.Email.Mailchimp;
-using Notify.Dispatch.Email.SendGrid;
+using Notify.Dispatch.Providers.Email.Mailchimp;
+using Notify.Dispatch.Providers.Email.SendGrid;
+using Notify.Dispatch.Providers.Sms;
+using Notify.Dispatch.Providers.Sms.Twilio;
+using Notify.Dispatch.Providers.Sms.Vonage;
 using Notify.Dispatch.Receipts;
-using Notify.Dispatch.Sms;
-using Notify.Dispatch.Sms.Twilio;
-using Notify.Dispatch.Sms.Vonage;
 using Notify.Domain.Notifications;
-
-namespace Notify.Tests.Dispatch;
 
 /// <summary>Reading of receipts, each in the form of its provider.</summary>
 public sealed class ReceiptReadingTests

@@ -1,15 +1,15 @@
+namespace Notify.Tests.Dispatch;
+
 using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
 using Microsoft.IdentityModel.JsonWebTokens;
 using Microsoft.IdentityModel.Tokens;
-using Notify.Dispatch.Email.Mailchimp;
-using Notify.Dispatch.Email.SendGrid;
+using Notify.Dispatch.Providers.Email.Mailchimp;
+using Notify.Dispatch.Providers.Email.SendGrid;
+using Notify.Dispatch.Providers.Sms.Twilio;
+using Notify.Dispatch.Providers.Sms.Vonage;
 using Notify.Dispatch.Receipts;
-using Notify.Dispatch.Sms.Twilio;
-using Notify.Dispatch.Sms.Vonage;
-
-namespace Notify.Tests.Dispatch;
 
 /// <summary>Verification of receipt signatures. The signatures in this file were made by the providers' own libraries.</summary>
 public sealed class ReceiptSignatureTests

@@ -1,9 +1,10 @@
+namespace Notify.Tests.Dispatch;
+
 using Notify.Dispatch.Dispatching;
+using Notify.Domain.Channels;
 using Notify.Domain.Notifications;
 using Notify.Domain.Recipients;
 using static Notify.Tests.Domain.Some;
-
-namespace Notify.Tests.Dispatch;
 
 public class SameDeviceTests
 {

@@ -1,8 +1,8 @@
+namespace Notify.Tests.Dispatch;
+
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
-
-namespace Notify.Tests.Dispatch;
 
 /// <summary>A mail server's stand-in on a real socket: takes mail as RFC 5321 says, and at one command does what the test's script
 /// says.</summary>

@@ -1,3 +1,5 @@
+namespace Notify.Tests.Dispatch;
+
 using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Sockets;
@@ -8,8 +10,6 @@ using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.Logging;
-
-namespace Notify.Tests.Dispatch;
 
 /// <summary>A provider's stand-in on a real socket: records what it is asked and answers as the test's script says.</summary>
 internal sealed class ScriptedServer : IAsyncDisposable

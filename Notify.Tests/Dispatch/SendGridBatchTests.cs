@@ -1,16 +1,19 @@
+namespace Notify.Tests.Dispatch;
+
 using System.Text.Json.Nodes;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Time.Testing;
+using Notify.Delivery.DeliveryQueue;
 using Notify.Dispatch.Dispatching;
-using Notify.Dispatch.Email;
-using Notify.Dispatch.Email.SendGrid;
+using Notify.Dispatch.Providers;
+using Notify.Dispatch.Providers.Email;
+using Notify.Dispatch.Providers.Email.SendGrid;
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
+using Notify.Domain.Content;
 using Notify.Domain.Notifications;
 using Notify.Domain.Privacy;
-using Notify.Projections.OpenDeliveries;
 using static Notify.Tests.Dispatch.ScriptedServer;
-
-namespace Notify.Tests.Dispatch;
 
 /// <summary>Mails of the same words go in one request, and each keeps an outcome of its own.</summary>
 public sealed class SendGridBatchTests : IAsyncDisposable

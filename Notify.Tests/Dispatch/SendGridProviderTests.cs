@@ -1,14 +1,16 @@
+namespace Notify.Tests.Dispatch;
+
 using System.Text.Json.Nodes;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.Time.Testing;
-using Notify.Dispatch.Dispatching;
-using Notify.Dispatch.Email;
-using Notify.Dispatch.Email.SendGrid;
+using Notify.Dispatch.Providers;
+using Notify.Dispatch.Providers.Email;
+using Notify.Dispatch.Providers.Email.SendGrid;
+using Notify.Domain.Channels;
+using Notify.Domain.Content;
 using Notify.Domain.Notifications;
 using static Notify.Tests.Dispatch.ScriptedServer;
-
-namespace Notify.Tests.Dispatch;
 
 public sealed class SendGridProviderTests : IAsyncDisposable
 {

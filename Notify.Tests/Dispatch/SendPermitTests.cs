@@ -1,25 +1,27 @@
+namespace Notify.Tests.Dispatch;
+
 using System.Buffers.Text;
 using System.Security.Cryptography;
 using System.Text.Json;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Time.Testing;
 using Notify.Dispatch;
-using Notify.Dispatch.Apns;
-using Notify.Dispatch.Dispatching;
-using Notify.Dispatch.Email;
-using Notify.Dispatch.Email.Mailchimp;
-using Notify.Dispatch.Email.SendGrid;
-using Notify.Dispatch.Email.Smtp;
-using Notify.Dispatch.Fcm;
-using Notify.Dispatch.Sms.Twilio;
-using Notify.Dispatch.Sms.Vonage;
-using Notify.Dispatch.WebPush;
+using Notify.Dispatch.Providers;
+using Notify.Dispatch.Providers.Apns;
+using Notify.Dispatch.Providers.Email;
+using Notify.Dispatch.Providers.Email.Mailchimp;
+using Notify.Dispatch.Providers.Email.SendGrid;
+using Notify.Dispatch.Providers.Email.Smtp;
+using Notify.Dispatch.Providers.Fcm;
+using Notify.Dispatch.Providers.Sms.Twilio;
+using Notify.Dispatch.Providers.Sms.Vonage;
+using Notify.Dispatch.Providers.WebPush;
+using Notify.Domain.Channels;
+using Notify.Domain.Content;
 using Notify.Domain.Notifications;
 using Notify.Sandbox.WebPush;
 using Notify.Tests.Dispatch.WebPush;
 using static Notify.Tests.Dispatch.ScriptedServer;
-
-namespace Notify.Tests.Dispatch;
 
 /// <summary>The permit without which no adapter sends, checked as the request leaves.</summary>
 public sealed class SendPermitTests : IAsyncDisposable

@@ -1,12 +1,13 @@
+namespace Notify.Tests.Dispatch;
+
 using Microsoft.AspNetCore.WebUtilities;
 using Microsoft.Extensions.Configuration;
-using Notify.Dispatch.Dispatching;
-using Notify.Dispatch.Sms;
-using Notify.Dispatch.Sms.Twilio;
-using Notify.Dispatch.Sms.Vonage;
-using Notify.Domain.Notifications;
-
-namespace Notify.Tests.Dispatch;
+using Notify.Dispatch.Providers;
+using Notify.Dispatch.Providers.Sms;
+using Notify.Dispatch.Providers.Sms.Twilio;
+using Notify.Dispatch.Providers.Sms.Vonage;
+using Notify.Domain.Channels;
+using Notify.Domain.Content;
 
 public class SenderIdsTests
 {

@@ -1,18 +1,19 @@
+namespace Notify.Tests.Dispatch;
+
 using System.Diagnostics;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Options;
+using Notify.Delivery.DeliveryQueue;
+using Notify.Delivery.Monitoring;
 using Notify.Dispatch.Dispatching;
+using Notify.Dispatch.Providers;
+using Notify.Domain.Channels;
 using Notify.Domain.Notifications;
-using Notify.Projections.Alerts;
-using Notify.Projections.OpenDeliveries;
-using Notify.Projections.ProviderHealth;
-using Notify.Projections.QueueBacklog;
+using Notify.Domain.Planning;
 using Notify.Tests.Domain;
 using Notify.Tests.Projections.Analytics;
 using Notify.Tests.Support;
 using Npgsql;
-
-namespace Notify.Tests.Dispatch;
 
 /// <summary>Writing of outcomes to a real store.</summary>
 public sealed class SettlementTests(AnalyticsDatabase database) : IClassFixture<AnalyticsDatabase>

@@ -1,7 +1,7 @@
+namespace Notify.Tests.Dispatch;
+
 using Microsoft.Extensions.Time.Testing;
 using Notify.Dispatch.Due;
-
-namespace Notify.Tests.Dispatch;
 
 /// <summary>A host is stale when its heartbeats stop. A clock that is set makes no host stale.</summary>
 public sealed class SignsOfLifeTests

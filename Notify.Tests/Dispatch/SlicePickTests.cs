@@ -1,12 +1,14 @@
+namespace Notify.Tests.Dispatch;
+
 using System.Collections.Concurrent;
 using Microsoft.Extensions.Time.Testing;
+using Notify.Delivery.DeliveryQueue;
 using Notify.Dispatch.Dispatching;
+using Notify.Dispatch.Routing;
+using Notify.Domain.Channels;
 using Notify.Domain.Notifications;
-using Notify.Projections.OpenDeliveries;
 using Notify.Tests.Projections;
 using Npgsql;
-
-namespace Notify.Tests.Dispatch;
 
 /// <summary>Whose deliveries a slice takes, over a real table.</summary>
 public sealed class SlicePickTests(EmptyDatabase database) : IClassFixture<EmptyDatabase>, IAsyncLifetime

@@ -1,8 +1,9 @@
-using Notify.Dispatch.Dispatching;
-using Notify.Domain.Notifications;
-using Notify.Projections.OpenDeliveries;
-
 namespace Notify.Tests.Dispatch;
+
+using Notify.Delivery.DeliveryQueue;
+using Notify.Dispatch.Dispatching;
+using Notify.Domain.Channels;
+using Notify.Domain.Notifications;
 
 public sealed class SliceWeightsTests
 {

@@ -1,11 +1,12 @@
+namespace Notify.Tests.Dispatch;
+
 using Microsoft.Extensions.Time.Testing;
 using MimeKit;
-using Notify.Dispatch.Dispatching;
-using Notify.Dispatch.Email;
-using Notify.Dispatch.Email.Smtp;
+using Notify.Dispatch.Providers;
+using Notify.Dispatch.Providers.Email.Smtp;
+using Notify.Domain.Channels;
+using Notify.Domain.Content;
 using Notify.Domain.Notifications;
-
-namespace Notify.Tests.Dispatch;
 
 public sealed class SmtpProviderTests : IAsyncDisposable
 {

@@ -1,7 +1,8 @@
-using Notify.Dispatch.Dispatching;
-using Notify.Domain.Notifications;
-
 namespace Notify.Tests.Dispatch;
+
+using Notify.Dispatch.Dispatching;
+using Notify.Dispatch.Providers;
+using Notify.Domain.Notifications;
 
 public sealed class StorableWordsTests
 {

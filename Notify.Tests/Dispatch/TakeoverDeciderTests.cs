@@ -1,9 +1,11 @@
-using Notify.Dispatch.Due;
-using Notify.Domain.Notifications;
-using Notify.Projections.OpenDeliveries;
-using static Notify.Tests.Domain.Some;
-
 namespace Notify.Tests.Dispatch;
+
+using Notify.Delivery.DeliveryQueue;
+using Notify.Dispatch.Due;
+using Notify.Domain.Channels;
+using Notify.Domain.Notifications;
+using Notify.Domain.Planning;
+using static Notify.Tests.Domain.Some;
 
 /// <summary>Deliveries whose host has failed.</summary>
 public sealed class TakeoverDeciderTests

@@ -1,8 +1,8 @@
+namespace Notify.Tests.Dispatch;
+
 using System.Text;
 using System.Text.Json;
-using Notify.Dispatch.Sms.Twilio;
-
-namespace Notify.Tests.Dispatch;
+using Notify.Dispatch.Providers.Sms.Twilio;
 
 /// <summary>A message is found among those to its number, and an answer without it is complete only where no other can be it.</summary>
 /// <remarks>Twilio: Messages resource, «Read multiple Message resources»; «Smart encoding»; «Message redaction»; trial accounts.</remarks>

@@ -1,12 +1,14 @@
+namespace Notify.Tests.Dispatch;
+
 using System.Text;
 using Microsoft.AspNetCore.WebUtilities;
 using Microsoft.Extensions.Time.Testing;
-using Notify.Dispatch.Dispatching;
-using Notify.Dispatch.Sms.Twilio;
+using Notify.Dispatch.Providers;
+using Notify.Dispatch.Providers.Sms.Twilio;
+using Notify.Domain.Channels;
+using Notify.Domain.Content;
 using Notify.Domain.Notifications;
 using static Notify.Tests.Dispatch.ScriptedServer;
-
-namespace Notify.Tests.Dispatch;
 
 public sealed class TwilioProviderTests : IAsyncDisposable
 {

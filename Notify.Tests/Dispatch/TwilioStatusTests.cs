@@ -1,10 +1,10 @@
+namespace Notify.Tests.Dispatch;
+
 using System.Net;
 using System.Text;
-using Notify.Dispatch.Dispatching;
-using Notify.Dispatch.Sms.Twilio;
+using Notify.Dispatch.Providers;
+using Notify.Dispatch.Providers.Sms.Twilio;
 using Notify.Domain.Notifications;
-
-namespace Notify.Tests.Dispatch;
 
 public class TwilioStatusTests
 {

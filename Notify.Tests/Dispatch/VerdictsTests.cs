@@ -1,12 +1,13 @@
-using System.Text.Json;
-using Notify.Dispatch.Receipts;
-using Notify.Domain.Notifications;
-using Notify.Projections;
-using Notify.Projections.OpenDeliveries;
-using Notify.Projections.Receipts;
-using static Notify.Tests.Domain.Some;
-
 namespace Notify.Tests.Dispatch;
+
+using System.Text.Json;
+using Notify.Delivery.DeliveryQueue;
+using Notify.Delivery.Receipts;
+using Notify.Dispatch.Receipts;
+using Notify.Domain.Channels;
+using Notify.Domain.Notifications;
+using Notify.Infrastructure.Json;
+using static Notify.Tests.Domain.Some;
 
 /// <summary>Decisions on receipts: the rows, their deliveries and the receipts to process again.</summary>
 public sealed class VerdictsTests

@@ -1,11 +1,13 @@
+namespace Notify.Tests.Dispatch;
+
 using Microsoft.AspNetCore.WebUtilities;
 using Microsoft.Extensions.Time.Testing;
-using Notify.Dispatch.Dispatching;
-using Notify.Dispatch.Sms.Vonage;
+using Notify.Dispatch.Providers;
+using Notify.Dispatch.Providers.Sms.Vonage;
+using Notify.Domain.Channels;
+using Notify.Domain.Content;
 using Notify.Domain.Notifications;
 using static Notify.Tests.Dispatch.ScriptedServer;
-
-namespace Notify.Tests.Dispatch;
 
 public sealed class VonageProviderTests : IAsyncDisposable
 {

@@ -1,9 +1,11 @@
-using System.Text;
-using Notify.Dispatch.Dispatching;
-using Notify.Dispatch.Sms.Vonage;
-using Notify.Domain.Notifications;
-
 namespace Notify.Tests.Dispatch;
+
+using System.Text;
+using Notify.Dispatch.Providers;
+using Notify.Dispatch.Providers.Sms.Vonage;
+using Notify.Domain.Channels;
+using Notify.Domain.Content;
+using Notify.Domain.Notifications;
 
 /// <summary>A message is found in Vonage's reports by the delivery's reference, else by its text and time.</summary>
 /// <remarks>Vonage: Reports API 2.2 (OpenAPI), <c>GET /v2/reports/records</c>; «How to handle pagination».</remarks>

@@ -1,10 +1,13 @@
+namespace Notify.Tests.Domain;
+
 using System.Collections.Immutable;
 using Notify.Domain.Categories;
+using Notify.Domain.Channels;
+using Notify.Domain.Content;
 using Notify.Domain.Notifications;
+using Notify.Domain.Planning;
 using Notify.Domain.Recipients;
 using static Notify.Tests.Domain.Some;
-
-namespace Notify.Tests.Domain;
 
 /// <summary>A word that was said at an address holds for people who are not registered, in its category alone.</summary>
 public class AddressWordsTests

@@ -1,9 +1,10 @@
+namespace Notify.Tests.Domain;
+
 using Notify.Domain.Broadcasts;
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Domain.Privacy;
-
-namespace Notify.Tests.Domain;
 
 public sealed class BroadcastTests
 {

@@ -1,11 +1,12 @@
+namespace Notify.Tests.Domain;
+
 using FsCheck;
 using FsCheck.Fluent;
-using Notify.Domain.Caps;
 using Notify.Domain.Categories;
+using Notify.Domain.Channels;
 using Notify.Domain.Notifications;
+using Notify.Domain.Planning;
 using static Notify.Tests.Domain.Some;
-
-namespace Notify.Tests.Domain;
 
 public class CapTests
 {

@@ -1,8 +1,9 @@
+namespace Notify.Tests.Domain;
+
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using static Notify.Tests.Domain.Some;
-
-namespace Notify.Tests.Domain;
 
 public class ClientTests
 {

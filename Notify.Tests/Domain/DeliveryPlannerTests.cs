@@ -1,10 +1,13 @@
+namespace Notify.Tests.Domain;
+
 using System.Text.Json;
+using Notify.Domain.Channels;
+using Notify.Domain.Content;
 using Notify.Domain.Notifications;
+using Notify.Domain.Planning;
 using Notify.Domain.Privacy;
 using Notify.Domain.Recipients;
 using static Notify.Tests.Domain.Some;
-
-namespace Notify.Tests.Domain;
 
 public class DeliveryPlannerTests
 {

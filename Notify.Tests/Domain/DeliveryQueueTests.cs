@@ -1,7 +1,8 @@
+namespace Notify.Tests.Domain;
+
+using Notify.Domain.Channels;
 using Notify.Domain.Messages;
 using Notify.Domain.Notifications;
-
-namespace Notify.Tests.Domain;
 
 public class DeliveryQueueTests
 {

@@ -1,8 +1,10 @@
-using Notify.Domain.Notifications;
+namespace Notify.Tests.Domain;
+
+using Notify.Domain.Channels;
+using Notify.Domain.Content;
+using Notify.Domain.Planning;
 using Notify.Domain.Recipients;
 using static Notify.Tests.Domain.Some;
-
-namespace Notify.Tests.Domain;
 
 public class DeviceAppTests
 {

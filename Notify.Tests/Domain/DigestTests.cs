@@ -1,11 +1,13 @@
+namespace Notify.Tests.Domain;
+
 using FsCheck;
 using FsCheck.Fluent;
 using Notify.Domain.Categories;
-using Notify.Domain.Digests;
+using Notify.Domain.Channels;
+using Notify.Domain.Content;
 using Notify.Domain.Notifications;
+using Notify.Domain.Planning;
 using static Notify.Tests.Domain.Some;
-
-namespace Notify.Tests.Domain;
 
 public class DigestTests
 {

@@ -1,9 +1,11 @@
-using System.Text.Json;
-using Notify.Domain.Digests;
-using Notify.Domain.Notifications;
-using static Notify.Tests.Domain.Some;
-
 namespace Notify.Tests.Domain;
+
+using System.Text.Json;
+using Notify.Domain.Categories;
+using Notify.Domain.Channels;
+using Notify.Domain.Content;
+using Notify.Domain.Planning;
+using static Notify.Tests.Domain.Some;
 
 public class DigestTextTests
 {

@@ -1,13 +1,12 @@
-using Microsoft.Extensions.Configuration;
-using Notify.Api.Recipients;
-using Notify.Dispatch.Email;
-using Notify.Dispatch.Sms;
-using Notify.Domain.Recipients;
-using Notify.Domain.Tracking;
-using Notify.Projections.Privacy;
-using Notify.Tests.Support;
-
 namespace Notify.Tests.Domain;
+
+using Microsoft.Extensions.Configuration;
+using Notify.Api.Contract;
+using Notify.Delivery.Privacy;
+using Notify.Dispatch.Providers.Email;
+using Notify.Dispatch.Providers.Sms;
+using Notify.Domain.Content;
+using Notify.Tests.Support;
 
 /// <summary>
 /// Unicode Technical Standard 46, its table of mappings and its conformance tests (IdnaTestV2.txt); RFC 5893 for right-to-left labels.
@@ -77,7 +76,7 @@ public sealed class DomainNamesTests
         Assert.True(ContactRules.IsEmail(address));
         Assert.Equal(sent, EmailAddresses.ToAscii(address));
         var ring = Ring();
-        Assert.Equal(ring.Of(Notify.Domain.Notifications.Channel.Email, sent), ring.Of(Notify.Domain.Notifications.Channel.Email, address));
+        Assert.Equal(ring.Of(Notify.Domain.Channels.Channel.Email, sent), ring.Of(Notify.Domain.Channels.Channel.Email, address));
     }
 
     private static MasterKeyRing Ring() =>

@@ -1,7 +1,7 @@
-using Notify.Domain.Notifications;
-using Notify.Domain.Tracking;
-
 namespace Notify.Tests.Domain;
+
+using Notify.Domain.Channels;
+using Notify.Domain.Content;
 
 public class LinkRewriterTests
 {

@@ -1,8 +1,10 @@
+namespace Notify.Tests.Domain;
+
+using Notify.Domain.Channels;
 using Notify.Domain.Notifications;
+using Notify.Domain.Planning;
 using Notify.Domain.Recipients;
 using static Notify.Tests.Domain.Some;
-
-namespace Notify.Tests.Domain;
 
 public class NotificationDeciderTests
 {

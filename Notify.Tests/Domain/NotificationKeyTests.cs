@@ -1,6 +1,6 @@
-using Notify.Domain.Notifications;
-
 namespace Notify.Tests.Domain;
+
+using Notify.Domain.Notifications;
 
 public class NotificationKeyTests
 {

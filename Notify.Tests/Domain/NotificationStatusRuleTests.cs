@@ -1,8 +1,8 @@
+namespace Notify.Tests.Domain;
+
 using System.Collections.Immutable;
 using Notify.Domain.Notifications;
 using static Notify.Tests.Domain.Some;
-
-namespace Notify.Tests.Domain;
 
 public class NotificationStatusRuleTests
 {

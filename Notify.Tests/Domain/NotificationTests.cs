@@ -1,7 +1,8 @@
+namespace Notify.Tests.Domain;
+
+using Notify.Domain.Channels;
 using Notify.Domain.Notifications;
 using static Notify.Tests.Domain.Some;
-
-namespace Notify.Tests.Domain;
 
 public class NotificationTests
 {

@@ -1,13 +1,16 @@
+namespace Notify.Tests.Domain;
+
 using System.Collections.Immutable;
 using FsCheck;
 using FsCheck.Fluent;
 using NodaTime;
 using Notify.Domain.Categories;
+using Notify.Domain.Channels;
+using Notify.Domain.Content;
 using Notify.Domain.Notifications;
+using Notify.Domain.Planning;
 using Notify.Domain.Recipients;
 using static Notify.Tests.Domain.Some;
-
-namespace Notify.Tests.Domain;
 
 /// <summary>For any order of what people say and what is laid down: nothing opted out is sent, nothing required is held back, nobody is
 /// disturbed.</summary>

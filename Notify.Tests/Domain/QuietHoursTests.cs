@@ -1,10 +1,12 @@
+namespace Notify.Tests.Domain;
+
 using System.Globalization;
 using NodaTime;
+using Notify.Domain.Channels;
 using Notify.Domain.Notifications;
+using Notify.Domain.Planning;
 using Notify.Domain.Recipients;
 using static Notify.Tests.Domain.Some;
-
-namespace Notify.Tests.Domain;
 
 /// <summary>Quiet hours of a person in local time, with all changes of the local clock.</summary>
 public sealed class QuietHoursTests

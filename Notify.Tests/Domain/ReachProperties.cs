@@ -1,13 +1,14 @@
+namespace Notify.Tests.Domain;
+
 using System.Collections.Immutable;
 using FsCheck;
 using FsCheck.Fluent;
-using Notify.Domain.Caps;
 using Notify.Domain.Categories;
+using Notify.Domain.Channels;
+using Notify.Domain.Content;
 using Notify.Domain.Notifications;
-using Notify.Domain.Recipients;
+using Notify.Domain.Planning;
 using static Notify.Tests.Domain.Some;
-
-namespace Notify.Tests.Domain;
 
 /// <summary>
 /// A person's days, in simulated time: they change their mind, hours turn quiet, categories are laid down anew and messages come,

@@ -1,8 +1,8 @@
-using Notify.Domain.Notifications;
+namespace Notify.Tests.Domain;
+
+using Notify.Domain.Channels;
 using Notify.Domain.Recipients;
 using static Notify.Tests.Domain.Some;
-
-namespace Notify.Tests.Domain;
 
 public class RecipientTests
 {

@@ -1,7 +1,7 @@
+namespace Notify.Tests.Domain;
+
 using Notify.Domain.Notifications;
 using static Notify.Tests.Domain.Some;
-
-namespace Notify.Tests.Domain;
 
 /// <summary>Receipts in any order and any number.</summary>
 public sealed class ReportDeciderTests

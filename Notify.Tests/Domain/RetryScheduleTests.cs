@@ -1,7 +1,7 @@
-using Notify.Domain.Notifications;
-using static Notify.Tests.Domain.Some;
-
 namespace Notify.Tests.Domain;
+
+using Notify.Domain.Planning;
+using static Notify.Tests.Domain.Some;
 
 public class RetryScheduleTests
 {

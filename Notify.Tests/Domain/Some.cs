@@ -1,12 +1,14 @@
+namespace Notify.Tests.Domain;
+
 using System.Collections.Immutable;
 using Notify.Domain.Categories;
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
+using Notify.Domain.Planning;
 using Notify.Domain.Privacy;
 using Notify.Domain.Recipients;
 using Notify.Domain.Suppressions;
-
-namespace Notify.Tests.Domain;
 
 /// <summary>Ordinary notifications and people, for tests that are about one thing in them.</summary>
 internal static class Some

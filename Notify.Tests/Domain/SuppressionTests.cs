@@ -1,7 +1,7 @@
-using Notify.Domain.Notifications;
-using Notify.Domain.Suppressions;
-
 namespace Notify.Tests.Domain;
+
+using Notify.Domain.Channels;
+using Notify.Domain.Suppressions;
 
 public class SuppressionTests
 {

@@ -1,8 +1,8 @@
+namespace Notify.Tests.EndToEnd;
+
 using System.Globalization;
 using System.Text.RegularExpressions;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.EndToEnd;
 
 /// <summary>Clients that ask faster than they may.</summary>
 public sealed partial class AcceptLimits : SystemTest

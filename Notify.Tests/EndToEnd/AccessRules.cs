@@ -1,7 +1,7 @@
+namespace Notify.Tests.EndToEnd;
+
 using System.Text.RegularExpressions;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.EndToEnd;
 
 /// <summary>
 /// Routes × credentials × scopes × modes. The routes come from the OpenAPI document, so that an operation without a row here fails.

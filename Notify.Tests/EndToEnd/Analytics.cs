@@ -1,7 +1,7 @@
+namespace Notify.Tests.EndToEnd;
+
 using System.Text.Json.Nodes;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.EndToEnd;
 
 /// <summary>Analytics over HTTP, and read models that are rebuilt while the system runs.</summary>
 public sealed class Analytics : SystemTest

@@ -1,7 +1,7 @@
+namespace Notify.Tests.EndToEnd;
+
 using System.Text.Json.Nodes;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.EndToEnd;
 
 /// <summary>Pushes to Android devices, from the request to FCM and to the queries.</summary>
 public sealed class AndroidPush : SystemTest

@@ -1,7 +1,7 @@
+namespace Notify.Tests.EndToEnd;
+
 using System.Text.Json.Nodes;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.EndToEnd;
 
 /// <summary>Pushes to Android devices while FCM fails.</summary>
 public sealed class AndroidPushUnderKnobs(KnobSystem knobs) : KnobTest(knobs)

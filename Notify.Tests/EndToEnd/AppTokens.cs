@@ -1,8 +1,8 @@
+namespace Notify.Tests.EndToEnd;
+
 using System.Net.Http.Headers;
 using Notify.Tests.Contract;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.EndToEnd;
 
 /// <summary>An app acts for one user, by a token that its service made, and does no more than the token allows.</summary>
 public sealed class AppTokens : SystemTest

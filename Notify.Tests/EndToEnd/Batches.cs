@@ -1,7 +1,7 @@
+namespace Notify.Tests.EndToEnd;
+
 using System.Text.Json.Nodes;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.EndToEnd;
 
 /// <summary>Up to a thousand requests at a time, where one bad item harms no other.</summary>
 public sealed class Batches : SystemTest

@@ -1,7 +1,7 @@
+namespace Notify.Tests.EndToEnd;
+
 using System.Globalization;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.EndToEnd;
 
 /// <summary>Broadcasts to many, which take long enough for something to happen meanwhile.</summary>
 public sealed class BroadcastCrowds(BroadcastSystem broadcasts) : CrowdTest(broadcasts)

@@ -1,6 +1,6 @@
-using Notify.Tests.Support;
-
 namespace Notify.Tests.EndToEnd;
+
+using Notify.Tests.Support;
 
 /// <summary>Topics, and one notification to each of those who follow them.</summary>
 public sealed class Broadcasts : SystemTest

@@ -1,7 +1,7 @@
+namespace Notify.Tests.EndToEnd;
+
 using Notify.Tests.Support;
 using Npgsql;
-
-namespace Notify.Tests.EndToEnd;
 
 /// <summary>Broadcasts to recipients one of whom is locked or cannot be read: the others do not wait.</summary>
 public sealed class BroadcastsAside(BroadcastSystem broadcasts) : CrowdTest(broadcasts)

@@ -1,6 +1,6 @@
-using Notify.Tests.Support;
-
 namespace Notify.Tests.EndToEnd;
+
+using Notify.Tests.Support;
 
 /// <summary>Vonage, Mailchimp and a mail server in the place of Twilio and SendGrid.</summary>
 public sealed class Carriers : SystemTest

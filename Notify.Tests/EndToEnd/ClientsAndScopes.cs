@@ -1,8 +1,8 @@
+namespace Notify.Tests.EndToEnd;
+
 using System.Net.Http.Headers;
 using System.Text;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.EndToEnd;
 
 /// <summary>Clients, their scopes and their secrets.</summary>
 public sealed class ClientsAndScopes : SystemTest

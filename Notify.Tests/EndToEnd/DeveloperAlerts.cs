@@ -1,6 +1,6 @@
-using Notify.Tests.Support;
-
 namespace Notify.Tests.EndToEnd;
+
+using Notify.Tests.Support;
 
 /// <summary>A system whose alerts are evaluated within seconds, and a receiver of its alerts.</summary>
 public sealed class AlertSystem : IAsyncLifetime

@@ -1,10 +1,10 @@
+namespace Notify.Tests.EndToEnd;
+
 using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.EndToEnd;
 
 /// <summary>Notifications that are collected for a person and sent as one digest.</summary>
 public sealed class Digests : SystemTest
@@ -383,7 +383,7 @@ public sealed class Digests : SystemTest
             large,
             StringComparison.Ordinal
         );
-        Assert.InRange(Notify.Domain.Notifications.SmsText.Segments(large), 2, 10);
+        Assert.InRange(Notify.Domain.Content.SmsText.Segments(large), 2, 10);
         await Installation.VerifyAsync();
     }
 

@@ -1,7 +1,7 @@
+namespace Notify.Tests.EndToEnd;
+
 using Notify.Tests.Support;
 using Npgsql;
-
-namespace Notify.Tests.EndToEnd;
 
 /// <summary>Digests with a member that is locked or cannot be read: neither their other members nor other digests wait.</summary>
 public sealed class DigestsAside : SystemTest

@@ -1,7 +1,7 @@
+namespace Notify.Tests.EndToEnd;
+
 using System.Text.Json.Nodes;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.EndToEnd;
 
 /// <summary>Emails, from the request to the provider; an email with an unknown outcome is never repeated.</summary>
 public sealed class Emails : SystemTest

@@ -1,6 +1,6 @@
-using Notify.Tests.Support;
-
 namespace Notify.Tests.EndToEnd;
+
+using Notify.Tests.Support;
 
 /// <summary>Erasing people by user, number or address, over HTTP.</summary>
 public sealed class Erasures : SystemTest

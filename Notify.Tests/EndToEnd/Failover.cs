@@ -1,10 +1,10 @@
+namespace Notify.Tests.EndToEnd;
+
 using System.Text.Json.Nodes;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.WebUtilities;
 using Notify.Tests.Dispatch;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.EndToEnd;
 
 /// <summary>A system in which Vonage stands behind Twilio.</summary>
 public sealed class FailoverSystem : IAsyncLifetime

@@ -1,6 +1,6 @@
-using Notify.Tests.Support;
-
 namespace Notify.Tests.EndToEnd;
+
+using Notify.Tests.Support;
 
 /// <summary>Caps: the number of a category's notifications that reach a person, from all clients and however many come at once.</summary>
 public sealed class FrequencyCaps : SystemTest

@@ -1,6 +1,6 @@
-using Notify.Tests.Support;
-
 namespace Notify.Tests.EndToEnd;
+
+using Notify.Tests.Support;
 
 /// <summary>Asking twice never sends twice; what «the same request» means.</summary>
 public sealed class Idempotency : SystemTest

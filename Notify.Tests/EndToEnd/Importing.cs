@@ -1,13 +1,13 @@
+namespace Notify.Tests.EndToEnd;
+
 using System.Diagnostics;
 using System.Globalization;
 using System.IO.Compression;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using Notify.Projections;
+using Notify.Delivery.EventStore;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.EndToEnd;
 
 /// <summary>Many users at a time, line by line.</summary>
 public sealed class Importing : SystemTest
@@ -105,7 +105,7 @@ public sealed class Importing : SystemTest
         Assert.Equal(2401, await EventsAsync());
 
         Task<long> EventsAsync() =>
-            Installation.ScalarAsync<long>($"select count(*) from {NotifyStore.Schema}.mt_events where stream_id = any($1)", (object)keys);
+            Installation.ScalarAsync<long>($"select count(*) from {EventSchema.Name}.mt_events where stream_id = any($1)", (object)keys);
     }
 
     [Fact]

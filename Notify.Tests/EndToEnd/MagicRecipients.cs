@@ -1,6 +1,6 @@
-using Notify.Tests.Support;
-
 namespace Notify.Tests.EndToEnd;
+
+using Notify.Tests.Support;
 
 /// <summary>The recipients that force an outcome, alike on every channel; see docs/test-mode.md.</summary>
 public sealed class MagicRecipients : SystemTest

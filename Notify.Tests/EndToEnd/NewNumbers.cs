@@ -1,6 +1,6 @@
-using Notify.Tests.Support;
-
 namespace Notify.Tests.EndToEnd;
+
+using Notify.Tests.Support;
 
 /// <summary>A waiting delivery is sent to the person's new number or address, and never to the old one.</summary>
 public sealed class NewNumbers : SystemTest

@@ -1,6 +1,6 @@
-using Notify.Tests.Support;
-
 namespace Notify.Tests.EndToEnd;
+
+using Notify.Tests.Support;
 
 /// <summary>Health, metrics and logs for operators, without personal data or secrets.</summary>
 public sealed class Observability : SystemTest

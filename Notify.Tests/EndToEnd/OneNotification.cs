@@ -1,6 +1,6 @@
-using Notify.Tests.Support;
-
 namespace Notify.Tests.EndToEnd;
+
+using Notify.Tests.Support;
 
 /// <summary>The way of one notification, from the request to the provider and to the queries.</summary>
 public sealed class OneNotification : SystemTest

@@ -1,8 +1,8 @@
+namespace Notify.Tests.EndToEnd;
+
 using System.Net.Http.Headers;
 using System.Text.RegularExpressions;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.EndToEnd;
 
 /// <summary>The limits of a client's powers, and the traces that their use leaves.</summary>
 public sealed class Powers : SystemTest

@@ -1,9 +1,9 @@
+namespace Notify.Tests.EndToEnd;
+
 using System.Buffers.Text;
 using System.Text;
 using System.Text.Json.Nodes;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.EndToEnd;
 
 /// <summary>Personal data is nowhere in the database in plain text, and nobody can decrypt it after an erasure.</summary>
 public sealed class Privacy(KnobSystem knobs) : KnobTest(knobs)

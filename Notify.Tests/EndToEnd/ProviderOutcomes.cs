@@ -1,6 +1,6 @@
-using Notify.Tests.Support;
-
 namespace Notify.Tests.EndToEnd;
+
+using Notify.Tests.Support;
 
 /// <summary>Outcomes of a provider's answers: retried, failed, unknown. The sandbox's magic recipients force them.</summary>
 public sealed class ProviderOutcomes : SystemTest

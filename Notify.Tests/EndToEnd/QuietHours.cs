@@ -1,8 +1,8 @@
+namespace Notify.Tests.EndToEnd;
+
 using System.Globalization;
 using System.Text.Json.Nodes;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.EndToEnd;
 
 /// <summary>Deliveries in quiet hours: deferred, not dropped.</summary>
 public sealed class QuietHours : SystemTest

@@ -1,9 +1,9 @@
+namespace Notify.Tests.EndToEnd;
+
 using System.Net;
 using System.Text;
 using Notify.Domain.Notifications;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.EndToEnd;
 
 /// <summary>Receipts are verified and appended once to the notification's stream, also when they come early, late or repeatedly.</summary>
 public sealed class Receipts : SystemTest

@@ -1,8 +1,8 @@
+namespace Notify.Tests.EndToEnd;
+
 using System.Net;
 using Notify.Domain.Notifications;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.EndToEnd;
 
 /// <summary>Receipts of a provider that is slow, forgetful or mixes them up.</summary>
 public sealed class ReceiptsUnderKnobs(KnobSystem knobs) : KnobTest(knobs)

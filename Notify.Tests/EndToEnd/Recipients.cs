@@ -1,8 +1,7 @@
-using Microsoft.Extensions.Configuration;
-using Notify.Projections.Privacy;
-using Notify.Tests.Support;
-
 namespace Notify.Tests.EndToEnd;
+
+using Microsoft.Extensions.Configuration;
+using Notify.Tests.Support;
 
 /// <summary>Whom a notification reaches, and whom not, and why.</summary>
 public sealed class Recipients : SystemTest

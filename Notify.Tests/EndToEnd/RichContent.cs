@@ -1,8 +1,8 @@
+namespace Notify.Tests.EndToEnd;
+
 using System.Security.Cryptography;
 using System.Text.Json.Nodes;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.EndToEnd;
 
 /// <summary>Files, push options and long texts, from the request to the provider.</summary>
 public sealed class RichContent : SystemTest

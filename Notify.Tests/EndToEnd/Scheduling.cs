@@ -1,7 +1,7 @@
+namespace Notify.Tests.EndToEnd;
+
 using Notify.Tests.Support;
 using Npgsql;
-
-namespace Notify.Tests.EndToEnd;
 
 /// <summary>Later, moved, withdrawn, or too late.</summary>
 public sealed class Scheduling : SystemTest

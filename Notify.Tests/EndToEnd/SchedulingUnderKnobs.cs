@@ -1,6 +1,6 @@
-using Notify.Tests.Support;
-
 namespace Notify.Tests.EndToEnd;
+
+using Notify.Tests.Support;
 
 /// <summary>Times that pass while a delivery waits for something else.</summary>
 public sealed class SchedulingUnderKnobs(KnobSystem knobs) : KnobTest(knobs)

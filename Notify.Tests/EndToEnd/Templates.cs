@@ -1,7 +1,7 @@
+namespace Notify.Tests.EndToEnd;
+
 using System.Text.Json.Nodes;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.EndToEnd;
 
 /// <summary>Notifications that templates say, from the definition to the provider.</summary>
 public sealed class Templates : SystemTest

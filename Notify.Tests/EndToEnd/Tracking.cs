@@ -1,8 +1,8 @@
+namespace Notify.Tests.EndToEnd;
+
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.EndToEnd;
 
 /// <summary>Clicks and openings: recorded for clients that ask for it, separate from automated hits, and never an open redirect.</summary>
 public sealed class Tracking : SystemTest

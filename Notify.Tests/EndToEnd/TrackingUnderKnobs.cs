@@ -1,7 +1,7 @@
+namespace Notify.Tests.EndToEnd;
+
 using System.Text.RegularExpressions;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.EndToEnd;
 
 /// <summary>Tracked links while a provider fails.</summary>
 public sealed partial class TrackingUnderKnobs(KnobSystem knobs) : KnobTest(knobs)

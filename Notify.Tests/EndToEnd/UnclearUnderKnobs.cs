@@ -1,6 +1,6 @@
-using Notify.Tests.Support;
-
 namespace Notify.Tests.EndToEnd;
+
+using Notify.Tests.Support;
 
 /// <summary>Messages without a provider's answer, and messages that must not be sent any more.</summary>
 public sealed class UnclearUnderKnobs(KnobSystem knobs) : KnobTest(knobs)

@@ -1,8 +1,8 @@
+namespace Notify.Tests.EndToEnd;
+
 using System.Diagnostics;
 using System.Text.Json.Nodes;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.EndToEnd;
 
 /// <summary>Behaviour while providers are slow, reject requests or do not answer.</summary>
 public sealed class UnderKnobs(KnobSystem knobs) : KnobTest(knobs)
@@ -387,7 +387,7 @@ public sealed class UnderKnobs(KnobSystem knobs) : KnobTest(knobs)
             )
         );
         Assert.Equal((0, dead), (Count(queues["apns_normal"], "ready"), Count(queues["apns_normal"], "dead")));
-        Assert.Equal(Notify.Domain.Notifications.DeliveryQueue.All.Select(q => q.Name).Order(), queues.Keys.Order());
+        Assert.Equal(Notify.Domain.Channels.DeliveryQueue.All.Select(q => q.Name).Order(), queues.Keys.Order());
         Assert.InRange(queues["sms_normal"]["oldestAgeSeconds"]!.GetValue<double>(), 0.01, 30);
         Assert.True(Count(queues["sms_normal"], "suggestedWorkers") >= 1);
         // Nobody uses it: other tests may have sent bulk SMS within the last minute.

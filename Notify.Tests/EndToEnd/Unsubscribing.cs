@@ -1,10 +1,10 @@
+namespace Notify.Tests.EndToEnd;
+
 using System.Text.Json.Nodes;
 using Microsoft.Extensions.Configuration;
-using Notify.Projections.Privacy;
-using Notify.Projections.Tracking;
+using Notify.Delivery.Privacy;
+using Notify.Delivery.Tracking;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.EndToEnd;
 
 /// <summary>Every email can be answered with «no more of these», by a mail program's button or by a page.</summary>
 public sealed class Unsubscribing : SystemTest

@@ -1,6 +1,6 @@
-using Notify.Tests.Support;
-
 namespace Notify.Tests.EndToEnd;
+
+using Notify.Tests.Support;
 
 /// <summary>Runs after the tests that share a system: the sums of all that they did must agree.</summary>
 [CollectionDefinition(Name, DisableParallelization = true)]

@@ -1,7 +1,7 @@
+namespace Notify.Tests.EndToEnd;
+
 using System.Text.Json.Nodes;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.EndToEnd;
 
 /// <summary>Browsers: the way of a push to them, and what comes of a push service's answers.</summary>
 public sealed class WebPush : SystemTest

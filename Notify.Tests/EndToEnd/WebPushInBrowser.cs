@@ -1,7 +1,7 @@
+namespace Notify.Tests.EndToEnd;
+
 using Microsoft.Playwright;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.EndToEnd;
 
 /// <summary>Pushes in a real browser: the sample page's service worker shows them, and a click opens their address.</summary>
 public sealed class WebPushInBrowser : SystemTest
@@ -55,7 +55,10 @@ public sealed class WebPushInBrowser : SystemTest
             "async () => (await (await navigator.serviceWorker.ready).getNotifications()).map(n => [n.title, n.body, n.tag, "
             + "n.data.deliveryId, `${n.data.order}`])";
         var there = Assert.Single(await page.EvaluateAsync<string[][]>(Notifications));
-        Assert.Equal(["Unterwegs", id, Notify.Dispatch.WebPush.WebPushProvider.Topic(Guid.Parse(delivery.Id)), delivery.Id, "7"], there);
+        Assert.Equal(
+            ["Unterwegs", id, Notify.Dispatch.Providers.WebPush.WebPushProvider.Topic(Guid.Parse(delivery.Id)), delivery.Id, "7"],
+            there
+        );
 
         // The same message once more replaces the first.
         await Browser.PushAsync(page, message);

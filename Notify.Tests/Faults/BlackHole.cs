@@ -1,8 +1,8 @@
+namespace Notify.Tests.Faults;
+
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.Faults;
 
 /// <summary>A provider swallows everything for a while: the others must not notice, and afterwards all must be right.</summary>
 [Collection(CrowdCollection.Name)]

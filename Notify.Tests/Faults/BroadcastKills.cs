@@ -1,7 +1,7 @@
+namespace Notify.Tests.Faults;
+
 using System.Diagnostics;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.Faults;
 
 /// <summary>The hosts that make a broadcast's notifications are killed: each user gets exactly one.</summary>
 [Trait("Category", "Faults")]

@@ -1,8 +1,8 @@
+namespace Notify.Tests.Faults;
+
 using System.Collections.Concurrent;
 using Notify.Tests.Support;
 using StackExchange.Redis;
-
-namespace Notify.Tests.Faults;
 
 /// <summary>Two hosts of each kind before one Redis: a change through one applies to the other, in every state of Redis.</summary>
 [Collection(CacheCollection.Name)]

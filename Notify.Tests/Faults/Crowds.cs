@@ -1,8 +1,8 @@
+namespace Notify.Tests.Faults;
+
 using System.Diagnostics;
 using System.Globalization;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.Faults;
 
 /// <summary>
 /// Crowded queues: urgent deliveries do not wait behind them, and clients with few deliveries not behind those with many.

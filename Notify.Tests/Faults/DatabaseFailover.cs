@@ -1,8 +1,8 @@
+namespace Notify.Tests.Faults;
+
 using System.Diagnostics;
 using System.Globalization;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.Faults;
 
 /// <summary>PostgreSQL fails over to an asynchronous standby that lacks the last commits.</summary>
 [Collection(CrowdCollection.Name)]

@@ -1,7 +1,7 @@
+namespace Notify.Tests.Faults;
+
 using Notify.Tests.EndToEnd;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.Faults;
 
 /// <summary>Hosts are killed while digests are filled and closed: no notification is lost or in two digests.</summary>
 [Trait("Category", "Faults")]

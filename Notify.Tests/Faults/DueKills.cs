@@ -1,7 +1,7 @@
+namespace Notify.Tests.Faults;
+
 using System.Diagnostics;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.Faults;
 
 /// <summary>Dispatch dies while thousands fall due: each is planned once and sent, none early.</summary>
 [Trait("Category", "Faults")]

@@ -1,7 +1,7 @@
+namespace Notify.Tests.Faults;
+
 using System.Diagnostics;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.Faults;
 
 /// <summary>All processes of PostgreSQL stop for 20 s and go on: acceptance, claims and read models go on with them.</summary>
 [Trait("Category", "Faults")]

@@ -1,7 +1,7 @@
+namespace Notify.Tests.Faults;
+
 using System.Diagnostics;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.Faults;
 
 /// <summary>
 /// Hosts and the database are killed under load: no accepted notification is lost, no SMS is sent twice, pushes repeat only under

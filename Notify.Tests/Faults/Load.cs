@@ -1,9 +1,9 @@
+namespace Notify.Tests.Faults;
+
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using Notify.Tests.Support;
 using Npgsql;
-
-namespace Notify.Tests.Faults;
 
 /// <summary>
 /// Callers that send without a pause, SMS and pushes in turn, and follow the contract: a request

@@ -1,6 +1,6 @@
-using Notify.Tests.Support;
-
 namespace Notify.Tests.Faults;
+
+using Notify.Tests.Support;
 
 /// <summary>Many requests that read at the same time as others are accepted.</summary>
 public sealed class ManyReads(FaultSystem faults) : FaultTest(faults)

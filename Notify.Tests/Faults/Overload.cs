@@ -1,9 +1,9 @@
+namespace Notify.Tests.Faults;
+
 using System.Diagnostics;
 using System.Globalization;
 using Notify.Tests.Support;
 using Npgsql;
-
-namespace Notify.Tests.Faults;
 
 /// <summary>A system whose acceptance is blocked or flooded: its tests run one after the other.</summary>
 [CollectionDefinition(Name)]

@@ -1,7 +1,7 @@
+namespace Notify.Tests.Faults;
+
 using Notify.Tests.Spine;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.Faults;
 
 /// <summary>Hosts that stop without ending: others go on with their work, whether the stopped host was the leader or not.</summary>
 public abstract class PausedHosts(NotifySystem system) : SpineTest(system)

@@ -1,8 +1,8 @@
+namespace Notify.Tests.Faults;
+
 using System.Diagnostics;
 using Notify.Tests.Support;
 using Npgsql;
-
-namespace Notify.Tests.Faults;
 
 /// <summary>Hosts that stop in the middle of a transaction: the locks that they hold are let go within the host time-out.</summary>
 public sealed class PausedTransactions(FaultSystem faults) : FaultTest(faults)

@@ -1,9 +1,9 @@
+namespace Notify.Tests.Faults;
+
 using System.Security.Cryptography;
 using System.Text;
 using Notify.Tests.EndToEnd;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.Faults;
 
 /// <summary>The pepper of a running system is replaced, and the former one is dropped.</summary>
 [Trait("Category", "Faults")]

@@ -1,8 +1,8 @@
+namespace Notify.Tests.Faults;
+
 using System.Collections.Concurrent;
 using System.Net;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.Faults;
 
 /// <summary>Dispatch dies in a flood of receipts: each that was answered is kept, and what follows from it too.</summary>
 [Trait("Category", "Faults")]

@@ -1,7 +1,7 @@
+namespace Notify.Tests.Faults;
+
 using System.Security.Cryptography;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.Faults;
 
 /// <summary>A system of its own with two Apis, whose hosts are restarted one by one.</summary>
 public sealed class RollingSystem : IAsyncLifetime

@@ -1,6 +1,6 @@
-using Notify.Tests.Support;
-
 namespace Notify.Tests.Faults;
+
+using Notify.Tests.Support;
 
 /// <summary>
 /// PostgreSQL is silent for longer than a message's execution time-out: its connections stay open, and nothing is answered.

@@ -1,7 +1,7 @@
+namespace Notify.Tests.Faults;
+
 using Notify.Tests.Support;
 using Npgsql;
-
-namespace Notify.Tests.Faults;
 
 /// <summary>A database whose statements end by a time-out, as with hosted PostgreSQL, while it is slow.</summary>
 public sealed class SlowDatabase(FaultSystem faults) : FaultTest(faults)

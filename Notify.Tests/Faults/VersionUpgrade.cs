@@ -1,6 +1,6 @@
-using Notify.Tests.Support;
-
 namespace Notify.Tests.Faults;
+
+using Notify.Tests.Support;
 
 /// <summary>The upgrade of an installation from the last landed version, host by host and under load.</summary>
 [Trait("Category", "Faults")]

@@ -1,14 +1,16 @@
+namespace Notify.Tests.Projections;
+
 using System.Diagnostics;
-using Notify.Domain.Caps;
+using Notify.Delivery.Planning;
 using Notify.Domain.Categories;
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
+using Notify.Domain.Content;
 using Notify.Domain.Notifications;
+using Notify.Domain.Planning;
 using Notify.Domain.Recipients;
-using Notify.Projections.Caps;
 using Notify.Tests.Domain;
 using Notify.Tests.Projections.Analytics;
-
-namespace Notify.Tests.Projections;
 
 public sealed class CapTableTests(AnalyticsDatabase database) : IClassFixture<AnalyticsDatabase>
 {
@@ -48,9 +50,7 @@ public sealed class CapTableTests(AnalyticsDatabase database) : IClassFixture<An
         Assert.All(
             plans.SelectMany(p => p.Open(Now)),
             o =>
-                Assert.True(
-                    o.State == Notify.Projections.OpenDeliveries.OpenState.Queued || (o.DueAt > Now && o.Reason == Reasons.CapExceeded)
-                )
+                Assert.True(o.State == Notify.Delivery.DeliveryQueue.OpenState.Queued || (o.DueAt > Now && o.Reason == Reasons.CapExceeded))
         );
     }
 

@@ -1,6 +1,6 @@
-using Notify.Projections;
-
 namespace Notify.Tests.Projections;
+
+using Notify.Delivery;
 
 public sealed class ConnectionTests
 {

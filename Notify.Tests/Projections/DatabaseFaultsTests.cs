@@ -1,9 +1,9 @@
+namespace Notify.Tests.Projections;
+
 using System.Net.Sockets;
 using System.Text.Json;
-using Notify.Projections;
+using Notify.Infrastructure.Postgres;
 using Npgsql;
-
-namespace Notify.Tests.Projections;
 
 /// <summary>Which faults pass.</summary>
 public sealed class DatabaseFaultsTests

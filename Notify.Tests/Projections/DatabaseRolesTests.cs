@@ -1,18 +1,20 @@
+namespace Notify.Tests.Projections;
+
 using Marten;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
-using Notify.Domain.Notifications;
+using Notify.Delivery;
+using Notify.Delivery.EventStore;
+using Notify.Delivery.Privacy;
+using Notify.Delivery.Retention;
+using Notify.Delivery.Schema;
 using Notify.Domain.Recipients;
 using Notify.Domain.Routing;
 using Notify.Projections;
-using Notify.Projections.Privacy;
-using Notify.Projections.Retention;
 using Notify.Tests.Domain;
 using Notify.Tests.Projections.Analytics;
 using Notify.Tests.Support;
 using Npgsql;
-
-namespace Notify.Tests.Projections;
 
 /// <summary>The powers of hosts in a migrated database, tried as the roles that hosts log in as.</summary>
 public sealed class DatabaseRolesTests(AnalyticsDatabase database) : IClassFixture<AnalyticsDatabase>
@@ -199,7 +201,7 @@ public sealed class DatabaseRolesTests(AnalyticsDatabase database) : IClassFixtu
     {
         var collection = new ServiceCollection().AddSingleton(database.Ring).AddLogging(l => l.SetMinimumLevel(LogLevel.None));
         var connection = HostRoles.Connection(database.ConnectionString, host);
-        collection.AddNotifyStore(connection, mayCreate: false);
+        collection.AddNotifyStore(connection, mayCreate: false, readModels: ReadModels.Configure);
         return collection.BuildServiceProvider();
     }
 

@@ -1,11 +1,13 @@
+namespace Notify.Tests.Projections;
+
 using Microsoft.Extensions.Diagnostics.HealthChecks;
 using Microsoft.Extensions.Logging.Abstractions;
-using Notify.Projections;
-using Notify.Projections.Hosting;
+using Notify.Delivery;
+using Notify.Delivery.Schema;
+using Notify.Infrastructure.Hosting;
+using Notify.Infrastructure.Postgres;
 using Notify.Tests.Support;
 using Npgsql;
-
-namespace Notify.Tests.Projections;
 
 /// <summary>The settings that connections ask for, and the report where the database denies them.</summary>
 public sealed class DatabaseSettingsTests(EmptyDatabase database) : IClassFixture<EmptyDatabase>

@@ -1,11 +1,11 @@
+namespace Notify.Tests.Projections;
+
 using System.Buffers.Text;
 using System.Security.Cryptography;
 using Microsoft.Extensions.Configuration;
-using Notify.Domain.Notifications;
-using Notify.Projections.Privacy;
-using Notify.Projections.Tracking;
-
-namespace Notify.Tests.Projections;
+using Notify.Delivery.Privacy;
+using Notify.Delivery.Tracking;
+using Notify.Domain.Channels;
 
 public class DeliveryTokensTests
 {

@@ -1,12 +1,13 @@
+namespace Notify.Tests.Projections;
+
 using Microsoft.Extensions.Time.Testing;
+using Notify.Delivery.Privacy;
+using Notify.Delivery.Recipients;
+using Notify.Domain.Channels;
 using Notify.Domain.Privacy;
 using Notify.Domain.Recipients;
-using Notify.Projections.Privacy;
-using Notify.Projections.Recipients;
 using Notify.Tests.Projections.Analytics;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.Projections;
 
 /// <summary>Devices that an earlier version stored twice, by tokens that differ in letter case alone.</summary>
 public sealed class DeviceSpellingsTests(AnalyticsDatabase database) : IClassFixture<AnalyticsDatabase>

@@ -1,14 +1,18 @@
+namespace Notify.Tests.Projections;
+
 using Microsoft.Extensions.Logging.Abstractions;
-using Notify.Domain.Digests;
+using Notify.Delivery.DeliveryQueue;
+using Notify.Delivery.Digests;
+using Notify.Delivery.EventStore;
+using Notify.Delivery.Privacy;
+using Notify.Domain.Categories;
+using Notify.Domain.Content;
 using Notify.Domain.Notifications;
+using Notify.Domain.Planning;
 using Notify.Domain.Privacy;
-using Notify.Projections;
-using Notify.Projections.Digests;
-using Notify.Projections.Privacy;
+using Notify.Infrastructure.Postgres;
 using Notify.Tests.Domain;
 using Notify.Tests.Projections.Analytics;
-
-namespace Notify.Tests.Projections;
 
 /// <summary>Reading of a closing digest from a real store.</summary>
 public sealed class DigestReadingTests(AnalyticsDatabase database) : IClassFixture<AnalyticsDatabase>
@@ -94,8 +98,8 @@ public sealed class DigestReadingTests(AnalyticsDatabase database) : IClassFixtu
     public void Parts_are_no_heavier_than_they_may_be_and_nothing_is_lost()
     {
         int[] sizes = [1, 2, 3, 20, 4, 6, 1, 9];
-        Assert.Equal(["1 2 3", "20", "4 6", "1 9"], DigestReading.PartsOf(sizes, s => s, 10).Select(p => string.Join(' ', p)));
-        Assert.Equal([20], DigestReading.FirstOf([20, 1], s => s, 10));
-        Assert.Empty(DigestReading.PartsOf(Array.Empty<int>(), s => s, 10));
+        Assert.Equal(["1 2 3", "20", "4 6", "1 9"], WeightedBatches.Of(sizes, s => s, 10).Select(p => string.Join(' ', p)));
+        Assert.Equal([20], WeightedBatches.FirstOf([20, 1], s => s, 10));
+        Assert.Empty(WeightedBatches.Of(Array.Empty<int>(), s => s, 10));
     }
 }

@@ -1,7 +1,7 @@
+namespace Notify.Tests.Projections;
+
 using Notify.Tests.Support;
 using Npgsql;
-
-namespace Notify.Tests.Projections;
 
 /// <summary>A migrated database of a test class's own; nothing runs in it.</summary>
 public sealed class EmptyDatabase : IAsyncLifetime

@@ -1,10 +1,10 @@
+namespace Notify.Tests.Projections;
+
 using System.Collections.Concurrent;
 using Microsoft.Extensions.Time.Testing;
-using Notify.Projections;
+using Notify.Infrastructure.Postgres;
 using Notify.Tests.Support;
 using Npgsql;
-
-namespace Notify.Tests.Projections;
 
 /// <summary>Group commit of items that are blocked, that cannot be stored, and that are too many.</summary>
 public sealed class GroupCommitBoundsTests

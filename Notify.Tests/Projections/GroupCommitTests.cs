@@ -1,9 +1,9 @@
+namespace Notify.Tests.Projections;
+
 using System.Collections.Concurrent;
 using Microsoft.Extensions.Time.Testing;
-using Notify.Projections;
+using Notify.Infrastructure.Postgres;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.Projections;
 
 public sealed class GroupCommitTests
 {

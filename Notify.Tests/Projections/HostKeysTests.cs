@@ -1,11 +1,11 @@
+namespace Notify.Tests.Projections;
+
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.Logging.Abstractions;
-using Notify.Domain.Notifications;
+using Notify.Delivery.EventStore;
+using Notify.Delivery.Privacy;
+using Notify.Domain.Channels;
 using Notify.Domain.Privacy;
-using Notify.Projections;
-using Notify.Projections.Privacy;
-
-namespace Notify.Tests.Projections;
 
 /// <summary>Hosts that announce their master keys, over a real database.</summary>
 public sealed class HostKeysTests(EmptyDatabase database) : IClassFixture<EmptyDatabase>

@@ -1,9 +1,9 @@
+namespace Notify.Tests.Projections;
+
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;
-using Notify.Projections;
-using Notify.Projections.Hosting;
-
-namespace Notify.Tests.Projections;
+using Notify.Delivery.Hosting;
+using Notify.Infrastructure.Postgres;
 
 /// <summary>Every host follows the database's clock, independent of its own.</summary>
 public sealed class InstallationClockTests(EmptyDatabase database) : IClassFixture<EmptyDatabase>

@@ -1,10 +1,10 @@
-using Notify.Domain.Notifications;
+namespace Notify.Tests.Projections;
+
+using Notify.Delivery.DeliveryQueue;
+using Notify.Domain.Channels;
 using Notify.Domain.Recipients;
-using Notify.Projections.OpenDeliveries;
 using Notify.Tests.Domain;
 using Notify.Tests.Projections.Analytics;
-
-namespace Notify.Tests.Projections;
 
 /// <summary>The look that a call takes when it had to wait before it could leave.</summary>
 public sealed class LastCheckTests(AnalyticsDatabase database) : IClassFixture<AnalyticsDatabase>

@@ -1,8 +1,8 @@
+namespace Notify.Tests.Projections;
+
 using System.Security.Cryptography;
 using Microsoft.Extensions.Configuration;
-using Notify.Projections.Privacy;
-
-namespace Notify.Tests.Projections;
+using Notify.Delivery.Privacy;
 
 public class MasterKeyRingTests
 {

@@ -1,6 +1,6 @@
-using Notify.Tests.Support;
-
 namespace Notify.Tests.Projections;
+
+using Notify.Tests.Support;
 
 /// <summary>Migrations may be run again, and by several at once: as when many hosts of one version are rolled out.</summary>
 public sealed class MigrationsTests

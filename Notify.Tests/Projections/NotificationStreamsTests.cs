@@ -1,13 +1,14 @@
+namespace Notify.Tests.Projections;
+
 using Microsoft.Extensions.Logging.Abstractions;
+using Notify.Delivery.DeliveryQueue;
+using Notify.Delivery.EventStore;
+using Notify.Domain.Channels;
 using Notify.Domain.Notifications;
 using Notify.Domain.Privacy;
-using Notify.Projections;
-using Notify.Projections.OpenDeliveries;
 using Notify.Projections.Verification;
 using Notify.Tests.Domain;
 using Notify.Tests.Projections.Analytics;
-
-namespace Notify.Tests.Projections;
 
 /// <summary>Streams with events that this host cannot read, over a real store.</summary>
 public sealed class NotificationStreamsTests(AnalyticsDatabase database) : IClassFixture<AnalyticsDatabase>

@@ -1,10 +1,12 @@
+namespace Notify.Tests.Projections;
+
 using System.Text.Json;
+using Notify.Delivery.EventStore;
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Domain.Privacy;
-using Notify.Projections;
-
-namespace Notify.Tests.Projections;
+using Notify.Infrastructure.Json;
 
 public class NotifyJsonTests
 {
@@ -85,7 +87,7 @@ public class NotifyJsonTests
             .Assembly.GetTypes()
             .Where(t => t is { IsSealed: true, IsClass: true } && t.GetProperty("At")?.PropertyType == typeof(DateTimeOffset))
             .ToHashSet();
-        Assert.Equal(defined.Select(t => t.Name).Order(), NotifyStore.EventTypes.Select(t => t.Name).Order());
+        Assert.Equal(defined.Select(t => t.Name).Order(), EventTypes.All.Select(t => t.Name).Order());
     }
 
     [Fact]

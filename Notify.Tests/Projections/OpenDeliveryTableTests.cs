@@ -1,10 +1,11 @@
-using System.Collections.Concurrent;
-using Notify.Domain.Notifications;
-using Notify.Projections.OpenDeliveries;
-using Notify.Projections.QueueBacklog;
-using Npgsql;
-
 namespace Notify.Tests.Projections;
+
+using System.Collections.Concurrent;
+using Notify.Delivery.DeliveryQueue;
+using Notify.Delivery.Monitoring;
+using Notify.Domain.Channels;
+using Notify.Domain.Notifications;
+using Npgsql;
 
 public sealed class OpenDeliveryTableTests(EmptyDatabase database) : IClassFixture<EmptyDatabase>, IAsyncLifetime
 {

@@ -1,7 +1,7 @@
-using Microsoft.Extensions.Logging.Abstractions;
-using Notify.Projections.Hosting;
-
 namespace Notify.Tests.Projections;
+
+using Microsoft.Extensions.Logging.Abstractions;
+using Notify.Infrastructure.Messaging;
 
 /// <summary>Old envelopes in an outbox are released, and no others are changed.</summary>
 public sealed class OutboxSweepTests(EmptyDatabase database) : IClassFixture<EmptyDatabase>

@@ -1,6 +1,6 @@
-using Notify.Projections.OpenDeliveries;
-
 namespace Notify.Tests.Projections;
+
+using Notify.Delivery.DeliveryQueue;
 
 public sealed class ProviderMessagesTests(EmptyDatabase database) : IClassFixture<EmptyDatabase>
 {

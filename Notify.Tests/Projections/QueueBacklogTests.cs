@@ -1,7 +1,7 @@
-using Notify.Domain.Notifications;
-using Backlog = Notify.Projections.QueueBacklog.QueueBacklog;
-
 namespace Notify.Tests.Projections;
+
+using Notify.Domain.Channels;
+using Backlog = Notify.Delivery.Monitoring.QueueBacklog;
 
 public class QueueBacklogTests
 {

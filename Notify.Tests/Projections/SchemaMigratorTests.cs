@@ -1,8 +1,8 @@
-using Notify.Projections;
+namespace Notify.Tests.Projections;
+
+using Notify.Delivery.Schema;
 using Notify.Tests.Support;
 using Npgsql;
-
-namespace Notify.Tests.Projections;
 
 /// <summary>Migrations run beside traffic: they ask for no lock without need, and for none for long.</summary>
 public sealed class SchemaMigratorTests(EmptyDatabase database) : IClassFixture<EmptyDatabase>

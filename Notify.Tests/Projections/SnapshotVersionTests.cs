@@ -1,10 +1,10 @@
+namespace Notify.Tests.Projections;
+
 using Marten;
 using Notify.Domain.Categories;
 using Notify.Domain.Privacy;
 using Notify.Domain.Recipients;
 using Notify.Tests.Projections.Analytics;
-
-namespace Notify.Tests.Projections;
 
 public sealed class SnapshotVersionTests(AnalyticsDatabase database) : IClassFixture<AnalyticsDatabase>
 {

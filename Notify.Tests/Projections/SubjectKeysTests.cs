@@ -1,11 +1,11 @@
+namespace Notify.Tests.Projections;
+
 using System.Security.Cryptography;
 using Microsoft.Extensions.Configuration;
+using Notify.Delivery.Privacy;
 using Notify.Domain.Privacy;
 using Notify.Domain.Recipients;
-using Notify.Projections.Privacy;
 using Npgsql;
-
-namespace Notify.Tests.Projections;
 
 public sealed class SubjectKeysTests(EmptyDatabase database) : IClassFixture<EmptyDatabase>
 {

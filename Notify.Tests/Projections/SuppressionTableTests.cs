@@ -1,10 +1,10 @@
-using Notify.Domain.Notifications;
-using Notify.Domain.Suppressions;
-using Notify.Projections.Privacy;
-using Notify.Projections.Suppressions;
-using Notify.Tests.Projections.Analytics;
-
 namespace Notify.Tests.Projections;
+
+using Notify.Delivery.Privacy;
+using Notify.Delivery.Suppressions;
+using Notify.Domain.Channels;
+using Notify.Domain.Suppressions;
+using Notify.Tests.Projections.Analytics;
 
 public sealed class SuppressionTableTests(AnalyticsDatabase database) : IClassFixture<AnalyticsDatabase>
 {

@@ -1,11 +1,11 @@
+namespace Notify.Tests.Projections;
+
 using Notify.Api.Contract;
+using Notify.Delivery.EventStore;
+using Notify.Delivery.Privacy;
 using Notify.Domain.Recipients;
-using Notify.Projections;
-using Notify.Projections.Privacy;
 using Notify.Tests.Support;
 using Npgsql;
-
-namespace Notify.Tests.Projections;
 
 /// <summary>The references of users, over a real database.</summary>
 public sealed class UserReferencesTests(EmptyDatabase database) : IClassFixture<EmptyDatabase>

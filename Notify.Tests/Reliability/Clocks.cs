@@ -1,7 +1,7 @@
+namespace Notify.Tests.Reliability;
+
 using System.Globalization;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.Reliability;
 
 /// <summary>Clocks that are set by an hour while everything runs.</summary>
 /// <remarks>

@@ -1,8 +1,8 @@
+namespace Notify.Tests.Reliability;
+
 using System.Text.RegularExpressions;
 using Notify.Tests.Support;
 using Npgsql;
-
-namespace Notify.Tests.Reliability;
 
 /// <summary>The time of a fault.</summary>
 internal sealed record FaultWindow(DateTimeOffset From, DateTimeOffset To)

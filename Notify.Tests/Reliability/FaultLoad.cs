@@ -1,8 +1,8 @@
+namespace Notify.Tests.Reliability;
+
 using System.Collections.Concurrent;
 using System.Globalization;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.Reliability;
 
 /// <summary>The kind of a notification of the load.</summary>
 internal enum SendKind

@@ -1,6 +1,6 @@
-using System.Globalization;
-
 namespace Notify.Tests.Reliability;
+
+using System.Globalization;
 
 /// <summary>How often, how long and under which load faults are tried: the full numbers, or fewer by the environment.</summary>
 /// <remarks>

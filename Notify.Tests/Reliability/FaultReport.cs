@@ -1,10 +1,10 @@
+namespace Notify.Tests.Reliability;
+
 using System.Globalization;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.Reliability;
 
 /// <summary>The figures of one case: one line of the report.</summary>
 internal sealed record FaultFigures

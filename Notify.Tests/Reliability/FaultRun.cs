@@ -1,6 +1,6 @@
-using Notify.Tests.Support;
-
 namespace Notify.Tests.Reliability;
+
+using Notify.Tests.Support;
 
 /// <summary>One run of a case: its loads and faults, and what was counted so far.</summary>
 internal sealed class FaultRun(ReliabilitySystem hosts, FaultFigures figures, TimeSpan quiet)

@@ -1,9 +1,9 @@
+namespace Notify.Tests.Reliability;
+
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Globalization;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.Reliability;
 
 /// <summary>Loads that are too much, too often the same, or long; a provider that swallows everything.</summary>
 public abstract partial class Reliability

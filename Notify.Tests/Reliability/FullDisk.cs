@@ -1,6 +1,6 @@
-using Notify.Tests.Support;
-
 namespace Notify.Tests.Reliability;
+
+using Notify.Tests.Support;
 
 /// <summary>A system whose PostgreSQL lies on a small file system of its own.</summary>
 public abstract class FullDiskSystem(string name, bool withBroker) : IAsyncLifetime

@@ -1,9 +1,8 @@
+namespace Notify.Tests.Reliability;
+
 using System.Globalization;
 using System.Security.Cryptography;
-using Notify.Tests.Support;
 using Npgsql;
-
-namespace Notify.Tests.Reliability;
 
 /// <summary>
 /// The promises under each kind of fault, with the load going on: nothing accepted is lost, no SMS or email goes twice, nothing goes

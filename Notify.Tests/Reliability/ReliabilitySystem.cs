@@ -1,6 +1,6 @@
-using Notify.Tests.Support;
-
 namespace Notify.Tests.Reliability;
+
+using Notify.Tests.Support;
 
 /// <summary>The systems of the long form of the fault suite: their tests run one after the other, while nothing else runs.</summary>
 [CollectionDefinition(Name, DisableParallelization = true)]

@@ -1,6 +1,6 @@
-using Notify.Tests.Support;
-
 namespace Notify.Tests.Reliability;
+
+using Notify.Tests.Support;
 
 /// <summary>A case of the fault suite's long form: faults under load, counted, reported and judged.</summary>
 public abstract class ReliabilityTest(ReliabilitySystem system) : SystemTest

@@ -1,11 +1,12 @@
-using System.Security.Cryptography;
-using Notify.Dispatch.Apns;
-using Notify.Dispatch.Dispatching;
-using Notify.Domain.Notifications;
-using Notify.Domain.Recipients;
-using Notify.Tests.Support;
-
 namespace Notify.Tests.Sandbox;
+
+using System.Security.Cryptography;
+using Notify.Dispatch.Providers;
+using Notify.Dispatch.Providers.Apns;
+using Notify.Domain.Channels;
+using Notify.Domain.Content;
+using Notify.Domain.Notifications;
+using Notify.Tests.Support;
 
 /// <summary>Several APNs apps and environments, against a server that knows each token for one of them alone.</summary>
 /// <remarks>Apple: Handling notification responses from APNs, <c>BadDeviceToken</c> and <c>DeviceTokenNotForTopic</c>.</remarks>

@@ -1,3 +1,5 @@
+namespace Notify.Tests.Sandbox;
+
 using System.Buffers.Text;
 using System.Net;
 using System.Net.Http.Headers;
@@ -6,8 +8,6 @@ using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.Sandbox;
 
 /// <summary>The sandbox rejects all that Google rejects, in Google's own shape: a message that it accepts is valid there.</summary>
 public sealed class FcmStrictness : SystemTest, IDisposable

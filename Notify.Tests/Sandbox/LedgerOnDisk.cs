@@ -1,9 +1,9 @@
+namespace Notify.Tests.Sandbox;
+
 using System.Net.Http.Headers;
 using System.Text;
 using System.Text.Json;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.Sandbox;
 
 /// <summary>The sandbox's ledger in a folder: a restart changes nothing in it.</summary>
 public sealed class LedgerOnDisk : IAsyncDisposable

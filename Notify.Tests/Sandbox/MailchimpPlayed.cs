@@ -1,10 +1,10 @@
+namespace Notify.Tests.Sandbox;
+
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using Notify.Dispatch.Email.Mailchimp;
+using Notify.Dispatch.Providers.Email.Mailchimp;
 using Notify.Dispatch.Receipts;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.Sandbox;
 
 /// <summary>The sandbox's Mailchimp Transactional: a word for each recipient, errors by name, signed webhooks.</summary>
 [Collection(PlayedSandboxCollection.Name)]

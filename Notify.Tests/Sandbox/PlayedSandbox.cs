@@ -1,11 +1,11 @@
+namespace Notify.Tests.Sandbox;
+
 using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Http.Json;
 using System.Text;
 using System.Text.Json;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.Sandbox;
 
 /// <summary>A request that came to the account's webhook, raw.</summary>
 public sealed record WebhookRequest(string Method, string Url, IReadOnlyDictionary<string, string> Headers, byte[] Body)

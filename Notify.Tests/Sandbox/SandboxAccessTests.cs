@@ -1,11 +1,11 @@
+namespace Notify.Tests.Sandbox;
+
 using System.Text;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Time.Testing;
 using Notify.Sandbox.Access;
 using Notify.Sandbox.Ledger;
 using Notify.Sandbox.Twilio;
-
-namespace Notify.Tests.Sandbox;
 
 /// <summary>The sandbox shows all that was sent only to its own machine or by its key, and for a time.</summary>
 public sealed class SandboxAccessTests : IDisposable

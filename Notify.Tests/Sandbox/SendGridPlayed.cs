@@ -1,10 +1,10 @@
+namespace Notify.Tests.Sandbox;
+
 using System.Net.Http.Headers;
 using System.Net.Http.Json;
 using System.Text.Json;
-using Notify.Dispatch.Email.SendGrid;
+using Notify.Dispatch.Providers.Email.SendGrid;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.Sandbox;
 
 /// <summary>The sandbox's SendGrid reports the outcomes of mails, signed with a key of its own.</summary>
 [Collection(PlayedSandboxCollection.Name)]

@@ -1,11 +1,11 @@
+namespace Notify.Tests.Sandbox;
+
 using System.Net.Http.Headers;
 using System.Text;
 using System.Text.Json.Nodes;
 using Notify.Tests.Support;
 using SendGrid;
 using SendGrid.Helpers.Mail;
-
-namespace Notify.Tests.Sandbox;
 
 /// <summary>The sandbox's SendGrid takes what SendGrid takes, and refuses what SendGrid refuses, in its words.</summary>
 public sealed class SendGridStrictness : SystemTest

@@ -1,3 +1,5 @@
+namespace Notify.Tests.Sandbox;
+
 using System.Net.Security;
 using System.Net.Sockets;
 using System.Text;
@@ -5,8 +7,6 @@ using MailKit.Net.Smtp;
 using MailKit.Security;
 using MimeKit;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.Sandbox;
 
 /// <summary>The sandbox's mail server, spoken to by MailKit and by hand over a real socket.</summary>
 [Collection(PlayedSandboxCollection.Name)]

@@ -1,11 +1,11 @@
+namespace Notify.Tests.Sandbox;
+
 using System.Net.Http.Headers;
 using System.Text;
 using System.Text.Json;
 using Microsoft.AspNetCore.WebUtilities;
-using Notify.Dispatch.Sms.Twilio;
+using Notify.Dispatch.Providers.Sms.Twilio;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.Sandbox;
 
 /// <summary>
 /// The sandbox's Twilio reports the outcome of a message to the status callback, as the fault setting or the number asks.

@@ -1,11 +1,11 @@
+namespace Notify.Tests.Sandbox;
+
 using System.Net.Http.Headers;
 using System.Net.Http.Json;
 using System.Text;
 using System.Text.Json;
-using Notify.Dispatch.Sms.Vonage;
+using Notify.Dispatch.Providers.Sms.Vonage;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.Sandbox;
 
 /// <summary>The sandbox's Vonage: the SMS API, its reports, and receipts that our own check and Vonage's own example confirm.</summary>
 [Collection(PlayedSandboxCollection.Name)]
@@ -216,7 +216,7 @@ public sealed class VonagePlayed(PlayedSandbox sandbox)
         }
         else
             Assert.True(
-                Notify.Dispatch.Sms.Twilio.TwilioSignature.IsValid(
+                Notify.Dispatch.Providers.Sms.Twilio.TwilioSignature.IsValid(
                     sandbox.Account("twilioAuthToken"),
                     new Uri(post.Url),
                     isForm: true,

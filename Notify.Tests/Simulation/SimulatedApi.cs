@@ -1,10 +1,12 @@
+namespace Notify.Tests.Simulation;
+
+using Notify.Delivery.DeliveryQueue;
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
+using Notify.Domain.Planning;
 using Notify.Domain.Privacy;
 using Notify.Domain.Recipients;
-using Notify.Projections.OpenDeliveries;
-
-namespace Notify.Tests.Simulation;
 
 /// <summary>
 /// Clients and people: they ask for notifications, withdraw and move them, opt out, are erased, send dead letters on.

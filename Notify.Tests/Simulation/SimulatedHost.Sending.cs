@@ -1,12 +1,14 @@
+namespace Notify.Tests.Simulation;
+
+using Notify.Delivery.DeliveryQueue;
+using Notify.Delivery.Planning;
 using Notify.Dispatch.Dispatching;
+using Notify.Dispatch.Providers;
+using Notify.Domain.Channels;
+using Notify.Domain.Content;
 using Notify.Domain.Notifications;
-using Notify.Domain.Privacy;
 using Notify.Domain.Recipients;
 using Notify.Domain.Suppressions;
-using Notify.Projections.Caps;
-using Notify.Projections.OpenDeliveries;
-
-namespace Notify.Tests.Simulation;
 
 /// <summary>How the host claims deliveries, calls providers and writes what came of it.</summary>
 internal sealed partial class SimulatedHost

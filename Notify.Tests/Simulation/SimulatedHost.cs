@@ -1,11 +1,14 @@
+namespace Notify.Tests.Simulation;
+
+using Notify.Delivery.DeliveryQueue;
+using Notify.Delivery.Hosting;
 using Notify.Dispatch.Dispatching;
 using Notify.Dispatch.Due;
+using Notify.Dispatch.Providers;
 using Notify.Dispatch.Routing;
+using Notify.Domain.Channels;
 using Notify.Domain.Notifications;
-using Notify.Projections.Hosting;
-using Notify.Projections.OpenDeliveries;
-
-namespace Notify.Tests.Simulation;
+using Notify.Infrastructure.Hosting;
 
 /// <summary>
 /// A Dispatch host: its lease, heartbeats, takeover and due work. The decisions are the product's own; only loops and statements are

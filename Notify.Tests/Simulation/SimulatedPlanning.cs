@@ -1,12 +1,14 @@
+namespace Notify.Tests.Simulation;
+
 using NodaTime;
-using Notify.Domain.Caps;
+using Notify.Delivery.DeliveryQueue;
+using Notify.Delivery.Planning;
+using Notify.Domain.Channels;
+using Notify.Domain.Content;
 using Notify.Domain.Notifications;
+using Notify.Domain.Planning;
 using Notify.Domain.Privacy;
 using Notify.Domain.Recipients;
-using Notify.Projections.OpenDeliveries;
-using Notify.Projections.Planning;
-
-namespace Notify.Tests.Simulation;
 
 /// <summary>
 /// Plans notifications: <c>NotificationIntake.StartAsync</c> and <c>DuePump.PlanAsync</c> without encryption, digests and templates.

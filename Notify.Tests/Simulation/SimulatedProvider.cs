@@ -1,7 +1,8 @@
-using Notify.Dispatch.Dispatching;
-using Notify.Domain.Notifications;
-
 namespace Notify.Tests.Simulation;
+
+using Notify.Dispatch.Providers;
+using Notify.Domain.Channels;
+using Notify.Domain.Notifications;
 
 /// <summary>A message that a provider took: it reaches the person.</summary>
 /// <param name="VisibleAt">From when on inquiries find it.</param>
@@ -45,7 +46,7 @@ internal class SimulatedProvider(string name, Lane lane, SimulatedTime time, See
     public static readonly TimeSpan Timeout = TimeSpan.FromSeconds(10);
 
     // Real providers' inquiries are bounded as their adapters bound them.
-    private static readonly TimeSpan ClockSkew = Notify.Dispatch.Sms.Twilio.TwilioInquiry.WrongClock;
+    private static readonly TimeSpan ClockSkew = Notify.Dispatch.Providers.Sms.Twilio.TwilioInquiry.WrongClock;
 
     private int lastId;
 

@@ -1,11 +1,12 @@
+namespace Notify.Tests.Simulation;
+
+using Notify.Delivery.DeliveryQueue;
+using Notify.Delivery.Receipts;
 using Notify.Dispatch.Receipts;
+using Notify.Domain.Channels;
 using Notify.Domain.Notifications;
 using Notify.Domain.Privacy;
 using Notify.Domain.Suppressions;
-using Notify.Projections.OpenDeliveries;
-using Notify.Projections.Receipts;
-
-namespace Notify.Tests.Simulation;
 
 /// <summary>Receipts: providers post them early, late, twice and shuffled, until they are kept.</summary>
 internal sealed class SimulatedReceipts(Simulation simulation)

@@ -1,13 +1,14 @@
-using Notify.Domain.Caps;
+namespace Notify.Tests.Simulation;
+
+using Notify.Delivery.DeliveryQueue;
+using Notify.Delivery.Receipts;
 using Notify.Domain.Categories;
+using Notify.Domain.Channels;
 using Notify.Domain.Notifications;
+using Notify.Domain.Planning;
 using Notify.Domain.Privacy;
 using Notify.Domain.Recipients;
 using Notify.Domain.Suppressions;
-using Notify.Projections.OpenDeliveries;
-using Notify.Projections.Receipts;
-
-namespace Notify.Tests.Simulation;
 
 /// <summary>A row of <c>notify.open_deliveries</c> with the columns that only statements see.</summary>
 internal sealed class SimulatedRow(OpenDelivery data)

@@ -1,6 +1,6 @@
-using System.Buffers.Binary;
-
 namespace Notify.Tests.Simulation;
+
+using System.Buffers.Binary;
 
 /// <summary>The only source of chance in a simulation: the same seed gives the same numbers on every machine (SplitMix64).</summary>
 internal sealed class SeededRandom(ulong seed)

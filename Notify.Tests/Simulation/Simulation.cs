@@ -1,14 +1,15 @@
+namespace Notify.Tests.Simulation;
+
 using System.Collections.Immutable;
 using System.Globalization;
+using Notify.Delivery.DeliveryQueue;
 using Notify.Dispatch.Dispatching;
-using Notify.Domain.Caps;
 using Notify.Domain.Categories;
+using Notify.Domain.Channels;
 using Notify.Domain.Notifications;
+using Notify.Domain.Planning;
 using Notify.Domain.Privacy;
 using Notify.Domain.Recipients;
-using Notify.Projections.OpenDeliveries;
-
-namespace Notify.Tests.Simulation;
 
 /// <summary>One rule that is switched off, to show that the invariants notice.</summary>
 internal enum Mutation

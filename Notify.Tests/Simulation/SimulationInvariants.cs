@@ -1,11 +1,13 @@
+namespace Notify.Tests.Simulation;
+
+using Notify.Delivery.DeliveryQueue;
 using Notify.Dispatch.Dispatching;
-using Notify.Domain.Caps;
+using Notify.Dispatch.Providers;
+using Notify.Domain.Categories;
+using Notify.Domain.Channels;
 using Notify.Domain.Notifications;
 using Notify.Domain.Recipients;
 using Notify.Domain.Suppressions;
-using Notify.Projections.OpenDeliveries;
-
-namespace Notify.Tests.Simulation;
 
 /// <summary>
 /// Invariants after every step and at the end. Their facts are the messages that the providers accepted and the times of commits,

@@ -1,6 +1,6 @@
-using System.Globalization;
-
 namespace Notify.Tests.Simulation;
+
+using System.Globalization;
 
 /// <summary>The product's decisions under hosts, a database and providers that fail in every order.</summary>
 public sealed class SimulationTests

@@ -1,8 +1,7 @@
-using Notify.Tests.Dispatch;
-using Notify.Tests.Faults;
-using Notify.Tests.Support;
-
 namespace Notify.Tests.Spine;
+
+using Notify.Tests.Dispatch;
+using Notify.Tests.Support;
 
 /// <summary>A Dispatch host that is paused between its claims and their calls, and goes on when other hosts have its work.</summary>
 public abstract class PausedDispatch(NotifySystem system) : SpineTest(system)

@@ -1,7 +1,7 @@
+namespace Notify.Tests.Spine;
+
 using Notify.Tests.Faults;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.Spine;
 
 /// <summary>
 /// Promises that every transport keeps: the same tests run over PostgreSQL and over RabbitMQ, each on a system whose hosts,

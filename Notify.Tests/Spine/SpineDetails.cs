@@ -1,7 +1,7 @@
+namespace Notify.Tests.Spine;
+
 using Notify.Tests.Faults;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.Spine;
 
 /// <summary>The ways of a delivery that do not depend on the transport: it carries wake-ups only, and no promise rests on it.</summary>
 public abstract class SpineDetails(NotifySystem system) : SpineTest(system)

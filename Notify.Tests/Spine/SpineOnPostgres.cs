@@ -1,7 +1,7 @@
+namespace Notify.Tests.Spine;
+
 using Notify.Tests.Faults;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.Spine;
 
 /// <summary>The spine, with messages in PostgreSQL.</summary>
 [Collection(SpineCollection.Name)]

@@ -1,10 +1,10 @@
-using Notify.Domain.Notifications;
-using Notify.Projections.RabbitMq;
+namespace Notify.Tests.Spine;
+
+using Notify.Delivery.Messaging;
+using Notify.Domain.Channels;
 using Notify.Tests.Faults;
 using Notify.Tests.Support;
 using RabbitMQ.Client;
-
-namespace Notify.Tests.Spine;
 
 /// <summary>The spine, with messages in RabbitMQ; and what is RabbitMQ's alone.</summary>
 [Collection(BrokerCollection.Name)]

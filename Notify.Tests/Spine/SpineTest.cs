@@ -1,6 +1,6 @@
-using Notify.Tests.Support;
-
 namespace Notify.Tests.Spine;
+
+using Notify.Tests.Support;
 
 /// <summary>A test of a system whose hosts, database or broker may be killed; the providers behave again after each.</summary>
 public abstract class SpineTest(NotifySystem system) : SystemTest

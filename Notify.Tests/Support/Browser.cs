@@ -1,7 +1,7 @@
+namespace Notify.Tests.Support;
+
 using System.Collections;
 using Microsoft.Playwright;
-
-namespace Notify.Tests.Support;
 
 /// <summary>A headless Chromium of the distribution's, steered by Playwright, whose notifications appear on a
 /// <see cref="Desktop"/>.</summary>

@@ -1,6 +1,6 @@
-using System.Text.Json;
-
 namespace Notify.Tests.Support;
+
+using System.Text.Json;
 
 /// <summary>The settings by which a host finds a provider of SMS or email that the sandbox plays.</summary>
 public static class CarrierSettings

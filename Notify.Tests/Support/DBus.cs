@@ -1,8 +1,8 @@
+namespace Notify.Tests.Support;
+
 using System.Buffers.Binary;
 using System.Net.Sockets;
 using System.Text;
-
-namespace Notify.Tests.Support;
 
 /// <summary>One message of D-Bus, little-endian (D-Bus Specification 0.42, Message Format).</summary>
 internal sealed record DBusMessage(byte Type, string? Member, string? Signature, DBusBody Body)

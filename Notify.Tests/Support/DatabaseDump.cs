@@ -1,8 +1,8 @@
+namespace Notify.Tests.Support;
+
 using System.Text;
 using System.Text.RegularExpressions;
 using Npgsql;
-
-namespace Notify.Tests.Support;
 
 /// <summary>Where a word was found: a table, and in which guise.</summary>
 public sealed record DumpHit(string Word, string Table, string Guise);

@@ -1,7 +1,7 @@
+namespace Notify.Tests.Support;
+
 using System.Net.Sockets;
 using System.Threading.Channels;
-
-namespace Notify.Tests.Support;
 
 /// <summary>A notification as a browser hands it to the desktop.</summary>
 public sealed record ShownNotification(uint Id, string Title, string Body);

@@ -1,7 +1,7 @@
+namespace Notify.Tests.Support;
+
 using System.Diagnostics;
 using Xunit.Sdk;
-
-namespace Notify.Tests.Support;
 
 /// <summary>Waits for a condition, and says what there was instead when the deadline passes.</summary>
 public static class Eventually

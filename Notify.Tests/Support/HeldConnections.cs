@@ -1,9 +1,9 @@
+namespace Notify.Tests.Support;
+
 using System.Net;
 using System.Net.Security;
 using System.Net.Sockets;
 using System.Security.Cryptography.X509Certificates;
-
-namespace Notify.Tests.Support;
 
 /// <summary>
 /// A provider's address at which connections are accepted and TLS handshakes are held until they are let through: a host then

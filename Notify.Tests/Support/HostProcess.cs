@@ -1,8 +1,8 @@
+namespace Notify.Tests.Support;
+
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Net.Sockets;
-
-namespace Notify.Tests.Support;
 
 /// <summary>A program of ours as a real process: started with an environment of its own, its output kept in a file.</summary>
 public sealed class HostProcess : IAsyncDisposable

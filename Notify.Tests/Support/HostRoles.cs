@@ -1,6 +1,6 @@
-using Npgsql;
-
 namespace Notify.Tests.Support;
+
+using Npgsql;
 
 /// <summary>The database roles of hosts, as an installation has them: a migration makes them, and each host logs in as its own.</summary>
 internal static class HostRoles

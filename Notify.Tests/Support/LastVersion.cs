@@ -1,6 +1,6 @@
-using System.Diagnostics;
-
 namespace Notify.Tests.Support;
+
+using System.Diagnostics;
 
 /// <summary>The hosts of the last landed version, built from the repository's own history.</summary>
 /// <remarks>The file <c>tools/last-version</c> names its commit. Change it when a version lands.</remarks>

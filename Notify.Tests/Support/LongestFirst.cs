@@ -1,9 +1,9 @@
-using Xunit.Sdk;
-using Xunit.v3;
-
 [assembly: TestCollectionOrderer(typeof(Notify.Tests.Support.LongestFirst))]
 
 namespace Notify.Tests.Support;
+
+using Xunit.Sdk;
+using Xunit.v3;
 
 /// <summary>Begins with the collections that take longest, so that none of them is left when all others are through.</summary>
 public sealed class LongestFirst : ITestCollectionOrderer

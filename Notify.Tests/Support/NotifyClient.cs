@@ -1,11 +1,11 @@
+namespace Notify.Tests.Support;
+
 using System.Net.Http.Headers;
 using System.Net.Http.Json;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
-
-namespace Notify.Tests.Support;
 
 /// <summary>An answer of the API.</summary>
 public sealed record Reply(int Status, string Text, string? ContentType, HttpResponseHeaders Headers)

@@ -1,8 +1,8 @@
+namespace Notify.Tests.Support;
+
 using System.Text.Json.Nodes;
 using Npgsql;
 using Xunit.Sdk;
-
-namespace Notify.Tests.Support;
 
 /// <summary>
 /// Notify as it runs for real: a database, the sandbox, Api, Dispatch and Projections as processes of their own, on free

@@ -1,6 +1,6 @@
-using Npgsql;
-
 namespace Notify.Tests.Support;
+
+using Npgsql;
 
 /// <summary>A PostgreSQL cluster of the tests' own. Started by the script, as a user's is; without the script, here.</summary>
 public sealed class PostgresCluster : IAsyncDisposable

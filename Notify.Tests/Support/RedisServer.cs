@@ -1,8 +1,8 @@
+namespace Notify.Tests.Support;
+
 using System.Diagnostics;
 using System.Globalization;
 using System.Net.Sockets;
-
-namespace Notify.Tests.Support;
 
 /// <summary>A Redis of the tests' own: a real server, in a folder and on a port that nothing else uses.</summary>
 public sealed class RedisServer : IAsyncDisposable

@@ -1,6 +1,6 @@
-using System.Diagnostics;
-
 namespace Notify.Tests.Support;
+
+using System.Diagnostics;
 
 /// <summary>Where the repository and what was built in it lie, seen from the tests' own folder.</summary>
 public static class Repository

@@ -1,8 +1,8 @@
+namespace Notify.Tests.Support;
+
 using System.Net.Http.Json;
 using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
-
-namespace Notify.Tests.Support;
 
 /// <summary>A message that a provider received: one entry of the sandbox's ledger.</summary>
 public sealed record LedgerEntry(JsonNode Json)

@@ -1,8 +1,8 @@
+namespace Notify.Tests.Support;
+
 using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
-
-namespace Notify.Tests.Support;
 
 /// <summary>Checks values against the schemas of an OpenAPI 3.1 document, as far as the document uses JSON Schema; a keyword it does not
 /// know is a fault.</summary>

@@ -1,10 +1,10 @@
+namespace Notify.Tests.Support;
+
 using System.Net;
 using System.Net.Http.Headers;
 using System.Security.Cryptography;
 using System.Text;
 using Notify.Dispatch.Receipts;
-
-namespace Notify.Tests.Support;
 
 /// <summary>Posts receipts as providers do, each signed by the provider's scheme.</summary>
 public static class SignedReceipts

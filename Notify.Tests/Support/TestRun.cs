@@ -1,10 +1,10 @@
-using System.Security.Cryptography;
-using System.Text.Json;
-using System.Text.Json.Nodes;
-
 [assembly: AssemblyFixture(typeof(Notify.Tests.Support.TestRun))]
 
 namespace Notify.Tests.Support;
+
+using System.Security.Cryptography;
+using System.Text.Json;
+using System.Text.Json.Nodes;
 
 /// <summary>
 /// Resources that all tests of a run share, made at their first use: one PostgreSQL cluster, one migrated database that others

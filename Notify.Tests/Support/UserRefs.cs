@@ -1,8 +1,8 @@
-using Microsoft.Extensions.Configuration;
-using Notify.Domain.Recipients;
-using Notify.Projections.Privacy;
-
 namespace Notify.Tests.Support;
+
+using Microsoft.Extensions.Configuration;
+using Notify.Delivery.Privacy;
+using Notify.Domain.Recipients;
 
 /// <summary>The references by which the systems of a run know users, for tests that read the database.</summary>
 public static class UserRefs

@@ -1,11 +1,11 @@
+namespace Notify.Tests.Support;
+
 using System.Collections.Concurrent;
 using System.Globalization;
 using System.Net;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json.Nodes;
-
-namespace Notify.Tests.Support;
 
 /// <summary>A post as it came, and how it was answered.</summary>
 public sealed record ReceivedPost(string Id, string Body, int Status)

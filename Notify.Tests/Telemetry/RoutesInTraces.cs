@@ -1,10 +1,10 @@
+namespace Notify.Tests.Telemetry;
+
 using System.Net;
 using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
 using Notify.Tests.Projections;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.Telemetry;
 
 /// <summary>An Api of its own, of which every route was called with a marker in the place of each parameter, and in the query.</summary>
 public sealed partial class WalkedApi : IAsyncLifetime

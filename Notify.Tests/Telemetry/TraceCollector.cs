@@ -1,11 +1,11 @@
+namespace Notify.Tests.Telemetry;
+
 using System.Collections.Concurrent;
 using System.Text;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Logging;
-
-namespace Notify.Tests.Telemetry;
 
 /// <summary>A span as it came over OTLP.</summary>
 public sealed record CollectedSpan(string TraceId, string SpanId, string ParentId, string Name, IReadOnlyList<string> LinkedTraces);

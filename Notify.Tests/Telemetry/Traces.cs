@@ -1,6 +1,6 @@
-using Notify.Tests.Support;
-
 namespace Notify.Tests.Telemetry;
+
+using Notify.Tests.Support;
 
 /// <summary>One trace from the caller to the provider, through the batches that carry it.</summary>
 public sealed class Traces

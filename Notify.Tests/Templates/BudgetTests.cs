@@ -1,6 +1,6 @@
-using Notify.Domain.Notifications;
-
 namespace Notify.Tests.Templates;
+
+using Notify.Domain.Channels;
 
 /// <summary>The budget of rendering, for parameters of every shape.</summary>
 public sealed class BudgetTests

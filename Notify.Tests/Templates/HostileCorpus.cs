@@ -1,10 +1,10 @@
+namespace Notify.Tests.Templates;
+
 using System.Diagnostics;
 using System.Net;
 using System.Text.Json;
-using Notify.Domain.Notifications;
+using Notify.Domain.Channels;
 using Notify.Domain.Templates;
-
-namespace Notify.Tests.Templates;
 
 /// <summary>Parameters and templates that want more than to be a message: none gets it.</summary>
 public sealed class HostileCorpus

@@ -1,6 +1,6 @@
-using Notify.Domain.Notifications;
-
 namespace Notify.Tests.Templates;
+
+using Notify.Domain.Channels;
 
 /// <summary>
 /// Where in HTML a value may stand. WHATWG HTML, 13.2.5 Tokenization: character references are decoded in attributes before a URL is

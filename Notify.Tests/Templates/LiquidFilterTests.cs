@@ -1,8 +1,8 @@
-using NodaTime;
-using Notify.Domain.Notifications;
-using Notify.Domain.Templates;
-
 namespace Notify.Tests.Templates;
+
+using NodaTime;
+using Notify.Domain.Channels;
+using Notify.Domain.Templates;
 
 /// <summary>
 /// Each filter, by the examples of Shopify's Liquid reference (shopify.github.io/liquid/filters) and, where it is silent, by what its

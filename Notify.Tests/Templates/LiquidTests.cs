@@ -1,7 +1,7 @@
-using Notify.Domain.Notifications;
-using Notify.Domain.Templates;
-
 namespace Notify.Tests.Templates;
+
+using Notify.Domain.Channels;
+using Notify.Domain.Templates;
 
 /// <summary>The template language, and the faults that it reports.</summary>
 public sealed class LiquidTests

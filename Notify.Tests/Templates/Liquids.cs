@@ -1,8 +1,9 @@
-using System.Text.Json;
-using Notify.Domain.Notifications;
-using Notify.Domain.Templates;
-
 namespace Notify.Tests.Templates;
+
+using System.Text.Json;
+using Notify.Domain.Channels;
+using Notify.Domain.Content;
+using Notify.Domain.Templates;
 
 /// <summary>Small templates, for tests that are about one text.</summary>
 internal static class Liquids

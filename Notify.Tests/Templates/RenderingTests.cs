@@ -1,7 +1,7 @@
-using Notify.Domain.Notifications;
-using Notify.Domain.Templates;
-
 namespace Notify.Tests.Templates;
+
+using Notify.Domain.Channels;
+using Notify.Domain.Templates;
 
 /// <summary>Locales, layouts, channels.</summary>
 public sealed class RenderingTests

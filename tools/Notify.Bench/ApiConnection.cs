@@ -1,8 +1,8 @@
+namespace Notify.Bench;
+
 using System.Buffers.Text;
 using System.Net.Sockets;
 using System.Text;
-
-namespace Notify.Bench;
 
 /// <summary>One keep-alive connection to the API. Bare sockets: the load generator shares the machine with what it measures.</summary>
 internal sealed class ApiConnection : IDisposable

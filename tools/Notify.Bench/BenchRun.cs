@@ -1,8 +1,8 @@
+namespace Notify.Bench;
+
 using System.Diagnostics;
 using System.Runtime.InteropServices;
 using Npgsql;
-
-namespace Notify.Bench;
 
 /// <summary>Runs the scenarios one after the other and prints their tables.</summary>
 internal sealed class BenchRun(BenchSettings settings)

@@ -1,9 +1,9 @@
+namespace Notify.Bench;
+
 using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
 using System.Text;
 using Npgsql;
-
-namespace Notify.Bench;
 
 /// <summary>Settings of a run: addresses and key from the environment, scenarios and sizes from the command line.</summary>
 internal sealed record BenchSettings

@@ -1,9 +1,9 @@
+namespace Notify.Bench;
+
 using System.Net.Http.Headers;
 using System.Net.Http.Json;
 using System.Security.Cryptography;
 using System.Text;
-
-namespace Notify.Bench;
 
 /// <summary>The people that are written to: each with one iOS device and one phone.</summary>
 internal sealed class BenchUsers(BenchSettings settings, HttpClient http)

@@ -1,10 +1,10 @@
+namespace Notify.Bench;
+
 using System.Diagnostics;
 using System.Globalization;
 using System.Net.Http.Headers;
 using System.Net.Http.Json;
 using Npgsql;
-
-namespace Notify.Bench;
 
 /// <summary>
 /// A broadcast to many: how fast it becomes notifications, how much memory the hosts need, how many deliveries wait at most,

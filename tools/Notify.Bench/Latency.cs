@@ -1,7 +1,7 @@
+namespace Notify.Bench;
+
 using System.Diagnostics;
 using System.Threading.Channels;
-
-namespace Notify.Bench;
 
 /// <summary>Open loop: requests leave by the clock, whether or not earlier ones were answered.</summary>
 internal sealed class Latency(BenchSettings settings, Ledger ledger)

@@ -1,8 +1,8 @@
+namespace Notify.Bench;
+
 using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json;
-
-namespace Notify.Bench;
 
 /// <summary>The sandbox's ledger of messages that its providers received.</summary>
 internal sealed class Ledger(HttpClient http, Uri sandbox)

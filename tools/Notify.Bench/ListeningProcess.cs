@@ -1,6 +1,6 @@
-using System.Globalization;
-
 namespace Notify.Bench;
+
+using System.Globalization;
 
 /// <summary>The process that listens on a local port, from Linux's <c>/proc</c>.</summary>
 internal static class ListeningProcess

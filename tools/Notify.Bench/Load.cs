@@ -1,6 +1,6 @@
-using System.Diagnostics;
-
 namespace Notify.Bench;
+
+using System.Diagnostics;
 
 /// <summary>Posts many requests over several connections, each as fast as it is answered.</summary>
 internal sealed class Load(BenchSettings settings)

@@ -1,9 +1,9 @@
+namespace Notify.Bench;
+
 using System.Diagnostics;
 using System.Security.Cryptography;
 using System.Text.Json;
 using Npgsql;
-
-namespace Notify.Bench;
 
 /// <summary>
 /// The least that the database has to do for a notification, done with as little around it as there can be: a stream, three

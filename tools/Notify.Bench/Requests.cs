@@ -1,7 +1,7 @@
+namespace Notify.Bench;
+
 using System.Globalization;
 using System.Text;
-
-namespace Notify.Bench;
 
 /// <summary>The bodies that are posted; the nth carries the run's marker and n in its event ID and text.</summary>
 internal sealed class Requests

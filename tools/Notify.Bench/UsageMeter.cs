@@ -1,7 +1,7 @@
+namespace Notify.Bench;
+
 using System.Globalization;
 using Npgsql;
-
-namespace Notify.Bench;
 
 /// <summary>Measures the cost of a run: database commits, Notify's own counters, and each process's CPU time from <c>/proc</c>.</summary>
 internal sealed class UsageMeter(BenchSettings settings, HttpClient http, NpgsqlDataSource database)

@@ -1,3 +1,5 @@
+namespace Notify.Sandbox;
+
 using System.Globalization;
 using System.Net;
 using Microsoft.AspNetCore.Connections;
@@ -18,8 +20,6 @@ using Notify.Sandbox.Smtp;
 using Notify.Sandbox.Twilio;
 using Notify.Sandbox.Vonage;
 using Notify.Sandbox.WebPush;
-
-namespace Notify.Sandbox;
 
 /// <summary>Builds and runs the server.</summary>
 public static class SandboxHost

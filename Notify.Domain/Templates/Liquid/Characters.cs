@@ -1,11 +1,11 @@
+namespace Notify.Domain.Templates.Liquid;
+
 using System.Globalization;
 using System.Text;
 using Fluid;
 using Fluid.Ast;
 using Fluid.Values;
 using ICU4N;
-
-namespace Notify.Domain.Templates.Liquid;
 
 /// <summary>Texts as Liquid counts them: by characters of Unicode, of which some take two of .NET's.</summary>
 internal static class Characters

@@ -1,11 +1,11 @@
+namespace Notify.Domain.Templates.Liquid;
+
 using System.Globalization;
 using System.Text.RegularExpressions;
 using Fluid;
 using Fluid.Values;
 using NodaTime;
 using Notify.Domain.Recipients;
-
-namespace Notify.Domain.Templates.Liquid;
 
 /// <summary>The filters for dates. Time zones are those of the database that comes with this program, as for quiet hours.</summary>
 /// <remarks>Shopify: Liquid reference, date. <c>time_zone</c> is not of Liquid's own.</remarks>

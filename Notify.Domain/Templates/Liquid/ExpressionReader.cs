@@ -1,9 +1,9 @@
+namespace Notify.Domain.Templates.Liquid;
+
 using System.Globalization;
 using Fluid.Ast;
 using Fluid.Ast.BinaryExpressions;
 using Fluid.Values;
-
-namespace Notify.Domain.Templates.Liquid;
 
 /// <summary>
 /// Reads the expressions of one tag: values, filters, conditions. Strict: what Liquid would silently pass over is a fault.

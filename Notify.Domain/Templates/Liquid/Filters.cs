@@ -1,8 +1,8 @@
+namespace Notify.Domain.Templates.Liquid;
+
 using System.Text.RegularExpressions;
 using Fluid;
 using Fluid.Values;
-
-namespace Notify.Domain.Templates.Liquid;
 
 /// <summary>A filter: its name in templates, and its function of a value and arguments.</summary>
 internal sealed record Filter(string Name, Func<FluidValue, FilterArguments, RenderContext, FluidValue> Apply);

@@ -1,8 +1,8 @@
+namespace Notify.Domain.Templates.Liquid;
+
 using System.Text.Encodings.Web;
 using Fluid;
 using Fluid.Ast;
-
-namespace Notify.Domain.Templates.Liquid;
 
 /// <summary>One text of a template, ready to be rendered any number of times, by any number of threads.</summary>
 internal sealed class LiquidText

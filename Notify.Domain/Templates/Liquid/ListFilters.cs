@@ -1,7 +1,7 @@
+namespace Notify.Domain.Templates.Liquid;
+
 using Fluid;
 using Fluid.Values;
-
-namespace Notify.Domain.Templates.Liquid;
 
 /// <summary>The filters for lists. Lists within lists count as one list; a value that is no list is a list of one.</summary>
 /// <remarks>

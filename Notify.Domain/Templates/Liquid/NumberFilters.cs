@@ -1,9 +1,9 @@
+namespace Notify.Domain.Templates.Liquid;
+
 using System.Globalization;
 using System.Text.RegularExpressions;
 using Fluid;
 using Fluid.Values;
-
-namespace Notify.Domain.Templates.Liquid;
 
 /// <summary>The filters for numbers. A number with a decimal point stays one, and without stays without, as in Liquid.</summary>
 /// <remarks>

@@ -1,6 +1,6 @@
-using Fluid.Ast;
-
 namespace Notify.Domain.Templates.Liquid;
+
+using Fluid.Ast;
 
 /// <summary>Reads a template's blocks into statements that Fluid carries out. There is no tag that reaches a file or another
 /// template.</summary>

@@ -1,9 +1,9 @@
+namespace Notify.Domain.Templates.Liquid;
+
 using System.Diagnostics;
 using System.Text;
 using Fluid;
 using Fluid.Values;
-
-namespace Notify.Domain.Templates.Liquid;
 
 /// <summary>
 /// The budget for rendering one message. It is counted in steps and characters, not in time: the same template with the same

@@ -1,11 +1,11 @@
+namespace Notify.Domain.Templates.Liquid;
+
 using System.Text.Encodings.Web;
 using System.Text.Unicode;
 using Fluid;
 using Fluid.Ast;
 using Fluid.Ast.BinaryExpressions;
 using Fluid.Values;
-
-namespace Notify.Domain.Templates.Liquid;
 
 /// <summary>Where in HTML a value is written, as far as encoding it is not enough.</summary>
 internal enum HtmlPlace

@@ -1,7 +1,7 @@
+namespace Notify.Domain.Templates.Liquid;
+
 using System.Globalization;
 using System.Text;
-
-namespace Notify.Domain.Templates.Liquid;
 
 /// <summary>Writes times as Ruby's <c>strftime</c> does, which Liquid's <c>date</c> is; names are English.</summary>
 /// <remarks>Ruby: Formats for Dates and Times (strftime_formatting.rdoc).</remarks>

@@ -1,11 +1,11 @@
+namespace Notify.Domain.Templates.Liquid;
+
 using System.Globalization;
 using System.Net;
 using System.Text;
 using System.Text.RegularExpressions;
 using Fluid;
 using Fluid.Values;
-
-namespace Notify.Domain.Templates.Liquid;
 
 /// <summary>The filters for texts, by characters of Unicode.</summary>
 /// <remarks>

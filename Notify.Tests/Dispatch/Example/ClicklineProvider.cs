@@ -1,14 +1,15 @@
+namespace Notify.Tests.Dispatch.Example;
+
 using System.Globalization;
 using System.Net;
 using System.Net.Http.Headers;
 using System.Net.Http.Json;
 using System.Text.Json;
 using Microsoft.Extensions.Configuration;
-using Notify.Dispatch.Dispatching;
+using Notify.Dispatch.Providers;
+using Notify.Domain.Channels;
 using Notify.Domain.Notifications;
-using Notify.Projections.Hosting;
-
-namespace Notify.Tests.Dispatch.Example;
+using Notify.Infrastructure.Hosting;
 
 /// <summary>Settings of Clickline, a made-up SMS service: <c>Providers:Clickline</c>.</summary>
 public sealed record ClicklineOptions

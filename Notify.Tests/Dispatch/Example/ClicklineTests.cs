@@ -1,11 +1,13 @@
+namespace Notify.Tests.Dispatch.Example;
+
 using System.Text.Json.Nodes;
 using Microsoft.Extensions.Configuration;
-using Notify.Dispatch.Dispatching;
+using Notify.Dispatch.Providers;
+using Notify.Domain.Channels;
+using Notify.Domain.Content;
 using Notify.Domain.Notifications;
 using Notify.Tests.Support;
 using static Notify.Tests.Dispatch.ScriptedServer;
-
-namespace Notify.Tests.Dispatch.Example;
 
 /// <summary>The example of docs/adapters.md works as the page says.</summary>
 public sealed class ClicklineTests

@@ -1,9 +1,9 @@
-using Notify.Dispatch.Dispatching;
+namespace Notify.Tests.Dispatch.Routing;
+
+using Notify.Dispatch.Providers;
 using Notify.Dispatch.Routing;
 using Notify.Domain.Notifications;
 using Notify.Domain.Routing;
-
-namespace Notify.Tests.Dispatch.Routing;
 
 public class CircuitDeciderTests
 {

@@ -1,14 +1,16 @@
-using Microsoft.Extensions.Time.Testing;
-using Notify.Dispatch.Dispatching;
-using Notify.Dispatch.Routing;
-using Notify.Domain.Notifications;
-using Notify.Domain.Routing;
-using Notify.Projections.Alerts;
-using Notify.Projections.OpenDeliveries;
-using Notify.Projections.ProviderHealth;
-using static Notify.Tests.Domain.Some;
-
 namespace Notify.Tests.Dispatch.Routing;
+
+using Microsoft.Extensions.Time.Testing;
+using Notify.Delivery.DeliveryQueue;
+using Notify.Delivery.Monitoring;
+using Notify.Dispatch.Dispatching;
+using Notify.Dispatch.Providers;
+using Notify.Dispatch.Routing;
+using Notify.Domain.Channels;
+using Notify.Domain.Notifications;
+using Notify.Domain.Planning;
+using Notify.Domain.Routing;
+using static Notify.Tests.Domain.Some;
 
 /// <summary>An outage of ten minutes in simulated time, decided by the product's own code: route, outcomes, alerts.</summary>
 public sealed class OutageTests

@@ -1,9 +1,9 @@
-using Microsoft.Extensions.Time.Testing;
-using Notify.Dispatch.Dispatching;
-using Notify.Dispatch.Routing;
-using Notify.Domain.Notifications;
-
 namespace Notify.Tests.Dispatch.Routing;
+
+using Microsoft.Extensions.Time.Testing;
+using Notify.Dispatch.Providers;
+using Notify.Dispatch.Routing;
+using Notify.Domain.Channels;
 
 public class PaceTests
 {

@@ -1,10 +1,11 @@
+namespace Notify.Tests.Dispatch.Routing;
+
 using Microsoft.Extensions.Time.Testing;
-using Notify.Dispatch.Dispatching;
+using Notify.Dispatch.Providers;
 using Notify.Dispatch.Routing;
+using Notify.Domain.Channels;
 using Notify.Domain.Notifications;
 using Notify.Domain.Routing;
-
-namespace Notify.Tests.Dispatch.Routing;
 
 public class ProviderRouteTests
 {

@@ -1,14 +1,15 @@
+namespace Notify.Tests.Dispatch.Routing;
+
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;
-using Notify.Dispatch.Dispatching;
+using Notify.Delivery.Monitoring;
+using Notify.Dispatch.Providers;
 using Notify.Dispatch.Routing;
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Domain.Routing;
-using Notify.Projections.ProviderHealth;
 using Notify.Tests.Projections.Analytics;
-
-namespace Notify.Tests.Dispatch.Routing;
 
 /// <summary>Provider states that several Dispatch hosts share.</summary>
 public sealed class ProviderStateTests(AnalyticsDatabase database) : IClassFixture<AnalyticsDatabase>, IDisposable
@@ -119,7 +120,7 @@ public sealed class ProviderStateTests(AnalyticsDatabase database) : IClassFixtu
 
     private (ProviderRoute Route, ProviderStateKeeper Keeper) Host()
     {
-        var providers = new Providers();
+        var providers = new ProviderRegistry();
         var route = new ProviderRoute(
             Lane.Sms,
             [new RouteMember(new StubProvider(provider)), new RouteMember(new StubProvider("other"))],

@@ -1,6 +1,6 @@
-using Notify.Dispatch.Routing;
-
 namespace Notify.Tests.Dispatch.Routing;
+
+using Notify.Dispatch.Routing;
 
 public class RouteDeciderTests
 {

@@ -1,11 +1,11 @@
+namespace Notify.Tests.Dispatch.Routing;
+
 using Microsoft.Extensions.Configuration;
 using Notify.Dispatch;
-using Notify.Dispatch.Dispatching;
+using Notify.Dispatch.Providers;
 using Notify.Dispatch.Routing;
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
-using Notify.Domain.Notifications;
-
-namespace Notify.Tests.Dispatch.Routing;
 
 public class RouteSettingsTests
 {
@@ -161,7 +161,7 @@ public class RouteSettingsTests
             return (providers.RouteOf(Lane.Sms, ClientMode.Live)!, faults);
     }
 
-    private static (Providers Providers, List<string> Faults) Providers(Dictionary<string, string?> settings)
+    private static (ProviderRegistry Providers, List<string> Faults) Providers(Dictionary<string, string?> settings)
     {
         var faults = new List<string>();
         var all = new Dictionary<string, string?>(Configured);
@@ -169,7 +169,7 @@ public class RouteSettingsTests
             all[key] = value;
         var configuration = new ConfigurationBuilder().AddInMemoryCollection(all).Build();
         var routing = RouteSettings.Read(configuration.GetSection("Routing"), faults);
-        var providers = new Providers();
+        var providers = new ProviderRegistry();
         Adapters.AddTo(providers, ClientMode.Live, configuration.GetSection("Providers"), routing, TimeProvider.System, faults);
         Adapters.AddTo(providers, ClientMode.Test, configuration.GetSection("TestProviders"), routing, TimeProvider.System, faults);
         return (providers, faults);

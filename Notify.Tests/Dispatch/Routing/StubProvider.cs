@@ -1,7 +1,7 @@
-using Notify.Dispatch.Dispatching;
-using Notify.Domain.Notifications;
-
 namespace Notify.Tests.Dispatch.Routing;
+
+using Notify.Dispatch.Providers;
+using Notify.Domain.Channels;
 
 /// <summary>A provider that is never called; the test sets its outcomes itself.</summary>
 internal sealed class StubProvider(string name, Lane lane = Lane.Sms, int concurrency = 10) : IDeliveryProvider

@@ -1,9 +1,9 @@
+namespace Notify.Tests.Dispatch.WebPush;
+
 using System.Buffers.Text;
 using System.Security.Cryptography;
-using Notify.Dispatch.WebPush;
+using Notify.Dispatch.Providers.WebPush;
 using Notify.Sandbox.WebPush;
-
-namespace Notify.Tests.Dispatch.WebPush;
 
 public sealed class PushEncryptionTests
 {

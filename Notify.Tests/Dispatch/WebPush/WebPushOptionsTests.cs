@@ -1,8 +1,8 @@
+namespace Notify.Tests.Dispatch.WebPush;
+
 using System.Buffers.Text;
 using System.Security.Cryptography;
-using Notify.Dispatch.WebPush;
-
-namespace Notify.Tests.Dispatch.WebPush;
+using Notify.Dispatch.Providers.WebPush;
 
 public sealed class WebPushOptionsTests
 {

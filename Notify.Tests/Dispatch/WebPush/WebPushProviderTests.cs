@@ -1,13 +1,15 @@
+namespace Notify.Tests.Dispatch.WebPush;
+
 using System.Buffers.Text;
 using System.Text.Json;
 using Microsoft.Extensions.Time.Testing;
-using Notify.Dispatch.Dispatching;
-using Notify.Dispatch.WebPush;
+using Notify.Dispatch.Providers;
+using Notify.Dispatch.Providers.WebPush;
+using Notify.Domain.Channels;
+using Notify.Domain.Content;
 using Notify.Domain.Notifications;
 using Notify.Sandbox.WebPush;
 using static Notify.Tests.Dispatch.ScriptedServer;
-
-namespace Notify.Tests.Dispatch.WebPush;
 
 public sealed class WebPushProviderTests : IAsyncDisposable
 {

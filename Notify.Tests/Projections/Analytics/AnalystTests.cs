@@ -1,11 +1,12 @@
+namespace Notify.Tests.Projections.Analytics;
+
 using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
+using Notify.Domain.Channels;
 using Notify.Domain.Notifications;
 using Notify.Domain.Privacy;
 using Notify.Tests.Support;
 using Npgsql;
-
-namespace Notify.Tests.Projections.Analytics;
 
 /// <summary>Tables, comments and queries for analysts.</summary>
 public sealed partial class AnalystTests(AnalyticsDatabase database) : IClassFixture<AnalyticsDatabase>

@@ -1,16 +1,17 @@
+namespace Notify.Tests.Projections.Analytics;
+
 using JasperFx.Events.Daemon;
 using Marten;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
+using Notify.Delivery;
+using Notify.Delivery.Privacy;
 using Notify.Projections;
-using Notify.Projections.Privacy;
 using Notify.Projections.Rebuilding;
 using Notify.Tests.Support;
 using Npgsql;
 using ProjectionLag = Notify.Projections.Lag.ProjectionLag;
-
-namespace Notify.Tests.Projections.Analytics;
 
 /// <summary>A migrated database with the event store and, when asked for, the daemon that keeps its read models; no hosts.</summary>
 public sealed class AnalyticsDatabase : IAsyncLifetime
@@ -43,7 +44,7 @@ public sealed class AnalyticsDatabase : IAsyncLifetime
         var collection = new ServiceCollection()
             .AddSingleton(MasterKeyRing.Read(configuration, [])!)
             .AddLogging(l => l.SetMinimumLevel(LogLevel.None));
-        collection.AddNotifyStore(database.Source.ConnectionString, mayCreate: false);
+        collection.AddNotifyStore(database.Source.ConnectionString, mayCreate: false, readModels: ReadModels.Configure);
         // Its own passwords are not shown by a data source; the tests' is used in its place.
         collection.AddSingleton(database.Source);
         services = collection.BuildServiceProvider();

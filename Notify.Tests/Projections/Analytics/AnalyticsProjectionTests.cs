@@ -1,11 +1,11 @@
+namespace Notify.Tests.Projections.Analytics;
+
 using System.Globalization;
 using Marten;
+using Notify.Delivery.EventStore;
+using Notify.Domain.Channels;
 using Notify.Domain.Notifications;
-using Notify.Projections;
 using Notify.Projections.Analytics;
-using Notify.Projections.NotificationViews;
-
-namespace Notify.Tests.Projections.Analytics;
 
 public sealed class AnalyticsProjectionTests(AnalyticsDatabase database) : IClassFixture<AnalyticsDatabase>
 {
@@ -177,6 +177,6 @@ public sealed class AnalyticsProjectionTests(AnalyticsDatabase database) : IClas
     ) =>
         string.Create(
             CultureInfo.InvariantCulture,
-            $"{id} {client} {eventId} {channel} {provider} {NotificationView.Name(status)} {reason} {attempts} {string.Join(' ', times.Select(t => t?.UtcDateTime.ToString("O", CultureInfo.InvariantCulture) ?? "-"))}"
+            $"{id} {client} {eventId} {channel} {provider} {EnumNames.Of(status)} {reason} {attempts} {string.Join(' ', times.Select(t => t?.UtcDateTime.ToString("O", CultureInfo.InvariantCulture) ?? "-"))}"
         );
 }

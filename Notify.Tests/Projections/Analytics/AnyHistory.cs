@@ -1,9 +1,10 @@
+namespace Notify.Tests.Projections.Analytics;
+
+using Notify.Domain.Categories;
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
-using Notify.Domain.Digests;
 using Notify.Domain.Notifications;
 using Notify.Domain.Privacy;
-
-namespace Notify.Tests.Projections.Analytics;
 
 /// <summary>Notifications to which anything may happen in any order, made from a seed: late, repeated, shuffled and contradictory
 /// facts.</summary>

@@ -1,9 +1,10 @@
+namespace Notify.Tests.Projections.Analytics;
+
 using System.Text.Json.Nodes;
+using Notify.Delivery.Tracking;
+using Notify.Domain.Channels;
 using Notify.Domain.Notifications;
 using Notify.Domain.Privacy;
-using Notify.Projections.Tracking;
-
-namespace Notify.Tests.Projections.Analytics;
 
 /// <summary>Engagement counters that are kept outside the events, as analysts see them.</summary>
 public sealed class EngagementTests(AnalyticsDatabase database) : IClassFixture<AnalyticsDatabase>

@@ -1,9 +1,10 @@
+namespace Notify.Tests.Projections.Analytics;
+
+using Notify.Delivery.EventStore;
+using Notify.Delivery.Tracking;
 using Notify.Domain.Notifications;
-using Notify.Projections;
 using Notify.Projections.Analytics;
 using Notify.Tests.Domain;
-
-namespace Notify.Tests.Projections.Analytics;
 
 public class NotificationHistoryTests
 {
@@ -12,7 +13,7 @@ public class NotificationHistoryTests
     [Fact]
     public void Every_event_of_a_notification_says_when_it_happened() =>
         Assert.All(
-            NotifyStore.EventTypes.Where(t => t.Namespace == typeof(NotificationRequested).Namespace),
+            EventTypes.All.Where(t => t.Namespace == typeof(NotificationRequested).Namespace),
             t => Assert.Equal(typeof(DateTimeOffset), t.GetProperty("At")?.PropertyType)
         );
 

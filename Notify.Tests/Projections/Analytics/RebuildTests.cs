@@ -1,10 +1,11 @@
+namespace Notify.Tests.Projections.Analytics;
+
+using Notify.Domain.Channels;
 using Notify.Domain.Notifications;
 using Notify.Domain.Privacy;
 using Notify.Projections.Rebuilding;
 using Notify.Tests.Support;
 using Npgsql;
-
-namespace Notify.Tests.Projections.Analytics;
 
 public sealed class RebuildTests(AnalyticsDatabase database) : IClassFixture<AnalyticsDatabase>
 {

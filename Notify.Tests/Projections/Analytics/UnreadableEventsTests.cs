@@ -1,7 +1,7 @@
+namespace Notify.Tests.Projections.Analytics;
+
 using Notify.Domain.Notifications;
 using Notify.Tests.Domain;
-
-namespace Notify.Tests.Projections.Analytics;
 
 /// <summary>Read models beside events that this version cannot read, over a real store with its daemon.</summary>
 public sealed class UnreadableEventsTests(AnalyticsDatabase database) : IClassFixture<AnalyticsDatabase>

@@ -1,13 +1,13 @@
+namespace Notify.Tests.Projections.Caching;
+
 using System.Text;
 using Microsoft.Extensions.Caching.Distributed;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Time.Testing;
-using Notify.Projections.Caching;
-using Notify.Projections.Privacy;
+using Notify.Delivery.Privacy;
+using Notify.Delivery.Snapshots;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.Projections.Caching;
 
 /// <summary>The cache level over Redis: its entries are encrypted, and a slow Redis delays callers only up to a limit.</summary>
 public sealed class SecondLevelTests

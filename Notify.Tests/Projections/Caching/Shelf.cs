@@ -1,7 +1,7 @@
+namespace Notify.Tests.Projections.Caching;
+
 using System.Collections.Concurrent;
 using Microsoft.Extensions.Caching.Distributed;
-
-namespace Notify.Tests.Projections.Caching;
 
 /// <summary>A second level that keeps its entries permanently, and can be made to reject writes, to fail and to hang.</summary>
 internal sealed class Shelf : IDistributedCache

@@ -1,19 +1,20 @@
+namespace Notify.Tests.Projections.Caching;
+
 using System.Diagnostics.Metrics;
 using Marten;
 using Microsoft.Extensions.Caching.Distributed;
 using Microsoft.Extensions.DependencyInjection;
-using Notify.Domain.Caps;
+using Notify.Delivery.EventStore;
+using Notify.Delivery.Snapshots;
 using Notify.Domain.Categories;
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Domain.Privacy;
 using Notify.Domain.Recipients;
 using Notify.Domain.Templates;
-using Notify.Projections;
-using Notify.Projections.Caching;
+using Notify.Infrastructure.Json;
 using Notify.Tests.Projections.Analytics;
-
-namespace Notify.Tests.Projections.Caching;
 
 /// <summary>
 /// Several hosts' caches before one database: with any entries in them and in their shared level, they read current data.
@@ -111,7 +112,7 @@ public sealed class SnapshotsTests(AnalyticsDatabase database) : IClassFixture<A
         var (gone, erased, host) = (await NewUserAsync(), await NewUserAsync(), Host());
         await ReadAsync(host, gone, erased);
 
-        await database.ExecuteAsync($"delete from {NotifyStore.Schema}.mt_doc_recipient where id = '{Recipient.KeyOf(gone)}'");
+        await database.ExecuteAsync($"delete from {EventSchema.Name}.mt_doc_recipient where id = '{Recipient.KeyOf(gone)}'");
         await database.AppendAsync(Recipient.KeyOf(erased), new UserErased("c", At));
 
         var read = (await host.OfAsync(await OpenAsync(), Requests(gone, erased), Cancellation)).Recipients;
@@ -127,7 +128,7 @@ public sealed class SnapshotsTests(AnalyticsDatabase database) : IClassFixture<A
         await ReadAsync(host, user);
 
         await database.ExecuteAsync(
-            $$"""update {{NotifyStore.Schema}}.mt_doc_recipient set data = jsonb_set(data, '{choices}', '{"email": false}') where id = '{{Recipient.KeyOf(user)}}'"""
+            $$"""update {{EventSchema.Name}}.mt_doc_recipient set data = jsonb_set(data, '{choices}', '{"email": false}') where id = '{{Recipient.KeyOf(user)}}'"""
         );
 
         Assert.False((await ReadAsync(host, user))!.Choices["email"]);
@@ -143,7 +144,7 @@ public sealed class SnapshotsTests(AnalyticsDatabase database) : IClassFixture<A
             foreach (var optIn in new[] { false, true })
             {
                 await using var write = new Npgsql.NpgsqlCommand(
-                    $$"""update {{NotifyStore.Schema}}.mt_doc_recipient set data = jsonb_set(data, '{choices}', '{"sms": {{(optIn ? "true" : "false")}}}') where id = $1""",
+                    $$"""update {{EventSchema.Name}}.mt_doc_recipient set data = jsonb_set(data, '{choices}', '{"sms": {{(optIn ? "true" : "false")}}}') where id = $1""",
                     session.Connection
                 )
                 {

@@ -1,19 +1,22 @@
+namespace Notify.Tests.Projections.Erasures;
+
 using Marten;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
+using Notify.Delivery;
+using Notify.Delivery.Erasures;
+using Notify.Delivery.Planning;
+using Notify.Delivery.Privacy;
+using Notify.Domain.Channels;
+using Notify.Domain.Content;
 using Notify.Domain.Notifications;
 using Notify.Domain.Privacy;
 using Notify.Domain.Recipients;
 using Notify.Projections;
-using Notify.Projections.Erasures;
-using Notify.Projections.Planning;
-using Notify.Projections.Privacy;
 using Notify.Tests.Support;
 using Npgsql;
-
-namespace Notify.Tests.Projections.Erasures;
 
 /// <summary>The files of a PostgreSQL cluster of its own, write-ahead log included, after an erasure and a rotation.</summary>
 public sealed class ErasedFilesTests : IDisposable
@@ -146,7 +149,7 @@ public sealed class ErasedFilesTests : IDisposable
     private static ServiceProvider Services(string connection, MasterKeyRing ring)
     {
         var services = new ServiceCollection().AddSingleton(ring).AddLogging(l => l.SetMinimumLevel(LogLevel.None));
-        services.AddNotifyStore(connection, mayCreate: false);
+        services.AddNotifyStore(connection, mayCreate: false, readModels: ReadModels.Configure);
         return services.BuildServiceProvider();
     }
 

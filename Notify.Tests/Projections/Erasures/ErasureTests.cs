@@ -1,20 +1,24 @@
+namespace Notify.Tests.Projections.Erasures;
+
 using Microsoft.Extensions.Logging.Abstractions;
+using Notify.Delivery.DeliveryQueue;
+using Notify.Delivery.Erasures;
+using Notify.Delivery.EventStore;
+using Notify.Delivery.Payloads;
+using Notify.Delivery.Planning;
+using Notify.Delivery.Privacy;
+using Notify.Delivery.Receipts;
+using Notify.Delivery.Snapshots;
 using Notify.Dispatch.Receipts;
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
+using Notify.Domain.Content;
 using Notify.Domain.Notifications;
 using Notify.Domain.Privacy;
 using Notify.Domain.Recipients;
-using Notify.Projections;
-using Notify.Projections.Caching;
-using Notify.Projections.Erasures;
-using Notify.Projections.Payloads;
-using Notify.Projections.Planning;
-using Notify.Projections.Privacy;
-using Notify.Projections.Receipts;
+using Notify.Infrastructure.Json;
 using Notify.Tests.Projections.Analytics;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.Projections.Erasures;
 
 /// <summary>Erasing people, registered or not, over a real store.</summary>
 public sealed class ErasureTests : IClassFixture<AnalyticsDatabase>, IDisposable

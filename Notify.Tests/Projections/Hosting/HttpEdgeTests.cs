@@ -1,3 +1,5 @@
+namespace Notify.Tests.Projections.Hosting;
+
 using System.Net;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
@@ -5,10 +7,8 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.Logging;
 using Notify.Api.Contract;
-using Notify.Projections.Hosting;
+using Notify.Infrastructure.Hosting;
 using Notify.Tests.Support;
-
-namespace Notify.Tests.Projections.Hosting;
 
 /// <summary>The edge of a host, over real connections.</summary>
 public sealed class HttpEdgeTests

@@ -1,18 +1,19 @@
+namespace Notify.Tests.Projections.Net;
+
 using System.Buffers.Text;
 using System.Net;
 using System.Net.Sockets;
 using System.Security.Cryptography;
 using System.Text.Json;
-using Notify.Api.Recipients;
-using Notify.Dispatch.Dispatching;
-using Notify.Dispatch.WebPush;
+using Notify.Api.Contract;
+using Notify.Delivery.Monitoring;
+using Notify.Dispatch.Providers;
+using Notify.Dispatch.Providers.WebPush;
+using Notify.Domain.Channels;
+using Notify.Domain.Content;
 using Notify.Domain.Notifications;
-using Notify.Domain.Recipients;
-using Notify.Projections.Alerts;
-using Notify.Projections.Net;
+using Notify.Infrastructure.Networking;
 using Notify.Tests.Dispatch.WebPush;
-
-namespace Notify.Tests.Projections.Net;
 
 /// <summary>
 /// Addresses by which outsiders try to have us call ourselves. Every name in them leads to a listener on this machine, which
@@ -211,7 +212,7 @@ public sealed class HostileUrls : IDisposable
                     .CheckDevice(
                         Platform.Web,
                         null,
-                        JsonSerializer.Deserialize<WebPushSubscription>(Subscription(u), Notify.Projections.NotifyJson.Options),
+                        JsonSerializer.Deserialize<WebPushSubscription>(Subscription(u), Notify.Infrastructure.Json.NotifyJson.Options),
                         Inside
                     )
                     .Any()

@@ -1,8 +1,8 @@
+namespace Notify.Tests.Projections.Net;
+
 using System.Net;
 using System.Net.Sockets;
-using Notify.Projections.Net;
-
-namespace Notify.Tests.Projections.Net;
+using Notify.Infrastructure.Networking;
 
 public sealed class OutboundGuardTests
 {

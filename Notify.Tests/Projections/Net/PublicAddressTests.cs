@@ -1,7 +1,7 @@
-using System.Net;
-using Notify.Projections.Net;
-
 namespace Notify.Tests.Projections.Net;
+
+using System.Net;
+using Notify.Infrastructure.Networking;
 
 public sealed class PublicAddressTests
 {

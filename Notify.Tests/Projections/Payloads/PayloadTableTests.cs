@@ -1,18 +1,21 @@
+namespace Notify.Tests.Projections.Payloads;
+
 using System.Text.Json;
+using Notify.Delivery.EventStore;
+using Notify.Delivery.Payloads;
+using Notify.Delivery.Planning;
+using Notify.Delivery.Privacy;
+using Notify.Delivery.Snapshots;
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
+using Notify.Domain.Content;
 using Notify.Domain.Notifications;
 using Notify.Domain.Privacy;
 using Notify.Domain.Recipients;
-using Notify.Projections;
-using Notify.Projections.Caching;
-using Notify.Projections.Payloads;
-using Notify.Projections.Planning;
-using Notify.Projections.Privacy;
+using Notify.Infrastructure.Json;
 using Notify.Projections.Verification;
 using Notify.Tests.Domain;
 using Notify.Tests.Projections.Analytics;
-
-namespace Notify.Tests.Projections.Payloads;
 
 public sealed class PayloadTableTests(AnalyticsDatabase database) : IClassFixture<AnalyticsDatabase>
 {

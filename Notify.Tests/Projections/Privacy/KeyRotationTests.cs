@@ -1,10 +1,10 @@
+namespace Notify.Tests.Projections.Privacy;
+
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.Logging.Abstractions;
+using Notify.Delivery.Privacy;
 using Notify.Domain.Privacy;
-using Notify.Projections.Privacy;
 using Notify.Tests.Projections.Analytics;
-
-namespace Notify.Tests.Projections.Privacy;
 
 /// <summary>Rotation of master keys in a folder that hosts share, over a real database.</summary>
 public sealed class KeyRotationTests(AnalyticsDatabase database) : IClassFixture<AnalyticsDatabase>, IAsyncLifetime

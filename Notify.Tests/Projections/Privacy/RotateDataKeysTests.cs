@@ -1,10 +1,10 @@
+namespace Notify.Tests.Projections.Privacy;
+
+using Notify.Delivery.Privacy;
 using Notify.Domain.Privacy;
-using Notify.Projections.Privacy;
 using Notify.Tests.Projections.Analytics;
 using Notify.Tests.Support;
 using Npgsql;
-
-namespace Notify.Tests.Projections.Privacy;
 
 public sealed class RotateDataKeysTests(AnalyticsDatabase database) : IClassFixture<AnalyticsDatabase>
 {

@@ -1,22 +1,24 @@
+namespace Notify.Tests.Projections.Privacy;
+
 using Marten;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.Logging.Abstractions;
-using Notify.Api.Clients;
+using Notify.Api.Access;
 using Notify.Api.Contract;
 using Notify.Api.Notifications;
 using Notify.Api.Recipients;
+using Notify.Delivery.Erasures;
+using Notify.Delivery.Privacy;
+using Notify.Delivery.Suppressions;
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
+using Notify.Domain.Content;
 using Notify.Domain.Notifications;
 using Notify.Domain.Privacy;
 using Notify.Domain.Recipients;
 using Notify.Domain.Suppressions;
-using Notify.Projections.Erasures;
-using Notify.Projections.Privacy;
-using Notify.Projections.Suppressions;
 using Notify.Projections.Verification;
 using Notify.Tests.Projections.Analytics;
-
-namespace Notify.Tests.Projections.Privacy;
 
 /// <summary>A pepper is replaced in an installation that has people, over a real database.</summary>
 public sealed class RotatePepperTests(AnalyticsDatabase database) : IClassFixture<AnalyticsDatabase>
@@ -52,7 +54,7 @@ public sealed class RotatePepperTests(AnalyticsDatabase database) : IClassFixtur
         await FillAsync(first.Ring);
         var before = await HashesAsync(first.Ring);
         var user = first.Ring.UserRefOf(UserId);
-        var token = new Notify.Projections.Tracking.DeliveryTokens(first.Ring).Make("unsubscribe", Guid.NewGuid());
+        var token = new Notify.Delivery.Tracking.DeliveryTokens(first.Ring).Make("unsubscribe", Guid.NewGuid());
 
         // While one live host has not the new pepper, the former one stays current.
         var second = Host("1", "0", "1");
@@ -69,7 +71,7 @@ public sealed class RotatePepperTests(AnalyticsDatabase database) : IClassFixtur
         // Known before anything was carried over, and nothing else is.
         Assert.Equal(before, await HashesAsync(second.Ring, notes: false));
         Assert.StartsWith("1.", await HashAsync(second.Ring, Fresh), StringComparison.Ordinal);
-        Assert.NotNull(new Notify.Projections.Tracking.DeliveryTokens(second.Ring).Read("unsubscribe", token));
+        Assert.NotNull(new Notify.Delivery.Tracking.DeliveryTokens(second.Ring).Read("unsubscribe", token));
 
         var (code, output) = await RotateAsync(second);
         Assert.Equal(0, code);
@@ -99,7 +101,7 @@ public sealed class RotatePepperTests(AnalyticsDatabase database) : IClassFixtur
         Assert.NotEqual(user, await ReferenceAsync(third.Ring, "another"));
         await FindsForErasureAsync(third.Ring, Recipient.KeyOf(user), before);
         await LogInAsync(third.Ring);
-        Assert.Null(new Notify.Projections.Tracking.DeliveryTokens(third.Ring).Read("unsubscribe", token)); // as the command said
+        Assert.Null(new Notify.Delivery.Tracking.DeliveryTokens(third.Ring).Read("unsubscribe", token)); // as the command said
         await using var session = database.Store.QuerySession();
         var events = (await session.Events.FetchStreamAsync(PepperCarriedOver.Key, token: Cancellation)).Select(e => e.Data).ToList();
         Assert.Equal(("ops", "0"), events.OfType<PepperDropped>().Select(e => (e.By, e.Pepper)).Single());
@@ -356,7 +358,7 @@ public sealed class RotatePepperTests(AnalyticsDatabase database) : IClassFixtur
 
         var payload = System.Text.Json.JsonSerializer.SerializeToUtf8Bytes(
             new NotificationPayload(new NotificationContent(), Person),
-            Notify.Projections.NotifyJson.Options
+            Notify.Infrastructure.Json.NotifyJson.Options
         );
         var (keyId, cipher, _) = set.SealBytes(person, SealedPlace.OfPayload("n/c_1:p"), payload);
         await using var fill = database.Source.CreateCommand(
@@ -396,8 +398,8 @@ public sealed class RotatePepperTests(AnalyticsDatabase database) : IClassFixtur
             prints.OfPhone(Capped),
             prints.OfEmail(Mail),
             prints.OfEmail(Bare),
-            Notify.Projections.Planning.NotificationPlanning.SubjectOf(Person, prints),
-            Notify.Projections.Planning.NotificationPlanning.AliasOf(Person, prints)!,
+            Notify.Delivery.Planning.NotificationPlanning.SubjectOf(Person, prints),
+            Notify.Delivery.Planning.NotificationPlanning.AliasOf(Person, prints)!,
             Devices.IdOf(prints, Phone),
         ];
         Assert.Equal(

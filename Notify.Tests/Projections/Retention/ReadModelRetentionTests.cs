@@ -1,18 +1,18 @@
+namespace Notify.Tests.Projections.Retention;
+
 using Marten;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;
+using Notify.Delivery.DeliveryQueue;
+using Notify.Delivery.Retention;
+using Notify.Domain.Channels;
 using Notify.Domain.Notifications;
 using Notify.Domain.Privacy;
-using Notify.Projections;
 using Notify.Projections.Analytics;
 using Notify.Projections.NotificationViews;
-using Notify.Projections.OpenDeliveries;
-using Notify.Projections.Retention;
 using Notify.Tests.Projections.Analytics;
 using Notify.Tests.Support;
 using Npgsql;
-
-namespace Notify.Tests.Projections.Retention;
 
 /// <summary>Views and analytics rows with a retention, projected by the daemon and dropped by the role of a host.</summary>
 public sealed class ReadModelRetentionTests : IAsyncLifetime
@@ -97,7 +97,7 @@ public sealed class ReadModelRetentionTests : IAsyncLifetime
         Assert.Equal(["late"], await DeliveriesAsync());
         Assert.Equal(["late delivered"], await ViewsAsync());
         Assert.Equal(counted, await database.RowsAsync($"{Counts} analytics.daily"));
-        // What is rebuilt has its partitions, and goes on in them.
+        // The rebuilt tables have partitions, and new rows go into them.
         Assert.Equal("ppp", await KindsAsync());
         await SendAsync("after", Over);
         await database.CaughtUpAsync();

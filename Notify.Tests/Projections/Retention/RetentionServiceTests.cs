@@ -1,16 +1,17 @@
+namespace Notify.Tests.Projections.Retention;
+
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;
+using Notify.Delivery.DeliveryQueue;
+using Notify.Delivery.Payloads;
+using Notify.Delivery.Receipts;
+using Notify.Delivery.Retention;
+using Notify.Delivery.Tracking;
+using Notify.Domain.Channels;
 using Notify.Domain.Notifications;
 using Notify.Domain.Privacy;
-using Notify.Projections.OpenDeliveries;
-using Notify.Projections.Payloads;
-using Notify.Projections.Receipts;
-using Notify.Projections.Retention;
-using Notify.Projections.Tracking;
 using Notify.Tests.Projections.Analytics;
-
-namespace Notify.Tests.Projections.Retention;
 
 public sealed class RetentionServiceTests(AnalyticsDatabase database) : IClassFixture<AnalyticsDatabase>
 {

@@ -1,5 +1,9 @@
+namespace Notify.Tests.Projections.Verification;
+
 using System.Globalization;
+using Notify.Delivery.Suppressions;
 using Notify.Domain.Categories;
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
 using Notify.Domain.Notifications;
 using Notify.Domain.Recipients;
@@ -7,12 +11,9 @@ using Notify.Domain.Suppressions;
 using Notify.Domain.Templates;
 using Notify.Domain.Topics;
 using Notify.Projections.Rebuilding;
-using Notify.Projections.Suppressions;
 using Notify.Projections.Verification;
 using Notify.Tests.Domain;
 using Notify.Tests.Projections.Analytics;
-
-namespace Notify.Tests.Projections.Verification;
 
 /// <summary>Documents that were edited in the database, and events that were deleted there.</summary>
 public sealed class SnapshotCheckTests(AnalyticsDatabase database) : IClassFixture<AnalyticsDatabase>

@@ -1,10 +1,11 @@
+namespace Notify.Tests.Projections.Verification;
+
+using Notify.Delivery.DeliveryQueue;
+using Notify.Domain.Channels;
 using Notify.Domain.Notifications;
-using Notify.Projections.OpenDeliveries;
 using Notify.Projections.Verification;
 using Notify.Tests.Domain;
 using Notify.Tests.Projections.Analytics;
-
-namespace Notify.Tests.Projections.Verification;
 
 /// <summary>A notification of a test, with a push and an SMS once it is planned.</summary>
 internal sealed record TestNotification(string EventId, string Client = "c_shop", string? User = null, string Payload = "payload")

@@ -1,13 +1,13 @@
+namespace Notify.Tests.Projections.Verification;
+
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;
+using Notify.Delivery.Monitoring;
 using Notify.Domain.Notifications;
-using Notify.Projections.Alerts;
 using Notify.Projections.Verification;
 using Notify.Tests.Domain;
 using Notify.Tests.Projections.Analytics;
-
-namespace Notify.Tests.Projections.Verification;
 
 public sealed class VerificationServiceTests(AnalyticsDatabase database) : IClassFixture<AnalyticsDatabase>
 {

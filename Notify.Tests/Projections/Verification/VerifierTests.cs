@@ -1,19 +1,17 @@
+namespace Notify.Tests.Projections.Verification;
+
 using System.Globalization;
+using Notify.Delivery.Suppressions;
 using Notify.Domain.Broadcasts;
+using Notify.Domain.Categories;
+using Notify.Domain.Channels;
 using Notify.Domain.Clients;
-using Notify.Domain.Digests;
 using Notify.Domain.Notifications;
-using Notify.Domain.Privacy;
 using Notify.Domain.Recipients;
 using Notify.Domain.Suppressions;
-using Notify.Projections;
-using Notify.Projections.OpenDeliveries;
-using Notify.Projections.Suppressions;
 using Notify.Projections.Verification;
 using Notify.Tests.Domain;
 using Notify.Tests.Projections.Analytics;
-
-namespace Notify.Tests.Projections.Verification;
 
 /// <summary>Each fault is made by hand in a database, and found.</summary>
 public sealed class VerifierTests(AnalyticsDatabase database) : IClassFixture<AnalyticsDatabase>

@@ -1,8 +1,8 @@
+namespace Notify.Sandbox.Access;
+
 using System.Net;
 using System.Security.Cryptography;
 using System.Text;
-
-namespace Notify.Sandbox.Access;
 
 /// <summary>
 /// Guards what is the sandbox's own and no provider's: the ledger, which holds all that was sent, the knobs, and inbound messages. They

@@ -1,7 +1,7 @@
+namespace Notify.Sandbox.Apns;
+
 using Notify.Sandbox.Keys;
 using Notify.Sandbox.Providers;
-
-namespace Notify.Sandbox.Apns;
 
 /// <summary>The ports of Apple's two servers.</summary>
 /// <param name="Development">That of the development server; null: it is not played.</param>

@@ -1,8 +1,8 @@
+namespace Notify.Sandbox.Apns;
+
 using System.Text.Json;
 using Notify.Sandbox.Ledger;
 using Notify.Sandbox.Providers;
-
-namespace Notify.Sandbox.Apns;
 
 /// <summary>Reads an APNs request back: the device token from the path, the alert from the payload.</summary>
 public sealed class ApnsDialect : IProviderDialect

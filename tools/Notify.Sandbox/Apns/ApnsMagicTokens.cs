@@ -1,7 +1,7 @@
+namespace Notify.Sandbox.Apns;
+
 using System.Collections.Concurrent;
 using Notify.Sandbox.Magic;
-
-namespace Notify.Sandbox.Apns;
 
 /// <summary>
 /// Device tokens that always meet the same fate, by their first four digits:

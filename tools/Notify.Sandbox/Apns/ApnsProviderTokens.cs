@@ -1,11 +1,11 @@
+namespace Notify.Sandbox.Apns;
+
 using System.Buffers.Text;
 using System.Collections.Concurrent;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
 using Notify.Sandbox.Keys;
-
-namespace Notify.Sandbox.Apns;
 
 /// <summary>
 /// Verifies provider tokens (ES256 JWT with <c>kid</c>, <c>iss</c> and <c>iat</c>), each signature once.

@@ -1,6 +1,6 @@
-using System.Text;
-
 namespace Notify.Sandbox.Apns;
+
+using System.Text;
 
 /// <summary>
 /// Apple's error strings with their HTTP status

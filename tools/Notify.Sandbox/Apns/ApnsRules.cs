@@ -1,9 +1,9 @@
+namespace Notify.Sandbox.Apns;
+
 using System.Buffers;
 using System.Globalization;
 using System.Text;
 using System.Text.Json;
-
-namespace Notify.Sandbox.Apns;
 
 /// <summary>
 /// Rules for a notification request (Apple: Sending notification requests to APNs), without those for its provider token.

@@ -1,9 +1,9 @@
+namespace Notify.Sandbox.Apns;
+
 using Notify.Sandbox.Knobs;
 using Notify.Sandbox.Ledger;
 using Notify.Sandbox.Magic;
 using Notify.Sandbox.Providers;
-
-namespace Notify.Sandbox.Apns;
 
 /// <summary>Plays Apple's push service: <c>POST /3/device/{token}</c> over HTTP/2.</summary>
 public sealed class ApnsServer(

@@ -1,9 +1,9 @@
+namespace Notify.Sandbox.Fcm;
+
 using System.Security.Cryptography;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using Notify.Sandbox.Keys;
-
-namespace Notify.Sandbox.Fcm;
 
 /// <summary>
 /// The one service account that may send here, stored as <c>fcm-service-account.json</c> in the shape of Google's own. A

@@ -1,6 +1,6 @@
-using Notify.Sandbox.Providers;
-
 namespace Notify.Sandbox.Fcm;
+
+using Notify.Sandbox.Providers;
 
 /// <summary>Wires FCM and the token endpoint that belongs to it.</summary>
 public static class FcmConfiguration

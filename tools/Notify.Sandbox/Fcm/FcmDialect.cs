@@ -1,8 +1,8 @@
+namespace Notify.Sandbox.Fcm;
+
 using System.Text.Json;
 using Notify.Sandbox.Ledger;
 using Notify.Sandbox.Providers;
-
-namespace Notify.Sandbox.Fcm;
 
 /// <summary>Reads an FCM request back: the target and the notification's texts.</summary>
 public sealed class FcmDialect : IProviderDialect

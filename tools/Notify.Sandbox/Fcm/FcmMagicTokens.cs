@@ -1,7 +1,7 @@
+namespace Notify.Sandbox.Fcm;
+
 using System.Collections.Concurrent;
 using Notify.Sandbox.Magic;
-
-namespace Notify.Sandbox.Fcm;
 
 /// <summary>
 /// Registration tokens that always meet the same fate, by how they begin: <c>dead</c> is 404 UNREGISTERED, <c>bad0</c> 400

@@ -1,8 +1,8 @@
+namespace Notify.Sandbox.Fcm;
+
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using Notify.Sandbox.Providers;
-
-namespace Notify.Sandbox.Fcm;
 
 /// <summary>A field that is wrong, by its path, such as <c>message.token</c>.</summary>
 public sealed record FcmViolation(string Field, string Description);

@@ -1,9 +1,9 @@
+namespace Notify.Sandbox.Fcm;
+
 using System.Buffers;
 using System.Globalization;
 using System.Text;
 using System.Text.Json;
-
-namespace Notify.Sandbox.Fcm;
 
 /// <summary>Rules for a message, beyond the types of its fields (Firebase: REST resource projects.messages).</summary>
 public static class FcmRules

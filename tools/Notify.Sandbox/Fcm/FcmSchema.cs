@@ -1,8 +1,8 @@
+namespace Notify.Sandbox.Fcm;
+
 using System.Globalization;
 using System.Text;
 using System.Text.Json;
-
-namespace Notify.Sandbox.Fcm;
 
 /// <summary>
 /// Every field of a send request with its type (the discovery document of fcm v1). Other fields are rejected, as are values

@@ -1,3 +1,5 @@
+namespace Notify.Sandbox.Fcm;
+
 using System.Security.Cryptography;
 using System.Text.Json;
 using Notify.Sandbox.Keys;
@@ -5,8 +7,6 @@ using Notify.Sandbox.Knobs;
 using Notify.Sandbox.Ledger;
 using Notify.Sandbox.Magic;
 using Notify.Sandbox.Providers;
-
-namespace Notify.Sandbox.Fcm;
 
 /// <summary>Plays FCM HTTP v1: <c>POST /v1/projects/{id}/messages:send</c>.</summary>
 public sealed class FcmServer(

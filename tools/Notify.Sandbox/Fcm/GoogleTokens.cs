@@ -1,11 +1,11 @@
+namespace Notify.Sandbox.Fcm;
+
 using System.Buffers.Text;
 using System.Collections.Concurrent;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
 using Notify.Sandbox.Keys;
-
-namespace Notify.Sandbox.Fcm;
 
 /// <summary>
 /// Plays Google's token endpoint, <c>POST /token</c>: takes an assertion that the service account has signed (RS256) and gives

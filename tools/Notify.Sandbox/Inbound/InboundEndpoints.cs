@@ -1,3 +1,5 @@
+namespace Notify.Sandbox.Inbound;
+
 using System.Globalization;
 using System.Security.Cryptography;
 using System.Text.Json;
@@ -6,8 +8,6 @@ using Notify.Sandbox.Receipts;
 using Notify.Sandbox.Sms;
 using Notify.Sandbox.Twilio;
 using Notify.Sandbox.Vonage;
-
-namespace Notify.Sandbox.Inbound;
 
 /// <summary><c>POST /inbound/{twilio|vonage}</c>: somebody writes an SMS, which the provider posts to the account's webhook,
 /// signed.</summary>

@@ -1,3 +1,5 @@
+namespace Notify.Sandbox.Keys;
+
 using System.Net;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
@@ -5,8 +7,6 @@ using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Notify.Sandbox.Fcm;
-
-namespace Notify.Sandbox.Keys;
 
 /// <summary>
 /// <c>keys --home DIR [--url URL]</c>: creates what is missing of the sandbox's key material and leaves the rest as it is, but

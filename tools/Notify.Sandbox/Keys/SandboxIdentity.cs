@@ -1,7 +1,7 @@
+namespace Notify.Sandbox.Keys;
+
 using System.Text.Encodings.Web;
 using System.Text.Json;
-
-namespace Notify.Sandbox.Keys;
 
 /// <summary>The accounts of the sandbox's one customer at each provider. They are stored in <c>sandbox.json</c>.</summary>
 public sealed record SandboxIdentity

@@ -1,9 +1,9 @@
+namespace Notify.Sandbox.Keys;
+
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using System.Text.Json;
 using Notify.Sandbox.Fcm;
-
-namespace Notify.Sandbox.Keys;
 
 /// <summary>The key material that the server runs with, as read once at the start.</summary>
 public sealed record SandboxKeys(SandboxIdentity Identity, ECDsa ApnsPublicKey, X509Certificate2 ApnsCertificate, string VapidPublicKey)

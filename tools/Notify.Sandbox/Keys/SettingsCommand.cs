@@ -1,6 +1,6 @@
-using System.Text.Json;
-
 namespace Notify.Sandbox.Keys;
+
+using System.Text.Json;
 
 /// <summary>
 /// <c>settings --home DIR --into DIR --url URL --apns-url URL [--smtp-url URL] [--carriers LIST]</c>: creates the keys that are

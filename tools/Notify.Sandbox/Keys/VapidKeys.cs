@@ -1,7 +1,7 @@
+namespace Notify.Sandbox.Keys;
+
 using System.Buffers.Text;
 using System.Security.Cryptography;
-
-namespace Notify.Sandbox.Keys;
 
 /// <summary>An application server's key pair for Web Push (RFC 8292), base64url; kept as <c>vapid.json</c>.</summary>
 public sealed record VapidKeys

@@ -1,7 +1,7 @@
+namespace Notify.Sandbox.Knobs;
+
 using System.Diagnostics.CodeAnalysis;
 using Notify.Sandbox.Providers;
-
-namespace Notify.Sandbox.Knobs;
 
 /// <summary>The knobs of every provider that the sandbox plays.</summary>
 public sealed class KnobBoard(IEnumerable<IProviderDialect> dialects)

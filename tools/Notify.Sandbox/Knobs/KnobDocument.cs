@@ -1,6 +1,6 @@
-using System.Text.Json;
-
 namespace Notify.Sandbox.Knobs;
+
+using System.Text.Json;
 
 /// <summary>Reads knobs from JSON and names every fault at once.</summary>
 public sealed class KnobDocument

@@ -1,6 +1,6 @@
-using System.Text.Json;
-
 namespace Notify.Sandbox.Knobs;
+
+using System.Text.Json;
 
 /// <summary><c>GET /knobs</c> and <c>PUT /knobs/{provider}</c>.</summary>
 public static class KnobEndpoints

@@ -1,7 +1,7 @@
+namespace Notify.Sandbox.Knobs;
+
 using System.Text.Json.Serialization;
 using Notify.Sandbox.Providers;
-
-namespace Notify.Sandbox.Knobs;
 
 /// <summary>The receipts that a provider sends after it has accepted a message that asked for them.</summary>
 public enum ReceiptKnob

@@ -1,6 +1,6 @@
-using System.Globalization;
-
 namespace Notify.Sandbox.Ledger;
+
+using System.Globalization;
 
 /// <summary><c>GET /ledger</c>, <c>GET /ledger/summary</c> and <c>DELETE /ledger</c>.</summary>
 public static class LedgerEndpoints

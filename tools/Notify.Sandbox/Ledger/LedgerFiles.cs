@@ -1,8 +1,8 @@
+namespace Notify.Sandbox.Ledger;
+
 using System.Buffers.Binary;
 using System.Globalization;
 using System.Text.Json;
-
-namespace Notify.Sandbox.Ledger;
 
 /// <summary>The first line of a ledger file.</summary>
 /// <param name="Providers">Names in the order by which the file's entries number them.</param>

@@ -1,9 +1,9 @@
+namespace Notify.Sandbox.Ledger;
+
 using System.IO.Pipelines;
 using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
-
-namespace Notify.Sandbox.Ledger;
 
 /// <summary>Which entries to read: those after a sequence, of one provider, containing a text; null asks for any.</summary>
 public sealed record LedgerQuery(string? Provider, TextQuery? Text, long After, int Limit)

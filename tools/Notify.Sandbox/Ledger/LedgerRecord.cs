@@ -1,9 +1,9 @@
+namespace Notify.Sandbox.Ledger;
+
 using System.Buffers;
 using System.Buffers.Binary;
 using System.Text;
 using Microsoft.Net.Http.Headers;
-
-namespace Notify.Sandbox.Ledger;
 
 /// <summary>One request and its outcome, packed into bytes; read back without copying.</summary>
 /// <remarks>

@@ -1,8 +1,8 @@
+namespace Notify.Sandbox.Ledger;
+
 using System.Buffers;
 using System.Text;
 using Notify.Sandbox.Providers;
-
-namespace Notify.Sandbox.Ledger;
 
 /// <summary>How many requests came, and what became of them: received = accepted + refused.</summary>
 public readonly record struct LedgerCounts(long Received, long Accepted)

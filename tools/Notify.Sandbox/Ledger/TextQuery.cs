@@ -1,9 +1,9 @@
+namespace Notify.Sandbox.Ledger;
+
 using System.Buffers;
 using System.Net;
 using System.Text;
 using System.Text.Json;
-
-namespace Notify.Sandbox.Ledger;
 
 /// <summary>A substring to be found in raw bodies, however they escape it.</summary>
 public sealed class TextQuery(string text)

@@ -1,6 +1,6 @@
-using System.Collections.Concurrent;
-
 namespace Notify.Sandbox.Magic;
+
+using System.Collections.Concurrent;
 
 /// <summary>
 /// Email addresses that always meet the same fate, at any domain and any email provider, by what they begin with up to an

@@ -1,6 +1,6 @@
-using Notify.Sandbox.Providers;
-
 namespace Notify.Sandbox.Mailchimp;
+
+using Notify.Sandbox.Providers;
 
 /// <summary>Wires Mailchimp Transactional.</summary>
 public static class MailchimpConfiguration

@@ -1,8 +1,8 @@
+namespace Notify.Sandbox.Mailchimp;
+
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using Notify.Sandbox.Providers;
-
-namespace Notify.Sandbox.Mailchimp;
 
 /// <summary>An error as Mailchimp Transactional answers it: <c>{ status: "error", code, name, message }</c>.</summary>
 public sealed record MailchimpError(int HttpStatus, int Code, string Name, string Message)

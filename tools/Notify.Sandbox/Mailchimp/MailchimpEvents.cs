@@ -1,3 +1,5 @@
+namespace Notify.Sandbox.Mailchimp;
+
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Encodings.Web;
@@ -7,8 +9,6 @@ using Notify.Sandbox.Keys;
 using Notify.Sandbox.Knobs;
 using Notify.Sandbox.Magic;
 using Notify.Sandbox.Receipts;
-
-namespace Notify.Sandbox.Mailchimp;
 
 /// <summary>Mailchimp Transactional's signed webhook: the outcomes of messages, many events a post.</summary>
 public sealed class MailchimpEvents(WebhookSender sender, Journeys journeys, SandboxKeys keys, TimeProvider time)

@@ -1,8 +1,8 @@
+namespace Notify.Sandbox.Mailchimp;
+
 using System.Buffers;
 using System.Text.Json;
 using System.Text.Json.Nodes;
-
-namespace Notify.Sandbox.Mailchimp;
 
 /// <summary>The data of a message to one recipient that events contain.</summary>
 /// <param name="Id">32 hex digits.</param>

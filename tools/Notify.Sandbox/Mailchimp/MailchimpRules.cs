@@ -1,7 +1,7 @@
+namespace Notify.Sandbox.Mailchimp;
+
 using System.Globalization;
 using System.Text.Json;
-
-namespace Notify.Sandbox.Mailchimp;
 
 /// <summary>Rules for a request to <c>messages/send</c>: every field has its documented type.</summary>
 public static class MailchimpRules

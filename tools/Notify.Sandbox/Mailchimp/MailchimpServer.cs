@@ -1,3 +1,5 @@
+namespace Notify.Sandbox.Mailchimp;
+
 using System.Security.Cryptography;
 using System.Text.Json;
 using Notify.Sandbox.Keys;
@@ -6,8 +8,6 @@ using Notify.Sandbox.Ledger;
 using Notify.Sandbox.Magic;
 using Notify.Sandbox.Providers;
 using Notify.Sandbox.Receipts;
-
-namespace Notify.Sandbox.Mailchimp;
 
 /// <summary>Plays Mailchimp Transactional's <c>messages/send</c>, versions 1.0 to 1.4. The account's one verified domain is that of its
 /// address.</summary>

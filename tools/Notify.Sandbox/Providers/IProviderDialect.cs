@@ -1,6 +1,6 @@
-using Notify.Sandbox.Ledger;
-
 namespace Notify.Sandbox.Providers;
+
+using Notify.Sandbox.Ledger;
 
 /// <summary>How one provider's requests are read back from the ledger.</summary>
 public interface IProviderDialect

@@ -1,6 +1,6 @@
-using Notify.Sandbox.Knobs;
-
 namespace Notify.Sandbox.Providers;
+
+using Notify.Sandbox.Knobs;
 
 /// <summary>A request as a provider judges it.</summary>
 public readonly ref struct ProviderRequest

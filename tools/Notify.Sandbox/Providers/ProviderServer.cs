@@ -1,10 +1,10 @@
+namespace Notify.Sandbox.Providers;
+
 using System.Globalization;
 using System.Text;
 using Microsoft.AspNetCore.Http.Features;
 using Notify.Sandbox.Knobs;
 using Notify.Sandbox.Ledger;
-
-namespace Notify.Sandbox.Providers;
 
 /// <summary>
 /// The way of every request through every provider: read, judged, recorded, delayed, answered.

@@ -1,7 +1,7 @@
+namespace Notify.Sandbox.Providers;
+
 using System.Buffers;
 using System.IO.Pipelines;
-
-namespace Notify.Sandbox.Providers;
 
 /// <summary>A request's raw body in a rented buffer.</summary>
 public readonly struct RequestBody : IDisposable

@@ -1,6 +1,6 @@
-using System.Text.Json;
-
 namespace Notify.Sandbox.Providers;
+
+using System.Text.Json;
 
 /// <summary>Takes secrets out of bodies that are to be kept.</summary>
 public static class Secrets

@@ -1,7 +1,7 @@
+namespace Notify.Sandbox.Receipts;
+
 using System.Text;
 using System.Threading.Channels;
-
-namespace Notify.Sandbox.Receipts;
 
 /// <summary>Gathers one provider's events, as JSON objects, and posts many of them at once, in the order in which they came.</summary>
 public abstract class EventBatches(WebhookSender sender, string provider) : BackgroundService

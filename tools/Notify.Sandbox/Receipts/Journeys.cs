@@ -1,8 +1,8 @@
+namespace Notify.Sandbox.Receipts;
+
 using System.Threading.Channels;
 using Notify.Sandbox.Knobs;
 using Notify.Sandbox.Magic;
-
-namespace Notify.Sandbox.Receipts;
 
 /// <summary>One step of a message on its way: does what it does to it, and says what is to be posted; null posts nothing.</summary>
 public delegate WebhookPost? Step();

@@ -1,7 +1,7 @@
+namespace Notify.Sandbox.SendGrid;
+
 using System.Text.Json;
 using System.Text.RegularExpressions;
-
-namespace Notify.Sandbox.SendGrid;
 
 /// <summary>Judges addresses: <c>{ "email", "name" }</c>.</summary>
 internal static partial class SendGridAddress

@@ -1,6 +1,6 @@
-using Notify.Sandbox.Providers;
-
 namespace Notify.Sandbox.SendGrid;
+
+using Notify.Sandbox.Providers;
 
 /// <summary>Wires SendGrid.</summary>
 public static class SendGridConfiguration

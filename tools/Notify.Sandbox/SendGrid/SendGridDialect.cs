@@ -1,8 +1,8 @@
+namespace Notify.Sandbox.SendGrid;
+
 using System.Text.Json;
 using Notify.Sandbox.Ledger;
 using Notify.Sandbox.Providers;
-
-namespace Notify.Sandbox.SendGrid;
 
 /// <summary>Reads a mail back: its recipients, and its subject and contents, each from its own line on.</summary>
 public sealed class SendGridDialect : IProviderDialect

@@ -1,8 +1,8 @@
+namespace Notify.Sandbox.SendGrid;
+
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using Notify.Sandbox.Providers;
-
-namespace Notify.Sandbox.SendGrid;
 
 /// <summary>One fault as SendGrid names it: <c>{ message, field, help }</c>, the field null where it is of none.</summary>
 public sealed record SendGridError(string? Field, string Message)

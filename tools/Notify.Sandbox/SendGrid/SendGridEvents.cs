@@ -1,3 +1,5 @@
+namespace Notify.Sandbox.SendGrid;
+
 using System.Buffers.Text;
 using System.Globalization;
 using System.Net.Http.Headers;
@@ -10,8 +12,6 @@ using Notify.Sandbox.Keys;
 using Notify.Sandbox.Knobs;
 using Notify.Sandbox.Magic;
 using Notify.Sandbox.Receipts;
-
-namespace Notify.Sandbox.SendGrid;
 
 /// <summary>SendGrid's signed event webhook: the outcomes of each recipient's mail, many events a post.</summary>
 public sealed class SendGridEvents(WebhookSender sender, Journeys journeys, SandboxKeys keys, TimeProvider time)

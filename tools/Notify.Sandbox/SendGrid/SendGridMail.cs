@@ -1,8 +1,8 @@
+namespace Notify.Sandbox.SendGrid;
+
 using System.Buffers;
 using System.Text;
 using System.Text.Json;
-
-namespace Notify.Sandbox.SendGrid;
 
 /// <summary>One address that a mail goes to.</summary>
 /// <param name="Field">Where it stands, as errors name it.</param>

@@ -1,7 +1,7 @@
+namespace Notify.Sandbox.SendGrid;
+
 using System.Text;
 using System.Text.Json;
-
-namespace Notify.Sandbox.SendGrid;
 
 /// <summary>Rules for a mail that SendGrid accepts; every fault is reported. One instance checks one mail.</summary>
 public sealed class SendGridRules

@@ -1,3 +1,5 @@
+namespace Notify.Sandbox.SendGrid;
+
 using System.Buffers.Text;
 using System.Globalization;
 using System.Security.Cryptography;
@@ -8,8 +10,6 @@ using Notify.Sandbox.Ledger;
 using Notify.Sandbox.Magic;
 using Notify.Sandbox.Providers;
 using Notify.Sandbox.Receipts;
-
-namespace Notify.Sandbox.SendGrid;
 
 /// <summary>Plays SendGrid's Mail Send (API v3). The account's one sender identity is the domain of its address.</summary>
 public sealed class SendGridServer(

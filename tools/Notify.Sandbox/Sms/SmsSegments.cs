@@ -1,6 +1,6 @@
-using System.Buffers;
-
 namespace Notify.Sandbox.Sms;
+
+using System.Buffers;
 
 /// <summary>How many SMS a text takes (3GPP TS 23.038).</summary>
 public static class SmsSegments

@@ -1,7 +1,7 @@
+namespace Notify.Sandbox.Smtp;
+
 using Microsoft.AspNetCore.Connections;
 using Notify.Sandbox.Providers;
-
-namespace Notify.Sandbox.Smtp;
 
 /// <summary>Wires the mail server, which listens for itself.</summary>
 public static class SmtpConfiguration

@@ -1,9 +1,9 @@
+namespace Notify.Sandbox.Smtp;
+
 using System.Net.Security;
 using System.Net.Sockets;
 using System.Security.Cryptography.X509Certificates;
 using System.Text;
-
-namespace Notify.Sandbox.Smtp;
 
 /// <summary>A line of a dialogue.</summary>
 /// <param name="Text">Without its end; bytes beyond ASCII as Latin-1.</param>

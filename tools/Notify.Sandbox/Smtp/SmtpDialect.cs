@@ -1,7 +1,7 @@
+namespace Notify.Sandbox.Smtp;
+
 using Notify.Sandbox.Ledger;
 using Notify.Sandbox.Providers;
-
-namespace Notify.Sandbox.Smtp;
 
 /// <summary>Reads a mail back: the envelope's recipient, and the subject and contents, each from its own line on.</summary>
 public sealed class SmtpDialect : IProviderDialect

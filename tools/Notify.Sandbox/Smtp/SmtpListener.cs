@@ -1,10 +1,10 @@
+namespace Notify.Sandbox.Smtp;
+
 using System.Net;
 using System.Net.Sockets;
 using System.Security.Authentication;
 using Microsoft.AspNetCore.Connections;
 using Notify.Sandbox.Keys;
-
-namespace Notify.Sandbox.Smtp;
 
 /// <summary>Where the mail server listens.</summary>
 public sealed record SmtpAddress(IPAddress Ip, int Port)

@@ -1,6 +1,6 @@
-using MimeKit;
-
 namespace Notify.Sandbox.Smtp;
+
+using MimeKit;
 
 /// <summary>A mail with its envelope.</summary>
 /// <param name="From">The reverse path; empty for <c>&lt;&gt;</c>.</param>

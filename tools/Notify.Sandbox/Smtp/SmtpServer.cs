@@ -1,3 +1,5 @@
+namespace Notify.Sandbox.Smtp;
+
 using System.Security.Cryptography;
 using MimeKit;
 using Notify.Sandbox.Keys;
@@ -5,8 +7,6 @@ using Notify.Sandbox.Knobs;
 using Notify.Sandbox.Ledger;
 using Notify.Sandbox.Magic;
 using Notify.Sandbox.Providers;
-
-namespace Notify.Sandbox.Smtp;
 
 /// <summary>Judges what a mail server is asked: senders, recipients, mails; knobs and ledger work as for the other providers.</summary>
 /// <remarks>There are no receipts: a mail server bounces by mail, and nobody reads that.</remarks>

@@ -1,8 +1,8 @@
+namespace Notify.Sandbox.Smtp;
+
 using System.Globalization;
 using System.Security.Cryptography.X509Certificates;
 using System.Text;
-
-namespace Notify.Sandbox.Smtp;
 
 /// <summary>One client's dialogue (RFC 5321, with STARTTLS, AUTH, SIZE, 8BITMIME, PIPELINING and enhanced status codes).</summary>
 internal sealed class SmtpSession(SmtpConnection connection, SmtpServer server, X509Certificate2 certificate)

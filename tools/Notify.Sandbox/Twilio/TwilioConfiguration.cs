@@ -1,7 +1,7 @@
+namespace Notify.Sandbox.Twilio;
+
 using Notify.Sandbox.Keys;
 using Notify.Sandbox.Providers;
-
-namespace Notify.Sandbox.Twilio;
 
 /// <summary>Wires Twilio.</summary>
 public static class TwilioConfiguration

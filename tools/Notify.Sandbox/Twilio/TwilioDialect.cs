@@ -1,7 +1,7 @@
+namespace Notify.Sandbox.Twilio;
+
 using Notify.Sandbox.Ledger;
 using Notify.Sandbox.Providers;
-
-namespace Notify.Sandbox.Twilio;
 
 /// <summary>Reads a Twilio request back from its form.</summary>
 public sealed class TwilioDialect : IProviderDialect

@@ -1,6 +1,6 @@
-using Notify.Sandbox.Providers;
-
 namespace Notify.Sandbox.Twilio;
+
+using Notify.Sandbox.Providers;
 
 /// <summary>An error as Twilio answers it: <c>{ code, message, more_info, status }</c> (twilio.com/docs/api/errors).</summary>
 public sealed record TwilioError(int Status, int Code, string Message)

@@ -1,7 +1,7 @@
+namespace Notify.Sandbox.Twilio;
+
 using System.Text;
 using Microsoft.AspNetCore.WebUtilities;
-
-namespace Notify.Sandbox.Twilio;
 
 /// <summary>The parameters of <c>POST …/Messages.json</c> that the sandbox reads; null where not given.</summary>
 public sealed record TwilioForm

@@ -1,7 +1,7 @@
+namespace Notify.Sandbox.Twilio;
+
 using Notify.Sandbox.Keys;
 using Notify.Sandbox.Providers;
-
-namespace Notify.Sandbox.Twilio;
 
 /// <summary>Makes Twilio's messages anew from the ledger.</summary>
 public sealed class TwilioHistory(TwilioDialect dialect, SentMessages<TwilioMessage> messages, SandboxKeys keys) : IProviderHistory

@@ -1,8 +1,8 @@
+namespace Notify.Sandbox.Twilio;
+
 using System.Globalization;
 using System.Text.Encodings.Web;
 using System.Text.Json;
-
-namespace Notify.Sandbox.Twilio;
 
 /// <summary>How Twilio writes JSON: snake case, null where there is nothing, times as in RFC 2822.</summary>
 internal static class TwilioJson

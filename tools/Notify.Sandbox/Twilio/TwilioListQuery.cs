@@ -1,7 +1,7 @@
+namespace Notify.Sandbox.Twilio;
+
 using System.Globalization;
 using Notify.Sandbox.Providers;
-
-namespace Notify.Sandbox.Twilio;
 
 /// <summary>The filters and the page of <c>GET …/Messages.json</c>.</summary>
 public sealed record TwilioListQuery

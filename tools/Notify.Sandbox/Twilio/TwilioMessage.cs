@@ -1,6 +1,6 @@
-using Notify.Sandbox.Sms;
-
 namespace Notify.Sandbox.Twilio;
+
+using Notify.Sandbox.Sms;
 
 /// <summary>How far a message has come.</summary>
 public sealed record TwilioProgress(string Status, DateTimeOffset UpdatedAt, DateTimeOffset? SentAt, int? ErrorCode)

@@ -1,3 +1,5 @@
+namespace Notify.Sandbox.Twilio;
+
 using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
@@ -5,8 +7,6 @@ using Notify.Sandbox.Keys;
 using Notify.Sandbox.Knobs;
 using Notify.Sandbox.Magic;
 using Notify.Sandbox.Receipts;
-
-namespace Notify.Sandbox.Twilio;
 
 /// <summary>Twilio's signed status callbacks, posted once each, with every answer.</summary>
 public sealed class TwilioReceipts(SandboxKeys keys, Journeys journeys, TimeProvider time)

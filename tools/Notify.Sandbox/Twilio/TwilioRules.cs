@@ -1,6 +1,6 @@
-using System.Buffers;
-
 namespace Notify.Sandbox.Twilio;
+
+using System.Buffers;
 
 /// <summary>Rules for a message that Twilio accepts, and the numbers that can never be reached.</summary>
 public sealed class TwilioRules(string ownNumber)

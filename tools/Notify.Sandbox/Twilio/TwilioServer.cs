@@ -1,3 +1,5 @@
+namespace Notify.Sandbox.Twilio;
+
 using System.Security.Cryptography;
 using System.Text;
 using Notify.Sandbox.Keys;
@@ -6,8 +8,6 @@ using Notify.Sandbox.Ledger;
 using Notify.Sandbox.Magic;
 using Notify.Sandbox.Providers;
 using Notify.Sandbox.Receipts;
-
-namespace Notify.Sandbox.Twilio;
 
 /// <summary>Plays Twilio's Messages resource (API 2010-04-01): create, list and fetch.</summary>
 public sealed class TwilioServer(

@@ -1,7 +1,7 @@
+namespace Notify.Sandbox.Vonage;
+
 using Notify.Sandbox.Keys;
 using Notify.Sandbox.Providers;
-
-namespace Notify.Sandbox.Vonage;
 
 /// <summary>Wires Vonage.</summary>
 public static class VonageConfiguration

@@ -1,7 +1,7 @@
+namespace Notify.Sandbox.Vonage;
+
 using Notify.Sandbox.Ledger;
 using Notify.Sandbox.Providers;
-
-namespace Notify.Sandbox.Vonage;
 
 /// <summary>Reads a Vonage request back from its form or JSON.</summary>
 public sealed class VonageDialect : IProviderDialect

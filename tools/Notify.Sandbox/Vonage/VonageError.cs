@@ -1,7 +1,7 @@
+namespace Notify.Sandbox.Vonage;
+
 using System.Text.Json;
 using Notify.Sandbox.Providers;
-
-namespace Notify.Sandbox.Vonage;
 
 /// <summary>A part's status and error text (SMS API, error codes); the HTTP status stays 200.</summary>
 public sealed record VonageError(string Status, string Text)

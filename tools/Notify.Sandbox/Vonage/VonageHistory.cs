@@ -1,6 +1,6 @@
-using Notify.Sandbox.Providers;
-
 namespace Notify.Sandbox.Vonage;
+
+using Notify.Sandbox.Providers;
 
 /// <summary>Makes Vonage's messages anew from the ledger; of a message in several parts, the first.</summary>
 public sealed class VonageHistory(VonageDialect dialect, SentMessages<VonageMessage> messages) : IProviderHistory

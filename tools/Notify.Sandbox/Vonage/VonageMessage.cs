@@ -1,8 +1,8 @@
+namespace Notify.Sandbox.Vonage;
+
 using System.Globalization;
 using System.Security.Cryptography;
 using Notify.Sandbox.Sms;
-
-namespace Notify.Sandbox.Vonage;
 
 /// <summary>One part of a message that Vonage has accepted; each part has an ID and receipts of its own.</summary>
 public sealed class VonageMessage

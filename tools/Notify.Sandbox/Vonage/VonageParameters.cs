@@ -1,8 +1,8 @@
+namespace Notify.Sandbox.Vonage;
+
 using System.Text;
 using System.Text.Json;
 using Microsoft.AspNetCore.WebUtilities;
-
-namespace Notify.Sandbox.Vonage;
 
 /// <summary>A request's parameters, from a form or from a flat JSON object; an empty one counts as not given.</summary>
 public sealed class VonageParameters

@@ -1,3 +1,5 @@
+namespace Notify.Sandbox.Vonage;
+
 using System.Globalization;
 using System.Text;
 using System.Text.Json;
@@ -5,8 +7,6 @@ using Notify.Sandbox.Keys;
 using Notify.Sandbox.Knobs;
 using Notify.Sandbox.Magic;
 using Notify.Sandbox.Receipts;
-
-namespace Notify.Sandbox.Vonage;
 
 /// <summary>Vonage's signed delivery receipts, to the request's callback or else the account's webhook; repeated until they are
 /// taken.</summary>

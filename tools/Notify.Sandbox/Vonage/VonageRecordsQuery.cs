@@ -1,7 +1,7 @@
+namespace Notify.Sandbox.Vonage;
+
 using System.Globalization;
 using Notify.Sandbox.Providers;
-
-namespace Notify.Sandbox.Vonage;
 
 /// <summary>The filters of <c>GET /v2/reports/records</c> for SMS (Reports API 2.2).</summary>
 public sealed record VonageRecordsQuery

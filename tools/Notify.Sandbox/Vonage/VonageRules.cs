@@ -1,10 +1,10 @@
+namespace Notify.Sandbox.Vonage;
+
 using System.Buffers;
 using System.Globalization;
 using System.Text;
 using Notify.Sandbox.Keys;
 using Notify.Sandbox.Sms;
-
-namespace Notify.Sandbox.Vonage;
 
 /// <summary>Rules for a request that Vonage accepts (SMS API 1.2).</summary>
 public sealed class VonageRules(SandboxIdentity account)

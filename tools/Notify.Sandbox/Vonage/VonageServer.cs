@@ -1,3 +1,5 @@
+namespace Notify.Sandbox.Vonage;
+
 using System.Globalization;
 using System.Text.Json;
 using Notify.Sandbox.Knobs;
@@ -5,8 +7,6 @@ using Notify.Sandbox.Ledger;
 using Notify.Sandbox.Magic;
 using Notify.Sandbox.Providers;
 using Notify.Sandbox.Receipts;
-
-namespace Notify.Sandbox.Vonage;
 
 /// <summary>Simulates Vonage's SMS API, which always answers 200, and the records of its Reports API.</summary>
 public sealed class VonageServer(

@@ -1,7 +1,7 @@
+namespace Notify.Sandbox.Vonage;
+
 using System.Security.Cryptography;
 using System.Text;
-
-namespace Notify.Sandbox.Vonage;
 
 /// <summary>
 /// Vonage's <c>sig</c> (Signing messages): over each parameter as <c>&amp;name=value</c>, sorted by name, with <c>_</c> for

@@ -1,7 +1,7 @@
+namespace Notify.Sandbox.WebPush;
+
 using System.Buffers.Binary;
 using System.Security.Cryptography;
-
-namespace Notify.Sandbox.WebPush;
 
 /// <summary>Opens a push message as the browser that made the subscription would (RFC 8188, RFC 8291).</summary>
 public static class PushDecryption

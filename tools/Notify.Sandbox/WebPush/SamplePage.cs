@@ -1,7 +1,7 @@
+namespace Notify.Sandbox.WebPush;
+
 using System.Text.Json;
 using Notify.Sandbox.Keys;
-
-namespace Notify.Sandbox.WebPush;
 
 /// <summary><c>/webpush/sample/</c>: a web app with a service worker, and the little that its backend has to do.</summary>
 public static class SamplePage

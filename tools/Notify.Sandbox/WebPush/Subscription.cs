@@ -1,9 +1,9 @@
+namespace Notify.Sandbox.WebPush;
+
 using System.Buffers.Text;
 using System.Collections.Concurrent;
 using System.Security.Cryptography;
 using Notify.Sandbox.Magic;
-
-namespace Notify.Sandbox.WebPush;
 
 /// <summary>A subscription that the sandbox made in a browser's place, private key included.</summary>
 /// <param name="ApplicationServerKey">The only VAPID key that may send to it, base64url; null lets any.</param>

@@ -1,7 +1,7 @@
+namespace Notify.Sandbox.WebPush;
+
 using System.Buffers.Text;
 using System.Text.Json;
-
-namespace Notify.Sandbox.WebPush;
 
 /// <summary><c>POST /webpush/subscriptions</c>: a browser that subscribes.</summary>
 public static class SubscriptionEndpoints

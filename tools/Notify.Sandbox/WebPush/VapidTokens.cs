@@ -1,10 +1,10 @@
+namespace Notify.Sandbox.WebPush;
+
 using System.Buffers.Text;
 using System.Collections.Concurrent;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
-
-namespace Notify.Sandbox.WebPush;
 
 /// <summary>Verifies who sends: <c>Authorization: vapid t=JWT, k=KEY</c> (RFC 8292), each signature once.</summary>
 public sealed class VapidTokens

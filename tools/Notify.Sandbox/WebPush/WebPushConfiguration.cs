@@ -1,6 +1,6 @@
-using Notify.Sandbox.Providers;
-
 namespace Notify.Sandbox.WebPush;
+
+using Notify.Sandbox.Providers;
 
 /// <summary>Wires Web Push.</summary>
 public static class WebPushConfiguration

@@ -1,8 +1,8 @@
+namespace Notify.Sandbox.WebPush;
+
 using System.Text.Json;
 using Notify.Sandbox.Ledger;
 using Notify.Sandbox.Providers;
-
-namespace Notify.Sandbox.WebPush;
 
 /// <summary>Reads a push message back: the subscription from the path, title and body from what it said once decrypted.</summary>
 public sealed class WebPushDialect : IProviderDialect

@@ -1,6 +1,6 @@
-using System.Text;
-
 namespace Notify.Sandbox.WebPush;
+
+using System.Text;
 
 /// <summary>Why a push service refuses a message, with the HTTP status that says so.</summary>
 /// <remarks>RFC 8030 and RFC 8292 name the statuses; the words are the sandbox's own.</remarks>

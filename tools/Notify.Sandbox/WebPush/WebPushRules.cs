@@ -1,7 +1,7 @@
+namespace Notify.Sandbox.WebPush;
+
 using System.Buffers;
 using System.Globalization;
-
-namespace Notify.Sandbox.WebPush;
 
 /// <summary>Rules for the headers of a push message (RFC 8030, section 5; RFC 8291, section 4).</summary>
 public static class WebPushRules

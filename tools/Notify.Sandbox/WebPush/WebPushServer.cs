@@ -1,3 +1,5 @@
+namespace Notify.Sandbox.WebPush;
+
 using System.Buffers.Text;
 using System.Security.Cryptography;
 using System.Text;
@@ -5,8 +7,6 @@ using Notify.Sandbox.Knobs;
 using Notify.Sandbox.Ledger;
 using Notify.Sandbox.Magic;
 using Notify.Sandbox.Providers;
-
-namespace Notify.Sandbox.WebPush;
 
 /// <summary>Plays a browser vendor's push service, and the browser behind it: <c>POST /push/{subscription}</c>.</summary>
 public sealed class WebPushServer(
